@@ -1,0 +1,15 @@
+/* The Host and Origin of a request (RFC 9110, 7.2; RFC 6454, 7). Pure. */
+#ifndef HERALD_PROTO_AUTHORITY_H
+#define HERALD_PROTO_AUTHORITY_H
+
+#include "proto/span.h"
+
+/* Is this HOST[:PORT] a name or address of this machine alone: localhost and *.localhost,
+ * 127.0.0.0/8, [::1]? A rebinding page sends its own name here, and is refused by it. */
+bool authority_is_loopback(struct span host);
+
+/* Is this Origin, without its scheme, that HOST[:PORT]? A default port may be written or left out.
+ */
+bool origin_is_host(struct span origin, struct span host);
+
+#endif

@@ -1,0 +1,170 @@
+#include "proto/handshake.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+enum { KEY_LEN = 24, SHA1_LEN = 20 }; /* base64 of 16 bytes; RFC 3174 */
+
+/* What RFC 6455, 1.3 hangs behind the key. */
+#define HANDSHAKE_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+static enum err refuse(enum err error, const char *detail, const char **ret_detail)
+{
+    *ret_detail = detail;
+    return error;
+}
+
+static enum err check_upgrade(const struct http_head *head, const char *bytes,
+                              const char **ret_detail)
+{
+    struct span version;
+    if (!http_head_has_token(head, bytes, "Upgrade", "websocket") ||
+        !http_head_has_token(head, bytes, "Connection", "upgrade"))
+        return refuse(ERR_UPGRADE_REQUIRED, "this is not a WebSocket request", ret_detail);
+    if (http_head_count(head, bytes, "Sec-WebSocket-Version") > 1)
+        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Version is given twice", ret_detail);
+    if (!http_head_find(head, bytes, "Sec-WebSocket-Version", &version) ||
+        !span_equal(version, SPAN_LITERAL("13")))
+        return refuse(ERR_UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13", ret_detail);
+    return ERR_OK;
+}
+
+/* A body would be read as frames. */
+static enum err check_no_body(const struct http_head *head, const char *bytes,
+                              const char **ret_detail)
+{
+    struct span length;
+    bool has_length = false;
+    if (http_head_find(head, bytes, "Content-Length", &length)) {
+        for (size_t i = 0; i < length.len; i++)
+            has_length = has_length || length.bytes[i] != '0';
+    }
+    if (has_length || http_head_count(head, bytes, "Transfer-Encoding") > 0)
+        return refuse(ERR_BAD_HANDSHAKE, "a WebSocket handshake has no body", ret_detail);
+    return ERR_OK;
+}
+
+static bool is_base64(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '/';
+}
+
+/* The last digit carries four bits that are not of the 16 bytes. They are not looked at: clients
+ * that draw 22 random digits exist, and nothing depends on it. */
+static bool is_key(struct span key)
+{
+    if (key.len != KEY_LEN || key.bytes[KEY_LEN - 2] != '=' || key.bytes[KEY_LEN - 1] != '=')
+        return false;
+    for (size_t i = 0; i < KEY_LEN - 2; i++) {
+        if (!is_base64(key.bytes[i]))
+            return false;
+    }
+    return true;
+}
+
+static enum err check_key(const struct http_head *head, const char *bytes, struct span *ret_key,
+                          const char **ret_detail)
+{
+    struct span key;
+    if (!http_head_find(head, bytes, "Sec-WebSocket-Key", &key))
+        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key is missing", ret_detail);
+    if (http_head_count(head, bytes, "Sec-WebSocket-Key") > 1)
+        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key is given twice", ret_detail);
+    if (!is_key(key))
+        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key must be base64 of 16 bytes",
+                      ret_detail);
+    *ret_key = key;
+    return ERR_OK;
+}
+
+/* Names of subprotocols are compared with their case (RFC 6455, 11.5), unlike other tokens. */
+static bool list_has_name(struct span list, struct span name)
+{
+    while (list.len > 0) {
+        const char *comma = memchr(list.bytes, ',', list.len);
+        size_t len = comma != NULL ? (size_t)(comma - list.bytes) : list.len;
+        if (span_equal(span_trim((struct span){list.bytes, len}), name))
+            return true;
+        size_t taken = comma != NULL ? len + 1 : len;
+        list.bytes += taken;
+        list.len -= taken;
+    }
+    return false;
+}
+
+/* A browser drops the connection when it offered names and none is answered, so such an offer is
+ * refused here, where it can be told why. */
+static enum err choose_level(const struct http_head *head, const char *bytes,
+                             enum handshake_level *ret_level, const char **ret_detail)
+{
+    bool has_offer = false;
+    for (size_t i = 0; i < head->n_fields; i++) {
+        if (!span_equal_nocase(http_part_span(bytes, head->fields[i].name),
+                               SPAN_LITERAL("Sec-WebSocket-Protocol")))
+            continue;
+        has_offer = true;
+        if (list_has_name(http_part_span(bytes, head->fields[i].value),
+                          SPAN_LITERAL("herald.plain"))) {
+            *ret_level = LEVEL_PLAIN_NAMED;
+            return ERR_OK;
+        }
+    }
+    if (has_offer)
+        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Protocol offers no name that is known here",
+                      ret_detail);
+    *ret_level = LEVEL_PLAIN;
+    return ERR_OK;
+}
+
+/* base64(SHA-1(key + GUID)): RFC 6455, 4.2.2, 5.4. */
+static enum err make_accept(struct span key, char out[HANDSHAKE_ACCEPT_LEN])
+{
+    static const char guid[] = HANDSHAKE_GUID;
+    char text[KEY_LEN + sizeof guid];
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned digest_len = 0;
+    unsigned char encoded[HANDSHAKE_ACCEPT_LEN + 1]; /* EVP_EncodeBlock ends it with a NUL */
+    memcpy(text, key.bytes, KEY_LEN);
+    memcpy(text + KEY_LEN, guid, sizeof guid);
+    if (EVP_Digest(text, KEY_LEN + sizeof guid - 1, digest, &digest_len, EVP_sha1(), NULL) != 1 ||
+        digest_len != SHA1_LEN)
+        return ERR_SYSTEM;
+    EVP_EncodeBlock(encoded, digest, SHA1_LEN);
+    memcpy(out, encoded, HANDSHAKE_ACCEPT_LEN);
+    return ERR_OK;
+}
+
+enum err handshake_check(const struct http_head *head, const char *bytes,
+                         enum handshake_level *ret_level, char ret_accept[HANDSHAKE_ACCEPT_LEN],
+                         const char **ret_detail)
+{
+    struct span key;
+    enum handshake_level level;
+    enum err error = check_upgrade(head, bytes, ret_detail);
+    if (error == ERR_OK)
+        error = check_no_body(head, bytes, ret_detail);
+    if (error == ERR_OK)
+        error = check_key(head, bytes, &key, ret_detail);
+    if (error == ERR_OK)
+        error = choose_level(head, bytes, &level, ret_detail);
+    if (error != ERR_OK)
+        return error;
+    if (make_accept(key, ret_accept) != ERR_OK)
+        return refuse(ERR_SYSTEM, "no SHA-1 is available", ret_detail);
+    *ret_level = level;
+    return ERR_OK;
+}
+
+enum err handshake_accept(struct buf *out, enum handshake_level level,
+                          const char accept[HANDSHAKE_ACCEPT_LEN])
+{
+    return buf_printf(out,
+                      "HTTP/1.1 101 Switching Protocols\r\n"
+                      "Upgrade: websocket\r\n"
+                      "Connection: Upgrade\r\n"
+                      "Sec-WebSocket-Accept: %.*s\r\n"
+                      "%s\r\n",
+                      (int)HANDSHAKE_ACCEPT_LEN, accept,
+                      level == LEVEL_PLAIN_NAMED ? "Sec-WebSocket-Protocol: herald.plain\r\n" : "");
+}

@@ -1,0 +1,353 @@
+/* A head is read one byte at a time by a state machine: the request line (method, target, version),
+ * then fields until an empty line. A part is noted as an offset and a length when the byte behind
+ * it is met. When the empty line is there, what only the whole head can tell is checked: one Host,
+ * and a length of the body that can be understood in one way only.
+ *
+ * Whatever a lenient reader would repair (a bare LF, a folded line, a space before the colon) is
+ * refused, because two readers that repair differently see two different requests (RFC 9112, 11.2).
+ */
+#include "proto/http_head.h"
+
+_Static_assert(HTTP_HEAD_MAX_BYTES <= UINT16_MAX, "offsets are 16 bits");
+
+enum state {
+    IN_METHOD,
+    AT_TARGET,
+    IN_TARGET,
+    IN_VERSION,
+    AT_LINE_FEED,
+    AT_FIELD,
+    IN_NAME,
+    AT_VALUE,
+    IN_VALUE,
+    AT_LAST_LINE_FEED,
+    IS_DONE,
+    IS_BAD,
+};
+
+void http_head_init(struct http_head *head)
+{
+    *head = (struct http_head){.state = IN_METHOD};
+}
+
+static void refuse(struct http_head *head, enum err error, const char *detail)
+{
+    head->state = IS_BAD;
+    head->error = error;
+    head->detail = detail;
+}
+
+static void bad(struct http_head *head, const char *detail)
+{
+    refuse(head, ERR_BAD_HEAD, detail);
+}
+
+/* A token character (RFC 9110, 5.6.2). */
+static bool is_token(char c)
+{
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-')
+        return true;
+    return c != '\0' && strchr("!#$%&'*+.^_`|~", c) != NULL;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* From where the part began up to the present byte. */
+static struct http_part part_here(const struct http_head *head)
+{
+    return (struct http_part){head->start, (uint16_t)(head->at - head->start)};
+}
+
+/* The next part begins behind the present byte. */
+static void begin_behind(struct http_head *head, enum state state)
+{
+    head->start = (uint16_t)(head->at + 1);
+    head->state = (uint8_t)state;
+}
+
+static void on_method(struct http_head *head, char c)
+{
+    if (is_token(c))
+        return;
+    head->method = part_here(head);
+    if (c != ' ' || head->method.len == 0)
+        bad(head, "the request line must begin with a method and one space");
+    else
+        begin_behind(head, AT_TARGET);
+}
+
+static void on_target_begin(struct http_head *head, char c)
+{
+    if (c == '/')
+        head->state = IN_TARGET;
+    else
+        bad(head, "the request target must begin with a slash");
+}
+
+static void end_target(struct http_head *head, const char *bytes)
+{
+    head->target = part_here(head);
+    head->path = head->target;
+    const char *mark = memchr(bytes + head->target.at, '?', head->target.len);
+    if (mark != NULL) {
+        head->path.len = (uint16_t)(mark - bytes - head->target.at);
+        head->query.at = (uint16_t)(mark - bytes + 1);
+        head->query.len = (uint16_t)(head->target.len - head->path.len - 1);
+    }
+    begin_behind(head, IN_VERSION);
+}
+
+/* Browsers send some characters that RFC 3986 does not know as they are (| and ^ in a query), so
+ * all visible ones are taken but the fragment's. */
+static void on_target(struct http_head *head, const char *bytes, char c)
+{
+    if (c == ' ')
+        end_target(head, bytes);
+    else if ((unsigned char)c <= ' ' || (unsigned char)c >= 0x7f || c == '#')
+        bad(head, "the request target has a character that must be percent-encoded");
+}
+
+static void on_version(struct http_head *head, const char *bytes, char c)
+{
+    static const char form[] = "HTTP/#.#\r"; /* #: a digit */
+    size_t i = (size_t)(head->at - head->start);
+    if (form[i] == '#' ? !is_digit(c) : c != form[i]) {
+        bad(head, "the request line must end with HTTP/1.1 and CR LF");
+        return;
+    }
+    if (i == 7 && (bytes[head->start + 5] != '1' || c != '1'))
+        refuse(head, ERR_HTTP_VERSION, "only HTTP/1.1 is spoken here");
+    else if (c == '\r')
+        head->state = AT_LINE_FEED;
+}
+
+static void on_line_feed(struct http_head *head, char c)
+{
+    if (c == '\n')
+        begin_behind(head, AT_FIELD);
+    else
+        bad(head, "a CR must be followed by LF");
+}
+
+static void on_field_begin(struct http_head *head, char c)
+{
+    if (c == '\r')
+        head->state = AT_LAST_LINE_FEED;
+    else if (is_space(c))
+        bad(head, "a field must not be folded over lines");
+    else if (!is_token(c))
+        bad(head, "a field must begin with its name");
+    else if (head->n_fields == HTTP_HEAD_MAX_FIELDS)
+        refuse(head, ERR_HEAD_TOO_LARGE, "the request has more than 64 fields");
+    else
+        head->state = IN_NAME;
+}
+
+static void on_name(struct http_head *head, char c)
+{
+    if (is_token(c))
+        return;
+    if (c != ':') {
+        bad(head, is_space(c) ? "a space must not stand before the colon of a field"
+                              : "a field name has a character that is not allowed");
+        return;
+    }
+    head->fields[head->n_fields].name = part_here(head);
+    begin_behind(head, AT_VALUE);
+}
+
+static void end_value(struct http_head *head, const char *bytes)
+{
+    struct http_part value = part_here(head);
+    while (value.len > 0 && is_space(bytes[value.at + value.len - 1]))
+        value.len--;
+    head->fields[head->n_fields++].value = value;
+    head->state = AT_LINE_FEED;
+}
+
+static void on_value(struct http_head *head, const char *bytes, char c)
+{
+    if (c == '\r')
+        end_value(head, bytes);
+    else if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f)
+        bad(head,
+            c == '\n' ? "a line must end with CR LF" : "a field value has a control character");
+}
+
+static void on_value_begin(struct http_head *head, const char *bytes, char c)
+{
+    if (is_space(c)) {
+        head->start = (uint16_t)(head->at + 1);
+        return;
+    }
+    head->state = IN_VALUE;
+    on_value(head, bytes, c);
+}
+
+/* HOST[:PORT] (RFC 9110, 7.2). What it may name is decided above; here only that it can be nothing
+ * but a host, whoever splits it. */
+static bool is_host(struct span host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        unsigned char c = (unsigned char)host.bytes[i];
+        if (c <= ' ' || c >= 0x7f || strchr("/?#@,\\\"<>", c) != NULL)
+            return false;
+    }
+    return host.len > 0;
+}
+
+static bool is_number(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!is_digit(text.bytes[i]))
+            return false;
+    }
+    return text.len > 0;
+}
+
+/* Two lengths of the body would be two requests for two readers (RFC 9112, 6.3). */
+static void check_length(struct http_head *head, const char *bytes)
+{
+    struct span length;
+    if (!http_head_find(head, bytes, "Content-Length", &length))
+        return;
+    if (http_head_count(head, bytes, "Content-Length") > 1)
+        bad(head, "Content-Length is given twice");
+    else if (!is_number(length))
+        bad(head, "Content-Length must be a number");
+    else if (http_head_count(head, bytes, "Transfer-Encoding") > 0)
+        bad(head, "Content-Length and Transfer-Encoding exclude each other");
+}
+
+static void check_whole(struct http_head *head, const char *bytes)
+{
+    struct span host;
+    if (!http_head_find(head, bytes, "Host", &host))
+        bad(head, "Host is missing");
+    else if (http_head_count(head, bytes, "Host") > 1)
+        bad(head, "Host is given twice");
+    else if (!is_host(host))
+        bad(head, "Host must be a host name or address and a port");
+    else
+        check_length(head, bytes);
+}
+
+static void on_last_line_feed(struct http_head *head, const char *bytes, char c)
+{
+    if (c != '\n') {
+        bad(head, "a CR must be followed by LF");
+        return;
+    }
+    head->len = (uint16_t)(head->at + 1);
+    head->state = IS_DONE;
+    check_whole(head, bytes);
+}
+
+static void on_byte(struct http_head *head, const char *bytes, char c)
+{
+    switch ((enum state)head->state) {
+    case IN_METHOD:
+        on_method(head, c);
+        break;
+    case AT_TARGET:
+        on_target_begin(head, c);
+        break;
+    case IN_TARGET:
+        on_target(head, bytes, c);
+        break;
+    case IN_VERSION:
+        on_version(head, bytes, c);
+        break;
+    case AT_LINE_FEED:
+        on_line_feed(head, c);
+        break;
+    case AT_FIELD:
+        on_field_begin(head, c);
+        break;
+    case IN_NAME:
+        on_name(head, c);
+        break;
+    case AT_VALUE:
+        on_value_begin(head, bytes, c);
+        break;
+    case IN_VALUE:
+        on_value(head, bytes, c);
+        break;
+    case AT_LAST_LINE_FEED:
+        on_last_line_feed(head, bytes, c);
+        break;
+    case IS_DONE:
+    case IS_BAD:
+        break;
+    }
+}
+
+enum http_head_result http_head_parse(struct http_head *head, const char *bytes, size_t len)
+{
+    size_t end = len < HTTP_HEAD_MAX_BYTES ? len : HTTP_HEAD_MAX_BYTES;
+    while (head->at < end && head->state < IS_DONE) {
+        on_byte(head, bytes, bytes[head->at]);
+        head->at++;
+    }
+    if (head->at == HTTP_HEAD_MAX_BYTES && head->state < IS_DONE)
+        refuse(head, ERR_HEAD_TOO_LARGE, "the request head is over 8 KiB");
+    if (head->state == IS_DONE)
+        return HTTP_HEAD_DONE;
+    return head->state == IS_BAD ? HTTP_HEAD_BAD : HTTP_HEAD_MORE;
+}
+
+bool http_head_find(const struct http_head *head, const char *bytes, const char *name,
+                    struct span *ret_value)
+{
+    struct span wanted = span_of(name);
+    for (size_t i = 0; i < head->n_fields; i++) {
+        if (span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted)) {
+            *ret_value = http_part_span(bytes, head->fields[i].value);
+            return true;
+        }
+    }
+    return false;
+}
+
+unsigned http_head_count(const struct http_head *head, const char *bytes, const char *name)
+{
+    struct span wanted = span_of(name);
+    unsigned n = 0;
+    for (size_t i = 0; i < head->n_fields; i++)
+        n += span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted);
+    return n;
+}
+
+static bool list_has_token(struct span list, struct span token)
+{
+    while (list.len > 0) {
+        const char *comma = memchr(list.bytes, ',', list.len);
+        size_t len = comma != NULL ? (size_t)(comma - list.bytes) : list.len;
+        if (span_equal_nocase(span_trim((struct span){list.bytes, len}), token))
+            return true;
+        size_t taken = comma != NULL ? len + 1 : len;
+        list.bytes += taken;
+        list.len -= taken;
+    }
+    return false;
+}
+
+bool http_head_has_token(const struct http_head *head, const char *bytes, const char *name,
+                         const char *token)
+{
+    struct span wanted = span_of(name);
+    for (size_t i = 0; i < head->n_fields; i++) {
+        if (span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted) &&
+            list_has_token(http_part_span(bytes, head->fields[i].value), span_of(token)))
+            return true;
+    }
+    return false;
+}

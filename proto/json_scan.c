@@ -1,0 +1,426 @@
+#include "proto/json_scan.h"
+
+#include "proto/push_json.h"
+
+_Static_assert(JSON_MAX_DEPTH == 64, "the kinds of open containers are the bits of one uint64_t");
+
+void json_scan_init(struct json_scan *scan, struct span text)
+{
+    *scan = (struct json_scan){.begin = text.bytes, .at = text.bytes, .end = text.bytes + text.len};
+}
+
+static bool fail(struct json_scan *scan, const char *at, const char *why)
+{
+    scan->at = at;
+    scan->why = scan->at == scan->end ? "the text ends too early" : why;
+    return false;
+}
+
+void json_scan_space(struct json_scan *scan)
+{
+    const char *at = scan->at;
+    while (at < scan->end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+        at++;
+    scan->at = at;
+}
+
+bool json_scan_byte(struct json_scan *scan, char byte, const char *why)
+{
+    if (json_scan_peek(scan) != byte || scan->at == scan->end)
+        return fail(scan, scan->at, why);
+    scan->at++;
+    return true;
+}
+
+/* Strings */
+
+#define EACH_BYTE(b) (0x0101010101010101u * (uint64_t)(b))
+
+static inline bool is_plain(char c)
+{
+    unsigned char byte = (unsigned char)c;
+    return (unsigned char)(byte - 0x20) < 0x60 && byte != '"' && byte != '\\';
+}
+
+/* How many of the next bytes are plain: ASCII, no control character, no quote, no backslash. Eight
+ * at a time; a false alarm of the trick (a borrow into the next byte) only ends the fast path
+ * early. */
+static const char *skip_plain(const char *at, const char *end)
+{
+    while (end - at >= 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof word);
+        uint64_t quote = word ^ EACH_BYTE('"');
+        uint64_t backslash = word ^ EACH_BYTE('\\');
+        uint64_t special =
+            (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1)) | word;
+        if ((special & EACH_BYTE(0x80)) != 0)
+            break;
+        at += 8;
+    }
+    while (at < end && is_plain(*at))
+        at++;
+    return at;
+}
+
+/* The length of the UTF-8 character at `at` (RFC 3629, section 4), 0 if malformed. proto/utf8
+ * checks streams; here the offset of the offending character is wanted. */
+static size_t utf8_length(const char *text, const char *end)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t have = (size_t)(end - text);
+    unsigned char low = 0x80;
+    unsigned char high = 0xbf;
+    size_t need = 0;
+    if (at[0] >= 0xc2 && at[0] <= 0xdf)
+        need = 2;
+    else if (at[0] >= 0xe0 && at[0] <= 0xef)
+        need = 3;
+    else if (at[0] >= 0xf0 && at[0] <= 0xf4)
+        need = 4;
+    if (need == 0 || have < need)
+        return 0;
+    if (at[0] == 0xe0)
+        low = 0xa0; /* overlong */
+    else if (at[0] == 0xed)
+        high = 0x9f; /* a surrogate */
+    else if (at[0] == 0xf0)
+        low = 0x90; /* overlong */
+    else if (at[0] == 0xf4)
+        high = 0x8f; /* above U+10FFFF */
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < need; i++)
+        if (at[i] < 0x80 || at[i] > 0xbf)
+            return 0;
+    return need;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* At a backslash. */
+static bool scan_escape(struct json_scan *scan)
+{
+    const char *at = scan->at + 1;
+    if (at == scan->end)
+        return fail(scan, at, "");
+    if (*at == '\0' || strchr("\"\\/bfnrtu", *at) == NULL)
+        return fail(scan, at, "there is no such escape");
+    if (*at++ == 'u') {
+        for (int i = 0; i < 4; i++, at++)
+            if (at == scan->end || hex_digit(*at) < 0)
+                return fail(scan, at, "\\u takes four hexadecimal digits");
+    }
+    scan->at = at;
+    return true;
+}
+
+bool json_scan_string(struct json_scan *scan, struct span *ret_raw, bool *ret_has_escapes)
+{
+    if (!json_scan_byte(scan, '"', "a string must begin here"))
+        return false;
+    const char *begin = scan->at;
+    bool has_escapes = false;
+    for (;;) {
+        const char *at = skip_plain(scan->at, scan->end);
+        scan->at = at;
+        if (at == scan->end)
+            return fail(scan, at, "");
+        if (*at == '"')
+            break;
+        if (*at == '\\') {
+            has_escapes = true;
+            if (!scan_escape(scan))
+                return false;
+        } else if ((unsigned char)*at < 0x20) {
+            return fail(scan, at, "a control character in a string must be escaped");
+        } else {
+            size_t len = utf8_length(at, scan->end);
+            if (len == 0)
+                return fail(scan, at, "this is not UTF-8");
+            scan->at += len;
+        }
+    }
+    *ret_raw = (struct span){begin, (size_t)(scan->at - begin)};
+    *ret_has_escapes = has_escapes;
+    scan->at++;
+    return true;
+}
+
+/* The code unit of the \uXXXX at `at`. */
+static uint32_t code_unit(const char *at)
+{
+    uint32_t unit = 0;
+    for (int i = 2; i < 6; i++)
+        unit = unit << 4 | (uint32_t)hex_digit(at[i]);
+    return unit;
+}
+
+static size_t utf8_write(uint32_t c, char out[4])
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xc0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 0x3f));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xe0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (c & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (c >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (c & 0x3f));
+    return 4;
+}
+
+/* Decodes the \u escape at `at`, two of them for a surrogate pair. Answers the bytes taken, 0 for a
+ * lone surrogate. */
+static size_t decode_unicode(const char *at, const char *end, char out[4], size_t *ret_len)
+{
+    uint32_t c = code_unit(at);
+    size_t taken = 6;
+    if (c >= 0xdc00 && c <= 0xdfff)
+        return 0;
+    if (c >= 0xd800 && c <= 0xdbff) {
+        if (end - at < 12 || at[6] != '\\' || at[7] != 'u')
+            return 0;
+        uint32_t low = code_unit(at + 6);
+        if (low < 0xdc00 || low > 0xdfff)
+            return 0;
+        c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+        taken = 12;
+    }
+    *ret_len = utf8_write(c, out);
+    return taken;
+}
+
+static char decode_simple(char escape)
+{
+    switch (escape) {
+    case 'b':
+        return '\b';
+    case 'f':
+        return '\f';
+    case 'n':
+        return '\n';
+    case 'r':
+        return '\r';
+    case 't':
+        return '\t';
+    default:
+        return escape; /* quote, backslash, slash */
+    }
+}
+
+enum err json_string_decode(struct span raw, char *out, size_t cap, size_t *ret_len, size_t *ret_at)
+{
+    const char *end = raw.bytes + raw.len;
+    size_t len = 0;
+    for (const char *at = raw.bytes; at < end;) {
+        char piece[4] = {*at};
+        size_t piece_len = 1;
+        size_t taken = 1;
+        if (*at == '\\' && at[1] == 'u') {
+            taken = decode_unicode(at, end, piece, &piece_len);
+            if (taken == 0) {
+                *ret_at = (size_t)(at - raw.bytes);
+                return ERR_BAD_JSON;
+            }
+        } else if (*at == '\\') {
+            piece[0] = decode_simple(at[1]);
+            taken = 2;
+        }
+        for (size_t i = 0; i < piece_len; i++, len++)
+            if (len < cap)
+                out[len] = piece[i];
+        at += taken;
+    }
+    *ret_len = len;
+    return ERR_OK;
+}
+
+/* Numbers and words */
+
+static const char *skip_digits(const char *at, const char *end)
+{
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
+    return at;
+}
+
+static bool scan_number(struct json_scan *scan)
+{
+    static const char why[] = "a digit must stand here";
+    const char *end = scan->end;
+    const char *at = scan->at;
+    if (*at == '-')
+        at++;
+    const char *digits = at;
+    at = skip_digits(at, end);
+    if (at == digits)
+        return fail(scan, at, why);
+    if (*digits == '0' && at - digits > 1)
+        return fail(scan, digits + 1, "a number has no leading zeros");
+    if (at < end && *at == '.') {
+        digits = ++at;
+        at = skip_digits(at, end);
+        if (at == digits)
+            return fail(scan, at, why);
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        if (at < end && (*at == '+' || *at == '-'))
+            at++;
+        digits = at;
+        at = skip_digits(at, end);
+        if (at == digits)
+            return fail(scan, at, why);
+    }
+    scan->at = at;
+    return true;
+}
+
+static bool scan_word(struct json_scan *scan, const char *word)
+{
+    const char *at = scan->at;
+    for (; *word != '\0'; word++, at++)
+        if (at == scan->end || *at != *word)
+            return fail(scan, at, "a value must stand here");
+    scan->at = at;
+    return true;
+}
+
+static bool scan_scalar(struct json_scan *scan)
+{
+    struct span raw;
+    bool has_escapes;
+    char first = json_scan_peek(scan);
+    switch (first) {
+    case '"':
+        return json_scan_string(scan, &raw, &has_escapes);
+    case 't':
+        return scan_word(scan, "true");
+    case 'f':
+        return scan_word(scan, "false");
+    case 'n':
+        return scan_word(scan, "null");
+    default:
+        if (first == '-' || (first >= '0' && first <= '9'))
+            return scan_number(scan);
+        return fail(scan, scan->at, "a value must stand here");
+    }
+}
+
+/* Containers */
+
+static bool is_in_object(const struct json_scan *scan)
+{
+    return (scan->objects >> (scan->depth - 1) & 1) != 0;
+}
+
+bool json_scan_open(struct json_scan *scan, bool *ret_is_empty)
+{
+    if (scan->depth == JSON_MAX_DEPTH)
+        return fail(scan, scan->at, "nesting is at most 64 deep");
+    uint64_t bit = (uint64_t)1 << scan->depth;
+    bool is_object = *scan->at == '{';
+    scan->objects = is_object ? scan->objects | bit : scan->objects & ~bit;
+    scan->depth++;
+    scan->at++;
+    json_scan_space(scan);
+    *ret_is_empty = json_scan_peek(scan) == (is_object ? '}' : ']');
+    if (*ret_is_empty) {
+        scan->at++;
+        scan->depth--;
+    }
+    return true;
+}
+
+bool json_scan_next(struct json_scan *scan, bool *ret_is_closed)
+{
+    json_scan_space(scan);
+    char byte = json_scan_peek(scan);
+    bool is_object = is_in_object(scan);
+    *ret_is_closed = byte == (is_object ? '}' : ']');
+    if (!*ret_is_closed && byte != ',')
+        return fail(scan, scan->at,
+                    is_object ? "',' or '}' must stand here" : "',' or ']' must stand here");
+    scan->at++;
+    if (*ret_is_closed)
+        scan->depth--;
+    else
+        json_scan_space(scan);
+    return true;
+}
+
+/* In an object a key and its colon come before each value. */
+static bool scan_key(struct json_scan *scan)
+{
+    struct span raw;
+    bool has_escapes;
+    if (!json_scan_string(scan, &raw, &has_escapes))
+        return false;
+    json_scan_space(scan);
+    if (!json_scan_byte(scan, ':', "':' must stand here"))
+        return false;
+    json_scan_space(scan);
+    return true;
+}
+
+/* At the first byte of a value: takes a scalar, an empty container, or descends into a container up
+ * to its first element. */
+static bool scan_step(struct json_scan *scan, bool *ret_is_complete)
+{
+    char first = json_scan_peek(scan);
+    *ret_is_complete = true;
+    if (first != '{' && first != '[')
+        return scan_scalar(scan);
+    if (!json_scan_open(scan, ret_is_complete))
+        return false;
+    return *ret_is_complete || first == '[' || scan_key(scan);
+}
+
+bool json_scan_value(struct json_scan *scan, struct span *ret_raw)
+{
+    const char *begin = scan->at;
+    unsigned base = scan->depth;
+    bool is_complete;
+    do {
+        if (!scan_step(scan, &is_complete))
+            return false;
+        while (is_complete && scan->depth > base) {
+            if (!json_scan_next(scan, &is_complete))
+                return false;
+            if (!is_complete && is_in_object(scan) && !scan_key(scan))
+                return false;
+        }
+    } while (scan->depth > base);
+    *ret_raw = (struct span){begin, (size_t)(scan->at - begin)};
+    return true;
+}
+
+bool json_scan_end(struct json_scan *scan)
+{
+    json_scan_space(scan);
+    if (scan->at != scan->end) {
+        scan->why = "nothing may follow the value";
+        return false;
+    }
+    return true;
+}

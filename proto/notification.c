@@ -1,0 +1,144 @@
+#include "proto/notification.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+bool epoch_is_none(struct epoch epoch)
+{
+    return epoch.text[0] == '\0';
+}
+
+bool epoch_equal(struct epoch a, struct epoch b)
+{
+    return memcmp(a.text, b.text, EPOCH_LEN) == 0;
+}
+
+enum err epoch_random(struct epoch *ret_epoch)
+{
+    static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    uint64_t number;
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return ERR_SYSTEM;
+    for (int i = 0; i < EPOCH_LEN; i++) {
+        ret_epoch->text[i] = letters[number % 36];
+        number /= 36;
+    }
+    return ERR_OK;
+}
+
+size_t message_id_write(struct epoch epoch, uint64_t seq, char out[MESSAGE_ID_MAX_BYTES])
+{
+    char digits[20];
+    size_t n = 0;
+    do {
+        digits[n++] = (char)('0' + seq % 10);
+        seq /= 10;
+    } while (seq > 0);
+
+    memcpy(out, epoch.text, EPOCH_LEN);
+    size_t len = EPOCH_LEN;
+    out[len++] = '-';
+    while (n > 0)
+        out[len++] = digits[--n];
+    out[len] = '\0';
+    return len;
+}
+
+static bool is_epoch_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+}
+
+static bool parse_seq(struct span digits, uint64_t *ret_seq)
+{
+    uint64_t seq = 0;
+    if (digits.len == 0 || digits.len > 20 || digits.bytes[0] == '0')
+        return false;
+    for (size_t i = 0; i < digits.len; i++) {
+        char c = digits.bytes[i];
+        if (c < '0' || c > '9')
+            return false;
+        uint64_t digit = (uint64_t)(c - '0');
+        if (seq > (UINT64_MAX - digit) / 10)
+            return false;
+        seq = seq * 10 + digit;
+    }
+    *ret_seq = seq;
+    return true;
+}
+
+enum err message_id_parse(struct span id, struct epoch *ret_epoch, uint64_t *ret_seq)
+{
+    if (id.len < EPOCH_LEN + 2 || id.bytes[EPOCH_LEN] != '-')
+        return ERR_INVALID_FIELD;
+    for (int i = 0; i < EPOCH_LEN; i++) {
+        if (!is_epoch_char(id.bytes[i]))
+            return ERR_INVALID_FIELD;
+    }
+    struct span digits = {id.bytes + EPOCH_LEN + 1, id.len - EPOCH_LEN - 1};
+    uint64_t seq;
+    if (!parse_seq(digits, &seq))
+        return ERR_INVALID_FIELD;
+    memcpy(ret_epoch->text, id.bytes, EPOCH_LEN);
+    *ret_seq = seq;
+    return ERR_OK;
+}
+
+struct payload *payload_new(struct span data)
+{
+    assert(data.len <= UINT32_MAX / 2);
+    struct payload *payload = malloc(sizeof *payload + WS_HEADER_MAX_BYTES + data.len);
+    if (payload == NULL)
+        return NULL;
+    atomic_init(&payload->refs, 1);
+    payload->len = (uint32_t)data.len;
+    uint8_t header[WS_HEADER_MAX_BYTES];
+    size_t header_len = ws_header_write(WS_TEXT, data.len, header);
+    payload->header_len = (uint8_t)header_len;
+    memcpy(payload->bytes + WS_HEADER_MAX_BYTES - header_len, header, header_len);
+    if (data.len > 0)
+        memcpy(payload->bytes + WS_HEADER_MAX_BYTES, data.bytes, data.len);
+    return payload;
+}
+
+struct payload *payload_ref(struct payload *payload)
+{
+    atomic_fetch_add_explicit(&payload->refs, 1, memory_order_relaxed);
+    return payload;
+}
+
+void payload_unref(struct payload *payload)
+{
+    if (payload != NULL && atomic_fetch_sub_explicit(&payload->refs, 1, memory_order_acq_rel) == 1)
+        free(payload);
+}
+
+struct notification *notification_new(struct payload *payload, struct epoch epoch, uint64_t seq,
+                                      int64_t time_ms, int64_t expires_ms)
+{
+    struct notification *note = malloc(sizeof *note);
+    if (note == NULL)
+        return NULL;
+    atomic_init(&note->refs, 1);
+    note->epoch = epoch;
+    note->seq = seq;
+    note->time_ms = time_ms;
+    note->expires_ms = expires_ms;
+    note->payload = payload_ref(payload);
+    return note;
+}
+
+struct notification *notification_ref(struct notification *note)
+{
+    atomic_fetch_add_explicit(&note->refs, 1, memory_order_relaxed);
+    return note;
+}
+
+void notification_unref(struct notification *note)
+{
+    if (note == NULL || atomic_fetch_sub_explicit(&note->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    payload_unref(note->payload);
+    free(note);
+}

@@ -1,0 +1,72 @@
+/* The JSON bodies of the admin API, read strictly (RFC 8259) by one pass that checks every byte and
+ * copies none. `data` stays a slice of the request, so it reaches the browser as it was POSTed.
+ *
+ * Refused as ERR_BAD_JSON, with the offset of the offending byte: anything RFC 8259 does not allow
+ * (a byte order mark, trailing bytes, control characters in strings, lone surrogates in escapes of
+ * the request's own strings), invalid UTF-8, NUL, nesting over 64, a key that stands twice in the
+ * request itself. What stands inside `data` must be valid JSON and is otherwise not looked at. */
+#ifndef HERALD_PROTO_PUSH_JSON_H
+#define HERALD_PROTO_PUSH_JSON_H
+
+#include "proto/error.h"
+#include "proto/span.h"
+#include "proto/user_id.h"
+
+#include <stdint.h>
+
+enum {
+    JSON_MAX_DEPTH = 64,
+    PUSH_MAX_USERS = 10000,
+    PUSH_MAX_TTL_S = 2592000,
+    PUSH_REASON_MAX_BYTES = 64, /* of a kick */
+};
+
+/* What is wrong with a request, for a problem body. */
+struct json_problem {
+    enum err error;   /* ERR_BAD_JSON, ERR_INVALID_FIELD, ERR_UNKNOWN_FIELD, ERR_TOO_LARGE,
+                         ERR_NO_MEMORY */
+    size_t offset;    /* ERR_BAD_JSON: of the byte, from 0 */
+    char field[40];   /* the field's name, cut to fit, always UTF-8; empty: none */
+    char detail[120]; /* a sentence for people */
+};
+
+struct push_limits {
+    size_t max_data_bytes;
+    uint32_t default_ttl_s;
+};
+
+struct push_request {
+    struct span data; /* inside the body */
+    uint32_t ttl_s;
+    bool is_list; /* userIds was given, not userId */
+    size_t n_users;
+    struct span *users; /* decoded and checked; each inside `memory` or the body */
+    char *memory;       /* one block; push_request_fini frees it */
+};
+
+/* Fields: userId or userIds (1 to 10 000), data, ttl (whole seconds, 0..2592000).
+ * ERR_OK: *ret_request is set, and the caller calls push_request_fini while the body lives.
+ * Else *ret_problem is set and *ret_request is empty. Over max_data_bytes, or userIds x data over
+ * 64 MiB: ERR_TOO_LARGE, field data. */
+MUST_CHECK enum err push_request_parse(struct span body, const struct push_limits *limits,
+                                       struct push_request *ret_request,
+                                       struct json_problem *ret_problem);
+void push_request_fini(struct push_request *request);
+
+/* POST /deleteClient: {"userId","reason"?}; `purge` must be false and `blockFor` 0 when they are
+ * given. */
+struct kick_request {
+    char user_id[USER_ID_MAX_BYTES];
+    size_t user_id_len;
+    char reason[PUSH_REASON_MAX_BYTES]; /* UTF-8, no control characters */
+    size_t reason_len;
+};
+
+MUST_CHECK enum err kick_request_parse(struct span body, struct kick_request *ret_request,
+                                       struct json_problem *ret_problem);
+
+/* Is this one complete, valid JSON value with nothing but white space around it? false: the offset
+ * of the first byte that is wrong. */
+bool json_is_valid(struct span text, size_t *ret_offset);
+
+#endif

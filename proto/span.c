@@ -1,0 +1,28 @@
+#include "proto/span.h"
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+bool span_equal_nocase(struct span a, struct span b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (lower(a.bytes[i]) != lower(b.bytes[i]))
+            return false;
+    }
+    return true;
+}
+
+struct span span_trim(struct span s)
+{
+    while (s.len > 0 && (s.bytes[0] == ' ' || s.bytes[0] == '\t')) {
+        s.bytes++;
+        s.len--;
+    }
+    while (s.len > 0 && (s.bytes[s.len - 1] == ' ' || s.bytes[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}

@@ -1,0 +1,58 @@
+/* WebSocket frames as a server reads them (RFC 6455, section 5), as a pure state machine.
+ *
+ * Payload is unmasked in place. Data frames are handed on in pieces as they arrive, so the decoder
+ * keeps no bytes; only an unfinished frame header or control frame (at most 139 bytes) must be kept
+ * by the caller and offered again with what follows it.
+ *
+ * Checked here: masking required (5.1), reserved bits and opcodes, minimal lengths, the top bit of
+ * a 64-bit length, control frames final and at most 125 bytes, fragmentation (5.4), UTF-8 of text
+ * messages as it arrives, fail-fast (8.1), close codes and the UTF-8 of close reasons (5.5.1, 7.4),
+ * the size of a whole message. */
+#ifndef HERALD_PROTO_WS_DECODER_H
+#define HERALD_PROTO_WS_DECODER_H
+
+#include "proto/error.h"
+#include "proto/utf8.h"
+#include "proto/ws_frame.h"
+
+enum { WS_REST_MAX_BYTES = 14 + WS_CONTROL_MAX_BYTES };
+
+enum ws_event_kind {
+    WS_EVENT_MORE, /* nothing yet: keep what was not consumed (at most WS_REST_MAX_BYTES) */
+    WS_EVENT_DATA, /* a piece of a data message; may be empty */
+    WS_EVENT_PING, /* answer it with a pong of the same payload */
+    WS_EVENT_PONG,
+    WS_EVENT_CLOSE,     /* code (1005: none was sent) and payload = reason */
+    WS_EVENT_MALFORMED, /* error: ERR_PROTOCOL, ERR_BAD_UTF8 or ERR_MESSAGE_TOO_LARGE */
+};
+
+struct ws_event {
+    enum ws_event_kind kind;
+    uint8_t opcode;      /* DATA: WS_TEXT or WS_BINARY, for every piece */
+    bool is_first;       /* DATA: the first piece of a message */
+    bool is_last;        /* DATA: the last */
+    unsigned close_code; /* CLOSE */
+    enum err error;      /* MALFORMED */
+    struct span payload; /* inside the caller's bytes; DATA, PING, PONG, CLOSE (the reason) */
+};
+
+/* 24 bytes, because each open connection has one. */
+struct ws_decoder {
+    uint32_t max_message; /* ceiling of a message in bytes, over all its fragments */
+    uint32_t message_len; /* so far */
+    uint32_t remaining;   /* of the present data frame's payload */
+    uint8_t mask[4];      /* rotated so that mask[0] meets the next byte */
+    uint8_t state;
+    uint8_t opcode; /* of the message under way; 0: none */
+    utf8_state utf8;
+    uint8_t flags;
+};
+
+void ws_decoder_init(struct ws_decoder *decoder, uint32_t max_message);
+
+/* Takes one event from the bytes; answers how many were consumed. Call again with the rest until
+ * WS_EVENT_MORE. `bytes` is written to (unmasking). After CLOSE or MALFORMED no more calls. */
+size_t ws_decoder_next(struct ws_decoder *decoder, uint8_t *bytes, size_t len,
+                       struct ws_event *ret_event);
+
+#endif

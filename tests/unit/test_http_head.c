@@ -1,0 +1,414 @@
+#include "proto/http_head.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LINE  "GET /ws?userId=42 HTTP/1.1\r\n"
+#define HOST  "Host: example.com\r\n"
+#define BEGIN LINE HOST
+
+static const char browser[] =
+    "GET /ws?userId=42&after=k3f9a2qd-118 HTTP/1.1\r\n"
+    "Host: push.example.com:8080\r\n"
+    "Connection: keep-alive, Upgrade\r\n"
+    "Pragma: no-cache\r\n"
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
+    "Upgrade: websocket\r\n"
+    "Origin: https://example.com\r\n"
+    "Sec-WebSocket-Version: 13\r\n"
+    "Accept-Encoding: gzip, deflate, br\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+    "\r\n";
+
+/* The bytes again, with a page behind them that must not be read. */
+static const char *guarded(const char *bytes, size_t len)
+{
+    static char *room;
+    size_t page_len = (size_t)sysconf(_SC_PAGESIZE);
+    size_t room_len = 8 * page_len;
+    if (room == NULL) {
+        room = mmap(NULL, room_len + page_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                    -1, 0);
+        cr_assert_neq(room, MAP_FAILED);
+        cr_assert_eq(mprotect(room + room_len, page_len, PROT_NONE), 0);
+    }
+    cr_assert_leq(len, room_len);
+    return memcpy(room + room_len - len, bytes, len);
+}
+
+static bool is_same_part(struct http_part a, struct http_part b)
+{
+    return a.at == b.at && a.len == b.len;
+}
+
+static void expect_same(const struct http_head *a, const struct http_head *b, size_t cut)
+{
+    cr_assert_eq(a->error, b->error, "cut at %zu", cut);
+    cr_assert_eq(a->detail, b->detail, "cut at %zu: %s, %s", cut, a->detail, b->detail);
+    cr_assert_eq(a->len, b->len, "cut at %zu", cut);
+    cr_assert_eq(a->n_fields, b->n_fields, "cut at %zu", cut);
+    cr_assert(is_same_part(a->method, b->method), "cut at %zu", cut);
+    cr_assert(is_same_part(a->target, b->target), "cut at %zu", cut);
+    cr_assert(is_same_part(a->path, b->path), "cut at %zu", cut);
+    cr_assert(is_same_part(a->query, b->query), "cut at %zu", cut);
+    for (size_t i = 0; i < a->n_fields; i++) {
+        cr_assert(is_same_part(a->fields[i].name, b->fields[i].name), "cut at %zu", cut);
+        cr_assert(is_same_part(a->fields[i].value, b->fields[i].value), "cut at %zu", cut);
+    }
+}
+
+static enum http_head_result parse_stepwise(struct http_head *head, struct span text, size_t first,
+                                            size_t step)
+{
+    enum http_head_result result = HTTP_HEAD_MORE;
+    http_head_init(head);
+    for (size_t len = first; result == HTTP_HEAD_MORE; len += step) {
+        size_t have = len < text.len ? len : text.len;
+        result = http_head_parse(head, guarded(text.bytes, have), have);
+        if (have == text.len)
+            break;
+    }
+    return result;
+}
+
+/* Whole; split at every byte; one byte at a time. All must tell the same. */
+static enum http_head_result parse(struct http_head *head, struct span text)
+{
+    struct http_head other;
+    http_head_init(head);
+    enum http_head_result result = http_head_parse(head, guarded(text.bytes, text.len), text.len);
+    size_t stride = text.len < 1000 ? 1 : 97;
+    for (size_t cut = 0; cut < text.len; cut += stride) {
+        cr_assert_eq(parse_stepwise(&other, text, cut, text.len), result, "cut at %zu", cut);
+        expect_same(head, &other, cut);
+    }
+    cr_assert_eq(parse_stepwise(&other, text, 1, 1), result);
+    expect_same(head, &other, 0);
+    return result;
+}
+
+static void expect_done(struct span text)
+{
+    struct http_head head;
+    enum http_head_result result = parse(&head, text);
+    cr_assert_eq(result, HTTP_HEAD_DONE, "%.60s: %s", text.bytes, head.detail);
+    cr_assert_eq(head.len, text.len);
+}
+
+static void expect_bad(struct span text, enum err error)
+{
+    struct http_head head;
+    cr_assert_eq(parse(&head, text), HTTP_HEAD_BAD, "%.80s", text.bytes);
+    cr_assert_eq(head.error, error, "%.80s: %s", text.bytes, head.detail);
+    cr_assert_not_null(head.detail);
+    cr_assert_eq(http_head_parse(&head, text.bytes, text.len), HTTP_HEAD_BAD);
+}
+
+#define DONE(text)       expect_done(SPAN_LITERAL(text))
+#define BAD(text)        expect_bad(SPAN_LITERAL(text), ERR_BAD_HEAD)
+#define NO_VERSION(text) expect_bad(SPAN_LITERAL(text), ERR_HTTP_VERSION)
+
+static bool part_is(const char *bytes, struct http_part part, const char *text)
+{
+    return span_equal(http_part_span(bytes, part), span_of(text));
+}
+
+static bool field_is(const struct http_head *head, const char *bytes, const char *name,
+                     const char *value)
+{
+    struct span found;
+    return http_head_find(head, bytes, name, &found) && span_equal(found, span_of(value));
+}
+
+Test(http_head, understands_a_browser)
+{
+    struct http_head head;
+    cr_assert_eq(parse(&head, SPAN_LITERAL(browser)), HTTP_HEAD_DONE);
+    cr_assert_eq(head.len, sizeof browser - 1);
+    cr_assert_eq(head.n_fields, 10);
+    cr_assert(part_is(browser, head.method, "GET"));
+    cr_assert(part_is(browser, head.target, "/ws?userId=42&after=k3f9a2qd-118"));
+    cr_assert(part_is(browser, head.path, "/ws"));
+    cr_assert(part_is(browser, head.query, "userId=42&after=k3f9a2qd-118"));
+    cr_assert(field_is(&head, browser, "host", "push.example.com:8080"));
+    cr_assert(field_is(&head, browser, "SEC-WEBSOCKET-KEY", "dGhlIHNhbXBsZSBub25jZQ=="));
+    cr_assert(http_head_has_token(&head, browser, "Connection", "upgrade"));
+}
+
+Test(http_head, waits_for_more_at_every_byte_but_the_last)
+{
+    for (size_t len = 0; len < sizeof browser - 1; len++) {
+        struct http_head head;
+        http_head_init(&head);
+        cr_assert_eq(http_head_parse(&head, guarded(browser, len), len), HTTP_HEAD_MORE, "%zu",
+                     len);
+    }
+}
+
+Test(http_head, ends_where_the_empty_line_ends)
+{
+    static const char text[] = BEGIN "\r\n\x81\x80garbage\0\n";
+    struct http_head head;
+    cr_assert_eq(parse(&head, SPAN_LITERAL(text)), HTTP_HEAD_DONE);
+    cr_assert_eq(head.len, sizeof(BEGIN "\r\n") - 1);
+    cr_assert_eq(http_head_parse(&head, text, sizeof text - 1), HTTP_HEAD_DONE);
+}
+
+Test(http_head, splits_the_target_at_the_first_question_mark)
+{
+    static const char text[] = "GET /a?b?c HTTP/1.1\r\n" HOST "\r\n";
+    static const char bare[] = "GET /a HTTP/1.1\r\n" HOST "\r\n";
+    static const char empty[] = "GET /? HTTP/1.1\r\n" HOST "\r\n";
+    struct http_head head;
+    cr_assert_eq(parse(&head, SPAN_LITERAL(text)), HTTP_HEAD_DONE);
+    cr_assert(part_is(text, head.path, "/a"));
+    cr_assert(part_is(text, head.query, "b?c"));
+    cr_assert_eq(parse(&head, SPAN_LITERAL(bare)), HTTP_HEAD_DONE);
+    cr_assert(part_is(bare, head.path, "/a"));
+    cr_assert_eq(head.query.len, 0);
+    cr_assert_eq(parse(&head, SPAN_LITERAL(empty)), HTTP_HEAD_DONE);
+    cr_assert(part_is(empty, head.path, "/"));
+    cr_assert_eq(head.query.len, 0);
+}
+
+Test(http_head, takes_only_targets_in_origin_form)
+{
+    BAD("GET http://example.com/ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("OPTIONS * HTTP/1.1\r\n" HOST "\r\n");
+    BAD("CONNECT example.com:443 HTTP/1.1\r\n" HOST "\r\n");
+}
+
+Test(http_head, takes_only_visible_ascii_in_targets)
+{
+    DONE("GET /a?x|y^z{}[]`'\\\"<> HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET /a#b HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET /a\tb HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET /a\0b HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET /a\x7f HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET /\xc3\xbc HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET /a\r\n" HOST "\r\n");
+}
+
+Test(http_head, takes_any_token_for_a_method)
+{
+    static const char text[] = "get /a HTTP/1.1\r\n" HOST "\r\n";
+    struct http_head head;
+    cr_assert_eq(parse(&head, SPAN_LITERAL(text)), HTTP_HEAD_DONE);
+    cr_assert(part_is(text, head.method, "get"));
+    DONE("X-!#$%&'*+.^_`|~9 /a HTTP/1.1\r\n" HOST "\r\n");
+    BAD(" /a HTTP/1.1\r\n" HOST "\r\n");
+    BAD(" GET /a HTTP/1.1\r\n" HOST "\r\n");
+    BAD("G(T /a HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET\t/a HTTP/1.1\r\n" HOST "\r\n");
+    BAD("\x16\x03\x01\x02"); /* TLS on the plain port */
+}
+
+Test(http_head, takes_no_empty_line_before_the_request)
+{
+    BAD("\r\n" BEGIN "\r\n");
+}
+
+Test(http_head, takes_single_spaces_only_in_the_request_line)
+{
+    BAD("GET  /a HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET /a  HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET /a HTTP/1.1 \r\n" HOST "\r\n");
+    BAD("GET /a b HTTP/1.1\r\n" HOST "\r\n");
+}
+
+Test(http_head, speaks_http_1_1_only)
+{
+    NO_VERSION("GET /a HTTP/1.0\r\n" HOST "\r\n");
+    NO_VERSION("GET /a HTTP/1.0\r\n\r\n");
+    NO_VERSION("GET /a HTTP/2.0\r\n" HOST "\r\n");
+    NO_VERSION("GET /a HTTP/0.9\r\n" HOST "\r\n");
+    NO_VERSION("GET /a HTTP/3.1\r\n" HOST "\r\n");
+    BAD("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    BAD("GET /a http/1.1\r\n" HOST "\r\n");
+    BAD("GET /a HTTP/1.10\r\n" HOST "\r\n");
+    BAD("GET /a HTTP/11.1\r\n" HOST "\r\n");
+    BAD("GET /a HTTP/1\r\n" HOST "\r\n");
+    BAD("GET /a HTTP/1,1\r\n" HOST "\r\n");
+    BAD("GET /a HTTPS/1.1\r\n" HOST "\r\n");
+}
+
+/* RFC 9112, 2.2: a recipient may take a bare LF; Herald does not. */
+Test(http_head, refuses_a_bare_lf_or_cr)
+{
+    BAD("GET /a HTTP/1.1\n" HOST "\r\n");
+    BAD(LINE "Host: example.com\n\r\n");
+    BAD(BEGIN "\n");
+    BAD(LINE "Host: exa\rmple.com\r\n\r\n");
+    BAD(BEGIN "\rX");
+    BAD(BEGIN "X: a\r\r\n\r\n");
+    BAD(BEGIN "X: a\nY: b\r\n\r\n");
+}
+
+/* RFC 9112, 5.2. */
+Test(http_head, refuses_a_folded_line)
+{
+    BAD(BEGIN "X: a\r\n b\r\n\r\n");
+    BAD(BEGIN "X: a\r\n\tb\r\n\r\n");
+    BAD(LINE " Host: example.com\r\n\r\n");
+}
+
+/* RFC 9112, 5.1. */
+Test(http_head, refuses_a_space_before_the_colon)
+{
+    BAD(BEGIN "X : a\r\n\r\n");
+    BAD(BEGIN "X\t: a\r\n\r\n");
+}
+
+Test(http_head, refuses_a_field_without_name_or_colon)
+{
+    BAD(BEGIN ": a\r\n\r\n");
+    BAD(BEGIN "X\r\n\r\n");
+    BAD(BEGIN "X(y): a\r\n\r\n");
+    BAD(BEGIN "X\xc3\xbc: a\r\n\r\n");
+    BAD(BEGIN "X\0: a\r\n\r\n");
+}
+
+Test(http_head, refuses_control_characters_in_values)
+{
+    for (unsigned c = 0; c < 256; c++) {
+        char text[] = BEGIN "X: a?b\r\n\r\n";
+        *strrchr(text, '?') = (char)c;
+        struct span span = {text, sizeof text - 1};
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            expect_bad(span, ERR_BAD_HEAD);
+        else
+            expect_done(span);
+    }
+}
+
+Test(http_head, gives_values_without_the_white_space_around_them)
+{
+    static const char text[] = BEGIN "A: \t x y \t \r\nB:z\r\nC:\r\nD: \t \r\n\r\n";
+    struct http_head head;
+    cr_assert_eq(parse(&head, SPAN_LITERAL(text)), HTTP_HEAD_DONE);
+    cr_assert(field_is(&head, text, "A", "x y"));
+    cr_assert(field_is(&head, text, "B", "z"));
+    cr_assert(field_is(&head, text, "C", ""));
+    cr_assert(field_is(&head, text, "D", ""));
+}
+
+/* RFC 9112, 3.2. */
+Test(http_head, wants_exactly_one_host)
+{
+    BAD(LINE "\r\n");
+    BAD(BEGIN HOST "\r\n");
+    BAD(BEGIN "host: other.example\r\n\r\n");
+    BAD(LINE "Host:\r\n\r\n");
+    BAD(LINE "Host: a b\r\n\r\n");
+    BAD(LINE "Host: a, b\r\n\r\n");
+    BAD(LINE "Host: user@example.com\r\n\r\n");
+    BAD(LINE "Host: example.com/x\r\n\r\n");
+    BAD(LINE "Host: ex\xc3\xa4mple.com\r\n\r\n");
+    DONE(LINE "Host: [::1]:8080\r\n\r\n");
+    DONE(LINE "hOST:127.0.0.1\r\n\r\n");
+}
+
+/* RFC 9112, 6.3: the roots of request smuggling. */
+Test(http_head, refuses_a_body_length_that_can_be_understood_in_two_ways)
+{
+    BAD(BEGIN "Content-Length: 3\r\nContent-Length: 3\r\n\r\n");
+    BAD(BEGIN "Content-Length: 3\r\nContent-Length: 4\r\n\r\n");
+    BAD(BEGIN "Content-Length: 3, 3\r\n\r\n");
+    BAD(BEGIN "Content-Length: +3\r\n\r\n");
+    BAD(BEGIN "Content-Length: -3\r\n\r\n");
+    BAD(BEGIN "Content-Length: 0x3\r\n\r\n");
+    BAD(BEGIN "Content-Length:\r\n\r\n");
+    BAD(BEGIN "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n");
+    BAD(BEGIN "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n");
+    DONE(BEGIN "Content-Length: 0\r\n\r\n");
+    DONE(BEGIN "Transfer-Encoding: chunked\r\n\r\n");
+}
+
+static struct span head_of_bytes(char *text, size_t len)
+{
+    static const char begin[] = BEGIN "X: ";
+    memset(text, 'a', len);
+    memcpy(text, begin, sizeof begin - 1);
+    memcpy(text + len - 4, "\r\n\r\n", 4);
+    return (struct span){text, len};
+}
+
+Test(http_head, takes_8_kib_and_not_a_byte_more)
+{
+    static char text[HTTP_HEAD_MAX_BYTES + 100];
+    expect_done(head_of_bytes(text, HTTP_HEAD_MAX_BYTES));
+    expect_bad(head_of_bytes(text, HTTP_HEAD_MAX_BYTES + 1), ERR_HEAD_TOO_LARGE);
+    expect_bad(head_of_bytes(text, HTTP_HEAD_MAX_BYTES + 100), ERR_HEAD_TOO_LARGE);
+}
+
+Test(http_head, is_too_large_as_soon_as_8_kib_are_there_without_an_end)
+{
+    static char text[HTTP_HEAD_MAX_BYTES];
+    struct http_head head;
+    memset(text, 'a', sizeof text);
+    memcpy(text, "GET /", 5);
+    http_head_init(&head);
+    cr_assert_eq(http_head_parse(&head, text, sizeof text - 1), HTTP_HEAD_MORE);
+    cr_assert_eq(http_head_parse(&head, text, sizeof text), HTTP_HEAD_BAD);
+    cr_assert_eq(head.error, ERR_HEAD_TOO_LARGE);
+}
+
+Test(http_head, does_not_count_what_follows_the_head)
+{
+    static char text[3 * HTTP_HEAD_MAX_BYTES];
+    static const char begin[] = BEGIN "\r\n";
+    struct http_head head;
+    memset(text, '\n', sizeof text);
+    memcpy(text, begin, sizeof begin - 1);
+    http_head_init(&head);
+    cr_assert_eq(http_head_parse(&head, text, sizeof text), HTTP_HEAD_DONE);
+    cr_assert_eq(head.len, sizeof begin - 1);
+}
+
+static struct span head_of_fields(char *text, size_t cap, unsigned n_fields)
+{
+    size_t len = (size_t)snprintf(text, cap, "%s", BEGIN);
+    for (unsigned i = 1; i < n_fields; i++)
+        len += (size_t)snprintf(text + len, cap - len, "X-%u: %u\r\n", i, i);
+    len += (size_t)snprintf(text + len, cap - len, "\r\n");
+    return (struct span){text, len};
+}
+
+Test(http_head, takes_64_fields_and_not_one_more)
+{
+    static char text[4096];
+    expect_done(head_of_fields(text, sizeof text, 64));
+    expect_bad(head_of_fields(text, sizeof text, 65), ERR_HEAD_TOO_LARGE);
+}
+
+Test(http_head, finds_the_first_field_of_a_name_and_counts_all)
+{
+    static const char text[] = BEGIN "A: 1\r\na: 2\r\nAB: 3\r\n\r\n";
+    struct http_head head;
+    struct span value;
+    cr_assert_eq(parse(&head, SPAN_LITERAL(text)), HTTP_HEAD_DONE);
+    cr_assert(field_is(&head, text, "a", "1"));
+    cr_assert_eq(http_head_count(&head, text, "A"), 2);
+    cr_assert_eq(http_head_count(&head, text, "ab"), 1);
+    cr_assert_eq(http_head_count(&head, text, "b"), 0);
+    cr_assert_not(http_head_find(&head, text, "b", &value));
+}
+
+Test(http_head, finds_tokens_in_lists_over_all_fields_of_the_name)
+{
+    static const char text[] = BEGIN "A: x,\ty z ,,Upgrade\r\nB: token\r\na:\r\nA: last\r\n\r\n";
+    struct http_head head;
+    cr_assert_eq(parse(&head, SPAN_LITERAL(text)), HTTP_HEAD_DONE);
+    cr_assert(http_head_has_token(&head, text, "A", "x"));
+    cr_assert(http_head_has_token(&head, text, "a", "upgrade"));
+    cr_assert(http_head_has_token(&head, text, "a", "LAST"));
+    cr_assert_not(http_head_has_token(&head, text, "a", "y"));
+    cr_assert_not(http_head_has_token(&head, text, "a", "up"));
+    cr_assert_not(http_head_has_token(&head, text, "a", "token"));
+    cr_assert_not(http_head_has_token(&head, text, "c", "x"));
+}

@@ -1,0 +1,175 @@
+#include "proto/notification.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+static struct epoch epoch_of(const char *text)
+{
+    struct epoch epoch;
+    memcpy(epoch.text, text, EPOCH_LEN);
+    return epoch;
+}
+
+static enum err parse(const char *id)
+{
+    struct epoch epoch;
+    uint64_t seq;
+    return message_id_parse(span_of(id), &epoch, &seq);
+}
+
+Test(epoch, is_8_characters_of_a_to_z_and_0_to_9)
+{
+    bool is_seen[256] = {false};
+    unsigned n_seen = 0;
+    for (int i = 0; i < 1000; i++) {
+        struct epoch epoch;
+        cr_assert_eq(epoch_random(&epoch), ERR_OK);
+        for (size_t k = 0; k < EPOCH_LEN; k++) {
+            unsigned char c = (unsigned char)epoch.text[k];
+            cr_assert((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'));
+            n_seen += !is_seen[c];
+            is_seen[c] = true;
+        }
+    }
+    cr_assert_eq(n_seen, 36);
+}
+
+Test(epoch, is_another_one_each_time)
+{
+    struct epoch a;
+    struct epoch b;
+    cr_assert_eq(epoch_random(&a), ERR_OK);
+    cr_assert_eq(epoch_random(&b), ERR_OK);
+    cr_assert_not(epoch_equal(a, b));
+    cr_assert(epoch_equal(a, a));
+}
+
+Test(epoch, is_none_when_it_is_all_nul)
+{
+    cr_assert(epoch_is_none((struct epoch){0}));
+    cr_assert_not(epoch_is_none(epoch_of("k3f9a2qd")));
+}
+
+Test(message_id, is_epoch_and_number)
+{
+    char out[MESSAGE_ID_MAX_BYTES];
+    cr_assert_eq(message_id_write(epoch_of("k3f9a2qd"), 118, out), 12);
+    cr_assert_str_eq(out, "k3f9a2qd-118");
+    cr_assert_eq(message_id_write(epoch_of("k3f9a2qd"), UINT64_MAX, out), 29);
+    cr_assert_str_eq(out, "k3f9a2qd-18446744073709551615");
+}
+
+Test(message_id, is_read_as_it_was_written)
+{
+    static const uint64_t numbers[] = {1, 9, 10, 118, UINT32_MAX, UINT64_MAX - 1, UINT64_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char out[MESSAGE_ID_MAX_BYTES];
+        struct epoch epoch;
+        uint64_t seq;
+        size_t len = message_id_write(epoch_of("0a9z0a9z"), numbers[i], out);
+        cr_assert_eq(message_id_parse((struct span){out, len}, &epoch, &seq), ERR_OK);
+        cr_assert_eq(seq, numbers[i]);
+        cr_assert(epoch_equal(epoch, epoch_of("0a9z0a9z")));
+    }
+}
+
+Test(message_id, refuses_any_other_form)
+{
+    static const char *const bad[] = {
+        "",
+        "k3f9a2qd",
+        "k3f9a2qd-",
+        "k3f9a2qd-0",
+        "k3f9a2qd-01",
+        "k3f9a2qd-+1",
+        "k3f9a2qd--1",
+        "k3f9a2qd- 1",
+        "k3f9a2qd-1 ",
+        "k3f9a2qd-1a",
+        "k3f9a2qd_1",
+        "k3f9a2q-1",
+        "k3f9a2qde-1",
+        "K3f9a2qd-1",
+        "k3f9a2q.-1",
+        "k3f9a2qd-18446744073709551616",
+        "k3f9a2qd-99999999999999999999",
+        "k3f9a2qd-100000000000000000000",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_eq(parse(bad[i]), ERR_INVALID_FIELD, "%s", bad[i]);
+    struct epoch epoch;
+    uint64_t seq;
+    cr_assert_eq(message_id_parse(SPAN_LITERAL("k3f9a2qd-1\0"), &epoch, &seq), ERR_INVALID_FIELD);
+}
+
+/* The frame is the header and the data in one run of bytes, for each length of header. */
+Test(payload, has_its_frame_header_right_before_the_data)
+{
+    static const size_t lengths[] = {0, 1, 125, 126, 65535, 65536, 100000};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        size_t len = lengths[i];
+        char *text = malloc(len + 1);
+        memset(text, 'j', len);
+        struct payload *payload = payload_new((struct span){text, len});
+        cr_assert_not_null(payload);
+        cr_assert(span_equal(payload_data(payload), (struct span){text, len}));
+
+        uint8_t header[WS_HEADER_MAX_BYTES];
+        size_t header_len = ws_header_write(WS_TEXT, len, header);
+        struct span frame = payload_frame(payload);
+        cr_assert_eq(frame.len, header_len + len);
+        cr_assert_arr_eq(frame.bytes, header, header_len);
+        cr_assert_eq(frame.bytes + header_len, payload_data(payload).bytes);
+        payload_unref(payload);
+        free(text);
+    }
+}
+
+Test(payload, is_a_copy)
+{
+    char text[] = "{\"n\":1}";
+    struct payload *payload = payload_new(span_of(text));
+    text[1] = 'X';
+    cr_assert(span_equal(payload_data(payload), SPAN_LITERAL("{\"n\":1}")));
+    payload_unref(payload);
+}
+
+Test(payload, lives_until_the_last_reference_goes)
+{
+    struct payload *payload = payload_new(SPAN_LITERAL("1"));
+    cr_assert_eq(payload_ref(payload), payload);
+    payload_unref(payload);
+    cr_assert(span_equal(payload_data(payload), SPAN_LITERAL("1")));
+    payload_unref(payload);
+    payload_unref(NULL);
+}
+
+Test(notification, holds_its_fields_and_a_payload_of_its_own)
+{
+    struct payload *payload = payload_new(SPAN_LITERAL("[]"));
+    struct notification *note = notification_new(payload, epoch_of("k3f9a2qd"), 118, 1000, 2000);
+    cr_assert_not_null(note);
+    payload_unref(payload);
+    cr_assert(epoch_equal(note->epoch, epoch_of("k3f9a2qd")));
+    cr_assert_eq(note->seq, 118);
+    cr_assert_eq(note->time_ms, 1000);
+    cr_assert_eq(note->expires_ms, 2000);
+    cr_assert(span_equal(payload_data(note->payload), SPAN_LITERAL("[]")));
+
+    cr_assert_eq(notification_ref(note), note);
+    notification_unref(note);
+    cr_assert_eq(note->seq, 118);
+    notification_unref(note);
+    notification_unref(NULL);
+}
+
+Test(notification, shares_its_payload_with_others)
+{
+    struct payload *payload = payload_new(SPAN_LITERAL("1"));
+    struct notification *a = notification_new(payload, epoch_of("aaaaaaaa"), 1, 0, 1);
+    struct notification *b = notification_new(payload, (struct epoch){0}, 0, 0, 0);
+    payload_unref(payload);
+    notification_unref(a);
+    cr_assert(span_equal(payload_data(b->payload), SPAN_LITERAL("1")));
+    notification_unref(b);
+}
