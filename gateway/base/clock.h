@@ -1,0 +1,11 @@
+/* The two clocks. Any thread. */
+#ifndef HERALD_BASE_CLOCK_H
+#define HERALD_BASE_CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_wall_ms(void);      /* milliseconds since 1970; may jump */
+int64_t clock_monotonic_ms(void); /* never goes back; from an arbitrary start */
+int64_t clock_monotonic_us(void);
+
+#endif

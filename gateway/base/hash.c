@@ -1,0 +1,76 @@
+#include "gateway/base/hash.h"
+
+#include <sys/random.h>
+#include <sys/types.h>
+
+static uint64_t key[2]; /* written once by hash_init, before any thread starts */
+
+enum err hash_init(void)
+{
+    uint64_t drawn[2];
+    if (getrandom(drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn)
+        return ERR_SYSTEM;
+    key[0] = drawn[0];
+    key[1] = drawn[1];
+    return ERR_OK;
+}
+
+static uint64_t rotate(uint64_t word, unsigned bits)
+{
+    return (word << bits) | (word >> (64 - bits));
+}
+
+static void rounds(uint64_t v[4], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        v[0] += v[1];
+        v[1] = rotate(v[1], 13) ^ v[0];
+        v[0] = rotate(v[0], 32);
+        v[2] += v[3];
+        v[3] = rotate(v[3], 16) ^ v[2];
+        v[0] += v[3];
+        v[3] = rotate(v[3], 21) ^ v[0];
+        v[2] += v[1];
+        v[1] = rotate(v[1], 17) ^ v[2];
+        v[2] = rotate(v[2], 32);
+    }
+}
+
+static uint64_t little_endian(const char *bytes, size_t len)
+{
+    uint64_t word = 0;
+    for (size_t i = 0; i < len; i++)
+        word |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
+    return word;
+}
+
+uint64_t hash_bytes_keyed(struct span bytes, const uint64_t with_key[2])
+{
+    uint64_t v[4] = {
+        with_key[0] ^ 0x736f6d6570736575,
+        with_key[1] ^ 0x646f72616e646f6d,
+        with_key[0] ^ 0x6c7967656e657261,
+        with_key[1] ^ 0x7465646279746573,
+    };
+    size_t whole = bytes.len & ~(size_t)7;
+    for (size_t i = 0; i < whole; i += 8) {
+        uint64_t word = little_endian(bytes.bytes + i, 8);
+        v[3] ^= word;
+        rounds(v, 2);
+        v[0] ^= word;
+    }
+    uint64_t last = (uint64_t)bytes.len << 56;
+    if (bytes.len > whole)
+        last |= little_endian(bytes.bytes + whole, bytes.len - whole);
+    v[3] ^= last;
+    rounds(v, 2);
+    v[0] ^= last;
+    v[2] ^= 0xff;
+    rounds(v, 4);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hash_bytes(struct span bytes)
+{
+    return hash_bytes_keyed(bytes, key);
+}

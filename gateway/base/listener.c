@@ -1,0 +1,165 @@
+#include "gateway/base/listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 4096 }; /* the kernel lowers it to net.core.somaxconn */
+
+/* Room for any address of the three families. */
+union any_address {
+    struct sockaddr sa;
+    struct sockaddr_storage storage;
+    struct sockaddr_un un;
+};
+
+static void say_why(const char *option, const char *where, int code, char *why, size_t why_cap)
+{
+    const char *advice = "";
+    if (code == EADDRINUSE)
+        advice = "; another program listens there: stop it, or choose another with this option";
+    else if (code == EACCES)
+        advice = "; this user may not: choose a port above 1023 or another path";
+    else if (code == EADDRNOTAVAIL)
+        advice = "; this machine has no such address";
+    snprintf(why, why_cap, "--%s: cannot listen on %.300s: %s%s", option, where, strerror(code),
+             advice);
+}
+
+static bool is_answered(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return true;
+    bool is_answered = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
+                       errno != ECONNREFUSED;
+    close(fd);
+    return is_answered;
+}
+
+static enum err open_unix(const struct listen_address *address, const char *option, int *ret_fd,
+                          char *why, size_t why_cap)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    if (strlen(address->host) >= sizeof un.sun_path) {
+        snprintf(why, why_cap, "--%s: the path of a unix socket is at most %zu bytes long", option,
+                 sizeof un.sun_path - 1);
+        return ERR_INVALID_FIELD;
+    }
+    memcpy(un.sun_path, address->host, strlen(address->host) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        goto failed;
+    int bound = bind(fd, (struct sockaddr *)&un, sizeof un);
+    if (bound != 0 && errno == EADDRINUSE && !is_answered(&un)) {
+        unlink(un.sun_path);
+        bound = bind(fd, (struct sockaddr *)&un, sizeof un);
+    }
+    if (bound != 0 || listen(fd, BACKLOG) != 0)
+        goto failed;
+    *ret_fd = fd;
+    return ERR_OK;
+
+failed:
+    say_why(option, address->host, errno, why, why_cap);
+    if (fd >= 0)
+        close(fd);
+    return ERR_SYSTEM;
+}
+
+static int open_one(const struct addrinfo *found)
+{
+    int one = 1;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    /* A restart must not wait for TIME_WAIT; two listeners are still refused. */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (found->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    int code = errno;
+    close(fd);
+    errno = code;
+    return -1;
+}
+
+enum err listener_open(const struct listen_address *address, const char *option, int *ret_fd,
+                       char *why, size_t why_cap)
+{
+    if (address->is_unix)
+        return open_unix(address, option, ret_fd, why, why_cap);
+
+    char where[300];
+    snprintf(where, sizeof where, "%s:%s", address->host, address->port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    int code = getaddrinfo(address->host, address->port, &hints, &found);
+    if (code != 0) {
+        snprintf(why, why_cap, "--%s: %s: %s", option, where, gai_strerror(code));
+        return ERR_SYSTEM;
+    }
+    int fd = open_one(found);
+    int open_errno = errno;
+    freeaddrinfo(found);
+    if (fd < 0) {
+        say_why(option, where, open_errno, why, why_cap);
+        return ERR_SYSTEM;
+    }
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
+void listener_close(int fd, const struct listen_address *address)
+{
+    if (address->is_unix)
+        unlink(address->host);
+    close(fd);
+}
+
+/* `with_port`: as a listener; without: as a peer. */
+static void describe(const union any_address *any, bool with_port, char *out, size_t cap)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    char port[8] = "?";
+    if (any->sa.sa_family == AF_UNIX) {
+        if (with_port)
+            snprintf(out, cap, "unix:%s", any->un.sun_path);
+        else
+            snprintf(out, cap, "unix");
+        return;
+    }
+    getnameinfo(&any->sa, sizeof any->storage, host, sizeof host, port, sizeof port,
+                NI_NUMERICHOST | NI_NUMERICSERV);
+    if (!with_port)
+        snprintf(out, cap, "%s", host);
+    else if (any->sa.sa_family == AF_INET6)
+        snprintf(out, cap, "[%s]:%s", host, port);
+    else
+        snprintf(out, cap, "%s:%s", host, port);
+}
+
+void listener_describe(int fd, char *out, size_t cap)
+{
+    union any_address any = {0};
+    socklen_t len = sizeof any;
+    if (getsockname(fd, &any.sa, &len) == 0)
+        describe(&any, true, out, cap);
+    else
+        snprintf(out, cap, "?");
+}
+
+void listener_peer(int fd, char *out, size_t cap)
+{
+    union any_address any = {0};
+    socklen_t len = sizeof any;
+    if (getpeername(fd, &any.sa, &len) == 0)
+        describe(&any, false, out, cap);
+    else
+        snprintf(out, cap, "?");
+}

@@ -1,0 +1,21 @@
+/* Listening sockets: TCP and unix. Used by the subscriber port and the admin port alike. */
+#ifndef HERALD_BASE_LISTENER_H
+#define HERALD_BASE_LISTENER_H
+
+#include "gateway/base/options.h"
+
+/* Binds and listens; *ret_fd is a non-blocking socket that the caller closes with listener_close.
+ * There is no SO_REUSEPORT: two Heralds never share a port. A unix socket that nobody answers on
+ * any more is replaced. ERR_SYSTEM: *why is a sentence that says what to do. */
+MUST_CHECK enum err listener_open(const struct listen_address *address, const char *option,
+                                  int *ret_fd, char *why, size_t why_cap);
+void listener_close(int fd,
+                    const struct listen_address *address); /* removes a unix socket's file */
+
+/* "HOST:PORT" where it listens really (port 0 chooses one); "unix:PATH". */
+void listener_describe(int fd, char *out, size_t cap);
+
+/* The peer's address without its port; "unix" for a unix socket. */
+void listener_peer(int fd, char *out, size_t cap);
+
+#endif

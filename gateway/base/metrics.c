@@ -1,0 +1,142 @@
+#include "gateway/base/metrics.h"
+
+#include "gateway/base/list.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* Each thread adds to a block of its own, which it alone writes; a scrape reads them all under the
+ * mutex. A thread that ends folds its block into the totals. Gauges are shared words: they are set
+ * rarely beside what is counted. */
+
+struct block {
+    struct list link; /* in blocks */
+    _Atomic uint64_t counts[METRIC_COUNT];
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* blocks, and folding into totals */
+static struct list blocks = {&blocks, &blocks};
+static _Atomic uint64_t totals[METRIC_COUNT]; /* of threads that ended */
+static _Atomic int64_t gauges[METRIC_COUNT];
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t at_thread_end;
+static bool has_key;
+static _Thread_local struct block *own;
+
+static const struct {
+    const char *name;
+    const char *labels;
+    const char *help;
+    bool is_gauge;
+} rows[] = {
+#define COUNTER(name, prometheus, labels, help) {prometheus, labels, help, false},
+#define GAUGE(name, prometheus, labels, help)   {prometheus, labels, help, true},
+#include "gateway/base/metrics.def"
+#undef COUNTER
+#undef GAUGE
+};
+
+static void fold_block(void *argument)
+{
+    struct block *block = argument;
+    own = NULL;
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < METRIC_COUNT; i++)
+        atomic_fetch_add_explicit(&totals[i],
+                                  atomic_load_explicit(&block->counts[i], memory_order_relaxed),
+                                  memory_order_relaxed);
+    list_remove(&block->link);
+    pthread_mutex_unlock(&mutex);
+    free(block);
+}
+
+static void make_key(void)
+{
+    has_key = pthread_key_create(&at_thread_end, fold_block) == 0;
+}
+
+/* NULL: no memory, the caller counts in the totals. */
+static struct block *own_block(void)
+{
+    if (own != NULL)
+        return own;
+    pthread_once(&once, make_key);
+    if (!has_key)
+        return NULL;
+    struct block *block = aligned_alloc(64, (sizeof *block + 63) & ~(size_t)63);
+    if (block == NULL)
+        return NULL;
+    for (size_t i = 0; i < METRIC_COUNT; i++)
+        atomic_init(&block->counts[i], 0);
+    if (pthread_setspecific(at_thread_end, block) != 0) {
+        free(block);
+        return NULL;
+    }
+    pthread_mutex_lock(&mutex);
+    list_append(&blocks, &block->link);
+    pthread_mutex_unlock(&mutex);
+    own = block;
+    return block;
+}
+
+void metrics_add(enum metric metric, uint64_t n)
+{
+    assert(!rows[metric].is_gauge);
+    struct block *block = own_block();
+    if (block == NULL) {
+        atomic_fetch_add_explicit(&totals[metric], n, memory_order_relaxed);
+        return;
+    }
+    /* This thread is the only writer, so no locked instruction is needed. */
+    uint64_t count = atomic_load_explicit(&block->counts[metric], memory_order_relaxed);
+    atomic_store_explicit(&block->counts[metric], count + n, memory_order_relaxed);
+}
+
+void metrics_set(enum metric gauge, int64_t value)
+{
+    assert(rows[gauge].is_gauge);
+    atomic_store_explicit(&gauges[gauge], value, memory_order_relaxed);
+}
+
+void metrics_gauge_add(enum metric gauge, int64_t delta)
+{
+    assert(rows[gauge].is_gauge);
+    atomic_fetch_add_explicit(&gauges[gauge], delta, memory_order_relaxed);
+}
+
+int64_t metrics_read(enum metric metric)
+{
+    if (rows[metric].is_gauge)
+        return atomic_load_explicit(&gauges[metric], memory_order_relaxed);
+    pthread_mutex_lock(&mutex);
+    uint64_t sum = atomic_load_explicit(&totals[metric], memory_order_relaxed);
+    LIST_FOR_EACH(link, &blocks)
+    {
+        struct block *block = CONTAINER_OF(link, struct block, link);
+        sum += atomic_load_explicit(&block->counts[metric], memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&mutex);
+    return (int64_t)sum;
+}
+
+enum err metrics_print(struct buf *out)
+{
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        enum err error = ERR_OK;
+        if (i == 0 || strcmp(rows[i].name, rows[i - 1].name) != 0)
+            error = buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[i].name, rows[i].help,
+                               rows[i].name, rows[i].is_gauge ? "gauge" : "counter");
+        if (error != ERR_OK)
+            return error;
+        bool has_labels = rows[i].labels[0] != '\0';
+        error = buf_printf(out, "%s%s%s%s %" PRId64 "\n", rows[i].name, has_labels ? "{" : "",
+                           rows[i].labels, has_labels ? "}" : "", metrics_read((enum metric)i));
+        if (error != ERR_OK)
+            return error;
+    }
+    return ERR_OK;
+}

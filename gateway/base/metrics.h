@@ -1,0 +1,34 @@
+/* Counters and gauges, one row each in metrics.def. Each thread counts in a block of its own; a
+ * scrape sums the blocks, so counting is one relaxed add without sharing. Any thread. */
+#ifndef HERALD_BASE_METRICS_H
+#define HERALD_BASE_METRICS_H
+
+#include "proto/buf.h"
+
+#include <stdint.h>
+
+enum metric {
+#define COUNTER(name, prometheus, labels, help) METRIC_##name,
+#define GAUGE(name, prometheus, labels, help)   METRIC_##name,
+#include "gateway/base/metrics.def"
+#undef COUNTER
+#undef GAUGE
+    METRIC_COUNT
+};
+
+void metrics_add(enum metric metric, uint64_t n);
+static inline void metrics_count(enum metric metric)
+{
+    metrics_add(metric, 1);
+}
+
+void metrics_set(enum metric gauge, int64_t value);       /* gauges only */
+void metrics_gauge_add(enum metric gauge, int64_t delta); /* gauges only */
+
+/* The sum over all threads, those that ended included. */
+int64_t metrics_read(enum metric metric);
+
+/* Prometheus text exposition format 0.0.4. */
+MUST_CHECK enum err metrics_print(struct buf *out);
+
+#endif

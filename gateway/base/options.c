@@ -1,0 +1,369 @@
+#include "gateway/base/options_table.h"
+
+#include "gateway/base/log.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Every option begins with its default. Then each flag, each variable and each line of the file is
+ * checked, and written where nothing stronger has written before: flags over variables over the
+ * file. The file comes last because flags and variables name it. What fails leaves one sentence in
+ * `why`, which begins with the place ("--workers", "HERALD_WORKERS", "herald.ini:3: workers").
+ *
+ * Flags are read here rather than with getopt_long: that keeps its state in globals, takes any
+ * unambiguous beginning of a name for the name, and reports an unknown one on stderr. */
+
+enum { NAME_MAX_BYTES = 64, WHERE_MAX_BYTES = 256 };
+
+struct reading {
+    struct options options;
+    enum options_action action;
+    char *why;
+    size_t why_cap;
+    /* the file */
+    const char *path;
+    int line; /* of the file, as it is handed to the parser */
+    bool is_line_too_long;
+    enum err error;
+};
+
+PRINTF_LIKE(2, 3) static enum err refuse(struct reading *reading, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reading->why, reading->why_cap, format, args);
+    va_end(args);
+    return ERR_INVALID_FIELD;
+}
+
+static const struct option_row *find_row(struct span name)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (span_equal(span_of(option_rows[i].name), name))
+            return &option_rows[i];
+    return NULL;
+}
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+/* Letters to insert, drop or change to make b of a (Levenshtein), two rows of the matrix at a time.
+ */
+static size_t edit_distance(struct span a, struct span b)
+{
+    size_t row[NAME_MAX_BYTES + 1];
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t change = diagonal + (a.bytes[i - 1] != b.bytes[j - 1]);
+            diagonal = row[j];
+            row[j] = min3(row[j] + 1, row[j - 1] + 1, change);
+        }
+    }
+    return row[b.len];
+}
+
+/* NULL: nothing is near enough to be meant. */
+static const char *nearest_name(struct span name, bool with_actions)
+{
+    const char *nearest = NULL;
+    size_t least = name.len / 2 + 1;
+    if (name.len > NAME_MAX_BYTES)
+        return NULL;
+    for (size_t i = 0; i < OPTION_COUNT + (with_actions ? (size_t)ACTION_COUNT : 0); i++) {
+        const char *known =
+            i < OPTION_COUNT ? option_rows[i].name : action_rows[i - OPTION_COUNT].name;
+        size_t distance = edit_distance(name, span_of(known));
+        if (distance < least) {
+            least = distance;
+            nearest = known;
+        }
+    }
+    return nearest;
+}
+
+/* `where` names the option and the place. */
+static enum err set_from(struct reading *reading, const struct option_row *row, const char *text,
+                         enum option_source source, const char *where)
+{
+    struct options *options = &reading->options;
+    uint8_t *present = &options->sources[row - option_rows];
+    char detail[256] = "";
+    enum err error;
+    if (source >= *present) {
+        error = option_set(row, options, text, detail, sizeof detail);
+        if (error == ERR_OK)
+            *present = (uint8_t)source;
+    } else { /* overridden, but it must be right all the same */
+        struct options unused = {0};
+        error = option_set(row, &unused, text, detail, sizeof detail);
+        options_fini(&unused);
+    }
+    if (error == ERR_INVALID_FIELD)
+        return refuse(reading, "%s %s", where, detail);
+    return error;
+}
+
+static enum err refuse_flag(struct reading *reading, struct span name)
+{
+    const char *nearest = nearest_name(name, true);
+    if (nearest == NULL)
+        return refuse(reading, "--%.*s is not known; herald --help lists all options",
+                      (int)name.len, name.bytes);
+    return refuse(reading, "--%.*s is not known; did you mean --%s?", (int)name.len, name.bytes,
+                  nearest);
+}
+
+/* --help and the like. ERR_NOT_FOUND: not one of them. */
+static enum err read_action(struct reading *reading, struct span name, bool has_value)
+{
+    for (size_t i = 0; i < ACTION_COUNT; i++) {
+        if (!span_equal(span_of(action_rows[i].name), name))
+            continue;
+        if (has_value)
+            return refuse(reading, "--%s takes no value", action_rows[i].name);
+        reading->action = action_rows[i].action;
+        return ERR_OK;
+    }
+    return ERR_NOT_FOUND;
+}
+
+/* One flag; *at is left on the last argument that it took. */
+static enum err read_flag(struct reading *reading, int argc, char **argv, int *at)
+{
+    const char *argument = argv[*at];
+    if (strcmp(argument, "-h") == 0)
+        argument = "--help";
+    if (strncmp(argument, "--", 2) != 0 || argument[2] == '\0')
+        return refuse(reading, "\"%s\" is not an option; options begin with --", argument);
+    const char *equals = strchr(argument, '=');
+    struct span name = span_of(argument + 2);
+    if (equals != NULL)
+        name.len = (size_t)(equals - name.bytes);
+
+    enum err error = read_action(reading, name, equals != NULL);
+    if (error != ERR_NOT_FOUND)
+        return error;
+    const struct option_row *row = find_row(name);
+    if (row == NULL)
+        return refuse_flag(reading, name);
+
+    const char *value = equals != NULL ? equals + 1 : NULL;
+    if (value == NULL && row->kind == OPTION_SWITCH)
+        value = "on";
+    if (value == NULL && (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0))
+        return refuse(reading, "--%s needs a value", row->name);
+    if (value == NULL)
+        value = argv[++*at];
+    char where[NAME_MAX_BYTES];
+    snprintf(where, sizeof where, "--%s", row->name);
+    return set_from(reading, row, value, OPTION_FROM_FLAG, where);
+}
+
+static bool is_last_word(enum options_action action)
+{
+    return action == OPTIONS_HELP || action == OPTIONS_VERSION;
+}
+
+static enum err read_flags(struct reading *reading, int argc, char **argv)
+{
+    for (int at = 1; at < argc && !is_last_word(reading->action); at++) {
+        enum err error = read_flag(reading, argc, argv, &at);
+        if (error != ERR_OK)
+            return error;
+    }
+    return ERR_OK;
+}
+
+static enum err read_variable(struct reading *reading, const char *entry)
+{
+    static const char prefix[] = "HERALD_";
+    const char *equals = strchr(entry, '=');
+    if (equals == NULL || strncmp(entry, prefix, sizeof prefix - 1) != 0)
+        return ERR_OK;
+    struct span variable = {entry, (size_t)(equals - entry)};
+    char name[NAME_MAX_BYTES];
+    size_t len = variable.len - (sizeof prefix - 1);
+    const struct option_row *row = NULL;
+    if (len < sizeof name) {
+        for (size_t i = 0; i < len; i++) {
+            char c = entry[sizeof prefix - 1 + i];
+            name[i] = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : '?';
+        }
+        row = find_row((struct span){name, len});
+    }
+    if (row == NULL) { /* HERALD_PORT may be somebody else's: a warning only */
+        const char *nearest = len < sizeof name ? nearest_name((struct span){name, len}, false) : 0;
+        log_event(LOG_WARN, "unknown variable", LOG_SPAN("variable", variable),
+                  LOG_TEXT("nearest_option", nearest != NULL ? nearest : "none"));
+        return ERR_OK;
+    }
+    if (equals[1] == '\0')
+        return ERR_OK;
+    char where[NAME_MAX_BYTES];
+    snprintf(where, sizeof where, "%.*s", (int)variable.len, variable.bytes);
+    return set_from(reading, row, equals + 1, OPTION_FROM_VARIABLE, where);
+}
+
+static enum err read_variables(struct reading *reading, char **environ_list)
+{
+    for (char **entry = environ_list; entry != NULL && *entry != NULL; entry++) {
+        enum err error = read_variable(reading, *entry);
+        if (error != ERR_OK)
+            return error;
+    }
+    return ERR_OK;
+}
+
+struct file_reader {
+    FILE *file;
+    struct reading *reading;
+};
+
+/* Hands inih a line without its indentation, which inih would take for a continuation of the value
+ * before; and notices lines longer than inih's buffer, which it would cut in two. */
+static char *next_line(char *line, int cap, void *stream)
+{
+    struct file_reader *reader = stream;
+    struct reading *reading = reader->reading;
+    if (reading->error != ERR_OK || reading->is_line_too_long)
+        return NULL;
+    if (fgets(line, cap, reader->file) == NULL)
+        return NULL;
+    reading->line++;
+    size_t len = strlen(line);
+    if (len == (size_t)cap - 1 && line[len - 1] != '\n' && !feof(reader->file)) {
+        reading->is_line_too_long = true;
+        return NULL;
+    }
+    size_t blank = strspn(line, " \t");
+    memmove(line, line + blank, len - blank + 1);
+    return line;
+}
+
+/* inih wants 0 for an error. */
+static int on_pair(void *user, const char *section, const char *name, const char *value)
+{
+    struct reading *reading = user;
+    if (reading->error != ERR_OK)
+        return 0;
+    const struct option_row *row = find_row(span_of(name));
+    if (section[0] != '\0') {
+        reading->error = refuse(reading, "%s:%d: sections like [%s] are not used here",
+                                reading->path, reading->line, section);
+    } else if (row == &option_rows[OPTION_config]) {
+        reading->error = refuse(reading, "%s:%d: config cannot stand in the file itself",
+                                reading->path, reading->line);
+    } else if (row == NULL) {
+        const char *nearest = nearest_name(span_of(name), false);
+        reading->error =
+            refuse(reading, "%s:%d: %s is not known; %s%s%s", reading->path, reading->line, name,
+                   nearest != NULL ? "did you mean " : "herald --help lists all options",
+                   nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+    } else {
+        char where[WHERE_MAX_BYTES];
+        snprintf(where, sizeof where, "%s:%d: %s", reading->path, reading->line, name);
+        reading->error = set_from(reading, row, value, OPTION_FROM_FILE, where);
+    }
+    return reading->error == ERR_OK;
+}
+
+static enum err read_file(struct reading *reading)
+{
+    reading->path = reading->options.config;
+    if (reading->path[0] == '\0')
+        return ERR_OK;
+    FILE *file = fopen(reading->path, "re");
+    if (file == NULL)
+        return refuse(reading, "--config %s cannot be opened: %s", reading->path, strerror(errno));
+
+    struct file_reader reader = {file, reading};
+    int bad_line = ini_parse_stream(next_line, &reader, on_pair, reading);
+    bool is_unreadable = ferror(file) != 0;
+    fclose(file);
+    if (reading->error != ERR_OK)
+        return reading->error;
+    if (is_unreadable)
+        return refuse(reading, "--config %s cannot be read; is it a file?", reading->path);
+    if (reading->is_line_too_long)
+        return refuse(reading, "%s:%d: the line is too long (at most 198 bytes)", reading->path,
+                      reading->line);
+    if (bad_line < 0)
+        return ERR_NO_MEMORY;
+    if (bad_line > 0)
+        return refuse(reading, "%s:%d: a line must be NAME = VALUE", reading->path, bad_line);
+    return ERR_OK;
+}
+
+static enum err set_defaults(struct reading *reading)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *row = &option_rows[i];
+        enum err error = set_from(reading, row, row->value, OPTION_DEFAULT, row->name);
+        if (error != ERR_OK)
+            return error;
+    }
+    return ERR_OK;
+}
+
+/* What is only wrong in company. */
+static enum err check_together(struct reading *reading)
+{
+    const struct options *options = &reading->options;
+    struct listen_address address;
+    if (listen_address_parse(options->listen, &address) != ERR_OK)
+        return refuse(reading, "listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
+                      options->listen);
+    if (listen_address_parse(options->admin_listen, &address) != ERR_OK)
+        return refuse(reading, "admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
+                      options->admin_listen);
+    if (options->silence_timeout <= options->ping_interval)
+        return refuse(reading, "silence-timeout must be longer than ping-interval, or every "
+                               "connection would be given up before its ping is answered");
+    return ERR_OK;
+}
+
+enum err options_read(int argc, char **argv, char **environ_list, struct options *ret_options,
+                      enum options_action *ret_action, char *why, size_t why_cap)
+{
+    struct reading reading = {.action = OPTIONS_RUN, .why = why, .why_cap = why_cap};
+    snprintf(why, why_cap, "%s", error_title(ERR_NO_MEMORY));
+    enum err error = set_defaults(&reading);
+    if (error == ERR_OK)
+        error = read_flags(&reading, argc, argv);
+    if (error == ERR_OK && !is_last_word(reading.action)) {
+        error = read_variables(&reading, environ_list);
+        if (error == ERR_OK)
+            error = read_file(&reading);
+        if (error == ERR_OK)
+            error = check_together(&reading);
+    }
+    if (error != ERR_OK) {
+        options_fini(&reading.options);
+        return error;
+    }
+    snprintf(why, why_cap, "%s", "");
+    *ret_options = reading.options;
+    *ret_action = reading.action;
+    return ERR_OK;
+}
+
+void options_fini(struct options *options)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (row->kind != OPTION_TEXT && row->kind != OPTION_CHOICE)
+            continue;
+        char **member = (char **)(void *)((char *)options + row->offset);
+        free(*member);
+        *member = NULL;
+    }
+}

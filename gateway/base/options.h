@@ -1,0 +1,86 @@
+/* The options: one table (options.def) that flags, HERALD_* variables, the INI file, --help and
+ * --print-config are all made from. Read once at start, constant afterwards, then any thread. */
+#ifndef HERALD_BASE_OPTIONS_H
+#define HERALD_BASE_OPTIONS_H
+
+#include "proto/buf.h"
+
+#include <stdint.h>
+
+enum option {
+#define TEXT(member, name, value, help)               OPTION_##member,
+#define NUMBER(member, name, value, min, max, help)   OPTION_##member,
+#define DURATION(member, name, value, min, max, help) OPTION_##member,
+#define SIZE(member, name, value, min, max, help)     OPTION_##member,
+#define SWITCH(member, name, help)                    OPTION_##member,
+#define CHOICE(member, name, value, words, help)      OPTION_##member,
+#include "gateway/base/options.def"
+#undef TEXT
+#undef NUMBER
+#undef DURATION
+#undef SIZE
+#undef SWITCH
+#undef CHOICE
+    OPTION_COUNT
+};
+
+/* The weaker first. */
+enum option_source { OPTION_DEFAULT, OPTION_FROM_FILE, OPTION_FROM_VARIABLE, OPTION_FROM_FLAG };
+
+struct options {
+#define TEXT(member, name, value, help)               char *member;
+#define NUMBER(member, name, value, min, max, help)   int64_t member;
+#define DURATION(member, name, value, min, max, help) int64_t member;
+#define SIZE(member, name, value, min, max, help)     int64_t member;
+#define SWITCH(member, name, help)                    bool member;
+#define CHOICE(member, name, value, words, help)      char *member;
+#include "gateway/base/options.def"
+#undef TEXT
+#undef NUMBER
+#undef DURATION
+#undef SIZE
+#undef SWITCH
+#undef CHOICE
+    uint8_t sources[OPTION_COUNT]; /* enum option_source */
+};
+
+enum { OPTION_AUTO = -1 }; /* drain_time: decided by the store's kind */
+
+/* What the command line asks for besides running. */
+enum options_action {
+    OPTIONS_RUN,
+    OPTIONS_HELP,         /* --help */
+    OPTIONS_VERSION,      /* --version */
+    OPTIONS_PRINT_CONFIG, /* --print-config: every option and where its value comes from */
+    OPTIONS_CHECK_CONFIG, /* --check-config */
+};
+
+/* Reads flags, then environ, then the file that --config names; the first that has an option wins,
+ * and of a flag given twice the last. A wrong value is an error even where it is overridden; an
+ * empty variable counts as unset. After --help and --version nothing more is looked at.
+ * ERR_INVALID_FIELD (ret_options is not written): *why is a sentence that names the option, and for
+ * an unknown flag or file key (with the file's line) the nearest known name. Unknown HERALD_*
+ * variables are only logged as warnings. Numbers: "10"; durations "100ms" "10s" "5m" "2h" "7d";
+ * sizes "65536" "64KiB" "1MiB" "1GiB"; switches
+ * --demo, --demo=on, --demo=off, HERALD_DEMO=on. --name VALUE and --name=VALUE. */
+MUST_CHECK enum err options_read(int argc, char **argv, char **environ_list,
+                                 struct options *ret_options, enum options_action *ret_action,
+                                 char *why, size_t why_cap);
+void options_fini(struct options *options);
+
+MUST_CHECK enum err options_print_help(struct buf *out);
+/* An INI file that --config reads back; each line with a comment where its value came from.
+ * Passwords in the store's URL are replaced by ***. */
+MUST_CHECK enum err options_print_config(const struct options *options, struct buf *out);
+
+/* Splits HOST:PORT, [V6]:PORT, unix:PATH. ERR_INVALID_FIELD: none of these. */
+struct listen_address {
+    bool is_unix;
+    char host[256]; /* or the path */
+    char port[6];
+};
+MUST_CHECK enum err listen_address_parse(const char *text, struct listen_address *ret_address);
+bool listen_address_is_loopback(
+    const struct listen_address *address); /* 127/8, ::1, localhost, unix */
+
+#endif

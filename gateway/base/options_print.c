@@ -1,0 +1,138 @@
+#include "gateway/base/options_table.h"
+
+#include <stdio.h>
+
+enum { HELP_COLUMN = 35, HELP_WIDTH = 100 };
+
+/* The table once more, with its headings. */
+static const struct {
+    const char *heading; /* NULL: an option */
+    enum option option;
+} help_lines[] = {
+#define HEADING(title)                                {title, OPTION_COUNT},
+#define TEXT(member, name, value, help)               {NULL, OPTION_##member},
+#define NUMBER(member, name, value, min, max, help)   {NULL, OPTION_##member},
+#define DURATION(member, name, value, min, max, help) {NULL, OPTION_##member},
+#define SIZE(member, name, value, min, max, help)     {NULL, OPTION_##member},
+#define SWITCH(member, name, help)                    {NULL, OPTION_##member},
+#define CHOICE(member, name, value, words, help)      {NULL, OPTION_##member},
+#include "gateway/base/options.def"
+#undef TEXT
+#undef NUMBER
+#undef DURATION
+#undef SIZE
+#undef SWITCH
+#undef CHOICE
+};
+
+static const char *placeholder_of(enum option_kind kind)
+{
+    switch (kind) {
+    case OPTION_TEXT:
+        return " TEXT";
+    case OPTION_NUMBER:
+        return " N";
+    case OPTION_DURATION:
+        return " TIME";
+    case OPTION_SIZE:
+        return " SIZE";
+    case OPTION_CHOICE:
+        return " WORD";
+    case OPTION_SWITCH:
+        break;
+    }
+    return "";
+}
+
+/* "  --name TEXT", then the text in its column, broken between words. */
+static enum err print_help_line(struct buf *out, const char *name, const char *placeholder,
+                                const char *text)
+{
+    char flag[HELP_COLUMN + 32];
+    int column = snprintf(flag, sizeof flag, "  --%s%s", name, placeholder);
+    enum err error = buf_append_text(out, flag);
+    for (const char *word = text; error == ERR_OK && *word != '\0';) {
+        int len = (int)strcspn(word, " ");
+        if (column < HELP_COLUMN) {
+            error = buf_printf(out, "%*s%.*s", HELP_COLUMN - column, "", len, word);
+            column = HELP_COLUMN + len;
+        } else if (column + 1 + len > HELP_WIDTH) {
+            error = buf_printf(out, "\n%*s%.*s", HELP_COLUMN, "", len, word);
+            column = HELP_COLUMN + len;
+        } else {
+            error = buf_printf(out, " %.*s", len, word);
+            column += 1 + len;
+        }
+        word += len;
+        word += strspn(word, " ");
+    }
+    return error == ERR_OK ? buf_append_text(out, "\n") : error;
+}
+
+static enum err print_help_option(struct buf *out, const struct option_row *row)
+{
+    char text[512];
+    bool has_words = row->kind == OPTION_CHOICE && strchr(row->words, '|') != NULL;
+    snprintf(text, sizeof text, "%s%s%s [%s]", row->help, has_words ? ": " : "",
+             has_words ? row->words : "", row->value[0] != '\0' ? row->value : "none");
+    return print_help_line(out, row->name, placeholder_of(row->kind), text);
+}
+
+enum err options_print_help(struct buf *out)
+{
+    enum err error = buf_append_text(
+        out, "Usage: herald [OPTION]...\n\n"
+             "Takes notifications from backends over HTTP and hands each to one user's browsers\n"
+             "over WebSocket: now if they are online, when they return if not.\n");
+    for (size_t i = 0; error == ERR_OK && i < sizeof help_lines / sizeof help_lines[0]; i++) {
+        if (help_lines[i].heading != NULL)
+            error = buf_printf(out, "\n%s\n", help_lines[i].heading);
+        else
+            error = print_help_option(out, &option_rows[help_lines[i].option]);
+    }
+    if (error == ERR_OK)
+        error = buf_append_text(out, "\nInstead of running\n");
+    for (size_t i = 0; error == ERR_OK && i < ACTION_COUNT; i++)
+        error = print_help_line(out, action_rows[i].name, "", action_rows[i].help);
+    if (error != ERR_OK)
+        return error;
+    return buf_append_text(
+        out,
+        "\nIn brackets: the default. TIME is like 100ms, 10s, 5m, 2h or 7d; SIZE like 65536, "
+        "64KiB\n"
+        "or 1MiB; a switch may be written --demo, --demo=on or --demo=off.\n"
+        "Each option may also be a variable (HERALD_PING_INTERVAL=5s) or a line of the file that\n"
+        "--config names (ping-interval = 5s). Flags go before variables, variables before the "
+        "file.\n");
+}
+
+/* redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST, with *** for the password. */
+static enum err print_text(struct buf *out, const char *text)
+{
+    const char *start = strstr(text, "://");
+    const char *end = strrchr(text, '@');
+    const char *colon = start != NULL ? strchr(start + 3, ':') : NULL;
+    if (colon == NULL || end == NULL || colon > end)
+        return buf_append_text(out, text);
+    return buf_printf(out, "%.*s:***%s", (int)(colon - text), text, end);
+}
+
+enum err options_print_config(const struct options *options, struct buf *out)
+{
+    static const char *const sources[] = {"default", "file", "variable", "flag"};
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *row = &option_rows[i];
+        /* The file cannot name a file. */
+        enum err error =
+            buf_printf(out, "%s%s = ", row == &option_rows[OPTION_config] ? "; " : "", row->name);
+        if (error == ERR_OK && row == &option_rows[OPTION_store])
+            error = print_text(out, options->store);
+        else if (error == ERR_OK)
+            error = option_format(row, options, out);
+        if (error == ERR_OK)
+            error = buf_printf(out, " ; %s\n", sources[options->sources[i]]);
+        if (error != ERR_OK)
+            return error;
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,47 @@
+/* What options.c and options_print.c share: the rows of options.def, and values from and to text.
+ */
+#ifndef HERALD_BASE_OPTIONS_TABLE_H
+#define HERALD_BASE_OPTIONS_TABLE_H
+
+#include "gateway/base/options.h"
+
+enum option_kind {
+    OPTION_TEXT,
+    OPTION_NUMBER,
+    OPTION_DURATION,
+    OPTION_SIZE,
+    OPTION_SWITCH,
+    OPTION_CHOICE,
+};
+
+struct option_row {
+    const char *name;
+    enum option_kind kind;
+    size_t offset;     /* of the member in struct options */
+    const char *value; /* the default, as one would write it */
+    int64_t min, max;
+    const char *words; /* CHOICE: "a|b|c" */
+    const char *help;
+};
+extern const struct option_row option_rows[OPTION_COUNT];
+
+/* The flags that are no options. */
+struct action_row {
+    const char *name;
+    enum options_action action;
+    const char *help;
+};
+enum { ACTION_COUNT = 4 };
+extern const struct action_row action_rows[ACTION_COUNT];
+
+/* Sets the member. ERR_INVALID_FIELD: *why says what would be right ("must be ..."), without the
+ * name. */
+MUST_CHECK enum err option_set(const struct option_row *row, struct options *options,
+                               const char *text, char *why, size_t why_cap);
+
+/* The value as one would write it. */
+MUST_CHECK enum err option_format(const struct option_row *row, const struct options *options,
+                                  struct buf *out);
+MUST_CHECK enum err option_format_number(enum option_kind kind, int64_t value, struct buf *out);
+
+#endif

@@ -1,0 +1,198 @@
+#include "gateway/base/options_table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const struct option_row option_rows[OPTION_COUNT] = {
+#define ROW(member, name, kind, value, min, max, words, help)                                      \
+    {name, kind, offsetof(struct options, member), value, min, max, words, help},
+#define TEXT(member, name, value, help) ROW(member, name, OPTION_TEXT, value, 0, 0, "", help)
+#define NUMBER(member, name, value, min, max, help)                                                \
+    ROW(member, name, OPTION_NUMBER, #value, min, max, "", help)
+#define DURATION(member, name, value, min, max, help)                                              \
+    ROW(member, name, OPTION_DURATION, value, min, max, "", help)
+#define SIZE(member, name, value, min, max, help)                                                  \
+    ROW(member, name, OPTION_SIZE, value, min, max, "", help)
+#define SWITCH(member, name, help) ROW(member, name, OPTION_SWITCH, "off", 0, 0, "", help)
+#define CHOICE(member, name, value, words, help)                                                   \
+    ROW(member, name, OPTION_CHOICE, value, 0, 0, words, help)
+#include "gateway/base/options.def"
+#undef TEXT
+#undef NUMBER
+#undef DURATION
+#undef SIZE
+#undef SWITCH
+#undef CHOICE
+};
+
+const struct action_row action_rows[ACTION_COUNT] = {
+    {"help", OPTIONS_HELP, "this text"},
+    {"version", OPTIONS_VERSION, "the version"},
+    {"print-config", OPTIONS_PRINT_CONFIG, "every option, its value and where that comes from"},
+    {"check-config", OPTIONS_CHECK_CONFIG, "say whether the configuration is right, and end"},
+};
+
+struct unit {
+    const char *name;
+    int64_t factor;
+};
+
+/* The largest first: the first that divides a value is the one to show it in. */
+static const struct unit durations[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000},
+                                        {"s", 1000},     {"ms", 1},      {NULL, 0}};
+static const struct unit sizes[] = {{"TiB", INT64_C(1) << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20},
+                                    {"KiB", 1 << 10},          {"", 1},          {NULL, 0}};
+static const struct unit numbers[] = {{"", 1}, {NULL, 0}};
+
+static const struct unit *units_of(enum option_kind kind)
+{
+    return kind == OPTION_DURATION ? durations : kind == OPTION_SIZE ? sizes : numbers;
+}
+
+enum err option_format_number(enum option_kind kind, int64_t value, struct buf *out)
+{
+    if (value == OPTION_AUTO)
+        return buf_append_text(out, "auto");
+    if (value == 0)
+        return buf_append_text(out, "0");
+    const struct unit *unit = units_of(kind);
+    while (value % unit->factor != 0)
+        unit++;
+    return buf_printf(out, "%" PRId64 "%s", value / unit->factor, unit->name);
+}
+
+/* A number too large for 64 bits comes out as INT64_MAX, which no row allows. */
+static bool parse_number(const struct unit *units, const char *text, int64_t *ret_value)
+{
+    int64_t value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, *at - '0', &value))
+            value = INT64_MAX / 10;
+    }
+    if (at == text)
+        return false;
+    if (value == 0 && *at == '\0') { /* nothing is nothing in every unit */
+        *ret_value = 0;
+        return true;
+    }
+    for (const struct unit *unit = units; unit->name != NULL; unit++) {
+        if (strcmp(at, unit->name) != 0)
+            continue;
+        if (__builtin_mul_overflow(value, unit->factor, ret_value))
+            *ret_value = INT64_MAX;
+        return true;
+    }
+    return false;
+}
+
+static const char *form_of(enum option_kind kind)
+{
+    if (kind == OPTION_DURATION)
+        return "a duration like 100ms, 10s, 5m, 2h or 7d";
+    if (kind == OPTION_SIZE)
+        return "a size like 65536, 64KiB, 1MiB or 1GiB";
+    return "a whole number";
+}
+
+static enum err set_number(const struct option_row *row, int64_t *member, const char *text,
+                           char *why, size_t why_cap)
+{
+    bool may_be_auto = strcmp(row->value, "auto") == 0;
+    if (may_be_auto && strcmp(text, "auto") == 0) {
+        *member = OPTION_AUTO;
+        return ERR_OK;
+    }
+    int64_t value = 0;
+    if (!parse_number(units_of(row->kind), text, &value)) {
+        snprintf(why, why_cap, "must be %s%s, not \"%s\"", form_of(row->kind),
+                 may_be_auto ? " (or auto)" : "", text);
+        return ERR_INVALID_FIELD;
+    }
+    if (value >= row->min && value <= row->max) {
+        *member = value;
+        return ERR_OK;
+    }
+    struct buf range;
+    buf_init(&range, 128);
+    enum err error = option_format_number(row->kind, row->min, &range);
+    if (error == ERR_OK)
+        error = buf_append_text(&range, " to ");
+    if (error == ERR_OK)
+        error = option_format_number(row->kind, row->max, &range);
+    if (error == ERR_OK) {
+        snprintf(why, why_cap, "must be from %.*s, not \"%s\"", (int)range.len, range.bytes, text);
+        error = ERR_INVALID_FIELD;
+    }
+    buf_fini(&range);
+    return error;
+}
+
+static bool is_one_of(const char *words, const char *text)
+{
+    size_t len = strlen(text);
+    for (const char *word = words; word != NULL; word = strchr(word, '|')) {
+        word += *word == '|';
+        if (strcspn(word, "|") == len && memcmp(word, text, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum err set_text(char **member, const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL)
+        return ERR_NO_MEMORY;
+    free(*member);
+    *member = copy;
+    return ERR_OK;
+}
+
+enum err option_set(const struct option_row *row, struct options *options, const char *text,
+                    char *why, size_t why_cap)
+{
+    void *member = (char *)options + row->offset;
+    switch (row->kind) {
+    case OPTION_CHOICE:
+        if (!is_one_of(row->words, text)) {
+            snprintf(why, why_cap, "must be %s%s, not \"%s\"",
+                     strchr(row->words, '|') != NULL ? "one of " : "", row->words, text);
+            return ERR_INVALID_FIELD;
+        }
+        return set_text(member, text);
+    case OPTION_TEXT:
+        return set_text(member, text);
+    case OPTION_SWITCH:
+        if (!is_one_of("on|off", text)) {
+            snprintf(why, why_cap, "must be on or off, not \"%s\"", text);
+            return ERR_INVALID_FIELD;
+        }
+        *(bool *)member = strcmp(text, "on") == 0;
+        return ERR_OK;
+    case OPTION_NUMBER:
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+        break;
+    }
+    return set_number(row, member, text, why, why_cap);
+}
+
+enum err option_format(const struct option_row *row, const struct options *options, struct buf *out)
+{
+    const void *member = (const char *)options + row->offset;
+    switch (row->kind) {
+    case OPTION_TEXT:
+    case OPTION_CHOICE:
+        return buf_append_text(out, *(char *const *)member);
+    case OPTION_SWITCH:
+        return buf_append_text(out, *(const bool *)member ? "on" : "off");
+    case OPTION_NUMBER:
+    case OPTION_DURATION:
+    case OPTION_SIZE:
+        break;
+    }
+    return option_format_number(row->kind, *(const int64_t *)member, out);
+}

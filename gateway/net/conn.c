@@ -1,0 +1,296 @@
+#include "gateway/net/conn.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/net/out_queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Fair shares: one read of 64 KiB and one write of 128 pieces per connection and turn, so that a
+ * busy one cannot hold the others up; what is left comes with the next turn. */
+enum { SPARE_QUEUES = 256 };
+
+struct conn_rest {
+    size_t len;
+    uint8_t bytes[];
+};
+
+static void flush_all(struct reactor_task *task);
+
+enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
+{
+    *loop = (struct conn_loop){.reactor = reactor};
+    list_init(&loop->dirty);
+    list_init(&loop->flush.link);
+    loop->flush.run = flush_all;
+    loop->read_buffer = malloc(CONN_READ_BYTES + CONN_REST_MAX_BYTES);
+    return loop->read_buffer == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+void conn_loop_fini(struct conn_loop *loop)
+{
+    reactor_task_cancel(&loop->flush);
+    while (loop->spare != NULL) {
+        struct out_queue *queue = loop->spare;
+        loop->spare = queue->next_spare;
+        out_queue_free(queue);
+    }
+    free(loop->read_buffer);
+}
+
+static struct out_queue *take_queue(struct conn_loop *loop)
+{
+    struct out_queue *queue = loop->spare;
+    if (queue != NULL) {
+        loop->spare = queue->next_spare;
+        loop->n_spare--;
+        return queue;
+    }
+    return out_queue_new(&queue) == ERR_OK ? queue : NULL;
+}
+
+static void give_queue_back(struct conn_loop *loop, struct out_queue *queue)
+{
+    if (loop->n_spare >= SPARE_QUEUES) {
+        out_queue_free(queue);
+        return;
+    }
+    out_queue_clear(queue);
+    queue->next_spare = loop->spare;
+    loop->spare = queue;
+    loop->n_spare++;
+}
+
+static void set_interest(struct conn *conn)
+{
+    uint32_t events =
+        (conn->is_corked ? 0 : (uint32_t)EPOLLIN) | (conn->is_blocked ? (uint32_t)EPOLLOUT : 0);
+    if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
+        conn->is_broken = true;
+}
+
+static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
+{
+    struct conn_rest *rest = NULL;
+    if (len > 0) {
+        rest = malloc(sizeof *rest + len);
+        if (rest == NULL) {
+            conn->is_broken = true;
+        } else {
+            rest->len = len;
+            memcpy(rest->bytes, bytes, len);
+        }
+    }
+    free(conn->rest);
+    conn->rest = rest;
+}
+
+void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    size_t taken = conn->ops->on_bytes(conn, bytes, len);
+    if (conn->watch.fd < 0)
+        return;
+    if (len - taken > CONN_REST_MAX_BYTES) {
+        conn->ops->on_gone(conn, false);
+        return;
+    }
+    keep_rest(conn, bytes + taken, len - taken);
+}
+
+static void read_some(struct conn *conn)
+{
+    uint8_t *buffer = conn->loop->read_buffer;
+    size_t kept = conn->rest != NULL ? conn->rest->len : 0;
+    ssize_t got = recv(conn->watch.fd, buffer + kept, CONN_READ_BYTES, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0) {
+        conn->ops->on_gone(conn, got == 0);
+        return;
+    }
+    metrics_add(METRIC_BYTES_IN, (uint64_t)got);
+    if (kept > 0)
+        memcpy(buffer, conn->rest->bytes, kept);
+    size_t len = kept + (size_t)got;
+    size_t taken = conn->ops->on_bytes(conn, buffer, len);
+    if (conn->watch.fd < 0)
+        return;
+    if (len - taken > CONN_REST_MAX_BYTES)
+        conn->ops->on_gone(conn, false);
+    else if (kept > 0 || taken < len)
+        keep_rest(conn, buffer + taken, len - taken);
+}
+
+/* Writes what the kernel takes. false: the connection broke. */
+static bool write_some(struct conn *conn)
+{
+    struct iovec iovecs[OUT_IOVECS];
+    struct out_queue *out = conn->out;
+    struct msghdr message = {.msg_iov = iovecs};
+    message.msg_iovlen = (size_t)out_queue_iovecs(out, iovecs);
+    size_t asked = 0;
+    for (size_t i = 0; i < message.msg_iovlen; i++)
+        asked += iovecs[i].iov_len;
+
+    ssize_t sent = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR)
+        return false;
+    if (sent > 0) {
+        metrics_add(METRIC_BYTES_OUT, (uint64_t)sent);
+        out_queue_written(out, (size_t)sent);
+        out->moved_ms = reactor_now_ms(conn->loop->reactor);
+    } else if (out->moved_ms == 0) {
+        out->moved_ms = reactor_now_ms(conn->loop->reactor); /* it waits from now on */
+    }
+    bool is_blocked = sent < 0 || (size_t)sent < asked;
+    if (is_blocked != (bool)conn->is_blocked) {
+        conn->is_blocked = is_blocked;
+        set_interest(conn);
+    }
+    return true;
+}
+
+static void flush_one(struct conn *conn)
+{
+    if (conn->watch.fd < 0)
+        return;
+    if (!conn->is_broken && conn->ops->on_flush != NULL)
+        conn->ops->on_flush(conn);
+    if (conn->watch.fd < 0 || conn->out == NULL)
+        return;
+    if (conn->is_broken || (conn->out->n > 0 && !write_some(conn))) {
+        conn->is_broken = true;
+        conn->ops->on_gone(conn, false);
+        return;
+    }
+    if (conn->out->n > 0) {
+        if (!conn->is_blocked)
+            conn_mark(conn); /* more than one call takes: go on in this turn, behind the others */
+        return;
+    }
+    bool wants_shutdown = conn->out->wants_shutdown;
+    give_queue_back(conn->loop, conn->out);
+    conn->out = NULL;
+    if (wants_shutdown)
+        shutdown(conn->watch.fd, SHUT_WR);
+    if (conn->ops->on_drained != NULL)
+        conn->ops->on_drained(conn);
+}
+
+static void flush_all(struct reactor_task *task)
+{
+    struct conn_loop *loop = CONTAINER_OF(task, struct conn_loop, flush);
+    while (!list_is_empty(&loop->dirty)) {
+        struct conn *conn = CONTAINER_OF(loop->dirty.next, struct conn, dirty);
+        list_remove(&conn->dirty);
+        flush_one(conn);
+    }
+}
+
+static void on_ready(struct reactor_watch *watch, uint32_t events)
+{
+    struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
+    if (events & EPOLLOUT)
+        conn_mark(conn);
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        read_some(conn);
+}
+
+enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops, int fd)
+{
+    *conn = (struct conn){.loop = loop, .ops = ops};
+    conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = fd};
+    list_init(&conn->dirty);
+    return reactor_watch_add(loop->reactor, &conn->watch, EPOLLIN);
+}
+
+/* The queue, made when the first thing is written. NULL: out of memory. */
+static struct out_queue *queue_of(struct conn *conn)
+{
+    if (conn->out == NULL)
+        conn->out = take_queue(conn->loop);
+    return conn->out;
+}
+
+enum err conn_write_payload(struct conn *conn, struct payload *payload)
+{
+    struct out_queue *out = queue_of(conn);
+    if (out == NULL)
+        return ERR_NO_MEMORY;
+    if (!conn->is_blocked)
+        conn_mark(conn);
+    return out_queue_payload(out, payload);
+}
+
+enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len)
+{
+    struct out_queue *out = queue_of(conn);
+    if (out == NULL)
+        return ERR_NO_MEMORY;
+    if (!conn->is_blocked)
+        conn_mark(conn);
+    return out_queue_bytes(out, bytes, len);
+}
+
+void conn_mark(struct conn *conn)
+{
+    if (!list_is_empty(&conn->dirty))
+        return;
+    list_append(&conn->loop->dirty, &conn->dirty);
+    reactor_at_turn_end(conn->loop->reactor, &conn->loop->flush);
+}
+
+size_t conn_queued_bytes(const struct conn *conn)
+{
+    return conn->out != NULL ? conn->out->bytes : 0;
+}
+
+int64_t conn_moved_ms(const struct conn *conn)
+{
+    return conn->out != NULL ? conn->out->moved_ms : 0;
+}
+
+void conn_shutdown(struct conn *conn)
+{
+    if (conn->out != NULL && conn->out->n > 0)
+        conn->out->wants_shutdown = true;
+    else
+        shutdown(conn->watch.fd, SHUT_WR);
+}
+
+static void let_go(struct conn *conn)
+{
+    reactor_watch_remove(conn->loop->reactor, &conn->watch);
+    list_remove(&conn->dirty);
+    if (conn->out != NULL)
+        give_queue_back(conn->loop, conn->out);
+    conn->out = NULL;
+}
+
+void conn_abandon(struct conn *conn)
+{
+    let_go(conn);
+    free(conn->rest);
+    conn->rest = NULL;
+    close(conn->watch.fd);
+    conn->watch.fd = -1;
+}
+
+int conn_release(struct conn *conn, uint8_t **ret_bytes, size_t *ret_len)
+{
+    let_go(conn);
+    int fd = conn->watch.fd;
+    conn->watch.fd = -1;
+    *ret_bytes = NULL;
+    *ret_len = 0;
+    if (conn->rest != NULL) {
+        *ret_len = conn->rest->len;
+        memmove(conn->rest, conn->rest->bytes, conn->rest->len); /* the caller frees plain bytes */
+        *ret_bytes = (uint8_t *)conn->rest;
+        conn->rest = NULL;
+    }
+    return fd;
+}

@@ -1,0 +1,89 @@
+/* A connection: bytes on one socket. Knows nothing of HTTP, WebSocket or users.
+ *
+ * It belongs to one conn_loop and that loop's thread. Reads go into the loop's buffer; only what
+ * the owner did not take is kept. Writes are queued and go out together at the end of the turn, in
+ * one system call for all that waits. An idle connection therefore has no buffer at all.
+ *
+ * After conn_abandon or conn_release there are no more callbacks; neither may be called twice, and
+ * the memory of a conn may be freed only at the end of the turn. */
+#ifndef HERALD_NET_CONN_H
+#define HERALD_NET_CONN_H
+
+#include "gateway/net/reactor.h"
+#include "proto/notification.h"
+
+struct conn;
+
+struct conn_ops {
+    /* Bytes arrived; `bytes` may be written to. Answers how many were taken; the rest is offered
+     * again with what follows it. More than CONN_REST_MAX_BYTES of rest ends the connection
+     * (on_gone). */
+    size_t (*on_bytes)(struct conn *conn, uint8_t *bytes, size_t len);
+    /* The end of a turn, before what is queued goes out: the last moment to queue something. */
+    void (*on_flush)(struct conn *conn);
+    /* Something had been queued, and all of it is written. */
+    void (*on_drained)(struct conn *conn);
+    /* The peer closed (is_clean) or the connection broke. */
+    void (*on_gone)(struct conn *conn, bool is_clean);
+};
+
+enum { CONN_REST_MAX_BYTES = 16384, CONN_READ_BYTES = 65536 };
+
+/* What all connections of one thread share. */
+struct conn_loop {
+    struct reactor *reactor;
+    struct list dirty; /* connections with something to flush */
+    struct reactor_task flush;
+    struct out_queue *spare; /* queues of the usual size, kept for the next writer */
+    unsigned n_spare;
+    uint8_t *read_buffer;
+};
+
+MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor);
+void conn_loop_fini(struct conn_loop *loop);
+
+struct conn {
+    struct reactor_watch watch; /* watch.fd is the socket; -1: none any more */
+    unsigned is_blocked : 1;    /* the socket takes no more at present */
+    unsigned is_broken : 1;
+    unsigned is_corked : 1; /* reading is paused */
+    struct conn_loop *loop;
+    const struct conn_ops *ops;
+    struct list dirty;
+    struct out_queue *out; /* NULL: nothing waits */
+    struct conn_rest *rest;
+};
+
+/* Takes over a non-blocking socket. On error the socket is still the caller's. */
+MUST_CHECK enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
+                              int fd);
+
+/* Offers bytes to on_bytes as if they had just arrived (left over from another reader). They are
+ * written to; what is not taken is kept. */
+void conn_feed(struct conn *conn, uint8_t *bytes, size_t len);
+
+/* Queue. ERR_NO_MEMORY: nothing was queued. A broken connection takes and forgets everything. */
+MUST_CHECK enum err conn_write_payload(struct conn *conn,
+                                       struct payload *payload); /* its frame; takes a reference */
+MUST_CHECK enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len); /* copies */
+
+/* A flush at the end of this turn, on_flush first, even if nothing is queued yet. */
+void conn_mark(struct conn *conn);
+
+/* Bytes queued and not yet taken by the kernel. */
+size_t conn_queued_bytes(const struct conn *conn);
+
+/* When the kernel last took bytes while more were waiting; 0 while nothing waits. Monotonic ms. */
+int64_t conn_moved_ms(const struct conn *conn);
+
+/* No more will be written; sends FIN once the queue is empty. Reading goes on. */
+void conn_shutdown(struct conn *conn);
+
+/* Forgets the queue, closes the socket. */
+void conn_abandon(struct conn *conn);
+
+/* Gives the socket away (queue must be empty). What was received and not taken, *ret_len bytes,
+ * goes to the caller, who frees it. */
+int conn_release(struct conn *conn, uint8_t **ret_bytes, size_t *ret_len);
+
+#endif

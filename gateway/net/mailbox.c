@@ -1,0 +1,73 @@
+#include "gateway/net/mailbox.h"
+
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum err mailbox_init(struct mailbox *mailbox)
+{
+    mailbox->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (mailbox->event_fd < 0)
+        return ERR_SYSTEM;
+    atomic_init(&mailbox->head, NULL);
+    atomic_init(&mailbox->is_asleep, false);
+    return ERR_OK;
+}
+
+void mailbox_fini(struct mailbox *mailbox)
+{
+    close(mailbox->event_fd);
+}
+
+void mailbox_post(struct mailbox *mailbox, struct letter *letter)
+{
+    struct letter *head = atomic_load_explicit(&mailbox->head, memory_order_relaxed);
+    do {
+        letter->next = head;
+    } while (!atomic_compare_exchange_weak(&mailbox->head, &head, letter));
+
+    /* Both sides are sequentially consistent: either we see the receiver asleep, or it sees the
+     * letter before it sleeps. Whoever clears the flag pays for the wake-up. */
+    if (atomic_load(&mailbox->is_asleep) && atomic_exchange(&mailbox->is_asleep, false)) {
+        uint64_t one = 1;
+        ssize_t written = write(mailbox->event_fd, &one, sizeof one);
+        (void)written; /* only a counter at its maximum fails, and that wakes as well */
+    }
+}
+
+size_t mailbox_deliver(struct mailbox *mailbox)
+{
+    struct letter *newest_first = atomic_exchange(&mailbox->head, NULL);
+    struct letter *oldest_first = NULL;
+    while (newest_first != NULL) {
+        struct letter *next = newest_first->next;
+        newest_first->next = oldest_first;
+        oldest_first = newest_first;
+        newest_first = next;
+    }
+    size_t n = 0;
+    while (oldest_first != NULL) {
+        struct letter *letter = oldest_first;
+        oldest_first = letter->next; /* deliver may post or free the letter */
+        letter->deliver(letter);
+        n++;
+    }
+    return n;
+}
+
+bool mailbox_sleep(struct mailbox *mailbox)
+{
+    atomic_store(&mailbox->is_asleep, true);
+    if (atomic_load(&mailbox->head) == NULL)
+        return true;
+    atomic_store(&mailbox->is_asleep, false);
+    return false;
+}
+
+void mailbox_wake(struct mailbox *mailbox)
+{
+    atomic_store(&mailbox->is_asleep, false);
+    uint64_t count;
+    ssize_t got = read(mailbox->event_fd, &count, sizeof count);
+    (void)got; /* empty when something else ended the wait */
+}

@@ -1,0 +1,46 @@
+/* What waits to be written on one connection: references to shared frames, and small pieces of its
+ * own. For conn.c; one thread. */
+#ifndef HERALD_NET_OUT_QUEUE_H
+#define HERALD_NET_OUT_QUEUE_H
+
+#include "proto/notification.h"
+
+#include <sys/uio.h>
+
+enum { OUT_INLINE_BYTES = 24, OUT_USUAL_PIECES = 8, OUT_IOVECS = 128 };
+
+struct out_piece {
+    uint32_t len;
+    enum { OUT_INLINE, OUT_PAYLOAD, OUT_HEAP } kind;
+    union {
+        uint8_t inline_bytes[OUT_INLINE_BYTES];
+        struct payload *payload;
+        uint8_t *heap_bytes;
+    };
+};
+
+struct out_queue {
+    uint32_t first; /* index of the oldest piece */
+    uint32_t n;
+    uint32_t cap;
+    uint32_t offset;  /* bytes of the oldest piece that are written */
+    size_t bytes;     /* in all, not yet written */
+    int64_t moved_ms; /* when the kernel last took some */
+    bool wants_shutdown;
+    struct out_queue *next_spare;
+    struct out_piece *pieces; /* usual, or on the heap when there are more */
+    struct out_piece usual[OUT_USUAL_PIECES];
+};
+
+MUST_CHECK enum err out_queue_new(struct out_queue **ret_queue);
+void out_queue_free(struct out_queue *queue);
+void out_queue_clear(struct out_queue *queue); /* drops everything; back to the usual size */
+
+MUST_CHECK enum err out_queue_payload(struct out_queue *queue, struct payload *payload);
+MUST_CHECK enum err out_queue_bytes(struct out_queue *queue, const void *bytes, size_t len);
+
+/* Fills iovecs from the front; answers how many. */
+int out_queue_iovecs(struct out_queue *queue, struct iovec iovecs[OUT_IOVECS]);
+void out_queue_written(struct out_queue *queue, size_t len);
+
+#endif

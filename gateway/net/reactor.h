@@ -1,0 +1,57 @@
+/* One thread's event loop: epoll, a timer wheel, a mailbox, and a list of work for the turn's end.
+ *
+ * A reactor belongs to the thread that calls reactor_run; every call here is for that thread only,
+ * except mailbox_post (mailbox.h) to reactor_mailbox and reactor_stop. Nothing that a watch or a
+ * timer belongs to may be freed inside its own callback: hand it to reactor_at_turn_end first. */
+#ifndef HERALD_NET_REACTOR_H
+#define HERALD_NET_REACTOR_H
+
+#include "gateway/base/list.h"
+#include "gateway/net/mailbox.h"
+#include "gateway/net/timers.h"
+#include "proto/error.h"
+
+#include <stdint.h>
+
+struct reactor;
+
+/* A watched descriptor; embedded by its owner. */
+struct reactor_watch {
+    void (*on_ready)(struct reactor_watch *watch, uint32_t events); /* EPOLLIN, EPOLLOUT, ... */
+    int fd;
+};
+
+/* Work that runs once at the end of the present turn; embedded. Adding it twice is one run. */
+struct reactor_task {
+    struct list link; /* list_init before the first use */
+    void (*run)(struct reactor_task *task);
+};
+
+MUST_CHECK enum err reactor_new(struct reactor **ret_reactor);
+void reactor_free(struct reactor *reactor);
+
+/* Runs turns until reactor_stop: waits, calls watches, delivers mail, fires timers, then runs the
+ * turn-end tasks until none is left. */
+void reactor_run(struct reactor *reactor);
+void reactor_stop(struct reactor *reactor); /* any thread, async-signal-safe is not promised */
+
+/* `events` as for epoll, with EPOLLET or EPOLLEXCLUSIVE where the caller wants it. */
+MUST_CHECK enum err reactor_watch_add(struct reactor *reactor, struct reactor_watch *watch,
+                                      uint32_t events);
+MUST_CHECK enum err reactor_watch_change(struct reactor *reactor, struct reactor_watch *watch,
+                                         uint32_t events);
+/* After it no more callbacks for this watch, those of the present turn included. The owner closes
+ * the descriptor, and only after this call. */
+void reactor_watch_remove(struct reactor *reactor, struct reactor_watch *watch);
+
+void reactor_at_turn_end(struct reactor *reactor, struct reactor_task *task);
+void reactor_task_cancel(struct reactor_task *task);
+
+struct mailbox *reactor_mailbox(struct reactor *reactor);
+struct timers *reactor_timers(struct reactor *reactor);
+int64_t reactor_now_ms(const struct reactor *reactor); /* monotonic, read once a turn */
+
+/* How many turns have run; any thread. A number that stands still is a worker that hangs. */
+uint64_t reactor_turns(const struct reactor *reactor);
+
+#endif

@@ -1,0 +1,111 @@
+#include "gateway/net/timers.h"
+
+#include <stdlib.h>
+
+enum { WORD_BITS = 64, WORDS = TIMER_SLOTS / WORD_BITS };
+
+/* A timer stands in the slot of its due time modulo the wheel; one that is further away than a turn
+ * of the wheel (16 s) is passed over until its time has come. */
+struct timers {
+    struct list slots[TIMER_SLOTS];
+    uint64_t used[WORDS]; /* a bit for each slot that may hold a timer */
+    int64_t tick;         /* the last slot number that was fired, counted from the clock's zero */
+};
+
+static size_t slot_of(int64_t tick)
+{
+    return (size_t)((uint64_t)tick % TIMER_SLOTS);
+}
+
+enum err timers_new(int64_t now_ms, struct timers **ret_timers)
+{
+    struct timers *timers = calloc(1, sizeof *timers);
+    if (timers == NULL)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < TIMER_SLOTS; i++)
+        list_init(&timers->slots[i]);
+    timers->tick = now_ms / TIMER_SLOT_MS;
+    *ret_timers = timers;
+    return ERR_OK;
+}
+
+void timers_free(struct timers *timers)
+{
+    free(timers);
+}
+
+void timer_init(struct timer *timer, void (*on_due)(struct timer *timer))
+{
+    list_init(&timer->link);
+    timer->due_ms = 0;
+    timer->on_due = on_due;
+}
+
+void timer_set(struct timers *timers, struct timer *timer, int64_t due_ms)
+{
+    list_remove(&timer->link);
+    /* Rounded up, so that it never fires early; at the earliest with the next slot. */
+    int64_t tick = (due_ms + TIMER_SLOT_MS - 1) / TIMER_SLOT_MS;
+    if (tick <= timers->tick)
+        tick = timers->tick + 1;
+    timer->due_ms = due_ms;
+    size_t slot = slot_of(tick);
+    list_append(&timers->slots[slot], &timer->link);
+    timers->used[slot / WORD_BITS] |= UINT64_C(1) << (slot % WORD_BITS);
+}
+
+void timer_cancel(struct timers *timers, struct timer *timer)
+{
+    (void)timers; /* its bit in `used` is cleared when the slot comes round */
+    list_remove(&timer->link);
+}
+
+int timers_wait_ms(const struct timers *timers, int64_t now_ms)
+{
+    for (int64_t ahead = 1; ahead <= TIMER_SLOTS;) {
+        size_t slot = slot_of(timers->tick + ahead);
+        uint64_t rest = timers->used[slot / WORD_BITS] >> (slot % WORD_BITS);
+        if (rest == 0) { /* nothing more in this word: go to the next one */
+            ahead += (int64_t)(WORD_BITS - slot % WORD_BITS);
+            continue;
+        }
+        ahead += __builtin_ctzll(rest);
+        int64_t wait = (timers->tick + ahead) * TIMER_SLOT_MS - now_ms;
+        return wait > 0 ? (int)wait : 0;
+    }
+    return -1;
+}
+
+static void fire_slot(struct timers *timers, size_t slot, int64_t now_ms)
+{
+    struct list
+        due; /* taken out first, so that a callback that sets a timer here is not seen twice */
+    list_init(&due);
+    list_move_all(&due, &timers->slots[slot]);
+    timers->used[slot / WORD_BITS] &= ~(UINT64_C(1) << (slot % WORD_BITS));
+
+    while (!list_is_empty(&due)) {
+        struct timer *timer = CONTAINER_OF(due.next, struct timer, link);
+        list_remove(&timer->link);
+        if (timer->due_ms <= now_ms) {
+            timer->on_due(timer);
+        } else {
+            list_append(&timers->slots[slot], &timer->link);
+            timers->used[slot / WORD_BITS] |= UINT64_C(1) << (slot % WORD_BITS);
+        }
+    }
+}
+
+void timers_fire(struct timers *timers, int64_t now_ms)
+{
+    int64_t now_tick = now_ms / TIMER_SLOT_MS;
+    if (now_tick - timers->tick > TIMER_SLOTS)
+        timers->tick =
+            now_tick - TIMER_SLOTS; /* a long stall: one turn of the wheel sees them all */
+    while (timers->tick < now_tick) {
+        timers->tick++;
+        size_t slot = slot_of(timers->tick);
+        if (timers->used[slot / WORD_BITS] & (UINT64_C(1) << (slot % WORD_BITS)))
+            fire_slot(timers, slot, now_ms);
+    }
+}

@@ -1,0 +1,39 @@
+/* A hashed timing wheel: 1024 slots of 16 ms, a link per timer, no allocation. A timer fires up to
+ * a slot late, never early. Owned by one reactor and its thread. */
+#ifndef HERALD_NET_TIMERS_H
+#define HERALD_NET_TIMERS_H
+
+#include "gateway/base/list.h"
+#include "proto/error.h"
+
+#include <stdint.h>
+
+enum { TIMER_SLOT_MS = 16, TIMER_SLOTS = 1024 };
+
+struct timer {
+    struct list link; /* timer_init before the first use */
+    int64_t due_ms;   /* on the reactor's monotonic clock */
+    void (*on_due)(struct timer *timer);
+};
+
+struct timers;
+
+MUST_CHECK enum err timers_new(int64_t now_ms, struct timers **ret_timers);
+void timers_free(struct timers *timers);
+
+void timer_init(struct timer *timer, void (*on_due)(struct timer *timer));
+void timer_set(struct timers *timers, struct timer *timer,
+               int64_t due_ms);                                /* moves one that is set */
+void timer_cancel(struct timers *timers, struct timer *timer); /* not set: does nothing */
+static inline bool timer_is_set(const struct timer *timer)
+{
+    return !list_is_empty(&timer->link);
+}
+
+/* How long the loop may sleep: milliseconds, -1 for ever. */
+int timers_wait_ms(const struct timers *timers, int64_t now_ms);
+
+/* Calls what is due. A callback may set and cancel any timer, its own included. */
+void timers_fire(struct timers *timers, int64_t now_ms);
+
+#endif

@@ -1,0 +1,39 @@
+#include "gateway/base/clock.h"
+
+#include <criterion/criterion.h>
+#include <time.h>
+
+Test(clock, never_goes_back)
+{
+    int64_t before_us = clock_monotonic_us();
+    for (int i = 0; i < 10000; i++) {
+        int64_t now_us = clock_monotonic_us();
+        cr_assert_geq(now_us, before_us);
+        before_us = now_us;
+    }
+}
+
+Test(clock, counts_the_same_time_in_milliseconds_and_microseconds)
+{
+    int64_t before_ms = clock_monotonic_us() / 1000;
+    int64_t ms = clock_monotonic_ms();
+    int64_t after_ms = clock_monotonic_us() / 1000;
+    cr_assert(before_ms <= ms && ms <= after_ms);
+}
+
+Test(clock, moves_with_the_time_that_passes)
+{
+    int64_t before_ms = clock_monotonic_ms();
+    nanosleep(&(struct timespec){0, 20000000}, NULL);
+    int64_t passed_ms = clock_monotonic_ms() - before_ms;
+    cr_assert(passed_ms >= 19 && passed_ms < 10000, "%lld ms", (long long)passed_ms);
+}
+
+Test(clock, tells_milliseconds_since_1970)
+{
+    time_t before_s = time(NULL);
+    int64_t now_ms = clock_wall_ms();
+    time_t after_s = time(NULL);
+    /* time() may come from the last tick of the kernel's clock: a few milliseconds behind */
+    cr_assert(now_ms / 1000 >= before_s && now_ms / 1000 <= after_s + 1);
+}

@@ -1,0 +1,117 @@
+#include "gateway/base/metrics.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+Test(metrics, adds_what_is_counted)
+{
+    metrics_count(METRIC_PINGS);
+    metrics_add(METRIC_PINGS, 41);
+    cr_assert_eq(metrics_read(METRIC_PINGS), 42);
+    cr_assert_eq(metrics_read(METRIC_PONGS), 0);
+}
+
+Test(metrics, sets_gauges_and_moves_them_both_ways)
+{
+    metrics_set(METRIC_STORE_UP, 1);
+    cr_assert_eq(metrics_read(METRIC_STORE_UP), 1);
+    metrics_gauge_add(METRIC_CONNECTIONS, 5);
+    metrics_gauge_add(METRIC_CONNECTIONS, -7);
+    cr_assert_eq(metrics_read(METRIC_CONNECTIONS), -2);
+}
+
+enum { THREADS = 8, ROUNDS = 10000 };
+
+static void *count_rounds(void *unused)
+{
+    for (int i = 0; i < ROUNDS; i++)
+        metrics_count(METRIC_ACCEPTED);
+    return unused;
+}
+
+Test(metrics, keeps_what_threads_counted_that_have_ended)
+{
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, count_rounds, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(metrics_read(METRIC_ACCEPTED), (int64_t)THREADS * ROUNDS);
+}
+
+static atomic_int step;
+
+static void *count_once_and_wait(void *unused)
+{
+    metrics_count(METRIC_OPENED);
+    atomic_store(&step, 1);
+    while (atomic_load(&step) != 2)
+        sched_yield();
+    return unused;
+}
+
+Test(metrics, sees_what_a_running_thread_has_counted)
+{
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, count_once_and_wait, NULL), 0);
+    while (atomic_load(&step) != 1)
+        sched_yield();
+    cr_assert_eq(metrics_read(METRIC_OPENED), 1);
+    atomic_store(&step, 2);
+    pthread_join(thread, NULL);
+    cr_assert_eq(metrics_read(METRIC_OPENED), 1);
+}
+
+static size_t occurrences(const char *text, const char *part)
+{
+    size_t n = 0;
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part))
+        n++;
+    return n;
+}
+
+Test(metrics, prints_prometheus_text_with_help_and_type_once_a_name)
+{
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    metrics_add(METRIC_CLOSED_KICKED, 3);
+    metrics_set(METRIC_USERS, 7);
+    cr_assert_eq(metrics_print(&out), ERR_OK);
+    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    cr_assert_not_null(
+        strstr(out.bytes, "# TYPE herald_users_online gauge\nherald_users_online 7\n"));
+    cr_assert_not_null(strstr(out.bytes, "\nherald_sessions_closed_total{cause=\"kicked\"} 3\n"));
+    cr_assert_eq(occurrences(out.bytes, "# TYPE herald_sessions_closed_total counter\n"), 1);
+    cr_assert_eq(occurrences(out.bytes, "# HELP herald_sessions_closed_total "), 1);
+    buf_fini(&out);
+}
+
+/* Rows of one name must stand together, or the text format is broken. */
+Test(metrics, has_no_name_in_two_places)
+{
+    static const char *const names[] = {
+#define COUNTER(name, prometheus, labels, help) prometheus,
+#define GAUGE(name, prometheus, labels, help)   prometheus,
+#include "gateway/base/metrics.def"
+#undef COUNTER
+#undef GAUGE
+    };
+    for (size_t i = 1; i < METRIC_COUNT; i++) {
+        cr_assert_eq(strncmp(names[i], "herald_", 7), 0, "%s", names[i]);
+        if (strcmp(names[i], names[i - 1]) == 0)
+            continue;
+        for (size_t j = 0; j < i; j++)
+            cr_assert_neq(strcmp(names[i], names[j]), 0, "%s", names[i]);
+    }
+}
+
+Test(metrics, says_so_when_the_buffer_is_full)
+{
+    struct buf out;
+    buf_init(&out, 100);
+    cr_assert_eq(metrics_print(&out), ERR_FULL);
+    buf_fini(&out);
+}

@@ -1,0 +1,104 @@
+#include "gateway/net/timers.h"
+
+#include <criterion/criterion.h>
+
+struct probe {
+    struct timer timer;
+    int fired;
+    struct timers *timers;
+    int64_t again_ms; /* sets itself again for then */
+};
+
+static void on_due(struct timer *timer)
+{
+    struct probe *probe = CONTAINER_OF(timer, struct probe, timer);
+    probe->fired++;
+    if (probe->again_ms != 0)
+        timer_set(probe->timers, timer, probe->again_ms);
+}
+
+static struct timers *make(int64_t now_ms)
+{
+    struct timers *timers;
+    cr_assert_eq(timers_new(now_ms, &timers), ERR_OK);
+    return timers;
+}
+
+Test(timers, never_fire_early_and_at_most_a_slot_late)
+{
+    struct timers *timers = make(1000);
+    for (int64_t due = 1001; due < 1200; due += 7) {
+        struct probe probe = {0};
+        timer_init(&probe.timer, on_due);
+        struct timers *wheel = make(1000);
+        timer_set(wheel, &probe.timer, due);
+        for (int64_t now = 1000; now < due; now++) {
+            timers_fire(wheel, now);
+            cr_assert_eq(probe.fired, 0, "due %d fired at %d", (int)due, (int)now);
+        }
+        timers_fire(wheel, due + TIMER_SLOT_MS);
+        cr_assert_eq(probe.fired, 1);
+        timers_free(wheel);
+    }
+    timers_free(timers);
+}
+
+Test(timers, wait_until_the_next_one_and_for_ever_without_any)
+{
+    struct timers *timers = make(0);
+    struct probe probe = {0};
+    timer_init(&probe.timer, on_due);
+    cr_assert_eq(timers_wait_ms(timers, 0), -1);
+    timer_set(timers, &probe.timer, 160);
+    cr_assert_eq(timers_wait_ms(timers, 0), 160);
+    cr_assert_eq(timers_wait_ms(timers, 100), 60);
+    cr_assert_eq(timers_wait_ms(timers, 500), 0);
+    timer_cancel(timers, &probe.timer);
+    timers_fire(timers, 500);
+    cr_assert_eq(probe.fired, 0);
+    cr_assert_eq(timers_wait_ms(timers, 500), -1);
+    timers_free(timers);
+}
+
+Test(timers, beyond_a_turn_of_the_wheel_wait_for_their_turn)
+{
+    struct timers *timers = make(0);
+    struct probe probe = {0};
+    timer_init(&probe.timer, on_due);
+    timer_set(timers, &probe.timer, 40000);
+    for (int64_t now = 0; now < 40000; now += 16)
+        timers_fire(timers, now);
+    cr_assert_eq(probe.fired, 0);
+    timers_fire(timers, 40016);
+    cr_assert_eq(probe.fired, 1);
+    timers_free(timers);
+}
+
+Test(timers, fire_once_after_a_long_stall)
+{
+    struct timers *timers = make(0);
+    struct probe probes[50] = {0};
+    for (int i = 0; i < 50; i++) {
+        timer_init(&probes[i].timer, on_due);
+        timer_set(timers, &probes[i].timer, i * 997);
+    }
+    timers_fire(timers, 10 * 1000 * 1000);
+    for (int i = 0; i < 50; i++)
+        cr_assert_eq(probes[i].fired, 1);
+    timers_free(timers);
+}
+
+Test(timers, may_set_themselves_again_inside_their_callback)
+{
+    struct timers *timers = make(0);
+    struct probe probe = {.timers = timers, .again_ms = 32};
+    timer_init(&probe.timer, on_due);
+    timer_set(timers, &probe.timer, 16);
+    timers_fire(timers, 16);
+    cr_assert_eq(probe.fired, 1);
+    probe.again_ms = 0;
+    timers_fire(timers, 64);
+    cr_assert_eq(probe.fired, 2);
+    cr_assert(!timer_is_set(&probe.timer));
+    timers_free(timers);
+}
