@@ -1,0 +1,258 @@
+#include "gateway/store/file_lmdb.h"
+
+#include <assert.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const size_t FIRST_MAP_BYTES = (size_t)64 << 20;
+static_assert(sizeof(size_t) == sizeof(uint64_t), "MDB_INTEGERKEY takes a size_t");
+
+struct file_lmdb {
+    MDB_env *env;
+    MDB_dbi table;
+    MDB_txn *reader; /* reset between turns, so that it never keeps pages from being used again */
+    MDB_txn *writer; /* while file_lmdb_write runs */
+    bool is_reading;
+    int code; /* of the last call that failed */
+    uint64_t used_bytes;
+};
+
+static enum err fail(struct file_lmdb *lmdb, int code)
+{
+    lmdb->code = code;
+    return ERR_STORE_UNAVAILABLE;
+}
+
+const char *file_lmdb_why(const struct file_lmdb *lmdb)
+{
+    return mdb_strerror(lmdb->code);
+}
+
+uint64_t file_lmdb_used_bytes(const struct file_lmdb *lmdb)
+{
+    return lmdb->used_bytes;
+}
+
+static void measure(struct file_lmdb *lmdb, MDB_txn *txn)
+{
+    MDB_stat stat;
+    if (mdb_stat(txn, lmdb->table, &stat) != 0)
+        return;
+    lmdb->used_bytes = (uint64_t)stat.ms_psize *
+                       (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages);
+}
+
+/* ---- opening ---- */
+
+/* Twice what is there, so that the first writes need not grow the map. */
+static int size_map(MDB_env *env)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    int code = mdb_env_info(env, &info);
+    if (code == 0)
+        code = mdb_env_stat(env, &stat);
+    if (code != 0)
+        return code;
+    size_t wanted = FIRST_MAP_BYTES;
+    while (wanted < 2 * (info.me_last_pgno + 1) * stat.ms_psize)
+        wanted *= 2;
+    return mdb_env_set_mapsize(env, wanted);
+}
+
+static int open_table(struct file_lmdb *lmdb)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
+    if (code != 0)
+        return code;
+    code = mdb_dbi_open(txn, NULL, MDB_INTEGERKEY | MDB_CREATE, &lmdb->table);
+    if (code != 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    measure(lmdb, txn);
+    return mdb_txn_commit(txn);
+}
+
+static int open_environment(struct file_lmdb *lmdb, const char *path)
+{
+    int code = mdb_env_create(&lmdb->env);
+    if (code != 0)
+        return code;
+    /* NOTLS: the reader is ours to keep, not bound to the thread that made it. */
+    code = mdb_env_open(lmdb->env, path, MDB_NOTLS, 0600);
+    if (code == 0)
+        code = size_map(lmdb->env);
+    if (code == 0)
+        code = open_table(lmdb);
+    if (code == 0)
+        code = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &lmdb->reader);
+    if (code == 0)
+        mdb_txn_reset(lmdb->reader);
+    return code;
+}
+
+enum err file_lmdb_open(const char *path, struct file_lmdb **ret_lmdb, char *why, size_t why_cap)
+{
+    struct file_lmdb *lmdb = calloc(1, sizeof *lmdb);
+    if (lmdb == NULL) {
+        snprintf(why, why_cap, "%s", error_title(ERR_NO_MEMORY));
+        return ERR_NO_MEMORY;
+    }
+    int code = open_environment(lmdb, path);
+    if (code != 0) {
+        snprintf(why, why_cap, "%s", mdb_strerror(code));
+        file_lmdb_close(lmdb);
+        return ERR_STORE_UNAVAILABLE;
+    }
+    *ret_lmdb = lmdb;
+    return ERR_OK;
+}
+
+void file_lmdb_close(struct file_lmdb *lmdb)
+{
+    if (lmdb == NULL)
+        return;
+    if (lmdb->reader != NULL)
+        mdb_txn_abort(lmdb->reader);
+    if (lmdb->env != NULL)
+        mdb_env_close(lmdb->env);
+    free(lmdb);
+}
+
+/* ---- reading ---- */
+
+static enum err begin_reads(struct file_lmdb *lmdb)
+{
+    if (lmdb->is_reading)
+        return ERR_OK;
+    int code = mdb_txn_renew(lmdb->reader);
+    if (code != 0)
+        return fail(lmdb, code);
+    lmdb->is_reading = true;
+    return ERR_OK;
+}
+
+void file_lmdb_end_reads(struct file_lmdb *lmdb)
+{
+    if (lmdb->is_reading)
+        mdb_txn_reset(lmdb->reader);
+    lmdb->is_reading = false;
+}
+
+enum err file_lmdb_read(struct file_lmdb *lmdb, uint64_t key, struct span *ret_bytes)
+{
+    MDB_val mdb_key = {sizeof key, &key};
+    MDB_val value;
+    enum err error = begin_reads(lmdb);
+    if (error != ERR_OK)
+        return error;
+    int code = mdb_get(lmdb->reader, lmdb->table, &mdb_key, &value);
+    if (code != 0) {
+        lmdb->code = code;
+        return code == MDB_NOTFOUND ? ERR_NOT_FOUND : ERR_STORE_UNAVAILABLE;
+    }
+    *ret_bytes = (struct span){value.mv_data, value.mv_size};
+    return ERR_OK;
+}
+
+static enum err visit_all(struct file_lmdb *lmdb, MDB_cursor *cursor, file_lmdb_visit_fn *visit,
+                          void *owner)
+{
+    MDB_val key;
+    MDB_val value;
+    int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    while (code == 0) {
+        uint64_t number;
+        if (key.mv_size != sizeof number)
+            return fail(lmdb, MDB_BAD_VALSIZE);
+        memcpy(&number, key.mv_data, sizeof number);
+        enum err error = visit(owner, number, (struct span){value.mv_data, value.mv_size});
+        if (error != ERR_OK)
+            return error;
+        code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    return code == MDB_NOTFOUND ? ERR_OK : fail(lmdb, code);
+}
+
+enum err file_lmdb_scan(struct file_lmdb *lmdb, file_lmdb_visit_fn *visit, void *owner)
+{
+    MDB_cursor *cursor;
+    enum err error = begin_reads(lmdb);
+    if (error != ERR_OK)
+        return error;
+    int code = mdb_cursor_open(lmdb->reader, lmdb->table, &cursor);
+    if (code == 0) {
+        error = visit_all(lmdb, cursor, visit, owner);
+        mdb_cursor_close(cursor);
+    } else {
+        error = fail(lmdb, code);
+    }
+    file_lmdb_end_reads(lmdb);
+    return error;
+}
+
+/* ---- writing ---- */
+
+enum err file_lmdb_append(struct file_lmdb *lmdb, uint64_t key, size_t len, char **ret_room)
+{
+    MDB_val mdb_key = {sizeof key, &key};
+    MDB_val value = {len, NULL};
+    int code = mdb_put(lmdb->writer, lmdb->table, &mdb_key, &value, MDB_APPEND | MDB_RESERVE);
+    if (code != 0)
+        return fail(lmdb, code);
+    *ret_room = value.mv_data;
+    return ERR_OK;
+}
+
+enum err file_lmdb_delete(struct file_lmdb *lmdb, uint64_t key)
+{
+    MDB_val mdb_key = {sizeof key, &key};
+    int code = mdb_del(lmdb->writer, lmdb->table, &mdb_key, NULL);
+    return code == 0 || code == MDB_NOTFOUND ? ERR_OK : fail(lmdb, code);
+}
+
+static enum err write_once(struct file_lmdb *lmdb, file_lmdb_write_fn *write, void *owner)
+{
+    int code = mdb_txn_begin(lmdb->env, NULL, 0, &lmdb->writer);
+    if (code != 0)
+        return fail(lmdb, code);
+    lmdb->code = 0;
+    uint64_t used_before = lmdb->used_bytes;
+    enum err error = write(owner, lmdb);
+    if (error != ERR_OK) {
+        mdb_txn_abort(lmdb->writer);
+        return error;
+    }
+    measure(lmdb, lmdb->writer);
+    code = mdb_txn_commit(lmdb->writer);
+    if (code == 0)
+        return ERR_OK;
+    lmdb->used_bytes = used_before;
+    return fail(lmdb, code);
+}
+
+static enum err grow_map(struct file_lmdb *lmdb)
+{
+    MDB_envinfo info;
+    int code = mdb_env_info(lmdb->env, &info);
+    if (code == 0)
+        code = mdb_env_set_mapsize(lmdb->env, 2 * info.me_mapsize);
+    return code == 0 ? ERR_OK : fail(lmdb, code);
+}
+
+enum err file_lmdb_write(struct file_lmdb *lmdb, file_lmdb_write_fn *write, void *owner)
+{
+    file_lmdb_end_reads(lmdb);
+    enum err error = write_once(lmdb, write, owner);
+    while (error != ERR_OK && lmdb->code == MDB_MAP_FULL) {
+        error = grow_map(lmdb);
+        if (error != ERR_OK)
+            break;
+        error = write_once(lmdb, write, owner);
+    }
+    lmdb->writer = NULL;
+    return error;
+}

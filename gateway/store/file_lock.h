@@ -1,0 +1,19 @@
+/* The file store's directory: made if it is missing, owned by one Herald at a time, probed for
+ * room. Messages are sentences that say what to do. */
+#ifndef HERALD_STORE_FILE_LOCK_H
+#define HERALD_STORE_FILE_LOCK_H
+
+#include "proto/error.h"
+
+#include <stddef.h>
+
+/* Makes the last component of the path if it is missing, and locks PATH/lock; the lock ends with
+ * the process, however it ends. ERR_STORE_UNAVAILABLE and *why. */
+MUST_CHECK enum err file_lock_take(const char *path, int *ret_fd, char *why, size_t why_cap);
+void file_lock_release(int fd);
+
+/* Does the disk take FILE_LOCK_PROBE_BYTES more? ERR_STORE_UNAVAILABLE and *why. */
+enum { FILE_LOCK_PROBE_BYTES = 1 << 20 };
+MUST_CHECK enum err file_lock_probe(const char *path, char *why, size_t why_cap);
+
+#endif

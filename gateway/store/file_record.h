@@ -1,0 +1,45 @@
+/* The records of the file store, to and from bytes. Numbers are little-endian; the first byte is
+ * the format's version. Pure.
+ *
+ *   PROBE    says nothing; written to find out whether the disk takes a commit
+ *   NOTE     one user's notification with its data
+ *   SHARED   the data of a push to several users
+ *   REF      one user's notification whose data is SHARED, `distance` keys before it
+ *   USER     a user's numbers; one a user, the last written counts */
+#ifndef HERALD_STORE_FILE_RECORD_H
+#define HERALD_STORE_FILE_RECORD_H
+
+#include "proto/notification.h"
+#include "proto/user_id.h"
+
+enum file_record_kind {
+    FILE_RECORD_PROBE = 1,
+    FILE_RECORD_NOTE,
+    FILE_RECORD_SHARED,
+    FILE_RECORD_REF,
+    FILE_RECORD_USER,
+};
+
+struct file_record {
+    enum file_record_kind kind;
+    struct span user_id; /* NOTE, REF, USER */
+    struct epoch epoch;  /* NOTE, REF, USER */
+    uint64_t seq;        /* NOTE, REF; USER: the head */
+    uint64_t acked;      /* USER */
+    int64_t time_ms;     /* NOTE, REF */
+    int64_t expires_ms;  /* NOTE, REF */
+    uint32_t distance;   /* REF */
+    uint32_t bytes;      /* REF: of the shared data */
+    uint16_t sign_day;   /* USER */
+    struct span data;    /* NOTE, SHARED */
+};
+
+size_t file_record_size(const struct file_record *record);
+void file_record_write(const struct file_record *record, char *out); /* file_record_size bytes */
+
+/* The spans of the record lie inside `bytes`. ERR_INVALID_FIELD: not a record of ours, *ret_detail
+ * (a constant) says what is wrong with it. */
+MUST_CHECK enum err file_record_read(struct span bytes, struct file_record *ret_record,
+                                     const char **ret_detail);
+
+#endif

@@ -1,0 +1,116 @@
+#include "gateway/store/file_scan.h"
+
+#include "gateway/store/file_record.h"
+
+#include <stdio.h>
+
+enum { DAY_MS = 24 * 3600 * 1000 };
+
+struct file_scan {
+    struct inbox_table *table;
+    struct file_shared *shared;
+    struct file_keys *keys;
+    uint64_t key; /* of the record it stands at */
+    const char *detail;
+};
+
+/* The user of a record. Records of an epoch that was given up are deleted with it, so another epoch
+ * can only be a later one. */
+static struct inbox *scan_user(struct file_scan *scan, const struct file_record *record)
+{
+    struct inbox *inbox = inbox_find(scan->table, record->user_id);
+    if (inbox == NULL)
+        return inbox_add(scan->table, record->user_id, record->epoch);
+    if (epoch_equal(inbox->epoch, record->epoch))
+        return inbox;
+    inbox_drop_oldest(inbox, inbox_count(inbox));
+    inbox->epoch = record->epoch;
+    inbox->head = 0;
+    inbox->acked = 0;
+    return inbox;
+}
+
+static enum err scan_note(struct file_scan *scan, const struct file_record *record)
+{
+    struct inbox *inbox = scan_user(scan, record);
+    if (inbox == NULL || inbox_reserve(inbox) != ERR_OK)
+        return ERR_NO_MEMORY;
+    size_t count = inbox_count(inbox);
+    if (record->seq <= inbox->acked ||
+        (count > 0 && record->seq <= inbox_entries(inbox)[count - 1].seq)) {
+        scan->detail = "its number is not above the one before it";
+        return ERR_INVALID_FIELD;
+    }
+    bool is_ref = record->kind == FILE_RECORD_REF;
+    if (is_ref && file_shared_ref(scan->shared, scan->key - record->distance) != ERR_OK)
+        return ERR_NO_MEMORY;
+    inbox_push(inbox, (struct inbox_entry){
+                          .key = scan->key,
+                          .seq = record->seq,
+                          .expires_ms = record->expires_ms,
+                          .bytes = is_ref ? record->bytes : (uint32_t)record->data.len,
+                          .distance = record->distance,
+                      });
+    if (record->seq > inbox->head)
+        inbox->head = record->seq;
+    uint16_t day = (uint16_t)(record->time_ms / DAY_MS);
+    if (day > inbox->sign_day)
+        inbox->sign_day = day;
+    return ERR_OK;
+}
+
+static enum err scan_numbers(struct file_scan *scan, const struct file_record *record)
+{
+    struct inbox *inbox = scan_user(scan, record);
+    if (inbox == NULL)
+        return ERR_NO_MEMORY;
+    inbox->record_key = scan->key;
+    inbox->acked = record->acked;
+    if (record->seq > inbox->head)
+        inbox->head = record->seq;
+    if (record->sign_day > inbox->sign_day)
+        inbox->sign_day = record->sign_day;
+    return ERR_OK;
+}
+
+static enum err scan_record(void *owner, uint64_t key, struct span bytes)
+{
+    struct file_scan *scan = owner;
+    struct file_record record;
+    scan->key = key;
+    scan->keys->next = key + 1;
+    enum err error = file_record_read(bytes, &record, &scan->detail);
+    if (error != ERR_OK)
+        return error;
+    switch (record.kind) {
+    case FILE_RECORD_PROBE:
+        scan->keys->probe = key;
+        return ERR_OK;
+    case FILE_RECORD_SHARED:
+        return ERR_OK; /* its references count it */
+    case FILE_RECORD_USER:
+        return scan_numbers(scan, &record);
+    default:
+        return scan_note(scan, &record);
+    }
+}
+
+enum err file_scan(struct file_lmdb *lmdb, struct inbox_table *table, struct file_shared *shared,
+                   struct file_keys *ret_keys, char *why, size_t why_cap)
+{
+    struct file_keys keys = {.next = 1};
+    struct file_scan scan = {.table = table, .shared = shared, .keys = &keys};
+    enum err error = file_lmdb_scan(lmdb, scan_record, &scan);
+    if (error == ERR_OK) {
+        *ret_keys = keys;
+        return ERR_OK;
+    }
+    if (error == ERR_INVALID_FIELD)
+        snprintf(why, why_cap, "record %llu is damaged (%s): restore the directory from a copy",
+                 (unsigned long long)scan.key, scan.detail);
+    else if (error == ERR_NO_MEMORY)
+        snprintf(why, why_cap, "there is too little memory for the index");
+    else
+        snprintf(why, why_cap, "it cannot be read: %s", file_lmdb_why(lmdb));
+    return ERR_STORE_UNAVAILABLE;
+}

@@ -1,0 +1,263 @@
+/* The table hashes linearly: each user added splits one bucket, so that growing never stops the
+ * store for as long as it would take to move a million users at once. A split moves about half of
+ * one chain: bucket b of a level becomes b and b + (buckets of the level). */
+#include "gateway/store/inbox.h"
+
+#include "gateway/base/hash.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { FIRST_BUCKETS = 64, FIRST_ENTRIES = 1 };
+
+struct inbox_table {
+    struct inbox **buckets;
+    size_t n_buckets;
+    size_t cap;
+    size_t level; /* a power of two; level <= n_buckets < 2 * level */
+    size_t n_users;
+    size_t visited; /* the bucket that the next visit begins with */
+};
+
+enum err inbox_table_new(struct inbox_table **ret_table)
+{
+    struct inbox_table *table = calloc(1, sizeof *table);
+    if (table == NULL)
+        return ERR_NO_MEMORY;
+    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct inbox *));
+    if (table->buckets == NULL) {
+        free(table);
+        return ERR_NO_MEMORY;
+    }
+    table->cap = FIRST_BUCKETS;
+    table->n_buckets = FIRST_BUCKETS;
+    table->level = FIRST_BUCKETS;
+    *ret_table = table;
+    return ERR_OK;
+}
+
+static void inbox_free(struct inbox *inbox)
+{
+    free(inbox->waiting);
+    free(inbox);
+}
+
+void inbox_table_clear(struct inbox_table *table)
+{
+    for (size_t i = 0; i < table->n_buckets; i++) {
+        while (table->buckets[i] != NULL) {
+            struct inbox *inbox = table->buckets[i];
+            table->buckets[i] = inbox->next;
+            inbox_free(inbox);
+        }
+    }
+    table->n_users = 0;
+}
+
+void inbox_table_free(struct inbox_table *table)
+{
+    if (table == NULL)
+        return;
+    inbox_table_clear(table);
+    free(table->buckets);
+    free(table);
+}
+
+size_t inbox_table_count(const struct inbox_table *table)
+{
+    return table->n_users;
+}
+
+size_t inbox_table_buckets(const struct inbox_table *table)
+{
+    return table->n_buckets;
+}
+
+static struct inbox **bucket_of(const struct inbox_table *table, struct span user_id)
+{
+    size_t hash = (size_t)hash_bytes(user_id);
+    size_t bucket = hash & (2 * table->level - 1);
+    if (bucket >= table->n_buckets)
+        bucket -= table->level;
+    return &table->buckets[bucket];
+}
+
+struct inbox *inbox_find(const struct inbox_table *table, struct span user_id)
+{
+    struct inbox *inbox = *bucket_of(table, user_id);
+    while (inbox != NULL && !span_equal(inbox_user(inbox), user_id))
+        inbox = inbox->next;
+    return inbox;
+}
+
+/* Without memory for more buckets the chains only grow longer. */
+static bool has_spare_bucket(struct inbox_table *table)
+{
+    if (table->n_buckets < table->cap)
+        return true;
+    struct inbox **more = realloc(table->buckets, 2 * table->cap * sizeof *more);
+    if (more == NULL)
+        return false;
+    table->buckets = more;
+    table->cap *= 2;
+    return true;
+}
+
+static void split_one_bucket(struct inbox_table *table)
+{
+    if (!has_spare_bucket(table))
+        return;
+    struct inbox *chain = table->buckets[table->n_buckets - table->level];
+    table->buckets[table->n_buckets - table->level] = NULL;
+    table->buckets[table->n_buckets++] = NULL;
+    while (chain != NULL) {
+        struct inbox *inbox = chain;
+        chain = inbox->next;
+        struct inbox **bucket = bucket_of(table, inbox_user(inbox));
+        inbox->next = *bucket;
+        *bucket = inbox;
+    }
+    if (table->n_buckets == 2 * table->level)
+        table->level *= 2;
+}
+
+struct inbox *inbox_add(struct inbox_table *table, struct span user_id, struct epoch epoch)
+{
+    assert(user_id.len <= USER_ID_MAX_BYTES);
+    struct inbox *inbox = malloc(offsetof(struct inbox, user_id) + user_id.len);
+    if (inbox == NULL)
+        return NULL;
+    inbox->waiting = NULL;
+    inbox->head = 0;
+    inbox->acked = 0;
+    inbox->record_key = 0;
+    inbox->epoch = epoch;
+    inbox->sign_day = 0;
+    inbox->user_id_len = (uint8_t)user_id.len;
+    inbox->is_dirty = false;
+    memcpy(inbox->user_id, user_id.bytes, user_id.len);
+
+    struct inbox **bucket = bucket_of(table, user_id);
+    inbox->next = *bucket;
+    *bucket = inbox;
+    if (++table->n_users > table->n_buckets)
+        split_one_bucket(table);
+    return inbox;
+}
+
+void inbox_remove(struct inbox_table *table, struct inbox *inbox)
+{
+    struct inbox **link = bucket_of(table, inbox_user(inbox));
+    while (*link != inbox)
+        link = &(*link)->next;
+    *link = inbox->next;
+    table->n_users--;
+    inbox_free(inbox);
+}
+
+/* What has left at the front is taken back once it is a quarter, which keeps a full inbox, where
+ * each new entry pushes one out, from moving all its entries each time. */
+static void close_front(struct inbox_waiting *waiting)
+{
+    memmove(waiting->entries, waiting->entries + waiting->first,
+            (waiting->end - waiting->first) * sizeof *waiting->entries);
+    waiting->end -= waiting->first;
+    waiting->first = 0;
+}
+
+enum err inbox_reserve(struct inbox *inbox)
+{
+    struct inbox_waiting *waiting = inbox->waiting;
+    if (waiting != NULL && waiting->end < waiting->cap)
+        return ERR_OK;
+    if (waiting != NULL && waiting->first > waiting->cap / 4) {
+        close_front(waiting);
+        return ERR_OK;
+    }
+    uint32_t cap = waiting == NULL ? FIRST_ENTRIES : waiting->cap + (waiting->cap + 1) / 2;
+    struct inbox_waiting *more =
+        realloc(waiting, sizeof *more + (size_t)cap * sizeof *more->entries);
+    if (more == NULL)
+        return ERR_NO_MEMORY;
+    if (waiting == NULL)
+        *more = (struct inbox_waiting){0};
+    more->cap = cap;
+    inbox->waiting = more;
+    return ERR_OK;
+}
+
+void inbox_push(struct inbox *inbox, struct inbox_entry entry)
+{
+    struct inbox_waiting *waiting = inbox->waiting;
+    assert(waiting != NULL && waiting->end < waiting->cap);
+    waiting->entries[waiting->end++] = entry;
+    waiting->bytes += entry.bytes;
+}
+
+size_t inbox_seek(const struct inbox *inbox, uint64_t after)
+{
+    const struct inbox_entry *entries = inbox_entries(inbox);
+    size_t low = 0;
+    size_t high = inbox_count(inbox);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (entries[middle].seq > after)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static void free_if_empty(struct inbox *inbox)
+{
+    if (inbox_count(inbox) > 0)
+        return;
+    free(inbox->waiting);
+    inbox->waiting = NULL;
+}
+
+void inbox_drop_oldest(struct inbox *inbox, size_t n)
+{
+    struct inbox_waiting *waiting = inbox->waiting;
+    assert(n <= inbox_count(inbox));
+    for (size_t i = 0; i < n; i++)
+        waiting->bytes -= waiting->entries[waiting->first++].bytes;
+    free_if_empty(inbox);
+}
+
+size_t inbox_drop_expired(struct inbox *inbox, int64_t now_ms, inbox_left_fn *on_left, void *owner)
+{
+    struct inbox_waiting *waiting = inbox->waiting;
+    if (waiting == NULL)
+        return 0;
+    uint32_t kept = waiting->first;
+    for (uint32_t i = waiting->first; i < waiting->end; i++) {
+        struct inbox_entry entry = waiting->entries[i];
+        if (entry.expires_ms > now_ms) {
+            waiting->entries[kept++] = entry;
+            continue;
+        }
+        waiting->bytes -= entry.bytes;
+        on_left(owner, &entry);
+    }
+    size_t n_dropped = waiting->end - kept;
+    waiting->end = kept;
+    free_if_empty(inbox);
+    return n_dropped;
+}
+
+void inbox_table_visit(struct inbox_table *table, size_t n_buckets, inbox_visit_fn *visit,
+                       void *owner)
+{
+    for (size_t i = 0; i < n_buckets && i < table->n_buckets; i++) {
+        if (table->visited >= table->n_buckets)
+            table->visited = 0;
+        struct inbox *inbox = table->buckets[table->visited++];
+        while (inbox != NULL) {
+            struct inbox *next = inbox->next; /* visit may free this one */
+            visit(owner, inbox);
+            inbox = next;
+        }
+    }
+}

@@ -1,0 +1,20 @@
+/* One request each, carried out on the index; what changes goes into the group. For local_core.c.
+ */
+#ifndef HERALD_STORE_LOCAL_APPLY_H
+#define HERALD_STORE_LOCAL_APPLY_H
+
+#include "gateway/store/local_core.h"
+
+void local_apply_append(struct local_core *core, struct store_append *append);
+void local_apply_page(struct local_core *core, struct store_page *page);
+void local_apply_ack(struct local_core *core, struct store_ack *ack);
+void local_apply_peek(struct local_core *core, struct store_peek *peek);
+
+/* A page whose group was not committed shows nothing. */
+void local_page_fail(struct store_page *page, enum err error);
+
+/* Visits a slice of the users, so that each is visited about once a minute: drops what has expired,
+ * forgets who gave no sign of life for long. */
+void local_apply_sweep(struct local_core *core);
+
+#endif

@@ -1,0 +1,53 @@
+/* What all lanes of the Redis store share: settings, the scripts' texts, and what the operator is
+ * told. Any thread. */
+#ifndef HERALD_STORE_REDIS_COMMON_H
+#define HERALD_STORE_REDIS_COMMON_H
+
+#include "gateway/store/redis_record.h"
+#include "gateway/store/redis_url.h"
+#include "gateway/store/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum redis_script { SCRIPT_PUSH, SCRIPT_PAGE, SCRIPT_ACK, SCRIPT_PEEK, SCRIPTS };
+
+enum { REDIS_TROUBLES_MAX = 24, REDIS_SAY_AGAIN_MS = 60000 };
+
+struct redis_common {
+    struct redis_url url;
+    char prefix[REDIS_PREFIX_MAX_BYTES + 1];
+    uint32_t inbox_max;
+    uint64_t inbox_max_bytes;
+    struct store_events events;
+    void *owner;
+    struct span scripts[SCRIPTS]; /* common.lua and the script itself, one text */
+    atomic_bool has_warned;       /* about the settings of Redis */
+
+    pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */
+    unsigned n_lanes;
+    unsigned n_up;        /* lanes */
+    bool is_reported_up;
+    bool is_reporting;
+    int64_t said_ms[REDIS_TROUBLES_MAX];
+    char problem[512]; /* empty: all is well */
+};
+
+MUST_CHECK enum err redis_common_init(struct redis_common *common,
+                                      const struct store_config *config, char *why, size_t why_cap);
+void redis_common_fini(struct redis_common *common);
+
+/* A lane can be used, or no longer. on_state is called from here when the store as a whole changes.
+ */
+void redis_common_lane(struct redis_common *common, bool is_up);
+
+/* Redis cannot be reached or does not let us in; `why` may be the error that it answered. Says so
+ * at most once a minute, with what to do. */
+void redis_common_away(struct redis_common *common, const char *why);
+
+/* Redis refused a command with this error. As above. */
+void redis_common_refused(struct redis_common *common, const char *error);
+
+void redis_common_describe(struct redis_common *common, char *out, size_t cap);
+
+#endif

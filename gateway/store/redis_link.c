@@ -1,0 +1,464 @@
+/* The life of a link: WAITING (a pause before the next attempt) -> CONNECTING -> GREETING (AUTH,
+ * SELECT, CLIENT SETNAME, PING) -> UP -> WAITING. Whatever goes wrong marks the link as failing;
+ * the task at the end of the turn takes it down, so that nothing is torn from under a loop that is
+ * still running. The same task writes what the turn has gathered. */
+#include "gateway/store/redis_link.h"
+
+#include "gateway/store/redis_pipeline.h"
+
+#include "gateway/net/tcp.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    READ_BYTES = 16 << 10, /* small, because the reader moves its rest for each reply */
+    READS_PER_TURN = 32,   /* then the sessions of this worker have their turn */
+    TICK_MS = 250,
+};
+
+enum link_state { WAITING, CONNECTING, GREETING, UP, LINK_STATES };
+
+static const unsigned allowed_next[LINK_STATES] = {
+    [WAITING] = 1u << CONNECTING,
+    [CONNECTING] = 1u << GREETING | 1u << WAITING,
+    [GREETING] = 1u << UP | 1u << WAITING,
+    [UP] = 1u << WAITING,
+};
+
+struct redis_link {
+    struct redis_link_config config;
+    enum link_state state;
+    struct reactor_watch watch; /* fd -1: no connection */
+    uint32_t watched_events;
+    struct reactor_task turn_end;
+    struct timer timer;  /* WAITING: the next attempt; else a tick */
+    int64_t progress_ms; /* when something last came, or began to be waited for */
+    int64_t ping_ms;     /* when the last PING was sent */
+    unsigned attempts;   /* since redis_link_accept */
+    unsigned tries;      /* ever; chooses among a name's addresses */
+    struct redis_reader *reader;
+    struct redis_pipeline pipeline;
+    size_t pushes_awaited; /* publish-subscribe: confirmations and pongs */
+    bool is_failing;
+    char failure[200];
+};
+
+static void link_move(struct redis_link *link, enum link_state next)
+{
+    assert((allowed_next[link->state] & 1u << next) != 0);
+    link->state = next;
+}
+
+static bool is_subscribed_mode(const struct redis_link *link)
+{
+    return link->config.is_pubsub && link->state == UP;
+}
+
+static bool awaits_something(const struct redis_link *link)
+{
+    return redis_pipeline_waiting(&link->pipeline) > 0 || link->pushes_awaited > 0;
+}
+
+void redis_link_break(struct redis_link *link, const char *why)
+{
+    if (link->is_failing || link->state == WAITING)
+        return;
+    link->is_failing = true;
+    snprintf(link->failure, sizeof link->failure, "%s", why);
+    reactor_at_turn_end(link->config.reactor, &link->turn_end);
+}
+
+void redis_link_accept(struct redis_link *link)
+{
+    link->attempts = 0;
+}
+
+bool redis_link_is_up(const struct redis_link *link)
+{
+    return link->state == UP && !link->is_failing;
+}
+
+static enum err give_command(struct redis_link *link, const struct span *args, size_t n_args,
+                             redis_reply_fn on_reply, void *arg, size_t index)
+{
+    bool was_idle = !awaits_something(link);
+    bool has_reply = !is_subscribed_mode(link);
+    struct redis_waiting waiting = {on_reply, arg, index};
+    enum err error = redis_pipeline_add(&link->pipeline, args, n_args, has_reply ? &waiting : NULL);
+    if (error != ERR_OK)
+        return error;
+    if (!has_reply)
+        link->pushes_awaited++;
+    if (was_idle)
+        link->progress_ms = reactor_now_ms(link->config.reactor);
+    reactor_at_turn_end(link->config.reactor, &link->turn_end);
+    return ERR_OK;
+}
+
+enum err redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
+                            redis_reply_fn on_reply, void *arg, size_t index)
+{
+    if (!redis_link_is_up(link))
+        return ERR_STORE_UNAVAILABLE;
+    return give_command(link, args, n_args, on_reply, arg, index);
+}
+
+/* --- going up --- */
+
+static void ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)arg;
+    (void)index;
+    (void)reply;
+}
+
+/* AUTH and SELECT: an error is the end. CLIENT SETNAME is a courtesy that may be forbidden. */
+static void on_greeting_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)index;
+    if (redis_value_is(reply, REDIS_ERROR))
+        redis_link_break(arg, reply->bytes);
+}
+
+static void on_first_pong(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct redis_link *link = arg;
+    if (reply == NULL || link->is_failing)
+        return;
+    on_greeting_reply(owner, arg, index, reply);
+    if (link->is_failing)
+        return;
+    if (!redis_value_is(reply, REDIS_STATUS)) {
+        redis_link_break(link, "what answers there is no Redis");
+        return;
+    }
+    link_move(link, UP);
+    link->ping_ms = reactor_now_ms(link->config.reactor);
+    link->config.on_up(owner);
+}
+
+static void greet_with(struct redis_link *link, const struct span *args, size_t n_args,
+                       redis_reply_fn on_reply)
+{
+    if (give_command(link, args, n_args, on_reply, link, 0) != ERR_OK)
+        redis_link_break(link, "out of memory");
+}
+
+static void greet(struct redis_link *link)
+{
+    const struct redis_url *url = link->config.url;
+    if (url->password[0] != '\0') {
+        struct span both[] = {SPAN_LITERAL("AUTH"), span_of(url->user), span_of(url->password)};
+        struct span one[] = {SPAN_LITERAL("AUTH"), span_of(url->password)};
+        if (url->user[0] != '\0')
+            greet_with(link, both, 3, on_greeting_reply);
+        else
+            greet_with(link, one, 2, on_greeting_reply);
+    }
+    if (url->db != 0) {
+        char number[16];
+        snprintf(number, sizeof number, "%u", url->db);
+        struct span select[] = {SPAN_LITERAL("SELECT"), span_of(number)};
+        greet_with(link, select, 2, on_greeting_reply);
+    }
+    struct span name[] = {SPAN_LITERAL("CLIENT"), SPAN_LITERAL("SETNAME"), SPAN_LITERAL("herald")};
+    greet_with(link, name, 3, ignore_reply);
+    struct span ping[] = {SPAN_LITERAL("PING")};
+    greet_with(link, ping, 1, on_first_pong);
+}
+
+static void on_connect_ready(struct redis_link *link)
+{
+    int failure = tcp_connect_error(link->watch.fd);
+    if (failure == EINPROGRESS)
+        return;
+    if (failure != 0) {
+        redis_link_break(link, strerrordesc_np(failure));
+        return;
+    }
+    link_move(link, GREETING);
+    greet(link);
+}
+
+/* --- reading --- */
+
+static void take_push(struct redis_link *link, const struct redis_value *push)
+{
+    struct span kind;
+    if (redis_value_is(push, REDIS_ERROR)) {
+        redis_link_break(link, push->bytes);
+        return;
+    }
+    const struct redis_value *first =
+        redis_value_is(push, REDIS_ARRAY) ? redis_value_item(push, 0) : push;
+    if (redis_value_is(push, REDIS_TEXT) || !redis_value_text(first, &kind)) {
+        redis_link_break(link, "a message of Redis is malformed");
+        return;
+    }
+    bool is_message = span_equal(kind, SPAN_LITERAL("smessage"));
+    if (!is_message && link->pushes_awaited > 0)
+        link->pushes_awaited--;
+    if (redis_value_is(push, REDIS_ARRAY))
+        link->config.on_push(link->config.owner, push);
+}
+
+static void take_reply(struct redis_link *link, const struct redis_value *reply)
+{
+    link->progress_ms = reactor_now_ms(link->config.reactor);
+    if (is_subscribed_mode(link)) {
+        take_push(link, reply);
+        return;
+    }
+    struct redis_waiting waiting;
+    if (!redis_pipeline_take(&link->pipeline, &waiting)) {
+        redis_link_break(link, "Redis answered what nobody asked");
+        return;
+    }
+    waiting.on_reply(link->config.owner, waiting.arg, waiting.index, reply);
+}
+
+static enum err take_replies(struct redis_link *link)
+{
+    while (!link->is_failing) {
+        struct redis_value *reply = NULL;
+        enum err error = redis_reader_next(link->reader, &reply);
+        if (error != ERR_OK || reply == NULL)
+            return error;
+        take_reply(link, reply);
+        redis_value_free(reply);
+    }
+    return ERR_OK;
+}
+
+static void read_some(struct redis_link *link)
+{
+    char bytes[READ_BYTES];
+    for (int i = 0; i < READS_PER_TURN && !link->is_failing; i++) {
+        ssize_t got = recv(link->watch.fd, bytes, sizeof bytes, 0);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (got < 0) {
+            redis_link_break(link, strerrordesc_np(errno));
+            return;
+        }
+        if (got == 0) {
+            redis_link_break(link, "Redis closed the connection");
+            return;
+        }
+        enum err error = redis_reader_feed(link->reader, bytes, (size_t)got);
+        if (error == ERR_OK)
+            error = take_replies(link);
+        if (error != ERR_OK)
+            redis_link_break(link, "what Redis answered is malformed or too large");
+        if ((size_t)got < sizeof bytes)
+            return;
+    }
+}
+
+static void on_ready(struct reactor_watch *watch, uint32_t events)
+{
+    struct redis_link *link = CONTAINER_OF(watch, struct redis_link, watch);
+    if (link->is_failing)
+        return;
+    if (link->state == CONNECTING) {
+        on_connect_ready(link);
+        return;
+    }
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        read_some(link);
+    if (events & EPOLLOUT)
+        reactor_at_turn_end(link->config.reactor, &link->turn_end);
+}
+
+/* --- writing and going down, at the end of a turn --- */
+
+static void watch_for(struct redis_link *link, uint32_t events)
+{
+    if (events == link->watched_events)
+        return;
+    if (reactor_watch_change(link->config.reactor, &link->watch, events) == ERR_OK)
+        link->watched_events = events;
+    else
+        redis_link_break(link, "out of memory");
+}
+
+static void flush(struct redis_link *link)
+{
+    struct span rest = redis_pipeline_unsent(&link->pipeline);
+    while (rest.len > 0) {
+        ssize_t sent = send(link->watch.fd, rest.bytes, rest.len, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno != EAGAIN) {
+            redis_link_break(link, strerrordesc_np(errno));
+            return;
+        }
+        if (sent < 0)
+            break;
+        redis_pipeline_sent(&link->pipeline, (size_t)sent);
+        rest = redis_pipeline_unsent(&link->pipeline);
+    }
+    watch_for(link, rest.len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void close_connection(struct redis_link *link)
+{
+    if (link->watch.fd >= 0) {
+        reactor_watch_remove(link->config.reactor, &link->watch);
+        close(link->watch.fd);
+        link->watch.fd = -1;
+    }
+    redis_reader_free(link->reader);
+    link->reader = NULL;
+    link->pushes_awaited = 0;
+    link->is_failing = false;
+}
+
+static void answer_all_with_null(struct redis_link *link)
+{
+    struct redis_waiting waiting;
+    redis_pipeline_drop_unsent(&link->pipeline);
+    while (redis_pipeline_take(&link->pipeline, &waiting))
+        waiting.on_reply(link->config.owner, waiting.arg, waiting.index, NULL);
+}
+
+/* Doubles with each attempt; the random half keeps the nodes of a cluster from knocking at once. */
+static int64_t pause_ms(struct redis_link *link)
+{
+    int64_t pause = REDIS_BACKOFF_MAX_MS;
+    if (link->attempts < 8 && (REDIS_BACKOFF_MIN_MS << link->attempts) < REDIS_BACKOFF_MAX_MS)
+        pause = REDIS_BACKOFF_MIN_MS << link->attempts;
+    link->attempts++;
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+        random = 0;
+    return pause / 2 + (int64_t)(random % (uint32_t)(pause / 2 + 1));
+}
+
+static void wait_for_next_attempt(struct redis_link *link)
+{
+    timer_set(reactor_timers(link->config.reactor), &link->timer,
+              reactor_now_ms(link->config.reactor) + pause_ms(link));
+}
+
+static void take_down(struct redis_link *link)
+{
+    char why[sizeof link->failure];
+    memcpy(why, link->failure, sizeof why);
+    bool was_up = link->state == UP;
+    close_connection(link);
+    link_move(link, WAITING);
+    answer_all_with_null(link);
+    wait_for_next_attempt(link);
+    link->config.on_down(link->config.owner, was_up, why);
+}
+
+static void run_turn_end(struct reactor_task *task)
+{
+    struct redis_link *link = CONTAINER_OF(task, struct redis_link, turn_end);
+    if (!link->is_failing && link->state > CONNECTING)
+        flush(link);
+    if (link->is_failing)
+        take_down(link);
+}
+
+/* --- time --- */
+
+static enum err open_socket(struct redis_link *link, char *why, size_t why_cap)
+{
+    const struct redis_url *url = link->config.url;
+    link->reader = redis_reader_new();
+    if (link->reader == NULL) {
+        snprintf(why, why_cap, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    int fd = -1;
+    enum err error = url->is_unix
+                         ? tcp_connect_unix(url->host, &fd, why, why_cap)
+                         : tcp_connect(url->host, url->port, link->tries++, &fd, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    link->watch.fd = fd;
+    link->watched_events = EPOLLIN | EPOLLOUT;
+    error = reactor_watch_add(link->config.reactor, &link->watch, link->watched_events);
+    if (error != ERR_OK) {
+        close(fd);
+        link->watch.fd = -1;
+        snprintf(why, why_cap, "out of memory");
+    }
+    return error;
+}
+
+static void try_to_connect(struct redis_link *link)
+{
+    char why[sizeof link->failure] = "";
+    link_move(link, CONNECTING);
+    link->progress_ms = reactor_now_ms(link->config.reactor);
+    if (open_socket(link, why, sizeof why) != ERR_OK)
+        redis_link_break(link, why);
+    timer_set(reactor_timers(link->config.reactor), &link->timer, link->progress_ms + TICK_MS);
+}
+
+static void ping(struct redis_link *link, int64_t now_ms)
+{
+    struct span args[] = {SPAN_LITERAL("PING")};
+    link->ping_ms = now_ms;
+    if (redis_link_command(link, args, 1, ignore_reply, NULL, 0) != ERR_OK)
+        redis_link_break(link, "out of memory");
+}
+
+static void on_due(struct timer *timer)
+{
+    struct redis_link *link = CONTAINER_OF(timer, struct redis_link, timer);
+    if (link->state == WAITING) {
+        try_to_connect(link);
+        return;
+    }
+    int64_t now_ms = reactor_now_ms(link->config.reactor);
+    timer_set(reactor_timers(link->config.reactor), &link->timer, now_ms + TICK_MS);
+    bool is_waiting = link->state == CONNECTING || awaits_something(link);
+    if (is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS)
+        redis_link_break(link, "Redis did not answer in time");
+    else if (!is_waiting && link->state == UP && now_ms - link->ping_ms >= REDIS_PING_MS)
+        ping(link, now_ms);
+}
+
+/* --- made and freed --- */
+
+enum err redis_link_new(const struct redis_link_config *config, struct redis_link **ret_link)
+{
+    struct redis_link *link = calloc(1, sizeof *link);
+    if (link == NULL)
+        return ERR_NO_MEMORY;
+    link->config = *config;
+    link->watch = (struct reactor_watch){.on_ready = on_ready, .fd = -1};
+    list_init(&link->turn_end.link);
+    link->turn_end.run = run_turn_end;
+    redis_pipeline_init(&link->pipeline, REDIS_UNSENT_MAX_BYTES, REDIS_WAITING_MAX);
+    timer_init(&link->timer, on_due);
+    timer_set(reactor_timers(config->reactor), &link->timer, reactor_now_ms(config->reactor));
+    *ret_link = link;
+    return ERR_OK;
+}
+
+void redis_link_free(struct redis_link *link)
+{
+    if (link == NULL)
+        return;
+    timer_cancel(reactor_timers(link->config.reactor), &link->timer);
+    reactor_task_cancel(&link->turn_end);
+    close_connection(link);
+    link->state = WAITING;
+    answer_all_with_null(link);
+    redis_pipeline_fini(&link->pipeline);
+    free(link);
+}

@@ -1,0 +1,19 @@
+/* The store's four requests as scripts: one script per user and request, on the lane's thread.
+ * on_done never runs inside these calls. */
+#ifndef HERALD_STORE_REDIS_OPS_H
+#define HERALD_STORE_REDIS_OPS_H
+
+#include "gateway/store/redis_commands.h"
+
+/* What store_request.op says while a request waits for its lane. Afterwards an append counts there
+ * how many of its targets are still to be answered. */
+enum redis_op { REDIS_OP_APPEND, REDIS_OP_PAGE, REDIS_OP_ACK, REDIS_OP_PEEK };
+
+/* Carries it out; the page of an arrival comes here once its subscription stands. */
+void redis_ops_run(struct redis_commands *commands, struct store_request *request);
+
+/* Answers it with an error, at the end of the turn. */
+void redis_ops_refuse(struct redis_commands *commands, struct store_request *request,
+                      enum err error);
+
+#endif

@@ -1,0 +1,134 @@
+#include "gateway/store/redis_record.h"
+
+#include <assert.h>
+
+static size_t put(char *out, size_t at, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(out + at, text, len);
+    return at + len;
+}
+
+static size_t put_user(char *out, size_t at, struct span user_id)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < user_id.len; i++) {
+        char byte = user_id.bytes[i];
+        if (byte == '{' || byte == '}' || byte == '%') {
+            out[at++] = '%';
+            out[at++] = hex[(unsigned char)byte >> 4];
+            out[at++] = hex[(unsigned char)byte & 15];
+        } else {
+            out[at++] = byte;
+        }
+    }
+    return at;
+}
+
+void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span user_id)
+{
+    assert(user_id.len <= USER_ID_MAX_BYTES && strlen(prefix) <= REDIS_PREFIX_MAX_BYTES);
+    size_t at = put(keys->inbox_bytes, 0, prefix);
+    at = put(keys->inbox_bytes, at, ":{");
+    at = put_user(keys->inbox_bytes, at, user_id);
+    at = put(keys->inbox_bytes, at, "}");
+    memcpy(keys->meta_bytes, keys->inbox_bytes, at);
+    keys->channel = (struct span){keys->meta_bytes, at};
+    keys->meta = (struct span){keys->meta_bytes, put(keys->meta_bytes, at, ":meta")};
+    keys->inbox = (struct span){keys->inbox_bytes, put(keys->inbox_bytes, at, ":inbox")};
+}
+
+bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],
+                        size_t *ret_len)
+{
+    size_t skip = strlen(prefix) + 2;
+    if (channel.len <= skip + 1 || memcmp(channel.bytes, prefix, skip - 2) != 0 ||
+        memcmp(channel.bytes + skip - 2, ":{", 2) != 0 || channel.bytes[channel.len - 1] != '}')
+        return false;
+    struct span encoded = {channel.bytes + skip, channel.len - skip - 1};
+    return percent_decode(encoded, false, out, USER_ID_MAX_BYTES, ret_len) == ERR_OK;
+}
+
+bool redis_epoch_read(struct span text, struct epoch *ret_epoch)
+{
+    struct epoch epoch = {{0}};
+    if (text.len != 0 && text.len != EPOCH_LEN)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.bytes[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9'))
+            return false;
+        epoch.text[i] = c;
+    }
+    *ret_epoch = epoch;
+    return true;
+}
+
+/* Digits up to a colon, which is taken as well; 15 digits stay below 2^53. */
+static bool take_number(struct span *rest, int64_t *ret_number)
+{
+    int64_t number = 0;
+    size_t i = 0;
+    for (; i < rest->len && rest->bytes[i] >= '0' && rest->bytes[i] <= '9'; i++) {
+        if (i == 15)
+            return false;
+        number = number * 10 + (rest->bytes[i] - '0');
+    }
+    if (i == 0 || i == rest->len || rest->bytes[i] != ':')
+        return false;
+    *rest = (struct span){rest->bytes + i + 1, rest->len - i - 1};
+    *ret_number = number;
+    return true;
+}
+
+static enum err make_note(struct epoch epoch, int64_t seq, int64_t time_ms, int64_t expires_ms,
+                          struct span data, struct notification **ret_note)
+{
+    if (seq < 1 || epoch_is_none(epoch))
+        return ERR_STORE_UNAVAILABLE;
+    struct payload *payload = payload_new(data);
+    if (payload == NULL)
+        return ERR_NO_MEMORY;
+    struct notification *note =
+        notification_new(payload, epoch, (uint64_t)seq, time_ms, expires_ms);
+    payload_unref(payload);
+    if (note == NULL)
+        return ERR_NO_MEMORY;
+    *ret_note = note;
+    return ERR_OK;
+}
+
+enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
+                          struct notification **ret_note)
+{
+    int64_t expires_ms, time_ms, key_len;
+    if (!take_number(&entry, &expires_ms) || !take_number(&entry, &time_ms) ||
+        !take_number(&entry, &key_len) || (uint64_t)key_len > entry.len)
+        return ERR_STORE_UNAVAILABLE;
+    struct span data = {entry.bytes + key_len, entry.len - (size_t)key_len};
+    return make_note(epoch, seq, time_ms, expires_ms, data, ret_note);
+}
+
+enum err redis_message_read(struct span message, struct notification **ret_note)
+{
+    if (message.len < 2 || message.bytes[1] != ':')
+        return ERR_STORE_UNAVAILABLE;
+    char kind = message.bytes[0];
+    if (kind != 'N' && kind != 'B')
+        return ERR_NOT_FOUND;
+    struct span rest = {message.bytes + 2, message.len - 2};
+    struct epoch epoch;
+    if (rest.len <= EPOCH_LEN || rest.bytes[EPOCH_LEN] != ':' ||
+        !redis_epoch_read((struct span){rest.bytes, EPOCH_LEN}, &epoch))
+        return ERR_STORE_UNAVAILABLE;
+    rest = (struct span){rest.bytes + EPOCH_LEN + 1, rest.len - EPOCH_LEN - 1};
+    int64_t seq, time_ms, expires_ms;
+    if (!take_number(&rest, &seq) || !take_number(&rest, &time_ms) ||
+        !take_number(&rest, &expires_ms))
+        return ERR_STORE_UNAVAILABLE;
+    if (kind == 'B') {
+        *ret_note = NULL;
+        return ERR_OK;
+    }
+    return make_note(epoch, seq, time_ms, expires_ms, rest, ret_note);
+}

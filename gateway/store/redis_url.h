@@ -1,0 +1,25 @@
+/* Where a Redis is and who we are there: redis://[USER:PASSWORD@]HOST[:PORT][/DB] or
+ * redis+unix:///path/to/socket. User, password and path are percent-decoded. Pure. */
+#ifndef HERALD_STORE_REDIS_URL_H
+#define HERALD_STORE_REDIS_URL_H
+
+#include "proto/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct redis_url {
+    bool is_unix;
+    char host[256]; /* or the socket's path */
+    char port[6];   /* 6379 when none is given */
+    char user[128]; /* empty: the default user */
+    char password[512];
+    unsigned db;
+    char shown[288]; /* for people: the address without the password */
+};
+
+/* ERR_INVALID_FIELD: *why is a sentence that says what is wrong; it never holds the password. */
+MUST_CHECK enum err redis_url_parse(const char *text, struct redis_url *ret_url, char *why,
+                                    size_t why_cap);
+
+#endif

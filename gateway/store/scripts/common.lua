@@ -1,0 +1,144 @@
+-- Stands in front of every script: the user's record, expiry and epochs.
+--
+-- KEYS  1  inbox: number -> "EXPIRES:TIME:LENGTH:", collapse key (LENGTH bytes), data
+--       2  meta, one field each:
+--          v      version of this schema      epoch  the present run of numbers
+--          was    the epoch before it         head   the highest number given
+--          acked  the acknowledged position   count, bytes  of the entries and their data
+--          low    no entry has a lower number
+--          due    no entry expires earlier    last   no entry expires later
+--
+-- Scripts do not roll back: each reads and decides first and writes last, and the first write is the
+-- one that Redis refuses when it is out of memory. Redis's own clock decides what has expired.
+-- Numbers and times stay below 2^53, where Lua's doubles are exact; only tostring() would round them.
+local inbox, meta = KEYS[1], KEYS[2]
+local LIFE_MS = 30 * 24 * 3600 * 1000
+local NEVER = 2 ^ 53
+local CHUNK = 1000 -- unpack() has a limit
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local record = redis.call('HMGET', meta, 'v', 'epoch', 'was', 'head', 'acked', 'count', 'bytes',
+    'low', 'due', 'last')
+if record[1] and record[1] ~= '1' then
+    return redis.error_reply('SCHEMA version ' .. record[1] .. ' of ' .. meta .. ' is not known')
+end
+local epoch, was = record[2], record[3] or '' -- epoch is false for a user never heard of
+local head, acked = tonumber(record[4] or 0), tonumber(record[5] or 0)
+local count, bytes = tonumber(record[6] or 0), tonumber(record[7] or 0)
+local low, due = tonumber(record[8] or 1), tonumber(record[9] or NEVER)
+local last = tonumber(record[10] or 0)
+local gone, is_gone = {}, {} -- what save() deletes
+
+local function digits(number)
+    return string.format('%.0f', number)
+end
+
+-- When an entry expires, and the bytes of its data. What is no entry has expired long ago.
+local function parse(value)
+    local expires, key_length, at = string.match(value, '^(%d+):%d+:(%d+):()')
+    if not expires then
+        return 0, 0
+    end
+    return tonumber(expires), #value - at + 1 - tonumber(key_length)
+end
+
+local function leave(number, size)
+    gone[#gone + 1] = number
+    is_gone[number] = true
+    count = count - 1
+    bytes = bytes - size
+end
+
+-- Drops what has expired and answers how much that was. `due` spares the walk most of the time. Redis
+-- may have dropped the whole inbox already, so the rest is counted anew.
+local function find_expired()
+    if count <= 0 or now < due then
+        return 0
+    end
+    local before, all = count, redis.call('HGETALL', inbox)
+    count, bytes, low, due = #all / 2, 0, head + 1, NEVER
+    for i = 1, #all, 2 do
+        local number = tonumber(all[i])
+        local expires, size = parse(all[i + 1])
+        bytes = bytes + size
+        if expires <= now then
+            leave(number, size)
+        else
+            low, due = math.min(low, number), math.min(due, expires)
+        end
+    end
+    return math.max(0, before - count)
+end
+
+local function sorted_numbers(position)
+    local numbers = {}
+    for _, field in ipairs(redis.call('HKEYS', inbox)) do
+        local number = tonumber(field)
+        if number and number > position then
+            numbers[#numbers + 1] = number
+        end
+    end
+    table.sort(numbers)
+    return numbers
+end
+
+-- An iterator over the numbers above a position, rising. Where they stand close it counts, and some
+-- that it names are no longer there; where they are thin it reads and sorts what is there.
+local function numbers_above(position)
+    local at = math.max(position + 1, low) - 1
+    if head - at <= 4 * count then
+        return function()
+            if at < head then
+                at = at + 1
+                return at
+            end
+        end
+    end
+    local numbers, i = sorted_numbers(position), 0
+    return function()
+        i = i + 1
+        return numbers[i]
+    end
+end
+
+-- Writes the record and what was dropped.
+local function save()
+    for i = 1, #gone, CHUNK do
+        redis.call('HDEL', inbox, unpack(gone, i, math.min(i + CHUNK - 1, #gone)))
+    end
+    redis.call('HSET', meta, 'head', head, 'acked', acked, 'count', count, 'bytes', bytes,
+        'low', low, 'due', due, 'last', last)
+end
+
+local function sign_of_life()
+    redis.call('PEXPIRE', meta, LIFE_MS)
+end
+
+-- Begins a new epoch with an empty inbox. What it deletes belongs to numbers that nobody can place.
+local function begin_epoch(fresh, replaced)
+    redis.call('DEL', inbox)
+    epoch, was, head, acked, count, bytes, low, due, last =
+        fresh, replaced, 0, 0, 0, 0, 1, NEVER, 0
+    redis.call('HSET', meta, 'v', '1', 'epoch', epoch, 'was', was)
+    save()
+end
+
+-- Compares with what the node knows; 1: the store has lost something and a new epoch has begun.
+-- A node that still knows the epoch before the present one only has not heard yet: were that a loss,
+-- every request in its pipeline would begin an epoch of its own.
+local function settle(known_head, known_epoch, fresh)
+    local is_lost
+    if not epoch then
+        is_lost = known_epoch ~= '' or known_head > 0
+    elseif known_epoch == '' or known_epoch == epoch then
+        is_lost = known_head > head
+    else
+        is_lost = known_epoch ~= was
+    end
+    if is_lost or not epoch then
+        begin_epoch(fresh, known_epoch)
+    end
+    return is_lost and 1 or 0
+end

@@ -1,0 +1,31 @@
+/* What a backend implements; store.c hands each call on. For files in gateway/store alone. */
+#ifndef HERALD_STORE_STORE_BACKEND_H
+#define HERALD_STORE_STORE_BACKEND_H
+
+#include "gateway/store/store.h"
+
+/* First member of every backend's own struct. */
+struct store {
+    const struct store_ops *ops;
+};
+
+struct store_ops {
+    const char *kind;
+    void (*close)(struct store *store);
+    void (*append)(struct store *store, struct store_append *append);
+    void (*page)(struct store *store, struct store_page *page);
+    void (*ack)(struct store *store, struct store_ack *ack);
+    void (*peek)(struct store *store, struct store_peek *peek);
+    void (*leave)(struct store *store, unsigned lane, struct span user_id);
+    void (*describe)(struct store *store, char *out, size_t cap);
+};
+
+/* One a backend; as store_open. */
+MUST_CHECK enum err store_memory_open(const struct store_config *config, struct store **ret_store,
+                                      char *why, size_t why_cap);
+MUST_CHECK enum err store_file_open(const struct store_config *config, const char *path,
+                                    struct store **ret_store, char *why, size_t why_cap);
+MUST_CHECK enum err store_redis_open(const struct store_config *config, struct store **ret_store,
+                                     char *why, size_t why_cap);
+
+#endif

@@ -1,0 +1,257 @@
+#include "gateway/store/store_local.h"
+
+#include "gateway/base/clock.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum { WAIT_S = 1 };
+
+struct store_local {
+    struct store store; /* first: it is handed out */
+    struct local_core core;
+    struct store_ops ops;
+    bool is_threaded;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* of what follows; never held while a request is carried out */
+    pthread_cond_t wake;
+    struct store_request *first;
+    struct store_request *last;
+    bool is_asleep;
+    bool is_closing;
+};
+
+static struct store_local *local_of(struct store *store)
+{
+    return (struct store_local *)(void *)store;
+}
+
+/* ---- the queue ---- */
+
+/* The thread is woken once a batch: by whoever finds it asleep. */
+static void enqueue(struct store *store, struct store_request *request, enum local_op op)
+{
+    struct store_local *local = local_of(store);
+    request->op = (int)op;
+    request->next = NULL;
+    pthread_mutex_lock(&local->lock);
+    if (local->first == NULL)
+        local->first = request;
+    else
+        local->last->next = request;
+    local->last = request;
+    bool must_wake = local->is_asleep;
+    local->is_asleep = false;
+    pthread_mutex_unlock(&local->lock);
+    if (must_wake)
+        pthread_cond_signal(&local->wake);
+}
+
+static struct store_request *take_all(struct store_local *local)
+{
+    struct store_request *batch = local->first;
+    local->first = NULL;
+    local->last = NULL;
+    return batch;
+}
+
+/* Waits for requests, or until something is due by time. false: closing, and nothing waits. */
+static bool wait_for_batch(struct store_local *local, struct store_request **ret_batch)
+{
+    struct timespec until;
+    bool needs_time = local_core_needs_time(&local->core);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += WAIT_S;
+    pthread_mutex_lock(&local->lock);
+    int got = 0;
+    while (local->first == NULL && !local->is_closing && got == 0) {
+        local->is_asleep = true;
+        got = needs_time ? pthread_cond_timedwait(&local->wake, &local->lock, &until)
+                         : pthread_cond_wait(&local->wake, &local->lock);
+    }
+    local->is_asleep = false;
+    *ret_batch = take_all(local);
+    bool is_over = local->is_closing && *ret_batch == NULL;
+    pthread_mutex_unlock(&local->lock);
+    return !is_over;
+}
+
+static void run_batch(struct store_local *local, struct store_request *batch)
+{
+    do {
+        batch = local_core_turn(&local->core, batch);
+    } while (batch != NULL);
+}
+
+static void *run(void *arg)
+{
+    struct store_local *local = arg;
+    struct store_request *batch;
+    while (wait_for_batch(local, &batch))
+        run_batch(local, batch);
+    return NULL;
+}
+
+size_t store_local_turn(struct store *store)
+{
+    struct store_local *local = local_of(store);
+    size_t n_batches = 0;
+    bool has_more;
+    do {
+        pthread_mutex_lock(&local->lock);
+        struct store_request *batch = take_all(local);
+        pthread_mutex_unlock(&local->lock);
+        has_more = batch != NULL;
+        n_batches += has_more;
+        run_batch(local, batch);
+    } while (has_more);
+    return n_batches;
+}
+
+void store_local_set_full(struct store *store, bool is_full)
+{
+    struct local_core *core = &local_of(store)->core;
+    core->is_held_down = is_full;
+    if (is_full)
+        local_core_set_up(core, false, "a simulation says that the disk is full");
+}
+
+/* ---- what store.c calls ---- */
+
+static void local_append(struct store *store, struct store_append *append)
+{
+    enqueue(store, &append->request, LOCAL_APPEND);
+}
+
+static void local_page(struct store *store, struct store_page *page)
+{
+    enqueue(store, &page->request, LOCAL_PAGE);
+}
+
+static void local_ack(struct store *store, struct store_ack *ack)
+{
+    enqueue(store, &ack->request, LOCAL_ACK);
+}
+
+static void local_peek(struct store *store, struct store_peek *peek)
+{
+    enqueue(store, &peek->request, LOCAL_PEEK);
+}
+
+/* on_notification is called for every user, present or not: there is nothing to leave. */
+static void local_leave(struct store *store, unsigned lane, struct span user_id)
+{
+    (void)store;
+    (void)lane;
+    (void)user_id;
+}
+
+static void local_describe(struct store *store, char *out, size_t cap)
+{
+    local_core_describe(&local_of(store)->core, out, cap);
+}
+
+static void local_close(struct store *store)
+{
+    struct store_local *local = local_of(store);
+    if (local->is_threaded) {
+        pthread_mutex_lock(&local->lock);
+        local->is_closing = true;
+        pthread_mutex_unlock(&local->lock);
+        pthread_cond_signal(&local->wake);
+        pthread_join(local->thread, NULL);
+    } else {
+        store_local_turn(store);
+    }
+    pthread_cond_destroy(&local->wake);
+    pthread_mutex_destroy(&local->lock);
+    local_core_fini(&local->core);
+    free(local);
+}
+
+/* ---- opening ---- */
+
+static int64_t wall_now_ms(void *unused)
+{
+    (void)unused;
+    return clock_wall_ms();
+}
+
+static enum err init_queue(struct store_local *local)
+{
+    pthread_condattr_t attributes;
+    if (pthread_mutex_init(&local->lock, NULL) != 0)
+        return ERR_SYSTEM;
+    if (pthread_condattr_init(&attributes) != 0)
+        goto undo_lock;
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    int failed = pthread_cond_init(&local->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (failed == 0)
+        return ERR_OK;
+undo_lock:
+    pthread_mutex_destroy(&local->lock);
+    return ERR_SYSTEM;
+}
+
+static void fill_ops(struct store_local *local, const char *kind)
+{
+    local->ops = (struct store_ops){
+        .kind = kind,
+        .close = local_close,
+        .append = local_append,
+        .page = local_page,
+        .ack = local_ack,
+        .peek = local_peek,
+        .leave = local_leave,
+        .describe = local_describe,
+    };
+    local->store.ops = &local->ops;
+}
+
+static enum err start(struct store_local *local)
+{
+    local->is_threaded = true;
+    if (pthread_create(&local->thread, NULL, run, local) != 0)
+        return ERR_SYSTEM;
+    pthread_setname_np(local->thread, "store");
+    return ERR_OK;
+}
+
+enum err store_local_open(const struct store_config *config, const struct store_clock *clock,
+                          struct backing *backing, struct inbox_table *table,
+                          struct store **ret_store)
+{
+    struct store_clock wall = {wall_now_ms, NULL};
+    struct store_local *local = calloc(1, sizeof *local);
+    if (local == NULL) {
+        backing->ops->close(backing, table);
+        inbox_table_free(table);
+        return ERR_NO_MEMORY;
+    }
+    enum err error =
+        local_core_init(&local->core, config, clock == NULL ? wall : *clock, backing, table);
+    if (error != ERR_OK)
+        goto undo_alloc;
+    error = init_queue(local);
+    if (error != ERR_OK)
+        goto undo_core;
+    fill_ops(local, backing->ops->kind);
+    if (config->events.on_state != NULL)
+        config->events.on_state(config->owner, true);
+    error = clock == NULL ? start(local) : ERR_OK;
+    if (error != ERR_OK)
+        goto undo_queue;
+    *ret_store = &local->store;
+    return ERR_OK;
+
+undo_queue:
+    pthread_cond_destroy(&local->wake);
+    pthread_mutex_destroy(&local->lock);
+undo_core:
+    local_core_fini(&local->core);
+undo_alloc:
+    free(local);
+    return error;
+}

@@ -1,0 +1,143 @@
+/* memory: keeps notifications by reference. The key of a note is its address, so that there is no
+ * second table beside the index. It is bounded by --store-max-bytes, or 1 GiB: data and
+ * GROUP_PUT_OVERHEAD_BYTES for each note, a shared payload counted for every user that it waits
+ * for; beyond that an append answers ERR_FULL. */
+#include "gateway/store/store_local.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { DEFAULT_MAX_BYTES = 1 << 30 };
+
+struct memory_backing {
+    struct backing backing; /* first: it is handed out */
+    uint64_t used_bytes;
+    uint64_t max_bytes;
+};
+
+static struct memory_backing *memory_of(struct backing *backing)
+{
+    return (struct memory_backing *)(void *)backing;
+}
+
+static struct notification *note_at(uint64_t key)
+{
+    return (struct notification *)(uintptr_t)key;
+}
+
+static uint64_t memory_note_key(struct backing *backing, struct notification *note)
+{
+    (void)backing;
+    return (uint64_t)(uintptr_t)note;
+}
+
+static uint64_t memory_payload_key(struct backing *backing)
+{
+    (void)backing;
+    return 0;
+}
+
+static bool memory_has_room(const struct backing *backing, uint64_t more_bytes)
+{
+    const struct memory_backing *memory = (const struct memory_backing *)(const void *)backing;
+    return memory->used_bytes + more_bytes <= memory->max_bytes;
+}
+
+static enum err memory_read(struct backing *backing, const struct group *group,
+                            const struct inbox *inbox, const struct inbox_entry *entry,
+                            struct notification **ret_note)
+{
+    (void)backing;
+    (void)group;
+    (void)inbox;
+    *ret_note = notification_ref(note_at(entry->key));
+    return ERR_OK;
+}
+
+static enum err memory_commit(struct backing *backing, struct group *group, char *why)
+{
+    (void)why; /* memory that is there cannot refuse; what was not there was answered before */
+    struct memory_backing *memory = memory_of(backing);
+    for (size_t i = 0; i < group->n_puts; i++)
+        notification_ref(group->puts[i].note);
+    memory->used_bytes += group->bytes;
+    for (size_t i = 0; i < group->n_dels; i++) {
+        if (group->dels[i].is_user)
+            continue;
+        memory->used_bytes -= group->dels[i].bytes + GROUP_PUT_OVERHEAD_BYTES;
+        notification_unref(note_at(group->dels[i].key));
+    }
+    return ERR_OK;
+}
+
+static enum err memory_rebuild(struct backing *backing, struct inbox_table *table, char *why)
+{
+    (void)backing;
+    (void)table;
+    (void)why;
+    return ERR_OK; /* never asked for: no commit fails */
+}
+
+static enum err memory_probe(struct backing *backing, char *why)
+{
+    (void)backing;
+    (void)why;
+    return ERR_OK;
+}
+
+static void drop_notes(void *unused, struct inbox *inbox)
+{
+    (void)unused;
+    for (size_t i = 0; i < inbox_count(inbox); i++)
+        notification_unref(note_at(inbox_entries(inbox)[i].key));
+}
+
+static void memory_close(struct backing *backing, struct inbox_table *table)
+{
+    inbox_table_visit(table, inbox_table_buckets(table), drop_notes, NULL);
+    free(memory_of(backing));
+}
+
+static const struct backing_ops memory_ops = {
+    .kind = "memory",
+    .note_key = memory_note_key,
+    .payload_key = memory_payload_key,
+    .has_room = memory_has_room,
+    .read = memory_read,
+    .commit = memory_commit,
+    .rebuild = memory_rebuild,
+    .probe = memory_probe,
+    .close = memory_close,
+};
+
+static enum err open_with(const struct store_config *config, const struct store_clock *clock,
+                          struct store **ret_store)
+{
+    struct inbox_table *table;
+    struct memory_backing *memory = calloc(1, sizeof *memory);
+    if (memory == NULL)
+        return ERR_NO_MEMORY;
+    if (inbox_table_new(&table) != ERR_OK) {
+        free(memory);
+        return ERR_NO_MEMORY;
+    }
+    memory->backing.ops = &memory_ops;
+    memory->max_bytes = config->max_bytes == 0 ? DEFAULT_MAX_BYTES : config->max_bytes;
+    return store_local_open(config, clock, &memory->backing, table, ret_store);
+}
+
+enum err store_memory_open(const struct store_config *config, struct store **ret_store, char *why,
+                           size_t why_cap)
+{
+    enum err error = open_with(config, NULL, ret_store);
+    if (error == ERR_OK)
+        return ERR_OK;
+    snprintf(why, why_cap, "the memory store cannot be started: %s", error_title(error));
+    return ERR_STORE_UNAVAILABLE;
+}
+
+enum err store_memory_open_unthreaded(const struct store_config *config, struct store_clock clock,
+                                      struct store **ret_store)
+{
+    return open_with(config, &clock, ret_store);
+}

@@ -1,0 +1,192 @@
+#include "gateway/base/metrics.h"
+#include "gateway/store/store_local.h"
+#include "tests/store/contract_calls.h"
+
+static struct store *backend_open(struct store_config *config)
+{
+    char why[256] = "";
+    struct store *opened = NULL;
+    config->url = "memory:";
+    cr_assert_eq(store_open(config, &opened, why, sizeof why), ERR_OK, "%s", why);
+    return opened;
+}
+
+static void backend_close(struct store *to_close)
+{
+    store_close(to_close);
+}
+
+#include "tests/store/contract_cases.h"
+
+Test(store_contract, a_memory_store_that_is_full_refuses_and_recovers)
+{
+    backend_close(store);
+    struct store_config config = contract_config(1000, 1 << 20);
+    config.max_bytes = 1000;
+    store = backend_open(&config);
+    char data[300] = {0};
+    struct span span = {data, sizeof data};
+    cr_assert_eq(append_span(store, "anna", span, 60).error, ERR_OK);
+    cr_assert_eq(append_span(store, "anna", span, 60).error, ERR_OK);
+    cr_assert_eq(append_span(store, "anna", span, 60).error, ERR_FULL);
+    cr_assert_eq(append_span(store, "new", span, 60).error, ERR_FULL);
+    cr_assert(epoch_is_none(peek_one(store, "new").epoch), "a refused append leaves no trace");
+    cr_assert_eq(ack_one(store, "anna", peek_one(store, "anna").epoch, 2), ERR_OK);
+    cr_assert_eq(append_span(store, "anna", span, 60).seq, 3);
+}
+
+/* ---- without a thread, on a clock of the test's ---- */
+
+static int64_t fake_ms;
+
+static int64_t fake_now_ms(void *unused)
+{
+    (void)unused;
+    return fake_ms;
+}
+
+static struct store *twin;
+
+static void twin_open(void)
+{
+    cr_assert_eq(hash_init(), ERR_OK);
+    recorder_init();
+    fake_ms = 1700000000000;
+    struct store_config config = contract_config(1000, 1 << 20);
+    struct store_clock clock = {fake_now_ms, NULL};
+    cr_assert_eq(store_memory_open_unthreaded(&config, clock, &twin), ERR_OK);
+}
+
+static void twin_close(void)
+{
+    store_close(twin);
+    recorder_fini();
+    contract_check_leaks();
+}
+
+TestSuite(store_twin, .init = twin_open, .fini = twin_close, .timeout = 20);
+
+static struct store_target twin_append(const char *user, uint32_t ttl_s)
+{
+    struct append_call call;
+    append_begin(twin, &call, user, SPAN_LITERAL("{}"), ttl_s);
+    cr_assert_eq(atomic_load(&call.call.n_answers), 0, "nothing happens before the turn");
+    store_local_turn(twin);
+    append_end(&call);
+    return call.target;
+}
+
+static struct store_page twin_page(const char *user)
+{
+    struct page_call call;
+    page_begin(twin, &call, user);
+    store_local_turn(twin);
+    call_wait(&call.call);
+    return call.page;
+}
+
+static struct store_peek twin_peek(const char *user)
+{
+    struct peek_call call = {.peek = {.request = {.on_done = on_peek}, .user_id = span_of(user)}};
+    call_init(&call.call);
+    store_peek(twin, &call.peek);
+    store_local_turn(twin);
+    call_wait(&call.call);
+    return call.peek;
+}
+
+Test(store_twin, expires_to_the_millisecond)
+{
+    cr_assert_eq(twin_append("anna", 10).error, ERR_OK);
+    fake_ms += 9999;
+    struct store_page page = twin_page("anna");
+    cr_assert_eq(page.n_notes, 1);
+    page_free(&page);
+    fake_ms += 1;
+    page = twin_page("anna");
+    cr_assert_eq(page.n_notes, 0);
+    cr_assert_eq(page.last, 1);
+    page_free(&page);
+}
+
+Test(store_twin, what_expires_leaves_without_being_read)
+{
+    enum { USERS = 300 };
+    char user[16];
+    for (int i = 0; i < USERS; i++) {
+        snprintf(user, sizeof user, "u%d", i);
+        cr_assert_eq(twin_append(user, 10).error, ERR_OK);
+    }
+    int64_t before = metrics_read(METRIC_INBOX_EXPIRED);
+    fake_ms += 10000;
+    for (int second = 0; second <= 61; second++) {
+        fake_ms += 1000;
+        store_local_turn(twin);
+    }
+    cr_assert_eq(metrics_read(METRIC_INBOX_EXPIRED) - before, USERS);
+    cr_assert_eq(twin_append("u7", 10).seq, 2, "its numbers go on");
+}
+
+Test(store_twin, forgets_a_user_30_days_after_the_last_sign_of_life)
+{
+    const int64_t day_ms = 24 * 3600 * 1000;
+    struct epoch epoch = twin_append("anna", 10).epoch;
+    for (int day = 0; day < 29; day++) {
+        fake_ms += day_ms;
+        store_local_turn(twin);
+    }
+    struct store_page page = twin_page("anna"); /* a sign of life */
+    cr_assert(epoch_equal(page.epoch, epoch));
+    page_free(&page);
+    fake_ms += 30 * day_ms;
+    store_local_turn(twin);
+    cr_assert(epoch_equal(twin_peek("anna").epoch, epoch));
+    fake_ms += 2 * day_ms;
+    store_local_turn(twin);
+    cr_assert(epoch_is_none(twin_peek("anna").epoch));
+    struct store_target got = twin_append("anna", 10);
+    cr_assert_eq(got.seq, 1);
+    cr_assert(!epoch_equal(got.epoch, epoch));
+}
+
+Test(store_twin, tells_of_a_notification_before_it_answers)
+{
+    struct append_call call;
+    append_begin(twin, &call, "anna", SPAN_LITERAL("{}"), 10);
+    cr_assert_eq(recorder.n, 0);
+    store_local_turn(twin);
+    cr_assert_eq(recorder.n, 1);
+    cr_assert_eq(recorder.list[0].seq, 1);
+    append_end(&call);
+}
+
+Test(store_twin, refuses_while_it_is_down_and_recovers_by_itself)
+{
+    cr_assert_eq(twin_append("anna", 1000).seq, 1);
+    store_local_set_full(twin, true);
+    cr_assert_eq(recorder.state, 0);
+    cr_assert_eq(twin_append("anna", 1000).error, ERR_STORE_UNAVAILABLE);
+    struct store_page page = twin_page("anna");
+    cr_assert_eq(page.error, ERR_OK, "what there is can be read");
+    cr_assert_eq(page.n_notes, 1);
+    page_free(&page);
+    char why[200];
+    store_describe(twin, why, sizeof why);
+    cr_assert_neq(why[0], '\0');
+    store_local_set_full(twin, false);
+    fake_ms += STORE_RETRY_MS;
+    store_local_turn(twin);
+    cr_assert_eq(recorder.state, 1);
+    store_describe(twin, why, sizeof why);
+    cr_assert_eq(why[0], '\0');
+    cr_assert_eq(twin_append("anna", 1000).seq, 2);
+}
+
+Test(store_twin, counts_what_a_full_inbox_pushes_out)
+{
+    int64_t before = metrics_read(METRIC_INBOX_OVERFLOW);
+    for (int i = 0; i < 1010; i++)
+        cr_assert_eq(twin_append("anna", 1000).error, ERR_OK);
+    cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW) - before, 10);
+    cr_assert_eq(twin_peek("anna").pending, 1000);
+}
