@@ -1,0 +1,35 @@
+/* One user's ordered queue of notifications on their way from whoever numbers them to the user's
+ * home worker. Any thread offers and only the home worker takes, both under the lock of the user's
+ * shard. The channel holds one reference to each notification in it. It is bounded in bytes: what
+ * does not fit stays in the inbox, and the sessions read it there. */
+#ifndef HERALD_CHANNEL_H
+#define HERALD_CHANNEL_H
+
+#include "proto/notification.h"
+
+struct channel {
+    struct notification *first; /* the usual case is one: no array for it */
+    struct notification **more;
+    uint32_t n;
+    uint32_t cap;        /* of more */
+    uint32_t bytes;      /* of data */
+    bool has_overflowed; /* something was left to the inbox since the last take */
+};
+
+/* ERR_OK: the channel holds a reference of its own. ERR_FULL: it would pass max_bytes (one
+ * notification always fits); a numbered one sets has_overflowed. ERR_NO_MEMORY: as ERR_FULL. */
+MUST_CHECK enum err channel_offer(struct channel *channel, struct notification *note,
+                                  uint32_t max_bytes);
+
+/* Moves everything into *ret_taken and leaves the channel empty. */
+void channel_take(struct channel *channel, struct channel *ret_taken);
+
+static inline struct notification *channel_at(const struct channel *channel, uint32_t i)
+{
+    return i == 0 ? channel->first : channel->more[i - 1];
+}
+
+/* Gives back every reference. */
+void channel_clear(struct channel *channel);
+
+#endif

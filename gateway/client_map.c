@@ -1,0 +1,334 @@
+#include "gateway/client_map.h"
+
+#include "gateway/base/hash.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { SHARDS_PER_WORKER = 16, FIRST_BUCKETS = 16 };
+
+/* Chained buckets; the chain's link is in the client. */
+struct shard {
+    pthread_mutex_t lock;
+    struct client **buckets;
+    struct mailbox *mailbox; /* of the home worker; set by the first client */
+    uint32_t n_buckets;      /* a power of two */
+    uint32_t n_clients;
+};
+
+struct client_map {
+    unsigned n_workers;
+    unsigned n_shards;
+    uint32_t channel_max_bytes;
+    void (*on_letter)(struct letter *letter);
+    struct shard shards[];
+};
+
+/* The parts of a hash: the worker, the shard of that worker, the bucket. */
+static unsigned home_of(const struct client_map *map, uint32_t hash)
+{
+    return hash % map->n_workers;
+}
+
+static struct shard *shard_of(struct client_map *map, uint32_t hash)
+{
+    unsigned within = hash / map->n_workers % SHARDS_PER_WORKER;
+    return &map->shards[home_of(map, hash) * SHARDS_PER_WORKER + within];
+}
+
+static uint32_t bucket_of(const struct client_map *map, const struct shard *shard, uint32_t hash)
+{
+    return hash / map->n_workers / SHARDS_PER_WORKER & (shard->n_buckets - 1);
+}
+
+static uint32_t hash_user(struct span user_id)
+{
+    return (uint32_t)hash_bytes(user_id);
+}
+
+enum err client_map_new(unsigned n_workers, uint32_t channel_max_bytes,
+                        void (*on_letter)(struct letter *letter), struct client_map **ret_map)
+{
+    unsigned n_shards = n_workers * SHARDS_PER_WORKER;
+    struct client_map *map = calloc(1, sizeof *map + n_shards * sizeof map->shards[0]);
+    if (map == NULL)
+        return ERR_NO_MEMORY;
+    map->n_workers = n_workers;
+    map->n_shards = n_shards;
+    map->channel_max_bytes = channel_max_bytes;
+    map->on_letter = on_letter;
+    for (unsigned i = 0; i < n_shards; i++) {
+        struct shard *shard = &map->shards[i];
+        pthread_mutex_init(&shard->lock, NULL);
+        shard->n_buckets = FIRST_BUCKETS;
+        shard->buckets = calloc(FIRST_BUCKETS, sizeof(struct client *));
+        if (shard->buckets == NULL) {
+            client_map_free(map);
+            return ERR_NO_MEMORY;
+        }
+    }
+    *ret_map = map;
+    return ERR_OK;
+}
+
+void client_map_free(struct client_map *map)
+{
+    if (map == NULL)
+        return;
+    for (unsigned i = 0; i < map->n_shards; i++) {
+        assert(map->shards[i].n_clients == 0);
+        free(map->shards[i].buckets);
+        pthread_mutex_destroy(&map->shards[i].lock);
+    }
+    free(map);
+}
+
+unsigned client_map_home(const struct client_map *map, struct span user_id)
+{
+    return home_of(map, hash_user(user_id));
+}
+
+static struct client **place_of(struct client_map *map, struct shard *shard, uint32_t hash,
+                                struct span user_id)
+{
+    struct client **place = &shard->buckets[bucket_of(map, shard, hash)];
+    while (*place != NULL &&
+           ((*place)->hash != hash || !span_equal(client_user_id(*place), user_id)))
+        place = &(*place)->chain;
+    return place;
+}
+
+/* Lock held: wakes the home worker unless it has been already. */
+static void post(struct shard *shard, struct client *client)
+{
+    if (client->is_posted)
+        return;
+    client->is_posted = true;
+    mailbox_post(shard->mailbox, &client->letter);
+}
+
+unsigned client_map_offer(struct client_map *map, struct span user_id, struct notification *note)
+{
+    uint32_t hash = hash_user(user_id);
+    struct shard *shard = shard_of(map, hash);
+    unsigned online = 0;
+    pthread_mutex_lock(&shard->lock);
+    struct client *client = *place_of(map, shard, hash, user_id);
+    if (client != NULL) {
+        enum err error = channel_offer(&client->channel, note, map->channel_max_bytes);
+        /* A full channel has noted it, and the sessions will read the inbox. What has no number is
+         * dropped, and says so by not counting as online. */
+        if (error == ERR_OK || note->seq != 0)
+            online = client->n_sessions;
+        post(shard, client);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return online;
+}
+
+unsigned client_map_count(struct client_map *map, struct span user_id)
+{
+    uint32_t hash = hash_user(user_id);
+    struct shard *shard = shard_of(map, hash);
+    pthread_mutex_lock(&shard->lock);
+    const struct client *client = *place_of(map, shard, hash, user_id);
+    unsigned online = client != NULL ? client->n_sessions : 0;
+    pthread_mutex_unlock(&shard->lock);
+    return online;
+}
+
+void client_map_missed(struct client_map *map, struct span user_id)
+{
+    uint32_t hash = hash_user(user_id);
+    struct shard *shard = shard_of(map, hash);
+    pthread_mutex_lock(&shard->lock);
+    struct client *client = *place_of(map, shard, hash, user_id);
+    if (client != NULL) {
+        client->is_missed = true;
+        post(shard, client);
+    }
+    pthread_mutex_unlock(&shard->lock);
+}
+
+/* Lock held. Out of memory: the chains stay longer, nothing else. */
+static void grow(struct client_map *map, struct shard *shard)
+{
+    struct client **old = shard->buckets;
+    uint32_t n_old = shard->n_buckets;
+    struct client **buckets = calloc((size_t)n_old * 2, sizeof(struct client *));
+    if (buckets == NULL)
+        return;
+    shard->buckets = buckets;
+    shard->n_buckets = n_old * 2;
+    for (uint32_t i = 0; i < n_old; i++) {
+        while (old[i] != NULL) {
+            struct client *client = old[i];
+            old[i] = client->chain;
+            uint32_t bucket = bucket_of(map, shard, client->hash);
+            client->chain = buckets[bucket];
+            buckets[bucket] = client;
+        }
+    }
+    free(old);
+}
+
+static struct client *client_new(struct client_map *map, struct span user_id, uint32_t hash,
+                                 struct worker *home)
+{
+    struct client *client = calloc(1, sizeof *client + user_id.len);
+    if (client == NULL)
+        return NULL;
+    client->worker = home;
+    client->hash = hash;
+    client->letter.deliver = map->on_letter;
+    list_init(&client->sessions);
+    client->user_id_len = (uint8_t)user_id.len;
+    memcpy(client->user_id, user_id.bytes, user_id.len);
+    return client;
+}
+
+struct client *client_map_enter(struct client_map *map, struct span user_id, struct worker *home,
+                                struct mailbox *mailbox)
+{
+    uint32_t hash = hash_user(user_id);
+    struct shard *shard = shard_of(map, hash);
+    struct client *client =
+        *place_of(map, shard, hash, user_id); /* home alone changes the chains */
+    struct client *made = NULL;
+    if (client == NULL) {
+        made = client_new(map, user_id, hash, home);
+        if (made == NULL)
+            return NULL;
+        client = made;
+    }
+    pthread_mutex_lock(&shard->lock);
+    if (made != NULL) {
+        if (shard->n_clients >= shard->n_buckets)
+            grow(map, shard);
+        shard->mailbox = mailbox;
+        *place_of(map, shard, hash, user_id) = made;
+        shard->n_clients++;
+    }
+    client->n_sessions++;
+    pthread_mutex_unlock(&shard->lock);
+    return client;
+}
+
+bool client_map_leave(struct client_map *map, struct client *client)
+{
+    struct shard *shard = shard_of(map, client->hash);
+    pthread_mutex_lock(&shard->lock);
+    client->n_sessions--;
+    bool is_last = client->n_sessions == 0;
+    if (is_last) {
+        struct client **place = place_of(map, shard, client->hash, client_user_id(client));
+        assert(*place == client);
+        *place = client->chain;
+        shard->n_clients--;
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return is_last;
+}
+
+struct client *client_map_find(struct client_map *map, struct span user_id)
+{
+    uint32_t hash = hash_user(user_id);
+    struct shard *shard = shard_of(map, hash);
+    return *place_of(map, shard, hash, user_id);
+}
+
+void client_map_take(struct client_map *map, struct client *client, struct channel *ret_taken,
+                     bool *ret_missed)
+{
+    struct shard *shard = shard_of(map, client->hash);
+    pthread_mutex_lock(&shard->lock);
+    channel_take(&client->channel, ret_taken);
+    *ret_missed = client->is_missed || ret_taken->has_overflowed;
+    client->is_missed = false;
+    client->is_posted = false;
+    pthread_mutex_unlock(&shard->lock);
+}
+
+void client_map_each(struct client_map *map, unsigned worker,
+                     void (*visit)(struct client *client, void *argument), void *argument)
+{
+    for (unsigned i = 0; i < SHARDS_PER_WORKER; i++) {
+        struct shard *shard = &map->shards[worker * SHARDS_PER_WORKER + i];
+        for (uint32_t bucket = 0; bucket < shard->n_buckets; bucket++) {
+            struct client *client = shard->buckets[bucket];
+            while (client != NULL) {
+                struct client *next = client->chain;
+                visit(client, argument);
+                client = next;
+            }
+        }
+    }
+}
+
+/* The cursor is (shard, bucket), and a page always ends with a whole bucket. A shard that grows
+ * between two pages splits each bucket b into b and b + n, so with the bucket number bit-reversed
+ * as the order (as Redis's SCAN does) nobody who stays is missed, and none is seen twice. */
+static uint32_t reverse_bits(uint32_t value)
+{
+    value = __builtin_bswap32(value);
+    value = (value & 0x0f0f0f0fu) << 4 | (value >> 4 & 0x0f0f0f0fu);
+    value = (value & 0x33333333u) << 2 | (value >> 2 & 0x33333333u);
+    return (value & 0x55555555u) << 1 | (value >> 1 & 0x55555555u);
+}
+
+static size_t list_bucket(const struct shard *shard, uint32_t bucket, struct client_map_row *rows,
+                          size_t cap, bool *ret_fits)
+{
+    size_t n = 0;
+    *ret_fits = true;
+    for (const struct client *client = shard->buckets[bucket]; client; client = client->chain) {
+        if (n == cap) {
+            *ret_fits = false;
+            return n;
+        }
+        rows[n].n_sessions = client->n_sessions;
+        rows[n].user_id_len = client->user_id_len;
+        memcpy(rows[n].user_id, client->user_id, client->user_id_len);
+        n++;
+    }
+    return n;
+}
+
+size_t client_map_list(struct client_map *map, uint64_t *cursor, struct client_map_row *rows,
+                       size_t cap)
+{
+    size_t n = 0;
+    uint32_t shard_index = (uint32_t)(*cursor >> 32);
+    uint64_t reversed = (uint32_t)*cursor;
+    for (; shard_index < map->n_shards; shard_index++, reversed = 0) {
+        struct shard *shard = &map->shards[shard_index];
+        bool fits = true;
+        pthread_mutex_lock(&shard->lock);
+        uint64_t step = (UINT64_C(1) << 32) / shard->n_buckets;
+        for (reversed -= reversed % step; reversed < UINT64_C(1) << 32; reversed += step) {
+            size_t got =
+                list_bucket(shard, reverse_bits((uint32_t)reversed), rows + n, cap - n, &fits);
+            if (!fits &&
+                n > 0) /* a bucket that alone passes the page is cut, which hashing makes rare */
+                break;
+            n += got;
+        }
+        pthread_mutex_unlock(&shard->lock);
+        if (!fits)
+            break;
+    }
+    *cursor = shard_index >= map->n_shards ? UINT64_MAX : (uint64_t)shard_index << 32 | reversed;
+    return n;
+}
+
+size_t client_map_users(struct client_map *map)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < map->n_shards; i++) {
+        pthread_mutex_lock(&map->shards[i].lock);
+        n += map->shards[i].n_clients;
+        pthread_mutex_unlock(&map->shards[i].lock);
+    }
+    return n;
+}

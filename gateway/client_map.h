@@ -1,0 +1,87 @@
+/* Who is present: userId -> client, in locked shards.
+ *
+ * A user's home is hash(userId) % workers; all of that user's sessions live on that worker, and
+ * only that worker's thread puts clients into its shards and takes them out. Other threads look up,
+ * queue in the channel and read presence, under the shard's lock and never longer than that: no
+ * I/O, no callback, no formatting happens under it. The lock is the innermost one: nothing is
+ * locked under it. */
+#ifndef HERALD_CLIENT_MAP_H
+#define HERALD_CLIENT_MAP_H
+
+#include "gateway/base/list.h"
+#include "gateway/channel.h"
+#include "gateway/net/mailbox.h"
+
+struct worker;
+struct client_map;
+
+/* One user who is present, with one or more sessions. */
+struct client {
+    struct client *chain;         /* lock: next of the same bucket */
+    struct worker *worker;        /* constant: the home */
+    struct list sessions;         /* home: the oldest first */
+    struct letter letter;         /* posted while is_posted */
+    struct channel channel;       /* lock */
+    struct epoch epoch;           /* home, and the rest below; none until the first page came */
+    uint64_t head;                /* the highest number heard of */
+    uint64_t acked;               /* the user's position (CONTRACT 5.6) */
+    uint64_t stored_acked;        /* as far as the store was told */
+    uint64_t best_acked;          /* the highest that any session had acknowledged */
+    struct client *next_unstored; /* positions to be written */
+    struct channel *recent; /* kept for sessions whose page is under way; NULL: no such session */
+    uint32_t hash;          /* constant */
+    uint32_t n_sessions;    /* written by home under the lock, read by others under it */
+    bool is_posted;         /* lock */
+    bool is_missed;         /* lock: notifications may have been missed, read the inbox */
+    bool is_unstored;       /* home: in the list of positions to be written */
+    bool is_removed;        /* home: out of the map; freed when nothing refers to it any more */
+    uint8_t user_id_len;    /* constant */
+    char user_id[];
+};
+
+static inline struct span client_user_id(const struct client *client)
+{
+    return (struct span){client->user_id, client->user_id_len};
+}
+
+/* on_letter runs on the home worker when a client has been offered something. */
+MUST_CHECK enum err client_map_new(unsigned n_workers, uint32_t channel_max_bytes,
+                                   void (*on_letter)(struct letter *letter),
+                                   struct client_map **ret_map);
+void client_map_free(struct client_map *map); /* empty by then */
+
+unsigned client_map_home(const struct client_map *map, struct span user_id); /* any thread */
+
+/* Any thread. Queues in the user's channel and answers the number of the user's sessions here; 0:
+ * not present, nothing was queued. */
+unsigned client_map_offer(struct client_map *map, struct span user_id, struct notification *note);
+unsigned client_map_count(struct client_map *map, struct span user_id);
+void client_map_missed(struct client_map *map, struct span user_id);
+
+/* Home worker. One session more: finds or makes the client. NULL: out of memory. */
+struct client *client_map_enter(struct client_map *map, struct span user_id, struct worker *home,
+                                struct mailbox *mailbox);
+/* Home worker. One session less; with the last one the client leaves the map (true). */
+bool client_map_leave(struct client_map *map, struct client *client);
+struct client *client_map_find(struct client_map *map, struct span user_id); /* home worker */
+
+/* Home worker: all that was offered since, and whether something may have been missed. */
+void client_map_take(struct client_map *map, struct client *client, struct channel *ret_taken,
+                     bool *ret_missed);
+
+/* Home worker: every client of that worker; `visit` may make the client it is given leave. */
+void client_map_each(struct client_map *map, unsigned worker,
+                     void (*visit)(struct client *client, void *argument), void *argument);
+
+/* Any thread: users and their sessions, in pages. `cursor` starts at 0; at the end it is
+ * UINT64_MAX. */
+struct client_map_row {
+    char user_id[128];
+    uint8_t user_id_len;
+    uint32_t n_sessions;
+};
+size_t client_map_list(struct client_map *map, uint64_t *cursor, struct client_map_row *rows,
+                       size_t cap);
+size_t client_map_users(struct client_map *map);
+
+#endif

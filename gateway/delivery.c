@@ -1,0 +1,173 @@
+#include "gateway/delivery.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/positions.h"
+#include "gateway/replay.h"
+
+#include <stdlib.h>
+
+static struct client_map *map_of(const struct client *client)
+{
+    return client->worker->node->map;
+}
+
+/* A client's burial: its memory, once nothing can reach it. */
+struct client_grave {
+    struct grave grave;
+    struct client *client;
+};
+
+static void free_client(struct client *client)
+{
+    channel_clear(&client->channel);
+    free(client);
+}
+
+static void on_burial(struct grave *grave)
+{
+    struct client_grave *burial = CONTAINER_OF(grave, struct client_grave, grave);
+    free_client(burial->client);
+    free(burial);
+}
+
+/* The memory goes at the end of the turn, because callers further up may still look at it. */
+static void bury_client(struct client *client)
+{
+    struct client_grave *burial = malloc(sizeof *burial);
+    if (burial == NULL)
+        return; /* out of memory: it is leaked rather than pulled away from under a caller */
+    burial->client = client;
+    worker_bury(client->worker, &burial->grave, on_burial);
+}
+
+enum err delivery_enter(struct session *session, struct span user_id)
+{
+    struct worker *worker = session_worker(session);
+    struct node *node = worker->node;
+    struct client *client = client_map_enter(node->map, user_id, worker, worker_mailbox(worker));
+    if (client == NULL)
+        return ERR_NO_MEMORY;
+    session->client = client;
+    list_append(&client->sessions, &session->link);
+    if (client->n_sessions == 1)
+        metrics_gauge_add(METRIC_USERS, 1);
+    while (client->n_sessions > (uint32_t)node->options->max_connections_per_user) {
+        struct list *oldest = client->sessions.next;
+        session_close(CONTAINER_OF(oldest, struct session, link), ERR_REPLACED, (struct span){0},
+                      0);
+    }
+    replay_arrive(session);
+    return ERR_OK;
+}
+
+static void on_leave(struct session *session)
+{
+    struct client *client = session->client;
+    replay_forget(session);
+    list_remove(&session->link);
+    positions_left(session);
+    session->client = NULL;
+    if (!client_map_leave(map_of(client), client))
+        return;
+    metrics_gauge_add(METRIC_USERS, -1);
+    replay_drop_kept(client);
+    store_leave(client->worker->node->store, client->worker->index, client_user_id(client));
+    client->is_removed = true;
+    if (!client
+             ->is_posted) /* out of the map nobody posts any more; a letter under way comes here */
+        bury_client(client);
+}
+
+/* One live notification to one session. */
+static void deliver(struct session *session, struct notification *note)
+{
+    if (note->seq == 0) {
+        if (session_write(session, note) == ERR_FULL)
+            metrics_count(METRIC_EPHEMERAL_DROPPED);
+        else
+            metrics_count(METRIC_DELIVERED_LIVE);
+        return;
+    }
+    if (session->state != SESSION_LIVE || note->seq <= session->position)
+        return;
+    if (note->seq != session->position + 1) {
+        replay_start(session);
+        return;
+    }
+    enum err error = session_write(session, note);
+    if (error == ERR_OK)
+        metrics_count(METRIC_DELIVERED_LIVE);
+    else if (error == ERR_FULL)
+        replay_when_drained(session);
+}
+
+/* false: another epoch has begun, and the sessions of the old one are closed. */
+static bool hear_of(struct client *client, struct notification *note)
+{
+    if (note->seq == 0)
+        return true;
+    if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, note->epoch)) {
+        session_close_all(client, ERR_RESYNC, (struct span){0});
+        return false;
+    }
+    replay_keep(client, note);
+    if (note->seq > client->head)
+        client->head = note->seq;
+    return true;
+}
+
+static void reread_all(struct client *client)
+{
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        replay_start(CONTAINER_OF(link, struct session, link));
+    }
+}
+
+void delivery_on_letter(struct letter *letter)
+{
+    struct client *client = CONTAINER_OF(letter, struct client, letter);
+    struct channel taken;
+    bool is_missed;
+    client_map_take(map_of(client), client, &taken, &is_missed);
+    if (client->is_removed) {
+        bury_client(client);
+        channel_clear(&taken);
+        return;
+    }
+    if (taken.has_overflowed)
+        metrics_count(METRIC_CHANNEL_OVERFLOW);
+    for (uint32_t i = 0; i < taken.n; i++) {
+        struct notification *note = channel_at(&taken, i);
+        if (!hear_of(client, note))
+            break;
+        LIST_FOR_EACH_SAFE(link, &client->sessions)
+        {
+            deliver(CONTAINER_OF(link, struct session, link), note);
+        }
+    }
+    if (is_missed)
+        reread_all(client);
+    channel_clear(&taken);
+}
+
+const struct session_events delivery_events = {positions_acked, replay_drained, on_leave};
+
+static void retry_client(struct client *client, void *argument)
+{
+    (void)argument;
+    replay_retry(client);
+}
+
+void delivery_store_is_back(struct worker *worker)
+{
+    worker->has_waiting = false;
+    client_map_each(worker->node->map, worker->index, retry_client, NULL);
+}
+
+void delivery_on_second(struct worker *worker)
+{
+    positions_flush(worker);
+    if (worker->has_waiting && atomic_load(&worker->node->is_store_up))
+        delivery_store_is_back(worker);
+}

@@ -1,0 +1,22 @@
+/* The delivery path on the home worker: a session enters its client, notifications come out of the
+ * channel and go to the sessions that are LIVE, a session leaves. */
+#ifndef HERALD_DELIVERY_H
+#define HERALD_DELIVERY_H
+
+#include "gateway/session.h"
+
+/* Attaches a new session to its user: from now on it receives every later push. One session more
+ * than max_connections_per_user replaces the oldest (4508). */
+MUST_CHECK enum err delivery_enter(struct session *session, struct span user_id);
+
+/* The client map's on_letter. */
+void delivery_on_letter(struct letter *letter);
+
+/* For node->session_events. */
+extern const struct session_events delivery_events;
+
+/* Every second, and when the store is back. */
+void delivery_on_second(struct worker *worker);
+void delivery_store_is_back(struct worker *worker);
+
+#endif

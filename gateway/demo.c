@@ -1,0 +1,155 @@
+#include "gateway/demo.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/router.h"
+#include "proto/push_json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const uint8_t page[] = {
+#include "embedded/demo_html.inc"
+};
+
+/* A push of the page's button on its way through the store and back to the arrival's worker. */
+struct demo_push {
+    struct gateway_push push;
+    struct gateway_target target;
+    struct letter letter;
+    struct arrival *arrival;
+    struct worker *worker;
+    struct push_request request;
+    uint32_t ttl_s;
+};
+
+static void answer_push(struct letter *letter)
+{
+    struct demo_push *demo = CONTAINER_OF(letter, struct demo_push, letter);
+    const struct gateway_target *target = &demo->target;
+    char body[256];
+    if (arrival_is_gone(demo->arrival)) {
+        /* nobody is left to tell */
+    } else if (target->error != ERR_OK) {
+        arrival_refuse(demo->arrival, target->error, NULL, NULL, NULL);
+    } else if (demo->ttl_s == 0) {
+        int len = snprintf(body, sizeof body, "{\"status\":\"%s\",\"online\":%u,\"nodes\":%u}",
+                           target->online > 0 ? "sent" : "dropped", target->online, target->nodes);
+        arrival_answer(demo->arrival, 200, "application/json", (struct span){body, (size_t)len});
+    } else {
+        char id[MESSAGE_ID_MAX_BYTES];
+        message_id_write(target->epoch, target->seq, id);
+        int len =
+            snprintf(body, sizeof body,
+                     "{\"id\":\"%s\",\"seq\":%llu,\"status\":\"%s\",\"online\":%u,"
+                     "\"nodes\":%u,\"expires\":%lld}",
+                     id, (unsigned long long)target->seq, target->nodes > 0 ? "sent" : "stored",
+                     target->online, target->nodes, (long long)demo->push.expires_ms);
+        arrival_answer(demo->arrival, 202, "application/json", (struct span){body, (size_t)len});
+    }
+    arrival_unpin(demo->arrival);
+    push_request_fini(&demo->request);
+    free(demo);
+}
+
+static void on_pushed(struct gateway_push *push)
+{
+    struct demo_push *demo = CONTAINER_OF(push, struct demo_push, push);
+    demo->letter.deliver = answer_push;
+    mailbox_post(worker_mailbox(demo->worker), &demo->letter);
+}
+
+static void on_body(struct arrival *arrival, struct span body)
+{
+    struct worker *worker = arrival_worker(arrival);
+    const struct options *options = worker->node->options;
+    struct push_limits limits = {(size_t)options->max_data,
+                                 (uint32_t)(options->default_ttl / 1000)};
+    struct json_problem problem;
+    struct demo_push *demo = calloc(1, sizeof *demo);
+    if (demo == NULL) {
+        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
+        return;
+    }
+    enum err error = push_request_parse(body, &limits, &demo->request, &problem);
+    if (error != ERR_OK || demo->request.n_users != 1) {
+        arrival_refuse(arrival, error != ERR_OK ? error : ERR_INVALID_FIELD,
+                       error != ERR_OK ? "userId, data and ttl are taken"
+                                       : "one userId is taken here",
+                       error != ERR_OK && problem.field[0] != '\0' ? problem.field : NULL, NULL);
+        push_request_fini(&demo->request);
+        free(demo);
+        return;
+    }
+    demo->arrival = arrival;
+    demo->worker = worker;
+    demo->ttl_s = demo->request.ttl_s;
+    demo->target.user_id = demo->request.users[0];
+    demo->push = (struct gateway_push){.on_done = on_pushed,
+                                       .data = demo->request.data,
+                                       .ttl_s = demo->request.ttl_s,
+                                       .n_targets = 1,
+                                       .targets = &demo->target};
+    arrival_pin(arrival);
+    router_push(worker->node, &demo->push);
+}
+
+/* Digits alone, as RFC 9110, 8.6 has it; the strict head parser has refused two of them. */
+static bool read_length(struct span text, size_t max, size_t *ret_len)
+{
+    size_t len = 0;
+    if (text.len == 0)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.bytes[i] < '0' || text.bytes[i] > '9')
+            return false;
+        len = len * 10 + (size_t)(text.bytes[i] - '0');
+        if (len > max)
+            return false;
+    }
+    *ret_len = len;
+    return true;
+}
+
+static bool is_json(struct span type)
+{
+    const char *semicolon = type.len > 0 ? memchr(type.bytes, ';', type.len) : NULL;
+    if (semicolon != NULL)
+        type.len = (size_t)(semicolon - type.bytes);
+    return span_equal_nocase(span_trim(type), SPAN_LITERAL("application/json"));
+}
+
+static void serve_push(struct arrival *arrival, const struct http_head *head, const char *bytes)
+{
+    struct span type = {0};
+    struct span length = {0};
+    size_t max = (size_t)arrival_worker(arrival)->node->options->max_data + 1024;
+    size_t len;
+    http_head_find(head, bytes, "Content-Type", &type);
+    http_head_find(head, bytes, "Content-Length", &length);
+    if (!is_json(type))
+        arrival_refuse(arrival, ERR_UNSUPPORTED_MEDIA_TYPE, "application/json is taken", NULL,
+                       NULL);
+    else if (!read_length(length, max, &len))
+        arrival_refuse(arrival, ERR_TOO_LARGE, "a Content-Length within the limit is needed", NULL,
+                       NULL);
+    else
+        arrival_want_body(arrival, len, on_body);
+}
+
+bool demo_serve(struct arrival *arrival, const struct http_head *head, const char *bytes)
+{
+    struct span path = http_part_span(bytes, head->path);
+    struct span method = http_part_span(bytes, head->method);
+    bool is_page = span_equal(path, SPAN_LITERAL("/"));
+    bool is_push = span_equal(path, SPAN_LITERAL("/demo/push"));
+    if (!is_page && !is_push)
+        return false;
+    if (is_page && span_equal(method, SPAN_LITERAL("GET")))
+        arrival_answer(arrival, 200, "text/html; charset=utf-8",
+                       (struct span){(const char *)page, sizeof page - 1});
+    else if (is_push && span_equal(method, SPAN_LITERAL("POST")))
+        serve_push(arrival, head, bytes);
+    else
+        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, is_page ? "GET" : "POST");
+    return true;
+}

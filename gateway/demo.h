@@ -1,0 +1,10 @@
+/* The demo (--demo, loopback only): a page at `/` of the subscriber port and `POST /demo/push`. */
+#ifndef HERALD_DEMO_H
+#define HERALD_DEMO_H
+
+#include "gateway/arrival.h"
+
+/* Is this one of the demo's paths? Then it is answered here, now or later. */
+bool demo_serve(struct arrival *arrival, const struct http_head *head, const char *bytes);
+
+#endif

@@ -1,0 +1,131 @@
+#include "gateway/front.h"
+
+#include "gateway/arrival.h"
+#include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* So many connections are accepted in a turn, so that a storm of them does not starve the sessions.
+ */
+enum { ACCEPTS_PER_TURN = 64, LOG_EVERY_MS = 1000 };
+
+struct front {
+    struct worker *worker;
+    struct reactor_watch watch;
+    struct list arrivals;
+    int spare_fd; /* given up for a moment when the process has no descriptor left */
+    bool is_open;
+    int64_t logged_ms;
+};
+
+static void refuse_at_once(int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+                                 "Retry-After: 5\r\nConnection: close\r\n\r\n";
+    ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent; /* it is refused either way */
+    close(fd);
+    metrics_count(METRIC_REFUSED_503);
+}
+
+/* EMFILE, ENFILE: the connection stays in the backlog and would wake us for ever. The spare
+ * descriptor lets us take it, say no, and close it. */
+static void refuse_without_descriptor(struct front *front, int code)
+{
+    close(front->spare_fd);
+    int fd = accept4(front->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        refuse_at_once(fd);
+    front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    int64_t now_ms = worker_now_ms(front->worker);
+    if (now_ms - front->logged_ms >= LOG_EVERY_MS) {
+        front->logged_ms = now_ms;
+        log_event(LOG_WARN, "no descriptor left for a connection: raise the limit of open files",
+                  LOG_TEXT("error", strerror(code)));
+    }
+}
+
+static void take(struct front *front, int fd)
+{
+    struct node *node = front->worker->node;
+    int one = 1;
+    metrics_count(METRIC_ACCEPTED);
+    if (atomic_fetch_add(&node->n_sockets, 1) >= node->max_sockets)
+        goto refuse;
+    /* Fails on a unix socket, where there is nothing to delay. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (arrival_new(front->worker, fd, &front->arrivals) == ERR_OK)
+        return;
+refuse:
+    atomic_fetch_sub(&node->n_sockets, 1);
+    refuse_at_once(fd);
+}
+
+static void on_connections(struct reactor_watch *watch, uint32_t events)
+{
+    struct front *front = CONTAINER_OF(watch, struct front, watch);
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            take(front, fd);
+            continue;
+        }
+        if (errno == EAGAIN)
+            return;
+        if (errno == ECONNABORTED || errno == EINTR)
+            continue;
+        metrics_count(METRIC_ACCEPT_ERRORS);
+        refuse_without_descriptor(front, errno);
+        return;
+    }
+}
+
+enum err front_new(struct worker *worker)
+{
+    struct front *front = calloc(1, sizeof *front);
+    if (front == NULL)
+        return ERR_NO_MEMORY;
+    front->worker = worker;
+    list_init(&front->arrivals);
+    front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    front->watch =
+        (struct reactor_watch){.on_ready = on_connections, .fd = worker->node->listen_fd};
+    enum err error = reactor_watch_add(worker->reactor, &front->watch, EPOLLIN | EPOLLEXCLUSIVE);
+    if (error != ERR_OK) {
+        close(front->spare_fd);
+        free(front);
+        return error;
+    }
+    front->is_open = true;
+    worker->front = front;
+    return ERR_OK;
+}
+
+void front_close(struct worker *worker)
+{
+    struct front *front = worker->front;
+    if (!front->is_open)
+        return;
+    front->is_open = false;
+    reactor_watch_remove(worker->reactor, &front->watch);
+    arrival_drop_all(&front->arrivals);
+}
+
+void front_free(struct worker *worker)
+{
+    if (worker->front == NULL)
+        return;
+    close(worker->front->spare_fd);
+    free(worker->front);
+    worker->front = NULL;
+}

@@ -1,0 +1,19 @@
+/* The subscriber port: accepts connections, reads their request heads, refuses or upgrades them.
+ * Each worker has a front of its own on the one shared listening socket; the kernel wakes one of
+ * them for a connection. A request whose user lives on another worker moves there once, with its
+ * socket. */
+#ifndef HERALD_FRONT_H
+#define HERALD_FRONT_H
+
+#include "gateway/worker.h"
+
+/* Before the workers run. */
+MUST_CHECK enum err front_new(struct worker *worker);
+
+/* On the worker's thread: accepts no more, and drops heads that are not complete yet. */
+void front_close(struct worker *worker);
+
+/* After the worker has stopped. */
+void front_free(struct worker *worker);
+
+#endif

@@ -1,0 +1,330 @@
+/* Puts the parts together and takes them apart again.
+ *
+ * Start: the listening socket first (the commonest failure), then the reactors, then the store,
+ * which may run its links on them, then the threads. Stop: the sessions get their close frames and
+ * a moment to go, the workers end, the store answers what is under way, and the mail that nobody
+ * was there to read any more is delivered here, so that everything in it is given back. */
+#include "gateway/gateway.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/hash.h"
+#include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
+#include "gateway/delivery.h"
+#include "gateway/front.h"
+#include "gateway/limits.h"
+#include "gateway/base/listener.h"
+#include "gateway/operators.h"
+#include "gateway/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { LIVENESS_MS = 5000, GOODBYE_MS = 1000, HEAD_SOCKETS = 256 };
+
+struct gateway {
+    struct node node;
+    struct listen_address address;
+    unsigned n_started;
+};
+
+/* The same word to every worker. */
+struct announcement {
+    struct letter letter;
+    struct worker *worker;
+    void (*act)(struct worker *worker);
+};
+
+static void on_announcement(struct letter *letter)
+{
+    struct announcement *announcement = CONTAINER_OF(letter, struct announcement, letter);
+    announcement->act(announcement->worker);
+    free(announcement);
+}
+
+static void announce(struct node *node, void (*act)(struct worker *worker))
+{
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        struct announcement *announcement = calloc(1, sizeof *announcement);
+        if (announcement == NULL)
+            return; /* the heartbeat sees the same state within a second */
+        announcement->letter.deliver = on_announcement;
+        announcement->worker = node->workers[i];
+        announcement->act = act;
+        mailbox_post(worker_mailbox(node->workers[i]), &announcement->letter);
+    }
+}
+
+static void on_store_state(void *owner, bool is_up)
+{
+    struct node *node = owner;
+    metrics_set(METRIC_STORE_UP, is_up);
+    if (is_up)
+        atomic_store(&node->was_store_up, true);
+    if (atomic_exchange(&node->is_store_up, is_up) == is_up || !is_up)
+        return;
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        if (node->workers[i] == NULL)
+            return; /* still starting: no session waits */
+    }
+    announce(node, delivery_store_is_back);
+}
+
+static enum err open_store(struct node *node, char *why, size_t why_cap)
+{
+    const struct options *options = node->options;
+    struct reactor **lanes = calloc(node->n_workers, sizeof(struct reactor *));
+    if (lanes == NULL)
+        return ERR_NO_MEMORY;
+    for (unsigned i = 0; i < node->n_workers; i++)
+        lanes[i] = node->workers[i]->reactor;
+    struct store_config config = {
+        .url = options->store,
+        .redis_prefix = options->redis_prefix,
+        .inbox_max = (uint32_t)options->inbox_max,
+        .inbox_max_bytes = (uint64_t)options->inbox_max_bytes,
+        .max_bytes = (uint64_t)options->store_max_bytes,
+        .lanes = lanes,
+        .n_lanes = node->n_workers,
+        .events = {router_on_notification, router_on_missed, on_store_state},
+        .owner = node,
+    };
+    enum err error = store_open(&config, &node->store, why, why_cap);
+    free(lanes);
+    return error;
+}
+
+static unsigned count_cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
+}
+
+static enum err make_workers(struct node *node)
+{
+    node->workers = calloc(node->n_workers, sizeof(struct worker *));
+    if (node->workers == NULL)
+        return ERR_NO_MEMORY;
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        enum err error = worker_new(node, i, delivery_on_second, &node->workers[i]);
+        if (error == ERR_OK)
+            error = front_new(node->workers[i]);
+        if (error != ERR_OK)
+            return error;
+    }
+    return ERR_OK;
+}
+
+static enum err start_workers(struct gateway *gateway)
+{
+    for (unsigned i = 0; i < gateway->node.n_workers; i++) {
+        enum err error = worker_start(gateway->node.workers[i]);
+        if (error != ERR_OK)
+            return error;
+        gateway->n_started++;
+    }
+    return ERR_OK;
+}
+
+static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
+{
+    struct node *node = &gateway->node;
+    enum err error = hash_init();
+    if (error != ERR_OK)
+        return error;
+    if (listen_address_parse(node->options->listen, &gateway->address) != ERR_OK) {
+        snprintf(why, why_cap, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH");
+        return ERR_INVALID_FIELD;
+    }
+    error = listener_open(&gateway->address, "listen", &node->listen_fd, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    error = client_map_new(node->n_workers, (uint32_t)node->options->session_max_bytes,
+                           delivery_on_letter, &node->map);
+    if (error == ERR_OK)
+        error = make_workers(node);
+    if (error == ERR_OK)
+        error = open_store(node, why, why_cap);
+    if (error == ERR_OK)
+        error = start_workers(gateway);
+    return error;
+}
+
+enum err gateway_start(const struct options *options, struct gateway **ret_gateway, char *why,
+                       size_t why_cap)
+{
+    struct gateway *gateway = calloc(1, sizeof *gateway);
+    snprintf(why, why_cap, "the gateway cannot start: out of memory or of descriptors");
+    if (gateway == NULL)
+        return ERR_NO_MEMORY;
+    struct node *node = &gateway->node;
+    node->options = options;
+    node->session_events = &delivery_events;
+    node->listen_fd = -1;
+    node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
+    node->max_connections = limits_max_connections(options);
+    node->max_sockets = node->max_connections + HEAD_SOCKETS;
+    node->started_ms = clock_monotonic_ms();
+    /* Connection ids go on from the clock, so that two runs do not share them in a log. */
+    atomic_init(&node->next_connection, (uint64_t)clock_wall_ms() << 4);
+
+    enum err error = assemble(gateway, why, why_cap);
+    if (error != ERR_OK) {
+        gateway_stop(gateway);
+        return error;
+    }
+    char where[300];
+    listener_describe(node->listen_fd, where, sizeof where);
+    log_event(LOG_INFO, "subscribers are served", LOG_TEXT("listen", where),
+              LOG_INT("workers", node->n_workers), LOG_TEXT("store", store_kind(node->store)),
+              LOG_INT("max_connections", node->max_connections));
+    *ret_gateway = gateway;
+    return ERR_OK;
+}
+
+static void drain_client(struct client *client, void *argument)
+{
+    (void)argument;
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        session_drain(CONTAINER_OF(link, struct session, link));
+    }
+}
+
+static void drain_worker(struct worker *worker)
+{
+    client_map_each(worker->node->map, worker->index, drain_client, NULL);
+}
+
+void gateway_drain(struct gateway *gateway, uint32_t drain_ms)
+{
+    struct node *node = &gateway->node;
+    atomic_store(&node->drain_ms, drain_ms);
+    if (atomic_exchange(&node->is_draining, true))
+        return;
+    metrics_set(METRIC_DRAINING, 1);
+    announce(node, drain_worker);
+}
+
+bool gateway_is_drained(const struct gateway *gateway)
+{
+    return atomic_load(&gateway->node.n_sessions) == 0;
+}
+
+static void close_client(struct client *client, void *argument)
+{
+    (void)argument;
+    session_close_all(client, ERR_RESTART, (struct span){0});
+}
+
+static void close_worker(struct worker *worker)
+{
+    front_close(worker);
+    client_map_each(worker->node->map, worker->index, close_client, NULL);
+}
+
+static void say_goodbye(struct gateway *gateway)
+{
+    struct node *node = &gateway->node;
+    gateway_drain(gateway, 0);
+    atomic_store(&node->is_stopping, true);
+    announce(node, close_worker);
+    for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
+         waited_ms += 10)
+        usleep(10 * 1000);
+}
+
+/* The workers have ended: what is left belongs to this thread. */
+static void take_apart(struct node *node)
+{
+    for (unsigned i = 0; i < node->n_workers; i++)
+        close_worker(node->workers[i]); /* a session may have come after the announcement */
+    store_close(node->store);
+    size_t n;
+    do {
+        n = 0;
+        for (unsigned i = 0; i < node->n_workers; i++)
+            n += mailbox_deliver(worker_mailbox(node->workers[i]));
+    } while (n > 0);
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        session_abandon_closing(node->workers[i]);
+        front_free(node->workers[i]);
+    }
+}
+
+void gateway_stop(struct gateway *gateway)
+{
+    struct node *node = &gateway->node;
+    if (gateway->n_started == node->n_workers)
+        say_goodbye(gateway);
+    for (unsigned i = 0; i < gateway->n_started; i++)
+        worker_stop(node->workers[i]);
+    bool is_whole = node->workers != NULL;
+    for (unsigned i = 0; is_whole && i < node->n_workers; i++)
+        is_whole = node->workers[i] != NULL && node->workers[i]->front != NULL;
+    if (is_whole)
+        take_apart(node);
+    for (unsigned i = 0; node->workers != NULL && i < node->n_workers; i++)
+        worker_free(node->workers[i]);
+    free(node->workers);
+    client_map_free(node->map);
+    if (node->listen_fd >= 0)
+        listener_close(node->listen_fd, &gateway->address);
+    free(gateway);
+}
+
+void gateway_push(struct gateway *gateway, struct gateway_push *push)
+{
+    router_push(&gateway->node, push);
+}
+
+void gateway_kick(struct gateway *gateway, struct gateway_kick *kick)
+{
+    operators_kick(&gateway->node, kick);
+}
+
+void gateway_user(struct gateway *gateway, struct gateway_user *user)
+{
+    operators_user(&gateway->node, user);
+}
+
+enum err gateway_clients(struct gateway *gateway, struct span after, struct gateway_client *clients,
+                         size_t cap, size_t *ret_n, char ret_next[32])
+{
+    return operators_clients(&gateway->node, after, clients, cap, ret_n, ret_next);
+}
+
+void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
+{
+    struct node *node = &gateway->node;
+    *ret_stats = (struct gateway_stats){
+        .connections = atomic_load(&node->n_sessions),
+        .users = client_map_users(node->map),
+        .workers = node->n_workers,
+        .uptime_ms = clock_monotonic_ms() - node->started_ms,
+        .store = store_kind(node->store),
+        .is_store_up = atomic_load(&node->is_store_up),
+        .is_draining = atomic_load(&node->is_draining),
+    };
+}
+
+bool gateway_is_live(struct gateway *gateway)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    for (unsigned i = 0; i < gateway->node.n_workers; i++) {
+        if (now_ms - atomic_load(&gateway->node.workers[i]->seen_ms) > LIVENESS_MS)
+            return false;
+    }
+    return true;
+}
+
+enum gateway_readiness gateway_readiness(struct gateway *gateway)
+{
+    const struct node *node = &gateway->node;
+    if (atomic_load(&node->is_draining))
+        return GATEWAY_DRAINING;
+    if (!atomic_load(&node->was_store_up))
+        return GATEWAY_NO_STORE;
+    return atomic_load(&node->is_store_up) ? GATEWAY_READY : GATEWAY_DEGRADED;
+}

@@ -1,0 +1,82 @@
+#include "gateway/limits.h"
+
+#include "gateway/base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+/* Descriptors that are not subscribers': the admin port's connections, the store, heads under way.
+ */
+enum { OTHER_FILES = 1500, FEW_CONNECTIONS = 4096 };
+
+void limits_raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_event(LOG_WARN, "the limit of open files cannot be raised",
+                  LOG_TEXT("error", strerror(errno)));
+}
+
+static uint32_t room_for_connections(void)
+{
+    struct rlimit limit = {.rlim_cur = 1024};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    uint64_t files = limit.rlim_cur > 100000000 ? 100000000 : limit.rlim_cur;
+    uint64_t others = files / 2 < OTHER_FILES ? files / 2 : OTHER_FILES;
+    return (uint32_t)(files - others);
+}
+
+uint32_t limits_max_connections(const struct options *options)
+{
+    uint32_t room = room_for_connections();
+    if (options->max_connections > (int64_t)room) {
+        log_event(LOG_WARN, "max-connections is more than the limit of open files allows",
+                  LOG_INT("max_connections", options->max_connections), LOG_INT("used", room));
+        return room;
+    }
+    if (options->max_connections > 0)
+        return (uint32_t)options->max_connections;
+    if (room < FEW_CONNECTIONS)
+        log_event(LOG_WARN,
+                  "the limit of open files is low: raise it (ulimit -n, LimitNOFILE) for more "
+                  "connections",
+                  LOG_INT("max_connections", room));
+    return room;
+}
+
+static bool is_loopback(const char *text)
+{
+    struct listen_address address;
+    return listen_address_parse(text, &address) == ERR_OK && listen_address_is_loopback(&address);
+}
+
+enum err limits_check_exposure(const struct options *options, char *why, size_t why_cap)
+{
+    if (options->demo && !is_loopback(options->listen)) {
+        snprintf(why, why_cap,
+                 "--demo lets anybody push: it serves loopback only, and --listen is %s",
+                 options->listen);
+        return ERR_INVALID_FIELD;
+    }
+    if (options->insecure)
+        return ERR_OK;
+    if (!is_loopback(options->listen)) {
+        snprintf(why, why_cap,
+                 "--listen %s is beyond loopback, and --auth none believes any userId: listen on "
+                 "127.0.0.1, or say --insecure",
+                 options->listen);
+        return ERR_INVALID_FIELD;
+    }
+    if (!is_loopback(options->admin_listen)) {
+        snprintf(why, why_cap,
+                 "--admin-listen %s is beyond loopback without admin keys: listen on 127.0.0.1 or "
+                 "unix:PATH, or say --insecure",
+                 options->admin_listen);
+        return ERR_INVALID_FIELD;
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,36 @@
+/* What all workers of this node share. Made by gateway.c before the workers start, constant
+ * afterwards but for the atomics. */
+#ifndef HERALD_NODE_H
+#define HERALD_NODE_H
+
+#include "gateway/base/options.h"
+#include "gateway/client_map.h"
+#include "gateway/store/store.h"
+
+#include <stdatomic.h>
+
+struct worker;
+struct session_events;
+
+struct node {
+    const struct options *options;
+    struct client_map *map;
+    struct store *store;
+    struct worker **workers;
+    unsigned n_workers;
+    const struct session_events *session_events;
+    int listen_fd;
+    uint32_t max_connections; /* sessions */
+    uint32_t max_sockets;     /* sessions and those whose head is not complete yet */
+    int64_t started_ms;       /* monotonic */
+    atomic_uint n_sockets;
+    atomic_uint n_sessions;
+    atomic_uint_fast64_t next_connection;
+    atomic_bool is_draining;
+    atomic_bool is_stopping; /* sockets on their way between workers are closed */
+    atomic_bool is_store_up;
+    atomic_bool was_store_up; /* it has answered once */
+    atomic_uint drain_ms;
+};
+
+#endif

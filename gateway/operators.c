@@ -1,0 +1,182 @@
+#include "gateway/operators.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/listener.h"
+#include "gateway/positions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct worker *home_of(struct node *node, struct span user_id)
+{
+    return node->workers[client_map_home(node->map, user_id)];
+}
+
+struct kick_work {
+    struct letter letter;
+    struct node *node;
+    struct gateway_kick *kick;
+};
+
+static void on_kick(struct letter *letter)
+{
+    struct kick_work *work = CONTAINER_OF(letter, struct kick_work, letter);
+    struct gateway_kick *kick = work->kick;
+    struct client *client = client_map_find(work->node->map, kick->user_id);
+    kick->closed = 0;
+    if (client != NULL) {
+        kick->closed = client->n_sessions;
+        session_close_all(client, ERR_KICKED, kick->reason);
+    }
+    free(work);
+    kick->on_done(kick);
+}
+
+void operators_kick(struct node *node, struct gateway_kick *kick)
+{
+    struct kick_work *work = calloc(1, sizeof *work);
+    if (work == NULL) {
+        kick->closed = 0;
+        kick->on_done(kick);
+        return;
+    }
+    work->letter.deliver = on_kick;
+    work->node = node;
+    work->kick = kick;
+    mailbox_post(worker_mailbox(home_of(node, kick->user_id)), &work->letter);
+}
+
+struct user_work {
+    struct letter letter;
+    struct store_peek peek;
+    struct node *node;
+    struct gateway_user *user;
+};
+
+static void on_peeked(struct store_request *request)
+{
+    struct user_work *work = CONTAINER_OF(request, struct user_work, peek.request);
+    const struct store_peek *peek = &work->peek;
+    struct gateway_user *user = work->user;
+    user->error = peek->error;
+    if (peek->error == ERR_OK) {
+        user->epoch = peek->epoch;
+        user->head = peek->head;
+        user->acked = peek->acked;
+        user->pending = peek->pending;
+        int64_t age_ms = clock_wall_ms() - peek->oldest_time_ms;
+        user->oldest_pending_ms = peek->pending > 0 && age_ms > 0 ? age_ms : 0;
+    }
+    free(work);
+    user->on_done(user);
+}
+
+static void describe(const struct session *session, struct gateway_connection *out)
+{
+    snprintf(out->connection, sizeof out->connection, "c-%llx", (unsigned long long)session->id);
+    listener_peer(session->conn.watch.fd, out->address, sizeof out->address);
+    if (session->agent != NULL)
+        snprintf(out->user_agent, sizeof out->user_agent, "%.*s", (int)session->agent->len,
+                 session->agent->text);
+    out->level = "plain";
+    out->since_ms = session->since_ms;
+    out->round_trip_ms =
+        session->round_trip_ms == UINT32_MAX ? -1 : (int64_t)session->round_trip_ms;
+    out->queued_bytes = conn_queued_bytes(&session->conn);
+    out->acked = session->acked;
+}
+
+static void describe_all(const struct client *client, struct gateway_user *user)
+{
+    user->connections = calloc(client->n_sessions, sizeof user->connections[0]);
+    if (user->connections == NULL)
+        return;
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        describe(CONTAINER_OF(link, struct session, link),
+                 &user->connections[user->n_connections++]);
+    }
+}
+
+static void on_user(struct letter *letter)
+{
+    struct user_work *work = CONTAINER_OF(letter, struct user_work, letter);
+    struct node *node = work->node;
+    struct client *client = client_map_find(node->map, work->user->user_id);
+    if (client != NULL) {
+        describe_all(client, work->user);
+        positions_store(client); /* so that what the store answers includes it */
+        work->user->epoch = client->epoch;
+        work->user->head = client->head;
+        work->user->acked = client->acked;
+    }
+    work->peek = (struct store_peek){
+        .request = {.on_done = on_peeked, .lane = home_of(node, work->user->user_id)->index},
+        .user_id = work->user->user_id,
+    };
+    store_peek(node->store, &work->peek);
+}
+
+void operators_user(struct node *node, struct gateway_user *user)
+{
+    struct user_work *work = calloc(1, sizeof *work);
+    user->n_connections = 0;
+    user->connections = NULL;
+    user->epoch = (struct epoch){{0}};
+    user->head = 0;
+    user->acked = 0;
+    user->pending = 0;
+    user->oldest_pending_ms = 0;
+    if (work == NULL) {
+        user->error = ERR_NO_MEMORY;
+        user->on_done(user);
+        return;
+    }
+    work->letter.deliver = on_user;
+    work->node = node;
+    work->user = user;
+    mailbox_post(worker_mailbox(home_of(node, user->user_id)), &work->letter);
+}
+
+static bool read_cursor(struct span text, uint64_t *ret_cursor)
+{
+    uint64_t cursor = 0;
+    if (text.len > 16)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.bytes[i];
+        uint64_t digit;
+        if (c >= '0' && c <= '9')
+            digit = (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (uint64_t)(c - 'a') + 10;
+        else
+            return false;
+        cursor = cursor << 4 | digit;
+    }
+    *ret_cursor = cursor;
+    return true;
+}
+
+enum err operators_clients(struct node *node, struct span after, struct gateway_client *clients,
+                           size_t cap, size_t *ret_n, char ret_next[32])
+{
+    uint64_t cursor;
+    if (!read_cursor(after, &cursor))
+        return ERR_INVALID_FIELD;
+    struct client_map_row *rows = calloc(cap, sizeof *rows);
+    if (rows == NULL)
+        return ERR_NO_MEMORY;
+    size_t n = client_map_list(node->map, &cursor, rows, cap);
+    for (size_t i = 0; i < n; i++) {
+        clients[i].user_id_len = rows[i].user_id_len;
+        memcpy(clients[i].user_id, rows[i].user_id, rows[i].user_id_len);
+        clients[i].connections = rows[i].n_sessions;
+    }
+    free(rows);
+    *ret_n = n;
+    ret_next[0] = '\0';
+    if (cursor != UINT64_MAX)
+        snprintf(ret_next, 32, "%016llx", (unsigned long long)cursor);
+    return ERR_OK;
+}

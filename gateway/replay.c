@@ -1,0 +1,288 @@
+/* A session in REPLAY has at most one page under way. The page says up to which number it is
+ * complete and what the highest number was when it was read. When the two are equal the session is
+ * at the tail as it was then; whatever was numbered since has been, or will be, offered to the
+ * client's channel. What came meanwhile was kept (client->recent), so the session goes on from
+ * there and is LIVE, without a hole and without a repeat. If something of it is not there (the keep
+ * was full, a wake-up was lost), the numbers show it and another page is read.
+ *
+ * The next page is asked for when the last one is on its way to the client, so a slow reader holds
+ * one page in memory. If the store is away the session waits, and asks again when the store is
+ * back. */
+#include "gateway/replay.h"
+
+#include "gateway/base/metrics.h"
+
+#include <stdlib.h>
+
+/* After an outage all sessions want a page at once; so many of a worker's go at a time. */
+enum { PAGE_COUNT = 512, PAGE_BYTES = 128 * 1024, RETRIES_AT_ONCE = 2000 };
+
+/* A page under way. The session may go while it is; the page then finds NULL and is thrown away. */
+struct replay {
+    struct store_page page;
+    struct letter letter;
+    struct session *session;
+    struct worker *worker;
+    char user_id[];
+};
+
+static void free_replay(struct replay *replay)
+{
+    for (size_t i = 0; i < replay->page.n_notes; i++)
+        notification_unref(replay->page.notes[i]);
+    free(replay->page.notes);
+    free(replay);
+}
+
+static void on_page_letter(struct letter *letter);
+
+static void on_page(struct store_request *request)
+{
+    struct replay *replay = CONTAINER_OF(request, struct replay, page.request);
+    mailbox_post(worker_mailbox(replay->worker), &replay->letter);
+}
+
+static uint32_t page_bytes(const struct session *session)
+{
+    int64_t ceiling = session_worker(session)->node->options->session_max_bytes;
+    return ceiling < PAGE_BYTES ? (uint32_t)ceiling : PAGE_BYTES;
+}
+
+static void wait_for_store(struct session *session)
+{
+    session->waits_store = true;
+    session_worker(session)->has_waiting = true;
+}
+
+static void request_page(struct session *session)
+{
+    struct client *client = session->client;
+    session->waits_drain = false;
+    session->waits_store = false;
+    session->must_reread = false;
+    struct replay *replay = calloc(1, sizeof *replay + client->user_id_len);
+    if (client->recent == NULL)
+        client->recent = calloc(1, sizeof *client->recent);
+    if (replay == NULL || client->recent == NULL) {
+        free(replay);
+        wait_for_store(session); /* memory may be back in a second, as a store may */
+        return;
+    }
+    memcpy(replay->user_id, client->user_id, client->user_id_len);
+    replay->session = session;
+    replay->worker = client->worker;
+    replay->letter.deliver = on_page_letter;
+    bool is_first = session->is_new && epoch_is_none(client->epoch);
+    replay->page = (struct store_page){
+        .request = {.on_done = on_page, .lane = client->worker->index},
+        .user_id = {replay->user_id, client->user_id_len},
+        .is_arrival = session->is_new,
+        .from_acked = is_first,
+        .after = session->is_new ? client->acked : session->position,
+        .known_head = client->head,
+        .known_epoch = client->epoch,
+        .max_count = PAGE_COUNT,
+        .max_bytes = page_bytes(session),
+    };
+    session->replay = replay;
+    client->worker->n_pages++;
+    store_page(client->worker->node->store, &replay->page);
+}
+
+void replay_arrive(struct session *session)
+{
+    request_page(session);
+}
+
+void replay_start(struct session *session)
+{
+    if (session->state == SESSION_LIVE) {
+        session_move(session, SESSION_REPLAY);
+        request_page(session);
+    } else if (session->replay != NULL) {
+        session->must_reread = true;
+    } /* otherwise it waits, and will read */
+}
+
+void replay_when_drained(struct session *session)
+{
+    metrics_count(METRIC_FELL_BACK);
+    session_move(session, SESSION_REPLAY);
+    session->waits_drain = true;
+}
+
+void replay_drained(struct session *session)
+{
+    if (session->state == SESSION_REPLAY && session->waits_drain)
+        request_page(session);
+}
+
+void replay_retry(struct client *client)
+{
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        struct session *session = CONTAINER_OF(link, struct session, link);
+        if (session->state != SESSION_REPLAY || !session->waits_store)
+            continue;
+        if (client->worker->n_pages >= RETRIES_AT_ONCE) {
+            client->worker->has_waiting = true;
+            return;
+        }
+        request_page(session);
+    }
+}
+
+void replay_keep(struct client *client, struct notification *note)
+{
+    if (client->recent == NULL)
+        return;
+    uint32_t max_bytes = (uint32_t)client->worker->node->options->session_max_bytes;
+    if (channel_offer(client->recent, note, max_bytes) != ERR_OK)
+        channel_clear(client->recent); /* the numbers will show the hole, and a page fills it */
+}
+
+void replay_drop_kept(struct client *client)
+{
+    if (client->recent == NULL)
+        return;
+    channel_clear(client->recent);
+    free(client->recent);
+    client->recent = NULL;
+}
+
+static void drop_kept_if_unused(struct client *client)
+{
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        if (CONTAINER_OF(link, struct session, link)->replay != NULL)
+            return;
+    }
+    replay_drop_kept(client);
+}
+
+void replay_forget(struct session *session)
+{
+    if (session->replay == NULL)
+        return;
+    session->replay->session = NULL;
+    session->replay = NULL;
+    drop_kept_if_unused(session->client);
+}
+
+/* What the first page says about the user. false: it is not the epoch that the sessions live in. */
+static bool adopt(struct client *client, const struct store_page *page)
+{
+    if (epoch_is_none(client->epoch)) {
+        client->epoch = page->epoch;
+        client->acked = page->acked;
+        client->stored_acked = page->acked;
+        client->best_acked = page->acked;
+    }
+    if (!epoch_equal(client->epoch, page->epoch))
+        return false;
+    if (page->head > client->head)
+        client->head = page->head;
+    return true;
+}
+
+static void begin_at(struct session *session, uint64_t position)
+{
+    session->is_new = false;
+    session->position = position;
+    session->acked = position;
+}
+
+/* Writes a notification with a number above the position. false: not now. */
+static bool write_one(struct session *session, struct notification *note)
+{
+    switch (session_write(session, note)) {
+    case ERR_OK:
+        metrics_count(METRIC_DELIVERED_REPLAY);
+        return true;
+    case ERR_FULL:
+        session->waits_drain = true;
+        return false;
+    default:
+        return false; /* the session is ending */
+    }
+}
+
+static void write_page(struct session *session, const struct store_page *page)
+{
+    for (size_t i = 0; i < page->n_notes; i++) {
+        if (page->notes[i]->seq > session->position && !write_one(session, page->notes[i]))
+            return;
+    }
+    if (page->last > session->position)
+        session->position = page->last; /* the numbers behind the last one are no longer there */
+}
+
+/* From the tail of the page through what was kept. true: it has reached the client's last number.
+ */
+static bool catch_up(struct session *session)
+{
+    const struct client *client = session->client;
+    const struct channel *recent = client->recent;
+    for (uint32_t i = 0; recent != NULL && i < recent->n; i++) {
+        struct notification *note = channel_at(recent, i);
+        if (note->seq <= session->position)
+            continue;
+        if (note->seq != session->position + 1 || !write_one(session, note))
+            break;
+    }
+    return session->position >= client->head;
+}
+
+static void go_on(struct session *session, const struct store_page *page)
+{
+    uint64_t before = session->position;
+    write_page(session, page);
+    if (session->waits_drain)
+        return;
+    if (page->last < page->head) {
+        session->waits_drain = true;
+        if (conn_queued_bytes(&session->conn) == 0)
+            request_page(session);
+        return;
+    }
+    if (session->must_reread) {
+        request_page(session);
+        return;
+    }
+    if (catch_up(session)) {
+        session_move(session, SESSION_LIVE);
+        return;
+    }
+    if (session->waits_drain)
+        return;
+    if (session->position > before)
+        request_page(session);
+    else
+        wait_for_store(session); /* the store knows less than we have heard: in a second, again */
+}
+
+static void on_page_letter(struct letter *letter)
+{
+    struct replay *replay = CONTAINER_OF(letter, struct replay, letter);
+    struct session *session = replay->session;
+    const struct store_page *page = &replay->page;
+    replay->worker->n_pages--;
+    if (session == NULL)
+        goto out;
+
+    struct client *client = session->client;
+    session->replay = NULL;
+    if (page->error != ERR_OK) {
+        wait_for_store(session);
+    } else if (!adopt(client, page)) {
+        session_close_all(client, ERR_RESYNC, (struct span){0});
+        goto out; /* the client is on its way out */
+    } else {
+        if (session->is_new)
+            begin_at(session, client->acked > page->after ? client->acked : page->after);
+        go_on(session, page);
+    }
+    drop_kept_if_unused(client);
+out:
+    free_replay(replay);
+}

@@ -1,0 +1,15 @@
+/* A push on its way: to the store first (ttl above 0), or straight to whoever is online (ttl 0). */
+#ifndef HERALD_ROUTER_H
+#define HERALD_ROUTER_H
+
+#include "gateway/gateway.h"
+#include "gateway/node.h"
+
+/* gateway_push, for code that has no gateway at hand. */
+void router_push(struct node *node, struct gateway_push *push);
+
+/* What the store tells; owner is the node. */
+void router_on_notification(void *owner, struct span user_id, struct notification *note);
+void router_on_missed(void *owner, struct span user_id);
+
+#endif

@@ -1,0 +1,113 @@
+#include "gateway/worker.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { HEARTBEAT_MS = 1000 };
+
+static void on_heartbeat(struct timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, heartbeat);
+    int64_t now_ms = worker_now_ms(worker);
+    atomic_store_explicit(&worker->seen_ms, now_ms, memory_order_relaxed);
+    worker->on_second(worker);
+    timer_set(reactor_timers(worker->reactor), timer, now_ms + HEARTBEAT_MS);
+}
+
+static void bury_all(struct reactor_task *task)
+{
+    struct worker *worker = CONTAINER_OF(task, struct worker, bury);
+    while (worker->graves != NULL) {
+        struct grave *grave = worker->graves;
+        worker->graves = grave->next;
+        grave->free_it(grave);
+    }
+}
+
+enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct worker *worker),
+                    struct worker **ret_worker)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        return ERR_NO_MEMORY;
+    worker->node = node;
+    worker->index = index;
+    worker->on_second = on_second;
+    list_init(&worker->bury.link);
+    list_init(&worker->closing);
+    worker->bury.run = bury_all;
+    timer_init(&worker->heartbeat, on_heartbeat);
+    if (getrandom(&worker->random, sizeof worker->random, 0) != sizeof worker->random)
+        worker->random = index;
+    worker->random |= 1; /* xorshift stands still at 0 */
+
+    enum err error = reactor_new(&worker->reactor);
+    if (error != ERR_OK)
+        goto undo_alloc;
+    error = conn_loop_init(&worker->loop, worker->reactor);
+    if (error != ERR_OK)
+        goto undo_reactor;
+    int64_t now_ms = worker_now_ms(worker);
+    atomic_init(&worker->seen_ms, now_ms);
+    timer_set(reactor_timers(worker->reactor), &worker->heartbeat, now_ms + HEARTBEAT_MS);
+    *ret_worker = worker;
+    return ERR_OK;
+
+undo_reactor:
+    reactor_free(worker->reactor);
+undo_alloc:
+    free(worker);
+    return error;
+}
+
+static void *run(void *argument)
+{
+    struct worker *worker = argument;
+    reactor_run(worker->reactor);
+    return NULL;
+}
+
+enum err worker_start(struct worker *worker)
+{
+    sigset_t all; /* signals are the main thread's business */
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int code = pthread_create(&worker->thread, NULL, run, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code == 0 ? ERR_OK : ERR_SYSTEM;
+}
+
+void worker_stop(struct worker *worker)
+{
+    reactor_stop(worker->reactor);
+    pthread_join(worker->thread, NULL);
+}
+
+void worker_free(struct worker *worker)
+{
+    if (worker == NULL)
+        return;
+    bury_all(&worker->bury);
+    user_agents_fini(&worker->agents);
+    conn_loop_fini(&worker->loop);
+    reactor_free(worker->reactor);
+    free(worker);
+}
+
+void worker_bury(struct worker *worker, struct grave *grave, void (*free_it)(struct grave *grave))
+{
+    grave->free_it = free_it;
+    grave->next = worker->graves;
+    worker->graves = grave;
+    reactor_at_turn_end(worker->reactor, &worker->bury);
+}
+
+uint64_t worker_random(struct worker *worker)
+{
+    worker->random ^= worker->random << 13;
+    worker->random ^= worker->random >> 7;
+    worker->random ^= worker->random << 17;
+    return worker->random;
+}

@@ -1,0 +1,201 @@
+/* Pushes, connects, kicks and drops from many threads at once against a whole gateway on the memory
+ * store, for ThreadSanitizer. It also checks what must hold in any interleaving: each push is
+ * answered once, and what was stored for a user and not acknowledged is pending. Ends by itself
+ * within 20 s. */
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/gateway.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { USERS = 24, PUSHERS = 2, CONNECTORS = 3, RUN_MS = 6000 };
+
+static struct gateway *gateway;
+static struct options options;
+static atomic_int n_asked;
+static atomic_int n_answered;
+static atomic_bool is_over;
+
+struct race_push {
+    struct gateway_push push;
+    struct gateway_target target;
+    char user[16];
+};
+
+static void on_pushed(struct gateway_push *push)
+{
+    struct race_push *race = (struct race_push *)push;
+    if (race->target.error != ERR_OK) {
+        fprintf(stderr, "a push failed: %d\n", race->target.error);
+        abort();
+    }
+    atomic_fetch_add(&n_answered, 1);
+    free(race);
+}
+
+static void push_one(unsigned *seed)
+{
+    struct race_push *race = calloc(1, sizeof *race);
+    snprintf(race->user, sizeof race->user, "u%d", rand_r(seed) % USERS);
+    race->target.user_id = span_of(race->user);
+    race->push = (struct gateway_push){.on_done = on_pushed,
+                                       .data = SPAN_LITERAL("{\"hello\":\"world\"}"),
+                                       .ttl_s = rand_r(seed) % 4 == 0 ? 0 : 60,
+                                       .n_targets = 1,
+                                       .targets = &race->target};
+    atomic_fetch_add(&n_asked, 1);
+    gateway_push(gateway, &race->push);
+}
+
+static void *pusher(void *argument)
+{
+    unsigned seed = (unsigned)(size_t)argument;
+    while (!atomic_load(&is_over)) {
+        push_one(&seed);
+        if (rand_r(&seed) % 64 == 0)
+            usleep(1000);
+    }
+    return NULL;
+}
+
+static int dial(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    struct listen_address address;
+    if (listen_address_parse(options.listen, &address) != ERR_OK)
+        return -1;
+    to.sin_port = htons((uint16_t)strtoul(address.port, NULL, 10));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* Connects, reads a little, answers no ping, and goes: with a FIN or with a reset. */
+static void *connector(void *argument)
+{
+    unsigned seed = (unsigned)(size_t)argument;
+    char text[512];
+    while (!atomic_load(&is_over)) {
+        int fd = dial();
+        if (fd < 0)
+            continue;
+        int len =
+            snprintf(text, sizeof text,
+                     "GET /ws?userId=u%d HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                     rand_r(&seed) % USERS);
+        if (send(fd, text, (size_t)len, MSG_NOSIGNAL) == len) {
+            for (int i = rand_r(&seed) % 4; i > 0; i--) {
+                if (recv(fd, text, sizeof text, 0) <= 0)
+                    break;
+            }
+        }
+        struct linger reset = {rand_r(&seed) % 2, 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(fd);
+    }
+    return NULL;
+}
+
+struct race_kick {
+    struct gateway_kick kick;
+    char user[16];
+};
+
+static void on_kicked(struct gateway_kick *kick)
+{
+    atomic_fetch_add(&n_answered, 1);
+    free((struct race_kick *)kick);
+}
+
+static void on_looked(struct gateway_user *user)
+{
+    free(user->connections);
+    atomic_fetch_add(&n_answered, 1);
+    free(user);
+}
+
+static void *operator_thread(void *argument)
+{
+    unsigned seed = (unsigned)(size_t)argument;
+    struct gateway_client clients[8];
+    char next[32];
+    size_t n;
+    while (!atomic_load(&is_over)) {
+        struct race_kick *kick = calloc(1, sizeof *kick);
+        snprintf(kick->user, sizeof kick->user, "u%d", rand_r(&seed) % USERS);
+        kick->kick.on_done = on_kicked;
+        kick->kick.user_id = span_of(kick->user);
+        atomic_fetch_add(&n_asked, 1);
+        gateway_kick(gateway, &kick->kick);
+
+        struct gateway_user *user = calloc(1, sizeof *user);
+        user->on_done = on_looked;
+        user->user_id = SPAN_LITERAL("u1");
+        atomic_fetch_add(&n_asked, 1);
+        gateway_user(gateway, user);
+
+        struct gateway_stats stats;
+        gateway_stats(gateway, &stats);
+        if (gateway_clients(gateway, (struct span){0}, clients, 8, &n, next) != ERR_OK)
+            abort();
+        usleep(2000);
+    }
+    return NULL;
+}
+
+static unsigned free_port(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof any;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 ||
+        getsockname(fd, (struct sockaddr *)&any, &len) != 0)
+        abort();
+    close(fd);
+    return ntohs(any.sin_port);
+}
+
+int main(void)
+{
+    char why[1024];
+    char listen[64];
+    enum options_action action;
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", free_port());
+    char *argv[] = {"race", "--store",     "memory:", "--listen",    listen, "--workers",
+                    "3",    "--log-level", "warn",    "--inbox-max", "50",   NULL};
+    char *environment[] = {NULL};
+    if (options_read(11, argv, environment, &options, &action, why, sizeof why) != ERR_OK ||
+        gateway_start(&options, &gateway, why, sizeof why) != ERR_OK) {
+        fprintf(stderr, "race_gateway: %s\n", why);
+        return 1;
+    }
+    pthread_t threads[PUSHERS + CONNECTORS + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < PUSHERS; i++)
+        pthread_create(&threads[n++], NULL, pusher, (void *)(i + 1));
+    for (size_t i = 0; i < CONNECTORS; i++)
+        pthread_create(&threads[n++], NULL, connector, (void *)(i + 100));
+    pthread_create(&threads[n++], NULL, operator_thread, (void *)(size_t)7);
+    usleep(RUN_MS * 1000);
+    atomic_store(&is_over, true);
+    for (size_t i = 0; i < n; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < 500 && atomic_load(&n_answered) < atomic_load(&n_asked); i++)
+        usleep(10 * 1000);
+    int asked = atomic_load(&n_asked);
+    int answered = atomic_load(&n_answered);
+    gateway_stop(gateway);
+    options_fini(&options);
+    printf("race_gateway: %d asked, %d answered\n", asked, answered);
+    return asked > 0 && asked == answered ? 0 : 1;
+}
