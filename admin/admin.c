@@ -1,0 +1,217 @@
+/* The daemon. libmicrohttpd calls `serve` several times for each request: once with the head, once
+ * for each piece of the body, once at its end, and once more after a suspended connection was
+ * resumed. `on_completed` ends the HTTP half. */
+#include "admin/admin.h"
+
+#include "admin/request.h"
+#include "admin/routes.h"
+#include "admin/service.h"
+#include "gateway/base/listener.h"
+#include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
+
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    IDLE_TIMEOUT_S = 60,
+    MAX_CONNECTIONS = 2048,
+    HEAD_MAX_BYTES =
+        8192, /* the library's memory for a connection, the head included: 431 beyond */
+    READ_STEP_BYTES = 4096,
+};
+
+struct admin {
+    struct service *service;
+    struct MHD_Daemon *daemon;
+    struct listen_address address;
+    int fd;
+};
+
+/* Answers */
+
+static bool is_get(struct request *request)
+{
+    return request->route != NULL && strcmp(request->route->method, "GET") == 0;
+}
+
+static void add_headers(struct request *request, struct MHD_Response *response, bool is_last)
+{
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->content_type);
+    if (is_get(request))
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (request->status == MHD_HTTP_METHOD_NOT_ALLOWED && request->allow != NULL)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->allow);
+    if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (is_last)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+}
+
+/* MHD_NO: the connection is closed without an answer, which is what is left without memory. */
+static enum MHD_Result answer(struct request *request, bool is_last)
+{
+    struct json_out *out = &request->out;
+    if (out->has_failed)
+        return MHD_NO;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(out->buf.len, out->buf.bytes, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL)
+        return MHD_NO;
+    buf_init(&out->buf, 0); /* the response owns the bytes now */
+    add_headers(request, response, is_last || pending_is_stopping(&request->service->pending));
+    enum MHD_Result result = MHD_queue_response(request->connection, request->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* Requests */
+
+static enum MHD_Result begin(struct service *service, struct MHD_Connection *connection,
+                             const char *method, const char *path, void **ret_request)
+{
+    struct request *request = request_new(service, connection);
+    metrics_count(METRIC_ADMIN_REQUESTS);
+    if (request == NULL)
+        return MHD_NO;
+    *ret_request = request;
+    if (!request_begin(request, method, path))
+        return MHD_YES;
+    pending_enter(request);
+    request_run(request);
+    return answer(request, true);
+}
+
+static enum MHD_Result complete(struct request *request)
+{
+    pending_enter(request);
+    request_run(request);
+    if (request->status == 0) {
+        if (!pending_wait(request))
+            return MHD_YES;
+        request_finish(request);
+    }
+    return answer(request, false);
+}
+
+static enum MHD_Result serve(void *closure, struct MHD_Connection *connection, const char *path,
+                             const char *method, const char *version, const char *bytes,
+                             size_t *len, void **inout_request)
+{
+    struct request *request = *inout_request;
+    (void)version;
+    if (request == NULL)
+        return begin(closure, connection, method, path, inout_request);
+    if (*len > 0) {
+        bool is_taken = request_take_body(request, bytes, *len);
+        *len = 0;
+        return is_taken ? MHD_YES : MHD_NO;
+    }
+    if (!request->is_running)
+        return complete(request);
+    request_finish(request);
+    return answer(request, false);
+}
+
+static void on_completed(void *closure, struct MHD_Connection *connection, void **inout_request,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct request *request = *inout_request;
+    (void)closure;
+    (void)connection;
+    (void)code;
+    if (request == NULL)
+        return;
+    *inout_request = NULL;
+    pending_leave(request);
+    request_unref(request);
+}
+
+/* Paths are split before they are decoded, by us: an encoded slash belongs to its segment. */
+static size_t leave_escaped(void *closure, struct MHD_Connection *connection, char *text)
+{
+    (void)closure;
+    (void)connection;
+    return strlen(text);
+}
+
+__attribute__((format(printf, 2, 0))) static void log_library(void *closure, const char *format,
+                                                              va_list args)
+{
+    char text[LOG_TEXT_MAX_BYTES];
+    (void)closure;
+    if (vsnprintf(text, sizeof text, format, args) < 0)
+        return;
+    text[strcspn(text, "\n")] = '\0';
+    log_event(LOG_INFO, "admin_http", LOG_TEXT("detail", text));
+}
+
+/* Start and stop */
+
+static struct MHD_Daemon *start_daemon(int fd, struct service *service)
+{
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        serve, service, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, /* has to be the first */
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX_BYTES,
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_STEP_BYTES, MHD_OPTION_END);
+}
+
+enum err admin_start(const struct options *options, struct gateway *gateway,
+                     struct admin **ret_admin, char *why, size_t why_cap)
+{
+    enum err error = ERR_NO_MEMORY;
+    snprintf(why, why_cap, "the admin API could not start: out of memory or threads");
+    struct admin *admin = calloc(1, sizeof *admin);
+    if (admin == NULL)
+        goto failed;
+    error = listen_address_parse(options->admin_listen, &admin->address);
+    if (error != ERR_OK) {
+        snprintf(why, why_cap, "--admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH");
+        goto free_admin;
+    }
+    error = listener_open(&admin->address, "admin-listen", &admin->fd, why, why_cap);
+    if (error != ERR_OK)
+        goto free_admin;
+    error = ERR_SYSTEM;
+    admin->service = service_new(options, gateway);
+    if (admin->service == NULL)
+        goto close_listener;
+    admin->daemon = start_daemon(admin->fd, admin->service);
+    if (admin->daemon == NULL)
+        goto free_service;
+
+    char where[300];
+    listener_describe(admin->fd, where, sizeof where);
+    log_event(LOG_INFO, "admin_listening", LOG_TEXT("address", where));
+    *ret_admin = admin;
+    return ERR_OK;
+
+free_service:
+    pending_stop(&admin->service->pending);
+    service_unref(admin->service);
+close_listener:
+    listener_close(admin->fd, &admin->address);
+free_admin:
+    free(admin);
+failed:
+    return error;
+}
+
+void admin_stop(struct admin *admin)
+{
+    if (admin == NULL)
+        return;
+    bool is_quiet = MHD_quiesce_daemon(admin->daemon) != MHD_INVALID_SOCKET;
+    pending_stop(&admin->service->pending);
+    MHD_stop_daemon(admin->daemon);
+    /* The daemon closes a socket that it still listens on; then only the file is left. */
+    if (is_quiet)
+        listener_close(admin->fd, &admin->address);
+    service_unref(admin->service);
+    free(admin);
+}

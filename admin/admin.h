@@ -1,0 +1,17 @@
+/* The admin REST API on libmicrohttpd, in a daemon and threads of its own (CONTRACT section 3). */
+#ifndef HERALD_ADMIN_ADMIN_H
+#define HERALD_ADMIN_ADMIN_H
+
+#include "gateway/gateway.h"
+
+struct admin;
+
+/* Binds options->admin_listen (HOST:PORT, [V6]:PORT or unix:PATH) and serves. On error *why says
+ * what to do. ERR_INVALID_FIELD, ERR_SYSTEM (the port is in use...). */
+MUST_CHECK enum err admin_start(const struct options *options, struct gateway *gateway,
+                                struct admin **ret_admin, char *why, size_t why_cap);
+
+/* Answers every request that is under way, then ends. The gateway must still run. */
+void admin_stop(struct admin *admin);
+
+#endif

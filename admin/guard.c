@@ -1,0 +1,113 @@
+#include "admin/guard.h"
+
+#include "proto/authority.h"
+
+#include <strings.h>
+
+static void note_value(struct span *slot, unsigned *n, struct span value)
+{
+    if ((*n)++ == 0)
+        *slot = span_trim(value);
+}
+
+static bool is_name(struct span name, const char *wanted)
+{
+    return span_equal_nocase(name, span_of(wanted));
+}
+
+void guard_note(struct guard_head *head, struct span name, struct span value)
+{
+    static const char forwarded[] = "X-Forwarded-";
+    if (is_name(name, "Host"))
+        note_value(&head->host, &head->n_host, value);
+    else if (is_name(name, "Origin"))
+        note_value(&head->origin, &head->n_origin, value);
+    else if (is_name(name, "Content-Type"))
+        note_value(&head->content_type, &head->n_content_type, value);
+    else if (is_name(name, "Content-Length"))
+        note_value(&head->content_length, &head->n_content_length, value);
+    else if (is_name(name, "Transfer-Encoding"))
+        note_value(&head->transfer_encoding, &head->n_transfer_encoding, value);
+    else if (is_name(name, "Authorization"))
+        head->n_authorization++;
+    else if (is_name(name, "Expect"))
+        head->has_expect = true;
+    else if (is_name(name, "Forwarded") ||
+             (name.len >= sizeof forwarded - 1 &&
+              strncasecmp(name.bytes, forwarded, sizeof forwarded - 1) == 0))
+        head->is_forwarded = true;
+}
+
+static enum err parse_length(struct span text, uint64_t *ret_length, const char **ret_detail)
+{
+    uint64_t length = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.bytes[i] < '0' || text.bytes[i] > '9') {
+            *ret_detail = "Content-Length must be a number";
+            return ERR_BAD_HEAD;
+        }
+        if (i >= 18) {
+            *ret_detail = "the body is too large";
+            return ERR_TOO_LARGE;
+        }
+        length = length * 10 + (uint64_t)(text.bytes[i] - '0');
+    }
+    if (text.len == 0) {
+        *ret_detail = "Content-Length is empty";
+        return ERR_BAD_HEAD;
+    }
+    *ret_length = length;
+    return ERR_OK;
+}
+
+enum err guard_framing(const struct guard_head *head, uint64_t *ret_content_length,
+                       const char **ret_detail)
+{
+    *ret_content_length = 0;
+    *ret_detail = NULL;
+    if (head->n_host != 1 || head->host.len == 0)
+        *ret_detail = "exactly one Host is required";
+    else if (head->n_content_length > 1)
+        *ret_detail = "Content-Length stands twice";
+    else if (head->n_authorization > 1)
+        *ret_detail = "Authorization stands twice";
+    else if (head->n_origin > 1 || head->n_content_type > 1)
+        *ret_detail = "Origin or Content-Type stands twice";
+    else if (head->n_transfer_encoding > 0 && head->n_content_length > 0)
+        *ret_detail = "Transfer-Encoding and Content-Length exclude each other";
+    else if (head->n_transfer_encoding > 1 ||
+             (head->n_transfer_encoding == 1 &&
+              !span_equal_nocase(head->transfer_encoding, SPAN_LITERAL("chunked"))))
+        *ret_detail = "the only Transfer-Encoding is chunked";
+    if (*ret_detail != NULL)
+        return ERR_BAD_HEAD;
+    if (head->n_content_length == 0)
+        return ERR_OK;
+    return parse_length(head->content_length, ret_content_length, ret_detail);
+}
+
+enum err guard_origin(const struct guard_head *head, const struct guard_rules *rules,
+                      const char **ret_detail)
+{
+    *ret_detail = NULL;
+    if (head->n_origin > 0 && !origin_is_host(head->origin, head->host))
+        *ret_detail = "web pages of another origin may not use the admin API";
+    else if (rules->is_unprotected && head->is_forwarded)
+        *ret_detail = "without admin keys no proxy may stand in front of the admin API "
+                      "(--insecure allows it)";
+    else if (rules->is_unprotected && !rules->is_unix && !authority_is_loopback(head->host))
+        *ret_detail = "without admin keys Host must be a loopback name or address "
+                      "(--insecure allows others)";
+    return *ret_detail == NULL ? ERR_OK : ERR_FORBIDDEN;
+}
+
+bool guard_is_json(const struct guard_head *head)
+{
+    struct span type = head->content_type;
+    if (type.len == 0)
+        return false;
+    const char *semicolon = memchr(type.bytes, ';', type.len);
+    if (semicolon != NULL)
+        type.len = (size_t)(semicolon - type.bytes);
+    return span_equal_nocase(span_trim(type), SPAN_LITERAL("application/json"));
+}

@@ -1,0 +1,62 @@
+#include "admin/json_out.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+void json_out_init(struct json_out *out, size_t max)
+{
+    buf_init(&out->buf, max);
+    out->has_failed = false;
+}
+
+void json_out_fini(struct json_out *out)
+{
+    buf_fini(&out->buf);
+}
+
+static void append(struct json_out *out, const char *bytes, size_t len)
+{
+    if (!out->has_failed && buf_append(&out->buf, bytes, len) != ERR_OK)
+        out->has_failed = true;
+}
+
+void json_out_printf(struct json_out *out, const char *format, ...)
+{
+    char piece[JSON_OUT_PIECE_MAX_BYTES + 1];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(piece, sizeof piece, format, args);
+    va_end(args);
+    assert(len >= 0 && (size_t)len < sizeof piece);
+    append(out, piece, (size_t)len);
+}
+
+void json_out_text(struct json_out *out, const char *text)
+{
+    append(out, text, strlen(text));
+}
+
+static bool is_plain(unsigned char byte)
+{
+    return byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0x7f;
+}
+
+void json_out_string(struct json_out *out, struct span text)
+{
+    append(out, "\"", 1);
+    size_t done = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.bytes[i];
+        if (is_plain(byte))
+            continue;
+        append(out, text.bytes + done, i - done);
+        done = i + 1;
+        if (byte == '"' || byte == '\\')
+            json_out_printf(out, "\\%c", byte);
+        else
+            json_out_printf(out, "\\u%04x", byte);
+    }
+    append(out, text.bytes + done, text.len - done);
+    append(out, "\"", 1);
+}

@@ -1,0 +1,191 @@
+#include "admin/pending.h"
+
+#include "admin/request.h"
+#include "admin/service.h"
+#include "gateway/base/clock.h"
+
+#include <microhttpd.h>
+#include <time.h>
+
+/* How long a stop waits for the gateway, and then for the last answers to be written. */
+enum { STOP_WAIT_MS = 5000, STOP_FLUSH_MS = 2000, LOOK_EVERY_MS = 500 };
+
+static struct pending *pending_of(struct request *request)
+{
+    return &request->service->pending;
+}
+
+void pending_working(struct request *request)
+{
+    struct pending *pending = pending_of(request);
+    pthread_mutex_lock(&pending->lock);
+    request->state = REQUEST_WORKING;
+    pthread_mutex_unlock(&pending->lock);
+}
+
+bool pending_wait(struct request *request)
+{
+    struct pending *pending = pending_of(request);
+    if (pending_is_done(request))
+        return true;
+    /* The answer may come before the connection is registered: then nobody else resumes it. */
+    MHD_suspend_connection(request->connection);
+    pthread_mutex_lock(&pending->lock);
+    bool is_waiting = request->state != REQUEST_DONE && !pending->is_ended;
+    if (is_waiting) {
+        request->state = REQUEST_SUSPENDED;
+        request->deadline_ms = clock_monotonic_ms() + PENDING_DEADLINE_MS;
+        list_append(&pending->suspended, &request->link);
+    } else if (request->state != REQUEST_DONE) {
+        request->state = REQUEST_OVERDUE;
+    }
+    pthread_mutex_unlock(&pending->lock);
+    if (!is_waiting)
+        MHD_resume_connection(request->connection);
+    return false;
+}
+
+void pending_done(struct request *request)
+{
+    struct pending *pending = pending_of(request);
+    pthread_mutex_lock(&pending->lock);
+    bool was_suspended = request->state == REQUEST_SUSPENDED;
+    if (was_suspended)
+        list_remove(&request->link);
+    if (request->state != REQUEST_OVERDUE)
+        request->state = REQUEST_DONE;
+    pthread_mutex_unlock(&pending->lock);
+    if (was_suspended)
+        MHD_resume_connection(request->connection);
+}
+
+bool pending_is_done(struct request *request)
+{
+    struct pending *pending = pending_of(request);
+    pthread_mutex_lock(&pending->lock);
+    bool is_done = request->state == REQUEST_DONE;
+    pthread_mutex_unlock(&pending->lock);
+    return is_done;
+}
+
+void pending_enter(struct request *request)
+{
+    struct pending *pending = pending_of(request);
+    pthread_mutex_lock(&pending->lock);
+    pending->n_running++;
+    pthread_mutex_unlock(&pending->lock);
+    request->is_running = true;
+}
+
+void pending_leave(struct request *request)
+{
+    struct pending *pending = pending_of(request);
+    if (!request->is_running)
+        return;
+    request->is_running = false;
+    pthread_mutex_lock(&pending->lock);
+    if (--pending->n_running == 0 && pending->is_stopping)
+        pthread_cond_broadcast(&pending->changed);
+    pthread_mutex_unlock(&pending->lock);
+}
+
+bool pending_is_stopping(struct pending *pending)
+{
+    pthread_mutex_lock(&pending->lock);
+    bool is_stopping = pending->is_stopping;
+    pthread_mutex_unlock(&pending->lock);
+    return is_stopping;
+}
+
+/* Resumes what is due at `now_ms`. An overdue request is nobody else's until it is resumed; then it
+ * is the daemon's thread's again, which may end it at once. */
+static void expire(struct pending *pending, int64_t now_ms)
+{
+    struct list overdue;
+    list_init(&overdue);
+    pthread_mutex_lock(&pending->lock);
+    LIST_FOR_EACH_SAFE(link, &pending->suspended)
+    {
+        struct request *request = CONTAINER_OF(link, struct request, link);
+        if (request->deadline_ms > now_ms)
+            break;
+        request->state = REQUEST_OVERDUE;
+        list_remove(link);
+        list_append(&overdue, link);
+    }
+    pthread_mutex_unlock(&pending->lock);
+    LIST_FOR_EACH_SAFE(due, &overdue)
+    MHD_resume_connection(CONTAINER_OF(due, struct request, link)->connection);
+}
+
+static struct timespec monotonic_after(int64_t ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    int64_t ns = at.tv_nsec + ms % 1000 * 1000000;
+    at.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
+    at.tv_nsec = (long)(ns % 1000000000);
+    return at;
+}
+
+static void *run(void *argument)
+{
+    struct pending *pending = argument;
+    for (bool is_ended = false; !is_ended;) {
+        struct timespec until = monotonic_after(LOOK_EVERY_MS);
+        pthread_mutex_lock(&pending->lock);
+        if (!pending->is_ended)
+            pthread_cond_timedwait(&pending->changed, &pending->lock, &until);
+        is_ended = pending->is_ended;
+        pthread_mutex_unlock(&pending->lock);
+        expire(pending, clock_monotonic_ms());
+    }
+    return NULL;
+}
+
+enum err pending_start(struct pending *pending)
+{
+    pthread_condattr_t monotonic;
+    *pending = (struct pending){.n_running = 0};
+    list_init(&pending->suspended);
+    pthread_mutex_init(&pending->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pending->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&pending->thread, NULL, run, pending) == 0)
+        return ERR_OK;
+    pending_fini(pending);
+    return ERR_SYSTEM;
+}
+
+void pending_fini(struct pending *pending)
+{
+    pthread_cond_destroy(&pending->changed);
+    pthread_mutex_destroy(&pending->lock);
+}
+
+/* Until nothing runs, or the time is over. */
+static void wait_idle(struct pending *pending, int64_t ms)
+{
+    struct timespec until = monotonic_after(ms);
+    pthread_mutex_lock(&pending->lock);
+    pending->is_stopping = true;
+    while (pending->n_running > 0 &&
+           pthread_cond_timedwait(&pending->changed, &pending->lock, &until) == 0) {
+    }
+    pthread_mutex_unlock(&pending->lock);
+}
+
+void pending_stop(struct pending *pending)
+{
+    wait_idle(pending, STOP_WAIT_MS);
+    expire(pending, INT64_MAX);
+    wait_idle(pending, STOP_FLUSH_MS);
+    pthread_mutex_lock(&pending->lock);
+    pending->is_ended = true;
+    pthread_cond_broadcast(&pending->changed);
+    pthread_mutex_unlock(&pending->lock);
+    pthread_join(pending->thread, NULL);
+    expire(pending, INT64_MAX); /* what came in on an open connection meanwhile */
+}

@@ -1,0 +1,26 @@
+/* Errors of the admin API as application/problem+json (RFC 9457; CONTRACT section 4). Pure. */
+#ifndef HERALD_ADMIN_PROBLEM_H
+#define HERALD_ADMIN_PROBLEM_H
+
+#include "admin/json_out.h"
+#include "proto/push_json.h"
+
+#define PROBLEM_CONTENT_TYPE "application/problem+json"
+
+enum { REQUEST_ID_LEN = 16 };
+
+struct problem {
+    enum err error;         /* gives type, title and status; one without a status counts as 500 */
+    const char *detail;     /* NULL: none */
+    const char *field;      /* NULL or empty: none */
+    const char *request_id; /* NULL: none, where it is one of several in an answer */
+    const size_t *offset;   /* NULL: none */
+};
+
+unsigned problem_status(enum err error);
+void problem_write(struct json_out *out, const struct problem *problem);
+
+/* The problem that a JSON body was refused with; it points into `from`. */
+struct problem problem_from_json(const struct json_problem *from);
+
+#endif

@@ -1,0 +1,283 @@
+/* The happy path: request_begin judges the head and finds the route, request_take_body collects,
+ * and request_run calls the route, which either replies or hands the request to the gateway; then
+ * request_finish lets the route write what came of it.
+ *
+ * The failures: what is refused while the body is still arriving is remembered and answered behind
+ * the body, which is thrown away: an answer in the middle of an upload would be lost to a client
+ * that is still writing. Only where the framing itself is in doubt, or the body too large to wait
+ * for, the answer goes out at once and the connection ends. */
+#include "admin/request.h"
+
+#include "admin/routes.h"
+#include "admin/service.h"
+#include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
+
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const size_t max_charged_bytes = (size_t)256 << 20; /* bodies and targets of all requests */
+static const size_t max_answer_bytes = (size_t)64 << 20;
+static const uint64_t max_discarded_bytes = 16 << 20; /* of a refused request */
+
+struct request *request_new(struct service *service, struct MHD_Connection *connection)
+{
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        return NULL;
+    atomic_init(&request->refs, 1);
+    request->service = service_ref(service);
+    request->connection = connection;
+    buf_init(&request->body, service->max_body_bytes);
+    json_out_init(&request->out, max_answer_bytes);
+    list_init(&request->link);
+    return request;
+}
+
+void request_unref(struct request *request)
+{
+    if (atomic_fetch_sub_explicit(&request->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    struct service *service = request->service;
+    if (request->route != NULL && request->route->end != NULL)
+        request->route->end(request);
+    buf_fini(&request->body);
+    json_out_fini(&request->out);
+    atomic_fetch_sub_explicit(&service->charged_bytes, request->charged_bytes,
+                              memory_order_relaxed);
+    free(request);
+    service_unref(service);
+}
+
+bool request_charge(struct request *request, size_t bytes)
+{
+    atomic_size_t *charged = &request->service->charged_bytes;
+    size_t before = atomic_fetch_add_explicit(charged, bytes, memory_order_relaxed);
+    if (before > max_charged_bytes || bytes > max_charged_bytes - before) {
+        atomic_fetch_sub_explicit(charged, bytes, memory_order_relaxed);
+        return false;
+    }
+    request->charged_bytes += bytes;
+    return true;
+}
+
+/* The head */
+
+static void refuse_head(struct request *request, enum err error, const char *detail)
+{
+    if (request->refused != ERR_OK)
+        return;
+    request->refused = error;
+    request->refused_detail = detail;
+}
+
+static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const char *name,
+                                   size_t name_len, const char *value, size_t value_len)
+{
+    (void)kind;
+    guard_note(closure, (struct span){name, name_len},
+               (struct span){value, value == NULL ? 0 : value_len});
+    return MHD_YES;
+}
+
+static void find_route(struct request *request, const char *method, const char *path,
+                       const struct guard_head *head)
+{
+    enum err error =
+        route_find(method, span_of(path), &request->route, &request->segment, &request->allow);
+    if (error != ERR_OK)
+        refuse_head(request, error, NULL);
+    else if (strcmp(method, "POST") == 0 && !guard_is_json(head))
+        refuse_head(request, ERR_UNSUPPORTED_MEDIA_TYPE,
+                    "send the body as Content-Type: application/json");
+}
+
+bool request_begin(struct request *request, const char *method, const char *path)
+{
+    struct guard_head head = {.is_forwarded = false};
+    uint64_t length;
+    const char *detail;
+    MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, note_header, &head);
+    enum err error = guard_framing(&head, &length, &detail);
+    if (error != ERR_OK) {
+        refuse_head(request, error, detail);
+        return true;
+    }
+    error = guard_origin(&head, &request->service->rules, &detail);
+    if (error != ERR_OK)
+        refuse_head(request, error, detail);
+    else
+        find_route(request, method, path, &head);
+    if (length > request->service->max_body_bytes)
+        refuse_head(request, ERR_TOO_LARGE, "the body is larger than --max-body");
+    else if (request->refused == ERR_OK && length > 0 &&
+             (!request_charge(request, length) || buf_reserve(&request->body, length) != ERR_OK))
+        refuse_head(request, ERR_BUSY, "too many large requests at once");
+    /* A client that asks first gets its answer first. */
+    return request->refused != ERR_OK && (head.has_expect || length > max_discarded_bytes);
+}
+
+/* The body */
+
+static bool discard(struct request *request, size_t len)
+{
+    buf_clear(&request->body);
+    request->discarded_bytes += len;
+    return request->discarded_bytes <= max_discarded_bytes;
+}
+
+/* Room for a body whose length was not told: the buffer grows, and what it grew by is charged. */
+static enum err append_body(struct request *request, const char *bytes, size_t len)
+{
+    size_t cap = request->body.cap;
+    enum err error = buf_append(&request->body, bytes, len);
+    if (error != ERR_OK || request->body.cap == cap || request->body.cap <= request->charged_bytes)
+        return error;
+    return request_charge(request, request->body.cap - request->charged_bytes) ? ERR_OK : ERR_BUSY;
+}
+
+bool request_take_body(struct request *request, const char *bytes, size_t len)
+{
+    if (request->refused != ERR_OK)
+        return discard(request, len);
+    enum err error = append_body(request, bytes, len);
+    if (error == ERR_OK)
+        return true;
+    if (error == ERR_FULL)
+        refuse_head(request, ERR_TOO_LARGE, "the body is larger than --max-body");
+    else
+        refuse_head(request, ERR_BUSY, "too many large requests at once");
+    return discard(request, len);
+}
+
+/* The work */
+
+void request_run(struct request *request)
+{
+    if (request->refused != ERR_OK) {
+        request_refuse_with(request, request->refused, NULL, request->refused_detail);
+        return;
+    }
+    request->route->run(request);
+}
+
+void request_hand_over(struct request *request)
+{
+    atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
+    pending_working(request);
+}
+
+void request_done(struct request *request)
+{
+    pending_done(request);
+    request_unref(request);
+}
+
+void request_finish(struct request *request)
+{
+    if (pending_is_done(request))
+        request->route->finish(request);
+    else
+        request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL,
+                            "no answer in time; what was asked may have been done all the same");
+}
+
+/* The answer */
+
+void request_reply(struct request *request, unsigned status)
+{
+    if (request->out.has_failed) {
+        request_refuse_with(request, ERR_NO_MEMORY, NULL, NULL);
+        return;
+    }
+    request->status = status;
+    if (request->content_type == NULL)
+        request->content_type = "application/json";
+}
+
+/* splitmix64: request ids have to differ, not to be secret. */
+static uint64_t next_id(struct service *service)
+{
+    uint64_t z = service->id_state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+void request_refuse(struct request *request, const struct problem *problem)
+{
+    char id[REQUEST_ID_LEN + 1];
+    struct problem whole = *problem;
+    snprintf(id, sizeof id, "%016" PRIx64, next_id(request->service));
+    whole.request_id = id;
+    json_out_fini(&request->out);
+    json_out_init(&request->out, max_answer_bytes);
+    problem_write(&request->out, &whole);
+    request->status = problem_status(problem->error);
+    request->content_type = PROBLEM_CONTENT_TYPE;
+    metrics_count(METRIC_ADMIN_REFUSED);
+    log_event(LOG_DEBUG, "admin_refused", LOG_TEXT("request", id),
+              LOG_INT("status", request->status),
+              LOG_TEXT("detail", whole.detail == NULL ? "" : whole.detail));
+}
+
+void request_refuse_with(struct request *request, enum err error, const char *field,
+                         const char *detail)
+{
+    struct problem problem = {.error = error, .field = field, .detail = detail};
+    request_refuse(request, &problem);
+}
+
+/* What stands in the address */
+
+bool request_path_user(struct request *request, struct span *ret_user)
+{
+    size_t len;
+    const char *detail = "userId must be 1 to 128 bytes";
+    enum err error =
+        percent_decode(request->segment, false, request->user_id, sizeof request->user_id, &len);
+    if (error == ERR_INVALID_FIELD)
+        detail = "userId has a bad percent-escape";
+    else if (error == ERR_OK)
+        error = user_id_check((struct span){request->user_id, len}, &detail);
+    if (error != ERR_OK) {
+        request_refuse_with(request, ERR_INVALID_FIELD, "userId", detail);
+        return false;
+    }
+    *ret_user = (struct span){request->user_id, len};
+    return true;
+}
+
+struct query_search {
+    const char *name;
+    unsigned n;
+    struct span value;
+};
+
+static enum MHD_Result note_argument(void *closure, enum MHD_ValueKind kind, const char *name,
+                                     size_t name_len, const char *value, size_t value_len)
+{
+    struct query_search *search = closure;
+    (void)kind;
+    if (span_equal((struct span){name, name_len}, span_of(search->name))) {
+        search->n++;
+        search->value = (struct span){value, value == NULL ? 0 : value_len};
+    }
+    return MHD_YES;
+}
+
+enum err request_query(struct request *request, const char *name, char *out, size_t cap)
+{
+    struct query_search search = {.name = name};
+    size_t len;
+    MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, note_argument, &search);
+    if (search.n == 0)
+        return ERR_NOT_FOUND;
+    if (search.n > 1 || percent_decode(search.value, true, out, cap - 1, &len) != ERR_OK ||
+        memchr(out, '\0', len) != NULL)
+        return ERR_INVALID_FIELD;
+    out[len] = '\0';
+    return ERR_OK;
+}

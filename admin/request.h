@@ -1,0 +1,110 @@
+/* One request of the admin API, from its head to its answer.
+ *
+ * A request has two halves with a reference each: the HTTP half, which libmicrohttpd ends, and the
+ * gateway's, which on_done ends. While only the gateway's is under way the connection is suspended
+ * (admin/pending). A deadline answers without waiting for the gateway; the request, its body and
+ * its share of the memory budget stay until on_done ran. Threads: the daemon's thread alone, except
+ * request_done (any). */
+#ifndef HERALD_ADMIN_REQUEST_H
+#define HERALD_ADMIN_REQUEST_H
+
+#include "admin/guard.h"
+#include "admin/problem.h"
+#include "gateway/base/list.h"
+#include "gateway/gateway.h"
+#include "proto/push_json.h"
+
+#include <stdatomic.h>
+
+struct service;
+struct route;
+struct MHD_Connection;
+
+enum request_state {
+    REQUEST_READING,   /* the body arrives */
+    REQUEST_WORKING,   /* the gateway has it, and the daemon's thread may still be in the call */
+    REQUEST_SUSPENDED, /* the gateway has it, and the connection waits in the registry */
+    REQUEST_DONE,      /* the gateway has answered */
+    REQUEST_OVERDUE,   /* the deadline has passed, or Herald stops: answered without the gateway */
+};
+
+struct request {
+    struct service *service;
+    struct MHD_Connection *connection;
+    atomic_uint refs;
+    const struct route *route; /* NULL: refused before one was found */
+    struct span segment;       /* what `*` in the route's path stands for, still percent-encoded */
+    bool is_running;           /* counted by the registry, until its answer is written */
+
+    enum err refused; /* not ERR_OK: decided before the body was complete */
+    const char *refused_detail;
+    const char *allow; /* with ERR_METHOD_NOT_ALLOWED */
+    uint64_t discarded_bytes;
+    struct buf body;
+    size_t charged_bytes; /* of the service's memory budget */
+
+    unsigned status; /* 0: no answer yet */
+    const char *content_type;
+    struct json_out out;
+
+    enum request_state state; /* from WORKING on under the registry's lock */
+    int64_t deadline_ms;
+    struct list link; /* in the registry while SUSPENDED */
+
+    char user_id[USER_ID_MAX_BYTES]; /* of the path */
+    union {
+        struct {
+            struct gateway_push op;
+            struct push_request parsed;
+            struct gateway_target one; /* targets of a push to one user */
+        } push;
+        struct {
+            struct gateway_kick op;
+            struct kick_request parsed;
+        } kick;
+        struct gateway_user user;
+    } work;
+};
+
+/* NULL: out of memory. One reference. */
+struct request *request_new(struct service *service, struct MHD_Connection *connection);
+void request_unref(struct request *request);
+
+/* Judges the head and finds the route; `refused` says what came out. true: the answer must not wait
+ * for the body, and the connection cannot be used afterwards. */
+bool request_begin(struct request *request, const char *method, const char *path);
+
+/* A piece of the body: kept, or discarded when the request is refused. false: too much to discard.
+ */
+MUST_CHECK bool request_take_body(struct request *request, const char *bytes, size_t len);
+
+/* The body is complete: runs the route. Afterwards either status is set or the gateway has it. */
+void request_run(struct request *request);
+
+/* The gateway has answered, or the deadline has: sets status. */
+void request_finish(struct request *request);
+
+/* For the routes */
+
+/* Charges `bytes` to the memory budget, given back when the request ends. false: the budget is used
+ * up, and the request should be refused with ERR_BUSY. */
+MUST_CHECK bool request_charge(struct request *request, size_t bytes);
+
+/* Hands the request to the gateway: takes the second reference. Call it before the gateway. */
+void request_hand_over(struct request *request);
+void request_done(struct request *request); /* in on_done */
+
+/* The answer is what was written to `out`, or a problem in its place. */
+void request_reply(struct request *request, unsigned status);
+void request_refuse(struct request *request, const struct problem *problem);
+void request_refuse_with(struct request *request, enum err error, const char *field,
+                         const char *detail);
+
+/* The userId of the path, decoded and checked. false: the request is refused. */
+MUST_CHECK bool request_path_user(struct request *request, struct span *ret_user);
+
+/* A query parameter, decoded, with a NUL. ERR_NOT_FOUND: absent. ERR_INVALID_FIELD: twice, too
+ * long, a bad escape or NUL. */
+MUST_CHECK enum err request_query(struct request *request, const char *name, char *out, size_t cap);
+
+#endif

@@ -1,0 +1,59 @@
+/* What monitoring asks for (CONTRACT section 3). */
+#include "admin/request.h"
+#include "admin/routes.h"
+#include "admin/service.h"
+#include "gateway/base/metrics.h"
+
+#include <inttypes.h>
+
+void stats_run(struct request *request)
+{
+    struct gateway_stats stats;
+    struct json_out *out = &request->out;
+    gateway_stats(request->service->gateway, &stats);
+    json_out_text(out, "{\"version\":\"" HERALD_VERSION "\",\"node\":");
+    json_out_string(out, span_of(request->service->node));
+    json_out_printf(out, ",\"connections\":%" PRIu64 ",\"users\":%" PRIu64 ",\"workers\":%u",
+                    stats.connections, stats.users, stats.workers);
+    json_out_printf(out, ",\"uptimeSeconds\":%" PRId64 ",\"store\":{\"kind\":\"%s\",\"up\":%s}",
+                    stats.uptime_ms / 1000, stats.store, stats.is_store_up ? "true" : "false");
+    json_out_printf(out, ",\"draining\":%s}", stats.is_draining ? "true" : "false");
+    request_reply(request, 200);
+}
+
+void metrics_run(struct request *request)
+{
+    request->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    if (metrics_print(&request->out.buf) != ERR_OK)
+        request->out.has_failed = true;
+    request_reply(request, 200);
+}
+
+void livez_run(struct request *request)
+{
+    if (!gateway_is_live(request->service->gateway)) {
+        request_refuse_with(request, ERR_SYSTEM, NULL, "a worker has not turned for 5 s");
+        return;
+    }
+    json_out_text(&request->out, "{\"status\":\"live\"}");
+    request_reply(request, 200);
+}
+
+void readyz_run(struct request *request)
+{
+    switch (gateway_readiness(request->service->gateway)) {
+    case GATEWAY_READY:
+        json_out_text(&request->out, "{\"status\":\"ready\"}");
+        break;
+    case GATEWAY_DEGRADED:
+        json_out_text(&request->out, "{\"degraded\":[\"store\"]}");
+        break;
+    case GATEWAY_NO_STORE:
+        request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL, "the store has not answered yet");
+        return;
+    case GATEWAY_DRAINING:
+        request_refuse_with(request, ERR_DRAINING, NULL, NULL);
+        return;
+    }
+    request_reply(request, 200);
+}

@@ -1,0 +1,215 @@
+/* Users: kick, look at one, list them (CONTRACT section 3). */
+#include "admin/request.h"
+#include "admin/routes.h"
+#include "admin/service.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* This version has one node. */
+static const char nodes_json[] = "\"nodes\":{\"asked\":1,\"answered\":1}";
+
+/* POST /deleteClient and DELETE /users/ID/connections */
+
+static void on_kick_done(struct gateway_kick *kick)
+{
+    request_done(CONTAINER_OF(kick, struct request, work.kick.op));
+}
+
+static void kick(struct request *request, struct span user_id, struct span reason)
+{
+    struct gateway_kick *op = &request->work.kick.op;
+    op->on_done = on_kick_done;
+    op->user_id = user_id;
+    op->reason = reason;
+    request_hand_over(request);
+    gateway_kick(request->service->gateway, op);
+}
+
+void kick_run_body(struct request *request)
+{
+    struct kick_request *parsed = &request->work.kick.parsed;
+    struct json_problem bad;
+    if (kick_request_parse(buf_span(&request->body), parsed, &bad) != ERR_OK) {
+        struct problem problem = problem_from_json(&bad);
+        request_refuse(request, &problem);
+        return;
+    }
+    kick(request, (struct span){parsed->user_id, parsed->user_id_len},
+         (struct span){parsed->reason, parsed->reason_len});
+}
+
+void kick_run_path(struct request *request)
+{
+    struct span user_id;
+    if (request_path_user(request, &user_id))
+        kick(request, user_id, SPAN_LITERAL(""));
+}
+
+void kick_finish(struct request *request)
+{
+    const struct gateway_kick *op = &request->work.kick.op;
+    struct json_out *out = &request->out;
+    if (op->closed == 0) {
+        request_refuse_with(request, ERR_NOT_CONNECTED, NULL, NULL);
+        return;
+    }
+    json_out_text(out, "{\"userId\":");
+    json_out_string(out, op->user_id);
+    json_out_printf(out, ",\"closed\":%u,\"purged\":0,\"blockedUntil\":null,%s}", op->closed,
+                    nodes_json);
+    request_reply(request, 200);
+}
+
+/* GET /users/ID */
+
+static void on_user_done(struct gateway_user *user)
+{
+    request_done(CONTAINER_OF(user, struct request, work.user));
+}
+
+void user_run(struct request *request)
+{
+    struct gateway_user *op = &request->work.user;
+    if (!request_path_user(request, &op->user_id))
+        return;
+    op->on_done = on_user_done;
+    request_hand_over(request);
+    gateway_user(request->service->gateway, op);
+}
+
+/* While the store is away nobody knows the inbox, and the connections are what an operator looks
+ * for: what is not known is null. */
+static void write_inbox(struct json_out *out, const struct gateway_user *user)
+{
+    if (user->error != ERR_OK) {
+        json_out_text(out, ",\"pending\":null,\"oldestPendingSeconds\":null,\"epoch\":null,"
+                           "\"head\":null,\"acked\":null");
+        return;
+    }
+    json_out_printf(out, ",\"pending\":%" PRIu64 ",\"oldestPendingSeconds\":%" PRId64,
+                    user->pending, user->oldest_pending_ms / 1000);
+    if (epoch_is_none(user->epoch)) {
+        json_out_text(out, ",\"epoch\":null");
+    } else {
+        json_out_text(out, ",\"epoch\":");
+        json_out_string(out, (struct span){user->epoch.text, EPOCH_LEN});
+    }
+    json_out_printf(out, ",\"head\":%" PRIu64 ",\"acked\":%" PRIu64, user->head, user->acked);
+}
+
+static void write_text_or_null(struct json_out *out, const char *text)
+{
+    if (text[0] == '\0')
+        json_out_text(out, "null");
+    else
+        json_out_string(out, span_of(text));
+}
+
+static void write_connection(struct json_out *out, const struct gateway_connection *connection,
+                             const char *node)
+{
+    json_out_text(out, "{\"connection\":");
+    json_out_string(out, span_of(connection->connection));
+    json_out_text(out, ",\"node\":");
+    json_out_string(out, span_of(node));
+    json_out_text(out, ",\"address\":");
+    json_out_string(out, span_of(connection->address));
+    json_out_text(out, ",\"userAgent\":");
+    write_text_or_null(out, connection->user_agent);
+    json_out_printf(out, ",\"level\":\"%s\",\"device\":null,\"since\":%" PRId64, connection->level,
+                    connection->since_ms);
+    if (connection->round_trip_ms < 0)
+        json_out_text(out, ",\"roundTripMs\":null");
+    else
+        json_out_printf(out, ",\"roundTripMs\":%" PRId64, connection->round_trip_ms);
+    json_out_printf(out, ",\"queuedBytes\":%" PRIu64 ",\"acked\":%" PRIu64 "}",
+                    connection->queued_bytes, connection->acked);
+}
+
+void user_finish(struct request *request)
+{
+    const struct gateway_user *user = &request->work.user;
+    struct json_out *out = &request->out;
+    if (user->error != ERR_OK && user->error != ERR_STORE_UNAVAILABLE) {
+        request_refuse_with(request, user->error, NULL, NULL);
+        return;
+    }
+    json_out_text(out, "{\"userId\":");
+    json_out_string(out, user->user_id);
+    json_out_printf(out, ",\"online\":%s", user->n_connections > 0 ? "true" : "false");
+    write_inbox(out, user);
+    json_out_text(out, ",\"connections\":[");
+    for (size_t i = 0; i < user->n_connections; i++) {
+        json_out_text(out, i == 0 ? "" : ",");
+        write_connection(out, &user->connections[i], request->service->node);
+    }
+    json_out_printf(out, "],%s}", nodes_json);
+    request_reply(request, 200);
+}
+
+void user_end(struct request *request)
+{
+    free(request->work.user.connections);
+}
+
+/* GET /clients */
+
+enum { CLIENTS_DEFAULT = 100, CLIENTS_MAX = 1000, CURSOR_MAX_BYTES = 32 };
+
+static enum err read_limit(struct request *request, size_t *ret_limit)
+{
+    char text[8];
+    char *end;
+    *ret_limit = CLIENTS_DEFAULT;
+    enum err error = request_query(request, "limit", text, sizeof text);
+    if (error != ERR_OK)
+        return error == ERR_NOT_FOUND ? ERR_OK : error;
+    unsigned long limit = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || limit < 1 || limit > CLIENTS_MAX)
+        return ERR_INVALID_FIELD;
+    *ret_limit = limit;
+    return ERR_OK;
+}
+
+static void write_clients(struct request *request, const struct gateway_client *clients, size_t n,
+                          const char *next)
+{
+    struct json_out *out = &request->out;
+    json_out_text(out, "{\"clients\":[");
+    for (size_t i = 0; i < n; i++) {
+        json_out_text(out, i == 0 ? "{\"userId\":" : ",{\"userId\":");
+        json_out_string(out, (struct span){clients[i].user_id, clients[i].user_id_len});
+        json_out_printf(out, ",\"connections\":%u}", clients[i].connections);
+    }
+    json_out_text(out, "],\"next\":");
+    write_text_or_null(out, next);
+    json_out_text(out, "}");
+    request_reply(request, 200);
+}
+
+void clients_run(struct request *request)
+{
+    char after[CURSOR_MAX_BYTES] = "";
+    char next[CURSOR_MAX_BYTES] = "";
+    size_t limit;
+    size_t n;
+    if (read_limit(request, &limit) != ERR_OK) {
+        request_refuse_with(request, ERR_INVALID_FIELD, "limit", "limit must be 1..1000");
+        return;
+    }
+    enum err error = request_query(request, "after", after, sizeof after);
+    struct gateway_client *clients = malloc(limit * sizeof *clients);
+    if (clients == NULL)
+        error = ERR_NO_MEMORY;
+    else if (error == ERR_OK || error == ERR_NOT_FOUND)
+        error =
+            gateway_clients(request->service->gateway, span_of(after), clients, limit, &n, next);
+    if (error == ERR_OK)
+        write_clients(request, clients, n, next);
+    else if (error == ERR_INVALID_FIELD)
+        request_refuse_with(request, error, "after", "after must be the next of an earlier page");
+    else
+        request_refuse_with(request, error, NULL, NULL);
+    free(clients);
+}

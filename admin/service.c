@@ -1,0 +1,57 @@
+#include "admin/service.h"
+
+#include "proto/utf8.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+static void name_node(char out[NODE_NAME_MAX_BYTES + 1])
+{
+    memset(out, 0, NODE_NAME_MAX_BYTES + 1);
+    if (gethostname(out, NODE_NAME_MAX_BYTES) != 0 || out[0] == '\0' ||
+        !utf8_is_valid(span_of(out)))
+        memcpy(out, "local", sizeof "local");
+}
+
+struct service *service_new(const struct options *options, struct gateway *gateway)
+{
+    struct listen_address address;
+    struct service *service = calloc(1, sizeof *service);
+    if (service == NULL)
+        return NULL;
+    atomic_init(&service->refs, 1);
+    service->gateway = gateway;
+    service->max_body_bytes = (size_t)options->max_body;
+    service->limits = (struct push_limits){
+        .max_data_bytes = (size_t)options->max_data,
+        .default_ttl_s = (uint32_t)(options->default_ttl / 1000),
+    };
+    /* There are no admin keys in this version: nothing protects the port but its address. */
+    service->rules.is_unprotected = !options->insecure;
+    if (listen_address_parse(options->admin_listen, &address) == ERR_OK)
+        service->rules.is_unix = address.is_unix;
+    name_node(service->node);
+    /* The ids tell requests apart and are no secret: a failure leaves zero, which does. */
+    if (getrandom(&service->id_state, sizeof service->id_state, 0) < 0)
+        service->id_state = 0;
+    if (pending_start(&service->pending) != ERR_OK) {
+        free(service);
+        return NULL;
+    }
+    return service;
+}
+
+struct service *service_ref(struct service *service)
+{
+    atomic_fetch_add_explicit(&service->refs, 1, memory_order_relaxed);
+    return service;
+}
+
+void service_unref(struct service *service)
+{
+    if (atomic_fetch_sub_explicit(&service->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    pending_fini(&service->pending);
+    free(service);
+}

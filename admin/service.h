@@ -1,0 +1,32 @@
+/* What all requests of the admin API share. Counted: a request that the gateway still has when
+ * admin_stop returns keeps it. */
+#ifndef HERALD_ADMIN_SERVICE_H
+#define HERALD_ADMIN_SERVICE_H
+
+#include "admin/guard.h"
+#include "admin/pending.h"
+#include "gateway/gateway.h"
+#include "proto/push_json.h"
+
+#include <stdatomic.h>
+
+enum { NODE_NAME_MAX_BYTES = 255 };
+
+struct service {
+    atomic_uint refs;
+    struct gateway *gateway;
+    struct guard_rules rules;
+    struct push_limits limits;
+    size_t max_body_bytes;
+    char node[NODE_NAME_MAX_BYTES + 1]; /* UTF-8 */
+    uint64_t id_state;                  /* of request ids; the daemon's thread alone */
+    atomic_size_t charged_bytes;        /* bodies and targets that are held */
+    struct pending pending;
+};
+
+/* NULL: out of memory or threads. One reference. */
+struct service *service_new(const struct options *options, struct gateway *gateway);
+struct service *service_ref(struct service *service);
+void service_unref(struct service *service);
+
+#endif
