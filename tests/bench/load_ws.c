@@ -1,0 +1,195 @@
+/* Subscribers. Each connects, sends its handshake, and then reads text frames and answers pings.
+ *
+ * Almost always a read ends where a frame ends; what is left of one that does not is kept until
+ * more comes. Frames of a server are not masked (RFC 6455, 5.1), ours are. Whatever a server may
+ * not send ends the process: a gateway that breaks the protocol has no speed worth measuring. */
+#include "load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_SIZE 65536
+#define KEPT_MAX  32768 /* the largest part of a frame that is kept, more than any payload of ours \
+                         */
+
+enum subscriber_state { STATE_CONNECTING, STATE_HANDSHAKE, STATE_OPEN, STATE_CLOSED };
+
+struct subscriber {
+    int fd;
+    uint8_t state;
+    uint16_t kept_length;
+    uint8_t *kept;
+    uint64_t started_ns;
+};
+
+struct ws_totals ws;
+static struct sockaddr_in server;
+static struct subscriber *subscribers;
+static uint32_t user_count;
+static uint8_t input[KEPT_MAX + READ_SIZE];
+
+void ws_init(const struct sockaddr_in *to, uint32_t users)
+{
+    server = *to;
+    user_count = users;
+    subscribers = allocate(users, sizeof *subscribers);
+}
+
+static void subscriber_close(struct subscriber *subscriber)
+{
+    if (subscriber->state == STATE_OPEN) {
+        ws.open--;
+        ws.closed++;
+    }
+    close(subscriber->fd);
+    subscriber->state = STATE_CLOSED;
+}
+
+static void send_handshake(uint32_t index)
+{
+    char request[256];
+    int length =
+        snprintf(request, sizeof request,
+                 "GET /ws?userId=u%06u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                 "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                 "Sec-WebSocket-Version: 13\r\n\r\n",
+                 index, ntohs(server.sin_port));
+    if (send(subscribers[index].fd, request, (size_t)length, MSG_NOSIGNAL) != length)
+        die("subscriber %u cannot connect: %s", index, strerror(errno));
+    subscribers[index].state = STATE_HANDSHAKE;
+}
+
+void ws_connect_more(uint32_t limit)
+{
+    while (ws.started < user_count && ws.under_way < limit) {
+        uint32_t index = ws.started++;
+        struct subscriber *subscriber = &subscribers[index];
+        bool done;
+        subscriber->started_ns = now_ns();
+        subscriber->fd = tcp_connect(&server, &done);
+        subscriber->state = STATE_CONNECTING;
+        ws.under_way++;
+        if (done)
+            send_handshake(index);
+        watch(EPOLL_CTL_ADD, subscriber->fd, done ? EPOLLIN : EPOLLOUT, TAG_SUBSCRIBER, index);
+    }
+}
+
+/* Takes the answer to the handshake. Returns its length, 0 when it is not all there. */
+static size_t take_handshake(uint32_t index, const uint8_t *bytes, size_t length, uint64_t now)
+{
+    struct subscriber *subscriber = &subscribers[index];
+    const uint8_t *end = memmem(bytes, length, "\r\n\r\n", 4);
+    if (!end)
+        return 0;
+    size_t head = (size_t)(end - bytes) + 4;
+    /* The accept value that belongs to the key above (RFC 6455, 1.3). */
+    if (memcmp(bytes, "HTTP/1.1 101", 12) != 0 ||
+        !memmem(bytes, head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28))
+        die("subscriber %u was refused: %.*s", index, (int)(length < 300 ? length : 300),
+            (const char *)bytes);
+    subscriber->state = STATE_OPEN;
+    ws.open++;
+    ws.under_way--;
+    hist_add(&ws.handshake, now - subscriber->started_ns);
+    return head;
+}
+
+static void answer_ping(const struct subscriber *subscriber, const uint8_t *payload, size_t length)
+{
+    static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
+    uint8_t frame[6 + 125] = {0x8a, (uint8_t)(0x80 | length), key[0], key[1], key[2], key[3]};
+    for (size_t i = 0; i < length; i++)
+        frame[6 + i] = payload[i] ^ key[i & 3];
+    ws.pings++;
+    if (send(subscriber->fd, frame, 6 + length, MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
+        die("a pong could not be sent: %s", strerror(errno));
+}
+
+/* Takes one frame. Returns its length, 0 when it is not all there. */
+static size_t take_frame(uint32_t index, const uint8_t *bytes, size_t length, uint64_t now)
+{
+    if (length < 2)
+        return 0;
+    size_t head = 2, payload = bytes[1];
+    if (payload == 126) {
+        if (length < 4)
+            return 0;
+        head = 4;
+        payload = (size_t)bytes[2] << 8 | bytes[3];
+    } else if (payload > 126) {
+        die("a frame is masked, or over 64 KiB");
+    }
+    if (payload > KEPT_MAX - head)
+        die("a frame of %zu bytes is none of ours", payload);
+    if (length < head + payload)
+        return 0;
+    if (bytes[0] == 0x81)
+        tally_receive(index, bytes + head, payload, now);
+    else if (bytes[0] == 0x89 && payload <= 125)
+        answer_ping(&subscribers[index], bytes + head, payload);
+    else if (bytes[0] == 0x88)
+        subscriber_close(&subscribers[index]);
+    else
+        die("a frame begins with 0x%02x", bytes[0]);
+    return head + payload;
+}
+
+static void keep_rest(struct subscriber *subscriber, const uint8_t *bytes, size_t length)
+{
+    free(subscriber->kept);
+    subscriber->kept = NULL;
+    if (length > KEPT_MAX)
+        die("%zu bytes are no frame of ours", length);
+    subscriber->kept_length = (uint16_t)length;
+    if (length > 0) {
+        subscriber->kept = allocate(1, length);
+        memcpy(subscriber->kept, bytes, length);
+    }
+}
+
+static void read_more(uint32_t index)
+{
+    struct subscriber *subscriber = &subscribers[index];
+    size_t length = subscriber->kept_length, at = 0, taken;
+    if (length > 0)
+        memcpy(input, subscriber->kept, length);
+    ssize_t count = recv(subscriber->fd, input + length, READ_SIZE, 0);
+    if (count <= 0) {
+        if (count < 0 && errno == EAGAIN)
+            return;
+        if (subscriber->state != STATE_OPEN)
+            die("subscriber %u was dropped before it was open", index);
+        subscriber_close(subscriber);
+        return;
+    }
+    length += (size_t)count;
+    uint64_t now = now_ns();
+    do {
+        taken = subscriber->state == STATE_HANDSHAKE
+                    ? take_handshake(index, input + at, length - at, now)
+                    : take_frame(index, input + at, length - at, now);
+        at += taken;
+    } while (taken > 0 && at < length && subscriber->state != STATE_CLOSED);
+    if (at < length || subscriber->kept_length > 0)
+        keep_rest(subscriber, input + at, length - at);
+}
+
+void ws_event(uint32_t index)
+{
+    struct subscriber *subscriber = &subscribers[index];
+    if (subscriber->state == STATE_CLOSED)
+        return;
+    if (subscriber->state != STATE_CONNECTING) {
+        read_more(index);
+        return;
+    }
+    send_handshake(index);
+    watch(EPOLL_CTL_MOD, subscriber->fd, EPOLLIN, TAG_SUBSCRIBER, index);
+}

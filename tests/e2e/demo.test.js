@@ -1,0 +1,66 @@
+'use strict';
+/* The demo page and its push stand on the subscriber port, and only with --demo. */
+
+const assert = require('node:assert/strict');
+const { assertProblem } = require('./harness');
+
+const onPort = (herald, extra = {}) => ({ port: herald.port, ...extra });
+const demo = (t) => t.sharedHerald('demo', { store: 'memory', args: ['--demo'] });
+const push = (herald, body, headers = {}) => herald.post('/demo/push', body, headers, onPort(herald));
+
+module.exports = (test) => {
+    test('without --demo there is neither the page nor its push', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        assertProblem(await herald.request('GET', '/', onPort(herald)), 404, { type: 'not-found' });
+        assertProblem(await push(herald, { userId: 'u', data: 1 }), 404, { type: 'not-found' });
+        assert.equal((await herald.user('u')).head, 0);
+    });
+
+    test('with --demo the page is one file that asks nobody else', async (t) => {
+        const herald = await demo(t);
+        const { status, headers, text } = await herald.request('GET', '/', onPort(herald));
+        assert.equal(status, 200);
+        assert.match(headers['content-type'], /^text\/html/);
+        assert.match(text, /^<!doctype html>/i);
+        assert.doesNotMatch(text, /(src|href)\s*=\s*["']?(https?:)?\/\//i);
+    });
+
+    test('POST /demo/push answers as /push does, and the page gets it', async (t) => {
+        const herald = await demo(t);
+        const client = await herald.subscribe('me');
+        const sent = await push(herald, '{"userId":"me","data":{"n":9007199254740993},"ttl":60}');
+        assert.equal(sent.status, 202, sent.text);
+        assert.deepEqual([sent.json.status, sent.json.online, sent.json.seq], ['sent', 1, 1]);
+        await client.waitCount(1);
+        assert.equal(client.messages[0], '{"n":9007199254740993}');
+        const stored = await push(herald, { userId: 'away', data: 1 });
+        assert.deepEqual([stored.status, stored.json.status], [202, 'stored']);
+        const dropped = await push(herald, { userId: 'nobody', data: 1, ttl: 0 });
+        assert.deepEqual([dropped.status, dropped.json.status], [200, 'dropped']);
+    });
+
+    test('bad input to /demo/push is a problem', async (t) => {
+        const herald = await demo(t);
+        assertProblem(await push(herald, '{"userId":"bad"}'), 400, { type: 'invalid-field', field: 'data' });
+        assertProblem(await push(herald, '{"userId":"bad","data":?}'), 400, { type: 'bad-json' });
+        assertProblem(await push(herald, '{"userId":"bad","data":1}', { 'Content-Type': 'text/plain' }), 415);
+        assertProblem(await herald.request('GET', '/demo/push', onPort(herald)), 405);
+        assert.equal((await herald.user('bad')).head, 0);
+    });
+
+    test('another site cannot drive it', async (t) => {
+        const herald = await demo(t);
+        for (const headers of [{ Origin: 'https://evil.example' }, { Host: 'evil.example' }, { 'X-Forwarded-For': '10.0.0.1' }]) {
+            assert.equal((await push(herald, { userId: 'driven', data: 1 }, headers)).status, 403, JSON.stringify(headers));
+        }
+        assert.equal((await herald.user('driven')).head, 0);
+    });
+
+    test('with --demo the subscriber port still has no admin API', async (t) => {
+        const herald = await demo(t);
+        for (const target of ['/metrics', '/users/me', '/stats', '/clients']) {
+            assert.equal((await herald.request('GET', target, onPort(herald))).status, 404, target);
+        }
+        assert.equal((await herald.post('/push', { userId: 'me', data: 1 }, {}, onPort(herald))).status, 404);
+    });
+};

@@ -1,0 +1,166 @@
+'use strict';
+/* RFC 6455 on the wire, with bytes of our own: what a client may send (CONTRACT 2: it is counted and
+ * dropped), and the close code for what it may not. */
+
+const assert = require('node:assert/strict');
+const { OP, encodeFrame, rawWebSocket, waitUntil } = require('./harness');
+
+const DROPPED = 'herald_client_messages_dropped_total';
+const close = (code, reason = '') => {
+    const head = Buffer.alloc(2);
+    head.writeUInt16BE(code);
+    return { opcode: OP.CLOSE, payload: Buffer.concat([head, Buffer.from(reason)]) };
+};
+
+const VIOLATIONS = [
+    ['a frame without a mask', 1002, [{ payload: 'hi', mask: false }]],
+    ['an unmasked ping', 1002, [{ opcode: OP.PING, mask: false }]],
+    ['RSV1', 1002, [{ rsv: 4, payload: 'hi' }]],
+    ['RSV2', 1002, [{ rsv: 2, payload: 'hi' }]],
+    ['RSV3', 1002, [{ rsv: 1, payload: 'hi' }]],
+    ['reserved opcode 3', 1002, [{ opcode: 3, payload: 'hi' }]],
+    ['reserved opcode 11', 1002, [{ opcode: 11 }]],
+    ['a fragmented ping', 1002, [{ opcode: OP.PING, fin: false }]],
+    ['a ping of 126 bytes', 1002, [{ opcode: OP.PING, payload: 'x'.repeat(126) }]],
+    ['a continuation of nothing', 1002, [{ opcode: OP.CONTINUATION, payload: 'hi' }]],
+    ['a text inside a fragmented text', 1002, [{ fin: false, payload: 'a' }, { payload: 'b' }]],
+    ['a length of 5 in 16 bits', 1002, [{ payload: 'hello', lengthBits: 16 }]],
+    ['a length of 5 in 64 bits', 1002, [{ payload: 'hello', lengthBits: 64 }]],
+    ['a close of one byte', 1002, [{ opcode: OP.CLOSE, payload: 'x' }]],
+    ['close code 0', 1002, [close(0)]],
+    ['close code 999', 1002, [close(999)]],
+    ['close code 1004', 1002, [close(1004)]],
+    ['close code 1005', 1002, [close(1005)]],
+    ['close code 1006', 1002, [close(1006)]],
+    ['close code 1015', 1002, [close(1015)]],
+    ['close code 2999', 1002, [close(2999)]],
+    ['close code 5000', 1002, [close(5000)]],
+    ['a binary message', 1003, [{ opcode: OP.BINARY, payload: 'hi' }]],
+    ['a text that is not UTF-8', 1007, [{ payload: Buffer.from([0x61, 0xff]) }]],
+    ['a text that ends inside a character', 1007, [{ payload: Buffer.from([0xe2, 0x82]) }]],
+    ['bad UTF-8 in a fragment, told before the end', 1007, [{ fin: false, payload: Buffer.from([0xc0, 0xaf]) }]],
+    ['a close reason that is not UTF-8', 1007, [{
+        opcode: OP.CLOSE, payload: Buffer.from([0x03, 0xe8, 0xff, 0xfe]),
+    }]],
+    ['a message over 64 KiB, by its length alone', 1009, [{ payload: 'x', length: 65537 }]],
+    ['a message over 64 KiB in fragments', 1009, [
+        { fin: false, payload: 'x'.repeat(40000) }, { opcode: OP.CONTINUATION, payload: 'x'.repeat(40000) },
+    ]],
+];
+
+async function sharedSocket(t, userId) {
+    const herald = await t.sharedHerald('frames', { store: 'memory' });
+    const raw = await rawWebSocket(herald, userId);
+    t.cleanup(() => raw.destroy());
+    return { herald, raw };
+}
+
+async function dropsOf(herald, act, count) {
+    const before = await herald.metric(DROPPED);
+    await act();
+    await waitUntil(`${count} more dropped messages`, async () => (await herald.metric(DROPPED)) === before + count, 5000);
+}
+
+module.exports = (test) => {
+    for (const [name, code, frames] of VIOLATIONS) {
+        test(`${name} is closed with ${code}`, async (t) => {
+            const { raw } = await sharedSocket(t, 'violator');
+            for (const frame of frames) {
+                raw.sendFrame(frame);
+            }
+            assert.equal(await raw.closeCode(5000), code);
+            await raw.waitEnd(5000);
+        });
+    }
+
+    test('a ping is ponged with its payload, the empty one too', async (t) => {
+        const { raw } = await sharedSocket(t, 'pinger');
+        for (const payload of ['', 'are you there?', 'x'.repeat(125)]) {
+            raw.sendFrame({ opcode: OP.PING, payload });
+            const pong = await raw.frameButPings();
+            assert.equal(pong.opcode, OP.PONG);
+            assert.equal(pong.payload.toString(), payload);
+            assert.equal(pong.isMasked, false);
+            assert.equal(pong.rsv, 0);
+        }
+    });
+
+    test('a close is echoed with its code and the connection ends', async (t) => {
+        for (const code of [1000, 1001, 3000, 4999]) {
+            const { raw } = await sharedSocket(t, 'closer');
+            raw.sendFrame(close(code, 'bye'));
+            assert.equal(await raw.closeCode(), code);
+            await raw.waitEnd();
+        }
+    });
+
+    test('a close without a code is answered, and ends the connection', async (t) => {
+        const { raw } = await sharedSocket(t, 'closer');
+        raw.sendFrame({ opcode: OP.CLOSE });
+        assert.ok([1000, 1005].includes(await raw.closeCode()));
+        await raw.waitEnd();
+    });
+
+    test('a text is counted and dropped', async (t) => {
+        const { herald, raw } = await sharedSocket(t, 'talker');
+        await dropsOf(herald, () => raw.sendFrame({ payload: 'Grüße 😀' }), 1);
+        await herald.mustPush('talker', 'still here', { ttl: 0 });
+        assert.equal((await raw.frameButPings()).payload.toString(), '"still here"');
+    });
+
+    test('a message of exactly 64 KiB is taken, in one frame and in many', async (t) => {
+        const { herald, raw } = await sharedSocket(t, 'talker');
+        await dropsOf(herald, () => raw.sendFrame({ payload: 'x'.repeat(65536) }), 1);
+        await dropsOf(herald, () => {
+            raw.sendFrame({ fin: false, payload: 'x'.repeat(65535) });
+            raw.sendFrame({ opcode: OP.CONTINUATION, payload: 'x' });
+        }, 1);
+    });
+
+    test('a fragmented text with a ping inside is one message, and the ping is answered first', async (t) => {
+        const { herald, raw } = await sharedSocket(t, 'fragmenter');
+        const euro = Buffer.from('€');
+        await dropsOf(herald, async () => {
+            raw.sendFrame({ fin: false, payload: euro.subarray(0, 1) });
+            raw.sendFrame({ opcode: OP.PING, payload: 'between' });
+            const pong = await raw.frameButPings();
+            assert.equal(pong.opcode, OP.PONG);
+            assert.equal(pong.payload.toString(), 'between');
+            raw.sendFrame({ fin: false, opcode: OP.CONTINUATION, payload: '' });
+            raw.sendFrame({ opcode: OP.CONTINUATION, payload: euro.subarray(1) });
+        }, 1);
+    });
+
+    test('frames that come byte by byte, and many in one segment, are read', async (t) => {
+        const { raw } = await sharedSocket(t, 'bytewise');
+        for (const byte of encodeFrame({ opcode: OP.PING, payload: 'slowly' })) {
+            raw.send(Buffer.from([byte]));
+            await new Promise(setImmediate);
+        }
+        assert.equal((await raw.frameButPings()).payload.toString(), 'slowly');
+        const names = ['a', 'b', 'c', 'd'];
+        raw.send(Buffer.concat(names.map((payload) => encodeFrame({ opcode: OP.PING, payload }))));
+        for (const name of names) {
+            assert.equal((await raw.frameButPings()).payload.toString(), name);
+        }
+    });
+
+    test('a pong that nobody asked for is allowed and acknowledges nothing', async (t) => {
+        const { herald, raw } = await sharedSocket(t, 'unasked');
+        for (const payload of ['', '999999', 'nonsense', '-1', '18446744073709551616']) {
+            raw.sendFrame({ opcode: OP.PONG, payload });
+        }
+        await herald.mustPush('unasked', 1);
+        assert.equal((await raw.frameButPings()).payload.toString(), '1');
+        assert.equal((await herald.user('unasked')).pending, 1);
+    });
+
+    test('the server never masks and sends data in single text frames', async (t) => {
+        const { herald, raw } = await sharedSocket(t, 'plain');
+        const data = 'x'.repeat(60000);
+        await herald.mustPush('plain', data, { ttl: 0 });
+        const frame = await raw.frameButPings();
+        assert.deepEqual([frame.fin, frame.rsv, frame.opcode, frame.isMasked], [true, 0, OP.TEXT, false]);
+        assert.equal(frame.payload.length, 60002);
+    });
+};

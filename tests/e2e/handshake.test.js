@@ -1,0 +1,280 @@
+'use strict';
+/* CONTRACT 2: how a subscriber is let in, and each refusal before the upgrade with its status. */
+
+const assert = require('node:assert/strict');
+const { OP, assertProblem, encodeFrame, exchange, handshake, range, sleep, waitUntil } = require('./harness');
+
+const BAD_USER_IDS = [
+    ['no userId', '/ws'],
+    ['another parameter only', '/ws?user=1'],
+    ['an empty userId', '/ws?userId='],
+    ['a userId without a value', '/ws?userId'],
+    ['a userId of 129 bytes', `/ws?userId=${'x'.repeat(129)}`],
+    ['a userId of 129 bytes after decoding', `/ws?userId=${'%C3%A9'.repeat(64)}x`],
+    ['a percent-escape that is not hexadecimal', '/ws?userId=a%zz'],
+    ['a percent-escape that is cut off', '/ws?userId=a%4'],
+    ['a userId that is not UTF-8', '/ws?userId=%ff%fe'],
+    ['an overlong UTF-8 form', '/ws?userId=%c0%af'],
+    ['a surrogate in UTF-8', '/ws?userId=%ed%a0%80'],
+    ['a NUL', '/ws?userId=a%00b'],
+    ['a line feed', '/ws?userId=a%0ab'],
+    ['a DEL', '/ws?userId=a%7f'],
+    ['a control character beyond ASCII', '/ws?userId=a%c2%85'],
+    ['a userId given twice', '/ws?userId=1&userId=1'],
+    ['a userId given twice, once encoded', '/ws?userId=1&user%49d=1'],
+];
+
+const BAD_HANDSHAKES = [
+    ['a subprotocol that is not known', { headers: { 'Sec-WebSocket-Protocol': 'chat' } }],
+    ['a bearer without a level beside it', { headers: { 'Sec-WebSocket-Protocol': 'bearer.abc' } }],
+    ['no key', { headers: { 'Sec-WebSocket-Key': null } }],
+    ['a key that is not 16 bytes', { headers: { 'Sec-WebSocket-Key': 'c2hvcnQ=' } }],
+    ['a key that is not base64', { headers: { 'Sec-WebSocket-Key': '!!!!!!!!!!!!!!!!!!!!!!==' } }],
+    ['two keys', { lines: ['Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='] }],
+    ['a body', { headers: { 'Content-Length': '3' } }],
+    ['a chunked body', { headers: { 'Transfer-Encoding': 'chunked' } }],
+    ['no Host', { headers: { Host: null } }],
+    ['two Hosts', { lines: ['Host: 127.0.0.1'] }],
+    ['a space before the colon', { lines: ['X-Thing : 1'] }],
+    ['a folded line', { lines: ['X-Thing: 1', ' 2'] }],
+    ['a NUL in a field', { lines: ['X-Thing: a\0b'] }],
+];
+
+module.exports = (test) => {
+    for (const path of ['/ws', '/getPushNews']) {
+        test(`${path} opens a WebSocket and the session counts as online`, async (t) => {
+            const herald = await t.sharedHerald('plain', { store: 'memory' });
+            const client = await herald.subscribe(`alias ${path}`, { path });
+            assert.equal(client.socket.protocol, '');
+            const pushed = await herald.mustPush(`alias ${path}`, { hello: 1 });
+            assert.equal(pushed.online, 1);
+            await client.waitCount(1);
+            assert.equal(client.messages[0], '{"hello":1}');
+        });
+    }
+
+    test('the 101 carries the accept key of RFC 6455, 1.3, and no subprotocol', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const answer = await exchange(herald.port, handshake('/ws?userId=1'));
+        assert.equal(answer.status, 101);
+        assert.equal(answer.headers['sec-websocket-accept'], 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=');
+        assert.equal(answer.headers.upgrade.toLowerCase(), 'websocket');
+        assert.equal(answer.headers['sec-websocket-protocol'], undefined);
+        assert.equal(answer.headers['sec-websocket-extensions'], undefined);
+    });
+
+    test('every bad userId is 400 and named', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const [name, target] of BAD_USER_IDS) {
+            const answer = await exchange(herald.port, handshake(target));
+            assert.equal(answer.status, 400, name);
+            assertProblem(answer, 400, { field: 'userId' });
+            assert.match(answer.json.detail, /userId/, name);
+        }
+    });
+
+    test('every malformed handshake is 400', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const [name, options] of BAD_HANDSHAKES) {
+            const answer = await exchange(herald.port, handshake('/ws?userId=1', options));
+            assert.equal(answer.status, 400, name);
+            assertProblem(answer, 400);
+        }
+    });
+
+    test('a userId of 128 bytes, and one beyond ASCII, are taken', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const userId of ['y'.repeat(128), 'é'.repeat(64), '😀 a/b&c=d%+']) {
+            const client = await herald.subscribe(userId);
+            await herald.mustPush(userId, 1);
+            await client.waitCount(1);
+        }
+    });
+
+    test('a plus in the query is a space, and %2B is a plus', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const [query, userId] of [['plus+sign', 'plus sign'], ['plus%2Bsign', 'plus+sign']]) {
+            const raw = await t.raw(herald.port);
+            raw.send(handshake(`/ws?userId=${query}`));
+            assert.equal((await raw.answer()).status, 101);
+            assert.equal((await herald.mustPush(userId, userId)).online, 1, userId);
+            assert.equal((await raw.frameButPings()).payload.toString(), JSON.stringify(userId));
+        }
+    });
+
+    test('parameters that are not known are ignored', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const answer = await exchange(herald.port, handshake('/ws?x=1&userId=1&x=2&flag'));
+        assert.equal(answer.status, 101);
+    });
+
+    test('herald.plain is echoed, alone and from a list', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const protocols of [['herald.plain'], ['chat', 'herald.plain']]) {
+            const client = await herald.subscribe('named', { protocols });
+            assert.equal(client.socket.protocol, 'herald.plain');
+            await herald.mustPush('named', { n: 1 }, { ttl: 0 });
+            await client.waitCount(1);
+            assert.equal(client.messages[0], '{"n":1}');
+            await client.close();
+        }
+    });
+
+    test('another path is 404', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const target of ['/nowhere?userId=1', '/ws/?userId=1', '/WS?userId=1', '/push', '/metrics', '/users/1']) {
+            const answer = await exchange(herald.port, handshake(target));
+            assertProblem(answer, 404, { type: 'not-found' });
+        }
+    });
+
+    test('another method is 405 with Allow', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const method of ['POST', 'PUT', 'DELETE']) {
+            const answer = await exchange(herald.port, handshake('/ws?userId=1', { method }));
+            assertProblem(answer, 405, { type: 'method-not-allowed' });
+            assert.match(answer.headers.allow, /\bGET\b/);
+        }
+    });
+
+    test('no upgrade, or another version, is 426 with both headers', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const cases = [
+            { headers: { Upgrade: null, Connection: null } },
+            { headers: { Upgrade: 'h2c' } },
+            { headers: { 'Sec-WebSocket-Version': '12' } },
+            { headers: { 'Sec-WebSocket-Version': null } },
+        ];
+        for (const options of cases) {
+            const answer = await exchange(herald.port, handshake('/ws?userId=1', options));
+            assertProblem(answer, 426);
+            assert.equal(answer.headers.upgrade.toLowerCase(), 'websocket');
+            assert.equal(answer.headers['sec-websocket-version'], '13');
+        }
+    });
+
+    test('a head over 8 KiB is 431', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const answer = await exchange(herald.port, handshake('/ws?userId=1', { lines: [`X-Long: ${'a'.repeat(9000)}`] }));
+        assertProblem(answer, 431);
+    });
+
+    test('a head that is not complete in time is 408, however it trickles', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--head-timeout', '300ms'] });
+        const half = await t.raw(herald.port);
+        half.send('GET /ws?userId=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n');
+        const trickle = await t.raw(herald.port);
+        trickle.send('GET /ws?userId=1 HTTP/1.1\r\nX-Slow: ');
+        const timer = setInterval(() => trickle.send('a'), 50);
+        try {
+            for (const raw of [half, trickle]) {
+                assertProblem(await raw.answer(8000), 408);
+                await raw.waitEnd();
+            }
+        } finally {
+            clearInterval(timer);
+        }
+    });
+
+    test('a connection that says nothing at all is given up after the head timeout', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--head-timeout', '300ms'] });
+        const raw = await t.raw(herald.port);
+        await raw.waitEnd(8000);
+    });
+
+    test('a head that comes byte by byte is understood', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const raw = await t.raw(herald.port);
+        for (const byte of handshake('/ws?userId=bytewise')) {
+            raw.send(byte);
+            await new Promise(setImmediate);
+        }
+        assert.equal((await raw.answer()).status, 101);
+    });
+
+    test('frames in the same segment as the head are read', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const raw = await t.raw(herald.port);
+        raw.send(Buffer.concat([
+            Buffer.from(handshake('/ws?userId=early')),
+            encodeFrame({ payload: 'ignored' }),
+            encodeFrame({ opcode: OP.PING, payload: 'early bird' }),
+        ]));
+        assert.equal((await raw.answer()).status, 101);
+        const pong = await raw.frameButPings();
+        assert.equal(pong.opcode, OP.PONG);
+        assert.equal(pong.payload.toString(), 'early bird');
+    });
+
+    test('over --max-connections it is 503 with Retry-After, and a place that gets free is given', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--max-connections', '2'] });
+        const first = await herald.subscribe('1');
+        await herald.subscribe('2');
+        const answer = await exchange(herald.port, handshake('/ws?userId=3'));
+        assertProblem(answer, 503);
+        assert.match(answer.headers['retry-after'], /^\d+$/);
+        await first.close();
+        await waitUntil('the place is free again', async () => {
+            const raw = await t.raw(herald.port);
+            return (await raw.send(handshake('/ws?userId=3')).answer()).status === 101;
+        });
+    });
+
+    test('while it drains it is 503 with Retry-After', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--drain-time', '4s'] });
+        for (const i of range(16)) {
+            await herald.subscribe(`drain ${i}`);
+        }
+        herald.child.signal('SIGTERM');
+        await waitUntil('readiness fails', async () => (await herald.request('GET', '/readyz')).status === 503);
+        const answer = await exchange(herald.port, handshake('/ws?userId=late'));
+        assertProblem(answer, 503, { type: 'draining' });
+        assert.match(answer.headers['retry-after'], /^\d+$/);
+    });
+
+    /* CONTRACT 1: unprotected, a proxy or a rebinding page is not this machine's developer. */
+    test('a Host that is not loopback, a forwarded request and a foreign Origin are 403', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const cases = [
+            { host: 'evil.example' },
+            { host: `evil.example:${herald.port}` },
+            { host: '127.0.0.1.evil.example' },
+            { headers: { 'X-Forwarded-For': '10.0.0.1' } },
+            { headers: { 'X-Forwarded-Proto': 'https' } },
+            { headers: { Forwarded: 'for=10.0.0.1' } },
+            { headers: { Origin: 'https://evil.example' } },
+            { headers: { Origin: 'null' } },
+        ];
+        for (const options of cases) {
+            const answer = await exchange(herald.port, handshake('/ws?userId=1', options));
+            assert.equal(answer.status, 403, JSON.stringify(options));
+            assertProblem(answer, 403, { type: 'forbidden' });
+        }
+    });
+
+    test('loopback by each of its names, and the own origin, are let in', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const own = `127.0.0.1:${herald.port}`;
+        const cases = [
+            { host: 'localhost' }, { host: `localhost:${herald.port}` }, { host: own }, { host: '127.5.6.7' },
+            { host: '[::1]' }, { host: `[::1]:${herald.port}` },
+            { host: own, headers: { Origin: `http://${own}` } },
+        ];
+        for (const options of cases) {
+            const answer = await exchange(herald.port, handshake('/ws?userId=1', options));
+            assert.equal(answer.status, 101, JSON.stringify(options));
+        }
+    });
+
+    test('after a refusal of a whole head the next connection is served', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const garbage of ['\r\n\r\n', 'GET\r\n\r\n', '\x16\x03\x01\x02\x00garbage\r\n\r\n', 'GET /ws HTTP/9.9\r\n\r\n']) {
+            const raw = await t.raw(herald.port);
+            raw.send(garbage);
+            await sleep(0);
+            raw.socket.end();
+            await raw.waitEnd();
+        }
+        assert.equal((await exchange(herald.port, handshake('/ws?userId=1'))).status, 101);
+    });
+};

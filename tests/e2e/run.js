@@ -1,0 +1,142 @@
+'use strict';
+/* node tests/e2e/run.js --herald PATH [--only NAME]
+ *
+ * Runs every *.test.js beside it, one test after the other. NAME is a part of "file: test".
+ * The last line is "N passed, N failed, N skipped"; the exit is 0 when something ran and nothing failed. */
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { Scope, Skip, within } = require('./harness');
+
+const DEFAULT_TIMEOUT_MS = 30000;
+
+function parseArguments(args) {
+    const options = { herald: path.join(__dirname, '../../build/release/herald'), only: '' };
+    for (let i = 0; i < args.length; i += 2) {
+        const name = args[i].replace(/^--/, '');
+        if (!(name in options) || args[i + 1] === undefined) {
+            throw new Error(`not understood: ${args[i]} (usage: run.js --herald PATH [--only NAME])`);
+        }
+        options[name] = args[i + 1];
+    }
+    options.herald = path.resolve(options.herald);
+    return options;
+}
+
+/* A test file exports a function that gets test(name, body) or test(name, {timeoutMs}, body). */
+function load(file) {
+    const tests = [];
+    require(file)((name, options, body) => {
+        const given = body === undefined ? {} : options;
+        tests.push({ name, body: body ?? options, timeoutMs: given.timeoutMs ?? DEFAULT_TIMEOUT_MS });
+    });
+    return tests;
+}
+
+/* What a test gets: a scope of its own, and the Heralds its whole file shares. */
+function toolsFor(scope, fileScope) {
+    scope.skip = (reason) => {
+        throw new Skip(reason);
+    };
+    scope.sharedHerald = async (key, options) => {
+        let herald = fileScope.shared.get(key);
+        if (herald === undefined || !herald.child.isRunning()) {
+            herald = await fileScope.herald(options);
+            fileScope.shared.set(key, herald);
+        }
+        scope.heralds.push(herald);
+        scope.cleanup(() => herald.dropClients());
+        return herald;
+    };
+    scope.note = (text) => console.log(`     ${text}`);
+    return scope;
+}
+
+/* A promise that nobody waited for fails the test during which it broke. */
+let stray = null;
+process.on('unhandledRejection', (error) => {
+    stray ??= error;
+});
+
+async function runTest(test, binary, fileScope) {
+    const scope = toolsFor(new Scope(binary), fileScope);
+    let failure = null;
+    stray = null;
+    try {
+        await within(test.body(scope), test.timeoutMs, 'the whole test');
+    } catch (error) {
+        failure = error;
+    }
+    try {
+        await scope.end();
+    } catch (error) {
+        failure ??= error;
+    }
+    failure ??= stray;
+    return { failure, logs: scope.heralds.map((herald) => herald.log) };
+}
+
+function report(title, failure, logs, ms) {
+    if (failure === null) {
+        console.log(`ok   ${title} (${ms} ms)`);
+        return 'passed';
+    }
+    if (failure instanceof Skip) {
+        console.log(`skip ${title}: ${failure.message}`);
+        return 'skipped';
+    }
+    console.log(`FAIL ${title} (${ms} ms)`);
+    console.log(String(failure.stack ?? failure).split('\n').slice(0, 30).map((line) => `     ${line}`).join('\n'));
+    for (const log of logs) {
+        const tail = log.trimEnd().split('\n').slice(-12).map((line) => `     | ${line.slice(0, 300)}`);
+        console.log(tail.join('\n'));
+    }
+    return 'failed';
+}
+
+async function runFile(file, options, counts) {
+    const subject = path.basename(file, '.test.js');
+    const fileScope = new Scope(options.herald);
+    for (const test of load(file)) {
+        const title = `${subject}: ${test.name}`;
+        if (!title.includes(options.only)) {
+            continue;
+        }
+        const begin = Date.now();
+        const { failure, logs } = await runTest(test, options.herald, fileScope);
+        counts[report(title, failure, logs, Date.now() - begin)] += 1;
+    }
+    try {
+        await fileScope.end();
+    } catch (error) {
+        const logs = fileScope.heralds.map((herald) => herald.log);
+        counts[report(`${subject}: the program ends cleanly`, error, logs, 0)] += 1;
+    }
+}
+
+async function main() {
+    const options = parseArguments(process.argv.slice(2));
+    if (!fs.existsSync(options.herald)) {
+        throw new Error(`no program at ${options.herald}: build it, or say --herald PATH`);
+    }
+    const counts = { passed: 0, failed: 0, skipped: 0 };
+    const files = fs.readdirSync(__dirname).filter((name) => name.endsWith('.test.js')).sort();
+    for (const name of files) {
+        await runFile(path.join(__dirname, name), options, counts);
+    }
+    if (counts.passed + counts.failed === 0) {
+        console.log('no test ran');
+        process.exitCode = 1;
+    }
+    if (counts.failed > 0) {
+        process.exitCode = 1;
+    }
+    console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+    process.exit();
+}
+
+main().catch((error) => {
+    console.log(error.message);
+    console.log('0 passed, 1 failed, 0 skipped');
+    process.exit(1);
+});
