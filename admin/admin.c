@@ -144,7 +144,7 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *closure, con
     if (vsnprintf(text, sizeof text, format, args) < 0)
         return;
     text[strcspn(text, "\n")] = '\0';
-    log_event(LOG_INFO, "admin_http", LOG_TEXT("detail", text));
+    log_event(LOG_INFO, "admin port", LOG_TEXT("detail", text));
 }
 
 /* Start and stop */
@@ -187,7 +187,7 @@ enum err admin_start(const struct options *options, struct gateway *gateway,
 
     char where[300];
     listener_describe(admin->fd, where, sizeof where);
-    log_event(LOG_INFO, "admin_listening", LOG_TEXT("address", where));
+    log_event(LOG_INFO, "the admin API is served", LOG_TEXT("admin_listen", where));
     *ret_admin = admin;
     return ERR_OK;
 

@@ -1,6 +1,5 @@
 #include "admin/json_out.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -28,8 +27,10 @@ void json_out_printf(struct json_out *out, const char *format, ...)
     va_start(args, format);
     int len = vsnprintf(piece, sizeof piece, format, args);
     va_end(args);
-    assert(len >= 0 && (size_t)len < sizeof piece);
-    append(out, piece, (size_t)len);
+    if (len < 0 || (size_t)len >= sizeof piece)
+        out->has_failed = true; /* half a number would still look like JSON */
+    else
+        append(out, piece, (size_t)len);
 }
 
 void json_out_text(struct json_out *out, const char *text)

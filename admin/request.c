@@ -218,7 +218,7 @@ void request_refuse(struct request *request, const struct problem *problem)
     request->status = problem_status(problem->error);
     request->content_type = PROBLEM_CONTENT_TYPE;
     metrics_count(METRIC_ADMIN_REFUSED);
-    log_event(LOG_DEBUG, "admin_refused", LOG_TEXT("request", id),
+    log_event(LOG_DEBUG, "admin request refused", LOG_TEXT("request", id),
               LOG_INT("status", request->status),
               LOG_TEXT("detail", whole.detail == NULL ? "" : whole.detail));
 }

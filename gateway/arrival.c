@@ -283,6 +283,15 @@ out:
     free(move);
 }
 
+static bool is_origin_welcome(const struct options *options, struct span origin, struct span host)
+{
+    const struct option_list *allowed = &options->allowed_origin;
+    bool is_welcome = origin_is_host(origin, host);
+    for (size_t i = 0; i < allowed->n && !is_welcome; i++)
+        is_welcome = origin_is_allowed(origin, span_of(allowed->values[i]));
+    return is_welcome;
+}
+
 /* With --auth none a request from a proxy or from a rebinding page is not this machine's
  * developer's (CONTRACT section 1); a foreign Origin is never taken (section 2). */
 static const char *why_forbidden(struct arrival *arrival)
@@ -305,7 +314,7 @@ static const char *why_forbidden(struct arrival *arrival)
         if (!authority_is_loopback(host))
             return "with --auth none the Host must be a loopback name or address";
     }
-    if (http_head_find(head, bytes, "Origin", &origin) && !origin_is_host(origin, host))
+    if (http_head_find(head, bytes, "Origin", &origin) && !is_origin_welcome(options, origin, host))
         return "the Origin is not allowed";
     return NULL;
 }

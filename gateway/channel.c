@@ -35,16 +35,18 @@ enum err channel_offer(struct channel *channel, struct notification *note, uint3
     return ERR_OK;
 }
 
-void channel_take(struct channel *channel, struct channel *ret_taken)
-{
-    *ret_taken = *channel;
-    *channel = (struct channel){0};
-}
-
 void channel_clear(struct channel *channel)
 {
     for (uint32_t i = 0; i < channel->n; i++)
         notification_unref(channel_at(channel, i));
     free(channel->more);
     *channel = (struct channel){0};
+}
+
+void channel_free(struct channel *channel)
+{
+    if (channel == NULL)
+        return;
+    channel_clear(channel);
+    free(channel);
 }

@@ -21,9 +21,6 @@ struct channel {
 MUST_CHECK enum err channel_offer(struct channel *channel, struct notification *note,
                                   uint32_t max_bytes);
 
-/* Moves everything into *ret_taken and leaves the channel empty. */
-void channel_take(struct channel *channel, struct channel *ret_taken);
-
 static inline struct notification *channel_at(const struct channel *channel, uint32_t i)
 {
     return i == 0 ? channel->first : channel->more[i - 1];
@@ -31,5 +28,8 @@ static inline struct notification *channel_at(const struct channel *channel, uin
 
 /* Gives back every reference. */
 void channel_clear(struct channel *channel);
+
+/* Of one that calloc made: clears it and frees it. NULL is fine. */
+void channel_free(struct channel *channel);
 
 #endif

@@ -108,6 +108,18 @@ static void post(struct shard *shard, struct client *client)
     mailbox_post(shard->mailbox, &client->letter);
 }
 
+/* Lock held. */
+static enum err offer(struct client_map *map, struct client *client, struct notification *note)
+{
+    if (client->channel == NULL)
+        client->channel = calloc(1, sizeof *client->channel);
+    if (client->channel == NULL) {
+        client->is_missed |= note->seq != 0;
+        return ERR_NO_MEMORY;
+    }
+    return channel_offer(client->channel, note, map->channel_max_bytes);
+}
+
 unsigned client_map_offer(struct client_map *map, struct span user_id, struct notification *note)
 {
     uint32_t hash = hash_user(user_id);
@@ -116,7 +128,7 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct no
     pthread_mutex_lock(&shard->lock);
     struct client *client = *place_of(map, shard, hash, user_id);
     if (client != NULL) {
-        enum err error = channel_offer(&client->channel, note, map->channel_max_bytes);
+        enum err error = offer(map, client, note);
         /* A full channel has noted it, and the sessions will read the inbox. What has no number is
          * dropped, and says so by not counting as online. */
         if (error == ERR_OK || note->seq != 0)
@@ -238,16 +250,18 @@ struct client *client_map_find(struct client_map *map, struct span user_id)
     return *place_of(map, shard, hash, user_id);
 }
 
-void client_map_take(struct client_map *map, struct client *client, struct channel *ret_taken,
-                     bool *ret_missed)
+struct channel *client_map_take(struct client_map *map, struct client *client, bool *ret_missed)
 {
     struct shard *shard = shard_of(map, client->hash);
     pthread_mutex_lock(&shard->lock);
-    channel_take(&client->channel, ret_taken);
-    *ret_missed = client->is_missed || ret_taken->has_overflowed;
+    struct channel *taken = client->channel;
+    client->channel = NULL;
+    *ret_missed = client->is_missed;
     client->is_missed = false;
     client->is_posted = false;
     pthread_mutex_unlock(&shard->lock);
+    *ret_missed |= taken != NULL && taken->has_overflowed;
+    return taken;
 }
 
 void client_map_each(struct client_map *map, unsigned worker,

@@ -21,7 +21,7 @@ struct client {
     struct worker *worker;        /* constant: the home */
     struct list sessions;         /* home: the oldest first */
     struct letter letter;         /* posted while is_posted */
-    struct channel channel;       /* lock */
+    struct channel *channel;      /* lock; NULL while nothing waits in it */
     struct epoch epoch;           /* home, and the rest below; none until the first page came */
     uint64_t head;                /* the highest number heard of */
     uint64_t acked;               /* the user's position (CONTRACT 5.6) */
@@ -65,9 +65,9 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
 bool client_map_leave(struct client_map *map, struct client *client);
 struct client *client_map_find(struct client_map *map, struct span user_id); /* home worker */
 
-/* Home worker: all that was offered since, and whether something may have been missed. */
-void client_map_take(struct client_map *map, struct client *client, struct channel *ret_taken,
-                     bool *ret_missed);
+/* Home worker: all that was offered since (NULL: nothing; else channel_free it), and whether
+ * something may have been missed. */
+struct channel *client_map_take(struct client_map *map, struct client *client, bool *ret_missed);
 
 /* Home worker: every client of that worker; `visit` may make the client it is given leave. */
 void client_map_each(struct client_map *map, unsigned worker,

@@ -19,7 +19,7 @@ struct client_grave {
 
 static void free_client(struct client *client)
 {
-    channel_clear(&client->channel);
+    channel_free(client->channel);
     free(client);
 }
 
@@ -101,11 +101,25 @@ static void deliver(struct session *session, struct notification *note)
         replay_when_drained(session);
 }
 
+/* Has a page of the inbox come for any session? */
+static bool has_read(const struct client *client)
+{
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        if (!CONTAINER_OF(link, struct session, link)->is_new)
+            return true;
+    }
+    return false;
+}
+
 /* false: another epoch has begun, and the sessions of the old one are closed. */
 static bool hear_of(struct client *client, struct notification *note)
 {
     if (note->seq == 0)
         return true;
+    if (epoch_is_none(client->epoch) && has_read(client))
+        client->epoch =
+            note->epoch; /* the inbox was empty so far: this is the first of its epoch */
     if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, note->epoch)) {
         session_close_all(client, ERR_RESYNC, (struct span){0});
         return false;
@@ -124,31 +138,35 @@ static void reread_all(struct client *client)
     }
 }
 
-void delivery_on_letter(struct letter *letter)
+static void deliver_all(struct client *client, const struct channel *taken)
 {
-    struct client *client = CONTAINER_OF(letter, struct client, letter);
-    struct channel taken;
-    bool is_missed;
-    client_map_take(map_of(client), client, &taken, &is_missed);
-    if (client->is_removed) {
-        bury_client(client);
-        channel_clear(&taken);
-        return;
-    }
-    if (taken.has_overflowed)
+    if (taken->has_overflowed)
         metrics_count(METRIC_CHANNEL_OVERFLOW);
-    for (uint32_t i = 0; i < taken.n; i++) {
-        struct notification *note = channel_at(&taken, i);
+    for (uint32_t i = 0; i < taken->n; i++) {
+        struct notification *note = channel_at(taken, i);
         if (!hear_of(client, note))
-            break;
+            return;
         LIST_FOR_EACH_SAFE(link, &client->sessions)
         {
             deliver(CONTAINER_OF(link, struct session, link), note);
         }
     }
-    if (is_missed)
-        reread_all(client);
-    channel_clear(&taken);
+}
+
+void delivery_on_letter(struct letter *letter)
+{
+    struct client *client = CONTAINER_OF(letter, struct client, letter);
+    bool is_missed;
+    struct channel *taken = client_map_take(map_of(client), client, &is_missed);
+    if (client->is_removed) {
+        bury_client(client);
+    } else {
+        if (taken != NULL)
+            deliver_all(client, taken);
+        if (is_missed)
+            reread_all(client);
+    }
+    channel_free(taken);
 }
 
 const struct session_events delivery_events = {positions_acked, replay_drained, on_leave};

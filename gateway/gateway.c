@@ -8,12 +8,12 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
+#include "gateway/base/listener.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery.h"
 #include "gateway/front.h"
 #include "gateway/limits.h"
-#include "gateway/base/listener.h"
 #include "gateway/operators.h"
 #include "gateway/router.h"
 

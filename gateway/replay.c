@@ -145,8 +145,7 @@ void replay_drop_kept(struct client *client)
 {
     if (client->recent == NULL)
         return;
-    channel_clear(client->recent);
-    free(client->recent);
+    channel_free(client->recent);
     client->recent = NULL;
 }
 
@@ -172,6 +171,8 @@ void replay_forget(struct session *session)
 /* What the first page says about the user. false: it is not the epoch that the sessions live in. */
 static bool adopt(struct client *client, const struct store_page *page)
 {
+    if (epoch_is_none(page->epoch))
+        return true; /* nothing was ever pushed to this user, when the page was read */
     if (epoch_is_none(client->epoch)) {
         client->epoch = page->epoch;
         client->acked = page->acked;

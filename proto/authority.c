@@ -1,13 +1,9 @@
 #include "proto/authority.h"
 
+/* Of V6 addresses it takes those in brackets: the last part of another would be its port. */
 static struct span without_port(struct span host)
 {
     size_t end = host.len;
-    if (host.len > 0 && host.bytes[0] == '[') { /* [V6]:PORT */
-        const char *bracket = memchr(host.bytes, ']', host.len);
-        return bracket == NULL ? host
-                               : (struct span){host.bytes, (size_t)(bracket - host.bytes) + 1};
-    }
     while (end > 0 && host.bytes[end - 1] >= '0' && host.bytes[end - 1] <= '9')
         end--;
     if (end > 0 && end < host.len && host.bytes[end - 1] == ':')
@@ -15,7 +11,19 @@ static struct span without_port(struct span host)
     return host;
 }
 
-/* 127.a.b.c with decimal parts up to 255 */
+static bool starts_with(struct span text, struct span prefix)
+{
+    return text.len >= prefix.len &&
+           span_equal_nocase((struct span){text.bytes, prefix.len}, prefix);
+}
+
+static bool ends_with(struct span text, struct span suffix)
+{
+    return text.len >= suffix.len &&
+           span_equal_nocase((struct span){text.bytes + text.len - suffix.len, suffix.len}, suffix);
+}
+
+/* 127.a.b.c with decimal parts up to 255; a part that begins with 0 is octal to some */
 static bool is_loopback_v4(struct span name)
 {
     unsigned parts[4] = {0};
@@ -27,6 +35,8 @@ static bool is_loopback_v4(struct span name)
             n++;
             has_digit = false;
         } else if (c >= '0' && c <= '9') {
+            if (has_digit && parts[n] == 0)
+                return false;
             parts[n] = parts[n] * 10 + (unsigned)(c - '0');
             has_digit = true;
             if (parts[n] > 255)
@@ -40,41 +50,74 @@ static bool is_loopback_v4(struct span name)
 
 bool authority_is_loopback(struct span host)
 {
-    static const char suffix[] = ".localhost";
+    struct span suffix = SPAN_LITERAL(".localhost");
     struct span name = without_port(span_trim(host));
-    size_t suffix_len = sizeof suffix - 1;
-    if (name.len > suffix_len &&
-        span_equal_nocase((struct span){name.bytes + name.len - suffix_len, suffix_len},
-                          SPAN_LITERAL(".localhost")))
+    if (name.len > suffix.len && ends_with(name, suffix))
         return true;
     return span_equal_nocase(name, SPAN_LITERAL("localhost")) ||
            span_equal(name, SPAN_LITERAL("[::1]")) || is_loopback_v4(name);
 }
 
-static bool starts_with(struct span text, struct span prefix)
+static const struct scheme {
+    struct span prefix;
+    struct span port; /* that it has anyway */
+} schemes[] = {
+    {{"http://", 7}, {":80", 3}},
+    {{"https://", 8}, {":443", 4}},
+};
+
+/* NULL: one without a default port */
+static const struct scheme *scheme_of(struct span origin)
 {
-    return text.len >= prefix.len &&
-           span_equal_nocase((struct span){text.bytes, prefix.len}, prefix);
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        if (starts_with(origin, schemes[i].prefix))
+            return &schemes[i];
+    return NULL;
 }
 
-/* Drops the port that the scheme has anyway. */
-static struct span without_default_port(struct span host, struct span port)
+static struct span without_default_port(struct span host, const struct scheme *scheme)
 {
-    if (host.len > port.len &&
-        span_equal((struct span){host.bytes + host.len - port.len, port.len}, port))
-        host.len -= port.len;
+    if (scheme != NULL && host.len > scheme->port.len && ends_with(host, scheme->port))
+        host.len -= scheme->port.len;
     return host;
 }
 
 bool origin_is_host(struct span origin, struct span host)
 {
-    struct span http = SPAN_LITERAL("http://");
-    struct span https = SPAN_LITERAL("https://");
-    struct span scheme = starts_with(origin, https) ? https : http;
-    struct span port = scheme.len == https.len ? SPAN_LITERAL(":443") : SPAN_LITERAL(":80");
-    if (!starts_with(origin, scheme))
+    const struct scheme *scheme = scheme_of(origin);
+    if (scheme == NULL || host.len == 0)
         return false;
-    origin.bytes += scheme.len;
-    origin.len -= scheme.len;
-    return span_equal_nocase(without_default_port(origin, port), without_default_port(host, port));
+    origin.bytes += scheme->prefix.len;
+    origin.len -= scheme->prefix.len;
+    return span_equal_nocase(without_default_port(origin, scheme),
+                             without_default_port(host, scheme));
+}
+
+/* Labels of a domain name with dots between them: nothing that could end the host. */
+static bool is_name(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.bytes[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool is_dot = c == '.' && i > 0 && i + 1 < text.len;
+        if (!is_letter && !is_dot && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+            return false;
+    }
+    return text.len > 0;
+}
+
+bool origin_is_allowed(struct span origin, struct span pattern)
+{
+    origin = without_default_port(origin, scheme_of(origin));
+    pattern = without_default_port(pattern, scheme_of(pattern));
+    const char *star = pattern.len == 0 ? NULL : memchr(pattern.bytes, '*', pattern.len);
+    if (star == NULL)
+        return span_equal_nocase(origin, pattern);
+
+    struct span before = {pattern.bytes, (size_t)(star - pattern.bytes)};
+    struct span behind = {star + 1, pattern.len - before.len - 1};
+    if (origin.len < before.len + behind.len || !starts_with(origin, before) ||
+        !ends_with(origin, behind))
+        return false;
+    return is_name((struct span){origin.bytes + before.len, origin.len - before.len - behind.len});
 }

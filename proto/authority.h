@@ -12,4 +12,10 @@ bool authority_is_loopback(struct span host);
  */
 bool origin_is_host(struct span origin, struct span host);
 
+/* Is this Origin the one that the pattern names: SCHEME://HOST[:PORT], compared without case, where
+ * a default port may be written or left out? With *.DOMAIN for HOST it names every host below
+ * DOMAIN, not DOMAIN itself. The pattern has one of these forms, or is null, which null alone
+ * equals. */
+bool origin_is_allowed(struct span origin, struct span pattern);
+
 #endif

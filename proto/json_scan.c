@@ -42,9 +42,9 @@ static inline bool is_plain(char c)
     return (unsigned char)(byte - 0x20) < 0x60 && byte != '"' && byte != '\\';
 }
 
-/* How many of the next bytes are plain: ASCII, no control character, no quote, no backslash. Eight
- * at a time; a false alarm of the trick (a borrow into the next byte) only ends the fast path
- * early. */
+/* Moves past plain bytes: ASCII, no control character, no quote, no backslash. Eight at a time: a
+ * byte that is not plain gets its top bit set. A borrow can set it in later bytes too, but the
+ * first one is right, and in little-endian order that is the lowest. */
 static const char *skip_plain(const char *at, const char *end)
 {
     while (end - at >= 8) {
@@ -54,8 +54,14 @@ static const char *skip_plain(const char *at, const char *end)
         uint64_t backslash = word ^ EACH_BYTE('\\');
         uint64_t special =
             (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1)) | word;
-        if ((special & EACH_BYTE(0x80)) != 0)
+        special &= EACH_BYTE(0x80);
+        if (special != 0) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            return at + __builtin_ctzll(special) / 8;
+#else
             break;
+#endif
+        }
         at += 8;
     }
     while (at < end && is_plain(*at))

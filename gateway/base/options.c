@@ -99,6 +99,8 @@ static enum err set_from(struct reading *reading, const struct option_row *row, 
     char detail[256] = "";
     enum err error;
     if (source >= *present) {
+        if (row->kind == OPTION_LIST && source > *present)
+            option_clear(row, options); /* the values of one source stand together */
         error = option_set(row, options, text, detail, sizeof detail);
         if (error == ERR_OK)
             *present = (uint8_t)source;
@@ -314,6 +316,38 @@ static enum err set_defaults(struct reading *reading)
     return ERR_OK;
 }
 
+/* The digits of a port, as a browser writes them. */
+static bool is_port(const char *text)
+{
+    size_t len = strspn(text, "0123456789");
+    return len > 0 && len <= 5 && text[len] == '\0' && text[0] != '0' &&
+           strtol(text, NULL, 10) <= UINT16_MAX;
+}
+
+/* SCHEME://HOST[:PORT], where HOST may be *.DOMAIN; or null, which a sandboxed page sends. */
+static bool is_origin(const char *text)
+{
+#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    if (strcmp(text, "null") == 0)
+        return true;
+    const char *at = text + strspn(text, LETTERS_AND_DIGITS "+-.");
+    if (at == text || strncmp(at, "://", 3) != 0)
+        return false;
+    at += 3;
+    size_t len;
+    if (*at == '[') {
+        len = 1 + strspn(at + 1, "0123456789abcdefABCDEF:.");
+        if (len == 1 || at[len++] != ']')
+            return false;
+    } else {
+        if (strncmp(at, "*.", 2) == 0)
+            at += 2;
+        len = strspn(at, LETTERS_AND_DIGITS "-._");
+    }
+    return len > 0 && (at[len] == '\0' || (at[len] == ':' && is_port(at + len + 1)));
+#undef LETTERS_AND_DIGITS
+}
+
 /* What is only wrong in company. */
 static enum err check_together(struct reading *reading)
 {
@@ -325,6 +359,12 @@ static enum err check_together(struct reading *reading)
     if (listen_address_parse(options->admin_listen, &address) != ERR_OK)
         return refuse(reading, "admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
                       options->admin_listen);
+    for (size_t i = 0; i < options->allowed_origin.n; i++)
+        if (!is_origin(options->allowed_origin.values[i]))
+            return refuse(reading,
+                          "allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
+                          "https://app.example.com or https://*.example.com, not \"%s\"",
+                          options->allowed_origin.values[i]);
     if (options->silence_timeout <= options->ping_interval)
         return refuse(reading, "silence-timeout must be longer than ping-interval, or every "
                                "connection would be given up before its ping is answered");
@@ -358,12 +398,6 @@ enum err options_read(int argc, char **argv, char **environ_list, struct options
 
 void options_fini(struct options *options)
 {
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        const struct option_row *row = &option_rows[i];
-        if (row->kind != OPTION_TEXT && row->kind != OPTION_CHOICE)
-            continue;
-        char **member = (char **)(void *)((char *)options + row->offset);
-        free(*member);
-        *member = NULL;
-    }
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        option_clear(&option_rows[i], options);
 }

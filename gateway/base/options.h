@@ -14,6 +14,7 @@ enum option {
 #define SIZE(member, name, value, min, max, help)     OPTION_##member,
 #define SWITCH(member, name, help)                    OPTION_##member,
 #define CHOICE(member, name, value, words, help)      OPTION_##member,
+#define LIST(member, name, help)                      OPTION_##member,
 #include "gateway/base/options.def"
 #undef TEXT
 #undef NUMBER
@@ -21,11 +22,17 @@ enum option {
 #undef SIZE
 #undef SWITCH
 #undef CHOICE
+#undef LIST
     OPTION_COUNT
 };
 
 /* The weaker first. */
 enum option_source { OPTION_DEFAULT, OPTION_FROM_FILE, OPTION_FROM_VARIABLE, OPTION_FROM_FLAG };
+
+struct option_list {
+    char **values;
+    size_t n;
+};
 
 struct options {
 #define TEXT(member, name, value, help)               char *member;
@@ -34,6 +41,7 @@ struct options {
 #define SIZE(member, name, value, min, max, help)     int64_t member;
 #define SWITCH(member, name, help)                    bool member;
 #define CHOICE(member, name, value, words, help)      char *member;
+#define LIST(member, name, help)                      struct option_list member;
 #include "gateway/base/options.def"
 #undef TEXT
 #undef NUMBER
@@ -41,6 +49,7 @@ struct options {
 #undef SIZE
 #undef SWITCH
 #undef CHOICE
+#undef LIST
     uint8_t sources[OPTION_COUNT]; /* enum option_source */
 };
 
@@ -62,7 +71,9 @@ enum options_action {
  * an unknown flag or file key (with the file's line) the nearest known name. Unknown HERALD_*
  * variables are only logged as warnings. Numbers: "10"; durations "100ms" "10s" "5m" "2h" "7d";
  * sizes "65536" "64KiB" "1MiB" "1GiB"; switches
- * --demo, --demo=on, --demo=off, HERALD_DEMO=on. --name VALUE and --name=VALUE. */
+ * --demo, --demo=on, --demo=off, HERALD_DEMO=on. --name VALUE and --name=VALUE. A list is written
+ * as the flag or the file's key repeated, or with commas or spaces between its values; the values
+ * of one source add up and replace all of a weaker one. */
 MUST_CHECK enum err options_read(int argc, char **argv, char **environ_list,
                                  struct options *ret_options, enum options_action *ret_action,
                                  char *why, size_t why_cap);

@@ -16,6 +16,7 @@ static const struct {
 #define SIZE(member, name, value, min, max, help)     {NULL, OPTION_##member},
 #define SWITCH(member, name, help)                    {NULL, OPTION_##member},
 #define CHOICE(member, name, value, words, help)      {NULL, OPTION_##member},
+#define LIST(member, name, help)                      {NULL, OPTION_##member},
 #include "gateway/base/options.def"
 #undef TEXT
 #undef NUMBER
@@ -23,12 +24,14 @@ static const struct {
 #undef SIZE
 #undef SWITCH
 #undef CHOICE
+#undef LIST
 };
 
 static const char *placeholder_of(enum option_kind kind)
 {
     switch (kind) {
     case OPTION_TEXT:
+    case OPTION_LIST:
         return " TEXT";
     case OPTION_NUMBER:
         return " N";
@@ -117,22 +120,32 @@ static enum err print_text(struct buf *out, const char *text)
     return buf_printf(out, "%.*s:***%s", (int)(colon - text), text, end);
 }
 
-enum err options_print_config(const struct options *options, struct buf *out)
+static enum err print_config_line(struct buf *out, const struct options *options,
+                                  const struct option_row *row, size_t line)
 {
     static const char *const sources[] = {"default", "file", "variable", "flag"};
+    /* The file cannot name a file. */
+    enum err error =
+        buf_printf(out, "%s%s = ", row == &option_rows[OPTION_config] ? "; " : "", row->name);
+    if (error == ERR_OK && row == &option_rows[OPTION_store])
+        error = print_text(out, options->store);
+    else if (error == ERR_OK)
+        error = option_format(row, options, line, out);
+    if (error == ERR_OK)
+        error = buf_printf(out, " ; %s\n", sources[options->sources[row - option_rows]]);
+    return error;
+}
+
+enum err options_print_config(const struct options *options, struct buf *out)
+{
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *row = &option_rows[i];
-        /* The file cannot name a file. */
-        enum err error =
-            buf_printf(out, "%s%s = ", row == &option_rows[OPTION_config] ? "; " : "", row->name);
-        if (error == ERR_OK && row == &option_rows[OPTION_store])
-            error = print_text(out, options->store);
-        else if (error == ERR_OK)
-            error = option_format(row, options, out);
-        if (error == ERR_OK)
-            error = buf_printf(out, " ; %s\n", sources[options->sources[i]]);
-        if (error != ERR_OK)
-            return error;
+        size_t n_lines = option_n_lines(row, options);
+        for (size_t line = 0; line < n_lines; line++) {
+            enum err error = print_config_line(out, options, row, line);
+            if (error != ERR_OK)
+                return error;
+        }
     }
     return ERR_OK;
 }

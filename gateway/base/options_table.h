@@ -12,6 +12,7 @@ enum option_kind {
     OPTION_SIZE,
     OPTION_SWITCH,
     OPTION_CHOICE,
+    OPTION_LIST,
 };
 
 struct option_row {
@@ -34,14 +35,19 @@ struct action_row {
 enum { ACTION_COUNT = 4 };
 extern const struct action_row action_rows[ACTION_COUNT];
 
-/* Sets the member. ERR_INVALID_FIELD: *why says what would be right ("must be ..."), without the
- * name. */
+/* Sets the member; a list gets the values besides those that it has. ERR_INVALID_FIELD: *why says
+ * what would be right ("must be ..."), without the name. */
 MUST_CHECK enum err option_set(const struct option_row *row, struct options *options,
                                const char *text, char *why, size_t why_cap);
 
-/* The value as one would write it. */
+/* Frees what the member owns and makes it empty. */
+void option_clear(const struct option_row *row, struct options *options);
+
+/* How many lines of a file the option is written in: one, or one for each value of a list. */
+size_t option_n_lines(const struct option_row *row, const struct options *options);
+/* The value on that line as one would write it. */
 MUST_CHECK enum err option_format(const struct option_row *row, const struct options *options,
-                                  struct buf *out);
+                                  size_t line, struct buf *out);
 MUST_CHECK enum err option_format_number(enum option_kind kind, int64_t value, struct buf *out);
 
 #endif

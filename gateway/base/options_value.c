@@ -17,6 +17,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 #define SWITCH(member, name, help) ROW(member, name, OPTION_SWITCH, "off", 0, 0, "", help)
 #define CHOICE(member, name, value, words, help)                                                   \
     ROW(member, name, OPTION_CHOICE, value, 0, 0, words, help)
+#define LIST(member, name, help) ROW(member, name, OPTION_LIST, "", 0, 0, "", help)
 #include "gateway/base/options.def"
 #undef TEXT
 #undef NUMBER
@@ -24,6 +25,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 #undef SIZE
 #undef SWITCH
 #undef CHOICE
+#undef LIST
 };
 
 const struct action_row action_rows[ACTION_COUNT] = {
@@ -151,6 +153,32 @@ static enum err set_text(char **member, const char *text)
     return ERR_OK;
 }
 
+static enum err add_value(struct option_list *list, const char *value, size_t len)
+{
+    char **values = realloc(list->values, (list->n + 1) * sizeof *values);
+    if (values == NULL)
+        return ERR_NO_MEMORY;
+    list->values = values;
+    values[list->n] = strndup(value, len);
+    if (values[list->n] == NULL)
+        return ERR_NO_MEMORY;
+    list->n++;
+    return ERR_OK;
+}
+
+static enum err add_values(struct option_list *list, const char *text)
+{
+    static const char between[] = ", \t";
+    enum err error = ERR_OK;
+    for (const char *at = text + strspn(text, between); error == ERR_OK && *at != '\0';) {
+        size_t len = strcspn(at, between);
+        error = add_value(list, at, len);
+        at += len;
+        at += strspn(at, between);
+    }
+    return error;
+}
+
 enum err option_set(const struct option_row *row, struct options *options, const char *text,
                     char *why, size_t why_cap)
 {
@@ -165,6 +193,8 @@ enum err option_set(const struct option_row *row, struct options *options, const
         return set_text(member, text);
     case OPTION_TEXT:
         return set_text(member, text);
+    case OPTION_LIST:
+        return add_values(member, text);
     case OPTION_SWITCH:
         if (!is_one_of("on|off", text)) {
             snprintf(why, why_cap, "must be on or off, not \"%s\"", text);
@@ -180,13 +210,42 @@ enum err option_set(const struct option_row *row, struct options *options, const
     return set_number(row, member, text, why, why_cap);
 }
 
-enum err option_format(const struct option_row *row, const struct options *options, struct buf *out)
+void option_clear(const struct option_row *row, struct options *options)
+{
+    void *member = (char *)options + row->offset;
+    if (row->kind == OPTION_TEXT || row->kind == OPTION_CHOICE) {
+        char **text = member;
+        free(*text);
+        *text = NULL;
+    } else if (row->kind == OPTION_LIST) {
+        struct option_list *list = member;
+        for (size_t i = 0; i < list->n; i++)
+            free(list->values[i]);
+        free(list->values);
+        *list = (struct option_list){0};
+    }
+}
+
+size_t option_n_lines(const struct option_row *row, const struct options *options)
+{
+    if (row->kind != OPTION_LIST)
+        return 1;
+    const struct option_list *list = (const void *)((const char *)options + row->offset);
+    return list->n == 0 ? 1 : list->n; /* an empty list is written, too: it is a value */
+}
+
+enum err option_format(const struct option_row *row, const struct options *options, size_t line,
+                       struct buf *out)
 {
     const void *member = (const char *)options + row->offset;
     switch (row->kind) {
     case OPTION_TEXT:
     case OPTION_CHOICE:
         return buf_append_text(out, *(char *const *)member);
+    case OPTION_LIST: {
+        const struct option_list *list = member;
+        return line < list->n ? buf_append_text(out, list->values[line]) : ERR_OK;
+    }
     case OPTION_SWITCH:
         return buf_append_text(out, *(const bool *)member ? "on" : "off");
     case OPTION_NUMBER:

@@ -11,8 +11,9 @@ static_assert(sizeof(size_t) == sizeof(uint64_t), "MDB_INTEGERKEY takes a size_t
 struct file_lmdb {
     MDB_env *env;
     MDB_dbi table;
-    MDB_txn *reader; /* reset between turns, so that it never keeps pages from being used again */
-    MDB_txn *writer; /* while file_lmdb_write runs */
+    MDB_txn *reader;  /* reset between turns, so that it never keeps pages from being used again */
+    MDB_txn *writer;  /* while file_lmdb_write runs */
+    MDB_cursor *tail; /* the writer's, at the end: it spares each append the way down the tree */
     bool is_reading;
     int code; /* of the last call that failed */
     uint64_t used_bytes;
@@ -200,7 +201,7 @@ enum err file_lmdb_append(struct file_lmdb *lmdb, uint64_t key, size_t len, char
 {
     MDB_val mdb_key = {sizeof key, &key};
     MDB_val value = {len, NULL};
-    int code = mdb_put(lmdb->writer, lmdb->table, &mdb_key, &value, MDB_APPEND | MDB_RESERVE);
+    int code = mdb_cursor_put(lmdb->tail, &mdb_key, &value, MDB_APPEND | MDB_RESERVE);
     if (code != 0)
         return fail(lmdb, code);
     *ret_room = value.mv_data;
@@ -219,6 +220,11 @@ static enum err write_once(struct file_lmdb *lmdb, file_lmdb_write_fn *write, vo
     int code = mdb_txn_begin(lmdb->env, NULL, 0, &lmdb->writer);
     if (code != 0)
         return fail(lmdb, code);
+    code = mdb_cursor_open(lmdb->writer, lmdb->table, &lmdb->tail);
+    if (code != 0) {
+        mdb_txn_abort(lmdb->writer);
+        return fail(lmdb, code);
+    }
     lmdb->code = 0;
     uint64_t used_before = lmdb->used_bytes;
     enum err error = write(owner, lmdb);

@@ -69,6 +69,21 @@ void file_lock_release(int fd)
     close(fd);
 }
 
+static void sync_one(const char *path, const char *name)
+{
+    int fd;
+    if (open_inside(path, name, O_RDONLY | O_DIRECTORY, &fd) != ERR_OK)
+        return;
+    fsync(fd);
+    close(fd);
+}
+
+void file_lock_sync(const char *path)
+{
+    sync_one(path, ".");
+    sync_one(path, "..");
+}
+
 static int write_all(int fd)
 {
     static const char zeros[16384];

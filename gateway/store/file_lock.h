@@ -12,6 +12,10 @@
 MUST_CHECK enum err file_lock_take(const char *path, int *ret_fd, char *why, size_t why_cap);
 void file_lock_release(int fd);
 
+/* The files just made are to be found again after a power cut: syncs the directory and the one
+ * above. Not every file system can; nothing is said then. */
+void file_lock_sync(const char *path);
+
 /* Does the disk take FILE_LOCK_PROBE_BYTES more? ERR_STORE_UNAVAILABLE and *why. */
 enum { FILE_LOCK_PROBE_BYTES = 1 << 20 };
 MUST_CHECK enum err file_lock_probe(const char *path, char *why, size_t why_cap);

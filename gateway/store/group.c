@@ -36,7 +36,11 @@ enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels)
 void group_put(struct group *group, struct group_put put)
 {
     group->puts[group->n_puts++] = put;
-    group->bytes += put.note->payload->len + GROUP_PUT_OVERHEAD_BYTES;
+    uint64_t payload_key = put.key - put.distance;
+    bool is_repeated = put.distance != 0 && payload_key == group->shared_key;
+    group->bytes += GROUP_PUT_OVERHEAD_BYTES + (is_repeated ? 0 : put.note->payload->len);
+    if (put.distance != 0)
+        group->shared_key = payload_key;
 }
 
 void group_del(struct group *group, const struct inbox_entry *entry)
@@ -73,6 +77,7 @@ void group_reset(struct group *group)
     group->n_dels = 0;
     group->n_users = 0;
     group->bytes = 0;
+    group->shared_key = 0;
     group->n_expired = 0;
     group->n_overflow = 0;
     group->n_resyncs = 0;

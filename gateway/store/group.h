@@ -36,6 +36,7 @@ struct group {
     size_t n_puts, n_dels, n_users;
     size_t cap_puts, cap_dels, cap_users;
     uint64_t bytes;                          /* that the puts will take, about */
+    uint64_t shared_key;                     /* of the last shared payload, which counts once */
     size_t n_expired, n_overflow, n_resyncs; /* for the metrics, once it is committed */
 };
 

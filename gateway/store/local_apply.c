@@ -172,13 +172,18 @@ void local_page_fail(struct store_page *page, enum err error)
     page->error = error;
 }
 
-/* The user that a page is read for; makes one, or a new epoch, where the contract says so. */
+/* The user that a page is read for; begins a new epoch where the contract says so. NULL: nothing
+ * was ever pushed to this user. Nobody is made for the mere sake of a connection: that would cost
+ * each one a commit. */
 static enum err find_for_page(struct local_core *core, const struct store_page *page,
                               int64_t now_ms, struct inbox **ret_inbox)
 {
     if (!core->is_readable)
         return ERR_STORE_UNAVAILABLE;
     struct inbox *inbox = inbox_find(core->table, page->user_id);
+    *ret_inbox = NULL;
+    if (inbox == NULL && epoch_is_none(page->known_epoch))
+        return ERR_OK;
     bool must_begin = inbox != NULL && has_lost_numbers(inbox, page->known_epoch, page->known_head);
     if (inbox != NULL && !must_begin && (!core->is_up || inbox->sign_day == day_of(now_ms))) {
         *ret_inbox = inbox;
@@ -230,7 +235,11 @@ void local_apply_page(struct local_core *core, struct store_page *page)
     int64_t now_ms = local_core_now_ms(core);
     struct inbox *inbox = NULL;
     page->error = find_for_page(core, page, now_ms, &inbox);
-    if (page->error != ERR_OK)
+    page->epoch = (struct epoch){{0}};
+    page->head = 0;
+    page->acked = 0;
+    page->last = 0;
+    if (page->error != ERR_OK || inbox == NULL)
         return;
     page->epoch = inbox->epoch;
     page->head = inbox->head;

@@ -26,7 +26,7 @@ struct redis_common {
 
     pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */
     unsigned n_lanes;
-    unsigned n_up;        /* lanes */
+    unsigned n_up; /* lanes */
     bool is_reported_up;
     bool is_reporting;
     int64_t said_ms[REDIS_TROUBLES_MAX];

@@ -242,7 +242,7 @@ static enum err read_page(const struct redis_value *reply, struct store_page *pa
     if (!take_epoch(reply, 0, &page->epoch) || !take_number(reply, 1, &page->head) ||
         !take_number(reply, 2, &page->acked) || !take_number(reply, 3, &page->last) ||
         !take_number(reply, 4, &expired) || !take_number(reply, 5, &is_lost) ||
-        epoch_is_none(page->epoch))
+        (epoch_is_none(page->epoch) && page->head > 0))
         return ERR_STORE_UNAVAILABLE;
     count_left(expired, 0, is_lost);
     enum err error = read_notes(redis_value_item(reply, 6), page);

@@ -1,25 +1,27 @@
-/* The store: what keeps a user's inbox until it is acknowledged or expires. One interface, one set of
- * contract tests (tests/store), three backends: memory:, file:PATH, redis://.
+/* The store: what keeps a user's inbox until it is acknowledged or expires. One interface, one set
+ * of contract tests (tests/store), three backends: memory:, file:PATH, redis://.
  *
  * The contract
  * - An inbox holds a user's notifications, numbered from 1 without holes within an epoch. The store
  *   numbers. `head` is the highest number ever given, `acked` the acknowledged position.
- * - Every request is a struct that the caller owns. It must stay, with all it points to, until on_done
- *   ran. on_done runs exactly once for each request, never inside the call that made it, on a thread
- *   of the store's choosing (a store thread, or the reactor of `lane`). It must not block.
+ * - Every request is a struct that the caller owns. It must stay, with all it points to, until
+ * on_done ran. on_done runs exactly once for each request, never inside the call that made it, on a
+ * thread of the store's choosing (a store thread, or the reactor of `lane`). It must not block.
  * - Requests may be made on any thread, until store_close. Requests of one thread for one user are
  *   carried out in the order they were made, except that nothing is promised between users.
- * - append answers ERR_OK for a target only after the notification is committed. Before that answer,
- *   on_notification has been or will be called for it without another request being needed; all calls
- *   of on_notification for one user come in number order, from one thread at a time.
- * - A failed append leaves no trace: no number is used, nothing is half-written. (With redis a broken
- *   connection can hide an append that was kept; the answer is then ERR_STORE_UNAVAILABLE.)
+ * - append answers ERR_OK for a target only after the notification is committed. Before that
+ * answer, on_notification has been or will be called for it without another request being needed;
+ * all calls of on_notification for one user come in number order, from one thread at a time.
+ * - A failed append leaves no trace: no number is used, nothing is half-written. (With redis a
+ * broken connection can hide an append that was kept; the answer is then ERR_STORE_UNAVAILABLE.)
  * - A full inbox (max_count notifications or max_bytes of data) pushes out its oldest.
  * - Expiry is exact to the millisecond: a page never shows what has expired, and what nobody reads
  *   leaves by itself.
- * - acknowledging another epoch, or a number above head, changes nothing and answers ERR_STALE_EPOCH.
- * - A store that has lost what it had begins a new epoch: it sees a lower head, or another epoch, than
- *   the request says is known. A user without push, acknowledgement or page for 30 days is forgotten. */
+ * - acknowledging another epoch, or a number above head, changes nothing and answers
+ * ERR_STALE_EPOCH.
+ * - A store that has lost what it had begins a new epoch: it sees a lower head, or another epoch,
+ * than the request says is known. A user without push, acknowledgement or page for 30 days is
+ * forgotten. */
 #ifndef HERALD_STORE_STORE_H
 #define HERALD_STORE_STORE_H
 
@@ -41,8 +43,8 @@ struct store_target {
     enum err error;           /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_FULL (store_max_bytes) */
     struct epoch epoch;       /* out */
     uint64_t seq;             /* out */
-    unsigned nodes;           /* out: other nodes and this one with sessions of the user, as far as the
-                               * store knows; the local stores leave it 0 */
+    unsigned nodes; /* out: other nodes and this one with sessions of the user, as far as the
+                     * store knows; the local stores leave it 0 */
 };
 
 /* One payload to n users, each with a number of its own. Each target has its own answer. */
@@ -62,18 +64,18 @@ struct store_page {
     struct store_request request;
     struct span user_id;
     bool is_arrival;
-    bool from_acked;          /* read behind the acknowledged position; `after` is ignored */
-    uint64_t after;           /* read the numbers above it */
-    uint64_t known_head;      /* as in store_target */
+    bool from_acked;     /* read behind the acknowledged position; `after` is ignored */
+    uint64_t after;      /* read the numbers above it */
+    uint64_t known_head; /* as in store_target */
     struct epoch known_epoch;
-    uint32_t max_count;       /* at most so many, and at most about max_bytes of data, but one at least */
+    uint32_t max_count; /* at most so many, and at most about max_bytes of data, but one at least */
     uint32_t max_bytes;
-    enum err error;           /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
-    struct epoch epoch;       /* out: the user's; a new user is given one */
-    uint64_t head;            /* out, at the moment of reading */
-    uint64_t acked;           /* out */
-    uint64_t last;            /* out: the page covers every number up to this one (head at the tail) */
-    size_t n_notes;           /* out */
+    enum err error;     /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    struct epoch epoch; /* out: the user's; none: nothing was ever pushed */
+    uint64_t head;      /* out, at the moment of reading */
+    uint64_t acked;     /* out */
+    uint64_t last;      /* out: the page covers every number up to this one (head at the tail) */
+    size_t n_notes;     /* out */
     struct notification **notes; /* out: rising; the caller unrefs each and frees the array */
 };
 
@@ -109,26 +111,26 @@ struct store_events {
 };
 
 struct store_config {
-    const char *url;             /* memory:  file:PATH  redis://[USER:PASSWORD@]HOST:PORT[/DB]
-                                  * redis+unix:///path/to/socket (tests) */
-    const char *redis_prefix;    /* "herald" */
-    uint32_t inbox_max;          /* notifications a user */
-    uint64_t inbox_max_bytes;    /* bytes of data a user */
-    uint64_t max_bytes;          /* file: of the whole store; 0: no limit */
-    struct reactor **lanes;      /* one a worker; redis runs its links on them */
-    unsigned n_lanes;            /* at least 1 for redis; the local stores need none */
+    const char *url;          /* memory:  file:PATH  redis://[USER:PASSWORD@]HOST:PORT[/DB]
+                               * redis+unix:///path/to/socket (tests) */
+    const char *redis_prefix; /* "herald" */
+    uint32_t inbox_max;       /* notifications a user */
+    uint64_t inbox_max_bytes; /* bytes of data a user */
+    uint64_t max_bytes;       /* file: of the whole store; 0: no limit */
+    struct reactor **lanes;   /* one a worker; redis runs its links on them */
+    unsigned n_lanes;         /* at least 1 for redis; the local stores need none */
     struct store_events events;
-    void *owner;                 /* handed to the events */
+    void *owner; /* handed to the events */
 };
 
 struct store;
 
 /* `memory:` and `file:` are ready when this returns. `redis://` returns at once, and on_state tells
  * when it is there; until then requests answer ERR_STORE_UNAVAILABLE.
- * ERR_INVALID_FIELD: the url; ERR_STORE_UNAVAILABLE: cannot be opened, locked or written. *ret_why is
- * then a sentence that says what to do (at most why_cap bytes). Call before the lanes run. */
-MUST_CHECK enum err store_open(const struct store_config *config, struct store **ret_store, char *why,
-                               size_t why_cap);
+ * ERR_INVALID_FIELD: the url; ERR_STORE_UNAVAILABLE: cannot be opened, locked or written. *ret_why
+ * is then a sentence that says what to do (at most why_cap bytes). Call before the lanes run. */
+MUST_CHECK enum err store_open(const struct store_config *config, struct store **ret_store,
+                               char *why, size_t why_cap);
 
 /* Ends what is under way (every on_done has run when it returns) and frees the store. For redis the
  * lanes must have stopped running; their links are closed here. */

@@ -171,9 +171,8 @@ static enum err append_puts(struct file_lmdb *lmdb, const struct group *group)
     return ERR_OK;
 }
 
-static enum err replace_user(struct file_lmdb *lmdb, const struct group_user *user)
+static enum err append_user(struct file_lmdb *lmdb, const struct inbox *inbox)
 {
-    const struct inbox *inbox = user->inbox;
     struct file_record record = {
         .kind = FILE_RECORD_USER,
         .user_id = inbox_user(inbox),
@@ -182,10 +181,7 @@ static enum err replace_user(struct file_lmdb *lmdb, const struct group_user *us
         .acked = inbox->acked,
         .sign_day = inbox->sign_day,
     };
-    enum err error = append_record(lmdb, inbox->record_key, &record);
-    if (error == ERR_OK && user->old_key != 0)
-        error = file_lmdb_delete(lmdb, user->old_key);
-    return error;
+    return append_record(lmdb, inbox->record_key, &record);
 }
 
 struct file_commit {
@@ -193,13 +189,18 @@ struct file_commit {
     const struct group *group;
 };
 
+/* All that is appended stands before all that is deleted: keys must rise, and a delete must not
+ * move the tail of the tree under the appends. */
 static enum err write_group(void *owner, struct file_lmdb *lmdb)
 {
     const struct file_commit *commit = owner;
     const struct group *group = commit->group;
     enum err error = append_puts(lmdb, group);
     for (size_t i = 0; error == ERR_OK && i < group->n_users; i++)
-        error = replace_user(lmdb, &group->users[i]);
+        error = append_user(lmdb, group->users[i].inbox);
+    for (size_t i = 0; error == ERR_OK && i < group->n_users; i++)
+        if (group->users[i].old_key != 0)
+            error = file_lmdb_delete(lmdb, group->users[i].old_key);
     for (size_t i = 0; error == ERR_OK && i < group->n_dels; i++)
         error = file_lmdb_delete(lmdb, group->dels[i].key);
     for (size_t i = 0; error == ERR_OK && i < commit->file->n_unshared; i++)
@@ -392,6 +393,7 @@ enum err store_file_open(const struct store_config *config, const char *path,
         file_close(&file->backing, NULL);
         return ERR_STORE_UNAVAILABLE;
     }
+    file_lock_sync(path);
     error = store_local_open(config, NULL, &file->backing, table, ret_store);
     if (error == ERR_OK)
         return ERR_OK;

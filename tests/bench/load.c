@@ -47,7 +47,8 @@ static struct {
              .settle_ms = 1000};
 
 struct usage {
-    double cpu, redis_cpu, own_cpu, steal;
+    double cpu, redis_cpu, own_cpu;
+    struct proc_machine machine;
     uint64_t at_ns;
 };
 
@@ -87,13 +88,19 @@ void *allocate(size_t count, size_t size)
     return memory;
 }
 
-int tcp_connect(const struct sockaddr_in *to, bool *ret_done)
+int tcp_connect(const struct sockaddr_in *to, uint32_t source, bool *ret_done)
 {
+    const struct sockaddr_in from = {.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK + source)};
+    int one = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     /* The end resets the connection: no port waits for minutes to be used again. */
     struct linger linger = {.l_onoff = 1};
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) != 0)
         die("cannot open a socket: %s", strerror(errno));
+    if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one) != 0 ||
+        bind(fd, (const struct sockaddr *)&from, sizeof from) != 0)
+        die("cannot bind to a loopback address: %s", strerror(errno));
     *ret_done = connect(fd, (const struct sockaddr *)to, sizeof *to) == 0;
     if (!*ret_done && errno != EINPROGRESS)
         die("cannot connect: %s", strerror(errno));
@@ -226,7 +233,7 @@ static struct usage usage_now(void)
         .redis_cpu = proc_cpu_seconds((int)options.redis_pid),
         .own_cpu = (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) +
                    (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec) / 1e6,
-        .steal = proc_steal_seconds(),
+        .machine = proc_machine(),
         .at_ns = now_ns(),
     };
 }
@@ -281,7 +288,9 @@ static void measure(void)
         measure_flush();
         return;
     }
+    result.from = usage_now();
     connect_all();
+    result.to = usage_now();
     hold((uint64_t)options.settle_ms * 1000000);
     result.after = proc_memory((int)options.pid);
     if (options.mode != MODE_IDLE)
@@ -292,7 +301,7 @@ static void measure(void)
 
 static void print_number(const char *name, double value)
 {
-    printf(",\"%s\":%.3f", name, value);
+    printf(",\"%s\":%.6f", name, value);
 }
 
 static void print_latency(const char *name, const struct hist *hist)
@@ -323,7 +332,8 @@ static void print_result(void)
     print_number("cpu", result.to.cpu - result.from.cpu);
     print_number("redisCpu", result.to.redis_cpu - result.from.redis_cpu);
     print_number("ownCpu", result.to.own_cpu - result.from.own_cpu);
-    print_number("steal", result.to.steal - result.from.steal);
+    print_number("busy", result.to.machine.busy - result.from.machine.busy);
+    print_number("steal", result.to.machine.steal - result.from.machine.steal);
     print_latency("handshake", &ws.handshake);
     print_latency("answer", &http.answer);
     print_latency("latency", &tally.latency);

@@ -91,7 +91,7 @@ void http_init(const struct sockaddr_in *to, uint32_t count, uint32_t users, siz
         bool done;
         publisher->request = allocate(1, request_length);
         memcpy(publisher->request, request, request_length);
-        publisher->fd = tcp_connect(to, &done);
+        publisher->fd = tcp_connect(to, 0, &done);
         watch(EPOLL_CTL_ADD, publisher->fd, EPOLLIN, TAG_PUBLISHER, i);
         idle[http.idle++] = i;
     }

@@ -54,12 +54,15 @@ struct proc_memory proc_memory(int pid)
     return memory;
 }
 
-double proc_steal_seconds(void)
+struct proc_machine proc_machine(void)
 {
     char text[1024];
-    unsigned long steal = 0;
+    unsigned long user = 0, nice = 0, system = 0, irq = 0, softirq = 0, steal = 0;
+    double hertz = (double)sysconf(_SC_CLK_TCK);
     if (!read_file("/proc/stat", text, sizeof text) ||
-        sscanf(text, "cpu %*u %*u %*u %*u %*u %*u %*u %lu", &steal) != 1)
-        return 0;
-    return (double)steal / (double)sysconf(_SC_CLK_TCK);
+        sscanf(text, "cpu %lu %lu %lu %*u %*u %lu %lu %lu", &user, &nice, &system, &irq, &softirq,
+               &steal) != 6)
+        die("cannot read /proc/stat");
+    return (struct proc_machine){(double)(user + nice + system + irq + softirq) / hertz,
+                                 (double)steal / hertz};
 }

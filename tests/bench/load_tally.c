@@ -64,8 +64,9 @@ void tally_mark(char *at, uint32_t user, uint64_t stamp)
     memcpy(next, filling, data_length - MARK_LENGTH);
 }
 
-/* False: it has arrived before. */
-static bool is_new(struct receiver *receiver, uint32_t number)
+/* False: it has arrived before. Pushes to all have no order: several publishers have one under way
+ * at once. */
+static bool is_new(struct receiver *receiver, uint32_t number, bool is_ordered)
 {
     if (number > receiver->highest) {
         uint32_t step = number - receiver->highest;
@@ -74,12 +75,10 @@ static bool is_new(struct receiver *receiver, uint32_t number)
         return true;
     }
     uint32_t back = receiver->highest - number;
-    tally.disordered++;
-    if (back >= 64)
-        return true;
-    bool before = receiver->seen >> back & 1;
-    receiver->seen |= 1ull << back;
-    tally.disordered -= before;
+    bool before = back < 64 && (receiver->seen >> back & 1);
+    if (back < 64)
+        receiver->seen |= 1ull << back;
+    tally.disordered += !before && is_ordered;
     return !before;
 }
 
@@ -98,7 +97,7 @@ void tally_receive(uint32_t user, const uint8_t *payload, size_t length, uint64_
         tally.misrouted++;
         return;
     }
-    if (!is_new(&receivers[user], number)) {
+    if (!is_new(&receivers[user], number, addressee == user)) {
         tally.duplicated++;
         return;
     }

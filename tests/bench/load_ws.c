@@ -13,9 +13,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_SIZE 65536
-#define KEPT_MAX  32768 /* the largest part of a frame that is kept, more than any payload of ours \
-                         */
+#define USERS_PER_ADDRESS 10000
+#define READ_SIZE         65536
+#define KEPT_MAX                                                                                   \
+    32768 /* the largest part of a frame that is kept, more than any payload of ours               \
+           */
 
 enum subscriber_state { STATE_CONNECTING, STATE_HANDSHAKE, STATE_OPEN, STATE_CLOSED };
 
@@ -71,7 +73,7 @@ void ws_connect_more(uint32_t limit)
         struct subscriber *subscriber = &subscribers[index];
         bool done;
         subscriber->started_ns = now_ns();
-        subscriber->fd = tcp_connect(&server, &done);
+        subscriber->fd = tcp_connect(&server, index / USERS_PER_ADDRESS, &done);
         subscriber->state = STATE_CONNECTING;
         ws.under_way++;
         if (done)

@@ -2,7 +2,7 @@
 /* CONTRACT 4: what is wrong with a push is said in a problem, and nothing of it is stored. */
 
 const assert = require('node:assert/strict');
-const { assertProblem, range } = require('./harness');
+const { assertProblem, assertRequestId, range } = require('./harness');
 
 const USER = 'victim';
 const deep = (levels) => '['.repeat(levels) + ']'.repeat(levels);
@@ -73,6 +73,7 @@ module.exports = (test) => {
             const herald = await t.sharedHerald('bad');
             const answer = await herald.post('/push', body);
             assertProblem(answer, status, members);
+            assertRequestId(answer);
             if (answer.json.type === 'bad-json') {
                 assert.ok(Number.isInteger(answer.json.offset), `offset in ${answer.text}`);
                 assert.ok(answer.json.offset >= 0 && answer.json.offset <= Buffer.byteLength(body));

@@ -80,7 +80,8 @@ module.exports = (test) => {
         const herald = await t.herald({ args: ['--store-max-bytes', '4MiB'] });
         const accepted = [];
         const refusal = await pushUntilRefused(herald, accepted);
-        assertProblem(refusal, 503, { type: 'store-unavailable' });
+        assertProblem(refusal, 503);
+        assert.match(refusal.headers['retry-after'] ?? '', /^\d+$/);
         await assertDelivered(herald, accepted);
         await waitUntil('there is room again',
             async () => (await herald.push('after', 'x'.repeat(40000))).status === 202, 15000);

@@ -2,7 +2,7 @@
 /* CONTRACT 2: how a subscriber is let in, and each refusal before the upgrade with its status. */
 
 const assert = require('node:assert/strict');
-const { OP, assertProblem, encodeFrame, exchange, handshake, range, sleep, waitUntil } = require('./harness');
+const { OP, assertProblem, assertRequestId, encodeFrame, exchange, handshake, range, sleep, waitUntil } = require('./harness');
 
 const BAD_USER_IDS = [
     ['no userId', '/ws'],
@@ -264,6 +264,31 @@ module.exports = (test) => {
             const answer = await exchange(herald.port, handshake('/ws?userId=1', options));
             assert.equal(answer.status, 101, JSON.stringify(options));
         }
+    });
+
+    test('an --allowed-origin and the subdomains of one are let in, a foreign origin is 403', async (t) => {
+        const args = ['--allowed-origin', 'https://app.example.com', '--allowed-origin', 'https://*.example.org'];
+        const herald = await t.herald({ store: 'memory', args });
+        const cases = [
+            [101, 'https://app.example.com'], [101, 'https://APP.example.com:443'], [101, 'https://a.b.example.org'],
+            [101, 'http://127.0.0.1'], [101, null],
+            [403, 'http://app.example.com'], [403, 'https://app.example.com:8443'], [403, 'https://example.com'],
+            [403, 'https://example.org'], [403, 'https://evilexample.org'], [403, 'https://a.example.org.evil.example'],
+            [403, 'https://evil.example/.example.org'], [403, 'null'], [403, ''],
+        ];
+        for (const [status, origin] of cases) {
+            const answer = await exchange(herald.port, handshake('/ws?userId=1', { headers: { Origin: origin } }));
+            assert.equal(answer.status, status, origin);
+            if (status === 403) {
+                assertProblem(answer, 403, { type: 'forbidden' });
+            }
+        }
+    });
+
+    test('a refusal has a requestId, as every problem has (CONTRACT 4)', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        assertRequestId(await exchange(herald.port, handshake('/ws')));
+        assertRequestId(await exchange(herald.port, handshake('/nowhere')));
     });
 
     test('after a refusal of a whole head the next connection is served', async (t) => {

@@ -723,13 +723,18 @@ function assertProblem(answer, status, expected = {}) {
     assert.equal(problem.status, status);
     /* Where the title says all there is to say, there need be no detail. */
     const detail = status === 400 || problem.detail !== undefined ? ['detail'] : [];
-    for (const member of ['type', 'title', 'requestId', ...detail]) {
+    for (const member of ['type', 'title', ...detail]) {
         assert.equal(typeof problem[member], 'string', `${member} in ${answer.text}`);
         assert.notEqual(problem[member], '', `${member} in ${answer.text}`);
     }
     for (const [member, value] of Object.entries(expected)) {
         assert.deepEqual(problem[member], value, `${member} in ${answer.text}`);
     }
+}
+
+function assertRequestId(answer) {
+    assert.equal(typeof answer.json.requestId, 'string', `requestId in ${answer.text}`);
+    assert.ok(answer.json.requestId.length >= 8, `requestId in ${answer.text}`);
 }
 
 const range = (count, from = 0) => Array.from({ length: count }, (_, i) => from + i);
@@ -746,6 +751,6 @@ async function parallel(count, width, job) {
 }
 
 module.exports = {
-    Child, Closed, Herald, OP, Raw, Redis, Scope, Skip, Subscriber, assertProblem, encodeFrame, exchange, freePort,
+    Child, Closed, Herald, OP, Raw, Redis, Scope, Skip, Subscriber, assertProblem, assertRequestId, encodeFrame, exchange, freePort,
     handshake, hasCommand, parallel, range, rawConnect, rawWebSocket, sleep, waitUntil, within,
 };

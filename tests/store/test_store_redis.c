@@ -359,7 +359,28 @@ Test(store_redis, an_inbox_leaves_redis_by_itself)
     redis_server_ask(&server, "EXISTS herald:{anna}:inbox", answer, sizeof answer);
     cr_assert_str_eq(answer, ":0\r\n");
     redis_server_ask(&server, "TTL herald:{anna}:meta", answer, sizeof answer);
-    cr_assert_geq(atoi(answer + 1), 2591990, "meta stays 30 days: %s", answer);
+    cr_assert_geq(strtol(answer + 1, NULL, 10), 2591990, "meta stays 30 days: %s", answer);
+}
+
+Test(store_redis, a_redis_that_lost_the_newest_keeps_what_waits_in_the_new_epoch)
+{
+    for (int i = 0; i < 5; i++)
+        append_number(store, "anna", i, i == 3 ? 1 : 60);
+    struct epoch old = peek_one(store, "anna").epoch;
+    cr_assert_eq(ack_one(store, "anna", old, 2), ERR_OK);
+    pause_ms(1050); /* 1 and 2 are acknowledged, 4 has expired, 3 and 5 wait */
+    struct store_target target = {
+        .user_id = SPAN_LITERAL("anna"), .known_head = 9, .known_epoch = old};
+    append_to(store, &target, 1, SPAN_LITERAL("{\"n\":9}"), 60);
+    cr_assert_eq(target.seq, 3);
+    struct store_page page = page_all(store, "anna");
+    cr_assert_eq(page.n_notes, 3);
+    cr_assert_eq(page.acked, 0);
+    expect_number(page.notes[0], 2);
+    expect_number(page.notes[1], 4);
+    expect_number(page.notes[2], 9);
+    cr_assert_eq(page.notes[0]->seq, 1);
+    page_free(&page);
 }
 
 /* --- errors of Redis --- */
@@ -369,11 +390,13 @@ Test(store_redis, a_full_redis_refuses_and_leaves_no_trace)
     append_number(store, "anna", 0, 60);
     redis_server_do(&server, "CONFIG SET maxmemory 1");
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(append_one(store, "bert", "{}", 60).error, ERR_STORE_UNAVAILABLE);
     char text[600];
     store_describe(store, text, sizeof text);
     cr_assert_not_null(strstr(text, "maxmemory"), "%s", text);
     redis_server_do(&server, "CONFIG SET maxmemory 0");
     cr_assert_eq(peek_one(store, "anna").pending, 1);
+    cr_assert(epoch_is_none(peek_one(store, "bert").epoch));
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 2);
 }
 

@@ -30,7 +30,7 @@ static void leave(struct client *client)
 {
     if (!client_map_leave(map, client))
         return;
-    channel_clear(&client->channel);
+    channel_free(client->channel);
     free(client);
 }
 
@@ -66,17 +66,15 @@ Test(client_map, posts_one_letter_for_many_offers)
     cr_assert_eq(client_map_offer(map, SPAN_LITERAL("nobody"), note), 0);
     cr_assert_eq(mailbox_deliver(&mailbox), 1);
 
-    struct channel taken;
     bool is_missed;
-    client_map_take(map, client, &taken, &is_missed);
-    cr_assert_eq(taken.n, 5);
+    struct channel *taken = client_map_take(map, client, &is_missed);
+    cr_assert_eq(taken->n, 5);
     cr_assert_not(is_missed);
-    channel_clear(&taken);
+    channel_free(taken);
     client_map_missed(map, SPAN_LITERAL("a"));
     cr_assert_eq(mailbox_deliver(&mailbox), 1);
-    client_map_take(map, client, &taken, &is_missed);
+    cr_assert_null(client_map_take(map, client, &is_missed));
     cr_assert(is_missed);
-    channel_clear(&taken);
     notification_unref(note);
     leave(client);
     client_map_free(map);

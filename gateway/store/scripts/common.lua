@@ -3,36 +3,36 @@
 -- KEYS  1  inbox: number -> "EXPIRES:TIME:LENGTH:", collapse key (LENGTH bytes), data
 --       2  meta, one field each:
 --          v      version of this schema      epoch  the present run of numbers
---          was    the epoch before it         head   the highest number given
---          acked  the acknowledged position   count, bytes  of the entries and their data
+--          head   the highest number given    acked  the acknowledged position
+--          count, bytes  of the entries and their data
 --          low    no entry has a lower number
---          due    no entry expires earlier    last   no entry expires later
+--          due    no entry expires earlier
 --
 -- Scripts do not roll back: each reads and decides first and writes last, and the first write is the
 -- one that Redis refuses when it is out of memory. Redis's own clock decides what has expired.
--- Numbers and times stay below 2^53, where Lua's doubles are exact; only tostring() would round them.
+-- Numbers and times stay below 2^53, where Lua's doubles are exact; tostring() would round them, and
+-- redis.call() prints a double slowly, so what is often written goes through digits().
 local inbox, meta = KEYS[1], KEYS[2]
-local LIFE_MS = 30 * 24 * 3600 * 1000
+local LIFE_MS = '2592000000' -- 30 days
 local NEVER = 2 ^ 53
 local CHUNK = 1000 -- unpack() has a limit
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local record = redis.call('HMGET', meta, 'v', 'epoch', 'was', 'head', 'acked', 'count', 'bytes',
-    'low', 'due', 'last')
+local record = redis.call('HMGET', meta, 'v', 'epoch', 'head', 'acked', 'count', 'bytes', 'low',
+    'due')
 if record[1] and record[1] ~= '1' then
     return redis.error_reply('SCHEMA version ' .. record[1] .. ' of ' .. meta .. ' is not known')
 end
-local epoch, was = record[2], record[3] or '' -- epoch is false for a user never heard of
-local head, acked = tonumber(record[4] or 0), tonumber(record[5] or 0)
-local count, bytes = tonumber(record[6] or 0), tonumber(record[7] or 0)
-local low, due = tonumber(record[8] or 1), tonumber(record[9] or NEVER)
-local last = tonumber(record[10] or 0)
+local epoch = record[2] -- false for a user never heard of
+local head, acked = tonumber(record[3] or 0), tonumber(record[4] or 0)
+local count, bytes = tonumber(record[5] or 0), tonumber(record[6] or 0)
+local low, due = tonumber(record[7] or 1), tonumber(record[8] or NEVER)
 local gone, is_gone = {}, {} -- what save() deletes
 
 local function digits(number)
-    return string.format('%.0f', number)
+    return string.format('%d', number)
 end
 
 -- When an entry expires, and the bytes of its data. What is no entry has expired long ago.
@@ -108,37 +108,51 @@ local function save()
     for i = 1, #gone, CHUNK do
         redis.call('HDEL', inbox, unpack(gone, i, math.min(i + CHUNK - 1, #gone)))
     end
-    redis.call('HSET', meta, 'head', head, 'acked', acked, 'count', count, 'bytes', bytes,
-        'low', low, 'due', due, 'last', last)
+    redis.call('HSET', meta, 'head', digits(head), 'acked', digits(acked), 'count', digits(count),
+        'bytes', digits(bytes), 'low', digits(low), 'due', digits(due))
 end
 
 local function sign_of_life()
     redis.call('PEXPIRE', meta, LIFE_MS)
 end
 
--- Begins a new epoch with an empty inbox. What it deletes belongs to numbers that nobody can place.
-local function begin_epoch(fresh, replaced)
+-- Begins a new epoch. What is still there and waits is kept, numbered from 1. The HSET comes first:
+-- behind any other write Redis, out of memory, would no longer refuse it.
+local function begin_epoch(fresh)
+    local kept = {}
+    for _, number in ipairs(sorted_numbers(acked)) do
+        local value = redis.call('HGET', inbox, digits(number))
+        if parse(value) > now then
+            kept[#kept + 1] = value
+        end
+    end
+    redis.call('HSET', meta, 'v', '1', 'epoch', fresh)
     redis.call('DEL', inbox)
-    epoch, was, head, acked, count, bytes, low, due, last =
-        fresh, replaced, 0, 0, 0, 0, 1, NEVER, 0
-    redis.call('HSET', meta, 'v', '1', 'epoch', epoch, 'was', was)
+    epoch, head, acked, count, bytes, low, due = fresh, #kept, 0, #kept, 0, 1, NEVER
+    local last = 0
+    for number, value in ipairs(kept) do
+        local expires, size = parse(value)
+        bytes, due, last = bytes + size, math.min(due, expires), math.max(last, expires)
+        redis.call('HSET', inbox, digits(number), value)
+    end
+    if last > 0 then
+        redis.call('PEXPIREAT', inbox, digits(last))
+    end
     save()
 end
 
--- Compares with what the node knows; 1: the store has lost something and a new epoch has begun.
--- A node that still knows the epoch before the present one only has not heard yet: were that a loss,
--- every request in its pipeline would begin an epoch of its own.
+-- Compares with what the node knows; 1: the store has lost numbers and a new epoch has begun. A node
+-- that knows another epoch learns of the present one by the answer: were that a loss, every request
+-- in its pipeline would begin an epoch of its own.
 local function settle(known_head, known_epoch, fresh)
     local is_lost
-    if not epoch then
-        is_lost = known_epoch ~= '' or known_head > 0
-    elseif known_epoch == '' or known_epoch == epoch then
-        is_lost = known_head > head
+    if epoch then
+        is_lost = known_head > head and (known_epoch == '' or known_epoch == epoch)
     else
-        is_lost = known_epoch ~= was
+        is_lost = known_epoch ~= '' or known_head > 0
     end
     if is_lost or not epoch then
-        begin_epoch(fresh, known_epoch)
+        begin_epoch(fresh)
     end
     return is_lost and 1 or 0
 end

@@ -1,12 +1,18 @@
--- Reads the inbox from a position on, and gives a new user an epoch.
+-- Reads the inbox from a position on. A user to whom nothing was ever pushed has no epoch yet.
 -- KEYS  1 inbox  2 meta
 -- ARGV  1 position, or '' for the acknowledged one  2 most entries  3 most bytes of data
 --       4 known head  5 known epoch or ''  6 an epoch to begin
--- Answers: epoch, head, acked, the number up to which the page is complete, expired,
+-- Answers: epoch ('' for a user never heard of), head, acked, the number up to which the page is complete, expired,
 --          1 if the store had lost something, { number, entry, number, entry ... }
 local CHUNK_READ = 64 -- entries read at once: a page of big ones ends long before a chunk of 1000
 local max_count, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 
+if not epoch and ARGV[5] == '' then
+    return { '', 0, 0, 0, 0, 0, {} }
+end
+if not epoch and ARGV[5] == '' and ARGV[4] == '0' then
+    return { '', 0, 0, 0, 0, 0, {} }
+end
 local is_lost = settle(tonumber(ARGV[4]), ARGV[5], ARGV[6])
 local expired = find_expired()
 if expired > 0 then

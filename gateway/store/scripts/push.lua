@@ -29,14 +29,20 @@ if not fits() then
 end
 
 local number, expires = head + 1, now + ttl
-redis.call('HSET', inbox, number, digits(expires) .. ':' .. digits(now) .. ':0:' .. data)
-if count <= 0 then
-    count, bytes, low, due, last = 0, 0, number, expires, expires
+redis.call('HSET', inbox, digits(number), string.format('%d:%d:0:', expires, now) .. data)
+if count > 0 and #gone == 0 and due <= expires then -- as nearly always: three fields have changed
+    head, count, bytes = number, count + 1, bytes + #data
+    redis.call('HSET', meta, 'head', digits(head), 'count', digits(count), 'bytes', digits(bytes))
+    redis.call('PEXPIREAT', inbox, digits(expires), 'GT')
+else
+    if count <= 0 then
+        count, bytes, low, due = 0, 0, number, expires
+    end
+    head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
+    save()
+    -- GT takes a key without an expiry for one that never expires, which a new key is.
+    redis.call('PEXPIREAT', inbox, digits(expires), redis.call('PTTL', inbox) < 0 and 'NX' or 'GT')
 end
-head, count, bytes = number, count + 1, bytes + #data
-due, last = math.min(due, expires), math.max(last, expires)
-save()
-redis.call('PEXPIREAT', inbox, last)
 sign_of_life()
 
 -- N: the notification itself; B: too big for the message, the node reads the inbox.
@@ -44,6 +50,6 @@ local kind, body = 'N', data
 if #data > tonumber(ARGV[8]) then
     kind, body = 'B', ''
 end
-local nodes = redis.call('SPUBLISH', KEYS[3], table.concat(
-    { kind, epoch, digits(number), digits(now), digits(expires), body }, ':'))
+local nodes = redis.call('SPUBLISH', KEYS[3],
+    string.format('%s:%s:%d:%d:%d:', kind, epoch, number, now, expires) .. body)
 return { number, epoch, now, expires, nodes, expired, pushed_out, is_lost }
