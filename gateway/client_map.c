@@ -200,6 +200,12 @@ static struct client *client_new(struct client_map *map, struct span user_id, ui
     return client;
 }
 
+void client_free(struct client *client)
+{
+    channel_free(client->channel);
+    free(client);
+}
+
 struct client *client_map_enter(struct client_map *map, struct span user_id, struct worker *home,
                                 struct mailbox *mailbox)
 {

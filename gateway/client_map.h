@@ -33,7 +33,7 @@ struct client {
     uint32_t n_sessions;    /* written by home under the lock, read by others under it */
     bool is_posted;         /* lock */
     bool is_missed;         /* lock: notifications may have been missed, read the inbox */
-    bool is_unstored;       /* home: in the list of positions to be written */
+    uint8_t unstored_slot;  /* home: 1 + its slot of positions to be written; 0: in none */
     bool is_removed;        /* home: out of the map; freed when nothing refers to it any more */
     uint8_t user_id_len;    /* constant */
     char user_id[];
@@ -64,6 +64,9 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
 /* Home worker. One session less; with the last one the client leaves the map (true). */
 bool client_map_leave(struct client_map *map, struct client *client);
 struct client *client_map_find(struct client_map *map, struct span user_id); /* home worker */
+
+/* Home worker: of one that has left the map, when nothing refers to it any more. */
+void client_free(struct client *client);
 
 /* Home worker: all that was offered since (NULL: nothing; else channel_free it), and whether
  * something may have been missed. */

@@ -17,22 +17,19 @@ struct client_grave {
     struct client *client;
 };
 
-static void free_client(struct client *client)
-{
-    channel_free(client->channel);
-    free(client);
-}
-
 static void on_burial(struct grave *grave)
 {
     struct client_grave *burial = CONTAINER_OF(grave, struct client_grave, grave);
-    free_client(burial->client);
+    client_free(burial->client);
     free(burial);
 }
 
-/* The memory goes at the end of the turn, because callers further up may still look at it. */
+/* The memory goes at the end of the turn, because callers further up may still look at it. A client
+ * that has a letter under way, or is in a list of positions, goes when it has come out of there. */
 static void bury_client(struct client *client)
 {
+    if (client->is_posted || client->unstored_slot != 0)
+        return;
     struct client_grave *burial = malloc(sizeof *burial);
     if (burial == NULL)
         return; /* out of memory: it is leaked rather than pulled away from under a caller */
@@ -185,7 +182,6 @@ void delivery_store_is_back(struct worker *worker)
 
 void delivery_on_second(struct worker *worker)
 {
-    positions_flush(worker);
     if (worker->has_waiting && atomic_load(&worker->node->is_store_up))
         delivery_store_is_back(worker);
 }

@@ -15,6 +15,7 @@
 #include "gateway/front.h"
 #include "gateway/limits.h"
 #include "gateway/operators.h"
+#include "gateway/positions.h"
 #include "gateway/router.h"
 
 #include <stdio.h>
@@ -249,6 +250,7 @@ static void take_apart(struct node *node)
     } while (n > 0);
     for (unsigned i = 0; i < node->n_workers; i++) {
         session_abandon_closing(node->workers[i]);
+        positions_stop(node->workers[i]);
         front_free(node->workers[i]);
     }
 }

@@ -81,7 +81,7 @@ static void describe(const struct session *session, struct gateway_connection *o
     out->level = "plain";
     out->since_ms = session->since_ms;
     out->round_trip_ms =
-        session->round_trip_ms == UINT32_MAX ? -1 : (int64_t)session->round_trip_ms;
+        session->round_trip_ms == UINT16_MAX ? -1 : (int64_t)session->round_trip_ms;
     out->queued_bytes = conn_queued_bytes(&session->conn);
     out->acked = session->acked;
 }

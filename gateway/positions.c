@@ -18,15 +18,27 @@ struct position_write {
     char user_id[];
 };
 
+static void on_slot(struct timer *timer);
+
+static void set_slot_timer(struct worker *worker)
+{
+    timer_set(reactor_timers(worker->reactor), &worker->unstored_timer,
+              worker_now_ms(worker) + POSITION_SLOT_MS);
+}
+
 static void mark_unstored(struct client *client)
 {
     struct worker *worker = client->worker;
-    if (client->is_unstored)
+    if (client->unstored_slot != 0)
         return;
-    client->is_unstored = true;
-    client->next_unstored = worker->unstored;
-    worker->unstored = client;
-    worker->n_unstored++;
+    if (worker->unstored_timer.on_due == NULL)
+        timer_init(&worker->unstored_timer, on_slot);
+    if (worker->n_unstored++ == 0)
+        set_slot_timer(worker);
+    unsigned slot = (worker->unstored_slot + POSITION_SLOTS - 1) % POSITION_SLOTS;
+    client->unstored_slot = (uint8_t)(slot + 1);
+    client->next_unstored = worker->unstored[slot];
+    worker->unstored[slot] = client;
 }
 
 /* On the home worker: the store was away. */
@@ -71,32 +83,40 @@ static void write_position(struct client *client)
     store_ack(client->worker->node->store, &write->ack);
 }
 
-static void unlink_unstored(struct client *client)
-{
-    struct client **place = &client->worker->unstored;
-    while (*place != client)
-        place = &(*place)->next_unstored;
-    *place = client->next_unstored;
-    client->worker->n_unstored--;
-    client->is_unstored = false;
-}
-
 void positions_store(struct client *client)
 {
-    if (client->is_unstored)
-        unlink_unstored(client);
-    write_position(client);
+    write_position(client); /* it stays in its slot, which then finds nothing to write */
 }
 
-void positions_flush(struct worker *worker)
+static void write_slot(struct worker *worker, struct client **slot)
 {
-    while (worker->unstored != NULL) {
-        struct client *client = worker->unstored;
-        worker->unstored = client->next_unstored;
+    while (*slot != NULL) {
+        struct client *client = *slot;
+        *slot = client->next_unstored;
         worker->n_unstored--;
-        client->is_unstored = false;
-        write_position(client);
+        client->unstored_slot = 0;
+        if (!client->is_removed)
+            write_position(client);
+        else if (!client->is_posted)
+            client_free(client); /* it left meanwhile, and was only still in this list */
     }
+}
+
+/* The slot whose second is over. */
+static void on_slot(struct timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, unstored_timer);
+    struct client **slot = &worker->unstored[worker->unstored_slot];
+    worker->unstored_slot = (worker->unstored_slot + 1) % POSITION_SLOTS;
+    write_slot(worker, slot);
+    if (worker->n_unstored > 0)
+        set_slot_timer(worker);
+}
+
+void positions_stop(struct worker *worker)
+{
+    for (unsigned i = 0; i < POSITION_SLOTS; i++)
+        write_slot(worker, &worker->unstored[i]);
 }
 
 static void advance(struct client *client, uint64_t acked)
@@ -106,8 +126,8 @@ static void advance(struct client *client, uint64_t acked)
     metrics_add(METRIC_ACKED, acked - client->acked);
     client->acked = acked;
     mark_unstored(client);
-    if (client->acked - client->stored_acked >= BATCH || client->worker->n_unstored >= BATCH)
-        positions_flush(client->worker);
+    if (client->acked - client->stored_acked >= BATCH)
+        positions_store(client);
 }
 
 static uint64_t lowest_of(const struct client *client)

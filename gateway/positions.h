@@ -16,7 +16,7 @@ void positions_left(struct session *session);
 /* Writes one user's position now, if it is not written yet. */
 void positions_store(struct client *client);
 
-/* Writes all that wait: every second. */
-void positions_flush(struct worker *worker);
+/* The worker has ended and every client has left: what is still in the lists is freed. */
+void positions_stop(struct worker *worker);
 
 #endif

@@ -30,7 +30,7 @@ static const uint8_t successors[] = {
 void session_move(struct session *session, enum session_state state)
 {
     assert(successors[session->state] >> state & 1);
-    session->state = (uint8_t)state;
+    session->state = state & 0xf;
 }
 
 /* Milliseconds that wrap after 49 days; only differences are looked at. */
@@ -112,8 +112,7 @@ static void on_drained(struct conn *conn)
  */
 static void give_up(struct session *session)
 {
-    session->conn.is_broken = true;
-    conn_mark(&session->conn);
+    conn_break(&session->conn);
 }
 
 static void send_bytes(struct session *session, const uint8_t *bytes, size_t len)
@@ -168,7 +167,9 @@ static void on_pong(struct session *session, struct span payload)
     }
     metrics_count(METRIC_PONGS);
     session->has_ping_out = false;
-    session->round_trip_ms = session_clock(session) - session->ping_sent_ms;
+    uint32_t round_trip_ms = session_clock(session) - session->ping_sent_ms;
+    session->round_trip_ms =
+        (uint16_t)(round_trip_ms < UINT16_MAX ? round_trip_ms : UINT16_MAX - 1);
     if (number > session->acked) {
         session->acked = number;
         events_of(session)->on_acked(session);
@@ -349,9 +350,9 @@ enum err session_new(struct worker *worker, const struct admission *admission,
 
     session->state = SESSION_REPLAY;
     list_init(&session->link);
-    session->level = (uint8_t)admission->level;
+    session->level = admission->level & 0xf;
     session->is_new = true;
-    session->round_trip_ms = UINT32_MAX;
+    session->round_trip_ms = UINT16_MAX;
     session->id = atomic_fetch_add(&worker->node->next_connection, 1);
     session->since_ms = clock_wall_ms();
     session->agent = user_agents_get(&worker->agents, admission->user_agent);

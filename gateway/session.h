@@ -39,9 +39,9 @@ struct session {
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
-    uint32_t round_trip_ms; /* UINT32_MAX: not known yet */
-    uint8_t state;          /* enum session_state */
-    uint8_t level;          /* enum handshake_level */
+    uint16_t round_trip_ms; /* of the last ping; UINT16_MAX: not known yet */
+    uint8_t state : 4;      /* enum session_state */
+    uint8_t level : 4;      /* enum handshake_level */
     bool is_new : 1;        /* its first page has not come yet */
     bool has_ping_out : 1;  /* one ping is under way */
     bool wants_ping : 1;    /* numbered notifications were written since the last ping */

@@ -11,6 +11,8 @@
 
 struct front;
 
+enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64 };
+
 /* Something whose memory is given back at the end of the turn. */
 struct grave {
     struct grave *next;
@@ -27,8 +29,10 @@ struct worker {
     struct list closing;    /* sessions that wait for the end of their connection */
     struct grave *graves;
     struct reactor_task bury;
-    struct front *front;     /* accepting (front.c) */
-    struct client *unstored; /* clients whose position is to be written (positions.c) */
+    struct front *front;                     /* accepting (front.c) */
+    struct client *unstored[POSITION_SLOTS]; /* positions to be written, by when (positions.c) */
+    struct timer unstored_timer;
+    unsigned unstored_slot; /* the one that is written next */
     unsigned n_unstored;
     unsigned n_pages; /* under way (replay.c) */
     bool has_waiting; /* sessions wait for the store (replay.c) */

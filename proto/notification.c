@@ -14,11 +14,26 @@ bool epoch_equal(struct epoch a, struct epoch b)
     return memcmp(a.text, b.text, EPOCH_LEN) == 0;
 }
 
+/* Random numbers are drawn many at a time: a busy store asks for an epoch with every push. */
+static bool draw(uint64_t *ret_number)
+{
+    static _Thread_local uint64_t
+        drawn[32]; /* getrandom gives up to 256 bytes without interruption */
+    static _Thread_local unsigned n_left;
+    if (n_left == 0) {
+        if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn)
+            return false;
+        n_left = sizeof drawn / sizeof drawn[0];
+    }
+    *ret_number = drawn[--n_left];
+    return true;
+}
+
 enum err epoch_random(struct epoch *ret_epoch)
 {
     static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
     uint64_t number;
-    if (getrandom(&number, sizeof number, 0) != sizeof number)
+    if (!draw(&number))
         return ERR_SYSTEM;
     for (int i = 0; i < EPOCH_LEN; i++) {
         ret_epoch->text[i] = letters[number % 36];

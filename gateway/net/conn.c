@@ -11,7 +11,7 @@
 
 /* Fair shares: one read of 64 KiB and one write of 128 pieces per connection and turn, so that a
  * busy one cannot hold the others up; what is left comes with the next turn. */
-enum { SPARE_QUEUES = 256 };
+enum { SPARE_QUEUES = 64 };
 
 struct conn_rest {
     size_t len;
@@ -64,12 +64,22 @@ static void give_queue_back(struct conn_loop *loop, struct out_queue *queue)
     loop->n_spare++;
 }
 
-static void set_interest(struct conn *conn)
+static bool is_blocked(const struct conn *conn)
 {
-    uint32_t events =
-        (conn->is_corked ? 0 : (uint32_t)EPOLLIN) | (conn->is_blocked ? (uint32_t)EPOLLOUT : 0);
+    return conn->watch.flags & CONN_BLOCKED;
+}
+
+static bool is_broken(const struct conn *conn)
+{
+    return conn->watch.flags & CONN_BROKEN;
+}
+
+static void set_blocked(struct conn *conn, bool blocked)
+{
+    conn->watch.flags ^= CONN_BLOCKED;
+    uint32_t events = EPOLLIN | (blocked ? (uint32_t)EPOLLOUT : 0);
     if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
-        conn->is_broken = true;
+        conn->watch.flags |= CONN_BROKEN;
 }
 
 static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
@@ -78,7 +88,7 @@ static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
     if (len > 0) {
         rest = malloc(sizeof *rest + len);
         if (rest == NULL) {
-            conn->is_broken = true;
+            conn_break(conn);
         } else {
             rest->len = len;
             memcpy(rest->bytes, bytes, len);
@@ -145,11 +155,9 @@ static bool write_some(struct conn *conn)
     } else if (out->moved_ms == 0) {
         out->moved_ms = reactor_now_ms(conn->loop->reactor); /* it waits from now on */
     }
-    bool is_blocked = sent < 0 || (size_t)sent < asked;
-    if (is_blocked != (bool)conn->is_blocked) {
-        conn->is_blocked = is_blocked;
-        set_interest(conn);
-    }
+    bool blocked = sent < 0 || (size_t)sent < asked;
+    if (blocked != is_blocked(conn))
+        set_blocked(conn, blocked);
     return true;
 }
 
@@ -157,17 +165,16 @@ static void flush_one(struct conn *conn)
 {
     if (conn->watch.fd < 0)
         return;
-    if (!conn->is_broken && conn->ops->on_flush != NULL)
+    if (!is_broken(conn) && conn->ops->on_flush != NULL)
         conn->ops->on_flush(conn);
-    if (conn->watch.fd < 0 || conn->out == NULL)
+    if (conn->watch.fd < 0 || (conn->out == NULL && !is_broken(conn)))
         return;
-    if (conn->is_broken || (conn->out->n > 0 && !write_some(conn))) {
-        conn->is_broken = true;
+    if (is_broken(conn) || (conn->out->n > 0 && !write_some(conn))) {
         conn->ops->on_gone(conn, false);
         return;
     }
     if (conn->out->n > 0) {
-        if (!conn->is_blocked)
+        if (!is_blocked(conn))
             conn_mark(conn); /* more than one call takes: go on in this turn, behind the others */
         return;
     }
@@ -220,7 +227,7 @@ enum err conn_write_payload(struct conn *conn, struct payload *payload)
     struct out_queue *out = queue_of(conn);
     if (out == NULL)
         return ERR_NO_MEMORY;
-    if (!conn->is_blocked)
+    if (!is_blocked(conn))
         conn_mark(conn);
     return out_queue_payload(out, payload);
 }
@@ -230,9 +237,15 @@ enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len)
     struct out_queue *out = queue_of(conn);
     if (out == NULL)
         return ERR_NO_MEMORY;
-    if (!conn->is_blocked)
+    if (!is_blocked(conn))
         conn_mark(conn);
     return out_queue_bytes(out, bytes, len);
+}
+
+void conn_break(struct conn *conn)
+{
+    conn->watch.flags |= CONN_BROKEN;
+    conn_mark(conn);
 }
 
 void conn_mark(struct conn *conn)

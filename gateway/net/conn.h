@@ -42,11 +42,13 @@ struct conn_loop {
 MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor);
 void conn_loop_fini(struct conn_loop *loop);
 
+enum {
+    CONN_BLOCKED = 1, /* the socket takes no more at present */
+    CONN_BROKEN = 2,  /* it ends at the end of the turn */
+};
+
 struct conn {
-    struct reactor_watch watch; /* watch.fd is the socket; -1: none any more */
-    unsigned is_blocked : 1;    /* the socket takes no more at present */
-    unsigned is_broken : 1;
-    unsigned is_corked : 1; /* reading is paused */
+    struct reactor_watch watch; /* watch.fd is the socket, -1: none any more; watch.flags: below */
     struct conn_loop *loop;
     const struct conn_ops *ops;
     struct list dirty;
@@ -66,6 +68,9 @@ void conn_feed(struct conn *conn, uint8_t *bytes, size_t len);
 MUST_CHECK enum err conn_write_payload(struct conn *conn,
                                        struct payload *payload); /* its frame; takes a reference */
 MUST_CHECK enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len); /* copies */
+
+/* Ends the connection at the end of this turn (on_gone), as if it had broken. */
+void conn_break(struct conn *conn);
 
 /* A flush at the end of this turn, on_flush first, even if nothing is queued yet. */
 void conn_mark(struct conn *conn);

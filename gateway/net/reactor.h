@@ -19,6 +19,7 @@ struct reactor;
 struct reactor_watch {
     void (*on_ready)(struct reactor_watch *watch, uint32_t events); /* EPOLLIN, EPOLLOUT, ... */
     int fd;
+    uint32_t flags; /* the owner's: a place that would otherwise be padding */
 };
 
 /* Work that runs once at the end of the present turn; embedded. Adding it twice is one run. */

@@ -7,13 +7,15 @@
 --          count, bytes  of the entries and their data
 --          low    no entry has a lower number
 --          due    no entry expires earlier
+--          day    of the last sign of life, counted from 1970
 --
 -- Scripts do not roll back: each reads and decides first and writes last, and the first write is the
 -- one that Redis refuses when it is out of memory. Redis's own clock decides what has expired.
 -- Numbers and times stay below 2^53, where Lua's doubles are exact; tostring() would round them, and
 -- redis.call() prints a double slowly, so what is often written goes through digits().
 local inbox, meta = KEYS[1], KEYS[2]
-local LIFE_MS = '2592000000' -- 30 days
+local DAY_MS = 24 * 3600 * 1000
+local LIFE_MS = '2678400000' -- 30 days, and the one that a sign of life may be old
 local NEVER = 2 ^ 53
 local CHUNK = 1000 -- unpack() has a limit
 
@@ -21,7 +23,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local record = redis.call('HMGET', meta, 'v', 'epoch', 'head', 'acked', 'count', 'bytes', 'low',
-    'due')
+    'due', 'day')
 if record[1] and record[1] ~= '1' then
     return redis.error_reply('SCHEMA version ' .. record[1] .. ' of ' .. meta .. ' is not known')
 end
@@ -29,6 +31,7 @@ local epoch = record[2] -- false for a user never heard of
 local head, acked = tonumber(record[3] or 0), tonumber(record[4] or 0)
 local count, bytes = tonumber(record[5] or 0), tonumber(record[6] or 0)
 local low, due = tonumber(record[7] or 1), tonumber(record[8] or NEVER)
+local day, today = tonumber(record[9] or 0), math.floor(now / DAY_MS)
 local gone, is_gone = {}, {} -- what save() deletes
 
 local function digits(number)
@@ -112,8 +115,12 @@ local function save()
         'bytes', digits(bytes), 'low', digits(low), 'due', digits(due))
 end
 
+-- Once a day is enough, and spares the two calls on nearly every push.
 local function sign_of_life()
-    redis.call('PEXPIRE', meta, LIFE_MS)
+    if day ~= today then
+        redis.call('HSET', meta, 'day', digits(today))
+        redis.call('PEXPIRE', meta, LIFE_MS)
+    end
 end
 
 -- Begins a new epoch. What is still there and waits is kept, numbered from 1. The HSET comes first:
