@@ -10,7 +10,6 @@
 #include "gateway/base/listener.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery.h"
-#include "gateway/demo.h"
 #include "gateway/http_answer.h"
 #include "proto/authority.h"
 
@@ -328,7 +327,8 @@ static void on_head(struct arrival *arrival)
         arrival_refuse(arrival, ERR_FORBIDDEN, forbidden, NULL, NULL);
         return;
     }
-    if (node_of(arrival)->options->demo && demo_serve(arrival, head, bytes))
+    struct node *node = node_of(arrival);
+    if (node->serve_more != NULL && node->serve_more(arrival, head, bytes))
         return;
     struct span path = http_part_span(bytes, head->path);
     if (!span_equal(path, SPAN_LITERAL("/ws")) && !span_equal(path, SPAN_LITERAL("/getPushNews"))) {

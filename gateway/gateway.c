@@ -12,6 +12,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery.h"
+#include "gateway/demo.h"
 #include "gateway/front.h"
 #include "gateway/limits.h"
 #include "gateway/operators.h"
@@ -162,6 +163,7 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     struct node *node = &gateway->node;
     node->options = options;
     node->session_events = &delivery_events;
+    node->serve_more = options->demo ? demo_serve : NULL;
     node->listen_fd = -1;
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);

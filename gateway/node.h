@@ -11,6 +11,8 @@
 
 struct worker;
 struct session_events;
+struct arrival;
+struct http_head;
 
 struct node {
     const struct options *options;
@@ -19,6 +21,9 @@ struct node {
     struct worker **workers;
     unsigned n_workers;
     const struct session_events *session_events;
+    /* Other paths of the subscriber port than the WebSocket's (--demo), or NULL: true, it is
+     * answered. */
+    bool (*serve_more)(struct arrival *arrival, const struct http_head *head, const char *bytes);
     int listen_fd;
     uint32_t max_connections; /* sessions */
     uint32_t max_sockets;     /* sessions and those whose head is not complete yet */
