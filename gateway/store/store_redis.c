@@ -26,7 +26,7 @@ static void submit(struct store *store, struct store_request *request, enum redi
 {
     struct store_redis *redis = self(store);
     assert(request->lane < redis->n_lanes);
-    request->op = op;
+    request->op = (int)op;
     redis_lane_submit(redis->lanes[request->lane], request);
 }
 
