@@ -1,6 +1,10 @@
 /* The daemon. libmicrohttpd calls `serve` several times for each request: once with the head, once
  * for each piece of the body, once at its end, and once more after a suspended connection was
- * resumed. `on_completed` ends the HTTP half. */
+ * resumed. `on_completed` ends the HTTP half.
+ *
+ * The stop: the library ends by cutting off what it has, so until then whoever is connected is
+ * served on, but with refusals and `Connection: close` (admin/pending); nothing is carried out that
+ * might not be answered. */
 #include "admin/admin.h"
 
 #include "admin/request.h"
@@ -13,6 +17,7 @@
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum {
     IDLE_TIMEOUT_S = 60,
@@ -68,6 +73,14 @@ static enum MHD_Result answer(struct request *request, bool is_last)
 
 /* Requests */
 
+static void run(struct request *request)
+{
+    if (pending_enter(request))
+        request_run(request);
+    else
+        request_refuse_with(request, ERR_DRAINING, NULL, NULL);
+}
+
 static enum MHD_Result begin(struct service *service, struct MHD_Connection *connection,
                              const char *method, const char *path, void **ret_request)
 {
@@ -76,17 +89,16 @@ static enum MHD_Result begin(struct service *service, struct MHD_Connection *con
     if (request == NULL)
         return MHD_NO;
     *ret_request = request;
+    pending_begin(request);
     if (!request_begin(request, method, path))
         return MHD_YES;
-    pending_enter(request);
-    request_run(request);
+    run(request);
     return answer(request, true);
 }
 
 static enum MHD_Result complete(struct request *request)
 {
-    pending_enter(request);
-    request_run(request);
+    run(request);
     if (request->status == 0) {
         if (!pending_wait(request))
             return MHD_YES;
@@ -128,6 +140,18 @@ static void on_completed(void *closure, struct MHD_Connection *connection, void 
     request_unref(request);
 }
 
+static void on_connection(void *closure, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct service *service = closure;
+    (void)connection;
+    (void)socket_context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        pending_connected(&service->pending);
+    else
+        pending_disconnected(&service->pending);
+}
+
 /* Paths are split before they are decoded, by us: an encoded slash belongs to its segment. */
 static size_t leave_escaped(void *closure, struct MHD_Connection *connection, char *text)
 {
@@ -155,9 +179,10 @@ static struct MHD_Daemon *start_daemon(int fd, struct service *service)
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         serve, service, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, /* has to be the first */
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX_BYTES,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, service, MHD_OPTION_UNESCAPE_CALLBACK,
+        leave_escaped, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX_BYTES,
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_STEP_BYTES, MHD_OPTION_END);
 }
 
@@ -202,11 +227,30 @@ failed:
     return error;
 }
 
+/* Those that have connected by now get an answer; those that come later are refused by the kernel,
+ * at once, and not when the descriptor is closed. */
+static void end_listening(struct admin *admin)
+{
+    int fd;
+    struct sockaddr_storage peer;
+    socklen_t peer_len = sizeof peer;
+    while ((fd = accept4(admin->fd, (struct sockaddr *)&peer, &peer_len,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        pending_hand_over(&admin->service->pending);
+        /* On failure the library has closed the socket, and the stop waits its moment in vain. */
+        (void)MHD_add_connection(admin->daemon, fd, (struct sockaddr *)&peer, peer_len);
+        peer_len = sizeof peer;
+    }
+    shutdown(admin->fd, SHUT_RDWR);
+}
+
 void admin_stop(struct admin *admin)
 {
     if (admin == NULL)
         return;
     bool is_quiet = MHD_quiesce_daemon(admin->daemon) != MHD_INVALID_SOCKET;
+    if (is_quiet)
+        end_listening(admin);
     pending_stop(&admin->service->pending);
     MHD_stop_daemon(admin->daemon);
     /* The daemon closes a socket that it still listens on; then only the file is left. */

@@ -7,8 +7,15 @@
 #include <microhttpd.h>
 #include <time.h>
 
-/* How long a stop waits for the gateway, and then for the last answers to be written. */
-enum { STOP_WAIT_MS = 5000, STOP_FLUSH_MS = 2000, LOOK_EVERY_MS = 500 };
+/* How long a stop waits for the gateway, and for answers to be written; how long for the clients of
+ * open connections in all, and while none of them asks for anything. */
+enum {
+    STOP_WAIT_MS = 5000,
+    STOP_FLUSH_MS = 2000,
+    STOP_LEAVE_MS = 1000,
+    STOP_QUIET_MS = 250,
+    LOOK_EVERY_MS = 500,
+};
 
 static struct pending *pending_of(struct request *request)
 {
@@ -68,25 +75,72 @@ bool pending_is_done(struct request *request)
     return is_done;
 }
 
-void pending_enter(struct request *request)
+/* The numbers, under the lock. */
+static void note_change(struct pending *pending)
+{
+    if (!pending->is_stopping)
+        return;
+    pending->active_ms = clock_monotonic_ms();
+    pthread_cond_broadcast(&pending->changed);
+}
+
+void pending_hand_over(struct pending *pending)
+{
+    pthread_mutex_lock(&pending->lock);
+    pending->n_connections++;
+    pending->n_handed_over++;
+    pthread_mutex_unlock(&pending->lock);
+}
+
+void pending_connected(struct pending *pending)
+{
+    pthread_mutex_lock(&pending->lock);
+    if (pending->n_handed_over > 0)
+        pending->n_handed_over--;
+    else
+        pending->n_connections++;
+    note_change(pending);
+    pthread_mutex_unlock(&pending->lock);
+}
+
+void pending_disconnected(struct pending *pending)
+{
+    pthread_mutex_lock(&pending->lock);
+    pending->n_connections--;
+    note_change(pending);
+    pthread_mutex_unlock(&pending->lock);
+}
+
+void pending_begin(struct request *request)
+{
+    struct pending *pending = pending_of(request);
+    pthread_mutex_lock(&pending->lock);
+    pending->n_requests++;
+    note_change(pending);
+    pthread_mutex_unlock(&pending->lock);
+}
+
+bool pending_enter(struct request *request)
 {
     struct pending *pending = pending_of(request);
     pthread_mutex_lock(&pending->lock);
     pending->n_running++;
+    bool may_run = !pending->is_stopping;
     pthread_mutex_unlock(&pending->lock);
     request->is_running = true;
+    return may_run;
 }
 
 void pending_leave(struct request *request)
 {
     struct pending *pending = pending_of(request);
-    if (!request->is_running)
-        return;
-    request->is_running = false;
     pthread_mutex_lock(&pending->lock);
-    if (--pending->n_running == 0 && pending->is_stopping)
-        pthread_cond_broadcast(&pending->changed);
+    pending->n_requests--;
+    if (request->is_running)
+        pending->n_running--;
+    note_change(pending);
     pthread_mutex_unlock(&pending->lock);
+    request->is_running = false;
 }
 
 bool pending_is_stopping(struct pending *pending)
@@ -170,22 +224,47 @@ static void wait_idle(struct pending *pending, int64_t ms)
 {
     struct timespec until = monotonic_after(ms);
     pthread_mutex_lock(&pending->lock);
-    pending->is_stopping = true;
     while (pending->n_running > 0 &&
            pthread_cond_timedwait(&pending->changed, &pending->lock, &until) == 0) {
     }
     pthread_mutex_unlock(&pending->lock);
 }
 
+/* Until nobody is connected, or those who are want nothing, or the time is over. A client between
+ * two requests sends the next one to the connection that it has: it is to get its answer. */
+static void wait_left(struct pending *pending, int64_t end_ms)
+{
+    pthread_mutex_lock(&pending->lock);
+    while (pending->n_connections > 0) {
+        int64_t now_ms = clock_monotonic_ms();
+        int64_t until_ms = pending->active_ms + STOP_QUIET_MS;
+        if (pending->n_requests > 0 || until_ms > end_ms)
+            until_ms = end_ms;
+        if (now_ms >= until_ms)
+            break;
+        struct timespec until = monotonic_after(until_ms - now_ms);
+        pthread_cond_timedwait(&pending->changed, &pending->lock, &until);
+    }
+    pthread_mutex_unlock(&pending->lock);
+}
+
 void pending_stop(struct pending *pending)
 {
+    int64_t begin_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&pending->lock);
+    pending->is_stopping = true;
+    pending->active_ms = begin_ms;
+    pthread_mutex_unlock(&pending->lock);
     wait_idle(pending, STOP_WAIT_MS);
     expire(pending, INT64_MAX);
     wait_idle(pending, STOP_FLUSH_MS);
+    wait_left(pending, begin_ms + STOP_LEAVE_MS);
+    wait_idle(pending, STOP_FLUSH_MS); /* what was refused at the last moment */
     pthread_mutex_lock(&pending->lock);
     pending->is_ended = true;
     pthread_cond_broadcast(&pending->changed);
     pthread_mutex_unlock(&pending->lock);
     pthread_join(pending->thread, NULL);
-    expire(pending, INT64_MAX); /* what came in on an open connection meanwhile */
+    expire(pending,
+           INT64_MAX); /* what came back from a call into the gateway too late for the first */
 }

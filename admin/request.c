@@ -108,6 +108,8 @@ bool request_begin(struct request *request, const char *method, const char *path
     error = guard_origin(&head, &request->service->rules, &detail);
     if (error != ERR_OK)
         refuse_head(request, error, detail);
+    else if (pending_is_stopping(&request->service->pending))
+        refuse_head(request, ERR_DRAINING, NULL);
     else
         find_route(request, method, path, &head);
     if (length > request->service->max_body_bytes)

@@ -163,6 +163,32 @@ void client_map_missed(struct client_map *map, struct span user_id)
     pthread_mutex_unlock(&shard->lock);
 }
 
+void client_map_known(struct client_map *map, struct span user_id, struct epoch *ret_epoch,
+                      uint64_t *ret_head)
+{
+    uint32_t hash = hash_user(user_id);
+    struct shard *shard = shard_of(map, hash);
+    *ret_epoch = (struct epoch){{0}};
+    *ret_head = 0;
+    pthread_mutex_lock(&shard->lock);
+    const struct client *client = *place_of(map, shard, hash, user_id);
+    if (client != NULL && !epoch_is_none(client->epoch)) {
+        *ret_epoch = client->epoch;
+        *ret_head = client->head;
+    }
+    pthread_mutex_unlock(&shard->lock);
+}
+
+void client_map_learn(struct client_map *map, struct client *client, struct epoch epoch,
+                      uint64_t head)
+{
+    struct shard *shard = shard_of(map, client->hash);
+    pthread_mutex_lock(&shard->lock);
+    client->epoch = epoch;
+    client->head = head > client->head ? head : client->head;
+    pthread_mutex_unlock(&shard->lock);
+}
+
 /* Lock held. Out of memory: the chains stay longer, nothing else. */
 static void grow(struct client_map *map, struct shard *shard)
 {
@@ -262,6 +288,10 @@ struct channel *client_map_take(struct client_map *map, struct client *client, b
     pthread_mutex_lock(&shard->lock);
     struct channel *taken = client->channel;
     client->channel = NULL;
+    for (uint32_t i = 0; taken != NULL && i < taken->n; i++) {
+        uint64_t seq = channel_at(taken, i)->seq;
+        client->head = seq > client->head ? seq : client->head;
+    }
     *ret_missed = client->is_missed;
     client->is_missed = false;
     client->is_posted = false;
@@ -286,9 +316,11 @@ void client_map_each(struct client_map *map, unsigned worker,
     }
 }
 
-/* The cursor is (shard, bucket), and a page always ends with a whole bucket. A shard that grows
- * between two pages splits each bucket b into b and b + n, so with the bucket number bit-reversed
- * as the order (as Redis's SCAN does) nobody who stays is missed, and none is seen twice. */
+/* A page lists a shard's users in the order of their place: the part of the hash that chooses the
+ * bucket, with its bits reversed. A shard that grows splits each bucket b into b and b + n, which
+ * in that order is one run cut in two (as in Redis's SCAN): the order never changes, so nobody who
+ * stays is missed or seen twice. The cursor is the shard and the first place that is not yet
+ * listed. */
 static uint32_t reverse_bits(uint32_t value)
 {
     value = __builtin_bswap32(value);
@@ -297,48 +329,76 @@ static uint32_t reverse_bits(uint32_t value)
     return (value & 0x55555555u) << 1 | (value >> 1 & 0x55555555u);
 }
 
-static size_t list_bucket(const struct shard *shard, uint32_t bucket, struct client_map_row *rows,
-                          size_t cap, bool *ret_fits)
+static uint64_t place_in_order(const struct client_map *map, const struct client *client)
 {
-    size_t n = 0;
-    *ret_fits = true;
-    for (const struct client *client = shard->buckets[bucket]; client; client = client->chain) {
-        if (n == cap) {
-            *ret_fits = false;
-            return n;
-        }
-        rows[n].n_sessions = client->n_sessions;
-        rows[n].user_id_len = client->user_id_len;
-        memcpy(rows[n].user_id, client->user_id, client->user_id_len);
-        n++;
+    return reverse_bits(client->hash / map->n_workers / SHARDS_PER_WORKER);
+}
+
+/* The lowest place of a bucket from `from` on; UINT64_MAX: none. */
+static uint64_t next_place(const struct client_map *map, const struct client *chain, uint64_t from)
+{
+    uint64_t lowest = UINT64_MAX;
+    for (; chain != NULL; chain = chain->chain) {
+        uint64_t place = place_in_order(map, chain);
+        if (place >= from && place < lowest)
+            lowest = place;
     }
-    return n;
+    return lowest;
+}
+
+/* Lists one bucket from `from` on; answers the first place that had no room any more, or
+ * UINT64_MAX. */
+static uint64_t list_bucket(const struct client_map *map, const struct client *chain, uint64_t from,
+                            struct client_map_row *rows, size_t cap, size_t *n)
+{
+    uint64_t place;
+    while ((place = next_place(map, chain, from)) != UINT64_MAX) {
+        if (*n >= cap)
+            return place;
+        for (const struct client *client = chain; client && *n < cap; client = client->chain) {
+            if (place_in_order(map, client) != place)
+                continue;
+            rows[*n].n_sessions = client->n_sessions;
+            rows[*n].user_id_len = client->user_id_len;
+            memcpy(rows[*n].user_id, client->user_id, client->user_id_len);
+            ++*n;
+        }
+        from = place + 1;
+    }
+    return UINT64_MAX;
+}
+
+/* Lock held. As list_bucket, for a whole shard. */
+static uint64_t list_shard(const struct client_map *map, const struct shard *shard, uint64_t from,
+                           struct client_map_row *rows, size_t cap, size_t *n)
+{
+    uint64_t step = (UINT64_C(1) << 32) / shard->n_buckets;
+    for (uint64_t at = from - from % step; at < UINT64_C(1) << 32; at += step) {
+        const struct client *chain = shard->buckets[reverse_bits((uint32_t)at)];
+        uint64_t left = list_bucket(map, chain, from, rows, cap, n);
+        if (left != UINT64_MAX)
+            return left;
+    }
+    return UINT64_MAX;
 }
 
 size_t client_map_list(struct client_map *map, uint64_t *cursor, struct client_map_row *rows,
                        size_t cap)
 {
     size_t n = 0;
-    uint32_t shard_index = (uint32_t)(*cursor >> 32);
-    uint64_t reversed = (uint32_t)*cursor;
-    for (; shard_index < map->n_shards; shard_index++, reversed = 0) {
-        struct shard *shard = &map->shards[shard_index];
-        bool fits = true;
+    uint64_t from = (uint32_t)*cursor;
+    for (uint64_t i = *cursor >> 32; i < map->n_shards; i++) {
+        struct shard *shard = &map->shards[i];
         pthread_mutex_lock(&shard->lock);
-        uint64_t step = (UINT64_C(1) << 32) / shard->n_buckets;
-        for (reversed -= reversed % step; reversed < UINT64_C(1) << 32; reversed += step) {
-            size_t got =
-                list_bucket(shard, reverse_bits((uint32_t)reversed), rows + n, cap - n, &fits);
-            if (!fits &&
-                n > 0) /* a bucket that alone passes the page is cut, which hashing makes rare */
-                break;
-            n += got;
-        }
+        uint64_t left = list_shard(map, shard, from, rows, cap, &n);
         pthread_mutex_unlock(&shard->lock);
-        if (!fits)
-            break;
+        if (left != UINT64_MAX) {
+            *cursor = i << 32 | left;
+            return n;
+        }
+        from = 0;
     }
-    *cursor = shard_index >= map->n_shards ? UINT64_MAX : (uint64_t)shard_index << 32 | reversed;
+    *cursor = UINT64_MAX;
     return n;
 }
 

@@ -17,14 +17,14 @@ struct client_map;
 
 /* One user who is present, with one or more sessions. */
 struct client {
-    struct client *chain;         /* lock: next of the same bucket */
-    struct worker *worker;        /* constant: the home */
-    struct list sessions;         /* home: the oldest first */
-    struct letter letter;         /* posted while is_posted */
-    struct channel *channel;      /* lock; NULL while nothing waits in it */
-    struct epoch epoch;           /* home, and the rest below; none until the first page came */
-    uint64_t head;                /* the highest number heard of */
-    uint64_t acked;               /* the user's position (CONTRACT 5.6) */
+    struct client *chain;    /* lock: next of the same bucket */
+    struct worker *worker;   /* constant: the home */
+    struct list sessions;    /* home: the oldest first */
+    struct letter letter;    /* posted while is_posted */
+    struct channel *channel; /* lock; NULL while nothing waits in it */
+    struct epoch epoch; /* these two: written by home under the lock; none until it is heard of */
+    uint64_t head;      /* the highest number heard of */
+    uint64_t acked;     /* home, and what follows; the user's position (CONTRACT 5.6) */
     uint64_t stored_acked;        /* as far as the store was told */
     uint64_t best_acked;          /* the highest that any session had acknowledged */
     struct client *next_unstored; /* positions to be written */
@@ -58,6 +58,14 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct no
 unsigned client_map_count(struct client_map *map, struct span user_id);
 void client_map_missed(struct client_map *map, struct span user_id);
 
+/* Any thread. What this node knows of a user who is present: the epoch and the highest number; none
+ * and 0 otherwise. */
+void client_map_known(struct client_map *map, struct span user_id, struct epoch *ret_epoch,
+                      uint64_t *ret_head);
+/* Home worker. Sets the epoch, and raises the head. */
+void client_map_learn(struct client_map *map, struct client *client, struct epoch epoch,
+                      uint64_t head);
+
 /* Home worker. One session more: finds or makes the client. NULL: out of memory. */
 struct client *client_map_enter(struct client_map *map, struct span user_id, struct worker *home,
                                 struct mailbox *mailbox);
@@ -68,8 +76,8 @@ struct client *client_map_find(struct client_map *map, struct span user_id); /* 
 /* Home worker: of one that has left the map, when nothing refers to it any more. */
 void client_free(struct client *client);
 
-/* Home worker: all that was offered since (NULL: nothing; else channel_free it), and whether
- * something may have been missed. */
+/* Home worker: all that was offered since, and the head is raised by it (NULL: nothing; else
+ * channel_free it), and whether something may have been missed. */
 struct channel *client_map_take(struct client_map *map, struct client *client, bool *ret_missed);
 
 /* Home worker: every client of that worker; `visit` may make the client it is given leave. */

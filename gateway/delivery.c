@@ -122,8 +122,6 @@ static bool hear_of(struct client *client, struct notification *note)
         return false;
     }
     replay_keep(client, note);
-    if (note->seq > client->head)
-        client->head = note->seq;
     return true;
 }
 
@@ -182,6 +180,6 @@ void delivery_store_is_back(struct worker *worker)
 
 void delivery_on_second(struct worker *worker)
 {
-    if (worker->has_waiting && atomic_load(&worker->node->is_store_up))
+    if (worker->has_waiting)
         delivery_store_is_back(worker);
 }

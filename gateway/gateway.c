@@ -50,7 +50,7 @@ static void announce(struct node *node, void (*act)(struct worker *worker))
     for (unsigned i = 0; i < node->n_workers; i++) {
         struct announcement *announcement = calloc(1, sizeof *announcement);
         if (announcement == NULL)
-            return; /* the heartbeat sees the same state within a second */
+            return; /* on_second sees the same state */
         announcement->letter.deliver = on_announcement;
         announcement->worker = node->workers[i];
         announcement->act = act;
@@ -103,13 +103,35 @@ static unsigned count_cores(void)
     return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
 }
 
+static void drain_client(struct client *client, void *argument)
+{
+    (void)argument;
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        session_drain(CONTAINER_OF(link, struct session, link));
+    }
+}
+
+static void drain_worker(struct worker *worker)
+{
+    worker->has_drained = true;
+    client_map_each(worker->node->map, worker->index, drain_client, NULL);
+}
+
+static void on_second(struct worker *worker)
+{
+    delivery_on_second(worker);
+    if (atomic_load(&worker->node->is_draining) && !worker->has_drained)
+        drain_worker(worker);
+}
+
 static enum err make_workers(struct node *node)
 {
     node->workers = calloc(node->n_workers, sizeof(struct worker *));
     if (node->workers == NULL)
         return ERR_NO_MEMORY;
     for (unsigned i = 0; i < node->n_workers; i++) {
-        enum err error = worker_new(node, i, delivery_on_second, &node->workers[i]);
+        enum err error = worker_new(node, i, on_second, &node->workers[i]);
         if (error == ERR_OK)
             error = front_new(node->workers[i]);
         if (error != ERR_OK)
@@ -186,20 +208,6 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     return ERR_OK;
 }
 
-static void drain_client(struct client *client, void *argument)
-{
-    (void)argument;
-    LIST_FOR_EACH(link, &client->sessions)
-    {
-        session_drain(CONTAINER_OF(link, struct session, link));
-    }
-}
-
-static void drain_worker(struct worker *worker)
-{
-    client_map_each(worker->node->map, worker->index, drain_client, NULL);
-}
-
 void gateway_drain(struct gateway *gateway, uint32_t drain_ms)
 {
     struct node *node = &gateway->node;
@@ -238,18 +246,24 @@ static void say_goodbye(struct gateway *gateway)
         usleep(10 * 1000);
 }
 
-/* The workers have ended: what is left belongs to this thread. */
-static void take_apart(struct node *node)
+static void deliver_all_mail(struct node *node)
 {
-    for (unsigned i = 0; i < node->n_workers; i++)
-        close_worker(node->workers[i]); /* a session may have come after the announcement */
-    store_close(node->store);
     size_t n;
     do {
         n = 0;
         for (unsigned i = 0; i < node->n_workers; i++)
             n += mailbox_deliver(worker_mailbox(node->workers[i]));
     } while (n > 0);
+}
+
+/* The workers have ended: what is left belongs to this thread. */
+static void take_apart(struct node *node)
+{
+    for (unsigned i = 0; i < node->n_workers; i++)
+        close_worker(node->workers[i]); /* a session may have come after the announcement */
+    deliver_all_mail(node);             /* what asks the store for something must still find it */
+    store_close(node->store);
+    deliver_all_mail(node);
     for (unsigned i = 0; i < node->n_workers; i++) {
         session_abandon_closing(node->workers[i]);
         positions_stop(node->workers[i]);

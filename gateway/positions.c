@@ -119,6 +119,13 @@ void positions_stop(struct worker *worker)
         write_slot(worker, &worker->unstored[i]);
 }
 
+/* What waits to be written must not fill a small inbox. */
+static uint64_t batch_of(const struct client *client)
+{
+    int64_t quarter = client->worker->node->options->inbox_max / 4;
+    return quarter < BATCH ? (uint64_t)quarter : BATCH;
+}
+
 static void advance(struct client *client, uint64_t acked)
 {
     if (acked <= client->acked)
@@ -126,20 +133,28 @@ static void advance(struct client *client, uint64_t acked)
     metrics_add(METRIC_ACKED, acked - client->acked);
     client->acked = acked;
     mark_unstored(client);
-    if (client->acked - client->stored_acked >= BATCH)
+    if (client->acked - client->stored_acked >= batch_of(client))
         positions_store(client);
 }
 
+/* A session whose first page has not come yet has acknowledged nothing beyond the position it was
+ * promised, so the position stands still until it has. */
 static uint64_t lowest_of(const struct client *client)
 {
     uint64_t lowest = UINT64_MAX;
     LIST_FOR_EACH(link, &client->sessions)
     {
         const struct session *session = CONTAINER_OF(link, struct session, link);
-        if (session->acked < lowest && !session->is_new)
-            lowest = session->acked;
+        uint64_t acked = session->is_new ? client->acked : session->acked;
+        if (acked < lowest)
+            lowest = acked;
     }
     return lowest;
+}
+
+void positions_settle(struct client *client)
+{
+    advance(client, lowest_of(client));
 }
 
 void positions_acked(struct session *session)
@@ -147,16 +162,14 @@ void positions_acked(struct session *session)
     struct client *client = session->client;
     if (session->acked > client->best_acked)
         client->best_acked = session->acked;
-    advance(client, lowest_of(client));
+    positions_settle(client);
 }
 
 void positions_left(struct session *session)
 {
     struct client *client = session->client;
     if (!list_is_empty(&client->sessions)) {
-        uint64_t lowest = lowest_of(client);
-        if (lowest != UINT64_MAX)
-            advance(client, lowest);
+        positions_settle(client);
         return;
     }
     advance(client, client->best_acked);

@@ -9,6 +9,9 @@
 /* session->acked has moved. */
 void positions_acked(struct session *session);
 
+/* A session has had its first page: the position may move again. */
+void positions_settle(struct client *client);
+
 /* The session is out of client->sessions already; with the last one the position is written at
  * once. */
 void positions_left(struct session *session);

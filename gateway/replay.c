@@ -11,6 +11,7 @@
 #include "gateway/replay.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/positions.h"
 
 #include <stdlib.h>
 
@@ -168,21 +169,28 @@ void replay_forget(struct session *session)
     drop_kept_if_unused(session->client);
 }
 
+static void learn(struct client *client, struct epoch epoch, uint64_t head)
+{
+    client_map_learn(client->worker->node->map, client, epoch, head);
+}
+
 /* What the first page says about the user. false: it is not the epoch that the sessions live in. */
 static bool adopt(struct client *client, const struct store_page *page)
 {
-    if (epoch_is_none(page->epoch))
-        return true; /* nothing was ever pushed to this user, when the page was read */
+    if (epoch_is_none(
+            page->epoch)) { /* nothing was ever pushed to this user, when the page was read */
+        if (client->recent->n > 0) /* but the first push has come since */
+            learn(client, channel_at(client->recent, 0)->epoch, 0);
+        return true;
+    }
     if (epoch_is_none(client->epoch)) {
-        client->epoch = page->epoch;
         client->acked = page->acked;
         client->stored_acked = page->acked;
         client->best_acked = page->acked;
-    }
-    if (!epoch_equal(client->epoch, page->epoch))
+    } else if (!epoch_equal(client->epoch, page->epoch)) {
         return false;
-    if (page->head > client->head)
-        client->head = page->head;
+    }
+    learn(client, page->epoch, page->head);
     return true;
 }
 
@@ -279,8 +287,10 @@ static void on_page_letter(struct letter *letter)
         session_close_all(client, ERR_RESYNC, (struct span){0});
         goto out; /* the client is on its way out */
     } else {
-        if (session->is_new)
+        if (session->is_new) {
             begin_at(session, client->acked > page->after ? client->acked : page->after);
+            positions_settle(client);
+        }
         go_on(session, page);
     }
     drop_kept_if_unused(client);

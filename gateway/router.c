@@ -73,8 +73,11 @@ static void push_stored(struct node *node, struct gateway_push *push, struct pay
         .n_targets = push->n_targets,
         .targets = work->targets,
     };
-    for (size_t i = 0; i < push->n_targets; i++)
-        work->targets[i].user_id = push->targets[i].user_id;
+    for (size_t i = 0; i < push->n_targets; i++) {
+        struct store_target *target = &work->targets[i];
+        target->user_id = push->targets[i].user_id;
+        client_map_known(node->map, target->user_id, &target->known_epoch, &target->known_head);
+    }
     store_append(node->store, &work->append);
 }
 

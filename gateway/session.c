@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
+enum { LAST_CHANCE_MS = 50, CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
 
 static const uint8_t successors[] = {
     [SESSION_REPLAY] = 1u << SESSION_LIVE | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
@@ -235,24 +235,6 @@ static void on_event(struct session *session, const struct ws_event *event)
     }
 }
 
-static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
-{
-    struct session *session = CONTAINER_OF(conn, struct session, conn);
-    size_t taken = 0;
-    session->heard_ms = session_clock(session);
-    while (taken < len && !session->is_deaf && !session->has_peer_close &&
-           session->state != SESSION_CLOSED) {
-        struct ws_event event;
-        taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
-        if (event.kind == WS_EVENT_MORE)
-            return taken;
-        on_event(session, &event);
-    }
-    return len; /* what follows a close frame or an error is not looked at */
-}
-
-static const struct conn_ops ops = {on_bytes, on_flush, on_drained, on_gone};
-
 /* The earliest of what is to come; the timer fires then and looks again. */
 static void set_timer(struct session *session, uint32_t now_ms)
 {
@@ -268,6 +250,28 @@ static void set_timer(struct session *session, uint32_t now_ms)
               worker_now_ms(worker) + (wait > 0 ? wait : 0));
 }
 
+static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    size_t taken = 0;
+    session->heard_ms = session_clock(session);
+    if (session->is_suspect) {
+        session->is_suspect = false;
+        set_timer(session, session->heard_ms);
+    }
+    while (taken < len && !session->is_deaf && !session->has_peer_close &&
+           session->state != SESSION_CLOSED) {
+        struct ws_event event;
+        taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
+        if (event.kind == WS_EVENT_MORE)
+            return taken;
+        on_event(session, &event);
+    }
+    return len; /* what follows a close frame or an error is not looked at */
+}
+
+static const struct conn_ops ops = {on_bytes, on_flush, on_drained, on_gone};
+
 /* Waiting bytes that still move show that a slow line is alive. */
 static bool is_silent(const struct session *session, uint32_t now_ms)
 {
@@ -276,6 +280,27 @@ static bool is_silent(const struct session *session, uint32_t now_ms)
     if (moved_ms != 0 && has_come((uint32_t)moved_ms, alive_ms))
         alive_ms = (uint32_t)moved_ms;
     return has_come(now_ms, alive_ms + (uint32_t)options_of(session)->silence_timeout);
+}
+
+/* The clock alone proves nothing: it may be this process that stood still. A ping must have been
+ * out for half of the time, and what had come in by then must have been read. true: not dead yet.
+ */
+static bool ask_once_more(struct session *session, uint32_t now_ms)
+{
+    uint32_t silence_ms = (uint32_t)options_of(session)->silence_timeout;
+    if (!session->has_ping_out)
+        send_ping(session);
+    if (!has_come(now_ms, session->ping_sent_ms + silence_ms / 2)) {
+        session->heard_ms = session->ping_sent_ms - silence_ms / 2;
+        return true;
+    }
+    if (session->is_suspect)
+        return false;
+    session->is_suspect = true;
+    struct worker *worker = session_worker(session);
+    timer_set(reactor_timers(worker->reactor), &session->timer,
+              worker_now_ms(worker) + LAST_CHANCE_MS);
+    return true;
 }
 
 static bool is_stuck(const struct session *session, int64_t now_ms)
@@ -305,10 +330,12 @@ static void on_timer(struct timer *timer)
         session_close(session, ERR_SLOW, (struct span){0}, 0);
         return;
     }
-    if (is_silent(session, now_ms)) {
+    if (is_silent(session, now_ms) && !ask_once_more(session, now_ms)) {
         session_close(session, ERR_SILENT, (struct span){0}, 0);
         return;
     }
+    if (session->is_suspect)
+        return; /* the timer is set */
     if (has_come(now_ms, session->next_ping_ms)) {
         session->next_ping_ms += (uint32_t)options_of(session)->ping_interval;
         if (has_come(now_ms, session->next_ping_ms)) /* a long stall: no burst afterwards */

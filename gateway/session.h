@@ -48,6 +48,7 @@ struct session {
     bool waits_drain : 1;   /* REPLAY: the next page when all is written */
     bool waits_store : 1;   /* REPLAY: the next page when the store is back */
     bool must_reread : 1;   /* REPLAY: the page under way may be too old */
+    bool is_suspect : 1;    /* silent; one last look before it is closed */
     bool is_draining : 1;   /* drain_at_ms holds */
     bool has_peer_close : 1;
     bool is_deaf : 1; /* CLOSING: what comes in is no longer decoded */

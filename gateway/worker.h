@@ -36,6 +36,7 @@ struct worker {
     unsigned n_unstored;
     unsigned n_pages; /* under way (replay.c) */
     bool has_waiting; /* sessions wait for the store (replay.c) */
+    bool has_drained; /* its sessions know when to go (gateway.c) */
     struct user_agents agents;
     uint64_t random;
     atomic_int_fast64_t seen_ms; /* the last heartbeat, for liveness; read by any thread */

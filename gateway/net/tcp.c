@@ -4,9 +4,11 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -16,17 +18,21 @@ static enum err say_errno(char *why, size_t why_cap)
     return ERR_SYSTEM;
 }
 
-/* Numeric first, because then nothing is asked of a resolver. */
-static int look_up(const char *host, const char *port, struct addrinfo **ret_list)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    if (getaddrinfo(host, port, &hints, ret_list) == 0)
-        return 0;
-    hints.ai_flags = AI_NUMERICSERV;
-    return getaddrinfo(host, port, &hints, ret_list);
-}
+/* --- looking up --- */
+
+/* The mailbox is the way between threads everywhere else. Here a socket is: the thread cannot be
+ * stopped while the resolver blocks, so it may outlive the reactor, and nobody waits for it. */
+struct lookup {
+    char host[NI_MAXHOST];
+    char port[NI_MAXSERV];
+    unsigned attempt;
+    int fd; /* the thread's end */
+};
+
+struct lookup_answer {
+    int failure; /* of getaddrinfo */
+    struct tcp_address address;
+};
 
 static const struct addrinfo *choose(const struct addrinfo *list, unsigned attempt)
 {
@@ -38,6 +44,111 @@ static const struct addrinfo *choose(const struct addrinfo *list, unsigned attem
         chosen = chosen->ai_next;
     return chosen;
 }
+
+static int resolve(const char *host, const char *port, int flags, unsigned attempt,
+                   struct tcp_address *ret_address)
+{
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
+    struct addrinfo *list = NULL;
+    int failure = getaddrinfo(host, port, &hints, &list);
+    if (failure != 0)
+        return failure;
+    const struct addrinfo *chosen = choose(list, attempt);
+    ret_address->len = chosen->ai_addrlen;
+    memcpy(&ret_address->storage, chosen->ai_addr, chosen->ai_addrlen);
+    freeaddrinfo(list);
+    return 0;
+}
+
+bool tcp_address_of(const char *host, const char *port, struct tcp_address *ret_address)
+{
+    return resolve(host, port, AI_NUMERICHOST, 0, ret_address) == 0;
+}
+
+static void *run_lookup(void *argument)
+{
+    struct lookup *lookup = argument;
+    struct lookup_answer answer;
+    memset(&answer, 0, sizeof answer); /* the padding is sent, too */
+    answer.failure = resolve(lookup->host, lookup->port, 0, lookup->attempt, &answer.address);
+    ssize_t sent = send(lookup->fd, &answer, sizeof answer, MSG_NOSIGNAL);
+    (void)sent; /* nobody waits any more */
+    close(lookup->fd);
+    free(lookup);
+    return NULL;
+}
+
+/* Detached, and without signals: those are for the thread that waits for them. */
+static int start_thread(struct lookup *lookup)
+{
+    pthread_attr_t attributes;
+    int code = pthread_attr_init(&attributes);
+    if (code != 0)
+        return code;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    pthread_t thread;
+    code = pthread_create(&thread, &attributes, run_lookup, lookup);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return code;
+}
+
+enum err tcp_look_up(const char *host, const char *port, unsigned attempt, int *ret_fd, char *why,
+                     size_t why_cap)
+{
+    struct lookup *lookup = calloc(1, sizeof *lookup);
+    if (lookup == NULL) {
+        snprintf(why, why_cap, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    enum err error = ERR_SYSTEM;
+    int fds[2];
+    snprintf(lookup->host, sizeof lookup->host, "%s", host); /* names end at 255 */
+    snprintf(lookup->port, sizeof lookup->port, "%s", port);
+    lookup->attempt = attempt;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+        error = say_errno(why, why_cap);
+        goto undo_alloc;
+    }
+    lookup->fd = fds[1];
+    int code = start_thread(lookup);
+    if (code != 0) {
+        snprintf(why, why_cap, "cannot start a thread: %s", strerrordesc_np(code));
+        goto undo_sockets;
+    }
+    *ret_fd = fds[0];
+    return ERR_OK;
+
+undo_sockets:
+    close(fds[0]);
+    close(fds[1]);
+undo_alloc:
+    free(lookup);
+    return error;
+}
+
+enum err tcp_looked_up(int fd, struct tcp_address *ret_address, char *why, size_t why_cap)
+{
+    struct lookup_answer answer;
+    ssize_t got = recv(fd, &answer, sizeof answer, MSG_DONTWAIT);
+    if (got != (ssize_t)sizeof answer) {
+        snprintf(why, why_cap, "the look-up of the name ended without an answer");
+        return ERR_SYSTEM;
+    }
+    if (answer.failure != 0) {
+        snprintf(why, why_cap, "%s", gai_strerror(answer.failure));
+        return ERR_SYSTEM;
+    }
+    *ret_address = answer.address;
+    return ERR_OK;
+}
+
+/* --- connecting --- */
 
 static enum err begin(int fd, const struct sockaddr *address, socklen_t len, int *ret_fd, char *why,
                       size_t why_cap)
@@ -51,28 +162,16 @@ static enum err begin(int fd, const struct sockaddr *address, socklen_t len, int
     return ERR_OK;
 }
 
-enum err tcp_connect(const char *host, const char *port, unsigned attempt, int *ret_fd, char *why,
-                     size_t why_cap)
+enum err tcp_connect(const struct tcp_address *address, int *ret_fd, char *why, size_t why_cap)
 {
-    struct addrinfo *list = NULL;
-    int failure = look_up(host, port, &list);
-    if (failure != 0) {
-        snprintf(why, why_cap, "%s", gai_strerror(failure));
-        return ERR_SYSTEM;
-    }
-    enum err error;
-    const struct addrinfo *to = choose(list, attempt);
-    int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        error = say_errno(why, why_cap);
-    } else {
-        int on = 1; /* both are best effort: the connection works without them */
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-        error = begin(fd, to->ai_addr, to->ai_addrlen, ret_fd, why, why_cap);
-    }
-    freeaddrinfo(list);
-    return error;
+    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return say_errno(why, why_cap);
+    int on = 1; /* both are best effort: the connection works without them */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    return begin(fd, (const struct sockaddr *)&address->storage, address->len, ret_fd, why,
+                 why_cap);
 }
 
 enum err tcp_connect_unix(const char *path, int *ret_fd, char *why, size_t why_cap)

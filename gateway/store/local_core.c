@@ -138,6 +138,9 @@ static void apply(struct local_core *core, struct store_request *request)
         request->op |= OP_SAW_GROUP;
 }
 
+/* A storm of returning users reads its pages in several turns. */
+enum { TURN_MAX_READ_BYTES = 16 * 1024 * 1024 };
+
 static bool is_large(const struct group *group)
 {
     return group->n_puts + group->n_dels > GROUP_MAX_RECORDS || group->bytes > GROUP_MAX_BYTES;
@@ -199,12 +202,26 @@ static bool commit(struct local_core *core)
     return false;
 }
 
+/* What a page holds in memory until it is answered. */
+static uint64_t bytes_read(const struct store_request *request)
+{
+    if ((request->op & OP_KIND) != LOCAL_PAGE)
+        return 0;
+    const struct store_page *page = (const struct store_page *)(const void *)request;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < page->n_notes; i++)
+        bytes += page->notes[i]->payload->len;
+    return bytes;
+}
+
 struct store_request *local_core_turn(struct local_core *core, struct store_request *requests)
 {
     retry_if_due(core);
     struct store_request *rest = requests;
-    while (rest != NULL && !is_large(&core->group)) {
+    uint64_t read_bytes = 0;
+    while (rest != NULL && !is_large(&core->group) && read_bytes < TURN_MAX_READ_BYTES) {
         apply(core, rest);
+        read_bytes += bytes_read(rest);
         rest = rest->next;
     }
     local_apply_sweep(core);

@@ -1,7 +1,7 @@
-/* The life of a link: WAITING (a pause before the next attempt) -> CONNECTING -> GREETING (AUTH,
- * SELECT, CLIENT SETNAME, PING) -> UP -> WAITING. Whatever goes wrong marks the link as failing;
- * the task at the end of the turn takes it down, so that nothing is torn from under a loop that is
- * still running. The same task writes what the turn has gathered. */
+/* The life of a link: WAITING (a pause before the next attempt) -> LOOKING_UP (a host by name) ->
+ * CONNECTING -> GREETING (AUTH, SELECT, CLIENT SETNAME, PING) -> UP -> WAITING. Whatever goes wrong
+ * marks the link as failing; the task at the end of the turn takes it down, so that nothing is torn
+ * from under a loop that is still running. The same task writes what the turn has gathered. */
 #include "gateway/store/redis_link.h"
 
 #include "gateway/store/redis_pipeline.h"
@@ -23,10 +23,11 @@ enum {
     TICK_MS = 250,
 };
 
-enum link_state { WAITING, CONNECTING, GREETING, UP, LINK_STATES };
+enum link_state { WAITING, LOOKING_UP, CONNECTING, GREETING, UP, LINK_STATES };
 
 static const unsigned allowed_next[LINK_STATES] = {
-    [WAITING] = 1u << CONNECTING,
+    [WAITING] = 1u << LOOKING_UP | 1u << CONNECTING,
+    [LOOKING_UP] = 1u << CONNECTING | 1u << WAITING,
     [CONNECTING] = 1u << GREETING | 1u << WAITING,
     [GREETING] = 1u << UP | 1u << WAITING,
     [UP] = 1u << WAITING,
@@ -35,7 +36,7 @@ static const unsigned allowed_next[LINK_STATES] = {
 struct redis_link {
     struct redis_link_config config;
     enum link_state state;
-    struct reactor_watch watch; /* fd -1: no connection */
+    struct reactor_watch watch; /* the connection or the look-up; fd -1: none */
     uint32_t watched_events;
     struct reactor_task turn_end;
     struct timer timer;  /* WAITING: the next attempt; else a tick */
@@ -111,6 +112,86 @@ enum err redis_link_command(struct redis_link *link, const struct span *args, si
 }
 
 /* --- going up --- */
+
+static enum err watch_new(struct redis_link *link, int fd, uint32_t events, char *why,
+                          size_t why_cap)
+{
+    link->watch.fd = fd;
+    link->watched_events = events;
+    enum err error = reactor_watch_add(link->config.reactor, &link->watch, events);
+    if (error != ERR_OK) {
+        close(fd);
+        link->watch.fd = -1;
+        snprintf(why, why_cap, "out of memory");
+    }
+    return error;
+}
+
+static void stop_watching(struct redis_link *link)
+{
+    if (link->watch.fd < 0)
+        return;
+    reactor_watch_remove(link->config.reactor, &link->watch);
+    close(link->watch.fd);
+    link->watch.fd = -1;
+}
+
+static enum err look_up(struct redis_link *link, char *why, size_t why_cap)
+{
+    const struct redis_url *url = link->config.url;
+    int fd = -1;
+    link_move(link, LOOKING_UP);
+    enum err error = tcp_look_up(url->host, url->port, link->tries++, &fd, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    return watch_new(link, fd, EPOLLIN, why, why_cap);
+}
+
+/* address: not for a unix socket */
+static enum err begin_to_connect(struct redis_link *link, const struct tcp_address *address,
+                                 char *why, size_t why_cap)
+{
+    const struct redis_url *url = link->config.url;
+    int fd = -1;
+    link_move(link, CONNECTING);
+    link->progress_ms = reactor_now_ms(link->config.reactor);
+    link->reader = redis_reader_new();
+    if (link->reader == NULL) {
+        snprintf(why, why_cap, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    enum err error = url->is_unix ? tcp_connect_unix(url->host, &fd, why, why_cap)
+                                  : tcp_connect(address, &fd, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    return watch_new(link, fd, EPOLLIN | EPOLLOUT, why, why_cap);
+}
+
+static void on_looked_up(struct redis_link *link)
+{
+    char why[sizeof link->failure] = "";
+    struct tcp_address address;
+    enum err error = tcp_looked_up(link->watch.fd, &address, why, sizeof why);
+    stop_watching(link);
+    if (error == ERR_OK)
+        error = begin_to_connect(link, &address, why, sizeof why);
+    if (error != ERR_OK)
+        redis_link_break(link, why);
+}
+
+static void try_to_connect(struct redis_link *link)
+{
+    const struct redis_url *url = link->config.url;
+    char why[sizeof link->failure] = "";
+    struct tcp_address address = {0};
+    bool is_name = !url->is_unix && !tcp_address_of(url->host, url->port, &address);
+    enum err error = is_name ? look_up(link, why, sizeof why)
+                             : begin_to_connect(link, &address, why, sizeof why);
+    if (error != ERR_OK)
+        redis_link_break(link, why);
+    timer_set(reactor_timers(link->config.reactor), &link->timer,
+              reactor_now_ms(link->config.reactor) + TICK_MS);
+}
 
 static void ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
@@ -269,6 +350,10 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     struct redis_link *link = CONTAINER_OF(watch, struct redis_link, watch);
     if (link->is_failing)
         return;
+    if (link->state == LOOKING_UP) {
+        on_looked_up(link);
+        return;
+    }
     if (link->state == CONNECTING) {
         on_connect_ready(link);
         return;
@@ -312,11 +397,7 @@ static void flush(struct redis_link *link)
 
 static void close_connection(struct redis_link *link)
 {
-    if (link->watch.fd >= 0) {
-        reactor_watch_remove(link->config.reactor, &link->watch);
-        close(link->watch.fd);
-        link->watch.fd = -1;
-    }
+    stop_watching(link);
     redis_reader_free(link->reader);
     link->reader = NULL;
     link->pushes_awaited = 0;
@@ -373,41 +454,6 @@ static void run_turn_end(struct reactor_task *task)
 
 /* --- time --- */
 
-static enum err open_socket(struct redis_link *link, char *why, size_t why_cap)
-{
-    const struct redis_url *url = link->config.url;
-    link->reader = redis_reader_new();
-    if (link->reader == NULL) {
-        snprintf(why, why_cap, "out of memory");
-        return ERR_NO_MEMORY;
-    }
-    int fd = -1;
-    enum err error = url->is_unix
-                         ? tcp_connect_unix(url->host, &fd, why, why_cap)
-                         : tcp_connect(url->host, url->port, link->tries++, &fd, why, why_cap);
-    if (error != ERR_OK)
-        return error;
-    link->watch.fd = fd;
-    link->watched_events = EPOLLIN | EPOLLOUT;
-    error = reactor_watch_add(link->config.reactor, &link->watch, link->watched_events);
-    if (error != ERR_OK) {
-        close(fd);
-        link->watch.fd = -1;
-        snprintf(why, why_cap, "out of memory");
-    }
-    return error;
-}
-
-static void try_to_connect(struct redis_link *link)
-{
-    char why[sizeof link->failure] = "";
-    link_move(link, CONNECTING);
-    link->progress_ms = reactor_now_ms(link->config.reactor);
-    if (open_socket(link, why, sizeof why) != ERR_OK)
-        redis_link_break(link, why);
-    timer_set(reactor_timers(link->config.reactor), &link->timer, link->progress_ms + TICK_MS);
-}
-
 static void ping(struct redis_link *link, int64_t now_ms)
 {
     struct span args[] = {SPAN_LITERAL("PING")};
@@ -416,6 +462,7 @@ static void ping(struct redis_link *link, int64_t now_ms)
         redis_link_break(link, "out of memory");
 }
 
+/* A look-up has no deadline here: the resolver has one, and a link waits for one look-up only. */
 static void on_due(struct timer *timer)
 {
     struct redis_link *link = CONTAINER_OF(timer, struct redis_link, timer);

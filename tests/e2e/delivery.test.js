@@ -342,4 +342,59 @@ module.exports = (test) => {
         clients.forEach((client) => assert.deepEqual(client.values(), range(20)));
         await sleep(0);
     });
+
+    /* The first page may have been read just before the first push, and the push be heard of before it. */
+    everyStore(test, 'a first push that meets the first connection is acknowledged', async (t, store) => {
+        const herald = await t.herald({ store, args: ['--ping-interval', '300ms'] });
+        for (let round = 0; round < 100; round += 20) {
+            await Promise.all(range(20).map(async (n) => {
+                const user = `u${round + n}`;
+                const [client] = await Promise.all([
+                    herald.subscribe(user),
+                    sleep((n % 5) * 0.4).then(() => herald.mustPush(user, n)),
+                ]);
+                await client.waitCount(1);
+            }));
+        }
+        for (const n of range(100)) {
+            await herald.waitPending(`u${n}`, 0);
+        }
+    }, { timeoutMs: 30000 });
+
+    /* CONTRACT 5.6: what one session acknowledges is still owed to another that has just been accepted. */
+    test('a new session gets what an older one acknowledges before its first page', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({ store: 'file', args: ['--workers', '4'] });
+        const others = range(2000).map((n) => `other-${n}`);
+        const older = await herald.subscribe('u');
+        const load = { isOver: false };
+        load.done = (async () => {
+            while (!load.isOver) {
+                await herald.post('/push', { userIds: others.slice(0, 1000), data: 'busy' });
+            }
+        })();
+        for (const round of range(10)) {
+            const newer = await herald.subscribe('u');
+            await herald.post('/push', { userIds: ['u', ...others], data: round });
+            await waitUntil('the newer session has it', () => newer.values().includes(round));
+            newer.terminate();
+        }
+        load.isOver = true;
+        await load.done;
+        assertRising(older.values(), 'the older session');
+    });
+
+    /* The clock alone proves nobody dead: it may be Herald that stood still. */
+    test('a stall of the server closes nobody', async (t) => {
+        const herald = await t.herald({
+            store: 'memory', args: ['--ping-interval', '500ms', '--silence-timeout', '1s'] });
+        const clients = await Promise.all(range(20).map((n) => herald.subscribe(`u${n}`)));
+        await sleep(700);
+        herald.child.signal('SIGSTOP');
+        await sleep(1500);
+        herald.child.signal('SIGCONT');
+        await sleep(1500);
+        for (const client of clients) {
+            assert.equal(client.socket.readyState, 1, 'still open');
+        }
+    });
 };

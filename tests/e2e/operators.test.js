@@ -2,7 +2,7 @@
 /* CONTRACT 3 for operators: kick, look, count; and what the admin port refuses (CONTRACT 1 and 4). */
 
 const assert = require('node:assert/strict');
-const { assertProblem, exchange, range, waitUntil } = require('./harness');
+const { assertProblem, exchange, range, sleep, waitUntil, within } = require('./harness');
 
 const memory = (t) => t.sharedHerald('operators', { store: 'memory' });
 const head = (lines) => `${lines.join('\r\n')}\r\n\r\n`;
@@ -23,6 +23,29 @@ const SMUGGLING = [
     ['an unknown Transfer-Encoding', ['Transfer-Encoding: xchunked'], CHUNKED_BODY],
     ['two Transfer-Encodings', ['Transfer-Encoding: chunked', 'Transfer-Encoding: identity'], CHUNKED_BODY],
 ];
+
+/* The two parts of a push on a connection that stays open. */
+function pushParts(userId) {
+    const body = JSON.stringify({ userId, data: 1 });
+    return [head(['POST /push HTTP/1.1', 'Host: 127.0.0.1', json, `Content-Length: ${body.length}`]), body];
+}
+
+/* Pushes to a user of its own on one connection, with a pause between two pushes, until an answer
+ * says that the connection ends. Every push must be answered; those with 202 are counted. */
+async function publishUntilTold(t, herald, lane, state) {
+    const raw = await t.raw(herald.adminPort);
+    for (;;) {
+        const answer = await raw.send(pushParts(`lane/${lane}`).join('')).answer();
+        assert.ok([202, 503].includes(answer.status), answer.text);
+        state.accepted[lane] += answer.status === 202;
+        if (answer.headers.connection === 'close') {
+            assert.ok(state.isEnding, 'closed before the stop');
+            return;
+        }
+        assert.equal(answer.status, 202, 'a refusal at the stop says that the connection ends');
+        await sleep((lane * 7) % 30);
+    }
+}
 
 module.exports = (test) => {
     for (const [form, kick] of [
@@ -313,5 +336,61 @@ module.exports = (test) => {
         await herald.restart();
         const { head: kept } = await herald.user('u');
         assert.ok(kept >= answers[202], `${kept} kept of ${answers[202]} accepted`);
+    });
+
+    for (const round of range(3)) {
+        test(`a stop answers every push of an open connection, and keeps those with 202 alone (${round})`, async (t) => {
+            const herald = await t.herald({ store: 'file' });
+            const state = { accepted: range(24).map(() => 0), isEnding: false };
+            const lanes = range(24).map((lane) => publishUntilTold(t, herald, lane, state));
+            await waitUntil('all are at work', () => state.accepted.every((count) => count > 2));
+            await sleep(round * 5);
+            state.isEnding = true;
+            herald.child.signal('SIGTERM');
+            await Promise.all(lanes);
+            assert.deepEqual(await herald.child.exited, { code: 0, signal: null });
+            await herald.restart();
+            const kept = [];
+            for (const lane of range(24)) {
+                kept.push((await herald.user(`lane/${lane}`)).head);
+            }
+            assert.deepEqual(kept, state.accepted);
+        });
+    }
+
+    test('a request that becomes complete during the stop is refused, not dropped', async (t) => {
+        const herald = await t.herald({ store: 'file' });
+        const late = await Promise.all(range(4).map(() => t.raw(herald.adminPort)));
+        late.forEach((raw, n) => raw.send(pushParts(`late/${n}`)[0]));
+        await sleep(100);
+        herald.child.signal('SIGTERM');
+        await waitUntil('it stops', async () => {
+            const raw = await t.raw(herald.adminPort).catch(() => null);
+            raw?.destroy();
+            return raw === null;
+        });
+        for (const [n, raw] of late.entries()) {
+            await sleep(50);
+            const answer = await raw.send(pushParts(`late/${n}`)[1]).answer();
+            assertProblem(answer, 503, { type: 'draining' });
+            assert.equal(answer.headers.connection, 'close');
+            await raw.waitEnd();
+        }
+        assert.deepEqual(await herald.child.exited, { code: 0, signal: null });
+        await herald.restart();
+        for (const n of range(4)) {
+            assert.equal((await herald.user(`late/${n}`)).head, 0);
+        }
+    });
+
+    test('silent connections do not hold up the stop', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        const silent = await Promise.all(range(8).map(() => t.raw(herald.adminPort)));
+        const unfinished = await t.raw(herald.adminPort);
+        unfinished.send(pushParts('u')[0]);
+        await sleep(100);
+        herald.child.signal('SIGTERM');
+        assert.deepEqual(await within(herald.child.exited, 4000, 'the end'), { code: 0, signal: null });
+        await Promise.all([...silent, unfinished].map((raw) => raw.waitEnd()));
     });
 };

@@ -4,6 +4,10 @@
 #include "tests/store/contract_calls.h"
 #include "tests/store/redis_server.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
+#include <netinet/in.h>
+
 enum { SOON_MS = 5000 };
 
 static struct redis_server server;
@@ -153,6 +157,91 @@ Test(store_redis_absent, a_wrong_password_is_told_and_not_shown)
     store_describe(store, text, sizeof text);
     cr_assert_not_null(strstr(text, "NOAUTH"), "%s", text);
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+}
+
+/* --- a Redis by name --- */
+
+typedef int (*resolver_fn)(const char *host, const char *port, const struct addrinfo *hints,
+                           struct addrinfo **ret_list);
+
+enum { RESOLVER_TAKES_MS = 3000 };
+
+/* Stands in front of the C library's: a resolver that takes its time. */
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **ret_list)
+{
+    void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+    resolver_fn resolver;
+    memcpy(&resolver, &symbol, sizeof resolver);
+    bool is_number_wanted = hints != NULL && (hints->ai_flags & AI_NUMERICHOST) != 0;
+    if (is_number_wanted || strstr(host, ".test") == NULL)
+        return resolver(host, port, hints, ret_list);
+    pause_ms(RESOLVER_TAKES_MS);
+    if (strcmp(host, "absent.test") == 0)
+        return EAI_NONAME;
+    return resolver("127.0.0.1", port, hints, ret_list);
+}
+
+static int take_free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, len), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void open_on_host(const char *host)
+{
+    char port[16];
+    char url[64];
+    snprintf(port, sizeof port, "%d", take_free_port());
+    snprintf(url, sizeof url, "redis://%s:%s", host, port);
+    backend_close(store);
+    redis_server_start(&server, "--port", port);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_on(&config, url);
+}
+
+Test(store_redis_absent, a_redis_by_number_or_by_name_is_found)
+{
+    open_on_host("127.0.0.1");
+    wait_for_state(true);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
+    redis_server_stop(&server);
+    open_on_host("localhost");
+    wait_for_state(true);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
+}
+
+Test(store_redis_absent, a_slow_resolver_does_not_hold_up_the_lane)
+{
+    open_on_host("slow.test");
+    int64_t began_ms = clock_monotonic_ms();
+    pause_ms(100); /* the look-up is under way */
+    leave_on_lane(store, 0, SPAN_LITERAL("anna"));
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    cr_assert_lt(clock_monotonic_ms() - began_ms, RESOLVER_TAKES_MS / 2);
+    wait_for_state(true);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
+}
+
+Test(store_redis_absent, closes_while_a_name_is_looked_up)
+{
+    open_on_host("absent.test");
+    pause_ms(100);
+    int64_t began_ms = clock_monotonic_ms();
+    backend_close(store);
+    cr_assert_lt(clock_monotonic_ms() - began_ms, RESOLVER_TAKES_MS / 2);
+    pause_ms(RESOLVER_TAKES_MS); /* its answer comes when nobody waits any more */
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_on(&config, "redis://absent.test");
+    pause_ms(RESOLVER_TAKES_MS + 200);
+    char text[600];
+    store_describe(store, text, sizeof text);
+    cr_assert_not_null(strstr(text, "Name or service not known"), "%s", text);
 }
 
 Test(store_redis, comes_back_empty_with_a_new_epoch_and_says_that_something_was_missed)
@@ -351,6 +440,63 @@ Test(store_redis, reads_and_acknowledges_where_numbers_are_thin)
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 302);
 }
 
+/* How often a whole inbox was read since Redis started. */
+static long count_walks(void)
+{
+    char answer[64];
+    redis_server_ask(&server,
+                     "EVAL \"return tonumber(string.match(redis.call('INFO', 'commandstats'), "
+                     "'cmdstat_hgetall:calls=(%d+)') or 0)\" 0",
+                     answer, sizeof answer);
+    cr_assert_eq(answer[0], ':', "%s", answer);
+    return strtol(answer + 1, NULL, 10);
+}
+
+/* `due` may be that of an entry that was acknowledged: one walk finds out, for all that follow. */
+static void expect_one_walk(const char *user, bool is_push)
+{
+    append_number(store, user, 0, 1);
+    append_number(store, user, 1, 60);
+    cr_assert_eq(ack_one(store, user, peek_one(store, user).epoch, 1), ERR_OK);
+    pause_ms(1050);
+    long before = count_walks();
+    for (int i = 0; i < 10; i++) {
+        if (is_push) {
+            append_number(store, user, 2 + i, 60);
+        } else {
+            struct store_page page = page_all(store, user);
+            cr_assert_eq(page.n_notes, 1);
+            page_free(&page);
+        }
+    }
+    cr_assert_eq(count_walks() - before, 1);
+}
+
+Test(store_redis, a_push_walks_an_inbox_once_in_vain)
+{
+    expect_one_walk("anna", true);
+    cr_assert_eq(peek_one(store, "anna").pending, 11);
+}
+
+Test(store_redis, a_page_walks_an_inbox_once_in_vain)
+{
+    expect_one_walk("anna", false);
+}
+
+Test(store_redis, a_peek_walks_an_inbox_once_in_vain)
+{
+    append_number(store, "anna", 0, 1);
+    append_number(store, "anna", 1, 60);
+    cr_assert_eq(ack_one(store, "anna", peek_one(store, "anna").epoch, 1), ERR_OK);
+    pause_ms(1050);
+    redis_server_do(&server, "CONFIG SET maxmemory 1");
+    long before = count_walks();
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(peek_one(store, "anna").pending, 1);
+    cr_assert_eq(count_walks() - before, 1);
+    redis_server_do(&server, "CONFIG SET maxmemory 0");
+}
+
 Test(store_redis, an_inbox_leaves_redis_by_itself)
 {
     append_number(store, "anna", 0, 1);
@@ -398,6 +544,56 @@ Test(store_redis, a_full_redis_refuses_and_leaves_no_trace)
     cr_assert_eq(peek_one(store, "anna").pending, 1);
     cr_assert(epoch_is_none(peek_one(store, "bert").epoch));
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 2);
+}
+
+/* As it is with nearly everybody whose first sign of life of a day comes while Redis is full. */
+Test(store_redis, a_full_redis_still_reads_and_acknowledges_and_begins_epochs_for_readers)
+{
+    for (int i = 0; i < 3; i++)
+        append_number(store, "anna", i, 60);
+    struct epoch epoch = peek_one(store, "anna").epoch;
+    redis_server_do(&server, "HSET herald:{anna}:meta day 20000");
+    redis_server_do(&server, "CONFIG SET maxmemory 1");
+    struct store_page page = page_all(store, "anna");
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.n_notes, 3);
+    page_free(&page);
+    redis_server_do(&server, "HDEL herald:{anna}:meta day");
+    cr_assert_eq(ack_one(store, "anna", epoch, 2), ERR_OK);
+    cr_assert_eq(peek_one(store, "anna").pending, 1);
+    cr_assert_eq(ack_one(store, "anna", epoch, 3), ERR_OK);
+    cr_assert_eq(peek_one(store, "anna").pending, 0);
+
+    page = page_knowing(store, "anna", epoch, 9);
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert(!epoch_equal(page.epoch, epoch));
+    page_free(&page);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    redis_server_do(&server, "CONFIG SET maxmemory 0");
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
+}
+
+/* The inbox left by itself: nothing is there to delete before the record is written. */
+Test(store_redis, a_full_redis_still_forgets_what_has_expired)
+{
+    struct epoch epochs[3];
+    static const char *const users[] = {"anna", "bert", "carl"};
+    for (int i = 0; i < 3; i++) {
+        append_number(store, users[i], 0, 1);
+        append_number(store, users[i], 1, 1);
+        epochs[i] = peek_one(store, users[i]).epoch;
+    }
+    pause_ms(1100);
+    redis_server_do(&server, "CONFIG SET maxmemory 1");
+    struct store_peek peek = peek_one(store, "anna");
+    cr_assert_eq(peek.error, ERR_OK);
+    cr_assert_eq(peek.pending, 0);
+    struct store_page page = page_all(store, "bert");
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.n_notes, 0);
+    page_free(&page);
+    cr_assert_eq(ack_one(store, "carl", epochs[2], 1), ERR_OK);
+    redis_server_do(&server, "CONFIG SET maxmemory 0");
 }
 
 Test(store_redis, keys_that_somebody_else_wrote_are_an_error_and_no_crash)

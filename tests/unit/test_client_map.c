@@ -82,7 +82,7 @@ Test(client_map, posts_one_letter_for_many_offers)
 
 Test(client_map, lists_everybody_once_although_it_grows_meanwhile)
 {
-    enum { FIRST = 500, LATER = 3000 };
+    enum { FIRST = 500, LATER = 3000, PAGE = 7 };
     static struct client *clients[LATER];
     static int seen[LATER];
     char name[16];
@@ -90,18 +90,20 @@ Test(client_map, lists_everybody_once_although_it_grows_meanwhile)
         snprintf(name, sizeof name, "%d", i);
         clients[i] = enter(name);
     }
-    struct client_map_row rows[64];
+    struct client_map_row rows[PAGE];
     uint64_t cursor = 0;
     int n = FIRST;
     while (cursor != UINT64_MAX) {
-        size_t got = client_map_list(map, &cursor, rows, 64);
-        for (size_t i = 0; i < got; i++)
-            seen[strtol(rows[i].user_id, NULL, 10)]++;
-        for (int end = n + 100; n < end && n < LATER; n++) {
+        size_t got = client_map_list(map, &cursor, rows, PAGE);
+        cr_assert_leq(got, PAGE);
+        for (size_t i = 0; i < got; i++) {
+            snprintf(name, sizeof name, "%.*s", (int)rows[i].user_id_len, rows[i].user_id);
+            seen[strtol(name, NULL, 10)]++;
+        }
+        for (int end = n + 10; n < end && n < LATER; n++) {
             snprintf(name, sizeof name, "%d", n);
             clients[n] = enter(name);
         }
-        memset(rows, 0, sizeof rows);
     }
     for (int i = 0; i < FIRST; i++)
         cr_assert_eq(seen[i], 1, "user %d was seen %d times", i, seen[i]);
@@ -109,5 +111,50 @@ Test(client_map, lists_everybody_once_although_it_grows_meanwhile)
         cr_assert_leq(seen[i], 1);
     for (int i = 0; i < n; i++)
         leave(clients[i]);
+    client_map_free(map);
+}
+
+Test(client_map, lists_everybody_in_pages_of_one)
+{
+    static struct client *clients[200];
+    bool is_seen[200] = {false};
+    char name[16];
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        clients[i] = enter(name);
+    }
+    struct client_map_row row;
+    uint64_t cursor = 0;
+    int n = 0;
+    while (cursor != UINT64_MAX && n <= 200) {
+        if (client_map_list(map, &cursor, &row, 1) == 0)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)row.user_id_len, row.user_id);
+        is_seen[strtol(name, NULL, 10)] = true;
+        n++;
+    }
+    cr_assert_eq(n, 200);
+    for (int i = 0; i < 200; i++) {
+        cr_assert(is_seen[i]);
+        leave(clients[i]);
+    }
+    client_map_free(map);
+}
+
+Test(client_map, tells_what_is_known_of_a_user_who_is_present)
+{
+    struct epoch epoch;
+    uint64_t head;
+    struct client *client = enter("a");
+    client_map_known(map, SPAN_LITERAL("a"), &epoch, &head);
+    cr_assert(epoch_is_none(epoch));
+    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 7);
+    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 3);
+    client_map_known(map, SPAN_LITERAL("a"), &epoch, &head);
+    cr_assert(epoch_equal(epoch, (struct epoch){"abcdefgh"}));
+    cr_assert_eq(head, 7);
+    client_map_known(map, SPAN_LITERAL("b"), &epoch, &head);
+    cr_assert_eq(head, 0);
+    leave(client);
     client_map_free(map);
 }

@@ -9,8 +9,9 @@
 --          due    no entry expires earlier
 --          day    of the last sign of life, counted from 1970
 --
--- Scripts do not roll back: each reads and decides first and writes last, and the first write is the
--- one that Redis refuses when it is out of memory. Redis's own clock decides what has expired.
+-- Scripts do not roll back: each reads and decides first and writes last. Redis, out of memory,
+-- refuses the first write of a script if that may take memory, and none behind it. So push begins with
+-- such a write; what reads or frees begins with another. Redis's own clock decides what has expired.
 -- Numbers and times stay below 2^53, where Lua's doubles are exact; tostring() would round them, and
 -- redis.call() prints a double slowly, so what is often written goes through digits().
 local inbox, meta = KEYS[1], KEYS[2]
@@ -33,6 +34,7 @@ local count, bytes = tonumber(record[5] or 0), tonumber(record[6] or 0)
 local low, due = tonumber(record[7] or 1), tonumber(record[8] or NEVER)
 local day, today = tonumber(record[9] or 0), math.floor(now / DAY_MS)
 local gone, is_gone = {}, {} -- what save() deletes
+local has_walked = false -- find_expired has counted anew: save(), or the next call walks again
 
 local function digits(number)
     return string.format('%d', number)
@@ -54,6 +56,11 @@ local function leave(number, size)
     bytes = bytes - size
 end
 
+-- Changes nothing, but is a write that Redis never refuses.
+local function be_not_refused()
+    redis.call('HDEL', meta, '')
+end
+
 -- Drops what has expired and answers how much that was. `due` spares the walk most of the time. Redis
 -- may have dropped the whole inbox already, so the rest is counted anew.
 local function find_expired()
@@ -61,7 +68,7 @@ local function find_expired()
         return 0
     end
     local before, all = count, redis.call('HGETALL', inbox)
-    count, bytes, low, due = #all / 2, 0, head + 1, NEVER
+    count, bytes, low, due, has_walked = #all / 2, 0, head + 1, NEVER, true
     for i = 1, #all, 2 do
         local number = tonumber(all[i])
         local expires, size = parse(all[i + 1])
@@ -106,8 +113,11 @@ local function numbers_above(position)
     end
 end
 
--- Writes the record and what was dropped.
+-- Writes the record and what was dropped; not refused, even as the first to write.
 local function save()
+    if #gone == 0 then
+        be_not_refused()
+    end
     for i = 1, #gone, CHUNK do
         redis.call('HDEL', inbox, unpack(gone, i, math.min(i + CHUNK - 1, #gone)))
     end
@@ -118,13 +128,13 @@ end
 -- Once a day is enough, and spares the two calls on nearly every push.
 local function sign_of_life()
     if day ~= today then
+        redis.call('PEXPIRE', meta, LIFE_MS) -- first, because it is never refused
         redis.call('HSET', meta, 'day', digits(today))
-        redis.call('PEXPIRE', meta, LIFE_MS)
     end
 end
 
--- Begins a new epoch. What is still there and waits is kept, numbered from 1. The HSET comes first:
--- behind any other write Redis, out of memory, would no longer refuse it.
+-- Begins a new epoch. What is still there and waits is kept, numbered from 1. The HSET is the first
+-- write, so that a push is refused.
 local function begin_epoch(fresh)
     local kept = {}
     for _, number in ipairs(sorted_numbers(acked)) do
@@ -150,8 +160,8 @@ end
 
 -- Compares with what the node knows; 1: the store has lost numbers and a new epoch has begun. A node
 -- that knows another epoch learns of the present one by the answer: were that a loss, every request
--- in its pipeline would begin an epoch of its own.
-local function settle(known_head, known_epoch, fresh)
+-- in its pipeline would begin an epoch of its own. before_epoch, if any, runs before one begins.
+local function settle(known_head, known_epoch, fresh, before_epoch)
     local is_lost
     if epoch then
         is_lost = known_head > head and (known_epoch == '' or known_epoch == epoch)
@@ -159,6 +169,9 @@ local function settle(known_head, known_epoch, fresh)
         is_lost = known_epoch ~= '' or known_head > 0
     end
     if is_lost or not epoch then
+        if before_epoch then
+            before_epoch()
+        end
         begin_epoch(fresh)
     end
     return is_lost and 1 or 0

@@ -7,15 +7,12 @@
 local CHUNK_READ = 64 -- entries read at once: a page of big ones ends long before a chunk of 1000
 local max_count, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 
-if not epoch and ARGV[5] == '' then
+if not epoch and ARGV[5] == '' then -- whatever the known head: it is of no epoch
     return { '', 0, 0, 0, 0, 0, {} }
 end
-if not epoch and ARGV[5] == '' and ARGV[4] == '0' then
-    return { '', 0, 0, 0, 0, 0, {} }
-end
-local is_lost = settle(tonumber(ARGV[4]), ARGV[5], ARGV[6])
+local is_lost = settle(tonumber(ARGV[4]), ARGV[5], ARGV[6], be_not_refused)
 local expired = find_expired()
-if expired > 0 then
+if has_walked then
     save()
 end
 sign_of_life()

@@ -5,7 +5,7 @@ if not epoch then
     return { '', 0, 0, 0, 0, 0 }
 end
 local expired = find_expired()
-if expired > 0 then
+if has_walked then
     save()
 end
 local oldest = 0

@@ -30,7 +30,7 @@ end
 
 local number, expires = head + 1, now + ttl
 redis.call('HSET', inbox, digits(number), string.format('%d:%d:0:', expires, now) .. data)
-if count > 0 and #gone == 0 and due <= expires then -- as nearly always: three fields have changed
+if count > 0 and #gone == 0 and not has_walked and due <= expires then -- as nearly always: few fields
     head, count, bytes = number, count + 1, bytes + #data
     redis.call('HSET', meta, 'head', digits(head), 'count', digits(count), 'bytes', digits(bytes))
     redis.call('PEXPIREAT', inbox, digits(expires), 'GT')
