@@ -265,6 +265,5 @@ void pending_stop(struct pending *pending)
     pthread_cond_broadcast(&pending->changed);
     pthread_mutex_unlock(&pending->lock);
     pthread_join(pending->thread, NULL);
-    expire(pending,
-           INT64_MAX); /* what came back from a call into the gateway too late for the first */
+    expire(pending, INT64_MAX); /* what was not suspended yet at the first */
 }

@@ -422,6 +422,16 @@ enum err arrival_new(struct worker *worker, int fd, struct list *all)
     return ERR_OK;
 }
 
+void arrival_drop_unfinished(struct list *all)
+{
+    LIST_FOR_EACH_SAFE(link, all)
+    {
+        struct arrival *arrival = CONTAINER_OF(link, struct arrival, link);
+        if (!arrival->is_answered)
+            finish(arrival);
+    }
+}
+
 void arrival_drop_all(struct list *all)
 {
     while (!list_is_empty(all))

@@ -13,7 +13,8 @@ struct arrival;
 /* Takes over the socket. On error it is still the caller's. `all` is the front's list. */
 MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct list *all);
 
-/* Drops all of them. */
+/* Drops those that have not sent a whole request yet; the others are being answered. */
+void arrival_drop_unfinished(struct list *all);
 void arrival_drop_all(struct list *all);
 
 /* For demo.c: answers and closes. `detail` and the others as in http_answer.h. */

@@ -118,13 +118,14 @@ void front_close(struct worker *worker)
         return;
     front->is_open = false;
     reactor_watch_remove(worker->reactor, &front->watch);
-    arrival_drop_all(&front->arrivals);
+    arrival_drop_unfinished(&front->arrivals);
 }
 
 void front_free(struct worker *worker)
 {
     if (worker->front == NULL)
         return;
+    arrival_drop_all(&worker->front->arrivals);
     close(worker->front->spare_fd);
     free(worker->front);
     worker->front = NULL;

@@ -10,7 +10,7 @@
 /* Before the workers run. */
 MUST_CHECK enum err front_new(struct worker *worker);
 
-/* On the worker's thread: accepts no more, and drops heads that are not complete yet. */
+/* On the worker's thread: accepts no more, and drops requests that are not complete yet. */
 void front_close(struct worker *worker);
 
 /* After the worker has stopped. */
