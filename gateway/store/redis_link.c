@@ -4,9 +4,8 @@
  * from under a loop that is still running. The same task writes what the turn has gathered. */
 #include "gateway/store/redis_link.h"
 
-#include "gateway/store/redis_pipeline.h"
-
 #include "gateway/net/tcp.h"
+#include "gateway/store/redis_pipeline.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -201,7 +200,7 @@ static void ignore_reply(void *owner, void *arg, size_t index, const struct redi
     (void)reply;
 }
 
-/* AUTH and SELECT: an error is the end. CLIENT SETNAME is a courtesy that may be forbidden. */
+/* An error is the end. */
 static void on_greeting_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)owner;
@@ -236,23 +235,13 @@ static void greet_with(struct redis_link *link, const struct span *args, size_t 
 
 static void greet(struct redis_link *link)
 {
-    const struct redis_url *url = link->config.url;
-    if (url->password[0] != '\0') {
-        struct span both[] = {SPAN_LITERAL("AUTH"), span_of(url->user), span_of(url->password)};
-        struct span one[] = {SPAN_LITERAL("AUTH"), span_of(url->password)};
-        if (url->user[0] != '\0')
-            greet_with(link, both, 3, on_greeting_reply);
-        else
-            greet_with(link, one, 2, on_greeting_reply);
+    struct redis_greeting greeting;
+    redis_url_greeting(link->config.url, &greeting);
+    for (size_t i = 0; i < greeting.n_commands; i++) {
+        const struct redis_greeting_command *command = &greeting.commands[i];
+        greet_with(link, command->args, command->n_args,
+                   command->is_courtesy ? ignore_reply : on_greeting_reply);
     }
-    if (url->db != 0) {
-        char number[16];
-        snprintf(number, sizeof number, "%u", url->db);
-        struct span select[] = {SPAN_LITERAL("SELECT"), span_of(number)};
-        greet_with(link, select, 2, on_greeting_reply);
-    }
-    struct span name[] = {SPAN_LITERAL("CLIENT"), SPAN_LITERAL("SETNAME"), SPAN_LITERAL("herald")};
-    greet_with(link, name, 3, ignore_reply);
     struct span ping[] = {SPAN_LITERAL("PING")};
     greet_with(link, ping, 1, on_first_pong);
 }

@@ -148,3 +148,22 @@ enum err redis_url_parse(const char *text, struct redis_url *ret_url, char *why,
     *ret_url = url;
     return ERR_OK;
 }
+
+void redis_url_greeting(const struct redis_url *url, struct redis_greeting *ret_greeting)
+{
+    struct redis_greeting_command *next = ret_greeting->commands;
+    if (url->password[0] != '\0' && url->user[0] != '\0')
+        *next++ = (struct redis_greeting_command){
+            {SPAN_LITERAL("AUTH"), span_of(url->user), span_of(url->password)}, 3, false};
+    else if (url->password[0] != '\0')
+        *next++ = (struct redis_greeting_command){
+            {SPAN_LITERAL("AUTH"), span_of(url->password)}, 2, false};
+    if (url->db != 0) {
+        snprintf(ret_greeting->db, sizeof ret_greeting->db, "%u", url->db);
+        *next++ = (struct redis_greeting_command){
+            {SPAN_LITERAL("SELECT"), span_of(ret_greeting->db)}, 2, false};
+    }
+    *next++ = (struct redis_greeting_command){
+        {SPAN_LITERAL("CLIENT"), SPAN_LITERAL("SETNAME"), SPAN_LITERAL("herald")}, 3, true};
+    ret_greeting->n_commands = (size_t)(next - ret_greeting->commands);
+}

@@ -4,6 +4,7 @@
 #define HERALD_STORE_REDIS_URL_H
 
 #include "proto/error.h"
+#include "proto/span.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,5 +22,20 @@ struct redis_url {
 /* ERR_INVALID_FIELD: *why is a sentence that says what is wrong; it never holds the password. */
 MUST_CHECK enum err redis_url_parse(const char *text, struct redis_url *ret_url, char *why,
                                     size_t why_cap);
+
+struct redis_greeting_command {
+    struct span args[3];
+    size_t n_args;
+    bool is_courtesy; /* may be forbidden */
+};
+
+/* What a new connection says first: AUTH, SELECT, CLIENT SETNAME. The spans point into the url and
+ * into the greeting itself. */
+struct redis_greeting {
+    struct redis_greeting_command commands[3];
+    size_t n_commands;
+    char db[16];
+};
+void redis_url_greeting(const struct redis_url *url, struct redis_greeting *ret_greeting);
 
 #endif

@@ -34,11 +34,15 @@ if count > 0 and #gone == 0 and not has_walked and due <= expires then -- as nea
     head, count, bytes = number, count + 1, bytes + #data
     redis.call('HSET', meta, 'head', digits(head), 'count', digits(count), 'bytes', digits(bytes))
     redis.call('PEXPIREAT', inbox, digits(expires), 'GT')
-elseif count <= 0 then -- the first that waits: its key is new
+elseif count <= 0 and #gone == 0 then -- the first that waits, and its key is new
     head, count, bytes, low, due = number, 1, #data, number, expires
-    save()
+    redis.call('HSET', meta, 'head', digits(head), 'count', '1', 'bytes', digits(bytes),
+        'low', digits(low), 'due', digits(due))
     redis.call('PEXPIREAT', inbox, digits(expires))
 else
+    if count <= 0 then
+        count, bytes, low, due = 0, 0, number, expires
+    end
     head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
     save()
     -- GT takes a key without an expiry for one that never expires, which a new key is.
