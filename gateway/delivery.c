@@ -70,9 +70,7 @@ static void on_leave(struct session *session)
     replay_drop_kept(client);
     store_leave(client->worker->node->store, client->worker->index, client_user_id(client));
     client->is_removed = true;
-    if (!client
-             ->is_posted) /* out of the map nobody posts any more; a letter under way comes here */
-        bury_client(client);
+    bury_client(client); /* out of the map nobody posts any more */
 }
 
 /* One live notification to one session. */
@@ -114,9 +112,10 @@ static bool hear_of(struct client *client, struct notification *note)
 {
     if (note->seq == 0)
         return true;
-    if (epoch_is_none(client->epoch) && has_read(client))
-        client->epoch =
-            note->epoch; /* the inbox was empty so far: this is the first of its epoch */
+    if (epoch_is_none(client->epoch) && has_read(client)) {
+        /* the inbox was empty so far: this is the first of its epoch */
+        client_map_learn(map_of(client), client, note->epoch, note->seq);
+    }
     if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, note->epoch)) {
         session_close_all(client, ERR_RESYNC, (struct span){0});
         return false;

@@ -1,12 +1,11 @@
 #include "gateway/positions.h"
 
-#include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 
 #include <stdlib.h>
 
-/* A batch is written when so many users, or so many of one user's notifications, wait; or after a
- * second. */
+/* A user's position is written a second after it first moved (in slots of 64 ms, so that the writes
+ * of many users are spread), or when so many notifications of that user wait. */
 enum { BATCH = 256 };
 
 /* One position on its way to the store. A write that failed is tried again while the user is here;

@@ -227,8 +227,8 @@ static void on_event(struct session *session, const struct ws_event *event)
     case WS_EVENT_MALFORMED:
         session->is_deaf = true;
         session_close(session, event->error, (struct span){0}, 0);
-        conn_shutdown(
-            &session->conn); /* its close frame would not be recognised: FIN asks it to go */
+        /* Its close frame would not be recognised: FIN asks it to go. */
+        conn_shutdown(&session->conn);
         break;
     case WS_EVENT_MORE:
         break;
@@ -330,12 +330,14 @@ static void on_timer(struct timer *timer)
         session_close(session, ERR_SLOW, (struct span){0}, 0);
         return;
     }
-    if (is_silent(session, now_ms) && !ask_once_more(session, now_ms)) {
+    if (!is_silent(session, now_ms)) {
+        session->is_suspect = false; /* its waiting bytes have moved meanwhile */
+    } else if (!ask_once_more(session, now_ms)) {
         session_close(session, ERR_SILENT, (struct span){0}, 0);
         return;
+    } else if (session->is_suspect) {
+        return; /* the timer is set for the last look */
     }
-    if (session->is_suspect)
-        return; /* the timer is set */
     if (has_come(now_ms, session->next_ping_ms)) {
         session->next_ping_ms += (uint32_t)options_of(session)->ping_interval;
         if (has_come(now_ms, session->next_ping_ms)) /* a long stall: no burst afterwards */

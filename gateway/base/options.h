@@ -16,13 +16,6 @@ enum option {
 #define CHOICE(member, name, value, words, help)      OPTION_##member,
 #define LIST(member, name, help)                      OPTION_##member,
 #include "gateway/base/options.def"
-#undef TEXT
-#undef NUMBER
-#undef DURATION
-#undef SIZE
-#undef SWITCH
-#undef CHOICE
-#undef LIST
     OPTION_COUNT
 };
 
@@ -43,13 +36,6 @@ struct options {
 #define CHOICE(member, name, value, words, help)      char *member;
 #define LIST(member, name, help)                      struct option_list member;
 #include "gateway/base/options.def"
-#undef TEXT
-#undef NUMBER
-#undef DURATION
-#undef SIZE
-#undef SWITCH
-#undef CHOICE
-#undef LIST
     uint8_t sources[OPTION_COUNT]; /* enum option_source */
 };
 

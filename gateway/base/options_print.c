@@ -18,13 +18,6 @@ static const struct {
 #define CHOICE(member, name, value, words, help)      {NULL, OPTION_##member},
 #define LIST(member, name, help)                      {NULL, OPTION_##member},
 #include "gateway/base/options.def"
-#undef TEXT
-#undef NUMBER
-#undef DURATION
-#undef SIZE
-#undef SWITCH
-#undef CHOICE
-#undef LIST
 };
 
 static const char *placeholder_of(enum option_kind kind)

@@ -19,13 +19,6 @@ const struct option_row option_rows[OPTION_COUNT] = {
     ROW(member, name, OPTION_CHOICE, value, 0, 0, words, help)
 #define LIST(member, name, help) ROW(member, name, OPTION_LIST, "", 0, 0, "", help)
 #include "gateway/base/options.def"
-#undef TEXT
-#undef NUMBER
-#undef DURATION
-#undef SIZE
-#undef SWITCH
-#undef CHOICE
-#undef LIST
 };
 
 const struct action_row action_rows[ACTION_COUNT] = {

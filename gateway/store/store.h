@@ -19,9 +19,10 @@
  *   leaves by itself.
  * - acknowledging another epoch, or a number above head, changes nothing and answers
  * ERR_STALE_EPOCH.
- * - A store that has lost what it had begins a new epoch: it sees a lower head, or another epoch,
- * than the request says is known. A user without push, acknowledgement or page for 30 days is
- * forgotten. */
+ * - A store that has lost what it had begins a new epoch: its head is lower than what the request
+ *   says is known of that epoch, or the user is gone. What is still there may be kept, numbered
+ * anew. A caller that knows another epoch is answered the present one. A user without push,
+ * acknowledgement or page for 30 days is forgotten. */
 #ifndef HERALD_STORE_STORE_H
 #define HERALD_STORE_STORE_H
 

@@ -372,13 +372,6 @@ Test(options, lists_every_option_with_its_default_in_the_help)
 #define CHOICE(member, name, value, words, help)      LISTED(name, value)
 #define LIST(member, name, help)                      LISTED(name, "")
 #include "gateway/base/options.def"
-#undef TEXT
-#undef NUMBER
-#undef DURATION
-#undef SIZE
-#undef SWITCH
-#undef CHOICE
-#undef LIST
     for (char *rest = out.bytes, *line = NULL; (line = strsep(&rest, "\n")) != NULL;)
         cr_assert_leq(strlen(line), 100, "%s", line);
     buf_fini(&out);
