@@ -1,5 +1,7 @@
 #include "admin/json_out.h"
 
+#include "proto/json_text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -38,26 +40,13 @@ void json_out_text(struct json_out *out, const char *text)
     append(out, text, strlen(text));
 }
 
-static bool is_plain(unsigned char byte)
+void json_out_raw(struct json_out *out, struct span json)
 {
-    return byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0x7f;
+    append(out, json.bytes, json.len);
 }
 
 void json_out_string(struct json_out *out, struct span text)
 {
-    append(out, "\"", 1);
-    size_t done = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.bytes[i];
-        if (is_plain(byte))
-            continue;
-        append(out, text.bytes + done, i - done);
-        done = i + 1;
-        if (byte == '"' || byte == '\\')
-            json_out_printf(out, "\\%c", byte);
-        else
-            json_out_printf(out, "\\u%04x", byte);
-    }
-    append(out, text.bytes + done, text.len - done);
-    append(out, "\"", 1);
+    if (!out->has_failed && json_text_string(&out->buf, text) != ERR_OK)
+        out->has_failed = true;
 }

@@ -21,6 +21,7 @@ void json_out_fini(struct json_out *out);
  * json_out_string. */
 void json_out_printf(struct json_out *out, const char *format, ...) PRINTF_LIKE(2, 3);
 void json_out_text(struct json_out *out, const char *text);
+void json_out_raw(struct json_out *out, struct span json); /* JSON already, of any length */
 
 /* A JSON string with its quotes. `text` is UTF-8. */
 void json_out_string(struct json_out *out, struct span text);

@@ -1,5 +1,9 @@
 #include "proto/notification.h"
 
+#include "proto/envelope.h"
+#include "proto/put.h"
+#include "proto/sse.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -44,20 +48,11 @@ enum err epoch_random(struct epoch *ret_epoch)
 
 size_t message_id_write(struct epoch epoch, uint64_t seq, char out[MESSAGE_ID_MAX_BYTES])
 {
-    char digits[20];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + seq % 10);
-        seq /= 10;
-    } while (seq > 0);
-
-    memcpy(out, epoch.text, EPOCH_LEN);
-    size_t len = EPOCH_LEN;
-    out[len++] = '-';
-    while (n > 0)
-        out[len++] = digits[--n];
-    out[len] = '\0';
-    return len;
+    char *at = put_span(out, (struct span){epoch.text, EPOCH_LEN});
+    *at++ = '-';
+    at = put_number(at, seq);
+    *at = '\0';
+    return (size_t)(at - out);
 }
 
 static bool is_epoch_char(char c)
@@ -68,7 +63,7 @@ static bool is_epoch_char(char c)
 static bool parse_seq(struct span digits, uint64_t *ret_seq)
 {
     uint64_t seq = 0;
-    if (digits.len == 0 || digits.len > 20 || digits.bytes[0] == '0')
+    if (digits.len == 0 || digits.len > 20 || (digits.bytes[0] == '0' && digits.len > 1))
         return false;
     for (size_t i = 0; i < digits.len; i++) {
         char c = digits.bytes[i];
@@ -83,7 +78,7 @@ static bool parse_seq(struct span digits, uint64_t *ret_seq)
     return true;
 }
 
-enum err message_id_parse(struct span id, struct epoch *ret_epoch, uint64_t *ret_seq)
+enum err message_position_parse(struct span id, struct epoch *ret_epoch, uint64_t *ret_seq)
 {
     if (id.len < EPOCH_LEN + 2 || id.bytes[EPOCH_LEN] != '-')
         return ERR_INVALID_FIELD;
@@ -100,21 +95,55 @@ enum err message_id_parse(struct span id, struct epoch *ret_epoch, uint64_t *ret
     return ERR_OK;
 }
 
-struct payload *payload_new(struct span data)
+enum err message_id_parse(struct span id, struct epoch *ret_epoch, uint64_t *ret_seq)
 {
-    assert(data.len <= UINT32_MAX / 2);
-    struct payload *payload = malloc(sizeof *payload + WS_HEADER_MAX_BYTES + data.len);
+    struct epoch epoch;
+    uint64_t seq;
+    enum err error = message_position_parse(id, &epoch, &seq);
+    if (error != ERR_OK || seq == 0)
+        return ERR_INVALID_FIELD;
+    *ret_epoch = epoch;
+    *ret_seq = seq;
+    return ERR_OK;
+}
+
+static struct payload *make_payload(struct span data, struct span key)
+{
+    assert(data.len <= UINT32_MAX / 2 && key.len <= COLLAPSE_KEY_MAX_BYTES);
+    struct payload *payload = malloc(sizeof *payload + WS_HEADER_MAX_BYTES + data.len + key.len);
     if (payload == NULL)
         return NULL;
     atomic_init(&payload->refs, 1);
     payload->len = (uint32_t)data.len;
+    payload->header_len = 0;
+    payload->key_len = (uint8_t)key.len;
+    if (data.len > 0)
+        memcpy(payload->bytes + WS_HEADER_MAX_BYTES, data.bytes, data.len);
+    if (key.len > 0)
+        memcpy(payload->bytes + WS_HEADER_MAX_BYTES + data.len, key.bytes, key.len);
+    return payload;
+}
+
+struct payload *payload_new_bare(struct span bytes)
+{
+    return make_payload(bytes, (struct span){0});
+}
+
+struct payload *payload_new_keyed(struct span data, struct span collapse_key)
+{
+    struct payload *payload = make_payload(data, collapse_key);
+    if (payload == NULL)
+        return NULL;
     uint8_t header[WS_HEADER_MAX_BYTES];
     size_t header_len = ws_header_write(WS_TEXT, data.len, header);
     payload->header_len = (uint8_t)header_len;
     memcpy(payload->bytes + WS_HEADER_MAX_BYTES - header_len, header, header_len);
-    if (data.len > 0)
-        memcpy(payload->bytes + WS_HEADER_MAX_BYTES, data.bytes, data.len);
     return payload;
+}
+
+struct payload *payload_new(struct span data)
+{
+    return payload_new_keyed(data, (struct span){0});
 }
 
 struct payload *payload_ref(struct payload *payload)
@@ -132,15 +161,27 @@ void payload_unref(struct payload *payload)
 struct notification *notification_new(struct payload *payload, struct epoch epoch, uint64_t seq,
                                       int64_t time_ms, int64_t expires_ms)
 {
-    struct notification *note = malloc(sizeof *note);
+    struct notification *note = calloc(1, sizeof *note);
     if (note == NULL)
         return NULL;
     atomic_init(&note->refs, 1);
+    atomic_init(&note->v1, NULL);
+    atomic_init(&note->sse, NULL);
     note->epoch = epoch;
     note->seq = seq;
     note->time_ms = time_ms;
     note->expires_ms = expires_ms;
-    note->payload = payload_ref(payload);
+    note->payload = payload == NULL ? NULL : payload_ref(payload);
+    return note;
+}
+
+struct notification *notification_new_withdrawal(struct epoch epoch, uint64_t from, uint64_t to)
+{
+    struct notification *note = notification_new(NULL, epoch, to, 0, 0);
+    if (note == NULL)
+        return NULL;
+    note->is_withdrawal = true;
+    note->replaces = from;
     return note;
 }
 
@@ -155,5 +196,38 @@ void notification_unref(struct notification *note)
     if (note == NULL || atomic_fetch_sub_explicit(&note->refs, 1, memory_order_acq_rel) != 1)
         return;
     payload_unref(note->payload);
+    payload_unref(atomic_load_explicit(&note->v1, memory_order_relaxed));
+    payload_unref(atomic_load_explicit(&note->sse, memory_order_relaxed));
     free(note);
+}
+
+static struct payload *encode(const struct notification *note, enum notification_form form)
+{
+    struct buf text;
+    struct payload *made = NULL;
+    buf_init(&text, UINT32_MAX / 2);
+    enum err error =
+        form == FORM_V1 ? envelope_notification(&text, note) : sse_notification(&text, note);
+    if (error == ERR_OK)
+        made = form == FORM_V1 ? payload_new(buf_span(&text)) : payload_new_bare(buf_span(&text));
+    buf_fini(&text);
+    return made;
+}
+
+struct payload *notification_form(struct notification *note, enum notification_form form)
+{
+    if (form == FORM_PLAIN)
+        return note->payload;
+    _Atomic(struct payload *) *place = form == FORM_V1 ? &note->v1 : &note->sse;
+    struct payload *there = atomic_load_explicit(place, memory_order_acquire);
+    if (there != NULL)
+        return there;
+    struct payload *made = encode(note, form);
+    if (made == NULL)
+        return NULL;
+    if (atomic_compare_exchange_strong_explicit(place, &there, made, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return made;
+    payload_unref(made); /* another thread was first */
+    return there;
 }

@@ -6,7 +6,7 @@
 #include "proto/error.h"
 #include "proto/span.h"
 
-enum { USER_ID_MAX_BYTES = 128 };
+enum { USER_ID_MAX_BYTES = 128, DEVICE_MAX_BYTES = 64 };
 
 /* ERR_OK, or ERR_INVALID_FIELD and *ret_detail, a constant sentence that names userId
  * ("userId must be 1 to 128 bytes", ...). */

@@ -1,6 +1,7 @@
 #include "proto/notification.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 static struct epoch epoch_of(const char *text)
@@ -102,6 +103,48 @@ Test(message_id, refuses_any_other_form)
     cr_assert_eq(message_id_parse(SPAN_LITERAL("k3f9a2qd-1\0"), &epoch, &seq), ERR_INVALID_FIELD);
 }
 
+static enum err parse_position(const char *id, uint64_t *ret_seq)
+{
+    struct epoch epoch;
+    enum err error = message_position_parse(span_of(id), &epoch, ret_seq);
+    if (error == ERR_OK)
+        cr_assert_eq(memcmp(epoch.text, id, EPOCH_LEN), 0, "%s", id);
+    return error;
+}
+
+/* To resume behind 0 is to resume from the beginning of the epoch. */
+Test(message_position, is_a_message_id_or_the_beginning)
+{
+    uint64_t seq = 99;
+    cr_assert_eq(parse_position("k3f9a2qd-0", &seq), ERR_OK);
+    cr_assert_eq(seq, 0);
+    cr_assert_eq(parse_position("k3f9a2qd-118", &seq), ERR_OK);
+    cr_assert_eq(seq, 118);
+    cr_assert_eq(parse_position("00000000-18446744073709551615", &seq), ERR_OK);
+    cr_assert_eq(seq, UINT64_MAX);
+}
+
+Test(message_position, refuses_any_other_form_and_changes_nothing_then)
+{
+    static const char *const bad[] = {"",
+                                      "0",
+                                      "k3f9a2qd-",
+                                      "k3f9a2qd-00",
+                                      "k3f9a2qd-01",
+                                      "k3f9a2qd--0",
+                                      "k3f9a2qd-+0",
+                                      "k3f9a2qd0",
+                                      "K3f9a2qd-0",
+                                      "k3f9a2q-0",
+                                      "k3f9a2qd-0 ",
+                                      "k3f9a2qd-18446744073709551616"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        uint64_t seq = 99;
+        cr_assert_eq(parse_position(bad[i], &seq), ERR_INVALID_FIELD, "%s", bad[i]);
+        cr_assert_eq(seq, 99);
+    }
+}
+
 /* The frame is the header and the data in one run of bytes, for each length of header. */
 Test(payload, has_its_frame_header_right_before_the_data)
 {
@@ -123,6 +166,36 @@ Test(payload, has_its_frame_header_right_before_the_data)
         payload_unref(payload);
         free(text);
     }
+}
+
+/* The key travels behind the data and is no part of the frame. */
+Test(payload, keeps_its_collapse_key_beside_the_data)
+{
+    char key[COLLAPSE_KEY_MAX_BYTES];
+    memset(key, 'k', sizeof key);
+    for (size_t key_len = 0; key_len <= sizeof key; key_len++) {
+        struct payload *payload =
+            payload_new_keyed(SPAN_LITERAL("{\"n\":1}"), (struct span){key, key_len});
+        cr_assert_not_null(payload);
+        cr_expect(span_equal(payload_key(payload), (struct span){key, key_len}));
+        cr_expect(span_equal(payload_data(payload), SPAN_LITERAL("{\"n\":1}")));
+        cr_expect(span_equal(payload_frame(payload), SPAN_LITERAL("\x81\x07{\"n\":1}")));
+        payload_unref(payload);
+    }
+    struct payload *payload = payload_new_keyed((struct span){0}, SPAN_LITERAL("k"));
+    cr_expect(span_equal(payload_key(payload), SPAN_LITERAL("k")));
+    cr_expect_eq(payload_data(payload).len, 0);
+    payload_unref(payload);
+    payload = payload_new(SPAN_LITERAL("1"));
+    cr_expect_eq(payload_key(payload).len, 0);
+    payload_unref(payload);
+}
+
+Test(payload, can_go_out_as_it_stands)
+{
+    struct payload *payload = payload_new_bare(SPAN_LITERAL("data: 1\n\n"));
+    cr_assert(span_equal(payload_frame(payload), SPAN_LITERAL("data: 1\n\n")));
+    payload_unref(payload);
 }
 
 Test(payload, is_a_copy)
@@ -172,4 +245,110 @@ Test(notification, shares_its_payload_with_others)
     notification_unref(a);
     cr_assert(span_equal(payload_data(b->payload), SPAN_LITERAL("1")));
     notification_unref(b);
+}
+
+/* No message: the numbers from `replaces` to `seq` were withdrawn. */
+Test(notification, can_withdraw_others)
+{
+    struct notification *note = notification_new_withdrawal(epoch_of("k3f9a2qd"), 3, 7);
+    cr_assert_not_null(note);
+    cr_expect(note->is_withdrawal);
+    cr_expect(epoch_equal(note->epoch, epoch_of("k3f9a2qd")));
+    cr_expect_eq(note->replaces, 3);
+    cr_expect_eq(note->seq, 7);
+    cr_expect_null(note->payload);
+    cr_assert_eq(notification_ref(note), note);
+    notification_unref(note);
+    cr_expect_eq(note->seq, 7);
+    notification_unref(note);
+}
+
+static struct notification *a_note(const char *data)
+{
+    struct payload *payload = payload_new(span_of(data));
+    struct notification *note = notification_new(payload, epoch_of("k3f9a2qd"), 118, 5, 6);
+    payload_unref(payload);
+    return note;
+}
+
+Test(notification, has_a_form_for_each_way_of_speaking)
+{
+    struct notification *note = a_note("[1,\n2]");
+    struct span envelope = SPAN_LITERAL("{\"type\":\"notification\",\"id\":\"k3f9a2qd-118\","
+                                        "\"seq\":118,\"time\":5,\"expires\":6,"
+                                        "\"replay\":false,\"data\":[1,\n2]}");
+    cr_expect_eq(notification_form(note, FORM_PLAIN), note->payload);
+    cr_expect(span_equal(payload_data(notification_form(note, FORM_V1)), envelope));
+    cr_expect(span_equal(payload_frame(notification_form(note, FORM_SSE)),
+                         SPAN_LITERAL("id: k3f9a2qd-118\ndata: [1,\ndata: 2]\n\n")));
+
+    uint8_t header[WS_HEADER_MAX_BYTES];
+    size_t header_len = ws_header_write(WS_TEXT, envelope.len, header);
+    struct span frame = payload_frame(notification_form(note, FORM_V1));
+    cr_assert_eq(frame.len, header_len + envelope.len);
+    cr_expect_arr_eq(frame.bytes, header, header_len);
+    notification_unref(note);
+}
+
+/* Encoded once, shared by all sessions. */
+Test(notification, makes_each_form_once)
+{
+    struct notification *note = a_note("1");
+    for (int form = FORM_PLAIN; form <= FORM_SSE; form++) {
+        struct payload *made = notification_form(note, (enum notification_form)form);
+        cr_assert_not_null(made);
+        cr_expect_eq(notification_form(note, (enum notification_form)form), made);
+        cr_expect_eq(atomic_load(&made->refs), 1);
+    }
+    notification_unref(note);
+}
+
+Test(notification, lends_forms_that_outlive_it_when_they_are_held)
+{
+    struct notification *note = a_note("1");
+    struct payload *form = payload_ref(notification_form(note, FORM_SSE));
+    notification_unref(note);
+    cr_expect(span_equal(payload_data(form), SPAN_LITERAL("id: k3f9a2qd-118\ndata: 1\n\n")));
+    payload_unref(form);
+}
+
+enum { FORM_ASKERS = 4 };
+
+struct form_asker {
+    pthread_barrier_t *start;
+    struct notification *note;
+    struct payload *got[2];
+};
+
+static void *ask_for_forms(void *arg)
+{
+    struct form_asker *asker = arg;
+    pthread_barrier_wait(asker->start);
+    asker->got[0] = notification_form(asker->note, FORM_V1);
+    asker->got[1] = notification_form(asker->note, FORM_SSE);
+    return NULL;
+}
+
+Test(notification, gives_all_threads_the_same_form)
+{
+    for (int round = 0; round < 200; round++) {
+        pthread_t threads[FORM_ASKERS];
+        struct form_asker askers[FORM_ASKERS];
+        pthread_barrier_t start;
+        struct notification *note = a_note("{\"a\":1}");
+        pthread_barrier_init(&start, NULL, FORM_ASKERS);
+        for (int i = 0; i < FORM_ASKERS; i++) {
+            askers[i] = (struct form_asker){.start = &start, .note = note};
+            cr_assert_eq(pthread_create(&threads[i], NULL, ask_for_forms, &askers[i]), 0);
+        }
+        for (int i = 0; i < FORM_ASKERS; i++)
+            pthread_join(threads[i], NULL);
+        for (int i = 0; i < FORM_ASKERS; i++) {
+            cr_assert_not_null(askers[i].got[0]);
+            cr_assert_eq(askers[i].got[0], notification_form(note, FORM_V1));
+            cr_assert_eq(askers[i].got[1], notification_form(note, FORM_SSE));
+        }
+        pthread_barrier_destroy(&start);
+        notification_unref(note);
+    }
 }

@@ -1,0 +1,54 @@
+/* `herald.v1` (CONTRACT 2): one JSON object per text message, both ways. What the server says is
+ * appended to a buffer as JSON text, without a frame; a failure leaves the buffer as it was. Pure.
+ */
+#ifndef HERALD_PROTO_ENVELOPE_H
+#define HERALD_PROTO_ENVELOPE_H
+
+#include "proto/buf.h"
+#include "proto/gap.h"
+#include "proto/notification.h"
+
+struct envelope_hello {
+    struct span connection; /* "c-7f3a" */
+    struct span user_id;
+    struct epoch epoch; /* none: written as null */
+    uint64_t acked;     /* the position that the session begins behind */
+    uint64_t head;
+    bool is_resumed;
+    int64_t ping_interval_ms; /* written in seconds, with a fraction where there is one */
+};
+
+MUST_CHECK enum err envelope_hello(struct buf *out, const struct envelope_hello *hello);
+/* "replay" is note->is_replay; without id, seq and expires where seq is 0. */
+MUST_CHECK enum err envelope_notification(struct buf *out, const struct notification *note);
+/* An epoch that is none is written as null. */
+MUST_CHECK enum err envelope_gap(struct buf *out, struct epoch epoch, const struct gap *gap);
+MUST_CHECK enum err envelope_cancel(struct buf *out, struct epoch epoch, uint64_t seq);
+MUST_CHECK enum err envelope_goaway(struct buf *out, uint32_t reconnect_after_ms,
+                                    const char *reason);
+MUST_CHECK enum err envelope_error(struct buf *out, const char *code, const char *detail);
+MUST_CHECK enum err envelope_pong(struct buf *out);
+
+/* `"epoch":...,"from":...,"to":...,"cause":...`, the members that SSE writes of a gap as well. */
+MUST_CHECK enum err envelope_gap_members(struct buf *out, struct epoch epoch,
+                                         const struct gap *gap);
+
+enum envelope_kind { ENVELOPE_UNKNOWN, ENVELOPE_ACK, ENVELOPE_AUTH, ENVELOPE_PING };
+
+/* What a client says. Unknown types and fields are no error. */
+struct envelope_said {
+    enum envelope_kind kind;
+    struct epoch epoch; /* ACK */
+    uint64_t seq;       /* ACK: from 1 */
+    struct span token;  /* AUTH: raw, inside the message, escapes as they stand; not empty */
+};
+
+/* ERR_BAD_JSON: not one JSON object, a lone surrogate in a name or in `type`, or a known member
+ * (type, id, token) stands twice; ERR_INVALID_FIELD: `type` is missing or no string, an ACK whose
+ * id is missing or no EPOCH-SEQ, an AUTH without a token. Then *ret_said is as it was, and
+ * *ret_code ("bad-json", "bad-message", "bad-ack", "bad-auth") and *ret_detail are constants for
+ * envelope_error. */
+MUST_CHECK enum err envelope_read(struct span text, struct envelope_said *ret_said,
+                                  const char **ret_code, const char **ret_detail);
+
+#endif

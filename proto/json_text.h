@@ -1,0 +1,12 @@
+/* Strings as JSON text (RFC 8259, section 7). Pure. */
+#ifndef HERALD_PROTO_JSON_TEXT_H
+#define HERALD_PROTO_JSON_TEXT_H
+
+#include "proto/buf.h"
+
+/* Appends `text`, which is UTF-8, with quotes around it. Quotes, backslashes and control characters
+ * (DEL with them) are escaped, everything else stays as it is. A failure leaves the buffer as it
+ * was. */
+MUST_CHECK enum err json_text_string(struct buf *out, struct span text);
+
+#endif

@@ -1,0 +1,40 @@
+/* Text written at a cursor, into room that is known to be there: each answers the place behind what
+ * it wrote. For what is written once per notification. Pure. */
+#ifndef HERALD_PROTO_PUT_H
+#define HERALD_PROTO_PUT_H
+
+#include "proto/span.h"
+
+#include <stdint.h>
+
+enum { PUT_NUMBER_MAX_BYTES = 20 }; /* of a uint64_t, or of an int64_t and its sign */
+
+static inline char *put_span(char *at, struct span bytes)
+{
+    if (bytes.len > 0)
+        memcpy(at, bytes.bytes, bytes.len);
+    return at + bytes.len;
+}
+
+#define PUT_LITERAL(at, text) put_span((at), SPAN_LITERAL(text))
+
+static inline char *put_number(char *at, uint64_t number)
+{
+    char digits[PUT_NUMBER_MAX_BYTES];
+    size_t first = sizeof digits;
+    do {
+        digits[--first] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return put_span(at, (struct span){digits + first, sizeof digits - first});
+}
+
+static inline char *put_signed(char *at, int64_t number)
+{
+    if (number >= 0)
+        return put_number(at, (uint64_t)number);
+    *at = '-';
+    return put_number(at + 1, 0 - (uint64_t)number);
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* What a subscriber's query says (CONTRACT 2), read at once and checked. Names and values are
+ * percent-decoded, `+` is a space; unknown parameters are ignored. Pure, no allocation. */
+#ifndef HERALD_PROTO_SUBSCRIBE_QUERY_H
+#define HERALD_PROTO_SUBSCRIBE_QUERY_H
+
+#include "proto/notification.h"
+#include "proto/user_id.h"
+
+/* A device's name: 1 to 64 of A-Za-z0-9._- */
+bool device_is_valid(struct span device);
+
+/* GET /ws and GET /sse: `userId`, and optionally `after` (a position, EPOCH-SEQ with seq from 0),
+ * `device` and `ack`. */
+struct subscribe_query {
+    char user_id[USER_ID_MAX_BYTES];
+    size_t user_id_len;
+    bool has_after;
+    struct epoch after_epoch;
+    uint64_t after_seq;
+    char device[DEVICE_MAX_BYTES];
+    size_t device_len;    /* 0: none */
+    bool is_ack_explicit; /* `ack=explicit`; it means something to SSE alone */
+};
+
+/* ERR_INVALID_FIELD: *ret_field is the parameter ("after") and *ret_detail a sentence that names it
+ * ("after must be EPOCH-SEQ"), both constants; a parameter of ours that is given twice is one. Then
+ * *ret_query is not to be read. */
+MUST_CHECK enum err subscribe_query_parse(struct span query, struct subscribe_query *ret_query,
+                                          const char **ret_field, const char **ret_detail);
+
+/* POST /ack: `userId` and `id` (a message id), and optionally `device`. */
+struct ack_query {
+    char user_id[USER_ID_MAX_BYTES];
+    size_t user_id_len;
+    struct epoch epoch;
+    uint64_t seq; /* from 1 */
+    char device[DEVICE_MAX_BYTES];
+    size_t device_len; /* 0: none */
+};
+
+/* As subscribe_query_parse. */
+MUST_CHECK enum err ack_query_parse(struct span query, struct ack_query *ret_query,
+                                    const char **ret_field, const char **ret_detail);
+
+#endif
