@@ -8,4 +8,8 @@ int64_t clock_wall_ms(void);      /* milliseconds since 1970; may jump */
 int64_t clock_monotonic_ms(void); /* never goes back; from an arbitrary start */
 int64_t clock_monotonic_us(void);
 
+/* For simulations: from now on the two clocks show what these answer; NULL, NULL: the time again.
+ * While no other thread runs. */
+void clock_replace(int64_t (*wall_ms)(void), int64_t (*monotonic_us)(void));
+
 #endif

@@ -12,14 +12,30 @@
  * mutex. A thread that ends folds its block into the totals. Gauges are shared words: they are set
  * rarely beside what is counted. */
 
+static const struct {
+    int64_t ms;
+    const char *le; /* in seconds */
+} bounds[] = {
+    {1, "0.001"},  {2, "0.002"},  {5, "0.005"},  {10, "0.01"},        {20, "0.02"}, {50, "0.05"},
+    {100, "0.1"},  {200, "0.2"},  {500, "0.5"},  {1000, "1"},         {2000, "2"},  {5000, "5"},
+    {10000, "10"}, {30000, "30"}, {60000, "60"}, {INT64_MAX, "+Inf"},
+};
+
+/* A histogram's words: one a bound (what lies above the one before), and the sum in ms. */
+enum {
+    BOUNDS = sizeof bounds / sizeof bounds[0],
+    HISTOGRAM_WORDS = BOUNDS + 1,
+    WORDS = METRIC_COUNT + HISTOGRAM_COUNT * HISTOGRAM_WORDS,
+};
+
 struct block {
     struct list link; /* in blocks */
-    _Atomic uint64_t counts[METRIC_COUNT];
+    _Atomic uint64_t counts[WORDS];
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* blocks, and folding into totals */
 static struct list blocks = {&blocks, &blocks};
-static _Atomic uint64_t totals[METRIC_COUNT]; /* of threads that ended */
+static _Atomic uint64_t totals[WORDS]; /* of threads that ended */
 static _Atomic int64_t gauges[METRIC_COUNT];
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -33,9 +49,24 @@ static const struct {
     const char *help;
     bool is_gauge;
 } rows[] = {
+#define HISTOGRAM(name, prometheus, help)
 #define COUNTER(name, prometheus, labels, help) {prometheus, labels, help, false},
 #define GAUGE(name, prometheus, labels, help)   {prometheus, labels, help, true},
 #include "gateway/base/metrics.def"
+#undef HISTOGRAM
+#undef COUNTER
+#undef GAUGE
+};
+
+static const struct {
+    const char *name;
+    const char *help;
+} histograms[] = {
+#define HISTOGRAM(name, prometheus, help) {prometheus, help},
+#define COUNTER(name, prometheus, labels, help)
+#define GAUGE(name, prometheus, labels, help)
+#include "gateway/base/metrics.def"
+#undef HISTOGRAM
 #undef COUNTER
 #undef GAUGE
 };
@@ -45,7 +76,7 @@ static void fold_block(void *argument)
     struct block *block = argument;
     own = NULL;
     pthread_mutex_lock(&mutex);
-    for (size_t i = 0; i < METRIC_COUNT; i++)
+    for (size_t i = 0; i < WORDS; i++)
         atomic_fetch_add_explicit(&totals[i],
                                   atomic_load_explicit(&block->counts[i], memory_order_relaxed),
                                   memory_order_relaxed);
@@ -70,7 +101,7 @@ static struct block *own_block(void)
     struct block *block = aligned_alloc(64, (sizeof *block + 63) & ~(size_t)63);
     if (block == NULL)
         return NULL;
-    for (size_t i = 0; i < METRIC_COUNT; i++)
+    for (size_t i = 0; i < WORDS; i++)
         atomic_init(&block->counts[i], 0);
     if (pthread_setspecific(at_thread_end, block) != 0) {
         free(block);
@@ -83,17 +114,34 @@ static struct block *own_block(void)
     return block;
 }
 
-void metrics_add(enum metric metric, uint64_t n)
+static void add_to_word(size_t word, uint64_t n)
 {
-    assert(!rows[metric].is_gauge);
     struct block *block = own_block();
     if (block == NULL) {
-        atomic_fetch_add_explicit(&totals[metric], n, memory_order_relaxed);
+        atomic_fetch_add_explicit(&totals[word], n, memory_order_relaxed);
         return;
     }
     /* This thread is the only writer, so no locked instruction is needed. */
-    uint64_t count = atomic_load_explicit(&block->counts[metric], memory_order_relaxed);
-    atomic_store_explicit(&block->counts[metric], count + n, memory_order_relaxed);
+    uint64_t count = atomic_load_explicit(&block->counts[word], memory_order_relaxed);
+    atomic_store_explicit(&block->counts[word], count + n, memory_order_relaxed);
+}
+
+void metrics_add(enum metric metric, uint64_t n)
+{
+    assert(!rows[metric].is_gauge);
+    add_to_word(metric, n);
+}
+
+void metrics_observe_ms(enum histogram histogram, int64_t ms)
+{
+    size_t first = METRIC_COUNT + (size_t)histogram * HISTOGRAM_WORDS;
+    size_t i = 0;
+    if (ms < 0)
+        ms = 0; /* the wall clock was set back */
+    while (ms > bounds[i].ms)
+        i++;
+    add_to_word(first + i, 1);
+    add_to_word(first + BOUNDS, (uint64_t)ms);
 }
 
 void metrics_set(enum metric gauge, int64_t value)
@@ -108,19 +156,42 @@ void metrics_gauge_add(enum metric gauge, int64_t delta)
     atomic_fetch_add_explicit(&gauges[gauge], delta, memory_order_relaxed);
 }
 
+static uint64_t sum_of(size_t word)
+{
+    pthread_mutex_lock(&mutex);
+    uint64_t sum = atomic_load_explicit(&totals[word], memory_order_relaxed);
+    LIST_FOR_EACH(link, &blocks)
+    {
+        struct block *block = CONTAINER_OF(link, struct block, link);
+        sum += atomic_load_explicit(&block->counts[word], memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&mutex);
+    return sum;
+}
+
 int64_t metrics_read(enum metric metric)
 {
     if (rows[metric].is_gauge)
         return atomic_load_explicit(&gauges[metric], memory_order_relaxed);
-    pthread_mutex_lock(&mutex);
-    uint64_t sum = atomic_load_explicit(&totals[metric], memory_order_relaxed);
-    LIST_FOR_EACH(link, &blocks)
-    {
-        struct block *block = CONTAINER_OF(link, struct block, link);
-        sum += atomic_load_explicit(&block->counts[metric], memory_order_relaxed);
+    return (int64_t)sum_of(metric);
+}
+
+static enum err print_histogram(struct buf *out, size_t histogram)
+{
+    const char *name = histograms[histogram].name;
+    size_t first = METRIC_COUNT + histogram * HISTOGRAM_WORDS;
+    uint64_t count = 0;
+    enum err error = buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name,
+                                histograms[histogram].help, name);
+    for (size_t i = 0; i < BOUNDS && error == ERR_OK; i++) {
+        count += sum_of(first + i);
+        error = buf_printf(out, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", name, bounds[i].le, count);
     }
-    pthread_mutex_unlock(&mutex);
-    return (int64_t)sum;
+    uint64_t sum_ms = sum_of(first + BOUNDS);
+    if (error == ERR_OK)
+        error = buf_printf(out, "%s_sum %" PRIu64 ".%03u\n%s_count %" PRIu64 "\n", name,
+                           sum_ms / 1000, (unsigned)(sum_ms % 1000), name, count);
+    return error;
 }
 
 enum err metrics_print(struct buf *out)
@@ -135,6 +206,11 @@ enum err metrics_print(struct buf *out)
         bool has_labels = rows[i].labels[0] != '\0';
         error = buf_printf(out, "%s%s%s%s %" PRId64 "\n", rows[i].name, has_labels ? "{" : "",
                            rows[i].labels, has_labels ? "}" : "", metrics_read((enum metric)i));
+        if (error != ERR_OK)
+            return error;
+    }
+    for (size_t i = 0; i < HISTOGRAM_COUNT; i++) {
+        enum err error = print_histogram(out, i);
         if (error != ERR_OK)
             return error;
     }

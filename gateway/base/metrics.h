@@ -1,5 +1,5 @@
-/* Counters and gauges, one row each in metrics.def. Each thread counts in a block of its own; a
- * scrape sums the blocks, so counting is one relaxed add without sharing. Any thread. */
+/* Counters, gauges and histograms, one row each in metrics.def. Each thread counts in a block of
+ * its own; a scrape sums the blocks, so counting is one relaxed add without sharing. Any thread. */
 #ifndef HERALD_BASE_METRICS_H
 #define HERALD_BASE_METRICS_H
 
@@ -8,12 +8,25 @@
 #include <stdint.h>
 
 enum metric {
+#define HISTOGRAM(name, prometheus, help)
 #define COUNTER(name, prometheus, labels, help) METRIC_##name,
 #define GAUGE(name, prometheus, labels, help)   METRIC_##name,
 #include "gateway/base/metrics.def"
 #undef COUNTER
 #undef GAUGE
     METRIC_COUNT
+};
+#undef HISTOGRAM
+
+enum histogram {
+#define HISTOGRAM(name, prometheus, help) HISTOGRAM_##name,
+#define COUNTER(name, prometheus, labels, help)
+#define GAUGE(name, prometheus, labels, help)
+#include "gateway/base/metrics.def"
+#undef HISTOGRAM
+#undef COUNTER
+#undef GAUGE
+    HISTOGRAM_COUNT
 };
 
 void metrics_add(enum metric metric, uint64_t n);
@@ -24,6 +37,9 @@ static inline void metrics_count(enum metric metric)
 
 void metrics_set(enum metric gauge, int64_t value);       /* gauges only */
 void metrics_gauge_add(enum metric gauge, int64_t delta); /* gauges only */
+
+/* Of durations: from 1 ms to 60 s, and above. */
+void metrics_observe_ms(enum histogram histogram, int64_t ms);
 
 /* The sum over all threads, those that ended included. */
 int64_t metrics_read(enum metric metric);

@@ -88,9 +88,11 @@ static void run_tasks(struct reactor *reactor)
     }
 }
 
-static void wait_for_events(struct reactor *reactor)
+static void wait_for_events(struct reactor *reactor, int max_wait_ms)
 {
     int timeout_ms = timers_wait_ms(reactor->timers, reactor->now_ms);
+    if (max_wait_ms >= 0 && (timeout_ms < 0 || timeout_ms > max_wait_ms))
+        timeout_ms = max_wait_ms;
     bool may_block = mailbox_sleep(&reactor->mailbox);
     reactor->n_events =
         epoll_wait(reactor->epoll_fd, reactor->events, EVENTS_PER_TURN, may_block ? timeout_ms : 0);
@@ -104,21 +106,25 @@ static void wait_for_events(struct reactor *reactor)
     reactor->now_ms = clock_monotonic_ms();
 }
 
+void reactor_turn(struct reactor *reactor, int max_wait_ms)
+{
+    wait_for_events(reactor, max_wait_ms);
+    for (int i = 0; i < reactor->n_events; i++) {
+        struct reactor_watch *watch = reactor->events[i].data.ptr;
+        if (watch != NULL)
+            watch->on_ready(watch, reactor->events[i].events);
+    }
+    reactor->n_events = 0;
+    mailbox_deliver(&reactor->mailbox);
+    timers_fire(reactor->timers, reactor->now_ms);
+    run_tasks(reactor);
+    atomic_fetch_add_explicit(&reactor->turns, 1, memory_order_relaxed);
+}
+
 void reactor_run(struct reactor *reactor)
 {
-    while (!atomic_load_explicit(&reactor->is_stopping, memory_order_relaxed)) {
-        wait_for_events(reactor);
-        for (int i = 0; i < reactor->n_events; i++) {
-            struct reactor_watch *watch = reactor->events[i].data.ptr;
-            if (watch != NULL)
-                watch->on_ready(watch, reactor->events[i].events);
-        }
-        reactor->n_events = 0;
-        mailbox_deliver(&reactor->mailbox);
-        timers_fire(reactor->timers, reactor->now_ms);
-        run_tasks(reactor);
-        atomic_fetch_add_explicit(&reactor->turns, 1, memory_order_relaxed);
-    }
+    while (!atomic_load_explicit(&reactor->is_stopping, memory_order_relaxed))
+        reactor_turn(reactor, -1);
     atomic_store(&reactor->is_stopping, false);
 }
 

@@ -1,8 +1,9 @@
 /* One thread's event loop: epoll, a timer wheel, a mailbox, and a list of work for the turn's end.
  *
- * A reactor belongs to the thread that calls reactor_run; every call here is for that thread only,
- * except mailbox_post (mailbox.h) to reactor_mailbox and reactor_stop. Nothing that a watch or a
- * timer belongs to may be freed inside its own callback: hand it to reactor_at_turn_end first. */
+ * A reactor belongs to the thread that calls reactor_run or reactor_turn; every call here is for
+ * that thread only, except mailbox_post (mailbox.h) to reactor_mailbox and reactor_stop. Nothing
+ * that a watch or a timer belongs to may be freed inside its own callback: hand it to
+ * reactor_at_turn_end first. */
 #ifndef HERALD_NET_REACTOR_H
 #define HERALD_NET_REACTOR_H
 
@@ -34,6 +35,9 @@ void reactor_free(struct reactor *reactor);
 /* Runs turns until reactor_stop: waits, calls watches, delivers mail, fires timers, then runs the
  * turn-end tasks until none is left. */
 void reactor_run(struct reactor *reactor);
+/* One turn, for a caller with a loop of its own: waits at most max_wait_ms for something to do; -1:
+ * as long as it takes. */
+void reactor_turn(struct reactor *reactor, int max_wait_ms);
 void reactor_stop(struct reactor *reactor); /* any thread, async-signal-safe is not promised */
 
 /* `events` as for epoll, with EPOLLET or EPOLLEXCLUSIVE where the caller wants it. */

@@ -37,3 +37,24 @@ Test(clock, tells_milliseconds_since_1970)
     /* time() may come from the last tick of the kernel's clock: a few milliseconds behind */
     cr_assert(now_ms / 1000 >= before_s && now_ms / 1000 <= after_s + 1);
 }
+
+static int64_t noon_ms(void)
+{
+    return 1700000000000;
+}
+
+static int64_t an_hour_us(void)
+{
+    return INT64_C(3600000000);
+}
+
+Test(clock, shows_what_a_simulation_says_until_it_is_over)
+{
+    clock_replace(noon_ms, an_hour_us);
+    cr_assert_eq(clock_wall_ms(), 1700000000000);
+    cr_assert_eq(clock_monotonic_us(), INT64_C(3600000000));
+    cr_assert_eq(clock_monotonic_ms(), 3600000);
+    clock_replace(NULL, NULL);
+    cr_assert_gt(clock_wall_ms(), 1700000000000);
+    cr_assert_neq(clock_monotonic_us(), INT64_C(3600000000));
+}

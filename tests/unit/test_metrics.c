@@ -89,13 +89,40 @@ Test(metrics, prints_prometheus_text_with_help_and_type_once_a_name)
     buf_fini(&out);
 }
 
+Test(metrics, prints_a_histogram_with_rising_buckets)
+{
+    struct buf out;
+    metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK, 1);
+    metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK, 3);
+    metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK, 700000);
+    metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK, -5); /* the clock was set back: 0 */
+    buf_init(&out, 1 << 20);
+    cr_assert_eq(metrics_print(&out), ERR_OK);
+    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    const char *const lines[] = {
+        "# TYPE herald_push_to_ack_seconds histogram\n",
+        "\nherald_push_to_ack_seconds_bucket{le=\"0.001\"} 2\n",
+        "\nherald_push_to_ack_seconds_bucket{le=\"0.002\"} 2\n",
+        "\nherald_push_to_ack_seconds_bucket{le=\"0.005\"} 3\n",
+        "\nherald_push_to_ack_seconds_bucket{le=\"60\"} 3\n",
+        "\nherald_push_to_ack_seconds_bucket{le=\"+Inf\"} 4\n",
+        "\nherald_push_to_ack_seconds_sum 700.004\n",
+        "\nherald_push_to_ack_seconds_count 4\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        cr_assert_not_null(strstr(out.bytes, lines[i]), "%s", lines[i]);
+    buf_fini(&out);
+}
+
 /* Rows of one name must stand together, or the text format is broken. */
 Test(metrics, has_no_name_in_two_places)
 {
     static const char *const names[] = {
 #define COUNTER(name, prometheus, labels, help) prometheus,
 #define GAUGE(name, prometheus, labels, help)   prometheus,
+#define HISTOGRAM(name, prometheus, help)
 #include "gateway/base/metrics.def"
+#undef HISTOGRAM
 #undef COUNTER
 #undef GAUGE
     };

@@ -1,0 +1,104 @@
+#include "gateway/net/reactor.h"
+
+#include "gateway/base/clock.h"
+
+#include <criterion/criterion.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static struct reactor *reactor;
+static int64_t fake_us;
+
+static int64_t fake_wall_ms(void)
+{
+    return 0;
+}
+
+static int64_t fake_monotonic_us(void)
+{
+    return fake_us;
+}
+
+static void open_reactor(void)
+{
+    fake_us = 5000000;
+    clock_replace(fake_wall_ms, fake_monotonic_us);
+    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+}
+
+static void close_reactor(void)
+{
+    reactor_free(reactor);
+    clock_replace(NULL, NULL);
+}
+
+TestSuite(reactor, .init = open_reactor, .fini = close_reactor, .timeout = 20);
+
+static unsigned n_fired;
+
+static void on_due(struct timer *timer)
+{
+    (void)timer;
+    n_fired++;
+}
+
+Test(reactor, turns_without_waiting_and_fires_timers_on_a_replaced_clock)
+{
+    struct timer timer;
+    timer_init(&timer, on_due);
+    timer_set(reactor_timers(reactor), &timer, reactor_now_ms(reactor) + 600000);
+    reactor_turn(reactor, 0);
+    cr_assert_eq(n_fired, 0);
+    cr_assert_eq(reactor_now_ms(reactor), 5000);
+    fake_us += INT64_C(600000000) + 16000;
+    reactor_turn(reactor, 0);
+    cr_assert_eq(n_fired, 1);
+    cr_assert_eq(reactor_turns(reactor), 2);
+}
+
+static unsigned n_delivered;
+
+static void on_letter(struct letter *letter)
+{
+    (void)letter;
+    n_delivered++;
+}
+
+static void on_ready(struct reactor_watch *watch, uint32_t events)
+{
+    uint64_t count;
+    cr_assert(events & EPOLLIN);
+    cr_assert_eq(read(watch->fd, &count, sizeof count), (ssize_t)sizeof count);
+}
+
+Test(reactor, serves_descriptors_and_mail_in_one_turn)
+{
+    struct letter letter = {.deliver = on_letter};
+    struct reactor_watch watch = {.on_ready = on_ready, .fd = eventfd(1, EFD_NONBLOCK)};
+    cr_assert_eq(reactor_watch_add(reactor, &watch, EPOLLIN), ERR_OK);
+    mailbox_post(reactor_mailbox(reactor), &letter);
+    reactor_turn(reactor, 0);
+    cr_assert_eq(n_delivered, 1);
+    uint64_t count;
+    cr_assert_eq(read(watch.fd, &count, sizeof count), -1, "the watch has read it");
+    reactor_watch_remove(reactor, &watch);
+    close(watch.fd);
+}
+
+static void on_late_ready(struct reactor_watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+    reactor_stop(reactor);
+}
+
+Test(reactor, runs_until_it_is_stopped)
+{
+    struct reactor_watch watch = {.on_ready = on_late_ready, .fd = eventfd(1, EFD_NONBLOCK)};
+    cr_assert_eq(reactor_watch_add(reactor, &watch, EPOLLIN), ERR_OK);
+    reactor_run(reactor);
+    cr_assert_eq(reactor_turns(reactor), 1);
+    reactor_watch_remove(reactor, &watch);
+    close(watch.fd);
+}
