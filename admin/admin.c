@@ -8,7 +8,6 @@
 #include "admin/admin.h"
 
 #include "admin/request.h"
-#include "admin/routes.h"
 #include "admin/service.h"
 #include "gateway/base/listener.h"
 #include "gateway/base/log.h"
@@ -25,6 +24,7 @@ enum {
     HEAD_MAX_BYTES =
         8192, /* the library's memory for a connection, the head included: 431 beyond */
     READ_STEP_BYTES = 4096,
+    ANSWER_PIECE_BYTES = 16384,
 };
 
 struct admin {
@@ -38,7 +38,7 @@ struct admin {
 
 static bool is_get(struct request *request)
 {
-    return request->route != NULL && strcmp(request->route->method, "GET") == 0;
+    return request->match.route != NULL && strcmp(request->match.route->method, "GET") == 0;
 }
 
 static void add_headers(struct request *request, struct MHD_Response *response, bool is_last)
@@ -46,25 +46,56 @@ static void add_headers(struct request *request, struct MHD_Response *response, 
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->content_type);
     if (is_get(request))
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (request->status == MHD_HTTP_METHOD_NOT_ALLOWED && request->allow != NULL)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->allow);
+    if (request->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
     if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (is_last)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
+/* An answer in pieces holds its request until the library is through with it. */
+
+static ssize_t read_answer(void *closure, uint64_t at, char *out, size_t cap)
+{
+    struct request *request = closure;
+    (void)at;
+    ptrdiff_t len = request->read_more(request, out, cap);
+    if (len > 0)
+        return len;
+    return len == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void end_answer(void *closure)
+{
+    request_unref(closure);
+}
+
+static struct MHD_Response *make_response(struct request *request)
+{
+    struct json_out *out = &request->out;
+    struct MHD_Response *response;
+    if (request->read_more != NULL) {
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, ANSWER_PIECE_BYTES,
+                                                     read_answer, request, end_answer);
+        if (response != NULL)
+            request_ref(request);
+        return response;
+    }
+    response = MHD_create_response_from_buffer(out->buf.len, out->buf.bytes, MHD_RESPMEM_MUST_FREE);
+    if (response != NULL)
+        buf_init(&out->buf, 0); /* the response owns the bytes now */
+    return response;
+}
+
 /* MHD_NO: the connection is closed without an answer, which is what is left without memory. */
 static enum MHD_Result answer(struct request *request, bool is_last)
 {
-    struct json_out *out = &request->out;
-    if (out->has_failed)
+    if (request->out.has_failed)
         return MHD_NO;
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(out->buf.len, out->buf.bytes, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *response = make_response(request);
     if (response == NULL)
         return MHD_NO;
-    buf_init(&out->buf, 0); /* the response owns the bytes now */
     add_headers(request, response, is_last || pending_is_stopping(&request->service->pending));
     enum MHD_Result result = MHD_queue_response(request->connection, request->status, response);
     MHD_destroy_response(response);
@@ -75,7 +106,7 @@ static enum MHD_Result answer(struct request *request, bool is_last)
 
 static void run(struct request *request)
 {
-    if (pending_enter(request))
+    if (request->is_running || pending_enter(request))
         request_run(request);
     else
         request_refuse_with(request, ERR_DRAINING, NULL, NULL);
@@ -98,6 +129,7 @@ static enum MHD_Result begin(struct service *service, struct MHD_Connection *con
 
 static enum MHD_Result complete(struct request *request)
 {
+    request->is_complete = true;
     run(request);
     if (request->status == 0) {
         if (!pending_wait(request))
@@ -115,12 +147,9 @@ static enum MHD_Result serve(void *closure, struct MHD_Connection *connection, c
     (void)version;
     if (request == NULL)
         return begin(closure, connection, method, path, inout_request);
-    if (*len > 0) {
-        bool is_taken = request_take_body(request, bytes, *len);
-        *len = 0;
-        return is_taken ? MHD_YES : MHD_NO;
-    }
-    if (!request->is_running)
+    if (*len > 0)
+        return request_take_body(request, bytes, len) ? MHD_YES : MHD_NO;
+    if (!request->is_complete)
         return complete(request);
     request_finish(request);
     return answer(request, false);
@@ -251,6 +280,7 @@ void admin_stop(struct admin *admin)
     bool is_quiet = MHD_quiesce_daemon(admin->daemon) != MHD_INVALID_SOCKET;
     if (is_quiet)
         end_listening(admin);
+    gateway_end_waits(admin->service->gateway);
     pending_stop(&admin->service->pending);
     MHD_stop_daemon(admin->daemon);
     /* The daemon closes a socket that it still listens on; then only the file is left. */

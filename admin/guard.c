@@ -101,13 +101,18 @@ enum err guard_origin(const struct guard_head *head, const struct guard_rules *r
     return *ret_detail == NULL ? ERR_OK : ERR_FORBIDDEN;
 }
 
-bool guard_is_json(const struct guard_head *head)
+enum guard_media guard_media(const struct guard_head *head)
 {
     struct span type = head->content_type;
     if (type.len == 0)
-        return false;
+        return GUARD_OTHER;
     const char *semicolon = memchr(type.bytes, ';', type.len);
     if (semicolon != NULL)
         type.len = (size_t)(semicolon - type.bytes);
-    return span_equal_nocase(span_trim(type), SPAN_LITERAL("application/json"));
+    type = span_trim(type);
+    if (span_equal_nocase(type, SPAN_LITERAL("application/json")))
+        return GUARD_JSON;
+    if (span_equal_nocase(type, SPAN_LITERAL("application/x-ndjson")))
+        return GUARD_NDJSON;
+    return GUARD_OTHER;
 }

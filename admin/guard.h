@@ -41,7 +41,8 @@ MUST_CHECK enum err guard_framing(const struct guard_head *head, uint64_t *ret_c
 MUST_CHECK enum err guard_origin(const struct guard_head *head, const struct guard_rules *rules,
                                  const char **ret_detail);
 
-/* Is the media type application/json, with whatever parameters? */
-bool guard_is_json(const struct guard_head *head);
+/* The body's media type, whatever its parameters. */
+enum guard_media { GUARD_OTHER, GUARD_JSON, GUARD_NDJSON };
+enum guard_media guard_media(const struct guard_head *head);
 
 #endif

@@ -5,6 +5,7 @@
 #include "gateway/base/clock.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <time.h>
 
 /* How long a stop waits for the gateway, and for answers to be written; how long for the clients of
@@ -38,10 +39,10 @@ bool pending_wait(struct request *request)
     /* The answer may come before the connection is registered: then nobody else resumes it. */
     MHD_suspend_connection(request->connection);
     pthread_mutex_lock(&pending->lock);
-    bool is_waiting = request->state != REQUEST_DONE && !pending->is_ended;
+    bool is_waiting = request->state != REQUEST_DONE && !pending->has_given_up;
     if (is_waiting) {
         request->state = REQUEST_SUSPENDED;
-        request->deadline_ms = clock_monotonic_ms() + PENDING_DEADLINE_MS;
+        request->deadline_ms = clock_monotonic_ms() + request->wait_ms + PENDING_DEADLINE_MS;
         list_append(&pending->suspended, &request->link);
     } else if (request->state != REQUEST_DONE) {
         request->state = REQUEST_OVERDUE;
@@ -162,7 +163,7 @@ static void expire(struct pending *pending, int64_t now_ms)
     {
         struct request *request = CONTAINER_OF(link, struct request, link);
         if (request->deadline_ms > now_ms)
-            break;
+            continue;
         request->state = REQUEST_OVERDUE;
         list_remove(link);
         list_append(&overdue, link);
@@ -170,6 +171,46 @@ static void expire(struct pending *pending, int64_t now_ms)
     pthread_mutex_unlock(&pending->lock);
     LIST_FOR_EACH_SAFE(due, &overdue)
     MHD_resume_connection(CONTAINER_OF(due, struct request, link)->connection);
+}
+
+/* What waits for its client's sake: up to `cap` of the requests, each with a reference. */
+static size_t find_waiting(struct pending *pending, struct request **found, size_t cap)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&pending->lock);
+    LIST_FOR_EACH(link, &pending->suspended)
+    {
+        struct request *request = CONTAINER_OF(link, struct request, link);
+        if (n == cap)
+            break;
+        if (request->give_up == NULL || request->is_given_up)
+            continue;
+        request_ref(request);
+        found[n++] = request;
+    }
+    pthread_mutex_unlock(&pending->lock);
+    return n;
+}
+
+/* The library does not look at a suspended connection, so a client that hangs up would keep its
+ * place until its time is over. One that has only ended its own half is taken for gone as well; it
+ * gets its answer earlier. A descriptor may be another connection's by now: then its request is
+ * answered, and giving it up changes nothing. */
+static void give_up_gone(struct pending *pending)
+{
+    struct request *waiting[WAITS_MAX];
+    struct pollfd fds[WAITS_MAX];
+    size_t n = find_waiting(pending, waiting, WAITS_MAX);
+    for (size_t i = 0; i < n; i++)
+        fds[i] = (struct pollfd){.fd = waiting[i]->fd, .events = POLLRDHUP};
+    bool is_told = n > 0 && poll(fds, n, 0) > 0;
+    for (size_t i = 0; i < n; i++) {
+        if (is_told && (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
+            waiting[i]->is_given_up = true;
+            waiting[i]->give_up(waiting[i]);
+        }
+        request_unref(waiting[i]);
+    }
 }
 
 static struct timespec monotonic_after(int64_t ms)
@@ -193,6 +234,7 @@ static void *run(void *argument)
         is_ended = pending->is_ended;
         pthread_mutex_unlock(&pending->lock);
         expire(pending, clock_monotonic_ms());
+        give_up_gone(pending);
     }
     return NULL;
 }
@@ -256,6 +298,9 @@ void pending_stop(struct pending *pending)
     pending->active_ms = begin_ms;
     pthread_mutex_unlock(&pending->lock);
     wait_idle(pending, STOP_WAIT_MS);
+    pthread_mutex_lock(&pending->lock);
+    pending->has_given_up = true;
+    pthread_mutex_unlock(&pending->lock);
     expire(pending, INT64_MAX);
     wait_idle(pending, STOP_FLUSH_MS);
     wait_left(pending, begin_ms + STOP_LEAVE_MS);
@@ -265,5 +310,4 @@ void pending_stop(struct pending *pending)
     pthread_cond_broadcast(&pending->changed);
     pthread_mutex_unlock(&pending->lock);
     pthread_join(pending->thread, NULL);
-    expire(pending, INT64_MAX); /* what was not suspended yet at the first */
 }

@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
-enum { PENDING_DEADLINE_MS = 30000 };
+enum { PENDING_DEADLINE_MS = 30000 }; /* behind what the request itself asks to wait */
 
 struct request;
 
@@ -21,13 +21,14 @@ struct pending {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t thread;
-    struct list suspended;  /* by deadline, which all have the same */
+    struct list suspended;  /* in no order: they are as few as the connections */
     unsigned n_connections; /* open ones, and those on their way to the daemon */
     unsigned n_handed_over; /* of these, on their way */
     unsigned n_requests;    /* from their head to their written answer */
     unsigned n_running;     /* of these, complete ones */
     int64_t active_ms;      /* when one of these numbers last changed */
     bool is_stopping;
+    bool has_given_up; /* whoever would wait from here on is overdue at once */
     bool is_ended;
 };
 

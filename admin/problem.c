@@ -1,5 +1,7 @@
 #include "admin/problem.h"
 
+#include <inttypes.h>
+
 unsigned problem_status(enum err error)
 {
     unsigned status = error_http_status(error);
@@ -24,6 +26,8 @@ void problem_write(struct json_out *out, const struct problem *problem)
     write_member(out, "field", problem->field);
     if (problem->offset != NULL)
         json_out_printf(out, ",\"offset\":%zu", *problem->offset);
+    if (problem->line > 0)
+        json_out_printf(out, ",\"line\":%" PRIu32, problem->line);
     write_member(out, "requestId", problem->request_id);
     json_out_text(out, "}");
 }

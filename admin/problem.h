@@ -6,6 +6,7 @@
 #include "proto/push_json.h"
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
+#define PROBLEM_LATE_DETAIL  "no answer in time; what was asked may have been done all the same"
 
 enum { REQUEST_ID_LEN = 16 };
 
@@ -15,6 +16,7 @@ struct problem {
     const char *field;      /* NULL or empty: none */
     const char *request_id; /* NULL: none, where it is one of several in an answer */
     const size_t *offset;   /* NULL: none */
+    uint32_t line;          /* of NDJSON, from 1; 0: none */
 };
 
 unsigned problem_status(enum err error);

@@ -8,11 +8,11 @@
  * for, the answer goes out at once and the connection ends. */
 #include "admin/request.h"
 
-#include "admin/routes.h"
 #include "admin/service.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
 #include <stdio.h>
@@ -22,6 +22,13 @@ static const size_t max_charged_bytes = (size_t)256 << 20; /* bodies and targets
 static const size_t max_answer_bytes = (size_t)64 << 20;
 static const uint64_t max_discarded_bytes = 16 << 20; /* of a refused request */
 
+static int descriptor_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *found =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return found == NULL ? -1 : found->connect_fd;
+}
+
 struct request *request_new(struct service *service, struct MHD_Connection *connection)
 {
     struct request *request = calloc(1, sizeof *request);
@@ -30,10 +37,16 @@ struct request *request_new(struct service *service, struct MHD_Connection *conn
     atomic_init(&request->refs, 1);
     request->service = service_ref(service);
     request->connection = connection;
+    request->fd = descriptor_of(connection);
     buf_init(&request->body, service->max_body_bytes);
     json_out_init(&request->out, max_answer_bytes);
     list_init(&request->link);
     return request;
+}
+
+void request_ref(struct request *request)
+{
+    atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
 }
 
 void request_unref(struct request *request)
@@ -41,8 +54,8 @@ void request_unref(struct request *request)
     if (atomic_fetch_sub_explicit(&request->refs, 1, memory_order_acq_rel) != 1)
         return;
     struct service *service = request->service;
-    if (request->route != NULL && request->route->end != NULL)
-        request->route->end(request);
+    if (request->match.route != NULL && request->match.route->end != NULL)
+        request->match.route->end(request);
     buf_fini(&request->body);
     json_out_fini(&request->out);
     atomic_fetch_sub_explicit(&service->charged_bytes, request->charged_bytes,
@@ -65,12 +78,19 @@ bool request_charge(struct request *request, size_t bytes)
 
 /* The head */
 
-static void refuse_head(struct request *request, enum err error, const char *detail)
+void request_refuse_head(struct request *request, enum err error, const char *field,
+                         const char *detail)
 {
     if (request->refused != ERR_OK)
         return;
     request->refused = error;
+    request->refused_field = field;
     request->refused_detail = detail;
+}
+
+static void refuse_head(struct request *request, enum err error, const char *detail)
+{
+    request_refuse_head(request, error, NULL, detail);
 }
 
 static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const char *name,
@@ -85,13 +105,33 @@ static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const
 static void find_route(struct request *request, const char *method, const char *path,
                        const struct guard_head *head)
 {
-    enum err error =
-        route_find(method, span_of(path), &request->route, &request->segment, &request->allow);
+    enum err error = route_find(method, span_of(path), guard_media(head), &request->match);
+    const char *detail = NULL;
+    if (error == ERR_UNSUPPORTED_MEDIA_TYPE)
+        detail = "send the body as Content-Type: application/json (POST /push takes "
+                 "application/x-ndjson as well)";
     if (error != ERR_OK)
-        refuse_head(request, error, NULL);
-    else if (strcmp(method, "POST") == 0 && !guard_is_json(head))
-        refuse_head(request, ERR_UNSUPPORTED_MEDIA_TYPE,
-                    "send the body as Content-Type: application/json");
+        refuse_head(request, error, detail);
+}
+
+/* The route takes the body itself, as it arrives. */
+static bool is_streamed(const struct request *request)
+{
+    const struct route *route = request->match.route;
+    return route != NULL && route->body != NULL && route->body->take != NULL;
+}
+
+static void expect_body(struct request *request, uint64_t length)
+{
+    if (is_streamed(request)) {
+        request->match.route->body->begin(request);
+        return;
+    }
+    if (length > request->service->max_body_bytes)
+        refuse_head(request, ERR_TOO_LARGE, "the body is larger than --max-body");
+    else if (length > 0 &&
+             (!request_charge(request, length) || buf_reserve(&request->body, length) != ERR_OK))
+        refuse_head(request, ERR_BUSY, "too many large requests at once");
 }
 
 bool request_begin(struct request *request, const char *method, const char *path)
@@ -112,11 +152,8 @@ bool request_begin(struct request *request, const char *method, const char *path
         refuse_head(request, ERR_DRAINING, NULL);
     else
         find_route(request, method, path, &head);
-    if (length > request->service->max_body_bytes)
-        refuse_head(request, ERR_TOO_LARGE, "the body is larger than --max-body");
-    else if (request->refused == ERR_OK && length > 0 &&
-             (!request_charge(request, length) || buf_reserve(&request->body, length) != ERR_OK))
-        refuse_head(request, ERR_BUSY, "too many large requests at once");
+    if (request->refused == ERR_OK)
+        expect_body(request, length);
     /* A client that asks first gets its answer first. */
     return request->refused != ERR_OK && (head.has_expect || length > max_discarded_bytes);
 }
@@ -140,8 +177,14 @@ static enum err append_body(struct request *request, const char *bytes, size_t l
     return request_charge(request, request->body.cap - request->charged_bytes) ? ERR_OK : ERR_BUSY;
 }
 
-bool request_take_body(struct request *request, const char *bytes, size_t len)
+bool request_take_body(struct request *request, const char *bytes, size_t *inout_len)
 {
+    size_t len = *inout_len;
+    if (request->refused == ERR_OK && is_streamed(request)) {
+        request->match.route->body->take(request, bytes, inout_len);
+        return true;
+    }
+    *inout_len = 0;
     if (request->refused != ERR_OK)
         return discard(request, len);
     enum err error = append_body(request, bytes, len);
@@ -159,15 +202,16 @@ bool request_take_body(struct request *request, const char *bytes, size_t len)
 void request_run(struct request *request)
 {
     if (request->refused != ERR_OK) {
-        request_refuse_with(request, request->refused, NULL, request->refused_detail);
+        request_refuse_with(request, request->refused, request->refused_field,
+                            request->refused_detail);
         return;
     }
-    request->route->run(request);
+    request->match.route->run(request);
 }
 
 void request_hand_over(struct request *request)
 {
-    atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
+    request_ref(request);
     pending_working(request);
 }
 
@@ -179,11 +223,10 @@ void request_done(struct request *request)
 
 void request_finish(struct request *request)
 {
-    if (pending_is_done(request))
-        request->route->finish(request);
+    if (pending_is_done(request) || is_streamed(request))
+        request->match.route->finish(request);
     else
-        request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL,
-                            "no answer in time; what was asked may have been done all the same");
+        request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL, PROBLEM_LATE_DETAIL);
 }
 
 /* The answer */
@@ -238,8 +281,8 @@ bool request_path_user(struct request *request, struct span *ret_user)
 {
     size_t len;
     const char *detail = "userId must be 1 to 128 bytes";
-    enum err error =
-        percent_decode(request->segment, false, request->user_id, sizeof request->user_id, &len);
+    enum err error = percent_decode(request->match.segments[0], false, request->user_id,
+                                    sizeof request->user_id, &len);
     if (error == ERR_INVALID_FIELD)
         detail = "userId has a bad percent-escape";
     else if (error == ERR_OK)
@@ -252,29 +295,51 @@ bool request_path_user(struct request *request, struct span *ret_user)
     return true;
 }
 
-struct query_search {
-    const char *name;
+bool request_path_message(struct request *request, struct epoch *ret_epoch, uint64_t *ret_seq)
+{
+    char id[MESSAGE_ID_MAX_BYTES];
+    size_t len;
+    if (percent_decode(request->match.segments[1], false, id, sizeof id, &len) == ERR_OK &&
+        message_id_parse((struct span){id, len}, ret_epoch, ret_seq) == ERR_OK)
+        return true;
+    request_refuse_with(request, ERR_INVALID_FIELD, "id", "a message id is EPOCH-SEQ");
+    return false;
+}
+
+struct value_search {
+    struct span name;
+    bool is_header; /* compared without case */
     unsigned n;
     struct span value;
 };
 
-static enum MHD_Result note_argument(void *closure, enum MHD_ValueKind kind, const char *name,
-                                     size_t name_len, const char *value, size_t value_len)
+static enum MHD_Result note_value(void *closure, enum MHD_ValueKind kind, const char *name,
+                                  size_t name_len, const char *value, size_t value_len)
 {
-    struct query_search *search = closure;
+    struct value_search *search = closure;
+    struct span found = {name, name_len};
     (void)kind;
-    if (span_equal((struct span){name, name_len}, span_of(search->name))) {
+    if (search->is_header ? span_equal_nocase(found, search->name)
+                          : span_equal(found, search->name)) {
         search->n++;
         search->value = (struct span){value, value == NULL ? 0 : value_len};
     }
     return MHD_YES;
 }
 
+unsigned request_header(struct request *request, const char *name, struct span *ret_value)
+{
+    struct value_search search = {.name = span_of(name), .is_header = true};
+    MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, note_value, &search);
+    *ret_value = span_trim(search.value);
+    return search.n;
+}
+
 enum err request_query(struct request *request, const char *name, char *out, size_t cap)
 {
-    struct query_search search = {.name = name};
+    struct value_search search = {.name = span_of(name)};
     size_t len;
-    MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, note_argument, &search);
+    MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, note_value, &search);
     if (search.n == 0)
         return ERR_NOT_FOUND;
     if (search.n > 1 || percent_decode(search.value, true, out, cap - 1, &len) != ERR_OK ||
@@ -282,4 +347,26 @@ enum err request_query(struct request *request, const char *name, char *out, siz
         return ERR_INVALID_FIELD;
     out[len] = '\0';
     return ERR_OK;
+}
+
+bool request_query_number(struct request *request, const char *name, uint64_t min, uint64_t max,
+                          uint64_t *ret_number)
+{
+    char text[24];
+    char detail[80];
+    char *end = text;
+    unsigned long long number = 0;
+    enum err error = request_query(request, name, text, sizeof text);
+    if (error == ERR_NOT_FOUND)
+        return true;
+    errno = 0;
+    if (error == ERR_OK && text[0] >= '0' && text[0] <= '9')
+        number = strtoull(text, &end, 10);
+    if (end != text && *end == '\0' && errno == 0 && number >= min && number <= max) {
+        *ret_number = number;
+        return true;
+    }
+    snprintf(detail, sizeof detail, "%s must be a number, %" PRIu64 "..%" PRIu64, name, min, max);
+    request_refuse_with(request, ERR_INVALID_FIELD, name, detail);
+    return false;
 }

@@ -8,8 +8,9 @@
 #ifndef HERALD_ADMIN_REQUEST_H
 #define HERALD_ADMIN_REQUEST_H
 
-#include "admin/guard.h"
+#include "admin/lines.h"
 #include "admin/problem.h"
+#include "admin/routes.h"
 #include "gateway/base/list.h"
 #include "gateway/gateway.h"
 #include "proto/push_json.h"
@@ -17,7 +18,6 @@
 #include <stdatomic.h>
 
 struct service;
-struct route;
 struct MHD_Connection;
 
 enum request_state {
@@ -31,14 +31,15 @@ enum request_state {
 struct request {
     struct service *service;
     struct MHD_Connection *connection;
+    int fd; /* the connection's */
     atomic_uint refs;
-    const struct route *route; /* NULL: refused before one was found */
-    struct span segment;       /* what `*` in the route's path stands for, still percent-encoded */
-    bool is_running;           /* counted by the registry, until its answer is written */
+    struct route_match match; /* without a route: refused before one was found */
+    bool is_complete;         /* the body has ended */
+    bool is_running;          /* counted by the registry, until its answer is written */
 
     enum err refused; /* not ERR_OK: decided before the body was complete */
+    const char *refused_field;
     const char *refused_detail;
-    const char *allow; /* with ERR_METHOD_NOT_ALLOWED */
     uint64_t discarded_bytes;
     struct buf body;
     size_t charged_bytes; /* of the service's memory budget */
@@ -46,8 +47,16 @@ struct request {
     unsigned status; /* 0: no answer yet */
     const char *content_type;
     struct json_out out;
+    /* Not NULL: the answer comes in pieces, behind each other, at most `cap` bytes each. 0: the
+     * end. -1: it must be broken off. */
+    ptrdiff_t (*read_more)(struct request *request, char *out, size_t cap);
 
     enum request_state state; /* from WORKING on under the registry's lock */
+    /* Not NULL: the gateway waits for the client's sake, and this makes it answer when the client
+     * is gone. Called once, by the registry's thread. */
+    void (*give_up)(struct request *request);
+    bool is_given_up;
+    uint32_t wait_ms; /* the gateway may take this long before the deadline's time begins */
     int64_t deadline_ms;
     struct list link; /* in the registry while SUSPENDED */
 
@@ -62,21 +71,26 @@ struct request {
             struct gateway_kick op;
             struct kick_request parsed;
         } kick;
+        struct lines lines;
+        struct gateway_broadcast broadcast;
         struct gateway_user user;
+        struct gateway_inbox inbox;
+        struct gateway_message message;
     } work;
 };
 
 /* NULL: out of memory. One reference. */
 struct request *request_new(struct service *service, struct MHD_Connection *connection);
+void request_ref(struct request *request);
 void request_unref(struct request *request);
 
 /* Judges the head and finds the route; `refused` says what came out. true: the answer must not wait
  * for the body, and the connection cannot be used afterwards. */
 bool request_begin(struct request *request, const char *method, const char *path);
 
-/* A piece of the body: kept, or discarded when the request is refused. false: too much to discard.
- */
-MUST_CHECK bool request_take_body(struct request *request, const char *bytes, size_t len);
+/* A piece of the body: kept, given to the route, or discarded when the request is refused. What
+ * stays in *inout_len comes again. false: too much to discard. */
+MUST_CHECK bool request_take_body(struct request *request, const char *bytes, size_t *inout_len);
 
 /* The body is complete: runs the route. Afterwards either status is set or the gateway has it. */
 void request_run(struct request *request);
@@ -100,11 +114,27 @@ void request_refuse(struct request *request, const struct problem *problem);
 void request_refuse_with(struct request *request, enum err error, const char *field,
                          const char *detail);
 
+/* Before the body has come: the answer stands behind it. The texts are constants. */
+void request_refuse_head(struct request *request, enum err error, const char *field,
+                         const char *detail);
+
 /* The userId of the path, decoded and checked. false: the request is refused. */
 MUST_CHECK bool request_path_user(struct request *request, struct span *ret_user);
+
+/* The message id of the path. false: the request is refused. */
+MUST_CHECK bool request_path_message(struct request *request, struct epoch *ret_epoch,
+                                     uint64_t *ret_seq);
+
+/* How often the header stands in the head; the last value, which lives as long as the head does. */
+unsigned request_header(struct request *request, const char *name, struct span *ret_value);
 
 /* A query parameter, decoded, with a NUL. ERR_NOT_FOUND: absent. ERR_INVALID_FIELD: twice, too
  * long, a bad escape or NUL. */
 MUST_CHECK enum err request_query(struct request *request, const char *name, char *out, size_t cap);
+
+/* A query parameter that is a number, min..max; absent: *ret_number stays. false: the request is
+ * refused. */
+MUST_CHECK bool request_query_number(struct request *request, const char *name, uint64_t min,
+                                     uint64_t max, uint64_t *ret_number);
 
 #endif

@@ -1,15 +1,27 @@
 #include "admin/routes.h"
 
+#include <stdio.h>
+
+static const struct route_body json = {.media = GUARD_JSON};
+static const struct route_body lines = {GUARD_NDJSON, lines_begin, lines_take};
+
 static const struct route routes[] = {
-    {"POST", "/push", push_run, push_finish, push_end},
-    {"POST", "/deleteClient", kick_run_body, kick_finish, NULL},
-    {"DELETE", "/users/*/connections", kick_run_path, kick_finish, NULL},
-    {"GET", "/users/*", user_run, user_finish, user_end},
-    {"GET", "/clients", clients_run, NULL, NULL},
-    {"GET", "/stats", stats_run, NULL, NULL},
-    {"GET", "/metrics", metrics_run, NULL, NULL},
-    {"GET", "/livez", livez_run, NULL, NULL},
-    {"GET", "/readyz", readyz_run, NULL, NULL},
+    {"POST", "/push", push_run, push_finish, push_end, &json},
+    {"POST", "/push", lines_run, lines_finish, lines_end, &lines},
+    {"POST", "/broadcast", broadcast_run, broadcast_finish, NULL, &json},
+    {"POST", "/deleteClient", kick_run_body, kick_finish, NULL, &json},
+    {"DELETE", "/users/*/connections", kick_run_path, kick_finish, NULL, NULL},
+    {"GET", "/users/*/inbox", inbox_run, inbox_finish, inbox_end, NULL},
+    {"DELETE", "/users/*/inbox", purge_run, purge_finish, NULL, NULL},
+    {"GET", "/users/*/messages/*", message_run, message_finish, NULL, NULL},
+    {"DELETE", "/users/*/messages/*", cancel_run, cancel_finish, NULL, NULL},
+    {"GET", "/users/*", user_run, user_finish, user_end, NULL},
+    {"POST", "/drain", drain_run, NULL, NULL, &json},
+    {"GET", "/clients", clients_run, NULL, NULL, NULL},
+    {"GET", "/stats", stats_run, NULL, NULL, NULL},
+    {"GET", "/metrics", metrics_run, NULL, NULL, NULL},
+    {"GET", "/livez", livez_run, NULL, NULL, NULL},
+    {"GET", "/readyz", readyz_run, NULL, NULL, NULL},
 };
 
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };
@@ -26,40 +38,52 @@ static struct span take_segment(struct span *path)
     return segment;
 }
 
-static bool matches(const char *pattern, struct span path, struct span *ret_segment)
+static bool matches(const char *pattern, struct span path, struct span segments[ROUTE_SEGMENTS_MAX])
 {
     struct span wanted = span_of(pattern);
+    size_t n = 0;
     while (wanted.len > 0 && path.len > 0 && path.bytes[0] == '/') {
         struct span want = take_segment(&wanted);
         struct span have = take_segment(&path);
-        if (span_equal(want, SPAN_LITERAL("*")))
-            *ret_segment = have;
+        if (n < ROUTE_SEGMENTS_MAX && span_equal(want, SPAN_LITERAL("*")))
+            segments[n++] = have;
         else if (!span_equal(want, have))
             return false;
     }
     return wanted.len == 0 && path.len == 0;
 }
 
-/* No path has rows of two methods. */
-static const char *allow_of(const struct route *route)
+/* The rows of one path stand together, those of one method first. */
+static void add_allowed(char allow[ROUTE_ALLOW_MAX_BYTES], const struct route *route)
 {
-    return strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
+    const char *text = strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
+    size_t len = strlen(allow);
+    if (strstr(allow, text) == NULL)
+        snprintf(allow + len, ROUTE_ALLOW_MAX_BYTES - len, "%s%s", len > 0 ? ", " : "", text);
 }
 
-enum err route_find(const char *method, struct span path, const struct route **ret_route,
-                    struct span *ret_segment, const char **ret_allow)
+enum err route_find(const char *method, struct span path, enum guard_media media,
+                    struct route_match *ret_match)
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    bool is_post = strcmp(method, "POST") == 0;
+    enum err error = ERR_NOT_FOUND;
+    *ret_match = (struct route_match){0};
     for (size_t i = 0; i < N_ROUTES; i++) {
-        struct span segment = {0};
-        if (!matches(routes[i].path, path, &segment))
+        struct span segments[ROUTE_SEGMENTS_MAX] = {{0}};
+        if (!matches(routes[i].path, path, segments))
             continue;
-        *ret_allow = allow_of(&routes[i]);
-        if (strcmp(routes[i].method, wanted) != 0)
-            return ERR_METHOD_NOT_ALLOWED;
-        *ret_route = &routes[i];
-        *ret_segment = segment;
-        return ERR_OK;
+        add_allowed(ret_match->allow, &routes[i]);
+        if (strcmp(routes[i].method, wanted) != 0) {
+            if (error == ERR_NOT_FOUND)
+                error = ERR_METHOD_NOT_ALLOWED;
+        } else if (is_post && routes[i].body->media != media) {
+            error = ERR_UNSUPPORTED_MEDIA_TYPE;
+        } else {
+            ret_match->route = &routes[i];
+            memcpy(ret_match->segments, segments, sizeof segments);
+            return ERR_OK;
+        }
     }
-    return ERR_NOT_FOUND;
+    return error;
 }

@@ -3,6 +3,7 @@
 #include "admin/routes.h"
 #include "admin/service.h"
 #include "gateway/base/metrics.h"
+#include "proto/json_members.h"
 
 #include <inttypes.h>
 
@@ -19,6 +20,23 @@ void stats_run(struct request *request)
                     stats.uptime_ms / 1000, stats.store, stats.is_store_up ? "true" : "false");
     json_out_printf(out, ",\"draining\":%s}", stats.is_draining ? "true" : "false");
     request_reply(request, 200);
+}
+
+/* As SIGTERM, without the end. */
+void drain_run(struct request *request)
+{
+    static const char *const no_names[] = {NULL};
+    struct json_members members = {.names = no_names};
+    struct json_problem bad;
+    struct span body = buf_span(&request->body);
+    if (body.len > 0 && json_members_scan(body, &members, &bad) != ERR_OK) {
+        struct problem problem = problem_from_json(&bad);
+        request_refuse(request, &problem);
+        return;
+    }
+    uint32_t drain_ms = gateway_drain(request->service->gateway);
+    json_out_printf(&request->out, "{\"drainMs\":%" PRIu32 "}", drain_ms);
+    request_reply(request, 202);
 }
 
 void metrics_run(struct request *request)

@@ -1,4 +1,5 @@
-/* POST /push (CONTRACT section 3). */
+/* POST /push with application/json, and POST /broadcast (CONTRACT section 3). */
+#include "admin/push_result.h"
 #include "admin/request.h"
 #include "admin/routes.h"
 #include "admin/service.h"
@@ -32,14 +33,39 @@ static bool make_targets(struct request *request)
     return true;
 }
 
+static void refuse_json(struct request *request, const struct json_problem *bad)
+{
+    struct problem problem = problem_from_json(bad);
+    request_refuse(request, &problem);
+}
+
+static enum err parse(struct request *request, struct json_problem *ret_bad)
+{
+    struct push_request *parsed = &request->work.push.parsed;
+    struct span key;
+    unsigned n_keys = request_header(request, "Idempotency-Key", &key);
+    enum err error =
+        push_request_parse(buf_span(&request->body), &request->service->limits, parsed, ret_bad);
+    if (error != ERR_OK || n_keys == 0)
+        return error;
+    if (n_keys == 1)
+        return push_request_set_key(parsed, key, ret_bad);
+    *ret_bad = (struct json_problem){ERR_INVALID_FIELD, 0, "idempotencyKey",
+                                     "Idempotency-Key stands twice"};
+    return ERR_INVALID_FIELD;
+}
+
+static void end_wait(struct request *request)
+{
+    gateway_end_wait(request->service->gateway, &request->work.push.op);
+}
+
 void push_run(struct request *request)
 {
-    struct service *service = request->service;
-    struct push_request *parsed = &request->work.push.parsed;
+    const struct push_request *parsed = &request->work.push.parsed;
     struct json_problem bad;
-    if (push_request_parse(buf_span(&request->body), &service->limits, parsed, &bad) != ERR_OK) {
-        struct problem problem = problem_from_json(&bad);
-        request_refuse(request, &problem);
+    if (parse(request, &bad) != ERR_OK) {
+        refuse_json(request, &bad);
         return;
     }
     if (!make_targets(request)) {
@@ -50,54 +76,20 @@ void push_run(struct request *request)
     op->on_done = on_push_done;
     op->data = parsed->data;
     op->ttl_s = parsed->ttl_s;
+    op->collapse_key = parsed->collapse_key;
+    op->idempotency_key = parsed->idempotency_key;
+    op->wait_ms = parsed->wait_ms;
+    request->wait_ms = parsed->wait_ms;
+    request->give_up = parsed->wait_ms > 0 ? end_wait : NULL;
     request_hand_over(request);
-    gateway_push(service->gateway, op);
-}
-
-/* The members of one result, from `"id"` or `"status"` on. */
-static void write_result(struct json_out *out, const struct gateway_push *op,
-                         const struct gateway_target *target)
-{
-    bool is_online = target->online > 0 || target->nodes > 0;
-    if (op->ttl_s == 0) {
-        json_out_printf(out, "\"status\":\"%s\",\"online\":%u,\"nodes\":%u",
-                        is_online ? "sent" : "dropped", target->online, target->nodes);
-        return;
-    }
-    char id[MESSAGE_ID_MAX_BYTES];
-    message_id_write(target->epoch, target->seq, id);
-    json_out_printf(out,
-                    "\"id\":\"%s\",\"seq\":%" PRIu64
-                    ",\"status\":\"%s\",\"online\":%u,\"nodes\":%u,\"expires\":%" PRId64,
-                    id, target->seq, is_online ? "sent" : "stored", target->online, target->nodes,
-                    op->expires_ms);
-}
-
-static void write_list(struct json_out *out, const struct gateway_push *op)
-{
-    json_out_text(out, "{\"results\":[");
-    for (size_t i = 0; i < op->n_targets; i++) {
-        const struct gateway_target *target = &op->targets[i];
-        json_out_text(out, i == 0 ? "{\"userId\":" : ",{\"userId\":");
-        json_out_string(out, target->user_id);
-        json_out_text(out, ",");
-        if (target->error == ERR_OK) {
-            write_result(out, op, target);
-        } else {
-            struct problem problem = {.error = target->error};
-            json_out_text(out, "\"status\":\"failed\",\"error\":");
-            problem_write(out, &problem);
-        }
-        json_out_text(out, "}");
-    }
-    json_out_text(out, "]}");
+    gateway_push(request->service->gateway, op);
 }
 
 void push_finish(struct request *request)
 {
     const struct gateway_push *op = &request->work.push.op;
     if (request->work.push.parsed.is_list) {
-        write_list(&request->out, op);
+        push_result_write_list(&request->out, op);
         request_reply(request, 200);
         return;
     }
@@ -107,9 +99,9 @@ void push_finish(struct request *request)
         return;
     }
     json_out_text(&request->out, "{");
-    write_result(&request->out, op, target);
+    push_result_write(&request->out, op, target);
     json_out_text(&request->out, "}");
-    request_reply(request, op->ttl_s == 0 ? 200 : 202);
+    request_reply(request, push_result_status(op));
 }
 
 void push_end(struct request *request)
@@ -117,4 +109,36 @@ void push_end(struct request *request)
     if (request->work.push.op.targets != &request->work.push.one)
         free(request->work.push.op.targets);
     push_request_fini(&request->work.push.parsed);
+}
+
+/* POST /broadcast */
+
+static void on_broadcast_done(struct gateway_broadcast *broadcast)
+{
+    request_done(CONTAINER_OF(broadcast, struct request, work.broadcast));
+}
+
+void broadcast_run(struct request *request)
+{
+    struct gateway_broadcast *op = &request->work.broadcast;
+    struct json_problem bad;
+    if (broadcast_request_parse(buf_span(&request->body), &request->service->limits, &op->data,
+                                &bad) != ERR_OK) {
+        refuse_json(request, &bad);
+        return;
+    }
+    op->on_done = on_broadcast_done;
+    request_hand_over(request);
+    gateway_broadcast(request->service->gateway, op);
+}
+
+void broadcast_finish(struct request *request)
+{
+    const struct gateway_broadcast *op = &request->work.broadcast;
+    if (op->error != ERR_OK) {
+        request_refuse_with(request, op->error, NULL, NULL);
+        return;
+    }
+    json_out_printf(&request->out, "{\"online\":%" PRIu64 ",\"nodes\":%u}", op->online, op->nodes);
+    request_reply(request, 200);
 }

@@ -16,12 +16,13 @@ static void on_kick_done(struct gateway_kick *kick)
     request_done(CONTAINER_OF(kick, struct request, work.kick.op));
 }
 
-static void kick(struct request *request, struct span user_id, struct span reason)
+static void kick(struct request *request, struct span user_id, struct span reason, bool is_purge)
 {
     struct gateway_kick *op = &request->work.kick.op;
     op->on_done = on_kick_done;
     op->user_id = user_id;
     op->reason = reason;
+    op->is_purge = is_purge;
     request_hand_over(request);
     gateway_kick(request->service->gateway, op);
 }
@@ -36,28 +37,34 @@ void kick_run_body(struct request *request)
         return;
     }
     kick(request, (struct span){parsed->user_id, parsed->user_id_len},
-         (struct span){parsed->reason, parsed->reason_len});
+         (struct span){parsed->reason, parsed->reason_len}, parsed->is_purge);
 }
 
 void kick_run_path(struct request *request)
 {
     struct span user_id;
     if (request_path_user(request, &user_id))
-        kick(request, user_id, SPAN_LITERAL(""));
+        kick(request, user_id, SPAN_LITERAL(""), false);
 }
 
 void kick_finish(struct request *request)
 {
     const struct gateway_kick *op = &request->work.kick.op;
     struct json_out *out = &request->out;
-    if (op->closed == 0) {
+    if (op->error != ERR_OK) {
+        request_refuse_with(request, op->error, NULL,
+                            op->closed > 0 ? "the sessions are closed, and nothing was purged"
+                                           : NULL);
+        return;
+    }
+    if (op->closed == 0 && op->purged == 0) {
         request_refuse_with(request, ERR_NOT_CONNECTED, NULL, NULL);
         return;
     }
     json_out_text(out, "{\"userId\":");
     json_out_string(out, op->user_id);
-    json_out_printf(out, ",\"closed\":%u,\"purged\":0,\"blockedUntil\":null,%s}", op->closed,
-                    nodes_json);
+    json_out_printf(out, ",\"closed\":%u,\"purged\":%" PRIu64 ",\"blockedUntil\":null,%s}",
+                    op->closed, op->purged, nodes_json);
     request_reply(request, 200);
 }
 
@@ -117,8 +124,9 @@ static void write_connection(struct json_out *out, const struct gateway_connecti
     json_out_string(out, span_of(connection->address));
     json_out_text(out, ",\"userAgent\":");
     write_text_or_null(out, connection->user_agent);
-    json_out_printf(out, ",\"level\":\"%s\",\"device\":null,\"since\":%" PRId64, connection->level,
-                    connection->since_ms);
+    json_out_printf(out, ",\"level\":\"%s\",\"device\":", connection->level);
+    write_text_or_null(out, connection->device);
+    json_out_printf(out, ",\"since\":%" PRId64, connection->since_ms);
     if (connection->round_trip_ms < 0)
         json_out_text(out, ",\"roundTripMs\":null");
     else
@@ -157,21 +165,6 @@ void user_end(struct request *request)
 
 enum { CLIENTS_DEFAULT = 100, CLIENTS_MAX = 1000, CURSOR_MAX_BYTES = 32 };
 
-static enum err read_limit(struct request *request, size_t *ret_limit)
-{
-    char text[8];
-    char *end;
-    *ret_limit = CLIENTS_DEFAULT;
-    enum err error = request_query(request, "limit", text, sizeof text);
-    if (error != ERR_OK)
-        return error == ERR_NOT_FOUND ? ERR_OK : error;
-    unsigned long limit = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || limit < 1 || limit > CLIENTS_MAX)
-        return ERR_INVALID_FIELD;
-    *ret_limit = limit;
-    return ERR_OK;
-}
-
 static void write_clients(struct request *request, const struct gateway_client *clients, size_t n,
                           const char *next)
 {
@@ -192,12 +185,10 @@ void clients_run(struct request *request)
 {
     char after[CURSOR_MAX_BYTES] = "";
     char next[CURSOR_MAX_BYTES] = "";
-    size_t limit;
+    uint64_t limit = CLIENTS_DEFAULT;
     size_t n;
-    if (read_limit(request, &limit) != ERR_OK) {
-        request_refuse_with(request, ERR_INVALID_FIELD, "limit", "limit must be 1..1000");
+    if (!request_query_number(request, "limit", 1, CLIENTS_MAX, &limit))
         return;
-    }
     enum err error = request_query(request, "after", after, sizeof after);
     struct gateway_client *clients = malloc(limit * sizeof *clients);
     if (clients == NULL)

@@ -1,20 +1,15 @@
-/* An arrival collects its head (proto/http_head.c), at most 8 KiB within --head-timeout. A complete
- * head is looked at in the order of CONTRACT 2: is it for us at all (403), the path (404), the
- * method (405), is it a WebSocket handshake (426, 400), the userId (400), is there room (503). Then
- * the socket leaves for the home worker of the user, where a session takes it over.
+/* An arrival collects its head (proto/http_head.c), at most 8 KiB within --head-timeout, and hands
+ * it to admit.c.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
  * or after a second: closing at once could destroy the answer on its way. */
 #include "gateway/arrival.h"
 
-#include "gateway/base/listener.h"
+#include "gateway/admit.h"
 #include "gateway/base/metrics.h"
-#include "gateway/delivery.h"
 #include "gateway/http_answer.h"
-#include "proto/authority.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { LINGER_MS = 1000 };
 
@@ -25,22 +20,12 @@ struct arrival {
     struct grave grave;
     struct buf bytes; /* the head, and what came behind it */
     struct http_head head;
+    struct span reader; /* the origin that may read the answer, inside `bytes` */
     size_t body_len;
     void (*on_body)(struct arrival *arrival, struct span body);
     unsigned pins;
     bool is_answered; /* what comes in is no longer looked at */
     bool is_gone;     /* the socket is closed */
-};
-
-/* A socket on its way to its home worker. */
-struct move {
-    struct letter letter;
-    struct worker *home;
-    struct admission admission;
-    char user_id[USER_ID_MAX_BYTES];
-    size_t user_id_len;
-    size_t n_user_agent;
-    uint8_t bytes[]; /* the User-Agent, then the early bytes */
 };
 
 struct worker *arrival_worker(struct arrival *arrival)
@@ -87,6 +72,11 @@ void arrival_pin(struct arrival *arrival)
     arrival->pins++;
 }
 
+void arrival_await(struct arrival *arrival)
+{
+    arrival->is_answered = true; /* it will be */
+}
+
 void arrival_unpin(struct arrival *arrival)
 {
     arrival->pins--;
@@ -98,10 +88,21 @@ bool arrival_is_gone(const struct arrival *arrival)
     return arrival->is_gone;
 }
 
+/* To HEAD the same is said without the body (RFC 9110, 9.3.2). */
+static size_t answer_len(const struct arrival *arrival, const struct buf *answer)
+{
+    struct span method = http_part_span(arrival->bytes.bytes, arrival->head.method);
+    if (!span_equal(method, SPAN_LITERAL("HEAD")))
+        return answer->len;
+    const char *end = memmem(answer->bytes, answer->len, "\r\n\r\n", 4);
+    return end == NULL ? answer->len : (size_t)(end - answer->bytes) + 4;
+}
+
 static void send_answer(struct arrival *arrival, const struct buf *answer)
 {
     arrival->is_answered = true;
-    if (conn_write_bytes(&arrival->conn, answer->bytes, answer->len) != ERR_OK) {
+    size_t len = answer_len(arrival, answer);
+    if (conn_write_bytes(&arrival->conn, answer->bytes, len) != ERR_OK) {
         finish(arrival);
         return;
     }
@@ -111,15 +112,20 @@ static void send_answer(struct arrival *arrival, const struct buf *answer)
 }
 
 void arrival_answer(struct arrival *arrival, unsigned status, const char *content_type,
-                    struct span body)
+                    const char *headers, struct span body)
 {
     struct buf answer;
-    buf_init(&answer, body.len + 1024);
-    if (http_answer(&answer, status, content_type, NULL, body) == ERR_OK)
+    buf_init(&answer, body.len + HTTP_HEAD_MAX_BYTES + 1024);
+    if (http_answer(&answer, status, content_type, headers, arrival->reader, body) == ERR_OK)
         send_answer(arrival, &answer);
     else
         finish(arrival);
     buf_fini(&answer);
+}
+
+void arrival_answer_raw(struct arrival *arrival, const struct buf *answer)
+{
+    send_answer(arrival, answer);
 }
 
 static enum metric refusal_metric(unsigned status)
@@ -150,9 +156,9 @@ void arrival_refuse(struct arrival *arrival, enum err error, const char *detail,
                     const char *allow)
 {
     struct buf answer;
-    buf_init(&answer, 4096);
+    buf_init(&answer, HTTP_HEAD_MAX_BYTES + 4096);
     metrics_count(refusal_metric(error_http_status(error)));
-    if (http_refusal(&answer, error, detail, field, allow,
+    if (http_refusal(&answer, error, detail, field, allow, arrival->reader,
                      worker_random(arrival_worker(arrival))) == ERR_OK)
         send_answer(arrival, &answer);
     else
@@ -168,178 +174,29 @@ void arrival_want_body(struct arrival *arrival, size_t len,
     arrival->bytes.max = arrival->head.len + len;
 }
 
-/* The last step, on the home worker: the socket becomes a session. */
-static void open_session(struct move *move)
+const struct http_head *arrival_head(const struct arrival *arrival)
 {
-    struct worker *home = move->home;
-    struct session *session;
-    if (atomic_load(&home->node->is_stopping) ||
-        session_new(home, &move->admission, &session) != ERR_OK) {
-        close(move->admission.fd);
-        atomic_fetch_sub(&home->node->n_sockets, 1);
-        atomic_fetch_sub(&home->node->n_sessions, 1);
-        return;
-    }
-    struct span user_id = {move->user_id, move->user_id_len};
-    if (delivery_enter(session, user_id) != ERR_OK) {
-        session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
-        return;
-    }
-    if (atomic_load(&home->node->is_draining))
-        session_drain(session); /* it was on its way when the drain began */
-    if (move->admission.n_early > 0)
-        conn_feed(&session->conn, move->admission.early, move->admission.n_early);
+    return &arrival->head;
 }
 
-static void on_move(struct letter *letter)
+struct span arrival_bytes(const struct arrival *arrival)
 {
-    struct move *move = CONTAINER_OF(letter, struct move, letter);
-    open_session(move);
-    free(move);
+    return buf_span(&arrival->bytes);
 }
 
-/* One place among max_connections. */
-static bool take_place(struct node *node)
+int arrival_release(struct arrival *arrival)
 {
-    unsigned before = atomic_fetch_add(&node->n_sessions, 1);
-    if (before < node->max_connections)
-        return true;
-    atomic_fetch_sub(&node->n_sessions, 1);
-    return false;
-}
-
-static struct move *move_new(struct arrival *arrival)
-{
-    const char *bytes = arrival->bytes.bytes;
-    struct span agent = {0};
-    http_head_find(&arrival->head, bytes, "User-Agent", &agent);
-    size_t n_early = arrival->bytes.len - arrival->head.len;
-    struct move *move = calloc(1, sizeof *move + agent.len + n_early);
-    if (move == NULL)
-        return NULL;
-    if (agent.len > 0)
-        memcpy(move->bytes, agent.bytes, agent.len);
-    if (n_early > 0)
-        memcpy(move->bytes + agent.len, bytes + arrival->head.len, n_early);
-    move->admission.user_agent = (struct span){(const char *)move->bytes, agent.len};
-    move->admission.early = move->bytes + agent.len;
-    move->admission.n_early = n_early;
-    return move;
-}
-
-static void send_home(struct arrival *arrival, struct move *move)
-{
-    struct worker *here = arrival_worker(arrival);
-    struct node *node = here->node;
     uint8_t *rest;
     size_t n_rest;
-    move->admission.fd = conn_release(&arrival->conn, &rest, &n_rest);
+    int fd = conn_release(&arrival->conn, &rest, &n_rest);
     free(rest); /* an arrival takes all its bytes: there is none */
     leave(arrival);
-
-    struct span user_id = {move->user_id, move->user_id_len};
-    move->home = node->workers[client_map_home(node->map, user_id)];
-    move->letter.deliver = on_move;
-    if (move->home == here)
-        on_move(&move->letter);
-    else
-        mailbox_post(worker_mailbox(move->home), &move->letter);
+    return fd;
 }
 
-static void upgrade(struct arrival *arrival)
+void arrival_let_read(struct arrival *arrival, struct span origin)
 {
-    const struct http_head *head = &arrival->head;
-    const char *bytes = arrival->bytes.bytes;
-    const char *detail = NULL;
-    struct move *move = move_new(arrival);
-    if (move == NULL) {
-        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
-        return;
-    }
-    enum err error =
-        handshake_check(head, bytes, &move->admission.level, move->admission.accept, &detail);
-    if (error != ERR_OK) {
-        arrival_refuse(arrival, error, detail, NULL, NULL);
-        goto out;
-    }
-    error = query_user_id(http_part_span(bytes, head->query), move->user_id, &move->user_id_len,
-                          &detail);
-    if (error != ERR_OK) {
-        arrival_refuse(arrival, error, detail, "userId", NULL);
-        goto out;
-    }
-    if (atomic_load(&node_of(arrival)->is_draining)) {
-        arrival_refuse(arrival, ERR_DRAINING, NULL, NULL, NULL);
-        goto out;
-    }
-    if (!take_place(node_of(arrival))) {
-        arrival_refuse(arrival, ERR_FULL, "too many connections", NULL, NULL);
-        goto out;
-    }
-    send_home(arrival, move);
-    return;
-out:
-    free(move);
-}
-
-static bool is_origin_welcome(const struct options *options, struct span origin, struct span host)
-{
-    const struct option_list *allowed = &options->allowed_origin;
-    bool is_welcome = origin_is_host(origin, host);
-    for (size_t i = 0; i < allowed->n && !is_welcome; i++)
-        is_welcome = origin_is_allowed(origin, span_of(allowed->values[i]));
-    return is_welcome;
-}
-
-/* With --auth none a request from a proxy or from a rebinding page is not this machine's
- * developer's (CONTRACT section 1); a foreign Origin is never taken (section 2). */
-static const char *why_forbidden(struct arrival *arrival)
-{
-    const struct options *options = node_of(arrival)->options;
-    const struct http_head *head = &arrival->head;
-    const char *bytes = arrival->bytes.bytes;
-    struct span host = {0};
-    struct span origin;
-    http_head_find(head, bytes, "Host", &host);
-    struct listen_address address;
-    bool is_unix = listen_address_parse(options->listen, &address) == ERR_OK && address.is_unix;
-    if (!options->insecure && !is_unix) {
-        static const char *const proxied[] = {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host",
-                                              "X-Forwarded-Proto"};
-        for (size_t i = 0; i < sizeof proxied / sizeof proxied[0]; i++) {
-            if (http_head_count(head, bytes, proxied[i]) > 0)
-                return "with --auth none a proxied request is refused";
-        }
-        if (!authority_is_loopback(host))
-            return "with --auth none the Host must be a loopback name or address";
-    }
-    if (http_head_find(head, bytes, "Origin", &origin) && !is_origin_welcome(options, origin, host))
-        return "the Origin is not allowed";
-    return NULL;
-}
-
-static void on_head(struct arrival *arrival)
-{
-    const struct http_head *head = &arrival->head;
-    const char *bytes = arrival->bytes.bytes;
-    const char *forbidden = why_forbidden(arrival);
-    if (forbidden != NULL) {
-        arrival_refuse(arrival, ERR_FORBIDDEN, forbidden, NULL, NULL);
-        return;
-    }
-    struct node *node = node_of(arrival);
-    if (node->serve_more != NULL && node->serve_more(arrival, head, bytes))
-        return;
-    struct span path = http_part_span(bytes, head->path);
-    if (!span_equal(path, SPAN_LITERAL("/ws")) && !span_equal(path, SPAN_LITERAL("/getPushNews"))) {
-        arrival_refuse(arrival, ERR_NOT_FOUND, "WebSockets are at /ws?userId=ID", NULL, NULL);
-        return;
-    }
-    if (!span_equal(http_part_span(bytes, head->method), SPAN_LITERAL("GET"))) {
-        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET");
-        return;
-    }
-    upgrade(arrival);
+    arrival->reader = origin;
 }
 
 static void try_body(struct arrival *arrival)
@@ -361,7 +218,7 @@ static void try_head(struct arrival *arrival)
         arrival_refuse(arrival, arrival->head.error, arrival->head.detail, NULL, NULL);
         break;
     case HTTP_HEAD_DONE:
-        on_head(arrival);
+        admit(arrival);
         if (!arrival->is_gone && !arrival->is_answered && arrival->on_body != NULL)
             try_body(arrival);
         break;

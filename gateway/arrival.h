@@ -1,6 +1,5 @@
-/* An arrival: a connection of the subscriber port until its request head is complete and is
- * answered: with a refusal, with the demo's page, or by becoming a session on the user's home
- * worker. */
+/* An arrival: a connection of the subscriber port until its request is answered, or has become a
+ * session on the user's home worker (admit.h says which). */
 #ifndef HERALD_ARRIVAL_H
 #define HERALD_ARRIVAL_H
 
@@ -17,11 +16,22 @@ MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct list *all)
 void arrival_drop_unfinished(struct list *all);
 void arrival_drop_all(struct list *all);
 
-/* For demo.c: answers and closes. `detail` and the others as in http_answer.h. */
+/* For those who answer the request (admit.c, ack_request.c, demo.c). */
+const struct http_head *arrival_head(const struct arrival *arrival);
+struct span arrival_bytes(const struct arrival *arrival); /* the head and what came behind it */
+
+/* Gives the socket away; the arrival is gone. */
+int arrival_release(struct arrival *arrival);
+
+/* Pages of that origin may read the answer (CORS); it stands in the arrival's bytes. */
+void arrival_let_read(struct arrival *arrival, struct span origin);
+
+/* Answers and closes. `detail` and the others as in http_answer.h. */
 void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
                     const char *allow);
 void arrival_answer(struct arrival *arrival, unsigned status, const char *content_type,
-                    struct span body);
+                    const char *headers, struct span body);
+void arrival_answer_raw(struct arrival *arrival, const struct buf *answer); /* head and all */
 struct worker *arrival_worker(struct arrival *arrival);
 
 /* Demo only: from now on bytes go to on_body, until the arrival is answered; `body` grows in place.
@@ -31,6 +41,7 @@ void arrival_want_body(struct arrival *arrival, size_t len,
 
 /* While a request is under way elsewhere (a push): the arrival stays until arrival_unpin, whatever
  * the peer does. arrival_is_gone tells whether there is somebody left to answer. */
+void arrival_await(struct arrival *arrival); /* nothing more of it is read meanwhile */
 void arrival_pin(struct arrival *arrival);
 void arrival_unpin(struct arrival *arrival);
 bool arrival_is_gone(const struct arrival *arrival);

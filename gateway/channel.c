@@ -15,10 +15,15 @@ static enum err grow(struct channel *channel)
     return ERR_OK;
 }
 
+static uint32_t weight_of(const struct notification *note)
+{
+    return note->is_withdrawal ? 0 : note->payload->len;
+}
+
 enum err channel_offer(struct channel *channel, struct notification *note, uint32_t max_bytes)
 {
     enum err error = ERR_OK;
-    if (channel->n > 0 && (uint64_t)channel->bytes + note->payload->len > max_bytes)
+    if (channel->n > 0 && (uint64_t)channel->bytes + weight_of(note) > max_bytes)
         error = ERR_FULL;
     else if (channel->n > 0)
         error = grow(channel);
@@ -31,7 +36,8 @@ enum err channel_offer(struct channel *channel, struct notification *note, uint3
     else
         channel->more[channel->n - 1] = notification_ref(note);
     channel->n++;
-    channel->bytes += note->payload->len;
+    channel->bytes += weight_of(note);
+    channel->has_withdrawn |= note->is_withdrawal || note->replaces != 0;
     return ERR_OK;
 }
 
@@ -49,4 +55,16 @@ void channel_free(struct channel *channel)
         return;
     channel_clear(channel);
     free(channel);
+}
+
+enum gap_cause channel_withdrawn(const struct channel *channel, uint64_t seq)
+{
+    for (uint32_t i = 0; channel != NULL && channel->has_withdrawn && i < channel->n; i++) {
+        const struct notification *note = channel_at(channel, i);
+        if (note->is_withdrawal && note->replaces <= seq && seq <= note->seq)
+            return GAP_CANCELLED;
+        if (!note->is_withdrawal && note->replaces == seq && seq != 0)
+            return GAP_COLLAPSED;
+    }
+    return GAP_NONE;
 }

@@ -5,6 +5,7 @@
 #ifndef HERALD_CHANNEL_H
 #define HERALD_CHANNEL_H
 
+#include "proto/gap.h"
 #include "proto/notification.h"
 
 struct channel {
@@ -14,10 +15,12 @@ struct channel {
     uint32_t cap;        /* of more */
     uint32_t bytes;      /* of data */
     bool has_overflowed; /* something was left to the inbox since the last take */
+    bool has_withdrawn;  /* withdrawals, or notifications that replace others, are among them */
 };
 
 /* ERR_OK: the channel holds a reference of its own. ERR_FULL: it would pass max_bytes (one
- * notification always fits); a numbered one sets has_overflowed. ERR_NO_MEMORY: as ERR_FULL. */
+ * notification always fits, and withdrawals do); a numbered one sets has_overflowed. ERR_NO_MEMORY:
+ * as ERR_FULL. */
 MUST_CHECK enum err channel_offer(struct channel *channel, struct notification *note,
                                   uint32_t max_bytes);
 
@@ -25,6 +28,9 @@ static inline struct notification *channel_at(const struct channel *channel, uin
 {
     return i == 0 ? channel->first : channel->more[i - 1];
 }
+
+/* Does anything in the channel withdraw that number, or replace it? GAP_NONE: no. */
+enum gap_cause channel_withdrawn(const struct channel *channel, uint64_t seq);
 
 /* Gives back every reference. */
 void channel_clear(struct channel *channel);

@@ -163,20 +163,21 @@ void client_map_missed(struct client_map *map, struct span user_id)
     pthread_mutex_unlock(&shard->lock);
 }
 
-void client_map_known(struct client_map *map, struct span user_id, struct epoch *ret_epoch,
-                      uint64_t *ret_head)
+struct client_known client_map_known(struct client_map *map, struct span user_id)
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
-    *ret_epoch = (struct epoch){{0}};
-    *ret_head = 0;
+    struct client_known known = {0};
     pthread_mutex_lock(&shard->lock);
     const struct client *client = *place_of(map, shard, hash, user_id);
     if (client != NULL && !epoch_is_none(client->epoch)) {
-        *ret_epoch = client->epoch;
-        *ret_head = client->head;
+        known.epoch = client->epoch;
+        known.head = client->head;
+        if (!atomic_load_explicit(&client->has_devices, memory_order_relaxed))
+            known.acked = atomic_load_explicit(&client->shared.acked, memory_order_relaxed);
     }
     pthread_mutex_unlock(&shard->lock);
+    return known;
 }
 
 void client_map_learn(struct client_map *map, struct client *client, struct epoch epoch,
@@ -229,6 +230,7 @@ static struct client *client_new(struct client_map *map, struct span user_id, ui
 void client_free(struct client *client)
 {
     channel_free(client->channel);
+    free(client->latencies);
     free(client);
 }
 
@@ -400,6 +402,34 @@ size_t client_map_list(struct client_map *map, uint64_t *cursor, struct client_m
     }
     *cursor = UINT64_MAX;
     return n;
+}
+
+/* Home alone changes the chains, so no lock is held while visiting. */
+void client_map_visit(struct client_map *map, unsigned worker, uint64_t *cursor, unsigned n,
+                      void (*visit)(struct client *client, void *argument), void *argument)
+{
+    uint64_t i = *cursor >> 32;
+    uint64_t at = (uint32_t)*cursor;
+    unsigned visited = 0;
+    for (; i < SHARDS_PER_WORKER; i++, at = 0) {
+        struct shard *shard = &map->shards[worker * SHARDS_PER_WORKER + i];
+        uint64_t step = (UINT64_C(1) << 32) / shard->n_buckets;
+        for (; at < UINT64_C(1) << 32; at += step) {
+            if (visited >= n) {
+                *cursor = i << 32 | at;
+                return;
+            }
+            struct client *client = shard->buckets[reverse_bits((uint32_t)at)];
+            visited++; /* an empty bucket costs as well */
+            while (client != NULL) {
+                struct client *next = client->chain;
+                visit(client, argument);
+                client = next;
+                visited++;
+            }
+        }
+    }
+    *cursor = UINT64_MAX;
 }
 
 size_t client_map_users(struct client_map *map)

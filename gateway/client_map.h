@@ -8,41 +8,9 @@
 #ifndef HERALD_CLIENT_MAP_H
 #define HERALD_CLIENT_MAP_H
 
-#include "gateway/base/list.h"
-#include "gateway/channel.h"
-#include "gateway/net/mailbox.h"
+#include "gateway/client.h"
 
-struct worker;
 struct client_map;
-
-/* One user who is present, with one or more sessions. */
-struct client {
-    struct client *chain;    /* lock: next of the same bucket */
-    struct worker *worker;   /* constant: the home */
-    struct list sessions;    /* home: the oldest first */
-    struct letter letter;    /* posted while is_posted */
-    struct channel *channel; /* lock; NULL while nothing waits in it */
-    struct epoch epoch; /* these two: written by home under the lock; none until it is heard of */
-    uint64_t head;      /* the highest number heard of */
-    uint64_t acked;     /* home, and what follows; the user's position (CONTRACT 5.6) */
-    uint64_t stored_acked;        /* as far as the store was told */
-    uint64_t best_acked;          /* the highest that any session had acknowledged */
-    struct client *next_unstored; /* positions to be written */
-    struct channel *recent; /* kept for sessions whose page is under way; NULL: no such session */
-    uint32_t hash;          /* constant */
-    uint32_t n_sessions;    /* written by home under the lock, read by others under it */
-    bool is_posted;         /* lock */
-    bool is_missed;         /* lock: notifications may have been missed, read the inbox */
-    uint8_t unstored_slot;  /* home: 1 + its slot of positions to be written; 0: in none */
-    bool is_removed;        /* home: out of the map; freed when nothing refers to it any more */
-    uint8_t user_id_len;    /* constant */
-    char user_id[];
-};
-
-static inline struct span client_user_id(const struct client *client)
-{
-    return (struct span){client->user_id, client->user_id_len};
-}
 
 /* on_letter runs on the home worker when a client has been offered something. */
 MUST_CHECK enum err client_map_new(unsigned n_workers, uint32_t channel_max_bytes,
@@ -58,10 +26,15 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct no
 unsigned client_map_count(struct client_map *map, struct span user_id);
 void client_map_missed(struct client_map *map, struct span user_id);
 
-/* Any thread. What this node knows of a user who is present: the epoch and the highest number; none
- * and 0 otherwise. */
-void client_map_known(struct client_map *map, struct span user_id, struct epoch *ret_epoch,
-                      uint64_t *ret_head);
+/* Any thread. What this node knows of a user who is present: the epoch, the highest number, and how
+ * far the sessions without a device have acknowledged (0 for a user with devices, whose position
+ * the store alone knows). All none and 0 otherwise. */
+struct client_known {
+    struct epoch epoch;
+    uint64_t head;
+    uint64_t acked;
+};
+struct client_known client_map_known(struct client_map *map, struct span user_id);
 /* Home worker. Sets the epoch, and raises the head. */
 void client_map_learn(struct client_map *map, struct client *client, struct epoch epoch,
                       uint64_t head);
@@ -79,6 +52,12 @@ void client_free(struct client *client);
 /* Home worker: all that was offered since, and the head is raised by it (NULL: nothing; else
  * channel_free it), and whether something may have been missed. */
 struct channel *client_map_take(struct client_map *map, struct client *client, bool *ret_missed);
+
+/* Home worker: visits about `n` of that worker's clients, from *cursor on, which begins at 0 and is
+ * UINT64_MAX at the end. Who is here all the while is visited once. `visit` may make the client it
+ * is given leave. */
+void client_map_visit(struct client_map *map, unsigned worker, uint64_t *cursor, unsigned n,
+                      void (*visit)(struct client *client, void *argument), void *argument);
 
 /* Home worker: every client of that worker; `visit` may make the client it is given leave. */
 void client_map_each(struct client_map *map, unsigned worker,

@@ -1,6 +1,7 @@
 #include "gateway/delivery.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/latencies.h"
 #include "gateway/positions.h"
 #include "gateway/replay.h"
 
@@ -37,17 +38,33 @@ static void bury_client(struct client *client)
     worker_bury(client->worker, &burial->grave, on_burial);
 }
 
-enum err delivery_enter(struct session *session, struct span user_id)
+static void leave_map(struct client *client)
+{
+    if (!client_map_leave(map_of(client), client))
+        return;
+    metrics_gauge_add(METRIC_USERS, -1);
+    replay_drop_kept(client);
+    store_leave(client->worker->node->store, client->worker->index, client_user_id(client));
+    client->is_removed = true;
+    bury_client(client); /* out of the map nobody posts any more */
+}
+
+enum err delivery_enter(struct session *session, struct span user_id, struct span device)
 {
     struct worker *worker = session_worker(session);
     struct node *node = worker->node;
     struct client *client = client_map_enter(node->map, user_id, worker, worker_mailbox(worker));
     if (client == NULL)
         return ERR_NO_MEMORY;
-    session->client = client;
-    list_append(&client->sessions, &session->link);
     if (client->n_sessions == 1)
         metrics_gauge_add(METRIC_USERS, 1);
+    session->client = client;
+    if (positions_enter(session, device) != ERR_OK) {
+        session->client = NULL;
+        leave_map(client);
+        return ERR_NO_MEMORY;
+    }
+    list_append(&client->sessions, &session->link);
     while (client->n_sessions > (uint32_t)node->options->max_connections_per_user) {
         struct list *oldest = client->sessions.next;
         session_close(CONTAINER_OF(oldest, struct session, link), ERR_REPLACED, (struct span){0},
@@ -64,13 +81,7 @@ static void on_leave(struct session *session)
     list_remove(&session->link);
     positions_left(session);
     session->client = NULL;
-    if (!client_map_leave(map_of(client), client))
-        return;
-    metrics_gauge_add(METRIC_USERS, -1);
-    replay_drop_kept(client);
-    store_leave(client->worker->node->store, client->worker->index, client_user_id(client));
-    client->is_removed = true;
-    bury_client(client); /* out of the map nobody posts any more */
+    leave_map(client);
 }
 
 /* One live notification to one session. */
@@ -83,9 +94,15 @@ static void deliver(struct session *session, struct notification *note)
             metrics_count(METRIC_DELIVERED_LIVE);
         return;
     }
-    if (session->state != SESSION_LIVE || note->seq <= session->position)
+    if (note->is_withdrawal) {
+        session_withdraw(session, note->replaces, note->seq, GAP_CANCELLED);
         return;
-    if (note->seq != session->position + 1) {
+    }
+    if (note->replaces != 0)
+        session_withdraw(session, note->replaces, note->replaces, GAP_COLLAPSED);
+    if (session->state != SESSION_LIVE || note->seq <= session->tail)
+        return;
+    if (note->seq != session->tail + 1) {
         replay_start(session);
         return;
     }
@@ -112,16 +129,26 @@ static bool hear_of(struct client *client, struct notification *note)
 {
     if (note->seq == 0)
         return true;
-    if (epoch_is_none(client->epoch) && has_read(client)) {
+    if (!note->is_withdrawal && epoch_is_none(client->epoch) && has_read(client)) {
         /* the inbox was empty so far: this is the first of its epoch */
         client_map_learn(map_of(client), client, note->epoch, note->seq);
     }
     if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, note->epoch)) {
-        session_close_all(client, ERR_RESYNC, (struct span){0});
+        session_resync_all(client);
         return false;
     }
     replay_keep(client, note);
     return true;
+}
+
+/* What the user's sessions share of it. */
+static void note_all(struct client *client, struct notification *note)
+{
+    if (note->seq == 0 || note->is_withdrawal)
+        return;
+    latencies_begin(client, note);
+    if (note->acked != 0)
+        positions_stored(client, note->acked);
 }
 
 static void reread_all(struct client *client)
@@ -140,6 +167,7 @@ static void deliver_all(struct client *client, const struct channel *taken)
         struct notification *note = channel_at(taken, i);
         if (!hear_of(client, note))
             return;
+        note_all(client, note);
         LIST_FOR_EACH_SAFE(link, &client->sessions)
         {
             deliver(CONTAINER_OF(link, struct session, link), note);

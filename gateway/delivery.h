@@ -5,9 +5,10 @@
 
 #include "gateway/session.h"
 
-/* Attaches a new session to its user: from now on it receives every later push. One session more
- * than max_connections_per_user replaces the oldest (4508). */
-MUST_CHECK enum err delivery_enter(struct session *session, struct span user_id);
+/* Attaches a new session to its user: from now on it receives every later push. `device` empty:
+ * none. One session more than max_connections_per_user replaces the oldest (4508). */
+MUST_CHECK enum err delivery_enter(struct session *session, struct span user_id,
+                                   struct span device);
 
 /* The client map's on_letter. */
 void delivery_on_letter(struct letter *letter);

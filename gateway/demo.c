@@ -34,7 +34,8 @@ static void answer_push(struct letter *letter)
     } else if (demo->ttl_s == 0) {
         int len = snprintf(body, sizeof body, "{\"status\":\"%s\",\"online\":%u,\"nodes\":%u}",
                            target->online > 0 ? "sent" : "dropped", target->online, target->nodes);
-        arrival_answer(demo->arrival, 200, "application/json", (struct span){body, (size_t)len});
+        arrival_answer(demo->arrival, 200, "application/json", NULL,
+                       (struct span){body, (size_t)len});
     } else {
         char id[MESSAGE_ID_MAX_BYTES];
         message_id_write(target->epoch, target->seq, id);
@@ -43,8 +44,9 @@ static void answer_push(struct letter *letter)
                      "{\"id\":\"%s\",\"seq\":%llu,\"status\":\"%s\",\"online\":%u,"
                      "\"nodes\":%u,\"expires\":%lld}",
                      id, (unsigned long long)target->seq, target->nodes > 0 ? "sent" : "stored",
-                     target->online, target->nodes, (long long)demo->push.expires_ms);
-        arrival_answer(demo->arrival, 202, "application/json", (struct span){body, (size_t)len});
+                     target->online, target->nodes, (long long)target->expires_ms);
+        arrival_answer(demo->arrival, 202, "application/json", NULL,
+                       (struct span){body, (size_t)len});
     }
     arrival_unpin(demo->arrival);
     push_request_fini(&demo->request);
@@ -145,7 +147,7 @@ bool demo_serve(struct arrival *arrival, const struct http_head *head, const cha
     if (!is_page && !is_push)
         return false;
     if (is_page && span_equal(method, SPAN_LITERAL("GET")))
-        arrival_answer(arrival, 200, "text/html; charset=utf-8",
+        arrival_answer(arrival, 200, "text/html; charset=utf-8", NULL,
                        (struct span){(const char *)page, sizeof page - 1});
     else if (is_push && span_equal(method, SPAN_LITERAL("POST")))
         serve_push(arrival, head, bytes);

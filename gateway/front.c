@@ -15,7 +15,7 @@
 
 /* So many connections are accepted in a turn, so that a storm of them does not starve the sessions.
  */
-enum { ACCEPTS_PER_TURN = 64, LOG_EVERY_MS = 1000 };
+enum { ACCEPTS_PER_TURN = 64, LOG_EVERY_MS = 1000, UNSENT_BYTES = 16 * 1024 };
 
 struct front {
     struct worker *worker;
@@ -57,12 +57,9 @@ static void refuse_without_descriptor(struct front *front, int code)
 static void take(struct front *front, int fd)
 {
     struct node *node = front->worker->node;
-    int one = 1;
     metrics_count(METRIC_ACCEPTED);
     if (atomic_fetch_add(&node->n_sockets, 1) >= node->max_sockets)
         goto refuse;
-    /* Fails on a unix socket, where there is nothing to delay. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (arrival_new(front->worker, fd, &front->arrivals) == ERR_OK)
         return;
 refuse:
@@ -90,6 +87,17 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
     }
 }
 
+/* What is accepted inherits it. What the kernel holds and has not sent can neither expire nor be
+ * withdrawn any more, so it takes little. On a unix socket both fail, and there is nothing to set.
+ */
+static void prepare_sockets(int listen_fd)
+{
+    int one = 1;
+    int unsent = UNSENT_BYTES;
+    setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+}
+
 enum err front_new(struct worker *worker)
 {
     struct front *front = calloc(1, sizeof *front);
@@ -97,6 +105,7 @@ enum err front_new(struct worker *worker)
         return ERR_NO_MEMORY;
     front->worker = worker;
     list_init(&front->arrivals);
+    prepare_sockets(worker->node->listen_fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     front->watch =
         (struct reactor_watch){.on_ready = on_connections, .fd = worker->node->listen_fd};

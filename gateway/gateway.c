@@ -11,13 +11,17 @@
 #include "gateway/base/listener.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/broadcast.h"
 #include "gateway/delivery.h"
 #include "gateway/demo.h"
 #include "gateway/front.h"
+#include "gateway/kicks.h"
 #include "gateway/limits.h"
+#include "gateway/messages.h"
 #include "gateway/operators.h"
 #include "gateway/positions.h"
 #include "gateway/router.h"
+#include "gateway/waits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +91,7 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
         .inbox_max = (uint32_t)options->inbox_max,
         .inbox_max_bytes = (uint64_t)options->inbox_max_bytes,
         .max_bytes = (uint64_t)options->store_max_bytes,
+        .idempotency_window_s = (uint32_t)(options->idempotency_window / 1000),
         .lanes = lanes,
         .n_lanes = node->n_workers,
         .events = {router_on_notification, router_on_missed, on_store_state},
@@ -208,14 +213,34 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     return ERR_OK;
 }
 
-void gateway_drain(struct gateway *gateway, uint32_t drain_ms)
+static void begin_drain(struct gateway *gateway, uint32_t drain_ms)
 {
     struct node *node = &gateway->node;
-    atomic_store(&node->drain_ms, drain_ms);
     if (atomic_exchange(&node->is_draining, true))
         return;
+    log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
+    atomic_store(&node->drain_ms, drain_ms);
     metrics_set(METRIC_DRAINING, 1);
+    gateway_end_waits(gateway); /* those that would acknowledge are on their way out */
     announce(node, drain_worker);
+}
+
+void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
+{
+    waits_end(&gateway->node, push);
+}
+
+void gateway_end_waits(struct gateway *gateway)
+{
+    atomic_store(&gateway->node.has_ended_waits, true);
+    announce(&gateway->node, waits_stop);
+}
+
+uint32_t gateway_drain(struct gateway *gateway)
+{
+    uint32_t drain_ms = limits_drain_ms(gateway->node.options);
+    begin_drain(gateway, drain_ms);
+    return drain_ms;
 }
 
 bool gateway_is_drained(const struct gateway *gateway)
@@ -232,13 +257,14 @@ static void close_client(struct client *client, void *argument)
 static void close_worker(struct worker *worker)
 {
     front_close(worker);
+    waits_stop(worker);
     client_map_each(worker->node->map, worker->index, close_client, NULL);
 }
 
 static void say_goodbye(struct gateway *gateway)
 {
     struct node *node = &gateway->node;
-    gateway_drain(gateway, 0);
+    begin_drain(gateway, 0);
     atomic_store(&node->is_stopping, true);
     announce(node, close_worker);
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
@@ -267,6 +293,7 @@ static void take_apart(struct node *node)
     for (unsigned i = 0; i < node->n_workers; i++) {
         session_abandon_closing(node->workers[i]);
         positions_stop(node->workers[i]);
+        kicks_stop(node->workers[i]);
         front_free(node->workers[i]);
     }
 }
@@ -305,6 +332,21 @@ void gateway_kick(struct gateway *gateway, struct gateway_kick *kick)
 void gateway_user(struct gateway *gateway, struct gateway_user *user)
 {
     operators_user(&gateway->node, user);
+}
+
+void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast)
+{
+    broadcast_push(&gateway->node, broadcast);
+}
+
+void gateway_message(struct gateway *gateway, struct gateway_message *message)
+{
+    messages_one(&gateway->node, message);
+}
+
+void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox)
+{
+    messages_inbox(&gateway->node, inbox);
 }
 
 enum err gateway_clients(struct gateway *gateway, struct span after, struct gateway_client *clients,

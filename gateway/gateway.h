@@ -6,6 +6,7 @@
 #define HERALD_GATEWAY_H
 
 #include "gateway/base/options.h"
+#include "proto/gap.h"
 #include "proto/notification.h"
 
 struct gateway;
@@ -17,42 +18,120 @@ MUST_CHECK enum err gateway_start(const struct options *options, struct gateway 
                                   char *why, size_t why_cap);
 
 /* From now on new connections get 503 and readiness fails; the open ones are closed with 1012,
- * spread over drain_ms. Answers at once. Calling it again changes nothing. */
-void gateway_drain(struct gateway *gateway, uint32_t drain_ms);
+ * spread over --drain-time, which it answers in ms. Returns at once; calling it again changes
+ * nothing. */
+uint32_t gateway_drain(struct gateway *gateway);
 bool gateway_is_drained(const struct gateway *gateway); /* no session is left */
 
 /* Closes what is open, answers what is under way, joins the workers, closes the store, frees. */
 void gateway_stop(struct gateway *gateway);
 
+/* What became of a notification, as far as is known when the answer is given. */
+enum gateway_fate { GATEWAY_PENDING, GATEWAY_DELIVERED, GATEWAY_GONE };
+
 struct gateway_target {
     struct span user_id;
     /* out */
-    enum err error;     /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_DRAINING, ERR_NO_MEMORY */
+    enum err error;     /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_DRAINING, ERR_NO_MEMORY,
+                         * ERR_IDEMPOTENCY_MISMATCH */
+    bool is_duplicate;  /* the idempotency key was seen: this is the first push's result */
     struct epoch epoch; /* ttl 0: none */
     uint64_t seq;       /* ttl 0: 0 */
+    int64_t expires_ms; /* ttl 0: 0 */
     unsigned online;    /* the user's sessions on this node */
     unsigned nodes;     /* nodes where the user is online */
 };
 
 struct gateway_push {
     void (*on_done)(struct gateway_push *push);
-    struct span data; /* JSON text, checked by the caller; copied before the call returns */
-    uint32_t ttl_s;   /* 0: only who is online now; the store is not touched */
+    struct span data;         /* JSON text, checked by the caller; copied before the call returns */
+    uint32_t ttl_s;           /* 0: only who is online now; the store is not touched */
+    struct span collapse_key; /* empty: none; copied */
+    struct span idempotency_key; /* empty: none; stays until on_done, as the userIds do */
+    uint32_t wait_ms; /* 0: answer when it is kept; else when it has left the inbox or the time is
+                       * over. One target only */
     size_t n_targets;
     struct gateway_target *targets;
-    int64_t expires_ms; /* out; 0 with ttl 0 */
-    void *private_work; /* the gateway's own */
+    /* out, with wait_ms */
+    bool has_waited;        /* false: too many wait already (gateway.h: WAITS_MAX) */
+    enum gateway_fate fate; /* of the one target */
+    enum gap_cause cause;   /* GONE */
+    int64_t latency_ms;     /* DELIVERED: from acceptance to acknowledgement */
+    void *private_work;     /* the gateway's own */
 };
+enum { WAITS_MAX = 1000 };
 void gateway_push(struct gateway *gateway, struct gateway_push *push);
+
+/* Nobody reads this push's answer any more: if it waits, it is answered soon with what is known,
+ * and its place is another's. One that is answered already is left alone. */
+void gateway_end_wait(struct gateway *gateway, struct gateway_push *push);
+
+/* Answers the pushes that wait with what is known, and from now on none waits: what is kept is
+ * answered at once. For a stop, before gateway_stop. Calling it again changes nothing. */
+void gateway_end_waits(struct gateway *gateway);
 
 struct gateway_kick {
     void (*on_done)(struct gateway_kick *kick);
     struct span user_id;
     struct span reason; /* a short word for the close frame; empty: "kicked" */
+    bool is_purge;      /* what waits for the user is withdrawn too */
+    enum err error;     /* out: ERR_OK; with is_purge: ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY (the
+                         * sessions are closed all the same) */
     unsigned closed;    /* out */
+    uint64_t purged;    /* out */
     void *private_work;
 };
 void gateway_kick(struct gateway *gateway, struct gateway_kick *kick);
+
+/* Everyone who is online now; never stored. */
+struct gateway_broadcast {
+    void (*on_done)(struct gateway_broadcast *broadcast);
+    struct span data; /* as in gateway_push */
+    enum err error;   /* out: ERR_OK, ERR_NO_MEMORY */
+    uint64_t online;  /* out: sessions that it was queued for */
+    unsigned nodes;   /* out */
+    void *private_work;
+};
+void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast);
+
+/* One notification of a user: what became of it; is_cancel withdraws it if it is pending. */
+struct gateway_message {
+    void (*on_done)(struct gateway_message *message);
+    struct span user_id;
+    struct epoch epoch;
+    uint64_t seq;
+    bool is_cancel;
+    /* out */
+    enum err error;         /* ERR_OK, ERR_NOT_FOUND: such a number was never given,
+                             * ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    enum gateway_fate fate; /* PENDING with is_cancel: it was, and is cancelled now */
+    enum gap_cause cause;   /* GONE */
+    bool is_written;        /* it may have been shown */
+    void *private_work;
+};
+void gateway_message(struct gateway *gateway, struct gateway_message *message);
+
+/* What waits for a user, a page at a time; nothing is acknowledged by it. With is_purge all that
+ * waits is withdrawn instead. */
+struct gateway_inbox {
+    void (*on_done)(struct gateway_inbox *inbox);
+    struct span user_id;
+    bool is_purge;
+    uint64_t after; /* the numbers above it */
+    uint32_t limit; /* 1..1000 */
+    /* out */
+    enum err error; /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    uint64_t purged;
+    struct epoch epoch; /* none: nothing was ever pushed */
+    uint64_t head;
+    uint64_t acked;
+    uint64_t next; /* the `after` of the next page; 0: this was the last */
+    size_t n_notes;
+    struct notification **notes; /* the caller calls gateway_inbox_clear */
+    void *private_work;
+};
+void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox);
+void gateway_inbox_clear(struct gateway_inbox *inbox); /* one that was never asked is fine */
 
 enum { ADDRESS_MAX_BYTES = 64, CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
 
@@ -60,7 +139,8 @@ struct gateway_connection {
     char connection[CONNECTION_ID_MAX_BYTES];  /* "c-7f3a" */
     char address[ADDRESS_MAX_BYTES];           /* "127.0.0.1" */
     char user_agent[USER_AGENT_MAX_BYTES + 1]; /* valid UTF-8; empty: none was sent */
-    const char *level;                         /* "plain" */
+    const char *level;                         /* "plain", "herald.v1" or "sse" */
+    char device[64 + 1];                       /* empty: none */
     int64_t since_ms;                          /* since 1970 */
     int64_t round_trip_ms;                     /* of the last ping; -1: not known yet */
     uint64_t queued_bytes;

@@ -12,10 +12,12 @@ static const char *phrase_of(unsigned status)
     } phrases[] = {
         {200, "OK"},
         {202, "Accepted"},
+        {204, "No Content"},
         {400, "Bad Request"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
+        {409, "Conflict"},
         {408, "Request Timeout"},
         {413, "Content Too Large"},
         {415, "Unsupported Media Type"},
@@ -32,24 +34,57 @@ static const char *phrase_of(unsigned status)
     return "Error";
 }
 
-enum err http_answer(struct buf *out, unsigned status, const char *content_type,
-                     const char *headers, struct span body)
+enum err http_cors(struct buf *out, struct span origin)
 {
-    enum err error = buf_printf(out,
-                                "HTTP/1.1 %u %s\r\n"
-                                "Content-Type: %s\r\n"
-                                "Content-Length: %zu\r\n"
-                                "Cache-Control: no-store\r\n"
-                                "X-Content-Type-Options: nosniff\r\n"
-                                "%s"
-                                "Connection: close\r\n\r\n",
-                                status, phrase_of(status), content_type, body.len,
-                                headers != NULL ? headers : "");
+    if (origin.len == 0)
+        return ERR_OK;
+    return buf_printf(out,
+                      "Access-Control-Allow-Origin: %.*s\r\n"
+                      "Access-Control-Allow-Credentials: true\r\n"
+                      "Vary: Origin\r\n",
+                      (int)origin.len, origin.bytes);
+}
+
+enum err http_stream_head(struct buf *out, struct span origin)
+{
+    size_t before = out->len;
+    enum err error =
+        buf_append_text(out, "HTTP/1.1 200 OK\r\n"
+                             "Content-Type: text/event-stream\r\n"
+                             "Cache-Control: no-store\r\n"
+                             "X-Accel-Buffering: no\r\n" /* nginx passes it on at once */
+                             "X-Content-Type-Options: nosniff\r\n");
+    if (error == ERR_OK)
+        error = http_cors(out, origin);
+    if (error == ERR_OK)
+        error = buf_append_text(out, "Connection: close\r\n\r\n");
+    if (error != ERR_OK)
+        out->len = before;
+    return error;
+}
+
+enum err http_answer(struct buf *out, unsigned status, const char *content_type,
+                     const char *headers, struct span reader, struct span body)
+{
+    enum err error = buf_printf(out, "HTTP/1.1 %u %s\r\n", status, phrase_of(status));
+    if (error == ERR_OK && content_type != NULL)
+        error =
+            buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body.len);
+    if (error == ERR_OK)
+        error = buf_printf(out,
+                           "Cache-Control: no-store\r\n"
+                           "X-Content-Type-Options: nosniff\r\n"
+                           "%s",
+                           headers != NULL ? headers : "");
+    if (error == ERR_OK)
+        error = http_cors(out, reader);
+    if (error == ERR_OK)
+        error = buf_append_text(out, "Connection: close\r\n\r\n");
     return error != ERR_OK ? error : buf_append_span(out, body);
 }
 
 enum err http_refusal(struct buf *out, enum err error, const char *detail, const char *field,
-                      const char *allow, uint64_t request_id)
+                      const char *allow, struct span reader, uint64_t request_id)
 {
     char body[512];
     char headers[160] = "";
@@ -69,6 +104,6 @@ enum err http_refusal(struct buf *out, enum err error, const char *detail, const
         snprintf(headers, sizeof headers, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     else if (status == 503)
         snprintf(headers, sizeof headers, "Retry-After: %d\r\n", RETRY_AFTER_S);
-    return http_answer(out, status, "application/problem+json", headers,
+    return http_answer(out, status, "application/problem+json", headers, reader,
                        (struct span){body, (size_t)len});
 }

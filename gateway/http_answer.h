@@ -7,14 +7,24 @@
 
 #include <stdint.h>
 
-/* A whole response with `Connection: close`. `headers` is NULL or complete lines with CRLF. */
+/* The headers that let pages of that origin read an answer (the Fetch standard's CORS protocol).
+ * Empty: none. */
+MUST_CHECK enum err http_cors(struct buf *out, struct span origin);
+
+/* The head of the 200 that an event stream begins with; it ends with the connection (RFC 9112,
+ * 6.3). */
+MUST_CHECK enum err http_stream_head(struct buf *out, struct span origin);
+
+/* A whole response with `Connection: close`. `headers` is NULL or complete lines with CRLF;
+ * `reader` as in http_cors. content_type NULL: there is no body. */
 MUST_CHECK enum err http_answer(struct buf *out, unsigned status, const char *content_type,
-                                const char *headers, struct span body);
+                                const char *headers, struct span reader, struct span body);
 
 /* A refusal with its problem body (CONTRACT section 4) and the headers that belong to it: Allow,
  * Upgrade, Retry-After. `detail` is a sentence of ours without characters that JSON escapes;
  * `field` may be NULL. */
 MUST_CHECK enum err http_refusal(struct buf *out, enum err error, const char *detail,
-                                 const char *field, const char *allow, uint64_t request_id);
+                                 const char *field, const char *allow, struct span reader,
+                                 uint64_t request_id);
 
 #endif

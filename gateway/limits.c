@@ -80,3 +80,12 @@ enum err limits_check_exposure(const struct options *options, char *why, size_t 
     }
     return ERR_OK;
 }
+
+/* Many nodes' clients reconnect to the others, which must not be trampled; one machine's come back
+ * to where they were. */
+uint32_t limits_drain_ms(const struct options *options)
+{
+    if (options->drain_time != OPTION_AUTO)
+        return (uint32_t)options->drain_time;
+    return strncmp(options->store, "redis", strlen("redis")) == 0 ? 30000 : 1000;
+}

@@ -14,4 +14,7 @@ uint32_t limits_max_connections(const struct options *options);
 /* Nothing is open by accident (CONTRACT section 1). ERR_INVALID_FIELD: *why says what to do. */
 MUST_CHECK enum err limits_check_exposure(const struct options *options, char *why, size_t why_cap);
 
+/* How long the closes of a shutdown are spread. */
+uint32_t limits_drain_ms(const struct options *options);
+
 #endif

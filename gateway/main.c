@@ -46,13 +46,6 @@ static void set_up_log(const struct options *options)
     log_setup(level, strcmp(options->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT);
 }
 
-static uint32_t drain_ms_of(const struct options *options)
-{
-    if (options->drain_time != OPTION_AUTO)
-        return (uint32_t)options->drain_time;
-    return strncmp(options->store, "redis", strlen("redis")) == 0 ? 30000 : 1000;
-}
-
 /* The next signal within that time; 0: none came. */
 static int wait_for_signal(const sigset_t *signals, int timeout_ms)
 {
@@ -61,10 +54,9 @@ static int wait_for_signal(const sigset_t *signals, int timeout_ms)
     return number > 0 ? number : 0;
 }
 
-static void drain(struct gateway *gateway, const sigset_t *signals, uint32_t drain_ms)
+static void drain(struct gateway *gateway, const sigset_t *signals)
 {
-    log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
-    gateway_drain(gateway, drain_ms);
+    uint32_t drain_ms = gateway_drain(gateway);
     int64_t end_ms = clock_monotonic_ms() + drain_ms + GRACE_MS;
     while (!gateway_is_drained(gateway) && clock_monotonic_ms() < end_ms) {
         int number = wait_for_signal(signals, POLL_MS);
@@ -75,7 +67,7 @@ static void drain(struct gateway *gateway, const sigset_t *signals, uint32_t dra
     }
 }
 
-static void serve(struct gateway *gateway, const struct options *options, const sigset_t *signals)
+static void serve(struct gateway *gateway, const sigset_t *signals)
 {
     for (;;) {
         int number = wait_for_signal(signals, 3600 * 1000);
@@ -84,7 +76,7 @@ static void serve(struct gateway *gateway, const struct options *options, const 
         if (number == SIGHUP)
             log_event(LOG_INFO, "nothing to read again", LOG_INT("signal", number));
     }
-    drain(gateway, signals, drain_ms_of(options));
+    drain(gateway, signals);
 }
 
 static int run(const struct options *options)
@@ -112,7 +104,7 @@ static int run(const struct options *options)
     error = admin_start(options, gateway, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
-    serve(gateway, options, &signals);
+    serve(gateway, &signals);
     code = 0;
     admin_stop(admin);
 stop_gateway:

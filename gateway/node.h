@@ -14,6 +14,8 @@ struct session_events;
 struct arrival;
 struct http_head;
 
+enum { WAIT_FILTER = 256 };
+
 struct node {
     const struct options *options;
     struct client_map *map;
@@ -36,6 +38,9 @@ struct node {
     atomic_bool is_store_up;
     atomic_bool was_store_up; /* it has answered once */
     atomic_uint drain_ms;
+    atomic_bool has_ended_waits;          /* no push waits any more */
+    atomic_uint n_waits;                  /* pushes that wait for an acknowledgement (waits.c) */
+    atomic_uint wait_filter[WAIT_FILTER]; /* of these, by the low bits of the user's hash */
 };
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/listener.h"
+#include "gateway/kicks.h"
 #include "gateway/positions.h"
 
 #include <stdio.h>
@@ -14,29 +15,65 @@ static struct worker *home_of(struct node *node, struct span user_id)
 
 struct kick_work {
     struct letter letter;
+    struct store_look purge;
     struct node *node;
     struct gateway_kick *kick;
 };
+
+static void finish_kick(struct kick_work *work)
+{
+    struct gateway_kick *kick = work->kick;
+    free(work);
+    kick->on_done(kick);
+}
+
+static void on_purged(struct store_request *request)
+{
+    struct kick_work *work = CONTAINER_OF(request, struct kick_work, purge.request);
+    work->kick->error = work->purge.error;
+    work->kick->purged = work->purge.n_removed;
+    finish_kick(work);
+}
+
+static void remember_streams(struct client *client)
+{
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        if (CONTAINER_OF(link, struct session, link)->level == LEVEL_SSE)
+            kicks_remember(client->worker, client_user_id(client));
+    }
+}
 
 static void on_kick(struct letter *letter)
 {
     struct kick_work *work = CONTAINER_OF(letter, struct kick_work, letter);
     struct gateway_kick *kick = work->kick;
     struct client *client = client_map_find(work->node->map, kick->user_id);
-    kick->closed = 0;
     if (client != NULL) {
         kick->closed = client->n_sessions;
+        remember_streams(client);
         session_close_all(client, ERR_KICKED, kick->reason);
     }
-    free(work);
-    kick->on_done(kick);
+    if (!kick->is_purge) {
+        finish_kick(work);
+        return;
+    }
+    work->purge = (struct store_look){
+        .request = {.on_done = on_purged, .lane = home_of(work->node, kick->user_id)->index},
+        .user_id = kick->user_id,
+        .is_purge = true,
+    };
+    store_look(work->node->store, &work->purge);
 }
 
 void operators_kick(struct node *node, struct gateway_kick *kick)
 {
     struct kick_work *work = calloc(1, sizeof *work);
+    kick->error = ERR_OK;
+    kick->closed = 0;
+    kick->purged = 0;
     if (work == NULL) {
-        kick->closed = 0;
+        kick->error = ERR_NO_MEMORY;
         kick->on_done(kick);
         return;
     }
@@ -73,16 +110,19 @@ static void on_peeked(struct store_request *request)
 
 static void describe(const struct session *session, struct gateway_connection *out)
 {
-    snprintf(out->connection, sizeof out->connection, "c-%llx", (unsigned long long)session->id);
+    session_name(session, out->connection);
     listener_peer(session->conn.watch.fd, out->address, sizeof out->address);
     if (session->agent != NULL)
         snprintf(out->user_agent, sizeof out->user_agent, "%.*s", (int)session->agent->len,
                  session->agent->text);
-    out->level = "plain";
+    out->level = handshake_level_word((enum handshake_level)session->level);
+    struct span device = position_device(session->position);
+    snprintf(out->device, sizeof out->device, "%.*s", (int)device.len,
+             device.len > 0 ? device.bytes : "");
     out->since_ms = session->since_ms;
     out->round_trip_ms =
         session->round_trip_ms == UINT16_MAX ? -1 : (int64_t)session->round_trip_ms;
-    out->queued_bytes = conn_queued_bytes(&session->conn);
+    out->queued_bytes = session_queued_bytes(session);
     out->acked = session->acked;
 }
 
@@ -108,7 +148,6 @@ static void on_user(struct letter *letter)
         positions_store(client); /* so that what the store answers includes it */
         work->user->epoch = client->epoch;
         work->user->head = client->head;
-        work->user->acked = client->acked;
     }
     work->peek = (struct store_peek){
         .request = {.on_done = on_peeked, .lane = home_of(node, work->user->user_id)->index},

@@ -1,11 +1,13 @@
 #include "gateway/positions.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/latencies.h"
+#include "gateway/waits.h"
 
 #include <stdlib.h>
 
-/* A user's position is written a second after it first moved (in slots of 64 ms, so that the writes
- * of many users are spread), or when so many notifications of that user wait. */
+/* A user's positions are written a second after the first of them moved (in slots of 64 ms, so that
+ * the writes of many users are spread), or when so many notifications of that user wait. */
 enum { BATCH = 256 };
 
 /* One position on its way to the store. A write that failed is tried again while the user is here;
@@ -14,8 +16,29 @@ struct position_write {
     struct store_ack ack;
     struct letter letter;
     struct worker *worker;
-    char user_id[];
+    char names[]; /* the userId, the device */
 };
+
+static uint64_t acked_of(const struct position *position)
+{
+    return atomic_load_explicit(&position->acked, memory_order_relaxed);
+}
+
+static void set_acked(struct position *position, uint64_t acked)
+{
+    atomic_store_explicit(&position->acked, acked, memory_order_relaxed);
+}
+
+/* The position of the sessions with that device (empty: without one); NULL: none is open. */
+static struct position *find(struct client *client, struct span device)
+{
+    if (device.len == 0)
+        return &client->shared;
+    struct device_position *at = client->devices;
+    while (at != NULL && !span_equal(position_device(&at->position), device))
+        at = at->next;
+    return at == NULL ? NULL : &at->position;
+}
 
 static void on_slot(struct timer *timer);
 
@@ -46,7 +69,9 @@ static void on_failed_letter(struct letter *letter)
     struct position_write *write = CONTAINER_OF(letter, struct position_write, letter);
     struct client *client = client_map_find(write->worker->node->map, write->ack.user_id);
     if (client != NULL && epoch_equal(client->epoch, write->ack.epoch)) {
-        client->stored_acked = 0;
+        struct position *position = find(client, write->ack.device);
+        if (position != NULL)
+            position->stored = 0;
         mark_unstored(client);
     }
     free(write);
@@ -63,28 +88,48 @@ static void on_written(struct store_request *request)
     free(write); /* another epoch: the sessions hear of it from the store's next word */
 }
 
-static void write_position(struct client *client)
+/* `written`: as in store_ack. */
+static void write_position(struct client *client, struct position *position, uint64_t written)
 {
-    if (client->acked <= client->stored_acked || epoch_is_none(client->epoch))
-        return;
-    struct position_write *write = calloc(1, sizeof *write + client->user_id_len);
+    struct span device = position_device(position);
+    struct position_write *write = calloc(1, sizeof *write + client->user_id_len + device.len);
     if (write == NULL)
         return; /* it stays unwritten, and is tried again with the next acknowledgement */
-    memcpy(write->user_id, client->user_id, client->user_id_len);
+    memcpy(write->names, client->user_id, client->user_id_len);
+    if (device.len > 0)
+        memcpy(write->names + client->user_id_len, device.bytes, device.len);
     write->worker = client->worker;
     write->ack = (struct store_ack){
         .request = {.on_done = on_written, .lane = client->worker->index},
-        .user_id = {write->user_id, client->user_id_len},
+        .user_id = {write->names, client->user_id_len},
+        .device = {write->names + client->user_id_len, device.len},
+        .is_held = client->shared.n_sessions > 0,
         .epoch = client->epoch,
-        .seq = client->acked,
+        .seq = acked_of(position),
+        .written = written,
     };
-    client->stored_acked = client->acked;
+    position->stored = write->ack.seq;
     store_ack(client->worker->node->store, &write->ack);
+}
+
+static void write_if_moved(struct client *client, struct position *position)
+{
+    if (acked_of(position) > position->stored && !epoch_is_none(client->epoch))
+        write_position(client, position, 0);
 }
 
 void positions_store(struct client *client)
 {
-    write_position(client); /* it stays in its slot, which then finds nothing to write */
+    /* It stays in its slot, which then finds nothing to write. */
+    write_if_moved(client, &client->shared);
+    for (struct device_position *device = client->devices; device != NULL; device = device->next)
+        write_if_moved(client, &device->position);
+}
+
+void positions_stored(struct client *client, uint64_t acked)
+{
+    if (acked > client->shared.stored && acked <= acked_of(&client->shared))
+        client->shared.stored = acked;
 }
 
 static void write_slot(struct worker *worker, struct client **slot)
@@ -95,7 +140,7 @@ static void write_slot(struct worker *worker, struct client **slot)
         worker->n_unstored--;
         client->unstored_slot = 0;
         if (!client->is_removed)
-            write_position(client);
+            positions_store(client);
         else if (!client->is_posted)
             client_free(client); /* it left meanwhile, and was only still in this list */
     }
@@ -125,52 +170,122 @@ static uint64_t batch_of(const struct client *client)
     return quarter < BATCH ? (uint64_t)quarter : BATCH;
 }
 
-static void advance(struct client *client, uint64_t acked)
+static void advance(struct client *client, struct position *position, uint64_t acked)
 {
-    if (acked <= client->acked)
+    uint64_t before = acked_of(position);
+    if (acked <= before)
         return;
-    metrics_add(METRIC_ACKED, acked - client->acked);
-    client->acked = acked;
+    metrics_add(METRIC_ACKED, acked - before);
+    set_acked(position, acked);
+    latencies_end(client, acked);
+    waits_acked(client, acked);
     mark_unstored(client);
-    if (client->acked - client->stored_acked >= batch_of(client))
-        positions_store(client);
+    if (acked - position->stored >= batch_of(client))
+        write_if_moved(client, position);
 }
 
 /* A session whose first page has not come yet has acknowledged nothing beyond the position it was
  * promised, so the position stands still until it has. */
-static uint64_t lowest_of(const struct client *client)
+static uint64_t lowest_of(const struct client *client, const struct position *position)
 {
     uint64_t lowest = UINT64_MAX;
     LIST_FOR_EACH(link, &client->sessions)
     {
         const struct session *session = CONTAINER_OF(link, struct session, link);
-        uint64_t acked = session->is_new ? client->acked : session->acked;
+        if (session->position != position)
+            continue;
+        uint64_t acked = session->is_new ? acked_of(position) : session->acked;
         if (acked < lowest)
             lowest = acked;
     }
     return lowest;
 }
 
-void positions_settle(struct client *client)
+static struct position *add_device(struct client *client, struct span name)
 {
-    advance(client, lowest_of(client));
+    struct device_position *device = calloc(1, sizeof *device + name.len);
+    if (device == NULL)
+        return NULL;
+    device->position.device_len = (uint8_t)name.len;
+    memcpy(device->name, name.bytes, name.len);
+    device->next = client->devices;
+    client->devices = device;
+    atomic_store_explicit(&client->has_devices, true, memory_order_relaxed);
+    return &device->position;
+}
+
+static void remove_device(struct client *client, struct position *position)
+{
+    struct device_position **link = &client->devices;
+    while (&(*link)->position != position)
+        link = &(*link)->next;
+    struct device_position *device = *link;
+    *link = device->next;
+    free(device);
+}
+
+enum err positions_enter(struct session *session, struct span device)
+{
+    struct client *client = session->client;
+    struct position *position = find(client, device);
+    if (position == NULL)
+        position = add_device(client, device);
+    if (position == NULL)
+        return ERR_NO_MEMORY;
+    position->n_sessions++;
+    session->position = position;
+    return ERR_OK;
+}
+
+void positions_learn(struct client *client, struct position *position, uint64_t stored)
+{
+    if (position->is_known)
+        return;
+    position->is_known = true;
+    position->stored = stored;
+    if (stored > position->best)
+        position->best = stored;
+    if (stored >= acked_of(position))
+        set_acked(position, stored);
+    else
+        mark_unstored(client); /* what the last session left could not be written */
+}
+
+void positions_settle(struct session *session)
+{
+    advance(session->client, session->position, lowest_of(session->client, session->position));
 }
 
 void positions_acked(struct session *session)
 {
-    struct client *client = session->client;
-    if (session->acked > client->best_acked)
-        client->best_acked = session->acked;
-    positions_settle(client);
+    struct position *position = session->position;
+    if (session->acked > position->best)
+        position->best = session->acked;
+    positions_settle(session);
 }
 
 void positions_left(struct session *session)
 {
     struct client *client = session->client;
-    if (!list_is_empty(&client->sessions)) {
-        positions_settle(client);
-        return;
-    }
-    advance(client, client->best_acked);
-    positions_store(client);
+    struct position *position = session->position;
+    bool has_devices = atomic_load_explicit(&client->has_devices, memory_order_relaxed);
+    uint64_t written = session->sent > session->acked ? session->sent : 0;
+    bool is_last = --position->n_sessions == 0;
+    session->position = NULL;
+    if (is_last)
+        advance(client, position, position->best);
+    else
+        advance(client, position, lowest_of(client, position));
+    /* What was written and is not acknowledged may have been shown; and without its sessions the
+     * shared position no longer holds the inbox beside devices. */
+    bool must_tell = written > 0 || (is_last && position->device_len == 0 && has_devices);
+    if (epoch_is_none(client->epoch) || !position->is_known)
+        must_tell = false;
+    if (must_tell)
+        write_position(client, position, written);
+    else if (is_last)
+        write_if_moved(client, position);
+    position->is_known &= !is_last; /* whoever comes next asks the store */
+    if (is_last && position->device_len > 0)
+        remove_device(client, position);
 }

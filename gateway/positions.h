@@ -1,22 +1,32 @@
-/* A user's acknowledged position (CONTRACT 5.6): the lowest acknowledged number of the open
- * sessions; when the last one has closed, the highest that any of them had acknowledged. It moves
- * in memory at once and is written to the store in batches. Home worker's thread. */
+/* A user's acknowledged positions (CONTRACT 5.6): one for the sessions without a device, one for
+ * each device. Each is the lowest acknowledged number of its open sessions; when the last one has
+ * closed, the highest that any of them had acknowledged. It moves in memory at once and is written
+ * to the store in batches. Home worker's thread. */
 #ifndef HERALD_POSITIONS_H
 #define HERALD_POSITIONS_H
 
 #include "gateway/session.h"
 
+/* A new session: finds or makes its position. ERR_NO_MEMORY. */
+MUST_CHECK enum err positions_enter(struct session *session, struct span device);
+
+/* A page has told where the position stands in the store. */
+void positions_learn(struct client *client, struct position *position, uint64_t stored);
+
 /* session->acked has moved. */
 void positions_acked(struct session *session);
 
 /* A session has had its first page: the position may move again. */
-void positions_settle(struct client *client);
+void positions_settle(struct session *session);
 
-/* The session is out of client->sessions already; with the last one the position is written at
- * once. */
+/* The session is out of client->sessions already; with the last one of its position this is written
+ * at once. */
 void positions_left(struct session *session);
 
-/* Writes one user's position now, if it is not written yet. */
+/* The store's own position has moved as far, by what a push carried. */
+void positions_stored(struct client *client, uint64_t acked);
+
+/* Writes a user's positions now, as far as they are not written yet. */
 void positions_store(struct client *client);
 
 /* The worker has ended and every client has left: what is still in the lists is freed. */

@@ -24,16 +24,8 @@ struct replay {
     struct letter letter;
     struct session *session;
     struct worker *worker;
-    char user_id[];
+    char names[]; /* the userId, the device */
 };
-
-static void free_replay(struct replay *replay)
-{
-    for (size_t i = 0; i < replay->page.n_notes; i++)
-        notification_unref(replay->page.notes[i]);
-    free(replay->page.notes);
-    free(replay);
-}
 
 static void on_page_letter(struct letter *letter);
 
@@ -55,13 +47,32 @@ static void wait_for_store(struct session *session)
     session_worker(session)->has_waiting = true;
 }
 
+/* Where the page begins: a new session where it asked to resume, or else at its position, as far as
+ * that is known here; any other behind its tail. */
+static void choose_start(const struct session *session, struct store_page *page)
+{
+    const struct client *client = session->client;
+    const struct position *position = session->position;
+    if (!session->is_new) {
+        page->after = session->tail;
+    } else if (session->extra != NULL && !epoch_is_none(session->extra->resume.epoch)) {
+        page->after = session->extra->resume.seq;
+        page->after_epoch = session->extra->resume.epoch;
+    } else if (position->is_known && !epoch_is_none(client->epoch)) {
+        page->after = atomic_load_explicit(&position->acked, memory_order_relaxed);
+    } else {
+        page->from_acked = true;
+    }
+}
+
 static void request_page(struct session *session)
 {
     struct client *client = session->client;
+    struct span device = position_device(session->position);
     session->waits_drain = false;
     session->waits_store = false;
     session->must_reread = false;
-    struct replay *replay = calloc(1, sizeof *replay + client->user_id_len);
+    struct replay *replay = calloc(1, sizeof *replay + client->user_id_len + device.len);
     if (client->recent == NULL)
         client->recent = calloc(1, sizeof *client->recent);
     if (replay == NULL || client->recent == NULL) {
@@ -69,22 +80,25 @@ static void request_page(struct session *session)
         wait_for_store(session); /* memory may be back in a second, as a store may */
         return;
     }
-    memcpy(replay->user_id, client->user_id, client->user_id_len);
+    memcpy(replay->names, client->user_id, client->user_id_len);
+    if (device.len > 0)
+        memcpy(replay->names + client->user_id_len, device.bytes, device.len);
     replay->session = session;
     replay->worker = client->worker;
     replay->letter.deliver = on_page_letter;
-    bool is_first = session->is_new && epoch_is_none(client->epoch);
     replay->page = (struct store_page){
         .request = {.on_done = on_page, .lane = client->worker->index},
-        .user_id = {replay->user_id, client->user_id_len},
+        .user_id = {replay->names, client->user_id_len},
+        .device = {replay->names + client->user_id_len, device.len},
         .is_arrival = session->is_new,
-        .from_acked = is_first,
-        .after = session->is_new ? client->acked : session->position,
+        .must_begin = session_has_gaps(session), /* hello names the epoch */
+        .wants_gaps = session_has_gaps(session),
         .known_head = client->head,
         .known_epoch = client->epoch,
         .max_count = PAGE_COUNT,
         .max_bytes = page_bytes(session),
     };
+    choose_start(session, &replay->page);
     session->replay = replay;
     client->worker->n_pages++;
     store_page(client->worker->node->store, &replay->page);
@@ -174,36 +188,55 @@ static void learn(struct client *client, struct epoch epoch, uint64_t head)
     client_map_learn(client->worker->node->map, client, epoch, head);
 }
 
-/* What the first page says about the user. false: it is not the epoch that the sessions live in. */
-static bool adopt(struct client *client, const struct store_page *page)
+/* What the page says about the user. false: it is not the epoch that the sessions live in. */
+static bool adopt(struct session *session, const struct store_page *page)
 {
-    if (epoch_is_none(
-            page->epoch)) { /* nothing was ever pushed to this user, when the page was read */
+    struct client *client = session->client;
+    if (page->has_devices)
+        atomic_store_explicit(&client->has_devices, true, memory_order_relaxed);
+    if (epoch_is_none(page->epoch)) {
+        /* Nothing was ever pushed to this user, when the page was read. */
         if (client->recent->n > 0) /* but the first push has come since */
             learn(client, channel_at(client->recent, 0)->epoch, 0);
+        positions_learn(client, session->position, 0);
         return true;
     }
-    if (epoch_is_none(client->epoch)) {
-        client->acked = page->acked;
-        client->stored_acked = page->acked;
-        client->best_acked = page->acked;
-    } else if (!epoch_equal(client->epoch, page->epoch)) {
+    if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, page->epoch))
         return false;
-    }
     learn(client, page->epoch, page->head);
+    positions_learn(client, session->position, page->position);
     return true;
 }
 
-static void begin_at(struct session *session, uint64_t position)
+/* The first page has come: the session stands where the page begins, but not behind what the other
+ * sessions of its position have acknowledged meanwhile. */
+static void begin(struct session *session, const struct store_page *page)
 {
+    bool has_asked = session->extra != NULL && !epoch_is_none(session->extra->resume.epoch);
+    uint64_t acked = atomic_load_explicit(&session->position->acked, memory_order_relaxed);
+    uint64_t start = page->is_resumed || page->start > acked ? page->start : acked;
     session->is_new = false;
-    session->position = position;
-    session->acked = position;
+    session->tail = start;
+    session->sent = start;
+    session->acked = start;
+    session_greet(session, page->head, has_asked && page->is_resumed);
+    if (has_asked) {
+        metrics_count(page->is_resumed ? METRIC_RESUMED : METRIC_RESET);
+        if (!page->is_resumed)
+            session_reset(session);
+        session->extra->resume = (struct resume){0};
+    }
+    positions_acked(session); /* a resume acknowledges */
 }
 
-/* Writes a notification with a number above the position. false: not now. */
+/* Writes a notification with a number above the tail. false: not now. */
 static bool write_one(struct session *session, struct notification *note)
 {
+    enum gap_cause cause = channel_withdrawn(session->client->recent, note->seq);
+    if (cause != GAP_NONE) { /* since the page was read, or before it was written from memory */
+        session_gap(session, &(struct gap){note->seq, note->seq, cause});
+        return true;
+    }
     switch (session_write(session, note)) {
     case ERR_OK:
         metrics_count(METRIC_DELIVERED_REPLAY);
@@ -216,14 +249,32 @@ static bool write_one(struct session *session, struct notification *note)
     }
 }
 
+/* The gaps below a number, as far as they are above the tail. */
+static size_t write_gaps(struct session *session, const struct store_page *page, size_t at,
+                         uint64_t below)
+{
+    for (; at < page->n_gaps && page->gaps[at].from < below; at++) {
+        struct gap gap = page->gaps[at];
+        if (gap.to <= session->tail)
+            continue;
+        if (gap.from <= session->tail)
+            gap.from = session->tail + 1;
+        session_gap(session, &gap);
+    }
+    return at;
+}
+
 static void write_page(struct session *session, const struct store_page *page)
 {
+    size_t gap = 0;
     for (size_t i = 0; i < page->n_notes; i++) {
-        if (page->notes[i]->seq > session->position && !write_one(session, page->notes[i]))
+        gap = write_gaps(session, page, gap, page->notes[i]->seq);
+        if (page->notes[i]->seq > session->tail && !write_one(session, page->notes[i]))
             return;
     }
-    if (page->last > session->position)
-        session->position = page->last; /* the numbers behind the last one are no longer there */
+    write_gaps(session, page, gap, UINT64_MAX);
+    if (page->last > session->tail) /* the numbers behind the last one are no longer there */
+        session_gap(session, &(struct gap){session->tail + 1, page->last, GAP_UNKNOWN});
 }
 
 /* From the tail of the page through what was kept. true: it has reached the client's last number.
@@ -234,23 +285,23 @@ static bool catch_up(struct session *session)
     const struct channel *recent = client->recent;
     for (uint32_t i = 0; recent != NULL && i < recent->n; i++) {
         struct notification *note = channel_at(recent, i);
-        if (note->seq <= session->position)
+        if (note->is_withdrawal || note->seq <= session->tail)
             continue;
-        if (note->seq != session->position + 1 || !write_one(session, note))
+        if (note->seq != session->tail + 1 || !write_one(session, note))
             break;
     }
-    return session->position >= client->head;
+    return session->tail >= client->head;
 }
 
 static void go_on(struct session *session, const struct store_page *page)
 {
-    uint64_t before = session->position;
+    uint64_t before = session->tail;
     write_page(session, page);
     if (session->waits_drain)
         return;
     if (page->last < page->head) {
         session->waits_drain = true;
-        if (conn_queued_bytes(&session->conn) == 0)
+        if (session_queued_bytes(session) == 0)
             request_page(session);
         return;
     }
@@ -264,7 +315,7 @@ static void go_on(struct session *session, const struct store_page *page)
     }
     if (session->waits_drain)
         return;
-    if (session->position > before)
+    if (session->tail > before)
         request_page(session);
     else
         wait_for_store(session); /* the store knows less than we have heard: in a second, again */
@@ -283,17 +334,16 @@ static void on_page_letter(struct letter *letter)
     session->replay = NULL;
     if (page->error != ERR_OK) {
         wait_for_store(session);
-    } else if (!adopt(client, page)) {
-        session_close_all(client, ERR_RESYNC, (struct span){0});
+    } else if (!adopt(session, page)) {
+        session_resync_all(client);
         goto out; /* the client is on its way out */
     } else {
-        if (session->is_new) {
-            begin_at(session, client->acked > page->after ? client->acked : page->after);
-            positions_settle(client);
-        }
+        if (session->is_new)
+            begin(session, page);
         go_on(session, page);
     }
     drop_kept_if_unused(client);
 out:
-    free_replay(replay);
+    store_page_clear(&replay->page);
+    free(replay);
 }

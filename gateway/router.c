@@ -2,14 +2,29 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "gateway/waits.h"
+#include "proto/digest.h"
 
 #include <stdlib.h>
 
+/* So many users of a push go to the store as one request: a commit of many thousands would hold up
+ * everybody else's. */
+enum { SLICE_TARGETS = 1000 };
+
+struct slice {
+    struct store_append append;
+    struct push_work *work;
+    size_t first; /* of the push's targets */
+};
+
 /* One push in the store's hands. */
 struct push_work {
-    struct store_append append;
     struct gateway_push *push;
     struct node *node;
+    struct payload *payload;
+    atomic_size_t n_left; /* slices */
+    size_t n_slices;
+    struct slice *slices;
     struct store_target targets[];
 };
 
@@ -29,56 +44,115 @@ static void count(const struct gateway_target *target, enum metric when_offline)
         metrics_count(target->nodes > 0 ? METRIC_PUSH_SENT : when_offline);
 }
 
-static void on_appended(struct store_request *request)
+static void take_answer(struct push_work *work, size_t i)
 {
-    struct push_work *work = CONTAINER_OF(request, struct push_work, append.request);
-    struct gateway_push *push = work->push;
-    for (size_t i = 0; i < push->n_targets; i++) {
-        const struct store_target *stored = &work->targets[i];
-        struct gateway_target *target = &push->targets[i];
-        /* Nobody outside can tell a store that is full from one that is away: come again later. */
-        target->error = stored->error == ERR_FULL ? ERR_STORE_UNAVAILABLE : stored->error;
-        if (stored->error != ERR_OK) {
-            count(target, METRIC_PUSH_STORED);
-            continue;
-        }
+    const struct store_target *stored = &work->targets[i];
+    struct gateway_target *target = &work->push->targets[i];
+    /* Nobody outside can tell a store that is full from one that is away: come again later. */
+    target->error = stored->error == ERR_FULL ? ERR_STORE_UNAVAILABLE : stored->error;
+    if (stored->error == ERR_OK) {
+        target->is_duplicate = stored->is_duplicate;
         target->epoch = stored->epoch;
         target->seq = stored->seq;
+        target->expires_ms = stored->expires_ms;
         target->online = client_map_count(work->node->map, target->user_id);
         target->nodes = stored->nodes;
         if (target->online > 0 && target->nodes == 0)
             target->nodes = 1;
-        count(target, METRIC_PUSH_STORED);
     }
-    push->expires_ms = work->append.expires_ms;
-    payload_unref(work->append.payload);
+    count(target, METRIC_PUSH_STORED);
+}
+
+static void finish(struct push_work *work)
+{
+    struct gateway_push *push = work->push;
+    struct node *node = work->node;
+    int64_t time_ms = work->targets[0].time_ms;
+    payload_unref(work->payload);
+    free(work->slices);
     free(work);
+    if (push->wait_ms > 0 && push->targets[0].error == ERR_OK && waits_begin(node, push, time_ms))
+        return;
     push->on_done(push);
+}
+
+static void on_appended(struct store_request *request)
+{
+    struct slice *slice = CONTAINER_OF(request, struct slice, append.request);
+    struct push_work *work = slice->work;
+    for (size_t i = 0; i < slice->append.n_targets; i++)
+        take_answer(work, slice->first + i);
+    if (atomic_fetch_sub(&work->n_left, 1) == 1)
+        finish(work);
+}
+
+/* What a repeat with the same idempotency key must be the same in. */
+static enum err print_of(const struct gateway_push *push, struct store_print *ret_print)
+{
+    struct span parts[] = {
+        push->data, push->collapse_key, {(const char *)&push->ttl_s, sizeof push->ttl_s}};
+    return digest_of(parts, sizeof parts / sizeof parts[0], ret_print->bytes);
+}
+
+static void fill_targets(struct push_work *work)
+{
+    for (size_t i = 0; i < work->push->n_targets; i++) {
+        struct store_target *target = &work->targets[i];
+        target->user_id = work->push->targets[i].user_id;
+        struct client_known known = client_map_known(work->node->map, target->user_id);
+        target->known_epoch = known.epoch;
+        target->known_head = known.head;
+        target->known_acked = known.acked;
+    }
+}
+
+static void fill_slices(struct push_work *work, const struct store_print *print)
+{
+    const struct gateway_push *push = work->push;
+    for (size_t i = 0; i < work->n_slices; i++) {
+        struct slice *slice = &work->slices[i];
+        size_t left = push->n_targets - i * SLICE_TARGETS;
+        slice->work = work;
+        slice->first = i * SLICE_TARGETS;
+        slice->append = (struct store_append){
+            .request = {.on_done = on_appended,
+                        .lane =
+                            client_map_home(work->node->map, push->targets[slice->first].user_id)},
+            .payload = work->payload,
+            .ttl_s = push->ttl_s,
+            .idempotency_key = push->idempotency_key,
+            .print = *print,
+            .n_targets = left < SLICE_TARGETS ? left : SLICE_TARGETS,
+            .targets = work->targets + slice->first,
+        };
+    }
 }
 
 static void push_stored(struct node *node, struct gateway_push *push, struct payload *payload)
 {
+    struct store_print print = {{0}};
+    size_t n_slices = (push->n_targets + SLICE_TARGETS - 1) / SLICE_TARGETS;
     struct push_work *work = calloc(1, sizeof *work + push->n_targets * sizeof work->targets[0]);
-    if (work == NULL) {
+    if (work != NULL)
+        work->slices = calloc(n_slices, sizeof work->slices[0]);
+    if (work == NULL || work->slices == NULL ||
+        (push->idempotency_key.len > 0 && print_of(push, &print) != ERR_OK)) {
+        if (work != NULL)
+            free(work->slices);
+        free(work);
         fail_all(push, ERR_NO_MEMORY);
         return;
     }
     work->push = push;
     work->node = node;
-    work->append = (struct store_append){
-        .request = {.on_done = on_appended,
-                    .lane = client_map_home(node->map, push->targets[0].user_id)},
-        .payload = payload_ref(payload), /* what a request points to stays until it is done */
-        .ttl_s = push->ttl_s,
-        .n_targets = push->n_targets,
-        .targets = work->targets,
-    };
-    for (size_t i = 0; i < push->n_targets; i++) {
-        struct store_target *target = &work->targets[i];
-        target->user_id = push->targets[i].user_id;
-        client_map_known(node->map, target->user_id, &target->known_epoch, &target->known_head);
-    }
-    store_append(node->store, &work->append);
+    work->payload = payload_ref(payload); /* what a request points to stays until it is done */
+    work->n_slices = n_slices;
+    atomic_init(&work->n_left, n_slices);
+    fill_targets(work);
+    fill_slices(work, &print);
+    struct slice *slices = work->slices; /* with the last answer the work is gone */
+    for (size_t i = 0; i < n_slices; i++)
+        store_append(node->store, &slices[i].append);
 }
 
 static void push_ephemeral(struct node *node, struct gateway_push *push, struct payload *payload)
@@ -102,8 +176,9 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
 
 void router_push(struct node *node, struct gateway_push *push)
 {
-    push->expires_ms = 0;
-    struct payload *payload = payload_new(push->data);
+    push->has_waited = false;
+    push->fate = GATEWAY_PENDING;
+    struct payload *payload = payload_new_keyed(push->data, push->collapse_key);
     if (payload == NULL) {
         fail_all(push, ERR_NO_MEMORY);
         return;
@@ -119,6 +194,7 @@ void router_on_notification(void *owner, struct span user_id, struct notificatio
 {
     struct node *node = owner;
     client_map_offer(node->map, user_id, note);
+    waits_hear(node, user_id, note);
 }
 
 void router_on_missed(void *owner, struct span user_id)

@@ -1,15 +1,14 @@
-/* A session begins with the 101 in its queue. Each turn its bytes go through the decoder: data
- * messages of a plain client are counted and dropped, pings are answered, a pong that matches the
- * ping under way acknowledges all that was written before it. Notifications are queued by
- * delivery.c and replay.c; when the turn ends and no ping is under way, a ping with the last number
- * rides in the same write.
+/* A session begins with the 101 in its queue (an event stream with its 200). What comes in is read
+ * by session_read.c; notifications are queued by delivery.c and replay.c through session_write.c.
  *
- * One timer serves three deadlines: the next ping, the silence after which the peer is dead, and
- * the end of a drain. It is not moved when a frame arrives: it fires, looks, and is set again.
+ * One timer serves several deadlines: the next ping, the silence after which the peer is dead, the
+ * end of a drain, and what an event stream has instead (session_sse.c). It is not moved when a
+ * frame arrives: it fires, looks, and is set again.
  *
  * Closing: the session leaves its client, the close frame goes out, and the socket is closed when
- * the peer's own close frame has come, or the peer has gone, or two seconds are over. */
-#include "gateway/session.h"
+ * the peer's own close frame has come, or the peer has gone, or two seconds are over. An event
+ * stream has no close frame: it ends. */
+#include "gateway/session_parts.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
@@ -33,33 +32,15 @@ void session_move(struct session *session, enum session_state state)
     session->state = state & 0xf;
 }
 
-/* Milliseconds that wrap after 49 days; only differences are looked at. */
-static uint32_t session_clock(const struct session *session)
-{
-    return (uint32_t)worker_now_ms(session_worker(session));
-}
-
-static bool has_come(uint32_t now_ms, uint32_t due_ms)
-{
-    return (int32_t)(now_ms - due_ms) >= 0;
-}
-
-static const struct options *options_of(const struct session *session)
-{
-    return session_worker(session)->node->options;
-}
-
-static const struct session_events *events_of(const struct session *session)
-{
-    return session_worker(session)->node->session_events;
-}
-
 static void free_session(struct grave *grave)
 {
     struct session *session = CONTAINER_OF(grave, struct session, grave);
     struct worker *worker = session_worker(session);
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
+    if (session->extra != NULL)
+        buf_fini(&session->extra->message);
+    free(session->extra);
     free(session);
 }
 
@@ -68,10 +49,14 @@ static void leave(struct session *session)
     atomic_fetch_sub(&session_worker(session)->node->n_sessions, 1);
     metrics_gauge_add(METRIC_CONNECTIONS, -1);
     if (session->client != NULL)
-        events_of(session)->on_leave(session);
+        session_events_of(session)->on_leave(session);
+    if (session->extra != NULL) {
+        backlog_free(session->extra->backlog); /* the inbox has it all */
+        session->extra->backlog = NULL;
+    }
 }
 
-static void finish(struct session *session)
+void session_finish(struct session *session)
 {
     struct worker *worker = session_worker(session);
     session_move(session, SESSION_CLOSED);
@@ -81,7 +66,7 @@ static void finish(struct session *session)
     worker_bury(worker, &session->grave, free_session);
 }
 
-static void begin_closing(struct session *session)
+void session_begin_closing(struct session *session)
 {
     leave(session);
     session_move(session, SESSION_CLOSING);
@@ -96,190 +81,63 @@ static void on_gone(struct conn *conn, bool is_clean)
         metrics_count(METRIC_CLOSED_DROPPED);
         leave(session);
     }
-    finish(session);
+    session_finish(session);
 }
 
-static void on_drained(struct conn *conn)
+size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES])
 {
-    struct session *session = CONTAINER_OF(conn, struct session, conn);
-    if (session_is_open(session))
-        events_of(session)->on_drained(session);
-    else if (session->has_peer_close)
-        finish(session); /* both close frames are through: the server closes (7.1.1) */
+    return (size_t)snprintf(out, SESSION_NAME_MAX_BYTES, "c-%llx", (unsigned long long)session->id);
 }
 
-/* A session whose queue takes nothing more for lack of memory is of no use; the inbox has it all.
- */
-static void give_up(struct session *session)
+void session_give_up(struct session *session)
 {
     conn_break(&session->conn);
 }
 
-static void send_bytes(struct session *session, const uint8_t *bytes, size_t len)
+struct session_extra *session_extra(struct session *session)
 {
-    if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
-        give_up(session);
+    if (session->extra != NULL)
+        return session->extra;
+    session->extra = calloc(1, sizeof *session->extra);
+    if (session->extra != NULL)
+        buf_init(&session->extra->message, (size_t)session_options(session)->max_message);
+    return session->extra;
 }
 
-static void send_ping(struct session *session)
+void session_set_timer(struct session *session)
 {
-    char number[24];
-    int len = snprintf(number, sizeof number, "%llu", (unsigned long long)session->position);
-    uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    size_t n = ws_control_write(WS_PING, (struct span){number, (size_t)len}, frame);
-    session->has_ping_out = true;
-    session->wants_ping = false;
-    session->ping_number = session->position;
-    session->ping_sent_ms = session_clock(session);
-    metrics_count(METRIC_PINGS);
-    send_bytes(session, frame, n);
-}
-
-static void on_flush(struct conn *conn)
-{
-    struct session *session = CONTAINER_OF(conn, struct session, conn);
-    if (session->wants_ping && !session->has_ping_out && session_is_open(session))
-        send_ping(session);
-}
-
-/* The number that a pong's payload says; false: not a number of ours. */
-static bool read_number(struct span text, uint64_t *ret_number)
-{
-    uint64_t number = 0;
-    if (text.len == 0 || text.len > 20)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.bytes[i] < '0' || text.bytes[i] > '9')
-            return false;
-        number = number * 10 + (uint64_t)(text.bytes[i] - '0');
+    const struct options *options = session_options(session);
+    uint32_t now_ms = session_clock(session);
+    int32_t wait;
+    if (session->level == LEVEL_SSE) {
+        wait = sse_wait_ms(session, now_ms);
+    } else {
+        int32_t silence = (int32_t)(session->heard_ms - now_ms) + (int32_t)options->silence_timeout;
+        wait = (int32_t)(session->next_ping_ms - now_ms);
+        wait = silence < wait ? silence : wait;
     }
-    *ret_number = number;
-    return true;
-}
-
-static void on_pong(struct session *session, struct span payload)
-{
-    uint64_t number;
-    if (!session->has_ping_out || !read_number(payload, &number) ||
-        number != session->ping_number) {
-        metrics_count(METRIC_PONGS_UNMATCHED);
-        return;
-    }
-    metrics_count(METRIC_PONGS);
-    session->has_ping_out = false;
-    uint32_t round_trip_ms = session_clock(session) - session->ping_sent_ms;
-    session->round_trip_ms =
-        (uint16_t)(round_trip_ms < UINT16_MAX ? round_trip_ms : UINT16_MAX - 1);
-    if (number > session->acked) {
-        session->acked = number;
-        events_of(session)->on_acked(session);
-    }
-    if (session->wants_ping) /* written while that ping was under way */
-        conn_mark(&session->conn);
-}
-
-static void on_ping(struct session *session, struct span payload)
-{
-    /* One who pings and never reads gets no more answers than fit (5.5.3 lets us skip). */
-    if (conn_queued_bytes(&session->conn) > (size_t)options_of(session)->session_max_bytes)
-        return;
-    uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    send_bytes(session, frame, ws_control_write(WS_PONG, payload, frame));
-}
-
-static void on_peer_close(struct session *session, const struct ws_event *event)
-{
-    session->has_peer_close = true;
-    if (session->state == SESSION_CLOSING) {
-        if (conn_queued_bytes(&session->conn) == 0)
-            finish(session);
-        return;
-    }
-    metrics_count(METRIC_CLOSED_CLIENT);
-    begin_closing(session);
-    uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    unsigned code = event->close_code == 1005 ? 0 : event->close_code;
-    send_bytes(session, frame, ws_close_write(code, (struct span){0}, frame));
-}
-
-static void on_event(struct session *session, const struct ws_event *event)
-{
-    switch (event->kind) {
-    case WS_EVENT_DATA:
-        if (!session_is_open(session))
-            break;
-        if (event->opcode == WS_BINARY)
-            session_close(session, ERR_BINARY, (struct span){0}, 0);
-        else if (event->is_last)
-            metrics_count(METRIC_CLIENT_MESSAGES);
-        break;
-    case WS_EVENT_PING:
-        if (session_is_open(session))
-            on_ping(session, event->payload);
-        break;
-    case WS_EVENT_PONG:
-        if (session_is_open(session))
-            on_pong(session, event->payload);
-        break;
-    case WS_EVENT_CLOSE:
-        on_peer_close(session, event);
-        break;
-    case WS_EVENT_MALFORMED:
-        session->is_deaf = true;
-        session_close(session, event->error, (struct span){0}, 0);
-        /* Its close frame would not be recognised: FIN asks it to go. */
-        conn_shutdown(&session->conn);
-        break;
-    case WS_EVENT_MORE:
-        break;
-    }
-}
-
-/* The earliest of what is to come; the timer fires then and looks again. */
-static void set_timer(struct session *session, uint32_t now_ms)
-{
-    const struct options *options = options_of(session);
-    int32_t wait = (int32_t)(session->next_ping_ms - now_ms);
-    int32_t silence = (int32_t)(session->heard_ms - now_ms) + (int32_t)options->silence_timeout;
-    if (silence < wait)
-        wait = silence;
+    struct worker *worker = session_worker(session);
+    int64_t moved_ms = conn_moved_ms(&session->conn);
+    int64_t stuck = moved_ms + options->slow_timeout - worker_now_ms(worker);
+    if (moved_ms != 0 && stuck < wait)
+        wait = (int32_t)stuck;
     if (session->is_draining && (int32_t)(session->drain_at_ms - now_ms) < wait)
         wait = (int32_t)(session->drain_at_ms - now_ms);
-    struct worker *worker = session_worker(session);
     timer_set(reactor_timers(worker->reactor), &session->timer,
               worker_now_ms(worker) + (wait > 0 ? wait : 0));
 }
 
-static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
-{
-    struct session *session = CONTAINER_OF(conn, struct session, conn);
-    size_t taken = 0;
-    session->heard_ms = session_clock(session);
-    if (session->is_suspect) {
-        session->is_suspect = false;
-        set_timer(session, session->heard_ms);
-    }
-    while (taken < len && !session->is_deaf && !session->has_peer_close &&
-           session->state != SESSION_CLOSED) {
-        struct ws_event event;
-        taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
-        if (event.kind == WS_EVENT_MORE)
-            return taken;
-        on_event(session, &event);
-    }
-    return len; /* what follows a close frame or an error is not looked at */
-}
-
-static const struct conn_ops ops = {on_bytes, on_flush, on_drained, on_gone};
+static const struct conn_ops ops = {session_on_bytes, session_on_flush, session_on_drained,
+                                    on_gone};
 
 /* Waiting bytes that still move show that a slow line is alive. */
 static bool is_silent(const struct session *session, uint32_t now_ms)
 {
     uint32_t alive_ms = session->heard_ms;
     int64_t moved_ms = conn_moved_ms(&session->conn);
-    if (moved_ms != 0 && has_come((uint32_t)moved_ms, alive_ms))
+    if (moved_ms != 0 && session_has_come((uint32_t)moved_ms, alive_ms))
         alive_ms = (uint32_t)moved_ms;
-    return has_come(now_ms, alive_ms + (uint32_t)options_of(session)->silence_timeout);
+    return session_has_come(now_ms, alive_ms + (uint32_t)session_options(session)->silence_timeout);
 }
 
 /* The clock alone proves nothing: it may be this process that stood still. A ping must have been
@@ -287,10 +145,10 @@ static bool is_silent(const struct session *session, uint32_t now_ms)
  */
 static bool ask_once_more(struct session *session, uint32_t now_ms)
 {
-    uint32_t silence_ms = (uint32_t)options_of(session)->silence_timeout;
+    uint32_t silence_ms = (uint32_t)session_options(session)->silence_timeout;
     if (!session->has_ping_out)
-        send_ping(session);
-    if (!has_come(now_ms, session->ping_sent_ms + silence_ms / 2)) {
+        session_send_ping(session);
+    if (!session_has_come(now_ms, session->ping_sent_ms + silence_ms / 2)) {
         session->heard_ms = session->ping_sent_ms - silence_ms / 2;
         return true;
     }
@@ -306,30 +164,30 @@ static bool ask_once_more(struct session *session, uint32_t now_ms)
 static bool is_stuck(const struct session *session, int64_t now_ms)
 {
     int64_t moved_ms = conn_moved_ms(&session->conn);
-    return moved_ms != 0 && now_ms - moved_ms >= options_of(session)->slow_timeout;
+    return moved_ms != 0 && now_ms - moved_ms >= session_options(session)->slow_timeout;
 }
 
-static uint32_t spread_retry(struct session *session)
+uint32_t session_retry_ms(struct session *session)
 {
     return 500 + (uint32_t)(worker_random(session_worker(session)) % RETRY_SPREAD_MS);
 }
 
-static void on_timer(struct timer *timer)
+static void ping_if_due(struct session *session, uint32_t now_ms)
 {
-    struct session *session = CONTAINER_OF(timer, struct session, timer);
+    uint32_t interval_ms = (uint32_t)session_options(session)->ping_interval;
+    if (!session_has_come(now_ms, session->next_ping_ms))
+        return;
+    session->next_ping_ms += interval_ms;
+    if (session_has_come(now_ms, session->next_ping_ms)) /* a long stall: no burst afterwards */
+        session->next_ping_ms = now_ms + interval_ms;
+    if (!session->has_ping_out)
+        session_send_ping(session);
+}
+
+static void watch_socket(struct session *session)
+{
     uint32_t now_ms = session_clock(session);
-    if (!session_is_open(session)) { /* it has lingered long enough */
-        finish(session);
-        return;
-    }
-    if (session->is_draining && has_come(now_ms, session->drain_at_ms)) {
-        session_close(session, ERR_RESTART, (struct span){0}, spread_retry(session));
-        return;
-    }
-    if (is_stuck(session, worker_now_ms(session_worker(session)))) {
-        session_close(session, ERR_SLOW, (struct span){0}, 0);
-        return;
-    }
+    uint32_t silence_ms = (uint32_t)session_options(session)->silence_timeout;
     if (!is_silent(session, now_ms)) {
         session->is_suspect = false; /* its waiting bytes have moved meanwhile */
     } else if (!ask_once_more(session, now_ms)) {
@@ -338,29 +196,72 @@ static void on_timer(struct timer *timer)
     } else if (session->is_suspect) {
         return; /* the timer is set for the last look */
     }
-    if (has_come(now_ms, session->next_ping_ms)) {
-        session->next_ping_ms += (uint32_t)options_of(session)->ping_interval;
-        if (has_come(now_ms, session->next_ping_ms)) /* a long stall: no burst afterwards */
-            session->next_ping_ms = now_ms + (uint32_t)options_of(session)->ping_interval;
-        if (!session->has_ping_out)
-            send_ping(session);
-    }
-    uint32_t quiet_ms = now_ms - session->heard_ms;
-    if (quiet_ms >=
-        (uint32_t)options_of(session)->silence_timeout) /* alive by its moving bytes alone */
-        session->heard_ms = now_ms - (uint32_t)options_of(session)->silence_timeout / 2;
-    set_timer(session, now_ms);
+    ping_if_due(session, now_ms);
+    if (now_ms - session->heard_ms >= silence_ms) /* alive by its moving bytes alone */
+        session->heard_ms = now_ms - silence_ms / 2;
+    session_set_timer(session);
+}
+
+static void watch_stream(struct session *session)
+{
+    if (!sse_on_timer(session))
+        session_close(session, ERR_SLOW, (struct span){0}, 0);
+    else
+        session_set_timer(session);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct session *session = CONTAINER_OF(timer, struct session, timer);
+    if (!session_is_open(session)) /* it has lingered long enough */
+        session_finish(session);
+    else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
+        session_close(session, ERR_RESTART, (struct span){0}, session_retry_ms(session));
+    else if (is_stuck(session, worker_now_ms(session_worker(session))))
+        session_close(session, ERR_SLOW, (struct span){0}, 0);
+    else if (session->level == LEVEL_SSE)
+        watch_stream(session);
+    else
+        watch_socket(session);
 }
 
 static enum err queue_accept(struct session *session, const struct admission *admission)
 {
     struct buf head;
+    if (admission->level == LEVEL_SSE)
+        return sse_queue_head(session, admission);
     buf_init(&head, 512);
     enum err error = handshake_accept(&head, admission->level, admission->accept);
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
     return error;
+}
+
+static enum err keep_resume(struct session *session, const struct resume *resume)
+{
+    if (epoch_is_none(resume->epoch))
+        return ERR_OK;
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return ERR_NO_MEMORY;
+    extra->resume = *resume;
+    return ERR_OK;
+}
+
+static void set_first_deadlines(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    uint32_t now_ms = session_clock(session);
+    session->heard_ms = now_ms;
+    /* The phase is random, so that the pings of many connections never bunch. */
+    session->next_ping_ms =
+        now_ms + 1 +
+        (uint32_t)(worker_random(worker) % (uint64_t)session_options(session)->ping_interval);
+    if (session->extra != NULL)
+        session->extra->progress_ms = now_ms;
+    timer_init(&session->timer, on_timer);
+    session_set_timer(session);
 }
 
 enum err session_new(struct worker *worker, const struct admission *admission,
@@ -373,26 +274,22 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     enum err error = conn_open(&session->conn, &worker->loop, &ops, admission->fd);
     if (error != ERR_OK)
         goto undo_alloc;
-    error = queue_accept(session, admission);
+    session->level = admission->level & 0xf;
+    error = keep_resume(session, &admission->resume);
+    if (error == ERR_OK)
+        error = queue_accept(session, admission);
     if (error != ERR_OK)
         goto undo_conn;
 
     session->state = SESSION_REPLAY;
     list_init(&session->link);
-    session->level = admission->level & 0xf;
     session->is_new = true;
     session->round_trip_ms = UINT16_MAX;
     session->id = atomic_fetch_add(&worker->node->next_connection, 1);
     session->since_ms = clock_wall_ms();
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
-    uint32_t now_ms = session_clock(session);
-    session->heard_ms = now_ms;
-    /* The phase is random, so that the pings of many connections never bunch. */
-    session->next_ping_ms =
-        now_ms + 1 + (uint32_t)(worker_random(worker) % (uint64_t)options->ping_interval);
-    timer_init(&session->timer, on_timer);
-    set_timer(session, now_ms);
+    set_first_deadlines(session);
     metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);
     *ret_session = session;
@@ -404,25 +301,9 @@ undo_conn:;
     conn_release(&session->conn, &rest, &n_rest);
     free(rest);
 undo_alloc:
+    free(session->extra);
     free(session);
     return error;
-}
-
-enum err session_write(struct session *session, struct notification *note)
-{
-    size_t queued = conn_queued_bytes(&session->conn);
-    if (queued > 0 && queued + note->payload->len > (size_t)options_of(session)->session_max_bytes)
-        return ERR_FULL;
-    enum err error = conn_write_payload(&session->conn, note->payload);
-    if (error != ERR_OK) {
-        give_up(session);
-        return error;
-    }
-    if (note->seq != 0) {
-        session->position = note->seq;
-        session->wants_ping = true;
-    }
-    return ERR_OK;
 }
 
 static enum metric cause_of(enum err error)
@@ -445,13 +326,8 @@ static enum metric cause_of(enum err error)
     }
 }
 
-void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
+static void send_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
 {
-    if (!session_is_open(session))
-        return;
-    metrics_count(cause_of(error));
-    begin_closing(session);
-
     char reason[WS_CONTROL_MAX_BYTES];
     if (word.len == 0)
         word = span_of(error_title(error));
@@ -460,9 +336,21 @@ void session_close(struct session *session, enum err error, struct span word, ui
         len = snprintf(reason, sizeof reason - 2, "%.*s retry_ms=%u", (int)word.len, word.bytes,
                        retry_ms);
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    send_bytes(session, frame,
-               ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame));
+    session_send(
+        session, frame,
+        ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame));
+}
 
+void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
+{
+    if (!session_is_open(session))
+        return;
+    metrics_count(cause_of(error));
+    session_begin_closing(session);
+    if (session->level == LEVEL_SSE)
+        sse_end(session, retry_ms);
+    else
+        send_close(session, error, word, retry_ms);
     struct worker *worker = session_worker(session);
     timer_set(reactor_timers(worker->reactor), &session->timer,
               worker_now_ms(worker) + CLOSE_LINGER_MS);
@@ -474,10 +362,21 @@ void session_close_all(struct client *client, enum err error, struct span word)
         session_close(CONTAINER_OF(client->sessions.next, struct session, link), error, word, 0);
 }
 
+void session_resync_all(struct client *client)
+{
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        struct session *session = CONTAINER_OF(link, struct session, link);
+        if (!session->is_new)
+            session_reset(session);
+    }
+    session_close_all(client, ERR_RESYNC, (struct span){0});
+}
+
 void session_abandon_closing(struct worker *worker)
 {
     while (!list_is_empty(&worker->closing))
-        finish(CONTAINER_OF(worker->closing.next, struct session, link));
+        session_finish(CONTAINER_OF(worker->closing.next, struct session, link));
 }
 
 void session_drain(struct session *session)
@@ -488,5 +387,7 @@ void session_drain(struct session *session)
         drain_ms == 0 ? 0 : (uint32_t)(worker_random(session_worker(session)) % drain_ms);
     session->is_draining = true;
     session->drain_at_ms = session_clock(session) + delay_ms;
-    set_timer(session, session_clock(session));
+    if (session->level == LEVEL_V1)
+        session_send_goaway(session, delay_ms);
+    session_set_timer(session);
 }

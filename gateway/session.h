@@ -1,10 +1,15 @@
-/* A session: the protocol life of one open WebSocket connection (RFC 6455): frames in, frames out,
- * pings, the closing handshake. What it is sent is decided above (delivery.c, replay.c), which it
- * calls through session_events. A session lives on its user's home worker and is touched by that
- * thread only. */
+/* A session: the protocol life of one open connection of a subscriber: a WebSocket (RFC 6455) or an
+ * event stream (SSE). What it is sent is decided above (delivery.c, replay.c), which it calls
+ * through session_events. A session lives on its user's home worker and is touched by that thread
+ * only.
+ *
+ * Files: session.c its life, session_read.c what comes in, session_write.c what goes out,
+ * session_sse.c what event streams do otherwise. */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
+#include "gateway/backlog.h"
+#include "gateway/client.h"
 #include "gateway/worker.h"
 #include "proto/handshake.h"
 #include "proto/ws_decoder.h"
@@ -12,27 +17,50 @@
 /* Allowed successors: see session.c. */
 enum session_state {
     SESSION_REPLAY,  /* reads pages of the inbox until it is at the tail */
-    SESSION_LIVE,    /* its position is the tail: notifications come from memory */
+    SESSION_LIVE,    /* its tail is the inbox's: notifications come from memory */
     SESSION_CLOSING, /* a close frame was sent: it has left its client */
     SESSION_CLOSED,  /* the socket is closed; the memory goes at the end of the turn */
 };
 
 struct replay;
 
+/* A position that the subscriber named to resume behind. */
+struct resume {
+    struct epoch epoch; /* none: it named none */
+    uint64_t seq;
+};
+
+/* What only some sessions need. */
+struct session_extra {
+    struct resume resume;    /* until its first page has come */
+    struct backlog *backlog; /* what waits for the connection to take more; NULL: nothing */
+    struct buf message;      /* herald.v1: of a message that came in pieces */
+    uint64_t mark_seq;       /* SSE: what is acknowledged... */
+    uint64_t mark_bytes;     /* ...once TCP has acknowledged so many bytes; 0: no mark */
+    uint64_t progress_bytes; /* SSE: that TCP had acknowledged at progress_ms */
+    uint32_t progress_ms;    /* these on session_clock */
+    uint32_t check_ms;       /* SSE: when the mark is looked at next */
+    uint32_t check_after_ms;
+    bool is_explicit; /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
+};
+
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
     struct client *client;
+    struct position *position; /* that it shares with the sessions of its device */
     union {
         struct timer timer;
         struct grave grave; /* once closed */
     };
     struct ws_decoder decoder;
     struct replay *replay; /* the page under way */
+    struct session_extra *extra;
     struct user_agent *agent;
     uint64_t id;          /* of the connection */
-    uint64_t position;    /* the last number written, or known not to be there */
-    uint64_t acked;       /* the last number that a pong has covered */
+    uint64_t tail;        /* the last number that was queued for it, or is known not to be there */
+    uint64_t sent;        /* the last number that was handed to the connection */
+    uint64_t acked;       /* the last number that it has acknowledged */
     uint64_t ping_number; /* what the ping under way carries */
     int64_t since_ms;     /* since 1970 */
     uint32_t heard_ms;    /* these four on session_clock */
@@ -61,37 +89,68 @@ struct session_events {
     void (*on_leave)(struct session *session);   /* it goes out of LIVE or REPLAY for good */
 };
 
-/* A connection whose handshake was accepted, on its way to the user's home worker. */
+/* A subscriber whose request was accepted, on its way to the user's home worker. */
 struct admission {
     int fd;
     enum handshake_level level;
     char accept[HANDSHAKE_ACCEPT_LEN];
+    struct resume resume;
+    bool is_explicit;   /* SSE: ack=explicit */
+    struct span device; /* empty: none */
     struct span user_agent;
-    uint8_t *early; /* bytes that came behind the head, or NULL */
+    struct span origin; /* SSE: whose page may read the stream; empty: no CORS headers */
+    uint8_t *early;     /* bytes that came behind the head, or NULL */
     size_t n_early;
 };
 
-/* Takes over the socket and queues the 101. On error the socket is still the caller's. The session
- * is in REPLAY and has no client yet. */
+/* Takes over the socket and queues the 101 (SSE: the 200). On error the socket is still the
+ * caller's. The session is in REPLAY and has no client yet. */
 MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
                                 struct session **ret_session);
 
-/* The frame of a notification; moves the position. ERR_FULL: session_max_bytes wait already, and
- * nothing was queued. A failure of another kind ends the session (its state tells). */
+/* The first page has come: what the session begins with (hello; SSE: retry and the position). */
+void session_greet(struct session *session, uint64_t head, bool is_resumed);
+
+/* What it asked to resume behind is not of this epoch, or not yet: a gap with cause reset. */
+void session_reset(struct session *session);
+
+/* Queues a notification and moves the tail to it. What has expired meanwhile becomes a gap.
+ * ERR_FULL: session_max_bytes wait already, and nothing was queued. A failure of another kind ends
+ * the session (its state tells). */
 MUST_CHECK enum err session_write(struct session *session, struct notification *note);
+
+/* These numbers will not come. Moves the tail behind them; a plain client is not told. */
+void session_gap(struct session *session, const struct gap *gap);
+
+/* These numbers were withdrawn or collapsed: what still waits in memory is dropped, and a client
+ * that was written one, and has not acknowledged it, is told to hide it. */
+void session_withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause);
+
+/* By POST /ack or a resume. false: beyond what was written. */
+MUST_CHECK bool session_ack(struct session *session, uint64_t seq);
 
 /* Sends a close frame with the error's code and leaves; retry_ms 0: the reason names none. `word`
  * NULL: the error's own. Does nothing to a session that is closing already. */
 void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms);
 void session_close_all(struct client *client, enum err error, struct span word);
 
-/* Closes it with 1012 at a moment within the drain (node.h) that its id chooses. */
+/* Another epoch has begun: the sessions of the old one are told, and closed (4004). */
+void session_resync_all(struct client *client);
+
+/* Closes it with 1012 at a random moment within the drain (node.h), and tells it so. */
 void session_drain(struct session *session);
 
 /* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */
 void session_abandon_closing(struct worker *worker);
 
 void session_move(struct session *session, enum session_state state);
+
+/* The connection's name, "c-7f3a", with a NUL; answers its length. */
+enum { SESSION_NAME_MAX_BYTES = 24 };
+size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES]);
+
+/* Bytes that wait in memory to be written. */
+size_t session_queued_bytes(const struct session *session);
 
 static inline struct worker *session_worker(const struct session *session)
 {
@@ -101,6 +160,12 @@ static inline struct worker *session_worker(const struct session *session)
 static inline bool session_is_open(const struct session *session)
 {
     return session->state == SESSION_REPLAY || session->state == SESSION_LIVE;
+}
+
+/* Is it told of gaps and withdrawals? */
+static inline bool session_has_gaps(const struct session *session)
+{
+    return session->level == LEVEL_V1 || session->level == LEVEL_SSE;
 }
 
 #endif

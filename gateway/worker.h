@@ -11,7 +11,7 @@
 
 struct front;
 
-enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64 };
+enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64, WAIT_BUCKETS = 64 };
 
 /* Something whose memory is given back at the end of the turn. */
 struct grave {
@@ -34,9 +34,12 @@ struct worker {
     struct timer unstored_timer;
     unsigned unstored_slot; /* the one that is written next */
     unsigned n_unstored;
-    unsigned n_pages; /* under way (replay.c) */
-    bool has_waiting; /* sessions wait for the store (replay.c) */
-    bool has_drained; /* its sessions know when to go (gateway.c) */
+    unsigned n_pages;                /* under way (replay.c) */
+    bool has_waiting;                /* sessions wait for the store (replay.c) */
+    bool has_drained;                /* its sessions know when to go (gateway.c) */
+    struct list waits[WAIT_BUCKETS]; /* pushes that wait, by their user (waits.c) */
+    struct list kicks;               /* event streams that must not come back (kicks.c) */
+    unsigned n_kicks;
     struct user_agents agents;
     uint64_t random;
     atomic_int_fast64_t seen_ms; /* the last heartbeat, for liveness; read by any thread */

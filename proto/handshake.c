@@ -8,6 +8,28 @@ enum { KEY_LEN = 24, SHA1_LEN = 20 }; /* base64 of 16 bytes; RFC 3174 */
 /* What RFC 6455, 1.3 hangs behind the key. */
 #define HANDSHAKE_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
+static const struct {
+    const char *word;
+    const char *subprotocol;
+} levels[] = {
+    [LEVEL_PLAIN] = {"plain", NULL},
+    [LEVEL_PLAIN_NAMED] = {"plain", "herald.plain"},
+    [LEVEL_V1] = {"herald.v1", "herald.v1"},
+    [LEVEL_SSE] = {"sse", NULL},
+};
+
+enum { N_LEVELS = sizeof levels / sizeof levels[0] };
+
+const char *handshake_level_word(enum handshake_level level)
+{
+    return levels[level].word;
+}
+
+const char *handshake_level_subprotocol(enum handshake_level level)
+{
+    return levels[level].subprotocol;
+}
+
 static enum err refuse(enum err error, const char *detail, const char **ret_detail)
 {
     *ret_detail = detail;
@@ -30,8 +52,8 @@ static enum err check_upgrade(const struct http_head *head, const char *bytes,
 }
 
 /* A body would be read as frames. */
-static enum err check_no_body(const struct http_head *head, const char *bytes,
-                              const char **ret_detail)
+enum err handshake_check_no_body(const struct http_head *head, const char *bytes,
+                                 const char **ret_detail)
 {
     struct span length;
     bool has_length = false;
@@ -40,7 +62,7 @@ static enum err check_no_body(const struct http_head *head, const char *bytes,
             has_length = has_length || length.bytes[i] != '0';
     }
     if (has_length || http_head_count(head, bytes, "Transfer-Encoding") > 0)
-        return refuse(ERR_BAD_HANDSHAKE, "a WebSocket handshake has no body", ret_detail);
+        return refuse(ERR_BAD_HANDSHAKE, "the request must have no body", ret_detail);
     return ERR_OK;
 }
 
@@ -78,14 +100,20 @@ static enum err check_key(const struct http_head *head, const char *bytes, struc
     return ERR_OK;
 }
 
-/* Names of subprotocols are compared with their case (RFC 6455, 11.5), unlike other tokens. */
-static bool list_has_name(struct span list, struct span name)
+/* The first name of the list that is a subprotocol of ours: the client's order is its preference
+ * (RFC 6455, 4.1). Names are compared with their case (11.5), unlike other tokens. */
+static bool choose_name(struct span list, enum handshake_level *ret_level)
 {
     while (list.len > 0) {
         const char *comma = memchr(list.bytes, ',', list.len);
         size_t len = comma != NULL ? (size_t)(comma - list.bytes) : list.len;
-        if (span_equal(span_trim((struct span){list.bytes, len}), name))
-            return true;
+        struct span name = span_trim((struct span){list.bytes, len});
+        for (size_t i = 0; i < N_LEVELS; i++) {
+            if (levels[i].subprotocol != NULL && span_equal(name, span_of(levels[i].subprotocol))) {
+                *ret_level = (enum handshake_level)i;
+                return true;
+            }
+        }
         size_t taken = comma != NULL ? len + 1 : len;
         list.bytes += taken;
         list.len -= taken;
@@ -104,11 +132,8 @@ static enum err choose_level(const struct http_head *head, const char *bytes,
                                SPAN_LITERAL("Sec-WebSocket-Protocol")))
             continue;
         has_offer = true;
-        if (list_has_name(http_part_span(bytes, head->fields[i].value),
-                          SPAN_LITERAL("herald.plain"))) {
-            *ret_level = LEVEL_PLAIN_NAMED;
+        if (choose_name(http_part_span(bytes, head->fields[i].value), ret_level))
             return ERR_OK;
-        }
     }
     if (has_offer)
         return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Protocol offers no name that is known here",
@@ -143,7 +168,7 @@ enum err handshake_check(const struct http_head *head, const char *bytes,
     enum handshake_level level;
     enum err error = check_upgrade(head, bytes, ret_detail);
     if (error == ERR_OK)
-        error = check_no_body(head, bytes, ret_detail);
+        error = handshake_check_no_body(head, bytes, ret_detail);
     if (error == ERR_OK)
         error = check_key(head, bytes, &key, ret_detail);
     if (error == ERR_OK)
@@ -159,12 +184,14 @@ enum err handshake_check(const struct http_head *head, const char *bytes,
 enum err handshake_accept(struct buf *out, enum handshake_level level,
                           const char accept[HANDSHAKE_ACCEPT_LEN])
 {
+    const char *name = handshake_level_subprotocol(level);
     return buf_printf(out,
                       "HTTP/1.1 101 Switching Protocols\r\n"
                       "Upgrade: websocket\r\n"
                       "Connection: Upgrade\r\n"
                       "Sec-WebSocket-Accept: %.*s\r\n"
-                      "%s\r\n",
+                      "%s%s%s\r\n",
                       (int)HANDSHAKE_ACCEPT_LEN, accept,
-                      level == LEVEL_PLAIN_NAMED ? "Sec-WebSocket-Protocol: herald.plain\r\n" : "");
+                      name == NULL ? "" : "Sec-WebSocket-Protocol: ", name == NULL ? "" : name,
+                      name == NULL ? "" : "\r\n");
 }

@@ -5,25 +5,39 @@
 #include "proto/buf.h"
 #include "proto/http_head.h"
 
-/* What a client's offer of subprotocols chooses (CONTRACT section 2). */
+/* How a session speaks (CONTRACT section 2). A WebSocket client's offer of subprotocols chooses one
+ * of the first three. */
 enum handshake_level {
     LEVEL_PLAIN,       /* no subprotocol was offered */
-    LEVEL_PLAIN_NAMED, /* `herald.plain` was */
+    LEVEL_PLAIN_NAMED, /* `herald.plain` was chosen */
+    LEVEL_V1,          /* `herald.v1` was chosen */
+    LEVEL_SSE,         /* an event stream; no WebSocket handshake chooses it */
 };
+
+const char *handshake_level_word(enum handshake_level level); /* "plain", "herald.v1", "sse" */
+
+/* The subprotocol that the 101 names, or NULL. */
+const char *handshake_level_subprotocol(enum handshake_level level);
 
 /* Length of Sec-WebSocket-Accept: base64 of a SHA-1. */
 enum { HANDSHAKE_ACCEPT_LEN = 28 };
 
 /* Checks a complete GET head: Upgrade, Connection, Sec-WebSocket-Version, Sec-WebSocket-Key, no
- * body (Content-Length other than 0, or Transfer-Encoding), the offer. Path and userId are the
- * caller's. ERR_OK: *ret_level and the 28 characters of *ret_accept are set. ERR_UPGRADE_REQUIRED:
- * not a WebSocket request, or another version (answer with `Upgrade: websocket` and
- * `Sec-WebSocket-Version: 13`). ERR_BAD_HANDSHAKE: *ret_detail says why, a constant sentence. */
+ * body (Content-Length other than 0, or Transfer-Encoding), the offer, of which the first name that
+ * is known wins, over all its header lines. Path and userId are the caller's. ERR_OK: *ret_level
+ * and the 28 characters of *ret_accept are set. ERR_UPGRADE_REQUIRED: not a WebSocket request, or
+ * another version (answer with `Upgrade: websocket` and `Sec-WebSocket-Version: 13`).
+ * ERR_BAD_HANDSHAKE: *ret_detail says why, a constant sentence. */
 MUST_CHECK enum err handshake_check(const struct http_head *head, const char *bytes,
                                     enum handshake_level *ret_level,
                                     char ret_accept[HANDSHAKE_ACCEPT_LEN], const char **ret_detail);
 
-/* Appends the whole 101 response. */
+/* For a GET that must have no body: Content-Length other than 0, or Transfer-Encoding, is
+ * ERR_BAD_HANDSHAKE. */
+MUST_CHECK enum err handshake_check_no_body(const struct http_head *head, const char *bytes,
+                                            const char **ret_detail);
+
+/* Appends the whole 101 response, with the subprotocol of the level. */
 MUST_CHECK enum err handshake_accept(struct buf *out, enum handshake_level level,
                                      const char accept[HANDSHAKE_ACCEPT_LEN]);
 

@@ -18,6 +18,7 @@ enum {
     JSON_MAX_DEPTH = 64,
     PUSH_MAX_USERS = 10000,
     PUSH_MAX_TTL_S = 2592000,
+    PUSH_MAX_WAIT_S = 30,
     PUSH_REASON_MAX_BYTES = 64, /* of a kick */
 };
 
@@ -38,28 +39,47 @@ struct push_limits {
 struct push_request {
     struct span data; /* inside the body */
     uint32_t ttl_s;
-    bool is_list; /* userIds was given, not userId */
+    uint32_t wait_ms;
+    struct span collapse_key;    /* decoded; empty: none */
+    struct span idempotency_key; /* decoded; empty: none */
+    bool is_list;                /* userIds was given, not userId */
     size_t n_users;
     struct span *users; /* decoded and checked; each inside `memory` or the body */
     char *memory;       /* one block; push_request_fini frees it */
 };
 
-/* Fields: userId or userIds (1 to 10 000), data, ttl (whole seconds, 0..2592000).
+/* Fields: userId or userIds (1 to 10 000), data, ttl (whole seconds, 0..2592000), collapseKey and
+ * idempotencyKey (1 to 64 bytes of UTF-8 without control characters), wait (seconds, 0..30, with
+ * fractions; kept to the millisecond). With ttl 0 neither key and no wait, with userIds no wait.
  * ERR_OK: *ret_request is set, and the caller calls push_request_fini while the body lives.
  * Else *ret_problem is set and *ret_request is empty. Over max_data_bytes, or userIds x data over
  * 64 MiB: ERR_TOO_LARGE, field data. */
 MUST_CHECK enum err push_request_parse(struct span body, const struct push_limits *limits,
                                        struct push_request *ret_request,
                                        struct json_problem *ret_problem);
+/* A line of NDJSON: no wait. */
+MUST_CHECK enum err push_line_parse(struct span line, const struct push_limits *limits,
+                                    struct push_request *ret_request,
+                                    struct json_problem *ret_problem);
 void push_request_fini(struct push_request *request);
 
-/* POST /deleteClient: {"userId","reason"?}; `purge` must be false and `blockFor` 0 when they are
- * given. */
+/* The Idempotency-Key of the head, which must live as long as the request. ERR_INVALID_FIELD: not a
+ * key, another one than the body's, or ttl 0. */
+MUST_CHECK enum err push_request_set_key(struct push_request *request, struct span key,
+                                         struct json_problem *ret_problem);
+
+/* POST /broadcast: {"data"}. *ret_data is a slice of the body. */
+MUST_CHECK enum err broadcast_request_parse(struct span body, const struct push_limits *limits,
+                                            struct span *ret_data,
+                                            struct json_problem *ret_problem);
+
+/* POST /deleteClient: {"userId","reason"?,"purge"?}; `blockFor` must be 0 when it is given. */
 struct kick_request {
     char user_id[USER_ID_MAX_BYTES];
     size_t user_id_len;
     char reason[PUSH_REASON_MAX_BYTES]; /* UTF-8, no control characters */
     size_t reason_len;
+    bool is_purge;
 };
 
 MUST_CHECK enum err kick_request_parse(struct span body, struct kick_request *ret_request,

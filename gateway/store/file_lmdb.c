@@ -1,9 +1,14 @@
 #include "gateway/store/file_lmdb.h"
 
+#include "gateway/base/log.h"
+
 #include <assert.h>
+#include <errno.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const size_t FIRST_MAP_BYTES = (size_t)64 << 20;
 static_assert(sizeof(size_t) == sizeof(uint64_t), "MDB_INTEGERKEY takes a size_t");
@@ -46,6 +51,39 @@ static void measure(struct file_lmdb *lmdb, MDB_txn *txn)
 
 /* ---- opening ---- */
 
+/* LMDB asserts what a damaged page breaks, and ends the process: say first which file it is. */
+static void on_broken_page(MDB_env *env, const char *what)
+{
+    const char *path = "";
+    (void)mdb_env_get_path(env, &path);
+    log_event(LOG_ERROR, "the store is damaged", LOG_TEXT("path", path), LOG_TEXT("why", what),
+              LOG_TEXT("advice", "restore the directory from a copy"));
+    _exit(EXIT_FAILURE);
+}
+
+/* A page that the map has and the file has not ends the process with SIGBUS when it is read. So a
+ * file that was cut short gets its length back: what is missing reads as zeros, which the scan
+ * finds damaged. A whole file may be short too, by pages that its last commit took and gave up
+ * again. */
+static int restore_length(MDB_env *env)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    mdb_filehandle_t fd;
+    struct stat file;
+    int code = mdb_env_info(env, &info);
+    if (code == 0)
+        code = mdb_env_stat(env, &stat);
+    if (code == 0)
+        code = mdb_env_get_fd(env, &fd);
+    if (code != 0)
+        return code;
+    off_t wanted = (off_t)((info.me_last_pgno + 1) * stat.ms_psize);
+    if (fstat(fd, &file) != 0 || (file.st_size < wanted && ftruncate(fd, wanted) != 0))
+        return errno;
+    return 0;
+}
+
 /* Twice what is there, so that the first writes need not grow the map. */
 static int size_map(MDB_env *env)
 {
@@ -82,8 +120,11 @@ static int open_environment(struct file_lmdb *lmdb, const char *path)
     int code = mdb_env_create(&lmdb->env);
     if (code != 0)
         return code;
+    (void)mdb_env_set_assert(lmdb->env, on_broken_page);
     /* NOTLS: the reader is ours to keep, not bound to the thread that made it. */
     code = mdb_env_open(lmdb->env, path, MDB_NOTLS, 0600);
+    if (code == 0)
+        code = restore_length(lmdb->env);
     if (code == 0)
         code = size_map(lmdb->env);
     if (code == 0)
@@ -124,6 +165,39 @@ void file_lmdb_close(struct file_lmdb *lmdb)
 }
 
 /* ---- reading ---- */
+
+enum { FREE_LIST = 0, READ_STEP = 4096 }; /* LMDB's own table of free pages; its page size */
+
+/* A value of several pages is touched on each. */
+static void read_table(MDB_txn *txn, MDB_dbi table)
+{
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val value;
+    if (mdb_cursor_open(txn, table, &cursor) != 0)
+        return;
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
+        for (size_t at = 0; at < value.mv_size; at += READ_STEP)
+            (void)((const volatile char *)value.mv_data)[at];
+    mdb_cursor_close(cursor);
+}
+
+void file_lmdb_read_all(const char *path)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    if (mdb_env_create(&env) != 0)
+        return;
+    if (mdb_env_open(env, path, MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0600) == 0 &&
+        mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0) {
+        read_table(txn, FREE_LIST);
+        if (mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &table) == 0)
+            read_table(txn, table);
+        mdb_txn_abort(txn);
+    }
+    mdb_env_close(env);
+}
 
 static enum err begin_reads(struct file_lmdb *lmdb)
 {

@@ -17,6 +17,10 @@ MUST_CHECK enum err file_lmdb_open(const char *path, struct file_lmdb **ret_lmdb
                                    size_t why_cap);
 void file_lmdb_close(struct file_lmdb *lmdb); /* NULL is fine */
 
+/* Reads all that an open would trust, by itself and without a lock. LMDB believes its pages, so on
+ * a damaged file this may end the process by a signal: for a child (file_check.h). */
+void file_lmdb_read_all(const char *path);
+
 /* The bytes under a key, valid until file_lmdb_end_reads. ERR_NOT_FOUND. */
 MUST_CHECK enum err file_lmdb_read(struct file_lmdb *lmdb, uint64_t key, struct span *ret_bytes);
 

@@ -1,25 +1,45 @@
 #include "gateway/store/file_record.h"
 
-enum { FORMAT_VERSION = 1 };
+#include "gateway/store/file_bytes.h"
+#include "gateway/store/inbox.h"
 
-/* What stands in front of the userId and the data: version, kind, length of the userId, and
- * (all but PROBE and SHARED) the epoch and the fields of the kind. */
+enum { OLD_VERSION = 1, FORMAT_VERSION = 2 };
+
+/* What stands in front of the texts: version, kind, length of the userId, and (all but PROBE and
+ * SHARED) the epoch and the fields of the kind. The texts follow in this order: userId; key or
+ * devices; data or causes, which end the record. */
 enum {
     SHORT_HEAD = 3,
-    NOTE_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8,
-    REF_HEAD = NOTE_HEAD + 4 + 4,
-    USER_HEAD = SHORT_HEAD + EPOCH_LEN + 2 * 8 + 2,
+    OLD_NOTE_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8,
+    OLD_REF_HEAD = OLD_NOTE_HEAD + 4 + 4,
+    OLD_USER_HEAD = SHORT_HEAD + EPOCH_LEN + 2 * 8 + 2,
+    NOTE_HEAD = OLD_NOTE_HEAD + 1,
+    REF_HEAD = OLD_REF_HEAD + 1,
+    USER_HEAD = OLD_USER_HEAD + 8 + 2,
+    KEY_HEAD = NOTE_HEAD + 16,
 };
 
-static size_t head_len(enum file_record_kind kind)
+static bool is_note(enum file_record_kind kind)
+{
+    return kind == FILE_RECORD_NOTE || kind == FILE_RECORD_REF;
+}
+
+static bool has_user(enum file_record_kind kind)
+{
+    return kind != FILE_RECORD_PROBE && kind != FILE_RECORD_SHARED;
+}
+
+static size_t head_len(enum file_record_kind kind, bool is_old)
 {
     switch (kind) {
     case FILE_RECORD_NOTE:
-        return NOTE_HEAD;
+        return is_old ? OLD_NOTE_HEAD : NOTE_HEAD;
     case FILE_RECORD_REF:
-        return REF_HEAD;
+        return is_old ? OLD_REF_HEAD : REF_HEAD;
     case FILE_RECORD_USER:
-        return USER_HEAD;
+        return is_old ? OLD_USER_HEAD : USER_HEAD;
+    case FILE_RECORD_KEY:
+        return KEY_HEAD;
     default:
         return SHORT_HEAD;
     }
@@ -27,21 +47,36 @@ static size_t head_len(enum file_record_kind kind)
 
 size_t file_record_size(const struct file_record *record)
 {
-    return head_len(record->kind) + record->user_id.len + record->data.len;
+    return head_len(record->kind, false) + record->user_id.len + record->key.len +
+           record->devices.len + record->gaps.len + record->data.len;
 }
 
-static char *put_number(char *out, uint64_t number, unsigned n_bytes)
+static char *write_fields(const struct file_record *record, char *out)
 {
-    for (unsigned i = 0; i < n_bytes; i++)
-        *out++ = (char)(unsigned char)(number >> (8 * i));
+    enum file_record_kind kind = record->kind;
+    if (has_user(kind)) {
+        out = put_bytes(out, record->epoch.text, EPOCH_LEN);
+        out = put_number(out, record->seq, 8);
+    }
+    if (kind == FILE_RECORD_USER) {
+        out = put_number(out, record->acked, 8);
+        out = put_number(out, record->sign_day, 2);
+        out = put_number(out, record->written, 8);
+        out = put_number(out, record->devices.len, 2);
+    }
+    if (is_note(kind) || kind == FILE_RECORD_KEY) {
+        out = put_number(out, (uint64_t)record->time_ms, 8);
+        out = put_number(out, (uint64_t)record->expires_ms, 8);
+    }
+    if (kind == FILE_RECORD_REF) {
+        out = put_number(out, record->distance, 4);
+        out = put_number(out, record->bytes, 4);
+    }
+    if (is_note(kind) || kind == FILE_RECORD_KEY)
+        out = put_number(out, record->key.len, 1);
+    if (kind == FILE_RECORD_KEY)
+        out = put_bytes(out, record->print.bytes, sizeof record->print.bytes);
     return out;
-}
-
-static char *put_bytes(char *out, const void *bytes, size_t len)
-{
-    if (len > 0)
-        memcpy(out, bytes, len);
-    return out + len;
 }
 
 void file_record_write(const struct file_record *record, char *out)
@@ -49,53 +84,63 @@ void file_record_write(const struct file_record *record, char *out)
     out = put_number(out, FORMAT_VERSION, 1);
     out = put_number(out, (uint64_t)record->kind, 1);
     out = put_number(out, record->user_id.len, 1);
-    if (head_len(record->kind) > SHORT_HEAD) {
-        out = put_bytes(out, record->epoch.text, EPOCH_LEN);
-        out = put_number(out, record->seq, 8);
-    }
-    if (record->kind == FILE_RECORD_USER) {
-        out = put_number(out, record->acked, 8);
-        out = put_number(out, record->sign_day, 2);
-    }
-    if (record->kind == FILE_RECORD_NOTE || record->kind == FILE_RECORD_REF) {
-        out = put_number(out, (uint64_t)record->time_ms, 8);
-        out = put_number(out, (uint64_t)record->expires_ms, 8);
-    }
-    if (record->kind == FILE_RECORD_REF) {
-        out = put_number(out, record->distance, 4);
-        out = put_number(out, record->bytes, 4);
-    }
+    out = write_fields(record, out);
     out = put_bytes(out, record->user_id.bytes, record->user_id.len);
+    out = put_bytes(out, record->key.bytes, record->key.len);
+    out = put_bytes(out, record->devices.bytes, record->devices.len);
+    out = put_bytes(out, record->gaps.bytes, record->gaps.len);
     put_bytes(out, record->data.bytes, record->data.len);
 }
 
-static uint64_t take_number(const char **at, unsigned n_bytes)
+/* The lengths of the texts go into their spans. */
+static void read_fields(const char *at, bool is_old, struct file_record *record)
 {
-    uint64_t number = 0;
-    for (unsigned i = 0; i < n_bytes; i++)
-        number |= (uint64_t)(unsigned char)*(*at)++ << (8 * i);
-    return number;
-}
-
-static void read_fields(const char *at, struct file_record *record)
-{
-    if (head_len(record->kind) > SHORT_HEAD) {
+    enum file_record_kind kind = record->kind;
+    if (has_user(kind)) {
         memcpy(record->epoch.text, at, EPOCH_LEN);
         at += EPOCH_LEN;
         record->seq = take_number(&at, 8);
     }
-    if (record->kind == FILE_RECORD_USER) {
+    if (kind == FILE_RECORD_USER) {
         record->acked = take_number(&at, 8);
         record->sign_day = (uint16_t)take_number(&at, 2);
+        record->written = is_old ? record->acked : take_number(&at, 8);
+        record->devices.len = is_old ? 0 : (size_t)take_number(&at, 2);
     }
-    if (record->kind == FILE_RECORD_NOTE || record->kind == FILE_RECORD_REF) {
+    if (is_note(kind) || kind == FILE_RECORD_KEY) {
         record->time_ms = (int64_t)take_number(&at, 8);
         record->expires_ms = (int64_t)take_number(&at, 8);
     }
-    if (record->kind == FILE_RECORD_REF) {
+    if (kind == FILE_RECORD_REF) {
         record->distance = (uint32_t)take_number(&at, 4);
         record->bytes = (uint32_t)take_number(&at, 4);
     }
+    if (!is_old && (is_note(kind) || kind == FILE_RECORD_KEY))
+        record->key.len = (size_t)take_number(&at, 1);
+    if (kind == FILE_RECORD_KEY)
+        memcpy(record->print.bytes, at, sizeof record->print.bytes);
+}
+
+static struct span take_text(struct span *rest, size_t len)
+{
+    struct span text = {rest->bytes, len};
+    *rest = (struct span){rest->bytes + len, rest->len - len};
+    return text;
+}
+
+/* Everything behind the fields; false: it ends too early. */
+static bool read_texts(struct span rest, bool is_old, struct file_record *record)
+{
+    if (rest.len < record->user_id.len + record->key.len + record->devices.len)
+        return false;
+    record->user_id = take_text(&rest, record->user_id.len);
+    record->key = take_text(&rest, record->key.len);
+    record->devices = take_text(&rest, record->devices.len);
+    if (record->kind == FILE_RECORD_USER && !is_old)
+        record->gaps = rest;
+    else
+        record->data = rest;
+    return true;
 }
 
 static bool is_epoch(struct epoch epoch)
@@ -108,22 +153,55 @@ static bool is_epoch(struct epoch epoch)
     return true;
 }
 
+static const char *find_fault_of_user(const struct file_record *record)
+{
+    if (record->acked > record->seq || record->written > record->seq)
+        return "its position is above the highest number";
+    if (record->devices.len > 0 && !devices_are_sound(record->devices, record->acked, record->seq))
+        return "its devices are malformed";
+    return NULL;
+}
+
+static const char *find_fault_of_note(const struct file_record *record)
+{
+    size_t max_key = record->kind == FILE_RECORD_KEY ? (size_t)IDEMPOTENCY_KEY_MAX_BYTES
+                                                     : (size_t)COLLAPSE_KEY_MAX_BYTES;
+    if (record->seq == 0)
+        return "its number is 0";
+    if (record->time_ms < 0 || record->time_ms >= INBOX_EXPIRES_END_MS || record->expires_ms < 0 ||
+        record->expires_ms >= INBOX_EXPIRES_END_MS)
+        return "its time is out of range";
+    if (record->key.len > max_key || (record->kind == FILE_RECORD_KEY && record->key.len == 0))
+        return "its key has a wrong length";
+    if (record->kind == FILE_RECORD_REF && record->distance == 0)
+        return "it refers to itself";
+    return NULL;
+}
+
 /* What no record of ours can be; NULL: nothing is wrong. */
 static const char *find_fault(const struct file_record *record)
 {
-    bool has_user = head_len(record->kind) > SHORT_HEAD;
-    if (has_user != (record->user_id.len > 0) || record->user_id.len > USER_ID_MAX_BYTES)
-        return "its userId has a wrong length";
-    if (has_user && !is_epoch(record->epoch))
-        return "its epoch is none";
-    if (record->kind == FILE_RECORD_USER && record->acked > record->seq)
-        return "its position is above the highest number";
-    if ((record->kind == FILE_RECORD_NOTE || record->kind == FILE_RECORD_REF) && record->seq == 0)
-        return "its number is 0";
-    if (record->kind == FILE_RECORD_REF && record->distance == 0)
-        return "it refers to itself";
     bool may_have_data = record->kind == FILE_RECORD_NOTE || record->kind == FILE_RECORD_SHARED;
-    return !may_have_data && record->data.len > 0 ? "it is too long" : NULL;
+    if (has_user(record->kind) != (record->user_id.len > 0) ||
+        record->user_id.len > USER_ID_MAX_BYTES)
+        return "its userId has a wrong length";
+    if (!may_have_data && record->data.len > 0)
+        return "it is too long";
+    if (!has_user(record->kind))
+        return NULL;
+    if (!is_epoch(record->epoch))
+        return "its epoch is none";
+    if (record->seq >= FILE_RECORD_SEQ_END)
+        return "its number is out of range";
+    return record->kind == FILE_RECORD_USER ? find_fault_of_user(record)
+                                            : find_fault_of_note(record);
+}
+
+static bool is_known(unsigned char version, unsigned char kind)
+{
+    unsigned char last = version == OLD_VERSION ? FILE_RECORD_USER : FILE_RECORD_KEY;
+    return (version == OLD_VERSION || version == FORMAT_VERSION) && kind >= FILE_RECORD_PROBE &&
+           kind <= last;
 }
 
 enum err file_record_read(struct span bytes, struct file_record *ret_record,
@@ -134,18 +212,18 @@ enum err file_record_read(struct span bytes, struct file_record *ret_record,
     if (bytes.len < SHORT_HEAD)
         return ERR_INVALID_FIELD;
     *ret_detail = "it is of a format that this version does not know";
-    if (bytes.bytes[0] != FORMAT_VERSION || bytes.bytes[1] < FILE_RECORD_PROBE ||
-        bytes.bytes[1] > FILE_RECORD_USER)
+    if (!is_known((unsigned char)bytes.bytes[0], (unsigned char)bytes.bytes[1]))
         return ERR_INVALID_FIELD;
+    bool is_old = bytes.bytes[0] == OLD_VERSION;
     record.kind = (enum file_record_kind)bytes.bytes[1];
-    size_t head = head_len(record.kind);
-    size_t user_id_len = (unsigned char)bytes.bytes[2];
+    record.user_id.len = (unsigned char)bytes.bytes[2];
+    size_t head = head_len(record.kind, is_old);
     *ret_detail = "it is too short";
-    if (bytes.len < head + user_id_len)
+    if (bytes.len < head)
         return ERR_INVALID_FIELD;
-    read_fields(bytes.bytes + SHORT_HEAD, &record);
-    record.user_id = (struct span){bytes.bytes + head, user_id_len};
-    record.data = (struct span){bytes.bytes + head + user_id_len, bytes.len - head - user_id_len};
+    read_fields(bytes.bytes + SHORT_HEAD, is_old, &record);
+    if (!read_texts((struct span){bytes.bytes + head, bytes.len - head}, is_old, &record))
+        return ERR_INVALID_FIELD;
     *ret_detail = find_fault(&record);
     if (*ret_detail != NULL)
         return ERR_INVALID_FIELD;

@@ -1,14 +1,17 @@
 /* The records of the file store, to and from bytes. Numbers are little-endian; the first byte is
- * the format's version. Pure.
+ * the format's version: 2 is written, and what version 1 lacked (collapse keys, devices, causes,
+ * what was written to a session, idempotency keys) is none in its records. Pure.
  *
  *   PROBE    says nothing; written to find out whether the disk takes a commit
  *   NOTE     one user's notification with its data
  *   SHARED   the data of a push to several users
  *   REF      one user's notification whose data is SHARED, `distance` keys before it
- *   USER     a user's numbers; one a user, the last written counts */
+ *   USER     a user's numbers, positions and causes; one a user, the last written counts
+ *   KEY      an idempotency key of a user, and the notification that it stands for */
 #ifndef HERALD_STORE_FILE_RECORD_H
 #define HERALD_STORE_FILE_RECORD_H
 
+#include "gateway/store/store.h"
 #include "proto/notification.h"
 #include "proto/user_id.h"
 
@@ -18,20 +21,29 @@ enum file_record_kind {
     FILE_RECORD_SHARED,
     FILE_RECORD_REF,
     FILE_RECORD_USER,
+    FILE_RECORD_KEY,
 };
+
+/* Numbers end below this one, so that causes can be written with 18 digits. */
+#define FILE_RECORD_SEQ_END UINT64_C(1000000000000000000)
 
 struct file_record {
     enum file_record_kind kind;
-    struct span user_id; /* NOTE, REF, USER */
-    struct epoch epoch;  /* NOTE, REF, USER */
-    uint64_t seq;        /* NOTE, REF; USER: the head */
-    uint64_t acked;      /* USER */
-    int64_t time_ms;     /* NOTE, REF */
-    int64_t expires_ms;  /* NOTE, REF */
-    uint32_t distance;   /* REF */
-    uint32_t bytes;      /* REF: of the shared data */
-    uint16_t sign_day;   /* USER */
-    struct span data;    /* NOTE, SHARED */
+    struct span user_id;      /* all but PROBE and SHARED */
+    struct epoch epoch;       /* the same */
+    uint64_t seq;             /* NOTE, REF, KEY; USER: the head */
+    uint64_t acked;           /* USER */
+    uint64_t written;         /* USER: the highest number that a session has had */
+    int64_t time_ms;          /* NOTE, REF, KEY */
+    int64_t expires_ms;       /* NOTE, REF, KEY */
+    uint32_t distance;        /* REF */
+    uint32_t bytes;           /* REF: of the shared data */
+    uint16_t sign_day;        /* USER */
+    struct store_print print; /* KEY */
+    struct span key;          /* NOTE, REF: the collapse key; KEY: the idempotency key */
+    struct span devices;      /* USER: as devices_write made it */
+    struct span gaps;         /* USER: as gaps_write made it */
+    struct span data;         /* NOTE, SHARED */
 };
 
 size_t file_record_size(const struct file_record *record);

@@ -3,11 +3,12 @@
 #include "gateway/store/file_record.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { DAY_MS = 24 * 3600 * 1000 };
 
 struct file_scan {
-    struct inbox_table *table;
+    struct local_index *index;
     struct file_shared *shared;
     struct file_keys *keys;
     uint64_t key; /* of the record it stands at */
@@ -18,15 +19,12 @@ struct file_scan {
  * can only be a later one. */
 static struct inbox *scan_user(struct file_scan *scan, const struct file_record *record)
 {
-    struct inbox *inbox = inbox_find(scan->table, record->user_id);
+    struct inbox *inbox = inbox_find(scan->index->users, record->user_id);
     if (inbox == NULL)
-        return inbox_add(scan->table, record->user_id, record->epoch);
+        return inbox_add(scan->index->users, record->user_id, record->epoch);
     if (epoch_equal(inbox->epoch, record->epoch))
         return inbox;
-    inbox_drop_oldest(inbox, inbox_count(inbox));
-    inbox->epoch = record->epoch;
-    inbox->head = 0;
-    inbox->acked = 0;
+    inbox_reset(inbox, record->epoch);
     return inbox;
 }
 
@@ -47,7 +45,7 @@ static enum err scan_note(struct file_scan *scan, const struct file_record *reco
     inbox_push(inbox, (struct inbox_entry){
                           .key = scan->key,
                           .seq = record->seq,
-                          .expires_ms = record->expires_ms,
+                          .due = inbox_due(record->expires_ms, inbox_tag(record->key)),
                           .bytes = is_ref ? record->bytes : (uint32_t)record->data.len,
                           .distance = record->distance,
                       });
@@ -59,18 +57,55 @@ static enum err scan_note(struct file_scan *scan, const struct file_record *reco
     return ERR_OK;
 }
 
+/* The last record of a user counts, and tells of more than its notes do; but notes with higher
+ * numbers may stand before it. */
 static enum err scan_numbers(struct file_scan *scan, const struct file_record *record)
 {
+    struct gaps *gaps = NULL;
+    struct devices *devices = NULL;
     struct inbox *inbox = scan_user(scan, record);
     if (inbox == NULL)
         return ERR_NO_MEMORY;
+    if (record->acked < inbox->acked) {
+        scan->detail = "its position is below the one before it";
+        return ERR_INVALID_FIELD;
+    }
+    scan->detail = "its causes are malformed";
+    enum err error = gaps_read(record->gaps, &gaps);
+    if (error == ERR_OK && gaps != NULL && gaps->ranges[gaps->n - 1].to > record->seq)
+        error = ERR_INVALID_FIELD;
+    if (error == ERR_OK)
+        error = devices_read(record->devices, &devices);
+    if (error == ERR_OK)
+        error = inbox_set_more(inbox, gaps, devices);
+    if (error != ERR_OK) {
+        free(gaps);
+        free(devices);
+        return error;
+    }
     inbox->record_key = scan->key;
-    inbox->acked = record->acked;
     if (record->seq > inbox->head)
         inbox->head = record->seq;
+    inbox_set_acked(inbox, record->acked);
+    inbox_set_written(inbox, record->written);
     if (record->sign_day > inbox->sign_day)
         inbox->sign_day = record->sign_day;
     return ERR_OK;
+}
+
+static enum err scan_key(struct file_scan *scan, const struct file_record *record)
+{
+    struct idempotency entry = {
+        .record_key = scan->key,
+        .print = record->print,
+        .epoch = record->epoch,
+        .seq = record->seq,
+        .time_ms = record->time_ms,
+        .expires_ms = record->expires_ms,
+    };
+    return idempotency_add(scan->index->keys, record->user_id, record->key, &entry) == NULL
+               ? ERR_NO_MEMORY
+               : ERR_OK;
 }
 
 static enum err scan_record(void *owner, uint64_t key, struct span bytes)
@@ -90,16 +125,18 @@ static enum err scan_record(void *owner, uint64_t key, struct span bytes)
         return ERR_OK; /* its references count it */
     case FILE_RECORD_USER:
         return scan_numbers(scan, &record);
+    case FILE_RECORD_KEY:
+        return scan_key(scan, &record);
     default:
         return scan_note(scan, &record);
     }
 }
 
-enum err file_scan(struct file_lmdb *lmdb, struct inbox_table *table, struct file_shared *shared,
+enum err file_scan(struct file_lmdb *lmdb, struct local_index *index, struct file_shared *shared,
                    struct file_keys *ret_keys, char *why, size_t why_cap)
 {
     struct file_keys keys = {.next = 1};
-    struct file_scan scan = {.table = table, .shared = shared, .keys = &keys};
+    struct file_scan scan = {.index = index, .shared = shared, .keys = &keys};
     enum err error = file_lmdb_scan(lmdb, scan_record, &scan);
     if (error == ERR_OK) {
         *ret_keys = keys;

@@ -4,16 +4,16 @@
 
 #include "gateway/store/file_lmdb.h"
 #include "gateway/store/file_shared.h"
-#include "gateway/store/inbox.h"
+#include "gateway/store/local_backing.h"
 
 struct file_keys {
     uint64_t next;  /* the first that is free; from 1: in the index 0 is none */
     uint64_t probe; /* of the PROBE record; 0: there is none */
 };
 
-/* Fills the empty table and counts the references to shared payloads. ERR_STORE_UNAVAILABLE: *why
- * names the record that is damaged; the table then holds a part. */
-MUST_CHECK enum err file_scan(struct file_lmdb *lmdb, struct inbox_table *table,
+/* Fills the empty index and counts the references to shared payloads. ERR_STORE_UNAVAILABLE: *why
+ * names the record that is damaged; the index then holds a part. */
+MUST_CHECK enum err file_scan(struct file_lmdb *lmdb, struct local_index *index,
                               struct file_shared *shared, struct file_keys *ret_keys, char *why,
                               size_t why_cap);
 

@@ -22,38 +22,60 @@ enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels)
     void *puts = group->puts;
     void *dels = group->dels;
     void *users = group->users;
+    void *keys = group->keys;
+    void *withdrawals = group->withdrawals;
     enum err error = reserve(&puts, &group->cap_puts, group->n_puts + n_puts, sizeof *group->puts);
     if (error == ERR_OK)
         error = reserve(&dels, &group->cap_dels, group->n_dels + n_dels, sizeof *group->dels);
     if (error == ERR_OK)
         error = reserve(&users, &group->cap_users, group->n_users + 1, sizeof *group->users);
+    if (error == ERR_OK)
+        error = reserve(&keys, &group->cap_keys, group->n_keys + 1, sizeof *group->keys);
+    if (error == ERR_OK)
+        error = reserve(&withdrawals, &group->cap_withdrawals, group->n_withdrawals + 1,
+                        sizeof *group->withdrawals);
     group->puts = puts;
     group->dels = dels;
     group->users = users;
+    group->keys = keys;
+    group->withdrawals = withdrawals;
     return error;
 }
 
 void group_put(struct group *group, struct group_put put)
 {
-    group->puts[group->n_puts++] = put;
     uint64_t payload_key = put.key - put.distance;
-    bool is_repeated = put.distance != 0 && payload_key == group->shared_key;
-    group->bytes += GROUP_PUT_OVERHEAD_BYTES + (is_repeated ? 0 : put.note->payload->len);
-    if (put.distance != 0)
+    bool is_shared = put.distance != 0;
+    put.is_first = is_shared && (group->shared_payload == NULL || payload_key != group->shared_key);
+    group->bytes += GROUP_PUT_OVERHEAD_BYTES;
+    if (!is_shared || put.is_first)
+        group->bytes += put.note->payload->len;
+    if (put.is_first) {
         group->shared_key = payload_key;
+        group->shared_payload = put.note->payload;
+    }
+    group->puts[group->n_puts++] = put;
 }
 
 void group_del(struct group *group, const struct inbox_entry *entry)
 {
     group->dels[group->n_dels++] =
-        (struct group_del){.key = entry->key, .distance = entry->distance, .bytes = entry->bytes};
+        (struct group_del){.key = entry->key,
+                           .distance = entry->distance,
+                           .bytes = entry->bytes + GROUP_PUT_OVERHEAD_BYTES,
+                           .is_note = true};
 }
 
 void group_del_user(struct group *group, const struct inbox *inbox)
 {
     if (inbox->record_key != 0)
-        group->dels[group->n_dels++] =
-            (struct group_del){.key = inbox->record_key, .is_user = true};
+        group->dels[group->n_dels++] = (struct group_del){.key = inbox->record_key};
+}
+
+void group_del_key(struct group *group, const struct idempotency *entry)
+{
+    group->dels[group->n_dels++] =
+        (struct group_del){.key = entry->record_key, .bytes = GROUP_KEY_BYTES};
 }
 
 void group_write_user(struct group *group, struct inbox *inbox)
@@ -64,23 +86,47 @@ void group_write_user(struct group *group, struct inbox *inbox)
     group->users[group->n_users++] = (struct group_user){.inbox = inbox};
 }
 
+void group_write_key(struct group *group, struct group_key key)
+{
+    group->bytes += GROUP_KEY_BYTES;
+    group->keys[group->n_keys++] = key;
+}
+
+void group_withdraw(struct group *group, struct span user_id, struct notification *note)
+{
+    group->withdrawals[group->n_withdrawals++] =
+        (struct group_withdrawal){user_id, note, group->n_puts};
+}
+
+void group_count_left(struct group *group, enum gap_cause cause)
+{
+    struct group_counts *counts = &group->counts;
+    counts->n_expired += cause == GAP_EXPIRED;
+    counts->n_overflow += cause == GAP_OVERFLOW;
+    counts->n_cancelled += cause == GAP_CANCELLED;
+    counts->n_collapsed += cause == GAP_COLLAPSED;
+}
+
 bool group_is_empty(const struct group *group)
 {
-    return group->n_puts == 0 && group->n_dels == 0 && group->n_users == 0;
+    return group->n_puts == 0 && group->n_dels == 0 && group->n_users == 0 && group->n_keys == 0;
 }
 
 void group_reset(struct group *group)
 {
     for (size_t i = 0; i < group->n_puts; i++)
         notification_unref(group->puts[i].note);
+    for (size_t i = 0; i < group->n_withdrawals; i++)
+        notification_unref(group->withdrawals[i].note);
     group->n_puts = 0;
     group->n_dels = 0;
     group->n_users = 0;
+    group->n_keys = 0;
+    group->n_withdrawals = 0;
     group->bytes = 0;
     group->shared_key = 0;
-    group->n_expired = 0;
-    group->n_overflow = 0;
-    group->n_resyncs = 0;
+    group->shared_payload = NULL;
+    group->counts = (struct group_counts){0};
 }
 
 void group_fini(struct group *group)
@@ -89,4 +135,6 @@ void group_fini(struct group *group)
     free(group->puts);
     free(group->dels);
     free(group->users);
+    free(group->keys);
+    free(group->withdrawals);
 }

@@ -4,6 +4,7 @@
 #ifndef HERALD_STORE_GROUP_H
 #define HERALD_STORE_GROUP_H
 
+#include "gateway/store/idempotency.h"
 #include "gateway/store/inbox.h"
 
 /* A notification to keep. */
@@ -12,14 +13,15 @@ struct group_put {
     struct notification *note; /* one reference */
     uint64_t key;              /* rising from one put to the next in the file store */
     uint32_t distance;         /* as in inbox_entry */
+    bool is_first;             /* the first of its shared payload, which is written before it */
 };
 
 /* A record to drop. */
 struct group_del {
     uint64_t key;
     uint32_t distance;
-    uint32_t bytes; /* of its data; 0: a user's record */
-    bool is_user;
+    uint32_t bytes; /* what it took, about, a shared payload's part included; 0: a user's record */
+    bool is_note;
 };
 
 /* A user whose record is to be written: its numbers would be lost with what leaves, or have moved.
@@ -29,27 +31,55 @@ struct group_user {
     uint64_t old_key; /* the backing's own, while it commits */
 };
 
+/* An idempotency key to remember. */
+struct group_key {
+    struct span user_id, key; /* the request's */
+    struct idempotency *entry;
+};
+
+/* Numbers that were withdrawn, to be told of. */
+struct group_withdrawal {
+    struct span user_id;       /* the request's */
+    struct notification *note; /* one reference */
+    size_t n_puts;             /* the puts that come before it */
+};
+
+/* How many left unacknowledged, by cause; for the metrics, once it is committed. */
+struct group_counts {
+    size_t n_expired, n_overflow, n_cancelled, n_collapsed;
+    size_t n_resyncs, n_forgotten; /* new epochs; devices of users that had too many */
+};
+
 struct group {
     struct group_put *puts;
     struct group_del *dels;
     struct group_user *users;
-    size_t n_puts, n_dels, n_users;
-    size_t cap_puts, cap_dels, cap_users;
-    uint64_t bytes;                          /* that the puts will take, about */
-    uint64_t shared_key;                     /* of the last shared payload, which counts once */
-    size_t n_expired, n_overflow, n_resyncs; /* for the metrics, once it is committed */
+    struct group_key *keys;
+    struct group_withdrawal *withdrawals;
+    size_t n_puts, n_dels, n_users, n_keys, n_withdrawals;
+    size_t cap_puts, cap_dels, cap_users, cap_keys, cap_withdrawals;
+    uint64_t bytes;                       /* that the puts and keys will take, about */
+    uint64_t shared_key;                  /* of the last shared payload, which counts once */
+    const struct payload *shared_payload; /* that payload; a put holds it. NULL: none yet */
+    struct group_counts counts;
 };
 
-/* What a kept notification takes besides its data, about; for the ceilings of the whole store. */
-enum { GROUP_PUT_OVERHEAD_BYTES = 128 };
+/* What a kept notification takes besides its data, and an idempotency key, about; for the ceilings
+ * of the whole store. */
+enum { GROUP_PUT_OVERHEAD_BYTES = 128, GROUP_KEY_BYTES = 256 };
 
 /* Room for so many more; afterwards the calls below cannot fail. ERR_NO_MEMORY changes nothing. */
 MUST_CHECK enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels);
 void group_put(struct group *group, struct group_put put); /* takes over the reference */
 void group_del(struct group *group, const struct inbox_entry *entry);
 void group_del_user(struct group *group, const struct inbox *inbox);
-/* Each group_reserve is good for one of these. */
+void group_del_key(struct group *group, const struct idempotency *entry);
+/* Each group_reserve is good for one of each of these. */
 void group_write_user(struct group *group, struct inbox *inbox);
+void group_write_key(struct group *group, struct group_key key);
+void group_withdraw(struct group *group, struct span user_id, struct notification *note);
+
+void group_count_left(struct group *group, enum gap_cause cause);
 
 bool group_is_empty(const struct group *group);
 void group_reset(struct group *group); /* keeps the room */

@@ -36,8 +36,27 @@ enum err inbox_table_new(struct inbox_table **ret_table)
     return ERR_OK;
 }
 
+uint16_t inbox_tag(struct span collapse_key)
+{
+    if (collapse_key.len == 0)
+        return 0;
+    uint16_t tag = (uint16_t)hash_bytes(collapse_key);
+    return tag == 0 ? 1 : tag;
+}
+
+static void free_more(struct inbox *inbox)
+{
+    if (inbox->more == NULL)
+        return;
+    free(inbox->more->gaps);
+    free(inbox->more->devices);
+    free(inbox->more);
+    inbox->more = NULL;
+}
+
 static void inbox_free(struct inbox *inbox)
 {
+    free_more(inbox);
     free(inbox->waiting);
     free(inbox);
 }
@@ -128,10 +147,12 @@ struct inbox *inbox_add(struct inbox_table *table, struct span user_id, struct e
     if (inbox == NULL)
         return NULL;
     inbox->waiting = NULL;
+    inbox->more = NULL;
     inbox->head = 0;
     inbox->acked = 0;
     inbox->record_key = 0;
     inbox->epoch = epoch;
+    inbox->n_written = 0;
     inbox->sign_day = 0;
     inbox->user_id_len = (uint8_t)user_id.len;
     inbox->is_dirty = false;
@@ -221,9 +242,26 @@ void inbox_drop_oldest(struct inbox *inbox, size_t n)
 {
     struct inbox_waiting *waiting = inbox->waiting;
     assert(n <= inbox_count(inbox));
+    if (n == 0)
+        return;
     for (size_t i = 0; i < n; i++)
         waiting->bytes -= waiting->entries[waiting->first++].bytes;
     free_if_empty(inbox);
+}
+
+void inbox_drop_at(struct inbox *inbox, size_t at)
+{
+    struct inbox_waiting *waiting = inbox->waiting;
+    assert(at < inbox_count(inbox));
+    if (at == 0) {
+        inbox_drop_oldest(inbox, 1);
+        return;
+    }
+    struct inbox_entry *entry = &waiting->entries[waiting->first + at];
+    waiting->bytes -= entry->bytes;
+    waiting->end--;
+    memmove(entry, entry + 1,
+            (size_t)(&waiting->entries[waiting->end] - entry) * sizeof *waiting->entries);
 }
 
 size_t inbox_drop_expired(struct inbox *inbox, int64_t now_ms, inbox_left_fn *on_left, void *owner)
@@ -234,7 +272,7 @@ size_t inbox_drop_expired(struct inbox *inbox, int64_t now_ms, inbox_left_fn *on
     uint32_t kept = waiting->first;
     for (uint32_t i = waiting->first; i < waiting->end; i++) {
         struct inbox_entry entry = waiting->entries[i];
-        if (entry.expires_ms > now_ms) {
+        if (inbox_expires_ms(&entry) > now_ms) {
             waiting->entries[kept++] = entry;
             continue;
         }
@@ -245,6 +283,95 @@ size_t inbox_drop_expired(struct inbox *inbox, int64_t now_ms, inbox_left_fn *on
     waiting->end = kept;
     free_if_empty(inbox);
     return n_dropped;
+}
+
+/* ---- why numbers left, and where the devices are ---- */
+
+static struct inbox_more *make_more(struct inbox *inbox)
+{
+    if (inbox->more == NULL)
+        inbox->more = calloc(1, sizeof *inbox->more);
+    return inbox->more;
+}
+
+static void free_more_if_empty(struct inbox *inbox)
+{
+    if (inbox->more != NULL && inbox->more->gaps == NULL && inbox->more->devices == NULL)
+        free_more(inbox);
+}
+
+void inbox_add_gap(struct inbox *inbox, uint64_t seq, enum gap_cause cause)
+{
+    struct inbox_more *more = make_more(inbox);
+    if (more == NULL || gaps_add(&more->gaps, seq, seq, cause) != ERR_OK)
+        free_more_if_empty(inbox);
+}
+
+enum err inbox_set_more(struct inbox *inbox, struct gaps *gaps, struct devices *devices)
+{
+    if (gaps == NULL && devices == NULL) {
+        free_more(inbox);
+        return ERR_OK;
+    }
+    struct inbox_more *more = make_more(inbox);
+    if (more == NULL)
+        return ERR_NO_MEMORY;
+    free(more->gaps);
+    free(more->devices);
+    *more = (struct inbox_more){gaps, devices};
+    return ERR_OK;
+}
+
+enum err inbox_reserve_device(struct inbox *inbox)
+{
+    struct inbox_more *more = make_more(inbox);
+    enum err error = ERR_NO_MEMORY;
+    if (more != NULL)
+        error = devices_reserve(&more->devices, inbox->acked);
+    free_more_if_empty(inbox);
+    return error;
+}
+
+void inbox_drop_devices(struct inbox *inbox)
+{
+    if (inbox->more == NULL)
+        return;
+    free(inbox->more->devices);
+    inbox->more->devices = NULL;
+    free_more_if_empty(inbox);
+}
+
+void inbox_reset(struct inbox *inbox, struct epoch epoch)
+{
+    inbox_drop_oldest(inbox, inbox_count(inbox));
+    inbox->epoch = epoch;
+    inbox->head = 0;
+    inbox->acked = 0;
+    inbox->n_written = 0;
+    if (inbox->more == NULL)
+        return;
+    free(inbox->more->gaps);
+    inbox->more->gaps = NULL;
+    devices_rewind(inbox->more->devices);
+    free_more_if_empty(inbox);
+}
+
+void inbox_set_written(struct inbox *inbox, uint64_t seq)
+{
+    if (seq <= inbox_written(inbox))
+        return;
+    uint64_t n_written = seq - inbox->acked;
+    inbox->n_written = n_written > UINT32_MAX ? UINT32_MAX : (uint32_t)n_written;
+}
+
+void inbox_set_acked(struct inbox *inbox, uint64_t acked)
+{
+    uint64_t written = inbox_written(inbox);
+    assert(acked >= inbox->acked && acked <= inbox->head);
+    inbox->acked = acked;
+    inbox->n_written = 0;
+    inbox_set_written(inbox, written);
+    devices_raise_shared(inbox_devices(inbox), acked);
 }
 
 void inbox_table_visit(struct inbox_table *table, size_t n_buckets, inbox_visit_fn *visit,

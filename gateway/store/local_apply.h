@@ -3,18 +3,20 @@
 #ifndef HERALD_STORE_LOCAL_APPLY_H
 #define HERALD_STORE_LOCAL_APPLY_H
 
-#include "gateway/store/local_core.h"
+#include "gateway/store/local_state.h"
 
-void local_apply_append(struct local_core *core, struct store_append *append);
-void local_apply_page(struct local_core *core, struct store_page *page);
-void local_apply_ack(struct local_core *core, struct store_ack *ack);
-void local_apply_peek(struct local_core *core, struct store_peek *peek);
+void local_apply_append(struct local_state *state, struct store_append *append);
+void local_apply_page(struct local_state *state, struct store_page *page);
+void local_apply_ack(struct local_state *state, struct store_ack *ack);
+void local_apply_peek(struct local_state *state, struct store_peek *peek);
+void local_apply_look(struct local_state *state, struct store_look *look);
 
 /* A page whose group was not committed shows nothing. */
 void local_page_fail(struct store_page *page, enum err error);
 
-/* Visits a slice of the users, so that each is visited about once a minute: drops what has expired,
- * forgets who gave no sign of life for long. */
-void local_apply_sweep(struct local_core *core);
+/* Forgets the keys whose time is over; visits a slice of the users, so that each is visited about
+ * once a minute: drops what has expired, forgets devices and users who gave no sign of life for
+ * long. */
+void local_apply_sweep(struct local_state *state);
 
 #endif

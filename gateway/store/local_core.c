@@ -27,23 +27,27 @@ enum { OP_KIND = 0xff, OP_SAW_GROUP = 0x100 };
 
 enum err local_core_init(struct local_core *core, const struct store_config *config,
                          struct store_clock clock, struct backing *backing,
-                         struct inbox_table *table)
+                         struct local_index index)
 {
     *core = (struct local_core){
-        .backing = backing,
-        .inbox_max = config->inbox_max,
-        .inbox_max_bytes = config->inbox_max_bytes,
+        .state =
+            {
+                .backing = backing,
+                .inbox_max = config->inbox_max,
+                .inbox_max_bytes = config->inbox_max_bytes,
+                .idempotency_window_ms = (int64_t)config->idempotency_window_s * 1000,
+                .clock = clock,
+                .index = index,
+                .is_up = true,
+                .is_readable = true,
+            },
         .events = config->events,
         .owner = config->owner,
-        .clock = clock,
-        .table = table,
-        .is_up = true,
-        .is_readable = true,
     };
-    core->swept_ms = local_core_now_ms(core);
+    core->state.swept_ms = local_now_ms(&core->state);
     if (pthread_mutex_init(&core->why_lock, NULL) != 0) {
-        backing->ops->close(backing, table);
-        inbox_table_free(table);
+        backing->ops->close(backing, &index);
+        local_index_free(&index);
         return ERR_SYSTEM;
     }
     return ERR_OK;
@@ -51,9 +55,10 @@ enum err local_core_init(struct local_core *core, const struct store_config *con
 
 void local_core_fini(struct local_core *core)
 {
-    core->backing->ops->close(core->backing, core->table);
-    inbox_table_free(core->table);
-    group_fini(&core->group);
+    struct local_state *state = &core->state;
+    state->backing->ops->close(state->backing, &state->index);
+    local_index_free(&state->index);
+    group_fini(&state->group);
     pthread_mutex_destroy(&core->why_lock);
 }
 
@@ -64,53 +69,56 @@ void local_core_set_up(struct local_core *core, bool is_up, const char *why)
     pthread_mutex_lock(&core->why_lock);
     snprintf(core->why, sizeof core->why, "%s", is_up ? "" : why);
     pthread_mutex_unlock(&core->why_lock);
-    if (is_up == core->is_up)
+    if (is_up == core->state.is_up)
         return;
-    core->is_up = is_up;
+    core->state.is_up = is_up;
     if (is_up)
         log_event(LOG_INFO, "the store can be written again",
-                  LOG_TEXT("store", core->backing->ops->kind));
+                  LOG_TEXT("store", core->state.backing->ops->kind));
     else
         log_event(LOG_ERROR, "the store cannot be written; trying again each second",
-                  LOG_TEXT("store", core->backing->ops->kind), LOG_TEXT("why", why));
+                  LOG_TEXT("store", core->state.backing->ops->kind), LOG_TEXT("why", why));
     if (core->events.on_state != NULL)
         core->events.on_state(core->owner, is_up);
 }
 
 static void rebuild(struct local_core *core, char *why)
 {
-    inbox_table_clear(core->table);
-    core->is_readable = core->backing->ops->rebuild(core->backing, core->table, why) == ERR_OK;
-    if (!core->is_readable)
-        inbox_table_clear(core->table);
+    struct local_state *state = &core->state;
+    local_index_clear(&state->index);
+    state->is_readable = state->backing->ops->rebuild(state->backing, &state->index, why) == ERR_OK;
+    if (!state->is_readable)
+        local_index_clear(&state->index);
 }
 
 static void fail_group(struct local_core *core, const char *why_commit)
 {
     char why_rebuild[STORE_WHY_MAX_BYTES] = "";
     metrics_count(METRIC_STORE_ERRORS);
-    core->tried_ms = local_core_now_ms(core);
+    core->tried_ms = local_now_ms(&core->state);
     rebuild(core, why_rebuild);
-    local_core_set_up(core, false, core->is_readable ? why_commit : why_rebuild);
+    local_core_set_up(core, false, core->state.is_readable ? why_commit : why_rebuild);
 }
 
 static void retry_if_due(struct local_core *core)
 {
-    int64_t now_ms = local_core_now_ms(core);
+    int64_t now_ms = local_now_ms(&core->state);
     int64_t passed_ms = now_ms - core->tried_ms;
-    if (core->is_up || core->is_held_down || (passed_ms >= 0 && passed_ms < STORE_RETRY_MS))
+    if (core->state.is_up || core->is_held_down || (passed_ms >= 0 && passed_ms < STORE_RETRY_MS))
         return;
     char why[STORE_WHY_MAX_BYTES] = "";
     core->tried_ms = now_ms;
-    if (!core->is_readable)
+    if (!core->state.is_readable)
         rebuild(core, why);
-    bool is_up = core->is_readable && core->backing->ops->probe(core->backing, why) == ERR_OK;
+    bool is_up = core->state.is_readable &&
+                 core->state.backing->ops->probe(core->state.backing, why) == ERR_OK;
     local_core_set_up(core, is_up, why);
 }
 
 bool local_core_needs_time(const struct local_core *core)
 {
-    return !core->is_up || inbox_table_count(core->table) > 0;
+    return !core->state.is_up || inbox_table_count(core->state.index.users) > 0 ||
+           idempotency_table_count(core->state.index.keys) > 0;
 }
 
 void local_core_describe(struct local_core *core, char *out, size_t cap)
@@ -127,14 +135,16 @@ static void apply(struct local_core *core, struct store_request *request)
     int kind = request->op & OP_KIND;
     request->op = kind;
     if (kind == LOCAL_APPEND)
-        local_apply_append(core, (struct store_append *)(void *)request);
+        local_apply_append(&core->state, (struct store_append *)(void *)request);
     else if (kind == LOCAL_PAGE)
-        local_apply_page(core, (struct store_page *)(void *)request);
+        local_apply_page(&core->state, (struct store_page *)(void *)request);
     else if (kind == LOCAL_ACK)
-        local_apply_ack(core, (struct store_ack *)(void *)request);
+        local_apply_ack(&core->state, (struct store_ack *)(void *)request);
+    else if (kind == LOCAL_LOOK)
+        local_apply_look(&core->state, (struct store_look *)(void *)request);
     else
-        local_apply_peek(core, (struct store_peek *)(void *)request);
-    if (!group_is_empty(&core->group))
+        local_apply_peek(&core->state, (struct store_peek *)(void *)request);
+    if (!group_is_empty(&core->state.group))
         request->op |= OP_SAW_GROUP;
 }
 
@@ -146,11 +156,21 @@ static bool is_large(const struct group *group)
     return group->n_puts + group->n_dels > GROUP_MAX_RECORDS || group->bytes > GROUP_MAX_BYTES;
 }
 
+/* A mismatch may have been found with a first that was not kept either. */
 static void fail_append(struct store_append *append)
 {
-    for (size_t i = 0; i < append->n_targets; i++)
-        if (append->targets[i].error == ERR_OK)
-            append->targets[i].error = ERR_STORE_UNAVAILABLE;
+    for (size_t i = 0; i < append->n_targets; i++) {
+        struct store_target *target = &append->targets[i];
+        if (target->error == ERR_OK || target->error == ERR_IDEMPOTENCY_MISMATCH)
+            target->error = ERR_STORE_UNAVAILABLE;
+        target->is_duplicate = false;
+    }
+}
+
+static void fail_look(struct store_look *look)
+{
+    look->error = ERR_STORE_UNAVAILABLE;
+    look->n_removed = 0;
 }
 
 static void take_answer_back(struct store_request *request)
@@ -167,37 +187,54 @@ static void take_answer_back(struct store_request *request)
     case LOCAL_ACK:
         ((struct store_ack *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
         break;
+    case LOCAL_LOOK:
+        fail_look((struct store_look *)(void *)request);
+        break;
     default:
         ((struct store_peek *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
     }
 }
 
-static void tell_of_group(struct local_core *core)
+static void count_group(const struct group *group)
 {
-    struct group *group = &core->group;
-    for (size_t i = 0; i < group->n_users; i++)
-        group->users[i].inbox->is_dirty = false;
     metrics_count(METRIC_STORE_COMMITS);
     metrics_add(METRIC_STORE_APPENDED, group->n_puts);
-    metrics_add(METRIC_INBOX_EXPIRED, group->n_expired);
-    metrics_add(METRIC_INBOX_OVERFLOW, group->n_overflow);
-    metrics_add(METRIC_STORE_RESYNCS, group->n_resyncs);
+    metrics_add(METRIC_INBOX_EXPIRED, group->counts.n_expired);
+    metrics_add(METRIC_INBOX_OVERFLOW, group->counts.n_overflow);
+    metrics_add(METRIC_INBOX_CANCELLED, group->counts.n_cancelled);
+    metrics_add(METRIC_INBOX_COLLAPSED, group->counts.n_collapsed);
+    metrics_add(METRIC_STORE_RESYNCS, group->counts.n_resyncs);
+    metrics_add(METRIC_DEVICES_FORGOTTEN, group->counts.n_forgotten);
+}
+
+static void tell_of_group(struct local_core *core)
+{
+    struct group *group = &core->state.group;
+    for (size_t i = 0; i < group->n_users; i++)
+        group->users[i].inbox->is_dirty = false;
+    count_group(group);
     if (core->events.on_notification == NULL)
         return;
-    for (size_t i = 0; i < group->n_puts; i++)
-        core->events.on_notification(core->owner, group->puts[i].user_id, group->puts[i].note);
+    size_t told = 0;
+    for (size_t i = 0; i <= group->n_puts; i++) {
+        for (; told < group->n_withdrawals && group->withdrawals[told].n_puts == i; told++)
+            core->events.on_notification(core->owner, group->withdrawals[told].user_id,
+                                         group->withdrawals[told].note);
+        if (i < group->n_puts)
+            core->events.on_notification(core->owner, group->puts[i].user_id, group->puts[i].note);
+    }
 }
 
 static bool commit(struct local_core *core)
 {
     char why[STORE_WHY_MAX_BYTES] = "";
-    if (group_is_empty(&core->group))
+    if (group_is_empty(&core->state.group))
         return true;
-    if (core->backing->ops->commit(core->backing, &core->group, why) == ERR_OK) {
+    if (core->state.backing->ops->commit(core->state.backing, &core->state.group, why) == ERR_OK) {
         tell_of_group(core);
         return true;
     }
-    group_reset(&core->group); /* its users are about to be freed */
+    group_reset(&core->state.group); /* its users are about to be freed */
     fail_group(core, why);
     return false;
 }
@@ -219,15 +256,15 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
     retry_if_due(core);
     struct store_request *rest = requests;
     uint64_t read_bytes = 0;
-    while (rest != NULL && !is_large(&core->group) && read_bytes < TURN_MAX_READ_BYTES) {
+    while (rest != NULL && !is_large(&core->state.group) && read_bytes < TURN_MAX_READ_BYTES) {
         apply(core, rest);
         read_bytes += bytes_read(rest);
         rest = rest->next;
     }
-    local_apply_sweep(core);
+    local_apply_sweep(&core->state);
     bool is_committed = commit(core);
-    if (core->backing->ops->end_turn != NULL)
-        core->backing->ops->end_turn(core->backing);
+    if (core->state.backing->ops->end_turn != NULL)
+        core->state.backing->ops->end_turn(core->state.backing);
     while (requests != rest) {
         struct store_request *request = requests;
         requests = request->next; /* on_done may free the request */
@@ -235,6 +272,6 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
             take_answer_back(request);
         request->on_done(request);
     }
-    group_reset(&core->group);
+    group_reset(&core->state.group);
     return rest;
 }

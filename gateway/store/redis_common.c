@@ -6,8 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const char record_text[] = {
+#include "embedded/script_record.inc"
+};
 static const char common_text[] = {
 #include "embedded/script_common.inc"
+};
+static const char push_fast_text[] = {
+#include "embedded/script_push_fast.inc"
 };
 static const char push_text[] = {
 #include "embedded/script_push.inc"
@@ -20,6 +26,9 @@ static const char ack_text[] = {
 };
 static const char peek_text[] = {
 #include "embedded/script_peek.inc"
+};
+static const char look_text[] = {
+#include "embedded/script_look.inc"
 };
 
 /* What an operator can do about an error that begins with the word. The last row is for all others.
@@ -60,25 +69,39 @@ static bool prefix_is_fine(const char *prefix)
     return true;
 }
 
+enum { PARTS_MAX = 4 };
+
+static enum err join(const char *const parts[PARTS_MAX], struct span *ret_whole)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < PARTS_MAX && parts[i] != NULL; i++)
+        len += strlen(parts[i]);
+    char *whole = malloc(len);
+    if (whole == NULL)
+        return ERR_NO_MEMORY;
+    size_t at = 0;
+    for (size_t i = 0; i < PARTS_MAX && parts[i] != NULL; i++) {
+        size_t part_len = strlen(parts[i]);
+        memcpy(whole + at, parts[i], part_len);
+        at += part_len;
+    }
+    *ret_whole = (struct span){whole, len};
+    return ERR_OK;
+}
+
 static enum err join_scripts(struct redis_common *common)
 {
-    static const char *const texts[SCRIPTS] = {
-        [SCRIPT_PUSH] = push_text,
-        [SCRIPT_PAGE] = page_text,
-        [SCRIPT_ACK] = ack_text,
-        [SCRIPT_PEEK] = peek_text,
+    static const char *const texts[SCRIPTS][PARTS_MAX] = {
+        [SCRIPT_PUSH] = {record_text, push_fast_text, common_text, push_text},
+        [SCRIPT_PAGE] = {record_text, common_text, page_text},
+        [SCRIPT_ACK] = {record_text, common_text, ack_text},
+        [SCRIPT_PEEK] = {record_text, common_text, peek_text},
+        [SCRIPT_LOOK] = {record_text, common_text, look_text},
     };
-    for (size_t i = 0; i < SCRIPTS; i++) {
-        size_t head_len = sizeof common_text - 1;
-        size_t text_len = strlen(texts[i]);
-        char *whole = malloc(head_len + text_len);
-        if (whole == NULL)
-            return ERR_NO_MEMORY;
-        memcpy(whole, common_text, head_len);
-        memcpy(whole + head_len, texts[i], text_len);
-        common->scripts[i] = (struct span){whole, head_len + text_len};
-    }
-    return ERR_OK;
+    enum err error = ERR_OK;
+    for (size_t i = 0; i < SCRIPTS && error == ERR_OK; i++)
+        error = join(texts[i], &common->scripts[i]);
+    return error;
 }
 
 enum err redis_common_init(struct redis_common *common, const struct store_config *config,
@@ -96,6 +119,8 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
     common->n_lanes = config->n_lanes;
     common->inbox_max = config->inbox_max;
     common->inbox_max_bytes = config->inbox_max_bytes;
+    common->idempotency_window_s =
+        config->idempotency_window_s > 0 ? config->idempotency_window_s : 1;
     common->events = config->events;
     common->owner = config->owner;
     snprintf(common->problem, sizeof common->problem, "not connected to Redis at %s yet",

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum redis_script { SCRIPT_PUSH, SCRIPT_PAGE, SCRIPT_ACK, SCRIPT_PEEK, SCRIPTS };
+enum redis_script { SCRIPT_PUSH, SCRIPT_PAGE, SCRIPT_ACK, SCRIPT_PEEK, SCRIPT_LOOK, SCRIPTS };
 
 enum { REDIS_TROUBLES_MAX = 24, REDIS_SAY_AGAIN_MS = 60000 };
 
@@ -19,9 +19,10 @@ struct redis_common {
     char prefix[REDIS_PREFIX_MAX_BYTES + 1];
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
+    uint32_t idempotency_window_s;
     struct store_events events;
     void *owner;
-    struct span scripts[SCRIPTS]; /* common.lua and the script itself, one text */
+    struct span scripts[SCRIPTS]; /* each whole, one text */
     atomic_bool has_warned;       /* about the settings of Redis */
 
     pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */

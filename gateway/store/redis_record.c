@@ -38,6 +38,15 @@ void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span u
     keys->inbox = (struct span){keys->inbox_bytes, put(keys->inbox_bytes, at, ":inbox")};
 }
 
+void redis_keys_write_idem(struct redis_keys *keys, struct span key)
+{
+    assert(key.len <= IDEMPOTENCY_KEY_MAX_BYTES);
+    memcpy(keys->idem_bytes, keys->channel.bytes, keys->channel.len);
+    size_t at = put(keys->idem_bytes, keys->channel.len, ":idem:");
+    memcpy(keys->idem_bytes + at, key.bytes, key.len);
+    keys->idem = (struct span){keys->idem_bytes, at + key.len};
+}
+
 bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],
                         size_t *ret_len)
 {
@@ -81,16 +90,32 @@ static bool take_number(struct span *rest, int64_t *ret_number)
     return true;
 }
 
-static enum err make_note(struct epoch epoch, int64_t seq, int64_t time_ms, int64_t expires_ms,
+/* "LENGTH:", the collapse key, and the data up to the end. */
+static bool take_payload(struct span rest, struct span *ret_key, struct span *ret_data)
+{
+    int64_t key_len;
+    if (!take_number(&rest, &key_len) || (uint64_t)key_len > rest.len ||
+        key_len > COLLAPSE_KEY_MAX_BYTES)
+        return false;
+    *ret_key = (struct span){rest.bytes, (size_t)key_len};
+    *ret_data = (struct span){rest.bytes + key_len, rest.len - (size_t)key_len};
+    return true;
+}
+
+struct numbers {
+    int64_t seq, time_ms, expires_ms;
+};
+
+static enum err make_note(struct epoch epoch, const struct numbers *numbers, struct span key,
                           struct span data, struct notification **ret_note)
 {
-    if (seq < 1 || epoch_is_none(epoch))
+    if (numbers->seq < 1 || epoch_is_none(epoch))
         return ERR_STORE_UNAVAILABLE;
-    struct payload *payload = payload_new(data);
+    struct payload *payload = payload_new_keyed(data, key);
     if (payload == NULL)
         return ERR_NO_MEMORY;
-    struct notification *note =
-        notification_new(payload, epoch, (uint64_t)seq, time_ms, expires_ms);
+    struct notification *note = notification_new(payload, epoch, (uint64_t)numbers->seq,
+                                                 numbers->time_ms, numbers->expires_ms);
     payload_unref(payload);
     if (note == NULL)
         return ERR_NO_MEMORY;
@@ -101,12 +126,52 @@ static enum err make_note(struct epoch epoch, int64_t seq, int64_t time_ms, int6
 enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
                           struct notification **ret_note)
 {
-    int64_t expires_ms, time_ms, key_len;
-    if (!take_number(&entry, &expires_ms) || !take_number(&entry, &time_ms) ||
-        !take_number(&entry, &key_len) || (uint64_t)key_len > entry.len)
+    struct numbers numbers = {.seq = seq};
+    struct span key, data;
+    if (!take_number(&entry, &numbers.expires_ms) || !take_number(&entry, &numbers.time_ms) ||
+        !take_payload(entry, &key, &data))
         return ERR_STORE_UNAVAILABLE;
-    struct span data = {entry.bytes + key_len, entry.len - (size_t)key_len};
-    return make_note(epoch, seq, time_ms, expires_ms, data, ret_note);
+    enum err error = make_note(epoch, &numbers, key, data, ret_note);
+    if (error == ERR_OK)
+        (*ret_note)->is_replay = true;
+    return error;
+}
+
+static enum err read_withdrawal(struct epoch epoch, struct span rest,
+                                struct notification **ret_note)
+{
+    int64_t from, to;
+    if (!take_number(&rest, &from) || !take_number(&rest, &to) || from < 1 || to < from ||
+        epoch_is_none(epoch))
+        return ERR_STORE_UNAVAILABLE;
+    *ret_note = notification_new_withdrawal(epoch, (uint64_t)from, (uint64_t)to);
+    return *ret_note == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+/* Older nodes publish N, which says neither `acked` nor a key. */
+static enum err read_live(char kind, struct epoch epoch, struct span rest,
+                          struct notification **ret_note)
+{
+    struct numbers numbers;
+    int64_t acked = 0;
+    int64_t replaces = 0;
+    struct span key = {0};
+    if (!take_number(&rest, &numbers.seq) || !take_number(&rest, &numbers.time_ms) ||
+        !take_number(&rest, &numbers.expires_ms))
+        return ERR_STORE_UNAVAILABLE;
+    if (kind == 'B') {
+        *ret_note = NULL;
+        return ERR_OK;
+    }
+    if (kind == 'M' && (!take_number(&rest, &acked) || !take_number(&rest, &replaces) ||
+                        !take_payload(rest, &key, &rest)))
+        return ERR_STORE_UNAVAILABLE;
+    enum err error = make_note(epoch, &numbers, key, rest, ret_note);
+    if (error == ERR_OK) {
+        (*ret_note)->acked = (uint64_t)acked;
+        (*ret_note)->replaces = (uint64_t)replaces;
+    }
+    return error;
 }
 
 enum err redis_message_read(struct span message, struct notification **ret_note)
@@ -114,7 +179,7 @@ enum err redis_message_read(struct span message, struct notification **ret_note)
     if (message.len < 2 || message.bytes[1] != ':')
         return ERR_STORE_UNAVAILABLE;
     char kind = message.bytes[0];
-    if (kind != 'N' && kind != 'B')
+    if (kind != 'M' && kind != 'N' && kind != 'B' && kind != 'W')
         return ERR_NOT_FOUND;
     struct span rest = {message.bytes + 2, message.len - 2};
     struct epoch epoch;
@@ -122,13 +187,6 @@ enum err redis_message_read(struct span message, struct notification **ret_note)
         !redis_epoch_read((struct span){rest.bytes, EPOCH_LEN}, &epoch))
         return ERR_STORE_UNAVAILABLE;
     rest = (struct span){rest.bytes + EPOCH_LEN + 1, rest.len - EPOCH_LEN - 1};
-    int64_t seq, time_ms, expires_ms;
-    if (!take_number(&rest, &seq) || !take_number(&rest, &time_ms) ||
-        !take_number(&rest, &expires_ms))
-        return ERR_STORE_UNAVAILABLE;
-    if (kind == 'B') {
-        *ret_note = NULL;
-        return ERR_OK;
-    }
-    return make_note(epoch, seq, time_ms, expires_ms, rest, ret_note);
+    return kind == 'W' ? read_withdrawal(epoch, rest, ret_note)
+                       : read_live(kind, epoch, rest, ret_note);
 }

@@ -1,5 +1,5 @@
-/* How users and notifications are spelled in Redis (scripts/common.lua and push.lua hold the other
- * half). Reading trusts nothing. Pure. */
+/* How users and notifications are spelled in Redis (scripts/record.lua and push_fast.lua hold the
+ * other half). Reading trusts nothing. Pure. */
 #ifndef HERALD_STORE_REDIS_RECORD_H
 #define HERALD_STORE_REDIS_RECORD_H
 
@@ -11,15 +11,20 @@ enum {
     REDIS_CHANNEL_MAX_BYTES = REDIS_PREFIX_MAX_BYTES + 3 * USER_ID_MAX_BYTES + 3,
 };
 
-/* PREFIX:{USER}:inbox, PREFIX:{USER}:meta, PREFIX:{USER}. `{`, `}` and `%` in a userId are
- * percent-encoded, so that all of a user's keys share a slot. */
+/* PREFIX:{USER}:inbox, PREFIX:{USER}:meta, PREFIX:{USER}, PREFIX:{USER}:idem:KEY. `{`, `}` and `%`
+ * in a userId are percent-encoded, so that all of a user's keys share a slot. */
 struct redis_keys {
     struct span inbox, meta, channel; /* inside this struct */
+    struct span idem;                 /* by redis_keys_write_idem alone */
     char inbox_bytes[REDIS_CHANNEL_MAX_BYTES + 6];
     char meta_bytes[REDIS_CHANNEL_MAX_BYTES + 5];
+    char idem_bytes[REDIS_CHANNEL_MAX_BYTES + 6 + IDEMPOTENCY_KEY_MAX_BYTES];
 };
 
 void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span user_id);
+
+/* After redis_keys_write. `key` has at most IDEMPOTENCY_KEY_MAX_BYTES. */
+void redis_keys_write_idem(struct redis_keys *keys, struct span key);
 
 /* The user of a channel, decoded into `out`. false: no channel of ours. */
 bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],
@@ -28,13 +33,14 @@ bool redis_channel_user(const char *prefix, struct span channel, char out[USER_I
 /* An epoch as Redis answers it; an empty text is none. */
 bool redis_epoch_read(struct span text, struct epoch *ret_epoch);
 
-/* The field of an inbox. The notification is the caller's. ERR_STORE_UNAVAILABLE: malformed. */
+/* The field of an inbox, as a replay. The notification is the caller's. ERR_STORE_UNAVAILABLE:
+ * malformed. */
 MUST_CHECK enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
                                      struct notification **ret_note);
 
-/* What push.lua publishes. ERR_OK: *ret_note is the caller's, or NULL when the notification was too
- * big for the message. ERR_NOT_FOUND: a message of a kind that this version does not know.
- * ERR_STORE_UNAVAILABLE: malformed. */
+/* What the scripts publish: a notification or a withdrawal. ERR_OK: *ret_note is the caller's, or
+ * NULL when the notification was too big for the message. ERR_NOT_FOUND: a message of a kind that
+ * this version does not know. ERR_STORE_UNAVAILABLE: malformed. */
 MUST_CHECK enum err redis_message_read(struct span message, struct notification **ret_note);
 
 #endif

@@ -3,6 +3,7 @@
 #include "gateway/store/store_backend.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static bool has_prefix(const char *text, const char *prefix)
 {
@@ -48,6 +49,23 @@ void store_ack(struct store *store, struct store_ack *ack)
 void store_peek(struct store *store, struct store_peek *peek)
 {
     store->ops->peek(store, peek);
+}
+
+void store_look(struct store *store, struct store_look *look)
+{
+    store->ops->look(store, look);
+}
+
+void store_page_clear(struct store_page *page)
+{
+    for (size_t i = 0; i < page->n_notes; i++)
+        notification_unref(page->notes[i]);
+    free(page->notes);
+    free(page->gaps);
+    page->notes = NULL;
+    page->n_notes = 0;
+    page->gaps = NULL;
+    page->n_gaps = 0;
 }
 
 void store_leave(struct store *store, unsigned lane, struct span user_id)

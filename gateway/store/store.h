@@ -3,31 +3,45 @@
  *
  * The contract
  * - An inbox holds a user's notifications, numbered from 1 without holes within an epoch. The store
- *   numbers. `head` is the highest number ever given, `acked` the acknowledged position.
+ *   numbers. `head` is the highest number ever given, `acked` the position up to which the inbox is
+ *   empty because everything was acknowledged.
  * - Every request is a struct that the caller owns. It must stay, with all it points to, until
- * on_done ran. on_done runs exactly once for each request, never inside the call that made it, on a
- * thread of the store's choosing (a store thread, or the reactor of `lane`). It must not block.
+ *   on_done ran. on_done runs exactly once for each request, never inside the call that made it, on
+ *   a thread of the store's choosing (a store thread, or the reactor of `lane`). It must not block.
  * - Requests may be made on any thread, until store_close. Requests of one thread for one user are
  *   carried out in the order they were made, except that nothing is promised between users.
  * - append answers ERR_OK for a target only after the notification is committed. Before that
- * answer, on_notification has been or will be called for it without another request being needed;
- * all calls of on_notification for one user come in number order, from one thread at a time.
+ *   answer, on_notification has been or will be called for it without another request being needed;
+ *   all calls of on_notification for one user come in number order, from one thread at a time.
  * - A failed append leaves no trace: no number is used, nothing is half-written. (With redis a
- * broken connection can hide an append that was kept; the answer is then ERR_STORE_UNAVAILABLE.)
- * - A full inbox (max_count notifications or max_bytes of data) pushes out its oldest.
+ *   broken connection can hide an append that was kept; the answer is then ERR_STORE_UNAVAILABLE.)
+ * - A number leaves the inbox in one of five ways: acknowledged; expired; cancelled; collapsed (a
+ *   later notification with the same collapse key); overflow (a full inbox, max_count notifications
+ *   or max_bytes of data, pushes out its oldest; the newest always stays). The last four are
+ *   recorded as the cause, GAPS_MAX ranges a user, and each is counted by cause.
  * - Expiry is exact to the millisecond: a page never shows what has expired, and what nobody reads
- *   leaves by itself.
+ *   leaves by itself. A page names the cause of what it does not show.
+ * - Positions: sessions without a device share one, each device has its own (at most
+ *   STORE_MAX_DEVICES a user: one more and the longest unseen is forgotten; each is forgotten after
+ *   30 days without an arrival or acknowledgement). A new device begins at `acked`. `acked` is the
+ *   lowest of the devices' positions, and of the shared one while it counts: while there is no
+ *   device, or the request says that it is held. It never falls; the shared position never stands
+ *   below it.
  * - acknowledging another epoch, or a number above head, changes nothing and answers
- * ERR_STALE_EPOCH.
+ *   ERR_STALE_EPOCH.
  * - A store that has lost what it had begins a new epoch: its head is lower than what the request
  *   says is known of that epoch, or the user is gone. What is still there may be kept, numbered
- * anew. A caller that knows another epoch is answered the present one. A user without push,
- * acknowledgement or page for 30 days is forgotten. */
+ *   anew. A caller that knows another epoch is answered the present one. A user without push,
+ *   acknowledgement or page for 30 days is forgotten. */
 #ifndef HERALD_STORE_STORE_H
 #define HERALD_STORE_STORE_H
 
 #include "gateway/net/reactor.h"
+#include "proto/gap.h"
 #include "proto/notification.h"
+#include "proto/user_id.h"
+
+enum { STORE_MAX_DEVICES = 8 };
 
 /* Common to all requests; first member of each. */
 struct store_request {
@@ -41,20 +55,32 @@ struct store_target {
     struct span user_id;
     uint64_t known_head;      /* the highest number that this node knows; 0: none */
     struct epoch known_epoch; /* its epoch */
-    enum err error;           /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_FULL (store_max_bytes) */
-    struct epoch epoch;       /* out */
-    uint64_t seq;             /* out */
-    unsigned nodes; /* out: other nodes and this one with sessions of the user, as far as the
-                     * store knows; the local stores leave it 0 */
+    uint64_t known_acked; /* the position of known_epoch as this node's sessions without a device
+                           * have moved it, written or not; 0: not known. It is written first,
+                           * so that what is acknowledged does not count towards a full inbox */
+    enum err error;       /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_FULL (store_max_bytes),
+                           * ERR_IDEMPOTENCY_MISMATCH (nothing was kept) */
+    bool is_duplicate; /* out: the idempotency key was seen: epoch, seq and times are the first's */
+    struct epoch epoch; /* out */
+    uint64_t seq;       /* out */
+    int64_t time_ms;    /* out: by the store's clock */
+    int64_t expires_ms; /* out */
+    unsigned nodes;     /* out: other nodes and this one with sessions of the user, as far as the
+                         * store knows; the local stores leave it 0 */
+};
+
+/* What is pushed, so that a repeat can be told from another push with the same idempotency key. */
+struct store_print {
+    uint8_t bytes[16];
 };
 
 /* One payload to n users, each with a number of its own. Each target has its own answer. */
 struct store_append {
     struct store_request request;
-    struct payload *payload; /* the store takes references of its own */
+    struct payload *payload; /* its collapse key included; the store takes references of its own */
     uint32_t ttl_s;          /* from 1 */
-    int64_t time_ms;         /* out: by the store's clock */
-    int64_t expires_ms;      /* out */
+    struct span idempotency_key; /* for each target by itself; empty: none */
+    struct store_print print;    /* with an idempotency key */
     size_t n_targets;
     struct store_target *targets;
 };
@@ -64,10 +90,15 @@ struct store_append {
 struct store_page {
     struct store_request request;
     struct span user_id;
+    struct span device; /* empty: none; is_arrival makes one that is not there */
     bool is_arrival;
-    bool from_acked;     /* read behind the acknowledged position; `after` is ignored */
-    uint64_t after;      /* read the numbers above it */
-    uint64_t known_head; /* as in store_target */
+    bool must_begin; /* makes the user, with an epoch, if there is none */
+    bool wants_gaps;
+    bool from_acked; /* read behind the position of the device, or the shared one without */
+    uint64_t after;  /* else: read the numbers above it... */
+    struct epoch after_epoch; /* ...if this is the user's epoch (none: whatever it is) and `after`
+                               * not above head; otherwise as from_acked */
+    uint64_t known_head;      /* as in store_target */
     struct epoch known_epoch;
     uint32_t max_count; /* at most so many, and at most about max_bytes of data, but one at least */
     uint32_t max_bytes;
@@ -75,17 +106,28 @@ struct store_page {
     struct epoch epoch; /* out: the user's; none: nothing was ever pushed */
     uint64_t head;      /* out, at the moment of reading */
     uint64_t acked;     /* out */
+    uint64_t position;  /* out: of the device, or the shared one */
+    bool has_devices;   /* out */
+    uint64_t start;     /* out: the page shows the numbers above it */
+    bool is_resumed;    /* out: start is `after` */
     uint64_t last;      /* out: the page covers every number up to this one (head at the tail) */
     size_t n_notes;     /* out */
-    struct notification **notes; /* out: rising; the caller unrefs each and frees the array */
+    struct notification *
+        *notes;       /* out: rising, is_replay; the caller unrefs each and frees the array */
+    size_t n_gaps;    /* out, with wants_gaps: what is missing in start+1..last, rising; */
+    struct gap *gaps; /* the caller frees it */
 };
 
-/* Moves the acknowledged position; a lower one than the present changes nothing (ERR_OK). */
+/* Moves a position; a lower one than the present changes nothing (ERR_OK). */
 struct store_ack {
     struct store_request request;
     struct span user_id;
+    struct span device; /* empty: the shared position */
+    bool is_held;       /* sessions without a device are open: the shared position counts */
     struct epoch epoch;
     uint64_t seq;
+    uint64_t
+        written;    /* the highest number that was ever written to a session, as far as is known */
     enum err error; /* out: ERR_OK, ERR_STALE_EPOCH, ERR_STORE_UNAVAILABLE */
 };
 
@@ -101,9 +143,30 @@ struct store_peek {
     int64_t oldest_time_ms; /* of the oldest pending; 0: none */
 };
 
+/* What became of a number. DELIVERED only where that is known. */
+enum store_fate { FATE_PENDING, FATE_DELIVERED, FATE_GONE };
+
+/* Looks one number up, or withdraws numbers: is_cancel removes it if it is pending; is_purge
+ * removes all that wait (epoch and seq are ignored). on_notification then gets withdrawals that
+ * cover what was removed, in order with the user's other notifications. */
+struct store_look {
+    struct store_request request;
+    struct span user_id;
+    struct epoch epoch;
+    uint64_t seq;
+    bool is_cancel;
+    bool is_purge;
+    enum err error;       /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NOT_FOUND (never given) */
+    enum store_fate fate; /* out: what it was before; of another epoch: FATE_GONE */
+    enum gap_cause cause; /* out, GONE: GAP_UNKNOWN where it is not known */
+    uint64_t n_removed;   /* out */
+    bool is_written;      /* out: a session has had it once, as far as store_ack was told */
+};
+
 /* What the store tells without being asked. Called on the store's threads; must not block. */
 struct store_events {
-    /* A notification was committed. The callee refs it if it keeps it. */
+    /* A notification was committed, or numbers were withdrawn. The callee refs it if it keeps it.
+     */
     void (*on_notification)(void *owner, struct span user_id, struct notification *note);
     /* Calls of on_notification for this user may have been missed: read the inbox. */
     void (*on_missed)(void *owner, struct span user_id);
@@ -112,14 +175,15 @@ struct store_events {
 };
 
 struct store_config {
-    const char *url;          /* memory:  file:PATH  redis://[USER:PASSWORD@]HOST:PORT[/DB]
-                               * redis+unix:///path/to/socket (tests) */
-    const char *redis_prefix; /* "herald" */
-    uint32_t inbox_max;       /* notifications a user */
-    uint64_t inbox_max_bytes; /* bytes of data a user */
-    uint64_t max_bytes;       /* file: of the whole store; 0: no limit */
-    struct reactor **lanes;   /* one a worker; redis runs its links on them */
-    unsigned n_lanes;         /* at least 1 for redis; the local stores need none */
+    const char *url;               /* memory:  file:PATH  redis://[USER:PASSWORD@]HOST:PORT[/DB]
+                                    * redis+unix:///path/to/socket (tests) */
+    const char *redis_prefix;      /* "herald" */
+    uint32_t inbox_max;            /* notifications a user */
+    uint64_t inbox_max_bytes;      /* bytes of data a user */
+    uint64_t max_bytes;            /* file: of the whole store; 0: no limit */
+    uint32_t idempotency_window_s; /* how long a key is remembered */
+    struct reactor **lanes;        /* one a worker; redis runs its links on them */
+    unsigned n_lanes;              /* at least 1 for redis; the local stores need none */
     struct store_events events;
     void *owner; /* handed to the events */
 };
@@ -141,6 +205,10 @@ void store_append(struct store *store, struct store_append *append);
 void store_page(struct store *store, struct store_page *page);
 void store_ack(struct store *store, struct store_ack *ack);
 void store_peek(struct store *store, struct store_peek *peek);
+void store_look(struct store *store, struct store_look *look);
+
+/* Gives back what a page's answer holds. */
+void store_page_clear(struct store_page *page);
 
 /* This node has no session of the user any more. On the thread of `lane`. */
 void store_leave(struct store *store, unsigned lane, struct span user_id);

@@ -16,6 +16,7 @@ struct store_ops {
     void (*page)(struct store *store, struct store_page *page);
     void (*ack)(struct store *store, struct store_ack *ack);
     void (*peek)(struct store *store, struct store_peek *peek);
+    void (*look)(struct store *store, struct store_look *look);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
 };

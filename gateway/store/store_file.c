@@ -10,6 +10,7 @@
 #include "gateway/store/store_local.h"
 
 #include "gateway/base/log.h"
+#include "gateway/store/file_check.h"
 #include "gateway/store/file_lmdb.h"
 #include "gateway/store/file_lock.h"
 #include "gateway/store/file_record.h"
@@ -112,13 +113,17 @@ static enum err file_read(struct backing *backing, const struct group *group,
         error = read_record(file, entry->key - entry->distance, FILE_RECORD_SHARED, &holder);
     if (error != ERR_OK)
         return error;
-    struct payload *payload = payload_new(holder.data);
+    struct payload *payload = payload_new_keyed(holder.data, record.key);
     if (payload == NULL)
         return ERR_NO_MEMORY;
-    *ret_note =
+    struct notification *note =
         notification_new(payload, inbox->epoch, entry->seq, record.time_ms, record.expires_ms);
     payload_unref(payload);
-    return *ret_note == NULL ? ERR_NO_MEMORY : ERR_OK;
+    if (note == NULL)
+        return ERR_NO_MEMORY;
+    note->is_replay = true;
+    *ret_note = note;
+    return ERR_OK;
 }
 
 /* ---- writing ---- */
@@ -145,6 +150,7 @@ static enum err append_put(struct file_lmdb *lmdb, const struct group_put *put)
         .expires_ms = note->expires_ms,
         .distance = put->distance,
         .bytes = note->payload->len,
+        .key = payload_key(note->payload),
     };
     if (put->distance == 0)
         record.data = payload_data(note->payload);
@@ -153,15 +159,13 @@ static enum err append_put(struct file_lmdb *lmdb, const struct group_put *put)
 
 static enum err append_puts(struct file_lmdb *lmdb, const struct group *group)
 {
-    uint64_t shared_key = 0;
     for (size_t i = 0; i < group->n_puts; i++) {
         const struct group_put *put = &group->puts[i];
         enum err error = ERR_OK;
-        if (put->distance != 0 && put->key - put->distance != shared_key) {
-            shared_key = put->key - put->distance;
+        if (put->is_first) {
             struct file_record record = {.kind = FILE_RECORD_SHARED,
                                          .data = payload_data(put->note->payload)};
-            error = append_record(lmdb, shared_key, &record);
+            error = append_record(lmdb, put->key - put->distance, &record);
         }
         if (error == ERR_OK)
             error = append_put(lmdb, put);
@@ -173,6 +177,8 @@ static enum err append_puts(struct file_lmdb *lmdb, const struct group *group)
 
 static enum err append_user(struct file_lmdb *lmdb, const struct inbox *inbox)
 {
+    char gaps[GAPS_TEXT_MAX_BYTES];
+    char devices[DEVICES_MAX_BYTES];
     struct file_record record = {
         .kind = FILE_RECORD_USER,
         .user_id = inbox_user(inbox),
@@ -180,8 +186,28 @@ static enum err append_user(struct file_lmdb *lmdb, const struct inbox *inbox)
         .seq = inbox->head,
         .acked = inbox->acked,
         .sign_day = inbox->sign_day,
+        .written = inbox_written(inbox),
+        .devices = {devices, devices_size(inbox_devices(inbox))},
+        .gaps = {gaps, gaps_write(inbox_gaps(inbox), gaps)},
     };
+    devices_write(inbox_devices(inbox), devices);
     return append_record(lmdb, inbox->record_key, &record);
+}
+
+static enum err append_key(struct file_lmdb *lmdb, const struct group_key *key)
+{
+    const struct idempotency *entry = key->entry;
+    struct file_record record = {
+        .kind = FILE_RECORD_KEY,
+        .user_id = key->user_id,
+        .epoch = entry->epoch,
+        .seq = entry->seq,
+        .time_ms = entry->time_ms,
+        .expires_ms = entry->expires_ms,
+        .key = key->key,
+        .print = entry->print,
+    };
+    return append_record(lmdb, entry->record_key, &record);
 }
 
 struct file_commit {
@@ -198,6 +224,8 @@ static enum err write_group(void *owner, struct file_lmdb *lmdb)
     enum err error = append_puts(lmdb, group);
     for (size_t i = 0; error == ERR_OK && i < group->n_users; i++)
         error = append_user(lmdb, group->users[i].inbox);
+    for (size_t i = 0; error == ERR_OK && i < group->n_keys; i++)
+        error = append_key(lmdb, &group->keys[i]);
     for (size_t i = 0; error == ERR_OK && i < group->n_users; i++)
         if (group->users[i].old_key != 0)
             error = file_lmdb_delete(lmdb, group->users[i].old_key);
@@ -222,7 +250,8 @@ static enum err note_unshared(struct file_backing *file, uint64_t key)
     return ERR_OK;
 }
 
-/* What the transaction will do, so that running it twice changes nothing more. */
+/* What the transaction will do, so that running it twice changes nothing more. Keys rise: notes
+ * have theirs already, users and idempotency keys follow. */
 static enum err settle(struct file_backing *file, struct group *group)
 {
     enum err error = ERR_OK;
@@ -239,6 +268,8 @@ static enum err settle(struct file_backing *file, struct group *group)
         group->users[i].old_key = group->users[i].inbox->record_key;
         group->users[i].inbox->record_key = file->next_key++;
     }
+    for (size_t i = 0; i < group->n_keys; i++)
+        group->keys[i].entry->record_key = file->next_key++;
     return error;
 }
 
@@ -291,7 +322,7 @@ static enum err file_probe(struct backing *backing, char *why)
 
 /* ---- opening the records, and again after a failure ---- */
 
-static enum err file_rebuild(struct backing *backing, struct inbox_table *table, char *why)
+static enum err file_rebuild(struct backing *backing, struct local_index *index, char *why)
 {
     struct file_backing *file = file_of(backing);
     char why_lmdb[STORE_WHY_MAX_BYTES / 2];
@@ -303,7 +334,7 @@ static enum err file_rebuild(struct backing *backing, struct inbox_table *table,
     }
     file_shared_clear(&file->shared);
     struct file_keys keys = {0};
-    if (file_scan(file->lmdb, table, &file->shared, &keys, why_lmdb, sizeof why_lmdb) == ERR_OK) {
+    if (file_scan(file->lmdb, index, &file->shared, &keys, why_lmdb, sizeof why_lmdb) == ERR_OK) {
         file->next_key = keys.next;
         file->probe_key = keys.probe;
         return ERR_OK;
@@ -323,9 +354,9 @@ static void file_end_turn(struct backing *backing)
         file_lmdb_end_reads(file->lmdb);
 }
 
-static void file_close(struct backing *backing, struct inbox_table *table)
+static void file_close(struct backing *backing, struct local_index *index)
 {
-    (void)table;
+    (void)index;
     struct file_backing *file = file_of(backing);
     file_lmdb_close(file->lmdb);
     file_shared_clear(&file->shared);
@@ -377,24 +408,25 @@ enum err store_file_open(const struct store_config *config, const char *path,
                          struct store **ret_store, char *why, size_t why_cap)
 {
     struct file_backing *file;
-    struct inbox_table *table;
+    struct local_index index;
     char why_scan[STORE_WHY_MAX_BYTES] = "";
     if (file_new(config, path, &file, why, why_cap) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
-    enum err error = inbox_table_new(&table);
+    enum err error = local_index_new(&index);
     if (error != ERR_OK) {
         snprintf(why, why_cap, "%s", error_title(error));
         file_close(&file->backing, NULL);
         return ERR_STORE_UNAVAILABLE;
     }
-    if (file_rebuild(&file->backing, table, why_scan) != ERR_OK) {
+    if (file_check(path, why_scan, sizeof why_scan) != ERR_OK ||
+        file_rebuild(&file->backing, &index, why_scan) != ERR_OK) {
         snprintf(why, why_cap, "%s", why_scan);
-        inbox_table_free(table);
+        local_index_free(&index);
         file_close(&file->backing, NULL);
         return ERR_STORE_UNAVAILABLE;
     }
     file_lock_sync(path);
-    error = store_local_open(config, NULL, &file->backing, table, ret_store);
+    error = store_local_open(config, NULL, &file->backing, index, ret_store);
     if (error == ERR_OK)
         return ERR_OK;
     snprintf(why, why_cap, "the store's thread cannot be started: %s", error_title(error));

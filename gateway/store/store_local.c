@@ -139,6 +139,11 @@ static void local_peek(struct store *store, struct store_peek *peek)
     enqueue(store, &peek->request, LOCAL_PEEK);
 }
 
+static void local_look(struct store *store, struct store_look *look)
+{
+    enqueue(store, &look->request, LOCAL_LOOK);
+}
+
 /* on_notification is called for every user, present or not: there is nothing to leave. */
 static void local_leave(struct store *store, unsigned lane, struct span user_id)
 {
@@ -204,6 +209,7 @@ static void fill_ops(struct store_local *local, const char *kind)
         .page = local_page,
         .ack = local_ack,
         .peek = local_peek,
+        .look = local_look,
         .leave = local_leave,
         .describe = local_describe,
     };
@@ -220,18 +226,18 @@ static enum err start(struct store_local *local)
 }
 
 enum err store_local_open(const struct store_config *config, const struct store_clock *clock,
-                          struct backing *backing, struct inbox_table *table,
+                          struct backing *backing, struct local_index index,
                           struct store **ret_store)
 {
     struct store_clock wall = {wall_now_ms, NULL};
     struct store_local *local = calloc(1, sizeof *local);
     if (local == NULL) {
-        backing->ops->close(backing, table);
-        inbox_table_free(table);
+        backing->ops->close(backing, &index);
+        local_index_free(&index);
         return ERR_NO_MEMORY;
     }
     enum err error =
-        local_core_init(&local->core, config, clock == NULL ? wall : *clock, backing, table);
+        local_core_init(&local->core, config, clock == NULL ? wall : *clock, backing, index);
     if (error != ERR_OK)
         goto undo_alloc;
     error = init_queue(local);

@@ -6,11 +6,11 @@
 #include "gateway/store/local_core.h"
 #include "gateway/store/store_backend.h"
 
-/* Takes over the backing and the table that it filled, also when it fails. With a clock of NULL a
+/* Takes over the backing and the index that it filled, also when it fails. With a clock of NULL a
  * thread runs the store on the wall clock; else the caller runs it with store_local_turn. */
 MUST_CHECK enum err store_local_open(const struct store_config *config,
                                      const struct store_clock *clock, struct backing *backing,
-                                     struct inbox_table *table, struct store **ret_store);
+                                     struct local_index index, struct store **ret_store);
 
 /* For simulations: a memory store without a thread, on a clock of the caller's. Time may be set at
  * will between turns; what expires leaves in the turns that follow. */

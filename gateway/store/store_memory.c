@@ -1,7 +1,7 @@
 /* memory: keeps notifications by reference. The key of a note is its address, so that there is no
  * second table beside the index. It is bounded by --store-max-bytes, or 1 GiB: data and
  * GROUP_PUT_OVERHEAD_BYTES for each note, a shared payload counted for every user that it waits
- * for; beyond that an append answers ERR_FULL. */
+ * for, and GROUP_KEY_BYTES for each idempotency key; beyond that an append answers ERR_FULL. */
 #include "gateway/store/store_local.h"
 
 #include <stdio.h>
@@ -60,20 +60,21 @@ static enum err memory_commit(struct backing *backing, struct group *group, char
     struct memory_backing *memory = memory_of(backing);
     for (size_t i = 0; i < group->n_puts; i++)
         notification_ref(group->puts[i].note);
+    for (size_t i = 0; i < group->n_keys; i++)
+        group->keys[i].entry->record_key = 1; /* committed; there is no record to find */
     memory->used_bytes += group->bytes;
     for (size_t i = 0; i < group->n_dels; i++) {
-        if (group->dels[i].is_user)
-            continue;
-        memory->used_bytes -= group->dels[i].bytes + GROUP_PUT_OVERHEAD_BYTES;
-        notification_unref(note_at(group->dels[i].key));
+        memory->used_bytes -= group->dels[i].bytes;
+        if (group->dels[i].is_note)
+            notification_unref(note_at(group->dels[i].key));
     }
     return ERR_OK;
 }
 
-static enum err memory_rebuild(struct backing *backing, struct inbox_table *table, char *why)
+static enum err memory_rebuild(struct backing *backing, struct local_index *index, char *why)
 {
     (void)backing;
-    (void)table;
+    (void)index;
     (void)why;
     return ERR_OK; /* never asked for: no commit fails */
 }
@@ -92,9 +93,9 @@ static void drop_notes(void *unused, struct inbox *inbox)
         notification_unref(note_at(inbox_entries(inbox)[i].key));
 }
 
-static void memory_close(struct backing *backing, struct inbox_table *table)
+static void memory_close(struct backing *backing, struct local_index *index)
 {
-    inbox_table_visit(table, inbox_table_buckets(table), drop_notes, NULL);
+    inbox_table_visit(index->users, inbox_table_buckets(index->users), drop_notes, NULL);
     free(memory_of(backing));
 }
 
@@ -113,17 +114,17 @@ static const struct backing_ops memory_ops = {
 static enum err open_with(const struct store_config *config, const struct store_clock *clock,
                           struct store **ret_store)
 {
-    struct inbox_table *table;
+    struct local_index index;
     struct memory_backing *memory = calloc(1, sizeof *memory);
     if (memory == NULL)
         return ERR_NO_MEMORY;
-    if (inbox_table_new(&table) != ERR_OK) {
+    if (local_index_new(&index) != ERR_OK) {
         free(memory);
         return ERR_NO_MEMORY;
     }
     memory->backing.ops = &memory_ops;
     memory->max_bytes = config->max_bytes == 0 ? DEFAULT_MAX_BYTES : config->max_bytes;
-    return store_local_open(config, clock, &memory->backing, table, ret_store);
+    return store_local_open(config, clock, &memory->backing, index, ret_store);
 }
 
 enum err store_memory_open(const struct store_config *config, struct store **ret_store, char *why,

@@ -39,6 +39,8 @@ static void redis_page(struct store *store, struct store_page *page)
 {
     page->n_notes = 0;
     page->notes = NULL;
+    page->n_gaps = 0;
+    page->gaps = NULL;
     submit(store, &page->request, REDIS_OP_PAGE);
 }
 
@@ -50,6 +52,11 @@ static void redis_ack(struct store *store, struct store_ack *ack)
 static void redis_peek(struct store *store, struct store_peek *peek)
 {
     submit(store, &peek->request, REDIS_OP_PEEK);
+}
+
+static void redis_look(struct store *store, struct store_look *look)
+{
+    submit(store, &look->request, REDIS_OP_LOOK);
 }
 
 static void redis_leave(struct store *store, unsigned lane, struct span user_id)
@@ -80,6 +87,7 @@ static const struct store_ops redis_ops = {
     .page = redis_page,
     .ack = redis_ack,
     .peek = redis_peek,
+    .look = redis_look,
     .leave = redis_leave,
     .describe = redis_describe,
 };

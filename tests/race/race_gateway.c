@@ -48,6 +48,10 @@ static void push_one(unsigned *seed)
                                        .ttl_s = rand_r(seed) % 4 == 0 ? 0 : 60,
                                        .n_targets = 1,
                                        .targets = &race->target};
+    if (race->push.ttl_s > 0 && rand_r(seed) % 4 == 0)
+        race->push.collapse_key = SPAN_LITERAL("score");
+    if (race->push.ttl_s > 0 && rand_r(seed) % 8 == 0)
+        race->push.wait_ms = 200;
     atomic_fetch_add(&n_asked, 1);
     gateway_push(gateway, &race->push);
 }
@@ -78,6 +82,23 @@ static int dial(void)
     return -1;
 }
 
+/* A WebSocket of either level, with a device or without, or an event stream. */
+static int write_head(char *text, size_t cap, unsigned *seed)
+{
+    static const char *const devices[] = {"", "", "&device=phone", "&device=desk"};
+    const char *device = devices[rand_r(seed) % 4];
+    int user = rand_r(seed) % USERS;
+    int kind = rand_r(seed) % 3;
+    if (kind == 0)
+        return snprintf(text, cap, "GET /sse?userId=u%d%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                        user, device);
+    return snprintf(text, cap,
+                    "GET /ws?userId=u%d%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
+                    user, device, kind == 1 ? "Sec-WebSocket-Protocol: herald.v1\r\n" : "");
+}
+
 /* Connects, reads a little, answers no ping, and goes: with a FIN or with a reset. */
 static void *connector(void *argument)
 {
@@ -87,12 +108,7 @@ static void *connector(void *argument)
         int fd = dial();
         if (fd < 0)
             continue;
-        int len =
-            snprintf(text, sizeof text,
-                     "GET /ws?userId=u%d HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-                     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                     rand_r(&seed) % USERS);
+        int len = write_head(text, sizeof text, &seed);
         if (send(fd, text, (size_t)len, MSG_NOSIGNAL) == len) {
             for (int i = rand_r(&seed) % 4; i > 0; i--) {
                 if (recv(fd, text, sizeof text, 0) <= 0)
@@ -117,6 +133,59 @@ static void on_kicked(struct gateway_kick *kick)
     free((struct race_kick *)kick);
 }
 
+struct race_message {
+    struct gateway_message message;
+    struct gateway_inbox inbox;
+    char user[16];
+};
+
+static void on_message(struct gateway_message *message)
+{
+    free((struct race_message *)message);
+    atomic_fetch_add(&n_answered, 1);
+}
+
+/* The newest of what waits is withdrawn. */
+static void on_inbox(struct gateway_inbox *inbox)
+{
+    struct race_message *race =
+        (struct race_message *)((char *)inbox - offsetof(struct race_message, inbox));
+    race->message.epoch = inbox->epoch;
+    race->message.seq = inbox->head > 0 ? inbox->head : 1;
+    gateway_inbox_clear(inbox);
+    gateway_message(gateway, &race->message);
+}
+
+static void withdraw_one(unsigned *seed)
+{
+    struct race_message *race = calloc(1, sizeof *race);
+    snprintf(race->user, sizeof race->user, "u%d", rand_r(seed) % USERS);
+    race->inbox.on_done = on_inbox;
+    race->inbox.user_id = span_of(race->user);
+    race->inbox.limit = 10;
+    race->inbox.is_purge = rand_r(seed) % 16 == 0;
+    race->message.on_done = on_message;
+    race->message.user_id = span_of(race->user);
+    race->message.is_cancel = true;
+    atomic_fetch_add(&n_asked, 1);
+    gateway_inbox(gateway, &race->inbox);
+}
+
+static void on_broadcast(struct gateway_broadcast *broadcast)
+{
+    free(broadcast);
+    atomic_fetch_add(&n_answered, 1);
+}
+
+static void broadcast_one(void)
+{
+    struct gateway_broadcast *broadcast = calloc(1, sizeof *broadcast);
+    broadcast->on_done = on_broadcast;
+    broadcast->data = SPAN_LITERAL("\"to all\"");
+    atomic_fetch_add(&n_asked, 1);
+    gateway_broadcast(gateway, broadcast);
+}
+
 static void on_looked(struct gateway_user *user)
 {
     free(user->connections);
@@ -135,6 +204,7 @@ static void *operator_thread(void *argument)
         snprintf(kick->user, sizeof kick->user, "u%d", rand_r(&seed) % USERS);
         kick->kick.on_done = on_kicked;
         kick->kick.user_id = span_of(kick->user);
+        kick->kick.is_purge = rand_r(&seed) % 8 == 0;
         atomic_fetch_add(&n_asked, 1);
         gateway_kick(gateway, &kick->kick);
 
@@ -144,6 +214,8 @@ static void *operator_thread(void *argument)
         atomic_fetch_add(&n_asked, 1);
         gateway_user(gateway, user);
 
+        withdraw_one(&seed);
+        broadcast_one();
         struct gateway_stats stats;
         gateway_stats(gateway, &stats);
         if (gateway_clients(gateway, (struct span){0}, clients, 8, &n, next) != ERR_OK)

@@ -1,26 +1,13 @@
-/* What the store's contract cases are written with: requests that wait for their answer, and a
- * record of the events. Any thread may make a call; a call's struct stays until it was waited for.
- */
+/* What the store's contract cases are written with: requests that wait for their answer. Any thread
+ * may make a call; a call's struct stays until it was waited for. */
 #ifndef HERALD_TESTS_STORE_CONTRACT_CALLS_H
 #define HERALD_TESTS_STORE_CONTRACT_CALLS_H
 
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
-#include "gateway/store/store.h"
-#include "proto/user_id.h"
+#include "tests/store/contract_events.h"
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <pthread.h>
 #include <semaphore.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
-/* Some test binaries use only a part of these. */
-#define MAYBE_UNUSED __attribute__((unused))
-
-enum { ANSWER_MAX_S = 20 };
 
 /* ---- one request and its answer ---- */
 
@@ -47,6 +34,11 @@ struct ack_call {
 
 struct peek_call {
     struct store_peek peek;
+    struct call call;
+};
+
+struct look_call {
+    struct store_look look;
     struct call call;
 };
 
@@ -100,23 +92,32 @@ static void on_peek(struct store_request *request)
     call_answer(&((struct peek_call *)(void *)request)->call);
 }
 
+static void on_look(struct store_request *request)
+{
+    call_answer(&((struct look_call *)(void *)request)->call);
+}
+
 /* ---- requests; _begin does not wait ---- */
+
+/* `asked` says all but the request itself; its payload becomes the call's. */
+static void append_start(struct store *to, struct append_call *call, struct store_append asked)
+{
+    call_init(&call->call);
+    call->append = asked;
+    call->append.request.on_done = on_append;
+    is_inside_a_call = true;
+    store_append(to, &call->append);
+    is_inside_a_call = false;
+}
 
 static void append_to_begin(struct store *to, struct append_call *call,
                             struct store_target *targets, size_t n, struct span data,
                             uint32_t ttl_s)
 {
-    call_init(&call->call);
-    call->append = (struct store_append){
-        .request = {.on_done = on_append},
-        .payload = payload_new(data),
-        .ttl_s = ttl_s,
-        .n_targets = n,
-        .targets = targets,
-    };
-    is_inside_a_call = true;
-    store_append(to, &call->append);
-    is_inside_a_call = false;
+    append_start(
+        to, call,
+        (struct store_append){
+            .payload = payload_new(data), .ttl_s = ttl_s, .n_targets = n, .targets = targets});
 }
 
 MAYBE_UNUSED static void append_begin(struct store *to, struct append_call *call, const char *user,
@@ -130,6 +131,13 @@ static void append_end(struct append_call *call)
 {
     call_wait(&call->call);
     payload_unref(call->append.payload);
+}
+
+static void append_run(struct store *to, struct store_append asked)
+{
+    struct append_call call;
+    append_start(to, &call, asked);
+    append_end(&call);
 }
 
 static void append_to(struct store *to, struct store_target *targets, size_t n, struct span data,
@@ -152,6 +160,16 @@ MAYBE_UNUSED static struct store_target append_one(struct store *to, const char 
                                                    const char *text, uint32_t ttl_s)
 {
     return append_span(to, user, span_of(text), ttl_s);
+}
+
+MAYBE_UNUSED static struct store_target append_keyed(struct store *to, const char *user,
+                                                     const char *text, const char *collapse_key)
+{
+    struct store_target target = {.user_id = span_of(user)};
+    struct payload *payload = payload_new_keyed(span_of(text), span_of(collapse_key));
+    append_run(to, (struct store_append){
+                       .payload = payload, .ttl_s = 60, .n_targets = 1, .targets = &target});
+    return target;
 }
 
 /* Data by which expect_number knows it again. */
@@ -231,11 +249,29 @@ MAYBE_UNUSED static struct store_page arrive_and_read(struct store *to, const ch
     return page_run(to, asked);
 }
 
+MAYBE_UNUSED static struct store_page page_with_gaps(struct store *to, const char *user,
+                                                     uint64_t after)
+{
+    struct store_page asked = page_asked(user);
+    asked.after = after;
+    asked.wants_gaps = true;
+    return page_run(to, asked);
+}
+
+/* Of a user's device, behind its position. */
+MAYBE_UNUSED static struct store_page page_of_device(struct store *to, const char *user,
+                                                     const char *device, bool is_arrival)
+{
+    struct store_page asked = page_asked(user);
+    asked.device = span_of(device);
+    asked.is_arrival = is_arrival;
+    asked.from_acked = true;
+    return page_run(to, asked);
+}
+
 static void page_free(struct store_page *page)
 {
-    for (size_t i = 0; i < page->n_notes; i++)
-        notification_unref(page->notes[i]);
-    free(page->notes);
+    store_page_clear(page);
 }
 
 MAYBE_UNUSED static void arrive(struct store *to, const char *user)
@@ -245,35 +281,138 @@ MAYBE_UNUSED static void arrive(struct store *to, const char *user)
     page_free(&page);
 }
 
-MAYBE_UNUSED static void ack_begin(struct store *to, struct ack_call *call, const char *user,
-                                   struct epoch epoch, uint64_t seq)
+static void ack_start(struct store *to, struct ack_call *call)
 {
     call_init(&call->call);
-    call->ack = (struct store_ack){
-        .request = {.on_done = on_ack}, .user_id = span_of(user), .epoch = epoch, .seq = seq};
+    call->ack.request.on_done = on_ack;
     is_inside_a_call = true;
     store_ack(to, &call->ack);
     is_inside_a_call = false;
 }
 
-MAYBE_UNUSED static enum err ack_one(struct store *to, const char *user, struct epoch epoch,
-                                     uint64_t seq)
+MAYBE_UNUSED static void ack_begin(struct store *to, struct ack_call *call, const char *user,
+                                   struct epoch epoch, uint64_t seq)
 {
-    struct ack_call call;
-    ack_begin(to, &call, user, epoch, seq);
+    call->ack = (struct store_ack){.user_id = span_of(user), .epoch = epoch, .seq = seq};
+    ack_start(to, call);
+}
+
+static enum err ack_run(struct store *to, struct store_ack asked)
+{
+    struct ack_call call = {.ack = asked};
+    ack_start(to, &call);
     call_wait(&call.call);
     return call.ack.error;
 }
 
+MAYBE_UNUSED static enum err ack_one(struct store *to, const char *user, struct epoch epoch,
+                                     uint64_t seq)
+{
+    return ack_run(to, (struct store_ack){.user_id = span_of(user), .epoch = epoch, .seq = seq});
+}
+
+static void peek_begin(struct store *to, struct peek_call *call, const char *user)
+{
+    call->peek = (struct store_peek){.request = {.on_done = on_peek}, .user_id = span_of(user)};
+    call_init(&call->call);
+    is_inside_a_call = true;
+    store_peek(to, &call->peek);
+    is_inside_a_call = false;
+}
+
 MAYBE_UNUSED static struct store_peek peek_one(struct store *to, const char *user)
 {
-    struct peek_call call = {.peek = {.request = {.on_done = on_peek}, .user_id = span_of(user)}};
-    call_init(&call.call);
-    is_inside_a_call = true;
-    store_peek(to, &call.peek);
-    is_inside_a_call = false;
+    struct peek_call call;
+    peek_begin(to, &call, user);
     call_wait(&call.call);
     return call.peek;
+}
+
+static void look_begin(struct store *to, struct look_call *call, struct store_look asked)
+{
+    call->look = asked;
+    call->look.request.on_done = on_look;
+    call_init(&call->call);
+    is_inside_a_call = true;
+    store_look(to, &call->look);
+    is_inside_a_call = false;
+}
+
+static struct store_look look_run(struct store *to, struct store_look asked)
+{
+    struct look_call call;
+    look_begin(to, &call, asked);
+    call_wait(&call.call);
+    return call.look;
+}
+
+MAYBE_UNUSED static struct store_look look_at(struct store *to, const char *user,
+                                              struct epoch epoch, uint64_t seq)
+{
+    return look_run(to, (struct store_look){.user_id = span_of(user), .epoch = epoch, .seq = seq});
+}
+
+MAYBE_UNUSED static struct store_look cancel_one(struct store *to, const char *user,
+                                                 struct epoch epoch, uint64_t seq)
+{
+    return look_run(to,
+                    (struct store_look){
+                        .user_id = span_of(user), .epoch = epoch, .seq = seq, .is_cancel = true});
+}
+
+MAYBE_UNUSED static struct store_look purge(struct store *to, const char *user)
+{
+    return look_run(to, (struct store_look){.user_id = span_of(user), .is_purge = true});
+}
+
+/* ---- what is expected of an answer ---- */
+
+MAYBE_UNUSED static void expect_fate(struct store_look look, enum store_fate fate,
+                                     enum gap_cause cause)
+{
+    cr_assert_eq(look.error, ERR_OK);
+    cr_assert_eq(look.fate, fate, "number %llu: fate %d instead of %d",
+                 (unsigned long long)look.seq, look.fate, fate);
+    if (fate == FATE_GONE)
+        cr_assert_eq(look.cause, cause, "number %llu: %s instead of %s",
+                     (unsigned long long)look.seq, gap_cause_text(look.cause),
+                     gap_cause_text(cause));
+}
+
+/* The numbers behind the page's start, each one letter: "." is in the page, else its cause as in
+ * enum gap_cause. Each number stands once, and what it covers rises. */
+MAYBE_UNUSED static void expect_numbers(const struct store_page *page, const char *letters)
+{
+    char got[400] = "";
+    size_t n = 0;
+    size_t gap = 0;
+    size_t note = 0;
+    cr_assert_eq(page->error, ERR_OK);
+    cr_assert(page->last >= page->start && page->last - page->start < sizeof got);
+    for (uint64_t seq = page->start + 1; seq <= page->last; seq++) {
+        char letter = '?'; /* neither shown nor missing */
+        if (note < page->n_notes && page->notes[note]->seq == seq) {
+            letter = '.';
+            note++;
+        }
+        if (gap < page->n_gaps && page->gaps[gap].from <= seq && seq <= page->gaps[gap].to) {
+            letter = letter == '.' ? '!' : (char)page->gaps[gap].cause; /* !: both */
+            gap += page->gaps[gap].to == seq;
+        }
+        got[n++] = letter;
+    }
+    cr_assert_str_eq(got, letters, "got \"%s\" instead of \"%s\"", got, letters);
+    cr_assert_eq(note, page->n_notes, "the page shows what it does not cover, or not in order");
+    cr_assert_eq(gap, page->n_gaps, "the page misses what it does not cover, or not in order");
+}
+
+/* The whole of a user's numbers. */
+MAYBE_UNUSED static void expect_inbox(struct store *of, const char *user, const char *letters)
+{
+    struct store_page page = page_with_gaps(of, user, 0);
+    cr_assert_eq(page.last, page.head);
+    expect_numbers(&page, letters);
+    store_page_clear(&page);
 }
 
 MAYBE_UNUSED static void expect_text(const struct notification *note, const char *text)
@@ -294,135 +433,6 @@ MAYBE_UNUSED static void sleep_until_wall_ms(int64_t until_ms)
 {
     while (clock_wall_ms() < until_ms)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
-}
-
-/* ---- the events, as they came ---- */
-
-enum { RECORDED_MAX = 100000 };
-
-struct recorded {
-    char user[USER_ID_MAX_BYTES];
-    size_t user_len;
-    uint64_t seq;
-};
-
-static struct recorder {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct recorded *list;
-    size_t n;
-    int state; /* -1: never told */
-} recorder;
-
-static void recorder_init(void)
-{
-    pthread_mutex_init(&recorder.lock, NULL);
-    pthread_cond_init(&recorder.changed, NULL);
-    recorder.list = malloc(RECORDED_MAX * sizeof *recorder.list);
-    recorder.n = 0;
-    recorder.state = -1;
-}
-
-static void recorder_fini(void)
-{
-    free(recorder.list);
-    recorder.list = NULL;
-}
-
-static void record_notification(void *owner, struct span user_id, struct notification *note)
-{
-    (void)owner;
-    pthread_mutex_lock(&recorder.lock);
-    if (recorder.n < RECORDED_MAX) {
-        struct recorded *entry = &recorder.list[recorder.n++];
-        memcpy(entry->user, user_id.bytes, user_id.len);
-        entry->user_len = user_id.len;
-        entry->seq = note->seq;
-    }
-    pthread_cond_broadcast(&recorder.changed);
-    pthread_mutex_unlock(&recorder.lock);
-}
-
-static void record_state(void *owner, bool is_up)
-{
-    (void)owner;
-    pthread_mutex_lock(&recorder.lock);
-    recorder.state = is_up;
-    pthread_cond_broadcast(&recorder.changed);
-    pthread_mutex_unlock(&recorder.lock);
-}
-
-static bool is_recorded_for(const struct recorded *entry, const char *user)
-{
-    return span_equal((struct span){entry->user, entry->user_len}, span_of(user));
-}
-
-/* Under the lock: how many were recorded for the user, and the highest number. */
-static size_t count_recorded(const char *user, uint64_t *ret_highest)
-{
-    size_t count = 0;
-    *ret_highest = 0;
-    for (size_t i = 0; i < recorder.n; i++) {
-        if (!is_recorded_for(&recorder.list[i], user))
-            continue;
-        count++;
-        if (recorder.list[i].seq > *ret_highest)
-            *ret_highest = recorder.list[i].seq;
-    }
-    return count;
-}
-
-static void wait_for_recorded(const char *user, size_t wanted, uint64_t wanted_highest)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ANSWER_MAX_S;
-    int timed_out = 0;
-    uint64_t highest = 0;
-    pthread_mutex_lock(&recorder.lock);
-    size_t count = count_recorded(user, &highest);
-    while ((count < wanted || highest < wanted_highest) && timed_out == 0) {
-        timed_out = pthread_cond_timedwait(&recorder.changed, &recorder.lock, &until);
-        count = count_recorded(user, &highest);
-    }
-    pthread_mutex_unlock(&recorder.lock);
-    cr_assert_eq(timed_out, 0, "told of %zu notifications, up to number %llu", count,
-                 (unsigned long long)highest);
-}
-
-MAYBE_UNUSED static void wait_for_notifications(const char *user, size_t wanted)
-{
-    wait_for_recorded(user, wanted, 0);
-}
-
-MAYBE_UNUSED static void wait_for_notification(const char *user, uint64_t seq)
-{
-    wait_for_recorded(user, 0, seq);
-}
-
-MAYBE_UNUSED static bool are_recorded_in_order(const char *user)
-{
-    bool is_in_order = true;
-    uint64_t seq = 0;
-    pthread_mutex_lock(&recorder.lock);
-    for (size_t i = 0; i < recorder.n; i++)
-        if (is_recorded_for(&recorder.list[i], user))
-            is_in_order = is_in_order && recorder.list[i].seq == ++seq;
-    pthread_mutex_unlock(&recorder.lock);
-    return is_in_order;
-}
-
-MAYBE_UNUSED static void wait_for_state(bool is_up)
-{
-    for (int i = 0; i < ANSWER_MAX_S * 100; i++) {
-        pthread_mutex_lock(&recorder.lock);
-        int state = recorder.state;
-        pthread_mutex_unlock(&recorder.lock);
-        if (state == (int)is_up)
-            return;
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
-    }
-    cr_assert_fail("on_state did not say %s", is_up ? "up" : "down");
 }
 
 /* Criterion passes a test that LeakSanitizer complains of, so the check is made inside the test. */

@@ -1,32 +1,74 @@
 #include "gateway/store/file_record.h"
+#include "gateway/store/inbox.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#define TWO_DEVICES                                                                                \
+    "\5\0\0\0\0\0\0\0"                                                                             \
+    "\7\0\0\0\0\0\0\0\x20\x4e\5phone"                                                              \
+    "\5\0\0\0\0\0\0\0\x20\x4e\1p"
+
+/* At these places in `samples` below. */
+enum { PROBE, SHARED, NOTE, REF, USER, FULL_USER, KEYED_NOTE, KEYED_REF, KEY };
+
 static const struct file_record samples[] = {
-    {.kind = FILE_RECORD_PROBE},
-    {.kind = FILE_RECORD_SHARED, .data = {"{\"a\":1}", 7}},
-    {.kind = FILE_RECORD_NOTE,
-     .user_id = {"anna", 4},
-     .epoch = {"k3f9a2qd"},
-     .seq = UINT64_MAX,
-     .time_ms = 1700000000123,
-     .expires_ms = 1700000060123,
-     .data = {"\0\xff{}", 4}},
-    {.kind = FILE_RECORD_REF,
-     .user_id = {"b", 1},
-     .epoch = {"00000000"},
-     .seq = 1,
-     .time_ms = 1,
-     .expires_ms = 2,
-     .distance = 10000,
-     .bytes = 65536},
-    {.kind = FILE_RECORD_USER,
-     .user_id = {"carl", 4},
-     .epoch = {"zzzzzzzz"},
-     .seq = 9,
-     .acked = 9,
-     .sign_day = 20000},
+    [PROBE] = {.kind = FILE_RECORD_PROBE},
+    [SHARED] = {.kind = FILE_RECORD_SHARED, .data = {"{\"a\":1}", 7}},
+    [NOTE] = {.kind = FILE_RECORD_NOTE,
+              .user_id = {"anna", 4},
+              .epoch = {"k3f9a2qd"},
+              .seq = FILE_RECORD_SEQ_END - 1,
+              .time_ms = 1700000000123,
+              .expires_ms = 1700000060123,
+              .data = {"\0\xff{}", 4}},
+    [REF] = {.kind = FILE_RECORD_REF,
+             .user_id = {"b", 1},
+             .epoch = {"00000000"},
+             .seq = 1,
+             .time_ms = 1,
+             .expires_ms = 2,
+             .distance = 10000,
+             .bytes = 65536},
+    [USER] = {.kind = FILE_RECORD_USER,
+              .user_id = {"carl", 4},
+              .epoch = {"zzzzzzzz"},
+              .seq = 9,
+              .acked = 9,
+              .written = 9,
+              .sign_day = 20000},
+    [FULL_USER] = {.kind = FILE_RECORD_USER,
+                   .user_id = {"dora", 4},
+                   .epoch = {"zzzzzzzz"},
+                   .seq = 9,
+                   .acked = 5,
+                   .written = 8,
+                   .sign_day = 20000,
+                   .devices = {TWO_DEVICES, sizeof TWO_DEVICES - 1},
+                   .gaps = {"2-3:e,6-6:c", 11}},
+    [KEYED_NOTE] = {.kind = FILE_RECORD_NOTE,
+                    .user_id = {"anna", 4},
+                    .epoch = {"k3f9a2qd"},
+                    .seq = 2,
+                    .time_ms = 3,
+                    .expires_ms = INBOX_EXPIRES_END_MS - 1,
+                    .key = {"score", 5},
+                    .data = {"{}", 2}},
+    [KEYED_REF] = {.kind = FILE_RECORD_REF,
+                   .user_id = {"b", 1},
+                   .epoch = {"00000000"},
+                   .seq = 1,
+                   .distance = 1,
+                   .bytes = 7,
+                   .key = {"score", 5}},
+    [KEY] = {.kind = FILE_RECORD_KEY,
+             .user_id = {"anna", 4},
+             .epoch = {"k3f9a2qd"},
+             .seq = 7,
+             .time_ms = 1700000000123,
+             .expires_ms = 1700000060123,
+             .print = {{1, 2, 3, 250, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16}},
+             .key = {"order-17", 8}},
 };
 
 enum { N_SAMPLES = sizeof samples / sizeof *samples };
@@ -52,6 +94,11 @@ Test(file_record, comes_back_as_it_was_written)
         cr_assert_eq(out.distance, in->distance);
         cr_assert_eq(out.bytes, in->bytes);
         cr_assert_eq(out.sign_day, in->sign_day);
+        cr_assert_eq(out.written, in->written);
+        cr_assert(span_equal(out.key, in->key));
+        cr_assert(span_equal(out.devices, in->devices));
+        cr_assert(span_equal(out.gaps, in->gaps));
+        cr_assert_arr_eq(out.print.bytes, in->print.bytes, sizeof in->print.bytes);
     }
 }
 
@@ -61,7 +108,7 @@ Test(file_record, refuses_what_ends_before_its_fields_do)
     for (int i = 0; i < N_SAMPLES; i++) {
         char bytes[256];
         file_record_write(&samples[i], bytes);
-        size_t fields = file_record_size(&samples[i]) - samples[i].data.len;
+        size_t fields = file_record_size(&samples[i]) - samples[i].data.len - samples[i].gaps.len;
         for (size_t len = 0; len < fields; len++) {
             char *cut = malloc(len + 1);
             struct file_record out;
@@ -88,12 +135,73 @@ static enum err read_with(int sample, size_t at, char byte)
 
 Test(file_record, refuses_versions_kinds_and_values_that_are_not_ours)
 {
-    cr_assert_eq(read_with(0, 0, 2), ERR_INVALID_FIELD, "a later version");
-    cr_assert_eq(read_with(0, 1, 0), ERR_INVALID_FIELD, "no kind");
-    cr_assert_eq(read_with(0, 1, 6), ERR_INVALID_FIELD, "an unknown kind");
-    cr_assert_eq(read_with(2, 2, 0), ERR_INVALID_FIELD, "a note of nobody");
-    cr_assert_eq(read_with(2, 3, 'K'), ERR_INVALID_FIELD, "an epoch of other letters");
-    cr_assert_eq(read_with(3, 11, 0), ERR_INVALID_FIELD, "number 0");
-    cr_assert_eq(read_with(4, 19, 10), ERR_INVALID_FIELD, "acknowledged above the head");
-    cr_assert_eq(read_with(4, 2, 3), ERR_INVALID_FIELD, "bytes behind its end");
+    cr_assert_eq(read_with(PROBE, 0, 3), ERR_INVALID_FIELD, "a later version");
+    cr_assert_eq(read_with(PROBE, 1, 0), ERR_INVALID_FIELD, "no kind");
+    cr_assert_eq(read_with(PROBE, 1, 7), ERR_INVALID_FIELD, "an unknown kind");
+    cr_assert_eq(read_with(KEY, 0, 1), ERR_INVALID_FIELD, "a kind that version 1 had not");
+    cr_assert_eq(read_with(NOTE, 2, 0), ERR_INVALID_FIELD, "a note of nobody");
+    cr_assert_eq(read_with(NOTE, 3, 'K'), ERR_INVALID_FIELD, "an epoch of other letters");
+    cr_assert_eq(read_with(NOTE, 18, 0x7f), ERR_INVALID_FIELD, "a number of 19 digits");
+    cr_assert_eq(read_with(NOTE, 33, 1), ERR_INVALID_FIELD, "it expires after the year 6429");
+    cr_assert_eq(read_with(REF, 11, 0), ERR_INVALID_FIELD, "number 0");
+    cr_assert_eq(read_with(USER, 19, 10), ERR_INVALID_FIELD, "acknowledged above the head");
+    cr_assert_eq(read_with(USER, 29, 10), ERR_INVALID_FIELD, "written above the head");
+    cr_assert_eq(read_with(REF, 2, 0), ERR_INVALID_FIELD, "no userId");
+    cr_assert_eq(read_with(KEY, 35, 0), ERR_INVALID_FIELD, "a key without bytes");
+    cr_assert_eq(read_with(KEY, 35, 7), ERR_INVALID_FIELD, "bytes behind its end");
+    cr_assert_eq(read_with(KEY, 35, 65), ERR_INVALID_FIELD, "a key that is too long");
+}
+
+Test(file_record, refuses_devices_that_are_malformed)
+{
+    enum { DEVICES = 39 + 4 }; /* where they begin */
+    cr_assert_eq(read_with(FULL_USER, DEVICES, 4), ERR_INVALID_FIELD, "shared below acked");
+    cr_assert_eq(read_with(FULL_USER, DEVICES, 10), ERR_INVALID_FIELD, "shared above the head");
+    cr_assert_eq(read_with(FULL_USER, DEVICES + 8, 4), ERR_INVALID_FIELD, "one below acked");
+    cr_assert_eq(read_with(FULL_USER, DEVICES + 8, 10), ERR_INVALID_FIELD, "one above the head");
+    cr_assert_eq(read_with(FULL_USER, DEVICES + 18, 0), ERR_INVALID_FIELD, "one without a name");
+    cr_assert_eq(read_with(FULL_USER, DEVICES + 18, 65), ERR_INVALID_FIELD, "a name too long");
+    cr_assert_eq(read_with(FULL_USER, DEVICES - 6, 8), ERR_INVALID_FIELD, "none behind the shared");
+}
+
+Test(file_record, reads_what_version_1_wrote)
+{
+    static const char note[] = "\1\2\4k3f9a2qd"
+                               "\x12\0\0\0\0\0\0\0"
+                               "\x7b\x68\xe5\xcf\x8b\1\0\0"
+                               "\x7c\x68\xe5\xcf\x8b\1\0\0"
+                               "anna{\"n\":1}";
+    static const char ref[] = "\1\4\1k3f9a2qd"
+                              "\1\0\0\0\0\0\0\0"
+                              "\2\0\0\0\0\0\0\0"
+                              "\3\0\0\0\0\0\0\0"
+                              "\4\0\0\0\5\0\0\0b";
+    static const char user[] = "\1\5\4k3f9a2qd"
+                               "\x09\0\0\0\0\0\0\0"
+                               "\4\0\0\0\0\0\0\0"
+                               "\x20\x4e"
+                               "carl";
+    struct file_record out;
+    const char *detail;
+    cr_assert_eq(file_record_read((struct span){note, sizeof note - 1}, &out, &detail), ERR_OK);
+    cr_assert_eq(out.kind, FILE_RECORD_NOTE);
+    cr_assert_eq(out.seq, 18);
+    cr_assert_eq(out.expires_ms, out.time_ms + 1);
+    cr_assert(span_equal(out.user_id, SPAN_LITERAL("anna")));
+    cr_assert(span_equal(out.data, SPAN_LITERAL("{\"n\":1}")));
+    cr_assert_eq(out.key.len, 0);
+    cr_assert_eq(file_record_read((struct span){ref, sizeof ref - 1}, &out, &detail), ERR_OK);
+    cr_assert_eq(out.distance, 4);
+    cr_assert_eq(out.bytes, 5);
+    cr_assert(span_equal(out.user_id, SPAN_LITERAL("b")));
+    cr_assert_eq(file_record_read((struct span){user, sizeof user - 1}, &out, &detail), ERR_OK);
+    cr_assert_eq(out.seq, 9);
+    cr_assert_eq(out.acked, 4);
+    cr_assert_eq(out.written, 4);
+    cr_assert_eq(out.sign_day, 20000);
+    cr_assert_eq(out.devices.len, 0);
+    cr_assert_eq(out.gaps.len, 0);
+    cr_assert(span_equal(out.user_id, SPAN_LITERAL("carl")));
+    cr_assert_eq(file_record_read((struct span){user, sizeof user}, &out, &detail),
+                 ERR_INVALID_FIELD, "it had no causes");
 }

@@ -1,81 +1,14 @@
-#include "tests/store/contract_calls.h"
+#include "tests/store/file_directory.h"
 
-#include <ftw.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { FIRST_LIMIT_BYTES = 4 << 20 };
 
-static char directory[64];
-
-static int remove_one(const char *path, const struct stat *stat_buf, int type, struct FTW *ftw)
-{
-    (void)stat_buf;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static void remove_directory(void)
-{
-    if (directory[0] != '\0')
-        nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    directory[0] = '\0';
-}
-
-static void make_directory(void)
-{
-    remove_directory();
-    snprintf(directory, sizeof directory, "/tmp/herald-store-XXXXXX");
-    cr_assert_not_null(mkdtemp(directory));
-}
-
-static struct store *open_at(struct store_config *config, const char *path)
-{
-    char why[400] = "";
-    char url[200];
-    struct store *opened = NULL;
-    snprintf(url, sizeof url, "file:%s", path);
-    config->url = url;
-    cr_assert_eq(store_open(config, &opened, why, sizeof why), ERR_OK, "%s", why);
-    return opened;
-}
-
-static struct store *backend_open(struct store_config *config)
-{
-    make_directory();
-    return open_at(config, directory);
-}
-
-static void backend_close(struct store *to_close)
-{
-    store_close(to_close);
-    remove_directory();
-}
-
 #include "tests/store/contract_cases.h"
-
-/* The same directory again, as after a restart. */
-static void reopen(void)
-{
-    store_close(store);
-    struct store_config config = contract_config(1000, 1 << 20);
-    store = open_at(&config, directory);
-}
-
-static void expect_refusal(const char *url, const char *word)
-{
-    char why[400] = "";
-    struct store *second = NULL;
-    struct store_config config = contract_config(1000, 1 << 20);
-    config.url = url;
-    cr_assert_eq(store_open(&config, &second, why, sizeof why), ERR_STORE_UNAVAILABLE);
-    cr_assert_not_null(strstr(why, word), "the message says: %s", why);
-}
 
 TestSuite(store_file, .init = contract_open, .fini = contract_close, .timeout = 120);
 
@@ -397,4 +330,35 @@ Test(store_file, shows_nobody_what_was_not_committed)
     uint64_t highest;
     cr_assert_eq(count_recorded("anna", &highest), given, "told of what was kept, and no more");
     expect_recovery(given);
+}
+
+static struct store_target append_with_key(struct span data, uint8_t print)
+{
+    struct store_target target = {.user_id = SPAN_LITERAL("anna")};
+    append_run(store, (struct store_append){.payload = payload_new(data),
+                                            .ttl_s = 600,
+                                            .idempotency_key = SPAN_LITERAL("order-17"),
+                                            .print = {{print}},
+                                            .n_targets = 1,
+                                            .targets = &target});
+    return target;
+}
+
+/* A key of a push that was not kept would answer its repeat with a number that nobody has. */
+Test(store_file, forgets_the_key_of_a_push_that_could_not_be_written)
+{
+    static char big[60000];
+    signal(SIGXFSZ, SIG_IGN);
+    struct epoch epoch = append_one(store, "anna", "{}", 600).epoch;
+    set_file_limit(20000);
+    cr_assert_eq(append_with_key((struct span){big, sizeof big}, 1).error, ERR_STORE_UNAVAILABLE);
+    wait_for_state(false);
+    set_file_limit(RLIM_INFINITY);
+    wait_for_state(true);
+    struct store_target got = append_with_key(SPAN_LITERAL("{}"), 2);
+    cr_assert_eq(got.error, ERR_OK);
+    cr_assert(!got.is_duplicate);
+    cr_assert_eq(got.seq, 2);
+    cr_assert(epoch_equal(got.epoch, epoch));
+    cr_assert(append_with_key(SPAN_LITERAL("{}"), 2).is_duplicate);
 }

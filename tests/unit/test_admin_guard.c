@@ -146,22 +146,25 @@ Test(guard, knows_json_by_its_media_type)
 {
     static const struct {
         const char *type;
-        bool is_json;
+        enum guard_media media;
     } rows[] = {
-        {"application/json", true},
-        {"Application/JSON; charset=utf-8", true},
-        {"application/json ;x=y", true},
-        {"", false},
-        {"text/plain", false},
-        {"application/jsonx", false},
-        {"application/x-www-form-urlencoded", false},
-        {"text/plain; application/json", false},
+        {"application/json", GUARD_JSON},
+        {"Application/JSON; charset=utf-8", GUARD_JSON},
+        {"application/json ;x=y", GUARD_JSON},
+        {"application/x-ndjson", GUARD_NDJSON},
+        {"Application/X-NDJSON;charset=utf-8", GUARD_NDJSON},
+        {"application/ndjson", GUARD_OTHER},
+        {"", GUARD_OTHER},
+        {"text/plain", GUARD_OTHER},
+        {"application/jsonx", GUARD_OTHER},
+        {"application/x-www-form-urlencoded", GUARD_OTHER},
+        {"text/plain; application/json", GUARD_OTHER},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct guard_head head =
             head_of((const struct field[MAX_FIELDS]){{"Content-Type", rows[i].type}});
-        cr_expect_eq(guard_is_json(&head), rows[i].is_json, "%s", rows[i].type);
+        cr_expect_eq(guard_media(&head), rows[i].media, "%s", rows[i].type);
     }
     struct guard_head none = {.is_forwarded = false};
-    cr_expect_not(guard_is_json(&none));
+    cr_expect_eq(guard_media(&none), GUARD_OTHER);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 static struct mailbox mailbox;
+enum { N_WORKERS = 2 };
+
 static struct client_map *map;
 static struct worker *home = (struct worker *)&mailbox; /* never looked into by the map */
 
@@ -18,7 +20,7 @@ static void set_up(void)
 {
     cr_assert_eq(hash_init(), ERR_OK);
     cr_assert_eq(mailbox_init(&mailbox), ERR_OK);
-    cr_assert_eq(client_map_new(2, 1000, on_letter, &map), ERR_OK);
+    cr_assert_eq(client_map_new(N_WORKERS, 1000, on_letter, &map), ERR_OK);
 }
 
 static struct client *enter(const char *user)
@@ -143,18 +145,59 @@ Test(client_map, lists_everybody_in_pages_of_one)
 
 Test(client_map, tells_what_is_known_of_a_user_who_is_present)
 {
-    struct epoch epoch;
-    uint64_t head;
     struct client *client = enter("a");
-    client_map_known(map, SPAN_LITERAL("a"), &epoch, &head);
-    cr_assert(epoch_is_none(epoch));
+    struct client_known known = client_map_known(map, SPAN_LITERAL("a"));
+    cr_assert(epoch_is_none(known.epoch));
     client_map_learn(map, client, (struct epoch){"abcdefgh"}, 7);
     client_map_learn(map, client, (struct epoch){"abcdefgh"}, 3);
-    client_map_known(map, SPAN_LITERAL("a"), &epoch, &head);
-    cr_assert(epoch_equal(epoch, (struct epoch){"abcdefgh"}));
-    cr_assert_eq(head, 7);
-    client_map_known(map, SPAN_LITERAL("b"), &epoch, &head);
-    cr_assert_eq(head, 0);
+    atomic_store(&client->shared.acked, 5);
+    known = client_map_known(map, SPAN_LITERAL("a"));
+    cr_assert(epoch_equal(known.epoch, (struct epoch){"abcdefgh"}));
+    cr_assert_eq(known.head, 7);
+    cr_assert_eq(known.acked, 5);
+    atomic_store(&client->has_devices, true);
+    known = client_map_known(map, SPAN_LITERAL("a"));
+    cr_assert_eq(known.acked, 0, "the store alone knows the position of a user with devices");
+    cr_assert_eq(client_map_known(map, SPAN_LITERAL("b")).head, 0);
     leave(client);
+    client_map_free(map);
+}
+
+static unsigned n_visited;
+
+static void count_visit(struct client *client, void *argument)
+{
+    (void)argument;
+    client->unstored_slot++; /* a mark of ours: seen once more */
+    n_visited++;
+}
+
+Test(client_map, visits_everyone_who_stays_once_while_it_grows)
+{
+    enum { BEFORE = 300, AFTER = 3000 };
+    static struct client *clients[BEFORE + AFTER];
+    char name[16];
+    uint64_t cursors[N_WORKERS] = {0};
+    for (int i = 0; i < BEFORE; i++) {
+        snprintf(name, sizeof name, "u%d", i);
+        clients[i] = enter(name);
+    }
+    int n = BEFORE;
+    for (unsigned worker = 0; worker < N_WORKERS;) {
+        client_map_visit(map, worker, &cursors[worker], 20, count_visit, NULL);
+        if (cursors[worker] == UINT64_MAX)
+            worker++;
+        for (int i = 0; i < 50 && n < BEFORE + AFTER; i++) {
+            snprintf(name, sizeof name, "u%d", n);
+            clients[n++] = enter(name);
+        }
+    }
+    cr_assert_geq(n_visited, BEFORE);
+    for (int i = 0; i < n; i++) {
+        cr_assert_leq(clients[i]->unstored_slot, 1, "u%d was visited twice", i);
+        cr_assert(i >= BEFORE || clients[i]->unstored_slot == 1, "u%d was not visited", i);
+        clients[i]->unstored_slot = 0;
+        leave(clients[i]);
+    }
     client_map_free(map);
 }

@@ -128,7 +128,28 @@ Test(handshake, finds_herald_plain_in_an_offer)
     expect_level(UPGRADE VERSION KEY OFFER("chat, herald.plain"), LEVEL_PLAIN_NAMED);
     expect_level(UPGRADE VERSION KEY OFFER("chat") OFFER("herald.plain"), LEVEL_PLAIN_NAMED);
     expect_level(UPGRADE VERSION KEY OFFER("bearer.abc,\therald.plain"), LEVEL_PLAIN_NAMED);
-    expect_level(UPGRADE VERSION KEY OFFER("herald.v1, herald.plain"), LEVEL_PLAIN_NAMED);
+}
+
+Test(handshake, finds_herald_v1_in_an_offer)
+{
+    expect_level(UPGRADE VERSION KEY OFFER("herald.v1"), LEVEL_V1);
+    expect_level(UPGRADE VERSION KEY OFFER("chat,herald.v1"), LEVEL_V1);
+    expect_level(UPGRADE VERSION KEY OFFER("herald.v1, bearer.abc"), LEVEL_V1);
+    expect_level(UPGRADE VERSION KEY OFFER("bearer.herald.plain") OFFER("herald.v1"), LEVEL_V1);
+}
+
+/* RFC 6455, 4.1: the names stand in the order that the client prefers. */
+Test(handshake, takes_the_first_known_name_of_an_offer)
+{
+    expect_level(UPGRADE VERSION KEY OFFER("herald.v1, herald.plain"), LEVEL_V1);
+    expect_level(UPGRADE VERSION KEY OFFER("herald.plain, herald.v1"), LEVEL_PLAIN_NAMED);
+    expect_level(UPGRADE VERSION KEY OFFER("chat, herald.v2, herald.v1, herald.plain"), LEVEL_V1);
+    expect_level(UPGRADE VERSION KEY OFFER("herald.v1") OFFER("herald.plain"), LEVEL_V1);
+    expect_level(UPGRADE VERSION KEY OFFER("herald.plain") OFFER("herald.v1"), LEVEL_PLAIN_NAMED);
+    expect_level(
+        UPGRADE VERSION KEY OFFER(
+            "chat, bearer.abc") "sec-websocket-protocol: , herald.v1 ,\r\n" OFFER("herald.plain"),
+        LEVEL_V1);
 }
 
 /* CONTRACT 2: a browser would drop an answer without a name that it offered. */
@@ -136,7 +157,14 @@ Test(handshake, refuses_an_offer_without_a_known_name)
 {
     expect_refusal(UPGRADE VERSION KEY OFFER("chat"), ERR_BAD_HANDSHAKE);
     expect_refusal(UPGRADE VERSION KEY OFFER("bearer.abc"), ERR_BAD_HANDSHAKE);
-    expect_refusal(UPGRADE VERSION KEY OFFER("herald.v1"), ERR_BAD_HANDSHAKE);
+    expect_refusal(UPGRADE VERSION KEY OFFER("bearer.herald.v1"), ERR_BAD_HANDSHAKE);
+    expect_refusal(UPGRADE VERSION KEY OFFER("bearer.abc") OFFER("chat, bearer.d"),
+                   ERR_BAD_HANDSHAKE);
+    expect_refusal(UPGRADE VERSION KEY OFFER("herald.v1x"), ERR_BAD_HANDSHAKE);
+    expect_refusal(UPGRADE VERSION KEY OFFER("herald.v"), ERR_BAD_HANDSHAKE);
+    expect_refusal(UPGRADE VERSION KEY OFFER("HERALD.V1"), ERR_BAD_HANDSHAKE);
+    expect_refusal(UPGRADE VERSION KEY OFFER("herald.v1 herald.plain"), ERR_BAD_HANDSHAKE);
+    expect_refusal(UPGRADE VERSION KEY OFFER("plain, sse"), ERR_BAD_HANDSHAKE);
     expect_refusal(UPGRADE VERSION KEY OFFER("herald.plainer"), ERR_BAD_HANDSHAKE);
     expect_refusal(UPGRADE VERSION KEY OFFER("Herald.Plain"), ERR_BAD_HANDSHAKE);
     expect_refusal(UPGRADE VERSION KEY OFFER(""), ERR_BAD_HANDSHAKE);
@@ -175,6 +203,29 @@ Test(handshake, echoes_herald_plain)
                                      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
                                      "Sec-WebSocket-Protocol: herald.plain\r\n"
                                      "\r\n");
+}
+
+Test(handshake, names_herald_v1_in_the_101)
+{
+    expect_accept(LEVEL_V1, "HTTP/1.1 101 Switching Protocols\r\n"
+                            "Upgrade: websocket\r\n"
+                            "Connection: Upgrade\r\n"
+                            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+                            "Sec-WebSocket-Protocol: herald.v1\r\n"
+                            "\r\n");
+}
+
+/* CONTRACT 3: what GET /users/ID calls each. */
+Test(handshake, has_a_word_for_each_level)
+{
+    cr_expect_str_eq(handshake_level_word(LEVEL_PLAIN), "plain");
+    cr_expect_str_eq(handshake_level_word(LEVEL_PLAIN_NAMED), "plain");
+    cr_expect_str_eq(handshake_level_word(LEVEL_V1), "herald.v1");
+    cr_expect_str_eq(handshake_level_word(LEVEL_SSE), "sse");
+    cr_expect_null(handshake_level_subprotocol(LEVEL_PLAIN));
+    cr_expect_str_eq(handshake_level_subprotocol(LEVEL_PLAIN_NAMED), "herald.plain");
+    cr_expect_str_eq(handshake_level_subprotocol(LEVEL_V1), "herald.v1");
+    cr_expect_null(handshake_level_subprotocol(LEVEL_SSE));
 }
 
 Test(handshake, does_not_write_half_a_101)

@@ -31,7 +31,7 @@ static double number(const cJSON *json, const char *name)
 Test(problem, writes_every_member_that_is_given)
 {
     size_t offset = 17;
-    struct problem problem = {ERR_BAD_JSON, "a \"quoted\"\nline", "ti\\tle", "00ff", &offset};
+    struct problem problem = {ERR_BAD_JSON, "a \"quoted\"\nline", "ti\\tle", "00ff", &offset, 3};
     cJSON *json = written(&problem);
     expect_text(json, "type", "bad-json");
     expect_text(json, "title", "the body is not valid JSON");
@@ -40,6 +40,7 @@ Test(problem, writes_every_member_that_is_given)
     expect_text(json, "requestId", "00ff");
     cr_expect_eq(number(json, "status"), 400);
     cr_expect_eq(number(json, "offset"), 17);
+    cr_expect_eq(number(json, "line"), 3);
     cJSON_Delete(json);
 }
 

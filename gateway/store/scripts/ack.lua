@@ -1,40 +1,26 @@
--- Moves the acknowledged position and drops what it covers.
--- KEYS  1 inbox  2 meta
--- ARGV  1 epoch  2 number
+-- Moves a position, and with it the inbox's where that is the lowest.
+-- ARGV  1 epoch  2 number  3 device or ''  4 1 if the shared position is held  5 highest number written
 -- Answers: 0 done, 1 another epoch or a number that was never given; expired
-local number = tonumber(ARGV[2])
-if ARGV[1] ~= epoch or number > head then
+local position, device = tonumber(ARGV[2]), ARGV[3]
+if ARGV[1] ~= epoch or position > head then
     return { 1, 0 }
 end
-sign_of_life()
-if number <= acked then
-    return { 0, 0 }
+local expired = find_expired() -- first: what has expired cannot be acknowledged any more
+load_devices()
+if device == '' then
+    shared = math.max(shared, position)
+elseif devices[device] then
+    set_device(device, math.max(devices[device][1], position))
 end
+is_changed = is_changed or position > acked
+settle_acked(ARGV[4] == '1')
 
-local expired = find_expired()
-if number == head then
-    redis.call('DEL', inbox)
-    gone, count, bytes = {}, 0, 0
-else
-    local covered = {}
-    for at in numbers_above(acked) do
-        if at > number then
-            break
-        end
-        covered[#covered + 1] = at
-    end
-    for i = 1, #covered, CHUNK do
-        local to = math.min(i + CHUNK - 1, #covered)
-        local values = redis.call('HMGET', inbox, unpack(covered, i, to))
-        for j, value in ipairs(values) do
-            local at = covered[i + j - 1]
-            if value and not is_gone[at] then
-                local _, size = parse(value)
-                leave(at, size)
-            end
-        end
-    end
+local written = math.max(position, math.min(head, tonumber(ARGV[5])))
+if written > acked and written > tonumber(redis.call('HGET', meta, 'written') or 0) then
+    set('written', digits(written))
+    is_changed = true
 end
-acked, low = number, math.max(low, number + 1)
-save()
+if is_changed or day ~= today then
+    save(true)
+end
 return { 0, expired }

@@ -1,33 +1,61 @@
 -- Reads the inbox from a position on. A user to whom nothing was ever pushed has no epoch yet.
--- KEYS  1 inbox  2 meta
--- ARGV  1 position, or '' for the acknowledged one  2 most entries  3 most bytes of data
---       4 known head  5 known epoch or ''  6 an epoch to begin
--- Answers: epoch ('' for a user never heard of), head, acked, the number up to which the page is complete, expired,
---          1 if the store had lost something, { number, entry, number, entry ... }
+-- ARGV  1 read above this number, or '' for the position  2 of this epoch, or '' for any
+--       3 most entries  4 most bytes of data  5 known head  6 known epoch or ''  7 an epoch to begin
+--       8 device or ''  9 any of: a (the arrival of the device), b (begin a user who is not there),
+--       g (tell why numbers are missing)
+-- Answers: epoch ('' for a user never heard of), head, acked, position, devices, start, 1 if that is
+--          ARGV[1], the number up to which the page is complete, expired, 1 if the store had lost
+--          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }
 local CHUNK_READ = 64 -- entries read at once: a page of big ones ends long before a chunk of 1000
-local max_count, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_count, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local device, wishes = ARGV[8], ARGV[9]
+local is_arrival = device ~= '' and string.find(wishes, 'a', 1, true)
+local must_begin = is_arrival or string.find(wishes, 'b', 1, true)
 
-if not epoch and ARGV[5] == '' then -- whatever the known head: it is of no epoch
-    return { '', 0, 0, 0, 0, 0, {} }
+if not epoch and ARGV[6] == '' and not must_begin then -- whatever the known head: it is of no epoch
+    return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {} }
 end
-local is_lost = settle(tonumber(ARGV[4]), ARGV[5], ARGV[6], be_not_refused)
-local expired = find_expired()
-if has_walked then
-    save()
+local is_lost = 0
+if epoch or ARGV[6] ~= '' then
+    is_lost = settle(tonumber(ARGV[5]), ARGV[6], ARGV[7], be_not_refused)
+else
+    be_not_refused()
+    begin_epoch(ARGV[7])
 end
-sign_of_life()
+local expired, forgotten = find_expired(), 0
+if not devices then
+    load_devices()
+end
+if is_arrival then
+    if not devices[device] and flags % HAS_KEYS >= MAX_DEVICES then
+        forget_longest_unseen()
+        forgotten = 1
+    end
+    set_device(device, devices[device] and devices[device][1] or acked)
+end
+if is_changed or day ~= today then
+    save(true)
+end
+
+local position = shared
+if device ~= '' then
+    position = devices[device] and math.max(acked, devices[device][1]) or acked
+end
+local after = tonumber(ARGV[1] ~= '' and ARGV[1] or NEVER)
+local is_resumed = after <= head and (ARGV[2] == '' or ARGV[2] == epoch)
+local start = is_resumed and after or position
 
 local entries, size_of_page, covered = {}, 0, nil
 
-local function add(number, value)
-    local expires, size = parse(value)
-    if expires <= now then
+local function add(at, value)
+    local stays_until, size = parse(value)
+    if stays_until <= now then
         return true
     end
     if #entries > 0 and (#entries >= 2 * max_count or size_of_page + size > max_bytes) then
         return false
     end
-    entries[#entries + 1] = number
+    entries[#entries + 1] = at
     entries[#entries + 1] = value
     size_of_page = size_of_page + size
     return true
@@ -44,17 +72,16 @@ local function add_chunk(numbers)
     return true
 end
 
-local position = ARGV[1] == '' and acked or tonumber(ARGV[1])
-local next_number, is_at_tail = numbers_above(position), false
+local next_number, is_at_tail = numbers_above(start), false
 while true do
     local numbers = {}
     while #numbers < CHUNK_READ do
-        local number = next_number()
-        if not number then
+        local at = next_number()
+        if not at then
             is_at_tail = true
             break
         end
-        numbers[#numbers + 1] = number
+        numbers[#numbers + 1] = at
     end
     if #numbers > 0 and not add_chunk(numbers) then
         is_at_tail = false
@@ -64,4 +91,12 @@ while true do
         break
     end
 end
-return { epoch, head, acked, is_at_tail and head or covered or position, expired, is_lost, entries }
+
+local page_end = is_at_tail and head or covered or start
+local causes = ''
+if string.find(wishes, 'g', 1, true) and page_end - start > #entries / 2 then
+    load_gaps()
+    causes = gaps_text()
+end
+return { epoch, head, acked, position, flags % HAS_KEYS, start, is_resumed and 1 or 0, page_end,
+    expired, is_lost, forgotten, causes, entries }

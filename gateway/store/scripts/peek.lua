@@ -1,16 +1,16 @@
 -- What waits for a user.
--- KEYS  1 inbox  2 meta
 -- Answers: epoch ('' for a user never heard of), head, acked, pending, time of the oldest, expired
 if not epoch then
     return { '', 0, 0, 0, 0, 0 }
 end
 local expired = find_expired()
-if has_walked then
-    save()
+load_devices()
+if is_changed then
+    save(false)
 end
 local oldest = 0
-for number in numbers_above(acked) do
-    local value = redis.call('HGET', inbox, number)
+for at in numbers_above(acked) do
+    local value = redis.call('HGET', inbox, digits(at))
     if value then
         oldest = tonumber(string.match(value, '^%d+:(%d+):'))
         break

@@ -1,60 +1,83 @@
--- Numbers a notification, keeps it and tells every node that has the user online.
--- KEYS  1 inbox  2 meta  3 channel
--- ARGV  1 data  2 time to live in ms  3 known head  4 known epoch or ''  5 an epoch to begin
---       6 most entries  7 most bytes  8 most bytes of data inside the message
--- Answers: number, epoch, time, expiry, nodes, expired, pushed out, 1 if the store had lost something
-local data, ttl = ARGV[1], tonumber(ARGV[2])
-local max_count, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
+-- Numbers a notification, keeps it and tells every node that has the user online; arguments and
+-- answers are in push_fast.lua.
+local key = ARGV[10] or ''
 
-local is_lost = settle(tonumber(ARGV[3]), ARGV[4], ARGV[5])
-local expired, pushed_out = find_expired(), 0
+if KEYS[4] then
+    local seen = redis.call('GET', KEYS[4])
+    if seen and string.sub(seen, 1, 16) ~= ARGV[11] then
+        return { 0, '', 0, 0, 0, 0, 0, 0, 0, 2 }
+    end
+    if seen then
+        local first = { string.match(seen, '^(%w+):(%d+):(%d+):(%d+)$', 17) }
+        local nodes = redis.call('PUBSUB', 'SHARDNUMSUB', KEYS[3])
+        return { tonumber(first[2]), first[1], tonumber(first[3]), tonumber(first[4]), nodes[2],
+            0, 0, 0, 0, 1 }
+    end
+end
+
+own_key = key
+local is_lost = settle(known_head, ARGV[4], ARGV[5])
+local expired, pushed_out, replaced = find_expired(), 0, 0
+if flags % HAS_KEYS > 0 and not devices then
+    load_devices()
+elseif covered > acked and covered <= head and ARGV[4] == epoch then
+    drop_up_to(covered)
+end
+
+if key ~= '' and flags >= HAS_KEYS then
+    local at = tonumber(redis.call('HGET', inbox, 'c!' .. key) or 0)
+    local value = at > acked and not is_gone[at] and redis.call('HGET', inbox, digits(at))
+    if value then
+        leave(at, value, 'l')
+        replaced = at
+    end
+end
 
 local function fits()
     return count <= 0 or (count < max_count and bytes + #data <= max_bytes)
 end
 
 if not fits() then
-    for number in numbers_above(acked) do
-        local value = not is_gone[number] and redis.call('HGET', inbox, number)
+    for at in numbers_above(acked) do
+        local value = not is_gone[at] and redis.call('HGET', inbox, digits(at))
         if value then
-            local _, size = parse(value)
-            leave(number, size)
+            leave(at, value, 'o')
             pushed_out = pushed_out + 1
         end
-        low = number + 1
+        low = at + 1
         if fits() then
             break
         end
     end
-end
-
-local number, expires = head + 1, now + ttl
-redis.call('HSET', inbox, digits(number), string.format('%d:%d:0:', expires, now) .. data)
-if count > 0 and #gone == 0 and not has_walked and due <= expires then -- as nearly always: few fields
-    head, count, bytes = number, count + 1, bytes + #data
-    redis.call('HSET', meta, 'head', digits(head), 'count', digits(count), 'bytes', digits(bytes))
-    redis.call('PEXPIREAT', inbox, digits(expires), 'GT')
-elseif count <= 0 and #gone == 0 then -- the first that waits, and its key is new
-    head, count, bytes, low, due = number, 1, #data, number, expires
-    redis.call('HSET', meta, 'head', digits(head), 'count', '1', 'bytes', digits(bytes),
-        'low', digits(low), 'due', digits(due))
-    redis.call('PEXPIREAT', inbox, digits(expires))
-else
-    if count <= 0 then
-        count, bytes, low, due = 0, 0, number, expires
+    if not fits() then -- somebody else has taken the entries that were counted
+        count = 0
     end
-    head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
-    save()
-    -- GT takes a key without an expiry for one that never expires, which a new key is.
-    redis.call('PEXPIREAT', inbox, digits(expires), redis.call('PTTL', inbox) < 0 and 'NX' or 'GT')
 end
-sign_of_life()
 
--- N: the notification itself; B: too big for the message, the node reads the inbox.
-local kind, body = 'N', data
-if #data > tonumber(ARGV[8]) then
-    kind, body = 'B', ''
+if must_clear then
+    be_refused()
+    clear_inbox()
 end
-local nodes = redis.call('SPUBLISH', KEYS[3],
-    string.format('%s:%s:%d:%d:%d:', kind, epoch, number, now, expires) .. body)
-return { number, epoch, now, expires, nodes, expired, pushed_out, is_lost }
+number = head + 1
+local entry = string.format('%d:%d:%d:', expires, now, #key) .. key .. data
+if key == '' then
+    redis.call('HSET', inbox, digits(number), entry)
+else
+    redis.call('HSET', inbox, digits(number), entry, 'c!' .. key, digits(number))
+    flags = flags % HAS_KEYS + HAS_KEYS
+end
+if count <= 0 then
+    count, bytes, low, due = 0, 0, number, NEVER
+end
+head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
+local must_move = keep_until_expired()
+save(true)
+if must_move then
+    redis.call('PEXPIREAT', inbox, digits(last))
+end
+if KEYS[4] then
+    redis.call('SET', KEYS[4], ARGV[11] .. string.format('%s:%d:%d:%d', epoch, number, now, expires),
+        'PX', ARGV[12])
+end
+return { number, epoch, now, expires, publish(key, replaced), expired, pushed_out, is_lost, replaced,
+    0 }

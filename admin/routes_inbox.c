@@ -1,0 +1,209 @@
+/* What waits for a user, and what became of one notification (CONTRACT section 3). */
+#include "admin/request.h"
+#include "admin/routes.h"
+#include "admin/service.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
+
+/* A page ends behind the notification that reaches it: 1000 of them could be 64 MiB. */
+static const size_t page_max_bytes = (size_t)4 << 20;
+
+/* GET /users/ID/inbox */
+
+static void on_inbox_done(struct gateway_inbox *inbox)
+{
+    request_done(CONTAINER_OF(inbox, struct request, work.inbox));
+}
+
+static void ask_inbox(struct request *request)
+{
+    request->work.inbox.on_done = on_inbox_done;
+    request_hand_over(request);
+    gateway_inbox(request->service->gateway, &request->work.inbox);
+}
+
+void inbox_run(struct request *request)
+{
+    struct gateway_inbox *op = &request->work.inbox;
+    uint64_t limit = PAGE_DEFAULT;
+    if (!request_path_user(request, &op->user_id) ||
+        !request_query_number(request, "after", 0, UINT64_MAX, &op->after) ||
+        !request_query_number(request, "limit", 1, PAGE_MAX, &limit))
+        return;
+    op->limit = (uint32_t)limit;
+    ask_inbox(request);
+}
+
+static void write_note(struct json_out *out, const struct notification *note)
+{
+    char id[MESSAGE_ID_MAX_BYTES];
+    struct span key = payload_key(note->payload);
+    message_id_write(note->epoch, note->seq, id);
+    json_out_printf(out,
+                    "{\"id\":\"%s\",\"seq\":%" PRIu64 ",\"time\":%" PRId64 ",\"expires\":%" PRId64
+                    ",\"collapseKey\":",
+                    id, note->seq, note->time_ms, note->expires_ms);
+    if (key.len == 0)
+        json_out_text(out, "null");
+    else
+        json_out_string(out, key);
+    json_out_text(out, ",\"data\":");
+    json_out_raw(out, payload_data(note->payload));
+    json_out_text(out, "}");
+}
+
+/* Answers the `after` of the next page; 0: this is the last. */
+static uint64_t write_notes(struct json_out *out, const struct gateway_inbox *inbox)
+{
+    size_t begin = out->buf.len;
+    for (size_t i = 0; i < inbox->n_notes; i++) {
+        json_out_text(out, i == 0 ? "" : ",");
+        write_note(out, inbox->notes[i]);
+        if (out->buf.len - begin >= page_max_bytes && i + 1 < inbox->n_notes)
+            return inbox->notes[i]->seq;
+    }
+    return inbox->next;
+}
+
+void inbox_finish(struct request *request)
+{
+    const struct gateway_inbox *inbox = &request->work.inbox;
+    struct json_out *out = &request->out;
+    if (inbox->error != ERR_OK) {
+        request_refuse_with(request, inbox->error, NULL, NULL);
+        return;
+    }
+    json_out_text(out, "{\"userId\":");
+    json_out_string(out, inbox->user_id);
+    json_out_text(out, ",\"epoch\":");
+    if (epoch_is_none(inbox->epoch))
+        json_out_text(out, "null");
+    else
+        json_out_string(out, (struct span){inbox->epoch.text, EPOCH_LEN});
+    json_out_printf(out, ",\"head\":%" PRIu64 ",\"acked\":%" PRIu64 ",\"notifications\":[",
+                    inbox->head, inbox->acked);
+    uint64_t next = write_notes(out, inbox);
+    json_out_text(out, "],\"next\":");
+    if (next == 0)
+        json_out_text(out, "null}");
+    else
+        json_out_printf(out, "%" PRIu64 "}", next);
+    if (request_charge(request, out->buf.cap))
+        request_reply(request, 200);
+    else
+        request_refuse_with(request, ERR_BUSY, NULL, "too many large requests at once");
+}
+
+void inbox_end(struct request *request)
+{
+    gateway_inbox_clear(&request->work.inbox);
+}
+
+/* DELETE /users/ID/inbox */
+
+void purge_run(struct request *request)
+{
+    if (!request_path_user(request, &request->work.inbox.user_id))
+        return;
+    request->work.inbox.is_purge = true;
+    ask_inbox(request);
+}
+
+void purge_finish(struct request *request)
+{
+    const struct gateway_inbox *inbox = &request->work.inbox;
+    if (inbox->error != ERR_OK) {
+        request_refuse_with(request, inbox->error, NULL, NULL);
+        return;
+    }
+    json_out_printf(&request->out, "{\"purged\":%" PRIu64 "}", inbox->purged);
+    request_reply(request, 200);
+}
+
+/* GET and DELETE /users/ID/messages/MSGID */
+
+static void on_message_done(struct gateway_message *message)
+{
+    request_done(CONTAINER_OF(message, struct request, work.message));
+}
+
+static void ask_message(struct request *request, bool is_cancel)
+{
+    struct gateway_message *op = &request->work.message;
+    if (!request_path_user(request, &op->user_id) ||
+        !request_path_message(request, &op->epoch, &op->seq))
+        return;
+    op->is_cancel = is_cancel;
+    op->on_done = on_message_done;
+    request_hand_over(request);
+    gateway_message(request->service->gateway, op);
+}
+
+/* true: the request is refused. */
+static bool has_failed(struct request *request)
+{
+    enum err error = request->work.message.error;
+    if (error == ERR_OK)
+        return false;
+    request_refuse_with(request, error, NULL,
+                        error == ERR_NOT_FOUND ? "the user has never had a notification of that id"
+                                               : NULL);
+    return true;
+}
+
+static void begin_answer(struct request *request, const char *status)
+{
+    char id[MESSAGE_ID_MAX_BYTES];
+    message_id_write(request->work.message.epoch, request->work.message.seq, id);
+    json_out_printf(&request->out, "{\"id\":\"%s\",\"status\":\"%s\"", id, status);
+}
+
+void message_run(struct request *request)
+{
+    ask_message(request, false);
+}
+
+void message_finish(struct request *request)
+{
+    static const char *const status[] = {
+        [GATEWAY_PENDING] = "pending", [GATEWAY_DELIVERED] = "delivered", [GATEWAY_GONE] = "gone"};
+    const struct gateway_message *message = &request->work.message;
+    if (has_failed(request))
+        return;
+    begin_answer(request, status[message->fate]);
+    if (message->fate == GATEWAY_GONE)
+        json_out_printf(&request->out, ",\"cause\":\"%s\"", gap_cause_text(message->cause));
+    json_out_text(&request->out, "}");
+    request_reply(request, 200);
+}
+
+void cancel_run(struct request *request)
+{
+    ask_message(request, true);
+}
+
+void cancel_finish(struct request *request)
+{
+    const struct gateway_message *message = &request->work.message;
+    char detail[80];
+    if (has_failed(request))
+        return;
+    switch (message->fate) {
+    case GATEWAY_DELIVERED:
+        request_refuse_with(request, ERR_CONFLICT, NULL, "it was delivered");
+        return;
+    case GATEWAY_GONE:
+        snprintf(detail, sizeof detail, "it has left the inbox already: %s",
+                 gap_cause_text(message->cause));
+        request_refuse_with(request, ERR_NOT_FOUND, NULL, detail);
+        return;
+    case GATEWAY_PENDING:
+        break;
+    }
+    begin_answer(request, "cancelled");
+    json_out_printf(&request->out, ",\"written\":%s}", message->is_written ? "true" : "false");
+    request_reply(request, 200);
+}

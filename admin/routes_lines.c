@@ -1,0 +1,367 @@
+/* POST /push with application/x-ndjson: a push a line (CONTRACT section 3).
+ *
+ * The happy path: each piece of the body goes through the splitter, and each complete line is
+ * parsed and given to the gateway at once, with a result in the store that its on_done fills. When
+ * the body has ended and the last on_done ran, the results are written out as they are read.
+ *
+ * A sender that is faster than the store is slowed down: with too many lines in flight the rest of
+ * the piece is left where it is, and the connection waits in the registry until half of them are
+ * answered. What goes wrong with a line is its own result. A body that breaks off ends the request
+ * without a word: its complete lines were pushed, the unfinished one was not. At a stop, and when
+ * the gateway gives no answer in time, the lines that were not started yet are refused. */
+#include "admin/lines.h"
+#include "admin/push_result.h"
+#include "admin/request.h"
+#include "admin/routes.h"
+#include "admin/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* In the gateway's hands at once, before the sender has to wait. */
+enum { IN_FLIGHT_MAX = 512, IN_FLIGHT_MAX_BYTES = 4 << 20 };
+
+/* One line on its way. Its userIds and keys stand in its own text. Of a list it stays with the
+ * result, of one user only the result does. */
+struct line_push {
+    struct request *request;
+    struct ndjson_result *result;
+    size_t bytes;
+    struct push_request parsed;
+    struct gateway_target one; /* targets of a push to one user */
+    struct gateway_push op;
+    char text[];
+};
+
+static void refuse_line(struct request *request, struct ndjson_result *result,
+                        const struct json_problem *problem)
+{
+    ndjson_result_refuse(result, problem, request_charge(request, sizeof *problem));
+}
+
+static void refuse_line_with(struct request *request, struct ndjson_result *result, enum err error,
+                             const char *detail)
+{
+    struct json_problem problem = {.error = error};
+    snprintf(problem.detail, sizeof problem.detail, "%s", detail);
+    refuse_line(request, result, &problem);
+}
+
+/* What is in flight */
+
+static bool is_full(const struct lines *lines, unsigned part)
+{
+    return lines->n_in_flight >= IN_FLIGHT_MAX / part ||
+           lines->bytes_in_flight >= IN_FLIGHT_MAX_BYTES / part;
+}
+
+/* The budget is charged with the most that was ever in flight. */
+static bool hold(struct request *request, size_t bytes)
+{
+    struct lines *lines = &request->work.lines;
+    pthread_mutex_lock(&lines->lock);
+    size_t need = lines->bytes_in_flight + bytes;
+    pthread_mutex_unlock(&lines->lock);
+    if (need <= lines->held_bytes)
+        return true;
+    if (!request_charge(request, need - lines->held_bytes))
+        return false;
+    lines->held_bytes = need;
+    return true;
+}
+
+static void take_off(struct lines *lines, size_t bytes)
+{
+    pthread_mutex_lock(&lines->lock);
+    lines->n_in_flight++;
+    lines->bytes_in_flight += bytes;
+    pthread_mutex_unlock(&lines->lock);
+}
+
+static void land(struct request *request, size_t bytes)
+{
+    struct lines *lines = &request->work.lines;
+    pthread_mutex_lock(&lines->lock);
+    lines->n_in_flight--;
+    lines->bytes_in_flight -= bytes;
+    bool has_room = lines->is_paused && !is_full(lines, 2);
+    bool is_last = lines->is_ended && lines->n_in_flight == 0;
+    if (has_room)
+        lines->is_paused = false;
+    pthread_mutex_unlock(&lines->lock);
+    if (has_room)
+        pending_done(request);
+    if (is_last)
+        request_done(request);
+}
+
+static void free_line(struct gateway_push *push)
+{
+    struct line_push *line = CONTAINER_OF(push, struct line_push, op);
+    if (push->targets != &line->one)
+        free(push->targets);
+    push_request_fini(&line->parsed);
+    free(line);
+}
+
+static void on_line_done(struct gateway_push *push)
+{
+    struct line_push *line = CONTAINER_OF(push, struct line_push, op);
+    struct request *request = line->request;
+    size_t bytes = line->bytes;
+    if (line->parsed.is_list) {
+        ndjson_result_take_list(line->result, push);
+    } else {
+        ndjson_result_take(line->result, push);
+        free_line(push);
+    }
+    land(request, bytes);
+    request_unref(request);
+}
+
+/* A line of the body */
+
+static const struct json_problem no_room = {.error = ERR_BUSY,
+                                            .detail = "too many large requests at once"};
+
+/* The targets of a list, and with it the line, are held until the answer is written. */
+static bool make_targets(struct request *request, struct line_push *line)
+{
+    size_t n = line->parsed.n_users;
+    size_t list_bytes = n * (sizeof(struct gateway_target) + sizeof(struct span));
+    line->op.targets = &line->one;
+    line->op.n_targets = n;
+    if (line->parsed.is_list) {
+        line->bytes += list_bytes;
+        line->op.targets =
+            request_charge(request, line->bytes) ? calloc(n, sizeof(struct gateway_target)) : NULL;
+    }
+    for (size_t i = 0; i < n && line->op.targets != NULL; i++)
+        line->op.targets[i].user_id = line->parsed.users[i];
+    return line->op.targets != NULL;
+}
+
+static void push_line(struct request *request, struct ndjson_result *result, struct span text)
+{
+    struct json_problem problem;
+    size_t bytes = sizeof(struct line_push) + text.len;
+    struct line_push *line = hold(request, bytes) ? malloc(bytes) : NULL;
+    if (line == NULL) {
+        refuse_line(request, result, &no_room);
+        return;
+    }
+    *line = (struct line_push){.request = request, .result = result, .bytes = bytes};
+    memcpy(line->text, text.bytes, text.len);
+    if (push_line_parse((struct span){line->text, text.len}, &request->service->limits,
+                        &line->parsed, &problem) != ERR_OK) {
+        refuse_line(request, result, &problem);
+        free(line);
+        return;
+    }
+    line->op = (struct gateway_push){.on_done = on_line_done,
+                                     .data = line->parsed.data,
+                                     .ttl_s = line->parsed.ttl_s,
+                                     .collapse_key = line->parsed.collapse_key,
+                                     .idempotency_key = line->parsed.idempotency_key};
+    if (!make_targets(request, line)) {
+        refuse_line(request, result, &no_room);
+        free_line(&line->op);
+        return;
+    }
+    request_ref(request);
+    take_off(&request->work.lines, line->bytes);
+    gateway_push(request->service->gateway, &line->op);
+}
+
+/* The first line that is not looked at; those behind it have no result. */
+static void end_with(struct request *request, uint32_t number, enum err error, const char *detail)
+{
+    struct lines *lines = &request->work.lines;
+    lines->is_over = true;
+    lines->last.line = number;
+    refuse_line_with(request, &lines->last, error, detail);
+}
+
+static struct ndjson_result *add_result(struct request *request, uint32_t number)
+{
+    struct lines *lines = &request->work.lines;
+    struct ndjson_result *result = NULL;
+    if (lines->results.n == NDJSON_LINES_MAX) {
+        end_with(request, number, ERR_TOO_LARGE, "at most 100000 lines are taken at once");
+        return NULL;
+    }
+    if (request_charge(request, ndjson_results_need(&lines->results)))
+        result = ndjson_results_add(&lines->results, number);
+    if (result == NULL)
+        end_with(request, number, ERR_BUSY,
+                 "too many large requests at once: this line and "
+                 "those behind it were not pushed");
+    return result;
+}
+
+static void take_line(struct request *request, const struct ndjson_line *line)
+{
+    struct lines *lines = &request->work.lines;
+    struct ndjson_result *result = add_result(request, line->number);
+    if (result == NULL)
+        return;
+    if (lines->refused == ERR_OK && pending_is_stopping(&request->service->pending))
+        lines->refused = ERR_DRAINING;
+    if (line->error == ERR_TOO_LARGE)
+        refuse_line_with(request, result, ERR_TOO_LARGE, "the line is longer than --max-body");
+    else if (line->error != ERR_OK || lines->refused != ERR_OK)
+        refuse_line_with(request, result, line->error != ERR_OK ? line->error : lines->refused,
+                         "this line was not pushed");
+    else
+        push_line(request, result, line->text);
+}
+
+/* The body as it arrives */
+
+/* false: the connection waits in the registry, or has waited; the daemon calls again. */
+static bool wait_for_room(struct request *request)
+{
+    struct lines *lines = &request->work.lines;
+    pthread_mutex_lock(&lines->lock);
+    bool has_room = !is_full(lines, 1);
+    pthread_mutex_unlock(&lines->lock);
+    if (has_room || lines->refused != ERR_OK)
+        return true;
+    pending_working(request);
+    pthread_mutex_lock(&lines->lock);
+    lines->is_paused = is_full(lines, 1); /* some may have been answered meanwhile */
+    lines->is_waiting = lines->is_paused;
+    pthread_mutex_unlock(&lines->lock);
+    if (!lines->is_waiting)
+        return true;
+    if (!pending_wait(request))
+        return false;
+    lines->is_waiting = false;
+    return true;
+}
+
+/* The connection was resumed: there is room, or it took too long. */
+static void end_wait(struct request *request)
+{
+    struct lines *lines = &request->work.lines;
+    if (!lines->is_waiting)
+        return;
+    lines->is_waiting = false;
+    if (pending_is_done(request))
+        return;
+    pthread_mutex_lock(&lines->lock);
+    lines->is_paused = false;
+    pthread_mutex_unlock(&lines->lock);
+    lines->refused =
+        pending_is_stopping(&request->service->pending) ? ERR_DRAINING : ERR_STORE_UNAVAILABLE;
+}
+
+/* What the splitter's memory has grown by. */
+static void charge_rest(struct request *request)
+{
+    struct lines *lines = &request->work.lines;
+    size_t cap = lines->splitter.rest.cap;
+    if (cap <= lines->rest_bytes)
+        return;
+    if (request_charge(request, cap - lines->rest_bytes))
+        lines->rest_bytes = cap;
+    else
+        ndjson_drop(&lines->splitter, ERR_BUSY);
+}
+
+void lines_take(struct request *request, const char *bytes, size_t *inout_len)
+{
+    struct lines *lines = &request->work.lines;
+    struct span left = {bytes, *inout_len};
+    struct ndjson_line line;
+    end_wait(request);
+    while (left.len > 0 && !lines->is_over) {
+        if (!wait_for_room(request)) {
+            *inout_len = left.len;
+            return;
+        }
+        if (ndjson_next(&lines->splitter, &left, &line))
+            take_line(request, &line);
+        charge_rest(request);
+    }
+    *inout_len = 0;
+}
+
+void lines_begin(struct request *request)
+{
+    struct lines *lines = &request->work.lines;
+    struct span key;
+    if (request_header(request, "Idempotency-Key", &key) != 0) {
+        request_refuse_head(request, ERR_INVALID_FIELD, "idempotencyKey",
+                            "the lines have their own: Idempotency-Key is not for NDJSON");
+        return;
+    }
+    /* From the first line on the request must not be cut off by a stop. */
+    if (!pending_enter(request)) {
+        request_refuse_head(request, ERR_DRAINING, NULL, NULL);
+        return;
+    }
+    ndjson_splitter_init(&lines->splitter, request->service->max_body_bytes);
+    pthread_mutex_init(&lines->lock, NULL);
+    lines->is_begun = true;
+}
+
+/* The end of the body */
+
+void lines_run(struct request *request)
+{
+    struct lines *lines = &request->work.lines;
+    struct ndjson_line line;
+    if (!lines->is_over && ndjson_last(&lines->splitter, &line))
+        take_line(request, &line);
+    request_hand_over(request);
+    pthread_mutex_lock(&lines->lock);
+    lines->is_ended = true;
+    bool is_done = lines->n_in_flight == 0;
+    pthread_mutex_unlock(&lines->lock);
+    if (is_done)
+        request_done(request);
+}
+
+/* The next results as far as they fit; one line at least is written whole before it is cut. */
+static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
+{
+    struct lines *lines = &request->work.lines;
+    struct buf *text = &request->out.buf;
+    while (text->len < cap && !request->out.has_failed) {
+        struct ndjson_result *result = ndjson_results_read(&lines->results);
+        if (result == NULL && lines->is_over) {
+            result = &lines->last;
+            lines->is_over = false;
+        }
+        if (result == NULL)
+            break;
+        ndjson_result_write(&request->out, result);
+    }
+    if (request->out.has_failed)
+        return -1;
+    size_t len = text->len < cap ? text->len : cap;
+    if (len > 0)
+        memcpy(out, text->bytes, len);
+    buf_consume(text, len);
+    return (ptrdiff_t)len;
+}
+
+void lines_finish(struct request *request)
+{
+    request->content_type = "application/x-ndjson";
+    request->read_more = read_results;
+    request_reply(request, 200);
+}
+
+void lines_end(struct request *request)
+{
+    struct lines *lines = &request->work.lines;
+    if (!lines->is_begun)
+        return;
+    ndjson_splitter_fini(&lines->splitter);
+    ndjson_results_fini(&lines->results, free_line);
+    if (lines->last.is_problem)
+        free(lines->last.of.problem.text);
+    pthread_mutex_destroy(&lines->lock);
+}

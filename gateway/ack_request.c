@@ -1,0 +1,134 @@
+/* The request goes to the user's home worker. While streams of that position are open, it
+ * acknowledges on each that was written the notification; when no session of that position is open,
+ * the store is told at once. */
+#include "gateway/ack_request.h"
+
+#include "gateway/session.h"
+#include "proto/subscribe_query.h"
+
+#include <stdlib.h>
+
+struct ack_work {
+    struct letter letter;
+    struct arrival *arrival;
+    struct worker *from; /* the arrival's worker */
+    struct worker *home;
+    struct ack_query query;
+    struct store_ack ack;
+    enum err error;
+    const char *detail;
+};
+
+static struct span user_of(const struct ack_work *work)
+{
+    return (struct span){work->query.user_id, work->query.user_id_len};
+}
+
+static struct span device_of(const struct ack_work *work)
+{
+    return (struct span){work->query.device, work->query.device_len};
+}
+
+static void on_answer(struct letter *letter)
+{
+    struct ack_work *work = CONTAINER_OF(letter, struct ack_work, letter);
+    struct arrival *arrival = work->arrival;
+    if (arrival_is_gone(arrival)) {
+        /* nobody is left to tell */
+    } else if (work->error == ERR_OK) {
+        arrival_answer(arrival, 204, NULL, NULL, (struct span){0});
+    } else {
+        arrival_refuse(arrival, work->error, work->detail,
+                       error_http_status(work->error) == 409 ? "id" : NULL, NULL);
+    }
+    arrival_unpin(arrival);
+    free(work);
+}
+
+static void answer(struct ack_work *work, enum err error, const char *detail)
+{
+    work->error = error;
+    work->detail = detail;
+    work->letter.deliver = on_answer;
+    mailbox_post(worker_mailbox(work->from), &work->letter);
+}
+
+static void on_stored(struct store_request *request)
+{
+    struct ack_work *work = CONTAINER_OF(request, struct ack_work, ack.request);
+    answer(work, work->ack.error,
+           work->ack.error == ERR_STALE_EPOCH ? "no such notification was sent to this user"
+                                              : NULL);
+}
+
+static void ask_store(struct ack_work *work, const struct client *client)
+{
+    work->ack = (struct store_ack){
+        .request = {.on_done = on_stored, .lane = work->home->index},
+        .user_id = user_of(work),
+        .device = device_of(work),
+        .is_held = client != NULL && client->shared.n_sessions > 0,
+        .epoch = work->query.epoch,
+        .seq = work->query.seq,
+    };
+    store_ack(work->home->node->store, &work->ack);
+}
+
+/* On the streams that are open. */
+static void ack_streams(struct ack_work *work, const struct client *client)
+{
+    bool is_open = false;
+    bool is_acked = false;
+    bool is_of_epoch = epoch_equal(client->epoch, work->query.epoch);
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        struct session *session = CONTAINER_OF(link, struct session, link);
+        if (!span_equal(position_device(session->position), device_of(work)))
+            continue;
+        is_open = true;
+        if (session->level == LEVEL_SSE && is_of_epoch && session_ack(session, work->query.seq))
+            is_acked = true;
+    }
+    if (!is_open)
+        ask_store(work, client);
+    else if (is_acked)
+        answer(work, ERR_OK, NULL);
+    else
+        answer(work, ERR_CONFLICT, "no open stream of this user was sent that notification");
+}
+
+static void on_home(struct letter *letter)
+{
+    struct ack_work *work = CONTAINER_OF(letter, struct ack_work, letter);
+    struct client *client = client_map_find(work->home->node->map, user_of(work));
+    if (client == NULL)
+        ask_store(work, NULL);
+    else
+        ack_streams(work, client);
+}
+
+void ack_request(struct arrival *arrival)
+{
+    const char *field;
+    const char *detail;
+    const struct http_head *head = arrival_head(arrival);
+    struct span query = http_part_span(arrival_bytes(arrival).bytes, head->query);
+    struct ack_work *work = calloc(1, sizeof *work);
+    if (work == NULL) {
+        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
+        return;
+    }
+    if (ack_query_parse(query, &work->query, &field, &detail) != ERR_OK) {
+        arrival_refuse(arrival, ERR_INVALID_FIELD, detail, field, NULL);
+        free(work);
+        return;
+    }
+    struct node *node = arrival_worker(arrival)->node;
+    arrival_pin(arrival);
+    arrival_await(arrival);
+    work->arrival = arrival;
+    work->from = arrival_worker(arrival);
+    work->home = node->workers[client_map_home(node->map, user_of(work))];
+    work->letter.deliver = on_home;
+    mailbox_post(worker_mailbox(work->home), &work->letter);
+}

@@ -1,0 +1,11 @@
+/* What a complete request of the subscriber port is answered with: by becoming a session (a
+ * WebSocket at /ws, an event stream at /sse), by the acknowledgement at /ack, or with a refusal. On
+ * the arrival's worker. */
+#ifndef HERALD_ADMIT_H
+#define HERALD_ADMIT_H
+
+#include "gateway/arrival.h"
+
+void admit(struct arrival *arrival);
+
+#endif

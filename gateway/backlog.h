@@ -1,0 +1,46 @@
+/* What waits for one session in memory and was not yet handed to its connection: notifications, and
+ * gaps between them, in order. While it is here it can still expire or be withdrawn. Bounded in
+ * bytes by its owner (session_write.c). One thread. */
+#ifndef HERALD_BACKLOG_H
+#define HERALD_BACKLOG_H
+
+#include "proto/gap.h"
+#include "proto/notification.h"
+
+struct backlog_item {
+    struct notification *note; /* one reference; NULL: a gap */
+    struct gap gap;
+};
+
+struct backlog {
+    uint32_t first;
+    uint32_t end;
+    uint32_t cap;
+    size_t bytes; /* of the notifications' data */
+    struct backlog_item *items;
+};
+
+/* Each makes the backlog when there is none. ERR_NO_MEMORY changes nothing. */
+MUST_CHECK enum err backlog_add(struct backlog **backlog, struct notification *note);
+MUST_CHECK enum err backlog_add_gap(struct backlog **backlog, const struct gap *gap);
+
+static inline size_t backlog_bytes(const struct backlog *backlog)
+{
+    return backlog == NULL ? 0 : backlog->bytes;
+}
+
+/* The oldest; NULL: nothing waits. */
+static inline struct backlog_item *backlog_first(const struct backlog *backlog)
+{
+    return backlog == NULL ? NULL : &backlog->items[backlog->first];
+}
+
+/* Drops the oldest, and with the last one the backlog. */
+void backlog_drop_first(struct backlog **backlog);
+
+/* Notifications with a number from..to become gaps of that cause; answers how many. */
+size_t backlog_withdraw(struct backlog *backlog, uint64_t from, uint64_t to, enum gap_cause cause);
+
+void backlog_free(struct backlog *backlog); /* NULL is fine */
+
+#endif

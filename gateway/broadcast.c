@@ -1,0 +1,94 @@
+/* Each worker walks over its clients in slices and does its other work between them, so that a
+ * broadcast to many delays nobody's notification by more than a slice. The walk goes in one fixed
+ * order and begins in the order of the broadcasts, so that they reach each session in that order.
+ */
+#include "gateway/broadcast.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
+#include "gateway/session.h"
+
+#include <stdlib.h>
+
+enum { SLICE_CLIENTS = 256 };
+
+struct walk {
+    struct letter letter;
+    struct broadcast_work *work;
+    struct worker *worker;
+    uint64_t cursor;
+};
+
+struct broadcast_work {
+    struct gateway_broadcast *broadcast;
+    struct node *node;
+    struct notification *note;
+    atomic_uint n_left; /* workers */
+    atomic_uint_fast64_t online;
+    struct walk walks[];
+};
+
+static void finish(struct broadcast_work *work)
+{
+    struct gateway_broadcast *broadcast = work->broadcast;
+    broadcast->online = atomic_load(&work->online);
+    broadcast->nodes = 1;
+    notification_unref(work->note);
+    free(work);
+    broadcast->on_done(broadcast);
+}
+
+static void write_client(struct client *client, void *argument)
+{
+    struct walk *walk = argument;
+    LIST_FOR_EACH_SAFE(link, &client->sessions)
+    {
+        struct session *session = CONTAINER_OF(link, struct session, link);
+        enum err error = session_write(session, walk->work->note);
+        metrics_count(error == ERR_OK ? METRIC_DELIVERED_BROADCAST : METRIC_EPHEMERAL_DROPPED);
+        if (error == ERR_OK)
+            atomic_fetch_add_explicit(&walk->work->online, 1, memory_order_relaxed);
+    }
+}
+
+static void on_slice(struct letter *letter)
+{
+    struct walk *walk = CONTAINER_OF(letter, struct walk, letter);
+    struct broadcast_work *work = walk->work;
+    client_map_visit(work->node->map, walk->worker->index, &walk->cursor, SLICE_CLIENTS,
+                     write_client, walk);
+    if (walk->cursor != UINT64_MAX)
+        mailbox_post(worker_mailbox(walk->worker), &walk->letter);
+    else if (atomic_fetch_sub(&work->n_left, 1) == 1)
+        finish(work);
+}
+
+void broadcast_push(struct node *node, struct gateway_broadcast *broadcast)
+{
+    struct payload *payload = payload_new(broadcast->data);
+    struct broadcast_work *work = calloc(1, sizeof *work + node->n_workers * sizeof work->walks[0]);
+    struct notification *note =
+        payload == NULL ? NULL
+                        : notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
+    payload_unref(payload);
+    broadcast->error = ERR_OK;
+    broadcast->online = 0;
+    if (work == NULL || note == NULL) {
+        notification_unref(note);
+        free(work);
+        broadcast->error = ERR_NO_MEMORY;
+        broadcast->on_done(broadcast);
+        return;
+    }
+    metrics_count(METRIC_BROADCASTS);
+    work->broadcast = broadcast;
+    work->node = node;
+    work->note = note;
+    atomic_init(&work->n_left, node->n_workers);
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        work->walks[i] = (struct walk){.work = work, .worker = node->workers[i]};
+        work->walks[i].letter.deliver = on_slice;
+    }
+    for (unsigned i = 0, n = node->n_workers; i < n; i++) /* the last answer frees the work */
+        mailbox_post(worker_mailbox(node->workers[i]), &work->walks[i].letter);
+}

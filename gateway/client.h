@@ -1,0 +1,70 @@
+/* A client: one user who is present, with one or more sessions, and the positions in the inbox that
+ * these sessions share. Who may touch what stands at each member: `constant`, `lock` (the mutex of
+ * the client map's shard), `home` (the home worker's thread). */
+#ifndef HERALD_CLIENT_H
+#define HERALD_CLIENT_H
+
+#include "gateway/base/list.h"
+#include "gateway/channel.h"
+#include "gateway/net/mailbox.h"
+
+struct worker;
+struct latencies;
+
+/* An acknowledged position (CONTRACT 5.6): sessions without a device share one, those of a device
+ * another. Home. */
+struct position {
+    _Atomic uint64_t acked; /* the lowest of its open sessions; read by any thread under the lock */
+    uint64_t stored;        /* as far as the store was told */
+    uint64_t best;          /* the highest that any of its sessions had acknowledged */
+    uint32_t n_sessions;
+    uint8_t device_len; /* 0: it is the shared one */
+    bool is_known;      /* a page has told it */
+};
+
+/* One of the user's devices, with open sessions. Home. */
+struct device_position {
+    struct position position;
+    struct device_position *next;
+    char name[];
+};
+
+struct client {
+    struct client *chain;    /* lock: next of the same bucket */
+    struct worker *worker;   /* constant: the home */
+    struct list sessions;    /* home: the oldest first */
+    struct letter letter;    /* posted while is_posted */
+    struct channel *channel; /* lock; NULL while nothing waits in it */
+    struct epoch epoch; /* these two: written by home under the lock; none until it is heard of */
+    uint64_t head;      /* the highest number heard of */
+    struct position shared; /* home, and what follows: of the sessions without a device */
+    struct device_position *devices;
+    struct client *next_unstored; /* positions to be written */
+    struct channel *recent; /* kept for sessions whose page is under way; NULL: no such session */
+    struct latencies *latencies; /* of what is on its way to be acknowledged (latencies.c) */
+    uint32_t hash;               /* constant */
+    uint32_t n_sessions;         /* written by home under the lock, read by others under it */
+    bool is_posted;              /* lock */
+    bool is_missed;              /* lock: notifications may have been missed, read the inbox */
+    _Atomic bool has_devices;    /* the store knows devices of this user; as position.acked */
+    uint8_t unstored_slot;       /* home: 1 + its slot of positions to be written; 0: in none */
+    bool is_removed;     /* home: out of the map; freed when nothing refers to it any more */
+    uint8_t user_id_len; /* constant */
+    char user_id[];
+};
+
+static inline struct span client_user_id(const struct client *client)
+{
+    return (struct span){client->user_id, client->user_id_len};
+}
+
+/* The name of the device whose position it is; empty: the shared one. */
+static inline struct span position_device(const struct position *position)
+{
+    const struct device_position *device = (const struct device_position *)(const void *)position;
+    if (position->device_len == 0)
+        return (struct span){0};
+    return (struct span){device->name, position->device_len};
+}
+
+#endif

@@ -1,0 +1,69 @@
+#include "gateway/kicks.h"
+
+#include <stdlib.h>
+
+/* Longer than the retry that a stream is told; a worker remembers no more than so many, and then
+ * forgets the oldest, which comes back. */
+enum { REMEMBER_MS = 30000, KICKS_MAX = 10000 };
+
+struct kick {
+    struct list link; /* the oldest first */
+    int64_t until_ms;
+    size_t user_id_len;
+    char user_id[];
+};
+
+static void forget(struct worker *worker, struct kick *kick)
+{
+    list_remove(&kick->link);
+    worker->n_kicks--;
+    free(kick);
+}
+
+static struct kick *oldest(struct worker *worker)
+{
+    return list_is_empty(&worker->kicks) ? NULL
+                                         : CONTAINER_OF(worker->kicks.next, struct kick, link);
+}
+
+static void forget_overdue(struct worker *worker)
+{
+    struct kick *kick;
+    while ((kick = oldest(worker)) != NULL && kick->until_ms <= worker_now_ms(worker))
+        forget(worker, kick);
+}
+
+void kicks_remember(struct worker *worker, struct span user_id)
+{
+    struct kick *kick = malloc(sizeof *kick + user_id.len);
+    if (kick == NULL)
+        return;
+    forget_overdue(worker);
+    if (worker->n_kicks == KICKS_MAX)
+        forget(worker, oldest(worker));
+    kick->until_ms = worker_now_ms(worker) + REMEMBER_MS;
+    kick->user_id_len = user_id.len;
+    memcpy(kick->user_id, user_id.bytes, user_id.len);
+    list_append(&worker->kicks, &kick->link);
+    worker->n_kicks++;
+}
+
+bool kicks_take(struct worker *worker, struct span user_id)
+{
+    forget_overdue(worker);
+    LIST_FOR_EACH(link, &worker->kicks)
+    {
+        struct kick *kick = CONTAINER_OF(link, struct kick, link);
+        if (!span_equal((struct span){kick->user_id, kick->user_id_len}, user_id))
+            continue;
+        forget(worker, kick);
+        return true;
+    }
+    return false;
+}
+
+void kicks_stop(struct worker *worker)
+{
+    while (!list_is_empty(&worker->kicks))
+        forget(worker, oldest(worker));
+}

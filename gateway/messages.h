@@ -1,0 +1,12 @@
+/* What operators and backends ask about a user's notifications: what became of one, what waits; and
+ * how they take them back (CONTRACT 3). Any thread; gateway.h says the rest. */
+#ifndef HERALD_MESSAGES_H
+#define HERALD_MESSAGES_H
+
+#include "gateway/gateway.h"
+#include "gateway/node.h"
+
+void messages_one(struct node *node, struct gateway_message *message);
+void messages_inbox(struct node *node, struct gateway_inbox *inbox);
+
+#endif

@@ -1,0 +1,65 @@
+/* Between the files of a session (session.h); for session*.c alone. */
+#ifndef HERALD_SESSION_PARTS_H
+#define HERALD_SESSION_PARTS_H
+
+#include "gateway/session.h"
+
+/* Milliseconds that wrap after 49 days; only differences are looked at. */
+static inline uint32_t session_clock(const struct session *session)
+{
+    return (uint32_t)worker_now_ms(session_worker(session));
+}
+
+static inline bool session_has_come(uint32_t now_ms, uint32_t due_ms)
+{
+    return (int32_t)(now_ms - due_ms) >= 0;
+}
+
+static inline const struct options *session_options(const struct session *session)
+{
+    return session_worker(session)->node->options;
+}
+
+static inline const struct session_events *session_events_of(const struct session *session)
+{
+    return session_worker(session)->node->session_events;
+}
+
+/* session.c */
+
+/* The socket is closed; the memory goes at the end of the turn. */
+void session_finish(struct session *session);
+/* It leaves its client and waits for the end of its connection. */
+void session_begin_closing(struct session *session);
+/* A session whose queue takes nothing more for lack of memory is of no use; the inbox has it all.
+ */
+void session_give_up(struct session *session);
+/* To the earliest of what is to come; it fires then and looks again. */
+void session_set_timer(struct session *session);
+/* How long a client that has to come again should wait: spread, so that all do not come at once. */
+uint32_t session_retry_ms(struct session *session);
+/* session->extra, made when it is first asked for. NULL: out of memory. */
+struct session_extra *session_extra(struct session *session);
+
+/* session_read.c: WebSocket frames */
+size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len);
+
+/* session_write.c */
+void session_on_flush(struct conn *conn);
+void session_on_drained(struct conn *conn);
+void session_send(struct session *session, const void *bytes, size_t len);
+void session_send_text(struct session *session, const struct buf *text); /* as a text frame */
+void session_send_ping(struct session *session);
+void session_send_goaway(struct session *session, uint32_t delay_ms);
+void session_send_error(struct session *session, const char *code, const char *detail);
+
+/* session_sse.c: event streams */
+MUST_CHECK enum err sse_queue_head(struct session *session, const struct admission *admission);
+void sse_end(struct session *session, uint32_t retry_ms); /* the last words, and FIN */
+void sse_on_flush(struct session *session);               /* before what is queued goes out */
+/* Looks at what TCP has acknowledged, writes the comment when it is due. false: the peer has taken
+ * nothing for --slow-timeout. */
+MUST_CHECK bool sse_on_timer(struct session *session);
+int32_t sse_wait_ms(const struct session *session, uint32_t now_ms); /* to the next look */
+
+#endif

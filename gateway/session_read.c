@@ -1,0 +1,217 @@
+/* What comes in on a WebSocket: data messages of a plain client are counted and dropped, those of a
+ * herald.v1 client are read; pings are answered; a pong that matches the ping under way tells the
+ * round trip, and acknowledges, for a plain client, all that was written before that ping. */
+#include "gateway/session_parts.h"
+
+#include "gateway/base/metrics.h"
+#include "proto/envelope.h"
+
+/* ---- acknowledgements ---- */
+
+bool session_ack(struct session *session, uint64_t seq)
+{
+    if (seq > session->sent)
+        return false;
+    if (seq > session->acked) {
+        session->acked = seq;
+        session_events_of(session)->on_acked(session);
+    }
+    return true;
+}
+
+/* The number that a pong's payload says; false: not a number of ours. */
+static bool read_number(struct span text, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    if (text.len == 0 || text.len > 20)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.bytes[i] < '0' || text.bytes[i] > '9')
+            return false;
+        number = number * 10 + (uint64_t)(text.bytes[i] - '0');
+    }
+    *ret_number = number;
+    return true;
+}
+
+static void on_pong(struct session *session, struct span payload)
+{
+    uint64_t number;
+    if (!session->has_ping_out || !read_number(payload, &number) ||
+        number != session->ping_number) {
+        metrics_count(METRIC_PONGS_UNMATCHED);
+        return;
+    }
+    metrics_count(METRIC_PONGS);
+    session->has_ping_out = false;
+    uint32_t round_trip_ms = session_clock(session) - session->ping_sent_ms;
+    session->round_trip_ms =
+        (uint16_t)(round_trip_ms < UINT16_MAX ? round_trip_ms : UINT16_MAX - 1);
+    if (session->level != LEVEL_V1 && !session_ack(session, number))
+        metrics_count(METRIC_BAD_ACKS); /* a ping never carries more than was written */
+    if (session->wants_ping)            /* written while that ping was under way */
+        conn_mark(&session->conn);
+}
+
+/* ---- herald.v1 ---- */
+
+static void refuse(struct session *session, const char *code, const char *detail)
+{
+    metrics_count(METRIC_BAD_MESSAGES);
+    session_send_error(session, code, detail);
+}
+
+static void on_ack(struct session *session, const struct envelope_said *said)
+{
+    if (!epoch_equal(said->epoch, session->client->epoch)) {
+        metrics_count(METRIC_BAD_ACKS);
+        refuse(session, "bad-ack", "the id is of another epoch");
+    } else if (!session_ack(session, said->seq)) {
+        metrics_count(METRIC_BAD_ACKS);
+        refuse(session, "bad-ack", "a notification with that id was not sent here");
+    }
+}
+
+static void on_said(struct session *session, struct span text)
+{
+    struct envelope_said said;
+    const char *code;
+    const char *detail;
+    /* One who asks and never reads gets no more answers than fit. */
+    if (session_queued_bytes(session) > (size_t)session_options(session)->session_max_bytes)
+        return;
+    if (envelope_read(text, &said, &code, &detail) != ERR_OK) {
+        refuse(session, code, detail);
+        return;
+    }
+    switch (said.kind) {
+    case ENVELOPE_ACK:
+        on_ack(session, &said);
+        break;
+    case ENVELOPE_AUTH:
+        refuse(session, "auth-off", "this server takes no tokens: --auth is none");
+        break;
+    case ENVELOPE_PING: {
+        struct buf text_out;
+        buf_init(&text_out, WS_CONTROL_MAX_BYTES);
+        if (envelope_pong(&text_out) == ERR_OK)
+            session_send_text(session, &text_out);
+        buf_fini(&text_out);
+        break;
+    }
+    case ENVELOPE_UNKNOWN:
+        break;
+    }
+}
+
+/* A message in one piece is read where it lies; its pieces are kept otherwise. The decoder has its
+ * ceiling, so the buffer has none of its own. */
+static void on_v1_data(struct session *session, const struct ws_event *event)
+{
+    struct buf *kept = session->extra == NULL ? NULL : &session->extra->message;
+    if (event->is_first && event->is_last) {
+        on_said(session, event->payload);
+        return;
+    }
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL || buf_append_span(&extra->message, event->payload) != ERR_OK) {
+        session_give_up(session);
+        return;
+    }
+    if (!event->is_last)
+        return;
+    kept = &extra->message;
+    on_said(session, buf_span(kept));
+    if (session_is_open(session))
+        buf_clear(kept);
+}
+
+/* ---- frames ---- */
+
+static void on_data(struct session *session, const struct ws_event *event)
+{
+    if (!session_is_open(session))
+        return;
+    if (event->opcode == WS_BINARY) {
+        session_close(session, ERR_BINARY, (struct span){0}, 0);
+        return;
+    }
+    if (session->level == LEVEL_V1)
+        on_v1_data(session, event);
+    else if (event->is_last)
+        metrics_count(METRIC_CLIENT_MESSAGES);
+}
+
+static void on_ping(struct session *session, struct span payload)
+{
+    /* One who pings and never reads gets no more answers than fit (5.5.3 lets us skip). */
+    if (session_queued_bytes(session) > (size_t)session_options(session)->session_max_bytes)
+        return;
+    uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
+    session_send(session, frame, ws_control_write(WS_PONG, payload, frame));
+}
+
+static void on_peer_close(struct session *session, const struct ws_event *event)
+{
+    session->has_peer_close = true;
+    if (session->state == SESSION_CLOSING) {
+        if (conn_queued_bytes(&session->conn) == 0)
+            session_finish(session);
+        return;
+    }
+    metrics_count(METRIC_CLOSED_CLIENT);
+    session_begin_closing(session);
+    uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
+    unsigned code = event->close_code == 1005 ? 0 : event->close_code;
+    session_send(session, frame, ws_close_write(code, (struct span){0}, frame));
+}
+
+static void on_event(struct session *session, const struct ws_event *event)
+{
+    switch (event->kind) {
+    case WS_EVENT_DATA:
+        on_data(session, event);
+        break;
+    case WS_EVENT_PING:
+        if (session_is_open(session))
+            on_ping(session, event->payload);
+        break;
+    case WS_EVENT_PONG:
+        if (session_is_open(session))
+            on_pong(session, event->payload);
+        break;
+    case WS_EVENT_CLOSE:
+        on_peer_close(session, event);
+        break;
+    case WS_EVENT_MALFORMED:
+        session->is_deaf = true;
+        session_close(session, event->error, (struct span){0}, 0);
+        /* Its close frame would not be recognised: FIN asks it to go. */
+        conn_shutdown(&session->conn);
+        break;
+    case WS_EVENT_MORE:
+        break;
+    }
+}
+
+size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    size_t taken = 0;
+    session->heard_ms = session_clock(session);
+    if (session->is_suspect) {
+        session->is_suspect = false;
+        session_set_timer(session);
+    }
+    if (session->level == LEVEL_SSE)
+        return len; /* there is nothing to say on an event stream */
+    while (taken < len && !session->is_deaf && !session->has_peer_close &&
+           session->state != SESSION_CLOSED) {
+        struct ws_event event;
+        taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
+        if (event.kind == WS_EVENT_MORE)
+            return taken;
+        on_event(session, &event);
+    }
+    return len; /* what follows a close frame or an error is not looked at */
+}

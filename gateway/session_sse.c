@@ -1,0 +1,140 @@
+/* What event streams do otherwise. Nothing comes back on them, so what the client's TCP has
+ * acknowledged counts as received (CONTRACT 2), unless ack=explicit stands in the query: when
+ * something was written, a mark says how many bytes TCP must have acknowledged for it, and the
+ * kernel is asked 20 ms later, and then in twice the time each time, up to a second. A comment
+ * every 15 s keeps proxies awake and finds out whether the peer still takes bytes. */
+#include "gateway/session_parts.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/http_answer.h"
+#include "proto/sse.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h> /* glibc's tcp_info ends before what is asked for here */
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+enum { COMMENT_MS = 15000, FIRST_CHECK_MS = 20, LAST_CHECK_MS = 1000, HEAD_MAX_BYTES = 2048 };
+
+enum err sse_queue_head(struct session *session, const struct admission *admission)
+{
+    struct buf head;
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return ERR_NO_MEMORY;
+    extra->is_explicit = admission->is_explicit;
+    buf_init(&head, HEAD_MAX_BYTES);
+    enum err error = http_stream_head(&head, admission->origin);
+    if (error == ERR_OK)
+        error = conn_write_bytes(&session->conn, head.bytes, head.len);
+    buf_fini(&head);
+    return error;
+}
+
+/* What the peer's TCP has acknowledged in all, and what it has yet to. A unix socket knows only the
+ * latter: 0 when the peer has read everything. */
+static bool ask_kernel(const struct session *session, uint64_t *ret_acked, uint64_t *ret_unacked)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    int unacked = 0;
+    int fd = session->conn.watch.fd;
+    if (ioctl(fd, SIOCOUTQ, &unacked) != 0)
+        return false;
+    *ret_unacked = (uint64_t)unacked;
+    *ret_acked = 0;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+        *ret_acked = info.tcpi_bytes_acked;
+    return true;
+}
+
+static void look_again(struct session *session, uint32_t after_ms)
+{
+    session->extra->check_after_ms = after_ms;
+    session->extra->check_ms = session_clock(session) + after_ms;
+    session_set_timer(session);
+}
+
+void sse_on_flush(struct session *session)
+{
+    struct session_extra *extra = session->extra;
+    uint64_t acked, unacked;
+    if (extra->is_explicit || extra->mark_seq != 0 || session->sent <= session->acked ||
+        !ask_kernel(session, &acked, &unacked))
+        return;
+    extra->mark_seq = session->sent;
+    extra->mark_bytes = acked + unacked + conn_queued_bytes(&session->conn);
+    look_again(session, FIRST_CHECK_MS);
+}
+
+static void look_at_mark(struct session *session, uint64_t acked, uint64_t unacked)
+{
+    struct session_extra *extra = session->extra;
+    bool is_through = unacked == 0 && conn_queued_bytes(&session->conn) == 0;
+    if (!is_through && acked < extra->mark_bytes) {
+        uint32_t after_ms = 2 * extra->check_after_ms;
+        extra->check_after_ms = after_ms < LAST_CHECK_MS ? after_ms : LAST_CHECK_MS;
+        extra->check_ms = session_clock(session) + extra->check_after_ms;
+        return;
+    }
+    uint64_t seq = extra->mark_seq;
+    extra->mark_seq = 0;
+    if (!session_ack(session, seq))
+        metrics_count(METRIC_BAD_ACKS); /* a mark is never beyond what was written */
+    if (session->sent > session->acked)
+        conn_mark(&session->conn); /* written meanwhile: the next mark */
+}
+
+/* Has it taken anything within --slow-timeout, or is there nothing to take? */
+static bool is_alive(struct session *session, uint64_t acked, uint64_t unacked)
+{
+    struct session_extra *extra = session->extra;
+    uint32_t now_ms = session_clock(session);
+    /* A unix socket tells only how much is left: that it becomes less, or nothing, is progress. */
+    uint64_t progress = acked != 0 ? acked : UINT64_MAX - unacked;
+    if (unacked == 0 || progress != extra->progress_bytes) {
+        extra->progress_bytes = progress;
+        extra->progress_ms = now_ms;
+    }
+    return !session_has_come(now_ms,
+                             extra->progress_ms + (uint32_t)session_options(session)->slow_timeout);
+}
+
+bool sse_on_timer(struct session *session)
+{
+    uint32_t now_ms = session_clock(session);
+    uint64_t acked, unacked;
+    if (!ask_kernel(session, &acked, &unacked))
+        return false;
+    if (session->extra->mark_seq != 0 && session_has_come(now_ms, session->extra->check_ms))
+        look_at_mark(session, acked, unacked);
+    if (!is_alive(session, acked, unacked))
+        return false;
+    if (session_has_come(now_ms, session->next_ping_ms)) {
+        session->next_ping_ms = now_ms + COMMENT_MS;
+        struct buf comment;
+        buf_init(&comment, 64);
+        if (session_queued_bytes(session) == 0 && sse_comment(&comment) == ERR_OK)
+            session_send(session, comment.bytes, comment.len);
+        buf_fini(&comment);
+    }
+    return true;
+}
+
+int32_t sse_wait_ms(const struct session *session, uint32_t now_ms)
+{
+    int32_t wait = (int32_t)(session->next_ping_ms - now_ms);
+    int32_t check = (int32_t)(session->extra->check_ms - now_ms);
+    return session->extra->mark_seq != 0 && check < wait ? check : wait;
+}
+
+void sse_end(struct session *session, uint32_t retry_ms)
+{
+    struct buf last;
+    buf_init(&last, 64);
+    if (retry_ms != 0 && sse_retry(&last, retry_ms) == ERR_OK)
+        session_send(session, last.bytes, last.len);
+    buf_fini(&last);
+    conn_shutdown(&session->conn);
+}

@@ -1,0 +1,284 @@
+/* What goes out. A notification is handed to the connection at once while little waits there;
+ * otherwise it waits in the session's backlog, where it can still expire or be withdrawn, and is
+ * handed over as the socket takes more (TCP_NOTSENT_LOWAT keeps what the kernel holds unsent
+ * small). Backlog and connection together hold at most --session-max-bytes; beyond it the session
+ * goes back to reading the inbox.
+ *
+ * `tail` is the last number that is accepted, `sent` the last one handed over. A plain WebSocket is
+ * pinged behind each notification, unless a ping is under way: in the same write. */
+#include "gateway/session_parts.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
+#include "proto/envelope.h"
+#include "proto/sse.h"
+
+#include <stdio.h>
+
+/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. */
+enum { HAND_OVER_BYTES = 32 * 1024, TEXT_MAX_BYTES = 4096 };
+
+static struct backlog *backlog_of(const struct session *session)
+{
+    return session->extra == NULL ? NULL : session->extra->backlog;
+}
+
+size_t session_queued_bytes(const struct session *session)
+{
+    return conn_queued_bytes(&session->conn) + backlog_bytes(backlog_of(session));
+}
+
+void session_send(struct session *session, const void *bytes, size_t len)
+{
+    if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
+        session_give_up(session);
+}
+
+void session_send_text(struct session *session, const struct buf *text)
+{
+    uint8_t header[WS_HEADER_MAX_BYTES];
+    session_send(session, header, ws_header_write(WS_TEXT, text->len, header));
+    session_send(session, text->bytes, text->len);
+}
+
+/* ---- pings ---- */
+
+void session_send_ping(struct session *session)
+{
+    char number[24];
+    int len = snprintf(number, sizeof number, "%llu", (unsigned long long)session->sent);
+    uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
+    size_t n = ws_control_write(WS_PING, (struct span){number, (size_t)len}, frame);
+    session->has_ping_out = true;
+    session->wants_ping = false;
+    session->ping_number = session->sent;
+    session->ping_sent_ms = session_clock(session);
+    metrics_count(METRIC_PINGS);
+    session_send(session, frame, n);
+}
+
+/* ---- herald.v1 and SSE: what is said about notifications ---- */
+
+/* Sends what `write` put into the buffer; out of memory ends the session. */
+static void send_said(struct session *session, struct buf *text, enum err error)
+{
+    if (error != ERR_OK)
+        session_give_up(session);
+    else if (session->level == LEVEL_SSE)
+        session_send(session, text->bytes, text->len);
+    else
+        session_send_text(session, text);
+    buf_fini(text);
+}
+
+static void send_gap(struct session *session, const struct gap *gap)
+{
+    struct buf text;
+    if (!session_has_gaps(session))
+        return;
+    metrics_count(METRIC_GAPS);
+    buf_init(&text, TEXT_MAX_BYTES);
+    struct epoch epoch = session->client->epoch;
+    enum err error =
+        session->level == LEVEL_SSE ? sse_gap(&text, epoch, gap) : envelope_gap(&text, epoch, gap);
+    send_said(session, &text, error);
+}
+
+static void send_cancel(struct session *session, uint64_t seq)
+{
+    struct buf text;
+    metrics_count(METRIC_CANCELS_TOLD);
+    buf_init(&text, TEXT_MAX_BYTES);
+    struct epoch epoch = session->client->epoch;
+    enum err error = session->level == LEVEL_SSE ? sse_cancel(&text, epoch, seq)
+                                                 : envelope_cancel(&text, epoch, seq);
+    send_said(session, &text, error);
+}
+
+void session_send_goaway(struct session *session, uint32_t delay_ms)
+{
+    struct buf text;
+    buf_init(&text, TEXT_MAX_BYTES);
+    send_said(session, &text, envelope_goaway(&text, delay_ms, "drain"));
+}
+
+void session_send_error(struct session *session, const char *code, const char *detail)
+{
+    struct buf text;
+    buf_init(&text, TEXT_MAX_BYTES);
+    send_said(session, &text, envelope_error(&text, code, detail));
+}
+
+static enum err write_hello(struct session *session, struct buf *text, uint64_t head,
+                            bool is_resumed)
+{
+    char connection[SESSION_NAME_MAX_BYTES];
+    size_t len = session_name(session, connection);
+    struct envelope_hello hello = {
+        .connection = {connection, len},
+        .user_id = client_user_id(session->client),
+        .epoch = session->client->epoch,
+        .acked = session->tail,
+        .head = head,
+        .is_resumed = is_resumed,
+        .ping_interval_ms = session_options(session)->ping_interval,
+    };
+    return envelope_hello(text, &hello);
+}
+
+void session_greet(struct session *session, uint64_t head, bool is_resumed)
+{
+    struct buf text;
+    if (!session_has_gaps(session))
+        return;
+    buf_init(&text, TEXT_MAX_BYTES);
+    enum err error = session->level == LEVEL_SSE ? sse_begin(&text, session_retry_ms(session),
+                                                             session->client->epoch, session->tail)
+                                                 : write_hello(session, &text, head, is_resumed);
+    send_said(session, &text, error);
+}
+
+/* ---- notifications ---- */
+
+static enum notification_form form_of(const struct session *session)
+{
+    if (session->level == LEVEL_V1)
+        return FORM_V1;
+    return session->level == LEVEL_SSE ? FORM_SSE : FORM_PLAIN;
+}
+
+static enum err hand_over(struct session *session, struct notification *note)
+{
+    struct payload *payload = notification_form(note, form_of(session));
+    enum err error = payload == NULL ? ERR_NO_MEMORY : conn_write_payload(&session->conn, payload);
+    if (error != ERR_OK) {
+        session_give_up(session);
+        return error;
+    }
+    if (note->seq != 0) {
+        session->sent = note->seq;
+        session->wants_ping = session->level <= LEVEL_PLAIN_NAMED;
+    }
+    return ERR_OK;
+}
+
+static void hand_over_gap(struct session *session, const struct gap *gap)
+{
+    send_gap(session, gap);
+    session->sent = gap->to;
+}
+
+static bool has_expired(const struct notification *note)
+{
+    return note->seq != 0 && note->expires_ms <= clock_wall_ms();
+}
+
+/* As much of the backlog as the connection may have. */
+static void feed(struct session *session)
+{
+    struct backlog_item *item;
+    while ((item = backlog_first(backlog_of(session))) != NULL && session_is_open(session) &&
+           conn_queued_bytes(&session->conn) < HAND_OVER_BYTES) {
+        if (item->note == NULL) {
+            hand_over_gap(session, &item->gap);
+        } else if (has_expired(item->note)) {
+            metrics_count(METRIC_UNSENT_EXPIRED);
+            hand_over_gap(session, &(struct gap){item->note->seq, item->note->seq, GAP_EXPIRED});
+        } else if (hand_over(session, item->note) != ERR_OK) {
+            return;
+        }
+        backlog_drop_first(&session->extra->backlog);
+    }
+}
+
+void session_on_flush(struct conn *conn)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    if (!session_is_open(session))
+        return;
+    feed(session);
+    if (session->wants_ping && !session->has_ping_out)
+        session_send_ping(session);
+    if (session->level == LEVEL_SSE)
+        sse_on_flush(session);
+}
+
+void session_on_drained(struct conn *conn)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    if (!session_is_open(session)) {
+        if (session->has_peer_close)
+            session_finish(session); /* both close frames are through: the server closes (7.1.1) */
+        return;
+    }
+    if (backlog_of(session) != NULL)
+        conn_mark(conn); /* on_flush hands over more */
+    else
+        session_events_of(session)->on_drained(session);
+}
+
+static bool is_busy(const struct session *session)
+{
+    return backlog_of(session) != NULL || conn_queued_bytes(&session->conn) >= HAND_OVER_BYTES;
+}
+
+/* Behind what waits already. One of note and gap. */
+static enum err put_off(struct session *session, struct notification *note, const struct gap *gap)
+{
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return ERR_NO_MEMORY;
+    if (extra->backlog == NULL)
+        session_set_timer(session); /* from here on --slow-timeout is looked at */
+    return note != NULL ? backlog_add(&extra->backlog, note)
+                        : backlog_add_gap(&extra->backlog, gap);
+}
+
+enum err session_write(struct session *session, struct notification *note)
+{
+    size_t queued = session_queued_bytes(session);
+    if (queued > 0 &&
+        queued + note->payload->len > (size_t)session_options(session)->session_max_bytes)
+        return ERR_FULL;
+    if (has_expired(note)) {
+        session_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
+        return ERR_OK;
+    }
+    enum err error = is_busy(session) ? put_off(session, note, NULL) : hand_over(session, note);
+    if (error != ERR_OK) {
+        session_give_up(session);
+        return error;
+    }
+    if (note->seq != 0)
+        session->tail = note->seq;
+    return ERR_OK;
+}
+
+void session_gap(struct session *session, const struct gap *gap)
+{
+    if (!is_busy(session))
+        hand_over_gap(session, gap);
+    else if (put_off(session, NULL, gap) != ERR_OK)
+        session_give_up(session);
+    session->tail = gap->to;
+}
+
+void session_reset(struct session *session)
+{
+    struct gap gap = {session->tail > 0 ? 1 : 0, session->tail, GAP_RESET};
+    send_gap(session, &gap);
+}
+
+void session_withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)
+{
+    uint64_t unsent = session->sent + 1;
+    if (to >= unsent)
+        metrics_add(METRIC_UNSENT_WITHDRAWN,
+                    backlog_withdraw(backlog_of(session), from, to, cause));
+    if (!session_has_gaps(session))
+        return;
+    if (from <= session->acked)
+        from = session->acked + 1;
+    for (uint64_t seq = from; seq <= to && seq < unsent; seq++)
+        send_cancel(session, seq);
+}

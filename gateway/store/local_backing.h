@@ -1,0 +1,49 @@
+/* Where the records of a local store are kept: what store_memory.c and store_file.c implement. */
+#ifndef HERALD_STORE_LOCAL_BACKING_H
+#define HERALD_STORE_LOCAL_BACKING_H
+
+#include "gateway/store/group.h"
+
+enum { STORE_WHY_MAX_BYTES = 320 };
+
+struct backing;
+
+/* The index: what is kept, without payloads. */
+struct local_index {
+    struct inbox_table *users;
+    struct idempotency_table *keys;
+};
+
+MUST_CHECK enum err local_index_new(struct local_index *ret_index);
+void local_index_clear(struct local_index *index);
+void local_index_free(struct local_index *index);
+
+struct backing_ops {
+    const char *kind;
+    /* The key under which this notification will be kept, and (file) that of a payload that several
+     * share: 0 if the backing shares by reference. */
+    uint64_t (*note_key)(struct backing *backing, struct notification *note);
+    uint64_t (*payload_key)(struct backing *backing);
+    bool (*has_room)(const struct backing *backing, uint64_t more_bytes);
+    /* A notification of the index, committed or put by this group, as it was kept or as a replay.
+     * The caller unrefs it. */
+    enum err (*read)(struct backing *backing, const struct group *group, const struct inbox *inbox,
+                     const struct inbox_entry *entry, struct notification **ret_note);
+    /* Lets go of what reads hold; a commit does it as well. NULL: they hold nothing. */
+    void (*end_turn)(struct backing *backing);
+    /* All of the group or nothing; `why` says what failed. Sets record_key of the users and keys it
+     * wrote. */
+    enum err (*commit)(struct backing *backing, struct group *group, char *why);
+    /* After a failed commit: fills the empty index with what is really kept. */
+    enum err (*rebuild)(struct backing *backing, struct local_index *index, char *why);
+    /* Could a group be committed now? */
+    enum err (*probe)(struct backing *backing, char *why);
+    void (*close)(struct backing *backing, struct local_index *index);
+};
+
+/* First member of each backing's own struct. `why` is STORE_WHY_MAX_BYTES long everywhere. */
+struct backing {
+    const struct backing_ops *ops;
+};
+
+#endif

@@ -1,0 +1,234 @@
+/* A page: makes or renews the user and the device where the contract says so, then reads the index
+ * from a position on, and the payloads of what it shows. */
+#include "gateway/store/local_apply.h"
+
+#include <stdlib.h>
+
+void local_page_fail(struct store_page *page, enum err error)
+{
+    store_page_clear(page);
+    page->error = error;
+}
+
+/* ---- who it is read for ---- */
+
+/* A ninth device pushes out the longest unseen. It begins at `acked`, so `acked` stays. */
+static enum err add_device(struct local_state *state, struct inbox *inbox, struct span name,
+                           uint16_t today)
+{
+    struct devices *devices = inbox_devices(inbox);
+    if (devices != NULL && devices->n == STORE_MAX_DEVICES) {
+        devices_drop_oldest(devices);
+        state->group.counts.n_forgotten++;
+    } else if (inbox_reserve_device(inbox) != ERR_OK) {
+        return ERR_STORE_UNAVAILABLE;
+    }
+    devices_add(inbox_devices(inbox), name, inbox->acked, today);
+    return ERR_OK;
+}
+
+/* Finds the user, or makes what the page needs of it. */
+static enum err renew(struct local_state *state, const struct store_page *page, bool must_reset,
+                      bool is_new_device, int64_t now_ms, struct inbox **inbox)
+{
+    uint16_t today = local_day_of(now_ms);
+    if (!state->is_up || group_reserve(&state->group, 0, 0) != ERR_OK)
+        return ERR_STORE_UNAVAILABLE;
+    bool is_new = *inbox == NULL;
+    if (is_new)
+        *inbox = local_add_user(state, page->user_id, now_ms);
+    if (*inbox == NULL)
+        return ERR_STORE_UNAVAILABLE;
+    if (must_reset && local_begin_epoch(state, *inbox) != ERR_OK)
+        return ERR_STORE_UNAVAILABLE;
+    if (is_new_device && add_device(state, *inbox, page->device, today) != ERR_OK) {
+        if (is_new)
+            inbox_remove(state->index.users, *inbox);
+        return ERR_STORE_UNAVAILABLE;
+    }
+    (*inbox)->sign_day = today;
+    group_write_user(&state->group, *inbox);
+    return ERR_OK;
+}
+
+/* The user that a page is read for; NULL: nothing was ever pushed to this user. Nobody is made for
+ * the mere sake of a connection: that would cost each one a commit. Signs of life are written once
+ * a day, and left out while nothing can be written. */
+static enum err find_for_page(struct local_state *state, const struct store_page *page,
+                              int64_t now_ms, struct inbox **ret_inbox)
+{
+    if (!state->is_readable)
+        return ERR_STORE_UNAVAILABLE;
+    struct inbox *inbox = inbox_find(state->index.users, page->user_id);
+    uint16_t today = local_day_of(now_ms);
+    bool is_device = page->is_arrival && page->device.len > 0;
+    *ret_inbox = NULL;
+    if (inbox == NULL && !page->must_begin && !is_device && epoch_is_none(page->known_epoch))
+        return ERR_OK;
+    struct device *device =
+        is_device && inbox != NULL ? devices_find(inbox_devices(inbox), page->device) : NULL;
+    bool is_new_day = inbox != NULL && inbox->sign_day != today;
+    bool must_reset =
+        inbox != NULL && local_has_lost_numbers(inbox, page->known_epoch, page->known_head);
+    if (device != NULL) {
+        is_new_day = is_new_day || device->day != today;
+        devices_see(inbox_devices(inbox), device, state->is_up ? today : device->day);
+    }
+    bool is_new_device = is_device && device == NULL;
+    bool must_write = inbox == NULL || must_reset || is_new_device;
+    if (must_write || (is_new_day && state->is_up)) {
+        enum err error = renew(state, page, must_reset, is_new_device, now_ms, &inbox);
+        if (error != ERR_OK)
+            return error;
+    }
+    *ret_inbox = inbox;
+    return ERR_OK;
+}
+
+/* ---- where it begins ---- */
+
+static uint64_t position_of(const struct inbox *inbox, struct span device_name)
+{
+    struct devices *devices = inbox_devices(inbox);
+    if (devices == NULL)
+        return inbox->acked;
+    if (device_name.len == 0)
+        return devices->shared;
+    const struct device *device = devices_find(devices, device_name);
+    return device == NULL ? inbox->acked : device->position;
+}
+
+static void answer_positions(struct store_page *page, const struct inbox *inbox)
+{
+    page->epoch = inbox == NULL ? (struct epoch){{0}} : inbox->epoch;
+    page->head = inbox == NULL ? 0 : inbox->head;
+    page->acked = inbox == NULL ? 0 : inbox->acked;
+    page->position = inbox == NULL ? 0 : position_of(inbox, page->device);
+    page->has_devices = inbox != NULL && inbox_devices(inbox) != NULL;
+    page->is_resumed =
+        !page->from_acked && page->after <= page->head &&
+        (epoch_is_none(page->after_epoch) || epoch_equal(page->after_epoch, page->epoch));
+    page->start = page->is_resumed ? page->after : page->position;
+    page->last = page->start;
+}
+
+/* ---- what it shows ---- */
+
+/* Takes entries from index `at` on; page->last says how far it came, *ret_end at which entry. */
+static enum err take_entries(struct local_state *state, struct store_page *page,
+                             const struct inbox *inbox, size_t at, int64_t now_ms, size_t *ret_end)
+{
+    const struct inbox_entry *entries = inbox_entries(inbox);
+    size_t count = inbox_count(inbox);
+    uint64_t bytes = 0;
+    for (; at < count; *ret_end = ++at) {
+        const struct inbox_entry *entry = &entries[at];
+        if (inbox_expires_ms(entry) > now_ms) {
+            bytes += entry->bytes;
+            if (page->n_notes == page->max_count || (page->n_notes > 0 && bytes > page->max_bytes))
+                return ERR_OK;
+            enum err error = local_read_replay(state, inbox, entry, &page->notes[page->n_notes]);
+            if (error != ERR_OK)
+                return error;
+            page->n_notes++;
+        }
+        page->last = entry->seq;
+    }
+    page->last = inbox->head;
+    return ERR_OK;
+}
+
+/* ---- what is missing ---- */
+
+static void add_gap(struct store_page *page, struct gap gap)
+{
+    struct gap *last = page->n_gaps == 0 ? NULL : &page->gaps[page->n_gaps - 1];
+    if (last != NULL && last->to + 1 == gap.from && last->cause == gap.cause)
+        last->to = gap.to;
+    else
+        page->gaps[page->n_gaps++] = gap;
+}
+
+/* What has expired and was not swept yet is in the index still, but not in the page: it goes
+ * between the ranges of what is in neither. */
+static void merge_expired(struct store_page *page, const struct inbox_entry *entries, size_t n,
+                          int64_t now_ms, const struct gap *missing, size_t n_missing)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t seq = entries[i].seq;
+        if (inbox_expires_ms(&entries[i]) > now_ms)
+            continue;
+        while (at < n_missing && missing[at].from < seq)
+            add_gap(page, missing[at++]);
+        add_gap(page, (struct gap){seq, seq, GAP_EXPIRED});
+    }
+    while (at < n_missing)
+        add_gap(page, missing[at++]);
+}
+
+/* Of the n entries that the page covers. */
+static enum err tell_gaps(struct store_page *page, const struct inbox *inbox,
+                          const struct inbox_entry *entries, size_t n, int64_t now_ms)
+{
+    struct gap *missing = NULL;
+    size_t n_missing = 0;
+    size_t n_expired = 0;
+    uint64_t *seqs = malloc((n + 1) * sizeof *seqs);
+    if (seqs == NULL)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        seqs[i] = entries[i].seq;
+        n_expired += inbox_expires_ms(&entries[i]) <= now_ms;
+    }
+    enum err error = gaps_missing(inbox_gaps(inbox), inbox->acked, page->start, page->last, seqs, n,
+                                  &missing, &n_missing);
+    free(seqs);
+    if (error == ERR_OK && n_missing + n_expired > 0) {
+        page->gaps = malloc((n_missing + n_expired) * sizeof *page->gaps);
+        if (page->gaps == NULL)
+            error = ERR_NO_MEMORY;
+        else
+            merge_expired(page, entries, n, now_ms, missing, n_missing);
+    }
+    free(missing);
+    return error;
+}
+
+/* ---- the whole of it ---- */
+
+static enum err fill(struct local_state *state, struct store_page *page, const struct inbox *inbox,
+                     int64_t now_ms)
+{
+    size_t at = inbox_seek(inbox, page->start);
+    size_t end = at;
+    size_t room = inbox_count(inbox) - at;
+    if (room > page->max_count)
+        room = page->max_count;
+    if (room > 0) {
+        page->notes = malloc(room * sizeof(struct notification *));
+        if (page->notes == NULL)
+            return ERR_NO_MEMORY;
+    }
+    enum err error = take_entries(state, page, inbox, at, now_ms, &end);
+    if (error == ERR_OK && page->wants_gaps && page->last > page->start)
+        error = tell_gaps(page, inbox, inbox_entries(inbox) + at, end - at, now_ms);
+    return error;
+}
+
+void local_apply_page(struct local_state *state, struct store_page *page)
+{
+    int64_t now_ms = local_now_ms(state);
+    struct inbox *inbox = NULL;
+    page->n_notes = 0;
+    page->notes = NULL;
+    page->n_gaps = 0;
+    page->gaps = NULL;
+    page->error = find_for_page(state, page, now_ms, &inbox);
+    answer_positions(page, inbox);
+    if (page->error != ERR_OK || inbox == NULL)
+        return;
+    enum err error = fill(state, page, inbox, now_ms);
+    if (error != ERR_OK)
+        local_page_fail(page, error);
+}

@@ -1,0 +1,143 @@
+/* A user's own record (epoch, head, positions, causes) is written only when its notes no longer
+ * tell the same: when a position moves, when something leaves unacknowledged, when an epoch begins
+ * without a note, and once a day as a sign of life. */
+#include "gateway/store/local_state.h"
+
+enum { DAY_MS = 24 * 3600 * 1000 };
+
+enum err local_index_new(struct local_index *ret_index)
+{
+    struct local_index index;
+    enum err error = inbox_table_new(&index.users);
+    if (error != ERR_OK)
+        return error;
+    error = idempotency_table_new(&index.keys);
+    if (error != ERR_OK) {
+        inbox_table_free(index.users);
+        return error;
+    }
+    *ret_index = index;
+    return ERR_OK;
+}
+
+void local_index_clear(struct local_index *index)
+{
+    inbox_table_clear(index->users);
+    idempotency_table_clear(index->keys);
+}
+
+void local_index_free(struct local_index *index)
+{
+    inbox_table_free(index->users);
+    idempotency_table_free(index->keys);
+}
+
+uint16_t local_day_of(int64_t time_ms)
+{
+    return (uint16_t)(time_ms / DAY_MS);
+}
+
+struct inbox *local_add_user(struct local_state *state, struct span user_id, int64_t now_ms)
+{
+    struct epoch epoch;
+    if (epoch_random(&epoch) != ERR_OK)
+        return NULL;
+    struct inbox *inbox = inbox_add(state->index.users, user_id, epoch);
+    if (inbox != NULL)
+        inbox->sign_day = local_day_of(now_ms);
+    return inbox;
+}
+
+bool local_has_lost_numbers(const struct inbox *inbox, struct epoch known_epoch,
+                            uint64_t known_head)
+{
+    return inbox->head < known_head &&
+           (epoch_is_none(known_epoch) || epoch_equal(known_epoch, inbox->epoch));
+}
+
+enum err local_begin_epoch(struct local_state *state, struct inbox *inbox)
+{
+    struct epoch epoch;
+    size_t count = inbox_count(inbox);
+    if (group_reserve(&state->group, 0, count) != ERR_OK || epoch_random(&epoch) != ERR_OK)
+        return ERR_STORE_UNAVAILABLE;
+    for (size_t i = 0; i < count; i++)
+        group_del(&state->group, &inbox_entries(inbox)[i]);
+    inbox_reset(inbox, epoch);
+    group_write_user(&state->group, inbox);
+    state->group.counts.n_resyncs++;
+    return ERR_OK;
+}
+
+void local_remove(struct local_state *state, struct inbox *inbox, size_t at, enum gap_cause cause)
+{
+    const struct inbox_entry *entry = &inbox_entries(inbox)[at];
+    group_del(&state->group, entry);
+    group_count_left(&state->group, cause);
+    inbox_add_gap(inbox, entry->seq, cause);
+    inbox_drop_at(inbox, at);
+    group_write_user(&state->group, inbox);
+}
+
+struct leaver {
+    struct group *group;
+    struct inbox *inbox;
+};
+
+static void leave_expired(void *owner, const struct inbox_entry *entry)
+{
+    struct leaver *leaver = owner;
+    group_del(leaver->group, entry);
+    group_count_left(leaver->group, GAP_EXPIRED);
+    inbox_add_gap(leaver->inbox, entry->seq, GAP_EXPIRED);
+}
+
+void local_drop_expired(struct local_state *state, struct inbox *inbox, int64_t now_ms)
+{
+    struct leaver leaver = {&state->group, inbox};
+    if (inbox_drop_expired(inbox, now_ms, leave_expired, &leaver) > 0)
+        group_write_user(&state->group, inbox);
+}
+
+enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t acked)
+{
+    if (acked <= inbox->acked)
+        return ERR_OK;
+    size_t n_left = inbox_seek(inbox, acked);
+    if (group_reserve(&state->group, 0, n_left) != ERR_OK)
+        return ERR_STORE_UNAVAILABLE;
+    struct leaver leaver = {&state->group, inbox};
+    int64_t now_ms = local_now_ms(state);
+    for (size_t i = 0; i < n_left; i++) {
+        const struct inbox_entry *entry = &inbox_entries(inbox)[i];
+        if (inbox_expires_ms(entry) > now_ms)
+            group_del(&state->group, entry);
+        else
+            leave_expired(&leaver, entry);
+    }
+    inbox_drop_oldest(inbox, n_left);
+    inbox_set_acked(inbox, acked);
+    group_write_user(&state->group, inbox);
+    return ERR_OK;
+}
+
+enum err local_read_replay(struct local_state *state, const struct inbox *inbox,
+                           const struct inbox_entry *entry, struct notification **ret_note)
+{
+    struct notification *kept;
+    enum err error = state->backing->ops->read(state->backing, &state->group, inbox, entry, &kept);
+    if (error != ERR_OK)
+        return error;
+    if (kept->is_replay) {
+        *ret_note = kept;
+        return ERR_OK;
+    }
+    struct notification *replay =
+        notification_new(kept->payload, kept->epoch, kept->seq, kept->time_ms, kept->expires_ms);
+    notification_unref(kept);
+    if (replay == NULL)
+        return ERR_NO_MEMORY;
+    replay->is_replay = true;
+    *ret_note = replay;
+    return ERR_OK;
+}

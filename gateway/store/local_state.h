@@ -1,0 +1,60 @@
+/* What a request of a local store works on, and the steps that several of them share. For the
+ * local_*.c files; for one thread at a time. */
+#ifndef HERALD_STORE_LOCAL_STATE_H
+#define HERALD_STORE_LOCAL_STATE_H
+
+#include "gateway/store/local_backing.h"
+
+enum { STORE_FORGET_DAYS = 30 };
+
+/* The wall clock, or a simulation's. */
+struct store_clock {
+    int64_t (*now_ms)(void *owner);
+    void *owner;
+};
+
+struct local_state {
+    struct backing *backing;
+    uint32_t inbox_max;
+    uint64_t inbox_max_bytes;
+    int64_t idempotency_window_ms;
+    struct store_clock clock;
+    struct local_index index;
+    struct group group;
+    bool is_up;       /* groups can be committed */
+    bool is_readable; /* the index is that of what is kept */
+    int64_t swept_ms; /* when the last slice was swept */
+};
+
+static inline int64_t local_now_ms(const struct local_state *state)
+{
+    return state->clock.now_ms(state->clock.owner);
+}
+
+uint16_t local_day_of(int64_t time_ms); /* in days since 1970, as signs of life are kept */
+
+/* NULL: no memory, or no randomness. */
+struct inbox *local_add_user(struct local_state *state, struct span user_id, int64_t now_ms);
+
+/* Does the caller know a higher number of this epoch than we ever gave? Then the file is an older
+ * one. A caller that knows another epoch learns of the present one by the answer. */
+bool local_has_lost_numbers(const struct inbox *inbox, struct epoch known_epoch,
+                            uint64_t known_head);
+MUST_CHECK enum err local_begin_epoch(struct local_state *state, struct inbox *inbox);
+
+/* The entry leaves unacknowledged. Room in the group is reserved for it. */
+void local_remove(struct local_state *state, struct inbox *inbox, size_t at, enum gap_cause cause);
+
+/* Room in the group is reserved for all entries. */
+void local_drop_expired(struct local_state *state, struct inbox *inbox, int64_t now_ms);
+
+/* `acked` rises to this number, not above head, and what it covers leaves, as expired where that
+ * came first; a lower one changes nothing. ERR_STORE_UNAVAILABLE: no memory, nothing changed. */
+MUST_CHECK enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t acked);
+
+/* Reads an entry as a page shows it: a replay. The caller unrefs it. */
+MUST_CHECK enum err local_read_replay(struct local_state *state, const struct inbox *inbox,
+                                      const struct inbox_entry *entry,
+                                      struct notification **ret_note);
+
+#endif

@@ -1,0 +1,65 @@
+#include "gateway/store/local_apply.h"
+#include "gateway/store/local_positions.h"
+
+enum { SWEEP_SLICE_MS = 1000, SWEEP_ROUND_MS = 60 * 1000, SWEEP_KEYS = 8192 };
+
+/* At least as many a turn as a turn can add. Those of the present group stay. */
+static void sweep_keys(struct local_state *state, int64_t now_ms)
+{
+    struct idempotency_table *keys = state->index.keys;
+    size_t n_left = SWEEP_KEYS + state->group.n_keys;
+    for (; n_left > 0; n_left--) {
+        const struct idempotency *oldest = idempotency_oldest(keys);
+        if (oldest == NULL || oldest->record_key == 0 ||
+            oldest->time_ms + state->idempotency_window_ms > now_ms ||
+            group_reserve(&state->group, 0, 1) != ERR_OK)
+            return;
+        group_del_key(&state->group, oldest);
+        idempotency_drop_oldest(keys);
+    }
+}
+
+struct sweep {
+    struct local_state *state;
+    int64_t now_ms;
+};
+
+static void sweep_user(void *owner, struct inbox *inbox)
+{
+    struct sweep *sweep = owner;
+    struct local_state *state = sweep->state;
+    uint16_t today = local_day_of(sweep->now_ms);
+    size_t count = inbox_count(inbox);
+    bool has_stale_devices = local_has_stale_devices(inbox, today);
+    bool is_forgotten = count == 0 && today > inbox->sign_day + STORE_FORGET_DAYS;
+    if (count == 0 && !has_stale_devices && !is_forgotten)
+        return;
+    if (group_reserve(&state->group, 0, count + 1) != ERR_OK)
+        return; /* the next round finds it again */
+    local_drop_expired(state, inbox, sweep->now_ms);
+    if (has_stale_devices && !is_forgotten)
+        local_forget_devices(state, inbox, today);
+    if (is_forgotten && !inbox->is_dirty) {
+        /* Signs are kept to the day: a day more makes sure that it is never less than promised. */
+        group_del_user(&state->group, inbox);
+        inbox_remove(state->index.users, inbox);
+    }
+}
+
+void local_apply_sweep(struct local_state *state)
+{
+    int64_t now_ms = local_now_ms(state);
+    if (!state->is_up)
+        return;
+    sweep_keys(state, now_ms);
+    int64_t passed_ms = now_ms - state->swept_ms;
+    if (passed_ms >= 0 && passed_ms < SWEEP_SLICE_MS)
+        return;
+    if (passed_ms < 0 || passed_ms > SWEEP_ROUND_MS)
+        passed_ms = SWEEP_ROUND_MS;
+    state->swept_ms = now_ms;
+    struct sweep sweep = {state, now_ms};
+    size_t n_buckets =
+        inbox_table_buckets(state->index.users) * (size_t)passed_ms / SWEEP_ROUND_MS + 1;
+    inbox_table_visit(state->index.users, n_buckets, sweep_user, &sweep);
+}

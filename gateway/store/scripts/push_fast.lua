@@ -1,0 +1,65 @@
+-- The push as it nearly always is: a user who is known and has no device, nothing to expire, room,
+-- no key of any kind. It stands before the functions of common.lua, because Lua makes those anew
+-- for each call. What is not decided here goes on to push.lua.
+-- KEYS  3 channel  4 idempotency key, if any
+-- ARGV  1 data  2 time to live in ms  3 known head  4 known epoch or ''  5 an epoch to begin
+--       6 most entries  7 most bytes  8 most bytes of data inside the message
+--       9 the position that the node knows
+--       and only with one of the keys: 10 collapse key or ''  11 print  12 how long the idempotency
+--       key is remembered, in ms
+-- Answers: number, epoch, time, expiry, nodes; and push.lua's besides: expired, pushed out, 1 if the
+--          store had lost something, the number that was replaced or 0, 1 for a repeat or 2 for another
+--          push with that key
+local data, ttl = ARGV[1], tonumber(ARGV[2])
+local known_head, covered = tonumber(ARGV[3]), tonumber(ARGV[9])
+local max_count, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
+local number, expires = head + 1, now + ttl
+
+-- The key leaves a little after its last entry, so that not every push has to move that.
+local function keep_until_expired()
+    if expires > last then
+        last = expires + math.min(3600000, math.floor(ttl / 16))
+        return true
+    end
+end
+
+-- M: the notification itself; B: too big for the message, the node reads the inbox; W: numbers that
+-- were withdrawn, here the one that was replaced, which B does not tell.
+local function publish(key, replaced)
+    if #data <= tonumber(ARGV[8]) then
+        return redis.call('SPUBLISH', KEYS[3], string.format('M:%s:%d:%d:%d:%d:%d:%d:', epoch,
+            number, now, expires, acked, replaced, #key) .. key .. data)
+    end
+    if replaced > 0 then
+        redis.call('SPUBLISH', KEYS[3], string.format('W:%s:%d:%d:', epoch, replaced, replaced))
+    end
+    return redis.call('SPUBLISH', KEYS[3], string.format('B:%s:%d:%d:%d:', epoch, number, now,
+        expires))
+end
+
+if packed and not ARGV[10] and flags == 0 and day == today and (count == 0 or now < due)
+    and (known_head <= head or (ARGV[4] ~= '' and ARGV[4] ~= epoch)) then
+    local is_covered = covered > acked and ARGV[4] == epoch
+    local is_all_covered = is_covered and covered == head and head - low < 8
+    if is_all_covered or (not is_covered
+            and (count == 0 or (count < max_count and bytes + #data <= max_bytes))) then
+        redis.call('HSET', inbox, string.format('%d', number),
+            string.format('%d:%d:0:', expires, now) .. data)
+        if is_all_covered then
+            for at = low, count > 0 and head or 0 do
+                redis.call('HDEL', inbox, string.format('%d', at))
+            end
+            acked, count, bytes = head, 0, 0
+        end
+        if count == 0 then
+            low, due = number, NEVER
+        end
+        head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
+        local must_move = keep_until_expired()
+        redis.call('HSET', meta, 'r', pack())
+        if must_move then
+            redis.call('PEXPIREAT', inbox, string.format('%d', last))
+        end
+        return { number, epoch, now, expires, publish('', 0) }
+    end
+end

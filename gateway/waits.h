@@ -1,0 +1,28 @@
+/* Pushes that wait until their notification is acknowledged, or has left the inbox otherwise, or
+ * their time is over (CONTRACT 3, `wait`). They live on the user's home worker. A push whose
+ * request goes away is a push all the same: whoever asked keeps it until on_done ran. */
+#ifndef HERALD_WAITS_H
+#define HERALD_WAITS_H
+
+#include "gateway/client.h"
+#include "gateway/gateway.h"
+#include "gateway/node.h"
+
+/* Any thread: the push's one target is stored, since time_ms. false: it does not wait (too many do,
+ * or this node is going away), and the caller answers it. */
+MUST_CHECK bool waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms);
+
+/* Home worker: a position of the client has moved to `acked`. */
+void waits_acked(struct client *client, uint64_t acked);
+
+/* Any thread: the store has told this notification, or that numbers were withdrawn. */
+void waits_hear(struct node *node, struct span user_id, struct notification *note);
+
+/* Any thread: nobody waits for this push any more. Its user stands in its target. */
+void waits_end(struct node *node, struct gateway_push *push);
+
+/* Home worker's thread, or after it has ended: answers all with what is known, and those to come.
+ */
+void waits_stop(struct worker *worker);
+
+#endif

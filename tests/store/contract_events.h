@@ -1,0 +1,196 @@
+/* The events of a store, as they came: recorded on its threads, waited for by the contract cases.
+ */
+#ifndef HERALD_TESTS_STORE_CONTRACT_EVENTS_H
+#define HERALD_TESTS_STORE_CONTRACT_EVENTS_H
+
+#include "gateway/store/store.h"
+#include "proto/user_id.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* Some test binaries use only a part of these. */
+#define MAYBE_UNUSED __attribute__((unused))
+
+enum { ANSWER_MAX_S = 20 };
+
+enum { RECORDED_MAX = 100000 };
+
+struct recorded {
+    char user[USER_ID_MAX_BYTES];
+    size_t user_len;
+    bool is_withdrawal;
+    bool is_replay;
+    struct epoch epoch;
+    uint64_t seq;
+    uint64_t replaces;
+    uint64_t acked;
+    int64_t time_ms;
+    int64_t expires_ms;
+    char text[32]; /* the beginning of the data */
+};
+
+static struct recorder {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct recorded *list;
+    size_t n;
+    int state; /* -1: never told */
+} recorder;
+
+static void recorder_init(void)
+{
+    pthread_mutex_init(&recorder.lock, NULL);
+    pthread_cond_init(&recorder.changed, NULL);
+    recorder.list = malloc(RECORDED_MAX * sizeof *recorder.list);
+    recorder.n = 0;
+    recorder.state = -1;
+}
+
+static void recorder_fini(void)
+{
+    free(recorder.list);
+    recorder.list = NULL;
+}
+
+static void record_note(struct recorded *entry, const struct notification *note)
+{
+    entry->is_withdrawal = note->is_withdrawal;
+    entry->is_replay = note->is_replay;
+    entry->epoch = note->epoch;
+    entry->seq = note->seq;
+    entry->replaces = note->replaces;
+    entry->acked = note->acked;
+    entry->time_ms = note->time_ms;
+    entry->expires_ms = note->expires_ms;
+    struct span data = note->payload == NULL ? (struct span){0} : payload_data(note->payload);
+    size_t len = data.len < sizeof entry->text ? data.len : sizeof entry->text - 1;
+    if (len > 0)
+        memcpy(entry->text, data.bytes, len);
+    entry->text[len] = '\0';
+}
+
+static void record_notification(void *owner, struct span user_id, struct notification *note)
+{
+    (void)owner;
+    pthread_mutex_lock(&recorder.lock);
+    if (recorder.n < RECORDED_MAX) {
+        struct recorded *entry = &recorder.list[recorder.n++];
+        memcpy(entry->user, user_id.bytes, user_id.len);
+        entry->user_len = user_id.len;
+        record_note(entry, note);
+    }
+    pthread_cond_broadcast(&recorder.changed);
+    pthread_mutex_unlock(&recorder.lock);
+}
+
+static void record_state(void *owner, bool is_up)
+{
+    (void)owner;
+    pthread_mutex_lock(&recorder.lock);
+    recorder.state = is_up;
+    pthread_cond_broadcast(&recorder.changed);
+    pthread_mutex_unlock(&recorder.lock);
+}
+
+static bool is_recorded_for(const struct recorded *entry, const char *user)
+{
+    return span_equal((struct span){entry->user, entry->user_len}, span_of(user));
+}
+
+/* Under the lock: how many were recorded for the user, and the highest number. */
+static size_t count_recorded(const char *user, uint64_t *ret_highest)
+{
+    size_t count = 0;
+    *ret_highest = 0;
+    for (size_t i = 0; i < recorder.n; i++) {
+        if (!is_recorded_for(&recorder.list[i], user))
+            continue;
+        count++;
+        if (recorder.list[i].seq > *ret_highest)
+            *ret_highest = recorder.list[i].seq;
+    }
+    return count;
+}
+
+static void wait_for_recorded(const char *user, size_t wanted, uint64_t wanted_highest)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ANSWER_MAX_S;
+    int timed_out = 0;
+    uint64_t highest = 0;
+    pthread_mutex_lock(&recorder.lock);
+    size_t count = count_recorded(user, &highest);
+    while ((count < wanted || highest < wanted_highest) && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&recorder.changed, &recorder.lock, &until);
+        count = count_recorded(user, &highest);
+    }
+    pthread_mutex_unlock(&recorder.lock);
+    cr_assert_eq(timed_out, 0, "told of %zu notifications, up to number %llu", count,
+                 (unsigned long long)highest);
+}
+
+MAYBE_UNUSED static void wait_for_notifications(const char *user, size_t wanted)
+{
+    wait_for_recorded(user, wanted, 0);
+}
+
+MAYBE_UNUSED static void wait_for_notification(const char *user, uint64_t seq)
+{
+    wait_for_recorded(user, 0, seq);
+}
+
+MAYBE_UNUSED static bool are_recorded_in_order(const char *user)
+{
+    bool is_in_order = true;
+    uint64_t seq = 0;
+    pthread_mutex_lock(&recorder.lock);
+    for (size_t i = 0; i < recorder.n; i++)
+        if (is_recorded_for(&recorder.list[i], user))
+            is_in_order = is_in_order && recorder.list[i].seq == ++seq;
+    pthread_mutex_unlock(&recorder.lock);
+    return is_in_order;
+}
+
+/* The n-th that was told of for the user, from 0; waits for it. */
+MAYBE_UNUSED static struct recorded recorded_at(const char *user, size_t n)
+{
+    struct recorded found = {0};
+    size_t count = 0;
+    wait_for_recorded(user, n + 1, 0);
+    pthread_mutex_lock(&recorder.lock);
+    for (size_t i = 0; i < recorder.n; i++)
+        if (is_recorded_for(&recorder.list[i], user) && count++ == n)
+            found = recorder.list[i];
+    pthread_mutex_unlock(&recorder.lock);
+    return found;
+}
+
+MAYBE_UNUSED static size_t count_told(const char *user)
+{
+    uint64_t highest;
+    pthread_mutex_lock(&recorder.lock);
+    size_t count = count_recorded(user, &highest);
+    pthread_mutex_unlock(&recorder.lock);
+    return count;
+}
+
+MAYBE_UNUSED static void wait_for_state(bool is_up)
+{
+    for (int i = 0; i < ANSWER_MAX_S * 100; i++) {
+        pthread_mutex_lock(&recorder.lock);
+        int state = recorder.state;
+        pthread_mutex_unlock(&recorder.lock);
+        if (state == (int)is_up)
+            return;
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    }
+    cr_assert_fail("on_state did not say %s", is_up ? "up" : "down");
+}
+
+#endif

@@ -1,0 +1,143 @@
+/* Order and answers: requests of one thread, requests of several, and a store that is closed. */
+#ifndef HERALD_TESTS_STORE_CONTRACT_ORDER_H
+#define HERALD_TESTS_STORE_CONTRACT_ORDER_H
+
+#include "tests/store/contract_fixture.h"
+
+Test(store_contract, looks_and_peeks_stand_in_order_with_what_one_thread_asks)
+{
+    struct append_call append;
+    struct look_call look;
+    struct look_call cancel;
+    struct peek_call before;
+    struct peek_call after;
+    struct epoch epoch = append_one(store, "anna", "{}", 60).epoch;
+    struct store_look asked = {.user_id = SPAN_LITERAL("anna"), .epoch = epoch};
+    for (uint64_t seq = 2; seq <= 60; seq++) {
+        asked.seq = seq;
+        append_begin(store, &append, "anna", SPAN_LITERAL("{}"), 60);
+        asked.is_cancel = false;
+        look_begin(store, &look, asked);
+        peek_begin(store, &before, "anna");
+        asked.is_cancel = true;
+        look_begin(store, &cancel, asked);
+        peek_begin(store, &after, "anna");
+        append_end(&append);
+        call_wait(&look.call);
+        call_wait(&before.call);
+        call_wait(&cancel.call);
+        call_wait(&after.call);
+        cr_assert_eq(append.target.seq, seq);
+        expect_fate(look.look, FATE_PENDING, GAP_NONE);
+        cr_assert_eq(before.peek.pending, 2);
+        cr_assert_eq(cancel.look.n_removed, 1);
+        cr_assert_eq(after.peek.pending, 1);
+        cr_assert_eq(after.peek.head, seq);
+    }
+}
+
+/* ---- withdrawals while others append ---- */
+
+enum { RACED = 200 };
+
+static void *append_raced(void *unused)
+{
+    for (int i = 0; i < RACED; i++)
+        append_number(store, "anna", i, 60);
+    return unused;
+}
+
+static void *cancel_raced(void *epoch)
+{
+    uint64_t seq = 1;
+    while (seq <= RACED) {
+        struct store_look look = cancel_one(store, "anna", *(struct epoch *)epoch, seq);
+        if (look.error == ERR_NOT_FOUND)
+            continue; /* not given yet */
+        expect_fate(look, FATE_PENDING, GAP_NONE);
+        seq += 1;
+    }
+    return NULL;
+}
+
+Test(store_contract, each_withdrawal_follows_its_notification_while_others_append)
+{
+    arrive(store, "anna");
+    struct store_page asked = page_asked("anna");
+    asked.must_begin = true;
+    struct store_page page = page_run(store, asked);
+    struct epoch epoch = page.epoch;
+    page_free(&page);
+    pthread_t threads[2];
+    cr_assert_eq(pthread_create(&threads[0], NULL, append_raced, NULL), 0);
+    cr_assert_eq(pthread_create(&threads[1], NULL, cancel_raced, &epoch), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    uint64_t noted = 0;
+    uint64_t withdrawn = 0;
+    for (size_t i = 0; i < 2 * (size_t)RACED; i++) {
+        struct recorded told = recorded_at("anna", i);
+        if (told.is_withdrawal) {
+            cr_assert_eq(told.replaces, withdrawn + 1);
+            cr_assert_eq(told.seq, ++withdrawn);
+            cr_assert(withdrawn <= noted, "withdrawn before it was told of");
+        } else {
+            cr_assert_eq(told.seq, ++noted);
+        }
+    }
+    cr_assert_eq(peek_one(store, "anna").pending, 0);
+}
+
+/* ---- a store that is closed ---- */
+
+struct every_call {
+    struct append_call append;
+    struct page_call page;
+    struct ack_call ack;
+    struct peek_call peek;
+    struct look_call look;
+    struct look_call cancel;
+    struct look_call purge;
+};
+
+static void expect_one_answer(struct call *call)
+{
+    cr_assert_eq(atomic_load(&call->n_answers), 1);
+}
+
+Test(store_contract, answers_every_kind_of_request_once_when_it_is_closed)
+{
+    enum { COUNT = 100 };
+    static struct every_call calls[COUNT];
+    struct epoch epoch = append_one(store, "anna", "{}", 60).epoch;
+    for (int i = 0; i < COUNT; i++) {
+        struct store_look asked = {
+            .user_id = SPAN_LITERAL("anna"), .epoch = epoch, .seq = (uint64_t)i + 1};
+        append_begin(store, &calls[i].append, "anna", SPAN_LITERAL("{}"), 60);
+        page_begin(store, &calls[i].page, "anna");
+        ack_begin(store, &calls[i].ack, "anna", epoch, 1);
+        peek_begin(store, &calls[i].peek, "anna");
+        look_begin(store, &calls[i].look, asked);
+        asked.is_cancel = true;
+        look_begin(store, &calls[i].cancel, asked);
+        asked.is_cancel = false;
+        asked.is_purge = true;
+        look_begin(store, &calls[i].purge, asked);
+    }
+    backend_close(store);
+    for (int i = 0; i < COUNT; i++) {
+        expect_one_answer(&calls[i].append.call);
+        expect_one_answer(&calls[i].page.call);
+        expect_one_answer(&calls[i].ack.call);
+        expect_one_answer(&calls[i].peek.call);
+        expect_one_answer(&calls[i].look.call);
+        expect_one_answer(&calls[i].cancel.call);
+        expect_one_answer(&calls[i].purge.call);
+        append_end(&calls[i].append);
+        page_free(&calls[i].page.page);
+    }
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = backend_open(&config);
+}
+
+#endif

@@ -1,0 +1,95 @@
+/* A server that is too old, or no Redis at all: what it says is never trusted. */
+#include "tests/store/redis_backend.h"
+
+/* --- what is no Redis --- */
+
+struct fake {
+    int listen_fd;
+    const char *says;
+    size_t len;
+    atomic_bool is_over;
+};
+
+/* Says its piece to everyone who connects, whatever they ask. */
+static void *run_fake(void *argument)
+{
+    struct fake *fake = argument;
+    int fds[256];
+    size_t n = 0;
+    while (!atomic_load(&fake->is_over)) {
+        int fd = accept4(fake->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            pause_ms(2);
+            continue;
+        }
+        ssize_t said = send(fd, fake->says, fake->len, MSG_NOSIGNAL);
+        (void)said;
+        if (n < sizeof fds / sizeof fds[0])
+            fds[n++] = fd;
+        else
+            close(fd);
+    }
+    while (n > 0)
+        close(fds[--n]);
+    return NULL;
+}
+
+static void talk_to_fake(const char *says, size_t len, const char *expected)
+{
+    backend_close(store);
+    redis_server_stop(&server);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, server.socket_path, strlen(server.socket_path));
+    struct fake fake = {.says = says, .len = len};
+    fake.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    unlink(server.socket_path);
+    cr_assert_eq(bind(fake.listen_fd, (struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(listen(fake.listen_fd, 16), 0);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, run_fake, &fake), 0);
+
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_on(&config, server.url);
+    pause_ms(300);
+    struct store_page page = arrive_and_read(store, "anna");
+    cr_assert_eq(page.error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    char text[600] = "";
+    for (int i = 0; i < SOON_MS / 2 && strstr(text, expected) == NULL; i++) {
+        store_describe(store, text, sizeof text); /* the two links take turns */
+        pause_ms(2);
+    }
+    cr_assert_not_null(strstr(text, expected), "%s", text);
+
+    atomic_store(&fake.is_over, true);
+    pthread_join(thread, NULL);
+    close(fake.listen_fd);
+}
+
+#define FAKE(name, text, expected)                                                                 \
+    Test(store_redis, name)                                                                        \
+    {                                                                                              \
+        talk_to_fake(text, sizeof(text) - 1, expected);                                            \
+    }
+
+#define GREETED "+OK\r\n+PONG\r\n"
+#define SHA     "$40\r\n0123456789012345678901234567890123456789\r\n"
+
+FAKE(garbage_is_no_redis, "HTTP/1.1 400 Bad Request\r\n\r\n", "malformed")
+FAKE(bytes_at_random_are_no_redis, "\0\xff\x01*$:\r\n\r\n", "malformed")
+FAKE(an_endless_array_is_refused, "*2000000000\r\n", "malformed or too large")
+FAKE(deep_nesting_is_refused, "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",
+     "malformed")
+FAKE(an_array_is_no_pong, "+OK\r\n*-1\r\n", "no Redis")
+FAKE(answers_that_nobody_asked_for_break_the_link, GREETED GREETED GREETED GREETED GREETED GREETED,
+     "Redis at")
+FAKE(a_redis_that_still_loads_is_waited_for, "+OK\r\n-LOADING Redis is loading the dataset\r\n",
+     "still loading")
+FAKE(a_redis_before_7_is_refused, GREETED "$21\r\nredis_version:6.2.14\n\r\n", "7.0 or later")
+FAKE(a_script_name_of_the_wrong_length_is_refused,
+     GREETED "$21\r\nredis_version:7.0.15\n\r\n*0\r\n*0\r\n$3\r\nabc\r\n$3\r\nabc\r\n", "Redis at")
+FAKE(a_subscription_side_that_talks_nonsense_never_crashes,
+     GREETED "$21\r\nredis_version:7.0.15\n\r\n*0\r\n*0\r\n" SHA SHA SHA SHA SHA
+             "*3\r\n$8\r\nsmessage\r\n:1\r\n*-1\r\n*3\r\n$8\r\nsmessage\r\n$13\r\nherald:{anna}\r\n"
+             "*0\r\n*1\r\n$8\r\nsmessage\r\n*-1\r\n",
+     "Redis at")

@@ -1,0 +1,210 @@
+/* The Redis store beside the memory store: whatever is asked of both, at random, both answer the
+ * same. Its scripts and the memory store's code have nothing in common but the contract. */
+#include "tests/store/redis_backend.h"
+
+enum { ROUNDS = 1200, INBOX_MAX = 12 };
+
+static const char *const devices[] = {"", "phone", "tablet", "watch"};
+enum { DEVICES = sizeof devices / sizeof devices[0] };
+
+static uint64_t random_state;
+
+static uint64_t draw(uint64_t below)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (random_state >> 33) % below;
+}
+
+/* What a request needs to know of one of the stores. */
+struct twin {
+    struct store *store;
+    struct epoch epoch;
+    uint64_t head;
+};
+
+static void push_to(struct twin *twin, const char *key, uint64_t known_acked)
+{
+    struct store_target target = {.user_id = SPAN_LITERAL("anna"),
+                                  .known_head = twin->head,
+                                  .known_epoch = twin->epoch,
+                                  .known_acked = known_acked};
+    append_run(twin->store,
+               (struct store_append){.payload = payload_new_keyed(SPAN_LITERAL("{}"), span_of(key)),
+                                     .ttl_s = 600,
+                                     .n_targets = 1,
+                                     .targets = &target});
+    cr_assert_eq(target.error, ERR_OK);
+    cr_assert_eq(target.seq, twin->head + 1);
+    twin->epoch = target.epoch;
+    twin->head = target.seq;
+}
+
+static void push(struct twin twins[2])
+{
+    static const char *const keys[] = {"", "", "", "score", "price"};
+    const char *key = keys[draw(5)];
+    uint64_t known_acked = draw(2) == 0 ? 0 : draw(twins[0].head + 1);
+    bool has_device = false;
+    for (int i = 0; i < 2; i++) {
+        struct store_page page = page_of_device(twins[i].store, "anna", "", false);
+        has_device = page.has_devices;
+        page_free(&page);
+    }
+    for (int i = 0; i < 2; i++)
+        push_to(&twins[i], key, has_device ? 0 : known_acked);
+}
+
+static void acknowledge(struct twin twins[2], bool is_held)
+{
+    const char *device = devices[draw(DEVICES)];
+    uint64_t seq = draw(twins[0].head + 2);
+    uint64_t written = draw(twins[0].head + 2);
+    enum err errors[2];
+    for (int i = 0; i < 2; i++)
+        errors[i] = ack_run(twins[i].store, (struct store_ack){.user_id = SPAN_LITERAL("anna"),
+                                                               .device = span_of(device),
+                                                               .is_held = is_held,
+                                                               .epoch = twins[i].epoch,
+                                                               .seq = seq,
+                                                               .written = written});
+    cr_assert_eq(errors[0], errors[1]);
+}
+
+/* Which ranges merge first depends on the order in which a purge takes its numbers. */
+static void expect_same_cause(enum gap_cause a, enum gap_cause b, uint64_t seq)
+{
+    cr_assert(a == b || a == GAP_UNKNOWN || b == GAP_UNKNOWN, "number %d: %s and %s", (int)seq,
+              gap_cause_text(a), gap_cause_text(b));
+}
+
+static void look(struct twin twins[2], bool is_cancel, bool is_purge)
+{
+    uint64_t seq = draw(twins[0].head + 2);
+    struct store_look looks[2];
+    for (int i = 0; i < 2; i++)
+        looks[i] = look_run(twins[i].store, (struct store_look){.user_id = SPAN_LITERAL("anna"),
+                                                                .epoch = twins[i].epoch,
+                                                                .seq = seq,
+                                                                .is_cancel = is_cancel,
+                                                                .is_purge = is_purge});
+    cr_assert_eq(looks[0].error, looks[1].error);
+    cr_assert_eq(looks[0].n_removed, looks[1].n_removed);
+    if (is_purge || looks[0].error != ERR_OK)
+        return;
+    if (looks[0].fate == FATE_GONE && looks[1].fate == FATE_GONE)
+        expect_same_cause(looks[0].cause, looks[1].cause, seq);
+    cr_assert_eq(looks[0].fate, looks[1].fate, "number %d: %d and %d", (int)seq, looks[0].fate,
+                 looks[1].fate);
+    cr_assert_eq(looks[0].is_written, looks[1].is_written, "number %d: %d and %d", (int)seq,
+                 looks[0].is_written, looks[1].is_written);
+}
+
+static void arrive_by(struct twin twins[2])
+{
+    const char *device = devices[draw(DEVICES)];
+    for (int i = 0; i < 2; i++) {
+        struct store_page page = page_of_device(twins[i].store, "anna", device, true);
+        cr_assert_eq(page.error, ERR_OK);
+        page_free(&page);
+    }
+}
+
+static enum gap_cause cause_in(const struct store_page *page, uint64_t seq)
+{
+    for (size_t i = 0; i < page->n_gaps; i++)
+        if (page->gaps[i].from <= seq && seq <= page->gaps[i].to)
+            return page->gaps[i].cause;
+    return GAP_NONE;
+}
+
+static void expect_same_page(const struct store_page *a, const struct store_page *b)
+{
+    cr_assert_eq(a->head, b->head);
+    cr_assert_eq(a->acked, b->acked, "%d and %d", (int)a->acked, (int)b->acked);
+    cr_assert_eq(a->position, b->position, "%d and %d", (int)a->position, (int)b->position);
+    cr_assert_eq(a->has_devices, b->has_devices);
+    cr_assert_eq(a->start, b->start);
+    cr_assert_eq(a->is_resumed, b->is_resumed);
+    cr_assert_eq(a->n_notes, b->n_notes);
+    for (size_t i = 0; i < a->n_notes; i++) {
+        cr_assert_eq(a->notes[i]->seq, b->notes[i]->seq);
+        cr_assert(span_equal(payload_key(a->notes[i]->payload), payload_key(b->notes[i]->payload)));
+    }
+    if (a->last != b->last)
+        return; /* a page may end anywhere behind its last entry */
+    for (uint64_t seq = a->start + 1; seq <= a->last; seq++)
+        expect_same_cause(cause_in(a, seq), cause_in(b, seq), seq);
+}
+
+static void compare(struct twin twins[2], struct store_page asked)
+{
+    struct store_page pages[2];
+    asked.user_id = SPAN_LITERAL("anna");
+    asked.max_bytes = UINT32_MAX;
+    asked.wants_gaps = true;
+    for (int i = 0; i < 2; i++)
+        pages[i] = page_run(twins[i].store, asked);
+    expect_same_page(&pages[0], &pages[1]);
+    for (int i = 0; i < 2; i++)
+        page_free(&pages[i]);
+}
+
+static void compare_all(struct twin twins[2])
+{
+    compare(twins, (struct store_page){.max_count = 1000});
+    compare(twins, (struct store_page){.after = draw(twins[0].head + 2),
+                                       .device = span_of(devices[draw(DEVICES)]),
+                                       .max_count = 1 + (uint32_t)draw(6)});
+    struct store_peek peeks[2];
+    for (int i = 0; i < 2; i++)
+        peeks[i] = peek_one(twins[i].store, "anna");
+    cr_assert_eq(peeks[0].pending, peeks[1].pending);
+    cr_assert_eq(peeks[0].acked, peeks[1].acked);
+    cr_assert_eq(peeks[0].oldest_time_ms == 0, peeks[1].oldest_time_ms == 0);
+}
+
+/* Devices come late in some runs, and not at all in others. */
+static void run_twins(uint64_t seed)
+{
+    contract_open_with(INBOX_MAX, 1 << 20);
+    random_state = seed;
+    struct store_config config = contract_config(INBOX_MAX, 1 << 20);
+    config.url = "memory:";
+    config.events = (struct store_events){0};
+    char why[200];
+    struct twin twins[2] = {{.store = store}};
+    cr_assert_eq(store_open(&config, &twins[1].store, why, sizeof why), ERR_OK, "%s", why);
+    bool is_held = seed % 2 == 0;
+    int devices_from = (int)(seed % 3) * ROUNDS / 2;
+    push(twins);
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t what = draw(100);
+        if (what < 60)
+            push(twins);
+        else if (what < 75)
+            acknowledge(twins, is_held);
+        else if (what < 85)
+            look(twins, true, false);
+        else if (what < 95)
+            look(twins, false, false);
+        else if (what < 96)
+            look(twins, false, true);
+        else if (i >= devices_from)
+            arrive_by(twins);
+        compare_all(twins);
+    }
+    store_close(twins[1].store);
+}
+
+#define TWINS(seed)                                                                                \
+    Test(store_redis, answers_as_the_memory_store_does_from_seed_##seed)                           \
+    {                                                                                              \
+        run_twins(seed);                                                                           \
+    }
+
+TWINS(1)
+TWINS(2)
+TWINS(3)
+TWINS(4)
+TWINS(5)
+TWINS(6)

@@ -1,0 +1,449 @@
+/* The admin API as it is, on a gateway that the test plays: what is asked of it waits in a queue,
+ * and a thread of its own answers, at once or when the test says so. And a client that is nothing
+ * but a socket. For one test file each; criterion runs every test in a process of its own. */
+#ifndef HERALD_TESTS_ADMIN_TWIN_H
+#define HERALD_TESTS_ADMIN_TWIN_H
+
+#include "admin/admin.h"
+#include "gateway/base/clock.h"
+
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The gateway */
+
+struct twin_task {
+    struct twin_task *next;
+    void (*answer)(void *op);
+    void *op;
+};
+
+/* `lock` guards it. The last push is copied, since its texts end with it. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    struct twin_task *first, **end;
+    bool is_held; /* nothing is answered until twin_release */
+    bool is_over;
+    bool has_stuck;    /* gateway_end_waits releases nothing */
+    bool has_no_waits; /* gateway_end_waits was called */
+    uint64_t n_pushes;
+    uint64_t n_answered;
+    uint64_t n_ended_waits; /* gateway_end_wait was called */
+    char last_data[256], last_user[256], last_collapse_key[128], last_idempotency_key[128];
+    uint32_t last_ttl_s, last_wait_ms;
+    struct gateway_message asked_message;
+    struct gateway_inbox asked_inbox;
+    void (*play_push)(struct gateway_push *push, uint64_t n); /* NULL: kept for nobody */
+    void (*play_message)(struct gateway_message *message);
+    void (*play_inbox)(struct gateway_inbox *inbox);
+} twin = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void *twin_run(void *nothing)
+{
+    (void)nothing;
+    pthread_mutex_lock(&twin.lock);
+    while (!twin.is_over || twin.first != NULL) {
+        if (twin.first == NULL || (twin.is_held && !twin.is_over)) {
+            pthread_cond_wait(&twin.changed, &twin.lock);
+            continue;
+        }
+        struct twin_task *task = twin.first;
+        twin.first = task->next;
+        if (twin.first == NULL)
+            twin.end = &twin.first;
+        twin.n_answered++;
+        pthread_mutex_unlock(&twin.lock);
+        task->answer(task->op);
+        free(task);
+        pthread_mutex_lock(&twin.lock);
+    }
+    pthread_mutex_unlock(&twin.lock);
+    return nothing;
+}
+
+/* Under the lock. */
+static inline void twin_queue(void (*answer)(void *op), void *op)
+{
+    struct twin_task *task = malloc(sizeof *task);
+    cr_assert_not_null(task);
+    *task = (struct twin_task){NULL, answer, op};
+    *twin.end = task;
+    twin.end = &task->next;
+    pthread_cond_broadcast(&twin.changed);
+}
+
+static inline void twin_hold(bool is_held)
+{
+    pthread_mutex_lock(&twin.lock);
+    twin.is_held = is_held;
+    pthread_cond_broadcast(&twin.changed);
+    pthread_mutex_unlock(&twin.lock);
+}
+
+static inline void twin_copy(char *out, size_t cap, struct span text)
+{
+    snprintf(out, cap, "%.*s", (int)text.len, text.len > 0 ? text.bytes : "");
+}
+
+static inline void twin_answer_push(void *op)
+{
+    struct gateway_push *push = op;
+    push->on_done(push);
+}
+
+/* What became of a push is decided when it comes; the answer may wait. */
+void gateway_push(struct gateway *gateway, struct gateway_push *push)
+{
+    (void)gateway;
+    pthread_mutex_lock(&twin.lock);
+    uint64_t n = ++twin.n_pushes;
+    twin_copy(twin.last_data, sizeof twin.last_data, push->data);
+    twin_copy(twin.last_user, sizeof twin.last_user, push->targets[0].user_id);
+    twin_copy(twin.last_collapse_key, sizeof twin.last_collapse_key, push->collapse_key);
+    twin_copy(twin.last_idempotency_key, sizeof twin.last_idempotency_key, push->idempotency_key);
+    twin.last_ttl_s = push->ttl_s;
+    twin.last_wait_ms = push->wait_ms;
+    for (size_t i = 0; i < push->n_targets && push->ttl_s > 0; i++) {
+        memcpy(push->targets[i].epoch.text, "k3f9a2qd", EPOCH_LEN);
+        push->targets[i].seq = n + i;
+        push->targets[i].expires_ms = 1790000000000 + (int64_t)(n + i);
+    }
+    if (twin.play_push != NULL)
+        twin.play_push(push, n);
+    twin_queue(twin_answer_push, push);
+    pthread_mutex_unlock(&twin.lock);
+}
+
+/* Whoever is gone, all are answered: a test has one. */
+void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
+{
+    (void)gateway, (void)push;
+    pthread_mutex_lock(&twin.lock);
+    twin.n_ended_waits++;
+    twin.is_held = false;
+    pthread_cond_broadcast(&twin.changed);
+    pthread_mutex_unlock(&twin.lock);
+}
+
+void gateway_end_waits(struct gateway *gateway)
+{
+    (void)gateway;
+    pthread_mutex_lock(&twin.lock);
+    twin.has_no_waits = true;
+    twin.is_held = twin.is_held && twin.has_stuck;
+    pthread_cond_broadcast(&twin.changed);
+    pthread_mutex_unlock(&twin.lock);
+}
+
+static inline void twin_answer_broadcast(void *op)
+{
+    struct gateway_broadcast *broadcast = op;
+    broadcast->online = UINT64_C(5000000000);
+    broadcast->nodes = 2;
+    broadcast->on_done(broadcast);
+}
+
+void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast)
+{
+    (void)gateway;
+    pthread_mutex_lock(&twin.lock);
+    twin_copy(twin.last_data, sizeof twin.last_data, broadcast->data);
+    twin_queue(twin_answer_broadcast, broadcast);
+    pthread_mutex_unlock(&twin.lock);
+}
+
+static inline void twin_answer_message(void *op)
+{
+    struct gateway_message *message = op;
+    message->on_done(message);
+}
+
+void gateway_message(struct gateway *gateway, struct gateway_message *message)
+{
+    (void)gateway;
+    pthread_mutex_lock(&twin.lock);
+    twin.asked_message = *message;
+    twin_copy(twin.last_user, sizeof twin.last_user, message->user_id);
+    twin.play_message(message);
+    twin_queue(twin_answer_message, message);
+    pthread_mutex_unlock(&twin.lock);
+}
+
+static inline void twin_answer_inbox(void *op)
+{
+    struct gateway_inbox *inbox = op;
+    inbox->on_done(inbox);
+}
+
+void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox)
+{
+    (void)gateway;
+    pthread_mutex_lock(&twin.lock);
+    twin.asked_inbox = *inbox;
+    twin_copy(twin.last_user, sizeof twin.last_user, inbox->user_id);
+    twin.play_inbox(inbox);
+    twin_queue(twin_answer_inbox, inbox);
+    pthread_mutex_unlock(&twin.lock);
+}
+
+void gateway_inbox_clear(struct gateway_inbox *inbox)
+{
+    for (size_t i = 0; i < inbox->n_notes; i++)
+        notification_unref(inbox->notes[i]);
+    free(inbox->notes);
+    inbox->notes = NULL;
+    inbox->n_notes = 0;
+}
+
+/* Nothing of these is asked for here. */
+void gateway_kick(struct gateway *gateway, struct gateway_kick *kick)
+{
+    (void)gateway;
+    kick->on_done(kick);
+}
+
+void gateway_user(struct gateway *gateway, struct gateway_user *user)
+{
+    (void)gateway;
+    user->on_done(user);
+}
+
+uint32_t gateway_drain(struct gateway *gateway)
+{
+    (void)gateway;
+    return 0;
+}
+
+enum err gateway_clients(struct gateway *gateway, struct span after, struct gateway_client *clients,
+                         size_t cap, size_t *ret_n, char ret_next[32])
+{
+    (void)gateway, (void)after, (void)clients, (void)cap;
+    *ret_n = 0;
+    ret_next[0] = '\0';
+    return ERR_OK;
+}
+
+void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
+{
+    (void)gateway;
+    *ret_stats = (struct gateway_stats){.store = "twin"};
+}
+
+bool gateway_is_live(struct gateway *gateway)
+{
+    (void)gateway;
+    return true;
+}
+
+enum gateway_readiness gateway_readiness(struct gateway *gateway)
+{
+    (void)gateway;
+    return GATEWAY_READY;
+}
+
+static inline uint64_t twin_pushes(void)
+{
+    pthread_mutex_lock(&twin.lock);
+    uint64_t n = twin.n_pushes;
+    pthread_mutex_unlock(&twin.lock);
+    return n;
+}
+
+/* Waits until so many pushes came, at most 10 s; answers how many did. */
+static inline uint64_t twin_await_pushes(uint64_t n)
+{
+    int64_t end_ms = clock_monotonic_ms() + 10000;
+    while (twin_pushes() < n && clock_monotonic_ms() < end_ms)
+        usleep(2000);
+    return twin_pushes();
+}
+
+/* The daemon */
+
+static char twin_path[64];
+static struct admin *twin_admin;
+
+static inline void twin_start(void)
+{
+    char why[256];
+    char listen[80];
+    snprintf(twin_path, sizeof twin_path, "/tmp/herald-admin-twin.%ld", (long)getpid());
+    snprintf(listen, sizeof listen, "unix:%s", twin_path);
+    const struct options options = {
+        .admin_listen = listen, .max_body = 1 << 20, .max_data = 65536, .default_ttl = 604800000};
+    twin.end = &twin.first;
+    cr_assert_eq(pthread_create(&twin.thread, NULL, twin_run, NULL), 0);
+    cr_assert_eq(admin_start(&options, NULL, &twin_admin, why, sizeof why), ERR_OK, "%s", why);
+}
+
+static inline void twin_stop(void)
+{
+    admin_stop(twin_admin);
+    pthread_mutex_lock(&twin.lock);
+    twin.is_over = true;
+    pthread_cond_broadcast(&twin.changed);
+    pthread_mutex_unlock(&twin.lock);
+    pthread_join(twin.thread, NULL);
+}
+
+/* The client */
+
+static inline int client_open(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", twin_path);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static inline void client_send(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+        cr_assert_gt(n, 0, "the daemon has hung up");
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+static inline void client_say(int fd, const char *text)
+{
+    client_send(fd, text, strlen(text));
+}
+
+/* The head of a POST; `more` are whole lines of it. */
+static inline void client_head(int fd, const char *path, const char *type, const char *more)
+{
+    char head[1024];
+    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%s\r\n",
+             path, type, more);
+    client_say(fd, head);
+}
+
+static inline void client_post(int fd, const char *path, const char *type, const char *more,
+                               struct span body)
+{
+    char lines[512];
+    snprintf(lines, sizeof lines, "%sContent-Length: %zu\r\n", more, body.len);
+    client_head(fd, path, type, lines);
+    client_send(fd, body.bytes, body.len);
+}
+
+struct answer {
+    unsigned status; /* 0: hung up without one */
+    char *text;      /* head and body, with a NUL */
+    char *body;      /* inside, chunks put together */
+    size_t body_len;
+};
+
+static inline void answer_free(struct answer *answer)
+{
+    free(answer->text);
+}
+
+/* Puts the chunks together in place. false: the last one is not there yet. */
+static inline bool join_chunks(char *body, size_t *ret_len)
+{
+    char *from = body;
+    char *to = body;
+    for (;;) {
+        char *end;
+        size_t len = strtoul(from, &end, 16);
+        if (end == from || strncmp(end, "\r\n", 2) != 0)
+            return false;
+        if (len == 0)
+            break;
+        memmove(to, end + 2, len);
+        to += len;
+        from = end + 2 + len + 2;
+    }
+    *to = '\0';
+    *ret_len = (size_t)(to - body);
+    return true;
+}
+
+static inline bool is_whole(char *text, size_t len)
+{
+    char *body = strstr(text, "\r\n\r\n");
+    if (body == NULL)
+        return false;
+    *body = '\0'; /* the body is long, and looked at often */
+    const char *length = strcasestr(text, "\r\nContent-Length:");
+    *body = '\r';
+    if (length != NULL)
+        return len >= (size_t)(body + 4 - text) + strtoul(length + 17, NULL, 10);
+    return len >= 5 && memcmp(text + len - 5, "0\r\n\r\n", 5) == 0;
+}
+
+/* One answer, at most 20 s; nothing may follow it. */
+static inline struct answer client_answer(int fd)
+{
+    size_t cap = 65536;
+    size_t len = 0;
+    struct answer answer = {.text = malloc(cap)};
+    answer.text[0] = '\0';
+    answer.body = answer.text;
+    while (!is_whole(answer.text, len)) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (cap - len < 16384) {
+            cap *= 2;
+            answer.text = realloc(answer.text, cap);
+        }
+        cr_assert_eq(poll(&wait, 1, 20000), 1, "no answer in time: %s", answer.text);
+        ssize_t n = recv(fd, answer.text + len, cap - len - 1, 0);
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+        answer.text[len] = '\0';
+    }
+    char *body = strstr(answer.text, "\r\n\r\n");
+    if (body == NULL)
+        return answer;
+    answer.body = body + 4;
+    answer.body_len = strlen(answer.body);
+    answer.status = (unsigned)strtoul(answer.text + strlen("HTTP/1.1 "), NULL, 10);
+    const char *chunked = strcasestr(answer.text, "Transfer-Encoding: chunked");
+    if (chunked != NULL && chunked < body)
+        cr_assert(join_chunks(answer.body, &answer.body_len), "a broken answer");
+    return answer;
+}
+
+static inline void expect_answer(int fd, unsigned status, const char *part)
+{
+    struct answer answer = client_answer(fd);
+    cr_expect_eq(answer.status, status, "%s", answer.text);
+    cr_expect_not_null(strstr(answer.text, part), "%s is not in %s", part, answer.text);
+    answer_free(&answer);
+}
+
+/* One request on a connection of its own. */
+static inline void expect_get(const char *method, const char *target, unsigned status,
+                              const char *part)
+{
+    char head[512];
+    int fd = client_open();
+    snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost\r\n\r\n", method, target);
+    client_say(fd, head);
+    expect_answer(fd, status, part);
+    close(fd);
+}
+
+static inline void expect_post(const char *path, const char *type, const char *more,
+                               const char *body, unsigned status, const char *part)
+{
+    int fd = client_open();
+    client_post(fd, path, type, more, span_of(body));
+    expect_answer(fd, status, part);
+    close(fd);
+}
+
+#endif

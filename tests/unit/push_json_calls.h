@@ -1,0 +1,62 @@
+/* What the tests of the admin API's JSON share. */
+#ifndef HERALD_TESTS_PUSH_JSON_CALLS_H
+#define HERALD_TESTS_PUSH_JSON_CALLS_H
+
+#include "proto/push_json.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const struct push_limits limits = {.max_data_bytes = 65536, .default_ttl_s = 604800};
+
+/* Every text is parsed with an unreadable page right behind it. */
+static inline struct span guarded(struct span text)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t room = (text.len + page - 1) / page * page;
+    char *base =
+        mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert(base != MAP_FAILED);
+    cr_assert_eq(mprotect(base + room, page, PROT_NONE), 0);
+    if (text.len > 0)
+        memcpy(base + room - text.len, text.bytes, text.len);
+    return (struct span){base + room - text.len, text.len};
+}
+
+static inline struct push_request parse(struct span body)
+{
+    struct push_request request;
+    struct json_problem problem;
+    enum err error = push_request_parse(guarded(body), &limits, &request, &problem);
+    cr_assert_eq(error, ERR_OK, "%.*s: %s", (int)body.len, body.bytes, problem.detail);
+    return request;
+}
+
+static inline struct json_problem refusal(struct span body)
+{
+    struct push_request request;
+    struct json_problem problem;
+    enum err error = push_request_parse(guarded(body), &limits, &request, &problem);
+    cr_assert_neq(error, ERR_OK, "%.*s", (int)body.len, body.bytes);
+    cr_assert_eq(problem.error, error);
+    cr_assert_null(request.memory);
+    return problem;
+}
+
+static inline void expect_field(const char *body, enum err error, const char *field)
+{
+    struct json_problem problem = refusal(span_of(body));
+    cr_expect_eq(problem.error, error, "%s: %s", body, problem.detail);
+    cr_expect_str_eq(problem.field, field, "%s", body);
+    cr_expect_neq(problem.detail[0], '\0', "%s", body);
+}
+
+static inline void expect_user(struct push_request *request, size_t i, const char *user)
+{
+    cr_expect(span_equal(request->users[i], span_of(user)), "%zu: %.*s", i,
+              (int)request->users[i].len, request->users[i].bytes);
+}
+
+#endif

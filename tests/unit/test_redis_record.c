@@ -1,0 +1,155 @@
+/* Keys, entries and messages of the Redis store: what comes from Redis is never trusted. */
+#include "gateway/store/redis_record.h"
+
+#include <criterion/criterion.h>
+
+#define TIMES "1790000000000:1790000060000:"
+#define HEAD  "k3f9a2qd:118:" TIMES
+
+static struct notification *read_message(const char *text)
+{
+    struct notification *note = NULL;
+    cr_assert_eq(redis_message_read(span_of(text), &note), ERR_OK, "%s", text);
+    return note;
+}
+
+static void expect_span(struct span got, const char *text)
+{
+    cr_assert(span_equal(got, span_of(text)), "%.*s", (int)got.len, got.bytes);
+}
+
+Test(redis_record, a_message_carries_the_notification_its_position_and_what_it_replaces)
+{
+    struct notification *note = read_message("M:" HEAD "112:117:5:score{\"n\":1}");
+    cr_assert_eq(note->seq, 118);
+    cr_assert_eq(note->time_ms, 1790000000000);
+    cr_assert_eq(note->expires_ms, 1790000060000);
+    cr_assert_eq(note->acked, 112);
+    cr_assert_eq(note->replaces, 117);
+    cr_assert_not(note->is_replay);
+    cr_assert_not(note->is_withdrawal);
+    expect_span(payload_key(note->payload), "score");
+    expect_span(payload_data(note->payload), "{\"n\":1}");
+    notification_unref(note);
+}
+
+Test(redis_record, a_message_of_an_older_node_is_read)
+{
+    struct notification *note = read_message("N:" HEAD "{\"n\":1}");
+    cr_assert_eq(note->seq, 118);
+    cr_assert_eq(note->acked, 0);
+    cr_assert_eq(note->replaces, 0);
+    expect_span(payload_data(note->payload), "{\"n\":1}");
+    notification_unref(note);
+}
+
+Test(redis_record, a_notification_that_is_too_big_is_only_announced)
+{
+    cr_assert_null(read_message("B:" HEAD));
+}
+
+Test(redis_record, a_withdrawal_has_a_range_and_no_payload)
+{
+    struct notification *note = read_message("W:k3f9a2qd:113:118:");
+    cr_assert(note->is_withdrawal);
+    cr_assert_eq(note->replaces, 113);
+    cr_assert_eq(note->seq, 118);
+    cr_assert_null(note->payload);
+    notification_unref(note);
+}
+
+Test(redis_record, a_kind_of_a_later_version_is_skipped)
+{
+    struct notification *note = NULL;
+    cr_assert_eq(redis_message_read(SPAN_LITERAL("K:kick"), &note), ERR_NOT_FOUND);
+}
+
+Test(redis_record, malformed_messages_are_refused)
+{
+    static const char *const texts[] = {
+        "",
+        "M",
+        "Mx" HEAD,
+        "M:K3F9A2QD:118:" TIMES "1:0:0:{}",
+        "M:k3f9a2q:118:" TIMES "1:0:0:{}",
+        "M:k3f9a2qd:0:" TIMES "1:0:0:{}",
+        "M:k3f9a2qd:-1:" TIMES "1:0:0:{}",
+        "M:" HEAD "1:0:3:{}",
+        "M:" HEAD "1:0:9999999999999999:{}",
+        "M:" HEAD "1:0:65:"
+        "01234567890123456789012345678901234567890123456789012345678901234567890",
+        "M:" HEAD "1:0:{}",
+        "W:k3f9a2qd:0:3:",
+        "W:k3f9a2qd:4:3:",
+        "W:k3f9a2qd:4:",
+        "W::1:3:",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct notification *note = NULL;
+        cr_assert_eq(redis_message_read(span_of(texts[i]), &note), ERR_STORE_UNAVAILABLE, "%s",
+                     texts[i]);
+        cr_assert_null(note);
+    }
+}
+
+/* In memory of its own size, so that a sanitizer sees a byte read too far. */
+Test(redis_record, every_beginning_of_a_message_is_taken_or_refused)
+{
+    static const char whole[] = "M:" HEAD "112:117:5:score{}";
+    for (size_t len = 0; len < sizeof whole; len++) {
+        char *part = malloc(len + 1);
+        memcpy(part, whole, len);
+        part = realloc(part, len > 0 ? len : 1);
+        struct notification *note = NULL;
+        enum err error = redis_message_read((struct span){part, len}, &note);
+        cr_assert(error == ERR_OK || error == ERR_STORE_UNAVAILABLE);
+        notification_unref(note);
+        free(part);
+    }
+}
+
+Test(redis_record, an_entry_is_a_replay_with_its_key)
+{
+    static const struct epoch epoch = {"k3f9a2qd"};
+    struct notification *note = NULL;
+    cr_assert_eq(
+        redis_entry_read(epoch, 7, SPAN_LITERAL("1790000060000:1790000000000:5:score{}"), &note),
+        ERR_OK);
+    cr_assert(note->is_replay);
+    cr_assert_eq(note->seq, 7);
+    cr_assert_eq(note->expires_ms, 1790000060000);
+    expect_span(payload_key(note->payload), "score");
+    expect_span(payload_data(note->payload), "{}");
+    notification_unref(note);
+    cr_assert_eq(redis_entry_read(epoch, 7, SPAN_LITERAL("17:c!score"), &note),
+                 ERR_STORE_UNAVAILABLE);
+}
+
+Test(redis_record, an_idempotency_key_stands_behind_its_user)
+{
+    struct redis_keys keys;
+    redis_keys_write(&keys, "herald", SPAN_LITERAL("a{b}%"));
+    redis_keys_write_idem(&keys, SPAN_LITERAL("order-17"));
+    expect_span(keys.inbox, "herald:{a%7Bb%7D%25}:inbox");
+    expect_span(keys.meta, "herald:{a%7Bb%7D%25}:meta");
+    expect_span(keys.channel, "herald:{a%7Bb%7D%25}");
+    expect_span(keys.idem, "herald:{a%7Bb%7D%25}:idem:order-17");
+}
+
+Test(redis_record, the_longest_names_fit)
+{
+    char user[USER_ID_MAX_BYTES], key[IDEMPOTENCY_KEY_MAX_BYTES];
+    char prefix[REDIS_PREFIX_MAX_BYTES + 1];
+    memset(user, '{', sizeof user);
+    memset(key, 'k', sizeof key);
+    memset(prefix, 'p', sizeof prefix - 1);
+    prefix[sizeof prefix - 1] = '\0';
+    struct redis_keys keys;
+    redis_keys_write(&keys, prefix, (struct span){user, sizeof user});
+    redis_keys_write_idem(&keys, (struct span){key, sizeof key});
+    cr_assert_eq(keys.idem.len, sizeof prefix - 1 + 3 + 3 * sizeof user + 6 + sizeof key);
+    char decoded[USER_ID_MAX_BYTES];
+    size_t len;
+    cr_assert(redis_channel_user(prefix, keys.channel, decoded, &len));
+    cr_assert_eq(len, sizeof user);
+}
