@@ -1,0 +1,404 @@
+/* The store's inbox is followed answer by answer, in the order in which the store carried the
+ * requests out. A number leaves it acknowledged only if a client that really had it has said so,
+ * and the node may move a position only as far as CONTRACT 5.6 lets it. What a session skips must
+ * have left the inbox. So a notification cannot be lost without one of the checks here failing. */
+#include "tests/sim/sim.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct sim_entry *entry_of(struct sim_user *user, uint64_t seq)
+{
+    return &user->entries[seq - 1];
+}
+
+static unsigned index_of(const struct sim *sim, const struct sim_user *user)
+{
+    return (unsigned)(user - sim->users);
+}
+
+struct sim_user *sim_model_user(struct sim *sim, struct span user_id)
+{
+    for (unsigned i = 0; i < sim->plan.n_users; i++) {
+        if (span_equal(span_of(sim->users[i].id), user_id))
+            return &sim->users[i];
+    }
+    sim_fail(sim, "the node speaks of a user who does not exist: %.*s", (int)user_id.len,
+             user_id.bytes);
+}
+
+bool sim_model_is_waiting(const struct sim *sim, const struct sim_user *user, uint64_t seq)
+{
+    const struct sim_entry *entry = &user->entries[seq - 1];
+    return entry->fate == SIM_WAITING && entry->expires_ms > sim_wall_ms(sim);
+}
+
+uint64_t sim_model_count_waiting(const struct sim *sim, const struct sim_user *user)
+{
+    uint64_t count = 0;
+    for (uint64_t seq = user->stored + 1; seq <= user->head; seq++)
+        count += sim_model_is_waiting(sim, user, seq);
+    return count;
+}
+
+/* ---- the store ---- */
+
+void sim_model_told(struct sim *sim, struct span user_id, const struct notification *note)
+{
+    struct sim_user *user = sim_model_user(sim, user_id);
+    if (note->is_withdrawal)
+        return;
+    if (note->seq != user->told + 1)
+        sim_fail(sim, "user %s was told of %" PRIu64 " after %" PRIu64, user->id, note->seq,
+                 user->told);
+    user->told = note->seq;
+}
+
+/* The oldest leave until what is left fits; what has expired goes first and pushes nobody out. */
+static void push_out(struct sim *sim, struct sim_user *user)
+{
+    uint64_t bytes = 0;
+    uint64_t count = 0;
+    uint64_t first = user->head;
+    for (uint64_t seq = user->head; seq > user->stored; seq--) {
+        if (!sim_model_is_waiting(sim, user, seq))
+            continue;
+        bytes += entry_of(user, seq)->bytes;
+        count++;
+        if (seq != user->head && (count > (uint64_t)sim->options.inbox_max ||
+                                  bytes > (uint64_t)sim->options.inbox_max_bytes))
+            break;
+        first = seq;
+    }
+    for (uint64_t seq = user->stored + 1; seq < first; seq++) {
+        if (!sim_model_is_waiting(sim, user, seq))
+            continue;
+        entry_of(user, seq)->fate = SIM_OVERFLOW;
+        sim_trace(sim, "overflow user %s seq %" PRIu64, user->id, seq);
+    }
+}
+
+void sim_model_move_stored(struct sim *sim, struct sim_user *user, uint64_t position)
+{
+    for (uint64_t seq = user->stored + 1; seq <= position; seq++) {
+        struct sim_entry *entry = entry_of(user, seq);
+        if (!sim_model_is_waiting(sim, user, seq))
+            continue;
+        if (!entry->was_acked)
+            sim_fail(sim, "user %s: %" PRIu64 " left as acknowledged, but %s", user->id, seq,
+                     entry->was_had ? "no client that had it said so" : "no client ever had it");
+        entry->fate = SIM_ACKED;
+    }
+    if (position > user->stored)
+        user->stored = position;
+}
+
+static bool is_same_key(struct sim *sim, const struct sim_entry *entry, uint32_t number)
+{
+    struct span key = sim->pushes[number].push.collapse_key;
+    return key.len > 0 && span_equal(key, sim->pushes[entry->push].push.collapse_key);
+}
+
+static void collapse(struct sim *sim, struct sim_user *user, uint32_t number)
+{
+    for (uint64_t seq = user->stored + 1; seq <= user->head; seq++) {
+        struct sim_entry *entry = entry_of(user, seq);
+        if (!sim_model_is_waiting(sim, user, seq) || !is_same_key(sim, entry, number))
+            continue;
+        entry->fate = SIM_COLLAPSED;
+        sim_trace(sim, "collapsed user %s seq %" PRIu64, user->id, seq);
+    }
+}
+
+void sim_model_appended(struct sim *sim, const struct store_append *append)
+{
+    struct span data = payload_data(append->payload);
+    uint32_t number = (uint32_t)strtoul(data.bytes + strlen("{\"n\":"), NULL, 10);
+    struct sim_push *push = &sim->pushes[number];
+    for (size_t i = 0; i < append->n_targets; i++) {
+        const struct store_target *target = &append->targets[i];
+        struct sim_user *user = sim_model_user(sim, target->user_id);
+        if (target->error != ERR_OK)
+            continue;
+        if (push->seqs[index_of(sim, user)] != 0) { /* it was kept before */
+            if (!target->is_duplicate || target->seq != push->seqs[index_of(sim, user)])
+                sim_fail(sim, "push %u was kept twice for user %s", number, user->id);
+            sim->totals.duplicates++;
+            continue;
+        }
+        if (target->is_duplicate)
+            sim_fail(sim, "push %u is no duplicate for user %s", number, user->id);
+        if (target->known_acked > 0)
+            sim_model_known(sim, user, target);
+        if (target->seq != user->head + 1)
+            sim_fail(sim, "user %s: number %" PRIu64 " was given after %" PRIu64, user->id,
+                     target->seq, user->head);
+        if (user->head > 0 && !epoch_equal(user->epoch, target->epoch))
+            sim_fail(sim, "user %s: another epoch has begun", user->id);
+        collapse(sim, user, number);
+        user->epoch = target->epoch;
+        user->head = target->seq;
+        *entry_of(user, user->head) = (struct sim_entry){
+            .push = number, .bytes = append->payload->len, .expires_ms = target->expires_ms};
+        push->seqs[index_of(sim, user)] = user->head;
+        push_out(sim, user);
+        sim->totals.stored++;
+        sim_trace(sim, "append push %u user %s seq %" PRIu64, number, user->id, user->head);
+    }
+}
+
+static enum gap_cause cause_of(const struct sim *sim, const struct sim_user *user, uint64_t seq)
+{
+    switch (user->entries[seq - 1].fate) {
+    case SIM_WAITING:
+        return sim_model_is_waiting(sim, user, seq) ? GAP_NONE : GAP_EXPIRED;
+    case SIM_OVERFLOW:
+        return GAP_OVERFLOW;
+    case SIM_CANCELLED:
+        return GAP_CANCELLED;
+    case SIM_COLLAPSED:
+        return GAP_COLLAPSED;
+    case SIM_ACKED:
+        break;
+    }
+    return GAP_ACKNOWLEDGED;
+}
+
+static void check_fate(struct sim *sim, const struct sim_user *user, const struct store_look *look)
+{
+    enum gap_cause cause = cause_of(sim, user, look->seq);
+    bool is_right = look->fate == FATE_PENDING ? cause == GAP_NONE
+                    : look->fate == FATE_DELIVERED
+                        ? cause == GAP_ACKNOWLEDGED
+                        : cause == look->cause || (look->cause == GAP_UNKNOWN && cause != GAP_NONE);
+    if (!is_right)
+        sim_fail(sim, "user %s: of %" PRIu64 " the store says fate %d cause %s, expected %s",
+                 user->id, look->seq, (int)look->fate, gap_cause_text(look->cause),
+                 cause == GAP_NONE ? "pending" : gap_cause_text(cause));
+}
+
+void sim_model_looked(struct sim *sim, const struct store_look *look)
+{
+    struct sim_user *user = sim_model_user(sim, look->user_id);
+    if (look->error != ERR_OK)
+        return;
+    uint64_t from = look->is_purge ? user->stored + 1 : look->seq;
+    uint64_t to = look->is_purge ? user->head : look->seq;
+    uint64_t n_removed = 0;
+    if (!look->is_purge)
+        check_fate(sim, user, look);
+    for (uint64_t seq = from; seq <= to; seq++) {
+        if (!sim_model_is_waiting(sim, user, seq) || !(look->is_purge || look->is_cancel))
+            continue;
+        entry_of(user, seq)->fate = SIM_CANCELLED;
+        n_removed++;
+        sim_trace(sim, "cancelled user %s seq %" PRIu64, user->id, seq);
+    }
+    if (look->n_removed != n_removed)
+        sim_fail(sim, "user %s: %" PRIu64 " were withdrawn, expected %" PRIu64, user->id,
+                 look->n_removed, n_removed);
+}
+
+/* ---- clients ---- */
+
+/* Of the numbers below `end` that this session has not had, none was there to be sent. */
+static void check_skipped(struct sim_tab *tab, uint64_t end)
+{
+    struct sim *sim = tab->sim;
+    const struct sim_user *user = &sim->users[tab->user];
+    uint64_t after = tab->last_seq > tab->start_max ? tab->last_seq : tab->start_max;
+    if (tab->is_v1)
+        after = tab->tail;
+    for (uint64_t seq = after + 1; seq < end; seq++) {
+        if (sim_model_is_waiting(sim, user, seq))
+            sim_fail(sim, "tab %u of user %s was not given %" PRIu64 ", which waits in the inbox",
+                     tab->number, user->id, seq);
+    }
+}
+
+static void had_ephemeral(struct sim_tab *tab, uint32_t number)
+{
+    struct sim *sim = tab->sim;
+    const struct sim_push *push = &sim->pushes[number];
+    bool is_ours = false;
+    for (size_t i = 0; i < push->push.n_targets; i++)
+        is_ours |= push->users[i] == tab->user;
+    if (!is_ours)
+        sim_fail(sim, "tab %u of user %u was given push %u of another user", tab->number, tab->user,
+                 number);
+    if (push->push.ttl_s != 0)
+        sim_fail(sim, "tab %u was given push %u, which was refused", tab->number, number);
+    if (tab->had_ephemeral[number]++ > 0)
+        sim_fail(sim, "tab %u was given push %u (ttl 0) twice", tab->number, number);
+    sim->totals.ephemeral_had++;
+}
+
+void sim_model_had(struct sim_tab *tab, struct span data)
+{
+    struct sim *sim = tab->sim;
+    static const char prefix[] = "{\"n\":";
+    if (data.len < sizeof prefix || memcmp(data.bytes, prefix, sizeof prefix - 1) != 0)
+        sim_fail(sim, "tab %u was given what nobody pushed", tab->number);
+    uint32_t number = (uint32_t)strtoul(data.bytes + sizeof prefix - 1, NULL, 10);
+    if (number >= sim->n_pushes || !span_equal(sim->pushes[number].push.data, data))
+        sim_fail(sim, "tab %u was given data that differs from push %u", tab->number, number);
+
+    struct sim_user *user = &sim->users[tab->user];
+    uint64_t seq = sim->pushes[number].seqs[tab->user];
+    sim_trace(sim, "tab %u of user %s has push %u seq %" PRIu64, tab->number, user->id, number,
+              seq);
+    if (seq == 0) {
+        had_ephemeral(tab, number);
+        return;
+    }
+    if (seq <= tab->last_seq)
+        sim_fail(sim, "tab %u was given %" PRIu64 " after %" PRIu64, tab->number, seq,
+                 tab->last_seq);
+    check_skipped(tab, seq);
+    struct sim_entry *entry = entry_of(user, seq);
+    sim->totals.had++;
+    sim->totals.repeated += entry->was_had;
+    sim->totals.shared_users += sim_model_online(sim, tab->user) > 1;
+    entry->was_had = true;
+    tab->last_seq = seq;
+    tab->had[tab->n_had++] = seq;
+}
+
+/* A ping says: up to this number you have had everything. */
+void sim_model_covered(struct sim_tab *tab, uint64_t number)
+{
+    if (number > tab->sim->users[tab->user].head)
+        sim_fail(tab->sim, "tab %u: a ping with %" PRIu64 ", a number never given", tab->number,
+                 number);
+    if (number < tab->last_seq)
+        sim_fail(tab->sim, "tab %u: a ping with %" PRIu64 " behind %" PRIu64, tab->number, number,
+                 tab->last_seq);
+    check_skipped(tab, number + 1);
+    tab->covered = number;
+    tab->n_covered = tab->n_had;
+}
+
+void sim_model_ponged(struct sim_tab *tab)
+{
+    struct sim_user *user = &tab->sim->users[tab->user];
+    for (; tab->n_ponged < tab->n_covered; tab->n_ponged++)
+        entry_of(user, tab->had[tab->n_ponged])->was_acked = true;
+    if (tab->covered > tab->ponged)
+        tab->ponged = tab->covered;
+}
+
+void sim_model_resumed(struct sim_tab *tab, const uint64_t *had, uint32_t n_had)
+{
+    for (uint32_t i = 0; i < n_had; i++)
+        entry_of(&tab->sim->users[tab->user], had[i])->was_acked = true;
+}
+
+/* Are there so few causes that none was merged? */
+static bool must_know(const struct sim *sim, const struct sim_user *user)
+{
+    unsigned n_ranges = 0;
+    enum gap_cause before = GAP_NONE;
+    for (uint64_t seq = 1; seq <= user->head; seq++) {
+        enum gap_cause cause = cause_of(sim, user, seq);
+        n_ranges += gap_cause_is_recorded(cause) && cause != before;
+        before = cause;
+    }
+    return n_ranges <= GAPS_MAX;
+}
+
+void sim_model_gap(struct sim_tab *tab, uint64_t seq, enum gap_cause cause)
+{
+    struct sim *sim = tab->sim;
+    const struct sim_user *user = &sim->users[tab->user];
+    enum gap_cause real = seq > user->head ? GAP_NONE : cause_of(sim, user, seq);
+    bool is_right =
+        real != GAP_NONE && (cause == real || (cause == GAP_UNKNOWN && !must_know(sim, user)));
+    if (cause == GAP_EXPIRED) /* it may have left otherwise before, unseen */
+        is_right |= seq <= user->head && user->entries[seq - 1].expires_ms <= sim_wall_ms(sim);
+    if (cause == GAP_ACKNOWLEDGED)
+        is_right |= seq <= user->highest;
+    if (!is_right)
+        sim_fail(sim, "tab %u of user %s: %" PRIu64 " is in a gap as %s, but was %s", tab->number,
+                 user->id, seq, gap_cause_text(cause),
+                 real == GAP_NONE ? "waiting" : gap_cause_text(real));
+    sim->totals.gap_numbers[(uint8_t)cause]++;
+}
+
+void sim_model_hidden(struct sim_tab *tab, uint64_t seq)
+{
+    struct sim *sim = tab->sim;
+    const struct sim_user *user = &sim->users[tab->user];
+    enum gap_cause real = seq > user->head ? GAP_NONE : cause_of(sim, user, seq);
+    if (real != GAP_CANCELLED && real != GAP_COLLAPSED)
+        sim_fail(sim, "tab %u is told to hide %" PRIu64 ", which was %s", tab->number, seq,
+                 real == GAP_NONE ? "waiting" : gap_cause_text(real));
+    if (seq > tab->tail)
+        sim_fail(sim, "tab %u is told to hide %" PRIu64 ", which it never heard of", tab->number,
+                 seq);
+    sim->totals.hidden_told++;
+}
+
+/* ---- the whole ---- */
+
+void sim_model_compare(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->plan.n_users; i++) {
+        const struct sim_user *user = &sim->users[i];
+        struct store_peek peek = sim_store_peek(sim, i);
+        uint64_t waiting = sim_model_count_waiting(sim, user);
+        if (peek.head != user->head || peek.acked != user->stored || peek.pending != waiting)
+            sim_fail(sim,
+                     "user %s: the store has head %" PRIu64 " acked %" PRIu64 " pending %" PRIu64
+                     ", expected %" PRIu64 " %" PRIu64 " %" PRIu64,
+                     user->id, peek.head, peek.acked, peek.pending, user->head, user->stored,
+                     waiting);
+    }
+}
+
+static void count_fates(struct sim *sim, const struct sim_user *user)
+{
+    for (uint64_t seq = 1; seq <= user->head; seq++) {
+        const struct sim_entry *entry = &user->entries[seq - 1];
+        if (entry->fate == SIM_ACKED)
+            sim->totals.acked++;
+        else if (entry->fate == SIM_OVERFLOW)
+            sim->totals.overflow++;
+        else if (entry->fate == SIM_CANCELLED)
+            sim->totals.cancelled++;
+        else if (entry->fate == SIM_COLLAPSED)
+            sim->totals.collapsed++;
+        else if (!sim_model_is_waiting(sim, user, seq))
+            sim->totals.expired++;
+        else
+            sim_fail(sim, "user %s: %" PRIu64 " still waits at the end", user->id, seq);
+    }
+}
+
+/* Whoever reads has everything that waits. */
+void sim_model_check_calm(struct sim *sim)
+{
+    LIST_FOR_EACH(link, &sim->tabs)
+    {
+        struct sim_tab *tab = CONTAINER_OF(link, struct sim_tab, link);
+        if (tab->session != NULL && tab->fd >= 0 && tab->pace == SIM_FAST)
+            check_skipped(tab, sim->users[tab->user].head + 1);
+    }
+}
+
+void sim_model_check_end(struct sim *sim)
+{
+    sim_model_check_calm(sim);
+    for (unsigned i = 0; i < sim->plan.n_users; i++)
+        count_fates(sim, &sim->users[i]);
+    sim_model_check_answers(sim);
+}
+
+void sim_model_check_answers(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->n_pushes; i++) {
+        if (sim->pushes[i].n_answers != sim->pushes[i].n_asked)
+            sim_fail(sim, "push %u was asked %u times and answered %u times", i,
+                     sim->pushes[i].n_asked, sim->pushes[i].n_answers);
+    }
+}

@@ -1,0 +1,324 @@
+/* What gateway.c does with threads is done here without: the same node, the same workers, turned by
+ * hand. A client's socket goes to the user's home worker by mail, as an arrival's does. */
+#include "gateway/delivery.h"
+#include "gateway/kicks.h"
+#include "gateway/messages.h"
+#include "gateway/operators.h"
+#include "gateway/positions.h"
+#include "gateway/router.h"
+#include "gateway/waits.h"
+#include "tests/sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- sessions ---- */
+
+static struct sim *present; /* session_events name no owner */
+
+static void on_acked(struct session *session)
+{
+    sim_model_session_acked(sim_tab_of(present, session), session->acked);
+    delivery_events.on_acked(session);
+}
+
+static void on_drained(struct session *session)
+{
+    delivery_events.on_drained(session);
+}
+
+static void on_leave(struct session *session)
+{
+    struct sim_tab *tab = sim_tab_of(present, session);
+    sim_model_left(tab);
+    delivery_events.on_leave(session);
+    if (!atomic_load(&present->node.is_stopping))
+        sim_model_check_written(tab);
+}
+
+static const struct session_events events = {on_acked, on_drained, on_leave};
+
+/* As the last step of an arrival (arrival.c). */
+static void open_session(struct letter *letter)
+{
+    struct sim_tab *tab = CONTAINER_OF(letter, struct sim_tab, letter);
+    struct sim *sim = tab->sim;
+    struct span user_id = span_of(sim->users[tab->user].id);
+    struct worker *home = sim->workers[client_map_home(sim->node.map, user_id)];
+    struct admission admission = {.fd = tab->server_fd,
+                                  .level = tab->is_v1 ? LEVEL_V1 : LEVEL_PLAIN,
+                                  .resume = tab->resume,
+                                  .device = sim_device_name(tab->place)};
+    memset(admission.accept, 'a', sizeof admission.accept);
+    tab->is_entering = false;
+    tab->server_fd = -1;
+    if (atomic_load(&sim->node.is_stopping)) {
+        close(admission.fd);
+        return;
+    }
+    struct session *session;
+    if (session_new(home, &admission, &session) != ERR_OK)
+        sim_fail(sim, "a session cannot be opened");
+    atomic_fetch_add(&sim->node.n_sockets, 1);
+    atomic_fetch_add(&sim->node.n_sessions, 1);
+    tab->session = session;
+    sim_model_entered(tab);
+    sim_trace(sim, "tab %u enters", tab->number);
+    if (delivery_enter(session, user_id, admission.device) != ERR_OK)
+        sim_fail(sim, "a session cannot enter");
+    if (atomic_load(&sim->node.is_draining))
+        session_drain(session);
+}
+
+void sim_node_enter(struct sim_tab *tab)
+{
+    struct sim *sim = tab->sim;
+    struct span user_id = span_of(sim->users[tab->user].id);
+    struct worker *home = sim->workers[client_map_home(sim->node.map, user_id)];
+    tab->is_entering = true;
+    tab->letter.deliver = open_session;
+    mailbox_post(worker_mailbox(home), &tab->letter);
+}
+
+/* ---- the node ---- */
+
+void sim_node_start(struct sim *sim)
+{
+    present = sim;
+    struct node *node = &sim->node;
+    *node = (struct node){
+        .options = &sim->options,
+        .store = sim_store_of(sim),
+        .workers = sim->workers,
+        .n_workers = sim->plan.n_workers,
+        .session_events = &events,
+        .listen_fd = -1,
+        .max_connections = 1000,
+        .max_sockets = 1000,
+    };
+    if (client_map_new(node->n_workers, (uint32_t)sim->options.session_max_bytes,
+                       delivery_on_letter, &node->map) != ERR_OK)
+        sim_fail(sim, "no client map");
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        if (worker_new(node, i, delivery_on_second, &sim->workers[i]) != ERR_OK)
+            sim_fail(sim, "no worker");
+        sim->workers[i]->random = sim_random(sim) | 1;
+    }
+}
+
+void sim_node_turn(struct sim *sim, unsigned skip_per_mille, unsigned late_worker)
+{
+    if (sim->is_store_back) {
+        for (unsigned i = 0; i < sim->plan.n_workers; i++)
+            delivery_store_is_back(sim->workers[i]);
+        sim->is_store_back = false;
+    }
+    for (unsigned i = 0; i < sim->plan.n_workers; i++) {
+        if (i != late_worker && !sim_chance(sim, skip_per_mille))
+            reactor_turn(sim->workers[i]->reactor, 0);
+    }
+}
+
+static void close_client(struct client *client, void *unused)
+{
+    (void)unused;
+    session_close_all(client, ERR_RESTART, (struct span){0});
+}
+
+static size_t deliver_mail(struct sim *sim)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < sim->plan.n_workers; i++)
+        n += mailbox_deliver(worker_mailbox(sim->workers[i]));
+    return n;
+}
+
+/* The memory is given back as at a stop, but no turn runs any more: no socket hears of it but by
+ * its end, and the store by nothing. */
+void sim_node_crash(struct sim *sim)
+{
+    struct node *node = &sim->node;
+    sim_trace(sim, "the node ends");
+    sim_store_die(sim);
+    atomic_store(&node->is_stopping, true);
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        waits_stop(sim->workers[i]);
+        client_map_each(node->map, i, close_client, NULL);
+    }
+    while (deliver_mail(sim) + sim_store_lose(sim) > 0) {
+    }
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        session_abandon_closing(sim->workers[i]);
+        positions_stop(sim->workers[i]);
+        kicks_stop(sim->workers[i]);
+    }
+    while (deliver_mail(sim) + sim_store_lose(sim) > 0) {
+    }
+    for (unsigned i = 0; i < node->n_workers; i++)
+        worker_free(sim->workers[i]);
+    client_map_free(node->map);
+    sim_model_crashed(sim);
+    sim_store_revive(sim);
+}
+
+static void drain_client(struct client *client, void *unused)
+{
+    (void)unused;
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        session_drain(CONTAINER_OF(link, struct session, link));
+    }
+}
+
+void sim_node_drain(struct sim *sim)
+{
+    struct node *node = &sim->node;
+    sim_trace(sim, "the node drains");
+    atomic_store(&node->drain_ms, 500);
+    atomic_store(&node->is_draining, true);
+    for (unsigned i = 0; i < node->n_workers; i++)
+        client_map_each(node->map, i, drain_client, NULL);
+}
+
+bool sim_node_is_draining(const struct sim *sim)
+{
+    return atomic_load(&sim->node.is_draining);
+}
+
+/* ---- what is asked of it ---- */
+
+static void on_pushed(struct gateway_push *push)
+{
+    struct sim_push *sim_push = CONTAINER_OF(push, struct sim_push, push);
+    struct sim *sim = sim_push->sim;
+    sim_push->n_answers++;
+    sim_push->was_refused = false;
+    for (size_t i = 0; i < push->n_targets; i++) {
+        const struct gateway_target *target = &push->targets[i];
+        unsigned user = sim_push->users[i];
+        if (target->error == ERR_OK && target->seq != sim_push->seqs[user])
+            sim_fail(sim, "a push was answered with number %llu, not %llu",
+                     (unsigned long long)target->seq, (unsigned long long)sim_push->seqs[user]);
+        if (target->error == ERR_OK && !atomic_load(&sim->node.is_stopping) && push->ttl_s > 0 &&
+            target->online != sim_model_online(sim, user))
+            sim_fail(sim, "a push was answered with %u online, not %u", target->online,
+                     sim_model_online(sim, user));
+        sim->totals.accepted += target->error == ERR_OK;
+        sim->totals.refused += target->error != ERR_OK;
+        sim_push->was_refused |= target->error != ERR_OK;
+    }
+}
+
+static struct span make_data(struct sim *sim, uint32_t number, size_t n_pad)
+{
+    char *data = malloc(64 + n_pad);
+    int len = snprintf(data, 64, "{\"n\":%u,\"pad\":\"", number);
+    for (size_t i = 0; i < n_pad; i++)
+        data[len++] = (char)('a' + sim_below(sim, 26));
+    data[len++] = '"';
+    data[len++] = '}';
+    return (struct span){data, (size_t)len};
+}
+
+static void draw_keys(struct sim *sim, struct sim_push *push, uint32_t number)
+{
+    if (sim_chance(sim, sim->plan.collapse_per_mille)) {
+        snprintf(push->collapse_key, sizeof push->collapse_key, "k%u", (unsigned)sim_below(sim, 3));
+        push->push.collapse_key = span_of(push->collapse_key);
+    }
+    if (sim_chance(sim, sim->plan.key_per_mille)) {
+        snprintf(push->idempotency_key, sizeof push->idempotency_key, "i%u", number);
+        push->push.idempotency_key = span_of(push->idempotency_key);
+    }
+}
+
+void sim_node_push(struct sim *sim, uint32_t ttl_s, size_t n_pad)
+{
+    if (sim->n_pushes == SIM_PUSHES_MAX)
+        return;
+    uint32_t number = sim->n_pushes++;
+    struct sim_push *push = &sim->pushes[number];
+    unsigned first = (unsigned)sim_below(sim, sim->plan.n_users);
+    unsigned n_targets = sim_chance(sim, 150) ? sim->plan.n_users : 1;
+    *push = (struct sim_push){.sim = sim};
+    for (unsigned i = 0; i < n_targets; i++) {
+        push->users[i] = (first + i) % sim->plan.n_users;
+        push->targets[i].user_id = span_of(sim->users[push->users[i]].id);
+    }
+    push->push = (struct gateway_push){
+        .on_done = on_pushed,
+        .data = make_data(sim, number, n_pad),
+        .ttl_s = ttl_s,
+        .n_targets = n_targets,
+        .targets = push->targets,
+    };
+    if (ttl_s > 0)
+        draw_keys(sim, push, number);
+    push->n_asked = 1;
+    sim_trace(sim, "push %u to %u users from %u, ttl %u s, %zu bytes", number, n_targets, first,
+              ttl_s, push->push.data.len);
+    sim->totals.pushed += n_targets;
+    sim->totals.ephemeral += ttl_s == 0;
+    router_push(&sim->node, &push->push);
+}
+
+void sim_node_repeat(struct sim *sim, uint32_t number)
+{
+    struct sim_push *push = &sim->pushes[number];
+    if (push->push.idempotency_key.len == 0 || push->n_answers < push->n_asked)
+        return;
+    sim_trace(sim, "push %u again", number);
+    push->n_asked++;
+    sim->totals.repeats++;
+    router_push(&sim->node, &push->push);
+}
+
+static void on_cancelled(struct gateway_message *message)
+{
+    free(message);
+}
+
+void sim_node_cancel(struct sim *sim, unsigned user, uint64_t seq)
+{
+    struct gateway_message *message = calloc(1, sizeof *message);
+    message->on_done = on_cancelled;
+    message->user_id = span_of(sim->users[user].id);
+    message->epoch = sim->users[user].epoch;
+    message->seq = seq;
+    message->is_cancel = true;
+    sim_trace(sim, "cancel %u of user %u", (unsigned)seq, user);
+    sim->totals.asked_cancels++;
+    messages_one(&sim->node, message);
+}
+
+static void on_purged(struct gateway_inbox *inbox)
+{
+    gateway_inbox_clear(inbox);
+    free(inbox);
+}
+
+void sim_node_purge(struct sim *sim, unsigned user)
+{
+    struct gateway_inbox *inbox = calloc(1, sizeof *inbox);
+    inbox->on_done = on_purged;
+    inbox->user_id = span_of(sim->users[user].id);
+    inbox->is_purge = true;
+    sim_trace(sim, "purge user %u", user);
+    sim->totals.asked_purges++;
+    messages_inbox(&sim->node, inbox);
+}
+
+static void on_kicked(struct gateway_kick *kick)
+{
+    free(kick);
+}
+
+void sim_node_kick(struct sim *sim, unsigned user)
+{
+    struct gateway_kick *kick = calloc(1, sizeof *kick);
+    kick->on_done = on_kicked;
+    kick->user_id = span_of(sim->users[user].id);
+    sim_trace(sim, "kick user %u", user);
+    operators_kick(&sim->node, kick);
+}

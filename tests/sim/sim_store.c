@@ -1,0 +1,328 @@
+/* Requests wait here until the store is turned. A turn may stop early, so that the rest comes
+ * later; a crash loses what waits, as a process that dies loses what it had not written. To the
+ * node a lost request is answered with an error, but there is nobody left to hear it. */
+#include "gateway/router.h"
+#include "tests/sim/sim.h"
+#include "tests/sim/sim_inner.h"
+
+#include <stdlib.h>
+
+enum held_kind { HELD_APPEND, HELD_PAGE, HELD_ACK, HELD_PEEK, HELD_LOOK };
+
+struct held {
+    struct list link;
+    struct store_request *request;
+    void (*on_done)(struct store_request *request);
+    enum held_kind kind;
+};
+
+struct sim_store {
+    struct store store; /* first: it is handed out */
+    struct sim *sim;
+    struct store *inner;
+    struct list waiting;    /* not handed on yet */
+    struct list handed_on;  /* in the inner store's hands */
+    struct list unanswered; /* lost in a crash */
+    bool is_dead;
+    bool is_away;
+};
+
+/* The callback of a request names no owner. */
+static struct sim_store *present;
+
+struct store *sim_store_of(struct sim *sim)
+{
+    return &sim->store->store;
+}
+
+/* ---- what the node asks ---- */
+
+static void hold(struct store *store, struct store_request *request, enum held_kind kind)
+{
+    struct sim_store *sim_store = (struct sim_store *)(void *)store;
+    struct held *held = calloc(1, sizeof *held);
+    *held = (struct held){.request = request, .on_done = request->on_done, .kind = kind};
+    list_append(sim_store->is_dead ? &sim_store->unanswered : &sim_store->waiting, &held->link);
+}
+
+static void hold_append(struct store *store, struct store_append *append)
+{
+    hold(store, &append->request, HELD_APPEND);
+}
+
+static void hold_page(struct store *store, struct store_page *page)
+{
+    hold(store, &page->request, HELD_PAGE);
+}
+
+static void hold_ack(struct store *store, struct store_ack *ack)
+{
+    struct sim_store *sim_store = (struct sim_store *)(void *)store;
+    if (!sim_store->is_dead)
+        sim_model_acking(sim_store->sim, ack);
+    hold(store, &ack->request, HELD_ACK);
+}
+
+static void hold_peek(struct store *store, struct store_peek *peek)
+{
+    hold(store, &peek->request, HELD_PEEK);
+}
+
+static void hold_look(struct store *store, struct store_look *look)
+{
+    hold(store, &look->request, HELD_LOOK);
+}
+
+static void leave(struct store *store, unsigned lane, struct span user_id)
+{
+    store_leave(((struct sim_store *)(void *)store)->inner, lane, user_id);
+}
+
+static void describe(struct store *store, char *out, size_t cap)
+{
+    store_describe(((struct sim_store *)(void *)store)->inner, out, cap);
+}
+
+static const struct store_ops ops = {
+    .kind = "simulated",
+    .append = hold_append,
+    .page = hold_page,
+    .ack = hold_ack,
+    .peek = hold_peek,
+    .look = hold_look,
+    .leave = leave,
+    .describe = describe,
+};
+
+/* ---- failing ---- */
+
+/* What a page had read is thrown away with it. */
+static void fail_page(struct store_page *page)
+{
+    store_page_clear(page);
+    page->error = ERR_STORE_UNAVAILABLE;
+}
+
+static void set_failed(struct held *held)
+{
+    if (held->kind == HELD_APPEND) {
+        struct store_append *append = CONTAINER_OF(held->request, struct store_append, request);
+        for (size_t i = 0; i < append->n_targets; i++)
+            append->targets[i].error = ERR_STORE_UNAVAILABLE;
+    } else if (held->kind == HELD_PAGE) {
+        fail_page(CONTAINER_OF(held->request, struct store_page, request));
+    } else if (held->kind == HELD_ACK) {
+        CONTAINER_OF(held->request, struct store_ack, request)->error = ERR_STORE_UNAVAILABLE;
+    } else if (held->kind == HELD_LOOK) {
+        CONTAINER_OF(held->request, struct store_look, request)->error = ERR_STORE_UNAVAILABLE;
+    } else {
+        CONTAINER_OF(held->request, struct store_peek, request)->error = ERR_STORE_UNAVAILABLE;
+    }
+}
+
+static void fail(struct held *held)
+{
+    struct store_request *request = held->request;
+    list_remove(&held->link);
+    set_failed(held);
+    free(held);
+    request->on_done(request);
+}
+
+/* ---- what the store answers ---- */
+
+/* The line broke behind the request: it was carried out, and nobody hears of it. */
+static void hide(struct sim *sim, struct held *held)
+{
+    if (held->kind == HELD_APPEND)
+        sim->totals.hidden++;
+    set_failed(held);
+}
+
+static void show_answer(struct sim *sim, const struct held *held)
+{
+    if (held->kind == HELD_APPEND)
+        sim_model_appended(sim, CONTAINER_OF(held->request, struct store_append, request));
+    else if (held->kind == HELD_ACK)
+        sim_model_acked(sim, CONTAINER_OF(held->request, struct store_ack, request));
+    else if (held->kind == HELD_PAGE)
+        sim_model_paged(sim, CONTAINER_OF(held->request, struct store_page, request));
+    else if (held->kind == HELD_LOOK)
+        sim_model_looked(sim, CONTAINER_OF(held->request, struct store_look, request));
+}
+
+static void on_answer(struct store_request *request)
+{
+    LIST_FOR_EACH(link, &present->handed_on)
+    {
+        struct held *held = CONTAINER_OF(link, struct held, link);
+        if (held->request != request)
+            continue;
+        list_remove(&held->link);
+        show_answer(present->sim, held);
+        if (present->is_away)
+            hide(present->sim, held);
+        request->on_done = held->on_done;
+        free(held);
+        request->on_done(request);
+        return;
+    }
+    sim_fail(present->sim, "the store answered what was not asked, or twice");
+}
+
+static void on_notification(void *owner, struct span user_id, struct notification *note)
+{
+    struct sim *sim = owner;
+    sim_model_told(sim, user_id, note);
+    if (!sim->store->is_dead && !sim->store->is_away)
+        router_on_notification(&sim->node, user_id, note);
+}
+
+static void on_state(void *owner, bool is_up)
+{
+    struct sim *sim = owner;
+    sim_trace(sim, "store %s", is_up ? "up" : "full");
+    sim->is_store_back |= is_up;
+}
+
+static void hand_on(struct sim_store *sim_store, struct held *held)
+{
+    list_remove(&held->link);
+    list_append(&sim_store->handed_on, &held->link);
+    held->request->on_done = on_answer;
+    if (held->kind == HELD_APPEND)
+        store_append(sim_store->inner, CONTAINER_OF(held->request, struct store_append, request));
+    else if (held->kind == HELD_PAGE)
+        store_page(sim_store->inner, CONTAINER_OF(held->request, struct store_page, request));
+    else if (held->kind == HELD_ACK)
+        store_ack(sim_store->inner, CONTAINER_OF(held->request, struct store_ack, request));
+    else if (held->kind == HELD_LOOK)
+        store_look(sim_store->inner, CONTAINER_OF(held->request, struct store_look, request));
+    else
+        store_peek(sim_store->inner, CONTAINER_OF(held->request, struct store_peek, request));
+}
+
+void sim_store_turn(struct sim *sim, bool may_stop_early)
+{
+    struct sim_store *sim_store = sim->store;
+    while (!list_is_empty(&sim_store->waiting) && !(may_stop_early && sim_chance(sim, 50))) {
+        struct held *held = CONTAINER_OF(sim_store->waiting.next, struct held, link);
+        if (sim_store->is_away && sim_chance(sim, 700)) {
+            if (held->kind == HELD_ACK)
+                sim_model_failed(sim, CONTAINER_OF(held->request, struct store_ack, request));
+            fail(held);
+        } else {
+            hand_on(sim_store, held);
+        }
+    }
+    sim_inner_turn(sim_store->inner);
+}
+
+/* ---- crashes ---- */
+
+void sim_store_die(struct sim *sim)
+{
+    struct sim_store *sim_store = sim->store;
+    sim_store->is_dead = true;
+    while (!list_is_empty(&sim_store->waiting) && sim_chance(sim, 500))
+        hand_on(sim_store, CONTAINER_OF(sim_store->waiting.next, struct held, link));
+    sim_inner_turn(sim_store->inner);
+    list_move_all(&sim_store->unanswered, &sim_store->waiting);
+}
+
+void sim_store_revive(struct sim *sim)
+{
+    sim->store->is_dead = false;
+}
+
+/* The node is being taken apart: what it still waits for is answered. */
+size_t sim_store_lose(struct sim *sim)
+{
+    size_t n = 0;
+    while (!list_is_empty(&sim->store->unanswered)) {
+        fail(CONTAINER_OF(sim->store->unanswered.next, struct held, link));
+        n++;
+    }
+    sim->totals.lost_requests += n;
+    return n;
+}
+
+/* ---- for the model and the run ---- */
+
+void sim_store_set_full(struct sim *sim, bool is_full)
+{
+    sim_inner_set_full(sim->store->inner, is_full);
+}
+
+void sim_store_set_away(struct sim *sim, bool is_away)
+{
+    sim_trace(sim, "store %s", is_away ? "away" : "back");
+    sim->store->is_away = is_away;
+    if (is_away)
+        return;
+    sim->is_store_back = true;
+    for (unsigned i = 0; i < sim->plan.n_users; i++)
+        router_on_missed(&sim->node, span_of(sim->users[i].id));
+}
+
+uint64_t sim_store_ack_under_way(struct sim *sim, unsigned user)
+{
+    uint64_t highest = 0;
+    LIST_FOR_EACH(link, &sim->store->waiting)
+    {
+        const struct held *held = CONTAINER_OF(link, struct held, link);
+        if (held->kind != HELD_ACK)
+            continue;
+        const struct store_ack *ack = CONTAINER_OF(held->request, struct store_ack, request);
+        if (span_equal(ack->user_id, span_of(sim->users[user].id)) && ack->seq > highest)
+            highest = ack->seq;
+    }
+    return highest;
+}
+
+static void on_own_peek(struct store_request *request)
+{
+    (void)request; /* looked at after the turn */
+}
+
+struct store_peek sim_store_peek(struct sim *sim, unsigned user)
+{
+    struct store_peek peek = {.request = {.on_done = on_own_peek},
+                              .user_id = span_of(sim->users[user].id)};
+    store_peek(sim->store->inner, &peek);
+    sim_inner_turn(sim->store->inner);
+    return peek;
+}
+
+static int64_t store_now_ms(void *owner)
+{
+    return sim_wall_ms(owner);
+}
+
+void sim_store_open(struct sim *sim)
+{
+    struct sim_store *sim_store = calloc(1, sizeof *sim_store);
+    sim_store->store.ops = &ops;
+    sim_store->sim = sim;
+    list_init(&sim_store->waiting);
+    list_init(&sim_store->handed_on);
+    list_init(&sim_store->unanswered);
+    sim->store = sim_store;
+    present = sim_store;
+    struct store_config config = {
+        .url = "memory:",
+        .inbox_max = (uint32_t)sim->options.inbox_max,
+        .inbox_max_bytes = (uint64_t)sim->options.inbox_max_bytes,
+        .idempotency_window_s = (uint32_t)(sim->options.idempotency_window / 1000),
+        .events = {.on_notification = on_notification, .on_state = on_state},
+        .owner = sim,
+    };
+    if (sim_inner_open(&config, store_now_ms, &sim_store->inner) != ERR_OK)
+        sim_fail(sim, "the store cannot be opened");
+}
+
+void sim_store_close(struct sim *sim)
+{
+    store_close(sim->store->inner);
+    free(sim->store);
+}
