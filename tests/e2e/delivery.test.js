@@ -3,49 +3,9 @@
  * slow client costs itself only. Against each store. */
 
 const assert = require('node:assert/strict');
-const { OP, range, rawWebSocket, sleep, waitUntil, within } = require('./harness');
-
-const STORES = ['memory', 'file', 'redis'];
-
-async function pushNumbers(herald, userId, from, to, extra) {
-    for (let n = from; n < to; n++) {
-        await herald.mustPush(userId, n, extra);
-    }
-}
-
-function assertRising(values, message) {
-    for (let i = 1; i < values.length; i++) {
-        assert.ok(values[i] > values[i - 1], `${message}: ${values[i]} after ${values[i - 1]} at ${i}`);
-    }
-}
-
-function everyStore(test, name, body, options = {}) {
-    for (const store of options.stores ?? STORES) {
-        test(`${name} (${store})`, options, async (t) => body(t, store));
-    }
-}
-
-/* Pushes 0, 1, 2, ... until told to stop; answers how many. */
-function keepPushing(herald, userId, from) {
-    const pusher = { next: from, isStopped: false };
-    pusher.done = (async () => {
-        while (!pusher.isStopped) {
-            await herald.mustPush(userId, pusher.next);
-            pusher.next += 1;
-        }
-    })();
-    const never = new Promise(() => {});
-    pusher.failed = pusher.done.then(() => never);
-    pusher.failed.catch(() => {});
-    /* Waits, but not for messages of a publisher that was refused. */
-    pusher.race = (waiting) => Promise.race([waiting, pusher.failed]);
-    pusher.stop = async () => {
-        pusher.isStopped = true;
-        await pusher.done;
-        return pusher.next;
-    };
-    return pusher;
-}
+const {
+    OP, assertRising, everyStore, keepPushing, pushNumbers, range, rawWebSocket, sleep, waitUntil, within,
+} = require('./harness');
 
 module.exports = (test) => {
     everyStore(test, 'what was pushed to an absent user is there on return, in order', async (t, store) => {

@@ -1,0 +1,140 @@
+'use strict';
+/* The real program on free ports of the loopback, its admin client, and subscribers to it. */
+
+const assert = require('node:assert/strict');
+const { Admin } = require('./admin');
+const { Child, cleanEnvironment, residentBytes } = require('./processes');
+const { rawConnect } = require('./raw');
+const { EventStream } = require('./sse');
+const { waitUntil } = require('./waiting');
+const { Subscriber, V1 } = require('./websocket');
+
+class Herald extends Admin {
+    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd */
+    constructor(binary, options) {
+        super(options.adminPort);
+        this.binary = binary;
+        this.options = options;
+        this.port = options.port;
+        this.log = '';
+        this.clients = new Set();
+    }
+
+    arguments() {
+        const { store, args = [] } = this.options;
+        const defaults = ['--listen', `127.0.0.1:${this.port}`, '--admin-listen', `127.0.0.1:${this.adminPort}`,
+            '--store', store];
+        if (!args.some((arg) => arg.startsWith('--drain-time'))) {
+            defaults.push('--drain-time', '0s');
+        }
+        if (!args.some((arg) => arg.startsWith('--workers'))) {
+            defaults.push('--workers', '2');
+        }
+        return [...defaults, ...args];
+    }
+
+    launch() {
+        this.openAgent();
+        this.child = new Child(this.binary, this.arguments(), {
+            env: cleanEnvironment(this.options.env), cwd: this.options.cwd,
+        });
+        this.child.process.stderr.on('data', (chunk) => { this.log += chunk; });
+    }
+
+    async start() {
+        this.launch();
+        await this.waitReady();
+        return this;
+    }
+
+    waitReady(timeoutMs = 15000) {
+        return this.waitStatus('/readyz', 200, timeoutMs);
+    }
+
+    async waitStatus(target, status, timeoutMs = 15000) {
+        await waitUntil(`${target} answers ${status}`, async () => {
+            if (!this.child.isRunning()) {
+                return 'ended';
+            }
+            const answer = await this.request('GET', target, { timeoutMs: 2000 });
+            return answer.status === status;
+        }, timeoutMs);
+        assert.ok(this.child.isRunning(), `herald ended by itself:\n${this.child.stderr}`);
+    }
+
+    /* A clean end is an exit with 0, and a sanitizer that found nothing. */
+    async stop(timeoutMs = 20000) {
+        if (!this.child) {
+            return;
+        }
+        const end = await this.child.stop('SIGTERM', timeoutMs);
+        this.agent.destroy();
+        this.checkEnd(end);
+    }
+
+    checkEnd(end) {
+        assert.doesNotMatch(this.log, /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/);
+        if (!this.wasKilled) {
+            assert.equal(end.signal, null, `herald died of ${end.signal}`);
+            assert.deepEqual({ code: end.code, signal: end.signal }, { code: 0, signal: null },
+                'herald ends with 0 on SIGTERM');
+        }
+    }
+
+    async kill() {
+        this.wasKilled = true;
+        await this.child.stop('SIGKILL', 5000);
+        this.agent.destroy();
+    }
+
+    async restart() {
+        assert.ok(!this.child.isRunning(), 'stop or kill it before a restart');
+        this.wasKilled = false;
+        await this.start();
+    }
+
+    url(userId, { path: where = '/ws', query = '' } = {}) {
+        return `ws://127.0.0.1:${this.port}${where}?userId=${encodeURIComponent(userId)}${query}`;
+    }
+
+    /* A subscriber of the ws package, open when this returns. */
+    async subscribe(userId, options = {}) {
+        const subscriber = new Subscriber(this.url(userId, options), options);
+        this.clients.add(subscriber);
+        await subscriber.opened;
+        return subscriber;
+    }
+
+    /* A subscriber of herald.v1, open when this returns; its hello may still be on the way. */
+    async subscribeV1(userId, options = {}) {
+        const client = new V1(this.url(userId, options), options);
+        this.clients.add(client);
+        await client.opened;
+        return client;
+    }
+
+    /* An event stream, with its answer's head when this returns. */
+    async events(userId, { query = '', ...options } = {}) {
+        const stream = new EventStream(this.port, `/sse?userId=${encodeURIComponent(userId)}${query}`, options);
+        this.clients.add(stream);
+        await stream.opened;
+        return stream;
+    }
+
+    residentBytes() {
+        return residentBytes(this.child.process.pid);
+    }
+
+    raw() {
+        return rawConnect(this.port);
+    }
+
+    dropClients() {
+        for (const client of this.clients) {
+            client.terminate();
+        }
+        this.clients.clear();
+    }
+}
+
+module.exports = { Herald };

@@ -1,0 +1,103 @@
+'use strict';
+/* Processes: ports that are free, a clean environment, and an end for each of them. */
+
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const net = require('node:net');
+const path = require('node:path');
+const { within } = require('./waiting');
+
+/* Ports given out are remembered, so that a port that was just free is not given twice in a run. */
+const givenPorts = new Set();
+async function freePort() {
+    for (;;) {
+        const server = net.createServer();
+        await new Promise((resolve, reject) => {
+            server.once('error', reject).listen(0, '127.0.0.1', resolve);
+        });
+        const { port } = server.address();
+        await new Promise((resolve) => server.close(resolve));
+        if (!givenPorts.has(port)) {
+            givenPorts.add(port);
+            return port;
+        }
+    }
+}
+
+/* Whatever ends the run, no process stays behind. */
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.signal('SIGKILL')));
+for (const name of ['SIGINT', 'SIGTERM']) {
+    process.on(name, () => process.exit(1));
+}
+
+/* One process: its output, its end. */
+class Child {
+    constructor(command, args, options = {}) {
+        children.add(this);
+        this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+        this.stdout = '';
+        this.stderr = '';
+        this.process.stdout.on('data', (chunk) => { this.stdout += chunk; });
+        this.process.stderr.on('data', (chunk) => { this.stderr += chunk; });
+        this.exited = new Promise((resolve) => {
+            this.process.once('error', (error) => resolve({ code: -1, signal: null, error }));
+            this.process.once('close', (code, signal) => resolve({ code, signal }));
+        }).then((end) => {
+            this.end = end;
+            children.delete(this);
+            return end;
+        });
+    }
+
+    isRunning() {
+        return this.end === undefined && this.process.exitCode === null
+            && this.process.signalCode === null;
+    }
+
+    signal(name) {
+        if (this.isRunning()) {
+            this.process.kill(name);
+        }
+    }
+
+    async stop(name, timeoutMs) {
+        this.signal(name);
+        try {
+            return await within(this.exited, timeoutMs, `the end of ${this.process.spawnfile} after ${name}`);
+        } catch (error) {
+            this.signal('SIGKILL');
+            await this.exited;
+            throw error;
+        }
+    }
+}
+
+/* HERALD_* of whoever runs the tests must not leak into them. */
+function cleanEnvironment(extra) {
+    const env = { ...process.env };
+    for (const name of Object.keys(env)) {
+        if (name.startsWith('HERALD_')) {
+            delete env[name];
+        }
+    }
+    return { ...env, ...extra };
+}
+
+function hasCommand(name) {
+    return (process.env.PATH ?? '').split(':').some((directory) => fs.existsSync(path.join(directory, name)));
+}
+
+/* What a process itself holds in memory now, in bytes: without the pages of files it has mapped. */
+function residentBytes(pid) {
+    const line = /^RssAnon:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
+    return Number(line[1]) * 1024;
+}
+
+/* A sanitizer keeps what was freed, and is slow: sizes and times mean nothing under it. */
+function isSanitized(binary) {
+    const bytes = fs.readFileSync(binary);
+    return bytes.includes('__asan_init') || bytes.includes('__tsan_init');
+}
+
+module.exports = { Child, cleanEnvironment, freePort, hasCommand, isSanitized, residentBytes };

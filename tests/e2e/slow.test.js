@@ -1,0 +1,118 @@
+'use strict';
+/* CONTRACT 5.7: a slow client costs itself only; what it did not take in memory it reads from the inbox. */
+
+const assert = require('node:assert/strict');
+const { everyStore, isSanitized, pushNumbers, range, sleep, waitUntil } = require('./harness');
+
+const MB = 1024 * 1024;
+const ROOM = ['--inbox-max-bytes', '64MiB', '--silence-timeout', '60s'];
+const FILLER = 'x'.repeat(60000);
+
+/* More than the kernel's buffers of a loopback connection take, so that the rest waits in Herald. */
+const MANY = 200;
+
+async function pushMuch(herald, userId, from, to, each = async () => {}) {
+    for (const n of range(to - from, from)) {
+        await herald.mustPush(userId, [n, FILLER]);
+        await each(n);
+    }
+}
+
+const numbersOf = (client) => client.values().map(([n]) => n);
+
+module.exports = (test) => {
+    everyStore(test, 'a herald.v1 client that stops reading gets everything in order, once', async (t, store) => {
+        const herald = await t.herald({ store, args: ROOM });
+        const slow = await herald.subscribeV1('slow');
+        const other = await herald.subscribe('other');
+        await slow.wait('hello');
+        await pushNumbers(herald, 'other', 0, 1);
+        slow.socket.pause();
+        const before = herald.residentBytes();
+        let worst = 0;
+        await pushMuch(herald, 'slow', 0, MANY, async (n) => {
+            if (n % 10 === 0) {
+                const begin = Date.now();
+                await herald.mustPush('other', n);
+                await other.waitCount(n / 10 + 2);
+                worst = Math.max(worst, Date.now() - begin);
+            }
+        });
+        const grown = herald.residentBytes() - before;
+        const { connections } = await herald.user('slow');
+        assert.ok(connections[0].queuedBytes <= 256 * 1024 + 70000, `${connections[0].queuedBytes} bytes queued`);
+        slow.socket.resume();
+        await slow.wait('notification', MANY);
+        assert.deepEqual(numbersOf(slow), range(MANY));
+        assert.deepEqual(slow.gaps, []);
+        slow.ack(slow.notifications.at(-1).id);
+        await herald.waitPending('slow', 0);
+        await herald.mustPush('slow', ['live']);
+        await slow.wait('notification', MANY + 1);
+        if (!isSanitized(t.binary)) {
+            assert.ok(worst < 1000, `another user waited ${worst} ms`);
+            /* The memory store keeps the inbox itself. */
+            const limit = (store === 'memory' ? 24 : 6) * MB;
+            assert.ok(grown < limit, `grew by ${grown} bytes`);
+        }
+    }, { timeoutMs: 60000 });
+
+    test('a ttl-0 push to a client that does not read is dropped', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ROOM });
+        const slow = await herald.subscribeV1('slow');
+        await slow.wait('hello');
+        slow.socket.pause();
+        await pushMuch(herald, 'slow', 0, MANY);
+        const fleeting = await herald.mustPush('slow', ['fleeting', FILLER], { ttl: 0 });
+        assert.ok(['sent', 'dropped'].includes(fleeting.status), fleeting.status);
+        slow.socket.resume();
+        await slow.wait('notification', MANY);
+        assert.deepEqual(numbersOf(slow), range(MANY));
+    });
+
+    /* Closed with 4000; but the close frame stands behind what was not read, so that it may see the cut alone. */
+    test('a client that does not read for --slow-timeout loses nothing', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({
+            store: 'file', args: [...ROOM, '--slow-timeout', '1s', '--ping-interval', '300ms'] });
+        const slow = await herald.subscribeV1('slow');
+        await slow.wait('hello');
+        slow.socket.pause();
+        await pushMuch(herald, 'slow', 0, MANY);
+        await herald.waitOffline('slow');
+        slow.socket.resume();
+        const { code } = await slow.waitClosed();
+        assert.ok([4000, 1006].includes(code), `closed with ${code}`);
+        const seen = numbersOf(slow);
+        assert.deepEqual(seen, range(seen.length));
+        const back = await herald.subscribeV1('slow', { autoAck: true });
+        await back.wait('notification', MANY);
+        assert.deepEqual(numbersOf(back), range(MANY));
+        await herald.waitPending('slow', 0);
+    });
+
+    test('a slow line that moves stays, beyond both timeouts', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({
+            store: 'memory', args: ['--inbox-max-bytes', '64MiB', '--slow-timeout', '700ms',
+                '--ping-interval', '200ms', '--silence-timeout', '600ms'],
+        });
+        const slow = await herald.subscribeV1('slow');
+        await slow.wait('hello');
+        slow.socket.pause();
+        const tcp = slow.socket._socket;
+        await pushMuch(herald, 'slow', 0, 60);
+        const pushing = pushMuch(herald, 'slow', 60, 400);
+        for (const end = Date.now() + 2000; Date.now() < end;) {
+            const before = tcp.bytesRead;
+            slow.socket.resume();
+            await waitUntil('some bytes', () => tcp.bytesRead > before || slow.notifications.length === 400);
+            slow.socket.pause();
+            await sleep(30);
+            assert.equal(slow.socket.readyState, 1, 'still open');
+        }
+        await pushing;
+        slow.socket.resume();
+        await slow.wait('notification', 400);
+        assert.deepEqual(numbersOf(slow), range(400));
+        assert.equal(slow.socket.readyState, 1, 'still open');
+    });
+};
