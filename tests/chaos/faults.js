@@ -1,0 +1,73 @@
+'use strict';
+/* What goes wrong, in an order and with pauses that the seed decides. Each fault ends with its part running again. */
+
+const { sleep, waitUntil } = require('./tools');
+
+async function bringBack(world, herald) {
+    herald.wasKilled = false;
+    herald.launch();
+    /* Ready needs the store, which may be down at this moment: serving is enough. */
+    await herald.waitStatus('/livez', 200, 20000);
+    world.count('herald came back');
+}
+
+const FAULTS = {
+    async 'kill -9 of Herald'(world, downMs) {
+        await world.herald.kill();
+        await sleep(downMs / 4);
+        await bringBack(world, world.herald);
+    },
+    async 'stop of Herald'(world, downMs) {
+        await world.herald.stop();
+        await sleep(downMs / 4);
+        await bringBack(world, world.herald);
+    },
+    async 'kill -9 of Redis'(world, downMs) {
+        await world.redis.kill();
+        await sleep(downMs);
+        await world.redis.start();
+    },
+    /* Some pauses are longer than the 2 s after which Herald gives up on a command. */
+    async 'SIGSTOP of Redis'(world, downMs) {
+        world.redis.pause();
+        await sleep(downMs * 2);
+        world.redis.resume();
+    },
+    async 'kill -9 of both'(world, downMs) {
+        await Promise.all([world.herald.kill(), world.redis.kill()]);
+        await bringBack(world, world.herald);
+        await sleep(downMs / 2);
+        await world.redis.start();
+    },
+    async 'kill -9 of Herald while Redis is stopped'(world, downMs) {
+        world.redis.pause();
+        await sleep(downMs / 2);
+        await world.herald.kill();
+        await bringBack(world, world.herald);
+        world.redis.resume();
+    },
+};
+
+function faultsOf(kind) {
+    return Object.keys(FAULTS).filter((name) => kind === 'redis' || !name.includes('Redis') && !name.includes('both'));
+}
+
+/* Each kind of fault comes once before any comes again, so that a short run has seen them all. */
+async function runFaults(world, kind, endMs) {
+    const random = world.random.branch('faults');
+    let bag = [];
+    while (Date.now() < endMs) {
+        await sleep(random.between(400, 1600));
+        if (bag.length === 0) {
+            bag = faultsOf(kind);
+        }
+        const name = bag.splice(random.between(0, bag.length - 1), 1)[0];
+        const downMs = random.between(50, 1700);
+        world.note(`${name} (${downMs})`);
+        world.count(name);
+        await FAULTS[name](world, downMs);
+    }
+    await waitUntil('everything is up again', () => world.herald.waitReady(2000).then(() => true), 30000);
+}
+
+module.exports = { runFaults };

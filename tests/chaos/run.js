@@ -1,0 +1,200 @@
+'use strict';
+/* node tests/chaos/run.js [--herald PATH] [--seconds N] [--seed N] [--only NAME]
+ *
+ * The real program and a real redis-server under load, while both are killed, stopped and started again, and clients
+ * come, go and die. At the end everything is up, every user reads what is left, and the ledger judges: what was accepted
+ * arrived, nothing came to another user, each session's order rose, and the inboxes are empty.
+ *
+ * The seed decides who pushes what to whom, who lives how long and what fails when. When each thing meets another is up
+ * to the machine: a seed repeats the schedule, not the run. The seconds are shared by the stores, two thirds to Redis.
+ * NAME is a part of "chaos: redis" or "chaos: file". The last line is "N passed, N failed, N skipped". */
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { Lane } = require('./producers');
+const { Client, Seat } = require('./clients');
+const { Ledger } = require('./ledger');
+const { Random } = require('./random');
+const { runFaults } = require('./faults');
+const { Scope, Skip, range, waitUntil, within } = require('./tools');
+
+const USERS = 140; /* 60 of them have two seats */
+const SEATS = 200;
+const LANES = 12;
+const SETTLE_MS = 60000; /* all that comes after the faults, and what keeps a hung run from going on */
+const HERALD_ARGS = ['--inbox-max', '1000000', '--inbox-max-bytes', '1GiB', '--session-max-bytes', '64KiB',
+    '--ping-interval', '1s', '--silence-timeout', '3s'];
+
+function parseArguments(args) {
+    const options = {
+        herald: path.join(__dirname, '../../build/release/herald'), seconds: '60', only: '',
+        seed: String(Date.now() % 2 ** 31),
+    };
+    for (let i = 0; i < args.length; i += 2) {
+        const name = args[i].replace(/^--/, '');
+        if (!(name in options) || args[i + 1] === undefined) {
+            throw new Error(`not understood: ${args[i]} (usage: run.js [--herald PATH] [--seconds N] [--seed N] [--only NAME])`);
+        }
+        options[name] = args[i + 1];
+    }
+    options.herald = path.resolve(options.herald);
+    for (const name of ['seconds', 'seed']) {
+        if (!/^\d{1,10}$/.test(options[name])) {
+            throw new Error(`--${name} is a whole number, not ${options[name]}`);
+        }
+        options[name] = Number(options[name]);
+    }
+    return options;
+}
+
+class World {
+    constructor(kind, seed) {
+        this.kind = kind;
+        this.random = new Random(seed).branch(kind);
+        this.ledger = new Ledger();
+        this.userIds = range(USERS).map((n) => `user-${n}`);
+        this.closes = new Map(); /* close code -> how often */
+        this.happened = new Map();
+        this.running = new Set(); /* names, for when one does not end */
+        this.isOver = false;
+        this.beginMs = Date.now();
+    }
+
+    note(text) {
+        console.log(`     ${((Date.now() - this.beginMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+    }
+
+    follow(name, promise) {
+        this.running.add(name);
+        return promise.finally(() => this.running.delete(name));
+    }
+
+    count(what) {
+        this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
+    }
+}
+
+async function startAll(world, scope) {
+    if (world.kind === 'redis') {
+        world.redis = await (await scope.redis()).start();
+    }
+    world.herald = await scope.herald({ store: world.redis?.url ?? 'file', args: HERALD_ARGS });
+}
+
+/* Everything is up: one good client for each user, until nothing waits for anybody. */
+async function settle(world) {
+    const { herald, ledger, userIds } = world;
+    const readyMs = Date.now();
+    const clients = userIds.map((userId) => new Client(world, userId, `the last session of ${userId}`));
+    try {
+        await Promise.all(clients.map((client) => client.opened));
+        await waitUntil('all that was accepted arrives', () => ledger.missing(readyMs).length === 0, 30000)
+            .catch((error) => world.note(error.message));
+        let left = userIds;
+        await waitUntil('the inboxes are empty', async () => {
+            const users = await Promise.all(left.map((userId) => herald.user(userId)));
+            left = users.filter((user) => user.pending > 0).map((user) => user.userId);
+            return left.length === 0;
+        }, 15000).catch(() => left.slice(0, 5).forEach(
+            (userId) => ledger.fault(`the inbox of ${userId} is not empty, though all was read and acknowledged`)));
+        clients.filter((client) => client.socket.readyState !== 1)
+            .forEach((client) => ledger.fault(`${client.session.name} did not stay open`));
+    } finally {
+        clients.forEach((client) => client.end('fin'));
+    }
+    return readyMs;
+}
+
+function report(world, result) {
+    const list = (map) => [...map].sort().map(([name, count]) => `${name} ${count}`).join(', ');
+    world.note(`faults: ${list(world.happened)}`);
+    world.note(`sessions: ${world.ledger.sessions.length}, closed with: ${list(world.closes)}`);
+    world.note(Object.entries(result).map(([name, count]) => `${name} ${count}`).join(', '));
+    world.ledger.faults.forEach((sentence) => console.log(`     ${sentence}`));
+    if (world.ledger.nFaults > world.ledger.faults.length) {
+        console.log(`     and ${world.ledger.nFaults - world.ledger.faults.length} more`);
+    }
+}
+
+/* A run in which little happened proves little. */
+function judgeEffort(world, result, seconds) {
+    const { ledger } = world;
+    if (result.accepted < 20 * seconds || result.repeated === 0) {
+        ledger.fault(`only ${result.accepted} accepted and ${result.repeated} repeated in ${seconds} s`);
+    }
+    for (const code of [4004, 1002, 1007]) {
+        if (world.closes.has(code)) {
+            ledger.fault(`${world.closes.get(code)} sessions were closed with ${code}`);
+        }
+    }
+}
+
+async function chaos(world, scope, seconds) {
+    await startAll(world, scope);
+    const lanes = range(LANES).map((n) => world.follow(`lane ${n}`, new Lane(n, world).run()));
+    const seats = range(SEATS).map((n) => world.follow(`seat ${n}`, new Seat(n, world.userIds[n % USERS], world).run()));
+    await runFaults(world, world.kind, world.beginMs + seconds * 1000);
+    world.isOver = true;
+    await Promise.all(lanes);
+    await Promise.all(seats);
+    world.note('everything is up, every user reads');
+    const readyMs = await settle(world);
+    const result = world.ledger.judge(readyMs);
+    judgeEffort(world, result, seconds);
+    report(world, result);
+    if (world.ledger.nFaults > 0) {
+        throw new Error(`${world.ledger.nFaults} broken promises`);
+    }
+}
+
+async function runOne(kind, options, seconds, counts) {
+    const title = `chaos: ${kind}, ${seconds} s, seed ${options.seed}`;
+    if (!title.includes(options.only)) {
+        return;
+    }
+    const scope = new Scope(options.herald);
+    const world = new World(kind, options.seed);
+    let failure = null;
+    try {
+        await within(chaos(world, scope, seconds), seconds * 1000 + SETTLE_MS, 'the whole run');
+    } catch (error) {
+        failure = error;
+        if (world.running.size > 0) {
+            world.note(`still running: ${[...world.running].slice(0, 10).join(', ')}`);
+        }
+    }
+    world.isOver = true;
+    await scope.end().catch((error) => { failure ??= error; });
+    const isSkipped = failure instanceof Skip;
+    counts[failure === null ? 'passed' : isSkipped ? 'skipped' : 'failed'] += 1;
+    console.log(`${failure === null ? 'ok  ' : isSkipped ? 'skip' : 'FAIL'} ${title}${isSkipped ? `: ${failure.message}` : ''}`);
+    if (failure !== null && !isSkipped) {
+        console.log(`     ${failure.stack}`);
+        const log = (world.herald?.log ?? '').trimEnd().split('\n').slice(-20);
+        console.log(log.map((line) => `     | ${line.slice(0, 300)}`).join('\n'));
+    }
+}
+
+async function main() {
+    const options = parseArguments(process.argv.slice(2));
+    if (!fs.existsSync(options.herald)) {
+        throw new Error(`no program at ${options.herald}: build it, or say --herald PATH`);
+    }
+    const counts = { passed: 0, failed: 0, skipped: 0 };
+    console.log(`seed ${options.seed}`);
+    const redisSeconds = Math.ceil(options.seconds * 2 / 3);
+    await runOne('redis', options, redisSeconds, counts);
+    await runOne('file', options, Math.max(1, options.seconds - redisSeconds), counts);
+    console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+    process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
+}
+
+process.on('unhandledRejection', (error) => {
+    console.log(`FAIL chaos: nobody waited for this\n     ${error?.stack ?? error}\n0 passed, 1 failed, 0 skipped`);
+    process.exit(1);
+});
+
+main().catch((error) => {
+    console.log(`${error.message}\n0 passed, 1 failed, 0 skipped`);
+    process.exit(1);
+});
