@@ -1,19 +1,18 @@
 'use strict';
-/* node tests/browser/run.js --herald PATH [--update-screenshot]
+/* node tests/browser/run.js --herald PATH [--only NAME] [--update-screenshot]
  *
- * A real browser on the demo page: subscribe, receive, go offline, be pushed to, come back and receive
- * what was missed, in order. Keeps tests/out/demo.png. The last line is "N passed, N failed, N skipped". */
+ * Real pages in headless Chromium: runs every *.test.js beside it, one test after the other. NAME is a part of
+ * "file: test". Keeps tests/out/demo.png. The last line is "N passed, N failed, N skipped". */
 
-const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { Scope, waitUntil, within } = require('../e2e/harness');
+const { Scope, within } = require('../e2e/harness');
+const { Tab } = require('./pages');
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((file) => fs.existsSync(file));
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const OUT = path.join(__dirname, '../out');
-const PICTURE = path.join(__dirname, '../../deploy/demo.png');
+const DEFAULT_TIMEOUT_MS = 45000;
 
 function parseArguments(args) {
     const options = { herald: path.join(__dirname, '../../build/release/herald'), isUpdating: false, only: '' };
@@ -23,207 +22,65 @@ function parseArguments(args) {
         } else if (['--herald', '--only'].includes(args[i]) && args[i + 1]) {
             options[args[i].slice(2)] = args[++i];
         } else {
-            throw new Error(`not understood: ${args[i]} (usage: run.js --herald PATH [--update-screenshot])`);
+            throw new Error(`not understood: ${args[i]} (usage: run.js --herald PATH [--only NAME] [--update-screenshot])`);
         }
     }
     options.herald = path.resolve(options.herald);
+    if (!fs.existsSync(options.herald)) {
+        throw new Error(`no program at ${options.herald}: build it, or say --herald PATH`);
+    }
     return options;
 }
 
-class Page {
-    constructor(page) {
-        this.page = page;
-        this.errors = [];
-        this.foreign = [];
-        page.on('pageerror', (error) => this.errors.push(error.message));
-        page.on('request', (request) => {
-            if (!/^(http:\/\/127\.0\.0\.1:|data:)/.test(request.url())) {
-                this.foreign.push(request.url());
-            }
+/* [{title, body, timeoutMs}]; a test file exports a function that gets test(name, [{timeoutMs},] body). */
+function loadAll(only) {
+    const tests = [];
+    for (const file of fs.readdirSync(__dirname).filter((name) => name.endsWith('.test.js')).sort()) {
+        require(path.join(__dirname, file))((name, options, body) => {
+            const title = `${path.basename(file, '.test.js')}: ${name}`;
+            const timeoutMs = (body && options.timeoutMs) || DEFAULT_TIMEOUT_MS;
+            tests.push({ title, body: body ?? options, timeoutMs });
         });
     }
-
-    id(name) {
-        return this.page.getByTestId(name);
-    }
-
-    async waitState(state) {
-        await this.page.waitForSelector(`#state[data-state="${state}"]`, { timeout: 15000 });
-    }
-
-    async connect(userId) {
-        await this.id('user-id').fill(userId);
-        await this.id('connect').click();
-        await this.waitState('online');
-    }
-
-    async goOffline() {
-        await this.id('disconnect').click();
-        await this.waitState('offline');
-    }
-
-    /* Oldest first, as pushed. */
-    async received() {
-        const raws = await this.id('notification').evaluateAll((cards) => cards.map((card) => card.dataset.raw));
-        return raws.reverse();
-    }
-
-    waitReceived(count) {
-        return waitUntil(`${count} cards`, async () => (await this.received()).length === count, 15000);
-    }
-
-    async push(text, ttl = '') {
-        await this.id('data').fill(text);
-        await this.id('ttl').selectOption(ttl);
-        const answered = this.page.waitForResponse((response) => response.url().endsWith('/demo/push'));
-        await this.id('send').click();
-        await answered;
-        await this.page.waitForSelector('#send:not([disabled])');
-        return this.id('answer').innerText();
-    }
-
-    checkClean() {
-        assert.deepEqual(this.errors, [], 'no error in the page');
-        assert.deepEqual(this.foreign, [], 'the page asks nobody else');
-    }
+    return tests.filter(({ title }) => title.includes(only));
 }
 
-async function waitOffline(herald, userId) {
-    await waitUntil('Herald knows', async () => !(await herald.user(userId)).online);
-}
-
-const tests = {
-    'subscribes, receives, goes offline, comes back and receives what it missed, in order':
-        async ({ herald, page }) => {
-            await page.connect('ada');
-            await herald.mustPush('ada', { title: 'Through the admin port', n: 1 });
-            await page.waitReceived(1);
-            const answer = await page.push('{"title":"Through the page","n":9007199254740993}');
-            assert.match(answer, /202 sent/);
-            await page.waitReceived(2);
-            assert.equal((await page.received())[1], '{"title":"Through the page","n":9007199254740993}');
-            assert.match(await page.id('feed').innerText(), /9007199254740993/);
-
-            await page.goOffline();
-            await waitOffline(herald, 'ada');
-            await herald.mustPush('ada', { n: 3 });
-            assert.match(await page.push('{"n":4}'), /202 stored/);
-            assert.equal((await page.received()).length, 2);
-            await page.connect('ada');
-            await page.waitReceived(4);
-            assert.deepEqual((await page.received()).slice(2), ['{"n":3}', '{"n":4}']);
-            assert.equal(await page.id('counter').innerText(), '4');
-            await herald.waitPending('ada', 0);
-        },
-
-    /* A browser acknowledges by itself (CONTRACT 5.4): what was shown does not come again. */
-    'what it has received does not come again after a reload': async ({ herald, page }) => {
-        await page.connect('reloader');
-        await herald.mustPush('reloader', { n: 1 });
-        await page.waitReceived(1);
-        await herald.waitPending('reloader', 0);
-        await page.page.reload();
-        assert.equal(await page.id('user-id').inputValue(), 'reloader', 'the userId is remembered');
-        await page.connect('reloader');
-        await herald.mustPush('reloader', { n: 2 });
-        await page.waitReceived(1);
-        assert.deepEqual(await page.received(), ['{"n":2}']);
-    },
-
-    'what is pushed is shown as text, never as markup': async ({ herald, page }) => {
-        await page.connect('careful');
-        await herald.mustPush('careful', { title: '<img src=x onerror=alert(1)>', text: '<b>bold</b>' });
-        await page.waitReceived(1);
-        assert.equal(await page.page.locator('#feed img, #feed b').count(), 0);
-        assert.match(await page.id('feed').innerText(), /<b>bold<\/b>/);
-    },
-
-    'ttl 0 to nobody is dropped, and a text that is not JSON is not sent': async ({ page }) => {
-        await page.id('user-id').fill('absent');
-        assert.match(await page.push('1', '0'), /200 dropped/);
-        await page.id('data').fill('{nope');
-        await page.id('send').click();
-        await waitUntil('it says so', async () => /Not JSON/.test(await page.id('answer').innerText()));
-    },
-
-    'a kicked page stays away and says why': async ({ herald, page }) => {
-        await page.connect('kicked');
-        assert.equal((await herald.post('/deleteClient', { userId: 'kicked' })).status, 200);
-        await page.waitState('offline');
-        assert.match(await page.id('state-detail').innerText(), /4503/);
-        assert.equal((await herald.user('kicked')).online, false);
-    },
-
-    'comes back by itself after a restart, and ?user= connects at once': async ({ herald, page }) => {
-        await page.page.goto(`http://127.0.0.1:${herald.port}/?user=returning`);
-        await page.waitState('online');
-        await herald.stop();
-        await page.waitState('connecting');
-        await herald.restart();
-        await page.waitState('online');
-        await herald.mustPush('returning', { back: true });
-        await page.waitReceived(1);
-    },
-};
-
-/* The picture for people: a few good-looking notifications. */
-async function takePicture({ herald, page, isUpdating }) {
-    await page.page.setViewportSize({ width: 1120, height: 820 });
-    await page.page.goto(`http://127.0.0.1:${herald.port}/`);
-    await page.connect('ada');
-    for (const data of [
-        { title: 'Goal!', text: 'Rovers 2 : 1 United', minute: 87, live: true },
-        { title: 'Your order is on its way', order: 'A-20718', items: ['Tea', 'Kettle'], eta: '16:40' },
-    ]) {
-        await herald.mustPush('ada', data);
-    }
-    await page.waitReceived(2);
-    await page.push(JSON.stringify({ title: 'A message from Grace', text: 'The build is green. Shall we ship it?', unread: 3 }, null, 2));
-    await page.waitReceived(3);
-    await page.page.evaluate(() => {
-        document.activeElement.blur();
-        return Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {})).slice(0, 8));
-    });
-    fs.mkdirSync(OUT, { recursive: true });
-    const file = path.join(OUT, 'demo.png');
-    await page.page.screenshot({ path: file, scale: 'css' });
-    assert.ok(fs.statSync(file).size > 10000, 'a picture of some size');
-    if (isUpdating) {
-        fs.copyFileSync(file, PICTURE);
-    }
-}
-
-async function runOne(name, body, browser, options) {
-    const scope = new Scope(options.herald);
+async function runOne({ title, body, timeoutMs }, browser, options) {
+    const t = new Scope(options.herald);
+    const tabs = [];
     const begin = Date.now();
     let failure = null;
-    let herald;
+    t.isUpdating = options.isUpdating;
     try {
-        herald = await scope.herald({ store: 'file', args: ['--demo'] });
         const browserContext = await browser.newContext({ colorScheme: 'light' });
-        scope.cleanup(() => browserContext.close());
-        const page = new Page(await browserContext.newPage());
-        await page.page.goto(`http://127.0.0.1:${herald.port}/`);
-        await within(body({ herald, page, isUpdating: options.isUpdating }), 45000, 'the whole test');
-        page.checkClean();
+        t.cleanup(() => browserContext.close());
+        t.tab = async (url) => {
+            const tab = new Tab(await browserContext.newPage());
+            tabs.push(tab);
+            await tab.page.goto(url);
+            return tab;
+        };
+        await within(body(t), timeoutMs, 'the whole test');
+        tabs.forEach((tab) => tab.checkClean());
     } catch (error) {
         failure = error;
     }
-    await scope.end().catch((error) => { failure ??= error; });
-    console.log(`${failure ? 'FAIL' : 'ok  '} browser: ${name} (${Date.now() - begin} ms)`);
+    await t.end().catch((error) => { failure ??= error; });
+    console.log(`${failure ? 'FAIL' : 'ok  '} ${title} (${Date.now() - begin} ms)`);
     if (failure) {
         console.log(String(failure.stack ?? failure));
-        console.log(herald?.log.trimEnd().split('\n').slice(-10).map((line) => `     | ${line}`).join('\n') ?? '');
+        for (const { log } of t.heralds) {
+            console.log(log.trimEnd().split('\n').slice(-10).map((line) => `     | ${line}`).join('\n'));
+        }
     }
     return failure === null;
 }
 
 async function main() {
     const options = parseArguments(process.argv.slice(2));
-    const all = Object.entries({ ...tests, 'the page makes a good picture': takePicture })
-        .filter(([name]) => name.includes(options.only));
+    const all = loadAll(options.only);
     if (!CHROMIUM) {
-        all.forEach(([name]) => console.log(`skip browser: ${name}: chromium is not installed`));
+        all.forEach(({ title }) => console.log(`skip ${title}: chromium is not installed`));
         console.log(`0 passed, 0 failed, ${all.length} skipped`);
         return;
     }
@@ -231,8 +88,8 @@ async function main() {
     const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
     let passed = 0;
     try {
-        for (const [name, body] of all) {
-            passed += await runOne(name, body, browser, options);
+        for (const test of all) {
+            passed += await runOne(test, browser, options);
         }
     } finally {
         await browser.close();

@@ -1,0 +1,171 @@
+'use strict';
+/* The demo page: subscribe, receive, go offline, be pushed to, come back and receive what was missed, in order; and
+ * the picture for people. */
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { waitUntil } = require('../e2e/harness');
+
+const OUT = path.join(__dirname, '../out');
+const PICTURE = path.join(__dirname, '../../deploy/demo.png');
+
+class DemoPage {
+    constructor(tab) {
+        this.page = tab.page;
+    }
+
+    id(name) {
+        return this.page.getByTestId(name);
+    }
+
+    async waitState(state) {
+        await this.page.waitForSelector(`#state[data-state="${state}"]`, { timeout: 15000 });
+    }
+
+    async connect(userId) {
+        await this.id('user-id').fill(userId);
+        await this.id('connect').click();
+        await this.waitState('online');
+    }
+
+    async goOffline() {
+        await this.id('disconnect').click();
+        await this.waitState('offline');
+    }
+
+    /* Oldest first, as pushed. */
+    async received() {
+        const raws = await this.id('notification').evaluateAll((cards) => cards.map((card) => card.dataset.raw));
+        return raws.reverse();
+    }
+
+    waitReceived(count) {
+        return waitUntil(`${count} cards`, async () => (await this.received()).length === count, 15000);
+    }
+
+    async push(text, ttl = '') {
+        await this.id('data').fill(text);
+        await this.id('ttl').selectOption(ttl);
+        const answered = this.page.waitForResponse((response) => response.url().endsWith('/demo/push'));
+        await this.id('send').click();
+        await answered;
+        await this.page.waitForSelector('#send:not([disabled])');
+        return this.id('answer').innerText();
+    }
+}
+
+/* Herald with its demo page, and the page open. */
+async function openDemo(t) {
+    const herald = await t.herald({ store: 'file', args: ['--demo'] });
+    const page = new DemoPage(await t.tab(`http://127.0.0.1:${herald.port}/`));
+    return { herald, page };
+}
+
+/* The picture for people: a few good-looking notifications. */
+async function takePicture(t) {
+    const { herald, page } = await openDemo(t);
+    await page.page.setViewportSize({ width: 1120, height: 820 });
+    await page.connect('ada');
+    for (const data of [
+        { title: 'Goal!', text: 'Rovers 2 : 1 United', minute: 87, live: true },
+        { title: 'Your order is on its way', order: 'A-20718', items: ['Tea', 'Kettle'], eta: '16:40' },
+    ]) {
+        await herald.mustPush('ada', data);
+    }
+    await page.waitReceived(2);
+    await page.push(JSON.stringify({ title: 'A message from Grace', text: 'The build is green. Shall we ship it?', unread: 3 }, null, 2));
+    await page.waitReceived(3);
+    await page.page.evaluate(() => {
+        document.activeElement.blur();
+        return Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {})).slice(0, 8));
+    });
+    fs.mkdirSync(OUT, { recursive: true });
+    const file = path.join(OUT, 'demo.png');
+    await page.page.screenshot({ path: file, scale: 'css' });
+    assert.ok(fs.statSync(file).size > 10000, 'a picture of some size');
+    if (t.isUpdating) {
+        fs.copyFileSync(file, PICTURE);
+    }
+}
+
+module.exports = (test) => {
+    test('subscribes, receives, goes offline, comes back and receives what it missed, in order', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.connect('ada');
+        await herald.mustPush('ada', { title: 'Through the admin port', n: 1 });
+        await page.waitReceived(1);
+        const answer = await page.push('{"title":"Through the page","n":9007199254740993}');
+        assert.match(answer, /202 sent/);
+        await page.waitReceived(2);
+        assert.equal((await page.received())[1], '{"title":"Through the page","n":9007199254740993}');
+        assert.match(await page.id('feed').innerText(), /9007199254740993/);
+
+        await page.goOffline();
+        await herald.waitOffline('ada');
+        await herald.mustPush('ada', { n: 3 });
+        assert.match(await page.push('{"n":4}'), /202 stored/);
+        assert.equal((await page.received()).length, 2);
+        await page.connect('ada');
+        await page.waitReceived(4);
+        assert.deepEqual((await page.received()).slice(2), ['{"n":3}', '{"n":4}']);
+        assert.equal(await page.id('counter').innerText(), '4');
+        await herald.waitPending('ada', 0);
+    });
+
+    /* A browser acknowledges by itself (CONTRACT 5.4): what was shown does not come again. */
+    test('what it has received does not come again after a reload', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.connect('reloader');
+        await herald.mustPush('reloader', { n: 1 });
+        await page.waitReceived(1);
+        await herald.waitPending('reloader', 0);
+        await page.page.reload();
+        assert.equal(await page.id('user-id').inputValue(), 'reloader', 'the userId is remembered');
+        await page.connect('reloader');
+        await herald.mustPush('reloader', { n: 2 });
+        await page.waitReceived(1);
+        assert.deepEqual(await page.received(), ['{"n":2}']);
+    });
+
+    test('what is pushed is shown as text, never as markup', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.connect('careful');
+        await herald.mustPush('careful', { title: '<img src=x onerror=alert(1)>', text: '<b>bold</b>' });
+        await page.waitReceived(1);
+        assert.equal(await page.page.locator('#feed img, #feed b').count(), 0);
+        assert.match(await page.id('feed').innerText(), /<b>bold<\/b>/);
+    });
+
+    test('ttl 0 to nobody is dropped, and a text that is not JSON is not sent', async (t) => {
+        const { page } = await openDemo(t);
+        await page.id('user-id').fill('absent');
+        assert.match(await page.push('1', '0'), /200 dropped/);
+        await page.id('data').fill('{nope');
+        await page.id('send').click();
+        await waitUntil('it says so', async () => /Not JSON/.test(await page.id('answer').innerText()));
+    });
+
+    test('a kicked page stays away and says why', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.connect('kicked');
+        assert.equal((await herald.post('/deleteClient', { userId: 'kicked' })).status, 200);
+        await page.waitState('offline');
+        assert.match(await page.id('state-detail').innerText(), /4503/);
+        assert.equal((await herald.user('kicked')).online, false);
+    });
+
+    test('comes back by itself after a restart, and ?user= connects at once', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.page.goto(`http://127.0.0.1:${herald.port}/?user=returning`);
+        await page.waitState('online');
+        await herald.stop();
+        await page.waitState('connecting');
+        await herald.restart();
+        await page.waitState('online');
+        await herald.mustPush('returning', { back: true });
+        await page.waitReceived(1);
+    });
+
+    test('the page makes a good picture', takePicture);
+};
