@@ -204,7 +204,7 @@ static enum err read_variable(struct reading *reading, const char *entry)
     }
     if (row == NULL) { /* HERALD_PORT may be somebody else's: a warning only */
         const char *nearest = len < sizeof name ? nearest_name((struct span){name, len}, false) : 0;
-        log_event(LOG_WARN, "unknown variable", LOG_SPAN("variable", variable),
+        log_event(LOG_WARN, "unknown variable, ignored", LOG_SPAN("variable", variable),
                   LOG_TEXT("nearest_option", nearest != NULL ? nearest : "none"));
         return ERR_OK;
     }
@@ -354,19 +354,20 @@ static enum err check_together(struct reading *reading)
     const struct options *options = &reading->options;
     struct listen_address address;
     if (listen_address_parse(options->listen, &address) != ERR_OK)
-        return refuse(reading, "listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
+        return refuse(reading, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
                       options->listen);
     if (listen_address_parse(options->admin_listen, &address) != ERR_OK)
-        return refuse(reading, "admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
+        return refuse(reading,
+                      "--admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
                       options->admin_listen);
     for (size_t i = 0; i < options->allowed_origin.n; i++)
         if (!is_origin(options->allowed_origin.values[i]))
             return refuse(reading,
-                          "allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
+                          "--allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
                           "https://app.example.com or https://*.example.com, not \"%s\"",
                           options->allowed_origin.values[i]);
     if (options->silence_timeout <= options->ping_interval)
-        return refuse(reading, "silence-timeout must be longer than ping-interval, or every "
+        return refuse(reading, "--silence-timeout must be longer than --ping-interval, or every "
                                "connection would be given up before its ping is answered");
     return ERR_OK;
 }

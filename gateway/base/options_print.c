@@ -77,9 +77,10 @@ static enum err print_help_option(struct buf *out, const struct option_row *row)
 enum err options_print_help(struct buf *out)
 {
     enum err error = buf_append_text(
-        out, "Usage: herald [OPTION]...\n\n"
-             "Takes notifications from backends over HTTP and hands each to one user's browsers\n"
-             "over WebSocket: now if they are online, when they return if not.\n");
+        out,
+        "Usage: herald [OPTION]...\n\n"
+        "Takes notifications from backends over HTTP and hands each to one user's browsers\n"
+        "over WebSocket or as an event stream: now if they are online, when they return if not.\n");
     for (size_t i = 0; error == ERR_OK && i < sizeof help_lines / sizeof help_lines[0]; i++) {
         if (help_lines[i].heading != NULL)
             error = buf_printf(out, "\n%s\n", help_lines[i].heading);

@@ -19,7 +19,10 @@ static enum err make_directory(const char *path, char *why, size_t why_cap)
         return ERR_STORE_UNAVAILABLE;
     }
     if (errno != EEXIST) {
-        snprintf(why, why_cap, "the directory %.200s cannot be made: %s", path, strerror(errno));
+        snprintf(why, why_cap,
+                 "the directory %.200s cannot be made: %s; make it for Herald's user or choose "
+                 "another --store",
+                 path, strerror(errno));
         return ERR_STORE_UNAVAILABLE;
     }
     if (stat(path, &stat_buf) == 0 && !S_ISDIR(stat_buf.st_mode)) {
