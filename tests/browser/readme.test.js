@@ -1,0 +1,65 @@
+'use strict';
+/* What README.md tells a newcomer to type works as it stands there; only the ports are others. */
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { Child, cleanEnvironment, waitUntil, within } = require('../e2e/harness');
+
+const README = fs.readFileSync(path.join(__dirname, '../../README.md'), 'utf8');
+
+/* The fenced blocks of a language, for this Herald. */
+function blocks(language, herald) {
+    const found = [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))];
+    return found.map(([, text]) => text.replaceAll('8080', herald.port).replaceAll('8081', herald.adminPort));
+}
+
+const openDemo = (t) => t.herald({ store: 'file', args: ['--demo'] });
+
+function shell(t, script) {
+    const child = new Child('bash', ['-c', script], { env: cleanEnvironment(), cwd: t.tempDir() });
+    t.cleanup(() => child.stop('SIGKILL', 5000));
+    return child;
+}
+
+module.exports = (test) => {
+    test('its commands answer as it says', async (t) => {
+        const herald = await openDemo(t);
+        const [subscribe, backend] = blocks('sh', herald);
+        const alice = shell(t, `exec ${subscribe}`);
+        await waitUntil('alice is online', async () => (await herald.user('alice')).online);
+        const typed = shell(t, backend);
+        await within(typed.exited, 20000, 'the end of the commands');
+        assert.equal(typed.stderr, '');
+        const answers = typed.stdout.replaceAll('}{', '}\n{').trim().split('\n').map((line) => JSON.parse(line));
+        assert.deepEqual(answers.slice(0, 3).map(({ status }) => status), ['sent', 'delivered', 'sent']);
+        assert.ok(Array.isArray(answers[3].notifications), typed.stdout);
+        assert.equal(answers[4].closed, 1);
+        await within(alice.exited, 5000, 'the end of the kicked stream');
+        for (const data of ['{"hello":"world"}', '"are you there?"', '"typing ..."']) {
+            assert.ok(alice.stdout.includes(`data: ${data}\n`), alice.stdout);
+        }
+    });
+
+    test('each of its ways to subscribe shows what is pushed, before and after a restart', async (t) => {
+        for (const way of [0, 1, 2]) {
+            const herald = await openDemo(t);
+            const ways = blocks('js', herald);
+            assert.equal(ways.length, 3);
+            const { page } = await t.tab(`http://127.0.0.1:${herald.port}/`);
+            const shown = [];
+            page.on('console', (message) => message.type() === 'log' && shown.push(message.text()));
+            await page.addScriptTag({ content: ways[way] });
+            await waitUntil('the page is online', async () => (await herald.user('alice')).online);
+            await herald.mustPush('alice', 'first');
+            await waitUntil('the first is shown', () => shown.includes('first'));
+            await herald.waitPending('alice', 0);
+            await herald.stop();
+            await herald.restart();
+            await herald.mustPush('alice', 'second');
+            await waitUntil('the second is shown', () => shown.includes('second'), 20000);
+            await herald.waitPending('alice', 0);
+            assert.deepEqual(shown, ['first', 'second']);
+        }
+    });
+};
