@@ -7,7 +7,7 @@ const { startSite } = require('./pages');
 
 async function openPage(t) {
     const site = await startSite(t);
-    const herald = await t.herald({ store: 'file', args: ['--allowed-origin', site.origin] });
+    const herald = await t.herald({ store: 'file', args: ['--allowed-origin', site.origin, '--ping-interval', '100ms'] });
     const { page } = await t.tab(`${site.origin}/`);
     return { herald, page };
 }
@@ -45,7 +45,9 @@ module.exports = (test) => {
         const first = await frame(page, 1);
         assert.deepEqual([first.type, first.id, first.seq, first.expires, first.replay, first.data],
             ['notification', pushed.id, 1, pushed.expires, false, { n: 1 }]);
-        assert.equal((await herald.user('ada')).pending, 1);
+        const pongs = await herald.metric('herald_pongs_total');
+        await waitUntil('the browser has answered pings', async () => await herald.metric('herald_pongs_total') > pongs + 2);
+        assert.equal((await herald.user('ada')).pending, 1, 'a pong acknowledges nothing here');
         await say(page, { type: 'ack', id: pushed.id });
         await herald.waitPending('ada', 0);
 
