@@ -376,5 +376,7 @@ void admit(struct arrival *arrival)
         }
     }
     arrival_refuse(arrival, ERR_NOT_FOUND,
-                   "WebSockets are at /ws?userId=ID, event streams at /sse?userId=ID", NULL, NULL);
+                   "WebSockets are at /ws?userId=ID, event streams at /sse?userId=ID; pushes go to "
+                   "--admin-listen",
+                   NULL, NULL);
 }

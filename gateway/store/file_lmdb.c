@@ -136,6 +136,16 @@ static int open_environment(struct file_lmdb *lmdb, const char *path)
     return code;
 }
 
+/* What the operator can do about a file that LMDB does not open. */
+static const char *advice_for(int code)
+{
+    if (code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_VERSION_MISMATCH)
+        return "; restore the directory from a copy or choose another --store";
+    if (code == EACCES || code == EROFS)
+        return "; let Herald's user read and write all in it";
+    return "";
+}
+
 enum err file_lmdb_open(const char *path, struct file_lmdb **ret_lmdb, char *why, size_t why_cap)
 {
     struct file_lmdb *lmdb = calloc(1, sizeof *lmdb);
@@ -145,7 +155,7 @@ enum err file_lmdb_open(const char *path, struct file_lmdb **ret_lmdb, char *why
     }
     int code = open_environment(lmdb, path);
     if (code != 0) {
-        snprintf(why, why_cap, "%s", mdb_strerror(code));
+        snprintf(why, why_cap, "%s%s", mdb_strerror(code), advice_for(code));
         file_lmdb_close(lmdb);
         return ERR_STORE_UNAVAILABLE;
     }

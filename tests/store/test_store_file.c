@@ -85,7 +85,23 @@ Test(store_file, says_what_to_do_about_a_path_that_it_cannot_use)
 {
     expect_refusal("file:/dev/null", "not a directory");
     expect_refusal("file:/nonexistent/herald", "make it first");
-    expect_refusal("file:/sys/herald", "cannot be made");
+    expect_refusal("file:/sys/herald", "choose another --store");
+}
+
+Test(store_file, says_what_to_do_about_a_file_that_is_no_store)
+{
+    char path[100];
+    char url[100];
+    store_close(store);
+    snprintf(path, sizeof path, "%s/data.mdb", directory);
+    FILE *file = fopen(path, "w");
+    fputs("somebody else's file, and too short for a page of LMDB's", file);
+    fclose(file);
+    snprintf(url, sizeof url, "file:%s", directory);
+    expect_refusal(url, "restore the directory from a copy");
+    remove(path);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = backend_open(&config);
 }
 
 Test(store_file, names_the_record_that_is_damaged)
