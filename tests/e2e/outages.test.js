@@ -162,6 +162,9 @@ module.exports = (test) => {
                 async () => (await herald.push(`other-${round}`, 'after')).status === 202, 20000);
             await waitUntil('the one who waited gets it', () => other.values().includes('after'));
         }
+        for (const userId of ['online', 'absent']) { /* each worker has a link of its own */
+            await waitUntil(`the store is back for ${userId}`, async () => (await herald.user(userId)).pending !== null);
+        }
         for (const n of range(5)) {
             await push('online', 200 + n);
             await push('absent', 200 + n);
