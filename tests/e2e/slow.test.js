@@ -70,6 +70,22 @@ module.exports = (test) => {
         assert.deepEqual(numbersOf(slow), range(MANY));
     });
 
+    /* What it did not take in time is dropped without a word, and what comes behind it must not wait for a ping. */
+    test('what expired unread does not hold up what comes behind it', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: [...ROOM, '--ping-interval', '50s'] });
+        const userIds = range(8).map((n) => `slow ${n}`);
+        const clients = await Promise.all(userIds.map((userId) => herald.subscribe(userId)));
+        const pushAll = async (body) => assert.equal((await herald.post('/push', { userIds, ...body })).status, 200);
+        clients.forEach(({ socket }) => socket.pause());
+        for (const n of range(MANY)) {
+            await pushAll({ data: [n, FILLER], ttl: 2 });
+        }
+        await sleep(2100);
+        await pushAll({ data: 'last' });
+        clients.forEach(({ socket }) => socket.resume());
+        await waitUntil('the last one', () => clients.every((client) => client.values().at(-1) === 'last'));
+    });
+
     /* Closed with 4000; but the close frame stands behind what was not read, so that it may see the cut alone. */
     test('a client that does not read for --slow-timeout loses nothing', { timeoutMs: 60000 }, async (t) => {
         const herald = await t.herald({
