@@ -2,7 +2,8 @@
 /* CONTRACT 5.7: a slow client costs itself only; what it did not take in memory it reads from the inbox. */
 
 const assert = require('node:assert/strict');
-const { everyStore, isSanitized, pushNumbers, range, sleep, waitUntil } = require('./harness');
+const fs = require('node:fs');
+const { everyStore, handshake, isSanitized, pushNumbers, range, sleep, waitUntil } = require('./harness');
 
 const MB = 1024 * 1024;
 const ROOM = ['--inbox-max-bytes', '64MiB', '--silence-timeout', '60s'];
@@ -84,6 +85,21 @@ module.exports = (test) => {
         await pushAll({ data: 'last' });
         clients.forEach(({ socket }) => socket.resume());
         await waitUntil('the last one', () => clients.every((client) => client.values().at(-1) === 'last'));
+    });
+
+    /* Two seconds for the answer to its close frame, whatever the pings and the silence are set to. */
+    test('a client that says goodbye and reads nothing holds no socket', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: [...ROOM, '--ping-interval', '50s'] });
+        const sockets = () => fs.readdirSync(`/proc/${herald.child.process.pid}/fd`).length;
+        const raw = await herald.raw();
+        raw.send(handshake('/ws?userId=stuck'));
+        await raw.answer();
+        raw.socket.pause();
+        await pushMuch(herald, 'stuck', 0, MANY);
+        const before = sockets();
+        raw.sendFrame({ opcode: 8, payload: Buffer.from([3, 232]) });
+        await herald.waitOffline('stuck');
+        await waitUntil('its socket is closed', () => sockets() < before);
     });
 
     /* Closed with 4000; but the close frame stands behind what was not read, so that it may see the cut alone. */
