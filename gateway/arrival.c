@@ -70,6 +70,7 @@ static void finish(struct arrival *arrival)
 void arrival_pin(struct arrival *arrival)
 {
     arrival->pins++;
+    timer_cancel(reactor_timers(arrival_worker(arrival)->reactor), &arrival->timer);
 }
 
 void arrival_await(struct arrival *arrival)

@@ -40,7 +40,8 @@ void arrival_want_body(struct arrival *arrival, size_t len,
                        void (*on_body)(struct arrival *arrival, struct span body));
 
 /* While a request is under way elsewhere (a push): the arrival stays until arrival_unpin, whatever
- * the peer does. arrival_is_gone tells whether there is somebody left to answer. */
+ * the peer does, and --head-timeout no longer ends it. arrival_is_gone tells whether there is
+ * somebody left to answer. */
 void arrival_await(struct arrival *arrival); /* nothing more of it is read meanwhile */
 void arrival_pin(struct arrival *arrival);
 void arrival_unpin(struct arrival *arrival);

@@ -42,17 +42,32 @@ enum err backlog_add(struct backlog **backlog, struct notification *note)
         return error;
     struct backlog *list = *backlog;
     list->items[list->end++] = (struct backlog_item){.note = notification_ref(note)};
-    list->bytes += note->payload->len;
+    list->bytes += note->payload->len + sizeof(struct backlog_item);
     return ERR_OK;
+}
+
+/* Behind a gap that it goes on with: then that is longer, and it needs no item of its own. */
+static bool lengthens(struct backlog *backlog, uint32_t end, const struct gap *gap)
+{
+    if (backlog == NULL || end == backlog->first)
+        return false;
+    struct backlog_item *last = &backlog->items[end - 1];
+    if (last->note != NULL || last->gap.cause != gap->cause || last->gap.to + 1 != gap->from)
+        return false;
+    last->gap.to = gap->to;
+    return true;
 }
 
 enum err backlog_add_gap(struct backlog **backlog, const struct gap *gap)
 {
+    if (lengthens(*backlog, *backlog == NULL ? 0 : (*backlog)->end, gap))
+        return ERR_OK;
     enum err error = make_room(backlog);
     if (error != ERR_OK)
         return error;
     struct backlog *list = *backlog;
     list->items[list->end++] = (struct backlog_item){.gap = *gap};
+    list->bytes += sizeof(struct backlog_item);
     return ERR_OK;
 }
 
@@ -69,6 +84,7 @@ void backlog_drop_first(struct backlog **backlog)
 {
     struct backlog *list = *backlog;
     drop_note(list, &list->items[list->first++]);
+    list->bytes -= sizeof(struct backlog_item);
     if (list->first < list->end)
         return;
     backlog_free(list);
@@ -80,15 +96,20 @@ size_t backlog_withdraw(struct backlog *backlog, uint64_t from, uint64_t to, enu
     size_t n = 0;
     if (backlog == NULL)
         return 0;
+    uint32_t kept = backlog->first;
     for (uint32_t i = backlog->first; i < backlog->end; i++) {
-        struct backlog_item *item = &backlog->items[i];
-        if (item->note == NULL || item->note->seq < from || item->note->seq > to)
-            continue;
-        uint64_t seq = item->note->seq;
-        drop_note(backlog, item);
-        item->gap = (struct gap){seq, seq, cause};
-        n++;
+        struct backlog_item item = backlog->items[i];
+        if (item.note != NULL && item.note->seq >= from && item.note->seq <= to) {
+            item.gap = (struct gap){item.note->seq, item.note->seq, cause};
+            drop_note(backlog, &item);
+            n++;
+        }
+        if (item.note == NULL && lengthens(backlog, kept, &item.gap))
+            backlog->bytes -= sizeof(struct backlog_item);
+        else
+            backlog->items[kept++] = item;
     }
+    backlog->end = kept;
     return n;
 }
 

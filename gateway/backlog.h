@@ -16,7 +16,7 @@ struct backlog {
     uint32_t first;
     uint32_t end;
     uint32_t cap;
-    size_t bytes; /* of the notifications' data */
+    size_t bytes; /* of the notifications' data, and of the items */
     struct backlog_item *items;
 };
 
@@ -38,7 +38,9 @@ static inline struct backlog_item *backlog_first(const struct backlog *backlog)
 /* Drops the oldest, and with the last one the backlog. */
 void backlog_drop_first(struct backlog **backlog);
 
-/* Notifications with a number from..to become gaps of that cause; answers how many. */
+/* Notifications with a number from..to become gaps of that cause; answers how many. Gaps of one
+ * cause that adjoin each other are one, here and in backlog_add_gap: what one key replaces again
+ * and again takes no more room. */
 size_t backlog_withdraw(struct backlog *backlog, uint64_t from, uint64_t to, enum gap_cause cause);
 
 void backlog_free(struct backlog *backlog); /* NULL is fine */

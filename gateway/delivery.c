@@ -95,7 +95,7 @@ static void deliver(struct session *session, struct notification *note)
         return;
     }
     if (note->is_withdrawal) {
-        session_withdraw(session, note->replaces, note->seq, GAP_CANCELLED);
+        session_withdraw(session, note->replaces, note->seq, note->cause);
         return;
     }
     if (note->replaces != 0)

@@ -57,7 +57,6 @@ struct gateway_push {
     enum gateway_fate fate; /* of the one target */
     enum gap_cause cause;   /* GONE */
     int64_t latency_ms;     /* DELIVERED: from acceptance to acknowledgement */
-    void *private_work;     /* the gateway's own */
 };
 enum { WAITS_MAX = 1000 };
 void gateway_push(struct gateway *gateway, struct gateway_push *push);
@@ -79,7 +78,6 @@ struct gateway_kick {
                          * sessions are closed all the same) */
     unsigned closed;    /* out */
     uint64_t purged;    /* out */
-    void *private_work;
 };
 void gateway_kick(struct gateway *gateway, struct gateway_kick *kick);
 
@@ -90,7 +88,6 @@ struct gateway_broadcast {
     enum err error;   /* out: ERR_OK, ERR_NO_MEMORY */
     uint64_t online;  /* out: sessions that it was queued for */
     unsigned nodes;   /* out */
-    void *private_work;
 };
 void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast);
 
@@ -107,7 +104,6 @@ struct gateway_message {
     enum gateway_fate fate; /* PENDING with is_cancel: it was, and is cancelled now */
     enum gap_cause cause;   /* GONE */
     bool is_written;        /* it may have been shown */
-    void *private_work;
 };
 void gateway_message(struct gateway *gateway, struct gateway_message *message);
 
@@ -128,7 +124,6 @@ struct gateway_inbox {
     uint64_t next; /* the `after` of the next page; 0: this was the last */
     size_t n_notes;
     struct notification **notes; /* the caller calls gateway_inbox_clear */
-    void *private_work;
 };
 void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox);
 void gateway_inbox_clear(struct gateway_inbox *inbox); /* one that was never asked is fine */
@@ -160,7 +155,6 @@ struct gateway_user {
     int64_t oldest_pending_ms; /* age; 0: none pending */
     size_t n_connections;
     struct gateway_connection *connections; /* the caller frees the array */
-    void *private_work;
 };
 void gateway_user(struct gateway *gateway, struct gateway_user *user);
 

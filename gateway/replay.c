@@ -153,7 +153,7 @@ void replay_keep(struct client *client, struct notification *note)
         return;
     uint32_t max_bytes = (uint32_t)client->worker->node->options->session_max_bytes;
     if (channel_offer(client->recent, note, max_bytes) != ERR_OK)
-        channel_clear(client->recent); /* the numbers will show the hole, and a page fills it */
+        channel_shed(client->recent); /* the numbers will show the hole, and a page fills it */
 }
 
 void replay_drop_kept(struct client *client)

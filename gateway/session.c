@@ -70,7 +70,10 @@ void session_begin_closing(struct session *session)
 {
     leave(session);
     session_move(session, SESSION_CLOSING);
-    list_append(&session_worker(session)->closing, &session->link);
+    struct worker *worker = session_worker(session);
+    list_append(&worker->closing, &session->link);
+    timer_set(reactor_timers(worker->reactor), &session->timer,
+              worker_now_ms(worker) + CLOSE_LINGER_MS);
 }
 
 static void on_gone(struct conn *conn, bool is_clean)
@@ -351,9 +354,6 @@ void session_close(struct session *session, enum err error, struct span word, ui
         sse_end(session, retry_ms);
     else
         send_close(session, error, word, retry_ms);
-    struct worker *worker = session_worker(session);
-    timer_set(reactor_timers(worker->reactor), &session->timer,
-              worker_now_ms(worker) + CLOSE_LINGER_MS);
 }
 
 void session_close_all(struct client *client, enum err error, struct span word)

@@ -29,7 +29,7 @@ static inline const struct session_events *session_events_of(const struct sessio
 
 /* The socket is closed; the memory goes at the end of the turn. */
 void session_finish(struct session *session);
-/* It leaves its client and waits for the end of its connection. */
+/* It leaves its client and waits for the end of its connection, two seconds at most. */
 void session_begin_closing(struct session *session);
 /* A session whose queue takes nothing more for lack of memory is of no use; the inbox has it all.
  */

@@ -196,11 +196,15 @@ void session_on_flush(struct conn *conn)
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     if (!session_is_open(session))
         return;
+    bool had_backlog = backlog_of(session) != NULL;
     feed(session);
     if (session->wants_ping && !session->has_ping_out)
         session_send_ping(session);
     if (session->level == LEVEL_SSE)
         sse_on_flush(session);
+    /* All of the backlog has expired or was withdrawn, and nothing is written of it. */
+    if (had_backlog && session_queued_bytes(session) == 0)
+        session_events_of(session)->on_drained(session);
 }
 
 void session_on_drained(struct conn *conn)

@@ -181,6 +181,7 @@ struct notification *notification_new_withdrawal(struct epoch epoch, uint64_t fr
     if (note == NULL)
         return NULL;
     note->is_withdrawal = true;
+    note->cause = GAP_CANCELLED;
     note->replaces = from;
     return note;
 }

@@ -8,6 +8,7 @@
 #define HERALD_PROTO_NOTIFICATION_H
 
 #include "proto/error.h"
+#include "proto/gap.h"
 #include "proto/span.h"
 #include "proto/ws_frame.h"
 
@@ -80,8 +81,9 @@ enum notification_form { FORM_PLAIN, FORM_V1, FORM_SSE };
 
 struct notification {
     atomic_uint refs;
-    bool is_withdrawal;      /* no message: `replaces` to `seq` were cancelled; payload is NULL */
+    bool is_withdrawal;      /* no message: `replaces` to `seq` have left; payload is NULL */
     bool is_replay;          /* read from the inbox; set by whoever made it, before it is shared */
+    enum gap_cause cause;    /* of a withdrawal; cancelled, if its maker sets no other */
     struct epoch epoch;      /* none when seq is 0 */
     uint64_t seq;            /* from 1; 0: ttl 0, never stored, has no number */
     uint64_t replaces;       /* the number that this one's collapse key has replaced; 0: none */

@@ -2,7 +2,8 @@
 /* CONTRACT 5.7: a slow client costs itself only; what it did not take in memory it reads from the inbox. */
 
 const assert = require('node:assert/strict');
-const { everyStore, isSanitized, pushNumbers, range, sleep, waitUntil } = require('./harness');
+const fs = require('node:fs');
+const { everyStore, handshake, isSanitized, pushNumbers, range, sleep, waitUntil } = require('./harness');
 
 const MB = 1024 * 1024;
 const ROOM = ['--inbox-max-bytes', '64MiB', '--silence-timeout', '60s'];
@@ -68,6 +69,37 @@ module.exports = (test) => {
         slow.socket.resume();
         await slow.wait('notification', MANY);
         assert.deepEqual(numbersOf(slow), range(MANY));
+    });
+
+    /* What it did not take in time is dropped without a word, and what comes behind it must not wait for a ping. */
+    test('what expired unread does not hold up what comes behind it', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: [...ROOM, '--ping-interval', '50s'] });
+        const userIds = range(8).map((n) => `slow ${n}`);
+        const clients = await Promise.all(userIds.map((userId) => herald.subscribe(userId)));
+        const pushAll = async (body) => assert.equal((await herald.post('/push', { userIds, ...body })).status, 200);
+        clients.forEach(({ socket }) => socket.pause());
+        for (const n of range(MANY)) {
+            await pushAll({ data: [n, FILLER], ttl: 2 });
+        }
+        await sleep(2100);
+        await pushAll({ data: 'last' });
+        clients.forEach(({ socket }) => socket.resume());
+        await waitUntil('the last one', () => clients.every((client) => client.values().at(-1) === 'last'));
+    });
+
+    /* Two seconds for the answer to its close frame, whatever the pings and the silence are set to. */
+    test('a client that says goodbye and reads nothing holds no socket', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: [...ROOM, '--ping-interval', '50s'] });
+        const sockets = () => fs.readdirSync(`/proc/${herald.child.process.pid}/fd`).length;
+        const raw = await herald.raw();
+        raw.send(handshake('/ws?userId=stuck'));
+        await raw.answer();
+        raw.socket.pause();
+        await pushMuch(herald, 'stuck', 0, MANY);
+        const before = sockets();
+        raw.sendFrame({ opcode: 8, payload: Buffer.from([3, 232]) });
+        await herald.waitOffline('stuck');
+        await waitUntil('its socket is closed', () => sockets() < before);
     });
 
     /* Closed with 4000; but the close frame stands behind what was not read, so that it may see the cut alone. */

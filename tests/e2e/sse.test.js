@@ -162,6 +162,16 @@ module.exports = (test) => {
         assert.deepEqual(again.values(), [3]);
     });
 
+    /* CONTRACT 5.10: --head-timeout is for the head; whoever has sent it gets an answer. */
+    test('POST /ack is answered though the store takes longer than --head-timeout', async (t) => {
+        const redis = await (await t.redis()).start();
+        const herald = await t.herald({ store: redis.url, args: ['--head-timeout', '300ms'] });
+        const { id } = await herald.mustPush('late', 1);
+        redis.pause();
+        assertProblem(await ack(herald, 'late', id), 503, { type: 'store-unavailable' });
+        redis.resume();
+    });
+
     test('a bad POST /ack is a problem, and acknowledges nothing', async (t) => {
         const herald = await memory(t);
         const { id } = await herald.mustPush('bad ack', 1);

@@ -43,6 +43,7 @@ struct sim_entry {
     enum sim_fate fate;
     bool was_had;   /* a client has received all of it */
     bool was_acked; /* a client that had it has sent what acknowledges it */
+    bool is_untold; /* it was withdrawn while the node could not hear of it */
 };
 
 /* A position: of the sessions without a device (0), or of a device. */
@@ -130,6 +131,7 @@ struct sim_tab {
     size_t n_out;
     uint64_t *had;          /* numbers, in the order they came; SIM_NUMBERS_MAX */
     uint8_t *had_ephemeral; /* by push */
+    uint8_t *hidden;        /* by number: it was told to hide it */
     uint8_t out[SIM_OUT_MAX_BYTES];
     uint8_t in[SIM_IN_MAX_BYTES];
 };
@@ -259,6 +261,8 @@ uint64_t sim_model_count_waiting(const struct sim *sim, const struct sim_user *u
 struct sim_user *sim_model_user(struct sim *sim, struct span user_id);
 /* What the store told and answered. */
 void sim_model_told(struct sim *sim, struct span user_id, const struct notification *note);
+/* As sim_model_told, but the node does not hear it. */
+void sim_model_untold(struct sim *sim, struct span user_id, const struct notification *note);
 void sim_model_appended(struct sim *sim, const struct store_append *append);
 void sim_model_acking(struct sim *sim, const struct store_ack *ack);
 void sim_model_failed(struct sim *sim, const struct store_ack *ack);

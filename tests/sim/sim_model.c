@@ -55,6 +55,14 @@ void sim_model_told(struct sim *sim, struct span user_id, const struct notificat
     user->told = note->seq;
 }
 
+void sim_model_untold(struct sim *sim, struct span user_id, const struct notification *note)
+{
+    struct sim_user *user = sim_model_user(sim, user_id);
+    uint64_t to = note->is_withdrawal ? note->seq : note->replaces;
+    for (uint64_t seq = note->replaces; seq > 0 && seq <= to; seq++)
+        user->entries[seq - 1].is_untold = true;
+}
+
 /* The oldest leave until what is left fits; what has expired goes first and pushes nobody out. */
 static void push_out(struct sim *sim, struct sim_user *user)
 {
@@ -336,6 +344,7 @@ void sim_model_hidden(struct sim_tab *tab, uint64_t seq)
     if (seq > tab->tail)
         sim_fail(sim, "tab %u is told to hide %" PRIu64 ", which it never heard of", tab->number,
                  seq);
+    tab->hidden[seq] = 1;
     sim->totals.hidden_told++;
 }
 
@@ -375,20 +384,43 @@ static void count_fates(struct sim *sim, const struct sim_user *user)
     }
 }
 
-/* Whoever reads has everything that waits. */
-void sim_model_check_calm(struct sim *sim)
+/* What was withdrawn or collapsed while it could still be shown must have been hidden. */
+static void check_hidden(const struct sim_tab *tab)
+{
+    struct sim *sim = tab->sim;
+    const struct sim_user *user = &sim->users[tab->user];
+    for (uint32_t i = 0; tab->is_v1 && i < tab->n_had; i++) {
+        uint64_t seq = tab->had[i];
+        const struct sim_entry *entry = &user->entries[seq - 1];
+        enum sim_fate fate = entry->fate;
+        if (seq > tab->ponged && !entry->is_untold &&
+            (fate == SIM_CANCELLED || fate == SIM_COLLAPSED) && !tab->hidden[seq])
+            sim_fail(sim, "tab %u still shows %" PRIu64 ", which was withdrawn", tab->number, seq);
+    }
+}
+
+/* Whoever reads has everything that waits; after a calm it shows nothing else. */
+static void check_tabs(struct sim *sim, bool is_calm)
 {
     LIST_FOR_EACH(link, &sim->tabs)
     {
         struct sim_tab *tab = CONTAINER_OF(link, struct sim_tab, link);
-        if (tab->session != NULL && tab->fd >= 0 && tab->pace == SIM_FAST)
-            check_skipped(tab, sim->users[tab->user].head + 1);
+        if (tab->session == NULL || tab->fd < 0 || tab->pace != SIM_FAST)
+            continue;
+        check_skipped(tab, sim->users[tab->user].head + 1);
+        if (is_calm)
+            check_hidden(tab);
     }
+}
+
+void sim_model_check_calm(struct sim *sim)
+{
+    check_tabs(sim, true);
 }
 
 void sim_model_check_end(struct sim *sim)
 {
-    sim_model_check_calm(sim);
+    check_tabs(sim, false);
     for (unsigned i = 0; i < sim->plan.n_users; i++)
         count_fates(sim, &sim->users[i]);
     sim_model_check_answers(sim);

@@ -176,6 +176,8 @@ static void on_notification(void *owner, struct span user_id, struct notificatio
     sim_model_told(sim, user_id, note);
     if (!sim->store->is_dead && !sim->store->is_away)
         router_on_notification(&sim->node, user_id, note);
+    else
+        sim_model_untold(sim, user_id, note);
 }
 
 static void on_state(void *owner, bool is_up)

@@ -26,6 +26,7 @@ void sim_tab_free_if_over(struct sim_tab *tab)
     list_remove(&tab->link);
     free(tab->had);
     free(tab->had_ephemeral);
+    free(tab->hidden);
     free(tab);
 }
 
@@ -48,6 +49,7 @@ void sim_tab_connect(struct sim *sim, unsigned user, unsigned place, bool is_goo
     struct sim_tab *tab = calloc(1, sizeof *tab);
     tab->had = calloc(SIM_NUMBERS_MAX, sizeof tab->had[0]);
     tab->had_ephemeral = calloc(SIM_PUSHES_MAX, 1);
+    tab->hidden = calloc(SIM_NUMBERS_MAX + 1, 1);
     tab->sim = sim;
     tab->number = sim->n_tabs++;
     tab->user = user;

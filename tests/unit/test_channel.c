@@ -49,3 +49,72 @@ Test(channel, always_takes_one_however_large)
     channel_clear(&channel);
     notification_unref(large);
 }
+
+static struct notification *replacing(uint64_t seq, uint64_t replaced)
+{
+    struct notification *made = note(seq, "12345678");
+    made->replaces = replaced;
+    return made;
+}
+
+static void offer(struct channel *channel, struct notification *one, enum err expected)
+{
+    cr_assert_eq(channel_offer(channel, one, 10), expected);
+    notification_unref(one);
+}
+
+Test(channel, tells_what_was_replaced_by_a_notification_that_does_not_fit)
+{
+    struct channel channel = {0};
+    offer(&channel, note(7, "12345678"), ERR_OK);
+    offer(&channel, replacing(8, 3), ERR_FULL);
+    cr_assert_eq(channel.n, 2);
+    cr_assert_eq(channel_withdrawn(&channel, 3), GAP_COLLAPSED);
+    cr_assert_eq(channel_withdrawn(&channel, 7), GAP_NONE);
+    cr_assert(channel_at(&channel, 1)->is_withdrawal);
+    cr_assert(channel.has_overflowed);
+    channel_clear(&channel);
+}
+
+Test(channel, makes_one_withdrawal_of_what_replaces_each_other_in_turn)
+{
+    struct channel channel = {0};
+    offer(&channel, note(7, "12345678"), ERR_OK);
+    for (uint64_t seq = 8; seq < 5000; seq++)
+        offer(&channel, replacing(seq, seq - 1), ERR_FULL);
+    cr_assert_eq(channel.n, 2);
+    cr_assert_eq(channel_at(&channel, 1)->replaces, 7);
+    cr_assert_eq(channel_at(&channel, 1)->seq, 4998);
+    for (uint64_t seq = 5000; seq < 20000; seq += 2)
+        offer(&channel, replacing(seq, seq - 2), ERR_FULL);
+    cr_assert_eq(channel.n, 1 + CHANNEL_WITHDRAWALS_MAX);
+    channel_clear(&channel);
+}
+
+Test(channel, takes_a_withdrawal_even_behind_one_that_is_too_large)
+{
+    struct channel channel = {0};
+    offer(&channel, note(1, "a notification larger than the channel"), ERR_OK);
+    offer(&channel, notification_new_withdrawal((struct epoch){"abcdefgh"}, 1, 1), ERR_OK);
+    cr_assert_eq(channel_withdrawn(&channel, 1), GAP_CANCELLED);
+    channel_clear(&channel);
+}
+
+Test(channel, keeps_what_is_withdrawn_when_it_sheds_the_rest)
+{
+    struct channel channel = {0};
+    struct notification *notes[] = {note(5, "1"), replacing(6, 2), note(7, "1"),
+                                    notification_new_withdrawal((struct epoch){"abcdefgh"}, 3, 4)};
+    for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++) {
+        cr_assert_eq(channel_offer(&channel, notes[i], 1000), ERR_OK);
+        notification_unref(notes[i]);
+    }
+    channel_shed(&channel);
+    cr_assert_eq(channel.n, 2);
+    cr_assert_eq(channel.bytes, 0);
+    cr_assert_eq(channel_withdrawn(&channel, 2), GAP_COLLAPSED);
+    cr_assert_eq(channel_withdrawn(&channel, 3), GAP_CANCELLED);
+    cr_assert_eq(channel_withdrawn(&channel, 4), GAP_CANCELLED);
+    cr_assert_eq(channel_withdrawn(&channel, 6), GAP_NONE);
+    channel_clear(&channel);
+}
