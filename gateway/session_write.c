@@ -14,7 +14,8 @@
 #include "proto/put.h"
 #include "proto/sse.h"
 
-/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. */
+/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. It
+ * is about what one system call writes of short ones (OUT_IOVECS). */
 enum { HAND_OVER_BYTES = 32 * 1024, TEXT_MAX_BYTES = 4096 };
 
 static struct backlog *backlog_of(const struct session *session)
