@@ -1,8 +1,7 @@
 #include "admin/push_result.h"
 
 #include "admin/problem.h"
-
-#include <inttypes.h>
+#include "proto/put.h"
 
 static enum gateway_fate fate_of(const struct gateway_push *push)
 {
@@ -24,32 +23,51 @@ static const char *status_of(const struct gateway_push *push, bool is_online)
     return push->ttl_s == 0 ? "dropped" : "stored";
 }
 
-static void write_fate(struct json_out *out, const struct gateway_push *push)
+static char *put_fate(char *at, const struct gateway_push *push)
 {
-    if (fate_of(push) == GATEWAY_DELIVERED)
-        json_out_printf(out, ",\"latencyMs\":%" PRId64, push->latency_ms);
-    else if (fate_of(push) == GATEWAY_GONE)
-        json_out_printf(out, ",\"cause\":\"%s\"", gap_cause_text(push->cause));
+    if (fate_of(push) == GATEWAY_DELIVERED) {
+        at = PUT_LITERAL(at, ",\"latencyMs\":");
+        at = put_signed(at, push->latency_ms);
+    } else if (fate_of(push) == GATEWAY_GONE) {
+        at = PUT_LITERAL(at, ",\"cause\":\"");
+        at = put_span(at, span_of(gap_cause_text(push->cause)));
+        at = PUT_LITERAL(at, "\"");
+    }
     if (push->wait_ms > 0 && !push->has_waited)
-        json_out_text(out, ",\"waited\":false");
+        at = PUT_LITERAL(at, ",\"waited\":false");
+    return at;
 }
+
+/* The longest has 219: delivered at once to a repeat, every number at its largest. */
+enum { RESULT_MAX_BYTES = 256 };
 
 void push_result_write(struct json_out *out, const struct gateway_push *push,
                        const struct gateway_target *target)
 {
     bool is_online = target->online > 0 || target->nodes > 0;
+    char text[RESULT_MAX_BYTES];
+    char *at = text;
     if (push->ttl_s > 0) {
-        char id[MESSAGE_ID_MAX_BYTES];
-        message_id_write(target->epoch, target->seq, id);
-        json_out_printf(out, "\"id\":\"%s\",\"seq\":%" PRIu64 ",", id, target->seq);
+        at = PUT_LITERAL(at, "\"id\":\"");
+        at += message_id_write(target->epoch, target->seq, at);
+        at = PUT_LITERAL(at, "\",\"seq\":");
+        at = put_number(at, target->seq);
+        at = PUT_LITERAL(at, ",");
     }
-    json_out_printf(out, "\"status\":\"%s\",\"online\":%u,\"nodes\":%u", status_of(push, is_online),
-                    target->online, target->nodes);
-    if (push->ttl_s > 0)
-        json_out_printf(out, ",\"expires\":%" PRId64, target->expires_ms);
+    at = PUT_LITERAL(at, "\"status\":\"");
+    at = put_span(at, span_of(status_of(push, is_online)));
+    at = PUT_LITERAL(at, "\",\"online\":");
+    at = put_number(at, target->online);
+    at = PUT_LITERAL(at, ",\"nodes\":");
+    at = put_number(at, target->nodes);
+    if (push->ttl_s > 0) {
+        at = PUT_LITERAL(at, ",\"expires\":");
+        at = put_signed(at, target->expires_ms);
+    }
     if (target->is_duplicate)
-        json_out_text(out, ",\"duplicate\":true");
-    write_fate(out, push);
+        at = PUT_LITERAL(at, ",\"duplicate\":true");
+    at = put_fate(at, push);
+    json_out_raw(out, (struct span){text, (size_t)(at - text)});
 }
 
 void push_result_write_list(struct json_out *out, const struct gateway_push *push)

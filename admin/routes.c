@@ -73,8 +73,8 @@ enum err route_find(const char *method, struct span path, enum guard_media media
         struct span segments[ROUTE_SEGMENTS_MAX] = {{0}};
         if (!matches(routes[i].path, path, segments))
             continue;
-        add_allowed(ret_match->allow, &routes[i]);
         if (strcmp(routes[i].method, wanted) != 0) {
+            add_allowed(ret_match->allow, &routes[i]);
             if (error == ERR_NOT_FOUND)
                 error = ERR_METHOD_NOT_ALLOWED;
         } else if (is_post && routes[i].body->media != media) {

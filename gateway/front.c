@@ -15,6 +15,8 @@
 
 /* So many connections are accepted in a turn, so that a storm of them does not starve the sessions.
  */
+/* UNSENT_BYTES: with 64 or 128 KiB a flush of 50 notifications a user is no faster, and one of 500
+ * takes a fifth less CPU: not worth what could then no longer be withdrawn. */
 enum { ACCEPTS_PER_TURN = 64, LOG_EVERY_MS = 1000, UNSENT_BYTES = 16 * 1024 };
 
 struct front {

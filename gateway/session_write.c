@@ -11,11 +11,11 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "proto/envelope.h"
+#include "proto/put.h"
 #include "proto/sse.h"
 
-#include <stdio.h>
-
-/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. */
+/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. It
+ * is about what one system call writes of short ones (OUT_IOVECS). */
 enum { HAND_OVER_BYTES = 32 * 1024, TEXT_MAX_BYTES = 4096 };
 
 static struct backlog *backlog_of(const struct session *session)
@@ -45,10 +45,10 @@ void session_send_text(struct session *session, const struct buf *text)
 
 void session_send_ping(struct session *session)
 {
-    char number[24];
-    int len = snprintf(number, sizeof number, "%llu", (unsigned long long)session->sent);
+    char number[PUT_NUMBER_MAX_BYTES];
+    size_t len = (size_t)(put_number(number, session->sent) - number);
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    size_t n = ws_control_write(WS_PING, (struct span){number, (size_t)len}, frame);
+    size_t n = ws_control_write(WS_PING, (struct span){number, len}, frame);
     session->has_ping_out = true;
     session->wants_ping = false;
     session->ping_number = session->sent;

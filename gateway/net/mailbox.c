@@ -67,7 +67,4 @@ bool mailbox_sleep(struct mailbox *mailbox)
 void mailbox_wake(struct mailbox *mailbox)
 {
     atomic_store(&mailbox->is_asleep, false);
-    uint64_t count;
-    ssize_t got = read(mailbox->event_fd, &count, sizeof count);
-    (void)got; /* empty when something else ended the wait */
 }

@@ -21,7 +21,7 @@ struct letter {
 struct mailbox {
     _Atomic(struct letter *) head; /* newest first */
     atomic_bool is_asleep;
-    int event_fd; /* readable when a sleeper must wake */
+    int event_fd; /* written to wake a sleeper; never read: watch it with EPOLLET */
 };
 
 MUST_CHECK enum err mailbox_init(struct mailbox *mailbox);
@@ -35,6 +35,6 @@ size_t mailbox_deliver(struct mailbox *mailbox);
 
 /* The receiver, before it blocks on event_fd. false: something waits already, do not block. */
 bool mailbox_sleep(struct mailbox *mailbox);
-void mailbox_wake(struct mailbox *mailbox); /* after it has blocked; clears event_fd */
+void mailbox_wake(struct mailbox *mailbox); /* after it has blocked */
 
 #endif

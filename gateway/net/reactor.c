@@ -52,7 +52,9 @@ enum err reactor_new(struct reactor **ret_reactor)
         goto undo_mailbox;
     reactor->mailbox_watch =
         (struct reactor_watch){.on_ready = on_mail_waits, .fd = reactor->mailbox.event_fd};
-    error = reactor_watch_add(reactor, &reactor->mailbox_watch, EPOLLIN);
+    /* Each write is an edge of its own, so the eventfd need not be read, which is a system call a
+     * wake-up; its counter is full after 2^64 of them. */
+    error = reactor_watch_add(reactor, &reactor->mailbox_watch, EPOLLIN | EPOLLET);
     if (error != ERR_OK)
         goto undo_timers;
     *ret_reactor = reactor;
@@ -96,13 +98,7 @@ static void wait_for_events(struct reactor *reactor, int max_wait_ms)
     bool may_block = mailbox_sleep(&reactor->mailbox);
     reactor->n_events =
         epoll_wait(reactor->epoll_fd, reactor->events, EVENTS_PER_TURN, may_block ? timeout_ms : 0);
-    bool has_letter_event = false;
-    for (int i = 0; i < reactor->n_events; i++)
-        has_letter_event |= reactor->events[i].data.ptr == &reactor->mailbox_watch;
-    if (has_letter_event)
-        mailbox_wake(&reactor->mailbox); /* reads the eventfd; spared when nobody wrote to it */
-    else
-        atomic_store(&reactor->mailbox.is_asleep, false);
+    mailbox_wake(&reactor->mailbox);
     reactor->now_ms = clock_monotonic_ms();
 }
 

@@ -1,14 +1,11 @@
 #include "gateway/store/redis_answer.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 static const int64_t exact_max = INT64_C(1) << 53; /* Lua's numbers are doubles */
 
 struct span redis_number_write(struct redis_number *number, uint64_t value)
 {
-    int len = snprintf(number->digits, sizeof number->digits, "%" PRIu64, value);
-    return (struct span){number->digits, (size_t)len};
+    const char *end = put_number(number->digits, value);
+    return (struct span){number->digits, (size_t)(end - number->digits)};
 }
 
 struct span redis_epoch_text(const struct epoch *epoch)

@@ -5,9 +5,10 @@
 #define HERALD_STORE_REDIS_ANSWER_H
 
 #include "gateway/store/redis_commands.h"
+#include "proto/put.h"
 
 struct redis_number {
-    char digits[24];
+    char digits[PUT_NUMBER_MAX_BYTES];
 };
 
 /* The digits are inside `number`. */

@@ -36,7 +36,8 @@ static struct {
     enum mode mode;
     struct sockaddr_in ws, admin;
     long subscribers, publishers, size, per_user, rate, ttl, warmup_ms, seconds_ms, settle_ms, pid,
-        redis_pid;
+        redis_pid, stuck;
+    enum ws_level level;
 } options = {.subscribers = 1000,
              .publishers = 64,
              .size = 256,
@@ -127,7 +128,7 @@ static uint64_t random_next(void)
 
 static bool choose_user(uint32_t *ret_user)
 {
-    uint64_t users = (uint64_t)options.subscribers;
+    uint64_t users = (uint64_t)(options.subscribers - options.stuck);
     if (options.mode == MODE_FLUSH) {
         *ret_user = (uint32_t)(http.sent % users);
         return http.sent < users * (uint64_t)options.per_user && !http_is_busy(*ret_user);
@@ -323,6 +324,7 @@ static void print_result(void)
            tally.misrouted, tally.damaged);
     printf(",\"windowReceived\":%lu,\"windowAccepted\":%lu", tally.window_received,
            http.window_accepted);
+    print_number("casts", (double)tally.window_casts / window);
     print_number("window", window);
     print_number("connectSeconds", result.connect_seconds);
     print_number("storeSeconds", result.store_seconds);
@@ -358,12 +360,13 @@ static const struct number_option {
     {"--settle-ms", &options.settle_ms, 0, 60000},
     {"--pid", &options.pid, 1, 1 << 30},
     {"--redis-pid", &options.redis_pid, 1, 1 << 30},
+    {"--stuck", &options.stuck, 0, 18000},
 };
 
 static _Noreturn void usage(void)
 {
-    fputs("load MODE --ws 127.0.0.1:PORT --admin 127.0.0.1:PORT [OPTION NUMBER]...\nMODE: idle, "
-          "push, fanout, flush\n",
+    fputs("load MODE --ws 127.0.0.1:PORT --admin 127.0.0.1:PORT [--level plain/v1/sse] "
+          "[OPTION NUMBER]...\nMODE: idle, push, fanout, flush\n",
           stderr);
     for (size_t i = 0; i < sizeof number_options / sizeof number_options[0]; i++)
         fprintf(stderr, "  %s %ld..%ld\n", number_options[i].name, number_options[i].min,
@@ -399,6 +402,17 @@ static void take_number(const char *name, const char *text)
     usage();
 }
 
+static void take_level(const char *text)
+{
+    static const char *const levels[] = {"plain", "v1", "sse"};
+    int level = 0;
+    while (level < 3 && strcmp(text, levels[level]) != 0)
+        level++;
+    if (level == 3)
+        usage();
+    options.level = (enum ws_level)level;
+}
+
 static void take_options(int count, char **words)
 {
     static const char *const modes[] = {"idle", "push", "fanout", "flush"};
@@ -413,9 +427,13 @@ static void take_options(int count, char **words)
             take_address(&options.ws, words[i + 1]);
         else if (strcmp(words[i], "--admin") == 0)
             take_address(&options.admin, words[i + 1]);
+        else if (strcmp(words[i], "--level") == 0)
+            take_level(words[i + 1]);
         else
             take_number(words[i], words[i + 1]);
     }
+    if (options.stuck >= options.subscribers)
+        die("somebody has to read");
     if (options.ws.sin_port == 0 || (options.admin.sin_port == 0 && options.mode != MODE_IDLE))
         usage();
 }
@@ -443,7 +461,7 @@ int main(int count, char **words)
             (unsigned long)limit.rlim_cur);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     tally_init((uint32_t)options.subscribers, (size_t)options.size);
-    ws_init(&options.ws, (uint32_t)options.subscribers);
+    ws_init(&options.ws, (uint32_t)options.subscribers, (uint32_t)options.stuck, options.level);
     measure();
     print_result();
     return 0;

@@ -3,7 +3,7 @@
  * 127.0.0.0/8 alone.
  *
  * load.c      options, what happens when, the result as one line of JSON
- * load_ws.c   subscribers: handshake, frames, pongs
+ * load_ws.c   subscribers: handshake, frames, events, pongs, acknowledgements
  * load_http.c publishers: keep-alive connections, one request under way on each
  * load_tally.c  marks in payloads: what was lost, repeated, out of order, and how late
  * load_hist.c, load_proc.c  latencies; what processes have used
@@ -67,6 +67,7 @@ struct tally {
     uint64_t received;       /* each notification once */
     uint64_t duplicated, disordered, misrouted, damaged;
     uint64_t window_received; /* received within the window */
+    uint64_t window_casts;    /* the same, of broadcasts that somebody else makes */
     uint64_t last_ns;         /* when something was received last */
     struct hist latency;      /* of those pushed within the window */
 };
@@ -88,7 +89,10 @@ struct ws_totals {
 };
 extern struct ws_totals ws;
 
-void ws_init(const struct sockaddr_in *to, uint32_t users);
+enum ws_level { LEVEL_PLAIN, LEVEL_V1, LEVEL_SSE };
+
+/* The last `stuck` of the users read nothing once they are open. */
+void ws_init(const struct sockaddr_in *to, uint32_t users, uint32_t stuck, enum ws_level level);
 /* Starts connections while fewer than limit are under way. */
 void ws_connect_more(uint32_t limit);
 void ws_event(uint32_t index);

@@ -21,6 +21,7 @@ static uint32_t all_number;
 static size_t data_length;
 static char *filling;
 static const char opening[] = "\"bench ";
+static const char cast[] = "\"cast ";
 static int8_t nibbles[256];
 
 static char *put_hex(char *at, uint64_t value, unsigned digits)
@@ -85,6 +86,10 @@ static bool is_new(struct receiver *receiver, uint32_t number, bool is_ordered)
 void tally_receive(uint32_t user, const uint8_t *payload, size_t length, uint64_t now)
 {
     const size_t start = sizeof opening - 1;
+    if (length >= sizeof cast && memcmp(payload, cast, sizeof cast - 1) == 0) {
+        tally.window_casts += now >= tally.from_ns && now < tally.to_ns;
+        return;
+    }
     if (length != data_length || memcmp(payload, opening, start) != 0 ||
         memcmp(payload + MARK_LENGTH, filling, length - MARK_LENGTH) != 0) {
         tally.damaged++;

@@ -1,8 +1,11 @@
-/* Subscribers. Each connects, sends its handshake, and then reads text frames and answers pings.
+/* Subscribers. Each connects, sends its handshake, and then reads text frames and answers pings;
+ * with herald.v1 it takes the data out of the envelopes and acknowledges what has an id; an event
+ * stream is read line by line. One that is stuck reads its handshake and nothing more.
  *
- * Almost always a read ends where a frame ends; what is left of one that does not is kept until
- * more comes. Frames of a server are not masked (RFC 6455, 5.1), ours are. Whatever a server may
- * not send ends the process: a gateway that breaks the protocol has no speed worth measuring. */
+ * Almost always a read ends where a frame or an event ends; what is left of one that does not is
+ * kept until more comes. Frames of a server are not masked (RFC 6455, 5.1), ours are. Whatever a
+ * server may not send ends the process: a gateway that breaks the protocol has no speed worth
+ * measuring. */
 #include "load.h"
 
 #include <errno.h>
@@ -32,13 +35,16 @@ struct subscriber {
 struct ws_totals ws;
 static struct sockaddr_in server;
 static struct subscriber *subscribers;
-static uint32_t user_count;
+static uint32_t user_count, reader_count;
+static enum ws_level ws_level;
 static uint8_t input[KEPT_MAX + READ_SIZE];
 
-void ws_init(const struct sockaddr_in *to, uint32_t users)
+void ws_init(const struct sockaddr_in *to, uint32_t users, uint32_t stuck, enum ws_level level)
 {
     server = *to;
     user_count = users;
+    reader_count = users - stuck;
+    ws_level = level;
     subscribers = allocate(users, sizeof *subscribers);
 }
 
@@ -52,15 +58,26 @@ static void subscriber_close(struct subscriber *subscriber)
     subscriber->state = STATE_CLOSED;
 }
 
+static int write_handshake(char *request, size_t cap, uint32_t index)
+{
+    unsigned port = ntohs(server.sin_port);
+    if (ws_level == LEVEL_SSE)
+        return snprintf(request, cap,
+                        "GET /sse?userId=u%06u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
+                        "Accept: text/event-stream\r\n\r\n",
+                        index, port);
+    return snprintf(request, cap,
+                    "GET /ws?userId=u%06u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                    "Sec-WebSocket-Version: 13\r\n%s\r\n",
+                    index, port,
+                    ws_level == LEVEL_V1 ? "Sec-WebSocket-Protocol: herald.v1\r\n" : "");
+}
+
 static void send_handshake(uint32_t index)
 {
     char request[256];
-    int length =
-        snprintf(request, sizeof request,
-                 "GET /ws?userId=u%06u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
-                 "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                 "Sec-WebSocket-Version: 13\r\n\r\n",
-                 index, ntohs(server.sin_port));
+    int length = write_handshake(request, sizeof request, index);
     if (send(subscribers[index].fd, request, (size_t)length, MSG_NOSIGNAL) != length)
         die("subscriber %u cannot connect: %s", index, strerror(errno));
     subscribers[index].state = STATE_HANDSHAKE;
@@ -82,6 +99,15 @@ void ws_connect_more(uint32_t limit)
     }
 }
 
+static bool is_accepted(const uint8_t *bytes, size_t head)
+{
+    if (ws_level == LEVEL_SSE)
+        return memcmp(bytes, "HTTP/1.1 200", 12) == 0;
+    /* The accept value that belongs to the key above (RFC 6455, 1.3). */
+    return memcmp(bytes, "HTTP/1.1 101", 12) == 0 &&
+           memmem(bytes, head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28);
+}
+
 /* Takes the answer to the handshake. Returns its length, 0 when it is not all there. */
 static size_t take_handshake(uint32_t index, const uint8_t *bytes, size_t length, uint64_t now)
 {
@@ -90,28 +116,70 @@ static size_t take_handshake(uint32_t index, const uint8_t *bytes, size_t length
     if (!end)
         return 0;
     size_t head = (size_t)(end - bytes) + 4;
-    /* The accept value that belongs to the key above (RFC 6455, 1.3). */
-    if (memcmp(bytes, "HTTP/1.1 101", 12) != 0 ||
-        !memmem(bytes, head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28))
+    if (!is_accepted(bytes, head))
         die("subscriber %u was refused: %.*s", index, (int)(length < 300 ? length : 300),
             (const char *)bytes);
     subscriber->state = STATE_OPEN;
     ws.open++;
     ws.under_way--;
     hist_add(&ws.handshake, now - subscriber->started_ns);
+    if (index >= reader_count)
+        watch(EPOLL_CTL_DEL, subscriber->fd, 0, TAG_SUBSCRIBER, index);
     return head;
 }
 
-static void answer_ping(const struct subscriber *subscriber, const uint8_t *payload, size_t length)
+/* At most 125 bytes. */
+static void send_frame(const struct subscriber *subscriber, uint8_t first, const void *payload,
+                       size_t length)
 {
     static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
-    uint8_t frame[6 + 125] = {0x8a, (uint8_t)(0x80 | length), key[0], key[1], key[2], key[3]};
+    uint8_t frame[6 + 125] = {first, (uint8_t)(0x80 | length), key[0], key[1], key[2], key[3]};
     for (size_t i = 0; i < length; i++)
-        frame[6 + i] = payload[i] ^ key[i & 3];
-    ws.pings++;
+        frame[6 + i] = ((const uint8_t *)payload)[i] ^ key[i & 3];
     if (send(subscriber->fd, frame, 6 + length, MSG_NOSIGNAL) < 0 && errno != EPIPE &&
         errno != ECONNRESET)
-        die("a pong could not be sent: %s", strerror(errno));
+        die("a frame could not be sent: %s", strerror(errno));
+}
+
+/* {"type":"notification","id":"EPOCH-SEQ",...,"data":DATA}; without an id there is nothing to
+ * acknowledge. */
+static void take_envelope(uint32_t index, const uint8_t *text, size_t length, uint64_t now)
+{
+    const uint8_t *data = memmem(text, length, "\"data\":", 7);
+    if (!data)
+        die("an envelope without data");
+    size_t front = (size_t)(data - text);
+    const uint8_t *id = memmem(text, front, "\"id\":\"", 6);
+    if (id) {
+        const uint8_t *end = memchr(id + 6, '"', (size_t)(data - id) - 6);
+        char ack[125];
+        int ack_length = snprintf(ack, sizeof ack, "{\"type\":\"ack\",\"id\":\"%.*s\"}",
+                                  end ? (int)(end - id) - 6 : 0, (const char *)id + 6);
+        send_frame(&subscribers[index], 0x81, ack, (size_t)ack_length);
+    }
+    tally_receive(index, data + 7, length - front - 8, now);
+}
+
+static void take_text(uint32_t index, const uint8_t *text, size_t length, uint64_t now)
+{
+    static const char front[] = "{\"type\":\"notification\"";
+    if (ws_level == LEVEL_PLAIN)
+        tally_receive(index, text, length, now);
+    else if (length > sizeof front && memcmp(text, front, sizeof front - 1) == 0)
+        take_envelope(index, text, length, now);
+}
+
+/* Takes one line of an event stream: our data has no line break. Returns its length, 0 when it is
+ * not all there. */
+static size_t take_line(uint32_t index, const uint8_t *bytes, size_t length, uint64_t now)
+{
+    const uint8_t *end = memchr(bytes, '\n', length);
+    if (!end)
+        return 0;
+    size_t line = (size_t)(end - bytes);
+    if (line > 6 && memcmp(bytes, "data: ", 6) == 0)
+        tally_receive(index, bytes + 6, line - 6, now);
+    return line + 1;
 }
 
 /* Takes one frame. Returns its length, 0 when it is not all there. */
@@ -132,15 +200,25 @@ static size_t take_frame(uint32_t index, const uint8_t *bytes, size_t length, ui
         die("a frame of %zu bytes is none of ours", payload);
     if (length < head + payload)
         return 0;
-    if (bytes[0] == 0x81)
-        tally_receive(index, bytes + head, payload, now);
-    else if (bytes[0] == 0x89 && payload <= 125)
-        answer_ping(&subscribers[index], bytes + head, payload);
-    else if (bytes[0] == 0x88)
+    if (bytes[0] == 0x81) {
+        take_text(index, bytes + head, payload, now);
+    } else if (bytes[0] == 0x89 && payload <= 125) {
+        ws.pings++;
+        send_frame(&subscribers[index], 0x8a, bytes + head, payload);
+    } else if (bytes[0] == 0x88) {
         subscriber_close(&subscribers[index]);
-    else
+    } else {
         die("a frame begins with 0x%02x", bytes[0]);
+    }
     return head + payload;
+}
+
+static size_t take_one(uint32_t index, const uint8_t *bytes, size_t length, uint64_t now)
+{
+    if (subscribers[index].state == STATE_HANDSHAKE)
+        return take_handshake(index, bytes, length, now);
+    return ws_level == LEVEL_SSE ? take_line(index, bytes, length, now)
+                                 : take_frame(index, bytes, length, now);
 }
 
 static void keep_rest(struct subscriber *subscriber, const uint8_t *bytes, size_t length)
@@ -174,9 +252,7 @@ static void read_more(uint32_t index)
     length += (size_t)count;
     uint64_t now = now_ns();
     do {
-        taken = subscriber->state == STATE_HANDSHAKE
-                    ? take_handshake(index, input + at, length - at, now)
-                    : take_frame(index, input + at, length - at, now);
+        taken = take_one(index, input + at, length - at, now);
         at += taken;
     } while (taken > 0 && at < length && subscriber->state != STATE_CLOSED);
     if (at < length || subscriber->kept_length > 0)
