@@ -21,6 +21,7 @@ static const struct {
     [REDIS_OP_ACK] = {redis_ack_send, redis_ack_read, offsetof(struct store_ack, error)},
     [REDIS_OP_PEEK] = {redis_peek_send, redis_peek_read, offsetof(struct store_peek, error)},
     [REDIS_OP_LOOK] = {redis_look_send, redis_look_read, offsetof(struct store_look, error)},
+    [REDIS_OP_BROADCAST] = {NULL, NULL, offsetof(struct store_broadcast, error)},
 };
 
 static void set_error(struct store_request *request, enum err error)
