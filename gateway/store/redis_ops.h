@@ -9,11 +9,11 @@
  * how many of its targets are still to be answered. */
 enum redis_op {
     REDIS_OP_APPEND,
+    REDIS_OP_BROADCAST, /* no script: redis_broadcast.h carries it out */
     REDIS_OP_PAGE,
     REDIS_OP_ACK,
     REDIS_OP_PEEK,
     REDIS_OP_LOOK,
-    REDIS_OP_BROADCAST, /* no script: redis_broadcast.h carries it out */
 };
 
 /* Carries it out; the page of an arrival comes here once its subscription stands. */

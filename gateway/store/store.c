@@ -57,6 +57,33 @@ void store_look(struct store *store, struct store_look *look)
     store->ops->look(store, look);
 }
 
+void store_page_clear(struct store_page *page)
+{
+    for (size_t i = 0; i < page->n_notes; i++)
+        notification_unref(page->notes[i]);
+    free(page->notes);
+    free(page->gaps);
+    page->notes = NULL;
+    page->n_notes = 0;
+    page->gaps = NULL;
+    page->n_gaps = 0;
+}
+
+void store_leave(struct store *store, unsigned lane, struct span user_id)
+{
+    store->ops->leave(store, lane, user_id);
+}
+
+const char *store_kind(const struct store *store)
+{
+    return store->ops->kind;
+}
+
+void store_describe(struct store *store, char *out, size_t cap)
+{
+    store->ops->describe(store, out, cap);
+}
+
 void store_broadcast(struct store *store, struct store_broadcast *broadcast)
 {
     broadcast->error = ERR_OK;
@@ -85,31 +112,4 @@ enum err store_tell_broadcast(const struct store_events *events, void *owner,
     events->on_broadcast(owner, note, question);
     notification_unref(note);
     return ERR_OK;
-}
-
-void store_page_clear(struct store_page *page)
-{
-    for (size_t i = 0; i < page->n_notes; i++)
-        notification_unref(page->notes[i]);
-    free(page->notes);
-    free(page->gaps);
-    page->notes = NULL;
-    page->n_notes = 0;
-    page->gaps = NULL;
-    page->n_gaps = 0;
-}
-
-void store_leave(struct store *store, unsigned lane, struct span user_id)
-{
-    store->ops->leave(store, lane, user_id);
-}
-
-const char *store_kind(const struct store *store)
-{
-    return store->ops->kind;
-}
-
-void store_describe(struct store *store, char *out, size_t cap)
-{
-    store->ops->describe(store, out, cap);
 }

@@ -17,9 +17,9 @@ struct store_ops {
     void (*ack)(struct store *store, struct store_ack *ack);
     void (*peek)(struct store *store, struct store_peek *peek);
     void (*look)(struct store *store, struct store_look *look);
-    void (*broadcast)(struct store *store, struct store_broadcast *broadcast);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
+    void (*broadcast)(struct store *store, struct store_broadcast *broadcast);
 };
 
 /* Hands a broadcast's note to this node's on_broadcast. A callee that there is not has nobody

@@ -144,6 +144,14 @@ static void local_look(struct store *store, struct store_look *look)
     enqueue(store, &look->request, LOCAL_LOOK);
 }
 
+/* on_notification is called for every user, present or not: there is nothing to leave. */
+static void local_leave(struct store *store, unsigned lane, struct span user_id)
+{
+    (void)store;
+    (void)lane;
+    (void)user_id;
+}
+
 struct local_broadcast {
     struct store_question question;
     struct store_broadcast *broadcast;
@@ -176,14 +184,6 @@ static void local_broadcast(struct store *store, struct store_broadcast *broadca
     free(told);
     broadcast->error = error;
     broadcast->request.on_done(&broadcast->request);
-}
-
-/* on_notification is called for every user, present or not: there is nothing to leave. */
-static void local_leave(struct store *store, unsigned lane, struct span user_id)
-{
-    (void)store;
-    (void)lane;
-    (void)user_id;
 }
 
 static void local_describe(struct store *store, char *out, size_t cap)
@@ -244,9 +244,9 @@ static void fill_ops(struct store_local *local, const char *kind)
         .ack = local_ack,
         .peek = local_peek,
         .look = local_look,
-        .broadcast = local_broadcast,
         .leave = local_leave,
         .describe = local_describe,
+        .broadcast = local_broadcast,
     };
     local->store.ops = &local->ops;
 }

@@ -59,18 +59,18 @@ static void redis_look(struct store *store, struct store_look *look)
     submit(store, &look->request, REDIS_OP_LOOK);
 }
 
-/* Answers come on one lane's reply channel, so all questions are that lane's. */
-static void redis_broadcast(struct store *store, struct store_broadcast *broadcast)
-{
-    broadcast->request.lane = 0;
-    submit(store, &broadcast->request, REDIS_OP_BROADCAST);
-}
-
 static void redis_leave(struct store *store, unsigned lane, struct span user_id)
 {
     struct store_redis *redis = self(store);
     assert(lane < redis->n_lanes);
     redis_lane_leave(redis->lanes[lane], user_id);
+}
+
+/* Answers come on one lane's reply channel, so all questions are that lane's. */
+static void redis_broadcast(struct store *store, struct store_broadcast *broadcast)
+{
+    broadcast->request.lane = 0;
+    submit(store, &broadcast->request, REDIS_OP_BROADCAST);
 }
 
 static void redis_describe(struct store *store, char *out, size_t cap)
@@ -95,9 +95,9 @@ static const struct store_ops redis_ops = {
     .ack = redis_ack,
     .peek = redis_peek,
     .look = redis_look,
-    .broadcast = redis_broadcast,
     .leave = redis_leave,
     .describe = redis_describe,
+    .broadcast = redis_broadcast,
 };
 
 enum err store_redis_open(const struct store_config *config, struct store **ret_store, char *why,
