@@ -163,6 +163,7 @@ class SseClient {
             world.ledger.acknowledges(this.session, after);
             world.ledger.resumes(this.session, after);
         }
+        this.child = world.herald.child;
         const explicit = every === undefined ? '' : '&ack=explicit';
         this.stream = new Stream(world.herald.port, `/sse?userId=${userId}${explicit}`, { lastEventId: after });
         this.stream.onEvent = (event) => this.take(event);
@@ -205,15 +206,21 @@ class SseClient {
         }
     }
 
-    /* 409 is for what this user was never sent. */
+    /* 409: no stream that is open was sent it. So it may be that this one is over already, and another session open. */
     postAck(id) {
         const { herald, ledger } = this.world;
+        const refuse = async (status) => {
+            await sleep(1000);
+            if (status !== 409 || !(this.isEnded || this.hasEnd || herald.child !== this.child)) {
+                ledger.fault(`POST /ack of ${id} for ${this.session.name} was answered ${status}`);
+            }
+        };
         const request = http.request({
             host: '127.0.0.1', port: herald.port, method: 'POST', path: `/ack?userId=${this.userId}&id=${id}`, agent: false,
         }, (response) => {
             response.resume();
             if (![204, 503].includes(response.statusCode)) {
-                ledger.fault(`POST /ack of ${id} for ${this.userId} was answered ${response.statusCode}`);
+                refuse(response.statusCode);
             }
         });
         request.setTimeout(10000, () => request.destroy());
@@ -235,6 +242,7 @@ class SseClient {
 
     end(how) {
         const { socket } = this.stream.request;
+        this.hasEnd = true;
         if (this.every !== undefined && how === 'reset') {
             this.isDead = true;
             socket?.resetAndDestroy();
