@@ -1,10 +1,11 @@
-/* Each worker walks over its clients in slices and does its other work between them, so that a
+/* A broadcast goes through the store, which knows the other nodes and tells this one as well. Here
+ * each worker walks over its clients in slices and does its other work between them, so that a
  * broadcast to many delays nobody's notification by more than a slice. The walk goes in one fixed
  * order and begins in the order of the broadcasts, so that they reach each session in that order.
  */
 #include "gateway/broadcast.h"
 
-#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/session.h"
 
@@ -20,9 +21,9 @@ struct walk {
 };
 
 struct broadcast_work {
-    struct gateway_broadcast *broadcast;
     struct node *node;
     struct notification *note;
+    struct store_question *question;
     atomic_uint n_left; /* workers */
     atomic_uint_fast64_t online;
     struct walk walks[];
@@ -30,12 +31,11 @@ struct broadcast_work {
 
 static void finish(struct broadcast_work *work)
 {
-    struct gateway_broadcast *broadcast = work->broadcast;
-    broadcast->online = atomic_load(&work->online);
-    broadcast->nodes = 1;
+    struct store_question *question = work->question;
+    uint64_t online = atomic_load(&work->online);
     notification_unref(work->note);
     free(work);
-    broadcast->on_done(broadcast);
+    store_answer(question, online);
 }
 
 static void write_client(struct client *client, void *argument)
@@ -63,27 +63,19 @@ static void on_slice(struct letter *letter)
         finish(work);
 }
 
-void broadcast_push(struct node *node, struct gateway_broadcast *broadcast)
+void broadcast_on_told(void *owner, struct notification *note, struct store_question *question)
 {
-    struct payload *payload = payload_new(broadcast->data);
+    struct node *node = owner;
     struct broadcast_work *work = calloc(1, sizeof *work + node->n_workers * sizeof work->walks[0]);
-    struct notification *note =
-        payload == NULL ? NULL
-                        : notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
-    payload_unref(payload);
-    broadcast->error = ERR_OK;
-    broadcast->online = 0;
-    if (work == NULL || note == NULL) {
-        notification_unref(note);
-        free(work);
-        broadcast->error = ERR_NO_MEMORY;
-        broadcast->on_done(broadcast);
+    if (work == NULL) {
+        log_event(LOG_WARN, "a broadcast was dropped: out of memory",
+                  LOG_INT("bytes", (int64_t)note->payload->len));
+        store_answer(question, 0);
         return;
     }
-    metrics_count(METRIC_BROADCASTS);
-    work->broadcast = broadcast;
     work->node = node;
-    work->note = note;
+    work->note = notification_ref(note);
+    work->question = question;
     atomic_init(&work->n_left, node->n_workers);
     for (unsigned i = 0; i < node->n_workers; i++) {
         work->walks[i] = (struct walk){.work = work, .worker = node->workers[i]};
@@ -91,4 +83,43 @@ void broadcast_push(struct node *node, struct gateway_broadcast *broadcast)
     }
     for (unsigned i = 0, n = node->n_workers; i < n; i++) /* the last answer frees the work */
         mailbox_post(worker_mailbox(node->workers[i]), &work->walks[i].letter);
+}
+
+/* One broadcast of this node in the store's hands. */
+struct broadcast_request {
+    struct store_broadcast stored;
+    struct gateway_broadcast *broadcast;
+};
+
+static void on_all_told(struct store_request *request)
+{
+    struct broadcast_request *asked =
+        CONTAINER_OF(request, struct broadcast_request, stored.request);
+    struct gateway_broadcast *broadcast = asked->broadcast;
+    broadcast->error = asked->stored.error;
+    broadcast->online = asked->stored.online;
+    broadcast->nodes = asked->stored.nodes;
+    payload_unref(asked->stored.payload);
+    free(asked);
+    broadcast->on_done(broadcast);
+}
+
+void broadcast_push(struct node *node, struct gateway_broadcast *broadcast)
+{
+    struct broadcast_request *asked = calloc(1, sizeof *asked);
+    struct payload *payload = payload_new(broadcast->data);
+    broadcast->online = 0;
+    broadcast->nodes = 0;
+    if (asked == NULL || payload == NULL) {
+        payload_unref(payload);
+        free(asked);
+        broadcast->error = ERR_NO_MEMORY;
+        broadcast->on_done(broadcast);
+        return;
+    }
+    metrics_count(METRIC_BROADCASTS);
+    asked->broadcast = broadcast;
+    asked->stored =
+        (struct store_broadcast){.request = {.on_done = on_all_told}, .payload = payload};
+    store_broadcast(node->store, &asked->stored);
 }

@@ -94,7 +94,7 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
         .idempotency_window_s = (uint32_t)(options->idempotency_window / 1000),
         .lanes = lanes,
         .n_lanes = node->n_workers,
-        .events = {router_on_notification, router_on_missed, on_store_state},
+        .events = {router_on_notification, router_on_missed, on_store_state, broadcast_on_told},
         .owner = node,
     };
     enum err error = store_open(&config, &node->store, why, why_cap);

@@ -81,13 +81,13 @@ struct gateway_kick {
 };
 void gateway_kick(struct gateway *gateway, struct gateway_kick *kick);
 
-/* Everyone who is online now; never stored. */
+/* Everyone who is online now, on every node; never stored. */
 struct gateway_broadcast {
     void (*on_done)(struct gateway_broadcast *broadcast);
     struct span data; /* as in gateway_push */
-    enum err error;   /* out: ERR_OK, ERR_NO_MEMORY */
-    uint64_t online;  /* out: sessions that it was queued for */
-    unsigned nodes;   /* out */
+    enum err error;   /* out: ERR_OK, ERR_NO_MEMORY, at the end ERR_STORE_UNAVAILABLE */
+    uint64_t online;  /* out: sessions that it was queued for, on the nodes that answered */
+    unsigned nodes;   /* out: the nodes that answered, this one included */
 };
 void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast);
 

@@ -2,6 +2,7 @@
  * was not delivered when the reactor stopped is still found and answered. */
 #include "gateway/store/redis_lane.h"
 
+#include "gateway/store/redis_broadcast.h"
 #include "gateway/store/redis_ops.h"
 #include "gateway/store/redis_subs.h"
 
@@ -12,6 +13,8 @@ struct redis_lane {
     struct reactor *reactor;
     struct redis_commands commands;
     struct redis_subs subs;
+    struct redis_asks asks; /* of the first lane alone */
+    bool is_first;
     bool is_up;
 
     pthread_mutex_t lock; /* for the queue */
@@ -49,11 +52,24 @@ static void on_refused(void *owner, struct store_request *page)
     redis_ops_refuse(&lane->commands, page, ERR_STORE_UNAVAILABLE);
 }
 
+static void on_plain(void *owner, struct span channel, struct span message)
+{
+    struct redis_lane *lane = owner;
+    if (span_equal(channel, redis_asks_reply_channel(&lane->asks)))
+        redis_asks_take_answer(&lane->asks, message);
+    else if (span_equal(channel, redis_asks_all_channel(&lane->asks)))
+        redis_broadcast_take(&lane->asks, message);
+}
+
 /* --- requests --- */
 
 static void run_one(struct redis_lane *lane, struct store_request *request)
 {
     struct store_page *page = request->op == REDIS_OP_PAGE ? (struct store_page *)request : NULL;
+    if (request->op == REDIS_OP_BROADCAST) {
+        redis_broadcast_run(&lane->asks, (struct store_broadcast *)request);
+        return;
+    }
     if (page == NULL || !page->is_arrival) {
         redis_ops_run(&lane->commands, request);
         return;
@@ -114,7 +130,20 @@ void redis_lane_leave(struct redis_lane *lane, struct span user_id)
 
 /* --- made and freed --- */
 
-enum err redis_lane_new(struct redis_common *common, struct reactor *reactor,
+/* After the commands. The channels are subscribed when the link of the subscriptions is up. */
+static enum err init_asks(struct redis_lane *lane)
+{
+    enum err error = redis_asks_init(&lane->asks, lane->common, lane->reactor, &lane->commands);
+    if (error != ERR_OK)
+        return error;
+    lane->is_first = true;
+    lane->subs.plain[0] = redis_asks_all_channel(&lane->asks);
+    lane->subs.plain[1] = redis_asks_reply_channel(&lane->asks);
+    lane->subs.on_plain = on_plain;
+    return ERR_OK;
+}
+
+enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bool is_first,
                         struct redis_lane **ret_lane)
 {
     struct redis_lane *lane = calloc(1, sizeof *lane);
@@ -137,7 +166,9 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor,
     lane->subs.on_lost = review;
     lane->subs.on_arrived = on_arrived;
     lane->subs.on_refused = on_refused;
-    error = redis_subs_init(&lane->subs, common, reactor);
+    error = is_first ? init_asks(lane) : ERR_OK;
+    if (error == ERR_OK)
+        error = redis_subs_init(&lane->subs, common, reactor);
     if (error != ERR_OK)
         goto undo_commands;
     pthread_mutex_init(&lane->lock, NULL);
@@ -163,6 +194,8 @@ void redis_lane_free(struct redis_lane *lane)
             redis_ops_refuse(&lane->commands, request, ERR_STORE_UNAVAILABLE);
             request = next;
         }
+    if (lane->is_first)
+        redis_asks_fini(&lane->asks);
     redis_subs_fini(&lane->subs);
     redis_commands_fini(&lane->commands);
     pthread_mutex_destroy(&lane->lock);

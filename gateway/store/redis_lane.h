@@ -8,9 +8,9 @@
 
 struct redis_lane;
 
-/* Before the reactor runs. */
+/* Before the reactor runs. One lane of a store is the first: it asks all nodes and answers them. */
 MUST_CHECK enum err redis_lane_new(struct redis_common *common, struct reactor *reactor,
-                                   struct redis_lane **ret_lane);
+                                   bool is_first, struct redis_lane **ret_lane);
 
 /* When the reactor runs no more. Answers every request that was submitted. NULL is fine. */
 void redis_lane_free(struct redis_lane *lane);

@@ -274,7 +274,8 @@ static void take_push(struct redis_link *link, const struct redis_value *push)
         redis_link_break(link, "a message of Redis is malformed");
         return;
     }
-    bool is_message = span_equal(kind, SPAN_LITERAL("smessage"));
+    bool is_message =
+        span_equal(kind, SPAN_LITERAL("smessage")) || span_equal(kind, SPAN_LITERAL("message"));
     if (!is_message && link->pushes_awaited > 0)
         link->pushes_awaited--;
     if (redis_value_is(push, REDIS_ARRAY))

@@ -17,6 +17,7 @@ static const struct {
     enum err (*read)(const struct redis_value *reply, struct store_request *request);
     size_t error; /* where the request has it */
 } operations[] = {
+    [REDIS_OP_BROADCAST] = {NULL, NULL, offsetof(struct store_broadcast, error)},
     [REDIS_OP_PAGE] = {redis_page_send, redis_page_read, offsetof(struct store_page, error)},
     [REDIS_OP_ACK] = {redis_ack_send, redis_ack_read, offsetof(struct store_ack, error)},
     [REDIS_OP_PEEK] = {redis_peek_send, redis_peek_read, offsetof(struct store_peek, error)},

@@ -7,7 +7,14 @@
 
 /* What store_request.op says while a request waits for its lane. Afterwards an append counts there
  * how many of its targets are still to be answered. */
-enum redis_op { REDIS_OP_APPEND, REDIS_OP_PAGE, REDIS_OP_ACK, REDIS_OP_PEEK, REDIS_OP_LOOK };
+enum redis_op {
+    REDIS_OP_APPEND,
+    REDIS_OP_BROADCAST, /* no script: redis_broadcast.h carries it out */
+    REDIS_OP_PAGE,
+    REDIS_OP_ACK,
+    REDIS_OP_PEEK,
+    REDIS_OP_LOOK,
+};
 
 /* Carries it out; the page of an arrival comes here once its subscription stands. */
 void redis_ops_run(struct redis_commands *commands, struct store_request *request);

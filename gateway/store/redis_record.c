@@ -74,7 +74,7 @@ bool redis_epoch_read(struct span text, struct epoch *ret_epoch)
 }
 
 /* Digits up to a colon, which is taken as well; 15 digits stay below 2^53. */
-static bool take_number(struct span *rest, int64_t *ret_number)
+bool redis_take_number(struct span *rest, int64_t *ret_number)
 {
     int64_t number = 0;
     size_t i = 0;
@@ -94,7 +94,7 @@ static bool take_number(struct span *rest, int64_t *ret_number)
 static bool take_payload(struct span rest, struct span *ret_key, struct span *ret_data)
 {
     int64_t key_len;
-    if (!take_number(&rest, &key_len) || (uint64_t)key_len > rest.len ||
+    if (!redis_take_number(&rest, &key_len) || (uint64_t)key_len > rest.len ||
         key_len > COLLAPSE_KEY_MAX_BYTES)
         return false;
     *ret_key = (struct span){rest.bytes, (size_t)key_len};
@@ -128,8 +128,8 @@ enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
 {
     struct numbers numbers = {.seq = seq};
     struct span key, data;
-    if (!take_number(&entry, &numbers.expires_ms) || !take_number(&entry, &numbers.time_ms) ||
-        !take_payload(entry, &key, &data))
+    if (!redis_take_number(&entry, &numbers.expires_ms) ||
+        !redis_take_number(&entry, &numbers.time_ms) || !take_payload(entry, &key, &data))
         return ERR_STORE_UNAVAILABLE;
     enum err error = make_note(epoch, &numbers, key, data, ret_note);
     if (error == ERR_OK)
@@ -141,8 +141,8 @@ static enum err read_withdrawal(struct epoch epoch, struct span rest,
                                 struct notification **ret_note)
 {
     int64_t from, to;
-    if (!take_number(&rest, &from) || !take_number(&rest, &to) || from < 1 || to < from ||
-        epoch_is_none(epoch))
+    if (!redis_take_number(&rest, &from) || !redis_take_number(&rest, &to) || from < 1 ||
+        to < from || epoch_is_none(epoch))
         return ERR_STORE_UNAVAILABLE;
     *ret_note = notification_new_withdrawal(epoch, (uint64_t)from, (uint64_t)to);
     return *ret_note == NULL ? ERR_NO_MEMORY : ERR_OK;
@@ -156,14 +156,14 @@ static enum err read_live(char kind, struct epoch epoch, struct span rest,
     int64_t acked = 0;
     int64_t replaces = 0;
     struct span key = {0};
-    if (!take_number(&rest, &numbers.seq) || !take_number(&rest, &numbers.time_ms) ||
-        !take_number(&rest, &numbers.expires_ms))
+    if (!redis_take_number(&rest, &numbers.seq) || !redis_take_number(&rest, &numbers.time_ms) ||
+        !redis_take_number(&rest, &numbers.expires_ms))
         return ERR_STORE_UNAVAILABLE;
     if (kind == 'B') {
         *ret_note = NULL;
         return ERR_OK;
     }
-    if (kind == 'M' && (!take_number(&rest, &acked) || !take_number(&rest, &replaces) ||
+    if (kind == 'M' && (!redis_take_number(&rest, &acked) || !redis_take_number(&rest, &replaces) ||
                         !take_payload(rest, &key, &rest)))
         return ERR_STORE_UNAVAILABLE;
     enum err error = make_note(epoch, &numbers, key, rest, ret_note);

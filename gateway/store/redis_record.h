@@ -30,6 +30,9 @@ void redis_keys_write_idem(struct redis_keys *keys, struct span key);
 bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],
                         size_t *ret_len);
 
+/* Takes digits and the colon behind them; false: no number below 10^15 stands there. */
+bool redis_take_number(struct span *rest, int64_t *ret_number);
+
 /* An epoch as Redis answers it; an empty text is none. */
 bool redis_epoch_read(struct span text, struct epoch *ret_epoch);
 

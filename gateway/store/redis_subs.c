@@ -219,6 +219,21 @@ out:
     notification_unref(note);
 }
 
+static void become_ready(struct redis_subs *subs);
+
+static void take_plain(struct redis_subs *subs, struct span kind, struct span channel,
+                       const struct redis_value *push)
+{
+    struct span message;
+    if (span_equal(kind, SPAN_LITERAL("subscribe")) && subs->plain_awaited > 0) {
+        if (--subs->plain_awaited == 0)
+            become_ready(subs);
+    } else if (span_equal(kind, SPAN_LITERAL("message")) && subs->on_plain != NULL &&
+               redis_value_text(redis_value_item(push, 2), &message)) {
+        subs->on_plain(subs->owner, channel, message);
+    }
+}
+
 static void on_push(void *owner, const struct redis_value *push)
 {
     struct redis_subs *subs = owner;
@@ -226,9 +241,12 @@ static void on_push(void *owner, const struct redis_value *push)
     char user[USER_ID_MAX_BYTES];
     size_t user_len;
     if (!redis_value_text(redis_value_item(push, 0), &kind) ||
-        !redis_value_text(redis_value_item(push, 1), &channel) ||
-        !redis_channel_user(subs->common->prefix, channel, user, &user_len))
-        return; /* a pong, or nothing of ours */
+        !redis_value_text(redis_value_item(push, 1), &channel))
+        return; /* a pong */
+    if (!redis_channel_user(subs->common->prefix, channel, user, &user_len)) {
+        take_plain(subs, kind, channel, push);
+        return;
+    }
     struct redis_sub *sub = look_up(subs, (struct span){user, user_len});
     if (sub == NULL)
         return;
@@ -250,15 +268,30 @@ static void subscribe_again(struct redis_subs *subs, struct redis_sub *sub)
         send_wish(subs, sub, true);
 }
 
-static void on_up(void *owner)
+static void become_ready(struct redis_subs *subs)
 {
-    struct redis_subs *subs = owner;
     subs->is_ready = true;
     walk(subs, subscribe_again);
     if (!redis_link_is_up(subs->link))
         return;
     redis_link_accept(subs->link);
     subs->on_ready(subs->owner);
+}
+
+static void on_up(void *owner)
+{
+    struct redis_subs *subs = owner;
+    subs->plain_awaited = 0;
+    for (size_t i = 0; i < REDIS_PLAIN_CHANNELS; i++) {
+        struct span args[] = {SPAN_LITERAL("SUBSCRIBE"), subs->plain[i]};
+        if (subs->plain[i].len == 0)
+            continue;
+        subs->plain_awaited++;
+        if (redis_link_command(subs->link, args, 2, NULL, NULL, 0) != ERR_OK)
+            redis_link_break(subs->link, "out of memory");
+    }
+    if (subs->plain_awaited == 0)
+        become_ready(subs);
 }
 
 static void forget_connection(struct redis_subs *subs, struct redis_sub *sub)

@@ -1,6 +1,7 @@
 /* The subscription side of a lane: a link, and which users this node has online on it. The table is
  * what survives a broken link: every user in it is subscribed again, and on_missed is then called
- * for each, once the lane can read inboxes (redis_subs_lane_up). On the lane's thread. */
+ * for each, once the lane can read inboxes (redis_subs_lane_up). Plain channels, which are no
+ * user's, are subscribed first: it is ready when they are confirmed. On the lane's thread. */
 #ifndef HERALD_STORE_REDIS_SUBS_H
 #define HERALD_STORE_REDIS_SUBS_H
 
@@ -8,6 +9,8 @@
 #include "gateway/store/redis_link.h"
 
 struct redis_sub;
+
+enum { REDIS_PLAIN_CHANNELS = 2 };
 
 struct redis_subs {
     struct redis_common *common;
@@ -18,6 +21,9 @@ struct redis_subs {
     /* The page of an arrival can be read now, or is refused. Never inside redis_subs_arrive. */
     void (*on_arrived)(void *owner, struct store_request *page);
     void (*on_refused)(void *owner, struct store_request *page);
+    struct span plain[REDIS_PLAIN_CHANNELS]; /* unused: empty */
+    void (*on_plain)(void *owner, struct span channel, struct span message);
+    unsigned plain_awaited; /* confirmations */
     bool is_ready;
     bool can_tell;            /* the lane is up: whoever is told can read */
     struct redis_sub **table; /* chained */

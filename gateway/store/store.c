@@ -1,5 +1,6 @@
 #include "gateway/store/store.h"
 
+#include "gateway/base/clock.h"
 #include "gateway/store/store_backend.h"
 
 #include <stdio.h>
@@ -81,4 +82,34 @@ const char *store_kind(const struct store *store)
 void store_describe(struct store *store, char *out, size_t cap)
 {
     store->ops->describe(store, out, cap);
+}
+
+void store_broadcast(struct store *store, struct store_broadcast *broadcast)
+{
+    broadcast->error = ERR_OK;
+    broadcast->online = 0;
+    broadcast->nodes = 0;
+    store->ops->broadcast(store, broadcast);
+}
+
+void store_answer(struct store_question *question, uint64_t count)
+{
+    question->count = count;
+    question->on_answer(question);
+}
+
+enum err store_tell_broadcast(const struct store_events *events, void *owner,
+                              struct payload *payload, struct store_question *question)
+{
+    if (events->on_broadcast == NULL) {
+        store_answer(question, 0);
+        return ERR_OK;
+    }
+    struct notification *note =
+        notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
+    if (note == NULL)
+        return ERR_NO_MEMORY;
+    events->on_broadcast(owner, note, question);
+    notification_unref(note);
+    return ERR_OK;
 }

@@ -29,6 +29,8 @@
  *   below it.
  * - acknowledging another epoch, or a number above head, changes nothing and answers
  *   ERR_STALE_EPOCH.
+ * - A broadcast is kept nowhere. on_broadcast is called once for it on the node that asked,
+ *   whatever the store's state, and at most once on each other node that the store reaches.
  * - A store that has lost what it had begins a new epoch: its head is lower than what the request
  *   says is known of that epoch, or the user is gone. What is still there may be kept, numbered
  *   anew. A caller that knows another epoch is answered the present one. A user without push,
@@ -131,6 +133,32 @@ struct store_ack {
     enum err error; /* out: ERR_OK, ERR_STALE_EPOCH, ERR_STORE_UNAVAILABLE */
 };
 
+/* How long the other nodes have to answer a question. */
+enum { STORE_REPLIES_MS = 250 };
+
+/* Tells every node; this one through on_broadcast as well. on_done runs where the last answer was
+ * given: with the local stores possibly inside this call, if on_broadcast's callee answers there.
+ */
+struct store_broadcast {
+    struct store_request request; /* any lane */
+    struct payload *payload;
+    enum err error;  /* out: ERR_OK; ERR_NO_MEMORY, or ERR_STORE_UNAVAILABLE at store_close: nobody
+                      * was told */
+    uint64_t online; /* out: the sum of the answers */
+    unsigned nodes;  /* out: the nodes that answered, this one included. It is waited for, the
+                      * others for STORE_REPLIES_MS; one that did not answer may have been told.
+                      * With the local stores, and while the store is away: 1 */
+};
+
+/* A question that an event hands over. The callee answers it once, on any thread; with redis before
+ * store_close, while the lanes or their mailboxes still run. */
+struct store_question {
+    struct letter letter; /* all of it is the store's own */
+    uint64_t count;
+    void (*on_answer)(struct store_question *question);
+};
+void store_answer(struct store_question *question, uint64_t count);
+
 /* What waits for a user; a user never heard of has no epoch and zeros. */
 struct store_peek {
     struct store_request request;
@@ -172,6 +200,10 @@ struct store_events {
     void (*on_missed)(void *owner, struct span user_id);
     /* The store can be used, or no longer; the first call may come before store_open returns. */
     void (*on_state)(void *owner, bool is_up);
+    /* Somebody, on this node or another, tells everyone who is online. The answer is how many
+     * sessions that is here. Also called on the thread that asks. The callee refs the note if it
+     * keeps it. */
+    void (*on_broadcast)(void *owner, struct notification *note, struct store_question *question);
 };
 
 struct store_config {
@@ -218,5 +250,7 @@ const char *store_kind(const struct store *store);
 
 /* One line for an operator about what is wrong now; empty when all is well. Any thread. */
 void store_describe(struct store *store, char *out, size_t cap);
+
+void store_broadcast(struct store *store, struct store_broadcast *broadcast);
 
 #endif

@@ -19,7 +19,13 @@ struct store_ops {
     void (*look)(struct store *store, struct store_look *look);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
+    void (*broadcast)(struct store *store, struct store_broadcast *broadcast);
 };
+
+/* Hands a broadcast's note to this node's on_broadcast. A callee that there is not has nobody
+ * online. ERR_NO_MEMORY: the question is still the caller's. */
+MUST_CHECK enum err store_tell_broadcast(const struct store_events *events, void *owner,
+                                         struct payload *payload, struct store_question *question);
 
 /* One a backend; as store_open. */
 MUST_CHECK enum err store_memory_open(const struct store_config *config, struct store **ret_store,

@@ -152,6 +152,40 @@ static void local_leave(struct store *store, unsigned lane, struct span user_id)
     (void)user_id;
 }
 
+struct local_broadcast {
+    struct store_question question;
+    struct store_broadcast *broadcast;
+};
+
+static void on_broadcast_answer(struct store_question *question)
+{
+    struct local_broadcast *told = CONTAINER_OF(question, struct local_broadcast, question);
+    struct store_broadcast *broadcast = told->broadcast;
+    broadcast->online = question->count;
+    broadcast->nodes = 1;
+    free(told);
+    broadcast->request.on_done(&broadcast->request);
+}
+
+/* Past the queue: what is kept nowhere does not wait for a disk. */
+static void local_broadcast(struct store *store, struct store_broadcast *broadcast)
+{
+    const struct local_core *core = &local_of(store)->core;
+    struct local_broadcast *told = calloc(1, sizeof *told);
+    enum err error = ERR_NO_MEMORY;
+    if (told != NULL) {
+        told->broadcast = broadcast;
+        told->question.on_answer = on_broadcast_answer;
+        error =
+            store_tell_broadcast(&core->events, core->owner, broadcast->payload, &told->question);
+    }
+    if (error == ERR_OK)
+        return;
+    free(told);
+    broadcast->error = error;
+    broadcast->request.on_done(&broadcast->request);
+}
+
 static void local_describe(struct store *store, char *out, size_t cap)
 {
     local_core_describe(&local_of(store)->core, out, cap);
@@ -212,6 +246,7 @@ static void fill_ops(struct store_local *local, const char *kind)
         .look = local_look,
         .leave = local_leave,
         .describe = local_describe,
+        .broadcast = local_broadcast,
     };
     local->store.ops = &local->ops;
 }

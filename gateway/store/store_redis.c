@@ -66,6 +66,13 @@ static void redis_leave(struct store *store, unsigned lane, struct span user_id)
     redis_lane_leave(redis->lanes[lane], user_id);
 }
 
+/* Answers come on one lane's reply channel, so all questions are that lane's. */
+static void redis_broadcast(struct store *store, struct store_broadcast *broadcast)
+{
+    broadcast->request.lane = 0;
+    submit(store, &broadcast->request, REDIS_OP_BROADCAST);
+}
+
 static void redis_describe(struct store *store, char *out, size_t cap)
 {
     redis_common_describe(&self(store)->common, out, cap);
@@ -90,6 +97,7 @@ static const struct store_ops redis_ops = {
     .look = redis_look,
     .leave = redis_leave,
     .describe = redis_describe,
+    .broadcast = redis_broadcast,
 };
 
 enum err store_redis_open(const struct store_config *config, struct store **ret_store, char *why,
@@ -108,7 +116,7 @@ enum err store_redis_open(const struct store_config *config, struct store **ret_
     if (error != ERR_OK)
         goto undo_alloc;
     for (; redis->n_lanes < config->n_lanes; redis->n_lanes++) {
-        error = redis_lane_new(&redis->common, config->lanes[redis->n_lanes],
+        error = redis_lane_new(&redis->common, config->lanes[redis->n_lanes], redis->n_lanes == 0,
                                &redis->lanes[redis->n_lanes]);
         if (error != ERR_OK) {
             snprintf(why, why_cap, "out of memory");

@@ -1,101 +1,62 @@
 'use strict';
-/* Subscribers that come, go and die. Each seat belongs to one user; a user may have two. */
+/* Seats: places in which one client after the other comes, lives for a moment, and goes or dies. Each belongs to one
+ * user; a user may have two. A third of the seats speaks herald.v1, some of these as a device; a few are event streams. */
 
-const WebSocket = require('ws');
+const { Client, SseClient, V1Client } = require('./sessions');
 const { sleep } = require('./tools');
 
 const KINDS = ['steady', 'steady', 'steady', 'slow', 'silent', 'brief'];
 const ENDS = ['reset', 'reset', 'close', 'fin']; /* half of them end by RST */
 const LIFE_MS = { steady: 3000, slow: 3000, silent: 4000, brief: 60 };
-const GONE_MS = 10000;
+const ACK_EVERY = [1, 1, 1, 7, 30, 0]; /* half of them at once, the others lazily or never */
 
-/* One session: what arrives goes into the ledger. */
-class Client {
-    constructor(world, userId, name, { autoPong = true } = {}) {
-        this.world = world;
-        this.session = world.ledger.opens(userId, name);
-        this.socket = new WebSocket(world.herald.url(userId), [], {
-            autoPong, perMessageDeflate: false, handshakeTimeout: 15000,
-        });
-        this.socket.on('message', (bytes) => {
-            if (this.isDead) {
-                return; /* its socket is gone: what ws still had was neither read nor acknowledged */
-            }
-            try {
-                world.ledger.arrives(this.session, JSON.parse(bytes.toString()));
-            } catch (error) {
-                world.ledger.fault(`${name} got what nobody pushed: ${error.message}`);
-            }
-        });
-        this.socket.on('error', () => {});
-        this.opened = new Promise((resolve) => {
-            this.socket.once('open', () => resolve(true));
-            this.socket.once('close', () => resolve(false));
-        });
-        this.closed = new Promise((resolve) => {
-            this.socket.once('close', (code) => {
-                world.closes.set(code, (world.closes.get(code) ?? 0) + 1);
-                resolve(code);
-            });
-        });
+/* What the seat of this number speaks; the same in every run. */
+function levelOf(number) {
+    if (number % 3 === 0) {
+        return number % 9 === 0 ? 'device' : 'v1';
     }
-
-    /* Ends it as `how` says; a socket that is gone already stays gone. */
-    end(how) {
-        const tcp = this.socket._socket; /* ws keeps the socket to itself, and only the socket can reset */
-        this.tcp = tcp;
-        if (how === 'close' && this.socket.readyState === WebSocket.OPEN) {
-            this.socket.close();
-        } else {
-            this.isDead = true;
-            if (how === 'reset' && tcp && !tcp.destroyed) {
-                tcp.resetAndDestroy();
-            } else {
-                this.socket.terminate();
-            }
-        }
-        this.socket.resume(); /* ws tells of a close only when all is read */
-    }
-
-    /* Herald ends a connection soon after the close handshake. The TCP socket's end is enough: ws may keep its own
-     * 'close' back when it was paused. */
-    async gone() {
-        const tcp = this.tcp;
-        const tcpClosed = new Promise((resolve) => {
-            if (tcp && !tcp.closed) {
-                tcp.once('close', () => resolve(true));
-            } else if (tcp) {
-                resolve(true);
-            }
-        });
-        const isClosed = await Promise.race([this.closed.then(() => true), tcpClosed, sleep(GONE_MS).then(() => false)]);
-        if (!isClosed && this.tcp && !this.tcp.destroyed) {
-            this.world.ledger.fault(`${this.session.name} was not let go ${GONE_MS} ms after its end`);
-        }
-        this.socket.terminate();
-    }
+    return { 1: 'sse', 7: 'sse explicit' }[number % 12] ?? 'plain';
 }
 
 class Seat {
     constructor(number, userId, world) {
         this.name = `seat ${number}`;
+        this.level = levelOf(number);
+        this.device = this.level === 'device' ? `d${number}` : undefined;
         this.userId = userId;
         this.world = world;
         this.random = world.random.branch(this.name);
         this.lives = 0;
+        this.lastId = undefined; /* the last that any of its clients has had */
+    }
+
+    open(kind) {
+        const { random, world, userId, device } = this;
+        const options = { userId, device, name: `${this.name}.${this.lives} (${this.level}) of ${userId}` };
+        const autoPong = kind !== 'silent';
+        const every = random.pick(ACK_EVERY);
+        const after = random.isTrue(0.5) ? this.lastId : undefined;
+        world.count(this.level, world.lives);
+        if (this.level === 'plain') {
+            return new Client(world, { ...options, autoPong });
+        }
+        if (this.level.startsWith('sse')) {
+            return new SseClient(world, { ...options, after, every: this.level === 'sse' ? undefined : every });
+        }
+        return new V1Client(world, { ...options, autoPong, after, every });
     }
 
     /* A slow one stops reading for a while, again and again. */
     async live(client, kind) {
         const end = Date.now() + this.random.around(LIFE_MS[kind]);
-        while (Date.now() < end && !this.world.isOver && client.socket.readyState === WebSocket.OPEN) {
+        while (Date.now() < end && !this.world.isOver && client.isOpen()) {
             if (kind === 'slow') {
-                client.socket.pause();
+                client.pause();
                 await sleep(this.random.around(200));
                 if (this.random.isTrue(0.2)) {
                     return; /* it dies with bytes unread */
                 }
-                client.socket.resume();
+                client.resume();
             }
             await sleep(Math.max(1, Math.min(end - Date.now(), 50)));
         }
@@ -107,16 +68,30 @@ class Seat {
         while (!world.isOver) {
             const kind = random.pick(KINDS);
             this.lives += 1;
-            const client = new Client(world, this.userId, `${this.name}.${this.lives} of ${this.userId}`,
-                { autoPong: kind !== 'silent' });
+            const client = this.open(kind);
             if (await client.opened) {
                 await this.live(client, kind);
             }
             client.end(random.pick(ENDS));
             await client.gone();
+            this.lastId = client.lastId ?? this.lastId;
             await sleep(random.around(300));
         }
     }
 }
 
-module.exports = { Client, Seat };
+/* The sessions that read what is left: of each device, and one without. Of a user whose clients know the numbers it is
+ * a herald.v1 session, so that the numbers are followed to the end. */
+function lastClients(world, seats) {
+    return world.userIds.flatMap((userId) => {
+        const ofUser = seats.filter((seat) => seat.userId === userId);
+        const name = `the last session of ${userId}`;
+        const devices = ofUser.filter(({ device }) => device !== undefined).map(({ device }) =>
+            new V1Client(world, { userId, device, every: 1, name: `${name}, ${device}` }));
+        const shared = ofUser.some(({ level }) => level === 'plain')
+            ? new Client(world, { userId, name }) : new V1Client(world, { userId, every: 1, name });
+        return [...devices, shared];
+    });
+}
+
+module.exports = { Seat, lastClients };

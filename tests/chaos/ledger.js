@@ -1,15 +1,25 @@
 'use strict';
-/* What was pushed, what was answered, what arrived, and the judgement at the end (CONTRACT 5.1 to 5.3, 5.6).
+/* What was pushed, what was answered, what arrived, what was said to be missing (CONTRACT 5.1 to 5.3, 5.6).
+ * judge.js says at the end whether that can be.
  *
- * A push goes to one or more users; each of them is an entry. An entry is "accepted" when it was answered 202 (in a
- * push to several: with an id of its own), "never" when its ttl was 0, and "maybe" otherwise: a 503 or a broken
- * connection can hide a push that was kept, so it may arrive, and need not. */
+ * A push goes to one or more users; each of them is an entry. An entry is "accepted" once it was answered with an id,
+ * "never" when its ttl was 0, and "maybe" until then: producers repeat a push with its idempotency key until it is
+ * answered, so at the end nothing is "maybe", and every number of every user has its entry. */
+
+function seqOf(id) {
+    return Number(id.slice(id.indexOf('-') + 1));
+}
 
 class Session {
-    constructor(userId, name) {
+    constructor({ userId, name, device }) {
         this.userId = userId;
         this.name = name;
-        this.order = []; /* entries, as they came */
+        this.device = device;
+        this.openedMs = Date.now();
+        this.order = []; /* {entry, id} as they came */
+        this.gaps = [];
+        this.start = null; /* the number that it begins behind, where it was told */
+        this.next = null; /* the number that must come next; null: not known yet */
     }
 }
 
@@ -17,7 +27,8 @@ class Ledger {
     constructor() {
         this.entries = new Map(); /* "LANE.N to USER" -> entry */
         this.sessions = [];
-        this.counts = { pushed: 0, accepted: 0, maybe: 0, delivered: 0, repeated: 0, expired: 0 };
+        this.acked = new Map(); /* user -> the highest number that one of its clients acknowledged by its id */
+        this.counts = { pushed: 0, accepted: 0, delivered: 0, repeated: 0, duplicates: 0, cancelled: 0, misrouted: 0 };
         this.faults = []; /* sentences: what must never happen */
         this.nFaults = 0;
     }
@@ -29,19 +40,39 @@ class Ledger {
         }
     }
 
+    /* ---- producers ---- */
+
     /* Before it is sent, because it may arrive before it is answered. */
-    pushes({ lane, n, to, ttl, size }) {
+    pushes({ lane, n, to, ttl, size, collapseKey }) {
         for (const userId of to) {
-            this.entries.set(`${lane}.${n} to ${userId}`, {
-                name: `${lane}.${n} to ${userId}`, lane, n, userId, ttl, size, state: ttl === 0 ? 'never' : 'maybe', expires: 0, seq: 0, arrivals: 0,
+            const name = `${lane}.${n} to ${userId}`;
+            this.entries.set(name, {
+                name, lane, n, userId, ttl, size, collapseKey, state: ttl === 0 ? 'never' : 'maybe', expires: 0, seq: 0,
+                arrivals: 0, isCancelAsked: false, cancelledMs: null,
             });
         }
         this.counts.pushed += to.length;
     }
 
-    /* answer: what Herald said of this user's notification. */
-    accepts({ lane, n }, userId, answer) {
-        const entry = this.entries.get(`${lane}.${n} to ${userId}`);
+    entryOf({ lane, n }, userId) {
+        return this.entries.get(`${lane}.${n} to ${userId}`);
+    }
+
+    /* answer: what Herald said of this user's notification; a repeat must be answered the same. */
+    accepts(push, userId, answer, isFirstTry) {
+        const entry = this.entryOf(push, userId);
+        if (answer.duplicate === true) {
+            this.counts.duplicates += 1;
+            if (isFirstTry) {
+                this.fault(`${entry.name} was answered as a duplicate, and it was the first`);
+            }
+        }
+        if (entry.state === 'accepted') {
+            if (entry.id !== answer.id || entry.expires !== answer.expires) {
+                this.fault(`${entry.name} was ${entry.id}, and its repeat is ${answer.id}`);
+            }
+            return;
+        }
         entry.state = 'accepted';
         entry.expires = answer.expires;
         entry.seq = answer.seq;
@@ -49,20 +80,71 @@ class Ledger {
         this.counts.accepted += 1;
     }
 
-    opens(userId, name) {
-        const session = new Session(userId, name);
+    asksCancel(entry) {
+        entry.isCancelAsked = true;
+    }
+
+    cancels(entry) {
+        entry.cancelledMs = Date.now();
+        this.counts.cancelled += 1;
+    }
+
+    /* ---- clients ---- */
+
+    opens(options) {
+        const session = new Session(options);
         this.sessions.push(session);
         return session;
     }
 
-    /* message: the pushed data {to, lane, n, fill}, as it came to this session. */
-    arrives(session, message) {
+    acknowledges(session, id) {
+        this.acked.set(session.userId, Math.max(seqOf(id), this.acked.get(session.userId) ?? 0));
+    }
+
+    resumes(session, after) {
+        session.start = seqOf(after);
+        session.next = session.start + 1;
+        session.ackedThen = this.acked.get(session.userId) ?? 0;
+    }
+
+    /* A hello. */
+    begins(session, hello, after) {
+        if (after !== undefined && (!hello.resumed || hello.acked !== seqOf(after))) {
+            this.fault(`${session.name} resumes behind ${after}, and was told ${JSON.stringify(hello)}`);
+        }
+        session.hello = hello;
+        session.start = hello.acked;
+        session.next = hello.acked + 1;
+        session.ackedThen = this.acked.get(session.userId) ?? 0;
+    }
+
+    /* The next thing that a session hears of covers `from` to `to`: whatever is between was passed over in silence. */
+    covers(session, from, to, what) {
+        if (session.next !== null && from !== session.next) {
+            this.fault(`hole: ${session.name} got ${what} where ${session.next} comes next`);
+        }
+        session.next = to + 1;
+    }
+
+    misses(session, { epoch, from, to, cause }) {
+        this.covers(session, from, to, `a gap from ${from}`);
+        session.gaps.push({ epoch, from, to, cause, atMs: Date.now() });
+    }
+
+    /* A cancel: what it names was withdrawn or replaced; judged as a gap is. */
+    hides(session, id) {
+        const seq = seqOf(id);
+        session.gaps.push({ epoch: id.slice(0, id.indexOf('-')), from: seq, to: seq, cause: 'hidden', atMs: Date.now() });
+    }
+
+    /* message: the pushed data {to, lane, n, fill}, as it came to this session; id: where it is told. */
+    arrives(session, message, id) {
         if (!Array.isArray(message.to) || !message.to.includes(session.userId)) {
-            this.misrouted = (this.misrouted ?? 0) + 1;
+            this.counts.misrouted += 1;
             this.fault(`misrouted: ${session.name} got ${message.lane}.${message.n}, which is for ${message.to}`);
             return;
         }
-        const entry = this.entries.get(`${message.lane}.${message.n} to ${session.userId}`);
+        const entry = this.entryOf(message, session.userId);
         if (entry === undefined) {
             this.fault(`invented: ${session.name} got ${message.lane}.${message.n}, which nobody pushed`);
             return;
@@ -70,78 +152,20 @@ class Ledger {
         if (message.fill.length !== entry.size) {
             this.fault(`changed: ${session.name} got ${entry.name} with ${message.fill.length} bytes for ${entry.size}`);
         }
+        if (id !== undefined) {
+            this.covers(session, seqOf(id), seqOf(id), id);
+        }
         entry.arrivals += 1;
-        session.order.push(entry);
+        session.order.push({ entry, id });
         this.counts[entry.arrivals === 1 ? 'delivered' : 'repeated'] += 1;
     }
 
-    /* Within a session numbers rise, so nothing comes twice. The number is known of what was accepted. */
-    judgeOrder(session) {
-        const seen = new Set();
-        let last = null;
-        for (const entry of session.order) {
-            if (seen.has(entry)) {
-                this.fault(`twice: ${session.name} got ${entry.name} again`);
-            }
-            seen.add(entry);
-            if (entry.state !== 'accepted') {
-                continue;
-            }
-            if (last !== null && entry.seq <= last.seq) {
-                this.fault(`disorder: ${session.name} got ${entry.name} (${entry.id}) after ${last.name} (${last.id})`);
-            }
-            last = entry;
-        }
-    }
-
-    /* One producer's pushes to a user one after the other: what it pushed later has the higher number. */
-    judgeNumbers() {
-        const last = new Map(); /* "LANE to USER" -> entry; the entries stand in the order of their pushes */
-        for (const entry of this.entries.values()) {
-            if (entry.state !== 'accepted') {
-                continue;
-            }
-            const key = `${entry.lane} to ${entry.userId}`;
-            const before = last.get(key);
-            if (before !== undefined && before.seq >= entry.seq) {
-                this.fault(`renumbered: ${entry.name} is ${entry.id}, and ${before.name} before it was ${before.id}`);
-            }
-            last.set(key, entry);
-        }
-    }
-
-    judgeEpochs() {
-        const epochs = new Map();
-        for (const entry of this.entries.values()) {
-            if (entry.state !== 'accepted') {
-                continue;
-            }
-            const epoch = entry.id.slice(0, entry.id.indexOf('-'));
-            if ((epochs.get(entry.userId) ?? epoch) !== epoch) {
-                this.fault(`a new epoch for ${entry.userId}, though the store lost nothing: ${entry.name} is ${entry.id}`);
-            }
-            epochs.set(entry.userId, epoch);
-        }
-    }
-
-    /* Accepted, and there was time: whoever expired before everything was up again need not have arrived. */
-    missing(readyMs) {
+    /* Accepted, arrived nowhere, and nothing is known that may have taken it away. */
+    missing() {
+        const now = Date.now();
         return [...this.entries.values()].filter((entry) => entry.state === 'accepted' && entry.arrivals === 0
-            && entry.expires > readyMs);
-    }
-
-    judge(readyMs) {
-        const missing = this.missing(readyMs);
-        missing.forEach((entry) => this.fault(`lost: ${entry.name} (${entry.id})`));
-        this.sessions.forEach((session) => this.judgeOrder(session));
-        this.judgeNumbers();
-        this.judgeEpochs();
-        const states = [...this.entries.values()];
-        this.counts.maybe = states.filter((entry) => entry.state === 'maybe').length;
-        this.counts.expired = states.filter((entry) => entry.state === 'accepted' && entry.arrivals === 0
-            && entry.expires <= readyMs).length;
-        return { ...this.counts, lost: missing.length, misrouted: this.misrouted ?? 0 };
+            && entry.expires > now && !entry.isCancelAsked && entry.collapseKey === undefined);
     }
 }
 
-module.exports = { Ledger };
+module.exports = { Ledger, seqOf };

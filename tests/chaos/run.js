@@ -2,8 +2,10 @@
 /* node tests/chaos/run.js [--herald PATH] [--seconds N] [--seed N] [--only NAME]
  *
  * The real program and a real redis-server under load, while both are killed, stopped and started again, and clients
- * come, go and die. At the end everything is up, every user reads what is left, and the ledger judges: what was accepted
- * arrived, nothing came to another user, each session's order rose, and the inboxes are empty.
+ * come, go and die. At the end everything is up, every user reads what is left, and the judge looks at the ledger: what
+ * was accepted arrived, or left in a way that it can have left and that those who know numbers were told of; nothing came
+ * to another user or was numbered twice; each session's numbers rose without a silent hole; nothing was acknowledged that
+ * nobody had; and the inboxes are empty.
  *
  * The seed decides who pushes what to whom, who lives how long and what fails when. When each thing meets another is up
  * to the machine: a seed repeats the schedule, not the run. The seconds are shared by the stores, two thirds to Redis.
@@ -12,7 +14,8 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { Lane } = require('./producers');
-const { Client, Seat } = require('./clients');
+const { Seat, lastClients } = require('./clients');
+const { Judge } = require('./judge');
 const { Ledger } = require('./ledger');
 const { Random } = require('./random');
 const { runFaults } = require('./faults');
@@ -54,7 +57,9 @@ class World {
         this.ledger = new Ledger();
         this.userIds = range(USERS).map((n) => `user-${n}`);
         this.closes = new Map(); /* close code -> how often */
-        this.happened = new Map();
+        this.happened = new Map(); /* fault -> how often */
+        this.lives = new Map(); /* level -> how many sessions */
+        this.tries = new Map();
         this.running = new Set(); /* names, for when one does not end */
         this.isOver = false;
         this.beginMs = Date.now();
@@ -69,8 +74,8 @@ class World {
         return promise.finally(() => this.running.delete(name));
     }
 
-    count(what) {
-        this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
+    count(what, where = this.happened) {
+        where.set(what, (where.get(what) ?? 0) + 1);
     }
 }
 
@@ -81,14 +86,21 @@ async function startAll(world, scope) {
     world.herald = await scope.herald({ store: world.redis?.url ?? 'file', args: HERALD_ARGS });
 }
 
-/* Everything is up: one good client for each user, until nothing waits for anybody. */
-async function settle(world) {
+/* Users whose every client acknowledges by id. */
+function explicitUsers(seats) {
+    const others = seats.filter(({ level }) => level === 'plain' || level === 'sse').map(({ userId }) => userId);
+    return new Set(seats.map(({ userId }) => userId).filter((userId) => !others.includes(userId)));
+}
+
+/* Everything is up: good clients for each user, until nothing waits for anybody. Then the judgement. */
+async function settle(world, seats) {
     const { herald, ledger, userIds } = world;
-    const readyMs = Date.now();
-    const clients = userIds.map((userId) => new Client(world, userId, `the last session of ${userId}`));
+    const usersOf = () => Promise.all(userIds.map((userId) => herald.user(userId)));
+    const usersBefore = await usersOf();
+    const clients = lastClients(world, seats);
     try {
         await Promise.all(clients.map((client) => client.opened));
-        await waitUntil('all that was accepted arrives', () => ledger.missing(readyMs).length === 0, 30000)
+        await waitUntil('all that was accepted arrives', () => ledger.missing().length === 0, 30000)
             .catch((error) => world.note(error.message));
         let left = userIds;
         await waitUntil('the inboxes are empty', async () => {
@@ -97,19 +109,20 @@ async function settle(world) {
             return left.length === 0;
         }, 15000).catch(() => left.slice(0, 5).forEach(
             (userId) => ledger.fault(`the inbox of ${userId} is not empty, though all was read and acknowledged`)));
-        clients.filter((client) => client.socket.readyState !== 1)
+        clients.filter((client) => !client.isOpen())
             .forEach((client) => ledger.fault(`${client.session.name} did not stay open`));
+        return await new Judge(ledger).run(herald, clients, await usersOf(), usersBefore, explicitUsers(seats));
     } finally {
         clients.forEach((client) => client.end('fin'));
     }
-    return readyMs;
 }
 
-function report(world, result) {
-    const list = (map) => [...map].sort().map(([name, count]) => `${name} ${count}`).join(', ');
+function report(world, { gaps, gone, ...counts }) {
+    const list = (entries) => [...entries].sort().map(([name, count]) => `${name} ${count}`).join(', ') || 'none';
     world.note(`faults: ${list(world.happened)}`);
-    world.note(`sessions: ${world.ledger.sessions.length}, closed with: ${list(world.closes)}`);
-    world.note(Object.entries(result).map(([name, count]) => `${name} ${count}`).join(', '));
+    world.note(`sessions: ${list(world.lives)}; closed with: ${list(world.closes)}`);
+    world.note(`${Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(', ')}; ${list(world.tries)}`);
+    world.note(`gaps told: ${list(Object.entries(gaps))}; arrived nowhere: ${list(Object.entries(gone))}`);
     world.ledger.faults.forEach((sentence) => console.log(`     ${sentence}`));
     if (world.ledger.nFaults > world.ledger.faults.length) {
         console.log(`     and ${world.ledger.nFaults - world.ledger.faults.length} more`);
@@ -117,10 +130,14 @@ function report(world, result) {
 }
 
 /* A run in which little happened proves little. */
-function judgeEffort(world, result, seconds) {
+function judgeEffort(world, { accepted, repeated, duplicates, gaps }, seconds) {
     const { ledger } = world;
-    if (result.accepted < 20 * seconds || result.repeated === 0) {
-        ledger.fault(`only ${result.accepted} accepted and ${result.repeated} repeated in ${seconds} s`);
+    if (accepted < 20 * seconds || repeated === 0) {
+        ledger.fault(`only ${accepted} accepted and ${repeated} repeated in ${seconds} s`);
+    }
+    const isSeldom = duplicates === 0 || ['expired', 'cancelled', 'collapsed'].some((cause) => !gaps[cause]);
+    if (seconds >= 20 && isSeldom) {
+        ledger.fault(`${duplicates} duplicates answered, and not every cause was told: ${JSON.stringify(gaps)}`);
     }
     for (const code of [4004, 1002, 1007]) {
         if (world.closes.has(code)) {
@@ -132,14 +149,14 @@ function judgeEffort(world, result, seconds) {
 async function chaos(world, scope, seconds) {
     await startAll(world, scope);
     const lanes = range(LANES).map((n) => world.follow(`lane ${n}`, new Lane(n, world).run()));
-    const seats = range(SEATS).map((n) => world.follow(`seat ${n}`, new Seat(n, world.userIds[n % USERS], world).run()));
+    const seats = range(SEATS).map((n) => new Seat(n, world.userIds[n % USERS], world));
+    const lives = seats.map((seat) => world.follow(seat.name, seat.run()));
     await runFaults(world, world.kind, world.beginMs + seconds * 1000);
     world.isOver = true;
     await Promise.all(lanes);
-    await Promise.all(seats);
+    await Promise.all(lives);
     world.note('everything is up, every user reads');
-    const readyMs = await settle(world);
-    const result = world.ledger.judge(readyMs);
+    const result = await settle(world, seats);
     judgeEffort(world, result, seconds);
     report(world, result);
     if (world.ledger.nFaults > 0) {

@@ -2,7 +2,7 @@
 /* CONTRACT 3: a broadcast reaches everyone online now, on every node, and is never stored. */
 
 const assert = require('node:assert/strict');
-const { assertProblem, everyStore, parallel, pushNumbers, range } = require('./harness');
+const { assertProblem, everyStore, parallel, pushNumbers, range, waitUntil } = require('./harness');
 
 module.exports = (test) => {
     everyStore(test, 'everyone online gets a broadcast once, and nobody later', async (t, store) => {
@@ -34,6 +34,53 @@ module.exports = (test) => {
         await absent.waitCount(2);
         assert.deepEqual(absent.values(), ['kept', 'live']);
         assert.equal((await herald.user('plain')).head, 1);
+    });
+
+    test('a broadcast reaches everyone online on every node, once', async (t) => {
+        const redis = await (await t.redis()).start();
+        const nodes = await Promise.all(range(3).map(() => t.herald({ store: redis.url })));
+        const clients = [];
+        await parallel(30, 10, async (n) => { clients[n] = await nodes[n % 3].subscribe(`u${n % 20}`); });
+        const answers = [];
+        for (const n of range(12)) {
+            answers.push((await nodes[n % 3].post('/broadcast', { data: n })).json);
+        }
+        assert.deepEqual(answers, answers.map(() => ({ online: 30, nodes: 3 })));
+        const after = await nodes[0].post('/push', { userIds: range(20).map((n) => `u${n}`), data: 'after' });
+        assert.deepEqual(after.json.results.map(({ seq }) => seq), range(20).map(() => 1));
+        await Promise.all(clients.map((client) => client.waitCount(13)));
+        for (const client of clients) {
+            const values = client.values();
+            assert.deepEqual(values.filter(Number.isInteger).sort((a, b) => a - b), range(12));
+            assert.equal(values.length, 13);
+            for (const asker of range(3)) {
+                const ofOne = values.filter((value) => value % 3 === asker);
+                assert.deepEqual(ofOne, [...ofOne].sort((a, b) => a - b), 'of one node in its order');
+            }
+        }
+
+        await nodes[2].kill();
+        await waitUntil('the two others know it', async () => {
+            const { json } = await nodes[0].post('/broadcast', { data: 'two' });
+            return json.nodes === 2 && json.online === 20;
+        });
+    });
+
+    test('with Redis away a broadcast is for the node that was asked', async (t) => {
+        const redis = await (await t.redis()).start();
+        const [asked, other] = await Promise.all(range(2).map(() => t.herald({ store: redis.url })));
+        const [near, far] = [await asked.subscribe('u'), await other.subscribe('u')];
+        await redis.kill();
+        const away = await asked.post('/broadcast', { data: 'away' });
+        assert.deepEqual([away.status, away.json], [200, { online: 1, nodes: 1 }]);
+        await near.waitCount(1);
+        await redis.start();
+        await waitUntil('both are heard again', async () => {
+            const { json } = await asked.post('/broadcast', { data: 'back' });
+            return json.nodes === 2 && json.online === 2;
+        }, 20000);
+        await waitUntil('it reaches the other', () => far.values().includes('back'));
+        assert.ok(!far.values().includes('away'));
     });
 
     test('a broadcast to nobody is answered', async (t) => {

@@ -42,8 +42,20 @@ static struct recorder {
     int state; /* -1: never told */
 } recorder;
 
+/* What on_broadcast told, and what it answers. */
+enum { TOLD_MAX = 1000 };
+static struct broadcasts {
+    uint64_t online; /* the answer of each node */
+    bool must_hold;  /* the next question is left to the test */
+    struct store_question *held;
+    struct recorded list[TOLD_MAX];
+    void *owners[TOLD_MAX];
+    size_t n;
+} broadcasts;
+
 static void recorder_init(void)
 {
+    broadcasts = (struct broadcasts){0};
     pthread_mutex_init(&recorder.lock, NULL);
     pthread_cond_init(&recorder.changed, NULL);
     recorder.list = malloc(RECORDED_MAX * sizeof *recorder.list);
@@ -86,6 +98,54 @@ static void record_notification(void *owner, struct span user_id, struct notific
     }
     pthread_cond_broadcast(&recorder.changed);
     pthread_mutex_unlock(&recorder.lock);
+}
+
+MAYBE_UNUSED static void record_broadcast(void *owner, struct notification *note,
+                                          struct store_question *question)
+{
+    pthread_mutex_lock(&recorder.lock);
+    if (broadcasts.n < TOLD_MAX) {
+        broadcasts.owners[broadcasts.n] = owner;
+        record_note(&broadcasts.list[broadcasts.n++], note);
+    }
+    bool is_held = broadcasts.must_hold;
+    broadcasts.must_hold = false;
+    if (is_held)
+        broadcasts.held = question;
+    pthread_cond_broadcast(&recorder.changed);
+    pthread_mutex_unlock(&recorder.lock);
+    if (!is_held)
+        store_answer(question, broadcasts.online);
+}
+
+/* By the node with this owner; NULL: by any. */
+MAYBE_UNUSED static size_t count_told_broadcasts(const void *owner)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&recorder.lock);
+    for (size_t i = 0; i < broadcasts.n; i++)
+        n += owner == NULL || broadcasts.owners[i] == owner;
+    pthread_mutex_unlock(&recorder.lock);
+    return n;
+}
+
+MAYBE_UNUSED static struct recorded recorded_broadcast(size_t at)
+{
+    pthread_mutex_lock(&recorder.lock);
+    struct recorded found = broadcasts.list[at];
+    pthread_mutex_unlock(&recorder.lock);
+    return found;
+}
+
+MAYBE_UNUSED static struct store_question *wait_for_held_question(void)
+{
+    pthread_mutex_lock(&recorder.lock);
+    while (broadcasts.held == NULL)
+        pthread_cond_wait(&recorder.changed, &recorder.lock);
+    struct store_question *question = broadcasts.held;
+    broadcasts.held = NULL;
+    pthread_mutex_unlock(&recorder.lock);
+    return question;
 }
 
 static void record_state(void *owner, bool is_up)
