@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct numbered {
     struct letter letter;
@@ -47,6 +48,41 @@ Test(mailbox, delivers_every_letter_in_its_senders_order, .timeout = 30)
     for (size_t i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     cr_assert_eq(n_delivered, 20000);
+    reactor_free(reactor);
+}
+
+enum { WAKE_UPS = 100 };
+static atomic_int n_woken;
+
+static void on_wake_up(struct letter *letter)
+{
+    (void)letter;
+    if (atomic_fetch_add(&n_woken, 1) + 1 == WAKE_UPS)
+        reactor_stop(reactor);
+}
+
+/* Each letter goes to a receiver that has delivered the last one and sleeps again. */
+static void *send_to_a_sleeper(void *argument)
+{
+    struct letter letter = {.deliver = on_wake_up};
+    (void)argument;
+    for (int i = 0; i < WAKE_UPS; i++) {
+        usleep(500);
+        mailbox_post(reactor_mailbox(reactor), &letter);
+        while (atomic_load(&n_woken) <= i)
+            usleep(50);
+    }
+    return NULL;
+}
+
+Test(mailbox, wakes_its_receiver_each_time_that_it_sleeps, .timeout = 30)
+{
+    pthread_t thread;
+    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    pthread_create(&thread, NULL, send_to_a_sleeper, NULL);
+    reactor_run(reactor);
+    pthread_join(thread, NULL);
+    cr_expect_eq(atomic_load(&n_woken), WAKE_UPS);
     reactor_free(reactor);
 }
 
