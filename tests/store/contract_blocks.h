@@ -2,6 +2,7 @@
 #ifndef HERALD_TESTS_STORE_CONTRACT_BLOCKS_H
 #define HERALD_TESTS_STORE_CONTRACT_BLOCKS_H
 
+#include "tests/store/block_calls.h"
 #include "tests/store/contract_fixture.h"
 
 static void expect_blocked(const char *user, int64_t until_ms)

@@ -2,6 +2,7 @@
 #ifndef HERALD_TESTS_STORE_CONTRACT_TICKETS_H
 #define HERALD_TESTS_STORE_CONTRACT_TICKETS_H
 
+#include "tests/store/block_calls.h"
 #include "tests/store/contract_fixture.h"
 
 static void expect_ticket(const char *ticket, const char *user)

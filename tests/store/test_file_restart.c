@@ -1,6 +1,6 @@
 /* The file store over a restart: what an inbox is, and not only what waits in it, is on the disk.
  */
-#include "tests/store/contract_calls.h"
+#include "tests/store/block_calls.h"
 
 #include <unistd.h>
 

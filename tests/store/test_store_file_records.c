@@ -3,6 +3,8 @@
 #include "gateway/store/file_record.h"
 #include "tests/store/file_directory.h"
 
+#include "tests/store/block_calls.h"
+
 TestSuite(store_file_records, .init = contract_open, .fini = contract_close, .timeout = 60);
 
 /* ---- one payload, cut into several requests ---- */

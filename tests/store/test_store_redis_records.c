@@ -2,6 +2,8 @@
  * together. */
 #include "tests/store/redis_backend.h"
 
+#include "tests/store/block_calls.h"
+
 static const struct store_print print_a = {{1}};
 static const struct store_print print_b = {{2}};
 
