@@ -91,7 +91,7 @@ module.exports = (test) => {
     });
 
     everyStore(test, 'nobody outruns a kick with a block', async (t, store) => {
-        const herald = await t.sharedHerald(store, { store, args: ['--max-connections-per-user', '1000'] });
+        const herald = await t.sharedHerald(`race ${store}`, { store, args: ['--max-connections-per-user', '1000'] });
         for (const round of range(8)) {
             const userId = `race ${round}`;
             const arrivals = storm(herald, userId, 6);
