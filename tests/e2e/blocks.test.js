@@ -168,6 +168,20 @@ module.exports = (test) => {
         }
     });
 
+    test('redis: an event stream that is kicked before its first page has come is answered 204', async (t) => {
+        const redis = await (await t.redis()).start();
+        const herald = await t.herald({ store: redis.url });
+        redis.pause();
+        const opening = herald.events('u');
+        const { json } = await waitUntil('it is there to be kicked', async () => {
+            const answer = await herald.post('/deleteClient', { userId: 'u' });
+            return answer.status === 200 && answer;
+        });
+        assert.equal(json.closed, 1);
+        assert.equal((await opening).status, 204);
+        redis.resume();
+    });
+
     test('blockFor is a whole number of seconds up to a day', async (t) => {
         const herald = await t.sharedHerald('memory', { store: 'memory' });
         await mustBlock(herald, 'u', 86400);
