@@ -1,5 +1,6 @@
-/* A session begins with the 101 in its queue (an event stream with its 200). What comes in is read
- * by session_read.c; notifications are queued by delivery.c and replay.c through session_write.c.
+/* A session begins with the 101 in its queue (an event stream holds its 200 back). What comes in is
+ * read by session_read.c; notifications are queued by delivery.c and replay.c through
+ * session_write.c.
  *
  * One timer serves several deadlines: the next ping, the silence after which the peer is dead, the
  * end of a drain, and what an event stream has instead (session_sse.c). It is not moved when a
@@ -32,15 +33,22 @@ void session_move(struct session *session, enum session_state state)
     session->state = state & 0xf;
 }
 
+static void free_extra(struct session_extra *extra)
+{
+    if (extra == NULL)
+        return;
+    buf_fini(&extra->message);
+    free(extra->held_origin);
+    free(extra);
+}
+
 static void free_session(struct grave *grave)
 {
     struct session *session = CONTAINER_OF(grave, struct session, grave);
     struct worker *worker = session_worker(session);
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
-    if (session->extra != NULL)
-        buf_fini(&session->extra->message);
-    free(session->extra);
+    free_extra(session->extra);
     free(session);
 }
 
@@ -232,7 +240,7 @@ static enum err queue_accept(struct session *session, const struct admission *ad
 {
     struct buf head;
     if (admission->level == LEVEL_SSE)
-        return sse_queue_head(session, admission);
+        return sse_hold_head(session, admission);
     buf_init(&head, 512);
     enum err error = handshake_accept(&head, admission->level, admission->accept);
     if (error == ERR_OK)
@@ -304,7 +312,7 @@ undo_conn:;
     conn_release(&session->conn, &rest, &n_rest);
     free(rest);
 undo_alloc:
-    free(session->extra);
+    free_extra(session->extra);
     free(session);
     return error;
 }
@@ -314,6 +322,8 @@ static enum metric cause_of(enum err error)
     switch (error) {
     case ERR_KICKED:
         return METRIC_CLOSED_KICKED;
+    case ERR_BLOCKED:
+        return METRIC_CLOSED_BLOCKED;
     case ERR_REPLACED:
         return METRIC_CLOSED_REPLACED;
     case ERR_RESTART:
@@ -351,7 +361,7 @@ void session_close(struct session *session, enum err error, struct span word, ui
     metrics_count(cause_of(error));
     session_begin_closing(session);
     if (session->level == LEVEL_SSE)
-        sse_end(session, retry_ms);
+        sse_end(session, error, retry_ms);
     else
         send_close(session, error, word, retry_ms);
 }

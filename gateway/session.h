@@ -41,7 +41,9 @@ struct session_extra {
     uint32_t progress_ms;    /* these on session_clock */
     uint32_t check_ms;       /* SSE: when the mark is looked at next */
     uint32_t check_after_ms;
-    bool is_explicit; /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
+    char *held_origin; /* SSE: the answer's head is held back, for pages of this origin (empty:
+                        * none); NULL: it is on its way */
+    bool is_explicit;  /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
 };
 
 struct session {
@@ -103,10 +105,14 @@ struct admission {
     size_t n_early;
 };
 
-/* Takes over the socket and queues the 101 (SSE: the 200). On error the socket is still the
- * caller's. The session is in REPLAY and has no client yet. */
+/* Takes over the socket and queues the 101. The 200 of an event stream is held back until there is
+ * something to say, because an EventSource that is blocked must hear 204 instead. On error the
+ * socket is still the caller's. The session is in REPLAY and has no client yet. */
 MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
                                 struct session **ret_session);
+
+/* It is not refused: an event stream's 200, if it was held back, goes out. */
+void session_open(struct session *session);
 
 /* The first page has come: what the session begins with (hello; SSE: retry and the position). */
 void session_greet(struct session *session, uint64_t head, bool is_resumed);

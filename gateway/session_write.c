@@ -28,8 +28,15 @@ size_t session_queued_bytes(const struct session *session)
     return conn_queued_bytes(&session->conn) + backlog_bytes(backlog_of(session));
 }
 
+void session_open(struct session *session)
+{
+    if (session->level == LEVEL_SSE)
+        sse_open(session);
+}
+
 void session_send(struct session *session, const void *bytes, size_t len)
 {
+    session_open(session);
     if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
         session_give_up(session);
 }
@@ -149,6 +156,7 @@ static enum notification_form form_of(const struct session *session)
 
 static enum err hand_over(struct session *session, struct notification *note)
 {
+    session_open(session);
     struct payload *payload = notification_form(note, form_of(session));
     enum err error = payload == NULL ? ERR_NO_MEMORY : conn_write_payload(&session->conn, payload);
     if (error != ERR_OK) {
