@@ -26,9 +26,15 @@ function parseArguments(args) {
     return options;
 }
 
+const children = [];
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+process.on('SIGTERM', () => process.exit(1));
+process.on('SIGINT', () => process.exit(1));
+
 /* herald-echo on a port of its choice. */
 async function start(binary, args) {
     const child = spawn(binary, ['--listen', '127.0.0.1:0', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    children.push(child);
     let output = '';
     let errors = '';
     child.stderr.on('data', (chunk) => { errors += chunk; });
