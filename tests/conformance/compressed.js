@@ -1,7 +1,7 @@
 'use strict';
 /* Sections 12 and 13 of the case list: permessage-deflate with five kinds of contents and with each set of
- * parameters, in messages of the list's sizes and fragments. The list sends 1000 messages of each; here it is a few, of contents
- * that are made from a seed. Beyond the list: every combination of the four parameters. */
+ * parameters, in messages of the list's sizes and fragments. The list sends 1000 messages of each; here it is a few,
+ * of contents that are made from a seed. Beyond the list: every combination of the four parameters. */
 
 const assert = require('node:assert/strict');
 const { OP, RSV1, connect, deflate, encodeFrame, fragments, numbers } = require('./client');

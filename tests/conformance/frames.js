@@ -2,8 +2,9 @@
 /* Sections 1 to 7 of the Autobahn TestSuite's case list: framing, pings, reserved bits, opcodes, fragmentation, UTF-8,
  * closing. A case is data:
  *   id     as in the published list
- *   send   frames in order; {quiet: ms} waits and sees that nothing comes back and nothing ends;
- *          {failed: true} waits for the close frame before going on (fail-fast)
+ *   send   frames in order; {wait: ms} waits, {quiet: ms} waits and sees that nothing comes back, {failed: true} waits
+ *          for the close frame before going on (fail-fast). `cuts` of a frame: its payload's first so many bytes, then
+ *          quiet, so many more, then failed, then the rest
  *   how    'whole' (one write), 'frames' (a write a frame) or a number: writes of so many bytes
  *   echo   what comes back, in order, before the close frame
  *   code   of that close frame; without `code` the client closes with 1000 at the end and gets it back */
@@ -145,7 +146,8 @@ invalid('6.19', ['c080', 'e08080', 'f0808080', 'f880808080', 'fc8080808080']);
 invalid('6.20', ['eda080', 'edadbf', 'edae80', 'edafbf', 'edb080', 'edbe80', 'edbfbf']);
 invalid('6.21', ['eda080', 'edadbf', 'edae80', 'edafbf'].flatMap((high) => [`${high}edb080`, `${high}edbfbf`]));
 /* The last two code points of each plane are valid UTF-8, though no characters. */
-valid('6.22', range(0, 16).flatMap((plane) => [0xfffe, 0xffff].map((low) => Buffer.from(String.fromCodePoint(plane * 0x10000 + low)))));
+valid('6.22', range(0, 16).flatMap((plane) => [0xfffe, 0xffff].map((low) => plane * 0x10000 + low))
+    .map((point) => Buffer.from(String.fromCodePoint(point))));
 valid('6.23', range(0xfff9, 0xffff).map((point) => Buffer.from(String.fromCodePoint(point))));
 
 /* 7: closing */
