@@ -12,6 +12,7 @@
 #include "gateway/http_answer.h"
 #include "gateway/kicks.h"
 #include "proto/authority.h"
+#include "proto/extensions.h"
 #include "proto/sse.h"
 #include "proto/subscribe_query.h"
 
@@ -181,6 +182,18 @@ static bool is_room(struct node *node, enum err *ret_error)
     return take_place(node);
 }
 
+/* Is it a WebSocket handshake, and what do both sides speak? */
+static enum err shake_hands(struct arrival *arrival, struct admission *admission,
+                            const char **ret_detail)
+{
+    const struct http_head *head = arrival_head(arrival);
+    const char *bytes = arrival_bytes(arrival).bytes;
+    enum err error = handshake_check(head, bytes, &admission->level, admission->accept, ret_detail);
+    if (error == ERR_OK && node_of(arrival)->options->compress)
+        error = extensions_choose(head, bytes, &admission->deflate, ret_detail);
+    return error;
+}
+
 static void upgrade(struct arrival *arrival)
 {
     const char *detail = NULL;
@@ -189,8 +202,7 @@ static void upgrade(struct arrival *arrival)
         arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
         return;
     }
-    enum err error = handshake_check(arrival_head(arrival), arrival_bytes(arrival).bytes,
-                                     &move->admission.level, move->admission.accept, &detail);
+    enum err error = shake_hands(arrival, &move->admission, &detail);
     if (error != ERR_OK)
         arrival_refuse(arrival, error, detail, NULL, NULL);
     else if (!read_query(arrival, move))

@@ -242,7 +242,9 @@ static enum err queue_accept(struct session *session, const struct admission *ad
     if (admission->level == LEVEL_SSE)
         return sse_hold_head(session, admission);
     buf_init(&head, 512);
-    enum err error = handshake_accept(&head, admission->level, admission->accept);
+    char extensions[EXTENSIONS_ANSWER_MAX_BYTES];
+    enum err error = handshake_accept(&head, admission->level, admission->accept,
+                                      extensions_answer(admission->deflate, extensions));
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
@@ -300,6 +302,9 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->since_ms = clock_wall_ms();
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
+    session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
+    if (session->window_bits != 0)
+        ws_decoder_allow_compressed(&session->decoder);
     set_first_deadlines(session);
     metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);

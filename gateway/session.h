@@ -11,6 +11,7 @@
 #include "gateway/backlog.h"
 #include "gateway/client.h"
 #include "gateway/worker.h"
+#include "proto/extensions.h"
 #include "proto/handshake.h"
 #include "proto/ws_decoder.h"
 
@@ -81,7 +82,8 @@ struct session {
     bool is_suspect : 1;    /* silent; one last look before it is closed */
     bool is_draining : 1;   /* drain_at_ms holds */
     bool has_peer_close : 1;
-    bool is_deaf : 1; /* CLOSING: what comes in is no longer decoded */
+    bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
+    uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */
 };
 
 /* What stands above. All on the session's thread. */
@@ -96,6 +98,7 @@ struct admission {
     int fd;
     enum handshake_level level;
     char accept[HANDSHAKE_ACCEPT_LEN];
+    struct deflate_terms deflate;
     struct resume resume;
     bool is_explicit;   /* SSE: ack=explicit */
     struct span device; /* empty: none */

@@ -4,6 +4,7 @@
 #include "gateway/session_parts.h"
 
 #include "gateway/base/metrics.h"
+#include "proto/deflate.h"
 #include "proto/envelope.h"
 
 /* ---- acknowledgements ---- */
@@ -104,13 +105,38 @@ static void on_said(struct session *session, struct span text)
     }
 }
 
+static void on_compressed(struct session *session, struct span compressed)
+{
+    struct buf text;
+    size_t max = inflate_ceiling(compressed.len, (size_t)session_options(session)->max_message);
+    buf_init(&text, SIZE_MAX); /* the inflater keeps to its ceiling */
+    enum err error = inflater_message(session_worker(session)->inflater, compressed, max, &text);
+    if (error == ERR_OK && !utf8_is_valid(buf_span(&text)))
+        error = ERR_BAD_UTF8;
+    if (error == ERR_OK)
+        on_said(session, buf_span(&text));
+    else if (error == ERR_NO_MEMORY)
+        session_give_up(session);
+    else
+        session_close(session, error, (struct span){0}, 0);
+    buf_fini(&text);
+}
+
+static void on_message(struct session *session, const struct ws_event *event, struct span message)
+{
+    if (event->is_compressed)
+        on_compressed(session, message);
+    else
+        on_said(session, message);
+}
+
 /* A message in one piece is read where it lies; its pieces are kept otherwise. The decoder has its
  * ceiling, so the buffer has none of its own. */
 static void on_v1_data(struct session *session, const struct ws_event *event)
 {
     struct buf *kept = session->extra == NULL ? NULL : &session->extra->message;
     if (event->is_first && event->is_last) {
-        on_said(session, event->payload);
+        on_message(session, event, event->payload);
         return;
     }
     struct session_extra *extra = session_extra(session);
@@ -121,7 +147,7 @@ static void on_v1_data(struct session *session, const struct ws_event *event)
     if (!event->is_last)
         return;
     kept = &extra->message;
-    on_said(session, buf_span(kept));
+    on_message(session, event, buf_span(kept));
     if (session_is_open(session))
         buf_clear(kept);
 }

@@ -10,6 +10,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "proto/deflate.h"
 #include "proto/envelope.h"
 #include "proto/put.h"
 #include "proto/sse.h"
@@ -154,10 +155,25 @@ static enum notification_form form_of(const struct session *session)
     return session->level == LEVEL_SSE ? FORM_SSE : FORM_PLAIN;
 }
 
+/* The bytes for this session: compressed where that was agreed, is worth it and fits its window. */
+static struct payload *payload_for(struct session *session, struct notification *note)
+{
+    struct payload *whole = notification_form(note, form_of(session));
+    if (whole == NULL || whole->len < DEFLATE_MIN_BYTES ||
+        !deflate_fits(session->window_bits, whole->len))
+        return whole;
+    struct payload *small =
+        notification_compressed(note, form_of(session), session_worker(session)->deflater);
+    if (small == NULL)
+        return whole;
+    metrics_add(METRIC_BYTES_SAVED, payload_frame(whole).len - payload_frame(small).len);
+    return small;
+}
+
 static enum err hand_over(struct session *session, struct notification *note)
 {
     session_open(session);
-    struct payload *payload = notification_form(note, form_of(session));
+    struct payload *payload = payload_for(session, note);
     enum err error = payload == NULL ? ERR_NO_MEMORY : conn_write_payload(&session->conn, payload);
     if (error != ERR_OK) {
         session_give_up(session);

@@ -1,5 +1,7 @@
 #include "gateway/worker.h"
 
+#include "proto/deflate.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -23,6 +25,17 @@ static void bury_all(struct reactor_task *task)
         worker->graves = grave->next;
         grave->free_it(grave);
     }
+}
+
+static enum err make_deflate(struct worker *worker)
+{
+    enum err error = deflater_new(&worker->deflater);
+    if (error != ERR_OK)
+        return error;
+    error = inflater_new(&worker->inflater);
+    if (error != ERR_OK)
+        deflater_free(worker->deflater);
+    return error;
 }
 
 enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct worker *worker),
@@ -51,12 +64,19 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     error = conn_loop_init(&worker->loop, worker->reactor);
     if (error != ERR_OK)
         goto undo_reactor;
+    if (node->options->compress) {
+        error = make_deflate(worker);
+        if (error != ERR_OK)
+            goto undo_loop;
+    }
     int64_t now_ms = worker_now_ms(worker);
     atomic_init(&worker->seen_ms, now_ms);
     timer_set(reactor_timers(worker->reactor), &worker->heartbeat, now_ms + HEARTBEAT_MS);
     *ret_worker = worker;
     return ERR_OK;
 
+undo_loop:
+    conn_loop_fini(&worker->loop);
 undo_reactor:
     reactor_free(worker->reactor);
 undo_alloc:
@@ -94,6 +114,8 @@ void worker_free(struct worker *worker)
         return;
     bury_all(&worker->bury);
     user_agents_fini(&worker->agents);
+    deflater_free(worker->deflater);
+    inflater_free(worker->inflater);
     conn_loop_fini(&worker->loop);
     reactor_free(worker->reactor);
     free(worker);

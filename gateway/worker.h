@@ -9,7 +9,9 @@
 
 #include <pthread.h>
 
+struct deflater;
 struct front;
+struct inflater;
 
 enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64, WAIT_BUCKETS = 64 };
 
@@ -41,6 +43,8 @@ struct worker {
     struct list kicks;               /* event streams that must not come back (kicks.c) */
     unsigned n_kicks;
     struct user_agents agents;
+    struct deflater *deflater; /* for all its sessions; both NULL without --compress */
+    struct inflater *inflater;
     uint64_t random;
     atomic_int_fast64_t seen_ms; /* the last heartbeat, for liveness; read by any thread */
     void (*on_second)(struct worker *worker);
