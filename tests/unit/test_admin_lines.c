@@ -29,11 +29,15 @@ static void end_lines(int fd)
     client_say(fd, "0\r\n\r\n");
 }
 
+/* Not with strstr: AddressSanitizer measures the whole text at each call. */
 static size_t count(const char *text, const char *part)
 {
     size_t n = 0;
-    for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part))
+    const char *end = text + strlen(text);
+    while ((text = memmem(text, (size_t)(end - text), part, strlen(part))) != NULL) {
+        text += strlen(part);
         n++;
+    }
     return n;
 }
 
