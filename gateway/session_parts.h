@@ -56,7 +56,7 @@ void session_send_error(struct session *session, const char *code, const char *d
 /* session_sse.c: event streams */
 MUST_CHECK enum err sse_queue_head(struct session *session, const struct admission *admission);
 void sse_end(struct session *session, uint32_t retry_ms); /* the last words, and FIN */
-void sse_on_flush(struct session *session);               /* before what is queued goes out */
+void sse_on_drained(struct session *session);             /* the kernel has taken all */
 /* Looks at what TCP has acknowledged, writes the comment when it is due. false: the peer has taken
  * nothing for --slow-timeout. */
 MUST_CHECK bool sse_on_timer(struct session *session);
