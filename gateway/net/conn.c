@@ -74,15 +74,12 @@ static bool is_broken(const struct conn *conn)
     return conn->watch.flags & CONN_BROKEN;
 }
 
-static void set_flag(struct conn *conn, uint32_t flag, bool is_set)
+static void set_blocked(struct conn *conn, bool blocked)
 {
-    if (((conn->watch.flags & flag) != 0) == is_set)
+    if (blocked == is_blocked(conn))
         return;
-    conn->watch.flags ^= flag;
-    bool is_stalled = conn->watch.flags & CONN_STALLED;
-    uint32_t events = is_stalled ? 0 : (uint32_t)EPOLLIN;
-    if (is_stalled || is_blocked(conn))
-        events |= (uint32_t)EPOLLOUT;
+    conn->watch.flags ^= CONN_BLOCKED;
+    uint32_t events = EPOLLIN | (blocked ? (uint32_t)EPOLLOUT : 0);
     if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
         conn->watch.flags |= CONN_BROKEN;
 }
@@ -137,7 +134,6 @@ static void read_some(struct conn *conn)
     size_t got = 0;
     enum transport_state state = conn->transport->ops->read(conn->transport, conn->watch.fd,
                                                             buffer + kept, CONN_READ_BYTES, &got);
-    set_flag(conn, CONN_STALLED, state == TRANSPORT_WANTS_WRITE);
     if (state == TRANSPORT_MOVED)
         take_bytes(conn, buffer, kept, got);
     else if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
@@ -162,7 +158,7 @@ static bool write_some(struct conn *conn)
     } else if (out->moved_ms == 0) {
         out->moved_ms = reactor_now_ms(conn->loop->reactor); /* it waits from now on */
     }
-    set_flag(conn, CONN_BLOCKED, state == TRANSPORT_WANTS_WRITE);
+    set_blocked(conn, state == TRANSPORT_WANTS_WRITE);
     return true;
 }
 
@@ -223,12 +219,9 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
         on_ready_to_shake(conn, events);
         return;
     }
-    bool may_read = events & (EPOLLIN | EPOLLHUP | EPOLLERR);
-    if (events & EPOLLOUT) {
-        may_read |= (conn->watch.flags & CONN_STALLED) != 0;
+    if (events & EPOLLOUT)
         conn_mark(conn);
-    }
-    if (may_read)
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         read_some(conn);
 }
 

@@ -50,7 +50,6 @@ enum {
     CONN_BLOCKED = 1, /* the socket takes no more at present */
     CONN_BROKEN = 2,  /* it ends at the end of the turn */
     CONN_SHAKING = 4, /* the handshake is not complete */
-    CONN_STALLED = 8, /* reading waits until the socket takes something: a key update's answer */
 };
 
 struct conn {

@@ -23,7 +23,8 @@ struct transport_ops {
     /* One step of the handshake. MOVED: it is complete. NULL: there is none. */
     enum transport_state (*shake)(struct transport *transport, int fd);
     /* At least CONN_READ_BYTES of room. MOVED: *ret_len bytes. What is left for the next call is
-     * in the socket, so that its readiness tells of it; nothing waits unseen in the transport. */
+     * in the socket, so that its readiness tells of it; nothing waits unseen in the transport. A
+     * WANTS of either kind: nothing at present. */
     enum transport_state (*read)(struct transport *transport, int fd, uint8_t *bytes, size_t cap,
                                  size_t *ret_len);
     /* MOVED, WANTS_WRITE: the kernel has taken *ret_len bytes. After WANTS_WRITE the next call must
