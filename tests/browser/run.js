@@ -7,7 +7,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { Scope, waitUntil, within } = require('../e2e/harness');
+const { Authority, Scope, waitUntil, within } = require('../e2e/harness');
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((file) => fs.existsSync(file));
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
@@ -37,7 +37,7 @@ class Page {
         this.foreign = [];
         page.on('pageerror', (error) => this.errors.push(error.message));
         page.on('request', (request) => {
-            if (!/^(http:\/\/127\.0\.0\.1:|data:)/.test(request.url())) {
+            if (!/^(https?:\/\/127\.0\.0\.1:|data:)/.test(request.url())) {
                 this.foreign.push(request.url());
             }
         });
@@ -166,6 +166,29 @@ const tests = {
     },
 };
 
+/* These have Herald with a certificate, which the browser is told to take. */
+const testsOverTls = {
+    'over https: the page subscribes by wss, and hears on after another certificate': async ({ herald, page, authority }) => {
+        await page.connect('ada');
+        assert.equal(await page.page.evaluate(() => window.isSecureContext && location.protocol), 'https:');
+        await herald.mustPush('ada', { n: 1 });
+        await page.waitReceived(1);
+        await herald.waitPending('ada', 0);
+        authority.issue('server');
+        herald.child.signal('SIGHUP');
+        await waitUntil('it has read again', () => /certificates=read/.test(herald.log));
+        await herald.mustPush('ada', { n: 2, text: 'x'.repeat(50000) });
+        await page.waitReceived(2);
+        await page.goOffline();
+        await waitOffline(herald, 'ada');
+        await herald.mustPush('ada', { n: 3 });
+        await page.connect('ada');
+        await page.waitReceived(3);
+        assert.deepEqual((await page.received()).map((text) => JSON.parse(text).n), [1, 2, 3]);
+        assert.ok(await herald.metric('herald_tls_handshakes_total') > 0);
+    },
+};
+
 /* The picture for people: a few good-looking notifications. */
 async function takePicture({ herald, page, isUpdating }) {
     await page.page.setViewportSize({ width: 1120, height: 820 });
@@ -198,13 +221,17 @@ async function runOne(name, body, browser, options) {
     const begin = Date.now();
     let failure = null;
     let herald;
+    const isSecure = name in testsOverTls;
     try {
-        herald = await scope.herald({ store: 'file', args: ['--demo'] });
-        const browserContext = await browser.newContext({ colorScheme: 'light' });
+        const authority = isSecure ? new Authority(scope.tempDir()) : undefined;
+        const files = authority?.issue('server');
+        const tls = isSecure ? ['--tls-cert', files.cert, '--tls-key', files.key] : [];
+        herald = await scope.herald({ store: 'file', args: ['--demo', ...tls] });
+        const browserContext = await browser.newContext({ colorScheme: 'light', ignoreHTTPSErrors: isSecure });
         scope.cleanup(() => browserContext.close());
         const page = new Page(await browserContext.newPage());
-        await page.page.goto(`http://127.0.0.1:${herald.port}/`);
-        await within(body({ herald, page, isUpdating: options.isUpdating }), 45000, 'the whole test');
+        await page.page.goto(`${isSecure ? 'https' : 'http'}://127.0.0.1:${herald.port}/`);
+        await within(body({ herald, page, authority, isUpdating: options.isUpdating }), 45000, 'the whole test');
         page.checkClean();
     } catch (error) {
         failure = error;
@@ -220,7 +247,7 @@ async function runOne(name, body, browser, options) {
 
 async function main() {
     const options = parseArguments(process.argv.slice(2));
-    const all = Object.entries({ ...tests, 'the page makes a good picture': takePicture })
+    const all = Object.entries({ ...tests, ...testsOverTls, 'the page makes a good picture': takePicture })
         .filter(([name]) => name.includes(options.only));
     if (!CHROMIUM) {
         all.forEach(([name]) => console.log(`skip browser: ${name}: chromium is not installed`));
