@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const net = require('node:net');
 const tls = require('node:tls');
 const {
-    Authority, Subscriber, assertProblem, exchange, isSanitized, parallel, pushNumbers, range, sleep, waitUntil, within,
+    Authority, assertProblem, exchange, isSanitized, parallel, pushNumbers, range, sleep, waitUntil, within,
 } = require('./harness');
 
 const MB = 1024 * 1024;

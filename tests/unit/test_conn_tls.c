@@ -170,6 +170,20 @@ Test(conn_tls, what_is_queued_during_the_handshake_goes_out_behind_it)
     close_peer(&peer);
 }
 
+/* A client's read answers one record. */
+Test(conn_tls, small_pieces_share_a_record)
+{
+    struct peer peer;
+    uint8_t bytes[1000];
+    open_peer(&peer);
+    shake(&peer);
+    for (int i = 0; i < 30; i++)
+        cr_assert_eq(conn_write_bytes(&peer.conn, "seven..", 7), ERR_OK);
+    turn();
+    cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 210);
+    close_peer(&peer);
+}
+
 /* What OpenSSL is called with after it was blocked is taken from the queue anew, with more behind
  * it: it must be the same bytes, whatever the pieces are. */
 Test(conn_tls, writes_that_block_go_on_with_the_same_bytes)
@@ -426,6 +440,21 @@ Test(conn_tls, one_more_waits_until_another_is_through)
     cr_assert_eq(count_answered(HANDSHAKES_BEGUN + 1), HANDSHAKES_BEGUN);
     shake(&peers[7]);
     for (int i = 0; i < 3; i++)
+        turn();
+    shake(more);
+    close_all(HANDSHAKES_BEGUN + 1);
+}
+
+Test(conn_tls, one_that_is_given_up_leaves_its_place_to_another)
+{
+    struct peer *more = &peers[HANDSHAKES_BEGUN];
+    begin_all_places();
+    open_peer(more);
+    step_client(more);
+    turn();
+    conn_abandon(&peers[11].conn);
+    peers[11].is_gone = true;
+    for (int i = 0; i < 2; i++)
         turn();
     shake(more);
     close_all(HANDSHAKES_BEGUN + 1);
