@@ -18,7 +18,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* A socket on its way to its home worker. */
 struct move {
@@ -48,7 +47,7 @@ static struct span part_of(struct arrival *arrival, struct http_part part)
 
 static void drop(struct move *move)
 {
-    close(move->admission.fd);
+    transport_close(move->admission.socket);
     atomic_fetch_sub(&move->home->node->n_sockets, 1);
     atomic_fetch_sub(&move->home->node->n_sessions, 1);
 }
@@ -63,9 +62,8 @@ static bool is_kicked(struct move *move)
     struct buf answer;
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     /* The socket buffer is empty, and this is short: it goes out at once or not at all. */
-    if (http_answer(&answer, 204, NULL, NULL, move->admission.origin, (struct span){0}) == ERR_OK &&
-        write(move->admission.fd, answer.bytes, answer.len) < 0)
-        metrics_count(METRIC_REFUSED_OTHER);
+    if (http_answer(&answer, 204, NULL, NULL, move->admission.origin, (struct span){0}) == ERR_OK)
+        transport_say(move->admission.socket, answer.bytes, answer.len);
     buf_fini(&answer);
     drop(move);
     return true;
@@ -145,7 +143,7 @@ static void send_home(struct arrival *arrival, struct move *move)
     struct worker *here = arrival_worker(arrival);
     struct node *node = here->node;
     struct span user_id = {move->query.user_id, move->query.user_id_len};
-    move->admission.fd = arrival_release(arrival);
+    move->admission.socket = arrival_release(arrival);
     move->home = node->workers[client_map_home(node->map, user_id)];
     move->letter.deliver = on_move;
     if (move->home == here)

@@ -1,5 +1,5 @@
-/* An arrival collects its head (proto/http_head.c), at most 8 KiB within --head-timeout, and hands
- * it to admit.c.
+/* An arrival collects its head (proto/http_head.c), at most 8 KiB within --head-timeout (the TLS
+ * handshake included), and hands it to admit.c.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
  * or after a second: closing at once could destroy the answer on its way. */
@@ -185,14 +185,14 @@ struct span arrival_bytes(const struct arrival *arrival)
     return buf_span(&arrival->bytes);
 }
 
-int arrival_release(struct arrival *arrival)
+struct transport_socket arrival_release(struct arrival *arrival)
 {
     uint8_t *rest;
     size_t n_rest;
-    int fd = conn_release(&arrival->conn, &rest, &n_rest);
+    struct transport_socket socket = conn_release(&arrival->conn, &rest, &n_rest);
     free(rest); /* an arrival takes all its bytes: there is none */
     leave(arrival);
-    return fd;
+    return socket;
 }
 
 void arrival_let_read(struct arrival *arrival, struct span origin)
@@ -255,18 +255,18 @@ static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone};
 static void on_timer(struct timer *timer)
 {
     struct arrival *arrival = CONTAINER_OF(timer, struct arrival, timer);
-    if (arrival->is_answered)
+    if (arrival->is_answered || conn_is_shaking(&arrival->conn))
         finish(arrival);
     else
         arrival_refuse(arrival, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
 }
 
-enum err arrival_new(struct worker *worker, int fd, struct list *all)
+enum err arrival_new(struct worker *worker, struct transport_socket socket, struct list *all)
 {
     struct arrival *arrival = calloc(1, sizeof *arrival);
     if (arrival == NULL)
         return ERR_NO_MEMORY;
-    enum err error = conn_open(&arrival->conn, &worker->loop, &ops, fd);
+    enum err error = conn_accept(&arrival->conn, &worker->loop, &ops, socket);
     if (error != ERR_OK) {
         free(arrival);
         return error;

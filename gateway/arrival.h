@@ -10,7 +10,8 @@
 struct arrival;
 
 /* Takes over the socket. On error it is still the caller's. `all` is the front's list. */
-MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct list *all);
+MUST_CHECK enum err arrival_new(struct worker *worker, struct transport_socket socket,
+                                struct list *all);
 
 /* Drops those that have not sent a whole request yet; the others are being answered. */
 void arrival_drop_unfinished(struct list *all);
@@ -21,7 +22,7 @@ const struct http_head *arrival_head(const struct arrival *arrival);
 struct span arrival_bytes(const struct arrival *arrival); /* the head and what came behind it */
 
 /* Gives the socket away; the arrival is gone. */
-int arrival_release(struct arrival *arrival);
+struct transport_socket arrival_release(struct arrival *arrival);
 
 /* Pages of that origin may read the answer (CORS); it stands in the arrival's bytes. */
 void arrival_let_read(struct arrival *arrival, struct span origin);

@@ -3,6 +3,7 @@
 #include "gateway/arrival.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/net/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,12 +29,15 @@ struct front {
     int64_t logged_ms;
 };
 
-static void refuse_at_once(int fd)
+/* A TLS client gets no answer: that would take a handshake, which is what there is no room for. */
+static void refuse_at_once(const struct front *front, int fd)
 {
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
                                  "Retry-After: 5\r\nConnection: close\r\n\r\n";
-    ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)sent; /* it is refused either way */
+    if (front->worker->node->tls == NULL) {
+        ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)sent; /* it is refused either way */
+    }
     close(fd);
     metrics_count(METRIC_REFUSED_503);
 }
@@ -45,7 +49,7 @@ static void refuse_without_descriptor(struct front *front, int code)
     close(front->spare_fd);
     int fd = accept4(front->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
-        refuse_at_once(fd);
+        refuse_at_once(front, fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     int64_t now_ms = worker_now_ms(front->worker);
@@ -59,14 +63,18 @@ static void refuse_without_descriptor(struct front *front, int code)
 static void take(struct front *front, int fd)
 {
     struct node *node = front->worker->node;
+    struct transport_socket socket = {fd, &transport_plain};
     metrics_count(METRIC_ACCEPTED);
     if (atomic_fetch_add(&node->n_sockets, 1) >= node->max_sockets)
         goto refuse;
-    if (arrival_new(front->worker, fd, &front->arrivals) == ERR_OK)
+    if (node->tls != NULL && tls_new(node->tls, &socket.transport) != ERR_OK)
+        goto refuse;
+    if (arrival_new(front->worker, socket, &front->arrivals) == ERR_OK)
         return;
+    socket.transport->ops->free(socket.transport);
 refuse:
     atomic_fetch_sub(&node->n_sockets, 1);
-    refuse_at_once(fd);
+    refuse_at_once(front, fd);
 }
 
 static void on_connections(struct reactor_watch *watch, uint32_t events)

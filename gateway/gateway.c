@@ -12,6 +12,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/broadcast.h"
+#include "gateway/certificates.h"
 #include "gateway/delivery.h"
 #include "gateway/demo.h"
 #include "gateway/front.h"
@@ -166,6 +167,9 @@ static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
         snprintf(why, why_cap, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH");
         return ERR_INVALID_FIELD;
     }
+    error = certificates_open(node->options, &node->tls, why, why_cap);
+    if (error != ERR_OK)
+        return error;
     error = listener_open(&gateway->address, "listen", &node->listen_fd, why, why_cap);
     if (error != ERR_OK)
         return error;
@@ -208,7 +212,8 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     listener_describe(node->listen_fd, where, sizeof where);
     log_event(LOG_INFO, "subscribers are served", LOG_TEXT("listen", where),
               LOG_INT("workers", node->n_workers), LOG_TEXT("store", store_kind(node->store)),
-              LOG_INT("max_connections", node->max_connections));
+              LOG_INT("max_connections", node->max_connections),
+              LOG_TEXT("tls", node->tls != NULL ? "on" : "off"));
     *ret_gateway = gateway;
     return ERR_OK;
 }
@@ -316,7 +321,26 @@ void gateway_stop(struct gateway *gateway)
     client_map_free(node->map);
     if (node->listen_fd >= 0)
         listener_close(node->listen_fd, &gateway->address);
+    tls_context_free(node->tls); /* behind the last connection */
     free(gateway);
+}
+
+void gateway_reload(struct gateway *gateway)
+{
+    struct node *node = &gateway->node;
+    const char *certificates = "none";
+    if (node->tls != NULL)
+        certificates = certificates_reload(node->tls) ? "read" : "kept";
+    log_event(LOG_INFO, "read again", LOG_TEXT("certificates", certificates));
+}
+
+enum err gateway_check(const struct options *options, char *why, size_t why_cap)
+{
+    struct tls_context *tls;
+    enum err error = certificates_open(options, &tls, why, why_cap);
+    if (error == ERR_OK)
+        tls_context_free(tls);
+    return error;
 }
 
 void gateway_push(struct gateway *gateway, struct gateway_push *push)

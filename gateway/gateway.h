@@ -17,6 +17,13 @@ struct gateway;
 MUST_CHECK enum err gateway_start(const struct options *options, struct gateway **ret_gateway,
                                   char *why, size_t why_cap);
 
+/* Are the files that the options name as they must be? ERR_INVALID_FIELD: *why says what to do. */
+MUST_CHECK enum err gateway_check(const struct options *options, char *why, size_t why_cap);
+
+/* Reads again what may change while it runs: the certificates. What cannot be read stays as it was,
+ * and the log says why. From one thread at a time. */
+void gateway_reload(struct gateway *gateway);
+
 /* From now on new connections get 503 and readiness fails; the open ones are closed with 1012,
  * spread over --drain-time, which it answers in ms. Returns at once; calling it again changes
  * nothing. */

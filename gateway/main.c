@@ -67,14 +67,16 @@ static void drain(struct gateway *gateway, const sigset_t *signals)
     }
 }
 
-static void serve(struct gateway *gateway, const sigset_t *signals)
+static void serve(struct gateway *gateway, struct admin *admin, const sigset_t *signals)
 {
     for (;;) {
         int number = wait_for_signal(signals, 3600 * 1000);
         if (number == SIGTERM || number == SIGINT)
             break;
-        if (number == SIGHUP)
-            log_event(LOG_INFO, "nothing to read again", LOG_INT("signal", number));
+        if (number == SIGHUP) {
+            gateway_reload(gateway);
+            admin_reload(admin);
+        }
     }
     drain(gateway, signals);
 }
@@ -104,7 +106,7 @@ static int run(const struct options *options)
     error = admin_start(options, gateway, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
-    serve(gateway, &signals);
+    serve(gateway, admin, &signals);
     code = 0;
     admin_stop(admin);
 stop_gateway:
@@ -120,7 +122,9 @@ out:
 static int check(const struct options *options)
 {
     char why[1024];
-    if (limits_check_exposure(options, why, sizeof why) != ERR_OK) {
+    if (limits_check_exposure(options, why, sizeof why) != ERR_OK ||
+        gateway_check(options, why, sizeof why) != ERR_OK ||
+        admin_check(options, why, sizeof why) != ERR_OK) {
         fprintf(stderr, "herald: %s\n", why);
         return EXIT_USAGE;
     }

@@ -13,6 +13,7 @@ struct worker;
 struct session_events;
 struct arrival;
 struct http_head;
+struct tls_context;
 
 enum { WAIT_FILTER = 256 };
 
@@ -27,6 +28,7 @@ struct node {
      * answered. */
     bool (*serve_more)(struct arrival *arrival, const struct http_head *head, const char *bytes);
     int listen_fd;
+    struct tls_context *tls;  /* of the subscriber port; NULL: it speaks none */
     uint32_t max_connections; /* sessions */
     uint32_t max_sockets;     /* sessions and those whose head is not complete yet */
     int64_t started_ms;       /* monotonic */

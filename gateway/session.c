@@ -284,7 +284,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     struct session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return ERR_NO_MEMORY;
-    enum err error = conn_open(&session->conn, &worker->loop, &ops, admission->fd);
+    enum err error = conn_open(&session->conn, &worker->loop, &ops, admission->socket);
     if (error != ERR_OK)
         goto undo_alloc;
     session->level = admission->level & 0xf;

@@ -95,7 +95,7 @@ struct session_events {
 
 /* A subscriber whose request was accepted, on its way to the user's home worker. */
 struct admission {
-    int fd;
+    struct transport_socket socket;
     enum handshake_level level;
     char accept[HANDSHAKE_ACCEPT_LEN];
     struct deflate_terms deflate;

@@ -57,7 +57,7 @@ void session_send_error(struct session *session, const char *code, const char *d
 MUST_CHECK enum err sse_hold_head(struct session *session, const struct admission *admission);
 void sse_open(struct session *session); /* the head, if it is held back */
 void sse_end(struct session *session, enum err error, uint32_t retry_ms); /* last words, and FIN */
-void sse_on_flush(struct session *session); /* before what is queued goes out */
+void sse_on_drained(struct session *session); /* the kernel has taken all */
 /* Looks at what TCP has acknowledged, writes the comment when it is due. false: the peer has taken
  * nothing for --slow-timeout. */
 MUST_CHECK bool sse_on_timer(struct session *session);

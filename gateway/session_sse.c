@@ -1,8 +1,9 @@
 /* What event streams do otherwise. Nothing comes back on them, so what the client's TCP has
  * acknowledged counts as received (CONTRACT 2), unless ack=explicit stands in the query: when
- * something was written, a mark says how many bytes TCP must have acknowledged for it, and the
- * kernel is asked 20 ms later, and then in twice the time each time, up to a second. A comment
- * every 15 s keeps proxies awake and finds out whether the peer still takes bytes.
+ * the kernel has taken all that was queued, a mark says how many bytes TCP must have acknowledged
+ * for it, and the kernel is asked 20 ms later, and then in twice the time each time, up to a
+ * second. Before that nobody could say how many bytes TLS will make of what waits. A comment every
+ * 15 s keeps proxies awake and finds out whether the peer still takes bytes.
  *
  * The head of the answer is held back until the first page has come, or there is something else to
  * say: to a user who is blocked, or kicked meanwhile, it is a 204. */
@@ -81,7 +82,7 @@ static void look_again(struct session *session, uint32_t after_ms)
     session_set_timer(session);
 }
 
-void sse_on_flush(struct session *session)
+void sse_on_drained(struct session *session)
 {
     struct session_extra *extra = session->extra;
     uint64_t acked, unacked;
@@ -89,15 +90,14 @@ void sse_on_flush(struct session *session)
         !ask_kernel(session, &acked, &unacked))
         return;
     extra->mark_seq = session->sent;
-    extra->mark_bytes = acked + unacked + conn_queued_bytes(&session->conn);
+    extra->mark_bytes = acked + unacked;
     look_again(session, FIRST_CHECK_MS);
 }
 
 static void look_at_mark(struct session *session, uint64_t acked, uint64_t unacked)
 {
     struct session_extra *extra = session->extra;
-    bool is_through = unacked == 0 && conn_queued_bytes(&session->conn) == 0;
-    if (!is_through && acked < extra->mark_bytes) {
+    if (unacked > 0 && acked < extra->mark_bytes) {
         uint32_t after_ms = 2 * extra->check_after_ms;
         extra->check_after_ms = after_ms < LAST_CHECK_MS ? after_ms : LAST_CHECK_MS;
         extra->check_ms = session_clock(session) + extra->check_after_ms;
@@ -106,9 +106,9 @@ static void look_at_mark(struct session *session, uint64_t acked, uint64_t unack
     uint64_t seq = extra->mark_seq;
     extra->mark_seq = 0;
     if (!session_ack(session, seq))
-        metrics_count(METRIC_BAD_ACKS); /* a mark is never beyond what was written */
-    if (session->sent > session->acked)
-        conn_mark(&session->conn); /* written meanwhile: the next mark */
+        metrics_count(METRIC_BAD_ACKS);         /* a mark is never beyond what was written */
+    if (conn_queued_bytes(&session->conn) == 0) /* written meanwhile: the next mark */
+        sse_on_drained(session);
 }
 
 /* Has it taken anything within --slow-timeout, or is there nothing to take? */

@@ -224,8 +224,6 @@ void session_on_flush(struct conn *conn)
     feed(session);
     if (session->wants_ping && !session->has_ping_out)
         session_send_ping(session);
-    if (session->level == LEVEL_SSE)
-        sse_on_flush(session);
     /* All of the backlog has expired or was withdrawn, and nothing is written of it. */
     if (had_backlog && session_queued_bytes(session) == 0)
         session_events_of(session)->on_drained(session);
@@ -239,6 +237,8 @@ void session_on_drained(struct conn *conn)
             session_finish(session); /* both close frames are through: the server closes (7.1.1) */
         return;
     }
+    if (session->level == LEVEL_SSE)
+        sse_on_drained(session);
     if (backlog_of(session) != NULL)
         conn_mark(conn); /* on_flush hands over more */
     else

@@ -261,8 +261,9 @@ static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone};
 
 void echo_open(struct echo_server *server, int fd)
 {
+    struct transport_socket socket = {fd, &transport_plain};
     struct echo *echo = calloc(1, sizeof *echo);
-    if (echo == NULL || conn_open(&echo->conn, &server->loop, &ops, fd) != ERR_OK) {
+    if (echo == NULL || conn_open(&echo->conn, &server->loop, &ops, socket) != ERR_OK) {
         free(echo);
         close(fd);
         return;

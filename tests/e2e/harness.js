@@ -3,6 +3,7 @@
  * Everything a test starts hangs on its Scope and is gone when the test ends. */
 
 module.exports = {
+    ...require('./harness/certificates'),
     ...require('./harness/checks'),
     ...require('./harness/herald'),
     ...require('./harness/processes'),

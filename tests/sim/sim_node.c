@@ -46,7 +46,7 @@ static void open_session(struct letter *letter)
     struct sim *sim = tab->sim;
     struct span user_id = span_of(sim->users[tab->user].id);
     struct worker *home = sim->workers[client_map_home(sim->node.map, user_id)];
-    struct admission admission = {.fd = tab->server_fd,
+    struct admission admission = {.socket = {tab->server_fd, &transport_plain},
                                   .level = tab->is_v1 ? LEVEL_V1 : LEVEL_PLAIN,
                                   .resume = tab->resume,
                                   .device = sim_device_name(tab->place)};
@@ -54,7 +54,7 @@ static void open_session(struct letter *letter)
     tab->is_entering = false;
     tab->server_fd = -1;
     if (atomic_load(&sim->node.is_stopping)) {
-        close(admission.fd);
+        transport_close(admission.socket);
         return;
     }
     struct session *session;

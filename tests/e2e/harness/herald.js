@@ -10,9 +10,10 @@ const { waitUntil } = require('./waiting');
 const { Subscriber, V1 } = require('./websocket');
 
 class Herald extends Admin {
-    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd */
+    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd; tls, adminTls: options of node:tls for
+     * the clients of a port that `args` makes speak TLS */
     constructor(binary, options) {
-        super(options.adminPort);
+        super(options.adminPort, options.adminTls);
         this.binary = binary;
         this.options = options;
         this.port = options.port;
@@ -94,12 +95,12 @@ class Herald extends Admin {
     }
 
     url(userId, { path: where = '/ws', query = '' } = {}) {
-        return `ws://127.0.0.1:${this.port}${where}?userId=${encodeURIComponent(userId)}${query}`;
+        return `${this.options.tls ? 'wss' : 'ws'}://127.0.0.1:${this.port}${where}?userId=${encodeURIComponent(userId)}${query}`;
     }
 
     /* A subscriber of the ws package, open when this returns. */
     async subscribe(userId, options = {}) {
-        const subscriber = new Subscriber(this.url(userId, options), options);
+        const subscriber = new Subscriber(this.url(userId, options), { tls: this.options.tls, ...options });
         this.clients.add(subscriber);
         await subscriber.opened;
         return subscriber;
@@ -107,7 +108,7 @@ class Herald extends Admin {
 
     /* A subscriber of herald.v1, open when this returns; its hello may still be on the way. */
     async subscribeV1(userId, options = {}) {
-        const client = new V1(this.url(userId, options), options);
+        const client = new V1(this.url(userId, options), { tls: this.options.tls, ...options });
         this.clients.add(client);
         await client.opened;
         return client;
@@ -115,7 +116,8 @@ class Herald extends Admin {
 
     /* An event stream, with its answer's head when this returns. */
     async events(userId, { query = '', ...options } = {}) {
-        const stream = new EventStream(this.port, `/sse?userId=${encodeURIComponent(userId)}${query}`, options);
+        const target = `/sse?userId=${encodeURIComponent(userId)}${query}`;
+        const stream = new EventStream(this.port, target, { tls: this.options.tls, ...options });
         this.clients.add(stream);
         await stream.opened;
         return stream;
