@@ -52,6 +52,8 @@ static void add_headers(struct request *request, struct MHD_Response *response, 
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
     if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (request->status == 401)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     if (is_last)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
@@ -252,11 +254,11 @@ enum err admin_start(const struct options *options, struct gateway *gateway,
     error = listener_open(&admin->address, "admin-listen", &admin->fd, why, why_cap);
     if (error != ERR_OK)
         goto free_tls;
+    error = service_new(options, gateway, &admin->service, why, why_cap);
+    if (error != ERR_OK)
+        goto close_listener;
     error = ERR_SYSTEM;
     snprintf(why, why_cap, "the admin API could not start: out of memory or threads");
-    admin->service = service_new(options, gateway);
-    if (admin->service == NULL)
-        goto close_listener;
     admin->daemon = start_daemon(admin->fd, admin->service, admin->tls != NULL);
     if (admin->daemon == NULL)
         goto free_service;
@@ -316,9 +318,10 @@ void admin_stop(struct admin *admin)
     free(admin);
 }
 
-void admin_reload(struct admin *admin)
+void admin_reload(struct admin *admin, bool must)
 {
-    if (admin->tls != NULL)
+    access_reload(admin->service->access, must);
+    if (must && admin->tls != NULL)
         log_event(LOG_INFO, "read again",
                   LOG_TEXT("admin_certificate", admin_tls_reload(admin->tls) ? "read" : "kept"));
 }

@@ -15,8 +15,9 @@ MUST_CHECK enum err admin_start(const struct options *options, struct gateway *g
  * while an admin API runs. */
 MUST_CHECK enum err admin_check(const struct options *options, char *why, size_t why_cap);
 
-/* Reads the certificate again; a wrong one is logged, and the old one stays. */
-void admin_reload(struct admin *admin);
+/* Reads the certificate and the admin keys again, the keys if their file has changed or `must`, the
+ * certificate if `must`. A wrong one is logged, and the old one stays. One thread at a time. */
+void admin_reload(struct admin *admin, bool must);
 
 /* Answers every request that is under way, then ends. The gateway must still run. */
 void admin_stop(struct admin *admin);

@@ -20,15 +20,16 @@ MUST_CHECK enum err gateway_start(const struct options *options, struct gateway 
 /* Are the files that the options name as they must be? ERR_INVALID_FIELD: *why says what to do. */
 MUST_CHECK enum err gateway_check(const struct options *options, char *why, size_t why_cap);
 
-/* Reads again what may change while it runs: the certificates. What cannot be read stays as it was,
- * and the log says why. From one thread at a time. */
-void gateway_reload(struct gateway *gateway);
-
 /* From now on new connections get 503 and readiness fails; the open ones are closed with 1012,
  * spread over --drain-time, which it answers in ms. Returns at once; calling it again changes
  * nothing. */
 uint32_t gateway_drain(struct gateway *gateway);
 bool gateway_is_drained(const struct gateway *gateway); /* no session is left */
+
+/* Reads again what stands in files: the keys for tokens, if they have changed or `must`, and the
+ * certificates, if `must`. What cannot be read stays as it was, and the log says why. One thread at
+ * a time. */
+void gateway_reload(struct gateway *gateway, bool must);
 
 /* Closes what is open, answers what is under way, joins the workers, closes the store, frees. */
 void gateway_stop(struct gateway *gateway);
@@ -139,6 +140,19 @@ struct gateway_inbox {
 };
 void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox);
 void gateway_inbox_clear(struct gateway_inbox *inbox); /* one that was never asked is fine */
+
+/* A ticket for one connection of a user: single use, TICKET_LIFE_S. */
+enum { TICKET_LIFE_S = 30, TICKET_LEN = 32 };
+struct gateway_ticket {
+    void (*on_done)(struct gateway_ticket *ticket);
+    struct span user_id;
+    enum err error;            /* out: ERR_OK, ERR_FULL: too many are out, ERR_STORE_UNAVAILABLE,
+                                * ERR_NO_MEMORY, ERR_SYSTEM: no randomness, ERR_CONFLICT: --auth is another */
+    char text[TICKET_LEN + 1]; /* out: 128 random bits */
+    int64_t expires_ms;        /* out */
+    void *private_work;
+};
+void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket);
 
 enum { ADDRESS_MAX_BYTES = 64, CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
 

@@ -230,6 +230,8 @@ static void begin(struct session *session, const struct store_page *page)
             session_reset(session);
         session->extra->resume = (struct resume){0};
     }
+    session_open(session);
+    session_trim(session);
     positions_acked(session); /* a resume acknowledges */
 }
 

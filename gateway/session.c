@@ -13,6 +13,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "gateway/http_answer.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 enum { LAST_CHANCE_MS = 50, CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
 
 static const uint8_t successors[] = {
+    [SESSION_AUTH] = 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_REPLAY] = 1u << SESSION_LIVE | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_LIVE] = 1u << SESSION_REPLAY | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_CLOSING] = 1u << SESSION_CLOSED,
@@ -38,7 +40,8 @@ static void free_extra(struct session_extra *extra)
     if (extra == NULL)
         return;
     buf_fini(&extra->message);
-    free(extra->held_origin);
+    free(extra->held);
+    free(extra->wish);
     free(extra);
 }
 
@@ -78,6 +81,7 @@ void session_begin_closing(struct session *session)
 {
     leave(session);
     session_move(session, SESSION_CLOSING);
+    list_remove(&session->link);
     struct worker *worker = session_worker(session);
     list_append(&worker->closing, &session->link);
     timer_set(reactor_timers(worker->reactor), &session->timer,
@@ -98,6 +102,16 @@ static void on_gone(struct conn *conn, bool is_clean)
 size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES])
 {
     return (size_t)snprintf(out, SESSION_NAME_MAX_BYTES, "c-%llx", (unsigned long long)session->id);
+}
+
+void session_vanish(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    leave(session);
+    session_move(session, SESSION_CLOSED);
+    list_remove(&session->link);
+    timer_cancel(reactor_timers(worker->reactor), &session->timer);
+    worker_bury(worker, &session->grave, free_session);
 }
 
 void session_give_up(struct session *session)
@@ -132,6 +146,8 @@ void session_set_timer(struct session *session)
     int64_t stuck = moved_ms + options->slow_timeout - worker_now_ms(worker);
     if (moved_ms != 0 && stuck < wait)
         wait = (int32_t)stuck;
+    int32_t credit = session_auth_wait_ms(session);
+    wait = credit < wait ? credit : wait;
     if (session->is_draining && (int32_t)(session->drain_at_ms - now_ms) < wait)
         wait = (int32_t)(session->drain_at_ms - now_ms);
     timer_set(reactor_timers(worker->reactor), &session->timer,
@@ -224,10 +240,13 @@ static void watch_stream(struct session *session)
 static void on_timer(struct timer *timer)
 {
     struct session *session = CONTAINER_OF(timer, struct session, timer);
+    enum err error;
     if (!session_is_open(session)) /* it has lingered long enough */
         session_finish(session);
     else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
         session_close(session, ERR_RESTART, (struct span){0}, session_retry_ms(session));
+    else if (session_auth_is_over(session, &error))
+        session_close(session, error, (struct span){0}, 0);
     else if (is_stuck(session, worker_now_ms(session_worker(session))))
         session_close(session, ERR_SLOW, (struct span){0}, 0);
     else if (session->level == LEVEL_SSE)
@@ -236,19 +255,67 @@ static void on_timer(struct timer *timer)
         watch_socket(session);
 }
 
-static enum err queue_accept(struct session *session, const struct admission *admission)
+/* The answer to the request is held back until the first page tells whether the user is blocked:
+ * only a status says so. A page sees none, and is answered at once. */
+static enum err hold_accept(struct session *session, const struct admission *admission)
+{
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return ERR_NO_MEMORY;
+    extra->held = strndup(admission->accept, HANDSHAKE_ACCEPT_LEN);
+    extra->held_terms = admission->deflate;
+    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+static enum err queue_accept(struct session *session, const char accept[HANDSHAKE_ACCEPT_LEN],
+                             struct deflate_terms terms)
 {
     struct buf head;
-    if (admission->level == LEVEL_SSE)
-        return sse_hold_head(session, admission);
     buf_init(&head, 512);
     char extensions[EXTENSIONS_ANSWER_MAX_BYTES];
-    enum err error = handshake_accept(&head, admission->level, admission->accept,
-                                      extensions_answer(admission->deflate, extensions));
+    enum err error = handshake_accept(&head, (enum handshake_level)session->level, accept,
+                                      extensions_answer(terms, extensions));
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
     return error;
+}
+
+static enum err answer_request(struct session *session, const struct admission *admission)
+{
+    if (admission->is_open)
+        return ERR_OK;
+    if (admission->level == LEVEL_SSE)
+        return sse_hold_head(session, admission);
+    if (admission->is_page || admission->is_unknown)
+        return queue_accept(session, admission->accept, admission->deflate);
+    return hold_accept(session, admission);
+}
+
+void session_open(struct session *session)
+{
+    struct session_extra *extra = session->extra;
+    if (extra == NULL || extra->held == NULL)
+        return;
+    if (session->level == LEVEL_SSE) {
+        sse_open(session);
+        return;
+    }
+    enum err error = queue_accept(session, extra->held, extra->held_terms);
+    free(extra->held);
+    extra->held = NULL;
+    if (error != ERR_OK)
+        session_give_up(session);
+}
+
+void session_trim(struct session *session)
+{
+    struct session_extra *extra = session->extra;
+    if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->held != NULL ||
+        extra->backlog != NULL || !epoch_is_none(extra->resume.epoch))
+        return;
+    session->extra = NULL;
+    free_extra(extra);
 }
 
 static enum err keep_resume(struct session *session, const struct resume *resume)
@@ -290,7 +357,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->level = admission->level & 0xf;
     error = keep_resume(session, &admission->resume);
     if (error == ERR_OK)
-        error = queue_accept(session, admission);
+        error = answer_request(session, admission);
     if (error != ERR_OK)
         goto undo_conn;
 
@@ -306,7 +373,9 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     if (session->window_bits != 0)
         ws_decoder_allow_compressed(&session->decoder);
     set_first_deadlines(session);
-    metrics_count(METRIC_OPENED);
+    session->until_s = session_until_s(admission->until_ms);
+    if (!admission->is_open)
+        metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);
     *ret_session = session;
     return ERR_OK;
@@ -339,6 +408,10 @@ static enum metric cause_of(enum err error)
         return METRIC_CLOSED_SILENT;
     case ERR_RESYNC:
         return METRIC_CLOSED_RESYNC;
+    case ERR_UNAUTHORIZED:
+    case ERR_EXPIRED:
+    case ERR_AUTH_TIMEOUT:
+        return METRIC_CLOSED_AUTH;
     default:
         return METRIC_CLOSED_PROTOCOL;
     }
@@ -359,6 +432,20 @@ static void send_close(struct session *session, enum err error, struct span word
         ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame));
 }
 
+/* In place of the answer that was held back. */
+static void send_refusal(struct session *session, enum err error)
+{
+    struct buf answer;
+    buf_init(&answer, 4096);
+    free(session->extra->held);
+    session->extra->held = NULL;
+    if (http_refusal(&answer, error, NULL, NULL, NULL, (struct span){0},
+                     worker_random(session_worker(session))) == ERR_OK)
+        session_send(session, answer.bytes, answer.len);
+    buf_fini(&answer);
+    conn_shutdown(&session->conn);
+}
+
 void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
 {
     if (!session_is_open(session))
@@ -367,6 +454,9 @@ void session_close(struct session *session, enum err error, struct span word, ui
     session_begin_closing(session);
     if (session->level == LEVEL_SSE)
         sse_end(session, error, retry_ms);
+    else if (session->extra != NULL && session->extra->held != NULL &&
+             error_http_status(error) != 0)
+        send_refusal(session, error);
     else
         send_close(session, error, word, retry_ms);
 }

@@ -28,9 +28,9 @@ enum err sse_hold_head(struct session *session, const struct admission *admissio
     if (extra == NULL)
         return ERR_NO_MEMORY;
     extra->is_explicit = admission->is_explicit;
-    extra->held_origin =
+    extra->held =
         strndup(admission->origin.len > 0 ? admission->origin.bytes : "", admission->origin.len);
-    return extra->held_origin == NULL ? ERR_NO_MEMORY : ERR_OK;
+    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
 }
 
 /* The head that was held back, of this status. */
@@ -38,7 +38,7 @@ static void send_head(struct session *session, unsigned status)
 {
     struct buf head;
     struct session_extra *extra = session->extra;
-    struct span origin = span_of(extra->held_origin);
+    struct span origin = span_of(extra->held);
     buf_init(&head, HEAD_MAX_BYTES);
     enum err error = status == 200
                          ? http_stream_head(&head, origin)
@@ -46,15 +46,15 @@ static void send_head(struct session *session, unsigned status)
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
-    free(extra->held_origin);
-    extra->held_origin = NULL;
+    free(extra->held);
+    extra->held = NULL;
     if (error != ERR_OK)
         session_give_up(session);
 }
 
 void sse_open(struct session *session)
 {
-    if (session->extra->held_origin != NULL)
+    if (session->extra->held != NULL)
         send_head(session, 200);
 }
 
@@ -163,7 +163,7 @@ static bool must_give_up(enum err error)
 void sse_end(struct session *session, enum err error, uint32_t retry_ms)
 {
     struct buf last;
-    if (session->extra->held_origin != NULL)
+    if (session->extra->held != NULL)
         send_head(session, must_give_up(error) ? 204 : 200);
     buf_init(&last, 64);
     if (retry_ms != 0 && sse_retry(&last, retry_ms) == ERR_OK)

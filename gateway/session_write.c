@@ -29,12 +29,6 @@ size_t session_queued_bytes(const struct session *session)
     return conn_queued_bytes(&session->conn) + backlog_bytes(backlog_of(session));
 }
 
-void session_open(struct session *session)
-{
-    if (session->level == LEVEL_SSE)
-        sse_open(session);
-}
-
 void session_send(struct session *session, const void *bytes, size_t len)
 {
     session_open(session);
@@ -220,6 +214,10 @@ void session_on_flush(struct conn *conn)
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     if (!session_is_open(session))
         return;
+    if (session_is_moving(session)) {
+        session_auth_move(session);
+        return;
+    }
     bool had_backlog = backlog_of(session) != NULL;
     feed(session);
     if (session->wants_ping && !session->has_ping_out)
@@ -237,12 +235,18 @@ void session_on_drained(struct conn *conn)
             session_finish(session); /* both close frames are through: the server closes (7.1.1) */
         return;
     }
+    if (session_is_moving(session)) {
+        session_auth_move(session);
+        return;
+    }
     if (session->level == LEVEL_SSE)
         sse_on_drained(session);
     if (backlog_of(session) != NULL)
         conn_mark(conn); /* on_flush hands over more */
-    else
+    else {
+        session_trim(session);
         session_events_of(session)->on_drained(session);
+    }
 }
 
 static bool is_busy(const struct session *session)

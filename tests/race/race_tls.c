@@ -187,7 +187,7 @@ int main(void)
         pthread_create(&threads[n++], NULL, visitor, (void *)(i + 1));
     pthread_create(&threads[n++], NULL, loiterer, NULL);
     for (int i = 0; i < RUN_MS / 20; i++) {
-        gateway_reload(gateway);
+        gateway_reload(gateway, true);
         usleep(20 * 1000);
     }
     atomic_store(&is_over, true);
