@@ -14,10 +14,19 @@ async function mustBlock(herald, userId, blockFor, members = {}) {
     return json;
 }
 
-async function assertRefused(herald, userId, options) {
-    const client = await herald.subscribe(userId, options);
-    assert.deepEqual(await client.waitClosed(), BLOCKED);
-    assert.deepEqual(client.messages, []);
+/* Who has no Origin is told by the status; a page sees none, so it is upgraded and closed with a code (CONTRACT 2). */
+async function assertRefused(herald, userId, options = {}) {
+    await assert.rejects(herald.subscribe(userId, options), /403/);
+    const headers = { Origin: `http://127.0.0.1:${herald.port}` };
+    const page = await herald.subscribe(userId, { ...options, headers });
+    assert.deepEqual(await page.waitClosed(), BLOCKED);
+    assert.deepEqual(page.messages, []);
+}
+
+/* One that comes while the store is away is let in to wait, and learns it by the code. */
+async function assertRefusedInTheEnd(herald, userId) {
+    const client = await herald.subscribe(userId).catch(refusedWith403);
+    assert.equal(client === null ? 4503 : (await client.waitClosed()).code, 4503);
 }
 
 async function assertWelcome(herald, userId) {
@@ -26,12 +35,17 @@ async function assertWelcome(herald, userId) {
     return client;
 }
 
+function refusedWith403(error) {
+    assert.match(error.message, /403/);
+    return null;
+}
+
 /* Connects again and again, `width` at a time, until it is told to stop; keeps every client. */
 function storm(herald, userId, width) {
     const state = { clients: [], isOver: false };
     const lane = async () => {
         while (!state.isOver) {
-            const client = await herald.subscribe(userId);
+            const client = await herald.subscribe(userId).catch(refusedWith403);
             state.clients.push(client);
             await sleep(Math.random() * 3);
         }
@@ -45,7 +59,7 @@ function storm(herald, userId, width) {
 }
 
 module.exports = (test) => {
-    everyStore(test, 'who is blocked is refused with 4503, and let in when the time is over', async (t, store) => {
+    everyStore(test, 'who is blocked is refused with 403, as a page with 4503, and let in when the time is over', async (t, store) => {
         const herald = await t.sharedHerald(store, { store });
         await herald.mustPush('brief', 'kept');
         const client = await herald.subscribe('brief', { autoPong: false });
@@ -100,7 +114,7 @@ module.exports = (test) => {
             const before = arrivals.clients.length;
             await waitUntil('others try', () => arrivals.clients.length >= before + 20);
             await arrivals.stop();
-            for (const client of arrivals.clients) {
+            for (const client of arrivals.clients.filter((one) => one !== null)) {
                 assert.equal((await client.waitClosed()).code, 4503);
             }
             assert.equal((await herald.user(userId)).online, false);
@@ -136,7 +150,7 @@ module.exports = (test) => {
         await redis.start();
         for (const node of nodes) {
             await node.waitReady();
-            await assertRefused(node, 'u');
+            await assertRefusedInTheEnd(node, 'u');
         }
     });
 
@@ -211,6 +225,6 @@ module.exports = (test) => {
         await mustBlock(herald, 'u', 60);
         await assertRefused(herald, 'u');
         const { text } = await herald.request('GET', '/metrics');
-        assert.match(text, /^herald_sessions_closed_total\{cause="blocked"\} 1$/m);
+        assert.match(text, /^herald_sessions_closed_total\{cause="blocked"\} 2$/m);
     });
 };
