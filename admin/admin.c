@@ -50,6 +50,8 @@ static void add_headers(struct request *request, struct MHD_Response *response, 
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
     if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (request->status == 401)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     if (is_last)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
@@ -231,10 +233,10 @@ enum err admin_start(const struct options *options, struct gateway *gateway,
     error = listener_open(&admin->address, "admin-listen", &admin->fd, why, why_cap);
     if (error != ERR_OK)
         goto free_admin;
-    error = ERR_SYSTEM;
-    admin->service = service_new(options, gateway);
-    if (admin->service == NULL)
+    error = service_new(options, gateway, &admin->service, why, why_cap);
+    if (error != ERR_OK)
         goto close_listener;
+    error = ERR_SYSTEM;
     admin->daemon = start_daemon(admin->fd, admin->service);
     if (admin->daemon == NULL)
         goto free_service;
@@ -271,6 +273,11 @@ static void end_listening(struct admin *admin)
         peer_len = sizeof peer;
     }
     shutdown(admin->fd, SHUT_RDWR);
+}
+
+void admin_reload(struct admin *admin, bool must)
+{
+    access_reload(admin->service->access, must);
 }
 
 void admin_stop(struct admin *admin)

@@ -11,6 +11,9 @@ struct admin;
 MUST_CHECK enum err admin_start(const struct options *options, struct gateway *gateway,
                                 struct admin **ret_admin, char *why, size_t why_cap);
 
+/* Reads the admin keys again, if their file has changed or `must`; one thread at a time. */
+void admin_reload(struct admin *admin, bool must);
+
 /* Answers every request that is under way, then ends. The gateway must still run. */
 void admin_stop(struct admin *admin);
 

@@ -6,22 +6,22 @@ static const struct route_body json = {.media = GUARD_JSON};
 static const struct route_body lines = {GUARD_NDJSON, lines_begin, lines_take};
 
 static const struct route routes[] = {
-    {"POST", "/push", push_run, push_finish, push_end, &json},
-    {"POST", "/push", lines_run, lines_finish, lines_end, &lines},
-    {"POST", "/broadcast", broadcast_run, broadcast_finish, NULL, &json},
-    {"POST", "/deleteClient", kick_run_body, kick_finish, NULL, &json},
-    {"DELETE", "/users/*/connections", kick_run_path, kick_finish, NULL, NULL},
-    {"GET", "/users/*/inbox", inbox_run, inbox_finish, inbox_end, NULL},
-    {"DELETE", "/users/*/inbox", purge_run, purge_finish, NULL, NULL},
-    {"GET", "/users/*/messages/*", message_run, message_finish, NULL, NULL},
-    {"DELETE", "/users/*/messages/*", cancel_run, cancel_finish, NULL, NULL},
-    {"GET", "/users/*", user_run, user_finish, user_end, NULL},
-    {"POST", "/drain", drain_run, NULL, NULL, &json},
-    {"GET", "/clients", clients_run, NULL, NULL, NULL},
-    {"GET", "/stats", stats_run, NULL, NULL, NULL},
-    {"GET", "/metrics", metrics_run, NULL, NULL, NULL},
-    {"GET", "/livez", livez_run, NULL, NULL, NULL},
-    {"GET", "/readyz", readyz_run, NULL, NULL, NULL},
+    {"POST", "/push", push_run, push_finish, push_end, &json, ROLE_PUSH},
+    {"POST", "/push", lines_run, lines_finish, lines_end, &lines, ROLE_PUSH},
+    {"POST", "/broadcast", broadcast_run, broadcast_finish, NULL, &json, ROLE_PUSH},
+    {"POST", "/deleteClient", kick_run_body, kick_finish, NULL, &json, ROLE_ADMIN},
+    {"DELETE", "/users/*/connections", kick_run_path, kick_finish, NULL, NULL, ROLE_ADMIN},
+    {"GET", "/users/*/inbox", inbox_run, inbox_finish, inbox_end, NULL, ROLE_READ},
+    {"DELETE", "/users/*/inbox", purge_run, purge_finish, NULL, NULL, ROLE_ADMIN},
+    {"GET", "/users/*/messages/*", message_run, message_finish, NULL, NULL, ROLE_READ},
+    {"DELETE", "/users/*/messages/*", cancel_run, cancel_finish, NULL, NULL, ROLE_ADMIN},
+    {"GET", "/users/*", user_run, user_finish, user_end, NULL, ROLE_READ},
+    {"POST", "/drain", drain_run, NULL, NULL, &json, ROLE_ADMIN},
+    {"GET", "/clients", clients_run, NULL, NULL, NULL, ROLE_READ},
+    {"GET", "/stats", stats_run, NULL, NULL, NULL, ROLE_READ},
+    {"GET", "/metrics", metrics_run, NULL, NULL, NULL, ROLE_READ},
+    {"GET", "/livez", livez_run, NULL, NULL, NULL, 0},
+    {"GET", "/readyz", readyz_run, NULL, NULL, NULL, 0},
 };
 
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };

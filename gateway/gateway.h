@@ -23,6 +23,10 @@ MUST_CHECK enum err gateway_start(const struct options *options, struct gateway 
 uint32_t gateway_drain(struct gateway *gateway);
 bool gateway_is_drained(const struct gateway *gateway); /* no session is left */
 
+/* Reads again what stands in files, as far as it has changed or `must`: the keys for tokens. A bad
+ * file is logged, and what was read before goes on counting. One thread at a time. */
+void gateway_reload(struct gateway *gateway, bool must);
+
 /* Closes what is open, answers what is under way, joins the workers, closes the store, frees. */
 void gateway_stop(struct gateway *gateway);
 

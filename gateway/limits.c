@@ -64,17 +64,17 @@ enum err limits_check_exposure(const struct options *options, char *why, size_t 
     }
     if (options->insecure)
         return ERR_OK;
-    if (!is_loopback(options->listen)) {
+    if (!is_loopback(options->listen) && strcmp(options->auth, "none") == 0) {
         snprintf(why, why_cap,
-                 "--listen %s is beyond loopback, and --auth none believes any userId: listen on "
-                 "127.0.0.1, or say --insecure",
+                 "--listen %s is beyond loopback, and --auth none believes any userId: say --auth "
+                 "jwt or ticket, listen on 127.0.0.1, or say --insecure",
                  options->listen);
         return ERR_INVALID_FIELD;
     }
-    if (!is_loopback(options->admin_listen)) {
+    if (!is_loopback(options->admin_listen) && options->admin_keys[0] == '\0') {
         snprintf(why, why_cap,
-                 "--admin-listen %s is beyond loopback without admin keys: listen on 127.0.0.1 or "
-                 "unix:PATH, or say --insecure",
+                 "--admin-listen %s is beyond loopback without --admin-keys: give it a key file, "
+                 "listen on 127.0.0.1 or unix:PATH, or say --insecure",
                  options->admin_listen);
         return ERR_INVALID_FIELD;
     }
