@@ -82,3 +82,24 @@ Test(error, answers_for_a_value_that_is_not_in_the_list)
     cr_assert_str_eq(error_title(ERR_COUNT), error_title(ERR_SYSTEM));
     cr_assert_eq(error_http_status((enum err) - 1), 500);
 }
+
+/* CONTRACT 2: what ends or refuses a session for want of credentials, or because of an operator. */
+Test(error, holds_the_ways_out_of_credentials_and_limits)
+{
+    static const struct {
+        enum err error;
+        unsigned status, code;
+        const char *type;
+    } rows[] = {
+        {ERR_EXPIRED, 401, 4100, "unauthorized"},
+        {ERR_UNAUTHORIZED, 401, 4101, "unauthorized"},
+        {ERR_AUTH_TIMEOUT, 401, 4102, "unauthorized"},
+        {ERR_RATE, 429, 4005, "rate-limited"},
+        {ERR_BLOCKED, 403, 4503, "forbidden"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_assert_eq(error_http_status(rows[i].error), rows[i].status, "%zu", i);
+        cr_assert_eq(error_close_code(rows[i].error), rows[i].code, "%zu", i);
+        cr_assert_str_eq(error_problem_type(rows[i].error), rows[i].type, "%zu", i);
+    }
+}

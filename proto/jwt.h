@@ -1,0 +1,51 @@
+/* Verifies JSON Web Tokens: compact JWS (RFC 7515, 7519) with HS256, RS256, ES256 (RFC 7518) or
+ * EdDSA with Ed25519 (RFC 8037; "Ed25519" is the same algorithm's name in RFC 9864).
+ *
+ * The key decides the algorithm. A token's kid chooses the key, and an unknown one is refused;
+ * without kid the token's alg must fit exactly one key. Then the token's alg must be the key's.
+ * Keys and addresses of keys inside a token (jwk, jku, x5c, x5u) are never looked at; crit and b64
+ * are refused whatever they say. Nothing of the payload is read before the signature is good.
+ *
+ * Strict: base64url without padding, white space or stray bits; JSON without duplicate members (by
+ * their decoded names); at most 8 KiB; an ES256 signature is 64 raw bytes (RFC 7518, 3.4).
+ *
+ * Claims: exp is required, nbf and iat are optional; all three are numbers of seconds from 0 to the
+ * end of the year 9999. A fraction counts in milliseconds, the rest of it is dropped. A token is
+ * good while now < exp + leeway and now >= nbf - leeway; iat is not compared. sub is required and
+ * is the userId. aud (a string or an array of strings) and iss are looked at when the rules name
+ * one, and must be there then. Others are ignored, and so is typ.
+ *
+ * Pure. Any thread. */
+#ifndef HERALD_PROTO_JWT_H
+#define HERALD_PROTO_JWT_H
+
+#include "proto/jwt_keys.h"
+#include "proto/user_id.h"
+
+#include <stdint.h>
+
+enum {
+    JWT_TOKEN_MAX_BYTES = 8192,
+    JWT_RULE_MAX_BYTES = 1024, /* a longer audience or issuer is equal to none */
+    JWT_LEEWAY_MS = 30000,
+};
+
+struct jwt_rules {
+    struct span audience, issuer; /* empty: not checked */
+    int64_t leeway_ms;            /* JWT_LEEWAY_MS, unless there is a reason */
+};
+
+struct jwt_claims {
+    char user_id[USER_ID_MAX_BYTES]; /* no NUL at its end */
+    size_t user_id_len;
+    int64_t expires_ms; /* exp, without leeway; may be before now by less than the leeway */
+};
+
+/* ERR_OK and *ret_claims; ERR_EXPIRED: all is well but exp; ERR_UNAUTHORIZED: anything else that is
+ * wrong with the token; ERR_NO_MEMORY. Unless ERR_OK, *ret_detail is a constant sentence that holds
+ * nothing of the token. Leaves OpenSSL's error queue as it was. */
+MUST_CHECK enum err jwt_verify(const struct jwt_keys *keys, struct span token,
+                               const struct jwt_rules *rules, int64_t now_ms,
+                               struct jwt_claims *ret_claims, const char **ret_detail);
+
+#endif
