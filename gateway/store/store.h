@@ -32,7 +32,12 @@
  * - A store that has lost what it had begins a new epoch: its head is lower than what the request
  *   says is known of that epoch, or the user is gone. What is still there may be kept, numbered
  *   anew. A caller that knows another epoch is answered the present one. A user without push,
- *   acknowledgement or page for 30 days is forgotten. */
+ *   acknowledgement or page for 30 days is forgotten.
+ * - A block is kept as an append is (over a restart where notifications are), ends by itself, to
+ *   the millisecond, and needs no inbox. It forbids nothing here but arrivals: whoever asks is told
+ *   of it, and pushes are kept all the same.
+ * - A ticket is taken once: of two takes at the same time one gets it. The local stores hold them
+ *   in memory, so a restart ends them; with redis each node can take what any node gave out. */
 #ifndef HERALD_STORE_STORE_H
 #define HERALD_STORE_STORE_H
 
@@ -42,6 +47,9 @@
 #include "proto/user_id.h"
 
 enum { STORE_MAX_DEVICES = 8 };
+
+/* Tickets: bytes of one; how many the local stores have out at a time; the longest time to live. */
+enum { STORE_TICKET_MAX_BYTES = 64, STORE_MAX_TICKETS = 100000, STORE_TICKET_MAX_TTL_S = 3600 };
 
 /* Common to all requests; first member of each. */
 struct store_request {
@@ -86,7 +94,9 @@ struct store_append {
 };
 
 /* Reads the inbox from a position on. With is_arrival the store first makes sure that
- * on_notification is called for this user from now on (until store_leave), then reads. */
+ * on_notification is called for this user from now on (until store_leave), then reads block,
+ * position and page in one step. If the user is blocked then, the page shows nothing (no epoch, all
+ * numbers 0), and makes no user and no device; store_leave is due all the same. */
 struct store_page {
     struct store_request request;
     struct span user_id;
@@ -116,6 +126,7 @@ struct store_page {
         *notes;       /* out: rising, is_replay; the caller unrefs each and frees the array */
     size_t n_gaps;    /* out, with wants_gaps: what is missing in start+1..last, rising; */
     struct gap *gaps; /* the caller frees it */
+    int64_t blocked_until_ms; /* out, of an arrival: by the store's clock; 0: is not blocked */
 };
 
 /* Moves a position; a lower one than the present changes nothing (ERR_OK). */
@@ -139,8 +150,9 @@ struct store_peek {
     struct epoch epoch;
     uint64_t head;
     uint64_t acked;
-    uint64_t pending;       /* unexpired, above acked */
-    int64_t oldest_time_ms; /* of the oldest pending; 0: none */
+    uint64_t pending;         /* unexpired, above acked */
+    int64_t oldest_time_ms;   /* of the oldest pending; 0: none */
+    int64_t blocked_until_ms; /* 0: is not */
 };
 
 /* What became of a number. DELIVERED only where that is known. */
@@ -161,6 +173,30 @@ struct store_look {
     enum gap_cause cause; /* out, GONE: GAP_UNKNOWN where it is not known */
     uint64_t n_removed;   /* out */
     bool is_written;      /* out: a session has had it once, as far as store_ack was told */
+};
+
+/* Blocks a user from now on, in place of an earlier block. */
+struct store_block {
+    struct store_request request;
+    struct span user_id;
+    uint32_t for_s;   /* 0: lifts it */
+    enum err error;   /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    int64_t until_ms; /* out: since 1970, by the store's clock; 0: not blocked */
+};
+
+/* Gives a ticket out, or takes it. `lane` may be any; a take that names another lane than the
+ * ticket was given out with finds it as well, once it was given out. */
+struct store_ticket {
+    struct store_request request;
+    struct span ticket; /* of the caller's making: 1..STORE_TICKET_MAX_BYTES of text */
+    bool is_take;
+    struct span user_id;                /* in, when given out */
+    uint32_t ttl_s;                     /* in, when given out: 1..STORE_TICKET_MAX_TTL_S */
+    char taken_user[USER_ID_MAX_BYTES]; /* out of a take */
+    size_t taken_user_len;
+    enum err error; /* out: ERR_OK; ERR_NOT_FOUND: unknown, used or expired; ERR_FULL: too many are
+                     * out; ERR_CONFLICT: given out, this ticket is out already;
+                     * ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
 };
 
 /* What the store tells without being asked. Called on the store's threads; must not block. */
@@ -206,6 +242,8 @@ void store_page(struct store *store, struct store_page *page);
 void store_ack(struct store *store, struct store_ack *ack);
 void store_peek(struct store *store, struct store_peek *peek);
 void store_look(struct store *store, struct store_look *look);
+void store_block(struct store *store, struct store_block *block);
+void store_ticket(struct store *store, struct store_ticket *ticket);
 
 /* Gives back what a page's answer holds. */
 void store_page_clear(struct store_page *page);
