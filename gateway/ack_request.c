@@ -3,6 +3,7 @@
  * the store is told at once. */
 #include "gateway/ack_request.h"
 
+#include "gateway/identify.h"
 #include "gateway/session.h"
 #include "proto/subscribe_query.h"
 
@@ -107,6 +108,24 @@ static void on_home(struct letter *letter)
         ack_streams(work, client);
 }
 
+/* The user is whom the credentials name. */
+static bool is_theirs(struct arrival *arrival, struct ack_work *work)
+{
+    struct identity identity = {.user_id_len = work->query.user_id_len};
+    const char *detail = NULL;
+    memcpy(identity.user_id, work->query.user_id, work->query.user_id_len);
+    enum err error = identify(arrival, &identity, &detail);
+    if (error == ERR_NOT_FOUND)
+        error = ERR_UNAUTHORIZED;
+    if (error != ERR_OK) {
+        arrival_refuse(arrival, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL, NULL);
+        return false;
+    }
+    memcpy(work->query.user_id, identity.user_id, identity.user_id_len);
+    work->query.user_id_len = identity.user_id_len;
+    return true;
+}
+
 void ack_request(struct arrival *arrival)
 {
     const char *field;
@@ -120,6 +139,10 @@ void ack_request(struct arrival *arrival)
     }
     if (ack_query_parse(query, &work->query, &field, &detail) != ERR_OK) {
         arrival_refuse(arrival, ERR_INVALID_FIELD, detail, field, NULL);
+        free(work);
+        return;
+    }
+    if (!is_theirs(arrival, work)) {
         free(work);
         return;
     }

@@ -24,6 +24,7 @@ struct arrival {
     size_t body_len;
     void (*on_body)(struct arrival *arrival, struct span body);
     unsigned pins;
+    bool is_waiting;  /* the head is complete, and somebody is asked about it */
     bool is_answered; /* what comes in is no longer looked at */
     bool is_gone;     /* the socket is closed */
 };
@@ -74,7 +75,12 @@ void arrival_pin(struct arrival *arrival)
 
 void arrival_await(struct arrival *arrival)
 {
-    arrival->is_answered = true; /* it will be */
+    arrival->is_waiting = true;
+}
+
+bool arrival_is_answered(const struct arrival *arrival)
+{
+    return arrival->is_answered;
 }
 
 void arrival_unpin(struct arrival *arrival)
@@ -133,6 +139,8 @@ static enum metric refusal_metric(unsigned status)
     switch (status) {
     case 400:
         return METRIC_REFUSED_400;
+    case 401:
+        return METRIC_REFUSED_401;
     case 403:
         return METRIC_REFUSED_403;
     case 404:
@@ -236,6 +244,8 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
         arrival_refuse(arrival, ERR_HEAD_TOO_LARGE, NULL, NULL, NULL);
         return len;
     }
+    if (arrival->is_waiting)
+        return len;
     if (arrival->on_body != NULL)
         try_body(arrival);
     else

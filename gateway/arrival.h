@@ -41,7 +41,8 @@ void arrival_want_body(struct arrival *arrival, size_t len,
 
 /* While a request is under way elsewhere (a push): the arrival stays until arrival_unpin, whatever
  * the peer does. arrival_is_gone tells whether there is somebody left to answer. */
-void arrival_await(struct arrival *arrival); /* nothing more of it is read meanwhile */
+void arrival_await(struct arrival *arrival); /* what comes meanwhile is kept, and not looked at */
+bool arrival_is_answered(const struct arrival *arrival);
 void arrival_pin(struct arrival *arrival);
 void arrival_unpin(struct arrival *arrival);
 bool arrival_is_gone(const struct arrival *arrival);

@@ -6,6 +6,7 @@
  * was there to read any more is delivered here, so that everything in it is given back. */
 #include "gateway/gateway.h"
 
+#include "gateway/auth.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/listener.h"
@@ -21,6 +22,7 @@
 #include "gateway/operators.h"
 #include "gateway/positions.h"
 #include "gateway/router.h"
+#include "gateway/tickets.h"
 #include "gateway/waits.h"
 
 #include <stdio.h>
@@ -119,6 +121,10 @@ static void drain_client(struct client *client, void *argument)
 
 static void drain_worker(struct worker *worker)
 {
+    LIST_FOR_EACH(link, &worker->strangers)
+    {
+        session_drain(CONTAINER_OF(link, struct session, link));
+    }
     worker->has_drained = true;
     client_map_each(worker->node->map, worker->index, drain_client, NULL);
 }
@@ -167,6 +173,9 @@ static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
         return ERR_INVALID_FIELD;
     }
     error = listener_open(&gateway->address, "listen", &node->listen_fd, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    error = auth_open(node->options, &node->auth, why, why_cap);
     if (error != ERR_OK)
         return error;
     error = client_map_new(node->n_workers, (uint32_t)node->options->session_max_bytes,
@@ -243,6 +252,11 @@ uint32_t gateway_drain(struct gateway *gateway)
     return drain_ms;
 }
 
+void gateway_reload(struct gateway *gateway, bool must)
+{
+    auth_reload(gateway->node.auth, must);
+}
+
 bool gateway_is_drained(const struct gateway *gateway)
 {
     return atomic_load(&gateway->node.n_sessions) == 0;
@@ -254,9 +268,17 @@ static void close_client(struct client *client, void *argument)
     session_close_all(client, ERR_RESTART, (struct span){0});
 }
 
+static void close_strangers(struct worker *worker)
+{
+    while (!list_is_empty(&worker->strangers)) /* each leaves the list as it closes */
+        session_close(CONTAINER_OF(worker->strangers.next, struct session, link), ERR_RESTART,
+                      (struct span){0}, 0);
+}
+
 static void close_worker(struct worker *worker)
 {
     front_close(worker);
+    close_strangers(worker);
     waits_stop(worker);
     client_map_each(worker->node->map, worker->index, close_client, NULL);
 }
@@ -314,6 +336,7 @@ void gateway_stop(struct gateway *gateway)
         worker_free(node->workers[i]);
     free(node->workers);
     client_map_free(node->map);
+    auth_close(node->auth);
     if (node->listen_fd >= 0)
         listener_close(node->listen_fd, &gateway->address);
     free(gateway);
@@ -337,6 +360,11 @@ void gateway_user(struct gateway *gateway, struct gateway_user *user)
 void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast)
 {
     broadcast_push(&gateway->node, broadcast);
+}
+
+void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket)
+{
+    tickets_give(&gateway->node, ticket);
 }
 
 void gateway_message(struct gateway *gateway, struct gateway_message *message)

@@ -137,6 +137,19 @@ struct gateway_inbox {
 void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox);
 void gateway_inbox_clear(struct gateway_inbox *inbox); /* one that was never asked is fine */
 
+/* A ticket for one connection of a user: single use, TICKET_LIFE_S. */
+enum { TICKET_LIFE_S = 30, TICKET_LEN = 32 };
+struct gateway_ticket {
+    void (*on_done)(struct gateway_ticket *ticket);
+    struct span user_id;
+    enum err error; /* out: ERR_OK, ERR_FULL: too many are out, ERR_STORE_UNAVAILABLE,
+                     * ERR_NO_MEMORY, ERR_SYSTEM: no randomness, ERR_CONFLICT: --auth is another */
+    char text[TICKET_LEN + 1]; /* out: 128 random bits */
+    int64_t expires_ms;        /* out */
+    void *private_work;
+};
+void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket);
+
 enum { ADDRESS_MAX_BYTES = 64, CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
 
 struct gateway_connection {

@@ -14,6 +14,7 @@ static const char *phrase_of(unsigned status)
         {202, "Accepted"},
         {204, "No Content"},
         {400, "Bad Request"},
+        {401, "Unauthorized"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
@@ -100,6 +101,8 @@ enum err http_refusal(struct buf *out, enum err error, const char *detail, const
 
     if (status == 405 && allow != NULL)
         snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
+    else if (status == 401)
+        snprintf(headers, sizeof headers, "WWW-Authenticate: Bearer\r\n");
     else if (status == 426)
         snprintf(headers, sizeof headers, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     else if (status == 503)

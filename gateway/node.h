@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 struct worker;
+struct auth;
 struct session_events;
 struct arrival;
 struct http_head;
@@ -20,6 +21,7 @@ struct node {
     const struct options *options;
     struct client_map *map;
     struct store *store;
+    struct auth *auth;
     struct worker **workers;
     unsigned n_workers;
     const struct session_events *session_events;

@@ -20,6 +20,7 @@
 enum { LAST_CHANCE_MS = 50, CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
 
 static const uint8_t successors[] = {
+    [SESSION_AUTH] = 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_REPLAY] = 1u << SESSION_LIVE | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_LIVE] = 1u << SESSION_REPLAY | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_CLOSING] = 1u << SESSION_CLOSED,
@@ -38,8 +39,10 @@ static void free_session(struct grave *grave)
     struct worker *worker = session_worker(session);
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
-    if (session->extra != NULL)
+    if (session->extra != NULL) {
         buf_fini(&session->extra->message);
+        free(session->extra->wish);
+    }
     free(session->extra);
     free(session);
 }
@@ -70,6 +73,7 @@ void session_begin_closing(struct session *session)
 {
     leave(session);
     session_move(session, SESSION_CLOSING);
+    list_remove(&session->link);
     list_append(&session_worker(session)->closing, &session->link);
 }
 
@@ -87,6 +91,16 @@ static void on_gone(struct conn *conn, bool is_clean)
 size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES])
 {
     return (size_t)snprintf(out, SESSION_NAME_MAX_BYTES, "c-%llx", (unsigned long long)session->id);
+}
+
+void session_vanish(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    leave(session);
+    session_move(session, SESSION_CLOSED);
+    list_remove(&session->link);
+    timer_cancel(reactor_timers(worker->reactor), &session->timer);
+    worker_bury(worker, &session->grave, free_session);
 }
 
 void session_give_up(struct session *session)
@@ -121,6 +135,8 @@ void session_set_timer(struct session *session)
     int64_t stuck = moved_ms + options->slow_timeout - worker_now_ms(worker);
     if (moved_ms != 0 && stuck < wait)
         wait = (int32_t)stuck;
+    int32_t credit = session_auth_wait_ms(session);
+    wait = credit < wait ? credit : wait;
     if (session->is_draining && (int32_t)(session->drain_at_ms - now_ms) < wait)
         wait = (int32_t)(session->drain_at_ms - now_ms);
     timer_set(reactor_timers(worker->reactor), &session->timer,
@@ -213,10 +229,13 @@ static void watch_stream(struct session *session)
 static void on_timer(struct timer *timer)
 {
     struct session *session = CONTAINER_OF(timer, struct session, timer);
+    enum err error;
     if (!session_is_open(session)) /* it has lingered long enough */
         session_finish(session);
     else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
         session_close(session, ERR_RESTART, (struct span){0}, session_retry_ms(session));
+    else if (session_auth_is_over(session, &error))
+        session_close(session, error, (struct span){0}, 0);
     else if (is_stuck(session, worker_now_ms(session_worker(session))))
         session_close(session, ERR_SLOW, (struct span){0}, 0);
     else if (session->level == LEVEL_SSE)
@@ -228,6 +247,8 @@ static void on_timer(struct timer *timer)
 static enum err queue_accept(struct session *session, const struct admission *admission)
 {
     struct buf head;
+    if (admission->is_open)
+        return ERR_OK;
     if (admission->level == LEVEL_SSE)
         return sse_queue_head(session, admission);
     buf_init(&head, 512);
@@ -290,7 +311,9 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
     set_first_deadlines(session);
-    metrics_count(METRIC_OPENED);
+    session->until_s = session_until_s(admission->until_ms);
+    if (!admission->is_open)
+        metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);
     *ret_session = session;
     return ERR_OK;
@@ -321,6 +344,10 @@ static enum metric cause_of(enum err error)
         return METRIC_CLOSED_SILENT;
     case ERR_RESYNC:
         return METRIC_CLOSED_RESYNC;
+    case ERR_UNAUTHORIZED:
+    case ERR_EXPIRED:
+    case ERR_AUTH_TIMEOUT:
+        return METRIC_CLOSED_AUTH;
     default:
         return METRIC_CLOSED_PROTOCOL;
     }

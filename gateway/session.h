@@ -16,6 +16,7 @@
 
 /* Allowed successors: see session.c. */
 enum session_state {
+    SESSION_AUTH,    /* herald.v1: waits for the message that says who it is; has no client */
     SESSION_REPLAY,  /* reads pages of the inbox until it is at the tail */
     SESSION_LIVE,    /* its tail is the inbox's: notifications come from memory */
     SESSION_CLOSING, /* a close frame was sent: it has left its client */
@@ -30,16 +31,27 @@ struct resume {
     uint64_t seq;
 };
 
+/* Who a session says it is, before that is known. */
+struct session_wish {
+    char user_id[USER_ID_MAX_BYTES];
+    size_t user_id_len; /* 0: it names nobody */
+    char device[DEVICE_MAX_BYTES];
+    size_t device_len;
+    bool is_known; /* the token has said it: the session moves to its home worker */
+};
+
 /* What only some sessions need. */
 struct session_extra {
-    struct resume resume;    /* until its first page has come */
-    struct backlog *backlog; /* what waits for the connection to take more; NULL: nothing */
-    struct buf message;      /* herald.v1: of a message that came in pieces */
-    uint64_t mark_seq;       /* SSE: what is acknowledged... */
-    uint64_t mark_bytes;     /* ...once TCP has acknowledged so many bytes; 0: no mark */
-    uint64_t progress_bytes; /* SSE: that TCP had acknowledged at progress_ms */
-    uint32_t progress_ms;    /* these on session_clock */
-    uint32_t check_ms;       /* SSE: when the mark is looked at next */
+    struct resume resume;      /* until its first page has come */
+    struct session_wish *wish; /* AUTH */
+    uint32_t auth_by_ms;       /* AUTH: on session_clock */
+    struct backlog *backlog;   /* what waits for the connection to take more; NULL: nothing */
+    struct buf message;        /* herald.v1: of a message that came in pieces */
+    uint64_t mark_seq;         /* SSE: what is acknowledged... */
+    uint64_t mark_bytes;       /* ...once TCP has acknowledged so many bytes; 0: no mark */
+    uint64_t progress_bytes;   /* SSE: that TCP had acknowledged at progress_ms */
+    uint32_t progress_ms;      /* these on session_clock */
+    uint32_t check_ms;         /* SSE: when the mark is looked at next */
     uint32_t check_after_ms;
     bool is_explicit; /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
 };
@@ -67,6 +79,7 @@ struct session {
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
+    uint32_t until_s;       /* since 1970: when its credentials end; 0: never */
     uint16_t round_trip_ms; /* of the last ping; UINT16_MAX: not known yet */
     uint8_t state : 4;      /* enum session_state */
     uint8_t level : 4;      /* enum handshake_level */
@@ -92,6 +105,9 @@ struct session_events {
 /* A subscriber whose request was accepted, on its way to the user's home worker. */
 struct admission {
     int fd;
+    bool is_open;     /* it was a session already, before its user was known: no handshake */
+    bool is_unknown;  /* its first message will say who it is */
+    int64_t until_ms; /* since 1970: when its credentials end; 0: never */
     enum handshake_level level;
     char accept[HANDSHAKE_ACCEPT_LEN];
     struct resume resume;
@@ -107,6 +123,13 @@ struct admission {
  * caller's. The session is in REPLAY and has no client yet. */
 MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
                                 struct session **ret_session);
+
+/* A new session whose first message will say who it is: it waits in AUTH, for --auth-timeout. Then
+ * it moves to the user's home worker, and is another session there. */
+void session_await_auth(struct session *session, struct span user_id, struct span device);
+
+/* Says until when its credentials are good, in answer to an auth message. */
+void session_send_auth(struct session *session);
 
 /* The first page has come: what the session begins with (hello; SSE: retry and the position). */
 void session_greet(struct session *session, uint64_t head, bool is_resumed);
@@ -159,7 +182,8 @@ static inline struct worker *session_worker(const struct session *session)
 
 static inline bool session_is_open(const struct session *session)
 {
-    return session->state == SESSION_REPLAY || session->state == SESSION_LIVE;
+    return session->state == SESSION_REPLAY || session->state == SESSION_LIVE ||
+           session->state == SESSION_AUTH;
 }
 
 /* Is it told of gaps and withdrawals? */

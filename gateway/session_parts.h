@@ -31,6 +31,8 @@ static inline const struct session_events *session_events_of(const struct sessio
 void session_finish(struct session *session);
 /* It leaves its client and waits for the end of its connection. */
 void session_begin_closing(struct session *session);
+/* Its socket has been given away; the memory goes at the end of the turn. */
+void session_vanish(struct session *session);
 /* A session whose queue takes nothing more for lack of memory is of no use; the inbox has it all.
  */
 void session_give_up(struct session *session);
@@ -52,6 +54,16 @@ void session_send_text(struct session *session, const struct buf *text); /* as a
 void session_send_ping(struct session *session);
 void session_send_goaway(struct session *session, uint32_t delay_ms);
 void session_send_error(struct session *session, const char *code, const char *detail);
+
+/* session_auth.c: credentials of sessions */
+void session_on_auth(struct session *session, struct span token); /* an auth message */
+bool session_auth_is_over(const struct session *session, enum err *ret_error);
+int32_t
+session_auth_wait_ms(const struct session *session); /* until it might be; INT32_MAX: never */
+uint32_t session_until_s(int64_t until_ms);
+/* Nothing of it waits to be written: a session whose user is known now moves. */
+void session_auth_move(struct session *session);
+bool session_is_moving(const struct session *session);
 
 /* session_sse.c: event streams */
 MUST_CHECK enum err sse_queue_head(struct session *session, const struct admission *admission);

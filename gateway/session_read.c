@@ -84,12 +84,16 @@ static void on_said(struct session *session, struct span text)
         refuse(session, code, detail);
         return;
     }
+    if (session->state == SESSION_AUTH && said.kind != ENVELOPE_AUTH) {
+        session_close(session, ERR_UNAUTHORIZED, SPAN_LITERAL("auth must come first"), 0);
+        return;
+    }
     switch (said.kind) {
     case ENVELOPE_ACK:
         on_ack(session, &said);
         break;
     case ENVELOPE_AUTH:
-        refuse(session, "auth-off", "this server takes no tokens: --auth is none");
+        session_on_auth(session, said.token);
         break;
     case ENVELOPE_PING: {
         struct buf text_out;
@@ -205,13 +209,15 @@ size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
     }
     if (session->level == LEVEL_SSE)
         return len; /* there is nothing to say on an event stream */
-    while (taken < len && !session->is_deaf && !session->has_peer_close &&
-           session->state != SESSION_CLOSED) {
+    while (taken < len && !session_is_moving(session) && !session->is_deaf &&
+           !session->has_peer_close && session->state != SESSION_CLOSED) {
         struct ws_event event;
         taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
         if (event.kind == WS_EVENT_MORE)
             return taken;
         on_event(session, &event);
     }
-    return len; /* what follows a close frame or an error is not looked at */
+    if (session_is_moving(session))
+        return taken; /* the rest moves along */
+    return len;       /* what follows a close frame or an error is not looked at */
 }

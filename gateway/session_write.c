@@ -196,6 +196,10 @@ void session_on_flush(struct conn *conn)
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     if (!session_is_open(session))
         return;
+    if (session_is_moving(session)) {
+        session_auth_move(session);
+        return;
+    }
     feed(session);
     if (session->wants_ping && !session->has_ping_out)
         session_send_ping(session);
@@ -211,7 +215,9 @@ void session_on_drained(struct conn *conn)
             session_finish(session); /* both close frames are through: the server closes (7.1.1) */
         return;
     }
-    if (backlog_of(session) != NULL)
+    if (session_is_moving(session))
+        session_auth_move(session);
+    else if (backlog_of(session) != NULL)
         conn_mark(conn); /* on_flush hands over more */
     else
         session_events_of(session)->on_drained(session);

@@ -27,6 +27,7 @@ struct worker {
     struct conn_loop loop;
     struct timer heartbeat; /* every second: positions are written, liveness is shown */
     struct list closing;    /* sessions that wait for the end of their connection */
+    struct list strangers;  /* sessions whose first message will say who they are */
     struct grave *graves;
     struct reactor_task bury;
     struct front *front;                     /* accepting (front.c) */

@@ -266,6 +266,13 @@ int64_t conn_moved_ms(const struct conn *conn)
     return conn->out != NULL ? conn->out->moved_ms : 0;
 }
 
+struct span conn_rest(const struct conn *conn)
+{
+    if (conn->rest == NULL)
+        return (struct span){0};
+    return (struct span){(const char *)conn->rest->bytes, conn->rest->len};
+}
+
 void conn_shutdown(struct conn *conn)
 {
     if (conn->out != NULL && conn->out->n > 0)

@@ -87,6 +87,9 @@ void conn_shutdown(struct conn *conn);
 /* Forgets the queue, closes the socket. */
 void conn_abandon(struct conn *conn);
 
+/* What was received and not taken; valid until more comes. */
+struct span conn_rest(const struct conn *conn);
+
 /* Gives the socket away (queue must be empty). What was received and not taken, *ret_len bytes,
  * goes to the caller, who frees it. */
 int conn_release(struct conn *conn, uint8_t **ret_bytes, size_t *ret_len);
