@@ -3,7 +3,7 @@
 #ifndef HERALD_PROTO_JSON_OBJECT_H
 #define HERALD_PROTO_JSON_OBJECT_H
 
-#include "proto/span.h"
+#include "proto/json_scan.h"
 
 enum {
     JSON_OBJECT_MEMBERS_MAX = 128,
@@ -22,5 +22,14 @@ bool json_object_string(struct span raw, char *out, size_t cap, size_t *ret_len)
 
 /* Is the value a string with this text (of at most 1024 bytes)? */
 bool json_object_string_is(struct span raw, struct span text);
+
+/* The elements of an array that json_object_scan found, one after the other. */
+struct json_array {
+    struct json_scan scan;
+    bool is_closed;
+};
+
+bool json_array_open(struct json_array *array, struct span raw); /* false: absent, or no array */
+bool json_array_next(struct json_array *array, struct span *ret_element); /* false: no more */
 
 #endif

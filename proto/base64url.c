@@ -1,0 +1,44 @@
+#include "proto/base64url.h"
+
+#include <stdint.h>
+
+static int sextet(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '-')
+        return 62;
+    return c == '_' ? 63 : -1;
+}
+
+enum err base64url_decode(struct span text, void *out, size_t cap, size_t *ret_len)
+{
+    uint8_t *bytes = out;
+    uint32_t bits = 0;
+    unsigned n_bits = 0;
+    size_t len = 0;
+    if (text.len % 4 == 1)
+        return ERR_INVALID_FIELD;
+    for (size_t i = 0; i < text.len; i++) {
+        int value = sextet(text.bytes[i]);
+        if (value < 0)
+            return ERR_INVALID_FIELD;
+        bits = bits << 6 | (uint32_t)value;
+        n_bits += 6;
+        if (n_bits < 8)
+            continue;
+        n_bits -= 8;
+        if (len == cap)
+            return ERR_FULL;
+        bytes[len++] = (uint8_t)(bits >> n_bits);
+        bits &= (1u << n_bits) - 1;
+    }
+    if (bits != 0)
+        return ERR_INVALID_FIELD;
+    *ret_len = len;
+    return ERR_OK;
+}

@@ -1,0 +1,292 @@
+/* The way of a good token: three parts (cut), the header tells key and algorithm (read_header,
+ * choose_key), the signature is verified over the first two parts as they stand, and only then is
+ * the payload decoded and its claims judged, exp last. Each failure is one sentence. */
+#include "proto/jwt.h"
+
+#include "proto/base64url.h"
+#include "proto/json_object.h"
+#include "proto/jwt_key.h"
+
+#include <openssl/err.h>
+
+enum {
+    PART_MAX_BYTES = BASE64URL_BYTES(JWT_TOKEN_MAX_BYTES),
+    SIGNATURE_MAX_BYTES = JWT_RSA_MAX_BITS / 8,
+    EXPONENT_MAX = 100000, /* a token has no room for so many digits */
+};
+
+static const uint64_t time_max_ms = 253402300800000; /* the year 10000 begins */
+
+struct token {
+    struct span header, payload, signature; /* as they stand */
+    struct span text;                       /* what is signed */
+};
+
+static enum err refuse(const char *detail, const char **ret_detail)
+{
+    *ret_detail = detail;
+    return ERR_UNAUTHORIZED;
+}
+
+/* What stands before the first dot of *rest, which is cut off with it. false: no dot. */
+static bool cut(struct span *rest, struct span *ret_part)
+{
+    const char *dot = rest->len > 0 ? memchr(rest->bytes, '.', rest->len) : NULL;
+    if (dot == NULL)
+        return false;
+    *ret_part = (struct span){rest->bytes, (size_t)(dot - rest->bytes)};
+    rest->bytes = dot + 1;
+    rest->len -= ret_part->len + 1;
+    return true;
+}
+
+static bool split(struct span text, struct token *token)
+{
+    struct span rest = text;
+    if (!cut(&rest, &token->header) || !cut(&rest, &token->payload))
+        return false;
+    token->signature = rest;
+    token->text = (struct span){text.bytes, token->header.len + 1 + token->payload.len};
+    return token->header.len > 0 && token->payload.len > 0 && rest.len > 0 &&
+           memchr(rest.bytes, '.', rest.len) == NULL;
+}
+
+/* Decodes a part of the token and scans the object in it. `raw` points into `room`. */
+static bool read_object(struct span part, char room[PART_MAX_BYTES], const char *const *names,
+                        size_t n_names, struct span *raw)
+{
+    size_t len;
+    const char *why;
+    return base64url_decode(part, room, PART_MAX_BYTES, &len) == ERR_OK &&
+           json_object_scan((struct span){room, len}, names, n_names, raw, &why);
+}
+
+/* The header */
+
+enum header_member { ALG, KID, CRIT, B64, HEADER_MEMBERS };
+
+static const char *const header_names[HEADER_MEMBERS] = {
+    [ALG] = "alg",
+    [KID] = "kid",
+    [CRIT] = "crit",
+    [B64] = "b64",
+};
+
+static enum err choose_key(const struct jwt_keys *keys, const struct span *raw,
+                           const struct jwt_key **ret_key, const char **ret_detail)
+{
+    char text[JWT_KID_MAX_BYTES];
+    size_t len;
+    enum jwt_alg alg;
+    const struct jwt_key *key;
+    if (!json_object_string(raw[ALG], text, sizeof text, &len) || len > sizeof text ||
+        !jwt_alg_find((struct span){text, len}, &alg))
+        return refuse("the algorithm of the token is not taken", ret_detail);
+    if (raw[KID].bytes == NULL) {
+        key = jwt_keys_find_only(keys, alg);
+        if (key == NULL)
+            return refuse("the token names no key, and not exactly one fits its algorithm",
+                          ret_detail);
+    } else {
+        if (!json_object_string(raw[KID], text, sizeof text, &len))
+            return refuse("the key id of the token is not a string", ret_detail);
+        key = len <= sizeof text ? jwt_keys_find(keys, (struct span){text, len}) : NULL;
+        if (key == NULL)
+            return refuse("the key of the token is not known", ret_detail);
+    }
+    if (key->alg != alg)
+        return refuse("the algorithm of the token is not that of its key", ret_detail);
+    *ret_key = key;
+    return ERR_OK;
+}
+
+static enum err read_header(const struct jwt_keys *keys, struct span part,
+                            const struct jwt_key **ret_key, const char **ret_detail)
+{
+    char room[PART_MAX_BYTES];
+    struct span raw[HEADER_MEMBERS];
+    if (!read_object(part, room, header_names, HEADER_MEMBERS, raw))
+        return refuse("the header of the token is malformed", ret_detail);
+    if (raw[CRIT].bytes != NULL || raw[B64].bytes != NULL)
+        return refuse("the token has an extension that is not taken", ret_detail);
+    return choose_key(keys, raw, ret_key, ret_detail);
+}
+
+static enum err check_signature(const struct jwt_key *key, const struct token *token,
+                                const char **ret_detail)
+{
+    char signature[SIGNATURE_MAX_BYTES];
+    size_t len;
+    if (base64url_decode(token->signature, signature, sizeof signature, &len) != ERR_OK)
+        return refuse("the signature of the token is malformed", ret_detail);
+    enum err error = jwt_key_verify(key, token->text, (struct span){signature, len});
+    if (error == ERR_UNAUTHORIZED)
+        return refuse("the signature of the token is not good", ret_detail);
+    return error;
+}
+
+/* The claims */
+
+enum claim { EXP, NBF, IAT, AUD, ISS, SUB, CLAIMS };
+
+static const char *const claim_names[CLAIMS] = {
+    [EXP] = "exp", [NBF] = "nbf", [IAT] = "iat", [AUD] = "aud", [ISS] = "iss", [SUB] = "sub",
+};
+
+/* digits * 10^scale. Digits behind those that a time in range has are dropped. */
+struct decimal {
+    uint64_t digits;
+    int scale;
+};
+
+static const char *take_digits(const char *at, const char *end, bool is_fraction,
+                               struct decimal *number)
+{
+    for (; at < end && *at >= '0' && *at <= '9'; at++) {
+        if (number->digits >= time_max_ms) {
+            number->scale += !is_fraction;
+        } else {
+            number->digits = number->digits * 10 + (uint64_t)(*at - '0');
+            number->scale -= is_fraction;
+        }
+    }
+    return at;
+}
+
+static int take_exponent(const char *at, const char *end)
+{
+    int exponent = 0;
+    bool is_negative = *at == '-';
+    if (*at == '-' || *at == '+')
+        at++;
+    for (; at < end; at++)
+        if (exponent < EXPONENT_MAX)
+            exponent = exponent * 10 + (*at - '0');
+    return is_negative ? -exponent : exponent;
+}
+
+/* A NumericDate (RFC 7519, section 2) in milliseconds, exactly: no detour over floating point. The
+ * slice is a JSON value. false: no number, below 0, or in the year 10000 or later. */
+static bool read_time(struct span raw, int64_t *ret_ms)
+{
+    const char *at = raw.bytes;
+    const char *end = raw.bytes + raw.len;
+    struct decimal number = {0, 3}; /* milliseconds */
+    if (raw.len == 0 || *at < '0' || *at > '9')
+        return false;
+    at = take_digits(at, end, false, &number);
+    if (at < end && *at == '.')
+        at = take_digits(at + 1, end, true, &number);
+    if (at < end)
+        number.scale += take_exponent(at + 1, end);
+    for (; number.scale > 0 && number.digits > 0; number.scale--) {
+        if (number.digits >= time_max_ms)
+            return false;
+        number.digits *= 10;
+    }
+    for (; number.scale < 0 && number.digits > 0; number.scale++)
+        number.digits /= 10;
+    if (number.digits >= time_max_ms)
+        return false;
+    *ret_ms = (int64_t)number.digits;
+    return true;
+}
+
+static bool has_audience(struct span raw, struct span audience)
+{
+    struct json_array array;
+    struct span element;
+    bool is_found = false;
+    if (!json_array_open(&array, raw))
+        return json_object_string_is(raw, audience);
+    while (json_array_next(&array, &element)) {
+        if (element.bytes[0] != '"')
+            return false;
+        is_found = is_found || json_object_string_is(element, audience);
+    }
+    return is_found;
+}
+
+static enum err read_user(struct span raw, struct jwt_claims *claims, const char **ret_detail)
+{
+    const char *why;
+    size_t len;
+    if (!json_object_string(raw, claims->user_id, sizeof claims->user_id, &len) ||
+        len > sizeof claims->user_id ||
+        user_id_check((struct span){claims->user_id, len}, &why) != ERR_OK)
+        return refuse("sub must be a string of 1 to 128 bytes without control characters",
+                      ret_detail);
+    claims->user_id_len = len;
+    return ERR_OK;
+}
+
+static enum err check_times(const struct span *raw, const struct jwt_rules *rules, int64_t now_ms,
+                            int64_t *ret_expires_ms, const char **ret_detail)
+{
+    int64_t exp_ms, nbf_ms, iat_ms;
+    if (!read_time(raw[EXP], &exp_ms))
+        return refuse("exp must be a number of seconds up to the year 9999", ret_detail);
+    if (raw[IAT].bytes != NULL && !read_time(raw[IAT], &iat_ms))
+        return refuse("iat must be a number of seconds up to the year 9999", ret_detail);
+    if (raw[NBF].bytes != NULL) {
+        if (!read_time(raw[NBF], &nbf_ms))
+            return refuse("nbf must be a number of seconds up to the year 9999", ret_detail);
+        if (now_ms < nbf_ms - rules->leeway_ms)
+            return refuse("the token is not valid yet", ret_detail);
+    }
+    if (now_ms >= exp_ms + rules->leeway_ms) {
+        *ret_detail = "the token has expired";
+        return ERR_EXPIRED;
+    }
+    *ret_expires_ms = exp_ms;
+    return ERR_OK;
+}
+
+static enum err check_claims(struct span part, const struct jwt_rules *rules, int64_t now_ms,
+                             struct jwt_claims *claims, const char **ret_detail)
+{
+    char room[PART_MAX_BYTES];
+    struct span raw[CLAIMS];
+    if (!read_object(part, room, claim_names, CLAIMS, raw))
+        return refuse("the payload of the token is malformed", ret_detail);
+    if (rules->issuer.len > 0 && !json_object_string_is(raw[ISS], rules->issuer))
+        return refuse("the token is from another issuer", ret_detail);
+    if (rules->audience.len > 0 && !has_audience(raw[AUD], rules->audience))
+        return refuse("the token is for another audience", ret_detail);
+    enum err error = read_user(raw[SUB], claims, ret_detail);
+    if (error != ERR_OK)
+        return error;
+    return check_times(raw, rules, now_ms, &claims->expires_ms, ret_detail);
+}
+
+static enum err verify(const struct jwt_keys *keys, const struct token *token,
+                       const char **ret_detail)
+{
+    const struct jwt_key *key;
+    enum err error = read_header(keys, token->header, &key, ret_detail);
+    if (error != ERR_OK)
+        return error;
+    ERR_set_mark();
+    error = check_signature(key, token, ret_detail);
+    ERR_pop_to_mark();
+    return error;
+}
+
+enum err jwt_verify(const struct jwt_keys *keys, struct span token, const struct jwt_rules *rules,
+                    int64_t now_ms, struct jwt_claims *ret_claims, const char **ret_detail)
+{
+    struct token parts;
+    struct jwt_claims claims;
+    if (token.len > JWT_TOKEN_MAX_BYTES)
+        return refuse("the token is larger than 8 KiB", ret_detail);
+    if (!split(token, &parts))
+        return refuse("the token is not of three parts", ret_detail);
+    enum err error = verify(keys, &parts, ret_detail);
+    if (error == ERR_OK)
+        error = check_claims(parts.payload, rules, now_ms, &claims, ret_detail);
+    if (error == ERR_OK)
+        *ret_claims = claims;
+    else if (error == ERR_NO_MEMORY)
+        *ret_detail = error_title(error);
+    return error;
+}

@@ -1,0 +1,172 @@
+#include "proto/jwt_pem.h"
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+
+static enum err refuse(const char *why, const char **ret_why)
+{
+    *ret_why = why;
+    return ERR_INVALID_FIELD;
+}
+
+static size_t count(struct span file, const char *word)
+{
+    size_t n = 0;
+    size_t len = strlen(word);
+    const char *end = file.bytes + file.len;
+    const char *at = file.bytes;
+    while (at < end && (at = memmem(at, (size_t)(end - at), word, len)) != NULL) {
+        at += len;
+        n++;
+    }
+    return n;
+}
+
+static size_t count_blocks(struct span file)
+{
+    return count(file, "-----BEGIN ");
+}
+
+bool jwt_pem_is(struct span file)
+{
+    return count_blocks(file) > 0;
+}
+
+/* DER. NULL: it is none, or something stands behind it. */
+
+static EVP_PKEY *whole(EVP_PKEY *key, const unsigned char *at, const unsigned char *end)
+{
+    if (key == NULL || at == end)
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+static EVP_PKEY *read_spki(const unsigned char *der, long len)
+{
+    const unsigned char *at = der;
+    EVP_PKEY *key = d2i_PUBKEY(NULL, &at, len);
+    return whole(key, at, der + len);
+}
+
+static EVP_PKEY *read_pkcs1(const unsigned char *der, long len)
+{
+    const unsigned char *at = der;
+    EVP_PKEY *key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, len);
+    return whole(key, at, der + len);
+}
+
+static EVP_PKEY *read_certificate(const unsigned char *der, long len)
+{
+    const unsigned char *at = der;
+    X509 *certificate = d2i_X509(NULL, &at, len);
+    EVP_PKEY *key = certificate == NULL ? NULL : X509_get_pubkey(certificate);
+    X509_free(certificate);
+    return whole(key, at, der + len);
+}
+
+static const struct {
+    const char *label;
+    EVP_PKEY *(*read)(const unsigned char *der, long len);
+} kinds[] = {
+    {"PUBLIC KEY", read_spki},
+    {"RSA PUBLIC KEY", read_pkcs1},
+    {"CERTIFICATE", read_certificate},
+};
+
+static const size_t n_kinds = sizeof kinds / sizeof kinds[0];
+
+/* Keys in forms that are not taken */
+
+static bool is_der_key(const unsigned char *der, long len)
+{
+    for (size_t i = 0; i < n_kinds; i++) {
+        EVP_PKEY *key = kinds[i].read(der, len);
+        EVP_PKEY_free(key);
+        if (key != NULL)
+            return true;
+    }
+    return false;
+}
+
+static bool is_base64_key(struct span file)
+{
+    EVP_ENCODE_CTX *decoder = EVP_ENCODE_CTX_new();
+    unsigned char *der = malloc(file.len + 4);
+    int len = 0, rest = 0;
+    bool is_key = false;
+    if (decoder != NULL && der != NULL) {
+        EVP_DecodeInit(decoder);
+        is_key = EVP_DecodeUpdate(decoder, der, &len, (const unsigned char *)file.bytes,
+                                  (int)file.len) >= 0 &&
+                 EVP_DecodeFinal(decoder, der + len, &rest) == 1 && is_der_key(der, len + rest);
+    }
+    free(der);
+    EVP_ENCODE_CTX_free(decoder);
+    return is_key;
+}
+
+bool jwt_pem_is_bare_key(struct span file)
+{
+    /* damaged PEM, a JWK outside of a JWKS, the forms of ssh */
+    static const char *const words[] = {"PUBLIC KEY", "CERTIFICATE",  "\"kty\"",
+                                        "ssh-rsa ",   "ssh-ed25519 ", "ecdsa-sha2-"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (count(file, words[i]) > 0)
+            return true;
+    return is_der_key((const unsigned char *)file.bytes, (long)file.len) || is_base64_key(file);
+}
+
+/* PEM */
+
+static enum err read_block(const char *label, const unsigned char *der, long len,
+                           struct jwt_key *ret_key, const char **ret_why)
+{
+    if (strstr(label, "PRIVATE KEY") != NULL)
+        return refuse("it is a private key; only the public part belongs here", ret_why);
+    for (size_t i = 0; i < n_kinds; i++) {
+        if (strcmp(label, kinds[i].label) != 0)
+            continue;
+        EVP_PKEY *key = kinds[i].read(der, len);
+        if (key == NULL)
+            return refuse("it cannot be read", ret_why);
+        return jwt_key_of_public(key, ret_key, ret_why);
+    }
+    return refuse("it is neither a public key nor a certificate", ret_why);
+}
+
+static enum err read_blocks(BIO *in, size_t n_blocks, jwt_pem_on_key_fn on_key, void *to,
+                            size_t *ret_block, const char **ret_why)
+{
+    enum err error = ERR_OK;
+    for (size_t i = 0; i < n_blocks && error == ERR_OK; i++) {
+        struct jwt_key key;
+        char *label, *header;
+        unsigned char *der;
+        long len;
+        *ret_block = i + 1;
+        if (PEM_read_bio(in, &label, &header, &der, &len) != 1)
+            return refuse("it is no whole PEM block", ret_why);
+        error = read_block(label, der, len, &key, ret_why);
+        OPENSSL_clear_free(der, (size_t)len);
+        OPENSSL_free(header);
+        OPENSSL_free(label);
+        if (error == ERR_OK)
+            error = on_key(to, &key, ret_why);
+    }
+    return error;
+}
+
+enum err jwt_pem_read(struct span file, jwt_pem_on_key_fn on_key, void *to, size_t *ret_block,
+                      const char **ret_why)
+{
+    BIO *in = BIO_new_mem_buf(file.bytes, (int)file.len);
+    if (in == NULL)
+        return ERR_NO_MEMORY;
+    enum err error = read_blocks(in, count_blocks(file), on_key, to, ret_block, ret_why);
+    BIO_free(in);
+    return error;
+}

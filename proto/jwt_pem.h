@@ -1,0 +1,23 @@
+/* Public keys out of PEM and DER (RFC 7468). `file` has at most
+ * JWT_KEYS_FILE_MAX_BYTES. Pure. */
+#ifndef HERALD_PROTO_JWT_PEM_H
+#define HERALD_PROTO_JWT_PEM_H
+
+#include "proto/jwt_key.h"
+
+bool jwt_pem_is(struct span file); /* "-----BEGIN " stands in it */
+
+/* Does a public key or a certificate stand in it in another form: DER, base64 or damaged lines of
+ * PEM, a JWK, a line of ssh? */
+bool jwt_pem_is_bare_key(struct span file);
+
+/* Called for each key in the order of the file; owns *key from then on. Anything but ERR_OK ends
+ * the reading and is answered. */
+typedef enum err (*jwt_pem_on_key_fn)(void *to, struct jwt_key *key, const char **ret_why);
+
+/* Reads every block of the file. ERR_INVALID_FIELD: *ret_why is a constant sentence about block
+ * number *ret_block, from 1; ERR_NO_MEMORY; and what on_key answers. */
+MUST_CHECK enum err jwt_pem_read(struct span file, jwt_pem_on_key_fn on_key, void *to,
+                                 size_t *ret_block, const char **ret_why);
+
+#endif
