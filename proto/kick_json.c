@@ -1,4 +1,4 @@
-/* POST /deleteClient */
+/* The bodies that name one user: POST /deleteClient and POST /tickets. */
 #include "proto/json_members.h"
 
 enum { KICK_USER_ID, KICK_REASON, KICK_PURGE, KICK_BLOCK_FOR };
@@ -91,4 +91,20 @@ enum err kick_request_parse(struct span body, struct kick_request *ret_request,
     enum err error = take_kick(body, &request, ret_problem);
     *ret_request = error == ERR_OK ? request : (struct kick_request){0};
     return error;
+}
+
+enum err ticket_request_parse(struct span body, char user_id[USER_ID_MAX_BYTES], size_t *ret_len,
+                              struct json_problem *ret_problem)
+{
+    static const char *const names[] = {"userId", NULL};
+    struct json_members members = {.names = names};
+    struct kick_request request = {0};
+    enum err error = json_members_scan(body, &members, ret_problem);
+    if (error == ERR_OK)
+        error = take_kick_user(body, members.raw[0], &request, ret_problem);
+    if (error != ERR_OK)
+        return error;
+    memcpy(user_id, request.user_id, request.user_id_len);
+    *ret_len = request.user_id_len;
+    return ERR_OK;
 }

@@ -85,6 +85,10 @@ struct kick_request {
 MUST_CHECK enum err kick_request_parse(struct span body, struct kick_request *ret_request,
                                        struct json_problem *ret_problem);
 
+/* POST /tickets: {"userId"}, decoded into `user_id`. */
+MUST_CHECK enum err ticket_request_parse(struct span body, char user_id[USER_ID_MAX_BYTES],
+                                         size_t *ret_len, struct json_problem *ret_problem);
+
 /* Is this one complete, valid JSON value with nothing but white space around it? false: the offset
  * of the first byte that is wrong. */
 bool json_is_valid(struct span text, size_t *ret_offset);

@@ -15,6 +15,7 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
     if (error != ERR_OK)
         return error;
     redis_keys_write(&keys, commands->common->prefix, page->user_id);
+    redis_keys_write_block(&keys);
     struct redis_number after, count, bytes, head;
     char wishes[3];
     size_t n_wishes = 0;
@@ -27,6 +28,7 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
     struct span args[] = {
         keys.inbox,
         keys.meta,
+        keys.block,
         page->from_acked ? SPAN_LITERAL("") : redis_number_write(&after, page->after),
         redis_epoch_text(&page->after_epoch),
         redis_number_write(&count, page->max_count > 0 ? page->max_count : 1),
@@ -38,7 +40,7 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
         {wishes, n_wishes},
     };
     return redis_commands_eval(commands, SCRIPT_PAGE, with_text, args, sizeof args / sizeof args[0],
-                               2, on_reply, request, 0);
+                               3, on_reply, request, 0);
 }
 
 /* --- the answer --- */
@@ -105,15 +107,18 @@ static enum err read_gaps(const struct redis_value *text, struct store_page *pag
 
 static bool take_positions(const struct redis_value *reply, struct store_page *page)
 {
-    uint64_t n_devices, is_resumed;
+    uint64_t n_devices, is_resumed, blocked_until;
     if (!redis_answer_epoch(reply, 0, &page->epoch) ||
         !redis_answer_number(reply, 1, &page->head) ||
         !redis_answer_number(reply, 2, &page->acked) ||
         !redis_answer_number(reply, 3, &page->position) ||
         !redis_answer_number(reply, 4, &n_devices) ||
         !redis_answer_number(reply, 5, &page->start) ||
-        !redis_answer_number(reply, 6, &is_resumed) || !redis_answer_number(reply, 7, &page->last))
+        !redis_answer_number(reply, 6, &is_resumed) ||
+        !redis_answer_number(reply, 7, &page->last) ||
+        !redis_answer_number(reply, 13, &blocked_until))
         return false;
+    page->blocked_until_ms = (int64_t)blocked_until;
     page->has_devices = n_devices > 0;
     page->is_resumed = is_resumed != 0;
     return page->start <= page->last && page->last <= page->head &&

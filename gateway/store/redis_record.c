@@ -47,6 +47,22 @@ void redis_keys_write_idem(struct redis_keys *keys, struct span key)
     keys->idem = (struct span){keys->idem_bytes, at + key.len};
 }
 
+void redis_keys_write_block(struct redis_keys *keys)
+{
+    memcpy(keys->block_bytes, keys->channel.bytes, keys->channel.len);
+    keys->block =
+        (struct span){keys->block_bytes, put(keys->block_bytes, keys->channel.len, ":block")};
+}
+
+struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *prefix,
+                             struct span ticket)
+{
+    assert(ticket.len <= STORE_TICKET_MAX_BYTES && strlen(prefix) <= REDIS_PREFIX_MAX_BYTES);
+    size_t at = put(out, put(out, 0, prefix), ":ticket:");
+    memcpy(out + at, ticket.bytes, ticket.len);
+    return (struct span){out, at + ticket.len};
+}
+
 bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],
                         size_t *ret_len)
 {

@@ -56,6 +56,16 @@ void store_look(struct store *store, struct store_look *look)
     store->ops->look(store, look);
 }
 
+void store_block(struct store *store, struct store_block *block)
+{
+    store->ops->block(store, block);
+}
+
+void store_ticket(struct store *store, struct store_ticket *ticket)
+{
+    store->ops->ticket(store, ticket);
+}
+
 void store_page_clear(struct store_page *page)
 {
     for (size_t i = 0; i < page->n_notes; i++)

@@ -51,6 +51,8 @@ enum { STORE_MAX_DEVICES = 8 };
 /* Tickets: bytes of one; how many the local stores have out at a time; the longest time to live. */
 enum { STORE_TICKET_MAX_BYTES = 64, STORE_MAX_TICKETS = 100000, STORE_TICKET_MAX_TTL_S = 3600 };
 
+enum { STORE_MAX_BLOCKS = 100000 }; /* users that the local stores have blocked at a time */
+
 /* Common to all requests; first member of each. */
 struct store_request {
     void (*on_done)(struct store_request *request);
@@ -180,7 +182,7 @@ struct store_block {
     struct store_request request;
     struct span user_id;
     uint32_t for_s;   /* 0: lifts it */
-    enum err error;   /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    enum err error;   /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY, ERR_FULL */
     int64_t until_ms; /* out: since 1970, by the store's clock; 0: not blocked */
 };
 

@@ -17,6 +17,8 @@ struct store_ops {
     void (*ack)(struct store *store, struct store_ack *ack);
     void (*peek)(struct store *store, struct store_peek *peek);
     void (*look)(struct store *store, struct store_look *look);
+    void (*block)(struct store *store, struct store_block *block);
+    void (*ticket)(struct store *store, struct store_ticket *ticket);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
 };
