@@ -142,8 +142,8 @@ enum { TICKET_LIFE_S = 30, TICKET_LEN = 32 };
 struct gateway_ticket {
     void (*on_done)(struct gateway_ticket *ticket);
     struct span user_id;
-    enum err error; /* out: ERR_OK, ERR_FULL: too many are out, ERR_STORE_UNAVAILABLE,
-                     * ERR_NO_MEMORY, ERR_SYSTEM: no randomness, ERR_CONFLICT: --auth is another */
+    enum err error;            /* out: ERR_OK, ERR_FULL: too many are out, ERR_STORE_UNAVAILABLE,
+                                * ERR_NO_MEMORY, ERR_SYSTEM: no randomness, ERR_CONFLICT: --auth is another */
     char text[TICKET_LEN + 1]; /* out: 128 random bits */
     int64_t expires_ms;        /* out */
     void *private_work;
