@@ -79,10 +79,15 @@ struct gateway_kick {
     struct span user_id;
     struct span reason; /* a short word for the close frame; empty: "kicked" */
     bool is_purge;      /* what waits for the user is withdrawn too */
-    enum err error;     /* out: ERR_OK; with is_purge: ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY (the
-                         * sessions are closed all the same) */
+    uint32_t block_s;   /* seconds for which no session of the user is let in; 0: none, and a block
+                         * that is there stays. It is kept before the sessions are closed, so that
+                         * nobody slips in between */
+    enum err error;     /* out: ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE,
+                         * ERR_NO_MEMORY; with block_s: ERR_FULL. The sessions are closed all the
+                         * same; what was not blocked is not purged */
     unsigned closed;    /* out */
     uint64_t purged;    /* out */
+    int64_t blocked_until_ms; /* out: since 1970; 0: block_s was 0, or failed */
     void *private_work;
 };
 void gateway_kick(struct gateway *gateway, struct gateway_kick *kick);

@@ -13,8 +13,11 @@ static struct worker *home_of(struct node *node, struct span user_id)
     return node->workers[client_map_home(node->map, user_id)];
 }
 
+/* A block is kept before the sessions are closed: whoever arrives before that is in the map when
+ * they are, and whoever arrives behind it reads the block with the first page. */
 struct kick_work {
     struct letter letter;
+    struct store_block block;
     struct store_look purge;
     struct node *node;
     struct gateway_kick *kick;
@@ -54,7 +57,12 @@ static void on_kick(struct letter *letter)
         remember_streams(client);
         session_close_all(client, ERR_KICKED, kick->reason);
     }
-    if (!kick->is_purge) {
+    if (!kick->is_purge || kick->error != ERR_OK) {
+        finish_kick(work);
+        return;
+    }
+    if (atomic_load(&work->node->is_stopping)) { /* the store may be closed already */
+        kick->error = ERR_STORE_UNAVAILABLE;
         finish_kick(work);
         return;
     }
@@ -66,12 +74,21 @@ static void on_kick(struct letter *letter)
     store_look(work->node->store, &work->purge);
 }
 
+static void on_blocked(struct store_request *request)
+{
+    struct kick_work *work = CONTAINER_OF(request, struct kick_work, block.request);
+    work->kick->error = work->block.error;
+    work->kick->blocked_until_ms = work->block.until_ms;
+    mailbox_post(worker_mailbox(home_of(work->node, work->kick->user_id)), &work->letter);
+}
+
 void operators_kick(struct node *node, struct gateway_kick *kick)
 {
     struct kick_work *work = calloc(1, sizeof *work);
     kick->error = ERR_OK;
     kick->closed = 0;
     kick->purged = 0;
+    kick->blocked_until_ms = 0;
     if (work == NULL) {
         kick->error = ERR_NO_MEMORY;
         kick->on_done(kick);
@@ -80,7 +97,17 @@ void operators_kick(struct node *node, struct gateway_kick *kick)
     work->letter.deliver = on_kick;
     work->node = node;
     work->kick = kick;
-    mailbox_post(worker_mailbox(home_of(node, kick->user_id)), &work->letter);
+    struct worker *home = home_of(node, kick->user_id);
+    if (kick->block_s == 0) {
+        mailbox_post(worker_mailbox(home), &work->letter);
+        return;
+    }
+    work->block = (struct store_block){
+        .request = {.on_done = on_blocked, .lane = home->index},
+        .user_id = kick->user_id,
+        .for_s = kick->block_s,
+    };
+    store_block(node->store, &work->block);
 }
 
 struct user_work {

@@ -5,6 +5,10 @@
  * there and is LIVE, without a hole and without a repeat. If something of it is not there (the keep
  * was full, a wake-up was lost), the numbers show it and another page is read.
  *
+ * The first page of a session tells whether the user is blocked: read in one step with what it
+ * shows, so that whoever is let in was in the client map before the block, and is closed by the
+ * kick.
+ *
  * The next page is asked for when the last one is on its way to the client, so a slow reader holds
  * one page in memory. If the store is away the session waits, and asks again when the store is
  * back. */
@@ -226,6 +230,8 @@ static void begin(struct session *session, const struct store_page *page)
             session_reset(session);
         session->extra->resume = (struct resume){0};
     }
+    session_open(session);
+    session_trim(session);
     positions_acked(session); /* a resume acknowledges */
 }
 
@@ -333,7 +339,10 @@ static void on_page_letter(struct letter *letter)
     struct client *client = session->client;
     session->replay = NULL;
     if (page->error != ERR_OK) {
+        session_open(session); /* accepted: it waits for the store */
         wait_for_store(session);
+    } else if (page->blocked_until_ms != 0) {
+        session_close(session, ERR_BLOCKED, (struct span){0}, 0);
     } else if (!adopt(session, page)) {
         session_resync_all(client);
         goto out; /* the client is on its way out */

@@ -1,5 +1,6 @@
-/* A session begins with the 101 in its queue (an event stream with its 200). What comes in is read
- * by session_read.c; notifications are queued by delivery.c and replay.c through session_write.c.
+/* A session begins with the 101 in its queue (an event stream holds its 200 back). What comes in is
+ * read by session_read.c; notifications are queued by delivery.c and replay.c through
+ * session_write.c.
  *
  * One timer serves several deadlines: the next ping, the silence after which the peer is dead, the
  * end of a drain, and what an event stream has instead (session_sse.c). It is not moved when a
@@ -12,6 +13,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "gateway/http_answer.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -33,17 +35,23 @@ void session_move(struct session *session, enum session_state state)
     session->state = state & 0xf;
 }
 
+static void free_extra(struct session_extra *extra)
+{
+    if (extra == NULL)
+        return;
+    buf_fini(&extra->message);
+    free(extra->held);
+    free(extra->wish);
+    free(extra);
+}
+
 static void free_session(struct grave *grave)
 {
     struct session *session = CONTAINER_OF(grave, struct session, grave);
     struct worker *worker = session_worker(session);
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
-    if (session->extra != NULL) {
-        buf_fini(&session->extra->message);
-        free(session->extra->wish);
-    }
-    free(session->extra);
+    free_extra(session->extra);
     free(session);
 }
 
@@ -244,19 +252,63 @@ static void on_timer(struct timer *timer)
         watch_socket(session);
 }
 
-static enum err queue_accept(struct session *session, const struct admission *admission)
+/* The answer to the request is held back until the first page tells whether the user is blocked:
+ * only a status says so. A page sees none, and is answered at once. */
+static enum err hold_accept(struct session *session, const struct admission *admission)
+{
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return ERR_NO_MEMORY;
+    extra->held = strndup(admission->accept, HANDSHAKE_ACCEPT_LEN);
+    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+static enum err queue_accept(struct session *session, const char accept[HANDSHAKE_ACCEPT_LEN])
 {
     struct buf head;
-    if (admission->is_open)
-        return ERR_OK;
-    if (admission->level == LEVEL_SSE)
-        return sse_queue_head(session, admission);
     buf_init(&head, 512);
-    enum err error = handshake_accept(&head, admission->level, admission->accept);
+    enum err error = handshake_accept(&head, (enum handshake_level)session->level, accept);
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
     return error;
+}
+
+static enum err answer_request(struct session *session, const struct admission *admission)
+{
+    if (admission->is_open)
+        return ERR_OK;
+    if (admission->level == LEVEL_SSE)
+        return sse_hold_head(session, admission);
+    if (admission->is_page || admission->is_unknown)
+        return queue_accept(session, admission->accept);
+    return hold_accept(session, admission);
+}
+
+void session_open(struct session *session)
+{
+    struct session_extra *extra = session->extra;
+    if (extra == NULL || extra->held == NULL)
+        return;
+    if (session->level == LEVEL_SSE) {
+        sse_open(session);
+        return;
+    }
+    enum err error = queue_accept(session, extra->held);
+    free(extra->held);
+    extra->held = NULL;
+    if (error != ERR_OK)
+        session_give_up(session);
+}
+
+void session_trim(struct session *session)
+{
+    struct session_extra *extra = session->extra;
+    if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->held != NULL ||
+        extra->backlog != NULL || !epoch_is_none(extra->resume.epoch))
+        return;
+    session->extra = NULL;
+    free_extra(extra);
 }
 
 static enum err keep_resume(struct session *session, const struct resume *resume)
@@ -298,7 +350,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->level = admission->level & 0xf;
     error = keep_resume(session, &admission->resume);
     if (error == ERR_OK)
-        error = queue_accept(session, admission);
+        error = answer_request(session, admission);
     if (error != ERR_OK)
         goto undo_conn;
 
@@ -324,7 +376,7 @@ undo_conn:;
     conn_release(&session->conn, &rest, &n_rest);
     free(rest);
 undo_alloc:
-    free(session->extra);
+    free_extra(session->extra);
     free(session);
     return error;
 }
@@ -334,6 +386,8 @@ static enum metric cause_of(enum err error)
     switch (error) {
     case ERR_KICKED:
         return METRIC_CLOSED_KICKED;
+    case ERR_BLOCKED:
+        return METRIC_CLOSED_BLOCKED;
     case ERR_REPLACED:
         return METRIC_CLOSED_REPLACED;
     case ERR_RESTART:
@@ -368,6 +422,20 @@ static void send_close(struct session *session, enum err error, struct span word
         ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame));
 }
 
+/* In place of the answer that was held back. */
+static void send_refusal(struct session *session, enum err error)
+{
+    struct buf answer;
+    buf_init(&answer, 4096);
+    free(session->extra->held);
+    session->extra->held = NULL;
+    if (http_refusal(&answer, error, NULL, NULL, NULL, (struct span){0},
+                     worker_random(session_worker(session))) == ERR_OK)
+        session_send(session, answer.bytes, answer.len);
+    buf_fini(&answer);
+    conn_shutdown(&session->conn);
+}
+
 void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
 {
     if (!session_is_open(session))
@@ -375,7 +443,10 @@ void session_close(struct session *session, enum err error, struct span word, ui
     metrics_count(cause_of(error));
     session_begin_closing(session);
     if (session->level == LEVEL_SSE)
-        sse_end(session, retry_ms);
+        sse_end(session, error, retry_ms);
+    else if (session->extra != NULL && session->extra->held != NULL &&
+             error_http_status(error) != 0)
+        send_refusal(session, error);
     else
         send_close(session, error, word, retry_ms);
     struct worker *worker = session_worker(session);

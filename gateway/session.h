@@ -53,6 +53,8 @@ struct session_extra {
     uint32_t progress_ms;      /* these on session_clock */
     uint32_t check_ms;         /* SSE: when the mark is looked at next */
     uint32_t check_after_ms;
+    char *held; /* the answer to the request is held back; what it needs: SSE: the origin that may
+                 * read it (empty: none), WebSocket: the accept key. NULL: it is on its way */
     bool is_explicit; /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
 };
 
@@ -114,13 +116,15 @@ struct admission {
     bool is_explicit;   /* SSE: ack=explicit */
     struct span device; /* empty: none */
     struct span user_agent;
+    bool is_page;       /* WebSocket: its request had an Origin, so it sees no status */
     struct span origin; /* SSE: whose page may read the stream; empty: no CORS headers */
     uint8_t *early;     /* bytes that came behind the head, or NULL */
     size_t n_early;
 };
 
-/* Takes over the socket and queues the 101 (SSE: the 200). On error the socket is still the
- * caller's. The session is in REPLAY and has no client yet. */
+/* Takes over the socket and queues the 101. The 200 of an event stream is held back until there is
+ * something to say, because an EventSource that is blocked must hear 204 instead. On error the
+ * socket is still the caller's. The session is in REPLAY and has no client yet. */
 MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
                                 struct session **ret_session);
 
@@ -130,6 +134,12 @@ void session_await_auth(struct session *session, struct span user_id, struct spa
 
 /* Says until when its credentials are good, in answer to an auth message. */
 void session_send_auth(struct session *session);
+
+/* It is not refused: the answer to its request, if it was held back, goes out. */
+void session_open(struct session *session);
+
+/* Its first page is written, or what waited in memory: gives back what only that needed. */
+void session_trim(struct session *session);
 
 /* The first page has come: what the session begins with (hello; SSE: retry and the position). */
 void session_greet(struct session *session, uint64_t head, bool is_resumed);

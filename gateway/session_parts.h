@@ -66,9 +66,10 @@ void session_auth_move(struct session *session);
 bool session_is_moving(const struct session *session);
 
 /* session_sse.c: event streams */
-MUST_CHECK enum err sse_queue_head(struct session *session, const struct admission *admission);
-void sse_end(struct session *session, uint32_t retry_ms); /* the last words, and FIN */
-void sse_on_flush(struct session *session);               /* before what is queued goes out */
+MUST_CHECK enum err sse_hold_head(struct session *session, const struct admission *admission);
+void sse_open(struct session *session); /* the head, if it is held back */
+void sse_end(struct session *session, enum err error, uint32_t retry_ms); /* last words, and FIN */
+void sse_on_flush(struct session *session); /* before what is queued goes out */
 /* Looks at what TCP has acknowledged, writes the comment when it is due. false: the peer has taken
  * nothing for --slow-timeout. */
 MUST_CHECK bool sse_on_timer(struct session *session);

@@ -30,6 +30,7 @@ size_t session_queued_bytes(const struct session *session)
 
 void session_send(struct session *session, const void *bytes, size_t len)
 {
+    session_open(session);
     if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
         session_give_up(session);
 }
@@ -149,6 +150,7 @@ static enum notification_form form_of(const struct session *session)
 
 static enum err hand_over(struct session *session, struct notification *note)
 {
+    session_open(session);
     struct payload *payload = notification_form(note, form_of(session));
     enum err error = payload == NULL ? ERR_NO_MEMORY : conn_write_payload(&session->conn, payload);
     if (error != ERR_OK) {
@@ -219,8 +221,10 @@ void session_on_drained(struct conn *conn)
         session_auth_move(session);
     else if (backlog_of(session) != NULL)
         conn_mark(conn); /* on_flush hands over more */
-    else
+    else {
+        session_trim(session);
         session_events_of(session)->on_drained(session);
+    }
 }
 
 static bool is_busy(const struct session *session)

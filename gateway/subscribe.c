@@ -134,6 +134,7 @@ static struct move *make_move(struct arrival *arrival, const struct entry *entry
     admission->is_unknown = entry->is_unknown;
     admission->until_ms = entry->identity.expires_ms;
     admission->device = (struct span){move->query.device, move->query.device_len};
+    admission->is_page = entry->level != LEVEL_SSE && find_field(arrival, "Origin", &origin);
     return move;
 }
 
