@@ -1,0 +1,339 @@
+/* Tokens as a backend makes them, and keys in each form in which an operator may hand them over.
+ * Made with OpenSSL alone, nothing of proto/, and only for what the test asks: each criterion test
+ * is a process of its own. Nothing is freed that the whole test needs. */
+#ifndef HERALD_TESTS_JWT_TOKENS_H
+#define HERALD_TESTS_JWT_TOKENS_H
+
+#include "proto/jwt.h"
+#include "proto/jwt_key.h"
+
+#include <criterion/criterion.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TOKEN_NOW_MS  1700000000000
+#define TOKEN_SECRET  "an HS256 secret of forty bytes, at least"
+#define TOKEN_PAYLOAD "{\"sub\":\"anna\",\"exp\":1700000300}"
+#define TOKEN_NO_RULES                                                                             \
+    &(struct jwt_rules)                                                                            \
+    {                                                                                              \
+        .leeway_ms = JWT_LEEWAY_MS                                                                 \
+    }
+
+enum { TOKEN_CAP = 16384 };
+
+struct token_text {
+    char text[TOKEN_CAP];
+    size_t len;
+};
+
+static inline struct span token_span(const struct token_text *token)
+{
+    return (struct span){token->text, token->len};
+}
+
+static inline void token_add(struct token_text *token, struct span bytes)
+{
+    cr_assert_lt(token->len + bytes.len, sizeof token->text);
+    memcpy(token->text + token->len, bytes.bytes, bytes.len);
+    token->len += bytes.len;
+    token->text[token->len] = '\0';
+}
+
+static inline struct span token_bytes(const void *bytes, size_t len)
+{
+    return (struct span){bytes, len};
+}
+
+/* base64url, by way of OpenSSL's base64. */
+static inline void token_add_coded(struct token_text *token, struct span bytes)
+{
+    char coded[TOKEN_CAP];
+    cr_assert_lt(bytes.len, sizeof coded / 4 * 3 - 4);
+    int len =
+        EVP_EncodeBlock((unsigned char *)coded, (const unsigned char *)bytes.bytes, (int)bytes.len);
+    while (len > 0 && coded[len - 1] == '=')
+        len--;
+    for (int i = 0; i < len; i++)
+        coded[i] = (char)(coded[i] == '+' ? '-' : coded[i] == '/' ? '_' : coded[i]);
+    token_add(token, token_bytes(coded, (size_t)len));
+}
+
+/* Keys: one for each public algorithm, made when first asked for */
+
+static inline EVP_PKEY *token_key(enum jwt_alg alg)
+{
+    static EVP_PKEY *keys[JWT_ALGS];
+    if (keys[alg] == NULL) {
+        keys[alg] = alg == JWT_RS256   ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
+                    : alg == JWT_ES256 ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")
+                                       : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+        cr_assert_not_null(keys[alg]);
+    }
+    return keys[alg];
+}
+
+static inline struct token_text token_of_bio(BIO *bio)
+{
+    struct token_text text = {.len = 0};
+    char *bytes;
+    long len = BIO_get_mem_data(bio, &bytes);
+    token_add(&text, token_bytes(bytes, (size_t)len));
+    BIO_free(bio);
+    return text;
+}
+
+static inline struct token_text token_pem_of(EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    cr_assert_eq(PEM_write_bio_PUBKEY(bio, key), 1);
+    return token_of_bio(bio);
+}
+
+static inline struct token_text token_private_pem_of(EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    cr_assert_eq(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 1);
+    return token_of_bio(bio);
+}
+
+static inline struct token_text token_certificate_of(EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    X509 *certificate = X509_new();
+    X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 60);
+    cr_assert_eq(X509_set_pubkey(certificate, key), 1);
+    cr_assert_gt(X509_sign(certificate, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()),
+                 0);
+    cr_assert_eq(PEM_write_bio_X509(bio, certificate), 1);
+    X509_free(certificate);
+    return token_of_bio(bio);
+}
+
+static inline struct token_text token_der_of(EVP_PKEY *key)
+{
+    struct token_text text = {.len = 0};
+    unsigned char *der = NULL;
+    int len = i2d_PUBKEY(key, &der);
+    cr_assert_gt(len, 0);
+    token_add(&text, token_bytes(der, (size_t)len));
+    OPENSSL_free(der);
+    return text;
+}
+
+static inline struct token_text token_number_of(EVP_PKEY *key, const char *name)
+{
+    struct token_text text = {.len = 0};
+    unsigned char bytes[2048];
+    BIGNUM *number = NULL;
+    cr_assert_eq(EVP_PKEY_get_bn_param(key, name, &number), 1);
+    bool is_coordinate = EVP_PKEY_is_a(key, "EC");
+    int len = is_coordinate ? BN_bn2binpad(number, bytes, 32) : BN_bn2bin(number, bytes);
+    token_add(&text, token_bytes(bytes, (size_t)len));
+    BN_free(number);
+    return text;
+}
+
+static inline void token_add_member(struct token_text *text, const char *name, struct span bytes)
+{
+    token_add(text, SPAN_LITERAL(",\""));
+    token_add(text, span_of(name));
+    token_add(text, SPAN_LITERAL("\":\""));
+    token_add_coded(text, bytes);
+    token_add(text, SPAN_LITERAL("\""));
+}
+
+/* The members of a JWK behind `more`, which is members as well or nothing: without braces. */
+static inline struct token_text token_members_of(enum jwt_alg alg, EVP_PKEY *key)
+{
+    static const char *const kinds[JWT_ALGS] = {"\"kty\":\"oct\"", "\"kty\":\"RSA\"",
+                                                "\"kty\":\"EC\",\"crv\":\"P-256\"",
+                                                "\"kty\":\"OKP\",\"crv\":\"Ed25519\""};
+    struct token_text text = {.len = 0};
+    token_add(&text, span_of(kinds[alg]));
+    if (alg == JWT_HS256) {
+        token_add_member(&text, "k", span_of(TOKEN_SECRET));
+    } else if (alg == JWT_EDDSA) {
+        unsigned char raw[32];
+        size_t len = sizeof raw;
+        cr_assert_eq(EVP_PKEY_get_raw_public_key(key, raw, &len), 1);
+        token_add_member(&text, "x", token_bytes(raw, len));
+    } else {
+        bool is_rsa = alg == JWT_RS256;
+        struct token_text first =
+            token_number_of(key, is_rsa ? OSSL_PKEY_PARAM_RSA_N : OSSL_PKEY_PARAM_EC_PUB_X);
+        struct token_text second =
+            token_number_of(key, is_rsa ? OSSL_PKEY_PARAM_RSA_E : OSSL_PKEY_PARAM_EC_PUB_Y);
+        token_add_member(&text, is_rsa ? "n" : "x", token_span(&first));
+        token_add_member(&text, is_rsa ? "e" : "y", token_span(&second));
+    }
+    return text;
+}
+
+static inline struct token_text token_jwk(enum jwt_alg alg, const char *more)
+{
+    struct token_text members = token_members_of(alg, alg == JWT_HS256 ? NULL : token_key(alg));
+    struct token_text text = {.len = 0};
+    token_add(&text, SPAN_LITERAL("{"));
+    token_add(&text, token_span(&members));
+    token_add(&text, span_of(more));
+    token_add(&text, SPAN_LITERAL("}"));
+    return text;
+}
+
+/* Reading keys */
+
+static inline struct jwt_keys *token_read(struct span file)
+{
+    struct jwt_keys *keys = NULL;
+    char why[256] = "";
+    cr_assert_eq(jwt_keys_read(file, &keys, why, sizeof why), ERR_OK, "%s", why);
+    return keys;
+}
+
+/* A JWKS of the objects given as texts, ended by NULL. */
+static inline struct token_text token_jwks(const char *first, ...)
+{
+    struct token_text text = {.len = 0};
+    va_list more;
+    va_start(more, first);
+    token_add(&text, SPAN_LITERAL("{\"keys\":["));
+    for (const char *object = first; object != NULL; object = va_arg(more, const char *)) {
+        if (object != first)
+            token_add(&text, SPAN_LITERAL(","));
+        token_add(&text, span_of(object));
+    }
+    token_add(&text, SPAN_LITERAL("]}"));
+    va_end(more);
+    return text;
+}
+
+/* One key, of that algorithm, without a kid. */
+static inline struct jwt_keys *token_keys(enum jwt_alg alg)
+{
+    struct token_text jwk = token_jwk(alg, "");
+    struct token_text jwks = token_jwks(jwk.text, NULL);
+    return token_read(token_span(&jwks));
+}
+
+/* Signing */
+
+static inline struct token_text token_hmac(struct span secret, struct span text)
+{
+    struct token_text mac = {.len = 0};
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    cr_assert_not_null(HMAC(EVP_sha256(), secret.bytes, (int)secret.len,
+                            (const unsigned char *)text.bytes, text.len, bytes, &len));
+    token_add(&mac, token_bytes(bytes, len));
+    return mac;
+}
+
+static inline struct token_text token_sign_der(EVP_PKEY *key, struct span text)
+{
+    struct token_text signature = {.len = 0};
+    unsigned char bytes[1024];
+    size_t len = sizeof bytes;
+    EVP_MD_CTX *signer = EVP_MD_CTX_new();
+    const EVP_MD *hash = EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256();
+    cr_assert_eq(EVP_DigestSignInit(signer, NULL, hash, NULL, key), 1);
+    cr_assert_eq(EVP_DigestSign(signer, bytes, &len, (const unsigned char *)text.bytes, text.len),
+                 1);
+    EVP_MD_CTX_free(signer);
+    token_add(&signature, token_bytes(bytes, len));
+    return signature;
+}
+
+/* ES256: r and s side by side. */
+static inline struct token_text token_raw_of(const struct token_text *der)
+{
+    struct token_text raw = {.len = 0};
+    unsigned char bytes[64];
+    const unsigned char *at = (const unsigned char *)der->text;
+    ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)der->len);
+    cr_assert_not_null(pair);
+    BN_bn2binpad(ECDSA_SIG_get0_r(pair), bytes, 32);
+    BN_bn2binpad(ECDSA_SIG_get0_s(pair), bytes + 32, 32);
+    ECDSA_SIG_free(pair);
+    token_add(&raw, token_bytes(bytes, sizeof bytes));
+    return raw;
+}
+
+static inline struct token_text token_sign(enum jwt_alg alg, struct span text)
+{
+    if (alg == JWT_HS256)
+        return token_hmac(SPAN_LITERAL(TOKEN_SECRET), text);
+    struct token_text signature = token_sign_der(token_key(alg), text);
+    return alg == JWT_ES256 ? token_raw_of(&signature) : signature;
+}
+
+/* "HEADER.PAYLOAD", both coded. */
+static inline struct token_text token_unsigned(struct span header, struct span payload)
+{
+    struct token_text token = {.len = 0};
+    token_add_coded(&token, header);
+    token_add(&token, SPAN_LITERAL("."));
+    token_add_coded(&token, payload);
+    return token;
+}
+
+static inline void token_add_signature(struct token_text *token, struct span signature)
+{
+    token_add(token, SPAN_LITERAL("."));
+    token_add_coded(token, signature);
+}
+
+static inline struct token_text token_of(enum jwt_alg alg, struct span header, struct span payload)
+{
+    struct token_text token = token_unsigned(header, payload);
+    struct token_text signature = token_sign(alg, token_span(&token));
+    token_add_signature(&token, token_span(&signature));
+    return token;
+}
+
+static inline struct span token_header(enum jwt_alg alg)
+{
+    static const char *const headers[JWT_ALGS] = {"{\"alg\":\"HS256\"}", "{\"alg\":\"RS256\"}",
+                                                  "{\"alg\":\"ES256\"}", "{\"alg\":\"EdDSA\"}"};
+    return span_of(headers[alg]);
+}
+
+/* What a backend would make, with this payload. */
+static inline struct token_text token_make(enum jwt_alg alg, const char *payload)
+{
+    return token_of(alg, token_header(alg), span_of(payload));
+}
+
+/* Judging */
+
+static inline enum err token_judge(const struct jwt_keys *keys, const struct token_text *token,
+                                   const struct jwt_rules *rules)
+{
+    struct jwt_claims claims;
+    const char *detail = NULL;
+    enum err error = jwt_verify(keys, token_span(token), rules, TOKEN_NOW_MS, &claims, &detail);
+    cr_assert(error == ERR_OK || (detail != NULL && detail[0] != '\0'));
+    return error;
+}
+
+/* Refused with exactly this sentence, so that each test fails for its own reason. */
+static inline void token_is_refused(const struct jwt_keys *keys, const struct token_text *token,
+                                    const struct jwt_rules *rules, const char *sentence)
+{
+    struct jwt_claims claims;
+    const char *detail = "";
+    enum err error = jwt_verify(keys, token_span(token), rules, TOKEN_NOW_MS, &claims, &detail);
+    cr_assert_eq(error, ERR_UNAUTHORIZED, "%d: %.400s", error, token->text);
+    cr_assert_str_eq(detail, sentence, "%.400s: %s", token->text, detail);
+}
+
+#endif
