@@ -49,6 +49,7 @@ static void open_session(struct letter *letter)
     struct admission admission = {.fd = tab->server_fd,
                                   .level = tab->is_v1 ? LEVEL_V1 : LEVEL_PLAIN,
                                   .resume = tab->resume,
+                                  .is_page = true, /* answered at once */
                                   .device = sim_device_name(tab->place)};
     memset(admission.accept, 'a', sizeof admission.accept);
     tab->is_entering = false;
