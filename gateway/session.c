@@ -362,8 +362,8 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->since_ms = clock_wall_ms();
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
-    set_first_deadlines(session);
     session->until_s = session_until_s(admission->until_ms);
+    set_first_deadlines(session);
     if (!admission->is_open)
         metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);
