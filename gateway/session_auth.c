@@ -181,6 +181,8 @@ void session_on_auth(struct session *session, struct span token)
         return;
     }
     enum err error = auth_verify(auth, token, &claims, &detail);
+    if (error == ERR_OK && identity_has_ended(claims.expires_ms))
+        error = ERR_EXPIRED;
     if (error != ERR_OK)
         session_close(session, error, (struct span){0}, 0);
     else if (session->state == SESSION_AUTH)

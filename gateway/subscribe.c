@@ -254,6 +254,8 @@ static void find_out_who(struct arrival *arrival, struct entry *entry)
     }
     enum err error = identify(arrival, &entry->identity, &detail);
     entry->is_unknown = error == ERR_NOT_FOUND && entry->level == LEVEL_V1;
+    if (error == ERR_OK && identity_has_ended(entry->identity.expires_ms))
+        error = ERR_EXPIRED;
     if (error == ERR_OK || entry->is_unknown)
         let_in(arrival, entry);
     else
