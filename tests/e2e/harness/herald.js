@@ -2,15 +2,19 @@
 /* The real program on free ports of the loopback, its admin client, and subscribers to it. */
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 const { Admin } = require('./admin');
 const { Child, cleanEnvironment, residentBytes } = require('./processes');
 const { rawConnect } = require('./raw');
+const { keepLog } = require('./secrets');
 const { EventStream } = require('./sse');
 const { waitUntil } = require('./waiting');
 const { Subscriber, V1 } = require('./websocket');
 
 class Herald extends Admin {
-    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd */
+    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd, adminKey, files (texts by their
+     * names in cwd, written before the start) */
     constructor(binary, options) {
         super(options.adminPort);
         this.binary = binary;
@@ -18,6 +22,16 @@ class Herald extends Admin {
         this.port = options.port;
         this.log = '';
         this.clients = new Set();
+        this.adminKey = options.adminKey;
+        keepLog(this);
+        Object.entries(options.files ?? {}).forEach(([name, text]) => this.writeFile(name, text));
+    }
+
+    /* Into its directory, as editors and secret stores do it: whole, under the same name. */
+    writeFile(name, text) {
+        const file = path.join(this.options.cwd, name);
+        fs.writeFileSync(`${file}.new`, text, { mode: 0o600 });
+        fs.renameSync(`${file}.new`, file);
     }
 
     arguments() {
@@ -93,8 +107,13 @@ class Herald extends Admin {
         await this.start();
     }
 
-    url(userId, { path: where = '/ws', query = '' } = {}) {
-        return `ws://127.0.0.1:${this.port}${where}?userId=${encodeURIComponent(userId)}${query}`;
+    /* userId null: the address names nobody. */
+    target(where, userId, query = '') {
+        return `${where}?${userId === null ? '' : `userId=${encodeURIComponent(userId)}`}${query}`;
+    }
+
+    url(userId, { path: where = '/ws', query } = {}) {
+        return `ws://127.0.0.1:${this.port}${this.target(where, userId, query)}`;
     }
 
     /* A subscriber of the ws package, open when this returns. */
@@ -115,7 +134,7 @@ class Herald extends Admin {
 
     /* An event stream, with its answer's head when this returns. */
     async events(userId, { query = '', ...options } = {}) {
-        const stream = new EventStream(this.port, `/sse?userId=${encodeURIComponent(userId)}${query}`, options);
+        const stream = new EventStream(this.port, this.target('/sse', userId, query), options);
         this.clients.add(stream);
         await stream.opened;
         return stream;
