@@ -4,7 +4,6 @@
 
 #include "gateway/ack_request.h"
 #include "gateway/auth.h"
-#include "gateway/base/listener.h"
 #include "gateway/subscribe.h"
 #include "proto/authority.h"
 
@@ -36,6 +35,19 @@ static bool is_origin_welcome(const struct options *options, struct span origin,
     return is_welcome;
 }
 
+static bool is_forwarded(const struct http_head *head, const char *bytes)
+{
+    const struct span prefix = SPAN_LITERAL("X-Forwarded-");
+    for (size_t i = 0; i < head->n_fields; i++) {
+        struct span name = http_part_span(bytes, head->fields[i].name);
+        if (span_equal_nocase(name, SPAN_LITERAL("Forwarded")) ||
+            (name.len >= prefix.len &&
+             span_equal_nocase((struct span){name.bytes, prefix.len}, prefix)))
+            return true;
+    }
+    return false;
+}
+
 /* With --auth none a request from a proxy or from a rebinding page is not this machine's
  * developer's (CONTRACT section 1); a foreign Origin is never taken (section 2). */
 static const char *why_forbidden(struct arrival *arrival)
@@ -46,16 +58,10 @@ static const char *why_forbidden(struct arrival *arrival)
     struct span host = {0};
     struct span origin;
     http_head_find(head, bytes, "Host", &host);
-    struct listen_address address;
-    bool is_unix = listen_address_parse(options->listen, &address) == ERR_OK && address.is_unix;
     bool believes = auth_kind(node_of(arrival)->auth) == AUTH_NONE;
-    if (believes && !options->insecure && !is_unix) {
-        static const char *const proxied[] = {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host",
-                                              "X-Forwarded-Proto"};
-        for (size_t i = 0; i < sizeof proxied / sizeof proxied[0]; i++) {
-            if (http_head_count(head, bytes, proxied[i]) > 0)
-                return "with --auth none a proxied request is refused";
-        }
+    if (believes && !options->insecure) {
+        if (is_forwarded(head, bytes))
+            return "with --auth none a proxied request is refused";
         if (!authority_is_loopback(host))
             return "with --auth none the Host must be a loopback name or address";
     }

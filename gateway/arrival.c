@@ -267,6 +267,8 @@ static void on_timer(struct timer *timer)
     struct arrival *arrival = CONTAINER_OF(timer, struct arrival, timer);
     if (arrival->is_answered || conn_is_shaking(&arrival->conn))
         finish(arrival);
+    else if (arrival->is_waiting)
+        arrival_refuse(arrival, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
     else
         arrival_refuse(arrival, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
 }

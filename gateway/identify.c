@@ -1,5 +1,7 @@
 #include "gateway/identify.h"
 
+#include "gateway/base/clock.h"
+
 enum err identity_claim(struct identity *identity, const struct jwt_claims *claims,
                         const char **ret_detail)
 {
@@ -13,6 +15,11 @@ enum err identity_claim(struct identity *identity, const struct jwt_claims *clai
     identity->user_id_len = user.len;
     identity->expires_ms = claims->expires_ms;
     return ERR_OK;
+}
+
+bool identity_has_ended(int64_t expires_ms)
+{
+    return expires_ms != 0 && expires_ms <= clock_wall_ms();
 }
 
 enum err identify(struct arrival *arrival, struct identity *identity, const char **ret_detail)

@@ -372,8 +372,8 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
     if (session->window_bits != 0)
         ws_decoder_allow_compressed(&session->decoder);
-    set_first_deadlines(session);
     session->until_s = session_until_s(admission->until_ms);
+    set_first_deadlines(session);
     if (!admission->is_open)
         metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);

@@ -108,7 +108,8 @@ static void become_known(struct session *session, const struct jwt_claims *claim
     wish->user_id_len = identity.user_id_len;
     wish->is_known = true;
     session->until_s = session_until_s(identity.expires_ms);
-    conn_mark(&session->conn); /* it moves at the end of the turn */
+    conn_pause(&session->conn); /* what comes from now on is the new session's */
+    conn_mark(&session->conn);  /* it moves at the end of the turn */
 }
 
 static struct move *make_move(struct session *session, struct span rest)
@@ -181,9 +182,10 @@ void session_on_auth(struct session *session, struct span token)
         return;
     }
     enum err error = auth_verify(auth, token, &claims, &detail);
+    if (error == ERR_OK && identity_has_ended(claims.expires_ms))
+        error = ERR_EXPIRED;
     if (error != ERR_OK)
-        session_close(session, error == ERR_NO_MEMORY ? error : ERR_UNAUTHORIZED, (struct span){0},
-                      0);
+        session_close(session, error, (struct span){0}, 0);
     else if (session->state == SESSION_AUTH)
         become_known(session, &claims);
     else

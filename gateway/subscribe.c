@@ -51,10 +51,12 @@ static void upgrade_and_close(struct arrival *arrival, const struct entry *entry
     struct buf answer;
     char reason[WS_CONTROL_MAX_BYTES];
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    int len = snprintf(reason, sizeof reason - 2, "%s", error_title(error));
-    if (error == ERR_FULL || error == ERR_DRAINING)
-        len = snprintf(reason, sizeof reason - 2, "%s retry_ms=%u",
-                       error == ERR_FULL ? "full" : "restart", retry_ms(arrival));
+    const char *word = error == ERR_FULL       ? "full"
+                       : error == ERR_DRAINING ? "restart"
+                                               : error_title(error);
+    int len = snprintf(reason, sizeof reason - 2, "%s", word);
+    if (error_http_status(error) == 503)
+        len = snprintf(reason, sizeof reason - 2, "%s retry_ms=%u", word, retry_ms(arrival));
     size_t frame_len =
         ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame);
     buf_init(&answer, 1024);
@@ -257,6 +259,8 @@ static void find_out_who(struct arrival *arrival, struct entry *entry)
     }
     enum err error = identify(arrival, &entry->identity, &detail);
     entry->is_unknown = error == ERR_NOT_FOUND && entry->level == LEVEL_V1;
+    if (error == ERR_OK && identity_has_ended(entry->identity.expires_ms))
+        error = ERR_EXPIRED;
     if (error == ERR_OK || entry->is_unknown)
         let_in(arrival, entry);
     else

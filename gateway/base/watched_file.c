@@ -36,8 +36,12 @@ enum err watched_file_read(struct watched_file *file, struct buf *out, char *why
 {
     int code = 0;
     int fd = open(file->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail(file, errno, why, why_cap);
+    if (fd < 0) {
+        code = errno;
+        if (stat(file->path, &file->looks) != 0)
+            file->looks = (struct stat){0};
+        return fail(file, code, why, why_cap);
+    }
     if (fstat(fd, &file->looks) != 0) {
         code = errno;
         close(fd);
@@ -59,7 +63,7 @@ bool watched_file_has_changed(const struct watched_file *file)
         return false;
     return now.st_ino != file->looks.st_ino || now.st_dev != file->looks.st_dev ||
            now.st_size != file->looks.st_size || now.st_mtim.tv_sec != file->looks.st_mtim.tv_sec ||
-           now.st_mtim.tv_nsec != file->looks.st_mtim.tv_nsec;
+           now.st_mtim.tv_nsec != file->looks.st_mtim.tv_nsec || now.st_mode != file->looks.st_mode;
 }
 
 bool watched_file_is_public(const struct watched_file *file)

@@ -19,8 +19,8 @@ struct watched_file {
 MUST_CHECK enum err watched_file_read(struct watched_file *file, struct buf *out, char *why,
                                       size_t why_cap);
 
-/* Another file stands there than was last read, or the same with another content. A file that has
- * gone has not changed: it is about to be written. */
+/* Another file stands there than was last read, or tried to be, or the same with another content or
+ * mode. A file that has gone has not changed: it is about to be written. */
 bool watched_file_has_changed(const struct watched_file *file);
 
 /* May others than its owner and group read it? */

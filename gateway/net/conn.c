@@ -74,14 +74,31 @@ static bool is_broken(const struct conn *conn)
     return conn->watch.flags & CONN_BROKEN;
 }
 
+static bool is_paused(const struct conn *conn)
+{
+    return conn->watch.flags & CONN_PAUSED;
+}
+
+static void watch_again(struct conn *conn)
+{
+    uint32_t events =
+        (is_paused(conn) ? 0 : (uint32_t)EPOLLIN) | (is_blocked(conn) ? (uint32_t)EPOLLOUT : 0);
+    if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
+        conn->watch.flags |= CONN_BROKEN;
+}
+
 static void set_blocked(struct conn *conn, bool blocked)
 {
     if (blocked == is_blocked(conn))
         return;
     conn->watch.flags ^= CONN_BLOCKED;
-    uint32_t events = EPOLLIN | (blocked ? (uint32_t)EPOLLOUT : 0);
-    if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
-        conn->watch.flags |= CONN_BROKEN;
+    watch_again(conn);
+}
+
+void conn_pause(struct conn *conn)
+{
+    conn->watch.flags |= CONN_PAUSED;
+    watch_again(conn);
 }
 
 static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
@@ -221,7 +238,9 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     }
     if (events & EPOLLOUT)
         conn_mark(conn);
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+    if (is_paused(conn) && (events & (EPOLLHUP | EPOLLERR)))
+        conn->ops->on_gone(conn, false);
+    else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         read_some(conn);
 }
 

@@ -30,7 +30,7 @@ struct conn_ops {
     void (*on_gone)(struct conn *conn, bool is_clean);
 };
 
-enum { CONN_REST_MAX_BYTES = 16384, CONN_READ_BYTES = 65536 };
+enum { CONN_REST_MAX_BYTES = 65536, CONN_READ_BYTES = 65536 };
 
 /* What all connections of one thread share. */
 struct conn_loop {
@@ -50,6 +50,7 @@ enum {
     CONN_BLOCKED = 1, /* the socket takes no more at present */
     CONN_BROKEN = 2,  /* it ends at the end of the turn */
     CONN_SHAKING = 4, /* the handshake is not complete */
+    CONN_PAUSED = 8,  /* nothing more is read */
 };
 
 struct conn {
@@ -95,6 +96,9 @@ void conn_break(struct conn *conn);
 
 /* A flush at the end of this turn, on_flush first, even if nothing is queued yet. */
 void conn_mark(struct conn *conn);
+
+/* Reads nothing more: what comes waits in the kernel, for whoever has the socket next. */
+void conn_pause(struct conn *conn);
 
 /* Bytes queued and not yet taken by the kernel; what TLS adds to them is not counted. */
 size_t conn_queued_bytes(const struct conn *conn);

@@ -241,7 +241,13 @@ module.exports = (test) => {
             { host: '127.0.0.1.evil.example' },
             { headers: { 'X-Forwarded-For': '10.0.0.1' } },
             { headers: { 'X-Forwarded-Proto': 'https' } },
+            { headers: { 'X-Forwarded-Host': '127.0.0.1' } },
+            { headers: { 'x-forwarded-port': '443' } },
+            { headers: { 'X-Forwarded-Prefix': '/' } },
+            { headers: { 'X-Forwarded-Server': '' } },
             { headers: { Forwarded: 'for=10.0.0.1' } },
+            { headers: { forwarded: '' } },
+            { host: '10.0.0.1' }, { host: '0.0.0.0' }, { host: '[::2]' }, { host: 'localhost.evil.example' },
             { headers: { Origin: 'https://evil.example' } },
             { headers: { Origin: 'null' } },
         ];
@@ -249,6 +255,29 @@ module.exports = (test) => {
             const answer = await exchange(herald.port, handshake('/ws?userId=1', options));
             assert.equal(answer.status, 403, JSON.stringify(options));
             assertProblem(answer, 403, { type: 'forbidden' });
+        }
+    });
+
+    test('of event streams, acknowledgements and unknown paths the same is 403', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const requests = [['GET', '/sse?userId=1'], ['POST', '/ack?userId=1&id=abcdefgh-1'], ['OPTIONS', '/sse'], ['GET', '/nowhere']];
+        for (const [method, target] of requests) {
+            for (const headers of [{ Host: 'evil.example' }, { 'X-Forwarded-For': '10.0.0.1' }, { Forwarded: 'for=10.0.0.1' },
+                { Origin: 'https://evil.example' }]) {
+                const answer = await herald.request(method, target, { port: herald.port, headers });
+                assertProblem(answer, 403, { type: 'forbidden' });
+            }
+        }
+    });
+
+    test('with --insecure a proxy and any Host are let in, and a foreign Origin is not', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--insecure'] });
+        const cases = [
+            [101, { host: 'push.example.com' }], [101, { headers: { 'X-Forwarded-For': '10.0.0.1' } }],
+            [101, { headers: { Forwarded: 'for=10.0.0.1' } }], [403, { headers: { Origin: 'https://evil.example' } }],
+        ];
+        for (const [status, options] of cases) {
+            assert.equal((await exchange(herald.port, handshake('/ws?userId=1', options))).status, status, JSON.stringify(options));
         }
     });
 

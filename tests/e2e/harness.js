@@ -11,7 +11,9 @@ module.exports = {
     ...require('./harness/raw'),
     ...require('./harness/redis'),
     ...require('./harness/scope'),
+    ...require('./harness/secrets'),
     ...require('./harness/sse'),
+    ...require('./harness/tokens'),
     ...require('./harness/waiting'),
     ...require('./harness/websocket'),
 };

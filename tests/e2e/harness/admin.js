@@ -21,7 +21,10 @@ class Admin {
 
     /* A request to the admin port ({port} for the other): {status, headers, text, json}. */
     request(method, target, options = {}) {
-        const { body, headers = {}, port = this.adminPort, timeoutMs = 20000 } = options;
+        const { body, port = this.adminPort, timeoutMs = 20000 } = options;
+        const key = this.adminKey === undefined || port !== this.adminPort ? {}
+            : { Authorization: `Bearer ${this.adminKey}` };
+        const headers = { ...key, ...options.headers };
         return new Promise((resolve, reject) => {
             const request = this.adminHttp.request({
                 ...this.adminTls, host: '127.0.0.1', port, method, path: target, headers, agent: this.agent,

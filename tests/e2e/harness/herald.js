@@ -2,16 +2,20 @@
 /* The real program on free ports of the loopback, its admin client, and subscribers to it. */
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 const { Admin } = require('./admin');
 const { Child, cleanEnvironment, residentBytes } = require('./processes');
 const { rawConnect } = require('./raw');
+const { keepLog } = require('./secrets');
 const { EventStream } = require('./sse');
 const { waitUntil } = require('./waiting');
 const { Subscriber, V1 } = require('./websocket');
 
 class Herald extends Admin {
-    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd; tls, adminTls: options of node:tls for
-     * the clients of a port that `args` makes speak TLS */
+    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd, adminKey, files (texts by their
+     * names in cwd, written before the start); tls, adminTls: options of node:tls for the clients of a port that
+     * `args` makes speak TLS */
     constructor(binary, options) {
         super(options.adminPort, options.adminTls);
         this.binary = binary;
@@ -19,6 +23,16 @@ class Herald extends Admin {
         this.port = options.port;
         this.log = '';
         this.clients = new Set();
+        this.adminKey = options.adminKey;
+        keepLog(this);
+        Object.entries(options.files ?? {}).forEach(([name, text]) => this.writeFile(name, text));
+    }
+
+    /* Into its directory, as editors and secret stores do it: whole, under the same name. */
+    writeFile(name, text) {
+        const file = path.join(this.options.cwd, name);
+        fs.writeFileSync(`${file}.new`, text, { mode: 0o600 });
+        fs.renameSync(`${file}.new`, file);
     }
 
     arguments() {
@@ -94,8 +108,13 @@ class Herald extends Admin {
         await this.start();
     }
 
-    url(userId, { path: where = '/ws', query = '' } = {}) {
-        return `${this.options.tls ? 'wss' : 'ws'}://127.0.0.1:${this.port}${where}?userId=${encodeURIComponent(userId)}${query}`;
+    /* userId null: the address names nobody. */
+    target(where, userId, query = '') {
+        return `${where}?${userId === null ? '' : `userId=${encodeURIComponent(userId)}`}${query}`;
+    }
+
+    url(userId, { path: where = '/ws', query } = {}) {
+        return `${this.options.tls ? 'wss' : 'ws'}://127.0.0.1:${this.port}${this.target(where, userId, query)}`;
     }
 
     /* A subscriber of the ws package, open when this returns. */
@@ -116,7 +135,7 @@ class Herald extends Admin {
 
     /* An event stream, with its answer's head when this returns. */
     async events(userId, { query = '', ...options } = {}) {
-        const target = `/sse?userId=${encodeURIComponent(userId)}${query}`;
+        const target = this.target('/sse', userId, query);
         const stream = new EventStream(this.port, target, { tls: this.options.tls, ...options });
         this.clients.add(stream);
         await stream.opened;
