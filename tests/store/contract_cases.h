@@ -4,8 +4,8 @@
 #ifndef HERALD_TESTS_STORE_CONTRACT_CASES_H
 #define HERALD_TESTS_STORE_CONTRACT_CASES_H
 
-#include "tests/store/contract_broadcast.h"
 #include "tests/store/contract_blocks.h"
+#include "tests/store/contract_broadcast.h"
 #include "tests/store/contract_collapse.h"
 #include "tests/store/contract_devices.h"
 #include "tests/store/contract_epochs.h"
