@@ -56,6 +56,8 @@ static const char *why_forbidden(struct arrival *arrival)
             if (http_head_count(head, bytes, proxied[i]) > 0)
                 return "with --auth none a proxied request is refused";
         }
+        if (source_is_proxied(arrival_source(arrival)))
+            return "with --auth none a proxied request is refused";
         if (!authority_is_loopback(host))
             return "with --auth none the Host must be a loopback name or address";
     }

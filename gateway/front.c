@@ -3,6 +3,7 @@
 #include "gateway/arrival.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/proxied.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,8 @@ struct front {
     struct worker *worker;
     struct reactor_watch watch;
     struct list arrivals;
-    int spare_fd; /* given up for a moment when the process has no descriptor left */
+    struct list proxied; /* connections of trusted proxies whose first bytes are awaited */
+    int spare_fd;        /* given up for a moment when the process has no descriptor left */
     bool is_open;
     int64_t logged_ms;
 };
@@ -57,11 +59,25 @@ static void refuse_without_descriptor(struct front *front, int code)
 static void take(struct front *front, int fd)
 {
     struct node *node = front->worker->node;
+    struct source *source = NULL;
     metrics_count(METRIC_ACCEPTED);
     if (atomic_fetch_add(&node->n_sockets, 1) >= node->max_sockets)
         goto refuse;
-    if (arrival_new(front->worker, fd, &front->arrivals) == ERR_OK)
+    enum err error = source_arrive(node->sources, fd, &source);
+    if (error == ERR_CROWDED) {
+        atomic_fetch_sub(&node->n_sockets, 1);
+        arrival_refuse_crowded(fd);
         return;
+    }
+    if (error != ERR_OK)
+        goto refuse;
+    if (source_is_untold(source))
+        error = proxied_new(front->worker, fd, source, &front->proxied, &front->arrivals);
+    else
+        error = arrival_new(front->worker, fd, source, &front->arrivals);
+    if (error == ERR_OK)
+        return;
+    source_leave(source);
 refuse:
     atomic_fetch_sub(&node->n_sockets, 1);
     refuse_at_once(fd);
@@ -105,6 +121,7 @@ enum err front_new(struct worker *worker)
         return ERR_NO_MEMORY;
     front->worker = worker;
     list_init(&front->arrivals);
+    list_init(&front->proxied);
     prepare_sockets(worker->node->listen_fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     front->watch =
@@ -127,6 +144,7 @@ void front_close(struct worker *worker)
         return;
     front->is_open = false;
     reactor_watch_remove(worker->reactor, &front->watch);
+    proxied_drop_all(&front->proxied);
     arrival_drop_unfinished(&front->arrivals);
 }
 
@@ -134,6 +152,7 @@ void front_free(struct worker *worker)
 {
     if (worker->front == NULL)
         return;
+    proxied_drop_all(&worker->front->proxied);
     arrival_drop_all(&worker->front->arrivals);
     close(worker->front->spare_fd);
     free(worker->front);

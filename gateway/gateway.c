@@ -22,6 +22,7 @@
 #include "gateway/operators.h"
 #include "gateway/positions.h"
 #include "gateway/router.h"
+#include "gateway/sources.h"
 #include "gateway/tickets.h"
 #include "gateway/waits.h"
 
@@ -176,6 +177,9 @@ static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
     if (error != ERR_OK)
         return error;
     error = auth_open(node->options, &node->auth, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    error = sources_new(node->options, &node->sources);
     if (error != ERR_OK)
         return error;
     error = client_map_new(node->n_workers, (uint32_t)node->options->session_max_bytes,
@@ -336,6 +340,7 @@ void gateway_stop(struct gateway *gateway)
         worker_free(node->workers[i]);
     free(node->workers);
     client_map_free(node->map);
+    sources_free(node->sources);
     auth_close(node->auth);
     if (node->listen_fd >= 0)
         listener_close(node->listen_fd, &gateway->address);

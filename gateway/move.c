@@ -36,6 +36,7 @@ struct move *move_new(struct span user_agent, struct span origin, struct span ea
 static void drop(struct move *move)
 {
     close(move->admission.fd);
+    source_leave(move->admission.source);
     atomic_fetch_sub(&move->home->node->n_sockets, 1);
     atomic_fetch_sub(&move->home->node->n_sessions, 1);
 }

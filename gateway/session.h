@@ -10,6 +10,7 @@
 
 #include "gateway/backlog.h"
 #include "gateway/client.h"
+#include "gateway/sources.h"
 #include "gateway/worker.h"
 #include "proto/handshake.h"
 #include "proto/ws_decoder.h"
@@ -70,6 +71,8 @@ struct session {
     struct ws_decoder decoder;
     struct replay *replay; /* the page under way */
     struct session_extra *extra;
+    /* Where it comes from; NULL: the socket knows. */
+    struct source *source;
     struct user_agent *agent;
     uint64_t id;          /* of the connection */
     uint64_t tail;        /* the last number that was queued for it, or is known not to be there */
@@ -106,6 +109,8 @@ struct session_events {
 
 /* A subscriber whose request was accepted, on its way to the user's home worker. */
 struct admission {
+    /* May be NULL; the session's when it is there. */
+    struct source *source;
     int fd;
     bool is_open;     /* it was a session already, before its user was known: no handshake */
     bool is_unknown;  /* its first message will say who it is */

@@ -150,6 +150,8 @@ void session_auth_move(struct session *session)
     size_t len;
     move->admission.fd = conn_release(&session->conn, &bytes, &len);
     free(bytes);
+    move->admission.source = session->source;
+    session->source = NULL;
     session_vanish(session);
     move_send(move, worker);
 }
