@@ -42,6 +42,7 @@ static void free_extra(struct session_extra *extra)
     buf_fini(&extra->message);
     free(extra->held);
     free(extra->wish);
+    free(extra->rates);
     free(extra);
 }
 
@@ -306,7 +307,7 @@ void session_trim(struct session *session)
 {
     struct session_extra *extra = session->extra;
     if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->held != NULL ||
-        extra->backlog != NULL || !epoch_is_none(extra->resume.epoch))
+        extra->backlog != NULL || extra->rates != NULL || !epoch_is_none(extra->resume.epoch))
         return;
     session->extra = NULL;
     free_extra(extra);

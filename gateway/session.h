@@ -4,7 +4,7 @@
  * only.
  *
  * Files: session.c its life, session_read.c what comes in, session_write.c what goes out,
- * session_sse.c what event streams do otherwise. */
+ * session_sse.c what event streams do otherwise, session_rate.c the limits on what comes in. */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
@@ -25,6 +25,7 @@ enum session_state {
 };
 
 struct replay;
+struct session_rates;
 
 /* A position that the subscriber named to resume behind. */
 struct resume {
@@ -43,6 +44,8 @@ struct session_wish {
 
 /* What only some sessions need. */
 struct session_extra {
+    /* With a limit on what comes in: what it has left of that. */
+    struct session_rates *rates;
     struct resume resume;      /* until its first page has come */
     struct session_wish *wish; /* AUTH */
     uint32_t auth_by_ms;       /* AUTH: on session_clock */

@@ -97,4 +97,76 @@ module.exports = (test) => {
         assert.equal((await exchange(herald.port, handshake('/ws?userId=1'))).status, 101);
         assert.ok(await herald.metric('herald_limited_total') >= 1);
     });
+
+    for (const [name, opcode] of [['text messages', OP.TEXT], ['pings', OP.PING], ['pongs', OP.PONG]]) {
+        test(`more ${name} than --max-messages-per-second close with 4005`, async (t) => {
+            const herald = await t.sharedHerald('messages', {
+                store: 'memory', args: ['--max-messages-per-second', '10'],
+            });
+            const before = await herald.metric('herald_limited_total');
+            const raw = await rawWebSocket(herald, `many ${name}`);
+            t.cleanup(() => raw.destroy());
+            for (let i = 0; i < 10; i++) {
+                raw.sendFrame({ opcode, payload: 'x' });
+            }
+            await sleep(1000);
+            assert.equal(raw.isEnded, false, 'within the limit');
+            for (let i = 0; i < 30; i++) {
+                raw.sendFrame({ opcode, payload: 'x' });
+            }
+            let frame;
+            do {
+                frame = await raw.frameButPings();
+            } while (frame && frame.opcode === OP.PONG);
+            assert.equal(frame.opcode, OP.CLOSE);
+            assert.equal(frame.payload.readUInt16BE(0), 4005);
+            assert.match(frame.payload.subarray(2).toString(), /^rate retry_ms=\d+$/);
+            await raw.waitEnd();
+            assert.equal(await herald.metric('herald_limited_total'), before + 1);
+        });
+    }
+
+    test('empty pieces of a message count, the pieces of a long one do not', async (t) => {
+        const herald = await t.sharedHerald('messages', {
+            store: 'memory', args: ['--max-messages-per-second', '10'],
+        });
+        const long = await rawWebSocket(herald, 'long');
+        t.cleanup(() => long.destroy());
+        long.sendFrame({ fin: false, payload: 'x' });
+        for (let i = 0; i < 100; i++) {
+            long.sendFrame({ fin: i === 99, opcode: OP.CONTINUATION, payload: 'x' });
+        }
+        long.sendFrame({ opcode: OP.PING, payload: 'still here' });
+        assert.equal((await long.frameButPings()).opcode, OP.PONG);
+        const empty = await rawWebSocket(herald, 'empty');
+        t.cleanup(() => empty.destroy());
+        empty.sendFrame({ fin: false, payload: 'x' });
+        for (let i = 0; i < 100; i++) {
+            empty.sendFrame({ fin: false, opcode: OP.CONTINUATION, payload: '' });
+        }
+        assert.equal(await empty.closeCode(), 4005);
+    });
+
+    test('more bytes than --max-bytes-per-second close with 4005, and quiet clients stay', async (t) => {
+        const herald = await t.herald({
+            store: 'memory', args: ['--max-bytes-per-second', '4KiB', '--ping-interval', '100ms', '--silence-timeout', '1s'],
+        });
+        const quiet = await herald.subscribe('quiet');
+        const loud = await rawWebSocket(herald, 'loud');
+        t.cleanup(() => loud.destroy());
+        loud.sendFrame({ payload: 'x'.repeat(7000) });
+        await sleep(200);
+        assert.equal(loud.isEnded, false, 'a burst of two seconds is taken');
+        loud.sendFrame({ payload: 'x'.repeat(5000) });
+        assert.equal(await loud.closeCode(), 4005);
+        const stream = await t.raw(herald.port);
+        stream.send('GET /sse?userId=s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+        await waitUntil('the stream is open', async () => (await herald.user('s')).online);
+        stream.send('x'.repeat(20000));
+        await stream.waitEnd();
+        await sleep(1500);
+        await herald.mustPush('quiet', 1);
+        await quiet.waitCount(1);
+        assert.equal(await herald.metric('herald_limited_total'), 2);
+    });
 };
