@@ -2,6 +2,8 @@
 /* CONTRACT 2, 7: what one address, and one connection, may take. */
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 const { OP, assertProblem, exchange, handshake, rawWebSocket, sleep, waitUntil } = require('./harness');
 
 const ORIGIN = (herald) => ({ Origin: `http://127.0.0.1:${herald.port}` });
@@ -168,5 +170,27 @@ module.exports = (test) => {
         await herald.mustPush('quiet', 1);
         await quiet.waitCount(1);
         assert.equal(await herald.metric('herald_limited_total'), 2);
+    });
+
+    test('a key over --max-admin-requests-per-key is 429, and another key is not', async (t) => {
+        const file = path.join(t.tempDir(), 'keys');
+        fs.writeFileSync(file, 'one admin first-key-of-the-test\ntwo read second-key-of-the-test\n', { mode: 0o600 });
+        const herald = await t.herald({
+            store: 'memory', args: ['--admin-keys', file, '--max-admin-requests-per-key', '5'],
+        });
+        const get = (key) => herald.request('GET', '/stats', { headers: { Authorization: `Bearer ${key}` } });
+        const answers = [];
+        for (let i = 0; i < 10; i++) {
+            answers.push(await get('first-key-of-the-test'));
+        }
+        assert.deepEqual(answers.slice(0, 5).map(({ status }) => status), [200, 200, 200, 200, 200]);
+        const refused = answers.find(({ status }) => status !== 200);
+        assertProblem(refused, 429, { type: 'rate-limited' });
+        assert.match(refused.headers['retry-after'], /^\d+$/);
+        assert.equal((await get('second-key-of-the-test')).status, 200);
+        assert.equal((await get('no-key-of-anybody')).status, 401);
+        assert.equal((await herald.request('GET', '/livez')).status, 200);
+        await sleep(1000);
+        assert.equal((await get('first-key-of-the-test')).status, 200);
     });
 };
