@@ -388,6 +388,11 @@ enum err gateway_clients(struct gateway *gateway, struct span after, struct gate
     return operators_clients(&gateway->node, after, clients, cap, ret_n, ret_next);
 }
 
+bool gateway_is_online(struct gateway *gateway, struct span user_id)
+{
+    return client_map_count(gateway->node.map, user_id) > 0;
+}
+
 void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
 {
     struct node *node = &gateway->node;
