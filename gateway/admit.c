@@ -43,9 +43,8 @@ static const char *why_forbidden(struct arrival *arrival)
     const struct options *options = node_of(arrival)->options;
     const struct http_head *head = arrival_head(arrival);
     const char *bytes = arrival_bytes(arrival).bytes;
-    struct span host = {0};
+    struct span host = http_part_span(bytes, head->host);
     struct span origin;
-    http_head_find(head, bytes, "Host", &host);
     struct listen_address address;
     bool is_unix = listen_address_parse(options->listen, &address) == ERR_OK && address.is_unix;
     bool believes = auth_kind(node_of(arrival)->auth) == AUTH_NONE;
