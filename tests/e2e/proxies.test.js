@@ -2,7 +2,10 @@
 /* CONTRACT 7: whose word about a subscriber's address is believed (--trusted-proxy). */
 
 const assert = require('node:assert/strict');
-const { assertProblem, exchange, handshake, rawConnect, sleep, waitUntil } = require('./harness');
+const crypto = require('node:crypto');
+const fs = require('node:fs');
+const path = require('node:path');
+const { assertProblem, encodeFrame, exchange, handshake, rawConnect, sleep, waitUntil } = require('./harness');
 
 const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 const V1 = Buffer.from('PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n');
@@ -155,5 +158,41 @@ module.exports = (test) => {
         assert.equal((await open(Buffer.alloc(0), forwarded('2001:db8:1:3::1'))).answer.status, 101);
         first.raw.destroy();
         await waitUntil('the place is free again', async () => (await open(V1)).answer.status === 101);
+    });
+
+    /* Such a session moves to its user's worker, and takes its address and its place along. */
+    test('a session whose first message says who it is keeps its address and its place', async (t) => {
+        const secret = crypto.randomBytes(24).toString('hex');
+        const file = path.join(t.tempDir(), 'secret');
+        fs.writeFileSync(file, secret, { mode: 0o600 });
+        const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+        const tokenOf = (sub) => {
+            const text = `${encode({ alg: 'HS256' })}.${encode({ sub, exp: Math.floor(Date.now() / 1000) + 60 })}`;
+            return `${text}.${crypto.createHmac('sha256', secret).update(text).digest('base64url')}`;
+        };
+        const herald = await t.herald({
+            store: 'memory',
+            args: ['--auth', 'jwt', '--jwt-keys', file, '--trusted-proxy', '127.0.0.1', '--workers', '3',
+                '--max-connections-per-address', '6'],
+        });
+        const head = handshake('/ws', { headers: { 'Sec-WebSocket-Protocol': 'herald.v1' } });
+        for (let round = 0; round < 3; round++) {
+            const opened = [];
+            for (let i = 0; i < 6; i++) {
+                const userId = `moved ${i}`;
+                const raw = await t.raw(herald.port);
+                raw.send(Buffer.concat([V1, Buffer.from(head)]));
+                assert.equal((await raw.answer()).status, 101, userId);
+                raw.send(encodeFrame({ payload: JSON.stringify({ type: 'auth', token: tokenOf(userId) }) }));
+                await waitUntil(`${userId} is online`, async () => (await herald.user(userId)).online);
+                assert.equal(await addressOf(herald, userId), '192.0.2.7');
+                opened.push(raw);
+            }
+            const more = Buffer.concat([V1, Buffer.from(head)]);
+            assertProblem(await exchange(herald.port, more), 429, { type: 'rate-limited' });
+            opened.forEach((raw) => raw.destroy());
+            await waitUntil('all have gone', async () => (await herald.metric('herald_connections')) === 0);
+            await sleep(50);
+        }
     });
 };
