@@ -7,14 +7,16 @@
 
 struct access;
 
-/* `path` empty: no keys, and everybody may everything. ERR_INVALID_FIELD, ERR_SYSTEM,
+/* `path` empty: no keys, and everybody may everything. Each key is good for so many requests a
+ * second (0: no limit), counted anew when the file is read again. ERR_INVALID_FIELD, ERR_SYSTEM,
  * ERR_NO_MEMORY: *why names the option, the file and its line. */
-MUST_CHECK enum err access_open(const char *path, struct access **ret_access, char *why,
-                                size_t why_cap);
+MUST_CHECK enum err access_open(const char *path, int64_t max_per_second,
+                                struct access **ret_access, char *why, size_t why_cap);
 void access_close(struct access *access); /* NULL is fine */
 
 /* role 0: what needs no key. ERR_UNAUTHORIZED: no key of ours; ERR_FORBIDDEN: a key of another
- * role. `authorization` is the header's value, empty if there is none. */
+ * role; ERR_RATE: too many requests with it in this second. `authorization` is the header's value,
+ * empty if there is none. */
 MUST_CHECK enum err access_check(struct access *access, struct span authorization, unsigned role);
 
 /* Reads the file again, if it has changed or `must`. A bad file is logged, and what was read before

@@ -50,7 +50,8 @@ static void add_headers(struct request *request, struct MHD_Response *response, 
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (request->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
-    if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE)
+    if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE ||
+        request->status == MHD_HTTP_TOO_MANY_REQUESTS)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (request->status == 401)
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");

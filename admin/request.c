@@ -114,6 +114,15 @@ static void find_route(struct request *request, const char *method, const char *
         refuse_head(request, error, detail);
 }
 
+static const char *why_no_access(enum err error)
+{
+    if (error == ERR_FORBIDDEN)
+        return "the key is of another role";
+    if (error == ERR_RATE)
+        return "the key has made its --max-admin-requests-per-key of this second";
+    return "send Authorization: Bearer KEY with a key of --admin-keys";
+}
+
 /* Who has no key learns nothing of what there is. */
 static void check_access(struct request *request, const struct guard_head *head)
 {
@@ -126,9 +135,7 @@ static void check_access(struct request *request, const struct guard_head *head)
         return; /* whoever has a key may know that there is no such thing */
     request->refused = error;
     request->refused_field = NULL;
-    request->refused_detail = error == ERR_FORBIDDEN
-                                  ? "the key is of another role"
-                                  : "send Authorization: Bearer KEY with a key of --admin-keys";
+    request->refused_detail = why_no_access(error);
 }
 
 /* The route takes the body itself, as it arrives. */

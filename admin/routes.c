@@ -16,6 +16,7 @@ static const struct route routes[] = {
     {"GET", "/users/*/messages/*", message_run, message_finish, NULL, NULL, ROLE_READ},
     {"DELETE", "/users/*/messages/*", cancel_run, cancel_finish, NULL, NULL, ROLE_ADMIN},
     {"GET", "/users/*", user_run, user_finish, user_end, NULL, ROLE_READ},
+    {"POST", "/online", online_run, NULL, NULL, &json, ROLE_READ},
     {"POST", "/tickets", ticket_run, ticket_finish, NULL, &json, ROLE_PUSH},
     {"POST", "/drain", drain_run, NULL, NULL, &json, ROLE_ADMIN},
     {"GET", "/clients", clients_run, NULL, NULL, NULL, ROLE_READ},

@@ -70,6 +70,7 @@ void message_run(struct request *request);
 void message_finish(struct request *request);
 void cancel_run(struct request *request);
 void cancel_finish(struct request *request);
+void online_run(struct request *request);
 void ticket_run(struct request *request);
 void ticket_finish(struct request *request);
 void drain_run(struct request *request);

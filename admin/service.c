@@ -21,7 +21,8 @@ enum err service_new(const struct options *options, struct gateway *gateway,
     struct service *service = calloc(1, sizeof *service);
     if (service == NULL)
         return ERR_NO_MEMORY;
-    enum err error = access_open(options->admin_keys, &service->access, why, why_cap);
+    enum err error = access_open(options->admin_keys, options->max_admin_requests_per_key,
+                                 &service->access, why, why_cap);
     if (error != ERR_OK) {
         free(service);
         return error;

@@ -55,12 +55,11 @@ static const char *why_forbidden(struct arrival *arrival)
     const struct options *options = node_of(arrival)->options;
     const struct http_head *head = arrival_head(arrival);
     const char *bytes = arrival_bytes(arrival).bytes;
-    struct span host = {0};
+    struct span host = http_part_span(bytes, head->host);
     struct span origin;
-    http_head_find(head, bytes, "Host", &host);
     bool believes = auth_kind(node_of(arrival)->auth) == AUTH_NONE;
     if (believes && !options->insecure) {
-        if (is_forwarded(head, bytes))
+        if (is_forwarded(head, bytes) || source_is_proxied(arrival_source(arrival)))
             return "with --auth none a proxied request is refused";
         if (!authority_is_loopback(host))
             return "with --auth none the Host must be a loopback name or address";

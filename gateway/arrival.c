@@ -8,13 +8,17 @@
 #include "gateway/admit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/http_answer.h"
+#include "gateway/net/tls.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { LINGER_MS = 1000 };
 
 struct arrival {
     struct conn conn;
+    struct source *source;
     struct list link; /* in the front's list */
     struct timer timer;
     struct grave grave;
@@ -63,6 +67,8 @@ static void leave(struct arrival *arrival)
 
 static void finish(struct arrival *arrival)
 {
+    source_leave(arrival->source);
+    arrival->source = NULL;
     conn_abandon(&arrival->conn);
     atomic_fetch_sub(&node_of(arrival)->n_sockets, 1);
     leave(arrival);
@@ -152,6 +158,8 @@ static enum metric refusal_metric(unsigned status)
         return METRIC_REFUSED_408;
     case 426:
         return METRIC_REFUSED_426;
+    case 429:
+        return METRIC_REFUSED_429;
     case 431:
         return METRIC_REFUSED_431;
     case 503:
@@ -193,8 +201,15 @@ struct span arrival_bytes(const struct arrival *arrival)
     return buf_span(&arrival->bytes);
 }
 
-struct transport_socket arrival_release(struct arrival *arrival)
+struct source *arrival_source(const struct arrival *arrival)
 {
+    return arrival->source;
+}
+
+struct transport_socket arrival_release(struct arrival *arrival, struct source **ret_source)
+{
+    *ret_source = arrival->source;
+    arrival->source = NULL;
     uint8_t *rest;
     size_t n_rest;
     struct transport_socket socket = conn_release(&arrival->conn, &rest, &n_rest);
@@ -227,6 +242,8 @@ static void try_head(struct arrival *arrival)
         arrival_refuse(arrival, arrival->head.error, arrival->head.detail, NULL, NULL);
         break;
     case HTTP_HEAD_DONE:
+        if (source_is_untold(arrival->source))
+            source_tell_by_head(arrival->source, &arrival->head, arrival->bytes.bytes);
         admit(arrival);
         if (!arrival->is_gone && !arrival->is_answered && arrival->on_body != NULL)
             try_body(arrival);
@@ -273,16 +290,42 @@ static void on_timer(struct timer *timer)
         arrival_refuse(arrival, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
 }
 
-enum err arrival_new(struct worker *worker, struct transport_socket socket, struct list *all)
+void arrival_refuse_crowded(const struct node *node, int fd)
+{
+    static const char answer[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n"
+                                 "Retry-After: 5\r\nConnection: close\r\n\r\n";
+    if (node->tls == NULL) { /* with TLS it would take a handshake to say so */
+        ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)sent; /* it is refused either way */
+    }
+    close(fd);
+    metrics_count(METRIC_REFUSED_429);
+}
+
+static enum err accept_socket(struct arrival *arrival, struct worker *worker, int fd)
+{
+    struct transport_socket socket = {fd, &transport_plain};
+    struct tls_context *tls = worker->node->tls;
+    enum err error = tls == NULL ? ERR_OK : tls_new(tls, &socket.transport);
+    if (error != ERR_OK)
+        return error;
+    error = conn_accept(&arrival->conn, &worker->loop, &ops, socket);
+    if (error != ERR_OK)
+        socket.transport->ops->free(socket.transport);
+    return error;
+}
+
+enum err arrival_new(struct worker *worker, int fd, struct source *source, struct list *all)
 {
     struct arrival *arrival = calloc(1, sizeof *arrival);
     if (arrival == NULL)
         return ERR_NO_MEMORY;
-    enum err error = conn_accept(&arrival->conn, &worker->loop, &ops, socket);
+    enum err error = accept_socket(arrival, worker, fd);
     if (error != ERR_OK) {
         free(arrival);
         return error;
     }
+    arrival->source = source;
     buf_init(&arrival->bytes, HTTP_HEAD_MAX_BYTES + CONN_READ_BYTES);
     http_head_init(&arrival->head);
     list_append(all, &arrival->link);

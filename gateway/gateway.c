@@ -23,6 +23,7 @@
 #include "gateway/operators.h"
 #include "gateway/positions.h"
 #include "gateway/router.h"
+#include "gateway/sources.h"
 #include "gateway/tickets.h"
 #include "gateway/waits.h"
 
@@ -182,6 +183,9 @@ static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
     error = auth_open(node->options, &node->auth, why, why_cap);
     if (error != ERR_OK)
         return error;
+    error = sources_new(node->options, &node->sources);
+    if (error != ERR_OK)
+        return error;
     error = client_map_new(node->n_workers, (uint32_t)node->options->session_max_bytes,
                            delivery_on_letter, &node->map);
     if (error == ERR_OK)
@@ -336,6 +340,7 @@ void gateway_stop(struct gateway *gateway)
         worker_free(node->workers[i]);
     free(node->workers);
     client_map_free(node->map);
+    sources_free(node->sources);
     auth_close(node->auth);
     if (node->listen_fd >= 0)
         listener_close(node->listen_fd, &gateway->address);
@@ -403,6 +408,11 @@ enum err gateway_clients(struct gateway *gateway, struct span after, struct gate
                          size_t cap, size_t *ret_n, char ret_next[32])
 {
     return operators_clients(&gateway->node, after, clients, cap, ret_n, ret_next);
+}
+
+bool gateway_is_online(struct gateway *gateway, struct span user_id)
+{
+    return client_map_count(gateway->node.map, user_id) > 0;
 }
 
 void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)

@@ -197,6 +197,9 @@ MUST_CHECK enum err gateway_clients(struct gateway *gateway, struct span after,
                                     struct gateway_client *clients, size_t cap, size_t *ret_n,
                                     char ret_next[32]);
 
+/* Has the user a session on this node? Any thread, at once. */
+bool gateway_is_online(struct gateway *gateway, struct span user_id);
+
 struct gateway_stats {
     uint64_t connections;
     uint64_t users;

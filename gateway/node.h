@@ -11,6 +11,7 @@
 
 struct worker;
 struct auth;
+struct sources;
 struct session_events;
 struct arrival;
 struct http_head;
@@ -23,6 +24,7 @@ struct node {
     struct client_map *map;
     struct store *store;
     struct auth *auth;
+    struct sources *sources;
     struct worker **workers;
     unsigned n_workers;
     const struct session_events *session_events;

@@ -138,7 +138,8 @@ static void on_peeked(struct store_request *request)
 static void describe(const struct session *session, struct gateway_connection *out)
 {
     session_name(session, out->connection);
-    listener_peer(session->conn.watch.fd, out->address, sizeof out->address);
+    if (!source_describe(session->source, out->address, sizeof out->address))
+        listener_peer(session->conn.watch.fd, out->address, sizeof out->address);
     if (session->agent != NULL)
         snprintf(out->user_agent, sizeof out->user_agent, "%.*s", (int)session->agent->len,
                  session->agent->text);

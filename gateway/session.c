@@ -42,6 +42,7 @@ static void free_extra(struct session_extra *extra)
     buf_fini(&extra->message);
     free(extra->held);
     free(extra->wish);
+    free(extra->rates);
     free(extra);
 }
 
@@ -51,6 +52,7 @@ static void free_session(struct grave *grave)
     struct worker *worker = session_worker(session);
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
+    source_leave(session->source);
     free_extra(session->extra);
     free(session);
 }
@@ -312,7 +314,7 @@ void session_trim(struct session *session)
 {
     struct session_extra *extra = session->extra;
     if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->held != NULL ||
-        extra->backlog != NULL || !epoch_is_none(extra->resume.epoch))
+        extra->backlog != NULL || extra->rates != NULL || !epoch_is_none(extra->resume.epoch))
         return;
     session->extra = NULL;
     free_extra(extra);
@@ -367,6 +369,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->round_trip_ms = UINT16_MAX;
     session->id = atomic_fetch_add(&worker->node->next_connection, 1);
     session->since_ms = clock_wall_ms();
+    session->source = admission->source;
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
     session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
@@ -406,6 +409,8 @@ static enum metric cause_of(enum err error)
         return METRIC_CLOSED_SLOW;
     case ERR_SILENT:
         return METRIC_CLOSED_SILENT;
+    case ERR_RATE:
+        return METRIC_CLOSED_RATE;
     case ERR_RESYNC:
         return METRIC_CLOSED_RESYNC;
     case ERR_UNAUTHORIZED:

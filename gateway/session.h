@@ -4,12 +4,13 @@
  * only.
  *
  * Files: session.c its life, session_read.c what comes in, session_write.c what goes out,
- * session_sse.c what event streams do otherwise. */
+ * session_sse.c what event streams do otherwise, session_rate.c the limits on what comes in. */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
 #include "gateway/backlog.h"
 #include "gateway/client.h"
+#include "gateway/sources.h"
 #include "gateway/worker.h"
 #include "proto/extensions.h"
 #include "proto/handshake.h"
@@ -25,6 +26,7 @@ enum session_state {
 };
 
 struct replay;
+struct session_rates;
 
 /* A position that the subscriber named to resume behind. */
 struct resume {
@@ -43,6 +45,8 @@ struct session_wish {
 
 /* What only some sessions need. */
 struct session_extra {
+    /* With a limit on what comes in: what it has left of that. */
+    struct session_rates *rates;
     struct resume resume;      /* until its first page has come */
     struct session_wish *wish; /* AUTH */
     uint32_t auth_by_ms;       /* AUTH: on session_clock */
@@ -72,6 +76,8 @@ struct session {
     struct ws_decoder decoder;
     struct replay *replay; /* the page under way */
     struct session_extra *extra;
+    /* Where it comes from; NULL: the socket knows. */
+    struct source *source;
     struct user_agent *agent;
     uint64_t id;          /* of the connection */
     uint64_t tail;        /* the last number that was queued for it, or is known not to be there */
@@ -110,6 +116,8 @@ struct session_events {
 /* A subscriber whose request was accepted, on its way to the user's home worker. */
 struct admission {
     struct transport_socket socket;
+    /* May be NULL; the session's when it is there. */
+    struct source *source;
     bool is_open;     /* it was a session already, before its user was known: no handshake */
     bool is_unknown;  /* its first message will say who it is */
     int64_t until_ms; /* since 1970: when its credentials end; 0: never */

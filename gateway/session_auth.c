@@ -152,6 +152,8 @@ void session_auth_move(struct session *session)
     size_t len;
     move->admission.socket = conn_release(&session->conn, &bytes, &len);
     free(bytes);
+    move->admission.source = session->source;
+    session->source = NULL;
     session_vanish(session);
     move_send(move, worker);
 }

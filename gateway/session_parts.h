@@ -46,6 +46,9 @@ struct session_extra *session_extra(struct session *session);
 /* session_read.c: WebSocket frames */
 size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len);
 
+/* session_rate.c: something has come in. Over a limit the session is closed. */
+void session_count_in(struct session *session, size_t n_messages, size_t n_bytes);
+
 /* session_write.c */
 void session_on_flush(struct conn *conn);
 void session_on_drained(struct conn *conn);

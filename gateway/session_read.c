@@ -224,26 +224,42 @@ static void on_event(struct session *session, const struct ws_event *event)
     }
 }
 
-size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
+/* A message counts when it begins, and so does each empty piece of one, which could come for ever.
+ */
+static bool is_counted(const struct ws_event *event)
 {
-    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    return event->kind != WS_EVENT_DATA || event->is_first || event->payload.len == 0;
+}
+
+static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
+{
     size_t taken = 0;
-    session->heard_ms = session_clock(session);
-    if (session->is_suspect) {
-        session->is_suspect = false;
-        session_set_timer(session);
-    }
-    if (session->level == LEVEL_SSE)
-        return len; /* there is nothing to say on an event stream */
     while (taken < len && !session_is_moving(session) && !session->is_deaf &&
            !session->has_peer_close && session->state != SESSION_CLOSED) {
         struct ws_event event;
         taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
         if (event.kind == WS_EVENT_MORE)
             return taken;
-        on_event(session, &event);
+        if (is_counted(&event))
+            session_count_in(session, 1, 0);
+        if (!session->is_deaf)
+            on_event(session, &event);
     }
     if (session_is_moving(session))
         return taken; /* the rest moves along */
     return len;       /* what follows a close frame or an error is not looked at */
+}
+
+size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    session->heard_ms = session_clock(session);
+    if (session->is_suspect) {
+        session->is_suspect = false;
+        session_set_timer(session);
+    }
+    /* There is nothing to say on an event stream. */
+    size_t taken = session->level == LEVEL_SSE ? len : read_frames(session, bytes, len);
+    session_count_in(session, 0, taken);
+    return taken;
 }

@@ -1,5 +1,6 @@
 /* The order of CONTRACT 2: the handshake (426, 400), the query (400), who it is (401), is there
- * room (503). A ticket is asked of the store, and the arrival waits for that.
+ * room at its address (429) and here (503). A ticket is asked of the store, and the arrival waits
+ * for that.
  *
  * How one is refused depends on who it is. A page sees no status, so a well-formed handshake with
  * an Origin is upgraded and closed at once with a code. EventSource gives up on everything but 200,
@@ -45,18 +46,29 @@ static uint32_t retry_ms(struct arrival *arrival)
     return 1000 + (uint32_t)(worker_random(arrival_worker(arrival)) % 10000);
 }
 
+/* For a reason that passes. */
+static bool may_come_again(enum err error)
+{
+    return error == ERR_FULL || error == ERR_DRAINING || error == ERR_CROWDED || error == ERR_RATE;
+}
+
+static const char *retry_word(enum err error)
+{
+    if (error == ERR_DRAINING)
+        return "restart";
+    return error == ERR_RATE ? "rate" : "full";
+}
+
 /* The 101, and the close frame behind it. */
 static void upgrade_and_close(struct arrival *arrival, const struct entry *entry, enum err error)
 {
     struct buf answer;
     char reason[WS_CONTROL_MAX_BYTES];
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    const char *word = error == ERR_FULL       ? "full"
-                       : error == ERR_DRAINING ? "restart"
-                                               : error_title(error);
-    int len = snprintf(reason, sizeof reason - 2, "%s", word);
-    if (error_http_status(error) == 503)
-        len = snprintf(reason, sizeof reason - 2, "%s retry_ms=%u", word, retry_ms(arrival));
+    int len = snprintf(reason, sizeof reason - 2, "%s", error_title(error));
+    if (may_come_again(error))
+        len = snprintf(reason, sizeof reason - 2, "%s retry_ms=%u", retry_word(error),
+                       retry_ms(arrival));
     size_t frame_len =
         ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame);
     buf_init(&answer, 1024);
@@ -69,13 +81,13 @@ static void upgrade_and_close(struct arrival *arrival, const struct entry *entry
     buf_fini(&answer);
 }
 
-static void put_off(struct arrival *arrival)
+static void put_off(struct arrival *arrival, enum err error)
 {
     struct buf answer;
     struct span origin = {0};
     find_field(arrival, "Origin", &origin);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
-    metrics_count(METRIC_REFUSED_503);
+    metrics_count(error_http_status(error) == 429 ? METRIC_REFUSED_429 : METRIC_REFUSED_503);
     if (http_stream_head(&answer, origin) == ERR_OK &&
         sse_retry(&answer, retry_ms(arrival)) == ERR_OK)
         arrival_answer_raw(arrival, &answer);
@@ -88,9 +100,8 @@ static void refuse(struct arrival *arrival, const struct entry *entry, enum err 
                    const char *detail)
 {
     struct span origin;
-    bool passes = error == ERR_FULL || error == ERR_DRAINING;
-    if (entry->level == LEVEL_SSE && passes)
-        put_off(arrival);
+    if (entry->level == LEVEL_SSE && may_come_again(error))
+        put_off(arrival, error);
     else if (entry->level != LEVEL_SSE && error_close_code(error) != 0 &&
              find_field(arrival, "Origin", &origin))
         upgrade_and_close(arrival, entry, error);
@@ -157,7 +168,7 @@ static void let_in(struct arrival *arrival, const struct entry *entry)
         return;
     }
     struct worker *here = arrival_worker(arrival);
-    move->admission.socket = arrival_release(arrival);
+    move->admission.socket = arrival_release(arrival, &move->admission.source);
     move_send(move, here);
 }
 
@@ -252,12 +263,17 @@ static void take_ticket(struct arrival *arrival, const struct entry *entry)
 static void find_out_who(struct arrival *arrival, struct entry *entry)
 {
     const char *detail = NULL;
+    enum err error = source_enter(arrival_source(arrival));
+    if (error != ERR_OK) {
+        refuse(arrival, entry, error, NULL);
+        return;
+    }
     enum auth_kind kind = auth_kind(node_of(arrival)->auth);
     if (kind == AUTH_TICKET) {
         take_ticket(arrival, entry);
         return;
     }
-    enum err error = identify(arrival, &entry->identity, &detail);
+    error = identify(arrival, &entry->identity, &detail);
     entry->is_unknown = error == ERR_NOT_FOUND && entry->level == LEVEL_V1;
     if (error == ERR_OK && identity_has_ended(entry->identity.expires_ms))
         error = ERR_EXPIRED;

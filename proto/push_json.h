@@ -69,6 +69,10 @@ void push_request_fini(struct push_request *request);
 MUST_CHECK enum err push_request_set_key(struct push_request *request, struct span key,
                                          struct json_problem *ret_problem);
 
+/* POST /online: {"userIds"}, 1 to 10 000. Only the users are set; freed as a push is. */
+MUST_CHECK enum err users_request_parse(struct span body, struct push_request *ret_request,
+                                        struct json_problem *ret_problem);
+
 /* POST /broadcast: {"data"}. *ret_data is a slice of the body. */
 MUST_CHECK enum err broadcast_request_parse(struct span body, const struct push_limits *limits,
                                             struct span *ret_data,

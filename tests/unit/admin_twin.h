@@ -240,6 +240,12 @@ enum err gateway_clients(struct gateway *gateway, struct span after, struct gate
     return ERR_OK;
 }
 
+bool gateway_is_online(struct gateway *gateway, struct span user_id)
+{
+    (void)gateway;
+    return user_id.len >= 2 && memcmp(user_id.bytes, "on", 2) == 0;
+}
+
 void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
 {
     (void)gateway;
