@@ -286,9 +286,11 @@ static inline void twin_start(void)
     char listen[80];
     snprintf(twin_path, sizeof twin_path, "/tmp/herald-admin-twin.%ld", (long)getpid());
     snprintf(listen, sizeof listen, "unix:%s", twin_path);
-    const struct options options = {
-        .admin_keys = "",
-        .admin_listen = listen, .max_body = 1 << 20, .max_data = 65536, .default_ttl = 604800000};
+    const struct options options = {.admin_keys = "",
+                                    .admin_listen = listen,
+                                    .max_body = 1 << 20,
+                                    .max_data = 65536,
+                                    .default_ttl = 604800000};
     twin.end = &twin.first;
     cr_assert_eq(pthread_create(&twin.thread, NULL, twin_run, NULL), 0);
     cr_assert_eq(admin_start(&options, NULL, &twin_admin, why, sizeof why), ERR_OK, "%s", why);
