@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/herald-test-watched-XXXXXX";
@@ -78,6 +80,30 @@ Test(watched_file, names_the_file_that_it_cannot_read)
     buf_init(&out, WATCHED_FILE_MAX_BYTES);
     cr_assert_eq(watched_file_read(&file, &out, why, sizeof why), ERR_SYSTEM);
     cr_assert_str_eq(why, "/nonexistent/keys cannot be read: No such file or directory");
+    buf_fini(&out);
+}
+
+/* Otherwise the same failure would be logged at every look. */
+Test(watched_file, that_cannot_be_read_has_changed_only_when_its_mode_or_content_has)
+{
+    struct watched_file file = {.path = path};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char why[300];
+    struct buf out;
+    unlink(path);
+    memcpy(address.sun_path, path, sizeof path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0); /* a file that nobody can open, not even root */
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    buf_init(&out, WATCHED_FILE_MAX_BYTES);
+    cr_assert(watched_file_has_changed(&file));
+    cr_assert_eq(watched_file_read(&file, &out, why, sizeof why), ERR_SYSTEM);
+    cr_assert_not(watched_file_has_changed(&file));
+    cr_assert_eq(chmod(path, 0640), 0);
+    cr_assert(watched_file_has_changed(&file));
+    close(fd);
+    unlink(path);
+    write_file("readable");
+    cr_assert(watched_file_has_changed(&file));
     buf_fini(&out);
 }
 
