@@ -49,10 +49,11 @@ static void print(const struct options *options, struct buf *out, struct buf *pl
     struct fuzz_input input = {(const uint8_t *)out->bytes, out->len};
     while (input.len > 0) {
         struct span line = fuzz_until(&input, '\n');
-        while (line.len > 0 && line.bytes[line.len - 1] != ';')
-            line.len--;
-        if (line.len > 1) /* not the name of the file itself */
-            fuzz_note(plain, line.bytes, line.len);
+        const char *comment = line.len == 0 ? NULL : memmem(line.bytes, line.len, " ; ", 3);
+        if (line.len > 0 && line.bytes[0] == ';')
+            continue; /* the name of the file itself, too */
+        fuzz_note(plain, line.bytes, comment == NULL ? line.len : (size_t)(comment - line.bytes));
+        fuzz_note(plain, "\n", 1);
     }
 }
 

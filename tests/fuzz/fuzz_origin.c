@@ -8,6 +8,20 @@ static bool has_suffix(struct span text, struct span suffix)
            span_equal_nocase((struct span){text.bytes + text.len - suffix.len, suffix.len}, suffix);
 }
 
+/* As the options take them (options.c): with a scheme, and with letters and digits behind the star.
+ */
+static bool is_pattern(struct span text)
+{
+    static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:";
+    const char *begin = memmem(text.bytes, text.len, "://*.", 5);
+    if (begin == NULL)
+        return false;
+    for (const char *at = begin + 5; at < text.bytes + text.len; at++)
+        if (memchr(fine, *at, sizeof fine - 1) == NULL)
+            return false;
+    return memchr(text.bytes, '*', text.len) == begin + 3;
+}
+
 /* What *.DOMAIN allows is SCHEME://NAME.DOMAIN, and nothing in NAME ends the host. */
 static void check_star(struct span origin, struct span pattern, const char *star)
 {
@@ -16,7 +30,7 @@ static void check_star(struct span origin, struct span pattern, const char *star
     FUZZ_CHECK(span_equal_nocase((struct span){origin.bytes, before},
                                  (struct span){pattern.bytes, before}));
     for (size_t i = before; i < origin.len && origin.bytes[i] != '.'; i++)
-        FUZZ_CHECK(strchr("/:@?#\\ ", origin.bytes[i]) == NULL);
+        FUZZ_CHECK(memchr("/:@?#\\ ", origin.bytes[i], 8) == NULL);
 }
 
 static void check_allowed(struct span origin, struct span pattern)
@@ -27,7 +41,7 @@ static void check_allowed(struct span origin, struct span pattern)
         FUZZ_CHECK(is_allowed == origin_is_allowed(pattern, origin) ||
                    memchr(origin.bytes, '*', origin.len) != NULL);
         FUZZ_CHECK(origin_is_allowed(pattern, pattern));
-    } else if (is_allowed) {
+    } else if (is_allowed && is_pattern(pattern)) {
         check_star(origin, pattern, star);
     }
 }
@@ -59,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         check_allowed(origin, pattern);
     check_loopback(host);
     /* A page of this host is let in by its own name. */
-    if (host.len > 0 && host.len < 100 && origin.len > 8 && origin_is_host(origin, host)) {
+    bool is_plain = host.len > 0 && host.len < 100 && memchr(host.bytes, '*', host.len) == NULL;
+    if (is_plain && origin.len > 8 && origin_is_host(origin, host)) {
         bool is_tls = span_equal_nocase((struct span){origin.bytes, 8}, SPAN_LITERAL("https://"));
         char own[120];
         int n = snprintf(own, sizeof own, "%s%.*s", is_tls ? "https://" : "http://", (int)host.len,
