@@ -297,8 +297,8 @@ static enum err read_file(struct reading *reading)
     if (is_unreadable)
         return refuse(reading, "--config %s cannot be read; is it a file?", reading->path);
     if (reading->is_line_too_long)
-        return refuse(reading, "%s:%d: the line is too long (at most 198 bytes)", reading->path,
-                      reading->line);
+        return refuse(reading, "%s:%d: the line is too long (at most %d bytes)", reading->path,
+                      reading->line, OPTION_LINE_MAX_BYTES);
     if (bad_line < 0)
         return ERR_NO_MEMORY;
     if (bad_line > 0)
