@@ -49,14 +49,23 @@ static uint32_t retry_ms(struct arrival *arrival)
 /* For a reason that passes. */
 static bool may_come_again(enum err error)
 {
-    return error == ERR_FULL || error == ERR_DRAINING || error == ERR_CROWDED || error == ERR_RATE;
+    unsigned status = error_http_status(error);
+    return status == 503 || status == 429;
 }
 
 static const char *retry_word(enum err error)
 {
-    if (error == ERR_DRAINING)
+    switch (error) {
+    case ERR_DRAINING:
         return "restart";
-    return error == ERR_RATE ? "rate" : "full";
+    case ERR_RATE:
+        return "rate";
+    case ERR_FULL:
+    case ERR_CROWDED:
+        return "full";
+    default:
+        return error_title(error);
+    }
 }
 
 /* The 101, and the close frame behind it. */
