@@ -157,6 +157,7 @@ struct sim_plan {
     unsigned n_steps;
     unsigned tabs_max; /* at once, of a user */
     unsigned send_buffer;
+    unsigned pages_at_once;
     unsigned push_per_mille, connect_per_mille, drop_per_mille, kick_per_mille;
     unsigned full_per_mille, away_per_mille, stall_per_mille, crash_per_mille, drain_per_mille;
     unsigned idle_per_mille;
