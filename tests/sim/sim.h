@@ -64,6 +64,7 @@ struct sim_user {
     uint64_t stored;  /* the store's position */
     uint64_t highest; /* that a position may have been, since the node began */
     struct sim_place places[SIM_PLACES];
+    bool has_merged;  /* some of its causes may have become `unknown` */
     uint64_t *resume; /* the numbers that a herald.v1 client had, to resume behind the last */
     uint32_t n_resume;
     struct sim_entry entries[SIM_NUMBERS_MAX]; /* of the number i + 1 */
