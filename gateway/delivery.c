@@ -192,21 +192,3 @@ void delivery_on_letter(struct letter *letter)
 }
 
 const struct session_events delivery_events = {positions_acked, replay_drained, on_leave};
-
-static void retry_client(struct client *client, void *argument)
-{
-    (void)argument;
-    replay_retry(client);
-}
-
-void delivery_store_is_back(struct worker *worker)
-{
-    worker->has_waiting = false;
-    client_map_each(worker->node->map, worker->index, retry_client, NULL);
-}
-
-void delivery_on_second(struct worker *worker)
-{
-    if (worker->has_waiting)
-        delivery_store_is_back(worker);
-}

@@ -22,6 +22,7 @@
 #include "gateway/messages.h"
 #include "gateway/operators.h"
 #include "gateway/positions.h"
+#include "gateway/replay.h"
 #include "gateway/router.h"
 #include "gateway/sources.h"
 #include "gateway/tickets.h"
@@ -78,7 +79,7 @@ static void on_store_state(void *owner, bool is_up)
         if (node->workers[i] == NULL)
             return; /* still starting: no session waits */
     }
-    announce(node, delivery_store_is_back);
+    announce(node, replay_try_again);
 }
 
 static enum err open_store(struct node *node, char *why, size_t why_cap)
@@ -133,7 +134,7 @@ static void drain_worker(struct worker *worker)
 
 static void on_second(struct worker *worker)
 {
-    delivery_on_second(worker);
+    replay_try_again(worker);
     if (atomic_load(&worker->node->is_draining) && !worker->has_drained)
         drain_worker(worker);
 }
@@ -212,6 +213,7 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);
     node->max_sockets = node->max_connections + HEAD_SOCKETS;
+    node->pages_at_once = REPLAY_PAGES_AT_ONCE;
     node->started_ms = clock_monotonic_ms();
     /* Connection ids go on from the clock, so that two runs do not share them in a log. */
     atomic_init(&node->next_connection, (uint64_t)clock_wall_ms() << 4);

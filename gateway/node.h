@@ -35,6 +35,7 @@ struct node {
     struct tls_context *tls;  /* of the subscriber port; NULL: it speaks none */
     uint32_t max_connections; /* sessions */
     uint32_t max_sockets;     /* sessions and those whose head is not complete yet */
+    uint32_t pages_at_once;   /* of the inbox under way, a worker (replay.h) */
     int64_t started_ms;       /* monotonic */
     atomic_uint n_sockets;
     atomic_uint n_sessions;

@@ -10,8 +10,13 @@
  * kick.
  *
  * The next page is asked for when the last one is on its way to the client, so a slow reader holds
- * one page in memory. If the store is away the session waits, and asks again when the store is
- * back. */
+ * one page in memory.
+ *
+ * After an outage all sessions want a page at once. So whoever wants one stands in a list of its
+ * worker, and has its turn when fewer than node->pages_at_once of that worker are under way: first
+ * pages of new sessions before the others, whose clients have something already. A page that failed
+ * keeps its place until the store is back or the second is over, and its session waits as long: a
+ * store that is away is asked so many times a second, whatever the number of sessions. */
 #include "gateway/replay.h"
 
 #include "gateway/base/metrics.h"
@@ -19,8 +24,7 @@
 
 #include <stdlib.h>
 
-/* After an outage all sessions want a page at once; so many of a worker's go at a time. */
-enum { PAGE_COUNT = 512, PAGE_BYTES = 128 * 1024, RETRIES_AT_ONCE = 2000 };
+enum { PAGE_COUNT = 512, PAGE_BYTES = 128 * 1024 };
 
 /* A page under way. The session may go while it is; the page then finds NULL and is thrown away. */
 struct replay {
@@ -45,10 +49,10 @@ static uint32_t page_bytes(const struct session *session)
     return ceiling < PAGE_BYTES ? (uint32_t)ceiling : PAGE_BYTES;
 }
 
+/* Until the store is back, or the second is over. */
 static void wait_for_store(struct session *session)
 {
-    session->waits_store = true;
-    session_worker(session)->has_waiting = true;
+    list_append(&session_worker(session)->reads.later, &session->turn);
 }
 
 /* Where the page begins: a new session where it asked to resume, or else at its position, as far as
@@ -73,8 +77,6 @@ static void request_page(struct session *session)
 {
     struct client *client = session->client;
     struct span device = position_device(session->position);
-    session->waits_drain = false;
-    session->waits_store = false;
     session->must_reread = false;
     struct replay *replay = calloc(1, sizeof *replay + client->user_id_len + device.len);
     if (client->recent == NULL)
@@ -104,20 +106,58 @@ static void request_page(struct session *session)
     };
     choose_start(session, &replay->page);
     session->replay = replay;
-    client->worker->n_pages++;
+    client->worker->reads.n_pages++;
     store_page(client->worker->node->store, &replay->page);
+}
+
+/* ---- turns ---- */
+
+/* Of the list's sessions as many as there are places for, and `n_taken` places are taken by others.
+ */
+static void take_turns(struct worker *worker, struct list *turns, unsigned n_taken)
+{
+    while (!list_is_empty(turns) && worker->reads.n_pages + n_taken < worker->node->pages_at_once) {
+        struct session *session = CONTAINER_OF(turns->next, struct session, turn);
+        list_remove(&session->turn);
+        request_page(session);
+    }
+}
+
+/* A new session is accepted when its first page has come or failed, so that is not put off by the
+ * pages that failed. */
+static void go_around(struct worker *worker)
+{
+    take_turns(worker, &worker->reads.arrivals, 0);
+    take_turns(worker, &worker->reads.turns, worker->reads.n_failed);
+}
+
+static void want_page(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    session->waits_drain = false;
+    list_append(&worker->reads.turns, &session->turn);
+    go_around(worker);
 }
 
 void replay_arrive(struct session *session)
 {
-    request_page(session);
+    struct worker *worker = session_worker(session);
+    list_append(&worker->reads.arrivals, &session->turn);
+    go_around(worker);
+}
+
+void replay_try_again(struct worker *worker)
+{
+    worker->reads.n_failed = 0;
+    list_move_all(&worker->reads.turns, &worker->reads.later);
+    go_around(worker);
 }
 
 void replay_start(struct session *session)
 {
     if (session->state == SESSION_LIVE) {
         session_move(session, SESSION_REPLAY);
-        request_page(session);
+        want_page(session);
     } else if (session->replay != NULL) {
         session->must_reread = true;
     } /* otherwise it waits, and will read */
@@ -133,22 +173,7 @@ void replay_when_drained(struct session *session)
 void replay_drained(struct session *session)
 {
     if (session->state == SESSION_REPLAY && session->waits_drain)
-        request_page(session);
-}
-
-void replay_retry(struct client *client)
-{
-    LIST_FOR_EACH(link, &client->sessions)
-    {
-        struct session *session = CONTAINER_OF(link, struct session, link);
-        if (session->state != SESSION_REPLAY || !session->waits_store)
-            continue;
-        if (client->worker->n_pages >= RETRIES_AT_ONCE) {
-            client->worker->has_waiting = true;
-            return;
-        }
-        request_page(session);
-    }
+        want_page(session);
 }
 
 void replay_keep(struct client *client, struct notification *note)
@@ -180,6 +205,7 @@ static void drop_kept_if_unused(struct client *client)
 
 void replay_forget(struct session *session)
 {
+    list_remove(&session->turn);
     if (session->replay == NULL)
         return;
     session->replay->session = NULL;
@@ -308,11 +334,11 @@ static void go_on(struct session *session, const struct store_page *page)
     if (page->last < page->head) {
         session->waits_drain = true;
         if (session_queued_bytes(session) == 0)
-            request_page(session);
+            want_page(session);
         return;
     }
     if (session->must_reread) {
-        request_page(session);
+        want_page(session);
         return;
     }
     if (catch_up(session)) {
@@ -322,7 +348,7 @@ static void go_on(struct session *session, const struct store_page *page)
     if (session->waits_drain)
         return;
     if (session->tail > before)
-        request_page(session);
+        want_page(session);
     else
         wait_for_store(session); /* the store knows less than we have heard: in a second, again */
 }
@@ -331,8 +357,10 @@ static void on_page_letter(struct letter *letter)
 {
     struct replay *replay = CONTAINER_OF(letter, struct replay, letter);
     struct session *session = replay->session;
+    struct worker *worker = replay->worker;
     const struct store_page *page = &replay->page;
-    replay->worker->n_pages--;
+    worker->reads.n_pages--;
+    worker->reads.n_failed += page->error != ERR_OK;
     if (session == NULL)
         goto out;
 
@@ -355,4 +383,5 @@ static void on_page_letter(struct letter *letter)
 out:
     store_page_clear(&replay->page);
     free(replay);
+    go_around(worker);
 }

@@ -365,6 +365,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
 
     session->state = SESSION_REPLAY;
     list_init(&session->link);
+    list_init(&session->turn);
     session->is_new = true;
     session->round_trip_ms = UINT16_MAX;
     session->id = atomic_fetch_add(&worker->node->next_connection, 1);

@@ -67,6 +67,7 @@ struct session_extra {
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
+    struct list turn; /* REPLAY: in a list of worker->reads while it waits for a page's turn */
     struct client *client;
     struct position *position; /* that it shares with the sessions of its device */
     union {
@@ -97,7 +98,6 @@ struct session {
     bool has_ping_out : 1;  /* one ping is under way */
     bool wants_ping : 1;    /* numbered notifications were written since the last ping */
     bool waits_drain : 1;   /* REPLAY: the next page when all is written */
-    bool waits_store : 1;   /* REPLAY: the next page when the store is back */
     bool must_reread : 1;   /* REPLAY: the page under way may be too old */
     bool is_suspect : 1;    /* silent; one last look before it is closed */
     bool is_draining : 1;   /* drain_at_ms holds */

@@ -21,6 +21,15 @@ struct grave {
     void (*free_it)(struct grave *grave);
 };
 
+/* Sessions that want a page of the inbox (replay.c). */
+struct reads {
+    struct list arrivals; /* they wait for their turn to read their first page */
+    struct list turns;    /* and these for another one */
+    struct list later;    /* these until the store is back, or the second is over */
+    unsigned n_pages;     /* under way */
+    unsigned n_failed;    /* since the store was back, or the second began */
+};
+
 struct worker {
     struct node *node;
     unsigned index;
@@ -37,8 +46,7 @@ struct worker {
     struct timer unstored_timer;
     unsigned unstored_slot; /* the one that is written next */
     unsigned n_unstored;
-    unsigned n_pages;                /* under way (replay.c) */
-    bool has_waiting;                /* sessions wait for the store (replay.c) */
+    struct reads reads;
     bool has_drained;                /* its sessions know when to go (gateway.c) */
     struct list waits[WAIT_BUCKETS]; /* pushes that wait, by their user (waits.c) */
     struct list kicks;               /* event streams that must not come back (kicks.c) */

@@ -64,6 +64,7 @@ struct sim_user {
     uint64_t stored;  /* the store's position */
     uint64_t highest; /* that a position may have been, since the node began */
     struct sim_place places[SIM_PLACES];
+    bool has_merged;  /* some of its causes may have become `unknown` */
     uint64_t *resume; /* the numbers that a herald.v1 client had, to resume behind the last */
     uint32_t n_resume;
     struct sim_entry entries[SIM_NUMBERS_MAX]; /* of the number i + 1 */
@@ -157,6 +158,7 @@ struct sim_plan {
     unsigned n_steps;
     unsigned tabs_max; /* at once, of a user */
     unsigned send_buffer;
+    unsigned pages_at_once;
     unsigned push_per_mille, connect_per_mille, drop_per_mille, kick_per_mille;
     unsigned full_per_mille, away_per_mille, stall_per_mille, crash_per_mille, drain_per_mille;
     unsigned idle_per_mille;

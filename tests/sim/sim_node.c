@@ -5,6 +5,7 @@
 #include "gateway/messages.h"
 #include "gateway/operators.h"
 #include "gateway/positions.h"
+#include "gateway/replay.h"
 #include "gateway/router.h"
 #include "gateway/waits.h"
 #include "tests/sim/sim.h"
@@ -97,12 +98,13 @@ void sim_node_start(struct sim *sim)
         .listen_fd = -1,
         .max_connections = 1000,
         .max_sockets = 1000,
+        .pages_at_once = sim->plan.pages_at_once,
     };
     if (client_map_new(node->n_workers, (uint32_t)sim->options.session_max_bytes,
                        delivery_on_letter, &node->map) != ERR_OK)
         sim_fail(sim, "no client map");
     for (unsigned i = 0; i < node->n_workers; i++) {
-        if (worker_new(node, i, delivery_on_second, &sim->workers[i]) != ERR_OK)
+        if (worker_new(node, i, replay_try_again, &sim->workers[i]) != ERR_OK)
             sim_fail(sim, "no worker");
         sim->workers[i]->random = sim_random(sim) | 1;
     }
@@ -112,7 +114,7 @@ void sim_node_turn(struct sim *sim, unsigned skip_per_mille, unsigned late_worke
 {
     if (sim->is_store_back) {
         for (unsigned i = 0; i < sim->plan.n_workers; i++)
-            delivery_store_is_back(sim->workers[i]);
+            replay_try_again(sim->workers[i]);
         sim->is_store_back = false;
     }
     for (unsigned i = 0; i < sim->plan.n_workers; i++) {
