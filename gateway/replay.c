@@ -78,7 +78,7 @@ static void request_page(struct session *session)
     session->must_reread = false;
     struct replay *replay = calloc(1, sizeof *replay + client->user_id_len + device.len);
     if (client->recent == NULL)
-        client->recent = calloc(1, sizeof *client->recent);
+        client->recent = channel_new();
     if (replay == NULL || client->recent == NULL) {
         free(replay);
         wait_for_store(session); /* memory may be back in a second, as a store may */
