@@ -53,7 +53,7 @@ void session_send_ping(struct session *session)
     size_t n = ws_control_write(WS_PING, (struct span){number, len}, frame);
     session->has_ping_out = true;
     session->wants_ping = false;
-    session->ping_number = session->sent;
+    session->ping_number = (uint32_t)session->sent;
     session->ping_sent_ms = session_clock(session);
     metrics_count(METRIC_PINGS);
     session_send(session, frame, n);
