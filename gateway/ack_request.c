@@ -4,6 +4,7 @@
 #include "gateway/ack_request.h"
 
 #include "gateway/identify.h"
+#include "gateway/positions.h"
 #include "gateway/session.h"
 #include "proto/subscribe_query.h"
 
@@ -84,7 +85,7 @@ static void ack_streams(struct ack_work *work, const struct client *client)
     LIST_FOR_EACH(link, &client->sessions)
     {
         struct session *session = CONTAINER_OF(link, struct session, link);
-        if (!span_equal(position_device(session->position), device_of(work)))
+        if (!span_equal(position_device(positions_of(session)), device_of(work)))
             continue;
         is_open = true;
         if (session->level == LEVEL_SSE && is_of_epoch && session_ack(session, work->query.seq))

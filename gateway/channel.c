@@ -99,6 +99,15 @@ void channel_clear(struct channel *channel)
     *channel = (struct channel){0};
 }
 
+/* One is made for nearly every push, and glibc's calloc has no thread cache. */
+struct channel *channel_new(void)
+{
+    struct channel *channel = malloc(sizeof *channel);
+    if (channel != NULL)
+        *channel = (struct channel){0};
+    return channel;
+}
+
 void channel_free(struct channel *channel)
 {
     if (channel == NULL)

@@ -42,7 +42,10 @@ void channel_shed(struct channel *channel);
 /* Gives back every reference. */
 void channel_clear(struct channel *channel);
 
-/* Of one that calloc made: clears it and frees it. NULL is fine. */
+/* An empty one. NULL: out of memory. */
+struct channel *channel_new(void);
+
+/* Clears it and frees it. NULL is fine. */
 void channel_free(struct channel *channel);
 
 #endif

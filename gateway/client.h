@@ -18,6 +18,7 @@ struct position {
     uint64_t stored;        /* as far as the store was told */
     uint64_t best;          /* the highest that any of its sessions had acknowledged */
     uint32_t n_sessions;
+    uint16_t number;    /* by which sessions name it; 0: it is the shared one */
     uint8_t device_len; /* 0: it is the shared one */
     bool is_known;      /* a page has told it */
 };
@@ -39,7 +40,6 @@ struct client {
     uint64_t head;      /* the highest number heard of */
     struct position shared; /* home, and what follows: of the sessions without a device */
     struct device_position *devices;
-    struct client *next_unstored; /* positions to be written */
     struct channel *recent; /* kept for sessions whose page is under way; NULL: no such session */
     struct latencies *latencies; /* of what is on its way to be acknowledged (latencies.c) */
     uint32_t hash;               /* constant */

@@ -112,7 +112,7 @@ static void post(struct shard *shard, struct client *client)
 static enum err offer(struct client_map *map, struct client *client, struct notification *note)
 {
     if (client->channel == NULL)
-        client->channel = calloc(1, sizeof *client->channel);
+        client->channel = channel_new();
     if (client->channel == NULL) {
         client->is_missed |= note->seq != 0;
         return ERR_NO_MEMORY;

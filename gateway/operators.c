@@ -144,7 +144,7 @@ static void describe(const struct session *session, struct gateway_connection *o
         snprintf(out->user_agent, sizeof out->user_agent, "%.*s", (int)session->agent->len,
                  session->agent->text);
     out->level = handshake_level_word((enum handshake_level)session->level);
-    struct span device = position_device(session->position);
+    struct span device = position_device(positions_of(session));
     snprintf(out->device, sizeof out->device, "%.*s", (int)device.len,
              device.len > 0 ? device.bytes : "");
     out->since_ms = session->since_ms;

@@ -60,7 +60,7 @@ static void wait_for_store(struct session *session)
 static void choose_start(const struct session *session, struct store_page *page)
 {
     const struct client *client = session->client;
-    const struct position *position = session->position;
+    const struct position *position = positions_of(session);
     if (!session->is_new) {
         page->after = session->tail;
     } else if (session->extra != NULL && !epoch_is_none(session->extra->resume.epoch)) {
@@ -76,11 +76,11 @@ static void choose_start(const struct session *session, struct store_page *page)
 static void request_page(struct session *session)
 {
     struct client *client = session->client;
-    struct span device = position_device(session->position);
+    struct span device = position_device(positions_of(session));
     session->must_reread = false;
     struct replay *replay = calloc(1, sizeof *replay + client->user_id_len + device.len);
     if (client->recent == NULL)
-        client->recent = calloc(1, sizeof *client->recent);
+        client->recent = channel_new();
     if (replay == NULL || client->recent == NULL) {
         free(replay);
         wait_for_store(session); /* memory may be back in a second, as a store may */
@@ -228,13 +228,13 @@ static bool adopt(struct session *session, const struct store_page *page)
         /* Nothing was ever pushed to this user, when the page was read. */
         if (client->recent->n > 0) /* but the first push has come since */
             learn(client, channel_at(client->recent, 0)->epoch, 0);
-        positions_learn(client, session->position, 0);
+        positions_learn(client, positions_of(session), 0);
         return true;
     }
     if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, page->epoch))
         return false;
     learn(client, page->epoch, page->head);
-    positions_learn(client, session->position, page->position);
+    positions_learn(client, positions_of(session), page->position);
     return true;
 }
 
@@ -243,7 +243,7 @@ static bool adopt(struct session *session, const struct store_page *page)
 static void begin(struct session *session, const struct store_page *page)
 {
     bool has_asked = session->extra != NULL && !epoch_is_none(session->extra->resume.epoch);
-    uint64_t acked = atomic_load_explicit(&session->position->acked, memory_order_relaxed);
+    uint64_t acked = atomic_load_explicit(&positions_of(session)->acked, memory_order_relaxed);
     uint64_t start = page->is_resumed || page->start > acked ? page->start : acked;
     session->is_new = false;
     session->tail = start;

@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+_Static_assert(sizeof(struct session) <= 264, "one for each open connection");
+
 enum { LAST_CHANCE_MS = 50, CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
 
 static const uint8_t successors[] = {

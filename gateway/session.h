@@ -64,12 +64,12 @@ struct session_extra {
     bool is_explicit;                /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
 };
 
+/* At most 248 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
     struct list turn; /* REPLAY: in a list of worker->reads while it waits for a page's turn */
     struct client *client;
-    struct position *position; /* that it shares with the sessions of its device */
     union {
         struct timer timer;
         struct grave grave; /* once closed */
@@ -80,27 +80,28 @@ struct session {
     /* Where it comes from; NULL: the socket knows. */
     struct source *source;
     struct user_agent *agent;
-    uint64_t id;          /* of the connection */
-    uint64_t tail;        /* the last number that was queued for it, or is known not to be there */
-    uint64_t sent;        /* the last number that was handed to the connection */
-    uint64_t acked;       /* the last number that it has acknowledged */
-    uint64_t ping_number; /* what the ping under way carries */
-    int64_t since_ms;     /* since 1970 */
-    uint32_t heard_ms;    /* these four on session_clock */
+    uint64_t id;       /* of the connection */
+    uint64_t tail;     /* the last number that was queued for it, or is known not to be there */
+    uint64_t sent;     /* the last number that was handed to the connection */
+    uint64_t acked;    /* the last number that it has acknowledged */
+    int64_t since_ms;  /* since 1970 */
+    uint32_t heard_ms; /* these four on session_clock */
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
+    uint32_t ping_number;   /* the low bits of what the ping under way carries */
     uint32_t until_s;       /* since 1970: when its credentials end; 0: never */
     uint16_t round_trip_ms; /* of the last ping; UINT16_MAX: not known yet */
-    uint8_t state : 4;      /* enum session_state */
-    uint8_t level : 4;      /* enum handshake_level */
-    bool is_new : 1;        /* its first page has not come yet */
-    bool has_ping_out : 1;  /* one ping is under way */
-    bool wants_ping : 1;    /* numbered notifications were written since the last ping */
-    bool waits_drain : 1;   /* REPLAY: the next page when all is written */
-    bool must_reread : 1;   /* REPLAY: the page under way may be too old */
-    bool is_suspect : 1;    /* silent; one last look before it is closed */
-    bool is_draining : 1;   /* drain_at_ms holds */
+    uint16_t position;     /* in its client, shared with the sessions of its device (positions.h) */
+    uint8_t state : 4;     /* enum session_state */
+    uint8_t level : 4;     /* enum handshake_level */
+    bool is_new : 1;       /* its first page has not come yet */
+    bool has_ping_out : 1; /* one ping is under way */
+    bool wants_ping : 1;   /* numbered notifications were written since the last ping */
+    bool waits_drain : 1;  /* REPLAY: the next page when all is written */
+    bool must_reread : 1;  /* REPLAY: the page under way may be too old */
+    bool is_suspect : 1;   /* silent; one last look before it is closed */
+    bool is_draining : 1;  /* drain_at_ms holds */
     bool has_peer_close : 1;
     bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
     uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */

@@ -35,11 +35,18 @@ static bool read_number(struct span text, uint64_t *ret_number)
     return true;
 }
 
+/* What the ping under way carries: not above `sent`, and not as far below as its low bits repeat.
+ */
+static uint64_t ping_number(const struct session *session)
+{
+    return session->sent - (uint32_t)((uint32_t)session->sent - session->ping_number);
+}
+
 static void on_pong(struct session *session, struct span payload)
 {
     uint64_t number;
     if (!session->has_ping_out || !read_number(payload, &number) ||
-        number != session->ping_number) {
+        number != ping_number(session)) {
         metrics_count(METRIC_PONGS_UNMATCHED);
         return;
     }

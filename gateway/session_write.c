@@ -53,7 +53,7 @@ void session_send_ping(struct session *session)
     size_t n = ws_control_write(WS_PING, (struct span){number, len}, frame);
     session->has_ping_out = true;
     session->wants_ping = false;
-    session->ping_number = session->sent;
+    session->ping_number = (uint32_t)session->sent;
     session->ping_sent_ms = session_clock(session);
     metrics_count(METRIC_PINGS);
     session_send(session, frame, n);
@@ -197,12 +197,14 @@ static void feed(struct session *session)
     struct backlog_item *item;
     while ((item = backlog_first(backlog_of(session))) != NULL && session_is_open(session) &&
            conn_queued_bytes(&session->conn) < HAND_OVER_BYTES) {
-        if (item->note == NULL) {
-            hand_over_gap(session, &item->gap);
-        } else if (has_expired(item->note)) {
+        struct notification *note = backlog_note(item);
+        if (note == NULL) {
+            struct gap gap = backlog_gap(item);
+            hand_over_gap(session, &gap);
+        } else if (has_expired(note)) {
             metrics_count(METRIC_UNSENT_EXPIRED);
-            hand_over_gap(session, &(struct gap){item->note->seq, item->note->seq, GAP_EXPIRED});
-        } else if (hand_over(session, item->note) != ERR_OK) {
+            hand_over_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
+        } else if (hand_over(session, note) != ERR_OK) {
             return;
         }
         backlog_drop_first(&session->extra->backlog);

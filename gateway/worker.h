@@ -30,6 +30,13 @@ struct reads {
     unsigned n_failed;    /* since the store was back, or the second began */
 };
 
+/* Clients whose positions are to be written at one time. */
+struct unstored_slot {
+    struct client **clients;
+    uint32_t n;
+    uint32_t cap;
+};
+
 struct worker {
     struct node *node;
     unsigned index;
@@ -41,8 +48,8 @@ struct worker {
     struct list strangers;  /* sessions whose first message will say who they are */
     struct grave *graves;
     struct reactor_task bury;
-    struct front *front;                     /* accepting (front.c) */
-    struct client *unstored[POSITION_SLOTS]; /* positions to be written, by when (positions.c) */
+    struct front *front;                           /* accepting (front.c) */
+    struct unstored_slot unstored[POSITION_SLOTS]; /* by when (positions.c) */
     struct timer unstored_timer;
     unsigned unstored_slot; /* the one that is written next */
     unsigned n_unstored;

@@ -174,19 +174,17 @@ void payload_unref(struct payload *payload)
 struct notification *notification_new(struct payload *payload, struct epoch epoch, uint64_t seq,
                                       int64_t time_ms, int64_t expires_ms)
 {
-    struct notification *note = calloc(1, sizeof *note);
+    struct notification *note = malloc(sizeof *note); /* glibc's calloc has no thread cache */
     if (note == NULL)
         return NULL;
-    atomic_init(&note->refs, 1);
-    atomic_init(&note->v1, NULL);
-    atomic_init(&note->sse, NULL);
-    atomic_init(&note->small_plain, NULL);
-    atomic_init(&note->small_v1, NULL);
-    note->epoch = epoch;
-    note->seq = seq;
-    note->time_ms = time_ms;
-    note->expires_ms = expires_ms;
-    note->payload = payload == NULL ? NULL : payload_ref(payload);
+    *note = (struct notification){
+        .refs = 1,
+        .epoch = epoch,
+        .seq = seq,
+        .time_ms = time_ms,
+        .expires_ms = expires_ms,
+        .payload = payload == NULL ? NULL : payload_ref(payload),
+    };
     return note;
 }
 

@@ -68,8 +68,9 @@ struct store_target {
     uint64_t known_head;      /* the highest number that this node knows; 0: none */
     struct epoch known_epoch; /* its epoch */
     uint64_t known_acked; /* the position of known_epoch as this node's sessions without a device
-                           * have moved it, written or not; 0: not known. It is written first,
-                           * so that what is acknowledged does not count towards a full inbox */
+                           * have moved it, written or not; 0: not known. What it covers does not
+                           * count towards a full inbox and is not replaced; whether it is written
+                           * with the push is the store's choice, store_ack is due all the same */
     enum err error;       /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_FULL (store_max_bytes),
                            * ERR_IDEMPOTENCY_MISMATCH (nothing was kept) */
     bool is_duplicate; /* out: the idempotency key was seen: epoch, seq and times are the first's */

@@ -41,9 +41,10 @@ struct sim_entry {
     uint32_t bytes;
     int64_t expires_ms;
     enum sim_fate fate;
-    bool was_had;   /* a client has received all of it */
-    bool was_acked; /* a client that had it has sent what acknowledges it */
-    bool is_untold; /* it was withdrawn while the node could not hear of it */
+    bool was_had;      /* a client has received all of it */
+    bool was_acked;    /* a client that had it has sent what acknowledges it */
+    bool is_untold;    /* it was withdrawn while the node could not hear of it */
+    uint64_t position; /* of the user in the store when it was kept, as the node was told */
 };
 
 /* A position: of the sessions without a device (0), or of a device. */
@@ -271,7 +272,8 @@ void sim_model_failed(struct sim *sim, const struct store_ack *ack);
 void sim_model_acked(struct sim *sim, const struct store_ack *ack);
 void sim_model_looked(struct sim *sim, const struct store_look *look);
 void sim_model_paged(struct sim *sim, const struct store_page *page);
-void sim_model_known(struct sim *sim, struct sim_user *user, const struct store_target *target);
+void sim_model_known(struct sim *sim, struct sim_user *user, const struct store_append *append,
+                     const struct store_target *target);
 void sim_model_move_stored(struct sim *sim, struct sim_user *user, uint64_t position);
 struct span sim_device_name(unsigned place);
 /* What the node does with its sessions. */

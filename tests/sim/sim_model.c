@@ -53,6 +53,7 @@ void sim_model_told(struct sim *sim, struct span user_id, const struct notificat
         sim_fail(sim, "user %s was told of %" PRIu64 " after %" PRIu64, user->id, note->seq,
                  user->told);
     user->told = note->seq;
+    entry_of(user, note->seq)->position = note->acked;
 }
 
 void sim_model_untold(struct sim *sim, struct span user_id, const struct notification *note)
@@ -168,13 +169,13 @@ void sim_model_appended(struct sim *sim, const struct store_append *append)
         }
         if (target->is_duplicate)
             sim_fail(sim, "push %u is no duplicate for user %s", number, user->id);
-        if (target->known_acked > 0)
-            sim_model_known(sim, user, target);
         if (target->seq != user->head + 1)
             sim_fail(sim, "user %s: number %" PRIu64 " was given after %" PRIu64, user->id,
                      target->seq, user->head);
         if (user->head > 0 && !epoch_equal(user->epoch, target->epoch))
             sim_fail(sim, "user %s: another epoch has begun", user->id);
+        if (target->known_acked > 0)
+            sim_model_known(sim, user, append, target);
         collapse(sim, user, number);
         user->epoch = target->epoch;
         user->head = target->seq;
