@@ -6,6 +6,7 @@
 
 #include "gateway/base/list.h"
 #include "gateway/channel.h"
+#include "gateway/grave.h"
 #include "gateway/net/mailbox.h"
 
 struct worker;
@@ -31,10 +32,13 @@ struct device_position {
 };
 
 struct client {
-    struct client *chain;    /* lock: next of the same bucket */
-    struct worker *worker;   /* constant: the home */
-    struct list sessions;    /* home: the oldest first */
-    struct letter letter;    /* posted while is_posted */
+    struct client *chain;  /* lock: next of the same bucket */
+    struct worker *worker; /* constant: the home */
+    struct list sessions;  /* home: the oldest first */
+    union {
+        struct letter letter; /* posted while is_posted */
+        struct grave grave;   /* once it is removed, and no longer posted */
+    };
     struct channel *channel; /* lock; NULL while nothing waits in it */
     struct epoch epoch; /* these two: written by home under the lock; none until it is heard of */
     uint64_t head;      /* the highest number heard of */

@@ -5,37 +5,22 @@
 #include "gateway/positions.h"
 #include "gateway/replay.h"
 
-#include <stdlib.h>
-
 static struct client_map *map_of(const struct client *client)
 {
     return client->worker->node->map;
 }
 
-/* A client's burial: its memory, once nothing can reach it. */
-struct client_grave {
-    struct grave grave;
-    struct client *client;
-};
-
-static void on_burial(struct grave *grave)
+static void free_client(struct grave *grave)
 {
-    struct client_grave *burial = CONTAINER_OF(grave, struct client_grave, grave);
-    client_free(burial->client);
-    free(burial);
+    client_free(CONTAINER_OF(grave, struct client, grave));
 }
 
 /* The memory goes at the end of the turn, because callers further up may still look at it. A client
  * that has a letter under way, or is in a list of positions, goes when it has come out of there. */
 static void bury_client(struct client *client)
 {
-    if (client->is_posted || client->unstored_slot != 0)
-        return;
-    struct client_grave *burial = malloc(sizeof *burial);
-    if (burial == NULL)
-        return; /* out of memory: it is leaked rather than pulled away from under a caller */
-    burial->client = client;
-    worker_bury(client->worker, &burial->grave, on_burial);
+    if (!client->is_posted && client->unstored_slot == 0)
+        worker_bury(client->worker, &client->grave, free_client);
 }
 
 static void leave_map(struct client *client)

@@ -3,6 +3,7 @@
 #ifndef HERALD_WORKER_H
 #define HERALD_WORKER_H
 
+#include "gateway/grave.h"
 #include "gateway/net/conn.h"
 #include "gateway/node.h"
 #include "gateway/user_agents.h"
@@ -14,12 +15,6 @@ struct front;
 struct inflater;
 
 enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64, WAIT_BUCKETS = 64 };
-
-/* Something whose memory is given back at the end of the turn. */
-struct grave {
-    struct grave *next;
-    void (*free_it)(struct grave *grave);
-};
 
 /* Sessions that want a page of the inbox (replay.c). */
 struct reads {
