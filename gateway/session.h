@@ -84,17 +84,18 @@ struct session {
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
-    uint32_t until_s;       /* since 1970: when its credentials end; 0: never */
-    uint16_t round_trip_ms; /* of the last ping; UINT16_MAX: not known yet */
-    uint8_t state : 4;      /* enum session_state */
-    uint8_t level : 4;      /* enum handshake_level */
-    bool is_new : 1;        /* its first page has not come yet */
-    bool has_ping_out : 1;  /* one ping is under way */
-    bool wants_ping : 1;    /* numbered notifications were written since the last ping */
-    bool waits_drain : 1;   /* REPLAY: the next page when all is written */
-    bool must_reread : 1;   /* REPLAY: the page under way may be too old */
-    bool is_suspect : 1;    /* silent; one last look before it is closed */
-    bool is_draining : 1;   /* drain_at_ms holds */
+    uint32_t until_s;        /* since 1970: when its credentials end; 0: never */
+    uint16_t round_trip_ms;  /* of the last ping; UINT16_MAX: not known yet */
+    uint8_t state : 4;       /* enum session_state */
+    uint8_t level : 4;       /* enum handshake_level */
+    bool is_new : 1;         /* its first page has not come yet */
+    bool has_ping_out : 1;   /* one ping is under way */
+    bool wants_ping : 1;     /* numbered notifications were written since the last ping */
+    bool waits_drain : 1;    /* REPLAY: the next page when all is written */
+    bool must_reread : 1;    /* REPLAY: the page under way may be too old */
+    bool must_look_back : 1; /* its next page tells what of its numbers was withdrawn */
+    bool is_suspect : 1;     /* silent; one last look before it is closed */
+    bool is_draining : 1;    /* drain_at_ms holds */
     bool has_peer_close : 1;
     bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
     uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */
