@@ -31,6 +31,13 @@ struct device_position {
     char name[];
 };
 
+/* What may not have come through the channel. */
+enum missed {
+    MISSED_NOTHING,
+    MISSED_NOTIFICATIONS, /* read the inbox */
+    MISSED_WITHDRAWALS,   /* and ask what of the numbers that were written has been withdrawn */
+};
+
 struct client {
     struct client *chain;  /* lock: next of the same bucket */
     struct worker *worker; /* constant: the home */
@@ -49,7 +56,7 @@ struct client {
     uint32_t hash;               /* constant */
     uint32_t n_sessions;         /* written by home under the lock, read by others under it */
     bool is_posted;              /* lock */
-    bool is_missed;              /* lock: notifications may have been missed, read the inbox */
+    enum missed missed;          /* lock */
     _Atomic bool has_devices;    /* the store knows devices of this user; as position.acked */
     uint8_t unstored_slot;       /* home: 1 + its slot of positions to be written; 0: in none */
     bool is_removed;     /* home: out of the map; freed when nothing refers to it any more */

@@ -136,11 +136,13 @@ static void note_all(struct client *client, struct notification *note)
         positions_stored(client, note->acked);
 }
 
-static void reread_all(struct client *client)
+static void reread_all(struct client *client, enum missed missed)
 {
     LIST_FOR_EACH(link, &client->sessions)
     {
-        replay_start(CONTAINER_OF(link, struct session, link));
+        struct session *session = CONTAINER_OF(link, struct session, link);
+        session->must_look_back |= missed == MISSED_WITHDRAWALS;
+        replay_start(session);
     }
 }
 
@@ -163,15 +165,15 @@ static void deliver_all(struct client *client, const struct channel *taken)
 void delivery_on_letter(struct letter *letter)
 {
     struct client *client = CONTAINER_OF(letter, struct client, letter);
-    bool is_missed;
-    struct channel *taken = client_map_take(map_of(client), client, &is_missed);
+    enum missed missed;
+    struct channel *taken = client_map_take(map_of(client), client, &missed);
     if (client->is_removed) {
         bury_client(client);
     } else {
         if (taken != NULL)
             deliver_all(client, taken);
-        if (is_missed)
-            reread_all(client);
+        if (missed != MISSED_NOTHING)
+            reread_all(client, missed);
     }
     channel_free(taken);
 }

@@ -5,6 +5,10 @@
  * there and is LIVE, without a hole and without a repeat. If something of it is not there (the keep
  * was full, a wake-up was lost), the numbers show it and another page is read.
  *
+ * Where withdrawals may have been missed, the next page also tells what was withdrawn of the
+ * numbers that the client was written and has not acknowledged. What it was written of before is
+ * not sent again.
+ *
  * The first page of a session tells whether the user is blocked: read in one step with what it
  * shows, so that whoever is let in was in the client map before the block, and is closed by the
  * kick.
@@ -73,6 +77,14 @@ static void choose_start(const struct session *session, struct store_page *page)
     }
 }
 
+/* What was withdrawn of the numbers that the client may show, and of those that wait in memory. */
+static void look_back(struct session *session, struct store_page *page)
+{
+    page->withdrawn_after = session_has_gaps(session) ? session->acked : session->sent;
+    page->wants_withdrawn = session->must_look_back && !session->is_new;
+    session->must_look_back = false;
+}
+
 static void request_page(struct session *session)
 {
     struct client *client = session->client;
@@ -105,6 +117,7 @@ static void request_page(struct session *session)
         .max_bytes = page_bytes(session),
     };
     choose_start(session, &replay->page);
+    look_back(session, &replay->page);
     session->replay = replay;
     client->worker->reads.n_pages++;
     store_page(client->worker->node->store, &replay->page);
@@ -328,6 +341,10 @@ static bool catch_up(struct session *session)
 static void go_on(struct session *session, const struct store_page *page)
 {
     uint64_t before = session->tail;
+    for (size_t i = 0; i < page->n_withdrawn; i++) {
+        const struct gap *gap = &page->withdrawn[i];
+        session_withdraw(session, gap->from, gap->to, gap->cause);
+    }
     write_page(session, page);
     if (session->waits_drain)
         return;
@@ -368,6 +385,7 @@ static void on_page_letter(struct letter *letter)
     session->replay = NULL;
     if (page->error != ERR_OK) {
         session_open(session); /* accepted: it waits for the store */
+        session->must_look_back |= page->wants_withdrawn;
         wait_for_store(session);
     } else if (page->blocked_until_ms != 0) {
         session_close(session, ERR_BLOCKED, (struct span){0}, 0);

@@ -197,8 +197,9 @@ void router_on_notification(void *owner, struct span user_id, struct notificatio
     waits_hear(node, user_id, note);
 }
 
-void router_on_missed(void *owner, struct span user_id)
+void router_on_missed(void *owner, struct span user_id, bool has_withdrawals)
 {
     struct node *node = owner;
-    client_map_missed(node->map, user_id);
+    client_map_missed(node->map, user_id,
+                      has_withdrawals ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
 }

@@ -100,8 +100,9 @@ struct session {
     bool wants_ping : 1;   /* numbered notifications were written since the last ping */
     bool waits_drain : 1;  /* REPLAY: the next page when all is written */
     bool must_reread : 1;  /* REPLAY: the page under way may be too old */
-    bool is_suspect : 1;   /* silent; one last look before it is closed */
-    bool is_draining : 1;  /* drain_at_ms holds */
+    bool must_look_back : 1; /* its next page tells what of its numbers was withdrawn */
+    bool is_suspect : 1;     /* silent; one last look before it is closed */
+    bool is_draining : 1;    /* drain_at_ms holds */
     bool has_peer_close : 1;
     bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
     uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */

@@ -17,7 +17,7 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
     redis_keys_write(&keys, commands->common->prefix, page->user_id);
     redis_keys_write_block(&keys);
     struct redis_number after, count, bytes, head;
-    char wishes[3];
+    char wishes[4];
     size_t n_wishes = 0;
     if (page->is_arrival)
         wishes[n_wishes++] = 'a';
@@ -25,6 +25,8 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
         wishes[n_wishes++] = 'b';
     if (page->wants_gaps)
         wishes[n_wishes++] = 'g';
+    if (page->wants_withdrawn)
+        wishes[n_wishes++] = 'w';
     struct span args[] = {
         keys.inbox,
         keys.meta,
@@ -87,20 +89,24 @@ static enum err find_missing(const struct gaps *gaps, struct store_page *page)
     return error;
 }
 
-/* The list comes along only where numbers are missing. */
+/* The list comes along only where numbers are missing, or what was withdrawn is asked for. */
 static enum err read_gaps(const struct redis_value *text, struct store_page *page)
 {
     struct span list;
     struct gaps *gaps = NULL;
     if (!redis_value_text(text, &list))
         return ERR_STORE_UNAVAILABLE;
-    if (!page->wants_gaps || page->last - page->start == page->n_notes)
+    bool has_missing = page->wants_gaps && page->last - page->start != page->n_notes;
+    if (!has_missing && !page->wants_withdrawn)
         return ERR_OK;
     enum err error = gaps_read(list, &gaps);
     if (error == ERR_INVALID_FIELD)
         return ERR_STORE_UNAVAILABLE;
-    if (error == ERR_OK)
+    if (error == ERR_OK && has_missing)
         error = find_missing(gaps, page);
+    if (error == ERR_OK && page->wants_withdrawn)
+        error = gaps_withdrawn(gaps, page->withdrawn_after, page->start, &page->withdrawn,
+                               &page->n_withdrawn);
     free(gaps);
     return error;
 }

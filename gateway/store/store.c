@@ -73,10 +73,13 @@ void store_page_clear(struct store_page *page)
         notification_unref(page->notes[i]);
     free(page->notes);
     free(page->gaps);
+    free(page->withdrawn);
     page->notes = NULL;
     page->n_notes = 0;
     page->gaps = NULL;
     page->n_gaps = 0;
+    page->withdrawn = NULL;
+    page->n_withdrawn = 0;
 }
 
 void store_leave(struct store *store, unsigned lane, struct span user_id)

@@ -109,6 +109,8 @@ struct store_page {
     bool is_arrival;
     bool must_begin; /* makes the user, with an epoch, if there is none */
     bool wants_gaps;
+    bool wants_withdrawn;
+    uint64_t withdrawn_after;
     bool from_acked; /* read behind the position of the device, or the shared one without */
     uint64_t after;  /* else: read the numbers above it... */
     struct epoch after_epoch; /* ...if this is the user's epoch (none: whatever it is) and `after`
@@ -128,9 +130,12 @@ struct store_page {
     uint64_t last;      /* out: the page covers every number up to this one (head at the tail) */
     size_t n_notes;     /* out */
     struct notification *
-        *notes;       /* out: rising, is_replay; the caller unrefs each and frees the array */
-    size_t n_gaps;    /* out, with wants_gaps: what is missing in start+1..last, rising; */
-    struct gap *gaps; /* the caller frees it */
+        *notes;            /* out: rising, is_replay; the caller unrefs each and frees the array */
+    size_t n_gaps;         /* out, with wants_gaps: what is missing in start+1..last, rising; */
+    struct gap *gaps;      /* the caller frees it */
+    size_t n_withdrawn;    /* out, with wants_withdrawn: of withdrawn_after+1..start what was */
+    struct gap *withdrawn; /* cancelled or collapsed, as far as causes are kept, rising; the caller
+                            * frees it */
     int64_t blocked_until_ms; /* out, of an arrival: by the store's clock; 0: is not blocked */
 };
 
@@ -235,8 +240,9 @@ struct store_events {
     /* A notification was committed, or numbers were withdrawn. The callee refs it if it keeps it.
      */
     void (*on_notification)(void *owner, struct span user_id, struct notification *note);
-    /* Calls of on_notification for this user may have been missed: read the inbox. */
-    void (*on_missed)(void *owner, struct span user_id);
+    /* Calls of on_notification for this user may have been missed: read the inbox. has_withdrawals:
+     * withdrawals, and what notifications have replaced, may be among it. */
+    void (*on_missed)(void *owner, struct span user_id, bool has_withdrawals);
     /* The store can be used, or no longer; the first call may come before store_open returns. */
     void (*on_state)(void *owner, bool is_up);
     /* Somebody, on this node or another, tells everyone who is online. The answer is how many

@@ -402,7 +402,7 @@ static void check_hidden(const struct sim_tab *tab)
         uint64_t seq = tab->had[i];
         const struct sim_entry *entry = &user->entries[seq - 1];
         enum sim_fate fate = entry->fate;
-        if (seq > tab->ponged && !entry->is_untold &&
+        if (seq > tab->ponged && (!entry->is_untold || must_know(sim, user)) &&
             (fate == SIM_CANCELLED || fate == SIM_COLLAPSED) && !tab->hidden[seq])
             sim_fail(sim, "tab %u still shows %" PRIu64 ", which was withdrawn", tab->number, seq);
     }

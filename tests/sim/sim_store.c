@@ -280,7 +280,7 @@ void sim_store_set_away(struct sim *sim, bool is_away)
         return;
     sim->is_store_back = true;
     for (unsigned i = 0; i < sim->plan.n_users; i++)
-        router_on_missed(&sim->node, span_of(sim->users[i].id));
+        router_on_missed(&sim->node, span_of(sim->users[i].id), true);
 }
 
 uint64_t sim_store_ack_under_way(struct sim *sim, unsigned user)

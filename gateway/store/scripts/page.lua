@@ -3,7 +3,7 @@
 -- ARGV  1 read above this number, or '' for the position  2 of this epoch, or '' for any
 --       3 most entries  4 most bytes of data  5 known head  6 known epoch or ''  7 an epoch to begin
 --       8 device or ''  9 any of: a (an arrival, of the device if any), b (begin a user who is not there),
---       g (tell why numbers are missing)
+--       g (tell why numbers are missing), w (tell all causes that are recorded)
 -- Answers: epoch ('' for a user never heard of), head, acked, position, devices, start, 1 if that is
 --          ARGV[1], the number up to which the page is complete, expired, 1 if the store had lost
 --          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }, until
@@ -103,7 +103,8 @@ end
 
 local page_end = is_at_tail and head or covered or start
 local causes = ''
-if string.find(wishes, 'g', 1, true) and page_end - start > #entries / 2 then
+if string.find(wishes, 'w', 1, true)
+    or (string.find(wishes, 'g', 1, true) and page_end - start > #entries / 2) then
     load_gaps()
     causes = gaps_text()
 end
