@@ -30,7 +30,7 @@ struct conn_ops {
     void (*on_gone)(struct conn *conn, bool is_clean);
 };
 
-enum { CONN_REST_MAX_BYTES = 65536, CONN_READ_BYTES = 65536 };
+enum { CONN_REST_MAX_BYTES = 65536, CONN_READ_BYTES = 16384 };
 
 /* What all connections of one thread share. */
 struct conn_loop {
@@ -41,6 +41,8 @@ struct conn_loop {
     struct out_queue *spare; /* queues of the usual size, kept for the next writer */
     unsigned n_spare;
     uint8_t *read_buffer;
+    uint64_t read_turn; /* the turn in which */
+    size_t read_bytes;  /* so much was read */
 };
 
 MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor);

@@ -111,10 +111,14 @@ static void wait_for_events(struct reactor *reactor, int max_wait_ms)
 void reactor_turn(struct reactor *reactor, int max_wait_ms)
 {
     wait_for_events(reactor, max_wait_ms);
+    /* epoll tells those who stay ready in the same order again and again. Whoever was late for a
+     * budget of this turn (conn.c) must not be late in every turn. */
+    int first = reactor->n_events > 0 ? (int)(reactor->turns % (unsigned)reactor->n_events) : 0;
     for (int i = 0; i < reactor->n_events; i++) {
-        struct reactor_watch *watch = reactor->events[i].data.ptr;
+        struct epoll_event *event = &reactor->events[(first + i) % reactor->n_events];
+        struct reactor_watch *watch = event->data.ptr;
         if (watch != NULL)
-            watch->on_ready(watch, reactor->events[i].events);
+            watch->on_ready(watch, event->events);
     }
     reactor->n_events = 0;
     mailbox_deliver(&reactor->mailbox);
