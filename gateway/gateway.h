@@ -85,9 +85,9 @@ struct gateway_kick {
     uint32_t block_s;   /* seconds for which no session of the user is let in; 0: none, and a block
                          * that is there stays. It is kept before the sessions are closed, so that
                          * nobody slips in between */
-    enum err error;     /* out: ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE,
-                         * ERR_NO_MEMORY; with block_s: ERR_FULL. The sessions are closed all the
-                         * same; what was not blocked is not purged */
+    enum err error;     /* out: ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE; with
+                         * block_s: ERR_FULL. The sessions are closed all the same; what was not
+                         * blocked is not purged. ERR_NO_MEMORY: nothing else is known to be done */
     unsigned closed;    /* out */
     uint64_t purged;    /* out */
     int64_t blocked_until_ms; /* out: since 1970; 0: block_s was 0, or failed */
