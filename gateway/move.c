@@ -90,9 +90,7 @@ void move_send(struct move *move, struct worker *from)
 {
     struct node *node = from->node;
     /* Until the user is known, one worker is as good as another. */
-    move->home = move->query.user_id_len == 0
-                     ? from
-                     : node->workers[client_map_home(node->map, move_user(move))];
+    move->home = move->query.user_id_len == 0 ? from : node_home(node, move_user(move));
     move->letter.deliver = on_move;
     if (move->home == from)
         on_move(&move->letter);

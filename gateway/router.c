@@ -177,6 +177,7 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
 void router_push(struct node *node, struct gateway_push *push)
 {
     push->has_waited = false;
+    push->number = atomic_fetch_add(&node->next_push, 1);
     push->fate = GATEWAY_PENDING;
     struct payload *payload = payload_new_keyed(push->data, push->collapse_key);
     if (payload == NULL) {

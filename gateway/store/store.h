@@ -294,6 +294,9 @@ void store_leave(struct store *store, unsigned lane, struct span user_id);
 /* "memory", "file" or "redis". */
 const char *store_kind(const struct store *store);
 
+/* Do other nodes read and write the same inboxes? */
+bool store_is_shared(const struct store *store);
+
 /* One line for an operator about what is wrong now; empty when all is well. Any thread. */
 void store_describe(struct store *store, char *out, size_t cap);
 
