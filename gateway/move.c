@@ -73,7 +73,9 @@ static void open_session(struct move *move)
         session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
         return;
     }
-    if (atomic_load(&home->node->is_draining))
+    if (move->admission.is_draining)
+        session_drain_at(session, move->admission.drain_at_ms);
+    else if (atomic_load(&home->node->is_draining))
         session_drain(session); /* it was on its way when the drain began */
     if (move->admission.n_early > 0)
         conn_feed(&session->conn, move->admission.early, move->admission.n_early);
