@@ -6,6 +6,7 @@
 #include "gateway/identify.h"
 #include "gateway/positions.h"
 #include "gateway/session.h"
+#include "gateway/waits.h"
 #include "proto/subscribe_query.h"
 
 #include <stdlib.h>
@@ -74,6 +75,7 @@ static void ask_store(struct ack_work *work, const struct client *client)
         .seq = work->query.seq,
     };
     store_ack(work->home->node->store, &work->ack);
+    waits_asked(work->home, user_of(work)); /* they look behind it */
 }
 
 /* On the streams that are open. */
@@ -152,7 +154,7 @@ void ack_request(struct arrival *arrival)
     arrival_await(arrival);
     work->arrival = arrival;
     work->from = arrival_worker(arrival);
-    work->home = node->workers[client_map_home(node->map, user_of(work))];
+    work->home = node_home(node, user_of(work));
     work->letter.deliver = on_home;
     mailbox_post(worker_mailbox(work->home), &work->letter);
 }

@@ -326,7 +326,7 @@ enum err arrival_new(struct worker *worker, int fd, struct source *source, struc
         return error;
     }
     arrival->source = source;
-    buf_init(&arrival->bytes, HTTP_HEAD_MAX_BYTES + CONN_READ_BYTES);
+    buf_init(&arrival->bytes, HTTP_HEAD_MAX_BYTES + CONN_REST_MAX_BYTES);
     http_head_init(&arrival->head);
     list_append(all, &arrival->link);
     timer_init(&arrival->timer, on_timer);

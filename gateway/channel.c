@@ -17,7 +17,7 @@ static enum err grow(struct channel *channel)
 
 static uint32_t weight_of(const struct notification *note)
 {
-    return note->is_withdrawal ? 0 : note->payload->len;
+    return note->is_withdrawal ? 0 : note->payload->len + CHANNEL_NOTE_BYTES;
 }
 
 static struct notification **place_of(struct channel *channel, uint32_t i)

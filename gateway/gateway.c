@@ -40,30 +40,41 @@ struct gateway {
     unsigned n_started;
 };
 
-/* The same word to every worker. */
-struct announcement {
-    struct letter letter;
-    struct worker *worker;
-    void (*act)(struct worker *worker);
+static void drain_worker(struct worker *worker);
+static void close_worker(struct worker *worker);
+
+static void (*const acts[WORDS])(struct worker *worker) = {
+    [WORD_STORE_IS_BACK] = replay_try_again,
+    [WORD_DRAIN] = drain_worker,
+    [WORD_END_WAITS] = waits_stop,
+    [WORD_CLOSE] = close_worker,
 };
 
 static void on_announcement(struct letter *letter)
 {
     struct announcement *announcement = CONTAINER_OF(letter, struct announcement, letter);
-    announcement->act(announcement->worker);
-    free(announcement);
+    /* before it acts: what is announced from here on is acted on once more */
+    atomic_store(&announcement->is_posted, false);
+    acts[announcement->word](announcement->worker);
 }
 
-static void announce(struct node *node, void (*act)(struct worker *worker))
+/* Any thread. The same word to every worker. One that is still on its way serves. */
+static void announce(struct node *node, enum word word)
 {
     for (unsigned i = 0; i < node->n_workers; i++) {
-        struct announcement *announcement = calloc(1, sizeof *announcement);
-        if (announcement == NULL)
-            return; /* on_second sees the same state */
+        struct announcement *announcement = &node->workers[i]->announcements[word];
+        if (!atomic_exchange(&announcement->is_posted, true))
+            mailbox_post(worker_mailbox(node->workers[i]), &announcement->letter);
+    }
+}
+
+static void prepare_announcements(struct worker *worker)
+{
+    for (unsigned word = 0; word < WORDS; word++) {
+        struct announcement *announcement = &worker->announcements[word];
         announcement->letter.deliver = on_announcement;
-        announcement->worker = node->workers[i];
-        announcement->act = act;
-        mailbox_post(worker_mailbox(node->workers[i]), &announcement->letter);
+        announcement->worker = worker;
+        announcement->word = (enum word)word;
     }
 }
 
@@ -79,7 +90,7 @@ static void on_store_state(void *owner, bool is_up)
         if (node->workers[i] == NULL)
             return; /* still starting: no session waits */
     }
-    announce(node, replay_try_again);
+    announce(node, WORD_STORE_IS_BACK);
 }
 
 static enum err open_store(struct node *node, char *why, size_t why_cap)
@@ -128,15 +139,12 @@ static void drain_worker(struct worker *worker)
     {
         session_drain(CONTAINER_OF(link, struct session, link));
     }
-    worker->has_drained = true;
     client_map_each(worker->node->map, worker->index, drain_client, NULL);
 }
 
 static void on_second(struct worker *worker)
 {
     replay_try_again(worker);
-    if (atomic_load(&worker->node->is_draining) && !worker->has_drained)
-        drain_worker(worker);
 }
 
 static enum err make_workers(struct node *node)
@@ -146,8 +154,10 @@ static enum err make_workers(struct node *node)
         return ERR_NO_MEMORY;
     for (unsigned i = 0; i < node->n_workers; i++) {
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
-        if (error == ERR_OK)
+        if (error == ERR_OK) {
+            prepare_announcements(node->workers[i]);
             error = front_new(node->workers[i]);
+        }
         if (error != ERR_OK)
             return error;
     }
@@ -236,13 +246,14 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
 static void begin_drain(struct gateway *gateway, uint32_t drain_ms)
 {
     struct node *node = &gateway->node;
-    if (atomic_exchange(&node->is_draining, true))
+    if (atomic_exchange(&node->has_begun_drain, true))
         return;
+    atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + drain_ms);
+    atomic_store(&node->is_draining, true); /* behind its end, which whoever sees it reads */
     log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
-    atomic_store(&node->drain_ms, drain_ms);
     metrics_set(METRIC_DRAINING, 1);
     gateway_end_waits(gateway); /* those that would acknowledge are on their way out */
-    announce(node, drain_worker);
+    announce(node, WORD_DRAIN);
 }
 
 void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
@@ -253,7 +264,7 @@ void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
 void gateway_end_waits(struct gateway *gateway)
 {
     atomic_store(&gateway->node.has_ended_waits, true);
-    announce(&gateway->node, waits_stop);
+    announce(&gateway->node, WORD_END_WAITS);
 }
 
 uint32_t gateway_drain(struct gateway *gateway)
@@ -294,7 +305,7 @@ static void say_goodbye(struct gateway *gateway)
     struct node *node = &gateway->node;
     begin_drain(gateway, 0);
     atomic_store(&node->is_stopping, true);
-    announce(node, close_worker);
+    announce(node, WORD_CLOSE);
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
          waited_ms += 10)
         usleep(10 * 1000);

@@ -60,6 +60,7 @@ struct gateway_push {
                        * over. One target only */
     size_t n_targets;
     struct gateway_target *targets;
+    uint64_t number; /* the gateway's own */
     /* out, with wait_ms */
     bool has_waited;        /* false: too many wait already (gateway.h: WAITS_MAX) */
     enum gateway_fate fate; /* of the one target */

@@ -74,7 +74,9 @@ static void open_session(struct move *move)
         session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
         return;
     }
-    if (atomic_load(&home->node->is_draining))
+    if (move->admission.is_draining)
+        session_drain_at(session, move->admission.drain_at_ms);
+    else if (atomic_load(&home->node->is_draining))
         session_drain(session); /* it was on its way when the drain began */
     if (move->admission.n_early > 0)
         conn_feed(&session->conn, move->admission.early, move->admission.n_early);
@@ -91,9 +93,7 @@ void move_send(struct move *move, struct worker *from)
 {
     struct node *node = from->node;
     /* Until the user is known, one worker is as good as another. */
-    move->home = move->query.user_id_len == 0
-                     ? from
-                     : node->workers[client_map_home(node->map, move_user(move))];
+    move->home = move->query.user_id_len == 0 ? from : node_home(node, move_user(move));
     move->letter.deliver = on_move;
     if (move->home == from)
         on_move(&move->letter);

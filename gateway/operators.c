@@ -8,11 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct worker *home_of(struct node *node, struct span user_id)
-{
-    return node->workers[client_map_home(node->map, user_id)];
-}
-
 /* A block is kept before the sessions are closed: whoever arrives before that is in the map when
  * they are, and whoever arrives behind it reads the block with the first page. */
 struct kick_work {
@@ -67,7 +62,7 @@ static void on_kick(struct letter *letter)
         return;
     }
     work->purge = (struct store_look){
-        .request = {.on_done = on_purged, .lane = home_of(work->node, kick->user_id)->index},
+        .request = {.on_done = on_purged, .lane = node_home(work->node, kick->user_id)->index},
         .user_id = kick->user_id,
         .is_purge = true,
     };
@@ -79,7 +74,7 @@ static void on_blocked(struct store_request *request)
     struct kick_work *work = CONTAINER_OF(request, struct kick_work, block.request);
     work->kick->error = work->block.error;
     work->kick->blocked_until_ms = work->block.until_ms;
-    mailbox_post(worker_mailbox(home_of(work->node, work->kick->user_id)), &work->letter);
+    mailbox_post(worker_mailbox(node_home(work->node, work->kick->user_id)), &work->letter);
 }
 
 void operators_kick(struct node *node, struct gateway_kick *kick)
@@ -97,7 +92,7 @@ void operators_kick(struct node *node, struct gateway_kick *kick)
     work->letter.deliver = on_kick;
     work->node = node;
     work->kick = kick;
-    struct worker *home = home_of(node, kick->user_id);
+    struct worker *home = node_home(node, kick->user_id);
     if (kick->block_s == 0) {
         mailbox_post(worker_mailbox(home), &work->letter);
         return;
@@ -178,7 +173,7 @@ static void on_user(struct letter *letter)
         work->user->head = client->head;
     }
     work->peek = (struct store_peek){
-        .request = {.on_done = on_peeked, .lane = home_of(node, work->user->user_id)->index},
+        .request = {.on_done = on_peeked, .lane = node_home(node, work->user->user_id)->index},
         .user_id = work->user->user_id,
     };
     store_peek(node->store, &work->peek);
@@ -202,7 +197,7 @@ void operators_user(struct node *node, struct gateway_user *user)
     work->letter.deliver = on_user;
     work->node = node;
     work->user = user;
-    mailbox_post(worker_mailbox(home_of(node, user->user_id)), &work->letter);
+    mailbox_post(worker_mailbox(node_home(node, user->user_id)), &work->letter);
 }
 
 static bool read_cursor(struct span text, uint64_t *ret_cursor)

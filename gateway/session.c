@@ -494,13 +494,19 @@ void session_abandon_closing(struct worker *worker)
 
 void session_drain(struct session *session)
 {
-    struct node *node = session_worker(session)->node;
-    uint32_t drain_ms = atomic_load(&node->drain_ms);
-    uint32_t delay_ms =
-        drain_ms == 0 ? 0 : (uint32_t)(worker_random(session_worker(session)) % drain_ms);
-    session->is_draining = true;
-    session->drain_at_ms = session_clock(session) + delay_ms;
+    struct worker *worker = session_worker(session);
+    int64_t left_ms = atomic_load(&worker->node->drain_ends_ms) - worker_now_ms(worker);
+    if (session->is_draining)
+        return;
+    uint32_t delay_ms = left_ms <= 0 ? 0 : (uint32_t)(worker_random(worker) % (uint64_t)left_ms);
+    session_drain_at(session, session_clock(session) + delay_ms);
     if (session->level == LEVEL_V1)
         session_send_goaway(session, delay_ms);
+}
+
+void session_drain_at(struct session *session, uint32_t drain_at_ms)
+{
+    session->is_draining = true;
+    session->drain_at_ms = drain_at_ms;
     session_set_timer(session);
 }

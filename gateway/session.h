@@ -121,6 +121,8 @@ struct admission {
     /* May be NULL; the session's when it is there. */
     struct source *source;
     bool is_open;     /* it was a session already, before its user was known: no handshake */
+    bool is_draining; /* an open one that was told when it will be closed: */
+    uint32_t drain_at_ms;
     bool is_unknown;  /* its first message will say who it is */
     int64_t until_ms; /* since 1970: when its credentials end; 0: never */
     enum handshake_level level;
@@ -184,8 +186,11 @@ void session_close_all(struct client *client, enum err error, struct span word);
 /* Another epoch has begun: the sessions of the old one are told, and closed (4004). */
 void session_resync_all(struct client *client);
 
-/* Closes it with 1012 at a random moment within the drain (node.h), and tells it so. */
+/* Closes it with 1012 at a random moment before the end of the drain (node.h), and tells it so,
+ * once. */
 void session_drain(struct session *session);
+/* One that was told before it moved here. */
+void session_drain_at(struct session *session, uint32_t drain_at_ms);
 
 /* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */
 void session_abandon_closing(struct worker *worker);

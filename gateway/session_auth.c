@@ -126,6 +126,8 @@ static struct move *make_move(struct session *session, struct span rest)
     memcpy(move->query.device, wish->device, wish->device_len);
     struct admission *admission = &move->admission;
     admission->is_open = true;
+    admission->is_draining = session->is_draining;
+    admission->drain_at_ms = session->drain_at_ms;
     admission->level = (enum handshake_level)session->level;
     admission->resume = session->extra->resume;
     admission->until_ms = (int64_t)session->until_s * 1000;

@@ -16,6 +16,17 @@ struct inflater;
 
 enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64, WAIT_BUCKETS = 64 };
 
+/* What gateway.c tells every worker. */
+enum word { WORD_STORE_IS_BACK, WORD_DRAIN, WORD_END_WAITS, WORD_CLOSE, WORDS };
+
+/* The letter of one word, made with the worker, so that it can always be sent. */
+struct announcement {
+    struct letter letter;
+    struct worker *worker;
+    enum word word;
+    atomic_bool is_posted;
+};
+
 /* Sessions that want a page of the inbox (replay.c). */
 struct reads {
     struct list arrivals; /* they wait for their turn to read their first page */
@@ -49,9 +60,9 @@ struct worker {
     unsigned unstored_slot; /* the one that is written next */
     unsigned n_unstored;
     struct reads reads;
-    bool has_drained;                /* its sessions know when to go (gateway.c) */
-    struct list waits[WAIT_BUCKETS]; /* pushes that wait, by their user (waits.c) */
-    struct list kicks;               /* event streams that must not come back (kicks.c) */
+    struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
+    struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (waits.c) */
+    struct list kicks;                        /* event streams that must not come back (kicks.c) */
     unsigned n_kicks;
     struct user_agents agents;
     struct deflater *deflater; /* for all its sessions; both NULL without --compress */

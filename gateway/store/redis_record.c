@@ -153,6 +153,7 @@ enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
     return error;
 }
 
+/* Older nodes name no cause: it is cancelled. */
 static enum err read_withdrawal(struct epoch epoch, struct span rest,
                                 struct notification **ret_note)
 {
@@ -161,7 +162,11 @@ static enum err read_withdrawal(struct epoch epoch, struct span rest,
         to < from || epoch_is_none(epoch))
         return ERR_STORE_UNAVAILABLE;
     *ret_note = notification_new_withdrawal(epoch, (uint64_t)from, (uint64_t)to);
-    return *ret_note == NULL ? ERR_NO_MEMORY : ERR_OK;
+    if (*ret_note == NULL)
+        return ERR_NO_MEMORY;
+    if (span_equal(rest, SPAN_LITERAL("l:")))
+        (*ret_note)->cause = GAP_COLLAPSED;
+    return ERR_OK;
 }
 
 /* Older nodes publish N, which says neither `acked` nor a key. */

@@ -92,6 +92,11 @@ const char *store_kind(const struct store *store)
     return store->ops->kind;
 }
 
+bool store_is_shared(const struct store *store)
+{
+    return store->ops->is_shared;
+}
+
 void store_describe(struct store *store, char *out, size_t cap)
 {
     store->ops->describe(store, out, cap);

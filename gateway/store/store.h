@@ -8,8 +8,9 @@
  * - Every request is a struct that the caller owns. It must stay, with all it points to, until
  *   on_done ran. on_done runs exactly once for each request, never inside the call that made it, on
  *   a thread of the store's choosing (a store thread, or the reactor of `lane`). It must not block.
- * - Requests may be made on any thread, until store_close. Requests of one thread for one user are
- *   carried out in the order they were made, except that nothing is promised between users.
+ * - Requests may be made on any thread, until store_close. Requests of one thread for one user, all
+ *   of one lane (an append's is that of all its targets), are carried out in the order they were
+ *   made; nothing is promised between users.
  * - append answers ERR_OK for a target only after the notification is committed. Before that
  *   answer, on_notification has been or will be called for it without another request being needed;
  *   all calls of on_notification for one user come in number order, from one thread at a time.
@@ -294,6 +295,9 @@ void store_leave(struct store *store, unsigned lane, struct span user_id);
 
 /* "memory", "file" or "redis". */
 const char *store_kind(const struct store *store);
+
+/* Do other nodes read and write the same inboxes? */
+bool store_is_shared(const struct store *store);
 
 /* One line for an operator about what is wrong now; empty when all is well. Any thread. */
 void store_describe(struct store *store, char *out, size_t cap);

@@ -13,6 +13,7 @@ struct store_ops {
     const char *kind;
     void (*close)(struct store *store);
     void (*append)(struct store *store, struct store_append *append);
+    bool is_shared; /* with other nodes */
     void (*page)(struct store *store, struct store_page *page);
     void (*ack)(struct store *store, struct store_ack *ack);
     void (*peek)(struct store *store, struct store_peek *peek);

@@ -102,6 +102,7 @@ static void redis_close(struct store *store)
 
 static const struct store_ops redis_ops = {
     .kind = "redis",
+    .is_shared = true,
     .close = redis_close,
     .append = redis_append,
     .page = redis_page,

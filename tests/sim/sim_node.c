@@ -1,5 +1,6 @@
 /* What gateway.c does with threads is done here without: the same node, the same workers, turned by
  * hand. A client's socket goes to the user's home worker by mail, as an arrival's does. */
+#include "gateway/base/clock.h"
 #include "gateway/delivery.h"
 #include "gateway/kicks.h"
 #include "gateway/messages.h"
@@ -178,7 +179,7 @@ void sim_node_drain(struct sim *sim)
 {
     struct node *node = &sim->node;
     sim_trace(sim, "the node drains");
-    atomic_store(&node->drain_ms, 500);
+    atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + 500);
     atomic_store(&node->is_draining, true);
     for (unsigned i = 0; i < node->n_workers; i++)
         client_map_each(node->map, i, drain_client, NULL);
