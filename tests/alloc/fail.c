@@ -78,6 +78,21 @@ void __wrap_free(void *block)
     __real_free(block);
 }
 
+bool fail_library(void)
+{
+    return must_fail();
+}
+
+void *fail_uncounted_realloc(void *block, size_t size)
+{
+    return __real_realloc(block, size);
+}
+
+void fail_uncounted_free(void *block)
+{
+    __real_free(block);
+}
+
 bool fail_has_happened(void)
 {
     return has_failed;

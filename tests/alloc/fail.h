@@ -20,6 +20,12 @@ bool fail_has_happened(void);
 /* Inside a run: from now on none fails. */
 void fail_no_more(void);
 
+/* For a library that lets its allocations be replaced: must this one fail? The blocks of the other
+ * two are not counted. */
+bool fail_library(void);
+void *fail_uncounted_realloc(void *block, size_t size);
+void fail_uncounted_free(void *block);
+
 /* Ends the program, and says which allocation had failed. */
 void fail_complain(const char *file, int line, const char *what) __attribute__((noreturn));
 
