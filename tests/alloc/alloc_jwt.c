@@ -64,7 +64,8 @@ static void sign(EVP_PKEY *key)
     CHECK(BN_bn2binpad(ECDSA_SIG_get0_r(pair), raw, 32) == 32);
     CHECK(BN_bn2binpad(ECDSA_SIG_get0_s(pair), raw + 32, 32) == 32);
     ECDSA_SIG_free(pair);
-    strcat(token, ".");
+    size_t end = strlen(token);
+    CHECK(snprintf(token + end, sizeof token - end, ".") == 1);
     add_coded(raw, sizeof raw);
 }
 
