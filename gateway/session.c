@@ -123,6 +123,17 @@ void session_give_up(struct session *session)
     conn_break(&session->conn);
 }
 
+char *session_copy(struct span text)
+{
+    char *copy = malloc(text.len + 1);
+    if (copy == NULL)
+        return NULL;
+    if (text.len > 0)
+        memcpy(copy, text.bytes, text.len);
+    copy[text.len] = '\0';
+    return copy;
+}
+
 struct session_extra *session_extra(struct session *session)
 {
     if (session->extra != NULL)
@@ -266,7 +277,7 @@ static enum err hold_accept(struct session *session, const struct admission *adm
     struct session_extra *extra = session_extra(session);
     if (extra == NULL)
         return ERR_NO_MEMORY;
-    extra->held = strndup(admission->accept, HANDSHAKE_ACCEPT_LEN);
+    extra->held = session_copy((struct span){admission->accept, HANDSHAKE_ACCEPT_LEN});
     extra->held_terms = admission->deflate;
     return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
 }

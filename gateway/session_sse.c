@@ -28,8 +28,7 @@ enum err sse_hold_head(struct session *session, const struct admission *admissio
     if (extra == NULL)
         return ERR_NO_MEMORY;
     extra->is_explicit = admission->is_explicit;
-    extra->held =
-        strndup(admission->origin.len > 0 ? admission->origin.bytes : "", admission->origin.len);
+    extra->held = session_copy(admission->origin);
     return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
 }
 
