@@ -7,6 +7,7 @@
  * might not be answered. */
 #include "admin/admin.h"
 
+#include "admin/admin_tls.h"
 #include "admin/request.h"
 #include "admin/service.h"
 #include "gateway/base/listener.h"
@@ -30,6 +31,7 @@ enum {
 struct admin {
     struct service *service;
     struct MHD_Daemon *daemon;
+    struct admin_tls *tls; /* NULL: without */
     struct listen_address address;
     int fd;
 };
@@ -48,8 +50,11 @@ static void add_headers(struct request *request, struct MHD_Response *response, 
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (request->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
-    if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE)
+    if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE ||
+        request->status == MHD_HTTP_TOO_MANY_REQUESTS)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (request->status == 401)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     if (is_last)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
@@ -202,17 +207,27 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *closure, con
 
 /* Start and stop */
 
-static struct MHD_Daemon *start_daemon(int fd, struct service *service)
+static struct MHD_Daemon *start_daemon(int fd, struct service *service, bool has_tls)
 {
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    /* Only with TLS are the last two options there. */
+    enum MHD_OPTION first_of_tls = has_tls ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END;
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        serve, service, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, /* has to be the first */
+        has_tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, serve, service,
+        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, /* has to be the first */
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, service, MHD_OPTION_UNESCAPE_CALLBACK,
         leave_escaped, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX_BYTES,
-        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_STEP_BYTES, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_STEP_BYTES, first_of_tls,
+        admin_tls_callback(), MHD_OPTION_HTTPS_PRIORITIES, ADMIN_TLS_PRIORITIES, MHD_OPTION_END);
+}
+
+static bool can_do_tls(void)
+{
+    return MHD_is_feature_supported(MHD_FEATURE_SSL) == MHD_YES &&
+           MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) == MHD_YES;
 }
 
 enum err admin_start(const struct options *options, struct gateway *gateway,
@@ -228,20 +243,31 @@ enum err admin_start(const struct options *options, struct gateway *gateway,
         snprintf(why, why_cap, "--admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH");
         goto free_admin;
     }
-    error = listener_open(&admin->address, "admin-listen", &admin->fd, why, why_cap);
+    error = admin_tls_new(options, &admin->tls, why, why_cap);
     if (error != ERR_OK)
         goto free_admin;
-    error = ERR_SYSTEM;
-    admin->service = service_new(options, gateway);
-    if (admin->service == NULL)
+    error = ERR_INVALID_FIELD;
+    if (admin->tls != NULL && !can_do_tls()) {
+        snprintf(why, why_cap,
+                 "--admin-tls-cert: this machine's libmicrohttpd was built without TLS");
+        goto free_tls;
+    }
+    error = listener_open(&admin->address, "admin-listen", &admin->fd, why, why_cap);
+    if (error != ERR_OK)
+        goto free_tls;
+    error = service_new(options, gateway, &admin->service, why, why_cap);
+    if (error != ERR_OK)
         goto close_listener;
-    admin->daemon = start_daemon(admin->fd, admin->service);
+    error = ERR_SYSTEM;
+    snprintf(why, why_cap, "the admin API could not start: out of memory or threads");
+    admin->daemon = start_daemon(admin->fd, admin->service, admin->tls != NULL);
     if (admin->daemon == NULL)
         goto free_service;
 
     char where[300];
     listener_describe(admin->fd, where, sizeof where);
-    log_event(LOG_INFO, "the admin API is served", LOG_TEXT("admin_listen", where));
+    log_event(LOG_INFO, "the admin API is served", LOG_TEXT("admin_listen", where),
+              LOG_TEXT("tls", admin->tls != NULL ? "on" : "off"));
     *ret_admin = admin;
     return ERR_OK;
 
@@ -250,6 +276,8 @@ free_service:
     service_unref(admin->service);
 close_listener:
     listener_close(admin->fd, &admin->address);
+free_tls:
+    admin_tls_free(admin->tls);
 free_admin:
     free(admin);
 failed:
@@ -287,5 +315,23 @@ void admin_stop(struct admin *admin)
     if (is_quiet)
         listener_close(admin->fd, &admin->address);
     service_unref(admin->service);
+    admin_tls_free(admin->tls);
     free(admin);
+}
+
+void admin_reload(struct admin *admin, bool must)
+{
+    access_reload(admin->service->access, must);
+    if (must && admin->tls != NULL)
+        log_event(LOG_INFO, "read again",
+                  LOG_TEXT("admin_certificate", admin_tls_reload(admin->tls) ? "read" : "kept"));
+}
+
+enum err admin_check(const struct options *options, char *why, size_t why_cap)
+{
+    struct admin_tls *tls;
+    enum err error = admin_tls_new(options, &tls, why, why_cap);
+    if (error == ERR_OK)
+        admin_tls_free(tls);
+    return error;
 }

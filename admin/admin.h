@@ -11,6 +11,14 @@ struct admin;
 MUST_CHECK enum err admin_start(const struct options *options, struct gateway *gateway,
                                 struct admin **ret_admin, char *why, size_t why_cap);
 
+/* Are the files that the options name as they must be? ERR_INVALID_FIELD: *why says what to do. Not
+ * while an admin API runs. */
+MUST_CHECK enum err admin_check(const struct options *options, char *why, size_t why_cap);
+
+/* Reads the certificate and the admin keys again, the keys if their file has changed or `must`, the
+ * certificate if `must`. A wrong one is logged, and the old one stays. One thread at a time. */
+void admin_reload(struct admin *admin, bool must);
+
 /* Answers every request that is under way, then ends. The gateway must still run. */
 void admin_stop(struct admin *admin);
 

@@ -29,7 +29,7 @@ void guard_note(struct guard_head *head, struct span name, struct span value)
     else if (is_name(name, "Transfer-Encoding"))
         note_value(&head->transfer_encoding, &head->n_transfer_encoding, value);
     else if (is_name(name, "Authorization"))
-        head->n_authorization++;
+        note_value(&head->authorization, &head->n_authorization, value);
     else if (is_name(name, "Expect"))
         head->has_expect = true;
     else if (is_name(name, "Forwarded") ||

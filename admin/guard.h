@@ -17,6 +17,7 @@ struct guard_head {
     struct span content_length;
     struct span transfer_encoding;
     unsigned n_host, n_origin, n_content_type, n_content_length, n_transfer_encoding;
+    struct span authorization;
     unsigned n_authorization;
     bool is_forwarded; /* Forwarded or X-Forwarded-* */
     bool has_expect;

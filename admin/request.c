@@ -114,6 +114,30 @@ static void find_route(struct request *request, const char *method, const char *
         refuse_head(request, error, detail);
 }
 
+static const char *why_no_access(enum err error)
+{
+    if (error == ERR_FORBIDDEN)
+        return "the key is of another role";
+    if (error == ERR_RATE)
+        return "the key has made its --max-admin-requests-per-key of this second";
+    return "send Authorization: Bearer KEY with a key of --admin-keys";
+}
+
+/* Who has no key learns nothing of what there is. */
+static void check_access(struct request *request, const struct guard_head *head)
+{
+    if (request->refused == ERR_FORBIDDEN || request->refused == ERR_DRAINING)
+        return;
+    const struct route *route = request->match.route;
+    unsigned role = route == NULL ? ROLE_ADMIN : route->role;
+    enum err error = access_check(request->service->access, head->authorization, role);
+    if (error == ERR_OK || (error == ERR_FORBIDDEN && route == NULL))
+        return; /* whoever has a key may know that there is no such thing */
+    request->refused = error;
+    request->refused_field = NULL;
+    request->refused_detail = why_no_access(error);
+}
+
 /* The route takes the body itself, as it arrives. */
 static bool is_streamed(const struct request *request)
 {
@@ -152,6 +176,7 @@ bool request_begin(struct request *request, const char *method, const char *path
         refuse_head(request, ERR_DRAINING, NULL);
     else
         find_route(request, method, path, &head);
+    check_access(request, &head);
     if (request->refused == ERR_OK)
         expect_body(request, length);
     /* A client that asks first gets its answer first. */

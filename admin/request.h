@@ -76,6 +76,7 @@ struct request {
         struct gateway_user user;
         struct gateway_inbox inbox;
         struct gateway_message message;
+        struct gateway_ticket ticket;
     } work;
 };
 

@@ -3,6 +3,7 @@
 #define HERALD_ADMIN_ROUTES_H
 
 #include "admin/guard.h"
+#include "admin/keys.h"
 
 enum { ROUTE_SEGMENTS_MAX = 2, ROUTE_ALLOW_MAX_BYTES = 64 };
 
@@ -27,6 +28,7 @@ struct route {
     void (*finish)(struct request *request); /* NULL: run answers itself, without the gateway */
     void (*end)(struct request *request);    /* NULL: nothing to free */
     const struct route_body *body;           /* NULL: of no interest */
+    unsigned role;                           /* enum admin_role that it needs; 0: none */
 };
 
 /* What the address, the method and the body's type lead to. */
@@ -68,6 +70,9 @@ void message_run(struct request *request);
 void message_finish(struct request *request);
 void cancel_run(struct request *request);
 void cancel_finish(struct request *request);
+void online_run(struct request *request);
+void ticket_run(struct request *request);
+void ticket_finish(struct request *request);
 void drain_run(struct request *request);
 void clients_run(struct request *request);
 void stats_run(struct request *request);

@@ -16,13 +16,15 @@ static void on_kick_done(struct gateway_kick *kick)
     request_done(CONTAINER_OF(kick, struct request, work.kick.op));
 }
 
-static void kick(struct request *request, struct span user_id, struct span reason, bool is_purge)
+static void kick(struct request *request, struct span user_id, struct span reason, bool is_purge,
+                 uint32_t block_s)
 {
     struct gateway_kick *op = &request->work.kick.op;
     op->on_done = on_kick_done;
     op->user_id = user_id;
     op->reason = reason;
     op->is_purge = is_purge;
+    op->block_s = block_s;
     request_hand_over(request);
     gateway_kick(request->service->gateway, op);
 }
@@ -37,14 +39,25 @@ void kick_run_body(struct request *request)
         return;
     }
     kick(request, (struct span){parsed->user_id, parsed->user_id_len},
-         (struct span){parsed->reason, parsed->reason_len}, parsed->is_purge);
+         (struct span){parsed->reason, parsed->reason_len}, parsed->is_purge, parsed->block_s);
 }
 
 void kick_run_path(struct request *request)
 {
     struct span user_id;
     if (request_path_user(request, &user_id))
-        kick(request, user_id, SPAN_LITERAL(""), false);
+        kick(request, user_id, SPAN_LITERAL(""), false, 0);
+}
+
+/* What was done before it failed must not be done again, or must be known. */
+static const char *why_incomplete(const struct gateway_kick *op)
+{
+    if (op->blocked_until_ms != 0)
+        return "the sessions are closed and the user is blocked, and nothing was purged";
+    if (op->block_s == 0)
+        return "the sessions are closed, and nothing was purged";
+    return op->is_purge ? "the sessions are closed, and nothing was blocked or purged"
+                        : "the sessions are closed, and the user is not blocked";
 }
 
 void kick_finish(struct request *request)
@@ -53,18 +66,23 @@ void kick_finish(struct request *request)
     struct json_out *out = &request->out;
     if (op->error != ERR_OK) {
         request_refuse_with(request, op->error, NULL,
-                            op->closed > 0 ? "the sessions are closed, and nothing was purged"
-                                           : NULL);
+                            op->closed > 0 || op->blocked_until_ms != 0 ? why_incomplete(op)
+                                                                        : NULL);
         return;
     }
-    if (op->closed == 0 && op->purged == 0) {
+    if (op->closed == 0 && op->purged == 0 && op->blocked_until_ms == 0) {
         request_refuse_with(request, ERR_NOT_CONNECTED, NULL, NULL);
         return;
     }
     json_out_text(out, "{\"userId\":");
     json_out_string(out, op->user_id);
-    json_out_printf(out, ",\"closed\":%u,\"purged\":%" PRIu64 ",\"blockedUntil\":null,%s}",
-                    op->closed, op->purged, nodes_json);
+    json_out_printf(out, ",\"closed\":%u,\"purged\":%" PRIu64 ",\"blockedUntil\":", op->closed,
+                    op->purged);
+    if (op->blocked_until_ms == 0)
+        json_out_text(out, "null");
+    else
+        json_out_printf(out, "%" PRId64, op->blocked_until_ms);
+    json_out_printf(out, ",%s}", nodes_json);
     request_reply(request, 200);
 }
 

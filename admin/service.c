@@ -14,12 +14,19 @@ static void name_node(char out[NODE_NAME_MAX_BYTES + 1])
         memcpy(out, "local", sizeof "local");
 }
 
-struct service *service_new(const struct options *options, struct gateway *gateway)
+enum err service_new(const struct options *options, struct gateway *gateway,
+                     struct service **ret_service, char *why, size_t why_cap)
 {
     struct listen_address address;
     struct service *service = calloc(1, sizeof *service);
     if (service == NULL)
-        return NULL;
+        return ERR_NO_MEMORY;
+    enum err error = access_open(options->admin_keys, options->max_admin_requests_per_key,
+                                 &service->access, why, why_cap);
+    if (error != ERR_OK) {
+        free(service);
+        return error;
+    }
     atomic_init(&service->refs, 1);
     service->gateway = gateway;
     service->max_body_bytes = (size_t)options->max_body;
@@ -27,8 +34,7 @@ struct service *service_new(const struct options *options, struct gateway *gatew
         .max_data_bytes = (size_t)options->max_data,
         .default_ttl_s = (uint32_t)(options->default_ttl / 1000),
     };
-    /* There are no admin keys in this version: nothing protects the port but its address. */
-    service->rules.is_unprotected = !options->insecure;
+    service->rules.is_unprotected = !options->insecure && options->admin_keys[0] == '\0';
     if (listen_address_parse(options->admin_listen, &address) == ERR_OK)
         service->rules.is_unix = address.is_unix;
     name_node(service->node);
@@ -36,10 +42,12 @@ struct service *service_new(const struct options *options, struct gateway *gatew
     if (getrandom(&service->id_state, sizeof service->id_state, 0) < 0)
         service->id_state = 0;
     if (pending_start(&service->pending) != ERR_OK) {
+        access_close(service->access);
         free(service);
-        return NULL;
+        return ERR_NO_MEMORY;
     }
-    return service;
+    *ret_service = service;
+    return ERR_OK;
 }
 
 struct service *service_ref(struct service *service)
@@ -53,5 +61,6 @@ void service_unref(struct service *service)
     if (atomic_fetch_sub_explicit(&service->refs, 1, memory_order_acq_rel) != 1)
         return;
     pending_fini(&service->pending);
+    access_close(service->access);
     free(service);
 }

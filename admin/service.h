@@ -3,6 +3,7 @@
 #ifndef HERALD_ADMIN_SERVICE_H
 #define HERALD_ADMIN_SERVICE_H
 
+#include "admin/access.h"
 #include "admin/guard.h"
 #include "admin/pending.h"
 #include "gateway/gateway.h"
@@ -15,6 +16,7 @@ enum { NODE_NAME_MAX_BYTES = 255 };
 struct service {
     atomic_uint refs;
     struct gateway *gateway;
+    struct access *access;
     struct guard_rules rules;
     struct push_limits limits;
     size_t max_body_bytes;
@@ -24,8 +26,10 @@ struct service {
     struct pending pending;
 };
 
-/* NULL: out of memory or threads. One reference. */
-struct service *service_new(const struct options *options, struct gateway *gateway);
+/* One reference. ERR_INVALID_FIELD: the admin keys, *why says what is wrong with them;
+ * ERR_NO_MEMORY: of memory or threads. */
+MUST_CHECK enum err service_new(const struct options *options, struct gateway *gateway,
+                                struct service **ret_service, char *why, size_t why_cap);
 struct service *service_ref(struct service *service);
 void service_unref(struct service *service);
 

@@ -3,7 +3,10 @@
  * the store is told at once. */
 #include "gateway/ack_request.h"
 
+#include "gateway/identify.h"
+#include "gateway/positions.h"
 #include "gateway/session.h"
+#include "gateway/waits.h"
 #include "proto/subscribe_query.h"
 
 #include <stdlib.h>
@@ -72,6 +75,7 @@ static void ask_store(struct ack_work *work, const struct client *client)
         .seq = work->query.seq,
     };
     store_ack(work->home->node->store, &work->ack);
+    waits_asked(work->home, user_of(work)); /* they look behind it */
 }
 
 /* On the streams that are open. */
@@ -83,7 +87,7 @@ static void ack_streams(struct ack_work *work, const struct client *client)
     LIST_FOR_EACH(link, &client->sessions)
     {
         struct session *session = CONTAINER_OF(link, struct session, link);
-        if (!span_equal(position_device(session->position), device_of(work)))
+        if (!span_equal(position_device(positions_of(session)), device_of(work)))
             continue;
         is_open = true;
         if (session->level == LEVEL_SSE && is_of_epoch && session_ack(session, work->query.seq))
@@ -107,6 +111,24 @@ static void on_home(struct letter *letter)
         ack_streams(work, client);
 }
 
+/* The user is whom the credentials name. */
+static bool is_theirs(struct arrival *arrival, struct ack_work *work)
+{
+    struct identity identity = {.user_id_len = work->query.user_id_len};
+    const char *detail = NULL;
+    memcpy(identity.user_id, work->query.user_id, work->query.user_id_len);
+    enum err error = identify(arrival, &identity, &detail);
+    if (error == ERR_NOT_FOUND)
+        error = ERR_UNAUTHORIZED;
+    if (error != ERR_OK) {
+        arrival_refuse(arrival, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL, NULL);
+        return false;
+    }
+    memcpy(work->query.user_id, identity.user_id, identity.user_id_len);
+    work->query.user_id_len = identity.user_id_len;
+    return true;
+}
+
 void ack_request(struct arrival *arrival)
 {
     const char *field;
@@ -123,12 +145,16 @@ void ack_request(struct arrival *arrival)
         free(work);
         return;
     }
+    if (!is_theirs(arrival, work)) {
+        free(work);
+        return;
+    }
     struct node *node = arrival_worker(arrival)->node;
     arrival_pin(arrival);
     arrival_await(arrival);
     work->arrival = arrival;
     work->from = arrival_worker(arrival);
-    work->home = node->workers[client_map_home(node->map, user_of(work))];
+    work->home = node_home(node, user_of(work));
     work->letter.deliver = on_home;
     mailbox_post(worker_mailbox(work->home), &work->letter);
 }

@@ -1,5 +1,5 @@
-/* An arrival collects its head (proto/http_head.c), at most 8 KiB within --head-timeout, and hands
- * it to admit.c.
+/* An arrival collects its head (proto/http_head.c), at most 8 KiB within --head-timeout (the TLS
+ * handshake included), and hands it to admit.c.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
  * or after a second: closing at once could destroy the answer on its way. */
@@ -8,13 +8,17 @@
 #include "gateway/admit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/http_answer.h"
+#include "gateway/net/tls.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { LINGER_MS = 1000 };
 
 struct arrival {
     struct conn conn;
+    struct source *source;
     struct list link; /* in the front's list */
     struct timer timer;
     struct grave grave;
@@ -24,6 +28,7 @@ struct arrival {
     size_t body_len;
     void (*on_body)(struct arrival *arrival, struct span body);
     unsigned pins;
+    bool is_waiting;  /* the head is complete, and somebody is asked about it */
     bool is_answered; /* what comes in is no longer looked at */
     bool is_gone;     /* the socket is closed */
 };
@@ -62,6 +67,8 @@ static void leave(struct arrival *arrival)
 
 static void finish(struct arrival *arrival)
 {
+    source_leave(arrival->source);
+    arrival->source = NULL;
     conn_abandon(&arrival->conn);
     atomic_fetch_sub(&node_of(arrival)->n_sockets, 1);
     leave(arrival);
@@ -75,7 +82,12 @@ void arrival_pin(struct arrival *arrival)
 
 void arrival_await(struct arrival *arrival)
 {
-    arrival->is_answered = true; /* it will be */
+    arrival->is_waiting = true;
+}
+
+bool arrival_is_answered(const struct arrival *arrival)
+{
+    return arrival->is_answered;
 }
 
 void arrival_unpin(struct arrival *arrival)
@@ -134,6 +146,8 @@ static enum metric refusal_metric(unsigned status)
     switch (status) {
     case 400:
         return METRIC_REFUSED_400;
+    case 401:
+        return METRIC_REFUSED_401;
     case 403:
         return METRIC_REFUSED_403;
     case 404:
@@ -144,6 +158,8 @@ static enum metric refusal_metric(unsigned status)
         return METRIC_REFUSED_408;
     case 426:
         return METRIC_REFUSED_426;
+    case 429:
+        return METRIC_REFUSED_429;
     case 431:
         return METRIC_REFUSED_431;
     case 503:
@@ -185,14 +201,21 @@ struct span arrival_bytes(const struct arrival *arrival)
     return buf_span(&arrival->bytes);
 }
 
-int arrival_release(struct arrival *arrival)
+struct source *arrival_source(const struct arrival *arrival)
 {
+    return arrival->source;
+}
+
+struct transport_socket arrival_release(struct arrival *arrival, struct source **ret_source)
+{
+    *ret_source = arrival->source;
+    arrival->source = NULL;
     uint8_t *rest;
     size_t n_rest;
-    int fd = conn_release(&arrival->conn, &rest, &n_rest);
+    struct transport_socket socket = conn_release(&arrival->conn, &rest, &n_rest);
     free(rest); /* an arrival takes all its bytes: there is none */
     leave(arrival);
-    return fd;
+    return socket;
 }
 
 void arrival_let_read(struct arrival *arrival, struct span origin)
@@ -219,6 +242,8 @@ static void try_head(struct arrival *arrival)
         arrival_refuse(arrival, arrival->head.error, arrival->head.detail, NULL, NULL);
         break;
     case HTTP_HEAD_DONE:
+        if (source_is_untold(arrival->source))
+            source_tell_by_head(arrival->source, &arrival->head, arrival->bytes.bytes);
         admit(arrival);
         if (!arrival->is_gone && !arrival->is_answered && arrival->on_body != NULL)
             try_body(arrival);
@@ -237,6 +262,8 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
         arrival_refuse(arrival, ERR_HEAD_TOO_LARGE, NULL, NULL, NULL);
         return len;
     }
+    if (arrival->is_waiting)
+        return len;
     if (arrival->on_body != NULL)
         try_body(arrival);
     else
@@ -255,23 +282,51 @@ static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone};
 static void on_timer(struct timer *timer)
 {
     struct arrival *arrival = CONTAINER_OF(timer, struct arrival, timer);
-    if (arrival->is_answered)
+    if (arrival->is_answered || conn_is_shaking(&arrival->conn))
         finish(arrival);
+    else if (arrival->is_waiting)
+        arrival_refuse(arrival, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
     else
         arrival_refuse(arrival, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
 }
 
-enum err arrival_new(struct worker *worker, int fd, struct list *all)
+void arrival_refuse_crowded(const struct node *node, int fd)
+{
+    static const char answer[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n"
+                                 "Retry-After: 5\r\nConnection: close\r\n\r\n";
+    if (node->tls == NULL) { /* with TLS it would take a handshake to say so */
+        ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)sent; /* it is refused either way */
+    }
+    close(fd);
+    metrics_count(METRIC_REFUSED_429);
+}
+
+static enum err accept_socket(struct arrival *arrival, struct worker *worker, int fd)
+{
+    struct transport_socket socket = {fd, &transport_plain};
+    struct tls_context *tls = worker->node->tls;
+    enum err error = tls == NULL ? ERR_OK : tls_new(tls, &socket.transport);
+    if (error != ERR_OK)
+        return error;
+    error = conn_accept(&arrival->conn, &worker->loop, &ops, socket);
+    if (error != ERR_OK)
+        socket.transport->ops->free(socket.transport);
+    return error;
+}
+
+enum err arrival_new(struct worker *worker, int fd, struct source *source, struct list *all)
 {
     struct arrival *arrival = calloc(1, sizeof *arrival);
     if (arrival == NULL)
         return ERR_NO_MEMORY;
-    enum err error = conn_open(&arrival->conn, &worker->loop, &ops, fd);
+    enum err error = accept_socket(arrival, worker, fd);
     if (error != ERR_OK) {
         free(arrival);
         return error;
     }
-    buf_init(&arrival->bytes, HTTP_HEAD_MAX_BYTES + CONN_READ_BYTES);
+    arrival->source = source;
+    buf_init(&arrival->bytes, HTTP_HEAD_MAX_BYTES + CONN_REST_MAX_BYTES);
     http_head_init(&arrival->head);
     list_append(all, &arrival->link);
     timer_init(&arrival->timer, on_timer);

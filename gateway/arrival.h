@@ -3,14 +3,21 @@
 #ifndef HERALD_ARRIVAL_H
 #define HERALD_ARRIVAL_H
 
+#include "gateway/sources.h"
 #include "gateway/worker.h"
 #include "proto/http_head.h"
 #include "proto/user_id.h"
 
 struct arrival;
 
-/* Takes over the socket. On error it is still the caller's. `all` is the front's list. */
-MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct list *all);
+/* Of a connection whose first byte is its own, behind the PROXY header if there was one; with TLS
+ * where the port has it. Takes over the socket and the source. On error they are still the
+ * caller's. `all` is the front's list. */
+MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct source *source,
+                                struct list *all);
+
+/* Answers 429 without a look at the request, and closes the socket. */
+void arrival_refuse_crowded(const struct node *node, int fd);
 
 /* Drops those that have not sent a whole request yet; the others are being answered. */
 void arrival_drop_unfinished(struct list *all);
@@ -20,8 +27,10 @@ void arrival_drop_all(struct list *all);
 const struct http_head *arrival_head(const struct arrival *arrival);
 struct span arrival_bytes(const struct arrival *arrival); /* the head and what came behind it */
 
-/* Gives the socket away; the arrival is gone. */
-int arrival_release(struct arrival *arrival);
+/* Gives the socket and the source away; the arrival is gone. */
+struct transport_socket arrival_release(struct arrival *arrival, struct source **ret_source);
+
+struct source *arrival_source(const struct arrival *arrival); /* may be NULL */
 
 /* Pages of that origin may read the answer (CORS); it stands in the arrival's bytes. */
 void arrival_let_read(struct arrival *arrival, struct span origin);
@@ -42,7 +51,8 @@ void arrival_want_body(struct arrival *arrival, size_t len,
 /* While a request is under way elsewhere (a push): the arrival stays until arrival_unpin, whatever
  * the peer does, and --head-timeout no longer ends it. arrival_is_gone tells whether there is
  * somebody left to answer. */
-void arrival_await(struct arrival *arrival); /* nothing more of it is read meanwhile */
+void arrival_await(struct arrival *arrival); /* what comes meanwhile is kept, and not looked at */
+bool arrival_is_answered(const struct arrival *arrival);
 void arrival_pin(struct arrival *arrival);
 void arrival_unpin(struct arrival *arrival);
 bool arrival_is_gone(const struct arrival *arrival);

@@ -46,15 +46,24 @@ enum err backlog_add(struct backlog **backlog, struct notification *note)
     return ERR_OK;
 }
 
+static struct backlog_item gap_item(const struct gap *gap)
+{
+    return (struct backlog_item){.from = gap->from,
+                                 .gap_cause = (uint64_t)gap->cause & 0xff,
+                                 .n_missing = (gap->to - gap->from + 1) & (UINT64_MAX >> 8)};
+}
+
 /* Behind a gap that it goes on with: then that is longer, and it needs no item of its own. */
 static bool lengthens(struct backlog *backlog, uint32_t end, const struct gap *gap)
 {
     if (backlog == NULL || end == backlog->first)
         return false;
     struct backlog_item *last = &backlog->items[end - 1];
-    if (last->note != NULL || last->gap.cause != gap->cause || last->gap.to + 1 != gap->from)
+    struct gap before = backlog_gap(last);
+    if (backlog_note(last) != NULL || before.cause != gap->cause || before.to + 1 != gap->from)
         return false;
-    last->gap.to = gap->to;
+    before.to = gap->to;
+    *last = gap_item(&before);
     return true;
 }
 
@@ -66,18 +75,18 @@ enum err backlog_add_gap(struct backlog **backlog, const struct gap *gap)
     if (error != ERR_OK)
         return error;
     struct backlog *list = *backlog;
-    list->items[list->end++] = (struct backlog_item){.gap = *gap};
+    list->items[list->end++] = gap_item(gap);
     list->bytes += sizeof(struct backlog_item);
     return ERR_OK;
 }
 
 static void drop_note(struct backlog *backlog, struct backlog_item *item)
 {
-    if (item->note == NULL)
+    struct notification *note = backlog_note(item);
+    if (note == NULL)
         return;
-    backlog->bytes -= item->note->payload->len;
-    notification_unref(item->note);
-    item->note = NULL;
+    backlog->bytes -= note->payload->len;
+    notification_unref(note);
 }
 
 void backlog_drop_first(struct backlog **backlog)
@@ -99,12 +108,15 @@ size_t backlog_withdraw(struct backlog *backlog, uint64_t from, uint64_t to, enu
     uint32_t kept = backlog->first;
     for (uint32_t i = backlog->first; i < backlog->end; i++) {
         struct backlog_item item = backlog->items[i];
-        if (item.note != NULL && item.note->seq >= from && item.note->seq <= to) {
-            item.gap = (struct gap){item.note->seq, item.note->seq, cause};
+        const struct notification *note = backlog_note(&item);
+        if (note != NULL && note->seq >= from && note->seq <= to) {
+            struct gap left = {note->seq, note->seq, cause};
             drop_note(backlog, &item);
+            item = gap_item(&left);
             n++;
         }
-        if (item.note == NULL && lengthens(backlog, kept, &item.gap))
+        struct gap gap = backlog_gap(&item);
+        if (backlog_note(&item) == NULL && lengthens(backlog, kept, &gap))
             backlog->bytes -= sizeof(struct backlog_item);
         else
             backlog->items[kept++] = item;

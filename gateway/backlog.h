@@ -7,10 +7,27 @@
 #include "proto/gap.h"
 #include "proto/notification.h"
 
+/* 16 bytes, because a flush makes one for each notification. */
 struct backlog_item {
-    struct notification *note; /* one reference; NULL: a gap */
-    struct gap gap;
+    union {
+        struct notification *note; /* one reference */
+        uint64_t from;             /* of a gap */
+    };
+    uint64_t gap_cause : 8; /* enum gap_cause; GAP_NONE: it is a notification */
+    uint64_t n_missing : 56;
 };
+
+/* NULL: it is a gap. */
+static inline struct notification *backlog_note(const struct backlog_item *item)
+{
+    return item->gap_cause == GAP_NONE ? item->note : NULL;
+}
+
+static inline struct gap backlog_gap(const struct backlog_item *item)
+{
+    return (struct gap){item->from, item->from + item->n_missing - 1,
+                        (enum gap_cause)item->gap_cause};
+}
 
 struct backlog {
     uint32_t first;

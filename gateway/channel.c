@@ -17,7 +17,7 @@ static enum err grow(struct channel *channel)
 
 static uint32_t weight_of(const struct notification *note)
 {
-    return note->is_withdrawal ? 0 : note->payload->len;
+    return note->is_withdrawal ? 0 : note->payload->len + CHANNEL_NOTE_BYTES;
 }
 
 static struct notification **place_of(struct channel *channel, uint32_t i)
@@ -97,6 +97,15 @@ void channel_clear(struct channel *channel)
         notification_unref(channel_at(channel, i));
     free(channel->more);
     *channel = (struct channel){0};
+}
+
+/* One is made for nearly every push, and glibc's calloc has no thread cache. */
+struct channel *channel_new(void)
+{
+    struct channel *channel = malloc(sizeof *channel);
+    if (channel != NULL)
+        *channel = (struct channel){0};
+    return channel;
 }
 
 void channel_free(struct channel *channel)

@@ -14,11 +14,14 @@ struct channel {
     struct notification **more;
     uint32_t n;
     uint32_t cap;        /* of more */
-    uint32_t bytes;      /* of data */
+    uint32_t bytes;      /* of data, and CHANNEL_NOTE_BYTES a notification */
     bool has_overflowed; /* something was left to the inbox since the last take */
     bool has_withdrawn;  /* withdrawals, or notifications that replace others, are among them */
     uint16_t n_shed;     /* withdrawals that were made of what did not fit */
 };
+
+/* What a notification weighs besides its data: itself, and its place. */
+enum { CHANNEL_NOTE_BYTES = 128 };
 
 /* ERR_OK: the channel holds a reference of its own. ERR_FULL: it would pass max_bytes (one
  * notification always fits, and withdrawals do); a numbered one sets has_overflowed, and a
@@ -42,7 +45,10 @@ void channel_shed(struct channel *channel);
 /* Gives back every reference. */
 void channel_clear(struct channel *channel);
 
-/* Of one that calloc made: clears it and frees it. NULL is fine. */
+/* An empty one. NULL: out of memory. */
+struct channel *channel_new(void);
+
+/* Clears it and frees it. NULL is fine. */
 void channel_free(struct channel *channel);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "gateway/base/list.h"
 #include "gateway/channel.h"
+#include "gateway/grave.h"
 #include "gateway/net/mailbox.h"
 
 struct worker;
@@ -18,6 +19,7 @@ struct position {
     uint64_t stored;        /* as far as the store was told */
     uint64_t best;          /* the highest that any of its sessions had acknowledged */
     uint32_t n_sessions;
+    uint16_t number;    /* by which sessions name it; 0: it is the shared one */
     uint8_t device_len; /* 0: it is the shared one */
     bool is_known;      /* a page has told it */
 };
@@ -29,23 +31,32 @@ struct device_position {
     char name[];
 };
 
+/* What may not have come through the channel. */
+enum missed {
+    MISSED_NOTHING,
+    MISSED_NOTIFICATIONS, /* read the inbox */
+    MISSED_WITHDRAWALS,   /* and ask what of the numbers that were written has been withdrawn */
+};
+
 struct client {
-    struct client *chain;    /* lock: next of the same bucket */
-    struct worker *worker;   /* constant: the home */
-    struct list sessions;    /* home: the oldest first */
-    struct letter letter;    /* posted while is_posted */
+    struct client *chain;  /* lock: next of the same bucket */
+    struct worker *worker; /* constant: the home */
+    struct list sessions;  /* home: the oldest first */
+    union {
+        struct letter letter; /* posted while is_posted */
+        struct grave grave;   /* once it is removed, and no longer posted */
+    };
     struct channel *channel; /* lock; NULL while nothing waits in it */
     struct epoch epoch; /* these two: written by home under the lock; none until it is heard of */
     uint64_t head;      /* the highest number heard of */
     struct position shared; /* home, and what follows: of the sessions without a device */
     struct device_position *devices;
-    struct client *next_unstored; /* positions to be written */
     struct channel *recent; /* kept for sessions whose page is under way; NULL: no such session */
     struct latencies *latencies; /* of what is on its way to be acknowledged (latencies.c) */
     uint32_t hash;               /* constant */
     uint32_t n_sessions;         /* written by home under the lock, read by others under it */
     bool is_posted;              /* lock */
-    bool is_missed;              /* lock: notifications may have been missed, read the inbox */
+    enum missed missed;          /* lock */
     _Atomic bool has_devices;    /* the store knows devices of this user; as position.acked */
     uint8_t unstored_slot;       /* home: 1 + its slot of positions to be written; 0: in none */
     bool is_removed;     /* home: out of the map; freed when nothing refers to it any more */

@@ -109,12 +109,20 @@ static void post(struct shard *shard, struct client *client)
 }
 
 /* Lock held. */
+static void miss(struct client *client, enum missed missed)
+{
+    if (missed > client->missed)
+        client->missed = missed;
+}
+
+/* Lock held. */
 static enum err offer(struct client_map *map, struct client *client, struct notification *note)
 {
     if (client->channel == NULL)
-        client->channel = calloc(1, sizeof *client->channel);
+        client->channel = channel_new();
     if (client->channel == NULL) {
-        client->is_missed |= note->seq != 0;
+        if (note->seq != 0)
+            miss(client, note->replaces != 0 ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
         return ERR_NO_MEMORY;
     }
     return channel_offer(client->channel, note, map->channel_max_bytes);
@@ -150,14 +158,14 @@ unsigned client_map_count(struct client_map *map, struct span user_id)
     return online;
 }
 
-void client_map_missed(struct client_map *map, struct span user_id)
+void client_map_missed(struct client_map *map, struct span user_id, enum missed missed)
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
     pthread_mutex_lock(&shard->lock);
     struct client *client = *place_of(map, shard, hash, user_id);
     if (client != NULL) {
-        client->is_missed = true;
+        miss(client, missed);
         post(shard, client);
     }
     pthread_mutex_unlock(&shard->lock);
@@ -284,7 +292,8 @@ struct client *client_map_find(struct client_map *map, struct span user_id)
     return *place_of(map, shard, hash, user_id);
 }
 
-struct channel *client_map_take(struct client_map *map, struct client *client, bool *ret_missed)
+struct channel *client_map_take(struct client_map *map, struct client *client,
+                                enum missed *ret_missed)
 {
     struct shard *shard = shard_of(map, client->hash);
     pthread_mutex_lock(&shard->lock);
@@ -294,11 +303,12 @@ struct channel *client_map_take(struct client_map *map, struct client *client, b
         uint64_t seq = channel_at(taken, i)->seq;
         client->head = seq > client->head ? seq : client->head;
     }
-    *ret_missed = client->is_missed;
-    client->is_missed = false;
+    if (taken != NULL && taken->has_overflowed)
+        miss(client, MISSED_NOTIFICATIONS);
+    *ret_missed = client->missed;
+    client->missed = MISSED_NOTHING;
     client->is_posted = false;
     pthread_mutex_unlock(&shard->lock);
-    *ret_missed |= taken != NULL && taken->has_overflowed;
     return taken;
 }
 

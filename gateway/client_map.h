@@ -24,7 +24,7 @@ unsigned client_map_home(const struct client_map *map, struct span user_id); /* 
  * not present, nothing was queued. */
 unsigned client_map_offer(struct client_map *map, struct span user_id, struct notification *note);
 unsigned client_map_count(struct client_map *map, struct span user_id);
-void client_map_missed(struct client_map *map, struct span user_id);
+void client_map_missed(struct client_map *map, struct span user_id, enum missed missed);
 
 /* Any thread. What this node knows of a user who is present: the epoch, the highest number, and how
  * far the sessions without a device have acknowledged (0 for a user with devices, whose position
@@ -50,8 +50,9 @@ struct client *client_map_find(struct client_map *map, struct span user_id); /* 
 void client_free(struct client *client);
 
 /* Home worker: all that was offered since, and the head is raised by it (NULL: nothing; else
- * channel_free it), and whether something may have been missed. */
-struct channel *client_map_take(struct client_map *map, struct client *client, bool *ret_missed);
+ * channel_free it), and what may have been missed. */
+struct channel *client_map_take(struct client_map *map, struct client *client,
+                                enum missed *ret_missed);
 
 /* Home worker: visits about `n` of that worker's clients, from *cursor on, which begins at 0 and is
  * UINT64_MAX at the end. Who is here all the while is visited once. `visit` may make the client it

@@ -5,37 +5,22 @@
 #include "gateway/positions.h"
 #include "gateway/replay.h"
 
-#include <stdlib.h>
-
 static struct client_map *map_of(const struct client *client)
 {
     return client->worker->node->map;
 }
 
-/* A client's burial: its memory, once nothing can reach it. */
-struct client_grave {
-    struct grave grave;
-    struct client *client;
-};
-
-static void on_burial(struct grave *grave)
+static void free_client(struct grave *grave)
 {
-    struct client_grave *burial = CONTAINER_OF(grave, struct client_grave, grave);
-    client_free(burial->client);
-    free(burial);
+    client_free(CONTAINER_OF(grave, struct client, grave));
 }
 
 /* The memory goes at the end of the turn, because callers further up may still look at it. A client
  * that has a letter under way, or is in a list of positions, goes when it has come out of there. */
 static void bury_client(struct client *client)
 {
-    if (client->is_posted || client->unstored_slot != 0)
-        return;
-    struct client_grave *burial = malloc(sizeof *burial);
-    if (burial == NULL)
-        return; /* out of memory: it is leaked rather than pulled away from under a caller */
-    burial->client = client;
-    worker_bury(client->worker, &burial->grave, on_burial);
+    if (!client->is_posted && client->unstored_slot == 0)
+        worker_bury(client->worker, &client->grave, free_client);
 }
 
 static void leave_map(struct client *client)
@@ -151,11 +136,13 @@ static void note_all(struct client *client, struct notification *note)
         positions_stored(client, note->acked);
 }
 
-static void reread_all(struct client *client)
+static void reread_all(struct client *client, enum missed missed)
 {
     LIST_FOR_EACH(link, &client->sessions)
     {
-        replay_start(CONTAINER_OF(link, struct session, link));
+        struct session *session = CONTAINER_OF(link, struct session, link);
+        session->must_look_back |= missed == MISSED_WITHDRAWALS;
+        replay_start(session);
     }
 }
 
@@ -178,35 +165,17 @@ static void deliver_all(struct client *client, const struct channel *taken)
 void delivery_on_letter(struct letter *letter)
 {
     struct client *client = CONTAINER_OF(letter, struct client, letter);
-    bool is_missed;
-    struct channel *taken = client_map_take(map_of(client), client, &is_missed);
+    enum missed missed;
+    struct channel *taken = client_map_take(map_of(client), client, &missed);
     if (client->is_removed) {
         bury_client(client);
     } else {
         if (taken != NULL)
             deliver_all(client, taken);
-        if (is_missed)
-            reread_all(client);
+        if (missed != MISSED_NOTHING)
+            reread_all(client, missed);
     }
     channel_free(taken);
 }
 
 const struct session_events delivery_events = {positions_acked, replay_drained, on_leave};
-
-static void retry_client(struct client *client, void *argument)
-{
-    (void)argument;
-    replay_retry(client);
-}
-
-void delivery_store_is_back(struct worker *worker)
-{
-    worker->has_waiting = false;
-    client_map_each(worker->node->map, worker->index, retry_client, NULL);
-}
-
-void delivery_on_second(struct worker *worker)
-{
-    if (worker->has_waiting)
-        delivery_store_is_back(worker);
-}

@@ -16,8 +16,4 @@ void delivery_on_letter(struct letter *letter);
 /* For node->session_events. */
 extern const struct session_events delivery_events;
 
-/* Every second, and when the store is back. */
-void delivery_on_second(struct worker *worker);
-void delivery_store_is_back(struct worker *worker);
-
 #endif

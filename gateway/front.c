@@ -3,6 +3,7 @@
 #include "gateway/arrival.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/proxied.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,17 +24,21 @@ struct front {
     struct worker *worker;
     struct reactor_watch watch;
     struct list arrivals;
-    int spare_fd; /* given up for a moment when the process has no descriptor left */
+    struct list proxied; /* connections of trusted proxies whose first bytes are awaited */
+    int spare_fd;        /* given up for a moment when the process has no descriptor left */
     bool is_open;
     int64_t logged_ms;
 };
 
-static void refuse_at_once(int fd)
+/* A TLS client gets no answer: that would take a handshake, which is what there is no room for. */
+static void refuse_at_once(const struct front *front, int fd)
 {
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
                                  "Retry-After: 5\r\nConnection: close\r\n\r\n";
-    ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)sent; /* it is refused either way */
+    if (front->worker->node->tls == NULL) {
+        ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)sent; /* it is refused either way */
+    }
     close(fd);
     metrics_count(METRIC_REFUSED_503);
 }
@@ -45,7 +50,7 @@ static void refuse_without_descriptor(struct front *front, int code)
     close(front->spare_fd);
     int fd = accept4(front->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
-        refuse_at_once(fd);
+        refuse_at_once(front, fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     int64_t now_ms = worker_now_ms(front->worker);
@@ -59,14 +64,28 @@ static void refuse_without_descriptor(struct front *front, int code)
 static void take(struct front *front, int fd)
 {
     struct node *node = front->worker->node;
+    struct source *source = NULL;
     metrics_count(METRIC_ACCEPTED);
     if (atomic_fetch_add(&node->n_sockets, 1) >= node->max_sockets)
         goto refuse;
-    if (arrival_new(front->worker, fd, &front->arrivals) == ERR_OK)
+    enum err error = source_arrive(node->sources, fd, &source);
+    if (error == ERR_CROWDED) {
+        atomic_fetch_sub(&node->n_sockets, 1);
+        arrival_refuse_crowded(node, fd);
         return;
+    }
+    if (error != ERR_OK)
+        goto refuse;
+    if (source_is_untold(source))
+        error = proxied_new(front->worker, fd, source, &front->proxied, &front->arrivals);
+    else
+        error = arrival_new(front->worker, fd, source, &front->arrivals);
+    if (error == ERR_OK)
+        return;
+    source_leave(source);
 refuse:
     atomic_fetch_sub(&node->n_sockets, 1);
-    refuse_at_once(fd);
+    refuse_at_once(front, fd);
 }
 
 static void on_connections(struct reactor_watch *watch, uint32_t events)
@@ -107,6 +126,7 @@ enum err front_new(struct worker *worker)
         return ERR_NO_MEMORY;
     front->worker = worker;
     list_init(&front->arrivals);
+    list_init(&front->proxied);
     prepare_sockets(worker->node->listen_fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     front->watch =
@@ -129,6 +149,7 @@ void front_close(struct worker *worker)
         return;
     front->is_open = false;
     reactor_watch_remove(worker->reactor, &front->watch);
+    proxied_drop_all(&front->proxied);
     arrival_drop_unfinished(&front->arrivals);
 }
 
@@ -136,6 +157,7 @@ void front_free(struct worker *worker)
 {
     if (worker->front == NULL)
         return;
+    proxied_drop_all(&worker->front->proxied);
     arrival_drop_all(&worker->front->arrivals);
     close(worker->front->spare_fd);
     free(worker->front);

@@ -6,12 +6,14 @@
  * was there to read any more is delivered here, so that everything in it is given back. */
 #include "gateway/gateway.h"
 
+#include "gateway/auth.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/listener.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/broadcast.h"
+#include "gateway/certificates.h"
 #include "gateway/delivery.h"
 #include "gateway/demo.h"
 #include "gateway/front.h"
@@ -20,7 +22,10 @@
 #include "gateway/messages.h"
 #include "gateway/operators.h"
 #include "gateway/positions.h"
+#include "gateway/replay.h"
 #include "gateway/router.h"
+#include "gateway/sources.h"
+#include "gateway/tickets.h"
 #include "gateway/waits.h"
 
 #include <stdio.h>
@@ -35,30 +40,41 @@ struct gateway {
     unsigned n_started;
 };
 
-/* The same word to every worker. */
-struct announcement {
-    struct letter letter;
-    struct worker *worker;
-    void (*act)(struct worker *worker);
+static void drain_worker(struct worker *worker);
+static void close_worker(struct worker *worker);
+
+static void (*const acts[WORDS])(struct worker *worker) = {
+    [WORD_STORE_IS_BACK] = replay_try_again,
+    [WORD_DRAIN] = drain_worker,
+    [WORD_END_WAITS] = waits_stop,
+    [WORD_CLOSE] = close_worker,
 };
 
 static void on_announcement(struct letter *letter)
 {
     struct announcement *announcement = CONTAINER_OF(letter, struct announcement, letter);
-    announcement->act(announcement->worker);
-    free(announcement);
+    /* before it acts: what is announced from here on is acted on once more */
+    atomic_store(&announcement->is_posted, false);
+    acts[announcement->word](announcement->worker);
 }
 
-static void announce(struct node *node, void (*act)(struct worker *worker))
+/* Any thread. The same word to every worker. One that is still on its way serves. */
+static void announce(struct node *node, enum word word)
 {
     for (unsigned i = 0; i < node->n_workers; i++) {
-        struct announcement *announcement = calloc(1, sizeof *announcement);
-        if (announcement == NULL)
-            return; /* on_second sees the same state */
+        struct announcement *announcement = &node->workers[i]->announcements[word];
+        if (!atomic_exchange(&announcement->is_posted, true))
+            mailbox_post(worker_mailbox(node->workers[i]), &announcement->letter);
+    }
+}
+
+static void prepare_announcements(struct worker *worker)
+{
+    for (unsigned word = 0; word < WORDS; word++) {
+        struct announcement *announcement = &worker->announcements[word];
         announcement->letter.deliver = on_announcement;
-        announcement->worker = node->workers[i];
-        announcement->act = act;
-        mailbox_post(worker_mailbox(node->workers[i]), &announcement->letter);
+        announcement->worker = worker;
+        announcement->word = (enum word)word;
     }
 }
 
@@ -74,7 +90,7 @@ static void on_store_state(void *owner, bool is_up)
         if (node->workers[i] == NULL)
             return; /* still starting: no session waits */
     }
-    announce(node, delivery_store_is_back);
+    announce(node, WORD_STORE_IS_BACK);
 }
 
 static enum err open_store(struct node *node, char *why, size_t why_cap)
@@ -119,15 +135,16 @@ static void drain_client(struct client *client, void *argument)
 
 static void drain_worker(struct worker *worker)
 {
-    worker->has_drained = true;
+    LIST_FOR_EACH(link, &worker->strangers)
+    {
+        session_drain(CONTAINER_OF(link, struct session, link));
+    }
     client_map_each(worker->node->map, worker->index, drain_client, NULL);
 }
 
 static void on_second(struct worker *worker)
 {
-    delivery_on_second(worker);
-    if (atomic_load(&worker->node->is_draining) && !worker->has_drained)
-        drain_worker(worker);
+    replay_try_again(worker);
 }
 
 static enum err make_workers(struct node *node)
@@ -137,8 +154,10 @@ static enum err make_workers(struct node *node)
         return ERR_NO_MEMORY;
     for (unsigned i = 0; i < node->n_workers; i++) {
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
-        if (error == ERR_OK)
+        if (error == ERR_OK) {
+            prepare_announcements(node->workers[i]);
             error = front_new(node->workers[i]);
+        }
         if (error != ERR_OK)
             return error;
     }
@@ -166,7 +185,16 @@ static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
         snprintf(why, why_cap, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH");
         return ERR_INVALID_FIELD;
     }
+    error = certificates_open(node->options, &node->tls, why, why_cap);
+    if (error != ERR_OK)
+        return error;
     error = listener_open(&gateway->address, "listen", &node->listen_fd, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    error = auth_open(node->options, &node->auth, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    error = sources_new(node->options, &node->sources);
     if (error != ERR_OK)
         return error;
     error = client_map_new(node->n_workers, (uint32_t)node->options->session_max_bytes,
@@ -195,6 +223,7 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);
     node->max_sockets = node->max_connections + HEAD_SOCKETS;
+    node->pages_at_once = REPLAY_PAGES_AT_ONCE;
     node->started_ms = clock_monotonic_ms();
     /* Connection ids go on from the clock, so that two runs do not share them in a log. */
     atomic_init(&node->next_connection, (uint64_t)clock_wall_ms() << 4);
@@ -208,7 +237,8 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     listener_describe(node->listen_fd, where, sizeof where);
     log_event(LOG_INFO, "subscribers are served", LOG_TEXT("listen", where),
               LOG_INT("workers", node->n_workers), LOG_TEXT("store", store_kind(node->store)),
-              LOG_INT("max_connections", node->max_connections));
+              LOG_INT("max_connections", node->max_connections),
+              LOG_TEXT("tls", node->tls != NULL ? "on" : "off"));
     *ret_gateway = gateway;
     return ERR_OK;
 }
@@ -216,13 +246,14 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
 static void begin_drain(struct gateway *gateway, uint32_t drain_ms)
 {
     struct node *node = &gateway->node;
-    if (atomic_exchange(&node->is_draining, true))
+    if (atomic_exchange(&node->has_begun_drain, true))
         return;
+    atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + drain_ms);
+    atomic_store(&node->is_draining, true); /* behind its end, which whoever sees it reads */
     log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
-    atomic_store(&node->drain_ms, drain_ms);
     metrics_set(METRIC_DRAINING, 1);
     gateway_end_waits(gateway); /* those that would acknowledge are on their way out */
-    announce(node, drain_worker);
+    announce(node, WORD_DRAIN);
 }
 
 void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
@@ -233,7 +264,7 @@ void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
 void gateway_end_waits(struct gateway *gateway)
 {
     atomic_store(&gateway->node.has_ended_waits, true);
-    announce(&gateway->node, waits_stop);
+    announce(&gateway->node, WORD_END_WAITS);
 }
 
 uint32_t gateway_drain(struct gateway *gateway)
@@ -254,9 +285,17 @@ static void close_client(struct client *client, void *argument)
     session_close_all(client, ERR_RESTART, (struct span){0});
 }
 
+static void close_strangers(struct worker *worker)
+{
+    while (!list_is_empty(&worker->strangers)) /* each leaves the list as it closes */
+        session_close(CONTAINER_OF(worker->strangers.next, struct session, link), ERR_RESTART,
+                      (struct span){0}, 0);
+}
+
 static void close_worker(struct worker *worker)
 {
     front_close(worker);
+    close_strangers(worker);
     waits_stop(worker);
     client_map_each(worker->node->map, worker->index, close_client, NULL);
 }
@@ -266,7 +305,7 @@ static void say_goodbye(struct gateway *gateway)
     struct node *node = &gateway->node;
     begin_drain(gateway, 0);
     atomic_store(&node->is_stopping, true);
-    announce(node, close_worker);
+    announce(node, WORD_CLOSE);
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
          waited_ms += 10)
         usleep(10 * 1000);
@@ -314,9 +353,33 @@ void gateway_stop(struct gateway *gateway)
         worker_free(node->workers[i]);
     free(node->workers);
     client_map_free(node->map);
+    sources_free(node->sources);
+    auth_close(node->auth);
     if (node->listen_fd >= 0)
         listener_close(node->listen_fd, &gateway->address);
+    tls_context_free(node->tls); /* behind the last connection */
     free(gateway);
+}
+
+void gateway_reload(struct gateway *gateway, bool must)
+{
+    struct node *node = &gateway->node;
+    const char *certificates = "none";
+    auth_reload(node->auth, must);
+    if (!must)
+        return;
+    if (node->tls != NULL)
+        certificates = certificates_reload(node->tls) ? "read" : "kept";
+    log_event(LOG_INFO, "read again", LOG_TEXT("certificates", certificates));
+}
+
+enum err gateway_check(const struct options *options, char *why, size_t why_cap)
+{
+    struct tls_context *tls;
+    enum err error = certificates_open(options, &tls, why, why_cap);
+    if (error == ERR_OK)
+        tls_context_free(tls);
+    return error;
 }
 
 void gateway_push(struct gateway *gateway, struct gateway_push *push)
@@ -339,6 +402,11 @@ void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadc
     broadcast_push(&gateway->node, broadcast);
 }
 
+void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket)
+{
+    tickets_give(&gateway->node, ticket);
+}
+
 void gateway_message(struct gateway *gateway, struct gateway_message *message)
 {
     messages_one(&gateway->node, message);
@@ -353,6 +421,11 @@ enum err gateway_clients(struct gateway *gateway, struct span after, struct gate
                          size_t cap, size_t *ret_n, char ret_next[32])
 {
     return operators_clients(&gateway->node, after, clients, cap, ret_n, ret_next);
+}
+
+bool gateway_is_online(struct gateway *gateway, struct span user_id)
+{
+    return client_map_count(gateway->node.map, user_id) > 0;
 }
 
 void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)

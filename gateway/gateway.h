@@ -17,11 +17,19 @@ struct gateway;
 MUST_CHECK enum err gateway_start(const struct options *options, struct gateway **ret_gateway,
                                   char *why, size_t why_cap);
 
+/* Are the files that the options name as they must be? ERR_INVALID_FIELD: *why says what to do. */
+MUST_CHECK enum err gateway_check(const struct options *options, char *why, size_t why_cap);
+
 /* From now on new connections get 503 and readiness fails; the open ones are closed with 1012,
  * spread over --drain-time, which it answers in ms. Returns at once; calling it again changes
  * nothing. */
 uint32_t gateway_drain(struct gateway *gateway);
 bool gateway_is_drained(const struct gateway *gateway); /* no session is left */
+
+/* Reads again what stands in files: the keys for tokens, if they have changed or `must`, and the
+ * certificates, if `must`. What cannot be read stays as it was, and the log says why. One thread at
+ * a time. */
+void gateway_reload(struct gateway *gateway, bool must);
 
 /* Closes what is open, answers what is under way, joins the workers, closes the store, frees. */
 void gateway_stop(struct gateway *gateway);
@@ -52,6 +60,7 @@ struct gateway_push {
                        * over. One target only */
     size_t n_targets;
     struct gateway_target *targets;
+    uint64_t number; /* the gateway's own */
     /* out, with wait_ms */
     bool has_waited;        /* false: too many wait already (gateway.h: WAITS_MAX) */
     enum gateway_fate fate; /* of the one target */
@@ -74,10 +83,15 @@ struct gateway_kick {
     struct span user_id;
     struct span reason; /* a short word for the close frame; empty: "kicked" */
     bool is_purge;      /* what waits for the user is withdrawn too */
-    enum err error;     /* out: ERR_OK; with is_purge: ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY (the
-                         * sessions are closed all the same) */
+    uint32_t block_s;   /* seconds for which no session of the user is let in; 0: none, and a block
+                         * that is there stays. It is kept before the sessions are closed, so that
+                         * nobody slips in between */
+    enum err error;     /* out: ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE; with
+                         * block_s: ERR_FULL. The sessions are closed all the same; what was not
+                         * blocked is not purged. ERR_NO_MEMORY: nothing else is known to be done */
     unsigned closed;    /* out */
     uint64_t purged;    /* out */
+    int64_t blocked_until_ms; /* out: since 1970; 0: block_s was 0, or failed */
 };
 void gateway_kick(struct gateway *gateway, struct gateway_kick *kick);
 
@@ -128,6 +142,19 @@ struct gateway_inbox {
 void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox);
 void gateway_inbox_clear(struct gateway_inbox *inbox); /* one that was never asked is fine */
 
+/* A ticket for one connection of a user: single use, TICKET_LIFE_S. */
+enum { TICKET_LIFE_S = 30, TICKET_LEN = 32 };
+struct gateway_ticket {
+    void (*on_done)(struct gateway_ticket *ticket);
+    struct span user_id;
+    enum err error;            /* out: ERR_OK, ERR_FULL: too many are out, ERR_STORE_UNAVAILABLE,
+                                * ERR_NO_MEMORY, ERR_SYSTEM: no randomness, ERR_CONFLICT: --auth is another */
+    char text[TICKET_LEN + 1]; /* out: 128 random bits */
+    int64_t expires_ms;        /* out */
+    void *private_work;
+};
+void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket);
+
 enum { ADDRESS_MAX_BYTES = 64, CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
 
 struct gateway_connection {
@@ -170,6 +197,9 @@ struct gateway_client {
 MUST_CHECK enum err gateway_clients(struct gateway *gateway, struct span after,
                                     struct gateway_client *clients, size_t cap, size_t *ret_n,
                                     char ret_next[32]);
+
+/* Has the user a session on this node? Any thread, at once. */
+bool gateway_is_online(struct gateway *gateway, struct span user_id);
 
 struct gateway_stats {
     uint64_t connections;

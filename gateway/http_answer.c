@@ -14,6 +14,7 @@ static const char *phrase_of(unsigned status)
         {202, "Accepted"},
         {204, "No Content"},
         {400, "Bad Request"},
+        {401, "Unauthorized"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
@@ -22,6 +23,7 @@ static const char *phrase_of(unsigned status)
         {413, "Content Too Large"},
         {415, "Unsupported Media Type"},
         {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},
         {503, "Service Unavailable"},
@@ -100,9 +102,11 @@ enum err http_refusal(struct buf *out, enum err error, const char *detail, const
 
     if (status == 405 && allow != NULL)
         snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
+    else if (status == 401)
+        snprintf(headers, sizeof headers, "WWW-Authenticate: Bearer\r\n");
     else if (status == 426)
         snprintf(headers, sizeof headers, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
-    else if (status == 503)
+    else if (status == 503 || status == 429)
         snprintf(headers, sizeof headers, "Retry-After: %d\r\n", RETRY_AFTER_S);
     return http_answer(out, status, "application/problem+json", headers, reader,
                        (struct span){body, (size_t)len});

@@ -54,6 +54,14 @@ static bool is_loopback(const char *text)
     return listen_address_parse(text, &address) == ERR_OK && listen_address_is_loopback(&address);
 }
 
+/* A unix socket of subscribers is for a proxy, which is not this machine's developer. */
+static bool is_loopback_port(const char *text)
+{
+    struct listen_address address;
+    return listen_address_parse(text, &address) == ERR_OK && !address.is_unix &&
+           listen_address_is_loopback(&address);
+}
+
 enum err limits_check_exposure(const struct options *options, char *why, size_t why_cap)
 {
     if (options->demo && !is_loopback(options->listen)) {
@@ -64,17 +72,17 @@ enum err limits_check_exposure(const struct options *options, char *why, size_t 
     }
     if (options->insecure)
         return ERR_OK;
-    if (!is_loopback(options->listen)) {
+    if (!is_loopback_port(options->listen) && strcmp(options->auth, "none") == 0) {
         snprintf(why, why_cap,
-                 "--listen %s is beyond loopback, and --auth none believes any userId: listen on "
-                 "127.0.0.1, or say --insecure",
+                 "--listen %s is not on loopback, and --auth none believes any userId: say --auth "
+                 "jwt or ticket, listen on 127.0.0.1, or say --insecure",
                  options->listen);
         return ERR_INVALID_FIELD;
     }
-    if (!is_loopback(options->admin_listen)) {
+    if (!is_loopback(options->admin_listen) && options->admin_keys[0] == '\0') {
         snprintf(why, why_cap,
-                 "--admin-listen %s is beyond loopback without admin keys: listen on 127.0.0.1 or "
-                 "unix:PATH, or say --insecure",
+                 "--admin-listen %s is beyond loopback without --admin-keys: give it a key file, "
+                 "listen on 127.0.0.1 or unix:PATH, or say --insecure",
                  options->admin_listen);
         return ERR_INVALID_FIELD;
     }

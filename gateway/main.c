@@ -15,7 +15,7 @@
 extern char **environ;
 
 /* 2: what was asked for is wrong; 1: it cannot be done here and now. */
-enum { EXIT_USAGE = 2, EXIT_FAILED = 1, GRACE_MS = 2500, POLL_MS = 20 };
+enum { EXIT_USAGE = 2, EXIT_FAILED = 1, GRACE_MS = 2500, POLL_MS = 20, LOOK_AT_FILES_MS = 2000 };
 
 static int print(enum err (*fill)(const struct options *options, struct buf *out),
                  const struct options *options)
@@ -67,14 +67,15 @@ static void drain(struct gateway *gateway, const sigset_t *signals)
     }
 }
 
-static void serve(struct gateway *gateway, const sigset_t *signals)
+/* Files that have changed are read again by themselves, and all of them on SIGHUP. */
+static void serve(struct gateway *gateway, struct admin *admin, const sigset_t *signals)
 {
     for (;;) {
-        int number = wait_for_signal(signals, 3600 * 1000);
+        int number = wait_for_signal(signals, LOOK_AT_FILES_MS);
         if (number == SIGTERM || number == SIGINT)
             break;
-        if (number == SIGHUP)
-            log_event(LOG_INFO, "nothing to read again", LOG_INT("signal", number));
+        gateway_reload(gateway, number == SIGHUP);
+        admin_reload(admin, number == SIGHUP);
     }
     drain(gateway, signals);
 }
@@ -104,7 +105,7 @@ static int run(const struct options *options)
     error = admin_start(options, gateway, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
-    serve(gateway, &signals);
+    serve(gateway, admin, &signals);
     code = 0;
     admin_stop(admin);
 stop_gateway:
@@ -120,7 +121,9 @@ out:
 static int check(const struct options *options)
 {
     char why[1024];
-    if (limits_check_exposure(options, why, sizeof why) != ERR_OK) {
+    if (limits_check_exposure(options, why, sizeof why) != ERR_OK ||
+        gateway_check(options, why, sizeof why) != ERR_OK ||
+        admin_check(options, why, sizeof why) != ERR_OK) {
         fprintf(stderr, "herald: %s\n", why);
         return EXIT_USAGE;
     }

@@ -9,11 +9,6 @@
 
 enum { INBOX_PAGE_BYTES = 8 << 20 };
 
-static struct worker *home_of(struct node *node, struct span user_id)
-{
-    return node->workers[client_map_home(node->map, user_id)];
-}
-
 /* The user's client, its positions on their way to the store; NULL: not present. */
 static struct client *settle(struct node *node, struct span user_id)
 {
@@ -67,7 +62,7 @@ static void on_looked(struct store_request *request)
         return;
     }
     work->letter.deliver = on_cancelled_letter;
-    mailbox_post(worker_mailbox(home_of(work->node, work->look.user_id)), &work->letter);
+    mailbox_post(worker_mailbox(node_home(work->node, work->look.user_id)), &work->letter);
 }
 
 static void on_message(struct letter *letter)
@@ -76,7 +71,7 @@ static void on_message(struct letter *letter)
     const struct gateway_message *message = work->message;
     settle(work->node, message->user_id);
     work->look = (struct store_look){
-        .request = {.on_done = on_looked, .lane = home_of(work->node, message->user_id)->index},
+        .request = {.on_done = on_looked, .lane = node_home(work->node, message->user_id)->index},
         .user_id = message->user_id,
         .epoch = message->epoch,
         .seq = message->seq,
@@ -97,7 +92,7 @@ void messages_one(struct node *node, struct gateway_message *message)
     work->letter.deliver = on_message;
     work->node = node;
     work->message = message;
-    mailbox_post(worker_mailbox(home_of(node, message->user_id)), &work->letter);
+    mailbox_post(worker_mailbox(node_home(node, message->user_id)), &work->letter);
 }
 
 /* ---- the inbox ---- */
@@ -143,7 +138,7 @@ static void on_inbox(struct letter *letter)
 {
     struct inbox_work *work = CONTAINER_OF(letter, struct inbox_work, letter);
     const struct gateway_inbox *inbox = work->inbox;
-    unsigned lane = home_of(work->node, inbox->user_id)->index;
+    unsigned lane = node_home(work->node, inbox->user_id)->index;
     settle(work->node, inbox->user_id);
     if (inbox->is_purge) {
         work->purge = (struct store_look){
@@ -182,7 +177,7 @@ void messages_inbox(struct node *node, struct gateway_inbox *inbox)
     work->letter.deliver = on_inbox;
     work->node = node;
     work->inbox = inbox;
-    mailbox_post(worker_mailbox(home_of(node, inbox->user_id)), &work->letter);
+    mailbox_post(worker_mailbox(node_home(node, inbox->user_id)), &work->letter);
 }
 
 void gateway_inbox_clear(struct gateway_inbox *inbox)

@@ -10,9 +10,12 @@
 #include <stdatomic.h>
 
 struct worker;
+struct auth;
+struct sources;
 struct session_events;
 struct arrival;
 struct http_head;
+struct tls_context;
 
 enum { WAIT_FILTER = 256 };
 
@@ -20,6 +23,8 @@ struct node {
     const struct options *options;
     struct client_map *map;
     struct store *store;
+    struct auth *auth;
+    struct sources *sources;
     struct worker **workers;
     unsigned n_workers;
     const struct session_events *session_events;
@@ -27,8 +32,10 @@ struct node {
      * answered. */
     bool (*serve_more)(struct arrival *arrival, const struct http_head *head, const char *bytes);
     int listen_fd;
+    struct tls_context *tls;  /* of the subscriber port; NULL: it speaks none */
     uint32_t max_connections; /* sessions */
     uint32_t max_sockets;     /* sessions and those whose head is not complete yet */
+    uint32_t pages_at_once;   /* of the inbox under way, a worker (replay.h) */
     int64_t started_ms;       /* monotonic */
     atomic_uint n_sockets;
     atomic_uint n_sessions;
@@ -37,10 +44,18 @@ struct node {
     atomic_bool is_stopping; /* sockets on their way between workers are closed */
     atomic_bool is_store_up;
     atomic_bool was_store_up; /* it has answered once */
-    atomic_uint drain_ms;
+    atomic_bool has_begun_drain;
+    atomic_int_fast64_t drain_ends_ms;    /* monotonic; while is_draining */
     atomic_bool has_ended_waits;          /* no push waits any more */
+    atomic_uint_fast64_t next_push;       /* counts pushes, to tell them apart */
     atomic_uint n_waits;                  /* pushes that wait for an acknowledgement (waits.c) */
     atomic_uint wait_filter[WAIT_FILTER]; /* of these, by the low bits of the user's hash */
 };
+
+/* Any thread: the worker on which all sessions of the user live. */
+static inline struct worker *node_home(const struct node *node, struct span user_id)
+{
+    return node->workers[client_map_home(node->map, user_id)];
+}
 
 #endif

@@ -8,13 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct worker *home_of(struct node *node, struct span user_id)
-{
-    return node->workers[client_map_home(node->map, user_id)];
-}
-
+/* A block is kept before the sessions are closed: whoever arrives before that is in the map when
+ * they are, and whoever arrives behind it reads the block with the first page. */
 struct kick_work {
     struct letter letter;
+    struct store_block block;
     struct store_look purge;
     struct node *node;
     struct gateway_kick *kick;
@@ -54,16 +52,29 @@ static void on_kick(struct letter *letter)
         remember_streams(client);
         session_close_all(client, ERR_KICKED, kick->reason);
     }
-    if (!kick->is_purge) {
+    if (!kick->is_purge || kick->error != ERR_OK) {
+        finish_kick(work);
+        return;
+    }
+    if (atomic_load(&work->node->is_stopping)) { /* the store may be closed already */
+        kick->error = ERR_STORE_UNAVAILABLE;
         finish_kick(work);
         return;
     }
     work->purge = (struct store_look){
-        .request = {.on_done = on_purged, .lane = home_of(work->node, kick->user_id)->index},
+        .request = {.on_done = on_purged, .lane = node_home(work->node, kick->user_id)->index},
         .user_id = kick->user_id,
         .is_purge = true,
     };
     store_look(work->node->store, &work->purge);
+}
+
+static void on_blocked(struct store_request *request)
+{
+    struct kick_work *work = CONTAINER_OF(request, struct kick_work, block.request);
+    work->kick->error = work->block.error;
+    work->kick->blocked_until_ms = work->block.until_ms;
+    mailbox_post(worker_mailbox(node_home(work->node, work->kick->user_id)), &work->letter);
 }
 
 void operators_kick(struct node *node, struct gateway_kick *kick)
@@ -72,6 +83,7 @@ void operators_kick(struct node *node, struct gateway_kick *kick)
     kick->error = ERR_OK;
     kick->closed = 0;
     kick->purged = 0;
+    kick->blocked_until_ms = 0;
     if (work == NULL) {
         kick->error = ERR_NO_MEMORY;
         kick->on_done(kick);
@@ -80,7 +92,17 @@ void operators_kick(struct node *node, struct gateway_kick *kick)
     work->letter.deliver = on_kick;
     work->node = node;
     work->kick = kick;
-    mailbox_post(worker_mailbox(home_of(node, kick->user_id)), &work->letter);
+    struct worker *home = node_home(node, kick->user_id);
+    if (kick->block_s == 0) {
+        mailbox_post(worker_mailbox(home), &work->letter);
+        return;
+    }
+    work->block = (struct store_block){
+        .request = {.on_done = on_blocked, .lane = home->index},
+        .user_id = kick->user_id,
+        .for_s = kick->block_s,
+    };
+    store_block(node->store, &work->block);
 }
 
 struct user_work {
@@ -111,12 +133,13 @@ static void on_peeked(struct store_request *request)
 static void describe(const struct session *session, struct gateway_connection *out)
 {
     session_name(session, out->connection);
-    listener_peer(session->conn.watch.fd, out->address, sizeof out->address);
+    if (!source_describe(session->source, out->address, sizeof out->address))
+        listener_peer(session->conn.watch.fd, out->address, sizeof out->address);
     if (session->agent != NULL)
         snprintf(out->user_agent, sizeof out->user_agent, "%.*s", (int)session->agent->len,
                  session->agent->text);
     out->level = handshake_level_word((enum handshake_level)session->level);
-    struct span device = position_device(session->position);
+    struct span device = position_device(positions_of(session));
     snprintf(out->device, sizeof out->device, "%.*s", (int)device.len,
              device.len > 0 ? device.bytes : "");
     out->since_ms = session->since_ms;
@@ -150,7 +173,7 @@ static void on_user(struct letter *letter)
         work->user->head = client->head;
     }
     work->peek = (struct store_peek){
-        .request = {.on_done = on_peeked, .lane = home_of(node, work->user->user_id)->index},
+        .request = {.on_done = on_peeked, .lane = node_home(node, work->user->user_id)->index},
         .user_id = work->user->user_id,
     };
     store_peek(node->store, &work->peek);
@@ -174,7 +197,7 @@ void operators_user(struct node *node, struct gateway_user *user)
     work->letter.deliver = on_user;
     work->node = node;
     work->user = user;
-    mailbox_post(worker_mailbox(home_of(node, user->user_id)), &work->letter);
+    mailbox_post(worker_mailbox(node_home(node, user->user_id)), &work->letter);
 }
 
 static bool read_cursor(struct span text, uint64_t *ret_cursor)

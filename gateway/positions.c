@@ -48,19 +48,34 @@ static void set_slot_timer(struct worker *worker)
               worker_now_ms(worker) + POSITION_SLOT_MS);
 }
 
+static enum err make_room(struct unstored_slot *slot)
+{
+    if (slot->n < slot->cap)
+        return ERR_OK;
+    uint32_t cap = slot->cap == 0 ? 16 : 2 * slot->cap;
+    struct client **clients = realloc(slot->clients, cap * sizeof(struct client *));
+    if (clients == NULL)
+        return ERR_NO_MEMORY;
+    slot->clients = clients;
+    slot->cap = cap;
+    return ERR_OK;
+}
+
 static void mark_unstored(struct client *client)
 {
     struct worker *worker = client->worker;
     if (client->unstored_slot != 0)
         return;
+    unsigned index = (worker->unstored_slot + POSITION_SLOTS - 1) % POSITION_SLOTS;
+    struct unstored_slot *slot = &worker->unstored[index];
+    if (make_room(slot) != ERR_OK)
+        return; /* it stays unwritten, and is tried again with the next acknowledgement */
     if (worker->unstored_timer.on_due == NULL)
         timer_init(&worker->unstored_timer, on_slot);
     if (worker->n_unstored++ == 0)
         set_slot_timer(worker);
-    unsigned slot = (worker->unstored_slot + POSITION_SLOTS - 1) % POSITION_SLOTS;
-    client->unstored_slot = (uint8_t)(slot + 1);
-    client->next_unstored = worker->unstored[slot];
-    worker->unstored[slot] = client;
+    client->unstored_slot = (uint8_t)(index + 1);
+    slot->clients[slot->n++] = client;
 }
 
 /* On the home worker: the store was away. */
@@ -132,11 +147,10 @@ void positions_stored(struct client *client, uint64_t acked)
         client->shared.stored = acked;
 }
 
-static void write_slot(struct worker *worker, struct client **slot)
+static void write_slot(struct worker *worker, struct unstored_slot *slot)
 {
-    while (*slot != NULL) {
-        struct client *client = *slot;
-        *slot = client->next_unstored;
+    while (slot->n > 0) {
+        struct client *client = slot->clients[--slot->n];
         worker->n_unstored--;
         client->unstored_slot = 0;
         if (!client->is_removed)
@@ -144,13 +158,15 @@ static void write_slot(struct worker *worker, struct client **slot)
         else if (!client->is_posted)
             client_free(client); /* it left meanwhile, and was only still in this list */
     }
+    free(slot->clients);
+    *slot = (struct unstored_slot){0};
 }
 
 /* The slot whose second is over. */
 static void on_slot(struct timer *timer)
 {
     struct worker *worker = CONTAINER_OF(timer, struct worker, unstored_timer);
-    struct client **slot = &worker->unstored[worker->unstored_slot];
+    struct unstored_slot *slot = &worker->unstored[worker->unstored_slot];
     worker->unstored_slot = (worker->unstored_slot + 1) % POSITION_SLOTS;
     write_slot(worker, slot);
     if (worker->n_unstored > 0)
@@ -192,7 +208,7 @@ static uint64_t lowest_of(const struct client *client, const struct position *po
     LIST_FOR_EACH(link, &client->sessions)
     {
         const struct session *session = CONTAINER_OF(link, struct session, link);
-        if (session->position != position)
+        if (session->position != position->number)
             continue;
         uint64_t acked = session->is_new ? acked_of(position) : session->acked;
         if (acked < lowest)
@@ -201,11 +217,26 @@ static uint64_t lowest_of(const struct client *client, const struct position *po
     return lowest;
 }
 
+/* The lowest that is not in use. There are fewer devices than sessions, and of those no more than
+ * --max-connections-per-user. */
+static uint16_t free_number(const struct client *client)
+{
+    uint16_t number = 1;
+    const struct device_position *at = client->devices;
+    while (at != NULL) {
+        bool is_taken = at->position.number == number;
+        number = (uint16_t)(number + is_taken);
+        at = is_taken ? client->devices : at->next;
+    }
+    return number;
+}
+
 static struct position *add_device(struct client *client, struct span name)
 {
     struct device_position *device = calloc(1, sizeof *device + name.len);
     if (device == NULL)
         return NULL;
+    device->position.number = free_number(client);
     device->position.device_len = (uint8_t)name.len;
     memcpy(device->name, name.bytes, name.len);
     device->next = client->devices;
@@ -233,8 +264,19 @@ enum err positions_enter(struct session *session, struct span device)
     if (position == NULL)
         return ERR_NO_MEMORY;
     position->n_sessions++;
-    session->position = position;
+    session->position = position->number;
     return ERR_OK;
+}
+
+struct position *positions_of(const struct session *session)
+{
+    struct client *client = session->client;
+    if (session->position == 0)
+        return &client->shared;
+    struct device_position *device = client->devices;
+    while (device->position.number != session->position)
+        device = device->next;
+    return &device->position;
 }
 
 void positions_learn(struct client *client, struct position *position, uint64_t stored)
@@ -253,12 +295,13 @@ void positions_learn(struct client *client, struct position *position, uint64_t 
 
 void positions_settle(struct session *session)
 {
-    advance(session->client, session->position, lowest_of(session->client, session->position));
+    struct position *position = positions_of(session);
+    advance(session->client, position, lowest_of(session->client, position));
 }
 
 void positions_acked(struct session *session)
 {
-    struct position *position = session->position;
+    struct position *position = positions_of(session);
     if (session->acked > position->best)
         position->best = session->acked;
     positions_settle(session);
@@ -267,11 +310,11 @@ void positions_acked(struct session *session)
 void positions_left(struct session *session)
 {
     struct client *client = session->client;
-    struct position *position = session->position;
+    struct position *position = positions_of(session);
     bool has_devices = atomic_load_explicit(&client->has_devices, memory_order_relaxed);
     uint64_t written = session->sent > session->acked ? session->sent : 0;
     bool is_last = --position->n_sessions == 0;
-    session->position = NULL;
+    session->position = 0;
     if (is_last)
         advance(client, position, position->best);
     else

@@ -13,6 +13,9 @@ MUST_CHECK enum err positions_enter(struct session *session, struct span device)
 /* A page has told where the position stands in the store. */
 void positions_learn(struct client *client, struct position *position, uint64_t stored);
 
+/* That of the session, which has entered. */
+struct position *positions_of(const struct session *session);
+
 /* session->acked has moved. */
 void positions_acked(struct session *session);
 

@@ -5,9 +5,22 @@
  * there and is LIVE, without a hole and without a repeat. If something of it is not there (the keep
  * was full, a wake-up was lost), the numbers show it and another page is read.
  *
+ * Where withdrawals may have been missed, the next page also tells what was withdrawn of the
+ * numbers that the client was written and has not acknowledged. What it was written of before is
+ * not sent again.
+ *
+ * The first page of a session tells whether the user is blocked: read in one step with what it
+ * shows, so that whoever is let in was in the client map before the block, and is closed by the
+ * kick.
+ *
  * The next page is asked for when the last one is on its way to the client, so a slow reader holds
- * one page in memory. If the store is away the session waits, and asks again when the store is
- * back. */
+ * one page in memory.
+ *
+ * After an outage all sessions want a page at once. So whoever wants one stands in a list of its
+ * worker, and has its turn when fewer than node->pages_at_once of that worker are under way: first
+ * pages of new sessions before the others, whose clients have something already. A page that failed
+ * keeps its place until the store is back or the second is over, and its session waits as long: a
+ * store that is away is asked so many times a second, whatever the number of sessions. */
 #include "gateway/replay.h"
 
 #include "gateway/base/metrics.h"
@@ -15,8 +28,7 @@
 
 #include <stdlib.h>
 
-/* After an outage all sessions want a page at once; so many of a worker's go at a time. */
-enum { PAGE_COUNT = 512, PAGE_BYTES = 128 * 1024, RETRIES_AT_ONCE = 2000 };
+enum { PAGE_COUNT = 512, PAGE_BYTES = 128 * 1024 };
 
 /* A page under way. The session may go while it is; the page then finds NULL and is thrown away. */
 struct replay {
@@ -41,10 +53,10 @@ static uint32_t page_bytes(const struct session *session)
     return ceiling < PAGE_BYTES ? (uint32_t)ceiling : PAGE_BYTES;
 }
 
+/* Until the store is back, or the second is over. */
 static void wait_for_store(struct session *session)
 {
-    session->waits_store = true;
-    session_worker(session)->has_waiting = true;
+    list_append(&session_worker(session)->reads.later, &session->turn);
 }
 
 /* Where the page begins: a new session where it asked to resume, or else at its position, as far as
@@ -52,7 +64,7 @@ static void wait_for_store(struct session *session)
 static void choose_start(const struct session *session, struct store_page *page)
 {
     const struct client *client = session->client;
-    const struct position *position = session->position;
+    const struct position *position = positions_of(session);
     if (!session->is_new) {
         page->after = session->tail;
     } else if (session->extra != NULL && !epoch_is_none(session->extra->resume.epoch)) {
@@ -65,16 +77,22 @@ static void choose_start(const struct session *session, struct store_page *page)
     }
 }
 
+/* What was withdrawn of the numbers that the client may show, and of those that wait in memory. */
+static void look_back(struct session *session, struct store_page *page)
+{
+    page->withdrawn_after = session_has_gaps(session) ? session->acked : session->sent;
+    page->wants_withdrawn = session->must_look_back && !session->is_new;
+    session->must_look_back = false;
+}
+
 static void request_page(struct session *session)
 {
     struct client *client = session->client;
-    struct span device = position_device(session->position);
-    session->waits_drain = false;
-    session->waits_store = false;
+    struct span device = position_device(positions_of(session));
     session->must_reread = false;
     struct replay *replay = calloc(1, sizeof *replay + client->user_id_len + device.len);
     if (client->recent == NULL)
-        client->recent = calloc(1, sizeof *client->recent);
+        client->recent = channel_new();
     if (replay == NULL || client->recent == NULL) {
         free(replay);
         wait_for_store(session); /* memory may be back in a second, as a store may */
@@ -99,21 +117,60 @@ static void request_page(struct session *session)
         .max_bytes = page_bytes(session),
     };
     choose_start(session, &replay->page);
+    look_back(session, &replay->page);
     session->replay = replay;
-    client->worker->n_pages++;
+    client->worker->reads.n_pages++;
     store_page(client->worker->node->store, &replay->page);
+}
+
+/* ---- turns ---- */
+
+/* Of the list's sessions as many as there are places for, and `n_taken` places are taken by others.
+ */
+static void take_turns(struct worker *worker, struct list *turns, unsigned n_taken)
+{
+    while (!list_is_empty(turns) && worker->reads.n_pages + n_taken < worker->node->pages_at_once) {
+        struct session *session = CONTAINER_OF(turns->next, struct session, turn);
+        list_remove(&session->turn);
+        request_page(session);
+    }
+}
+
+/* A new session is accepted when its first page has come or failed, so that is not put off by the
+ * pages that failed. */
+static void go_around(struct worker *worker)
+{
+    take_turns(worker, &worker->reads.arrivals, 0);
+    take_turns(worker, &worker->reads.turns, worker->reads.n_failed);
+}
+
+static void want_page(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    session->waits_drain = false;
+    list_append(&worker->reads.turns, &session->turn);
+    go_around(worker);
 }
 
 void replay_arrive(struct session *session)
 {
-    request_page(session);
+    struct worker *worker = session_worker(session);
+    list_append(&worker->reads.arrivals, &session->turn);
+    go_around(worker);
+}
+
+void replay_try_again(struct worker *worker)
+{
+    worker->reads.n_failed = 0;
+    list_move_all(&worker->reads.turns, &worker->reads.later);
+    go_around(worker);
 }
 
 void replay_start(struct session *session)
 {
     if (session->state == SESSION_LIVE) {
         session_move(session, SESSION_REPLAY);
-        request_page(session);
+        want_page(session);
     } else if (session->replay != NULL) {
         session->must_reread = true;
     } /* otherwise it waits, and will read */
@@ -129,22 +186,7 @@ void replay_when_drained(struct session *session)
 void replay_drained(struct session *session)
 {
     if (session->state == SESSION_REPLAY && session->waits_drain)
-        request_page(session);
-}
-
-void replay_retry(struct client *client)
-{
-    LIST_FOR_EACH(link, &client->sessions)
-    {
-        struct session *session = CONTAINER_OF(link, struct session, link);
-        if (session->state != SESSION_REPLAY || !session->waits_store)
-            continue;
-        if (client->worker->n_pages >= RETRIES_AT_ONCE) {
-            client->worker->has_waiting = true;
-            return;
-        }
-        request_page(session);
-    }
+        want_page(session);
 }
 
 void replay_keep(struct client *client, struct notification *note)
@@ -176,6 +218,7 @@ static void drop_kept_if_unused(struct client *client)
 
 void replay_forget(struct session *session)
 {
+    list_remove(&session->turn);
     if (session->replay == NULL)
         return;
     session->replay->session = NULL;
@@ -198,13 +241,13 @@ static bool adopt(struct session *session, const struct store_page *page)
         /* Nothing was ever pushed to this user, when the page was read. */
         if (client->recent->n > 0) /* but the first push has come since */
             learn(client, channel_at(client->recent, 0)->epoch, 0);
-        positions_learn(client, session->position, 0);
+        positions_learn(client, positions_of(session), 0);
         return true;
     }
     if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, page->epoch))
         return false;
     learn(client, page->epoch, page->head);
-    positions_learn(client, session->position, page->position);
+    positions_learn(client, positions_of(session), page->position);
     return true;
 }
 
@@ -213,7 +256,7 @@ static bool adopt(struct session *session, const struct store_page *page)
 static void begin(struct session *session, const struct store_page *page)
 {
     bool has_asked = session->extra != NULL && !epoch_is_none(session->extra->resume.epoch);
-    uint64_t acked = atomic_load_explicit(&session->position->acked, memory_order_relaxed);
+    uint64_t acked = atomic_load_explicit(&positions_of(session)->acked, memory_order_relaxed);
     uint64_t start = page->is_resumed || page->start > acked ? page->start : acked;
     session->is_new = false;
     session->tail = start;
@@ -226,6 +269,8 @@ static void begin(struct session *session, const struct store_page *page)
             session_reset(session);
         session->extra->resume = (struct resume){0};
     }
+    session_open(session);
+    session_trim(session);
     positions_acked(session); /* a resume acknowledges */
 }
 
@@ -296,17 +341,21 @@ static bool catch_up(struct session *session)
 static void go_on(struct session *session, const struct store_page *page)
 {
     uint64_t before = session->tail;
+    for (size_t i = 0; i < page->n_withdrawn; i++) {
+        const struct gap *gap = &page->withdrawn[i];
+        session_withdraw(session, gap->from, gap->to, gap->cause);
+    }
     write_page(session, page);
     if (session->waits_drain)
         return;
     if (page->last < page->head) {
         session->waits_drain = true;
         if (session_queued_bytes(session) == 0)
-            request_page(session);
+            want_page(session);
         return;
     }
     if (session->must_reread) {
-        request_page(session);
+        want_page(session);
         return;
     }
     if (catch_up(session)) {
@@ -316,7 +365,7 @@ static void go_on(struct session *session, const struct store_page *page)
     if (session->waits_drain)
         return;
     if (session->tail > before)
-        request_page(session);
+        want_page(session);
     else
         wait_for_store(session); /* the store knows less than we have heard: in a second, again */
 }
@@ -325,15 +374,21 @@ static void on_page_letter(struct letter *letter)
 {
     struct replay *replay = CONTAINER_OF(letter, struct replay, letter);
     struct session *session = replay->session;
+    struct worker *worker = replay->worker;
     const struct store_page *page = &replay->page;
-    replay->worker->n_pages--;
+    worker->reads.n_pages--;
+    worker->reads.n_failed += page->error != ERR_OK;
     if (session == NULL)
         goto out;
 
     struct client *client = session->client;
     session->replay = NULL;
     if (page->error != ERR_OK) {
+        session_open(session); /* accepted: it waits for the store */
+        session->must_look_back |= page->wants_withdrawn;
         wait_for_store(session);
+    } else if (page->blocked_until_ms != 0) {
+        session_close(session, ERR_BLOCKED, (struct span){0}, 0);
     } else if (!adopt(session, page)) {
         session_resync_all(client);
         goto out; /* the client is on its way out */
@@ -346,4 +401,5 @@ static void on_page_letter(struct letter *letter)
 out:
     store_page_clear(&replay->page);
     free(replay);
+    go_around(worker);
 }

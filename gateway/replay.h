@@ -6,6 +6,8 @@
 
 #include "gateway/session.h"
 
+enum { REPLAY_PAGES_AT_ONCE = 2000 }; /* for node->pages_at_once */
+
 /* A new session of session->client: its first page. */
 void replay_arrive(struct session *session);
 
@@ -18,8 +20,8 @@ void replay_when_drained(struct session *session);
 /* All that was queued is written: goes on, if the session waits for that. */
 void replay_drained(struct session *session);
 
-/* Sessions that wait for the store ask again. */
-void replay_retry(struct client *client);
+/* The store is back, or a second is over: the sessions whose pages failed have their turn again. */
+void replay_try_again(struct worker *worker);
 
 /* A live notification has come to a client that has sessions in REPLAY: it is kept for them, as far
  * as session_max_bytes reaches, so that they need not read it again. */

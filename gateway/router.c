@@ -14,10 +14,10 @@ enum { SLICE_TARGETS = 1000 };
 struct slice {
     struct store_append append;
     struct push_work *work;
-    size_t first; /* of the push's targets */
 };
 
-/* One push in the store's hands. */
+/* One push in the store's hands. Its targets stand in groups by their home, because requests of one
+ * lane alone are carried out in order: two pushes to a user are, however many others they name. */
 struct push_work {
     struct gateway_push *push;
     struct node *node;
@@ -25,6 +25,7 @@ struct push_work {
     atomic_size_t n_left; /* slices */
     size_t n_slices;
     struct slice *slices;
+    size_t *places; /* of each of work->targets in the push's */
     struct store_target targets[];
 };
 
@@ -47,7 +48,7 @@ static void count(const struct gateway_target *target, enum metric when_offline)
 static void take_answer(struct push_work *work, size_t i)
 {
     const struct store_target *stored = &work->targets[i];
-    struct gateway_target *target = &work->push->targets[i];
+    struct gateway_target *target = &work->push->targets[work->places[i]];
     /* Nobody outside can tell a store that is full from one that is away: come again later. */
     target->error = stored->error == ERR_FULL ? ERR_STORE_UNAVAILABLE : stored->error;
     if (stored->error == ERR_OK) {
@@ -63,14 +64,24 @@ static void take_answer(struct push_work *work, size_t i)
     count(target, METRIC_PUSH_STORED);
 }
 
+static void free_work(struct push_work *work)
+{
+    if (work == NULL)
+        return;
+    free(work->places);
+    free(work->slices);
+    free(work);
+}
+
 static void finish(struct push_work *work)
 {
     struct gateway_push *push = work->push;
     struct node *node = work->node;
     int64_t time_ms = work->targets[0].time_ms;
+    for (size_t i = 0; i < push->n_targets; i++)
+        take_answer(work, i);
     payload_unref(work->payload);
-    free(work->slices);
-    free(work);
+    free_work(work);
     if (push->wait_ms > 0 && push->targets[0].error == ERR_OK && waits_begin(node, push, time_ms))
         return;
     push->on_done(push);
@@ -78,10 +89,7 @@ static void finish(struct push_work *work)
 
 static void on_appended(struct store_request *request)
 {
-    struct slice *slice = CONTAINER_OF(request, struct slice, append.request);
-    struct push_work *work = slice->work;
-    for (size_t i = 0; i < slice->append.n_targets; i++)
-        take_answer(work, slice->first + i);
+    struct push_work *work = CONTAINER_OF(request, struct slice, append.request)->work;
     if (atomic_fetch_sub(&work->n_left, 1) == 1)
         finish(work);
 }
@@ -94,65 +102,88 @@ static enum err print_of(const struct gateway_push *push, struct store_print *re
     return digest_of(parts, sizeof parts / sizeof parts[0], ret_print->bytes);
 }
 
-static void fill_targets(struct push_work *work)
+/* Whose home is that worker: into work->targets from `at` on. Answers where they end. */
+static size_t fill_group(struct push_work *work, unsigned home, const unsigned *homes, size_t at)
 {
     for (size_t i = 0; i < work->push->n_targets; i++) {
-        struct store_target *target = &work->targets[i];
+        if (homes[i] != home)
+            continue;
+        work->places[at] = i;
+        struct store_target *target = &work->targets[at++];
         target->user_id = work->push->targets[i].user_id;
         struct client_known known = client_map_known(work->node->map, target->user_id);
         target->known_epoch = known.epoch;
         target->known_head = known.head;
         target->known_acked = known.acked;
     }
+    return at;
 }
 
-static void fill_slices(struct push_work *work, const struct store_print *print)
+static void fill_slices(struct push_work *work, unsigned home, size_t at, size_t end,
+                        const struct store_print *print)
 {
-    const struct gateway_push *push = work->push;
-    for (size_t i = 0; i < work->n_slices; i++) {
-        struct slice *slice = &work->slices[i];
-        size_t left = push->n_targets - i * SLICE_TARGETS;
+    for (; at < end; at += SLICE_TARGETS) {
+        struct slice *slice = &work->slices[work->n_slices++];
         slice->work = work;
-        slice->first = i * SLICE_TARGETS;
         slice->append = (struct store_append){
-            .request = {.on_done = on_appended,
-                        .lane =
-                            client_map_home(work->node->map, push->targets[slice->first].user_id)},
+            .request = {.on_done = on_appended, .lane = home},
             .payload = work->payload,
-            .ttl_s = push->ttl_s,
-            .idempotency_key = push->idempotency_key,
+            .ttl_s = work->push->ttl_s,
+            .idempotency_key = work->push->idempotency_key,
             .print = *print,
-            .n_targets = left < SLICE_TARGETS ? left : SLICE_TARGETS,
-            .targets = work->targets + slice->first,
+            .n_targets = end - at < SLICE_TARGETS ? end - at : SLICE_TARGETS,
+            .targets = work->targets + at,
         };
     }
+}
+
+/* ERR_NO_MEMORY: nothing was asked of the store. */
+static enum err divide(struct push_work *work, const struct store_print *print)
+{
+    size_t n = work->push->n_targets;
+    unsigned n_homes = work->node->n_workers;
+    unsigned *homes = calloc(n, sizeof *homes);
+    work->places = calloc(n, sizeof *work->places);
+    work->slices = calloc(n / SLICE_TARGETS + (n < n_homes ? n : n_homes), sizeof *work->slices);
+    enum err error = ERR_NO_MEMORY;
+    if (homes == NULL || work->places == NULL || work->slices == NULL)
+        goto out;
+    for (size_t i = 0; i < n; i++)
+        homes[i] = client_map_home(work->node->map, work->push->targets[i].user_id);
+    size_t at = 0;
+    for (unsigned home = 0; home < n_homes && at < n; home++) {
+        size_t end = fill_group(work, home, homes, at);
+        fill_slices(work, home, at, end, print);
+        at = end;
+    }
+    error = ERR_OK;
+out:
+    free(homes);
+    return error;
 }
 
 static void push_stored(struct node *node, struct gateway_push *push, struct payload *payload)
 {
     struct store_print print = {{0}};
-    size_t n_slices = (push->n_targets + SLICE_TARGETS - 1) / SLICE_TARGETS;
     struct push_work *work = calloc(1, sizeof *work + push->n_targets * sizeof work->targets[0]);
-    if (work != NULL)
-        work->slices = calloc(n_slices, sizeof work->slices[0]);
-    if (work == NULL || work->slices == NULL ||
-        (push->idempotency_key.len > 0 && print_of(push, &print) != ERR_OK)) {
-        if (work != NULL)
-            free(work->slices);
-        free(work);
-        fail_all(push, ERR_NO_MEMORY);
-        return;
-    }
+    if (work == NULL)
+        goto fail;
     work->push = push;
     work->node = node;
-    work->payload = payload_ref(payload); /* what a request points to stays until it is done */
-    work->n_slices = n_slices;
-    atomic_init(&work->n_left, n_slices);
-    fill_targets(work);
-    fill_slices(work, &print);
+    work->payload = payload;
+    if ((push->idempotency_key.len > 0 && print_of(push, &print) != ERR_OK) ||
+        divide(work, &print) != ERR_OK)
+        goto fail;
+    payload_ref(payload); /* what a request points to stays until it is done */
+    atomic_init(&work->n_left, work->n_slices);
     struct slice *slices = work->slices; /* with the last answer the work is gone */
+    size_t n_slices = work->n_slices;
     for (size_t i = 0; i < n_slices; i++)
         store_append(node->store, &slices[i].append);
+    return;
+fail:
+    free_work(work);
+    fail_all(push, ERR_NO_MEMORY);
 }
 
 static void push_ephemeral(struct node *node, struct gateway_push *push, struct payload *payload)
@@ -177,6 +208,7 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
 void router_push(struct node *node, struct gateway_push *push)
 {
     push->has_waited = false;
+    push->number = atomic_fetch_add(&node->next_push, 1);
     push->fate = GATEWAY_PENDING;
     struct payload *payload = payload_new_keyed(push->data, push->collapse_key);
     if (payload == NULL) {
@@ -197,8 +229,9 @@ void router_on_notification(void *owner, struct span user_id, struct notificatio
     waits_hear(node, user_id, note);
 }
 
-void router_on_missed(void *owner, struct span user_id)
+void router_on_missed(void *owner, struct span user_id, bool has_withdrawals)
 {
     struct node *node = owner;
-    client_map_missed(node->map, user_id);
+    client_map_missed(node->map, user_id,
+                      has_withdrawals ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
 }

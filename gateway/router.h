@@ -10,6 +10,6 @@ void router_push(struct node *node, struct gateway_push *push);
 
 /* What the store tells; owner is the node. */
 void router_on_notification(void *owner, struct span user_id, struct notification *note);
-void router_on_missed(void *owner, struct span user_id);
+void router_on_missed(void *owner, struct span user_id, bool has_withdrawals);
 
 #endif

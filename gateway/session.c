@@ -1,5 +1,6 @@
-/* A session begins with the 101 in its queue (an event stream with its 200). What comes in is read
- * by session_read.c; notifications are queued by delivery.c and replay.c through session_write.c.
+/* A session begins with the 101 in its queue (an event stream holds its 200 back). What comes in is
+ * read by session_read.c; notifications are queued by delivery.c and replay.c through
+ * session_write.c.
  *
  * One timer serves several deadlines: the next ping, the silence after which the peer is dead, the
  * end of a drain, and what an event stream has instead (session_sse.c). It is not moved when a
@@ -12,14 +13,18 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "gateway/http_answer.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+_Static_assert(sizeof(struct session) <= 272, "one for each open connection");
+
 enum { LAST_CHANCE_MS = 50, CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
 
 static const uint8_t successors[] = {
+    [SESSION_AUTH] = 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_REPLAY] = 1u << SESSION_LIVE | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_LIVE] = 1u << SESSION_REPLAY | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_CLOSING] = 1u << SESSION_CLOSED,
@@ -32,15 +37,25 @@ void session_move(struct session *session, enum session_state state)
     session->state = state & 0xf;
 }
 
+static void free_extra(struct session_extra *extra)
+{
+    if (extra == NULL)
+        return;
+    buf_fini(&extra->message);
+    free(extra->held);
+    free(extra->wish);
+    free(extra->rates);
+    free(extra);
+}
+
 static void free_session(struct grave *grave)
 {
     struct session *session = CONTAINER_OF(grave, struct session, grave);
     struct worker *worker = session_worker(session);
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
-    if (session->extra != NULL)
-        buf_fini(&session->extra->message);
-    free(session->extra);
+    source_leave(session->source);
+    free_extra(session->extra);
     free(session);
 }
 
@@ -70,6 +85,7 @@ void session_begin_closing(struct session *session)
 {
     leave(session);
     session_move(session, SESSION_CLOSING);
+    list_remove(&session->link);
     struct worker *worker = session_worker(session);
     list_append(&worker->closing, &session->link);
     timer_set(reactor_timers(worker->reactor), &session->timer,
@@ -92,9 +108,30 @@ size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYT
     return (size_t)snprintf(out, SESSION_NAME_MAX_BYTES, "c-%llx", (unsigned long long)session->id);
 }
 
+void session_vanish(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    leave(session);
+    session_move(session, SESSION_CLOSED);
+    list_remove(&session->link);
+    timer_cancel(reactor_timers(worker->reactor), &session->timer);
+    worker_bury(worker, &session->grave, free_session);
+}
+
 void session_give_up(struct session *session)
 {
     conn_break(&session->conn);
+}
+
+char *session_copy(struct span text)
+{
+    char *copy = malloc(text.len + 1);
+    if (copy == NULL)
+        return NULL;
+    if (text.len > 0)
+        memcpy(copy, text.bytes, text.len);
+    copy[text.len] = '\0';
+    return copy;
 }
 
 struct session_extra *session_extra(struct session *session)
@@ -124,6 +161,8 @@ void session_set_timer(struct session *session)
     int64_t stuck = moved_ms + options->slow_timeout - worker_now_ms(worker);
     if (moved_ms != 0 && stuck < wait)
         wait = (int32_t)stuck;
+    int32_t credit = session_auth_wait_ms(session);
+    wait = credit < wait ? credit : wait;
     if (session->is_draining && (int32_t)(session->drain_at_ms - now_ms) < wait)
         wait = (int32_t)(session->drain_at_ms - now_ms);
     timer_set(reactor_timers(worker->reactor), &session->timer,
@@ -216,10 +255,13 @@ static void watch_stream(struct session *session)
 static void on_timer(struct timer *timer)
 {
     struct session *session = CONTAINER_OF(timer, struct session, timer);
+    enum err error;
     if (!session_is_open(session)) /* it has lingered long enough */
         session_finish(session);
     else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
         session_close(session, ERR_RESTART, (struct span){0}, session_retry_ms(session));
+    else if (session_auth_is_over(session, &error))
+        session_close(session, error, (struct span){0}, 0);
     else if (is_stuck(session, worker_now_ms(session_worker(session))))
         session_close(session, ERR_SLOW, (struct span){0}, 0);
     else if (session->level == LEVEL_SSE)
@@ -228,17 +270,67 @@ static void on_timer(struct timer *timer)
         watch_socket(session);
 }
 
-static enum err queue_accept(struct session *session, const struct admission *admission)
+/* The answer to the request is held back until the first page tells whether the user is blocked:
+ * only a status says so. A page sees none, and is answered at once. */
+static enum err hold_accept(struct session *session, const struct admission *admission)
+{
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return ERR_NO_MEMORY;
+    extra->held = session_copy((struct span){admission->accept, HANDSHAKE_ACCEPT_LEN});
+    extra->held_terms = admission->deflate;
+    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+static enum err queue_accept(struct session *session, const char accept[HANDSHAKE_ACCEPT_LEN],
+                             struct deflate_terms terms)
 {
     struct buf head;
-    if (admission->level == LEVEL_SSE)
-        return sse_queue_head(session, admission);
     buf_init(&head, 512);
-    enum err error = handshake_accept(&head, admission->level, admission->accept);
+    char extensions[EXTENSIONS_ANSWER_MAX_BYTES];
+    enum err error = handshake_accept(&head, (enum handshake_level)session->level, accept,
+                                      extensions_answer(terms, extensions));
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
     return error;
+}
+
+static enum err answer_request(struct session *session, const struct admission *admission)
+{
+    if (admission->is_open)
+        return ERR_OK;
+    if (admission->level == LEVEL_SSE)
+        return sse_hold_head(session, admission);
+    if (admission->is_page || admission->is_unknown)
+        return queue_accept(session, admission->accept, admission->deflate);
+    return hold_accept(session, admission);
+}
+
+void session_open(struct session *session)
+{
+    struct session_extra *extra = session->extra;
+    if (extra == NULL || extra->held == NULL)
+        return;
+    if (session->level == LEVEL_SSE) {
+        sse_open(session);
+        return;
+    }
+    enum err error = queue_accept(session, extra->held, extra->held_terms);
+    free(extra->held);
+    extra->held = NULL;
+    if (error != ERR_OK)
+        session_give_up(session);
+}
+
+void session_trim(struct session *session)
+{
+    struct session_extra *extra = session->extra;
+    if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->held != NULL ||
+        extra->backlog != NULL || extra->rates != NULL || !epoch_is_none(extra->resume.epoch))
+        return;
+    session->extra = NULL;
+    free_extra(extra);
 }
 
 static enum err keep_resume(struct session *session, const struct resume *resume)
@@ -274,26 +366,33 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     struct session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return ERR_NO_MEMORY;
-    enum err error = conn_open(&session->conn, &worker->loop, &ops, admission->fd);
+    enum err error = conn_open(&session->conn, &worker->loop, &ops, admission->socket);
     if (error != ERR_OK)
         goto undo_alloc;
     session->level = admission->level & 0xf;
     error = keep_resume(session, &admission->resume);
     if (error == ERR_OK)
-        error = queue_accept(session, admission);
+        error = answer_request(session, admission);
     if (error != ERR_OK)
         goto undo_conn;
 
     session->state = SESSION_REPLAY;
     list_init(&session->link);
+    list_init(&session->turn);
     session->is_new = true;
     session->round_trip_ms = UINT16_MAX;
     session->id = atomic_fetch_add(&worker->node->next_connection, 1);
     session->since_ms = clock_wall_ms();
+    session->source = admission->source;
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
+    session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
+    if (session->window_bits != 0)
+        ws_decoder_allow_compressed(&session->decoder);
+    session->until_s = session_until_s(admission->until_ms);
     set_first_deadlines(session);
-    metrics_count(METRIC_OPENED);
+    if (!admission->is_open)
+        metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);
     *ret_session = session;
     return ERR_OK;
@@ -304,7 +403,7 @@ undo_conn:;
     conn_release(&session->conn, &rest, &n_rest);
     free(rest);
 undo_alloc:
-    free(session->extra);
+    free_extra(session->extra);
     free(session);
     return error;
 }
@@ -314,6 +413,8 @@ static enum metric cause_of(enum err error)
     switch (error) {
     case ERR_KICKED:
         return METRIC_CLOSED_KICKED;
+    case ERR_BLOCKED:
+        return METRIC_CLOSED_BLOCKED;
     case ERR_REPLACED:
         return METRIC_CLOSED_REPLACED;
     case ERR_RESTART:
@@ -322,8 +423,14 @@ static enum metric cause_of(enum err error)
         return METRIC_CLOSED_SLOW;
     case ERR_SILENT:
         return METRIC_CLOSED_SILENT;
+    case ERR_RATE:
+        return METRIC_CLOSED_RATE;
     case ERR_RESYNC:
         return METRIC_CLOSED_RESYNC;
+    case ERR_UNAUTHORIZED:
+    case ERR_EXPIRED:
+    case ERR_AUTH_TIMEOUT:
+        return METRIC_CLOSED_AUTH;
     default:
         return METRIC_CLOSED_PROTOCOL;
     }
@@ -344,6 +451,20 @@ static void send_close(struct session *session, enum err error, struct span word
         ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame));
 }
 
+/* In place of the answer that was held back. */
+static void send_refusal(struct session *session, enum err error)
+{
+    struct buf answer;
+    buf_init(&answer, 4096);
+    free(session->extra->held);
+    session->extra->held = NULL;
+    if (http_refusal(&answer, error, NULL, NULL, NULL, (struct span){0},
+                     worker_random(session_worker(session))) == ERR_OK)
+        session_send(session, answer.bytes, answer.len);
+    buf_fini(&answer);
+    conn_shutdown(&session->conn);
+}
+
 void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
 {
     if (!session_is_open(session))
@@ -351,7 +472,10 @@ void session_close(struct session *session, enum err error, struct span word, ui
     metrics_count(cause_of(error));
     session_begin_closing(session);
     if (session->level == LEVEL_SSE)
-        sse_end(session, retry_ms);
+        sse_end(session, error, retry_ms);
+    else if (session->extra != NULL && session->extra->held != NULL &&
+             error_http_status(error) != 0)
+        send_refusal(session, error);
     else
         send_close(session, error, word, retry_ms);
 }
@@ -381,13 +505,19 @@ void session_abandon_closing(struct worker *worker)
 
 void session_drain(struct session *session)
 {
-    struct node *node = session_worker(session)->node;
-    uint32_t drain_ms = atomic_load(&node->drain_ms);
-    uint32_t delay_ms =
-        drain_ms == 0 ? 0 : (uint32_t)(worker_random(session_worker(session)) % drain_ms);
-    session->is_draining = true;
-    session->drain_at_ms = session_clock(session) + delay_ms;
+    struct worker *worker = session_worker(session);
+    int64_t left_ms = atomic_load(&worker->node->drain_ends_ms) - worker_now_ms(worker);
+    if (session->is_draining)
+        return;
+    uint32_t delay_ms = left_ms <= 0 ? 0 : (uint32_t)(worker_random(worker) % (uint64_t)left_ms);
+    session_drain_at(session, session_clock(session) + delay_ms);
     if (session->level == LEVEL_V1)
         session_send_goaway(session, delay_ms);
+}
+
+void session_drain_at(struct session *session, uint32_t drain_at_ms)
+{
+    session->is_draining = true;
+    session->drain_at_ms = drain_at_ms;
     session_set_timer(session);
 }

@@ -4,18 +4,21 @@
  * only.
  *
  * Files: session.c its life, session_read.c what comes in, session_write.c what goes out,
- * session_sse.c what event streams do otherwise. */
+ * session_sse.c what event streams do otherwise, session_rate.c the limits on what comes in. */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
 #include "gateway/backlog.h"
 #include "gateway/client.h"
+#include "gateway/sources.h"
 #include "gateway/worker.h"
+#include "proto/extensions.h"
 #include "proto/handshake.h"
 #include "proto/ws_decoder.h"
 
 /* Allowed successors: see session.c. */
 enum session_state {
+    SESSION_AUTH,    /* herald.v1: waits for the message that says who it is; has no client */
     SESSION_REPLAY,  /* reads pages of the inbox until it is at the tail */
     SESSION_LIVE,    /* its tail is the inbox's: notifications come from memory */
     SESSION_CLOSING, /* a close frame was sent: it has left its client */
@@ -23,6 +26,7 @@ enum session_state {
 };
 
 struct replay;
+struct session_rates;
 
 /* A position that the subscriber named to resume behind. */
 struct resume {
@@ -30,25 +34,42 @@ struct resume {
     uint64_t seq;
 };
 
-/* What only some sessions need. */
-struct session_extra {
-    struct resume resume;    /* until its first page has come */
-    struct backlog *backlog; /* what waits for the connection to take more; NULL: nothing */
-    struct buf message;      /* herald.v1: of a message that came in pieces */
-    uint64_t mark_seq;       /* SSE: what is acknowledged... */
-    uint64_t mark_bytes;     /* ...once TCP has acknowledged so many bytes; 0: no mark */
-    uint64_t progress_bytes; /* SSE: that TCP had acknowledged at progress_ms */
-    uint32_t progress_ms;    /* these on session_clock */
-    uint32_t check_ms;       /* SSE: when the mark is looked at next */
-    uint32_t check_after_ms;
-    bool is_explicit; /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
+/* Who a session says it is, before that is known. */
+struct session_wish {
+    char user_id[USER_ID_MAX_BYTES];
+    size_t user_id_len; /* 0: it names nobody */
+    char device[DEVICE_MAX_BYTES];
+    size_t device_len;
+    bool is_known; /* the token has said it: the session moves to its home worker */
 };
 
+/* What only some sessions need. */
+struct session_extra {
+    /* With a limit on what comes in: what it has left of that. */
+    struct session_rates *rates;
+    struct resume resume;      /* until its first page has come */
+    struct session_wish *wish; /* AUTH */
+    uint32_t auth_by_ms;       /* AUTH: on session_clock */
+    struct backlog *backlog;   /* what waits for the connection to take more; NULL: nothing */
+    struct buf message;        /* herald.v1: of a message that came in pieces */
+    uint64_t mark_seq;         /* SSE: what is acknowledged... */
+    uint64_t mark_bytes;       /* ...once TCP has acknowledged so many bytes; 0: no mark */
+    uint64_t progress_bytes;   /* SSE: that TCP had acknowledged at progress_ms */
+    uint32_t progress_ms;      /* these on session_clock */
+    uint32_t check_ms;         /* SSE: when the mark is looked at next */
+    uint32_t check_after_ms;
+    char *held; /* the answer to the request is held back; what it needs: SSE: the origin that may
+                 * read it (empty: none), WebSocket: the accept key. NULL: it is on its way */
+    struct deflate_terms held_terms; /* WebSocket: what was agreed, while it is held */
+    bool is_explicit;                /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
+};
+
+/* At most 248 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
+    struct list turn; /* REPLAY: in a list of worker->reads while it waits for a page's turn */
     struct client *client;
-    struct position *position; /* that it shares with the sessions of its device */
     union {
         struct timer timer;
         struct grave grave; /* once closed */
@@ -56,30 +77,35 @@ struct session {
     struct ws_decoder decoder;
     struct replay *replay; /* the page under way */
     struct session_extra *extra;
+    /* Where it comes from; NULL: the socket knows. */
+    struct source *source;
     struct user_agent *agent;
-    uint64_t id;          /* of the connection */
-    uint64_t tail;        /* the last number that was queued for it, or is known not to be there */
-    uint64_t sent;        /* the last number that was handed to the connection */
-    uint64_t acked;       /* the last number that it has acknowledged */
-    uint64_t ping_number; /* what the ping under way carries */
-    int64_t since_ms;     /* since 1970 */
-    uint32_t heard_ms;    /* these four on session_clock */
+    uint64_t id;       /* of the connection */
+    uint64_t tail;     /* the last number that was queued for it, or is known not to be there */
+    uint64_t sent;     /* the last number that was handed to the connection */
+    uint64_t acked;    /* the last number that it has acknowledged */
+    int64_t since_ms;  /* since 1970 */
+    uint32_t heard_ms; /* these four on session_clock */
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
+    uint32_t ping_number;   /* the low bits of what the ping under way carries */
+    uint32_t until_s;       /* since 1970: when its credentials end; 0: never */
     uint16_t round_trip_ms; /* of the last ping; UINT16_MAX: not known yet */
-    uint8_t state : 4;      /* enum session_state */
-    uint8_t level : 4;      /* enum handshake_level */
-    bool is_new : 1;        /* its first page has not come yet */
-    bool has_ping_out : 1;  /* one ping is under way */
-    bool wants_ping : 1;    /* numbered notifications were written since the last ping */
-    bool waits_drain : 1;   /* REPLAY: the next page when all is written */
-    bool waits_store : 1;   /* REPLAY: the next page when the store is back */
-    bool must_reread : 1;   /* REPLAY: the page under way may be too old */
-    bool is_suspect : 1;    /* silent; one last look before it is closed */
-    bool is_draining : 1;   /* drain_at_ms holds */
+    uint16_t position;     /* in its client, shared with the sessions of its device (positions.h) */
+    uint8_t state : 4;     /* enum session_state */
+    uint8_t level : 4;     /* enum handshake_level */
+    bool is_new : 1;       /* its first page has not come yet */
+    bool has_ping_out : 1; /* one ping is under way */
+    bool wants_ping : 1;   /* numbered notifications were written since the last ping */
+    bool waits_drain : 1;  /* REPLAY: the next page when all is written */
+    bool must_reread : 1;  /* REPLAY: the page under way may be too old */
+    bool must_look_back : 1; /* its next page tells what of its numbers was withdrawn */
+    bool is_suspect : 1;     /* silent; one last look before it is closed */
+    bool is_draining : 1;    /* drain_at_ms holds */
     bool has_peer_close : 1;
-    bool is_deaf : 1; /* CLOSING: what comes in is no longer decoded */
+    bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
+    uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */
 };
 
 /* What stands above. All on the session's thread. */
@@ -91,22 +117,45 @@ struct session_events {
 
 /* A subscriber whose request was accepted, on its way to the user's home worker. */
 struct admission {
-    int fd;
+    struct transport_socket socket;
+    /* May be NULL; the session's when it is there. */
+    struct source *source;
+    bool is_open;     /* it was a session already, before its user was known: no handshake */
+    bool is_draining; /* an open one that was told when it will be closed: */
+    uint32_t drain_at_ms;
+    bool is_unknown;  /* its first message will say who it is */
+    int64_t until_ms; /* since 1970: when its credentials end; 0: never */
     enum handshake_level level;
     char accept[HANDSHAKE_ACCEPT_LEN];
+    struct deflate_terms deflate;
     struct resume resume;
     bool is_explicit;   /* SSE: ack=explicit */
     struct span device; /* empty: none */
     struct span user_agent;
+    bool is_page;       /* WebSocket: its request had an Origin, so it sees no status */
     struct span origin; /* SSE: whose page may read the stream; empty: no CORS headers */
     uint8_t *early;     /* bytes that came behind the head, or NULL */
     size_t n_early;
 };
 
-/* Takes over the socket and queues the 101 (SSE: the 200). On error the socket is still the
- * caller's. The session is in REPLAY and has no client yet. */
+/* Takes over the socket and queues the 101. The 200 of an event stream is held back until there is
+ * something to say, because an EventSource that is blocked must hear 204 instead. On error the
+ * socket is still the caller's. The session is in REPLAY and has no client yet. */
 MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
                                 struct session **ret_session);
+
+/* A new session whose first message will say who it is: it waits in AUTH, for --auth-timeout. Then
+ * it moves to the user's home worker, and is another session there. */
+void session_await_auth(struct session *session, struct span user_id, struct span device);
+
+/* Says until when its credentials are good, in answer to an auth message. */
+void session_send_auth(struct session *session);
+
+/* It is not refused: the answer to its request, if it was held back, goes out. */
+void session_open(struct session *session);
+
+/* Its first page is written, or what waited in memory: gives back what only that needed. */
+void session_trim(struct session *session);
 
 /* The first page has come: what the session begins with (hello; SSE: retry and the position). */
 void session_greet(struct session *session, uint64_t head, bool is_resumed);
@@ -137,8 +186,11 @@ void session_close_all(struct client *client, enum err error, struct span word);
 /* Another epoch has begun: the sessions of the old one are told, and closed (4004). */
 void session_resync_all(struct client *client);
 
-/* Closes it with 1012 at a random moment within the drain (node.h), and tells it so. */
+/* Closes it with 1012 at a random moment before the end of the drain (node.h), and tells it so,
+ * once. */
 void session_drain(struct session *session);
+/* One that was told before it moved here. */
+void session_drain_at(struct session *session, uint32_t drain_at_ms);
 
 /* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */
 void session_abandon_closing(struct worker *worker);
@@ -159,7 +211,8 @@ static inline struct worker *session_worker(const struct session *session)
 
 static inline bool session_is_open(const struct session *session)
 {
-    return session->state == SESSION_REPLAY || session->state == SESSION_LIVE;
+    return session->state == SESSION_REPLAY || session->state == SESSION_LIVE ||
+           session->state == SESSION_AUTH;
 }
 
 /* Is it told of gaps and withdrawals? */

@@ -31,6 +31,8 @@ static inline const struct session_events *session_events_of(const struct sessio
 void session_finish(struct session *session);
 /* It leaves its client and waits for the end of its connection, two seconds at most. */
 void session_begin_closing(struct session *session);
+/* Its socket has been given away; the memory goes at the end of the turn. */
+void session_vanish(struct session *session);
 /* A session whose queue takes nothing more for lack of memory is of no use; the inbox has it all.
  */
 void session_give_up(struct session *session);
@@ -38,11 +40,16 @@ void session_give_up(struct session *session);
 void session_set_timer(struct session *session);
 /* How long a client that has to come again should wait: spread, so that all do not come at once. */
 uint32_t session_retry_ms(struct session *session);
+/* A copy with a NUL, which the span need not have. NULL: out of memory. */
+char *session_copy(struct span text);
 /* session->extra, made when it is first asked for. NULL: out of memory. */
 struct session_extra *session_extra(struct session *session);
 
 /* session_read.c: WebSocket frames */
 size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len);
+
+/* session_rate.c: something has come in. Over a limit the session is closed. */
+void session_count_in(struct session *session, size_t n_messages, size_t n_bytes);
 
 /* session_write.c */
 void session_on_flush(struct conn *conn);
@@ -53,10 +60,21 @@ void session_send_ping(struct session *session);
 void session_send_goaway(struct session *session, uint32_t delay_ms);
 void session_send_error(struct session *session, const char *code, const char *detail);
 
+/* session_auth.c: credentials of sessions */
+void session_on_auth(struct session *session, struct span token); /* an auth message */
+bool session_auth_is_over(const struct session *session, enum err *ret_error);
+int32_t
+session_auth_wait_ms(const struct session *session); /* until it might be; INT32_MAX: never */
+uint32_t session_until_s(int64_t until_ms);
+/* Nothing of it waits to be written: a session whose user is known now moves. */
+void session_auth_move(struct session *session);
+bool session_is_moving(const struct session *session);
+
 /* session_sse.c: event streams */
-MUST_CHECK enum err sse_queue_head(struct session *session, const struct admission *admission);
-void sse_end(struct session *session, uint32_t retry_ms); /* the last words, and FIN */
-void sse_on_flush(struct session *session);               /* before what is queued goes out */
+MUST_CHECK enum err sse_hold_head(struct session *session, const struct admission *admission);
+void sse_open(struct session *session); /* the head, if it is held back */
+void sse_end(struct session *session, enum err error, uint32_t retry_ms); /* last words, and FIN */
+void sse_on_drained(struct session *session); /* the kernel has taken all */
 /* Looks at what TCP has acknowledged, writes the comment when it is due. false: the peer has taken
  * nothing for --slow-timeout. */
 MUST_CHECK bool sse_on_timer(struct session *session);

@@ -4,6 +4,7 @@
 #include "gateway/session_parts.h"
 
 #include "gateway/base/metrics.h"
+#include "proto/deflate.h"
 #include "proto/envelope.h"
 
 /* ---- acknowledgements ---- */
@@ -34,11 +35,18 @@ static bool read_number(struct span text, uint64_t *ret_number)
     return true;
 }
 
+/* What the ping under way carries: not above `sent`, and not as far below as its low bits repeat.
+ */
+static uint64_t ping_number(const struct session *session)
+{
+    return session->sent - (uint32_t)((uint32_t)session->sent - session->ping_number);
+}
+
 static void on_pong(struct session *session, struct span payload)
 {
     uint64_t number;
     if (!session->has_ping_out || !read_number(payload, &number) ||
-        number != session->ping_number) {
+        number != ping_number(session)) {
         metrics_count(METRIC_PONGS_UNMATCHED);
         return;
     }
@@ -84,12 +92,16 @@ static void on_said(struct session *session, struct span text)
         refuse(session, code, detail);
         return;
     }
+    if (session->state == SESSION_AUTH && said.kind != ENVELOPE_AUTH) {
+        session_close(session, ERR_UNAUTHORIZED, SPAN_LITERAL("auth must come first"), 0);
+        return;
+    }
     switch (said.kind) {
     case ENVELOPE_ACK:
         on_ack(session, &said);
         break;
     case ENVELOPE_AUTH:
-        refuse(session, "auth-off", "this server takes no tokens: --auth is none");
+        session_on_auth(session, said.token);
         break;
     case ENVELOPE_PING: {
         struct buf text_out;
@@ -104,13 +116,38 @@ static void on_said(struct session *session, struct span text)
     }
 }
 
+static void on_compressed(struct session *session, struct span compressed)
+{
+    struct buf text;
+    size_t max = inflate_ceiling(compressed.len, (size_t)session_options(session)->max_message);
+    buf_init(&text, SIZE_MAX); /* the inflater keeps to its ceiling */
+    enum err error = inflater_message(session_worker(session)->inflater, compressed, max, &text);
+    if (error == ERR_OK && !utf8_is_valid(buf_span(&text)))
+        error = ERR_BAD_UTF8;
+    if (error == ERR_OK)
+        on_said(session, buf_span(&text));
+    else if (error == ERR_NO_MEMORY)
+        session_give_up(session);
+    else
+        session_close(session, error, (struct span){0}, 0);
+    buf_fini(&text);
+}
+
+static void on_message(struct session *session, const struct ws_event *event, struct span message)
+{
+    if (event->is_compressed)
+        on_compressed(session, message);
+    else
+        on_said(session, message);
+}
+
 /* A message in one piece is read where it lies; its pieces are kept otherwise. The decoder has its
  * ceiling, so the buffer has none of its own. */
 static void on_v1_data(struct session *session, const struct ws_event *event)
 {
     struct buf *kept = session->extra == NULL ? NULL : &session->extra->message;
     if (event->is_first && event->is_last) {
-        on_said(session, event->payload);
+        on_message(session, event, event->payload);
         return;
     }
     struct session_extra *extra = session_extra(session);
@@ -121,7 +158,7 @@ static void on_v1_data(struct session *session, const struct ws_event *event)
     if (!event->is_last)
         return;
     kept = &extra->message;
-    on_said(session, buf_span(kept));
+    on_message(session, event, buf_span(kept));
     if (session_is_open(session))
         buf_clear(kept);
 }
@@ -194,24 +231,42 @@ static void on_event(struct session *session, const struct ws_event *event)
     }
 }
 
+/* A message counts when it begins, and so does each empty piece of one, which could come for ever.
+ */
+static bool is_counted(const struct ws_event *event)
+{
+    return event->kind != WS_EVENT_DATA || event->is_first || event->payload.len == 0;
+}
+
+static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
+{
+    size_t taken = 0;
+    while (taken < len && !session_is_moving(session) && !session->is_deaf &&
+           !session->has_peer_close && session->state != SESSION_CLOSED) {
+        struct ws_event event;
+        taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
+        if (event.kind == WS_EVENT_MORE)
+            return taken;
+        if (is_counted(&event))
+            session_count_in(session, 1, 0);
+        if (!session->is_deaf)
+            on_event(session, &event);
+    }
+    if (session_is_moving(session))
+        return taken; /* the rest moves along */
+    return len;       /* what follows a close frame or an error is not looked at */
+}
+
 size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
     struct session *session = CONTAINER_OF(conn, struct session, conn);
-    size_t taken = 0;
     session->heard_ms = session_clock(session);
     if (session->is_suspect) {
         session->is_suspect = false;
         session_set_timer(session);
     }
-    if (session->level == LEVEL_SSE)
-        return len; /* there is nothing to say on an event stream */
-    while (taken < len && !session->is_deaf && !session->has_peer_close &&
-           session->state != SESSION_CLOSED) {
-        struct ws_event event;
-        taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
-        if (event.kind == WS_EVENT_MORE)
-            return taken;
-        on_event(session, &event);
-    }
-    return len; /* what follows a close frame or an error is not looked at */
+    /* There is nothing to say on an event stream. */
+    size_t taken = session->level == LEVEL_SSE ? len : read_frames(session, bytes, len);
+    session_count_in(session, 0, taken);
+    return taken;
 }

@@ -1,8 +1,12 @@
 /* What event streams do otherwise. Nothing comes back on them, so what the client's TCP has
  * acknowledged counts as received (CONTRACT 2), unless ack=explicit stands in the query: when
- * something was written, a mark says how many bytes TCP must have acknowledged for it, and the
- * kernel is asked 20 ms later, and then in twice the time each time, up to a second. A comment
- * every 15 s keeps proxies awake and finds out whether the peer still takes bytes. */
+ * the kernel has taken all that was queued, a mark says how many bytes TCP must have acknowledged
+ * for it, and the kernel is asked 20 ms later, and then in twice the time each time, up to a
+ * second. Before that nobody could say how many bytes TLS will make of what waits. A comment every
+ * 15 s keeps proxies awake and finds out whether the peer still takes bytes.
+ *
+ * The head of the answer is held back until the first page has come, or there is something else to
+ * say: to a user who is blocked, or kicked meanwhile, it is a 204. */
 #include "gateway/session_parts.h"
 
 #include "gateway/base/metrics.h"
@@ -12,24 +16,45 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h> /* glibc's tcp_info ends before what is asked for here */
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 enum { COMMENT_MS = 15000, FIRST_CHECK_MS = 20, LAST_CHECK_MS = 1000, HEAD_MAX_BYTES = 2048 };
 
-enum err sse_queue_head(struct session *session, const struct admission *admission)
+enum err sse_hold_head(struct session *session, const struct admission *admission)
 {
-    struct buf head;
     struct session_extra *extra = session_extra(session);
     if (extra == NULL)
         return ERR_NO_MEMORY;
     extra->is_explicit = admission->is_explicit;
+    extra->held = session_copy(admission->origin);
+    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+/* The head that was held back, of this status. */
+static void send_head(struct session *session, unsigned status)
+{
+    struct buf head;
+    struct session_extra *extra = session->extra;
+    struct span origin = span_of(extra->held);
     buf_init(&head, HEAD_MAX_BYTES);
-    enum err error = http_stream_head(&head, admission->origin);
+    enum err error = status == 200
+                         ? http_stream_head(&head, origin)
+                         : http_answer(&head, status, NULL, NULL, origin, (struct span){0});
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
-    return error;
+    free(extra->held);
+    extra->held = NULL;
+    if (error != ERR_OK)
+        session_give_up(session);
+}
+
+void sse_open(struct session *session)
+{
+    if (session->extra->held != NULL)
+        send_head(session, 200);
 }
 
 /* What the peer's TCP has acknowledged in all, and what it has yet to. A unix socket knows only the
@@ -56,7 +81,7 @@ static void look_again(struct session *session, uint32_t after_ms)
     session_set_timer(session);
 }
 
-void sse_on_flush(struct session *session)
+void sse_on_drained(struct session *session)
 {
     struct session_extra *extra = session->extra;
     uint64_t acked, unacked;
@@ -64,15 +89,14 @@ void sse_on_flush(struct session *session)
         !ask_kernel(session, &acked, &unacked))
         return;
     extra->mark_seq = session->sent;
-    extra->mark_bytes = acked + unacked + conn_queued_bytes(&session->conn);
+    extra->mark_bytes = acked + unacked;
     look_again(session, FIRST_CHECK_MS);
 }
 
 static void look_at_mark(struct session *session, uint64_t acked, uint64_t unacked)
 {
     struct session_extra *extra = session->extra;
-    bool is_through = unacked == 0 && conn_queued_bytes(&session->conn) == 0;
-    if (!is_through && acked < extra->mark_bytes) {
+    if (unacked > 0 && acked < extra->mark_bytes) {
         uint32_t after_ms = 2 * extra->check_after_ms;
         extra->check_after_ms = after_ms < LAST_CHECK_MS ? after_ms : LAST_CHECK_MS;
         extra->check_ms = session_clock(session) + extra->check_after_ms;
@@ -81,9 +105,9 @@ static void look_at_mark(struct session *session, uint64_t acked, uint64_t unack
     uint64_t seq = extra->mark_seq;
     extra->mark_seq = 0;
     if (!session_ack(session, seq))
-        metrics_count(METRIC_BAD_ACKS); /* a mark is never beyond what was written */
-    if (session->sent > session->acked)
-        conn_mark(&session->conn); /* written meanwhile: the next mark */
+        metrics_count(METRIC_BAD_ACKS);         /* a mark is never beyond what was written */
+    if (conn_queued_bytes(&session->conn) == 0) /* written meanwhile: the next mark */
+        sse_on_drained(session);
 }
 
 /* Has it taken anything within --slow-timeout, or is there nothing to take? */
@@ -129,9 +153,17 @@ int32_t sse_wait_ms(const struct session *session, uint32_t now_ms)
     return session->extra->mark_seq != 0 && check < wait ? check : wait;
 }
 
-void sse_end(struct session *session, uint32_t retry_ms)
+/* Only a status makes EventSource give up, and only while none was sent. */
+static bool must_give_up(enum err error)
+{
+    return error == ERR_BLOCKED || error == ERR_KICKED;
+}
+
+void sse_end(struct session *session, enum err error, uint32_t retry_ms)
 {
     struct buf last;
+    if (session->extra->held != NULL)
+        send_head(session, must_give_up(error) ? 204 : 200);
     buf_init(&last, 64);
     if (retry_ms != 0 && sse_retry(&last, retry_ms) == ERR_OK)
         session_send(session, last.bytes, last.len);

@@ -10,6 +10,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "proto/deflate.h"
 #include "proto/envelope.h"
 #include "proto/put.h"
 #include "proto/sse.h"
@@ -30,6 +31,7 @@ size_t session_queued_bytes(const struct session *session)
 
 void session_send(struct session *session, const void *bytes, size_t len)
 {
+    session_open(session);
     if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
         session_give_up(session);
 }
@@ -51,7 +53,7 @@ void session_send_ping(struct session *session)
     size_t n = ws_control_write(WS_PING, (struct span){number, len}, frame);
     session->has_ping_out = true;
     session->wants_ping = false;
-    session->ping_number = session->sent;
+    session->ping_number = (uint32_t)session->sent;
     session->ping_sent_ms = session_clock(session);
     metrics_count(METRIC_PINGS);
     session_send(session, frame, n);
@@ -147,9 +149,25 @@ static enum notification_form form_of(const struct session *session)
     return session->level == LEVEL_SSE ? FORM_SSE : FORM_PLAIN;
 }
 
+/* The bytes for this session: compressed where that was agreed, is worth it and fits its window. */
+static struct payload *payload_for(struct session *session, struct notification *note)
+{
+    struct payload *whole = notification_form(note, form_of(session));
+    if (whole == NULL || whole->len < DEFLATE_MIN_BYTES ||
+        !deflate_fits(session->window_bits, whole->len))
+        return whole;
+    struct payload *small =
+        notification_compressed(note, form_of(session), session_worker(session)->deflater);
+    if (small == NULL)
+        return whole;
+    metrics_add(METRIC_BYTES_SAVED, payload_frame(whole).len - payload_frame(small).len);
+    return small;
+}
+
 static enum err hand_over(struct session *session, struct notification *note)
 {
-    struct payload *payload = notification_form(note, form_of(session));
+    session_open(session);
+    struct payload *payload = payload_for(session, note);
     enum err error = payload == NULL ? ERR_NO_MEMORY : conn_write_payload(&session->conn, payload);
     if (error != ERR_OK) {
         session_give_up(session);
@@ -179,12 +197,14 @@ static void feed(struct session *session)
     struct backlog_item *item;
     while ((item = backlog_first(backlog_of(session))) != NULL && session_is_open(session) &&
            conn_queued_bytes(&session->conn) < HAND_OVER_BYTES) {
-        if (item->note == NULL) {
-            hand_over_gap(session, &item->gap);
-        } else if (has_expired(item->note)) {
+        struct notification *note = backlog_note(item);
+        if (note == NULL) {
+            struct gap gap = backlog_gap(item);
+            hand_over_gap(session, &gap);
+        } else if (has_expired(note)) {
             metrics_count(METRIC_UNSENT_EXPIRED);
-            hand_over_gap(session, &(struct gap){item->note->seq, item->note->seq, GAP_EXPIRED});
-        } else if (hand_over(session, item->note) != ERR_OK) {
+            hand_over_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
+        } else if (hand_over(session, note) != ERR_OK) {
             return;
         }
         backlog_drop_first(&session->extra->backlog);
@@ -196,12 +216,14 @@ void session_on_flush(struct conn *conn)
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     if (!session_is_open(session))
         return;
+    if (session_is_moving(session)) {
+        session_auth_move(session);
+        return;
+    }
     bool had_backlog = backlog_of(session) != NULL;
     feed(session);
     if (session->wants_ping && !session->has_ping_out)
         session_send_ping(session);
-    if (session->level == LEVEL_SSE)
-        sse_on_flush(session);
     /* All of the backlog has expired or was withdrawn, and nothing is written of it. */
     if (had_backlog && session_queued_bytes(session) == 0)
         session_events_of(session)->on_drained(session);
@@ -215,10 +237,18 @@ void session_on_drained(struct conn *conn)
             session_finish(session); /* both close frames are through: the server closes (7.1.1) */
         return;
     }
+    if (session_is_moving(session)) {
+        session_auth_move(session);
+        return;
+    }
+    if (session->level == LEVEL_SSE)
+        sse_on_drained(session);
     if (backlog_of(session) != NULL)
         conn_mark(conn); /* on_flush hands over more */
-    else
+    else {
+        session_trim(session);
         session_events_of(session)->on_drained(session);
+    }
 }
 
 static bool is_busy(const struct session *session)

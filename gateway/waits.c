@@ -1,8 +1,9 @@
 /* A wait is registered once the push is stored, and then looks: into the client for what has been
  * acknowledged meanwhile, otherwise into the store. From there on it is told: of acknowledgements
- * by positions.c, of withdrawals and of what replaces its notification by the store's events. It
- * asks the store again when it expires, when its time is over, and once a second while the user has
- * sessions elsewhere or devices, which this node does not see moving. */
+ * by positions.c and ack_request.c, of withdrawals and of what replaces its notification by the
+ * store's events. It asks the store again when it expires, when its time is over, and once a second
+ * while the user has devices, or other nodes may have the user: this node does not see those move.
+ */
 #include "gateway/waits.h"
 
 #include "gateway/base/clock.h"
@@ -85,10 +86,26 @@ static bool is_over(const struct wait *wait)
 /* Does this node see by itself what becomes of it? */
 static bool is_seen_here(const struct wait *wait)
 {
-    const struct client *client = client_map_find(wait->home->node->map, user_of(wait));
+    const struct node *node = wait->home->node;
+    const struct client *client = client_map_find(node->map, user_of(wait));
+    if (client != NULL && atomic_load_explicit(&client->has_devices, memory_order_relaxed))
+        return false;
+    if (!store_is_shared(node->store))
+        return true; /* whoever comes to acknowledge it comes here */
     return client != NULL && epoch_equal(client->epoch, wait->epoch) &&
-           !atomic_load_explicit(&client->has_devices, memory_order_relaxed) &&
            wait->push->targets[0].nodes <= 1;
+}
+
+/* A position passes numbers that have left the inbox too. Does it say by itself that this one was
+ * acknowledged: is it neither expired nor so old that a full inbox may have pushed it out? */
+static bool is_told_by(const struct client *client, const struct wait *wait)
+{
+    const struct options *options = wait->home->node->options;
+    int64_t room = options->inbox_max_bytes / options->max_data;
+    if (options->inbox_max < room)
+        room = options->inbox_max;
+    return clock_wall_ms() < wait->expires_ms && client->head < wait->seq + (uint64_t)room &&
+           !atomic_load_explicit(&client->has_devices, memory_order_relaxed);
 }
 
 static void set_timer(struct wait *wait)
@@ -165,7 +182,8 @@ static void on_begin_letter(struct letter *letter)
         return;
     }
     if (client != NULL) {
-        if (is_seen_here(wait) && client->shared.is_known &&
+        if (epoch_equal(client->epoch, wait->epoch) && client->shared.is_known &&
+            is_told_by(client, wait) &&
             atomic_load_explicit(&client->shared.acked, memory_order_relaxed) >= wait->seq) {
             answer(wait, GATEWAY_DELIVERED, GAP_NONE);
             return;
@@ -187,7 +205,7 @@ bool waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms)
     }
     push->has_waited = true;
     wait->push = push;
-    wait->home = node->workers[client_map_home(node->map, target->user_id)];
+    wait->home = node_home(node, target->user_id);
     wait->epoch = target->epoch;
     wait->seq = target->seq;
     wait->time_ms = time_ms;
@@ -217,18 +235,28 @@ void waits_acked(struct client *client, uint64_t acked)
     if (atomic_load_explicit(&home->node->n_waits, memory_order_relaxed) == 0)
         return;
     uint64_t hash = hash_bytes(client_user_id(client));
-    bool has_devices = atomic_load_explicit(&client->has_devices, memory_order_relaxed);
     LIST_FOR_EACH_SAFE(link, bucket_of(home, hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
         if (!is_for(wait, hash, client_user_id(client), client->epoch) || wait->seq > acked)
             continue;
-        if (has_devices) { /* the store alone knows whether all of them have it */
+        if (is_told_by(client, wait)) {
+            answer(wait, GATEWAY_DELIVERED, GAP_NONE);
+        } else { /* the store alone knows what became of it, and whether all devices have it */
             positions_store(client);
             look(wait);
-        } else {
-            answer(wait, GATEWAY_DELIVERED, GAP_NONE);
         }
+    }
+}
+
+void waits_asked(struct worker *home, struct span user_id)
+{
+    uint64_t hash = hash_bytes(user_id);
+    LIST_FOR_EACH_SAFE(link, bucket_of(home, hash))
+    {
+        struct wait *wait = CONTAINER_OF(link, struct wait, link);
+        if (wait->hash == hash && span_equal(user_of(wait), user_id))
+            look(wait);
     }
 }
 
@@ -243,7 +271,7 @@ struct hearing {
 static void hear_one(struct wait *wait, const struct notification *note, uint64_t inbox_max)
 {
     if (note->is_withdrawal && note->replaces <= wait->seq && wait->seq <= note->seq)
-        answer(wait, GATEWAY_GONE, GAP_CANCELLED);
+        answer(wait, GATEWAY_GONE, note->cause);
     else if (!note->is_withdrawal && note->replaces == wait->seq)
         answer(wait, GATEWAY_GONE, GAP_COLLAPSED);
     else if (note->seq >= wait->seq + inbox_max)
@@ -273,7 +301,7 @@ void waits_hear(struct node *node, struct span user_id, struct notification *not
     struct hearing *hearing = calloc(1, sizeof *hearing + user_id.len);
     if (hearing == NULL)
         return; /* the wait asks the store when its time is over */
-    hearing->home = node->workers[client_map_home(node->map, user_id)];
+    hearing->home = node_home(node, user_id);
     hearing->note = notification_ref(note);
     hearing->user_id_len = user_id.len;
     memcpy(hearing->user_id, user_id.bytes, user_id.len);
@@ -286,7 +314,7 @@ void waits_hear(struct node *node, struct span user_id, struct notification *not
 struct ending {
     struct letter letter;
     struct worker *home;
-    const struct gateway_push *push; /* compared, not looked into: it may be answered by now */
+    uint64_t push; /* its number: it may be answered by now, and its memory another's */
     uint64_t hash;
 };
 
@@ -296,7 +324,7 @@ static void on_ending(struct letter *letter)
     LIST_FOR_EACH_SAFE(link, bucket_of(ending->home, ending->hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
-        if (wait->push == ending->push) {
+        if (wait->push->number == ending->push) {
             answer(wait, GATEWAY_PENDING, GAP_NONE);
             break;
         }
@@ -310,8 +338,8 @@ void waits_end(struct node *node, struct gateway_push *push)
     struct ending *ending = calloc(1, sizeof *ending);
     if (ending == NULL)
         return; /* its time will be over */
-    ending->home = node->workers[client_map_home(node->map, user_id)];
-    ending->push = push;
+    ending->home = node_home(node, user_id);
+    ending->push = push->number;
     ending->hash = hash_bytes(user_id);
     ending->letter.deliver = on_ending;
     mailbox_post(worker_mailbox(ending->home), &ending->letter);

@@ -15,6 +15,9 @@ MUST_CHECK bool waits_begin(struct node *node, struct gateway_push *push, int64_
 /* Home worker: a position of the client has moved to `acked`. */
 void waits_acked(struct client *client, uint64_t acked);
 
+/* Home worker: the store was asked to move a position of the user, who need not be here. */
+void waits_asked(struct worker *home, struct span user_id);
+
 /* Any thread: the store has told this notification, or that numbers were withdrawn. */
 void waits_hear(struct node *node, struct span user_id, struct notification *note);
 

@@ -1,5 +1,7 @@
 #include "gateway/worker.h"
 
+#include "proto/deflate.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -25,6 +27,17 @@ static void bury_all(struct reactor_task *task)
     }
 }
 
+static enum err make_deflate(struct worker *worker)
+{
+    enum err error = deflater_new(&worker->deflater);
+    if (error != ERR_OK)
+        return error;
+    error = inflater_new(&worker->inflater);
+    if (error != ERR_OK)
+        deflater_free(worker->deflater);
+    return error;
+}
+
 enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct worker *worker),
                     struct worker **ret_worker)
 {
@@ -36,6 +49,10 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     worker->on_second = on_second;
     list_init(&worker->bury.link);
     list_init(&worker->closing);
+    list_init(&worker->reads.arrivals);
+    list_init(&worker->reads.turns);
+    list_init(&worker->reads.later);
+    list_init(&worker->strangers);
     list_init(&worker->kicks);
     for (unsigned i = 0; i < WAIT_BUCKETS; i++)
         list_init(&worker->waits[i]);
@@ -51,12 +68,19 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     error = conn_loop_init(&worker->loop, worker->reactor);
     if (error != ERR_OK)
         goto undo_reactor;
+    if (node->options->compress) {
+        error = make_deflate(worker);
+        if (error != ERR_OK)
+            goto undo_loop;
+    }
     int64_t now_ms = worker_now_ms(worker);
     atomic_init(&worker->seen_ms, now_ms);
     timer_set(reactor_timers(worker->reactor), &worker->heartbeat, now_ms + HEARTBEAT_MS);
     *ret_worker = worker;
     return ERR_OK;
 
+undo_loop:
+    conn_loop_fini(&worker->loop);
 undo_reactor:
     reactor_free(worker->reactor);
 undo_alloc:
@@ -94,6 +118,8 @@ void worker_free(struct worker *worker)
         return;
     bury_all(&worker->bury);
     user_agents_fini(&worker->agents);
+    deflater_free(worker->deflater);
+    inflater_free(worker->inflater);
     conn_loop_fini(&worker->loop);
     reactor_free(worker->reactor);
     free(worker);

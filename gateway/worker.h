@@ -3,20 +3,44 @@
 #ifndef HERALD_WORKER_H
 #define HERALD_WORKER_H
 
+#include "gateway/grave.h"
 #include "gateway/net/conn.h"
 #include "gateway/node.h"
 #include "gateway/user_agents.h"
 
 #include <pthread.h>
 
+struct deflater;
 struct front;
+struct inflater;
 
 enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64, WAIT_BUCKETS = 64 };
 
-/* Something whose memory is given back at the end of the turn. */
-struct grave {
-    struct grave *next;
-    void (*free_it)(struct grave *grave);
+/* What gateway.c tells every worker. */
+enum word { WORD_STORE_IS_BACK, WORD_DRAIN, WORD_END_WAITS, WORD_CLOSE, WORDS };
+
+/* The letter of one word, made with the worker, so that it can always be sent. */
+struct announcement {
+    struct letter letter;
+    struct worker *worker;
+    enum word word;
+    atomic_bool is_posted;
+};
+
+/* Sessions that want a page of the inbox (replay.c). */
+struct reads {
+    struct list arrivals; /* they wait for their turn to read their first page */
+    struct list turns;    /* and these for another one */
+    struct list later;    /* these until the store is back, or the second is over */
+    unsigned n_pages;     /* under way */
+    unsigned n_failed;    /* since the store was back, or the second began */
+};
+
+/* Clients whose positions are to be written at one time. */
+struct unstored_slot {
+    struct client **clients;
+    uint32_t n;
+    uint32_t cap;
 };
 
 struct worker {
@@ -27,20 +51,22 @@ struct worker {
     struct conn_loop loop;
     struct timer heartbeat; /* every second: positions are written, liveness is shown */
     struct list closing;    /* sessions that wait for the end of their connection */
+    struct list strangers;  /* sessions whose first message will say who they are */
     struct grave *graves;
     struct reactor_task bury;
-    struct front *front;                     /* accepting (front.c) */
-    struct client *unstored[POSITION_SLOTS]; /* positions to be written, by when (positions.c) */
+    struct front *front;                           /* accepting (front.c) */
+    struct unstored_slot unstored[POSITION_SLOTS]; /* by when (positions.c) */
     struct timer unstored_timer;
     unsigned unstored_slot; /* the one that is written next */
     unsigned n_unstored;
-    unsigned n_pages;                /* under way (replay.c) */
-    bool has_waiting;                /* sessions wait for the store (replay.c) */
-    bool has_drained;                /* its sessions know when to go (gateway.c) */
-    struct list waits[WAIT_BUCKETS]; /* pushes that wait, by their user (waits.c) */
-    struct list kicks;               /* event streams that must not come back (kicks.c) */
+    struct reads reads;
+    struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
+    struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (waits.c) */
+    struct list kicks;                        /* event streams that must not come back (kicks.c) */
     unsigned n_kicks;
     struct user_agents agents;
+    struct deflater *deflater; /* for all its sessions; both NULL without --compress */
+    struct inflater *inflater;
     uint64_t random;
     atomic_int_fast64_t seen_ms; /* the last heartbeat, for liveness; read by any thread */
     void (*on_second)(struct worker *worker);

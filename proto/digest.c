@@ -1,5 +1,6 @@
 #include "proto/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 static bool add(EVP_MD_CTX *sha, struct span part)
@@ -22,4 +23,9 @@ enum err digest_of(const struct span *parts, size_t n, uint8_t ret_digest[DIGEST
         return ERR_SYSTEM;
     memcpy(ret_digest, whole, DIGEST_LEN);
     return ERR_OK;
+}
+
+bool digest_equal(const uint8_t a[DIGEST_LEN], const uint8_t b[DIGEST_LEN])
+{
+    return CRYPTO_memcmp(a, b, DIGEST_LEN) == 0;
 }

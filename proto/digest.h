@@ -13,4 +13,7 @@ enum { DIGEST_LEN = 16 };
  * byte from one to the next makes another digest. ERR_SYSTEM: no SHA-256 is available. */
 MUST_CHECK enum err digest_of(const struct span *parts, size_t n, uint8_t ret_digest[DIGEST_LEN]);
 
+/* Takes as long whether they are equal or not. */
+bool digest_equal(const uint8_t a[DIGEST_LEN], const uint8_t b[DIGEST_LEN]);
+
 #endif

@@ -160,6 +160,11 @@ enum err envelope_error(struct buf *out, const char *code, const char *detail)
     return error;
 }
 
+enum err envelope_auth(struct buf *out, int64_t expires_ms)
+{
+    return buf_printf(out, "{\"type\":\"auth\",\"expires\":%" PRId64 "}", expires_ms);
+}
+
 enum err envelope_pong(struct buf *out)
 {
     return buf_append_text(out, "{\"type\":\"pong\"}");

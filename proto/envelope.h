@@ -27,6 +27,8 @@ MUST_CHECK enum err envelope_cancel(struct buf *out, struct epoch epoch, uint64_
 MUST_CHECK enum err envelope_goaway(struct buf *out, uint32_t reconnect_after_ms,
                                     const char *reason);
 MUST_CHECK enum err envelope_error(struct buf *out, const char *code, const char *detail);
+/* The answer to an auth message: when the credentials end, in ms since 1970. */
+MUST_CHECK enum err envelope_auth(struct buf *out, int64_t expires_ms);
 MUST_CHECK enum err envelope_pong(struct buf *out);
 
 /* `"epoch":...,"from":...,"to":...,"cause":...`, the members that SSE writes of a gap as well. */

@@ -284,3 +284,24 @@ enum err gaps_missing(const struct gaps *gaps, uint64_t acked, uint64_t after, u
     *ret_n = missing.n;
     return ERR_OK;
 }
+
+enum err gaps_withdrawn(const struct gaps *gaps, uint64_t after, uint64_t last,
+                        struct gap **ret_withdrawn, size_t *ret_n)
+{
+    struct missing withdrawn = {0};
+    for (uint32_t i = seek(gaps, after + 1);
+         gaps != NULL && i < gaps->n && gaps->ranges[i].from <= last; i++) {
+        const struct gap *range = &gaps->ranges[i];
+        uint64_t from = range->from > after ? range->from : after + 1;
+        uint64_t to = range->to < last ? range->to : last;
+        if (range->cause != GAP_CANCELLED && range->cause != GAP_COLLAPSED)
+            continue;
+        if (add_missing(&withdrawn, from, to, range->cause) != ERR_OK) {
+            free(withdrawn.gaps);
+            return ERR_NO_MEMORY;
+        }
+    }
+    *ret_withdrawn = withdrawn.gaps;
+    *ret_n = withdrawn.n;
+    return ERR_OK;
+}

@@ -60,4 +60,9 @@ MUST_CHECK enum err gaps_missing(const struct gaps *gaps, uint64_t acked, uint64
                                  uint64_t last, const uint64_t *seqs, size_t n_seqs,
                                  struct gap **ret_missing, size_t *ret_n);
 
+/* Of the numbers above `after` and up to `last` those that were cancelled or collapsed, as far as
+ * the list still says so, rising. The caller frees *ret_withdrawn (NULL when there are none). */
+MUST_CHECK enum err gaps_withdrawn(const struct gaps *gaps, uint64_t after, uint64_t last,
+                                   struct gap **ret_withdrawn, size_t *ret_n);
+
 #endif

@@ -37,8 +37,10 @@ MUST_CHECK enum err handshake_check(const struct http_head *head, const char *by
 MUST_CHECK enum err handshake_check_no_body(const struct http_head *head, const char *bytes,
                                             const char **ret_detail);
 
-/* Appends the whole 101 response, with the subprotocol of the level. */
+/* Appends the whole 101 response, with the subprotocol of the level and the extensions that were
+ * agreed (extensions_answer); empty: none. */
 MUST_CHECK enum err handshake_accept(struct buf *out, enum handshake_level level,
-                                     const char accept[HANDSHAKE_ACCEPT_LEN]);
+                                     const char accept[HANDSHAKE_ACCEPT_LEN],
+                                     const char *extensions);
 
 #endif

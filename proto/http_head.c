@@ -42,17 +42,22 @@ static void bad(struct http_head *head, const char *detail)
     refuse(head, ERR_BAD_HEAD, detail);
 }
 
-/* A token character (RFC 9110, 5.6.2). */
-static bool is_token(char c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-')
-        return true;
-    return c != '\0' && strchr("!#$%&'*+.^_`|~", c) != NULL;
-}
-
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* A token character (RFC 9110, 5.6.2). */
+static bool is_token(char c)
+{
+    if (is_letter(c) || is_digit(c) || c == '-')
+        return true;
+    return c != '\0' && strchr("!#$%&'*+.^_`|~", c) != NULL;
 }
 
 static bool is_space(char c)
@@ -86,21 +91,58 @@ static void on_method(struct http_head *head, char c)
 
 static void on_target_begin(struct http_head *head, char c)
 {
-    if (c == '/')
+    if (c == '/' || is_letter(c))
         head->state = IN_TARGET;
     else
         bad(head, "the request target must begin with a slash");
+}
+
+/* HOST[:PORT] (RFC 9110, 7.2). What it may name is decided above; here only that it can be nothing
+ * but a host, whoever splits it. */
+static bool is_host(struct span host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        unsigned char c = (unsigned char)host.bytes[i];
+        if (c <= ' ' || c >= 0x7f || strchr("/?#@,\\\"<>", c) != NULL)
+            return false;
+    }
+    return host.len > 0;
+}
+
+/* Splits "http://HOST[:PORT]/path?query" in front of the path, which may be empty. */
+static bool split_absolute(struct http_head *head, const char *bytes)
+{
+    static const struct span schemes[] = {{"http://", 7}, {"https://", 8}};
+    struct span target = http_part_span(bytes, head->target);
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t at = schemes[i].len;
+        if (target.len < at || !span_equal_nocase((struct span){target.bytes, at}, schemes[i]))
+            continue;
+        size_t end = at;
+        while (end < target.len && target.bytes[end] != '/' && target.bytes[end] != '?')
+            end++;
+        head->host = (struct http_part){(uint16_t)(head->target.at + at), (uint16_t)(end - at)};
+        head->path =
+            (struct http_part){(uint16_t)(head->target.at + end), (uint16_t)(target.len - end)};
+        return is_host(http_part_span(bytes, head->host));
+    }
+    return false;
 }
 
 static void end_target(struct http_head *head, const char *bytes)
 {
     head->target = part_here(head);
     head->path = head->target;
-    const char *mark = memchr(bytes + head->target.at, '?', head->target.len);
+    if (bytes[head->target.at] != '/' && !split_absolute(head, bytes)) {
+        bad(head, "the request target must begin with a slash, or be a whole http address");
+        return;
+    }
+    uint16_t len = head->path.len;
+    const char *mark = memchr(bytes + head->path.at, '?', len);
     if (mark != NULL) {
-        head->path.len = (uint16_t)(mark - bytes - head->target.at);
+        head->path.len = (uint16_t)(mark - bytes - head->path.at);
         head->query.at = (uint16_t)(mark - bytes + 1);
-        head->query.len = (uint16_t)(head->target.len - head->path.len - 1);
+        head->query.len = (uint16_t)(len - head->path.len - 1);
     }
     begin_behind(head, IN_VERSION);
 }
@@ -192,18 +234,6 @@ static void on_value_begin(struct http_head *head, const char *bytes, char c)
     on_value(head, bytes, c);
 }
 
-/* HOST[:PORT] (RFC 9110, 7.2). What it may name is decided above; here only that it can be nothing
- * but a host, whoever splits it. */
-static bool is_host(struct span host)
-{
-    for (size_t i = 0; i < host.len; i++) {
-        unsigned char c = (unsigned char)host.bytes[i];
-        if (c <= ' ' || c >= 0x7f || strchr("/?#@,\\\"<>", c) != NULL)
-            return false;
-    }
-    return host.len > 0;
-}
-
 static bool is_number(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -227,6 +257,8 @@ static void check_length(struct http_head *head, const char *bytes)
         bad(head, "Content-Length and Transfer-Encoding exclude each other");
 }
 
+/* An absolute target's host outranks the field, which must be there all the same (RFC 9112, 3.2).
+ */
 static void check_whole(struct http_head *head, const char *bytes)
 {
     struct span host;
@@ -238,6 +270,8 @@ static void check_whole(struct http_head *head, const char *bytes)
         bad(head, "Host must be a host name or address and a port");
     else
         check_length(head, bytes);
+    if (head->state == IS_DONE && head->host.len == 0)
+        head->host = (struct http_part){(uint16_t)(host.bytes - bytes), (uint16_t)host.len};
 }
 
 static void on_last_line_feed(struct http_head *head, const char *bytes, char c)

@@ -1,5 +1,6 @@
 /* The head of an HTTP/1.1 request (RFC 9112, sections 2-5), strictly: CRLF only, no obs-fold, no
- * space before the colon, no NUL, token characters only in names, one Host, origin-form targets.
+ * space before the colon, no NUL, token characters only in names, one Host; targets in origin-form,
+ * and in absolute-form, which every server must take (3.2.2).
  *
  * Incremental: the caller keeps all bytes of the head in one growing buffer and calls
  * http_head_parse after each read; the parser remembers where it was, so no byte is looked at
@@ -38,9 +39,10 @@ struct http_head {
     uint16_t len;       /* when done: the head's length in bytes */
     uint16_t n_fields;
     struct http_part method;
-    struct http_part target; /* as sent: "/ws?userId=42" */
+    struct http_part target; /* as sent: "/ws?userId=42", "http://example.com/ws?userId=42" */
     struct http_part path;   /* the part of target before '?' */
     struct http_part query;  /* the part behind '?'; len 0 if none */
+    struct http_part host;   /* of an absolute target; else the value of Host */
     struct http_field fields[HTTP_HEAD_MAX_FIELDS];
     uint16_t at;    /* parser: how far it has read */
     uint16_t start; /* parser: where the present part began */

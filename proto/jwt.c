@@ -170,10 +170,10 @@ static int take_exponent(const char *at, const char *end)
 static bool read_time(struct span raw, int64_t *ret_ms)
 {
     const char *at = raw.bytes;
-    const char *end = raw.bytes + raw.len;
     struct decimal number = {0, 3}; /* milliseconds */
     if (raw.len == 0 || *at < '0' || *at > '9')
         return false;
+    const char *end = raw.bytes + raw.len;
     at = take_digits(at, end, false, &number);
     if (at < end && *at == '.')
         at = take_digits(at + 1, end, true, &number);

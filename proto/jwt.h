@@ -42,8 +42,9 @@ struct jwt_claims {
 };
 
 /* ERR_OK and *ret_claims; ERR_EXPIRED: all is well but exp; ERR_UNAUTHORIZED: anything else that is
- * wrong with the token; ERR_NO_MEMORY. Unless ERR_OK, *ret_detail is a constant sentence that holds
- * nothing of the token. Leaves OpenSSL's error queue as it was. */
+ * wrong with the token; ERR_NO_MEMORY, which OpenSSL may not tell from a bad signature. Unless
+ * ERR_OK, *ret_detail is a constant sentence that holds nothing of the token. Leaves OpenSSL's
+ * error queue as it was. */
 MUST_CHECK enum err jwt_verify(const struct jwt_keys *keys, struct span token,
                                const struct jwt_rules *rules, int64_t now_ms,
                                struct jwt_claims *ret_claims, const char **ret_detail);

@@ -32,7 +32,8 @@ struct jwt_keys;
  * Refused too: a private key in either form (it has no business here), two keys with one kid, a key
  * without a kid beside another one of its algorithm (no token could choose it), no usable key.
  *
- * ERR_OK and *ret_keys with one reference; ERR_INVALID_FIELD; ERR_NO_MEMORY. Unless ERR_OK, `why`
+ * ERR_OK and *ret_keys with one reference; ERR_INVALID_FIELD; ERR_NO_MEMORY, which OpenSSL may not
+ * tell from a malformed key. Unless ERR_OK, `why`
  * has a sentence for the operator (NUL-terminated, cut at why_cap >= 1) that never holds bytes of
  * the file. */
 MUST_CHECK enum err jwt_keys_read(struct span file, struct jwt_keys **ret_keys, char *why,

@@ -1,4 +1,4 @@
-/* POST /deleteClient */
+/* The bodies that name one user: POST /deleteClient and POST /tickets. */
 #include "proto/json_members.h"
 
 enum { KICK_USER_ID, KICK_REASON, KICK_PURGE, KICK_BLOCK_FOR };
@@ -45,15 +45,20 @@ static enum err take_reason(struct span body, struct span raw, struct kick_reque
     return ERR_OK;
 }
 
-/* What this version cannot do must not be promised: only the value that asks for nothing is taken.
- */
-static enum err take_nothing(struct span raw, struct span nothing, const char *field,
-                             struct json_problem *problem)
+static enum err take_block_for(struct span raw, struct kick_request *request,
+                               struct json_problem *problem)
 {
-    if (raw.bytes == NULL || span_equal(raw, nothing))
-        return ERR_OK;
-    return json_refuse(problem, ERR_INVALID_FIELD, field, "%s can only be %s in this version",
-                       field, nothing.bytes);
+    uint32_t seconds = 0;
+    bool is_fine = raw.len <= 5;
+    for (size_t i = 0; i < raw.len && is_fine; i++) {
+        is_fine = raw.bytes[i] >= '0' && raw.bytes[i] <= '9';
+        seconds = seconds * 10 + (uint32_t)(raw.bytes[i] - '0');
+    }
+    if (!is_fine || seconds > PUSH_MAX_BLOCK_S)
+        return json_refuse(problem, ERR_INVALID_FIELD, "blockFor",
+                           "blockFor must be a whole number of seconds, 0..%d", PUSH_MAX_BLOCK_S);
+    request->block_s = seconds;
+    return ERR_OK;
 }
 
 static enum err take_purge(struct span raw, struct kick_request *request,
@@ -81,7 +86,7 @@ static enum err take_kick(struct span body, struct kick_request *request,
     error = take_purge(members.raw[KICK_PURGE], request, problem);
     if (error != ERR_OK)
         return error;
-    return take_nothing(members.raw[KICK_BLOCK_FOR], SPAN_LITERAL("0"), "blockFor", problem);
+    return take_block_for(members.raw[KICK_BLOCK_FOR], request, problem);
 }
 
 enum err kick_request_parse(struct span body, struct kick_request *ret_request,
@@ -91,4 +96,20 @@ enum err kick_request_parse(struct span body, struct kick_request *ret_request,
     enum err error = take_kick(body, &request, ret_problem);
     *ret_request = error == ERR_OK ? request : (struct kick_request){0};
     return error;
+}
+
+enum err ticket_request_parse(struct span body, char user_id[USER_ID_MAX_BYTES], size_t *ret_len,
+                              struct json_problem *ret_problem)
+{
+    static const char *const names[] = {"userId", NULL};
+    struct json_members members = {.names = names};
+    struct kick_request request = {0};
+    enum err error = json_members_scan(body, &members, ret_problem);
+    if (error == ERR_OK)
+        error = take_kick_user(body, members.raw[0], &request, ret_problem);
+    if (error != ERR_OK)
+        return error;
+    memcpy(user_id, request.user_id, request.user_id_len);
+    *ret_len = request.user_id_len;
+    return ERR_OK;
 }

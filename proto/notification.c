@@ -1,5 +1,6 @@
 #include "proto/notification.h"
 
+#include "proto/deflate.h"
 #include "proto/envelope.h"
 #include "proto/put.h"
 #include "proto/sse.h"
@@ -129,16 +130,28 @@ struct payload *payload_new_bare(struct span bytes)
     return make_payload(bytes, (struct span){0});
 }
 
-struct payload *payload_new_keyed(struct span data, struct span collapse_key)
+/* `first` is added to the first byte of the frame's header. */
+static struct payload *make_frame(struct span data, struct span key, uint8_t first)
 {
-    struct payload *payload = make_payload(data, collapse_key);
+    struct payload *payload = make_payload(data, key);
     if (payload == NULL)
         return NULL;
     uint8_t header[WS_HEADER_MAX_BYTES];
     size_t header_len = ws_header_write(WS_TEXT, data.len, header);
+    header[0] |= first;
     payload->header_len = (uint8_t)header_len;
     memcpy(payload->bytes + WS_HEADER_MAX_BYTES - header_len, header, header_len);
     return payload;
+}
+
+struct payload *payload_new_keyed(struct span data, struct span collapse_key)
+{
+    return make_frame(data, collapse_key, 0);
+}
+
+struct payload *payload_new_compressed(struct span bytes)
+{
+    return make_frame(bytes, (struct span){0}, WS_RSV1);
 }
 
 struct payload *payload_new(struct span data)
@@ -161,17 +174,17 @@ void payload_unref(struct payload *payload)
 struct notification *notification_new(struct payload *payload, struct epoch epoch, uint64_t seq,
                                       int64_t time_ms, int64_t expires_ms)
 {
-    struct notification *note = calloc(1, sizeof *note);
+    struct notification *note = malloc(sizeof *note); /* glibc's calloc has no thread cache */
     if (note == NULL)
         return NULL;
-    atomic_init(&note->refs, 1);
-    atomic_init(&note->v1, NULL);
-    atomic_init(&note->sse, NULL);
-    note->epoch = epoch;
-    note->seq = seq;
-    note->time_ms = time_ms;
-    note->expires_ms = expires_ms;
-    note->payload = payload == NULL ? NULL : payload_ref(payload);
+    *note = (struct notification){
+        .refs = 1,
+        .epoch = epoch,
+        .seq = seq,
+        .time_ms = time_ms,
+        .expires_ms = expires_ms,
+        .payload = payload == NULL ? NULL : payload_ref(payload),
+    };
     return note;
 }
 
@@ -199,6 +212,8 @@ void notification_unref(struct notification *note)
     payload_unref(note->payload);
     payload_unref(atomic_load_explicit(&note->v1, memory_order_relaxed));
     payload_unref(atomic_load_explicit(&note->sse, memory_order_relaxed));
+    payload_unref(atomic_load_explicit(&note->small_plain, memory_order_relaxed));
+    payload_unref(atomic_load_explicit(&note->small_v1, memory_order_relaxed));
     free(note);
 }
 
@@ -215,20 +230,45 @@ static struct payload *encode(const struct notification *note, enum notification
     return made;
 }
 
+/* The first to put one there wins; answers what is there then. Takes over the reference. */
+static struct payload *settle(_Atomic(struct payload *) *place, struct payload *made)
+{
+    struct payload *there = NULL;
+    if (made == NULL || atomic_compare_exchange_strong_explicit(
+                            place, &there, made, memory_order_acq_rel, memory_order_acquire))
+        return made;
+    payload_unref(made);
+    return there;
+}
+
 struct payload *notification_form(struct notification *note, enum notification_form form)
 {
     if (form == FORM_PLAIN)
         return note->payload;
     _Atomic(struct payload *) *place = form == FORM_V1 ? &note->v1 : &note->sse;
     struct payload *there = atomic_load_explicit(place, memory_order_acquire);
+    return there != NULL ? there : settle(place, encode(note, form));
+}
+
+static struct payload *compress(struct payload *form, struct deflater *deflater)
+{
+    struct buf bytes;
+    struct payload *made = NULL;
+    buf_init(&bytes, UINT32_MAX / 2);
+    if (deflater_message(deflater, payload_data(form), &bytes) == ERR_OK)
+        made = bytes.len < form->len ? payload_new_compressed(buf_span(&bytes)) : payload_ref(form);
+    buf_fini(&bytes);
+    return made;
+}
+
+struct payload *notification_compressed(struct notification *note, enum notification_form form,
+                                        struct deflater *deflater)
+{
+    _Atomic(struct payload *) *place = form == FORM_V1 ? &note->small_v1 : &note->small_plain;
+    struct payload *there = atomic_load_explicit(place, memory_order_acquire);
     if (there != NULL)
         return there;
-    struct payload *made = encode(note, form);
-    if (made == NULL)
-        return NULL;
-    if (atomic_compare_exchange_strong_explicit(place, &there, made, memory_order_acq_rel,
-                                                memory_order_acquire))
-        return made;
-    payload_unref(made); /* another thread was first */
-    return there;
+    assert(form != FORM_SSE);
+    struct payload *whole = notification_form(note, form);
+    return whole == NULL ? NULL : settle(place, compress(whole, deflater));
 }

@@ -55,6 +55,8 @@ struct payload *payload_new(struct span data);
 struct payload *payload_new_keyed(struct span data, struct span collapse_key);
 /* Bytes that are written as they stand, without a frame header. */
 struct payload *payload_new_bare(struct span bytes);
+/* What deflater_message made: the frame says that it is compressed. */
+struct payload *payload_new_compressed(struct span bytes);
 struct payload *payload_ref(struct payload *payload);
 void payload_unref(struct payload *payload); /* NULL is fine */
 
@@ -76,6 +78,8 @@ static inline struct span payload_frame(const struct payload *payload)
                          (size_t)payload->header_len + payload->len};
 }
 
+struct deflater;
+
 /* How a notification is written to a session. */
 enum notification_form { FORM_PLAIN, FORM_V1, FORM_SSE };
 
@@ -92,6 +96,7 @@ struct notification {
     int64_t expires_ms;      /* since 1970; 0 when seq is 0 */
     struct payload *payload; /* one reference */
     _Atomic(struct payload *) v1, sse; /* its other forms, made when first asked for */
+    _Atomic(struct payload *) small_plain, small_v1; /* the first two, compressed */
 };
 
 /* Takes a reference of its own to the payload. NULL: out of memory. */
@@ -104,5 +109,11 @@ void notification_unref(struct notification *note); /* NULL is fine */
 /* Its bytes in that form, encoded once and shared by all sessions; lives as long as the note. Any
  * thread. NULL: out of memory. Not for withdrawals. */
 struct payload *notification_form(struct notification *note, enum notification_form form);
+
+/* The same as one compressed frame (RFC 7692, 6.1), made once and shared like the form itself; the
+ * form itself where compressing would not make it smaller. Not for FORM_SSE. `deflater` is the
+ * calling thread's. NULL: out of memory. */
+struct payload *notification_compressed(struct notification *note, enum notification_form form,
+                                        struct deflater *deflater);
 
 #endif

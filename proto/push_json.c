@@ -352,6 +352,25 @@ void push_request_fini(struct push_request *request)
     *request = (struct push_request){0};
 }
 
+enum err users_request_parse(struct span body, struct push_request *ret_request,
+                             struct json_problem *ret_problem)
+{
+    static const char *const names[] = {"userIds", NULL};
+    struct json_members members = {.names = names};
+    struct push_request request = {.is_list = true};
+    *ret_request = (struct push_request){0};
+    enum err error = json_members_scan(body, &members, ret_problem);
+    if (error != ERR_OK)
+        return error;
+    if (members.raw[0].bytes == NULL)
+        return json_refuse(ret_problem, ERR_INVALID_FIELD, "userIds", "userIds is missing");
+    error = take_list(body, members.raw[0], &request, ret_problem);
+    if (error != ERR_OK)
+        push_request_fini(&request);
+    *ret_request = request;
+    return error;
+}
+
 enum err broadcast_request_parse(struct span body, const struct push_limits *limits,
                                  struct span *ret_data, struct json_problem *ret_problem)
 {

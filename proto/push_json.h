@@ -20,6 +20,7 @@ enum {
     PUSH_MAX_TTL_S = 2592000,
     PUSH_MAX_WAIT_S = 30,
     PUSH_REASON_MAX_BYTES = 64, /* of a kick */
+    PUSH_MAX_BLOCK_S = 86400,   /* of a kick */
 };
 
 /* What is wrong with a request, for a problem body. */
@@ -68,22 +69,31 @@ void push_request_fini(struct push_request *request);
 MUST_CHECK enum err push_request_set_key(struct push_request *request, struct span key,
                                          struct json_problem *ret_problem);
 
+/* POST /online: {"userIds"}, 1 to 10 000. Only the users are set; freed as a push is. */
+MUST_CHECK enum err users_request_parse(struct span body, struct push_request *ret_request,
+                                        struct json_problem *ret_problem);
+
 /* POST /broadcast: {"data"}. *ret_data is a slice of the body. */
 MUST_CHECK enum err broadcast_request_parse(struct span body, const struct push_limits *limits,
                                             struct span *ret_data,
                                             struct json_problem *ret_problem);
 
-/* POST /deleteClient: {"userId","reason"?,"purge"?}; `blockFor` must be 0 when it is given. */
+/* POST /deleteClient: {"userId","reason"?,"purge"?,"blockFor"?} */
 struct kick_request {
     char user_id[USER_ID_MAX_BYTES];
     size_t user_id_len;
     char reason[PUSH_REASON_MAX_BYTES]; /* UTF-8, no control characters */
     size_t reason_len;
     bool is_purge;
+    uint32_t block_s; /* at most PUSH_MAX_BLOCK_S */
 };
 
 MUST_CHECK enum err kick_request_parse(struct span body, struct kick_request *ret_request,
                                        struct json_problem *ret_problem);
+
+/* POST /tickets: {"userId"}, decoded into `user_id`. */
+MUST_CHECK enum err ticket_request_parse(struct span body, char user_id[USER_ID_MAX_BYTES],
+                                         size_t *ret_len, struct json_problem *ret_problem);
 
 /* Is this one complete, valid JSON value with nothing but white space around it? false: the offset
  * of the first byte that is wrong. */

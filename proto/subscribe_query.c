@@ -60,6 +60,10 @@ static enum err take_value(struct span query, const struct parameter *parameter,
 static enum err take_user(struct span query, char user_id[USER_ID_MAX_BYTES], size_t *ret_len,
                           const char **ret_field, const char **ret_detail)
 {
+    struct span raw;
+    *ret_len = 0;
+    if (query_find(query, "userId", &raw) == ERR_NOT_FOUND)
+        return ERR_OK;
     enum err error = query_user_id(query, user_id, ret_len, ret_detail);
     if (error != ERR_OK)
         *ret_field = "userId";

@@ -9,11 +9,12 @@
 /* A device's name: 1 to 64 of A-Za-z0-9._- */
 bool device_is_valid(struct span device);
 
-/* GET /ws and GET /sse: `userId`, and optionally `after` (a position, EPOCH-SEQ with seq from 0),
+/* GET /ws and GET /sse, all optional (whether the userId may be left out is the caller's question):
+ * `userId`, `after` (a position, EPOCH-SEQ with seq from 0),
  * `device` and `ack`. */
 struct subscribe_query {
     char user_id[USER_ID_MAX_BYTES];
-    size_t user_id_len;
+    size_t user_id_len; /* 0: it is left out */
     bool has_after;
     struct epoch after_epoch;
     uint64_t after_seq;
@@ -28,10 +29,10 @@ struct subscribe_query {
 MUST_CHECK enum err subscribe_query_parse(struct span query, struct subscribe_query *ret_query,
                                           const char **ret_field, const char **ret_detail);
 
-/* POST /ack: `userId` and `id` (a message id), and optionally `device`. */
+/* POST /ack: `id` (a message id), and optionally `userId` and `device`. */
 struct ack_query {
     char user_id[USER_ID_MAX_BYTES];
-    size_t user_id_len;
+    size_t user_id_len; /* 0: it is left out */
     struct epoch epoch;
     uint64_t seq; /* from 1 */
     char device[DEVICE_MAX_BYTES];

@@ -50,11 +50,13 @@ static utf8_state step(utf8_state state, uint8_t byte)
 
 bool utf8_feed(utf8_state *state, const void *bytes, size_t len)
 {
-    const uint8_t *at = bytes;
-    const uint8_t *end = at + len;
     utf8_state now = *state;
     if (now >= MALFORMED)
         return false;
+    if (len == 0) /* then bytes may be NULL, which nothing may be added to */
+        return true;
+    const uint8_t *at = bytes;
+    const uint8_t *end = at + len;
     while (at < end) {
         uint64_t word;
         if (now == UTF8_ACCEPT && (size_t)(end - at) >= sizeof word) {

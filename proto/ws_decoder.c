@@ -9,12 +9,18 @@
 _Static_assert(sizeof(struct ws_decoder) <= 24, "one for each open connection");
 
 enum { STATE_HEADER, STATE_PAYLOAD };
-enum { FLAG_FINAL = 1, FLAG_FIRST = 2 };
+/* The first two belong to a frame, the third to a message, the last to the connection. */
+enum { FLAG_FINAL = 1, FLAG_FIRST = 2, FLAG_COMPRESSED = 4, FLAG_MAY_COMPRESS = 8 };
 enum { BIT_FINAL = 0x80, BITS_RESERVED = 0x70, BIT_MASKED = 0x80, NO_CODE = 1005 };
 
 void ws_decoder_init(struct ws_decoder *decoder, uint32_t max_message)
 {
     *decoder = (struct ws_decoder){.max_message = max_message};
+}
+
+void ws_decoder_allow_compressed(struct ws_decoder *decoder)
+{
+    decoder->flags |= FLAG_MAY_COMPRESS;
 }
 
 static size_t malformed(struct ws_event *event, enum err error, size_t taken)
@@ -51,13 +57,14 @@ struct header {
     size_t len; /* mask included */
     uint8_t opcode;
     bool is_final;
+    bool is_compressed;
     uint8_t mask[4];
 };
 
 /* 0: more bytes are needed; else the header is complete and *ret_error says whether it is allowed.
  */
-static size_t read_header(const uint8_t *bytes, size_t len, struct header *header,
-                          enum err *ret_error)
+static size_t read_header(const uint8_t *bytes, size_t len, bool may_compress,
+                          struct header *header, enum err *ret_error)
 {
     *ret_error = ERR_OK;
     if (len < 2)
@@ -68,8 +75,11 @@ static size_t read_header(const uint8_t *bytes, size_t len, struct header *heade
     bool is_control = header->opcode & 0x08;
     bool is_known =
         header->opcode <= WS_BINARY || (header->opcode >= WS_CLOSE && header->opcode <= WS_PONG);
-    if (bytes[0] & BITS_RESERVED || !(bytes[1] & BIT_MASKED) || !is_known ||
-        (is_control && (!header->is_final || short_len > WS_CONTROL_MAX_BYTES))) {
+    bool begins = header->opcode == WS_TEXT || header->opcode == WS_BINARY;
+    unsigned reserved = bytes[0] & BITS_RESERVED;
+    header->is_compressed = may_compress && begins && reserved & WS_RSV1;
+    if (reserved != (header->is_compressed ? WS_RSV1 : 0) || !(bytes[1] & BIT_MASKED) ||
+        !is_known || (is_control && (!header->is_final || short_len > WS_CONTROL_MAX_BYTES))) {
         *ret_error = ERR_PROTOCOL;
         return 2;
     }
@@ -133,8 +143,11 @@ static enum err begin_data(struct ws_decoder *decoder, const struct header *head
         return ERR_PROTOCOL;
     if (header->payload_len > decoder->max_message - decoder->message_len)
         return ERR_MESSAGE_TOO_LARGE;
-    decoder->flags = header->is_final ? FLAG_FINAL : 0;
+    decoder->flags &= FLAG_COMPRESSED | FLAG_MAY_COMPRESS;
+    decoder->flags |= header->is_final ? FLAG_FINAL : 0;
     if (!is_continuation) {
+        decoder->flags &= FLAG_MAY_COMPRESS | FLAG_FINAL;
+        decoder->flags |= header->is_compressed ? FLAG_COMPRESSED : 0;
         decoder->opcode = header->opcode;
         decoder->utf8 = UTF8_ACCEPT;
         decoder->flags |= FLAG_FIRST;
@@ -153,7 +166,8 @@ static size_t take_payload(struct ws_decoder *decoder, uint8_t *bytes, size_t le
     unmask(bytes, n, decoder->mask);
     decoder->remaining -= (uint32_t)n;
     bool is_last = decoder->remaining == 0 && decoder->flags & FLAG_FINAL;
-    if (decoder->opcode == WS_TEXT &&
+    bool is_compressed = decoder->flags & FLAG_COMPRESSED;
+    if (decoder->opcode == WS_TEXT && !is_compressed &&
         (!utf8_feed(&decoder->utf8, bytes, n) || (is_last && decoder->utf8 != UTF8_ACCEPT)))
         return malformed(event, ERR_BAD_UTF8, n);
 
@@ -162,6 +176,7 @@ static size_t take_payload(struct ws_decoder *decoder, uint8_t *bytes, size_t le
     event->payload = (struct span){(const char *)bytes, n};
     event->is_first = decoder->flags & FLAG_FIRST;
     event->is_last = is_last;
+    event->is_compressed = is_compressed;
     decoder->flags &= (uint8_t)~FLAG_FIRST;
     if (decoder->remaining == 0)
         decoder->state = STATE_HEADER;
@@ -181,7 +196,8 @@ size_t ws_decoder_next(struct ws_decoder *decoder, uint8_t *bytes, size_t len,
 
     struct header header;
     enum err error;
-    size_t header_len = read_header(bytes, len, &header, &error);
+    size_t header_len =
+        read_header(bytes, len, decoder->flags & FLAG_MAY_COMPRESS, &header, &error);
     if (error != ERR_OK)
         return malformed(ret_event, error, header_len);
     if (header_len == 0)

@@ -7,7 +7,11 @@
  * Checked here: masking required (5.1), reserved bits and opcodes, minimal lengths, the top bit of
  * a 64-bit length, control frames final and at most 125 bytes, fragmentation (5.4), UTF-8 of text
  * messages as it arrives, fail-fast (8.1), close codes and the UTF-8 of close reasons (5.5.1, 7.4),
- * the size of a whole message. */
+ * the size of a whole message.
+ *
+ * Where compression was agreed (RFC 7692, 6.1) RSV1 on the first frame of a data message marks it
+ * as compressed: its pieces are handed on as they are, and the UTF-8 and the size of what they
+ * inflate to are the caller's to check. Everywhere else RSV1 stays an error. */
 #ifndef HERALD_PROTO_WS_DECODER_H
 #define HERALD_PROTO_WS_DECODER_H
 
@@ -31,6 +35,7 @@ struct ws_event {
     uint8_t opcode;      /* DATA: WS_TEXT or WS_BINARY, for every piece */
     bool is_first;       /* DATA: the first piece of a message */
     bool is_last;        /* DATA: the last */
+    bool is_compressed;  /* DATA: the message is, for every piece */
     unsigned close_code; /* CLOSE */
     enum err error;      /* MALFORMED */
     struct span payload; /* inside the caller's bytes; DATA, PING, PONG, CLOSE (the reason) */
@@ -38,7 +43,7 @@ struct ws_event {
 
 /* 24 bytes, because each open connection has one. */
 struct ws_decoder {
-    uint32_t max_message; /* ceiling of a message in bytes, over all its fragments */
+    uint32_t max_message; /* ceiling of a message in bytes as sent, over all its fragments */
     uint32_t message_len; /* so far */
     uint32_t remaining;   /* of the present data frame's payload */
     uint8_t mask[4];      /* rotated so that mask[0] meets the next byte */
@@ -49,6 +54,9 @@ struct ws_decoder {
 };
 
 void ws_decoder_init(struct ws_decoder *decoder, uint32_t max_message);
+
+/* permessage-deflate was agreed; before the first byte. */
+void ws_decoder_allow_compressed(struct ws_decoder *decoder);
 
 /* Takes one event from the bytes; answers how many were consumed. Call again with the rest until
  * WS_EVENT_MORE. `bytes` is written to (unmasking). After CLOSE or MALFORMED no more calls. */

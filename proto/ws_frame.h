@@ -17,6 +17,9 @@ enum ws_opcode {
     WS_PONG = 0xA,
 };
 
+/* In the first byte of a header: the message is compressed (RFC 7692, 6). */
+enum { WS_RSV1 = 0x40 };
+
 enum {
     WS_HEADER_MAX_BYTES = 10,   /* of an unmasked frame */
     WS_CONTROL_MAX_BYTES = 125, /* payload of a control frame (5.5) */

@@ -1,6 +1,7 @@
 #include "gateway/base/options_table.h"
 
 #include "gateway/base/log.h"
+#include "proto/cidr.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -296,8 +297,8 @@ static enum err read_file(struct reading *reading)
     if (is_unreadable)
         return refuse(reading, "--config %s cannot be read; is it a file?", reading->path);
     if (reading->is_line_too_long)
-        return refuse(reading, "%s:%d: the line is too long (at most 198 bytes)", reading->path,
-                      reading->line);
+        return refuse(reading, "%s:%d: the line is too long (at most %d bytes)", reading->path,
+                      reading->line, OPTION_LINE_MAX_BYTES);
     if (bad_line < 0)
         return ERR_NO_MEMORY;
     if (bad_line > 0)
@@ -366,6 +367,13 @@ static enum err check_together(struct reading *reading)
                           "--allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
                           "https://app.example.com or https://*.example.com, not \"%s\"",
                           options->allowed_origin.values[i]);
+    struct cidr unused;
+    for (size_t i = 0; i < options->trusted_proxy.n; i++)
+        if (cidr_parse(span_of(options->trusted_proxy.values[i]), &unused) != ERR_OK)
+            return refuse(reading,
+                          "trusted-proxy must be an address or a range like 10.0.0.0/8 or "
+                          "2001:db8::/32, with nothing set behind the prefix, not \"%s\"",
+                          options->trusted_proxy.values[i]);
     if (options->silence_timeout <= options->ping_interval)
         return refuse(reading, "--silence-timeout must be longer than --ping-interval, or every "
                                "connection would be given up before its ping is answered");

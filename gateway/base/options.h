@@ -66,7 +66,8 @@ MUST_CHECK enum err options_read(int argc, char **argv, char **environ_list,
 void options_fini(struct options *options);
 
 MUST_CHECK enum err options_print_help(struct buf *out);
-/* An INI file that --config reads back; each line with a comment where its value came from.
+/* An INI file that --config reads back; each line with a comment where its value came from, which
+ * stands below it where the line would be too long with it.
  * Passwords in the store's URL are replaced by ***. */
 MUST_CHECK enum err options_print_config(const struct options *options, struct buf *out);
 

@@ -114,19 +114,36 @@ static enum err print_text(struct buf *out, const char *text)
     return buf_printf(out, "%.*s:***%s", (int)(colon - text), text, end);
 }
 
+static enum err print_config_value(struct buf *out, const struct options *options,
+                                   const struct option_row *row, size_t line)
+{
+    if (row == &option_rows[OPTION_store])
+        return print_text(out, options->store);
+    return option_format(row, options, line, out);
+}
+
+/* A line that came from a file must fit into one again, so it goes without what is only there for
+ * people where it would be too long with it. */
 static enum err print_config_line(struct buf *out, const struct options *options,
                                   const struct option_row *row, size_t line)
 {
     static const char *const sources[] = {"default", "file", "variable", "flag"};
+    const char *source = sources[options->sources[row - option_rows]];
     /* The file cannot name a file. */
-    enum err error =
-        buf_printf(out, "%s%s = ", row == &option_rows[OPTION_config] ? "; " : "", row->name);
-    if (error == ERR_OK && row == &option_rows[OPTION_store])
-        error = print_text(out, options->store);
-    else if (error == ERR_OK)
-        error = option_format(row, options, line, out);
+    const char *front = row == &option_rows[OPTION_config] ? "; " : "";
+    struct buf value;
+    buf_init(&value, out->max);
+    enum err error = print_config_value(&value, options, row, line);
+    size_t len = strlen(front) + strlen(row->name) + strlen(" = ") + value.len;
+    bool is_long = len + strlen(" ; ") + strlen(source) > OPTION_LINE_MAX_BYTES;
     if (error == ERR_OK)
-        error = buf_printf(out, " ; %s\n", sources[options->sources[row - option_rows]]);
+        error =
+            buf_printf(out, "%s%s%s", front, row->name, len > OPTION_LINE_MAX_BYTES ? "=" : " = ");
+    if (error == ERR_OK)
+        error = buf_append_span(out, buf_span(&value));
+    if (error == ERR_OK)
+        error = buf_printf(out, "%s; %s\n", is_long ? "\n" : " ", source);
+    buf_fini(&value);
     return error;
 }
 

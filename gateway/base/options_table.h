@@ -26,6 +26,8 @@ struct option_row {
 };
 extern const struct option_row option_rows[OPTION_COUNT];
 
+enum { OPTION_LINE_MAX_BYTES = 198 }; /* of a file, without its line break: inih's buffer */
+
 /* The flags that are no options. */
 struct action_row {
     const char *name;

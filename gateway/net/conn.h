@@ -1,4 +1,6 @@
-/* A connection: bytes on one socket. Knows nothing of HTTP, WebSocket or users.
+/* A connection: bytes on one socket, in the clear or through TLS (transport.h). Knows nothing of
+ * HTTP, WebSocket or users. A TLS handshake runs before the first on_bytes; what is queued during
+ * it waits, and a handshake that fails is on_gone.
  *
  * It belongs to one conn_loop and that loop's thread. Reads go into the loop's buffer; only what
  * the owner did not take is kept. Writes are queued and go out together at the end of the turn, in
@@ -9,7 +11,8 @@
 #ifndef HERALD_NET_CONN_H
 #define HERALD_NET_CONN_H
 
-#include "gateway/net/reactor.h"
+#include "gateway/net/handshakes.h"
+#include "gateway/net/transport.h"
 #include "proto/notification.h"
 
 struct conn;
@@ -27,16 +30,19 @@ struct conn_ops {
     void (*on_gone)(struct conn *conn, bool is_clean);
 };
 
-enum { CONN_REST_MAX_BYTES = 16384, CONN_READ_BYTES = 65536 };
+enum { CONN_REST_MAX_BYTES = 65536, CONN_READ_BYTES = 16384 };
 
 /* What all connections of one thread share. */
 struct conn_loop {
     struct reactor *reactor;
     struct list dirty; /* connections with something to flush */
     struct reactor_task flush;
+    struct handshakes handshakes;
     struct out_queue *spare; /* queues of the usual size, kept for the next writer */
     unsigned n_spare;
     uint8_t *read_buffer;
+    uint64_t read_turn; /* the turn in which */
+    size_t read_bytes;  /* so much was read */
 };
 
 MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor);
@@ -45,6 +51,8 @@ void conn_loop_fini(struct conn_loop *loop);
 enum {
     CONN_BLOCKED = 1, /* the socket takes no more at present */
     CONN_BROKEN = 2,  /* it ends at the end of the turn */
+    CONN_SHAKING = 4, /* the handshake is not complete */
+    CONN_PAUSED = 8,  /* nothing more is read */
 };
 
 struct conn {
@@ -53,12 +61,28 @@ struct conn {
     const struct conn_ops *ops;
     struct list dirty;
     struct out_queue *out; /* NULL: nothing waits */
-    struct conn_rest *rest;
+    union {
+        struct conn_rest *rest;
+        struct handshake *handshake; /* CONN_SHAKING */
+    };
+    struct transport *transport;
 };
 
 /* Takes over a non-blocking socket. On error the socket is still the caller's. */
 MUST_CHECK enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
-                              int fd);
+                              struct transport_socket socket);
+/* The same for one that has just been accepted: a handshake comes first if the transport has one.
+ */
+MUST_CHECK enum err conn_accept(struct conn *conn, struct conn_loop *loop,
+                                const struct conn_ops *ops, struct transport_socket socket);
+
+/* Has the handshake yet to be completed? What is written waits for that. */
+static inline bool conn_is_shaking(const struct conn *conn)
+{
+    return conn->watch.flags & CONN_SHAKING;
+}
+
+void conn_shaken(struct conn *conn); /* for handshakes.c: it is complete */
 
 /* Offers bytes to on_bytes as if they had just arrived (left over from another reader). They are
  * written to; what is not taken is kept. */
@@ -75,20 +99,26 @@ void conn_break(struct conn *conn);
 /* A flush at the end of this turn, on_flush first, even if nothing is queued yet. */
 void conn_mark(struct conn *conn);
 
-/* Bytes queued and not yet taken by the kernel. */
+/* Reads nothing more: what comes waits in the kernel, for whoever has the socket next. */
+void conn_pause(struct conn *conn);
+
+/* Bytes queued and not yet taken by the kernel; what TLS adds to them is not counted. */
 size_t conn_queued_bytes(const struct conn *conn);
 
 /* When the kernel last took bytes while more were waiting; 0 while nothing waits. Monotonic ms. */
 int64_t conn_moved_ms(const struct conn *conn);
 
-/* No more will be written; sends FIN once the queue is empty. Reading goes on. */
+/* No more will be written; says so (close_notify, FIN) once the queue is empty. Reading goes on. */
 void conn_shutdown(struct conn *conn);
 
 /* Forgets the queue, closes the socket. */
 void conn_abandon(struct conn *conn);
 
-/* Gives the socket away (queue must be empty). What was received and not taken, *ret_len bytes,
- * goes to the caller, who frees it. */
-int conn_release(struct conn *conn, uint8_t **ret_bytes, size_t *ret_len);
+/* What was received and not taken; valid until more comes. */
+struct span conn_rest(const struct conn *conn);
+
+/* Gives the socket and its transport away (queue must be empty, the handshake complete). What was
+ * received and not taken, *ret_len bytes, goes to the caller, who frees it. */
+struct transport_socket conn_release(struct conn *conn, uint8_t **ret_bytes, size_t *ret_len);
 
 #endif

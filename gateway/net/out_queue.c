@@ -82,8 +82,24 @@ enum err out_queue_payload(struct out_queue *queue, struct payload *payload)
     return ERR_OK;
 }
 
+/* The newest piece, when that many bytes still fit into it. */
+static struct out_piece *piece_with_room(struct out_queue *queue, size_t len)
+{
+    if (queue->n == 0)
+        return NULL;
+    struct out_piece *last = &queue->pieces[queue->first + queue->n - 1];
+    return last->kind == OUT_INLINE && len <= OUT_INLINE_BYTES - last->len ? last : NULL;
+}
+
 enum err out_queue_bytes(struct out_queue *queue, const void *bytes, size_t len)
 {
+    struct out_piece *last = piece_with_room(queue, len);
+    if (last != NULL) {
+        memcpy(last->inline_bytes + last->len, bytes, len);
+        last->len += (uint32_t)len;
+        queue->bytes += len;
+        return ERR_OK;
+    }
     struct out_piece *piece = next_piece(queue);
     if (piece == NULL)
         return ERR_NO_MEMORY;

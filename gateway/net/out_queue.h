@@ -37,6 +37,8 @@ void out_queue_free(struct out_queue *queue);
 void out_queue_clear(struct out_queue *queue); /* drops everything; back to the usual size */
 
 MUST_CHECK enum err out_queue_payload(struct out_queue *queue, struct payload *payload);
+/* Small ones share a piece, so that a peer who makes Herald answer with two bytes at a time (pongs)
+ * cannot make it keep 32 for each. */
 MUST_CHECK enum err out_queue_bytes(struct out_queue *queue, const void *bytes, size_t len);
 
 /* Fills iovecs from the front; answers how many. */

@@ -21,6 +21,7 @@ struct reactor {
     struct mailbox mailbox;
     struct timers *timers;
     struct list tasks;
+    struct list next_tasks; /* of the turn after this one */
     struct reactor_watch mailbox_watch;
     int n_events;
     struct epoll_event events[EVENTS_PER_TURN];
@@ -40,6 +41,7 @@ enum err reactor_new(struct reactor **ret_reactor)
         return ERR_NO_MEMORY;
     reactor->now_ms = clock_monotonic_ms();
     list_init(&reactor->tasks);
+    list_init(&reactor->next_tasks);
 
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (reactor->epoll_fd < 0)
@@ -95,6 +97,10 @@ static void wait_for_events(struct reactor *reactor, int max_wait_ms)
     int timeout_ms = timers_wait_ms(reactor->timers, reactor->now_ms);
     if (max_wait_ms >= 0 && (timeout_ms < 0 || timeout_ms > max_wait_ms))
         timeout_ms = max_wait_ms;
+    if (!list_is_empty(&reactor->next_tasks)) {
+        timeout_ms = 0;
+        list_move_all(&reactor->tasks, &reactor->next_tasks);
+    }
     bool may_block = mailbox_sleep(&reactor->mailbox);
     reactor->n_events =
         epoll_wait(reactor->epoll_fd, reactor->events, EVENTS_PER_TURN, may_block ? timeout_ms : 0);
@@ -105,10 +111,14 @@ static void wait_for_events(struct reactor *reactor, int max_wait_ms)
 void reactor_turn(struct reactor *reactor, int max_wait_ms)
 {
     wait_for_events(reactor, max_wait_ms);
+    /* epoll tells those who stay ready in the same order again and again. Whoever was late for a
+     * budget of this turn (conn.c) must not be late in every turn. */
+    int first = reactor->n_events > 0 ? (int)(reactor->turns % (unsigned)reactor->n_events) : 0;
     for (int i = 0; i < reactor->n_events; i++) {
-        struct reactor_watch *watch = reactor->events[i].data.ptr;
+        struct epoll_event *event = &reactor->events[(first + i) % reactor->n_events];
+        struct reactor_watch *watch = event->data.ptr;
         if (watch != NULL)
-            watch->on_ready(watch, reactor->events[i].events);
+            watch->on_ready(watch, event->events);
     }
     reactor->n_events = 0;
     mailbox_deliver(&reactor->mailbox);
@@ -164,6 +174,12 @@ void reactor_at_turn_end(struct reactor *reactor, struct reactor_task *task)
 {
     if (list_is_empty(&task->link))
         list_append(&reactor->tasks, &task->link);
+}
+
+void reactor_in_next_turn(struct reactor *reactor, struct reactor_task *task)
+{
+    if (list_is_empty(&task->link))
+        list_append(&reactor->next_tasks, &task->link);
 }
 
 void reactor_task_cancel(struct reactor_task *task)

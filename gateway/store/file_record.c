@@ -5,9 +5,9 @@
 
 enum { OLD_VERSION = 1, FORMAT_VERSION = 2 };
 
-/* What stands in front of the texts: version, kind, length of the userId, and (all but PROBE and
- * SHARED) the epoch and the fields of the kind. The texts follow in this order: userId; key or
- * devices; data or causes, which end the record. */
+/* What stands in front of the texts: version, kind, length of the userId, and (all but PROBE,
+ * SHARED and BLOCK) the epoch; the fields of the kind. The texts follow in this order: userId; key
+ * or devices; data or causes, which end the record. */
 enum {
     SHORT_HEAD = 3,
     OLD_NOTE_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8,
@@ -17,6 +17,7 @@ enum {
     REF_HEAD = OLD_REF_HEAD + 1,
     USER_HEAD = OLD_USER_HEAD + 8 + 2,
     KEY_HEAD = NOTE_HEAD + 16,
+    BLOCK_HEAD = SHORT_HEAD + 8,
 };
 
 static bool is_note(enum file_record_kind kind)
@@ -27,6 +28,11 @@ static bool is_note(enum file_record_kind kind)
 static bool has_user(enum file_record_kind kind)
 {
     return kind != FILE_RECORD_PROBE && kind != FILE_RECORD_SHARED;
+}
+
+static bool has_epoch(enum file_record_kind kind)
+{
+    return has_user(kind) && kind != FILE_RECORD_BLOCK;
 }
 
 static size_t head_len(enum file_record_kind kind, bool is_old)
@@ -40,6 +46,8 @@ static size_t head_len(enum file_record_kind kind, bool is_old)
         return is_old ? OLD_USER_HEAD : USER_HEAD;
     case FILE_RECORD_KEY:
         return KEY_HEAD;
+    case FILE_RECORD_BLOCK:
+        return BLOCK_HEAD;
     default:
         return SHORT_HEAD;
     }
@@ -54,10 +62,12 @@ size_t file_record_size(const struct file_record *record)
 static char *write_fields(const struct file_record *record, char *out)
 {
     enum file_record_kind kind = record->kind;
-    if (has_user(kind)) {
+    if (has_epoch(kind)) {
         out = put_bytes(out, record->epoch.text, EPOCH_LEN);
         out = put_number(out, record->seq, 8);
     }
+    if (kind == FILE_RECORD_BLOCK)
+        out = put_number(out, (uint64_t)record->expires_ms, 8);
     if (kind == FILE_RECORD_USER) {
         out = put_number(out, record->acked, 8);
         out = put_number(out, record->sign_day, 2);
@@ -96,11 +106,13 @@ void file_record_write(const struct file_record *record, char *out)
 static void read_fields(const char *at, bool is_old, struct file_record *record)
 {
     enum file_record_kind kind = record->kind;
-    if (has_user(kind)) {
+    if (has_epoch(kind)) {
         memcpy(record->epoch.text, at, EPOCH_LEN);
         at += EPOCH_LEN;
         record->seq = take_number(&at, 8);
     }
+    if (kind == FILE_RECORD_BLOCK)
+        record->expires_ms = (int64_t)take_number(&at, 8);
     if (kind == FILE_RECORD_USER) {
         record->acked = take_number(&at, 8);
         record->sign_day = (uint16_t)take_number(&at, 2);
@@ -162,14 +174,18 @@ static const char *find_fault_of_user(const struct file_record *record)
     return NULL;
 }
 
+static bool is_time(int64_t time_ms)
+{
+    return time_ms >= 0 && time_ms < INBOX_EXPIRES_END_MS;
+}
+
 static const char *find_fault_of_note(const struct file_record *record)
 {
     size_t max_key = record->kind == FILE_RECORD_KEY ? (size_t)IDEMPOTENCY_KEY_MAX_BYTES
                                                      : (size_t)COLLAPSE_KEY_MAX_BYTES;
     if (record->seq == 0)
         return "its number is 0";
-    if (record->time_ms < 0 || record->time_ms >= INBOX_EXPIRES_END_MS || record->expires_ms < 0 ||
-        record->expires_ms >= INBOX_EXPIRES_END_MS)
+    if (!is_time(record->time_ms) || !is_time(record->expires_ms))
         return "its time is out of range";
     if (record->key.len > max_key || (record->kind == FILE_RECORD_KEY && record->key.len == 0))
         return "its key has a wrong length";
@@ -189,6 +205,8 @@ static const char *find_fault(const struct file_record *record)
         return "it is too long";
     if (!has_user(record->kind))
         return NULL;
+    if (record->kind == FILE_RECORD_BLOCK)
+        return is_time(record->expires_ms) ? NULL : "its time is out of range";
     if (!is_epoch(record->epoch))
         return "its epoch is none";
     if (record->seq >= FILE_RECORD_SEQ_END)
@@ -199,7 +217,7 @@ static const char *find_fault(const struct file_record *record)
 
 static bool is_known(unsigned char version, unsigned char kind)
 {
-    unsigned char last = version == OLD_VERSION ? FILE_RECORD_USER : FILE_RECORD_KEY;
+    unsigned char last = version == OLD_VERSION ? FILE_RECORD_USER : FILE_RECORD_BLOCK;
     return (version == OLD_VERSION || version == FORMAT_VERSION) && kind >= FILE_RECORD_PROBE &&
            kind <= last;
 }

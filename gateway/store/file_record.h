@@ -7,7 +7,8 @@
  *   SHARED   the data of a push to several users
  *   REF      one user's notification whose data is SHARED, `distance` keys before it
  *   USER     a user's numbers, positions and causes; one a user, the last written counts
- *   KEY      an idempotency key of a user, and the notification that it stands for */
+ *   KEY      an idempotency key of a user, and the notification that it stands for
+ *   BLOCK    until when a user is blocked; one a user */
 #ifndef HERALD_STORE_FILE_RECORD_H
 #define HERALD_STORE_FILE_RECORD_H
 
@@ -22,6 +23,7 @@ enum file_record_kind {
     FILE_RECORD_REF,
     FILE_RECORD_USER,
     FILE_RECORD_KEY,
+    FILE_RECORD_BLOCK,
 };
 
 /* Numbers end below this one, so that causes can be written with 18 digits. */
@@ -30,12 +32,12 @@ enum file_record_kind {
 struct file_record {
     enum file_record_kind kind;
     struct span user_id;      /* all but PROBE and SHARED */
-    struct epoch epoch;       /* the same */
+    struct epoch epoch;       /* the same, but not BLOCK */
     uint64_t seq;             /* NOTE, REF, KEY; USER: the head */
     uint64_t acked;           /* USER */
     uint64_t written;         /* USER: the highest number that a session has had */
     int64_t time_ms;          /* NOTE, REF, KEY */
-    int64_t expires_ms;       /* NOTE, REF, KEY */
+    int64_t expires_ms;       /* NOTE, REF, KEY; BLOCK: its end */
     uint32_t distance;        /* REF */
     uint32_t bytes;           /* REF: of the shared data */
     uint16_t sign_day;        /* USER */

@@ -108,6 +108,24 @@ static enum err scan_key(struct file_scan *scan, const struct file_record *recor
                : ERR_OK;
 }
 
+static enum err scan_block(struct file_scan *scan, const struct file_record *record)
+{
+    struct expiring *entry = expiring_find(scan->index->blocks, record->user_id);
+    enum err error = ERR_OK;
+    if (entry == NULL)
+        error = expiring_add(scan->index->blocks, record->user_id, (struct span){0},
+                             record->expires_ms, &entry);
+    if (error == ERR_FULL) {
+        scan->detail = "it is one block too many";
+        return ERR_INVALID_FIELD;
+    }
+    if (error != ERR_OK)
+        return error;
+    entry->until_ms = record->expires_ms;
+    entry->record_key = scan->key;
+    return ERR_OK;
+}
+
 static enum err scan_record(void *owner, uint64_t key, struct span bytes)
 {
     struct file_scan *scan = owner;
@@ -127,6 +145,8 @@ static enum err scan_record(void *owner, uint64_t key, struct span bytes)
         return scan_numbers(scan, &record);
     case FILE_RECORD_KEY:
         return scan_key(scan, &record);
+    case FILE_RECORD_BLOCK:
+        return scan_block(scan, &record);
     default:
         return scan_note(scan, &record);
     }

@@ -23,6 +23,7 @@ enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels)
     void *dels = group->dels;
     void *users = group->users;
     void *keys = group->keys;
+    void *blocks = group->blocks;
     void *withdrawals = group->withdrawals;
     enum err error = reserve(&puts, &group->cap_puts, group->n_puts + n_puts, sizeof *group->puts);
     if (error == ERR_OK)
@@ -32,12 +33,15 @@ enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels)
     if (error == ERR_OK)
         error = reserve(&keys, &group->cap_keys, group->n_keys + 1, sizeof *group->keys);
     if (error == ERR_OK)
+        error = reserve(&blocks, &group->cap_blocks, group->n_blocks + 1, sizeof *group->blocks);
+    if (error == ERR_OK)
         error = reserve(&withdrawals, &group->cap_withdrawals, group->n_withdrawals + 1,
                         sizeof *group->withdrawals);
     group->puts = puts;
     group->dels = dels;
     group->users = users;
     group->keys = keys;
+    group->blocks = blocks;
     group->withdrawals = withdrawals;
     return error;
 }
@@ -78,6 +82,12 @@ void group_del_key(struct group *group, const struct idempotency *entry)
         (struct group_del){.key = entry->record_key, .bytes = GROUP_KEY_BYTES};
 }
 
+void group_del_block(struct group *group, const struct expiring *entry)
+{
+    if (entry->record_key != 0)
+        group->dels[group->n_dels++] = (struct group_del){.key = entry->record_key};
+}
+
 void group_write_user(struct group *group, struct inbox *inbox)
 {
     if (inbox->is_dirty)
@@ -90,6 +100,14 @@ void group_write_key(struct group *group, struct group_key key)
 {
     group->bytes += GROUP_KEY_BYTES;
     group->keys[group->n_keys++] = key;
+}
+
+void group_write_block(struct group *group, struct expiring *entry)
+{
+    if (entry->is_dirty)
+        return;
+    entry->is_dirty = true;
+    group->blocks[group->n_blocks++] = (struct group_block){.entry = entry};
 }
 
 void group_withdraw(struct group *group, struct span user_id, struct notification *note)
@@ -109,7 +127,8 @@ void group_count_left(struct group *group, enum gap_cause cause)
 
 bool group_is_empty(const struct group *group)
 {
-    return group->n_puts == 0 && group->n_dels == 0 && group->n_users == 0 && group->n_keys == 0;
+    return group->n_puts == 0 && group->n_dels == 0 && group->n_users == 0 && group->n_keys == 0 &&
+           group->n_blocks == 0;
 }
 
 void group_reset(struct group *group)
@@ -122,6 +141,7 @@ void group_reset(struct group *group)
     group->n_dels = 0;
     group->n_users = 0;
     group->n_keys = 0;
+    group->n_blocks = 0;
     group->n_withdrawals = 0;
     group->bytes = 0;
     group->shared_key = 0;
@@ -136,5 +156,6 @@ void group_fini(struct group *group)
     free(group->dels);
     free(group->users);
     free(group->keys);
+    free(group->blocks);
     free(group->withdrawals);
 }

@@ -4,6 +4,7 @@
 #ifndef HERALD_STORE_GROUP_H
 #define HERALD_STORE_GROUP_H
 
+#include "gateway/store/expiring.h"
 #include "gateway/store/idempotency.h"
 #include "gateway/store/inbox.h"
 
@@ -37,6 +38,12 @@ struct group_key {
     struct idempotency *entry;
 };
 
+/* A block that was set or lifted. */
+struct group_block {
+    struct expiring *entry;
+    uint64_t old_key; /* the backing's own, while it commits */
+};
+
 /* Numbers that were withdrawn, to be told of. */
 struct group_withdrawal {
     struct span user_id;       /* the request's */
@@ -55,9 +62,10 @@ struct group {
     struct group_del *dels;
     struct group_user *users;
     struct group_key *keys;
+    struct group_block *blocks;
     struct group_withdrawal *withdrawals;
-    size_t n_puts, n_dels, n_users, n_keys, n_withdrawals;
-    size_t cap_puts, cap_dels, cap_users, cap_keys, cap_withdrawals;
+    size_t n_puts, n_dels, n_users, n_keys, n_blocks, n_withdrawals;
+    size_t cap_puts, cap_dels, cap_users, cap_keys, cap_blocks, cap_withdrawals;
     uint64_t bytes;                       /* that the puts and keys will take, about */
     uint64_t shared_key;                  /* of the last shared payload, which counts once */
     const struct payload *shared_payload; /* that payload; a put holds it. NULL: none yet */
@@ -74,9 +82,11 @@ void group_put(struct group *group, struct group_put put); /* takes over the ref
 void group_del(struct group *group, const struct inbox_entry *entry);
 void group_del_user(struct group *group, const struct inbox *inbox);
 void group_del_key(struct group *group, const struct idempotency *entry);
+void group_del_block(struct group *group, const struct expiring *entry);
 /* Each group_reserve is good for one of each of these. */
 void group_write_user(struct group *group, struct inbox *inbox);
 void group_write_key(struct group *group, struct group_key key);
+void group_write_block(struct group *group, struct expiring *entry);
 void group_withdraw(struct group *group, struct span user_id, struct notification *note);
 
 void group_count_left(struct group *group, enum gap_cause cause);

@@ -10,13 +10,15 @@ void local_apply_page(struct local_state *state, struct store_page *page);
 void local_apply_ack(struct local_state *state, struct store_ack *ack);
 void local_apply_peek(struct local_state *state, struct store_peek *peek);
 void local_apply_look(struct local_state *state, struct store_look *look);
+void local_apply_block(struct local_state *state, struct store_block *block);
+void local_apply_ticket(struct local_state *state, struct store_ticket *ticket);
 
 /* A page whose group was not committed shows nothing. */
 void local_page_fail(struct store_page *page, enum err error);
 
-/* Forgets the keys whose time is over; visits a slice of the users, so that each is visited about
- * once a minute: drops what has expired, forgets devices and users who gave no sign of life for
- * long. */
+/* Forgets the keys, blocks and tickets whose time is over; visits a slice of the users, so that
+ * each is visited about once a minute: drops what has expired, forgets devices and users who gave
+ * no sign of life for long. */
 void local_apply_sweep(struct local_state *state);
 
 #endif

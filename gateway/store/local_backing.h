@@ -12,6 +12,7 @@ struct backing;
 struct local_index {
     struct inbox_table *users;
     struct idempotency_table *keys;
+    struct expiring_table *blocks; /* by user */
 };
 
 MUST_CHECK enum err local_index_new(struct local_index *ret_index);
@@ -31,8 +32,8 @@ struct backing_ops {
                      const struct inbox_entry *entry, struct notification **ret_note);
     /* Lets go of what reads hold; a commit does it as well. NULL: they hold nothing. */
     void (*end_turn)(struct backing *backing);
-    /* All of the group or nothing; `why` says what failed. Sets record_key of the users and keys it
-     * wrote. */
+    /* All of the group or nothing; `why` says what failed. Sets record_key of the users, keys and
+     * blocks it wrote. */
     enum err (*commit)(struct backing *backing, struct group *group, char *why);
     /* After a failed commit: fills the empty index with what is really kept. */
     enum err (*rebuild)(struct backing *backing, struct local_index *index, char *why);

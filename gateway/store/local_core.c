@@ -16,6 +16,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/store/local_apply.h"
+#include "gateway/store/local_blocks.h"
 
 #include <stdio.h>
 
@@ -45,12 +46,20 @@ enum err local_core_init(struct local_core *core, const struct store_config *con
         .owner = config->owner,
     };
     core->state.swept_ms = local_now_ms(&core->state);
-    if (pthread_mutex_init(&core->why_lock, NULL) != 0) {
-        backing->ops->close(backing, &index);
-        local_index_free(&index);
-        return ERR_SYSTEM;
-    }
+    enum err error = expiring_table_new(STORE_MAX_TICKETS, &core->state.tickets);
+    if (error != ERR_OK)
+        goto undo_index;
+    error = ERR_SYSTEM;
+    if (pthread_mutex_init(&core->why_lock, NULL) != 0)
+        goto undo_tickets;
     return ERR_OK;
+
+undo_tickets:
+    expiring_table_free(core->state.tickets);
+undo_index:
+    backing->ops->close(backing, &index);
+    local_index_free(&index);
+    return error;
 }
 
 void local_core_fini(struct local_core *core)
@@ -58,6 +67,7 @@ void local_core_fini(struct local_core *core)
     struct local_state *state = &core->state;
     state->backing->ops->close(state->backing, &state->index);
     local_index_free(&state->index);
+    expiring_table_free(state->tickets);
     group_fini(&state->group);
     pthread_mutex_destroy(&core->why_lock);
 }
@@ -118,7 +128,9 @@ static void retry_if_due(struct local_core *core)
 bool local_core_needs_time(const struct local_core *core)
 {
     return !core->state.is_up || inbox_table_count(core->state.index.users) > 0 ||
-           idempotency_table_count(core->state.index.keys) > 0;
+           idempotency_table_count(core->state.index.keys) > 0 ||
+           expiring_table_count(core->state.index.blocks) > 0 ||
+           expiring_table_count(core->state.tickets) > 0;
 }
 
 void local_core_describe(struct local_core *core, char *out, size_t cap)
@@ -142,6 +154,10 @@ static void apply(struct local_core *core, struct store_request *request)
         local_apply_ack(&core->state, (struct store_ack *)(void *)request);
     else if (kind == LOCAL_LOOK)
         local_apply_look(&core->state, (struct store_look *)(void *)request);
+    else if (kind == LOCAL_BLOCK)
+        local_apply_block(&core->state, (struct store_block *)(void *)request);
+    else if (kind == LOCAL_TICKET)
+        local_apply_ticket(&core->state, (struct store_ticket *)(void *)request);
     else
         local_apply_peek(&core->state, (struct store_peek *)(void *)request);
     if (!group_is_empty(&core->state.group))
@@ -173,6 +189,12 @@ static void fail_look(struct store_look *look)
     look->n_removed = 0;
 }
 
+static void fail_block(struct store_block *block)
+{
+    block->error = ERR_STORE_UNAVAILABLE;
+    block->until_ms = 0;
+}
+
 static void take_answer_back(struct store_request *request)
 {
     if (!(request->op & OP_SAW_GROUP))
@@ -190,6 +212,11 @@ static void take_answer_back(struct store_request *request)
     case LOCAL_LOOK:
         fail_look((struct store_look *)(void *)request);
         break;
+    case LOCAL_BLOCK:
+        fail_block((struct store_block *)(void *)request);
+        break;
+    case LOCAL_TICKET:
+        break; /* no group holds it */
     default:
         ((struct store_peek *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
     }
@@ -212,6 +239,7 @@ static void tell_of_group(struct local_core *core)
     struct group *group = &core->state.group;
     for (size_t i = 0; i < group->n_users; i++)
         group->users[i].inbox->is_dirty = false;
+    local_blocks_committed(&core->state);
     count_group(group);
     if (core->events.on_notification == NULL)
         return;

@@ -21,7 +21,15 @@ struct local_core {
 };
 
 /* The kinds of store_request.op. */
-enum local_op { LOCAL_APPEND, LOCAL_PAGE, LOCAL_ACK, LOCAL_PEEK, LOCAL_LOOK };
+enum local_op {
+    LOCAL_APPEND,
+    LOCAL_PAGE,
+    LOCAL_ACK,
+    LOCAL_PEEK,
+    LOCAL_LOOK,
+    LOCAL_BLOCK,
+    LOCAL_TICKET
+};
 
 /* Takes over the backing and the filled index, also when it fails. */
 MUST_CHECK enum err local_core_init(struct local_core *core, const struct store_config *config,

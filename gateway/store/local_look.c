@@ -1,5 +1,6 @@
 /* Asking what waits and what became of a number; withdrawing. */
 #include "gateway/store/local_apply.h"
+#include "gateway/store/local_blocks.h"
 
 void local_apply_peek(struct local_state *state, struct store_peek *peek)
 {
@@ -9,14 +10,18 @@ void local_apply_peek(struct local_state *state, struct store_peek *peek)
     peek->acked = 0;
     peek->pending = 0;
     peek->oldest_time_ms = 0;
-    struct inbox *inbox = state->is_readable ? inbox_find(state->index.users, peek->user_id) : NULL;
+    peek->blocked_until_ms = 0;
+    if (!state->is_readable)
+        return;
+    int64_t now_ms = local_now_ms(state);
+    peek->blocked_until_ms = local_blocked_until(state, peek->user_id, now_ms);
+    const struct inbox *inbox = inbox_find(state->index.users, peek->user_id);
     if (inbox == NULL)
         return;
     peek->epoch = inbox->epoch;
     peek->head = inbox->head;
     peek->acked = inbox->acked;
 
-    int64_t now_ms = local_now_ms(state);
     const struct inbox_entry *entries = inbox_entries(inbox);
     const struct inbox_entry *oldest = NULL;
     for (size_t i = inbox_count(inbox); i-- > 0;) {

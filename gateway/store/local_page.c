@@ -1,12 +1,14 @@
 /* A page: makes or renews the user and the device where the contract says so, then reads the index
  * from a position on, and the payloads of what it shows. */
 #include "gateway/store/local_apply.h"
+#include "gateway/store/local_blocks.h"
 
 #include <stdlib.h>
 
 void local_page_fail(struct store_page *page, enum err error)
 {
     store_page_clear(page);
+    page->blocked_until_ms = 0;
     page->error = error;
 }
 
@@ -213,6 +215,9 @@ static enum err fill(struct local_state *state, struct store_page *page, const s
     enum err error = take_entries(state, page, inbox, at, now_ms, &end);
     if (error == ERR_OK && page->wants_gaps && page->last > page->start)
         error = tell_gaps(page, inbox, inbox_entries(inbox) + at, end - at, now_ms);
+    if (error == ERR_OK && page->wants_withdrawn)
+        error = gaps_withdrawn(inbox_gaps(inbox), page->withdrawn_after, page->start,
+                               &page->withdrawn, &page->n_withdrawn);
     return error;
 }
 
@@ -224,7 +229,13 @@ void local_apply_page(struct local_state *state, struct store_page *page)
     page->notes = NULL;
     page->n_gaps = 0;
     page->gaps = NULL;
-    page->error = find_for_page(state, page, now_ms, &inbox);
+    page->n_withdrawn = 0;
+    page->withdrawn = NULL;
+    page->blocked_until_ms =
+        page->is_arrival ? local_blocked_until(state, page->user_id, now_ms) : 0;
+    page->error = ERR_OK;
+    if (page->blocked_until_ms == 0)
+        page->error = find_for_page(state, page, now_ms, &inbox);
     answer_positions(page, inbox);
     if (page->error != ERR_OK || inbox == NULL)
         return;

@@ -12,24 +12,33 @@ enum err local_index_new(struct local_index *ret_index)
     if (error != ERR_OK)
         return error;
     error = idempotency_table_new(&index.keys);
-    if (error != ERR_OK) {
-        inbox_table_free(index.users);
-        return error;
-    }
+    if (error != ERR_OK)
+        goto undo_users;
+    error = expiring_table_new(STORE_MAX_BLOCKS, &index.blocks);
+    if (error != ERR_OK)
+        goto undo_keys;
     *ret_index = index;
     return ERR_OK;
+
+undo_keys:
+    idempotency_table_free(index.keys);
+undo_users:
+    inbox_table_free(index.users);
+    return error;
 }
 
 void local_index_clear(struct local_index *index)
 {
     inbox_table_clear(index->users);
     idempotency_table_clear(index->keys);
+    expiring_table_clear(index->blocks);
 }
 
 void local_index_free(struct local_index *index)
 {
     inbox_table_free(index->users);
     idempotency_table_free(index->keys);
+    expiring_table_free(index->blocks);
 }
 
 uint16_t local_day_of(int64_t time_ms)

@@ -21,6 +21,7 @@ struct local_state {
     struct store_clock clock;
     struct local_index index;
     struct group group;
+    struct expiring_table *tickets;
     bool is_up;       /* groups can be committed */
     bool is_readable; /* the index is that of what is kept */
     int64_t swept_ms; /* when the last slice was swept */

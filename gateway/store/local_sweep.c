@@ -1,4 +1,5 @@
 #include "gateway/store/local_apply.h"
+#include "gateway/store/local_blocks.h"
 #include "gateway/store/local_positions.h"
 
 enum { SWEEP_SLICE_MS = 1000, SWEEP_ROUND_MS = 60 * 1000, SWEEP_KEYS = 8192 };
@@ -49,15 +50,20 @@ static void sweep_user(void *owner, struct inbox *inbox)
 void local_apply_sweep(struct local_state *state)
 {
     int64_t now_ms = local_now_ms(state);
+    int64_t passed_ms = now_ms - state->swept_ms;
+    bool is_due = passed_ms < 0 || passed_ms >= SWEEP_SLICE_MS;
+    if (is_due) {
+        state->swept_ms = now_ms;
+        local_sweep_tickets(state, now_ms);
+    }
     if (!state->is_up)
         return;
     sweep_keys(state, now_ms);
-    int64_t passed_ms = now_ms - state->swept_ms;
-    if (passed_ms >= 0 && passed_ms < SWEEP_SLICE_MS)
+    if (!is_due)
         return;
+    local_sweep_blocks(state, now_ms);
     if (passed_ms < 0 || passed_ms > SWEEP_ROUND_MS)
         passed_ms = SWEEP_ROUND_MS;
-    state->swept_ms = now_ms;
     struct sweep sweep = {state, now_ms};
     size_t n_buckets =
         inbox_table_buckets(state->index.users) * (size_t)passed_ms / SWEEP_ROUND_MS + 1;

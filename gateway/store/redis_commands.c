@@ -146,6 +146,14 @@ enum err redis_commands_eval(struct redis_commands *commands, enum redis_script 
     return redis_link_command(commands->link, all, n_args + 3, on_reply, arg, index);
 }
 
+enum err redis_commands_send(struct redis_commands *commands, const struct span *args,
+                             size_t n_args, redis_reply_fn on_reply, void *arg)
+{
+    if (!commands->is_ready)
+        return ERR_STORE_UNAVAILABLE;
+    return redis_link_command(commands->link, args, n_args, on_reply, arg, 0);
+}
+
 /* --- refusals --- */
 
 static void answer_refused(struct redis_commands *commands)

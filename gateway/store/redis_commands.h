@@ -35,6 +35,10 @@ MUST_CHECK enum err redis_commands_eval(struct redis_commands *commands, enum re
                                         size_t n_keys, redis_reply_fn on_reply, void *arg,
                                         size_t index);
 
+/* Another command than a script, as above. */
+MUST_CHECK enum err redis_commands_send(struct redis_commands *commands, const struct span *args,
+                                        size_t n_args, redis_reply_fn on_reply, void *arg);
+
 /* Calls on_done at the end of the turn, so that it never runs inside the call that asked. */
 void redis_commands_refuse(struct redis_commands *commands, struct store_request *request);
 

@@ -30,6 +30,9 @@ static const char peek_text[] = {
 static const char look_text[] = {
 #include "embedded/script_look.inc"
 };
+static const char block_text[] = {
+#include "embedded/script_block.inc"
+};
 
 /* What an operator can do about an error that begins with the word. The last row is for all others.
  */
@@ -97,6 +100,7 @@ static enum err join_scripts(struct redis_common *common)
         [SCRIPT_ACK] = {record_text, common_text, ack_text},
         [SCRIPT_PEEK] = {record_text, common_text, peek_text},
         [SCRIPT_LOOK] = {record_text, common_text, look_text},
+        [SCRIPT_BLOCK] = {block_text},
     };
     enum err error = ERR_OK;
     for (size_t i = 0; i < SCRIPTS && error == ERR_OK; i++)

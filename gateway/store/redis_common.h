@@ -10,7 +10,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum redis_script { SCRIPT_PUSH, SCRIPT_PAGE, SCRIPT_ACK, SCRIPT_PEEK, SCRIPT_LOOK, SCRIPTS };
+enum redis_script {
+    SCRIPT_PUSH,
+    SCRIPT_PAGE,
+    SCRIPT_ACK,
+    SCRIPT_PEEK,
+    SCRIPT_LOOK,
+    SCRIPT_BLOCK,
+    SCRIPTS
+};
 
 enum { REDIS_TROUBLES_MAX = 24, REDIS_SAY_AGAIN_MS = 60000 };
 

@@ -5,6 +5,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/store/redis_answer.h"
+#include "gateway/store/redis_blocks.h"
 #include "gateway/store/redis_page.h"
 #include "gateway/store/redis_positions.h"
 #include "gateway/store/redis_push.h"
@@ -22,6 +23,9 @@ static const struct {
     [REDIS_OP_ACK] = {redis_ack_send, redis_ack_read, offsetof(struct store_ack, error)},
     [REDIS_OP_PEEK] = {redis_peek_send, redis_peek_read, offsetof(struct store_peek, error)},
     [REDIS_OP_LOOK] = {redis_look_send, redis_look_read, offsetof(struct store_look, error)},
+    [REDIS_OP_BLOCK] = {redis_block_send, redis_block_read, offsetof(struct store_block, error)},
+    [REDIS_OP_TICKET] = {redis_ticket_send, redis_ticket_read,
+                         offsetof(struct store_ticket, error)},
 };
 
 static void set_error(struct store_request *request, enum err error)

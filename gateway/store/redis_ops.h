@@ -1,5 +1,5 @@
-/* The requests of the store as scripts: one script per user and request, on the lane's thread.
- * on_done never runs inside these calls. */
+/* The requests of the store as scripts, one per user and request (a ticket: one command), on the
+ * lane's thread. on_done never runs inside these calls. */
 #ifndef HERALD_STORE_REDIS_OPS_H
 #define HERALD_STORE_REDIS_OPS_H
 
@@ -14,6 +14,8 @@ enum redis_op {
     REDIS_OP_ACK,
     REDIS_OP_PEEK,
     REDIS_OP_LOOK,
+    REDIS_OP_BLOCK,
+    REDIS_OP_TICKET,
 };
 
 /* Carries it out; the page of an arrival comes here once its subscription stands. */

@@ -15,8 +15,9 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
     if (error != ERR_OK)
         return error;
     redis_keys_write(&keys, commands->common->prefix, page->user_id);
+    redis_keys_write_block(&keys);
     struct redis_number after, count, bytes, head;
-    char wishes[3];
+    char wishes[4];
     size_t n_wishes = 0;
     if (page->is_arrival)
         wishes[n_wishes++] = 'a';
@@ -24,9 +25,12 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
         wishes[n_wishes++] = 'b';
     if (page->wants_gaps)
         wishes[n_wishes++] = 'g';
+    if (page->wants_withdrawn)
+        wishes[n_wishes++] = 'w';
     struct span args[] = {
         keys.inbox,
         keys.meta,
+        keys.block,
         page->from_acked ? SPAN_LITERAL("") : redis_number_write(&after, page->after),
         redis_epoch_text(&page->after_epoch),
         redis_number_write(&count, page->max_count > 0 ? page->max_count : 1),
@@ -38,7 +42,7 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
         {wishes, n_wishes},
     };
     return redis_commands_eval(commands, SCRIPT_PAGE, with_text, args, sizeof args / sizeof args[0],
-                               2, on_reply, request, 0);
+                               3, on_reply, request, 0);
 }
 
 /* --- the answer --- */
@@ -85,35 +89,42 @@ static enum err find_missing(const struct gaps *gaps, struct store_page *page)
     return error;
 }
 
-/* The list comes along only where numbers are missing. */
+/* The list comes along only where numbers are missing, or what was withdrawn is asked for. */
 static enum err read_gaps(const struct redis_value *text, struct store_page *page)
 {
     struct span list;
     struct gaps *gaps = NULL;
     if (!redis_value_text(text, &list))
         return ERR_STORE_UNAVAILABLE;
-    if (!page->wants_gaps || page->last - page->start == page->n_notes)
+    bool has_missing = page->wants_gaps && page->last - page->start != page->n_notes;
+    if (!has_missing && !page->wants_withdrawn)
         return ERR_OK;
     enum err error = gaps_read(list, &gaps);
     if (error == ERR_INVALID_FIELD)
         return ERR_STORE_UNAVAILABLE;
-    if (error == ERR_OK)
+    if (error == ERR_OK && has_missing)
         error = find_missing(gaps, page);
+    if (error == ERR_OK && page->wants_withdrawn)
+        error = gaps_withdrawn(gaps, page->withdrawn_after, page->start, &page->withdrawn,
+                               &page->n_withdrawn);
     free(gaps);
     return error;
 }
 
 static bool take_positions(const struct redis_value *reply, struct store_page *page)
 {
-    uint64_t n_devices, is_resumed;
+    uint64_t n_devices, is_resumed, blocked_until;
     if (!redis_answer_epoch(reply, 0, &page->epoch) ||
         !redis_answer_number(reply, 1, &page->head) ||
         !redis_answer_number(reply, 2, &page->acked) ||
         !redis_answer_number(reply, 3, &page->position) ||
         !redis_answer_number(reply, 4, &n_devices) ||
         !redis_answer_number(reply, 5, &page->start) ||
-        !redis_answer_number(reply, 6, &is_resumed) || !redis_answer_number(reply, 7, &page->last))
+        !redis_answer_number(reply, 6, &is_resumed) ||
+        !redis_answer_number(reply, 7, &page->last) ||
+        !redis_answer_number(reply, 13, &blocked_until))
         return false;
+    page->blocked_until_ms = (int64_t)blocked_until;
     page->has_devices = n_devices > 0;
     page->is_resumed = is_resumed != 0;
     return page->start <= page->last && page->last <= page->head &&

@@ -49,21 +49,23 @@ enum err redis_peek_send(struct redis_commands *commands, struct store_request *
     struct store_peek *peek = (struct store_peek *)request;
     struct redis_keys keys;
     redis_keys_write(&keys, commands->common->prefix, peek->user_id);
-    struct span args[] = {keys.inbox, keys.meta};
-    return redis_commands_eval(commands, SCRIPT_PEEK, with_text, args, 2, 2, on_reply, request, 0);
+    redis_keys_write_block(&keys);
+    struct span args[] = {keys.inbox, keys.meta, keys.block};
+    return redis_commands_eval(commands, SCRIPT_PEEK, with_text, args, 3, 3, on_reply, request, 0);
 }
 
 enum err redis_peek_read(const struct redis_value *reply, struct store_request *request)
 {
     struct store_peek *peek = (struct store_peek *)request;
-    uint64_t oldest, expired;
+    uint64_t oldest, expired, blocked_until;
     if (!redis_answer_epoch(reply, 0, &peek->epoch) ||
         !redis_answer_number(reply, 1, &peek->head) ||
         !redis_answer_number(reply, 2, &peek->acked) ||
         !redis_answer_number(reply, 3, &peek->pending) || !redis_answer_number(reply, 4, &oldest) ||
-        !redis_answer_number(reply, 5, &expired))
+        !redis_answer_number(reply, 5, &expired) || !redis_answer_number(reply, 6, &blocked_until))
         return ERR_STORE_UNAVAILABLE;
     peek->oldest_time_ms = (int64_t)oldest;
+    peek->blocked_until_ms = (int64_t)blocked_until;
     count_expired(expired);
     return ERR_OK;
 }

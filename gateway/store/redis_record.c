@@ -47,6 +47,22 @@ void redis_keys_write_idem(struct redis_keys *keys, struct span key)
     keys->idem = (struct span){keys->idem_bytes, at + key.len};
 }
 
+void redis_keys_write_block(struct redis_keys *keys)
+{
+    memcpy(keys->block_bytes, keys->channel.bytes, keys->channel.len);
+    keys->block =
+        (struct span){keys->block_bytes, put(keys->block_bytes, keys->channel.len, ":block")};
+}
+
+struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *prefix,
+                             struct span ticket)
+{
+    assert(ticket.len <= STORE_TICKET_MAX_BYTES && strlen(prefix) <= REDIS_PREFIX_MAX_BYTES);
+    size_t at = put(out, put(out, 0, prefix), ":ticket:");
+    memcpy(out + at, ticket.bytes, ticket.len);
+    return (struct span){out, at + ticket.len};
+}
+
 bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],
                         size_t *ret_len)
 {
@@ -137,6 +153,7 @@ enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
     return error;
 }
 
+/* Older nodes name no cause: it is cancelled. */
 static enum err read_withdrawal(struct epoch epoch, struct span rest,
                                 struct notification **ret_note)
 {
@@ -145,7 +162,11 @@ static enum err read_withdrawal(struct epoch epoch, struct span rest,
         to < from || epoch_is_none(epoch))
         return ERR_STORE_UNAVAILABLE;
     *ret_note = notification_new_withdrawal(epoch, (uint64_t)from, (uint64_t)to);
-    return *ret_note == NULL ? ERR_NO_MEMORY : ERR_OK;
+    if (*ret_note == NULL)
+        return ERR_NO_MEMORY;
+    if (span_equal(rest, SPAN_LITERAL("l:")))
+        (*ret_note)->cause = GAP_COLLAPSED;
+    return ERR_OK;
 }
 
 /* Older nodes publish N, which says neither `acked` nor a key. */

@@ -3,6 +3,7 @@
 #ifndef HERALD_STORE_REDIS_RECORD_H
 #define HERALD_STORE_REDIS_RECORD_H
 
+#include "gateway/store/store.h"
 #include "proto/notification.h"
 #include "proto/user_id.h"
 
@@ -11,20 +12,30 @@ enum {
     REDIS_CHANNEL_MAX_BYTES = REDIS_PREFIX_MAX_BYTES + 3 * USER_ID_MAX_BYTES + 3,
 };
 
-/* PREFIX:{USER}:inbox, PREFIX:{USER}:meta, PREFIX:{USER}, PREFIX:{USER}:idem:KEY. `{`, `}` and `%`
- * in a userId are percent-encoded, so that all of a user's keys share a slot. */
+/* PREFIX:{USER}:inbox, PREFIX:{USER}:meta, PREFIX:{USER}, PREFIX:{USER}:idem:KEY,
+ * PREFIX:{USER}:block.
+ * `{`, `}` and `%` in a userId are percent-encoded, so that all of a user's keys share a slot. */
 struct redis_keys {
     struct span inbox, meta, channel; /* inside this struct */
     struct span idem;                 /* by redis_keys_write_idem alone */
+    struct span block;                /* by redis_keys_write_block alone */
     char inbox_bytes[REDIS_CHANNEL_MAX_BYTES + 6];
     char meta_bytes[REDIS_CHANNEL_MAX_BYTES + 5];
     char idem_bytes[REDIS_CHANNEL_MAX_BYTES + 6 + IDEMPOTENCY_KEY_MAX_BYTES];
+    char block_bytes[REDIS_CHANNEL_MAX_BYTES + 6];
 };
 
 void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span user_id);
 
 /* After redis_keys_write. `key` has at most IDEMPOTENCY_KEY_MAX_BYTES. */
 void redis_keys_write_idem(struct redis_keys *keys, struct span key);
+
+void redis_keys_write_block(struct redis_keys *keys); /* after redis_keys_write */
+
+/* PREFIX:ticket:TICKET, a slot of its own; it lies in `out`. */
+enum { REDIS_TICKET_KEY_MAX_BYTES = REDIS_PREFIX_MAX_BYTES + 8 + STORE_TICKET_MAX_BYTES };
+struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *prefix,
+                             struct span ticket);
 
 /* The user of a channel, decoded into `out`. false: no channel of ours. */
 bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],

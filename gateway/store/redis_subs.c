@@ -132,7 +132,7 @@ static void tell_missed(struct redis_subs *subs, struct redis_sub *sub)
         return;
     sub->is_missed = false;
     if (subs->common->events.on_missed != NULL)
-        subs->common->events.on_missed(subs->common->owner, user_of(sub));
+        subs->common->events.on_missed(subs->common->owner, user_of(sub), true);
 }
 
 /* All confirmations have come. The callees only post letters or mark work for the turn's end,
@@ -213,7 +213,7 @@ static void take_message(struct redis_subs *subs, struct redis_sub *sub, struct 
         if (subs->common->events.on_notification != NULL)
             subs->common->events.on_notification(subs->common->owner, user_of(sub), note);
     } else if (subs->common->events.on_missed != NULL) {
-        subs->common->events.on_missed(subs->common->owner, user_of(sub));
+        subs->common->events.on_missed(subs->common->owner, user_of(sub), false);
     }
 out:
     notification_unref(note);

@@ -57,16 +57,29 @@ void store_look(struct store *store, struct store_look *look)
     store->ops->look(store, look);
 }
 
+void store_block(struct store *store, struct store_block *block)
+{
+    store->ops->block(store, block);
+}
+
+void store_ticket(struct store *store, struct store_ticket *ticket)
+{
+    store->ops->ticket(store, ticket);
+}
+
 void store_page_clear(struct store_page *page)
 {
     for (size_t i = 0; i < page->n_notes; i++)
         notification_unref(page->notes[i]);
     free(page->notes);
     free(page->gaps);
+    free(page->withdrawn);
     page->notes = NULL;
     page->n_notes = 0;
     page->gaps = NULL;
     page->n_gaps = 0;
+    page->withdrawn = NULL;
+    page->n_withdrawn = 0;
 }
 
 void store_leave(struct store *store, unsigned lane, struct span user_id)
@@ -77,6 +90,11 @@ void store_leave(struct store *store, unsigned lane, struct span user_id)
 const char *store_kind(const struct store *store)
 {
     return store->ops->kind;
+}
+
+bool store_is_shared(const struct store *store)
+{
+    return store->ops->is_shared;
 }
 
 void store_describe(struct store *store, char *out, size_t cap)

@@ -8,8 +8,9 @@
  * - Every request is a struct that the caller owns. It must stay, with all it points to, until
  *   on_done ran. on_done runs exactly once for each request, never inside the call that made it, on
  *   a thread of the store's choosing (a store thread, or the reactor of `lane`). It must not block.
- * - Requests may be made on any thread, until store_close. Requests of one thread for one user are
- *   carried out in the order they were made, except that nothing is promised between users.
+ * - Requests may be made on any thread, until store_close. Requests of one thread for one user, all
+ *   of one lane (an append's is that of all its targets), are carried out in the order they were
+ *   made; nothing is promised between users.
  * - append answers ERR_OK for a target only after the notification is committed. Before that
  *   answer, on_notification has been or will be called for it without another request being needed;
  *   all calls of on_notification for one user come in number order, from one thread at a time.
@@ -34,7 +35,12 @@
  * - A store that has lost what it had begins a new epoch: its head is lower than what the request
  *   says is known of that epoch, or the user is gone. What is still there may be kept, numbered
  *   anew. A caller that knows another epoch is answered the present one. A user without push,
- *   acknowledgement or page for 30 days is forgotten. */
+ *   acknowledgement or page for 30 days is forgotten.
+ * - A block is kept as an append is (over a restart where notifications are), ends by itself, to
+ *   the millisecond, and needs no inbox. It forbids nothing here but arrivals: whoever asks is told
+ *   of it, and pushes are kept all the same.
+ * - A ticket is taken once: of two takes at the same time one gets it. The local stores hold them
+ *   in memory, so a restart ends them; with redis each node can take what any node gave out. */
 #ifndef HERALD_STORE_STORE_H
 #define HERALD_STORE_STORE_H
 
@@ -44,6 +50,11 @@
 #include "proto/user_id.h"
 
 enum { STORE_MAX_DEVICES = 8 };
+
+/* Tickets: bytes of one; how many the local stores have out at a time; the longest time to live. */
+enum { STORE_TICKET_MAX_BYTES = 64, STORE_MAX_TICKETS = 100000, STORE_TICKET_MAX_TTL_S = 3600 };
+
+enum { STORE_MAX_BLOCKS = 100000 }; /* users that the local stores have blocked at a time */
 
 /* Common to all requests; first member of each. */
 struct store_request {
@@ -58,8 +69,9 @@ struct store_target {
     uint64_t known_head;      /* the highest number that this node knows; 0: none */
     struct epoch known_epoch; /* its epoch */
     uint64_t known_acked; /* the position of known_epoch as this node's sessions without a device
-                           * have moved it, written or not; 0: not known. It is written first,
-                           * so that what is acknowledged does not count towards a full inbox */
+                           * have moved it, written or not; 0: not known. What it covers does not
+                           * count towards a full inbox and is not replaced; whether it is written
+                           * with the push is the store's choice, store_ack is due all the same */
     enum err error;       /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_FULL (store_max_bytes),
                            * ERR_IDEMPOTENCY_MISMATCH (nothing was kept) */
     bool is_duplicate; /* out: the idempotency key was seen: epoch, seq and times are the first's */
@@ -88,7 +100,9 @@ struct store_append {
 };
 
 /* Reads the inbox from a position on. With is_arrival the store first makes sure that
- * on_notification is called for this user from now on (until store_leave), then reads. */
+ * on_notification is called for this user from now on (until store_leave), then reads block,
+ * position and page in one step. If the user is blocked then, the page shows nothing (no epoch, all
+ * numbers 0), and makes no user and no device; store_leave is due all the same. */
 struct store_page {
     struct store_request request;
     struct span user_id;
@@ -96,6 +110,8 @@ struct store_page {
     bool is_arrival;
     bool must_begin; /* makes the user, with an epoch, if there is none */
     bool wants_gaps;
+    bool wants_withdrawn;
+    uint64_t withdrawn_after;
     bool from_acked; /* read behind the position of the device, or the shared one without */
     uint64_t after;  /* else: read the numbers above it... */
     struct epoch after_epoch; /* ...if this is the user's epoch (none: whatever it is) and `after`
@@ -115,9 +131,13 @@ struct store_page {
     uint64_t last;      /* out: the page covers every number up to this one (head at the tail) */
     size_t n_notes;     /* out */
     struct notification *
-        *notes;       /* out: rising, is_replay; the caller unrefs each and frees the array */
-    size_t n_gaps;    /* out, with wants_gaps: what is missing in start+1..last, rising; */
-    struct gap *gaps; /* the caller frees it */
+        *notes;            /* out: rising, is_replay; the caller unrefs each and frees the array */
+    size_t n_gaps;         /* out, with wants_gaps: what is missing in start+1..last, rising; */
+    struct gap *gaps;      /* the caller frees it */
+    size_t n_withdrawn;    /* out, with wants_withdrawn: of withdrawn_after+1..start what was */
+    struct gap *withdrawn; /* cancelled or collapsed, as far as causes are kept, rising; the caller
+                            * frees it */
+    int64_t blocked_until_ms; /* out, of an arrival: by the store's clock; 0: is not blocked */
 };
 
 /* Moves a position; a lower one than the present changes nothing (ERR_OK). */
@@ -167,8 +187,9 @@ struct store_peek {
     struct epoch epoch;
     uint64_t head;
     uint64_t acked;
-    uint64_t pending;       /* unexpired, above acked */
-    int64_t oldest_time_ms; /* of the oldest pending; 0: none */
+    uint64_t pending;         /* unexpired, above acked */
+    int64_t oldest_time_ms;   /* of the oldest pending; 0: none */
+    int64_t blocked_until_ms; /* 0: is not */
 };
 
 /* What became of a number. DELIVERED only where that is known. */
@@ -191,13 +212,38 @@ struct store_look {
     bool is_written;      /* out: a session has had it once, as far as store_ack was told */
 };
 
+/* Blocks a user from now on, in place of an earlier block. */
+struct store_block {
+    struct store_request request;
+    struct span user_id;
+    uint32_t for_s;   /* 0: lifts it */
+    enum err error;   /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY, ERR_FULL */
+    int64_t until_ms; /* out: since 1970, by the store's clock; 0: not blocked */
+};
+
+/* Gives a ticket out, or takes it. `lane` may be any; a take that names another lane than the
+ * ticket was given out with finds it as well, once it was given out. */
+struct store_ticket {
+    struct store_request request;
+    struct span ticket; /* of the caller's making: 1..STORE_TICKET_MAX_BYTES of text */
+    bool is_take;
+    struct span user_id;                /* in, when given out */
+    uint32_t ttl_s;                     /* in, when given out: 1..STORE_TICKET_MAX_TTL_S */
+    char taken_user[USER_ID_MAX_BYTES]; /* out of a take */
+    size_t taken_user_len;
+    enum err error; /* out: ERR_OK; ERR_NOT_FOUND: unknown, used or expired; ERR_FULL: too many are
+                     * out; ERR_CONFLICT: given out, this ticket is out already;
+                     * ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+};
+
 /* What the store tells without being asked. Called on the store's threads; must not block. */
 struct store_events {
     /* A notification was committed, or numbers were withdrawn. The callee refs it if it keeps it.
      */
     void (*on_notification)(void *owner, struct span user_id, struct notification *note);
-    /* Calls of on_notification for this user may have been missed: read the inbox. */
-    void (*on_missed)(void *owner, struct span user_id);
+    /* Calls of on_notification for this user may have been missed: read the inbox. has_withdrawals:
+     * withdrawals, and what notifications have replaced, may be among it. */
+    void (*on_missed)(void *owner, struct span user_id, bool has_withdrawals);
     /* The store can be used, or no longer; the first call may come before store_open returns. */
     void (*on_state)(void *owner, bool is_up);
     /* Somebody, on this node or another, tells everyone who is online. The answer is how many
@@ -238,6 +284,8 @@ void store_page(struct store *store, struct store_page *page);
 void store_ack(struct store *store, struct store_ack *ack);
 void store_peek(struct store *store, struct store_peek *peek);
 void store_look(struct store *store, struct store_look *look);
+void store_block(struct store *store, struct store_block *block);
+void store_ticket(struct store *store, struct store_ticket *ticket);
 
 /* Gives back what a page's answer holds. */
 void store_page_clear(struct store_page *page);
@@ -247,6 +295,9 @@ void store_leave(struct store *store, unsigned lane, struct span user_id);
 
 /* "memory", "file" or "redis". */
 const char *store_kind(const struct store *store);
+
+/* Do other nodes read and write the same inboxes? */
+bool store_is_shared(const struct store *store);
 
 /* One line for an operator about what is wrong now; empty when all is well. Any thread. */
 void store_describe(struct store *store, char *out, size_t cap);

@@ -13,10 +13,13 @@ struct store_ops {
     const char *kind;
     void (*close)(struct store *store);
     void (*append)(struct store *store, struct store_append *append);
+    bool is_shared; /* with other nodes */
     void (*page)(struct store *store, struct store_page *page);
     void (*ack)(struct store *store, struct store_ack *ack);
     void (*peek)(struct store *store, struct store_peek *peek);
     void (*look)(struct store *store, struct store_look *look);
+    void (*block)(struct store *store, struct store_block *block);
+    void (*ticket)(struct store *store, struct store_ticket *ticket);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
     void (*broadcast)(struct store *store, struct store_broadcast *broadcast);

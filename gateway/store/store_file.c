@@ -210,10 +210,32 @@ static enum err append_key(struct file_lmdb *lmdb, const struct group_key *key)
     return append_record(lmdb, entry->record_key, &record);
 }
 
+static enum err append_block(struct file_lmdb *lmdb, const struct expiring *entry)
+{
+    struct file_record record = {
+        .kind = FILE_RECORD_BLOCK,
+        .user_id = expiring_key(entry),
+        .expires_ms = entry->until_ms,
+    };
+    return append_record(lmdb, entry->record_key, &record);
+}
+
 struct file_commit {
     struct file_backing *file;
     const struct group *group;
 };
+
+static enum err delete_replaced(struct file_lmdb *lmdb, const struct group *group)
+{
+    enum err error = ERR_OK;
+    for (size_t i = 0; error == ERR_OK && i < group->n_users; i++)
+        if (group->users[i].old_key != 0)
+            error = file_lmdb_delete(lmdb, group->users[i].old_key);
+    for (size_t i = 0; error == ERR_OK && i < group->n_blocks; i++)
+        if (group->blocks[i].old_key != 0)
+            error = file_lmdb_delete(lmdb, group->blocks[i].old_key);
+    return error;
+}
 
 /* All that is appended stands before all that is deleted: keys must rise, and a delete must not
  * move the tail of the tree under the appends. */
@@ -226,9 +248,11 @@ static enum err write_group(void *owner, struct file_lmdb *lmdb)
         error = append_user(lmdb, group->users[i].inbox);
     for (size_t i = 0; error == ERR_OK && i < group->n_keys; i++)
         error = append_key(lmdb, &group->keys[i]);
-    for (size_t i = 0; error == ERR_OK && i < group->n_users; i++)
-        if (group->users[i].old_key != 0)
-            error = file_lmdb_delete(lmdb, group->users[i].old_key);
+    for (size_t i = 0; error == ERR_OK && i < group->n_blocks; i++)
+        if (group->blocks[i].entry->record_key != 0)
+            error = append_block(lmdb, group->blocks[i].entry);
+    if (error == ERR_OK)
+        error = delete_replaced(lmdb, group);
     for (size_t i = 0; error == ERR_OK && i < group->n_dels; i++)
         error = file_lmdb_delete(lmdb, group->dels[i].key);
     for (size_t i = 0; error == ERR_OK && i < commit->file->n_unshared; i++)
@@ -251,7 +275,7 @@ static enum err note_unshared(struct file_backing *file, uint64_t key)
 }
 
 /* What the transaction will do, so that running it twice changes nothing more. Keys rise: notes
- * have theirs already, users and idempotency keys follow. */
+ * have theirs already; users, idempotency keys and blocks follow. */
 static enum err settle(struct file_backing *file, struct group *group)
 {
     enum err error = ERR_OK;
@@ -270,6 +294,11 @@ static enum err settle(struct file_backing *file, struct group *group)
     }
     for (size_t i = 0; i < group->n_keys; i++)
         group->keys[i].entry->record_key = file->next_key++;
+    for (size_t i = 0; i < group->n_blocks; i++) {
+        struct expiring *entry = group->blocks[i].entry;
+        group->blocks[i].old_key = entry->record_key;
+        entry->record_key = entry->until_ms == 0 ? 0 : file->next_key++;
+    }
     return error;
 }
 

@@ -144,6 +144,16 @@ static void local_look(struct store *store, struct store_look *look)
     enqueue(store, &look->request, LOCAL_LOOK);
 }
 
+static void local_block(struct store *store, struct store_block *block)
+{
+    enqueue(store, &block->request, LOCAL_BLOCK);
+}
+
+static void local_ticket(struct store *store, struct store_ticket *ticket)
+{
+    enqueue(store, &ticket->request, LOCAL_TICKET);
+}
+
 /* on_notification is called for every user, present or not: there is nothing to leave. */
 static void local_leave(struct store *store, unsigned lane, struct span user_id)
 {
@@ -244,6 +254,8 @@ static void fill_ops(struct store_local *local, const char *kind)
         .ack = local_ack,
         .peek = local_peek,
         .look = local_look,
+        .block = local_block,
+        .ticket = local_ticket,
         .leave = local_leave,
         .describe = local_describe,
         .broadcast = local_broadcast,

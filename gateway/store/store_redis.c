@@ -41,6 +41,7 @@ static void redis_page(struct store *store, struct store_page *page)
     page->notes = NULL;
     page->n_gaps = 0;
     page->gaps = NULL;
+    page->blocked_until_ms = 0;
     submit(store, &page->request, REDIS_OP_PAGE);
 }
 
@@ -57,6 +58,18 @@ static void redis_peek(struct store *store, struct store_peek *peek)
 static void redis_look(struct store *store, struct store_look *look)
 {
     submit(store, &look->request, REDIS_OP_LOOK);
+}
+
+static void redis_block(struct store *store, struct store_block *block)
+{
+    block->until_ms = 0;
+    submit(store, &block->request, REDIS_OP_BLOCK);
+}
+
+static void redis_ticket(struct store *store, struct store_ticket *ticket)
+{
+    ticket->taken_user_len = 0;
+    submit(store, &ticket->request, REDIS_OP_TICKET);
 }
 
 static void redis_leave(struct store *store, unsigned lane, struct span user_id)
@@ -89,12 +102,15 @@ static void redis_close(struct store *store)
 
 static const struct store_ops redis_ops = {
     .kind = "redis",
+    .is_shared = true,
     .close = redis_close,
     .append = redis_append,
     .page = redis_page,
     .ack = redis_ack,
     .peek = redis_peek,
     .look = redis_look,
+    .block = redis_block,
+    .ticket = redis_ticket,
     .leave = redis_leave,
     .describe = redis_describe,
     .broadcast = redis_broadcast,

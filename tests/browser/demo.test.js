@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { waitUntil } = require('../e2e/harness');
+const { Authority, waitUntil } = require('../e2e/harness');
 
 const OUT = path.join(__dirname, '../out');
 const PICTURE = path.join(__dirname, '../../deploy/demo.png');
@@ -165,6 +165,30 @@ module.exports = (test) => {
         await page.waitState('online');
         await herald.mustPush('returning', { back: true });
         await page.waitReceived(1);
+    });
+
+    test('over https the page subscribes by wss, and hears on after another certificate', async (t) => {
+        const authority = new Authority(t.tempDir());
+        const files = authority.issue('server');
+        const herald = await t.herald({ store: 'file', args: ['--demo', '--tls-cert', files.cert, '--tls-key', files.key] });
+        const page = new DemoPage(await t.tab(`https://127.0.0.1:${herald.port}/`));
+        await page.connect('ada');
+        assert.equal(await page.page.evaluate(() => window.isSecureContext && location.protocol), 'https:');
+        await herald.mustPush('ada', { n: 1 });
+        await page.waitReceived(1);
+        await herald.waitPending('ada', 0);
+        authority.issue('server');
+        herald.child.signal('SIGHUP');
+        await waitUntil('it has read again', () => /certificates=read/.test(herald.log));
+        await herald.mustPush('ada', { n: 2, text: 'x'.repeat(50000) });
+        await page.waitReceived(2);
+        await page.goOffline();
+        await waitUntil('Herald knows', async () => !(await herald.user('ada')).online);
+        await herald.mustPush('ada', { n: 3 });
+        await page.connect('ada');
+        await page.waitReceived(3);
+        assert.deepEqual((await page.received()).map((text) => JSON.parse(text).n), [1, 2, 3]);
+        assert.ok(await herald.metric('herald_tls_handshakes_total') > 0);
     });
 
     test('the page makes a good picture', takePicture);

@@ -13,7 +13,7 @@ class Tab {
         this.foreign = [];
         page.on('pageerror', (error) => this.errors.push(error.message));
         page.on('request', (request) => {
-            if (!/^(http:\/\/127\.0\.0\.1:|data:)/.test(request.url())) {
+            if (!/^(https?:\/\/127\.0\.0\.1:|data:)/.test(request.url())) {
                 this.foreign.push(request.url());
             }
         });

@@ -52,7 +52,7 @@ async function runOne({ title, body, timeoutMs }, browser, options) {
     let failure = null;
     t.isUpdating = options.isUpdating;
     try {
-        const browserContext = await browser.newContext({ colorScheme: 'light' });
+        const browserContext = await browser.newContext({ colorScheme: 'light', ignoreHTTPSErrors: true });
         t.cleanup(() => browserContext.close());
         t.tab = async (url) => {
             const tab = new Tab(await browserContext.newPage());

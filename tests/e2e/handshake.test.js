@@ -153,6 +153,79 @@ module.exports = (test) => {
         }
     });
 
+    /* RFC 9112: what a lenient reader would repair, and what is another protocol. */
+    test('every malformed head is refused with the status of RFC 9112', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const whole = handshake('/ws?userId=1');
+        const changed = (from, to) => whole.replace(from, to);
+        const line = (target, version = 'HTTP/1.1') => changed('/ws?userId=1 HTTP/1.1', `${target}${version && ' '}${version}`);
+        const cases = [
+            ['bare LF everywhere', 400, whole.replaceAll('\r\n', '\n')],
+            ['a bare LF behind the request line', 400, changed('HTTP/1.1\r\n', 'HTTP/1.1\n')],
+            ['a bare LF behind a field', 400, changed('websocket\r\n', 'websocket\n')],
+            ['a bare CR in a field', 400, handshake('/ws?userId=1', { lines: ['X-Thing: a\rb'] })],
+            ['an empty line first', 400, `\r\n${whole}`],
+            ['two Content-Lengths', 400, handshake('/ws?userId=1', { lines: ['Content-Length: 0', 'Content-Length: 0'] })],
+            ['Content-Length and Transfer-Encoding', 400, handshake('/ws?userId=1', { lines: ['Content-Length: 0', 'Transfer-Encoding: chunked'] })],
+            ['authority-form', 400, line('127.0.0.1:80')],
+            ['CONNECT', 400, handshake('127.0.0.1:80', { method: 'CONNECT' })],
+            ['asterisk-form', 400, handshake('*', { method: 'OPTIONS' })],
+            ['a relative target', 400, line('ws?userId=1')],
+            ['an absolute target with userinfo', 400, line('http://a@127.0.0.1/ws?userId=1')],
+            ['an absolute target of another scheme', 400, line('gopher://127.0.0.1/ws?userId=1')],
+            ['no version', 400, line('/ws?userId=1', '')],
+            ['HTTP/0.9', 400, 'GET /ws?userId=1\r\n\r\n'],
+            ['HTTP/1.0', 505, line('/ws?userId=1', 'HTTP/1.0')],
+            ['HTTP/2.0', 505, line('/ws?userId=1', 'HTTP/2.0')],
+            ['a version in lower case', 400, line('/ws?userId=1', 'http/1.1')],
+            ['the preface of HTTP/2', 400, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+            ['a method in lower case', 405, handshake('/ws?userId=1', { method: 'get' })],
+            ['two spaces', 400, line(' /ws?userId=1')],
+            ['a PROXY header', 400, `PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n${whole}`],
+        ];
+        for (const [name, status, bytes] of cases) {
+            const answer = await exchange(herald.port, bytes);
+            assert.equal(answer.status, status, name);
+            assertProblem(answer, status);
+            assert.equal(answer.headers.connection, 'close', name);
+        }
+    });
+
+    test('a target in absolute form is taken, and its host is the one that counts', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const own = `http://127.0.0.1:${herald.port}`;
+        const cases = [
+            [101, `${own}/ws?userId=1`, {}],
+            [101, `${own}/ws?userId=1`, { host: 'evil.example' }],
+            [101, `HTTP://localhost/ws?userId=1`, {}],
+            [403, 'http://evil.example/ws?userId=1', {}],
+            [101, `${own}/ws?userId=1`, { host: 'evil.example', headers: { Origin: own } }],
+            [403, `${own}/ws?userId=1`, { host: 'evil.example', headers: { Origin: 'http://evil.example' } }],
+            [404, own, {}],
+        ];
+        for (const [status, target, options] of cases) {
+            const answer = await exchange(herald.port, handshake(target, options));
+            assert.equal(answer.status, status, `${target} ${JSON.stringify(options)}`);
+        }
+    });
+
+    test('one byte a second ends with the head timeout, and sets nothing back', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--head-timeout', '2500ms'] });
+        const raw = await t.raw(herald.port);
+        const begun = Date.now();
+        const bytes = handshake('/ws?userId=1');
+        let at = 0;
+        const timer = setInterval(() => raw.send(bytes[at++]), 1000);
+        try {
+            assertProblem(await raw.answer(8000), 408);
+            const tookMs = Date.now() - begun;
+            assert.ok(tookMs > 2000 && tookMs < 4500, `${tookMs} ms`);
+            await raw.waitEnd();
+        } finally {
+            clearInterval(timer);
+        }
+    });
+
     test('a head over 8 KiB is 431', async (t) => {
         const herald = await t.sharedHerald('plain', { store: 'memory' });
         const answer = await exchange(herald.port, handshake('/ws?userId=1', { lines: [`X-Long: ${'a'.repeat(9000)}`] }));
@@ -241,7 +314,13 @@ module.exports = (test) => {
             { host: '127.0.0.1.evil.example' },
             { headers: { 'X-Forwarded-For': '10.0.0.1' } },
             { headers: { 'X-Forwarded-Proto': 'https' } },
+            { headers: { 'X-Forwarded-Host': '127.0.0.1' } },
+            { headers: { 'x-forwarded-port': '443' } },
+            { headers: { 'X-Forwarded-Prefix': '/' } },
+            { headers: { 'X-Forwarded-Server': '' } },
             { headers: { Forwarded: 'for=10.0.0.1' } },
+            { headers: { forwarded: '' } },
+            { host: '10.0.0.1' }, { host: '0.0.0.0' }, { host: '[::2]' }, { host: 'localhost.evil.example' },
             { headers: { Origin: 'https://evil.example' } },
             { headers: { Origin: 'null' } },
         ];
@@ -249,6 +328,29 @@ module.exports = (test) => {
             const answer = await exchange(herald.port, handshake('/ws?userId=1', options));
             assert.equal(answer.status, 403, JSON.stringify(options));
             assertProblem(answer, 403, { type: 'forbidden' });
+        }
+    });
+
+    test('of event streams, acknowledgements and unknown paths the same is 403', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const requests = [['GET', '/sse?userId=1'], ['POST', '/ack?userId=1&id=abcdefgh-1'], ['OPTIONS', '/sse'], ['GET', '/nowhere']];
+        for (const [method, target] of requests) {
+            for (const headers of [{ Host: 'evil.example' }, { 'X-Forwarded-For': '10.0.0.1' }, { Forwarded: 'for=10.0.0.1' },
+                { Origin: 'https://evil.example' }]) {
+                const answer = await herald.request(method, target, { port: herald.port, headers });
+                assertProblem(answer, 403, { type: 'forbidden' });
+            }
+        }
+    });
+
+    test('with --insecure a proxy and any Host are let in, and a foreign Origin is not', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--insecure'] });
+        const cases = [
+            [101, { host: 'push.example.com' }], [101, { headers: { 'X-Forwarded-For': '10.0.0.1' } }],
+            [101, { headers: { Forwarded: 'for=10.0.0.1' } }], [403, { headers: { Origin: 'https://evil.example' } }],
+        ];
+        for (const [status, options] of cases) {
+            assert.equal((await exchange(herald.port, handshake('/ws?userId=1', options))).status, status, JSON.stringify(options));
         }
     });
 

@@ -3,6 +3,7 @@
  * Everything a test starts hangs on its Scope and is gone when the test ends. */
 
 module.exports = {
+    ...require('./harness/certificates'),
     ...require('./harness/checks'),
     ...require('./harness/herald'),
     ...require('./harness/processes'),
@@ -10,7 +11,9 @@ module.exports = {
     ...require('./harness/raw'),
     ...require('./harness/redis'),
     ...require('./harness/scope'),
+    ...require('./harness/secrets'),
     ...require('./harness/sse'),
+    ...require('./harness/tokens'),
     ...require('./harness/waiting'),
     ...require('./harness/websocket'),
 };

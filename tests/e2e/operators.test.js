@@ -202,6 +202,19 @@ module.exports = (test) => {
         assert.equal(whole.json.clients.length, 23);
     });
 
+    test('/online tells who of many is here', async (t) => {
+        const herald = await t.sharedHerald('online', { store: 'memory' });
+        await herald.subscribe('here 1');
+        await herald.subscribe('here 2');
+        await herald.mustPush('waiting', 1);
+        const ask = async (userIds) => herald.post('/online', { userIds });
+        const answer = await ask(['here 2', 'waiting', 'never', 'here 1']);
+        assert.equal(answer.status, 200, answer.text);
+        assert.deepEqual(answer.json, { online: ['here 2', 'here 1'] });
+        assert.deepEqual((await ask(['never'])).json, { online: [] });
+        assertProblem(await ask([]), 400, { type: 'invalid-field', field: 'userIds' });
+    });
+
     test('a bad limit or cursor of /clients is 400', async (t) => {
         const herald = await memory(t);
         for (const query of ['limit=0', 'limit=1001', 'limit=x', 'limit=-1', 'after=!!!']) {

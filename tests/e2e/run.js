@@ -6,7 +6,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { Scope, Skip, within } = require('./harness');
+const { Scope, Skip, findLeaks, secretCount, within } = require('./harness');
 
 const DEFAULT_TIMEOUT_MS = 30000;
 
@@ -114,6 +114,17 @@ async function runFile(file, options, counts) {
     }
 }
 
+/* CONTRACT 2, 3, 7: no token, ticket, key or payload stands in any log or problem of the whole run. */
+function checkSecrets(counts) {
+    if (secretCount() === 0) {
+        return;
+    }
+    const leaks = findLeaks();
+    const failure = leaks.length === 0 ? null : new Error(`${leaks.length} leaks:\n${leaks.slice(0, 20).join('\n')}`);
+    const title = `run: none of ${secretCount()} secrets stands in a log or a problem`;
+    counts[report(title, failure, [], 0)] += 1;
+}
+
 async function main() {
     const options = parseArguments(process.argv.slice(2));
     if (!fs.existsSync(options.herald)) {
@@ -124,6 +135,7 @@ async function main() {
     for (const name of files) {
         await runFile(path.join(__dirname, name), options, counts);
     }
+    checkSecrets(counts);
     if (counts.passed + counts.failed === 0) {
         console.log('no test ran');
         process.exitCode = 1;

@@ -3,9 +3,10 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
+const http = require('node:http');
 const net = require('node:net');
 const path = require('node:path');
-const { freePort, range, waitUntil, within } = require('./harness');
+const { assertProblem, freePort, range, secret, waitUntil, within } = require('./harness');
 
 /* A port that somebody else listens on. */
 async function takenPort(t) {
@@ -134,6 +135,77 @@ module.exports = (test) => {
         }
         const herald = await t.herald({ store: 'memory', args: ['--listen', listen, '--insecure'] });
         assert.ok(herald.child.isRunning());
+    });
+
+    test('the subscriber port may be beyond loopback when subscribers are identified', async (t) => {
+        const listen = `0.0.0.0:${await freePort()}`;
+        const herald = await t.herald({ store: 'memory', args: ['--listen', listen, '--auth', 'ticket'] });
+        assert.ok(herald.child.isRunning());
+        assert.match(await refused(t, { '--listen': listen, '--admin-listen': `0.0.0.0:${await freePort()}` }, ['--auth', 'ticket']),
+            /admin-listen.*insecure/);
+    });
+
+    test('keys of the admin API do not open the subscriber port', async (t) => {
+        const file = path.join(t.tempDir(), 'admin.keys');
+        fs.writeFileSync(file, `ops admin ${secret('a-key-that-is-long-enough')}\n`, { mode: 0o600 });
+        assert.match(await refused(t, { '--listen': `0.0.0.0:${await freePort()}`, '--admin-keys': file }), /--listen.*insecure/);
+    });
+
+    test('every address of loopback is loopback, and no other is', async (t) => {
+        const check = (flag, value) => t.runToEnd(['--check-config', flag, value]);
+        for (const flag of ['--listen', '--admin-listen']) {
+            for (const host of ['127.0.0.1', '127.9.8.7', 'localhost', '[::1]']) {
+                assert.equal((await check(flag, `${host}:1`)).code, 0, `${flag} ${host}`);
+            }
+            for (const host of ['0.0.0.0', '[::]', '10.0.0.1', '192.168.1.1', '[::2]', 'example.com']) {
+                assert.equal((await check(flag, `${host}:1`)).code, 2, `${flag} ${host}`);
+            }
+        }
+    });
+
+    test('unprotected, a unix socket is for the admin port alone: subscribers at one come through a proxy', async (t) => {
+        const listen = `unix:${path.join(t.tempDir(), 'ws.sock')}`;
+        assert.match(await refused(t, { '--listen': listen }), /--listen.*insecure/);
+        assert.equal((await t.runToEnd(['--check-config', '--admin-listen', listen])).code, 0);
+        assert.equal((await t.runToEnd(['--check-config', '--listen', listen, '--auth', 'ticket'])).code, 0);
+    });
+
+    /* CONTRACT 1: the admin port while it has no keys. */
+    test('the admin port refuses a Host that is not loopback, proxies, foreign origins and forms', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        const cases = [
+            { Host: 'evil.example' }, { Host: '127.0.0.1.evil.example' }, { Host: '10.0.0.1' }, { Forwarded: 'for=10.0.0.1' },
+            { 'X-Forwarded-For': '10.0.0.1' }, { 'X-Forwarded-Host': 'localhost' }, { 'x-forwarded-port': '1' },
+            { Origin: 'https://evil.example' }, { Origin: 'null' }, { Origin: `http://127.0.0.1:${herald.port}` },
+        ];
+        for (const headers of cases) {
+            for (const [method, target] of [['GET', '/stats'], ['GET', '/livez'], ['DELETE', '/users/u/inbox'], ['GET', '/nowhere']]) {
+                assertProblem(await herald.request(method, target, { headers }), 403, { type: 'forbidden' });
+            }
+            assertProblem(await herald.post('/push', { userId: 'u', data: 1 }, headers), 403, { type: 'forbidden' });
+        }
+        for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonx', '']) {
+            assertProblem(await herald.post('/push', { userId: 'u', data: 1 }, { 'Content-Type': type }), 415);
+        }
+        assertProblem(await herald.request('POST', '/drain', { body: '{}' }), 415);
+        const own = { Origin: `http://127.0.0.1:${herald.adminPort}` };
+        assert.equal((await herald.post('/push', { userId: 'u', data: 1 }, own)).status, 202);
+    });
+
+    test('an admin port at a unix socket asks for no Host, and takes no proxy', async (t) => {
+        const listen = path.join(t.tempDir(), 'admin.sock');
+        const herald = await t.prepare({ store: 'memory', args: ['--admin-listen', `unix:${listen}`] });
+        herald.launch();
+        await waitUntil('it listens', () => fs.existsSync(listen));
+        const ask = (headers) => new Promise((resolve, reject) => {
+            http.get({ socketPath: listen, path: '/stats', headers, agent: false }, (answer) => {
+                answer.resume();
+                resolve(answer.statusCode);
+            }).on('error', reject);
+        });
+        assert.equal(await ask({ Host: 'anything.example' }), 200);
+        assert.equal(await ask({ Host: 'localhost', 'X-Forwarded-For': '10.0.0.1' }), 403);
+        assert.equal(await ask({ Host: 'localhost', Origin: 'https://evil.example' }), 403);
     });
 
     test('--demo refuses to start beyond loopback, --insecure or not', async (t) => {
@@ -303,7 +375,7 @@ module.exports = (test) => {
     test('--listen and --admin-listen may be unix sockets', async (t) => {
         const directory = t.tempDir();
         const listen = path.join(directory, 'ws.sock');
-        const herald = await t.herald({ store: 'memory', args: ['--listen', `unix:${listen}`] });
+        const herald = await t.herald({ store: 'memory', args: ['--listen', `unix:${listen}`, '--insecure'] });
         const socket = net.connect(listen);
         await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
         socket.write('GET /ws?userId=1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'

@@ -205,6 +205,7 @@ static void *operator_thread(void *argument)
         kick->kick.on_done = on_kicked;
         kick->kick.user_id = span_of(kick->user);
         kick->kick.is_purge = rand_r(&seed) % 8 == 0;
+        kick->kick.block_s = rand_r(&seed) % 64 == 0; /* else hardly anybody gets in */
         atomic_fetch_add(&n_asked, 1);
         gateway_kick(gateway, &kick->kick);
 

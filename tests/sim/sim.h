@@ -41,9 +41,10 @@ struct sim_entry {
     uint32_t bytes;
     int64_t expires_ms;
     enum sim_fate fate;
-    bool was_had;   /* a client has received all of it */
-    bool was_acked; /* a client that had it has sent what acknowledges it */
-    bool is_untold; /* it was withdrawn while the node could not hear of it */
+    bool was_had;      /* a client has received all of it */
+    bool was_acked;    /* a client that had it has sent what acknowledges it */
+    bool is_untold;    /* it was withdrawn while the node could not hear of it */
+    uint64_t position; /* of the user in the store when it was kept, as the node was told */
 };
 
 /* A position: of the sessions without a device (0), or of a device. */
@@ -64,6 +65,7 @@ struct sim_user {
     uint64_t stored;  /* the store's position */
     uint64_t highest; /* that a position may have been, since the node began */
     struct sim_place places[SIM_PLACES];
+    bool has_merged;  /* some of its causes may have become `unknown` */
     uint64_t *resume; /* the numbers that a herald.v1 client had, to resume behind the last */
     uint32_t n_resume;
     struct sim_entry entries[SIM_NUMBERS_MAX]; /* of the number i + 1 */
@@ -157,6 +159,7 @@ struct sim_plan {
     unsigned n_steps;
     unsigned tabs_max; /* at once, of a user */
     unsigned send_buffer;
+    unsigned pages_at_once;
     unsigned push_per_mille, connect_per_mille, drop_per_mille, kick_per_mille;
     unsigned full_per_mille, away_per_mille, stall_per_mille, crash_per_mille, drain_per_mille;
     unsigned idle_per_mille;
@@ -269,7 +272,8 @@ void sim_model_failed(struct sim *sim, const struct store_ack *ack);
 void sim_model_acked(struct sim *sim, const struct store_ack *ack);
 void sim_model_looked(struct sim *sim, const struct store_look *look);
 void sim_model_paged(struct sim *sim, const struct store_page *page);
-void sim_model_known(struct sim *sim, struct sim_user *user, const struct store_target *target);
+void sim_model_known(struct sim *sim, struct sim_user *user, const struct store_append *append,
+                     const struct store_target *target);
 void sim_model_move_stored(struct sim *sim, struct sim_user *user, uint64_t position);
 struct span sim_device_name(unsigned place);
 /* What the node does with its sessions. */

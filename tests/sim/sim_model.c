@@ -53,6 +53,7 @@ void sim_model_told(struct sim *sim, struct span user_id, const struct notificat
         sim_fail(sim, "user %s was told of %" PRIu64 " after %" PRIu64, user->id, note->seq,
                  user->told);
     user->told = note->seq;
+    entry_of(user, note->seq)->position = note->acked;
 }
 
 void sim_model_untold(struct sim *sim, struct span user_id, const struct notification *note)
@@ -119,6 +120,37 @@ static void collapse(struct sim *sim, struct sim_user *user, uint32_t number)
     }
 }
 
+static enum gap_cause cause_of(const struct sim *sim, const struct sim_user *user, uint64_t seq)
+{
+    switch (user->entries[seq - 1].fate) {
+    case SIM_WAITING:
+        return sim_model_is_waiting(sim, user, seq) ? GAP_NONE : GAP_EXPIRED;
+    case SIM_OVERFLOW:
+        return GAP_OVERFLOW;
+    case SIM_CANCELLED:
+        return GAP_CANCELLED;
+    case SIM_COLLAPSED:
+        return GAP_COLLAPSED;
+    case SIM_ACKED:
+        break;
+    }
+    return GAP_ACKNOWLEDGED;
+}
+
+/* Are there so many ranges of causes that the store merges some? It does not part them again when
+ * what lay between two others leaves as well. */
+static bool are_causes_merged(const struct sim *sim, const struct sim_user *user)
+{
+    unsigned n_ranges = 0;
+    enum gap_cause before = GAP_NONE;
+    for (uint64_t seq = 1; seq <= user->head; seq++) {
+        enum gap_cause cause = cause_of(sim, user, seq);
+        n_ranges += gap_cause_is_recorded(cause) && cause != before;
+        before = cause;
+    }
+    return n_ranges > GAPS_MAX;
+}
+
 void sim_model_appended(struct sim *sim, const struct store_append *append)
 {
     struct span data = payload_data(append->payload);
@@ -137,13 +169,13 @@ void sim_model_appended(struct sim *sim, const struct store_append *append)
         }
         if (target->is_duplicate)
             sim_fail(sim, "push %u is no duplicate for user %s", number, user->id);
-        if (target->known_acked > 0)
-            sim_model_known(sim, user, target);
         if (target->seq != user->head + 1)
             sim_fail(sim, "user %s: number %" PRIu64 " was given after %" PRIu64, user->id,
                      target->seq, user->head);
         if (user->head > 0 && !epoch_equal(user->epoch, target->epoch))
             sim_fail(sim, "user %s: another epoch has begun", user->id);
+        if (target->known_acked > 0)
+            sim_model_known(sim, user, append, target);
         collapse(sim, user, number);
         user->epoch = target->epoch;
         user->head = target->seq;
@@ -151,26 +183,10 @@ void sim_model_appended(struct sim *sim, const struct store_append *append)
             .push = number, .bytes = append->payload->len, .expires_ms = target->expires_ms};
         push->seqs[index_of(sim, user)] = user->head;
         push_out(sim, user);
+        user->has_merged |= are_causes_merged(sim, user);
         sim->totals.stored++;
         sim_trace(sim, "append push %u user %s seq %" PRIu64, number, user->id, user->head);
     }
-}
-
-static enum gap_cause cause_of(const struct sim *sim, const struct sim_user *user, uint64_t seq)
-{
-    switch (user->entries[seq - 1].fate) {
-    case SIM_WAITING:
-        return sim_model_is_waiting(sim, user, seq) ? GAP_NONE : GAP_EXPIRED;
-    case SIM_OVERFLOW:
-        return GAP_OVERFLOW;
-    case SIM_CANCELLED:
-        return GAP_CANCELLED;
-    case SIM_COLLAPSED:
-        return GAP_COLLAPSED;
-    case SIM_ACKED:
-        break;
-    }
-    return GAP_ACKNOWLEDGED;
 }
 
 static void check_fate(struct sim *sim, const struct sim_user *user, const struct store_look *look)
@@ -203,6 +219,7 @@ void sim_model_looked(struct sim *sim, const struct store_look *look)
         n_removed++;
         sim_trace(sim, "cancelled user %s seq %" PRIu64, user->id, seq);
     }
+    user->has_merged |= are_causes_merged(sim, user);
     if (look->n_removed != n_removed)
         sim_fail(sim, "user %s: %" PRIu64 " were withdrawn, expected %" PRIu64, user->id,
                  look->n_removed, n_removed);
@@ -302,17 +319,9 @@ void sim_model_resumed(struct sim_tab *tab, const uint64_t *had, uint32_t n_had)
         entry_of(&tab->sim->users[tab->user], had[i])->was_acked = true;
 }
 
-/* Are there so few causes that none was merged? */
 static bool must_know(const struct sim *sim, const struct sim_user *user)
 {
-    unsigned n_ranges = 0;
-    enum gap_cause before = GAP_NONE;
-    for (uint64_t seq = 1; seq <= user->head; seq++) {
-        enum gap_cause cause = cause_of(sim, user, seq);
-        n_ranges += gap_cause_is_recorded(cause) && cause != before;
-        before = cause;
-    }
-    return n_ranges <= GAPS_MAX;
+    return !user->has_merged && !are_causes_merged(sim, user);
 }
 
 void sim_model_gap(struct sim_tab *tab, uint64_t seq, enum gap_cause cause)
@@ -393,7 +402,7 @@ static void check_hidden(const struct sim_tab *tab)
         uint64_t seq = tab->had[i];
         const struct sim_entry *entry = &user->entries[seq - 1];
         enum sim_fate fate = entry->fate;
-        if (seq > tab->ponged && !entry->is_untold &&
+        if (seq > tab->ponged && (!entry->is_untold || must_know(sim, user)) &&
             (fate == SIM_CANCELLED || fate == SIM_COLLAPSED) && !tab->hidden[seq])
             sim_fail(sim, "tab %u still shows %" PRIu64 ", which was withdrawn", tab->number, seq);
     }

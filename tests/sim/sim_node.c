@@ -1,10 +1,12 @@
 /* What gateway.c does with threads is done here without: the same node, the same workers, turned by
  * hand. A client's socket goes to the user's home worker by mail, as an arrival's does. */
+#include "gateway/base/clock.h"
 #include "gateway/delivery.h"
 #include "gateway/kicks.h"
 #include "gateway/messages.h"
 #include "gateway/operators.h"
 #include "gateway/positions.h"
+#include "gateway/replay.h"
 #include "gateway/router.h"
 #include "gateway/waits.h"
 #include "tests/sim/sim.h"
@@ -46,15 +48,16 @@ static void open_session(struct letter *letter)
     struct sim *sim = tab->sim;
     struct span user_id = span_of(sim->users[tab->user].id);
     struct worker *home = sim->workers[client_map_home(sim->node.map, user_id)];
-    struct admission admission = {.fd = tab->server_fd,
+    struct admission admission = {.socket = {tab->server_fd, &transport_plain},
                                   .level = tab->is_v1 ? LEVEL_V1 : LEVEL_PLAIN,
                                   .resume = tab->resume,
+                                  .is_page = true, /* answered at once */
                                   .device = sim_device_name(tab->place)};
     memset(admission.accept, 'a', sizeof admission.accept);
     tab->is_entering = false;
     tab->server_fd = -1;
     if (atomic_load(&sim->node.is_stopping)) {
-        close(admission.fd);
+        transport_close(admission.socket);
         return;
     }
     struct session *session;
@@ -96,12 +99,13 @@ void sim_node_start(struct sim *sim)
         .listen_fd = -1,
         .max_connections = 1000,
         .max_sockets = 1000,
+        .pages_at_once = sim->plan.pages_at_once,
     };
     if (client_map_new(node->n_workers, (uint32_t)sim->options.session_max_bytes,
                        delivery_on_letter, &node->map) != ERR_OK)
         sim_fail(sim, "no client map");
     for (unsigned i = 0; i < node->n_workers; i++) {
-        if (worker_new(node, i, delivery_on_second, &sim->workers[i]) != ERR_OK)
+        if (worker_new(node, i, replay_try_again, &sim->workers[i]) != ERR_OK)
             sim_fail(sim, "no worker");
         sim->workers[i]->random = sim_random(sim) | 1;
     }
@@ -111,7 +115,7 @@ void sim_node_turn(struct sim *sim, unsigned skip_per_mille, unsigned late_worke
 {
     if (sim->is_store_back) {
         for (unsigned i = 0; i < sim->plan.n_workers; i++)
-            delivery_store_is_back(sim->workers[i]);
+            replay_try_again(sim->workers[i]);
         sim->is_store_back = false;
     }
     for (unsigned i = 0; i < sim->plan.n_workers; i++) {
@@ -175,7 +179,7 @@ void sim_node_drain(struct sim *sim)
 {
     struct node *node = &sim->node;
     sim_trace(sim, "the node drains");
-    atomic_store(&node->drain_ms, 500);
+    atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + 500);
     atomic_store(&node->is_draining, true);
     for (unsigned i = 0; i < node->n_workers; i++)
         client_map_each(node->map, i, drain_client, NULL);

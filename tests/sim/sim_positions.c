@@ -124,14 +124,33 @@ void sim_model_acked(struct sim *sim, const struct store_ack *ack)
         move(sim, user, ack->seq);
 }
 
-void sim_model_known(struct sim *sim, struct sim_user *user, const struct store_target *target)
+/* Would the inbox lose something by this append if nothing more was acknowledged? */
+static bool must_make_room(const struct sim *sim, const struct sim_user *user,
+                           const struct payload *payload)
+{
+    uint64_t bytes = payload->len;
+    for (uint64_t seq = user->stored + 1; seq <= user->head; seq++)
+        bytes += sim_model_is_waiting(sim, user, seq) ? user->entries[seq - 1].bytes : 0;
+    return payload->key_len > 0 || bytes > (uint64_t)sim->options.inbox_max_bytes ||
+           sim_model_count_waiting(sim, user) >= (uint64_t)sim->options.inbox_max;
+}
+
+/* The store may take the position over with any push, and must where it makes a difference. */
+void sim_model_known(struct sim *sim, struct sim_user *user, const struct store_append *append,
+                     const struct store_target *target)
 {
     if (target->known_acked > user->highest)
         sim_fail(sim, "user %s: a push tells the position %" PRIu64 ", beyond what all have",
                  user->id, target->known_acked);
-    if (!has_devices(user) && epoch_equal(target->known_epoch, user->epoch) &&
-        target->known_acked <= user->head)
+    if (has_devices(user) || !epoch_equal(target->known_epoch, user->epoch) ||
+        target->known_acked > user->head)
+        return;
+    if (user->entries[target->seq - 1].position >= target->known_acked)
         move(sim, user, target->known_acked);
+    else if (must_make_room(sim, user, append->payload))
+        sim_fail(sim,
+                 "user %s: %" PRIu64 " was kept as if nothing above %" PRIu64 " was acknowledged",
+                 user->id, target->seq, user->stored);
 }
 
 void sim_model_paged(struct sim *sim, const struct store_page *page)

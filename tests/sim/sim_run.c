@@ -46,6 +46,7 @@ static void draw_plan(struct sim *sim)
         .collapse_per_mille = one_of(sim, 0, 100, 500),
         .key_per_mille = one_of(sim, 0, 300, 1000),
         .cancel_per_mille = one_of(sim, 0, 10, 50),
+        .pages_at_once = one_of(sim, 1, 3, 2000),
         .ephemeral_per_mille = one_of(sim, 0, 50, 200),
     };
 }

@@ -50,9 +50,25 @@ static void hold_append(struct store *store, struct store_append *append)
     hold(store, &append->request, HELD_APPEND);
 }
 
+/* CONTRACT 5.9: a bounded number at a time, here of a worker. */
+static void check_pages(const struct sim_store *sim_store, unsigned lane)
+{
+    unsigned n = 0;
+    LIST_FOR_EACH(link, &sim_store->waiting)
+    {
+        const struct held *held = CONTAINER_OF(link, struct held, link);
+        n += held->kind == HELD_PAGE && held->request->lane == lane;
+    }
+    if (n > sim_store->sim->plan.pages_at_once)
+        sim_fail(sim_store->sim, "%u pages of worker %u are under way", n, lane);
+}
+
 static void hold_page(struct store *store, struct store_page *page)
 {
+    struct sim_store *sim_store = (struct sim_store *)(void *)store;
     hold(store, &page->request, HELD_PAGE);
+    if (!sim_store->is_dead)
+        check_pages(sim_store, page->request.lane);
 }
 
 static void hold_ack(struct store *store, struct store_ack *ack)
@@ -264,7 +280,7 @@ void sim_store_set_away(struct sim *sim, bool is_away)
         return;
     sim->is_store_back = true;
     for (unsigned i = 0; i < sim->plan.n_users; i++)
-        router_on_missed(&sim->node, span_of(sim->users[i].id));
+        router_on_missed(&sim->node, span_of(sim->users[i].id), true);
 }
 
 uint64_t sim_store_ack_under_way(struct sim *sim, unsigned user)

@@ -4,6 +4,7 @@
 #ifndef HERALD_TESTS_STORE_CONTRACT_CASES_H
 #define HERALD_TESTS_STORE_CONTRACT_CASES_H
 
+#include "tests/store/contract_blocks.h"
 #include "tests/store/contract_broadcast.h"
 #include "tests/store/contract_collapse.h"
 #include "tests/store/contract_devices.h"
@@ -14,6 +15,7 @@
 #include "tests/store/contract_order.h"
 #include "tests/store/contract_pages.h"
 #include "tests/store/contract_positions.h"
+#include "tests/store/contract_tickets.h"
 #include "tests/store/contract_withdraw.h"
 
 #endif

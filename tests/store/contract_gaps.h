@@ -20,6 +20,30 @@ Test(store_contract, a_page_names_what_has_expired_to_the_millisecond)
     cr_assert_eq(peek_one(store, "anna").pending, 3);
 }
 
+/* A node that missed withdrawals asks for those of the numbers that it has read already. */
+Test(store_contract, a_page_tells_what_was_withdrawn_before_its_start)
+{
+    struct epoch epoch = append_keyed(store, "anna", "1", "score").epoch;
+    for (int i = 2; i < 6; i++)
+        append_number(store, "anna", i, 60);
+    append_keyed(store, "anna", "6", "score");
+    cr_assert_eq(cancel_one(store, "anna", epoch, 3).n_removed, 1);
+    cr_assert_eq(cancel_one(store, "anna", epoch, 6).n_removed, 1);
+    struct store_page asked = page_asked("anna");
+    asked.after = 5;
+    asked.wants_gaps = false;
+    asked.wants_withdrawn = true;
+    struct store_page page = page_run(store, asked);
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.n_notes, 0);
+    cr_assert_eq(page.n_gaps, 0);
+    cr_assert_eq(page.n_withdrawn, 2);
+    cr_assert(page.withdrawn[0].to == 1 && page.withdrawn[0].cause == GAP_COLLAPSED);
+    cr_assert(page.withdrawn[1].from == 3 && page.withdrawn[1].to == 3);
+    cr_assert_eq(page.withdrawn[1].cause, GAP_CANCELLED);
+    page_free(&page);
+}
+
 Test(store_contract, an_inbox_that_has_expired_whole_names_the_cause)
 {
     append_number(store, "anna", 1, 1);

@@ -191,6 +191,26 @@ Test(store_contract, withdrawals_come_in_order_between_the_notifications)
     cr_assert_eq(count_told("anna"), n + 1);
 }
 
+/* What left before, between what waited, is not withdrawn. */
+Test(store_contract, a_purge_tells_each_run_of_what_it_removed)
+{
+    arrive(store, "anna");
+    struct epoch epoch = append_one(store, "anna", "1", 60).epoch;
+    for (int i = 2; i <= 6; i++)
+        append_number(store, "anna", i, 60);
+    cr_assert_eq(cancel_one(store, "anna", epoch, 2).n_removed, 1);
+    cr_assert_eq(cancel_one(store, "anna", epoch, 5).n_removed, 1);
+    recorded_at("anna", 7);
+    cr_assert_eq(purge(store, "anna").n_removed, 4);
+    static const uint64_t runs[][2] = {{1, 1}, {3, 4}, {6, 6}};
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        struct recorded told = recorded_at("anna", 8 + i);
+        cr_assert(told.is_withdrawal);
+        cr_assert(told.replaces == runs[i][0] && told.seq == runs[i][1], "%llu..%llu",
+                  (unsigned long long)told.replaces, (unsigned long long)told.seq);
+    }
+}
+
 Test(store_contract, a_cancel_in_vain_withdraws_nothing)
 {
     arrive(store, "anna");

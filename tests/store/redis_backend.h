@@ -20,8 +20,9 @@ static void *run_lane(void *reactor)
     return NULL;
 }
 
-static void record_missed(void *owner, struct span user_id)
+static void record_missed(void *owner, struct span user_id, bool has_withdrawals)
 {
+    (void)has_withdrawals;
     (void)owner;
     (void)user_id;
     atomic_fetch_add(&n_missed, 1);

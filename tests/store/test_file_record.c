@@ -10,7 +10,7 @@
     "\5\0\0\0\0\0\0\0\x20\x4e\1p"
 
 /* At these places in `samples` below. */
-enum { PROBE, SHARED, NOTE, REF, USER, FULL_USER, KEYED_NOTE, KEYED_REF, KEY };
+enum { PROBE, SHARED, NOTE, REF, USER, FULL_USER, KEYED_NOTE, KEYED_REF, KEY, BLOCK };
 
 static const struct file_record samples[] = {
     [PROBE] = {.kind = FILE_RECORD_PROBE},
@@ -69,6 +69,7 @@ static const struct file_record samples[] = {
              .expires_ms = 1700000060123,
              .print = {{1, 2, 3, 250, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16}},
              .key = {"order-17", 8}},
+    [BLOCK] = {.kind = FILE_RECORD_BLOCK, .user_id = {"anna", 4}, .expires_ms = 1700000060123},
 };
 
 enum { N_SAMPLES = sizeof samples / sizeof *samples };
@@ -137,7 +138,7 @@ Test(file_record, refuses_versions_kinds_and_values_that_are_not_ours)
 {
     cr_assert_eq(read_with(PROBE, 0, 3), ERR_INVALID_FIELD, "a later version");
     cr_assert_eq(read_with(PROBE, 1, 0), ERR_INVALID_FIELD, "no kind");
-    cr_assert_eq(read_with(PROBE, 1, 7), ERR_INVALID_FIELD, "an unknown kind");
+    cr_assert_eq(read_with(PROBE, 1, 8), ERR_INVALID_FIELD, "an unknown kind");
     cr_assert_eq(read_with(KEY, 0, 1), ERR_INVALID_FIELD, "a kind that version 1 had not");
     cr_assert_eq(read_with(NOTE, 2, 0), ERR_INVALID_FIELD, "a note of nobody");
     cr_assert_eq(read_with(NOTE, 3, 'K'), ERR_INVALID_FIELD, "an epoch of other letters");
@@ -149,6 +150,10 @@ Test(file_record, refuses_versions_kinds_and_values_that_are_not_ours)
     cr_assert_eq(read_with(REF, 2, 0), ERR_INVALID_FIELD, "no userId");
     cr_assert_eq(read_with(KEY, 35, 0), ERR_INVALID_FIELD, "a key without bytes");
     cr_assert_eq(read_with(KEY, 35, 7), ERR_INVALID_FIELD, "bytes behind its end");
+    cr_assert_eq(read_with(BLOCK, 0, 1), ERR_INVALID_FIELD, "another one");
+    cr_assert_eq(read_with(BLOCK, 2, 0), ERR_INVALID_FIELD, "a block of nobody");
+    cr_assert_eq(read_with(BLOCK, 2, 3), ERR_INVALID_FIELD, "bytes behind its end");
+    cr_assert_eq(read_with(BLOCK, 10, 1), ERR_INVALID_FIELD, "it ends after the year 6429");
     cr_assert_eq(read_with(KEY, 35, 65), ERR_INVALID_FIELD, "a key that is too long");
 }
 

@@ -1,6 +1,6 @@
 /* The file store over a restart: what an inbox is, and not only what waits in it, is on the disk.
  */
-#include "tests/store/contract_calls.h"
+#include "tests/store/block_calls.h"
 
 #include <unistd.h>
 
@@ -189,4 +189,54 @@ Test(store_file_restart, keeps_a_user_that_was_begun_without_a_push)
     struct store_target got = append_one(store, "anna", "{}", 60);
     cr_assert_eq(got.seq, 1);
     cr_assert(epoch_equal(got.epoch, epoch));
+}
+
+static void expect_blocked(const char *user, int64_t until_ms)
+{
+    struct store_page page = arrive_and_read(store, user);
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.blocked_until_ms, until_ms);
+    page_free(&page);
+}
+
+Test(store_file_restart, a_block_stays_a_block)
+{
+    append_number(store, "anna", 1, 60);
+    int64_t anna_ms = block_for(store, "anna", 60);
+    block_for(store, "bert", 60);
+    int64_t bert_ms = block_for(store, "bert", 600);
+    block_for(store, "carl", 60);
+    for (int i = 0; i < 2; i++) {
+        open_again();
+        expect_blocked("anna", anna_ms);
+        expect_blocked("bert", bert_ms);
+        expect_inbox(store, "anna", ".");
+        cr_assert(epoch_is_none(peek_one(store, "bert").epoch), "it needs no inbox");
+    }
+    cr_assert_eq(block_for(store, "carl", 0), 0);
+    cr_assert_eq(block_for(store, "bert", 0), 0);
+    open_again();
+    expect_blocked("anna", anna_ms);
+    expect_blocked("bert", 0);
+    expect_blocked("carl", 0);
+}
+
+Test(store_file_restart, a_block_that_ended_while_it_was_closed_is_none)
+{
+    int64_t until_ms = block_for(store, "anna", 1);
+    store_close(store);
+    store = NULL;
+    sleep_until_wall_ms(until_ms);
+    open_again();
+    expect_blocked("anna", 0);
+    int64_t again_ms = block_for(store, "anna", 60);
+    open_again();
+    expect_blocked("anna", again_ms);
+}
+
+Test(store_file_restart, a_restart_ends_the_tickets_that_are_out)
+{
+    cr_assert_eq(ticket_give(store, "t-1", "anna", 30), ERR_OK);
+    open_again();
+    cr_assert_eq(ticket_take(store, "t-1").error, ERR_NOT_FOUND);
 }

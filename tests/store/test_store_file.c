@@ -378,3 +378,33 @@ Test(store_file, forgets_the_key_of_a_push_that_could_not_be_written)
     cr_assert(epoch_equal(got.epoch, epoch));
     cr_assert(append_with_key(SPAN_LITERAL("{}"), 2).is_duplicate);
 }
+
+/* Neither a block nor its end counts that was not kept. */
+Test(store_file, takes_back_the_blocks_of_a_group_that_could_not_be_written)
+{
+    static char big[60000];
+    struct append_call append;
+    struct block_call blocks[2];
+    static const char *const users[] = {"anna", "bert"};
+    int64_t until_ms = block_for(store, "bert", 600);
+    signal(SIGXFSZ, SIG_IGN);
+    set_file_limit(20000);
+    append_begin(store, &append, "anna", (struct span){big, sizeof big}, 600);
+    for (int i = 0; i < 2; i++)
+        block_begin(store, &blocks[i], users[i], i == 0 ? 60 : 0);
+    append_end(&append);
+    for (int i = 0; i < 2; i++) {
+        call_wait(&blocks[i].call);
+        cr_assert_eq(blocks[i].block.error, ERR_STORE_UNAVAILABLE);
+        cr_assert_eq(blocks[i].block.until_ms, 0);
+    }
+    cr_assert_eq(peek_one(store, "anna").blocked_until_ms, 0);
+    cr_assert_eq(peek_one(store, "bert").blocked_until_ms, until_ms);
+    set_file_limit(RLIM_INFINITY);
+    wait_for_state(true);
+    until_ms = block_for(store, "anna", 60);
+    block_for(store, "bert", 0);
+    reopen();
+    cr_assert_eq(peek_one(store, "anna").blocked_until_ms, until_ms);
+    cr_assert_eq(peek_one(store, "bert").blocked_until_ms, 0);
+}

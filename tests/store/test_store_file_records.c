@@ -1,6 +1,9 @@
 /* What stands in the file: payloads that are shared, and what an earlier version wrote. */
 #include "gateway/store/file_lmdb.h"
+#include "gateway/store/file_record.h"
 #include "tests/store/file_directory.h"
+
+#include "tests/store/block_calls.h"
 
 TestSuite(store_file_records, .init = contract_open, .fini = contract_close, .timeout = 60);
 
@@ -136,4 +139,40 @@ Test(store_file_records, opens_what_version_1_wrote)
     cr_assert_eq(cancel_one(store, "anna", epoch, 3).n_removed, 1);
     reopen();
     expect_inbox(store, "anna", "aac..");
+}
+
+/* ---- blocks ---- */
+
+static enum err count_block(void *n_blocks, uint64_t key, struct span bytes)
+{
+    (void)key;
+    *(int *)n_blocks += bytes.bytes[1] == FILE_RECORD_BLOCK;
+    return ERR_OK;
+}
+
+static int count_blocks_in_file(void)
+{
+    int n_blocks = 0;
+    char why[200];
+    struct file_lmdb *lmdb;
+    store_close(store);
+    cr_assert_eq(file_lmdb_open(directory, &lmdb, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(file_lmdb_scan(lmdb, count_block, &n_blocks), ERR_OK);
+    file_lmdb_close(lmdb);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_at(&config, directory);
+    return n_blocks;
+}
+
+Test(store_file_records, a_user_has_one_block_and_none_when_it_was_lifted_or_is_over)
+{
+    block_for(store, "anna", 60);
+    block_for(store, "anna", 600);
+    block_for(store, "bert", 60);
+    block_for(store, "bert", 0);
+    int64_t until_ms = block_for(store, "carl", 1);
+    cr_assert_eq(count_blocks_in_file(), 2);
+    sleep_until_wall_ms(until_ms + 2500); /* a sweep and a wake-up later */
+    cr_assert_eq(count_blocks_in_file(), 1);
+    cr_assert_neq(peek_one(store, "anna").blocked_until_ms, 0);
 }

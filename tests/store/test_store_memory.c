@@ -190,3 +190,105 @@ Test(store_twin, counts_what_a_full_inbox_pushes_out)
     cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW) - before, 10);
     cr_assert_eq(twin_peek("anna").pending, 1000);
 }
+
+/* ---- blocks and tickets ---- */
+
+static int64_t twin_block(const char *user, uint32_t for_s)
+{
+    struct block_call call;
+    block_begin(twin, &call, user, for_s);
+    store_local_turn(twin);
+    call_wait(&call.call);
+    cr_assert_eq(call.block.error, ERR_OK);
+    return call.block.until_ms;
+}
+
+static enum err twin_ticket(const char *ticket, bool is_take, uint32_t ttl_s)
+{
+    struct ticket_call call;
+    ticket_begin(twin, &call,
+                 (struct store_ticket){.ticket = span_of(ticket),
+                                       .is_take = is_take,
+                                       .user_id = SPAN_LITERAL("anna"),
+                                       .ttl_s = ttl_s});
+    store_local_turn(twin);
+    call_wait(&call.call);
+    return call.ticket.error;
+}
+
+Test(store_twin, a_block_holds_until_its_last_millisecond)
+{
+    int64_t until_ms = twin_block("anna", 10);
+    cr_assert_eq(until_ms, fake_ms + 10000);
+    fake_ms += 9999;
+    cr_assert_eq(twin_peek("anna").blocked_until_ms, until_ms);
+    fake_ms += 1;
+    cr_assert_eq(twin_peek("anna").blocked_until_ms, 0);
+}
+
+Test(store_twin, a_ticket_holds_until_its_last_millisecond)
+{
+    cr_assert_eq(twin_ticket("t-1", false, 10), ERR_OK);
+    cr_assert_eq(twin_ticket("t-2", false, 10), ERR_OK);
+    fake_ms += 9999;
+    cr_assert_eq(twin_ticket("t-1", true, 0), ERR_OK);
+    fake_ms += 1;
+    cr_assert_eq(twin_ticket("t-2", true, 0), ERR_NOT_FOUND);
+}
+
+Test(store_twin, a_store_that_cannot_be_written_refuses_blocks_and_keeps_those_it_has)
+{
+    int64_t until_ms = twin_block("anna", 10);
+    store_local_set_full(twin, true);
+    struct block_call call;
+    static const char *const users[] = {"anna", "bert"};
+    for (int i = 0; i < 2; i++) {
+        block_begin(twin, &call, users[i], 100);
+        store_local_turn(twin);
+        call_wait(&call.call);
+        cr_assert_eq(call.block.error, ERR_STORE_UNAVAILABLE);
+        cr_assert_eq(call.block.until_ms, 0);
+    }
+    cr_assert_eq(twin_peek("anna").blocked_until_ms, until_ms);
+    cr_assert_eq(twin_peek("bert").blocked_until_ms, 0);
+    cr_assert_eq(twin_ticket("t-1", false, 10), ERR_OK, "tickets need no disk");
+}
+
+Test(store_twin, too_many_tickets_are_refused_and_counted_until_some_are_over)
+{
+    char ticket[16];
+    int64_t before = metrics_read(METRIC_TICKETS_REFUSED);
+    for (int i = 0; i < STORE_MAX_TICKETS; i++) {
+        snprintf(ticket, sizeof ticket, "t-%d", i);
+        cr_assert_eq(twin_ticket(ticket, false, 30), ERR_OK);
+    }
+    cr_assert_eq(twin_ticket("one more", false, 30), ERR_FULL);
+    cr_assert_eq(metrics_read(METRIC_TICKETS_REFUSED) - before, 1);
+    cr_assert_eq(twin_ticket("t-7", true, 0), ERR_OK);
+    cr_assert_eq(twin_ticket("one more", false, 30), ERR_OK);
+    fake_ms += 30000;
+    store_local_turn(twin);
+    cr_assert_eq(twin_ticket("another", false, 30), ERR_OK);
+}
+
+Test(store_twin, too_many_blocks_are_refused_and_counted_until_some_are_over)
+{
+    char user[16];
+    int64_t before = metrics_read(METRIC_BLOCKS_REFUSED);
+    for (int i = 0; i < STORE_MAX_BLOCKS; i++) {
+        snprintf(user, sizeof user, "u%d", i);
+        twin_block(user, 30);
+    }
+    struct block_call call;
+    block_begin(twin, &call, "one more", 30);
+    store_local_turn(twin);
+    call_wait(&call.call);
+    cr_assert_eq(call.block.error, ERR_FULL);
+    cr_assert_eq(metrics_read(METRIC_BLOCKS_REFUSED) - before, 1);
+    twin_block("u7", 0);
+    twin_block("one more", 60);
+    fake_ms += 30000;
+    store_local_turn(twin);
+    cr_assert_neq(twin_peek("one more").blocked_until_ms, 0);
+    twin_block("u7", 30);
+}

@@ -2,6 +2,8 @@
  * together. */
 #include "tests/store/redis_backend.h"
 
+#include "tests/store/block_calls.h"
+
 static const struct store_print print_a = {{1}};
 static const struct store_print print_b = {{2}};
 
@@ -255,4 +257,26 @@ Test(store_redis, entries_that_somebody_else_took_do_not_keep_an_inbox_full)
     append_number(store, "anna", 5, 60);
     append_number(store, "anna", 6, 60);
     cr_assert_eq(peek_one(store, "anna").pending, 2);
+}
+
+Test(store_redis, a_block_is_a_key_of_its_own_that_leaves_with_it)
+{
+    int64_t until_ms = block_for(store, "anna", 2);
+    cr_assert_eq(ask_number("PEXPIRETIME herald:{anna}:block"), until_ms);
+    cr_assert_eq(ask_number("DBSIZE"), 1, "it needs no inbox");
+    struct store_page page = arrive_and_read(store, "anna");
+    cr_assert_eq(page.blocked_until_ms, until_ms);
+    page_free(&page);
+    cr_assert_eq(ask_number("DBSIZE"), 1, "a blocked arrival makes nothing");
+    block_for(store, "anna", 0);
+    cr_assert_eq(ask_number("DBSIZE"), 0);
+}
+
+Test(store_redis, a_ticket_is_a_key_of_its_own_that_leaves_with_it)
+{
+    cr_assert_eq(ticket_give(store, "t-1", "anna", 30), ERR_OK);
+    long left_ms = ask_number("PTTL herald:ticket:t-1");
+    cr_assert(left_ms > 25000 && left_ms <= 30000);
+    cr_assert_eq(ticket_take(store, "t-1").error, ERR_OK);
+    cr_assert_eq(ask_number("DBSIZE"), 0);
 }

@@ -52,6 +52,9 @@ static void push(struct twin twins[2])
     }
     for (int i = 0; i < 2; i++)
         push_to(&twins[i], key, has_device ? 0 : known_acked);
+    /* Whether the push has written it is the store's choice; the node writes it in any case. */
+    for (int i = 0; i < 2 && known_acked > 0 && !has_device; i++)
+        cr_assert_eq(ack_one(twins[i].store, "anna", twins[i].epoch, known_acked), ERR_OK);
 }
 
 static void acknowledge(struct twin twins[2], bool is_held)

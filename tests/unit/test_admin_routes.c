@@ -34,6 +34,7 @@ Test(routes, finds_each_of_them)
     expect("DELETE", "/users/42/connections", ERR_OK, "42");
     expect("GET", "/users/42", ERR_OK, "42");
     expect("GET", "/clients", ERR_OK, "");
+    expect("POST", "/online", ERR_OK, "");
     expect("GET", "/stats", ERR_OK, "");
     expect("HEAD", "/metrics", ERR_OK, "");
     expect("GET", "/livez", ERR_OK, "");

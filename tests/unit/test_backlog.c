@@ -34,11 +34,11 @@ Test(backlog, gives_notifications_and_gaps_back_in_order_and_ends_with_the_last)
     cr_assert_eq(backlog_bytes(backlog), bytes_of(100, 100));
     cr_assert_eq(backlog_add_gap(&backlog, &gap), ERR_OK);
     for (uint64_t seq = 1; seq <= 100; seq++) {
-        cr_assert_eq(backlog_first(backlog)->note->seq, seq);
+        cr_assert_eq(backlog_note(backlog_first(backlog))->seq, seq);
         backlog_drop_first(&backlog);
     }
-    cr_assert_null(backlog_first(backlog)->note);
-    cr_assert_eq(backlog_first(backlog)->gap.to, 105);
+    cr_assert_null(backlog_note(backlog_first(backlog)));
+    cr_assert_eq(backlog_gap(backlog_first(backlog)).to, 105);
     cr_assert_eq(backlog_bytes(backlog), bytes_of(0, 1));
     backlog_drop_first(&backlog);
     cr_assert_null(backlog);
@@ -52,7 +52,7 @@ Test(backlog, uses_its_room_again_while_it_moves_on)
         struct notification *note = note_of(seq);
         cr_assert_eq(backlog_add(&backlog, note), ERR_OK);
         notification_unref(note);
-        cr_assert_eq(backlog_first(backlog)->note->seq, seq - 3);
+        cr_assert_eq(backlog_note(backlog_first(backlog))->seq, seq - 3);
         backlog_drop_first(&backlog);
     }
     cr_assert_leq(backlog->cap, 32);
@@ -68,13 +68,13 @@ Test(backlog, turns_what_is_withdrawn_into_gaps_where_it_stands)
     for (uint64_t seq = 1; seq <= 5; seq++) {
         const struct backlog_item *item = backlog_first(backlog);
         if (seq == 2) {
-            cr_assert_null(item->note);
-            cr_assert_eq(item->gap.from, 2);
-            cr_assert_eq(item->gap.to, 3);
-            cr_assert_eq(item->gap.cause, GAP_CANCELLED);
+            cr_assert_null(backlog_note(item));
+            cr_assert_eq(backlog_gap(item).from, 2);
+            cr_assert_eq(backlog_gap(item).to, 3);
+            cr_assert_eq(backlog_gap(item).cause, GAP_CANCELLED);
             seq++;
         } else {
-            cr_assert_eq(item->note->seq, seq);
+            cr_assert_eq(backlog_note(item)->seq, seq);
         }
         backlog_drop_first(&backlog);
     }
@@ -94,8 +94,8 @@ Test(backlog, does_not_grow_while_each_notification_replaces_the_one_before)
         notification_unref(note);
     }
     cr_assert_eq(backlog_bytes(backlog), bytes_of(1, 2));
-    cr_assert_eq(backlog_first(backlog)->gap.from, 1);
-    cr_assert_eq(backlog_first(backlog)->gap.to, 9998);
+    cr_assert_eq(backlog_gap(backlog_first(backlog)).from, 1);
+    cr_assert_eq(backlog_gap(backlog_first(backlog)).to, 9998);
     backlog_free(backlog);
 }
 
@@ -109,7 +109,7 @@ Test(backlog, makes_one_gap_of_those_that_adjoin_and_have_one_cause)
     cr_assert_eq(backlog_withdraw(backlog, 2, 2, GAP_EXPIRED), 1);
     cr_assert_eq(backlog_bytes(backlog), bytes_of(1, 3));
     backlog_drop_first(&backlog);
-    cr_assert_eq(backlog_first(backlog)->gap.from, 2);
-    cr_assert_eq(backlog_first(backlog)->gap.to, 6);
+    cr_assert_eq(backlog_gap(backlog_first(backlog)).from, 2);
+    cr_assert_eq(backlog_gap(backlog_first(backlog)).to, 6);
     backlog_free(backlog);
 }

@@ -15,7 +15,7 @@ Test(channel, keeps_the_order_and_a_reference_of_its_own)
     struct channel channel = {0};
     for (uint64_t seq = 1; seq <= 40; seq++) {
         struct notification *one = note(seq, "1");
-        cr_assert_eq(channel_offer(&channel, one, 1000), ERR_OK);
+        cr_assert_eq(channel_offer(&channel, one, 40 * (1 + CHANNEL_NOTE_BYTES)), ERR_OK);
         notification_unref(one);
     }
     cr_assert_eq(channel.n, 40);
@@ -30,15 +30,28 @@ Test(channel, is_bounded_in_bytes_and_says_what_it_left_to_the_inbox)
     struct channel channel = {0};
     struct notification *numbered = note(1, "12345678");
     struct notification *ephemeral = note(0, "12345678");
-    cr_assert_eq(channel_offer(&channel, numbered, 10), ERR_OK);
-    cr_assert_eq(channel_offer(&channel, ephemeral, 10), ERR_FULL);
+    cr_assert_eq(channel_offer(&channel, numbered, CHANNEL_NOTE_BYTES + 10), ERR_OK);
+    cr_assert_eq(channel_offer(&channel, ephemeral, CHANNEL_NOTE_BYTES + 10), ERR_FULL);
     cr_assert_not(channel.has_overflowed, "what has no number is not in the inbox");
-    cr_assert_eq(channel_offer(&channel, numbered, 10), ERR_FULL);
+    cr_assert_eq(channel_offer(&channel, numbered, CHANNEL_NOTE_BYTES + 10), ERR_FULL);
     cr_assert(channel.has_overflowed);
     channel_clear(&channel);
     cr_assert_not(channel.has_overflowed);
     notification_unref(numbered);
     notification_unref(ephemeral);
+}
+
+/* CONTRACT 5.7: the ceiling is one of memory, however short the data is. */
+Test(channel, counts_what_a_short_notification_costs_besides_its_data)
+{
+    struct channel channel = {0};
+    struct notification *tiny = note(1, "1");
+    cr_assert_geq(CHANNEL_NOTE_BYTES, sizeof(struct notification) + sizeof(struct notification *));
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(channel_offer(&channel, tiny, 10 * (CHANNEL_NOTE_BYTES + 1)), ERR_OK);
+    cr_assert_eq(channel_offer(&channel, tiny, 10 * (CHANNEL_NOTE_BYTES + 1)), ERR_FULL);
+    channel_clear(&channel);
+    notification_unref(tiny);
 }
 
 Test(channel, always_takes_one_however_large)
@@ -59,7 +72,7 @@ static struct notification *replacing(uint64_t seq, uint64_t replaced)
 
 static void offer(struct channel *channel, struct notification *one, enum err expected)
 {
-    cr_assert_eq(channel_offer(channel, one, 10), expected);
+    cr_assert_eq(channel_offer(channel, one, CHANNEL_NOTE_BYTES + 10), expected);
     notification_unref(one);
 }
 

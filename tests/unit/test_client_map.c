@@ -68,15 +68,16 @@ Test(client_map, posts_one_letter_for_many_offers)
     cr_assert_eq(client_map_offer(map, SPAN_LITERAL("nobody"), note), 0);
     cr_assert_eq(mailbox_deliver(&mailbox), 1);
 
-    bool is_missed;
-    struct channel *taken = client_map_take(map, client, &is_missed);
+    enum missed missed;
+    struct channel *taken = client_map_take(map, client, &missed);
     cr_assert_eq(taken->n, 5);
-    cr_assert_not(is_missed);
+    cr_assert_eq(missed, MISSED_NOTHING);
     channel_free(taken);
-    client_map_missed(map, SPAN_LITERAL("a"));
+    client_map_missed(map, SPAN_LITERAL("a"), MISSED_WITHDRAWALS);
+    client_map_missed(map, SPAN_LITERAL("a"), MISSED_NOTIFICATIONS);
     cr_assert_eq(mailbox_deliver(&mailbox), 1);
-    cr_assert_null(client_map_take(map, client, &is_missed));
-    cr_assert(is_missed);
+    cr_assert_null(client_map_take(map, client, &missed));
+    cr_assert_eq(missed, MISSED_WITHDRAWALS);
     notification_unref(note);
     leave(client);
     client_map_free(map);

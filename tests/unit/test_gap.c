@@ -357,3 +357,22 @@ Test(gap, agrees_with_a_plain_array)
         free(read);
     }
 }
+
+Test(gap, tells_what_was_withdrawn_of_a_range_and_nothing_else)
+{
+    struct gap *withdrawn = NULL;
+    size_t n = 0;
+    cr_assert_eq(gaps_read(SPAN_LITERAL("1-3:c,4-4:e,5-6:l,7-7:o,9-12:c"), &gaps), ERR_OK);
+    cr_assert_eq(gaps_withdrawn(gaps, 1, 10, &withdrawn, &n), ERR_OK);
+    cr_assert_eq(n, 3);
+    cr_assert(withdrawn[0].from == 2 && withdrawn[0].to == 3);
+    cr_assert_eq(withdrawn[0].cause, GAP_CANCELLED);
+    cr_assert(withdrawn[1].from == 5 && withdrawn[1].to == 6);
+    cr_assert_eq(withdrawn[1].cause, GAP_COLLAPSED);
+    cr_assert(withdrawn[2].from == 9 && withdrawn[2].to == 10);
+    free(withdrawn);
+    cr_assert_eq(gaps_withdrawn(gaps, 12, 20, &withdrawn, &n), ERR_OK);
+    cr_assert(n == 0 && withdrawn == NULL);
+    cr_assert_eq(gaps_withdrawn(NULL, 0, 20, &withdrawn, &n), ERR_OK);
+    cr_assert_eq(n, 0);
+}

@@ -170,8 +170,8 @@ Test(handshake, refuses_an_offer_without_a_known_name)
     expect_refusal(UPGRADE VERSION KEY OFFER(""), ERR_BAD_HANDSHAKE);
 }
 
-/* Extensions may be ignored (RFC 6455, 9.1): none is answered. */
-Test(handshake, ignores_extensions)
+/* They are chosen apart from the handshake (extensions.h). */
+Test(handshake, leaves_extensions_alone)
 {
     expect_level(UPGRADE VERSION KEY "Sec-WebSocket-Extensions: permessage-deflate\r\n",
                  LEVEL_PLAIN);
@@ -181,7 +181,7 @@ static void expect_accept(enum handshake_level level, const char *expected)
 {
     struct buf out;
     buf_init(&out, 512);
-    cr_assert_eq(handshake_accept(&out, level, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), ERR_OK);
+    cr_assert_eq(handshake_accept(&out, level, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""), ERR_OK);
     cr_assert(span_equal(buf_span(&out), span_of(expected)));
     buf_fini(&out);
 }
@@ -215,6 +215,23 @@ Test(handshake, names_herald_v1_in_the_101)
                             "\r\n");
 }
 
+Test(handshake, names_the_extensions_in_the_101)
+{
+    struct buf out;
+    buf_init(&out, 512);
+    cr_assert_eq(handshake_accept(&out, LEVEL_V1, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "x; y=1"),
+                 ERR_OK);
+    cr_assert(span_equal(buf_span(&out), SPAN_LITERAL("HTTP/1.1 101 Switching Protocols\r\n"
+                                                      "Upgrade: websocket\r\n"
+                                                      "Connection: Upgrade\r\n"
+                                                      "Sec-WebSocket-Accept: "
+                                                      "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+                                                      "Sec-WebSocket-Protocol: herald.v1\r\n"
+                                                      "Sec-WebSocket-Extensions: x; y=1\r\n"
+                                                      "\r\n")));
+    buf_fini(&out);
+}
+
 /* CONTRACT 3: what GET /users/ID calls each. */
 Test(handshake, has_a_word_for_each_level)
 {
@@ -232,7 +249,7 @@ Test(handshake, does_not_write_half_a_101)
 {
     struct buf out;
     buf_init(&out, 64);
-    cr_assert_eq(handshake_accept(&out, LEVEL_PLAIN, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), ERR_FULL);
+    cr_assert_eq(handshake_accept(&out, LEVEL_PLAIN, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""), ERR_FULL);
     cr_assert_eq(out.len, 0);
     buf_fini(&out);
 }

@@ -55,6 +55,7 @@ static void expect_same(const struct http_head *a, const struct http_head *b, si
     cr_assert(is_same_part(a->target, b->target), "cut at %zu", cut);
     cr_assert(is_same_part(a->path, b->path), "cut at %zu", cut);
     cr_assert(is_same_part(a->query, b->query), "cut at %zu", cut);
+    cr_assert(is_same_part(a->host, b->host), "cut at %zu", cut);
     for (size_t i = 0; i < a->n_fields; i++) {
         cr_assert(is_same_part(a->fields[i].name, b->fields[i].name), "cut at %zu", cut);
         cr_assert(is_same_part(a->fields[i].value, b->fields[i].value), "cut at %zu", cut);
@@ -133,6 +134,7 @@ Test(http_head, understands_a_browser)
     cr_assert(part_is(browser, head.method, "GET"));
     cr_assert(part_is(browser, head.target, "/ws?userId=42&after=k3f9a2qd-118"));
     cr_assert(part_is(browser, head.path, "/ws"));
+    cr_assert(part_is(browser, head.host, "push.example.com:8080"));
     cr_assert(part_is(browser, head.query, "userId=42&after=k3f9a2qd-118"));
     cr_assert(field_is(&head, browser, "host", "push.example.com:8080"));
     cr_assert(field_is(&head, browser, "SEC-WEBSOCKET-KEY", "dGhlIHNhbXBsZSBub25jZQ=="));
@@ -175,9 +177,52 @@ Test(http_head, splits_the_target_at_the_first_question_mark)
     cr_assert_eq(head.query.len, 0);
 }
 
-Test(http_head, takes_only_targets_in_origin_form)
+/* RFC 9112, 3.2.2: a server must take it, and its host is the one that counts. */
+Test(http_head, takes_targets_in_absolute_form_and_their_host_for_the_host)
 {
-    BAD("GET http://example.com/ws HTTP/1.1\r\n" HOST "\r\n");
+    static const struct {
+        const char *target, *host, *path, *query;
+    } rows[] = {
+        {"http://a.example:81/ws?userId=42", "a.example:81", "/ws", "userId=42"},
+        {"HTTPS://a.example/ws", "a.example", "/ws", ""},
+        {"http://[::1]:8080/a?b?c/d", "[::1]:8080", "/a", "b?c/d"},
+        {"http://a.example", "a.example", "", ""},
+        {"http://a.example?x=1/2", "a.example", "", "x=1/2"},
+        {"http://a.example/http://b.example/", "a.example", "/http://b.example/", ""},
+        {"/http://b.example/", "example.com", "/http://b.example/", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[200];
+        struct http_head head;
+        int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\n" HOST "\r\n", rows[i].target);
+        cr_assert_eq(parse(&head, (struct span){text, (size_t)len}), HTTP_HEAD_DONE, "%s", text);
+        cr_assert(part_is(text, head.target, rows[i].target), "%s", text);
+        cr_assert(part_is(text, head.host, rows[i].host), "%s", text);
+        cr_assert(part_is(text, head.path, rows[i].path), "%s", text);
+        cr_assert(part_is(text, head.query, rows[i].query), "%s", text);
+    }
+}
+
+Test(http_head, refuses_absolute_targets_that_name_no_host_or_another_scheme)
+{
+    BAD("GET http:///ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http://?userId=1 HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http:// HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http:/ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http:ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http://user@a.example/ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http://a.example\\@b.example/ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http://a.example,b.example/ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http://a.example/ws#x HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET ftp://a.example/ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET ws://a.example/ws HTTP/1.1\r\n" HOST "\r\n");
+    BAD("GET http://a.example/ws HTTP/1.1\r\n\r\n");
+    BAD("GET http://a.example/ws HTTP/1.1\r\nHost: a b\r\n\r\n");
+    BAD("GET http://a.example/ws HTTP/1.1\r\n" HOST HOST "\r\n");
+}
+
+Test(http_head, refuses_targets_in_other_forms)
+{
     BAD("GET ws HTTP/1.1\r\n" HOST "\r\n");
     BAD("OPTIONS * HTTP/1.1\r\n" HOST "\r\n");
     BAD("CONNECT example.com:443 HTTP/1.1\r\n" HOST "\r\n");

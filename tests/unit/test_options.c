@@ -407,6 +407,29 @@ Test(options, prints_a_configuration_that_reads_back_the_same)
     buf_fini(&second);
 }
 
+/* A comment, or spaces, that the line was read without would make it too long to be read. */
+Test(options, prints_a_line_of_198_bytes_so_that_it_reads_back)
+{
+    for (size_t len = 180; len <= 198; len++) {
+        char text[256];
+        char store[256];
+        struct buf printed;
+        memset(text, 'x', sizeof text);
+        memcpy(text, "store=file:", 11);
+        memcpy(text + len, "\n", 2);
+        cr_assert_eq(read_file_text(text, "--insecure"), ERR_OK, "%s", why);
+        snprintf(store, sizeof store, "%s", options.store);
+        buf_init(&printed, 1 << 16);
+        cr_assert_eq(options_print_config(&options, &printed), ERR_OK);
+        cr_assert_eq(buf_append(&printed, "", 1), ERR_OK);
+        options_fini(&options);
+        cr_assert_eq(read_file_text(printed.bytes, "--insecure"), ERR_OK, "%s", why);
+        cr_assert_str_eq(options.store, store);
+        options_fini(&options);
+        buf_fini(&printed);
+    }
+}
+
 static void assert_origins(size_t n, const char *const *origins)
 {
     cr_assert_eq(options.allowed_origin.n, n);

@@ -376,6 +376,57 @@ Test(kick_json, takes_a_user_a_reason_and_what_asks_for_nothing)
     cr_expect_eq(memcmp(request.reason, "bye", 3), 0);
 }
 
+Test(kick_json, takes_a_purge_and_a_block_of_up_to_a_day)
+{
+    static const struct {
+        const char *body;
+        uint32_t block_s;
+    } rows[] = {
+        {"{\"userId\":\"a\",\"purge\":true}", 0},
+        {"{\"userId\":\"a\",\"purge\":true,\"blockFor\":0}", 0},
+        {"{\"userId\":\"a\",\"purge\":true,\"blockFor\":1}", 1},
+        {"{\"userId\":\"a\",\"purge\":true,\"blockFor\": 86400 }", 86400},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct kick_request request;
+        struct json_problem problem;
+        cr_assert_eq(kick_request_parse(guarded(span_of(rows[i].body)), &request, &problem),
+                     ERR_OK);
+        cr_expect(request.is_purge);
+        cr_expect_eq(request.block_s, rows[i].block_s);
+    }
+}
+
+Test(ticket_json, takes_a_user_and_nothing_else)
+{
+    static const struct {
+        const char *body;
+        const char *field;
+        enum err error;
+    } rows[] = {
+        {"{\"userId\":\"\\u00e9\"}", NULL, ERR_OK},
+        {"{}", "userId", ERR_INVALID_FIELD},
+        {"{\"userId\":\"\"}", "userId", ERR_INVALID_FIELD},
+        {"{\"userId\":7}", "userId", ERR_INVALID_FIELD},
+        {"{\"userId\":\"a\",\"ttl\":1}", "ttl", ERR_UNKNOWN_FIELD},
+        {"{\"userId\":\"a\",\"userId\":\"b\"}", "", ERR_BAD_JSON},
+        {"{\"userId\":\"a\"", "", ERR_BAD_JSON},
+        {"", "", ERR_BAD_JSON},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char user_id[USER_ID_MAX_BYTES];
+        size_t len = 0;
+        struct json_problem problem = {0};
+        enum err error =
+            ticket_request_parse(guarded(span_of(rows[i].body)), user_id, &len, &problem);
+        cr_expect_eq(error, rows[i].error, "%s", rows[i].body);
+        if (error == ERR_OK)
+            cr_expect(span_equal((struct span){user_id, len}, SPAN_LITERAL("\xc3\xa9")));
+        else
+            cr_expect_str_eq(problem.field, rows[i].field, "%s", rows[i].body);
+    }
+}
+
 Test(kick_json, refuses_what_it_cannot_do_by_name)
 {
     static const struct {
@@ -387,7 +438,12 @@ Test(kick_json, refuses_what_it_cannot_do_by_name)
         {"{\"userId\":7}", "userId", ERR_INVALID_FIELD},
         {"{\"userId\":\"\\u0007\"}", "userId", ERR_INVALID_FIELD},
         {"{\"userId\":\"a\",\"purge\":1}", "purge", ERR_INVALID_FIELD},
-        {"{\"userId\":\"a\",\"blockFor\":1}", "blockFor", ERR_INVALID_FIELD},
+        {"{\"userId\":\"a\",\"blockFor\":86401}", "blockFor", ERR_INVALID_FIELD},
+        {"{\"userId\":\"a\",\"blockFor\":4294967297}", "blockFor", ERR_INVALID_FIELD},
+        {"{\"userId\":\"a\",\"blockFor\":-1}", "blockFor", ERR_INVALID_FIELD},
+        {"{\"userId\":\"a\",\"blockFor\":1.0}", "blockFor", ERR_INVALID_FIELD},
+        {"{\"userId\":\"a\",\"blockFor\":1e2}", "blockFor", ERR_INVALID_FIELD},
+        {"{\"userId\":\"a\",\"blockFor\":\"1\"}", "blockFor", ERR_INVALID_FIELD},
         {"{\"userId\":\"a\",\"blockFor\":false}", "blockFor", ERR_INVALID_FIELD},
         {"{\"userId\":\"a\",\"reason\":1}", "reason", ERR_INVALID_FIELD},
         {"{\"userId\":\"a\",\"reason\":\"\\n\"}", "reason", ERR_INVALID_FIELD},

@@ -102,3 +102,25 @@ Test(reactor, runs_until_it_is_stopped)
     reactor_watch_remove(reactor, &watch);
     close(watch.fd);
 }
+
+static unsigned n_run;
+
+static void run_again(struct reactor_task *task)
+{
+    n_run++;
+    reactor_in_next_turn(reactor, task);
+}
+
+Test(reactor, a_task_for_the_next_turn_runs_once_there_and_the_turn_does_not_wait)
+{
+    struct reactor_task task = {.run = run_again};
+    list_init(&task.link);
+    reactor_at_turn_end(reactor, &task);
+    for (unsigned i = 1; i < 5; i++) {
+        reactor_turn(reactor, i == 1 ? 0 : -1);
+        cr_assert_eq(n_run, i);
+    }
+    reactor_task_cancel(&task);
+    reactor_turn(reactor, 0);
+    cr_assert_eq(n_run, 4);
+}

@@ -58,6 +58,24 @@ Test(redis_record, a_withdrawal_has_a_range_and_no_payload)
     notification_unref(note);
 }
 
+/* Older nodes say no cause, and cancel. */
+Test(redis_record, a_withdrawal_has_the_cause_that_its_letter_says)
+{
+    static const struct {
+        const char *text;
+        enum gap_cause cause;
+    } rows[] = {
+        {"W:k3f9a2qd:4:4:l:", GAP_COLLAPSED},
+        {"W:k3f9a2qd:4:4:c:", GAP_CANCELLED},
+        {"W:k3f9a2qd:4:4:", GAP_CANCELLED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct notification *note = read_message(rows[i].text);
+        cr_assert_eq(note->cause, rows[i].cause, "%s", rows[i].text);
+        notification_unref(note);
+    }
+}
+
 Test(redis_record, a_kind_of_a_later_version_is_skipped)
 {
     struct notification *note = NULL;

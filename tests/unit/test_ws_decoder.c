@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MAX_MESSAGE = 65536, FINAL = 0x80, MASKED = 0x80, ROOM = 256 * 1024 };
+enum { MAX_MESSAGE = 65536, FINAL = 0x80, RSV1 = 0x40, MASKED = 0x80, ROOM = 256 * 1024 };
 
 /* What a client sends. */
 struct stream {
@@ -15,8 +15,9 @@ struct stream {
     size_t len;
 };
 
-/* What came out, as text: T"..." and B"..." are messages, P"..." and O"..." pings and pongs,
- * C1000"..." a close, !1002 the close code of an error. Long payloads are written as [length]. */
+/* What came out, as text: T"..." and B"..." are messages (t and b compressed ones), P"..." and
+ * O"..." pings and pongs, C1000"..." a close, !1002 the close code of an error. Long payloads are
+ * written as [length]. */
 struct transcript {
     char text[4096];
     size_t len;
@@ -28,6 +29,7 @@ struct transcript {
 
 static struct stream stream;
 static struct transcript transcript;
+static bool may_compress;
 
 static void add_raw(const char *bytes, size_t len)
 {
@@ -110,6 +112,8 @@ static void note_payload(struct span payload)
 static void on_piece(const struct ws_event *event)
 {
     char kind = event->opcode == WS_TEXT ? 'T' : 'B';
+    if (event->is_compressed)
+        kind = kind == 'T' ? 't' : 'b';
     cr_assert(event->opcode == WS_TEXT || event->opcode == WS_BINARY);
     cr_assert_eq(event->is_first, transcript.kind == 0);
     cr_assert(event->is_first || transcript.kind == kind);
@@ -185,6 +189,8 @@ static const char *play(size_t first, size_t step)
     uint8_t rest[WS_REST_MAX_BYTES];
     size_t n_rest = 0;
     ws_decoder_init(&decoder, MAX_MESSAGE);
+    if (may_compress)
+        ws_decoder_allow_compressed(&decoder);
     transcript.len = 0;
     transcript.message_len = 0;
     transcript.kind = 0;
@@ -546,6 +552,48 @@ Test(ws_decoder, counts_a_message_over_all_its_fragments)
     add_long(WS_TEXT, 40000);
     add_header(FINAL | WS_CONTINUATION, 40000, 2);
     expect("!1009");
+}
+
+/* RFC 7692, 6.1; what a compressed text says is not known here, so its bytes are not UTF-8. */
+Test(ws_decoder, marks_compressed_messages_where_they_were_agreed)
+{
+    may_compress = true;
+    ADD(FINAL | RSV1 | WS_TEXT, "\xf2\x48\xcd\xc9\xc9\x07");
+    ADD(FINAL | WS_TEXT, "plain");
+    ADD(FINAL | RSV1 | WS_BINARY, "\xff");
+    ADD(RSV1 | WS_TEXT, "\xf2");
+    ADD(FINAL | WS_PING, "118");
+    ADD(WS_CONTINUATION, "");
+    ADD(FINAL | WS_CONTINUATION, "\x48");
+    ADD(WS_BINARY, "\xff");
+    ADD(FINAL | WS_CONTINUATION, "\xfe");
+    ADD(FINAL | WS_TEXT, "\xff");
+    expect(
+        "t\"\xf2\x48\xcd\xc9\xc9\x07\"T\"plain\"b\"\xff\"P\"118\"t\"\xf2\x48\"B\"\xff\xfe\"!1007");
+}
+
+Test(ws_decoder, refuses_rsv1_on_what_does_not_begin_a_message)
+{
+    may_compress = true;
+    ADD(FINAL | RSV1 | WS_PING, "118");
+    expect("!1002");
+    ADD(FINAL | RSV1 | WS_CLOSE, "");
+    expect("!1002");
+    ADD(RSV1 | WS_TEXT, "a");
+    ADD(FINAL | RSV1 | WS_CONTINUATION, "b");
+    expect("!1002");
+    ADD(WS_TEXT, "a");
+    ADD(FINAL | RSV1 | WS_CONTINUATION, "b");
+    expect("!1002");
+    ADD(FINAL | RSV1 | 0x20 | WS_TEXT, "a");
+    expect("!1002");
+    ADD(FINAL | RSV1 | 0x10 | WS_BINARY, "a");
+    expect("!1002");
+    ADD(FINAL | RSV1 | 0x3, "a");
+    expect("!1002");
+    may_compress = false;
+    ADD(FINAL | RSV1 | WS_TEXT, "a");
+    expect("!1002");
 }
 
 Test(ws_decoder, holds_back_nothing_but_unfinished_headers_and_control_frames)

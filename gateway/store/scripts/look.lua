@@ -20,13 +20,24 @@ local function cause_of(at)
 end
 
 local is_unknown, fate, cause, is_written = 0, 2, '', 0
-local removed, first, highest = 0, 0, 0 -- how many, and the range that they lie in
+local removed, runs = 0, {} -- how many, and each run of them: what lies between left before
+
+local function note_removed(at)
+    local last = runs[#runs]
+    if last and last[2] + 1 == at then
+        last[2] = at
+    else
+        runs[#runs + 1] = { at, at }
+    end
+    removed = removed + 1
+end
+
 if what == 'p' then
     for at in numbers_above(acked) do
         local value = not is_gone[at] and redis.call('HGET', inbox, digits(at))
         if value then
             leave(at, value, 'c')
-            removed, first, highest = removed + 1, first == 0 and at or first, at
+            note_removed(at)
         end
     end
     low, due = head + 1, NEVER
@@ -40,7 +51,7 @@ elseif ARGV[1] == epoch then
         fate, cause = 0, ''
         if what == 'c' then
             leave(asked, value, 'c')
-            removed, first, highest = 1, asked, asked
+            note_removed(asked)
         end
     elseif cause == '' and asked <= acked then
         fate = 1
@@ -49,7 +60,7 @@ end
 if is_changed then
     save(false)
 end
-if removed > 0 then -- of what lies between, nothing waits any more
-    redis.call('SPUBLISH', KEYS[3], string.format('W:%s:%d:%d:', epoch, first, highest))
+for _, run in ipairs(runs) do
+    redis.call('SPUBLISH', KEYS[3], string.format('W:%s:%d:%d:c:', epoch, run[1], run[2]))
 end
 return { is_unknown, fate, cause, removed, is_written, expired }

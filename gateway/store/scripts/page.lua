@@ -1,19 +1,28 @@
 -- Reads the inbox from a position on. A user to whom nothing was ever pushed has no epoch yet.
+-- KEYS  3 block
 -- ARGV  1 read above this number, or '' for the position  2 of this epoch, or '' for any
 --       3 most entries  4 most bytes of data  5 known head  6 known epoch or ''  7 an epoch to begin
---       8 device or ''  9 any of: a (the arrival of the device), b (begin a user who is not there),
---       g (tell why numbers are missing)
+--       8 device or ''  9 any of: a (an arrival, of the device if any), b (begin a user who is not there),
+--       g (tell why numbers are missing), w (tell all causes that are recorded)
 -- Answers: epoch ('' for a user never heard of), head, acked, position, devices, start, 1 if that is
 --          ARGV[1], the number up to which the page is complete, expired, 1 if the store had lost
---          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }
+--          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }, until
+--          when the user is blocked or 0: an arrival is then shown nothing, and makes nothing
 local CHUNK_READ = 64 -- entries read at once: a page of big ones ends long before a chunk of 1000
 local max_count, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local device, wishes = ARGV[8], ARGV[9]
-local is_arrival = device ~= '' and string.find(wishes, 'a', 1, true)
+local is_arrival = string.find(wishes, 'a', 1, true)
+if is_arrival then
+    local blocked_until = redis.call('PEXPIRETIME', KEYS[3])
+    if blocked_until > now then
+        return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, blocked_until }
+    end
+end
+is_arrival = is_arrival and device ~= ''
 local must_begin = is_arrival or string.find(wishes, 'b', 1, true)
 
 if not epoch and ARGV[6] == '' and not must_begin then -- whatever the known head: it is of no epoch
-    return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {} }
+    return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, 0 }
 end
 local is_lost = 0
 if epoch or ARGV[6] ~= '' then
@@ -94,9 +103,10 @@ end
 
 local page_end = is_at_tail and head or covered or start
 local causes = ''
-if string.find(wishes, 'g', 1, true) and page_end - start > #entries / 2 then
+if string.find(wishes, 'w', 1, true)
+    or (string.find(wishes, 'g', 1, true) and page_end - start > #entries / 2) then
     load_gaps()
     causes = gaps_text()
 end
 return { epoch, head, acked, position, flags % HAS_KEYS, start, is_resumed and 1 or 0, page_end,
-    expired, is_lost, forgotten, causes, entries }
+    expired, is_lost, forgotten, causes, entries, 0 }

@@ -1,7 +1,13 @@
 -- What waits for a user.
--- Answers: epoch ('' for a user never heard of), head, acked, pending, time of the oldest, expired
+-- KEYS  3 block
+-- Answers: epoch ('' for a user never heard of), head, acked, pending, time of the oldest, expired,
+--          until when the user is blocked or 0
+local blocked_until = redis.call('PEXPIRETIME', KEYS[3])
+if blocked_until <= now then
+    blocked_until = 0
+end
 if not epoch then
-    return { '', 0, 0, 0, 0, 0 }
+    return { '', 0, 0, 0, 0, 0, blocked_until }
 end
 local expired = find_expired()
 load_devices()
@@ -16,4 +22,4 @@ for at in numbers_above(acked) do
         break
     end
 end
-return { epoch, head, acked, count, oldest, expired }
+return { epoch, head, acked, count, oldest, expired, blocked_until }

@@ -24,14 +24,15 @@ local function keep_until_expired()
 end
 
 -- M: the notification itself; B: too big for the message, the node reads the inbox; W: numbers that
--- were withdrawn, here the one that was replaced, which B does not tell.
+-- were withdrawn, and the letter of their cause: here the one that was replaced, which B does not
+-- tell.
 local function publish(key, replaced)
     if #data <= tonumber(ARGV[8]) then
         return redis.call('SPUBLISH', KEYS[3], string.format('M:%s:%d:%d:%d:%d:%d:%d:', epoch,
             number, now, expires, acked, replaced, #key) .. key .. data)
     end
     if replaced > 0 then
-        redis.call('SPUBLISH', KEYS[3], string.format('W:%s:%d:%d:', epoch, replaced, replaced))
+        redis.call('SPUBLISH', KEYS[3], string.format('W:%s:%d:%d:l:', epoch, replaced, replaced))
     end
     return redis.call('SPUBLISH', KEYS[3], string.format('B:%s:%d:%d:%d:', epoch, number, now,
         expires))

@@ -3,24 +3,31 @@
 
 const assert = require('node:assert/strict');
 const http = require('node:http');
+const https = require('node:https');
 const { collect } = require('./answer');
 const { waitUntil } = require('./waiting');
 
 class Admin {
-    constructor(adminPort) {
+    /* adminTls: options of node:tls, where the port speaks TLS */
+    constructor(adminPort, adminTls) {
         this.adminPort = adminPort;
+        this.adminTls = adminTls;
+        this.adminHttp = adminTls ? https : http;
     }
 
     openAgent() {
-        this.agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
+        this.agent = new this.adminHttp.Agent({ keepAlive: true, maxSockets: 64 });
     }
 
     /* A request to the admin port ({port} for the other): {status, headers, text, json}. */
     request(method, target, options = {}) {
-        const { body, headers = {}, port = this.adminPort, timeoutMs = 20000 } = options;
+        const { body, port = this.adminPort, timeoutMs = 20000 } = options;
+        const key = this.adminKey === undefined || port !== this.adminPort ? {}
+            : { Authorization: `Bearer ${this.adminKey}` };
+        const headers = { ...key, ...options.headers };
         return new Promise((resolve, reject) => {
-            const request = http.request({
-                host: '127.0.0.1', port, method, path: target, headers, agent: this.agent,
+            const request = this.adminHttp.request({
+                ...this.adminTls, host: '127.0.0.1', port, method, path: target, headers, agent: this.agent,
             }, (response) => collect(response, resolve, reject));
             request.setTimeout(timeoutMs, () => request.destroy(new Error(`no answer to ${method} ${target}`)));
             request.on('error', reject);

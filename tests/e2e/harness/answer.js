@@ -1,6 +1,8 @@
 'use strict';
 /* One HTTP answer as the tests see it: {status, headers, text, json}. */
 
+const { keepProblem } = require('./secrets');
+
 function collect(response, resolve, reject) {
     const chunks = [];
     response.on('data', (chunk) => chunks.push(chunk));
@@ -11,6 +13,9 @@ function collect(response, resolve, reject) {
 
 function answerOf(status, headers, text) {
     const answer = { status, headers, text, json: undefined };
+    if (status >= 400) {
+        keepProblem(text);
+    }
     try {
         answer.json = JSON.parse(text);
     } catch {

@@ -2,22 +2,37 @@
 /* The real program on free ports of the loopback, its admin client, and subscribers to it. */
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 const { Admin } = require('./admin');
 const { Child, cleanEnvironment, residentBytes } = require('./processes');
 const { rawConnect } = require('./raw');
+const { keepLog } = require('./secrets');
 const { EventStream } = require('./sse');
 const { waitUntil } = require('./waiting');
 const { Subscriber, V1 } = require('./websocket');
 
 class Herald extends Admin {
-    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd */
+    /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd, adminKey, files (texts by their
+     * names in cwd, written before the start); tls, adminTls: options of node:tls for the clients of a port that
+     * `args` makes speak TLS */
     constructor(binary, options) {
-        super(options.adminPort);
+        super(options.adminPort, options.adminTls);
         this.binary = binary;
         this.options = options;
         this.port = options.port;
         this.log = '';
         this.clients = new Set();
+        this.adminKey = options.adminKey;
+        keepLog(this);
+        Object.entries(options.files ?? {}).forEach(([name, text]) => this.writeFile(name, text));
+    }
+
+    /* Into its directory, as editors and secret stores do it: whole, under the same name. */
+    writeFile(name, text) {
+        const file = path.join(this.options.cwd, name);
+        fs.writeFileSync(`${file}.new`, text, { mode: 0o600 });
+        fs.renameSync(`${file}.new`, file);
     }
 
     arguments() {
@@ -93,13 +108,18 @@ class Herald extends Admin {
         await this.start();
     }
 
-    url(userId, { path: where = '/ws', query = '' } = {}) {
-        return `ws://127.0.0.1:${this.port}${where}?userId=${encodeURIComponent(userId)}${query}`;
+    /* userId null: the address names nobody. */
+    target(where, userId, query = '') {
+        return `${where}?${userId === null ? '' : `userId=${encodeURIComponent(userId)}`}${query}`;
+    }
+
+    url(userId, { path: where = '/ws', query } = {}) {
+        return `${this.options.tls ? 'wss' : 'ws'}://127.0.0.1:${this.port}${this.target(where, userId, query)}`;
     }
 
     /* A subscriber of the ws package, open when this returns. */
     async subscribe(userId, options = {}) {
-        const subscriber = new Subscriber(this.url(userId, options), options);
+        const subscriber = new Subscriber(this.url(userId, options), { tls: this.options.tls, ...options });
         this.clients.add(subscriber);
         await subscriber.opened;
         return subscriber;
@@ -107,7 +127,7 @@ class Herald extends Admin {
 
     /* A subscriber of herald.v1, open when this returns; its hello may still be on the way. */
     async subscribeV1(userId, options = {}) {
-        const client = new V1(this.url(userId, options), options);
+        const client = new V1(this.url(userId, options), { tls: this.options.tls, ...options });
         this.clients.add(client);
         await client.opened;
         return client;
@@ -115,7 +135,8 @@ class Herald extends Admin {
 
     /* An event stream, with its answer's head when this returns. */
     async events(userId, { query = '', ...options } = {}) {
-        const stream = new EventStream(this.port, `/sse?userId=${encodeURIComponent(userId)}${query}`, options);
+        const target = this.target('/sse', userId, query);
+        const stream = new EventStream(this.port, target, { tls: this.options.tls, ...options });
         this.clients.add(stream);
         await stream.opened;
         return stream;

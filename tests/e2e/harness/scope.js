@@ -8,6 +8,7 @@ const { Herald } = require('./herald');
 const { Child, cleanEnvironment, freePort, hasCommand } = require('./processes');
 const { rawConnect } = require('./raw');
 const { Redis } = require('./redis');
+const { keepLog } = require('./secrets');
 const { within } = require('./waiting');
 
 class Skip extends Error {}
@@ -80,6 +81,7 @@ class Scope {
         });
         this.cleanup(() => child.stop('SIGKILL', 5000));
         const end = await within(child.exited, 10000, `the end of herald ${args.join(' ')}`);
+        keepLog({ log: child.stderr });
         return { ...end, stdout: child.stdout, stderr: child.stderr };
     }
 

@@ -2,12 +2,13 @@
 /* A client of text/event-stream that is independent of Herald's own writer: the parser of the HTML standard, 9.2.6. */
 
 const http = require('node:http');
+const https = require('node:https');
 const { StringDecoder } = require('node:string_decoder');
 const { waitUntil, within } = require('./waiting');
 
 class EventStream {
-    /* options: lastEventId, headers, method */
-    constructor(port, target, { lastEventId, headers = {}, method = 'GET' } = {}) {
+    /* options: lastEventId, headers, method; tls: options of node:tls */
+    constructor(port, target, { lastEventId, headers = {}, method = 'GET', tls } = {}) {
         this.events = [];
         this.comments = [];
         this.lines = [];
@@ -16,8 +17,8 @@ class EventStream {
         this.decoder = new StringDecoder('utf8');
         this.rest = '';
         this.clear();
-        this.request = http.request({
-            host: '127.0.0.1', port, path: target, method, agent: false,
+        this.request = (tls ? https : http).request({
+            ...tls, host: '127.0.0.1', port, path: target, method, agent: false,
             headers: {
                 Accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }),
                 ...headers,

@@ -6,11 +6,12 @@ const { waitUntil, within } = require('./waiting');
 
 /* A client that is independent of Herald's own framing code. Keeps all that arrives. */
 class Subscriber {
-    constructor(url, { autoPong = true, protocols = [], headers = {} } = {}) {
+    /* perMessageDeflate: as the ws package has it; tls: options of node:tls. */
+    constructor(url, { autoPong = true, protocols = [], headers = {}, perMessageDeflate = false, tls = {} } = {}) {
         this.messages = [];
         this.pings = [];
         this.socket = new WebSocket(url, protocols, {
-            autoPong, headers, perMessageDeflate: false, handshakeTimeout: 10000,
+            ...tls, autoPong, headers, perMessageDeflate, handshakeTimeout: 10000,
         });
         this.socket.on('message', (bytes, isBinary) => {
             this.messages.push(isBinary ? bytes : bytes.toString());

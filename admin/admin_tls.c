@@ -1,0 +1,296 @@
+#include "admin/admin_tls.h"
+
+#include "gateway/base/log.h"
+
+#include <errno.h>
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHAIN_MAX = 16 };
+
+/* Counted: a handshake may still read what a reload has replaced. */
+struct pair {
+    unsigned refs;
+    gnutls_datum_t certificate; /* PEM */
+    gnutls_datum_t key;
+};
+
+struct admin_tls {
+    const char *certificate_path;
+    const char *key_path;
+    struct pair *pair;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the two below, and of refs */
+static struct admin_tls *current;
+
+static void pair_unref(struct pair *pair)
+{
+    if (pair == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    bool is_last = --pair->refs == 0;
+    pthread_mutex_unlock(&lock);
+    if (!is_last)
+        return;
+    gnutls_free(pair->certificate.data);
+    if (pair->key.data != NULL)
+        gnutls_memset(pair->key.data, 0, pair->key.size);
+    gnutls_free(pair->key.data);
+    free(pair);
+}
+
+static struct pair *pair_of_now(void)
+{
+    pthread_mutex_lock(&lock);
+    struct pair *pair = current != NULL ? current->pair : NULL;
+    if (pair != NULL)
+        pair->refs++;
+    pthread_mutex_unlock(&lock);
+    return pair;
+}
+
+/* ---- what the library asks ---- */
+
+/* Everything is made anew, and GnuTLS frees it (DEINIT_ALL): an admin port sees few handshakes. */
+static int make(const struct pair *pair, gnutls_pcert_st **ret_chain, unsigned *ret_n,
+                gnutls_privkey_t *ret_key)
+{
+    unsigned n = CHAIN_MAX;
+    gnutls_privkey_t key = NULL;
+    gnutls_pcert_st *chain = gnutls_calloc(CHAIN_MAX, sizeof *chain);
+    if (chain == NULL)
+        return GNUTLS_E_MEMORY_ERROR;
+    int code =
+        gnutls_pcert_list_import_x509_raw(chain, &n, &pair->certificate, GNUTLS_X509_FMT_PEM, 0);
+    if (code < 0)
+        goto undo_chain;
+    code = gnutls_privkey_init(&key);
+    if (code < 0)
+        goto undo_certificates;
+    code = gnutls_privkey_import_x509_raw(key, &pair->key, GNUTLS_X509_FMT_PEM, NULL, 0);
+    if (code < 0)
+        goto undo_key;
+    *ret_chain = chain;
+    *ret_n = n;
+    *ret_key = key;
+    return 0;
+
+undo_key:
+    gnutls_privkey_deinit(key);
+undo_certificates:
+    for (unsigned i = 0; i < n; i++)
+        gnutls_pcert_deinit(&chain[i]);
+undo_chain:
+    gnutls_free(chain);
+    return code;
+}
+
+static int on_question(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                       gnutls_pcert_st **ret_chain, unsigned *ret_n, gnutls_ocsp_data_st **ret_ocsp,
+                       unsigned *ret_n_ocsp, gnutls_privkey_t *ret_key, unsigned *ret_flags)
+{
+    (void)session;
+    (void)info;
+    struct pair *pair = pair_of_now();
+    if (pair == NULL)
+        return -1;
+    int code = make(pair, ret_chain, ret_n, ret_key);
+    pair_unref(pair);
+    if (code < 0)
+        return -1;
+    *ret_ocsp = NULL;
+    *ret_n_ocsp = 0;
+    *ret_flags = GNUTLS_CERT_RETR_DEINIT_ALL;
+    return 0;
+}
+
+void *admin_tls_callback(void)
+{
+    gnutls_certificate_retrieve_function3 *callback = on_question;
+    void *pointer;
+    memcpy(&pointer, &callback, sizeof pointer); /* ISO C has no cast from one to the other */
+    return pointer;
+}
+
+/* ---- the files ---- */
+
+static enum err refuse(const char *option, const char *path, const char *text, char *why,
+                       size_t why_cap)
+{
+    snprintf(why, why_cap, "%s: %.300s: %s", option, path, text);
+    return ERR_INVALID_FIELD;
+}
+
+static enum err read_file(const char *option, const char *path, gnutls_datum_t *ret_bytes,
+                          char *why, size_t why_cap)
+{
+    FILE *file =
+        fopen(path, "re"); /* for errno: the library has no more to say than "file error" */
+    bool is_readable = file != NULL && (getc(file) != EOF || !ferror(file));
+    int code = errno;
+    if (file != NULL)
+        fclose(file);
+    if (!is_readable)
+        return refuse(option, path, strerror(code), why, why_cap);
+    int result = gnutls_load_file(path, ret_bytes);
+    return result == 0 ? ERR_OK : refuse(option, path, gnutls_strerror(result), why, why_cap);
+}
+
+static bool is_matching(gnutls_pcert_st *certificate, gnutls_privkey_t key)
+{
+    unsigned char ids[2][64];
+    size_t lens[2] = {sizeof ids[0], sizeof ids[1]};
+    gnutls_pubkey_t public_key;
+    if (gnutls_pubkey_init(&public_key) < 0)
+        return false;
+    bool is_matching =
+        gnutls_pubkey_get_key_id(certificate->pubkey, GNUTLS_KEYID_USE_SHA256, ids[0], &lens[0]) ==
+            0 &&
+        gnutls_pubkey_import_privkey(public_key, key, 0, 0) == 0 &&
+        gnutls_pubkey_get_key_id(public_key, GNUTLS_KEYID_USE_SHA256, ids[1], &lens[1]) == 0 &&
+        lens[0] == lens[1] && memcmp(ids[0], ids[1], lens[0]) == 0;
+    gnutls_pubkey_deinit(public_key);
+    return is_matching;
+}
+
+static enum err check_key(const struct admin_tls *tls, const struct pair *pair, char *why,
+                          size_t why_cap)
+{
+    static const char option[] = "--admin-tls-key";
+    gnutls_pcert_st *chain;
+    gnutls_privkey_t key;
+    unsigned n;
+    int code = make(pair, &chain, &n, &key);
+    /* The library has several codes for it; "BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type:
+     * 4,ENCRYPTED". */
+    if (code < 0 &&
+        memmem(pair->key.data, pair->key.size, "ENCRYPTED", strlen("ENCRYPTED")) != NULL)
+        return refuse(option, tls->key_path,
+                      "the key is encrypted, and nobody can type its passphrase: decrypt it with "
+                      "`openssl pkey -in FILE -out NEW`, readable for Herald alone",
+                      why, why_cap);
+    if (code < 0)
+        return refuse(option, tls->key_path, "no private key is in it: it must be PEM", why,
+                      why_cap);
+    enum err error = ERR_OK;
+    if (!is_matching(&chain[0], key))
+        error = refuse(option, tls->key_path,
+                       "the key does not belong to the first certificate of --admin-tls-cert", why,
+                       why_cap);
+    gnutls_privkey_deinit(key);
+    for (unsigned i = 0; i < n; i++)
+        gnutls_pcert_deinit(&chain[i]);
+    gnutls_free(chain);
+    return error;
+}
+
+static enum err check_certificate(const struct admin_tls *tls, const struct pair *pair, char *why,
+                                  size_t why_cap)
+{
+    gnutls_x509_crt_t certificates[CHAIN_MAX];
+    unsigned n = CHAIN_MAX;
+    int code =
+        gnutls_x509_crt_list_import(certificates, &n, &pair->certificate, GNUTLS_X509_FMT_PEM, 0);
+    if (code < 0)
+        return refuse("--admin-tls-cert", tls->certificate_path,
+                      "no certificate is in it, or more than 16: it must be PEM, the server's "
+                      "certificate first and its chain behind it",
+                      why, why_cap);
+    for (unsigned i = 0; i < n; i++)
+        gnutls_x509_crt_deinit(certificates[i]);
+    return ERR_OK;
+}
+
+static enum err read_pair(const struct admin_tls *tls, struct pair **ret_pair, char *why,
+                          size_t why_cap)
+{
+    struct pair *pair = calloc(1, sizeof *pair);
+    if (pair == NULL) {
+        snprintf(why, why_cap, "TLS cannot be set up: out of memory");
+        return ERR_NO_MEMORY;
+    }
+    pair->refs = 1;
+    enum err error =
+        read_file("--admin-tls-cert", tls->certificate_path, &pair->certificate, why, why_cap);
+    if (error == ERR_OK)
+        error = check_certificate(tls, pair, why, why_cap);
+    if (error == ERR_OK)
+        error = read_file("--admin-tls-key", tls->key_path, &pair->key, why, why_cap);
+    if (error == ERR_OK)
+        error = check_key(tls, pair, why, why_cap);
+    if (error == ERR_OK)
+        *ret_pair = pair;
+    else
+        pair_unref(pair);
+    return error;
+}
+
+/* ---- life ---- */
+
+enum err admin_tls_new(const struct options *options, struct admin_tls **ret_tls, char *why,
+                       size_t why_cap)
+{
+    bool has_certificate = options->admin_tls_cert[0] != '\0';
+    bool has_key = options->admin_tls_key[0] != '\0';
+    *ret_tls = NULL;
+    if (has_certificate != has_key) {
+        snprintf(why, why_cap,
+                 "--admin-tls-cert and --admin-tls-key need each other: %s is missing",
+                 has_key ? "--admin-tls-cert" : "--admin-tls-key");
+        return ERR_INVALID_FIELD;
+    }
+    if (!has_certificate)
+        return ERR_OK;
+    struct admin_tls *tls = calloc(1, sizeof *tls);
+    if (tls == NULL) {
+        snprintf(why, why_cap, "TLS cannot be set up: out of memory");
+        return ERR_NO_MEMORY;
+    }
+    tls->certificate_path = options->admin_tls_cert;
+    tls->key_path = options->admin_tls_key;
+    enum err error = read_pair(tls, &tls->pair, why, why_cap);
+    if (error != ERR_OK) {
+        free(tls);
+        return error;
+    }
+    pthread_mutex_lock(&lock);
+    current = tls;
+    pthread_mutex_unlock(&lock);
+    *ret_tls = tls;
+    return ERR_OK;
+}
+
+void admin_tls_free(struct admin_tls *tls)
+{
+    if (tls == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    if (current == tls)
+        current = NULL;
+    pthread_mutex_unlock(&lock);
+    pair_unref(tls->pair);
+    free(tls);
+}
+
+bool admin_tls_reload(struct admin_tls *tls)
+{
+    char why[1024];
+    struct pair *pair;
+    if (read_pair(tls, &pair, why, sizeof why) != ERR_OK) {
+        log_event(LOG_ERROR, "the certificate of the admin port stays as it was",
+                  LOG_TEXT("error", why));
+        return false;
+    }
+    pthread_mutex_lock(&lock);
+    struct pair *before = tls->pair;
+    tls->pair = pair;
+    pthread_mutex_unlock(&lock);
+    pair_unref(before);
+    return true;
+}

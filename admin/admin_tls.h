@@ -1,0 +1,24 @@
+/* The certificate of the admin port. libmicrohttpd has its own TLS (GnuTLS); it asks here for the
+ * certificate at each handshake, so that another can be put into its place. One a process, because
+ * the library hands no argument to that question. */
+#ifndef HERALD_ADMIN_ADMIN_TLS_H
+#define HERALD_ADMIN_ADMIN_TLS_H
+
+#include "gateway/base/options.h"
+
+struct admin_tls;
+struct MHD_Daemon;
+
+/* *ret_tls is NULL without --admin-tls-cert. ERR_INVALID_FIELD: *why says what to do. */
+MUST_CHECK enum err admin_tls_new(const struct options *options, struct admin_tls **ret_tls,
+                                  char *why, size_t why_cap);
+void admin_tls_free(struct admin_tls *tls); /* after the daemon */
+
+/* Any thread. false: the files are wrong, the log says how, and all stays as it was. */
+bool admin_tls_reload(struct admin_tls *tls);
+
+/* What MHD_OPTION_HTTPS_CERT_CALLBACK2 wants, and MHD_OPTION_HTTPS_PRIORITIES: TLS 1.2 and 1.3. */
+void *admin_tls_callback(void);
+#define ADMIN_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+#endif

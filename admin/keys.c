@@ -1,0 +1,171 @@
+#include "admin/keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct place {
+    unsigned line;
+    char *why;
+    size_t why_cap;
+};
+
+static enum err refuse(const struct place *place, const char *what)
+{
+    snprintf(place->why, place->why_cap, "line %u: %s", place->line, what);
+    return ERR_INVALID_FIELD;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static struct span take_word(struct span *rest)
+{
+    size_t begin = 0;
+    while (begin < rest->len && is_blank(rest->bytes[begin]))
+        begin++;
+    size_t end = begin;
+    while (end < rest->len && !is_blank(rest->bytes[end]))
+        end++;
+    struct span word = {rest->bytes + begin, end - begin};
+    *rest = (struct span){rest->bytes + end, rest->len - end};
+    return word;
+}
+
+static struct span take_line(struct span *rest)
+{
+    const char *end = memchr(rest->bytes, '\n', rest->len);
+    size_t len = end == NULL ? rest->len : (size_t)(end - rest->bytes);
+    size_t taken = end == NULL ? len : len + 1;
+    struct span line = {rest->bytes, len};
+    *rest = (struct span){rest->bytes + taken, rest->len - taken};
+    if (line.len > 0 && line.bytes[line.len - 1] == '\r')
+        line.len--;
+    return line;
+}
+
+static bool is_name(struct span name)
+{
+    if (name.len == 0 || name.len > KEY_NAME_MAX_BYTES)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.bytes[i];
+        bool is_fine = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                       c == '.' || c == '_' || c == '-';
+        if (!is_fine)
+            return false;
+    }
+    return true;
+}
+
+/* What may stand in an Authorization header without being changed on its way. */
+static bool is_key(struct span key)
+{
+    if (key.len < KEY_MIN_BYTES || key.len > KEY_MAX_BYTES)
+        return false;
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.bytes[i] <= ' ' || key.bytes[i] >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static bool read_role(struct span word, enum admin_role *ret_role)
+{
+    static const struct {
+        const char *word;
+        enum admin_role role;
+    } roles[] = {{"push", ROLE_PUSH}, {"read", ROLE_READ}, {"admin", ROLE_ADMIN}};
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (span_equal(word, span_of(roles[i].word))) {
+            *ret_role = roles[i].role;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum err read_key(struct span line, const struct keys *keys, const struct place *place,
+                         struct key *ret_key)
+{
+    struct key key = {.role = ROLE_PUSH};
+    struct span name = take_word(&line);
+    struct span role = take_word(&line);
+    struct span secret = take_word(&line);
+    if (!is_name(name))
+        return refuse(place, "a name of 1 to 64 of A-Za-z0-9._- must come first: NAME ROLE KEY");
+    if (!read_role(role, &key.role))
+        return refuse(place, "the role must be push, read or admin: NAME ROLE KEY");
+    if (!is_key(secret))
+        return refuse(place, "the key must be 16 to 512 printable characters without blanks");
+    if (take_word(&line).len > 0)
+        return refuse(place, "nothing may follow the key");
+    memcpy(key.name, name.bytes, name.len);
+    enum err error = digest_of(&secret, 1, key.digest);
+    if (error != ERR_OK)
+        return refuse(place, "no SHA-256 is available");
+    for (size_t i = 0; i < keys->n; i++) {
+        if (strcmp(keys->keys[i].name, key.name) == 0)
+            return refuse(place, "the name stands there twice");
+        if (memcmp(keys->keys[i].digest, key.digest, DIGEST_LEN) == 0)
+            return refuse(place, "the key stands there twice");
+    }
+    *ret_key = key;
+    return ERR_OK;
+}
+
+enum err keys_read(struct span file, struct keys **ret_keys, char *why, size_t why_cap)
+{
+    struct place place = {0, why, why_cap};
+    struct keys *keys = calloc(1, sizeof *keys + KEYS_MAX * sizeof keys->keys[0]);
+    if (keys == NULL) {
+        snprintf(why, why_cap, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    enum err error = ERR_OK;
+    while (file.len > 0 && error == ERR_OK) {
+        struct span line = span_trim(take_line(&file));
+        place.line++;
+        if (line.len == 0 || line.bytes[0] == '#')
+            continue;
+        if (keys->n == KEYS_MAX)
+            error = refuse(&place, "there are more than 1000 keys");
+        else
+            error = read_key(line, keys, &place, &keys->keys[keys->n]);
+        if (error == ERR_OK)
+            keys->n++;
+    }
+    if (error == ERR_OK && keys->n == 0) {
+        snprintf(why, why_cap, "there is no key in it: a line is NAME ROLE KEY");
+        error = ERR_INVALID_FIELD;
+    }
+    if (error != ERR_OK) {
+        free(keys);
+        return error;
+    }
+    struct keys *fitting = realloc(keys, sizeof *keys + keys->n * sizeof keys->keys[0]);
+    *ret_keys = fitting == NULL ? keys : fitting;
+    return ERR_OK;
+}
+
+const struct key *keys_find(const struct keys *keys, struct span authorization)
+{
+    static const char scheme[] = "Bearer ";
+    const size_t skip = sizeof scheme - 1;
+    uint8_t digest[DIGEST_LEN];
+    if (authorization.len <= skip ||
+        !span_equal_nocase((struct span){authorization.bytes, skip}, SPAN_LITERAL("Bearer ")))
+        return NULL;
+    struct span secret =
+        span_trim((struct span){authorization.bytes + skip, authorization.len - skip});
+    if (digest_of(&secret, 1, digest) != ERR_OK)
+        return NULL;
+    const struct key *found = NULL;
+    for (size_t i = 0; i < keys->n; i++) {
+        /* All are looked at, so that the time tells nothing. */
+        if (digest_equal(keys->keys[i].digest, digest))
+            found = &keys->keys[i];
+    }
+    return found;
+}

@@ -1,0 +1,35 @@
+/* POST /online: who of these is here (CONTRACT 3). It asks this node's map alone, at once. The
+ * answer keeps the order of the request; whoever stands there twice is answered twice. */
+#include "admin/request.h"
+#include "admin/routes.h"
+#include "admin/service.h"
+
+static void write_online(struct request *request, const struct push_request *asked)
+{
+    struct json_out *out = &request->out;
+    bool is_first = true;
+    json_out_text(out, "{\"online\":[");
+    for (size_t i = 0; i < asked->n_users; i++) {
+        if (!gateway_is_online(request->service->gateway, asked->users[i]))
+            continue;
+        if (!is_first)
+            json_out_text(out, ",");
+        json_out_string(out, asked->users[i]);
+        is_first = false;
+    }
+    json_out_text(out, "]}");
+    request_reply(request, 200);
+}
+
+void online_run(struct request *request)
+{
+    struct push_request asked;
+    struct json_problem bad;
+    if (users_request_parse(buf_span(&request->body), &asked, &bad) != ERR_OK) {
+        struct problem problem = problem_from_json(&bad);
+        request_refuse(request, &problem);
+        return;
+    }
+    write_online(request, &asked);
+    push_request_fini(&asked);
+}

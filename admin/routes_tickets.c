@@ -1,0 +1,44 @@
+/* POST /tickets (CONTRACT section 3). */
+#include "admin/request.h"
+#include "admin/routes.h"
+#include "admin/service.h"
+
+#include <inttypes.h>
+
+static void on_ticket_done(struct gateway_ticket *ticket)
+{
+    request_done(CONTAINER_OF(ticket, struct request, work.ticket));
+}
+
+void ticket_run(struct request *request)
+{
+    struct gateway_ticket *op = &request->work.ticket;
+    struct json_problem bad;
+    size_t len;
+    if (ticket_request_parse(buf_span(&request->body), request->user_id, &len, &bad) != ERR_OK) {
+        struct problem problem = problem_from_json(&bad);
+        request_refuse(request, &problem);
+        return;
+    }
+    op->on_done = on_ticket_done;
+    op->user_id = (struct span){request->user_id, len};
+    request_hand_over(request);
+    gateway_ticket(request->service->gateway, op);
+}
+
+void ticket_finish(struct request *request)
+{
+    const struct gateway_ticket *ticket = &request->work.ticket;
+    if (ticket->error == ERR_CONFLICT) {
+        request_refuse_with(request, ERR_CONFLICT, NULL, "tickets are for --auth ticket");
+        return;
+    }
+    if (ticket->error != ERR_OK) {
+        request_refuse_with(request, ticket->error, NULL,
+                            ticket->error == ERR_FULL ? "too many tickets are out" : NULL);
+        return;
+    }
+    json_out_printf(&request->out, "{\"ticket\":\"%s\",\"expires\":%" PRId64 "}", ticket->text,
+                    ticket->expires_ms);
+    request_reply(request, 200);
+}

@@ -1,0 +1,47 @@
+#include "gateway/identify.h"
+
+#include "gateway/base/clock.h"
+
+enum err identity_claim(struct identity *identity, const struct jwt_claims *claims,
+                        const char **ret_detail)
+{
+    struct span named = {identity->user_id, identity->user_id_len};
+    struct span user = {claims->user_id, claims->user_id_len};
+    if (named.len > 0 && !span_equal(named, user)) {
+        *ret_detail = "the token is for another user than userId says";
+        return ERR_UNAUTHORIZED;
+    }
+    memcpy(identity->user_id, user.bytes, user.len);
+    identity->user_id_len = user.len;
+    identity->expires_ms = claims->expires_ms;
+    return ERR_OK;
+}
+
+bool identity_has_ended(int64_t expires_ms)
+{
+    return expires_ms != 0 && expires_ms <= clock_wall_ms();
+}
+
+enum err identify(struct arrival *arrival, struct identity *identity, const char **ret_detail)
+{
+    struct auth *auth = arrival_worker(arrival)->node->auth;
+    char room[CREDENTIALS_ROOM_BYTES];
+    struct span token;
+    struct jwt_claims claims;
+    identity->expires_ms = 0;
+    if (auth_kind(auth) == AUTH_NONE) {
+        *ret_detail = "userId is missing";
+        return identity->user_id_len > 0 ? ERR_OK : ERR_INVALID_FIELD;
+    }
+    if (auth_kind(auth) == AUTH_TICKET) {
+        *ret_detail = "with --auth ticket only WebSockets can say who they are";
+        return ERR_UNAUTHORIZED;
+    }
+    enum err error = auth_find_token(auth, arrival_head(arrival), arrival_bytes(arrival).bytes,
+                                     room, &token, ret_detail);
+    if (error == ERR_NOT_FOUND)
+        *ret_detail = "a token is needed";
+    if (error == ERR_OK)
+        error = auth_verify(auth, token, &claims, ret_detail);
+    return error == ERR_OK ? identity_claim(identity, &claims, ret_detail) : error;
+}

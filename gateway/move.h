@@ -1,0 +1,30 @@
+/* A subscriber's socket on its way to the user's home worker, where it becomes a session. */
+#ifndef HERALD_MOVE_H
+#define HERALD_MOVE_H
+
+#include "gateway/session.h"
+#include "proto/subscribe_query.h"
+
+struct move {
+    struct letter letter;
+    struct worker *home;
+    struct admission admission;   /* its spans lie in what follows */
+    struct subscribe_query query; /* userId and device; `after` is in the admission */
+    uint8_t bytes[];              /* the User-Agent, the origin, the early bytes */
+};
+
+/* NULL: out of memory. `early` and the others are copied. */
+struct move *move_new(struct span user_agent, struct span origin, struct span early);
+
+/* From the worker `from`, whose socket it was: the session begins there at once if that is the
+ * home, and otherwise there soon. Takes over the move and its socket, for which there is a place
+ * among node->n_sessions. */
+void move_send(struct move *move, struct worker *from);
+
+/* The user is known now: the admission's device and userId are the query's. */
+static inline struct span move_user(const struct move *move)
+{
+    return (struct span){move->query.user_id, move->query.user_id_len};
+}
+
+#endif

@@ -1,0 +1,306 @@
+/* A reload builds a whole new SSL_CTX beside the present one and puts it into its place, or leaves
+ * everything as it is. OpenSSL counts: an open connection holds the SSL_CTX that it began with. */
+#include "gateway/net/tls_context.h"
+
+#include "gateway/net/tls_tickets.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct tls_context {
+    pthread_mutex_t lock; /* of `current` */
+    SSL_CTX *current;
+    struct tls_tickets tickets;
+    struct tls_files files;
+};
+
+/* ---- messages ---- */
+
+struct reason {
+    char *text;
+    size_t cap;
+};
+
+static enum err refuse(struct reason *why, const char *option, const char *path, const char *text)
+{
+    snprintf(why->text, why->cap, "%s: %.300s: %s", option, path, text);
+    ERR_clear_error();
+    return ERR_INVALID_FIELD;
+}
+
+static enum err out_of_memory(struct reason *why)
+{
+    snprintf(why->text, why->cap, "TLS cannot be set up: out of memory");
+    ERR_clear_error();
+    return ERR_NO_MEMORY;
+}
+
+static enum err check_readable(struct reason *why, const char *option, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    int first = file != NULL ? getc(file) : EOF;
+    int code = file == NULL || ferror(file) ? errno : 0; /* a directory opens, but does not read */
+    if (file != NULL)
+        fclose(file);
+    if (code != 0)
+        return refuse(why, option, path, strerror(code));
+    if (first == EOF)
+        return refuse(why, option, path, "the file is empty");
+    return ERR_OK;
+}
+
+/* ---- the files ---- */
+
+static enum err use_certificate(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
+{
+    const char *option = files->certificate_option;
+    enum err error = check_readable(why, option, files->certificate);
+    if (error != ERR_OK)
+        return error;
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(ctx, files->certificate) == 1)
+        return ERR_OK;
+    if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE)
+        return refuse(why, option, files->certificate,
+                      "no certificate is in it: it must be PEM, the server's certificate first and "
+                      "its chain behind it");
+    char text[300];
+    const char *detail = ERR_reason_error_string(ERR_peek_last_error());
+    snprintf(text, sizeof text, "the certificate cannot be used: %s",
+             detail != NULL ? detail : "unknown reason");
+    return refuse(why, option, files->certificate, text);
+}
+
+/* There is nobody to ask for a passphrase. */
+static int refuse_passphrase(char *out, int cap, int is_writing, void *was_asked)
+{
+    (void)out;
+    (void)cap;
+    (void)is_writing;
+    *(bool *)was_asked = true;
+    return -1;
+}
+
+static enum err use_key(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
+{
+    const char *option = files->key_option;
+    enum err error = check_readable(why, option, files->key);
+    if (error != ERR_OK)
+        return error;
+    bool is_encrypted = false;
+    FILE *file = fopen(files->key, "re");
+    if (file == NULL)
+        return refuse(why, option, files->key, strerror(errno));
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, refuse_passphrase, &is_encrypted);
+    fclose(file);
+    if (is_encrypted)
+        error = refuse(why, option, files->key,
+                       "the key is encrypted, and nobody can type its passphrase: decrypt it with "
+                       "`openssl pkey -in FILE -out NEW`, readable for Herald alone");
+    else if (key == NULL)
+        error = refuse(why, option, files->key, "no private key is in it: it must be PEM");
+    else if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
+        error = refuse(why, option, files->key,
+                       "the key does not belong to the first certificate of the certificate file");
+    else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
+        error = refuse(why, option, files->key, "the key cannot be used");
+    EVP_PKEY_free(key);
+    return error;
+}
+
+/* What a session belongs to. A ticket of a session under another client CA is not taken: its client
+ * certificate was looked at by that one. */
+static enum err name_sessions(SSL_CTX *ctx, const char *client_ca, struct reason *why)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    char block[4096];
+    size_t n;
+    FILE *file = client_ca != NULL ? fopen(client_ca, "re") : NULL;
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    bool is_done = hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1;
+    while (is_done && file != NULL && (n = fread(block, 1, sizeof block, file)) > 0)
+        is_done = EVP_DigestUpdate(hash, block, n) == 1;
+    is_done = is_done && EVP_DigestFinal_ex(hash, digest, &len) == 1 &&
+              SSL_CTX_set_session_id_context(ctx, digest, len) == 1;
+    EVP_MD_CTX_free(hash);
+    if (file != NULL)
+        fclose(file);
+    return is_done ? ERR_OK : out_of_memory(why);
+}
+
+static enum err use_client_ca(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
+{
+    if (files->client_ca == NULL)
+        return ERR_OK;
+    const char *option = files->client_ca_option;
+    enum err error = check_readable(why, option, files->client_ca);
+    if (error != ERR_OK)
+        return error;
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(files->client_ca);
+    if (names == NULL || SSL_CTX_load_verify_file(ctx, files->client_ca) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        return refuse(why, option, files->client_ca,
+                      "no certificate is in it: it must be PEM, the authorities that sign the "
+                      "clients' certificates");
+    }
+    SSL_CTX_set_client_CA_list(ctx, names);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return ERR_OK;
+}
+
+/* ---- the settings ---- */
+
+/* RFC 7301: http/1.1, or an alert (no_application_protocol) for who offers other protocols only.
+ * Who offers none is taken. */
+static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_len,
+                           const unsigned char *offered, unsigned offered_len, void *argument)
+{
+    static const unsigned char ours[] = "\x08http/1.1";
+    unsigned char *chosen;
+    (void)ssl;
+    (void)argument;
+    if (SSL_select_next_proto(&chosen, ret_len, ours, sizeof ours - 1, offered, offered_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *ret_name = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* RELEASE_BUFFERS: an idle connection holds no record buffer, 9 KB less each. The two write modes:
+ * what is written is gathered anew from the queue each time. */
+static bool set_up(SSL_CTX *ctx)
+{
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                 SSL_OP_NO_COMPRESSION | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets alone: no memory here */
+    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+    return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
+           SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1; /* of TLS 1.2 */
+}
+
+static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, struct reason *why)
+{
+    const struct tls_files *files = &context->files;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL)
+        return out_of_memory(why);
+    enum err error = set_up(ctx) && tls_tickets_use(&context->tickets, ctx) == ERR_OK
+                         ? ERR_OK
+                         : out_of_memory(why);
+    if (error == ERR_OK)
+        error = use_certificate(ctx, files, why);
+    if (error == ERR_OK)
+        error = use_key(ctx, files, why);
+    if (error == ERR_OK)
+        error = use_client_ca(ctx, files, why);
+    if (error == ERR_OK)
+        error = name_sessions(ctx, files->client_ca, why);
+    if (error == ERR_OK)
+        *ret_ctx = ctx;
+    else
+        SSL_CTX_free(ctx);
+    return error;
+}
+
+/* ---- life ---- */
+
+enum err tls_context_new(const struct tls_files *files, struct tls_context **ret_context, char *why,
+                         size_t why_cap)
+{
+    struct reason reason = {why, why_cap};
+    struct tls_context *context = calloc(1, sizeof *context);
+    if (context == NULL)
+        return out_of_memory(&reason);
+    context->files = *files;
+    enum err error = tls_tickets_init(&context->tickets);
+    if (error != ERR_OK) {
+        snprintf(why, why_cap, "TLS cannot be set up: no random numbers");
+        goto undo_alloc;
+    }
+    error = ERR_SYSTEM;
+    if (pthread_mutex_init(&context->lock, NULL) != 0)
+        goto undo_tickets;
+    error = build(context, &context->current, &reason);
+    if (error != ERR_OK)
+        goto undo_lock;
+    *ret_context = context;
+    return ERR_OK;
+
+undo_lock:
+    pthread_mutex_destroy(&context->lock);
+undo_tickets:
+    tls_tickets_fini(&context->tickets);
+undo_alloc:
+    free(context);
+    return error;
+}
+
+void tls_context_free(struct tls_context *context)
+{
+    if (context == NULL)
+        return;
+    SSL_CTX_free(context->current);
+    pthread_mutex_destroy(&context->lock);
+    tls_tickets_fini(&context->tickets);
+    free(context);
+}
+
+enum err tls_context_reload(struct tls_context *context, char *why, size_t why_cap)
+{
+    struct reason reason = {why, why_cap};
+    SSL_CTX *next;
+    enum err error = build(context, &next, &reason);
+    if (error != ERR_OK)
+        return error;
+    pthread_mutex_lock(&context->lock);
+    SSL_CTX *before = context->current;
+    context->current = next;
+    pthread_mutex_unlock(&context->lock);
+    SSL_CTX_free(before);
+    return ERR_OK;
+}
+
+static SSL_CTX *hold_current(struct tls_context *context)
+{
+    pthread_mutex_lock(&context->lock);
+    SSL_CTX *ctx = context->current;
+    SSL_CTX_up_ref(ctx);
+    pthread_mutex_unlock(&context->lock);
+    return ctx;
+}
+
+static int64_t seconds_of(const ASN1_TIME *at)
+{
+    struct tm tm = {0};
+    return ASN1_TIME_to_tm(at, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+void tls_context_validity(struct tls_context *context, int64_t *ret_not_before,
+                          int64_t *ret_not_after)
+{
+    SSL_CTX *ctx = hold_current(context);
+    const X509 *certificate = SSL_CTX_get0_certificate(ctx);
+    *ret_not_before = seconds_of(X509_get0_notBefore(certificate));
+    *ret_not_after = seconds_of(X509_get0_notAfter(certificate));
+    SSL_CTX_free(ctx);
+}
+
+struct ssl_st *tls_context_connection(struct tls_context *context)
+{
+    SSL_CTX *ctx = hold_current(context);
+    SSL *ssl = SSL_new(ctx);
+    SSL_CTX_free(ctx);
+    return ssl;
+}

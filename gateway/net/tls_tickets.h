@@ -1,0 +1,35 @@
+/* The keys of session tickets (RFC 5077; RFC 8446, 4.6.1): made here, never stored, and changed
+ * every TLS_TICKET_KEY_MS. The key before the present one is still taken. Any thread. */
+#ifndef HERALD_NET_TLS_TICKETS_H
+#define HERALD_NET_TLS_TICKETS_H
+
+#include "proto/error.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+
+/* A ticket is valid for as long as its key is the present one, and once as long behind it. */
+enum { TLS_TICKET_KEY_MS = 12 * 3600 * 1000, TLS_TICKET_LIFETIME_S = 12 * 3600 };
+
+struct tls_ticket_key {
+    uint8_t name[16];
+    uint8_t cipher[32]; /* AES-256-CBC */
+    uint8_t mac[32];    /* HMAC-SHA-256 */
+};
+
+struct tls_tickets {
+    pthread_mutex_t lock;
+    struct tls_ticket_key present;
+    struct tls_ticket_key previous; /* at first a random one that no ticket has */
+    int64_t changed_ms;
+};
+
+MUST_CHECK enum err tls_tickets_init(struct tls_tickets *tickets);
+void tls_tickets_fini(struct tls_tickets *tickets);
+
+/* Makes the connections of this SSL_CTX use them. They must outlive all of these. */
+MUST_CHECK enum err tls_tickets_use(struct tls_tickets *tickets, struct ssl_ctx_st *ctx);
+
+#endif

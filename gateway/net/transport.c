@@ -1,0 +1,64 @@
+#include "gateway/net/transport.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static enum transport_state plain_read(struct transport *transport, int fd, uint8_t *bytes,
+                                       size_t cap, size_t *ret_len)
+{
+    (void)transport;
+    ssize_t got = recv(fd, bytes, cap, 0);
+    if (got > 0) {
+        *ret_len = (size_t)got;
+        return TRANSPORT_MOVED;
+    }
+    if (got == 0)
+        return TRANSPORT_CLOSED;
+    return errno == EAGAIN || errno == EINTR ? TRANSPORT_WANTS_READ : TRANSPORT_BROKEN;
+}
+
+static enum transport_state plain_write(struct transport *transport, int fd,
+                                        const struct iovec *iovecs, size_t n, size_t *ret_len)
+{
+    (void)transport;
+    size_t asked = 0;
+    for (size_t i = 0; i < n; i++)
+        asked += iovecs[i].iov_len;
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iovecs, .msg_iovlen = n};
+    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR)
+        return TRANSPORT_BROKEN;
+    *ret_len = sent > 0 ? (size_t)sent : 0;
+    return *ret_len < asked ? TRANSPORT_WANTS_WRITE : TRANSPORT_MOVED;
+}
+
+static void plain_finish(struct transport *transport, int fd)
+{
+    (void)transport;
+    (void)fd; /* FIN says it all */
+}
+
+static void plain_free(struct transport *transport)
+{
+    (void)transport;
+}
+
+static const struct transport_ops plain_ops = {
+    .read = plain_read, .write = plain_write, .finish = plain_finish, .free = plain_free};
+
+struct transport transport_plain = {&plain_ops};
+
+void transport_say(struct transport_socket socket, const void *bytes, size_t len)
+{
+    struct iovec iovec = {(void *)(uintptr_t)bytes, len};
+    size_t written;
+    (void)socket.transport->ops->write(socket.transport, socket.fd, &iovec, 1, &written);
+}
+
+void transport_close(struct transport_socket socket)
+{
+    socket.transport->ops->finish(socket.transport, socket.fd);
+    socket.transport->ops->free(socket.transport);
+    close(socket.fd);
+}

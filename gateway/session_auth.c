@@ -1,0 +1,197 @@
+/* Credentials of sessions. A herald.v1 client may bring its token in its first message; until then
+ * the session waits in AUTH on whatever worker it came to. When the token has said who it is, the
+ * session stops reading, writes what waits, and gives its socket to the user's home worker, where
+ * it becomes another session: one path, whether that worker is this one or not. Later auth messages
+ * renew: for the same user, or the session is closed. Whatever the level, the session is closed
+ * when its credentials end. */
+#include "gateway/session_parts.h"
+
+#include "gateway/auth.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
+#include "gateway/identify.h"
+#include "gateway/move.h"
+#include "proto/envelope.h"
+
+#include <stdlib.h>
+
+static struct session_wish *wish_of(const struct session *session)
+{
+    return session->state == SESSION_AUTH && session->extra != NULL ? session->extra->wish : NULL;
+}
+
+uint32_t session_until_s(int64_t until_ms)
+{
+    int64_t until_s = until_ms / 1000; /* a part of a second early is within the second */
+    if (until_ms == 0 || until_s >= UINT32_MAX)
+        return 0;
+    return until_s > 0 ? (uint32_t)until_s : 1;
+}
+
+void session_await_auth(struct session *session, struct span user_id, struct span device)
+{
+    struct session_extra *extra = session_extra(session);
+    struct worker *worker = session_worker(session);
+    if (extra != NULL)
+        extra->wish = calloc(1, sizeof *extra->wish);
+    if (extra == NULL || extra->wish == NULL) {
+        session_give_up(session);
+        return;
+    }
+    session->state = SESSION_AUTH;
+    memcpy(extra->wish->user_id, user_id.bytes, user_id.len);
+    extra->wish->user_id_len = user_id.len;
+    if (device.len > 0)
+        memcpy(extra->wish->device, device.bytes, device.len);
+    extra->wish->device_len = device.len;
+    extra->auth_by_ms = session_clock(session) + (uint32_t)session_options(session)->auth_timeout;
+    list_append(&worker->strangers, &session->link);
+    session_set_timer(session);
+}
+
+bool session_is_moving(const struct session *session)
+{
+    const struct session_wish *wish = wish_of(session);
+    return wish != NULL && wish->is_known;
+}
+
+bool session_auth_is_over(const struct session *session, enum err *ret_error)
+{
+    if (session->state == SESSION_AUTH &&
+        session_has_come(session_clock(session), session->extra->auth_by_ms)) {
+        *ret_error = ERR_AUTH_TIMEOUT;
+        return true;
+    }
+    *ret_error = ERR_EXPIRED;
+    return session->until_s != 0 && clock_wall_ms() / 1000 >= (int64_t)session->until_s;
+}
+
+int32_t session_auth_wait_ms(const struct session *session)
+{
+    int64_t wait_ms = INT32_MAX;
+    if (session->until_s != 0)
+        wait_ms = (int64_t)session->until_s * 1000 - clock_wall_ms();
+    if (session->state == SESSION_AUTH) {
+        int32_t by_ms = (int32_t)(session->extra->auth_by_ms - session_clock(session));
+        wait_ms = by_ms < wait_ms ? by_ms : wait_ms;
+    }
+    if (wait_ms < 0)
+        return 0;
+    return wait_ms < INT32_MAX ? (int32_t)wait_ms : INT32_MAX;
+}
+
+void session_send_auth(struct session *session)
+{
+    struct buf text;
+    buf_init(&text, 128);
+    if (envelope_auth(&text, (int64_t)session->until_s * 1000) == ERR_OK)
+        session_send_text(session, &text);
+    else
+        session_give_up(session);
+    buf_fini(&text);
+}
+
+/* ---- the first message ---- */
+
+static void become_known(struct session *session, const struct jwt_claims *claims)
+{
+    struct session_wish *wish = session->extra->wish;
+    struct identity identity = {.user_id_len = wish->user_id_len};
+    const char *detail;
+    memcpy(identity.user_id, wish->user_id, wish->user_id_len);
+    enum err error = identity_claim(&identity, claims, &detail);
+    if (error != ERR_OK) {
+        session_close(session, error, (struct span){0}, 0);
+        return;
+    }
+    memcpy(wish->user_id, identity.user_id, identity.user_id_len);
+    wish->user_id_len = identity.user_id_len;
+    wish->is_known = true;
+    session->until_s = session_until_s(identity.expires_ms);
+    conn_pause(&session->conn); /* what comes from now on is the new session's */
+    conn_mark(&session->conn);  /* it moves at the end of the turn */
+}
+
+static struct move *make_move(struct session *session, struct span rest)
+{
+    const struct session_wish *wish = session->extra->wish;
+    struct span agent = {0};
+    if (session->agent != NULL)
+        agent = (struct span){session->agent->text, session->agent->len};
+    struct move *move = move_new(agent, (struct span){0}, rest);
+    if (move == NULL)
+        return NULL;
+    memcpy(move->query.user_id, wish->user_id, wish->user_id_len);
+    move->query.user_id_len = wish->user_id_len;
+    memcpy(move->query.device, wish->device, wish->device_len);
+    struct admission *admission = &move->admission;
+    admission->is_open = true;
+    admission->is_draining = session->is_draining;
+    admission->drain_at_ms = session->drain_at_ms;
+    admission->level = (enum handshake_level)session->level;
+    admission->resume = session->extra->resume;
+    admission->until_ms = (int64_t)session->until_s * 1000;
+    admission->deflate.window_bits = session->window_bits;
+    admission->device = (struct span){move->query.device, wish->device_len};
+    return move;
+}
+
+void session_auth_move(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    if (conn_queued_bytes(&session->conn) > 0)
+        return; /* when it is written */
+    struct span rest = conn_rest(&session->conn);
+    struct move *move = make_move(session, rest);
+    if (move == NULL) {
+        session_give_up(session);
+        return;
+    }
+    /* The new session's places among the sessions and the sockets; this one gives its own back. */
+    atomic_fetch_add(&worker->node->n_sessions, 1);
+    atomic_fetch_add(&worker->node->n_sockets, 1);
+    uint8_t *bytes;
+    size_t len;
+    move->admission.socket = conn_release(&session->conn, &bytes, &len);
+    free(bytes);
+    move->admission.source = session->source;
+    session->source = NULL;
+    session_vanish(session);
+    move_send(move, worker);
+}
+
+/* ---- auth messages ---- */
+
+static void renew(struct session *session, const struct jwt_claims *claims)
+{
+    struct span user = {claims->user_id, claims->user_id_len};
+    if (!span_equal(user, client_user_id(session->client))) {
+        session_close(session, ERR_UNAUTHORIZED, (struct span){0}, 0);
+        return;
+    }
+    session->until_s = session_until_s(claims->expires_ms);
+    metrics_count(METRIC_RENEWALS);
+    session_send_auth(session);
+    session_set_timer(session);
+}
+
+void session_on_auth(struct session *session, struct span token)
+{
+    struct auth *auth = session_worker(session)->node->auth;
+    struct jwt_claims claims;
+    const char *detail;
+    if (auth_kind(auth) != AUTH_JWT) {
+        metrics_count(METRIC_BAD_MESSAGES);
+        session_send_error(session, "auth-off", "this server takes no tokens");
+        return;
+    }
+    enum err error = auth_verify(auth, token, &claims, &detail);
+    if (error == ERR_OK && identity_has_ended(claims.expires_ms))
+        error = ERR_EXPIRED;
+    if (error != ERR_OK)
+        session_close(session, error, (struct span){0}, 0);
+    else if (session->state == SESSION_AUTH)
+        become_known(session, &claims);
+    else
+        renew(session, &claims);
+}

@@ -1,0 +1,59 @@
+/* Tickets live for seconds and are worth nothing over a restart, which ends the sessions as well:
+ * so they are in memory alone, beside the index, and need no commit. */
+#include "gateway/base/metrics.h"
+#include "gateway/store/local_apply.h"
+#include "gateway/store/local_blocks.h"
+
+static enum err give_out(struct local_state *state, const struct store_ticket *ticket,
+                         int64_t now_ms)
+{
+    struct expiring *entry = expiring_find(state->tickets, ticket->ticket);
+    if (entry != NULL && entry->until_ms > now_ms)
+        return ERR_CONFLICT;
+    if (entry != NULL)
+        expiring_remove(state->tickets, entry);
+    return expiring_add(state->tickets, ticket->ticket, ticket->user_id,
+                        now_ms + (int64_t)ticket->ttl_s * 1000, &entry);
+}
+
+static enum err take(struct local_state *state, struct store_ticket *ticket, int64_t now_ms)
+{
+    struct expiring *entry = expiring_find(state->tickets, ticket->ticket);
+    if (entry == NULL)
+        return ERR_NOT_FOUND;
+    bool is_over = entry->until_ms <= now_ms;
+    if (!is_over) {
+        struct span user_id = expiring_value(entry);
+        memcpy(ticket->taken_user, user_id.bytes, user_id.len);
+        ticket->taken_user_len = user_id.len;
+    }
+    expiring_remove(state->tickets, entry);
+    return is_over ? ERR_NOT_FOUND : ERR_OK;
+}
+
+void local_apply_ticket(struct local_state *state, struct store_ticket *ticket)
+{
+    int64_t now_ms = local_now_ms(state);
+    ticket->taken_user_len = 0;
+    ticket->error = ticket->is_take ? take(state, ticket, now_ms) : give_out(state, ticket, now_ms);
+    if (ticket->error == ERR_FULL)
+        metrics_count(METRIC_TICKETS_REFUSED);
+}
+
+struct sweep {
+    struct expiring_table *tickets;
+    int64_t now_ms;
+};
+
+static void sweep_ticket(void *owner, struct expiring *entry)
+{
+    struct sweep *sweep = owner;
+    if (entry->until_ms <= sweep->now_ms)
+        expiring_remove(sweep->tickets, entry);
+}
+
+void local_sweep_tickets(struct local_state *state, int64_t now_ms)
+{
+    struct sweep sweep = {state->tickets, now_ms};
+    expiring_visit(state->tickets, sweep_ticket, &sweep);
+}

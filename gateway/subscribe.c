@@ -1,0 +1,356 @@
+/* The order of CONTRACT 2: the handshake (426, 400), the query (400), who it is (401), is there
+ * room at its address (429) and here (503). A ticket is asked of the store, and the arrival waits
+ * for that.
+ *
+ * How one is refused depends on who it is. A page sees no status, so a well-formed handshake with
+ * an Origin is upgraded and closed at once with a code. EventSource gives up on everything but 200,
+ * so for a reason that passes it gets a stream that says when to come again, and ends. All others
+ * get the status. */
+#include "gateway/subscribe.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/http_answer.h"
+#include "gateway/identify.h"
+#include "gateway/move.h"
+#include "proto/extensions.h"
+#include "proto/sse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What a request asks for, as far as it is known. */
+struct entry {
+    enum handshake_level level;
+    char accept[HANDSHAKE_ACCEPT_LEN];
+    struct deflate_terms deflate;
+    struct subscribe_query query;
+    struct resume resume;
+    struct identity identity;
+    bool is_unknown; /* its first message will say who it is */
+};
+
+static struct node *node_of(struct arrival *arrival)
+{
+    return arrival_worker(arrival)->node;
+}
+
+static bool find_field(struct arrival *arrival, const char *name, struct span *ret_value)
+{
+    return http_head_find(arrival_head(arrival), arrival_bytes(arrival).bytes, name, ret_value);
+}
+
+/* ---- refusals ---- */
+
+static uint32_t retry_ms(struct arrival *arrival)
+{
+    return 1000 + (uint32_t)(worker_random(arrival_worker(arrival)) % 10000);
+}
+
+/* For a reason that passes. */
+static bool may_come_again(enum err error)
+{
+    unsigned status = error_http_status(error);
+    return status == 503 || status == 429;
+}
+
+static const char *retry_word(enum err error)
+{
+    switch (error) {
+    case ERR_DRAINING:
+        return "restart";
+    case ERR_RATE:
+        return "rate";
+    case ERR_FULL:
+    case ERR_CROWDED:
+        return "full";
+    default:
+        return error_title(error);
+    }
+}
+
+/* The 101, and the close frame behind it. */
+static void upgrade_and_close(struct arrival *arrival, const struct entry *entry, enum err error)
+{
+    struct buf answer;
+    char reason[WS_CONTROL_MAX_BYTES];
+    uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
+    int len = snprintf(reason, sizeof reason - 2, "%s", error_title(error));
+    if (may_come_again(error))
+        len = snprintf(reason, sizeof reason - 2, "%s retry_ms=%u", retry_word(error),
+                       retry_ms(arrival));
+    size_t frame_len =
+        ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame);
+    buf_init(&answer, 1024);
+    metrics_count(METRIC_REFUSED_UPGRADED);
+    if (handshake_accept(&answer, entry->level, entry->accept, "") == ERR_OK &&
+        buf_append(&answer, frame, frame_len) == ERR_OK)
+        arrival_answer_raw(arrival, &answer);
+    else
+        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
+    buf_fini(&answer);
+}
+
+static void put_off(struct arrival *arrival, enum err error)
+{
+    struct buf answer;
+    struct span origin = {0};
+    find_field(arrival, "Origin", &origin);
+    buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
+    metrics_count(error_http_status(error) == 429 ? METRIC_REFUSED_429 : METRIC_REFUSED_503);
+    if (http_stream_head(&answer, origin) == ERR_OK &&
+        sse_retry(&answer, retry_ms(arrival)) == ERR_OK)
+        arrival_answer_raw(arrival, &answer);
+    else
+        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
+    buf_fini(&answer);
+}
+
+static void refuse(struct arrival *arrival, const struct entry *entry, enum err error,
+                   const char *detail)
+{
+    struct span origin;
+    if (entry->level == LEVEL_SSE && may_come_again(error))
+        put_off(arrival, error);
+    else if (entry->level != LEVEL_SSE && error_close_code(error) != 0 &&
+             find_field(arrival, "Origin", &origin))
+        upgrade_and_close(arrival, entry, error);
+    else
+        arrival_refuse(arrival, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL, NULL);
+}
+
+/* ---- letting in ---- */
+
+/* One place among max_connections. */
+static enum err take_place(struct node *node)
+{
+    if (atomic_load(&node->is_draining))
+        return ERR_DRAINING;
+    unsigned before = atomic_fetch_add(&node->n_sessions, 1);
+    if (before < node->max_connections)
+        return ERR_OK;
+    atomic_fetch_sub(&node->n_sessions, 1);
+    return ERR_FULL;
+}
+
+static struct move *make_move(struct arrival *arrival, const struct entry *entry)
+{
+    struct span bytes = arrival_bytes(arrival);
+    size_t head_len = arrival_head(arrival)->len;
+    struct span early = {bytes.bytes + head_len, bytes.len - head_len};
+    struct span agent = {0};
+    struct span origin = {0};
+    find_field(arrival, "User-Agent", &agent);
+    if (entry->level == LEVEL_SSE) {
+        find_field(arrival, "Origin", &origin);
+        early.len = 0; /* nothing is said on an event stream */
+    }
+    struct move *move = move_new(agent, origin, early);
+    if (move == NULL)
+        return NULL;
+    move->query = entry->query;
+    memcpy(move->query.user_id, entry->identity.user_id, entry->identity.user_id_len);
+    move->query.user_id_len = entry->identity.user_id_len;
+    struct admission *admission = &move->admission;
+    admission->level = entry->level;
+    memcpy(admission->accept, entry->accept, sizeof entry->accept);
+    admission->deflate = entry->deflate;
+    admission->resume = entry->resume;
+    admission->is_explicit = entry->query.is_ack_explicit;
+    admission->is_unknown = entry->is_unknown;
+    admission->until_ms = entry->identity.expires_ms;
+    admission->device = (struct span){move->query.device, move->query.device_len};
+    admission->is_page = entry->level != LEVEL_SSE && find_field(arrival, "Origin", &origin);
+    return move;
+}
+
+static void let_in(struct arrival *arrival, const struct entry *entry)
+{
+    enum err error = take_place(node_of(arrival));
+    if (error != ERR_OK) {
+        refuse(arrival, entry, error, error == ERR_FULL ? "too many connections" : NULL);
+        return;
+    }
+    struct move *move = make_move(arrival, entry);
+    if (move == NULL) {
+        atomic_fetch_sub(&node_of(arrival)->n_sessions, 1);
+        refuse(arrival, entry, ERR_NO_MEMORY, NULL);
+        return;
+    }
+    struct worker *here = arrival_worker(arrival);
+    move->admission.socket = arrival_release(arrival, &move->admission.source);
+    move_send(move, here);
+}
+
+/* ---- tickets ---- */
+
+struct ticket_work {
+    struct store_ticket take;
+    struct letter letter;
+    struct arrival *arrival;
+    struct worker *worker; /* the arrival's */
+    struct entry entry;
+    size_t ticket_len;
+    char ticket[STORE_TICKET_MAX_BYTES];
+};
+
+static enum err claim_ticket(struct ticket_work *work, const char **ret_detail)
+{
+    struct jwt_claims claims = {.user_id_len = work->take.taken_user_len};
+    if (work->take.error == ERR_NOT_FOUND) {
+        *ret_detail = "the ticket is unknown, used or too old";
+        return ERR_UNAUTHORIZED;
+    }
+    if (work->take.error != ERR_OK)
+        return work->take.error;
+    memcpy(claims.user_id, work->take.taken_user, claims.user_id_len);
+    return identity_claim(&work->entry.identity, &claims, ret_detail);
+}
+
+static void on_taken_letter(struct letter *letter)
+{
+    struct ticket_work *work = CONTAINER_OF(letter, struct ticket_work, letter);
+    struct arrival *arrival = work->arrival;
+    const char *detail = NULL;
+    enum err error = claim_ticket(work, &detail);
+    if (!arrival_is_gone(arrival) && !arrival_is_answered(arrival)) {
+        if (error == ERR_OK)
+            let_in(arrival, &work->entry);
+        else
+            refuse(arrival, &work->entry, error, detail);
+    }
+    arrival_unpin(arrival);
+    free(work);
+}
+
+static void on_taken(struct store_request *request)
+{
+    struct ticket_work *work = CONTAINER_OF(request, struct ticket_work, take.request);
+    work->letter.deliver = on_taken_letter;
+    mailbox_post(worker_mailbox(work->worker), &work->letter);
+}
+
+/* ERR_NOT_FOUND: there is none. */
+static enum err read_ticket(struct arrival *arrival, struct ticket_work *work)
+{
+    struct span raw;
+    struct span query = http_part_span(arrival_bytes(arrival).bytes, arrival_head(arrival)->query);
+    enum err error = query_find(query, "ticket", &raw);
+    if (error == ERR_OK)
+        error = percent_decode(raw, true, work->ticket, sizeof work->ticket, &work->ticket_len);
+    return error;
+}
+
+static void take_ticket(struct arrival *arrival, const struct entry *entry)
+{
+    struct ticket_work *work = calloc(1, sizeof *work);
+    if (work == NULL) {
+        refuse(arrival, entry, ERR_NO_MEMORY, NULL);
+        return;
+    }
+    if (entry->level == LEVEL_SSE || read_ticket(arrival, work) != ERR_OK ||
+        work->ticket_len == 0) {
+        refuse(arrival, entry, ERR_UNAUTHORIZED,
+               entry->level == LEVEL_SSE ? "tickets are for WebSockets" : "a ticket is needed");
+        free(work);
+        return;
+    }
+    work->entry = *entry;
+    work->arrival = arrival;
+    work->worker = arrival_worker(arrival);
+    work->take = (struct store_ticket){
+        .request = {.on_done = on_taken, .lane = work->worker->index},
+        .ticket = {work->ticket, work->ticket_len},
+        .is_take = true,
+    };
+    arrival_pin(arrival);
+    arrival_await(arrival);
+    store_ticket(node_of(arrival)->store, &work->take);
+}
+
+/* ---- the two requests ---- */
+
+static void find_out_who(struct arrival *arrival, struct entry *entry)
+{
+    const char *detail = NULL;
+    enum err error = source_enter(arrival_source(arrival));
+    if (error != ERR_OK) {
+        refuse(arrival, entry, error, NULL);
+        return;
+    }
+    enum auth_kind kind = auth_kind(node_of(arrival)->auth);
+    if (kind == AUTH_TICKET) {
+        take_ticket(arrival, entry);
+        return;
+    }
+    error = identify(arrival, &entry->identity, &detail);
+    entry->is_unknown = error == ERR_NOT_FOUND && entry->level == LEVEL_V1;
+    if (error == ERR_OK && identity_has_ended(entry->identity.expires_ms))
+        error = ERR_EXPIRED;
+    if (error == ERR_OK || entry->is_unknown)
+        let_in(arrival, entry);
+    else
+        refuse(arrival, entry, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error, detail);
+}
+
+static bool read_query(struct arrival *arrival, struct entry *entry)
+{
+    const char *field;
+    const char *detail;
+    struct subscribe_query *query = &entry->query;
+    struct span text = http_part_span(arrival_bytes(arrival).bytes, arrival_head(arrival)->query);
+    if (subscribe_query_parse(text, query, &field, &detail) != ERR_OK) {
+        arrival_refuse(arrival, ERR_INVALID_FIELD, detail, field, NULL);
+        return false;
+    }
+    memcpy(entry->identity.user_id, query->user_id, query->user_id_len);
+    entry->identity.user_id_len = query->user_id_len;
+    if (query->has_after)
+        entry->resume = (struct resume){query->after_epoch, query->after_seq};
+    return true;
+}
+
+/* Is it a WebSocket handshake, and what do both sides speak? */
+static enum err shake_hands(struct arrival *arrival, struct entry *entry, const char **ret_detail)
+{
+    const struct http_head *head = arrival_head(arrival);
+    const char *bytes = arrival_bytes(arrival).bytes;
+    enum err error = handshake_check(head, bytes, &entry->level, entry->accept, ret_detail);
+    if (error == ERR_OK && node_of(arrival)->options->compress)
+        error = extensions_choose(head, bytes, &entry->deflate, ret_detail);
+    return error;
+}
+
+void subscribe_socket(struct arrival *arrival)
+{
+    const char *detail = NULL;
+    struct entry entry = {.level = LEVEL_PLAIN};
+    enum err error = shake_hands(arrival, &entry, &detail);
+    if (error != ERR_OK)
+        arrival_refuse(arrival, error, detail, NULL, NULL);
+    else if (read_query(arrival, &entry))
+        find_out_who(arrival, &entry);
+}
+
+/* What EventSource remembers outranks what the page wrote into the address. */
+static bool read_last_event_id(struct arrival *arrival, struct resume *resume)
+{
+    struct span id;
+    if (!find_field(arrival, "Last-Event-ID", &id) || id.len == 0)
+        return true;
+    if (message_position_parse(id, &resume->epoch, &resume->seq) == ERR_OK)
+        return true;
+    arrival_refuse(arrival, ERR_INVALID_FIELD, "Last-Event-ID must be EPOCH-SEQ", "Last-Event-ID",
+                   NULL);
+    return false;
+}
+
+void subscribe_stream(struct arrival *arrival)
+{
+    const char *detail;
+    struct entry entry = {.level = LEVEL_SSE};
+    if (handshake_check_no_body(arrival_head(arrival), arrival_bytes(arrival).bytes, &detail) !=
+        ERR_OK)
+        arrival_refuse(arrival, ERR_BAD_HEAD, detail, NULL, NULL);
+    else if (read_query(arrival, &entry) && read_last_event_id(arrival, &entry.resume))
+        find_out_who(arrival, &entry);
+}

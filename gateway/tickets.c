@@ -1,0 +1,66 @@
+#include "gateway/tickets.h"
+
+#include "gateway/auth.h"
+#include "gateway/base/clock.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { RANDOM_BYTES = TICKET_LEN / 2 };
+
+struct ticket_work {
+    struct store_ticket give;
+    struct gateway_ticket *ticket;
+};
+
+static void fail(struct gateway_ticket *ticket, enum err error)
+{
+    ticket->error = error;
+    ticket->on_done(ticket);
+}
+
+static void on_given(struct store_request *request)
+{
+    struct ticket_work *work = CONTAINER_OF(request, struct ticket_work, give.request);
+    struct gateway_ticket *ticket = work->ticket;
+    ticket->error = work->give.error;
+    free(work);
+    ticket->on_done(ticket);
+}
+
+static bool draw(char text[TICKET_LEN + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char random[RANDOM_BYTES];
+    if (getrandom(random, sizeof random, 0) != sizeof random)
+        return false;
+    for (size_t i = 0; i < sizeof random; i++) {
+        text[2 * i] = hex[random[i] >> 4];
+        text[2 * i + 1] = hex[random[i] & 15];
+    }
+    text[TICKET_LEN] = '\0';
+    return true;
+}
+
+void tickets_give(struct node *node, struct gateway_ticket *ticket)
+{
+    if (auth_kind(node->auth) != AUTH_TICKET) {
+        fail(ticket, ERR_CONFLICT);
+        return;
+    }
+    struct ticket_work *work = calloc(1, sizeof *work);
+    if (work == NULL || !draw(ticket->text)) {
+        fail(ticket, work == NULL ? ERR_NO_MEMORY : ERR_SYSTEM);
+        free(work);
+        return;
+    }
+    ticket->expires_ms = clock_wall_ms() + TICKET_LIFE_S * 1000;
+    work->ticket = ticket;
+    work->give = (struct store_ticket){
+        .request = {.on_done = on_given, .lane = client_map_home(node->map, ticket->user_id)},
+        .ticket = {ticket->text, TICKET_LEN},
+        .user_id = ticket->user_id,
+        .ttl_s = TICKET_LIFE_S,
+    };
+    store_ticket(node->store, &work->give);
+}

@@ -1,0 +1,63 @@
+#include "proto/forwarded.h"
+
+/* "ADDRESS", "V4:PORT", "[V6]" or "[V6]:PORT". */
+static bool read_entry(struct span entry, struct ip *ret_ip)
+{
+    entry = span_trim(entry);
+    if (entry.len == 0)
+        return false;
+    if (entry.bytes[0] == '[') {
+        const char *end = memchr(entry.bytes, ']', entry.len);
+        if (end == NULL)
+            return false;
+        entry = (struct span){entry.bytes + 1, (size_t)(end - entry.bytes) - 1};
+    } else {
+        const char *colon = memchr(entry.bytes, ':', entry.len);
+        size_t host_len = colon == NULL ? entry.len : (size_t)(colon - entry.bytes);
+        if (memchr(entry.bytes, '.', host_len) != NULL)
+            entry.len = host_len;
+    }
+    return ip_parse(entry, ret_ip) == ERR_OK;
+}
+
+static bool is_trusted(const struct ip *ip, const struct cidr *trusted, size_t n_trusted)
+{
+    for (size_t i = 0; i < n_trusted; i++) {
+        if (cidr_has(&trusted[i], ip))
+            return true;
+    }
+    return false;
+}
+
+/* The entry behind the last comma, which is taken away. */
+static struct span take_last(struct span *list)
+{
+    const char *comma = list->len > 0 ? memrchr(list->bytes, ',', list->len) : NULL;
+    size_t before = comma == NULL ? 0 : (size_t)(comma - list->bytes);
+    size_t begin = comma == NULL ? 0 : before + 1;
+    struct span entry = {list->bytes + begin, list->len - begin};
+    *list = (struct span){comma == NULL ? NULL : list->bytes, before};
+    return entry;
+}
+
+bool forwarded_for(const struct http_head *head, const char *bytes, const struct cidr *trusted,
+                   size_t n_trusted, struct ip *ret_ip)
+{
+    bool is_found = false;
+    for (size_t i = head->n_fields; i > 0; i--) {
+        const struct http_field *field = &head->fields[i - 1];
+        if (!span_equal_nocase(http_part_span(bytes, field->name), SPAN_LITERAL("X-Forwarded-For")))
+            continue;
+        struct span list = http_part_span(bytes, field->value);
+        while (list.bytes != NULL) {
+            struct ip ip;
+            if (!read_entry(take_last(&list), &ip))
+                return is_found;
+            *ret_ip = ip;
+            is_found = true;
+            if (!is_trusted(&ip, trusted, n_trusted))
+                return true;
+        }
+    }
+    return is_found;
+}

@@ -1,0 +1,16 @@
+/* Whose request a proxy passes on: X-Forwarded-For. Pure. */
+#ifndef HERALD_PROTO_FORWARDED_H
+#define HERALD_PROTO_FORWARDED_H
+
+#include "proto/cidr.h"
+#include "proto/http_head.h"
+
+/* Each proxy writes whom it heard behind what it was told, so only the end of the list is true as
+ * far as trusted proxies wrote it: from the right, the first address that is not trusted. Where the
+ * walk ends before (the list is over, or an entry is no address), the last one that it came by;
+ * false: there was none, and the request is the proxy's own. An entry may have a port
+ * ("192.0.2.1:80", "[2001:db8::1]:80"). */
+bool forwarded_for(const struct http_head *head, const char *bytes, const struct cidr *trusted,
+                   size_t n_trusted, struct ip *ret_ip);
+
+#endif

@@ -1,0 +1,35 @@
+/* The file of --jwt-keys: JWKS, PEM or a secret. What is read is asked to verify a token. */
+#include "proto/jwt.h"
+#include "tests/fuzz/fuzz.h"
+
+#define TOKEN "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIiwiZXhwIjoxNzAwMDAwMzAwfQ.AAAA"
+
+static void read_keys(struct span file)
+{
+    struct jwt_keys *keys = NULL;
+    char why[120];
+    memset(why, '#', sizeof why);
+    enum err error = jwt_keys_read(file, &keys, why, sizeof why);
+    if (error != ERR_OK) {
+        FUZZ_CHECK(error == ERR_INVALID_FIELD && keys == NULL);
+        FUZZ_CHECK(memchr(why, '\0', sizeof why) != NULL && why[0] != '\0');
+        return;
+    }
+    FUZZ_CHECK(jwt_keys_count(keys) >= 1 && jwt_keys_count(keys) <= JWT_KEYS_MAX);
+    struct jwt_rules rules = {.leeway_ms = JWT_LEEWAY_MS};
+    struct jwt_claims claims;
+    const char *detail = NULL;
+    FUZZ_CHECK(jwt_verify(keys, SPAN_LITERAL(TOKEN), &rules, 1700000000000, &claims, &detail) ==
+               ERR_UNAUTHORIZED);
+    FUZZ_CHECK(detail != NULL);
+    jwt_keys_unref(jwt_keys_ref(keys));
+    jwt_keys_unref(keys);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    char *copy = fuzz_copy((struct span){(const char *)bytes, len});
+    read_keys((struct span){copy, len});
+    free(copy);
+    return 0;
+}

@@ -1,0 +1,90 @@
+/* What stands in Redis and is published there. A byte chooses: a message, an entry of an inbox, a
+ * channel, an epoch, a userId in keys. */
+#include "gateway/store/redis_record.h"
+#include "tests/fuzz/fuzz.h"
+
+#define PREFIX "herald"
+
+static void check_note(struct notification *note)
+{
+    FUZZ_CHECK(!epoch_is_none(note->epoch) && note->seq > 0);
+    if (note->is_withdrawal) {
+        FUZZ_CHECK(note->payload == NULL && note->replaces >= 1 && note->replaces <= note->seq);
+    } else {
+        FUZZ_CHECK(payload_key(note->payload).len <= COLLAPSE_KEY_MAX_BYTES);
+        for (int form = FORM_PLAIN; form <= FORM_SSE; form++) {
+            struct payload *payload = notification_form(note, (enum notification_form)form);
+            FUZZ_CHECK(payload != NULL && payload_frame(payload).len >= payload->len);
+        }
+    }
+    notification_unref(note);
+}
+
+static void read_message(struct span text)
+{
+    struct notification *note = NULL;
+    enum err error = redis_message_read(text, &note);
+    FUZZ_CHECK(error == ERR_OK || error == ERR_NOT_FOUND || error == ERR_STORE_UNAVAILABLE);
+    if (error == ERR_OK && note != NULL)
+        check_note(note);
+}
+
+static void read_entry(struct span text)
+{
+    struct notification *note = NULL;
+    enum err error = redis_entry_read((struct epoch){"abcdefgh"}, (int64_t)text.len, text, &note);
+    FUZZ_CHECK(error == ERR_OK || error == ERR_STORE_UNAVAILABLE);
+    if (error != ERR_OK)
+        return;
+    FUZZ_CHECK(note->is_replay && note->seq == text.len);
+    check_note(note);
+}
+
+static void read_channel(struct span text)
+{
+    char user_id[USER_ID_MAX_BYTES];
+    size_t len = 0;
+    if (redis_channel_user(PREFIX, text, user_id, &len))
+        FUZZ_CHECK(len <= sizeof user_id);
+}
+
+static void read_epoch(struct span text)
+{
+    struct epoch epoch;
+    if (redis_epoch_read(text, &epoch))
+        FUZZ_CHECK(epoch_is_none(epoch) == (text.len == 0));
+}
+
+/* A userId comes back from its channel, and its keys share a slot. */
+static void write_keys(struct span user_id)
+{
+    static struct redis_keys keys;
+    char again[USER_ID_MAX_BYTES];
+    size_t len = 0;
+    if (user_id.len == 0 || user_id.len > USER_ID_MAX_BYTES)
+        return;
+    redis_keys_write(&keys, PREFIX, user_id);
+    redis_keys_write_idem(&keys, SPAN_LITERAL("a key"));
+    redis_keys_write_block(&keys);
+    FUZZ_CHECK(redis_channel_user(PREFIX, keys.channel, again, &len));
+    FUZZ_CHECK(span_equal((struct span){again, len}, user_id));
+    const char *open = memchr(keys.channel.bytes, '{', keys.channel.len);
+    const char *close = memchr(keys.channel.bytes, '}', keys.channel.len);
+    FUZZ_CHECK(open == keys.channel.bytes + strlen(PREFIX ":"));
+    FUZZ_CHECK(close == keys.channel.bytes + keys.channel.len - 1);
+    FUZZ_CHECK(memcmp(keys.channel.bytes, keys.inbox.bytes, keys.channel.len) == 0);
+    FUZZ_CHECK(memcmp(keys.channel.bytes, keys.idem.bytes, keys.channel.len) == 0);
+    FUZZ_CHECK(memcmp(keys.channel.bytes, keys.block.bytes, keys.channel.len) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    static void (*const kinds[])(struct span) = {read_message, read_entry, read_channel, read_epoch,
+                                                 write_keys};
+    struct fuzz_input input = {bytes, len};
+    unsigned which = fuzz_byte(&input) % (sizeof kinds / sizeof kinds[0]);
+    char *copy = fuzz_copy(fuzz_rest(&input));
+    kinds[which]((struct span){copy, input.len});
+    free(copy);
+    return 0;
+}

@@ -1,0 +1,266 @@
+/* Sessions that say in their first message who they are, and move to their home workers, against
+ * pushes, kicks, keys that are read again and clients that go in the midst of it. For
+ * ThreadSanitizer. In the end no session is left, and each push was answered. Ends by itself within
+ * 20 s. */
+#include "gateway/base/log.h"
+#include "gateway/gateway.h"
+
+#include <arpa/inet.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SECRET "a secret that is long enough for HS256"
+
+enum { USERS = 24, CONNECTORS = 4, RUN_MS = 5000, TOKEN_CAP = 512 };
+
+static struct gateway *gateway;
+static struct options options;
+static char tokens[USERS][TOKEN_CAP];
+static atomic_int n_asked;
+static atomic_int n_answered;
+static atomic_bool is_over;
+
+/* ---- tokens ---- */
+
+static void append_coded(char *text, const void *bytes, size_t len)
+{
+    char coded[TOKEN_CAP];
+    int n = EVP_EncodeBlock((unsigned char *)coded, bytes, (int)len);
+    while (n > 0 && coded[n - 1] == '=')
+        n--;
+    for (int i = 0; i < n; i++)
+        coded[i] = (char)(coded[i] == '+' ? '-' : coded[i] == '/' ? '_' : coded[i]);
+    size_t at = strlen(text);
+    memcpy(text + at, coded, (size_t)n);
+    text[at + (size_t)n] = '\0';
+}
+
+static void make_token(char text[TOKEN_CAP], int user)
+{
+    static const char header[] = "{\"alg\":\"HS256\"}";
+    char payload[64];
+    unsigned char mac[32];
+    unsigned mac_len = sizeof mac;
+    int len = snprintf(payload, sizeof payload, "{\"sub\":\"u%d\",\"exp\":4102444800}", user);
+    text[0] = '\0';
+    append_coded(text, header, sizeof header - 1);
+    memcpy(text + strlen(text), ".", 2);
+    append_coded(text, payload, (size_t)len);
+    HMAC(EVP_sha256(), SECRET, sizeof SECRET - 1, (const unsigned char *)text, strlen(text), mac,
+         &mac_len);
+    memcpy(text + strlen(text), ".", 2);
+    append_coded(text, mac, mac_len);
+}
+
+/* ---- subscribers ---- */
+
+static int dial(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct listen_address address;
+    if (listen_address_parse(options.listen, &address) != ERR_OK)
+        return -1;
+    to.sin_port = htons((uint16_t)strtoul(address.port, NULL, 10));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* A text frame under a mask of zeros. */
+static size_t add_frame(char *out, size_t at, const char *text)
+{
+    size_t len = strlen(text);
+    out[at++] = (char)0x81;
+    if (len < 126) {
+        out[at++] = (char)(0x80 | len);
+    } else {
+        out[at++] = (char)(0x80 | 126);
+        out[at++] = (char)(len >> 8);
+        out[at++] = (char)(len & 0xff);
+    }
+    memset(out + at, 0, 4);
+    memcpy(out + at + 4, text, len);
+    return at + 4 + len;
+}
+
+static size_t write_request(char *out, size_t cap, unsigned *seed)
+{
+    char message[TOKEN_CAP + 64];
+    int user = rand_r(seed) % USERS;
+    size_t len = (size_t)snprintf(
+        out, cap,
+        "GET /ws%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Sec-WebSocket-Protocol: herald.v1\r\n\r\n",
+        rand_r(seed) % 4 == 0 ? "?device=phone" : "");
+    snprintf(message, sizeof message, "{\"type\":\"auth\",\"token\":\"%s%s\"}", tokens[user],
+             rand_r(seed) % 16 == 0 ? "x" : "");
+    for (int i = rand_r(seed) % 8 == 0 ? 2 : 1; i > 0; i--)
+        len = add_frame(out, len, message);
+    for (int i = rand_r(seed) % 3; i > 0; i--)
+        len = add_frame(out, len, "{\"type\":\"ping\"}");
+    return len;
+}
+
+/* All at once or in two pieces; then it reads a little and goes, with a FIN or with a reset. */
+static void *connector(void *argument)
+{
+    unsigned seed = (unsigned)(size_t)argument;
+    char bytes[4096];
+    while (!atomic_load(&is_over)) {
+        int fd = dial();
+        if (fd < 0)
+            continue;
+        size_t len = write_request(bytes, sizeof bytes, &seed);
+        size_t first = rand_r(&seed) % 2 == 0 ? len : (size_t)rand_r(&seed) % len;
+        bool is_sent = send(fd, bytes, first, MSG_NOSIGNAL) == (ssize_t)first;
+        if (is_sent && first < len)
+            is_sent = send(fd, bytes + first, len - first, MSG_NOSIGNAL) == (ssize_t)(len - first);
+        for (int i = rand_r(&seed) % 5; i > 0 && is_sent; i--) {
+            if (recv(fd, bytes, sizeof bytes, 0) <= 0)
+                break;
+        }
+        struct linger reset = {rand_r(&seed) % 2, 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(fd);
+    }
+    return NULL;
+}
+
+/* ---- the backend and the operator ---- */
+
+struct race_push {
+    struct gateway_push push;
+    struct gateway_target target;
+    char user[16];
+};
+
+static void on_pushed(struct gateway_push *push)
+{
+    struct race_push *race = (struct race_push *)push;
+    if (race->target.error != ERR_OK)
+        abort();
+    atomic_fetch_add(&n_answered, 1);
+    free(race);
+}
+
+static void on_kicked(struct gateway_kick *kick)
+{
+    atomic_fetch_add(&n_answered, 1);
+    free(kick);
+}
+
+static void push_one(unsigned *seed)
+{
+    struct race_push *race = calloc(1, sizeof *race);
+    snprintf(race->user, sizeof race->user, "u%d", rand_r(seed) % USERS);
+    race->target.user_id = span_of(race->user);
+    race->push = (struct gateway_push){.on_done = on_pushed,
+                                       .data = SPAN_LITERAL("\"hello\""),
+                                       .ttl_s = rand_r(seed) % 2 == 0 ? 0 : 60,
+                                       .n_targets = 1,
+                                       .targets = &race->target};
+    atomic_fetch_add(&n_asked, 1);
+    gateway_push(gateway, &race->push);
+}
+
+static void *operator_thread(void *argument)
+{
+    unsigned seed = (unsigned)(size_t)argument;
+    while (!atomic_load(&is_over)) {
+        for (int i = 0; i < 20; i++)
+            push_one(&seed);
+        if (rand_r(&seed) % 4 == 0) {
+            struct gateway_kick *kick = calloc(1, sizeof *kick);
+            kick->on_done = on_kicked;
+            kick->user_id = SPAN_LITERAL("u3");
+            atomic_fetch_add(&n_asked, 1);
+            gateway_kick(gateway, kick);
+        }
+        usleep(1000);
+    }
+    return NULL;
+}
+
+/* ---- the run ---- */
+
+static unsigned free_port(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof any;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 ||
+        getsockname(fd, (struct sockaddr *)&any, &len) != 0)
+        abort();
+    close(fd);
+    return ntohs(any.sin_port);
+}
+
+static bool start(char *key_path)
+{
+    char why[1024];
+    static char listen[64];
+    enum options_action action;
+    int fd = mkstemp(key_path);
+    if (fd < 0 || write(fd, SECRET, sizeof SECRET - 1) != sizeof SECRET - 1 || close(fd) != 0)
+        return false;
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", free_port());
+    char *argv[] = {"race",      "--store",     "memory:", "--listen", listen,
+                    "--workers", "3",           "--auth",  "jwt",      "--jwt-keys",
+                    key_path,    "--log-level", "warn",    NULL};
+    char *environment[] = {NULL};
+    if (options_read(13, argv, environment, &options, &action, why, sizeof why) == ERR_OK &&
+        gateway_start(&options, &gateway, why, sizeof why) == ERR_OK)
+        return true;
+    fprintf(stderr, "race_moves: %s\n", why);
+    return false;
+}
+
+static unsigned long connections(void)
+{
+    struct gateway_stats stats;
+    gateway_stats(gateway, &stats);
+    return (unsigned long)stats.connections;
+}
+
+int main(void)
+{
+    char key_path[] = "/tmp/herald-race-keys-XXXXXX";
+    pthread_t threads[CONNECTORS + 1];
+    for (int i = 0; i < USERS; i++)
+        make_token(tokens[i], i);
+    log_setup(LOG_WARN, LOG_LOGFMT);
+    if (!start(key_path))
+        return 1;
+    for (size_t i = 0; i < CONNECTORS; i++)
+        pthread_create(&threads[i], NULL, connector, (void *)(i + 1));
+    pthread_create(&threads[CONNECTORS], NULL, operator_thread, (void *)(size_t)7);
+    unsigned long most = 0;
+    for (int i = 0; i < RUN_MS; i += 5) {
+        gateway_reload(gateway, true);
+        most = connections() > most ? connections() : most;
+        usleep(5000);
+    }
+    atomic_store(&is_over, true);
+    for (size_t i = 0; i < CONNECTORS + 1; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0;
+         i < 500 && (atomic_load(&n_answered) < atomic_load(&n_asked) || connections() > 0); i++)
+        usleep(10 * 1000);
+    unsigned long left = connections();
+    int asked = atomic_load(&n_asked);
+    int answered = atomic_load(&n_answered);
+    gateway_stop(gateway);
+    options_fini(&options);
+    unlink(key_path);
+    printf("race_moves: %d asked, %d answered, %lu sessions at most, %lu left\n", asked, answered,
+           most, left);
+    return asked > 0 && asked == answered && most > 0 && left == 0 ? 0 : 1;
+}

@@ -1,0 +1,127 @@
+/* Many threads come, enter and leave from a few addresses: an address never has more than its
+ * limit, every place is given back, and nothing races (built with ThreadSanitizer). */
+#include "gateway/sources.h"
+
+#include "gateway/base/hash.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { N_THREADS = 4, N_ADDRESSES = 8, ROUNDS = 20000, HELD = 3, MAX = 5 };
+
+static struct sources *sources;
+static int peer_fd;
+static int other_end;
+static atomic_int n_in[N_ADDRESSES];
+static atomic_uint n_entered, n_crowded, n_too_fast;
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "race_sources: %s\n", what);
+    exit(1);
+}
+
+/* A socket whose peer is 127.0.0.1. */
+static int connected_socket(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(listener, 1) != 0 || getsockname(listener, (struct sockaddr *)&address, &len) != 0 ||
+        connect(client, (struct sockaddr *)&address, sizeof address) != 0)
+        fail("no socket");
+    other_end = accept(listener, NULL, NULL);
+    close(listener);
+    return client;
+}
+
+static struct source *come(unsigned address)
+{
+    struct source *source;
+    struct ip ip = ip_from_v4((const uint8_t[]){192, 0, 2, (uint8_t)address});
+    if (source_arrive(sources, peer_fd, &source) != ERR_OK || !source_is_untold(source))
+        fail("the peer is not trusted");
+    if (source_tell(source, true, &ip) == ERR_OK) {
+        enum err error = source_enter(source);
+        if (error == ERR_OK) {
+            if (atomic_fetch_add(&n_in[address], 1) >= MAX)
+                fail("more than the limit are in");
+            atomic_fetch_add(&n_entered, 1);
+            return source;
+        }
+        atomic_fetch_add(error == ERR_RATE ? &n_too_fast : &n_crowded, 1);
+    }
+    source_leave(source);
+    return NULL;
+}
+
+static void *run(void *argument)
+{
+    unsigned seed = *(unsigned *)argument;
+    struct source *held[HELD] = {NULL};
+    unsigned of[HELD] = {0};
+    for (unsigned i = 0; i < ROUNDS + HELD; i++) {
+        unsigned slot = i % HELD;
+        if (held[slot] != NULL) {
+            atomic_fetch_sub(&n_in[of[slot]], 1);
+            source_leave(held[slot]);
+        }
+        seed = seed * 1103515245u + 12345u;
+        of[slot] = (seed >> 16) % N_ADDRESSES % (i % 2 == 0 ? N_ADDRESSES : 2);
+        held[slot] = i < ROUNDS ? come(of[slot]) : NULL;
+    }
+    return NULL;
+}
+
+static void run_all(uint32_t max_handshakes)
+{
+    char *trusted[] = {"127.0.0.0/8"};
+    struct options options = {
+        .trusted_proxy = {trusted, 1},
+        .max_connections_per_address = MAX,
+        .max_handshakes_per_address = max_handshakes,
+    };
+    pthread_t threads[N_THREADS];
+    unsigned seeds[N_THREADS];
+    if (sources_new(&options, &sources) != ERR_OK)
+        fail("no table");
+    for (unsigned i = 0; i < N_THREADS; i++) {
+        seeds[i] = i + 1;
+        pthread_create(&threads[i], NULL, run, &seeds[i]);
+    }
+    for (unsigned i = 0; i < N_THREADS; i++)
+        pthread_join(threads[i], NULL);
+    struct source *all[MAX];
+    for (unsigned i = 0; i < MAX && max_handshakes == 0; i++) {
+        if ((all[i] = come(0)) == NULL)
+            fail("a place was not given back");
+    }
+    for (unsigned i = 0; i < MAX && max_handshakes == 0; i++) {
+        atomic_fetch_sub(&n_in[0], 1);
+        source_leave(all[i]);
+    }
+    sources_free(sources);
+}
+
+int main(void)
+{
+    if (hash_init() != ERR_OK)
+        fail("no randomness");
+    peer_fd = connected_socket();
+    run_all(0);
+    run_all(1000);
+    close(peer_fd);
+    close(other_end);
+    if (n_entered == 0 || n_crowded == 0 || n_too_fast == 0)
+        fail("not every way was taken");
+    printf("%u entered, %u crowded, %u too fast\n", n_entered, n_crowded, n_too_fast);
+    return 0;
+}

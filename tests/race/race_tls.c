@@ -1,0 +1,204 @@
+/* TLS clients of a whole gateway with several workers: handshakes, full and resumed, sockets that
+ * move to their home worker, pushes, and reloads of the certificate all the while, for
+ * ThreadSanitizer. Each client insists on the 101 and on a notification that is pushed to it. Ends
+ * by itself within 20 s. */
+#include "gateway/base/log.h"
+#include "gateway/gateway.h"
+#include "tests/support/certificates.h"
+
+#include <arpa/inet.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CLIENTS = 3, RUN_MS = 5000 };
+
+static struct gateway *gateway;
+static struct options options;
+static unsigned port;
+static atomic_bool is_over;
+static atomic_int n_done;
+static atomic_int n_resumed;
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "race_tls: %s\n", what);
+    abort();
+}
+
+struct race_push {
+    struct gateway_push push;
+    struct gateway_target target;
+    char user[24];
+};
+
+static void on_pushed(struct gateway_push *push)
+{
+    free((struct race_push *)push);
+}
+
+static void push_to(const char *user)
+{
+    struct race_push *race = calloc(1, sizeof *race);
+    snprintf(race->user, sizeof race->user, "%s", user);
+    race->target.user_id = span_of(race->user);
+    race->push = (struct gateway_push){.on_done = on_pushed,
+                                       .data = SPAN_LITERAL("\"through-tls\""),
+                                       .ttl_s = 60,
+                                       .n_targets = 1,
+                                       .targets = &race->target};
+    gateway_push(gateway, &race->push);
+}
+
+static int dial(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+        fail("cannot connect");
+    return fd;
+}
+
+static void read_until(SSL *ssl, const char *word)
+{
+    char bytes[16384];
+    size_t len = 0;
+    for (;;) {
+        int got = SSL_read(ssl, bytes + len, (int)(sizeof bytes - 1 - len));
+        if (got <= 0)
+            fail("the connection ended");
+        len += (size_t)got;
+        bytes[len] = '\0';
+        if (memmem(bytes, len, word, strlen(word)) != NULL)
+            return;
+    }
+}
+
+static void visit(SSL_CTX *ctx, SSL_SESSION **session, unsigned *seed)
+{
+    char head[400];
+    char user[24];
+    int fd = dial();
+    SSL *ssl = SSL_new(ctx);
+    SSL_set_fd(ssl, fd);
+    if (*session != NULL && rand_r(seed) % 2 == 0)
+        SSL_set_session(ssl, *session);
+    if (SSL_connect(ssl) != 1)
+        fail("the handshake failed");
+    atomic_fetch_add(&n_resumed, SSL_session_reused(ssl));
+    snprintf(user, sizeof user, "u%d", rand_r(seed) % 100000);
+    int len = snprintf(head, sizeof head,
+                       "GET /ws?userId=%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                       user);
+    SSL_write(ssl, head, len);
+    push_to(user);
+    read_until(ssl, "through-tls");
+    SSL_SESSION_free(*session);
+    *session = SSL_get1_session(ssl);
+    if (rand_r(seed) % 3 > 0)
+        SSL_shutdown(ssl);
+    SSL_free(ssl);
+    close(fd);
+    atomic_fetch_add(&n_done, 1);
+}
+
+static void *visitor(void *argument)
+{
+    unsigned seed = (unsigned)(size_t)argument;
+    SSL_SESSION *session = NULL;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_max_proto_version(ctx, seed % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION);
+    while (!atomic_load(&is_over))
+        visit(ctx, &session, &seed);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+/* Begins handshakes and does not go on with them. */
+static void *loiterer(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&is_over)) {
+        int fd = dial();
+        ssize_t sent = send(fd, "\x16\x03\x01\x00\x80", 5, MSG_NOSIGNAL);
+        (void)sent;
+        usleep(2000);
+        close(fd);
+    }
+    return NULL;
+}
+
+static unsigned free_port(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof any;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 ||
+        getsockname(fd, (struct sockaddr *)&any, &len) != 0)
+        fail("no port is free");
+    close(fd);
+    return ntohs(any.sin_port);
+}
+
+static void start(char *certificate, char *key)
+{
+    char why[1024];
+    char listen[64];
+    enum options_action action;
+    port = free_port();
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
+    char *argv[] = {"race",      "--store",   "memory:",     "--listen", listen,
+                    "--workers", "3",         "--log-level", "error",    "--tls-cert",
+                    certificate, "--tls-key", key,           NULL};
+    char *environment[] = {NULL};
+    if (options_read(13, argv, environment, &options, &action, why, sizeof why) != ERR_OK ||
+        gateway_start(&options, &gateway, why, sizeof why) != ERR_OK)
+        fail(why);
+}
+
+int main(void)
+{
+    char directory[] = "/tmp/herald-race-tls-XXXXXX";
+    char certificate[80];
+    char key[80];
+    signal(SIGPIPE, SIG_IGN);
+    log_setup(LOG_ERROR, LOG_LOGFMT);
+    if (mkdtemp(directory) == NULL)
+        fail("no directory");
+    snprintf(certificate, sizeof certificate, "%s/cert.pem", directory);
+    snprintf(key, sizeof key, "%s/key.pem", directory);
+    struct identity server = identity_make("server", NULL);
+    identity_write_certificate(&server, certificate);
+    identity_write_key(&server, key, NULL);
+    start(certificate, key);
+
+    pthread_t threads[CLIENTS + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < CLIENTS; i++)
+        pthread_create(&threads[n++], NULL, visitor, (void *)(i + 1));
+    pthread_create(&threads[n++], NULL, loiterer, NULL);
+    for (int i = 0; i < RUN_MS / 20; i++) {
+        gateway_reload(gateway, true);
+        usleep(20 * 1000);
+    }
+    atomic_store(&is_over, true);
+    for (size_t i = 0; i < n; i++)
+        pthread_join(threads[i], NULL);
+    gateway_stop(gateway);
+    options_fini(&options);
+    identity_free(&server);
+    unlink(certificate);
+    unlink(key);
+    rmdir(directory);
+    printf("race_tls: %d visits, %d resumed\n", atomic_load(&n_done), atomic_load(&n_resumed));
+    return atomic_load(&n_done) > 0 && atomic_load(&n_resumed) > 0 ? 0 : 1;
+}

@@ -1,0 +1,82 @@
+/* CONTRACT 3, 7: what a key may, and how often. */
+#include "admin/access.h"
+#include "gateway/base/metrics.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ONE SPAN_LITERAL("Bearer first-key-of-the-test")
+#define TWO SPAN_LITERAL("Bearer second-key-of-the-test")
+
+static struct access *open_with(char path[32], int64_t max_per_second)
+{
+    static const char text[] = "one admin first-key-of-the-test\ntwo read second-key-of-the-test\n";
+    char why[200] = "";
+    struct access *access = NULL;
+    snprintf(path, 32, "/tmp/herald-access-XXXXXX");
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    cr_assert_eq(access_open(path, max_per_second, &access, why, sizeof why), ERR_OK, "%s", why);
+    return access;
+}
+
+Test(admin_access, gives_each_key_its_requests_of_a_second)
+{
+    char path[32];
+    struct access *access = open_with(path, 1000);
+    int64_t before = metrics_read(METRIC_LIMITED_ADMIN);
+    enum err error = ERR_OK;
+    unsigned n = 0;
+    while (error == ERR_OK && n < 100000) {
+        error = access_check(access, ONE, ROLE_READ);
+        n++;
+    }
+    cr_assert_eq(error, ERR_RATE);
+    cr_assert_gt(n, 1000);
+    cr_assert_eq(access_check(access, TWO, ROLE_READ), ERR_OK);
+    cr_assert_eq(access_check(access, TWO, ROLE_PUSH), ERR_FORBIDDEN);
+    cr_assert_eq(access_check(access, SPAN_LITERAL("Bearer of-nobody-at-all-00"), ROLE_READ),
+                 ERR_UNAUTHORIZED);
+    cr_assert_eq(access_check(access, ONE, 0), ERR_OK);
+    cr_assert_eq(metrics_read(METRIC_LIMITED_ADMIN), before + 1);
+    access_close(access);
+    unlink(path);
+}
+
+Test(admin_access, counts_what_the_role_forbids_too)
+{
+    char path[32];
+    struct access *access = open_with(path, 1);
+    cr_assert_eq(access_check(access, TWO, ROLE_PUSH), ERR_FORBIDDEN);
+    cr_assert_eq(access_check(access, TWO, ROLE_READ), ERR_RATE);
+    access_close(access);
+    unlink(path);
+}
+
+Test(admin_access, limits_nothing_unless_it_is_told_to)
+{
+    char path[32];
+    struct access *access = open_with(path, 0);
+    for (int i = 0; i < 10000; i++)
+        cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_OK);
+    access_reload(access, true);
+    cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_OK);
+    access_close(access);
+    unlink(path);
+}
+
+Test(admin_access, limits_the_keys_of_a_file_that_was_read_again)
+{
+    char path[32];
+    struct access *access = open_with(path, 1);
+    cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_OK);
+    access_reload(access, true);
+    cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_OK);
+    cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_RATE);
+    access_close(access);
+    unlink(path);
+}

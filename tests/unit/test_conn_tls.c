@@ -1,0 +1,479 @@
+/* Connections and their handshakes over TLS: the client's side runs in the same thread. */
+#include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
+#include "gateway/net/conn.h"
+#include "tests/unit/tls_peer.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+enum { PEERS_MAX = HANDSHAKES_BEGUN + 40 };
+
+static struct reactor *reactor;
+static struct conn_loop loop;
+static struct tls_context *context;
+static SSL_CTX *client_ctx;
+static int64_t fake_us;
+
+static int64_t fake_wall_ms(void)
+{
+    return 0;
+}
+
+static int64_t fake_monotonic_us(void)
+{
+    return fake_us;
+}
+
+/* One connection of ours and its client. */
+struct peer {
+    struct conn conn;
+    SSL *client;
+    int fd; /* the client's end */
+    size_t n_taken;
+    uint32_t sum; /* of the bytes that were taken */
+    bool is_gone;
+    bool is_clean;
+    unsigned n_drained;
+};
+
+static uint32_t add(uint32_t sum, const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        sum = sum * 31 + bytes[i];
+    return sum;
+}
+
+static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    struct peer *peer = CONTAINER_OF(conn, struct peer, conn);
+    peer->n_taken += len;
+    peer->sum = add(peer->sum, bytes, len);
+    return len;
+}
+
+static void on_drained(struct conn *conn)
+{
+    CONTAINER_OF(conn, struct peer, conn)->n_drained++;
+}
+
+static void on_gone(struct conn *conn, bool is_clean)
+{
+    struct peer *peer = CONTAINER_OF(conn, struct peer, conn);
+    peer->is_gone = true;
+    peer->is_clean = is_clean;
+    conn_abandon(conn);
+}
+
+static const struct conn_ops ops = {on_bytes, NULL, on_drained, on_gone};
+
+static void set_up(void)
+{
+    struct rlimit files;
+    fake_us = 5000000;
+    clock_replace(fake_wall_ms, fake_monotonic_us);
+    make_files();
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(conn_loop_init(&loop, reactor), ERR_OK);
+    context = open_context(false);
+    client_ctx = client_settings(TLS1_3_VERSION);
+}
+
+static void take_down(void)
+{
+    SSL_SESSION_free(kept_ticket);
+    kept_ticket = NULL;
+    SSL_CTX_free(client_ctx);
+    conn_loop_fini(&loop);
+    reactor_free(reactor);
+    tls_context_free(context);
+    remove_files();
+    clock_replace(NULL, NULL);
+}
+
+TestSuite(conn_tls, .init = set_up, .fini = take_down, .timeout = 60);
+
+static void open_peer(struct peer *peer)
+{
+    int fds[2];
+    int small = 1; /* the kernel makes its least of it: writing soon blocks */
+    make_pair(fds);
+    setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    *peer = (struct peer){.fd = fds[0], .client = client_on(client_ctx, fds[0])};
+    struct transport_socket socket = {.fd = fds[1]};
+    cr_assert_eq(tls_new(context, &socket.transport), ERR_OK);
+    cr_assert_eq(conn_accept(&peer->conn, &loop, &ops, socket), ERR_OK);
+}
+
+static void turn(void)
+{
+    reactor_turn(reactor, 0);
+}
+
+static void close_peer(struct peer *peer)
+{
+    if (!peer->is_gone)
+        conn_abandon(&peer->conn);
+    SSL_free(peer->client);
+    close(peer->fd);
+    turn();
+}
+
+static bool step_client(struct peer *peer)
+{
+    ERR_clear_error();
+    return SSL_do_handshake(peer->client) == 1;
+}
+
+static void shake(struct peer *peer)
+{
+    bool is_through = false;
+    for (int i = 0; i < 40 && (!is_through || conn_is_shaking(&peer->conn)); i++) {
+        is_through = step_client(peer);
+        turn();
+    }
+    cr_assert(is_through);
+    cr_assert_not(conn_is_shaking(&peer->conn));
+}
+
+static int read_client(struct peer *peer, uint8_t *bytes, int cap)
+{
+    ERR_clear_error();
+    return SSL_read(peer->client, bytes, cap);
+}
+
+static bool is_writable(struct peer *peer)
+{
+    return !(peer->conn.watch.flags & CONN_BLOCKED);
+}
+
+Test(conn_tls, an_idle_connection_grows_by_one_pointer)
+{
+    cr_assert_leq(sizeof(struct conn), sizeof(struct reactor_watch) + 7 * sizeof(void *));
+}
+
+Test(conn_tls, what_is_queued_during_the_handshake_goes_out_behind_it)
+{
+    struct peer peer;
+    uint8_t bytes[16];
+    open_peer(&peer);
+    cr_assert_eq(conn_write_bytes(&peer.conn, "early", 5), ERR_OK);
+    turn();
+    cr_assert_eq(conn_queued_bytes(&peer.conn), 5);
+    shake(&peer);
+    turn();
+    cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 5);
+    cr_assert_eq(peer.n_drained, 1);
+    close_peer(&peer);
+}
+
+/* A client's read answers one record. */
+Test(conn_tls, small_pieces_share_a_record)
+{
+    struct peer peer;
+    uint8_t bytes[1000];
+    open_peer(&peer);
+    shake(&peer);
+    for (int i = 0; i < 30; i++)
+        cr_assert_eq(conn_write_bytes(&peer.conn, "seven..", 7), ERR_OK);
+    turn();
+    cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 210);
+    close_peer(&peer);
+}
+
+/* What OpenSSL is called with after it was blocked is taken from the queue anew, with more behind
+ * it: it must be the same bytes, whatever the pieces are. */
+Test(conn_tls, writes_that_block_go_on_with_the_same_bytes)
+{
+    enum { PIECES = 400 };
+    static uint8_t piece[40000];
+    struct peer peer;
+    uint32_t written = 0;
+    uint32_t read = 0;
+    size_t n_written = 0;
+    size_t n_read = 0;
+    unsigned n_blocked = 0;
+    open_peer(&peer);
+    shake(&peer);
+    for (unsigned i = 0; i < PIECES || n_read < n_written;) {
+        size_t len = i % 7 == 0 ? sizeof piece - i : i % 3 == 0 ? 500 + i : 1 + i % 24;
+        for (size_t k = 0; k < len; k++)
+            piece[k] = (uint8_t)(i * 7 + k);
+        if (i < PIECES) {
+            cr_assert_eq(conn_write_bytes(&peer.conn, piece, len), ERR_OK);
+            written = add(written, piece, len);
+            n_written += len;
+            i++;
+        }
+        turn();
+        n_blocked += !is_writable(&peer);
+        static uint8_t bytes[20000];
+        int got = i % 5 == 0 || i == PIECES ? read_client(&peer, bytes, sizeof bytes) : 0;
+        if (got > 0) {
+            read = add(read, bytes, (size_t)got);
+            n_read += (size_t)got;
+        }
+        cr_assert_not(peer.is_gone);
+    }
+    cr_assert_gt(n_blocked, 10);
+    cr_assert_eq(n_read, n_written);
+    cr_assert_eq(read, written);
+    turn();
+    cr_assert_eq(conn_queued_bytes(&peer.conn), 0);
+    cr_assert(is_writable(&peer));
+    close_peer(&peer);
+}
+
+Test(conn_tls, reads_what_comes_to_its_end)
+{
+    static uint8_t bytes[200000];
+    struct peer peer;
+    size_t at = 0;
+    open_peer(&peer);
+    shake(&peer);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 13 + i / 256);
+    SSL_set_mode(peer.client, SSL_MODE_ENABLE_PARTIAL_WRITE);
+    while (at < sizeof bytes) {
+        size_t len = at % 2 == 0 ? 30001 : 7;
+        len = len < sizeof bytes - at ? len : sizeof bytes - at;
+        ERR_clear_error();
+        int sent = SSL_write(peer.client, bytes + at, (int)len);
+        at += sent > 0 ? (size_t)sent : 0;
+        turn();
+    }
+    for (int i = 0; i < 50; i++)
+        turn();
+    cr_assert_eq(peer.n_taken, sizeof bytes);
+    cr_assert_eq(peer.sum, add(0, bytes, sizeof bytes));
+    close_peer(&peer);
+}
+
+Test(conn_tls, close_notify_is_a_clean_end_and_is_sent)
+{
+    struct peer peer;
+    uint8_t byte;
+    open_peer(&peer);
+    shake(&peer);
+    cr_assert_eq(conn_write_bytes(&peer.conn, "bye", 3), ERR_OK);
+    conn_shutdown(&peer.conn);
+    turn();
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(read_client(&peer, &byte, 1), 1);
+    cr_assert_eq(read_client(&peer, &byte, 1), 0);
+    cr_assert_eq(SSL_get_error(peer.client, 0), SSL_ERROR_ZERO_RETURN);
+    SSL_shutdown(peer.client);
+    turn();
+    cr_assert(peer.is_gone);
+    cr_assert(peer.is_clean);
+    close_peer(&peer);
+}
+
+Test(conn_tls, an_end_without_close_notify_and_a_broken_record_are_not_clean)
+{
+    struct peer peer;
+    open_peer(&peer);
+    shake(&peer);
+    shutdown(peer.fd, SHUT_WR);
+    turn();
+    cr_assert(peer.is_gone);
+    cr_assert_not(peer.is_clean);
+    close_peer(&peer);
+    open_peer(&peer);
+    shake(&peer);
+    static const char broken[] = "\x17\x03\x03\x00\x20 these bytes are not encrypted at all";
+    cr_assert_eq(send(peer.fd, broken, sizeof broken, 0), sizeof broken);
+    turn();
+    cr_assert(peer.is_gone);
+    cr_assert_not(peer.is_clean);
+    close_peer(&peer);
+}
+
+/* With a socket that takes nothing the answer to it waits behind the record that is half written.
+ */
+Test(conn_tls, a_key_update_is_taken_while_writing_is_blocked)
+{
+    static uint8_t much[300000];
+    struct peer peer;
+    open_peer(&peer);
+    shake(&peer);
+    cr_assert_eq(conn_write_bytes(&peer.conn, much, sizeof much), ERR_OK);
+    turn();
+    cr_assert_not(is_writable(&peer));
+    cr_assert_eq(SSL_key_update(peer.client, SSL_KEY_UPDATE_REQUESTED), 1);
+    SSL_do_handshake(peer.client);
+    SSL_write(peer.client, "hello", 5);
+    for (int i = 0; i < 3; i++)
+        turn();
+    cr_assert_not(peer.is_gone);
+    size_t n_read = 0;
+    for (int i = 0; i < 2000 && n_read < sizeof much; i++) {
+        static uint8_t bytes[20000];
+        int got = read_client(&peer, bytes, sizeof bytes);
+        n_read += got > 0 ? (size_t)got : 0;
+        turn();
+    }
+    turn();
+    cr_assert_eq(n_read, sizeof much);
+    cr_assert_eq(peer.n_taken, 5);
+    close_peer(&peer);
+}
+
+Test(conn_tls, a_socket_is_given_away_with_its_tls)
+{
+    struct peer peer;
+    uint8_t bytes[16];
+    uint8_t *rest;
+    size_t n_rest;
+    open_peer(&peer);
+    shake(&peer);
+    SSL_write(peer.client, "on its way", 10);
+    struct transport_socket socket = conn_release(&peer.conn, &rest, &n_rest);
+    cr_assert_null(rest);
+    cr_assert_eq(conn_open(&peer.conn, &loop, &ops, socket), ERR_OK);
+    turn();
+    cr_assert_eq(peer.n_taken, 10);
+    cr_assert_eq(conn_write_bytes(&peer.conn, "hello", 5), ERR_OK);
+    turn();
+    cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 5);
+    socket = conn_release(&peer.conn, &rest, &n_rest);
+    transport_say(socket, "said", 4);
+    transport_close(socket);
+    cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 4);
+    cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 0);
+    cr_assert_eq(SSL_get_error(peer.client, 0), SSL_ERROR_ZERO_RETURN);
+    peer.is_gone = true;
+    close_peer(&peer);
+}
+
+Test(conn_tls, garbage_instead_of_a_hello_is_a_failed_handshake)
+{
+    struct peer peer;
+    int64_t before = metrics_read(METRIC_TLS_FAILED);
+    open_peer(&peer);
+    cr_assert_eq(send(peer.fd, "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
+    turn();
+    cr_assert(peer.is_gone);
+    cr_assert_eq(metrics_read(METRIC_TLS_FAILED), before + 1);
+    close_peer(&peer);
+}
+
+/* --- the budget --- */
+
+static struct peer peers[PEERS_MAX];
+
+static unsigned count_answered(unsigned n)
+{
+    unsigned answered = 0;
+    for (unsigned i = 0; i < n; i++) {
+        char byte;
+        answered += recv(peers[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    }
+    return answered;
+}
+
+Test(conn_tls, so_many_steps_a_turn_and_the_rest_in_order)
+{
+    enum { N = 3 * HANDSHAKE_STEPS + 1 };
+    int64_t before = metrics_read(METRIC_TLS_PUT_OFF);
+    for (unsigned i = 0; i < N; i++) {
+        open_peer(&peers[i]);
+        step_client(&peers[i]);
+    }
+    for (unsigned i = 1; i <= 3; i++) {
+        turn();
+        cr_assert_eq(count_answered(N), i * HANDSHAKE_STEPS);
+        cr_assert_eq(count_answered(i * HANDSHAKE_STEPS), i * HANDSHAKE_STEPS, "in order");
+    }
+    cr_assert_eq(metrics_read(METRIC_TLS_PUT_OFF), before + N - HANDSHAKE_STEPS);
+    turn();
+    cr_assert_eq(count_answered(N), N);
+    for (unsigned i = 0; i < N; i++)
+        shake(&peers[i]);
+    for (unsigned i = 0; i < N; i++)
+        close_peer(&peers[i]);
+}
+
+Test(conn_tls, one_that_goes_while_it_waits_is_gone_at_once)
+{
+    enum { N = 3 * HANDSHAKE_STEPS };
+    for (unsigned i = 0; i < N; i++) {
+        open_peer(&peers[i]);
+        step_client(&peers[i]);
+    }
+    turn();
+    struct peer *last = &peers[N - 1];
+    shutdown(last->fd, SHUT_RDWR);
+    turn();
+    cr_assert(last->is_gone);
+    for (unsigned i = 0; i < N; i++)
+        close_peer(&peers[i]);
+}
+
+static void begin_all_places(void)
+{
+    for (unsigned i = 0; i < HANDSHAKES_BEGUN; i++) {
+        open_peer(&peers[i]);
+        step_client(&peers[i]);
+        turn();
+    }
+    cr_assert_eq(count_answered(HANDSHAKES_BEGUN), HANDSHAKES_BEGUN);
+}
+
+static void close_all(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        close_peer(&peers[i]);
+}
+
+Test(conn_tls, one_more_waits_until_another_is_through)
+{
+    struct peer *more = &peers[HANDSHAKES_BEGUN];
+    begin_all_places();
+    open_peer(more);
+    step_client(more);
+    for (int i = 0; i < 5; i++)
+        turn();
+    cr_assert_eq(count_answered(HANDSHAKES_BEGUN + 1), HANDSHAKES_BEGUN);
+    shake(&peers[7]);
+    for (int i = 0; i < 3; i++)
+        turn();
+    shake(more);
+    close_all(HANDSHAKES_BEGUN + 1);
+}
+
+Test(conn_tls, one_that_is_given_up_leaves_its_place_to_another)
+{
+    struct peer *more = &peers[HANDSHAKES_BEGUN];
+    begin_all_places();
+    open_peer(more);
+    step_client(more);
+    turn();
+    conn_abandon(&peers[11].conn);
+    peers[11].is_gone = true;
+    for (int i = 0; i < 2; i++)
+        turn();
+    shake(more);
+    close_all(HANDSHAKES_BEGUN + 1);
+}
+
+Test(conn_tls, the_oldest_gives_way_when_it_has_not_gone_on_for_long)
+{
+    struct peer *more = &peers[HANDSHAKES_BEGUN];
+    int64_t before = metrics_read(METRIC_TLS_GAVE_WAY);
+    begin_all_places();
+    open_peer(more);
+    step_client(more);
+    turn();
+    cr_assert_not(peers[0].is_gone);
+    fake_us += INT64_C(1000) * (HANDSHAKE_GIVES_WAY_MS + TIMER_SLOT_MS);
+    turn();
+    cr_assert(peers[0].is_gone);
+    cr_assert_not(peers[1].is_gone);
+    cr_assert_eq(metrics_read(METRIC_TLS_GAVE_WAY), before + 1);
+    shake(more);
+    close_all(HANDSHAKES_BEGUN + 1);
+}

@@ -1,0 +1,137 @@
+/* CONTRACT 7: what an address may have. */
+#include "gateway/sources.h"
+
+#include "gateway/base/hash.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct sources *sources;
+static int fd;
+static int other_end;
+
+/* A socket whose peer is 127.0.0.1, which is trusted if `trusted` says so. */
+static void set_up(char *trusted, int64_t max_connections, int64_t max_handshakes)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    struct options options = {
+        .trusted_proxy = {&trusted, trusted == NULL ? 0 : 1},
+        .max_connections_per_address = max_connections,
+        .max_handshakes_per_address = max_handshakes,
+    };
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(listen(listener, 1), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    other_end = accept(listener, NULL, NULL);
+    cr_assert_geq(other_end, 0);
+    close(listener);
+    cr_assert_eq(hash_init(), ERR_OK);
+    cr_assert_eq(sources_new(&options, &sources), ERR_OK);
+}
+
+static void tear_down(void)
+{
+    sources_free(sources);
+    close(fd);
+    close(other_end);
+}
+
+static struct source *arrive(void)
+{
+    struct source *source = NULL;
+    cr_assert_eq(source_arrive(sources, fd, &source), ERR_OK);
+    return source;
+}
+
+Test(sources, cost_nothing_while_nobody_is_trusted_and_nothing_is_limited)
+{
+    set_up(NULL, 0, 0);
+    cr_assert_null(arrive());
+    cr_assert_eq(source_enter(NULL), ERR_OK);
+    cr_assert_not(source_is_untold(NULL));
+    cr_assert_not(source_is_proxied(NULL));
+    source_leave(NULL);
+    tear_down();
+    set_up("10.0.0.0/8", 0, 0);
+    cr_assert_null(arrive(), "a stranger is who it says");
+    tear_down();
+}
+
+Test(sources, give_a_place_that_got_free_to_one_that_has_arrived_before)
+{
+    set_up(NULL, 1, 0);
+    struct source *first = arrive();
+    struct source *second = arrive();
+    cr_assert_eq(source_enter(first), ERR_OK);
+    cr_assert_eq(source_enter(second), ERR_CROWDED);
+    source_leave(first);
+    cr_assert_eq(source_enter(second), ERR_OK);
+    source_leave(second);
+    tear_down();
+}
+
+Test(sources, refuse_a_crowd_before_it_says_a_word)
+{
+    struct source *all[18];
+    struct source *more;
+    set_up(NULL, 2, 0);
+    for (size_t i = 0; i < 18; i++)
+        all[i] = arrive();
+    cr_assert_eq(source_arrive(sources, fd, &more), ERR_CROWDED);
+    cr_assert_null(more);
+    source_leave(all[17]);
+    all[17] = arrive();
+    for (size_t i = 0; i < 18; i++)
+        source_leave(all[i]);
+    tear_down();
+}
+
+/* Or a limit on handshakes would be none for those who leave at once. */
+Test(sources, remember_the_handshakes_of_those_who_have_left)
+{
+    set_up(NULL, 0, 3);
+    enum err error = ERR_OK;
+    for (int i = 0; i < 4; i++) {
+        struct source *source = arrive();
+        error = source_enter(source);
+        source_leave(source);
+    }
+    cr_assert_eq(error, ERR_RATE);
+    usleep(1100 * 1000);
+    struct source *source = arrive();
+    cr_assert_eq(source_enter(source), ERR_OK);
+    source_leave(source);
+    tear_down();
+}
+
+Test(sources, count_ipv6_by_its_64_bit_network_and_tell_the_whole_address)
+{
+    set_up("127.0.0.1", 1, 0);
+    char text[64];
+    struct ip one, two, other;
+    cr_assert_eq(ip_parse(SPAN_LITERAL("2001:db8:1:2::1"), &one), ERR_OK);
+    cr_assert_eq(ip_parse(SPAN_LITERAL("2001:db8:1:2::2"), &two), ERR_OK);
+    cr_assert_eq(ip_parse(SPAN_LITERAL("2001:db8:1:3::1"), &other), ERR_OK);
+    struct source *sources_of[3] = {arrive(), arrive(), arrive()};
+    cr_assert(source_is_untold(sources_of[0]));
+    cr_assert_not(source_describe(sources_of[0], text, sizeof text));
+    cr_assert_eq(source_tell(sources_of[0], true, &one), ERR_OK);
+    cr_assert_eq(source_tell(sources_of[1], true, &two), ERR_OK);
+    cr_assert_eq(source_tell(sources_of[2], true, &other), ERR_OK);
+    cr_assert_not(source_is_untold(sources_of[0]));
+    cr_assert(source_describe(sources_of[0], text, sizeof text));
+    cr_assert_str_eq(text, "2001:db8:1:2::1");
+    cr_assert_eq(source_enter(sources_of[0]), ERR_OK);
+    cr_assert_eq(source_enter(sources_of[1]), ERR_CROWDED);
+    cr_assert_eq(source_enter(sources_of[2]), ERR_OK);
+    for (int i = 0; i < 3; i++)
+        source_leave(sources_of[i]);
+    tear_down();
+}

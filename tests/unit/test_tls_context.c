@@ -1,0 +1,231 @@
+#include "gateway/net/tls_context.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/net/tls_tickets.h"
+#include "tests/unit/tls_peer.h"
+
+static int64_t fake_us;
+
+static int64_t fake_wall_ms(void)
+{
+    return 0;
+}
+
+static int64_t fake_monotonic_us(void)
+{
+    return fake_us;
+}
+
+static void set_up(void)
+{
+    fake_us = 1000000;
+    clock_replace(fake_wall_ms, fake_monotonic_us);
+    make_files();
+}
+
+static void take_down(void)
+{
+    SSL_SESSION_free(kept_ticket);
+    kept_ticket = NULL;
+    remove_files();
+    clock_replace(NULL, NULL);
+}
+
+TestSuite(tls_context, .init = set_up, .fini = take_down, .timeout = 20);
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *file = identity_open(path);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void assert_refused(const char *path, const char *words)
+{
+    struct tls_files files = files_of_server(true);
+    struct tls_context *context = NULL;
+    cr_assert_eq(tls_context_new(&files, &context, why, sizeof why), ERR_INVALID_FIELD);
+    cr_assert_null(context);
+    cr_assert_not_null(strstr(why, path), "%s", why);
+    cr_assert_not_null(strstr(why, words), "%s", why);
+}
+
+Test(tls_context, names_the_option_and_the_file_that_is_wrong)
+{
+    write_text(certificate_path, "");
+    assert_refused(certificate_path, "--tls-cert: ");
+    assert_refused(certificate_path, "empty");
+    write_text(certificate_path, "nothing\n");
+    assert_refused(certificate_path, "no certificate is in it");
+    unlink(certificate_path);
+    assert_refused(certificate_path, "No such file");
+    identity_write_certificate(&authority, certificate_path);
+    assert_refused(key_path, "does not belong");
+    identity_write_certificate(&server, certificate_path);
+    identity_write_key(&server, key_path, "secret");
+    assert_refused(key_path, "--tls-key: ");
+    assert_refused(key_path, "encrypted");
+    write_text(key_path, "nothing\n");
+    assert_refused(key_path, "no private key is in it");
+    identity_write_key(&server, key_path, NULL);
+    write_text(ca_path, "nothing\n");
+    assert_refused(ca_path, "--tls-client-ca: ");
+}
+
+/* Both sides by turns until both are through. */
+static bool shake_hands(SSL *client, SSL *ours)
+{
+    for (int i = 0; i < 20; i++) {
+        int there = SSL_do_handshake(client);
+        int here = SSL_accept(ours);
+        if (there == 1 && here == 1)
+            return true;
+        if (SSL_get_error(client, there) == SSL_ERROR_SSL ||
+            SSL_get_error(ours, here) == SSL_ERROR_SSL)
+            return false;
+    }
+    return false;
+}
+
+struct meeting {
+    bool is_through;
+    bool is_reused;
+};
+
+/* One handshake; the ticket that comes with it is kept. */
+static struct meeting meet(struct tls_context *context, int version, SSL_SESSION *ticket,
+                           const struct identity *identity)
+{
+    int fds[2];
+    char byte;
+    make_pair(fds);
+    SSL_CTX *ctx = client_settings(version);
+    if (identity != NULL) {
+        SSL_CTX_use_certificate(ctx, identity->certificate);
+        SSL_CTX_use_PrivateKey(ctx, identity->key);
+    }
+    SSL *client = client_on(ctx, fds[0]);
+    SSL *ours = tls_context_connection(context);
+    SSL_set_fd(ours, fds[1]);
+    if (ticket != NULL)
+        SSL_set_session(client, ticket);
+    ERR_clear_error();
+    struct meeting meeting = {.is_through = shake_hands(client, ours)};
+    meeting.is_reused = meeting.is_through && SSL_session_reused(ours);
+    if (meeting.is_through)
+        SSL_read(client, &byte, 1); /* TLS 1.3: the ticket comes behind the handshake */
+    if (meeting.is_through)
+        SSL_shutdown(client); /* else its session counts as spoilt */
+    SSL_free(client);
+    SSL_free(ours);
+    SSL_CTX_free(ctx);
+    ERR_clear_error();
+    close(fds[0]);
+    close(fds[1]);
+    return meeting;
+}
+
+static SSL_SESSION *ticket_from(struct tls_context *context, int version)
+{
+    SSL_SESSION_free(kept_ticket);
+    kept_ticket = NULL;
+    cr_assert(meet(context, version, NULL, NULL).is_through);
+    cr_assert_not_null(kept_ticket);
+    SSL_SESSION *ticket = kept_ticket;
+    SSL_SESSION_up_ref(ticket);
+    return ticket;
+}
+
+Test(tls_context, speaks_1_2_and_1_3_and_nothing_older)
+{
+    struct tls_context *context = open_context(false);
+    cr_assert(meet(context, TLS1_2_VERSION, NULL, NULL).is_through);
+    cr_assert(meet(context, TLS1_3_VERSION, NULL, NULL).is_through);
+    cr_assert_not(meet(context, TLS1_1_VERSION, NULL, NULL).is_through);
+    tls_context_free(context);
+}
+
+Test(tls_context, resumes_after_a_reload_because_the_ticket_keys_stay)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    struct tls_context *context = open_context(false);
+    for (size_t i = 0; i < 2; i++) {
+        SSL_SESSION *ticket = ticket_from(context, versions[i]);
+        cr_assert_eq(tls_context_reload(context, why, sizeof why), ERR_OK);
+        cr_assert(meet(context, versions[i], ticket, NULL).is_reused);
+        SSL_SESSION_free(ticket);
+    }
+    struct tls_context *other = open_context(false);
+    SSL_SESSION *foreign = ticket_from(other, TLS1_2_VERSION);
+    struct meeting meeting = meet(context, TLS1_2_VERSION, foreign, NULL);
+    cr_assert(meeting.is_through);
+    cr_assert_not(meeting.is_reused);
+    SSL_SESSION_free(foreign);
+    tls_context_free(other);
+    tls_context_free(context);
+}
+
+Test(tls_context, takes_a_ticket_of_the_key_before_and_of_none_older)
+{
+    struct tls_context *context = open_context(false);
+    SSL_SESSION *ticket = ticket_from(context, TLS1_2_VERSION);
+    fake_us += INT64_C(1000) * TLS_TICKET_KEY_MS;
+    cr_assert(meet(context, TLS1_2_VERSION, NULL, NULL).is_through); /* the key changes */
+    cr_assert(meet(context, TLS1_2_VERSION, ticket, NULL).is_reused);
+    fake_us += INT64_C(1000) * TLS_TICKET_KEY_MS;
+    cr_assert(meet(context, TLS1_2_VERSION, NULL, NULL).is_through);
+    struct meeting meeting = meet(context, TLS1_2_VERSION, ticket, NULL);
+    cr_assert(meeting.is_through);
+    cr_assert_not(meeting.is_reused);
+    SSL_SESSION_free(ticket);
+    tls_context_free(context);
+}
+
+Test(tls_context, keeps_what_it_has_when_a_reload_fails)
+{
+    struct tls_context *context = open_context(false);
+    int64_t begin, end;
+    write_text(key_path, "nothing\n");
+    cr_assert_eq(tls_context_reload(context, why, sizeof why), ERR_INVALID_FIELD);
+    cr_assert_not_null(strstr(why, key_path), "%s", why);
+    cr_assert(meet(context, TLS1_3_VERSION, NULL, NULL).is_through);
+    tls_context_validity(context, &begin, &end);
+    cr_assert_eq(end - begin, 86460);
+    cr_assert_gt(begin, 1500000000);
+    tls_context_free(context);
+}
+
+/* TLS 1.2, whose client hears of it within the handshake. */
+Test(tls_context, requires_a_certificate_of_the_client_ca)
+{
+    struct identity stranger = identity_make("stranger", NULL);
+    struct identity forged = identity_make("client", &stranger);
+    struct identity client = identity_make("client", &authority);
+    struct tls_context *context = open_context(true);
+    cr_assert(meet(context, TLS1_2_VERSION, NULL, &client).is_through);
+    cr_assert_not(meet(context, TLS1_2_VERSION, NULL, &forged).is_through);
+    cr_assert_not(meet(context, TLS1_2_VERSION, NULL, NULL).is_through);
+    tls_context_free(context);
+    identity_free(&client);
+    identity_free(&forged);
+    identity_free(&stranger);
+}
+
+/* A ticket says that a certificate was good, which another authority has not said. */
+Test(tls_context, does_not_resume_under_another_client_ca)
+{
+    struct identity client = identity_make("client", &authority);
+    struct identity other = identity_make("other", NULL);
+    struct tls_context *context = open_context(true);
+    cr_assert(meet(context, TLS1_2_VERSION, NULL, &client).is_through);
+    SSL_SESSION *ticket = kept_ticket;
+    SSL_SESSION_up_ref(ticket);
+    cr_assert(meet(context, TLS1_2_VERSION, ticket, NULL).is_reused);
+    identity_write_certificate(&other, ca_path);
+    cr_assert_eq(tls_context_reload(context, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_not(meet(context, TLS1_2_VERSION, ticket, &client).is_through);
+    SSL_SESSION_free(ticket);
+    tls_context_free(context);
+    identity_free(&client);
+    identity_free(&other);
+}

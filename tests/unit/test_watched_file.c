@@ -1,0 +1,120 @@
+#include "gateway/base/watched_file.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static char path[] = "/tmp/herald-test-watched-XXXXXX";
+
+static void write_file(const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void begin(void)
+{
+    close(mkstemp(path));
+    write_file("first");
+}
+
+static void end(void)
+{
+    unlink(path);
+}
+
+TestSuite(watched_file, .init = begin, .fini = end);
+
+static void read_into(struct watched_file *file, struct buf *out)
+{
+    char why[300];
+    buf_init(out, WATCHED_FILE_MAX_BYTES);
+    cr_assert_eq(watched_file_read(file, out, why, sizeof why), ERR_OK, "%s", why);
+}
+
+Test(watched_file, is_read_whole_and_has_changed_when_another_stands_there)
+{
+    struct watched_file file = {.path = path};
+    struct buf out;
+    read_into(&file, &out);
+    cr_assert(span_equal(buf_span(&out), SPAN_LITERAL("first")));
+    buf_fini(&out);
+    cr_assert_not(watched_file_has_changed(&file));
+    cr_assert_not(watched_file_is_public(&file));
+
+    write_file("second, longer");
+    cr_assert(watched_file_has_changed(&file));
+    read_into(&file, &out);
+    cr_assert(span_equal(buf_span(&out), SPAN_LITERAL("second, longer")));
+    buf_fini(&out);
+    cr_assert_not(watched_file_has_changed(&file));
+
+    cr_assert_eq(chmod(path, 0644), 0);
+    unlink(path);
+    cr_assert_not(watched_file_has_changed(&file), "one that is gone is about to be written");
+    write_file("second, longer");
+    cr_assert(watched_file_has_changed(&file), "another file of the same content");
+}
+
+Test(watched_file, tells_what_others_may_read)
+{
+    struct watched_file file = {.path = path};
+    struct buf out;
+    cr_assert_eq(chmod(path, 0644), 0);
+    read_into(&file, &out);
+    buf_fini(&out);
+    cr_assert(watched_file_is_public(&file));
+}
+
+Test(watched_file, names_the_file_that_it_cannot_read)
+{
+    struct watched_file file = {.path = "/nonexistent/keys"};
+    char why[300];
+    struct buf out;
+    buf_init(&out, WATCHED_FILE_MAX_BYTES);
+    cr_assert_eq(watched_file_read(&file, &out, why, sizeof why), ERR_SYSTEM);
+    cr_assert_str_eq(why, "/nonexistent/keys cannot be read: No such file or directory");
+    buf_fini(&out);
+}
+
+/* Otherwise the same failure would be logged at every look. */
+Test(watched_file, that_cannot_be_read_has_changed_only_when_its_mode_or_content_has)
+{
+    struct watched_file file = {.path = path};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char why[300];
+    struct buf out;
+    unlink(path);
+    memcpy(address.sun_path, path, sizeof path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0); /* a file that nobody can open, not even root */
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    buf_init(&out, WATCHED_FILE_MAX_BYTES);
+    cr_assert(watched_file_has_changed(&file));
+    cr_assert_eq(watched_file_read(&file, &out, why, sizeof why), ERR_SYSTEM);
+    cr_assert_not(watched_file_has_changed(&file));
+    cr_assert_eq(chmod(path, 0640), 0);
+    cr_assert(watched_file_has_changed(&file));
+    close(fd);
+    unlink(path);
+    write_file("readable");
+    cr_assert(watched_file_has_changed(&file));
+    buf_fini(&out);
+}
+
+Test(watched_file, refuses_one_that_is_too_large)
+{
+    struct watched_file file = {.path = path};
+    char why[300];
+    struct buf out;
+    cr_assert_eq(truncate(path, WATCHED_FILE_MAX_BYTES + 1), 0);
+    buf_init(&out, 2 * WATCHED_FILE_MAX_BYTES);
+    cr_assert_eq(watched_file_read(&file, &out, why, sizeof why), ERR_TOO_LARGE);
+    cr_assert_not_null(strstr(why, path));
+    buf_fini(&out);
+}
