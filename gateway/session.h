@@ -3,8 +3,9 @@
  * through session_events. A session lives on its user's home worker and is touched by that thread
  * only.
  *
- * Files: session.c its life, session_read.c what comes in, session_write.c what goes out,
- * session_sse.c what event streams do otherwise, session_rate.c the limits on what comes in. */
+ * Files: session.c its life, session_answer.c the answer to its request, session_read.c what comes
+ * in, session_write.c what goes out, session_sse.c what event streams do otherwise, session_rate.c
+ * the limits on what comes in. */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 

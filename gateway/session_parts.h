@@ -40,10 +40,16 @@ void session_give_up(struct session *session);
 void session_set_timer(struct session *session);
 /* How long a client that has to come again should wait: spread, so that all do not come at once. */
 uint32_t session_retry_ms(struct session *session);
-/* A copy with a NUL, which the span need not have. NULL: out of memory. */
-char *session_copy(struct span text);
 /* session->extra, made when it is first asked for. NULL: out of memory. */
 struct session_extra *session_extra(struct session *session);
+
+/* session_answer.c */
+MUST_CHECK enum err session_answer_request(struct session *session,
+                                           const struct admission *admission);
+/* In place of the answer that is held back. */
+void session_refuse(struct session *session, enum err error);
+/* A copy with a NUL, which the span need not have. NULL: out of memory. */
+char *session_copy(struct span text);
 
 /* session_read.c: WebSocket frames */
 size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len);
