@@ -2,10 +2,7 @@
  * CONNECTING -> GREETING (AUTH, SELECT, CLIENT SETNAME, PING) -> UP -> WAITING. Whatever goes wrong
  * marks the link as failing; the task at the end of the turn takes it down, so that nothing is torn
  * from under a loop that is still running. The same task writes what the turn has gathered. */
-#include "gateway/store/redis_link.h"
-
-#include "gateway/net/tcp.h"
-#include "gateway/store/redis_pipeline.h"
+#include "gateway/store/redis_link_parts.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,7 +11,6 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum {
     READ_BYTES = 16 << 10, /* small, because the reader moves its rest for each reply */
@@ -22,35 +18,15 @@ enum {
     TICK_MS = 250,
 };
 
-enum link_state { WAITING, LOOKING_UP, CONNECTING, GREETING, UP, LINK_STATES };
-
-static const unsigned allowed_next[LINK_STATES] = {
-    [WAITING] = 1u << LOOKING_UP | 1u << CONNECTING,
-    [LOOKING_UP] = 1u << CONNECTING | 1u << WAITING,
-    [CONNECTING] = 1u << GREETING | 1u << WAITING,
-    [GREETING] = 1u << UP | 1u << WAITING,
-    [UP] = 1u << WAITING,
+static const unsigned allowed_next[REDIS_LINK_STATES] = {
+    [REDIS_LINK_WAITING] = 1u << REDIS_LINK_LOOKING_UP | 1u << REDIS_LINK_CONNECTING,
+    [REDIS_LINK_LOOKING_UP] = 1u << REDIS_LINK_CONNECTING | 1u << REDIS_LINK_WAITING,
+    [REDIS_LINK_CONNECTING] = 1u << REDIS_LINK_GREETING | 1u << REDIS_LINK_WAITING,
+    [REDIS_LINK_GREETING] = 1u << REDIS_LINK_UP | 1u << REDIS_LINK_WAITING,
+    [REDIS_LINK_UP] = 1u << REDIS_LINK_WAITING,
 };
 
-struct redis_link {
-    struct redis_link_config config;
-    enum link_state state;
-    struct reactor_watch watch; /* the connection or the look-up; fd -1: none */
-    uint32_t watched_events;
-    struct reactor_task turn_end;
-    struct timer timer;  /* WAITING: the next attempt; else a tick */
-    int64_t progress_ms; /* when something last came, or began to be waited for */
-    int64_t ping_ms;     /* when the last PING was sent */
-    unsigned attempts;   /* since redis_link_accept */
-    unsigned tries;      /* ever; chooses among a name's addresses */
-    struct redis_reader *reader;
-    struct redis_pipeline pipeline;
-    size_t pushes_awaited; /* publish-subscribe: confirmations and pongs */
-    bool is_failing;
-    char failure[200];
-};
-
-static void link_move(struct redis_link *link, enum link_state next)
+void redis_link_move(struct redis_link *link, enum redis_link_state next)
 {
     assert((allowed_next[link->state] & 1u << next) != 0);
     link->state = next;
@@ -58,7 +34,7 @@ static void link_move(struct redis_link *link, enum link_state next)
 
 static bool is_subscribed_mode(const struct redis_link *link)
 {
-    return link->config.is_pubsub && link->state == UP;
+    return link->config.is_pubsub && link->state == REDIS_LINK_UP;
 }
 
 static bool awaits_something(const struct redis_link *link)
@@ -68,7 +44,7 @@ static bool awaits_something(const struct redis_link *link)
 
 void redis_link_break(struct redis_link *link, const char *why)
 {
-    if (link->is_failing || link->state == WAITING)
+    if (link->is_failing || link->state == REDIS_LINK_WAITING)
         return;
     link->is_failing = true;
     snprintf(link->failure, sizeof link->failure, "%s", why);
@@ -82,11 +58,11 @@ void redis_link_accept(struct redis_link *link)
 
 bool redis_link_is_up(const struct redis_link *link)
 {
-    return link->state == UP && !link->is_failing;
+    return link->state == REDIS_LINK_UP && !link->is_failing;
 }
 
-static enum err give_command(struct redis_link *link, const struct span *args, size_t n_args,
-                             redis_reply_fn on_reply, void *arg, size_t index)
+enum err redis_link_give(struct redis_link *link, const struct span *args, size_t n_args,
+                         redis_reply_fn on_reply, void *arg, size_t index)
 {
     bool was_idle = !awaits_something(link);
     bool has_reply = !is_subscribed_mode(link);
@@ -107,156 +83,7 @@ enum err redis_link_command(struct redis_link *link, const struct span *args, si
 {
     if (!redis_link_is_up(link))
         return ERR_STORE_UNAVAILABLE;
-    return give_command(link, args, n_args, on_reply, arg, index);
-}
-
-/* --- going up --- */
-
-static enum err watch_new(struct redis_link *link, int fd, uint32_t events, char *why,
-                          size_t why_cap)
-{
-    link->watch.fd = fd;
-    link->watched_events = events;
-    enum err error = reactor_watch_add(link->config.reactor, &link->watch, events);
-    if (error != ERR_OK) {
-        close(fd);
-        link->watch.fd = -1;
-        snprintf(why, why_cap, "out of memory");
-    }
-    return error;
-}
-
-static void stop_watching(struct redis_link *link)
-{
-    if (link->watch.fd < 0)
-        return;
-    reactor_watch_remove(link->config.reactor, &link->watch);
-    close(link->watch.fd);
-    link->watch.fd = -1;
-}
-
-static enum err look_up(struct redis_link *link, char *why, size_t why_cap)
-{
-    const struct redis_url *url = link->config.url;
-    int fd = -1;
-    link_move(link, LOOKING_UP);
-    enum err error = tcp_look_up(url->host, url->port, link->tries++, &fd, why, why_cap);
-    if (error != ERR_OK)
-        return error;
-    return watch_new(link, fd, EPOLLIN, why, why_cap);
-}
-
-/* address: not for a unix socket */
-static enum err begin_to_connect(struct redis_link *link, const struct tcp_address *address,
-                                 char *why, size_t why_cap)
-{
-    const struct redis_url *url = link->config.url;
-    int fd = -1;
-    link_move(link, CONNECTING);
-    link->progress_ms = reactor_now_ms(link->config.reactor);
-    link->reader = redis_reader_new();
-    if (link->reader == NULL) {
-        snprintf(why, why_cap, "out of memory");
-        return ERR_NO_MEMORY;
-    }
-    enum err error = url->is_unix ? tcp_connect_unix(url->host, &fd, why, why_cap)
-                                  : tcp_connect(address, &fd, why, why_cap);
-    if (error != ERR_OK)
-        return error;
-    return watch_new(link, fd, EPOLLIN | EPOLLOUT, why, why_cap);
-}
-
-static void on_looked_up(struct redis_link *link)
-{
-    char why[sizeof link->failure] = "";
-    struct tcp_address address;
-    enum err error = tcp_looked_up(link->watch.fd, &address, why, sizeof why);
-    stop_watching(link);
-    if (error == ERR_OK)
-        error = begin_to_connect(link, &address, why, sizeof why);
-    if (error != ERR_OK)
-        redis_link_break(link, why);
-}
-
-static void try_to_connect(struct redis_link *link)
-{
-    const struct redis_url *url = link->config.url;
-    char why[sizeof link->failure] = "";
-    struct tcp_address address = {0};
-    bool is_name = !url->is_unix && !tcp_address_of(url->host, url->port, &address);
-    enum err error = is_name ? look_up(link, why, sizeof why)
-                             : begin_to_connect(link, &address, why, sizeof why);
-    if (error != ERR_OK)
-        redis_link_break(link, why);
-    timer_set(reactor_timers(link->config.reactor), &link->timer,
-              reactor_now_ms(link->config.reactor) + TICK_MS);
-}
-
-static void ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
-{
-    (void)owner;
-    (void)arg;
-    (void)index;
-    (void)reply;
-}
-
-/* An error is the end. */
-static void on_greeting_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
-{
-    (void)owner;
-    (void)index;
-    if (redis_value_is(reply, REDIS_ERROR))
-        redis_link_break(arg, reply->bytes);
-}
-
-static void on_first_pong(void *owner, void *arg, size_t index, const struct redis_value *reply)
-{
-    struct redis_link *link = arg;
-    if (reply == NULL || link->is_failing)
-        return;
-    on_greeting_reply(owner, arg, index, reply);
-    if (link->is_failing)
-        return;
-    if (!redis_value_is(reply, REDIS_STATUS)) {
-        redis_link_break(link, "what answers there is no Redis");
-        return;
-    }
-    link_move(link, UP);
-    link->ping_ms = reactor_now_ms(link->config.reactor);
-    link->config.on_up(owner);
-}
-
-static void greet_with(struct redis_link *link, const struct span *args, size_t n_args,
-                       redis_reply_fn on_reply)
-{
-    if (give_command(link, args, n_args, on_reply, link, 0) != ERR_OK)
-        redis_link_break(link, "out of memory");
-}
-
-static void greet(struct redis_link *link)
-{
-    struct redis_greeting greeting;
-    redis_url_greeting(link->config.url, &greeting);
-    for (size_t i = 0; i < greeting.n_commands; i++) {
-        const struct redis_greeting_command *command = &greeting.commands[i];
-        greet_with(link, command->args, command->n_args,
-                   command->is_courtesy ? ignore_reply : on_greeting_reply);
-    }
-    struct span ping[] = {SPAN_LITERAL("PING")};
-    greet_with(link, ping, 1, on_first_pong);
-}
-
-static void on_connect_ready(struct redis_link *link)
-{
-    int failure = tcp_connect_error(link->watch.fd);
-    if (failure == EINPROGRESS)
-        return;
-    if (failure != 0) {
-        redis_link_break(link, strerrordesc_np(failure));
-        return;
-    }
-    link_move(link, GREETING);
-    greet(link);
+    return redis_link_give(link, args, n_args, on_reply, arg, index);
 }
 
 /* --- reading --- */
@@ -340,12 +167,12 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     struct redis_link *link = CONTAINER_OF(watch, struct redis_link, watch);
     if (link->is_failing)
         return;
-    if (link->state == LOOKING_UP) {
-        on_looked_up(link);
+    if (link->state == REDIS_LINK_LOOKING_UP) {
+        redis_link_on_looked_up(link);
         return;
     }
-    if (link->state == CONNECTING) {
-        on_connect_ready(link);
+    if (link->state == REDIS_LINK_CONNECTING) {
+        redis_link_on_connect_ready(link);
         return;
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
@@ -387,7 +214,7 @@ static void flush(struct redis_link *link)
 
 static void close_connection(struct redis_link *link)
 {
-    stop_watching(link);
+    redis_link_stop_watching(link);
     redis_reader_free(link->reader);
     link->reader = NULL;
     link->pushes_awaited = 0;
@@ -425,9 +252,9 @@ static void take_down(struct redis_link *link)
 {
     char why[sizeof link->failure];
     memcpy(why, link->failure, sizeof why);
-    bool was_up = link->state == UP;
+    bool was_up = link->state == REDIS_LINK_UP;
     close_connection(link);
-    link_move(link, WAITING);
+    redis_link_move(link, REDIS_LINK_WAITING);
     answer_all_with_null(link);
     wait_for_next_attempt(link);
     link->config.on_down(link->config.owner, was_up, why);
@@ -436,7 +263,7 @@ static void take_down(struct redis_link *link)
 static void run_turn_end(struct reactor_task *task)
 {
     struct redis_link *link = CONTAINER_OF(task, struct redis_link, turn_end);
-    if (!link->is_failing && link->state > CONNECTING)
+    if (!link->is_failing && link->state > REDIS_LINK_CONNECTING)
         flush(link);
     if (link->is_failing)
         take_down(link);
@@ -444,11 +271,25 @@ static void run_turn_end(struct reactor_task *task)
 
 /* --- time --- */
 
+void redis_link_set_tick(struct redis_link *link)
+{
+    timer_set(reactor_timers(link->config.reactor), &link->timer,
+              reactor_now_ms(link->config.reactor) + TICK_MS);
+}
+
+void redis_link_ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)arg;
+    (void)index;
+    (void)reply;
+}
+
 static void ping(struct redis_link *link, int64_t now_ms)
 {
     struct span args[] = {SPAN_LITERAL("PING")};
     link->ping_ms = now_ms;
-    if (redis_link_command(link, args, 1, ignore_reply, NULL, 0) != ERR_OK)
+    if (redis_link_command(link, args, 1, redis_link_ignore_reply, NULL, 0) != ERR_OK)
         redis_link_break(link, "out of memory");
 }
 
@@ -456,16 +297,16 @@ static void ping(struct redis_link *link, int64_t now_ms)
 static void on_due(struct timer *timer)
 {
     struct redis_link *link = CONTAINER_OF(timer, struct redis_link, timer);
-    if (link->state == WAITING) {
-        try_to_connect(link);
+    if (link->state == REDIS_LINK_WAITING) {
+        redis_link_try(link);
         return;
     }
     int64_t now_ms = reactor_now_ms(link->config.reactor);
-    timer_set(reactor_timers(link->config.reactor), &link->timer, now_ms + TICK_MS);
-    bool is_waiting = link->state == CONNECTING || awaits_something(link);
+    redis_link_set_tick(link);
+    bool is_waiting = link->state == REDIS_LINK_CONNECTING || awaits_something(link);
     if (is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS)
         redis_link_break(link, "Redis did not answer in time");
-    else if (!is_waiting && link->state == UP && now_ms - link->ping_ms >= REDIS_PING_MS)
+    else if (!is_waiting && link->state == REDIS_LINK_UP && now_ms - link->ping_ms >= REDIS_PING_MS)
         ping(link, now_ms);
 }
 
@@ -494,7 +335,7 @@ void redis_link_free(struct redis_link *link)
     timer_cancel(reactor_timers(link->config.reactor), &link->timer);
     reactor_task_cancel(&link->turn_end);
     close_connection(link);
-    link->state = WAITING;
+    link->state = REDIS_LINK_WAITING;
     answer_all_with_null(link);
     redis_pipeline_fini(&link->pipeline);
     free(link);
