@@ -6,6 +6,7 @@
 #ifndef HERALD_STORE_EXPIRING_H
 #define HERALD_STORE_EXPIRING_H
 
+#include "gateway/base/hash_table.h"
 #include "proto/error.h"
 #include "proto/span.h"
 
@@ -14,7 +15,7 @@
 enum { EXPIRING_TEXT_MAX_BYTES = 255 };
 
 struct expiring {
-    struct expiring *next; /* in its bucket */
+    struct hash_link link; /* in its table */
     uint64_t hash;
     uint64_t record_key; /* in the backing; 0: no record */
     int64_t until_ms;    /* 0: it is to leave with the present group */

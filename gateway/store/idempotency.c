@@ -1,52 +1,52 @@
-/* The table hashes linearly, as that of inbox.c: each key added splits one bucket, so that growing
- * never stops the store. */
 #include "gateway/store/idempotency.h"
 
 #include "gateway/base/hash.h"
+#include "gateway/base/list.h"
 #include "proto/user_id.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { FIRST_BUCKETS = 64 };
-
 struct idempotency_table {
-    struct idempotency **buckets;
-    size_t n_buckets;
-    size_t cap;
-    size_t level; /* a power of two; level <= n_buckets < 2 * level */
-    size_t n;
+    struct hash_table entries; /* by hash[0]; the latest of one key stands first */
     struct idempotency *oldest;
     struct idempotency *youngest;
 };
+
+static struct idempotency *entry_of(const struct hash_link *link)
+{
+    return CONTAINER_OF(link, struct idempotency, link);
+}
+
+static uint64_t hash_of(const struct hash_link *link)
+{
+    return entry_of(link)->hash[0];
+}
 
 enum err idempotency_table_new(struct idempotency_table **ret_table)
 {
     struct idempotency_table *table = calloc(1, sizeof *table);
     if (table == NULL)
         return ERR_NO_MEMORY;
-    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct idempotency *));
-    if (table->buckets == NULL) {
+    enum err error = hash_table_init(&table->entries, hash_of);
+    if (error != ERR_OK) {
         free(table);
-        return ERR_NO_MEMORY;
+        return error;
     }
-    table->cap = FIRST_BUCKETS;
-    table->n_buckets = FIRST_BUCKETS;
-    table->level = FIRST_BUCKETS;
     *ret_table = table;
     return ERR_OK;
 }
 
+static void free_link(struct hash_link *link)
+{
+    free(entry_of(link));
+}
+
 void idempotency_table_clear(struct idempotency_table *table)
 {
-    while (table->oldest != NULL) {
-        struct idempotency *entry = table->oldest;
-        table->oldest = entry->later;
-        free(entry);
-    }
+    hash_table_clear(&table->entries, free_link);
+    table->oldest = NULL;
     table->youngest = NULL;
-    table->n = 0;
-    memset(table->buckets, 0, table->n_buckets * sizeof *table->buckets);
 }
 
 void idempotency_table_free(struct idempotency_table *table)
@@ -54,17 +54,17 @@ void idempotency_table_free(struct idempotency_table *table)
     if (table == NULL)
         return;
     idempotency_table_clear(table);
-    free(table->buckets);
+    hash_table_fini(&table->entries);
     free(table);
 }
 
 size_t idempotency_table_count(const struct idempotency_table *table)
 {
-    return table->n;
+    return table->entries.n_links;
 }
 
 /* Two hashes of the same bytes behind different first ones are independent of each other. */
-static void hash_of(struct span user_id, struct span key, uint64_t ret_hash[2])
+static void hash_key(struct span user_id, struct span key, uint64_t ret_hash[2])
 {
     char bytes[2 + USER_ID_MAX_BYTES + IDEMPOTENCY_KEY_MAX_BYTES];
     assert(user_id.len <= USER_ID_MAX_BYTES && key.len <= IDEMPOTENCY_KEY_MAX_BYTES);
@@ -77,58 +77,18 @@ static void hash_of(struct span user_id, struct span key, uint64_t ret_hash[2])
     }
 }
 
-static struct idempotency **bucket_of(const struct idempotency_table *table, const uint64_t hash[2])
-{
-    size_t bucket = (size_t)hash[0] & (2 * table->level - 1);
-    if (bucket >= table->n_buckets)
-        bucket -= table->level;
-    return &table->buckets[bucket];
-}
-
 const struct idempotency *idempotency_find(const struct idempotency_table *table,
                                            struct span user_id, struct span key)
 {
     uint64_t hash[2];
-    hash_of(user_id, key, hash);
-    const struct idempotency *entry = *bucket_of(table, hash);
-    while (entry != NULL && (entry->hash[0] != hash[0] || entry->hash[1] != hash[1]))
-        entry = entry->next;
-    return entry;
-}
-
-/* Without memory for more buckets the chains only grow longer. */
-static bool has_spare_bucket(struct idempotency_table *table)
-{
-    if (table->n_buckets < table->cap)
-        return true;
-    struct idempotency **more = realloc(table->buckets, 2 * table->cap * sizeof *more);
-    if (more == NULL)
-        return false;
-    table->buckets = more;
-    table->cap *= 2;
-    return true;
-}
-
-/* The order within a chain stays: the latest of one key stands first. */
-static void split_one_bucket(struct idempotency_table *table)
-{
-    if (!has_spare_bucket(table))
-        return;
-    struct idempotency **stays = &table->buckets[table->n_buckets - table->level];
-    struct idempotency **moves = &table->buckets[table->n_buckets++];
-    struct idempotency **new_bucket = moves;
-    struct idempotency *chain = *stays;
-    while (chain != NULL) {
-        struct idempotency *entry = chain;
-        chain = entry->next;
-        struct idempotency ***end = bucket_of(table, entry->hash) == new_bucket ? &moves : &stays;
-        **end = entry;
-        *end = &entry->next;
+    hash_key(user_id, key, hash);
+    HASH_TABLE_FOR_EACH_IN(link, &table->entries, hash_table_bucket(&table->entries, hash[0]))
+    {
+        const struct idempotency *entry = entry_of(link);
+        if (entry->hash[0] == hash[0] && entry->hash[1] == hash[1])
+            return entry;
     }
-    *stays = NULL;
-    *moves = NULL;
-    if (table->n_buckets == 2 * table->level)
-        table->level *= 2;
+    return NULL;
 }
 
 struct idempotency *idempotency_add(struct idempotency_table *table, struct span user_id,
@@ -138,18 +98,14 @@ struct idempotency *idempotency_add(struct idempotency_table *table, struct span
     if (added == NULL)
         return NULL;
     *added = *entry;
-    hash_of(user_id, key, added->hash);
-    struct idempotency **bucket = bucket_of(table, added->hash);
-    added->next = *bucket;
-    *bucket = added;
+    hash_key(user_id, key, added->hash);
+    hash_table_add(&table->entries, &added->link);
     added->later = NULL;
     if (table->youngest == NULL)
         table->oldest = added;
     else
         table->youngest->later = added;
     table->youngest = added;
-    if (++table->n > table->n_buckets)
-        split_one_bucket(table);
     return added;
 }
 
@@ -161,13 +117,9 @@ const struct idempotency *idempotency_oldest(const struct idempotency_table *tab
 void idempotency_drop_oldest(struct idempotency_table *table)
 {
     struct idempotency *oldest = table->oldest;
-    struct idempotency **link = bucket_of(table, oldest->hash);
-    while (*link != oldest)
-        link = &(*link)->next;
-    *link = oldest->next;
+    hash_table_remove(&table->entries, &oldest->link);
     table->oldest = oldest->later;
     if (table->oldest == NULL)
         table->youngest = NULL;
-    table->n--;
     free(oldest);
 }

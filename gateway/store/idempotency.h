@@ -6,10 +6,11 @@
 #ifndef HERALD_STORE_IDEMPOTENCY_H
 #define HERALD_STORE_IDEMPOTENCY_H
 
+#include "gateway/base/hash_table.h"
 #include "gateway/store/store.h"
 
 struct idempotency {
-    struct idempotency *next;  /* in its bucket */
+    struct hash_link link;     /* in its table */
     struct idempotency *later; /* the next younger one */
     uint64_t hash[2];
     uint64_t record_key; /* in the backing; 0: not committed yet */

@@ -1,37 +1,38 @@
-/* The table hashes linearly: each user added splits one bucket, so that growing never stops the
- * store for as long as it would take to move a million users at once. A split moves about half of
- * one chain: bucket b of a level becomes b and b + (buckets of the level). */
 #include "gateway/store/inbox.h"
 
 #include "gateway/base/hash.h"
+#include "gateway/base/list.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { FIRST_BUCKETS = 64, FIRST_ENTRIES = 1 };
+enum { FIRST_ENTRIES = 1 };
 
 struct inbox_table {
-    struct inbox **buckets;
-    size_t n_buckets;
-    size_t cap;
-    size_t level; /* a power of two; level <= n_buckets < 2 * level */
-    size_t n_users;
+    struct hash_table users;
     size_t visited; /* the bucket that the next visit begins with */
 };
+
+static struct inbox *inbox_of(const struct hash_link *link)
+{
+    return CONTAINER_OF(link, struct inbox, link);
+}
+
+static uint64_t hash_of(const struct hash_link *link)
+{
+    return hash_bytes(inbox_user(inbox_of(link)));
+}
 
 enum err inbox_table_new(struct inbox_table **ret_table)
 {
     struct inbox_table *table = calloc(1, sizeof *table);
     if (table == NULL)
         return ERR_NO_MEMORY;
-    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct inbox *));
-    if (table->buckets == NULL) {
+    enum err error = hash_table_init(&table->users, hash_of);
+    if (error != ERR_OK) {
         free(table);
-        return ERR_NO_MEMORY;
+        return error;
     }
-    table->cap = FIRST_BUCKETS;
-    table->n_buckets = FIRST_BUCKETS;
-    table->level = FIRST_BUCKETS;
     *ret_table = table;
     return ERR_OK;
 }
@@ -61,16 +62,14 @@ static void inbox_free(struct inbox *inbox)
     free(inbox);
 }
 
+static void free_link(struct hash_link *link)
+{
+    inbox_free(inbox_of(link));
+}
+
 void inbox_table_clear(struct inbox_table *table)
 {
-    for (size_t i = 0; i < table->n_buckets; i++) {
-        while (table->buckets[i] != NULL) {
-            struct inbox *inbox = table->buckets[i];
-            table->buckets[i] = inbox->next;
-            inbox_free(inbox);
-        }
-    }
-    table->n_users = 0;
+    hash_table_clear(&table->users, free_link);
 }
 
 void inbox_table_free(struct inbox_table *table)
@@ -78,66 +77,29 @@ void inbox_table_free(struct inbox_table *table)
     if (table == NULL)
         return;
     inbox_table_clear(table);
-    free(table->buckets);
+    hash_table_fini(&table->users);
     free(table);
 }
 
 size_t inbox_table_count(const struct inbox_table *table)
 {
-    return table->n_users;
+    return table->users.n_links;
 }
 
 size_t inbox_table_buckets(const struct inbox_table *table)
 {
-    return table->n_buckets;
-}
-
-static struct inbox **bucket_of(const struct inbox_table *table, struct span user_id)
-{
-    size_t hash = (size_t)hash_bytes(user_id);
-    size_t bucket = hash & (2 * table->level - 1);
-    if (bucket >= table->n_buckets)
-        bucket -= table->level;
-    return &table->buckets[bucket];
+    return table->users.n_buckets;
 }
 
 struct inbox *inbox_find(const struct inbox_table *table, struct span user_id)
 {
-    struct inbox *inbox = *bucket_of(table, user_id);
-    while (inbox != NULL && !span_equal(inbox_user(inbox), user_id))
-        inbox = inbox->next;
-    return inbox;
-}
-
-/* Without memory for more buckets the chains only grow longer. */
-static bool has_spare_bucket(struct inbox_table *table)
-{
-    if (table->n_buckets < table->cap)
-        return true;
-    struct inbox **more = realloc(table->buckets, 2 * table->cap * sizeof *more);
-    if (more == NULL)
-        return false;
-    table->buckets = more;
-    table->cap *= 2;
-    return true;
-}
-
-static void split_one_bucket(struct inbox_table *table)
-{
-    if (!has_spare_bucket(table))
-        return;
-    struct inbox *chain = table->buckets[table->n_buckets - table->level];
-    table->buckets[table->n_buckets - table->level] = NULL;
-    table->buckets[table->n_buckets++] = NULL;
-    while (chain != NULL) {
-        struct inbox *inbox = chain;
-        chain = inbox->next;
-        struct inbox **bucket = bucket_of(table, inbox_user(inbox));
-        inbox->next = *bucket;
-        *bucket = inbox;
+    HASH_TABLE_FOR_EACH_IN(link, &table->users,
+                           hash_table_bucket(&table->users, hash_bytes(user_id)))
+    {
+        if (span_equal(inbox_user(inbox_of(link)), user_id))
+            return inbox_of(link);
     }
-    if (table->n_buckets == 2 * table->level)
-        table->level *= 2;
+    return NULL;
 }
 
 struct inbox *inbox_add(struct inbox_table *table, struct span user_id, struct epoch epoch)
@@ -157,22 +119,13 @@ struct inbox *inbox_add(struct inbox_table *table, struct span user_id, struct e
     inbox->user_id_len = (uint8_t)user_id.len;
     inbox->is_dirty = false;
     memcpy(inbox->user_id, user_id.bytes, user_id.len);
-
-    struct inbox **bucket = bucket_of(table, user_id);
-    inbox->next = *bucket;
-    *bucket = inbox;
-    if (++table->n_users > table->n_buckets)
-        split_one_bucket(table);
+    hash_table_add(&table->users, &inbox->link);
     return inbox;
 }
 
 void inbox_remove(struct inbox_table *table, struct inbox *inbox)
 {
-    struct inbox **link = bucket_of(table, inbox_user(inbox));
-    while (*link != inbox)
-        link = &(*link)->next;
-    *link = inbox->next;
-    table->n_users--;
+    hash_table_remove(&table->users, &inbox->link);
     inbox_free(inbox);
 }
 
@@ -377,14 +330,13 @@ void inbox_set_acked(struct inbox *inbox, uint64_t acked)
 void inbox_table_visit(struct inbox_table *table, size_t n_buckets, inbox_visit_fn *visit,
                        void *owner)
 {
-    for (size_t i = 0; i < n_buckets && i < table->n_buckets; i++) {
-        if (table->visited >= table->n_buckets)
+    for (size_t i = 0; i < n_buckets && i < table->users.n_buckets; i++) {
+        if (table->visited >= table->users.n_buckets)
             table->visited = 0;
-        struct inbox *inbox = table->buckets[table->visited++];
-        while (inbox != NULL) {
-            struct inbox *next = inbox->next; /* visit may free this one */
-            visit(owner, inbox);
-            inbox = next;
+        HASH_TABLE_FOR_EACH_IN(link, &table->users, table->visited)
+        {
+            visit(owner, inbox_of(link)); /* may free it */
         }
+        table->visited++;
     }
 }

@@ -6,6 +6,7 @@
 #ifndef HERALD_STORE_INBOX_H
 #define HERALD_STORE_INBOX_H
 
+#include "gateway/base/hash_table.h"
 #include "gateway/store/devices.h"
 #include "proto/gap.h"
 #include "proto/notification.h"
@@ -57,7 +58,7 @@ struct inbox_more {
 };
 
 struct inbox {
-    struct inbox *next;            /* in its bucket */
+    struct hash_link link;         /* in its table */
     struct inbox_waiting *waiting; /* NULL: nothing waits */
     struct inbox_more *more;       /* NULL: none of it */
     uint64_t head;

@@ -1,0 +1,91 @@
+#include "gateway/base/hash_table.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum { FIRST_BUCKETS = 64 };
+
+enum err hash_table_init(struct hash_table *table, hash_link_hash_fn *hash_of)
+{
+    struct hash_link **buckets = calloc(FIRST_BUCKETS, sizeof(struct hash_link *));
+    if (buckets == NULL)
+        return ERR_NO_MEMORY;
+    *table = (struct hash_table){
+        .hash_of = hash_of,
+        .buckets = buckets,
+        .n_buckets = FIRST_BUCKETS,
+        .cap = FIRST_BUCKETS,
+        .level = FIRST_BUCKETS,
+    };
+    return ERR_OK;
+}
+
+void hash_table_fini(struct hash_table *table)
+{
+    free(table->buckets);
+    table->buckets = NULL;
+}
+
+static bool has_spare_bucket(struct hash_table *table)
+{
+    if (table->n_buckets < table->cap)
+        return true;
+    struct hash_link **more = realloc(table->buckets, 2 * table->cap * sizeof *more);
+    if (more == NULL)
+        return false;
+    table->buckets = more;
+    table->cap *= 2;
+    return true;
+}
+
+/* Bucket b of a level becomes b and b + (buckets of the level); about half of its chain moves. */
+static void split_one_bucket(struct hash_table *table)
+{
+    if (!has_spare_bucket(table))
+        return;
+    size_t added = table->n_buckets++;
+    struct hash_link **stays = &table->buckets[added - table->level];
+    struct hash_link **moves = &table->buckets[added];
+    for (struct hash_link *link = *stays; link != NULL; link = link->next) {
+        struct hash_link ***end =
+            hash_table_bucket(table, table->hash_of(link)) == added ? &moves : &stays;
+        **end = link;
+        *end = &link->next;
+    }
+    *stays = NULL;
+    *moves = NULL;
+    if (table->n_buckets == 2 * table->level)
+        table->level *= 2;
+}
+
+void hash_table_add(struct hash_table *table, struct hash_link *link)
+{
+    struct hash_link **bucket = &table->buckets[hash_table_bucket(table, table->hash_of(link))];
+    link->next = *bucket;
+    *bucket = link;
+    if (++table->n_links > table->n_buckets)
+        split_one_bucket(table);
+}
+
+void hash_table_remove(struct hash_table *table, struct hash_link *link)
+{
+    struct hash_link **at = &table->buckets[hash_table_bucket(table, table->hash_of(link))];
+    while (*at != link)
+        at = &(*at)->next;
+    *at = link->next;
+    table->n_links--;
+}
+
+void hash_table_clear(struct hash_table *table, void (*on_link)(struct hash_link *link))
+{
+    for (size_t i = 0; i < table->n_buckets; i++) {
+        struct hash_link *link = table->buckets[i];
+        table->buckets[i] = NULL;
+        while (link != NULL) {
+            struct hash_link *next = link->next;
+            on_link(link);
+            link = next;
+        }
+    }
+    table->n_links = 0;
+}
