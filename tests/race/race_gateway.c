@@ -5,6 +5,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/gateway.h"
+#include "tests/support/loopback.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@ enum { USERS = 24, PUSHERS = 2, CONNECTORS = 3, RUN_MS = 6000 };
 
 static struct gateway *gateway;
 static struct options options;
+static unsigned port;
 static atomic_int n_asked;
 static atomic_int n_answered;
 static atomic_bool is_over;
@@ -67,21 +69,6 @@ static void *pusher(void *argument)
     return NULL;
 }
 
-static int dial(void)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET};
-    struct listen_address address;
-    if (listen_address_parse(options.listen, &address) != ERR_OK)
-        return -1;
-    to.sin_port = htons((uint16_t)strtoul(address.port, NULL, 10));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-
 /* A WebSocket of either level, with a device or without, or an event stream. */
 static int write_head(char *text, size_t cap, unsigned *seed)
 {
@@ -105,7 +92,7 @@ static void *connector(void *argument)
     unsigned seed = (unsigned)(size_t)argument;
     char text[512];
     while (!atomic_load(&is_over)) {
-        int fd = dial();
+        int fd = loopback_dial(port);
         if (fd < 0)
             continue;
         int len = write_head(text, sizeof text, &seed);
@@ -226,24 +213,13 @@ static void *operator_thread(void *argument)
     return NULL;
 }
 
-static unsigned free_port(void)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof any;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 ||
-        getsockname(fd, (struct sockaddr *)&any, &len) != 0)
-        abort();
-    close(fd);
-    return ntohs(any.sin_port);
-}
-
 int main(void)
 {
     char why[1024];
     char listen[64];
     enum options_action action;
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", free_port());
+    port = loopback_free_port();
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
     char *argv[] = {"race", "--store",     "memory:", "--listen",    listen, "--workers",
                     "3",    "--log-level", "warn",    "--inbox-max", "50",   NULL};
     char *environment[] = {NULL};

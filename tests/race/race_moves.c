@@ -4,6 +4,7 @@
  * 20 s. */
 #include "gateway/base/log.h"
 #include "gateway/gateway.h"
+#include "tests/support/loopback.h"
 
 #include <arpa/inet.h>
 #include <openssl/evp.h>
@@ -20,6 +21,7 @@ enum { USERS = 24, CONNECTORS = 4, RUN_MS = 5000, TOKEN_CAP = 512 };
 
 static struct gateway *gateway;
 static struct options options;
+static unsigned port;
 static char tokens[USERS][TOKEN_CAP];
 static atomic_int n_asked;
 static atomic_int n_answered;
@@ -58,20 +60,6 @@ static void make_token(char text[TOKEN_CAP], int user)
 }
 
 /* ---- subscribers ---- */
-
-static int dial(void)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct listen_address address;
-    if (listen_address_parse(options.listen, &address) != ERR_OK)
-        return -1;
-    to.sin_port = htons((uint16_t)strtoul(address.port, NULL, 10));
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
 
 /* A text frame under a mask of zeros. */
 static size_t add_frame(char *out, size_t at, const char *text)
@@ -115,7 +103,7 @@ static void *connector(void *argument)
     unsigned seed = (unsigned)(size_t)argument;
     char bytes[4096];
     while (!atomic_load(&is_over)) {
-        int fd = dial();
+        int fd = loopback_dial(port);
         if (fd < 0)
             continue;
         size_t len = write_request(bytes, sizeof bytes, &seed);
@@ -191,18 +179,6 @@ static void *operator_thread(void *argument)
 
 /* ---- the run ---- */
 
-static unsigned free_port(void)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof any;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 ||
-        getsockname(fd, (struct sockaddr *)&any, &len) != 0)
-        abort();
-    close(fd);
-    return ntohs(any.sin_port);
-}
-
 static bool start(char *key_path)
 {
     char why[1024];
@@ -211,7 +187,8 @@ static bool start(char *key_path)
     int fd = mkstemp(key_path);
     if (fd < 0 || write(fd, SECRET, sizeof SECRET - 1) != sizeof SECRET - 1 || close(fd) != 0)
         return false;
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", free_port());
+    port = loopback_free_port();
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
     char *argv[] = {"race",      "--store",     "memory:", "--listen", listen,
                     "--workers", "3",           "--auth",  "jwt",      "--jwt-keys",
                     key_path,    "--log-level", "warn",    NULL};

@@ -5,6 +5,7 @@
 #include "gateway/base/log.h"
 #include "gateway/gateway.h"
 #include "tests/support/certificates.h"
+#include "tests/support/loopback.h"
 
 #include <arpa/inet.h>
 #include <openssl/ssl.h>
@@ -56,11 +57,8 @@ static void push_to(const char *user)
 
 static int dial(void)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+    int fd = loopback_dial(port);
+    if (fd < 0)
         fail("cannot connect");
     return fd;
 }
@@ -137,24 +135,12 @@ static void *loiterer(void *argument)
     return NULL;
 }
 
-static unsigned free_port(void)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof any;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) != 0 ||
-        getsockname(fd, (struct sockaddr *)&any, &len) != 0)
-        fail("no port is free");
-    close(fd);
-    return ntohs(any.sin_port);
-}
-
 static void start(char *certificate, char *key)
 {
     char why[1024];
     char listen[64];
     enum options_action action;
-    port = free_port();
+    port = loopback_free_port();
     snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
     char *argv[] = {"race",      "--store",   "memory:",     "--listen", listen,
                     "--workers", "3",         "--log-level", "error",    "--tls-cert",

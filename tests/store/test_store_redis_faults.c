@@ -1,5 +1,6 @@
 /* What only the Redis store can meet: a server that is absent, slow, emptied, locked or full. */
 #include "tests/store/redis_backend.h"
+#include "tests/support/loopback.h"
 
 #include <dlfcn.h>
 #include <netdb.h>
@@ -74,22 +75,11 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
     return resolver("127.0.0.1", port, hints, ret_list);
 }
 
-static int take_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, len), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static void open_on_host(const char *host)
 {
     char port[16];
     char url[64];
-    snprintf(port, sizeof port, "%d", take_free_port());
+    snprintf(port, sizeof port, "%u", loopback_free_port());
     snprintf(url, sizeof url, "redis://%s:%s", host, port);
     backend_close(store);
     redis_server_start(&server, "--port", port);

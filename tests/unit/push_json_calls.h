@@ -3,33 +3,18 @@
 #define HERALD_TESTS_PUSH_JSON_CALLS_H
 
 #include "proto/push_json.h"
+#include "tests/support/guarded.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static const struct push_limits limits = {.max_data_bytes = 65536, .default_ttl_s = 604800};
-
-/* Every text is parsed with an unreadable page right behind it. */
-static inline struct span guarded(struct span text)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t room = (text.len + page - 1) / page * page;
-    char *base =
-        mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    cr_assert(base != MAP_FAILED);
-    cr_assert_eq(mprotect(base + room, page, PROT_NONE), 0);
-    if (text.len > 0)
-        memcpy(base + room - text.len, text.bytes, text.len);
-    return (struct span){base + room - text.len, text.len};
-}
 
 static inline struct push_request parse(struct span body)
 {
     struct push_request request;
     struct json_problem problem;
-    enum err error = push_request_parse(guarded(body), &limits, &request, &problem);
+    enum err error = push_request_parse(guarded_for_good(body), &limits, &request, &problem);
     cr_assert_eq(error, ERR_OK, "%.*s: %s", (int)body.len, body.bytes, problem.detail);
     return request;
 }
@@ -38,7 +23,7 @@ static inline struct json_problem refusal(struct span body)
 {
     struct push_request request;
     struct json_problem problem;
-    enum err error = push_request_parse(guarded(body), &limits, &request, &problem);
+    enum err error = push_request_parse(guarded_for_good(body), &limits, &request, &problem);
     cr_assert_neq(error, ERR_OK, "%.*s", (int)body.len, body.bytes);
     cr_assert_eq(problem.error, error);
     cr_assert_null(request.memory);

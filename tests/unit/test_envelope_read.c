@@ -1,34 +1,12 @@
 /* herald.v1: what clients say, and what no client should. */
 #include "proto/envelope.h"
 
+#include "tests/support/guarded.h"
+#include "tests/unit/written.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-static struct epoch epoch_of(const char *text)
-{
-    struct epoch epoch;
-    memcpy(epoch.text, text, EPOCH_LEN);
-    return epoch;
-}
-
-/* The text again, with a page behind it that must not be read. */
-static struct span guarded(struct span text)
-{
-    static char *pages;
-    size_t room = (size_t)sysconf(_SC_PAGESIZE) * 16;
-    if (pages == NULL) {
-        pages = mmap(NULL, 2 * room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        cr_assert_neq(pages, MAP_FAILED);
-        cr_assert_eq(mprotect(pages + room, room, PROT_NONE), 0);
-    }
-    char *at = pages + room - text.len;
-    if (text.len > 0)
-        memcpy(at, text.bytes, text.len);
-    return (struct span){at, text.len};
-}
 
 static struct envelope_said said_by(const char *text)
 {

@@ -1,10 +1,10 @@
 #include "proto/http_head.h"
 
+#include "tests/support/guarded.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define LINE  "GET /ws?userId=42 HTTP/1.1\r\n"
 #define HOST  "Host: example.com\r\n"
@@ -23,22 +23,6 @@ static const char browser[] =
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
     "\r\n";
-
-/* The bytes again, with a page behind them that must not be read. */
-static const char *guarded(const char *bytes, size_t len)
-{
-    static char *room;
-    size_t page_len = (size_t)sysconf(_SC_PAGESIZE);
-    size_t room_len = 8 * page_len;
-    if (room == NULL) {
-        room = mmap(NULL, room_len + page_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                    -1, 0);
-        cr_assert_neq(room, MAP_FAILED);
-        cr_assert_eq(mprotect(room + room_len, page_len, PROT_NONE), 0);
-    }
-    cr_assert_leq(len, room_len);
-    return memcpy(room + room_len - len, bytes, len);
-}
 
 static bool is_same_part(struct http_part a, struct http_part b)
 {
@@ -69,7 +53,7 @@ static enum http_head_result parse_stepwise(struct http_head *head, struct span 
     http_head_init(head);
     for (size_t len = first; result == HTTP_HEAD_MORE; len += step) {
         size_t have = len < text.len ? len : text.len;
-        result = http_head_parse(head, guarded(text.bytes, have), have);
+        result = http_head_parse(head, guarded((struct span){text.bytes, have}).bytes, have);
         if (have == text.len)
             break;
     }
@@ -81,7 +65,7 @@ static enum http_head_result parse(struct http_head *head, struct span text)
 {
     struct http_head other;
     http_head_init(head);
-    enum http_head_result result = http_head_parse(head, guarded(text.bytes, text.len), text.len);
+    enum http_head_result result = http_head_parse(head, guarded(text).bytes, text.len);
     size_t stride = text.len < 1000 ? 1 : 97;
     for (size_t cut = 0; cut < text.len; cut += stride) {
         cr_assert_eq(parse_stepwise(&other, text, cut, text.len), result, "cut at %zu", cut);
@@ -146,8 +130,8 @@ Test(http_head, waits_for_more_at_every_byte_but_the_last)
     for (size_t len = 0; len < sizeof browser - 1; len++) {
         struct http_head head;
         http_head_init(&head);
-        cr_assert_eq(http_head_parse(&head, guarded(browser, len), len), HTTP_HEAD_MORE, "%zu",
-                     len);
+        cr_assert_eq(http_head_parse(&head, guarded((struct span){browser, len}).bytes, len),
+                     HTTP_HEAD_MORE, "%zu", len);
     }
 }
 

@@ -1,17 +1,11 @@
 #include "proto/notification.h"
 
 #include "proto/deflate.h"
+#include "tests/unit/written.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdlib.h>
-
-static struct epoch epoch_of(const char *text)
-{
-    struct epoch epoch;
-    memcpy(epoch.text, text, EPOCH_LEN);
-    return epoch;
-}
 
 static enum err parse(const char *id)
 {

@@ -1,25 +1,10 @@
 /* Event streams, letter by letter, and read back by a parser written after WHATWG HTML, 9.2.6. */
 #include "proto/sse.h"
 
+#include "tests/unit/written.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
-
-static struct epoch epoch_of(const char *text)
-{
-    struct epoch epoch;
-    memcpy(epoch.text, text, EPOCH_LEN);
-    return epoch;
-}
-
-#define EPOCH epoch_of("k3f9a2qd")
-
-static void expect_text(struct buf *out, enum err error, const char *expected)
-{
-    cr_assert_eq(error, ERR_OK, "%s", expected);
-    cr_expect(span_equal(buf_span(out), span_of(expected)), "%.*s\nis not\n%s", (int)out->len,
-              out->bytes, expected);
-    out->len = 0;
-}
 
 static enum err write_note(struct buf *out, struct span data, uint64_t seq)
 {

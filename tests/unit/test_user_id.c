@@ -1,23 +1,9 @@
 #include "proto/user_id.h"
 
+#include "tests/support/guarded.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-/* The text again, with a page behind it that must not be read. */
-static struct span guarded(struct span text)
-{
-    static char *page;
-    size_t page_len = (size_t)sysconf(_SC_PAGESIZE);
-    if (page == NULL) {
-        page = mmap(NULL, 2 * page_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        cr_assert_neq(page, MAP_FAILED);
-        cr_assert_eq(mprotect(page + page_len, page_len, PROT_NONE), 0);
-    }
-    char *at = page + page_len - text.len;
-    return (struct span){memcpy(at, text.bytes, text.len), text.len};
-}
 
 static enum err check(struct span user_id)
 {
