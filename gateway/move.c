@@ -3,15 +3,9 @@
 #include "gateway/delivery.h"
 #include "gateway/http_answer.h"
 #include "gateway/kicks.h"
+#include "proto/put.h"
 
 #include <stdlib.h>
-
-static uint8_t *put(uint8_t *at, struct span bytes)
-{
-    if (bytes.len > 0)
-        memcpy(at, bytes.bytes, bytes.len);
-    return at + bytes.len;
-}
 
 struct move *move_new(struct span user_agent, struct span origin, struct span early)
 {
@@ -19,13 +13,13 @@ struct move *move_new(struct span user_agent, struct span origin, struct span ea
     if (move == NULL)
         return NULL;
     struct admission *admission = &move->admission;
-    uint8_t *at = put(move->bytes, user_agent);
-    admission->user_agent = (struct span){(const char *)move->bytes, user_agent.len};
-    admission->origin = (struct span){(const char *)at, origin.len};
-    at = put(at, origin);
-    admission->early = at;
+    char *at = put_span(move->bytes, user_agent);
+    admission->user_agent = (struct span){move->bytes, user_agent.len};
+    admission->origin = (struct span){at, origin.len};
+    at = put_span(at, origin);
+    admission->early = (uint8_t *)at;
     admission->n_early = early.len;
-    put(at, early);
+    put_span(at, early);
     return move;
 }
 

@@ -10,7 +10,7 @@ struct move {
     struct worker *home;
     struct admission admission;   /* its spans lie in what follows */
     struct subscribe_query query; /* userId and device; `after` is in the admission */
-    uint8_t bytes[];              /* the User-Agent, the origin, the early bytes */
+    char bytes[];                 /* the User-Agent, the origin, the early bytes */
 };
 
 /* NULL: out of memory. `early` and the others are copied. */

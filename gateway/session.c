@@ -1,5 +1,5 @@
-/* A session begins with the 101 in its queue (an event stream holds its 200 back). What comes in is
- * read by session_read.c; notifications are queued by delivery.c and replay.c through
+/* A session begins with the answer to its request, at once or held back (session_answer.c). What
+ * comes in is read by session_read.c; notifications are queued by delivery.c and replay.c through
  * session_write.c.
  *
  * One timer serves several deadlines: the next ping, the silence after which the peer is dead, the
