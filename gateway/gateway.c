@@ -216,7 +216,7 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     if (gateway == NULL)
         return ERR_NO_MEMORY;
     struct node *node = &gateway->node;
-    node->options = options;
+    atomic_init(&node->options, options);
     node->session_events = &delivery_events;
     node->serve_more = options->demo ? demo_serve : NULL;
     node->listen_fd = -1;
@@ -371,6 +371,11 @@ void gateway_reload(struct gateway *gateway, bool must)
     if (node->tls != NULL)
         certificates = certificates_reload(node->tls) ? "read" : "kept";
     log_event(LOG_INFO, "read again", LOG_TEXT("certificates", certificates));
+}
+
+void gateway_set_options(struct gateway *gateway, const struct options *options)
+{
+    atomic_store(&gateway->node.options, options);
 }
 
 enum err gateway_check(const struct options *options, char *why, size_t why_cap)

@@ -31,6 +31,10 @@ bool gateway_is_drained(const struct gateway *gateway); /* no session is left */
  * a time. */
 void gateway_reload(struct gateway *gateway, bool must);
 
+/* From now on these count. What they replace is read no longer when gateway_stop has returned, and
+ * not before. One thread at a time, as gateway_reload. */
+void gateway_set_options(struct gateway *gateway, const struct options *options);
+
 /* Closes what is open, answers what is under way, joins the workers, closes the store, frees. */
 void gateway_stop(struct gateway *gateway);
 

@@ -2,13 +2,16 @@
  * stops. The one file that sees both admin and gateway. */
 #include "admin/admin.h"
 #include "gateway/base/clock.h"
+#include "gateway/base/list.h"
 #include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
 #include "gateway/gateway.h"
 #include "gateway/limits.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +19,20 @@ extern char **environ;
 
 /* 2: what was asked for is wrong; 1: it cannot be done here and now. */
 enum { EXIT_USAGE = 2, EXIT_FAILED = 1, GRACE_MS = 2500, POLL_MS = 20, LOOK_AT_FILES_MS = 2000 };
+
+/* The options that count now. Those before them may still be read by some thread, so all of them
+ * stay until the end: the first are the caller's, the others a list. */
+struct configuration {
+    int argc;
+    char **argv;
+    const struct options *now;
+    struct list later; /* of struct later_options */
+};
+
+struct later_options {
+    struct list link;
+    struct options *options;
+};
 
 static int print(enum err (*fill)(const struct options *options, struct buf *out),
                  const struct options *options)
@@ -35,15 +52,68 @@ static enum err fill_help(const struct options *options, struct buf *out)
     return options_print_help(out);
 }
 
-static void set_up_log(const struct options *options)
+static enum log_level level_of(const struct options *options)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
-    enum log_level level = LOG_INFO;
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(options->log_level, names[i]) == 0)
-            level = (enum log_level)i;
+            return (enum log_level)i;
     }
-    log_setup(level, strcmp(options->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT);
+    return LOG_INFO;
+}
+
+static void set_up_log(const struct options *options)
+{
+    log_setup(level_of(options), strcmp(options->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT);
+}
+
+/* ---- SIGHUP ---- */
+
+static enum err take_options(struct configuration *configuration, struct gateway *gateway,
+                             struct options *options)
+{
+    struct later_options *later = malloc(sizeof *later);
+    if (later == NULL)
+        return ERR_NO_MEMORY;
+    later->options = options;
+    list_append(&configuration->later, &later->link);
+    configuration->now = options;
+    gateway_set_options(gateway, options);
+    log_set_level(level_of(options));
+    return ERR_OK;
+}
+
+static void reread_options(struct configuration *configuration, struct gateway *gateway)
+{
+    char why[1024];
+    struct options_change change = {0};
+    enum err error = options_reread(configuration->argc, configuration->argv, environ,
+                                    configuration->now, &change, why, sizeof why);
+    if (error == ERR_OK && change.options != NULL) {
+        error = take_options(configuration, gateway, change.options);
+        snprintf(why, sizeof why, "%s", error_title(error));
+    }
+    if (error != ERR_OK) {
+        metrics_count(METRIC_OPTIONS_RELOADS_FAILED);
+        log_event(LOG_ERROR, "the options stay as they were", LOG_TEXT("why", why));
+        options_free(change.options);
+        return;
+    }
+    metrics_count(METRIC_OPTIONS_RELOADS);
+    log_event(LOG_INFO, "options read again",
+              LOG_TEXT("changed", change.live[0] != '\0' ? change.live : "none"));
+    if (change.fixed[0] != '\0')
+        log_event(LOG_WARN, "these options take a restart", LOG_TEXT("options", change.fixed));
+}
+
+static void free_later_options(struct configuration *configuration)
+{
+    LIST_FOR_EACH_SAFE(link, &configuration->later)
+    {
+        struct later_options *later = CONTAINER_OF(link, struct later_options, link);
+        options_free(later->options);
+        free(later);
+    }
 }
 
 /* The next signal within that time; 0: none came. */
@@ -67,25 +137,30 @@ static void drain(struct gateway *gateway, const sigset_t *signals)
     }
 }
 
-/* Files that have changed are read again by themselves, and all of them on SIGHUP. */
-static void serve(struct gateway *gateway, struct admin *admin, const sigset_t *signals)
+/* Files of keys that have changed are read again by themselves; on SIGHUP all files are. */
+static void serve(struct configuration *configuration, struct gateway *gateway, struct admin *admin,
+                  const sigset_t *signals)
 {
     for (;;) {
         int number = wait_for_signal(signals, LOOK_AT_FILES_MS);
         if (number == SIGTERM || number == SIGINT)
             break;
+        if (number == SIGHUP)
+            reread_options(configuration, gateway);
         gateway_reload(gateway, number == SIGHUP);
         admin_reload(admin, number == SIGHUP);
     }
     drain(gateway, signals);
 }
 
-static int run(const struct options *options)
+static int run(const struct options *options, int argc, char **argv)
 {
     char why[1024] = "";
     int code = EXIT_FAILED;
     struct gateway *gateway = NULL;
     struct admin *admin = NULL;
+    struct configuration configuration = {.argc = argc, .argv = argv, .now = options};
+    list_init(&configuration.later);
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -105,11 +180,12 @@ static int run(const struct options *options)
     error = admin_start(options, gateway, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
-    serve(gateway, admin, &signals);
+    serve(&configuration, gateway, admin, &signals);
     code = 0;
     admin_stop(admin);
 stop_gateway:
     gateway_stop(gateway);
+    free_later_options(&configuration);
 out:
     if (error == ERR_OK)
         log_event(LOG_INFO, "stopped", LOG_INT("code", code));
@@ -156,7 +232,7 @@ int main(int argc, char **argv)
         code = check(&options);
         break;
     case OPTIONS_RUN:
-        code = run(&options);
+        code = run(&options, argc, argv);
         break;
     }
     options_fini(&options);

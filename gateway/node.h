@@ -20,7 +20,7 @@ struct tls_context;
 enum { WAIT_FILTER = 256 };
 
 struct node {
-    const struct options *options;
+    _Atomic(const struct options *) options; /* another after each change by SIGHUP */
     struct client_map *map;
     struct store *store;
     struct auth *auth;

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,7 +13,7 @@
 /* A line is put together on the stack and leaves with one write, so lines of several threads do not
  * mix. Whatever does not fit is taken back whole: a line is always well formed. */
 
-static enum log_level least_level = LOG_INFO;
+static _Atomic(enum log_level) least_level = LOG_INFO;
 static enum log_format line_format = LOG_LOGFMT;
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -28,13 +29,18 @@ struct line {
 
 void log_setup(enum log_level level, enum log_format format)
 {
-    least_level = level;
+    log_set_level(level);
     line_format = format;
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&least_level, level, memory_order_relaxed);
 }
 
 bool log_is_enabled(enum log_level level)
 {
-    return level >= least_level;
+    return level >= atomic_load_explicit(&least_level, memory_order_relaxed);
 }
 
 static void put(struct line *line, const char *bytes, size_t len)

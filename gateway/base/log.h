@@ -16,6 +16,7 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 
 /* Once, before threads start. Until then: info, logfmt. */
 void log_setup(enum log_level level, enum log_format format);
+void log_set_level(enum log_level level); /* any thread, at any time */
 bool log_is_enabled(enum log_level level);
 
 /* One key and its value; build with the macros below. */

@@ -1,5 +1,6 @@
 /* The options: one table (options.def) that flags, HERALD_* variables, the INI file, --help and
- * --print-config are all made from. Read once at start, constant afterwards, then any thread. */
+ * --print-config are all made from. Constant once they are read, then any thread: what SIGHUP
+ * changes comes as new ones (options_reread). */
 #ifndef HERALD_BASE_OPTIONS_H
 #define HERALD_BASE_OPTIONS_H
 
@@ -8,13 +9,13 @@
 #include <stdint.h>
 
 enum option {
-#define TEXT(member, name, value, help)               OPTION_##member,
-#define NUMBER(member, name, value, min, max, help)   OPTION_##member,
-#define DURATION(member, name, value, min, max, help) OPTION_##member,
-#define SIZE(member, name, value, min, max, help)     OPTION_##member,
-#define SWITCH(member, name, help)                    OPTION_##member,
-#define CHOICE(member, name, value, words, help)      OPTION_##member,
-#define LIST(member, name, help)                      OPTION_##member,
+#define TEXT(member, name, value, when, help)               OPTION_##member,
+#define NUMBER(member, name, value, min, max, when, help)   OPTION_##member,
+#define DURATION(member, name, value, min, max, when, help) OPTION_##member,
+#define SIZE(member, name, value, min, max, when, help)     OPTION_##member,
+#define SWITCH(member, name, when, help)                    OPTION_##member,
+#define CHOICE(member, name, value, words, when, help)      OPTION_##member,
+#define LIST(member, name, when, help)                      OPTION_##member,
 #include "gateway/base/options.def"
     OPTION_COUNT
 };
@@ -28,13 +29,13 @@ struct option_list {
 };
 
 struct options {
-#define TEXT(member, name, value, help)               char *member;
-#define NUMBER(member, name, value, min, max, help)   int64_t member;
-#define DURATION(member, name, value, min, max, help) int64_t member;
-#define SIZE(member, name, value, min, max, help)     int64_t member;
-#define SWITCH(member, name, help)                    bool member;
-#define CHOICE(member, name, value, words, help)      char *member;
-#define LIST(member, name, help)                      struct option_list member;
+#define TEXT(member, name, value, when, help)               char *member;
+#define NUMBER(member, name, value, min, max, when, help)   int64_t member;
+#define DURATION(member, name, value, min, max, when, help) int64_t member;
+#define SIZE(member, name, value, min, max, when, help)     int64_t member;
+#define SWITCH(member, name, when, help)                    bool member;
+#define CHOICE(member, name, value, words, when, help)      char *member;
+#define LIST(member, name, when, help)                      struct option_list member;
 #include "gateway/base/options.def"
     uint8_t sources[OPTION_COUNT]; /* enum option_source */
 };
@@ -64,6 +65,21 @@ MUST_CHECK enum err options_read(int argc, char **argv, char **environ_list,
                                  struct options *ret_options, enum options_action *ret_action,
                                  char *why, size_t why_cap);
 void options_fini(struct options *options);
+
+enum { OPTIONS_NAMES_MAX_BYTES = 1024 };
+
+struct options_change {
+    struct options *options; /* NULL: nothing that is live has changed; else options_free */
+    char live[OPTIONS_NAMES_MAX_BYTES];  /* the names of what has changed, with commas */
+    char fixed[OPTIONS_NAMES_MAX_BYTES]; /* and of what would have, but takes a restart */
+};
+
+/* Reads all of it again, with the arguments of the start. What is not marked live in the table has
+ * the value of `running` in the new options. Errors as options_read; ret_change is not written. */
+MUST_CHECK enum err options_reread(int argc, char **argv, char **environ_list,
+                                   const struct options *running, struct options_change *ret_change,
+                                   char *why, size_t why_cap);
+void options_free(struct options *options); /* NULL is fine */
 
 MUST_CHECK enum err options_print_help(struct buf *out);
 /* An INI file that --config reads back; each line with a comment where its value came from, which

@@ -9,14 +9,14 @@ static const struct {
     const char *heading; /* NULL: an option */
     enum option option;
 } help_lines[] = {
-#define HEADING(title)                                {title, OPTION_COUNT},
-#define TEXT(member, name, value, help)               {NULL, OPTION_##member},
-#define NUMBER(member, name, value, min, max, help)   {NULL, OPTION_##member},
-#define DURATION(member, name, value, min, max, help) {NULL, OPTION_##member},
-#define SIZE(member, name, value, min, max, help)     {NULL, OPTION_##member},
-#define SWITCH(member, name, help)                    {NULL, OPTION_##member},
-#define CHOICE(member, name, value, words, help)      {NULL, OPTION_##member},
-#define LIST(member, name, help)                      {NULL, OPTION_##member},
+#define HEADING(title)                                      {title, OPTION_COUNT},
+#define TEXT(member, name, value, when, help)               {NULL, OPTION_##member},
+#define NUMBER(member, name, value, min, max, when, help)   {NULL, OPTION_##member},
+#define DURATION(member, name, value, min, max, when, help) {NULL, OPTION_##member},
+#define SIZE(member, name, value, min, max, when, help)     {NULL, OPTION_##member},
+#define SWITCH(member, name, when, help)                    {NULL, OPTION_##member},
+#define CHOICE(member, name, value, words, when, help)      {NULL, OPTION_##member},
+#define LIST(member, name, when, help)                      {NULL, OPTION_##member},
 #include "gateway/base/options.def"
 };
 
@@ -69,8 +69,9 @@ static enum err print_help_option(struct buf *out, const struct option_row *row)
 {
     char text[512];
     bool has_words = row->kind == OPTION_CHOICE && strchr(row->words, '|') != NULL;
-    snprintf(text, sizeof text, "%s%s%s [%s]", row->help, has_words ? ": " : "",
-             has_words ? row->words : "", row->value[0] != '\0' ? row->value : "none");
+    snprintf(text, sizeof text, "%s%s%s [%s]%s", row->help, has_words ? ": " : "",
+             has_words ? row->words : "", row->value[0] != '\0' ? row->value : "none",
+             row->is_live ? " live" : "");
     return print_help_line(out, row->name, placeholder_of(row->kind), text);
 }
 
@@ -100,7 +101,8 @@ enum err options_print_help(struct buf *out)
         "or 1MiB; a switch may be written --demo, --demo=on or --demo=off.\n"
         "Each option may also be a variable (HERALD_PING_INTERVAL=5s) or a line of the file that\n"
         "--config names (ping-interval = 5s). Flags go before variables, variables before the "
-        "file.\n");
+        "file.\n"
+        "live: SIGHUP takes a new value from the file; the others take a restart.\n");
 }
 
 /* redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST, with *** for the password. */

@@ -1,5 +1,4 @@
-/* What options.c and options_print.c share: the rows of options.def, and values from and to text.
- */
+/* What the files of the options share: the rows of options.def, and values from and to text. */
 #ifndef HERALD_BASE_OPTIONS_TABLE_H
 #define HERALD_BASE_OPTIONS_TABLE_H
 
@@ -22,6 +21,7 @@ struct option_row {
     const char *value; /* the default, as one would write it */
     int64_t min, max;
     const char *words; /* CHOICE: "a|b|c" */
+    bool is_live;      /* options_reread takes a new value */
     const char *help;
 };
 extern const struct option_row option_rows[OPTION_COUNT];

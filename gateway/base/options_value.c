@@ -4,20 +4,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* In the column `when` of the table. */
+enum { FIXED = false, LIVE = true };
+
 const struct option_row option_rows[OPTION_COUNT] = {
-#define ROW(member, name, kind, value, min, max, words, help)                                      \
-    {name, kind, offsetof(struct options, member), value, min, max, words, help},
-#define TEXT(member, name, value, help) ROW(member, name, OPTION_TEXT, value, 0, 0, "", help)
-#define NUMBER(member, name, value, min, max, help)                                                \
-    ROW(member, name, OPTION_NUMBER, #value, min, max, "", help)
-#define DURATION(member, name, value, min, max, help)                                              \
-    ROW(member, name, OPTION_DURATION, value, min, max, "", help)
-#define SIZE(member, name, value, min, max, help)                                                  \
-    ROW(member, name, OPTION_SIZE, value, min, max, "", help)
-#define SWITCH(member, name, help) ROW(member, name, OPTION_SWITCH, "off", 0, 0, "", help)
-#define CHOICE(member, name, value, words, help)                                                   \
-    ROW(member, name, OPTION_CHOICE, value, 0, 0, words, help)
-#define LIST(member, name, help) ROW(member, name, OPTION_LIST, "", 0, 0, "", help)
+#define ROW(member, name, kind, value, min, max, words, when, help)                                \
+    {name, kind, offsetof(struct options, member), value, min, max, words, when, help},
+#define TEXT(member, name, value, when, help)                                                      \
+    ROW(member, name, OPTION_TEXT, value, 0, 0, "", when, help)
+#define NUMBER(member, name, value, min, max, when, help)                                          \
+    ROW(member, name, OPTION_NUMBER, #value, min, max, "", when, help)
+#define DURATION(member, name, value, min, max, when, help)                                        \
+    ROW(member, name, OPTION_DURATION, value, min, max, "", when, help)
+#define SIZE(member, name, value, min, max, when, help)                                            \
+    ROW(member, name, OPTION_SIZE, value, min, max, "", when, help)
+#define SWITCH(member, name, when, help)                                                           \
+    ROW(member, name, OPTION_SWITCH, "off", 0, 0, "", when, help)
+#define CHOICE(member, name, value, words, when, help)                                             \
+    ROW(member, name, OPTION_CHOICE, value, 0, 0, words, when, help)
+#define LIST(member, name, when, help) ROW(member, name, OPTION_LIST, "", 0, 0, "", when, help)
 #include "gateway/base/options.def"
 };
 

@@ -1,5 +1,5 @@
 /* Sessions that say in their first message who they are, and move to their home workers, against
- * pushes, kicks, keys that are read again and clients that go in the midst of it. For
+ * pushes, kicks, keys and options that are read again and clients that go in the midst of it. For
  * ThreadSanitizer. In the end no session is left, and each push was answered. Ends by itself within
  * 20 s. */
 #include "gateway/base/log.h"
@@ -220,8 +220,11 @@ int main(void)
         pthread_create(&threads[i], NULL, connector, (void *)(i + 1));
     pthread_create(&threads[CONNECTORS], NULL, operator_thread, (void *)(size_t)7);
     unsigned long most = 0;
+    struct options later = options; /* the same strings */
+    later.ping_interval = 150;
     for (int i = 0; i < RUN_MS; i += 5) {
         gateway_reload(gateway, true);
+        gateway_set_options(gateway, i % 10 == 0 ? &later : &options);
         most = connections() > most ? connections() : most;
         usleep(5000);
     }

@@ -363,14 +363,14 @@ Test(options, lists_every_option_with_its_default_in_the_help)
     buf_init(&out, 1 << 16);
     cr_assert_eq(options_print_help(&out), ERR_OK);
     cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
-#define LISTED(name, value)                           assert_listed(out.bytes, "\n  --" name " ", "[" value "]");
-#define TEXT(member, name, value, help)               LISTED(name, value)
-#define NUMBER(member, name, value, min, max, help)   LISTED(name, #value)
-#define DURATION(member, name, value, min, max, help) LISTED(name, value)
-#define SIZE(member, name, value, min, max, help)     LISTED(name, value)
-#define SWITCH(member, name, help)                    LISTED(name, "off")
-#define CHOICE(member, name, value, words, help)      LISTED(name, value)
-#define LIST(member, name, help)                      LISTED(name, "")
+#define LISTED(name, value)                                 assert_listed(out.bytes, "\n  --" name " ", "[" value "]");
+#define TEXT(member, name, value, when, help)               LISTED(name, value)
+#define NUMBER(member, name, value, min, max, when, help)   LISTED(name, #value)
+#define DURATION(member, name, value, min, max, when, help) LISTED(name, value)
+#define SIZE(member, name, value, min, max, when, help)     LISTED(name, value)
+#define SWITCH(member, name, when, help)                    LISTED(name, "off")
+#define CHOICE(member, name, value, words, when, help)      LISTED(name, value)
+#define LIST(member, name, when, help)                      LISTED(name, "")
 #include "gateway/base/options.def"
     for (char *rest = out.bytes, *line = NULL; (line = strsep(&rest, "\n")) != NULL;)
         cr_assert_leq(strlen(line), 100, "%s", line);
