@@ -61,6 +61,7 @@ static enum err make_room(struct unstored_slot *slot)
     return ERR_OK;
 }
 
+/* Without memory for its place the user is found again by a walk over all of them (on_slot). */
 static void mark_unstored(struct client *client)
 {
     struct worker *worker = client->worker;
@@ -68,12 +69,15 @@ static void mark_unstored(struct client *client)
         return;
     unsigned index = (worker->unstored_slot + POSITION_SLOTS - 1) % POSITION_SLOTS;
     struct unstored_slot *slot = &worker->unstored[index];
-    if (make_room(slot) != ERR_OK)
-        return; /* it stays unwritten, and is tried again with the next acknowledgement */
     if (worker->unstored_timer.on_due == NULL)
         timer_init(&worker->unstored_timer, on_slot);
-    if (worker->n_unstored++ == 0)
+    if (worker->n_unstored == 0 && !worker->has_unmarked)
         set_slot_timer(worker);
+    if (make_room(slot) != ERR_OK) {
+        worker->has_unmarked = true;
+        return;
+    }
+    worker->n_unstored++;
     client->unstored_slot = (uint8_t)(index + 1);
     slot->clients[slot->n++] = client;
 }
@@ -109,7 +113,7 @@ static void write_position(struct client *client, struct position *position, uin
     struct span device = position_device(position);
     struct position_write *write = calloc(1, sizeof *write + client->user_id_len + device.len);
     if (write == NULL)
-        return; /* it stays unwritten, and is tried again with the next acknowledgement */
+        return; /* it stays unwritten, and is tried again while the user is here */
     memcpy(write->names, client->user_id, client->user_id_len);
     if (device.len > 0)
         memcpy(write->names + client->user_id_len, device.bytes, device.len);
@@ -127,10 +131,25 @@ static void write_position(struct client *client, struct position *position, uin
     store_ack(client->worker->node->store, &write->ack);
 }
 
+static bool has_moved(const struct client *client, const struct position *position)
+{
+    return acked_of(position) > position->stored && !epoch_is_none(client->epoch);
+}
+
 static void write_if_moved(struct client *client, struct position *position)
 {
-    if (acked_of(position) > position->stored && !epoch_is_none(client->epoch))
+    if (has_moved(client, position))
         write_position(client, position, 0);
+}
+
+static void mark_if_moved(struct client *client, void *unused)
+{
+    (void)unused;
+    bool must_mark = has_moved(client, &client->shared);
+    for (struct device_position *device = client->devices; device != NULL; device = device->next)
+        must_mark |= has_moved(client, &device->position);
+    if (must_mark)
+        mark_unstored(client);
 }
 
 void positions_store(struct client *client)
@@ -147,19 +166,24 @@ void positions_stored(struct client *client, uint64_t acked)
         client->shared.stored = acked;
 }
 
-static void write_slot(struct worker *worker, struct unstored_slot *slot)
+/* `may_retry`: what could not be written is marked again, in the slot that comes last. */
+static void write_slot(struct worker *worker, struct unstored_slot *slot, bool may_retry)
 {
-    while (slot->n > 0) {
-        struct client *client = slot->clients[--slot->n];
+    struct unstored_slot taken = *slot;
+    *slot = (struct unstored_slot){0};
+    while (taken.n > 0) {
+        struct client *client = taken.clients[--taken.n];
         worker->n_unstored--;
         client->unstored_slot = 0;
-        if (!client->is_removed)
+        if (!client->is_removed) {
             positions_store(client);
-        else if (!client->is_posted)
+            if (may_retry)
+                mark_if_moved(client, NULL);
+        } else if (!client->is_posted) {
             client_free(client); /* it left meanwhile, and was only still in this list */
+        }
     }
-    free(slot->clients);
-    *slot = (struct unstored_slot){0};
+    free(taken.clients);
 }
 
 /* The slot whose second is over. */
@@ -168,15 +192,19 @@ static void on_slot(struct timer *timer)
     struct worker *worker = CONTAINER_OF(timer, struct worker, unstored_timer);
     struct unstored_slot *slot = &worker->unstored[worker->unstored_slot];
     worker->unstored_slot = (worker->unstored_slot + 1) % POSITION_SLOTS;
-    write_slot(worker, slot);
-    if (worker->n_unstored > 0)
+    write_slot(worker, slot, true);
+    if (worker->has_unmarked && worker->unstored_slot == 0) { /* once a second */
+        worker->has_unmarked = false;
+        client_map_each(worker->node->map, worker->index, mark_if_moved, NULL);
+    }
+    if (worker->n_unstored > 0 || worker->has_unmarked)
         set_slot_timer(worker);
 }
 
 void positions_stop(struct worker *worker)
 {
     for (unsigned i = 0; i < POSITION_SLOTS; i++)
-        write_slot(worker, &worker->unstored[i]);
+        write_slot(worker, &worker->unstored[i], false);
 }
 
 /* What waits to be written must not fill a small inbox. */

@@ -97,7 +97,7 @@ static void on_gone(struct conn *conn, bool is_clean)
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     (void)is_clean; /* an end without a close frame is a drop either way (7.1.5, 1006) */
     if (session_is_open(session)) {
-        metrics_count(METRIC_CLOSED_DROPPED);
+        metrics_count(session->is_given_up ? METRIC_CLOSED_MEMORY : METRIC_CLOSED_DROPPED);
         leave(session);
     }
     session_finish(session);
@@ -120,6 +120,7 @@ void session_vanish(struct session *session)
 
 void session_give_up(struct session *session)
 {
+    session->is_given_up = true;
     conn_break(&session->conn);
 }
 
@@ -367,6 +368,8 @@ static enum metric cause_of(enum err error)
     case ERR_EXPIRED:
     case ERR_AUTH_TIMEOUT:
         return METRIC_CLOSED_AUTH;
+    case ERR_NO_MEMORY:
+        return METRIC_CLOSED_MEMORY;
     default:
         return METRIC_CLOSED_PROTOCOL;
     }

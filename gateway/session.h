@@ -65,7 +65,7 @@ struct session_extra {
     bool is_explicit;                /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
 };
 
-/* At most 248 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
+/* At most 272 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
@@ -105,6 +105,7 @@ struct session {
     bool is_suspect : 1;     /* silent; one last look before it is closed */
     bool is_draining : 1;    /* drain_at_ms holds */
     bool has_peer_close : 1;
+    bool is_given_up : 1;    /* there was no memory for what it needs */
     bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
     uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */
 };

@@ -59,6 +59,7 @@ struct worker {
     struct timer unstored_timer;
     unsigned unstored_slot; /* the one that is written next */
     unsigned n_unstored;
+    bool has_unmarked; /* there was no memory for the place of some in a slot */
     struct reads reads;
     struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
     struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (waits.c) */

@@ -7,6 +7,7 @@
  *   sim_node.c   the gateway without threads: workers, sessions, pushes, crash, drain, kick
  *   sim_store.c  between the node and the store: holds requests back, loses them in a crash, and
  *                shows every answer to the model
+ *   sim_memory.c allocations of the node that fail
  *   sim_tab.c    the client's end of a connection, and how it misbehaves
  *   sim_v1.c     what a herald.v1 client reads and says
  *   sim_frame.c  WebSocket frames as a client writes and reads them
@@ -149,6 +150,7 @@ struct sim_totals {
     uint64_t crashes, drains, fulls, aways, late_stores, late_workers, hidden, lost_requests,
         failed_acks, crash_lost_acks;
     uint64_t calms, devices;
+    uint64_t shortages, failed_allocations, not_entered;
     uint64_t shared_users; /* a notification came to a user with several sessions */
 };
 
@@ -161,7 +163,8 @@ struct sim_plan {
     unsigned send_buffer;
     unsigned pages_at_once;
     unsigned push_per_mille, connect_per_mille, drop_per_mille, kick_per_mille;
-    unsigned full_per_mille, away_per_mille, stall_per_mille, crash_per_mille, drain_per_mille;
+    unsigned full_per_mille, away_per_mille, stall_per_mille, crash_per_mille, drain_per_mille,
+        short_per_mille;
     unsigned idle_per_mille;
     unsigned bad_tab_per_mille, v1_per_mille, device_per_mille, burst_per_mille, big_per_mille,
         short_ttl_per_mille, ephemeral_per_mille;
@@ -186,6 +189,7 @@ struct sim {
     struct list tabs;
     unsigned n_tabs;
     bool has_healed;
+    unsigned failing_per_mille; /* of the node's allocations; 0: there is memory */
     struct sim_user users[SIM_USERS_MAX];
     unsigned n_pushes;
     struct sim_push pushes[SIM_PUSHES_MAX];
@@ -232,6 +236,10 @@ size_t sim_store_lose(struct sim *sim); /* answers what was lost, with errors; h
 void sim_store_revive(struct sim *sim);
 uint64_t sim_store_ack_under_way(struct sim *sim, unsigned user); /* the highest; 0: none */
 struct store_peek sim_store_peek(struct sim *sim, unsigned user);
+
+/* sim_memory.c. Around what the node does: between them allocations fail. */
+void sim_memory_scarce(struct sim *sim);
+void sim_memory_plenty(void);
 
 /* sim_tab.c */
 void sim_tab_connect(struct sim *sim, unsigned user, unsigned place, bool is_good);
@@ -281,6 +289,7 @@ void sim_model_entered(struct sim_tab *tab);
 void sim_model_session_acked(struct sim_tab *tab, uint64_t acked);
 void sim_model_left(struct sim_tab *tab);
 void sim_model_check_written(struct sim_tab *tab); /* after the last has left */
+void sim_model_ran_short(struct sim *sim);         /* an allocation failed */
 void sim_model_crashed(struct sim *sim);
 unsigned sim_model_online(struct sim *sim, unsigned user);
 /* What a client has seen and said. */

@@ -142,6 +142,9 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
         {"duplicates", t->duplicates},
         {"devices", t->devices},
         {"calm times", t->calms},
+        {"memory short", t->shortages},
+        {"allocations failed", t->failed_allocations},
+        {"let in no session", t->not_entered},
     };
     const struct row paths[] = {
         {"live", metric(METRIC_DELIVERED_LIVE)},
@@ -157,6 +160,7 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
         {"restart", metric(METRIC_CLOSED_RESTART)},
         {"client", metric(METRIC_CLOSED_CLIENT)},
         {"dropped", metric(METRIC_CLOSED_DROPPED)},
+        {"for lack of memory", metric(METRIC_CLOSED_MEMORY)},
     };
     const struct row v1[] = {
         {"tabs", t->v1_tabs},

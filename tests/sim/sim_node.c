@@ -61,15 +61,22 @@ static void open_session(struct letter *letter)
         return;
     }
     struct session *session;
-    if (session_new(home, &admission, &session) != ERR_OK)
-        sim_fail(sim, "a session cannot be opened");
+    if (session_new(home, &admission, &session) != ERR_OK) {
+        sim->totals.not_entered++;
+        transport_close(admission.socket);
+        return;
+    }
     atomic_fetch_add(&sim->node.n_sockets, 1);
     atomic_fetch_add(&sim->node.n_sessions, 1);
     tab->session = session;
     sim_model_entered(tab);
     sim_trace(sim, "tab %u enters", tab->number);
-    if (delivery_enter(session, user_id, admission.device) != ERR_OK)
-        sim_fail(sim, "a session cannot enter");
+    if (delivery_enter(session, user_id, admission.device) != ERR_OK) {
+        sim->totals.not_entered++;
+        sim_model_left(tab);
+        session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
+        return;
+    }
     if (atomic_load(&sim->node.is_draining))
         session_drain(session);
 }
@@ -114,13 +121,18 @@ void sim_node_start(struct sim *sim)
 void sim_node_turn(struct sim *sim, unsigned skip_per_mille, unsigned late_worker)
 {
     if (sim->is_store_back) {
+        sim_memory_scarce(sim);
         for (unsigned i = 0; i < sim->plan.n_workers; i++)
             replay_try_again(sim->workers[i]);
+        sim_memory_plenty();
         sim->is_store_back = false;
     }
     for (unsigned i = 0; i < sim->plan.n_workers; i++) {
-        if (i != late_worker && !sim_chance(sim, skip_per_mille))
-            reactor_turn(sim->workers[i]->reactor, 0);
+        if (i == late_worker || sim_chance(sim, skip_per_mille))
+            continue;
+        sim_memory_scarce(sim);
+        reactor_turn(sim->workers[i]->reactor, 0);
+        sim_memory_plenty();
     }
 }
 
@@ -181,8 +193,10 @@ void sim_node_drain(struct sim *sim)
     sim_trace(sim, "the node drains");
     atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + 500);
     atomic_store(&node->is_draining, true);
+    sim_memory_scarce(sim);
     for (unsigned i = 0; i < node->n_workers; i++)
         client_map_each(node->map, i, drain_client, NULL);
+    sim_memory_plenty();
 }
 
 bool sim_node_is_draining(const struct sim *sim)
@@ -237,6 +251,13 @@ static void draw_keys(struct sim *sim, struct sim_push *push, uint32_t number)
     }
 }
 
+static void ask_push(struct sim *sim, struct sim_push *push)
+{
+    sim_memory_scarce(sim);
+    router_push(&sim->node, &push->push);
+    sim_memory_plenty();
+}
+
 void sim_node_push(struct sim *sim, uint32_t ttl_s, size_t n_pad)
 {
     if (sim->n_pushes == SIM_PUSHES_MAX)
@@ -264,7 +285,7 @@ void sim_node_push(struct sim *sim, uint32_t ttl_s, size_t n_pad)
               ttl_s, push->push.data.len);
     sim->totals.pushed += n_targets;
     sim->totals.ephemeral += ttl_s == 0;
-    router_push(&sim->node, &push->push);
+    ask_push(sim, push);
 }
 
 void sim_node_repeat(struct sim *sim, uint32_t number)
@@ -275,7 +296,7 @@ void sim_node_repeat(struct sim *sim, uint32_t number)
     sim_trace(sim, "push %u again", number);
     push->n_asked++;
     sim->totals.repeats++;
-    router_push(&sim->node, &push->push);
+    ask_push(sim, push);
 }
 
 static void on_cancelled(struct gateway_message *message)
@@ -293,7 +314,9 @@ void sim_node_cancel(struct sim *sim, unsigned user, uint64_t seq)
     message->is_cancel = true;
     sim_trace(sim, "cancel %u of user %u", (unsigned)seq, user);
     sim->totals.asked_cancels++;
+    sim_memory_scarce(sim);
     messages_one(&sim->node, message);
+    sim_memory_plenty();
 }
 
 static void on_purged(struct gateway_inbox *inbox)
@@ -310,7 +333,9 @@ void sim_node_purge(struct sim *sim, unsigned user)
     inbox->is_purge = true;
     sim_trace(sim, "purge user %u", user);
     sim->totals.asked_purges++;
+    sim_memory_scarce(sim);
     messages_inbox(&sim->node, inbox);
+    sim_memory_plenty();
 }
 
 static void on_kicked(struct gateway_kick *kick)
@@ -324,5 +349,7 @@ void sim_node_kick(struct sim *sim, unsigned user)
     kick->on_done = on_kicked;
     kick->user_id = span_of(sim->users[user].id);
     sim_trace(sim, "kick user %u", user);
+    sim_memory_scarce(sim);
     operators_kick(&sim->node, kick);
+    sim_memory_plenty();
 }

@@ -253,6 +253,15 @@ void sim_model_left(struct sim_tab *tab)
         set_position(tab, place->best);
 }
 
+/* A position that cannot be written costs repeats (CONTRACT 5.3). */
+void sim_model_ran_short(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->plan.n_users; i++) {
+        for (unsigned place = 0; place < SIM_PLACES; place++)
+            sim->users[i].places[place].has_failed = true;
+    }
+}
+
 void sim_model_check_written(struct sim_tab *tab)
 {
     const struct sim_place *place = place_of(tab);

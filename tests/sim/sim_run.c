@@ -36,6 +36,7 @@ static void draw_plan(struct sim *sim)
         .stall_per_mille = one_of(sim, 0, 10, 20),
         .crash_per_mille = one_of(sim, 0, 2, 8),
         .drain_per_mille = one_of(sim, 0, 0, 3),
+        .short_per_mille = one_of(sim, 0, 10, 40),
         .idle_per_mille = one_of(sim, 5, 20, 100),
         .bad_tab_per_mille = one_of(sim, 0, 150, 500),
         .device_per_mille = one_of(sim, 0, 0, 500),
@@ -170,6 +171,8 @@ struct faults {
     unsigned late_store_until;
     unsigned late_worker_until;
     unsigned late_worker;
+    unsigned short_until;
+    uint64_t n_failed; /* allocations, until the last step */
     unsigned drained_at;
 };
 
@@ -203,6 +206,24 @@ static void maybe_stall(struct sim *sim, struct faults *faults)
         faults->late_worker = (unsigned)sim_below(sim, sim->plan.n_workers);
         sim->totals.late_workers++;
     }
+}
+
+static void maybe_run_short(struct sim *sim, struct faults *faults)
+{
+    if (faults->short_until < sim->step && sim_chance(sim, sim->plan.short_per_mille)) {
+        faults->short_until = sim->step + 1 + (unsigned)sim_below(sim, 20);
+        sim->failing_per_mille = one_of(sim, 20, 100, 700);
+        sim->totals.shortages++;
+    }
+    if (faults->short_until < sim->step)
+        sim->failing_per_mille = 0;
+}
+
+static bool has_just_failed(struct sim *sim, struct faults *faults)
+{
+    uint64_t n_failed = faults->n_failed;
+    faults->n_failed = sim->totals.failed_allocations;
+    return faults->n_failed > n_failed;
 }
 
 static void maybe_end(struct sim *sim, struct faults *faults)
@@ -245,14 +266,16 @@ static void calm(struct sim *sim)
     sim->totals.calms++;
 }
 
-/* Often behind a burst: nothing that comes later shows what of it was missed. */
-static void maybe_calm(struct sim *sim, struct faults *faults, bool was_burst)
+/* Often at a telling moment, behind a burst or a failed allocation: nothing that comes later shows
+ * what was missed. */
+static void maybe_calm(struct sim *sim, struct faults *faults, bool is_telling)
 {
-    if (sim_node_is_draining(sim) || !sim_chance(sim, was_burst ? 200 : 5))
+    if (sim_node_is_draining(sim) || !sim_chance(sim, is_telling ? 200 : 5))
         return;
     sim_store_set_full(sim, false);
     sim_store_set_away(sim, false);
-    *faults = (struct faults){0};
+    sim->failing_per_mille = 0;
+    *faults = (struct faults){.n_failed = faults->n_failed};
     calm(sim);
 }
 
@@ -266,7 +289,10 @@ static void misbehave(struct sim *sim)
             sim->now_ms += (int64_t)sim_below(sim, 1500);
         maybe_lose_store(sim, &faults);
         maybe_stall(sim, &faults);
+        maybe_run_short(sim, &faults);
         maybe_end(sim, &faults);
+        if (has_just_failed(sim, &faults))
+            maybe_calm(sim, &faults, true);
         maybe_calm(sim, &faults, maybe_push(sim));
         maybe_repeat(sim);
         maybe_withdraw(sim);
@@ -277,6 +303,7 @@ static void misbehave(struct sim *sim)
         sim_node_turn(sim, 200,
                       faults.late_worker_until < sim->step ? SIM_NOBODY : faults.late_worker);
     }
+    sim->failing_per_mille = 0;
     sim_store_set_full(sim, false);
     sim_store_set_away(sim, false);
     if (sim_node_is_draining(sim))

@@ -142,7 +142,9 @@ static void fail(struct held *held)
     list_remove(&held->link);
     set_failed(held);
     free(held);
+    sim_memory_scarce(present->sim);
     request->on_done(request);
+    sim_memory_plenty();
 }
 
 /* ---- what the store answers ---- */
@@ -180,10 +182,19 @@ static void on_answer(struct store_request *request)
             hide(present->sim, held);
         request->on_done = held->on_done;
         free(held);
+        sim_memory_scarce(present->sim);
         request->on_done(request);
+        sim_memory_plenty();
         return;
     }
     sim_fail(present->sim, "the store answered what was not asked, or twice");
+}
+
+static void hear(struct sim *sim, struct span user_id, struct notification *note)
+{
+    sim_memory_scarce(sim);
+    router_on_notification(&sim->node, user_id, note);
+    sim_memory_plenty();
 }
 
 static void on_notification(void *owner, struct span user_id, struct notification *note)
@@ -191,7 +202,7 @@ static void on_notification(void *owner, struct span user_id, struct notificatio
     struct sim *sim = owner;
     sim_model_told(sim, user_id, note);
     if (!sim->store->is_dead && !sim->store->is_away)
-        router_on_notification(&sim->node, user_id, note);
+        hear(sim, user_id, note);
     else
         sim_model_untold(sim, user_id, note);
 }
@@ -274,13 +285,17 @@ void sim_store_set_full(struct sim *sim, bool is_full)
 
 void sim_store_set_away(struct sim *sim, bool is_away)
 {
+    if (sim->store->is_away == is_away)
+        return; /* it comes back with a word to everybody, which would hide what was missed */
     sim_trace(sim, "store %s", is_away ? "away" : "back");
     sim->store->is_away = is_away;
     if (is_away)
         return;
     sim->is_store_back = true;
+    sim_memory_scarce(sim);
     for (unsigned i = 0; i < sim->plan.n_users; i++)
         router_on_missed(&sim->node, span_of(sim->users[i].id), true);
+    sim_memory_plenty();
 }
 
 uint64_t sim_store_ack_under_way(struct sim *sim, unsigned user)
