@@ -44,6 +44,8 @@ static enum err read_keys(struct access *access, struct keys **ret_keys, struct 
         if (error == ERR_NO_MEMORY)
             snprintf(why, why_cap, "out of memory");
     }
+    if (text.len > 0)
+        explicit_bzero(text.bytes, text.len);
     buf_fini(&text);
     return error;
 }

@@ -330,8 +330,13 @@ void admin_reload(struct admin *admin, bool must)
 enum err admin_check(const struct options *options, char *why, size_t why_cap)
 {
     struct admin_tls *tls;
+    struct access *access;
     enum err error = admin_tls_new(options, &tls, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    admin_tls_free(tls);
+    error = access_open(options->admin_keys, 0, &access, why, why_cap);
     if (error == ERR_OK)
-        admin_tls_free(tls);
+        access_close(access);
     return error;
 }

@@ -48,8 +48,9 @@ static bool is_forwarded(const struct http_head *head, const char *bytes)
     return false;
 }
 
-/* With --auth none a request from a proxy or from a rebinding page is not this machine's
- * developer's (CONTRACT section 1); a foreign Origin is never taken (section 2). */
+/* With --auth none, or --demo, which lets anybody push, a request from a proxy or from a rebinding
+ * page is not this machine's developer's (CONTRACT section 1); a foreign Origin is never taken
+ * (section 2). */
 static const char *why_forbidden(struct arrival *arrival)
 {
     const struct options *options = node_of(arrival)->options;
@@ -57,12 +58,12 @@ static const char *why_forbidden(struct arrival *arrival)
     const char *bytes = arrival_bytes(arrival).bytes;
     struct span host = http_part_span(bytes, head->host);
     struct span origin;
-    bool believes = auth_kind(node_of(arrival)->auth) == AUTH_NONE;
+    bool believes = auth_kind(node_of(arrival)->auth) == AUTH_NONE || options->demo;
     if (believes && !options->insecure) {
         if (is_forwarded(head, bytes) || source_is_proxied(arrival_source(arrival)))
-            return "with --auth none a proxied request is refused";
+            return "with --auth none or --demo a proxied request is refused";
         if (!authority_is_loopback(host))
-            return "with --auth none the Host must be a loopback name or address";
+            return "with --auth none or --demo the Host must be a loopback name or address";
     }
     if (http_head_find(head, bytes, "Origin", &origin) && !is_origin_welcome(options, origin, host))
         return "the Origin is not allowed";

@@ -381,10 +381,16 @@ void gateway_set_options(struct gateway *gateway, const struct options *options)
 enum err gateway_check(const struct options *options, char *why, size_t why_cap)
 {
     struct tls_context *tls;
+    struct auth *auth;
     enum err error = certificates_open(options, &tls, why, why_cap);
-    if (error == ERR_OK)
-        tls_context_free(tls);
-    return error;
+    if (error != ERR_OK)
+        return error;
+    tls_context_free(tls);
+    error = auth_open(options, &auth, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    auth_close(auth);
+    return store_check(options->store, why, why_cap);
 }
 
 void gateway_push(struct gateway *gateway, struct gateway_push *push)

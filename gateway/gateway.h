@@ -17,7 +17,8 @@ struct gateway;
 MUST_CHECK enum err gateway_start(const struct options *options, struct gateway **ret_gateway,
                                   char *why, size_t why_cap);
 
-/* Are the files that the options name as they must be? ERR_INVALID_FIELD: *why says what to do. */
+/* Are the files that the options name as they must be, and is the store's URL one? The store itself
+ * is not opened. ERR_INVALID_FIELD: *why says what to do. */
 MUST_CHECK enum err gateway_check(const struct options *options, char *why, size_t why_cap);
 
 /* From now on new connections get 503 and readiness fails; the open ones are closed with 1012,

@@ -1,8 +1,10 @@
 #include "gateway/http_answer.h"
 
+#include "proto/json_text.h"
+
 #include <stdio.h>
 
-enum { RETRY_AFTER_S = 5 };
+enum { RETRY_AFTER_S = 5, PROBLEM_MAX_BYTES = 4096 };
 
 static const char *phrase_of(unsigned status)
 {
@@ -85,21 +87,29 @@ enum err http_answer(struct buf *out, unsigned status, const char *content_type,
     return error != ERR_OK ? error : buf_append_span(out, body);
 }
 
+static enum err write_problem(struct buf *body, enum err error, const char *detail,
+                              const char *field, uint64_t request_id)
+{
+    enum err result =
+        buf_printf(body, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u,\"detail\":",
+                   error_problem_type(error), error_title(error), error_http_status(error));
+    if (result == ERR_OK)
+        result = json_text_string(body, span_of(detail != NULL ? detail : error_title(error)));
+    if (result == ERR_OK && field != NULL)
+        result = buf_append_text(body, ",\"field\":");
+    if (result == ERR_OK && field != NULL)
+        result = json_text_string(body, span_of(field));
+    return result != ERR_OK
+               ? result
+               : buf_printf(body, ",\"requestId\":\"%016llx\"}\n", (unsigned long long)request_id);
+}
+
 enum err http_refusal(struct buf *out, enum err error, const char *detail, const char *field,
                       const char *allow, struct span reader, uint64_t request_id)
 {
-    char body[512];
     char headers[160] = "";
     unsigned status = error_http_status(error);
-    int len = snprintf(body, sizeof body,
-                       "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%.200s\"",
-                       error_problem_type(error), error_title(error), status,
-                       detail != NULL ? detail : error_title(error));
-    if (field != NULL)
-        len += snprintf(body + len, sizeof body - (size_t)len, ",\"field\":\"%s\"", field);
-    len += snprintf(body + len, sizeof body - (size_t)len, ",\"requestId\":\"%016llx\"}\n",
-                    (unsigned long long)request_id);
-
+    struct buf body;
     if (status == 405 && allow != NULL)
         snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
     else if (status == 401)
@@ -108,6 +118,11 @@ enum err http_refusal(struct buf *out, enum err error, const char *detail, const
         snprintf(headers, sizeof headers, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     else if (status == 503 || status == 429)
         snprintf(headers, sizeof headers, "Retry-After: %d\r\n", RETRY_AFTER_S);
-    return http_answer(out, status, "application/problem+json", headers, reader,
-                       (struct span){body, (size_t)len});
+    buf_init(&body, PROBLEM_MAX_BYTES);
+    enum err result = write_problem(&body, error, detail, field, request_id);
+    if (result == ERR_OK)
+        result =
+            http_answer(out, status, "application/problem+json", headers, reader, buf_span(&body));
+    buf_fini(&body);
+    return result;
 }

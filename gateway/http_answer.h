@@ -21,8 +21,7 @@ MUST_CHECK enum err http_answer(struct buf *out, unsigned status, const char *co
                                 const char *headers, struct span reader, struct span body);
 
 /* A refusal with its problem body (CONTRACT section 4) and the headers that belong to it: Allow,
- * Upgrade, Retry-After. `detail` is a sentence of ours without characters that JSON escapes;
- * `field` may be NULL. */
+ * Upgrade, Retry-After. `detail` is a sentence, NULL: the error's title; `field` may be NULL. */
 MUST_CHECK enum err http_refusal(struct buf *out, enum err error, const char *detail,
                                  const char *field, const char *allow, struct span reader,
                                  uint64_t request_id);

@@ -64,7 +64,7 @@ static bool is_loopback_port(const char *text)
 
 enum err limits_check_exposure(const struct options *options, char *why, size_t why_cap)
 {
-    if (options->demo && !is_loopback(options->listen)) {
+    if (options->demo && !is_loopback_port(options->listen)) {
         snprintf(why, why_cap,
                  "--demo lets anybody push: it serves loopback only, and --listen is %s",
                  options->listen);

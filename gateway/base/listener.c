@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -28,6 +29,14 @@ static void say_why(const char *option, const char *where, int code, char *why, 
         advice = "; this machine has no such address";
     snprintf(why, why_cap, "--%s: cannot listen on %.300s: %s%s", option, where, strerror(code),
              advice);
+}
+
+/* A file of another kind is never ours to replace, and connecting to it is refused as to a socket
+ * that nobody answers on. */
+static bool is_socket(const char *path)
+{
+    struct stat found;
+    return lstat(path, &found) == 0 && S_ISSOCK(found.st_mode);
 }
 
 static bool is_answered(const struct sockaddr_un *address)
@@ -55,7 +64,7 @@ static enum err open_unix(const struct listen_address *address, const char *opti
     if (fd < 0)
         goto failed;
     int bound = bind(fd, (struct sockaddr *)&un, sizeof un);
-    if (bound != 0 && errno == EADDRINUSE && !is_answered(&un)) {
+    if (bound != 0 && errno == EADDRINUSE && is_socket(un.sun_path) && !is_answered(&un)) {
         unlink(un.sun_path);
         bound = bind(fd, (struct sockaddr *)&un, sizeof un);
     }

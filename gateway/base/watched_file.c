@@ -47,7 +47,15 @@ enum err watched_file_read(struct watched_file *file, struct buf *out, char *why
         close(fd);
         return fail(file, code, why, why_cap);
     }
-    enum err error = read_all(fd, out, &code);
+    /* All room at once: a buffer that grows leaves copies of what may be a secret behind. */
+    enum err error = ERR_OK;
+    if (file->looks.st_size > 0 && file->looks.st_size <= WATCHED_FILE_MAX_BYTES &&
+        buf_reserve(out, (size_t)file->looks.st_size) != ERR_OK) {
+        code = ENOMEM;
+        error = ERR_SYSTEM;
+    }
+    if (error == ERR_OK)
+        error = read_all(fd, out, &code);
     close(fd);
     if (error == ERR_SYSTEM)
         return fail(file, code, why, why_cap);

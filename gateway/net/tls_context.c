@@ -177,13 +177,16 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned ch
 }
 
 /* RELEASE_BUFFERS: an idle connection holds no record buffer, 9 KB less each. The two write modes:
- * what is written is gathered anew from the queue each time. */
+ * what is written is gathered anew from the queue each time. Without AUTO_RETRY, which is on by
+ * default, one read takes one record: with it a client that sends nothing but key updates (RFC
+ * 8446, 4.6.3) would keep the worker inside that read for as long as it likes. */
 static bool set_up(SSL_CTX *ctx)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_NO_COMPRESSION | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets alone: no memory here */
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&

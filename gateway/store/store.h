@@ -268,6 +268,10 @@ struct store_config {
 
 struct store;
 
+/* Is it the url of a store, as far as can be said without opening it? ERR_INVALID_FIELD: *why says
+ * what would be. */
+MUST_CHECK enum err store_check(const char *url, char *why, size_t why_cap);
+
 /* `memory:` and `file:` are ready when this returns. `redis://` returns at once, and on_state tells
  * when it is there; until then requests answer ERR_STORE_UNAVAILABLE.
  * ERR_INVALID_FIELD: the url; ERR_STORE_UNAVAILABLE: cannot be opened, locked or written. *ret_why

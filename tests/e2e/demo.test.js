@@ -63,4 +63,21 @@ module.exports = (test) => {
         }
         assert.equal((await herald.post('/push', { userId: 'me', data: 1 }, {}, onPort(herald))).status, 404);
     });
+
+    test('with identity, too, it is for this machine alone: no proxies, no rebinding pages', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--demo', '--auth', 'ticket'] });
+        const from = async (headers) => (await push(herald, { userId: 'me', data: 1 }, headers)).status;
+        assert.equal(await from({ Host: `localhost:${herald.port}` }), 202);
+        for (const foreign of [{ 'X-Forwarded-For': '8.8.8.8' }, { Host: `evil.example:${herald.port}` },
+            { Host: `evil.example:${herald.port}`, Origin: `http://evil.example:${herald.port}` }]) {
+            assert.equal(await from(foreign), 403, JSON.stringify(foreign));
+        }
+        assert.equal((await herald.user('me')).pending, 1);
+    });
+
+    test('what a problem quotes is escaped', async (t) => {
+        const herald = await demo(t);
+        const answer = await push(herald, { userId: 'me', data: 1, 'a"b\\c': 2 });
+        assertProblem(answer, 400, { field: 'a"b\\c' });
+    });
 };

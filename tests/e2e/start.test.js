@@ -208,9 +208,19 @@ module.exports = (test) => {
         assert.equal(await ask({ Host: 'localhost', Origin: 'https://evil.example' }), 403);
     });
 
+    test('a file that is no socket is never replaced by one', async (t) => {
+        const file = path.join(t.tempDir(), 'herald.ini');
+        fs.writeFileSync(file, 'precious');
+        for (const port of ['--listen', '--admin-listen']) {
+            assert.match(await refused(t, { [port]: `unix:${file}` }, ['--insecure']), /herald\.ini: Address already in use/);
+            assert.equal(fs.readFileSync(file, 'utf8'), 'precious');
+        }
+    });
+
     test('--demo refuses to start beyond loopback, --insecure or not', async (t) => {
         const listen = `0.0.0.0:${await freePort()}`;
         assert.match(await refused(t, { '--listen': listen }, ['--demo', '--insecure']), /demo/);
+        assert.match(await refused(t, { '--listen': `unix:${path.join(t.tempDir(), 'demo')}` }, ['--demo', '--auth', 'ticket']), /demo/);
     });
 
     test('--help names every option and ends with 0', async (t) => {
@@ -247,6 +257,13 @@ module.exports = (test) => {
         const bad = await t.runToEnd(['--check-config', '--ping-interval', 'fast']);
         assert.notEqual(bad.code, 0);
         assert.match(bad.stderr, /ping-interval/);
+        for (const args of [['--auth', 'jwt'], ['--auth', 'jwt', '--jwt-keys', '/nowhere/keys'], ['--admin-keys', '/nowhere/keys'],
+            ['--store', 'redis://u:p@h:bad'], ['--store', 'file:'], ['--store', 'postgres://h']]) {
+            const checked = await t.runToEnd(['--check-config', ...args]);
+            const started = await t.runToEnd(args);
+            assert.deepEqual([checked.code, started.code], [2, 2], args.join(' '));
+            assert.ok(started.stderr.endsWith(checked.stderr), started.stderr);
+        }
     });
 
     test('flags come before HERALD_ variables, those before the file, that before the default', async (t) => {

@@ -5,6 +5,7 @@
 #include "tests/unit/tls_peer.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 enum { PEERS_MAX = HANDSHAKES_BEGUN + 40 };
@@ -167,6 +168,31 @@ Test(conn_tls, what_is_queued_during_the_handshake_goes_out_behind_it)
     turn();
     cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 5);
     cr_assert_eq(peer.n_drained, 1);
+    close_peer(&peer);
+}
+
+/* RFC 8446, 4.6.3: nothing bounds them, and a read that went on for as long as they come would stop
+ * the worker. */
+Test(conn_tls, key_updates_are_read_one_at_a_time)
+{
+    enum { UPDATES = 50 };
+    struct peer peer;
+    int before = 0;
+    int after = 0;
+    open_peer(&peer);
+    shake(&peer);
+    for (int i = 0; i < UPDATES; i++) {
+        cr_assert_eq(SSL_key_update(peer.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        cr_assert_eq(SSL_do_handshake(peer.client), 1);
+    }
+    cr_assert_eq(SSL_write(peer.client, "x", 1), 1);
+    cr_assert_eq(ioctl(peer.conn.watch.fd, FIONREAD, &before), 0);
+    turn();
+    cr_assert_eq(ioctl(peer.conn.watch.fd, FIONREAD, &after), 0);
+    cr_expect_geq(after, before - 3 * before / UPDATES, "%d of %d bytes are left", after, before);
+    for (int i = 0; i < 2 * UPDATES && peer.n_taken == 0; i++)
+        turn();
+    cr_expect_eq(peer.n_taken, 1);
     close_peer(&peer);
 }
 
