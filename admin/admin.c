@@ -21,7 +21,7 @@
 
 enum {
     IDLE_TIMEOUT_S = 60,
-    MAX_CONNECTIONS = 2048,
+    MAX_CONNECTIONS = 1200, /* 1000 may wait; with the heads of subscribers within OTHER_FILES */
     HEAD_MAX_BYTES =
         8192, /* the library's memory for a connection, the head included: 431 beyond */
     READ_STEP_BYTES = 4096,

@@ -65,6 +65,8 @@ static const char *why_forbidden(struct arrival *arrival)
         if (!authority_is_loopback(host))
             return "with --auth none or --demo the Host must be a loopback name or address";
     }
+    if (http_head_count(head, bytes, "Origin") > 1)
+        return "Origin stands twice";
     if (http_head_find(head, bytes, "Origin", &origin) && !is_origin_welcome(options, origin, host))
         return "the Origin is not allowed";
     return NULL;

@@ -6,9 +6,10 @@
 #include "gateway/arrival.h"
 
 #include "gateway/admit.h"
-#include "gateway/base/metrics.h"
+#include "gateway/base/log.h"
 #include "gateway/http_answer.h"
 #include "gateway/net/tls.h"
+#include "gateway/refused.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -28,9 +29,10 @@ struct arrival {
     size_t body_len;
     void (*on_body)(struct arrival *arrival, struct span body);
     unsigned pins;
-    bool is_waiting;  /* the head is complete, and somebody is asked about it */
-    bool is_answered; /* what comes in is no longer looked at */
-    bool is_gone;     /* the socket is closed */
+    bool is_waiting;   /* the head is complete, and somebody is asked about it */
+    bool is_answered;  /* what comes in is no longer looked at */
+    bool is_lingering; /* the answer is written */
+    bool is_gone;      /* the socket is closed */
 };
 
 struct worker *arrival_worker(struct arrival *arrival)
@@ -67,6 +69,8 @@ static void leave(struct arrival *arrival)
 
 static void finish(struct arrival *arrival)
 {
+    if (arrival->is_lingering)
+        atomic_fetch_sub(&node_of(arrival)->n_lingering, 1);
     source_leave(arrival->source);
     arrival->source = NULL;
     conn_abandon(&arrival->conn);
@@ -120,6 +124,10 @@ static void send_answer(struct arrival *arrival, const struct buf *answer)
         return;
     }
     conn_shutdown(&arrival->conn);
+    arrival->is_lingering = true;
+    atomic_fetch_add(&node_of(arrival)->n_lingering, 1);
+    source_leave(arrival->source); /* one that is over counts no more for its address */
+    arrival->source = NULL;
     struct worker *worker = arrival_worker(arrival);
     timer_set(reactor_timers(worker->reactor), &arrival->timer, worker_now_ms(worker) + LINGER_MS);
 }
@@ -141,32 +149,16 @@ void arrival_answer_raw(struct arrival *arrival, const struct buf *answer)
     send_answer(arrival, answer);
 }
 
-static enum metric refusal_metric(unsigned status)
+/* With the requestId of the answer. What the request said is not told: it may be a secret. */
+static void log_refusal(enum err error, const char *detail, uint64_t request_id)
 {
-    switch (status) {
-    case 400:
-        return METRIC_REFUSED_400;
-    case 401:
-        return METRIC_REFUSED_401;
-    case 403:
-        return METRIC_REFUSED_403;
-    case 404:
-        return METRIC_REFUSED_404;
-    case 405:
-        return METRIC_REFUSED_405;
-    case 408:
-        return METRIC_REFUSED_408;
-    case 426:
-        return METRIC_REFUSED_426;
-    case 429:
-        return METRIC_REFUSED_429;
-    case 431:
-        return METRIC_REFUSED_431;
-    case 503:
-        return METRIC_REFUSED_503;
-    default:
-        return METRIC_REFUSED_OTHER;
-    }
+    char id[HTTP_REQUEST_ID_MAX_BYTES];
+    if (!log_is_enabled(LOG_DEBUG))
+        return;
+    http_request_id(request_id, id);
+    log_event(LOG_DEBUG, "request refused", LOG_TEXT("request", id),
+              LOG_INT("status", error_http_status(error)),
+              LOG_TEXT("why", detail != NULL ? detail : error_title(error)));
 }
 
 void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
@@ -174,9 +166,10 @@ void arrival_refuse(struct arrival *arrival, enum err error, const char *detail,
 {
     struct buf answer;
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 4096);
-    metrics_count(refusal_metric(error_http_status(error)));
-    if (http_refusal(&answer, error, detail, field, allow, arrival->reader,
-                     worker_random(arrival_worker(arrival))) == ERR_OK)
+    uint64_t request_id = worker_random(arrival_worker(arrival));
+    refused_count(error_http_status(error));
+    log_refusal(error, detail, request_id);
+    if (http_refusal(&answer, error, detail, field, allow, arrival->reader, request_id) == ERR_OK)
         send_answer(arrival, &answer);
     else
         finish(arrival);
@@ -299,7 +292,7 @@ void arrival_refuse_crowded(const struct node *node, int fd)
         (void)sent; /* it is refused either way */
     }
     close(fd);
-    metrics_count(METRIC_REFUSED_429);
+    refused_count(429);
 }
 
 static enum err accept_socket(struct arrival *arrival, struct worker *worker, int fd)
@@ -315,7 +308,8 @@ static enum err accept_socket(struct arrival *arrival, struct worker *worker, in
     return error;
 }
 
-enum err arrival_new(struct worker *worker, int fd, struct source *source, struct list *all)
+enum err arrival_new(struct worker *worker, int fd, struct source *source, int64_t due_ms,
+                     struct list *all)
 {
     struct arrival *arrival = calloc(1, sizeof *arrival);
     if (arrival == NULL)
@@ -330,9 +324,21 @@ enum err arrival_new(struct worker *worker, int fd, struct source *source, struc
     http_head_init(&arrival->head);
     list_append(all, &arrival->link);
     timer_init(&arrival->timer, on_timer);
-    timer_set(reactor_timers(worker->reactor), &arrival->timer,
-              worker_now_ms(worker) + worker->node->options->head_timeout);
+    timer_set(reactor_timers(worker->reactor), &arrival->timer, due_ms);
     return ERR_OK;
+}
+
+bool arrival_drop_lingering(struct list *all)
+{
+    LIST_FOR_EACH(link, all)
+    {
+        struct arrival *arrival = CONTAINER_OF(link, struct arrival, link);
+        if (!arrival->is_lingering || conn_queued_bytes(&arrival->conn) > 0)
+            continue;
+        finish(arrival);
+        return true;
+    }
+    return false;
 }
 
 void arrival_drop_unfinished(struct list *all)

@@ -11,10 +11,15 @@
 struct arrival;
 
 /* Of a connection whose first byte is its own, behind the PROXY header if there was one; with TLS
- * where the port has it. Takes over the socket and the source. On error they are still the
- * caller's. `all` is the front's list. */
+ * where the port has it. The head must be complete at due_ms, on worker_now_ms. Takes over the
+ * socket and the source. On error they are still the caller's. `all` is the front's list. */
 MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct source *source,
-                                struct list *all);
+                                int64_t due_ms, struct list *all);
+
+/* One that is answered, and only waits for its peer to go, gives up its place. false: there is
+ * none.
+ */
+bool arrival_drop_lingering(struct list *all);
 
 /* Answers 429 without a look at the request, and closes the socket. */
 void arrival_refuse_crowded(const struct node *node, int fd);

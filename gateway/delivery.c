@@ -55,6 +55,7 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
         session_close(CONTAINER_OF(oldest, struct session, link), ERR_REPLACED, (struct span){0},
                       0);
     }
+    session_log(session, "session began", NULL);
     replay_arrive(session);
     return ERR_OK;
 }

@@ -4,6 +4,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/proxied.h"
+#include "gateway/refused.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,13 @@
  */
 /* UNSENT_BYTES: 64 KiB makes no flush faster; 128 KiB saves a fifth of the CPU of one of 500
  * notifications a user and nothing of one of 50: not worth what could no longer be withdrawn. */
-enum { ACCEPTS_PER_TURN = 64, LOG_EVERY_MS = 1000, UNSENT_BYTES = 16 * 1024 };
+enum {
+    ACCEPTS_PER_TURN = 64,
+    LOG_EVERY_MS = 1000,
+    UNSENT_BYTES = 16 * 1024,
+    FRESH_MS = 1000,
+    PAUSE_MS = 10
+};
 
 struct front {
     struct worker *worker;
@@ -26,7 +33,9 @@ struct front {
     struct list arrivals;
     struct list proxied; /* connections of trusted proxies whose first bytes are awaited */
     int spare_fd;        /* given up for a moment when the process has no descriptor left */
+    struct timer pause;  /* runs while no place is free, and nothing is accepted */
     bool is_open;
+    bool is_paused;
     int64_t logged_ms;
 };
 
@@ -40,7 +49,7 @@ static void refuse_at_once(const struct front *front, int fd)
         (void)sent; /* it is refused either way */
     }
     close(fd);
-    metrics_count(METRIC_REFUSED_503);
+    refused_count(503);
 }
 
 /* EMFILE, ENFILE: the connection stays in the backlog and would wake us for ever. The spare
@@ -61,31 +70,74 @@ static void refuse_without_descriptor(struct front *front, int code)
     }
 }
 
+/* For which a place was taken. */
 static void take(struct front *front, int fd)
 {
     struct node *node = front->worker->node;
     struct source *source = NULL;
-    metrics_count(METRIC_ACCEPTED);
-    if (atomic_fetch_add(&node->n_sockets, 1) >= node->max_sockets)
-        goto refuse;
+    int64_t due_ms = worker_now_ms(front->worker) + node->options->head_timeout;
     enum err error = source_arrive(node->sources, fd, &source);
+    atomic_store_explicit(&node->arrived_ms, worker_now_ms(front->worker), memory_order_relaxed);
     if (error == ERR_CROWDED) {
         atomic_fetch_sub(&node->n_sockets, 1);
         arrival_refuse_crowded(node, fd);
         return;
     }
-    if (error != ERR_OK)
-        goto refuse;
-    if (source_is_untold(source))
+    if (error == ERR_OK && source_is_untold(source))
         error = proxied_new(front->worker, fd, source, &front->proxied, &front->arrivals);
-    else
-        error = arrival_new(front->worker, fd, source, &front->arrivals);
+    else if (error == ERR_OK)
+        error = arrival_new(front->worker, fd, source, due_ms, &front->arrivals);
     if (error == ERR_OK)
         return;
     source_leave(source);
-refuse:
     atomic_fetch_sub(&node->n_sockets, 1);
     refuse_at_once(front, fd);
+}
+
+static void set_pause(struct front *front)
+{
+    timer_set(reactor_timers(front->worker->reactor), &front->pause,
+              worker_now_ms(front->worker) + PAUSE_MS);
+}
+
+static enum err listen_again(struct front *front)
+{
+    enum err error =
+        reactor_watch_add(front->worker->reactor, &front->watch, EPOLLIN | EPOLLEXCLUSIVE);
+    front->is_paused = error != ERR_OK;
+    return error;
+}
+
+enum place { PLACE_TAKEN, PLACE_SOON, PLACE_NONE };
+
+/* Without a place nobody can be told how to come again: an EventSource that is refused without a
+ * look at its request gives up. So whoever is answered already makes room; and where places are
+ * about to be free, here or at another worker, the connection stays in the backlog. What does not
+ * move makes nobody wait: heads that take their time. */
+static enum place take_place(struct front *front)
+{
+    struct node *node = front->worker->node;
+    if (atomic_fetch_add(&node->n_sockets, 1) < node->max_sockets ||
+        arrival_drop_lingering(&front->arrivals))
+        return PLACE_TAKEN;
+    atomic_fetch_sub(&node->n_sockets, 1);
+    int64_t quiet_ms = worker_now_ms(front->worker) - atomic_load(&node->arrived_ms);
+    return atomic_load(&node->n_lingering) > 0 || quiet_ms < FRESH_MS ? PLACE_SOON : PLACE_NONE;
+}
+
+static void go_on(struct timer *timer)
+{
+    struct front *front = CONTAINER_OF(timer, struct front, pause);
+    if (listen_again(front) != ERR_OK)
+        set_pause(front);
+}
+
+/* Not watched meanwhile: the backlog would wake us again and again. */
+static void pause_for_places(struct front *front)
+{
+    reactor_watch_remove(front->worker->reactor, &front->watch);
+    front->is_paused = true;
+    set_pause(front);
 }
 
 static void on_connections(struct reactor_watch *watch, uint32_t events)
@@ -93,17 +145,29 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
     struct front *front = CONTAINER_OF(watch, struct front, watch);
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        enum place place = take_place(front);
+        if (place == PLACE_SOON) {
+            pause_for_places(front);
+            return;
+        }
         int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int code = errno;
         if (fd >= 0) {
-            take(front, fd);
+            metrics_count(METRIC_ACCEPTED);
+            if (place == PLACE_TAKEN)
+                take(front, fd);
+            else
+                refuse_at_once(front, fd);
             continue;
         }
-        if (errno == EAGAIN)
+        if (place == PLACE_TAKEN)
+            atomic_fetch_sub(&front->worker->node->n_sockets, 1);
+        if (code == EAGAIN)
             return;
-        if (errno == ECONNABORTED || errno == EINTR)
+        if (code == ECONNABORTED || code == EINTR)
             continue;
         metrics_count(METRIC_ACCEPT_ERRORS);
-        refuse_without_descriptor(front, errno);
+        refuse_without_descriptor(front, code);
         return;
     }
 }
@@ -131,7 +195,8 @@ enum err front_new(struct worker *worker)
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     front->watch =
         (struct reactor_watch){.on_ready = on_connections, .fd = worker->node->listen_fd};
-    enum err error = reactor_watch_add(worker->reactor, &front->watch, EPOLLIN | EPOLLEXCLUSIVE);
+    timer_init(&front->pause, go_on);
+    enum err error = listen_again(front);
     if (error != ERR_OK) {
         close(front->spare_fd);
         free(front);
@@ -148,7 +213,9 @@ void front_close(struct worker *worker)
     if (!front->is_open)
         return;
     front->is_open = false;
-    reactor_watch_remove(worker->reactor, &front->watch);
+    timer_cancel(reactor_timers(worker->reactor), &front->pause);
+    if (!front->is_paused)
+        reactor_watch_remove(worker->reactor, &front->watch);
     proxied_drop_all(&front->proxied);
     arrival_drop_unfinished(&front->arrivals);
 }

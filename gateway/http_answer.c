@@ -87,9 +87,16 @@ enum err http_answer(struct buf *out, unsigned status, const char *content_type,
     return error != ERR_OK ? error : buf_append_span(out, body);
 }
 
+void http_request_id(uint64_t request_id, char out[HTTP_REQUEST_ID_MAX_BYTES])
+{
+    snprintf(out, HTTP_REQUEST_ID_MAX_BYTES, "%016llx", (unsigned long long)request_id);
+}
+
 static enum err write_problem(struct buf *body, enum err error, const char *detail,
                               const char *field, uint64_t request_id)
 {
+    char id[HTTP_REQUEST_ID_MAX_BYTES];
+    http_request_id(request_id, id);
     enum err result =
         buf_printf(body, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u,\"detail\":",
                    error_problem_type(error), error_title(error), error_http_status(error));
@@ -99,9 +106,7 @@ static enum err write_problem(struct buf *body, enum err error, const char *deta
         result = buf_append_text(body, ",\"field\":");
     if (result == ERR_OK && field != NULL)
         result = json_text_string(body, span_of(field));
-    return result != ERR_OK
-               ? result
-               : buf_printf(body, ",\"requestId\":\"%016llx\"}\n", (unsigned long long)request_id);
+    return result != ERR_OK ? result : buf_printf(body, ",\"requestId\":\"%s\"}\n", id);
 }
 
 enum err http_refusal(struct buf *out, enum err error, const char *detail, const char *field,

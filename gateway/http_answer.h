@@ -20,6 +20,10 @@ MUST_CHECK enum err http_stream_head(struct buf *out, struct span origin);
 MUST_CHECK enum err http_answer(struct buf *out, unsigned status, const char *content_type,
                                 const char *headers, struct span reader, struct span body);
 
+/* The requestId as text; a refusal has it. */
+enum { HTTP_REQUEST_ID_MAX_BYTES = 17 };
+void http_request_id(uint64_t request_id, char out[HTTP_REQUEST_ID_MAX_BYTES]);
+
 /* A refusal with its problem body (CONTRACT section 4) and the headers that belong to it: Allow,
  * Upgrade, Retry-After. `detail` is a sentence, NULL: the error's title; `field` may be NULL. */
 MUST_CHECK enum err http_refusal(struct buf *out, enum err error, const char *detail,

@@ -1,5 +1,7 @@
 #include "gateway/kicks.h"
 
+#include "gateway/base/metrics.h"
+
 #include <stdlib.h>
 
 /* Longer than the retry that a stream is told; a worker remembers no more than so many, and then
@@ -39,8 +41,10 @@ void kicks_remember(struct worker *worker, struct span user_id)
     if (kick == NULL)
         return;
     forget_overdue(worker);
-    if (worker->n_kicks == KICKS_MAX)
+    if (worker->n_kicks == KICKS_MAX) {
         forget(worker, oldest(worker));
+        metrics_count(METRIC_KICKS_FORGOTTEN);
+    }
     kick->until_ms = worker_now_ms(worker) + REMEMBER_MS;
     kick->user_id_len = user_id.len;
     memcpy(kick->user_id, user_id.bytes, user_id.len);

@@ -38,6 +38,8 @@ struct node {
     uint32_t pages_at_once;   /* of the inbox under way, a worker (replay.h) */
     int64_t started_ms;       /* monotonic */
     atomic_uint n_sockets;
+    atomic_uint n_lingering;        /* of them, that are answered and wait for their peer to go */
+    atomic_int_fast64_t arrived_ms; /* monotonic: when the last connection was given a place */
     atomic_uint n_sessions;
     atomic_uint_fast64_t next_connection;
     atomic_bool is_draining;

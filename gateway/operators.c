@@ -2,6 +2,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/listener.h"
+#include "gateway/base/log.h"
 #include "gateway/kicks.h"
 #include "gateway/positions.h"
 
@@ -22,6 +23,10 @@ static void finish_kick(struct kick_work *work)
 {
     struct gateway_kick *kick = work->kick;
     free(work);
+    log_event(LOG_INFO, "user kicked", LOG_SPAN("user", kick->user_id),
+              LOG_INT("closed", kick->closed), LOG_INT("purged", kick->purged),
+              LOG_INT("blocked_until_ms", kick->blocked_until_ms),
+              LOG_TEXT("error", kick->error != ERR_OK ? error_title(kick->error) : "none"));
     kick->on_done(kick);
 }
 

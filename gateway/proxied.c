@@ -16,6 +16,7 @@ struct proxied {
     struct list link;
     struct list *arrivals;
     struct timer timer;
+    int64_t due_ms; /* for all of the head, the PROXY header included */
     struct grave grave;
 };
 
@@ -49,9 +50,10 @@ static void drop(struct proxied *proxied)
 
 static void go_on(struct proxied *proxied)
 {
+    int64_t due_ms = proxied->due_ms;
     leave(proxied);
-    if (arrival_new(proxied->worker, proxied->watch.fd, proxied->source, proxied->arrivals) !=
-        ERR_OK)
+    if (arrival_new(proxied->worker, proxied->watch.fd, proxied->source, due_ms,
+                    proxied->arrivals) != ERR_OK)
         close_socket(proxied);
 }
 
@@ -108,8 +110,7 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
 
 static void on_timer(struct timer *timer)
 {
-    metrics_count(METRIC_REFUSED_408);
-    drop(CONTAINER_OF(timer, struct proxied, timer));
+    go_on(CONTAINER_OF(timer, struct proxied, timer)); /* its time is over, and it is told so */
 }
 
 enum err proxied_new(struct worker *worker, int fd, struct source *source, struct list *all,
@@ -131,8 +132,8 @@ enum err proxied_new(struct worker *worker, int fd, struct source *source, struc
     }
     list_append(all, &proxied->link);
     timer_init(&proxied->timer, on_timer);
-    timer_set(reactor_timers(worker->reactor), &proxied->timer,
-              worker_now_ms(worker) + worker->node->options->head_timeout);
+    proxied->due_ms = worker_now_ms(worker) + worker->node->options->head_timeout;
+    timer_set(reactor_timers(worker->reactor), &proxied->timer, proxied->due_ms);
     return ERR_OK;
 }
 

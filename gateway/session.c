@@ -12,6 +12,7 @@
 #include "gateway/session_parts.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/http_answer.h"
 
@@ -92,20 +93,37 @@ void session_begin_closing(struct session *session)
               worker_now_ms(worker) + CLOSE_LINGER_MS);
 }
 
+size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES])
+{
+    return (size_t)snprintf(out, SESSION_NAME_MAX_BYTES, "c-%llx", (unsigned long long)session->id);
+}
+
+void session_log(const struct session *session, const char *event, const char *cause)
+{
+    char name[SESSION_NAME_MAX_BYTES];
+    struct span user = {0};
+    if (!log_is_enabled(LOG_DEBUG))
+        return;
+    session_name(session, name);
+    if (session->client != NULL)
+        user = client_user_id(session->client);
+    if (cause == NULL)
+        log_event(LOG_DEBUG, event, LOG_TEXT("connection", name), LOG_SPAN("user", user));
+    else
+        log_event(LOG_DEBUG, event, LOG_TEXT("connection", name), LOG_SPAN("user", user),
+                  LOG_TEXT("cause", cause));
+}
+
 static void on_gone(struct conn *conn, bool is_clean)
 {
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     (void)is_clean; /* an end without a close frame is a drop either way (7.1.5, 1006) */
     if (session_is_open(session)) {
         metrics_count(session->is_given_up ? METRIC_CLOSED_MEMORY : METRIC_CLOSED_DROPPED);
+        session_log(session, "session ended", session->is_given_up ? "out of memory" : "dropped");
         leave(session);
     }
     session_finish(session);
-}
-
-size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES])
-{
-    return (size_t)snprintf(out, SESSION_NAME_MAX_BYTES, "c-%llx", (unsigned long long)session->id);
 }
 
 void session_vanish(struct session *session)
@@ -395,6 +413,7 @@ void session_close(struct session *session, enum err error, struct span word, ui
     if (!session_is_open(session))
         return;
     metrics_count(cause_of(error));
+    session_log(session, "session ended", error_title(error));
     session_begin_closing(session);
     if (session->level == LEVEL_SSE)
         sse_end(session, error, retry_ms);

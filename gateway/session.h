@@ -4,8 +4,8 @@
  * only.
  *
  * Files: session.c its life, session_answer.c the answer to its request, session_read.c what comes
- * in, session_write.c what goes out, session_sse.c what event streams do otherwise, session_rate.c
- * the limits on what comes in. */
+ * in, session_write.c what goes out, session_sse.c what event streams do otherwise, session_auth.c
+ * the token in a message and the end of credentials, session_rate.c the limits on what comes in. */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
@@ -202,6 +202,8 @@ void session_move(struct session *session, enum session_state state);
 /* The connection's name, "c-7f3a", with a NUL; answers its length. */
 enum { SESSION_NAME_MAX_BYTES = 24 };
 size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES]);
+/* A line at debug: what happened to this connection of this user. `cause` may be NULL. */
+void session_log(const struct session *session, const char *event, const char *cause);
 
 /* Bytes that wait in memory to be written. */
 size_t session_queued_bytes(const struct session *session);

@@ -3,6 +3,7 @@
 #include "gateway/session_parts.h"
 
 #include "gateway/http_answer.h"
+#include "gateway/refused.h"
 
 #include <stdlib.h>
 
@@ -74,6 +75,7 @@ void session_open(struct session *session)
 void session_refuse(struct session *session, enum err error)
 {
     struct buf answer;
+    refused_count(error_http_status(error));
     buf_init(&answer, 4096);
     free(session->extra->held);
     session->extra->held = NULL;

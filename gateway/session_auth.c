@@ -23,8 +23,10 @@ static struct session_wish *wish_of(const struct session *session)
 uint32_t session_until_s(int64_t until_ms)
 {
     int64_t until_s = until_ms / 1000; /* a part of a second early is within the second */
-    if (until_ms == 0 || until_s >= UINT32_MAX)
+    if (until_ms == 0)
         return 0;
+    if (until_s >= UINT32_MAX)
+        return UINT32_MAX; /* in 2106 */
     return until_s > 0 ? (uint32_t)until_s : 1;
 }
 
@@ -171,7 +173,8 @@ static void renew(struct session *session, const struct jwt_claims *claims)
     }
     session->until_s = session_until_s(claims->expires_ms);
     metrics_count(METRIC_RENEWALS);
-    session_send_auth(session);
+    if (session_has_room_to_answer(session))
+        session_send_auth(session);
     session_set_timer(session);
 }
 

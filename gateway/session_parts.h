@@ -53,6 +53,8 @@ char *session_copy(struct span text);
 
 /* session_read.c: WebSocket frames */
 size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len);
+/* One who asks and never reads gets no more answers than fit; what is left out is counted. */
+bool session_has_room_to_answer(const struct session *session);
 
 /* session_rate.c: something has come in. Over a limit the session is closed. */
 void session_count_in(struct session *session, size_t n_messages, size_t n_bytes);

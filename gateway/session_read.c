@@ -7,6 +7,8 @@
 #include "proto/deflate.h"
 #include "proto/envelope.h"
 
+enum { INFLATED_PER_READ_BYTES = 1 << 20 };
+
 /* ---- acknowledgements ---- */
 
 bool session_ack(struct session *session, uint64_t seq)
@@ -63,10 +65,20 @@ static void on_pong(struct session *session, struct span payload)
 
 /* ---- herald.v1 ---- */
 
+bool session_has_room_to_answer(const struct session *session)
+{
+    bool has_room =
+        session_queued_bytes(session) <= (size_t)session_options(session)->session_max_bytes;
+    if (!has_room)
+        metrics_count(METRIC_ANSWERS_SKIPPED);
+    return has_room;
+}
+
 static void refuse(struct session *session, const char *code, const char *detail)
 {
     metrics_count(METRIC_BAD_MESSAGES);
-    session_send_error(session, code, detail);
+    if (session_has_room_to_answer(session))
+        session_send_error(session, code, detail);
 }
 
 static void on_ack(struct session *session, const struct envelope_said *said)
@@ -80,20 +92,29 @@ static void on_ack(struct session *session, const struct envelope_said *said)
     }
 }
 
+static void answer_ping(struct session *session)
+{
+    struct buf text;
+    if (!session_has_room_to_answer(session))
+        return;
+    buf_init(&text, WS_CONTROL_MAX_BYTES);
+    if (envelope_pong(&text) == ERR_OK)
+        session_send_text(session, &text);
+    buf_fini(&text);
+}
+
 static void on_said(struct session *session, struct span text)
 {
     struct envelope_said said;
     const char *code;
     const char *detail;
-    /* One who asks and never reads gets no more answers than fit. */
-    if (session_queued_bytes(session) > (size_t)session_options(session)->session_max_bytes)
-        return;
-    if (envelope_read(text, &said, &code, &detail) != ERR_OK) {
-        refuse(session, code, detail);
+    enum err error = envelope_read(text, &said, &code, &detail);
+    if (session->state == SESSION_AUTH && (error != ERR_OK || said.kind != ENVELOPE_AUTH)) {
+        session_close(session, ERR_UNAUTHORIZED, SPAN_LITERAL("auth must come first"), 0);
         return;
     }
-    if (session->state == SESSION_AUTH && said.kind != ENVELOPE_AUTH) {
-        session_close(session, ERR_UNAUTHORIZED, SPAN_LITERAL("auth must come first"), 0);
+    if (error != ERR_OK) {
+        refuse(session, code, detail);
         return;
     }
     switch (said.kind) {
@@ -103,25 +124,36 @@ static void on_said(struct session *session, struct span text)
     case ENVELOPE_AUTH:
         session_on_auth(session, said.token);
         break;
-    case ENVELOPE_PING: {
-        struct buf text_out;
-        buf_init(&text_out, WS_CONTROL_MAX_BYTES);
-        if (envelope_pong(&text_out) == ERR_OK)
-            session_send_text(session, &text_out);
-        buf_fini(&text_out);
+    case ENVELOPE_PING:
+        answer_ping(session);
         break;
-    }
     case ENVELOPE_UNKNOWN:
         break;
     }
 }
 
+/* A read of compressed bytes could become a hundred times as many, which would be this worker's
+ * time: so much of one read is inflated, and who sends more sends bombs. In the turn's budget for
+ * reading it counts as read. */
+static bool may_inflate(struct session *session)
+{
+    if (session_worker(session)->inflated_bytes < INFLATED_PER_READ_BYTES)
+        return true;
+    metrics_count(METRIC_LIMITED_INFLATED);
+    session_close(session, ERR_RATE, SPAN_LITERAL("rate"), session_retry_ms(session));
+    return false;
+}
+
 static void on_compressed(struct session *session, struct span compressed)
 {
     struct buf text;
+    if (!may_inflate(session))
+        return;
     size_t max = inflate_ceiling(compressed.len, (size_t)session_options(session)->max_message);
     buf_init(&text, SIZE_MAX); /* the inflater keeps to its ceiling */
     enum err error = inflater_message(session_worker(session)->inflater, compressed, max, &text);
+    session_worker(session)->inflated_bytes += text.len;
+    conn_count_read(&session->conn, text.len);
     if (error == ERR_OK && !utf8_is_valid(buf_span(&text)))
         error = ERR_BAD_UTF8;
     if (error == ERR_OK)
@@ -181,8 +213,7 @@ static void on_data(struct session *session, const struct ws_event *event)
 
 static void on_ping(struct session *session, struct span payload)
 {
-    /* One who pings and never reads gets no more answers than fit (5.5.3 lets us skip). */
-    if (session_queued_bytes(session) > (size_t)session_options(session)->session_max_bytes)
+    if (!session_has_room_to_answer(session)) /* 5.5.3 lets us skip */
         return;
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     session_send(session, frame, ws_control_write(WS_PONG, payload, frame));
@@ -197,6 +228,7 @@ static void on_peer_close(struct session *session, const struct ws_event *event)
         return;
     }
     metrics_count(METRIC_CLOSED_CLIENT);
+    session_log(session, "session ended", "closed by the client");
     session_begin_closing(session);
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     unsigned code = event->close_code == 1005 ? 0 : event->close_code;
@@ -265,6 +297,7 @@ size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
         session->is_suspect = false;
         session_set_timer(session);
     }
+    session_worker(session)->inflated_bytes = 0;
     /* There is nothing to say on an event stream. */
     size_t taken = session->level == LEVEL_SSE ? len : read_frames(session, bytes, len);
     session_count_in(session, 0, taken);

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { N_SHARDS = 64, N_BUCKETS = 512, CROWD_MAX = 16 };
+enum { N_SHARDS = 64, N_BUCKETS = 512, CROWD_MAX = 64 };
 
 struct place {
     struct place *next; /* in the bucket */

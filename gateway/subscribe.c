@@ -12,6 +12,7 @@
 #include "gateway/http_answer.h"
 #include "gateway/identify.h"
 #include "gateway/move.h"
+#include "gateway/refused.h"
 #include "proto/extensions.h"
 #include "proto/sse.h"
 
@@ -96,7 +97,7 @@ static void put_off(struct arrival *arrival, enum err error)
     struct span origin = {0};
     find_field(arrival, "Origin", &origin);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
-    metrics_count(error_http_status(error) == 429 ? METRIC_REFUSED_429 : METRIC_REFUSED_503);
+    refused_count(error_http_status(error));
     if (http_stream_head(&answer, origin) == ERR_OK &&
         sse_retry(&answer, retry_ms(arrival)) == ERR_OK)
         arrival_answer_raw(arrival, &answer);

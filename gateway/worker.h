@@ -67,6 +67,7 @@ struct worker {
     unsigned n_kicks;
     struct user_agents agents;
     struct deflater *deflater; /* for all its sessions; both NULL without --compress */
+    size_t inflated_bytes;     /* of the read under way */
     struct inflater *inflater;
     uint64_t random;
     atomic_int_fast64_t seen_ms; /* the last heartbeat, for liveness; read by any thread */

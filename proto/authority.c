@@ -1,5 +1,7 @@
 #include "proto/authority.h"
 
+#include <stdint.h>
+
 /* Of V6 addresses it takes those in brackets: the last part of another would be its port. */
 static struct span without_port(struct span host)
 {
@@ -48,10 +50,49 @@ static bool is_loopback_v4(struct span name)
     return n == 3 && has_digit && parts[0] == 127;
 }
 
+/* A name, or an address of version 4: RFC 3986's unreserved characters, and its escapes. */
+static bool is_reg_name(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.bytes[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_letter && !(c >= '0' && c <= '9') && (c == '\0' || strchr("-._~%", c) == NULL))
+            return false;
+    }
+    return text.len > 0;
+}
+
+static bool is_bracketed_v6(struct span text)
+{
+    if (text.len < 4 || text.bytes[0] != '[' || text.bytes[text.len - 1] != ']')
+        return false;
+    for (size_t i = 1; i + 1 < text.len; i++) {
+        char c = text.bytes[i];
+        if (c == '\0' || strchr("0123456789abcdefABCDEF:.", c) == NULL)
+            return false;
+    }
+    return true;
+}
+
+bool authority_is_valid(struct span host)
+{
+    struct span name = without_port(host);
+    unsigned port = 0;
+    for (size_t i = name.len + 1; i < host.len; i++) {
+        port = port * 10 + (unsigned)(host.bytes[i] - '0');
+        if (port > UINT16_MAX)
+            return false;
+    }
+    return is_reg_name(name) || is_bracketed_v6(name);
+}
+
 bool authority_is_loopback(struct span host)
 {
+    host = span_trim(host);
+    if (!authority_is_valid(host))
+        return false;
     struct span suffix = SPAN_LITERAL(".localhost");
-    struct span name = without_port(span_trim(host));
+    struct span name = without_port(host);
     if (name.len > suffix.len && ends_with(name, suffix))
         return true;
     return span_equal_nocase(name, SPAN_LITERAL("localhost")) ||

@@ -4,6 +4,10 @@
 
 #include "proto/span.h"
 
+/* Is this HOST[:PORT], and can be nothing else whoever splits it: letters, digits and -._~% of a
+ * name, or an address of version 6 in brackets; a port up to 65535 or none behind its colon? */
+bool authority_is_valid(struct span host);
+
 /* Is this HOST[:PORT] a name or address of this machine alone: localhost and *.localhost,
  * 127.0.0.0/8, [::1]? A rebinding page sends its own name here, and is refused by it. */
 bool authority_is_loopback(struct span host);

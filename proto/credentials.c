@@ -18,9 +18,13 @@ static enum err from_authorization(const struct http_head *head, const char *byt
         return ERR_NOT_FOUND;
     if (http_head_count(head, bytes, "Authorization") > 1)
         return refuse(ret_detail, "Authorization stands twice");
-    if (value.len <= skip ||
-        !span_equal_nocase((struct span){value.bytes, skip}, SPAN_LITERAL("Bearer ")))
-        return refuse(ret_detail, "Authorization must be Bearer and a token");
+    if (span_equal_nocase(value, SPAN_LITERAL("Bearer"))) {
+        *ret_detail = "Authorization has no token behind Bearer";
+        return ERR_UNAUTHORIZED;
+    }
+    /* Another scheme is somebody else's, a proxy's in front for instance. */
+    if (value.len <= skip || !span_equal_nocase((struct span){value.bytes, skip}, span_of(scheme)))
+        return ERR_NOT_FOUND;
     *ret_token = span_trim((struct span){value.bytes + skip, value.len - skip});
     return ERR_OK;
 }

@@ -8,6 +8,7 @@
  */
 #include "proto/http_head.h"
 
+#include "proto/authority.h"
 _Static_assert(HTTP_HEAD_MAX_BYTES <= UINT16_MAX, "offsets are 16 bits");
 
 enum state {
@@ -97,18 +98,6 @@ static void on_target_begin(struct http_head *head, char c)
         bad(head, "the request target must begin with a slash");
 }
 
-/* HOST[:PORT] (RFC 9110, 7.2). What it may name is decided above; here only that it can be nothing
- * but a host, whoever splits it. */
-static bool is_host(struct span host)
-{
-    for (size_t i = 0; i < host.len; i++) {
-        unsigned char c = (unsigned char)host.bytes[i];
-        if (c <= ' ' || c >= 0x7f || strchr("/?#@,\\\"<>", c) != NULL)
-            return false;
-    }
-    return host.len > 0;
-}
-
 /* Splits "http://HOST[:PORT]/path?query" in front of the path, which may be empty. */
 static bool split_absolute(struct http_head *head, const char *bytes)
 {
@@ -124,7 +113,7 @@ static bool split_absolute(struct http_head *head, const char *bytes)
         head->host = (struct http_part){(uint16_t)(head->target.at + at), (uint16_t)(end - at)};
         head->path =
             (struct http_part){(uint16_t)(head->target.at + end), (uint16_t)(target.len - end)};
-        return is_host(http_part_span(bytes, head->host));
+        return authority_is_valid(http_part_span(bytes, head->host));
     }
     return false;
 }
@@ -266,7 +255,7 @@ static void check_whole(struct http_head *head, const char *bytes)
         bad(head, "Host is missing");
     else if (http_head_count(head, bytes, "Host") > 1)
         bad(head, "Host is given twice");
-    else if (!is_host(host))
+    else if (!authority_is_valid(host))
         bad(head, "Host must be a host name or address and a port");
     else
         check_length(head, bytes);

@@ -111,6 +111,20 @@ static enum err take_ack(struct span query, bool *ret_is_explicit, const char **
     return ERR_OK;
 }
 
+/* What says who it is, is read elsewhere (credentials.h; tickets). */
+static enum err refuse_two_credentials(struct span query, const char **ret_field,
+                                       const char **ret_detail)
+{
+    struct span raw;
+    enum err token = query_find(query, "token", &raw);
+    if (token != ERR_OK && token != ERR_NOT_FOUND)
+        return refuse("token", "token is given twice", ret_field, ret_detail);
+    enum err ticket = query_find(query, "ticket", &raw);
+    if (ticket != ERR_OK && ticket != ERR_NOT_FOUND)
+        return refuse("ticket", "ticket is given twice", ret_field, ret_detail);
+    return ERR_OK;
+}
+
 enum err subscribe_query_parse(struct span query, struct subscribe_query *ret_query,
                                const char **ret_field, const char **ret_detail)
 {
@@ -123,6 +137,8 @@ enum err subscribe_query_parse(struct span query, struct subscribe_query *ret_qu
         error = take_device(query, out->device, &out->device_len, ret_field, ret_detail);
     if (error == ERR_OK)
         error = take_ack(query, &out->is_ack_explicit, ret_field, ret_detail);
+    if (error == ERR_OK)
+        error = refuse_two_credentials(query, ret_field, ret_detail);
     return error;
 }
 

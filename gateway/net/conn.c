@@ -158,6 +158,11 @@ static bool is_turn_read_out(struct conn_loop *loop)
     return loop->read_bytes >= READS_BYTES;
 }
 
+void conn_count_read(struct conn *conn, size_t bytes)
+{
+    conn->loop->read_bytes += bytes;
+}
+
 static void read_some(struct conn *conn)
 {
     if (is_turn_read_out(conn->loop))

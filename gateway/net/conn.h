@@ -88,6 +88,9 @@ void conn_shaken(struct conn *conn); /* for handshakes.c: it is complete */
  * written to; what is not taken is kept. */
 void conn_feed(struct conn *conn, uint8_t *bytes, size_t len);
 
+/* What was read has turned out to be so much more work than its bytes: they count as read, too. */
+void conn_count_read(struct conn *conn, size_t bytes);
+
 /* Queue. ERR_NO_MEMORY: nothing was queued. A broken connection takes and forgets everything. */
 MUST_CHECK enum err conn_write_payload(struct conn *conn,
                                        struct payload *payload); /* its frame; takes a reference */

@@ -147,9 +147,28 @@ module.exports = (test) => {
         });
         await assertIn(herald, client, 'first');
         await assertRefused(t, herald, '/ws', { ...offer, ...bearer('nonsense') });
-        for (const lines of [[`Authorization: Bearer ${makeToken(rs(), { sub: 'u' })}`], []]) {
-            const answer = await exchange(herald.port, handshake('/ws', { headers: { Authorization: 'Basic abc' }, lines }));
-            assertProblem(answer, 400);
+        const twice = { headers: { Authorization: 'Basic abc' }, lines: [`Authorization: Bearer ${makeToken(rs(), { sub: 'u' })}`] };
+        assertProblem(await exchange(herald.port, handshake('/ws', twice)), 400);
+        await assertRefused(t, herald, '/ws', { ...offer, Authorization: 'Bearer' });
+    });
+
+    test('an Authorization of another scheme is somebody else\'s: the token may stand elsewhere', async (t) => {
+        const herald = await shared(t);
+        const token = makeToken(rs(), { sub: 'behind a proxy' });
+        await assertIn(herald, await herald.subscribe(null, {
+            headers: { Authorization: 'Basic abc' }, protocols: ['herald.plain', `bearer.${token}`],
+        }), 'behind a proxy');
+        await assertRefused(t, herald, '/ws', { Authorization: 'Basic abc' });
+    });
+
+    test('a parameter given twice is 400, the token and the ticket included', async (t) => {
+        const herald = await shared(t);
+        const headers = bearer(makeToken(rs(), { sub: 'u' }));
+        for (const field of ['token', 'ticket']) {
+            for (const path of ['/ws', '/sse']) {
+                const answer = await exchange(herald.port, handshake(`${path}?${field}=a&${field}=a`, { headers }));
+                assertProblem(answer, 400, { type: 'invalid-field', field });
+            }
         }
     });
 

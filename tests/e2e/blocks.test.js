@@ -229,5 +229,6 @@ module.exports = (test) => {
         await assertRefused(herald, 'u'); /* twice */
         const { text } = await herald.request('GET', '/metrics');
         assert.match(text, /^herald_sessions_closed_total\{cause="blocked"\} 2$/m);
+        assert.match(text, /^herald_handshakes_refused_total\{status="403"\} [1-9]/m);
     });
 };

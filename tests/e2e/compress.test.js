@@ -187,6 +187,25 @@ module.exports = (test) => {
         assert.equal(await fits.closeCode(), 1009);
     });
 
+    test('one read of compressed messages may not become more than a megabyte', async (t) => {
+        const herald = await withCompression(t);
+        const limited = () => herald.metric('herald_limited_total');
+        const before = await limited();
+        const frame = (payload) => encodeFrame({ rsv: RSV1, opcode: OP.TEXT, payload });
+        const idle = deflate(`{"type":"idle","pad":"${'x'.repeat(60000)}"}`);
+        const calm = await openV1(t, herald, 'calm');
+        for (let i = 0; i < 5; i++) {
+            calm.send(Buffer.concat(Array(10).fill(frame(idle))));
+            say(calm, deflate('{"type":"ping"}'));
+            assert.equal(JSON.parse((await calm.frameButPings()).payload).type, 'pong');
+        }
+        assert.equal(await limited(), before);
+        const flood = await openV1(t, herald, 'flood');
+        flood.send(Buffer.concat(Array(60).fill(frame(idle))));
+        assert.equal(await flood.closeCode(), 4005);
+        assert.equal(await limited(), before + 1);
+    });
+
     test('a message of ten times its compressed size is no bomb', async (t) => {
         const raw = await openV1(t, await withCompression(t), 'large');
         const member = Array.from({ length: 20000 }, (_, i) => (i * 7919) % 1000003).join(' ');

@@ -305,6 +305,21 @@ module.exports = (test) => {
         assert.match(answer.headers['retry-after'], /^\d+$/);
     });
 
+    test('a Host that could be more than a host is 400, and two Origins are 403', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const host of ['a:b:c', '[::1', '[::1]x', ':80', 'a:99999', 'evil.example:80.localhost', 'evil@a.localhost',
+            'evil/.localhost', 'evil?.localhost', 'evil,a.localhost', 'a;b.localhost', 'a b.localhost', '[localhost]', '[::g]']) {
+            assertProblem(await exchange(herald.port, handshake('/ws?userId=1', { host })), 400);
+        }
+        const own = `http://127.0.0.1:${herald.port}`;
+        for (const path of ['/ws', '/sse']) {
+            for (const second of ['https://evil.example', own]) {
+                const two = handshake(`${path}?userId=1`, { headers: { Origin: own }, lines: [`Origin: ${second}`] });
+                assertProblem(await exchange(herald.port, two), 403);
+            }
+        }
+    });
+
     /* CONTRACT 1: unprotected, a proxy or a rebinding page is not this machine's developer. */
     test('a Host that is not loopback, a forwarded request and a foreign Origin are 403', async (t) => {
         const herald = await t.sharedHerald('plain', { store: 'memory' });

@@ -58,7 +58,7 @@ module.exports = (test) => {
     test('heads that never end take places, and a crowd of them is refused at once', async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--max-connections-per-address', '2'] });
         const silent = [];
-        for (let i = 0; i < 18; i++) {
+        for (let i = 0; i < 2 + 64; i++) {
             silent.push(await t.raw(herald.port));
         }
         const late = await t.raw(herald.port);

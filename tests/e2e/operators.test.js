@@ -48,6 +48,26 @@ async function publishUntilTold(t, herald, lane, state) {
 }
 
 module.exports = (test) => {
+    test('the log tells at debug which connection of which user began, and why it ended', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--log-level', 'debug', '--ping-interval', '100ms', '--silence-timeout', '300ms'] });
+        const line = (event, user, rest) => new RegExp(`level=debug event="${event}" connection=c-[0-9a-f]+ user=${user}${rest}$`, 'm');
+        const kicked = await herald.subscribe('kicked');
+        await herald.post('/deleteClient', { userId: 'kicked' });
+        await kicked.waitClosed();
+        const leaves = await herald.subscribe('leaves');
+        await leaves.close();
+        const drops = await herald.subscribe('drops');
+        drops.socket.terminate();
+        await herald.subscribe('silent', { autoPong: false });
+        for (const [user, cause] of [['kicked', 'kicked'], ['leaves', '"closed by the client"'], ['drops', 'dropped'], ['silent', 'silent']]) {
+            await waitUntil(`${user} has ended`, () => line('session ended', user, ` cause=${cause}`).test(herald.log));
+            assert.match(herald.log, line('session began', user, ''));
+        }
+        assert.match(herald.log, /level=info event="user kicked" user=kicked closed=1 purged=0/);
+        const refused = await exchange(herald.port, 'GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n');
+        assert.match(herald.log, new RegExp(`event="request refused" request=${JSON.parse(refused.text).requestId} status=404`));
+    });
+
     for (const [form, kick] of [
         ['POST /deleteClient', (herald, userId) => herald.post('/deleteClient', { userId })],
         ['DELETE /users/ID/connections',

@@ -116,10 +116,21 @@ module.exports = (test) => {
         const gone = await t.raw(herald.port);
         gone.send('PROXY TCP4 ');
         gone.socket.end();
+        assert.equal((await silent.answer()).status, 408);
         for (const raw of [silent, half, gone]) {
             await raw.waitEnd(5000);
         }
         assert.equal(await seenAs(t, herald, 'after', V1), '192.0.2.7');
+    });
+
+    test('the time for a head begins before the PROXY header', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: [...TRUSTING.args, '--head-timeout', '1s'] });
+        const raw = await t.raw(herald.port);
+        const begin = Date.now();
+        await sleep(700);
+        raw.send('PROXY UNKNOWN\r\nGET /');
+        assert.equal((await raw.answer()).status, 408);
+        assert.ok(Date.now() - begin < 1500, `${Date.now() - begin} ms`);
     });
 
     test('with --auth none, unprotected, a proxied request is refused', async (t) => {

@@ -58,6 +58,22 @@ module.exports = (test) => {
         }
     }, { timeoutMs: 60000 });
 
+    test('what a client says counts though it does not read: an ack, and a token', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--max-data', '8MiB', '--max-body', '16MiB', '--inbox-max-bytes', '16MiB'] });
+        const client = await herald.subscribeV1('u');
+        const first = await herald.mustPush('u', 'small');
+        await client.wait('notification');
+        client.socket.pause();
+        await herald.mustPush('u', 'x'.repeat(8e6));
+        await sleep(300);
+        for (let i = 0; i < 100; i++) {
+            client.send({ type: 'ping' });
+        }
+        client.ack(first.id);
+        await waitUntil('the ack is taken', async () => (await herald.user('u')).acked === 1);
+        assert.equal(await herald.metric('herald_answers_skipped_total'), 100);
+    });
+
     test('a ttl-0 push to a client that does not read is dropped', { timeoutMs: 60000 }, async (t) => {
         const herald = await t.herald({ store: 'memory', args: ROOM });
         const slow = await herald.subscribeV1('slow');

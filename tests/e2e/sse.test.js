@@ -251,6 +251,16 @@ module.exports = (test) => {
         await assertRetryAndEnd(await herald.events('c'));
     });
 
+    test('a full node tells a storm of streams when to come again, whatever is still open', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--max-connections', '1'] });
+        await herald.subscribe('a');
+        const request = 'GET /sse?userId=s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n';
+        const raws = await Promise.all(range(700).map(async () => (await t.raw(herald.port)).send(request)));
+        const answers = await Promise.all(raws.map((raw) => raw.answer()));
+        assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+        raws.forEach((raw) => raw.destroy());
+    });
+
     test('draining answers 200 with retry and an end', async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--drain-time', '1s'] });
         const open = await herald.events('open');

@@ -94,7 +94,8 @@ module.exports = (test) => {
             await assertRefused(t, herald, target);
         }
         const ticket = await mustGive(herald, 'twice');
-        await assertRefused(t, herald, `/ws?ticket=${ticket}&ticket=${ticket}`);
+        const twice = await exchange(herald.port, handshake(`/ws?ticket=${ticket}&ticket=${ticket}`));
+        assertProblem(twice, 400, { type: 'invalid-field', field: 'ticket' });
     });
 
     test('with tickets on, the first message says nobody, and tokens are not looked at', async (t) => {

@@ -75,6 +75,10 @@ Test(cidr, has_what_shares_its_prefix)
     cr_assert(has("2001:db8::/33", "2001:db8:7fff::1"));
     cr_assert_not(has("2001:db8::/33", "2001:db8:8000::1"));
     cr_assert(has("::/0", "2001:db8::1"));
+    cr_assert(has("192.0.2.1/32", "192.0.2.1"));
+    cr_assert_not(has("192.0.2.1/32", "192.0.2.0"));
+    cr_assert(has("2001:db8::1/128", "2001:db8::1"));
+    cr_assert_not(has("2001:db8::1/128", "2001:db8::"));
 }
 
 Test(cidr, is_one_address_without_a_length)

@@ -62,6 +62,9 @@ Test(credentials, looks_nowhere_else)
         "Sec-WebSocket-Protocol: herald.v1, Bearer.aa\r\n",
         "Sec-WebSocket-Protocol: xbearer.aa\r\n",
         "X-Authorization: Bearer aa\r\n",
+        "Authorization: Basic dXNlcjpwYXNz\r\n", /* a proxy's */
+        "Authorization: Bearers aa\r\n",
+        "Authorization: \r\n",
     };
     struct span token;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
@@ -71,6 +74,25 @@ Test(credentials, looks_nowhere_else)
     cr_assert_eq(look("", "Cookie: session=aa\r\n", true, "", &token), ERR_NOT_FOUND);
 }
 
+Test(credentials, another_scheme_leaves_the_other_places)
+{
+    struct span token;
+    cr_assert_eq(
+        look("", "Authorization: Basic dTpw\r\nCookie: session=aa\r\n", false, "session", &token),
+        ERR_OK);
+    cr_assert(span_equal(token, SPAN_LITERAL("aa")));
+}
+
+Test(credentials, a_bearer_without_a_token_is_no_credential)
+{
+    struct span token;
+    detail = NULL;
+    cr_assert_eq(
+        look("", "Authorization: bearer \r\nCookie: session=aa\r\n", false, "session", &token),
+        ERR_UNAUTHORIZED);
+    cr_assert_not_null(detail);
+}
+
 Test(credentials, refuses_what_is_said_twice_or_otherwise)
 {
     static const struct {
@@ -78,9 +100,6 @@ Test(credentials, refuses_what_is_said_twice_or_otherwise)
         const char *fields;
     } cases[] = {
         {"", "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"},
-        {"", "Authorization: Basic dXNlcjpwYXNz\r\n"},
-        {"", "Authorization: Bearer\r\n"},
-        {"", "Authorization: \r\n"},
         {"", "Sec-WebSocket-Protocol: bearer.a, bearer.b\r\n"},
         {"token=a&token=b", ""},
         {"token=%zz", ""},

@@ -13,7 +13,7 @@ static void expect(const char *fields, const char *address)
     struct ip found;
     cr_assert_eq(cidr_parse(SPAN_LITERAL("10.0.0.0/8"), &trusted[0]), ERR_OK);
     cr_assert_eq(cidr_parse(SPAN_LITERAL("2001:db8::/32"), &trusted[1]), ERR_OK);
-    int len = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
+    int len = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n%sHost: a\r\n\r\n", fields);
     http_head_init(&head);
     cr_assert_eq(http_head_parse(&head, text, (size_t)len), HTTP_HEAD_DONE);
     bool is_found = forwarded_for(&head, text, trusted, 2, &found);

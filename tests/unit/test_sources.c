@@ -79,16 +79,17 @@ Test(sources, give_a_place_that_got_free_to_one_that_has_arrived_before)
 
 Test(sources, refuse_a_crowd_before_it_says_a_word)
 {
-    struct source *all[18];
+    enum { CROWD = 2 + 64 };
+    struct source *all[CROWD];
     struct source *more;
     set_up(NULL, 2, 0);
-    for (size_t i = 0; i < 18; i++)
+    for (size_t i = 0; i < CROWD; i++)
         all[i] = arrive();
     cr_assert_eq(source_arrive(sources, fd, &more), ERR_CROWDED);
     cr_assert_null(more);
-    source_leave(all[17]);
-    all[17] = arrive();
-    for (size_t i = 0; i < 18; i++)
+    source_leave(all[CROWD - 1]);
+    all[CROWD - 1] = arrive();
+    for (size_t i = 0; i < CROWD; i++)
         source_leave(all[i]);
     tear_down();
 }

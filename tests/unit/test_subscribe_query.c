@@ -123,7 +123,7 @@ Test(subscribe_query, resumes_behind_any_number_from_0)
 Test(subscribe_query, ignores_other_parameters)
 {
     struct subscribe_query out =
-        subscribe("userId=1&After=x&afte=x&afters=x&Device=%00&acks=no&id=5&id=6&token=a&token=b");
+        subscribe("userId=1&After=x&afte=x&afters=x&Device=%00&acks=no&id=5&id=6&token=a&ticket=b");
     cr_expect_not(out.has_after);
     cr_expect_eq(out.device_len, 0);
     cr_expect_not(out.is_ack_explicit);
@@ -173,6 +173,8 @@ Test(subscribe_query, names_what_is_wrong)
         {"userId=1&ack=Explicit", "ack", explicit},
         {"userId=1&ack=explicitly", "ack", explicit},
         {"userId=1&ack=explicit%00", "ack", explicit},
+        {"userId=1&token=a&token=a", "token", "token is given twice"},
+        {"userId=1&ticket&tic%6bet=a", "ticket", "ticket is given twice"},
         {"userId=1&ack=%", "ack", explicit},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
