@@ -96,10 +96,24 @@ static void answer_options(struct arrival *arrival, const char *methods)
     arrival_answer(arrival, 204, NULL, headers, (struct span){0});
 }
 
+/* An image, a script or a link of another site's page asks without Origin, but with the cookies: it
+ * could read nothing of the stream, and would acknowledge what its user then never sees. Browsers
+ * say whose page asks (the Fetch Metadata headers). */
+static bool is_of_foreign_page(struct arrival *arrival, struct span origin)
+{
+    struct span site;
+    return origin.bytes == NULL && find_field(arrival, "Sec-Fetch-Site", &site) &&
+           !span_equal(site, SPAN_LITERAL("same-origin")) &&
+           !span_equal(site, SPAN_LITERAL("none"));
+}
+
 static void serve_sse(struct arrival *arrival, struct span method, struct span origin)
 {
     arrival_let_read(arrival, origin);
-    if (span_equal(method, SPAN_LITERAL("GET")))
+    if (is_of_foreign_page(arrival, origin))
+        arrival_refuse(arrival, ERR_FORBIDDEN, "the page of another site asks without an Origin",
+                       NULL, NULL);
+    else if (span_equal(method, SPAN_LITERAL("GET")))
         subscribe_stream(arrival);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))
         answer_options(arrival, "GET, OPTIONS");

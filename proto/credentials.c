@@ -29,17 +29,6 @@ static enum err from_authorization(const struct http_head *head, const char *byt
     return ERR_OK;
 }
 
-/* Takes the next item of a list that commas (or another byte) divide. */
-static struct span take_item(struct span *list, char divider)
-{
-    const char *end = memchr(list->bytes, divider, list->len);
-    size_t len = end == NULL ? list->len : (size_t)(end - list->bytes);
-    size_t taken = end == NULL ? len : len + 1;
-    struct span item = {list->bytes, len};
-    *list = (struct span){list->bytes + taken, list->len - taken};
-    return span_trim(item);
-}
-
 static bool take_prefix(struct span *text, struct span prefix)
 {
     if (text->len < prefix.len || memcmp(text->bytes, prefix.bytes, prefix.len) != 0)
@@ -58,7 +47,7 @@ static enum err from_subprotocol(const struct http_head *head, const char *bytes
             continue;
         struct span list = http_part_span(bytes, head->fields[i].value);
         while (list.len > 0) {
-            struct span name = take_item(&list, ',');
+            struct span name = span_take_item(&list, ',');
             if (!take_prefix(&name, SPAN_LITERAL("bearer.")))
                 continue;
             if (++n > 1)
@@ -78,7 +67,7 @@ static enum err from_cookie(const struct http_head *head, const char *bytes, str
     if (name.len == 0 || !http_head_find(head, bytes, "Cookie", &list))
         return ERR_NOT_FOUND;
     while (list.len > 0) {
-        struct span pair = take_item(&list, ';');
+        struct span pair = span_take_item(&list, ';');
         if (!take_prefix(&pair, name) || !take_prefix(&pair, SPAN_LITERAL("=")))
             continue;
         *ret_token = pair;

@@ -7,6 +7,8 @@
  * where a quoted string, without its quotes and backslashes, must be a token. */
 #include "proto/extensions.h"
 
+#include "proto/http_head.h"
+
 #include <stdio.h>
 
 enum { DEFAULT_WINDOW_BITS = 15, VALUE_ROOM = 3 }; /* no value of use is longer than two digits */
@@ -30,12 +32,6 @@ struct offer {
     struct deflate_terms terms;
 };
 
-static bool is_token_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 static void skip_white(struct scanner *scanner)
 {
     while (scanner->at < scanner->end && (*scanner->at == ' ' || *scanner->at == '\t'))
@@ -56,7 +52,7 @@ static bool take(struct scanner *scanner, char c)
 static bool take_token(struct scanner *scanner, struct span *ret_token)
 {
     const char *begin = scanner->at;
-    while (scanner->at < scanner->end && is_token_char(*scanner->at))
+    while (scanner->at < scanner->end && http_is_token_char(*scanner->at))
         scanner->at++;
     *ret_token = (struct span){begin, (size_t)(scanner->at - begin)};
     return ret_token->len > 0;
@@ -64,7 +60,7 @@ static bool take_token(struct scanner *scanner, struct span *ret_token)
 
 static bool add_char(struct value *value, char c)
 {
-    if (!is_token_char(c))
+    if (!http_is_token_char(c))
         return false;
     if (value->len < VALUE_ROOM)
         value->text[value->len] = c;
@@ -92,7 +88,7 @@ static bool take_value(struct scanner *scanner, struct value *value)
     value->is_there = true;
     if (scanner->at < scanner->end && *scanner->at == '"')
         return take_quoted(scanner, value);
-    while (scanner->at < scanner->end && is_token_char(*scanner->at))
+    while (scanner->at < scanner->end && http_is_token_char(*scanner->at))
         add_char(value, *scanner->at++);
     return value->len > 0;
 }

@@ -105,18 +105,13 @@ static enum err check_key(const struct http_head *head, const char *bytes, struc
 static bool choose_name(struct span list, enum handshake_level *ret_level)
 {
     while (list.len > 0) {
-        const char *comma = memchr(list.bytes, ',', list.len);
-        size_t len = comma != NULL ? (size_t)(comma - list.bytes) : list.len;
-        struct span name = span_trim((struct span){list.bytes, len});
+        struct span name = span_take_item(&list, ',');
         for (size_t i = 0; i < N_LEVELS; i++) {
             if (levels[i].subprotocol != NULL && span_equal(name, span_of(levels[i].subprotocol))) {
                 *ret_level = (enum handshake_level)i;
                 return true;
             }
         }
-        size_t taken = comma != NULL ? len + 1 : len;
-        list.bytes += taken;
-        list.len -= taken;
     }
     return false;
 }

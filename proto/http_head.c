@@ -54,7 +54,7 @@ static bool is_letter(char c)
 }
 
 /* A token character (RFC 9110, 5.6.2). */
-static bool is_token(char c)
+bool http_is_token_char(char c)
 {
     if (is_letter(c) || is_digit(c) || c == '-')
         return true;
@@ -81,7 +81,7 @@ static void begin_behind(struct http_head *head, enum state state)
 
 static void on_method(struct http_head *head, char c)
 {
-    if (is_token(c))
+    if (http_is_token_char(c))
         return;
     head->method = part_here(head);
     if (c != ' ' || head->method.len == 0)
@@ -174,7 +174,7 @@ static void on_field_begin(struct http_head *head, char c)
         head->state = AT_LAST_LINE_FEED;
     else if (is_space(c))
         bad(head, "a field must not be folded over lines");
-    else if (!is_token(c))
+    else if (!http_is_token_char(c))
         bad(head, "a field must begin with its name");
     else if (head->n_fields == HTTP_HEAD_MAX_FIELDS)
         refuse(head, ERR_HEAD_TOO_LARGE, "the request has more than 64 fields");
@@ -184,7 +184,7 @@ static void on_field_begin(struct http_head *head, char c)
 
 static void on_name(struct http_head *head, char c)
 {
-    if (is_token(c))
+    if (http_is_token_char(c))
         return;
     if (c != ':') {
         bad(head, is_space(c) ? "a space must not stand before the colon of a field"
@@ -352,13 +352,8 @@ unsigned http_head_count(const struct http_head *head, const char *bytes, const 
 static bool list_has_token(struct span list, struct span token)
 {
     while (list.len > 0) {
-        const char *comma = memchr(list.bytes, ',', list.len);
-        size_t len = comma != NULL ? (size_t)(comma - list.bytes) : list.len;
-        if (span_equal_nocase(span_trim((struct span){list.bytes, len}), token))
+        if (span_equal_nocase(span_take_item(&list, ','), token))
             return true;
-        size_t taken = comma != NULL ? len + 1 : len;
-        list.bytes += taken;
-        list.len -= taken;
     }
     return false;
 }

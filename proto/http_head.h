@@ -72,4 +72,7 @@ unsigned http_head_count(const struct http_head *head, const char *bytes, const 
 bool http_head_has_token(const struct http_head *head, const char *bytes, const char *name,
                          const char *token);
 
+/* May it stand in a token (RFC 9110, 5.6.2)? */
+bool http_is_token_char(char c);
+
 #endif

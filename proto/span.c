@@ -26,3 +26,13 @@ struct span span_trim(struct span s)
         s.len--;
     return s;
 }
+
+struct span span_take_item(struct span *list, char divider)
+{
+    const char *end = memchr(list->bytes, divider, list->len);
+    size_t len = end == NULL ? list->len : (size_t)(end - list->bytes);
+    size_t taken = end == NULL ? len : len + 1;
+    struct span item = {list->bytes, len};
+    *list = (struct span){list->bytes + taken, list->len - taken};
+    return span_trim(item);
+}

@@ -29,4 +29,8 @@ bool span_equal_nocase(struct span a, struct span b);
 /* Without the spaces and tabs at both ends (RFC 9110, OWS). */
 struct span span_trim(struct span s);
 
+/* Takes the next item, trimmed, of a list that commas (or another byte) divide. The list must not
+ * be empty; it is afterwards when that was the last. */
+struct span span_take_item(struct span *list, char divider);
+
 #endif

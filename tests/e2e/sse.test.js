@@ -320,6 +320,22 @@ module.exports = (test) => {
         assert.equal(acked.headers['access-control-allow-origin'], ORIGIN);
     });
 
+    test('a page of another site that asks without an Origin is 403, and acknowledges nothing', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        await herald.mustPush('u', 1);
+        const ask = async (headers) => exchange(herald.port, `GET /sse?userId=u HTTP/1.1\r\nHost: 127.0.0.1:${herald.port}\r\n${headers}\r\n`);
+        for (const site of ['cross-site', 'same-site']) {
+            for (const mode of ['no-cors', 'navigate']) {
+                assertProblem(await ask(`Sec-Fetch-Site: ${site}\r\nSec-Fetch-Mode: ${mode}\r\n`), 403);
+            }
+        }
+        assert.equal((await herald.user('u')).acked, 0);
+        const Origin = `http://127.0.0.1:${herald.port}`;
+        for (const headers of [{ 'Sec-Fetch-Site': 'same-origin' }, { 'Sec-Fetch-Site': 'none' }, { Origin, 'Sec-Fetch-Site': 'cross-site' }]) {
+            assert.equal((await herald.events('u', { headers })).status, 200);
+        }
+    });
+
     test('OPTIONS is answered for an allowed origin', async (t) => {
         const herald = await memory(t, ['--allowed-origin', ORIGIN]);
         for (const [target, method] of [['/sse?userId=u', 'GET'], ['/ack?userId=u&id=k3f9a2qd-1', 'POST']]) {
