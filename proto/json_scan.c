@@ -1,5 +1,6 @@
 #include "proto/json_scan.h"
 
+#include "proto/hex.h"
 #include "proto/push_json.h"
 
 _Static_assert(JSON_MAX_DEPTH == 64, "the kinds of open containers are the bits of one uint64_t");
@@ -100,17 +101,6 @@ static size_t utf8_length(const char *text, const char *end)
         if (at[i] < 0x80 || at[i] > 0xbf)
             return 0;
     return need;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 /* At a backslash. */

@@ -1,5 +1,6 @@
 #include "proto/user_id.h"
 
+#include "proto/hex.h"
 #include "proto/utf8.h"
 
 #include <stdint.h>
@@ -28,17 +29,6 @@ enum err user_id_check(struct span user_id, const char **ret_detail)
     else
         return ERR_OK;
     return ERR_INVALID_FIELD;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 enum err percent_decode(struct span encoded, bool is_query, char *out, size_t cap, size_t *ret_len)

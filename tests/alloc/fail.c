@@ -2,7 +2,6 @@
 
 #include <stdarg.h>
 #include <stddef.h>
-#include <string.h>
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -11,8 +10,6 @@ void __real_free(void *block);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *block, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t len);
 void __wrap_free(void *block);
 
 static const char *running; /* NULL: nothing is counted and nothing fails */
@@ -53,22 +50,6 @@ void *__wrap_realloc(void *block, size_t size)
         return NULL;
     void *moved = __real_realloc(block, size);
     return block == NULL ? counted(moved) : moved;
-}
-
-char *__wrap_strndup(const char *text, size_t len)
-{
-    size_t n = strnlen(text, len);
-    char *copy = __wrap_malloc(n + 1);
-    if (copy == NULL)
-        return NULL;
-    memcpy(copy, text, n);
-    copy[n] = '\0';
-    return copy;
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return __wrap_strndup(text, strlen(text));
 }
 
 void __wrap_free(void *block)

@@ -3,16 +3,12 @@
  * the node does; the simulation's own, and those of libraries, never do. */
 #include "tests/sim/sim.h"
 
-#include <string.h>
-
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *block, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *block, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t len);
 
 static struct sim *scarce; /* NULL: there is memory */
 
@@ -49,20 +45,4 @@ void *__wrap_calloc(size_t n, size_t size)
 void *__wrap_realloc(void *block, size_t size)
 {
     return must_fail() ? NULL : __real_realloc(block, size);
-}
-
-char *__wrap_strndup(const char *text, size_t len)
-{
-    size_t n = strnlen(text, len);
-    char *copy = __wrap_malloc(n + 1);
-    if (copy == NULL)
-        return NULL;
-    memcpy(copy, text, n);
-    copy[n] = '\0';
-    return copy;
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return __wrap_strndup(text, strlen(text));
 }
