@@ -11,9 +11,9 @@
  * turn, so that a busy one cannot hold the others up; what is left comes with the next turn.
  *
  * Many busy ones: a turn reads READS_BYTES in all and one read more, and leaves the others ready
- * for the next. That is 10 000 of the smallest frames, about a millisecond; what others are pushed
- * waits no longer. */
-enum { SPARE_QUEUES = 64, READS_BYTES = 64 * 1024 };
+ * for the next. That is 5 000 of the smallest frames, a few tenths of a millisecond; what others
+ * are pushed waits no longer. */
+enum { SPARE_QUEUES = 64, READS_BYTES = 2 * CONN_READ_BYTES };
 
 struct conn_rest {
     size_t len;
@@ -165,8 +165,10 @@ void conn_count_read(struct conn *conn, size_t bytes)
 
 static void read_some(struct conn *conn)
 {
-    if (is_turn_read_out(conn->loop))
+    if (is_turn_read_out(conn->loop)) {
+        reactor_yield(conn->loop->reactor);
         return;
+    }
     uint8_t *buffer = conn->loop->read_buffer;
     size_t kept = conn->rest != NULL ? conn->rest->len : 0;
     size_t got = 0;

@@ -7,6 +7,7 @@
 #include "gateway/base/clock.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ struct reactor {
     struct list tasks;
     struct list next_tasks; /* of the turn after this one */
     struct reactor_watch mailbox_watch;
+    bool must_yield;
     int n_events;
     struct epoll_event events[EVENTS_PER_TURN];
 };
@@ -125,6 +127,15 @@ void reactor_turn(struct reactor *reactor, int max_wait_ms)
     timers_fire(reactor->timers, reactor->now_ms);
     run_tasks(reactor);
     atomic_fetch_add_explicit(&reactor->turns, 1, memory_order_relaxed);
+    if (reactor->must_yield) {
+        reactor->must_yield = false;
+        sched_yield();
+    }
+}
+
+void reactor_yield(struct reactor *reactor)
+{
+    reactor->must_yield = true;
 }
 
 void reactor_run(struct reactor *reactor)

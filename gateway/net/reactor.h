@@ -58,6 +58,11 @@ struct mailbox *reactor_mailbox(struct reactor *reactor);
 struct timers *reactor_timers(struct reactor *reactor);
 int64_t reactor_now_ms(const struct reactor *reactor); /* monotonic, read once a turn */
 
+/* More work waits than a turn may take. At the end of this turn the kernel is asked to let other
+ * threads run first: where all cores are busy with floods, whoever takes pushes would otherwise
+ * wait for a slice of several milliseconds to end. */
+void reactor_yield(struct reactor *reactor);
+
 /* How many turns have run; any thread. A number that stands still is a worker that hangs. */
 uint64_t reactor_turns(const struct reactor *reactor);
 

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEERS = 12, FILL_BYTES = 64 * 1024, TURN_BYTES = 64 * 1024 };
+enum { PEERS = 12, FILL_BYTES = 64 * 1024, TURN_BYTES = 32 * 1024 };
 
 struct peer {
     struct conn conn;
