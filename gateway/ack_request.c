@@ -66,16 +66,19 @@ static void on_stored(struct store_request *request)
 
 static void ask_store(struct ack_work *work, const struct client *client)
 {
+    struct worker *home = work->home;
+    struct ack_query query = work->query; /* the work may be over before store_ack has returned */
     work->ack = (struct store_ack){
-        .request = {.on_done = on_stored, .lane = work->home->index},
+        .request = {.on_done = on_stored, .lane = home->index},
         .user_id = user_of(work),
         .device = device_of(work),
         .is_held = client != NULL && client->shared.n_sessions > 0,
         .epoch = work->query.epoch,
         .seq = work->query.seq,
     };
-    store_ack(work->home->node->store, &work->ack);
-    waits_asked(work->home, user_of(work)); /* they look behind it */
+    store_ack(home->node->store, &work->ack);
+    /* they look behind it */
+    waits_asked(home, (struct span){query.user_id, query.user_id_len});
 }
 
 /* On the streams that are open. */

@@ -69,13 +69,18 @@ static void *pusher(void *argument)
     return NULL;
 }
 
-/* A WebSocket of either level, with a device or without, or an event stream. */
+/* A WebSocket of either level, with a device or without, an event stream, or an acknowledgement for
+ * somebody who may be absent. */
 static int write_head(char *text, size_t cap, unsigned *seed)
 {
     static const char *const devices[] = {"", "", "&device=phone", "&device=desk"};
     const char *device = devices[rand_r(seed) % 4];
     int user = rand_r(seed) % USERS;
-    int kind = rand_r(seed) % 3;
+    int kind = rand_r(seed) % 4;
+    if (kind == 3)
+        return snprintf(text, cap,
+                        "POST /ack?userId=u%d&id=k3f9a2qd-1%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                        rand_r(seed) % (2 * USERS), device);
     if (kind == 0)
         return snprintf(text, cap, "GET /sse?userId=u%d%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
                         user, device);

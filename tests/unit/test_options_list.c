@@ -1,0 +1,129 @@
+#include "tests/unit/options_calls.h"
+
+TestSuite(options_list, .fini = teardown);
+
+static void assert_origins(size_t n, const char *const *origins)
+{
+    cr_assert_eq(options.allowed_origin.n, n);
+    for (size_t i = 0; i < n; i++)
+        cr_assert_str_eq(options.allowed_origin.values[i], origins[i]);
+}
+
+#define ASSERT_ORIGINS(...)                                                                        \
+    assert_origins(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),                    \
+                   (const char *const[]){__VA_ARGS__})
+
+Test(options_list, collects_the_values_of_a_repeated_list)
+{
+    cr_assert_eq(READ_NOTHING(), ERR_OK);
+    cr_assert_eq(options.allowed_origin.n, 0);
+    options_fini(&options);
+    cr_assert_eq(READ("--allowed-origin", "https://a", "--allowed-origin=https://b,https://c"),
+                 ERR_OK, "%s", why);
+    ASSERT_ORIGINS("https://a", "https://b", "https://c");
+}
+
+Test(options_list, splits_a_list_in_a_variable_at_commas_and_spaces)
+{
+    char *variables[] = {"HERALD_ALLOWED_ORIGIN= https://a,https://b  https://c, https://d ,",
+                         NULL};
+    cr_assert_eq(read_both((char *[]){NULL}, variables), ERR_OK, "%s", why);
+    ASSERT_ORIGINS("https://a", "https://b", "https://c", "https://d");
+}
+
+Test(options_list, collects_a_list_from_the_lines_of_a_file)
+{
+    cr_assert_eq(read_file_text("allowed-origin = https://a\nworkers = 1\n"
+                                "allowed-origin = https://b, https://c ; two\n",
+                                "--insecure"),
+                 ERR_OK, "%s", why);
+    ASSERT_ORIGINS("https://a", "https://b", "https://c");
+    cr_assert_eq(options.sources[OPTION_allowed_origin], OPTION_FROM_FILE);
+}
+
+Test(options_list, replaces_a_list_of_a_weaker_source_as_a_whole)
+{
+    static const char text[] = "allowed-origin = https://a\nallowed-origin = https://b\n";
+    char *variables[] = {"HERALD_ALLOWED_ORIGIN=https://c https://d", NULL};
+    cr_assert_eq(read_both(FLAGS("--allowed-origin=https://e"), variables), ERR_OK, "%s", why);
+    ASSERT_ORIGINS("https://e");
+    options_fini(&options);
+    cr_assert_eq(read_file_text(text, "--allowed-origin=https://e"), ERR_OK, "%s", why);
+    ASSERT_ORIGINS("https://e");
+    options_fini(&options);
+    cr_assert_eq(read_file_text(text, "--allowed-origin="), ERR_OK, "%s", why);
+    cr_assert_eq(options.allowed_origin.n, 0, "an empty list is a value");
+}
+
+Test(options_list, takes_every_form_of_an_origin)
+{
+    static const char *const right[] = {
+        "https://example.com",
+        "http://localhost:3000",
+        "HTTPS://Example.COM:65535",
+        "https://*.example.com",
+        "https://*.example.com:8443",
+        "http://127.0.0.1:1",
+        "https://[::1]",
+        "https://[2001:db8::1]:8443",
+        "chrome-extension://abcdefghijklmnop",
+        "moz-extension://0f-1",
+        "app://.",
+        "null",
+    };
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
+        cr_assert_eq(READ("--allowed-origin", (char *)right[i]), ERR_OK, "%s", why);
+        ASSERT_ORIGINS(right[i]);
+        options_fini(&options);
+    }
+}
+
+Test(options_list, refuses_what_no_origin_can_be_and_names_the_option)
+{
+    static const char *const wrong[] = {
+        "example.com",
+        "*",
+        "NULL",
+        "://example.com",
+        "https:/example.com",
+        "https://",
+        "https://*",
+        "https://*.",
+        "https://*example.com",
+        "https://a.*.example.com",
+        "https://*.*.example.com",
+        "https://*.[::1]",
+        "*://example.com",
+        "https://example.com/",
+        "https://example.com/path",
+        "https://example.com?",
+        "https://example.com#x",
+        "https://user@example.com",
+        "https://example.com:",
+        "https://example.com:0",
+        "https://example.com:080",
+        "https://example.com:65536",
+        "https://example.com:999999",
+        "https://example.com:+80",
+        "https://example.com:80/",
+        "https://[::1",
+        "https://[]",
+        "https://[::1]x",
+        "https://b\xc3\xbc"
+        "cher.example",
+        "https://example.com;https://example.org",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        cr_assert_eq(READ("--allowed-origin=https://a", "--allowed-origin", (char *)wrong[i]),
+                     ERR_INVALID_FIELD, "%s", wrong[i]);
+        cr_assert_eq(strncmp(why, "--allowed-origin must be SCHEME://HOST[:PORT]", 45), 0, "%s",
+                     why);
+        cr_assert_not_null(strstr(why, wrong[i]), "%s", why);
+    }
+    cr_assert_eq(READ("--allowed-origin"), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--allowed-origin needs a value");
+    cr_assert_eq(READ("--allowed-origins=https://a"), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--allowed-origins is not known; did you mean --allowed-origin?");
+}
+
+/* More than fits into one line of the file. */

@@ -1,0 +1,154 @@
+#include "tests/unit/options_calls.h"
+
+TestSuite(options_print, .fini = teardown);
+
+static void assert_listed(const char *help, const char *flag, const char *value)
+{
+    const char *at = strstr(help, flag);
+    cr_assert_not_null(at, "%s", flag);
+    const char *next = strstr(at + 1, "\n  --");
+    const char *shown = strstr(at, strcmp(value, "[]") == 0 ? "[none]" : value);
+    cr_assert(shown != NULL && shown < next, "%s", flag);
+}
+
+Test(options_print, lists_every_option_with_its_default_in_the_help)
+{
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    cr_assert_eq(options_print_help(&out), ERR_OK);
+    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+#define LISTED(name, value)                                 assert_listed(out.bytes, "\n  --" name " ", "[" value "]");
+#define TEXT(member, name, value, when, help)               LISTED(name, value)
+#define NUMBER(member, name, value, min, max, when, help)   LISTED(name, #value)
+#define DURATION(member, name, value, min, max, when, help) LISTED(name, value)
+#define SIZE(member, name, value, min, max, when, help)     LISTED(name, value)
+#define SWITCH(member, name, when, help)                    LISTED(name, "off")
+#define CHOICE(member, name, value, words, when, help)      LISTED(name, value)
+#define LIST(member, name, when, help)                      LISTED(name, "")
+#include "gateway/base/options.def"
+    for (char *rest = out.bytes, *line = NULL; (line = strsep(&rest, "\n")) != NULL;)
+        cr_assert_leq(strlen(line), 100, "%s", line);
+    buf_fini(&out);
+}
+
+Test(options_print, prints_a_configuration_that_reads_back_the_same)
+{
+    cr_assert_eq(READ("--workers=9", "--ping-interval=1500ms", "--drain-time=auto", "--demo",
+                      "--store=memory:", "--max-data=65537"),
+                 ERR_OK);
+    struct buf first;
+    struct buf second;
+    buf_init(&first, 1 << 16);
+    buf_init(&second, 1 << 16);
+    cr_assert_eq(options_print_config(&options, &first), ERR_OK);
+    cr_assert_eq(buf_append(&first, "", 1), ERR_OK);
+    cr_assert_not_null(strstr(first.bytes, "\nworkers = 9 ; flag\n"));
+    cr_assert_not_null(strstr(first.bytes, "\nping-interval = 1500ms ; flag\n"));
+    cr_assert_not_null(strstr(first.bytes, "\nsilence-timeout = 20s ; default\n"));
+    options_fini(&options);
+
+    cr_assert_eq(read_file_text(first.bytes, "--insecure=off"), ERR_OK, "%s", why);
+    cr_assert_eq(options.workers, 9);
+    cr_assert_eq(options.ping_interval, 1500);
+    cr_assert_eq(options.drain_time, OPTION_AUTO);
+    cr_assert_eq(options.max_data, 65537);
+    cr_assert(options.demo);
+    cr_assert_str_eq(options.store, "memory:");
+    cr_assert_eq(options_print_config(&options, &second), ERR_OK);
+    cr_assert_eq(buf_append(&second, "", 1), ERR_OK);
+    cr_assert_not_null(strstr(second.bytes, "\nworkers = 9 ; file\n"));
+    buf_fini(&first);
+    buf_fini(&second);
+}
+
+/* A comment, or spaces, that the line was read without would make it too long to be read. */
+Test(options_print, prints_a_line_of_198_bytes_so_that_it_reads_back)
+{
+    for (size_t len = 180; len <= 198; len++) {
+        char text[256];
+        char store[256];
+        struct buf printed;
+        memset(text, 'x', sizeof text);
+        memcpy(text, "store=file:", 11);
+        memcpy(text + len, "\n", 2);
+        cr_assert_eq(read_file_text(text, "--insecure"), ERR_OK, "%s", why);
+        snprintf(store, sizeof store, "%s", options.store);
+        buf_init(&printed, 1 << 16);
+        cr_assert_eq(options_print_config(&options, &printed), ERR_OK);
+        cr_assert_eq(buf_append(&printed, "", 1), ERR_OK);
+        options_fini(&options);
+        cr_assert_eq(read_file_text(printed.bytes, "--insecure"), ERR_OK, "%s", why);
+        cr_assert_str_eq(options.store, store);
+        options_fini(&options);
+        buf_fini(&printed);
+    }
+}
+
+Test(options_print, prints_a_list_that_reads_back_the_same)
+{
+    enum { N = 5 };
+    char flags[N][128];
+    for (size_t i = 0; i < N; i++)
+        snprintf(flags[i], sizeof flags[i], "--allowed-origin=https://%zu%080d.example.com", i, 0);
+    cr_assert_eq(READ(flags[0], flags[1], flags[2], flags[3], flags[4]), ERR_OK, "%s", why);
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    cr_assert_eq(options_print_config(&options, &out), ERR_OK);
+    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    options_fini(&options);
+    cr_assert_eq(read_file_text(out.bytes, "--insecure"), ERR_OK, "%s", why);
+    cr_assert_eq(options.allowed_origin.n, N);
+    for (size_t i = 0; i < N; i++)
+        cr_assert_str_eq(options.allowed_origin.values[i], strchr(flags[i], '=') + 1);
+    buf_fini(&out);
+    options_fini(&options);
+
+    buf_init(&out, 1 << 16);
+    cr_assert_eq(READ_NOTHING(), ERR_OK);
+    cr_assert_eq(options_print_config(&options, &out), ERR_OK);
+    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    cr_assert_not_null(strstr(out.bytes, "\nallowed-origin =  ; default\n"));
+    options_fini(&options);
+    cr_assert_eq(read_file_text(out.bytes, "--insecure"), ERR_OK, "%s", why);
+    cr_assert_eq(options.allowed_origin.n, 0);
+    buf_fini(&out);
+}
+
+Test(options_print, hides_the_password_of_the_store)
+{
+    static const struct {
+        const char *url;
+        const char *shown;
+    } cases[] = {
+        {"redis://u:pa@s:s/w@host:1/2", "\nstore = redis://u:***@host:1/2 ;"},
+        {"redis://:secret@host:1", "\nstore = redis://:***@host:1 ;"},
+        {"redis://host:6379", "\nstore = redis://host:6379 ;"},
+        {"redis://user@host:6379", "\nstore = redis://user@host:6379 ;"},
+        {"file:./a@b:c", "\nstore = file:./a@b:c ;"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cr_assert_eq(READ("--store", (char *)cases[i].url), ERR_OK);
+        struct buf out;
+        buf_init(&out, 1 << 16);
+        cr_assert_eq(options_print_config(&options, &out), ERR_OK);
+        cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+        cr_assert_not_null(strstr(out.bytes, cases[i].shown), "%s", out.bytes);
+        buf_fini(&out);
+        options_fini(&options);
+    }
+}
+
+/* Behind a space a semicolon begins a comment of the file. */
+Test(options_print, prints_a_value_that_begins_with_a_semicolon_so_that_it_reads_back)
+{
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    cr_assert_eq(READ("--jwt-issuer=;a"), ERR_OK);
+    cr_assert_eq(options_print_config(&options, &out), ERR_OK);
+    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    cr_assert_not_null(strstr(out.bytes, "\njwt-issuer=;a ; flag\n"));
+    options_fini(&options);
+    cr_assert_eq(read_file_text(out.bytes, "--insecure=off"), ERR_OK, "%s", why);
+    cr_assert_str_eq(options.jwt_issuer, ";a");
+    buf_fini(&out);
+}
