@@ -7,7 +7,6 @@
 #include "gateway/gateway.h"
 #include "tests/support/loopback.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,9 +106,7 @@ static void *connector(void *argument)
                     break;
             }
         }
-        struct linger reset = {rand_r(&seed) % 2, 0};
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        close(fd);
+        loopback_leave(fd, rand_r(&seed) % 2 == 0);
     }
     return NULL;
 }

@@ -6,7 +6,6 @@
 #include "gateway/gateway.h"
 #include "tests/support/loopback.h"
 
-#include <arpa/inet.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
@@ -115,9 +114,7 @@ static void *connector(void *argument)
             if (recv(fd, bytes, sizeof bytes, 0) <= 0)
                 break;
         }
-        struct linger reset = {rand_r(&seed) % 2, 0};
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        close(fd);
+        loopback_leave(fd, rand_r(&seed) % 2 == 0);
     }
     return NULL;
 }

@@ -3,6 +3,7 @@
 #define HERALD_TESTS_LOOPBACK_H
 
 #include <arpa/inet.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -21,6 +22,14 @@ static inline unsigned loopback_free_port(void)
     }
     close(fd);
     return ntohs(any.sin_port);
+}
+
+/* Leaves with a FIN or with a reset. */
+static inline void loopback_leave(int fd, bool with_reset)
+{
+    struct linger linger = {with_reset, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close(fd);
 }
 
 /* -1: nobody answers. */
