@@ -99,13 +99,21 @@ static struct client **place_of(struct client_map *map, struct shard *shard, uin
     return place;
 }
 
-/* Lock held: wakes the home worker unless it has been already. */
-static void post(struct shard *shard, struct client *client)
+/* Lock held: a letter to the home worker unless one is under way. Answers whom to ring for it once
+ * the lock is given back; NULL: nobody. */
+static struct mailbox *put(struct shard *shard, struct client *client)
 {
     if (client->is_posted)
-        return;
+        return NULL;
     client->is_posted = true;
-    mailbox_post(shard->mailbox, &client->letter);
+    return mailbox_put(shard->mailbox, &client->letter) ? shard->mailbox : NULL;
+}
+
+static void unlock_and_ring(struct shard *shard, struct mailbox *mailbox)
+{
+    pthread_mutex_unlock(&shard->lock);
+    if (mailbox != NULL)
+        mailbox_ring(mailbox);
 }
 
 /* Lock held. */
@@ -132,6 +140,7 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct no
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
+    struct mailbox *mailbox = NULL;
     unsigned online = 0;
     pthread_mutex_lock(&shard->lock);
     struct client *client = *place_of(map, shard, hash, user_id);
@@ -141,9 +150,9 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct no
          * dropped, and says so by not counting as online. */
         if (error == ERR_OK || note->seq != 0)
             online = client->n_sessions;
-        post(shard, client);
+        mailbox = put(shard, client);
     }
-    pthread_mutex_unlock(&shard->lock);
+    unlock_and_ring(shard, mailbox);
     return online;
 }
 
@@ -162,13 +171,14 @@ void client_map_missed(struct client_map *map, struct span user_id, enum missed 
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
+    struct mailbox *mailbox = NULL;
     pthread_mutex_lock(&shard->lock);
     struct client *client = *place_of(map, shard, hash, user_id);
     if (client != NULL) {
         miss(client, missed);
-        post(shard, client);
+        mailbox = put(shard, client);
     }
-    pthread_mutex_unlock(&shard->lock);
+    unlock_and_ring(shard, mailbox);
 }
 
 struct client_known client_map_known(struct client_map *map, struct span user_id)

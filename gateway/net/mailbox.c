@@ -19,7 +19,7 @@ void mailbox_fini(struct mailbox *mailbox)
     close(mailbox->event_fd);
 }
 
-void mailbox_post(struct mailbox *mailbox, struct letter *letter)
+bool mailbox_put(struct mailbox *mailbox, struct letter *letter)
 {
     struct letter *head = atomic_load_explicit(&mailbox->head, memory_order_relaxed);
     do {
@@ -28,11 +28,20 @@ void mailbox_post(struct mailbox *mailbox, struct letter *letter)
 
     /* Both sides are sequentially consistent: either we see the receiver asleep, or it sees the
      * letter before it sleeps. Whoever clears the flag pays for the wake-up. */
-    if (atomic_load(&mailbox->is_asleep) && atomic_exchange(&mailbox->is_asleep, false)) {
-        uint64_t one = 1;
-        ssize_t written = write(mailbox->event_fd, &one, sizeof one);
-        (void)written; /* only a counter at its maximum fails, and that wakes as well */
-    }
+    return atomic_load(&mailbox->is_asleep) && atomic_exchange(&mailbox->is_asleep, false);
+}
+
+void mailbox_ring(struct mailbox *mailbox)
+{
+    uint64_t one = 1;
+    ssize_t written = write(mailbox->event_fd, &one, sizeof one);
+    (void)written; /* only a counter at its maximum fails, and that wakes as well */
+}
+
+void mailbox_post(struct mailbox *mailbox, struct letter *letter)
+{
+    if (mailbox_put(mailbox, letter))
+        mailbox_ring(mailbox);
 }
 
 size_t mailbox_deliver(struct mailbox *mailbox)

@@ -30,6 +30,12 @@ void mailbox_fini(struct mailbox *mailbox); /* undelivered letters are the sende
 /* Any thread. */
 void mailbox_post(struct mailbox *mailbox, struct letter *letter);
 
+/* The same in two steps, for a sender with a lock that the receiver wants: whoever is woken inside
+ * it runs into the lock, sleeps again, and its next turn on a busy core is milliseconds away. true:
+ * the receiver sleeps and nobody else wakes it, so mailbox_ring must follow, behind the lock. */
+MUST_CHECK bool mailbox_put(struct mailbox *mailbox, struct letter *letter);
+void mailbox_ring(struct mailbox *mailbox);
+
 /* The receiver: delivers all that waits; answers how many. */
 size_t mailbox_deliver(struct mailbox *mailbox);
 

@@ -97,3 +97,31 @@ Test(mailbox, does_not_let_the_receiver_sleep_over_a_letter)
     cr_assert_not(mailbox_sleep(&mailbox));
     mailbox_fini(&mailbox);
 }
+
+static size_t rings(const struct mailbox *mailbox)
+{
+    uint64_t count = 0;
+    ssize_t got = read(mailbox->event_fd, &count, sizeof count);
+    return got == (ssize_t)sizeof count ? count : 0;
+}
+
+static void on_nothing(struct letter *letter)
+{
+    (void)letter;
+}
+
+Test(mailbox, has_a_sender_ring_behind_its_lock_and_only_one)
+{
+    struct mailbox mailbox;
+    struct letter first = {.deliver = on_nothing}, second = first, third = first;
+    cr_assert_eq(mailbox_init(&mailbox), ERR_OK);
+    cr_expect_not(mailbox_put(&mailbox, &first), "nobody sleeps");
+    mailbox_deliver(&mailbox);
+    cr_assert(mailbox_sleep(&mailbox));
+    cr_expect(mailbox_put(&mailbox, &second));
+    cr_expect_not(mailbox_put(&mailbox, &third), "the other one rings");
+    cr_expect_eq(rings(&mailbox), 0);
+    mailbox_ring(&mailbox);
+    cr_expect_eq(rings(&mailbox), 1);
+    mailbox_fini(&mailbox);
+}
