@@ -18,7 +18,7 @@
 /* UNSENT_BYTES: 64 KiB makes no flush faster; 128 KiB saves a fifth of the CPU of one of 500
  * notifications a user and nothing of one of 50: not worth what could no longer be withdrawn. */
 enum {
-    ACCEPTS_PER_TURN = 64, /* so that a storm of them does not starve the sessions */
+    ACCEPTS_PER_TURN = 16, /* so that a storm of them does not starve the sessions */
     LOG_EVERY_MS = 1000,
     UNSENT_BYTES = 16 * 1024,
     FRESH_MS = 1000, /* a head that has not come by then takes its time */

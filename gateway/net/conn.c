@@ -1,4 +1,4 @@
-#include "gateway/net/conn.h"
+#include "gateway/net/conn_parts.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/net/out_queue.h"
@@ -7,18 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-/* Fair shares: one read of 16 KiB (TLS: one record) and one write of 128 pieces per connection and
- * turn, so that a busy one cannot hold the others up; what is left comes with the next turn.
- *
- * Many busy ones: a turn reads READS_BYTES in all and one read more, and leaves the others ready
- * for the next. That is 5 000 of the smallest frames, a few tenths of a millisecond; what others
- * are pushed waits no longer. */
-enum { SPARE_QUEUES = 64, READS_BYTES = 2 * CONN_READ_BYTES };
-
-struct conn_rest {
-    size_t len;
-    uint8_t bytes[];
-};
+enum { SPARE_QUEUES = 64 };
 
 static void flush_all(struct reactor_task *task);
 
@@ -29,6 +18,7 @@ enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
     list_init(&loop->flush.link);
     loop->flush.run = flush_all;
     handshakes_init(&loop->handshakes, reactor);
+    throttle_init(&loop->throttle, reactor, CONN_BUSY_BYTES_PER_MS, conn_read_in_turn);
     loop->read_buffer = malloc(CONN_READ_BYTES + CONN_REST_MAX_BYTES);
     return loop->read_buffer == NULL ? ERR_NO_MEMORY : ERR_OK;
 }
@@ -37,6 +27,7 @@ void conn_loop_fini(struct conn_loop *loop)
 {
     reactor_task_cancel(&loop->flush);
     handshakes_fini(&loop->handshakes);
+    throttle_fini(&loop->throttle);
     while (loop->spare != NULL) {
         struct out_queue *queue = loop->spare;
         loop->spare = queue->next_spare;
@@ -68,117 +59,12 @@ static void give_queue_back(struct conn_loop *loop, struct out_queue *queue)
     loop->n_spare++;
 }
 
-static bool is_blocked(const struct conn *conn)
-{
-    return conn->watch.flags & CONN_BLOCKED;
-}
-
-static bool is_broken(const struct conn *conn)
-{
-    return conn->watch.flags & CONN_BROKEN;
-}
-
-static bool is_paused(const struct conn *conn)
-{
-    return conn->watch.flags & CONN_PAUSED;
-}
-
-static void watch_again(struct conn *conn)
-{
-    uint32_t events =
-        (is_paused(conn) ? 0 : (uint32_t)EPOLLIN) | (is_blocked(conn) ? (uint32_t)EPOLLOUT : 0);
-    if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
-        conn->watch.flags |= CONN_BROKEN;
-}
-
 static void set_blocked(struct conn *conn, bool blocked)
 {
     if (blocked == is_blocked(conn))
         return;
     conn->watch.flags ^= CONN_BLOCKED;
-    watch_again(conn);
-}
-
-void conn_pause(struct conn *conn)
-{
-    conn->watch.flags |= CONN_PAUSED;
-    watch_again(conn);
-}
-
-static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
-{
-    struct conn_rest *rest = NULL;
-    if (len > 0) {
-        rest = malloc(sizeof *rest + len);
-        if (rest == NULL) {
-            conn_break(conn);
-        } else {
-            rest->len = len;
-            memcpy(rest->bytes, bytes, len);
-        }
-    }
-    free(conn->rest);
-    conn->rest = rest;
-}
-
-void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
-{
-    size_t taken = conn->ops->on_bytes(conn, bytes, len);
-    if (conn->watch.fd < 0)
-        return;
-    if (len - taken > CONN_REST_MAX_BYTES) {
-        conn->ops->on_gone(conn, false);
-        return;
-    }
-    keep_rest(conn, bytes + taken, len - taken);
-}
-
-static void take_bytes(struct conn *conn, uint8_t *buffer, size_t kept, size_t got)
-{
-    metrics_add(METRIC_BYTES_IN, got);
-    if (kept > 0)
-        memcpy(buffer, conn->rest->bytes, kept);
-    size_t len = kept + got;
-    size_t taken = conn->ops->on_bytes(conn, buffer, len);
-    if (conn->watch.fd < 0)
-        return;
-    if (len - taken > CONN_REST_MAX_BYTES)
-        conn->ops->on_gone(conn, false);
-    else if (kept > 0 || taken < len)
-        keep_rest(conn, buffer + taken, len - taken);
-}
-
-static bool is_turn_read_out(struct conn_loop *loop)
-{
-    uint64_t turn = reactor_turns(loop->reactor);
-    if (turn != loop->read_turn) {
-        loop->read_turn = turn;
-        loop->read_bytes = 0;
-    }
-    return loop->read_bytes >= READS_BYTES;
-}
-
-void conn_count_read(struct conn *conn, size_t bytes)
-{
-    conn->loop->read_bytes += bytes;
-}
-
-static void read_some(struct conn *conn)
-{
-    if (is_turn_read_out(conn->loop)) {
-        reactor_yield(conn->loop->reactor);
-        return;
-    }
-    uint8_t *buffer = conn->loop->read_buffer;
-    size_t kept = conn->rest != NULL ? conn->rest->len : 0;
-    size_t got = 0;
-    enum transport_state state = conn->transport->ops->read(conn->transport, conn->watch.fd,
-                                                            buffer + kept, CONN_READ_BYTES, &got);
-    conn->loop->read_bytes += got;
-    if (state == TRANSPORT_MOVED)
-        take_bytes(conn, buffer, kept, got);
-    else if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
-        conn->ops->on_gone(conn, state == TRANSPORT_CLOSED);
+    conn_watch_again(conn);
 }
 
 /* Writes what the kernel takes. false: the connection broke. */
@@ -262,10 +148,13 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     }
     if (events & EPOLLOUT)
         conn_mark(conn);
-    if (is_paused(conn) && (events & (EPOLLHUP | EPOLLERR)))
+    bool is_over = events & (EPOLLHUP | EPOLLERR); /* epoll goes on saying so */
+    if (is_over)
+        conn_stop_waiting(conn);
+    if (is_over && is_paused(conn))
         conn->ops->on_gone(conn, false);
-    else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-        read_some(conn);
+    else if (is_over || (events & EPOLLIN))
+        conn_read(conn, !is_over);
 }
 
 enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
@@ -357,13 +246,6 @@ int64_t conn_moved_ms(const struct conn *conn)
     return conn->out != NULL ? conn->out->moved_ms : 0;
 }
 
-struct span conn_rest(const struct conn *conn)
-{
-    if (conn->rest == NULL)
-        return (struct span){0};
-    return (struct span){(const char *)conn->rest->bytes, conn->rest->len};
-}
-
 void conn_shutdown(struct conn *conn)
 {
     if (conn->out != NULL && conn->out->n > 0)
@@ -376,6 +258,7 @@ static void let_go(struct conn *conn)
 {
     reactor_watch_remove(conn->loop->reactor, &conn->watch);
     list_remove(&conn->dirty);
+    conn_leave_throttle(conn);
     if (conn_is_shaking(conn)) {
         metrics_count(METRIC_TLS_FAILED);
         end_handshake(conn);

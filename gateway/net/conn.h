@@ -12,6 +12,7 @@
 #define HERALD_NET_CONN_H
 
 #include "gateway/net/handshakes.h"
+#include "gateway/net/throttle.h"
 #include "gateway/net/transport.h"
 #include "proto/notification.h"
 
@@ -30,7 +31,11 @@ struct conn_ops {
     void (*on_gone)(struct conn *conn, bool is_clean);
 };
 
-enum { CONN_REST_MAX_BYTES = 65536, CONN_READ_BYTES = 16384 };
+enum {
+    CONN_REST_MAX_BYTES = 65536,
+    CONN_READ_BYTES = 16384,
+    CONN_BUSY_BYTES_PER_MS = 2 * CONN_READ_BYTES, /* of all busy connections of a loop */
+};
 
 /* What all connections of one thread share. */
 struct conn_loop {
@@ -38,7 +43,8 @@ struct conn_loop {
     struct list dirty; /* connections with something to flush */
     struct reactor_task flush;
     struct handshakes handshakes;
-    struct out_queue *spare; /* queues of the usual size, kept for the next writer */
+    struct throttle throttle; /* of the busy ones: who sends much at once */
+    struct out_queue *spare;  /* queues of the usual size, kept for the next writer */
     unsigned n_spare;
     uint8_t *read_buffer;
     uint64_t read_turn; /* the turn in which */
@@ -53,6 +59,7 @@ enum {
     CONN_BROKEN = 2,  /* it ends at the end of the turn */
     CONN_SHAKING = 4, /* the handshake is not complete */
     CONN_PAUSED = 8,  /* nothing more is read */
+    CONN_BUSY = 16,   /* waits in the throttle for its next read */
 };
 
 struct conn {

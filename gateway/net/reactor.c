@@ -12,7 +12,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { EVENTS_PER_TURN = 256 };
+enum { EVENTS_PER_TURN = 64 };
 
 struct reactor {
     int epoll_fd;
@@ -22,7 +22,9 @@ struct reactor {
     struct mailbox mailbox;
     struct timers *timers;
     struct list tasks;
-    struct list next_tasks; /* of the turn after this one */
+    struct list next_tasks;  /* of the turn after this one */
+    struct list later_tasks; /* of the first turn after */
+    int64_t later_ms;
     struct reactor_watch mailbox_watch;
     bool must_yield;
     int n_events;
@@ -44,6 +46,7 @@ enum err reactor_new(struct reactor **ret_reactor)
     reactor->now_ms = clock_monotonic_ms();
     list_init(&reactor->tasks);
     list_init(&reactor->next_tasks);
+    list_init(&reactor->later_tasks);
 
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (reactor->epoll_fd < 0)
@@ -103,11 +106,15 @@ static void wait_for_events(struct reactor *reactor, int max_wait_ms)
         timeout_ms = 0;
         list_move_all(&reactor->tasks, &reactor->next_tasks);
     }
+    if (!list_is_empty(&reactor->later_tasks) && (timeout_ms < 0 || timeout_ms > 1))
+        timeout_ms = 1;
     bool may_block = mailbox_sleep(&reactor->mailbox);
     reactor->n_events =
         epoll_wait(reactor->epoll_fd, reactor->events, EVENTS_PER_TURN, may_block ? timeout_ms : 0);
     mailbox_wake(&reactor->mailbox);
     reactor->now_ms = clock_monotonic_ms();
+    if (reactor->now_ms > reactor->later_ms)
+        list_move_all(&reactor->tasks, &reactor->later_tasks);
 }
 
 void reactor_turn(struct reactor *reactor, int max_wait_ms)
@@ -191,6 +198,14 @@ void reactor_in_next_turn(struct reactor *reactor, struct reactor_task *task)
 {
     if (list_is_empty(&task->link))
         list_append(&reactor->next_tasks, &task->link);
+}
+
+void reactor_in_next_ms(struct reactor *reactor, struct reactor_task *task)
+{
+    if (list_is_empty(&reactor->later_tasks))
+        reactor->later_ms = reactor->now_ms;
+    if (list_is_empty(&task->link))
+        list_append(&reactor->later_tasks, &task->link);
 }
 
 void reactor_task_cancel(struct reactor_task *task)

@@ -52,6 +52,8 @@ void reactor_watch_remove(struct reactor *reactor, struct reactor_watch *watch);
 void reactor_at_turn_end(struct reactor *reactor, struct reactor_task *task);
 /* The same in the turn after this one, which does not wait for anything else. */
 void reactor_in_next_turn(struct reactor *reactor, struct reactor_task *task);
+/* The same once the clock has gone on by a millisecond, which timers are too coarse for. */
+void reactor_in_next_ms(struct reactor *reactor, struct reactor_task *task);
 void reactor_task_cancel(struct reactor_task *task);
 
 struct mailbox *reactor_mailbox(struct reactor *reactor);

@@ -9,7 +9,8 @@ enum { WORD_BITS = 64, WORDS = TIMER_SLOTS / WORD_BITS };
 struct timers {
     struct list slots[TIMER_SLOTS];
     uint64_t used[WORDS]; /* a bit for each slot that may hold a timer */
-    int64_t tick;         /* the last slot number that was fired, counted from the clock's zero */
+    int64_t tick;    /* the last slot number that was looked at, counted from the clock's zero */
+    struct list due; /* the oldest first */
 };
 
 static size_t slot_of(int64_t tick)
@@ -24,6 +25,7 @@ enum err timers_new(int64_t now_ms, struct timers **ret_timers)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < TIMER_SLOTS; i++)
         list_init(&timers->slots[i]);
+    list_init(&timers->due);
     timers->tick = now_ms / TIMER_SLOT_MS;
     *ret_timers = timers;
     return ERR_OK;
@@ -62,6 +64,8 @@ void timer_cancel(struct timers *timers, struct timer *timer)
 
 int timers_wait_ms(const struct timers *timers, int64_t now_ms)
 {
+    if (!list_is_empty(&timers->due))
+        return 0;
     for (int64_t ahead = 1; ahead <= TIMER_SLOTS;) {
         size_t slot = slot_of(timers->tick + ahead);
         uint64_t rest = timers->used[slot / WORD_BITS] >> (slot % WORD_BITS);
@@ -76,27 +80,23 @@ int timers_wait_ms(const struct timers *timers, int64_t now_ms)
     return -1;
 }
 
-static void fire_slot(struct timers *timers, size_t slot, int64_t now_ms)
+static void collect_slot(struct timers *timers, size_t slot, int64_t now_ms)
 {
-    struct list
-        due; /* taken out first, so that a callback that sets a timer here is not seen twice */
-    list_init(&due);
-    list_move_all(&due, &timers->slots[slot]);
-    timers->used[slot / WORD_BITS] &= ~(UINT64_C(1) << (slot % WORD_BITS));
-
-    while (!list_is_empty(&due)) {
-        struct timer *timer = CONTAINER_OF(due.next, struct timer, link);
-        list_remove(&timer->link);
-        if (timer->due_ms <= now_ms) {
-            timer->on_due(timer);
-        } else {
-            list_append(&timers->slots[slot], &timer->link);
-            timers->used[slot / WORD_BITS] |= UINT64_C(1) << (slot % WORD_BITS);
+    bool has_more = false;
+    LIST_FOR_EACH_SAFE(link, &timers->slots[slot])
+    {
+        if (CONTAINER_OF(link, struct timer, link)->due_ms > now_ms) {
+            has_more = true;
+            continue;
         }
+        list_remove(link);
+        list_append(&timers->due, link);
     }
+    if (!has_more)
+        timers->used[slot / WORD_BITS] &= ~(UINT64_C(1) << (slot % WORD_BITS));
 }
 
-void timers_fire(struct timers *timers, int64_t now_ms)
+static void collect_due(struct timers *timers, int64_t now_ms)
 {
     int64_t now_tick = now_ms / TIMER_SLOT_MS;
     if (now_tick - timers->tick > TIMER_SLOTS)
@@ -106,6 +106,16 @@ void timers_fire(struct timers *timers, int64_t now_ms)
         timers->tick++;
         size_t slot = slot_of(timers->tick);
         if (timers->used[slot / WORD_BITS] & (UINT64_C(1) << (slot % WORD_BITS)))
-            fire_slot(timers, slot, now_ms);
+            collect_slot(timers, slot, now_ms);
+    }
+}
+
+void timers_fire(struct timers *timers, int64_t now_ms)
+{
+    collect_due(timers, now_ms);
+    for (int n = 0; n < TIMERS_AT_ONCE && !list_is_empty(&timers->due); n++) {
+        struct timer *timer = CONTAINER_OF(timers->due.next, struct timer, link);
+        list_remove(&timer->link);
+        timer->on_due(timer);
     }
 }

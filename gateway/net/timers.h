@@ -1,5 +1,6 @@
 /* A hashed timing wheel: 1024 slots of 16 ms, a link per timer, no allocation. A timer fires up to
- * a slot late, never early. Owned by one reactor and its thread. */
+ * a slot late, never early; of many that are due at once, some with each turn of the reactor. Owned
+ * by one reactor and its thread. */
 #ifndef HERALD_NET_TIMERS_H
 #define HERALD_NET_TIMERS_H
 
@@ -8,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { TIMER_SLOT_MS = 16, TIMER_SLOTS = 1024 };
+enum { TIMER_SLOT_MS = 16, TIMER_SLOTS = 1024, TIMERS_AT_ONCE = 32 };
 
 struct timer {
     struct list link; /* timer_init before the first use */
@@ -33,7 +34,9 @@ static inline bool timer_is_set(const struct timer *timer)
 /* How long the loop may sleep: milliseconds, -1 for ever. */
 int timers_wait_ms(const struct timers *timers, int64_t now_ms);
 
-/* Calls what is due. A callback may set and cancel any timer, its own included. */
+/* Calls the first TIMERS_AT_ONCE of what is due; timers_wait_ms is 0 while more are. Thousands that
+ * came together fall due together, and what others are pushed need not wait for all of them. A
+ * callback may set and cancel any timer, its own included. */
 void timers_fire(struct timers *timers, int64_t now_ms);
 
 #endif

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
-const { everyStore, handshake, isSanitized, pushNumbers, range, sleep, waitUntil } = require('./harness');
+const { OP, encodeFrame, everyStore, handshake, isSanitized, pushNumbers, range, rawWebSocket, sleep, waitUntil } = require('./harness');
 
 const MB = 1024 * 1024;
 const ROOM = ['--inbox-max-bytes', '64MiB', '--silence-timeout', '60s'];
@@ -25,7 +25,7 @@ module.exports = (test) => {
     everyStore(test, 'a herald.v1 client that stops reading gets everything in order, once', async (t, store) => {
         const herald = await t.herald({ store, args: ROOM });
         const slow = await herald.subscribeV1('slow');
-        const other = await herald.subscribe('other');
+        const other = await herald.subscribeV1('other');
         await slow.wait('hello');
         await pushNumbers(herald, 'other', 0, 1);
         slow.socket.pause();
@@ -72,6 +72,27 @@ module.exports = (test) => {
         client.ack(first.id);
         await waitUntil('the ack is taken', async () => (await herald.user('u')).acked === 1);
         assert.equal(await herald.metric('herald_answers_skipped_total'), 100);
+    });
+
+    test('who sends much at once is made to wait, is counted, and loses nothing of it', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--workers', '1'] });
+        const other = await herald.subscribeV1('other');
+        const raw = await rawWebSocket(herald, 'eager');
+        t.cleanup(() => raw.destroy());
+        const frames = range(20000).map((n) => encodeFrame({ opcode: OP.PING, payload: `${n}`.padEnd(125) }));
+        raw.send(Buffer.concat(frames));
+        for (let n = 0; n < 20; n++) {
+            await herald.mustPush('other', n);
+        }
+        await other.wait('notification', 20);
+        raw.sendFrame({ opcode: OP.PING, payload: 'the last one' });
+        let frame;
+        do {
+            frame = await raw.frame();
+            assert.ok(frame, 'the connection is open');
+        } while (frame.opcode !== OP.PONG || frame.payload.toString() !== 'the last one');
+        assert.ok(await herald.metric('herald_reads_throttled_total') >= 1);
+        assert.equal(raw.isEnded, false);
     });
 
     test('a ttl-0 push to a client that does not read is dropped', { timeoutMs: 60000 }, async (t) => {

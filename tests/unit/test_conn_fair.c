@@ -1,11 +1,14 @@
-/* Fair shares of a loop turn among plain connections that send without end. */
+/* Fair shares of a loop turn and of a millisecond among plain connections that send without end. */
+#include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
 #include "gateway/net/conn.h"
 
 #include <criterion/criterion.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEERS = 12, FILL_BYTES = 64 * 1024, TURN_BYTES = 32 * 1024 };
+enum { PEERS = 12, FILL_BYTES = 64 * 1024, TURN_BYTES = 32 * 1024, MS_BYTES = 32 * 1024 };
+enum { LIGHT_BYTES = 4095 }; /* one byte more at once, and it would be a busy one's read */
 
 struct peer {
     struct conn conn;
@@ -17,6 +20,24 @@ struct peer {
 static struct reactor *reactor;
 static struct conn_loop loop;
 static struct peer peers[PEERS];
+static int64_t fake_us;
+
+static int64_t fake_wall_ms(void)
+{
+    return 0;
+}
+
+static int64_t fake_monotonic_us(void)
+{
+    return fake_us;
+}
+
+/* Time passes here and nowhere else. */
+static void turn_after_ms(int64_t ms)
+{
+    fake_us += 1000 * ms;
+    reactor_turn(reactor, 0);
+}
 
 static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
@@ -36,6 +57,8 @@ static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone};
 
 static void set_up(void)
 {
+    fake_us = 5000000;
+    clock_replace(fake_wall_ms, fake_monotonic_us);
     cr_assert_eq(reactor_new(&reactor), ERR_OK);
     cr_assert_eq(conn_loop_init(&loop, reactor), ERR_OK);
     for (int i = 0; i < PEERS; i++) {
@@ -56,15 +79,26 @@ static void tear_down(void)
     }
     conn_loop_fini(&loop);
     reactor_free(reactor);
+    clock_replace(NULL, NULL);
+}
+
+static void fill(struct peer *peer)
+{
+    static const char bytes[FILL_BYTES];
+    ssize_t sent = send(peer->fd, bytes, sizeof bytes, MSG_NOSIGNAL);
+    (void)sent; /* what does not fit is not needed: it is full then */
 }
 
 static void fill_all(void)
 {
+    for (int i = 0; i < PEERS; i++)
+        fill(&peers[i]);
+}
+
+static void send_bytes(struct peer *peer, size_t len)
+{
     static const char bytes[FILL_BYTES];
-    for (int i = 0; i < PEERS; i++) {
-        ssize_t sent = send(peers[i].fd, bytes, sizeof bytes, MSG_NOSIGNAL);
-        (void)sent; /* what does not fit is not needed: it is full then */
-    }
+    cr_assert_eq(send(peer->fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
 static size_t all_taken(void)
@@ -75,16 +109,98 @@ static size_t all_taken(void)
     return n;
 }
 
+/* Their first reads are as everybody's; what they were too much is paid off. */
+static void make_busy(int n_peers)
+{
+    for (int turn = 0; turn < 20; turn++) {
+        for (int i = 0; i < n_peers; i++)
+            fill(&peers[i]);
+        turn_after_ms(1);
+    }
+}
+
 TestSuite(conn_fair, .init = set_up, .fini = tear_down);
 
 Test(conn_fair, a_turn_reads_a_bounded_share_of_what_has_come)
 {
     for (int turn = 0; turn < 20; turn++) {
         size_t before = all_taken();
-        fill_all();
+        for (int i = 0; i < PEERS; i++)
+            send_bytes(&peers[i], LIGHT_BYTES);
         reactor_turn(reactor, 0);
-        cr_expect_leq(all_taken() - before, TURN_BYTES + CONN_READ_BYTES);
+        cr_expect_leq(all_taken() - before, TURN_BYTES + LIGHT_BYTES);
         cr_expect_geq(all_taken() - before, TURN_BYTES);
+        turn_after_ms(1);
+        turn_after_ms(1);
+    }
+}
+
+Test(conn_fair, busy_ones_share_what_a_millisecond_allows)
+{
+    int64_t throttled = metrics_read(METRIC_THROTTLED);
+    make_busy(PEERS);
+    cr_expect_eq(metrics_read(METRIC_THROTTLED), throttled + PEERS);
+    size_t first = all_taken();
+    for (int ms = 0; ms < 20; ms++) {
+        size_t before = all_taken();
+        for (int turn = 0; turn < 10; turn++) {
+            fill_all();
+            turn_after_ms(turn == 0);
+        }
+        cr_expect_leq(all_taken() - before, MS_BYTES + CONN_READ_BYTES);
+    }
+    cr_expect_leq(all_taken() - first, 20 * MS_BYTES + CONN_READ_BYTES);
+    cr_expect_geq(all_taken() - first, 20 * MS_BYTES * 9 / 10);
+}
+
+Test(conn_fair, what_was_not_used_does_not_come_back_as_a_burst)
+{
+    turn_after_ms(60000);
+    for (int turn = 0; turn < 10; turn++) {
+        fill(&peers[0]);
+        reactor_turn(reactor, 0);
+    }
+    cr_expect_leq(all_taken(), MS_BYTES + CONN_READ_BYTES);
+}
+
+Test(conn_fair, what_was_read_beyond_the_share_is_waited_for_but_not_for_long)
+{
+    size_t debts_ms[] = {4, 1000000}, waited_ms[] = {4, THROTTLE_DEBT_MS};
+    for (int i = 0; i < 2; i++) {
+        make_busy(PEERS);
+        throttle_charge(&loop.throttle, debts_ms[i] * MS_BYTES);
+        size_t before = all_taken();
+        for (size_t ms = 0; ms + 1 < waited_ms[i]; ms++)
+            turn_after_ms(1);
+        cr_expect_eq(all_taken(), before);
+        turn_after_ms(1);
+        turn_after_ms(1);
+        cr_expect_gt(all_taken(), before);
+    }
+}
+
+Test(conn_fair, who_sends_little_does_not_wait_for_those_who_send_much)
+{
+    struct peer *light = &peers[PEERS - 1];
+    make_busy(PEERS - 1);
+    for (int turn = 0; turn < 20; turn++) {
+        send_bytes(light, 100);
+        reactor_turn(reactor, 0); /* in the same millisecond */
+        cr_expect_eq(light->n_taken, 100 * ((size_t)turn + 1));
+    }
+}
+
+Test(conn_fair, who_has_stopped_sending_much_is_read_at_once_again)
+{
+    struct peer *peer = &peers[0];
+    fill(peer);
+    for (int turn = 0; turn < 20; turn++)
+        turn_after_ms(1);
+    cr_assert_eq(peer->n_taken, FILL_BYTES);
+    for (int turn = 0; turn < 5; turn++) {
+        send_bytes(peer, 10);
+        reactor_turn(reactor, 0);
+        cr_expect_eq(peer->n_taken, FILL_BYTES + 10 * ((size_t)turn + 1));
     }
 }
 
@@ -92,7 +208,7 @@ Test(conn_fair, nobody_is_left_out_while_all_send_without_end)
 {
     for (int turn = 0; turn < 10 * PEERS; turn++) {
         fill_all();
-        reactor_turn(reactor, 0);
+        turn_after_ms(1);
     }
     size_t fair = all_taken() / PEERS;
     for (int i = 0; i < PEERS; i++) {
@@ -107,9 +223,44 @@ Test(conn_fair, what_a_turn_leaves_is_read_later)
     for (int i = 0; i < PEERS; i++)
         shutdown(peers[i].fd, SHUT_WR);
     for (int turn = 0; turn < 200; turn++)
+        turn_after_ms(1);
+    for (int i = 0; i < PEERS; i++) {
+        cr_expect_eq(peers[i].n_taken, FILL_BYTES);
+        cr_expect(peers[i].is_gone);
+    }
+}
+
+Test(conn_fair, whoever_leaves_while_it_waits_is_read_to_its_end_without_waiting)
+{
+    fill_all();
+    reactor_turn(reactor, 0);
+    for (int i = 0; i < PEERS; i++) {
+        close(peers[i].fd);
+        peers[i].fd = -1;
+    }
+    for (int turn = 0; turn < 200; turn++)
         reactor_turn(reactor, 0);
     for (int i = 0; i < PEERS; i++) {
         cr_expect_eq(peers[i].n_taken, FILL_BYTES);
         cr_expect(peers[i].is_gone);
     }
+}
+
+Test(conn_fair, who_is_paused_or_abandoned_while_it_waits_is_not_read_any_more)
+{
+    fill_all();
+    for (int turn = 0; turn < 5; turn++)
+        turn_after_ms(1);
+    for (int i = 0; i < PEERS / 2; i++) {
+        conn_pause(&peers[i].conn);
+        peers[i].n_taken = 0;
+    }
+    for (int i = PEERS / 2; i < PEERS; i++) {
+        conn_abandon(&peers[i].conn);
+        peers[i].is_gone = true;
+        peers[i].n_taken = 0;
+    }
+    for (int turn = 0; turn < 50; turn++)
+        turn_after_ms(1);
+    cr_expect_eq(all_taken(), 0);
 }

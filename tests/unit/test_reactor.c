@@ -124,3 +124,38 @@ Test(reactor, a_task_for_the_next_turn_runs_once_there_and_the_turn_does_not_wai
     reactor_turn(reactor, 0);
     cr_assert_eq(n_run, 4);
 }
+
+static void run_later(struct reactor_task *task)
+{
+    n_run++;
+    reactor_in_next_ms(reactor, task);
+}
+
+Test(reactor, a_task_for_the_next_millisecond_runs_once_in_each)
+{
+    struct reactor_task task = {.run = run_later};
+    list_init(&task.link);
+    reactor_in_next_ms(reactor, &task);
+    for (unsigned ms = 0; ms < 5; ms++) {
+        for (unsigned turn = 0; turn < 3; turn++) {
+            reactor_turn(reactor, 0);
+            cr_assert_eq(n_run, ms);
+        }
+        fake_us += 1000;
+    }
+    reactor_task_cancel(&task);
+    reactor_turn(reactor, 0);
+    cr_assert_eq(n_run, 4);
+}
+
+Test(reactor, the_wait_ends_for_a_task_of_the_next_millisecond)
+{
+    clock_replace(NULL, NULL);
+    struct reactor_task task = {.run = run_later};
+    list_init(&task.link);
+    reactor_turn(reactor, 0); /* the time again */
+    reactor_in_next_ms(reactor, &task);
+    while (n_run == 0)
+        reactor_turn(reactor, -1);
+    reactor_task_cancel(&task);
+}

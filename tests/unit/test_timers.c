@@ -82,9 +82,37 @@ Test(timers, fire_once_after_a_long_stall)
         timer_init(&probes[i].timer, on_due);
         timer_set(timers, &probes[i].timer, i * 997);
     }
-    timers_fire(timers, 10 * 1000 * 1000);
+    while (timers_wait_ms(timers, 10 * 1000 * 1000) == 0)
+        timers_fire(timers, 10 * 1000 * 1000);
     for (int i = 0; i < 50; i++)
         cr_assert_eq(probes[i].fired, 1);
+    timers_free(timers);
+}
+
+Test(timers, of_many_that_are_due_some_fire_at_a_time_and_the_oldest_first)
+{
+    enum { MANY = 3 * TIMERS_AT_ONCE };
+    struct timers *timers = make(0);
+    struct probe probes[MANY] = {0};
+    for (int i = 0; i < MANY; i++) {
+        timer_init(&probes[i].timer, on_due);
+        timer_set(timers, &probes[i].timer, 16 + i / TIMERS_AT_ONCE * TIMER_SLOT_MS);
+    }
+    timers_fire(timers, 1000);
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(probes[i].fired, i < TIMERS_AT_ONCE);
+    cr_expect_eq(timers_wait_ms(timers, 1000), 0);
+
+    timer_cancel(timers, &probes[MANY - 1].timer); /* while it is due */
+    timer_set(timers, &probes[MANY - 2].timer, 5000);
+    timers_fire(timers, 1000);
+    timers_fire(timers, 1000);
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(probes[i].fired, i < MANY - 2);
+    cr_expect_gt(timers_wait_ms(timers, 1000), 0);
+    timers_fire(timers, 5016);
+    cr_expect_eq(probes[MANY - 2].fired, 1);
+    cr_expect_eq(probes[MANY - 1].fired, 0);
     timers_free(timers);
 }
 

@@ -1,0 +1,191 @@
+/* Reading in fair shares: one read of 16 KiB (TLS: one record) and one write of 128 pieces per
+ * connection and turn, so that a busy one cannot hold the others up; what is left comes with the
+ * next turn.
+ *
+ * Busy ones, whose reads bring BUSY_BYTES or more, share CONN_BUSY_BYTES_PER_MS: once that is used
+ * up they wait in the throttle, and epoll does not look at them. Subscribers send little; without
+ * this a flood takes whole cores, the kernel's receive path included, and what others are pushed
+ * waits for them. Those who send less at once are not throttled. However many they are, a turn
+ * reads READS_BYTES in all and one read more, and leaves the others ready for the next. */
+#include "gateway/net/conn_parts.h"
+
+#include "gateway/base/metrics.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+enum {
+    READS_BYTES = 2 * CONN_READ_BYTES,
+    BUSY_BYTES = CONN_READ_BYTES / 4,
+    READ_COST_BYTES = 512, /* so much of a share is a read by itself */
+};
+
+void conn_leave_throttle(struct conn *conn)
+{
+    if (!is_busy(conn))
+        return;
+    conn->watch.flags &= ~(uint32_t)CONN_BUSY;
+    if (conn->rest != NULL)
+        throttle_leave(&conn->rest->throttled);
+    if (conn->rest != NULL && conn->rest->len == 0) {
+        free(conn->rest);
+        conn->rest = NULL;
+    }
+}
+
+void conn_watch_again(struct conn *conn)
+{
+    uint32_t events = (is_paused(conn) || is_busy(conn) ? 0 : (uint32_t)EPOLLIN) |
+                      (is_blocked(conn) ? (uint32_t)EPOLLOUT : 0);
+    if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
+        conn->watch.flags |= CONN_BROKEN;
+}
+
+void conn_pause(struct conn *conn)
+{
+    conn_leave_throttle(conn);
+    conn->watch.flags |= CONN_PAUSED;
+    conn_watch_again(conn);
+}
+
+static struct conn_rest *new_rest(struct conn *conn, const uint8_t *bytes, size_t len)
+{
+    struct conn_rest *rest = malloc(sizeof *rest + len);
+    if (rest == NULL)
+        return NULL;
+    *rest = (struct conn_rest){.conn = conn, .len = len};
+    list_init(&rest->throttled.link);
+    if (len > 0)
+        memcpy(rest->bytes, bytes, len);
+    return rest;
+}
+
+static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
+{
+    struct conn_rest *rest = NULL;
+    if (len > 0) {
+        rest = new_rest(conn, bytes, len);
+        if (rest == NULL)
+            conn_break(conn);
+    }
+    free(conn->rest);
+    conn->rest = rest;
+}
+
+void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    size_t taken = conn->ops->on_bytes(conn, bytes, len);
+    if (conn->watch.fd < 0)
+        return;
+    if (len - taken > CONN_REST_MAX_BYTES) {
+        conn->ops->on_gone(conn, false);
+        return;
+    }
+    keep_rest(conn, bytes + taken, len - taken);
+}
+
+static void take_bytes(struct conn *conn, uint8_t *buffer, size_t kept, size_t got)
+{
+    metrics_add(METRIC_BYTES_IN, got);
+    if (kept > 0)
+        memcpy(buffer, conn->rest->bytes, kept);
+    size_t len = kept + got;
+    size_t taken = conn->ops->on_bytes(conn, buffer, len);
+    if (conn->watch.fd < 0)
+        return;
+    if (len - taken > CONN_REST_MAX_BYTES)
+        conn->ops->on_gone(conn, false);
+    else if (kept > 0 || taken < len)
+        keep_rest(conn, buffer + taken, len - taken);
+}
+
+struct span conn_rest(const struct conn *conn)
+{
+    if (conn->rest == NULL)
+        return (struct span){0};
+    return (struct span){(const char *)conn->rest->bytes, conn->rest->len};
+}
+
+static size_t read_in_this_turn(struct conn_loop *loop)
+{
+    uint64_t turn = reactor_turns(loop->reactor);
+    if (turn != loop->read_turn) {
+        loop->read_turn = turn;
+        loop->read_bytes = 0;
+    }
+    return loop->read_bytes;
+}
+
+void conn_count_read(struct conn *conn, size_t bytes)
+{
+    conn->loop->read_bytes += bytes;
+}
+
+static void wait_in_throttle(struct conn *conn)
+{
+    if (conn->rest == NULL)
+        conn->rest = new_rest(conn, NULL, 0);
+    if (conn->rest == NULL) {
+        conn_stop_waiting(conn); /* it goes on being read with the others */
+        return;
+    }
+    throttle_wait(&conn->loop->throttle, &conn->rest->throttled);
+    if (is_busy(conn))
+        return;
+    conn->watch.flags |= CONN_BUSY;
+    conn_watch_again(conn);
+    metrics_count(METRIC_THROTTLED);
+}
+
+void conn_stop_waiting(struct conn *conn)
+{
+    if (!is_busy(conn))
+        return;
+    conn_leave_throttle(conn);
+    conn_watch_again(conn);
+}
+
+/* Must the connection wait before it is read again? */
+static bool charge(struct conn *conn, size_t bytes)
+{
+    if (!is_busy(conn) && bytes < BUSY_BYTES)
+        return false;
+    bool is_used_up = throttle_charge(&conn->loop->throttle, READ_COST_BYTES + bytes);
+    return bytes >= BUSY_BYTES && (is_used_up || is_busy(conn));
+}
+
+static void read_now(struct conn *conn, bool may_wait)
+{
+    size_t before = read_in_this_turn(conn->loop);
+    uint8_t *buffer = conn->loop->read_buffer;
+    size_t kept = conn->rest != NULL ? conn->rest->len : 0;
+    size_t got = 0;
+    enum transport_state state = conn->transport->ops->read(conn->transport, conn->watch.fd,
+                                                            buffer + kept, CONN_READ_BYTES, &got);
+    conn->loop->read_bytes += got;
+    if (state == TRANSPORT_MOVED)
+        take_bytes(conn, buffer, kept, got);
+    else if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
+        conn->ops->on_gone(conn, state == TRANSPORT_CLOSED);
+
+    bool must_wait = charge(conn, conn->loop->read_bytes - before);
+    if (conn->watch.fd < 0 || is_paused(conn))
+        return;
+    if (must_wait && may_wait)
+        wait_in_throttle(conn);
+    else
+        conn_stop_waiting(conn);
+}
+
+void conn_read(struct conn *conn, bool may_wait)
+{
+    if (read_in_this_turn(conn->loop) >= READS_BYTES)
+        reactor_yield(conn->loop->reactor);
+    else
+        read_now(conn, may_wait);
+}
+
+void conn_read_in_turn(struct throttled *throttled)
+{
+    read_now(CONTAINER_OF(throttled, struct conn_rest, throttled)->conn, true);
+}

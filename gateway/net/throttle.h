@@ -1,0 +1,38 @@
+/* Readers that must wait: those whose peers send without end share so many bytes a millisecond
+ * among themselves, each in its turn. What they may not send yet stays in the kernel, and holds the
+ * sender up there.
+ *
+ * One a thread, on its reactor, and for that thread only. */
+#ifndef HERALD_NET_THROTTLE_H
+#define HERALD_NET_THROTTLE_H
+
+#include "gateway/net/reactor.h"
+
+/* Nobody waits longer for what others have read beyond their share. */
+enum { THROTTLE_DEBT_MS = 32 };
+
+struct throttled {
+    struct list link; /* list_init before the first use */
+};
+
+struct throttle {
+    struct reactor *reactor;
+    void (*read)(struct throttled *throttled); /* its turn has come; it no longer waits */
+    struct list waiting;
+    struct reactor_task task;
+    int64_t bytes_per_ms; /* 0: nobody has to wait */
+    int64_t credit;       /* bytes; below 0: more was read than one could know before */
+    int64_t at_ms;        /* when the credit was counted */
+};
+
+void throttle_init(struct throttle *throttle, struct reactor *reactor, int64_t bytes_per_ms,
+                   void (*read)(struct throttled *throttled));
+void throttle_fini(struct throttle *throttle);
+
+/* So much was read. true: that is all for now, who has more to read waits. */
+bool throttle_charge(struct throttle *throttle, size_t bytes);
+
+void throttle_wait(struct throttle *throttle, struct throttled *throttled);
+void throttle_leave(struct throttled *throttled); /* not waiting: does nothing */
+
+#endif
