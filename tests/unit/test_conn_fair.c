@@ -1,7 +1,7 @@
 /* Fair shares of a loop turn and of a millisecond among plain connections that send without end. */
-#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/net/conn.h"
+#include "tests/support/fake_clock.h"
 
 #include <criterion/criterion.h>
 #include <sys/socket.h>
@@ -20,17 +20,6 @@ struct peer {
 static struct reactor *reactor;
 static struct conn_loop loop;
 static struct peer peers[PEERS];
-static int64_t fake_us;
-
-static int64_t fake_wall_ms(void)
-{
-    return 0;
-}
-
-static int64_t fake_monotonic_us(void)
-{
-    return fake_us;
-}
 
 /* Time passes here and nowhere else. */
 static void turn_after_ms(int64_t ms)
@@ -57,8 +46,7 @@ static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone};
 
 static void set_up(void)
 {
-    fake_us = 5000000;
-    clock_replace(fake_wall_ms, fake_monotonic_us);
+    stop_the_clock();
     cr_assert_eq(reactor_new(&reactor), ERR_OK);
     cr_assert_eq(conn_loop_init(&loop, reactor), ERR_OK);
     for (int i = 0; i < PEERS; i++) {
@@ -79,7 +67,7 @@ static void tear_down(void)
     }
     conn_loop_fini(&loop);
     reactor_free(reactor);
-    clock_replace(NULL, NULL);
+    let_the_clock_go();
 }
 
 static void fill(struct peer *peer)

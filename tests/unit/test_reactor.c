@@ -1,6 +1,5 @@
 #include "gateway/net/reactor.h"
-
-#include "gateway/base/clock.h"
+#include "tests/support/fake_clock.h"
 
 #include <criterion/criterion.h>
 #include <sys/epoll.h>
@@ -8,29 +7,17 @@
 #include <unistd.h>
 
 static struct reactor *reactor;
-static int64_t fake_us;
-
-static int64_t fake_wall_ms(void)
-{
-    return 0;
-}
-
-static int64_t fake_monotonic_us(void)
-{
-    return fake_us;
-}
 
 static void open_reactor(void)
 {
-    fake_us = 5000000;
-    clock_replace(fake_wall_ms, fake_monotonic_us);
+    stop_the_clock();
     cr_assert_eq(reactor_new(&reactor), ERR_OK);
 }
 
 static void close_reactor(void)
 {
     reactor_free(reactor);
-    clock_replace(NULL, NULL);
+    let_the_clock_go();
 }
 
 TestSuite(reactor, .init = open_reactor, .fini = close_reactor, .timeout = 20);
@@ -150,7 +137,7 @@ Test(reactor, a_task_for_the_next_millisecond_runs_once_in_each)
 
 Test(reactor, the_wait_ends_for_a_task_of_the_next_millisecond)
 {
-    clock_replace(NULL, NULL);
+    let_the_clock_go();
     struct reactor_task task = {.run = run_later};
     list_init(&task.link);
     reactor_turn(reactor, 0); /* the time again */

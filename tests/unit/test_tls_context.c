@@ -1,25 +1,12 @@
 #include "gateway/net/tls_context.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/net/tls_tickets.h"
+#include "tests/support/fake_clock.h"
 #include "tests/unit/tls_peer.h"
-
-static int64_t fake_us;
-
-static int64_t fake_wall_ms(void)
-{
-    return 0;
-}
-
-static int64_t fake_monotonic_us(void)
-{
-    return fake_us;
-}
 
 static void set_up(void)
 {
-    fake_us = 1000000;
-    clock_replace(fake_wall_ms, fake_monotonic_us);
+    stop_the_clock();
     make_files();
 }
 
@@ -28,7 +15,7 @@ static void take_down(void)
     SSL_SESSION_free(kept_ticket);
     kept_ticket = NULL;
     remove_files();
-    clock_replace(NULL, NULL);
+    let_the_clock_go();
 }
 
 TestSuite(tls_context, .init = set_up, .fini = take_down, .timeout = 20);

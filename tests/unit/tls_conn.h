@@ -3,9 +3,9 @@
 #ifndef HERALD_TESTS_TLS_CONN_H
 #define HERALD_TESTS_TLS_CONN_H
 
-#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/net/conn.h"
+#include "tests/support/fake_clock.h"
 #include "tests/unit/tls_peer.h"
 
 #include <fcntl.h>
@@ -16,17 +16,6 @@ static struct reactor *reactor;
 static struct conn_loop loop;
 static struct tls_context *context;
 static SSL_CTX *client_ctx;
-static int64_t fake_us;
-
-static inline int64_t fake_wall_ms(void)
-{
-    return 0;
-}
-
-static inline int64_t fake_monotonic_us(void)
-{
-    return fake_us;
-}
 
 /* One connection of ours and its client. */
 struct peer {
@@ -73,8 +62,7 @@ static const struct conn_ops ops = {on_bytes, NULL, on_drained, on_gone};
 static inline void set_up(void)
 {
     struct rlimit files;
-    fake_us = 5000000;
-    clock_replace(fake_wall_ms, fake_monotonic_us);
+    stop_the_clock();
     make_files();
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
@@ -94,7 +82,7 @@ static inline void take_down(void)
     reactor_free(reactor);
     tls_context_free(context);
     remove_files();
-    clock_replace(NULL, NULL);
+    let_the_clock_go();
 }
 
 static inline void open_peer(struct peer *peer)
