@@ -82,6 +82,8 @@ class Herald extends Admin {
         if (!this.child) {
             return;
         }
+        /* A kept connection may bring one more request: Herald would wait for it, and here none comes. */
+        Object.values(this.agent.freeSockets).flat().forEach((socket) => socket.destroy());
         const end = await this.child.stop('SIGTERM', timeoutMs);
         this.agent.destroy();
         this.checkEnd(end);
