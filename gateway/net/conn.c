@@ -148,13 +148,10 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     }
     if (events & EPOLLOUT)
         conn_mark(conn);
-    bool is_over = events & (EPOLLHUP | EPOLLERR); /* epoll goes on saying so */
-    if (is_over)
-        conn_stop_waiting(conn);
-    if (is_over && is_paused(conn))
+    if (is_paused(conn) && (events & (EPOLLHUP | EPOLLERR)))
         conn->ops->on_gone(conn, false);
-    else if (is_over || (events & EPOLLIN))
-        conn_read(conn, !is_over);
+    else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        conn_read(conn); /* who is gone is so in each turn, also one that waits in the throttle */
 }
 
 enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,

@@ -35,11 +35,10 @@ static inline bool is_busy(const struct conn *conn)
 /* Tells epoll what the flags say now. */
 void conn_watch_again(struct conn *conn);
 
-/* Reads once, unless this turn has read enough. may_wait: a busy one is put into the throttle. */
-void conn_read(struct conn *conn, bool may_wait);
+/* Reads once, unless this turn has read enough; puts a busy one into the throttle. */
+void conn_read(struct conn *conn);
 void conn_read_in_turn(struct throttled *throttled); /* the throttle's callback */
 
 void conn_leave_throttle(struct conn *conn); /* epoll is not told */
-void conn_stop_waiting(struct conn *conn);
 
 #endif

@@ -121,12 +121,20 @@ void conn_count_read(struct conn *conn, size_t bytes)
     conn->loop->read_bytes += bytes;
 }
 
+static void stop_waiting(struct conn *conn)
+{
+    if (!is_busy(conn))
+        return;
+    conn_leave_throttle(conn);
+    conn_watch_again(conn);
+}
+
 static void wait_in_throttle(struct conn *conn)
 {
     if (conn->rest == NULL)
         conn->rest = new_rest(conn, NULL, 0);
     if (conn->rest == NULL) {
-        conn_stop_waiting(conn); /* it goes on being read with the others */
+        stop_waiting(conn); /* it goes on being read with the others */
         return;
     }
     throttle_wait(&conn->loop->throttle, &conn->rest->throttled);
@@ -135,14 +143,6 @@ static void wait_in_throttle(struct conn *conn)
     conn->watch.flags |= CONN_BUSY;
     conn_watch_again(conn);
     metrics_count(METRIC_THROTTLED);
-}
-
-void conn_stop_waiting(struct conn *conn)
-{
-    if (!is_busy(conn))
-        return;
-    conn_leave_throttle(conn);
-    conn_watch_again(conn);
 }
 
 /* Must the connection wait before it is read again? */
@@ -154,12 +154,14 @@ static bool charge(struct conn *conn, size_t bytes)
     return bytes >= BUSY_BYTES && (is_used_up || is_busy(conn));
 }
 
-static void read_now(struct conn *conn, bool may_wait)
+static void read_now(struct conn *conn)
 {
     size_t before = read_in_this_turn(conn->loop);
     uint8_t *buffer = conn->loop->read_buffer;
     size_t kept = conn->rest != NULL ? conn->rest->len : 0;
     size_t got = 0;
+    if (is_busy(conn)) /* what is kept in the throttle may be replaced */
+        throttle_leave(&conn->rest->throttled);
     enum transport_state state = conn->transport->ops->read(conn->transport, conn->watch.fd,
                                                             buffer + kept, CONN_READ_BYTES, &got);
     conn->loop->read_bytes += got;
@@ -171,21 +173,21 @@ static void read_now(struct conn *conn, bool may_wait)
     bool must_wait = charge(conn, conn->loop->read_bytes - before);
     if (conn->watch.fd < 0 || is_paused(conn))
         return;
-    if (must_wait && may_wait)
+    if (must_wait)
         wait_in_throttle(conn);
     else
-        conn_stop_waiting(conn);
+        stop_waiting(conn);
 }
 
-void conn_read(struct conn *conn, bool may_wait)
+void conn_read(struct conn *conn)
 {
     if (read_in_this_turn(conn->loop) >= READS_BYTES)
         reactor_yield(conn->loop->reactor);
     else
-        read_now(conn, may_wait);
+        read_now(conn);
 }
 
 void conn_read_in_turn(struct throttled *throttled)
 {
-    read_now(CONTAINER_OF(throttled, struct conn_rest, throttled)->conn, true);
+    read_now(CONTAINER_OF(throttled, struct conn_rest, throttled)->conn);
 }

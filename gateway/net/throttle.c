@@ -45,8 +45,6 @@ void throttle_fini(struct throttle *throttle)
 
 bool throttle_charge(struct throttle *throttle, size_t bytes)
 {
-    if (throttle->bytes_per_ms == 0)
-        return false;
     count_credit(throttle);
     throttle->credit -= (int64_t)bytes;
     if (throttle->credit < -THROTTLE_DEBT_MS * throttle->bytes_per_ms)

@@ -20,16 +20,17 @@ struct throttle {
     void (*read)(struct throttled *throttled); /* its turn has come; it no longer waits */
     struct list waiting;
     struct reactor_task task;
-    int64_t bytes_per_ms; /* 0: nobody has to wait */
-    int64_t credit;       /* bytes; below 0: more was read than one could know before */
-    int64_t at_ms;        /* when the credit was counted */
+    int64_t bytes_per_ms;
+    int64_t credit; /* bytes; below 0: more was read than one could know before */
+    int64_t at_ms;  /* when the credit was counted */
 };
 
 void throttle_init(struct throttle *throttle, struct reactor *reactor, int64_t bytes_per_ms,
                    void (*read)(struct throttled *throttled));
 void throttle_fini(struct throttle *throttle);
 
-/* So much was read. true: that is all for now, who has more to read waits. */
+/* Counts bytes that were read. true: the share is used up, so whoever has more to read must wait.
+ */
 bool throttle_charge(struct throttle *throttle, size_t bytes);
 
 void throttle_wait(struct throttle *throttle, struct throttled *throttled);

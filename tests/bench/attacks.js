@@ -31,8 +31,8 @@ function residentBytes(herald) {
 const AT_ONCE = 10;
 
 /* 8 KiB to each twice a second, no two alike, so that nothing is shared: beyond their limit within five seconds. In
- * small requests that were made before: this process takes little of the cores then, whose time it is not to measure. A
- * request of 800 KiB holds a core for milliseconds, whether or not its users are there. */
+ * small requests that were made before: this process takes little of the cores then, whose time it is not to measure.
+ * Beside requests of 800 KiB the others' p99 is above a millisecond, whether or not their users are there. */
 function makeUnread(kind) {
     const filling = 'x'.repeat(8000);
     return Array.from({ length: kind.connections / AT_ONCE }, (_, request) => Buffer.from(Array.from({ length: AT_ONCE }, (__, i) => {

@@ -25,7 +25,7 @@ module.exports = (test) => {
     everyStore(test, 'a herald.v1 client that stops reading gets everything in order, once', async (t, store) => {
         const herald = await t.herald({ store, args: ROOM });
         const slow = await herald.subscribeV1('slow');
-        const other = await herald.subscribeV1('other');
+        const other = await herald.subscribe('other');
         await slow.wait('hello');
         await pushNumbers(herald, 'other', 0, 1);
         slow.socket.pause();

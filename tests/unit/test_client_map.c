@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct mailbox mailbox;
 enum { N_WORKERS = 2 };
@@ -78,6 +79,32 @@ Test(client_map, posts_one_letter_for_many_offers)
     cr_assert_eq(mailbox_deliver(&mailbox), 1);
     cr_assert_null(client_map_take(map, client, &missed));
     cr_assert_eq(missed, MISSED_WITHDRAWALS);
+    notification_unref(note);
+    leave(client);
+    client_map_free(map);
+}
+
+static uint64_t rings(void)
+{
+    uint64_t count = 0;
+    ssize_t got = read(mailbox.event_fd, &count, sizeof count);
+    return got == (ssize_t)sizeof count ? count : 0;
+}
+
+Test(client_map, wakes_a_home_that_sleeps_and_once)
+{
+    struct client *client = enter("a");
+    struct notification *note = ephemeral();
+    for (int i = 0; i < 2; i++) {
+        enum missed missed;
+        cr_assert(mailbox_sleep(&mailbox));
+        if (i == 0)
+            client_map_offer(map, SPAN_LITERAL("a"), note);
+        client_map_missed(map, SPAN_LITERAL("a"), MISSED_NOTIFICATIONS);
+        cr_expect_eq(rings(), 1);
+        mailbox_deliver(&mailbox);
+        channel_free(client_map_take(map, client, &missed));
+    }
     notification_unref(note);
     leave(client);
     client_map_free(map);

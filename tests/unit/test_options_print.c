@@ -31,6 +31,14 @@ Test(options_print, lists_every_option_with_its_default_in_the_help)
     buf_fini(&out);
 }
 
+/* What --print-config shows; the caller frees it. */
+static void print_config(struct buf *ret_out)
+{
+    buf_init(ret_out, 1 << 16);
+    cr_assert_eq(options_print_config(&options, ret_out), ERR_OK);
+    cr_assert_eq(buf_append(ret_out, "", 1), ERR_OK);
+}
+
 Test(options_print, prints_a_configuration_that_reads_back_the_same)
 {
     cr_assert_eq(READ("--workers=9", "--ping-interval=1500ms", "--drain-time=auto", "--demo",
@@ -38,10 +46,7 @@ Test(options_print, prints_a_configuration_that_reads_back_the_same)
                  ERR_OK);
     struct buf first;
     struct buf second;
-    buf_init(&first, 1 << 16);
-    buf_init(&second, 1 << 16);
-    cr_assert_eq(options_print_config(&options, &first), ERR_OK);
-    cr_assert_eq(buf_append(&first, "", 1), ERR_OK);
+    print_config(&first);
     cr_assert_not_null(strstr(first.bytes, "\nworkers = 9 ; flag\n"));
     cr_assert_not_null(strstr(first.bytes, "\nping-interval = 1500ms ; flag\n"));
     cr_assert_not_null(strstr(first.bytes, "\nsilence-timeout = 20s ; default\n"));
@@ -54,8 +59,7 @@ Test(options_print, prints_a_configuration_that_reads_back_the_same)
     cr_assert_eq(options.max_data, 65537);
     cr_assert(options.demo);
     cr_assert_str_eq(options.store, "memory:");
-    cr_assert_eq(options_print_config(&options, &second), ERR_OK);
-    cr_assert_eq(buf_append(&second, "", 1), ERR_OK);
+    print_config(&second);
     cr_assert_not_null(strstr(second.bytes, "\nworkers = 9 ; file\n"));
     buf_fini(&first);
     buf_fini(&second);
@@ -73,9 +77,7 @@ Test(options_print, prints_a_line_of_198_bytes_so_that_it_reads_back)
         memcpy(text + len, "\n", 2);
         cr_assert_eq(read_file_text(text, "--insecure"), ERR_OK, "%s", why);
         snprintf(store, sizeof store, "%s", options.store);
-        buf_init(&printed, 1 << 16);
-        cr_assert_eq(options_print_config(&options, &printed), ERR_OK);
-        cr_assert_eq(buf_append(&printed, "", 1), ERR_OK);
+        print_config(&printed);
         options_fini(&options);
         cr_assert_eq(read_file_text(printed.bytes, "--insecure"), ERR_OK, "%s", why);
         cr_assert_str_eq(options.store, store);
@@ -92,9 +94,7 @@ Test(options_print, prints_a_list_that_reads_back_the_same)
         snprintf(flags[i], sizeof flags[i], "--allowed-origin=https://%zu%080d.example.com", i, 0);
     cr_assert_eq(READ(flags[0], flags[1], flags[2], flags[3], flags[4]), ERR_OK, "%s", why);
     struct buf out;
-    buf_init(&out, 1 << 16);
-    cr_assert_eq(options_print_config(&options, &out), ERR_OK);
-    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    print_config(&out);
     options_fini(&options);
     cr_assert_eq(read_file_text(out.bytes, "--insecure"), ERR_OK, "%s", why);
     cr_assert_eq(options.allowed_origin.n, N);
@@ -103,10 +103,8 @@ Test(options_print, prints_a_list_that_reads_back_the_same)
     buf_fini(&out);
     options_fini(&options);
 
-    buf_init(&out, 1 << 16);
     cr_assert_eq(READ_NOTHING(), ERR_OK);
-    cr_assert_eq(options_print_config(&options, &out), ERR_OK);
-    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    print_config(&out);
     cr_assert_not_null(strstr(out.bytes, "\nallowed-origin =  ; default\n"));
     options_fini(&options);
     cr_assert_eq(read_file_text(out.bytes, "--insecure"), ERR_OK, "%s", why);
@@ -129,9 +127,7 @@ Test(options_print, hides_the_password_of_the_store)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cr_assert_eq(READ("--store", (char *)cases[i].url), ERR_OK);
         struct buf out;
-        buf_init(&out, 1 << 16);
-        cr_assert_eq(options_print_config(&options, &out), ERR_OK);
-        cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+        print_config(&out);
         cr_assert_not_null(strstr(out.bytes, cases[i].shown), "%s", out.bytes);
         buf_fini(&out);
         options_fini(&options);
@@ -142,10 +138,8 @@ Test(options_print, hides_the_password_of_the_store)
 Test(options_print, prints_a_value_that_begins_with_a_semicolon_so_that_it_reads_back)
 {
     struct buf out;
-    buf_init(&out, 1 << 16);
     cr_assert_eq(READ("--jwt-issuer=;a"), ERR_OK);
-    cr_assert_eq(options_print_config(&options, &out), ERR_OK);
-    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    print_config(&out);
     cr_assert_not_null(strstr(out.bytes, "\njwt-issuer=;a ; flag\n"));
     options_fini(&options);
     cr_assert_eq(read_file_text(out.bytes, "--insecure=off"), ERR_OK, "%s", why);

@@ -146,3 +146,31 @@ Test(reactor, the_wait_ends_for_a_task_of_the_next_millisecond)
         reactor_turn(reactor, -1);
     reactor_task_cancel(&task);
 }
+
+static unsigned n_served;
+
+static void on_served(struct reactor_watch *watch, uint32_t events)
+{
+    (void)events;
+    n_served++;
+    watch->flags++;
+}
+
+Test(reactor, serves_so_many_descriptors_a_turn_and_nobody_less_often)
+{
+    enum { MANY = 200, A_TURN = 64, ROUNDS = 10 };
+    static struct reactor_watch watches[MANY];
+    for (int i = 0; i < MANY; i++) {
+        watches[i] = (struct reactor_watch){.on_ready = on_served, .fd = eventfd(1, EFD_NONBLOCK)};
+        cr_assert_eq(reactor_watch_add(reactor, &watches[i], EPOLLIN), ERR_OK);
+    }
+    for (unsigned turn = 1; turn <= ROUNDS * MANY / A_TURN; turn++) {
+        reactor_turn(reactor, 0);
+        cr_assert_eq(n_served, turn * A_TURN);
+    }
+    for (int i = 0; i < MANY; i++) {
+        cr_expect_geq(watches[i].flags, ROUNDS - 2);
+        reactor_watch_remove(reactor, &watches[i]);
+        close(watches[i].fd);
+    }
+}
