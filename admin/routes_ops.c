@@ -7,6 +7,17 @@
 
 #include <inttypes.h>
 
+/* A store that has just come back has none. */
+static void write_problem(struct request *request)
+{
+    char problem[STORE_PROBLEM_MAX_BYTES];
+    gateway_store_problem(request->service->gateway, problem);
+    if (problem[0] == '\0')
+        json_out_text(&request->out, "null");
+    else
+        json_out_string(&request->out, span_of(problem));
+}
+
 void stats_run(struct request *request)
 {
     struct gateway_stats stats;
@@ -16,9 +27,11 @@ void stats_run(struct request *request)
     json_out_string(out, span_of(request->service->node));
     json_out_printf(out, ",\"connections\":%" PRIu64 ",\"users\":%" PRIu64 ",\"workers\":%u",
                     stats.connections, stats.users, stats.workers);
-    json_out_printf(out, ",\"uptimeSeconds\":%" PRId64 ",\"store\":{\"kind\":\"%s\",\"up\":%s}",
+    json_out_printf(out, ",\"uptimeSeconds\":%" PRId64 ",\"store\":{\"kind\":\"%s\",\"up\":%s",
                     stats.uptime_ms / 1000, stats.store, stats.is_store_up ? "true" : "false");
-    json_out_printf(out, ",\"draining\":%s}", stats.is_draining ? "true" : "false");
+    json_out_text(out, ",\"problem\":");
+    write_problem(request);
+    json_out_printf(out, "},\"draining\":%s}", stats.is_draining ? "true" : "false");
     request_reply(request, 200);
 }
 
@@ -57,6 +70,14 @@ void livez_run(struct request *request)
     request_reply(request, 200);
 }
 
+static void refuse_without_store(struct request *request)
+{
+    char problem[STORE_PROBLEM_MAX_BYTES];
+    gateway_store_problem(request->service->gateway, problem);
+    request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL,
+                        problem[0] != '\0' ? problem : "the store has not answered yet");
+}
+
 void readyz_run(struct request *request)
 {
     switch (gateway_readiness(request->service->gateway)) {
@@ -64,10 +85,12 @@ void readyz_run(struct request *request)
         json_out_text(&request->out, "{\"status\":\"ready\"}");
         break;
     case GATEWAY_DEGRADED:
-        json_out_text(&request->out, "{\"degraded\":[\"store\"]}");
+        json_out_text(&request->out, "{\"degraded\":[\"store\"],\"detail\":");
+        write_problem(request);
+        json_out_text(&request->out, "}");
         break;
     case GATEWAY_NO_STORE:
-        request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL, "the store has not answered yet");
+        refuse_without_store(request);
         return;
     case GATEWAY_DRAINING:
         request_refuse_with(request, ERR_DRAINING, NULL, NULL);

@@ -60,6 +60,14 @@ static const char *why_incomplete(const struct gateway_kick *op)
                         : "the sessions are closed, and the user is not blocked";
 }
 
+static void write_time_or_null(struct json_out *out, int64_t time_ms)
+{
+    if (time_ms == 0)
+        json_out_text(out, "null");
+    else
+        json_out_printf(out, "%" PRId64, time_ms);
+}
+
 void kick_finish(struct request *request)
 {
     const struct gateway_kick *op = &request->work.kick.op;
@@ -78,10 +86,7 @@ void kick_finish(struct request *request)
     json_out_string(out, op->user_id);
     json_out_printf(out, ",\"closed\":%u,\"purged\":%" PRIu64 ",\"blockedUntil\":", op->closed,
                     op->purged);
-    if (op->blocked_until_ms == 0)
-        json_out_text(out, "null");
-    else
-        json_out_printf(out, "%" PRId64, op->blocked_until_ms);
+    write_time_or_null(out, op->blocked_until_ms);
     json_out_printf(out, ",%s}", nodes_json);
     request_reply(request, 200);
 }
@@ -109,7 +114,7 @@ static void write_inbox(struct json_out *out, const struct gateway_user *user)
 {
     if (user->error != ERR_OK) {
         json_out_text(out, ",\"pending\":null,\"oldestPendingSeconds\":null,\"epoch\":null,"
-                           "\"head\":null,\"acked\":null");
+                           "\"head\":null,\"acked\":null,\"blockedUntil\":null");
         return;
     }
     json_out_printf(out, ",\"pending\":%" PRIu64 ",\"oldestPendingSeconds\":%" PRId64,
@@ -120,7 +125,10 @@ static void write_inbox(struct json_out *out, const struct gateway_user *user)
         json_out_text(out, ",\"epoch\":");
         json_out_string(out, (struct span){user->epoch.text, EPOCH_LEN});
     }
-    json_out_printf(out, ",\"head\":%" PRIu64 ",\"acked\":%" PRIu64, user->head, user->acked);
+    json_out_printf(out,
+                    ",\"head\":%" PRIu64 ",\"acked\":%" PRIu64 ",\"blockedUntil\":", user->head,
+                    user->acked);
+    write_time_or_null(out, user->blocked_until_ms);
 }
 
 static void write_text_or_null(struct json_out *out, const char *text)

@@ -472,3 +472,10 @@ enum gateway_readiness gateway_readiness(struct gateway *gateway)
         return GATEWAY_NO_STORE;
     return atomic_load(&node->is_store_up) ? GATEWAY_READY : GATEWAY_DEGRADED;
 }
+
+void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])
+{
+    out[0] = '\0';
+    if (!atomic_load(&gateway->node.is_store_up))
+        store_describe(gateway->node.store, out, STORE_PROBLEM_MAX_BYTES);
+}

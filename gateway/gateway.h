@@ -185,6 +185,7 @@ struct gateway_user {
     uint64_t acked; /* what is not yet written to the store included */
     uint64_t pending;
     int64_t oldest_pending_ms; /* age; 0: none pending */
+    int64_t blocked_until_ms;  /* since 1970; 0: is not blocked */
     size_t n_connections;
     struct gateway_connection *connections; /* the caller frees the array */
 };
@@ -222,5 +223,9 @@ bool gateway_is_live(struct gateway *gateway); /* every worker has turned within
 enum gateway_readiness { GATEWAY_READY, GATEWAY_DEGRADED, GATEWAY_NO_STORE, GATEWAY_DRAINING };
 /* DEGRADED: the store was there and is away. NO_STORE: it has never answered. */
 enum gateway_readiness gateway_readiness(struct gateway *gateway);
+
+/* Why the store is away: one line of UTF-8 for an operator; empty while it is up. Any thread. */
+enum { STORE_PROBLEM_MAX_BYTES = 512 };
+void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES]);
 
 #endif

@@ -130,6 +130,7 @@ static void on_peeked(struct store_request *request)
         user->pending = peek->pending;
         int64_t age_ms = clock_wall_ms() - peek->oldest_time_ms;
         user->oldest_pending_ms = peek->pending > 0 && age_ms > 0 ? age_ms : 0;
+        user->blocked_until_ms = peek->blocked_until_ms;
     }
     free(work);
     user->on_done(user);
@@ -194,6 +195,7 @@ void operators_user(struct node *node, struct gateway_user *user)
     user->acked = 0;
     user->pending = 0;
     user->oldest_pending_ms = 0;
+    user->blocked_until_ms = 0;
     if (work == NULL) {
         user->error = ERR_NO_MEMORY;
         user->on_done(user);

@@ -3,6 +3,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/store/redis_url.h"
 #include "gateway/store/store_backend.h"
+#include "proto/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,9 +115,14 @@ bool store_is_shared(const struct store *store)
     return store->ops->is_shared;
 }
 
+/* What a server or a file system says may be any bytes. */
 void store_describe(struct store *store, char *out, size_t cap)
 {
     store->ops->describe(store, out, cap);
+    bool is_text = utf8_is_valid(span_of(out));
+    for (char *at = out; *at != '\0'; at++)
+        if ((unsigned char)*at < ' ' || *at == '\x7f' || (!is_text && (unsigned char)*at > '~'))
+            *at = '?';
 }
 
 void store_broadcast(struct store *store, struct store_broadcast *broadcast)

@@ -303,7 +303,7 @@ const char *store_kind(const struct store *store);
 /* Do other nodes read and write the same inboxes? */
 bool store_is_shared(const struct store *store);
 
-/* One line for an operator about what is wrong now; empty when all is well. Any thread. */
+/* One line of UTF-8 for an operator about what is wrong now; empty when all is well. Any thread. */
 void store_describe(struct store *store, char *out, size_t cap);
 
 void store_broadcast(struct store *store, struct store_broadcast *broadcast);

@@ -145,6 +145,8 @@ module.exports = (test) => {
         const redis = await (await t.redis()).start();
         const nodes = [await t.herald({ store: redis.url }), await t.herald({ store: redis.url })];
         const kicked = await mustBlock(nodes[0], 'brief', 1);
+        assert.equal((await nodes[1].user('brief')).blockedUntil, kicked.blockedUntil);
+        assert.equal((await nodes[1].user('u')).blockedUntil, null);
         await assertRefused(nodes[1], 'brief');
         await sleep(kicked.blockedUntil - Date.now());
         await assertWelcome(nodes[1], 'brief');

@@ -24,11 +24,22 @@ async function assertUnavailable(herald, userId, data) {
     assert.ok(Date.now() - begin < DEADLINE_MS, `answered after ${Date.now() - begin} ms`);
 }
 
-function waitDegraded(herald) {
-    return waitUntil('it is degraded, not unready', async () => {
+/* And says why in all places, in the words of the store. */
+async function waitDegraded(herald, why) {
+    await waitUntil('it is degraded, not unready, and says why', async () => {
         const { status, json } = await herald.request('GET', '/readyz');
-        return status === 200 && json?.degraded?.includes('store');
+        return status === 200 && json?.degraded?.includes('store') && why.test(json.detail);
     });
+    const { store } = (await herald.request('GET', '/stats')).json;
+    assert.equal(store.up, false);
+    assert.match(store.problem, why);
+    assert.match(herald.log, why);
+    assert.match((await herald.request('GET', '/metrics')).text, /^herald_store_up 0$/m);
+}
+
+async function assertUp(herald) {
+    assert.deepEqual((await herald.request('GET', '/readyz')).json, { status: 'ready' });
+    assert.deepEqual((await herald.request('GET', '/stats')).json.store.problem, null);
 }
 
 /* Old sessions, new ones and ttl 0 during an outage; answers the new ones. */
@@ -117,7 +128,7 @@ module.exports = (test) => {
         const userIds = range(20).map((n) => `away-${n}`);
         await parallel(100, 8, (n) => herald.mustPush(userIds[n % 20], n));
         await redis.kill();
-        await waitDegraded(herald);
+        await waitDegraded(herald, /Connection refused|closed the connection/);
         const waiting = await assertGoesOn(herald, online, userIds);
         await assertUnavailable(herald, 'away-0', 'refused');
         await assertUnavailable(herald, 'online', 'refused');
@@ -133,6 +144,7 @@ module.exports = (test) => {
         await herald.mustPush('online', 'after');
         await waitUntil('live again', () => online.values().includes('after'));
         assert.deepEqual(online.values(), ['seen', 'ttl 0', 'after']);
+        await assertUp(herald);
     });
 
     test('Redis stopped with SIGSTOP: 503 in time, and nothing is lost or numbered twice', { timeoutMs: 60000 }, async (t) => {
@@ -190,7 +202,7 @@ module.exports = (test) => {
             await clients[n].waitCount(2);
         }
         await redis.kill();
-        await waitDegraded(herald);
+        await waitDegraded(herald, /Connection refused|closed the connection/);
         await startRedis(redis);
         /* Nobody pushes: comparing the heads is what finds it. */
         for (const client of clients) {
@@ -240,7 +252,9 @@ module.exports = (test) => {
             herald.launch();
             await herald.waitStatus('/livez', 200);
             await waitUntil('it says why', () => word.test(herald.log) && advice.test(herald.log));
-            assert.equal((await herald.request('GET', '/readyz')).status, 503);
+            const ready = await herald.request('GET', '/readyz');
+            assert.equal(ready.status, 503);
+            assert.match(ready.json.detail, word);
             await assertUnavailable(herald, 'u', 1);
             await sleep(500);
             assert.ok(herald.log.split('\n').filter((line) => word.test(line)).length <= 3, herald.log);
@@ -265,6 +279,7 @@ module.exports = (test) => {
         const clients = await Promise.all(userIds.map((userId) => herald.subscribe(userId)));
         await waitUntil('what was accepted arrives',
             () => clients.reduce((sum, client) => sum + client.messages.length, 0) === accepted);
+        await waitDegraded(herald, new RegExp(herald.options.store.slice('file:'.length)));
         assert.equal((await herald.mustPush('u0', 'ttl 0', { ttl: 0 })).online, 1);
     });
 

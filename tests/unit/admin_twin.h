@@ -44,7 +44,11 @@ static struct {
     void (*play_push)(struct gateway_push *push, uint64_t n); /* NULL: kept for nobody */
     void (*play_message)(struct gateway_message *message);
     void (*play_inbox)(struct gateway_inbox *inbox);
-} twin = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    enum gateway_readiness readiness;
+    const char *store_problem;
+    int64_t blocked_until_ms;
+} twin = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .store_problem = ""};
 
 static void *twin_run(void *nothing)
 {
@@ -213,6 +217,7 @@ void gateway_kick(struct gateway *gateway, struct gateway_kick *kick)
 void gateway_user(struct gateway *gateway, struct gateway_user *user)
 {
     (void)gateway;
+    user->blocked_until_ms = twin.blocked_until_ms;
     user->on_done(user);
 }
 
@@ -261,7 +266,13 @@ bool gateway_is_live(struct gateway *gateway)
 enum gateway_readiness gateway_readiness(struct gateway *gateway)
 {
     (void)gateway;
-    return GATEWAY_READY;
+    return twin.readiness;
+}
+
+void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])
+{
+    (void)gateway;
+    snprintf(out, STORE_PROBLEM_MAX_BYTES, "%s", twin.store_problem);
 }
 
 static inline uint64_t twin_pushes(void)
