@@ -15,10 +15,10 @@ struct redis_question {
 };
 
 static void name_channel(const struct redis_asks *asks, const struct epoch *name,
-                         char out[REDIS_PREFIX_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES])
+                         char out[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES])
 {
-    snprintf(out, REDIS_PREFIX_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES, "%s:reply:%.*s",
-             asks->common->prefix, EPOCH_LEN, name->text);
+    snprintf(out, REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES, "%s:reply:%.*s",
+             asks->common->channels, EPOCH_LEN, name->text);
 }
 
 enum err redis_asks_init(struct redis_asks *asks, struct redis_common *common,
@@ -33,7 +33,7 @@ enum err redis_asks_init(struct redis_asks *asks, struct redis_common *common,
     enum err error = epoch_random(&asks->name);
     if (error != ERR_OK)
         return error;
-    snprintf(asks->all, sizeof asks->all, "%s:all", common->prefix);
+    snprintf(asks->all, sizeof asks->all, "%s:all", common->channels);
     name_channel(asks, &asks->name, asks->reply);
     return ERR_OK;
 }
@@ -183,7 +183,7 @@ static void ignore_reply(void *owner, void *arg, size_t index, const struct redi
 /* An answer that cannot be sent is missed by the one who asked, which has a deadline. */
 static void answer_other(const struct redis_question *question)
 {
-    char channel[REDIS_PREFIX_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     char answer[48];
     name_channel(question->asks, &question->name, channel);
     snprintf(answer, sizeof answer, "%" PRIu64 ":%" PRIu64 ":", question->number,

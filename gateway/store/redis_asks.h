@@ -13,8 +13,8 @@ struct redis_asks {
     struct reactor *reactor;
     struct redis_commands *commands; /* what is asked and answered goes out on their link */
     struct epoch name;               /* of this node's reply channel */
-    char all[REDIS_PREFIX_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
-    char reply[REDIS_PREFIX_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    char all[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    char reply[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     uint64_t last_number;
     struct list asked; /* struct redis_ask */
     struct list heard; /* questions of any node that this one has not answered yet */
@@ -43,7 +43,7 @@ MUST_CHECK enum err redis_asks_init(struct redis_asks *asks, struct redis_common
 /* What is asked is over. Questions that were heard are forgotten. */
 void redis_asks_fini(struct redis_asks *asks);
 
-struct span redis_asks_all_channel(const struct redis_asks *asks); /* PREFIX:all: every node */
+struct span redis_asks_all_channel(const struct redis_asks *asks); /* CHANNELS:all: every node */
 struct span redis_asks_reply_channel(const struct redis_asks *asks);
 
 /* Numbers the ask, sends what `write` is told to, and waits. `kind` and `rest` make the message

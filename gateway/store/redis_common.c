@@ -120,6 +120,7 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
         return ERR_INVALID_FIELD;
     }
     snprintf(common->prefix, sizeof common->prefix, "%s", config->redis_prefix);
+    redis_channels_write(common->channels, common->prefix, common->url.db);
     common->n_lanes = config->n_lanes;
     common->inbox_max = config->inbox_max;
     common->inbox_max_bytes = config->inbox_max_bytes;

@@ -24,7 +24,8 @@ enum { REDIS_TROUBLES_MAX = 24, REDIS_SAY_AGAIN_MS = 60000 };
 
 struct redis_common {
     struct redis_url url;
-    char prefix[REDIS_PREFIX_MAX_BYTES + 1];
+    char prefix[REDIS_PREFIX_MAX_BYTES + 1];     /* of keys */
+    char channels[REDIS_CHANNELS_MAX_BYTES + 1]; /* what channels begin with */
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
     uint32_t idempotency_window_s;

@@ -78,6 +78,7 @@ enum err redis_look_send(struct redis_commands *commands, struct store_request *
     struct store_look *look = (struct store_look *)request;
     struct redis_keys keys;
     redis_keys_write(&keys, commands->common->prefix, look->user_id);
+    redis_keys_write_channel(&keys, commands->common->channels);
     struct redis_number seq;
     struct span what = SPAN_LITERAL("");
     if (look->is_purge)

@@ -83,6 +83,7 @@ static enum err send_push(struct redis_commands *commands, struct store_append *
     if (error != ERR_OK)
         return error;
     redis_keys_write(&keys, common->prefix, target->user_id);
+    redis_keys_write_channel(&keys, common->channels);
     struct redis_number ttl, head, count, bytes, inside, acked, window;
     struct span args[16] = {keys.inbox, keys.meta, keys.channel};
     size_t n_keys = 3;

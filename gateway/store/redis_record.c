@@ -1,6 +1,9 @@
 #include "gateway/store/redis_record.h"
 
+#include "gateway/store/redis_url.h"
+
 #include <assert.h>
+#include <stdio.h>
 
 static size_t put(char *out, size_t at, const char *text)
 {
@@ -25,33 +28,52 @@ static size_t put_user(char *out, size_t at, struct span user_id)
     return at;
 }
 
+void redis_channels_write(char out[REDIS_CHANNELS_MAX_BYTES + 1], const char *prefix, unsigned db)
+{
+    assert(strlen(prefix) <= REDIS_PREFIX_MAX_BYTES && db <= REDIS_DB_MAX);
+    if (db == 0)
+        snprintf(out, REDIS_CHANNELS_MAX_BYTES + 1, "%s", prefix);
+    else
+        snprintf(out, REDIS_CHANNELS_MAX_BYTES + 1, "%s:%u", prefix, db);
+}
+
 void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span user_id)
 {
     assert(user_id.len <= USER_ID_MAX_BYTES && strlen(prefix) <= REDIS_PREFIX_MAX_BYTES);
     size_t at = put(keys->inbox_bytes, 0, prefix);
+    keys->prefix_len = at;
     at = put(keys->inbox_bytes, at, ":{");
     at = put_user(keys->inbox_bytes, at, user_id);
     at = put(keys->inbox_bytes, at, "}");
     memcpy(keys->meta_bytes, keys->inbox_bytes, at);
-    keys->channel = (struct span){keys->meta_bytes, at};
+    keys->user = (struct span){keys->meta_bytes, at};
     keys->meta = (struct span){keys->meta_bytes, put(keys->meta_bytes, at, ":meta")};
     keys->inbox = (struct span){keys->inbox_bytes, put(keys->inbox_bytes, at, ":inbox")};
+}
+
+void redis_keys_write_channel(struct redis_keys *keys, const char *channels)
+{
+    assert(strlen(channels) <= REDIS_CHANNELS_MAX_BYTES);
+    struct span user = {keys->user.bytes + keys->prefix_len, keys->user.len - keys->prefix_len};
+    size_t at = put(keys->channel_bytes, 0, channels);
+    memcpy(keys->channel_bytes + at, user.bytes, user.len);
+    keys->channel = (struct span){keys->channel_bytes, at + user.len};
 }
 
 void redis_keys_write_idem(struct redis_keys *keys, struct span key)
 {
     assert(key.len <= IDEMPOTENCY_KEY_MAX_BYTES);
-    memcpy(keys->idem_bytes, keys->channel.bytes, keys->channel.len);
-    size_t at = put(keys->idem_bytes, keys->channel.len, ":idem:");
+    memcpy(keys->idem_bytes, keys->user.bytes, keys->user.len);
+    size_t at = put(keys->idem_bytes, keys->user.len, ":idem:");
     memcpy(keys->idem_bytes + at, key.bytes, key.len);
     keys->idem = (struct span){keys->idem_bytes, at + key.len};
 }
 
 void redis_keys_write_block(struct redis_keys *keys)
 {
-    memcpy(keys->block_bytes, keys->channel.bytes, keys->channel.len);
+    memcpy(keys->block_bytes, keys->user.bytes, keys->user.len);
     keys->block =
-        (struct span){keys->block_bytes, put(keys->block_bytes, keys->channel.len, ":block")};
+        (struct span){keys->block_bytes, put(keys->block_bytes, keys->user.len, ":block")};
 }
 
 struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *prefix,
@@ -63,11 +85,11 @@ struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *p
     return (struct span){out, at + ticket.len};
 }
 
-bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],
+bool redis_channel_user(const char *channels, struct span channel, char out[USER_ID_MAX_BYTES],
                         size_t *ret_len)
 {
-    size_t skip = strlen(prefix) + 2;
-    if (channel.len <= skip + 1 || memcmp(channel.bytes, prefix, skip - 2) != 0 ||
+    size_t skip = strlen(channels) + 2;
+    if (channel.len <= skip + 1 || memcmp(channel.bytes, channels, skip - 2) != 0 ||
         memcmp(channel.bytes + skip - 2, ":{", 2) != 0 || channel.bytes[channel.len - 1] != '}')
         return false;
     struct span encoded = {channel.bytes + skip, channel.len - skip - 1};

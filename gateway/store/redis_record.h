@@ -9,28 +9,39 @@
 
 enum {
     REDIS_PREFIX_MAX_BYTES = 64,
-    REDIS_CHANNEL_MAX_BYTES = REDIS_PREFIX_MAX_BYTES + 3 * USER_ID_MAX_BYTES + 3,
+    REDIS_USER_MAX_BYTES = 3 * USER_ID_MAX_BYTES + 3,
+    REDIS_KEY_MAX_BYTES = REDIS_PREFIX_MAX_BYTES + REDIS_USER_MAX_BYTES,
+    REDIS_CHANNELS_MAX_BYTES = REDIS_PREFIX_MAX_BYTES + 8, /* ":1000000" */
 };
 
-/* PREFIX:{USER}:inbox, PREFIX:{USER}:meta, PREFIX:{USER}, PREFIX:{USER}:idem:KEY,
- * PREFIX:{USER}:block.
+/* What all channels begin with: PREFIX, or PREFIX:DB in another database than 0, since channels
+ * know no databases. `prefix` has at most REDIS_PREFIX_MAX_BYTES, `db` is at most REDIS_DB_MAX. */
+void redis_channels_write(char out[REDIS_CHANNELS_MAX_BYTES + 1], const char *prefix, unsigned db);
+
+/* PREFIX:{USER}:inbox, PREFIX:{USER}:meta, PREFIX:{USER}:idem:KEY, PREFIX:{USER}:block, and the
+ * channel CHANNELS:{USER}.
  * `{`, `}` and `%` in a userId are percent-encoded, so that all of a user's keys share a slot. */
 struct redis_keys {
-    struct span inbox, meta, channel; /* inside this struct */
-    struct span idem;                 /* by redis_keys_write_idem alone */
-    struct span block;                /* by redis_keys_write_block alone */
-    char inbox_bytes[REDIS_CHANNEL_MAX_BYTES + 6];
-    char meta_bytes[REDIS_CHANNEL_MAX_BYTES + 5];
-    char idem_bytes[REDIS_CHANNEL_MAX_BYTES + 6 + IDEMPOTENCY_KEY_MAX_BYTES];
-    char block_bytes[REDIS_CHANNEL_MAX_BYTES + 6];
+    struct span inbox, meta; /* inside this struct */
+    struct span user;        /* what they begin with, PREFIX:{USER} */
+    struct span channel;     /* by redis_keys_write_channel alone */
+    struct span idem;        /* by redis_keys_write_idem alone */
+    struct span block;       /* by redis_keys_write_block alone */
+    size_t prefix_len;
+    char inbox_bytes[REDIS_KEY_MAX_BYTES + 6];
+    char meta_bytes[REDIS_KEY_MAX_BYTES + 5];
+    char channel_bytes[REDIS_CHANNELS_MAX_BYTES + REDIS_USER_MAX_BYTES];
+    char idem_bytes[REDIS_KEY_MAX_BYTES + 6 + IDEMPOTENCY_KEY_MAX_BYTES];
+    char block_bytes[REDIS_KEY_MAX_BYTES + 6];
 };
 
 void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span user_id);
 
-/* After redis_keys_write. `key` has at most IDEMPOTENCY_KEY_MAX_BYTES. */
+/* These after redis_keys_write. `key` has at most IDEMPOTENCY_KEY_MAX_BYTES; `channels` is of
+ * redis_channels_write. */
+void redis_keys_write_channel(struct redis_keys *keys, const char *channels);
 void redis_keys_write_idem(struct redis_keys *keys, struct span key);
-
-void redis_keys_write_block(struct redis_keys *keys); /* after redis_keys_write */
+void redis_keys_write_block(struct redis_keys *keys);
 
 /* PREFIX:ticket:TICKET, a slot of its own; it lies in `out`. */
 enum { REDIS_TICKET_KEY_MAX_BYTES = REDIS_PREFIX_MAX_BYTES + 8 + STORE_TICKET_MAX_BYTES };
@@ -38,7 +49,7 @@ struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *p
                              struct span ticket);
 
 /* The user of a channel, decoded into `out`. false: no channel of ours. */
-bool redis_channel_user(const char *prefix, struct span channel, char out[USER_ID_MAX_BYTES],
+bool redis_channel_user(const char *channels, struct span channel, char out[USER_ID_MAX_BYTES],
                         size_t *ret_len);
 
 /* Takes digits and the colon behind them; false: no number below 10^15 stands there. */

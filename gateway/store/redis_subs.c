@@ -109,6 +109,7 @@ static void send_wish(struct redis_subs *subs, struct redis_sub *sub, bool is_wa
         return;
     struct redis_keys keys;
     redis_keys_write(&keys, subs->common->prefix, user_of(sub));
+    redis_keys_write_channel(&keys, subs->common->channels);
     struct span args[] = {is_wanted ? SPAN_LITERAL("SSUBSCRIBE") : SPAN_LITERAL("SUNSUBSCRIBE"),
                           keys.channel};
     /* What cannot be said now is said by subscribing everybody anew. */
@@ -243,7 +244,7 @@ static void on_push(void *owner, const struct redis_value *push)
     if (!redis_value_text(redis_value_item(push, 0), &kind) ||
         !redis_value_text(redis_value_item(push, 1), &channel))
         return; /* a pong */
-    if (!redis_channel_user(subs->common->prefix, channel, user, &user_len)) {
+    if (!redis_channel_user(subs->common->channels, channel, user, &user_len)) {
         take_plain(subs, kind, channel, push);
         return;
     }

@@ -111,7 +111,7 @@ static const char *read_tcp(struct span rest, struct redis_url *url)
     }
     struct span address = rest;
     unsigned long db = 0;
-    if (split(&rest, '/', &address) && rest.len > 0 && !read_number(rest, 1000000, &db))
+    if (split(&rest, '/', &address) && rest.len > 0 && !read_number(rest, REDIS_DB_MAX, &db))
         return "the database after the / must be a number";
     url->db = (unsigned)db;
     return read_address(address, url);

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { REDIS_DB_MAX = 1000000 };
+
 struct redis_url {
     bool is_unix;
     char host[256]; /* or the socket's path */

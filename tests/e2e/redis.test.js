@@ -43,6 +43,29 @@ function stubborn(herald, userId) {
 }
 
 module.exports = (test) => {
+    test('fleets in different databases of one Redis hear nothing of each other', async (t) => {
+        const redis = await (await t.redis()).start();
+        const nodes = await Promise.all(['', '/1', '/2', '/1'].map((db) => t.herald({ store: redis.url + db })));
+        const clients = await Promise.all(nodes.map((node) => node.subscribe('alice')));
+        for (const text of ['first', 'last']) {
+            for (const [n, node] of nodes.slice(0, 3).entries()) {
+                const { seq, nodes: heard } = await node.mustPush('alice', `${text} in ${n}`);
+                assert.deepEqual([seq, heard], [text === 'first' ? 1 : 2, n === 1 ? 2 : 1]);
+            }
+        }
+        for (const [n, node] of nodes.slice(0, 3).entries()) {
+            const { status, json } = await node.post('/broadcast', { data: `to all in ${n}` });
+            assert.deepEqual([status, json], [200, { online: n === 1 ? 2 : 1, nodes: n === 1 ? 2 : 1 }]);
+        }
+        for (const [n, client] of clients.entries()) {
+            const db = n % 2 === 1 ? 1 : n;
+            await client.waitCount(3);
+            assert.deepEqual(client.values(), [`first in ${db}`, `last in ${db}`, `to all in ${db}`]);
+        }
+        const channels = await redis.command('PUBSUB SHARDCHANNELS');
+        assert.equal(channels, '*3');
+    });
+
     test('a Redis that is absent at start: it starts, is not ready, keeps trying, and becomes ready', async (t) => {
         const redis = await t.redis();
         const herald = await t.prepare({ store: redis.url });

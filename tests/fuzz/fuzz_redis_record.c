@@ -64,6 +64,7 @@ static void write_keys(struct span user_id)
     if (user_id.len == 0 || user_id.len > USER_ID_MAX_BYTES)
         return;
     redis_keys_write(&keys, PREFIX, user_id);
+    redis_keys_write_channel(&keys, PREFIX);
     redis_keys_write_idem(&keys, SPAN_LITERAL("a key"));
     redis_keys_write_block(&keys);
     FUZZ_CHECK(redis_channel_user(PREFIX, keys.channel, again, &len));

@@ -1,6 +1,8 @@
 /* Keys, entries and messages of the Redis store: what comes from Redis is never trusted. */
 #include "gateway/store/redis_record.h"
 
+#include "gateway/store/redis_url.h"
+
 #include <criterion/criterion.h>
 
 #define TIMES "1790000000000:1790000060000:"
@@ -148,10 +150,31 @@ Test(redis_record, an_idempotency_key_stands_behind_its_user)
     struct redis_keys keys;
     redis_keys_write(&keys, "herald", SPAN_LITERAL("a{b}%"));
     redis_keys_write_idem(&keys, SPAN_LITERAL("order-17"));
+    redis_keys_write_channel(&keys, "herald");
     expect_span(keys.inbox, "herald:{a%7Bb%7D%25}:inbox");
     expect_span(keys.meta, "herald:{a%7Bb%7D%25}:meta");
     expect_span(keys.channel, "herald:{a%7Bb%7D%25}");
     expect_span(keys.idem, "herald:{a%7Bb%7D%25}:idem:order-17");
+}
+
+/* Channels know no databases, keys do. */
+Test(redis_record, the_database_stands_in_the_names_of_channels_and_not_of_keys)
+{
+    char channels[REDIS_CHANNELS_MAX_BYTES + 1];
+    char user[USER_ID_MAX_BYTES];
+    size_t len;
+    struct redis_keys keys;
+    redis_channels_write(channels, "herald", 0);
+    cr_assert_str_eq(channels, "herald");
+    redis_channels_write(channels, "herald", 3);
+    redis_keys_write(&keys, "herald", SPAN_LITERAL("a{b}%"));
+    redis_keys_write_channel(&keys, channels);
+    expect_span(keys.channel, "herald:3:{a%7Bb%7D%25}");
+    expect_span(keys.inbox, "herald:{a%7Bb%7D%25}:inbox");
+    cr_assert(redis_channel_user(channels, keys.channel, user, &len));
+    expect_span((struct span){user, len}, "a{b}%");
+    cr_assert_not(redis_channel_user("herald", keys.channel, user, &len));
+    cr_assert_not(redis_channel_user("herald:4", keys.channel, user, &len));
 }
 
 Test(redis_record, the_longest_names_fit)
@@ -166,8 +189,12 @@ Test(redis_record, the_longest_names_fit)
     redis_keys_write(&keys, prefix, (struct span){user, sizeof user});
     redis_keys_write_idem(&keys, (struct span){key, sizeof key});
     cr_assert_eq(keys.idem.len, sizeof prefix - 1 + 3 + 3 * sizeof user + 6 + sizeof key);
+    char channels[REDIS_CHANNELS_MAX_BYTES + 1];
+    redis_channels_write(channels, prefix, REDIS_DB_MAX);
+    redis_keys_write_channel(&keys, channels);
+    cr_assert_eq(keys.channel.len, sizeof prefix - 1 + 8 + 3 + 3 * sizeof user);
     char decoded[USER_ID_MAX_BYTES];
     size_t len;
-    cr_assert(redis_channel_user(prefix, keys.channel, decoded, &len));
+    cr_assert(redis_channel_user(channels, keys.channel, decoded, &len));
     cr_assert_eq(len, sizeof user);
 }
