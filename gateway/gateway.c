@@ -108,6 +108,7 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
         .inbox_max_bytes = (uint64_t)options->inbox_max_bytes,
         .max_bytes = (uint64_t)options->store_max_bytes,
         .idempotency_window_s = (uint32_t)(options->idempotency_window / 1000),
+        .idempotency_max = (uint32_t)options->idempotency_max,
         .lanes = lanes,
         .n_lanes = node->n_workers,
         .events = {router_on_notification, router_on_missed, on_store_state, broadcast_on_told},

@@ -55,6 +55,7 @@ struct group_withdrawal {
 struct group_counts {
     size_t n_expired, n_overflow, n_cancelled, n_collapsed;
     size_t n_resyncs, n_forgotten; /* new epochs; devices of users that had too many */
+    size_t n_keys_forgotten;       /* idempotency keys, because there were too many */
 };
 
 struct group {

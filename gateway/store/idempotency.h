@@ -1,7 +1,7 @@
 /* The idempotency keys that are remembered: what each was answered with, oldest first. For the
  * thread that runs the store's turns.
  *
- * Memory: 112 bytes a key with malloc's rounding, and 8 to 16 for its place in the table. A user
+ * Memory: 96 bytes a key with malloc's rounding, and 8 to 16 for its place in the table. A user
  * and a key are known by 128 bits of a keyed hash, not by their bytes. */
 #ifndef HERALD_STORE_IDEMPOTENCY_H
 #define HERALD_STORE_IDEMPOTENCY_H

@@ -37,6 +37,8 @@ enum err local_core_init(struct local_core *core, const struct store_config *con
                 .inbox_max = config->inbox_max,
                 .inbox_max_bytes = config->inbox_max_bytes,
                 .idempotency_window_ms = (int64_t)config->idempotency_window_s * 1000,
+                .idempotency_max =
+                    config->idempotency_max == 0 ? STORE_IDEMPOTENCY_MAX : config->idempotency_max,
                 .clock = clock,
                 .index = index,
                 .is_up = true,
@@ -232,6 +234,7 @@ static void count_group(const struct group *group)
     metrics_add(METRIC_INBOX_COLLAPSED, group->counts.n_collapsed);
     metrics_add(METRIC_STORE_RESYNCS, group->counts.n_resyncs);
     metrics_add(METRIC_DEVICES_FORGOTTEN, group->counts.n_forgotten);
+    metrics_add(METRIC_KEYS_FORGOTTEN, group->counts.n_keys_forgotten);
 }
 
 static void tell_of_group(struct local_core *core)

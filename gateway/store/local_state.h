@@ -18,6 +18,7 @@ struct local_state {
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
     int64_t idempotency_window_ms;
+    size_t idempotency_max;
     struct store_clock clock;
     struct local_index index;
     struct group group;

@@ -1,23 +1,41 @@
+#include "gateway/base/log_limit.h"
 #include "gateway/store/local_apply.h"
 #include "gateway/store/local_blocks.h"
 #include "gateway/store/local_positions.h"
 
 enum { SWEEP_SLICE_MS = 1000, SWEEP_ROUND_MS = 60 * 1000, SWEEP_KEYS = 8192 };
 
+/* A repeat of a push whose key was forgotten is a push of its own, so somebody should know. */
+static void say_that_keys_are_forgotten(const struct local_state *state, size_t n)
+{
+    static struct log_limit limit = LOG_LIMIT(60 * 1000);
+    if (n > 0)
+        log_limited(&limit, span_of("any"), LOG_WARN,
+                    "idempotency keys are forgotten before their time", LOG_INT("keys", n),
+                    LOG_INT("max", state->idempotency_max),
+                    LOG_TEXT("advice", "raise --idempotency-max or shorten --idempotency-window"));
+}
+
 /* At least as many a turn as a turn can add. Those of the present group stay. */
 static void sweep_keys(struct local_state *state, int64_t now_ms)
 {
     struct idempotency_table *keys = state->index.keys;
     size_t n_left = SWEEP_KEYS + state->group.n_keys;
+    size_t n_forgotten = 0;
     for (; n_left > 0; n_left--) {
         const struct idempotency *oldest = idempotency_oldest(keys);
-        if (oldest == NULL || oldest->record_key == 0 ||
-            oldest->time_ms + state->idempotency_window_ms > now_ms ||
-            group_reserve(&state->group, 0, 1) != ERR_OK)
-            return;
+        if (oldest == NULL || oldest->record_key == 0)
+            break;
+        bool is_over = oldest->time_ms + state->idempotency_window_ms <= now_ms;
+        bool is_too_many = idempotency_table_count(keys) > state->idempotency_max;
+        if ((!is_over && !is_too_many) || group_reserve(&state->group, 0, 1) != ERR_OK)
+            break;
         group_del_key(&state->group, oldest);
         idempotency_drop_oldest(keys);
+        n_forgotten += !is_over;
     }
+    state->group.counts.n_keys_forgotten += n_forgotten;
+    say_that_keys_are_forgotten(state, n_forgotten);
 }
 
 struct sweep {

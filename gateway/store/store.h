@@ -54,6 +54,8 @@ enum { STORE_MAX_DEVICES = 8 };
 /* Tickets: bytes of one; how many the local stores have out at a time; the longest time to live. */
 enum { STORE_TICKET_MAX_BYTES = 64, STORE_MAX_TICKETS = 100000, STORE_TICKET_MAX_TTL_S = 3600 };
 
+enum { STORE_IDEMPOTENCY_MAX = 1000000 };
+
 enum { STORE_MAX_BLOCKS = 100000 }; /* users that the local stores have blocked at a time */
 
 /* Common to all requests; first member of each. */
@@ -260,6 +262,8 @@ struct store_config {
     uint64_t inbox_max_bytes;      /* bytes of data a user */
     uint64_t max_bytes;            /* file: of the whole store; 0: no limit */
     uint32_t idempotency_window_s; /* how long a key is remembered */
+    uint32_t idempotency_max;      /* keys that the local stores remember, beyond it the oldest is
+                                    * forgotten; 0: STORE_IDEMPOTENCY_MAX */
     struct reactor **lanes;        /* one a worker; redis runs its links on them */
     unsigned n_lanes;              /* at least 1 for redis; the local stores need none */
     struct store_events events;

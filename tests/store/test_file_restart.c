@@ -6,6 +6,7 @@
 
 static char directory[64];
 static struct store *store;
+static uint32_t idempotency_max; /* 0: the usual one */
 
 static void open_again(void)
 {
@@ -19,6 +20,7 @@ static void open_again(void)
         .inbox_max = 5,
         .inbox_max_bytes = 1 << 20,
         .idempotency_window_s = 3600,
+        .idempotency_max = idempotency_max,
         .events = {.on_notification = record_notification, .on_state = record_state},
     };
     cr_assert_eq(store_open(&config, &store, why, sizeof why), ERR_OK, "%s", why);
@@ -162,6 +164,34 @@ Test(store_file_restart, keeps_idempotency_keys)
     cr_assert_eq(repeat.expires_ms, first.expires_ms);
     cr_assert_eq(append_once(8).error, ERR_IDEMPOTENCY_MISMATCH);
     expect_inbox(store, "anna", ".");
+}
+
+static struct store_target append_with_key(const char *key)
+{
+    struct store_target target = {.user_id = SPAN_LITERAL("anna")};
+    append_run(store, (struct store_append){.payload = payload_new(SPAN_LITERAL("{}")),
+                                            .ttl_s = 60,
+                                            .idempotency_key = span_of(key),
+                                            .n_targets = 1,
+                                            .targets = &target});
+    return target;
+}
+
+/* What a lower --idempotency-max finds in the file leaves it. */
+Test(store_file_restart, forgets_the_oldest_idempotency_keys_beyond_its_ceiling)
+{
+    static const char *const keys[] = {"a", "b", "c", "d", "e"};
+    for (int i = 0; i < 5; i++)
+        append_with_key(keys[i]);
+    idempotency_max = 2;
+    open_again();
+    append_number(store, "bert", 1, 60); /* a turn */
+    open_again();
+    idempotency_max = 0;
+    open_again();
+    cr_assert(append_with_key("e").is_duplicate);
+    cr_assert(append_with_key("d").is_duplicate);
+    cr_assert_not(append_with_key("c").is_duplicate);
 }
 
 Test(store_file_restart, keeps_collapse_keys)

@@ -1,4 +1,5 @@
 /* What only time shows of an inbox: the memory store without a thread, on a clock of the test's. */
+#include "gateway/base/metrics.h"
 #include "gateway/store/store_local.h"
 #include "tests/store/contract_calls.h"
 
@@ -22,6 +23,7 @@ static void twin_open(void)
         .inbox_max = 1000,
         .inbox_max_bytes = 1 << 20,
         .idempotency_window_s = 3600,
+        .idempotency_max = 3,
         .events = {.on_notification = record_notification, .on_state = record_state},
     };
     struct store_clock clock = {fake_now_ms, NULL};
@@ -181,4 +183,28 @@ Test(store_twin_inbox, a_key_is_remembered_for_its_window)
     struct store_target second = twin_append("order-17");
     cr_assert_not(second.is_duplicate);
     cr_assert_eq(second.seq, 2);
+}
+
+Test(store_twin_inbox, beyond_the_ceiling_the_oldest_keys_are_forgotten_and_counted)
+{
+    static const char *const keys[] = {"a", "b", "c", "d", "e"};
+    uint64_t before = (uint64_t)metrics_read(METRIC_KEYS_FORGOTTEN);
+    for (int i = 0; i < 5; i++) {
+        twin_append(keys[i]);
+        store_local_turn(twin); /* a key of the turn's own stays for that turn */
+    }
+    cr_assert_eq((uint64_t)metrics_read(METRIC_KEYS_FORGOTTEN) - before, 2);
+    for (int i = 2; i < 5; i++)
+        cr_assert(twin_append(keys[i]).is_duplicate, "%s is among the latest three", keys[i]);
+    cr_assert_not(twin_append("a").is_duplicate);
+}
+
+Test(store_twin_inbox, a_key_whose_window_is_over_is_not_counted_as_forgotten)
+{
+    uint64_t before = (uint64_t)metrics_read(METRIC_KEYS_FORGOTTEN);
+    twin_append("a");
+    fake_ms += 3601 * 1000;
+    store_local_turn(twin);
+    cr_assert_not(twin_append("a").is_duplicate);
+    cr_assert_eq((uint64_t)metrics_read(METRIC_KEYS_FORGOTTEN), before);
 }
