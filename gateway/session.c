@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-_Static_assert(sizeof(struct session) <= 272, "one for each open connection");
+_Static_assert(sizeof(struct session) <= 280, "one for each open connection");
 
 enum { LAST_CHANCE_MS = 50, CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
 

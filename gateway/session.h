@@ -65,7 +65,7 @@ struct session_extra {
     bool is_explicit;                /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
 };
 
-/* At most 272 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
+/* At most 280 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
@@ -90,17 +90,19 @@ struct session {
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
-    uint32_t ping_number;   /* the low bits of what the ping under way carries */
+    uint32_t ping_number;   /* the low bits of what the last ping carries */
+    uint32_t ping_before;   /* and of the one before it, while n_unmatched is 2 */
     uint32_t until_s;       /* since 1970: when its credentials end; 0: never */
     uint16_t round_trip_ms; /* of the last ping; UINT16_MAX: not known yet */
     uint16_t position;     /* in its client, shared with the sessions of its device (positions.h) */
     uint8_t state : 4;     /* enum session_state */
     uint8_t level : 4;     /* enum handshake_level */
     bool is_new : 1;       /* its first page has not come yet */
-    bool has_ping_out : 1; /* one ping is under way */
-    bool wants_ping : 1;   /* numbered notifications were written since the last ping */
-    bool waits_drain : 1;  /* REPLAY: the next page when all is written */
-    bool must_reread : 1;  /* REPLAY: the page under way may be too old */
+    bool has_ping_out : 1; /* one ping is under way: no pong has come since it was sent */
+    uint8_t n_unmatched : 2; /* of the last two pings: those whose number no pong has brought */
+    bool wants_ping : 1;     /* numbered notifications were written since the last ping */
+    bool waits_drain : 1;    /* REPLAY: the next page when all is written */
+    bool must_reread : 1;    /* REPLAY: the page under way may be too old */
     bool must_look_back : 1; /* its next page tells what of its numbers was withdrawn */
     bool is_suspect : 1;     /* silent; one last look before it is closed */
     bool is_draining : 1;    /* drain_at_ms holds */

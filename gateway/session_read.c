@@ -1,5 +1,5 @@
 /* What comes in on a WebSocket: data messages of a plain client are counted and dropped, those of a
- * herald.v1 client are read; pings are answered; a pong that matches the ping under way tells the
+ * herald.v1 client are read; pings are answered; a pong that brings the number of a ping tells the
  * round trip, and acknowledges, for a plain client, all that was written before that ping. */
 #include "gateway/session_parts.h"
 
@@ -37,30 +37,50 @@ static bool read_number(struct span text, uint64_t *ret_number)
     return true;
 }
 
-/* What the ping under way carries: not above `sent`, and not as far below as its low bits repeat.
- */
-static uint64_t ping_number(const struct session *session)
+/* What a ping carried, from its low bits: not above `sent`, and not as far below as they repeat. */
+static uint64_t ping_number(const struct session *session, uint32_t low_bits)
 {
-    return session->sent - (uint32_t)((uint32_t)session->sent - session->ping_number);
+    return session->sent - (uint32_t)((uint32_t)session->sent - low_bits);
 }
 
+static void take_round_trip(struct session *session)
+{
+    uint32_t round_trip_ms = session_clock(session) - session->ping_sent_ms;
+    session->round_trip_ms =
+        (uint16_t)(round_trip_ms < UINT16_MAX ? round_trip_ms : UINT16_MAX - 1);
+}
+
+/* Is it what a ping that nobody has answered carried? Then that one, and those before it, are
+ * answered. */
+static bool matches_ping(struct session *session, uint64_t number)
+{
+    if (session->n_unmatched >= 1 && number == ping_number(session, session->ping_number)) {
+        session->n_unmatched = 0;
+        take_round_trip(session);
+        return true;
+    }
+    if (session->n_unmatched == 2 && number == ping_number(session, session->ping_before)) {
+        session->n_unmatched = 1;
+        return true;
+    }
+    return false;
+}
+
+/* Any pong ends the wait for the ping under way, because there are clients that do not echo, and
+ * they would never be pinged again. Only one that brings the number of a ping acknowledges. */
 static void on_pong(struct session *session, struct span payload)
 {
     uint64_t number;
-    if (!session->has_ping_out || !read_number(payload, &number) ||
-        number != ping_number(session)) {
+    session->has_ping_out = false;
+    if (session->wants_ping) /* written while that ping was under way */
+        conn_mark(&session->conn);
+    if (!read_number(payload, &number) || !matches_ping(session, number)) {
         metrics_count(METRIC_PONGS_UNMATCHED);
         return;
     }
     metrics_count(METRIC_PONGS);
-    session->has_ping_out = false;
-    uint32_t round_trip_ms = session_clock(session) - session->ping_sent_ms;
-    session->round_trip_ms =
-        (uint16_t)(round_trip_ms < UINT16_MAX ? round_trip_ms : UINT16_MAX - 1);
     if (session->level != LEVEL_V1 && !session_ack(session, number))
         metrics_count(METRIC_BAD_ACKS); /* a ping never carries more than was written */
-    if (session->wants_ping)            /* written while that ping was under way */
-        conn_mark(&session->conn);
 }
 
 /* ---- herald.v1 ---- */

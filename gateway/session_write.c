@@ -53,6 +53,8 @@ void session_send_ping(struct session *session)
     size_t n = ws_control_write(WS_PING, (struct span){number, len}, frame);
     session->has_ping_out = true;
     session->wants_ping = false;
+    session->ping_before = session->ping_number;
+    session->n_unmatched = session->n_unmatched == 0 ? 1 : 2;
     session->ping_number = (uint32_t)session->sent;
     session->ping_sent_ms = session_clock(session);
     metrics_count(METRIC_PINGS);
@@ -222,7 +224,7 @@ void session_on_flush(struct conn *conn)
     }
     bool had_backlog = backlog_of(session) != NULL;
     feed(session);
-    if (session->wants_ping && !session->has_ping_out)
+    if (session->wants_ping && !session->has_ping_out && session->n_unmatched < 2)
         session_send_ping(session);
     /* All of the backlog has expired or was withdrawn, and nothing is written of it. */
     if (had_backlog && session_queued_bytes(session) == 0)

@@ -155,6 +155,53 @@ module.exports = (test) => {
         assert.equal((await herald.user('unasked')).pending, 1);
     });
 
+    test('whoever answers pings with pongs of its own is pinged again and stays', async (t) => {
+        const herald = await t.herald({
+            store: 'memory', args: ['--ping-interval', '100ms', '--silence-timeout', '400ms'],
+        });
+        const raw = await rawWebSocket(herald, 'odd');
+        for (let n = 0; n < 8; n++) {
+            const ping = await raw.frame(5000);
+            assert.equal(ping?.opcode, OP.PING, `${n} pings, and then ${ping?.payload}`);
+            raw.sendFrame({ opcode: OP.PONG });
+        }
+        const { connections } = await herald.user('odd');
+        assert.equal(connections[0].roundTripMs, null);
+        assert.equal(await herald.metric('herald_pongs_total'), 0);
+        raw.destroy();
+    });
+
+    /* The next frame, which must be this ping. */
+    const expectPing = async (raw, payload) => {
+        const frame = await raw.frame();
+        assert.deepEqual([frame.opcode, frame.payload.toString()], [OP.PING, payload]);
+    };
+    const pong = (raw, payload) => raw.sendFrame({ opcode: OP.PONG, payload });
+
+    test('a matching pong behind others still acknowledges, also that of the ping before', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--ping-interval', '1h', '--silence-timeout', '2h'] });
+        const raw = await rawWebSocket(herald, 'mixed');
+        for (const n of [1, 2]) { /* the pong ends the wait for the first ping, so the second push is pinged too */
+            await herald.mustPush('mixed', n);
+            assert.equal((await raw.frame()).payload.toString(), String(n));
+            await expectPing(raw, String(n));
+            pong(raw, 'a heartbeat');
+        }
+        const unmatched = async () => herald.metric('herald_pongs_unmatched_total');
+        await waitUntil('both pongs are read', async () => await unmatched() === 2);
+        const { pending, connections } = await herald.user('mixed');
+        assert.deepEqual([pending, connections[0].roundTripMs], [2, null]);
+        pong(raw, '1');
+        await herald.waitPending('mixed', 1);
+        assert.equal((await herald.user('mixed')).connections[0].roundTripMs, null);
+        pong(raw, '2');
+        await herald.waitPending('mixed', 0);
+        assert.equal(typeof (await herald.user('mixed')).connections[0].roundTripMs, 'number');
+        pong(raw, '2');
+        await waitUntil('its second answer counts for nothing', async () => await unmatched() === 3);
+        raw.destroy();
+    });
+
     test('the server never masks and sends data in single text frames', async (t) => {
         const { herald, raw } = await sharedSocket(t, 'plain');
         const data = 'x'.repeat(60000);
