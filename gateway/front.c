@@ -1,6 +1,7 @@
 #include "gateway/front.h"
 
 #include "gateway/arrival.h"
+#include "gateway/base/listener.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/proxied.h"
@@ -55,7 +56,8 @@ static void refuse_at_once(const struct front *front, int fd)
 static void refuse_without_descriptor(struct front *front, int code)
 {
     close(front->spare_fd);
-    int fd = accept4(front->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct peer_address peer;
+    int fd = listener_accept(front->watch.fd, &peer);
     if (fd >= 0)
         refuse_at_once(front, fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -69,12 +71,12 @@ static void refuse_without_descriptor(struct front *front, int code)
 }
 
 /* For which a place was taken. */
-static void take(struct front *front, int fd)
+static void take(struct front *front, int fd, const struct peer_address *peer)
 {
     struct node *node = front->worker->node;
     struct source *source = NULL;
     int64_t due_ms = worker_now_ms(front->worker) + node->options->head_timeout;
-    enum err error = source_arrive(node->sources, fd, &source);
+    enum err error = source_arrive(node->sources, peer->has_ip ? &peer->ip : NULL, &source);
     atomic_store_explicit(&node->arrived_ms, worker_now_ms(front->worker), memory_order_relaxed);
     if (error == ERR_CROWDED) {
         atomic_fetch_sub(&node->n_sockets, 1);
@@ -148,12 +150,13 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
             pause_for_places(front);
             return;
         }
-        int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct peer_address peer;
+        int fd = listener_accept(watch->fd, &peer);
         int code = errno;
         if (fd >= 0) {
             metrics_count(METRIC_ACCEPTED);
             if (place == PLACE_TAKEN)
-                take(front, fd);
+                take(front, fd, &peer);
             else
                 refuse_at_once(front, fd);
             continue;

@@ -16,11 +16,9 @@
 #include "gateway/base/rate.h"
 #include "proto/forwarded.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 enum { N_SHARDS = 64, N_BUCKETS = 512, CROWD_MAX = 64 };
 
@@ -217,25 +215,6 @@ void sources_free(struct sources *sources)
 
 /* ---- one connection's ---- */
 
-/* false: a unix socket, which has no address. */
-static bool read_peer(int fd, struct ip *ret_ip)
-{
-    union {
-        struct sockaddr sa;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-        struct sockaddr_storage storage;
-    } any = {0};
-    socklen_t len = sizeof any;
-    if (getpeername(fd, &any.sa, &len) != 0)
-        return false;
-    if (any.sa.sa_family == AF_INET)
-        *ret_ip = ip_from_v4((const uint8_t *)&any.in.sin_addr.s_addr);
-    else if (any.sa.sa_family == AF_INET6)
-        memcpy(ret_ip->bytes, any.in6.sin6_addr.s6_addr, sizeof ret_ip->bytes);
-    return any.sa.sa_family == AF_INET || any.sa.sa_family == AF_INET6;
-}
-
 static bool is_trusted(const struct sources *sources, const struct ip *ip)
 {
     for (size_t i = 0; i < sources->n_trusted; i++) {
@@ -245,12 +224,12 @@ static bool is_trusted(const struct sources *sources, const struct ip *ip)
     return false;
 }
 
-enum err source_arrive(struct sources *sources, int fd, struct source **ret_source)
+enum err source_arrive(struct sources *sources, const struct ip *peer, struct source **ret_source)
 {
-    struct source found = {.sources = sources};
     *ret_source = NULL;
-    if ((sources->shards == NULL && sources->n_trusted == 0) || !read_peer(fd, &found.address))
+    if ((sources->shards == NULL && sources->n_trusted == 0) || peer == NULL)
         return ERR_OK;
+    struct source found = {.sources = sources, .address = *peer};
     found.is_untold = is_trusted(sources, &found.address);
     if (sources->shards == NULL && !found.is_untold)
         return ERR_OK;

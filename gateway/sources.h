@@ -18,9 +18,10 @@ struct source;
 MUST_CHECK enum err sources_new(const struct options *options, struct sources **ret_sources);
 void sources_free(struct sources *sources); /* when no source is left; NULL is fine */
 
-/* A connection has come. ERR_CROWDED: its address has so many already that no request is read from
- * it. ERR_NO_MEMORY. */
-MUST_CHECK enum err source_arrive(struct sources *sources, int fd, struct source **ret_source);
+/* A connection has come from `peer`; NULL: from a unix socket, whose peers have no address.
+ * ERR_CROWDED: its address has so many already that no request is read from it. ERR_NO_MEMORY. */
+MUST_CHECK enum err source_arrive(struct sources *sources, const struct ip *peer,
+                                  struct source **ret_source);
 void source_leave(struct source *source); /* NULL is fine */
 
 /* The peer is a trusted proxy and has not said yet whose connection it is. */

@@ -15,6 +15,8 @@ enum { BACKLOG = 4096 }; /* the kernel lowers it to net.core.somaxconn */
 union any_address {
     struct sockaddr sa;
     struct sockaddr_storage storage;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
     struct sockaddr_un un;
 };
 
@@ -151,6 +153,22 @@ static void describe(const union any_address *any, bool with_port, char *out, si
         snprintf(out, cap, "[%s]:%s", host, port);
     else
         snprintf(out, cap, "%s:%s", host, port);
+}
+
+int listener_accept(int fd, struct peer_address *ret_peer)
+{
+    union any_address any = {0};
+    socklen_t len = sizeof any;
+    int accepted = accept4(fd, &any.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    *ret_peer = (struct peer_address){0};
+    if (accepted < 0)
+        return accepted;
+    if (any.sa.sa_family == AF_INET)
+        ret_peer->ip = ip_from_v4((const uint8_t *)&any.in.sin_addr.s_addr);
+    else if (any.sa.sa_family == AF_INET6)
+        memcpy(ret_peer->ip.bytes, any.in6.sin6_addr.s6_addr, sizeof ret_peer->ip.bytes);
+    ret_peer->has_ip = any.sa.sa_family == AF_INET || any.sa.sa_family == AF_INET6;
+    return accepted;
 }
 
 void listener_describe(int fd, char *out, size_t cap)

@@ -3,6 +3,7 @@
 #define HERALD_BASE_LISTENER_H
 
 #include "gateway/base/options.h"
+#include "proto/cidr.h"
 
 /* Binds and listens; *ret_fd is a non-blocking socket that the caller closes with listener_close.
  * There is no SO_REUSEPORT: two Heralds never share a port. A unix socket that nobody answers on
@@ -11,6 +12,16 @@ MUST_CHECK enum err listener_open(const struct listen_address *address, const ch
                                   int *ret_fd, char *why, size_t why_cap);
 void listener_close(int fd,
                     const struct listen_address *address); /* removes a unix socket's file */
+
+/* Where a connection comes from. */
+struct peer_address {
+    bool has_ip; /* false: a unix socket */
+    struct ip ip;
+};
+
+/* The next connection, non-blocking, and where it comes from, which the socket itself can no longer
+ * tell when the peer has reset it meanwhile. -1: errno says why, as of accept4. */
+int listener_accept(int fd, struct peer_address *ret_peer);
 
 /* "HOST:PORT" where it listens really (port 0 chooses one); "unix:PATH". */
 void listener_describe(int fd, char *out, size_t cap);

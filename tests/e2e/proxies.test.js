@@ -123,6 +123,23 @@ module.exports = (test) => {
         assert.equal(await seenAs(t, herald, 'after', V1), '192.0.2.7');
     });
 
+    /* haproxy's health checks: a header, and a reset. A socket that was reset before it is accepted no longer tells
+     * whose it was. */
+    test('a proxy that checks Herald\'s health and resets the connection at once is refused nothing', async (t) => {
+        const herald = await t.herald({ ...TRUSTING, args: [...TRUSTING.args, '--workers', '1'] });
+        herald.child.signal('SIGSTOP');
+        for (const check of [Buffer.from('PROXY UNKNOWN\r\n'), v2(0, 0, []), V1, Buffer.alloc(0)]) {
+            const raw = await rawConnect(herald.port);
+            await new Promise((resolve) => raw.socket.write(check, resolve));
+            raw.socket.resetAndDestroy();
+        }
+        herald.child.signal('SIGCONT');
+        assert.equal(await seenAs(t, herald, 'behind', V1), '192.0.2.7');
+        assert.equal(await herald.metric('herald_connections_accepted_total'), 5);
+        assert.equal(await herald.metric('herald_handshakes_refused_total'), 0);
+        assert.equal(await herald.metric('herald_bad_proxy_headers_total'), 0);
+    });
+
     test('the time for a head begins before the PROXY header', async (t) => {
         const herald = await t.herald({ store: 'memory', args: [...TRUSTING.args, '--head-timeout', '1s'] });
         const raw = await t.raw(herald.port);

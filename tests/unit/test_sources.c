@@ -3,35 +3,20 @@
 
 #include "gateway/base/hash.h"
 
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static struct sources *sources;
-static int fd;
-static int other_end;
+static const struct ip peer = {{[10] = 0xff, 0xff, 127, 0, 0, 1}};
 
-/* A socket whose peer is 127.0.0.1, which is trusted if `trusted` says so. */
+/* All come from 127.0.0.1, which is trusted if `trusted` says so. */
 static void set_up(char *trusted, int64_t max_connections, int64_t max_handshakes)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
     struct options options = {
         .trusted_proxy = {&trusted, trusted == NULL ? 0 : 1},
         .max_connections_per_address = max_connections,
         .max_handshakes_per_address = max_handshakes,
     };
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
-    cr_assert_eq(listen(listener, 1), 0);
-    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    other_end = accept(listener, NULL, NULL);
-    cr_assert_geq(other_end, 0);
-    close(listener);
     cr_assert_eq(hash_init(), ERR_OK);
     cr_assert_eq(sources_new(&options, &sources), ERR_OK);
 }
@@ -39,14 +24,12 @@ static void set_up(char *trusted, int64_t max_connections, int64_t max_handshake
 static void tear_down(void)
 {
     sources_free(sources);
-    close(fd);
-    close(other_end);
 }
 
 static struct source *arrive(void)
 {
     struct source *source = NULL;
-    cr_assert_eq(source_arrive(sources, fd, &source), ERR_OK);
+    cr_assert_eq(source_arrive(sources, &peer, &source), ERR_OK);
     return source;
 }
 
@@ -61,6 +44,17 @@ Test(sources, cost_nothing_while_nobody_is_trusted_and_nothing_is_limited)
     tear_down();
     set_up("10.0.0.0/8", 0, 0);
     cr_assert_null(arrive(), "a stranger is who it says");
+    tear_down();
+}
+
+Test(sources, count_nothing_of_a_unix_socket)
+{
+    struct source *source;
+    set_up(NULL, 1, 1);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(source_arrive(sources, NULL, &source), ERR_OK);
+        cr_assert_null(source);
+    }
     tear_down();
 }
 
@@ -85,7 +79,7 @@ Test(sources, refuse_a_crowd_before_it_says_a_word)
     set_up(NULL, 2, 0);
     for (size_t i = 0; i < CROWD; i++)
         all[i] = arrive();
-    cr_assert_eq(source_arrive(sources, fd, &more), ERR_CROWDED);
+    cr_assert_eq(source_arrive(sources, &peer, &more), ERR_CROWDED);
     cr_assert_null(more);
     source_leave(all[CROWD - 1]);
     all[CROWD - 1] = arrive();
