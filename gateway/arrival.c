@@ -20,7 +20,8 @@ enum { LINGER_MS = 1000 };
 struct arrival {
     struct conn conn;
     struct source *source;
-    struct list link; /* in the front's list */
+    struct arrivals *all; /* the front's */
+    struct list link;     /* in one of their lists */
     struct timer timer;
     struct grave grave;
     struct buf bytes; /* the head, and what came behind it */
@@ -264,13 +265,22 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
     return len;
 }
 
+/* An arrival writes nothing but its answer. */
+static void on_drained(struct conn *conn)
+{
+    struct arrival *arrival = CONTAINER_OF(conn, struct arrival, conn);
+    list_remove(&arrival->link);
+    list_append(&arrival->all->written, &arrival->link);
+}
+
 static void on_gone(struct conn *conn, bool is_clean)
 {
     (void)is_clean;
     finish(CONTAINER_OF(conn, struct arrival, conn));
 }
 
-static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone};
+static const struct conn_ops ops = {
+    .on_bytes = on_bytes, .on_drained = on_drained, .on_gone = on_gone};
 
 static void on_timer(struct timer *timer)
 {
@@ -309,7 +319,7 @@ static enum err accept_socket(struct arrival *arrival, struct worker *worker, in
 }
 
 enum err arrival_new(struct worker *worker, int fd, struct source *source, int64_t due_ms,
-                     struct list *all)
+                     struct arrivals *all)
 {
     struct arrival *arrival = calloc(1, sizeof *arrival);
     if (arrival == NULL)
@@ -322,28 +332,35 @@ enum err arrival_new(struct worker *worker, int fd, struct source *source, int64
     arrival->source = source;
     buf_init(&arrival->bytes, HTTP_HEAD_MAX_BYTES + CONN_REST_MAX_BYTES);
     http_head_init(&arrival->head);
-    list_append(all, &arrival->link);
+    arrival->all = all;
+    list_append(&all->open, &arrival->link);
     timer_init(&arrival->timer, on_timer);
     timer_set(reactor_timers(worker->reactor), &arrival->timer, due_ms);
     return ERR_OK;
 }
 
-bool arrival_drop_lingering(struct list *all)
+void arrivals_init(struct arrivals *arrivals)
 {
-    LIST_FOR_EACH(link, all)
-    {
-        struct arrival *arrival = CONTAINER_OF(link, struct arrival, link);
-        if (!arrival->is_lingering || conn_queued_bytes(&arrival->conn) > 0)
-            continue;
-        finish(arrival);
-        return true;
-    }
-    return false;
+    list_init(&arrivals->open);
+    list_init(&arrivals->written);
 }
 
-void arrival_drop_unfinished(struct list *all)
+static bool drop_first(struct list *list)
 {
-    LIST_FOR_EACH_SAFE(link, all)
+    if (list_is_empty(list))
+        return false;
+    finish(CONTAINER_OF(list->next, struct arrival, link));
+    return true;
+}
+
+bool arrivals_drop_written(struct arrivals *all)
+{
+    return drop_first(&all->written);
+}
+
+void arrivals_drop_unfinished(struct arrivals *all)
+{
+    LIST_FOR_EACH_SAFE(link, &all->open)
     {
         struct arrival *arrival = CONTAINER_OF(link, struct arrival, link);
         if (!arrival->is_answered)
@@ -351,8 +368,8 @@ void arrival_drop_unfinished(struct list *all)
     }
 }
 
-void arrival_drop_all(struct list *all)
+void arrivals_drop_all(struct arrivals *all)
 {
-    while (!list_is_empty(all))
-        finish(CONTAINER_OF(all->next, struct arrival, link));
+    while (drop_first(&all->open) || drop_first(&all->written)) {
+    }
 }

@@ -10,23 +10,31 @@
 
 struct arrival;
 
+/* The arrivals of a front. Those that can make room at a full node have a list of their own:
+ * however many heads are unfinished, finding one costs the same. */
+struct arrivals {
+    struct list open;    /* their head is not complete, or their answer not written */
+    struct list written; /* answered, and wait for their peer to go; the first one waits longest */
+};
+
+void arrivals_init(struct arrivals *arrivals);
+
 /* Of a connection whose first byte is its own, behind the PROXY header if there was one; with TLS
  * where the port has it. The head must be complete at due_ms, on worker_now_ms. Takes over the
- * socket and the source. On error they are still the caller's. `all` is the front's list. */
+ * socket and the source. On error they are still the caller's. `all` are the front's. */
 MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct source *source,
-                                int64_t due_ms, struct list *all);
+                                int64_t due_ms, struct arrivals *all);
 
 /* One that is answered, and only waits for its peer to go, gives up its place. false: there is
- * none.
- */
-bool arrival_drop_lingering(struct list *all);
+ * none. Constant time. */
+bool arrivals_drop_written(struct arrivals *all);
 
 /* Answers 429 without a look at the request, and closes the socket. */
 void arrival_refuse_crowded(const struct node *node, int fd);
 
 /* Drops those that have not sent a whole request yet; the others are being answered. */
-void arrival_drop_unfinished(struct list *all);
-void arrival_drop_all(struct list *all);
+void arrivals_drop_unfinished(struct arrivals *all);
+void arrivals_drop_all(struct arrivals *all);
 
 /* For those who answer the request (admit.c, ack_request.c, demo.c). */
 const struct http_head *arrival_head(const struct arrival *arrival);

@@ -29,7 +29,7 @@ enum {
 struct front {
     struct worker *worker;
     struct reactor_watch watch;
-    struct list arrivals;
+    struct arrivals arrivals;
     struct list proxied; /* connections of trusted proxies whose first bytes are awaited */
     int spare_fd;        /* given up for a moment when the process has no descriptor left */
     struct timer pause;  /* runs while no place is free, and nothing is accepted */
@@ -118,7 +118,7 @@ static enum place take_place(struct front *front)
 {
     struct node *node = front->worker->node;
     if (atomic_fetch_add(&node->n_sockets, 1) < node->max_sockets ||
-        arrival_drop_lingering(&front->arrivals))
+        arrivals_drop_written(&front->arrivals))
         return PLACE_TAKEN;
     atomic_fetch_sub(&node->n_sockets, 1);
     int64_t quiet_ms = worker_now_ms(front->worker) - atomic_load(&node->arrived_ms);
@@ -190,7 +190,7 @@ enum err front_new(struct worker *worker)
     if (front == NULL)
         return ERR_NO_MEMORY;
     front->worker = worker;
-    list_init(&front->arrivals);
+    arrivals_init(&front->arrivals);
     list_init(&front->proxied);
     prepare_sockets(worker->node->listen_fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -218,7 +218,7 @@ void front_close(struct worker *worker)
     if (!front->is_paused)
         reactor_watch_remove(worker->reactor, &front->watch);
     proxied_drop_all(&front->proxied);
-    arrival_drop_unfinished(&front->arrivals);
+    arrivals_drop_unfinished(&front->arrivals);
 }
 
 void front_free(struct worker *worker)
@@ -226,7 +226,7 @@ void front_free(struct worker *worker)
     if (worker->front == NULL)
         return;
     proxied_drop_all(&worker->front->proxied);
-    arrival_drop_all(&worker->front->arrivals);
+    arrivals_drop_all(&worker->front->arrivals);
     close(worker->front->spare_fd);
     free(worker->front);
     worker->front = NULL;

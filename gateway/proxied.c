@@ -14,7 +14,7 @@ struct proxied {
     struct worker *worker;
     struct source *source;
     struct list link;
-    struct list *arrivals;
+    struct arrivals *arrivals;
     struct timer timer;
     int64_t due_ms; /* for all of the head, the PROXY header included */
     struct grave grave;
@@ -114,7 +114,7 @@ static void on_timer(struct timer *timer)
 }
 
 enum err proxied_new(struct worker *worker, int fd, struct source *source, struct list *all,
-                     struct list *arrivals)
+                     struct arrivals *arrivals)
 {
     struct proxied *proxied = calloc(1, sizeof *proxied);
     if (proxied == NULL)

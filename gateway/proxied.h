@@ -9,7 +9,7 @@
 /* Takes over the socket and the source, for --head-timeout at most (the head has as long again). On
  * error they are still the caller's. `all` is the list it is in, `arrivals` where it goes. */
 MUST_CHECK enum err proxied_new(struct worker *worker, int fd, struct source *source,
-                                struct list *all, struct list *arrivals);
+                                struct list *all, struct arrivals *arrivals);
 void proxied_drop_all(struct list *all);
 
 #endif
