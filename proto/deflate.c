@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zlib.h>
 
 /* LEVEL: on JSON, level 6 makes 7 % less of a text in half as much time again. */
@@ -94,6 +95,14 @@ void inflater_free(struct inflater *inflater)
     free(inflater);
 }
 
+/* zlib tells by its words alone that a reference goes behind the beginning of the window. That
+ * window is empty at the beginning of a message, so what is meant stood in an earlier message. */
+static enum err why_bad(const z_stream *stream)
+{
+    bool is_too_far = stream->msg != NULL && strstr(stream->msg, "too far back") != NULL;
+    return is_too_far ? ERR_CONTEXT_TAKEN_OVER : ERR_PROTOCOL;
+}
+
 /* Takes all of the input. *left: how many bytes may still come out. */
 static enum err inflate_part(z_stream *stream, const void *bytes, size_t len, size_t *left,
                              struct buf *out, bool *ret_is_ended)
@@ -116,7 +125,7 @@ static enum err inflate_part(z_stream *stream, const void *bytes, size_t len, si
         if (code == Z_MEM_ERROR)
             return ERR_NO_MEMORY;
         if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
-            return ERR_PROTOCOL;
+            return why_bad(stream);
         *ret_is_ended = code == Z_STREAM_END;
         /* Behind a final block others may follow (7.2.3.4). */
         if (code == Z_STREAM_END && stream->avail_in > 0)
@@ -140,6 +149,9 @@ enum err inflater_message(struct inflater *inflater, struct span compressed, siz
     if (is_ended) /* by a final block that nothing follows: some peers leave the empty one out */
         return ERR_OK;
     error = inflate_part(stream, tail, sizeof tail, &left, out, &is_ended);
+    if (error ==
+        ERR_CONTEXT_TAKEN_OVER) /* it was cut off, and what is no reference is read as one */
+        return ERR_PROTOCOL;
     if (error != ERR_OK)
         return error;
     bool is_whole = stream->data_type & AT_BLOCK_END && (stream->data_type & UNUSED_BITS) == 0;

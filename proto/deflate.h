@@ -28,7 +28,8 @@ MUST_CHECK enum err inflater_new(struct inflater **ret_inflater); /* ERR_NO_MEMO
 void inflater_free(struct inflater *inflater);                    /* NULL is fine */
 
 /* Appends the text of a whole compressed message (7.2.2), of any window. ERR_PROTOCOL: not the
- * compressed form of anything, or cut off. ERR_MESSAGE_TOO_LARGE: more than max bytes, of which at
+ * compressed form of anything, or cut off. ERR_CONTEXT_TAKEN_OVER: it refers to an earlier message.
+ * ERR_MESSAGE_TOO_LARGE: more than max bytes, of which at
  * most one more was made. ERR_NO_MEMORY, ERR_FULL. What was appended before an error is to be
  * thrown away. */
 MUST_CHECK enum err inflater_message(struct inflater *inflater, struct span compressed, size_t max,

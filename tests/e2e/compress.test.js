@@ -127,6 +127,21 @@ module.exports = (test) => {
         assert.equal((await herald.metric(SAVED)) - before, sizes[1] - sizes[0]);
     });
 
+    test('a client that takes its context over is told so when it is closed with 1002', async (t) => {
+        const raw = await openV1(t, await withCompression(t), 'keeps');
+        const deflater = zlib.createDeflateRaw();
+        const compress = (text) => new Promise((resolve) => {
+            deflater.write(text);
+            deflater.flush(zlib.constants.Z_SYNC_FLUSH, () => resolve(deflater.read().subarray(0, -4)));
+        });
+        say(raw, await compress('{"type":"ping"}'));
+        assert.equal((await raw.frameButPings()).payload.toString(), '{"type":"pong"}');
+        say(raw, await compress('{"type":"ping"}'));
+        const { opcode, payload } = await raw.frameButPings();
+        assert.deepEqual([opcode, payload.readUInt16BE(0), payload.subarray(2).toString()],
+            [OP.CLOSE, 1002, 'not compressed by itself: client_no_context_takeover was agreed']);
+    });
+
     test('a small window gets what is longer than it uncompressed', async (t) => {
         const herald = await withCompression(t);
         const { raw, answer } = await open(t, herald, 'window', [`${OFFER}; server_max_window_bits=11`]);

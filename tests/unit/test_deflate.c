@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <zlib.h>
 
 static struct deflater *deflater;
 static struct inflater *inflater;
@@ -87,7 +88,27 @@ Test(deflate, carries_nothing_from_one_message_to_the_next)
     cr_assert_eq(small.len, 2 * len);
     cr_assert_arr_eq(small.bytes, small.bytes + len, len);
     cr_assert_eq(INFLATE("\xf2\x48\xcd\xc9\xc9\x07\x00"), ERR_OK);
-    cr_assert_eq(INFLATE("\xf2\x00\x11\x00\x00"), ERR_PROTOCOL);
+    cr_assert_eq(INFLATE("\xf2\x00\x11\x00\x00"), ERR_CONTEXT_TAKEN_OVER);
+}
+
+/* As a peer does that keeps its window from one message to the next although it agreed not to. */
+Test(deflate, tells_a_reference_to_an_earlier_message_from_other_mistakes)
+{
+    static const char said[] = "{\"type\":\"ack\",\"id\":\"k3f9a2qd-118\"}";
+    unsigned char room[200];
+    z_stream peer = {.next_out = room, .avail_out = sizeof room};
+    cr_assert_eq(deflateInit2(&peer, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    for (int i = 0; i < 2; i++) {
+        unsigned char *begin = peer.next_out;
+        peer.next_in = (unsigned char *)said;
+        peer.avail_in = sizeof said - 1;
+        cr_assert_eq(deflate(&peer, Z_SYNC_FLUSH), Z_OK);
+        size_t len = (size_t)(peer.next_out - begin) - 4;
+        cr_expect_eq(inflate_span((struct span){(char *)begin, len}, 1000),
+                     i == 0 ? ERR_OK : ERR_CONTEXT_TAKEN_OVER);
+    }
+    deflateEnd(&peer);
+    cr_expect_eq(INFLATE("\x07"), ERR_PROTOCOL);
 }
 
 Test(deflate, refuses_what_is_no_compressed_message)
@@ -170,7 +191,8 @@ Test(deflate, survives_broken_messages)
         for (int flips = 0; flips < 1 + round % 4; flips++)
             broken[draw((unsigned)small.len)] ^= (char)(1u << draw(8));
         enum err error = inflate_span((struct span){broken, small.len}, 5000);
-        cr_assert(error == ERR_OK || error == ERR_PROTOCOL || error == ERR_MESSAGE_TOO_LARGE);
+        cr_assert(error == ERR_OK || error == ERR_PROTOCOL || error == ERR_CONTEXT_TAKEN_OVER ||
+                  error == ERR_MESSAGE_TOO_LARGE);
         cr_assert_leq(text.len, 5001);
     }
     cr_assert_eq(inflate_span(buf_span(&small), 5000), ERR_OK);
