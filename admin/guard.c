@@ -1,8 +1,7 @@
 #include "admin/guard.h"
 
 #include "proto/authority.h"
-
-#include <strings.h>
+#include "proto/forwarded.h"
 
 static void note_value(struct span *slot, unsigned *n, struct span value)
 {
@@ -17,7 +16,6 @@ static bool is_name(struct span name, const char *wanted)
 
 void guard_note(struct guard_head *head, struct span name, struct span value)
 {
-    static const char forwarded[] = "X-Forwarded-";
     if (is_name(name, "Host"))
         note_value(&head->host, &head->n_host, value);
     else if (is_name(name, "Origin"))
@@ -32,9 +30,7 @@ void guard_note(struct guard_head *head, struct span name, struct span value)
         note_value(&head->authorization, &head->n_authorization, value);
     else if (is_name(name, "Expect"))
         head->has_expect = true;
-    else if (is_name(name, "Forwarded") ||
-             (name.len >= sizeof forwarded - 1 &&
-              strncasecmp(name.bytes, forwarded, sizeof forwarded - 1) == 0))
+    else if (forwarded_is_sign(name))
         head->is_forwarded = true;
 }
 
@@ -65,7 +61,7 @@ enum err guard_framing(const struct guard_head *head, uint64_t *ret_content_leng
 {
     *ret_content_length = 0;
     *ret_detail = NULL;
-    if (head->n_host != 1 || head->host.len == 0)
+    if (head->n_host > 1 || (head->n_host == 1 && head->host.len == 0))
         *ret_detail = "exactly one Host is required";
     else if (head->n_content_length > 1)
         *ret_detail = "Content-Length stands twice";
@@ -86,16 +82,25 @@ enum err guard_framing(const struct guard_head *head, uint64_t *ret_content_leng
     return parse_length(head->content_length, ret_content_length, ret_detail);
 }
 
-enum err guard_origin(const struct guard_head *head, const struct guard_rules *rules,
-                      const char **ret_detail)
+bool guard_is_health(struct span path)
 {
+    return span_equal(path, SPAN_LITERAL("/livez")) || span_equal(path, SPAN_LITERAL("/readyz"));
+}
+
+enum err guard_origin(const struct guard_head *head, const struct guard_rules *rules,
+                      bool is_health, const char **ret_detail)
+{
+    bool is_strict = rules->is_unprotected && !is_health;
     *ret_detail = NULL;
-    if (head->n_origin > 0 && !origin_is_host(head->origin, head->host))
+    if (head->n_origin > 0 && !origin_is_host(head->origin, head->host, rules->is_tls))
         *ret_detail = "web pages of another origin may not use the admin API";
-    else if (rules->is_unprotected && head->is_forwarded)
-        *ret_detail = "without admin keys no proxy may stand in front of the admin API "
-                      "(--insecure allows it)";
-    else if (rules->is_unprotected && !rules->is_unix && !authority_is_loopback(head->host))
+    else if (is_strict && (head->is_forwarded || head->n_host == 0))
+        *ret_detail = head->is_forwarded
+                          ? "without admin keys no proxy may stand in front of the admin API "
+                            "(--insecure allows it)"
+                          : "without admin keys Host must be there, and a loopback name or address "
+                            "(--insecure allows a request without)";
+    else if (is_strict && !rules->is_unix && !authority_is_loopback(head->host))
         *ret_detail = "without admin keys Host must be a loopback name or address "
                       "(--insecure allows others)";
     return *ret_detail == NULL ? ERR_OK : ERR_FORBIDDEN;

@@ -169,7 +169,7 @@ bool request_begin(struct request *request, const char *method, const char *path
         refuse_head(request, error, detail);
         return true;
     }
-    error = guard_origin(&head, &request->service->rules, &detail);
+    error = guard_origin(&head, &request->service->rules, guard_is_health(span_of(path)), &detail);
     if (error != ERR_OK)
         refuse_head(request, error, detail);
     else if (pending_is_stopping(&request->service->pending))

@@ -35,6 +35,7 @@ enum err service_new(const struct options *options, struct gateway *gateway,
         .default_ttl_s = (uint32_t)(options->default_ttl / 1000),
     };
     service->rules.is_unprotected = !options->insecure && options->admin_keys[0] == '\0';
+    service->rules.is_tls = options->admin_tls_cert[0] != '\0';
     if (listen_address_parse(options->admin_listen, &address) == ERR_OK)
         service->rules.is_unix = address.is_unix;
     name_node(service->node);

@@ -6,8 +6,11 @@
 #include "gateway/auth.h"
 #include "gateway/subscribe.h"
 #include "proto/authority.h"
+#include "proto/forwarded.h"
 
 #include <stdio.h>
+
+enum { ORIGIN_TOLD_MAX_BYTES = 300 }; /* a scheme, a name of 253 bytes, a port */
 
 static struct node *node_of(struct arrival *arrival)
 {
@@ -26,50 +29,64 @@ static struct span part_of(struct arrival *arrival, struct http_part part)
 
 /* ---- who may come in ---- */
 
-static bool is_origin_welcome(const struct options *options, struct span origin, struct span host)
+static bool is_origin_welcome(const struct node *node, struct span origin, struct span host)
 {
-    const struct option_list *allowed = &options->allowed_origin;
-    bool is_welcome = origin_is_host(origin, host);
+    const struct option_list *allowed = &node->options->allowed_origin;
+    bool is_welcome = origin_is_host(origin, host, node->tls != NULL);
     for (size_t i = 0; i < allowed->n && !is_welcome; i++)
         is_welcome = origin_is_allowed(origin, span_of(allowed->values[i]));
     return is_welcome;
 }
 
-static bool is_forwarded(const struct http_head *head, const char *bytes)
-{
-    const struct span prefix = SPAN_LITERAL("X-Forwarded-");
-    for (size_t i = 0; i < head->n_fields; i++) {
-        struct span name = http_part_span(bytes, head->fields[i].name);
-        if (span_equal_nocase(name, SPAN_LITERAL("Forwarded")) ||
-            (name.len >= prefix.len &&
-             span_equal_nocase((struct span){name.bytes, prefix.len}, prefix)))
-            return true;
-    }
-    return false;
-}
-
 /* With --auth none, or --demo, which lets anybody push, a request from a proxy or from a rebinding
- * page is not this machine's developer's (CONTRACT section 1); a foreign Origin is never taken
- * (section 2). */
-static const char *why_forbidden(struct arrival *arrival)
+ * page is not this machine's developer's (CONTRACT section 1). */
+static const char *why_not_ours(struct arrival *arrival)
 {
-    const struct options *options = node_of(arrival)->options;
     const struct http_head *head = arrival_head(arrival);
     const char *bytes = arrival_bytes(arrival).bytes;
-    struct span host = http_part_span(bytes, head->host);
-    struct span origin;
-    bool believes = auth_kind(node_of(arrival)->auth) == AUTH_NONE || options->demo;
-    if (believes && !options->insecure) {
-        if (is_forwarded(head, bytes) || source_is_proxied(arrival_source(arrival)))
-            return "with --auth none or --demo a proxied request is refused";
-        if (!authority_is_loopback(host))
-            return "with --auth none or --demo the Host must be a loopback name or address";
-    }
-    if (http_head_count(head, bytes, "Origin") > 1)
-        return "Origin stands twice";
-    if (http_head_find(head, bytes, "Origin", &origin) && !is_origin_welcome(options, origin, host))
-        return "the Origin is not allowed";
+    if (forwarded_has_sign(head, bytes) || source_is_proxied(arrival_source(arrival)))
+        return "with --auth none or --demo a proxied request is refused (--insecure allows it)";
+    if (!authority_is_loopback(http_part_span(bytes, head->host)))
+        return "with --auth none or --demo the Host must be a loopback name or address "
+               "(--insecure allows others)";
     return NULL;
+}
+
+/* The option that lets the origin's pages in, where there is one. */
+static void refuse_origin(struct arrival *arrival, struct span origin)
+{
+    char detail[ORIGIN_TOLD_MAX_BYTES + 100];
+    char text[ORIGIN_TOLD_MAX_BYTES];
+    snprintf(text, sizeof text, "%.*s", (int)origin.len, origin.bytes);
+    bool is_one = origin.len < sizeof text && strchr(text, '*') == NULL;
+    if (is_one && origin_pattern_is_valid(text))
+        snprintf(detail, sizeof detail,
+                 "the Origin is not allowed: --allowed-origin %s lets its pages in", text);
+    else
+        snprintf(detail, sizeof detail, "the Origin is not allowed (--allowed-origin)");
+    arrival_refuse(arrival, ERR_FORBIDDEN, detail, NULL, NULL);
+}
+
+/* A foreign Origin is never taken (CONTRACT section 2). false: the arrival is refused. */
+static bool may_come_in(struct arrival *arrival)
+{
+    struct node *node = node_of(arrival);
+    const struct http_head *head = arrival_head(arrival);
+    const char *bytes = arrival_bytes(arrival).bytes;
+    struct span origin;
+    bool believes = auth_kind(node->auth) == AUTH_NONE || node->options->demo;
+    const char *why = believes && !node->options->insecure ? why_not_ours(arrival) : NULL;
+    if (why == NULL && http_head_count(head, bytes, "Origin") > 1)
+        why = "Origin stands twice";
+    if (why != NULL) {
+        arrival_refuse(arrival, ERR_FORBIDDEN, why, NULL, NULL);
+        return false;
+    }
+    if (!http_head_find(head, bytes, "Origin", &origin) ||
+        is_origin_welcome(node, origin, http_part_span(bytes, head->host)))
+        return true;
+    refuse_origin(arrival, origin);
+    return false;
 }
 
 /* ---- paths ---- */
@@ -145,11 +162,8 @@ static const struct {
 void admit(struct arrival *arrival)
 {
     const struct http_head *head = arrival_head(arrival);
-    const char *forbidden = why_forbidden(arrival);
-    if (forbidden != NULL) {
-        arrival_refuse(arrival, ERR_FORBIDDEN, forbidden, NULL, NULL);
+    if (!may_come_in(arrival))
         return;
-    }
     struct node *node = node_of(arrival);
     if (node->serve_more != NULL && node->serve_more(arrival, head, arrival_bytes(arrival).bytes))
         return;

@@ -1,6 +1,7 @@
 #include "proto/authority.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 
 /* Of V6 addresses it takes those in brackets: the last part of another would be its port. */
 static struct span without_port(struct span host)
@@ -99,12 +100,14 @@ bool authority_is_loopback(struct span host)
            span_equal(name, SPAN_LITERAL("[::1]")) || is_loopback_v4(name);
 }
 
+enum { HTTP, HTTPS };
+
 static const struct scheme {
     struct span prefix;
     struct span port; /* that it has anyway */
 } schemes[] = {
-    {{"http://", 7}, {":80", 3}},
-    {{"https://", 8}, {":443", 4}},
+    [HTTP] = {{"http://", 7}, {":80", 3}},
+    [HTTPS] = {{"https://", 8}, {":443", 4}},
 };
 
 /* NULL: one without a default port */
@@ -123,10 +126,10 @@ static struct span without_default_port(struct span host, const struct scheme *s
     return host;
 }
 
-bool origin_is_host(struct span origin, struct span host)
+bool origin_is_host(struct span origin, struct span host, bool is_tls)
 {
     const struct scheme *scheme = scheme_of(origin);
-    if (scheme == NULL || host.len == 0)
+    if (scheme == NULL || host.len == 0 || (is_tls && scheme != &schemes[HTTPS]))
         return false;
     origin.bytes += scheme->prefix.len;
     origin.len -= scheme->prefix.len;
@@ -161,4 +164,35 @@ bool origin_is_allowed(struct span origin, struct span pattern)
         !ends_with(origin, behind))
         return false;
     return is_name((struct span){origin.bytes + before.len, origin.len - before.len - behind.len});
+}
+
+/* The digits of a port, as a browser writes them. */
+static bool is_port(const char *text)
+{
+    size_t len = strspn(text, "0123456789");
+    return len > 0 && len <= 5 && text[len] == '\0' && text[0] != '0' &&
+           strtol(text, NULL, 10) <= UINT16_MAX;
+}
+
+bool origin_pattern_is_valid(const char *text)
+{
+#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    if (strcmp(text, "null") == 0)
+        return true;
+    const char *at = text + strspn(text, LETTERS_AND_DIGITS "+-.");
+    if (at == text || strncmp(at, "://", 3) != 0)
+        return false;
+    at += 3;
+    size_t len;
+    if (*at == '[') {
+        len = 1 + strspn(at + 1, "0123456789abcdefABCDEF:.");
+        if (len == 1 || at[len++] != ']')
+            return false;
+    } else {
+        if (strncmp(at, "*.", 2) == 0)
+            at += 2;
+        len = strspn(at, LETTERS_AND_DIGITS "-._");
+    }
+    return len > 0 && (at[len] == '\0' || (at[len] == ':' && is_port(at + len + 1)));
+#undef LETTERS_AND_DIGITS
 }

@@ -12,14 +12,18 @@ bool authority_is_valid(struct span host);
  * 127.0.0.0/8, [::1]? A rebinding page sends its own name here, and is refused by it. */
 bool authority_is_loopback(struct span host);
 
-/* Is this Origin, without its scheme, that HOST[:PORT]? A default port may be written or left out.
- */
-bool origin_is_host(struct span origin, struct span host);
+/* Is this Origin that of the port itself, at HOST[:PORT]? A default port may be written or left
+ * out. A port that speaks TLS has https origins alone; one that does not may stand behind a proxy
+ * that does, and takes either scheme. */
+bool origin_is_host(struct span origin, struct span host, bool is_tls);
 
 /* Is this Origin the one that the pattern names: SCHEME://HOST[:PORT], compared without case, where
  * a default port may be written or left out? With *.DOMAIN for HOST it names every host below
  * DOMAIN, not DOMAIN itself. The pattern has one of these forms, or is null, which null alone
  * equals. */
 bool origin_is_allowed(struct span origin, struct span pattern);
+
+/* Has this pattern one of these forms (null is what a sandboxed page sends)? */
+bool origin_pattern_is_valid(const char *pattern);
 
 #endif

@@ -61,3 +61,24 @@ bool forwarded_for(const struct http_head *head, const char *bytes, const struct
     }
     return is_found;
 }
+
+bool forwarded_is_sign(struct span name)
+{
+    static const struct span names[] = {{"Forwarded", 9}, {"Via", 3}, {"X-Real-IP", 9}};
+    const struct span prefix = SPAN_LITERAL("X-Forwarded-");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (span_equal_nocase(name, names[i]))
+            return true;
+    }
+    return name.len >= prefix.len &&
+           span_equal_nocase((struct span){name.bytes, prefix.len}, prefix);
+}
+
+bool forwarded_has_sign(const struct http_head *head, const char *bytes)
+{
+    for (size_t i = 0; i < head->n_fields; i++) {
+        if (forwarded_is_sign(http_part_span(bytes, head->fields[i].name)))
+            return true;
+    }
+    return false;
+}

@@ -1,4 +1,5 @@
-/* Whose request a proxy passes on: X-Forwarded-For. Pure. */
+/* What proxies say in the requests that they pass on: whose it is (X-Forwarded-For), and that they
+ * are there at all. Pure. */
 #ifndef HERALD_PROTO_FORWARDED_H
 #define HERALD_PROTO_FORWARDED_H
 
@@ -12,5 +13,12 @@
  * ("192.0.2.1:80", "[2001:db8::1]:80"). */
 bool forwarded_for(const struct http_head *head, const char *bytes, const struct cidr *trusted,
                    size_t n_trusted, struct ip *ret_ip);
+
+/* Is it the name of a field with which a proxy shows that it is there: Forwarded, X-Forwarded-*,
+ * Via, X-Real-IP? A proxy that adds none of them cannot be told from a client. */
+bool forwarded_is_sign(struct span name);
+
+/* Has the head such a field? */
+bool forwarded_has_sign(const struct http_head *head, const char *bytes);
 
 #endif

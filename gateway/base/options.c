@@ -1,6 +1,7 @@
 #include "gateway/base/options_table.h"
 
 #include "gateway/base/log.h"
+#include "proto/authority.h"
 #include "proto/cidr.h"
 
 #include <errno.h>
@@ -317,38 +318,6 @@ static enum err set_defaults(struct reading *reading)
     return ERR_OK;
 }
 
-/* The digits of a port, as a browser writes them. */
-static bool is_port(const char *text)
-{
-    size_t len = strspn(text, "0123456789");
-    return len > 0 && len <= 5 && text[len] == '\0' && text[0] != '0' &&
-           strtol(text, NULL, 10) <= UINT16_MAX;
-}
-
-/* SCHEME://HOST[:PORT], where HOST may be *.DOMAIN; or null, which a sandboxed page sends. */
-static bool is_origin(const char *text)
-{
-#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-    if (strcmp(text, "null") == 0)
-        return true;
-    const char *at = text + strspn(text, LETTERS_AND_DIGITS "+-.");
-    if (at == text || strncmp(at, "://", 3) != 0)
-        return false;
-    at += 3;
-    size_t len;
-    if (*at == '[') {
-        len = 1 + strspn(at + 1, "0123456789abcdefABCDEF:.");
-        if (len == 1 || at[len++] != ']')
-            return false;
-    } else {
-        if (strncmp(at, "*.", 2) == 0)
-            at += 2;
-        len = strspn(at, LETTERS_AND_DIGITS "-._");
-    }
-    return len > 0 && (at[len] == '\0' || (at[len] == ':' && is_port(at + len + 1)));
-#undef LETTERS_AND_DIGITS
-}
-
 /* What is only wrong in company. */
 static enum err check_together(struct reading *reading)
 {
@@ -362,7 +331,7 @@ static enum err check_together(struct reading *reading)
                       "--admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
                       options->admin_listen);
     for (size_t i = 0; i < options->allowed_origin.n; i++)
-        if (!is_origin(options->allowed_origin.values[i]))
+        if (!origin_pattern_is_valid(options->allowed_origin.values[i]))
             return refuse(reading,
                           "--allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
                           "https://app.example.com or https://*.example.com, not \"%s\"",

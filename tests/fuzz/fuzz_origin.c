@@ -74,8 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     check_loopback(host);
     /* A page of this host is let in by its own name. */
     bool is_plain = host.len > 0 && host.len < 100 && memchr(host.bytes, '*', host.len) == NULL;
-    if (is_plain && origin.len > 8 && origin_is_host(origin, host)) {
+    if (is_plain && origin.len > 8 && origin_is_host(origin, host, false)) {
         bool is_tls = span_equal_nocase((struct span){origin.bytes, 8}, SPAN_LITERAL("https://"));
+        FUZZ_CHECK(origin_is_host(origin, host, true) == is_tls);
         char own[120];
         int n = snprintf(own, sizeof own, "%s%.*s", is_tls ? "https://" : "http://", (int)host.len,
                          host.bytes);

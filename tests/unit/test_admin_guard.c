@@ -26,7 +26,7 @@ static enum err judge_origin(const struct field fields[MAX_FIELDS], const struct
 {
     const char *detail;
     struct guard_head head = head_of(fields);
-    enum err error = guard_origin(&head, rules, &detail);
+    enum err error = guard_origin(&head, rules, false, &detail);
     cr_expect_eq(detail == NULL, error == ERR_OK);
     return error;
 }
@@ -34,7 +34,6 @@ static enum err judge_origin(const struct field fields[MAX_FIELDS], const struct
 Test(guard, refuses_heads_that_could_be_read_in_two_ways)
 {
     static const struct field rows[][MAX_FIELDS] = {
-        {{"X", "y"}},
         {{"Host", ""}},
         {{"Host", "a"}, {"host", "a"}},
         {{"Host", "a"}, {"Content-Length", "1"}, {"content-length", "1"}},
@@ -109,14 +108,54 @@ Test(guard, lets_only_this_machines_names_in_without_keys)
 
 Test(guard, refuses_a_proxy_without_keys)
 {
-    static const char *const names[] = {"Forwarded", "X-Forwarded-For", "x-forwarded-proto",
-                                        "X-Forwarded-Anything"};
+    static const char *const names[] = {
+        "Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Anything",
+        "Via",       "x-real-ip"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const struct field fields[MAX_FIELDS] = {{"Host", "localhost"}, {names[i], "x"}};
         cr_expect_eq(judge_origin(fields, &unprotected), ERR_FORBIDDEN, "%s", names[i]);
         cr_expect_eq(judge_origin(fields, &unprotected_unix), ERR_FORBIDDEN, "%s", names[i]);
         cr_expect_eq(judge_origin(fields, &insecure), ERR_OK, "%s", names[i]);
     }
+}
+
+/* HTTP/1.0 may leave it out, and nginx does where it is told to. */
+Test(guard, takes_a_missing_host_for_a_proxy_without_keys)
+{
+    static const struct field fields[MAX_FIELDS] = {{"Accept", "*/*"}};
+    uint64_t length;
+    const char *detail;
+    struct guard_head head = head_of(fields);
+    cr_expect_eq(guard_framing(&head, &length, &detail), ERR_OK);
+    cr_expect_eq(judge_origin(fields, &unprotected), ERR_FORBIDDEN);
+    cr_expect_eq(judge_origin(fields, &unprotected_unix), ERR_FORBIDDEN);
+    cr_expect_eq(judge_origin(fields, &insecure), ERR_OK);
+}
+
+Test(guard, tells_its_health_to_whoever_names_it_otherwise)
+{
+    static const struct field probes[][MAX_FIELDS] = {
+        {{"Accept", "*/*"}}, {{"Host", "10.0.0.7:8081"}}, {{"Host", "a"}, {"Via", "1.1 lb"}}};
+    static const struct field page[MAX_FIELDS] = {{"Host", "localhost"}, {"Origin", "http://evil"}};
+    const char *detail;
+    for (size_t i = 0; i < sizeof probes / sizeof probes[0]; i++) {
+        struct guard_head head = head_of(probes[i]);
+        cr_expect_eq(guard_origin(&head, &unprotected, true, &detail), ERR_OK, "row %zu", i);
+    }
+    struct guard_head head = head_of(page);
+    cr_expect_eq(guard_origin(&head, &unprotected, true, &detail), ERR_FORBIDDEN);
+    cr_expect(guard_is_health(SPAN_LITERAL("/livez")) && guard_is_health(SPAN_LITERAL("/readyz")));
+    cr_expect(!guard_is_health(SPAN_LITERAL("/stats")) && !guard_is_health(SPAN_LITERAL("/")));
+}
+
+Test(guard, takes_no_http_page_for_its_own_where_it_speaks_tls)
+{
+    static const struct guard_rules tls = {.is_tls = true};
+    static const struct field clear[MAX_FIELDS] = {{"Host", "a"}, {"Origin", "http://a"}};
+    static const struct field sealed[MAX_FIELDS] = {{"Host", "a"}, {"Origin", "https://a"}};
+    cr_expect_eq(judge_origin(clear, &tls), ERR_FORBIDDEN);
+    cr_expect_eq(judge_origin(sealed, &tls), ERR_OK);
+    cr_expect_eq(judge_origin(clear, &insecure), ERR_OK);
 }
 
 Test(guard, refuses_a_foreign_origin_always)

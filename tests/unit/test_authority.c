@@ -105,6 +105,31 @@ Test(authority, takes_no_part_that_begins_with_0_for_decimal)
     ASSERT_EACH(hosts, is_loopback, false);
 }
 
+static bool is_own(struct span origin, struct span host)
+{
+    return origin_is_host(origin, host, false);
+}
+
+static bool is_own_with_tls(struct span origin, struct span host)
+{
+    return origin_is_host(origin, host, true);
+}
+
+Test(authority, takes_no_http_page_for_that_of_a_port_that_speaks_tls)
+{
+    static const struct pair same[] = {
+        {"https://example.com", "example.com"},
+        {"https://example.com:8443", "example.com:8443"},
+    };
+    static const struct pair other[] = {
+        {"http://example.com", "example.com"},
+        {"http://example.com:8443", "example.com:8443"},
+        {"http://example.com:443", "example.com"},
+    };
+    ASSERT_EACH(same, is_own_with_tls, true);
+    ASSERT_EACH(other, is_own_with_tls, false);
+}
+
 Test(authority, knows_the_own_host_in_an_origin)
 {
     static const struct pair same[] = {
@@ -114,7 +139,7 @@ Test(authority, knows_the_own_host_in_an_origin)
         {"https://example.com:443", "example.com"}, {"https://example.com", "EXAMPLE.com:443"},
         {"http://[::1]:8080", "[::1]:8080"},        {"https://[::1]", "[::1]:443"},
     };
-    ASSERT_EACH(same, origin_is_host, true);
+    ASSERT_EACH(same, is_own, true);
 }
 
 Test(authority, takes_no_other_origin_for_the_own_host)
@@ -138,7 +163,7 @@ Test(authority, takes_no_other_origin_for_the_own_host)
         {"https://example.com:80", "example.com"},
         {"http://example.com/", "example.com"},
     };
-    ASSERT_EACH(other, origin_is_host, false);
+    ASSERT_EACH(other, is_own, false);
 }
 
 Test(authority, allows_the_origin_that_a_pattern_names)

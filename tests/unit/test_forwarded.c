@@ -61,3 +61,15 @@ Test(forwarded, may_have_a_port)
     expect("X-Forwarded-For: [2001:470::9\r\n", NULL);
     expect("X-Forwarded-For: []\r\n", NULL);
 }
+
+Test(forwarded, knows_the_fields_by_which_proxies_show_themselves)
+{
+    static const char *const signs[] = {"Forwarded", "X-Forwarded-For", "x-forwarded-proto", "Via",
+                                        "VIA",       "X-Real-IP",       "x-real-ip"};
+    static const char *const others[] = {"Host",   "X-Forwarded", "Forwarded-For", "Viable",
+                                         "X-Real", "X-Real-IPs",  "Origin",        ""};
+    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
+        cr_expect(forwarded_is_sign(span_of(signs[i])), "%s", signs[i]);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        cr_expect(!forwarded_is_sign(span_of(others[i])), "%s", others[i]);
+}
