@@ -11,7 +11,7 @@
 #include "admin/request.h"
 #include "admin/service.h"
 #include "gateway/base/listener.h"
-#include "gateway/base/log.h"
+#include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 
 #include <microhttpd.h>
@@ -197,12 +197,14 @@ static size_t leave_escaped(void *closure, struct MHD_Connection *connection, ch
 __attribute__((format(printf, 2, 0))) static void log_library(void *closure, const char *format,
                                                               va_list args)
 {
+    static struct log_limit complaints = LOG_LIMIT(1000);
     char text[LOG_TEXT_MAX_BYTES];
     (void)closure;
     if (vsnprintf(text, sizeof text, format, args) < 0)
         return;
     text[strcspn(text, "\n")] = '\0';
-    log_event(LOG_INFO, "admin port", LOG_TEXT("detail", text));
+    /* The format is the cause: what it is filled with may be the request's. */
+    log_limited(&complaints, span_of(format), LOG_INFO, "admin port", LOG_TEXT("detail", text));
 }
 
 /* Start and stop */

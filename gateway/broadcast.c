@@ -5,7 +5,7 @@
  */
 #include "gateway/broadcast.h"
 
-#include "gateway/base/log.h"
+#include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/session.h"
 
@@ -68,8 +68,9 @@ void broadcast_on_told(void *owner, struct notification *note, struct store_ques
     struct node *node = owner;
     struct broadcast_work *work = calloc(1, sizeof *work + node->n_workers * sizeof work->walks[0]);
     if (work == NULL) {
-        log_event(LOG_WARN, "a broadcast was dropped: out of memory",
-                  LOG_INT("bytes", (int64_t)note->payload->len));
+        static struct log_limit drops = LOG_LIMIT(1000);
+        log_limited(&drops, span_of("any"), LOG_WARN, "a broadcast was dropped: out of memory",
+                    LOG_INT("bytes", (int64_t)note->payload->len));
         store_answer(question, 0);
         return;
     }

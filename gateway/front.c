@@ -2,7 +2,7 @@
 
 #include "gateway/arrival.h"
 #include "gateway/base/listener.h"
-#include "gateway/base/log.h"
+#include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/proxied.h"
 #include "gateway/refused.h"
@@ -20,7 +20,6 @@
  * notifications a user and nothing of one of 50: not worth what could no longer be withdrawn. */
 enum {
     ACCEPTS_PER_TURN = 16, /* so that a storm of them does not starve the sessions */
-    LOG_EVERY_MS = 1000,
     UNSENT_BYTES = 16 * 1024,
     FRESH_MS = 1000, /* a head that has not come by then takes its time */
     PAUSE_MS = 10,
@@ -35,7 +34,6 @@ struct front {
     struct timer pause;  /* runs while no place is free, and nothing is accepted */
     bool is_open;
     bool is_paused;
-    int64_t logged_ms;
 };
 
 /* A TLS client gets no answer: that would take a handshake, which is what there is no room for. */
@@ -62,12 +60,10 @@ static void refuse_without_descriptor(struct front *front, int code)
         refuse_at_once(front, fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    int64_t now_ms = worker_now_ms(front->worker);
-    if (now_ms - front->logged_ms >= LOG_EVERY_MS) {
-        front->logged_ms = now_ms;
-        log_event(LOG_WARN, "no descriptor left for a connection: raise the limit of open files",
-                  LOG_TEXT("error", strerror(code)));
-    }
+    static struct log_limit failures = LOG_LIMIT(1000);
+    log_limited(&failures, span_of("any"), LOG_WARN,
+                "no descriptor left for a connection: raise the limit of open files",
+                LOG_TEXT("error", strerrordesc_np(code)));
 }
 
 /* For which a place was taken. */

@@ -153,7 +153,19 @@ static void serve(struct configuration *configuration, struct gateway *gateway, 
     drain(gateway, signals);
 }
 
-static int run(const struct options *options, int argc, char **argv)
+/* ---- the process ---- */
+
+/* Before any thread starts: taken by sigtimedwait alone. */
+static void set_up_signals(sigset_t *ret_signals)
+{
+    sigemptyset(ret_signals);
+    sigaddset(ret_signals, SIGTERM);
+    sigaddset(ret_signals, SIGINT);
+    sigaddset(ret_signals, SIGHUP);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(const struct options *options, int argc, char **argv, const sigset_t *signals)
 {
     char why[1024] = "";
     int code = EXIT_FAILED;
@@ -161,14 +173,7 @@ static int run(const struct options *options, int argc, char **argv)
     struct admin *admin = NULL;
     struct configuration configuration = {.argc = argc, .argv = argv, .now = options};
     list_init(&configuration.later);
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    sigprocmask(SIG_BLOCK, &signals,
-                NULL); /* before any thread starts: taken by sigtimedwait alone */
-    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, signals, NULL);
 
     limits_raise_files();
     enum err error = limits_check_exposure(options, why, sizeof why);
@@ -180,7 +185,7 @@ static int run(const struct options *options, int argc, char **argv)
     error = admin_start(options, gateway, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
-    serve(&configuration, gateway, admin, &signals);
+    serve(&configuration, gateway, admin, signals);
     code = 0;
     admin_stop(admin);
 stop_gateway:
@@ -190,7 +195,7 @@ out:
     if (error == ERR_OK)
         log_event(LOG_INFO, "stopped", LOG_INT("code", code));
     else
-        fprintf(stderr, "herald: %s\n", why);
+        log_failure(why);
     return error == ERR_INVALID_FIELD ? EXIT_USAGE : code;
 }
 
@@ -200,20 +205,20 @@ static int check(const struct options *options)
     if (limits_check_exposure(options, why, sizeof why) != ERR_OK ||
         gateway_check(options, why, sizeof why) != ERR_OK ||
         admin_check(options, why, sizeof why) != ERR_OK) {
-        fprintf(stderr, "herald: %s\n", why);
+        log_failure(why);
         return EXIT_USAGE;
     }
     puts("The configuration is valid.");
     return 0;
 }
 
-int main(int argc, char **argv)
+static int act(int argc, char **argv, const sigset_t *signals)
 {
     struct options options;
     enum options_action action;
     char why[1024];
     if (options_read(argc, argv, environ, &options, &action, why, sizeof why) != ERR_OK) {
-        fprintf(stderr, "herald: %s\n", why);
+        log_failure(why);
         return EXIT_USAGE;
     }
     set_up_log(&options);
@@ -232,9 +237,22 @@ int main(int argc, char **argv)
         code = check(&options);
         break;
     case OPTIONS_RUN:
-        code = run(&options, argc, argv);
+        code = run(&options, argc, argv, signals);
         break;
     }
     options_fini(&options);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    sigset_t signals;
+    set_up_signals(&signals);
+    if (log_start() != ERR_OK) {
+        log_failure("no thread can be started: raise the limit of processes (ulimit -u)");
+        return EXIT_FAILED;
+    }
+    int code = act(argc, argv, &signals);
+    log_stop();
     return code;
 }

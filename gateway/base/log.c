@@ -1,6 +1,7 @@
 #include "gateway/base/log.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/base/log_writer.h"
 #include "proto/utf8.h"
 
 #include <assert.h>
@@ -8,10 +9,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
-/* A line is put together on the stack and leaves with one write, so lines of several threads do not
- * mix. Whatever does not fit is taken back whole: a line is always well formed. */
+/* A line is put together on the stack and handed over whole (log_writer.h), so lines of several
+ * threads do not mix. Whatever does not fit is taken back whole: a line is always well formed. */
 
 static _Atomic(enum log_level) least_level = LOG_INFO;
 static enum log_format line_format = LOG_LOGFMT;
@@ -167,24 +167,64 @@ static void put_start(struct line *line, enum log_level level)
     put_text(line, is_json ? "\"" : "");
 }
 
+static void make_line(struct line *line, enum log_level level, const char *event,
+                      const struct log_field *fields, size_t n)
+{
+    line->len = 0;
+    line->is_over = false;
+    put_start(line, level);
+    struct log_field event_field = LOG_TEXT("event", event);
+    put_field(line, &event_field);
+    for (size_t i = 0; i < n && !line->is_over; i++)
+        put_field(line, &fields[i]);
+
+    bool is_json = line_format == LOG_JSON;
+    const char *end =
+        !line->is_over ? (is_json ? "}\n" : "\n") : (is_json ? ",\"cut\":true}\n" : " cut=true\n");
+    memcpy(line->bytes + line->len, end, strlen(end)); /* TAIL_BYTES were kept for it */
+    line->len += strlen(end);
+}
+
 void log_fields(enum log_level level, const char *event, const struct log_field *fields, size_t n)
 {
     if (!log_is_enabled(level))
         return;
     struct line line;
-    line.len = 0;
-    line.is_over = false;
-    put_start(&line, level);
-    struct log_field event_field = LOG_TEXT("event", event);
-    put_field(&line, &event_field);
-    for (size_t i = 0; i < n && !line.is_over; i++)
-        put_field(&line, &fields[i]);
+    make_line(&line, level, event, fields, n);
+    log_writer_put(line.bytes, line.len);
+}
 
-    bool is_json = line_format == LOG_JSON;
-    const char *end =
-        !line.is_over ? (is_json ? "}\n" : "\n") : (is_json ? ",\"cut\":true}\n" : " cut=true\n");
-    memcpy(line.bytes + line.len, end, strlen(end)); /* TAIL_BYTES were kept for it */
-    line.len += strlen(end);
-    ssize_t written = write(STDERR_FILENO, line.bytes, line.len);
-    (void)written; /* nobody is left to tell */
+static size_t describe_lost(uint64_t n_lines, char out[LOG_LINE_MAX_BYTES])
+{
+    struct line line;
+    make_line(&line, LOG_WARN, "lines of the log were dropped: standard error was not read",
+              &LOG_INT("lines", n_lines), 1);
+    memcpy(out, line.bytes, line.len);
+    return line.len;
+}
+
+enum err log_start(void)
+{
+    return log_writer_start(describe_lost);
+}
+
+void log_flush(void)
+{
+    log_writer_flush();
+}
+
+void log_stop(void)
+{
+    log_writer_stop();
+}
+
+void log_failure(const char *why)
+{
+    char text[2048];
+    int len = snprintf(text, sizeof text - 1, "herald: %s", why);
+    if (len < 0)
+        return;
+    size_t end = (size_t)len < sizeof text - 2 ? (size_t)len : sizeof text - 2;
+    text[end] = '\n';
+    log_writer_put(text, end + 1);
 }

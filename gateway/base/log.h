@@ -1,5 +1,5 @@
-/* The log: one event a line to stderr, logfmt or JSON. Any thread; a line is one write.
- * Never log a payload, a token or a ticket. */
+/* The log: one event a line to stderr, logfmt or JSON. Any thread. Never log a payload, a token or
+ * a ticket. What strangers can cause at info or above is logged through log_limit.h. */
 #ifndef HERALD_BASE_LOG_H
 #define HERALD_BASE_LOG_H
 
@@ -18,6 +18,17 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 void log_setup(enum log_level level, enum log_format format);
 void log_set_level(enum log_level level); /* any thread, at any time */
 bool log_is_enabled(enum log_level level);
+
+/* From log_start on no caller waits for whoever reads stderr: a thread writes, and lines that it
+ * cannot get rid of are dropped and counted (log_writer.h). Before, a line is written at once.
+ * ERR_SYSTEM: no thread could be started, and nothing has changed. */
+MUST_CHECK enum err log_start(void);
+void log_flush(void); /* waits until all is written, a second at most: before an _exit */
+void log_stop(void);  /* the same, and the thread ends; once, when no other thread logs any more */
+
+/* Why the program cannot go on, for the person who started it: "herald: WHY". Whatever the level.
+ */
+void log_failure(const char *why);
 
 /* One key and its value; build with the macros below. */
 struct log_field {

@@ -58,6 +58,7 @@ static void on_broken_page(MDB_env *env, const char *what)
     (void)mdb_env_get_path(env, &path);
     log_event(LOG_ERROR, "the store is damaged", LOG_TEXT("path", path), LOG_TEXT("why", what),
               LOG_TEXT("advice", "restore the directory from a copy"));
+    log_flush();
     _exit(EXIT_FAILURE);
 }
 

@@ -1,6 +1,6 @@
 #include "gateway/store/redis_broadcast.h"
 
-#include "gateway/base/log.h"
+#include "gateway/base/log_limit.h"
 #include "gateway/store/redis_ops.h"
 #include "gateway/store/store_backend.h"
 
@@ -58,9 +58,10 @@ static void take_broadcast(struct redis_asks *asks, struct epoch name, uint64_t 
 {
     struct payload *payload = payload_new(data);
     enum err error = payload == NULL ? ERR_NO_MEMORY : tell_here(asks, payload, name, number);
+    static struct log_limit drops = LOG_LIMIT(1000);
     if (error != ERR_OK)
-        log_event(LOG_WARN, "a broadcast of another node was dropped",
-                  LOG_TEXT("why", error_title(error)));
+        log_limited(&drops, span_of("any"), LOG_WARN, "a broadcast of another node was dropped",
+                    LOG_TEXT("why", error_title(error)));
     payload_unref(payload);
 }
 

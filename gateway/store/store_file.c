@@ -9,7 +9,7 @@
  * records: the memory then says what the disk says. */
 #include "gateway/store/store_local.h"
 
-#include "gateway/base/log.h"
+#include "gateway/base/log_limit.h"
 #include "gateway/store/file_check.h"
 #include "gateway/store/file_lmdb.h"
 #include "gateway/store/file_lock.h"
@@ -87,8 +87,12 @@ static enum err read_record(struct file_backing *file, uint64_t key, enum file_r
         error = file_record_read(bytes, ret_record, &detail);
     if (error == ERR_OK && ret_record->kind == kind)
         return ERR_OK;
-    log_event(LOG_ERROR, "a record of the store cannot be read", LOG_INT("key", key),
-              LOG_TEXT("why", error == ERR_OK ? "it is of another kind" : detail));
+    /* Whoever waits for it has it read again each second. */
+    static struct log_limit records = LOG_LIMIT(60 * 1000);
+    struct span of_key = {(const char *)&key, sizeof key};
+    log_limited(&records, of_key, LOG_ERROR, "a record of the store cannot be read",
+                LOG_INT("key", key),
+                LOG_TEXT("why", error == ERR_OK ? "it is of another kind" : detail));
     return ERR_STORE_UNAVAILABLE;
 }
 

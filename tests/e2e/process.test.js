@@ -1,0 +1,105 @@
+'use strict';
+/* The process among others: a log that nobody reads. */
+
+const { execFileSync } = require('node:child_process');
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { range, waitUntil, within } = require('./harness');
+
+/* A named pipe that is open at both ends and that nobody reads. */
+function fullPipe(t) {
+    const file = path.join(t.tempDir(), 'log');
+    execFileSync('mkfifo', [file]);
+    const fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_NONBLOCK);
+    t.cleanup(() => fs.closeSync(fd));
+    try {
+        for (;;) {
+            fs.writeSync(fd, 'x'.repeat(512));
+        }
+    } catch (error) {
+        assert.equal(error.code, 'EAGAIN');
+    }
+    return { file, fd };
+}
+
+/* Started by a shell, which sees to the descriptors: `redirections` stand behind the command. */
+async function prepareInShell(t, redirections, options = {}) {
+    const herald = await t.prepare({ store: 'memory', ...options });
+    const { binary } = herald;
+    const args = herald.arguments();
+    herald.binary = '/bin/sh';
+    herald.arguments = () => ['-c', `exec "$0" "$@" ${redirections}`, binary, ...args];
+    return herald;
+}
+
+async function startInShell(...args) {
+    return (await prepareInShell(...args)).start();
+}
+
+/* Whole lines of standard error, as the reader of the pipe gets them. */
+function readLines(fd) {
+    const bytes = Buffer.alloc(1 << 16);
+    let text = '';
+    try {
+        for (;;) {
+            text += bytes.toString('utf8', 0, fs.readSync(fd, bytes));
+        }
+    } catch (error) {
+        assert.equal(error.code, 'EAGAIN');
+    }
+    return text;
+}
+
+module.exports = (test) => {
+    test('a log that nobody reads stops nothing, and what was dropped is told when it is read again', async (t) => {
+        const { file, fd } = fullPipe(t);
+        const herald = await startInShell(t, `2>'${file}'`, { args: ['--log-level', 'debug'] });
+        const client = await herald.subscribe('u');
+        const reason = 'r'.repeat(100);
+        const dropped = () => herald.metric('herald_log_lines_dropped_total');
+        while (await dropped() === 0) {
+            await Promise.all(range(200).map(() => herald.request('POST', '/nowhere', {
+                headers: { 'Content-Type': 'application/json', 'X-Padding': reason },
+            })));
+        }
+        await herald.mustPush('u', 'still served');
+        await client.waitCount(1);
+        let log = '';
+        await waitUntil('the line', () => {
+            log += readLines(fd);
+            return /lines of the log were dropped.* lines=\d+/.test(log);
+        });
+        assert.match(log, /^x*time=/);
+    });
+
+    test('SIGTERM ends it although nobody reads its log', async (t) => {
+        const { file } = fullPipe(t);
+        const herald = await startInShell(t, `2>'${file}'`);
+        herald.child.signal('SIGTERM');
+        assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 0, signal: null });
+    });
+
+    test('an error at the start ends it although nobody reads it', async (t) => {
+        const { file } = fullPipe(t);
+        const herald = await prepareInShell(t, `2>'${file}'`, { args: ['--auth', 'jwt'] });
+        herald.launch();
+        assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 2, signal: null });
+        herald.wasKilled = true;
+    });
+
+    test('malformed admin requests write one line a second for each cause', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        for (const _ of range(50)) {
+            const raw = await t.raw(herald.adminPort);
+            raw.send('GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n');
+            await raw.waitEnd();
+        }
+        const lines = () => herald.log.split('\n').filter((line) => line.includes('event="admin port"'));
+        await waitUntil('a line', () => lines().length > 0);
+        await herald.stop();
+        const seconds = lines().map((line) => `${line.slice(0, 24)} ${/detail=.*/.exec(line)[0]}`);
+        assert.equal(new Set(seconds).size, seconds.length, seconds.join('\n'));
+        assert.ok(lines().length < 50, lines().join('\n'));
+    });
+};
