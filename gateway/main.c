@@ -9,6 +9,7 @@
 #include "gateway/limits.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,16 @@ static int wait_for_signal(const sigset_t *signals, int timeout_ms)
     return number > 0 ? number : 0;
 }
 
+/* What other programs do on them: a new log file, and an upgrade. */
+static void say_ignored(int number)
+{
+    if (number == SIGUSR1)
+        log_event(LOG_INFO, "SIGUSR1 is ignored: the log goes to standard error, there is no file",
+                  LOG_INT("signal", number));
+    if (number == SIGUSR2)
+        log_event(LOG_INFO, "SIGUSR2 is ignored: it has no meaning", LOG_INT("signal", number));
+}
+
 static void drain(struct gateway *gateway, const sigset_t *signals)
 {
     uint32_t drain_ms = gateway_drain(gateway);
@@ -134,6 +145,7 @@ static void drain(struct gateway *gateway, const sigset_t *signals)
             log_event(LOG_WARN, "a second signal: stopping at once", LOG_INT("signal", number));
             return;
         }
+        say_ignored(number);
     }
 }
 
@@ -145,6 +157,7 @@ static void serve(struct configuration *configuration, struct gateway *gateway, 
         int number = wait_for_signal(signals, LOOK_AT_FILES_MS);
         if (number == SIGTERM || number == SIGINT)
             break;
+        say_ignored(number);
         if (number == SIGHUP)
             reread_options(configuration, gateway);
         gateway_reload(gateway, number == SIGHUP);
@@ -155,14 +168,34 @@ static void serve(struct configuration *configuration, struct gateway *gateway, 
 
 /* ---- the process ---- */
 
-/* Before any thread starts: taken by sigtimedwait alone. */
+/* A descriptor below 3 that is closed would be given to the next file that is opened, and what is
+ * meant for standard error would be written into the store. */
+static bool open_standard_files(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            return false;
+    }
+    return true;
+}
+
+/* Before any thread starts: those that are blocked are taken by sigtimedwait alone. SIGUSR1,
+ * SIGUSR2 and SIGHUP would end the process until then. */
 static void set_up_signals(sigset_t *ret_signals)
 {
+    static const int waited_for[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+    sigset_t now;
     sigemptyset(ret_signals);
-    sigaddset(ret_signals, SIGTERM);
-    sigaddset(ret_signals, SIGINT);
-    sigaddset(ret_signals, SIGHUP);
+    sigemptyset(&now);
+    for (size_t i = 0; i < sizeof waited_for / sizeof waited_for[0]; i++) {
+        bool ends_us = waited_for[i] == SIGTERM || waited_for[i] == SIGINT;
+        sigaddset(ret_signals, waited_for[i]);
+        if (!ends_us)
+            sigaddset(&now, waited_for[i]);
+    }
+    sigprocmask(SIG_BLOCK, &now, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails, and says so */
 }
 
 static int run(const struct options *options, int argc, char **argv, const sigset_t *signals)
@@ -247,6 +280,8 @@ static int act(int argc, char **argv, const sigset_t *signals)
 int main(int argc, char **argv)
 {
     sigset_t signals;
+    if (!open_standard_files())
+        return EXIT_FAILED; /* there is nowhere to say it */
     set_up_signals(&signals);
     if (log_start() != ERR_OK) {
         log_failure("no thread can be started: raise the limit of processes (ulimit -u)");

@@ -1,5 +1,5 @@
 'use strict';
-/* The process among others: a log that nobody reads. */
+/* The process among others: a log that nobody reads, signals it does not use, descriptors it was not given. */
 
 const { execFileSync } = require('node:child_process');
 const assert = require('node:assert/strict');
@@ -101,5 +101,23 @@ module.exports = (test) => {
         const seconds = lines().map((line) => `${line.slice(0, 24)} ${/detail=.*/.exec(line)[0]}`);
         assert.equal(new Set(seconds).size, seconds.length, seconds.join('\n'));
         assert.ok(lines().length < 50, lines().join('\n'));
+    });
+
+    test('SIGUSR1 and SIGUSR2 are ignored with a line', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        for (const name of ['SIGUSR1', 'SIGUSR2']) {
+            herald.child.signal(name);
+            await waitUntil(name, () => herald.log.includes(`${name} is ignored`) || !herald.child.isRunning());
+        }
+        assert.equal((await herald.request('GET', '/livez')).status, 200);
+    });
+
+    test('a descriptor below 3 that it was not given is /dev/null, and no file of the store', async (t) => {
+        const directory = path.join(t.tempDir(), 'store');
+        const herald = await startInShell(t, '<&- >&- 2>&-', { store: `file:${directory}` });
+        for (const fd of [0, 1, 2]) {
+            assert.equal(fs.readlinkSync(`/proc/${herald.child.process.pid}/fd/${fd}`), '/dev/null');
+        }
+        await herald.mustPush('u', 'kept');
     });
 };
