@@ -1,20 +1,14 @@
 /* The admin API as it is, on a gateway that the test plays: what is asked of it waits in a queue,
- * and a thread of its own answers, at once or when the test says so. And a client that is nothing
- * but a socket. For one test file each; criterion runs every test in a process of its own. */
+ * and a thread of its own answers, at once or when the test says so. For one test file each;
+ * criterion runs every test in a process of its own. */
 #ifndef HERALD_TESTS_ADMIN_TWIN_H
 #define HERALD_TESTS_ADMIN_TWIN_H
 
 #include "admin/admin.h"
 #include "gateway/base/clock.h"
+#include "tests/unit/admin_client.h"
 
-#include <criterion/criterion.h>
-#include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 /* The gateway */
 
@@ -294,15 +288,14 @@ static inline uint64_t twin_await_pushes(uint64_t n)
 
 /* The daemon */
 
-static char twin_path[64];
 static struct admin *twin_admin;
 
 static inline void twin_start(void)
 {
     char why[256];
     char listen[80];
-    snprintf(twin_path, sizeof twin_path, "/tmp/herald-admin-twin.%ld", (long)getpid());
-    snprintf(listen, sizeof listen, "unix:%s", twin_path);
+    snprintf(client_path, sizeof client_path, "/tmp/herald-admin-twin.%ld", (long)getpid());
+    snprintf(listen, sizeof listen, "unix:%s", client_path);
     static char no_file[] = "";
     const struct options options = {.admin_listen = listen,
                                     .admin_keys = no_file,
@@ -324,158 +317,6 @@ static inline void twin_stop(void)
     pthread_cond_broadcast(&twin.changed);
     pthread_mutex_unlock(&twin.lock);
     pthread_join(twin.thread, NULL);
-}
-
-/* The client */
-
-static inline int client_open(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", twin_path);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
-static inline void client_send(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-        cr_assert_gt(n, 0, "the daemon has hung up");
-        bytes += n;
-        len -= (size_t)n;
-    }
-}
-
-static inline void client_say(int fd, const char *text)
-{
-    client_send(fd, text, strlen(text));
-}
-
-/* The head of a POST; `more` are whole lines of it. */
-static inline void client_head(int fd, const char *path, const char *type, const char *more)
-{
-    char head[1024];
-    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%s\r\n",
-             path, type, more);
-    client_say(fd, head);
-}
-
-static inline void client_post(int fd, const char *path, const char *type, const char *more,
-                               struct span body)
-{
-    char lines[512];
-    snprintf(lines, sizeof lines, "%sContent-Length: %zu\r\n", more, body.len);
-    client_head(fd, path, type, lines);
-    client_send(fd, body.bytes, body.len);
-}
-
-struct answer {
-    unsigned status; /* 0: hung up without one */
-    char *text;      /* head and body, with a NUL */
-    char *body;      /* inside, chunks put together */
-    size_t body_len;
-};
-
-static inline void answer_free(struct answer *answer)
-{
-    free(answer->text);
-}
-
-/* Puts the chunks together in place. false: the last one is not there yet. */
-static inline bool join_chunks(char *body, size_t *ret_len)
-{
-    char *from = body;
-    char *to = body;
-    for (;;) {
-        char *end;
-        size_t len = strtoul(from, &end, 16);
-        if (end == from || strncmp(end, "\r\n", 2) != 0)
-            return false;
-        if (len == 0)
-            break;
-        memmove(to, end + 2, len);
-        to += len;
-        from = end + 2 + len + 2;
-    }
-    *to = '\0';
-    *ret_len = (size_t)(to - body);
-    return true;
-}
-
-static inline bool is_whole(char *text, size_t len)
-{
-    char *body = strstr(text, "\r\n\r\n");
-    if (body == NULL)
-        return false;
-    *body = '\0'; /* the body is long, and looked at often */
-    const char *length = strcasestr(text, "\r\nContent-Length:");
-    *body = '\r';
-    if (length != NULL)
-        return len >= (size_t)(body + 4 - text) + strtoul(length + 17, NULL, 10);
-    return len >= 5 && memcmp(text + len - 5, "0\r\n\r\n", 5) == 0;
-}
-
-/* One answer, at most 20 s; nothing may follow it. */
-static inline struct answer client_answer(int fd)
-{
-    size_t cap = 65536;
-    size_t len = 0;
-    struct answer answer = {.text = malloc(cap)};
-    answer.text[0] = '\0';
-    answer.body = answer.text;
-    while (!is_whole(answer.text, len)) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (cap - len < 16384) {
-            cap *= 2;
-            answer.text = realloc(answer.text, cap);
-        }
-        cr_assert_eq(poll(&wait, 1, 20000), 1, "no answer in time: %s", answer.text);
-        ssize_t n = recv(fd, answer.text + len, cap - len - 1, 0);
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-        answer.text[len] = '\0';
-    }
-    char *body = strstr(answer.text, "\r\n\r\n");
-    if (body == NULL)
-        return answer;
-    answer.body = body + 4;
-    answer.body_len = strlen(answer.body);
-    answer.status = (unsigned)strtoul(answer.text + strlen("HTTP/1.1 "), NULL, 10);
-    const char *chunked = strcasestr(answer.text, "Transfer-Encoding: chunked");
-    if (chunked != NULL && chunked < body)
-        cr_assert(join_chunks(answer.body, &answer.body_len), "a broken answer");
-    return answer;
-}
-
-static inline void expect_answer(int fd, unsigned status, const char *part)
-{
-    struct answer answer = client_answer(fd);
-    cr_expect_eq(answer.status, status, "%s", answer.text);
-    cr_expect_not_null(strstr(answer.text, part), "%s is not in %s", part, answer.text);
-    answer_free(&answer);
-}
-
-/* One request on a connection of its own. */
-static inline void expect_get(const char *method, const char *target, unsigned status,
-                              const char *part)
-{
-    char head[512];
-    int fd = client_open();
-    snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost\r\n\r\n", method, target);
-    client_say(fd, head);
-    expect_answer(fd, status, part);
-    close(fd);
-}
-
-static inline void expect_post(const char *path, const char *type, const char *more,
-                               const char *body, unsigned status, const char *part)
-{
-    int fd = client_open();
-    client_post(fd, path, type, more, span_of(body));
-    expect_answer(fd, status, part);
-    close(fd);
 }
 
 #endif
