@@ -78,3 +78,6 @@ module.exports = (test) => {
         }
     }));
 };
+
+/* The attackers take all that the cores have. */
+module.exports.isAlone = true;

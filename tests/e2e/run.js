@@ -1,21 +1,26 @@
 'use strict';
-/* node tests/e2e/run.js --herald PATH [--only NAME]
+/* node tests/e2e/run.js --herald PATH [--only NAME] [--at-once N]
  *
- * Runs every *.test.js beside it, one test after the other. NAME is a part of "file: test".
+ * Runs every *.test.js beside it. The tests of a file run one after the other; N files run at the same time,
+ * because most tests wait for time to pass. A file that exports `isAlone` runs when the others have ended.
+ * NAME is a part of "file: test".
  * The last line is "N passed, N failed, N skipped"; the exit is 0 when something ran and nothing failed. */
 
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
-const { Scope, Skip, findLeaks, secretCount, within } = require('./harness');
+const { Scope, Skip, findLeaks, parallel, secretCount, within } = require('./harness');
 
 const DEFAULT_TIMEOUT_MS = 30000;
 
 function parseArguments(args) {
-    const options = { herald: path.join(__dirname, '../../build/release/herald'), only: '' };
+    const options = {
+        herald: path.join(__dirname, '../../build/release/herald'), only: '', 'at-once': os.cpus().length + 2,
+    };
     for (let i = 0; i < args.length; i += 2) {
         const name = args[i].replace(/^--/, '');
         if (!(name in options) || args[i + 1] === undefined) {
-            throw new Error(`not understood: ${args[i]} (usage: run.js --herald PATH [--only NAME])`);
+            throw new Error(`not understood: ${args[i]} (usage: run.js --herald PATH [--only NAME] [--at-once N])`);
         }
         options[name] = args[i + 1];
     }
@@ -26,11 +31,12 @@ function parseArguments(args) {
 /* A test file exports a function that gets test(name, body) or test(name, {timeoutMs}, body). */
 function load(file) {
     const tests = [];
-    require(file)((name, options, body) => {
+    const declare = require(file);
+    declare((name, options, body) => {
         const given = body === undefined ? {} : options;
         tests.push({ name, body: body ?? options, timeoutMs: given.timeoutMs ?? DEFAULT_TIMEOUT_MS });
     });
-    return tests;
+    return { subject: path.basename(file, '.test.js'), tests, isAlone: declare.isAlone === true };
 }
 
 /* What a test gets: a scope of its own, and the Heralds its whole file shares. */
@@ -52,16 +58,16 @@ function toolsFor(scope, fileScope) {
     return scope;
 }
 
-/* A promise that nobody waited for fails the test during which it broke. */
-let stray = null;
+/* A promise that nobody waited for has no test of its own any more: it fails the run. */
+const running = new Set();
+const strays = [];
 process.on('unhandledRejection', (error) => {
-    stray ??= error;
+    strays.push(`${error?.stack ?? error}\nwhile these ran: ${[...running].join(', ')}`);
 });
 
 async function runTest(test, binary, fileScope) {
     const scope = toolsFor(new Scope(binary), fileScope);
     let failure = null;
-    stray = null;
     try {
         await within(test.body(scope), test.timeoutMs, 'the whole test');
     } catch (error) {
@@ -72,7 +78,6 @@ async function runTest(test, binary, fileScope) {
     } catch (error) {
         failure ??= error;
     }
-    failure ??= stray;
     return { failure, logs: scope.heralds.map((herald) => herald.log) };
 }
 
@@ -94,16 +99,17 @@ function report(title, failure, logs, ms) {
     return 'failed';
 }
 
-async function runFile(file, options, counts) {
-    const subject = path.basename(file, '.test.js');
+async function runFile({ subject, tests }, options, counts) {
     const fileScope = new Scope(options.herald);
-    for (const test of load(file)) {
+    for (const test of tests) {
         const title = `${subject}: ${test.name}`;
         if (!title.includes(options.only)) {
             continue;
         }
         const begin = Date.now();
+        running.add(title);
         const { failure, logs } = await runTest(test, options.herald, fileScope);
+        running.delete(title);
         counts[report(title, failure, logs, Date.now() - begin)] += 1;
     }
     try {
@@ -111,6 +117,19 @@ async function runFile(file, options, counts) {
     } catch (error) {
         const logs = fileScope.heralds.map((herald) => herald.log);
         counts[report(`${subject}: the program ends cleanly`, error, logs, 0)] += 1;
+    }
+}
+
+async function runFiles(options, counts) {
+    const files = fs.readdirSync(__dirname).filter((name) => name.endsWith('.test.js')).sort()
+        .map((name) => load(path.join(__dirname, name)));
+    const together = files.filter(({ isAlone }) => !isAlone);
+    await parallel(together.length, Number(options['at-once']), (i) => runFile(together[i], options, counts));
+    for (const file of files.filter(({ isAlone }) => isAlone)) {
+        await runFile(file, options, counts);
+    }
+    for (const stray of strays) {
+        counts[report('run: every promise is waited for', new Error(stray), [], 0)] += 1;
     }
 }
 
@@ -131,10 +150,7 @@ async function main() {
         throw new Error(`no program at ${options.herald}: build it, or say --herald PATH`);
     }
     const counts = { passed: 0, failed: 0, skipped: 0 };
-    const files = fs.readdirSync(__dirname).filter((name) => name.endsWith('.test.js')).sort();
-    for (const name of files) {
-        await runFile(path.join(__dirname, name), options, counts);
-    }
+    await runFiles(options, counts);
     checkSecrets(counts);
     if (counts.passed + counts.failed === 0) {
         console.log('no test ran');
