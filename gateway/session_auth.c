@@ -185,7 +185,7 @@ void session_on_auth(struct session *session, struct span token)
     const char *detail;
     if (auth_kind(auth) != AUTH_JWT) {
         metrics_count(METRIC_BAD_MESSAGES);
-        session_send_error(session, "auth-off", "this server takes no tokens");
+        session_send_error(session, "auth-off", (struct span){0}, "this server takes no tokens");
         return;
     }
     enum err error = auth_verify(auth, token, &claims, &detail);

@@ -66,7 +66,8 @@ void session_send(struct session *session, const void *bytes, size_t len);
 void session_send_text(struct session *session, const struct buf *text); /* as a text frame */
 void session_send_ping(struct session *session);
 void session_send_goaway(struct session *session, uint32_t delay_ms);
-void session_send_error(struct session *session, const char *code, const char *detail);
+void session_send_error(struct session *session, const char *code, struct span raw_id,
+                        const char *detail);
 
 /* session_auth.c: credentials of sessions */
 void session_on_auth(struct session *session, struct span token); /* an auth message */

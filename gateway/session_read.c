@@ -94,21 +94,23 @@ bool session_has_room_to_answer(const struct session *session)
     return has_room;
 }
 
-static void refuse(struct session *session, const char *code, const char *detail)
+static void refuse(struct session *session, const char *code, struct span raw_id,
+                   const char *detail)
 {
     metrics_count(METRIC_BAD_MESSAGES);
     if (session_has_room_to_answer(session))
-        session_send_error(session, code, detail);
+        session_send_error(session, code, raw_id, detail);
 }
 
 static void on_ack(struct session *session, const struct envelope_said *said)
 {
     if (!epoch_equal(said->epoch, session->client->epoch)) {
         metrics_count(METRIC_BAD_ACKS);
-        refuse(session, "bad-ack", "the id is of another epoch");
+        refuse(session, "bad-ack", (struct span){0}, "the id is of another epoch");
     } else if (!session_ack(session, said->seq)) {
         metrics_count(METRIC_BAD_ACKS);
-        refuse(session, "bad-ack", "a notification with that id was not sent here");
+        refuse(session, "bad-ack", (struct span){0},
+               "a notification with that id was not sent here");
     }
 }
 
@@ -134,7 +136,7 @@ static void on_said(struct session *session, struct span text)
         return;
     }
     if (error != ERR_OK) {
-        refuse(session, code, detail);
+        refuse(session, code, (struct span){0}, detail);
         return;
     }
     switch (said.kind) {
@@ -147,7 +149,12 @@ static void on_said(struct session *session, struct span text)
     case ENVELOPE_PING:
         answer_ping(session);
         break;
+    case ENVELOPE_MESSAGE:
+        metrics_count(METRIC_MESSAGES_NOT_TAKEN);
+        refuse(session, "not-taken", said.client_id, "this server takes no messages from clients");
+        break;
     case ENVELOPE_UNKNOWN:
+        metrics_count(METRIC_MESSAGES_IGNORED);
         break;
     }
 }

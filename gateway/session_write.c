@@ -106,11 +106,12 @@ void session_send_goaway(struct session *session, uint32_t delay_ms)
     send_said(session, &text, envelope_goaway(&text, delay_ms, "drain"));
 }
 
-void session_send_error(struct session *session, const char *code, const char *detail)
+void session_send_error(struct session *session, const char *code, struct span raw_id,
+                        const char *detail)
 {
     struct buf text;
     buf_init(&text, TEXT_MAX_BYTES);
-    send_said(session, &text, envelope_error(&text, code, detail));
+    send_said(session, &text, envelope_error(&text, code, raw_id, detail));
 }
 
 static enum err write_hello(struct session *session, struct buf *text, uint64_t head,

@@ -143,12 +143,14 @@ enum err envelope_goaway(struct buf *out, uint32_t reconnect_after_ms, const cha
     return error;
 }
 
-enum err envelope_error(struct buf *out, const char *code, const char *detail)
+enum err envelope_error(struct buf *out, const char *code, struct span raw_id, const char *detail)
 {
     size_t before = out->len;
     enum err error = buf_append_text(out, "{\"type\":\"error\",\"code\":");
     if (error == ERR_OK)
         error = json_text_string(out, span_of(code));
+    if (error == ERR_OK && raw_id.len > 0)
+        error = buf_printf(out, ",\"id\":\"%.*s\"", (int)raw_id.len, raw_id.bytes);
     if (error == ERR_OK)
         error = buf_append_text(out, ",\"detail\":");
     if (error == ERR_OK)
@@ -272,12 +274,28 @@ static bool take_id(struct span raw, struct envelope_said *said)
     return message_id_parse((struct span){decoded, len}, &said->epoch, &said->seq) == ERR_OK;
 }
 
+/* What the client calls its message, as it stands; empty when it is no id. */
+static struct span client_id(struct span raw)
+{
+    char decoded[ENVELOPE_CLIENT_ID_MAX_BYTES];
+    struct span id;
+    size_t len;
+    size_t at;
+    if (!take_string(raw, &id) ||
+        json_string_decode(id, decoded, sizeof decoded, &len, &at) != ERR_OK ||
+        len > sizeof decoded)
+        return (struct span){0};
+    return id;
+}
+
 static enum envelope_kind kind_of(struct span type)
 {
     if (span_equal(type, SPAN_LITERAL("ack")))
         return ENVELOPE_ACK;
     if (span_equal(type, SPAN_LITERAL("auth")))
         return ENVELOPE_AUTH;
+    if (span_equal(type, SPAN_LITERAL("message")))
+        return ENVELOPE_MESSAGE;
     return span_equal(type, SPAN_LITERAL("ping")) ? ENVELOPE_PING : ENVELOPE_UNKNOWN;
 }
 
@@ -312,6 +330,8 @@ enum err envelope_read(struct span text, struct envelope_said *ret_said, const c
         (!take_string(members.raw[MEMBER_TOKEN], &said.token) || said.token.len == 0))
         return refuse(ERR_INVALID_FIELD, "bad-auth", "token must be a string that is not empty",
                       ret_code, ret_detail);
+    if (said.kind == ENVELOPE_MESSAGE)
+        said.client_id = client_id(members.raw[MEMBER_ID]);
     *ret_said = said;
     return ERR_OK;
 }

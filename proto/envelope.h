@@ -26,7 +26,9 @@ MUST_CHECK enum err envelope_gap(struct buf *out, struct epoch epoch, const stru
 MUST_CHECK enum err envelope_cancel(struct buf *out, struct epoch epoch, uint64_t seq);
 MUST_CHECK enum err envelope_goaway(struct buf *out, uint32_t reconnect_after_ms,
                                     const char *reason);
-MUST_CHECK enum err envelope_error(struct buf *out, const char *code, const char *detail);
+/* `raw_id`: between the quotes of the client's own JSON, escapes as they stand; empty: none. */
+MUST_CHECK enum err envelope_error(struct buf *out, const char *code, struct span raw_id,
+                                   const char *detail);
 /* The answer to an auth message: when the credentials end, in ms since 1970. */
 MUST_CHECK enum err envelope_auth(struct buf *out, int64_t expires_ms);
 MUST_CHECK enum err envelope_pong(struct buf *out);
@@ -35,7 +37,15 @@ MUST_CHECK enum err envelope_pong(struct buf *out);
 MUST_CHECK enum err envelope_gap_members(struct buf *out, struct epoch epoch,
                                          const struct gap *gap);
 
-enum envelope_kind { ENVELOPE_UNKNOWN, ENVELOPE_ACK, ENVELOPE_AUTH, ENVELOPE_PING };
+enum { ENVELOPE_CLIENT_ID_MAX_BYTES = 64 };
+
+enum envelope_kind {
+    ENVELOPE_UNKNOWN,
+    ENVELOPE_ACK,
+    ENVELOPE_AUTH,
+    ENVELOPE_MESSAGE,
+    ENVELOPE_PING,
+};
 
 /* What a client says. Unknown types and fields are no error. */
 struct envelope_said {
@@ -43,6 +53,8 @@ struct envelope_said {
     struct epoch epoch; /* ACK */
     uint64_t seq;       /* ACK: from 1 */
     struct span token;  /* AUTH: raw, inside the message, escapes as they stand; not empty */
+    /* MESSAGE: what the client calls it, raw as the token is; empty: nothing of 1 to 64 bytes. */
+    struct span client_id;
 };
 
 /* ERR_BAD_JSON: not one JSON object, a lone surrogate in a name or in `type`, or a known member

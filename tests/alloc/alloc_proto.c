@@ -70,7 +70,7 @@ static void write_note(struct notification *note)
     WRITE(envelope_gap(&out, EPOCH, &gap));
     WRITE(envelope_cancel(&out, EPOCH, 7));
     WRITE(envelope_goaway(&out, 100, "drain"));
-    WRITE(envelope_error(&out, "bad-ack", "what was wrong"));
+    WRITE(envelope_error(&out, "bad-ack", SPAN_LITERAL("c-17"), "what was wrong"));
     WRITE(envelope_auth(&out, 1700000000000));
     WRITE(sse_notification(&out, note));
     WRITE(sse_gap(&out, EPOCH, &gap));

@@ -170,6 +170,28 @@ module.exports = (test) => {
         assert.deepEqual(client.errors, []);
     });
 
+    const told = async (herald) => Promise.all(['refused', 'not_taken', 'ignored', 'dropped'].map(
+        (what) => herald.metric(`herald_client_messages_${what}_total`)));
+
+    test('a message for a backend is answered with not-taken, and what else is dropped is counted', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        const client = await herald.subscribeV1('talker');
+        const plain = await herald.subscribe('plain talker');
+        for (const [n, id] of ['c-17', 'ü "\\', 'x'.repeat(64), 'x'.repeat(65), undefined, 17].entries()) {
+            client.send({ type: 'message', id, data: { said: n } });
+            const error = (await client.wait('error', n + 1))[n];
+            const echoed = typeof id === 'string' && id.length <= 64 ? id : undefined;
+            assert.deepEqual([error.code, error.id, typeof error.detail], ['not-taken', echoed, 'string']);
+        }
+        client.send('not JSON');
+        assert.equal((await client.wait('error', 7))[6].code, 'bad-json');
+        client.send({ type: 'chat', data: 'hello' });
+        await assertOpen(client);
+        plain.socket.send('{"type":"message"}');
+        await waitUntil('all is counted', async () => (await told(herald)).join() === '7,6,1,1');
+        assert.equal(client.errors.length, 7);
+    });
+
     test('what is not a JSON object is answered with an error, and the connection stays', async (t) => {
         const herald = await memory(t);
         const client = await herald.subscribeV1('garbled');

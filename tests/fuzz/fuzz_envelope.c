@@ -26,6 +26,14 @@ static void read_said(struct span text)
     FUZZ_CHECK(said.kind <= ENVELOPE_PING);
     if (said.kind == ENVELOPE_ACK)
         FUZZ_CHECK(said.seq > 0 && !epoch_is_none(said.epoch));
+    if (said.kind == ENVELOPE_MESSAGE && said.client_id.len > 0) {
+        struct buf out;
+        fuzz_log_init(&out);
+        FUZZ_CHECK(fuzz_is_inside(said.client_id, text));
+        FUZZ_CHECK(envelope_error(&out, "not-taken", said.client_id, "no") == ERR_OK);
+        FUZZ_CHECK(json_is_valid(buf_span(&out), &offset));
+        buf_fini(&out);
+    }
     if (said.kind == ENVELOPE_AUTH)
         FUZZ_CHECK(said.token.len > 0 && fuzz_is_inside(said.token, text));
 }

@@ -173,10 +173,13 @@ Test(envelope, writes_the_short_messages)
                 "{\"type\":\"cancel\",\"id\":\"k3f9a2qd-118\"}");
     expect_json(&out, envelope_goaway(&out, 18230, "drain"),
                 "{\"type\":\"goaway\",\"reconnectAfterMs\":18230,\"reason\":\"drain\"}");
-    expect_json(&out, envelope_error(&out, "bad-ack", "id must be EPOCH-SEQ"),
+    expect_json(&out, envelope_error(&out, "bad-ack", (struct span){0}, "id must be EPOCH-SEQ"),
                 "{\"type\":\"error\",\"code\":\"bad-ack\",\"detail\":\"id must be EPOCH-SEQ\"}");
-    expect_json(&out, envelope_error(&out, "bad-json", "\\u takes four"),
+    expect_json(&out, envelope_error(&out, "bad-json", (struct span){0}, "\\u takes four"),
                 "{\"type\":\"error\",\"code\":\"bad-json\",\"detail\":\"\\\\u takes four\"}");
+    expect_json(&out, envelope_error(&out, "not-taken", SPAN_LITERAL("c\\u002d\\\"17"), "off"),
+                "{\"type\":\"error\",\"code\":\"not-taken\",\"id\":\"c\\u002d\\\"17\","
+                "\"detail\":\"off\"}");
     expect_json(&out, envelope_pong(&out), "{\"type\":\"pong\"}");
     buf_fini(&out);
 }
@@ -196,7 +199,7 @@ static enum err write_any(struct buf *out, int which, const struct notification 
     case 4:
         return envelope_goaway(out, 1, "drain");
     case 5:
-        return envelope_error(out, "bad-ack", "no");
+        return envelope_error(out, "bad-ack", SPAN_LITERAL("c-17"), "no");
     default:
         return envelope_pong(out);
     }

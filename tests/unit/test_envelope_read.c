@@ -72,6 +72,29 @@ Test(envelope_read, gives_a_token_as_it_stands)
 }
 
 /* CONTRACT 2: unknown fields and types are ignored by both sides. */
+static void expect_message(const char *text, const char *client_id)
+{
+    struct envelope_said said = said_by(text);
+    cr_expect_eq(said.kind, ENVELOPE_MESSAGE, "%s", text);
+    cr_expect(span_equal(said.client_id, span_of(client_id)), "%s: %.*s", text,
+              (int)said.client_id.len, said.client_id.bytes);
+}
+
+Test(envelope_read, gives_what_a_client_calls_its_message_as_it_stands)
+{
+#define OF_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
+    expect_message("{\"type\":\"message\",\"id\":\"c-17\",\"data\":{}}", "c-17");
+    expect_message("{\"type\":\"message\",\"id\":\"c\\u002d\\\"17\"}", "c\\u002d\\\"17");
+    expect_message("{\"type\":\"message\",\"id\":\"" OF_64 "f\"}", OF_64 "f");
+    expect_message("{\"type\":\"message\",\"id\":\"" OF_64 "\\u0066\"}", OF_64 "\\u0066");
+    expect_message("{\"type\":\"message\",\"id\":\"" OF_64 "f0\"}", "");
+    expect_message("{\"type\":\"message\",\"id\":\"" OF_64 "\xc3\xbc\"}", "");
+    expect_message("{\"type\":\"message\",\"id\":\"\\ud800\"}", "");
+    expect_message("{\"type\":\"message\",\"id\":17}", "");
+    expect_message("{\"type\":\"message\",\"id\":\"\"}", "");
+    expect_message("{\"type\":\"message\"}", "");
+}
+
 Test(envelope_read, ignores_what_it_does_not_know)
 {
     cr_expect_eq(said_by("{\"type\":\"dance\"}").kind, ENVELOPE_UNKNOWN);
