@@ -1,9 +1,10 @@
 /* The order of CONTRACT 2: is it for us at all (403), the path (404), the method (405); the rest is
- * the path's own. */
+ * the path's own. How the node is, anybody may ask. */
 #include "gateway/admit.h"
 
 #include "gateway/ack_request.h"
 #include "gateway/auth.h"
+#include "gateway/health.h"
 #include "gateway/subscribe.h"
 #include "proto/authority.h"
 #include "proto/forwarded.h"
@@ -94,7 +95,12 @@ static bool may_come_in(struct arrival *arrival)
 static void serve_ws(struct arrival *arrival, struct span method, struct span origin)
 {
     (void)origin; /* a WebSocket has no CORS: its Origin was checked */
-    if (span_equal(method, SPAN_LITERAL("GET")))
+    if (arrival_head(arrival)->is_1_0)
+        arrival_refuse(arrival, ERR_HTTP_VERSION,
+                       "a WebSocket needs HTTP/1.1: let the proxy in front speak it, and pass on "
+                       "Upgrade and Connection",
+                       NULL, NULL);
+    else if (span_equal(method, SPAN_LITERAL("GET")))
         subscribe_socket(arrival);
     else
         arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET");
@@ -162,7 +168,7 @@ static const struct {
 void admit(struct arrival *arrival)
 {
     const struct http_head *head = arrival_head(arrival);
-    if (!may_come_in(arrival))
+    if (health_serve(arrival) || !may_come_in(arrival))
         return;
     struct node *node = node_of(arrival);
     if (node->serve_more != NULL && node->serve_more(arrival, head, arrival_bytes(arrival).bytes))

@@ -30,10 +30,11 @@ struct arrival {
     size_t body_len;
     void (*on_body)(struct arrival *arrival, struct span body);
     unsigned pins;
-    bool is_waiting;   /* the head is complete, and somebody is asked about it */
-    bool is_answered;  /* what comes in is no longer looked at */
-    bool is_lingering; /* the answer is written */
-    bool is_gone;      /* the socket is closed */
+    bool is_waiting;            /* the head is complete, and somebody is asked about it */
+    bool is_answered;           /* what comes in is no longer looked at */
+    bool is_lingering;          /* the answer is written */
+    bool is_gone;               /* the socket is closed */
+    struct http_field fields[]; /* of the head */
 };
 
 struct worker *arrival_worker(struct arrival *arrival)
@@ -165,10 +166,16 @@ static void log_refusal(enum err error, const char *detail, uint64_t request_id)
 void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
                     const char *allow)
 {
+    refused_count(error_http_status(error));
+    arrival_problem(arrival, error, detail, field, allow);
+}
+
+void arrival_problem(struct arrival *arrival, enum err error, const char *detail, const char *field,
+                     const char *allow)
+{
     struct buf answer;
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 4096);
     uint64_t request_id = worker_random(arrival_worker(arrival));
-    refused_count(error_http_status(error));
     log_refusal(error, detail, request_id);
     if (http_refusal(&answer, error, detail, field, allow, arrival->reader, request_id) == ERR_OK)
         send_answer(arrival, &answer);
@@ -321,7 +328,8 @@ static enum err accept_socket(struct arrival *arrival, struct worker *worker, in
 enum err arrival_new(struct worker *worker, int fd, struct source *source, int64_t due_ms,
                      struct arrivals *all)
 {
-    struct arrival *arrival = calloc(1, sizeof *arrival);
+    size_t max_fields = HTTP_HEAD_USUAL_FIELDS;
+    struct arrival *arrival = calloc(1, sizeof *arrival + max_fields * sizeof arrival->fields[0]);
     if (arrival == NULL)
         return ERR_NO_MEMORY;
     enum err error = accept_socket(arrival, worker, fd);
@@ -330,8 +338,8 @@ enum err arrival_new(struct worker *worker, int fd, struct source *source, int64
         return error;
     }
     arrival->source = source;
-    buf_init(&arrival->bytes, HTTP_HEAD_MAX_BYTES + CONN_REST_MAX_BYTES);
-    http_head_init(&arrival->head);
+    buf_init(&arrival->bytes, HTTP_HEAD_USUAL_BYTES + CONN_REST_MAX_BYTES);
+    http_head_init(&arrival->head, HTTP_HEAD_USUAL_BYTES, arrival->fields, max_fields);
     arrival->all = all;
     list_append(&all->open, &arrival->link);
     timer_init(&arrival->timer, on_timer);

@@ -51,6 +51,9 @@ void arrival_let_read(struct arrival *arrival, struct span origin);
 /* Answers and closes. `detail` and the others as in http_answer.h. */
 void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
                     const char *allow);
+/* The same where nobody is refused (health.c): it is not counted. */
+void arrival_problem(struct arrival *arrival, enum err error, const char *detail, const char *field,
+                     const char *allow);
 void arrival_answer(struct arrival *arrival, unsigned status, const char *content_type,
                     const char *headers, struct span body);
 void arrival_answer_raw(struct arrival *arrival, const struct buf *answer); /* head and all */

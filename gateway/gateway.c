@@ -17,6 +17,7 @@
 #include "gateway/delivery.h"
 #include "gateway/demo.h"
 #include "gateway/front.h"
+#include "gateway/health.h"
 #include "gateway/kicks.h"
 #include "gateway/limits.h"
 #include "gateway/messages.h"
@@ -32,7 +33,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LIVENESS_MS = 5000, GOODBYE_MS = 1000, HEAD_SOCKETS = 256 };
+enum { GOODBYE_MS = 1000, HEAD_SOCKETS = 256 };
 
 struct gateway {
     struct node node;
@@ -456,22 +457,12 @@ void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
 
 bool gateway_is_live(struct gateway *gateway)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    for (unsigned i = 0; i < gateway->node.n_workers; i++) {
-        if (now_ms - atomic_load(&gateway->node.workers[i]->seen_ms) > LIVENESS_MS)
-            return false;
-    }
-    return true;
+    return health_is_live(&gateway->node);
 }
 
 enum gateway_readiness gateway_readiness(struct gateway *gateway)
 {
-    const struct node *node = &gateway->node;
-    if (atomic_load(&node->is_draining))
-        return GATEWAY_DRAINING;
-    if (!atomic_load(&node->was_store_up))
-        return GATEWAY_NO_STORE;
-    return atomic_load(&node->is_store_up) ? GATEWAY_READY : GATEWAY_DEGRADED;
+    return health_readiness(&gateway->node);
 }
 
 void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])

@@ -26,9 +26,15 @@ enum state {
     IS_BAD,
 };
 
-void http_head_init(struct http_head *head)
+void http_head_init(struct http_head *head, size_t max_bytes, struct http_field *fields,
+                    size_t max_fields)
 {
-    *head = (struct http_head){.state = IN_METHOD};
+    *head = (struct http_head){
+        .state = IN_METHOD,
+        .max_bytes = (uint16_t)(max_bytes < HTTP_HEAD_MAX_BYTES ? max_bytes : HTTP_HEAD_MAX_BYTES),
+        .fields = fields,
+        .max_fields = (uint16_t)(max_fields < UINT16_MAX ? max_fields : UINT16_MAX),
+    };
 }
 
 static void refuse(struct http_head *head, enum err error, const char *detail)
@@ -154,8 +160,10 @@ static void on_version(struct http_head *head, const char *bytes, char c)
         bad(head, "the request line must end with HTTP/1.1 and CR LF");
         return;
     }
-    if (i == 7 && (bytes[head->start + 5] != '1' || c != '1'))
-        refuse(head, ERR_HTTP_VERSION, "only HTTP/1.1 is spoken here");
+    if (i == 7 && (bytes[head->start + 5] != '1' || c > '1'))
+        refuse(head, ERR_HTTP_VERSION, "only HTTP/1.1 and 1.0 are spoken here");
+    else if (i == 7)
+        head->is_1_0 = c == '0';
     else if (c == '\r')
         head->state = AT_LINE_FEED;
 }
@@ -176,8 +184,8 @@ static void on_field_begin(struct http_head *head, char c)
         bad(head, "a field must not be folded over lines");
     else if (!http_is_token_char(c))
         bad(head, "a field must begin with its name");
-    else if (head->n_fields == HTTP_HEAD_MAX_FIELDS)
-        refuse(head, ERR_HEAD_TOO_LARGE, "the request has more than 64 fields");
+    else if (head->n_fields == head->max_fields)
+        refuse(head, ERR_HEAD_TOO_LARGE, "the request has too many fields");
     else
         head->state = IN_NAME;
 }
@@ -247,15 +255,18 @@ static void check_length(struct http_head *head, const char *bytes)
 }
 
 /* An absolute target's host outranks the field, which must be there all the same (RFC 9112, 3.2).
- */
+ * HTTP/1.0 knew no Host, and whoever passes chunks on in it is faulty (6.1). */
 static void check_whole(struct http_head *head, const char *bytes)
 {
-    struct span host;
-    if (!http_head_find(head, bytes, "Host", &host))
+    struct span host = {bytes, 0};
+    bool has_host = http_head_find(head, bytes, "Host", &host);
+    if (!has_host && !head->is_1_0)
         bad(head, "Host is missing");
+    else if (head->is_1_0 && http_head_count(head, bytes, "Transfer-Encoding") > 0)
+        bad(head, "HTTP/1.0 has no Transfer-Encoding");
     else if (http_head_count(head, bytes, "Host") > 1)
         bad(head, "Host is given twice");
-    else if (!authority_is_valid(host))
+    else if (has_host && !authority_is_valid(host))
         bad(head, "Host must be a host name or address and a port");
     else
         check_length(head, bytes);
@@ -315,13 +326,13 @@ static void on_byte(struct http_head *head, const char *bytes, char c)
 
 enum http_head_result http_head_parse(struct http_head *head, const char *bytes, size_t len)
 {
-    size_t end = len < HTTP_HEAD_MAX_BYTES ? len : HTTP_HEAD_MAX_BYTES;
+    size_t end = len < head->max_bytes ? len : head->max_bytes;
     while (head->at < end && head->state < IS_DONE) {
         on_byte(head, bytes, bytes[head->at]);
         head->at++;
     }
-    if (head->at == HTTP_HEAD_MAX_BYTES && head->state < IS_DONE)
-        refuse(head, ERR_HEAD_TOO_LARGE, "the request head is over 8 KiB");
+    if (head->at == head->max_bytes && head->state < IS_DONE)
+        refuse(head, ERR_HEAD_TOO_LARGE, "the request head is too large");
     if (head->state == IS_DONE)
         return HTTP_HEAD_DONE;
     return head->state == IS_BAD ? HTTP_HEAD_BAD : HTTP_HEAD_MORE;

@@ -229,7 +229,8 @@ static enum err accept_upgrade(struct echo *echo, const struct http_head *head, 
 static size_t take_head(struct echo *echo, const char *bytes, size_t len)
 {
     struct http_head head;
-    http_head_init(&head);
+    struct http_field room_of_fields[HTTP_HEAD_USUAL_FIELDS];
+    http_head_init(&head, HTTP_HEAD_USUAL_BYTES, room_of_fields, HTTP_HEAD_USUAL_FIELDS);
     enum http_head_result result = http_head_parse(&head, bytes, len);
     if (result == HTTP_HEAD_MORE)
         return 0;

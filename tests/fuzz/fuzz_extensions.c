@@ -9,6 +9,7 @@ static bool choose(struct span lines, struct deflate_terms *ret_terms, enum err 
 {
     struct fuzz_input input = {(const uint8_t *)lines.bytes, lines.len};
     struct http_head head;
+    struct http_field room_of_fields[HTTP_HEAD_USUAL_FIELDS];
     struct buf text;
     const char *detail = NULL;
     fuzz_log_init(&text);
@@ -19,7 +20,7 @@ static bool choose(struct span lines, struct deflate_terms *ret_terms, enum err 
                    buf_append_text(&text, "\r\n") == ERR_OK);
     FUZZ_CHECK(buf_append_text(&text, "\r\n") == ERR_OK);
     char *copy = fuzz_copy(buf_span(&text));
-    http_head_init(&head);
+    http_head_init(&head, HTTP_HEAD_USUAL_BYTES, room_of_fields, HTTP_HEAD_USUAL_FIELDS);
     bool is_head = http_head_parse(&head, copy, text.len) == HTTP_HEAD_DONE;
     if (is_head)
         *ret_error = extensions_choose(&head, copy, ret_terms, &detail);

@@ -87,7 +87,7 @@ static void read_forwarded(const struct http_head *head, const char *bytes)
 
 static void read_whole(const struct http_head *head, struct span bytes)
 {
-    FUZZ_CHECK(head->len <= bytes.len && head->n_fields <= HTTP_HEAD_MAX_FIELDS);
+    FUZZ_CHECK(head->len <= bytes.len && head->n_fields <= HTTP_HEAD_USUAL_FIELDS);
     check_part(head, head->method);
     check_part(head, head->target);
     check_part(head, head->path);
@@ -127,8 +127,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     size_t split = fuzz_split(&input);
     struct span text = fuzz_rest(&input);
     struct http_head whole, pieces;
-    http_head_init(&whole);
-    http_head_init(&pieces);
+    struct http_field fields[2][HTTP_HEAD_USUAL_FIELDS];
+    http_head_init(&whole, HTTP_HEAD_USUAL_BYTES, fields[0], HTTP_HEAD_USUAL_FIELDS);
+    http_head_init(&pieces, HTTP_HEAD_USUAL_BYTES, fields[1], HTTP_HEAD_USUAL_FIELDS);
 
     char *copy = fuzz_copy(text);
     enum http_head_result result = http_head_parse(&whole, copy, text.len);

@@ -12,7 +12,8 @@ static enum err look(const char *query, const char *fields, bool is_token_in_que
                      const char *cookie, struct span *ret_token)
 {
     struct http_head head;
-    http_head_init(&head);
+    struct http_field room_of_fields[HTTP_HEAD_USUAL_FIELDS];
+    http_head_init(&head, HTTP_HEAD_USUAL_BYTES, room_of_fields, HTTP_HEAD_USUAL_FIELDS);
     int len =
         snprintf(bytes, sizeof bytes, "GET /ws?%s HTTP/1.1\r\nHost: a\r\n%s\r\n", query, fields);
     cr_assert_eq(http_head_parse(&head, bytes, (size_t)len), HTTP_HEAD_DONE, "%s", fields);

@@ -12,8 +12,9 @@ static enum err choose(const char *lines, struct deflate_terms *terms)
 {
     static char bytes[HTTP_HEAD_MAX_BYTES];
     static struct http_head head;
+    static struct http_field room_of_fields[HTTP_HEAD_USUAL_FIELDS];
     int len = snprintf(bytes, sizeof bytes, "GET /ws HTTP/1.1\r\nHost: h\r\n%s\r\n", lines);
-    http_head_init(&head);
+    http_head_init(&head, HTTP_HEAD_USUAL_BYTES, room_of_fields, HTTP_HEAD_USUAL_FIELDS);
     cr_assert_eq(http_head_parse(&head, bytes, (size_t)len), HTTP_HEAD_DONE, "%s", lines);
     detail = NULL;
     return extensions_choose(&head, bytes, terms, &detail);

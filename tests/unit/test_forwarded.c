@@ -10,11 +10,12 @@ static void expect(const char *fields, const char *address)
     char text[1024];
     char found_text[IP_TEXT_MAX_BYTES];
     struct http_head head;
+    struct http_field room_of_fields[HTTP_HEAD_USUAL_FIELDS];
     struct ip found;
     cr_assert_eq(cidr_parse(SPAN_LITERAL("10.0.0.0/8"), &trusted[0]), ERR_OK);
     cr_assert_eq(cidr_parse(SPAN_LITERAL("2001:db8::/32"), &trusted[1]), ERR_OK);
     int len = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n%sHost: a\r\n\r\n", fields);
-    http_head_init(&head);
+    http_head_init(&head, HTTP_HEAD_USUAL_BYTES, room_of_fields, HTTP_HEAD_USUAL_FIELDS);
     cr_assert_eq(http_head_parse(&head, text, (size_t)len), HTTP_HEAD_DONE);
     bool is_found = forwarded_for(&head, text, trusted, 2, &found);
     cr_assert_eq(is_found, address != NULL, "%s", fields);

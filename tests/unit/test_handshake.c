@@ -20,9 +20,10 @@ static struct verdict check(const char *fields)
     static char text[4096];
     struct verdict verdict = {.level = LEVEL_PLAIN};
     struct http_head head;
+    struct http_field room_of_fields[HTTP_HEAD_USUAL_FIELDS];
     int len =
         snprintf(text, sizeof text, "GET /ws HTTP/1.1\r\nHost: example.com\r\n%s\r\n", fields);
-    http_head_init(&head);
+    http_head_init(&head, HTTP_HEAD_USUAL_BYTES, room_of_fields, HTTP_HEAD_USUAL_FIELDS);
     cr_assert_eq(http_head_parse(&head, text, (size_t)len), HTTP_HEAD_DONE, "%s", fields);
     verdict.error = handshake_check(&head, text, &verdict.level, verdict.accept, &verdict.detail);
     return verdict;

@@ -46,11 +46,19 @@ static void expect_same(const struct http_head *a, const struct http_head *b, si
     }
 }
 
+/* As the server begins one with its usual limits; `is_other` for one that is compared with another.
+ */
+static void begin_head(struct http_head *head, bool is_other)
+{
+    static struct http_field rooms[2][HTTP_HEAD_USUAL_FIELDS];
+    http_head_init(head, HTTP_HEAD_USUAL_BYTES, rooms[is_other], HTTP_HEAD_USUAL_FIELDS);
+}
+
 static enum http_head_result parse_stepwise(struct http_head *head, struct span text, size_t first,
                                             size_t step)
 {
     enum http_head_result result = HTTP_HEAD_MORE;
-    http_head_init(head);
+    begin_head(head, true);
     for (size_t len = first; result == HTTP_HEAD_MORE; len += step) {
         size_t have = len < text.len ? len : text.len;
         result = http_head_parse(head, guarded((struct span){text.bytes, have}).bytes, have);
@@ -64,7 +72,7 @@ static enum http_head_result parse_stepwise(struct http_head *head, struct span 
 static enum http_head_result parse(struct http_head *head, struct span text)
 {
     struct http_head other;
-    http_head_init(head);
+    begin_head(head, false);
     enum http_head_result result = http_head_parse(head, guarded(text).bytes, text.len);
     size_t stride = text.len < 1000 ? 1 : 97;
     for (size_t cut = 0; cut < text.len; cut += stride) {
@@ -129,7 +137,7 @@ Test(http_head, waits_for_more_at_every_byte_but_the_last)
 {
     for (size_t len = 0; len < sizeof browser - 1; len++) {
         struct http_head head;
-        http_head_init(&head);
+        begin_head(&head, false);
         cr_assert_eq(http_head_parse(&head, guarded((struct span){browser, len}).bytes, len),
                      HTTP_HEAD_MORE, "%zu", len);
     }
@@ -250,10 +258,40 @@ Test(http_head, takes_single_spaces_only_in_the_request_line)
     BAD("GET /a b HTTP/1.1\r\n" HOST "\r\n");
 }
 
-Test(http_head, speaks_http_1_1_only)
+static bool is_1_0(const char *text)
 {
-    NO_VERSION("GET /a HTTP/1.0\r\n" HOST "\r\n");
-    NO_VERSION("GET /a HTTP/1.0\r\n\r\n");
+    struct http_head head;
+    cr_assert_eq(parse(&head, span_of(text)), HTTP_HEAD_DONE, "%s", text);
+    return head.is_1_0;
+}
+
+/* What nginx speaks to its upstreams unless it is told otherwise, and haproxy in its checks. */
+Test(http_head, reads_http_1_0_which_may_have_no_host)
+{
+    cr_expect(is_1_0("GET /a HTTP/1.0\r\n" HOST "\r\n"));
+    cr_expect(is_1_0("GET /a HTTP/1.0\r\n\r\n"));
+    cr_expect(!is_1_0("GET /a HTTP/1.1\r\n" HOST "\r\n"));
+    BAD("GET /a HTTP/1.0\r\n" HOST HOST "\r\n");
+    BAD("GET /a HTTP/1.0\r\nHost: a b\r\n\r\n");
+    BAD("POST /a HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
+    BAD("POST /a HTTP/1.0\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\n");
+}
+
+Test(http_head, has_no_host_where_none_is_named)
+{
+    struct http_head head;
+    static const char none[] = "GET /a HTTP/1.0\r\n\r\n";
+    static const char absolute[] = "GET http://h/a HTTP/1.0\r\n\r\n";
+    cr_assert_eq(parse(&head, SPAN_LITERAL(none)), HTTP_HEAD_DONE);
+    cr_expect_eq(head.host.len, 0);
+    cr_assert_eq(parse(&head, SPAN_LITERAL(absolute)), HTTP_HEAD_DONE);
+    cr_expect(part_is(absolute, head.host, "h"));
+}
+
+Test(http_head, speaks_no_version_but_1_1_and_1_0)
+{
+    NO_VERSION("GET /a HTTP/1.2\r\n" HOST "\r\n");
+    NO_VERSION("GET /a HTTP/0.0\r\n" HOST "\r\n");
     NO_VERSION("GET /a HTTP/2.0\r\n" HOST "\r\n");
     NO_VERSION("GET /a HTTP/0.9\r\n" HOST "\r\n");
     NO_VERSION("GET /a HTTP/3.1\r\n" HOST "\r\n");
@@ -369,19 +407,19 @@ static struct span head_of_bytes(char *text, size_t len)
 
 Test(http_head, takes_8_kib_and_not_a_byte_more)
 {
-    static char text[HTTP_HEAD_MAX_BYTES + 100];
-    expect_done(head_of_bytes(text, HTTP_HEAD_MAX_BYTES));
-    expect_bad(head_of_bytes(text, HTTP_HEAD_MAX_BYTES + 1), ERR_HEAD_TOO_LARGE);
-    expect_bad(head_of_bytes(text, HTTP_HEAD_MAX_BYTES + 100), ERR_HEAD_TOO_LARGE);
+    static char text[HTTP_HEAD_USUAL_BYTES + 100];
+    expect_done(head_of_bytes(text, HTTP_HEAD_USUAL_BYTES));
+    expect_bad(head_of_bytes(text, HTTP_HEAD_USUAL_BYTES + 1), ERR_HEAD_TOO_LARGE);
+    expect_bad(head_of_bytes(text, HTTP_HEAD_USUAL_BYTES + 100), ERR_HEAD_TOO_LARGE);
 }
 
 Test(http_head, is_too_large_as_soon_as_8_kib_are_there_without_an_end)
 {
-    static char text[HTTP_HEAD_MAX_BYTES];
+    static char text[HTTP_HEAD_USUAL_BYTES];
     struct http_head head;
     memset(text, 'a', sizeof text);
     memcpy(text, "GET /", 5);
-    http_head_init(&head);
+    begin_head(&head, false);
     cr_assert_eq(http_head_parse(&head, text, sizeof text - 1), HTTP_HEAD_MORE);
     cr_assert_eq(http_head_parse(&head, text, sizeof text), HTTP_HEAD_BAD);
     cr_assert_eq(head.error, ERR_HEAD_TOO_LARGE);
@@ -389,12 +427,12 @@ Test(http_head, is_too_large_as_soon_as_8_kib_are_there_without_an_end)
 
 Test(http_head, does_not_count_what_follows_the_head)
 {
-    static char text[3 * HTTP_HEAD_MAX_BYTES];
+    static char text[3 * HTTP_HEAD_USUAL_BYTES];
     static const char begin[] = BEGIN "\r\n";
     struct http_head head;
     memset(text, '\n', sizeof text);
     memcpy(text, begin, sizeof begin - 1);
-    http_head_init(&head);
+    begin_head(&head, false);
     cr_assert_eq(http_head_parse(&head, text, sizeof text), HTTP_HEAD_DONE);
     cr_assert_eq(head.len, sizeof begin - 1);
 }
@@ -440,4 +478,31 @@ Test(http_head, finds_tokens_in_lists_over_all_fields_of_the_name)
     cr_assert_not(http_head_has_token(&head, text, "a", "up"));
     cr_assert_not(http_head_has_token(&head, text, "a", "token"));
     cr_assert_not(http_head_has_token(&head, text, "c", "x"));
+}
+
+Test(http_head, takes_as_much_as_it_is_asked_to)
+{
+    static char text[HTTP_HEAD_MAX_BYTES + 1];
+    static struct http_field fields[100];
+    static const struct {
+        size_t max_bytes, len;
+        enum http_head_result result;
+    } rows[] = {
+        {4096, 4096, HTTP_HEAD_DONE},
+        {4096, 4097, HTTP_HEAD_BAD},
+        {HTTP_HEAD_MAX_BYTES, HTTP_HEAD_MAX_BYTES, HTTP_HEAD_DONE},
+        {HTTP_HEAD_MAX_BYTES + 1, HTTP_HEAD_MAX_BYTES + 1, HTTP_HEAD_BAD},
+    };
+    struct http_head head;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct span whole = head_of_bytes(text, rows[i].len);
+        http_head_init(&head, rows[i].max_bytes, fields, 100);
+        cr_expect_eq(http_head_parse(&head, whole.bytes, whole.len), rows[i].result, "row %zu", i);
+    }
+    for (unsigned n = 100; n <= 101; n++) {
+        struct span whole = head_of_fields(text, sizeof text, n);
+        http_head_init(&head, HTTP_HEAD_MAX_BYTES, fields, 100);
+        cr_expect_eq(http_head_parse(&head, whole.bytes, whole.len),
+                     n == 100 ? HTTP_HEAD_DONE : HTTP_HEAD_BAD);
+    }
 }

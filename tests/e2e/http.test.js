@@ -1,0 +1,66 @@
+'use strict';
+/* The subscriber port as an HTTP server: versions, the health of a node, what its answers carry. */
+
+const assert = require('node:assert/strict');
+const { assertProblem, exchange, waitUntil } = require('./harness');
+
+const head = (lines) => [...lines, '', ''].join('\r\n');
+
+module.exports = (test) => {
+    /* What nginx speaks to its upstream unless it is told otherwise. */
+    test('event streams and their acknowledgements are served to a proxy that speaks HTTP/1.0', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const stream = await t.raw(herald.port);
+        stream.send(head(['GET /sse?userId=old HTTP/1.0', `Host: 127.0.0.1:${herald.port}`, 'Connection: close']));
+        const { id } = await herald.mustPush('old', { n: 1 });
+        await waitUntil('the notification', () => stream.bytes.includes('data: {"n":1}\n'));
+        const text = stream.bytes.toString();
+        assert.match(text, /^HTTP\/1\.1 200 OK\r\n/);
+        assert.match(text, /\r\nConnection: close\r\n/);
+        assert.doesNotMatch(text, /chunked/i);
+        const ack = await exchange(herald.port,
+            head([`POST /ack?userId=old&id=${id} HTTP/1.0`, 'Host: localhost', 'Connection: keep-alive', 'Content-Length: 0']));
+        assert.equal(ack.status, 204);
+        assert.equal(ack.headers.connection, 'close');
+        await waitUntil('the acknowledgement', async () => (await herald.user('old')).pending === 0);
+    });
+
+    test('a WebSocket over HTTP/1.0 is 505, and the answer says what the proxy in front has to do', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const answer = await exchange(herald.port, head(['GET /ws?userId=1 HTTP/1.0', 'Host: localhost']));
+        assertProblem(answer, 505, { type: 'http-version' });
+        assert.match(answer.json.detail, /HTTP\/1\.1.*Upgrade/);
+    });
+
+    test('a request without a Host is a proxy\'s where nobody asks who is there, and 400 in HTTP/1.1', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const [port, target] of [[herald.port, '/sse?userId=1'], [herald.adminPort, '/stats']]) {
+            assertProblem(await exchange(port, head([`GET ${target} HTTP/1.0`])), 403, { type: 'forbidden' });
+            assert.equal((await exchange(port, head([`GET ${target} HTTP/1.1`]))).status, 400);
+        }
+    });
+
+    test('both ports tell a node\'s health to whoever asks, whatever Host is named, or none', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const port of [herald.port, herald.adminPort]) {
+            for (const more of [['Host: 10.0.0.7:8080'], ['Host: lb', 'Via: 1.1 lb', 'X-Forwarded-For: 192.0.2.1']]) {
+                const live = await exchange(port, head(['GET /livez HTTP/1.1', ...more, 'Connection: close']));
+                assert.deepEqual([live.status, live.text], [200, '{"status":"live"}']);
+            }
+            const ready = await exchange(port, head(['GET /readyz HTTP/1.0']));
+            assert.deepEqual([ready.status, ready.text], [200, '{"status":"ready"}']);
+        }
+        assertProblem(await exchange(herald.port, head(['POST /readyz HTTP/1.1', 'Host: a'])), 405);
+    });
+
+    test('the subscriber port says that its node is going away, and counts no probe as a refusal', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        await herald.post('/drain', {});
+        const ready = await exchange(herald.port, head(['GET /readyz HTTP/1.1', 'Host: a', 'Connection: close']));
+        assertProblem(ready, 503, { type: 'draining' });
+        assert.ok(ready.headers['retry-after']);
+        const live = await exchange(herald.port, head(['HEAD /livez HTTP/1.1', 'Host: a', 'Connection: close']));
+        assert.deepEqual([live.status, live.text], [200, '']);
+        assert.equal(await herald.metric('herald_handshakes_refused_total'), 0);
+    });
+};
