@@ -19,7 +19,7 @@ enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
     loop->flush.run = flush_all;
     handshakes_init(&loop->handshakes, reactor);
     throttle_init(&loop->throttle, reactor, CONN_BUSY_BYTES_PER_MS, conn_read_in_turn);
-    loop->read_buffer = malloc(CONN_READ_BYTES + CONN_REST_MAX_BYTES);
+    loop->read_buffer = malloc(TRANSPORT_ROOM_BYTES + CONN_REST_MAX_BYTES);
     return loop->read_buffer == NULL ? ERR_NO_MEMORY : ERR_OK;
 }
 
@@ -150,7 +150,7 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
         conn_mark(conn);
     if (is_paused(conn) && (events & (EPOLLHUP | EPOLLERR)))
         conn->ops->on_gone(conn, false);
-    else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+    else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) || (events & EPOLLOUT && is_deaf(conn)))
         conn_read(conn); /* who is gone is so in each turn, also one that waits in the throttle */
 }
 

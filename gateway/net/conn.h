@@ -33,7 +33,7 @@ struct conn_ops {
 
 enum {
     CONN_REST_MAX_BYTES = 65536,
-    CONN_READ_BYTES = 16384,
+    CONN_READ_BYTES = TRANSPORT_READ_BYTES,
     CONN_BUSY_BYTES_PER_MS = 2 * CONN_READ_BYTES, /* of all busy connections of a loop */
 };
 
@@ -60,6 +60,7 @@ enum {
     CONN_SHAKING = 4, /* the handshake is not complete */
     CONN_PAUSED = 8,  /* nothing more is read */
     CONN_BUSY = 16,   /* waits in the throttle for its next read */
+    CONN_DEAF = 32,   /* nothing can be read before the socket takes something */
 };
 
 struct conn {

@@ -1,6 +1,6 @@
-/* Reading in fair shares: one read of 16 KiB (TLS: one record) and one write of 128 pieces per
- * connection and turn, so that a busy one cannot hold the others up; what is left comes with the
- * next turn.
+/* Reading in fair shares: one read of 16 KiB (TLS: one record, or a few small ones) and one write
+ * of 128 pieces per connection and turn, so that a busy one cannot hold the others up; what is left
+ * comes with the next turn.
  *
  * Busy ones, whose reads bring BUSY_BYTES or more, share CONN_BUSY_BYTES_PER_MS: once that is used
  * up they wait in the throttle, and epoll does not look at them. Subscribers send little; without
@@ -35,7 +35,8 @@ void conn_leave_throttle(struct conn *conn)
 
 void conn_watch_again(struct conn *conn)
 {
-    uint32_t events = (is_paused(conn) || is_busy(conn) ? 0 : (uint32_t)EPOLLIN) |
+    uint32_t reading = is_deaf(conn) ? EPOLLOUT : EPOLLIN;
+    uint32_t events = (is_paused(conn) || is_busy(conn) ? 0 : reading) |
                       (is_blocked(conn) ? (uint32_t)EPOLLOUT : 0);
     if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
         conn->watch.flags |= CONN_BROKEN;
@@ -154,19 +155,30 @@ static bool charge(struct conn *conn, size_t bytes)
     return bytes >= BUSY_BYTES && (is_used_up || is_busy(conn));
 }
 
+/* A TLS client that asks for answers below HTTP (key updates) and takes none would be ready to read
+ * in each turn. */
+static void set_deaf(struct conn *conn, bool deaf)
+{
+    if (deaf == is_deaf(conn))
+        return;
+    conn->watch.flags ^= CONN_DEAF;
+    conn_watch_again(conn);
+}
+
 static void read_now(struct conn *conn)
 {
     size_t before = read_in_this_turn(conn->loop);
     uint8_t *buffer = conn->loop->read_buffer;
     size_t kept = conn->rest != NULL ? conn->rest->len : 0;
-    size_t got = 0;
+    struct transport_read got;
     if (is_busy(conn)) /* what is kept in the throttle may be replaced */
         throttle_leave(&conn->rest->throttled);
-    enum transport_state state = conn->transport->ops->read(conn->transport, conn->watch.fd,
-                                                            buffer + kept, CONN_READ_BYTES, &got);
-    conn->loop->read_bytes += got;
+    enum transport_state state =
+        conn->transport->ops->read(conn->transport, conn->watch.fd, buffer + kept, &got);
+    conn->loop->read_bytes += got.len + got.cost_bytes;
+    set_deaf(conn, state == TRANSPORT_WANTS_WRITE);
     if (state == TRANSPORT_MOVED)
-        take_bytes(conn, buffer, kept, got);
+        take_bytes(conn, buffer, kept, got.len);
     else if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
         conn->ops->on_gone(conn, state == TRANSPORT_CLOSED);
 

@@ -1,6 +1,11 @@
 /* OpenSSL reads exactly one record at a time, and the caller's buffer takes a whole one, so nothing
  * is ever left inside: what epoll says of the socket is all there is to know.
  *
+ * A record of one byte costs nearly as much as one of a thousand, and a key update as much as ten
+ * of them, so what a read costs is counted by records. A step of a handshake would go on for as
+ * long as pieces of a message come (a hello of 128 KiB in records of one byte): OpenSSL's reads
+ * from the socket are refused once a call has begun its share of records.
+ *
  * Writing: a record that the kernel did not take whole stays with OpenSSL, which wants to be called
  * with the same bytes again. The connection's queue still has them, so nothing is copied for that.
  */
@@ -13,14 +18,24 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-enum { RECORD_BYTES = SSL3_RT_MAX_PLAIN_LENGTH, RECORDS_PER_WRITE = 4 };
+enum { RECORD_BYTES = SSL3_RT_MAX_PLAIN_LENGTH, RECORDS_PER_WRITE = 4, RECORDS_PER_READ = 16 };
+
+/* What reads are worth: as much work as so many bytes that come in large records. */
+enum {
+    RECORD_COST_BYTES = 512, /* 3 us; the first of a read is free */
+    KEYS_COST_BYTES = 4096,  /* of the handshake protocol, behind the handshake: 30 us */
+};
 
 struct tls {
     struct transport transport;
     struct tls_context *context;
-    SSL *ssl;     /* from the first step on */
-    bool is_over; /* broken, or no more is written */
+    SSL *ssl;               /* from the first step on */
+    bool is_over;           /* no more is written */
+    bool is_broken;         /* nothing may be called any more, SSL_shutdown included */
+    unsigned n_records;     /* begun in this call */
+    unsigned n_handshaking; /* of them, that belong to the handshake protocol */
 };
 
 static struct tls *tls_of(struct transport *transport)
@@ -39,22 +54,62 @@ static enum transport_state state_of(struct tls *tls, int result)
         return TRANSPORT_CLOSED;
     default:
         ERR_clear_error();
-        tls->is_over = true; /* nothing may be called after a fatal error, SSL_shutdown included */
+        tls->is_broken = true;
         return TRANSPORT_BROKEN;
     }
+}
+
+/* Sees the header of each record, and in TLS 1.3 the type that stands inside. */
+static void count_record(int is_written, int version, int kind, const void *bytes, size_t len,
+                         SSL *ssl, void *argument)
+{
+    struct tls *tls = argument;
+    (void)version;
+    (void)ssl;
+    if (is_written || len == 0)
+        return;
+    tls->n_records += kind == SSL3_RT_HEADER;
+    tls->n_handshaking += (kind == SSL3_RT_HEADER || kind == SSL3_RT_INNER_CONTENT_TYPE) &&
+                          *(const uint8_t *)bytes == SSL3_RT_HANDSHAKE;
+}
+
+/* A record that is begun in vain is gone on with in the next call. */
+static long limit_records(BIO *bio, int operation, const char *bytes, size_t len, int unused,
+                          long unused_too, int result, size_t *processed)
+{
+    const struct tls *tls = (const struct tls *)(const void *)BIO_get_callback_arg(bio);
+    (void)bytes;
+    (void)len;
+    (void)unused;
+    (void)unused_too;
+    (void)processed;
+    if (operation != BIO_CB_READ || tls->n_records <= RECORDS_PER_READ)
+        return result;
+    BIO_set_retry_read(bio);
+    return -1;
+}
+
+static bool begin(struct tls *tls, int fd)
+{
+    tls->ssl = tls_context_connection(tls->context);
+    if (tls->ssl == NULL || SSL_set_fd(tls->ssl, fd) != 1)
+        return false;
+    SSL_set_msg_callback(tls->ssl, count_record);
+    SSL_set_msg_callback_arg(tls->ssl, tls);
+    BIO_set_callback_ex(SSL_get_rbio(tls->ssl), limit_records);
+    BIO_set_callback_arg(SSL_get_rbio(tls->ssl), (char *)tls);
+    return true;
 }
 
 static enum transport_state shake(struct transport *transport, int fd)
 {
     struct tls *tls = tls_of(transport);
     ERR_clear_error();
-    if (tls->ssl == NULL) {
-        tls->ssl = tls_context_connection(tls->context);
-        if (tls->ssl == NULL || SSL_set_fd(tls->ssl, fd) != 1) {
-            tls->is_over = true;
-            return TRANSPORT_BROKEN;
-        }
+    if (tls->ssl == NULL && !begin(tls, fd)) {
+        tls->is_broken = true;
+        return TRANSPORT_BROKEN;
     }
+    tls->n_records = 0;
     int result = SSL_accept(tls->ssl);
     if (result != 1)
         return state_of(tls, result);
@@ -62,14 +117,37 @@ static enum transport_state shake(struct transport *transport, int fd)
     return TRANSPORT_MOVED;
 }
 
-static enum transport_state read_record(struct transport *transport, int fd, uint8_t *bytes,
-                                        size_t cap, size_t *ret_len)
+static void count_cost(const struct tls *tls, struct transport_read *read)
+{
+    unsigned n_more = tls->n_records > 1 ? tls->n_records - 1 : 0;
+    read->cost_bytes =
+        (size_t)n_more * RECORD_COST_BYTES + (size_t)tls->n_handshaking * KEYS_COST_BYTES;
+}
+
+static enum transport_state read_records(struct transport *transport, int fd, uint8_t *bytes,
+                                         struct transport_read *ret_read)
 {
     struct tls *tls = tls_of(transport);
-    (void)fd;
-    ERR_clear_error();
-    int result = SSL_read_ex(tls->ssl, bytes, cap, ret_len);
-    return result == 1 ? TRANSPORT_MOVED : state_of(tls, result);
+    enum transport_state state = tls->is_broken ? TRANSPORT_BROKEN : TRANSPORT_MOVED;
+    size_t len = 0;
+    tls->n_records = 0;
+    tls->n_handshaking = 0;
+    while (state == TRANSPORT_MOVED && len <= TRANSPORT_SMALL_BYTES &&
+           tls->n_records < RECORDS_PER_READ) {
+        size_t got;
+        ERR_clear_error();
+        int result = SSL_read_ex(tls->ssl, bytes + len, TRANSPORT_ROOM_BYTES - len, &got);
+        state = result == 1 ? TRANSPORT_MOVED : state_of(tls, result);
+        len += result == 1 ? got : 0;
+    }
+    ret_read->len = len;
+    count_cost(tls, ret_read);
+    if (len == 0)
+        return state;
+    /* The end was read, too. Whoever reads next has to learn of it from the socket. */
+    if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
+        shutdown(fd, SHUT_RD);
+    return TRANSPORT_MOVED;
 }
 
 /* Where writing goes on in what the caller gave. */
@@ -122,6 +200,8 @@ static enum transport_state write_records(struct transport *transport, int fd,
     uint8_t buffer[RECORD_BYTES];
     (void)fd;
     *ret_len = 0;
+    if (tls->is_broken)
+        return TRANSPORT_BROKEN;
     for (int i = 0; i < RECORDS_PER_WRITE && cursor.n > 0; i++) {
         size_t len;
         size_t written;
@@ -144,7 +224,7 @@ static void finish(struct transport *transport, int fd)
 {
     struct tls *tls = tls_of(transport);
     (void)fd;
-    if (tls->ssl == NULL || tls->is_over || !SSL_is_init_finished(tls->ssl))
+    if (tls->ssl == NULL || tls->is_over || tls->is_broken || !SSL_is_init_finished(tls->ssl))
         return;
     tls->is_over = true;
     ERR_clear_error();
@@ -161,7 +241,7 @@ static void free_tls(struct transport *transport)
 
 static const struct transport_ops tls_ops = {
     .shake = shake,
-    .read = read_record,
+    .read = read_records,
     .write = write_records,
     .finish = finish,
     .free = free_tls,

@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 static enum transport_state plain_read(struct transport *transport, int fd, uint8_t *bytes,
-                                       size_t cap, size_t *ret_len)
+                                       struct transport_read *ret_read)
 {
     (void)transport;
-    ssize_t got = recv(fd, bytes, cap, 0);
+    *ret_read = (struct transport_read){0};
+    ssize_t got = recv(fd, bytes, TRANSPORT_READ_BYTES, 0);
     if (got > 0) {
-        *ret_len = (size_t)got;
+        ret_read->len = (size_t)got;
         return TRANSPORT_MOVED;
     }
     if (got == 0)

@@ -19,16 +19,29 @@ enum transport_state {
     TRANSPORT_BROKEN,
 };
 
+/* One read takes so much at most (the largest TLS record). Small records share a read, in the room
+ * behind it. */
+enum { TRANSPORT_READ_BYTES = 16384, TRANSPORT_SMALL_BYTES = TRANSPORT_READ_BYTES / 4 };
+enum { TRANSPORT_ROOM_BYTES = TRANSPORT_READ_BYTES + TRANSPORT_SMALL_BYTES };
+
+struct transport_read {
+    size_t len;
+    size_t cost_bytes; /* it took as much work as so many bytes more */
+};
+
 struct transport_ops {
-    /* One step of the handshake. MOVED: it is complete. NULL: there is none. */
+    /* One step of the handshake, a bounded one. MOVED: it is complete. NULL: there is none. */
     enum transport_state (*shake)(struct transport *transport, int fd);
-    /* At least CONN_READ_BYTES of room. MOVED: *ret_len bytes. What is left for the next call is
-     * in the socket, so that its readiness tells of it; nothing waits unseen in the transport. A
-     * WANTS of either kind: nothing at present. */
-    enum transport_state (*read)(struct transport *transport, int fd, uint8_t *bytes, size_t cap,
-                                 size_t *ret_len);
-    /* MOVED, WANTS_WRITE: the kernel has taken *ret_len bytes. After WANTS_WRITE the next call must
-     * begin with the bytes that were not taken, and have at least as many. */
+    /* TRANSPORT_ROOM_BYTES of room. MOVED: ret_read->len bytes. What is left for the next call, the
+     * end included, is in the socket, so that its readiness tells of it; nothing waits unseen in
+     * the transport. A WANTS of either kind: no bytes at present. WANTS_WRITE: nor will there be
+     * any, however many arrive, before the peer has read some of what it was sent: whoever looks at
+     * readable sockets must look away from this one. *ret_read is set in each case. */
+    enum transport_state (*read)(struct transport *transport, int fd, uint8_t *bytes,
+                                 struct transport_read *ret_read);
+    /* MOVED, WANTS_WRITE, BROKEN. MOVED, WANTS_WRITE: the kernel has taken *ret_len bytes. After
+     * WANTS_WRITE the next call must begin with the bytes that were not taken, and have at least as
+     * many. */
     enum transport_state (*write)(struct transport *transport, int fd, const struct iovec *iovecs,
                                   size_t n, size_t *ret_len);
     /* Tells the peer that no more is written, as far as the kernel takes it. */
