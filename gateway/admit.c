@@ -11,7 +11,10 @@
 
 #include <stdio.h>
 
-enum { ORIGIN_TOLD_MAX_BYTES = 300 }; /* a scheme, a name of 253 bytes, a port */
+enum {
+    ORIGIN_TOLD_MAX_BYTES = 300, /* a scheme, a name of 253 bytes, a port */
+    ALLOWED_MAX_BYTES = 8192,    /* more than --cors-header can name */
+};
 
 static struct node *node_of(struct arrival *arrival)
 {
@@ -109,14 +112,25 @@ static void serve_ws(struct arrival *arrival, struct span method, struct span or
 /* What a page asks before it sends what a form could not (the Fetch standard's preflight). */
 static void answer_options(struct arrival *arrival, const char *methods)
 {
-    char headers[200];
-    snprintf(headers, sizeof headers,
-             "Allow: %s\r\n"
-             "Access-Control-Allow-Methods: %s\r\n"
-             "Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID\r\n"
-             "Access-Control-Max-Age: 600\r\n",
-             methods, methods);
-    arrival_answer(arrival, 204, NULL, headers, (struct span){0});
+    const struct option_list *more = &node_of(arrival)->options->cors_header;
+    struct buf headers;
+    buf_init(&headers, ALLOWED_MAX_BYTES);
+    enum err error =
+        buf_printf(&headers,
+                   "Allow: %s\r\n"
+                   "Access-Control-Allow-Methods: %s\r\n"
+                   "Access-Control-Max-Age: 600\r\n"
+                   "Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID",
+                   methods, methods);
+    for (size_t i = 0; i < more->n && error == ERR_OK; i++)
+        error = buf_printf(&headers, ", %s", more->values[i]);
+    if (error == ERR_OK)
+        error = buf_append(&headers, "\r\n", 3); /* a text, with its NUL */
+    if (error == ERR_OK)
+        arrival_answer(arrival, 204, NULL, headers.bytes, (struct span){0});
+    else
+        arrival_refuse(arrival, error, NULL, NULL, NULL);
+    buf_fini(&headers);
 }
 
 /* An image, a script or a link of another site's page asks without Origin, but with the cookies: it

@@ -1,5 +1,5 @@
-/* An arrival collects its head (proto/http_head.c), at most 8 KiB within --head-timeout (the TLS
- * handshake included), and hands it to admit.c.
+/* An arrival collects its head (proto/http_head.c), at most --max-head within --head-timeout (the
+ * TLS handshake included), and hands it to admit.c.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
  * or after a second: closing at once could destroy the answer on its way. */
@@ -11,6 +11,7 @@
 #include "gateway/net/tls.h"
 #include "gateway/refused.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -234,13 +235,23 @@ static void try_body(struct arrival *arrival)
     on_body(arrival, (struct span){arrival->bytes.bytes + arrival->head.len, arrival->body_len});
 }
 
+static void refuse_head(struct arrival *arrival)
+{
+    const struct http_head *head = &arrival->head;
+    char detail[160];
+    snprintf(detail, sizeof detail, "%s: --max-head allows %u bytes and %u fields", head->detail,
+             head->max_bytes, head->max_fields);
+    arrival_refuse(arrival, head->error, head->error == ERR_HEAD_TOO_LARGE ? detail : head->detail,
+                   NULL, NULL);
+}
+
 static void try_head(struct arrival *arrival)
 {
     switch (http_head_parse(&arrival->head, arrival->bytes.bytes, arrival->bytes.len)) {
     case HTTP_HEAD_MORE:
         break;
     case HTTP_HEAD_BAD:
-        arrival_refuse(arrival, arrival->head.error, arrival->head.detail, NULL, NULL);
+        refuse_head(arrival);
         break;
     case HTTP_HEAD_DONE:
         if (source_is_untold(arrival->source))
@@ -260,7 +271,7 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
     if (buf_append(&arrival->bytes, bytes, len) != ERR_OK) {
         /* The buffer holds a head of the largest size and as much behind it: whoever sends more
          * before he was answered sends no head. */
-        arrival_refuse(arrival, ERR_HEAD_TOO_LARGE, NULL, NULL, NULL);
+        arrival_refuse(arrival, ERR_HEAD_TOO_LARGE, "too much came behind the request", NULL, NULL);
         return len;
     }
     if (arrival->is_waiting)
@@ -328,7 +339,8 @@ static enum err accept_socket(struct arrival *arrival, struct worker *worker, in
 enum err arrival_new(struct worker *worker, int fd, struct source *source, int64_t due_ms,
                      struct arrivals *all)
 {
-    size_t max_fields = HTTP_HEAD_USUAL_FIELDS;
+    size_t max_bytes = (size_t)worker->node->options->max_head;
+    size_t max_fields = max_bytes / HTTP_HEAD_FIELD_BYTES;
     struct arrival *arrival = calloc(1, sizeof *arrival + max_fields * sizeof arrival->fields[0]);
     if (arrival == NULL)
         return ERR_NO_MEMORY;
@@ -338,8 +350,8 @@ enum err arrival_new(struct worker *worker, int fd, struct source *source, int64
         return error;
     }
     arrival->source = source;
-    buf_init(&arrival->bytes, HTTP_HEAD_USUAL_BYTES + CONN_REST_MAX_BYTES);
-    http_head_init(&arrival->head, HTTP_HEAD_USUAL_BYTES, arrival->fields, max_fields);
+    buf_init(&arrival->bytes, max_bytes + CONN_REST_MAX_BYTES);
+    http_head_init(&arrival->head, max_bytes, arrival->fields, max_fields);
     arrival->all = all;
     list_append(&all->open, &arrival->link);
     timer_init(&arrival->timer, on_timer);

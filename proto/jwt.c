@@ -278,7 +278,7 @@ enum err jwt_verify(const struct jwt_keys *keys, struct span token, const struct
     struct token parts;
     struct jwt_claims claims;
     if (token.len > JWT_TOKEN_MAX_BYTES)
-        return refuse("the token is larger than 8 KiB", ret_detail);
+        return refuse("the token is larger than 32 KiB", ret_detail);
     if (!split(token, &parts))
         return refuse("the token is not of three parts", ret_detail);
     enum err error = verify(keys, &parts, ret_detail);

@@ -7,7 +7,7 @@
  * are refused whatever they say. Nothing of the payload is read before the signature is good.
  *
  * Strict: base64url without padding, white space or stray bits; JSON without duplicate members (by
- * their decoded names); at most 8 KiB; an ES256 signature is 64 raw bytes (RFC 7518, 3.4).
+ * their decoded names); at most 32 KiB; an ES256 signature is 64 raw bytes (RFC 7518, 3.4).
  *
  * Claims: exp is required, nbf and iat are optional; all three are numbers of seconds from 0 to the
  * end of the year 9999. A fraction counts in milliseconds, the rest of it is dropped. A token is
@@ -25,8 +25,8 @@
 #include <stdint.h>
 
 enum {
-    JWT_TOKEN_MAX_BYTES = 8192,
-    JWT_RULE_MAX_BYTES = 1024, /* a longer audience or issuer is equal to none */
+    JWT_TOKEN_MAX_BYTES = 32768, /* as the largest head */
+    JWT_RULE_MAX_BYTES = 1024,   /* a longer audience or issuer is equal to none */
     JWT_LEEWAY_MS = 30000,
 };
 

@@ -17,7 +17,12 @@
  * Flags are read here rather than with getopt_long: that keeps its state in globals, takes any
  * unambiguous beginning of a name for the name, and reports an unknown one on stderr. */
 
-enum { NAME_MAX_BYTES = 64, WHERE_MAX_BYTES = 256 };
+enum {
+    NAME_MAX_BYTES = 64,
+    WHERE_MAX_BYTES = 256,
+    HEADER_NAME_MAX_BYTES = 100,
+    CORS_HEADERS_MAX = 64,
+};
 
 struct reading {
     struct options options;
@@ -318,6 +323,28 @@ static enum err set_defaults(struct reading *reading)
     return ERR_OK;
 }
 
+/* The name of a header: a token (RFC 9110, 5.6.2). A * would be one, too, and no wildcard, since
+ * the requests have credentials (the Fetch standard). */
+static bool is_header_name(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                              "!#$%&'+-.^_`|~");
+    return len > 0 && len <= HEADER_NAME_MAX_BYTES && text[len] == '\0';
+}
+
+static enum err check_cors_headers(struct reading *reading, const struct option_list *list)
+{
+    if (list->n > CORS_HEADERS_MAX)
+        return refuse(reading, "--cors-header takes %d names at most", CORS_HEADERS_MAX);
+    for (size_t i = 0; i < list->n; i++)
+        if (!is_header_name(list->values[i]))
+            return refuse(reading,
+                          "--cors-header must be the name of a header, like traceparent, of at "
+                          "most %d characters, not \"%s\"",
+                          HEADER_NAME_MAX_BYTES, list->values[i]);
+    return ERR_OK;
+}
+
 /* What is only wrong in company. */
 static enum err check_together(struct reading *reading)
 {
@@ -346,7 +373,7 @@ static enum err check_together(struct reading *reading)
     if (options->silence_timeout <= options->ping_interval)
         return refuse(reading, "--silence-timeout must be longer than --ping-interval, or every "
                                "connection would be given up before its ping is answered");
-    return ERR_OK;
+    return check_cors_headers(reading, &options->cors_header);
 }
 
 enum err options_read(int argc, char **argv, char **environ_list, struct options *ret_options,

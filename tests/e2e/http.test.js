@@ -2,7 +2,7 @@
 /* The subscriber port as an HTTP server: versions, the health of a node, what its answers carry. */
 
 const assert = require('node:assert/strict');
-const { assertProblem, exchange, waitUntil } = require('./harness');
+const { Authority, assertProblem, exchange, handshake, range, waitUntil } = require('./harness');
 
 const head = (lines) => [...lines, '', ''].join('\r\n');
 
@@ -51,6 +51,49 @@ module.exports = (test) => {
             assert.deepEqual([ready.status, ready.text], [200, '{"status":"ready"}']);
         }
         assertProblem(await exchange(herald.port, head(['POST /readyz HTTP/1.1', 'Host: a'])), 405);
+    });
+
+    /* A token of 155 groups, 12 KB of cookies: CONTRACT 7, --max-head. */
+    test('a head is as large as --max-head says, in bytes and in fields, also behind PROXY and TLS', async (t) => {
+        const authority = new Authority(t.tempDir());
+        const files = authority.issue('server');
+        const cookie = `Cookie: a=${'x'.repeat(12000)}`;
+        const fields = range(99).map((n) => `X-${n}: ${n}`);
+        const usual = await t.sharedHerald('plain', { store: 'memory' });
+        for (const more of [[cookie], fields]) {
+            const answer = await exchange(usual.port, handshake('/ws?userId=1', { lines: more }));
+            assertProblem(answer, 431, { type: 'head-too-large' });
+            assert.match(answer.json.detail, /--max-head allows 8192 bytes and 64 fields/);
+        }
+        const larger = await t.herald({
+            store: 'memory', args: ['--max-head', '16KiB', '--trusted-proxy', '127.0.0.0/8', '--insecure'],
+        });
+        for (const more of [[cookie], fields]) {
+            const bytes = handshake('/ws?userId=1', { lines: more });
+            assert.equal((await exchange(larger.port, bytes)).status, 101);
+            assert.equal((await exchange(larger.port, `PROXY TCP4 192.0.2.7 198.51.100.1 5 443\r\n${bytes}`)).status, 101);
+        }
+        const over = await exchange(larger.port, handshake('/ws?userId=1', { lines: [`X: ${'x'.repeat(17000)}`] }));
+        assert.match(over.json.detail, /--max-head allows 16384 bytes and 128 fields/);
+        const sealed = await t.herald({
+            store: 'memory', tls: { ca: authority.pem },
+            args: ['--max-head', '32KiB', '--tls-cert', files.cert, '--tls-key', files.key],
+        });
+        const client = await sealed.subscribe('1', { headers: { Cookie: `a=${'x'.repeat(30000)}` } });
+        await sealed.mustPush('1', 'large');
+        await client.waitCount(1);
+    });
+
+    test('a page may send the headers that --cors-header names', async (t) => {
+        const args = ['--cors-header', 'traceparent', '--cors-header', 'sentry-trace', '--allowed-origin', 'https://a.example'];
+        const herald = await t.herald({ store: 'memory', args });
+        for (const target of ['/sse', '/ack']) {
+            const answer = await exchange(herald.port, head([`OPTIONS ${target} HTTP/1.1`, 'Host: localhost',
+                'Origin: https://a.example', 'Access-Control-Request-Headers: traceparent', 'Connection: close']));
+            assert.equal(answer.status, 204);
+            assert.equal(answer.headers['access-control-allow-headers'],
+                'Authorization, Content-Type, Last-Event-ID, traceparent, sentry-trace');
+        }
     });
 
     test('the subscriber port says that its node is going away, and counts no probe as a refusal', async (t) => {

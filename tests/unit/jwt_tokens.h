@@ -28,7 +28,7 @@
         .leeway_ms = JWT_LEEWAY_MS                                                                 \
     }
 
-enum { TOKEN_CAP = 16384 };
+enum { TOKEN_CAP = 49152 };
 
 struct token_text {
     char text[TOKEN_CAP];

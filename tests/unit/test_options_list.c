@@ -127,3 +127,24 @@ Test(options_list, refuses_what_no_origin_can_be_and_names_the_option)
 }
 
 /* More than fits into one line of the file. */
+
+Test(options_list, takes_the_names_of_headers_that_pages_may_send)
+{
+    cr_assert_eq(READ("--cors-header", "traceparent", "--cors-header=sentry-trace,baggage"), ERR_OK,
+                 "%s", why);
+    cr_assert_eq(options.cors_header.n, 3);
+    cr_assert_str_eq(options.cors_header.values[2], "baggage");
+    static const char *const wrong[] = {"*", "a:b", "a\r\nb", "\xc3\xa4", "a\"b", "a/b"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        cr_assert_eq(READ("--cors-header", (char *)wrong[i]), ERR_INVALID_FIELD, "%s", wrong[i]);
+        cr_assert_eq(strncmp(why, "--cors-header must be", 21), 0, "%s", why);
+    }
+}
+
+Test(options_list, takes_heads_from_4_to_32_kib)
+{
+    cr_assert_eq(READ("--max-head", "32KiB"), ERR_OK, "%s", why);
+    cr_assert_eq(options.max_head, 32768);
+    cr_assert_eq(READ("--max-head", "4095"), ERR_INVALID_FIELD);
+    cr_assert_eq(READ("--max-head", "33KiB"), ERR_INVALID_FIELD);
+}
