@@ -176,7 +176,7 @@ static const char *find_fault_of_user(const struct file_record *record)
 
 static bool is_time(int64_t time_ms)
 {
-    return time_ms >= 0 && time_ms < INBOX_EXPIRES_END_MS;
+    return time_ms >= 0 && time_ms < WAITING_EXPIRES_END_MS;
 }
 
 static const char *find_fault_of_note(const struct file_record *record)

@@ -31,24 +31,25 @@ static struct inbox *scan_user(struct file_scan *scan, const struct file_record 
 static enum err scan_note(struct file_scan *scan, const struct file_record *record)
 {
     struct inbox *inbox = scan_user(scan, record);
-    if (inbox == NULL || inbox_reserve(inbox) != ERR_OK)
+    uint32_t tag = waiting_tag(record->key);
+    if (inbox == NULL || waiting_reserve(&inbox->waiting, tag) != ERR_OK)
         return ERR_NO_MEMORY;
-    size_t count = inbox_count(inbox);
+    const struct waiting *waiting = inbox->waiting;
     if (record->seq <= inbox->acked ||
-        (count > 0 && record->seq <= inbox_entries(inbox)[count - 1].seq)) {
+        (waiting->end > 0 && record->seq <= waiting->entries[waiting->end - 1].seq)) {
         scan->detail = "its number is not above the one before it";
         return ERR_INVALID_FIELD;
     }
     bool is_ref = record->kind == FILE_RECORD_REF;
     if (is_ref && file_shared_ref(scan->shared, scan->key - record->distance) != ERR_OK)
         return ERR_NO_MEMORY;
-    inbox_push(inbox, (struct inbox_entry){
-                          .key = scan->key,
-                          .seq = record->seq,
-                          .due = inbox_due(record->expires_ms, inbox_tag(record->key)),
-                          .bytes = is_ref ? record->bytes : (uint32_t)record->data.len,
-                          .distance = record->distance,
-                      });
+    waiting_push(inbox->waiting, (struct waiting_entry){
+                                     .key = scan->key,
+                                     .seq = record->seq,
+                                     .due = waiting_due(record->expires_ms, tag),
+                                     .bytes = is_ref ? record->bytes : (uint32_t)record->data.len,
+                                     .distance = record->distance,
+                                 });
     if (record->seq > inbox->head)
         inbox->head = record->seq;
     uint16_t day = (uint16_t)(record->time_ms / DAY_MS);

@@ -61,7 +61,7 @@ void group_put(struct group *group, struct group_put put)
     group->puts[group->n_puts++] = put;
 }
 
-void group_del(struct group *group, const struct inbox_entry *entry)
+void group_del(struct group *group, const struct waiting_entry *entry)
 {
     group->dels[group->n_dels++] =
         (struct group_del){.key = entry->key,

@@ -13,7 +13,7 @@ struct group_put {
     struct span user_id;       /* the request's */
     struct notification *note; /* one reference */
     uint64_t key;              /* rising from one put to the next in the file store */
-    uint32_t distance;         /* as in inbox_entry */
+    uint32_t distance;         /* as in waiting_entry */
     bool is_first;             /* the first of its shared payload, which is written before it */
 };
 
@@ -80,7 +80,7 @@ enum { GROUP_PUT_OVERHEAD_BYTES = 128, GROUP_KEY_BYTES = 256 };
 /* Room for so many more; afterwards the calls below cannot fail. ERR_NO_MEMORY changes nothing. */
 MUST_CHECK enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels);
 void group_put(struct group *group, struct group_put put); /* takes over the reference */
-void group_del(struct group *group, const struct inbox_entry *entry);
+void group_del(struct group *group, const struct waiting_entry *entry);
 void group_del_user(struct group *group, const struct inbox *inbox);
 void group_del_key(struct group *group, const struct idempotency *entry);
 void group_del_block(struct group *group, const struct expiring *entry);

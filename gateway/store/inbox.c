@@ -6,8 +6,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { FIRST_ENTRIES = 1 };
-
 struct inbox_table {
     struct hash_table users;
     size_t visited; /* the bucket that the next visit begins with */
@@ -37,14 +35,6 @@ enum err inbox_table_new(struct inbox_table **ret_table)
     return ERR_OK;
 }
 
-uint16_t inbox_tag(struct span collapse_key)
-{
-    if (collapse_key.len == 0)
-        return 0;
-    uint16_t tag = (uint16_t)hash_bytes(collapse_key);
-    return tag == 0 ? 1 : tag;
-}
-
 static void free_more(struct inbox *inbox)
 {
     if (inbox->more == NULL)
@@ -58,7 +48,7 @@ static void free_more(struct inbox *inbox)
 static void inbox_free(struct inbox *inbox)
 {
     free_more(inbox);
-    free(inbox->waiting);
+    waiting_free(&inbox->waiting);
     free(inbox);
 }
 
@@ -129,115 +119,6 @@ void inbox_remove(struct inbox_table *table, struct inbox *inbox)
     inbox_free(inbox);
 }
 
-/* What has left at the front is taken back once it is a quarter, which keeps a full inbox, where
- * each new entry pushes one out, from moving all its entries each time. */
-static void close_front(struct inbox_waiting *waiting)
-{
-    memmove(waiting->entries, waiting->entries + waiting->first,
-            (waiting->end - waiting->first) * sizeof *waiting->entries);
-    waiting->end -= waiting->first;
-    waiting->first = 0;
-}
-
-enum err inbox_reserve(struct inbox *inbox)
-{
-    struct inbox_waiting *waiting = inbox->waiting;
-    if (waiting != NULL && waiting->end < waiting->cap)
-        return ERR_OK;
-    if (waiting != NULL && waiting->first > waiting->cap / 4) {
-        close_front(waiting);
-        return ERR_OK;
-    }
-    uint32_t cap = waiting == NULL ? FIRST_ENTRIES : waiting->cap + (waiting->cap + 1) / 2;
-    struct inbox_waiting *more =
-        realloc(waiting, sizeof *more + (size_t)cap * sizeof *more->entries);
-    if (more == NULL)
-        return ERR_NO_MEMORY;
-    if (waiting == NULL)
-        *more = (struct inbox_waiting){0};
-    more->cap = cap;
-    inbox->waiting = more;
-    return ERR_OK;
-}
-
-void inbox_push(struct inbox *inbox, struct inbox_entry entry)
-{
-    struct inbox_waiting *waiting = inbox->waiting;
-    assert(waiting != NULL && waiting->end < waiting->cap);
-    waiting->entries[waiting->end++] = entry;
-    waiting->bytes += entry.bytes;
-}
-
-size_t inbox_seek(const struct inbox *inbox, uint64_t after)
-{
-    const struct inbox_entry *entries = inbox_entries(inbox);
-    size_t low = 0;
-    size_t high = inbox_count(inbox);
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (entries[middle].seq > after)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
-
-static void free_if_empty(struct inbox *inbox)
-{
-    if (inbox_count(inbox) > 0)
-        return;
-    free(inbox->waiting);
-    inbox->waiting = NULL;
-}
-
-void inbox_drop_oldest(struct inbox *inbox, size_t n)
-{
-    struct inbox_waiting *waiting = inbox->waiting;
-    assert(n <= inbox_count(inbox));
-    if (n == 0)
-        return;
-    for (size_t i = 0; i < n; i++)
-        waiting->bytes -= waiting->entries[waiting->first++].bytes;
-    free_if_empty(inbox);
-}
-
-void inbox_drop_at(struct inbox *inbox, size_t at)
-{
-    struct inbox_waiting *waiting = inbox->waiting;
-    assert(at < inbox_count(inbox));
-    if (at == 0) {
-        inbox_drop_oldest(inbox, 1);
-        return;
-    }
-    struct inbox_entry *entry = &waiting->entries[waiting->first + at];
-    waiting->bytes -= entry->bytes;
-    waiting->end--;
-    memmove(entry, entry + 1,
-            (size_t)(&waiting->entries[waiting->end] - entry) * sizeof *waiting->entries);
-}
-
-size_t inbox_drop_expired(struct inbox *inbox, int64_t now_ms, inbox_left_fn *on_left, void *owner)
-{
-    struct inbox_waiting *waiting = inbox->waiting;
-    if (waiting == NULL)
-        return 0;
-    uint32_t kept = waiting->first;
-    for (uint32_t i = waiting->first; i < waiting->end; i++) {
-        struct inbox_entry entry = waiting->entries[i];
-        if (inbox_expires_ms(&entry) > now_ms) {
-            waiting->entries[kept++] = entry;
-            continue;
-        }
-        waiting->bytes -= entry.bytes;
-        on_left(owner, &entry);
-    }
-    size_t n_dropped = waiting->end - kept;
-    waiting->end = kept;
-    free_if_empty(inbox);
-    return n_dropped;
-}
-
 /* ---- why numbers left, and where the devices are ---- */
 
 static struct inbox_more *make_more(struct inbox *inbox)
@@ -296,7 +177,7 @@ void inbox_drop_devices(struct inbox *inbox)
 
 void inbox_reset(struct inbox *inbox, struct epoch epoch)
 {
-    inbox_drop_oldest(inbox, inbox_count(inbox));
+    waiting_free(&inbox->waiting);
     inbox->epoch = epoch;
     inbox->head = 0;
     inbox->acked = 0;

@@ -62,28 +62,46 @@ static enum err remember(struct local_state *state, const struct store_append *a
 
 /* ---- what leaves for the new one ---- */
 
-/* The waiting entry with the payload's collapse key: its index, or the count of all. What has
- * expired leaves as that. */
-static enum err find_collapsed(struct local_state *state, const struct inbox *inbox,
-                               const struct store_append *append, int64_t now_ms, uint16_t tag,
-                               size_t *ret_at)
+/* What is compared with the entries that may have the payload's collapse key. */
+struct collapse {
+    struct local_state *state;
+    const struct inbox *inbox;
+    const struct payload *payload;
+    enum err error;
+};
+
+/* After a failed read there is nothing more to look for. */
+static bool has_same_key(void *owner, const struct waiting_entry *entry)
 {
-    const struct inbox_entry *entries = inbox_entries(inbox);
-    size_t count = inbox_count(inbox);
-    size_t at = count;
-    for (size_t i = 0; tag != 0 && at == count && i < count; i++) {
-        if (inbox_entry_tag(&entries[i]) != tag || inbox_expires_ms(&entries[i]) <= now_ms)
-            continue;
-        struct notification *note;
-        enum err error =
-            state->backing->ops->read(state->backing, &state->group, inbox, &entries[i], &note);
-        if (error != ERR_OK)
-            return ERR_STORE_UNAVAILABLE;
-        if (span_equal(payload_key(note->payload), payload_key(append->payload)))
-            at = i;
-        notification_unref(note);
-    }
-    *ret_at = at;
+    struct collapse *collapse = owner;
+    struct local_state *state = collapse->state;
+    struct notification *note;
+    collapse->error =
+        state->backing->ops->read(state->backing, &state->group, collapse->inbox, entry, &note);
+    if (collapse->error != ERR_OK)
+        return true;
+    bool is_same = span_equal(payload_key(note->payload), payload_key(collapse->payload));
+    notification_unref(note);
+    return is_same;
+}
+
+/* The number of the waiting entry with the payload's collapse key; 0: there is none. What has
+ * expired leaves first: it is not replaced, and many of one key would stand in the way. Room in the
+ * group is reserved. */
+static enum err find_collapsed(struct local_state *state, struct inbox *inbox,
+                               const struct payload *payload, int64_t now_ms, uint32_t tag,
+                               uint64_t *ret_seq)
+{
+    *ret_seq = 0;
+    if (tag == 0)
+        return ERR_OK;
+    local_drop_expired(state, inbox, now_ms);
+    struct collapse collapse = {state, inbox, payload, ERR_OK};
+    size_t place = waiting_find(inbox->waiting, tag, has_same_key, &collapse);
+    if (collapse.error != ERR_OK)
+        return ERR_STORE_UNAVAILABLE;
+    if (place < waiting_end(inbox->waiting))
+        *ret_seq = inbox->waiting->entries[place].seq;
     return ERR_OK;
 }
 
@@ -99,13 +117,13 @@ static void push_out_oldest(struct local_state *state, struct inbox *inbox, int6
         return;
     local_drop_expired(state, inbox, now_ms);
     while (is_over(state, inbox) && inbox_count(inbox) > 1)
-        local_remove(state, inbox, 0, GAP_OVERFLOW);
+        local_remove(state, inbox, waiting_first(inbox->waiting), GAP_OVERFLOW);
 }
 
 /* ---- the new one ---- */
 
 static void put_note(struct local_state *state, struct inbox *inbox, struct notification *note,
-                     struct span user_id, uint64_t shared_key)
+                     struct span user_id, uint64_t shared_key, uint32_t tag)
 {
     struct backing *backing = state->backing;
     uint64_t key = backing->ops->note_key(backing, note);
@@ -115,28 +133,26 @@ static void put_note(struct local_state *state, struct inbox *inbox, struct noti
         (struct group_put){.user_id = user_id, .note = note, .key = key, .distance = distance});
     inbox->head++;
     inbox->sign_day = local_day_of(note->time_ms);
-    inbox_push(inbox, (struct inbox_entry){
-                          .key = key,
-                          .seq = inbox->head,
-                          .due = inbox_due(note->expires_ms, inbox_tag(payload_key(note->payload))),
-                          .bytes = note->payload->len,
-                          .distance = distance});
+    waiting_push(inbox->waiting, (struct waiting_entry){.key = key,
+                                                        .seq = inbox->head,
+                                                        .due = waiting_due(note->expires_ms, tag),
+                                                        .bytes = note->payload->len,
+                                                        .distance = distance});
 }
 
 static enum err number_and_put(struct local_state *state, struct inbox *inbox,
                                struct store_append *append, struct store_target *target,
                                uint64_t shared_key)
 {
-    size_t collapsed;
-    size_t count = inbox_count(inbox);
+    uint64_t collapsed;
+    uint32_t tag = waiting_tag(payload_key(append->payload));
     uint64_t bytes = append->payload->len + GROUP_PUT_OVERHEAD_BYTES +
                      (must_remember(state, append) ? GROUP_KEY_BYTES : 0u);
     if (!state->backing->ops->has_room(state->backing, state->group.bytes + bytes))
         return ERR_FULL;
-    if (find_collapsed(state, inbox, append, target->time_ms,
-                       inbox_tag(payload_key(append->payload)), &collapsed) != ERR_OK)
-        return ERR_STORE_UNAVAILABLE;
-    if (group_reserve(&state->group, 1, count + 1) != ERR_OK || inbox_reserve(inbox) != ERR_OK)
+    if (group_reserve(&state->group, 1, inbox_count(inbox) + 1) != ERR_OK ||
+        find_collapsed(state, inbox, append->payload, target->time_ms, tag, &collapsed) != ERR_OK ||
+        waiting_reserve(&inbox->waiting, tag) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     struct notification *note = notification_new(append->payload, inbox->epoch, inbox->head + 1,
                                                  target->time_ms, target->expires_ms);
@@ -147,11 +163,10 @@ static enum err number_and_put(struct local_state *state, struct inbox *inbox,
         return ERR_STORE_UNAVAILABLE;
     }
     note->acked = inbox->acked;
-    if (collapsed < count)
-        note->replaces = inbox_entries(inbox)[collapsed].seq;
-    put_note(state, inbox, note, target->user_id, shared_key);
-    if (collapsed < count)
-        local_remove(state, inbox, collapsed, GAP_COLLAPSED);
+    note->replaces = collapsed;
+    put_note(state, inbox, note, target->user_id, shared_key, tag);
+    if (collapsed != 0)
+        local_remove(state, inbox, waiting_seek(inbox->waiting, collapsed - 1), GAP_COLLAPSED);
     push_out_oldest(state, inbox, target->time_ms);
     target->epoch = inbox->epoch;
     target->seq = inbox->head;

@@ -29,7 +29,7 @@ struct backing_ops {
     /* A notification of the index, committed or put by this group, as it was kept or as a replay.
      * The caller unrefs it. */
     enum err (*read)(struct backing *backing, const struct group *group, const struct inbox *inbox,
-                     const struct inbox_entry *entry, struct notification **ret_note);
+                     const struct waiting_entry *entry, struct notification **ret_note);
     /* Lets go of what reads hold; a commit does it as well. NULL: they hold nothing. */
     void (*end_turn)(struct backing *backing);
     /* All of the group or nothing; `why` says what failed. Sets record_key of the users, keys and

@@ -2,6 +2,27 @@
 #include "gateway/store/local_apply.h"
 #include "gateway/store/local_blocks.h"
 
+/* Answers the oldest. What has expired is among what waits while it cannot leave. */
+static const struct waiting_entry *count_pending(struct local_state *state, struct inbox *inbox,
+                                                 int64_t now_ms, uint64_t *ret_pending)
+{
+    const struct waiting_entry *oldest = NULL;
+    local_drop_due(state, inbox, now_ms);
+    const struct waiting *waiting = inbox->waiting;
+    *ret_pending = waiting_count(waiting);
+    if (waiting_count(waiting) > 0 && !waiting_has_expired(waiting, now_ms))
+        return &waiting->entries[waiting_first(waiting)];
+    for (size_t place = waiting_first(waiting); place < waiting_end(waiting);
+         place = waiting_next(waiting, place)) {
+        const struct waiting_entry *entry = &waiting->entries[place];
+        bool is_pending = waiting_expires_ms(entry) > now_ms;
+        *ret_pending -= !is_pending;
+        if (is_pending && oldest == NULL)
+            oldest = entry;
+    }
+    return oldest;
+}
+
 void local_apply_peek(struct local_state *state, struct store_peek *peek)
 {
     peek->error = state->is_readable ? ERR_OK : ERR_STORE_UNAVAILABLE;
@@ -15,21 +36,14 @@ void local_apply_peek(struct local_state *state, struct store_peek *peek)
         return;
     int64_t now_ms = local_now_ms(state);
     peek->blocked_until_ms = local_blocked_until(state, peek->user_id, now_ms);
-    const struct inbox *inbox = inbox_find(state->index.users, peek->user_id);
+    struct inbox *inbox = inbox_find(state->index.users, peek->user_id);
     if (inbox == NULL)
         return;
     peek->epoch = inbox->epoch;
     peek->head = inbox->head;
     peek->acked = inbox->acked;
 
-    const struct inbox_entry *entries = inbox_entries(inbox);
-    const struct inbox_entry *oldest = NULL;
-    for (size_t i = inbox_count(inbox); i-- > 0;) {
-        if (inbox_expires_ms(&entries[i]) <= now_ms)
-            continue;
-        peek->pending++;
-        oldest = &entries[i];
-    }
+    const struct waiting_entry *oldest = count_pending(state, inbox, now_ms, &peek->pending);
     if (oldest == NULL)
         return;
     struct notification *note;
@@ -40,21 +54,23 @@ void local_apply_peek(struct local_state *state, struct store_peek *peek)
     notification_unref(note);
 }
 
-/* The index of a number's entry; the count of all if it has none. */
-static size_t find_entry(const struct inbox *inbox, uint64_t seq)
+/* NULL: nothing of this number waits. */
+static const struct waiting_entry *find_entry(const struct inbox *inbox, uint64_t seq)
 {
-    size_t at = inbox_seek(inbox, seq - 1);
-    size_t count = inbox_count(inbox);
-    return at < count && inbox_entries(inbox)[at].seq == seq ? at : count;
+    size_t place = waiting_seek(inbox->waiting, seq - 1);
+    if (place == waiting_end(inbox->waiting) || inbox->waiting->entries[place].seq != seq)
+        return NULL;
+    return &inbox->waiting->entries[place];
 }
 
-static void tell_fate(struct store_look *look, const struct inbox *inbox, size_t at, int64_t now_ms)
+static void tell_fate(struct store_look *look, const struct inbox *inbox, int64_t now_ms)
 {
+    const struct waiting_entry *entry = find_entry(inbox, look->seq);
     look->is_written = look->seq <= inbox_written(inbox);
     look->fate = FATE_GONE;
     look->cause = gaps_find(inbox_gaps(inbox), look->seq);
-    if (at < inbox_count(inbox)) {
-        bool is_pending = inbox_expires_ms(&inbox_entries(inbox)[at]) > now_ms;
+    if (entry != NULL) {
+        bool is_pending = waiting_expires_ms(entry) > now_ms;
         look->fate = is_pending ? FATE_PENDING : FATE_GONE;
         look->cause = is_pending ? GAP_NONE : GAP_EXPIRED;
     } else if (look->cause == GAP_NONE && look->seq <= inbox->acked) {
@@ -64,34 +80,32 @@ static void tell_fate(struct store_look *look, const struct inbox *inbox, size_t
     }
 }
 
-/* All entries of from..to leave, and those who look at the user are told. */
+/* All of from..to wait, and leave; those who look at the user are told. */
 static enum err withdraw(struct local_state *state, struct store_look *look, struct inbox *inbox,
-                         size_t begin, size_t end)
+                         uint64_t from, uint64_t to)
 {
-    if (begin == end)
-        return ERR_OK;
-    if (!state->is_up || group_reserve(&state->group, 0, end - begin) != ERR_OK)
+    if (!state->is_up || group_reserve(&state->group, 0, to - from + 1) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
-    const struct inbox_entry *entries = inbox_entries(inbox);
-    struct notification *note =
-        notification_new_withdrawal(inbox->epoch, entries[begin].seq, entries[end - 1].seq);
+    struct notification *note = notification_new_withdrawal(inbox->epoch, from, to);
     if (note == NULL)
         return ERR_STORE_UNAVAILABLE;
     group_withdraw(&state->group, look->user_id, note);
-    look->n_removed += end - begin;
-    while (end > begin)
-        local_remove(state, inbox, --end, GAP_CANCELLED);
+    look->n_removed += to - from + 1;
+    for (uint64_t seq = from; seq <= to; seq++)
+        local_remove(state, inbox, waiting_seek(inbox->waiting, seq - 1), GAP_CANCELLED);
     return ERR_OK;
 }
 
-/* How many entries follow each other without a hole in the numbers. */
-static size_t run_length(const struct inbox *inbox)
+/* Up to which number the oldest are without a hole. */
+static uint64_t end_of_run(const struct waiting *waiting)
 {
-    const struct inbox_entry *entries = inbox_entries(inbox);
-    size_t n = 1;
-    while (n < inbox_count(inbox) && entries[n].seq == entries[n - 1].seq + 1)
-        n++;
-    return n;
+    size_t place = waiting_first(waiting);
+    uint64_t seq = waiting->entries[place].seq;
+    for (place = waiting_next(waiting, place);
+         place < waiting_end(waiting) && waiting->entries[place].seq == seq + 1;
+         place = waiting_next(waiting, place))
+        seq++;
+    return seq;
 }
 
 /* What has expired leaves as that. What left before, between what waits, is not withdrawn: so there
@@ -106,8 +120,11 @@ static enum err purge(struct local_state *state, struct store_look *look, struct
     if (!state->is_up || group_reserve(&state->group, 0, count) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     local_drop_expired(state, inbox, now_ms);
-    while (error == ERR_OK && inbox_count(inbox) > 0)
-        error = withdraw(state, look, inbox, 0, run_length(inbox));
+    while (error == ERR_OK && inbox_count(inbox) > 0) {
+        const struct waiting *waiting = inbox->waiting;
+        uint64_t from = waiting->entries[waiting_first(waiting)].seq;
+        error = withdraw(state, look, inbox, from, end_of_run(waiting));
+    }
     return error;
 }
 
@@ -124,11 +141,10 @@ static enum err look_up(struct local_state *state, struct store_look *look, stru
     }
     if (look->seq == 0 || look->seq > inbox->head)
         return ERR_NOT_FOUND;
-    size_t at = find_entry(inbox, look->seq);
-    tell_fate(look, inbox, at, now_ms);
+    tell_fate(look, inbox, now_ms);
     if (!look->is_cancel || look->fate != FATE_PENDING)
         return ERR_OK;
-    return withdraw(state, look, inbox, at, at + 1);
+    return withdraw(state, look, inbox, look->seq, look->seq);
 }
 
 void local_apply_look(struct local_state *state, struct store_look *look)

@@ -116,16 +116,16 @@ static void answer_positions(struct store_page *page, const struct inbox *inbox)
 
 /* ---- what it shows ---- */
 
-/* Takes entries from index `at` on; page->last says how far it came, *ret_end at which entry. */
+/* Takes entries from a place on; page->last says how far it came, *ret_n how many entries it
+ * covers, those included that have expired. */
 static enum err take_entries(struct local_state *state, struct store_page *page,
-                             const struct inbox *inbox, size_t at, int64_t now_ms, size_t *ret_end)
+                             const struct inbox *inbox, size_t place, int64_t now_ms, size_t *ret_n)
 {
-    const struct inbox_entry *entries = inbox_entries(inbox);
-    size_t count = inbox_count(inbox);
+    const struct waiting *waiting = inbox->waiting;
     uint64_t bytes = 0;
-    for (; at < count; *ret_end = ++at) {
-        const struct inbox_entry *entry = &entries[at];
-        if (inbox_expires_ms(entry) > now_ms) {
+    for (*ret_n = 0; place < waiting_end(waiting); place = waiting_next(waiting, place), ++*ret_n) {
+        const struct waiting_entry *entry = &waiting->entries[place];
+        if (waiting_expires_ms(entry) > now_ms) {
             bytes += entry->bytes;
             if (page->n_notes == page->max_count || (page->n_notes > 0 && bytes > page->max_bytes))
                 return ERR_OK;
@@ -153,14 +153,12 @@ static void add_gap(struct store_page *page, struct gap gap)
 
 /* What has expired and was not swept yet is in the index still, but not in the page: it goes
  * between the ranges of what is in neither. */
-static void merge_expired(struct store_page *page, const struct inbox_entry *entries, size_t n,
-                          int64_t now_ms, const struct gap *missing, size_t n_missing)
+static void merge_expired(struct store_page *page, const uint64_t *expired, size_t n_expired,
+                          const struct gap *missing, size_t n_missing)
 {
     size_t at = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t seq = entries[i].seq;
-        if (inbox_expires_ms(&entries[i]) > now_ms)
-            continue;
+    for (size_t i = 0; i < n_expired; i++) {
+        uint64_t seq = expired[i];
         while (at < n_missing && missing[at].from < seq)
             add_gap(page, missing[at++]);
         add_gap(page, (struct gap){seq, seq, GAP_EXPIRED});
@@ -169,30 +167,33 @@ static void merge_expired(struct store_page *page, const struct inbox_entry *ent
         add_gap(page, missing[at++]);
 }
 
-/* Of the n entries that the page covers. */
-static enum err tell_gaps(struct store_page *page, const struct inbox *inbox,
-                          const struct inbox_entry *entries, size_t n, int64_t now_ms)
+/* Of the n entries from a place on that the page covers. */
+static enum err tell_gaps(struct store_page *page, const struct inbox *inbox, size_t place,
+                          size_t n, int64_t now_ms)
 {
+    const struct waiting *waiting = inbox->waiting;
     struct gap *missing = NULL;
     size_t n_missing = 0;
     size_t n_expired = 0;
-    uint64_t *seqs = malloc((n + 1) * sizeof *seqs);
+    uint64_t *seqs = malloc(2 * (n + 1) * sizeof *seqs);
     if (seqs == NULL)
         return ERR_NO_MEMORY;
-    for (size_t i = 0; i < n; i++) {
-        seqs[i] = entries[i].seq;
-        n_expired += inbox_expires_ms(&entries[i]) <= now_ms;
+    uint64_t *expired = seqs + n + 1;
+    for (size_t i = 0; i < n; i++, place = waiting_next(waiting, place)) {
+        seqs[i] = waiting->entries[place].seq;
+        if (waiting_expires_ms(&waiting->entries[place]) <= now_ms)
+            expired[n_expired++] = seqs[i];
     }
     enum err error = gaps_missing(inbox_gaps(inbox), inbox->acked, page->start, page->last, seqs, n,
                                   &missing, &n_missing);
-    free(seqs);
     if (error == ERR_OK && n_missing + n_expired > 0) {
         page->gaps = malloc((n_missing + n_expired) * sizeof *page->gaps);
         if (page->gaps == NULL)
             error = ERR_NO_MEMORY;
         else
-            merge_expired(page, entries, n, now_ms, missing, n_missing);
+            merge_expired(page, expired, n_expired, missing, n_missing);
     }
+    free(seqs);
     free(missing);
     return error;
 }
@@ -202,9 +203,9 @@ static enum err tell_gaps(struct store_page *page, const struct inbox *inbox,
 static enum err fill(struct local_state *state, struct store_page *page, const struct inbox *inbox,
                      int64_t now_ms)
 {
-    size_t at = inbox_seek(inbox, page->start);
-    size_t end = at;
-    size_t room = inbox_count(inbox) - at;
+    size_t place = waiting_seek(inbox->waiting, page->start);
+    size_t n = 0;
+    size_t room = place < waiting_end(inbox->waiting) ? inbox_count(inbox) : 0;
     if (room > page->max_count)
         room = page->max_count;
     if (room > 0) {
@@ -212,9 +213,9 @@ static enum err fill(struct local_state *state, struct store_page *page, const s
         if (page->notes == NULL)
             return ERR_NO_MEMORY;
     }
-    enum err error = take_entries(state, page, inbox, at, now_ms, &end);
+    enum err error = take_entries(state, page, inbox, place, now_ms, &n);
     if (error == ERR_OK && page->wants_gaps && page->last > page->start)
-        error = tell_gaps(page, inbox, inbox_entries(inbox) + at, end - at, now_ms);
+        error = tell_gaps(page, inbox, place, n, now_ms);
     if (error == ERR_OK && page->wants_withdrawn)
         error = gaps_withdrawn(inbox_gaps(inbox), page->withdrawn_after, page->start,
                                &page->withdrawn, &page->n_withdrawn);
@@ -239,6 +240,7 @@ void local_apply_page(struct local_state *state, struct store_page *page)
     answer_positions(page, inbox);
     if (page->error != ERR_OK || inbox == NULL)
         return;
+    local_drop_due(state, inbox, now_ms);
     enum err error = fill(state, page, inbox, now_ms);
     if (error != ERR_OK)
         local_page_fail(page, error);

@@ -67,24 +67,27 @@ bool local_has_lost_numbers(const struct inbox *inbox, struct epoch known_epoch,
 enum err local_begin_epoch(struct local_state *state, struct inbox *inbox)
 {
     struct epoch epoch;
-    size_t count = inbox_count(inbox);
-    if (group_reserve(&state->group, 0, count) != ERR_OK || epoch_random(&epoch) != ERR_OK)
+    const struct waiting *waiting = inbox->waiting;
+    if (group_reserve(&state->group, 0, inbox_count(inbox)) != ERR_OK ||
+        epoch_random(&epoch) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
-    for (size_t i = 0; i < count; i++)
-        group_del(&state->group, &inbox_entries(inbox)[i]);
+    for (size_t place = waiting_first(waiting); place < waiting_end(waiting);
+         place = waiting_next(waiting, place))
+        group_del(&state->group, &waiting->entries[place]);
     inbox_reset(inbox, epoch);
     group_write_user(&state->group, inbox);
     state->group.counts.n_resyncs++;
     return ERR_OK;
 }
 
-void local_remove(struct local_state *state, struct inbox *inbox, size_t at, enum gap_cause cause)
+void local_remove(struct local_state *state, struct inbox *inbox, size_t place,
+                  enum gap_cause cause)
 {
-    const struct inbox_entry *entry = &inbox_entries(inbox)[at];
+    const struct waiting_entry *entry = &inbox->waiting->entries[place];
     group_del(&state->group, entry);
     group_count_left(&state->group, cause);
     inbox_add_gap(inbox, entry->seq, cause);
-    inbox_drop_at(inbox, at);
+    waiting_drop(&inbox->waiting, place);
     group_write_user(&state->group, inbox);
 }
 
@@ -93,7 +96,7 @@ struct leaver {
     struct inbox *inbox;
 };
 
-static void leave_expired(void *owner, const struct inbox_entry *entry)
+static void leave_expired(void *owner, const struct waiting_entry *entry)
 {
     struct leaver *leaver = owner;
     group_del(leaver->group, entry);
@@ -104,34 +107,39 @@ static void leave_expired(void *owner, const struct inbox_entry *entry)
 void local_drop_expired(struct local_state *state, struct inbox *inbox, int64_t now_ms)
 {
     struct leaver leaver = {&state->group, inbox};
-    if (inbox_drop_expired(inbox, now_ms, leave_expired, &leaver) > 0)
+    if (waiting_drop_expired(&inbox->waiting, now_ms, leave_expired, &leaver) > 0)
         group_write_user(&state->group, inbox);
+}
+
+void local_drop_due(struct local_state *state, struct inbox *inbox, int64_t now_ms)
+{
+    if (state->is_up && waiting_has_expired(inbox->waiting, now_ms) &&
+        group_reserve(&state->group, 0, inbox_count(inbox)) == ERR_OK)
+        local_drop_expired(state, inbox, now_ms);
 }
 
 enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t acked)
 {
     if (acked <= inbox->acked)
         return ERR_OK;
-    size_t n_left = inbox_seek(inbox, acked);
-    if (group_reserve(&state->group, 0, n_left) != ERR_OK)
+    if (group_reserve(&state->group, 0, inbox_count(inbox)) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
-    struct leaver leaver = {&state->group, inbox};
-    int64_t now_ms = local_now_ms(state);
-    for (size_t i = 0; i < n_left; i++) {
-        const struct inbox_entry *entry = &inbox_entries(inbox)[i];
-        if (inbox_expires_ms(entry) > now_ms)
-            group_del(&state->group, entry);
-        else
-            leave_expired(&leaver, entry);
+    local_drop_expired(state, inbox, local_now_ms(state));
+    while (inbox_count(inbox) > 0) {
+        size_t oldest = waiting_first(inbox->waiting);
+        const struct waiting_entry *entry = &inbox->waiting->entries[oldest];
+        if (entry->seq > acked)
+            break;
+        group_del(&state->group, entry);
+        waiting_drop(&inbox->waiting, oldest);
     }
-    inbox_drop_oldest(inbox, n_left);
     inbox_set_acked(inbox, acked);
     group_write_user(&state->group, inbox);
     return ERR_OK;
 }
 
 enum err local_read_replay(struct local_state *state, const struct inbox *inbox,
-                           const struct inbox_entry *entry, struct notification **ret_note)
+                           const struct waiting_entry *entry, struct notification **ret_note)
 {
     struct notification *kept;
     enum err error = state->backing->ops->read(state->backing, &state->group, inbox, entry, &kept);

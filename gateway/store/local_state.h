@@ -44,11 +44,16 @@ bool local_has_lost_numbers(const struct inbox *inbox, struct epoch known_epoch,
                             uint64_t known_head);
 MUST_CHECK enum err local_begin_epoch(struct local_state *state, struct inbox *inbox);
 
-/* The entry leaves unacknowledged. Room in the group is reserved for it. */
-void local_remove(struct local_state *state, struct inbox *inbox, size_t at, enum gap_cause cause);
+/* The entry at this place leaves unacknowledged. Room in the group is reserved for it. */
+void local_remove(struct local_state *state, struct inbox *inbox, size_t place,
+                  enum gap_cause cause);
 
 /* Room in the group is reserved for all entries. */
 void local_drop_expired(struct local_state *state, struct inbox *inbox, int64_t now_ms);
+
+/* Drops what has expired, before the inbox is read: what has left need not be passed over again by
+ * each that reads. While nothing can be written, or without memory, it stays. */
+void local_drop_due(struct local_state *state, struct inbox *inbox, int64_t now_ms);
 
 /* `acked` rises to this number, not above head, and what it covers leaves, as expired where that
  * came first; a lower one changes nothing. ERR_STORE_UNAVAILABLE: no memory, nothing changed. */
@@ -56,7 +61,7 @@ MUST_CHECK enum err local_advance(struct local_state *state, struct inbox *inbox
 
 /* Reads an entry as a page shows it: a replay. The caller unrefs it. */
 MUST_CHECK enum err local_read_replay(struct local_state *state, const struct inbox *inbox,
-                                      const struct inbox_entry *entry,
+                                      const struct waiting_entry *entry,
                                       struct notification **ret_note);
 
 #endif

@@ -97,7 +97,7 @@ static enum err read_record(struct file_backing *file, uint64_t key, enum file_r
 }
 
 static enum err file_read(struct backing *backing, const struct group *group,
-                          const struct inbox *inbox, const struct inbox_entry *entry,
+                          const struct inbox *inbox, const struct waiting_entry *entry,
                           struct notification **ret_note)
 {
     struct file_backing *file = file_of(backing);

@@ -44,7 +44,7 @@ static bool memory_has_room(const struct backing *backing, uint64_t more_bytes)
 }
 
 static enum err memory_read(struct backing *backing, const struct group *group,
-                            const struct inbox *inbox, const struct inbox_entry *entry,
+                            const struct inbox *inbox, const struct waiting_entry *entry,
                             struct notification **ret_note)
 {
     (void)backing;
@@ -89,8 +89,10 @@ static enum err memory_probe(struct backing *backing, char *why)
 static void drop_notes(void *unused, struct inbox *inbox)
 {
     (void)unused;
-    for (size_t i = 0; i < inbox_count(inbox); i++)
-        notification_unref(note_at(inbox_entries(inbox)[i].key));
+    const struct waiting *waiting = inbox->waiting;
+    for (size_t place = waiting_first(waiting); place < waiting_end(waiting);
+         place = waiting_next(waiting, place))
+        notification_unref(note_at(waiting->entries[place].key));
 }
 
 static void memory_close(struct backing *backing, struct local_index *index)

@@ -51,7 +51,7 @@ static const struct file_record samples[] = {
                     .epoch = {"k3f9a2qd"},
                     .seq = 2,
                     .time_ms = 3,
-                    .expires_ms = INBOX_EXPIRES_END_MS - 1,
+                    .expires_ms = WAITING_EXPIRES_END_MS - 1,
                     .key = {"score", 5},
                     .data = {"{}", 2}},
     [KEYED_REF] = {.kind = FILE_RECORD_REF,
@@ -143,7 +143,7 @@ Test(file_record, refuses_versions_kinds_and_values_that_are_not_ours)
     cr_assert_eq(read_with(NOTE, 2, 0), ERR_INVALID_FIELD, "a note of nobody");
     cr_assert_eq(read_with(NOTE, 3, 'K'), ERR_INVALID_FIELD, "an epoch of other letters");
     cr_assert_eq(read_with(NOTE, 18, 0x7f), ERR_INVALID_FIELD, "a number of 19 digits");
-    cr_assert_eq(read_with(NOTE, 33, 1), ERR_INVALID_FIELD, "it expires after the year 6429");
+    cr_assert_eq(read_with(NOTE, 33, 1), ERR_INVALID_FIELD, "it expires after the year 2527");
     cr_assert_eq(read_with(REF, 11, 0), ERR_INVALID_FIELD, "number 0");
     cr_assert_eq(read_with(USER, 19, 10), ERR_INVALID_FIELD, "acknowledged above the head");
     cr_assert_eq(read_with(USER, 29, 10), ERR_INVALID_FIELD, "written above the head");
@@ -153,7 +153,7 @@ Test(file_record, refuses_versions_kinds_and_values_that_are_not_ours)
     cr_assert_eq(read_with(BLOCK, 0, 1), ERR_INVALID_FIELD, "another one");
     cr_assert_eq(read_with(BLOCK, 2, 0), ERR_INVALID_FIELD, "a block of nobody");
     cr_assert_eq(read_with(BLOCK, 2, 3), ERR_INVALID_FIELD, "bytes behind its end");
-    cr_assert_eq(read_with(BLOCK, 10, 1), ERR_INVALID_FIELD, "it ends after the year 6429");
+    cr_assert_eq(read_with(BLOCK, 10, 1), ERR_INVALID_FIELD, "it ends after the year 2527");
     cr_assert_eq(read_with(KEY, 35, 65), ERR_INVALID_FIELD, "a key that is too long");
 }
 
