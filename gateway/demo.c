@@ -2,14 +2,42 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/router.h"
+#include "proto/json_text.h"
 #include "proto/push_json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static const uint8_t page[] = {
-#include "embedded/demo_html.inc"
+/* What the page is made of. Each ends with a NUL that is not sent. */
+static const uint8_t page_html[] = {
+#include "embedded/demo_page_html.inc"
 };
+static const uint8_t page_css[] = {
+#include "embedded/demo_page_css.inc"
+};
+static const uint8_t page_js[] = {
+#include "embedded/demo_page_js.inc"
+};
+
+static const struct demo_file {
+    const char *path;
+    const char *type;
+    struct span content;
+} files[] = {
+    {"/", "text/html; charset=utf-8", {(const char *)page_html, sizeof page_html - 1}},
+    {"/demo/page.css", "text/css; charset=utf-8", {(const char *)page_css, sizeof page_css - 1}},
+    {"/demo/page.js",
+     "text/javascript; charset=utf-8",
+     {(const char *)page_js, sizeof page_js - 1}},
+};
+
+/* The page loads nothing from elsewhere, runs no script but its own, and stands in no frame. */
+static const char page_policy[] =
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src "
+    "data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    "Cache-Control: no-cache\r\n";
 
 /* A push of the page's button on its way through the store and back to the arrival's worker. */
 struct demo_push {
@@ -138,20 +166,51 @@ static void serve_push(struct arrival *arrival, const struct http_head *head, co
         arrival_want_body(arrival, len, on_body);
 }
 
+/* What the page shows of how Herald runs: where backends push, and what they need to. */
+static void serve_facts(struct arrival *arrival)
+{
+    const struct options *options = arrival_worker(arrival)->node->options;
+    struct buf body;
+    buf_init(&body, 16384);
+    enum err error = buf_append_text(&body, "{\"adminListen\":");
+    if (error == ERR_OK)
+        error = json_text_string(&body, span_of(options->admin_listen));
+    if (error == ERR_OK)
+        error = buf_printf(&body, ",\"adminTls\":%s,\"adminKeys\":%s}",
+                           options->admin_tls_cert[0] != '\0' ? "true" : "false",
+                           options->admin_keys[0] != '\0' ? "true" : "false");
+    if (error == ERR_OK)
+        arrival_answer(arrival, 200, "application/json", page_policy, buf_span(&body));
+    else
+        arrival_refuse(arrival, error, NULL, NULL, NULL);
+    buf_fini(&body);
+}
+
+static const struct demo_file *find_file(struct span path)
+{
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (span_equal(path, span_of(files[i].path)))
+            return &files[i];
+    }
+    return NULL;
+}
+
 bool demo_serve(struct arrival *arrival, const struct http_head *head, const char *bytes)
 {
     struct span path = http_part_span(bytes, head->path);
     struct span method = http_part_span(bytes, head->method);
-    bool is_page = span_equal(path, SPAN_LITERAL("/"));
+    const struct demo_file *file = find_file(path);
+    bool is_facts = span_equal(path, SPAN_LITERAL("/demo/facts"));
     bool is_push = span_equal(path, SPAN_LITERAL("/demo/push"));
-    if (!is_page && !is_push)
+    if (file == NULL && !is_facts && !is_push)
         return false;
-    if (is_page && span_equal(method, SPAN_LITERAL("GET")))
-        arrival_answer(arrival, 200, "text/html; charset=utf-8", NULL,
-                       (struct span){(const char *)page, sizeof page - 1});
-    else if (is_push && span_equal(method, SPAN_LITERAL("POST")))
+    if (!span_equal(method, is_push ? SPAN_LITERAL("POST") : SPAN_LITERAL("GET")))
+        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, is_push ? "POST" : "GET");
+    else if (is_push)
         serve_push(arrival, head, bytes);
+    else if (is_facts)
+        serve_facts(arrival);
     else
-        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, is_page ? "GET" : "POST");
+        arrival_answer(arrival, 200, file->type, page_policy, file->content);
     return true;
 }

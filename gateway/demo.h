@@ -1,4 +1,5 @@
-/* The demo (--demo, loopback only): a page at `/` of the subscriber port and `POST /demo/push`. */
+/* The demo (--demo, loopback only): a page at `/` of the subscriber port, whose files
+ * stand in demo/, `POST /demo/push`, and what the page shows of Herald (`GET /demo/facts`). */
 #ifndef HERALD_DEMO_H
 #define HERALD_DEMO_H
 

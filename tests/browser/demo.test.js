@@ -3,6 +3,7 @@
  * the picture for people. */
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { Authority, waitUntil } = require('../e2e/harness');
@@ -23,8 +24,9 @@ class DemoPage {
         await this.page.waitForSelector(`#state[data-state="${state}"]`, { timeout: 15000 });
     }
 
-    async connect(userId) {
+    async connect(userId, level = 'herald.v1') {
         await this.id('user-id').fill(userId);
+        await this.id('level').selectOption(level);
         await this.id('connect').click();
         await this.waitState('online');
     }
@@ -66,9 +68,9 @@ async function openDemo(t) {
 async function takePicture(t) {
     const { herald, page } = await openDemo(t);
     await page.page.setViewportSize({ width: 1120, height: 820 });
+    await herald.mustPush('ada', { title: 'Goal!', text: 'Rovers 2 : 1 United', minute: 87, live: true });
     await page.connect('ada');
     for (const data of [
-        { title: 'Goal!', text: 'Rovers 2 : 1 United', minute: 87, live: true },
         { title: 'Your order is on its way', order: 'A-20718', items: ['Tea', 'Kettle'], eta: '16:40' },
     ]) {
         await herald.mustPush('ada', data);
@@ -80,7 +82,6 @@ async function takePicture(t) {
         document.activeElement.blur();
         return Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {})).slice(0, 8));
     });
-    fs.mkdirSync(OUT, { recursive: true });
     const file = path.join(OUT, 'demo.png');
     await page.page.screenshot({ path: file, scale: 'css' });
     assert.ok(fs.statSync(file).size > 10000, 'a picture of some size');
@@ -90,6 +91,8 @@ async function takePicture(t) {
 }
 
 module.exports = (test) => {
+    fs.mkdirSync(OUT, { recursive: true });
+
     test('subscribes, receives, goes offline, comes back and receives what it missed, in order', async (t) => {
         const { herald, page } = await openDemo(t);
         await page.connect('ada');
@@ -110,6 +113,74 @@ module.exports = (test) => {
         await page.waitReceived(4);
         assert.deepEqual((await page.received()).slice(2), ['{"n":3}', '{"n":4}']);
         assert.equal(await page.id('counter').innerText(), '4');
+        await herald.waitPending('ada', 0);
+    });
+
+    test('what waited is marked, and each shows its id and what its acknowledgement took', async (t) => {
+        const { herald, page } = await openDemo(t);
+        const waiting = await herald.mustPush('ada', { title: 'Waits' });
+        await page.connect('ada');
+        await page.waitReceived(1);
+        await herald.mustPush('ada', { title: 'Live' });
+        await page.waitReceived(2);
+        await herald.push('ada', { title: 'Now or never' }, { ttl: 0 });
+        await page.waitReceived(3);
+        const cards = await page.id('notification').evaluateAll((all) => all.map((card) => ({
+            title: card.querySelector('h3').firstChild.textContent, mark: card.querySelector('[data-testid=mark]')?.textContent,
+            foot: card.querySelector('footer')?.textContent })));
+        const [never, live, waited] = cards;
+        assert.deepEqual([never.title, never.mark, never.foot], ['Now or never', undefined, undefined]);
+        assert.deepEqual([live.title, live.mark], ['Live', undefined]);
+        assert.match(waited.mark, /^waited \d/);
+        assert.match(waited.foot, new RegExp(`^id ${waiting.id} · acknowledged [\\d.]+ m?s after the push$`));
+        await herald.waitPending('ada', 0);
+    });
+
+    test('what will not come and what was taken back is shown', async (t) => {
+        const { herald, page } = await openDemo(t);
+        const { id } = await herald.mustPush('ada', 1);
+        await herald.mustPush('ada', 2);
+        assert.equal((await herald.request('DELETE', `/users/ada/messages/${id}`)).status, 200);
+        await page.connect('ada');
+        await page.waitReceived(1);
+        assert.match(await page.id('gap').innerText(), /Number 1 will not come\s*cancelled/);
+    });
+
+    test('on the plain level it shows the data alone, and the browser acknowledges', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.connect('ada', 'plain');
+        assert.match(await page.id('state-detail').innerText(), /plain/);
+        await herald.mustPush('ada', { n: 9007199254740993n.toString() });
+        await page.waitReceived(1);
+        assert.equal(await page.page.locator('#feed footer').count(), 0);
+        await herald.waitPending('ada', 0);
+    });
+
+    test('a newcomer presses one button, and the line for backends works as it stands', async (t) => {
+        const { herald, page } = await openDemo(t);
+        assert.equal(await page.id('user-id').inputValue(), 'ada');
+        await page.id('connect').click();
+        await page.waitState('online');
+        const line = await page.id('curl').innerText();
+        assert.ok(line.includes(`http://127.0.0.1:${herald.adminPort}/push`), line);
+        const typed = spawnSync('bash', ['-c', line.replace('curl ', 'curl -sS ')], { encoding: 'utf8' });
+        assert.equal(JSON.parse(typed.stdout).status, 'sent', typed.stderr);
+        await page.waitReceived(1);
+    });
+
+    test('on a telephone the first card is seen without scrolling', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.page.setViewportSize({ width: 390, height: 844 });
+        await page.connect('ada');
+        await page.push('{"title":"Hello","text":"You see me."}');
+        await page.waitReceived(1);
+        const seen = await page.id('notification').first().evaluate((card) => {
+            const { top } = card.querySelector('p').getBoundingClientRect();
+            return { top, wide: document.documentElement.scrollWidth, scrolled: scrollY };
+        });
+        assert.ok(seen.top + 20 < 844 && seen.scrolled === 0, JSON.stringify(seen));
+        assert.ok(seen.wide <= 390, JSON.stringify(seen));
+        await page.page.screenshot({ path: path.join(OUT, 'demo-telephone.png') });
         await herald.waitPending('ada', 0);
     });
 

@@ -14,6 +14,9 @@ function blocks(language, herald) {
     return found.map(([, text]) => text.replaceAll('8080', herald.port).replaceAll('8081', herald.adminPort));
 }
 
+/* Playwright takes a text that begins with a function for nothing but that function. */
+const asScript = (text) => `'use strict';\n${text}`;
+
 const openDemo = (t) => t.herald({ store: 'file', args: ['--demo'] });
 
 function shell(t, script) {
@@ -50,7 +53,7 @@ module.exports = (test) => {
             const { page } = await t.tab(`http://127.0.0.1:${herald.port}/`);
             const shown = [];
             page.on('console', (message) => message.type() === 'log' && shown.push(message.text()));
-            await page.evaluate(snippet);
+            await page.evaluate(asScript(snippet));
             return { page, shown };
         };
         const away = await open();
@@ -65,7 +68,7 @@ module.exports = (test) => {
         await waitUntil('the other has it', () => stays.shown.includes('two'));
         await herald.waitPending('alice', 0);
         await away.page.goto(`http://127.0.0.1:${herald.port}/`);
-        await away.page.evaluate(snippet);
+        await away.page.evaluate(asScript(snippet));
         await waitUntil('it is told', () => away.shown.includes('2 to 2: acknowledged'));
         assert.deepEqual(away.shown, ['one', '2 to 2: acknowledged']);
         assert.deepEqual(stays.shown, ['one', 'two']);
@@ -79,7 +82,7 @@ module.exports = (test) => {
             const { page } = await t.tab(`http://127.0.0.1:${herald.port}/`);
             const shown = [];
             page.on('console', (message) => message.type() === 'log' && shown.push(message.text()));
-            await page.evaluate(ways[way]); // the demo page's policy refuses scripts that are added to it
+            await page.evaluate(asScript(ways[way])); // the demo page's policy refuses scripts that are added to it
             await waitUntil('the page is online', async () => (await herald.user('alice')).online);
             await herald.mustPush('alice', 'first');
             await waitUntil('the first is shown', () => shown.includes('first'));

@@ -2,7 +2,7 @@
 /* The demo page and its push stand on the subscriber port, and only with --demo. */
 
 const assert = require('node:assert/strict');
-const { assertProblem } = require('./harness');
+const { assertProblem, secret } = require('./harness');
 
 const onPort = (herald, extra = {}) => ({ port: herald.port, ...extra });
 const demo = (t) => t.sharedHerald('demo', { store: 'memory', args: ['--demo'] });
@@ -16,13 +16,28 @@ module.exports = (test) => {
         assert.equal((await herald.user('u')).head, 0);
     });
 
-    test('with --demo the page is one file that asks nobody else', async (t) => {
+    test('with --demo the page comes from Herald alone, runs nothing else, and stands in no frame', async (t) => {
         const herald = await demo(t);
-        const { status, headers, text } = await herald.request('GET', '/', onPort(herald));
-        assert.equal(status, 200);
-        assert.match(headers['content-type'], /^text\/html/);
-        assert.match(text, /^<!doctype html>/i);
-        assert.doesNotMatch(text, /(src|href)\s*=\s*["']?(https?:)?\/\//i);
+        for (const [target, type] of [['/', /^text\/html/], ['/demo/page.css', /^text\/css/], ['/demo/page.js', /^text\/javascript/]]) {
+            const { status, headers, text } = await herald.request('GET', target, onPort(herald));
+            assert.equal(status, 200, target);
+            assert.match(headers['content-type'], type);
+            assert.match(headers['content-security-policy'], /default-src 'none'.*frame-ancestors 'none'/);
+            assert.equal(headers['x-content-type-options'], 'nosniff');
+            assert.doesNotMatch(text, /(src|href)\s*=\s*["']?(https?:)?\/\/|<script>|<style>| on[a-z]+="/i);
+            assertProblem(await herald.request('DELETE', target, onPort(herald)), 405);
+        }
+        assert.match((await herald.request('GET', '/', onPort(herald))).text, /^<!doctype html>/i);
+    });
+
+    test('the page is told where backends push', async (t) => {
+        const facts = async (herald) => (await herald.request('GET', '/demo/facts', onPort(herald))).json;
+        const herald = await demo(t);
+        assert.deepEqual(await facts(herald),
+            { adminListen: `127.0.0.1:${herald.adminPort}`, adminTls: false, adminKeys: false });
+        const keyed = await t.herald({ store: 'memory', args: ['--demo', '--admin-keys', 'keys'],
+            adminKey: secret('0123456789abcdef-demo'), files: { keys: 'ops admin 0123456789abcdef-demo\n' } });
+        assert.equal((await facts(keyed)).adminKeys, true);
     });
 
     test('POST /demo/push answers as /push does, and the page gets it', async (t) => {
