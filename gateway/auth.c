@@ -2,32 +2,61 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
 #include "gateway/base/watched_file.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { SKIPS_SAID_MAX = 20 }; /* a file of many keys must not fill the log */
+
 struct auth {
     enum auth_kind kind;
     struct jwt_rules rules;
+    struct span *names; /* what the rules' audiences and issuers are */
     struct credentials_rules where;
     struct watched_file file; /* the reloading thread's */
     pthread_mutex_t lock;     /* for keys, while a reference is taken */
     struct jwt_keys *keys;
 };
 
-static enum err read_keys(struct auth *auth, struct jwt_keys **ret_keys, char *why, size_t why_cap)
+/* Keys that are not used, of a reading under way. */
+static void on_skip(void *to, const struct jwt_skip *skip)
+{
+    size_t *n_skipped = to;
+    if (skip->is_fault)
+        metrics_count(METRIC_TOKEN_KEYS_SKIPPED);
+    if (++*n_skipped > SKIPS_SAID_MAX)
+        return;
+    struct log_field fields[] = {
+        LOG_TEXT("part", skip->part),
+        LOG_INT("number", skip->number),
+        LOG_TEXT("why", skip->why),
+        LOG_SPAN("kid", skip->kid),
+    };
+    size_t n_fields = sizeof fields / sizeof fields[0];
+    log_fields(skip->is_fault ? LOG_WARN : LOG_INFO, "a key for tokens is skipped", fields,
+               skip->kid.bytes != NULL ? n_fields : n_fields - 1);
+}
+
+static enum err read_keys(struct auth *auth, struct jwt_keys **ret_keys, size_t *ret_n_skipped,
+                          char *why, size_t why_cap)
 {
     struct buf text;
     char detail[300];
+    *ret_n_skipped = 0;
     buf_init(&text, WATCHED_FILE_MAX_BYTES);
     enum err error = watched_file_read(&auth->file, &text, why, why_cap);
     if (error == ERR_OK) {
-        error = jwt_keys_read(buf_span(&text), ret_keys, detail, sizeof detail);
+        error =
+            jwt_keys_read(buf_span(&text), on_skip, ret_n_skipped, ret_keys, detail, sizeof detail);
         if (error != ERR_OK)
             snprintf(why, why_cap, "%s: %s", auth->file.path, detail);
     }
+    if (*ret_n_skipped > SKIPS_SAID_MAX)
+        log_event(LOG_WARN, "more keys for tokens are skipped",
+                  LOG_INT("keys", *ret_n_skipped - SKIPS_SAID_MAX));
     if (text.len > 0)
         explicit_bzero(text.bytes, text.len);
     buf_fini(&text);
@@ -44,16 +73,64 @@ static enum auth_kind kind_of(const char *word)
 static enum err open_keys(struct auth *auth, char *why, size_t why_cap)
 {
     char detail[700];
+    size_t n_skipped;
     if (auth->file.path[0] == '\0') {
         snprintf(why, why_cap,
                  "--auth jwt needs --jwt-keys FILE: a JWKS, public keys in PEM, or a secret");
         return ERR_INVALID_FIELD;
     }
-    enum err error = read_keys(auth, &auth->keys, detail, sizeof detail);
-    if (error == ERR_OK)
+    enum err error = read_keys(auth, &auth->keys, &n_skipped, detail, sizeof detail);
+    if (error == ERR_OK) {
+        log_event(LOG_INFO, "keys for tokens read", LOG_INT("keys", jwt_keys_count(auth->keys)),
+                  LOG_INT("skipped", n_skipped));
         return ERR_OK;
+    }
     snprintf(why, why_cap, "--jwt-keys: %s", detail);
     return error == ERR_NO_MEMORY ? error : ERR_INVALID_FIELD;
+}
+
+static enum err check_rules(const struct options *options, char *why, size_t why_cap)
+{
+    const char *text = NULL;
+    bool is_other = strcmp(options->jwt_audience_claim, "aud") != 0;
+    if (options->jwt_user_claim[0] == '\0')
+        text = "--jwt-user-claim must name a claim, like sub";
+    else if (options->jwt_audience_claim[0] == '\0')
+        text = "--jwt-audience-claim must name a claim, like aud";
+    else if (is_other && options->jwt_audience.n == 0)
+        text = "--jwt-audience-claim needs --jwt-audience, which says what must stand in it";
+    if (text == NULL)
+        return ERR_OK;
+    snprintf(why, why_cap, "%s", text);
+    return ERR_INVALID_FIELD;
+}
+
+static enum err set_rules(struct auth *auth, const struct options *options, char *why,
+                          size_t why_cap)
+{
+    const struct option_list *audiences = &options->jwt_audience, *issuers = &options->jwt_issuer;
+    enum err error = check_rules(options, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    auth->names = calloc(audiences->n + issuers->n + 1, sizeof *auth->names);
+    if (auth->names == NULL) {
+        snprintf(why, why_cap, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < audiences->n; i++)
+        auth->names[i] = span_of(audiences->values[i]);
+    for (size_t i = 0; i < issuers->n; i++)
+        auth->names[audiences->n + i] = span_of(issuers->values[i]);
+    auth->rules = (struct jwt_rules){
+        .audiences = auth->names,
+        .issuers = auth->names + audiences->n,
+        .n_audiences = audiences->n,
+        .n_issuers = issuers->n,
+        .audience_claim = options->jwt_audience_claim,
+        .user_claim = options->jwt_user_claim,
+        .leeway_ms = JWT_LEEWAY_MS,
+    };
+    return ERR_OK;
 }
 
 enum err auth_open(const struct options *options, struct auth **ret_auth, char *why, size_t why_cap)
@@ -66,11 +143,11 @@ enum err auth_open(const struct options *options, struct auth **ret_auth, char *
     }
     auth->kind = kind_of(options->auth);
     auth->file.path = options->jwt_keys;
-    auth->rules = (struct jwt_rules){span_of(options->jwt_audience), span_of(options->jwt_issuer),
-                                     JWT_LEEWAY_MS};
     auth->where =
         (struct credentials_rules){span_of(options->token_cookie), options->token_in_query};
-    enum err error = auth->kind == AUTH_JWT ? open_keys(auth, why, why_cap) : ERR_OK;
+    enum err error = set_rules(auth, options, why, why_cap);
+    if (error == ERR_OK && auth->kind == AUTH_JWT)
+        error = open_keys(auth, why, why_cap);
     if (error != ERR_OK) {
         auth_close(auth);
         return error;
@@ -84,6 +161,7 @@ void auth_close(struct auth *auth)
     if (auth == NULL)
         return;
     jwt_keys_unref(auth->keys);
+    free(auth->names);
     pthread_mutex_destroy(&auth->lock);
     free(auth);
 }
@@ -115,9 +193,10 @@ void auth_reload(struct auth *auth, bool must)
 {
     char why[700];
     struct jwt_keys *keys;
+    size_t n_skipped;
     if (auth->kind != AUTH_JWT || (!must && !watched_file_has_changed(&auth->file)))
         return;
-    if (read_keys(auth, &keys, why, sizeof why) != ERR_OK) {
+    if (read_keys(auth, &keys, &n_skipped, why, sizeof why) != ERR_OK) {
         log_event(LOG_ERROR, "the keys for tokens stay as they were", LOG_TEXT("why", why));
         return;
     }
@@ -126,5 +205,6 @@ void auth_reload(struct auth *auth, bool must)
     auth->keys = keys;
     pthread_mutex_unlock(&auth->lock);
     jwt_keys_unref(old);
-    log_event(LOG_INFO, "keys for tokens read again", LOG_INT("keys", jwt_keys_count(keys)));
+    log_event(LOG_INFO, "keys for tokens read again", LOG_INT("keys", jwt_keys_count(keys)),
+              LOG_INT("skipped", n_skipped));
 }

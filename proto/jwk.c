@@ -23,27 +23,49 @@ static enum err refuse(const char *why, const char **ret_why)
     return ERR_INVALID_FIELD;
 }
 
-/* false: of another kind than ours. */
-static bool find_kind(const struct span *raw, enum jwt_alg *ret_alg)
+static enum err pass_over(const char *why, const char **ret_why)
 {
+    *ret_why = why;
+    return ERR_NOT_FOUND;
+}
+
+/* What writes absent members as null means that they are absent. */
+static void drop_nulls(struct span *raw)
+{
+    for (int i = 0; i < MEMBERS; i++)
+        if (raw[i].bytes != NULL && span_equal(raw[i], SPAN_LITERAL("null")))
+            raw[i] = (struct span){NULL, 0};
+}
+
+static enum err find_curve(const struct span *raw, enum jwt_alg *ret_alg, const char **ret_why)
+{
+    if (json_object_string_is(raw[CRV], SPAN_LITERAL("P-256")))
+        *ret_alg = JWT_ES256;
+    else if (json_object_string_is(raw[CRV], SPAN_LITERAL("P-384")))
+        *ret_alg = JWT_ES384;
+    else if (json_object_string_is(raw[CRV], SPAN_LITERAL("P-521")))
+        *ret_alg = JWT_ES512;
+    else
+        return pass_over("its crv is none of P-256, P-384 and P-521", ret_why);
+    return ERR_OK;
+}
+
+/* The algorithm of a key that does not say its own. */
+static enum err find_kind(const struct span *raw, enum jwt_alg *ret_alg, const char **ret_why)
+{
+    if (json_object_string_is(raw[KTY], SPAN_LITERAL("EC")))
+        return find_curve(raw, ret_alg, ret_why);
     if (json_object_string_is(raw[KTY], SPAN_LITERAL("oct")))
         *ret_alg = JWT_HS256;
     else if (json_object_string_is(raw[KTY], SPAN_LITERAL("RSA")))
         *ret_alg = JWT_RS256;
-    else if (json_object_string_is(raw[KTY], SPAN_LITERAL("EC")))
-        *ret_alg = JWT_ES256;
-    else if (json_object_string_is(raw[KTY], SPAN_LITERAL("OKP")))
+    else if (!json_object_string_is(raw[KTY], SPAN_LITERAL("OKP")))
+        return pass_over("its kty is none of RSA, EC, OKP and oct", ret_why);
+    else if (json_object_string_is(raw[CRV], SPAN_LITERAL("Ed25519")))
         *ret_alg = JWT_EDDSA;
     else
-        return false;
-    return true;
-}
-
-static bool is_curve_ours(const struct span *raw, enum jwt_alg alg)
-{
-    if (alg == JWT_ES256)
-        return json_object_string_is(raw[CRV], SPAN_LITERAL("P-256"));
-    return alg != JWT_EDDSA || json_object_string_is(raw[CRV], SPAN_LITERAL("Ed25519"));
+        return pass_over("its crv is not Ed25519", ret_why);
+    return ERR_OK;
 }
 
 static bool has_verify(struct span key_ops)
@@ -59,18 +81,23 @@ static bool has_verify(struct span key_ops)
 }
 
 /* What alg, use and key_ops say (RFC 7517, 4.2-4.4), where they say anything. */
-static bool is_for_us(const struct span *raw, enum jwt_alg alg)
+static enum err read_purpose(const struct span *raw, enum jwt_alg *alg, const char **ret_why)
 {
     char name[16];
     size_t len;
-    enum jwt_alg said;
+    enum jwt_alg said = *alg;
     if (raw[ALG].bytes != NULL &&
         (!json_object_string(raw[ALG], name, sizeof name, &len) || len > sizeof name ||
-         !jwt_alg_find((struct span){name, len}, &said) || said != alg))
-        return false;
+         !jwt_alg_find((struct span){name, len}, &said)))
+        return pass_over("its alg is none that is taken", ret_why);
+    if (said != *alg && !(jwt_alg_is_rsa(said) && jwt_alg_is_rsa(*alg)))
+        return pass_over("its alg is not one of its kty and crv", ret_why);
     if (raw[USE].bytes != NULL && !json_object_string_is(raw[USE], SPAN_LITERAL("sig")))
-        return false;
-    return raw[KEY_OPS].bytes == NULL || has_verify(raw[KEY_OPS]);
+        return pass_over("its use is not sig", ret_why);
+    if (raw[KEY_OPS].bytes != NULL && !has_verify(raw[KEY_OPS]))
+        return pass_over("its key_ops do not say verify", ret_why);
+    *alg = said;
+    return ERR_OK;
 }
 
 /* Decodes a number into `room`, behind what is there. */
@@ -103,60 +130,71 @@ static enum err read_numbers(const struct span *raw, enum jwt_alg alg, struct ro
         if (!take_number(raw[K], room, &first))
             return refuse("k is missing, too long or not base64url", ret_why);
         return jwt_key_of_secret(first, ret_key, ret_why);
-    case JWT_RS256:
-        if (!take_number(raw[N], room, &first) || !take_number(raw[E], room, &second))
-            return refuse("n or e is missing, too long or not base64url", ret_why);
-        return jwt_key_of_rsa(first, second, ret_key, ret_why);
     case JWT_ES256:
+    case JWT_ES384:
+    case JWT_ES512:
         if (!take_number(raw[X], room, &first) || !take_number(raw[Y], room, &second))
             return refuse("x or y is missing, too long or not base64url", ret_why);
-        return jwt_key_of_p256(first, second, ret_key, ret_why);
-    default:
+        return jwt_key_of_ec(alg, first, second, ret_key, ret_why);
+    case JWT_EDDSA:
         if (!take_number(raw[X], room, &first))
             return refuse("x is missing, too long or not base64url", ret_why);
         return jwt_key_of_ed25519(first, ret_key, ret_why);
+    default:
+        if (!take_number(raw[N], room, &first) || !take_number(raw[E], room, &second))
+            return refuse("n or e is missing, too long or not base64url", ret_why);
+        return jwt_key_of_rsa(first, second, ret_key, ret_why);
     }
 }
 
 static enum err read_kid(struct span raw, struct jwt_key *key, const char **ret_why)
 {
+    size_t len;
     if (raw.bytes == NULL)
         return ERR_OK;
-    if (!json_object_string(raw, key->kid, sizeof key->kid, &key->kid_len) ||
-        key->kid_len > sizeof key->kid)
+    if (!json_object_string(raw, key->kid, sizeof key->kid, &len) || len > sizeof key->kid)
         return refuse("kid must be a string of at most 256 bytes", ret_why);
+    key->kid_len = len;
     key->has_kid = true;
     return ERR_OK;
 }
 
-enum err jwk_read(struct span object, struct jwt_key *ret_key, bool *ret_is_used,
-                  const char **ret_why)
+/* *named has the kid, and gets the rest. */
+static enum err read_key(const struct span *raw, struct jwt_key *named, const char **ret_why)
 {
-    struct span raw[MEMBERS];
     enum jwt_alg alg;
-    if (!json_object_scan(object, names, MEMBERS, raw, ret_why))
-        return ERR_INVALID_FIELD;
-    *ret_is_used = false;
-    if (!find_kind(raw, &alg))
-        return ERR_OK;
-    /* Also when it is for something else: whoever wrote the file has to know. */
-    for (int i = D; i < MEMBERS && alg != JWT_HS256; i++)
-        if (raw[i].bytes != NULL)
-            return refuse("it is a private key; only the public part belongs here", ret_why);
-    if (!is_curve_ours(raw, alg) || !is_for_us(raw, alg))
-        return ERR_OK;
-    struct jwt_key key = {.secret = NULL};
+    struct jwt_key key;
     struct room room = {.len = 0};
-    enum err error = read_numbers(raw, alg, &room, &key, ret_why);
+    enum err error = find_kind(raw, &alg, ret_why);
+    if (error == ERR_OK)
+        error = read_purpose(raw, &alg, ret_why);
+    if (error != ERR_OK)
+        return error;
+    error = read_numbers(raw, alg, &room, &key, ret_why);
     OPENSSL_cleanse(room.bytes, room.len);
     if (error != ERR_OK)
         return error;
-    error = read_kid(raw[KID], &key, ret_why);
-    if (error != ERR_OK) {
-        jwt_key_fini(&key);
-        return error;
-    }
-    *ret_key = key;
-    *ret_is_used = true;
+    named->alg = alg;
+    named->secret = key.secret;
+    named->secret_len = key.secret_len;
+    named->public_key = key.public_key;
     return ERR_OK;
+}
+
+enum err jwk_read(struct span object, struct jwt_key *ret_key, const char **ret_why)
+{
+    struct span raw[MEMBERS];
+    *ret_key = (struct jwt_key){.secret = NULL};
+    if (!json_object_scan(object, names, MEMBERS, raw, ret_why))
+        return ERR_INVALID_FIELD;
+    drop_nulls(raw);
+    enum err error = read_kid(raw[KID], ret_key, ret_why);
+    if (error != ERR_OK)
+        return error;
+    /* Also when it is for something else: whoever wrote the file has to know. */
+    bool is_secret = json_object_string_is(raw[KTY], SPAN_LITERAL("oct"));
+    for (int i = D; i < MEMBERS && !is_secret; i++)
+        if (raw[i].bytes != NULL)
+            return refuse("it is a private key; only the public part belongs here", ret_why);
+    return read_key(raw, ret_key, ret_why);
 }

@@ -4,10 +4,13 @@
 
 #include "proto/jwt_key.h"
 
-/* `object` is the text of one JSON object. ERR_OK with *ret_is_used: the key is *ret_key, for
- * jwt_key_fini; without: it is for something else, and *ret_key is untouched (proto/jwt_keys says
- * which). ERR_INVALID_FIELD: *ret_why is a constant sentence; ERR_NO_MEMORY. */
-MUST_CHECK enum err jwk_read(struct span object, struct jwt_key *ret_key, bool *ret_is_used,
-                             const char **ret_why);
+/* `object` is the text of one JSON object; a member that is null counts as absent. ERR_OK: *ret_key
+ * is for jwt_key_fini. ERR_NOT_FOUND: it is a key for something else. ERR_INVALID_FIELD: it is
+ * malformed, too weak, or private. ERR_NO_MEMORY. On the first two failures *ret_why is a constant
+ * sentence, and *ret_key holds the kid, if it has one that can be read, and nothing to be freed.
+ *
+ * An RSA key without alg verifies RS256 and nothing else: a key has exactly one algorithm (RFC
+ * 8725, 3.1), and which one may not be left to the token. */
+MUST_CHECK enum err jwk_read(struct span object, struct jwt_key *ret_key, const char **ret_why);
 
 #endif

@@ -1,5 +1,5 @@
 /* The way of a good token: three parts (cut), the header tells key and algorithm (read_header,
- * choose_key), the signature is verified over the first two parts as they stand, and only then is
+ * choose_keys), the signature is verified over the first two parts as they stand, and only then is
  * the payload decoded and its claims judged, exp last. Each failure is one sentence. */
 #include "proto/jwt.h"
 
@@ -72,36 +72,26 @@ static const char *const header_names[HEADER_MEMBERS] = {
     [B64] = "b64",
 };
 
-static enum err choose_key(const struct jwt_keys *keys, const struct span *raw,
-                           const struct jwt_key **ret_key, const char **ret_detail)
+static enum err choose_keys(const struct jwt_keys *keys, const struct span *raw,
+                            struct jwt_choice *ret_choice, const char **ret_detail)
 {
     char text[JWT_KID_MAX_BYTES];
     size_t len;
     enum jwt_alg alg;
-    const struct jwt_key *key;
+    struct span kid = {NULL, 0};
     if (!json_object_string(raw[ALG], text, sizeof text, &len) || len > sizeof text ||
         !jwt_alg_find((struct span){text, len}, &alg))
         return refuse("the algorithm of the token is not taken", ret_detail);
-    if (raw[KID].bytes == NULL) {
-        key = jwt_keys_find_only(keys, alg);
-        if (key == NULL)
-            return refuse("the token names no key, and not exactly one fits its algorithm",
-                          ret_detail);
-    } else {
+    if (raw[KID].bytes != NULL) {
         if (!json_object_string(raw[KID], text, sizeof text, &len))
             return refuse("the key id of the token is not a string", ret_detail);
-        key = len <= sizeof text ? jwt_keys_find(keys, (struct span){text, len}) : NULL;
-        if (key == NULL)
-            return refuse("the key of the token is not known", ret_detail);
+        kid = (struct span){text, len}; /* one that does not fit is longer than that of any key */
     }
-    if (key->alg != alg)
-        return refuse("the algorithm of the token is not that of its key", ret_detail);
-    *ret_key = key;
-    return ERR_OK;
+    return jwt_keys_choose(keys, alg, kid, ret_choice, ret_detail);
 }
 
 static enum err read_header(const struct jwt_keys *keys, struct span part,
-                            const struct jwt_key **ret_key, const char **ret_detail)
+                            struct jwt_choice *ret_choice, const char **ret_detail)
 {
     char room[PART_MAX_BYTES];
     struct span raw[HEADER_MEMBERS];
@@ -109,17 +99,19 @@ static enum err read_header(const struct jwt_keys *keys, struct span part,
         return refuse("the header of the token is malformed", ret_detail);
     if (raw[CRIT].bytes != NULL || raw[B64].bytes != NULL)
         return refuse("the token has an extension that is not taken", ret_detail);
-    return choose_key(keys, raw, ret_key, ret_detail);
+    return choose_keys(keys, raw, ret_choice, ret_detail);
 }
 
-static enum err check_signature(const struct jwt_key *key, const struct token *token,
+static enum err check_signature(const struct jwt_choice *choice, const struct token *token,
                                 const char **ret_detail)
 {
     char signature[SIGNATURE_MAX_BYTES];
     size_t len;
     if (base64url_decode(token->signature, signature, sizeof signature, &len) != ERR_OK)
         return refuse("the signature of the token is malformed", ret_detail);
-    enum err error = jwt_key_verify(key, token->text, (struct span){signature, len});
+    enum err error = ERR_UNAUTHORIZED;
+    for (size_t i = 0; i < choice->n && error == ERR_UNAUTHORIZED; i++)
+        error = jwt_key_verify(choice->keys[i], token->text, (struct span){signature, len});
     if (error == ERR_UNAUTHORIZED)
         return refuse("the signature of the token is not good", ret_detail);
     return error;
@@ -127,11 +119,7 @@ static enum err check_signature(const struct jwt_key *key, const struct token *t
 
 /* The claims */
 
-enum claim { EXP, NBF, IAT, AUD, ISS, SUB, CLAIMS };
-
-static const char *const claim_names[CLAIMS] = {
-    [EXP] = "exp", [NBF] = "nbf", [IAT] = "iat", [AUD] = "aud", [ISS] = "iss", [SUB] = "sub",
-};
+enum claim { EXP, NBF, IAT, ISS, AUD, AUD_ELSE, USER, CLAIMS };
 
 /* digits * 10^scale. Digits behind those that a time in range has are dropped. */
 struct decimal {
@@ -192,29 +180,74 @@ static bool read_time(struct span raw, int64_t *ret_ms)
     return true;
 }
 
-static bool has_audience(struct span raw, struct span audience)
+static bool is_one_of(struct span raw, const struct span *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (json_object_string_is(raw, texts[i]))
+            return true;
+    return false;
+}
+
+static bool has_audience(struct span raw, const struct jwt_rules *rules)
 {
     struct json_array array;
     struct span element;
     bool is_found = false;
     if (!json_array_open(&array, raw))
-        return json_object_string_is(raw, audience);
+        return is_one_of(raw, rules->audiences, rules->n_audiences);
     while (json_array_next(&array, &element)) {
         if (element.bytes[0] != '"')
             return false;
-        is_found = is_found || json_object_string_is(element, audience);
+        is_found = is_found || is_one_of(element, rules->audiences, rules->n_audiences);
     }
     return is_found;
+}
+
+static enum err check_origin(const struct span *raw, const struct jwt_rules *rules,
+                             const char **ret_detail)
+{
+    if (rules->n_issuers > 0 && raw[ISS].bytes == NULL)
+        return refuse("the token names no issuer (iss)", ret_detail);
+    if (rules->n_issuers > 0 && !is_one_of(raw[ISS], rules->issuers, rules->n_issuers))
+        return refuse("the token is from another issuer (iss)", ret_detail);
+    if (rules->n_audiences == 0)
+        return ERR_OK;
+    struct span audience = raw[AUD].bytes != NULL ? raw[AUD] : raw[AUD_ELSE];
+    if (audience.bytes == NULL)
+        return refuse("the token names no audience (aud)", ret_detail);
+    if (!has_audience(audience, rules))
+        return refuse("the token is for another audience (aud)", ret_detail);
+    return ERR_OK;
+}
+
+static bool is_digits(struct span raw)
+{
+    for (size_t i = 0; i < raw.len; i++)
+        if (raw.bytes[i] < '0' || raw.bytes[i] > '9')
+            return false;
+    return true;
+}
+
+/* A number is taken as it stands, so that none is rounded. */
+static bool take_user(struct span raw, struct jwt_claims *claims, size_t *ret_len)
+{
+    if (!is_digits(raw))
+        return json_object_string(raw, claims->user_id, sizeof claims->user_id, ret_len);
+    *ret_len = raw.len;
+    memcpy(claims->user_id, raw.bytes, raw.len < USER_ID_MAX_BYTES ? raw.len : USER_ID_MAX_BYTES);
+    return true;
 }
 
 static enum err read_user(struct span raw, struct jwt_claims *claims, const char **ret_detail)
 {
     const char *why;
     size_t len;
-    if (!json_object_string(raw, claims->user_id, sizeof claims->user_id, &len) ||
-        len > sizeof claims->user_id ||
+    if (raw.bytes == NULL)
+        return refuse("the token has no claim that names the user (--jwt-user-claim)", ret_detail);
+    if (!take_user(raw, claims, &len) || len > sizeof claims->user_id ||
         user_id_check((struct span){claims->user_id, len}, &why) != ERR_OK)
-        return refuse("sub must be a string of 1 to 128 bytes without control characters",
+        return refuse("the user claim must be a string of 1 to 128 bytes without control "
+                      "characters, or a whole number",
                       ret_detail);
     claims->user_id_len = len;
     return ERR_OK;
@@ -224,6 +257,8 @@ static enum err check_times(const struct span *raw, const struct jwt_rules *rule
                             int64_t *ret_expires_ms, const char **ret_detail)
 {
     int64_t exp_ms, nbf_ms, iat_ms;
+    if (raw[EXP].bytes == NULL)
+        return refuse("the token has no exp", ret_detail);
     if (!read_time(raw[EXP], &exp_ms))
         return refuse("exp must be a number of seconds up to the year 9999", ret_detail);
     if (raw[IAT].bytes != NULL && !read_time(raw[IAT], &iat_ms))
@@ -247,13 +282,20 @@ static enum err check_claims(struct span part, const struct jwt_rules *rules, in
 {
     char room[PART_MAX_BYTES];
     struct span raw[CLAIMS];
-    if (!read_object(part, room, claim_names, CLAIMS, raw))
+    const char *const names[CLAIMS] = {
+        [EXP] = "exp",
+        [NBF] = "nbf",
+        [IAT] = "iat",
+        [ISS] = "iss",
+        [AUD] = "aud",
+        [AUD_ELSE] = rules->audience_claim != NULL ? rules->audience_claim : "aud",
+        [USER] = rules->user_claim != NULL ? rules->user_claim : "sub",
+    };
+    if (!read_object(part, room, names, CLAIMS, raw))
         return refuse("the payload of the token is malformed", ret_detail);
-    if (rules->issuer.len > 0 && !json_object_string_is(raw[ISS], rules->issuer))
-        return refuse("the token is from another issuer", ret_detail);
-    if (rules->audience.len > 0 && !has_audience(raw[AUD], rules->audience))
-        return refuse("the token is for another audience", ret_detail);
-    enum err error = read_user(raw[SUB], claims, ret_detail);
+    enum err error = check_origin(raw, rules, ret_detail);
+    if (error == ERR_OK)
+        error = read_user(raw[USER], claims, ret_detail);
     if (error != ERR_OK)
         return error;
     return check_times(raw, rules, now_ms, &claims->expires_ms, ret_detail);
@@ -262,12 +304,12 @@ static enum err check_claims(struct span part, const struct jwt_rules *rules, in
 static enum err verify(const struct jwt_keys *keys, const struct token *token,
                        const char **ret_detail)
 {
-    const struct jwt_key *key;
-    enum err error = read_header(keys, token->header, &key, ret_detail);
+    struct jwt_choice choice;
+    enum err error = read_header(keys, token->header, &choice, ret_detail);
     if (error != ERR_OK)
         return error;
     ERR_set_mark();
-    error = check_signature(key, token, ret_detail);
+    error = check_signature(&choice, token, ret_detail);
     ERR_pop_to_mark();
     return error;
 }

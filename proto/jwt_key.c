@@ -6,44 +6,63 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/param_build.h>
+#include <openssl/rsa.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 enum {
     HS256_BYTES = 32,
-    P256_BYTES = 32,
     ED25519_BYTES = 32,
-    DER_SIGNATURE_MAX_BYTES = 80, /* two integers of P256_BYTES + 1, three headers */
+    COORDINATE_MAX_BYTES = 66,     /* of P-521 */
+    DER_SIGNATURE_MAX_BYTES = 144, /* two integers of COORDINATE_MAX_BYTES + 1, three headers */
 };
 
-/* RFC 7518, 3.1; RFC 8037, 3.1; RFC 9864, 2.2. The first name of an algorithm is the one shown. */
+enum family { FAMILY_HMAC, FAMILY_RSA, FAMILY_RSA_PSS, FAMILY_EC, FAMILY_OKP };
+
+/* RFC 7518, 3.1; RFC 8037, 3.1. */
 static const struct {
-    enum jwt_alg alg;
     const char *name;
-} algs[] = {
-    {JWT_HS256, "HS256"}, {JWT_RS256, "RS256"},   {JWT_ES256, "ES256"},
-    {JWT_EDDSA, "EdDSA"}, {JWT_EDDSA, "Ed25519"},
+    enum family family;
+    const EVP_MD *(*hash)(void); /* NULL: it is part of the algorithm */
+    size_t coordinate_bytes;
+    const char *group, *alias; /* a curve's name at NIST and at OpenSSL */
+} algs[JWT_ALGS] = {
+    [JWT_HS256] = {"HS256", FAMILY_HMAC, EVP_sha256, 0, NULL, NULL},
+    [JWT_RS256] = {"RS256", FAMILY_RSA, EVP_sha256, 0, NULL, NULL},
+    [JWT_RS384] = {"RS384", FAMILY_RSA, EVP_sha384, 0, NULL, NULL},
+    [JWT_RS512] = {"RS512", FAMILY_RSA, EVP_sha512, 0, NULL, NULL},
+    [JWT_PS256] = {"PS256", FAMILY_RSA_PSS, EVP_sha256, 0, NULL, NULL},
+    [JWT_PS384] = {"PS384", FAMILY_RSA_PSS, EVP_sha384, 0, NULL, NULL},
+    [JWT_PS512] = {"PS512", FAMILY_RSA_PSS, EVP_sha512, 0, NULL, NULL},
+    [JWT_ES256] = {"ES256", FAMILY_EC, EVP_sha256, 32, "P-256", "prime256v1"},
+    [JWT_ES384] = {"ES384", FAMILY_EC, EVP_sha384, 48, "P-384", "secp384r1"},
+    [JWT_ES512] = {"ES512", FAMILY_EC, EVP_sha512, 66, "P-521", "secp521r1"},
+    [JWT_EDDSA] = {"EdDSA", FAMILY_OKP, NULL, 0, NULL, NULL},
 };
-
-static const size_t n_algs = sizeof algs / sizeof algs[0];
 
 const char *jwt_alg_name(enum jwt_alg alg)
 {
-    for (size_t i = 0; i < n_algs; i++)
-        if (algs[i].alg == alg)
-            return algs[i].name;
-    return "";
+    return algs[alg].name;
 }
 
 bool jwt_alg_find(struct span name, enum jwt_alg *ret_alg)
 {
-    for (size_t i = 0; i < n_algs; i++) {
-        if (span_equal(name, span_of(algs[i].name))) {
-            *ret_alg = algs[i].alg;
+    if (span_equal(name, SPAN_LITERAL("Ed25519"))) { /* RFC 9864, 2.2 */
+        *ret_alg = JWT_EDDSA;
+        return true;
+    }
+    for (int alg = 0; alg < JWT_ALGS; alg++) {
+        if (span_equal(name, span_of(algs[alg].name))) {
+            *ret_alg = (enum jwt_alg)alg;
             return true;
         }
     }
     return false;
+}
+
+bool jwt_alg_is_rsa(enum jwt_alg alg)
+{
+    return algs[alg].family == FAMILY_RSA || algs[alg].family == FAMILY_RSA_PSS;
 }
 
 /* Making keys */
@@ -68,12 +87,19 @@ enum err jwt_key_of_secret(struct span secret, struct jwt_key *ret_key, const ch
     return ERR_OK;
 }
 
-static bool is_p256(const EVP_PKEY *key)
+/* false: it is on none of our curves. */
+static bool find_curve(const EVP_PKEY *key, enum jwt_alg *ret_alg)
 {
     char group[32];
-    return EVP_PKEY_is_a(key, "EC") &&
-           EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
-           (strcmp(group, "prime256v1") == 0 || strcmp(group, "P-256") == 0);
+    if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, group, sizeof group, NULL) != 1)
+        return false;
+    for (int alg = JWT_ES256; alg <= JWT_ES512; alg++) {
+        if (strcmp(group, algs[alg].alias) == 0 || strcmp(group, algs[alg].group) == 0) {
+            *ret_alg = (enum jwt_alg)alg;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* For RSA: n is odd, no prime and without small factors, e is odd and above 1; for EC: the point
@@ -95,12 +121,10 @@ static enum err judge_public(EVP_PKEY *key, enum jwt_alg *ret_alg, const char **
         if (bits < JWT_RSA_MIN_BITS || bits > JWT_RSA_MAX_BITS)
             return refuse("an RSA key must have 2048 to 8192 bits", ret_why);
         *ret_alg = JWT_RS256;
-    } else if (is_p256(key)) {
-        *ret_alg = JWT_ES256;
     } else if (EVP_PKEY_is_a(key, "ED25519")) {
         *ret_alg = JWT_EDDSA;
-    } else {
-        return refuse("it is none of RSA, EC P-256 and Ed25519", ret_why);
+    } else if (!find_curve(key, ret_alg)) {
+        return refuse("it is none of RSA, EC on P-256, P-384 or P-521, and Ed25519", ret_why);
     }
     return check_public(key, ret_why);
 }
@@ -161,20 +185,21 @@ enum err jwt_key_of_rsa(struct span n, struct span e, struct jwt_key *ret_key, c
     return error;
 }
 
-enum err jwt_key_of_p256(struct span x, struct span y, struct jwt_key *ret_key,
-                         const char **ret_why)
+enum err jwt_key_of_ec(enum jwt_alg alg, struct span x, struct span y, struct jwt_key *ret_key,
+                       const char **ret_why)
 {
-    if (x.len != P256_BYTES || y.len != P256_BYTES)
-        return refuse("x and y must be 32 bytes", ret_why);
-    unsigned char point[1 + 2 * P256_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
-    memcpy(point + 1, x.bytes, P256_BYTES);
-    memcpy(point + 1 + P256_BYTES, y.bytes, P256_BYTES);
+    size_t n = algs[alg].coordinate_bytes;
+    if (x.len != n || y.len != n)
+        return refuse("x and y must be as long as the numbers of the curve", ret_why);
+    unsigned char point[1 + 2 * COORDINATE_MAX_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
+    memcpy(point + 1, x.bytes, n);
+    memcpy(point + 1 + n, y.bytes, n);
     enum err error = ERR_NO_MEMORY;
     OSSL_PARAM_BLD *numbers = OSSL_PARAM_BLD_new();
     if (numbers != NULL &&
-        OSSL_PARAM_BLD_push_utf8_string(numbers, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) == 1 &&
-        OSSL_PARAM_BLD_push_octet_string(numbers, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point) ==
-            1)
+        OSSL_PARAM_BLD_push_utf8_string(numbers, OSSL_PKEY_PARAM_GROUP_NAME, algs[alg].group, 0) ==
+            1 &&
+        OSSL_PARAM_BLD_push_octet_string(numbers, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * n) == 1)
         error = make_public("EC", numbers, ret_key, ret_why);
     OSSL_PARAM_BLD_free(numbers);
     return error;
@@ -214,12 +239,22 @@ static enum err verify_hs256(const struct jwt_key *key, struct span text, struct
     return error;
 }
 
-static enum err verify_public(const struct jwt_key *key, const EVP_MD *hash, struct span text,
-                              struct span signature)
+/* RFC 7518, 3.5: MGF1 with the same hash, and a salt as long as it. */
+static bool ask_for_pss(EVP_PKEY_CTX *options)
 {
+    return EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING) == 1 &&
+           EVP_PKEY_CTX_set_rsa_pss_saltlen(options, RSA_PSS_SALTLEN_DIGEST) == 1;
+}
+
+static enum err verify_public(const struct jwt_key *key, struct span text, struct span signature)
+{
+    const EVP_MD *hash = algs[key->alg].hash != NULL ? algs[key->alg].hash() : NULL;
+    bool is_pss = algs[key->alg].family == FAMILY_RSA_PSS;
     EVP_MD_CTX *check = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *options = NULL;
     enum err error = ERR_NO_MEMORY;
-    if (check != NULL && EVP_DigestVerifyInit(check, NULL, hash, NULL, key->public_key) == 1)
+    if (check != NULL && EVP_DigestVerifyInit(check, &options, hash, NULL, key->public_key) == 1 &&
+        (!is_pss || ask_for_pss(options)))
         error = EVP_DigestVerify(check, (const unsigned char *)signature.bytes, signature.len,
                                  (const unsigned char *)text.bytes, text.len) == 1
                     ? ERR_OK
@@ -228,15 +263,17 @@ static enum err verify_public(const struct jwt_key *key, const EVP_MD *hash, str
     return error;
 }
 
-/* JOSE has r and s side by side, each 32 bytes (RFC 7518, 3.4); OpenSSL takes them in DER. */
-static enum err verify_es256(const struct jwt_key *key, struct span text, struct span signature)
+/* JOSE has r and s side by side, each as long as a coordinate (RFC 7518, 3.4); OpenSSL takes them
+ * in DER. */
+static enum err verify_ec(const struct jwt_key *key, struct span text, struct span signature)
 {
     unsigned char der[DER_SIGNATURE_MAX_BYTES];
-    if (signature.len != 2 * P256_BYTES)
+    size_t n = algs[key->alg].coordinate_bytes;
+    if (signature.len != 2 * n)
         return ERR_UNAUTHORIZED;
     ECDSA_SIG *pair = ECDSA_SIG_new();
-    BIGNUM *r = number_of((struct span){signature.bytes, P256_BYTES});
-    BIGNUM *s = number_of((struct span){signature.bytes + P256_BYTES, P256_BYTES});
+    BIGNUM *r = number_of((struct span){signature.bytes, n});
+    BIGNUM *s = number_of((struct span){signature.bytes + n, n});
     if (pair == NULL || r == NULL || s == NULL || ECDSA_SIG_set0(pair, r, s) != 1) {
         BN_free(s);
         BN_free(r);
@@ -250,21 +287,20 @@ static enum err verify_es256(const struct jwt_key *key, struct span text, struct
     ECDSA_SIG_free(pair);
     if (end == der)
         return ERR_NO_MEMORY;
-    return verify_public(key, EVP_sha256(), text, (struct span){(const char *)der, (size_t)len});
+    return verify_public(key, text, (struct span){(const char *)der, (size_t)len});
 }
 
 enum err jwt_key_verify(const struct jwt_key *key, struct span text, struct span signature)
 {
-    switch (key->alg) {
-    case JWT_HS256:
+    switch (algs[key->alg].family) {
+    case FAMILY_HMAC:
         return verify_hs256(key, text, signature);
-    case JWT_RS256:
-        return verify_public(key, EVP_sha256(), text, signature);
-    case JWT_ES256:
-        return verify_es256(key, text, signature);
-    case JWT_EDDSA:
-        return verify_public(key, NULL, text, signature);
-    default:
-        return ERR_UNAUTHORIZED;
+    case FAMILY_EC:
+        return verify_ec(key, text, signature);
+    case FAMILY_RSA:
+    case FAMILY_RSA_PSS:
+    case FAMILY_OKP:
+        break;
     }
+    return verify_public(key, text, signature);
 }

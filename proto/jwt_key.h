@@ -6,7 +6,20 @@
 
 #include "proto/jwt_keys.h"
 
-enum jwt_alg { JWT_HS256, JWT_RS256, JWT_ES256, JWT_EDDSA, JWT_ALGS };
+enum jwt_alg {
+    JWT_HS256,
+    JWT_RS256,
+    JWT_RS384,
+    JWT_RS512,
+    JWT_PS256,
+    JWT_PS384,
+    JWT_PS512,
+    JWT_ES256,
+    JWT_ES384,
+    JWT_ES512,
+    JWT_EDDSA,
+    JWT_ALGS
+};
 
 struct evp_pkey_st;
 
@@ -25,6 +38,8 @@ const char *jwt_alg_name(enum jwt_alg alg);
 /* By its name in "alg", compared with its case. false: none of ours. */
 bool jwt_alg_find(struct span name, enum jwt_alg *ret_alg);
 
+bool jwt_alg_is_rsa(enum jwt_alg alg);
+
 /* Each fills *ret_key, which has no kid then. ERR_INVALID_FIELD: *ret_why is a constant sentence;
  * ERR_NO_MEMORY. */
 
@@ -32,15 +47,15 @@ MUST_CHECK enum err jwt_key_of_secret(struct span secret, struct jwt_key *ret_ke
                                       const char **ret_why);
 
 /* Takes the caller's reference to `public_key`, whatever it answers. The kind of the key decides
- * the algorithm; its strength and its validity are checked. */
+ * the algorithm, which is RS256 for RSA; its strength and its validity are checked. */
 MUST_CHECK enum err jwt_key_of_public(struct evp_pkey_st *public_key, struct jwt_key *ret_key,
                                       const char **ret_why);
 
 /* The numbers of a JWK, unsigned and big-endian (RFC 7518, 6.3.1 and 6.2.1; RFC 8037, 2). */
 MUST_CHECK enum err jwt_key_of_rsa(struct span n, struct span e, struct jwt_key *ret_key,
                                    const char **ret_why);
-MUST_CHECK enum err jwt_key_of_p256(struct span x, struct span y, struct jwt_key *ret_key,
-                                    const char **ret_why);
+MUST_CHECK enum err jwt_key_of_ec(enum jwt_alg alg, struct span x, struct span y,
+                                  struct jwt_key *ret_key, const char **ret_why);
 MUST_CHECK enum err jwt_key_of_ed25519(struct span x, struct jwt_key *ret_key,
                                        const char **ret_why);
 
@@ -50,8 +65,17 @@ void jwt_key_fini(struct jwt_key *key); /* wipes the secret; a key of zeros is f
 MUST_CHECK enum err jwt_key_verify(const struct jwt_key *key, struct span text,
                                    struct span signature);
 
-/* Choosing one of a set; NULL: there is none. The key lives as long as the set. */
-const struct jwt_key *jwt_keys_find(const struct jwt_keys *keys, struct span kid);
-const struct jwt_key *jwt_keys_find_only(const struct jwt_keys *keys, enum jwt_alg alg);
+/* The keys of a set that may have signed a token, to be tried one after the other. They live as
+ * long as the set. */
+struct jwt_choice {
+    const struct jwt_key *keys[JWT_TRIES_MAX];
+    size_t n;
+};
+
+/* All are of this algorithm. With a kid (NULL bytes: the token has none) they are those of that
+ * name, and where no key has it, those without a name; without a kid any. ERR_UNAUTHORIZED: there
+ * is none, or there are too many; *ret_detail is a constant sentence. */
+MUST_CHECK enum err jwt_keys_choose(const struct jwt_keys *keys, enum jwt_alg alg, struct span kid,
+                                    struct jwt_choice *ret_choice, const char **ret_detail);
 
 #endif

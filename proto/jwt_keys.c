@@ -4,6 +4,7 @@
 #include "proto/jwk.h"
 #include "proto/jwt_pem.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,12 +16,18 @@ struct jwt_keys {
     struct jwt_key keys[JWT_KEYS_MAX];
 };
 
-/* A reading under way: where it is, for the sentence if it fails. */
+/* A reading under way. */
 struct reading {
     struct jwt_keys *keys;
+    jwt_keys_on_skip_fn on_skip;
+    void *to;
     const char *part; /* "key", "PEM block"; NULL: the file as a whole */
-    size_t number;
+    size_t number;    /* where it is, for the sentence if it fails */
     const char *why;
+    struct jwt_skip first; /* the first skip of all, or the first fault if there was one */
+    struct span kid;       /* of the certificate that is being read; NULL bytes: none */
+    bool is_full;
+    bool is_empty; /* no key is left */
 };
 
 static enum err refuse(const char *why, const char **ret_why)
@@ -29,55 +36,181 @@ static enum err refuse(const char *why, const char **ret_why)
     return ERR_INVALID_FIELD;
 }
 
-/* The set takes *key, or refuses and frees it. */
-static enum err add(void *to, struct jwt_key *key, const char **ret_why)
+static void skip(struct reading *reading, bool is_fault, struct span kid, const char *why)
 {
-    struct jwt_keys *keys = to;
-    const char *why = keys->n_keys == JWT_KEYS_MAX ? "there are more than 100 keys" : NULL;
-    for (size_t i = 0; i < keys->n_keys && why == NULL; i++) {
-        const struct jwt_key *other = &keys->keys[i];
-        if (key->has_kid && other->has_kid) {
-            if (span_equal((struct span){key->kid, key->kid_len},
-                           (struct span){other->kid, other->kid_len}))
-                why = "another key has the same kid";
-        } else if (key->alg == other->alg) {
-            why = "of two keys of one algorithm each must have a kid (in a JWKS): no token could "
-                  "choose one without";
-        }
-    }
-    if (why != NULL) {
+    struct jwt_skip skip = {reading->part, reading->number, kid, is_fault, why};
+    if (reading->first.why == NULL || (is_fault && !reading->first.is_fault))
+        reading->first = skip;
+    if (reading->on_skip != NULL)
+        reading->on_skip(reading->to, &skip);
+}
+
+static struct span kid_of(const struct jwt_key *key)
+{
+    return key->has_kid ? (struct span){key->kid, key->kid_len} : (struct span){NULL, 0};
+}
+
+/* Both without a kid, or with the same. */
+static bool is_named_alike(const struct jwt_key *a, const struct jwt_key *b)
+{
+    return a->has_kid == b->has_kid && span_equal(kid_of(a), kid_of(b));
+}
+
+/* Takes *key into the set, or skips it. */
+static void add(struct reading *reading, struct jwt_key *key)
+{
+    struct jwt_keys *keys = reading->keys;
+    size_t n_alike = 0;
+    for (size_t i = 0; i < keys->n_keys; i++)
+        n_alike += keys->keys[i].alg == key->alg && is_named_alike(&keys->keys[i], key);
+    if (n_alike == JWT_TRIES_MAX) {
+        skip(reading, true, kid_of(key),
+             "a token could not tell it from eight others, and is tried with no more");
         jwt_key_fini(key);
-        return refuse(why, ret_why);
+        return;
     }
     keys->keys[keys->n_keys++] = *key;
+}
+
+/* Is there room for no more? The first key for which there is none is skipped, and no other. */
+static bool is_full(struct reading *reading)
+{
+    if (reading->keys->n_keys == JWT_KEYS_MAX && !reading->is_full) {
+        reading->is_full = true;
+        skip(reading, true, reading->kid,
+             "there are 100 others: neither it nor what stands behind it is looked at");
+    }
+    return reading->is_full;
+}
+
+/* When all has been read. The first fault says most: the file may be of one key. */
+static enum err check_left(struct reading *reading, const char **ret_why)
+{
+    if (reading->keys->n_keys > 0)
+        return ERR_OK;
+    reading->is_empty = true;
+    return refuse("it has no key", ret_why);
+}
+
+static enum err read_array(struct reading *reading, struct json_array *array)
+{
+    struct span object;
+    reading->part = "key";
+    while (json_array_next(array, &object)) {
+        struct jwt_key key;
+        const char *why = "";
+        reading->number++;
+        if (is_full(reading))
+            break;
+        enum err error = jwk_read(object, &key, &why);
+        if (error == ERR_NO_MEMORY)
+            return error;
+        if (error == ERR_OK)
+            add(reading, &key);
+        else
+            skip(reading, error == ERR_INVALID_FIELD, kid_of(&key), why);
+        OPENSSL_cleanse(&key, sizeof key);
+    }
+    return check_left(reading, &reading->why);
+}
+
+/* As jwt_pem_on_block_fn. */
+static enum err on_block(void *to, size_t number, struct jwt_key *key, const char *why)
+{
+    struct reading *reading = to;
+    if (reading->kid.bytes == NULL)
+        reading->number = number;
+    if (key == NULL) {
+        skip(reading, true, reading->kid, why);
+        return ERR_OK;
+    }
+    if (reading->kid.bytes != NULL) {
+        key->has_kid = true;
+        key->kid_len = reading->kid.len;
+        memcpy(key->kid, reading->kid.bytes, reading->kid.len);
+    }
+    if (is_full(reading))
+        jwt_key_fini(key);
+    else
+        add(reading, key);
     return ERR_OK;
 }
 
-static enum err read_jwks(struct reading *reading, struct span file)
+/* One member of an object of certificates. */
+static enum err read_certificate(struct reading *reading, struct span kid, struct span value)
+{
+    size_t len, block;
+    char *pem = malloc(value.len + 1);
+    if (pem == NULL)
+        return ERR_NO_MEMORY;
+    enum err error = ERR_OK;
+    reading->kid = kid;
+    if (!json_object_string(value, pem, value.len, &len))
+        skip(reading, true, kid, "it is not a string");
+    else if (!jwt_pem_is((struct span){pem, len}))
+        skip(reading, true, kid, "it is not PEM");
+    else
+        error = jwt_pem_read((struct span){pem, len}, on_block, reading, &block);
+    if (error == ERR_INVALID_FIELD) {
+        skip(reading, true, kid, "it is no whole PEM block");
+        error = ERR_OK;
+    }
+    free(pem);
+    return error;
+}
+
+/* {"KID":"-----BEGIN CERTIFICATE-----..."}, in a file that is known to be one object. */
+static enum err read_certificates(struct reading *reading, struct span file)
+{
+    struct json_scan scan;
+    struct span name, value;
+    bool has_escapes, is_closed;
+    char kid[JWT_KID_MAX_BYTES];
+    size_t len, at;
+    enum err error = ERR_OK;
+    reading->part = "certificate";
+    json_scan_init(&scan, file);
+    json_scan_space(&scan);
+    bool is_good = json_scan_open(&scan, &is_closed);
+    while (is_good && !is_closed && error == ERR_OK && !reading->is_full) {
+        is_good = json_scan_string(&scan, &name, &has_escapes);
+        json_scan_space(&scan);
+        is_good = is_good && json_scan_byte(&scan, ':', "':' must stand here");
+        json_scan_space(&scan);
+        is_good = is_good && json_scan_value(&scan, &value) && json_scan_next(&scan, &is_closed);
+        reading->number++;
+        if (is_good && json_string_decode(name, kid, sizeof kid, &len, &at) == ERR_OK &&
+            len <= sizeof kid)
+            error = read_certificate(reading, (struct span){kid, len}, value);
+        else if (is_good)
+            skip(reading, true, (struct span){NULL, 0}, "its name is longer than 256 bytes");
+    }
+    if (error == ERR_OK)
+        error = check_left(reading, &reading->why);
+    return error;
+}
+
+static enum err read_json(struct reading *reading, struct span file)
 {
     static const char *const names[] = {"keys"};
-    struct span raw, object;
+    struct span raw;
     struct json_array array;
     if (!json_object_scan(file, names, 1, &raw, &reading->why))
         return ERR_INVALID_FIELD;
-    if (!json_array_open(&array, raw))
-        return refuse("a JWKS is an object with an array \"keys\"", &reading->why);
-    reading->part = "key";
-    while (json_array_next(&array, &object)) {
-        struct jwt_key key;
-        bool is_used;
-        if (reading->number++ == JWT_KEYS_MAX)
-            return refuse("there are more than 100 keys", &reading->why);
-        enum err error = jwk_read(object, &key, &is_used, &reading->why);
-        if (error == ERR_OK && is_used)
-            error = add(reading->keys, &key, &reading->why);
-        if (error != ERR_OK)
-            return error;
-    }
-    reading->part = NULL;
-    if (reading->keys->n_keys == 0)
-        return refuse("none of its keys is for HS256, RS256, ES256 or EdDSA", &reading->why);
-    return ERR_OK;
+    if (json_array_open(&array, raw))
+        return read_array(reading, &array);
+    if (raw.bytes == NULL && jwt_pem_is(file))
+        return read_certificates(reading, file);
+    return refuse("a JWKS is an object with an array \"keys\"", &reading->why);
+}
+
+static enum err read_pem(struct reading *reading, struct span file)
+{
+    reading->part = "PEM block";
+    enum err error = jwt_pem_read(file, on_block, reading, &reading->number);
+    if (error == ERR_INVALID_FIELD)
+        return refuse("it is no whole PEM block", &reading->why);
+    return error == ERR_OK ? check_left(reading, &reading->why) : error;
 }
 
 static struct span without_line_break(struct span text)
@@ -96,7 +229,9 @@ static enum err read_secret(struct reading *reading, struct span file)
         return refuse("it looks like a public key, which is taken in PEM or as a JWKS alone",
                       &reading->why);
     enum err error = jwt_key_of_secret(without_line_break(file), &key, &reading->why);
-    return error == ERR_OK ? add(reading->keys, &key, &reading->why) : error;
+    if (error == ERR_OK)
+        add(reading, &key);
+    return error;
 }
 
 static bool begins_with(struct span text, struct span with)
@@ -116,25 +251,28 @@ static enum err read_file(struct reading *reading, struct span file)
     json_scan_init(&scan, file);
     json_scan_space(&scan);
     if (json_scan_peek(&scan) == '{')
-        return read_jwks(reading, file);
-    if (!jwt_pem_is(file))
-        return read_secret(reading, file);
-    reading->part = "PEM block";
-    return jwt_pem_read(file, add, reading->keys, &reading->number, &reading->why);
+        return read_json(reading, file);
+    return jwt_pem_is(file) ? read_pem(reading, file) : read_secret(reading, file);
 }
 
 static void say(const struct reading *reading, char *why, size_t why_cap)
 {
-    if (reading->part != NULL)
+    const struct jwt_skip *first = &reading->first;
+    if (reading->is_empty && first->why != NULL)
+        snprintf(why, why_cap, "no key in it can be used; %s %zu: %s", first->part, first->number,
+                 first->why);
+    else if (reading->part != NULL && !reading->is_empty)
         snprintf(why, why_cap, "%s %zu: %s", reading->part, reading->number, reading->why);
     else
         snprintf(why, why_cap, "%s", reading->why);
 }
 
-enum err jwt_keys_read(struct span file, struct jwt_keys **ret_keys, char *why, size_t why_cap)
+enum err jwt_keys_read(struct span file, jwt_keys_on_skip_fn on_skip, void *to,
+                       struct jwt_keys **ret_keys, char *why, size_t why_cap)
 {
-    struct reading reading = {.keys = calloc(1, sizeof *reading.keys)};
+    struct reading reading = {.on_skip = on_skip, .to = to};
     enum err error = ERR_NO_MEMORY;
+    reading.keys = calloc(1, sizeof *reading.keys);
     if (reading.keys != NULL) {
         atomic_init(&reading.keys->refs, 1);
         ERR_set_mark();
@@ -145,8 +283,10 @@ enum err jwt_keys_read(struct span file, struct jwt_keys **ret_keys, char *why, 
         *ret_keys = reading.keys;
         return ERR_OK;
     }
-    if (error == ERR_NO_MEMORY)
+    if (error == ERR_NO_MEMORY) {
         reading.why = error_title(error);
+        reading.part = NULL;
+    }
     say(&reading, why, why_cap);
     jwt_keys_unref(reading.keys);
     return error;
@@ -172,25 +312,47 @@ size_t jwt_keys_count(const struct jwt_keys *keys)
     return keys->n_keys;
 }
 
-const struct jwt_key *jwt_keys_find(const struct jwt_keys *keys, struct span kid)
+static enum err refuse_token(const char *detail, const char **ret_detail)
 {
-    for (size_t i = 0; i < keys->n_keys; i++) {
-        const struct jwt_key *key = &keys->keys[i];
-        if (key->has_kid && span_equal(kid, (struct span){key->kid, key->kid_len}))
-            return key;
-    }
-    return NULL;
+    *ret_detail = detail;
+    return ERR_UNAUTHORIZED;
 }
 
-const struct jwt_key *jwt_keys_find_only(const struct jwt_keys *keys, enum jwt_alg alg)
+/* Does a token with this kid mean this key? With `is_named` the key must have it, else it must have
+ * none. */
+static bool is_meant(const struct jwt_key *key, struct span kid, bool is_named)
 {
-    const struct jwt_key *only = NULL;
+    return key->has_kid == is_named && (!is_named || span_equal(kid, kid_of(key)));
+}
+
+static bool has_meant(const struct jwt_keys *keys, struct span kid, bool is_named)
+{
+    for (size_t i = 0; i < keys->n_keys; i++)
+        if (is_meant(&keys->keys[i], kid, is_named))
+            return true;
+    return false;
+}
+
+enum err jwt_keys_choose(const struct jwt_keys *keys, enum jwt_alg alg, struct span kid,
+                         struct jwt_choice *ret_choice, const char **ret_detail)
+{
+    bool has_kid = kid.bytes != NULL;
+    bool is_named = has_kid && has_meant(keys, kid, true);
+    if (has_kid && !is_named && !has_meant(keys, kid, false))
+        return refuse_token("the key of the token is not known", ret_detail);
+    ret_choice->n = 0;
     for (size_t i = 0; i < keys->n_keys; i++) {
-        if (keys->keys[i].alg != alg)
+        const struct jwt_key *key = &keys->keys[i];
+        if (key->alg != alg || (has_kid && !is_meant(key, kid, is_named)))
             continue;
-        if (only != NULL)
-            return NULL;
-        only = &keys->keys[i];
+        if (ret_choice->n == JWT_TRIES_MAX)
+            return refuse_token("the token names no key, and more than eight fit its algorithm",
+                                ret_detail);
+        ret_choice->keys[ret_choice->n++] = key;
     }
-    return only;
+    if (ret_choice->n > 0)
+        return ERR_OK;
+    return refuse_token(is_named ? "the algorithm of the token is not that of its key"
+                                 : "no key is for the algorithm of the token",
+                        ret_detail);
 }

@@ -11,6 +11,7 @@
 
 enum {
     JWT_KEYS_MAX = 100,
+    JWT_TRIES_MAX = 8, /* keys that one token is tried with: each costs a verification */
     JWT_KEYS_FILE_MAX_BYTES = 1024 * 1024,
     JWT_KID_MAX_BYTES = 256,
     JWT_SECRET_MIN_BYTES = 32, /* RFC 7518, 3.2: as long as the hash */
@@ -21,23 +22,40 @@ enum {
 
 struct jwt_keys;
 
+/* A key of the file that is not used. */
+struct jwt_skip {
+    const char *part; /* "key", "PEM block" */
+    size_t number;    /* from 1, in the order of the file */
+    struct span kid;  /* NULL bytes: it has none, or none that can be read; ends with the call */
+    bool is_fault;    /* false: it is a good key, for something else than verifying tokens */
+    const char *why;  /* a constant sentence */
+};
+typedef void (*jwt_keys_on_skip_fn)(void *to, const struct jwt_skip *skip);
+
 /* Reads the whole file. What stands in it is told from its bytes:
- * - a JWKS (RFC 7517), when it begins with '{': RSA for RS256, EC P-256 for ES256, OKP Ed25519 for
- *   EdDSA, oct for HS256. A key of another kty, crv or alg, or whose use or key_ops are not for
- *   verifying, is passed over; one that is to be used and is malformed or too weak is refused;
+ * - a JWKS (RFC 7517), when it begins with '{'. The algorithm of a key is its alg. Without alg it
+ * is RS256 for RSA, ES256, ES384 and ES512 for EC on P-256, P-384 and P-521, EdDSA for OKP Ed25519,
+ *   HS256 for oct;
+ * - certificates by kid, when it is an object whose members are all strings of PEM: how Google
+ *   publishes the keys of Firebase. Each certificate is a key with the name of its member;
  * - PEM, when "-----BEGIN " stands in it: public keys and certificates, each one a key without a
- *   kid. The dates, the issuer and the use of a certificate are not looked at;
+ *   kid, with the algorithm of a JWK that has no alg. The dates, the issuer and the use of a
+ *   certificate are not looked at;
  * - a secret for HS256 otherwise: the bytes as they are, without one line break at the end. What
  *   looks like a public key in another form is refused: everybody could sign with it.
- * Refused too: a private key in either form (it has no business here), two keys with one kid, a key
- * without a kid beside another one of its algorithm (no token could choose it), no usable key.
+ *
+ * A key that cannot be used is skipped, and so is one for something else (RFC 7517, section 5): of
+ * another kty, crv or alg, with a use or key_ops that are not for verifying, malformed, too weak,
+ * private, or one more than JWT_KEYS_MAX, or than JWT_TRIES_MAX that a token could not tell apart
+ * (of one algorithm, all without a kid or all with the same). on_skip (NULL is fine) is called for
+ * each, also when the file is refused in the end; only the first key beyond JWT_KEYS_MAX is named.
+ * Refused is a file that is cut, that is none of the forms above, or in which no key is left.
  *
  * ERR_OK and *ret_keys with one reference; ERR_INVALID_FIELD; ERR_NO_MEMORY, which OpenSSL may not
- * tell from a malformed key. Unless ERR_OK, `why`
- * has a sentence for the operator (NUL-terminated, cut at why_cap >= 1) that never holds bytes of
- * the file. */
-MUST_CHECK enum err jwt_keys_read(struct span file, struct jwt_keys **ret_keys, char *why,
-                                  size_t why_cap);
+ * tell from a malformed key. Unless ERR_OK, `why` has a sentence for the operator (NUL-terminated,
+ * cut at why_cap >= 1) that never holds bytes of the file. */
+MUST_CHECK enum err jwt_keys_read(struct span file, jwt_keys_on_skip_fn on_skip, void *to,
+                                  struct jwt_keys **ret_keys, char *why, size_t why_cap);
 
 struct jwt_keys *jwt_keys_ref(struct jwt_keys *keys);
 void jwt_keys_unref(struct jwt_keys *keys); /* NULL is fine */

@@ -138,35 +138,35 @@ static enum err read_block(const char *label, const unsigned char *der, long len
     return refuse("it is neither a public key nor a certificate", ret_why);
 }
 
-static enum err read_blocks(BIO *in, size_t n_blocks, jwt_pem_on_key_fn on_key, void *to,
-                            size_t *ret_block, const char **ret_why)
+static enum err read_blocks(BIO *in, size_t n_blocks, jwt_pem_on_block_fn on_block, void *to,
+                            size_t *ret_block)
 {
     enum err error = ERR_OK;
-    for (size_t i = 0; i < n_blocks && error == ERR_OK; i++) {
+    for (size_t i = 1; i <= n_blocks && error == ERR_OK; i++) {
         struct jwt_key key;
+        const char *why = NULL;
         char *label, *header;
         unsigned char *der;
         long len;
-        *ret_block = i + 1;
+        *ret_block = i;
         if (PEM_read_bio(in, &label, &header, &der, &len) != 1)
-            return refuse("it is no whole PEM block", ret_why);
-        error = read_block(label, der, len, &key, ret_why);
+            return ERR_INVALID_FIELD;
+        error = read_block(label, der, len, &key, &why);
         OPENSSL_clear_free(der, (size_t)len);
         OPENSSL_free(header);
         OPENSSL_free(label);
-        if (error == ERR_OK)
-            error = on_key(to, &key, ret_why);
+        if (error == ERR_OK || error == ERR_INVALID_FIELD)
+            error = on_block(to, i, error == ERR_OK ? &key : NULL, why);
     }
     return error;
 }
 
-enum err jwt_pem_read(struct span file, jwt_pem_on_key_fn on_key, void *to, size_t *ret_block,
-                      const char **ret_why)
+enum err jwt_pem_read(struct span file, jwt_pem_on_block_fn on_block, void *to, size_t *ret_block)
 {
     BIO *in = BIO_new_mem_buf(file.bytes, (int)file.len);
     if (in == NULL)
         return ERR_NO_MEMORY;
-    enum err error = read_blocks(in, count_blocks(file), on_key, to, ret_block, ret_why);
+    enum err error = read_blocks(in, count_blocks(file), on_block, to, ret_block);
     BIO_free(in);
     return error;
 }

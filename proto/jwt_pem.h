@@ -11,13 +11,15 @@ bool jwt_pem_is(struct span file); /* "-----BEGIN " stands in it */
  * PEM, a JWK, a line of ssh? */
 bool jwt_pem_is_bare_key(struct span file);
 
-/* Called for each key in the order of the file; owns *key from then on. Anything but ERR_OK ends
- * the reading and is answered. */
-typedef enum err (*jwt_pem_on_key_fn)(void *to, struct jwt_key *key, const char **ret_why);
+/* Called for each block in the order of the file; owns *key from then on. `key` is NULL for one
+ * that is no key to be used: `why` is a constant sentence. Anything but ERR_OK ends the reading and
+ * is answered. */
+typedef enum err (*jwt_pem_on_block_fn)(void *to, size_t number, struct jwt_key *key,
+                                        const char *why);
 
-/* Reads every block of the file. ERR_INVALID_FIELD: *ret_why is a constant sentence about block
- * number *ret_block, from 1; ERR_NO_MEMORY; and what on_key answers. */
-MUST_CHECK enum err jwt_pem_read(struct span file, jwt_pem_on_key_fn on_key, void *to,
-                                 size_t *ret_block, const char **ret_why);
+/* Reads every block of the file. ERR_INVALID_FIELD: block number *ret_block, from 1, is not whole;
+ * ERR_NO_MEMORY; and what on_block answers. */
+MUST_CHECK enum err jwt_pem_read(struct span file, jwt_pem_on_block_fn on_block, void *to,
+                                 size_t *ret_block);
 
 #endif

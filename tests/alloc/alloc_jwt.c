@@ -97,7 +97,7 @@ static void read_and_verify(void)
     struct jwt_keys *keys = NULL;
     char why[200] = "";
     char forged[sizeof token];
-    enum err error = jwt_keys_read((struct span){pem, pem_len}, &keys, why, sizeof why);
+    enum err error = jwt_keys_read((struct span){pem, pem_len}, NULL, NULL, &keys, why, sizeof why);
     if (error != ERR_OK) {
         CHECK(fail_has_happened() && keys == NULL && why[0] != '\0');
         CHECK(error == ERR_NO_MEMORY || error == ERR_INVALID_FIELD);

@@ -161,7 +161,7 @@ static void token_keys(void)
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         struct jwt_keys *keys = NULL;
         char why[100] = "";
-        if (!WENT_WELL(jwt_keys_read(span_of(files[i]), &keys, why, sizeof why))) {
+        if (!WENT_WELL(jwt_keys_read(span_of(files[i]), NULL, NULL, &keys, why, sizeof why))) {
             CHECK(keys == NULL && why[0] != '\0');
             continue;
         }

@@ -1,6 +1,7 @@
 /* Tokens against a fixed set of four keys, one an algorithm. A byte: bit 0, the input is not a
  * token but a header and a payload, a line each, and is signed here with the secret of the set, so
- * that what stands behind the signature is reached; bit 1, audience and issuer are looked at. */
+ * that what stands behind the signature is reached; bit 1, audience and issuer are looked at; bit
+ * 2, the user is another claim, and so is the audience where there is no aud. */
 #include "proto/jwt.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -29,7 +30,7 @@ static struct jwt_keys *read_keys(void)
 {
     struct jwt_keys *keys = NULL;
     char why[200];
-    FUZZ_CHECK(jwt_keys_read(span_of(key_set), &keys, why, sizeof why) == ERR_OK);
+    FUZZ_CHECK(jwt_keys_read(span_of(key_set), NULL, NULL, &keys, why, sizeof why) == ERR_OK);
     FUZZ_CHECK(jwt_keys_count(keys) == 4);
     return keys;
 }
@@ -59,14 +60,22 @@ static void sign(struct buf *out, struct span header, struct span payload)
     add_coded(out, mac, len);
 }
 
-static void verify(const struct jwt_keys *keys, struct span token, bool has_rules, bool is_ours)
+static void verify(const struct jwt_keys *keys, struct span token, unsigned how)
 {
     struct jwt_rules rules = {.leeway_ms = JWT_LEEWAY_MS};
     struct jwt_claims claims;
     const char *detail = NULL;
-    if (has_rules) {
-        rules.audience = SPAN_LITERAL("herald");
-        rules.issuer = SPAN_LITERAL("https://issuer");
+    static const struct span audience = {"herald", 6}, issuer = {"https://issuer", 14};
+    bool is_ours = how & 1;
+    if (how & 4) {
+        rules.user_claim = "user";
+        rules.audience_claim = "azp";
+    }
+    if (how & 2) {
+        rules.audiences = &audience;
+        rules.n_audiences = 1;
+        rules.issuers = &issuer;
+        rules.n_issuers = 1;
     }
     enum err error = jwt_verify(keys, token, &rules, NOW_MS, &claims, &detail);
     if (error != ERR_OK) {
@@ -96,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         fuzz_note(&token, input.at, input.len);
     }
     char *copy = fuzz_copy(buf_span(&token));
-    verify(keys, (struct span){copy, token.len}, how & 2, how & 1);
+    verify(keys, (struct span){copy, token.len}, how);
     free(copy);
     buf_fini(&token);
     return 0;

@@ -67,18 +67,46 @@ static inline void token_add_coded(struct token_text *token, struct span bytes)
     token_add(token, token_bytes(coded, (size_t)len));
 }
 
-/* Keys: one for each public algorithm, made when first asked for */
+/* RFC 7518, 3.1 and RFC 8037, 3.1, written down a second time */
+struct token_alg {
+    const char *name, *kty, *curve, *hash;
+    size_t coordinate_bytes;
+    bool is_pss;
+};
+
+static inline const struct token_alg *token_alg_of(enum jwt_alg alg)
+{
+    static const struct token_alg algs[JWT_ALGS] = {
+        [JWT_HS256] = {"HS256", "oct", NULL, "SHA256", 0, false},
+        [JWT_RS256] = {"RS256", "RSA", NULL, "SHA256", 0, false},
+        [JWT_RS384] = {"RS384", "RSA", NULL, "SHA384", 0, false},
+        [JWT_RS512] = {"RS512", "RSA", NULL, "SHA512", 0, false},
+        [JWT_PS256] = {"PS256", "RSA", NULL, "SHA256", 0, true},
+        [JWT_PS384] = {"PS384", "RSA", NULL, "SHA384", 0, true},
+        [JWT_PS512] = {"PS512", "RSA", NULL, "SHA512", 0, true},
+        [JWT_ES256] = {"ES256", "EC", "P-256", "SHA256", 32, false},
+        [JWT_ES384] = {"ES384", "EC", "P-384", "SHA384", 48, false},
+        [JWT_ES512] = {"ES512", "EC", "P-521", "SHA512", 66, false},
+        [JWT_EDDSA] = {"EdDSA", "OKP", "Ed25519", NULL, 0, false},
+    };
+    return &algs[alg];
+}
+
+/* Keys: one for each curve and one for RSA, made when first asked for */
 
 static inline EVP_PKEY *token_key(enum jwt_alg alg)
 {
     static EVP_PKEY *keys[JWT_ALGS];
-    if (keys[alg] == NULL) {
-        keys[alg] = alg == JWT_RS256   ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
-                    : alg == JWT_ES256 ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")
-                                       : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-        cr_assert_not_null(keys[alg]);
+    const struct token_alg *is = token_alg_of(alg);
+    bool is_rsa = strcmp(is->kty, "RSA") == 0;
+    EVP_PKEY **key = &keys[is_rsa ? JWT_RS256 : alg];
+    if (*key == NULL) {
+        *key = is_rsa             ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
+               : alg == JWT_EDDSA ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+                                  : EVP_PKEY_Q_keygen(NULL, NULL, "EC", is->curve);
+        cr_assert_not_null(*key);
     }
-    return keys[alg];
+    return *key;
 }
 
 static inline struct token_text token_of_bio(BIO *bio)
@@ -137,7 +165,8 @@ static inline struct token_text token_number_of(EVP_PKEY *key, const char *name)
     BIGNUM *number = NULL;
     cr_assert_eq(EVP_PKEY_get_bn_param(key, name, &number), 1);
     bool is_coordinate = EVP_PKEY_is_a(key, "EC");
-    int len = is_coordinate ? BN_bn2binpad(number, bytes, 32) : BN_bn2bin(number, bytes);
+    int len = is_coordinate ? BN_bn2binpad(number, bytes, (EVP_PKEY_get_bits(key) + 7) / 8)
+                            : BN_bn2bin(number, bytes);
     token_add(&text, token_bytes(bytes, (size_t)len));
     BN_free(number);
     return text;
@@ -152,14 +181,22 @@ static inline void token_add_member(struct token_text *text, const char *name, s
     token_add(text, SPAN_LITERAL("\""));
 }
 
-/* The members of a JWK behind `more`, which is members as well or nothing: without braces. */
+/* The members of a JWK, without braces. An RSA key has an alg unless that is RS256. */
 static inline struct token_text token_members_of(enum jwt_alg alg, EVP_PKEY *key)
 {
-    static const char *const kinds[JWT_ALGS] = {"\"kty\":\"oct\"", "\"kty\":\"RSA\"",
-                                                "\"kty\":\"EC\",\"crv\":\"P-256\"",
-                                                "\"kty\":\"OKP\",\"crv\":\"Ed25519\""};
+    const struct token_alg *is = token_alg_of(alg);
     struct token_text text = {.len = 0};
-    token_add(&text, span_of(kinds[alg]));
+    token_add(&text, SPAN_LITERAL("\"kty\":\""));
+    token_add(&text, span_of(is->kty));
+    if (is->curve != NULL) {
+        token_add(&text, SPAN_LITERAL("\",\"crv\":\""));
+        token_add(&text, span_of(is->curve));
+    }
+    if (alg != JWT_RS256 && strcmp(is->kty, "RSA") == 0) {
+        token_add(&text, SPAN_LITERAL("\",\"alg\":\""));
+        token_add(&text, span_of(is->name));
+    }
+    token_add(&text, SPAN_LITERAL("\""));
     if (alg == JWT_HS256) {
         token_add_member(&text, "k", span_of(TOKEN_SECRET));
     } else if (alg == JWT_EDDSA) {
@@ -168,7 +205,7 @@ static inline struct token_text token_members_of(enum jwt_alg alg, EVP_PKEY *key
         cr_assert_eq(EVP_PKEY_get_raw_public_key(key, raw, &len), 1);
         token_add_member(&text, "x", token_bytes(raw, len));
     } else {
-        bool is_rsa = alg == JWT_RS256;
+        bool is_rsa = is->curve == NULL;
         struct token_text first =
             token_number_of(key, is_rsa ? OSSL_PKEY_PARAM_RSA_N : OSSL_PKEY_PARAM_EC_PUB_X);
         struct token_text second =
@@ -196,7 +233,7 @@ static inline struct jwt_keys *token_read(struct span file)
 {
     struct jwt_keys *keys = NULL;
     char why[256] = "";
-    cr_assert_eq(jwt_keys_read(file, &keys, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(jwt_keys_read(file, NULL, NULL, &keys, why, sizeof why), ERR_OK, "%s", why);
     return keys;
 }
 
@@ -208,7 +245,7 @@ static inline struct token_text token_jwks(const char *first, ...)
     va_start(more, first);
     token_add(&text, SPAN_LITERAL("{\"keys\":["));
     for (const char *object = first; object != NULL; object = va_arg(more, const char *)) {
-        if (object != first)
+        if (text.text[text.len - 1] != '[')
             token_add(&text, SPAN_LITERAL(","));
         token_add(&text, span_of(object));
     }
@@ -238,14 +275,20 @@ static inline struct token_text token_hmac(struct span secret, struct span text)
     return mac;
 }
 
-static inline struct token_text token_sign_der(EVP_PKEY *key, struct span text)
+static inline struct token_text token_sign_der(enum jwt_alg alg, EVP_PKEY *key, struct span text)
 {
     struct token_text signature = {.len = 0};
+    const struct token_alg *is = token_alg_of(alg);
     unsigned char bytes[1024];
     size_t len = sizeof bytes;
+    EVP_PKEY_CTX *options;
     EVP_MD_CTX *signer = EVP_MD_CTX_new();
-    const EVP_MD *hash = EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256();
-    cr_assert_eq(EVP_DigestSignInit(signer, NULL, hash, NULL, key), 1);
+    const EVP_MD *hash = is->hash == NULL ? NULL : EVP_get_digestbyname(is->hash);
+    cr_assert_eq(EVP_DigestSignInit(signer, &options, hash, NULL, key), 1);
+    if (is->is_pss) {
+        cr_assert_eq(EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING), 1);
+        cr_assert_eq(EVP_PKEY_CTX_set_rsa_pss_saltlen(options, EVP_MD_get_size(hash)), 1);
+    }
     cr_assert_eq(EVP_DigestSign(signer, bytes, &len, (const unsigned char *)text.bytes, text.len),
                  1);
     EVP_MD_CTX_free(signer);
@@ -253,27 +296,33 @@ static inline struct token_text token_sign_der(EVP_PKEY *key, struct span text)
     return signature;
 }
 
-/* ES256: r and s side by side. */
-static inline struct token_text token_raw_of(const struct token_text *der)
+/* ECDSA: r and s side by side. */
+static inline struct token_text token_raw_of(enum jwt_alg alg, const struct token_text *der)
 {
     struct token_text raw = {.len = 0};
-    unsigned char bytes[64];
+    unsigned char bytes[132];
+    int n = (int)token_alg_of(alg)->coordinate_bytes;
     const unsigned char *at = (const unsigned char *)der->text;
     ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)der->len);
     cr_assert_not_null(pair);
-    BN_bn2binpad(ECDSA_SIG_get0_r(pair), bytes, 32);
-    BN_bn2binpad(ECDSA_SIG_get0_s(pair), bytes + 32, 32);
+    BN_bn2binpad(ECDSA_SIG_get0_r(pair), bytes, n);
+    BN_bn2binpad(ECDSA_SIG_get0_s(pair), bytes + n, n);
     ECDSA_SIG_free(pair);
-    token_add(&raw, token_bytes(bytes, sizeof bytes));
+    token_add(&raw, token_bytes(bytes, 2 * (size_t)n));
     return raw;
+}
+
+static inline struct token_text token_sign_with(enum jwt_alg alg, EVP_PKEY *key, struct span text)
+{
+    struct token_text signature = token_sign_der(alg, key, text);
+    return token_alg_of(alg)->coordinate_bytes > 0 ? token_raw_of(alg, &signature) : signature;
 }
 
 static inline struct token_text token_sign(enum jwt_alg alg, struct span text)
 {
     if (alg == JWT_HS256)
         return token_hmac(SPAN_LITERAL(TOKEN_SECRET), text);
-    struct token_text signature = token_sign_der(token_key(alg), text);
-    return alg == JWT_ES256 ? token_raw_of(&signature) : signature;
+    return token_sign_with(alg, token_key(alg), text);
 }
 
 /* "HEADER.PAYLOAD", both coded. */
@@ -302,9 +351,9 @@ static inline struct token_text token_of(enum jwt_alg alg, struct span header, s
 
 static inline struct span token_header(enum jwt_alg alg)
 {
-    static const char *const headers[JWT_ALGS] = {"{\"alg\":\"HS256\"}", "{\"alg\":\"RS256\"}",
-                                                  "{\"alg\":\"ES256\"}", "{\"alg\":\"EdDSA\"}"};
-    return span_of(headers[alg]);
+    static char header[32];
+    snprintf(header, sizeof header, "{\"alg\":\"%s\"}", token_alg_of(alg)->name);
+    return span_of(header);
 }
 
 /* What a backend would make, with this payload. */

@@ -1,7 +1,14 @@
 /* What a token claims (RFC 7519, section 4), once its signature is good. */
 #include "jwt_tokens.h"
 
-static const char bad_sub[] = "sub must be a string of 1 to 128 bytes without control characters";
+static const char bad_sub[] =
+    "the user claim must be a string of 1 to 128 bytes without control characters, or a whole "
+    "number";
+static const char no_sub[] = "the token has no claim that names the user (--jwt-user-claim)";
+static const char no_aud[] = "the token names no audience (aud)";
+static const char other_aud[] = "the token is for another audience (aud)";
+static const char no_iss[] = "the token names no issuer (iss)";
+static const char other_iss[] = "the token is from another issuer (iss)";
 static const char bad_exp[] = "exp must be a number of seconds up to the year 9999";
 static const char bad_nbf[] = "nbf must be a number of seconds up to the year 9999";
 static const char bad_iat[] = "iat must be a number of seconds up to the year 9999";
@@ -61,7 +68,7 @@ Test(jwt_claims, has_the_leeway_of_the_rules)
 
 Test(jwt_claims, says_expired_only_when_nothing_else_is_wrong)
 {
-    expect("{\"exp\":1}", ERR_UNAUTHORIZED, bad_sub);
+    expect("{\"exp\":1}", ERR_UNAUTHORIZED, no_sub);
     expect("{\"sub\":\"\",\"exp\":1}", ERR_UNAUTHORIZED, bad_sub);
     expect("{\"sub\":\"a\",\"exp\":1,\"nbf\":1800000000}", ERR_UNAUTHORIZED,
            "the token is not valid yet");
@@ -70,12 +77,14 @@ Test(jwt_claims, says_expired_only_when_nothing_else_is_wrong)
 Test(jwt_claims, requires_exp_as_a_number)
 {
     static const char *const claims[] = {
-        "\"iat\":1",    "\"exp\":\"1800000000\"", "\"exp\":null",
-        "\"exp\":true", "\"exp\":[1800000000]",   "\"exp\":{}",
-        "\"exp\":\"\"", "\"Exp\":1800000000",     "\"exp \":1800000000",
+        "\"exp\":\"1800000000\"", "\"exp\":null", "\"exp\":true",
+        "\"exp\":[1800000000]",   "\"exp\":{}",   "\"exp\":\"\"",
     };
+    static const char *const none[] = {"\"iat\":1", "\"Exp\":1800000000", "\"exp \":1800000000"};
     for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++)
         expect_with_sub(claims[i], ERR_UNAUTHORIZED, bad_exp);
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        expect_with_sub(none[i], ERR_UNAUTHORIZED, "the token has no exp");
 }
 
 Test(jwt_claims, refuses_times_out_of_range)
@@ -168,19 +177,22 @@ Test(jwt_claims, wants_nbf_and_iat_to_be_numbers_and_does_not_compare_iat)
 Test(jwt_claims, takes_every_user_id_that_the_contract_allows)
 {
     static const char *const subs[][2] = {
+        {"\"42\"", "42"},
         {"42", "42"},
-        {" ", " "},
-        {"a/b?c", "a/b?c"},
-        {"a\\/b\\\"\\\\", "a/b\"\\"},
-        {"\\u00e9\\ud83d\\ude00", "\xc3\xa9\xf0\x9f\x98\x80"},
-        {"\xc3\xa9", "\xc3\xa9"},
-        {"google-oauth2|103547991597142817347", "google-oauth2|103547991597142817347"},
+        {"0", "0"},
+        {"123456789012345678901", "123456789012345678901"}, /* no number of 64 bits */
+        {"\" \"", " "},
+        {"\"a/b?c\"", "a/b?c"},
+        {"\"a\\/b\\\"\\\\\"", "a/b\"\\"},
+        {"\"\\u00e9\\ud83d\\ude00\"", "\xc3\xa9\xf0\x9f\x98\x80"},
+        {"\"\xc3\xa9\"", "\xc3\xa9"},
+        {"\"google-oauth2|103547991597142817347\"", "google-oauth2|103547991597142817347"},
     };
     for (size_t i = 0; i < sizeof subs / sizeof subs[0]; i++) {
         char payload[256];
         struct jwt_claims claims;
         const char *detail = "";
-        snprintf(payload, sizeof payload, "{\"sub\":\"%s\",\"exp\":1800000000}", subs[i][0]);
+        snprintf(payload, sizeof payload, "{\"sub\":%s,\"exp\":1800000000}", subs[i][0]);
         cr_assert_eq(judge(payload, TOKEN_NOW_MS, &claims, &detail), ERR_OK, "%s: %s", payload,
                      detail);
         cr_assert(
@@ -192,26 +204,24 @@ Test(jwt_claims, takes_every_user_id_that_the_contract_allows)
 Test(jwt_claims, refuses_every_other_sub)
 {
     static const char *const claims[] = {
-        "\"x\":1",
-        "\"sub\":\"\"",
-        "\"sub\":42",
-        "\"sub\":null",
-        "\"sub\":[\"anna\"]",
-        "\"sub\":{\"sub\":\"anna\"}",
-        "\"sub\":\"\\u0000\"",
-        "\"sub\":\"anna\\u0000bob\"",
-        "\"sub\":\"anna\\n\"",
-        "\"sub\":\"\\u007f\"",
-        "\"sub\":\"\\u0085\"",
-        "\"sub\":\"\xc2\x85\"",
+        "\"sub\":\"\"",        "\"sub\":-42",
+        "\"sub\":4.2",         "\"sub\":42e0",
+        "\"sub\":true",        "\"sub\":null",
+        "\"sub\":[\"anna\"]",  "\"sub\":{\"sub\":\"anna\"}",
+        "\"sub\":\"\\u0000\"", "\"sub\":\"anna\\u0000bob\"",
+        "\"sub\":\"anna\\n\"", "\"sub\":\"\\u007f\"",
+        "\"sub\":\"\\u0085\"", "\"sub\":\"\xc2\x85\"",
         "\"sub\":\"\\ud800\"",
-        "\"Sub\":\"anna\"",
-        "\"sub\\u0000\":\"anna\"",
     };
+    static const char *const none[] = {"\"x\":1", "\"Sub\":\"anna\"", "\"sub\\u0000\":\"anna\""};
+    char payload[256];
     for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
-        char payload[256];
         snprintf(payload, sizeof payload, "{\"exp\":1800000000,%s}", claims[i]);
         expect(payload, ERR_UNAUTHORIZED, bad_sub);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        snprintf(payload, sizeof payload, "{\"exp\":1800000000,%s}", none[i]);
+        expect(payload, ERR_UNAUTHORIZED, no_sub);
     }
 }
 
@@ -224,6 +234,10 @@ Test(jwt_claims, takes_a_sub_of_128_bytes_and_none_of_129)
     cr_assert_eq(judge(payload, TOKEN_NOW_MS, &claims, &detail), ERR_OK);
     cr_assert_eq(claims.user_id_len, 128);
     snprintf(payload, sizeof payload, "{\"exp\":1800000000,\"sub\":\"%0129d\"}", 7);
+    expect(payload, ERR_UNAUTHORIZED, bad_sub);
+    snprintf(payload, sizeof payload, "{\"exp\":1800000000,\"sub\":1%0127d}", 7);
+    cr_assert_eq(judge(payload, TOKEN_NOW_MS, &claims, &detail), ERR_OK);
+    snprintf(payload, sizeof payload, "{\"exp\":1800000000,\"sub\":1%0128d}", 7);
     expect(payload, ERR_UNAUTHORIZED, bad_sub);
 }
 
@@ -251,7 +265,6 @@ Test(jwt_claims, holds_aud_against_the_rules)
         ",\"aud\":[\"other\",\"https://push\",\"more\"]",
     };
     static const char *const bad[] = {
-        "",
         ",\"aud\":null",
         ",\"aud\":7",
         ",\"aud\":\"\"",
@@ -265,40 +278,90 @@ Test(jwt_claims, holds_aud_against_the_rules)
         ",\"aud\":{\"https://push\":1}",
         ",\"aud\":[\"https://push\",7]",
         ",\"aud\":[7,\"https://push\"]",
-        ",\"Aud\":\"https://push\"",
-        ",\"iss\":\"https://push\"",
     };
-    struct jwt_rules rules = {.audience = SPAN_LITERAL("https://push"), .leeway_ms = 0};
+    static const char *const none[] = {"", ",\"Aud\":\"https://push\"", ",\"iss\":\"https://push\"",
+                                       ",\"azp\":\"https://push\""};
+    struct jwt_rules rules = {
+        .audiences = &SPAN_LITERAL("https://push"), .n_audiences = 1, .leeway_ms = 0};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         expect_by(&rules, good[i], NULL);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        expect_by(&rules, bad[i], "the token is for another audience");
+        expect_by(&rules, bad[i], other_aud);
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        expect_by(&rules, none[i], no_aud);
+}
+
+Test(jwt_claims, takes_one_of_several_audiences_and_issuers)
+{
+    static const struct span audiences[] = {{"push", 4}, {"mail", 4}};
+    static const struct span issuers[] = {{"https://a", 9}, {"https://b", 9}};
+    struct jwt_rules rules = {
+        .audiences = audiences, .n_audiences = 2, .issuers = issuers, .n_issuers = 2};
+    expect_by(&rules, ",\"aud\":\"push\",\"iss\":\"https://b\"", NULL);
+    expect_by(&rules, ",\"aud\":[\"x\",\"mail\"],\"iss\":\"https://a\"", NULL);
+    expect_by(&rules, ",\"aud\":\"push,mail\",\"iss\":\"https://a\"", other_aud);
+    expect_by(&rules, ",\"aud\":[],\"iss\":\"https://a\"", other_aud);
+    expect_by(&rules, ",\"aud\":\"push\",\"iss\":\"https://c\"", other_iss);
+}
+
+/* RFC 7519, 4.1.3: an aud that is there decides. */
+Test(jwt_claims, looks_at_another_claim_only_where_aud_is_absent)
+{
+    struct jwt_rules rules = {
+        .audiences = &SPAN_LITERAL("web"), .n_audiences = 1, .audience_claim = "client_id"};
+    expect_by(&rules, ",\"client_id\":\"web\"", NULL);
+    expect_by(&rules, ",\"client_id\":[\"app\",\"web\"]", NULL);
+    expect_by(&rules, ",\"aud\":\"web\",\"client_id\":\"app\"", NULL);
+    expect_by(&rules, ",\"client_id\":\"app\"", other_aud);
+    expect_by(&rules, ",\"aud\":\"app\",\"client_id\":\"web\"", other_aud);
+    expect_by(&rules, ",\"aud\":null,\"client_id\":\"web\"", other_aud);
+    expect_by(&rules, ",\"azp\":\"web\"", no_aud);
+}
+
+Test(jwt_claims, takes_the_user_from_the_claim_that_the_rules_name)
+{
+    struct jwt_rules rules = {.user_claim = "https://shop.example/id"};
+    struct jwt_keys *keys = token_keys(JWT_HS256);
+    struct token_text token = token_make(
+        JWT_HS256, "{\"sub\":\"anna\",\"https:\\/\\/shop.example/id\":4711,\"exp\":1800000000}");
+    struct jwt_claims claims;
+    const char *detail = "";
+    cr_assert_eq(jwt_verify(keys, token_span(&token), &rules, TOKEN_NOW_MS, &claims, &detail),
+                 ERR_OK, "%s", detail);
+    cr_assert(span_equal((struct span){claims.user_id, claims.user_id_len}, SPAN_LITERAL("4711")));
+    token = token_make(JWT_HS256, TOKEN_PAYLOAD);
+    token_is_refused(keys, &token, &rules, no_sub);
+    jwt_keys_unref(keys);
 }
 
 Test(jwt_claims, holds_iss_against_the_rules)
 {
     static const char *const bad[] = {
-        "",
         ",\"iss\":null",
         ",\"iss\":\"\"",
         ",\"iss\":[\"https://id\"]",
         ",\"iss\":\"https://id/\"",
         ",\"iss\":\"https://i\"",
-        ",\"aud\":\"https://id\"",
     };
-    struct jwt_rules rules = {.issuer = SPAN_LITERAL("https://id"), .leeway_ms = 0};
+    struct jwt_rules rules = {
+        .issuers = &SPAN_LITERAL("https://id"), .n_issuers = 1, .leeway_ms = 0};
     expect_by(&rules, ",\"iss\":\"https://id\"", NULL);
     expect_by(&rules, ",\"iss\":\"https:\\/\\/id\"", NULL);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        expect_by(&rules, bad[i], "the token is from another issuer");
+        expect_by(&rules, bad[i], other_iss);
+    expect_by(&rules, "", no_iss);
+    expect_by(&rules, ",\"aud\":\"https://id\"", no_iss);
 }
 
 Test(jwt_claims, holds_both_against_the_rules)
 {
-    struct jwt_rules rules = {SPAN_LITERAL("a"), SPAN_LITERAL("i"), 0};
+    struct jwt_rules rules = {.audiences = &SPAN_LITERAL("a"),
+                              .n_audiences = 1,
+                              .issuers = &SPAN_LITERAL("i"),
+                              .n_issuers = 1};
     expect_by(&rules, ",\"iss\":\"i\",\"aud\":\"a\"", NULL);
-    expect_by(&rules, ",\"iss\":\"a\",\"aud\":\"i\"", "the token is from another issuer");
-    expect_by(&rules, ",\"iss\":\"i\",\"aud\":\"i\"", "the token is for another audience");
+    expect_by(&rules, ",\"iss\":\"a\",\"aud\":\"i\"", other_iss);
+    expect_by(&rules, ",\"iss\":\"i\",\"aud\":\"i\"", other_aud);
 }
 
 Test(jwt_claims, does_not_look_at_aud_and_iss_without_a_rule)

@@ -46,8 +46,8 @@ Test(jwt_signature, has_no_es256_signature_in_der)
 {
     struct jwt_keys *keys = token_keys(JWT_ES256);
     struct token_text text = token_unsigned(token_header(JWT_ES256), SPAN_LITERAL(TOKEN_PAYLOAD));
-    struct token_text der = token_sign_der(token_key(JWT_ES256), token_span(&text));
-    struct token_text raw = token_raw_of(&der);
+    struct token_text der = token_sign_der(JWT_ES256, token_key(JWT_ES256), token_span(&text));
+    struct token_text raw = token_raw_of(JWT_ES256, &der);
     struct token_text token = with_signature(JWT_ES256, token_span(&der));
     token_is_refused(keys, &token, TOKEN_NO_RULES, bad_signature);
     token = with_signature(JWT_ES256, token_span(&raw));
@@ -108,26 +108,62 @@ Test(jwt_signature, has_no_second_form_of_an_eddsa_signature)
     jwt_keys_unref(keys);
 }
 
-/* PKCS#1 v1.5 with another hash, or with PSS, is not RS256. */
+/* An RSA signature of each kind under each other one: a key has one algorithm, and one without alg
+ * has RS256 (RFC 8725, 3.1). PSS with a salt of another length is none (RFC 7518, 3.5). */
 Test(jwt_signature, has_no_rsa_signature_of_another_kind)
 {
-    struct jwt_keys *keys = token_keys(JWT_RS256);
-    struct token_text text = token_unsigned(token_header(JWT_RS256), SPAN_LITERAL(TOKEN_PAYLOAD));
-    for (int is_pss = 0; is_pss < 2; is_pss++) {
+    for (int alg = JWT_RS256; alg <= JWT_PS512; alg++) {
+        struct jwt_keys *keys = token_keys((enum jwt_alg)alg);
+        struct token_text text =
+            token_unsigned(token_header((enum jwt_alg)alg), SPAN_LITERAL(TOKEN_PAYLOAD));
+        for (int other = JWT_RS256; other <= JWT_PS512; other++) {
+            struct token_text signature = token_sign((enum jwt_alg)other, token_span(&text));
+            struct token_text token = with_signature((enum jwt_alg)alg, token_span(&signature));
+            if (other != alg)
+                token_is_refused(keys, &token, TOKEN_NO_RULES, bad_signature);
+            else
+                cr_assert_eq(token_judge(keys, &token, TOKEN_NO_RULES), ERR_OK);
+        }
+        jwt_keys_unref(keys);
+    }
+}
+
+Test(jwt_signature, has_a_pss_salt_as_long_as_the_hash)
+{
+    struct jwt_keys *keys = token_keys(JWT_PS256);
+    struct token_text text = token_unsigned(token_header(JWT_PS256), SPAN_LITERAL(TOKEN_PAYLOAD));
+    static const int salts[] = {0, 20, 31, 33, 64, RSA_PSS_SALTLEN_MAX};
+    for (size_t i = 0; i < sizeof salts / sizeof salts[0]; i++) {
         EVP_MD_CTX *signer = EVP_MD_CTX_new();
         EVP_PKEY_CTX *options;
         unsigned char signature[256];
         size_t len = sizeof signature;
-        cr_assert_eq(EVP_DigestSignInit(signer, &options, is_pss ? EVP_sha256() : EVP_sha512(),
-                                        NULL, token_key(JWT_RS256)),
+        cr_assert_eq(EVP_DigestSignInit(signer, &options, EVP_sha256(), NULL, token_key(JWT_PS256)),
                      1);
-        if (is_pss)
-            cr_assert_eq(EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING), 1);
+        cr_assert_eq(EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING), 1);
+        cr_assert_eq(EVP_PKEY_CTX_set_rsa_pss_saltlen(options, salts[i]), 1);
         cr_assert_eq(
             EVP_DigestSign(signer, signature, &len, (const unsigned char *)text.text, text.len), 1);
         EVP_MD_CTX_free(signer);
-        struct token_text token = with_signature(JWT_RS256, token_bytes(signature, len));
+        struct token_text token = with_signature(JWT_PS256, token_bytes(signature, len));
         token_is_refused(keys, &token, TOKEN_NO_RULES, bad_signature);
     }
     jwt_keys_unref(keys);
+}
+
+/* The algorithm of an RSA key without alg, of PEM too, is RS256 whatever a token says. */
+Test(jwt_signature, is_of_rs256_alone_for_an_rsa_key_that_names_no_algorithm)
+{
+    struct token_text pem = token_pem_of(token_key(JWT_RS256));
+    struct jwt_keys *sets[] = {token_keys(JWT_RS256), token_read(token_span(&pem))};
+    for (int set = 0; set < 2; set++) {
+        struct token_text token = token_make(JWT_RS256, TOKEN_PAYLOAD);
+        cr_assert_eq(token_judge(sets[set], &token, TOKEN_NO_RULES), ERR_OK);
+        for (int alg = JWT_RS384; alg <= JWT_PS512; alg++) {
+            token = token_make((enum jwt_alg)alg, TOKEN_PAYLOAD);
+            token_is_refused(sets[set], &token, TOKEN_NO_RULES,
+                             "no key is for the algorithm of the token");
+        }
+        jwt_keys_unref(sets[set]);
+    }
 }

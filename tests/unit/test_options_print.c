@@ -138,11 +138,11 @@ Test(options_print, hides_the_password_of_the_store)
 Test(options_print, prints_a_value_that_begins_with_a_semicolon_so_that_it_reads_back)
 {
     struct buf out;
-    cr_assert_eq(READ("--jwt-issuer=;a"), ERR_OK);
+    cr_assert_eq(READ("--token-cookie=;a"), ERR_OK);
     print_config(&out);
-    cr_assert_not_null(strstr(out.bytes, "\njwt-issuer=;a ; flag\n"));
+    cr_assert_not_null(strstr(out.bytes, "\ntoken-cookie=;a ; flag\n"));
     options_fini(&options);
     cr_assert_eq(read_file_text(out.bytes, "--insecure=off"), ERR_OK, "%s", why);
-    cr_assert_str_eq(options.jwt_issuer, ";a");
+    cr_assert_str_eq(options.token_cookie, ";a");
     buf_fini(&out);
 }

@@ -7,16 +7,20 @@ const { secret } = require('./secrets');
 const base64url = (value) => Buffer.from(typeof value === 'string' || Buffer.isBuffer(value) ? value : JSON.stringify(value))
     .toString('base64url');
 
-/* Signs with a key of one of the four algorithms; `none` has an empty signature. */
+/* Signs with a key of one of the algorithms; `none` has an empty signature. */
 function signatureOf(alg, key, text) {
-    switch (alg) {
-    case 'HS256':
-        return crypto.createHmac('sha256', key).update(text).digest();
-    case 'RS256':
-        return crypto.sign('sha256', Buffer.from(text), key);
-    case 'ES256':
-        return crypto.sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' });
-    case 'EdDSA':
+    const hash = `sha${alg.slice(2)}`;
+    switch (alg.slice(0, 2)) {
+    case 'HS':
+        return crypto.createHmac(hash, key).update(text).digest();
+    case 'RS':
+        return crypto.sign(hash, Buffer.from(text), key);
+    case 'PS':
+        return crypto.sign(hash, Buffer.from(text), { key, padding: crypto.constants.RSA_PKCS1_PSS_PADDING,
+            saltLength: crypto.constants.RSA_PSS_SALTLEN_DIGEST });
+    case 'ES':
+        return crypto.sign(hash, Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' });
+    case 'Ed':
         return crypto.sign(null, Buffer.from(text), key);
     default:
         return Buffer.alloc(0);
@@ -40,9 +44,12 @@ function makeToken(key, claims, header = {}) {
     return secret(`${text}.${base64url(signature)}`);
 }
 
+const RSA = ['rsa', { modulusLength: 2048 }];
 const KINDS = {
-    RS256: ['rsa', { modulusLength: 2048 }],
+    RS256: RSA, RS384: RSA, RS512: RSA, PS256: RSA, PS384: RSA, PS512: RSA,
     ES256: ['ec', { namedCurve: 'P-256' }],
+    ES384: ['ec', { namedCurve: 'P-384' }],
+    ES512: ['ec', { namedCurve: 'P-521' }],
     EdDSA: ['ed25519', {}],
 };
 
