@@ -49,6 +49,10 @@ static const struct {
     {"NOAUTH", "Redis asks for a password: write redis://[USER:PASSWORD@]HOST:PORT in --store"},
     {"WRONGPASS", "the user or the password in --store is wrong"},
     {"ERR AUTH", "Redis has no password: take the one out of --store"},
+    {"ERR max number of clients",
+     "raise maxclients in redis.conf: a node takes two connections for each of its --workers"},
+    {"DENIED", "Redis takes connections of its own machine alone (protected mode): give it a "
+               "password and write it in --store"},
     {"NOPERM", "give the Redis user +@all on the keys and channels of --redis-prefix"},
     {"BUSY", "another script blocks Redis: see SLOWLOG GET, end it with SCRIPT KILL"},
     {"MOVED", "this is a Redis Cluster node; Herald needs a single Redis"},
@@ -196,7 +200,7 @@ static bool note_trouble(struct redis_common *common, size_t row, const char *te
 {
     int64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&common->lock);
-    snprintf(common->problem, sizeof common->problem, "Redis at %s: %.80s (%s)", common->url.shown,
+    snprintf(common->problem, sizeof common->problem, "Redis at %s: %.200s (%s)", common->url.shown,
              text, advice);
     int64_t *said_ms = &common->said_ms[row];
     bool is_due = *said_ms == 0 || now_ms - *said_ms >= REDIS_SAY_AGAIN_MS;

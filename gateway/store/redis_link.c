@@ -88,9 +88,18 @@ enum err redis_link_command(struct redis_link *link, const struct span *args, si
 
 /* --- reading --- */
 
+bool redis_link_is_misconf(const struct redis_value *reply)
+{
+    return redis_value_is(reply, REDIS_ERROR) && redis_value_starts(reply, "MISCONF");
+}
+
 static void take_push(struct redis_link *link, const struct redis_value *push)
 {
     struct span kind;
+    if (redis_link_is_misconf(push) && link->pushes_awaited > 0) {
+        link->pushes_awaited--; /* no other command here is answered so */
+        return;
+    }
     if (redis_value_is(push, REDIS_ERROR)) {
         redis_link_break(link, push->bytes);
         return;
@@ -137,6 +146,13 @@ static enum err take_replies(struct redis_link *link)
     return ERR_OK;
 }
 
+/* Whoever turns us away says why in place of the first answer, and hangs up: too many clients,
+ * protected mode. What ends the connection then is the least of it. */
+static void end_of_connection(struct redis_link *link, const char *why)
+{
+    redis_link_break(link, link->parting[0] != '\0' ? link->parting : why);
+}
+
 static void read_some(struct redis_link *link)
 {
     char bytes[READ_BYTES];
@@ -145,11 +161,11 @@ static void read_some(struct redis_link *link)
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (got < 0) {
-            redis_link_break(link, strerrordesc_np(errno));
+            end_of_connection(link, strerrordesc_np(errno));
             return;
         }
         if (got == 0) {
-            redis_link_break(link, "Redis closed the connection");
+            end_of_connection(link, "Redis closed the connection");
             return;
         }
         enum err error = redis_reader_feed(link->reader, bytes, (size_t)got);
@@ -201,7 +217,9 @@ static void flush(struct redis_link *link)
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno != EAGAIN) {
-            redis_link_break(link, strerrordesc_np(errno));
+            const char *why = strerrordesc_np(errno);
+            read_some(link); /* the reason may have come before */
+            end_of_connection(link, why);
             return;
         }
         if (sent < 0)
@@ -219,6 +237,7 @@ static void close_connection(struct redis_link *link)
     link->reader = NULL;
     link->pushes_awaited = 0;
     link->is_failing = false;
+    link->parting[0] = '\0';
 }
 
 static void answer_all_with_null(struct redis_link *link)

@@ -30,6 +30,7 @@ struct redis_link {
     size_t pushes_awaited; /* publish-subscribe: confirmations and pongs */
     bool is_failing;
     char failure[200];
+    char parting[200]; /* an error of the greeting that was let pass; empty: none */
 };
 
 /* redis_link.c */
@@ -38,6 +39,8 @@ void redis_link_move(struct redis_link *link, enum redis_link_state next);
 /* As redis_link_command, in any state that has a connection. */
 MUST_CHECK enum err redis_link_give(struct redis_link *link, const struct span *args, size_t n_args,
                                     redis_reply_fn on_reply, void *arg, size_t index);
+/* MISCONF: a Redis that cannot write to its disk says so in place of a pong. It still reads. */
+bool redis_link_is_misconf(const struct redis_value *reply);
 /* To be run again after a tick. */
 void redis_link_set_tick(struct redis_link *link);
 void redis_link_ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);

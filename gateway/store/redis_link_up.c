@@ -98,19 +98,32 @@ static void on_greeting_reply(void *owner, void *arg, size_t index, const struct
         redis_link_break(arg, reply->bytes);
 }
 
+/* What may be forbidden; and what is said first, so that whoever turns us away answers this. */
+static void on_courtesy_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)index;
+    struct redis_link *link = arg;
+    if (redis_value_is(reply, REDIS_ERROR))
+        snprintf(link->parting, sizeof link->parting, "%s", reply->bytes);
+}
+
 static void on_first_pong(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     struct redis_link *link = arg;
     if (reply == NULL || link->is_failing)
         return;
-    on_greeting_reply(owner, arg, index, reply);
+    bool is_misconf = redis_link_is_misconf(reply);
+    if (!is_misconf)
+        on_greeting_reply(owner, arg, index, reply);
     if (link->is_failing)
         return;
-    if (!redis_value_is(reply, REDIS_STATUS)) {
+    if (!is_misconf && !redis_value_is(reply, REDIS_STATUS)) {
         redis_link_break(link, "what answers there is no Redis");
         return;
     }
     redis_link_move(link, REDIS_LINK_UP);
+    link->parting[0] = '\0';
     link->ping_ms = reactor_now_ms(link->config.reactor);
     link->config.on_up(owner);
 }
@@ -129,7 +142,7 @@ static void greet(struct redis_link *link)
     for (size_t i = 0; i < greeting.n_commands; i++) {
         const struct redis_greeting_command *command = &greeting.commands[i];
         greet_with(link, command->args, command->n_args,
-                   command->is_courtesy ? redis_link_ignore_reply : on_greeting_reply);
+                   command->is_courtesy ? on_courtesy_reply : on_greeting_reply);
     }
     struct span ping[] = {SPAN_LITERAL("PING")};
     greet_with(link, ping, 1, on_first_pong);

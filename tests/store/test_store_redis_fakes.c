@@ -1,14 +1,24 @@
 /* A server that is too old, or no Redis at all: what it says is never trusted. */
 #include "tests/store/redis_backend.h"
 
+#include <poll.h>
+
 /* --- what is no Redis --- */
 
 struct fake {
     int listen_fd;
     const char *says;
     size_t len;
+    bool must_hang_up; /* with what was asked unread, so that a reset follows */
     atomic_bool is_over;
 };
+
+static void hang_up(int fd)
+{
+    struct pollfd asked = {.fd = fd, .events = POLLIN};
+    poll(&asked, 1, SOON_MS);
+    close(fd);
+}
 
 /* Says its piece to everyone who connects, whatever they ask. */
 static void *run_fake(void *argument)
@@ -24,7 +34,9 @@ static void *run_fake(void *argument)
         }
         ssize_t said = send(fd, fake->says, fake->len, MSG_NOSIGNAL);
         (void)said;
-        if (n < sizeof fds / sizeof fds[0])
+        if (fake->must_hang_up)
+            hang_up(fd);
+        else if (n < sizeof fds / sizeof fds[0])
             fds[n++] = fd;
         else
             close(fd);
@@ -34,13 +46,12 @@ static void *run_fake(void *argument)
     return NULL;
 }
 
-static void talk_to_fake(const char *says, size_t len, const char *expected)
+static void talk_to(struct fake fake, const char *expected)
 {
     backend_close(store);
     redis_server_stop(&server);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, server.socket_path, strlen(server.socket_path));
-    struct fake fake = {.says = says, .len = len};
     fake.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     unlink(server.socket_path);
     cr_assert_eq(bind(fake.listen_fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -69,7 +80,15 @@ static void talk_to_fake(const char *says, size_t len, const char *expected)
 #define FAKE(name, text, expected)                                                                 \
     Test(store_redis, name)                                                                        \
     {                                                                                              \
-        talk_to_fake(text, sizeof(text) - 1, expected);                                            \
+        talk_to((struct fake){.says = text, .len = sizeof(text) - 1}, expected);                   \
+    }
+
+/* As a Redis does that turns a client away: the reason, and then a reset. */
+#define TURNS_AWAY(name, text, expected)                                                           \
+    Test(store_redis, name)                                                                        \
+    {                                                                                              \
+        talk_to((struct fake){.says = text, .len = sizeof(text) - 1, .must_hang_up = true},        \
+                expected);                                                                         \
     }
 
 #define GREETED "+OK\r\n+PONG\r\n"
@@ -85,6 +104,15 @@ FAKE(answers_that_nobody_asked_for_break_the_link, GREETED GREETED GREETED GREET
      "Redis at")
 FAKE(a_redis_that_still_loads_is_waited_for, "+OK\r\n-LOADING Redis is loading the dataset\r\n",
      "still loading")
+TURNS_AWAY(a_redis_in_protected_mode_is_said_as_such,
+           "-DENIED Redis is running in protected mode because protected mode is enabled\r\n",
+           "protected mode")
+TURNS_AWAY(a_redis_with_too_many_clients_is_said_as_such, "-ERR max number of clients reached\r\n",
+           "raise maxclients")
+FAKE(a_redis_that_cannot_write_to_its_disk_is_connected_all_the_same,
+     "+OK\r\n-MISCONF Redis is configured to save RDB snapshots\r\n"
+     "$21\r\nredis_version:6.2.14\n\r\n",
+     "7.0 or later")
 FAKE(a_redis_before_7_is_refused, GREETED "$21\r\nredis_version:6.2.14\n\r\n", "7.0 or later")
 FAKE(a_script_name_of_the_wrong_length_is_refused,
      GREETED "$21\r\nredis_version:7.0.15\n\r\n*0\r\n*0\r\n$3\r\nabc\r\n$3\r\nabc\r\n", "Redis at")
