@@ -133,7 +133,7 @@ enum err redis_commands_eval(struct redis_commands *commands, enum redis_script 
                              bool with_text, const struct span *args, size_t n_args, size_t n_keys,
                              redis_reply_fn on_reply, void *arg, size_t index)
 {
-    static const char *const digits[] = {"0", "1", "2", "3", "4"};
+    static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6"};
     assert(n_args + 3 <= EVAL_MAX_ARGS && n_keys < sizeof digits / sizeof digits[0]);
     if (!commands->is_ready)
         return ERR_STORE_UNAVAILABLE;

@@ -6,7 +6,7 @@
 #include "gateway/store/redis_common.h"
 #include "gateway/store/redis_link.h"
 
-enum { SHA_HEX_LEN = 40, EVAL_MAX_ARGS = 20 };
+enum { SHA_HEX_LEN = 40, EVAL_MAX_ARGS = 22 };
 
 struct redis_commands {
     struct redis_common *common;

@@ -9,6 +9,9 @@
 static const char record_text[] = {
 #include "embedded/script_record.inc"
 };
+static const char inbox_text[] = {
+#include "embedded/script_inbox.inc"
+};
 static const char common_text[] = {
 #include "embedded/script_common.inc"
 };
@@ -76,7 +79,7 @@ static bool prefix_is_fine(const char *prefix)
     return true;
 }
 
-enum { PARTS_MAX = 4 };
+enum { PARTS_MAX = 5 };
 
 static enum err join(const char *const parts[PARTS_MAX], struct span *ret_whole)
 {
@@ -99,11 +102,11 @@ static enum err join(const char *const parts[PARTS_MAX], struct span *ret_whole)
 static enum err join_scripts(struct redis_common *common)
 {
     static const char *const texts[SCRIPTS][PARTS_MAX] = {
-        [SCRIPT_PUSH] = {record_text, push_fast_text, common_text, push_text},
-        [SCRIPT_PAGE] = {record_text, common_text, page_text},
-        [SCRIPT_ACK] = {record_text, common_text, ack_text},
-        [SCRIPT_PEEK] = {record_text, common_text, peek_text},
-        [SCRIPT_LOOK] = {record_text, common_text, look_text},
+        [SCRIPT_PUSH] = {record_text, push_fast_text, inbox_text, common_text, push_text},
+        [SCRIPT_PAGE] = {record_text, inbox_text, common_text, page_text},
+        [SCRIPT_ACK] = {record_text, inbox_text, common_text, ack_text},
+        [SCRIPT_PEEK] = {record_text, inbox_text, common_text, peek_text},
+        [SCRIPT_LOOK] = {record_text, inbox_text, common_text, look_text},
         [SCRIPT_BLOCK] = {block_text},
     };
     enum err error = ERR_OK;

@@ -30,6 +30,8 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
     struct span args[] = {
         keys.inbox,
         keys.meta,
+        keys.numbers,
+        keys.times,
         keys.block,
         page->from_acked ? SPAN_LITERAL("") : redis_number_write(&after, page->after),
         redis_epoch_text(&page->after_epoch),
@@ -42,7 +44,7 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
         {wishes, n_wishes},
     };
     return redis_commands_eval(commands, SCRIPT_PAGE, with_text, args, sizeof args / sizeof args[0],
-                               3, on_reply, request, 0);
+                               5, on_reply, request, 0);
 }
 
 /* --- the answer --- */

@@ -21,6 +21,8 @@ enum err redis_ack_send(struct redis_commands *commands, struct store_request *r
     struct span args[] = {
         keys.inbox,
         keys.meta,
+        keys.numbers,
+        keys.times,
         redis_epoch_text(&ack->epoch),
         redis_number_write(&seq, ack->seq),
         ack->device,
@@ -28,7 +30,7 @@ enum err redis_ack_send(struct redis_commands *commands, struct store_request *r
         redis_number_write(&written, ack->written),
     };
     return redis_commands_eval(commands, SCRIPT_ACK, with_text, args, sizeof args / sizeof args[0],
-                               2, on_reply, request, 0);
+                               4, on_reply, request, 0);
 }
 
 enum err redis_ack_read(const struct redis_value *reply, struct store_request *request)
@@ -50,8 +52,8 @@ enum err redis_peek_send(struct redis_commands *commands, struct store_request *
     struct redis_keys keys;
     redis_keys_write(&keys, commands->common->prefix, peek->user_id);
     redis_keys_write_block(&keys);
-    struct span args[] = {keys.inbox, keys.meta, keys.block};
-    return redis_commands_eval(commands, SCRIPT_PEEK, with_text, args, 3, 3, on_reply, request, 0);
+    struct span args[] = {keys.inbox, keys.meta, keys.numbers, keys.times, keys.block};
+    return redis_commands_eval(commands, SCRIPT_PEEK, with_text, args, 5, 5, on_reply, request, 0);
 }
 
 enum err redis_peek_read(const struct redis_value *reply, struct store_request *request)
@@ -88,13 +90,15 @@ enum err redis_look_send(struct redis_commands *commands, struct store_request *
     struct span args[] = {
         keys.inbox,
         keys.meta,
+        keys.numbers,
+        keys.times,
         keys.channel,
         redis_epoch_text(&look->epoch),
         redis_number_write(&seq, look->seq),
         what,
     };
     return redis_commands_eval(commands, SCRIPT_LOOK, with_text, args, sizeof args / sizeof args[0],
-                               3, on_reply, request, 0);
+                               5, on_reply, request, 0);
 }
 
 static bool take_cause(const struct redis_value *reply, enum gap_cause *ret_cause)

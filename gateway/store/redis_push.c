@@ -85,8 +85,8 @@ static enum err send_push(struct redis_commands *commands, struct store_append *
     redis_keys_write(&keys, common->prefix, target->user_id);
     redis_keys_write_channel(&keys, common->channels);
     struct redis_number ttl, head, count, bytes, inside, acked, window;
-    struct span args[16] = {keys.inbox, keys.meta, keys.channel};
-    size_t n_keys = 3;
+    struct span args[18] = {keys.inbox, keys.meta, keys.numbers, keys.times, keys.channel};
+    size_t n_keys = 5;
     if (has_idem) {
         redis_keys_write_idem(&keys, append->idempotency_key);
         args[n_keys++] = keys.idem;

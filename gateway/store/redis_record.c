@@ -46,9 +46,13 @@ void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span u
     at = put_user(keys->inbox_bytes, at, user_id);
     at = put(keys->inbox_bytes, at, "}");
     memcpy(keys->meta_bytes, keys->inbox_bytes, at);
+    memcpy(keys->numbers_bytes, keys->inbox_bytes, at);
+    memcpy(keys->times_bytes, keys->inbox_bytes, at);
     keys->user = (struct span){keys->meta_bytes, at};
     keys->meta = (struct span){keys->meta_bytes, put(keys->meta_bytes, at, ":meta")};
     keys->inbox = (struct span){keys->inbox_bytes, put(keys->inbox_bytes, at, ":inbox")};
+    keys->numbers = (struct span){keys->numbers_bytes, put(keys->numbers_bytes, at, ":numbers")};
+    keys->times = (struct span){keys->times_bytes, put(keys->times_bytes, at, ":times")};
 }
 
 void redis_keys_write_channel(struct redis_keys *keys, const char *channels)

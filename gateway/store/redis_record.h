@@ -18,18 +18,20 @@ enum {
  * know no databases. `prefix` has at most REDIS_PREFIX_MAX_BYTES, `db` is at most REDIS_DB_MAX. */
 void redis_channels_write(char out[REDIS_CHANNELS_MAX_BYTES + 1], const char *prefix, unsigned db);
 
-/* PREFIX:{USER}:inbox, PREFIX:{USER}:meta, PREFIX:{USER}:idem:KEY, PREFIX:{USER}:block, and the
+/* PREFIX:{USER}:inbox, :meta, :numbers, :times (scripts/record.lua), :idem:KEY, :block, and the
  * channel CHANNELS:{USER}.
  * `{`, `}` and `%` in a userId are percent-encoded, so that all of a user's keys share a slot. */
 struct redis_keys {
-    struct span inbox, meta; /* inside this struct */
-    struct span user;        /* what they begin with, PREFIX:{USER} */
-    struct span channel;     /* by redis_keys_write_channel alone */
-    struct span idem;        /* by redis_keys_write_idem alone */
-    struct span block;       /* by redis_keys_write_block alone */
+    struct span inbox, meta, numbers, times; /* inside this struct */
+    struct span user;                        /* what they begin with, PREFIX:{USER} */
+    struct span channel;                     /* by redis_keys_write_channel alone */
+    struct span idem;                        /* by redis_keys_write_idem alone */
+    struct span block;                       /* by redis_keys_write_block alone */
     size_t prefix_len;
     char inbox_bytes[REDIS_KEY_MAX_BYTES + 6];
     char meta_bytes[REDIS_KEY_MAX_BYTES + 5];
+    char numbers_bytes[REDIS_KEY_MAX_BYTES + 8];
+    char times_bytes[REDIS_KEY_MAX_BYTES + 6];
     char channel_bytes[REDIS_CHANNELS_MAX_BYTES + REDIS_USER_MAX_BYTES];
     char idem_bytes[REDIS_KEY_MAX_BYTES + 6 + IDEMPOTENCY_KEY_MAX_BYTES];
     char block_bytes[REDIS_KEY_MAX_BYTES + 6];

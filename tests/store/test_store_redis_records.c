@@ -56,7 +56,7 @@ Test(store_redis, a_record_of_the_version_before_is_read_and_written_anew)
     cr_assert_eq(got.seq, 4);
     cr_assert(epoch_equal(got.epoch, epoch));
     expect_inbox(store, "anna", "a...");
-    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 2, "one record, and its version");
+    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 3, "a record, its places, its version");
     cr_assert_eq(ack_one(store, "anna", epoch, 3), ERR_OK);
     cr_assert_eq(peek_one(store, "anna").pending, 1);
 }
@@ -226,7 +226,7 @@ Test(store_redis, a_device_that_was_not_seen_for_30_days_lets_the_inbox_go)
     struct store_peek peek = peek_one(store, "anna");
     cr_assert_eq(peek.acked, 2);
     cr_assert_eq(peek.pending, 0);
-    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 3, "version, record, written");
+    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 4, "version, record, places, written");
     cr_assert_eq(ask_number("EXISTS herald:{anna}:inbox"), 0);
 }
 

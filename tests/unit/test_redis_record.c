@@ -189,6 +189,8 @@ Test(redis_record, the_longest_names_fit)
     redis_keys_write(&keys, prefix, (struct span){user, sizeof user});
     redis_keys_write_idem(&keys, (struct span){key, sizeof key});
     cr_assert_eq(keys.idem.len, sizeof prefix - 1 + 3 + 3 * sizeof user + 6 + sizeof key);
+    cr_assert_eq(keys.numbers.len, keys.user.len + strlen(":numbers"));
+    cr_assert_eq(keys.times.len, keys.user.len + strlen(":times"));
     char channels[REDIS_CHANNELS_MAX_BYTES + 1];
     redis_channels_write(channels, prefix, REDIS_DB_MAX);
     redis_keys_write_channel(&keys, channels);

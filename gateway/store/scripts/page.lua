@@ -1,5 +1,5 @@
 -- Reads the inbox from a position on. A user to whom nothing was ever pushed has no epoch yet.
--- KEYS  3 block
+-- KEYS  5 block
 -- ARGV  1 read above this number, or '' for the position  2 of this epoch, or '' for any
 --       3 most entries  4 most bytes of data  5 known head  6 known epoch or ''  7 an epoch to begin
 --       8 device or ''  9 any of: a (an arrival, of the device if any), b (begin a user who is not there),
@@ -13,7 +13,7 @@ local max_count, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local device, wishes = ARGV[8], ARGV[9]
 local is_arrival = string.find(wishes, 'a', 1, true)
 if is_arrival then
-    local blocked_until = redis.call('PEXPIRETIME', KEYS[3])
+    local blocked_until = redis.call('PEXPIRETIME', KEYS[5])
     if blocked_until > now then
         return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, blocked_until }
     end
@@ -26,14 +26,16 @@ if not epoch and ARGV[6] == '' and not must_begin then -- whatever the known hea
 end
 local is_lost = 0
 if epoch or ARGV[6] ~= '' then
-    is_lost = settle(tonumber(ARGV[5]), ARGV[6], ARGV[7], be_not_refused)
+    is_lost = settle(tonumber(ARGV[5]), ARGV[6], ARGV[7])
 else
-    be_not_refused()
     begin_epoch(ARGV[7])
 end
 local expired, forgotten = find_expired(), 0
 if not devices then
     load_devices()
+end
+if has_numbers and redis.call('ZCOUNT', numbers_key, '(' .. digits(edge), '+inf') ~= count then
+    learn() -- somebody else has taken some of it
 end
 if is_arrival then
     if not devices[device] and flags % HAS_KEYS >= MAX_DEVICES then
@@ -73,33 +75,27 @@ end
 local function add_chunk(numbers)
     local values = redis.call('HMGET', inbox, unpack(numbers))
     for i, value in ipairs(values) do
-        if value and not add(numbers[i], value) then
+        local at = tonumber(numbers[i])
+        if value and not add(at, value) then
             return false
         end
-        covered = numbers[i]
+        covered = at
     end
     return true
 end
 
-local next_number, is_at_tail = numbers_above(start), false
-while true do
-    local numbers = {}
-    while #numbers < CHUNK_READ do
-        local at = next_number()
-        if not at then
-            is_at_tail = true
+local at, is_at_tail = math.max(start, edge), false
+repeat
+    local numbers = next_numbers(at, head, CHUNK_READ)
+    is_at_tail = #numbers < CHUNK_READ
+    if #numbers > 0 then
+        at = tonumber(numbers[#numbers])
+        if not add_chunk(numbers) then
+            is_at_tail = false
             break
         end
-        numbers[#numbers + 1] = at
     end
-    if #numbers > 0 and not add_chunk(numbers) then
-        is_at_tail = false
-        break
-    end
-    if is_at_tail then
-        break
-    end
-end
+until is_at_tail
 
 local page_end = is_at_tail and head or covered or start
 local causes = ''

@@ -1,8 +1,8 @@
 -- What waits for a user.
--- KEYS  3 block
+-- KEYS  5 block
 -- Answers: epoch ('' for a user never heard of), head, acked, pending, time of the oldest, expired,
 --          until when the user is blocked or 0
-local blocked_until = redis.call('PEXPIRETIME', KEYS[3])
+local blocked_until = redis.call('PEXPIRETIME', KEYS[5])
 if blocked_until <= now then
     blocked_until = 0
 end
@@ -11,15 +11,9 @@ if not epoch then
 end
 local expired = find_expired()
 load_devices()
+local _, value = first()
+local oldest = value and tonumber(string.match(value, '^%d+:(%d+):')) or 0
 if is_changed then
     save(false)
-end
-local oldest = 0
-for at in numbers_above(acked) do
-    local value = redis.call('HGET', inbox, digits(at))
-    if value then
-        oldest = tonumber(string.match(value, '^%d+:(%d+):'))
-        break
-    end
 end
 return { epoch, head, acked, count, oldest, expired, blocked_until }

@@ -1,7 +1,7 @@
 -- The push as it nearly always is: a user who is known and has no device, nothing to expire, room,
--- no key of any kind. It stands before the functions of common.lua, because Lua makes those anew
+-- no key of any kind, an inbox without a sorted set that expires in the order of its numbers. It stands before the functions of common.lua, because Lua makes those anew
 -- for each call. What is not decided here goes on to push.lua.
--- KEYS  3 channel  4 idempotency key, if any
+-- KEYS  5 channel  6 idempotency key, if any
 -- ARGV  1 data  2 time to live in ms  3 known head  4 known epoch or ''  5 an epoch to begin
 --       6 most entries  7 most bytes  8 most bytes of data inside the message
 --       9 the position that the node knows
@@ -28,17 +28,19 @@ end
 -- tell.
 local function publish(key, replaced)
     if #data <= tonumber(ARGV[8]) then
-        return redis.call('SPUBLISH', KEYS[3], string.format('M:%s:%d:%d:%d:%d:%d:%d:', epoch,
+        return redis.call('SPUBLISH', KEYS[5], string.format('M:%s:%d:%d:%d:%d:%d:%d:', epoch,
             number, now, expires, acked, replaced, #key) .. key .. data)
     end
     if replaced > 0 then
-        redis.call('SPUBLISH', KEYS[3], string.format('W:%s:%d:%d:l:', epoch, replaced, replaced))
+        redis.call('SPUBLISH', KEYS[5], string.format('W:%s:%d:%d:l:', epoch, replaced, replaced))
     end
-    return redis.call('SPUBLISH', KEYS[3], string.format('B:%s:%d:%d:%d:', epoch, number, now,
+    return redis.call('SPUBLISH', KEYS[5], string.format('B:%s:%d:%d:%d:', epoch, number, now,
         expires))
 end
 
-if packed and not ARGV[10] and flags == 0 and day == today and (count == 0 or now < due)
+if is_known and not ARGV[10] and flags == 0 and day == today
+    and (count == 0 or (now < due and expires >= top and low > edge and not has_numbers
+        and not has_times))
     and (known_head <= head or (ARGV[4] ~= '' and ARGV[4] ~= epoch)) then
     local is_covered = covered > acked and ARGV[4] == epoch
     local is_all_covered = is_covered and covered == head and head - low < 8
@@ -53,11 +55,12 @@ if packed and not ARGV[10] and flags == 0 and day == today and (count == 0 or no
             acked, count, bytes = head, 0, 0
         end
         if count == 0 then
-            low, due = number, NEVER
+            low, edge, due = number, head, NEVER
         end
-        head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
+        head, count, bytes = number, count + 1, bytes + #data
+        top, due = expires, math.min(due, expires)
         local must_move = keep_until_expired()
-        redis.call('HSET', meta, 'r', pack())
+        write_record()
         if must_move then
             redis.call('PEXPIREAT', inbox, string.format('%d', last))
         end

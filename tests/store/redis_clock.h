@@ -1,0 +1,90 @@
+/* Changes the scripts on their way to Redis, so that they live by a clock that the test moves, and
+ * the process with them. The test is linked with --wrap=redis_link_command, and says in
+ * SCRIPT_CHANGES what else it wants changed: {"FROM", "TO"}, ... Behind
+ * tests/store/redis_backend.h. */
+#ifndef HERALD_TESTS_STORE_REDIS_CLOCK_H
+#define HERALD_TESTS_STORE_REDIS_CLOCK_H
+
+#include "gateway/store/redis_link.h"
+
+struct script_change {
+    const char *from, *to;
+};
+static const struct script_change script_changes[] = {
+    {"redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)"}, SCRIPT_CHANGES};
+
+/* A text of its own, in place of one that was changed before. */
+static struct span change(struct span text, struct script_change wanted)
+{
+    size_t cut = strlen(wanted.from);
+    size_t put = strlen(wanted.to);
+    const char *at = memmem(text.bytes, text.len, wanted.from, cut);
+    if (at == NULL)
+        return text;
+    size_t before = (size_t)(at - text.bytes);
+    char *changed = malloc(text.len - cut + put);
+    cr_assert_not_null(changed);
+    memcpy(changed, text.bytes, before);
+    memcpy(changed + before, wanted.to, put);
+    memcpy(changed + before + put, at + cut, text.len - before - cut);
+    free((char *)text.bytes);
+    return (struct span){changed, text.len - cut + put};
+}
+
+enum err __real_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
+                                   redis_reply_fn on_reply, void *arg, size_t index);
+enum err __wrap_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
+                                   redis_reply_fn on_reply, void *arg, size_t index);
+
+enum err __wrap_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
+                                   redis_reply_fn on_reply, void *arg, size_t index)
+{
+    if (!span_equal(args[0], SPAN_LITERAL("SCRIPT")))
+        return __real_redis_link_command(link, args, n_args, on_reply, arg, index);
+    char *text = malloc(args[2].len);
+    cr_assert_not_null(text);
+    memcpy(text, args[2].bytes, args[2].len);
+    struct span load[] = {args[0], args[1], {text, args[2].len}};
+    for (size_t i = 0; i < sizeof script_changes / sizeof script_changes[0]; i++)
+        load[2] = change(load[2], script_changes[i]);
+    enum err error = __real_redis_link_command(link, load, 3, on_reply, arg, index);
+    free((char *)load[2].bytes);
+    return error;
+}
+
+/* --- their clock --- */
+
+static _Atomic int64_t clock_ms; /* 0: the time */
+
+static int64_t read_clock_ms(void)
+{
+    int64_t set_ms = atomic_load(&clock_ms);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return set_ms != 0 ? set_ms : (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t read_monotonic_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+__attribute__((constructor)) static void take_the_clock(void)
+{
+    clock_replace(read_clock_ms, read_monotonic_us);
+}
+
+/* It is never behind the time, so that Redis itself drops nothing too early. */
+static void move_clock(int64_t by_ms)
+{
+    char line[120];
+    atomic_store(&clock_ms, read_clock_ms() + by_ms);
+    redis_server_do(&server, "DEL clock");
+    snprintf(line, sizeof line, "RPUSH clock %lld %lld", (long long)(read_clock_ms() / 1000),
+             (long long)(read_clock_ms() % 1000 * 1000));
+    redis_server_do(&server, line);
+}
+
+#endif

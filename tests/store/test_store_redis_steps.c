@@ -1,0 +1,179 @@
+/* How much of an inbox the scripts read: never more than what leaves, and the logarithm of the
+ * rest. Each word of a command counts as a step, and each of its answer. */
+#include "tests/store/redis_backend.h"
+
+#define COUNTED                                                                                    \
+    "local call = redis.call\n"                                                                    \
+    "local redis = { error_reply = redis.error_reply }\n"                                          \
+    "redis.call = function(...)\n"                                                                 \
+    "    local answer = call(...)\n"                                                               \
+    "    local n = select('#', ...) + (type(answer) == 'table' and #answer or 1)\n"                \
+    "    call('INCRBY', 'steps', string.format('%d', n))\n"                                        \
+    "    return answer\n"                                                                          \
+    "end\n"                                                                                        \
+    "redis.pcall = redis.call\n"
+#define KEYS_OF_A_SCRIPT "local inbox, meta = KEYS[1], KEYS[2]"
+#define SCRIPT_CHANGES                                                                             \
+    {                                                                                              \
+        KEYS_OF_A_SCRIPT, COUNTED KEYS_OF_A_SCRIPT                                                 \
+    }
+#include "tests/store/redis_clock.h"
+
+enum {
+    MANY = 3000,
+    FEW_STEPS = 150, /* of an operation that takes nothing out */
+    SWEPT_STEPS =
+        256, /* what has left is taken out so many at a time: read once, and removed once */
+};
+
+static long steps_since_asked(void)
+{
+    char answer[64];
+    redis_server_ask(&server, "GETSET steps 0", answer, sizeof answer);
+    const char *line = strchr(answer, '\n');
+    return line != NULL && answer[0] == '$' ? strtol(line + 1, NULL, 10) : 0;
+}
+
+static void expect_steps(const char *what, long most)
+{
+    long steps = steps_since_asked();
+    cr_assert_leq(steps, most, "%s took %ld steps instead of %ld", what, steps, most);
+}
+
+static void push_many(const char *user, int n, uint32_t ttl_s)
+{
+    struct append_call *calls = calloc((size_t)n, sizeof *calls);
+    cr_assert_not_null(calls);
+    for (int i = 0; i < n; i++)
+        append_begin(store, &calls[i], user, SPAN_LITERAL("{}"), ttl_s);
+    for (int i = 0; i < n; i++)
+        append_end(&calls[i]);
+    free(calls);
+}
+
+static void begin(void)
+{
+    contract_open_with(2 * MANY, 1 << 20);
+    move_clock(1000);
+}
+
+/* After something has left: what follows finds the figures right and reads little. */
+static void expect_little(const char *user, uint64_t waiting)
+{
+    steps_since_asked();
+    cr_assert_eq(peek_one(store, user).pending, waiting);
+    expect_steps("a peek", FEW_STEPS + 4 * SWEPT_STEPS);
+    cr_assert_eq(append_one(store, user, "{}", 600).error, ERR_OK);
+    expect_steps("a push", FEW_STEPS + 4 * SWEPT_STEPS);
+    struct store_page page = page_after(store, user, 0, 10, 1 << 20);
+    cr_assert_eq(page.n_notes, waiting + 1 < 10 ? waiting + 1 : 10);
+    page_free(&page);
+    expect_steps("a page", FEW_STEPS + 4 * SWEPT_STEPS + 2 * 64);
+    cr_assert_eq(peek_one(store, user).pending, waiting + 1);
+    expect_steps("a peek", FEW_STEPS + 4 * SWEPT_STEPS);
+}
+
+Test(store_redis, one_that_has_expired_makes_nobody_read_the_others)
+{
+    begin();
+    push_many("anna", 1, 10);
+    push_many("anna", MANY, 600);
+    move_clock(11000);
+    expect_little("anna", MANY);
+}
+
+Test(store_redis, half_an_inbox_that_expires_is_counted_without_being_read)
+{
+    begin();
+    push_many("anna", MANY / 2, 10);
+    push_many("anna", MANY / 2, 600);
+    move_clock(11000);
+    int64_t expired = metrics_read(METRIC_INBOX_EXPIRED);
+    expect_little("anna", MANY / 2);
+    cr_assert_eq(metrics_read(METRIC_INBOX_EXPIRED), expired + MANY / 2);
+}
+
+Test(store_redis, one_in_the_middle_that_expires_first_makes_nobody_read_the_others)
+{
+    begin();
+    push_many("anna", MANY / 2, 600);
+    push_many("anna", 1, 10);
+    push_many("anna", MANY / 2, 600);
+    move_clock(11000);
+    steps_since_asked();
+    peek_one(store, "anna"); /* a number is missing now: once, all others go into a set */
+    expect_steps("the first that is missing", 4 * MANY);
+    expect_little("anna", MANY);
+    cancel_one(store, "anna", peek_one(store, "anna").epoch, 17);
+    expect_steps("a cancellation", FEW_STEPS);
+    expect_little("anna", MANY);
+}
+
+Test(store_redis, a_late_one_that_has_expired_leaves_before_anything_is_pushed_out)
+{
+    contract_open_with(MANY, 1 << 20);
+    move_clock(1000);
+    int64_t overflow = metrics_read(METRIC_INBOX_OVERFLOW);
+    push_many("anna", MANY - 2, 600);
+    push_many("anna", 1, 10);
+    push_many("anna", 1, 20);
+    move_clock(11000);
+    push_many("anna", 1, 600);
+    cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW), overflow);
+    cr_assert_eq(peek_one(store, "anna").pending, MANY);
+    push_many("anna", 1, 600);
+    cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW), overflow + 1);
+    move_clock(10000);
+    push_many("anna", 1, 600);
+    cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW), overflow + 1);
+    steps_since_asked();
+    push_many("anna", 1, 600);
+    expect_steps("a push that pushes out", FEW_STEPS);
+    cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW), overflow + 2);
+}
+
+Test(store_redis, an_acknowledgement_of_many_reads_a_part_of_what_it_covers)
+{
+    begin();
+    push_many("anna", MANY, 600);
+    struct epoch epoch = peek_one(store, "anna").epoch;
+    steps_since_asked();
+    cr_assert_eq(ack_one(store, "anna", epoch, MANY - 1), ERR_OK);
+    expect_steps("an acknowledgement", FEW_STEPS + 4 * SWEPT_STEPS);
+    expect_little("anna", 1);
+    cr_assert_eq(ack_one(store, "anna", epoch, MANY + 1), ERR_OK);
+    expect_steps("an acknowledgement of all", FEW_STEPS);
+    char answer[64];
+    redis_server_ask(&server, "EXISTS herald:{anna}:inbox", answer, sizeof answer);
+    cr_assert_str_eq(answer, ":0\r\n");
+}
+
+Test(store_redis, what_has_left_is_taken_out_of_redis_by_those_who_come_later)
+{
+    begin();
+    push_many("anna", MANY, 600);
+    struct epoch epoch = peek_one(store, "anna").epoch;
+    cr_assert_eq(ack_one(store, "anna", epoch, MANY - 1), ERR_OK);
+    for (int i = 0; i < MANY / SWEPT_STEPS + 1; i++)
+        append_number(store, "anna", i, 600);
+    char answer[64];
+    redis_server_ask(&server, "HLEN herald:{anna}:inbox", answer, sizeof answer);
+    cr_assert_eq(strtol(answer + 1, NULL, 10), 1 + MANY / SWEPT_STEPS + 1, "%s", answer);
+}
+
+/* Their bytes are still there, and nothing that waits has to go for them. */
+Test(store_redis, what_has_left_pushes_nothing_out_by_its_bytes)
+{
+    contract_open_with(2 * MANY, 2 * MANY);
+    move_clock(1000);
+    int64_t overflow = metrics_read(METRIC_INBOX_OVERFLOW);
+    push_many("anna", MANY, 600);
+    struct epoch epoch = peek_one(store, "anna").epoch;
+    cr_assert_eq(ack_one(store, "anna", epoch, MANY - 2), ERR_OK);
+    static char big[MANY];
+    memset(big, ' ', sizeof big);
+    big[0] = '1';
+    cr_assert_eq(append_span(store, "anna", (struct span){big, sizeof big}, 600).error, ERR_OK);
+    cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW), overflow);
+    cr_assert_eq(peek_one(store, "anna").pending, 3);
+}
