@@ -123,6 +123,8 @@ static bool is_theirs(struct arrival *arrival, struct ack_work *work)
     enum err error = identify(arrival, &identity, &detail);
     if (error == ERR_NOT_FOUND)
         error = ERR_UNAUTHORIZED;
+    if (error_http_status(error) == 401)
+        identity_refused(arrival, error, detail);
     if (error != ERR_OK) {
         arrival_refuse(arrival, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL, NULL);
         return false;

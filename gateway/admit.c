@@ -42,54 +42,64 @@ static bool is_origin_welcome(const struct node *node, struct span origin, struc
     return is_welcome;
 }
 
-/* With --auth none, or --demo, which lets anybody push, a request from a proxy or from a rebinding
- * page is not this machine's developer's (CONTRACT section 1). */
-static const char *why_not_ours(struct arrival *arrival)
+static void forbid(struct arrival *arrival, enum refused_cause cause, struct span origin,
+                   const char *advice)
 {
-    const struct http_head *head = arrival_head(arrival);
-    const char *bytes = arrival_bytes(arrival).bytes;
-    if (forwarded_has_sign(head, bytes) || source_is_proxied(arrival_source(arrival)))
-        return "with --auth none or --demo a proxied request is refused (--insecure allows it)";
-    if (!authority_is_loopback(http_part_span(bytes, head->host)))
-        return "with --auth none or --demo the Host must be a loopback name or address "
-               "(--insecure allows others)";
-    return NULL;
+    char detail[ORIGIN_TOLD_MAX_BYTES + 200];
+    struct refused_who who;
+    arrival_who(arrival, &who);
+    refused_request(cause, &who, origin, part_of(arrival, arrival_head(arrival)->host), advice);
+    snprintf(detail, sizeof detail, "%s%s%s%s", refused_cause_text(cause),
+             advice[0] == '\0' ? "" : " (", advice, advice[0] == '\0' ? "" : " allows it)");
+    arrival_refuse(arrival, ERR_FORBIDDEN, detail, NULL, NULL);
 }
 
-/* The option that lets the origin's pages in, where there is one. */
-static void refuse_origin(struct arrival *arrival, struct span origin)
+/* With --auth none, or --demo, which lets anybody push, a request from a proxy or from a rebinding
+ * page is not this machine's developer's (CONTRACT section 1). */
+static bool is_ours(struct arrival *arrival, enum refused_cause *ret_cause)
 {
-    char detail[ORIGIN_TOLD_MAX_BYTES + 100];
+    const struct node *node = node_of(arrival);
+    const struct http_head *head = arrival_head(arrival);
+    if (node->options->insecure || (auth_kind(node->auth) != AUTH_NONE && !node->options->demo))
+        return true;
+    *ret_cause = REFUSED_PROXY;
+    if (forwarded_has_sign(head, arrival_bytes(arrival).bytes) ||
+        source_is_proxied(arrival_source(arrival)))
+        return false;
+    *ret_cause = REFUSED_HOST;
+    return authority_is_loopback(part_of(arrival, head->host));
+}
+
+/* The option that lets the origin's pages in, where it has the form of one. */
+static void forbid_origin(struct arrival *arrival, struct span origin)
+{
+    char advice[ORIGIN_TOLD_MAX_BYTES + 20];
     char text[ORIGIN_TOLD_MAX_BYTES];
     snprintf(text, sizeof text, "%.*s", (int)origin.len, origin.bytes);
     bool is_one = origin.len < sizeof text && strchr(text, '*') == NULL;
     if (is_one && origin_pattern_is_valid(text))
-        snprintf(detail, sizeof detail,
-                 "the Origin is not allowed: --allowed-origin %s lets its pages in", text);
+        snprintf(advice, sizeof advice, "--allowed-origin %s", text);
     else
-        snprintf(detail, sizeof detail, "the Origin is not allowed (--allowed-origin)");
-    arrival_refuse(arrival, ERR_FORBIDDEN, detail, NULL, NULL);
+        snprintf(advice, sizeof advice, "--allowed-origin");
+    forbid(arrival, REFUSED_ORIGIN, origin, advice);
 }
 
 /* A foreign Origin is never taken (CONTRACT section 2). false: the arrival is refused. */
 static bool may_come_in(struct arrival *arrival)
 {
-    struct node *node = node_of(arrival);
     const struct http_head *head = arrival_head(arrival);
-    const char *bytes = arrival_bytes(arrival).bytes;
-    struct span origin;
-    bool believes = auth_kind(node->auth) == AUTH_NONE || node->options->demo;
-    const char *why = believes && !node->options->insecure ? why_not_ours(arrival) : NULL;
-    if (why == NULL && http_head_count(head, bytes, "Origin") > 1)
-        why = "Origin stands twice";
-    if (why != NULL) {
-        arrival_refuse(arrival, ERR_FORBIDDEN, why, NULL, NULL);
-        return false;
-    }
-    if (!http_head_find(head, bytes, "Origin", &origin) ||
-        is_origin_welcome(node, origin, http_part_span(bytes, head->host)))
+    struct span origin = {0};
+    enum refused_cause cause;
+    bool has_origin = find_field(arrival, "Origin", &origin);
+    if (!is_ours(arrival, &cause))
+        forbid(arrival, cause, origin, "--insecure");
+    else if (http_head_count(head, arrival_bytes(arrival).bytes, "Origin") > 1)
+        arrival_refuse(arrival, ERR_FORBIDDEN, "Origin stands twice", NULL, NULL);
+    else if (has_origin &&
+             !is_origin_welcome(node_of(arrival), origin, part_of(arrival, head->host)))
+        forbid_origin(arrival, origin);
+    else
         return true;
-    refuse_origin(arrival, origin);
     return false;
 }
 
@@ -148,8 +158,7 @@ static void serve_sse(struct arrival *arrival, struct span method, struct span o
 {
     arrival_let_read(arrival, origin);
     if (is_of_foreign_page(arrival, origin))
-        arrival_refuse(arrival, ERR_FORBIDDEN, "the page of another site asks without an Origin",
-                       NULL, NULL);
+        forbid(arrival, REFUSED_SITE, origin, "");
     else if (span_equal(method, SPAN_LITERAL("GET")))
         subscribe_stream(arrival);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))

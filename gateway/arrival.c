@@ -6,6 +6,7 @@
 #include "gateway/arrival.h"
 
 #include "gateway/admit.h"
+#include "gateway/base/listener.h"
 #include "gateway/base/log.h"
 #include "gateway/http_answer.h"
 #include "gateway/net/tls.h"
@@ -206,6 +207,19 @@ struct span arrival_bytes(const struct arrival *arrival)
 struct source *arrival_source(const struct arrival *arrival)
 {
     return arrival->source;
+}
+
+void arrival_who(const struct arrival *arrival, struct refused_who *ret_who)
+{
+    const struct http_head *head = &arrival->head;
+    const char *bytes = arrival->bytes.bytes;
+    const char *why;
+    if (!source_describe(arrival->source, ret_who->address, sizeof ret_who->address))
+        listener_peer(arrival->conn.watch.fd, ret_who->address, sizeof ret_who->address);
+    if (query_user_id(http_part_span(bytes, head->query), ret_who->user, &ret_who->user_len,
+                      &why) != ERR_OK)
+        ret_who->user_len = 0;
+    ret_who->place = http_part_span(bytes, head->path);
 }
 
 struct transport_socket arrival_release(struct arrival *arrival, struct source **ret_source)

@@ -3,6 +3,7 @@
 #ifndef HERALD_ARRIVAL_H
 #define HERALD_ARRIVAL_H
 
+#include "gateway/refused.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
 #include "proto/http_head.h"
@@ -44,6 +45,8 @@ struct span arrival_bytes(const struct arrival *arrival); /* the head and what c
 struct transport_socket arrival_release(struct arrival *arrival, struct source **ret_source);
 
 struct source *arrival_source(const struct arrival *arrival); /* may be NULL */
+/* For the log: it lives as long as the head. */
+void arrival_who(const struct arrival *arrival, struct refused_who *ret_who);
 
 /* Pages of that origin may read the answer (CORS); it stands in the arrival's bytes. */
 void arrival_let_read(struct arrival *arrival, struct span origin);

@@ -17,6 +17,13 @@ enum err identity_claim(struct identity *identity, const struct jwt_claims *clai
     return ERR_OK;
 }
 
+void identity_refused(const struct arrival *arrival, enum err error, const char *detail)
+{
+    struct refused_who who;
+    arrival_who(arrival, &who);
+    refused_credentials(&who, detail != NULL ? detail : error_title(error));
+}
+
 bool identity_has_ended(int64_t expires_ms)
 {
     return expires_ms != 0 && expires_ms <= clock_wall_ms();

@@ -21,6 +21,9 @@ MUST_CHECK enum err identify(struct arrival *arrival, struct identity *identity,
 MUST_CHECK enum err identity_claim(struct identity *identity, const struct jwt_claims *claims,
                                    const char **ret_detail);
 
+/* Tells the operator which check failed; detail NULL: the error's own sentence. */
+void identity_refused(const struct arrival *arrival, enum err error, const char *detail);
+
 /* Has a session's time ended? The leeway of tokens is not a session's: it would be closed at once.
  */
 bool identity_has_ended(int64_t expires_ms);

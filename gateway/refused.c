@@ -1,5 +1,7 @@
 #include "gateway/refused.h"
 
+#include "gateway/base/log_limit.h"
+
 static enum metric metric_of(unsigned status)
 {
     switch (status) {
@@ -31,4 +33,44 @@ static enum metric metric_of(unsigned status)
 void refused_count(unsigned status)
 {
     metrics_count(metric_of(status));
+}
+
+static struct span user_of(const struct refused_who *who)
+{
+    return (struct span){who->user, who->user_len};
+}
+
+void refused_credentials(const struct refused_who *who, const char *why)
+{
+    static struct log_limit limit = LOG_LIMIT(1000);
+    log_limited(&limit, span_of(why), LOG_INFO, "credentials refused", LOG_TEXT("why", why),
+                LOG_SPAN("place", who->place), LOG_TEXT("address", who->address),
+                LOG_SPAN("user", user_of(who)));
+}
+
+/* Those who make up origins use up the lines of that cause alone. */
+static struct refusal {
+    const char *text;
+    struct log_limit limit;
+} refusals[REFUSED_CAUSES] = {
+    [REFUSED_ORIGIN] = {"the Origin is not allowed", LOG_LIMIT(60000)},
+    [REFUSED_SITE] = {"the page of another site asks without an Origin", LOG_LIMIT(60000)},
+    [REFUSED_PROXY] = {"with --auth none or --demo a proxied request is refused", LOG_LIMIT(60000)},
+    [REFUSED_HOST] = {"with --auth none or --demo the Host must be a loopback name or address",
+                      LOG_LIMIT(60000)},
+};
+
+const char *refused_cause_text(enum refused_cause cause)
+{
+    return refusals[cause].text;
+}
+
+void refused_request(enum refused_cause cause, const struct refused_who *who, struct span origin,
+                     struct span host, const char *advice)
+{
+    struct refusal *refusal = &refusals[cause];
+    log_limited(&refusal->limit, origin.len > 0 ? origin : host, LOG_INFO, "request refused",
+                LOG_TEXT("why", refusal->text), LOG_SPAN("origin", origin), LOG_SPAN("host", host),
+                LOG_SPAN("path", who->place), LOG_TEXT("address", who->address),
+                LOG_SPAN("user", user_of(who)), LOG_TEXT("advice", advice));
 }

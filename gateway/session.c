@@ -395,17 +395,14 @@ static enum metric cause_of(enum err error)
 
 static void send_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
 {
-    char reason[WS_CONTROL_MAX_BYTES];
-    if (word.len == 0)
-        word = span_of(error_title(error));
-    int len = snprintf(reason, sizeof reason - 2, "%.*s", (int)word.len, word.bytes);
-    if (retry_ms != 0)
-        len = snprintf(reason, sizeof reason - 2, "%.*s retry_ms=%u", (int)word.len, word.bytes,
-                       retry_ms);
+    char text[2 * WS_CONTROL_MAX_BYTES];
+    struct span reason = word.len == 0 ? span_of(error_title(error)) : word;
+    if (retry_ms != 0) {
+        snprintf(text, sizeof text, "%.*s retry_ms=%u", (int)reason.len, reason.bytes, retry_ms);
+        reason = span_of(text);
+    }
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    session_send(
-        session, frame,
-        ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame));
+    session_send(session, frame, ws_close_write(error_close_code(error), reason, frame));
 }
 
 void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)

@@ -8,9 +8,11 @@
 
 #include "gateway/auth.h"
 #include "gateway/base/clock.h"
+#include "gateway/base/listener.h"
 #include "gateway/base/metrics.h"
 #include "gateway/identify.h"
 #include "gateway/move.h"
+#include "gateway/refused.h"
 #include "proto/envelope.h"
 
 #include <stdlib.h>
@@ -93,6 +95,25 @@ void session_send_auth(struct session *session)
     buf_fini(&text);
 }
 
+/* The page is told which check failed, and so is the operator. */
+static void refuse(struct session *session, enum err error, const char *detail)
+{
+    struct refused_who who = {.place = SPAN_LITERAL("an auth message")};
+    const struct session_wish *wish = wish_of(session);
+    struct span user = {0};
+    if (wish != NULL)
+        user = (struct span){wish->user_id, wish->user_id_len};
+    else if (session->client != NULL)
+        user = client_user_id(session->client);
+    if (user.len > 0)
+        memcpy(who.user, user.bytes, user.len);
+    who.user_len = user.len;
+    if (!source_describe(session->source, who.address, sizeof who.address))
+        listener_peer(session->conn.watch.fd, who.address, sizeof who.address);
+    refused_credentials(&who, detail);
+    session_close(session, error, span_of(detail), 0);
+}
+
 /* ---- the first message ---- */
 
 static void become_known(struct session *session, const struct jwt_claims *claims)
@@ -103,7 +124,7 @@ static void become_known(struct session *session, const struct jwt_claims *claim
     memcpy(identity.user_id, wish->user_id, wish->user_id_len);
     enum err error = identity_claim(&identity, claims, &detail);
     if (error != ERR_OK) {
-        session_close(session, error, (struct span){0}, 0);
+        refuse(session, error, detail);
         return;
     }
     memcpy(wish->user_id, identity.user_id, identity.user_id_len);
@@ -168,7 +189,7 @@ static void renew(struct session *session, const struct jwt_claims *claims)
 {
     struct span user = {claims->user_id, claims->user_id_len};
     if (!span_equal(user, client_user_id(session->client))) {
-        session_close(session, ERR_UNAUTHORIZED, (struct span){0}, 0);
+        refuse(session, ERR_UNAUTHORIZED, "the new token is for another user");
         return;
     }
     session->until_s = session_until_s(claims->expires_ms);
@@ -182,7 +203,7 @@ void session_on_auth(struct session *session, struct span token)
 {
     struct auth *auth = session_worker(session)->node->auth;
     struct jwt_claims claims;
-    const char *detail;
+    const char *detail = error_title(ERR_EXPIRED);
     if (auth_kind(auth) != AUTH_JWT) {
         metrics_count(METRIC_BAD_MESSAGES);
         session_send_error(session, "auth-off", (struct span){0}, "this server takes no tokens");
@@ -192,7 +213,7 @@ void session_on_auth(struct session *session, struct span token)
     if (error == ERR_OK && identity_has_ended(claims.expires_ms))
         error = ERR_EXPIRED;
     if (error != ERR_OK)
-        session_close(session, error, (struct span){0}, 0);
+        refuse(session, error, detail);
     else if (session->state == SESSION_AUTH)
         become_known(session, &claims);
     else

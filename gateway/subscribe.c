@@ -70,17 +70,17 @@ static const char *retry_word(enum err error)
 }
 
 /* The 101, and the close frame behind it. */
-static void upgrade_and_close(struct arrival *arrival, const struct entry *entry, enum err error)
+static void upgrade_and_close(struct arrival *arrival, const struct entry *entry, enum err error,
+                              const char *detail)
 {
     struct buf answer;
-    char reason[WS_CONTROL_MAX_BYTES];
+    char reason[2 * WS_CONTROL_MAX_BYTES];
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    int len = snprintf(reason, sizeof reason - 2, "%s", error_title(error));
     if (may_come_again(error))
-        len = snprintf(reason, sizeof reason - 2, "%s retry_ms=%u", retry_word(error),
-                       retry_ms(arrival));
-    size_t frame_len =
-        ws_close_write(error_close_code(error), (struct span){reason, (size_t)len}, frame);
+        snprintf(reason, sizeof reason, "%s retry_ms=%u", retry_word(error), retry_ms(arrival));
+    else
+        snprintf(reason, sizeof reason, "%s", detail != NULL ? detail : error_title(error));
+    size_t frame_len = ws_close_write(error_close_code(error), span_of(reason), frame);
     buf_init(&answer, 1024);
     metrics_count(METRIC_REFUSED_UPGRADED);
     if (handshake_accept(&answer, entry->level, entry->accept, "") == ERR_OK &&
@@ -110,11 +110,13 @@ static void refuse(struct arrival *arrival, const struct entry *entry, enum err 
                    const char *detail)
 {
     struct span origin;
+    if (error_http_status(error) == 401)
+        identity_refused(arrival, error, detail);
     if (entry->level == LEVEL_SSE && may_come_again(error))
         put_off(arrival, error);
     else if (entry->level != LEVEL_SSE && error_close_code(error) != 0 &&
              find_field(arrival, "Origin", &origin))
-        upgrade_and_close(arrival, entry, error);
+        upgrade_and_close(arrival, entry, error, detail);
     else
         arrival_refuse(arrival, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL, NULL);
 }

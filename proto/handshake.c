@@ -116,22 +116,43 @@ static bool choose_name(struct span list, enum handshake_level *ret_level)
     return false;
 }
 
+static bool offers_token(struct span list)
+{
+    const struct span prefix = SPAN_LITERAL("bearer.");
+    while (list.len > 0) {
+        struct span name = span_take_item(&list, ',');
+        if (name.len >= prefix.len && memcmp(name.bytes, prefix.bytes, prefix.len) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* A browser drops the connection when it offered names and none is answered, so such an offer is
  * refused here, where it can be told why. */
 static enum err choose_level(const struct http_head *head, const char *bytes,
                              enum handshake_level *ret_level, const char **ret_detail)
 {
     bool has_offer = false;
+    bool has_token = false;
     for (size_t i = 0; i < head->n_fields; i++) {
         if (!span_equal_nocase(http_part_span(bytes, head->fields[i].name),
                                SPAN_LITERAL("Sec-WebSocket-Protocol")))
             continue;
+        struct span list = http_part_span(bytes, head->fields[i].value);
         has_offer = true;
-        if (choose_name(http_part_span(bytes, head->fields[i].value), ret_level))
+        has_token = has_token || offers_token(list);
+        if (choose_name(list, ret_level))
             return ERR_OK;
     }
+    if (has_token)
+        return refuse(
+            ERR_BAD_HANDSHAKE,
+            "a token is offered alone: offer herald.v1 or herald.plain beside bearer.TOKEN",
+            ret_detail);
     if (has_offer)
-        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Protocol offers no name that is known here",
+        return refuse(ERR_BAD_HANDSHAKE,
+                      "Sec-WebSocket-Protocol offers no name that is known here: herald.v1 and "
+                      "herald.plain are",
                       ret_detail);
     *ret_level = LEVEL_PLAIN;
     return ERR_OK;

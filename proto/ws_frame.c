@@ -40,7 +40,11 @@ size_t ws_close_write(unsigned code, struct span reason, uint8_t out[WS_CONTROL_
     char body[WS_CONTROL_MAX_BYTES];
     if (code == 0)
         return ws_control_write(WS_CLOSE, (struct span){0}, out);
-    assert(reason.len <= WS_CONTROL_MAX_BYTES - 2);
+    if (reason.len > WS_CONTROL_MAX_BYTES - 2) {
+        reason.len = WS_CONTROL_MAX_BYTES - 2;
+        while (reason.len > 0 && ((unsigned char)reason.bytes[reason.len] & 0xc0) == 0x80)
+            reason.len--;
+    }
     body[0] = (char)(code >> 8);
     body[1] = (char)(code & 0xff);
     if (reason.len > 0)

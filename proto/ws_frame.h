@@ -37,8 +37,8 @@ size_t ws_header_write(enum ws_opcode opcode, uint64_t payload_len,
 size_t ws_control_write(enum ws_opcode opcode, struct span payload,
                         uint8_t out[WS_CONTROL_FRAME_MAX_BYTES]);
 
-/* Writes a close frame with a code and a reason of at most 123 bytes of UTF-8; code 0 writes one
- * without a body. Answers its length. */
+/* Writes a close frame with a code and a reason, UTF-8 that is cut behind the last character that
+ * fits into 123 bytes; code 0 writes one without a body. Answers its length. */
 size_t ws_close_write(unsigned code, struct span reason, uint8_t out[WS_CONTROL_FRAME_MAX_BYTES]);
 
 /* May a peer send this close code (7.4.1, 7.4.2)? */

@@ -2,7 +2,7 @@
 /* Refusals that somebody can act on: what they say to the page and to its developer. */
 
 const assert = require('node:assert/strict');
-const { Authority, assertProblem, exchange, handshake } = require('./harness');
+const { Authority, assertProblem, exchange, handshake, jwks, makeKey, makeToken, secret, waitUntil } = require('./harness');
 
 const head = (lines) => [...lines, '', ''].join('\r\n');
 
@@ -28,9 +28,9 @@ module.exports = (test) => {
             return answer.json.detail;
         };
         assert.equal(await detailFor('http://localhost:5173'),
-            'the Origin is not allowed: --allowed-origin http://localhost:5173 lets its pages in');
+            'the Origin is not allowed (--allowed-origin http://localhost:5173 allows it)');
         for (const odd of ['', 'https://*.example.com', 'https://a/b', `https://${'a'.repeat(400)}`, 'https://ä"\\']) {
-            assert.equal(await detailFor(odd), 'the Origin is not allowed (--allowed-origin)');
+            assert.equal(await detailFor(odd), 'the Origin is not allowed (--allowed-origin allows it)');
         }
     });
 
@@ -45,5 +45,60 @@ module.exports = (test) => {
             assert.equal(stream.response.statusCode, status, scheme);
             stream.terminate();
         }
+    });
+
+    test('a refused origin is one line in the log, which says what would let it in', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        const linesOf = (origin) => herald.log.split('\n').filter((line) => line.includes('event="request refused"') &&
+            line.includes(`origin=${origin} `));
+        for (let i = 0; i < 5; i++) {
+            await exchange(herald.port, handshake('/ws?userId=u1&token=x', { headers: { Origin: 'http://localhost:5173' } }));
+        }
+        await exchange(herald.port, handshake('/ws?userId=u2', { headers: { Origin: 'https://b.example' } }));
+        await exchange(herald.port, handshake('/ws?userId=u3', { host: 'rebound.example' }));
+        await waitUntil('all are told', () => linesOf('https://b.example').length === 1 && herald.log.includes('host=rebound.example'));
+        const lines = linesOf('http://localhost:5173');
+        assert.equal(lines.length, 1, lines.join('\n'));
+        assert.match(lines[0], /level=info .*why="the Origin is not allowed" .*path=\/ws address=127\.0\.0\.1 user=u1 /);
+        assert.match(lines[0], /advice="--allowed-origin http:\/\/localhost:5173"/);
+        assert.doesNotMatch(herald.log, /token=x/);
+    });
+
+    test('a page is told which check its token failed, in the close reason, and the log tells it once', async (t) => {
+        const key = makeKey('HS256', 'k');
+        const herald = await t.herald({
+            store: 'memory', files: { keys: jwks(key) },
+            args: ['--auth', 'jwt', '--jwt-keys', 'keys', '--jwt-audience', 'here'],
+        });
+        const good = { sub: 'u', aud: 'here' };
+        const cases = [
+            ['the token is for another audience', makeToken(key, { sub: 'u', aud: 'there' })],
+            ['the signature of the token is not good', makeToken(makeKey('HS256', 'k'), good)],
+            ['a token is needed', null],
+            ['the token is for another user than userId says', makeToken(key, { ...good, sub: 'v' })],
+            ['the token has expired', makeToken(key, { ...good, exp: 1000 })],
+        ];
+        for (const [why, token] of cases) {
+            const headers = { Origin: 'http://127.0.0.1', ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+            for (let i = 0; i < 2; i++) {
+                const raw = await t.raw(herald.port);
+                raw.send(handshake('/ws?userId=u', { headers }));
+                assert.equal((await raw.answer()).status, 101);
+                assert.equal((await raw.frameButPings()).payload.subarray(2).toString(), why);
+                raw.destroy();
+            }
+            await waitUntil(why, () => herald.log.includes(`why="${why}" place=/ws address=127.0.0.1 user=u`));
+        }
+        const client = await herald.subscribeV1('u');
+        client.send({ type: 'auth', token: cases[1][1] });
+        assert.equal((await client.waitClosed()).reason, cases[1][0]);
+    });
+
+    test('a token that is offered alone is told what to be offered beside', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const offer = { 'Sec-WebSocket-Protocol': `bearer.${secret('abc.def.ghi')}` };
+        const answer = await exchange(herald.port, handshake('/ws?userId=1', { headers: offer }));
+        assertProblem(answer, 400, { type: 'bad-handshake' });
+        assert.match(answer.json.detail, /herald\.v1 or herald\.plain beside bearer\.TOKEN/);
     });
 };

@@ -122,6 +122,26 @@ Test(handshake, takes_no_body)
     expect_level(UPGRADE VERSION KEY "Content-Length: 000\r\n", LEVEL_PLAIN);
 }
 
+Test(handshake, tells_whoever_offers_a_token_alone_what_to_offer_beside_it)
+{
+    static const char *const offers[] = {
+        "bearer.a.b.c",
+        "chat, bearer.a.b.c",
+        "bearer.",
+    };
+    for (size_t i = 0; i < sizeof offers / sizeof offers[0]; i++) {
+        char fields[512];
+        snprintf(fields, sizeof fields, UPGRADE VERSION KEY "Sec-WebSocket-Protocol: %s\r\n",
+                 offers[i]);
+        struct verdict verdict = check(fields);
+        cr_assert_eq(verdict.error, ERR_BAD_HANDSHAKE, "%s", offers[i]);
+        cr_expect_not_null(strstr(verdict.detail, "beside bearer.TOKEN"), "%s", verdict.detail);
+    }
+    struct verdict other =
+        check(UPGRADE VERSION KEY "Sec-WebSocket-Protocol: chat, Bearer.a.b.c\r\n");
+    cr_expect_null(strstr(other.detail, "TOKEN"), "%s", other.detail);
+}
+
 /* CONTRACT 2: the offer chooses the level. */
 Test(handshake, finds_herald_plain_in_an_offer)
 {

@@ -68,6 +68,18 @@ Test(ws_frame, writes_a_close_with_code_and_reason)
     cr_assert_eq(ws_close_write(1001, (struct span){reason, sizeof reason}, out), 127);
 }
 
+/* RFC 6455, 5.5: a control frame has 125 bytes at most. */
+Test(ws_frame, cuts_a_reason_that_is_too_long_behind_a_whole_character)
+{
+    uint8_t out[WS_CONTROL_FRAME_MAX_BYTES];
+    char reason[200];
+    memset(reason, 'r', sizeof reason);
+    cr_assert_eq(ws_close_write(4101, (struct span){reason, sizeof reason}, out), 127);
+    memcpy(reason + 121, "\xe2\x82\xac", 3); /* the 123rd byte is inside of it */
+    cr_assert_eq(ws_close_write(4101, (struct span){reason, sizeof reason}, out), 4 + 121);
+    cr_assert_eq(out[1], 2 + 121);
+}
+
 Test(ws_frame, writes_a_close_without_a_body_for_code_0)
 {
     uint8_t out[WS_CONTROL_FRAME_MAX_BYTES];
