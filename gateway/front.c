@@ -4,6 +4,7 @@
 #include "gateway/base/listener.h"
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
+#include "gateway/listeners.h"
 #include "gateway/proxied.h"
 #include "gateway/refused.h"
 
@@ -25,15 +26,22 @@ enum {
     PAUSE_MS = 10,
 };
 
+/* One of the listening sockets, which all workers watch. */
+struct door {
+    struct reactor_watch watch;
+    struct front *front;
+};
+
 struct front {
     struct worker *worker;
-    struct reactor_watch watch;
     struct arrivals arrivals;
     struct list proxied; /* connections of trusted proxies whose first bytes are awaited */
     int spare_fd;        /* given up for a moment when the process has no descriptor left */
     struct timer pause;  /* runs while no place is free, and nothing is accepted */
     bool is_open;
     bool is_paused;
+    size_t n_doors;
+    struct door doors[];
 };
 
 /* A TLS client gets no answer: that would take a handshake, which is what there is no room for. */
@@ -51,11 +59,11 @@ static void refuse_at_once(const struct front *front, int fd)
 
 /* EMFILE, ENFILE: the connection stays in the backlog and would wake us for ever. The spare
  * descriptor lets us take it, say no, and close it. */
-static void refuse_without_descriptor(struct front *front, int code)
+static void refuse_without_descriptor(struct front *front, int listen_fd, int code)
 {
     close(front->spare_fd);
     struct peer_address peer;
-    int fd = listener_accept(front->watch.fd, &peer);
+    int fd = listener_accept(listen_fd, &peer);
     if (fd >= 0)
         refuse_at_once(front, fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -96,12 +104,27 @@ static void set_pause(struct front *front)
               worker_now_ms(front->worker) + PAUSE_MS);
 }
 
+/* Of all doors, or of none. */
 static enum err listen_again(struct front *front)
 {
-    enum err error =
-        reactor_watch_add(front->worker->reactor, &front->watch, EPOLLIN | EPOLLEXCLUSIVE);
+    struct reactor *reactor = front->worker->reactor;
+    enum err error = ERR_OK;
+    size_t n = 0;
+    while (n < front->n_doors && error == ERR_OK) {
+        error = reactor_watch_add(reactor, &front->doors[n].watch, EPOLLIN | EPOLLEXCLUSIVE);
+        n += error == ERR_OK;
+    }
+    while (error != ERR_OK && n > 0)
+        reactor_watch_remove(reactor, &front->doors[--n].watch);
     front->is_paused = error != ERR_OK;
     return error;
+}
+
+static void stop_listening(struct front *front)
+{
+    for (size_t i = 0; i < front->n_doors; i++)
+        reactor_watch_remove(front->worker->reactor, &front->doors[i].watch);
+    front->is_paused = true;
 }
 
 enum place { PLACE_TAKEN, PLACE_SOON, PLACE_NONE };
@@ -131,14 +154,13 @@ static void go_on(struct timer *timer)
 /* Not watched meanwhile: the backlog would wake us again and again. */
 static void pause_for_places(struct front *front)
 {
-    reactor_watch_remove(front->worker->reactor, &front->watch);
-    front->is_paused = true;
+    stop_listening(front);
     set_pause(front);
 }
 
 static void on_connections(struct reactor_watch *watch, uint32_t events)
 {
-    struct front *front = CONTAINER_OF(watch, struct front, watch);
+    struct front *front = CONTAINER_OF(watch, struct door, watch)->front;
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         enum place place = take_place(front);
@@ -164,7 +186,7 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
         if (code == ECONNABORTED || code == EINTR)
             continue;
         metrics_count(METRIC_ACCEPT_ERRORS);
-        refuse_without_descriptor(front, code);
+        refuse_without_descriptor(front, watch->fd, code);
         return;
     }
 }
@@ -180,18 +202,29 @@ static void prepare_sockets(int listen_fd)
     setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
+static void make_doors(struct front *front, const struct listeners *listeners)
+{
+    front->n_doors = listeners_count(listeners);
+    for (size_t i = 0; i < front->n_doors; i++) {
+        int fd = listeners_fd(listeners, i);
+        prepare_sockets(fd);
+        front->doors[i].front = front;
+        front->doors[i].watch = (struct reactor_watch){.on_ready = on_connections, .fd = fd};
+    }
+}
+
 enum err front_new(struct worker *worker)
 {
-    struct front *front = calloc(1, sizeof *front);
+    const struct listeners *listeners = worker->node->listeners;
+    struct front *front =
+        calloc(1, sizeof *front + listeners_count(listeners) * sizeof front->doors[0]);
     if (front == NULL)
         return ERR_NO_MEMORY;
     front->worker = worker;
     arrivals_init(&front->arrivals);
     list_init(&front->proxied);
-    prepare_sockets(worker->node->listen_fd);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    front->watch =
-        (struct reactor_watch){.on_ready = on_connections, .fd = worker->node->listen_fd};
+    make_doors(front, listeners);
     timer_init(&front->pause, go_on);
     enum err error = listen_again(front);
     if (error != ERR_OK) {
@@ -212,7 +245,7 @@ void front_close(struct worker *worker)
     front->is_open = false;
     timer_cancel(reactor_timers(worker->reactor), &front->pause);
     if (!front->is_paused)
-        reactor_watch_remove(worker->reactor, &front->watch);
+        stop_listening(front);
     proxied_drop_all(&front->proxied);
     arrivals_drop_unfinished(&front->arrivals);
 }

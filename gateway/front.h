@@ -1,5 +1,5 @@
 /* The subscriber port: accepts connections, reads their request heads, refuses or upgrades them.
- * Each worker has a front of its own on the one shared listening socket; the kernel wakes one of
+ * Each worker has a front of its own on the shared listening sockets; the kernel wakes one of
  * them for a connection. A request whose user lives on another worker moves there once, with its
  * socket. */
 #ifndef HERALD_FRONT_H

@@ -1,6 +1,6 @@
 /* Puts the parts together and takes them apart again.
  *
- * Start: the listening socket first (the commonest failure), then the reactors, then the store,
+ * Start: the listening sockets first (the commonest failure), then the reactors, then the store,
  * which may run its links on them, then the threads. Stop: the sessions get their close frames and
  * a moment to go, the workers end, the store answers what is under way, and the mail that nobody
  * was there to read any more is delivered here, so that everything in it is given back. */
@@ -9,7 +9,6 @@
 #include "gateway/auth.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
-#include "gateway/base/listener.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/broadcast.h"
@@ -20,6 +19,7 @@
 #include "gateway/health.h"
 #include "gateway/kicks.h"
 #include "gateway/limits.h"
+#include "gateway/listeners.h"
 #include "gateway/messages.h"
 #include "gateway/operators.h"
 #include "gateway/positions.h"
@@ -37,7 +37,6 @@ enum { GOODBYE_MS = 1000, HEAD_SOCKETS = 256 };
 
 struct gateway {
     struct node node;
-    struct listen_address address;
     unsigned n_started;
 };
 
@@ -183,14 +182,10 @@ static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
     enum err error = hash_init();
     if (error != ERR_OK)
         return error;
-    if (listen_address_parse(node->options->listen, &gateway->address) != ERR_OK) {
-        snprintf(why, why_cap, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH");
-        return ERR_INVALID_FIELD;
-    }
     error = certificates_open(node->options, &node->tls, why, why_cap);
     if (error != ERR_OK)
         return error;
-    error = listener_open(&gateway->address, "listen", &node->listen_fd, why, why_cap);
+    error = listeners_open(node->options, &node->listeners, why, why_cap);
     if (error != ERR_OK)
         return error;
     error = auth_open(node->options, &node->auth, why, why_cap);
@@ -221,7 +216,6 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     atomic_init(&node->options, options);
     node->session_events = &delivery_events;
     node->serve_more = options->demo ? demo_serve : NULL;
-    node->listen_fd = -1;
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);
     node->max_sockets = node->max_connections + HEAD_SOCKETS;
@@ -235,8 +229,8 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
         gateway_stop(gateway);
         return error;
     }
-    char where[300];
-    listener_describe(node->listen_fd, where, sizeof where);
+    char where[LOG_TEXT_MAX_BYTES];
+    listeners_describe(node->listeners, where, sizeof where);
     log_event(LOG_INFO, "subscribers are served", LOG_TEXT("listen", where),
               LOG_INT("workers", node->n_workers), LOG_TEXT("store", store_kind(node->store)),
               LOG_INT("max_connections", node->max_connections),
@@ -357,8 +351,7 @@ void gateway_stop(struct gateway *gateway)
     client_map_free(node->map);
     sources_free(node->sources);
     auth_close(node->auth);
-    if (node->listen_fd >= 0)
-        listener_close(node->listen_fd, &gateway->address);
+    listeners_close(node->listeners);
     tls_context_free(node->tls); /* behind the last connection */
     free(gateway);
 }

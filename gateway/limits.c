@@ -62,23 +62,36 @@ static bool is_loopback_port(const char *text)
            listen_address_is_loopback(&address);
 }
 
-enum err limits_check_exposure(const struct options *options, char *why, size_t why_cap)
+/* Each of the --listen for itself. */
+static enum err check_port(const struct options *options, const char *listen, char *why,
+                           size_t why_cap)
 {
-    if (options->demo && !is_loopback_port(options->listen)) {
+    if (is_loopback_port(listen))
+        return ERR_OK;
+    if (options->demo) {
         snprintf(why, why_cap,
-                 "--demo lets anybody push: it serves loopback only, and --listen is %s",
-                 options->listen);
+                 "--demo lets anybody push: it serves loopback only, and --listen is %s", listen);
         return ERR_INVALID_FIELD;
     }
-    if (options->insecure)
-        return ERR_OK;
-    if (!is_loopback_port(options->listen) && strcmp(options->auth, "none") == 0) {
+    if (!options->insecure && strcmp(options->auth, "none") == 0) {
         snprintf(why, why_cap,
                  "--listen %s is not on loopback, and --auth none believes any userId: say --auth "
                  "jwt or ticket, listen on 127.0.0.1, or say --insecure",
-                 options->listen);
+                 listen);
         return ERR_INVALID_FIELD;
     }
+    return ERR_OK;
+}
+
+enum err limits_check_exposure(const struct options *options, char *why, size_t why_cap)
+{
+    for (size_t i = 0; i < options->listen.n; i++) {
+        enum err error = check_port(options, options->listen.values[i], why, why_cap);
+        if (error != ERR_OK)
+            return error;
+    }
+    if (options->insecure)
+        return ERR_OK;
     if (!is_loopback(options->admin_listen) && options->admin_keys[0] == '\0') {
         snprintf(why, why_cap,
                  "--admin-listen %s is beyond loopback without --admin-keys: give it a key file, "

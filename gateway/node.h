@@ -12,6 +12,7 @@
 struct worker;
 struct auth;
 struct sources;
+struct listeners;
 struct session_events;
 struct arrival;
 struct http_head;
@@ -31,7 +32,7 @@ struct node {
     /* Other paths of the subscriber port than the WebSocket's (--demo), or NULL: true, it is
      * answered. */
     bool (*serve_more)(struct arrival *arrival, const struct http_head *head, const char *bytes);
-    int listen_fd;
+    struct listeners *listeners;
     struct tls_context *tls;  /* of the subscriber port; NULL: it speaks none */
     uint32_t max_connections; /* sessions */
     uint32_t max_sockets;     /* sessions and those whose head is not complete yet */

@@ -82,16 +82,17 @@ failed:
     return ERR_SYSTEM;
 }
 
-static int open_one(const struct addrinfo *found)
+static int open_one(const struct addrinfo *found, bool is_v6_only)
 {
     int one = 1;
+    int only = is_v6_only;
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     /* A restart must not wait for TIME_WAIT; two listeners are still refused. */
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (found->ai_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
     if (bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     int code = errno;
@@ -115,7 +116,7 @@ enum err listener_open(const struct listen_address *address, const char *option,
         snprintf(why, why_cap, "--%s: %s: %s", option, where, gai_strerror(code));
         return ERR_SYSTEM;
     }
-    int fd = open_one(found);
+    int fd = open_one(found, address->is_v6_only);
     int open_errno = errno;
     freeaddrinfo(found);
     if (fd < 0) {
@@ -136,6 +137,7 @@ void listener_close(int fd, const struct listen_address *address)
 /* `with_port`: as a listener; without: as a peer. */
 static void describe(const union any_address *any, bool with_port, char *out, size_t cap)
 {
+    static const char mapped[] = "::ffff:";
     char host[INET6_ADDRSTRLEN] = "?";
     char port[8] = "?";
     if (any->sa.sa_family == AF_UNIX) {
@@ -147,8 +149,11 @@ static void describe(const union any_address *any, bool with_port, char *out, si
     }
     getnameinfo(&any->sa, sizeof any->storage, host, sizeof host, port, sizeof port,
                 NI_NUMERICHOST | NI_NUMERICSERV);
+    /* An IPv4 peer of a socket that takes both families. */
+    bool is_mapped = any->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&any->in6.sin6_addr) &&
+                     strncmp(host, mapped, sizeof mapped - 1) == 0;
     if (!with_port)
-        snprintf(out, cap, "%s", host);
+        snprintf(out, cap, "%s", is_mapped ? host + sizeof mapped - 1 : host);
     else if (any->sa.sa_family == AF_INET6)
         snprintf(out, cap, "[%s]:%s", host, port);
     else

@@ -6,8 +6,10 @@
 #include "proto/cidr.h"
 
 /* Binds and listens; *ret_fd is a non-blocking socket that the caller closes with listener_close.
- * There is no SO_REUSEPORT: two Heralds never share a port. A unix socket that nobody answers on
- * any more is replaced. ERR_SYSTEM: *why is a sentence that says what to do. */
+ * There is no SO_REUSEPORT: two Heralds never share a port. [::] takes IPv4 as well, unless the
+ * address says otherwise. A unix socket that nobody answers on any more is replaced; it has
+ * `rights` before anybody can connect (NULL: what the umask leaves). ERR_SYSTEM: *why is a sentence
+ * that says what to do. */
 MUST_CHECK enum err listener_open(const struct listen_address *address, const char *option,
                                   int *ret_fd, char *why, size_t why_cap);
 void listener_close(int fd,

@@ -345,31 +345,59 @@ static enum err check_cors_headers(struct reading *reading, const struct option_
     return ERR_OK;
 }
 
+static enum err check_address(struct reading *reading, const char *name, const char *text)
+{
+    struct listen_address address;
+    if (listen_address_parse(text, &address) == ERR_OK)
+        return ERR_OK;
+    return refuse(reading, "--%s must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"", name,
+                  text);
+}
+
+static enum err check_addresses(struct reading *reading)
+{
+    const struct option_list *listen = &reading->options.listen;
+    if (listen->n == 0)
+        return check_address(reading, "listen", "");
+    for (size_t i = 0; i < listen->n; i++) {
+        enum err error = check_address(reading, "listen", listen->values[i]);
+        if (error != ERR_OK)
+            return error;
+        for (size_t other = 0; other < i; other++)
+            if (strcmp(listen->values[i], listen->values[other]) == 0)
+                return refuse(reading, "--listen names %s twice", listen->values[i]);
+    }
+    return check_address(reading, "admin-listen", reading->options.admin_listen);
+}
+
+static enum err check_proxies(struct reading *reading)
+{
+    const struct option_list *trusted = &reading->options.trusted_proxy;
+    struct cidr unused;
+    for (size_t i = 0; i < trusted->n; i++)
+        if (cidr_parse(span_of(trusted->values[i]), &unused) != ERR_OK)
+            return refuse(reading,
+                          "trusted-proxy must be an address, or a range like 10.0.0.0/8 or "
+                          "2001:db8::/32 with nothing set behind the prefix, not \"%s\"",
+                          trusted->values[i]);
+    return ERR_OK;
+}
+
 /* What is only wrong in company. */
 static enum err check_together(struct reading *reading)
 {
     const struct options *options = &reading->options;
-    struct listen_address address;
-    if (listen_address_parse(options->listen, &address) != ERR_OK)
-        return refuse(reading, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
-                      options->listen);
-    if (listen_address_parse(options->admin_listen, &address) != ERR_OK)
-        return refuse(reading,
-                      "--admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
-                      options->admin_listen);
+    enum err error = check_addresses(reading);
+    if (error == ERR_OK)
+        error = check_proxies(reading);
+    if (error != ERR_OK)
+        return error;
     for (size_t i = 0; i < options->allowed_origin.n; i++)
         if (!origin_pattern_is_valid(options->allowed_origin.values[i]))
             return refuse(reading,
                           "--allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
                           "https://app.example.com or https://*.example.com, not \"%s\"",
                           options->allowed_origin.values[i]);
-    struct cidr unused;
-    for (size_t i = 0; i < options->trusted_proxy.n; i++)
-        if (cidr_parse(span_of(options->trusted_proxy.values[i]), &unused) != ERR_OK)
-            return refuse(reading,
-                          "trusted-proxy must be an address or a range like 10.0.0.0/8 or "
-                          "2001:db8::/32, with nothing set behind the prefix, not \"%s\"",
-                          options->trusted_proxy.values[i]);
     if (options->silence_timeout <= options->ping_interval)
         return refuse(reading, "--silence-timeout must be longer than --ping-interval, or every "
                                "connection would be given up before its ping is answered");

@@ -15,7 +15,7 @@ enum option {
 #define SIZE(member, name, value, min, max, when, help)     OPTION_##member,
 #define SWITCH(member, name, when, help)                    OPTION_##member,
 #define CHOICE(member, name, value, words, when, help)      OPTION_##member,
-#define LIST(member, name, when, help)                      OPTION_##member,
+#define LIST(member, name, value, when, help)               OPTION_##member,
 #include "gateway/base/options.def"
     OPTION_COUNT
 };
@@ -35,7 +35,7 @@ struct options {
 #define SIZE(member, name, value, min, max, when, help)     int64_t member;
 #define SWITCH(member, name, when, help)                    bool member;
 #define CHOICE(member, name, value, words, when, help)      char *member;
-#define LIST(member, name, when, help)                      struct option_list member;
+#define LIST(member, name, value, when, help)               struct option_list member;
 #include "gateway/base/options.def"
     uint8_t sources[OPTION_COUNT]; /* enum option_source */
 };
@@ -90,7 +90,8 @@ MUST_CHECK enum err options_print_config(const struct options *options, struct b
 /* Splits HOST:PORT, [V6]:PORT, unix:PATH. ERR_INVALID_FIELD: none of these. */
 struct listen_address {
     bool is_unix;
-    char host[256]; /* or the path */
+    bool is_v6_only; /* the caller's: [::] takes no IPv4 */
+    char host[256];  /* or the path */
     char port[6];
 };
 MUST_CHECK enum err listen_address_parse(const char *text, struct listen_address *ret_address);

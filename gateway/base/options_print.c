@@ -16,7 +16,7 @@ static const struct {
 #define SIZE(member, name, value, min, max, when, help)     {NULL, OPTION_##member},
 #define SWITCH(member, name, when, help)                    {NULL, OPTION_##member},
 #define CHOICE(member, name, value, words, when, help)      {NULL, OPTION_##member},
-#define LIST(member, name, when, help)                      {NULL, OPTION_##member},
+#define LIST(member, name, value, when, help)               {NULL, OPTION_##member},
 #include "gateway/base/options.def"
 };
 

@@ -22,7 +22,8 @@ const struct option_row option_rows[OPTION_COUNT] = {
     ROW(member, name, OPTION_SWITCH, "off", 0, 0, "", when, help)
 #define CHOICE(member, name, value, words, when, help)                                             \
     ROW(member, name, OPTION_CHOICE, value, 0, 0, words, when, help)
-#define LIST(member, name, when, help) ROW(member, name, OPTION_LIST, "", 0, 0, "", when, help)
+#define LIST(member, name, value, when, help)                                                      \
+    ROW(member, name, OPTION_LIST, value, 0, 0, "", when, help)
 #include "gateway/base/options.def"
 };
 

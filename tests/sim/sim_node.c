@@ -103,7 +103,6 @@ void sim_node_start(struct sim *sim)
         .workers = sim->workers,
         .n_workers = sim->plan.n_workers,
         .session_events = &events,
-        .listen_fd = -1,
         .max_connections = 1000,
         .max_sockets = 1000,
         .pages_at_once = sim->plan.pages_at_once,

@@ -6,7 +6,8 @@ Test(options, has_the_defaults_of_the_contract)
 {
     cr_assert_eq(READ_NOTHING(), ERR_OK);
     cr_assert_eq(action, OPTIONS_RUN);
-    cr_assert_str_eq(options.listen, "127.0.0.1:8080");
+    cr_assert_eq(options.listen.n, 1);
+    cr_assert_str_eq(options.listen.values[0], "127.0.0.1:8080");
     cr_assert_str_eq(options.admin_listen, "127.0.0.1:8081");
     cr_assert_str_eq(options.store, "file:./herald-data");
     cr_assert_str_eq(options.auth, "none");
@@ -53,7 +54,7 @@ Test(options, writes_nothing_when_it_fails)
 {
     memset(&options, 0, sizeof options);
     cr_assert_eq(READ("--workers=2", "--workers=many"), ERR_INVALID_FIELD);
-    cr_assert_null(options.listen);
+    cr_assert_null(options.listen.values);
     cr_assert_eq(options.workers, 0);
 }
 

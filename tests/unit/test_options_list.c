@@ -126,6 +126,34 @@ Test(options_list, refuses_what_no_origin_can_be_and_names_the_option)
     cr_assert_str_eq(why, "--allowed-origins is not known; did you mean --allowed-origin?");
 }
 
+Test(options_list, takes_several_addresses_to_listen_on_instead_of_the_default)
+{
+    char *variables[] = {"HERALD_LISTEN=127.0.0.1:1, unix:/run/x", NULL};
+    cr_assert_eq(READ("--listen=127.0.0.1:1", "--listen", "[::1]:1,unix:/run/x"), ERR_OK, "%s",
+                 why);
+    cr_assert_eq(options.listen.n, 3);
+    cr_assert_str_eq(options.listen.values[0], "127.0.0.1:1");
+    cr_assert_str_eq(options.listen.values[2], "unix:/run/x");
+    options_fini(&options);
+    cr_assert_eq(read_both(FLAGS(NULL), variables), ERR_OK, "%s", why);
+    cr_assert_eq(options.listen.n, 2);
+    options_fini(&options);
+    cr_assert_eq(read_file_text("listen = 127.0.0.1:1\nlisten = 127.0.0.1:2\n", "--insecure"),
+                 ERR_OK, "%s", why);
+    cr_assert_eq(options.listen.n, 2);
+}
+
+Test(options_list, refuses_an_address_to_listen_on_that_is_none_or_stands_twice)
+{
+    cr_assert_eq(READ("--listen=127.0.0.1:1,8080"), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"8080\"");
+    cr_assert_eq(READ("--listen="), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"\"");
+    cr_assert_eq(READ("--listen=unix:/x", "--listen=127.0.0.1:1", "--listen=unix:/x"),
+                 ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--listen names unix:/x twice");
+}
+
 /* More than fits into one line of the file. */
 
 Test(options_list, takes_the_names_of_headers_that_pages_may_send)

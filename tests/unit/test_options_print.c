@@ -24,7 +24,7 @@ Test(options_print, lists_every_option_with_its_default_in_the_help)
 #define SIZE(member, name, value, min, max, when, help)     LISTED(name, value)
 #define SWITCH(member, name, when, help)                    LISTED(name, "off")
 #define CHOICE(member, name, value, words, when, help)      LISTED(name, value)
-#define LIST(member, name, when, help)                      LISTED(name, "")
+#define LIST(member, name, value, when, help)               LISTED(name, value)
 #include "gateway/base/options.def"
     for (char *rest = out.bytes, *line = NULL; (line = strsep(&rest, "\n")) != NULL;)
         cr_assert_leq(strlen(line), 100, "%s", line);

@@ -1,0 +1,21 @@
+/* The subscriber port's listening sockets: one for each --listen, all served alike. */
+#ifndef HERALD_LISTENERS_H
+#define HERALD_LISTENERS_H
+
+#include "gateway/base/options.h"
+
+struct listeners;
+
+/* Opens all of them, or none. `[::]` takes IPv4 as well, unless another --listen has the same port
+ * and is not IPv6. ERR_INVALID_FIELD, ERR_SYSTEM: *why is a sentence that says what to do. */
+MUST_CHECK enum err listeners_open(const struct options *options, struct listeners **ret_listeners,
+                                   char *why, size_t why_cap);
+void listeners_close(struct listeners *listeners); /* NULL is fine */
+
+size_t listeners_count(const struct listeners *listeners);
+int listeners_fd(const struct listeners *listeners, size_t i);
+
+/* Where they listen really, with commas between them; cut at cap. */
+void listeners_describe(const struct listeners *listeners, char *out, size_t cap);
+
+#endif
