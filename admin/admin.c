@@ -254,7 +254,10 @@ enum err admin_start(const struct options *options, struct gateway *gateway,
                  "--admin-tls-cert: this machine's libmicrohttpd was built without TLS");
         goto free_tls;
     }
-    error = listener_open(&admin->address, "admin-listen", &admin->fd, why, why_cap);
+    struct socket_rights rights;
+    error = socket_rights_read(options, &rights, why, why_cap);
+    if (error == ERR_OK)
+        error = listener_open(&admin->address, &rights, "admin-listen", &admin->fd, why, why_cap);
     if (error != ERR_OK)
         goto free_tls;
     error = service_new(options, gateway, &admin->service, why, why_cap);

@@ -11,6 +11,7 @@
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/base/socket_rights.h"
 #include "gateway/broadcast.h"
 #include "gateway/certificates.h"
 #include "gateway/delivery.h"
@@ -377,7 +378,10 @@ enum err gateway_check(const struct options *options, char *why, size_t why_cap)
 {
     struct tls_context *tls;
     struct auth *auth;
-    enum err error = certificates_open(options, &tls, why, why_cap);
+    struct socket_rights rights;
+    enum err error = socket_rights_read(options, &rights, why, why_cap);
+    if (error == ERR_OK)
+        error = certificates_open(options, &tls, why, why_cap);
     if (error != ERR_OK)
         return error;
     tls_context_free(tls);

@@ -32,7 +32,7 @@ static bool shares_port(const struct option_list *texts, const struct listen_add
 }
 
 static enum err open_one(const struct option_list *texts, size_t i, struct listeners *listeners,
-                         char *why, size_t why_cap)
+                         const struct socket_rights *rights, char *why, size_t why_cap)
 {
     struct listen_address *address = &listeners->all[i].address;
     if (listen_address_parse(texts->values[i], address) != ERR_OK) {
@@ -40,20 +40,23 @@ static enum err open_one(const struct option_list *texts, size_t i, struct liste
         return ERR_INVALID_FIELD;
     }
     address->is_v6_only = is_v6(address) && shares_port(texts, address);
-    return listener_open(address, "listen", &listeners->all[i].fd, why, why_cap);
+    return listener_open(address, rights, "listen", &listeners->all[i].fd, why, why_cap);
 }
 
 enum err listeners_open(const struct options *options, struct listeners **ret_listeners, char *why,
                         size_t why_cap)
 {
     const struct option_list *texts = &options->listen;
-    enum err error = ERR_OK;
+    struct socket_rights rights;
+    enum err error = socket_rights_read(options, &rights, why, why_cap);
+    if (error != ERR_OK)
+        return error;
     struct listeners *listeners =
         calloc(1, sizeof *listeners + texts->n * sizeof listeners->all[0]);
     if (listeners == NULL)
         return ERR_NO_MEMORY;
     for (; listeners->n < texts->n; listeners->n++) {
-        error = open_one(texts, listeners->n, listeners, why, why_cap);
+        error = open_one(texts, listeners->n, listeners, &rights, why, why_cap);
         if (error != ERR_OK) {
             listeners_close(listeners);
             return error;

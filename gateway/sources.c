@@ -40,6 +40,7 @@ struct shard {
 struct sources {
     struct cidr *trusted;
     size_t n_trusted;
+    bool trusts_unix;
     uint32_t max_connections; /* of an address; 0: no limit */
     uint32_t max_handshakes;  /* a second; 0: no limit */
     struct shard *shards;     /* NULL: no limit */
@@ -49,6 +50,7 @@ struct source {
     struct sources *sources;
     struct place *place; /* NULL: not counted */
     struct ip address;
+    bool has_address; /* false: who connected to a unix socket, and is not counted */
     bool is_untold;
     bool is_proxied;
     bool is_in; /* it holds one of the places */
@@ -115,7 +117,7 @@ static enum err claim(struct source *source)
 {
     struct sources *sources = source->sources;
     struct place **bucket;
-    if (sources->shards == NULL)
+    if (sources->shards == NULL || !source->has_address)
         return ERR_OK;
     struct ip network = ip_network(&source->address);
     struct shard *shard = shard_of(sources, &network, &bucket);
@@ -175,11 +177,14 @@ static enum err read_trusted(struct sources *sources, const struct option_list *
     sources->trusted = calloc(list->n + 1, sizeof *sources->trusted);
     if (sources->trusted == NULL)
         return ERR_NO_MEMORY;
-    enum err error = ERR_OK;
-    for (; sources->n_trusted < list->n && error == ERR_OK; sources->n_trusted++)
-        error = cidr_parse(span_of(list->values[sources->n_trusted]),
-                           &sources->trusted[sources->n_trusted]);
-    return error;
+    for (size_t i = 0; i < list->n; i++) {
+        if (strcmp(list->values[i], "unix:") == 0)
+            sources->trusts_unix = true;
+        else if (cidr_parse(span_of(list->values[i]), &sources->trusted[sources->n_trusted++]) !=
+                 ERR_OK)
+            return ERR_INVALID_FIELD;
+    }
+    return ERR_OK;
 }
 
 enum err sources_new(const struct options *options, struct sources **ret_sources)
@@ -227,11 +232,11 @@ static bool is_trusted(const struct sources *sources, const struct ip *ip)
 enum err source_arrive(struct sources *sources, const struct ip *peer, struct source **ret_source)
 {
     *ret_source = NULL;
-    if ((sources->shards == NULL && sources->n_trusted == 0) || peer == NULL)
-        return ERR_OK;
-    struct source found = {.sources = sources, .address = *peer};
-    found.is_untold = is_trusted(sources, &found.address);
-    if (sources->shards == NULL && !found.is_untold)
+    struct source found = {.sources = sources, .has_address = peer != NULL};
+    if (peer != NULL)
+        found.address = *peer;
+    found.is_untold = peer != NULL ? is_trusted(sources, peer) : sources->trusts_unix;
+    if (!found.is_untold && (sources->shards == NULL || peer == NULL))
         return ERR_OK;
     struct source *source = malloc(sizeof *source);
     if (source == NULL)
@@ -264,8 +269,10 @@ enum err source_tell(struct source *source, bool has_address, const struct ip *i
 {
     source->is_untold = false;
     source->is_proxied = has_address;
-    if (has_address)
+    if (has_address) {
+        source->has_address = true;
         source->address = *ip;
+    }
     return claim(source);
 }
 
@@ -285,7 +292,7 @@ bool source_is_proxied(const struct source *source)
 
 enum err source_enter(struct source *source)
 {
-    if (source == NULL || source->sources->shards == NULL)
+    if (source == NULL || source->sources->shards == NULL || !source->has_address)
         return ERR_OK;
     struct sources *sources = source->sources;
     struct place *place = source->place;

@@ -18,7 +18,8 @@ struct source;
 MUST_CHECK enum err sources_new(const struct options *options, struct sources **ret_sources);
 void sources_free(struct sources *sources); /* when no source is left; NULL is fine */
 
-/* A connection has come from `peer`; NULL: from a unix socket, whose peers have no address.
+/* A connection has come from `peer`; NULL: from a unix socket, whose peers have no address and are
+ * trusted together (--trusted-proxy unix:) or not.
  * ERR_CROWDED: its address has so many already that no request is read from it. ERR_NO_MEMORY. */
 MUST_CHECK enum err source_arrive(struct sources *sources, const struct ip *peer,
                                   struct source **ret_source);

@@ -52,8 +52,23 @@ static bool is_answered(const struct sockaddr_un *address)
     return is_answered;
 }
 
-static enum err open_unix(const struct listen_address *address, const char *option, int *ret_fd,
-                          char *why, size_t why_cap)
+static enum err listen_with_rights(int fd, const char *path, const struct socket_rights *rights,
+                                   const char *option, char *why, size_t why_cap)
+{
+    const char *what = NULL;
+    if ((rights == NULL || socket_rights_apply(rights, path, &what) == ERR_OK) &&
+        listen(fd, BACKLOG) == 0)
+        return ERR_OK;
+    if (what != NULL)
+        snprintf(why, why_cap, "%s (%.300s): %s", what, path, strerror(errno));
+    else
+        say_why(option, path, errno, why, why_cap);
+    unlink(path);
+    return ERR_SYSTEM;
+}
+
+static enum err open_unix(const struct listen_address *address, const struct socket_rights *rights,
+                          const char *option, int *ret_fd, char *why, size_t why_cap)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     if (strlen(address->host) >= sizeof un.sun_path) {
@@ -65,15 +80,21 @@ static enum err open_unix(const struct listen_address *address, const char *opti
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         goto failed;
+    if (rights != NULL)
+        socket_rights_prepare(rights, fd);
     int bound = bind(fd, (struct sockaddr *)&un, sizeof un);
     if (bound != 0 && errno == EADDRINUSE && is_socket(un.sun_path) && !is_answered(&un)) {
         unlink(un.sun_path);
         bound = bind(fd, (struct sockaddr *)&un, sizeof un);
     }
-    if (bound != 0 || listen(fd, BACKLOG) != 0)
+    if (bound != 0)
         goto failed;
-    *ret_fd = fd;
-    return ERR_OK;
+    enum err error = listen_with_rights(fd, un.sun_path, rights, option, why, why_cap);
+    if (error == ERR_OK)
+        *ret_fd = fd;
+    else
+        close(fd);
+    return error;
 
 failed:
     say_why(option, address->host, errno, why, why_cap);
@@ -101,11 +122,11 @@ static int open_one(const struct addrinfo *found, bool is_v6_only)
     return -1;
 }
 
-enum err listener_open(const struct listen_address *address, const char *option, int *ret_fd,
-                       char *why, size_t why_cap)
+enum err listener_open(const struct listen_address *address, const struct socket_rights *rights,
+                       const char *option, int *ret_fd, char *why, size_t why_cap)
 {
     if (address->is_unix)
-        return open_unix(address, option, ret_fd, why, why_cap);
+        return open_unix(address, rights, option, ret_fd, why, why_cap);
 
     char where[300];
     snprintf(where, sizeof where, "%s:%s", address->host, address->port);

@@ -3,6 +3,7 @@
 #define HERALD_BASE_LISTENER_H
 
 #include "gateway/base/options.h"
+#include "gateway/base/socket_rights.h"
 #include "proto/cidr.h"
 
 /* Binds and listens; *ret_fd is a non-blocking socket that the caller closes with listener_close.
@@ -10,7 +11,8 @@
  * address says otherwise. A unix socket that nobody answers on any more is replaced; it has
  * `rights` before anybody can connect (NULL: what the umask leaves). ERR_SYSTEM: *why is a sentence
  * that says what to do. */
-MUST_CHECK enum err listener_open(const struct listen_address *address, const char *option,
+MUST_CHECK enum err listener_open(const struct listen_address *address,
+                                  const struct socket_rights *rights, const char *option,
                                   int *ret_fd, char *why, size_t why_cap);
 void listener_close(int fd,
                     const struct listen_address *address); /* removes a unix socket's file */

@@ -1,6 +1,7 @@
 #include "gateway/base/options_table.h"
 
 #include "gateway/base/log.h"
+#include "gateway/base/socket_rights.h"
 #include "proto/authority.h"
 #include "proto/cidr.h"
 
@@ -357,6 +358,7 @@ static enum err check_address(struct reading *reading, const char *name, const c
 static enum err check_addresses(struct reading *reading)
 {
     const struct option_list *listen = &reading->options.listen;
+    mode_t unused;
     if (listen->n == 0)
         return check_address(reading, "listen", "");
     for (size_t i = 0; i < listen->n; i++) {
@@ -367,6 +369,9 @@ static enum err check_addresses(struct reading *reading)
             if (strcmp(listen->values[i], listen->values[other]) == 0)
                 return refuse(reading, "--listen names %s twice", listen->values[i]);
     }
+    if (!socket_mode_parse(reading->options.socket_mode, &unused))
+        return refuse(reading, "--socket-mode must be octal, from 0 to 0777, like 0660, not \"%s\"",
+                      reading->options.socket_mode);
     return check_address(reading, "admin-listen", reading->options.admin_listen);
 }
 
@@ -375,10 +380,11 @@ static enum err check_proxies(struct reading *reading)
     const struct option_list *trusted = &reading->options.trusted_proxy;
     struct cidr unused;
     for (size_t i = 0; i < trusted->n; i++)
-        if (cidr_parse(span_of(trusted->values[i]), &unused) != ERR_OK)
+        if (strcmp(trusted->values[i], "unix:") != 0 &&
+            cidr_parse(span_of(trusted->values[i]), &unused) != ERR_OK)
             return refuse(reading,
                           "trusted-proxy must be an address, or a range like 10.0.0.0/8 or "
-                          "2001:db8::/32 with nothing set behind the prefix, not \"%s\"",
+                          "2001:db8::/32 with nothing set behind the prefix, or unix:, not \"%s\"",
                           trusted->values[i]);
     return ERR_OK;
 }

@@ -100,7 +100,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: herald-echo --listen HOST:PORT [--compress] [--chop N]\n");
         return 2;
     }
-    if (listener_open(&address, "listen", &listen_fd, why, sizeof why) != ERR_OK) {
+    if (listener_open(&address, NULL, "listen", &listen_fd, why, sizeof why) != ERR_OK) {
         fprintf(stderr, "%s\n", why);
         return 1;
     }

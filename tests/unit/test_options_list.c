@@ -154,6 +154,14 @@ Test(options_list, refuses_an_address_to_listen_on_that_is_none_or_stands_twice)
     cr_assert_str_eq(why, "--listen names unix:/x twice");
 }
 
+Test(options_list, takes_unix_sockets_for_trusted_proxies)
+{
+    cr_assert_eq(READ("--trusted-proxy=unix:,10.0.0.0/8"), ERR_OK, "%s", why);
+    options_fini(&options);
+    cr_assert_eq(READ("--trusted-proxy=unix:/run/x"), ERR_INVALID_FIELD);
+    cr_assert_eq(READ("--trusted-proxy=unix"), ERR_INVALID_FIELD);
+}
+
 /* More than fits into one line of the file. */
 
 Test(options_list, takes_the_names_of_headers_that_pages_may_send)

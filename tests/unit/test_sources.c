@@ -47,6 +47,41 @@ Test(sources, cost_nothing_while_nobody_is_trusted_and_nothing_is_limited)
     tear_down();
 }
 
+/* --trusted-proxy unix: what is passed on counts for whom it is passed on for, and what is not for
+ * nobody. */
+Test(sources, believe_a_unix_socket_if_it_is_trusted)
+{
+    char text[IP_TEXT_MAX_BYTES];
+    struct source *own;
+    struct source *passed[2];
+    struct ip ip;
+    cr_assert_eq(ip_parse(SPAN_LITERAL("192.0.2.1"), &ip), ERR_OK);
+    set_up("unix:", 1, 0);
+    own = arrive();
+    cr_assert_not(source_is_untold(own), "127.0.0.1 is not trusted by that");
+    source_leave(own);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(source_arrive(sources, NULL, &own), ERR_OK);
+        cr_assert(source_is_untold(own));
+        cr_assert_eq(source_tell(own, false, NULL), ERR_OK);
+        cr_assert_eq(source_enter(own), ERR_OK);
+        cr_assert_not(source_is_proxied(own));
+        cr_assert_not(source_describe(own, text, sizeof text));
+        source_leave(own);
+    }
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(source_arrive(sources, NULL, &passed[i]), ERR_OK);
+        cr_assert_eq(source_tell(passed[i], true, &ip), ERR_OK);
+    }
+    cr_assert(source_describe(passed[0], text, sizeof text));
+    cr_assert_str_eq(text, "192.0.2.1");
+    cr_assert_eq(source_enter(passed[0]), ERR_OK);
+    cr_assert_eq(source_enter(passed[1]), ERR_CROWDED);
+    source_leave(passed[0]);
+    source_leave(passed[1]);
+    tear_down();
+}
+
 Test(sources, count_nothing_of_a_unix_socket)
 {
     struct source *source;

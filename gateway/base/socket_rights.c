@@ -1,0 +1,95 @@
+#include "gateway/base/socket_rights.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { GROUP_BYTES = 16384, GROUP_MAX_BYTES = 1 << 20 };
+
+bool socket_mode_parse(const char *text, mode_t *ret_mode)
+{
+    mode_t mode = 0;
+    size_t len = strlen(text);
+    if (len == 0 || len > 4 || strspn(text, "01234567") != len)
+        return false;
+    for (; *text != '\0'; text++)
+        mode = mode * 8 + (mode_t)(*text - '0');
+    *ret_mode = mode;
+    return mode <= 0777;
+}
+
+static bool read_number(const char *text, gid_t *ret_group)
+{
+    if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text))
+        return false;
+    errno = 0;
+    unsigned long number = strtoul(text, NULL, 10);
+    *ret_group = (gid_t)number;
+    /* The highest one means "leave it as it is" to chown. */
+    return errno == 0 && number < UINT_MAX;
+}
+
+/* A group with very many members needs more room. 0: found; ENOENT: there is none. */
+static int look_up(const char *name, gid_t *ret_group)
+{
+    struct group entry;
+    struct group *found = NULL;
+    int code = ERANGE;
+    for (size_t cap = GROUP_BYTES; code == ERANGE && cap <= GROUP_MAX_BYTES; cap *= 4) {
+        char *room = malloc(cap);
+        if (room == NULL)
+            return ENOMEM;
+        code = getgrnam_r(name, &entry, room, cap, &found);
+        if (code == 0 && found != NULL)
+            *ret_group = entry.gr_gid;
+        free(room);
+    }
+    return code != 0 ? code : found == NULL ? ENOENT : 0;
+}
+
+enum err socket_rights_read(const struct options *options, struct socket_rights *ret_rights,
+                            char *why, size_t why_cap)
+{
+    struct socket_rights rights = {0};
+    const char *group = options->socket_group;
+    if (!socket_mode_parse(options->socket_mode, &rights.mode)) {
+        snprintf(why, why_cap, "--socket-mode must be octal, from 0 to 0777, like 0660, not \"%s\"",
+                 options->socket_mode);
+        return ERR_INVALID_FIELD;
+    }
+    rights.has_group = group[0] != '\0';
+    if (rights.has_group && !read_number(group, &rights.group)) {
+        int code = look_up(group, &rights.group);
+        if (code != 0) {
+            snprintf(why, why_cap, "--socket-group: there is no group \"%s\" on this machine%s%s",
+                     group, code == ENOENT ? "" : ": ", code == ENOENT ? "" : strerror(code));
+            return ERR_INVALID_FIELD;
+        }
+    }
+    *ret_rights = rights;
+    return ERR_OK;
+}
+
+void socket_rights_prepare(const struct socket_rights *rights, int fd)
+{
+    (void)fchmod(fd, rights->mode); /* what fails here is seen by socket_rights_apply */
+}
+
+enum err socket_rights_apply(const struct socket_rights *rights, const char *path,
+                             const char **ret_what)
+{
+    *ret_what = "--socket-group: this user may not give the socket to that group, of which it must "
+                "be a member";
+    if (rights->has_group && lchown(path, (uid_t)-1, rights->group) != 0)
+        return ERR_SYSTEM;
+    *ret_what = "--socket-mode cannot be set";
+    if (fchmodat(AT_FDCWD, path, rights->mode, AT_SYMLINK_NOFOLLOW) != 0)
+        return ERR_SYSTEM;
+    *ret_what = NULL;
+    return ERR_OK;
+}
