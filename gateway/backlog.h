@@ -7,17 +7,25 @@
 #include "proto/gap.h"
 #include "proto/notification.h"
 
+/* Beside enum gap_cause: numbers that were written, and that the client must be told to hide. */
+enum { BACKLOG_CANCEL = 1 };
+
 /* 16 bytes, because a flush makes one for each notification. */
 struct backlog_item {
     union {
         struct notification *note; /* one reference */
-        uint64_t from;             /* of a gap */
+        uint64_t from;             /* of a gap, or of what is to be hidden */
     };
-    uint64_t gap_cause : 8; /* enum gap_cause; GAP_NONE: it is a notification */
+    uint64_t gap_cause : 8; /* enum gap_cause, BACKLOG_CANCEL; GAP_NONE: it is a notification */
     uint64_t n_missing : 56;
 };
 
-/* NULL: it is a gap. */
+static inline bool backlog_is_cancel(const struct backlog_item *item)
+{
+    return item->gap_cause == BACKLOG_CANCEL;
+}
+
+/* NULL: it is a gap, or a range to be hidden. */
 static inline struct notification *backlog_note(const struct backlog_item *item)
 {
     return item->gap_cause == GAP_NONE ? item->note : NULL;

@@ -70,6 +70,12 @@ static void on_leave(struct session *session)
     leave_map(client);
 }
 
+static void withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)
+{
+    if (session_withdraw(session, from, to, cause) == ERR_FULL)
+        replay_look_back_when_drained(session);
+}
+
 /* One live notification to one session. */
 static void deliver(struct session *session, struct notification *note)
 {
@@ -81,11 +87,11 @@ static void deliver(struct session *session, struct notification *note)
         return;
     }
     if (note->is_withdrawal) {
-        session_withdraw(session, note->replaces, note->seq, note->cause);
+        withdraw(session, note->replaces, note->seq, note->cause);
         return;
     }
     if (note->replaces != 0)
-        session_withdraw(session, note->replaces, note->replaces, GAP_COLLAPSED);
+        withdraw(session, note->replaces, note->replaces, GAP_COLLAPSED);
     if (session->state != SESSION_LIVE || note->seq <= session->tail)
         return;
     if (note->seq != session->tail + 1) {

@@ -183,6 +183,15 @@ void replay_when_drained(struct session *session)
     session->waits_drain = true;
 }
 
+void replay_look_back_when_drained(struct session *session)
+{
+    session->must_look_back = true;
+    if (session->state == SESSION_LIVE)
+        replay_when_drained(session);
+    else if (session->replay != NULL)
+        session->must_reread = true;
+}
+
 void replay_drained(struct session *session)
 {
     if (session->state == SESSION_REPLAY && session->waits_drain)
@@ -274,52 +283,71 @@ static void begin(struct session *session, const struct store_page *page)
     positions_acked(session); /* a resume acknowledges */
 }
 
-/* Writes a notification with a number above the tail. false: not now. */
+/* false: not now; with ERR_FULL another page is read when all is written, and otherwise the session
+ * is ending. */
+static bool went_well(struct session *session, enum err error)
+{
+    session->waits_drain |= error == ERR_FULL;
+    return error == ERR_OK;
+}
+
+/* Writes a notification with a number above the tail. */
 static bool write_one(struct session *session, struct notification *note)
 {
     enum gap_cause cause = channel_withdrawn(session->client->recent, note->seq);
     if (cause != GAP_NONE) { /* since the page was read, or before it was written from memory */
-        session_gap(session, &(struct gap){note->seq, note->seq, cause});
-        return true;
+        struct gap gap = {note->seq, note->seq, cause};
+        return went_well(session, session_gap(session, &gap));
     }
-    switch (session_write(session, note)) {
-    case ERR_OK:
-        metrics_count(METRIC_DELIVERED_REPLAY);
-        return true;
-    case ERR_FULL:
-        session->waits_drain = true;
-        return false;
-    default:
-        return false; /* the session is ending */
-    }
+    enum err error = session_write(session, note);
+    metrics_add(METRIC_DELIVERED_REPLAY, error == ERR_OK);
+    return went_well(session, error);
 }
 
 /* The gaps below a number, as far as they are above the tail. */
-static size_t write_gaps(struct session *session, const struct store_page *page, size_t at,
-                         uint64_t below)
+static bool write_gaps(struct session *session, const struct store_page *page, size_t *at,
+                       uint64_t below)
 {
-    for (; at < page->n_gaps && page->gaps[at].from < below; at++) {
-        struct gap gap = page->gaps[at];
+    for (; *at < page->n_gaps && page->gaps[*at].from < below; (*at)++) {
+        struct gap gap = page->gaps[*at];
         if (gap.to <= session->tail)
             continue;
         if (gap.from <= session->tail)
             gap.from = session->tail + 1;
-        session_gap(session, &gap);
+        if (!went_well(session, session_gap(session, &gap)))
+            return false;
     }
-    return at;
+    return true;
 }
 
-static void write_page(struct session *session, const struct store_page *page)
+static bool write_withdrawn(struct session *session, const struct store_page *page)
+{
+    for (size_t i = 0; i < page->n_withdrawn; i++) {
+        const struct gap *gap = &page->withdrawn[i];
+        if (went_well(session, session_withdraw(session, gap->from, gap->to, gap->cause)))
+            continue;
+        session->must_look_back = true;
+        return false;
+    }
+    return true;
+}
+
+static bool write_page(struct session *session, const struct store_page *page)
 {
     size_t gap = 0;
     for (size_t i = 0; i < page->n_notes; i++) {
-        gap = write_gaps(session, page, gap, page->notes[i]->seq);
+        if (!write_gaps(session, page, &gap, page->notes[i]->seq))
+            return false;
         if (page->notes[i]->seq > session->tail && !write_one(session, page->notes[i]))
-            return;
+            return false;
     }
-    write_gaps(session, page, gap, UINT64_MAX);
-    if (page->last > session->tail) /* the numbers behind the last one are no longer there */
-        session_gap(session, &(struct gap){session->tail + 1, page->last, GAP_UNKNOWN});
+    if (!write_gaps(session, page, &gap, UINT64_MAX))
+        return false;
+    if (page->last <= session->tail)
+        return true;
+    /* the numbers behind the last one are no longer there */
+    struct gap rest = {session->tail + 1, page->last, GAP_UNKNOWN};
+    return went_well(session, session_gap(session, &rest));
 }
 
 /* From the tail of the page through what was kept. true: it has reached the client's last number.
@@ -341,12 +369,7 @@ static bool catch_up(struct session *session)
 static void go_on(struct session *session, const struct store_page *page)
 {
     uint64_t before = session->tail;
-    for (size_t i = 0; i < page->n_withdrawn; i++) {
-        const struct gap *gap = &page->withdrawn[i];
-        session_withdraw(session, gap->from, gap->to, gap->cause);
-    }
-    write_page(session, page);
-    if (session->waits_drain)
+    if (!write_withdrawn(session, page) || !write_page(session, page))
         return;
     if (page->last < page->head) {
         session->waits_drain = true;

@@ -17,6 +17,10 @@ void replay_start(struct session *session);
 /* From LIVE back to REPLAY, when what is queued has been written. */
 void replay_when_drained(struct session *session);
 
+/* What was withdrawn could not be told for lack of room: a page tells it when what is queued has
+ * been written. */
+void replay_look_back_when_drained(struct session *session);
+
 /* All that was queued is written: goes on, if the session waits for that. */
 void replay_drained(struct session *session);
 

@@ -196,8 +196,10 @@ static bool is_silent(const struct session *session, uint32_t now_ms)
 static bool ask_once_more(struct session *session, uint32_t now_ms)
 {
     uint32_t silence_ms = (uint32_t)session_options(session)->silence_timeout;
-    if (!session->has_ping_out)
-        session_send_ping(session);
+    if (!session->has_ping_out && !session_send_ping(session)) {
+        session->heard_ms = now_ms - silence_ms / 2; /* so much waits that --slow-timeout decides */
+        return true;
+    }
     if (!session_has_come(now_ms, session->ping_sent_ms + silence_ms / 2)) {
         session->heard_ms = session->ping_sent_ms - silence_ms / 2;
         return true;
@@ -402,7 +404,8 @@ static void send_close(struct session *session, enum err error, struct span word
         reason = span_of(text);
     }
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    session_send(session, frame, ws_close_write(error_close_code(error), reason, frame));
+    size_t n = ws_close_write(error_close_code(error), reason, frame);
+    session_say(session, SAY_ONCE, frame, n);
 }
 
 void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)

@@ -4,8 +4,9 @@
  * only.
  *
  * Files: session.c its life, session_answer.c the answer to its request, session_read.c what comes
- * in, session_write.c what goes out, session_sse.c what event streams do otherwise, session_auth.c
- * the token in a message and the end of credentials, session_rate.c the limits on what comes in. */
+ * in, session_write.c what goes out, session_say.c the one door for all of it, session_sse.c what
+ * event streams do otherwise, session_auth.c the token in a message and the end of credentials,
+ * session_rate.c the limits on what comes in. */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
@@ -172,12 +173,15 @@ void session_reset(struct session *session);
  * the session (its state tells). */
 MUST_CHECK enum err session_write(struct session *session, struct notification *note);
 
-/* These numbers will not come. Moves the tail behind them; a plain client is not told. */
-void session_gap(struct session *session, const struct gap *gap);
+/* These numbers will not come. Moves the tail behind them; a plain client is not told. Errors as
+ * above. */
+MUST_CHECK enum err session_gap(struct session *session, const struct gap *gap);
 
 /* These numbers were withdrawn or collapsed: what still waits in memory is dropped, and a client
- * that was written one, and has not acknowledged it, is told to hide it. */
-void session_withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause);
+ * that was written one, and has not acknowledged it, is told to hide it. ERR_FULL: it was not told
+ * of all of them, because session_max_bytes wait (a page that looks back tells it). */
+MUST_CHECK enum err session_withdraw(struct session *session, uint64_t from, uint64_t to,
+                                     enum gap_cause cause);
 
 /* By POST /ack or a resume. false: beyond what was written. */
 MUST_CHECK bool session_ack(struct session *session, uint64_t seq);

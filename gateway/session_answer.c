@@ -39,7 +39,7 @@ static enum err queue_accept(struct session *session, const char accept[HANDSHAK
     enum err error = handshake_accept(&head, (enum handshake_level)session->level, accept,
                                       extensions_answer(terms, extensions));
     if (error == ERR_OK)
-        error = conn_write_bytes(&session->conn, head.bytes, head.len);
+        error = session_say_head(session, buf_span(&head));
     buf_fini(&head);
     return error;
 }
@@ -81,7 +81,7 @@ void session_refuse(struct session *session, enum err error)
     session->extra->held = NULL;
     if (http_refusal(&answer, error, NULL, NULL, NULL, (struct span){0},
                      worker_random(session_worker(session))) == ERR_OK)
-        session_send(session, answer.bytes, answer.len);
+        session_say(session, SAY_ONCE, answer.bytes, answer.len);
     buf_fini(&answer);
     conn_shutdown(&session->conn);
 }

@@ -89,7 +89,7 @@ void session_send_auth(struct session *session)
     struct buf text;
     buf_init(&text, 128);
     if (envelope_auth(&text, (int64_t)session->until_s * 1000) == ERR_OK)
-        session_send_text(session, &text);
+        session_say_text(session, SAY_ANSWER, buf_span(&text));
     else
         session_give_up(session);
     buf_fini(&text);
@@ -194,8 +194,7 @@ static void renew(struct session *session, const struct jwt_claims *claims)
     }
     session->until_s = session_until_s(claims->expires_ms);
     metrics_count(METRIC_RENEWALS);
-    if (session_has_room_to_answer(session))
-        session_send_auth(session);
+    session_send_auth(session);
     session_set_timer(session);
 }
 

@@ -43,6 +43,33 @@ uint32_t session_retry_ms(struct session *session);
 /* session->extra, made when it is first asked for. NULL: out of memory. */
 struct session_extra *session_extra(struct session *session);
 
+/* session_say.c: all that is written to its connection */
+
+/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. It
+ * is about what one system call writes of short ones (OUT_IOVECS). */
+enum { SESSION_HAND_OVER_BYTES = 32 * 1024 };
+
+/* Why something is said, and what happens to it when --session-max-bytes wait already. */
+enum say {
+    SAY_ANSWER, /* the client asked: left out, and counted */
+    SAY_SIGN,   /* a sign of life: left out */
+    SAY_INBOX,  /* of what stands in the inbox: whoever says it has looked (session_is_busy) */
+    SAY_ONCE, /* written: in the life of a session it is said once (hello, reset, goaway, close) */
+};
+
+/* false: it was left out. A failure of another kind ends the session (its state tells). */
+bool session_say(struct session *session, enum say why, const void *bytes, size_t len);
+bool session_say_text(struct session *session, enum say why, struct span text); /* as a frame */
+/* The answer to the request: before all else. */
+MUST_CHECK enum err session_say_head(struct session *session, struct span head);
+/* A notification's frame, while the session is not busy. */
+MUST_CHECK enum err session_say_payload(struct session *session, struct payload *payload);
+
+/* Is there room for so many bytes more in memory? There is for anything while nothing waits. */
+bool session_has_room(const struct session *session, size_t len);
+/* Must what is of the inbox wait in the backlog? */
+bool session_is_busy(const struct session *session);
+
 /* session_answer.c */
 MUST_CHECK enum err session_answer_request(struct session *session,
                                            const struct admission *admission);
@@ -53,8 +80,6 @@ char *session_copy(struct span text);
 
 /* session_read.c: WebSocket frames */
 size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len);
-/* One who asks and never reads gets no more answers than fit; what is left out is counted. */
-bool session_has_room_to_answer(const struct session *session);
 
 /* session_rate.c: something has come in. Over a limit the session is closed. */
 void session_count_in(struct session *session, size_t n_messages, size_t n_bytes);
@@ -62,12 +87,11 @@ void session_count_in(struct session *session, size_t n_messages, size_t n_bytes
 /* session_write.c */
 void session_on_flush(struct conn *conn);
 void session_on_drained(struct conn *conn);
-void session_send(struct session *session, const void *bytes, size_t len);
-void session_send_text(struct session *session, const struct buf *text); /* as a text frame */
-void session_send_ping(struct session *session);
+bool session_send_ping(struct session *session); /* false: there is no room for it */
 void session_send_goaway(struct session *session, uint32_t delay_ms);
 void session_send_error(struct session *session, const char *code, struct span raw_id,
                         const char *detail);
+void session_send_pong(struct session *session); /* herald.v1 */
 
 /* session_auth.c: credentials of sessions */
 void session_on_auth(struct session *session, struct span token); /* an auth message */

@@ -85,21 +85,11 @@ static void on_pong(struct session *session, struct span payload)
 
 /* ---- herald.v1 ---- */
 
-bool session_has_room_to_answer(const struct session *session)
-{
-    bool has_room =
-        session_queued_bytes(session) <= (size_t)session_options(session)->session_max_bytes;
-    if (!has_room)
-        metrics_count(METRIC_ANSWERS_SKIPPED);
-    return has_room;
-}
-
 static void refuse(struct session *session, const char *code, struct span raw_id,
                    const char *detail)
 {
     metrics_count(METRIC_BAD_MESSAGES);
-    if (session_has_room_to_answer(session))
-        session_send_error(session, code, raw_id, detail);
+    session_send_error(session, code, raw_id, detail);
 }
 
 static void on_ack(struct session *session, const struct envelope_said *said)
@@ -112,17 +102,6 @@ static void on_ack(struct session *session, const struct envelope_said *said)
         refuse(session, "bad-ack", (struct span){0},
                "a notification with that id was not sent here");
     }
-}
-
-static void answer_ping(struct session *session)
-{
-    struct buf text;
-    if (!session_has_room_to_answer(session))
-        return;
-    buf_init(&text, WS_CONTROL_MAX_BYTES);
-    if (envelope_pong(&text) == ERR_OK)
-        session_send_text(session, &text);
-    buf_fini(&text);
 }
 
 static void on_said(struct session *session, struct span text)
@@ -147,7 +126,7 @@ static void on_said(struct session *session, struct span text)
         session_on_auth(session, said.token);
         break;
     case ENVELOPE_PING:
-        answer_ping(session);
+        session_send_pong(session);
         break;
     case ENVELOPE_MESSAGE:
         metrics_count(METRIC_MESSAGES_NOT_TAKEN);
@@ -240,10 +219,8 @@ static void on_data(struct session *session, const struct ws_event *event)
 
 static void on_ping(struct session *session, struct span payload)
 {
-    if (!session_has_room_to_answer(session)) /* 5.5.3 lets us skip */
-        return;
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
-    session_send(session, frame, ws_control_write(WS_PONG, payload, frame));
+    session_say(session, SAY_ANSWER, frame, ws_control_write(WS_PONG, payload, frame));
 }
 
 static void on_peer_close(struct session *session, const struct ws_event *event)
@@ -259,7 +236,7 @@ static void on_peer_close(struct session *session, const struct ws_event *event)
     session_begin_closing(session);
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     unsigned code = event->close_code == 1005 ? 0 : event->close_code;
-    session_send(session, frame, ws_close_write(code, (struct span){0}, frame));
+    session_say(session, SAY_ONCE, frame, ws_close_write(code, (struct span){0}, frame));
 }
 
 static void on_event(struct session *session, const struct ws_event *event)
@@ -324,9 +301,12 @@ size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
         session->is_suspect = false;
         session_set_timer(session);
     }
-    session_worker(session)->inflated_bytes = 0;
+    struct worker *worker = session_worker(session);
+    worker->inflated_bytes = 0;
+    worker->answering = session;
     /* There is nothing to say on an event stream. */
     size_t taken = session->level == LEVEL_SSE ? len : read_frames(session, bytes, len);
+    worker->answering = NULL;
     session_count_in(session, 0, taken);
     return taken;
 }

@@ -43,7 +43,7 @@ static void send_head(struct session *session, unsigned status)
                          ? http_stream_head(&head, origin)
                          : http_answer(&head, status, NULL, NULL, origin, (struct span){0});
     if (error == ERR_OK)
-        error = conn_write_bytes(&session->conn, head.bytes, head.len);
+        error = session_say_head(session, buf_span(&head));
     buf_fini(&head);
     free(extra->held);
     extra->held = NULL;
@@ -140,7 +140,7 @@ bool sse_on_timer(struct session *session)
         struct buf comment;
         buf_init(&comment, 64);
         if (session_queued_bytes(session) == 0 && sse_comment(&comment) == ERR_OK)
-            session_send(session, comment.bytes, comment.len);
+            session_say(session, SAY_SIGN, comment.bytes, comment.len);
         buf_fini(&comment);
     }
     return true;
@@ -166,7 +166,7 @@ void sse_end(struct session *session, enum err error, uint32_t retry_ms)
         send_head(session, must_give_up(error) ? 204 : 200);
     buf_init(&last, 64);
     if (retry_ms != 0 && sse_retry(&last, retry_ms) == ERR_OK)
-        session_send(session, last.bytes, last.len);
+        session_say(session, SAY_ONCE, last.bytes, last.len);
     buf_fini(&last);
     conn_shutdown(&session->conn);
 }

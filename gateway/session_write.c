@@ -5,7 +5,9 @@
  * goes back to reading the inbox.
  *
  * `tail` is the last number that is accepted, `sent` the last one handed over. A plain WebSocket is
- * pinged behind each notification, unless a ping is under way: in the same write. */
+ * pinged behind each notification, unless a ping is under way: in the same write.
+ *
+ * What is to be hidden waits in the backlog as well, as a range of numbers. */
 #include "gateway/session_parts.h"
 
 #include "gateway/base/clock.h"
@@ -15,42 +17,23 @@
 #include "proto/put.h"
 #include "proto/sse.h"
 
-/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. It
- * is about what one system call writes of short ones (OUT_IOVECS). */
-enum { HAND_OVER_BYTES = 32 * 1024, TEXT_MAX_BYTES = 4096 };
+enum { TEXT_MAX_BYTES = 4096 };
 
 static struct backlog *backlog_of(const struct session *session)
 {
     return session->extra == NULL ? NULL : session->extra->backlog;
 }
 
-size_t session_queued_bytes(const struct session *session)
-{
-    return conn_queued_bytes(&session->conn) + backlog_bytes(backlog_of(session));
-}
-
-void session_send(struct session *session, const void *bytes, size_t len)
-{
-    session_open(session);
-    if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
-        session_give_up(session);
-}
-
-void session_send_text(struct session *session, const struct buf *text)
-{
-    uint8_t header[WS_HEADER_MAX_BYTES];
-    session_send(session, header, ws_header_write(WS_TEXT, text->len, header));
-    session_send(session, text->bytes, text->len);
-}
-
 /* ---- pings ---- */
 
-void session_send_ping(struct session *session)
+bool session_send_ping(struct session *session)
 {
     char number[PUT_NUMBER_MAX_BYTES];
     size_t len = (size_t)(put_number(number, session->sent) - number);
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     size_t n = ws_control_write(WS_PING, (struct span){number, len}, frame);
+    if (!session_say(session, SAY_SIGN, frame, n))
+        return false;
     session->has_ping_out = true;
     session->wants_ping = false;
     session->ping_before = session->ping_number;
@@ -58,24 +41,24 @@ void session_send_ping(struct session *session)
     session->ping_number = (uint32_t)session->sent;
     session->ping_sent_ms = session_clock(session);
     metrics_count(METRIC_PINGS);
-    session_send(session, frame, n);
+    return true;
 }
 
 /* ---- herald.v1 and SSE: what is said about notifications ---- */
 
 /* Sends what `write` put into the buffer; out of memory ends the session. */
-static void send_said(struct session *session, struct buf *text, enum err error)
+static void send_said(struct session *session, enum say why, struct buf *text, enum err error)
 {
     if (error != ERR_OK)
         session_give_up(session);
     else if (session->level == LEVEL_SSE)
-        session_send(session, text->bytes, text->len);
+        session_say(session, why, text->bytes, text->len);
     else
-        session_send_text(session, text);
+        session_say_text(session, why, buf_span(text));
     buf_fini(text);
 }
 
-static void send_gap(struct session *session, const struct gap *gap)
+static void send_gap(struct session *session, enum say why, const struct gap *gap)
 {
     struct buf text;
     if (!session_has_gaps(session))
@@ -85,7 +68,7 @@ static void send_gap(struct session *session, const struct gap *gap)
     struct epoch epoch = session->client->epoch;
     enum err error =
         session->level == LEVEL_SSE ? sse_gap(&text, epoch, gap) : envelope_gap(&text, epoch, gap);
-    send_said(session, &text, error);
+    send_said(session, why, &text, error);
 }
 
 static void send_cancel(struct session *session, uint64_t seq)
@@ -96,14 +79,14 @@ static void send_cancel(struct session *session, uint64_t seq)
     struct epoch epoch = session->client->epoch;
     enum err error = session->level == LEVEL_SSE ? sse_cancel(&text, epoch, seq)
                                                  : envelope_cancel(&text, epoch, seq);
-    send_said(session, &text, error);
+    send_said(session, SAY_INBOX, &text, error);
 }
 
 void session_send_goaway(struct session *session, uint32_t delay_ms)
 {
     struct buf text;
     buf_init(&text, TEXT_MAX_BYTES);
-    send_said(session, &text, envelope_goaway(&text, delay_ms, "drain"));
+    send_said(session, SAY_ONCE, &text, envelope_goaway(&text, delay_ms, "drain"));
 }
 
 void session_send_error(struct session *session, const char *code, struct span raw_id,
@@ -111,7 +94,14 @@ void session_send_error(struct session *session, const char *code, struct span r
 {
     struct buf text;
     buf_init(&text, TEXT_MAX_BYTES);
-    send_said(session, &text, envelope_error(&text, code, raw_id, detail));
+    send_said(session, SAY_ANSWER, &text, envelope_error(&text, code, raw_id, detail));
+}
+
+void session_send_pong(struct session *session)
+{
+    struct buf text;
+    buf_init(&text, WS_CONTROL_MAX_BYTES);
+    send_said(session, SAY_ANSWER, &text, envelope_pong(&text));
 }
 
 static enum err write_hello(struct session *session, struct buf *text, uint64_t head,
@@ -140,7 +130,7 @@ void session_greet(struct session *session, uint64_t head, bool is_resumed)
     enum err error = session->level == LEVEL_SSE ? sse_begin(&text, session_retry_ms(session),
                                                              session->client->epoch, session->tail)
                                                  : write_hello(session, &text, head, is_resumed);
-    send_said(session, &text, error);
+    send_said(session, SAY_ONCE, &text, error);
 }
 
 /* ---- notifications ---- */
@@ -169,9 +159,8 @@ static struct payload *payload_for(struct session *session, struct notification 
 
 static enum err hand_over(struct session *session, struct notification *note)
 {
-    session_open(session);
     struct payload *payload = payload_for(session, note);
-    enum err error = payload == NULL ? ERR_NO_MEMORY : conn_write_payload(&session->conn, payload);
+    enum err error = payload == NULL ? ERR_NO_MEMORY : session_say_payload(session, payload);
     if (error != ERR_OK) {
         session_give_up(session);
         return error;
@@ -185,7 +174,7 @@ static enum err hand_over(struct session *session, struct notification *note)
 
 static void hand_over_gap(struct session *session, const struct gap *gap)
 {
-    send_gap(session, gap);
+    send_gap(session, SAY_INBOX, gap);
     session->sent = gap->to;
 }
 
@@ -194,13 +183,27 @@ static bool has_expired(const struct notification *note)
     return note->seq != 0 && note->expires_ms <= clock_wall_ms();
 }
 
+/* The first number of a range in the backlog; the rest of it stays there. */
+static void cancel_first(struct session *session, struct backlog_item *item)
+{
+    if (item->from > session->acked)
+        send_cancel(session, item->from);
+    item->from++;
+    if (--item->n_missing == 0)
+        backlog_drop_first(&session->extra->backlog);
+}
+
 /* As much of the backlog as the connection may have. */
 static void feed(struct session *session)
 {
     struct backlog_item *item;
     while ((item = backlog_first(backlog_of(session))) != NULL && session_is_open(session) &&
-           conn_queued_bytes(&session->conn) < HAND_OVER_BYTES) {
+           conn_queued_bytes(&session->conn) < SESSION_HAND_OVER_BYTES) {
         struct notification *note = backlog_note(item);
+        if (backlog_is_cancel(item)) {
+            cancel_first(session, item);
+            continue;
+        }
         if (note == NULL) {
             struct gap gap = backlog_gap(item);
             hand_over_gap(session, &gap);
@@ -254,68 +257,76 @@ void session_on_drained(struct conn *conn)
     }
 }
 
-static bool is_busy(const struct session *session)
-{
-    return backlog_of(session) != NULL || conn_queued_bytes(&session->conn) >= HAND_OVER_BYTES;
-}
-
-/* Behind what waits already. One of note and gap. */
+/* Behind what waits already. One of note and gap (a gap: what is to be hidden, too). ERR_FULL:
+ * there is no room; on any other error the session ends. */
 static enum err put_off(struct session *session, struct notification *note, const struct gap *gap)
 {
+    if (!session_has_room(session, note != NULL ? note->payload->len : sizeof(struct backlog_item)))
+        return ERR_FULL;
     struct session_extra *extra = session_extra(session);
-    if (extra == NULL)
-        return ERR_NO_MEMORY;
-    if (extra->backlog == NULL)
+    enum err error = ERR_NO_MEMORY;
+    if (extra != NULL && extra->backlog == NULL)
         session_set_timer(session); /* from here on --slow-timeout is looked at */
-    return note != NULL ? backlog_add(&extra->backlog, note)
-                        : backlog_add_gap(&extra->backlog, gap);
+    if (extra != NULL && note != NULL)
+        error = backlog_add(&extra->backlog, note);
+    else if (extra != NULL)
+        error = backlog_add_gap(&extra->backlog, gap);
+    if (error != ERR_OK)
+        session_give_up(session);
+    return error;
 }
 
 enum err session_write(struct session *session, struct notification *note)
 {
-    size_t queued = session_queued_bytes(session);
-    if (queued > 0 &&
-        queued + note->payload->len > (size_t)session_options(session)->session_max_bytes)
+    if (!session_has_room(session, note->payload->len))
         return ERR_FULL;
-    if (has_expired(note)) {
-        session_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
-        return ERR_OK;
-    }
-    enum err error = is_busy(session) ? put_off(session, note, NULL) : hand_over(session, note);
-    if (error != ERR_OK) {
-        session_give_up(session);
-        return error;
-    }
-    if (note->seq != 0)
+    if (has_expired(note))
+        return session_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
+    enum err error =
+        session_is_busy(session) ? put_off(session, note, NULL) : hand_over(session, note);
+    if (error == ERR_OK && note->seq != 0)
         session->tail = note->seq;
-    return ERR_OK;
+    return error;
 }
 
-void session_gap(struct session *session, const struct gap *gap)
+enum err session_gap(struct session *session, const struct gap *gap)
 {
-    if (!is_busy(session))
+    enum err error = ERR_OK;
+    if (session_is_busy(session))
+        error = put_off(session, NULL, gap);
+    else
         hand_over_gap(session, gap);
-    else if (put_off(session, NULL, gap) != ERR_OK)
-        session_give_up(session);
-    session->tail = gap->to;
+    if (error == ERR_OK)
+        session->tail = gap->to;
+    return error;
 }
 
 void session_reset(struct session *session)
 {
     struct gap gap = {session->tail > 0 ? 1 : 0, session->tail, GAP_RESET};
-    send_gap(session, &gap);
+    send_gap(session, SAY_ONCE, &gap);
 }
 
-void session_withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)
+/* Some at once, and the rest of the range when there is room for it. */
+static enum err tell_to_hide(struct session *session, uint64_t from, uint64_t to)
+{
+    for (; from <= to && !session_is_busy(session); from++)
+        send_cancel(session, from);
+    if (from > to)
+        return ERR_OK;
+    struct gap rest = {from, to, (enum gap_cause)BACKLOG_CANCEL};
+    return put_off(session, NULL, &rest);
+}
+
+enum err session_withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)
 {
     uint64_t unsent = session->sent + 1;
     if (to >= unsent)
         metrics_add(METRIC_UNSENT_WITHDRAWN,
                     backlog_withdraw(backlog_of(session), from, to, cause));
-    if (!session_has_gaps(session))
-        return;
     if (from <= session->acked)
         from = session->acked + 1;
-    for (uint64_t seq = from; seq <= to && seq < unsent; seq++)
-        send_cancel(session, seq);
+    if (to >= unsent)
+        to = unsent - 1;
+    return session_has_gaps(session) && from <= to ? tell_to_hide(session, from, to) : ERR_OK;
 }

@@ -49,9 +49,10 @@ struct worker {
     pthread_t thread;
     struct reactor *reactor;
     struct conn_loop loop;
-    struct timer heartbeat; /* every second: positions are written, liveness is shown */
-    struct list closing;    /* sessions that wait for the end of their connection */
-    struct list strangers;  /* sessions whose first message will say who they are */
+    struct timer heartbeat;    /* every second: positions are written, liveness is shown */
+    struct session *answering; /* whose bytes are read: what it is sent meanwhile answers them */
+    struct list closing;       /* sessions that wait for the end of their connection */
+    struct list strangers;     /* sessions whose first message will say who they are */
     struct grave *graves;
     struct reactor_task bury;
     struct front *front;                           /* accepting (front.c) */

@@ -99,6 +99,30 @@ Test(backlog, does_not_grow_while_each_notification_replaces_the_one_before)
     backlog_free(backlog);
 }
 
+/* What is to be hidden is no gap, and no notification that could be withdrawn. */
+Test(backlog, keeps_ranges_that_are_to_be_hidden_apart)
+{
+    struct backlog *backlog = backlog_with(1);
+    const struct gap items[] = {{2, 2, GAP_COLLAPSED},
+                                {3, 4, (enum gap_cause)BACKLOG_CANCEL},
+                                {5, 5, (enum gap_cause)BACKLOG_CANCEL},
+                                {6, 6, GAP_COLLAPSED}};
+    for (size_t i = 0; i < 4; i++)
+        cr_assert_eq(backlog_add_gap(&backlog, &items[i]), ERR_OK);
+    cr_assert_eq(backlog_withdraw(backlog, 1, 6, GAP_CANCELLED), 1);
+    cr_assert_eq(backlog_bytes(backlog), bytes_of(0, 4));
+    bool are_cancels[] = {false, false, true, false};
+    for (size_t i = 0; i < 4; i++) {
+        const struct backlog_item *item = backlog_first(backlog);
+        cr_assert_null(backlog_note(item));
+        cr_assert_eq(backlog_is_cancel(item), are_cancels[i]);
+        if (are_cancels[i])
+            cr_assert_eq(item->n_missing, 3);
+        backlog_drop_first(&backlog);
+    }
+    cr_assert_null(backlog);
+}
+
 Test(backlog, makes_one_gap_of_those_that_adjoin_and_have_one_cause)
 {
     struct backlog *backlog = backlog_with(2);

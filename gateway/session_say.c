@@ -1,0 +1,89 @@
+/* The one door for all that a session says (tests/lint/layers: no other file of a session writes
+ * to its connection). Whoever asks for a great deal and does not read must not fill the memory, so
+ * each thing that is said has a reason, and the reason decides what happens where there is no room
+ * (--session-max-bytes). What is said while a client's bytes are read is an answer to them,
+ * whatever its author called it. */
+#include "gateway/session_parts.h"
+
+#include "gateway/base/metrics.h"
+
+#include <assert.h>
+
+static size_t backlog_bytes_of(const struct session *session)
+{
+    return session->extra == NULL ? 0 : backlog_bytes(session->extra->backlog);
+}
+
+size_t session_queued_bytes(const struct session *session)
+{
+    return conn_queued_bytes(&session->conn) + backlog_bytes_of(session);
+}
+
+bool session_has_room(const struct session *session, size_t len)
+{
+    size_t queued = session_queued_bytes(session);
+    return queued == 0 || queued + len <= (size_t)session_options(session)->session_max_bytes;
+}
+
+/* What is of the inbox is handed over while little waits in the connection, so it needs no room of
+ * its own. */
+static bool has_turn(const struct session *session)
+{
+    return conn_queued_bytes(&session->conn) < SESSION_HAND_OVER_BYTES;
+}
+
+bool session_is_busy(const struct session *session)
+{
+    return backlog_bytes_of(session) > 0 || !has_turn(session);
+}
+
+static bool may_say(const struct session *session, enum say why, size_t len)
+{
+    bool is_answering = session_worker(session)->answering == session;
+    assert(why != SAY_INBOX || has_turn(session));
+    if (why == SAY_ONCE && is_answering && session->state != SESSION_CLOSING)
+        why = SAY_ANSWER;
+    if (why == SAY_ONCE || why == SAY_INBOX || session_has_room(session, len))
+        return true;
+    metrics_add(METRIC_ANSWERS_SKIPPED, why == SAY_ANSWER);
+    return false;
+}
+
+static void put(struct session *session, const void *bytes, size_t len)
+{
+    if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
+        session_give_up(session);
+}
+
+enum err session_say_head(struct session *session, struct span head)
+{
+    return conn_write_bytes(&session->conn, head.bytes, head.len);
+}
+
+bool session_say(struct session *session, enum say why, const void *bytes, size_t len)
+{
+    if (!may_say(session, why, len))
+        return false;
+    session_open(session);
+    put(session, bytes, len);
+    return true;
+}
+
+bool session_say_text(struct session *session, enum say why, struct span text)
+{
+    uint8_t header[WS_HEADER_MAX_BYTES];
+    size_t header_len = ws_header_write(WS_TEXT, text.len, header);
+    if (!may_say(session, why, header_len + text.len))
+        return false;
+    session_open(session);
+    put(session, header, header_len);
+    put(session, text.bytes, text.len);
+    return true;
+}
+
+enum err session_say_payload(struct session *session, struct payload *payload)
+{
+    assert(has_turn(session));
+    session_open(session);
+    return conn_write_payload(&session->conn, payload);
+}
