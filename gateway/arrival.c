@@ -337,28 +337,29 @@ void arrival_refuse_crowded(const struct node *node, int fd)
     refused_count(429);
 }
 
-static enum err accept_socket(struct arrival *arrival, struct worker *worker, int fd)
+static enum err accept_socket(struct arrival *arrival, struct worker *worker, int fd,
+                              const struct ip *from)
 {
     struct transport_socket socket = {fd, &transport_plain};
     struct tls_context *tls = worker->node->tls;
     enum err error = tls == NULL ? ERR_OK : tls_new(tls, &socket.transport);
     if (error != ERR_OK)
         return error;
-    error = conn_accept(&arrival->conn, &worker->loop, &ops, socket);
+    error = conn_accept(&arrival->conn, &worker->loop, &ops, socket, from);
     if (error != ERR_OK)
         socket.transport->ops->free(socket.transport);
     return error;
 }
 
-enum err arrival_new(struct worker *worker, int fd, struct source *source, int64_t due_ms,
-                     struct arrivals *all)
+enum err arrival_new(struct worker *worker, int fd, struct source *source, const struct ip *from,
+                     int64_t due_ms, struct arrivals *all)
 {
     size_t max_bytes = (size_t)worker->node->options->max_head;
     size_t max_fields = max_bytes / HTTP_HEAD_FIELD_BYTES;
     struct arrival *arrival = calloc(1, sizeof *arrival + max_fields * sizeof arrival->fields[0]);
     if (arrival == NULL)
         return ERR_NO_MEMORY;
-    enum err error = accept_socket(arrival, worker, fd);
+    enum err error = accept_socket(arrival, worker, fd, from);
     if (error != ERR_OK) {
         free(arrival);
         return error;

@@ -21,10 +21,11 @@ struct arrivals {
 void arrivals_init(struct arrivals *arrivals);
 
 /* Of a connection whose first byte is its own, behind the PROXY header if there was one; with TLS
- * where the port has it. The head must be complete at due_ms, on worker_now_ms. Takes over the
+ * where the port has it. `from` is the address that its handshake counts for, all zero where
+ * there is none. The head must be complete at due_ms, on worker_now_ms. Takes over the
  * socket and the source. On error they are still the caller's. `all` are the front's. */
 MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct source *source,
-                                int64_t due_ms, struct arrivals *all);
+                                const struct ip *from, int64_t due_ms, struct arrivals *all);
 
 /* One that is answered, and only waits for its peer to go, gives up its place. false: there is
  * none. Constant time. */

@@ -90,7 +90,7 @@ static void take(struct front *front, int fd, const struct peer_address *peer)
     if (error == ERR_OK && source_is_untold(source))
         error = proxied_new(front->worker, fd, source, &front->proxied, &front->arrivals);
     else if (error == ERR_OK)
-        error = arrival_new(front->worker, fd, source, due_ms, &front->arrivals);
+        error = arrival_new(front->worker, fd, source, &peer->ip, due_ms, &front->arrivals);
     if (error == ERR_OK)
         return;
     source_leave(source);

@@ -52,8 +52,8 @@ static void go_on(struct proxied *proxied)
 {
     int64_t due_ms = proxied->due_ms;
     leave(proxied);
-    if (arrival_new(proxied->worker, proxied->watch.fd, proxied->source, due_ms,
-                    proxied->arrivals) != ERR_OK)
+    if (arrival_new(proxied->worker, proxied->watch.fd, proxied->source,
+                    source_address(proxied->source), due_ms, proxied->arrivals) != ERR_OK)
         close_socket(proxied);
 }
 

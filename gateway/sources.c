@@ -314,6 +314,11 @@ enum err source_enter(struct source *source)
     return error;
 }
 
+const struct ip *source_address(const struct source *source)
+{
+    return &source->address;
+}
+
 bool source_describe(const struct source *source, char *out, size_t cap)
 {
     char text[IP_TEXT_MAX_BYTES];

@@ -41,6 +41,9 @@ bool source_is_proxied(const struct source *source);
  * this second. Asked once for each request. */
 MUST_CHECK enum err source_enter(struct source *source);
 
+/* Whom the PROXY header names, or else the peer. */
+const struct ip *source_address(const struct source *source);
+
 /* The address of one that is proxied. false: it is the peer's (listener_peer). */
 bool source_describe(const struct source *source, char *out, size_t cap);
 

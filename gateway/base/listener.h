@@ -19,7 +19,7 @@ void listener_close(int fd,
 
 /* Where a connection comes from. */
 struct peer_address {
-    bool has_ip; /* false: a unix socket */
+    bool has_ip; /* false: a unix socket; the rest is zero */
     struct ip ip;
 };
 

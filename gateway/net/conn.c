@@ -17,10 +17,14 @@ enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
     list_init(&loop->dirty);
     list_init(&loop->flush.link);
     loop->flush.run = flush_all;
-    handshakes_init(&loop->handshakes, reactor);
     throttle_init(&loop->throttle, reactor, CONN_BUSY_BYTES_PER_MS, conn_read_in_turn);
     loop->read_buffer = malloc(TRANSPORT_ROOM_BYTES + CONN_REST_MAX_BYTES);
-    return loop->read_buffer == NULL ? ERR_NO_MEMORY : ERR_OK;
+    if (loop->read_buffer == NULL)
+        return ERR_NO_MEMORY;
+    enum err error = handshakes_init(&loop->handshakes, reactor);
+    if (error != ERR_OK)
+        free(loop->read_buffer);
+    return error;
 }
 
 void conn_loop_fini(struct conn_loop *loop)
@@ -164,12 +168,12 @@ enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_
 }
 
 enum err conn_accept(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
-                     struct transport_socket socket)
+                     struct transport_socket socket, const struct ip *from)
 {
     enum err error = conn_open(conn, loop, ops, socket);
     if (error != ERR_OK || socket.transport->ops->shake == NULL)
         return error;
-    error = handshake_new(conn, &conn->handshake);
+    error = handshake_new(conn, from, &conn->handshake);
     if (error != ERR_OK)
         reactor_watch_remove(loop->reactor, &conn->watch);
     else
@@ -257,7 +261,8 @@ static void let_go(struct conn *conn)
     list_remove(&conn->dirty);
     conn_leave_throttle(conn);
     if (conn_is_shaking(conn)) {
-        metrics_count(METRIC_TLS_FAILED);
+        if (handshake_has_spoken(conn->handshake))
+            metrics_count(METRIC_TLS_FAILED);
         end_handshake(conn);
     }
     if (conn->out != NULL)

@@ -80,9 +80,10 @@ struct conn {
 MUST_CHECK enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
                               struct transport_socket socket);
 /* The same for one that has just been accepted: a handshake comes first if the transport has one.
- */
+ * `from` is the client's address, by which handshakes are limited; all zero: it has none. */
 MUST_CHECK enum err conn_accept(struct conn *conn, struct conn_loop *loop,
-                                const struct conn_ops *ops, struct transport_socket socket);
+                                const struct conn_ops *ops, struct transport_socket socket,
+                                const struct ip *from);
 
 /* Has the handshake yet to be completed? What is written waits for that. */
 static inline bool conn_is_shaking(const struct conn *conn)

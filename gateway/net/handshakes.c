@@ -3,12 +3,14 @@
 #include "gateway/base/metrics.h"
 #include "gateway/net/conn.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 struct handshake {
-    struct list link;  /* ready or waiting */
-    struct list begun; /* in handshakes->begun, from the first step on */
+    struct handshake_entry entry;
+    struct list ready;
     struct conn *conn;
     int64_t begun_ms;
     uint32_t events; /* that the socket is watched for */
@@ -22,67 +24,65 @@ static void on_give_way(struct timer *timer)
     reactor_at_turn_end(handshakes->reactor, &handshakes->task);
 }
 
-void handshakes_init(struct handshakes *handshakes, struct reactor *reactor)
+enum err handshakes_init(struct handshakes *handshakes, struct reactor *reactor)
 {
-    *handshakes = (struct handshakes){.reactor = reactor, .task.run = run_steps};
+    handshakes->reactor = reactor;
+    handshakes->task.run = run_steps;
     list_init(&handshakes->ready);
-    list_init(&handshakes->waiting);
-    list_init(&handshakes->begun);
     list_init(&handshakes->task.link);
     timer_init(&handshakes->give_way, on_give_way);
+    return handshake_addresses_init(&handshakes->addresses);
 }
 
 void handshakes_fini(struct handshakes *handshakes)
 {
     reactor_task_cancel(&handshakes->task);
     timer_cancel(reactor_timers(handshakes->reactor), &handshakes->give_way);
+    handshake_addresses_fini(&handshakes->addresses);
 }
 
-enum err handshake_new(struct conn *conn, struct handshake **ret_handshake)
+enum err handshake_new(struct conn *conn, const struct ip *from, struct handshake **ret_handshake)
 {
     struct handshake *handshake = calloc(1, sizeof *handshake);
     if (handshake == NULL)
         return ERR_NO_MEMORY;
-    list_init(&handshake->link);
-    list_init(&handshake->begun);
+    enum err error =
+        handshake_addresses_add(&conn->loop->handshakes.addresses, &handshake->entry, from);
+    if (error != ERR_OK) {
+        free(handshake);
+        return error;
+    }
+    list_init(&handshake->ready);
     handshake->conn = conn;
     handshake->events = EPOLLIN;
     *ret_handshake = handshake;
     return ERR_OK;
 }
 
-static bool has_begun(const struct handshake *handshake)
-{
-    return !list_is_empty(&handshake->begun);
-}
-
 bool handshake_is_waiting(const struct handshake *handshake)
 {
-    return !list_is_empty(&handshake->link);
+    return handshake_entry_is_waiting(&handshake->entry);
 }
 
-/* Those that have begun stand in front: they make room. */
-static void put(struct list *list, struct handshake *handshake)
+bool handshake_has_spoken(const struct handshake *handshake)
 {
-    list_append(has_begun(handshake) ? list->next : list, &handshake->link);
+    return handshake_entry_has_begun(&handshake->entry) || handshake_is_waiting(handshake);
 }
 
 void handshake_ready(struct handshakes *handshakes, struct handshake *handshake)
 {
-    put(&handshakes->ready, handshake);
+    handshake_addresses_wait(&handshakes->addresses, &handshake->entry);
+    list_append(&handshakes->ready, &handshake->ready);
     reactor_at_turn_end(handshakes->reactor, &handshakes->task);
 }
 
 void handshake_free(struct handshakes *handshakes, struct handshake *handshake)
 {
-    list_remove(&handshake->link);
-    if (has_begun(handshake)) {
-        list_remove(&handshake->begun);
-        handshakes->n_begun--;
-        if (!list_is_empty(
-                &handshakes->waiting)) /* there is a place: this turn has had its share */
-            reactor_in_next_turn(handshakes->reactor, &handshakes->task);
-    }
+    bool had_place = handshake_entry_has_begun(&handshake->entry);
+    list_remove(&handshake->ready);
+    handshake_addresses_remove(&handshakes->addresses, &handshake->entry);
+    if (had_place && handshake_addresses_next_fresh(&handshakes->addresses) != NULL)
+        reactor_in_next_turn(handshakes->reactor, &handshakes->task); /* this one had its share */
     free(handshake);
 }
 
@@ -126,14 +126,21 @@ static void step(struct handshake *handshake)
     }
 }
 
-/* A place for one more: a free one, or that of the oldest. */
-static bool find_place(struct handshakes *handshakes)
+static struct handshake *of(struct handshake_entry *entry)
 {
-    if (handshakes->n_begun < HANDSHAKES_BEGUN)
+    return entry == NULL ? NULL : CONTAINER_OF(entry, struct handshake, entry);
+}
+
+/* A place for this one: a free one, or that of another. */
+static bool find_place(struct handshakes *handshakes, const struct handshake *fresh)
+{
+    struct handshake_addresses *addresses = &handshakes->addresses;
+    if (addresses->n_begun < HANDSHAKES_BEGUN)
         return true;
-    struct handshake *oldest = CONTAINER_OF(handshakes->begun.next, struct handshake, begun);
+    struct handshake *oldest = of(handshake_addresses_oldest(addresses));
     int64_t due_ms = oldest->begun_ms + HANDSHAKE_GIVES_WAY_MS;
-    if (reactor_now_ms(handshakes->reactor) < due_ms) {
+    if (oldest->entry.address->n_begun < fresh->entry.address->n_begun + 2 &&
+        reactor_now_ms(handshakes->reactor) < due_ms) {
         timer_set(reactor_timers(handshakes->reactor), &handshakes->give_way, due_ms);
         return false;
     }
@@ -142,33 +149,53 @@ static bool find_place(struct handshakes *handshakes)
     return true;
 }
 
-static struct handshake *first_of(struct list *list)
+static void take(struct handshakes *handshakes, struct handshake *handshake)
 {
-    return list_is_empty(list) ? NULL : CONTAINER_OF(list->next, struct handshake, link);
+    list_remove(&handshake->ready);
+    handshake_addresses_take(&handshakes->addresses, &handshake->entry);
 }
 
-/* One that has begun, else the one that was put off first, else the first of this turn. */
-static struct handshake *find_next(struct handshakes *handshakes)
+/* It has not gone without a word. */
+static bool is_there(const struct handshake *handshake)
 {
-    struct handshake *waiting = first_of(&handshakes->waiting);
-    struct handshake *ready = first_of(&handshakes->ready);
-    if (ready != NULL && has_begun(ready) && (waiting == NULL || !has_begun(waiting)))
-        return ready;
-    return waiting != NULL ? waiting : ready;
+    char byte;
+    ssize_t n = recv(handshake->conn->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 1 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-/* NULL: none waits, or there is no place. */
-static struct handshake *take_next(struct handshakes *handshakes)
+/* NULL: none waits, or there is no place. Who is gone needs none, and is told so by its step. */
+static struct handshake *begin_next(struct handshakes *handshakes)
 {
-    struct handshake *next = find_next(handshakes);
-    if (next == NULL || (!has_begun(next) && !find_place(handshakes)))
+    struct handshake *fresh = of(handshake_addresses_next_fresh(&handshakes->addresses));
+    if (fresh == NULL)
         return NULL;
-    list_remove(&next->link);
-    if (!has_begun(next)) {
-        list_append(&handshakes->begun, &next->begun);
-        next->begun_ms = reactor_now_ms(handshakes->reactor);
-        handshakes->n_begun++;
+    if (!is_there(fresh)) {
+        take(handshakes, fresh);
+        return fresh;
     }
+    if (!find_place(handshakes, fresh))
+        return NULL;
+    take(handshakes, fresh);
+    handshake_addresses_begin(&handshakes->addresses, &fresh->entry);
+    fresh->begun_ms = reactor_now_ms(handshakes->reactor);
+    return fresh;
+}
+
+static struct handshake *go_on_with_next(struct handshakes *handshakes)
+{
+    struct handshake *ready = of(handshake_addresses_next_ready(&handshakes->addresses));
+    if (ready != NULL)
+        take(handshakes, ready);
+    return ready;
+}
+
+/* Neither kind keeps the other from its steps: some send a hello and no more, others a byte at a
+ * time. */
+static struct handshake *take_next(struct handshakes *handshakes, unsigned n)
+{
+    struct handshake *next = n % 2 == 0 ? go_on_with_next(handshakes) : begin_next(handshakes);
+    if (next == NULL)
+        next = n % 2 == 0 ? begin_next(handshakes) : go_on_with_next(handshakes);
     return next;
 }
 
@@ -177,13 +204,18 @@ static struct handshake *take_next(struct handshakes *handshakes)
 static void put_off(struct handshakes *handshakes)
 {
     while (!list_is_empty(&handshakes->ready)) {
-        struct handshake *handshake = CONTAINER_OF(handshakes->ready.next, struct handshake, link);
-        list_remove(&handshake->link);
-        put(&handshakes->waiting, handshake);
+        struct handshake *handshake = CONTAINER_OF(handshakes->ready.next, struct handshake, ready);
+        list_remove(&handshake->ready);
         metrics_count(METRIC_TLS_PUT_OFF);
         if (!watch_for(handshake, 0))
             fail(handshake->conn);
     }
+}
+
+static bool has_waiting(const struct handshakes *handshakes)
+{
+    return handshake_addresses_next_ready(&handshakes->addresses) != NULL ||
+           handshake_addresses_next_fresh(&handshakes->addresses) != NULL;
 }
 
 static void run_steps(struct reactor_task *task)
@@ -191,11 +223,11 @@ static void run_steps(struct reactor_task *task)
     struct handshakes *handshakes = CONTAINER_OF(task, struct handshakes, task);
     unsigned n = 0;
     struct handshake *next = NULL;
-    while (n < HANDSHAKE_STEPS && (next = take_next(handshakes)) != NULL) {
+    while (n < HANDSHAKE_STEPS && (next = take_next(handshakes, n)) != NULL) {
         step(next);
         n++;
     }
     put_off(handshakes);
-    if (n == HANDSHAKE_STEPS && !list_is_empty(&handshakes->waiting))
+    if (n == HANDSHAKE_STEPS && has_waiting(handshakes))
         reactor_in_next_turn(handshakes->reactor, task);
 }

@@ -4,6 +4,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const net = require('node:net');
+const { Duplex } = require('node:stream');
 const tls = require('node:tls');
 const {
     Authority, assertProblem, exchange, isSanitized, parallel, pushNumbers, range, sleep, waitUntil, within,
@@ -33,6 +34,14 @@ async function handshake(herald, options = {}) {
         socket.once('close', () => reject(new Error('closed')));
     }), 5000, 'the handshake');
     return result;
+}
+
+/* The bytes that a client begins with. */
+function clientHello() {
+    return new Promise((resolve) => {
+        const nowhere = new Duplex({ read() {}, write(bytes, _, done) { resolve(bytes); done(); } });
+        tls.connect({ socket: nowhere }).on('error', () => {});
+    });
 }
 
 async function ask(socket, bytes) {
@@ -336,6 +345,29 @@ module.exports = (test) => {
         if (!isSanitized(t.binary)) {
             assert.ok(worst < 1500, `a push took ${worst} ms`);
         }
+    });
+
+    /* 512 handshakes of a worker may wait for their clients (gateway/net/handshakes.h). */
+    test('who opens many handshakes from an address pushes out their own, not an only one', async (t) => {
+        const { herald } = await secured(t, { args: ['--workers', '1', '--trusted-proxy', '127.0.0.9', '--insecure'] });
+        const hello = await clientHello();
+        const say = (localAddress, before = '') => {
+            const socket = net.connect({ host: '127.0.0.1', port: herald.port, localAddress });
+            const said = { isAnswered: false, isEnded: false };
+            socket.on('error', () => {}).once('data', () => { said.isAnswered = true; }).once('close', () => { said.isEnded = true; });
+            socket.write(Buffer.concat([Buffer.from(before), hello]));
+            t.cleanup(() => socket.destroy());
+            return said;
+        };
+        const only = [say('127.0.0.2'), say('127.0.0.9', 'PROXY TCP4 192.0.2.2 127.0.0.1 5 443\r\n')];
+        await waitUntil('the first are answered', () => only.every((one) => one.isAnswered));
+        const many = range(520).map((n) => (n % 2 === 0 ? say('127.0.0.3')
+            : say('127.0.0.9', 'PROXY TCP4 192.0.2.3 127.0.0.1 5 443\r\n')));
+        await waitUntil('all places are taken', () => many.filter((one) => one.isAnswered).length >= 510);
+        const { socket } = await handshake(herald, { localAddress: '127.0.0.4' });
+        socket.destroy();
+        await waitUntil('one of the many has given way', () => many.some((one) => one.isEnded));
+        assert.ok(only.every((one) => !one.isEnded));
     });
 
     test('a connection that ends is told so by close_notify', async (t) => {

@@ -48,7 +48,9 @@ TestSuite(arrival, .init = set_up, .fini = tear_down);
 static void arrive(int peer)
 {
     atomic_fetch_add(&node.n_sockets, 1);
-    cr_assert_eq(arrival_new(worker, ours[peer], NULL, INT64_MAX, &all), ERR_OK);
+    cr_assert_eq(
+        arrival_new(worker, ours[peer], NULL, &(struct ip){0}, worker_now_ms(worker) + 60000, &all),
+        ERR_OK);
 }
 
 static void ask_for_a_refusal(int peer)

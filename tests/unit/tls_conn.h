@@ -3,6 +3,7 @@
 #ifndef HERALD_TESTS_TLS_CONN_H
 #define HERALD_TESTS_TLS_CONN_H
 
+#include "gateway/base/hash.h"
 #include "gateway/base/metrics.h"
 #include "gateway/net/conn.h"
 #include "tests/support/fake_clock.h"
@@ -64,6 +65,7 @@ static inline void set_up(void)
     struct rlimit files;
     stop_the_clock();
     make_files();
+    cr_assert_eq(hash_init(), ERR_OK);
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
@@ -85,7 +87,7 @@ static inline void take_down(void)
     let_the_clock_go();
 }
 
-static inline void open_peer(struct peer *peer)
+static inline void open_peer_from(struct peer *peer, const struct ip *from)
 {
     int fds[2];
     int small = 1; /* the kernel makes its least of it: writing soon blocks */
@@ -94,7 +96,12 @@ static inline void open_peer(struct peer *peer)
     *peer = (struct peer){.fd = fds[0], .client = client_on(client_ctx, fds[0])};
     struct transport_socket socket = {.fd = fds[1]};
     cr_assert_eq(tls_new(context, &socket.transport), ERR_OK);
-    cr_assert_eq(conn_accept(&peer->conn, &loop, &ops, socket), ERR_OK);
+    cr_assert_eq(conn_accept(&peer->conn, &loop, &ops, socket, from), ERR_OK);
+}
+
+static inline void open_peer(struct peer *peer)
+{
+    open_peer_from(peer, &(struct ip){0});
 }
 
 static inline void turn(void)
