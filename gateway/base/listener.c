@@ -24,7 +24,9 @@ static void say_why(const char *option, const char *where, int code, char *why, 
 {
     const char *advice = "";
     if (code == EADDRINUSE)
-        advice = "; another program listens there: stop it, or choose another with this option";
+        advice =
+            "; another program, or another port of Herald's, is there: stop it, or choose another"
+            " with this option";
     else if (code == EACCES)
         advice = "; this user may not: choose a port above 1023 or another path";
     else if (code == EADDRNOTAVAIL)

@@ -4,14 +4,18 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char why[300];
@@ -101,6 +105,38 @@ Test(listener, leaves_no_socket_behind_that_it_cannot_give_to_the_group)
     cr_assert_eq(listener_open(&address, &rights, "listen", &fd, why, sizeof why), ERR_SYSTEM);
     cr_assert_eq(strncmp(why, "--socket-group: this user may not", 33), 0, "%s", why);
     cr_assert_neq(access(address.host, F_OK), 0);
+}
+
+/* As the filter of herald.service: EPERM. */
+static void deny_chown(void)
+{
+    static struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+#ifdef __NR_lchown
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_lchown, 2, 0),
+#else
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_fchown, 2, 0),
+#endif
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_fchownat, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    cr_assert_eq(lchown(directory, (uid_t)-1, getegid()), -1);
+}
+
+Test(listener, does_not_change_a_group_that_is_right_already)
+{
+    int fd = -1;
+    struct socket_rights rights = {.mode = 0660, .has_group = true};
+    rights.group = getegid();
+    deny_chown();
+    cr_assert_eq(listener_open(&address, &rights, "listen", &fd, why, sizeof why), ERR_OK, "%s",
+                 why);
+    cr_assert_eq(mode_of(address.host), 0660);
+    listener_close(fd, &address);
 }
 
 Test(listener, reads_the_rights_of_the_options)
