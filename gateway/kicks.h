@@ -1,7 +1,8 @@
-/* Event streams that an operator has ended. EventSource comes back by itself whatever it is told in
- * the stream; only the status of its next request, 204, makes it give up (CONTRACT 2). So each
- * stream that is kicked is remembered for a while, and as many streams of that user that resume are
- * answered so. Home worker. */
+/* Event streams that an operator has ended. EventSource comes back by itself; a kicked stream is
+ * told to wait for a day before it does (session_sse.c), and a client that comes back all the same
+ * gives up when its request is answered 204 (CONTRACT 2). So each stream that is kicked is
+ * remembered for a while, and as many streams of that user that resume are answered so. Home
+ * worker. */
 #ifndef HERALD_KICKS_H
 #define HERALD_KICKS_H
 

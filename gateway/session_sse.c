@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 
 enum { COMMENT_MS = 15000, FIRST_CHECK_MS = 20, LAST_CHECK_MS = 1000, HEAD_MAX_BYTES = 2048 };
+enum { STAY_AWAY_MS = 86400000 };
 
 enum err sse_hold_head(struct session *session, const struct admission *admission)
 {
@@ -159,14 +160,31 @@ static bool must_give_up(enum err error)
     return error == ERR_BLOCKED || error == ERR_KICKED;
 }
 
-void sse_end(struct session *session, enum err error, uint32_t retry_ms)
+/* What a WebSocket is told by 4503 and 4508, not to come back by itself, a stream that is open is
+ * told by a time to wait of a day: the client's own timer holds it back. */
+static bool must_stay_away(enum err error)
+{
+    return must_give_up(error) || error == ERR_REPLACED;
+}
+
+static void say_retry(struct session *session, uint32_t retry_ms)
 {
     struct buf last;
-    if (session->extra->held != NULL)
-        send_head(session, must_give_up(error) ? 204 : 200);
     buf_init(&last, 64);
-    if (retry_ms != 0 && sse_retry(&last, retry_ms) == ERR_OK)
+    if (sse_retry(&last, retry_ms) == ERR_OK)
         session_say(session, SAY_ONCE, last.bytes, last.len);
     buf_fini(&last);
+}
+
+void sse_end(struct session *session, enum err error, uint32_t retry_ms)
+{
+    bool is_held = session->extra->held != NULL;
+    bool is_given_up = is_held && must_give_up(error);
+    if (is_held)
+        send_head(session, is_given_up ? 204 : 200);
+    if (must_stay_away(error))
+        retry_ms = STAY_AWAY_MS;
+    if (retry_ms != 0 && !is_given_up)
+        say_retry(session, retry_ms);
     conn_shutdown(&session->conn);
 }

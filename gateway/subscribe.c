@@ -334,16 +334,22 @@ void subscribe_socket(struct arrival *arrival)
         find_out_who(arrival, &entry);
 }
 
-/* What EventSource remembers outranks what the page wrote into the address. */
+/* What EventSource remembers outranks what the page wrote into the address. A polyfill remembers it
+ * in the address, too. */
 static bool read_last_event_id(struct arrival *arrival, struct resume *resume)
 {
     struct span id;
-    if (!find_field(arrival, "Last-Event-ID", &id) || id.len == 0)
+    struct span query = http_part_span(arrival_bytes(arrival).bytes, arrival_head(arrival)->query);
+    const char *field = "Last-Event-ID";
+    const char *detail = "Last-Event-ID must be EPOCH-SEQ";
+    enum err error = ERR_NOT_FOUND;
+    if (find_field(arrival, "Last-Event-ID", &id) && id.len > 0)
+        error = message_position_parse(id, &resume->epoch, &resume->seq);
+    else
+        error = last_event_id_parse(query, &resume->epoch, &resume->seq, &field, &detail);
+    if (error == ERR_OK || error == ERR_NOT_FOUND)
         return true;
-    if (message_position_parse(id, &resume->epoch, &resume->seq) == ERR_OK)
-        return true;
-    arrival_refuse(arrival, ERR_INVALID_FIELD, "Last-Event-ID must be EPOCH-SEQ", "Last-Event-ID",
-                   NULL);
+    arrival_refuse(arrival, ERR_INVALID_FIELD, detail, field, NULL);
     return false;
 }
 

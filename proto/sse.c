@@ -108,22 +108,26 @@ enum err sse_cancel(struct buf *out, struct epoch epoch, uint64_t seq)
     return buf_printf(out, "event: cancel\ndata: {\"id\":\"%s\"}\n\n", id);
 }
 
-/* An event without data fires nothing, but its id is kept (WHATWG HTML, 9.2.6). */
+/* An empty line stands behind data and nowhere else. The standard fires no event for a block
+ * without data (9.2.6), but clients written in JavaScript hand the page an empty text, which it
+ * fails to parse as JSON, or forget the id that stands there. A comment and `retry:` count as soon
+ * as their line ends. */
+
 enum err sse_begin(struct buf *out, uint32_t retry_ms, struct epoch epoch, uint64_t seq)
 {
     char id[MESSAGE_ID_MAX_BYTES];
     if (epoch_is_none(epoch))
-        return buf_printf(out, "retry: %" PRIu32 "\n\n", retry_ms);
+        return sse_retry(out, retry_ms);
     message_id_write(epoch, seq, id);
-    return buf_printf(out, "retry: %" PRIu32 "\nid: %s\n\n", retry_ms, id);
+    return buf_printf(out, "retry: %" PRIu32 "\nevent: hello\nid: %s\ndata: {}\n\n", retry_ms, id);
 }
 
 enum err sse_comment(struct buf *out)
 {
-    return buf_append_text(out, ":\n\n");
+    return buf_append_text(out, ":\n");
 }
 
 enum err sse_retry(struct buf *out, uint32_t retry_ms)
 {
-    return buf_printf(out, "retry: %" PRIu32 "\n\n", retry_ms);
+    return buf_printf(out, "retry: %" PRIu32 "\n", retry_ms);
 }

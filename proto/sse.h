@@ -16,11 +16,15 @@ MUST_CHECK enum err sse_gap(struct buf *out, struct epoch epoch, const struct ga
 /* `event: cancel`, data: {"id"}; no `id:`, since the client's position does not move. */
 MUST_CHECK enum err sse_cancel(struct buf *out, struct epoch epoch, uint64_t seq);
 
-/* The first lines of a stream: retry, and the position as an id, so that EventSource always has one
- * to resume from. seq 0 is written too: it resumes from the beginning of the epoch. Without the
- * id when the epoch is none. */
+/* The first lines of a stream: retry, and `event: hello` with the position as its id and `{}` as
+ * its data, so that every client has an id to resume from before its first notification. seq 0 is
+ * written too: it resumes from the beginning of the epoch. Where the epoch is none there is no
+ * hello. */
 MUST_CHECK enum err sse_begin(struct buf *out, uint32_t retry_ms, struct epoch epoch, uint64_t seq);
-MUST_CHECK enum err sse_retry(struct buf *out, uint32_t retry_ms); /* the last words of a stream */
-MUST_CHECK enum err sse_comment(struct buf *out);                  /* keeps proxies awake */
+
+/* Lines without an empty one behind them, since that would end a block without data, which some
+ * clients take for a notification: the last words of a stream, and what keeps proxies awake. */
+MUST_CHECK enum err sse_retry(struct buf *out, uint32_t retry_ms);
+MUST_CHECK enum err sse_comment(struct buf *out);
 
 #endif

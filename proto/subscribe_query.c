@@ -23,6 +23,8 @@ struct parameter {
 
 static const struct parameter after_parameter = {"after", "after is given twice",
                                                  "after must be EPOCH-SEQ"};
+static const struct parameter last_event_id_parameter = {
+    "lastEventId", "lastEventId is given twice", "lastEventId must be EPOCH-SEQ"};
 static const struct parameter id_parameter = {"id", "id is given twice", "id must be EPOCH-SEQ"};
 static const struct parameter device_parameter = {"device", "device is given twice",
                                                   "device must be 1 to 64 of A-Za-z0-9._-"};
@@ -140,6 +142,22 @@ enum err subscribe_query_parse(struct span query, struct subscribe_query *ret_qu
     if (error == ERR_OK)
         error = refuse_two_credentials(query, ret_field, ret_detail);
     return error;
+}
+
+enum err last_event_id_parse(struct span query, struct epoch *ret_epoch, uint64_t *ret_seq,
+                             const char **ret_field, const char **ret_detail)
+{
+    char room[VALUE_MAX_BYTES];
+    struct span value;
+    const struct parameter *parameter = &last_event_id_parameter;
+    enum err error = take_value(query, parameter, room, &value, ret_field, ret_detail);
+    if (error != ERR_OK)
+        return error;
+    if (value.len == 0)
+        return ERR_NOT_FOUND;
+    if (message_position_parse(value, ret_epoch, ret_seq) != ERR_OK)
+        return refuse(parameter->name, parameter->is_wrong, ret_field, ret_detail);
+    return ERR_OK;
 }
 
 static enum err take_id(struct span query, struct ack_query *out, const char **ret_field,

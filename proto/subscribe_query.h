@@ -29,6 +29,13 @@ struct subscribe_query {
 MUST_CHECK enum err subscribe_query_parse(struct span query, struct subscribe_query *ret_query,
                                           const char **ret_field, const char **ret_detail);
 
+/* `lastEventId`, in which EventSource polyfills send what they cannot put into a header: a
+ * position, as Last-Event-ID. ERR_NOT_FOUND: absent, or empty as before the first event. Otherwise
+ * as subscribe_query_parse. */
+MUST_CHECK enum err last_event_id_parse(struct span query, struct epoch *ret_epoch,
+                                        uint64_t *ret_seq, const char **ret_field,
+                                        const char **ret_detail);
+
 /* POST /ack: `id` (a message id), and optionally `userId` and `device`. */
 struct ack_query {
     char user_id[USER_ID_MAX_BYTES];

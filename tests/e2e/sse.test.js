@@ -282,6 +282,43 @@ module.exports = (test) => {
         assert.equal(later.status, 200);
     });
 
+    test('a polyfill that resumes by lastEventId in the query is stopped by a kick, too, and goes on where it was', async (t) => {
+        const herald = await memory(t);
+        const [first] = [await herald.mustPush('polyfill', 1), await herald.mustPush('polyfill', 2)];
+        const stream = await herald.events('polyfill', { query: `&ack=explicit&lastEventId=${first.id}` });
+        await stream.waitCount(1);
+        assert.deepEqual(stream.values(), [2]);
+        await herald.post('/deleteClient', { userId: 'polyfill' });
+        await stream.waitEnd();
+        const query = `&lastEventId=${stream.lastEventId}`;
+        assert.equal((await herald.events('polyfill', { query })).status, 204);
+        assert.equal((await herald.events('polyfill', { query: '&lastEventId=' })).status, 200, 'empty is none');
+    });
+
+    test('its first event is a hello that has the position, and no block is without data', async (t) => {
+        const herald = await memory(t);
+        const stream = await herald.events('greeted');
+        await waitUntil('hello', () => stream.hello);
+        assert.equal(stream.hello.data, '{}');
+        assert.match(stream.hello.id, /^[a-z0-9]{8}-0$/);
+        await herald.mustPush('greeted', 1);
+        await stream.waitCount(1);
+        await herald.post('/deleteClient', { userId: 'greeted' });
+        await stream.waitEnd();
+        stream.lines.forEach((line, i) => line === '' && assert.match(stream.lines[i - 1], /^data: /));
+    });
+
+    test('who is kicked or replaced is told to wait for a day', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--max-connections-per-user', '1'] });
+        const first = await herald.events('one');
+        const second = await herald.events('one');
+        await first.waitEnd();
+        assert.equal(first.retry, 86400000);
+        await herald.post('/deleteClient', { userId: 'one' });
+        await second.waitEnd();
+        assert.equal(second.retry, 86400000);
+    });
+
     test('a kick ends the stream, and the user may come back', async (t) => {
         const herald = await memory(t);
         const stream = await herald.events('kicked');
@@ -297,7 +334,7 @@ module.exports = (test) => {
         const herald = await memory(t);
         for (const [target, field] of [
             ['/sse', 'userId'], ['/sse?userId=', 'userId'], ['/sse?userId=u&userId=u', 'userId'],
-            ['/sse?userId=u&after=nonsense', 'after'], ['/sse?userId=u&device=a%20b', 'device'],
+            ['/sse?userId=u&after=nonsense', 'after'], ['/sse?userId=u&lastEventId=nonsense', 'lastEventId'], ['/sse?userId=u&device=a%20b', 'device'],
         ]) {
             assertProblem(await ask(herald, 'GET', target), 400, { type: 'invalid-field', field });
         }

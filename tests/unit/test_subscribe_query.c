@@ -240,3 +240,29 @@ Test(ack_query, names_what_is_wrong)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         expect_ack_refused(&rows[i]);
 }
+
+Test(subscribe_query, finds_the_position_that_a_polyfill_sends_as_last_event_id)
+{
+    struct epoch epoch;
+    uint64_t seq = 0;
+    const char *field = NULL;
+    const char *detail = NULL;
+    cr_expect_eq(last_event_id_parse(guarded(SPAN_LITERAL("userId=a&lastEventId=k3f9a2qd%2D118")),
+                                     &epoch, &seq, &field, &detail),
+                 ERR_OK);
+    cr_expect(is_epoch(epoch, "k3f9a2qd") && seq == 118);
+    const char *none[] = {"", "userId=a", "userId=a&lastEventId=", "lasteventid=k3f9a2qd-118"};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        cr_expect_eq(last_event_id_parse(guarded(span_of(none[i])), &epoch, &seq, &field, &detail),
+                     ERR_NOT_FOUND, "%s", none[i]);
+    const struct refusal wrong[] = {
+        {"lastEventId=7", "lastEventId", "lastEventId must be EPOCH-SEQ"},
+        {"lastEventId=%zz", "lastEventId", "lastEventId must be EPOCH-SEQ"},
+        {"lastEventId=k3f9a2qd-1&lastEventId=", "lastEventId", "lastEventId is given twice"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        enum err error =
+            last_event_id_parse(guarded(span_of(wrong[i].query)), &epoch, &seq, &field, &detail);
+        expect_refusal(&wrong[i], error, field, detail);
+    }
+}

@@ -80,8 +80,11 @@ class EventStream {
         }
     }
 
+    /* `hello` brings a position and nothing to show; it is kept apart. */
     dispatch() {
-        if (this.data.length > 0) {
+        if (this.event === 'hello') {
+            this.hello = { id: this.id, data: this.data.join('\n') };
+        } else if (this.data.length > 0) {
             this.events.push({ event: this.event || 'message', id: this.id, data: this.data.join('\n') });
         }
         this.clear();
