@@ -6,6 +6,7 @@
  *   pings      each subscribes and sends pings of 125 bytes, as fast as they are taken
  *   deaf       each subscribes, sends empty pings as fast as they are taken, and reads no pong
  *   fragments  each subscribes with herald.v1 and sends messages in pieces of one byte
+ *   hellos     each begins a TLS handshake, and does not go on with it; they are ten addresses
  *   drop       so many connect at once and leave at once: after nothing, half a head, or a
  * handshake
  *
@@ -32,12 +33,14 @@
 #define CONNECTS_AT_ONCE 128
 #define DRIBBLE_MS       1000
 #define PER_ADDRESS      10000 /* one address has 28 000 ports */
+#define HELLO_ADDRESSES  10
 #define FRAGMENTS        60000 /* of one message: below --max-message */
 #define PING_BYTES       125
 #define PINGS_AT_ONCE    4096
 
-enum kind { HEADS, STUCK, PINGS, DEAF, FRAGMENTED, DROP, N_KINDS };
-static const char *const kinds[N_KINDS] = {"heads", "stuck", "pings", "deaf", "fragments", "drop"};
+enum kind { HEADS, STUCK, PINGS, DEAF, FRAGMENTED, HELLOS, DROP, N_KINDS };
+static const char *const kinds[N_KINDS] = {"heads",     "stuck",  "pings", "deaf",
+                                           "fragments", "hellos", "drop"};
 
 enum peer_state { ABSENT, CONNECTING, SHAKING, OPEN };
 
@@ -90,9 +93,9 @@ static void leave(uint32_t index)
 /* The end resets the connection: no port waits for minutes to be used again. */
 static int open_socket(uint32_t index)
 {
+    uint32_t address = kind == HELLOS ? index % HELLO_ADDRESSES : index / PER_ADDRESS;
     const struct sockaddr_in from = {.sin_family = AF_INET,
-                                     .sin_addr.s_addr =
-                                         htonl(INADDR_LOOPBACK + 100 + index / PER_ADDRESS)};
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 100 + address)};
     struct linger linger = {.l_onoff = 1};
     int one = 1, few = 4096;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -133,6 +136,16 @@ static void opened(uint32_t index)
     n_opened++;
 }
 
+/* RFC 8446, 4.1.2: TLS 1.3 with AES-128-GCM and X25519. */
+static const uint8_t hello[] = {
+    22,       3,  1, 0,    114, 1,  0, 0,  110, 3,  3, /* the record, the message, its version */
+    [43] = 0, 0,  2, 0x13, 1,   1,  0, 0,  67,         /* behind the random bytes */
+    0,        43, 0, 3,    2,   3,  4, 0,  10,  0,  4, 0,         2, 0, 29, /* versions, groups */
+    0,        13, 0, 6,    0,   4,  4, 3,  8,   4,                          /* signatures */
+    0,        51, 0, 38,   0,   36, 0, 29, 0,   32, 9, [118] = 0, /* a key: the curve's base point
+                                                                   */
+};
+
 static void on_connected(uint32_t index)
 {
     char request[512];
@@ -143,6 +156,16 @@ static void on_connected(uint32_t index)
         opened(index);
         watch(EPOLL_CTL_MOD, index, EPOLLIN);
         peer->due_ms = now_ms() + index % DRIBBLE_MS; /* spread over the second */
+        return;
+    }
+    if (kind == HELLOS) {
+        if (send(peer->fd, hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello) {
+            leave(index);
+            return;
+        }
+        n_bytes += sizeof hello;
+        opened(index);
+        watch(EPOLL_CTL_MOD, index, EPOLLIN);
         return;
     }
     if (kind == DROP)
@@ -306,10 +329,10 @@ int main(int count, char **words)
     long ms;
     struct rlimit limit;
     if (count != 5 || !take_options(words, &ms)) {
-        fputs(
-            "usage: bench_attack heads|stuck|pings|deaf|fragments|drop 127.0.0.1:PORT CONNECTIONS "
-            "MILLISECONDS\n",
-            stderr);
+        fputs("usage: bench_attack heads|stuck|pings|deaf|fragments|hellos|drop 127.0.0.1:PORT "
+              "CONNECTIONS "
+              "MILLISECONDS\n",
+              stderr);
         return 2;
     }
     signal(SIGTERM, on_end);

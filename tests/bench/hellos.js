@@ -1,0 +1,108 @@
+'use strict';
+/* TLS handshakes beside 15 000 connections that have sent a ClientHello and nothing more, from ten addresses
+ * (attack/attack.c): how long others take, and whether one gets in whose round trip takes a second. */
+
+const { execFileSync, spawn } = require('node:child_process');
+const fs = require('node:fs');
+const net = require('node:net');
+const path = require('node:path');
+const { Duplex } = require('node:stream');
+const tls = require('node:tls');
+
+const ATTACKERS = 15000, HANDSHAKES = 300, ROUND_TRIP_MS = 1000, LONGEST_MS = 50000;
+const GIVEN_UP_MS = 10000;
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function makeFiles(place) {
+    const cert = path.join(place, 'cert.pem'), key = path.join(place, 'key.pem');
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30',
+        '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert], { stdio: 'ignore' });
+    return { cert, key };
+}
+
+/* Milliseconds, from the connect on; Infinity: it failed. */
+function handshake(socket, ca) {
+    const from = process.hrtime.bigint();
+    return new Promise((resolve) => {
+        const secured = tls.connect({ socket, ca, host: '127.0.0.1', servername: '' });
+        const end = (ms) => {
+            clearTimeout(timer);
+            secured.destroy();
+            socket.destroy();
+            resolve(ms);
+        };
+        const timer = setTimeout(() => end(Infinity), GIVEN_UP_MS);
+        secured.once('secureConnect', () => end(Number(process.hrtime.bigint() - from) / 1e6));
+        secured.on('error', () => end(Infinity));
+        secured.once('close', () => end(Infinity));
+    });
+}
+
+const near = (port) => net.connect({ host: '127.0.0.1', port });
+
+/* What it says arrives a round trip later. */
+function far(port) {
+    const socket = near(port);
+    const late = new Duplex({
+        read() {},
+        write(bytes, _, done) { setTimeout(() => socket.write(bytes, done), ROUND_TRIP_MS); },
+        destroy(error, done) { socket.destroy(); done(error); },
+    });
+    socket.on('data', (bytes) => late.push(bytes)).on('end', () => late.push(null)).on('error', (error) => late.destroy(error));
+    return late;
+}
+
+async function shakeAll(port, ca) {
+    const all = [];
+    for (let i = 0; i < HANDSHAKES; i++) {
+        all.push(await handshake(near(port), ca));
+        await sleep(5);
+    }
+    all.sort((a, b) => a - b);
+    return { p50: all[HANDSHAKES / 2], p99: all[Math.ceil(HANDSHAKES * 0.99) - 1], failed: all.filter((ms) => ms === Infinity).length };
+}
+
+async function untilAccepted(herald, count) {
+    for (const end = Date.now() + 30000; Date.now() < end; await sleep(50)) {
+        const text = await fetch(`http://127.0.0.1:${herald.adminPort}/metrics`).then((answer) => answer.text());
+        if (Number(/^herald_connections_accepted_total (\d+)/m.exec(text)[1]) >= count) {
+            return;
+        }
+    }
+    throw new Error('the attackers did not connect');
+}
+
+async function withstand({ files }, herald, { program, children, goFirst }) {
+    const ca = fs.readFileSync(files.cert);
+    goFirst(herald.child, -10);
+    const quiet = await shakeAll(herald.port, ca);
+    const attack = spawn(program, ['hellos', `127.0.0.1:${herald.port}`, String(ATTACKERS), String(LONGEST_MS)], { stdio: 'ignore' });
+    const ended = new Promise((resolve) => { attack.once('close', resolve); });
+    children.add(attack);
+    try {
+        await untilAccepted(herald, HANDSHAKES + ATTACKERS);
+        const [under, farMs] = await Promise.all([shakeAll(herald.port, ca), handshake(far(herald.port), ca)]);
+        const failed = quiet.failed + under.failed + (farMs === Infinity ? 1 : 0);
+        return { quiet, under, farMs, failed, firstFailure: JSON.stringify({ quiet, under, farMs }) };
+    } finally {
+        attack.kill('SIGTERM');
+        await ended;
+        children.delete(attack);
+    }
+}
+
+module.exports = [{
+    name: 'attack-hellos', store: 'memory', run: withstand,
+    prepare(place) {
+        this.files = makeFiles(place);
+        return ['--tls-cert', this.files.cert, '--tls-key', this.files.key];
+    },
+    figures: (r) => [
+        ['TLS handshakes, quiet: p50', r.quiet.p50, 'ms'],
+        ['    p99', r.quiet.p99, 'ms'],
+        ['  beside 15 000 hellos from 10 addresses: p50', r.under.p50, 'ms'],
+        ['    p99', r.under.p99, 'ms', -300],
+        ['    with a round trip of a second', r.farMs, 'ms'],
+    ],
+}];
