@@ -56,7 +56,7 @@ Test(store_redis, a_record_of_the_version_before_is_read_and_written_anew)
     cr_assert_eq(got.seq, 4);
     cr_assert(epoch_equal(got.epoch, epoch));
     expect_inbox(store, "anna", "a...");
-    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 3, "a record, its places, its version");
+    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 2, "one record, and its version");
     cr_assert_eq(ack_one(store, "anna", epoch, 3), ERR_OK);
     cr_assert_eq(peek_one(store, "anna").pending, 1);
 }
@@ -193,17 +193,17 @@ Test(store_redis, what_vanished_with_the_whole_inbox_has_expired)
     expect_inbox(store, "anna", "acee.");
 }
 
-Test(store_redis, an_inbox_outlives_its_last_entry_by_a_sixteenth_of_its_time)
+Test(store_redis, an_inbox_outlives_its_last_entry_by_a_sixteenth_of_its_time_at_most)
 {
     for (int i = 0; i < 3; i++)
         append_number(store, "anna", i, 60);
     long stays_ms = ask_number("PTTL herald:{anna}:inbox");
-    cr_assert(stays_ms > 62000 && stays_ms <= 63750, "%ld ms", stays_ms);
+    cr_assert(stays_ms > 58000 && stays_ms <= 63750, "%ld ms", stays_ms);
     append_number(store, "anna", 3, 600);
     stays_ms = ask_number("PTTL herald:{anna}:inbox");
-    cr_assert(stays_ms > 636000 && stays_ms <= 637500, "%ld ms", stays_ms);
+    cr_assert(stays_ms > 598000 && stays_ms <= 637500, "%ld ms", stays_ms);
     append_number(store, "anna", 4, 1);
-    cr_assert_gt(ask_number("PTTL herald:{anna}:inbox"), 636000, "it is never shortened");
+    cr_assert_gt(ask_number("PTTL herald:{anna}:inbox"), 598000, "it is never shortened");
 }
 
 Test(store_redis, a_device_that_was_not_seen_for_30_days_lets_the_inbox_go)
@@ -226,7 +226,7 @@ Test(store_redis, a_device_that_was_not_seen_for_30_days_lets_the_inbox_go)
     struct store_peek peek = peek_one(store, "anna");
     cr_assert_eq(peek.acked, 2);
     cr_assert_eq(peek.pending, 0);
-    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 4, "version, record, places, written");
+    cr_assert_eq(ask_number("HLEN herald:{anna}:meta"), 3, "version, record, written");
     cr_assert_eq(ask_number("EXISTS herald:{anna}:inbox"), 0);
 }
 

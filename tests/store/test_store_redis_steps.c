@@ -19,12 +19,9 @@
     }
 #include "tests/store/redis_clock.h"
 
-enum {
-    MANY = 3000,
-    FEW_STEPS = 150, /* of an operation that takes nothing out */
-    SWEPT_STEPS =
-        256, /* what has left is taken out so many at a time: read once, and removed once */
-};
+/* SWEPT: what has left is taken out of Redis so many at a time. Each is read once, and removed
+ * once. FEW_STEPS: of an operation that takes nothing out. */
+enum { MANY = 3000, SWEPT = 128, FEW_STEPS = 150 };
 
 static long steps_since_asked(void)
 {
@@ -62,15 +59,15 @@ static void expect_little(const char *user, uint64_t waiting)
 {
     steps_since_asked();
     cr_assert_eq(peek_one(store, user).pending, waiting);
-    expect_steps("a peek", FEW_STEPS + 4 * SWEPT_STEPS);
+    expect_steps("a peek", FEW_STEPS + 4 * SWEPT);
     cr_assert_eq(append_one(store, user, "{}", 600).error, ERR_OK);
-    expect_steps("a push", FEW_STEPS + 4 * SWEPT_STEPS);
+    expect_steps("a push", FEW_STEPS + 4 * SWEPT);
     struct store_page page = page_after(store, user, 0, 10, 1 << 20);
     cr_assert_eq(page.n_notes, waiting + 1 < 10 ? waiting + 1 : 10);
     page_free(&page);
-    expect_steps("a page", FEW_STEPS + 4 * SWEPT_STEPS + 2 * 64);
+    expect_steps("a page", FEW_STEPS + 4 * SWEPT + 2 * 64);
     cr_assert_eq(peek_one(store, user).pending, waiting + 1);
-    expect_steps("a peek", FEW_STEPS + 4 * SWEPT_STEPS);
+    expect_steps("a peek", FEW_STEPS + 4 * SWEPT);
 }
 
 Test(store_redis, one_that_has_expired_makes_nobody_read_the_others)
@@ -139,7 +136,7 @@ Test(store_redis, an_acknowledgement_of_many_reads_a_part_of_what_it_covers)
     struct epoch epoch = peek_one(store, "anna").epoch;
     steps_since_asked();
     cr_assert_eq(ack_one(store, "anna", epoch, MANY - 1), ERR_OK);
-    expect_steps("an acknowledgement", FEW_STEPS + 4 * SWEPT_STEPS);
+    expect_steps("an acknowledgement", FEW_STEPS + 4 * SWEPT);
     expect_little("anna", 1);
     cr_assert_eq(ack_one(store, "anna", epoch, MANY + 1), ERR_OK);
     expect_steps("an acknowledgement of all", FEW_STEPS);
@@ -154,11 +151,11 @@ Test(store_redis, what_has_left_is_taken_out_of_redis_by_those_who_come_later)
     push_many("anna", MANY, 600);
     struct epoch epoch = peek_one(store, "anna").epoch;
     cr_assert_eq(ack_one(store, "anna", epoch, MANY - 1), ERR_OK);
-    for (int i = 0; i < MANY / SWEPT_STEPS + 1; i++)
+    for (int i = 0; i < MANY / SWEPT + 1; i++)
         append_number(store, "anna", i, 600);
     char answer[64];
     redis_server_ask(&server, "HLEN herald:{anna}:inbox", answer, sizeof answer);
-    cr_assert_eq(strtol(answer + 1, NULL, 10), 1 + MANY / SWEPT_STEPS + 1, "%s", answer);
+    cr_assert_eq(strtol(answer + 1, NULL, 10), 1 + MANY / SWEPT + 1, "%s", answer);
 }
 
 /* Their bytes are still there, and nothing that waits has to go for them. */

@@ -102,6 +102,11 @@ end
 local function save(is_alive)
     begin_writing()
     sweep(SWEEP)
+    if low <= edge then
+        set('edge', digits(edge))
+    elseif has_edge then
+        meta_gone[#meta_gone + 1] = 'edge'
+    end
     local must_renew = is_alive and day ~= today
     if must_renew then
         day = today
@@ -138,7 +143,6 @@ local function put_last(number, entry, expires, key)
         redis.call('ZADD', numbers_key, text, text)
     end
     if expires >= top then
-        top = expires
         return false
     end
     redis.call('ZADD', times_key, digits(expires), text)
@@ -157,7 +161,7 @@ local function begin_epoch(fresh)
     local numbers, values = read_inbox(NEVER)
     begin_writing()
     clear_inbox()
-    redis.call('HDEL', meta, 'gaps', 'written')
+    redis.call('HDEL', meta, 'gaps', 'written', 'edge')
     gaps, is_gaps_changed, is_begun = {}, false, true
     epoch, head, acked, shared, low, edge = fresh, 0, 0, 0, 1, 0
     for _, device in pairs(devices) do
@@ -167,8 +171,9 @@ local function begin_epoch(fresh)
         local expires, size, key = parse(values[at])
         if expires > now then
             head, count, bytes = head + 1, count + 1, bytes + size
-            due, last = math.min(due, expires), math.max(last, expires)
+            due = math.min(due, expires)
             put_last(head, values[at], expires, key)
+            top = math.max(top, expires)
         end
     end
     if count > 0 then

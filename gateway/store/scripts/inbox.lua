@@ -2,7 +2,7 @@
 -- takes out, but for the logarithm of what is there.
 --
 -- What leaves from the front leaves by moving `edge`: its bytes stay in Redis until some later
--- script, 256 entries at a time, has swept them, and count in `bytes` until then. Nothing else counts
+-- script, 128 entries at a time, has swept them, and count in `bytes` until then. Nothing else counts
 -- them.
 -- Where no number is missing between edge and head, numbers are counted. The first that leaves from
 -- between makes `numbers`, which lasts until the inbox is empty.
@@ -11,7 +11,7 @@
 -- of `times`, and then all up to some number, which is searched by halves.
 local numbers_key, times_key = KEYS[3], KEYS[4]
 local CHUNK = 1000 -- unpack() has a limit
-local SWEEP = 256
+local SWEEP = 128
 local MAX_GAPS = 64
 
 local gaps, is_gaps_changed -- { from, to, cause }, read when first needed
@@ -110,19 +110,20 @@ end
 local function clear_inbox()
     begin_writing()
     redis.call('UNLINK', inbox, numbers_key, times_key)
-    count, bytes, low, edge, due, last, top = 0, 0, head + 1, head, NEVER, 0, 0
+    count, bytes, low, edge, due, top, slack = 0, 0, head + 1, head, NEVER, 0, 0
     has_numbers, has_times, flags = false, false, flags % HAS_KEYS
     is_known, is_changed = true, true
 end
 
--- `last` has moved, or a sorted set has begun.
+-- The inbox ends later, or a sorted set has begun.
 local function move_expiry()
-    redis.call('PEXPIREAT', inbox, digits(last))
+    local at = digits(end_of_inbox())
+    redis.call('PEXPIREAT', inbox, at)
     if has_numbers then
-        redis.call('PEXPIREAT', numbers_key, digits(last))
+        redis.call('PEXPIREAT', numbers_key, at)
     end
     if has_times then
-        redis.call('PEXPIREAT', times_key, digits(last))
+        redis.call('PEXPIREAT', times_key, at)
     end
 end
 
@@ -142,7 +143,7 @@ local function begin_numbers()
         members[#members + 1] = text
     end
     add_all(numbers_key, members)
-    redis.call('PEXPIREAT', numbers_key, digits(last))
+    redis.call('PEXPIREAT', numbers_key, digits(end_of_inbox()))
     has_numbers, is_changed = true, true
 end
 
@@ -262,12 +263,13 @@ local function learn()
     begin_writing()
     local numbers, values, others = read_inbox(head)
     redis.call('UNLINK', numbers_key, times_key)
+    redis.call('HDEL', meta, 'edge')
     has_numbers, has_times, is_known, is_changed = false, false, true, true
     if #numbers == 0 and #others == 0 and count > 0 then
         record_gap(edge + 1, head, 'e') -- Redis has dropped it all
     end
     local waits, late, in_order, expired = {}, {}, {}, {}
-    count, bytes, top, due = 0, 0, 0, NEVER
+    count, bytes, due, top, slack = 0, 0, NEVER, 0, 0
     for _, at in ipairs(numbers) do
         local expires, size = parse(values[at])
         if expires <= now then
@@ -306,7 +308,6 @@ local function learn()
         has_times = true
         add_all(times_key, late)
     end
-    last = math.max(last, top)
     move_expiry()
 end
 
@@ -407,7 +408,7 @@ local function find_expired()
         return 0
     end
     is_changed = true
-    if count > 0 and now >= last and is_known then
+    if count > 0 and now >= top and is_known then
         record_gap(edge + 1, head, 'e')
         clear_inbox()
     elseif not is_known then

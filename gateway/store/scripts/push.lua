@@ -53,7 +53,7 @@ if count == 0 then
     low, edge = number, head
 end
 head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
-if keep_until_expired() or has_begun then
+if (expires >= top and raise_top()) or has_begun then
     move_expiry()
 end
 save(true)

@@ -15,12 +15,15 @@ local known_head, covered = tonumber(ARGV[3]), tonumber(ARGV[9])
 local max_count, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
 local number, expires = head + 1, now + ttl
 
--- The key leaves a little after its last entry, so that not every push has to move that.
-local function keep_until_expired()
-    if expires > last then
-        last = expires + math.min(3600000, math.floor(ttl / 16))
-        return true
+-- The new one expires last of all; answers whether the inbox has to end later.
+local function raise_top()
+    local must_move = expires >= end_of_inbox()
+    if must_move then
+        local _, exponent = math.frexp(ttl / 16)
+        slack = math.max(0, math.min(21, exponent - 1)) -- 35 minutes at most
     end
+    top = expires
+    return must_move
 end
 
 -- M: the notification itself; B: too big for the message, the node reads the inbox; W: numbers that
@@ -57,12 +60,11 @@ if is_known and not ARGV[10] and flags == 0 and day == today
         if count == 0 then
             low, edge, due = number, head, NEVER
         end
-        head, count, bytes = number, count + 1, bytes + #data
-        top, due = expires, math.min(due, expires)
-        local must_move = keep_until_expired()
+        head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
+        local must_move = raise_top()
         write_record()
         if must_move then
-            redis.call('PEXPIREAT', inbox, string.format('%d', last))
+            redis.call('PEXPIREAT', inbox, string.format('%d', end_of_inbox()))
         end
         return { number, epoch, now, expires, publish('', 0) }
     end
