@@ -179,10 +179,12 @@ module.exports = (test) => {
             { Origin: 'https://evil.example' }, { Origin: 'null' }, { Origin: `http://127.0.0.1:${herald.port}` },
         ];
         for (const headers of cases) {
-            for (const [method, target] of [['GET', '/stats'], ['GET', '/livez'], ['DELETE', '/users/u/inbox'], ['GET', '/nowhere']]) {
+            for (const [method, target] of [['GET', '/stats'], ['GET', '/metrics'], ['DELETE', '/users/u/inbox'], ['GET', '/nowhere']]) {
                 assertProblem(await herald.request(method, target, { headers }), 403, { type: 'forbidden' });
             }
             assertProblem(await herald.post('/push', { userId: 'u', data: 1 }, headers), 403, { type: 'forbidden' });
+            /* Health is told to whoever asks, but not to a page of another site. */
+            assert.equal((await herald.request('GET', '/livez', { headers })).status, 'Origin' in headers ? 403 : 200);
         }
         for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonx', '']) {
             assertProblem(await herald.post('/push', { userId: 'u', data: 1 }, { 'Content-Type': type }), 415);
