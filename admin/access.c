@@ -4,6 +4,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/base/rate.h"
+#include "gateway/base/reread.h"
 #include "gateway/base/watched_file.h"
 
 #include <pthread.h>
@@ -76,6 +77,7 @@ enum err access_open(const char *path, int64_t max_per_second, struct access **r
             access_close(access);
             return error == ERR_NO_MEMORY ? error : ERR_INVALID_FIELD;
         }
+        (void)watched_file_take(&access->file);
         warn_if_public(access);
     }
     *ret_access = access;
@@ -124,7 +126,8 @@ void access_reload(struct access *access, bool must)
     if (access->file.path[0] == '\0' || (!must && !watched_file_has_changed(&access->file)))
         return;
     if (read_keys(access, &keys, &rates, why, sizeof why) != ERR_OK) {
-        log_event(LOG_ERROR, "the admin keys stay as they were", LOG_TEXT("why", why));
+        log_event(LOG_ERROR, "the admin keys stay as they were",
+                  LOG_TEXT("result", reread_name(REREAD_REFUSED)), LOG_TEXT("why", why));
         free(keys);
         return;
     }
@@ -136,6 +139,9 @@ void access_reload(struct access *access, bool must)
     pthread_mutex_unlock(&access->lock);
     free(old);
     free(old_rates);
-    log_event(LOG_INFO, "admin keys read again", LOG_INT("keys", keys->n));
+    enum reread_result result =
+        watched_file_take(&access->file) ? REREAD_REPLACED : REREAD_UNCHANGED;
+    log_event(LOG_INFO, "admin keys read again", LOG_TEXT("result", reread_name(result)),
+              LOG_INT("keys", keys->n));
     warn_if_public(access);
 }

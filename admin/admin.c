@@ -328,8 +328,7 @@ void admin_reload(struct admin *admin, bool must)
 {
     access_reload(admin->service->access, must);
     if (must && admin->tls != NULL)
-        log_event(LOG_INFO, "read again",
-                  LOG_TEXT("admin_certificate", admin_tls_reload(admin->tls) ? "read" : "kept"));
+        admin_tls_reload(admin->tls);
 }
 
 enum err admin_check(const struct options *options, char *why, size_t why_cap)

@@ -1,6 +1,6 @@
 #include "admin/admin_tls.h"
 
-#include "gateway/base/log.h"
+#include "gateway/base/reread.h"
 
 #include <errno.h>
 #include <gnutls/abstract.h>
@@ -18,6 +18,7 @@ struct pair {
     unsigned refs;
     gnutls_datum_t certificate; /* PEM */
     gnutls_datum_t key;
+    int64_t not_after; /* of the certificate, in seconds since 1970 */
 };
 
 struct admin_tls {
@@ -190,7 +191,7 @@ static enum err check_key(const struct admin_tls *tls, const struct pair *pair, 
     return error;
 }
 
-static enum err check_certificate(const struct admin_tls *tls, const struct pair *pair, char *why,
+static enum err check_certificate(const struct admin_tls *tls, struct pair *pair, char *why,
                                   size_t why_cap)
 {
     gnutls_x509_crt_t certificates[CHAIN_MAX];
@@ -202,6 +203,7 @@ static enum err check_certificate(const struct admin_tls *tls, const struct pair
                       "no certificate is in it, or more than 16: it must be PEM, the server's "
                       "certificate first and its chain behind it",
                       why, why_cap);
+    pair->not_after = (int64_t)gnutls_x509_crt_get_expiration_time(certificates[0]);
     for (unsigned i = 0; i < n; i++)
         gnutls_x509_crt_deinit(certificates[i]);
     return ERR_OK;
@@ -278,19 +280,37 @@ void admin_tls_free(struct admin_tls *tls)
     free(tls);
 }
 
-bool admin_tls_reload(struct admin_tls *tls)
+static bool is_same(const gnutls_datum_t *a, const gnutls_datum_t *b)
 {
-    char why[1024];
-    struct pair *pair;
-    if (read_pair(tls, &pair, why, sizeof why) != ERR_OK) {
-        log_event(LOG_ERROR, "the certificate of the admin port stays as it was",
-                  LOG_TEXT("error", why));
-        return false;
+    return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
+}
+
+static enum reread_result result_of(bool is_unchanged)
+{
+    return is_unchanged ? REREAD_UNCHANGED : REREAD_REPLACED;
+}
+
+void admin_tls_reload(struct admin_tls *tls)
+{
+    char why[1024] = "";
+    struct pair *pair = NULL;
+    struct reread certificate = {
+        .option = "--admin-tls-cert", .path = tls->certificate_path, .why = why};
+    struct reread key = {.option = "--admin-tls-key", .path = tls->key_path, .why = why};
+    if (read_pair(tls, &pair, why, sizeof why) == ERR_OK) {
+        certificate.result = result_of(is_same(&tls->pair->certificate, &pair->certificate));
+        key.result = result_of(is_same(&tls->pair->key, &pair->key));
+        pthread_mutex_lock(&lock);
+        struct pair *before = tls->pair;
+        tls->pair = pair;
+        pthread_mutex_unlock(&lock);
+        pair_unref(before);
+    } else { /* the sentence begins with the option whose file it is */
+        bool is_key = strncmp(why, "--admin-tls-key:", strlen("--admin-tls-key:")) == 0;
+        certificate.result = is_key ? REREAD_KEPT : REREAD_REFUSED;
+        key.result = is_key ? REREAD_REFUSED : REREAD_KEPT;
     }
-    pthread_mutex_lock(&lock);
-    struct pair *before = tls->pair;
-    tls->pair = pair;
-    pthread_mutex_unlock(&lock);
-    pair_unref(before);
-    return true;
+    certificate.not_after = tls->pair->not_after;
+    reread_log(&certificate);
+    reread_log(&key);
 }

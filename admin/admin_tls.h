@@ -14,8 +14,9 @@ MUST_CHECK enum err admin_tls_new(const struct options *options, struct admin_tl
                                   char *why, size_t why_cap);
 void admin_tls_free(struct admin_tls *tls); /* after the daemon */
 
-/* Any thread. false: the files are wrong, the log says how, and all stays as it was. */
-bool admin_tls_reload(struct admin_tls *tls);
+/* Any thread, one at a time. The log says of each file whether it was unchanged, replaced or
+ * refused; if one is refused, both stay as they were. */
+void admin_tls_reload(struct admin_tls *tls);
 
 /* What MHD_OPTION_HTTPS_CERT_CALLBACK2 wants, and MHD_OPTION_HTTPS_PRIORITIES: TLS 1.2 and 1.3. */
 void *admin_tls_callback(void);

@@ -3,6 +3,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/base/reread.h"
 #include "gateway/base/watched_file.h"
 
 #include <pthread.h>
@@ -81,6 +82,7 @@ static enum err open_keys(struct auth *auth, char *why, size_t why_cap)
     }
     enum err error = read_keys(auth, &auth->keys, &n_skipped, detail, sizeof detail);
     if (error == ERR_OK) {
+        (void)watched_file_take(&auth->file);
         log_event(LOG_INFO, "keys for tokens read", LOG_INT("keys", jwt_keys_count(auth->keys)),
                   LOG_INT("skipped", n_skipped));
         return ERR_OK;
@@ -197,7 +199,8 @@ void auth_reload(struct auth *auth, bool must)
     if (auth->kind != AUTH_JWT || (!must && !watched_file_has_changed(&auth->file)))
         return;
     if (read_keys(auth, &keys, &n_skipped, why, sizeof why) != ERR_OK) {
-        log_event(LOG_ERROR, "the keys for tokens stay as they were", LOG_TEXT("why", why));
+        log_event(LOG_ERROR, "the keys for tokens stay as they were",
+                  LOG_TEXT("result", reread_name(REREAD_REFUSED)), LOG_TEXT("why", why));
         return;
     }
     pthread_mutex_lock(&auth->lock);
@@ -205,6 +208,7 @@ void auth_reload(struct auth *auth, bool must)
     auth->keys = keys;
     pthread_mutex_unlock(&auth->lock);
     jwt_keys_unref(old);
-    log_event(LOG_INFO, "keys for tokens read again", LOG_INT("keys", jwt_keys_count(keys)),
-              LOG_INT("skipped", n_skipped));
+    enum reread_result result = watched_file_take(&auth->file) ? REREAD_REPLACED : REREAD_UNCHANGED;
+    log_event(LOG_INFO, "keys for tokens read again", LOG_TEXT("result", reread_name(result)),
+              LOG_INT("keys", jwt_keys_count(keys)), LOG_INT("skipped", n_skipped));
 }

@@ -3,9 +3,9 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/base/reread.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static const char *given(const char *path)
 {
@@ -28,19 +28,15 @@ static enum err check_pair(const struct options *options, char *why, size_t why_
     return ERR_INVALID_FIELD;
 }
 
-/* Says how long the certificate is good for. One that is not is served all the same: an outage
+/* Answers until when the certificate is good. One that is not is served all the same: an outage
  * would not be better, and some clients do not look. */
-static void tell_validity(struct tls_context *context)
+static int64_t check_validity(struct tls_context *context)
 {
-    int64_t not_before;
-    int64_t not_after;
-    char date[32] = "";
+    int64_t not_before, not_after;
+    char date[REREAD_DATE_BYTES];
     tls_context_validity(context, &not_before, &not_after);
     metrics_set(METRIC_TLS_NOT_AFTER, not_after);
-    time_t end = (time_t)not_after;
-    struct tm tm;
-    if (gmtime_r(&end, &tm) != NULL)
-        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    reread_date(not_after, date);
     int64_t now = clock_wall_ms() / 1000;
     if (now > not_after)
         log_event(LOG_WARN, "the certificate of the subscriber port has expired",
@@ -48,9 +44,15 @@ static void tell_validity(struct tls_context *context)
     else if (now < not_before)
         log_event(LOG_WARN, "the certificate of the subscriber port is not valid yet",
                   LOG_TEXT("not_after", date));
-    else
-        log_event(LOG_INFO, "the certificate of the subscriber port is valid",
-                  LOG_TEXT("not_after", date));
+    return not_after;
+}
+
+static void tell_validity(struct tls_context *context)
+{
+    char date[REREAD_DATE_BYTES];
+    reread_date(check_validity(context), date);
+    log_event(LOG_INFO, "the certificate of the subscriber port is read",
+              LOG_TEXT("not_after", date));
 }
 
 enum err certificates_open(const struct options *options, struct tls_context **ret_context,
@@ -77,16 +79,34 @@ enum err certificates_open(const struct options *options, struct tls_context **r
     return error;
 }
 
-bool certificates_reload(struct tls_context *context)
+static enum reread_result result_of(enum err error, const struct tls_changes *changes,
+                                    enum tls_file file)
+{
+    if (error == ERR_OK)
+        return changes->is_other[file] ? REREAD_REPLACED : REREAD_UNCHANGED;
+    return file == changes->refused ? REREAD_REFUSED : REREAD_KEPT;
+}
+
+void certificates_reload(struct tls_context *context)
 {
     char why[1024];
-    if (tls_context_reload(context, why, sizeof why) != ERR_OK) {
-        metrics_count(METRIC_TLS_RELOADS_FAILED);
-        log_event(LOG_ERROR, "the certificates of the subscriber port stay as they were",
-                  LOG_TEXT("error", why));
-        return false;
+    struct tls_changes changes = {0};
+    enum err error = tls_context_reload(context, &changes, why, sizeof why);
+    metrics_count(error == ERR_OK ? METRIC_TLS_RELOADS : METRIC_TLS_RELOADS_FAILED);
+    int64_t not_after = check_validity(context);
+    const struct tls_files *files = tls_context_files(context);
+    const struct reread lines[TLS_FILES] = {
+        [TLS_CERTIFICATE] = {.option = files->certificate_option,
+                             .path = files->certificate,
+                             .not_after = not_after},
+        [TLS_KEY] = {.option = files->key_option, .path = files->key},
+        [TLS_CLIENT_CA] = {.option = files->client_ca_option, .path = files->client_ca},
+    };
+    for (int file = 0; file < TLS_FILES; file++) {
+        struct reread line = lines[file];
+        line.result = result_of(error, &changes, (enum tls_file)file);
+        line.why = why;
+        if (line.path != NULL)
+            reread_log(&line);
     }
-    metrics_count(METRIC_TLS_RELOADS);
-    tell_validity(context);
-    return true;
 }

@@ -9,8 +9,9 @@
 MUST_CHECK enum err certificates_open(const struct options *options,
                                       struct tls_context **ret_context, char *why, size_t why_cap);
 
-/* Any thread. false: a file is wrong, the log says which, and the certificates stay as they were.
- */
-bool certificates_reload(struct tls_context *context);
+/* Reads the files again; the log says of each whether it was unchanged, replaced or refused, and
+ * how long the certificate that counts then is valid. If one is refused, all stay as they were. Any
+ * thread, one at a time. */
+void certificates_reload(struct tls_context *context);
 
 #endif

@@ -360,13 +360,9 @@ void gateway_stop(struct gateway *gateway)
 void gateway_reload(struct gateway *gateway, bool must)
 {
     struct node *node = &gateway->node;
-    const char *certificates = "none";
     auth_reload(node->auth, must);
-    if (!must)
-        return;
-    if (node->tls != NULL)
-        certificates = certificates_reload(node->tls) ? "read" : "kept";
-    log_event(LOG_INFO, "read again", LOG_TEXT("certificates", certificates));
+    if (must && node->tls != NULL)
+        certificates_reload(node->tls);
 }
 
 void gateway_set_options(struct gateway *gateway, const struct options *options)

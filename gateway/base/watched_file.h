@@ -4,14 +4,17 @@
 #define HERALD_BASE_WATCHED_FILE_H
 
 #include "proto/buf.h"
+#include "proto/digest.h"
 
 #include <sys/stat.h>
 
 enum { WATCHED_FILE_MAX_BYTES = 1 << 20 };
 
 struct watched_file {
-    const char *path;  /* the caller's */
-    struct stat looks; /* when it was last read */
+    const char *path;           /* the caller's */
+    struct stat looks;          /* when it was last read */
+    uint8_t read[DIGEST_LEN];   /* of the bytes that were last read */
+    uint8_t counts[DIGEST_LEN]; /* of those that watched_file_take took */
 };
 
 /* Fills `out`, which the caller has initialised. ERR_SYSTEM, ERR_TOO_LARGE: *why is a sentence that
@@ -22,6 +25,9 @@ MUST_CHECK enum err watched_file_read(struct watched_file *file, struct buf *out
 /* Another file stands there than was last read, or tried to be, or the same with another content or
  * mode. A file that has gone has not changed: it is about to be written. */
 bool watched_file_has_changed(const struct watched_file *file);
+
+/* The bytes that were last read are good, and count from now on. false: they did before. */
+bool watched_file_take(struct watched_file *file);
 
 /* May others than its owner and group read it? */
 bool watched_file_is_public(const struct watched_file *file);

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ struct tls_context {
     SSL_CTX *current;
     struct tls_tickets tickets;
     struct tls_files files;
+    unsigned char client_ca[SHA256_DIGEST_LENGTH]; /* digest of that file; the reloading thread's */
 };
 
 /* ---- messages ---- */
@@ -28,11 +30,13 @@ struct tls_context {
 struct reason {
     char *text;
     size_t cap;
+    const char *option; /* of the file that was refused; NULL: none was */
 };
 
 static enum err refuse(struct reason *why, const char *option, const char *path, const char *text)
 {
     snprintf(why->text, why->cap, "%s: %.300s: %s", option, path, text);
+    why->option = option;
     ERR_clear_error();
     return ERR_INVALID_FIELD;
 }
@@ -119,9 +123,9 @@ static enum err use_key(SSL_CTX *ctx, const struct tls_files *files, struct reas
 
 /* What a session belongs to. A ticket of a session under another client CA is not taken: its client
  * certificate was looked at by that one. */
-static enum err name_sessions(SSL_CTX *ctx, const char *client_ca, struct reason *why)
+static enum err name_sessions(SSL_CTX *ctx, const char *client_ca, unsigned char *ret_digest,
+                              struct reason *why)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     char block[4096];
     size_t n;
@@ -130,8 +134,8 @@ static enum err name_sessions(SSL_CTX *ctx, const char *client_ca, struct reason
     bool is_done = hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1;
     while (is_done && file != NULL && (n = fread(block, 1, sizeof block, file)) > 0)
         is_done = EVP_DigestUpdate(hash, block, n) == 1;
-    is_done = is_done && EVP_DigestFinal_ex(hash, digest, &len) == 1 &&
-              SSL_CTX_set_session_id_context(ctx, digest, len) == 1;
+    is_done = is_done && EVP_DigestFinal_ex(hash, ret_digest, &len) == 1 &&
+              SSL_CTX_set_session_id_context(ctx, ret_digest, len) == 1;
     EVP_MD_CTX_free(hash);
     if (file != NULL)
         fclose(file);
@@ -193,7 +197,8 @@ static bool set_up(SSL_CTX *ctx)
            SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1; /* of TLS 1.2 */
 }
 
-static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, struct reason *why)
+static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, unsigned char *ret_client_ca,
+                      struct reason *why)
 {
     const struct tls_files *files = &context->files;
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -209,7 +214,7 @@ static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, struct rea
     if (error == ERR_OK)
         error = use_client_ca(ctx, files, why);
     if (error == ERR_OK)
-        error = name_sessions(ctx, files->client_ca, why);
+        error = name_sessions(ctx, files->client_ca, ret_client_ca, why);
     if (error == ERR_OK)
         *ret_ctx = ctx;
     else
@@ -222,7 +227,7 @@ static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, struct rea
 enum err tls_context_new(const struct tls_files *files, struct tls_context **ret_context, char *why,
                          size_t why_cap)
 {
-    struct reason reason = {why, why_cap};
+    struct reason reason = {why, why_cap, NULL};
     struct tls_context *context = calloc(1, sizeof *context);
     if (context == NULL)
         return out_of_memory(&reason);
@@ -235,7 +240,7 @@ enum err tls_context_new(const struct tls_files *files, struct tls_context **ret
     error = ERR_SYSTEM;
     if (pthread_mutex_init(&context->lock, NULL) != 0)
         goto undo_tickets;
-    error = build(context, &context->current, &reason);
+    error = build(context, &context->current, context->client_ca, &reason);
     if (error != ERR_OK)
         goto undo_lock;
     *ret_context = context;
@@ -260,19 +265,56 @@ void tls_context_free(struct tls_context *context)
     free(context);
 }
 
-enum err tls_context_reload(struct tls_context *context, char *why, size_t why_cap)
+static bool is_same_chain(SSL_CTX *a, SSL_CTX *b)
 {
-    struct reason reason = {why, why_cap};
+    STACK_OF(X509) * chain_a, *chain_b;
+    SSL_CTX_get0_chain_certs(a, &chain_a);
+    SSL_CTX_get0_chain_certs(b, &chain_b);
+    bool is_same = X509_cmp(SSL_CTX_get0_certificate(a), SSL_CTX_get0_certificate(b)) == 0 &&
+                   sk_X509_num(chain_a) == sk_X509_num(chain_b);
+    for (int i = 0; is_same && i < sk_X509_num(chain_a); i++)
+        is_same = X509_cmp(sk_X509_value(chain_a, i), sk_X509_value(chain_b, i)) == 0;
+    return is_same;
+}
+
+static enum tls_file file_of(const struct tls_files *files, const char *option)
+{
+    if (option == files->key_option)
+        return TLS_KEY;
+    return option == files->client_ca_option ? TLS_CLIENT_CA : TLS_CERTIFICATE;
+}
+
+enum err tls_context_reload(struct tls_context *context, struct tls_changes *ret_changes, char *why,
+                            size_t why_cap)
+{
+    struct reason reason = {why, why_cap, NULL};
+    unsigned char client_ca[SHA256_DIGEST_LENGTH];
     SSL_CTX *next;
-    enum err error = build(context, &next, &reason);
-    if (error != ERR_OK)
+    enum err error = build(context, &next, client_ca, &reason);
+    if (error != ERR_OK) {
+        ret_changes->refused = file_of(&context->files, reason.option);
         return error;
+    }
     pthread_mutex_lock(&context->lock);
     SSL_CTX *before = context->current;
     context->current = next;
+    SSL_CTX_up_ref(next);
     pthread_mutex_unlock(&context->lock);
+    ret_changes->is_other[TLS_CERTIFICATE] = !is_same_chain(before, next);
+    ret_changes->is_other[TLS_KEY] =
+        EVP_PKEY_eq(SSL_CTX_get0_privatekey(before), SSL_CTX_get0_privatekey(next)) != 1;
+    ret_changes->is_other[TLS_CLIENT_CA] =
+        memcmp(client_ca, context->client_ca, sizeof client_ca) != 0;
+    memcpy(context->client_ca, client_ca, sizeof client_ca);
     SSL_CTX_free(before);
+    SSL_CTX_free(next);
+    ERR_clear_error();
     return ERR_OK;
+}
+
+const struct tls_files *tls_context_files(const struct tls_context *context)
+{
+    return &context->files;
 }
 
 static SSL_CTX *hold_current(struct tls_context *context)

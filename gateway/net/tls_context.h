@@ -6,6 +6,7 @@
 
 #include "proto/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,16 +25,27 @@ struct tls_files {
     const char *client_ca_option;
 };
 
+enum tls_file { TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_CA, TLS_FILES };
+
 /* ERR_INVALID_FIELD: a file is missing, unreadable, encrypted or does not fit; *why is a sentence
  * that names the option and the file and says what to do. */
 MUST_CHECK enum err tls_context_new(const struct tls_files *files, struct tls_context **ret_context,
                                     char *why, size_t why_cap);
 void tls_context_free(struct tls_context *context); /* after the last of its connections */
 
+/* What was in a file and what is: not the file is compared, but what is served. */
+struct tls_changes {
+    bool is_other[TLS_FILES]; /* after ERR_OK */
+    enum tls_file refused;    /* after ERR_INVALID_FIELD */
+};
+
 /* Reads the files again. On error everything stays as it was. Sessions can still be resumed: the
  * ticket keys stay; but not after another client CA, which has to look at the certificate itself.
  */
-MUST_CHECK enum err tls_context_reload(struct tls_context *context, char *why, size_t why_cap);
+MUST_CHECK enum err tls_context_reload(struct tls_context *context, struct tls_changes *ret_changes,
+                                       char *why, size_t why_cap);
+
+const struct tls_files *tls_context_files(const struct tls_context *context); /* as given */
 
 /* When the certificate begins and ends to be valid, in seconds since 1970. */
 void tls_context_validity(struct tls_context *context, int64_t *ret_not_before,

@@ -250,7 +250,7 @@ module.exports = (test) => {
         await herald.waitPending('ada', 0);
         authority.issue('server');
         herald.child.signal('SIGHUP');
-        await waitUntil('it has read again', () => /certificates=read/.test(herald.log));
+        await waitUntil('it has read again', () => /option=--tls-cert .*result=replaced/.test(herald.log));
         await herald.mustPush('ada', { n: 2, text: 'x'.repeat(50000) });
         await page.waitReceived(2);
         await page.goOffline();

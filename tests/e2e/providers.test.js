@@ -185,7 +185,7 @@ module.exports = (test) => {
             { ...makeKey('ES256', 'enc').jwk, use: 'enc' }, null];
         herald.writeFile('keys', JSON.stringify({ keys: [old.jwk, ...strange, next.jwk] }));
         herald.child.signal('SIGHUP');
-        await waitUntil('they are read', () => /event="keys for tokens read again" keys=2 skipped=3$/m.test(herald.log));
+        await waitUntil('they are read', () => /event="keys for tokens read again" result=replaced keys=2 skipped=3$/m.test(herald.log));
         const line = (level, number, why, kid) =>
             new RegExp(`level=${level} event="a key for tokens is skipped" part=key number=${number} why="${why}"${kid}$`, 'm');
         assert.match(herald.log, line('warn', 2, 'a secret for HS256 must be at least 32 bytes', ' kid=weak'));

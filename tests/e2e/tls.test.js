@@ -74,13 +74,18 @@ async function isResumed(herald, session, options) {
     return isReused;
 }
 
-async function reload(herald, word = 'read') {
-    const before = herald.log.split('event="read again" certificates').length;
+/* What the log says of each file after SIGHUP: {'--tls-cert': {result, path, not_after, why}}. */
+async function reload(herald, expected = {}) {
+    const before = herald.log.length;
+    const said = () => [...herald.log.slice(before).matchAll(/event="read again" option=(\S+) (.*)$/gm)];
+    const last = herald.options.args.includes('--tls-client-ca') ? '--tls-client-ca' : '--tls-key';
     herald.child.signal('SIGHUP');
-    await waitUntil('it has read again',
-        () => herald.log.split('event="read again" certificates').length > before);
-    assert.match(herald.log.trimEnd().split('\n').filter((line) => line.includes('certificates=')).at(-1),
-        new RegExp(`certificates=${word}$`));
+    await waitUntil('it has read again', () => said().some(([, option]) => option === last));
+    const lines = Object.fromEntries(said().map(([, option, fields]) => [option, Object.fromEntries(
+        [...fields.matchAll(/(\w+)=("(?:[^"\\]|\\.)*"|\S+)/g)].map(([, name, value]) => [name, value.replace(/^"|"$/g, '')]))]));
+    const results = Object.fromEntries(Object.entries(lines).map(([option, { result }]) => [option.replace('--tls-', ''), result]));
+    assert.deepEqual(results, { cert: 'unchanged', key: 'unchanged', ...expected });
+    return lines;
 }
 
 const serialOf = async (herald, options) => {
@@ -254,31 +259,34 @@ module.exports = (test) => {
     });
 
     test('a reload changes the certificate and drops nobody', async (t) => {
-        const { herald, authority } = await secured(t);
+        const { herald, authority, files } = await secured(t);
         const subscriber = await herald.subscribe('ada');
         const before = await serialOf(herald);
         authority.issue('server');
         assert.equal(await serialOf(herald), before);
-        await reload(herald);
+        const { '--tls-cert': said } = await reload(herald, { cert: 'replaced', key: 'replaced' });
         assert.notEqual(await serialOf(herald), before);
         assert.equal((await herald.push('ada', 1, { wait: 10 })).json.status, 'delivered');
         assert.deepEqual(subscriber.values(), [1]);
         const ends = await herald.metric('herald_tls_certificate_not_after_seconds');
         assert.ok(ends > Date.now() / 1000 && ends < Date.now() / 1000 + 32 * 86400, `${ends}`);
+        assert.deepEqual([said.path, Date.parse(said.not_after)], [files.cert, ends * 1000]);
+        await reload(herald);
     });
 
     test('a wrong file at a reload keeps the old certificate, and the log names it', async (t) => {
         const { herald, authority, files } = await secured(t);
         const before = await serialOf(herald);
         fs.writeFileSync(files.cert, 'no certificate\n');
-        await reload(herald, 'kept');
-        assert.match(herald.log, /level=error .*--tls-cert: .*server\.pem: no certificate is in it/);
+        const refusedCert = { cert: 'refused', key: 'kept' };
+        const first = await reload(herald, refusedCert);
+        assert.match(first['--tls-cert'].why, /--tls-cert: .*server\.pem: no certificate is in it/);
         fs.copyFileSync(authority.file, files.cert);
-        await reload(herald, 'kept');
-        assert.match(herald.log, /--tls-key: .*server\.key: the key does not belong to the first certificate/);
+        const second = await reload(herald, { cert: 'kept', key: 'refused' });
+        assert.match(second['--tls-key'].why, /--tls-key: .*server\.key: the key does not belong to the first certificate/);
         fs.rmSync(files.cert);
-        await reload(herald, 'kept');
-        assert.match(herald.log, /--tls-cert: .*server\.pem: No such file/);
+        const third = await reload(herald, refusedCert);
+        assert.match(third['--tls-cert'].why, /--tls-cert: .*server\.pem: No such file/);
         assert.equal(await serialOf(herald), before);
         assert.equal(await herald.metric('herald_tls_reloads_total'), 3);
     });
@@ -309,8 +317,9 @@ module.exports = (test) => {
         }
         const ticket = await ticketFrom(herald, good);
         assert.equal(await isResumed(herald, ticket, good), true);
+        await reload(herald, { 'client-ca': 'unchanged' });
         fs.copyFileSync(others.file, clients.file);
-        await reload(herald);
+        await reload(herald, { 'client-ca': 'replaced' });
         await assert.rejects(isResumed(herald, ticket, good), undefined, 'a ticket does not outlive its authority');
     });
 
@@ -406,12 +415,17 @@ module.exports = (test) => {
         const before = await serial();
         fs.copyFileSync(authority.file, files.cert);
         herald.child.signal('SIGHUP');
-        await waitUntil('it says so', () => /admin_certificate=kept/.test(herald.log));
-        assert.match(herald.log, /--admin-tls-key: .*admin\.key: the key does not belong/);
+        await waitUntil('it says so', () => /option=--admin-tls-key path=\S+ result=refused why="--admin-tls-key: .*admin\.key: the key does not belong/
+            .test(herald.log));
+        assert.match(herald.log, /option=--admin-tls-cert path=\S+ result=kept not_after=20\S+Z$/m);
         assert.equal(await serial(), before);
         authority.issue('admin');
         herald.child.signal('SIGHUP');
-        await waitUntil('it says so', () => /admin_certificate=read/.test(herald.log));
+        await waitUntil('it says so', () => /option=--admin-tls-key path=\S+ result=replaced$/m.test(herald.log));
+        assert.match(herald.log, /option=--admin-tls-cert path=\S+ result=replaced not_after=20\S+Z$/m);
+        const length = herald.log.length;
+        herald.child.signal('SIGHUP');
+        await waitUntil('it says so', () => /option=--admin-tls-key path=\S+ result=unchanged$/m.test(herald.log.slice(length)));
         assert.notEqual(await serial(), before);
     });
 
@@ -458,7 +472,8 @@ module.exports = (test) => {
 
     test('SIGHUP without certificates is harmless', async (t) => {
         const herald = await t.herald({ store: 'memory' });
-        await reload(herald, 'none');
+        herald.child.signal('SIGHUP');
+        await waitUntil('it has looked', () => /event="options read again"/.test(herald.log));
         assertProblem(await exchange(herald.port, 'GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n'), 404);
     });
 

@@ -132,13 +132,69 @@ Test(tls_context, speaks_1_2_and_1_3_and_nothing_older)
     tls_context_free(context);
 }
 
+static struct tls_changes changes;
+
+static void assert_reload(struct tls_context *context, bool certificate, bool key, bool client_ca)
+{
+    cr_assert_eq(tls_context_reload(context, &changes, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(changes.is_other[TLS_CERTIFICATE], certificate);
+    cr_assert_eq(changes.is_other[TLS_KEY], key);
+    cr_assert_eq(changes.is_other[TLS_CLIENT_CA], client_ca);
+}
+
+static void assert_reload_refused(struct tls_context *context, enum tls_file file)
+{
+    changes.refused = TLS_FILES;
+    cr_assert_eq(tls_context_reload(context, &changes, why, sizeof why), ERR_INVALID_FIELD);
+    cr_assert_eq(changes.refused, file, "%s", why);
+}
+
+/* What counts is what is served, not when a file was written. */
+Test(tls_context, says_of_each_file_whether_a_reload_replaced_it)
+{
+    struct identity renewed = identity_make("server", &authority);
+    struct tls_context *context = open_context(true);
+    assert_reload(context, false, false, false);
+    identity_write_certificate(&server, certificate_path);
+    assert_reload(context, false, false, false);
+    identity_write_certificate(&renewed, certificate_path);
+    identity_write_key(&renewed, key_path, NULL);
+    assert_reload(context, true, true, false);
+    assert_reload(context, false, false, false);
+    /* another chain behind the same certificate */
+    FILE *chain = fopen(certificate_path, "ae");
+    cr_assert_eq(PEM_write_X509(chain, authority.certificate), 1);
+    fclose(chain);
+    assert_reload(context, true, false, false);
+    identity_write_certificate(&server, ca_path);
+    assert_reload(context, false, false, true);
+    assert_reload(context, false, false, false);
+    tls_context_free(context);
+    identity_free(&renewed);
+}
+
+Test(tls_context, says_which_file_a_reload_refused)
+{
+    struct tls_context *context = open_context(true);
+    identity_write_certificate(&authority, certificate_path);
+    assert_reload_refused(context, TLS_KEY);
+    write_text(certificate_path, "nothing\n");
+    assert_reload_refused(context, TLS_CERTIFICATE);
+    identity_write_certificate(&server, certificate_path);
+    write_text(ca_path, "nothing\n");
+    assert_reload_refused(context, TLS_CLIENT_CA);
+    identity_write_certificate(&authority, ca_path);
+    assert_reload(context, false, false, false);
+    tls_context_free(context);
+}
+
 Test(tls_context, resumes_after_a_reload_because_the_ticket_keys_stay)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     struct tls_context *context = open_context(false);
     for (size_t i = 0; i < 2; i++) {
         SSL_SESSION *ticket = ticket_from(context, versions[i]);
-        cr_assert_eq(tls_context_reload(context, why, sizeof why), ERR_OK);
+        assert_reload(context, false, false, false);
         cr_assert(meet(context, versions[i], ticket, NULL).is_reused);
         SSL_SESSION_free(ticket);
     }
@@ -173,7 +229,7 @@ Test(tls_context, keeps_what_it_has_when_a_reload_fails)
     struct tls_context *context = open_context(false);
     int64_t begin, end;
     write_text(key_path, "nothing\n");
-    cr_assert_eq(tls_context_reload(context, why, sizeof why), ERR_INVALID_FIELD);
+    assert_reload_refused(context, TLS_KEY);
     cr_assert_not_null(strstr(why, key_path), "%s", why);
     cr_assert(meet(context, TLS1_3_VERSION, NULL, NULL).is_through);
     tls_context_validity(context, &begin, &end);
@@ -209,7 +265,7 @@ Test(tls_context, does_not_resume_under_another_client_ca)
     SSL_SESSION_up_ref(ticket);
     cr_assert(meet(context, TLS1_2_VERSION, ticket, NULL).is_reused);
     identity_write_certificate(&other, ca_path);
-    cr_assert_eq(tls_context_reload(context, why, sizeof why), ERR_OK, "%s", why);
+    assert_reload(context, false, false, true);
     cr_assert_not(meet(context, TLS1_2_VERSION, ticket, &client).is_through);
     SSL_SESSION_free(ticket);
     tls_context_free(context);

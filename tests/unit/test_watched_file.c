@@ -62,6 +62,28 @@ Test(watched_file, is_read_whole_and_has_changed_when_another_stands_there)
     cr_assert(watched_file_has_changed(&file), "another file of the same content");
 }
 
+/* A file that was refused does not count, so that who puts the old one back is told the truth. */
+Test(watched_file, that_is_taken_is_another_when_its_bytes_are)
+{
+    struct watched_file file = {.path = path};
+    struct buf out;
+    static const struct {
+        const char *text;
+        bool is_taken, is_other;
+    } rows[] = {
+        {"first", true, true},  {"first", true, false}, {"refused", false, false},
+        {"first", true, false}, {"second", true, true}, {"second", true, false},
+        {"first", true, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        write_file(rows[i].text);
+        read_into(&file, &out);
+        buf_fini(&out);
+        if (rows[i].is_taken)
+            cr_assert_eq(watched_file_take(&file), rows[i].is_other, "%zu", i);
+    }
+}
+
 Test(watched_file, tells_what_others_may_read)
 {
     struct watched_file file = {.path = path};
