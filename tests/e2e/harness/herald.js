@@ -15,7 +15,7 @@ const { Subscriber, V1 } = require('./websocket');
 class Herald extends Admin {
     /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd, adminKey, files (texts by their
      * names in cwd, written before the start); tls, adminTls: options of node:tls for the clients of a port that
-     * `args` makes speak TLS */
+     * `args` makes speak TLS; user: {uid, gid}, where the tests run as root */
     constructor(binary, options) {
         super(options.adminPort, options.adminTls);
         this.binary = binary;
@@ -51,7 +51,7 @@ class Herald extends Admin {
     launch() {
         this.openAgent();
         this.child = new Child(this.binary, this.arguments(), {
-            env: cleanEnvironment(this.options.env), cwd: this.options.cwd,
+            env: cleanEnvironment(this.options.env), cwd: this.options.cwd, ...this.options.user,
         });
         this.child.process.stderr.on('data', (chunk) => { this.log += chunk; });
     }
