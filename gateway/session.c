@@ -22,7 +22,7 @@
 
 _Static_assert(sizeof(struct session) <= 280, "one for each open connection");
 
-enum { LAST_CHANCE_MS = 50, CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
+enum { CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
 
 static const uint8_t successors[] = {
     [SESSION_AUTH] = 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
@@ -169,6 +169,8 @@ void session_set_timer(struct session *session)
     int64_t stuck = moved_ms + options->slow_timeout - worker_now_ms(worker);
     if (moved_ms != 0 && stuck < wait)
         wait = (int32_t)stuck;
+    int32_t unfinished = session_unfinished_wait_ms(session);
+    wait = unfinished < wait ? unfinished : wait;
     int32_t credit = session_auth_wait_ms(session);
     wait = credit < wait ? credit : wait;
     if (session->is_draining && (int32_t)(session->drain_at_ms - now_ms) < wait)
@@ -209,7 +211,7 @@ static bool ask_once_more(struct session *session, uint32_t now_ms)
     session->is_suspect = true;
     struct worker *worker = session_worker(session);
     timer_set(reactor_timers(worker->reactor), &session->timer,
-              worker_now_ms(worker) + LAST_CHANCE_MS);
+              worker_now_ms(worker) + SESSION_LAST_CHANCE_MS);
     return true;
 }
 
@@ -274,6 +276,8 @@ static void on_timer(struct timer *timer)
         session_close(session, error, (struct span){0}, 0);
     else if (is_stuck(session, worker_now_ms(session_worker(session))))
         session_close(session, ERR_SLOW, (struct span){0}, 0);
+    else if (session_is_unfinished_late(session))
+        session_close(session, ERR_SLOW, SPAN_LITERAL("slow message"), 0);
     else if (session->level == LEVEL_SSE)
         watch_stream(session);
     else

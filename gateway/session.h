@@ -87,7 +87,8 @@ struct session {
     uint64_t sent;     /* the last number that was handed to the connection */
     uint64_t acked;    /* the last number that it has acknowledged */
     int64_t since_ms;  /* since 1970 */
-    uint32_t heard_ms; /* these four on session_clock */
+    uint32_t heard_ms; /* these five on session_clock */
+    uint32_t begun_ms; /* is_unfinished: when what has not ended began */
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
@@ -109,6 +110,7 @@ struct session {
     bool is_draining : 1;    /* drain_at_ms holds */
     bool has_peer_close : 1;
     bool is_given_up : 1;    /* there was no memory for what it needs */
+    bool is_unfinished : 1;  /* a message or a frame has begun, and its end has not come */
     bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
     uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */
 };

@@ -25,6 +25,10 @@ static inline const struct session_events *session_events_of(const struct sessio
     return session_worker(session)->node->session_events;
 }
 
+/* For what has come in, when the clock says that nothing has: it may be this process that stood
+ * still. */
+enum { SESSION_LAST_CHANCE_MS = 50 };
+
 /* session.c */
 
 /* The socket is closed; the memory goes at the end of the turn. */
@@ -80,6 +84,9 @@ char *session_copy(struct span text);
 
 /* session_read.c: WebSocket frames */
 size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len);
+/* How long the end of what has begun may still take; INT32_MAX: nothing has. */
+int32_t session_unfinished_wait_ms(const struct session *session);
+bool session_is_unfinished_late(struct session *session);
 
 /* session_rate.c: something has come in. Over a limit the session is closed. */
 void session_count_in(struct session *session, size_t n_messages, size_t n_bytes);

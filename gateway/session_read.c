@@ -7,7 +7,7 @@
 #include "proto/deflate.h"
 #include "proto/envelope.h"
 
-enum { INFLATED_PER_READ_BYTES = 1 << 20 };
+enum { INFLATED_PER_READ_BYTES = 1 << 20, STOOD_STILL_MS = 1000 };
 
 /* ---- acknowledgements ---- */
 
@@ -274,19 +274,66 @@ static bool is_counted(const struct ws_event *event)
     return event->kind != WS_EVENT_DATA || event->is_first || event->payload.len == 0;
 }
 
+/* ---- what has begun must end ---- */
+
+int32_t session_unfinished_wait_ms(const struct session *session)
+{
+    if (!session->is_unfinished)
+        return INT32_MAX;
+    return (int32_t)(session->begun_ms - session_clock(session)) +
+           (int32_t)session_options(session)->slow_timeout;
+}
+
+/* The clock alone proves nothing: when it is looked at so late, this process has stood still, and
+ * the rest may be there to be read. */
+bool session_is_unfinished_late(struct session *session)
+{
+    int32_t wait_ms = session_unfinished_wait_ms(session);
+    if (wait_ms < -STOOD_STILL_MS) {
+        session->begun_ms += (uint32_t)(SESSION_LAST_CHANCE_MS - wait_ms);
+        return false;
+    }
+    metrics_add(METRIC_LIMITED_MESSAGE_TIME, wait_ms <= 0);
+    return wait_ms <= 0;
+}
+
+/* All that has come is read. The pieces of a message that never ends would stay in memory, and the
+ * bytes of a frame; whoever sends so fast that a new one has begun each time is not late. */
+static void note_unfinished(struct session *session, bool has_rest)
+{
+    bool is_unfinished = has_rest || ws_decoder_is_in_message(&session->decoder);
+    if (is_unfinished == session->is_unfinished || !session_is_open(session))
+        return;
+    session->is_unfinished = is_unfinished;
+    session->begun_ms = session_clock(session);
+    if (is_unfinished)
+        session_set_timer(session);
+}
+
+static bool may_read_on(const struct session *session)
+{
+    return !session_is_moving(session) && !session->is_deaf && !session->has_peer_close &&
+           session->state != SESSION_CLOSED;
+}
+
 static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
 {
     size_t taken = 0;
-    while (taken < len && !session_is_moving(session) && !session->is_deaf &&
-           !session->has_peer_close && session->state != SESSION_CLOSED) {
+    while (taken < len && may_read_on(session)) {
         struct ws_event event;
         taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
         if (event.kind == WS_EVENT_MORE)
-            return taken;
+            break;
+        if (!ws_decoder_is_in_message(&session->decoder))
+            session->is_unfinished = false;
         if (is_counted(&event))
             session_count_in(session, 1, 0);
         if (!session->is_deaf)
             on_event(session, &event);
+    }
+    if (may_read_on(session)) {
+        note_unfinished(session, taken < len);
+        return taken;
     }
     if (session_is_moving(session))
         return taken; /* the rest moves along */

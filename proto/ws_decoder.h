@@ -53,6 +53,12 @@ struct ws_decoder {
     uint8_t flags;
 };
 
+/* Has a data message begun of which the end has not come? */
+static inline bool ws_decoder_is_in_message(const struct ws_decoder *decoder)
+{
+    return decoder->opcode != 0;
+}
+
 void ws_decoder_init(struct ws_decoder *decoder, uint32_t max_message);
 
 /* permessage-deflate was agreed; before the first byte. */

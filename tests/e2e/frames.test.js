@@ -3,7 +3,7 @@
  * dropped), and the close code for what it may not. */
 
 const assert = require('node:assert/strict');
-const { OP, encodeFrame, rawWebSocket, waitUntil } = require('./harness');
+const { OP, encodeFrame, handshake, rawWebSocket, sleep, waitUntil } = require('./harness');
 
 const DROPPED = 'herald_client_messages_dropped_total';
 const close = (code, reason = '') => {
@@ -200,6 +200,59 @@ module.exports = (test) => {
         pong(raw, '2');
         await waitUntil('its second answer counts for nothing', async () => await unmatched() === 3);
         raw.destroy();
+    });
+
+    const LATE = 'herald_limited_total{limit="message-time"}';
+    const whole = encodeFrame({ payload: 'x'.repeat(50) });
+    /* What begins a message, and what is sent again and again so that the client is not silent. */
+    const NEVER_ENDS = [
+        ['a message in fragments', encodeFrame({ fin: false, payload: 'a' }), () => encodeFrame({ opcode: OP.PING })],
+        ['a message in empty fragments', encodeFrame({ fin: false, payload: 'a' }),
+            () => encodeFrame({ opcode: OP.CONTINUATION, fin: false })],
+        ['a frame of which a byte comes now and then', whole.subarray(0, 10), (n) => whole.subarray(10 + n, 11 + n)],
+        ['the header of a frame', whole.subarray(0, 3), () => ''],
+        ['half a ping', encodeFrame({ opcode: OP.PING, payload: 'x'.repeat(100) }).subarray(0, 50), () => ''],
+    ];
+    for (const [name, begin, more] of NEVER_ENDS) {
+        test(`what does not end within --slow-timeout is closed with 4000: ${name}`, async (t) => {
+            const herald = await t.sharedHerald('brief', { store: 'memory', args: ['--slow-timeout', '500ms'] });
+            const [plain, v1] = [await herald.raw(), await herald.raw()];
+            const before = await herald.metric(LATE);
+            await Promise.all([[plain, 'herald.plain'], [v1, 'herald.v1']].map(async ([raw, level]) => {
+                t.cleanup(() => raw.destroy());
+                raw.send(handshake('/ws?userId=begins', { headers: { 'Sec-WebSocket-Protocol': level } }));
+                assert.equal((await raw.answer()).status, 101);
+                raw.send(begin);
+                const began = Date.now();
+                let n = 0;
+                const timer = setInterval(() => raw.send(more(n++)), 50);
+                t.cleanup(() => clearInterval(timer));
+                let frame;
+                do {
+                    frame = await raw.frame();
+                } while (frame.opcode !== OP.CLOSE);
+                clearInterval(timer);
+                assert.deepEqual([frame.payload.readUInt16BE(0), frame.payload.subarray(2).toString()],
+                    [4000, 'slow message']);
+                assert.ok(Date.now() - began >= 450, `after ${Date.now() - began} ms`);
+            }));
+            assert.equal(await herald.metric(LATE), before + 2);
+        });
+    }
+
+    test('who ends each message in time is not closed, though one has always begun', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--slow-timeout', '1s'] });
+        const raw = await rawWebSocket(herald, 'goes on');
+        t.cleanup(() => raw.destroy());
+        const [head, tail] = [whole.subarray(0, 20), whole.subarray(20)];
+        const begin = Date.now();
+        raw.send(head);
+        while (Date.now() < begin + 1200) {
+            raw.send(Buffer.concat([tail, head]));
+            await sleep(50);
+        }
+        raw.send(Buffer.concat([tail, encodeFrame({ opcode: OP.PING, payload: 'alive' })]));
+        assert.equal((await raw.frameButPings()).payload.toString(), 'alive');
     });
 
     test('the server never masks and sends data in single text frames', async (t) => {
