@@ -36,7 +36,7 @@ static void on_answer(struct letter *letter)
 {
     struct ack_work *work = CONTAINER_OF(letter, struct ack_work, letter);
     struct arrival *arrival = work->arrival;
-    if (arrival_is_gone(arrival)) {
+    if (arrival_is_gone(arrival) || arrival_is_answered(arrival)) {
         /* nobody is left to tell */
     } else if (work->error == ERR_OK) {
         arrival_answer(arrival, 204, NULL, NULL, (struct span){0});

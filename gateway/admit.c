@@ -122,6 +122,7 @@ static void serve_ws(struct arrival *arrival, struct span method, struct span or
 /* What a page asks before it sends what a form could not (the Fetch standard's preflight). */
 static void answer_options(struct arrival *arrival, const char *methods)
 {
+    arrival_keep(arrival); /* for the request that it asks about */
     const struct option_list *more = &node_of(arrival)->options->cors_header;
     struct buf headers;
     buf_init(&headers, ALLOWED_MAX_BYTES);
@@ -169,6 +170,7 @@ static void serve_sse(struct arrival *arrival, struct span method, struct span o
 
 static void serve_ack(struct arrival *arrival, struct span method, struct span origin)
 {
+    arrival_keep(arrival);
     arrival_let_read(arrival, origin);
     if (span_equal(method, SPAN_LITERAL("POST")))
         ack_request(arrival);

@@ -2,51 +2,25 @@
  * TLS handshake included), and hands it to admit.c.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
- * or after a second: closing at once could destroy the answer on its way. */
-#include "gateway/arrival.h"
+ * or after a second: closing at once could destroy the answer on its way.
+ *
+ * A connection that is kept (arrival_keep) goes on when its answer is written: what has come behind
+ * the request is the next one's head, looked at in the next turn, so that one who sends many at
+ * once takes his turn like everybody else and is never owed more than one answer. With nothing
+ * there it rests for HTTP_KEEP_S and makes room for others meanwhile. */
+#include "gateway/arrival_parts.h"
 
 #include "gateway/admit.h"
 #include "gateway/base/listener.h"
-#include "gateway/base/log.h"
 #include "gateway/http_answer.h"
 #include "gateway/net/tls.h"
-#include "gateway/refused.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-enum { LINGER_MS = 1000 };
-
-struct arrival {
-    struct conn conn;
-    struct source *source;
-    struct arrivals *all; /* the front's */
-    struct list link;     /* in one of their lists */
-    struct timer timer;
-    struct grave grave;
-    struct buf bytes; /* the head, and what came behind it */
-    struct http_head head;
-    struct span reader; /* the origin that may read the answer, inside `bytes` */
-    size_t body_len;
-    void (*on_body)(struct arrival *arrival, struct span body);
-    unsigned pins;
-    bool is_waiting;            /* the head is complete, and somebody is asked about it */
-    bool is_answered;           /* what comes in is no longer looked at */
-    bool is_lingering;          /* the answer is written */
-    bool is_gone;               /* the socket is closed */
-    struct http_field fields[]; /* of the head */
-};
 
 struct worker *arrival_worker(struct arrival *arrival)
 {
     return CONTAINER_OF(arrival->conn.loop, struct worker, loop);
-}
-
-static struct node *node_of(struct arrival *arrival)
-{
-    return arrival_worker(arrival)->node;
 }
 
 static void free_arrival(struct grave *grave)
@@ -71,14 +45,14 @@ static void leave(struct arrival *arrival)
     bury_if_unused(arrival);
 }
 
-static void finish(struct arrival *arrival)
+void arrival_finish(struct arrival *arrival)
 {
     if (arrival->is_lingering)
-        atomic_fetch_sub(&node_of(arrival)->n_lingering, 1);
+        atomic_fetch_sub(&arrival_node(arrival)->n_lingering, 1);
     source_leave(arrival->source);
     arrival->source = NULL;
     conn_abandon(&arrival->conn);
-    atomic_fetch_sub(&node_of(arrival)->n_sockets, 1);
+    atomic_fetch_sub(&arrival_node(arrival)->n_sockets, 1);
     leave(arrival);
 }
 
@@ -107,83 +81,6 @@ void arrival_unpin(struct arrival *arrival)
 bool arrival_is_gone(const struct arrival *arrival)
 {
     return arrival->is_gone;
-}
-
-/* To HEAD the same is said without the body (RFC 9110, 9.3.2). */
-static size_t answer_len(const struct arrival *arrival, const struct buf *answer)
-{
-    struct span method = http_part_span(arrival->bytes.bytes, arrival->head.method);
-    if (!span_equal(method, SPAN_LITERAL("HEAD")))
-        return answer->len;
-    const char *end = memmem(answer->bytes, answer->len, "\r\n\r\n", 4);
-    return end == NULL ? answer->len : (size_t)(end - answer->bytes) + 4;
-}
-
-static void send_answer(struct arrival *arrival, const struct buf *answer)
-{
-    arrival->is_answered = true;
-    size_t len = answer_len(arrival, answer);
-    if (conn_write_bytes(&arrival->conn, answer->bytes, len) != ERR_OK) {
-        finish(arrival);
-        return;
-    }
-    conn_shutdown(&arrival->conn);
-    arrival->is_lingering = true;
-    atomic_fetch_add(&node_of(arrival)->n_lingering, 1);
-    source_leave(arrival->source); /* one that is over counts no more for its address */
-    arrival->source = NULL;
-    struct worker *worker = arrival_worker(arrival);
-    timer_set(reactor_timers(worker->reactor), &arrival->timer, worker_now_ms(worker) + LINGER_MS);
-}
-
-void arrival_answer(struct arrival *arrival, unsigned status, const char *content_type,
-                    const char *headers, struct span body)
-{
-    struct buf answer;
-    buf_init(&answer, body.len + HTTP_HEAD_MAX_BYTES + 1024);
-    if (http_answer(&answer, status, content_type, headers, arrival->reader, body) == ERR_OK)
-        send_answer(arrival, &answer);
-    else
-        finish(arrival);
-    buf_fini(&answer);
-}
-
-void arrival_answer_raw(struct arrival *arrival, const struct buf *answer)
-{
-    send_answer(arrival, answer);
-}
-
-/* With the requestId of the answer. What the request said is not told: it may be a secret. */
-static void log_refusal(enum err error, const char *detail, uint64_t request_id)
-{
-    char id[HTTP_REQUEST_ID_MAX_BYTES];
-    if (!log_is_enabled(LOG_DEBUG))
-        return;
-    http_request_id(request_id, id);
-    log_event(LOG_DEBUG, "request refused", LOG_TEXT("request", id),
-              LOG_INT("status", error_http_status(error)),
-              LOG_TEXT("why", detail != NULL ? detail : error_title(error)));
-}
-
-void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
-                    const char *allow)
-{
-    refused_count(error_http_status(error));
-    arrival_problem(arrival, error, detail, field, allow);
-}
-
-void arrival_problem(struct arrival *arrival, enum err error, const char *detail, const char *field,
-                     const char *allow)
-{
-    struct buf answer;
-    buf_init(&answer, HTTP_HEAD_MAX_BYTES + 4096);
-    uint64_t request_id = worker_random(arrival_worker(arrival));
-    log_refusal(error, detail, request_id);
-    if (http_refusal(&answer, error, detail, field, allow, arrival->reader, request_id) == ERR_OK)
-        send_answer(arrival, &answer);
-    else
-        finish(arrival);
-    buf_fini(&answer);
 }
 
 void arrival_want_body(struct arrival *arrival, size_t len,
@@ -234,11 +131,6 @@ struct transport_socket arrival_release(struct arrival *arrival, struct source *
     return socket;
 }
 
-void arrival_let_read(struct arrival *arrival, struct span origin)
-{
-    arrival->reader = origin;
-}
-
 static void try_body(struct arrival *arrival)
 {
     if (arrival->bytes.len - arrival->head.len < arrival->body_len)
@@ -277,20 +169,97 @@ static void try_head(struct arrival *arrival)
     }
 }
 
+/* ---- the next request ---- */
+
+static void move_to(struct arrival *arrival, struct list *list)
+{
+    list_remove(&arrival->link);
+    list_append(list, &arrival->link);
+}
+
+/* What was answered is over. */
+static void forget_request(struct arrival *arrival)
+{
+    size_t len = arrival->head.len + arrival->body_len;
+    size_t here = len < arrival->bytes.len ? len : arrival->bytes.len;
+    arrival->n_skipped = len - here;
+    buf_consume(&arrival->bytes, here);
+    if (arrival->bytes.len == 0)
+        buf_clear(&arrival->bytes);
+    http_head_init(&arrival->head, arrival->head.max_bytes, arrival->fields,
+                   arrival->head.max_fields);
+    arrival->reader = (struct span){0};
+    arrival->is_waiting = arrival->is_answered = arrival->is_kept = arrival->may_be_kept = false;
+    source_rest(arrival->source);
+}
+
+static void rest(struct arrival *arrival)
+{
+    move_to(arrival, &arrival->all->resting);
+    arrival_begin_to_linger(arrival, HTTP_KEEP_S * 1000);
+}
+
+static void begin_next(struct arrival *arrival)
+{
+    forget_request(arrival);
+    if (arrival->bytes.len == 0 && arrival->n_skipped == 0) {
+        rest(arrival);
+        return;
+    }
+    arrival_set_timer(arrival, arrival_node(arrival)->options->head_timeout);
+    if (arrival->bytes.len > 0)
+        try_head(arrival);
+}
+
+static void on_next(struct letter *letter)
+{
+    struct arrival *arrival = CONTAINER_OF(letter, struct arrival, next);
+    if (!arrival->is_gone && !atomic_load(&arrival_node(arrival)->is_stopping))
+        begin_next(arrival);
+    arrival_unpin(arrival);
+}
+
+/* It has rested, and something comes. */
+static void wake(struct arrival *arrival)
+{
+    arrival->is_lingering = false;
+    atomic_fetch_sub(&arrival_node(arrival)->n_lingering, 1);
+    move_to(arrival, &arrival->all->open);
+    arrival_set_timer(arrival, arrival_node(arrival)->options->head_timeout);
+}
+
+/* ---- the socket ---- */
+
+/* The buffer holds a head of the largest size and as much behind it: whoever sends more before he
+ * was answered sends no head. */
+static void refuse_flood(struct arrival *arrival)
+{
+    arrival->may_be_kept = false;
+    if (arrival->is_answered)
+        arrival_finish(arrival);
+    else
+        arrival_refuse(arrival, ERR_HEAD_TOO_LARGE, "too much came behind the request", NULL, NULL);
+}
+
 static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
     struct arrival *arrival = CONTAINER_OF(conn, struct arrival, conn);
-    if (arrival->is_answered)
+    if (arrival->is_answered && !arrival->is_kept)
         return len;
-    if (buf_append(&arrival->bytes, bytes, len) != ERR_OK) {
-        /* The buffer holds a head of the largest size and as much behind it: whoever sends more
-         * before he was answered sends no head. */
-        arrival_refuse(arrival, ERR_HEAD_TOO_LARGE, "too much came behind the request", NULL, NULL);
+    if (arrival->is_lingering)
+        wake(arrival);
+    size_t skipped = arrival->n_skipped < len ? arrival->n_skipped : len;
+    arrival->n_skipped -= skipped;
+    if (skipped == len) {
+        if (arrival->n_skipped == 0)
+            rest(arrival);
         return len;
     }
-    if (arrival->is_waiting)
+    if (buf_append(&arrival->bytes, bytes + skipped, len - skipped) != ERR_OK)
+        refuse_flood(arrival);
+    else if (arrival->is_waiting || arrival->is_answered)
         return len;
-    if (arrival->on_body != NULL)
+    else if (arrival->on_body != NULL)
         try_body(arrival);
     else
         try_head(arrival);
@@ -301,14 +270,21 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 static void on_drained(struct conn *conn)
 {
     struct arrival *arrival = CONTAINER_OF(conn, struct arrival, conn);
-    list_remove(&arrival->link);
-    list_append(&arrival->all->written, &arrival->link);
+    if (!arrival->is_kept) {
+        move_to(arrival, &arrival->all->written);
+    } else if (arrival->bytes.len <= arrival->head.len + arrival->body_len) {
+        begin_next(arrival);
+    } else {
+        arrival->pins++;
+        arrival->next.deliver = on_next;
+        mailbox_post(worker_mailbox(arrival_worker(arrival)), &arrival->next);
+    }
 }
 
 static void on_gone(struct conn *conn, bool is_clean)
 {
     (void)is_clean;
-    finish(CONTAINER_OF(conn, struct arrival, conn));
+    arrival_finish(CONTAINER_OF(conn, struct arrival, conn));
 }
 
 static const struct conn_ops ops = {
@@ -317,24 +293,13 @@ static const struct conn_ops ops = {
 static void on_timer(struct timer *timer)
 {
     struct arrival *arrival = CONTAINER_OF(timer, struct arrival, timer);
-    if (arrival->is_answered || conn_is_shaking(&arrival->conn))
-        finish(arrival);
+    arrival->may_be_kept = false;
+    if (arrival->is_answered || arrival->is_lingering || conn_is_shaking(&arrival->conn))
+        arrival_finish(arrival);
     else if (arrival->is_waiting)
         arrival_refuse(arrival, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
     else
         arrival_refuse(arrival, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
-}
-
-void arrival_refuse_crowded(const struct node *node, int fd)
-{
-    static const char answer[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n"
-                                 "Retry-After: 5\r\nConnection: close\r\n\r\n";
-    if (node->tls == NULL) { /* with TLS it would take a handshake to say so */
-        ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)sent; /* it is refused either way */
-    }
-    close(fd);
-    refused_count(429);
 }
 
 static enum err accept_socket(struct arrival *arrival, struct worker *worker, int fd,
@@ -378,19 +343,25 @@ void arrivals_init(struct arrivals *arrivals)
 {
     list_init(&arrivals->open);
     list_init(&arrivals->written);
+    list_init(&arrivals->resting);
 }
 
 static bool drop_first(struct list *list)
 {
     if (list_is_empty(list))
         return false;
-    finish(CONTAINER_OF(list->next, struct arrival, link));
+    arrival_finish(CONTAINER_OF(list->next, struct arrival, link));
     return true;
 }
 
-bool arrivals_drop_written(struct arrivals *all)
+bool arrivals_make_room(struct arrivals *all)
 {
-    return drop_first(&all->written);
+    return drop_first(&all->written) || drop_first(&all->resting);
+}
+
+void arrivals_drop_resting(struct arrivals *all)
+{
+    drop_first(&all->resting);
 }
 
 void arrivals_drop_unfinished(struct arrivals *all)
@@ -399,12 +370,14 @@ void arrivals_drop_unfinished(struct arrivals *all)
     {
         struct arrival *arrival = CONTAINER_OF(link, struct arrival, link);
         if (!arrival->is_answered)
-            finish(arrival);
+            arrival_finish(arrival);
+    }
+    while (drop_first(&all->resting)) {
     }
 }
 
 void arrivals_drop_all(struct arrivals *all)
 {
-    while (drop_first(&all->open) || drop_first(&all->written)) {
+    while (drop_first(&all->open) || arrivals_make_room(all)) {
     }
 }

@@ -16,6 +16,7 @@ struct arrival;
 struct arrivals {
     struct list open;    /* their head is not complete, or their answer not written */
     struct list written; /* answered, and wait for their peer to go; the first one waits longest */
+    struct list resting; /* kept, without a request; in the same order */
 };
 
 void arrivals_init(struct arrivals *arrivals);
@@ -27,12 +28,11 @@ void arrivals_init(struct arrivals *arrivals);
 MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct source *source,
                                 const struct ip *from, int64_t due_ms, struct arrivals *all);
 
-/* One that is answered, and only waits for its peer to go, gives up its place. false: there is
+/* One that is answered, and only waits for its peer, gives up its place. false: there is
  * none. Constant time. */
-bool arrivals_drop_written(struct arrivals *all);
-
-/* Answers 429 without a look at the request, and closes the socket. */
-void arrival_refuse_crowded(const struct node *node, int fd);
+bool arrivals_make_room(struct arrivals *all);
+/* The same, of those alone that rest: for a connection that another worker has no place for. */
+void arrivals_drop_resting(struct arrivals *all);
 
 /* Drops those that have not sent a whole request yet; the others are being answered. */
 void arrivals_drop_unfinished(struct arrivals *all);
@@ -52,7 +52,13 @@ void arrival_who(const struct arrival *arrival, struct refused_who *ret_who);
 /* Pages of that origin may read the answer (CORS); it stands in the arrival's bytes. */
 void arrival_let_read(struct arrival *arrival, struct span origin);
 
-/* Answers and closes. `detail` and the others as in http_answer.h. */
+/* The answer to this request does not end the connection, unless the request wants it to (HTTP/1.0,
+ * Connection: close), the node is leaving, or the end of its body cannot be told. A body is not
+ * read. What came behind the request is the next one's. */
+void arrival_keep(struct arrival *arrival);
+
+/* Answers and closes, unless arrival_keep was called. `detail` and the others as in http_answer.h.
+ */
 void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
                     const char *allow);
 /* The same where nobody is refused (health.c): it is not counted. */

@@ -44,19 +44,6 @@ struct front {
     struct door doors[];
 };
 
-/* A TLS client gets no answer: that would take a handshake, which is what there is no room for. */
-static void refuse_at_once(const struct front *front, int fd)
-{
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-                                 "Retry-After: 5\r\nConnection: close\r\n\r\n";
-    if (front->worker->node->tls == NULL) {
-        ssize_t sent = send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)sent; /* it is refused either way */
-    }
-    close(fd);
-    refused_count(503);
-}
-
 /* EMFILE, ENFILE: the connection stays in the backlog and would wake us for ever. The spare
  * descriptor lets us take it, say no, and close it. */
 static void refuse_without_descriptor(struct front *front, int listen_fd, int code)
@@ -65,7 +52,7 @@ static void refuse_without_descriptor(struct front *front, int listen_fd, int co
     struct peer_address peer;
     int fd = listener_accept(listen_fd, &peer);
     if (fd >= 0)
-        refuse_at_once(front, fd);
+        refused_close(front->worker, fd, 503);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     static struct log_limit failures = LOG_LIMIT(1000);
@@ -84,7 +71,7 @@ static void take(struct front *front, int fd, const struct peer_address *peer)
     atomic_store_explicit(&node->arrived_ms, worker_now_ms(front->worker), memory_order_relaxed);
     if (error == ERR_CROWDED) {
         atomic_fetch_sub(&node->n_sockets, 1);
-        arrival_refuse_crowded(node, fd);
+        refused_close(front->worker, fd, 429);
         return;
     }
     if (error == ERR_OK && source_is_untold(source))
@@ -95,7 +82,7 @@ static void take(struct front *front, int fd, const struct peer_address *peer)
         return;
     source_leave(source);
     atomic_fetch_sub(&node->n_sockets, 1);
-    refuse_at_once(front, fd);
+    refused_close(front->worker, fd, 503);
 }
 
 static void set_pause(struct front *front)
@@ -137,7 +124,7 @@ static enum place take_place(struct front *front)
 {
     struct node *node = front->worker->node;
     if (atomic_fetch_add(&node->n_sockets, 1) < node->max_sockets ||
-        arrivals_drop_written(&front->arrivals))
+        arrivals_make_room(&front->arrivals))
         return PLACE_TAKEN;
     atomic_fetch_sub(&node->n_sockets, 1);
     int64_t quiet_ms = worker_now_ms(front->worker) - atomic_load(&node->arrived_ms);
@@ -156,6 +143,13 @@ static void pause_for_places(struct front *front)
 {
     stop_listening(front);
     set_pause(front);
+    worker_announce(front->worker->node, WORD_MAKE_ROOM);
+}
+
+void front_make_room(struct worker *worker)
+{
+    if (worker->front != NULL)
+        arrivals_drop_resting(&worker->front->arrivals);
 }
 
 static void on_connections(struct reactor_watch *watch, uint32_t events)
@@ -176,7 +170,7 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
             if (place == PLACE_TAKEN)
                 take(front, fd, &peer);
             else
-                refuse_at_once(front, fd);
+                refused_close(front->worker, fd, 503);
             continue;
         }
         if (place == PLACE_TAKEN)

@@ -16,4 +16,7 @@ void front_close(struct worker *worker);
 /* After the worker has stopped. */
 void front_free(struct worker *worker);
 
+/* Another worker has no place for a connection: one that is kept without a request gives up its. */
+void front_make_room(struct worker *worker);
+
 #endif

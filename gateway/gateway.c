@@ -45,10 +45,9 @@ static void drain_worker(struct worker *worker);
 static void close_worker(struct worker *worker);
 
 static void (*const acts[WORDS])(struct worker *worker) = {
-    [WORD_STORE_IS_BACK] = replay_try_again,
-    [WORD_DRAIN] = drain_worker,
-    [WORD_END_WAITS] = waits_stop,
-    [WORD_CLOSE] = close_worker,
+    [WORD_STORE_IS_BACK] = replay_try_again, [WORD_DRAIN] = drain_worker,
+    [WORD_END_WAITS] = waits_stop,           [WORD_CLOSE] = close_worker,
+    [WORD_MAKE_ROOM] = front_make_room,
 };
 
 static void on_announcement(struct letter *letter)
@@ -57,16 +56,6 @@ static void on_announcement(struct letter *letter)
     /* before it acts: what is announced from here on is acted on once more */
     atomic_store(&announcement->is_posted, false);
     acts[announcement->word](announcement->worker);
-}
-
-/* Any thread. The same word to every worker. One that is still on its way serves. */
-static void announce(struct node *node, enum word word)
-{
-    for (unsigned i = 0; i < node->n_workers; i++) {
-        struct announcement *announcement = &node->workers[i]->announcements[word];
-        if (!atomic_exchange(&announcement->is_posted, true))
-            mailbox_post(worker_mailbox(node->workers[i]), &announcement->letter);
-    }
 }
 
 static void prepare_announcements(struct worker *worker)
@@ -91,7 +80,7 @@ static void on_store_state(void *owner, bool is_up)
         if (node->workers[i] == NULL)
             return; /* still starting: no session waits */
     }
-    announce(node, WORD_STORE_IS_BACK);
+    worker_announce(node, WORD_STORE_IS_BACK);
 }
 
 static enum err open_store(struct node *node, char *why, size_t why_cap)
@@ -250,7 +239,7 @@ static void begin_drain(struct gateway *gateway, uint32_t drain_ms)
     log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
     metrics_set(METRIC_DRAINING, 1);
     gateway_end_waits(gateway); /* those that would acknowledge are on their way out */
-    announce(node, WORD_DRAIN);
+    worker_announce(node, WORD_DRAIN);
 }
 
 void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
@@ -261,7 +250,7 @@ void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
 void gateway_end_waits(struct gateway *gateway)
 {
     atomic_store(&gateway->node.has_ended_waits, true);
-    announce(&gateway->node, WORD_END_WAITS);
+    worker_announce(&gateway->node, WORD_END_WAITS);
 }
 
 uint32_t gateway_drain(struct gateway *gateway)
@@ -302,7 +291,7 @@ static void say_goodbye(struct gateway *gateway)
     struct node *node = &gateway->node;
     begin_drain(gateway, 0);
     atomic_store(&node->is_stopping, true);
-    announce(node, WORD_CLOSE);
+    worker_announce(node, WORD_CLOSE);
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
          waited_ms += 10)
         usleep(10 * 1000);

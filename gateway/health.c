@@ -64,6 +64,7 @@ bool health_serve(struct arrival *arrival)
     bool is_livez = span_equal(path, SPAN_LITERAL("/livez"));
     if (!is_livez && !span_equal(path, SPAN_LITERAL("/readyz")))
         return false;
+    arrival_keep(arrival);
     if (!span_equal(method, SPAN_LITERAL("GET")) && !span_equal(method, SPAN_LITERAL("HEAD")))
         arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET, HEAD");
     else if (is_livez)

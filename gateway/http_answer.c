@@ -3,6 +3,7 @@
 #include "proto/json_text.h"
 
 #include <stdio.h>
+#include <time.h>
 
 enum { RETRY_AFTER_S = 5, PROBLEM_MAX_BYTES = 4096 };
 
@@ -49,7 +50,26 @@ enum err http_cors(struct buf *out, struct span origin)
                       (int)origin.len, origin.bytes);
 }
 
-enum err http_stream_head(struct buf *out, struct span origin)
+/* Not strftime, whose names are the locale's. */
+void http_date_write(int64_t unix_s, char out[HTTP_DATE_MAX_BYTES])
+{
+    static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t seconds = (time_t)unix_s;
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    snprintf(out, HTTP_DATE_MAX_BYTES, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
+             days[utc.tm_wday], utc.tm_mday, months[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour,
+             utc.tm_min, utc.tm_sec);
+}
+
+static enum err write_date(struct buf *out, const struct http_terms *terms)
+{
+    return terms->date == NULL ? ERR_OK : buf_append_text(out, terms->date);
+}
+
+enum err http_stream_head(struct buf *out, const struct http_terms *terms)
 {
     size_t before = out->len;
     enum err error =
@@ -59,7 +79,9 @@ enum err http_stream_head(struct buf *out, struct span origin)
                              "X-Accel-Buffering: no\r\n" /* nginx passes it on at once */
                              "X-Content-Type-Options: nosniff\r\n");
     if (error == ERR_OK)
-        error = http_cors(out, origin);
+        error = write_date(out, terms);
+    if (error == ERR_OK)
+        error = http_cors(out, terms->reader);
     if (error == ERR_OK)
         error = buf_append_text(out, "Connection: close\r\n\r\n");
     if (error != ERR_OK)
@@ -68,9 +90,11 @@ enum err http_stream_head(struct buf *out, struct span origin)
 }
 
 enum err http_answer(struct buf *out, unsigned status, const char *content_type,
-                     const char *headers, struct span reader, struct span body)
+                     const char *headers, const struct http_terms *terms, struct span body)
 {
     enum err error = buf_printf(out, "HTTP/1.1 %u %s\r\n", status, phrase_of(status));
+    if (error == ERR_OK)
+        error = write_date(out, terms);
     if (error == ERR_OK && content_type != NULL)
         error =
             buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body.len);
@@ -81,9 +105,12 @@ enum err http_answer(struct buf *out, unsigned status, const char *content_type,
                            "%s",
                            headers != NULL ? headers : "");
     if (error == ERR_OK)
-        error = http_cors(out, reader);
+        error = http_cors(out, terms->reader);
     if (error == ERR_OK)
-        error = buf_append_text(out, "Connection: close\r\n\r\n");
+        error = terms->is_kept
+                    ? buf_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n\r\n",
+                                 HTTP_KEEP_S)
+                    : buf_append_text(out, "Connection: close\r\n\r\n");
     return error != ERR_OK ? error : buf_append_span(out, body);
 }
 
@@ -110,7 +137,7 @@ static enum err write_problem(struct buf *body, enum err error, const char *deta
 }
 
 enum err http_refusal(struct buf *out, enum err error, const char *detail, const char *field,
-                      const char *allow, struct span reader, uint64_t request_id)
+                      const char *allow, const struct http_terms *terms, uint64_t request_id)
 {
     char headers[160] = "";
     unsigned status = error_http_status(error);
@@ -127,7 +154,7 @@ enum err http_refusal(struct buf *out, enum err error, const char *detail, const
     enum err result = write_problem(&body, error, detail, field, request_id);
     if (result == ERR_OK)
         result =
-            http_answer(out, status, "application/problem+json", headers, reader, buf_span(&body));
+            http_answer(out, status, "application/problem+json", headers, terms, buf_span(&body));
     buf_fini(&body);
     return result;
 }

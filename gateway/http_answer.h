@@ -5,20 +5,38 @@
 
 #include "proto/buf.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The headers that let pages of that origin read an answer (the Fetch standard's CORS protocol).
  * Empty: none. */
 MUST_CHECK enum err http_cors(struct buf *out, struct span origin);
 
-/* The head of the 200 that an event stream begins with; it ends with the connection (RFC 9112,
- * 6.3). */
-MUST_CHECK enum err http_stream_head(struct buf *out, struct span origin);
+/* What an answer says whatever it is about. */
+struct http_terms {
+    const char *date;   /* a line with CRLF: http_date_write, or worker_date; NULL: none */
+    struct span reader; /* as in http_cors */
+    bool is_kept;       /* the connection goes on, for HTTP_KEEP_S; else `Connection: close` */
+};
 
-/* A whole response with `Connection: close`. `headers` is NULL or complete lines with CRLF;
- * `reader` as in http_cors. content_type NULL: there is no body. */
+/* A connection without a request is closed then; it is longer than what proxies keep theirs for, so
+ * that none sends a request into a connection that is just being closed. */
+enum { HTTP_KEEP_S = 75 };
+
+/* The head of the 200 that an event stream begins with; it ends with the connection (RFC 9112,
+ * 6.3), whatever the terms say. */
+MUST_CHECK enum err http_stream_head(struct buf *out, const struct http_terms *terms);
+
+/* A whole response. `headers` is NULL or complete lines with CRLF. content_type NULL: there is no
+ * body. */
 MUST_CHECK enum err http_answer(struct buf *out, unsigned status, const char *content_type,
-                                const char *headers, struct span reader, struct span body);
+                                const char *headers, const struct http_terms *terms,
+                                struct span body);
+
+/* The line "Date: Sun, 06 Nov 1994 08:49:37 GMT" with CRLF (RFC 9110, 5.6.7), of that second since
+ * 1970. */
+enum { HTTP_DATE_MAX_BYTES = 96 }; /* whatever year the clock says */
+void http_date_write(int64_t unix_s, char out[HTTP_DATE_MAX_BYTES]);
 
 /* The requestId as text; a refusal has it. */
 enum { HTTP_REQUEST_ID_MAX_BYTES = 17 };
@@ -27,7 +45,7 @@ void http_request_id(uint64_t request_id, char out[HTTP_REQUEST_ID_MAX_BYTES]);
 /* A refusal with its problem body (CONTRACT section 4) and the headers that belong to it: Allow,
  * Upgrade, Retry-After. `detail` is a sentence, NULL: the error's title; `field` may be NULL. */
 MUST_CHECK enum err http_refusal(struct buf *out, enum err error, const char *detail,
-                                 const char *field, const char *allow, struct span reader,
-                                 uint64_t request_id);
+                                 const char *field, const char *allow,
+                                 const struct http_terms *terms, uint64_t request_id);
 
 #endif

@@ -40,9 +40,10 @@ static bool is_kicked(struct move *move)
         !kicks_take(move->home, move_user(move)))
         return false;
     struct buf answer;
+    struct http_terms terms = {.date = worker_date(move->home), .reader = move->admission.origin};
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     /* The socket buffer is empty, and this is short: it goes out at once or not at all. */
-    if (http_answer(&answer, 204, NULL, NULL, move->admission.origin, (struct span){0}) == ERR_OK)
+    if (http_answer(&answer, 204, NULL, NULL, &terms, (struct span){0}) == ERR_OK)
         transport_say(move->admission.socket, answer.bytes, answer.len);
     buf_fini(&answer);
     drop(move);

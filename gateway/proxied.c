@@ -1,6 +1,7 @@
 #include "gateway/proxied.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/refused.h"
 #include "proto/proxy_head.h"
 
 #include <errno.h>
@@ -71,7 +72,7 @@ static void take_head(struct proxied *proxied, const struct proxy_head *head)
         leave(proxied);
         source_leave(proxied->source);
         atomic_fetch_sub(&proxied->worker->node->n_sockets, 1);
-        arrival_refuse_crowded(proxied->worker->node, proxied->watch.fd);
+        refused_close(proxied->worker, proxied->watch.fd, 429);
     } else {
         drop(proxied);
     }

@@ -2,6 +2,9 @@
 
 #include "gateway/base/log_limit.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 static enum metric metric_of(unsigned status)
 {
     switch (status) {
@@ -33,6 +36,22 @@ static enum metric metric_of(unsigned status)
 void refused_count(unsigned status)
 {
     metrics_count(metric_of(status));
+}
+
+void refused_close(struct worker *worker, int fd, unsigned status)
+{
+    struct http_terms terms = {.date = worker_date(worker)};
+    struct buf answer;
+    buf_init(&answer, 1024);
+    if (worker->node->tls == NULL &&
+        http_answer(&answer, status, NULL, "Content-Length: 0\r\nRetry-After: 5\r\n", &terms,
+                    (struct span){0}) == ERR_OK) {
+        ssize_t sent = send(fd, answer.bytes, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)sent; /* it is refused either way */
+    }
+    buf_fini(&answer);
+    close(fd);
+    refused_count(status);
 }
 
 static struct span user_of(const struct refused_who *who)

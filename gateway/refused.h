@@ -5,10 +5,15 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/gateway.h"
+#include "gateway/worker.h"
 #include "proto/user_id.h"
 
 /* Counts a request that was refused, by the status of its answer. */
 void refused_count(unsigned status);
+
+/* Refuses a connection without a look at its request (429, 503), and closes it. With TLS nothing is
+ * said: that would take a handshake. On the worker's thread. */
+void refused_close(struct worker *worker, int fd, unsigned status);
 
 /* Whom a refusal is about. */
 struct refused_who {

@@ -37,7 +37,8 @@ static enum err queue_accept(struct session *session, const char accept[HANDSHAK
     buf_init(&head, 512);
     char extensions[EXTENSIONS_ANSWER_MAX_BYTES];
     enum err error = handshake_accept(&head, (enum handshake_level)session->level, accept,
-                                      extensions_answer(terms, extensions));
+                                      extensions_answer(terms, extensions),
+                                      worker_date(session_worker(session)));
     if (error == ERR_OK)
         error = session_say_head(session, buf_span(&head));
     buf_fini(&head);
@@ -75,11 +76,12 @@ void session_open(struct session *session)
 void session_refuse(struct session *session, enum err error)
 {
     struct buf answer;
+    struct http_terms terms = {.date = worker_date(session_worker(session))};
     refused_count(error_http_status(error));
     buf_init(&answer, 4096);
     free(session->extra->held);
     session->extra->held = NULL;
-    if (http_refusal(&answer, error, NULL, NULL, NULL, (struct span){0},
+    if (http_refusal(&answer, error, NULL, NULL, NULL, &terms,
                      worker_random(session_worker(session))) == ERR_OK)
         session_say(session, SAY_ONCE, answer.bytes, answer.len);
     buf_fini(&answer);

@@ -38,11 +38,12 @@ static void send_head(struct session *session, unsigned status)
 {
     struct buf head;
     struct session_extra *extra = session->extra;
-    struct span origin = span_of(extra->held);
+    struct http_terms terms = {.date = worker_date(session_worker(session)),
+                               .reader = span_of(extra->held)};
     buf_init(&head, HEAD_MAX_BYTES);
     enum err error = status == 200
-                         ? http_stream_head(&head, origin)
-                         : http_answer(&head, status, NULL, NULL, origin, (struct span){0});
+                         ? http_stream_head(&head, &terms)
+                         : http_answer(&head, status, NULL, NULL, &terms, (struct span){0});
     if (error == ERR_OK)
         error = session_say_head(session, buf_span(&head));
     buf_fini(&head);

@@ -50,7 +50,10 @@ struct source {
     struct sources *sources;
     struct place *place; /* NULL: not counted */
     struct ip address;
-    bool has_address; /* false: who connected to a unix socket, and is not counted */
+    bool has_address;       /* false: who connected to a unix socket, and is not counted */
+    struct ip proxy;        /* is_told_by_head: the peer's own address... */
+    bool proxy_has_address; /* ...if it has one */
+    bool is_told_by_head;
     bool is_untold;
     bool is_proxied;
     bool is_in; /* it holds one of the places */
@@ -279,10 +282,41 @@ enum err source_tell(struct source *source, bool has_address, const struct ip *i
 void source_tell_by_head(struct source *source, const struct http_head *head, const char *bytes)
 {
     struct ip ip;
+    source->proxy = source->address;
+    source->proxy_has_address = source->has_address;
+    source->is_told_by_head = true;
     bool is_found =
         forwarded_for(head, bytes, source->sources->trusted, source->sources->n_trusted, &ip);
     enum err error = source_tell(source, is_found, &ip);
     (void)error; /* one without a place is not let in: source_enter */
+}
+
+static void give_up_entry(struct source *source)
+{
+    struct place **bucket;
+    struct shard *shard = shard_of(source->sources, &source->place->network, &bucket);
+    pthread_mutex_lock(&shard->lock);
+    source->place->n_in--;
+    pthread_mutex_unlock(&shard->lock);
+    source->is_in = false;
+}
+
+void source_rest(struct source *source)
+{
+    if (source == NULL)
+        return;
+    if (source->is_in && !source->is_told_by_head)
+        give_up_entry(source);
+    if (!source->is_told_by_head)
+        return;
+    if (source->place != NULL)
+        give_back(source);
+    *source = (struct source){
+        .sources = source->sources,
+        .address = source->proxy,
+        .has_address = source->proxy_has_address,
+        .is_untold = true,
+    };
 }
 
 bool source_is_proxied(const struct source *source)

@@ -83,7 +83,8 @@ static void upgrade_and_close(struct arrival *arrival, const struct entry *entry
     size_t frame_len = ws_close_write(error_close_code(error), span_of(reason), frame);
     buf_init(&answer, 1024);
     metrics_count(METRIC_REFUSED_UPGRADED);
-    if (handshake_accept(&answer, entry->level, entry->accept, "") == ERR_OK &&
+    if (handshake_accept(&answer, entry->level, entry->accept, "",
+                         worker_date(arrival_worker(arrival))) == ERR_OK &&
         buf_append(&answer, frame, frame_len) == ERR_OK)
         arrival_answer_raw(arrival, &answer);
     else
@@ -94,11 +95,11 @@ static void upgrade_and_close(struct arrival *arrival, const struct entry *entry
 static void put_off(struct arrival *arrival, enum err error)
 {
     struct buf answer;
-    struct span origin = {0};
-    find_field(arrival, "Origin", &origin);
+    struct http_terms terms = {.date = worker_date(arrival_worker(arrival))};
+    find_field(arrival, "Origin", &terms.reader);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     refused_count(error_http_status(error));
-    if (http_stream_head(&answer, origin) == ERR_OK &&
+    if (http_stream_head(&answer, &terms) == ERR_OK &&
         sse_retry(&answer, retry_ms(arrival)) == ERR_OK)
         arrival_answer_raw(arrival, &answer);
     else

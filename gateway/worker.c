@@ -1,5 +1,6 @@
 #include "gateway/worker.h"
 
+#include "gateway/base/clock.h"
 #include "proto/deflate.h"
 
 #include <signal.h>
@@ -131,6 +132,25 @@ void worker_bury(struct worker *worker, struct grave *grave, void (*free_it)(str
     grave->next = worker->graves;
     worker->graves = grave;
     reactor_at_turn_end(worker->reactor, &worker->bury);
+}
+
+void worker_announce(struct node *node, enum word word)
+{
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        struct announcement *announcement = &node->workers[i]->announcements[word];
+        if (!atomic_exchange(&announcement->is_posted, true))
+            mailbox_post(worker_mailbox(node->workers[i]), &announcement->letter);
+    }
+}
+
+const char *worker_date(struct worker *worker)
+{
+    int64_t now_s = clock_wall_ms() / 1000;
+    if (worker->date[0] == '\0' || now_s != worker->date_s) {
+        worker->date_s = now_s;
+        http_date_write(now_s, worker->date);
+    }
+    return worker->date;
 }
 
 uint64_t worker_random(struct worker *worker)

@@ -4,6 +4,7 @@
 #define HERALD_WORKER_H
 
 #include "gateway/grave.h"
+#include "gateway/http_answer.h"
 #include "gateway/net/conn.h"
 #include "gateway/node.h"
 #include "gateway/user_agents.h"
@@ -16,8 +17,15 @@ struct inflater;
 
 enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64, WAIT_BUCKETS = 64 };
 
-/* What gateway.c tells every worker. */
-enum word { WORD_STORE_IS_BACK, WORD_DRAIN, WORD_END_WAITS, WORD_CLOSE, WORDS };
+/* What every worker is told (worker_announce); gateway.c says what each does then. */
+enum word {
+    WORD_STORE_IS_BACK,
+    WORD_DRAIN,
+    WORD_END_WAITS,
+    WORD_CLOSE,
+    WORD_MAKE_ROOM,
+    WORDS,
+};
 
 /* The letter of one word, made with the worker, so that it can always be sent. */
 struct announcement {
@@ -71,6 +79,8 @@ struct worker {
     size_t inflated_bytes;     /* of the read under way */
     struct inflater *inflater;
     uint64_t random;
+    int64_t date_s; /* since 1970: the second of the line */
+    char date[HTTP_DATE_MAX_BYTES];
     atomic_int_fast64_t seen_ms; /* the last heartbeat, for liveness; read by any thread */
     void (*on_second)(struct worker *worker);
 };
@@ -82,8 +92,15 @@ MUST_CHECK enum err worker_start(struct worker *worker);
 void worker_stop(struct worker *worker); /* from outside: ends the thread and joins it */
 void worker_free(struct worker *worker);
 
+/* Any thread, while the workers are there. One that was told and has not acted yet is not told
+ * twice. */
+void worker_announce(struct node *node, enum word word);
+
 /* Frees it at the end of the turn. */
 void worker_bury(struct worker *worker, struct grave *grave, void (*free_it)(struct grave *grave));
+
+/* The Date line of this second (http_answer.h), written once in it. */
+const char *worker_date(struct worker *worker);
 
 /* For spreading, not for secrets. */
 uint64_t worker_random(struct worker *worker);

@@ -198,7 +198,8 @@ enum err handshake_check(const struct http_head *head, const char *bytes,
 }
 
 enum err handshake_accept(struct buf *out, enum handshake_level level,
-                          const char accept[HANDSHAKE_ACCEPT_LEN], const char *extensions)
+                          const char accept[HANDSHAKE_ACCEPT_LEN], const char *extensions,
+                          const char *date)
 {
     const char *name = handshake_level_subprotocol(level);
     bool has_extensions = extensions[0] != '\0';
@@ -207,8 +208,8 @@ enum err handshake_accept(struct buf *out, enum handshake_level level,
                       "Upgrade: websocket\r\n"
                       "Connection: Upgrade\r\n"
                       "Sec-WebSocket-Accept: %.*s\r\n"
-                      "%s%s%s%s%s%s\r\n",
-                      (int)HANDSHAKE_ACCEPT_LEN, accept,
+                      "%s%s%s%s%s%s%s\r\n",
+                      (int)HANDSHAKE_ACCEPT_LEN, accept, date,
                       name == NULL ? "" : "Sec-WebSocket-Protocol: ", name == NULL ? "" : name,
                       name == NULL ? "" : "\r\n",
                       has_extensions ? "Sec-WebSocket-Extensions: " : "", extensions,

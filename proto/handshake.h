@@ -38,9 +38,9 @@ MUST_CHECK enum err handshake_check_no_body(const struct http_head *head, const 
                                             const char **ret_detail);
 
 /* Appends the whole 101 response, with the subprotocol of the level and the extensions that were
- * agreed (extensions_answer); empty: none. */
+ * agreed (extensions_answer); empty: none. `date` is a line with CRLF, or empty. */
 MUST_CHECK enum err handshake_accept(struct buf *out, enum handshake_level level,
                                      const char accept[HANDSHAKE_ACCEPT_LEN],
-                                     const char *extensions);
+                                     const char *extensions, const char *date);
 
 #endif

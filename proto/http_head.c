@@ -380,3 +380,20 @@ bool http_head_has_token(const struct http_head *head, const char *bytes, const 
     }
     return false;
 }
+
+bool http_head_body_len(const struct http_head *head, const char *bytes, size_t max,
+                        size_t *ret_len)
+{
+    struct span text;
+    size_t len = 0;
+    if (http_head_count(head, bytes, "Transfer-Encoding") > 0)
+        return false;
+    bool has_length = http_head_find(head, bytes, "Content-Length", &text);
+    for (size_t i = 0; has_length && i < text.len; i++) { /* digits: check_length */
+        len = len * 10 + (size_t)(text.bytes[i] - '0');
+        if (len > max)
+            return false;
+    }
+    *ret_len = len;
+    return true;
+}

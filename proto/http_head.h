@@ -86,6 +86,11 @@ unsigned http_head_count(const struct http_head *head, const char *bytes, const 
 bool http_head_has_token(const struct http_head *head, const char *bytes, const char *name,
                          const char *token);
 
+/* The length of the body behind the head. false: it is not told beforehand (Transfer-Encoding), or
+ * is more than max. */
+bool http_head_body_len(const struct http_head *head, const char *bytes, size_t max,
+                        size_t *ret_len);
+
 /* May it stand in a token (RFC 9110, 5.6.2)? */
 bool http_is_token_char(char c);
 

@@ -75,7 +75,7 @@ static void write_note(struct notification *note)
     WRITE(sse_notification(&out, note));
     WRITE(sse_gap(&out, EPOCH, &gap));
     WRITE(sse_begin(&out, 1000, EPOCH, 3));
-    WRITE(handshake_accept(&out, LEVEL_V1, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""));
+    WRITE(handshake_accept(&out, LEVEL_V1, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "", ""));
 #undef WRITE
     buf_fini(&out);
 }

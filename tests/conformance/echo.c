@@ -219,7 +219,8 @@ static enum err accept_upgrade(struct echo *echo, const struct http_head *head, 
     if (error != ERR_OK)
         return error;
     buf_init(&answer, 1024);
-    error = handshake_accept(&answer, level, accept, extensions_answer(echo->terms, extensions));
+    error =
+        handshake_accept(&answer, level, accept, extensions_answer(echo->terms, extensions), "");
     if (error == ERR_OK)
         send_bytes(echo, answer.bytes, answer.len);
     buf_fini(&answer);

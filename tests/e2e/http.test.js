@@ -96,6 +96,50 @@ module.exports = (test) => {
         }
     });
 
+    test('POST /ack keeps its connection, over refusals, bodies, pipelines and other clients of a proxy', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--trusted-proxy', '127.0.0.0/8', '--insecure'] });
+        const raw = await t.raw(herald.port);
+        const ack = (user, id, more = []) => head([`POST /ack?userId=${user}&id=${id} HTTP/1.1`, 'Host: localhost', ...more]);
+        const ids = { a: [], b: [] };
+        for (const user of ['a', 'b', 'a', 'b']) {
+            ids[user].push((await herald.mustPush(user, user)).id);
+        }
+        const statuses = async (count) => {
+            const seen = [];
+            while (seen.length < count) {
+                const answer = await raw.answer();
+                assert.ok(Math.abs(Date.parse(answer.headers.date) - Date.now()) < 60000, answer.headers.date);
+                seen.push(answer.status);
+            }
+            return seen;
+        };
+        raw.send(ack('a', ids.a[0], ['Content-Length: 0', 'X-Forwarded-For: 192.0.2.1']));
+        assert.deepEqual(await statuses(1), [204]);
+        raw.send(`${ack('b', ids.b[0], ['X-Forwarded-For: 192.0.2.2', 'Content-Length: 4'])}body`);
+        assert.deepEqual(await statuses(1), [204]);
+        raw.send(ack('a', 'no-id') + ack('a', ids.b[0]) + ack('a', ids.a[1]) + ack('b', ids.b[1]));
+        assert.deepEqual(await statuses(4), [400, 409, 204, 204]);
+        assert.equal((await herald.user('a')).pending + (await herald.user('b')).pending, 0);
+        raw.send(handshake('/ws?userId=a', { headers: { 'X-Forwarded-For': '192.0.2.3' } }));
+        assert.deepEqual(await statuses(1), [101]);
+        assert.equal((await herald.user('a')).connections[0].address, '192.0.2.3');
+    });
+
+    test('each answer has the date, refusals, streams and upgrades too', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const asked = [head(['GET /nowhere HTTP/1.1', 'Host: localhost']), 'nonsense\r\n\r\n', handshake('/ws?userId=dated'),
+            head(['OPTIONS /ack HTTP/1.1', 'Host: localhost', 'Connection: close'])];
+        const stream = await herald.events('dated');
+        const dates = [stream.response.headers.date];
+        for (const bytes of asked) {
+            dates.push((await exchange(herald.port, bytes)).headers.date);
+        }
+        for (const date of dates) {
+            assert.equal(date, new Date(date).toUTCString());
+            assert.ok(Math.abs(Date.parse(date) - Date.now()) < 60000, date);
+        }
+    });
+
     test('the subscriber port says that its node is going away, and counts no probe as a refusal', async (t) => {
         const herald = await t.herald({ store: 'memory' });
         await herald.post('/drain', {});

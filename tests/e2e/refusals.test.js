@@ -72,26 +72,29 @@ module.exports = (test) => {
         });
         const good = { sub: 'u', aud: 'here' };
         const cases = [
-            ['the token is for another audience', makeToken(key, { sub: 'u', aud: 'there' })],
-            ['the signature of the token is not good', makeToken(makeKey('HS256', 'k'), good)],
-            ['a token is needed', null],
-            ['the token is for another user than userId says', makeToken(key, { ...good, sub: 'v' })],
-            ['the token has expired', makeToken(key, { ...good, exp: 1000 })],
+            [/another audience/, makeToken(key, { sub: 'u', aud: 'there' })],
+            [/the signature of the token is not good/, makeToken(makeKey('HS256', 'k'), good)],
+            [/a token is needed/, null],
+            [/another user than userId says/, makeToken(key, { ...good, sub: 'v' })],
+            [/the token has expired/, makeToken(key, { ...good, exp: 1000 })],
         ];
-        for (const [why, token] of cases) {
+        for (const [check, token] of cases) {
             const headers = { Origin: 'http://127.0.0.1', ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+            const reasons = [];
             for (let i = 0; i < 2; i++) {
                 const raw = await t.raw(herald.port);
                 raw.send(handshake('/ws?userId=u', { headers }));
                 assert.equal((await raw.answer()).status, 101);
-                assert.equal((await raw.frameButPings()).payload.subarray(2).toString(), why);
+                reasons.push((await raw.frameButPings()).payload.subarray(2).toString());
                 raw.destroy();
             }
-            await waitUntil(why, () => herald.log.includes(`why="${why}" place=/ws address=127.0.0.1 user=u`));
+            assert.match(reasons[0], check);
+            assert.equal(reasons[1], reasons[0]);
+            await waitUntil('the line', () => herald.log.includes(`why="${reasons[0]}" place=/ws address=127.0.0.1 user=u`));
         }
         const client = await herald.subscribeV1('u');
         client.send({ type: 'auth', token: cases[1][1] });
-        assert.equal((await client.waitClosed()).reason, cases[1][0]);
+        assert.match((await client.waitClosed()).reason, cases[1][0]);
     });
 
     test('a token that is offered alone is told what to be offered beside', async (t) => {

@@ -1,4 +1,4 @@
-/* Arrivals of a full node: who makes room for others. */
+/* Arrivals: whose connection goes on behind its answer, and who makes room for others. */
 #include "gateway/arrival.h"
 
 #include <criterion/criterion.h>
@@ -8,7 +8,7 @@
 
 enum { PEERS = 4 };
 
-static const struct options options = {.head_timeout = 10000};
+static const struct options options = {.head_timeout = 10000, .max_head = HTTP_HEAD_USUAL_BYTES};
 static struct node node;
 static struct worker *worker;
 static struct arrivals all;
@@ -74,12 +74,12 @@ Test(arrival, who_was_answered_first_is_the_first_to_make_room)
         arrive(i);
     ask_for_a_refusal(2);
     ask_for_a_refusal(1);
-    cr_assert(arrivals_drop_written(&all));
+    cr_assert(arrivals_make_room(&all));
     cr_expect(has_gone(2));
     cr_expect_not(has_gone(1));
-    cr_assert(arrivals_drop_written(&all));
+    cr_assert(arrivals_make_room(&all));
     cr_expect(has_gone(1));
-    cr_assert_not(arrivals_drop_written(&all), "unfinished heads make no room");
+    cr_assert_not(arrivals_make_room(&all), "unfinished heads make no room");
     cr_expect_not(has_gone(0));
     cr_expect_eq(node.n_sockets, PEERS - 2);
 }
@@ -92,9 +92,132 @@ Test(arrival, an_answer_on_its_way_is_not_cut_off)
     arrive(0);
     ask_for_a_refusal(0);
     cr_expect_eq(node.n_lingering, 1);
-    cr_assert_not(arrivals_drop_written(&all));
+    cr_assert_not(arrivals_make_room(&all));
     cr_assert_not(has_gone(0));
     for (int i = 0; i < 3; i++)
         reactor_turn(worker->reactor, 0);
-    cr_assert(arrivals_drop_written(&all));
+    cr_assert(arrivals_make_room(&all));
+}
+
+/* ---- connections that are kept (RFC 9112, 9.3) ---- */
+
+#define LIVEZ "GET /livez HTTP/1.1\r\nHost: a\r\n"
+
+static void say(int peer, const char *text)
+{
+    cr_assert_eq(send(theirs[peer], text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* The answers that have come by now, each without its body's end told apart: how many, and whether
+ * the last one says that the connection goes on. */
+static unsigned take_answers(int peer, bool *ret_goes_on)
+{
+    static char bytes[65536];
+    ssize_t len = recv(theirs[peer], bytes, sizeof bytes - 1, 0);
+    unsigned n = 0;
+    bytes[len > 0 ? len : 0] = '\0';
+    for (const char *at = bytes; (at = strstr(at, "HTTP/1.1 200 OK\r\nDate: ")) != NULL; at++) {
+        *ret_goes_on = strstr(at, "Connection: keep-alive\r\n") != NULL;
+        n++;
+    }
+    return n;
+}
+
+static bool goes_on_behind(int peer, const char *request)
+{
+    bool goes_on = false;
+    say(peer, request);
+    for (int i = 0; i < 3; i++)
+        reactor_turn(worker->reactor, 0);
+    cr_assert_eq(take_answers(peer, &goes_on), 1, "%s", request);
+    return goes_on;
+}
+
+Test(arrival, goes_on_until_the_peer_wants_no_more)
+{
+    arrive(0);
+    for (int i = 0; i < 3; i++)
+        cr_assert(goes_on_behind(0, LIVEZ "\r\n"));
+    cr_assert_not(goes_on_behind(0, LIVEZ "Connection: Close\r\n\r\n"));
+    char byte;
+    cr_assert_eq(recv(theirs[0], &byte, 1, 0), 0, "the end");
+}
+
+Test(arrival, passes_a_short_body_over_and_finds_the_next_request_behind_it)
+{
+    arrive(0);
+    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12345"));
+    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
+    cr_expect_eq(node.n_lingering, 0, "it does not rest inside of a body");
+    say(0, "345");
+    reactor_turn(worker->reactor, 0);
+    cr_expect_eq(node.n_lingering, 1);
+    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 1\r\n\r\n"));
+    cr_assert(goes_on_behind(0, "x" LIVEZ "\r\n"));
+}
+
+Test(arrival, ends_where_nobody_can_tell_where_the_next_request_begins)
+{
+    static const char *const requests[PEERS] = {
+        "GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        LIVEZ "Transfer-Encoding: chunked\r\n\r\n",
+        LIVEZ "Content-Length: 8193\r\n\r\n",
+        LIVEZ "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+    };
+    for (int i = 0; i < PEERS; i++) {
+        arrive(i);
+        cr_expect_not(goes_on_behind(i, requests[i]), "%s", requests[i]);
+    }
+}
+
+Test(arrival, of_a_node_that_is_leaving_is_not_kept)
+{
+    arrive(0);
+    atomic_store(&node.is_draining, true);
+    cr_expect_not(goes_on_behind(0, LIVEZ "\r\n"));
+}
+
+/* One who sends many requests at once waits for his turn with each. */
+Test(arrival, answers_one_request_a_turn_and_each_of_them)
+{
+    char many[20 * sizeof(LIVEZ "\r\n")] = "";
+    unsigned n = 0;
+    bool goes_on = false;
+    for (int i = 0; i < 20; i++)
+        memcpy(many + strlen(many), LIVEZ "\r\n", sizeof(LIVEZ "\r\n"));
+    arrive(0);
+    say(0, many);
+    for (int i = 0; i < 25; i++) {
+        reactor_turn(worker->reactor, 0);
+        unsigned now = take_answers(0, &goes_on);
+        cr_assert_leq(now, 1);
+        n += now;
+    }
+    cr_assert_eq(n, 20);
+    cr_assert(goes_on);
+}
+
+Test(arrival, makes_room_for_others_while_it_rests)
+{
+    for (int i = 0; i < 3; i++) {
+        arrive(i);
+        cr_assert(goes_on_behind(i, LIVEZ "\r\n"));
+    }
+    say(0, "GET /");
+    reactor_turn(worker->reactor, 0);
+    cr_expect_eq(node.n_lingering, 2, "one has begun its next head");
+    arrivals_drop_resting(&all);
+    cr_expect(has_gone(1));
+    cr_assert(arrivals_make_room(&all));
+    cr_expect(has_gone(2));
+    cr_assert_not(arrivals_make_room(&all));
+    cr_assert(goes_on_behind(0, "livez HTTP/1.1\r\nHost: a\r\n\r\n"));
+}
+
+Test(arrival, is_closed_with_the_port_when_it_rests)
+{
+    arrive(0);
+    cr_assert(goes_on_behind(0, LIVEZ "\r\n"));
+    arrivals_drop_unfinished(&all);
+    cr_expect_eq(node.n_sockets, 0);
 }

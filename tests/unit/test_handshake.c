@@ -202,7 +202,7 @@ static void expect_accept(enum handshake_level level, const char *expected)
 {
     struct buf out;
     buf_init(&out, 512);
-    cr_assert_eq(handshake_accept(&out, level, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""), ERR_OK);
+    cr_assert_eq(handshake_accept(&out, level, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "", ""), ERR_OK);
     cr_assert(span_equal(buf_span(&out), span_of(expected)));
     buf_fini(&out);
 }
@@ -240,13 +240,15 @@ Test(handshake, names_the_extensions_in_the_101)
 {
     struct buf out;
     buf_init(&out, 512);
-    cr_assert_eq(handshake_accept(&out, LEVEL_V1, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "x; y=1"),
-                 ERR_OK);
+    cr_assert_eq(
+        handshake_accept(&out, LEVEL_V1, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "x; y=1", "Date: d\r\n"),
+        ERR_OK);
     cr_assert(span_equal(buf_span(&out), SPAN_LITERAL("HTTP/1.1 101 Switching Protocols\r\n"
                                                       "Upgrade: websocket\r\n"
                                                       "Connection: Upgrade\r\n"
                                                       "Sec-WebSocket-Accept: "
                                                       "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+                                                      "Date: d\r\n"
                                                       "Sec-WebSocket-Protocol: herald.v1\r\n"
                                                       "Sec-WebSocket-Extensions: x; y=1\r\n"
                                                       "\r\n")));
@@ -270,7 +272,8 @@ Test(handshake, does_not_write_half_a_101)
 {
     struct buf out;
     buf_init(&out, 64);
-    cr_assert_eq(handshake_accept(&out, LEVEL_PLAIN, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""), ERR_FULL);
+    cr_assert_eq(handshake_accept(&out, LEVEL_PLAIN, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "", ""),
+                 ERR_FULL);
     cr_assert_eq(out.len, 0);
     buf_fini(&out);
 }

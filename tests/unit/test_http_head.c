@@ -506,3 +506,28 @@ Test(http_head, takes_as_much_as_it_is_asked_to)
                      n == 100 ? HTTP_HEAD_DONE : HTTP_HEAD_BAD);
     }
 }
+
+Test(http_head, tells_how_long_the_body_is_where_that_is_told)
+{
+    static const struct {
+        const char *fields;
+        bool is_told;
+        size_t len;
+    } rows[] = {
+        {"", true, 0},
+        {"Content-Length: 0\r\n", true, 0},
+        {"Content-Length: 00100\r\n", true, 100},
+        {"Content-Length: 101\r\n", false, 0},
+        {"Content-Length: 99999999999999999999999999\r\n", false, 0},
+        {"Transfer-Encoding: chunked\r\n", false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[200];
+        size_t len = 0;
+        struct http_head head;
+        snprintf(text, sizeof text, BEGIN "%s\r\n", rows[i].fields);
+        cr_assert_eq(parse(&head, span_of(text)), HTTP_HEAD_DONE);
+        cr_expect_eq(http_head_body_len(&head, text, 100, &len), rows[i].is_told, "row %zu", i);
+        cr_expect_eq(len, rows[i].len, "row %zu", i);
+    }
+}

@@ -4,6 +4,7 @@
 #include "gateway/base/hash.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static struct sources *sources;
@@ -163,5 +164,56 @@ Test(sources, count_ipv6_by_its_64_bit_network_and_tell_the_whole_address)
     cr_assert_eq(source_enter(sources_of[2]), ERR_OK);
     for (int i = 0; i < 3; i++)
         source_leave(sources_of[i]);
+    tear_down();
+}
+
+/* A kept connection without a request takes no subscription's place. */
+Test(sources, hold_no_place_while_they_rest)
+{
+    set_up(NULL, 1, 0);
+    struct source *first = arrive();
+    source_rest(first);
+    source_rest(first);
+    struct source *second = arrive();
+    cr_assert_eq(source_enter(second), ERR_OK);
+    cr_assert_eq(source_enter(first), ERR_CROWDED);
+    source_leave(second);
+    cr_assert_eq(source_enter(first), ERR_OK);
+    source_leave(first);
+    source_rest(NULL);
+    tear_down();
+}
+
+static void tell_by_head(struct source *source, const char *address)
+{
+    struct http_field fields[8];
+    struct http_head head;
+    char text[200];
+    int len = snprintf(text, sizeof text,
+                       "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %s\r\n\r\n", address);
+    http_head_init(&head, sizeof text, fields, 8);
+    cr_assert_eq(http_head_parse(&head, text, (size_t)len), HTTP_HEAD_DONE);
+    source_tell_by_head(source, &head, text);
+}
+
+/* A proxy sends the requests of many through one connection. */
+Test(sources, ask_again_whose_the_next_request_of_a_proxy_is)
+{
+    char address[IP_TEXT_MAX_BYTES];
+    set_up("127.0.0.0/8", 1, 0);
+    struct source *source = arrive();
+    static const char *const clients[] = {"192.0.2.1", "192.0.2.2"};
+    for (int i = 0; i < 2; i++) {
+        cr_assert(source_is_untold(source));
+        tell_by_head(source, clients[i]);
+        cr_assert(source_describe(source, address, sizeof address));
+        cr_assert_str_eq(address, clients[i]);
+        source_rest(source);
+    }
+    struct source *other = arrive();
+    tell_by_head(other, clients[0]);
+    cr_assert_eq(source_enter(other), ERR_OK, "the place was given back");
+    source_leave(other);
+    source_leave(source);
     tear_down();
 }

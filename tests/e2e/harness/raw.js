@@ -44,7 +44,7 @@ class Raw {
                 return null;
             }
             const { status, headers } = parseHead(this.bytes.subarray(0, split).toString('latin1'));
-            const length = status === 101 ? 0 : Number(headers['content-length'] ?? NaN);
+            const length = status === 101 || status === 204 ? 0 : Number(headers['content-length'] ?? NaN);
             const rest = this.bytes.subarray(split + 4);
             const isWhole = Number.isNaN(length) ? this.isEnded : rest.length >= length;
             if (!isWhole && !this.isEnded) {

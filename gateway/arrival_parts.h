@@ -1,0 +1,44 @@
+/* Between the files of an arrival (arrival.h); for arrival*.c alone. */
+#ifndef HERALD_ARRIVAL_PARTS_H
+#define HERALD_ARRIVAL_PARTS_H
+
+#include "gateway/arrival.h"
+
+struct arrival {
+    struct conn conn;
+    struct source *source;
+    struct arrivals *all; /* the front's */
+    struct list link;     /* in one of their lists */
+    struct timer timer;
+    struct grave grave;
+    struct buf bytes; /* the head, and what came behind it */
+    struct http_head head;
+    struct span reader; /* the origin that may read the answer, inside `bytes` */
+    struct letter next; /* to itself, with a pin: the next request */
+    size_t n_skipped;   /* bytes to come that belong to a body that is not read */
+    size_t body_len;
+    void (*on_body)(struct arrival *arrival, struct span body);
+    unsigned pins;
+    bool is_waiting;            /* the head is complete, and somebody is asked about it */
+    bool is_answered;           /* what comes in is no longer looked at */
+    bool may_be_kept;           /* after the answer to this request */
+    bool is_kept;               /* the answer has said so */
+    bool is_lingering;          /* the answer is written, or it rests */
+    bool is_gone;               /* the socket is closed */
+    struct http_field fields[]; /* of the head */
+};
+
+/* arrival.c */
+void arrival_finish(struct arrival *arrival); /* closes the socket */
+
+/* arrival_answer.c */
+void arrival_set_timer(struct arrival *arrival, int64_t ms); /* from now */
+/* From now on it makes room for others. */
+void arrival_begin_to_linger(struct arrival *arrival, int64_t ms);
+
+static inline struct node *arrival_node(struct arrival *arrival)
+{
+    return arrival_worker(arrival)->node;
+}
+
+#endif
