@@ -297,7 +297,10 @@ static inline void twin_start(void)
     snprintf(client_path, sizeof client_path, "/tmp/herald-admin-twin.%ld", (long)getpid());
     snprintf(listen, sizeof listen, "unix:%s", client_path);
     static char no_file[] = "";
+    static char mode[] = "0660";
     const struct options options = {.admin_listen = listen,
+                                    .socket_mode = mode,
+                                    .socket_group = no_file,
                                     .admin_keys = no_file,
                                     .admin_tls_cert = no_file,
                                     .admin_tls_key = no_file,
