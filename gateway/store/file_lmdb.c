@@ -22,6 +22,8 @@ struct file_lmdb {
     bool is_reading;
     int code; /* of the last call that failed */
     uint64_t used_bytes;
+    uint64_t list_bytes; /* LMDB's own: the list of free pages, and where it all begins */
+    uint64_t end_bytes;
 };
 
 static enum err fail(struct file_lmdb *lmdb, int code)
@@ -35,18 +37,46 @@ const char *file_lmdb_why(const struct file_lmdb *lmdb)
     return mdb_strerror(lmdb->code);
 }
 
+int file_lmdb_fd(const struct file_lmdb *lmdb)
+{
+    mdb_filehandle_t fd = -1;
+    return mdb_env_get_fd(lmdb->env, &fd) == 0 ? fd : -1;
+}
+
 uint64_t file_lmdb_used_bytes(const struct file_lmdb *lmdb)
 {
     return lmdb->used_bytes;
 }
 
+struct file_extent file_lmdb_extent(const struct file_lmdb *lmdb)
+{
+    return (struct file_extent){lmdb->end_bytes, lmdb->used_bytes + lmdb->list_bytes};
+}
+
+enum { FREE_LIST = 0, META_PAGES = 2 }; /* LMDB's own table of free pages; before all tables */
+
+static uint64_t bytes_of(const MDB_stat *stat)
+{
+    return (uint64_t)stat->ms_psize *
+           (stat->ms_branch_pages + stat->ms_leaf_pages + stat->ms_overflow_pages);
+}
+
 static void measure(struct file_lmdb *lmdb, MDB_txn *txn)
 {
     MDB_stat stat;
-    if (mdb_stat(txn, lmdb->table, &stat) != 0)
-        return;
-    lmdb->used_bytes = (uint64_t)stat.ms_psize *
-                       (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages);
+    if (mdb_stat(txn, lmdb->table, &stat) == 0)
+        lmdb->used_bytes = bytes_of(&stat);
+    if (mdb_stat(txn, FREE_LIST, &stat) == 0)
+        lmdb->list_bytes = bytes_of(&stat) + META_PAGES * (uint64_t)stat.ms_psize;
+}
+
+/* After a commit. */
+static void measure_end(struct file_lmdb *lmdb)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    if (mdb_env_info(lmdb->env, &info) == 0 && mdb_env_stat(lmdb->env, &stat) == 0)
+        lmdb->end_bytes = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
 }
 
 /* ---- opening ---- */
@@ -113,7 +143,9 @@ static int open_table(struct file_lmdb *lmdb)
         return code;
     }
     measure(lmdb, txn);
-    return mdb_txn_commit(txn);
+    code = mdb_txn_commit(txn);
+    measure_end(lmdb);
+    return code;
 }
 
 static int open_environment(struct file_lmdb *lmdb, const char *path)
@@ -177,7 +209,7 @@ void file_lmdb_close(struct file_lmdb *lmdb)
 
 /* ---- reading ---- */
 
-enum { FREE_LIST = 0, READ_STEP = 4096 }; /* LMDB's own table of free pages; its page size */
+enum { READ_STEP = 4096 }; /* LMDB's page size */
 
 /* A value of several pages is touched on each. */
 static void read_table(MDB_txn *txn, MDB_dbi table)
@@ -311,7 +343,7 @@ static enum err write_once(struct file_lmdb *lmdb, file_lmdb_write_fn *write, vo
         return fail(lmdb, code);
     }
     lmdb->code = 0;
-    uint64_t used_before = lmdb->used_bytes;
+    struct file_lmdb before = *lmdb;
     enum err error = write(owner, lmdb);
     if (error != ERR_OK) {
         mdb_txn_abort(lmdb->writer);
@@ -319,9 +351,12 @@ static enum err write_once(struct file_lmdb *lmdb, file_lmdb_write_fn *write, vo
     }
     measure(lmdb, lmdb->writer);
     code = mdb_txn_commit(lmdb->writer);
-    if (code == 0)
+    if (code == 0) {
+        measure_end(lmdb);
         return ERR_OK;
-    lmdb->used_bytes = used_before;
+    }
+    lmdb->used_bytes = before.used_bytes;
+    lmdb->list_bytes = before.list_bytes;
     return fail(lmdb, code);
 }
 

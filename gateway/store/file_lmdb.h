@@ -12,6 +12,12 @@
 
 struct file_lmdb;
 
+/* What the file holds, as of the last commit: whole pages, and those of them in use. */
+struct file_extent {
+    uint64_t end_bytes;
+    uint64_t used_bytes;
+};
+
 /* The directory must be there. ERR_STORE_UNAVAILABLE: *why is what LMDB or the system says. */
 MUST_CHECK enum err file_lmdb_open(const char *path, struct file_lmdb **ret_lmdb, char *why,
                                    size_t why_cap);
@@ -47,6 +53,13 @@ MUST_CHECK enum err file_lmdb_delete(struct file_lmdb *lmdb, uint64_t key); /* a
 /* What the records take in whole pages, as of the last commit. The file may be larger: pages that
  * became free stay in it and are used again. */
 uint64_t file_lmdb_used_bytes(const struct file_lmdb *lmdb);
+
+/* The same with LMDB's own pages, and where the file ends. Of the pages between, those that the
+ * last two commits have freed are not used again yet. */
+struct file_extent file_lmdb_extent(const struct file_lmdb *lmdb);
+
+/* The data file's descriptor, LMDB's own; -1: there is none. */
+int file_lmdb_fd(const struct file_lmdb *lmdb);
 
 /* What the last failed call said. */
 const char *file_lmdb_why(const struct file_lmdb *lmdb);

@@ -140,6 +140,17 @@ static void put_note(struct local_state *state, struct inbox *inbox, struct noti
                                                         .distance = distance});
 }
 
+/* Where there is no room for a little either, nothing more is tried until the backing has some. */
+static enum err take_room(struct local_state *state, uint64_t bytes)
+{
+    struct backing *backing = state->backing;
+    enum err error = backing->ops->take_room(backing, state->group.bytes + bytes, state->why_full);
+    state->is_at_ceiling = error == ERR_FULL;
+    if (error == ERR_STORE_UNAVAILABLE)
+        state->is_full = backing->ops->probe(backing, state->why_full) != ERR_OK;
+    return error;
+}
+
 static enum err number_and_put(struct local_state *state, struct inbox *inbox,
                                struct store_append *append, struct store_target *target,
                                uint64_t shared_key)
@@ -148,8 +159,9 @@ static enum err number_and_put(struct local_state *state, struct inbox *inbox,
     uint32_t tag = waiting_tag(payload_key(append->payload));
     uint64_t bytes = append->payload->len + GROUP_PUT_OVERHEAD_BYTES +
                      (must_remember(state, append) ? GROUP_KEY_BYTES : 0u);
-    if (!state->backing->ops->has_room(state->backing, state->group.bytes + bytes))
-        return ERR_FULL;
+    enum err error = take_room(state, bytes);
+    if (error != ERR_OK)
+        return error;
     if (group_reserve(&state->group, 1, inbox_count(inbox) + 1) != ERR_OK ||
         find_collapsed(state, inbox, append->payload, target->time_ms, tag, &collapsed) != ERR_OK ||
         waiting_reserve(&inbox->waiting, tag) != ERR_OK)
@@ -218,7 +230,7 @@ static enum err append_target(struct local_state *state, struct store_append *ap
  * as they follow each other in one group. */
 static uint64_t shared_key_of(struct local_state *state, const struct store_append *append)
 {
-    if (!state->is_up || append->n_targets < 2)
+    if (!state->is_up || state->is_full || append->n_targets < 2)
         return 0;
     if (state->group.shared_payload == append->payload)
         return state->group.shared_key;
@@ -236,7 +248,9 @@ void local_apply_append(struct local_state *state, struct store_append *append)
         target->time_ms = now_ms;
         target->expires_ms = now_ms + (int64_t)append->ttl_s * 1000;
         target->error = ERR_STORE_UNAVAILABLE;
-        if (state->is_up && !answer_repeat(state, append, target))
+        if (!state->is_up || answer_repeat(state, append, target))
+            continue;
+        if (!state->is_full)
             target->error = append_target(state, append, target, shared_key);
     }
 }

@@ -25,7 +25,10 @@ struct backing_ops {
      * share: 0 if the backing shares by reference. */
     uint64_t (*note_key)(struct backing *backing, struct notification *note);
     uint64_t (*payload_key)(struct backing *backing);
-    bool (*has_room)(const struct backing *backing, uint64_t more_bytes);
+    /* Room for so many bytes of new records, those of the present group included. ERR_FULL: the
+     * store's own ceiling; ERR_STORE_UNAVAILABLE and `why`: nothing gives more. Only what is new is
+     * refused: groups that free something are committed all the same. */
+    enum err (*take_room)(struct backing *backing, uint64_t more_bytes, char *why);
     /* A notification of the index, committed or put by this group, as it was kept or as a replay.
      * The caller unrefs it. */
     enum err (*read)(struct backing *backing, const struct group *group, const struct inbox *inbox,
@@ -37,7 +40,10 @@ struct backing_ops {
     enum err (*commit)(struct backing *backing, struct group *group, char *why);
     /* After a failed commit: fills the empty index with what is really kept. */
     enum err (*rebuild)(struct backing *backing, struct local_index *index, char *why);
-    /* Could a group be committed now? */
+    /* Asked once a second while all is well: would what is committed be found again? NULL: always.
+     */
+    enum err (*check)(struct backing *backing, char *why);
+    /* Could a group be committed now, and is there room for more? */
     enum err (*probe)(struct backing *backing, char *why);
     void (*close)(struct backing *backing, struct local_index *index);
 };

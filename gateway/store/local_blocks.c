@@ -33,7 +33,8 @@ static enum err set_block(struct local_state *state, const struct store_block *b
 void local_apply_block(struct local_state *state, struct store_block *block)
 {
     int64_t until_ms = block->for_s == 0 ? 0 : local_now_ms(state) + (int64_t)block->for_s * 1000;
-    block->error = state->is_up ? set_block(state, block, until_ms) : ERR_STORE_UNAVAILABLE;
+    bool can_write = state->is_up && (until_ms == 0 || !state->is_full);
+    block->error = can_write ? set_block(state, block, until_ms) : ERR_STORE_UNAVAILABLE;
     block->until_ms = block->error == ERR_OK ? until_ms : 0;
     if (block->error == ERR_FULL)
         metrics_count(METRIC_BLOCKS_REFUSED);

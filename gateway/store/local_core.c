@@ -13,7 +13,7 @@
  * again. */
 #include "gateway/store/local_core.h"
 
-#include "gateway/base/log.h"
+#include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/store/local_apply.h"
 #include "gateway/store/local_blocks.h"
@@ -46,6 +46,7 @@ enum err local_core_init(struct local_core *core, const struct store_config *con
             },
         .events = config->events,
         .owner = config->owner,
+        .is_told_usable = true,
     };
     core->state.swept_ms = local_now_ms(&core->state);
     enum err error = expiring_table_new(STORE_MAX_TICKETS, &core->state.tickets);
@@ -76,22 +77,58 @@ void local_core_fini(struct local_core *core)
 
 /* ---- up and down ---- */
 
-void local_core_set_up(struct local_core *core, bool is_up, const char *why)
+static void tell(struct local_core *core, bool is_usable, const char *why)
 {
     pthread_mutex_lock(&core->why_lock);
-    snprintf(core->why, sizeof core->why, "%s", is_up ? "" : why);
+    snprintf(core->why, sizeof core->why, "%s", is_usable ? "" : why);
     pthread_mutex_unlock(&core->why_lock);
-    if (is_up == core->state.is_up)
+    core->is_ceiling_told = false;
+    if (is_usable == core->is_told_usable)
         return;
-    core->state.is_up = is_up;
-    if (is_up)
+    core->is_told_usable = is_usable;
+    if (is_usable)
         log_event(LOG_INFO, "the store can be written again",
                   LOG_TEXT("store", core->state.backing->ops->kind));
     else
         log_event(LOG_ERROR, "the store cannot be written; trying again each second",
                   LOG_TEXT("store", core->state.backing->ops->kind), LOG_TEXT("why", why));
     if (core->events.on_state != NULL)
-        core->events.on_state(core->owner, is_up);
+        core->events.on_state(core->owner, is_usable);
+}
+
+void local_core_set_up(struct local_core *core, bool is_up, const char *why)
+{
+    core->state.is_up = is_up;
+    core->state.is_full = false;
+    tell(core, is_up, why);
+}
+
+/* After the requests of a turn: the first that found no room. */
+static void tell_if_full(struct local_core *core)
+{
+    if (!core->state.is_up || !core->state.is_full || !core->is_told_usable)
+        return;
+    core->tried_ms = local_now_ms(&core->state);
+    tell(core, false, core->state.why_full);
+}
+
+/* At its own ceiling the store is up: what is pushed out or acknowledged makes room for the next.
+ */
+static void tell_if_at_ceiling(struct local_core *core)
+{
+    static const char why[] = "the store has reached --store-max-bytes: what leaves the inboxes "
+                              "makes room, or raise it";
+    static struct log_limit limit = LOG_LIMIT(60 * 1000);
+    bool is_at_ceiling = core->state.is_at_ceiling;
+    if (!core->is_told_usable || is_at_ceiling == core->is_ceiling_told)
+        return;
+    pthread_mutex_lock(&core->why_lock);
+    snprintf(core->why, sizeof core->why, "%s", is_at_ceiling ? why : "");
+    pthread_mutex_unlock(&core->why_lock);
+    core->is_ceiling_told = is_at_ceiling;
+    if (is_at_ceiling)
+        log_limited(&limit, span_of("any"), LOG_WARN, "pushes are refused",
+                    LOG_TEXT("store", core->state.backing->ops->kind), LOG_TEXT("why", why));
 }
 
 static void rebuild(struct local_core *core, char *why)
@@ -112,24 +149,46 @@ static void fail_group(struct local_core *core, const char *why_commit)
     local_core_set_up(core, false, core->state.is_readable ? why_commit : why_rebuild);
 }
 
-static void retry_if_due(struct local_core *core)
+static void check(struct local_core *core)
+{
+    struct backing *backing = core->state.backing;
+    char why[STORE_WHY_MAX_BYTES] = "";
+    if (backing->ops->check != NULL && backing->ops->check(backing, why) != ERR_OK)
+        local_core_set_up(core, false, why);
+}
+
+static void retry(struct local_core *core)
+{
+    struct local_state *state = &core->state;
+    char why[STORE_WHY_MAX_BYTES] = "";
+    if (!state->is_readable)
+        rebuild(core, why);
+    bool is_usable =
+        state->is_readable && state->backing->ops->probe(state->backing, why) == ERR_OK;
+    if (is_usable || !state->is_up)
+        local_core_set_up(core, is_usable, why);
+    else
+        tell(core, false, why);
+}
+
+/* Full is not down: what frees room is committed meanwhile. */
+static void look_at_backing(struct local_core *core)
 {
     int64_t now_ms = local_now_ms(&core->state);
     int64_t passed_ms = now_ms - core->tried_ms;
-    if (core->state.is_up || core->is_held_down || (passed_ms >= 0 && passed_ms < STORE_RETRY_MS))
+    if (core->is_held_down || (passed_ms >= 0 && passed_ms < STORE_RETRY_MS))
         return;
-    char why[STORE_WHY_MAX_BYTES] = "";
     core->tried_ms = now_ms;
-    if (!core->state.is_readable)
-        rebuild(core, why);
-    bool is_up = core->state.is_readable &&
-                 core->state.backing->ops->probe(core->state.backing, why) == ERR_OK;
-    local_core_set_up(core, is_up, why);
+    if (core->state.is_up)
+        check(core);
+    if (!core->state.is_up || core->state.is_full)
+        retry(core);
 }
 
 bool local_core_needs_time(const struct local_core *core)
 {
-    return !core->state.is_up || inbox_table_count(core->state.index.users) > 0 ||
+    return !core->state.is_up || core->state.is_full || core->state.backing->ops->check != NULL ||
+           inbox_table_count(core->state.index.users) > 0 ||
            idempotency_table_count(core->state.index.keys) > 0 ||
            expiring_table_count(core->state.index.blocks) > 0 ||
            expiring_table_count(core->state.tickets) > 0;
@@ -284,7 +343,7 @@ static uint64_t bytes_read(const struct store_request *request)
 
 struct store_request *local_core_turn(struct local_core *core, struct store_request *requests)
 {
-    retry_if_due(core);
+    look_at_backing(core);
     struct store_request *rest = requests;
     uint64_t read_bytes = 0;
     while (rest != NULL && !is_large(&core->state.group) && read_bytes < TURN_MAX_READ_BYTES) {
@@ -293,6 +352,8 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
         rest = rest->next;
     }
     local_apply_sweep(&core->state);
+    tell_if_full(core);
+    tell_if_at_ceiling(core);
     bool is_committed = commit(core);
     if (core->state.backing->ops->end_turn != NULL)
         core->state.backing->ops->end_turn(core->state.backing);

@@ -29,12 +29,17 @@ static enum err add_device(struct local_state *state, struct inbox *inbox, struc
     return ERR_OK;
 }
 
+static bool can_add(const struct local_state *state)
+{
+    return state->is_up && !state->is_full;
+}
+
 /* Finds the user, or makes what the page needs of it. */
 static enum err renew(struct local_state *state, const struct store_page *page, bool must_reset,
                       bool is_new_device, int64_t now_ms, struct inbox **inbox)
 {
     uint16_t today = local_day_of(now_ms);
-    if (!state->is_up || group_reserve(&state->group, 0, 0) != ERR_OK)
+    if (!can_add(state) || group_reserve(&state->group, 0, 0) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     bool is_new = *inbox == NULL;
     if (is_new)
@@ -74,11 +79,11 @@ static enum err find_for_page(struct local_state *state, const struct store_page
         inbox != NULL && local_has_lost_numbers(inbox, page->known_epoch, page->known_head);
     if (device != NULL) {
         is_new_day = is_new_day || device->day != today;
-        devices_see(inbox_devices(inbox), device, state->is_up ? today : device->day);
+        devices_see(inbox_devices(inbox), device, can_add(state) ? today : device->day);
     }
     bool is_new_device = is_device && device == NULL;
     bool must_write = inbox == NULL || must_reset || is_new_device;
-    if (must_write || (is_new_day && state->is_up)) {
+    if (must_write || (is_new_day && can_add(state))) {
         enum err error = renew(state, page, must_reset, is_new_device, now_ms, &inbox);
         if (error != ERR_OK)
             return error;

@@ -23,9 +23,12 @@ struct local_state {
     struct local_index index;
     struct group group;
     struct expiring_table *tickets;
-    bool is_up;       /* groups can be committed */
-    bool is_readable; /* the index is that of what is kept */
-    int64_t swept_ms; /* when the last slice was swept */
+    bool is_up;   /* groups can be committed */
+    bool is_full; /* but only those that add nothing: the backing has no room, and said why */
+    char why_full[STORE_WHY_MAX_BYTES];
+    bool is_at_ceiling; /* the last append was refused for the store's own ceiling */
+    bool is_readable;   /* the index is that of what is kept */
+    int64_t swept_ms;   /* when the last slice was swept */
 };
 
 static inline int64_t local_now_ms(const struct local_state *state)

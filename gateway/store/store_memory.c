@@ -37,10 +37,11 @@ static uint64_t memory_payload_key(struct backing *backing)
     return 0;
 }
 
-static bool memory_has_room(const struct backing *backing, uint64_t more_bytes)
+static enum err memory_take_room(struct backing *backing, uint64_t more_bytes, char *why)
 {
-    const struct memory_backing *memory = (const struct memory_backing *)(const void *)backing;
-    return memory->used_bytes + more_bytes <= memory->max_bytes;
+    (void)why;
+    const struct memory_backing *memory = memory_of(backing);
+    return memory->used_bytes + more_bytes <= memory->max_bytes ? ERR_OK : ERR_FULL;
 }
 
 static enum err memory_read(struct backing *backing, const struct group *group,
@@ -105,7 +106,7 @@ static const struct backing_ops memory_ops = {
     .kind = "memory",
     .note_key = memory_note_key,
     .payload_key = memory_payload_key,
-    .has_room = memory_has_room,
+    .take_room = memory_take_room,
     .read = memory_read,
     .commit = memory_commit,
     .rebuild = memory_rebuild,

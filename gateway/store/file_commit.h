@@ -1,0 +1,34 @@
+/* The file backing's parts, and how a group becomes records. For store_file.c. */
+#ifndef HERALD_STORE_FILE_COMMIT_H
+#define HERALD_STORE_FILE_COMMIT_H
+
+#include "gateway/store/file_disk.h"
+#include "gateway/store/file_lmdb.h"
+#include "gateway/store/file_record.h"
+#include "gateway/store/file_shared.h"
+#include "gateway/store/local_backing.h"
+
+struct file_backing {
+    struct backing backing; /* first: it is handed out */
+    char *path;
+    struct file_disk disk;
+    struct file_lmdb *lmdb; /* NULL: closed after a failure */
+    bool has_failed;        /* the last commit */
+    uint64_t next_key;      /* from 1: in the index 0 is none */
+    uint64_t probe_key;     /* of the PROBE record; 0: there is none */
+    uint64_t max_bytes;     /* 0: no limit */
+    struct file_shared shared;
+    uint64_t *unshared; /* of the commit under way: shared payloads that nobody needs any more */
+    size_t n_unshared;
+    size_t cap_unshared;
+};
+
+/* Inside a file_lmdb_write. */
+MUST_CHECK enum err file_commit_record(struct file_lmdb *lmdb, uint64_t key,
+                                       const struct file_record *record);
+
+/* Writes all of the group or nothing, and sets the record keys of what it wrote.
+ * ERR_STORE_UNAVAILABLE: file_lmdb_why says what LMDB answered; ERR_NO_MEMORY. */
+MUST_CHECK enum err file_commit_group(struct file_backing *file, struct group *group);
+
+#endif

@@ -1,0 +1,127 @@
+#include "gateway/store/file_disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The reserve is a quarter of what is used, within these bounds: each record that leaves may touch
+ * a page of its own, and each page that is touched is written elsewhere. */
+static const uint64_t reserve_min_bytes = (uint64_t)2 << 20;
+static const uint64_t reserve_max_bytes = (uint64_t)64 << 20;
+
+/* So that the disk is asked once for many commits. */
+static const uint64_t step_bytes = (uint64_t)1 << 20;
+
+/* A commit of one record writes a few pages, the way down the tree and the list of free pages. */
+static const uint64_t commit_bytes = (uint64_t)64 << 10;
+
+enum err file_disk_open(struct file_disk *disk, int data_fd)
+{
+    if (disk->data_fd >= 0)
+        return ERR_OK;
+    disk->data_fd = fcntl(data_fd, F_DUPFD_CLOEXEC, 0);
+    return disk->data_fd < 0 ? ERR_SYSTEM : ERR_OK;
+}
+
+void file_disk_close(struct file_disk *disk)
+{
+    if (disk->data_fd >= 0)
+        close(disk->data_fd);
+    disk->data_fd = -1;
+}
+
+/* ---- is it still there? ---- */
+
+/* Does the name lead to the file that is open? */
+static enum err check_name(const char *path, const char *name, int fd, char *why)
+{
+    char full[PATH_MAX];
+    struct stat opened;
+    struct stat found;
+    int len = snprintf(full, sizeof full, "%s/%s", path, name);
+    if (len < 0 || (size_t)len >= sizeof full || fstat(fd, &opened) != 0)
+        return ERR_OK; /* not to be known */
+    bool is_found = stat(full, &found) == 0;
+    if (!is_found && errno != ENOENT && errno != ENOTDIR)
+        return ERR_OK;
+    if (is_found && found.st_dev == opened.st_dev && found.st_ino == opened.st_ino)
+        return ERR_OK;
+    if (!is_found)
+        snprintf(why, STORE_WHY_MAX_BYTES, "%.160s/%s was %s while Herald ran: %s", path, name,
+                 opened.st_nlink == 0 ? "removed" : "moved",
+                 opened.st_nlink == 0 ? "restart Herald to begin anew"
+                                      : "move it back, or restart Herald to begin anew");
+    else
+        snprintf(why, STORE_WHY_MAX_BYTES,
+                 "%.160s/%s was replaced by another file while Herald ran; restart Herald to use "
+                 "that one",
+                 path, name);
+    return ERR_STORE_UNAVAILABLE;
+}
+
+enum err file_disk_check(const struct file_disk *disk, char *why)
+{
+    if (disk->data_fd < 0)
+        return ERR_OK;
+    enum err error = check_name(disk->path, "data.mdb", disk->data_fd, why);
+    return error == ERR_OK ? check_name(disk->path, "lock", disk->lock_fd, why) : error;
+}
+
+/* ---- room ---- */
+
+static uint64_t reserve_of(struct file_extent extent)
+{
+    uint64_t reserve = extent.used_bytes / 4;
+    if (reserve < reserve_min_bytes)
+        return reserve_min_bytes;
+    return reserve > reserve_max_bytes ? reserve_max_bytes : reserve;
+}
+
+/* Pages that are free in the file, and blocks behind its end. */
+static uint64_t room_of(const struct file_disk *disk, struct file_extent extent)
+{
+    uint64_t free_bytes = extent.end_bytes - extent.used_bytes;
+    return free_bytes + (disk->ahead > extent.end_bytes ? disk->ahead - extent.end_bytes : 0);
+}
+
+/* Holes in the file get blocks as well: LMDB leaves them, and fills them later. 0, or errno. */
+static int give_blocks(struct file_disk *disk, uint64_t end)
+{
+    int failed;
+    do {
+        failed = fallocate(disk->data_fd, FALLOC_FL_KEEP_SIZE, (off_t)disk->ahead,
+                           (off_t)(end - disk->ahead));
+    } while (failed != 0 && errno == EINTR);
+    if (failed != 0)
+        return errno;
+    disk->ahead = end;
+    return 0;
+}
+
+enum err file_disk_take(struct file_disk *disk, struct file_extent extent, uint64_t bytes,
+                        char *why)
+{
+    /* A value of half a page or more begins a page of its own. */
+    uint64_t wanted = 2 * bytes + commit_bytes + reserve_of(extent);
+    if (disk->cannot_take_ahead || disk->data_fd < 0 || room_of(disk, extent) >= wanted)
+        return ERR_OK;
+    uint64_t end = extent.used_bytes + wanted; /* what is free in the file is used first */
+    int code = give_blocks(disk, end + step_bytes);
+    if (code == ENOSPC || code == EDQUOT)
+        code = give_blocks(disk, end);
+    if (code == 0)
+        return ERR_OK;
+    if (code != ENOSPC && code != EDQUOT) {
+        disk->cannot_take_ahead = true;
+        return ERR_OK;
+    }
+    snprintf(why, STORE_WHY_MAX_BYTES,
+             "%.160s cannot be written: %s; make room on the disk. Nothing new is kept meanwhile; "
+             "acknowledging, purging and expiry go on",
+             disk->path, strerror(code));
+    return ERR_STORE_UNAVAILABLE;
+}

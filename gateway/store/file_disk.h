@@ -1,0 +1,36 @@
+/* What lies under the file store: the directory and the data file as they were opened, and the room
+ * that the disk has for the file. Messages are sentences that say what to do, at most
+ * STORE_WHY_MAX_BYTES. For the thread that runs the store's turns.
+ *
+ * Room is taken ahead: the disk gives the file its blocks before a commit needs them, and a part of
+ * them, the reserve, is for commits that free something. So a disk that fills up is noticed before
+ * anything is written, and what waits can still be acknowledged, purged and expire. Where a file
+ * system cannot give blocks ahead, a full disk shows in a commit that fails. */
+#ifndef HERALD_STORE_FILE_DISK_H
+#define HERALD_STORE_FILE_DISK_H
+
+#include "gateway/store/file_lmdb.h"
+#include "gateway/store/local_backing.h"
+
+struct file_disk {
+    const char *path; /* the directory; the owner's */
+    int lock_fd;      /* of PATH/lock */
+    int data_fd;      /* of PATH/data.mdb, so that its number is nobody else's; -1: not yet */
+    uint64_t ahead;   /* bytes from the file's start that the disk has given blocks for */
+    bool cannot_take_ahead;
+};
+
+/* The file as LMDB opened it for the first time; its descriptor is duplicated. */
+MUST_CHECK enum err file_disk_open(struct file_disk *disk, int data_fd);
+void file_disk_close(struct file_disk *disk);
+
+/* Is what was opened still where it was? ERR_STORE_UNAVAILABLE: it was removed, moved or replaced.
+ * What is written then would be gone at the next start. */
+MUST_CHECK enum err file_disk_check(const struct file_disk *disk, char *why);
+
+/* Takes room for so many bytes of new records beside the reserve. ERR_STORE_UNAVAILABLE: the disk
+ * is full. */
+MUST_CHECK enum err file_disk_take(struct file_disk *disk, struct file_extent extent,
+                                   uint64_t bytes, char *why);
+
+#endif

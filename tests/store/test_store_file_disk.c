@@ -1,0 +1,259 @@
+/* What the file store says and still does on a disk that is full, at its own ceiling, and when its
+ * directory is taken away under it. */
+#include "gateway/store/local_core.h"
+#include "tests/store/block_calls.h"
+#include "tests/store/file_directory.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+
+TestSuite(store_file_disk, .init = contract_open, .fini = contract_close, .timeout = 60);
+
+enum { USERS = 4, NOTES = 500 };
+
+static const char *const users[USERS] = {"bert", "carl", "dora", "emil"};
+
+static void expect_described(const char *word)
+{
+    char why[400];
+    wait_for_state(false);
+    store_describe(store, why, sizeof why);
+    cr_assert_not_null(strstr(why, word), "it says: %s", why);
+}
+
+/* ---- a full disk ---- */
+
+/* false: it cannot be mounted here, and the store is as it was. */
+static bool open_on_small_disk(void)
+{
+    store_close(store);
+    bool is_small = mount("herald-test", directory, "tmpfs", 0, "size=16m") == 0;
+    if (!is_small)
+        fprintf(stderr, "SKIPPED: no small disk can be mounted (%s)\n", strerror(errno));
+    struct store_config config = contract_config(1000, (uint64_t)1 << 40);
+    store = open_at(&config, directory);
+    return is_small;
+}
+
+static void leave_small_disk(void)
+{
+    store_close(store);
+    umount(directory);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_at(&config, directory);
+}
+
+/* Somebody else takes all that is left of the disk. */
+static void fill_disk(void)
+{
+    static char zeros[4096];
+    char path[100];
+    snprintf(path, sizeof path, "%s/ballast", directory);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    while (write(fd, zeros, sizeof zeros) > 0)
+        continue;
+    cr_assert_eq(errno, ENOSPC);
+    close(fd);
+}
+
+static uint64_t append_until_refused(void)
+{
+    static char big[60000];
+    uint64_t given = 0;
+    for (int i = 0; i < 1000; i++) {
+        struct store_target got = append_span(store, "anna", (struct span){big, sizeof big}, 600);
+        if (got.error != ERR_OK) {
+            cr_assert_eq(got.error, ERR_STORE_UNAVAILABLE);
+            return given;
+        }
+        given = got.seq;
+    }
+    cr_assert_fail("the disk was never full");
+    return 0;
+}
+
+/* Each page of the tree holds notes of all of them. */
+static void append_small(uint32_t ttl_s_of_the_last)
+{
+    static char data[100];
+    static struct append_call calls[NOTES][USERS];
+    for (int i = 0; i < NOTES; i++)
+        for (int user = 0; user < USERS; user++)
+            append_begin(store, &calls[i][user], users[user], (struct span){data, sizeof data},
+                         user == USERS - 1 ? ttl_s_of_the_last : 600);
+    for (int i = 0; i < NOTES; i++)
+        for (int user = 0; user < USERS; user++)
+            append_end(&calls[i][user]);
+}
+
+static void expect_that_all_can_leave(void)
+{
+    struct epoch epoch = peek_one(store, "bert").epoch;
+    cr_assert_eq(ack_one(store, "bert", epoch, 1), ERR_OK);
+    cr_assert_eq(ack_one(store, "bert", epoch, NOTES - 1), ERR_OK);
+    cr_assert_eq(cancel_one(store, "carl", peek_one(store, "carl").epoch, 7).n_removed, 1);
+    cr_assert_eq(purge(store, "carl").n_removed, NOTES - 1);
+    cr_assert_eq(peek_one(store, "emil").pending, 0, "they have expired");
+    cr_assert_eq(append_one(store, "dora", "{}", 600).error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(peek_one(store, "bert").pending, 1);
+    cr_assert_eq(peek_one(store, "dora").pending, NOTES);
+}
+
+Test(store_file_disk, on_a_full_disk_everything_can_leave_and_makes_room)
+{
+    if (!open_on_small_disk())
+        return;
+    append_small(1);
+    int64_t expired_ms = clock_wall_ms() + 1001;
+    uint64_t given = append_until_refused();
+    fill_disk();
+    expect_described("No space left on device");
+    sleep_until_wall_ms(expired_ms);
+    expect_that_all_can_leave();
+    cr_assert_eq(block_for(store, "dora", 0), 0, "a block can be lifted");
+    cr_assert_eq(purge(store, "anna").n_removed, given);
+    wait_for_state(true); /* although nobody has made room on the disk */
+    cr_assert_eq(append_one(store, "anna", "{}", 600).seq, given + 1);
+    recorder_fini();
+    recorder_init();
+    reopen();
+    cr_assert_eq(peek_one(store, "anna").pending, 1);
+    cr_assert_eq(peek_one(store, "bert").pending, 1);
+    cr_assert_eq(peek_one(store, "carl").pending, 0);
+    cr_assert_eq(peek_one(store, "dora").pending, NOTES);
+    cr_assert_eq(peek_one(store, "emil").head, NOTES);
+    leave_small_disk();
+}
+
+Test(store_file_disk, opened_on_a_full_disk_it_shows_what_waits_and_lets_it_leave)
+{
+    if (!open_on_small_disk())
+        return;
+    append_small(600);
+    uint64_t given = append_until_refused();
+    fill_disk();
+    recorder_fini();
+    recorder_init();
+    reopen();
+    struct store_page page = page_all(store, "dora");
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.head, NOTES);
+    page_free(&page);
+    cr_assert_leq(append_until_refused(), given, "the reserve is kept over a restart");
+    expect_described("No space left on device");
+    cr_assert_eq(append_one(store, "dora", "{}", 600).error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(purge(store, "anna").n_removed, given);
+    wait_for_state(true);
+    cr_assert_eq(append_one(store, "dora", "{}", 600).seq, NOTES + 1);
+    leave_small_disk();
+}
+
+/* ---- its own ceiling ---- */
+
+Test(store_file_disk, at_its_ceiling_what_waits_can_be_purged)
+{
+    static char big[50000];
+    backend_close(store);
+    struct store_config config = contract_config(1000, 1 << 30);
+    config.max_bytes = 1 << 20;
+    store = backend_open(&config);
+    enum err error;
+    uint64_t count = 0;
+    do {
+        error = append_span(store, "anna", (struct span){big, sizeof big}, 600).error;
+        count += error == ERR_OK;
+    } while (error == ERR_OK && count < 100);
+    char why[400];
+    cr_assert_eq(error, ERR_FULL);
+    store_describe(store, why, sizeof why);
+    cr_assert_not_null(strstr(why, "--store-max-bytes"), "it says: %s", why);
+    cr_assert_eq(purge(store, "anna").n_removed, count);
+    cr_assert_eq(append_span(store, "anna", (struct span){big, sizeof big}, 600).error, ERR_OK);
+    store_describe(store, why, sizeof why);
+    cr_assert_str_empty(why);
+}
+
+/* ---- the directory ---- */
+
+static void path_in(char out[120], const char *of, const char *name)
+{
+    snprintf(out, 120, "%s/%s", of, name);
+}
+
+static void expect_unavailable_but_readable(void)
+{
+    cr_assert_eq(append_one(store, "anna", "{}", 600).error, ERR_STORE_UNAVAILABLE);
+    struct store_page page = page_all(store, "anna");
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.n_notes, 1, "what waits is still delivered");
+    page_free(&page);
+}
+
+Test(store_file_disk, nothing_is_accepted_once_its_directory_was_removed)
+{
+    char data[120];
+    append_one(store, "anna", "{}", 600);
+    char removed[64];
+    memcpy(removed, directory, sizeof removed);
+    remove_directory();
+    memcpy(directory, removed, sizeof removed);
+    cr_assert_eq(append_one(store, "anna", "{}", 600).error, ERR_STORE_UNAVAILABLE,
+                 "not one is lost");
+    expect_described("removed");
+    expect_unavailable_but_readable();
+    cr_assert_eq(mkdir(directory, 0700), 0);
+    sleep_until_wall_ms(clock_wall_ms() + STORE_RETRY_MS + 200);
+    expect_unavailable_but_readable();
+    path_in(data, directory, "data.mdb");
+    cr_assert_neq(access(data, F_OK), 0, "a new directory is another store");
+    recorder_fini();
+    recorder_init();
+    reopen();
+    cr_assert_eq(append_one(store, "anna", "{}", 600).seq, 1, "which a restart begins");
+}
+
+/* Without a request. */
+Test(store_file_disk, notices_by_itself_that_its_directory_was_moved_and_is_back)
+{
+    char moved[80];
+    append_one(store, "anna", "{}", 600);
+    snprintf(moved, sizeof moved, "%s-moved", directory);
+    cr_assert_eq(rename(directory, moved), 0);
+    expect_described("moved");
+    expect_unavailable_but_readable();
+    cr_assert_eq(rename(moved, directory), 0);
+    wait_for_state(true);
+    cr_assert_eq(append_one(store, "anna", "{}", 600).seq, 2, "no number was used");
+    reopen();
+    cr_assert_eq(peek_one(store, "anna").pending, 2);
+}
+
+static void replace_file(const char *name)
+{
+    char path[120];
+    path_in(path, directory, name);
+    cr_assert_eq(remove(path), 0);
+    close(open(path, O_WRONLY | O_CREAT, 0600));
+}
+
+Test(store_file_disk, a_file_that_was_put_in_its_place_is_not_written)
+{
+    char path[120];
+    struct stat found;
+    append_one(store, "anna", "{}", 600);
+    replace_file("data.mdb");
+    expect_described("restart Herald to use");
+    expect_unavailable_but_readable();
+    path_in(path, directory, "data.mdb");
+    cr_assert_eq(stat(path, &found), 0);
+    cr_assert_eq(found.st_size, 0);
+}
+
+/* Another Herald could begin there. */
+Test(store_file_disk, without_its_lock_it_writes_no_more)
+{
+    append_one(store, "anna", "{}", 600);
+    replace_file("lock");
+    expect_described("lock was replaced");
+    expect_unavailable_but_readable();
+}
