@@ -215,19 +215,19 @@ static void write_kept(struct json_out *out, const struct ndjson_result *result)
     json_out_text(out, "}");
 }
 
-void ndjson_result_write(struct json_out *out, struct ndjson_result *result)
+void ndjson_result_write(struct json_out *out, struct ndjson_result *result, const char *refusal)
 {
     struct problem problem = {
         .error = ERR_STORE_UNAVAILABLE, .detail = PROBLEM_LATE_DETAIL, .line = result->line};
     bool is_finished = atomic_load_explicit(&result->is_finished, memory_order_acquire);
     if (is_finished && result->is_list) {
-        push_result_write_list(out, result->of.list);
+        push_result_write_list(out, result->of.list, refusal);
     } else if (is_finished && result->error == ERR_OK) {
         write_kept(out, result);
     } else {
         if (is_finished) {
             problem.error = (enum err)result->error;
-            problem.detail = NULL;
+            problem.detail = problem.error == ERR_STORE_UNAVAILABLE ? refusal : NULL;
         }
         if (is_finished && result->is_problem) {
             problem.field = result->of.problem.text;

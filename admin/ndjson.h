@@ -90,8 +90,9 @@ size_t ndjson_results_need(const struct ndjson_results *results);
 struct ndjson_result *ndjson_results_add(struct ndjson_results *results, uint32_t line); /* NULL */
 struct ndjson_result *ndjson_results_read(struct ndjson_results *results); /* in order; NULL: end */
 
-/* One JSON object and a line break. A result that is not finished is one that came too late. */
+/* One JSON object and a line break. A result that is not finished is one that came too late.
+ * `refusal` is as for push_result_write_list. */
 struct json_out;
-void ndjson_result_write(struct json_out *out, struct ndjson_result *result);
+void ndjson_result_write(struct json_out *out, struct ndjson_result *result, const char *refusal);
 
 #endif

@@ -70,7 +70,8 @@ void push_result_write(struct json_out *out, const struct gateway_push *push,
     json_out_raw(out, (struct span){text, (size_t)(at - text)});
 }
 
-void push_result_write_list(struct json_out *out, const struct gateway_push *push)
+void push_result_write_list(struct json_out *out, const struct gateway_push *push,
+                            const char *refusal)
 {
     json_out_text(out, "{\"results\":[");
     for (size_t i = 0; i < push->n_targets; i++) {
@@ -82,6 +83,8 @@ void push_result_write_list(struct json_out *out, const struct gateway_push *pus
             push_result_write(out, push, target);
         } else {
             struct problem problem = {.error = target->error};
+            if (target->error == ERR_STORE_UNAVAILABLE)
+                problem.detail = refusal;
             json_out_text(out, "\"status\":\"failed\",\"error\":");
             problem_write(out, &problem);
         }

@@ -9,8 +9,10 @@
 void push_result_write(struct json_out *out, const struct gateway_push *push,
                        const struct gateway_target *target);
 
-/* {"results":[...]}, one for each target, whatever its error. */
-void push_result_write_list(struct json_out *out, const struct gateway_push *push);
+/* {"results":[...]}, one for each target, whatever its error. `refusal` is the detail where the
+ * store kept nothing: what gateway_store_refusal says, or empty. */
+void push_result_write_list(struct json_out *out, const struct gateway_push *push,
+                            const char *refusal);
 
 /* 202: kept. 200: nothing more is to come. */
 unsigned push_result_status(const struct gateway_push *push);

@@ -279,7 +279,12 @@ static uint64_t next_id(struct service *service)
 void request_refuse(struct request *request, const struct problem *problem)
 {
     char id[REQUEST_ID_LEN + 1];
+    char refusal[STORE_PROBLEM_MAX_BYTES];
     struct problem whole = *problem;
+    if (whole.error == ERR_STORE_UNAVAILABLE && whole.detail == NULL) {
+        gateway_store_refusal(request->service->gateway, refusal);
+        whole.detail = refusal;
+    }
     snprintf(id, sizeof id, "%016" PRIx64, next_id(request->service));
     whole.request_id = id;
     json_out_fini(&request->out);

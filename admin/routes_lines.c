@@ -328,6 +328,8 @@ static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
 {
     struct lines *lines = &request->work.lines;
     struct buf *text = &request->out.buf;
+    char refusal[STORE_PROBLEM_MAX_BYTES];
+    gateway_store_refusal(request->service->gateway, refusal);
     while (text->len < cap && !request->out.has_failed) {
         struct ndjson_result *result = ndjson_results_read(&lines->results);
         if (result == NULL && lines->is_over) {
@@ -336,7 +338,7 @@ static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
         }
         if (result == NULL)
             break;
-        ndjson_result_write(&request->out, result);
+        ndjson_result_write(&request->out, result, refusal);
     }
     if (request->out.has_failed)
         return -1;

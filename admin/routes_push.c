@@ -89,7 +89,9 @@ void push_finish(struct request *request)
 {
     const struct gateway_push *op = &request->work.push.op;
     if (request->work.push.parsed.is_list) {
-        push_result_write_list(&request->out, op);
+        char refusal[STORE_PROBLEM_MAX_BYTES];
+        gateway_store_refusal(request->service->gateway, refusal);
+        push_result_write_list(&request->out, op, refusal);
         request_reply(request, 200);
         return;
     }

@@ -453,3 +453,9 @@ void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_B
     if (!atomic_load(&gateway->node.is_store_up))
         store_describe(gateway->node.store, out, STORE_PROBLEM_MAX_BYTES);
 }
+
+void gateway_store_refusal(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])
+{
+    out[0] = '\0';
+    store_describe(gateway->node.store, out, STORE_PROBLEM_MAX_BYTES);
+}

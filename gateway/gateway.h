@@ -227,5 +227,7 @@ enum gateway_readiness gateway_readiness(struct gateway *gateway);
 /* Why the store is away: one line of UTF-8 for an operator; empty while it is up. Any thread. */
 enum { STORE_PROBLEM_MAX_BYTES = 512 };
 void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES]);
+/* The same, and also why a store that is up may refuse a push: it is at its ceiling. */
+void gateway_store_refusal(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES]);
 
 #endif

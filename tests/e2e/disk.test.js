@@ -1,5 +1,6 @@
 'use strict';
-/* A disk that fills up: 503, nothing half-written, recovery when space returns, and every 202 is kept. */
+/* A disk that fills up: 503 with the reason, nothing half-written, what waits can leave, recovery when space returns,
+ * and every 202 is kept. A store whose directory was taken away: 503 with the reason, and no 202 that is lost. */
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
@@ -19,6 +20,20 @@ function mountTiny(t, size) {
     }
     t.cleanup(() => execFileSync('umount', ['-l', directory]));
     return directory;
+}
+
+/* As somebody else's files would. */
+function fillDisk(file) {
+    const fd = fs.openSync(file, 'w');
+    try {
+        for (;;) {
+            fs.writeSync(fd, Buffer.alloc(4096, 1));
+        }
+    } catch (error) {
+        assert.equal(error.code, 'ENOSPC');
+    } finally {
+        fs.closeSync(fd);
+    }
 }
 
 /* Pushes 40 KB at a time, to a user each 20, until one is not accepted. */
@@ -56,6 +71,8 @@ module.exports = (test) => {
         const refusal = await pushUntilRefused(herald, accepted);
         assertProblem(refusal, 503, { type: 'store-unavailable' });
         assert.match(refusal.headers['retry-after'], /^\d+$/);
+        assert.match(refusal.json.detail, /No space left on device/);
+        assert.match(herald.log, /No space left on device/);
         assert.ok(accepted.length > 5, `${accepted.length} fitted`);
         const client = await herald.subscribe('online');
         await herald.mustPush('online', 'needs no disk', { ttl: 0 });
@@ -76,11 +93,56 @@ module.exports = (test) => {
         await assertDelivered(herald, accepted);
     });
 
+    test('on a full disk what waits is acknowledged and purged, which makes room', { timeoutMs: 60000 }, async (t) => {
+        const mount = mountTiny(t, '16m');
+        const herald = await t.herald({ store: `file:${path.join(mount, 'store')}` });
+        await herald.mustPush('reader', 'first');
+        const accepted = [];
+        await pushUntilRefused(herald, accepted);
+        fillDisk(path.join(mount, 'ballast'));
+        const lines = [{ userId: 'list', data: 1 }, { userIds: ['list', 'other'], data: 2 }];
+        const results = (await herald.ndjson(lines)).text.trim().split('\n').map((line) => JSON.parse(line));
+        assert.match(results[0].detail, /No space left on device/);
+        assert.match(results[1].results[0].error.detail, /No space left on device/);
+
+        const client = await herald.subscribe('reader');
+        await client.waitCount(1);
+        await herald.waitPending('reader', 0);
+        const userIds = [...new Set(accepted.map(([userId]) => userId))];
+        for (const userId of userIds) {
+            const answer = await herald.purge(userId);
+            assert.equal(answer.status, 200, answer.text);
+        }
+        await waitUntil('there is room again', async () => (await herald.push('reader', 'second')).status === 202);
+        await client.waitCount(2);
+    });
+
+    test('a store whose directory is removed accepts nothing more, and says so', async (t) => {
+        const directory = path.join(t.tempDir(), 'store');
+        const herald = await t.herald({ store: `file:${directory}` });
+        const client = await herald.subscribe('anna');
+        await herald.mustPush('anna', 'kept');
+        await client.waitCount(1);
+        fs.rmSync(directory, { recursive: true });
+        const refusal = await herald.push('anna', 'lost');
+        assertProblem(refusal, 503, { type: 'store-unavailable' });
+        assert.match(refusal.json.detail, /data\.mdb was removed while Herald ran/);
+        const ready = await herald.request('GET', '/readyz');
+        assert.deepEqual(ready.json.degraded, ['store']);
+        assert.match(ready.json.detail, /was removed/);
+        await herald.mustPush('anna', 'needs no store', { ttl: 0 });
+        await client.waitCount(2);
+        await herald.stop();
+        await herald.restart();
+        await herald.mustPush('anna', 'anew');
+    });
+
     test('--store-max-bytes is 503 beyond, and what leaves makes room', { timeoutMs: 60000 }, async (t) => {
         const herald = await t.herald({ args: ['--store-max-bytes', '4MiB'] });
         const accepted = [];
         const refusal = await pushUntilRefused(herald, accepted);
         assertProblem(refusal, 503);
+        assert.match(refusal.json.detail, /--store-max-bytes/);
         assert.match(refusal.headers['retry-after'] ?? '', /^\d+$/);
         await assertDelivered(herald, accepted);
         await waitUntil('there is room again',

@@ -269,6 +269,11 @@ void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_B
     snprintf(out, STORE_PROBLEM_MAX_BYTES, "%s", twin.store_problem);
 }
 
+void gateway_store_refusal(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])
+{
+    gateway_store_problem(gateway, out);
+}
+
 static inline uint64_t twin_pushes(void)
 {
     pthread_mutex_lock(&twin.lock);

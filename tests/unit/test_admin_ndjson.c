@@ -93,7 +93,7 @@ static void expect_written(struct ndjson_result *result, const char *wanted)
 {
     struct json_out out;
     json_out_init(&out, 4096);
-    ndjson_result_write(&out, result);
+    ndjson_result_write(&out, result, "no room");
     cr_expect(span_equal(buf_span(&out.buf), span_of(wanted)), "%.*s", (int)out.buf.len,
               out.buf.bytes);
     json_out_fini(&out);
@@ -141,6 +141,19 @@ Test(ndjson_results, writes_problems_with_their_line)
     ndjson_result_refuse(result, &problem, false);
     expect_written(result, "{\"type\":\"bad-json\",\"title\":\"the body is not valid JSON\","
                            "\"status\":400,\"offset\":0,\"line\":8}\n");
+    ndjson_results_fini(&results, NULL);
+}
+
+Test(ndjson_results, writes_why_the_store_kept_nothing)
+{
+    struct ndjson_results results = {0};
+    struct gateway_target target = {.error = ERR_STORE_UNAVAILABLE};
+    struct gateway_push push = {.ttl_s = 60, .n_targets = 1, .targets = &target};
+    struct ndjson_result *result = ndjson_results_add(&results, 3);
+    ndjson_result_take(result, &push);
+    expect_written(result,
+                   "{\"type\":\"store-unavailable\",\"title\":\"the store cannot be reached "
+                   "or written\",\"status\":503,\"detail\":\"no room\",\"line\":3}\n");
     ndjson_results_fini(&results, NULL);
 }
 
