@@ -64,6 +64,13 @@ static enum err read_keys(struct auth *auth, struct jwt_keys **ret_keys, size_t 
     return error;
 }
 
+static void warn_if_public(const struct auth *auth, const struct jwt_keys *keys)
+{
+    if (watched_file_is_public(&auth->file) && jwt_keys_have_secret(keys))
+        log_event(LOG_WARN, "everybody on this machine can read the secret for tokens: chmod 600",
+                  LOG_TEXT("path", auth->file.path));
+}
+
 static enum auth_kind kind_of(const char *word)
 {
     if (strcmp(word, "jwt") == 0)
@@ -85,6 +92,7 @@ static enum err open_keys(struct auth *auth, char *why, size_t why_cap)
         (void)watched_file_take(&auth->file);
         log_event(LOG_INFO, "keys for tokens read", LOG_INT("keys", jwt_keys_count(auth->keys)),
                   LOG_INT("skipped", n_skipped));
+        warn_if_public(auth, auth->keys);
         return ERR_OK;
     }
     snprintf(why, why_cap, "--jwt-keys: %s", detail);
@@ -208,6 +216,7 @@ void auth_reload(struct auth *auth, bool must)
     auth->keys = keys;
     pthread_mutex_unlock(&auth->lock);
     jwt_keys_unref(old);
+    warn_if_public(auth, keys);
     enum reread_result result = watched_file_take(&auth->file) ? REREAD_REPLACED : REREAD_UNCHANGED;
     log_event(LOG_INFO, "keys for tokens read again", LOG_TEXT("result", reread_name(result)),
               LOG_INT("keys", jwt_keys_count(keys)), LOG_INT("skipped", n_skipped));

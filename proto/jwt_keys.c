@@ -312,6 +312,14 @@ size_t jwt_keys_count(const struct jwt_keys *keys)
     return keys->n_keys;
 }
 
+bool jwt_keys_have_secret(const struct jwt_keys *keys)
+{
+    for (size_t i = 0; i < keys->n_keys; i++)
+        if (keys->keys[i].secret != NULL)
+            return true;
+    return false;
+}
+
 static enum err refuse_token(const char *detail, const char **ret_detail)
 {
     *ret_detail = detail;

@@ -63,4 +63,7 @@ void jwt_keys_unref(struct jwt_keys *keys); /* NULL is fine */
 /* How many keys can be used; at least 1. */
 size_t jwt_keys_count(const struct jwt_keys *keys);
 
+/* Is a secret among them? Whoever can read it can sign. */
+bool jwt_keys_have_secret(const struct jwt_keys *keys);
+
 #endif

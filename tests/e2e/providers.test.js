@@ -214,6 +214,24 @@ module.exports = (test) => {
         await assertIsUser(herald, makeToken(key, { sub: 'u' }), 'u');
     });
 
+    test('a secret that everybody on the machine can read is named in the log, public keys are not', async (t) => {
+        const secretKey = makeKey('HS256');
+        const herald = await start(t, secretKey.private);
+        const file = path.join(herald.options.cwd, 'keys');
+        const keysAre = async (text, mode) => {
+            fs.writeFileSync(file, text);
+            fs.chmodSync(file, mode);
+            const from = herald.log.length;
+            herald.child.signal('SIGHUP');
+            await waitUntil('they are read', () => /keys for tokens read again/.test(herald.log.slice(from)));
+            return herald.log.slice(from);
+        };
+        const said = /level=warn event="everybody on this machine can read the secret for tokens: chmod 600" path=keys$/m;
+        assert.doesNotMatch(await keysAre(secretKey.private, 0o640), said);
+        assert.match(await keysAre(secretKey.private, 0o644), said);
+        assert.doesNotMatch(await keysAre(makeKey('ES256').pem, 0o644), said);
+    });
+
     test('an audience claim without an audience, and claims without a name, are refused at the start', async (t) => {
         for (const [args, expected] of [
             [['--jwt-audience-claim', 'azp'], /--jwt-audience-claim needs --jwt-audience/],

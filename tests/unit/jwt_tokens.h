@@ -383,6 +383,7 @@ static inline void token_is_refused(const struct jwt_keys *keys, const struct to
     enum err error = jwt_verify(keys, token_span(token), rules, TOKEN_NOW_MS, &claims, &detail);
     cr_assert_eq(error, ERR_UNAUTHORIZED, "%d: %.400s", error, token->text);
     cr_assert_str_eq(detail, sentence, "%.400s: %s", token->text, detail);
+    cr_assert_leq(strlen(detail), 123, "it does not fit into a close frame: %s", detail);
 }
 
 #endif
