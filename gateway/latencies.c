@@ -1,7 +1,8 @@
 #include "gateway/latencies.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "gateway/node.h"
+#include "gateway/worker.h"
 
 #include <stdlib.h>
 
@@ -48,7 +49,7 @@ void latencies_end(struct client *client, uint64_t seq)
     struct latencies *list = client->latencies;
     if (list == NULL || list->followed[list->first].seq > seq)
         return;
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = store_now_ms(client->worker->node->store);
     while (list->first < list->end && list->followed[list->first].seq <= seq)
         metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK,
                            now_ms - list->followed[list->first++].accepted_ms);

@@ -1,6 +1,5 @@
 #include "gateway/operators.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/base/listener.h"
 #include "gateway/base/log.h"
 #include "gateway/kicks.h"
@@ -128,7 +127,7 @@ static void on_peeked(struct store_request *request)
         user->head = peek->head;
         user->acked = peek->acked;
         user->pending = peek->pending;
-        int64_t age_ms = clock_wall_ms() - peek->oldest_time_ms;
+        int64_t age_ms = store_now_ms(work->node->store) - peek->oldest_time_ms;
         user->oldest_pending_ms = peek->pending > 0 && age_ms > 0 ? age_ms : 0;
         user->blocked_until_ms = peek->blocked_until_ms;
     }

@@ -10,7 +10,6 @@
  * What is to be hidden waits in the backlog as well, as a range of numbers. */
 #include "gateway/session_parts.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "proto/deflate.h"
 #include "proto/envelope.h"
@@ -178,9 +177,10 @@ static void hand_over_gap(struct session *session, const struct gap *gap)
     session->sent = gap->to;
 }
 
-static bool has_expired(const struct notification *note)
+static bool has_expired(const struct session *session, const struct notification *note)
 {
-    return note->seq != 0 && note->expires_ms <= clock_wall_ms();
+    const struct node *node = session_worker(session)->node;
+    return note->seq != 0 && note->expires_ms <= store_now_ms(node->store);
 }
 
 /* The first number of a range in the backlog; the rest of it stays there. */
@@ -207,7 +207,7 @@ static void feed(struct session *session)
         if (note == NULL) {
             struct gap gap = backlog_gap(item);
             hand_over_gap(session, &gap);
-        } else if (has_expired(note)) {
+        } else if (has_expired(session, note)) {
             metrics_count(METRIC_UNSENT_EXPIRED);
             hand_over_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
         } else if (hand_over(session, note) != ERR_OK) {
@@ -280,7 +280,7 @@ enum err session_write(struct session *session, struct notification *note)
 {
     if (!session_has_room(session, note->payload->len))
         return ERR_FULL;
-    if (has_expired(note))
+    if (has_expired(session, note))
         return session_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
     enum err error =
         session_is_busy(session) ? put_off(session, note, NULL) : hand_over(session, note);

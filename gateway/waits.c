@@ -65,9 +65,9 @@ static void answer(struct wait *wait, enum gateway_fate fate, enum gap_cause cau
     count(home->node, wait->hash, -1);
     push->fate = fate;
     push->cause = cause;
-    push->latency_ms = clock_wall_ms() - wait->time_ms;
+    push->latency_ms = store_now_ms(home->node->store) - wait->time_ms;
     if (push->latency_ms < 0)
-        push->latency_ms = 0; /* the wall clock was set back */
+        push->latency_ms = 0; /* the store's clock was set back */
     wait->push = NULL;
     if (!wait->is_looking)
         free(wait);
@@ -104,7 +104,8 @@ static bool is_told_by(const struct client *client, const struct wait *wait)
     int64_t room = options->inbox_max_bytes / options->max_data;
     if (options->inbox_max < room)
         room = options->inbox_max;
-    return clock_wall_ms() < wait->expires_ms && client->head < wait->seq + (uint64_t)room &&
+    return store_now_ms(wait->home->node->store) < wait->expires_ms &&
+           client->head < wait->seq + (uint64_t)room &&
            !atomic_load_explicit(&client->has_devices, memory_order_relaxed);
 }
 
@@ -112,7 +113,7 @@ static void set_timer(struct wait *wait)
 {
     int64_t due_ms = wait->deadline_ms;
     int64_t now_ms = worker_now_ms(wait->home);
-    int64_t life_ms = wait->expires_ms - clock_wall_ms();
+    int64_t life_ms = wait->expires_ms - store_now_ms(wait->home->node->store);
     if (now_ms + life_ms < due_ms)
         due_ms = now_ms + (life_ms > 0 ? life_ms : 1);
     if (!is_seen_here(wait) && now_ms + ASK_AGAIN_MS < due_ms)

@@ -2,6 +2,7 @@
  * LOAD makes the side ready, unless one before it broke the link. */
 #include "gateway/store/redis_commands.h"
 
+#include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 
@@ -97,6 +98,44 @@ static void on_script_loaded(void *owner, void *arg, size_t index, const struct 
     commands->on_ready(commands->owner);
 }
 
+/* Two texts: seconds, and microseconds behind them. */
+static bool read_time(const struct redis_value *reply, int64_t *ret_ms)
+{
+    struct span seconds, micros;
+    if (!redis_value_text(redis_value_item(reply, 0), &seconds) ||
+        !redis_value_text(redis_value_item(reply, 1), &micros))
+        return false;
+    *ret_ms = strtoll(seconds.bytes, NULL, 10) * 1000 + strtol(micros.bytes, NULL, 10) / 1000;
+    return *ret_ms > 0;
+}
+
+static void on_time(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    (void)index;
+    struct redis_commands *commands = owner;
+    int64_t time_ms;
+    if (read_time(reply, &time_ms))
+        redis_clock_set(&commands->common->clock, time_ms, commands->clock_asked_ms,
+                        clock_monotonic_ms());
+    else if (redis_value_is(reply, REDIS_ERROR))
+        log_event(LOG_DEBUG, "the time of Redis is not told", LOG_TEXT("error", reply->bytes));
+}
+
+static void ask_time(struct redis_commands *commands)
+{
+    struct span time[] = {SPAN_LITERAL("TIME")};
+    commands->clock_asked_ms = clock_monotonic_ms();
+    ask(commands, time, 1, on_time, 0);
+    timer_set(reactor_timers(commands->reactor), &commands->clock_timer,
+              reactor_now_ms(commands->reactor) + REDIS_ASK_TIME_MS);
+}
+
+static void on_clock_due(struct timer *timer)
+{
+    ask_time(CONTAINER_OF(timer, struct redis_commands, clock_timer));
+}
+
 static void on_up(void *owner)
 {
     struct redis_commands *commands = owner;
@@ -108,6 +147,7 @@ static void on_up(void *owner)
                              span_of(settings[i].name)};
         ask(commands, get, 3, on_setting, i);
     }
+    ask_time(commands); /* before anything is read that is compared with it */
     for (size_t i = 0; i < SCRIPTS; i++) {
         struct span load[] = {SPAN_LITERAL("SCRIPT"), SPAN_LITERAL("LOAD"),
                               commands->common->scripts[i]};
@@ -122,6 +162,7 @@ static void on_down(void *owner, bool was_up, const char *why)
         metrics_count(METRIC_STORE_RECONNECTS);
     bool was_ready = commands->is_ready;
     commands->is_ready = false;
+    timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
     redis_common_away(commands->common, why);
     if (was_ready)
         commands->on_lost(commands->owner);
@@ -188,6 +229,7 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
     commands->refused_last = &commands->refused;
     list_init(&commands->refuse_task.link);
     commands->refuse_task.run = run_refuse_task;
+    timer_init(&commands->clock_timer, on_clock_due);
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
@@ -201,6 +243,7 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
 void redis_commands_fini(struct redis_commands *commands)
 {
     commands->is_ready = false;
+    timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
     redis_link_free(commands->link);
     commands->link = NULL;
     answer_refused(commands);

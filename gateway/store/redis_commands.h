@@ -6,13 +6,15 @@
 #include "gateway/store/redis_common.h"
 #include "gateway/store/redis_link.h"
 
-enum { SHA_HEX_LEN = 40, EVAL_MAX_ARGS = 22 };
+enum { SHA_HEX_LEN = 40, EVAL_MAX_ARGS = 22, REDIS_ASK_TIME_MS = 60000 };
 
 struct redis_commands {
     struct redis_common *common;
     struct reactor *reactor;
     struct redis_link *link;
     bool is_ready;
+    struct timer clock_timer; /* the next TIME */
+    int64_t clock_asked_ms;   /* the one that was asked last */
     char sha[SCRIPTS][SHA_HEX_LEN + 1];
     void *owner;
     void (*on_ready)(void *owner);

@@ -138,6 +138,7 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
     snprintf(common->problem, sizeof common->problem, "not connected to Redis at %s yet",
              common->url.shown);
     pthread_mutex_init(&common->lock, NULL);
+    redis_clock_init(&common->clock);
     error = join_scripts(common);
     if (error != ERR_OK) {
         snprintf(why, why_cap, "out of memory");
@@ -151,6 +152,7 @@ void redis_common_fini(struct redis_common *common)
     for (size_t i = 0; i < SCRIPTS; i++)
         free((char *)common->scripts[i].bytes);
     pthread_mutex_destroy(&common->lock);
+    redis_clock_fini(&common->clock);
 }
 
 /* Two lanes may come and go at the same time: one thread reports, in order and until it is right.

@@ -3,6 +3,7 @@
 #ifndef HERALD_STORE_REDIS_COMMON_H
 #define HERALD_STORE_REDIS_COMMON_H
 
+#include "gateway/store/redis_clock.h"
 #include "gateway/store/redis_record.h"
 #include "gateway/store/redis_url.h"
 #include "gateway/store/store.h"
@@ -32,7 +33,8 @@ struct redis_common {
     struct store_events events;
     void *owner;
     struct span scripts[SCRIPTS]; /* each whole, one text */
-    atomic_bool has_warned;       /* about the settings of Redis */
+    struct redis_clock clock;
+    atomic_bool has_warned; /* about the settings of Redis */
 
     pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */
     unsigned n_lanes;

@@ -221,6 +221,17 @@ static enum err read_live(char kind, struct epoch epoch, struct span rest,
     return error;
 }
 
+bool redis_message_time(struct span message, int64_t *ret_ms)
+{
+    enum { BEFORE = 2 + EPOCH_LEN + 1 }; /* the letter, the epoch and their colons */
+    int64_t seq;
+    if (message.len <= BEFORE || (message.bytes[0] != 'M' && message.bytes[0] != 'B') ||
+        message.bytes[1] != ':' || message.bytes[BEFORE - 1] != ':')
+        return false;
+    struct span rest = {message.bytes + BEFORE, message.len - BEFORE};
+    return redis_take_number(&rest, &seq) && redis_take_number(&rest, ret_ms);
+}
+
 enum err redis_message_read(struct span message, struct notification **ret_note)
 {
     if (message.len < 2 || message.bytes[1] != ':')

@@ -65,6 +65,9 @@ bool redis_epoch_read(struct span text, struct epoch *ret_epoch);
 MUST_CHECK enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
                                      struct notification **ret_note);
 
+/* When a script published this notification, by its Redis's clock. false: it says none. */
+bool redis_message_time(struct span message, int64_t *ret_ms);
+
 /* What the scripts publish: a notification or a withdrawal. ERR_OK: *ret_note is the caller's, or
  * NULL when the notification was too big for the message. ERR_NOT_FOUND: a message of a kind that
  * this version does not know. ERR_STORE_UNAVAILABLE: malformed. */

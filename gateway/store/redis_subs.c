@@ -4,6 +4,7 @@
  */
 #include "gateway/store/redis_subs.h"
 
+#include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
@@ -205,6 +206,9 @@ static void take_confirmation(struct redis_subs *subs, struct redis_sub *sub, bo
 static void take_message(struct redis_subs *subs, struct redis_sub *sub, struct span message)
 {
     struct notification *note = NULL;
+    int64_t time_ms;
+    if (redis_message_time(message, &time_ms))
+        redis_clock_hear(&subs->common->clock, time_ms, clock_monotonic_ms());
     enum err error = redis_message_read(message, &note);
     if (error == ERR_NOT_FOUND || !sub->is_wanted)
         goto out;

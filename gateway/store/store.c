@@ -110,6 +110,11 @@ const char *store_kind(const struct store *store)
     return store->ops->kind;
 }
 
+int64_t store_now_ms(const struct store *store)
+{
+    return store->ops->now_ms(store);
+}
+
 bool store_is_shared(const struct store *store)
 {
     return store->ops->is_shared;

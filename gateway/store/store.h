@@ -304,6 +304,11 @@ void store_leave(struct store *store, unsigned lane, struct span user_id);
 /* "memory", "file" or "redis". */
 const char *store_kind(const struct store *store);
 
+/* The store's clock, by which it stamps and lets expire: ms since 1970. Redis's, or this machine's
+ * with the local stores. Whatever is compared with a time that the store has told is compared by
+ * it. Any thread. */
+int64_t store_now_ms(const struct store *store);
+
 /* Do other nodes read and write the same inboxes? */
 bool store_is_shared(const struct store *store);
 

@@ -23,6 +23,7 @@ struct store_ops {
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
     void (*broadcast)(struct store *store, struct store_broadcast *broadcast);
+    int64_t (*now_ms)(const struct store *store);
 };
 
 /* Hands a broadcast's note to this node's on_broadcast. A callee that there is not has nobody

@@ -201,6 +201,11 @@ static void local_describe(struct store *store, char *out, size_t cap)
     local_core_describe(&local_of(store)->core, out, cap);
 }
 
+static int64_t local_store_now_ms(const struct store *store)
+{
+    return local_now_ms(&((const struct store_local *)(const void *)store)->core.state);
+}
+
 static void local_close(struct store *store)
 {
     struct store_local *local = local_of(store);
@@ -259,6 +264,7 @@ static void fill_ops(struct store_local *local, const char *kind)
         .leave = local_leave,
         .describe = local_describe,
         .broadcast = local_broadcast,
+        .now_ms = local_store_now_ms,
     };
     local->store.ops = &local->ops;
 }

@@ -91,6 +91,11 @@ static void redis_describe(struct store *store, char *out, size_t cap)
     redis_common_describe(&self(store)->common, out, cap);
 }
 
+static int64_t redis_now_ms(const struct store *store)
+{
+    return redis_clock_now_ms(&((const struct store_redis *)(const void *)store)->common.clock);
+}
+
 static void redis_close(struct store *store)
 {
     struct store_redis *redis = self(store);
@@ -114,6 +119,7 @@ static const struct store_ops redis_ops = {
     .leave = redis_leave,
     .describe = redis_describe,
     .broadcast = redis_broadcast,
+    .now_ms = redis_now_ms,
 };
 
 enum err store_redis_open(const struct store_config *config, struct store **ret_store, char *why,

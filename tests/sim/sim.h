@@ -162,6 +162,7 @@ struct sim_plan {
     unsigned tabs_max; /* at once, of a user */
     unsigned send_buffer;
     unsigned pages_at_once;
+    int64_t wall_ahead_ms; /* of the store's clock */
     unsigned push_per_mille, connect_per_mille, drop_per_mille, kick_per_mille;
     unsigned full_per_mille, away_per_mille, stall_per_mille, crash_per_mille, drain_per_mille,
         short_per_mille;

@@ -49,6 +49,7 @@ static void draw_plan(struct sim *sim)
         .cancel_per_mille = one_of(sim, 0, 10, 50),
         .pages_at_once = one_of(sim, 1, 3, 2000),
         .ephemeral_per_mille = one_of(sim, 0, 50, 200),
+        .wall_ahead_ms = (int64_t)one_of(sim, 0, 5000, 120000) - (int64_t)one_of(sim, 0, 0, 60000),
     };
 }
 
@@ -376,9 +377,10 @@ static void set_users(struct sim *sim)
 
 static struct sim *present; /* the clocks name no owner */
 
+/* The node's own clock, which nothing in the store goes by. */
 static int64_t wall_ms(void)
 {
-    return sim_wall_ms(present);
+    return sim_wall_ms(present) + present->plan.wall_ahead_ms;
 }
 
 static int64_t monotonic_us(void)

@@ -99,6 +99,11 @@ static void describe(struct store *store, char *out, size_t cap)
     store_describe(((struct sim_store *)(void *)store)->inner, out, cap);
 }
 
+static int64_t now_ms(const struct store *store)
+{
+    return sim_wall_ms(((const struct sim_store *)(const void *)store)->sim);
+}
+
 static const struct store_ops ops = {
     .kind = "simulated",
     .append = hold_append,
@@ -108,6 +113,7 @@ static const struct store_ops ops = {
     .look = hold_look,
     .leave = leave,
     .describe = describe,
+    .now_ms = now_ms,
 };
 
 /* ---- failing ---- */
@@ -327,7 +333,7 @@ struct store_peek sim_store_peek(struct sim *sim, unsigned user)
     return peek;
 }
 
-static int64_t store_now_ms(void *owner)
+static int64_t inner_now_ms(void *owner)
 {
     return sim_wall_ms(owner);
 }
@@ -350,7 +356,7 @@ void sim_store_open(struct sim *sim)
         .events = {.on_notification = on_notification, .on_state = on_state},
         .owner = sim,
     };
-    if (sim_inner_open(&config, store_now_ms, &sim_store->inner) != ERR_OK)
+    if (sim_inner_open(&config, inner_now_ms, &sim_store->inner) != ERR_OK)
         sim_fail(sim, "the store cannot be opened");
 }
 

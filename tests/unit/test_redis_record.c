@@ -200,3 +200,25 @@ Test(redis_record, the_longest_names_fit)
     cr_assert(redis_channel_user(channels, keys.channel, decoded, &len));
     cr_assert_eq(len, sizeof user);
 }
+
+Test(redis_record, a_message_tells_when_its_script_ran)
+{
+    int64_t time_ms = 0;
+    cr_assert(redis_message_time(SPAN_LITERAL("M:k3f9a2qd:7:1700000000123:1700000060123:0:0:0:{}"),
+                                 &time_ms));
+    cr_assert_eq(time_ms, 1700000000123);
+    cr_assert(redis_message_time(SPAN_LITERAL("B:k3f9a2qd:7:1700000000124:1:"), &time_ms));
+    cr_assert_eq(time_ms, 1700000000124);
+    static const char *const others[] = {"",
+                                         "M",
+                                         "M:k3f9a2qd",
+                                         "M:k3f9a2qd:",
+                                         "M:k3f9a2qd:7",
+                                         "M:k3f9a2qd:7:170000000",
+                                         "M:k3f9a2qd:7:x:",
+                                         "M:k3f9a2qd7:1700000000123:",
+                                         "W:k3f9a2qd:7:1700000000123:l:",
+                                         "E:1700000000123:2:{}"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        cr_assert_not(redis_message_time(span_of(others[i]), &time_ms), "%s", others[i]);
+}

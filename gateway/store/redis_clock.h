@@ -1,0 +1,37 @@
+/* The clock of a Redis, as this node knows it: what stands in the store is compared with it, so
+ * that the node's own clock may be wrong. It is kept as Redis's time less the node's monotonic
+ * clock.
+ *
+ * Whatever tells Redis's time is older than it was on its way, so the largest difference is the
+ * best one. It counts until the TIME after the next, so that a clock that runs slower is followed;
+ * one that was set back, to more than REDIS_CLOCK_SLACK_MS below what its way explains, is believed
+ * at once. Any thread. */
+#ifndef HERALD_STORE_REDIS_CLOCK_H
+#define HERALD_STORE_REDIS_CLOCK_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { REDIS_CLOCK_SLACK_MS = 100 };
+
+struct redis_clock {
+    pthread_mutex_t lock;      /* for changes */
+    _Atomic int64_t offset_ms; /* INT64_MIN: not known */
+    int64_t largest_ms;        /* since the last TIME */
+    int64_t said_ms;           /* what the log knows of this node's wall clock */
+};
+
+void redis_clock_init(struct redis_clock *clock);
+void redis_clock_fini(struct redis_clock *clock);
+
+/* TIME was answered at now_ms, and had been asked at asked_ms (both of the monotonic clock). */
+void redis_clock_set(struct redis_clock *clock, int64_t time_ms, int64_t asked_ms, int64_t now_ms);
+
+/* A script has put its time into a message that came at now_ms. */
+void redis_clock_hear(struct redis_clock *clock, int64_t time_ms, int64_t now_ms);
+
+/* Redis's time in ms since 1970; this machine's as long as none was told. */
+int64_t redis_clock_now_ms(const struct redis_clock *clock);
+
+#endif
