@@ -2,7 +2,7 @@
 /* The subscriber port as an HTTP server: versions, the health of a node, what its answers carry. */
 
 const assert = require('node:assert/strict');
-const { Authority, assertProblem, exchange, handshake, range, waitUntil } = require('./harness');
+const { Authority, assertProblem, exchange, handshake, parallel, range, waitUntil } = require('./harness');
 
 const head = (lines) => [...lines, '', ''].join('\r\n');
 
@@ -123,6 +123,23 @@ module.exports = (test) => {
         raw.send(handshake('/ws?userId=a', { headers: { 'X-Forwarded-For': '192.0.2.3' } }));
         assert.deepEqual(await statuses(1), [101]);
         assert.equal((await herald.user('a')).connections[0].address, '192.0.2.3');
+    });
+
+    /* 256 heads beside the sessions; the ones that rest are on either worker, and so are those who need their places. */
+    test('kept connections without a request make room at a full node, whichever worker they are on', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--max-connections', '4', '--workers', '2'] });
+        const livez = head(['GET /livez HTTP/1.1', 'Host: a']);
+        const resting = [];
+        await parallel(250, 20, async () => {
+            const raw = await t.raw(herald.port);
+            resting.push(raw);
+            assert.equal((await raw.send(livez).answer()).status, 200);
+        });
+        assert.ok(resting.every((raw) => !raw.isEnded));
+        const others = [];
+        await parallel(260, 20, async () => others.push((await t.raw(herald.port)).send(livez.slice(0, -2))));
+        await waitUntil('all have made room', () => resting.every((raw) => raw.isEnded));
+        await parallel(260, 20, async (i) => assert.equal((await others[i].send('\r\n').answer()).status, 200));
     });
 
     test('each answer has the date, refusals, streams and upgrades too', async (t) => {

@@ -1,7 +1,10 @@
 /* Arrivals: whose connection goes on behind its answer, and who makes room for others. */
 #include "gateway/arrival.h"
 
+#include "gateway/base/clock.h"
+
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -220,4 +223,83 @@ Test(arrival, is_closed_with_the_port_when_it_rests)
     cr_assert(goes_on_behind(0, LIVEZ "\r\n"));
     arrivals_drop_unfinished(&all);
     cr_expect_eq(node.n_sockets, 0);
+}
+
+static int64_t shown_us;
+
+static int64_t show_wall_ms(void)
+{
+    return shown_us / 1000;
+}
+
+static int64_t show_us(void)
+{
+    return shown_us;
+}
+
+static void wait_s(int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds * 10; i++) {
+        shown_us += 100000;
+        reactor_turn(worker->reactor, 0);
+    }
+}
+
+Test(arrival, rests_for_75_seconds_and_its_next_head_has_10)
+{
+    shown_us = clock_monotonic_us();
+    clock_replace(show_wall_ms, show_us);
+    reactor_turn(worker->reactor, 0);
+    arrive(0);
+    arrive(1);
+    cr_assert(goes_on_behind(0, LIVEZ "\r\n"));
+    cr_assert(goes_on_behind(1, LIVEZ "\r\n"));
+    wait_s(74);
+    cr_assert_eq(node.n_sockets, 2);
+    say(1, "GET /");
+    wait_s(2);
+    cr_expect_eq(node.n_sockets, 1, "what rested is closed without a word");
+    char byte;
+    cr_expect_eq(recv(theirs[0], &byte, 1, 0), 0);
+    wait_s(7);
+    cr_expect_eq(recv(theirs[1], &byte, 1, 0), -1);
+    wait_s(3);
+    cr_assert_eq(recv(theirs[1], &byte, 1, 0), 1, "408");
+    clock_replace(NULL, NULL);
+}
+
+/* ---- the health of the node (CONTRACT 3, on the subscriber port) ---- */
+
+static void expect_health(int peer, const char *path, const char *status, const char *body)
+{
+    char request[100];
+    char answer[4096];
+    arrive(peer);
+    snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", path);
+    say(peer, request);
+    for (int i = 0; i < 3; i++)
+        reactor_turn(worker->reactor, 0);
+    ssize_t len = recv(theirs[peer], answer, sizeof answer - 1, 0);
+    cr_assert_gt(len, 0);
+    answer[len] = '\0';
+    cr_expect(strstr(answer, status) == answer, "%s", answer);
+    cr_expect_not_null(strstr(answer, body), "%s", answer);
+}
+
+Test(arrival, tells_how_its_node_is_to_whoever_asks)
+{
+    expect_health(0, "/readyz", "HTTP/1.1 503 ", "\"type\":\"store-unavailable\"");
+    atomic_store(&node.was_store_up, true);
+    expect_health(1, "/readyz", "HTTP/1.1 200 ", "\r\n\r\n{\"degraded\":[\"store\"]}");
+    atomic_store(&node.is_store_up, true);
+    expect_health(2, "/readyz", "HTTP/1.1 200 ", "\r\n\r\n{\"status\":\"ready\"}");
+    atomic_store(&node.is_draining, true);
+    expect_health(3, "/readyz", "HTTP/1.1 503 ", "\"type\":\"draining\"");
+}
+
+Test(arrival, tells_that_a_worker_stands_still)
+{
+    expect_health(0, "/livez", "HTTP/1.1 200 ", "{\"status\":\"live\"}");
+    atomic_fetch_sub(&worker->seen_ms, 60000);
+    expect_health(1, "/livez", "HTTP/1.1 500 ", "a worker has not turned for 5 s");
 }
