@@ -17,12 +17,21 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What was read, to be told from what is read next. The key's is that of its public half. Of an
+ * SSL_CTX that others use nothing is read any more: whoever lets go last frees it. */
+struct digests {
+    unsigned char chain[SHA256_DIGEST_LENGTH];
+    unsigned char key[SHA256_DIGEST_LENGTH];
+    unsigned char client_ca[SHA256_DIGEST_LENGTH]; /* of that file */
+};
+
 struct tls_context {
     pthread_mutex_t lock; /* of `current` */
     SSL_CTX *current;
     struct tls_tickets tickets;
     struct tls_files files;
-    unsigned char client_ca[SHA256_DIGEST_LENGTH]; /* digest of that file; the reloading thread's */
+    /* Of `current`, for who reads again; for its thread alone. */
+    struct digests digests;
 };
 
 /* ---- messages ---- */
@@ -197,7 +206,34 @@ static bool set_up(SSL_CTX *ctx)
            SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1; /* of TLS 1.2 */
 }
 
-static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, unsigned char *ret_client_ca,
+static bool add_certificate(EVP_MD_CTX *hash, const X509 *certificate)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len;
+    return X509_digest(certificate, EVP_sha256(), digest, &len) == 1 &&
+           EVP_DigestUpdate(hash, digest, len) == 1;
+}
+
+/* The key belongs to the certificate (use_key). Out of memory: all zero, as of others. */
+static void digest(SSL_CTX *ctx, struct digests *digests)
+{
+    STACK_OF(X509) * chain;
+    const X509 *first = SSL_CTX_get0_certificate(ctx);
+    SSL_CTX_get0_chain_certs(ctx, &chain);
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    bool is_done = hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 &&
+                   add_certificate(hash, first);
+    for (int i = 0; is_done && i < sk_X509_num(chain); i++)
+        is_done = add_certificate(hash, sk_X509_value(chain, i));
+    if (!is_done || EVP_DigestFinal_ex(hash, digests->chain, NULL) != 1 ||
+        X509_pubkey_digest(first, EVP_sha256(), digests->key, NULL) != 1) {
+        memset(digests->chain, 0, sizeof digests->chain);
+        memset(digests->key, 0, sizeof digests->key);
+    }
+    EVP_MD_CTX_free(hash);
+}
+
+static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, struct digests *digests,
                       struct reason *why)
 {
     const struct tls_files *files = &context->files;
@@ -214,12 +250,14 @@ static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, unsigned c
     if (error == ERR_OK)
         error = use_client_ca(ctx, files, why);
     if (error == ERR_OK)
-        error = name_sessions(ctx, files->client_ca, ret_client_ca, why);
-    if (error == ERR_OK)
-        *ret_ctx = ctx;
-    else
+        error = name_sessions(ctx, files->client_ca, digests->client_ca, why);
+    if (error != ERR_OK) {
         SSL_CTX_free(ctx);
-    return error;
+        return error;
+    }
+    digest(ctx, digests);
+    *ret_ctx = ctx;
+    return ERR_OK;
 }
 
 /* ---- life ---- */
@@ -240,7 +278,7 @@ enum err tls_context_new(const struct tls_files *files, struct tls_context **ret
     error = ERR_SYSTEM;
     if (pthread_mutex_init(&context->lock, NULL) != 0)
         goto undo_tickets;
-    error = build(context, &context->current, context->client_ca, &reason);
+    error = build(context, &context->current, &context->digests, &reason);
     if (error != ERR_OK)
         goto undo_lock;
     *ret_context = context;
@@ -265,18 +303,6 @@ void tls_context_free(struct tls_context *context)
     free(context);
 }
 
-static bool is_same_chain(SSL_CTX *a, SSL_CTX *b)
-{
-    STACK_OF(X509) * chain_a, *chain_b;
-    SSL_CTX_get0_chain_certs(a, &chain_a);
-    SSL_CTX_get0_chain_certs(b, &chain_b);
-    bool is_same = X509_cmp(SSL_CTX_get0_certificate(a), SSL_CTX_get0_certificate(b)) == 0 &&
-                   sk_X509_num(chain_a) == sk_X509_num(chain_b);
-    for (int i = 0; is_same && i < sk_X509_num(chain_a); i++)
-        is_same = X509_cmp(sk_X509_value(chain_a, i), sk_X509_value(chain_b, i)) == 0;
-    return is_same;
-}
-
 static enum tls_file file_of(const struct tls_files *files, const char *option)
 {
     if (option == files->key_option)
@@ -288,27 +314,25 @@ enum err tls_context_reload(struct tls_context *context, struct tls_changes *ret
                             size_t why_cap)
 {
     struct reason reason = {why, why_cap, NULL};
-    unsigned char client_ca[SHA256_DIGEST_LENGTH];
+    const struct digests before = context->digests;
+    struct digests after;
     SSL_CTX *next;
-    enum err error = build(context, &next, client_ca, &reason);
+    enum err error = build(context, &next, &after, &reason);
     if (error != ERR_OK) {
         ret_changes->refused = file_of(&context->files, reason.option);
         return error;
     }
     pthread_mutex_lock(&context->lock);
-    SSL_CTX *before = context->current;
+    SSL_CTX *last = context->current;
     context->current = next;
-    SSL_CTX_up_ref(next);
     pthread_mutex_unlock(&context->lock);
-    ret_changes->is_other[TLS_CERTIFICATE] = !is_same_chain(before, next);
-    ret_changes->is_other[TLS_KEY] =
-        EVP_PKEY_eq(SSL_CTX_get0_privatekey(before), SSL_CTX_get0_privatekey(next)) != 1;
+    SSL_CTX_free(last);
+    context->digests = after;
+    ret_changes->is_other[TLS_CERTIFICATE] =
+        memcmp(after.chain, before.chain, sizeof after.chain) != 0;
+    ret_changes->is_other[TLS_KEY] = memcmp(after.key, before.key, sizeof after.key) != 0;
     ret_changes->is_other[TLS_CLIENT_CA] =
-        memcmp(client_ca, context->client_ca, sizeof client_ca) != 0;
-    memcpy(context->client_ca, client_ca, sizeof client_ca);
-    SSL_CTX_free(before);
-    SSL_CTX_free(next);
-    ERR_clear_error();
+        memcmp(after.client_ca, before.client_ca, sizeof after.client_ca) != 0;
     return ERR_OK;
 }
 
