@@ -125,3 +125,9 @@ enum err file_disk_take(struct file_disk *disk, struct file_extent extent, uint6
              disk->path, strerror(code));
     return ERR_STORE_UNAVAILABLE;
 }
+
+size_t file_disk_full_changes(struct file_extent extent)
+{
+    enum { COMMITS = 4, PAGE_BYTES = 4096 };
+    return (size_t)(reserve_of(extent) / COMMITS / PAGE_BYTES);
+}

@@ -33,4 +33,8 @@ MUST_CHECK enum err file_disk_check(const struct file_disk *disk, char *why);
 MUST_CHECK enum err file_disk_take(struct file_disk *disk, struct file_extent extent,
                                    uint64_t bytes, char *why);
 
+/* How many records one commit on a full disk may change, so that the reserve holds the pages that
+ * they stand on. The pages it frees can be used two commits later. */
+size_t file_disk_full_changes(struct file_extent extent);
+
 #endif

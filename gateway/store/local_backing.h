@@ -51,6 +51,7 @@ struct backing_ops {
 /* First member of each backing's own struct. `why` is STORE_WHY_MAX_BYTES long everywhere. */
 struct backing {
     const struct backing_ops *ops;
+    size_t full_changes; /* how many records a group may change since take_room found no room */
 };
 
 #endif

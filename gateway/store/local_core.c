@@ -228,9 +228,11 @@ static void apply(struct local_core *core, struct store_request *request)
 /* A storm of returning users reads its pages in several turns. */
 enum { TURN_MAX_READ_BYTES = 16 * 1024 * 1024 };
 
-static bool is_large(const struct group *group)
+static bool is_large(const struct local_state *state)
 {
-    return group->n_puts + group->n_dels > GROUP_MAX_RECORDS || group->bytes > GROUP_MAX_BYTES;
+    const struct group *group = &state->group;
+    return local_is_full_group(state) || group->n_puts + group->n_dels > GROUP_MAX_RECORDS ||
+           group->bytes > GROUP_MAX_BYTES;
 }
 
 /* A mismatch may have been found with a first that was not kept either. */
@@ -346,7 +348,7 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
     look_at_backing(core);
     struct store_request *rest = requests;
     uint64_t read_bytes = 0;
-    while (rest != NULL && !is_large(&core->state.group) && read_bytes < TURN_MAX_READ_BYTES) {
+    while (rest != NULL && !is_large(&core->state) && read_bytes < TURN_MAX_READ_BYTES) {
         apply(core, rest);
         read_bytes += bytes_read(rest);
         rest = rest->next;

@@ -31,6 +31,13 @@ struct local_state {
     int64_t swept_ms;   /* when the last slice was swept */
 };
 
+/* Does the group change as much as a backing that is full can take at once? */
+static inline bool local_is_full_group(const struct local_state *state)
+{
+    return state->is_full &&
+           state->group.n_dels + state->group.n_users >= state->backing->full_changes;
+}
+
 static inline int64_t local_now_ms(const struct local_state *state)
 {
     return state->clock.now_ms(state->clock.owner);

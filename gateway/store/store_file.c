@@ -36,7 +36,9 @@ static enum err file_take_room(struct backing *backing, uint64_t more_bytes, cha
     struct file_backing *file = file_of(backing);
     if (file->max_bytes != 0 && file_lmdb_used_bytes(file->lmdb) + more_bytes > file->max_bytes)
         return ERR_FULL;
-    return file_disk_take(&file->disk, file_lmdb_extent(file->lmdb), more_bytes, why);
+    struct file_extent extent = file_lmdb_extent(file->lmdb);
+    file->backing.full_changes = file_disk_full_changes(extent);
+    return file_disk_take(&file->disk, extent, more_bytes, why);
 }
 
 /* ---- reading ---- */

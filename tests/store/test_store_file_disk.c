@@ -30,7 +30,7 @@ static bool open_on_small_disk(void)
     bool is_small = mount("herald-test", directory, "tmpfs", 0, "size=16m") == 0;
     if (!is_small)
         fprintf(stderr, "SKIPPED: no small disk can be mounted (%s)\n", strerror(errno));
-    struct store_config config = contract_config(1000, (uint64_t)1 << 40);
+    struct store_config config = contract_config(100000, (uint64_t)1 << 40);
     store = open_at(&config, directory);
     return is_small;
 }
@@ -122,6 +122,75 @@ Test(store_file_disk, on_a_full_disk_everything_can_leave_and_makes_room)
     cr_assert_eq(peek_one(store, "carl").pending, 0);
     cr_assert_eq(peek_one(store, "dora").pending, NOTES);
     cr_assert_eq(peek_one(store, "emil").head, NOTES);
+    leave_small_disk();
+}
+
+/* ---- many at once ---- */
+
+enum { READERS = 2000, FILLERS = 2 };
+
+static sem_t is_held;
+static sem_t may_go_on;
+
+/* The store's thread stands still meanwhile, so that all that is asked comes in one turn. */
+static void hold(struct store_request *request)
+{
+    (void)request;
+    sem_post(&is_held);
+    sem_wait(&may_go_on);
+}
+
+static void hold_store(struct store_peek *peek)
+{
+    sem_init(&is_held, 0, 0);
+    sem_init(&may_go_on, 0, 0);
+    *peek = (struct store_peek){.request.on_done = hold, .user_id = SPAN_LITERAL("nobody")};
+    store_peek(store, peek);
+    sem_wait(&is_held);
+}
+
+static const char *reader_name(int number, char out[16])
+{
+    snprintf(out, 16, "reader-%d", number);
+    return out;
+}
+
+/* Each page of the tree holds the note of one reader, and what stays. */
+static void append_to_readers(void)
+{
+    static char data[1150];
+    char name[16];
+    for (int i = 0; i < READERS; i++) {
+        struct span text = {data, sizeof data};
+        cr_assert_eq(append_span(store, reader_name(i, name), text, 600).error, ERR_OK);
+        for (int filler = 0; filler < FILLERS; filler++)
+            cr_assert_eq(append_span(store, "stays", text, 600).error, ERR_OK);
+    }
+}
+
+/* One commit for all would need a page for each, more than the reserve has. */
+Test(store_file_disk, on_a_full_disk_everybody_can_acknowledge_at_the_same_time)
+{
+    static struct ack_call acks[READERS];
+    static struct epoch epochs[READERS];
+    static char names[READERS][16];
+    struct store_peek held;
+    if (!open_on_small_disk())
+        return;
+    append_to_readers();
+    for (int i = 0; i < READERS; i++)
+        epochs[i] = peek_one(store, reader_name(i, names[i])).epoch;
+    append_until_refused();
+    fill_disk();
+    wait_for_state(false);
+    hold_store(&held);
+    for (int i = 0; i < READERS; i++)
+        ack_begin(store, &acks[i], names[i], epochs[i], 1);
+    sem_post(&may_go_on);
+    for (int i = 0; i < READERS; i++) {
+        call_wait(&acks[i].call);
+        cr_assert_eq(acks[i].ack.error, ERR_OK);
+    }
     leave_small_disk();
 }
 
