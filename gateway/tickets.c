@@ -1,6 +1,7 @@
 #include "gateway/tickets.h"
 
 #include "gateway/auth.h"
+#include "gateway/base/clock.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -53,7 +54,7 @@ void tickets_give(struct node *node, struct gateway_ticket *ticket)
         free(work);
         return;
     }
-    ticket->expires_ms = store_now_ms(node->store) + TICKET_LIFE_S * 1000;
+    ticket->expires_ms = clock_wall_ms() + TICKET_LIFE_S * 1000;
     work->ticket = ticket;
     work->give = (struct store_ticket){
         .request = {.on_done = on_given, .lane = client_map_home(node->map, ticket->user_id)},

@@ -37,7 +37,10 @@ Test(store_redis, its_clock_is_that_of_redis_as_soon_as_a_link_is_up)
     wait_for_time(time_ms);
     wait_for_state(true);
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_OK);
-    cr_assert_gt(page_all(store, "anna").notes[0]->expires_ms, store_now_ms(store));
+    struct store_page page = page_all(store, "anna");
+    cr_assert_eq(page.n_notes, 1);
+    cr_assert_gt(page.notes[0]->expires_ms, store_now_ms(store));
+    page_free(&page);
 }
 
 Test(store_redis, a_clock_that_was_set_back_is_believed)
