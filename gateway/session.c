@@ -273,7 +273,7 @@ static void on_timer(struct timer *timer)
     else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
         session_close(session, ERR_RESTART, (struct span){0}, session_retry_ms(session));
     else if (session_auth_is_over(session, &error))
-        session_close(session, error, (struct span){0}, 0);
+        session_end_auth(session, error);
     else if (is_stuck(session, worker_now_ms(session_worker(session))))
         session_close(session, ERR_SLOW, (struct span){0}, 0);
     else if (session_is_unfinished_late(session))

@@ -95,10 +95,9 @@ void session_send_auth(struct session *session)
     buf_fini(&text);
 }
 
-/* The page is told which check failed, and so is the operator. */
-static void refuse(struct session *session, enum err error, const char *detail)
+void session_refuse_auth(struct session *session, enum err error, const char *why)
 {
-    struct refused_who who = {.place = SPAN_LITERAL("an auth message")};
+    struct refused_who who = {.place = SPAN_LITERAL("the auth message")};
     const struct session_wish *wish = wish_of(session);
     struct span user = {0};
     if (wish != NULL)
@@ -110,8 +109,17 @@ static void refuse(struct session *session, enum err error, const char *detail)
     who.user_len = user.len;
     if (!source_describe(session->source, who.address, sizeof who.address))
         listener_peer(session->conn.watch.fd, who.address, sizeof who.address);
-    refused_credentials(&who, detail);
-    session_close(session, error, span_of(detail), 0);
+    refused_credentials(&who, why);
+    session_close(session, error, span_of(why), 0);
+}
+
+/* That a token ends is as it should be; that none comes, somebody wants to know. */
+void session_end_auth(struct session *session, enum err error)
+{
+    if (error == ERR_AUTH_TIMEOUT)
+        session_refuse_auth(session, error, error_title(error));
+    else
+        session_close(session, error, (struct span){0}, 0);
 }
 
 /* ---- the first message ---- */
@@ -124,7 +132,7 @@ static void become_known(struct session *session, const struct jwt_claims *claim
     memcpy(identity.user_id, wish->user_id, wish->user_id_len);
     enum err error = identity_claim(&identity, claims, &detail);
     if (error != ERR_OK) {
-        refuse(session, error, detail);
+        session_refuse_auth(session, error, detail);
         return;
     }
     memcpy(wish->user_id, identity.user_id, identity.user_id_len);
@@ -189,7 +197,7 @@ static void renew(struct session *session, const struct jwt_claims *claims)
 {
     struct span user = {claims->user_id, claims->user_id_len};
     if (!span_equal(user, client_user_id(session->client))) {
-        refuse(session, ERR_UNAUTHORIZED, "the new token is for another user");
+        session_refuse_auth(session, ERR_UNAUTHORIZED, "the new token is for another user");
         return;
     }
     session->until_s = session_until_s(claims->expires_ms);
@@ -212,7 +220,7 @@ void session_on_auth(struct session *session, struct span token)
     if (error == ERR_OK && identity_has_ended(claims.expires_ms))
         error = ERR_EXPIRED;
     if (error != ERR_OK)
-        refuse(session, error, detail);
+        session_refuse_auth(session, error, detail);
     else if (session->state == SESSION_AUTH)
         become_known(session, &claims);
     else

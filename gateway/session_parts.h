@@ -102,7 +102,11 @@ void session_send_pong(struct session *session); /* herald.v1 */
 
 /* session_auth.c: credentials of sessions */
 void session_on_auth(struct session *session, struct span token); /* an auth message */
+/* Closes it for its credentials; the page is told which check failed, and so is the operator. `why`
+ * is a constant. */
+void session_refuse_auth(struct session *session, enum err error, const char *why);
 bool session_auth_is_over(const struct session *session, enum err *ret_error);
+void session_end_auth(struct session *session, enum err error); /* that one */
 int32_t
 session_auth_wait_ms(const struct session *session); /* until it might be; INT32_MAX: never */
 uint32_t session_until_s(int64_t until_ms);

@@ -111,7 +111,7 @@ static void on_said(struct session *session, struct span text)
     const char *detail;
     enum err error = envelope_read(text, &said, &code, &detail);
     if (session->state == SESSION_AUTH && (error != ERR_OK || said.kind != ENVELOPE_AUTH)) {
-        session_close(session, ERR_UNAUTHORIZED, SPAN_LITERAL("auth must come first"), 0);
+        session_refuse_auth(session, ERR_UNAUTHORIZED, "auth must come first");
         return;
     }
     if (error != ERR_OK) {

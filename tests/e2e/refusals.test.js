@@ -68,7 +68,7 @@ module.exports = (test) => {
         const key = makeKey('HS256', 'k');
         const herald = await t.herald({
             store: 'memory', files: { keys: jwks(key) },
-            args: ['--auth', 'jwt', '--jwt-keys', 'keys', '--jwt-audience', 'here'],
+            args: ['--auth', 'jwt', '--jwt-keys', 'keys', '--jwt-audience', 'here', '--auth-timeout', '500ms'],
         });
         const good = { sub: 'u', aud: 'here' };
         const cases = [
@@ -95,6 +95,9 @@ module.exports = (test) => {
         const client = await herald.subscribeV1('u');
         client.send({ type: 'auth', token: cases[1][1] });
         assert.match((await client.waitClosed()).reason, cases[1][0]);
+        const silent = await herald.subscribeV1('silent');
+        assert.equal((await silent.waitClosed()).code, 4102);
+        await waitUntil('the line', () => herald.log.includes('why="no credentials in time" place="the auth message" address=127.0.0.1 user=silent'));
     });
 
     test('a token that is offered alone is told what to be offered beside', async (t) => {

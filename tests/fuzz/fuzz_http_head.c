@@ -99,6 +99,10 @@ static void read_whole(const struct http_head *head, struct span bytes)
         FUZZ_CHECK(span_equal(value, span_trim(value)));
         FUZZ_CHECK(value.len == 0 || memchr(value.bytes, '\n', value.len) == NULL);
     }
+    size_t body_len = 0;
+    if (http_head_body_len(head, bytes.bytes, 100, &body_len))
+        FUZZ_CHECK(body_len <= 100 && http_head_count(head, bytes.bytes, "Transfer-Encoding") == 0);
+    FUZZ_CHECK(head->is_1_0 || head->host.len > 0);
     read_queries(http_part_span(bytes.bytes, head->query));
     read_token(head, bytes);
     read_handshake(head, bytes.bytes);
