@@ -136,6 +136,8 @@ static bool is_theirs(struct arrival *arrival, struct ack_work *work)
 
 void ack_request(struct arrival *arrival)
 {
+    if (!arrival_take_turn(arrival))
+        return;
     const char *field;
     const char *detail;
     const struct http_head *head = arrival_head(arrival);
@@ -155,6 +157,7 @@ void ack_request(struct arrival *arrival)
         return;
     }
     struct node *node = arrival_worker(arrival)->node;
+    arrival_count_ask(arrival);
     arrival_pin(arrival);
     arrival_await(arrival);
     work->arrival = arrival;

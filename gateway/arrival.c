@@ -12,6 +12,7 @@
 
 #include "gateway/admit.h"
 #include "gateway/base/listener.h"
+#include "gateway/base/metrics.h"
 #include "gateway/http_answer.h"
 #include "gateway/net/tls.h"
 
@@ -60,6 +61,18 @@ void arrival_pin(struct arrival *arrival)
 {
     arrival->pins++;
     timer_cancel(reactor_timers(arrival_worker(arrival)->reactor), &arrival->timer);
+}
+
+bool arrival_take_turn(struct arrival *arrival)
+{
+    arrival->is_put_off = !conn_take_turn(&arrival->conn);
+    metrics_add(METRIC_CREDENTIALS_SHARE, arrival->is_put_off);
+    return !arrival->is_put_off;
+}
+
+void arrival_count_ask(struct arrival *arrival)
+{
+    conn_loop_count_work(arrival->conn.loop, WORKER_ASK_US);
 }
 
 void arrival_await(struct arrival *arrival)
@@ -151,6 +164,13 @@ static void refuse_head(struct arrival *arrival)
                    NULL, NULL);
 }
 
+static void serve(struct arrival *arrival)
+{
+    admit(arrival);
+    if (!arrival->is_gone && !arrival->is_answered && arrival->on_body != NULL)
+        try_body(arrival);
+}
+
 static void try_head(struct arrival *arrival)
 {
     switch (http_head_parse(&arrival->head, arrival->bytes.bytes, arrival->bytes.len)) {
@@ -162,9 +182,7 @@ static void try_head(struct arrival *arrival)
     case HTTP_HEAD_DONE:
         if (source_is_untold(arrival->source))
             source_tell_by_head(arrival->source, &arrival->head, arrival->bytes.bytes);
-        admit(arrival);
-        if (!arrival->is_gone && !arrival->is_answered && arrival->on_body != NULL)
-            try_body(arrival);
+        serve(arrival);
         break;
     }
 }
@@ -246,6 +264,11 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
     struct arrival *arrival = CONTAINER_OF(conn, struct arrival, conn);
     if (arrival->is_answered && !arrival->is_kept)
         return len;
+    if (arrival->is_put_off) { /* its turn has come; nothing was read meanwhile */
+        arrival->is_put_off = false;
+        serve(arrival);
+        return 0;
+    }
     if (arrival->is_lingering)
         wake(arrival);
     size_t skipped = arrival->n_skipped < len ? arrival->n_skipped : len;
@@ -298,6 +321,8 @@ static void on_timer(struct timer *timer)
         arrival_finish(arrival);
     else if (arrival->is_waiting)
         arrival_refuse(arrival, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
+    else if (arrival->is_put_off)
+        arrival_refuse(arrival, ERR_BUSY, NULL, NULL, NULL);
     else
         arrival_refuse(arrival, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
 }

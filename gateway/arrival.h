@@ -74,6 +74,12 @@ struct worker *arrival_worker(struct arrival *arrival);
 void arrival_want_body(struct arrival *arrival, size_t len,
                        void (*on_body)(struct arrival *arrival, struct span body));
 
+/* Before work that few bytes ask for (conn_take_turn). false: admit is called again when the turn
+ * of this one has come; nothing is answered before. */
+MUST_CHECK bool arrival_take_turn(struct arrival *arrival);
+/* The store has been asked about it, which is as much work as WORKER_ASK_US. */
+void arrival_count_ask(struct arrival *arrival);
+
 /* While a request is under way elsewhere (a push): the arrival stays until arrival_unpin, whatever
  * the peer does, and --head-timeout no longer ends it. arrival_is_gone tells whether there is
  * somebody left to answer. */

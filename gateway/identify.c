@@ -29,6 +29,15 @@ bool identity_has_ended(int64_t expires_ms)
     return expires_ms != 0 && expires_ms <= clock_wall_ms();
 }
 
+enum err identity_verify(struct worker *worker, struct span token, struct jwt_claims *ret_claims,
+                         const char **ret_detail)
+{
+    int64_t begin_us = clock_thread_us();
+    enum err error = auth_verify(worker->node->auth, token, ret_claims, ret_detail);
+    conn_loop_count_work(&worker->loop, clock_thread_us() - begin_us);
+    return error;
+}
+
 enum err identify(struct arrival *arrival, struct identity *identity, const char **ret_detail)
 {
     struct auth *auth = arrival_worker(arrival)->node->auth;
@@ -49,6 +58,6 @@ enum err identify(struct arrival *arrival, struct identity *identity, const char
     if (error == ERR_NOT_FOUND)
         *ret_detail = "a token is needed";
     if (error == ERR_OK)
-        error = auth_verify(auth, token, &claims, ret_detail);
+        error = identity_verify(arrival_worker(arrival), token, &claims, ret_detail);
     return error == ERR_OK ? identity_claim(identity, &claims, ret_detail) : error;
 }

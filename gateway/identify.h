@@ -17,6 +17,11 @@ struct identity {
 MUST_CHECK enum err identify(struct arrival *arrival, struct identity *identity,
                              const char **ret_detail);
 
+/* As auth_verify; the time that it takes counts against the worker's share for work. On its thread.
+ */
+MUST_CHECK enum err identity_verify(struct worker *worker, struct span token,
+                                    struct jwt_claims *ret_claims, const char **ret_detail);
+
 /* Takes a token's claims over, unless the query has named another user: ERR_UNAUTHORIZED. */
 MUST_CHECK enum err identity_claim(struct identity *identity, const struct jwt_claims *claims,
                                    const char **ret_detail);

@@ -61,8 +61,10 @@ static void open_session(struct move *move)
         drop(move);
         return;
     }
-    if (move->admission.is_open)
+    if (move->admission.is_open) {
+        session_note_verified(session);
         session_send_auth(session);
+    }
     if (move->admission.is_unknown) {
         session_await_auth(session, move_user(move), move->admission.device);
     } else if (delivery_enter(session, move_user(move), move->admission.device) != ERR_OK) {

@@ -45,6 +45,7 @@ static void free_extra(struct session_extra *extra)
     buf_fini(&extra->message);
     free(extra->held);
     free(extra->wish);
+    free(extra->hold.token);
     free(extra->rates);
     free(extra);
 }
@@ -84,6 +85,8 @@ void session_finish(struct session *session)
 
 void session_begin_closing(struct session *session)
 {
+    session_hold_drop(session);
+    session->is_suspect = false; /* the timer is for the end from now on */
     leave(session);
     session_move(session, SESSION_CLOSING);
     list_remove(&session->link);
@@ -186,6 +189,8 @@ static const struct conn_ops ops = {session_on_bytes, session_on_flush, session_
 static bool is_silent(const struct session *session, uint32_t now_ms)
 {
     uint32_t alive_ms = session->heard_ms;
+    if (session_is_holding(session) && conn_has_unread(&session->conn))
+        return false; /* it is this side that does not read */
     int64_t moved_ms = conn_moved_ms(&session->conn);
     if (moved_ms != 0 && session_has_come((uint32_t)moved_ms, alive_ms))
         alive_ms = (uint32_t)moved_ms;
@@ -272,6 +277,8 @@ static void on_timer(struct timer *timer)
         session_finish(session);
     else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
         session_close(session, ERR_RESTART, (struct span){0}, session_retry_ms(session));
+    else if (session_hold_is_over(session))
+        session_hold_go_on(session);
     else if (session_auth_is_over(session, &error))
         session_end_auth(session, error);
     else if (is_stuck(session, worker_now_ms(session_worker(session))))

@@ -6,7 +6,7 @@
  * Files: session.c its life, session_answer.c the answer to its request, session_read.c what comes
  * in, session_write.c what goes out, session_say.c the one door for all of it, session_sse.c what
  * event streams do otherwise, session_auth.c the token in a message and the end of credentials,
- * session_rate.c the limits on what comes in. */
+ * session_hold.c tokens that wait, session_rate.c the limits on what comes in. */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
@@ -45,12 +45,22 @@ struct session_wish {
     bool is_known; /* the token has said it: the session moves to its home worker */
 };
 
+/* An auth message that has to wait (session_hold.c). */
+struct session_hold {
+    char *token; /* NULL: none waits */
+    size_t len;
+    uint32_t verified_ms; /* has_verified: when the last one was verified, on session_clock */
+    bool has_verified;
+    bool waits_second; /* for the second behind that; otherwise for its turn */
+};
+
 /* What only some sessions need. */
 struct session_extra {
     /* With a limit on what comes in: what it has left of that. */
     struct session_rates *rates;
     struct resume resume;      /* until its first page has come */
     struct session_wish *wish; /* AUTH */
+    struct session_hold hold;  /* herald.v1 */
     uint32_t auth_by_ms;       /* AUTH: on session_clock */
     struct backlog *backlog;   /* what waits for the connection to take more; NULL: nothing */
     struct buf message;        /* herald.v1: of a message that came in pieces */
@@ -157,6 +167,8 @@ void session_await_auth(struct session *session, struct span user_id, struct spa
 
 /* Says until when its credentials are good, in answer to an auth message. */
 void session_send_auth(struct session *session);
+/* A token of it has been verified: the next one waits for the next second. */
+void session_note_verified(struct session *session);
 
 /* It is not refused: the answer to its request, if it was held back, goes out. */
 void session_open(struct session *session);

@@ -61,6 +61,8 @@ bool session_is_moving(const struct session *session)
 
 bool session_auth_is_over(const struct session *session, enum err *ret_error)
 {
+    if (session_is_holding(session))
+        return false; /* what was said in time counts, though nobody has looked at it yet */
     if (session->state == SESSION_AUTH &&
         session_has_come(session_clock(session), session->extra->auth_by_ms)) {
         *ret_error = ERR_AUTH_TIMEOUT;
@@ -73,6 +75,8 @@ bool session_auth_is_over(const struct session *session, enum err *ret_error)
 int32_t session_auth_wait_ms(const struct session *session)
 {
     int64_t wait_ms = INT32_MAX;
+    if (session_is_holding(session))
+        return session_hold_wait_ms(session);
     if (session->until_s != 0)
         wait_ms = (int64_t)session->until_s * 1000 - clock_wall_ms();
     if (session->state == SESSION_AUTH) {
@@ -206,17 +210,11 @@ static void renew(struct session *session, const struct jwt_claims *claims)
     session_set_timer(session);
 }
 
-void session_on_auth(struct session *session, struct span token)
+static void verify(struct session *session, struct span token)
 {
-    struct auth *auth = session_worker(session)->node->auth;
     struct jwt_claims claims;
     const char *detail = error_title(ERR_EXPIRED);
-    if (auth_kind(auth) != AUTH_JWT) {
-        metrics_count(METRIC_BAD_MESSAGES);
-        session_send_error(session, "auth-off", (struct span){0}, "this server takes no tokens");
-        return;
-    }
-    enum err error = auth_verify(auth, token, &claims, &detail);
+    enum err error = identity_verify(session_worker(session), token, &claims, &detail);
     if (error == ERR_OK && identity_has_ended(claims.expires_ms))
         error = ERR_EXPIRED;
     if (error != ERR_OK)
@@ -225,4 +223,23 @@ void session_on_auth(struct session *session, struct span token)
         become_known(session, &claims);
     else
         renew(session, &claims);
+}
+
+void session_on_auth(struct session *session, struct span token)
+{
+    if (auth_kind(session_worker(session)->node->auth) != AUTH_JWT) {
+        metrics_count(METRIC_BAD_MESSAGES);
+        session_send_error(session, "auth-off", (struct span){0}, "this server takes no tokens");
+        return;
+    }
+    if (session_may_verify(session, token))
+        verify(session, token);
+}
+
+void session_on_turn(struct session *session)
+{
+    struct span token;
+    char *held = session_take_held(session, &token);
+    session_on_auth(session, token);
+    free(held);
 }

@@ -114,6 +114,20 @@ uint32_t session_until_s(int64_t until_ms);
 void session_auth_move(struct session *session);
 bool session_is_moving(const struct session *session);
 
+void session_on_turn(struct session *session); /* the auth message that waited */
+
+/* session_hold.c: auth messages that come too early */
+
+/* false: the token is kept, and what comes behind it is not read. */
+MUST_CHECK bool session_may_verify(struct session *session, struct span token);
+bool session_is_holding(const struct session *session);
+/* The kept token, which the caller frees; it is kept no longer. */
+char *session_take_held(struct session *session, struct span *ret_token);
+int32_t session_hold_wait_ms(const struct session *session); /* INT32_MAX: for its turn */
+bool session_hold_is_over(const struct session *session);    /* its second has come */
+void session_hold_go_on(struct session *session);
+void session_hold_drop(struct session *session); /* the session is closing */
+
 /* session_sse.c: event streams */
 MUST_CHECK enum err sse_hold_head(struct session *session, const struct admission *admission);
 void sse_open(struct session *session); /* the head, if it is held back */

@@ -312,8 +312,8 @@ static void note_unfinished(struct session *session, bool has_rest)
 
 static bool may_read_on(const struct session *session)
 {
-    return !session_is_moving(session) && !session->is_deaf && !session->has_peer_close &&
-           session->state != SESSION_CLOSED;
+    return !session_is_moving(session) && !session_is_holding(session) && !session->is_deaf &&
+           !session->has_peer_close && session->state != SESSION_CLOSED;
 }
 
 static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
@@ -335,22 +335,30 @@ static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
         note_unfinished(session, taken < len);
         return taken;
     }
-    if (session_is_moving(session))
-        return taken; /* the rest moves along */
+    if (session_is_moving(session) || session_is_holding(session))
+        return taken; /* the rest moves along, or waits for what is before it */
     return len;       /* what follows a close frame or an error is not looked at */
 }
 
-size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
+static void note_heard(struct session *session)
 {
-    struct session *session = CONTAINER_OF(conn, struct session, conn);
     session->heard_ms = session_clock(session);
     if (session->is_suspect) {
         session->is_suspect = false;
         session_set_timer(session);
     }
+}
+
+size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
     struct worker *worker = session_worker(session);
     worker->inflated_bytes = 0;
     worker->answering = session;
+    if (session_is_holding(session))
+        session_on_turn(session);
+    else
+        note_heard(session);
     /* There is nothing to say on an event stream. */
     size_t taken = session->level == LEVEL_SSE ? len : read_frames(session, bytes, len);
     worker->answering = NULL;

@@ -180,6 +180,8 @@ static void let_in(struct arrival *arrival, const struct entry *entry)
         refuse(arrival, entry, ERR_NO_MEMORY, NULL);
         return;
     }
+    if (!epoch_is_none(entry->resume.epoch))
+        arrival_count_ask(arrival);
     struct worker *here = arrival_worker(arrival);
     move->admission.socket = arrival_release(arrival, &move->admission.source);
     move_send(move, here);
@@ -266,6 +268,7 @@ static void take_ticket(struct arrival *arrival, const struct entry *entry)
         .ticket = {work->ticket, work->ticket_len},
         .is_take = true,
     };
+    arrival_count_ask(arrival);
     arrival_pin(arrival);
     arrival_await(arrival);
     store_ticket(node_of(arrival)->store, &work->take);
@@ -273,9 +276,17 @@ static void take_ticket(struct arrival *arrival, const struct entry *entry)
 
 /* ---- the two requests ---- */
 
+/* A token is verified, a ticket and a resume are asked of the store: work for a few bytes. */
+static bool is_work(struct arrival *arrival, const struct entry *entry)
+{
+    return auth_kind(node_of(arrival)->auth) != AUTH_NONE || !epoch_is_none(entry->resume.epoch);
+}
+
 static void find_out_who(struct arrival *arrival, struct entry *entry)
 {
     const char *detail = NULL;
+    if (is_work(arrival, entry) && !arrival_take_turn(arrival))
+        return;
     enum err error = source_enter(arrival_source(arrival));
     if (error != ERR_OK) {
         refuse(arrival, entry, error, NULL);

@@ -15,6 +15,9 @@ struct deflater;
 struct front;
 struct inflater;
 
+/* What a question to the store, which a subscriber's request asks at once, counts for work. */
+enum { WORKER_ASK_US = 20 };
+
 enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64, WAIT_BUCKETS = 64 };
 
 /* What every worker is told (worker_announce); gateway.c says what each does then. */

@@ -152,7 +152,7 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     }
     if (events & EPOLLOUT)
         conn_mark(conn);
-    if (is_paused(conn) && (events & (EPOLLHUP | EPOLLERR)))
+    if ((is_paused(conn) || is_put_off(conn)) && (events & (EPOLLHUP | EPOLLERR)))
         conn->ops->on_gone(conn, false);
     else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) || (events & EPOLLOUT && is_deaf(conn)))
         conn_read(conn); /* who is gone is so in each turn, also one that waits in the throttle */

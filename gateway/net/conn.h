@@ -35,6 +35,7 @@ enum {
     CONN_REST_MAX_BYTES = 65536,
     CONN_READ_BYTES = TRANSPORT_READ_BYTES,
     CONN_BUSY_BYTES_PER_MS = 2 * CONN_READ_BYTES, /* of all busy connections of a loop */
+    CONN_WORK_US_PER_MS = 500, /* work is as much of that share as it is of this time */
 };
 
 /* What all connections of one thread share. */
@@ -44,6 +45,8 @@ struct conn_loop {
     struct reactor_task flush;
     struct handshakes handshakes;
     struct throttle throttle; /* of the busy ones: who sends much at once */
+    struct conn *offered;     /* its on_bytes runs */
+    struct conn *in_turn;     /* goes on with work that was put off */
     struct out_queue *spare;  /* queues of the usual size, kept for the next writer */
     unsigned n_spare;
     uint8_t *read_buffer;
@@ -55,12 +58,13 @@ MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *react
 void conn_loop_fini(struct conn_loop *loop);
 
 enum {
-    CONN_BLOCKED = 1, /* the socket takes no more at present */
-    CONN_BROKEN = 2,  /* it ends at the end of the turn */
-    CONN_SHAKING = 4, /* the handshake is not complete */
-    CONN_PAUSED = 8,  /* nothing more is read */
-    CONN_BUSY = 16,   /* waits in the throttle for its next read */
-    CONN_DEAF = 32,   /* nothing can be read before the socket takes something */
+    CONN_BLOCKED = 1,  /* the socket takes no more at present */
+    CONN_BROKEN = 2,   /* it ends at the end of the turn */
+    CONN_SHAKING = 4,  /* the handshake is not complete */
+    CONN_PAUSED = 8,   /* nothing more is read */
+    CONN_BUSY = 16,    /* waits in the throttle for its next read */
+    CONN_DEAF = 32,    /* nothing can be read before the socket takes something */
+    CONN_PUT_OFF = 64, /* waits in the throttle for its turn to go on with what it has read */
 };
 
 struct conn {
@@ -100,6 +104,14 @@ void conn_feed(struct conn *conn, uint8_t *bytes, size_t len);
 /* What was read has turned out to be so much more work than its bytes: they count as read, too. */
 void conn_count_read(struct conn *conn, size_t bytes);
 
+/* For work that few bytes ask for, like a signature to verify: before it begins. true: go on.
+ * false: the share of the busy ones is used up, and on_bytes must take nothing more; when
+ * the turn of this connection has come, on_bytes is called with what was not taken, which may be
+ * nothing, and the first question then is answered with true. Nothing is read meanwhile. */
+MUST_CHECK bool conn_take_turn(struct conn *conn);
+/* So much time went into such work; it counts against that share. Of any connection of the loop. */
+void conn_loop_count_work(struct conn_loop *loop, int64_t us);
+
 /* Queue. ERR_NO_MEMORY: nothing was queued. A broken connection takes and forgets everything. */
 MUST_CHECK enum err conn_write_payload(struct conn *conn,
                                        struct payload *payload); /* its frame; takes a reference */
@@ -111,8 +123,15 @@ void conn_break(struct conn *conn);
 /* A flush at the end of this turn, on_flush first, even if nothing is queued yet. */
 void conn_mark(struct conn *conn);
 
-/* Reads nothing more: what comes waits in the kernel, for whoever has the socket next. */
+/* Reads nothing more: what comes waits in the kernel, for whoever has the socket next, or until...
+ */
 void conn_pause(struct conn *conn);
+/* ...it is read again. First what was not taken is offered once more, in a turn as above. Does
+ * nothing to one that is not paused. */
+void conn_resume(struct conn *conn);
+
+/* Has something come that nobody has read? */
+bool conn_has_unread(const struct conn *conn);
 
 /* Bytes queued and not yet taken by the kernel; what TLS adds to them is not counted. */
 size_t conn_queued_bytes(const struct conn *conn);

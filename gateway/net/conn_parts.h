@@ -32,6 +32,11 @@ static inline bool is_busy(const struct conn *conn)
     return conn->watch.flags & CONN_BUSY;
 }
 
+static inline bool is_put_off(const struct conn *conn)
+{
+    return conn->watch.flags & CONN_PUT_OFF;
+}
+
 static inline bool is_deaf(const struct conn *conn)
 {
     return conn->watch.flags & CONN_DEAF;

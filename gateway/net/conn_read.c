@@ -6,13 +6,17 @@
  * up they wait in the throttle, and epoll does not look at them. Subscribers send little; without
  * this a flood takes whole cores, the kernel's receive path included, and what others are pushed
  * waits for them. Those who send less at once are not throttled. However many they are, a turn
- * reads READS_BYTES in all and one read more, and leaves the others ready for the next. */
+ * reads READS_BYTES in all and one read more, and leaves the others ready for the next.
+ *
+ * Work that few bytes ask for is of the same share, by its time. Where that is used up, the
+ * connection is put off: it waits in the throttle, unread, and goes on with what it has. */
 #include "gateway/net/conn_parts.h"
 
 #include "gateway/base/metrics.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 enum {
     READS_BYTES = 2 * CONN_READ_BYTES,
@@ -24,7 +28,7 @@ void conn_leave_throttle(struct conn *conn)
 {
     if (!is_busy(conn))
         return;
-    conn->watch.flags &= ~(uint32_t)CONN_BUSY;
+    conn->watch.flags &= ~(uint32_t)(CONN_BUSY | CONN_PUT_OFF);
     if (conn->rest != NULL)
         throttle_leave(&conn->rest->throttled);
     if (conn->rest != NULL && conn->rest->len == 0) {
@@ -45,6 +49,7 @@ void conn_watch_again(struct conn *conn)
 void conn_pause(struct conn *conn)
 {
     conn_leave_throttle(conn);
+    conn->watch.flags &= ~(uint32_t)CONN_PUT_OFF;
     conn->watch.flags |= CONN_PAUSED;
     conn_watch_again(conn);
 }
@@ -73,16 +78,13 @@ static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
     conn->rest = rest;
 }
 
-void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
+static size_t offer(struct conn *conn, uint8_t *bytes, size_t len)
 {
+    struct conn *before = conn->loop->offered;
+    conn->loop->offered = conn;
     size_t taken = conn->ops->on_bytes(conn, bytes, len);
-    if (conn->watch.fd < 0)
-        return;
-    if (len - taken > CONN_REST_MAX_BYTES) {
-        conn->ops->on_gone(conn, false);
-        return;
-    }
-    keep_rest(conn, bytes + taken, len - taken);
+    conn->loop->offered = before;
+    return taken;
 }
 
 static void take_bytes(struct conn *conn, uint8_t *buffer, size_t kept, size_t got)
@@ -91,7 +93,7 @@ static void take_bytes(struct conn *conn, uint8_t *buffer, size_t kept, size_t g
     if (kept > 0)
         memcpy(buffer, conn->rest->bytes, kept);
     size_t len = kept + got;
-    size_t taken = conn->ops->on_bytes(conn, buffer, len);
+    size_t taken = offer(conn, buffer, len);
     if (conn->watch.fd < 0)
         return;
     if (len - taken > CONN_REST_MAX_BYTES)
@@ -134,17 +136,89 @@ static void wait_in_throttle(struct conn *conn)
 {
     if (conn->rest == NULL)
         conn->rest = new_rest(conn, NULL, 0);
+    if (conn->rest == NULL && is_put_off(conn)) {
+        conn_break(conn);
+        return;
+    }
     if (conn->rest == NULL) {
         stop_waiting(conn); /* it goes on being read with the others */
         return;
     }
-    throttle_wait(&conn->loop->throttle, &conn->rest->throttled);
+    throttle_leave(&conn->rest->throttled);
+    throttle_wait(&conn->loop->throttle, &conn->rest->throttled, is_put_off(conn));
     if (is_busy(conn))
         return;
     conn->watch.flags |= CONN_BUSY;
     conn_watch_again(conn);
-    metrics_count(METRIC_THROTTLED);
+    metrics_add(METRIC_THROTTLED, !is_put_off(conn));
 }
+
+void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    size_t taken = offer(conn, bytes, len);
+    if (conn->watch.fd < 0)
+        return;
+    if (len - taken > CONN_REST_MAX_BYTES) {
+        conn->ops->on_gone(conn, false);
+        return;
+    }
+    keep_rest(conn, bytes + taken, len - taken);
+    if (is_put_off(conn))
+        wait_in_throttle(conn);
+}
+
+/* ---- work ---- */
+
+bool conn_take_turn(struct conn *conn)
+{
+    bool is_in_turn = conn->loop->in_turn == conn;
+    if (is_in_turn)
+        conn->loop->in_turn = NULL;
+    if (is_in_turn || throttle_is_free(&conn->loop->throttle))
+        return true;
+    conn->watch.flags |= CONN_PUT_OFF;
+    if (conn->loop->offered != conn) /* otherwise it waits when on_bytes has returned */
+        wait_in_throttle(conn);
+    return false;
+}
+
+void conn_loop_count_work(struct conn_loop *loop, int64_t us)
+{
+    int64_t bytes = us * CONN_BUSY_BYTES_PER_MS / CONN_WORK_US_PER_MS;
+    if (bytes > 0)
+        throttle_charge(&loop->throttle, (size_t)bytes);
+}
+
+void conn_resume(struct conn *conn)
+{
+    if (!is_paused(conn))
+        return;
+    conn->watch.flags &= ~(uint32_t)CONN_PAUSED;
+    conn->watch.flags |= CONN_PUT_OFF;
+    wait_in_throttle(conn);
+}
+
+bool conn_has_unread(const struct conn *conn)
+{
+    int n = 0;
+    return ioctl(conn->watch.fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+static void go_on(struct conn *conn)
+{
+    size_t len = conn->rest->len;
+    uint8_t *bytes = conn->loop->read_buffer;
+    if (len > 0)
+        memcpy(bytes, conn->rest->bytes, len);
+    conn->watch.flags &= ~(uint32_t)CONN_PUT_OFF;
+    conn->loop->in_turn = conn;
+    size_t taken = offer(conn, bytes, len);
+    conn->loop->in_turn = NULL;
+    if (conn->watch.fd >= 0)
+        keep_rest(conn, bytes + taken, len - taken);
+}
+
+/* ---- reads ---- */
 
 /* Must the connection wait before it is read again? */
 static bool charge(struct conn *conn, size_t bytes)
@@ -165,14 +239,11 @@ static void set_deaf(struct conn *conn, bool deaf)
     conn_watch_again(conn);
 }
 
-static void read_now(struct conn *conn)
+static void read_socket(struct conn *conn)
 {
-    size_t before = read_in_this_turn(conn->loop);
     uint8_t *buffer = conn->loop->read_buffer;
     size_t kept = conn->rest != NULL ? conn->rest->len : 0;
     struct transport_read got;
-    if (is_busy(conn)) /* what is kept in the throttle may be replaced */
-        throttle_leave(&conn->rest->throttled);
     enum transport_state state =
         conn->transport->ops->read(conn->transport, conn->watch.fd, buffer + kept, &got);
     conn->loop->read_bytes += got.len + got.cost_bytes;
@@ -181,11 +252,22 @@ static void read_now(struct conn *conn)
         take_bytes(conn, buffer, kept, got.len);
     else if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
         conn->ops->on_gone(conn, state == TRANSPORT_CLOSED);
+}
+
+static void read_now(struct conn *conn)
+{
+    size_t before = read_in_this_turn(conn->loop);
+    if (is_busy(conn)) /* what is kept in the throttle may be replaced */
+        throttle_leave(&conn->rest->throttled);
+    if (is_put_off(conn))
+        go_on(conn);
+    else
+        read_socket(conn);
 
     bool must_wait = charge(conn, conn->loop->read_bytes - before);
     if (conn->watch.fd < 0 || is_paused(conn))
         return;
-    if (must_wait)
+    if (must_wait || is_put_off(conn))
         wait_in_throttle(conn);
     else
         stop_waiting(conn);

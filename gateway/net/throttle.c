@@ -10,16 +10,27 @@ static void count_credit(struct throttle *throttle)
         throttle->credit = throttle->bytes_per_ms;
 }
 
+/* NULL: nobody waits. */
+static struct throttled *next_in_turn(struct throttle *throttle)
+{
+    struct list *lists[] = {&throttle->waiting, &throttle->with_work};
+    struct list *list = lists[throttle->is_turn_of_work];
+    throttle->is_turn_of_work = !throttle->is_turn_of_work;
+    if (list_is_empty(list))
+        list = lists[throttle->is_turn_of_work];
+    return list_is_empty(list) ? NULL : CONTAINER_OF(list->next, struct throttled, link);
+}
+
 static void read_in_turn(struct reactor_task *task)
 {
     struct throttle *throttle = CONTAINER_OF(task, struct throttle, task);
+    struct throttled *next = NULL;
     count_credit(throttle);
-    while (throttle->credit > 0 && !list_is_empty(&throttle->waiting)) {
-        struct throttled *first = CONTAINER_OF(throttle->waiting.next, struct throttled, link);
-        list_remove(&first->link);
-        throttle->read(first);
+    while (throttle->credit > 0 && (next = next_in_turn(throttle)) != NULL) {
+        list_remove(&next->link);
+        throttle->read(next);
     }
-    if (!list_is_empty(&throttle->waiting))
+    if (!list_is_empty(&throttle->waiting) || !list_is_empty(&throttle->with_work))
         reactor_in_next_ms(throttle->reactor, &throttle->task);
 }
 
@@ -35,6 +46,7 @@ void throttle_init(struct throttle *throttle, struct reactor *reactor, int64_t b
         .at_ms = reactor_now_ms(reactor),
     };
     list_init(&throttle->waiting);
+    list_init(&throttle->with_work);
     list_init(&throttle->task.link);
 }
 
@@ -52,9 +64,15 @@ bool throttle_charge(struct throttle *throttle, size_t bytes)
     return throttle->credit <= 0;
 }
 
-void throttle_wait(struct throttle *throttle, struct throttled *throttled)
+bool throttle_is_free(struct throttle *throttle)
 {
-    list_append(&throttle->waiting, &throttled->link);
+    count_credit(throttle);
+    return throttle->credit > 0 && list_is_empty(&throttle->with_work);
+}
+
+void throttle_wait(struct throttle *throttle, struct throttled *throttled, bool has_work)
+{
+    list_append(has_work ? &throttle->with_work : &throttle->waiting, &throttled->link);
     reactor_in_next_ms(throttle->reactor, &throttle->task);
 }
 

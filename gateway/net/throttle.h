@@ -1,12 +1,15 @@
 /* Readers that must wait: those whose peers send without end share so many bytes a millisecond
  * among themselves, each in its turn. What they may not send yet stays in the kernel, and holds the
- * sender up there.
+ * sender up there. Work that a few bytes ask for (a signature to verify) is taken from the same
+ * share, by its time. Those who wait with work and those who wait to be read have turns in turn,
+ * so that a crowd of the ones does not hold up the others.
  *
  * One a thread, on its reactor, and for that thread only. */
 #ifndef HERALD_NET_THROTTLE_H
 #define HERALD_NET_THROTTLE_H
 
 #include "gateway/net/reactor.h"
+#include "proto/error.h"
 
 /* Nobody waits longer for what others have read beyond their share. */
 enum { THROTTLE_DEBT_MS = 32 };
@@ -18,7 +21,9 @@ struct throttled {
 struct throttle {
     struct reactor *reactor;
     void (*read)(struct throttled *throttled); /* its turn has come; it no longer waits */
-    struct list waiting;
+    struct list waiting;                       /* to be read */
+    struct list with_work;
+    bool is_turn_of_work;
     struct reactor_task task;
     int64_t bytes_per_ms;
     int64_t credit; /* bytes; below 0: more was read than one could know before */
@@ -33,7 +38,10 @@ void throttle_fini(struct throttle *throttle);
  */
 bool throttle_charge(struct throttle *throttle, size_t bytes);
 
-void throttle_wait(struct throttle *throttle, struct throttled *throttled);
+/* May work begin at once? */
+MUST_CHECK bool throttle_is_free(struct throttle *throttle);
+
+void throttle_wait(struct throttle *throttle, struct throttled *throttled, bool has_work);
 void throttle_leave(struct throttled *throttled); /* not waiting: does nothing */
 
 #endif

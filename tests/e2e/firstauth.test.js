@@ -141,11 +141,10 @@ module.exports = (test) => {
     test('a token that ends beyond 2106 is shown to end there, and renews', async (t) => {
         const herald = await shared(t);
         const client = await herald.subscribeV1(null);
-        for (const exp of [4294967294, 4294967295, 1e10]) {
+        for (const exp of [4294967294, 1e10]) {
             client.send(authOf('far', { exp }));
         }
-        assert.deepEqual((await client.wait('auth', 3)).map(({ expires }) => expires),
-            [4294967294000, 4294967295000, 4294967295000]);
+        assert.deepEqual((await client.wait('auth', 2)).map(({ expires }) => expires), [4294967294000, 4294967295000]);
     });
 
     test('auth comes first: anything else is 4101', async (t) => {
@@ -187,7 +186,7 @@ module.exports = (test) => {
 
     test('a second auth message renews, and one for another user is 4101', async (t) => {
         const herald = await shared(t);
-        for (const i of range(6)) {
+        await parallel(6, 6, async (i) => {
             const client = await herald.subscribeV1(null);
             client.send(authOf(`twice ${i}`, { exp: now() + 50 }));
             client.send(authOf(`twice ${i}`, { exp: now() + 90 }));
@@ -196,7 +195,7 @@ module.exports = (test) => {
             assert.ok(client.auths[1].expires > client.auths[0].expires);
             client.send(authOf('another'));
             assert.equal((await client.waitClosed()).code, 4101);
-        }
+        });
     });
 
     test('its session ends with its token, and a renewal puts that off', async (t) => {

@@ -1,0 +1,105 @@
+/* One verification a second and session, because a signature costs a hundred times what it costs to
+ * ask for it, and none beyond the share of the busy ones (net/throttle.h). An auth message that
+ * comes too early is kept as it is, and nothing behind it is read, until its second has come and
+ * then its turn. None is refused for it: what ends a session because of its credentials waits as
+ * long. Nor does a peer pass for silent whose bytes nobody reads, or for alive by bytes that came
+ * long ago (session.c). */
+#include "gateway/session_parts.h"
+
+#include "gateway/base/metrics.h"
+
+#include <stdlib.h>
+
+enum { VERIFY_EACH_MS = 1000 };
+
+bool session_is_holding(const struct session *session)
+{
+    return session->extra != NULL && session->extra->hold.token != NULL;
+}
+
+static void hold(struct session *session, struct span token)
+{
+    session->extra->hold.token = session_copy(token);
+    session->extra->hold.len = token.len;
+    if (session->extra->hold.token == NULL)
+        session_give_up(session);
+    else
+        session_set_timer(session);
+}
+
+/* To the second in which the next one may be verified. */
+static int32_t wait_ms(const struct session *session)
+{
+    const struct session_hold *held = &session->extra->hold;
+    if (!held->has_verified)
+        return 0;
+    return (int32_t)(held->verified_ms + VERIFY_EACH_MS - session_clock(session));
+}
+
+bool session_may_verify(struct session *session, struct span token)
+{
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL) {
+        session_give_up(session);
+        return false;
+    }
+    if (wait_ms(session) > 0) {
+        metrics_count(METRIC_CREDENTIALS_SECOND);
+        extra->hold.waits_second = true;
+        conn_pause(&session->conn);
+        hold(session, token);
+        return false;
+    }
+    if (!conn_take_turn(&session->conn)) {
+        metrics_count(METRIC_CREDENTIALS_SHARE);
+        hold(session, token);
+        return false;
+    }
+    session_note_verified(session);
+    return true;
+}
+
+void session_note_verified(struct session *session)
+{
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return; /* out of memory: the next one comes a second too early */
+    extra->hold.has_verified = true;
+    extra->hold.verified_ms = session_clock(session);
+}
+
+char *session_take_held(struct session *session, struct span *ret_token)
+{
+    struct session_hold *held = &session->extra->hold;
+    char *token = held->token;
+    *ret_token = (struct span){token, held->len};
+    held->token = NULL;
+    return token;
+}
+
+int32_t session_hold_wait_ms(const struct session *session)
+{
+    return session->extra->hold.waits_second ? wait_ms(session) : INT32_MAX;
+}
+
+bool session_hold_is_over(const struct session *session)
+{
+    return session_is_holding(session) && session_hold_wait_ms(session) <= 0;
+}
+
+void session_hold_go_on(struct session *session)
+{
+    session->extra->hold.waits_second = false;
+    conn_resume(&session->conn);
+    session_set_timer(session);
+}
+
+void session_hold_drop(struct session *session)
+{
+    struct span token;
+    if (!session_is_holding(session))
+        return;
+    free(session_take_held(session, &token));
+    session->extra->hold.waits_second = false;
+    conn_resume(&session->conn); /* the peer's close frame is yet to come */
+}
