@@ -221,11 +221,12 @@ void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats);
 bool gateway_is_live(struct gateway *gateway); /* every worker has turned within 5 s */
 
 enum gateway_readiness { GATEWAY_READY, GATEWAY_DEGRADED, GATEWAY_NO_STORE, GATEWAY_DRAINING };
-/* DEGRADED: the store was there and is away. NO_STORE: it has never answered. */
+/* DEGRADED: the store was there and is away, or takes no writes. NO_STORE: it has never answered.
+ */
 enum gateway_readiness gateway_readiness(struct gateway *gateway);
 
 /* Why the store is away: one line of UTF-8 for an operator; empty while it is up. Any thread. */
-enum { STORE_PROBLEM_MAX_BYTES = 512 };
+enum { STORE_PROBLEM_MAX_BYTES = 736 };
 void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES]);
 /* The same, and also why a store that is up may refuse a push: it is at its ceiling. */
 void gateway_store_refusal(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES]);

@@ -1,5 +1,7 @@
 #include "gateway/store/redis_answer.h"
 
+#include "gateway/base/metrics.h"
+
 static const int64_t exact_max = INT64_C(1) << 53; /* Lua's numbers are doubles */
 
 struct span redis_number_write(struct redis_number *number, uint64_t value)
@@ -38,9 +40,17 @@ bool redis_answer_has_lost_script(const struct redis_value *reply)
 void redis_answer_refused(struct redis_commands *commands, const struct redis_value *reply)
 {
     if (redis_value_is(reply, REDIS_ERROR))
-        redis_common_refused(commands->common, reply->bytes);
-    else if (reply != NULL)
+        redis_commands_refused(commands, reply->bytes);
+    else if (reply != NULL && !redis_value_is(reply, REDIS_NIL))
         redis_common_refused(commands->common, "a script's answer is malformed");
+}
+
+void redis_answer_unheard(struct redis_commands *commands, const struct redis_value *words)
+{
+    if (!redis_value_is(words, REDIS_TEXT) || words->n == 0)
+        return;
+    metrics_count(METRIC_STORE_UNPUBLISHED);
+    redis_common_unheard(commands->common, words->bytes);
 }
 
 enum err redis_answer_error(enum err error)

@@ -24,6 +24,10 @@ bool redis_answer_has_lost_script(const struct redis_value *reply);
 /* Tells the operator about an answer that is an error or cannot be read. */
 void redis_answer_refused(struct redis_commands *commands, const struct redis_value *reply);
 
+/* A part of a script's answer: Redis's words, if it kept what the script wrote and refused to
+ * publish it; else anything but a text, or an empty one. */
+void redis_answer_unheard(struct redis_commands *commands, const struct redis_value *words);
+
 /* The caller of the store knows no error of ours but ERR_NO_MEMORY and ERR_STORE_UNAVAILABLE. */
 enum err redis_answer_error(enum err error);
 

@@ -87,7 +87,8 @@ static void on_late(struct timer *timer)
 /* NULL or an error: nobody knows who got it, so the time decides. */
 static void on_published(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
-    (void)owner;
+    if (redis_value_is(reply, REDIS_ERROR))
+        redis_commands_refused(owner, reply->bytes);
     struct redis_ask *ask = find_ask(arg, index);
     if (ask == NULL || !redis_value_is(reply, REDIS_INTEGER) || reply->integer < 0)
         return;

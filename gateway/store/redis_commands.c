@@ -1,10 +1,12 @@
-/* Connected: INFO, CONFIG GET and SCRIPT LOAD go out in one pipeline. The answer to the last SCRIPT
- * LOAD makes the side ready, unless one before it broke the link. */
+/* Connected: INFO, CONFIG GET and SCRIPT LOAD go out in one pipeline. Behind the answer to the last
+ * SCRIPT LOAD, unless one before it broke the link, goes a trial; its answer makes the side ready,
+ * whatever it is, because what Redis refuses to write it may still read. */
 #include "gateway/store/redis_commands.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/store/redis_trial.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -91,8 +93,12 @@ static void on_script_loaded(void *owner, void *arg, size_t index, const struct 
         return;
     }
     memcpy(commands->sha[index], sha.bytes, SHA_HEX_LEN);
-    if (index + 1 < SCRIPTS)
-        return;
+    if (index + 1 == SCRIPTS)
+        redis_trial_begin(commands);
+}
+
+void redis_commands_become_ready(struct redis_commands *commands)
+{
     commands->is_ready = true;
     redis_link_accept(commands->link);
     commands->on_ready(commands->owner);
@@ -163,6 +169,7 @@ static void on_down(void *owner, bool was_up, const char *why)
     bool was_ready = commands->is_ready;
     commands->is_ready = false;
     timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
+    redis_trial_stop(commands);
     redis_common_away(commands->common, why);
     if (was_ready)
         commands->on_lost(commands->owner);
@@ -176,7 +183,7 @@ enum err redis_commands_eval(struct redis_commands *commands, enum redis_script 
 {
     static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6"};
     assert(n_args + 3 <= EVAL_MAX_ARGS && n_keys < sizeof digits / sizeof digits[0]);
-    if (!commands->is_ready)
+    if (script != SCRIPT_TRIAL && (!commands->is_ready || commands->is_denied))
         return ERR_STORE_UNAVAILABLE;
     struct span all[EVAL_MAX_ARGS];
     all[0] = with_text ? SPAN_LITERAL("EVAL") : SPAN_LITERAL("EVALSHA");
@@ -196,6 +203,15 @@ enum err redis_commands_send(struct redis_commands *commands, const struct span 
 }
 
 /* --- refusals --- */
+
+void redis_commands_refused(struct redis_commands *commands, const char *error)
+{
+    redis_common_refused(commands->common, error);
+    if (!redis_trouble_at(redis_trouble_find(error))->is_replica)
+        return;
+    commands->was_replica = true;
+    redis_link_break(commands->link, error);
+}
 
 static void answer_refused(struct redis_commands *commands)
 {
@@ -230,6 +246,7 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
     list_init(&commands->refuse_task.link);
     commands->refuse_task.run = run_refuse_task;
     timer_init(&commands->clock_timer, on_clock_due);
+    redis_trial_init(commands);
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
@@ -244,6 +261,7 @@ void redis_commands_fini(struct redis_commands *commands)
 {
     commands->is_ready = false;
     timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
+    redis_trial_stop(commands);
     redis_link_free(commands->link);
     commands->link = NULL;
     answer_refused(commands);

@@ -36,37 +36,12 @@ static const char look_text[] = {
 static const char block_text[] = {
 #include "embedded/script_block.inc"
 };
-
-/* What an operator can do about an error that begins with the word. The last row is for all others.
- */
-static const struct {
-    const char *word;
-    const char *advice;
-} troubles[] = {
-    {"OOM", "Redis is out of memory: raise its maxmemory"},
-    {"READONLY", "this Redis is a replica: point --store at the primary"},
-    {"LOADING", "Redis is still loading its data; Herald waits"},
-    {"MISCONF", "Redis cannot write to its disk: see its log and free space there"},
-    {"MASTERDOWN", "this Redis is a replica without its primary: point --store at the primary"},
-    {"NOREPLICAS", "Redis has too few replicas to take writes (min-replicas-to-write)"},
-    {"NOAUTH", "Redis asks for a password: write redis://[USER:PASSWORD@]HOST:PORT in --store"},
-    {"WRONGPASS", "the user or the password in --store is wrong"},
-    {"ERR AUTH", "Redis has no password: take the one out of --store"},
-    {"ERR max number of clients",
-     "raise maxclients in redis.conf: a node takes two connections for each of its --workers"},
-    {"DENIED", "Redis takes connections of its own machine alone (protected mode): give it a "
-               "password and write it in --store"},
-    {"NOPERM", "give the Redis user +@all on the keys and channels of --redis-prefix"},
-    {"BUSY", "another script blocks Redis: see SLOWLOG GET, end it with SCRIPT KILL"},
-    {"MOVED", "this is a Redis Cluster node; Herald needs a single Redis"},
-    {"CLUSTERDOWN", "this is a Redis Cluster node; Herald needs a single Redis"},
-    {"SCHEMA", "another version of Herald wrote this user's keys: update this one"},
-    {"VERSION", "Herald needs Redis 7.0 or later"},
-    {"Connection refused", "start Redis there, or change --store"},
-    {"", "see that Redis runs there and answers, or change --store"},
+static const char trial_text[] = {
+#include "embedded/script_trial.inc"
 };
+
+enum { REDIS_WORDS_MAX_BYTES = 256 };
 enum { TROUBLE_AWAY = REDIS_TROUBLES_MAX - 1 }; /* its place in said_ms; the rows have the others */
-_Static_assert(sizeof troubles / sizeof troubles[0] < REDIS_TROUBLES_MAX, "a place for each");
 
 static bool prefix_is_fine(const char *prefix)
 {
@@ -108,6 +83,7 @@ static enum err join_scripts(struct redis_common *common)
         [SCRIPT_PEEK] = {record_text, inbox_text, common_text, peek_text},
         [SCRIPT_LOOK] = {record_text, inbox_text, common_text, look_text},
         [SCRIPT_BLOCK] = {block_text},
+        [SCRIPT_TRIAL] = {trial_text},
     };
     enum err error = ERR_OK;
     for (size_t i = 0; i < SCRIPTS && error == ERR_OK; i++)
@@ -155,6 +131,13 @@ void redis_common_fini(struct redis_common *common)
     redis_clock_fini(&common->clock);
 }
 
+/* ---- up and down ---- */
+
+static bool is_up_now(const struct redis_common *common)
+{
+    return common->n_up == common->n_lanes && !common->is_refusing;
+}
+
 /* Two lanes may come and go at the same time: one thread reports, in order and until it is right.
  */
 static void report(struct redis_common *common)
@@ -162,11 +145,17 @@ static void report(struct redis_common *common)
     pthread_mutex_lock(&common->lock);
     bool is_mine = !common->is_reporting;
     common->is_reporting = true;
-    while (is_mine && common->is_reported_up != (common->n_up == common->n_lanes)) {
-        bool is_up = common->n_up == common->n_lanes;
+    while (is_mine && common->is_reported_up != is_up_now(common)) {
+        bool is_up = !common->is_reported_up;
+        bool must_say = is_up && !common->is_said_up;
         common->is_reported_up = is_up;
+        common->is_said_up = common->is_said_up || is_up;
+        if (is_up) {
+            common->problem[0] = '\0';
+            common->said_ms[TROUBLE_AWAY] = 0; /* the next loss is news */
+        }
         pthread_mutex_unlock(&common->lock);
-        if (is_up)
+        if (must_say)
             log_event(LOG_INFO, "redis is there", LOG_TEXT("address", common->url.shown));
         if (common->events.on_state != NULL)
             common->events.on_state(common->owner, is_up);
@@ -180,56 +169,103 @@ static void report(struct redis_common *common)
 void redis_common_lane(struct redis_common *common, bool is_up)
 {
     pthread_mutex_lock(&common->lock);
-    if (is_up) {
-        common->n_up++;
-        common->problem[0] = '\0';
-        common->said_ms[TROUBLE_AWAY] = 0; /* the next loss is news */
-    } else {
-        common->n_up--;
-    }
+    common->n_up += is_up ? 1 : -1u;
     pthread_mutex_unlock(&common->lock);
     report(common);
 }
 
-static size_t find_trouble(const char *text)
+struct redis_refusals redis_common_refusals(struct redis_common *common)
 {
-    size_t i = 0;
-    while (strncmp(text, troubles[i].word, strlen(troubles[i].word)) != 0)
-        i++;
-    return i;
+    pthread_mutex_lock(&common->lock);
+    struct redis_refusals refusals = common->refusals;
+    pthread_mutex_unlock(&common->lock);
+    return refusals;
 }
 
-/* Keeps the trouble for redis_common_describe; answers whether it is time to log it. */
-static bool note_trouble(struct redis_common *common, size_t row, const char *text,
-                         const char *advice)
+void redis_common_taken(struct redis_common *common, struct redis_refusals as_of)
+{
+    pthread_mutex_lock(&common->lock);
+    if (common->refusals.n == as_of.n)
+        common->is_refusing = false;
+    pthread_mutex_unlock(&common->lock);
+    report(common);
+}
+
+/* ---- what is wrong ---- */
+
+/* Under the lock. Is it time to log it? */
+static bool is_due(struct redis_common *common, size_t place)
 {
     int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&common->lock);
-    snprintf(common->problem, sizeof common->problem, "Redis at %s: %.200s (%s)", common->url.shown,
+    int64_t *said_ms = &common->said_ms[place];
+    if (*said_ms != 0 && now_ms - *said_ms < REDIS_SAY_AGAIN_MS)
+        return false;
+    *said_ms = now_ms;
+    common->is_said_up = false;
+    return true;
+}
+
+/* Under the lock. */
+static void set_problem(struct redis_common *common, const char *text, const char *advice)
+{
+    snprintf(common->problem, sizeof common->problem, "Redis at %s: %.255s (%s)", common->url.shown,
              text, advice);
-    int64_t *said_ms = &common->said_ms[row];
-    bool is_due = *said_ms == 0 || now_ms - *said_ms >= REDIS_SAY_AGAIN_MS;
-    if (is_due)
-        *said_ms = now_ms;
-    pthread_mutex_unlock(&common->lock);
-    return is_due;
 }
 
 void redis_common_away(struct redis_common *common, const char *why)
 {
-    const char *advice = troubles[find_trouble(why)].advice;
-    if (note_trouble(common, TROUBLE_AWAY, why, advice))
+    char advice[REDIS_ADVICE_MAX_BYTES];
+    redis_trouble_advise(why, common->prefix, advice);
+    pthread_mutex_lock(&common->lock);
+    set_problem(common, why, advice);
+    bool must_say = is_due(common, TROUBLE_AWAY);
+    pthread_mutex_unlock(&common->lock);
+    if (must_say)
         log_event(LOG_WARN, "cannot reach Redis, trying again",
                   LOG_TEXT("address", common->url.shown), LOG_TEXT("why", why),
                   LOG_TEXT("advice", advice));
 }
 
+/* Behind its words Redis says which script it was and in which line, which helps nobody. */
+static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
+{
+    const char *script = strstr(words, " script: ");
+    size_t len = script != NULL ? (size_t)(script - words) : strlen(words);
+    snprintf(error, REDIS_WORDS_MAX_BYTES, "%.*s", (int)len, words);
+}
+
+static void refuse(struct redis_common *common, const char *words, bool is_unheard)
+{
+    char error[REDIS_WORDS_MAX_BYTES];
+    cut_script(words, error);
+    char advice[REDIS_ADVICE_MAX_BYTES];
+    size_t place = redis_trouble_find(error);
+    bool is_refusal = is_unheard || redis_trouble_at(place)->is_refusal;
+    redis_trouble_advise(error, common->prefix, advice);
+    pthread_mutex_lock(&common->lock);
+    if (is_refusal) {
+        set_problem(common, error, advice);
+        common->is_refusing = true;
+        common->refusals.n++;
+        common->refusals.n_unheard += is_unheard;
+    }
+    bool must_say = is_due(common, place);
+    pthread_mutex_unlock(&common->lock);
+    if (must_say)
+        log_event(LOG_ERROR, "Redis refused a command", LOG_TEXT("address", common->url.shown),
+                  LOG_TEXT("error", error), LOG_TEXT("advice", advice));
+    if (is_refusal)
+        report(common);
+}
+
 void redis_common_refused(struct redis_common *common, const char *error)
 {
-    size_t row = find_trouble(error);
-    if (note_trouble(common, row, error, troubles[row].advice))
-        log_event(LOG_ERROR, "Redis refused a command", LOG_TEXT("address", common->url.shown),
-                  LOG_TEXT("error", error), LOG_TEXT("advice", troubles[row].advice));
+    refuse(common, error, false);
+}
+
+void redis_common_unheard(struct redis_common *common, const char *error)
+{
+    refuse(common, error, true);
 }
 
 void redis_common_describe(struct redis_common *common, char *out, size_t cap)

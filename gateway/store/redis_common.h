@@ -5,6 +5,7 @@
 
 #include "gateway/store/redis_clock.h"
 #include "gateway/store/redis_record.h"
+#include "gateway/store/redis_troubles.h"
 #include "gateway/store/redis_url.h"
 #include "gateway/store/store.h"
 
@@ -18,10 +19,18 @@ enum redis_script {
     SCRIPT_PEEK,
     SCRIPT_LOOK,
     SCRIPT_BLOCK,
+    SCRIPT_TRIAL,
     SCRIPTS
 };
 
-enum { REDIS_TROUBLES_MAX = 24, REDIS_SAY_AGAIN_MS = 60000 };
+enum { REDIS_SAY_AGAIN_MS = 60000 };
+
+/* How often Redis refused to store, whoever asked. A lane that has seen fewer tries whether it
+ * takes writes again. */
+struct redis_refusals {
+    uint64_t n;
+    uint64_t n_unheard; /* of them: something was kept, and its publication refused */
+};
 
 struct redis_common {
     struct redis_url url;
@@ -38,11 +47,14 @@ struct redis_common {
 
     pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */
     unsigned n_lanes;
-    unsigned n_up; /* lanes */
+    unsigned n_up;    /* lanes */
+    bool is_refusing; /* it answers, and does not take writes, or not all of them */
+    struct redis_refusals refusals;
     bool is_reported_up;
     bool is_reporting;
+    bool is_said_up; /* the last line about it says that it is there */
     int64_t said_ms[REDIS_TROUBLES_MAX];
-    char problem[512]; /* empty: all is well */
+    char problem[736]; /* empty: all is well */
 };
 
 MUST_CHECK enum err redis_common_init(struct redis_common *common,
@@ -57,8 +69,17 @@ void redis_common_lane(struct redis_common *common, bool is_up);
  * at most once a minute, with what to do. */
 void redis_common_away(struct redis_common *common, const char *why);
 
-/* Redis refused a command with this error. As above. */
+/* Redis refused a command with this error. As above; and if nothing can be stored while it lasts,
+ * the store is down until redis_common_taken. */
 void redis_common_refused(struct redis_common *common, const char *error);
+
+/* Redis kept what it was given and refused to publish it. As above. */
+void redis_common_unheard(struct redis_common *common, const char *error);
+
+/* Redis took all that it may refuse. It was asked when there were `as_of` refusals: if there is one
+ * more, that counts. */
+struct redis_refusals redis_common_refusals(struct redis_common *common);
+void redis_common_taken(struct redis_common *common, struct redis_refusals as_of);
 
 void redis_common_describe(struct redis_common *common, char *out, size_t cap);
 

@@ -40,6 +40,22 @@ static void review(void *owner)
         redis_subs_lane_up(&lane->subs);
 }
 
+/* A name that stood for a replica may stand for another Redis now: the subscriptions follow. */
+static void on_commands_ready(void *owner)
+{
+    struct redis_lane *lane = owner;
+    if (lane->commands.was_replica)
+        redis_subs_restart(&lane->subs, "the primary may be another now");
+    lane->commands.was_replica = false;
+    review(lane);
+}
+
+static void on_heard(void *owner)
+{
+    struct redis_lane *lane = owner;
+    redis_subs_tell_all(&lane->subs);
+}
+
 static void on_arrived(void *owner, struct store_request *page)
 {
     struct redis_lane *lane = owner;
@@ -155,8 +171,10 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
     lane->letter.deliver = deliver;
 
     lane->commands.owner = lane;
-    lane->commands.on_ready = review;
+    lane->commands.is_first = is_first;
+    lane->commands.on_ready = on_commands_ready;
     lane->commands.on_lost = review;
+    lane->commands.on_heard = on_heard;
     enum err error = redis_commands_init(&lane->commands, common, reactor);
     if (error != ERR_OK)
         goto undo_alloc;

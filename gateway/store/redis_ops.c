@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+enum { LOOK_UNHEARD = 6 }; /* where look.lua says that it could not publish */
+
 static const struct {
     enum err (*send)(struct redis_commands *commands, struct store_request *request, bool with_text,
                      redis_reply_fn on_reply);
@@ -20,6 +22,7 @@ static const struct {
 } operations[] = {
     [REDIS_OP_BROADCAST] = {NULL, NULL, offsetof(struct store_broadcast, error)},
     [REDIS_OP_PAGE] = {redis_page_send, redis_page_read, offsetof(struct store_page, error)},
+    [REDIS_OP_PAGE_LOOK] = {redis_page_send, redis_page_read, offsetof(struct store_page, error)},
     [REDIS_OP_ACK] = {redis_ack_send, redis_ack_read, offsetof(struct store_ack, error)},
     [REDIS_OP_PEEK] = {redis_peek_send, redis_peek_read, offsetof(struct store_peek, error)},
     [REDIS_OP_LOOK] = {redis_look_send, redis_look_read, offsetof(struct store_look, error)},
@@ -49,6 +52,14 @@ void redis_ops_refuse(struct redis_commands *commands, struct store_request *req
     redis_commands_refuse(commands, request);
 }
 
+/* A page whose script was refused its first write, so that nothing has changed, may be read
+ * without. */
+static bool can_look(const struct store_request *request, const struct redis_value *reply)
+{
+    return request->op == REDIS_OP_PAGE && redis_value_is(reply, REDIS_ERROR) &&
+           redis_trouble_at(redis_trouble_find(reply->bytes))->is_refusal;
+}
+
 static void on_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)index;
@@ -59,10 +70,19 @@ static void on_reply(void *owner, void *arg, size_t index, const struct redis_va
         error = redis_answer_error(operations[request->op].send(commands, request, true, on_reply));
         if (error == ERR_OK)
             return;
+    } else if (can_look(request, reply)) {
+        redis_answer_refused(commands, reply);
+        request->op = REDIS_OP_PAGE_LOOK;
+        error =
+            redis_answer_error(operations[request->op].send(commands, request, false, on_reply));
+        if (error == ERR_OK)
+            return;
     } else if (reply != NULL) {
         error = operations[request->op].read(reply, request);
         if (error == ERR_STORE_UNAVAILABLE)
             redis_answer_refused(commands, reply);
+        else if (request->op == REDIS_OP_LOOK)
+            redis_answer_unheard(commands, redis_value_item(reply, LOOK_UNHEARD));
     }
     set_error(request, error);
     request->on_done(request);

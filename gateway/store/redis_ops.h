@@ -11,6 +11,7 @@ enum redis_op {
     REDIS_OP_APPEND,
     REDIS_OP_BROADCAST, /* no script: redis_broadcast.h carries it out */
     REDIS_OP_PAGE,
+    REDIS_OP_PAGE_LOOK, /* the same again, where Redis refuses writes: only read */
     REDIS_OP_ACK,
     REDIS_OP_PEEK,
     REDIS_OP_LOOK,

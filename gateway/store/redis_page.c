@@ -2,6 +2,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/store/redis_answer.h"
+#include "gateway/store/redis_ops.h"
 
 #include <stdlib.h>
 
@@ -17,7 +18,7 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
     redis_keys_write(&keys, commands->common->prefix, page->user_id);
     redis_keys_write_block(&keys);
     struct redis_number after, count, bytes, head;
-    char wishes[4];
+    char wishes[5];
     size_t n_wishes = 0;
     if (page->is_arrival)
         wishes[n_wishes++] = 'a';
@@ -27,6 +28,8 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
         wishes[n_wishes++] = 'g';
     if (page->wants_withdrawn)
         wishes[n_wishes++] = 'w';
+    if (request->op == REDIS_OP_PAGE_LOOK)
+        wishes[n_wishes++] = 'r';
     struct span args[] = {
         keys.inbox,
         keys.meta,

@@ -21,8 +21,10 @@ static bool take_answer(const struct redis_value *reply, struct push_answer *ans
     if (!redis_answer_number(reply, 0, &answer->seq) ||
         !redis_answer_epoch(reply, 1, &answer->epoch) ||
         !redis_answer_number(reply, 2, &answer->time_ms) ||
-        !redis_answer_number(reply, 3, &answer->expires_ms) ||
-        !redis_answer_number(reply, 4, &answer->nodes))
+        !redis_answer_number(reply, 3, &answer->expires_ms))
+        return false;
+    bool is_unheard = redis_value_is(redis_value_item(reply, 4), REDIS_TEXT);
+    if (!is_unheard && !redis_answer_number(reply, 4, &answer->nodes))
         return false;
     return reply->n == SHORT_ANSWER || (redis_answer_number(reply, 5, &answer->expired) &&
                                         redis_answer_number(reply, 6, &answer->pushed_out) &&
@@ -44,7 +46,8 @@ static void count_kept(const struct push_answer *answer)
         metrics_count(METRIC_STORE_RESYNCS);
 }
 
-static enum err read_push(const struct redis_value *reply, struct store_target *target)
+static enum err read_push(struct redis_commands *commands, const struct redis_value *reply,
+                          struct store_target *target)
 {
     struct push_answer answer;
     if (!take_answer(reply, &answer))
@@ -55,6 +58,7 @@ static enum err read_push(const struct redis_value *reply, struct store_target *
     }
     if (answer.outcome > PUSH_MISMATCHED || answer.seq == 0 || epoch_is_none(answer.epoch))
         return ERR_STORE_UNAVAILABLE;
+    redis_answer_unheard(commands, redis_value_item(reply, 4));
     target->is_duplicate = answer.outcome == PUSH_REPEATED;
     if (target->is_duplicate)
         metrics_count(METRIC_DUPLICATES);
@@ -129,7 +133,7 @@ static void on_push_reply(void *owner, void *arg, size_t index, const struct red
         if (error == ERR_OK)
             return;
     } else if (reply != NULL) {
-        error = read_push(reply, &append->targets[index]);
+        error = read_push(commands, reply, &append->targets[index]);
         if (error == ERR_STORE_UNAVAILABLE)
             redis_answer_refused(commands, reply);
     }

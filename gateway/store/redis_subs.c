@@ -9,6 +9,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { FIRST_BUCKETS = 64 };
@@ -230,10 +231,11 @@ static void take_plain(struct redis_subs *subs, struct span kind, struct span ch
                        const struct redis_value *push)
 {
     struct span message;
-    if (span_equal(kind, SPAN_LITERAL("subscribe")) && subs->plain_awaited > 0) {
-        if (--subs->plain_awaited == 0)
+    bool is_message = span_equal(kind, SPAN_LITERAL("message"));
+    if (!is_message && !span_equal(kind, SPAN_LITERAL("smessage")) && subs->awaited > 0) {
+        if (--subs->awaited == 0)
             become_ready(subs);
-    } else if (span_equal(kind, SPAN_LITERAL("message")) && subs->on_plain != NULL &&
+    } else if (is_message && subs->on_plain != NULL &&
                redis_value_text(redis_value_item(push, 2), &message)) {
         subs->on_plain(subs->owner, channel, message);
     }
@@ -283,20 +285,25 @@ static void become_ready(struct redis_subs *subs)
     subs->on_ready(subs->owner);
 }
 
+static void send_first(struct redis_subs *subs, struct span command, struct span channel)
+{
+    struct span args[] = {command, channel};
+    subs->awaited++;
+    if (redis_link_command(subs->link, args, 2, NULL, NULL, 0) != ERR_OK)
+        redis_link_break(subs->link, "out of memory");
+}
+
 static void on_up(void *owner)
 {
     struct redis_subs *subs = owner;
-    subs->plain_awaited = 0;
-    for (size_t i = 0; i < REDIS_PLAIN_CHANNELS; i++) {
-        struct span args[] = {SPAN_LITERAL("SUBSCRIBE"), subs->plain[i]};
-        if (subs->plain[i].len == 0)
-            continue;
-        subs->plain_awaited++;
-        if (redis_link_command(subs->link, args, 2, NULL, NULL, 0) != ERR_OK)
-            redis_link_break(subs->link, "out of memory");
-    }
-    if (subs->plain_awaited == 0)
-        become_ready(subs);
+    char nobody[REDIS_CHANNELS_MAX_BYTES + 8]; /* `%` stands in a name only before two digits */
+    snprintf(nobody, sizeof nobody, "%s:{%%}", subs->common->channels);
+    subs->awaited = 0;
+    send_first(subs, SPAN_LITERAL("SSUBSCRIBE"), span_of(nobody));
+    send_first(subs, SPAN_LITERAL("SUNSUBSCRIBE"), span_of(nobody));
+    for (size_t i = 0; i < REDIS_PLAIN_CHANNELS; i++)
+        if (subs->plain[i].len > 0)
+            send_first(subs, SPAN_LITERAL("SUBSCRIBE"), subs->plain[i]);
 }
 
 static void forget_connection(struct redis_subs *subs, struct redis_sub *sub)
@@ -325,19 +332,31 @@ static void drop_unwanted(struct redis_subs *subs)
     }
 }
 
+static void forget_connections(struct redis_subs *subs)
+{
+    subs->is_ready = false;
+    walk(subs, forget_connection);
+    drop_unwanted(subs);
+}
+
 static void on_down(void *owner, bool was_up, const char *why)
 {
     struct redis_subs *subs = owner;
     if (was_up)
         metrics_count(METRIC_STORE_RECONNECTS);
     bool was_ready = subs->is_ready;
-    subs->is_ready = false;
     redis_common_away(subs->common, why);
     if (!was_ready)
         return;
-    walk(subs, forget_connection);
-    drop_unwanted(subs);
+    forget_connections(subs);
     subs->on_lost(subs->owner);
+}
+
+void redis_subs_restart(struct redis_subs *subs, const char *why)
+{
+    if (subs->is_ready)
+        forget_connections(subs);
+    redis_link_break(subs->link, why);
 }
 
 static void mark_missed(struct redis_subs *subs, struct redis_sub *sub)
@@ -357,6 +376,13 @@ void redis_subs_lane_down(struct redis_subs *subs)
 {
     subs->can_tell = false;
     walk(subs, mark_missed);
+}
+
+void redis_subs_tell_all(struct redis_subs *subs)
+{
+    walk(subs, mark_missed);
+    walk(subs, tell_missed);
+    drop_unwanted(subs);
 }
 
 /* --- made and freed --- */

@@ -1,7 +1,8 @@
 /* The subscription side of a lane: a link, and which users this node has online on it. The table is
  * what survives a broken link: every user in it is subscribed again, and on_missed is then called
- * for each, once the lane can read inboxes (redis_subs_lane_up). Plain channels, which are no
- * user's, are subscribed first: it is ready when they are confirmed. On the lane's thread. */
+ * for each, once the lane can read inboxes (redis_subs_lane_up). A channel that can be no user's is
+ * subscribed first and left again, which shows whether that is allowed; and then plain channels: it
+ * is ready when these are confirmed. On the lane's thread. */
 #ifndef HERALD_STORE_REDIS_SUBS_H
 #define HERALD_STORE_REDIS_SUBS_H
 
@@ -23,7 +24,7 @@ struct redis_subs {
     void (*on_refused)(void *owner, struct store_request *page);
     struct span plain[REDIS_PLAIN_CHANNELS]; /* unused: empty */
     void (*on_plain)(void *owner, struct span channel, struct span message);
-    unsigned plain_awaited; /* confirmations */
+    unsigned awaited; /* confirmations before it is ready */
     bool is_ready;
     bool can_tell;            /* the lane is up: whoever is told can read */
     struct redis_sub **table; /* chained */
@@ -48,5 +49,11 @@ void redis_subs_leave(struct redis_subs *subs, struct span user_id);
  */
 void redis_subs_lane_up(struct redis_subs *subs);
 void redis_subs_lane_down(struct redis_subs *subs);
+
+/* Everybody may have missed something: on_missed for all, now or when the lane is up. */
+void redis_subs_tell_all(struct redis_subs *subs);
+
+/* The link is taken down, and comes up again by itself. Not ready from here on, without on_lost. */
+void redis_subs_restart(struct redis_subs *subs, const char *why);
 
 #endif

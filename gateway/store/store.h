@@ -246,7 +246,8 @@ struct store_events {
     /* Calls of on_notification for this user may have been missed: read the inbox. has_withdrawals:
      * withdrawals, and what notifications have replaced, may be among it. */
     void (*on_missed)(void *owner, struct span user_id, bool has_withdrawals);
-    /* The store can be used, or no longer; the first call may come before store_open returns. */
+    /* The store can be used, or no longer: it is away, or takes no writes (requests may be made all
+     * the same, and what can be read is). The first call may come before store_open returns. */
     void (*on_state)(void *owner, bool is_up);
     /* Somebody, on this node or another, tells everyone who is online. The answer is how many
      * sessions that is here. Also called on the thread that asks. The callee refs the note if it

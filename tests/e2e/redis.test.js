@@ -42,7 +42,46 @@ function stubborn(herald, userId) {
     return keeper;
 }
 
+/* What /readyz, /stats, the metrics and the log say of a store that takes no writes. */
+async function waitRefused(herald, status, why) {
+    await waitUntil('it says that it cannot store', async () => {
+        const answer = await herald.request('GET', '/readyz');
+        return answer.status === status && why.test(answer.json.detail);
+    });
+    const { store } = (await herald.request('GET', '/stats')).json;
+    assert.equal(store.up, false);
+    assert.match(store.problem, why);
+    assert.match(herald.log, why);
+    assert.match((await herald.request('GET', '/metrics')).text, /^herald_store_up 0$/m);
+}
+
 module.exports = (test) => {
+    test('a Redis that takes no writes: degraded without a push, unready where it never could, and healthy by itself', async (t) => {
+        const { redis, herald } = await withRedis(t);
+        await herald.mustPush('u', 'kept');
+        await redis.command('CONFIG SET min-replicas-to-write 1');
+        await waitRefused(herald, 200, /NOREPLICAS Not enough good replicas to write/);
+        assert.deepEqual((await herald.request('GET', '/readyz')).json.degraded, ['store']);
+        const refused = await herald.push('u', 'refused');
+        assertProblem(refused, 503, { type: 'store-unavailable' });
+        assert.match(refused.json.detail, /NOREPLICAS/);
+        const late = await t.prepare({ store: redis.url });
+        late.launch();
+        await late.waitStatus('/livez', 200);
+        await waitRefused(late, 503, /NOREPLICAS/);
+        for (const node of [herald, late]) {
+            const client = await node.subscribe('u');
+            await client.waitCount(1);
+            assert.deepEqual(client.values(), ['kept']);
+        }
+        await redis.command('CONFIG SET min-replicas-to-write 0');
+        for (const node of [herald, late]) {
+            await waitUntil('it is ready', async () => (await node.request('GET', '/readyz')).json.status === 'ready');
+            assert.equal((await node.request('GET', '/stats')).json.store.problem, null);
+        }
+        await late.mustPush('u', 'and on');
+    });
+
     test('fleets in different databases of one Redis hear nothing of each other', async (t) => {
         const redis = await (await t.redis()).start();
         const nodes = await Promise.all(['', '/1', '/2', '/1'].map((db) => t.herald({ store: redis.url + db })));

@@ -104,6 +104,7 @@ FAKE(answers_that_nobody_asked_for_break_the_link, GREETED GREETED GREETED GREET
      "Redis at")
 FAKE(a_redis_that_still_loads_is_waited_for, "+OK\r\n-LOADING Redis is loading the dataset\r\n",
      "still loading")
+FAKE(bytes_that_are_no_text_are_not_shown, "+OK\r\n-\xff\x1b[1m of\xe4\r\n", ": ??[1m of?")
 TURNS_AWAY(a_redis_in_protected_mode_is_said_as_such,
            "-DENIED Redis is running in protected mode because protected mode is enabled\r\n",
            "protected mode")

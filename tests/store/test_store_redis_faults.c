@@ -59,6 +59,8 @@ typedef int (*resolver_fn)(const char *host, const char *port, const struct addr
 
 enum { RESOLVER_TAKES_MS = 3000 };
 
+static const char *_Atomic primary = "127.0.0.1"; /* what primary.test stands for */
+
 /* Stands in front of the C library's: a resolver that takes its time. */
 int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                 struct addrinfo **ret_list)
@@ -69,6 +71,8 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
     bool is_number_wanted = hints != NULL && (hints->ai_flags & AI_NUMERICHOST) != 0;
     if (is_number_wanted || strstr(host, ".test") == NULL)
         return resolver(host, port, hints, ret_list);
+    if (strcmp(host, "primary.test") == 0)
+        return resolver(atomic_load(&primary), port, hints, ret_list);
     pause_ms(RESOLVER_TAKES_MS);
     if (strcmp(host, "absent.test") == 0)
         return EAI_NONAME;
@@ -124,6 +128,38 @@ Test(store_redis_absent, closes_while_a_name_is_looked_up)
     char text[600];
     store_describe(store, text, sizeof text);
     cr_assert_not_null(strstr(text, "Name or service not known"), "%s", text);
+}
+
+/* As a name does that follows the primary: commands and subscriptions follow it. */
+Test(store_redis_absent, a_name_is_looked_up_again_when_its_redis_has_become_a_replica)
+{
+    struct redis_server other;
+    char port[16];
+    char line[64];
+    char channels[64];
+    redis_server_prepare(&other);
+    snprintf(port, sizeof port, "%u", loopback_free_port());
+    snprintf(line, sizeof line, "redis://primary.test:%s", port);
+    backend_close(store);
+    redis_server_start(&server, "--port", port);
+    redis_server_do(&server, "CONFIG SET bind 127.0.0.1");
+    redis_server_start(&other, "--bind", "127.0.0.2");
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_on(&config, line);
+    wait_for_state(true);
+    arrive(store, "anna");
+    snprintf(line, sizeof line, "CONFIG SET port %s", port);
+    redis_server_do(&other, line);
+    snprintf(line, sizeof line, "REPLICAOF 127.0.0.2 %s", port);
+    redis_server_do(&server, line);
+    atomic_store(&primary, "127.0.0.2");
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    wait_for_missed(1);
+    redis_server_ask(&other, "PUBSUB SHARDCHANNELS", channels, sizeof channels);
+    cr_assert_eq(strncmp(channels, "*1", 2), 0, "%s", channels);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
+    wait_for_notification("anna", 1);
+    redis_server_remove(&other);
 }
 
 Test(store_redis, comes_back_empty_with_a_new_epoch_and_says_that_something_was_missed)

@@ -2,10 +2,11 @@
 -- KEYS  5 channel
 -- ARGV  1 epoch  2 number  3 '' to look, 'c' to cancel it if it waits, 'p' to take all that waits
 -- Answers: 0 or 1 for a number that was never given; fate: 0 waits, 1 acknowledged, 2 gone;
---          its cause or ''; removed; 1 if a session is known to have had it; expired
+--          its cause or ''; removed; 1 if a session is known to have had it; expired; Redis's words if it
+--          would not publish what was withdrawn
 local asked, what = tonumber(ARGV[2]), ARGV[3]
 if not epoch then
-    return { what == 'p' and 0 or 1, 2, '', 0, 0, 0 }
+    return { what == 'p' and 0 or 1, 2, '', 0, 0, 0, '' }
 end
 local expired = find_expired()
 load_devices()
@@ -74,7 +75,10 @@ end
 if is_changed then
     save(false)
 end
+local refused = ''
 for _, run in ipairs(runs) do
-    redis.call('SPUBLISH', KEYS[5], string.format('W:%s:%d:%d:c:', epoch, run[1], run[2]))
+    local answer = redis.pcall('SPUBLISH', KEYS[5], string.format('W:%s:%d:%d:c:', epoch, run[1],
+        run[2]))
+    refused = type(answer) == 'table' and answer.err or refused
 end
-return { is_unknown, fate, cause, removed, is_written, expired }
+return { is_unknown, fate, cause, removed, is_written, expired, refused }

@@ -3,7 +3,8 @@
 -- ARGV  1 read above this number, or '' for the position  2 of this epoch, or '' for any
 --       3 most entries  4 most bytes of data  5 known head  6 known epoch or ''  7 an epoch to begin
 --       8 device or ''  9 any of: a (an arrival, of the device if any), b (begin a user who is not there),
---       g (tell why numbers are missing), w (tell all causes that are recorded)
+--       g (tell why numbers are missing), w (tell all causes that are recorded), r (writes are refused:
+--       only read; answers nothing where that is not enough)
 -- Answers: epoch ('' for a user never heard of), head, acked, position, devices, start, 1 if that is
 --          ARGV[1], the number up to which the page is complete, expired, 1 if the store had lost
 --          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }, until
@@ -24,28 +25,49 @@ local must_begin = is_arrival or string.find(wishes, 'b', 1, true)
 if not epoch and ARGV[6] == '' and not must_begin then -- whatever the known head: it is of no epoch
     return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, 0 }
 end
-local is_lost = 0
-if epoch or ARGV[6] ~= '' then
-    is_lost = settle(tonumber(ARGV[5]), ARGV[6], ARGV[7])
-else
-    begin_epoch(ARGV[7])
-end
-local expired, forgotten = find_expired(), 0
-if not devices then
-    load_devices()
-end
-if has_numbers and redis.call('ZCOUNT', numbers_key, '(' .. digits(edge), '+inf') ~= count then
-    learn() -- somebody else has taken some of it
-end
-if is_arrival then
-    if not devices[device] and flags % HAS_KEYS >= MAX_DEVICES then
-        forget_longest_unseen()
-        forgotten = 1
+local is_lost, expired, forgotten = 0, 0, 0
+
+local function bring_up_to_date()
+    if epoch or ARGV[6] ~= '' then
+        is_lost = settle(tonumber(ARGV[5]), ARGV[6], ARGV[7])
+    else
+        begin_epoch(ARGV[7])
     end
-    set_device(device, devices[device] and devices[device][1] or acked)
+    expired = find_expired()
+    if not devices then
+        load_devices()
+    end
+    if has_numbers and redis.call('ZCOUNT', numbers_key, '(' .. digits(edge), '+inf') ~= count then
+        learn() -- somebody else has taken some of it
+    end
+    if is_arrival then
+        if not devices[device] and flags % HAS_KEYS >= MAX_DEVICES then
+            forget_longest_unseen()
+            forgotten = 1
+        end
+        set_device(device, devices[device] and devices[device][1] or acked)
+    end
+    if is_changed or day ~= today then
+        save(true)
+    end
 end
-if is_changed or day ~= today then
-    save(true)
+
+-- What waits can be shown as it stands.
+local function look_only()
+    local position_of_device = device ~= '' and redis.call('HGET', meta, 'd!' .. device)
+    shared = math.max(acked, tonumber(redis.call('HGET', meta, 'shared') or 0))
+    devices = {}
+    if position_of_device then
+        devices[device] = { tonumber(string.match(position_of_device, '^%d+')) }
+    end
+end
+
+if not string.find(wishes, 'r', 1, true) then
+    bring_up_to_date()
+elseif is_known and tonumber(ARGV[5]) <= head then
+    look_only()
+else
+    return false -- it would have to be written first
 end
 
 local position = shared

@@ -9,8 +9,8 @@ if KEYS[6] then
     end
     if seen then
         local first = { string.match(seen, '^(%w+):(%d+):(%d+):(%d+)$', 17) }
-        local nodes = redis.call('PUBSUB', 'SHARDNUMSUB', KEYS[5])
-        return { tonumber(first[2]), first[1], tonumber(first[3]), tonumber(first[4]), nodes[2],
+        local nodes = redis.pcall('PUBSUB', 'SHARDNUMSUB', KEYS[5])[2] or 0 -- may be forbidden
+        return { tonumber(first[2]), first[1], tonumber(first[3]), tonumber(first[4]), nodes,
             0, 0, 0, 0, 1 }
     end
 end

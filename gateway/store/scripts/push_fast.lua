@@ -7,9 +7,9 @@
 --       9 the position that the node knows
 --       and only with one of the keys: 10 collapse key or ''  11 print  12 how long the idempotency
 --       key is remembered, in ms
--- Answers: number, epoch, time, expiry, nodes; and push.lua's besides: expired, pushed out, 1 if the
---          store had lost something, the number that was replaced or 0, 1 for a repeat or 2 for another
---          push with that key
+-- Answers: number, epoch, time, expiry, nodes (Redis's words if it would not publish); and push.lua's
+--          besides: expired, pushed out, 1 if the store had lost something, the number that was replaced
+--          or 0, 1 for a repeat or 2 for another push with that key
 local data, ttl = ARGV[1], tonumber(ARGV[2])
 local known_head, covered = tonumber(ARGV[3]), tonumber(ARGV[9])
 local max_count, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -29,16 +29,22 @@ end
 -- M: the notification itself; B: too big for the message, the node reads the inbox; W: numbers that
 -- were withdrawn, and the letter of their cause: here the one that was replaced, which B does not
 -- tell.
+-- It is the last thing that a script does: published first, a number could be heard and then not kept.
+-- If it is refused the answer is Redis's words, and what is kept is kept.
+local function say(message)
+    local answer = redis.pcall('SPUBLISH', KEYS[5], message)
+    return type(answer) == 'table' and answer.err or answer
+end
+
 local function publish(key, replaced)
     if #data <= tonumber(ARGV[8]) then
-        return redis.call('SPUBLISH', KEYS[5], string.format('M:%s:%d:%d:%d:%d:%d:%d:', epoch,
-            number, now, expires, acked, replaced, #key) .. key .. data)
+        return say(string.format('M:%s:%d:%d:%d:%d:%d:%d:', epoch, number, now, expires, acked,
+            replaced, #key) .. key .. data)
     end
     if replaced > 0 then
-        redis.call('SPUBLISH', KEYS[5], string.format('W:%s:%d:%d:l:', epoch, replaced, replaced))
+        say(string.format('W:%s:%d:%d:l:', epoch, replaced, replaced))
     end
-    return redis.call('SPUBLISH', KEYS[5], string.format('B:%s:%d:%d:%d:', epoch, number, now,
-        expires))
+    return say(string.format('B:%s:%d:%d:%d:', epoch, number, now, expires))
 end
 
 if is_known and not ARGV[10] and flags == 0 and day == today

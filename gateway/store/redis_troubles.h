@@ -1,0 +1,26 @@
+/* Errors that Redis answers, by the word they begin with: what an operator can do, and what they
+ * mean for the store. Pure. */
+#ifndef HERALD_STORE_REDIS_TROUBLES_H
+#define HERALD_STORE_REDIS_TROUBLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct redis_trouble {
+    const char *word;
+    const char *advice;
+    bool is_refusal; /* not of one user: nothing can be stored while it lasts */
+    bool is_replica; /* look the name up again: the primary may be another by now */
+    bool is_denial;  /* the Redis user lacks a right */
+};
+
+enum { REDIS_TROUBLES_MAX = 32, REDIS_ADVICE_MAX_BYTES = 160, REDIS_RULE_MAX_BYTES = 96 };
+
+/* The place of an error, below REDIS_TROUBLES_MAX - 1; there is one for every text. */
+size_t redis_trouble_find(const char *error);
+const struct redis_trouble *redis_trouble_at(size_t place);
+
+/* The advice; of a denial with the ACL rule that is missing. `prefix` is that of the keys. */
+void redis_trouble_advise(const char *error, const char *prefix, char out[REDIS_ADVICE_MAX_BYTES]);
+
+#endif
