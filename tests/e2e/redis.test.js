@@ -2,6 +2,8 @@
 /* CONTRACT 5.9 and 5.2 with a Redis that is absent, away, paused, or has forgotten everything. */
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 const { assertProblem, range, waitUntil } = require('./harness');
 
 async function withRedis(t) {
@@ -80,6 +82,42 @@ module.exports = (test) => {
             assert.equal((await node.request('GET', '/stats')).json.store.problem, null);
         }
         await late.mustPush('u', 'and on');
+    });
+
+    test('the ACL of deploy/README is enough for all that Herald does', async (t) => {
+        const redis = await (await t.redis()).start();
+        const page = fs.readFileSync(path.join(__dirname, '../../deploy/README.md'), 'utf8');
+        const rules = /^ACL SETUSER herald .*$/m.exec(page)[0].replace('>SECRET', '>swordfish');
+        assert.equal(await redis.command(rules), '+OK');
+        assert.equal(await redis.command('ACL SETUSER default off'), '+OK');
+        const store = `redis://herald:swordfish@127.0.0.1:${redis.port}/1`;
+        const herald = await t.herald({ store });
+        const client = await herald.subscribe('u');
+        for (const duplicate of [undefined, true]) {
+            const answer = await herald.mustPush('u', 'x'.repeat(20000), { collapseKey: 'score', idempotencyKey: 'order-17' });
+            assert.deepEqual([answer.seq, answer.duplicate], [1, duplicate]);
+        }
+        await client.waitCount(1);
+        assert.equal((await herald.push('u', 'waited for', { wait: 5 })).json.status, 'delivered');
+        await herald.subscribeV1('away', { query: '&device=phone' }).then((phone) => phone.terminate());
+        const { id } = await herald.mustPush('away', 1);
+        for (const n of range(3)) {
+            await herald.mustPush('away', n, { ttl: n === 1 ? 1 : 100 });
+        }
+        assert.equal((await herald.request('DELETE', `/users/away/messages/${id}`)).status, 200);
+        assert.equal((await herald.request('GET', '/users/away/inbox')).status, 200);
+        assert.equal((await herald.request('DELETE', '/users/away/inbox')).status, 200);
+        assert.deepEqual((await herald.post('/broadcast', { data: 1 })).json.nodes, 1);
+        for (const blockFor of [60, 1]) {
+            assert.equal((await herald.post('/deleteClient', { userId: 'u', purge: true, blockFor })).status, 200);
+        }
+        const other = await t.herald({ store, args: ['--auth', 'ticket'] });
+        const { ticket } = (await other.post('/tickets', { userId: 'u2' })).json;
+        await other.subscribe(null, { query: `&ticket=${ticket}` });
+        for (const node of [herald, other]) {
+            assert.deepEqual((await node.request('GET', '/readyz')).json, { status: 'ready' });
+            assert.doesNotMatch(node.log, /NOPERM|lacks|refused a command|can't run/);
+        }
     });
 
     test('fleets in different databases of one Redis hear nothing of each other', async (t) => {
