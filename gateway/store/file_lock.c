@@ -103,17 +103,17 @@ enum err file_lock_probe(const char *path, char *why, size_t why_cap)
 {
     int fd;
     enum err error = open_inside(path, "probe", O_WRONLY | O_CREAT | O_TRUNC, &fd);
+    int number = errno;
     if (error == ERR_OK) {
         int failed = write_all(fd);
-        int number = errno;
+        number = errno;
         if (ftruncate(fd, 0) != 0) /* an empty file may stay */
             failed = -1;
         close(fd);
-        errno = number;
         if (failed == 0)
             return ERR_OK;
     }
     snprintf(why, why_cap, "%.200s cannot be written: %s; make room or repair the disk", path,
-             strerror(errno));
-    return ERR_STORE_UNAVAILABLE;
+             strerror(number));
+    return number == ENOSPC || number == EDQUOT ? ERR_FULL : ERR_STORE_UNAVAILABLE;
 }

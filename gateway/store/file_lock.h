@@ -16,7 +16,7 @@ void file_lock_release(int fd);
  * above. Not every file system can; nothing is said then. */
 void file_lock_sync(const char *path);
 
-/* Does the disk take FILE_LOCK_PROBE_BYTES more? ERR_STORE_UNAVAILABLE and *why. */
+/* Does the disk take FILE_LOCK_PROBE_BYTES more? ERR_FULL, ERR_STORE_UNAVAILABLE; and *why. */
 enum { FILE_LOCK_PROBE_BYTES = 1 << 20 };
 MUST_CHECK enum err file_lock_probe(const char *path, char *why, size_t why_cap);
 

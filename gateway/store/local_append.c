@@ -147,7 +147,7 @@ static enum err take_room(struct local_state *state, uint64_t bytes)
     enum err error = backing->ops->take_room(backing, state->group.bytes + bytes, state->why_full);
     state->is_at_ceiling = error == ERR_FULL;
     if (error == ERR_STORE_UNAVAILABLE)
-        state->is_full = backing->ops->probe(backing, state->why_full) != ERR_OK;
+        state->is_full = backing->ops->probe(backing, state->why_full) == ERR_FULL;
     return error;
 }
 
@@ -252,5 +252,9 @@ void local_apply_append(struct local_state *state, struct store_append *append)
             continue;
         if (!state->is_full)
             target->error = append_target(state, append, target, shared_key);
+        if (target->error == ERR_FULL)
+            metrics_count(METRIC_STORE_REFUSED_CEILING);
+        else if (target->error != ERR_OK && state->is_full)
+            metrics_count(METRIC_STORE_REFUSED_DISK);
     }
 }

@@ -43,7 +43,7 @@ struct backing_ops {
     /* Asked once a second while all is well: would what is committed be found again? NULL: always.
      */
     enum err (*check)(struct backing *backing, char *why);
-    /* Could a group be committed now, and is there room for more? */
+    /* Could a group be committed now? ERR_FULL and `why`: one that frees something. */
     enum err (*probe)(struct backing *backing, char *why);
     void (*close)(struct backing *backing, struct local_index *index);
 };

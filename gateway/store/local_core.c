@@ -163,12 +163,12 @@ static void retry(struct local_core *core)
     char why[STORE_WHY_MAX_BYTES] = "";
     if (!state->is_readable)
         rebuild(core, why);
-    bool is_usable =
-        state->is_readable && state->backing->ops->probe(state->backing, why) == ERR_OK;
-    if (is_usable || !state->is_up)
-        local_core_set_up(core, is_usable, why);
-    else
-        tell(core, false, why);
+    enum err error = ERR_STORE_UNAVAILABLE;
+    if (state->is_readable)
+        error = state->backing->ops->probe(state->backing, why);
+    state->is_up = error == ERR_OK || error == ERR_FULL;
+    state->is_full = error == ERR_FULL;
+    tell(core, error == ERR_OK, why);
 }
 
 /* Full is not down: what frees room is committed meanwhile. */
@@ -231,7 +231,7 @@ enum { TURN_MAX_READ_BYTES = 16 * 1024 * 1024 };
 static bool is_large(const struct local_state *state)
 {
     const struct group *group = &state->group;
-    return local_is_full_group(state) || group->n_puts + group->n_dels > GROUP_MAX_RECORDS ||
+    return local_changes_left(state) == 0 || group->n_puts + group->n_dels > GROUP_MAX_RECORDS ||
            group->bytes > GROUP_MAX_BYTES;
 }
 
@@ -346,14 +346,21 @@ static uint64_t bytes_read(const struct store_request *request)
 struct store_request *local_core_turn(struct local_core *core, struct store_request *requests)
 {
     look_at_backing(core);
+    core->state.is_resumed = core->state.is_unfinished;
+    core->state.is_unfinished = false;
     struct store_request *rest = requests;
     uint64_t read_bytes = 0;
     while (rest != NULL && !is_large(&core->state) && read_bytes < TURN_MAX_READ_BYTES) {
         apply(core, rest);
+        if (core->state.is_unfinished)
+            break;
         read_bytes += bytes_read(rest);
         rest = rest->next;
+        core->state.is_resumed = false;
     }
+    bool is_unfinished = core->state.is_unfinished;
     local_apply_sweep(&core->state);
+    core->state.is_unfinished = is_unfinished;
     tell_if_full(core);
     tell_if_at_ceiling(core);
     bool is_committed = commit(core);

@@ -96,13 +96,13 @@ static enum err withdraw(struct local_state *state, struct store_look *look, str
     return ERR_OK;
 }
 
-/* Up to which number the oldest are without a hole. */
-static uint64_t end_of_run(const struct waiting *waiting)
+/* Up to which number the oldest are without a hole, at most so many. */
+static uint64_t end_of_run(const struct waiting *waiting, size_t max)
 {
     size_t place = waiting_first(waiting);
     uint64_t seq = waiting->entries[place].seq;
     for (place = waiting_next(waiting, place);
-         place < waiting_end(waiting) && waiting->entries[place].seq == seq + 1;
+         --max > 0 && place < waiting_end(waiting) && waiting->entries[place].seq == seq + 1;
          place = waiting_next(waiting, place))
         seq++;
     return seq;
@@ -120,11 +120,12 @@ static enum err purge(struct local_state *state, struct store_look *look, struct
     if (!state->is_up || group_reserve(&state->group, 0, count) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     local_drop_expired(state, inbox, now_ms);
-    while (error == ERR_OK && inbox_count(inbox) > 0) {
+    while (error == ERR_OK && inbox_count(inbox) > 0 && local_changes_left(state) > 0) {
         const struct waiting *waiting = inbox->waiting;
         uint64_t from = waiting->entries[waiting_first(waiting)].seq;
-        error = withdraw(state, look, inbox, from, end_of_run(waiting));
+        error = withdraw(state, look, inbox, from, end_of_run(waiting, local_changes_left(state)));
     }
+    state->is_unfinished = error == ERR_OK && inbox_count(inbox) > 0;
     return error;
 }
 
@@ -151,7 +152,8 @@ void local_apply_look(struct local_state *state, struct store_look *look)
 {
     look->fate = FATE_GONE;
     look->cause = GAP_UNKNOWN;
-    look->n_removed = 0;
+    if (!state->is_resumed)
+        look->n_removed = 0;
     look->is_written = false;
     look->error = ERR_STORE_UNAVAILABLE;
     if (!state->is_readable)

@@ -107,7 +107,8 @@ static void leave_expired(void *owner, const struct waiting_entry *entry)
 void local_drop_expired(struct local_state *state, struct inbox *inbox, int64_t now_ms)
 {
     struct leaver leaver = {&state->group, inbox};
-    if (waiting_drop_expired(&inbox->waiting, now_ms, leave_expired, &leaver) > 0)
+    if (waiting_drop_expired(&inbox->waiting, now_ms, local_changes_left(state), leave_expired,
+                             &leaver) > 0)
         group_write_user(&state->group, inbox);
 }
 
@@ -130,10 +131,16 @@ enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t 
         const struct waiting_entry *entry = &inbox->waiting->entries[oldest];
         if (entry->seq > acked)
             break;
+        if (local_changes_left(state) == 0) {
+            acked = entry->seq - 1;
+            state->is_unfinished = true;
+            break;
+        }
         group_del(&state->group, entry);
         waiting_drop(&inbox->waiting, oldest);
     }
-    inbox_set_acked(inbox, acked);
+    if (acked > inbox->acked)
+        inbox_set_acked(inbox, acked);
     group_write_user(&state->group, inbox);
     return ERR_OK;
 }

@@ -26,16 +26,20 @@ struct local_state {
     bool is_up;   /* groups can be committed */
     bool is_full; /* but only those that add nothing: the backing has no room, and said why */
     char why_full[STORE_WHY_MAX_BYTES];
+    bool is_unfinished; /* a request has more to change than the group may; it is carried out again
+                         */
+    bool is_resumed;    /* it is now */
     bool is_at_ceiling; /* the last append was refused for the store's own ceiling */
     bool is_readable;   /* the index is that of what is kept */
     int64_t swept_ms;   /* when the last slice was swept */
 };
 
-/* Does the group change as much as a backing that is full can take at once? */
-static inline bool local_is_full_group(const struct local_state *state)
+/* How many records more the group may change: as many as it likes, unless the backing is full. */
+static inline size_t local_changes_left(const struct local_state *state)
 {
-    return state->is_full &&
-           state->group.n_dels + state->group.n_users >= state->backing->full_changes;
+    size_t changed = state->group.n_dels + state->group.n_users;
+    size_t max = state->is_full ? state->backing->full_changes : SIZE_MAX;
+    return changed < max ? max - changed : 0;
 }
 
 static inline int64_t local_now_ms(const struct local_state *state)
@@ -58,7 +62,7 @@ MUST_CHECK enum err local_begin_epoch(struct local_state *state, struct inbox *i
 void local_remove(struct local_state *state, struct inbox *inbox, size_t place,
                   enum gap_cause cause);
 
-/* Room in the group is reserved for all entries. */
+/* As many as the group may change. Room in it is reserved for all entries. */
 void local_drop_expired(struct local_state *state, struct inbox *inbox, int64_t now_ms);
 
 /* Drops what has expired, before the inbox is read: what has left need not be passed over again by
@@ -66,7 +70,8 @@ void local_drop_expired(struct local_state *state, struct inbox *inbox, int64_t 
 void local_drop_due(struct local_state *state, struct inbox *inbox, int64_t now_ms);
 
 /* `acked` rises to this number, not above head, and what it covers leaves, as expired where that
- * came first; a lower one changes nothing. ERR_STORE_UNAVAILABLE: no memory, nothing changed. */
+ * came first; a lower one changes nothing. It rises as far as the group may change, then the
+ * request is unfinished. ERR_STORE_UNAVAILABLE: no memory, nothing changed. */
 MUST_CHECK enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t acked);
 
 /* Reads an entry as a page shows it: a replay. The caller unrefs it. */

@@ -24,7 +24,7 @@ static void sweep_keys(struct local_state *state, int64_t now_ms)
     size_t n_forgotten = 0;
     for (; n_left > 0; n_left--) {
         const struct idempotency *oldest = idempotency_oldest(keys);
-        if (oldest == NULL || oldest->record_key == 0 || local_is_full_group(state))
+        if (oldest == NULL || oldest->record_key == 0 || local_changes_left(state) == 0)
             break;
         bool is_over = oldest->time_ms + state->idempotency_window_ms <= now_ms;
         bool is_too_many = idempotency_table_count(keys) > state->idempotency_max;
@@ -51,7 +51,7 @@ static void sweep_user(void *owner, struct inbox *inbox)
     size_t count = inbox_count(inbox);
     bool has_stale_devices = local_has_stale_devices(inbox, today);
     bool is_forgotten = count == 0 && today > inbox->sign_day + STORE_FORGET_DAYS;
-    if ((count == 0 && !has_stale_devices && !is_forgotten) || local_is_full_group(state))
+    if ((count == 0 && !has_stale_devices && !is_forgotten) || local_changes_left(state) == 0)
         return;
     if (group_reserve(&state->group, 0, count + 1) != ERR_OK)
         return; /* the next round finds it again */

@@ -160,12 +160,12 @@ static enum err write_probe(void *owner, struct file_lmdb *lmdb)
 
 /* After a failure: first whether the disk has room for more than a group needs at least, then
  * whether LMDB commits. A commit of one small record may find a free page in the file and say
- * nothing about the next. */
+ * nothing about the next. A full disk is no obstacle where the reserve is. */
 static enum err probe_disk(struct file_backing *file, char *why)
 {
     enum err error = file_lock_probe(file->path, why, STORE_WHY_MAX_BYTES);
-    if (error != ERR_OK)
-        return error;
+    if (error != ERR_OK && (error != ERR_FULL || file->disk.cannot_take_ahead))
+        return ERR_STORE_UNAVAILABLE;
     error = file_lmdb_write(file->lmdb, write_probe, file);
     if (error == ERR_OK) {
         file->probe_key = file->next_key++;
@@ -174,19 +174,19 @@ static enum err probe_disk(struct file_backing *file, char *why)
     }
     snprintf(why, STORE_WHY_MAX_BYTES, "%.200s cannot be written: %s", file->path,
              file_lmdb_why(file->lmdb));
-    return error;
+    return ERR_STORE_UNAVAILABLE;
 }
 
 static enum err file_probe(struct backing *backing, char *why)
 {
     struct file_backing *file = file_of(backing);
     enum err error = file_disk_check(&file->disk, why);
-    if (error == ERR_OK)
-        error =
-            file_disk_take(&file->disk, file_lmdb_extent(file->lmdb), FILE_LOCK_PROBE_BYTES, why);
     if (error == ERR_OK && file->has_failed)
         error = probe_disk(file, why);
-    return error;
+    if (error != ERR_OK)
+        return error;
+    return file_take_room(backing, FILE_LOCK_PROBE_BYTES, why) == ERR_STORE_UNAVAILABLE ? ERR_FULL
+                                                                                        : ERR_OK;
 }
 
 /* ---- opening the records, and again after a failure ---- */

@@ -450,12 +450,12 @@ bool waiting_has_expired(const struct waiting *waiting, int64_t now_ms)
     return (index == NULL ? least_in_block(waiting, 0) : index->least[1]) < limit;
 }
 
-static size_t drop_expired_in(struct waiting *waiting, uint32_t block, uint64_t limit,
+static size_t drop_expired_in(struct waiting *waiting, uint32_t block, uint64_t limit, size_t max,
                               waiting_left_fn *on_left, void *owner)
 {
     size_t n_dropped = 0;
     uint32_t end = least_of(waiting->end, (block + 1) * WAITING_BLOCK);
-    for (uint32_t i = block * WAITING_BLOCK; i < end; i++, waiting_steps++) {
+    for (uint32_t i = block * WAITING_BLOCK; i < end && n_dropped < max; i++, waiting_steps++) {
         struct waiting_entry entry = waiting->entries[i];
         if (entry.due >= limit)
             continue;
@@ -468,16 +468,16 @@ static size_t drop_expired_in(struct waiting *waiting, uint32_t block, uint64_t 
     return n_dropped;
 }
 
-size_t waiting_drop_expired(struct waiting **waiting, int64_t now_ms, waiting_left_fn *on_left,
-                            void *owner)
+size_t waiting_drop_expired(struct waiting **waiting, int64_t now_ms, size_t max,
+                            waiting_left_fn *on_left, void *owner)
 {
     size_t n_dropped = 0;
     uint64_t limit = waiting_due(now_ms + 1, 0);
     if (*waiting == NULL)
         return 0;
-    for (uint32_t block = next_block(*waiting, 0, limit); block != UINT32_MAX;
+    for (uint32_t block = next_block(*waiting, 0, limit); block != UINT32_MAX && n_dropped < max;
          block = next_block(*waiting, block + 1, limit))
-        n_dropped += drop_expired_in(*waiting, block, limit, on_left, owner);
+        n_dropped += drop_expired_in(*waiting, block, limit, max - n_dropped, on_left, owner);
     if (n_dropped > 0)
         tidy(waiting);
     return n_dropped;

@@ -104,9 +104,10 @@ void waiting_drop(struct waiting **waiting, size_t place);
 
 bool waiting_has_expired(const struct waiting *waiting, int64_t now_ms);
 
-/* Drops what has expired, in the order of the numbers; answers how many. Called with each. */
+/* Drops what has expired, at most `max`, in the order of the numbers; answers how many. Called with
+ * each. */
 typedef void waiting_left_fn(void *owner, const struct waiting_entry *entry);
-size_t waiting_drop_expired(struct waiting **waiting, int64_t now_ms, waiting_left_fn *on_left,
-                            void *owner);
+size_t waiting_drop_expired(struct waiting **waiting, int64_t now_ms, size_t max,
+                            waiting_left_fn *on_left, void *owner);
 
 #endif

@@ -1,11 +1,14 @@
 /* What the file store says and still does on a disk that is full, at its own ceiling, and when its
  * directory is taken away under it. */
+#include "gateway/base/metrics.h"
 #include "gateway/store/local_core.h"
 #include "tests/store/block_calls.h"
 #include "tests/store/file_directory.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 TestSuite(store_file_disk, .init = contract_open, .fini = contract_close, .timeout = 60);
 
@@ -103,6 +106,7 @@ Test(store_file_disk, on_a_full_disk_everything_can_leave_and_makes_room)
 {
     if (!open_on_small_disk())
         return;
+    int64_t n_refused = metrics_read(METRIC_STORE_REFUSED_DISK);
     append_small(1);
     int64_t expired_ms = clock_wall_ms() + 1001;
     uint64_t given = append_until_refused();
@@ -110,6 +114,7 @@ Test(store_file_disk, on_a_full_disk_everything_can_leave_and_makes_room)
     expect_described("No space left on device");
     sleep_until_wall_ms(expired_ms);
     expect_that_all_can_leave();
+    cr_assert_eq(metrics_read(METRIC_STORE_REFUSED_DISK) - n_refused, 2);
     cr_assert_eq(block_for(store, "dora", 0), 0, "a block can be lifted");
     cr_assert_eq(purge(store, "anna").n_removed, given);
     wait_for_state(true); /* although nobody has made room on the disk */
@@ -194,6 +199,62 @@ Test(store_file_disk, on_a_full_disk_everybody_can_acknowledge_at_the_same_time)
     leave_small_disk();
 }
 
+/* The same of one user: one answer, after as many commits as it takes. */
+Test(store_file_disk, on_a_full_disk_one_user_can_let_go_of_much)
+{
+    enum { STAY = READERS * FILLERS, ACKED = STAY / 2 };
+    uint64_t highest;
+    if (!open_on_small_disk())
+        return;
+    append_to_readers();
+    append_until_refused();
+    fill_disk();
+    wait_for_state(false);
+    struct epoch epoch = peek_one(store, "stays").epoch;
+    cr_assert_eq(ack_one(store, "stays", epoch, ACKED), ERR_OK);
+    struct store_peek peek = peek_one(store, "stays");
+    cr_assert_eq(peek.acked, ACKED);
+    cr_assert_eq(peek.pending, STAY - ACKED);
+    struct store_look purged = purge(store, "stays");
+    cr_assert_eq(purged.error, ERR_OK);
+    cr_assert_eq(purged.n_removed, STAY - ACKED);
+    cr_assert_eq(peek_one(store, "stays").pending, 0);
+    cr_assert_gt(count_recorded("stays", &highest), STAY, "the withdrawals were told");
+    recorder_fini();
+    recorder_init();
+    reopen();
+    peek = peek_one(store, "stays");
+    cr_assert_eq(peek.head, STAY);
+    cr_assert_eq(peek.acked, ACKED);
+    cr_assert_eq(peek.pending, 0);
+    cr_assert_eq(peek_one(store, "reader-7").pending, 1);
+    leave_small_disk();
+}
+
+/* Whatever has made a commit fail: the room that others have taken is not needed for the next. */
+Test(store_file_disk, after_a_commit_that_failed_a_full_disk_is_full_and_no_more)
+{
+    if (!open_on_small_disk())
+        return;
+    append_small(600);
+    append_until_refused();
+    fill_disk();
+    wait_for_state(false);
+    struct epoch epoch = peek_one(store, "bert").epoch;
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    struct rlimit small = {4096, limit.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    cr_assert_eq(ack_one(store, "bert", epoch, 1), ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    int64_t until_ms = clock_wall_ms() + 10000;
+    while (ack_one(store, "bert", epoch, 1) != ERR_OK)
+        cr_assert_lt(clock_wall_ms(), until_ms, "what frees room is committed again");
+    expect_described("No space left on device");
+    leave_small_disk();
+}
+
 Test(store_file_disk, opened_on_a_full_disk_it_shows_what_waits_and_lets_it_leave)
 {
     if (!open_on_small_disk())
@@ -222,6 +283,7 @@ Test(store_file_disk, opened_on_a_full_disk_it_shows_what_waits_and_lets_it_leav
 Test(store_file_disk, at_its_ceiling_what_waits_can_be_purged)
 {
     static char big[50000];
+    int64_t n_refused = metrics_read(METRIC_STORE_REFUSED_CEILING);
     backend_close(store);
     struct store_config config = contract_config(1000, 1 << 30);
     config.max_bytes = 1 << 20;
@@ -234,6 +296,7 @@ Test(store_file_disk, at_its_ceiling_what_waits_can_be_purged)
     } while (error == ERR_OK && count < 100);
     char why[400];
     cr_assert_eq(error, ERR_FULL);
+    cr_assert_eq(metrics_read(METRIC_STORE_REFUSED_CEILING) - n_refused, 1);
     store_describe(store, why, sizeof why);
     cr_assert_not_null(strstr(why, "--store-max-bytes"), "it says: %s", why);
     cr_assert_eq(purge(store, "anna").n_removed, count);
