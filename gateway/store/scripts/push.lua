@@ -47,13 +47,18 @@ end
 
 begin_writing()
 number = head + 1
-local has_begun = put_last(number, string.format('%d:%d:%d:', expires, now, #key) .. key .. data,
+local must_move = put_last(number, string.format('%d:%d:%d:', expires, now, #key) .. key .. data,
     expires, key)
 if count == 0 then
     low, edge = number, head
 end
 head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
-if (expires >= top and raise_top()) or has_begun then
+if expires >= end_of_inbox() then
+    local _, exponent = math.frexp(ttl / 16) -- as in push_fast.lua
+    slack, must_move = math.max(0, math.min(21, exponent - 1)), true
+end
+top = math.max(top, expires)
+if must_move then
     move_expiry()
 end
 save(true)

@@ -1,6 +1,7 @@
 -- The push as it nearly always is: a user who is known and has no device, nothing to expire, room,
--- no key of any kind, an inbox without a sorted set that expires in the order of its numbers. It stands before the functions of common.lua, because Lua makes those anew
--- for each call. What is not decided here goes on to push.lua.
+-- no key of any kind, an inbox without a sorted set that expires in the order of its numbers. What is
+-- not decided here goes on to push.lua. It stands before the functions of inbox.lua and common.lua and
+-- calls none, because Lua makes those anew for each call: two of them are a tenth of it.
 -- KEYS  5 channel  6 idempotency key, if any
 -- ARGV  1 data  2 time to live in ms  3 known head  4 known epoch or ''  5 an epoch to begin
 --       6 most entries  7 most bytes  8 most bytes of data inside the message
@@ -14,17 +15,6 @@ local data, ttl = ARGV[1], tonumber(ARGV[2])
 local known_head, covered = tonumber(ARGV[3]), tonumber(ARGV[9])
 local max_count, max_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
 local number, expires = head + 1, now + ttl
-
--- The new one expires last of all; answers whether the inbox has to end later.
-local function raise_top()
-    local must_move = expires >= end_of_inbox()
-    if must_move then
-        local _, exponent = math.frexp(ttl / 16)
-        slack = math.max(0, math.min(21, exponent - 1)) -- 35 minutes at most
-    end
-    top = expires
-    return must_move
-end
 
 -- M: the notification itself; B: too big for the message, the node reads the inbox; W: numbers that
 -- were withdrawn, and the letter of their cause: here the one that was replaced, which B does not
@@ -67,10 +57,17 @@ if is_known and not ARGV[10] and flags == 0 and day == today
             low, edge, due = number, head, NEVER
         end
         head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
-        local must_move = raise_top()
-        write_record()
+        local must_move = expires >= (math.floor(top / 2 ^ slack) + 1) * 2 ^ slack
         if must_move then
-            redis.call('PEXPIREAT', inbox, string.format('%d', end_of_inbox()))
+            local _, exponent = math.frexp(ttl / 16)
+            slack = math.max(0, math.min(21, exponent - 1)) -- 35 minutes at most
+        end
+        top = expires
+        redis.call('HSET', meta, 'r', struct.pack(LAYOUT, VERSION, epoch, head, acked, low, due, top,
+            bytes, count, day, flags) .. string.char(slack * MARKS))
+        if must_move then
+            redis.call('PEXPIREAT', inbox, string.format('%d', (math.floor(top / 2 ^ slack) + 1)
+                * 2 ^ slack))
         end
         return { number, epoch, now, expires, publish('', 0) }
     end

@@ -67,19 +67,3 @@ if version ~= VERSION then
         .. ' is not known')
 end
 edge = edge or math.max(acked, low - 1)
-
--- When Redis drops the whole inbox: a little behind the last entry, so that not every push has to move
--- that.
-local function end_of_inbox()
-    return (math.floor(top / 2 ^ slack) + 1) * 2 ^ slack
-end
-
--- Writes the record, and other fields of meta. While entries that have left still stand in Redis, an
--- older Herald is told that something is due: it then reads the inbox before it believes `bytes`.
-local function write_record(...)
-    local is_apart = low <= edge
-    local marks = (has_numbers and HAS_NUMBERS or 0) + (has_times and HAS_TIMES or 0)
-        + (is_apart and HAS_EDGE or 0) + slack * MARKS
-    redis.call('HSET', meta, 'r', struct.pack(LAYOUT, VERSION, epoch, head, acked, low,
-        is_apart and 0 or due, top, math.max(0, bytes), count, day, flags) .. string.char(marks), ...)
-end
