@@ -114,17 +114,15 @@ module.exports = (test) => {
         assert.ok(await herald.metric(SHARE) > before);
     });
 
-    test('acknowledgements that come one behind the other on a connection wait, and are all answered', async (t) => {
+    test('acknowledgements that come one behind the other on a connection are all answered', async (t) => {
         const herald = await t.sharedHerald('patient', optionsFor());
         const raw = await herald.raw();
         t.cleanup(() => raw.destroy());
-        const before = await herald.metric(SHARE);
         raw.send(ackOf('rows').repeat(20));
         for (let n = 0; n < 20; n++) {
             const { status, headers } = await raw.answer();
             assert.equal(status, 409, `${n}: ${JSON.stringify(headers)}`);
         }
-        assert.ok(await herald.metric(SHARE) > before);
     });
 
     test('a first message that brings a token waits for its turn as well', async (t) => {
