@@ -3,10 +3,12 @@
  * Everything a test starts hangs on its Scope and is gone when the test ends. */
 
 module.exports = {
+    ...require('./harness/answer'),
     ...require('./harness/certificates'),
     ...require('./harness/checks'),
     ...require('./harness/herald'),
     ...require('./harness/processes'),
+    ...require('./harness/proxies'),
     ...require('./harness/publishing'),
     ...require('./harness/raw'),
     ...require('./harness/redis'),

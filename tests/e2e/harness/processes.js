@@ -31,10 +31,11 @@ for (const name of ['SIGINT', 'SIGTERM']) {
     process.on(name, () => process.exit(1));
 }
 
-/* One process: its output, its end. */
+/* One process: its output, its end. With {detached: true} signals go to all that it has started, too. */
 class Child {
     constructor(command, args, options = {}) {
         children.add(this);
+        this.isGroup = options.detached === true;
         this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
         this.stdout = '';
         this.stderr = '';
@@ -56,7 +57,9 @@ class Child {
     }
 
     signal(name) {
-        if (this.isRunning()) {
+        if (this.isRunning() && this.isGroup) {
+            process.kill(-this.process.pid, name);
+        } else if (this.isRunning()) {
             this.process.kill(name);
         }
     }

@@ -7,8 +7,8 @@ const { StringDecoder } = require('node:string_decoder');
 const { waitUntil, within } = require('./waiting');
 
 class EventStream {
-    /* options: lastEventId, headers, method; tls: options of node:tls */
-    constructor(port, target, { lastEventId, headers = {}, method = 'GET', tls } = {}) {
+    /* options: lastEventId, headers, method; tls: options of node:tls; localAddress: where it connects from */
+    constructor(port, target, { lastEventId, headers = {}, method = 'GET', tls, localAddress } = {}) {
         this.events = [];
         this.comments = [];
         this.lines = [];
@@ -18,7 +18,7 @@ class EventStream {
         this.rest = '';
         this.clear();
         this.request = (tls ? https : http).request({
-            ...tls, host: '127.0.0.1', port, path: target, method, agent: false,
+            ...tls, host: '127.0.0.1', port, localAddress, path: target, method, agent: false,
             headers: {
                 Accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }),
                 ...headers,
