@@ -208,11 +208,12 @@ static void forget_request(struct arrival *arrival)
                    arrival->head.max_fields);
     arrival->reader = (struct span){0};
     arrival->is_waiting = arrival->is_answered = arrival->is_kept = arrival->may_be_kept = false;
-    source_rest(arrival->source);
+    source_next(arrival->source);
 }
 
 static void rest(struct arrival *arrival)
 {
+    source_rest(arrival->source);
     move_to(arrival, &arrival->all->resting);
     arrival_begin_to_linger(arrival, HTTP_KEEP_S * 1000);
 }
@@ -237,13 +238,18 @@ static void on_next(struct letter *letter)
     arrival_unpin(arrival);
 }
 
-/* It has rested, and something comes. */
-static void wake(struct arrival *arrival)
+/* It has rested, and something comes. false: its address has too many connections now, and it is
+ * refused. */
+static bool wake(struct arrival *arrival)
 {
     arrival->is_lingering = false;
     atomic_fetch_sub(&arrival_node(arrival)->n_lingering, 1);
     move_to(arrival, &arrival->all->open);
     arrival_set_timer(arrival, arrival_node(arrival)->options->head_timeout);
+    enum err error = source_wake(arrival->source);
+    if (error != ERR_OK)
+        arrival_refuse(arrival, error, NULL, NULL, NULL);
+    return error == ERR_OK;
 }
 
 /* ---- the socket ---- */
@@ -269,8 +275,8 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
         serve(arrival);
         return 0;
     }
-    if (arrival->is_lingering)
-        wake(arrival);
+    if (arrival->is_lingering && !wake(arrival))
+        return len;
     size_t skipped = arrival->n_skipped < len ? arrival->n_skipped : len;
     arrival->n_skipped -= skipped;
     if (skipped == len) {

@@ -291,32 +291,34 @@ void source_tell_by_head(struct source *source, const struct http_head *head, co
     (void)error; /* one without a place is not let in: source_enter */
 }
 
-static void give_up_entry(struct source *source)
+static void give_up_place(struct source *source)
 {
-    struct place **bucket;
-    struct shard *shard = shard_of(source->sources, &source->place->network, &bucket);
-    pthread_mutex_lock(&shard->lock);
-    source->place->n_in--;
-    pthread_mutex_unlock(&shard->lock);
+    if (source->place != NULL)
+        give_back(source);
+    source->place = NULL;
     source->is_in = false;
+}
+
+void source_next(struct source *source)
+{
+    if (source == NULL || !source->is_told_by_head)
+        return;
+    give_up_place(source);
+    source->address = source->proxy;
+    source->has_address = source->proxy_has_address;
+    source->is_told_by_head = source->is_proxied = false;
+    source->is_untold = true;
 }
 
 void source_rest(struct source *source)
 {
-    if (source == NULL)
-        return;
-    if (source->is_in && !source->is_told_by_head)
-        give_up_entry(source);
-    if (!source->is_told_by_head)
-        return;
-    if (source->place != NULL)
-        give_back(source);
-    *source = (struct source){
-        .sources = source->sources,
-        .address = source->proxy,
-        .has_address = source->proxy_has_address,
-        .is_untold = true,
-    };
+    if (source != NULL)
+        give_up_place(source);
+}
+
+enum err source_wake(struct source *source)
+{
+    return source == NULL || source->is_untold ? ERR_OK : claim(source);
 }
 
 bool source_is_proxied(const struct source *source)

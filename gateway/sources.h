@@ -34,10 +34,14 @@ MUST_CHECK enum err source_tell(struct source *source, bool has_address, const s
 /* The same from the head of a request, for one that is untold. */
 void source_tell_by_head(struct source *source, const struct http_head *head, const char *bytes);
 
-/* The connection waits for its next request, if one comes: it holds no place among those that
- * subscribe. What a trusted proxy has told in a head holds no longer: the next request may be
- * another client's. NULL is fine. */
+/* A request is over, and another may follow on its connection. What a trusted proxy has told in a
+ * head holds no longer: the next one may be another client's. NULL is fine, here and below. */
+void source_next(struct source *source);
+
+/* The connection has no request under way: it counts for nothing, since it makes room for others,
+ * until something comes. source_wake answers as source_arrive. */
 void source_rest(struct source *source);
+MUST_CHECK enum err source_wake(struct source *source);
 
 /* Did a PROXY header or X-Forwarded-For name somebody? */
 bool source_is_proxied(const struct source *source);

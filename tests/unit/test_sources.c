@@ -167,20 +167,46 @@ Test(sources, count_ipv6_by_its_64_bit_network_and_tell_the_whole_address)
     tear_down();
 }
 
-/* A kept connection without a request takes no subscription's place. */
-Test(sources, hold_no_place_while_they_rest)
+/* A kept connection without a request is in nobody's way. */
+Test(sources, count_for_nothing_while_they_rest)
 {
+    enum { RESTING = 200 };
+    struct source *resting[RESTING];
     set_up(NULL, 1, 0);
-    struct source *first = arrive();
-    source_rest(first);
-    source_rest(first);
-    struct source *second = arrive();
-    cr_assert_eq(source_enter(second), ERR_OK);
-    cr_assert_eq(source_enter(first), ERR_CROWDED);
-    source_leave(second);
-    cr_assert_eq(source_enter(first), ERR_OK);
-    source_leave(first);
+    for (size_t i = 0; i < RESTING; i++) {
+        resting[i] = arrive();
+        source_rest(resting[i]);
+        source_rest(resting[i]);
+    }
+    struct source *one = arrive();
+    cr_assert_eq(source_enter(one), ERR_OK);
+    cr_assert_eq(source_wake(resting[0]), ERR_OK);
+    cr_assert_eq(source_enter(resting[0]), ERR_CROWDED);
+    source_leave(one);
+    cr_assert_eq(source_enter(resting[0]), ERR_OK);
+    for (size_t i = 0; i < RESTING; i++)
+        source_leave(resting[i]);
     source_rest(NULL);
+    cr_assert_eq(source_wake(NULL), ERR_OK);
+    tear_down();
+}
+
+/* Or an address would have as many heads that never end as it likes. */
+Test(sources, are_counted_when_they_wake)
+{
+    enum { CROWD = 2 + 64 };
+    struct source *all[CROWD];
+    set_up(NULL, 2, 0);
+    struct source *resting = arrive();
+    source_rest(resting);
+    for (size_t i = 0; i < CROWD; i++)
+        all[i] = arrive();
+    cr_assert_eq(source_wake(resting), ERR_CROWDED);
+    source_leave(all[0]);
+    cr_assert_eq(source_wake(resting), ERR_OK);
+    source_leave(resting);
+    for (size_t i = 1; i < CROWD; i++)
+        source_leave(all[i]);
     tear_down();
 }
 
@@ -208,11 +234,14 @@ Test(sources, ask_again_whose_the_next_request_of_a_proxy_is)
         tell_by_head(source, clients[i]);
         cr_assert(source_describe(source, address, sizeof address));
         cr_assert_str_eq(address, clients[i]);
+        source_next(source);
         source_rest(source);
+        cr_assert_eq(source_wake(source), ERR_OK);
     }
     struct source *other = arrive();
     tell_by_head(other, clients[0]);
     cr_assert_eq(source_enter(other), ERR_OK, "the place was given back");
+    cr_assert_not(source_is_proxied(source));
     source_leave(other);
     source_leave(source);
     tear_down();
