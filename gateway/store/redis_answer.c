@@ -2,6 +2,8 @@
 
 #include "gateway/base/metrics.h"
 
+#include <stdio.h>
+
 static const int64_t exact_max = INT64_C(1) << 53; /* Lua's numbers are doubles */
 
 struct span redis_number_write(struct redis_number *number, uint64_t value)
@@ -50,7 +52,9 @@ void redis_answer_unheard(struct redis_commands *commands, const struct redis_va
     if (!redis_value_is(words, REDIS_TEXT) || words->n == 0)
         return;
     metrics_count(METRIC_STORE_UNPUBLISHED);
-    redis_common_unheard(commands->common, words->bytes);
+    char error[REDIS_WORDS_MAX_BYTES];
+    snprintf(error, sizeof error, "%s (SPUBLISH)", words->bytes);
+    redis_common_unheard(commands->common, error);
 }
 
 enum err redis_answer_error(enum err error)

@@ -207,6 +207,8 @@ enum err redis_commands_send(struct redis_commands *commands, const struct span 
 void redis_commands_refused(struct redis_commands *commands, const char *error)
 {
     redis_common_refused(commands->common, error);
+    if (redis_trouble_breaks_off(error))
+        commands->is_denied = true; /* until the next trial, which knows more */
     if (!redis_trouble_at(redis_trouble_find(error))->is_replica)
         return;
     commands->was_replica = true;

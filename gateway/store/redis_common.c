@@ -40,7 +40,6 @@ static const char trial_text[] = {
 #include "embedded/script_trial.inc"
 };
 
-enum { REDIS_WORDS_MAX_BYTES = 256 };
 enum { TROUBLE_AWAY = REDIS_TROUBLES_MAX - 1 }; /* its place in said_ms; the rows have the others */
 
 static bool prefix_is_fine(const char *prefix)
@@ -241,7 +240,7 @@ static void refuse(struct redis_common *common, const char *words, bool is_unhea
     char advice[REDIS_ADVICE_MAX_BYTES];
     size_t place = redis_trouble_find(error);
     bool is_refusal = is_unheard || redis_trouble_at(place)->is_refusal;
-    redis_trouble_advise(error, common->prefix, advice);
+    bool is_clear = redis_trouble_advise(error, common->prefix, advice);
     pthread_mutex_lock(&common->lock);
     if (is_refusal) {
         set_problem(common, error, advice);
@@ -249,7 +248,7 @@ static void refuse(struct redis_common *common, const char *words, bool is_unhea
         common->refusals.n++;
         common->refusals.n_unheard += is_unheard;
     }
-    bool must_say = is_due(common, place);
+    bool must_say = is_clear && is_due(common, place);
     pthread_mutex_unlock(&common->lock);
     if (must_say)
         log_event(LOG_ERROR, "Redis refused a command", LOG_TEXT("address", common->url.shown),

@@ -23,7 +23,7 @@ enum redis_script {
     SCRIPTS
 };
 
-enum { REDIS_SAY_AGAIN_MS = 60000 };
+enum { REDIS_SAY_AGAIN_MS = 60000, REDIS_WORDS_MAX_BYTES = 256 };
 
 /* How often Redis refused to store, whoever asked. A lane that has seen fewer tries whether it
  * takes writes again. */

@@ -50,12 +50,12 @@ static void pass(struct redis_commands *commands)
 
 static void fail(struct redis_commands *commands, const char *error, enum trial_meaning meaning)
 {
-    commands->is_denied =
-        meaning == TRIAL_BREAKS_OFF && redis_trouble_at(redis_trouble_find(error))->is_denial;
     if (meaning == TRIAL_IS_UNHEARD)
         redis_common_unheard(commands->common, error);
     else
         redis_commands_refused(commands, error);
+    commands->is_denied =
+        meaning == TRIAL_BREAKS_OFF && redis_trouble_at(redis_trouble_find(error))->is_denial;
 }
 
 static void read_verdict(struct redis_commands *commands, const struct redis_value *reply)

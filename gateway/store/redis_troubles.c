@@ -55,13 +55,13 @@ const struct redis_trouble *redis_trouble_at(size_t place)
 }
 
 /* "... run the 'hget' command", or "... run this command or subcommand (HGET)". */
-static void name_command(const char *error, char out[REDIS_RULE_MAX_BYTES])
+static bool name_command(const char *error, char out[REDIS_RULE_MAX_BYTES])
 {
     const char *quoted = strstr(error, "run the '");
     const char *name = quoted != NULL ? quoted + strlen("run the '") : strrchr(error, '(');
     if (name == NULL) {
-        snprintf(out, REDIS_RULE_MAX_BYTES, "the commands");
-        return;
+        snprintf(out, REDIS_RULE_MAX_BYTES, "a command");
+        return false;
     }
     if (quoted == NULL)
         name++;
@@ -71,28 +71,37 @@ static void name_command(const char *error, char out[REDIS_RULE_MAX_BYTES])
          name++)
         out[len++] = (char)tolower((unsigned char)*name);
     out[len] = '\0';
+    return true;
 }
 
 /* The words differ between versions; each says of which of the three kinds it is. */
-static void name_rule(const char *error, const char *prefix, char out[REDIS_RULE_MAX_BYTES])
+static bool name_rule(const char *error, const char *prefix, char out[REDIS_RULE_MAX_BYTES])
 {
     if (strstr(error, "run th") != NULL)
-        name_command(error, out);
-    else if (strstr(error, "channel") != NULL)
+        return name_command(error, out);
+    if (strstr(error, "channel") != NULL)
         snprintf(out, REDIS_RULE_MAX_BYTES, "&%s:*", prefix);
     else
         snprintf(out, REDIS_RULE_MAX_BYTES, "~%s:*", prefix);
+    return true;
 }
 
-void redis_trouble_advise(const char *error, const char *prefix, char out[REDIS_ADVICE_MAX_BYTES])
+bool redis_trouble_advise(const char *error, const char *prefix, char out[REDIS_ADVICE_MAX_BYTES])
 {
     const struct redis_trouble *trouble = &troubles[redis_trouble_find(error)];
     char rule[REDIS_RULE_MAX_BYTES];
     if (!trouble->is_denial) {
         snprintf(out, REDIS_ADVICE_MAX_BYTES, "%s", trouble->advice);
-        return;
+        return true;
     }
-    name_rule(error, prefix, rule);
+    bool is_known = name_rule(error, prefix, rule);
     snprintf(out, REDIS_ADVICE_MAX_BYTES, "the Redis user lacks %s: see ACL in deploy/README",
              rule);
+    return is_known;
+}
+
+bool redis_trouble_breaks_off(const char *error)
+{
+    return troubles[redis_trouble_find(error)].is_denial && strstr(error, "script") != NULL &&
+           strstr(error, "run th") != NULL;
 }

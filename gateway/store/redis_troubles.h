@@ -20,7 +20,11 @@ enum { REDIS_TROUBLES_MAX = 32, REDIS_ADVICE_MAX_BYTES = 160, REDIS_RULE_MAX_BYT
 size_t redis_trouble_find(const char *error);
 const struct redis_trouble *redis_trouble_at(size_t place);
 
-/* The advice; of a denial with the ACL rule that is missing. `prefix` is that of the keys. */
-void redis_trouble_advise(const char *error, const char *prefix, char out[REDIS_ADVICE_MAX_BYTES]);
+/* The advice; of a denial with the ACL rule that is missing. `prefix` is that of the keys. false:
+ * the error does not say which; the next trial does. */
+bool redis_trouble_advise(const char *error, const char *prefix, char out[REDIS_ADVICE_MAX_BYTES]);
+
+/* Was a script denied a command, perhaps in its middle? */
+bool redis_trouble_breaks_off(const char *error);
 
 #endif

@@ -84,6 +84,29 @@ module.exports = (test) => {
         await late.mustPush('u', 'and on');
     });
 
+    test('what Redis keeps and may not publish is accepted once, and sessions read it when it may', async (t) => {
+        const redis = await (await t.redis()).start();
+        assert.equal(await redis.command('ACL SETUSER herald on >swordfish ~herald:* &herald:* +@all'), '+OK');
+        const herald = await t.herald({ store: `redis://herald:swordfish@127.0.0.1:${redis.port}` });
+        const userIds = range(6).map((n) => `u${n}`); /* on both workers */
+        const clients = await Promise.all(userIds.map((userId) => herald.subscribe(userId)));
+        await redis.command('ACL SETUSER herald -spublish');
+        for (const userId of userIds) {
+            for (const n of range(3)) {
+                assert.equal((await herald.mustPush(userId, n)).seq, n + 1);
+            }
+        }
+        await waitRefused(herald, 200, /the Redis user lacks \+spublish/);
+        assert.deepEqual(clients.flatMap((client) => client.values()), []);
+        await redis.command('ACL SETUSER herald +spublish');
+        for (const [n, client] of clients.entries()) {
+            await client.waitCount(3);
+            assert.deepEqual(client.values(), [0, 1, 2]);
+            await herald.waitPending(userIds[n], 0);
+        }
+        await waitUntil('it is ready', async () => (await herald.request('GET', '/readyz')).json.status === 'ready');
+    });
+
     test('the ACL of deploy/README is enough for all that Herald does', async (t) => {
         const redis = await (await t.redis()).start();
         const page = fs.readFileSync(path.join(__dirname, '../../deploy/README.md'), 'utf8');

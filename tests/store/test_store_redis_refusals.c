@@ -276,6 +276,32 @@ Test(store_redis, nothing_is_sent_that_would_break_off_in_the_middle)
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
 }
 
+Test(store_redis, what_breaks_off_once_is_not_sent_again_before_a_trial_has_passed)
+{
+    open_as(ALL_RULES);
+    expect_up();
+    allow("-pexpireat");
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    expect_down("lacks +pexpireat");
+    char answer[64];
+    redis_server_ask(&server, "HLEN herald:{anna}:inbox", answer, sizeof answer);
+    cr_assert_eq(strncmp(answer, ":1", 2), 0, "%s", answer);
+    allow("+pexpireat");
+    expect_up();
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 2);
+}
+
+/* Rights that no script needs in its middle. */
+Test(store_redis, without_the_right_to_broadcast_pushes_go_on)
+{
+    open_as(ALL_RULES " -publish");
+    expect_down("lacks +publish");
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
+    allow("+publish");
+    expect_up();
+}
+
 Test(store_redis, a_missing_right_to_a_key_or_to_scripts_is_named)
 {
     open_as(ALL_RULES " resetkeys ~other:*");

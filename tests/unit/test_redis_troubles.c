@@ -7,7 +7,8 @@
 static void expect_advice(const char *error, const char *advice)
 {
     char out[REDIS_ADVICE_MAX_BYTES];
-    redis_trouble_advise(error, "pigeon", out);
+    bool is_clear = redis_trouble_advise(error, "pigeon", out);
+    cr_expect_eq(is_clear, strstr(out, "lacks a command") == NULL, "%s: %s", error, out);
     cr_expect_not_null(strstr(out, advice), "%s: %s", error, out);
 }
 
@@ -26,7 +27,8 @@ Test(redis_troubles, a_missing_right_is_named_as_the_rule_that_gives_it)
          "lacks ~pigeon:*:"},
         {"ERR The user executing the script can't run this command or subcommand (HKEYS)",
          "lacks +hkeys:"},
-        {"ERR The user executing the script can't run this command or subcommand", "the commands:"},
+        {"ERR The user executing the script can't run this command or subcommand",
+         "lacks a command:"},
         {"ERR The user executing the script can't access at least one of the keys mentioned in the "
          "command arguments (HSET)",
          "lacks ~pigeon:*:"},
@@ -60,6 +62,18 @@ Test(redis_troubles, what_cannot_store_is_told_from_what_concerns_one_user)
         cr_expect_not(redis_trouble_at(redis_trouble_find(others[i]))->is_refusal, "%s", others[i]);
     cr_expect(redis_trouble_at(redis_trouble_find("READONLY x"))->is_replica);
     cr_expect_not(redis_trouble_at(redis_trouble_find("OOM x"))->is_replica);
+}
+
+Test(redis_troubles, a_script_that_was_denied_a_command_may_have_broken_off)
+{
+    cr_expect(redis_trouble_breaks_off("ERR The user executing the script can't run this command"));
+    cr_expect(redis_trouble_breaks_off("NOPERM ACL failure in script: User herald has no "
+                                       "permissions to run the 'pexpireat' command"));
+    cr_expect_not(redis_trouble_breaks_off("NOPERM this user has no permissions to run the "
+                                           "'getdel' command"));
+    cr_expect_not(redis_trouble_breaks_off("ERR The user executing the script can't access at "
+                                           "least one of the keys"));
+    cr_expect_not(redis_trouble_breaks_off("OOM command not allowed. script: run th"));
 }
 
 Test(redis_troubles, every_text_has_an_advice_and_a_place_of_its_kind)
