@@ -43,8 +43,12 @@ class Behind {
         this.tls = isPlain ? undefined : { rejectUnauthorized: false, servername: 'localhost' };
     }
 
-    async webSocket(userId, headers = {}, Kind = Subscriber) {
-        const url = `${this.page.replace('http', 'ws')}/ws?userId=${userId}`;
+    webSocket(userId, headers = {}, Kind = Subscriber) {
+        return this.open(`/ws?userId=${encodeURIComponent(userId)}`, headers, Kind);
+    }
+
+    async open(target, headers, Kind = Subscriber) {
+        const url = this.page.replace('http', 'ws') + target;
         const client = new Kind(url, { headers, tls: { ...this.tls, localAddress: CLIENT, family: 4 } });
         this.t.cleanup(() => client.terminate());
         await client.opened;
@@ -125,22 +129,25 @@ module.exports = (test) => {
         test(`${name}: WebSockets are upgraded, by pages of its own host alone, and pushed to`, async (t) => {
             const through = await behind(t, name);
             const { herald, page } = through;
-            const plain = await through.webSocket(user('plain'), { Origin: page, ...FORGED });
-            await through.assertKnown(user('plain'));
-            await herald.mustPush(user('plain'), 1);
+            const odd = user('ü/%2F+&=?../"\\');
+            const plain = await through.webSocket(odd, { Origin: page, ...FORGED });
+            await through.assertKnown(odd);
+            await herald.mustPush(odd, 1);
             await plain.waitCount(1);
-            await herald.waitPending(user('plain'), 0);
+            await herald.waitPending(odd, 0);
             const v1 = await through.webSocket(user('v1'), { Origin: page }, V1);
             await v1.wait('hello');
             const { id } = await herald.mustPush(user('v1'), 2);
             await v1.wait('notification');
             v1.ack(id);
             await herald.waitPending(user('v1'), 0);
+            /* Where a token says who the user is there is no query: 400 here, and 426 if the Upgrade were lost. */
+            await assert.rejects(through.open('/ws', { Origin: page }), /400/);
             for (const Origin of ['https://evil.example', page.replace(/:\d+$/, ':1')]) {
                 await assert.rejects(through.webSocket(user('evil'), { Origin }), /403/, Origin);
             }
             plain.terminate();
-            await herald.waitOffline(user('plain'));
+            await herald.waitOffline(odd);
         });
 
         test(`${name}: event streams are passed on at once, and acknowledged`, async (t) => {
