@@ -9,7 +9,7 @@ enum trial_meaning { TRIAL_OTHER, TRIAL_BREAKS_OFF, TRIAL_IS_UNHEARD };
 
 /* Of a user who cannot be (`%` stands in a name only before two digits), and the channel on which
  * all nodes listen: an empty message is none. */
-enum { NAMES = 7, IDEM = 4, NAME_MAX_BYTES = REDIS_CHANNELS_MAX_BYTES + 16 };
+enum { NAMES = 7, CHANNEL = 3, IDEM = 4, NAME_MAX_BYTES = REDIS_CHANNELS_MAX_BYTES + 16 };
 
 struct names {
     char text[NAMES][NAME_MAX_BYTES];
@@ -107,13 +107,26 @@ static void on_trial(void *owner, void *arg, size_t index, const struct redis_va
 
 /* --- while all is well --- */
 
-static void on_look(void *owner, void *arg, size_t index, const struct redis_value *reply)
+static void on_written(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)index;
+    if (redis_value_is(reply, REDIS_ERROR))
+        redis_commands_refused(arg, reply->bytes);
+}
+
+/* Refused: what other nodes push is not heard here, too. */
+static void on_published(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)owner;
     (void)index;
     struct redis_commands *commands = arg;
     commands->trial.is_under_way = false;
-    if (redis_value_is(reply, REDIS_ERROR))
+    if (!redis_value_is(reply, REDIS_ERROR))
+        return;
+    if (redis_trouble_at(redis_trouble_find(reply->bytes))->is_denial)
+        redis_common_unheard(commands->common, reply->bytes);
+    else
         redis_commands_refused(commands, reply->bytes);
 }
 
@@ -121,10 +134,13 @@ static void look(struct redis_commands *commands)
 {
     struct names names;
     write_names(commands->common, &names);
-    struct span args[] = {SPAN_LITERAL("SET"), span_of(names.text[IDEM]), SPAN_LITERAL(""),
-                          SPAN_LITERAL("XX")};
+    struct span write[] = {SPAN_LITERAL("SET"), span_of(names.text[IDEM]), SPAN_LITERAL(""),
+                           SPAN_LITERAL("XX")};
+    struct span publish[] = {SPAN_LITERAL("SPUBLISH"), span_of(names.text[CHANNEL]),
+                             SPAN_LITERAL("")};
     commands->trial.is_under_way = true;
-    if (redis_commands_send(commands, args, 4, on_look, commands) != ERR_OK)
+    if (redis_commands_send(commands, write, 4, on_written, commands) != ERR_OK ||
+        redis_commands_send(commands, publish, 3, on_published, commands) != ERR_OK)
         redis_link_break(commands->link, "out of memory");
 }
 

@@ -1,7 +1,7 @@
 /* Whether a Redis that answers takes writes too, and whether its user may do all that the scripts
  * do: `trial.lua`, when a link comes up, and each second from a refusal until it passes. While all
- * is well the first lane asks each second, with a write that changes nothing, so that a node to
- * which nothing is pushed knows as well. On the lane's thread. */
+ * is well the first lane asks each second, with a write that changes nothing and a message that
+ * nobody hears, so that a node to which nothing is pushed knows as well. On the lane's thread. */
 #ifndef HERALD_STORE_REDIS_TRIAL_H
 #define HERALD_STORE_REDIS_TRIAL_H
 

@@ -262,6 +262,21 @@ Test(store_redis, what_is_kept_and_not_published_is_accepted_and_read_when_that_
     wait_for_notification("anna", once.seq + 1);
 }
 
+/* Its own sessions are not all who did not hear it: the node of others notices, and they read too.
+ */
+Test(store_redis, a_node_that_pushes_nothing_notices_that_others_are_not_heard)
+{
+    open_as(ALL_RULES);
+    expect_up();
+    arrive(store, "anna");
+    allow("-spublish");
+    expect_down("lacks +spublish");
+    int missed = atomic_load(&n_missed);
+    allow("+spublish");
+    expect_up();
+    wait_for_missed(missed + 1);
+}
+
 /* A script that may not do its last write would leave half of what it does. */
 Test(store_redis, nothing_is_sent_that_would_break_off_in_the_middle)
 {
