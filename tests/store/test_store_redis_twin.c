@@ -6,7 +6,7 @@
 
 /* Few at a time, so that little inboxes meet what only big ones meet. */
 #define SCRIPT_CHANGES                                                                             \
-    {"SWEEP = 128", "SWEEP = 2"}, {"CHUNK = 1000", "CHUNK = 3"},                                   \
+    {"BIG = 1000", "BIG = 20"}, {"SWEEP = 128", "SWEEP = 2"}, {"CHUNK = 1000", "CHUNK = 3"},       \
     {                                                                                              \
         "CHUNK_READ = 64", "CHUNK_READ = 5"                                                        \
     }

@@ -167,6 +167,7 @@ local function begin_epoch(fresh)
     for _, device in pairs(devices) do
         device[1] = 0
     end
+    has_numbers = #numbers >= BIG
     for _, at in ipairs(numbers) do
         local expires, size, key = parse(values[at])
         if expires > now then

@@ -4,8 +4,8 @@
 -- What leaves from the front leaves by moving `edge`: its bytes stay in Redis until some later
 -- script, 128 entries at a time, has swept them, and count in `bytes` until then. Nothing else counts
 -- them.
--- Where no number is missing between edge and head, numbers are counted. The first that leaves from
--- between makes `numbers`, which lasts until the inbox is empty.
+-- While an inbox is small and no number is missing between edge and head, numbers are counted. Else
+-- there is `numbers`, which lasts until the inbox is empty.
 -- An entry that expires no earlier than all before it (top) is in order. When one in order has expired,
 -- so has everything before it; the others stand in `times`. So those that have expired are the first
 -- of `times`, and then all up to some number, which is searched by halves.
@@ -316,7 +316,7 @@ local function learn()
         remove(some, redis.call('HMGET', inbox, unpack(some)))
     end
     bytes = left
-    if count ~= head - edge then
+    if count ~= head - edge or count >= BIG then
         has_numbers = true
         add_all(numbers_key, waits)
     end

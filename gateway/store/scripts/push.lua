@@ -46,6 +46,9 @@ while count > 0 and (count >= max_count or bytes + #data > max_bytes) do
 end
 
 begin_writing()
+if count >= BIG and not has_numbers then
+    begin_numbers()
+end
 number = head + 1
 local must_move = put_last(number, string.format('%d:%d:%d:', expires, now, #key) .. key .. data,
     expires, key)

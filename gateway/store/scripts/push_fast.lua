@@ -1,7 +1,7 @@
 -- The push as it nearly always is: a user who is known and has no device, nothing to expire, room,
--- no key of any kind, an inbox without a sorted set that expires in the order of its numbers. What is
--- not decided here goes on to push.lua. It stands before the functions of inbox.lua and common.lua and
--- calls none, because Lua makes those anew for each call: two of them are a tenth of it.
+-- no key of any kind, an inbox that expires in the order of its numbers. What is not decided here goes
+-- on to push.lua. It stands before the functions of inbox.lua and common.lua and calls none, because
+-- Lua makes those anew for each call: two of them are a tenth of it.
 -- KEYS  5 channel  6 idempotency key, if any
 -- ARGV  1 data  2 time to live in ms  3 known head  4 known epoch or ''  5 an epoch to begin
 --       6 most entries  7 most bytes  8 most bytes of data inside the message
@@ -38,15 +38,18 @@ local function publish(key, replaced)
 end
 
 if is_known and not ARGV[10] and flags == 0 and day == today
-    and (count == 0 or (now < due and expires >= top and low > edge and not has_numbers
-        and not has_times))
+    and (count == 0 or (now < due and expires >= top and low > edge and not has_times
+        and (has_numbers or count < BIG)))
     and (known_head <= head or (ARGV[4] ~= '' and ARGV[4] ~= epoch)) then
     local is_covered = covered > acked and ARGV[4] == epoch
-    local is_all_covered = is_covered and covered == head and head - low < 8
+    local is_all_covered = is_covered and covered == head and head - low < 8 and not has_numbers
     if is_all_covered or (not is_covered
             and (count == 0 or (count < max_count and bytes + #data <= max_bytes))) then
         redis.call('HSET', inbox, string.format('%d', number),
             string.format('%d:%d:0:', expires, now) .. data)
+        if has_numbers then
+            redis.call('ZADD', KEYS[3], string.format('%d', number), string.format('%d', number))
+        end
         if is_all_covered then
             for at = low, count > 0 and head or 0 do
                 redis.call('HDEL', inbox, string.format('%d', at))
@@ -64,10 +67,14 @@ if is_known and not ARGV[10] and flags == 0 and day == today
         end
         top = expires
         redis.call('HSET', meta, 'r', struct.pack(LAYOUT, VERSION, epoch, head, acked, low, due, top,
-            bytes, count, day, flags) .. string.char(slack * MARKS))
+            bytes, count, day, flags) .. string.char(slack * MARKS
+                + (has_numbers and HAS_NUMBERS or 0)))
         if must_move then
-            redis.call('PEXPIREAT', inbox, string.format('%d', (math.floor(top / 2 ^ slack) + 1)
-                * 2 ^ slack))
+            local at = string.format('%d', (math.floor(top / 2 ^ slack) + 1) * 2 ^ slack)
+            redis.call('PEXPIREAT', inbox, at)
+            if has_numbers then
+                redis.call('PEXPIREAT', KEYS[3], at)
+            end
         end
         return { number, epoch, now, expires, publish('', 0) }
     end

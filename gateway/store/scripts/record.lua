@@ -9,8 +9,8 @@
 --                   written  the highest number that a session is known to have had, if above acked
 --                   shared   the position of the sessions without a device, where there are devices
 --                   d!NAME   "POSITION:SEEN" of a device, SEEN in microseconds
---       3  numbers: a sorted set of all numbers in the inbox, by number; only if some are missing
---                   between the others
+--       3  numbers: a sorted set of all numbers in the inbox, by number; from BIG entries on, or as
+--                   soon as one is missing between the others
 --       4  times:   a sorted set of those numbers whose entries expire earlier than one before them,
 --                   by that time; only if there are such
 --
@@ -21,6 +21,7 @@
 -- redis.call() prints a double slowly, so they go through string.format.
 local inbox, meta = KEYS[1], KEYS[2]
 local NEVER = 2 ^ 53
+local BIG = 1000 -- so that no script makes a set of more
 -- version, epoch, head, acked, low (no entry has a lower number), due (none expires earlier), top (an
 -- entry that expires earlier than this when it comes stands in `times`; none expires later), bytes,
 -- count, day of the last sign of life, flags: the number of devices, and HAS_KEYS. Below 64 bytes with
