@@ -49,10 +49,6 @@ struct session_extra *session_extra(struct session *session);
 
 /* session_say.c: all that is written to its connection */
 
-/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. It
- * is about what one system call writes of short ones (OUT_IOVECS). */
-enum { SESSION_HAND_OVER_BYTES = 32 * 1024 };
-
 /* Why something is said, and what happens to it when --session-max-bytes wait already. */
 enum say {
     SAY_ANSWER, /* the client asked: left out, and counted */
@@ -71,6 +67,8 @@ MUST_CHECK enum err session_say_payload(struct session *session, struct payload 
 
 /* Is there room for so many bytes more in memory? There is for anything while nothing waits. */
 bool session_has_room(const struct session *session, size_t len);
+/* May what is of the inbox be handed to the connection, as far as that is concerned? */
+bool session_takes_more(const struct session *session);
 /* Must what is of the inbox wait in the backlog? */
 bool session_is_busy(const struct session *session);
 

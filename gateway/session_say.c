@@ -9,6 +9,10 @@
 
 #include <assert.h>
 
+/* More is not handed to the connection at once: it could neither expire nor be withdrawn there. It
+ * is about what one system call writes of short ones (OUT_IOVECS). */
+enum { HAND_OVER_BYTES = 32 * 1024 };
+
 static size_t backlog_bytes_of(const struct session *session)
 {
     return session->extra == NULL ? 0 : backlog_bytes(session->extra->backlog);
@@ -26,21 +30,23 @@ bool session_has_room(const struct session *session, size_t len)
 }
 
 /* What is of the inbox is handed over while little waits in the connection, so it needs no room of
- * its own. */
-static bool has_turn(const struct session *session)
+ * its own. Half of what there may be is left to the backlog: so what a page tells to a session that
+ * has written all fits, and is not told again and again. */
+bool session_takes_more(const struct session *session)
 {
-    return conn_queued_bytes(&session->conn) < SESSION_HAND_OVER_BYTES;
+    size_t most = (size_t)session_options(session)->session_max_bytes / 2;
+    return conn_queued_bytes(&session->conn) < (most < HAND_OVER_BYTES ? most : HAND_OVER_BYTES);
 }
 
 bool session_is_busy(const struct session *session)
 {
-    return backlog_bytes_of(session) > 0 || !has_turn(session);
+    return backlog_bytes_of(session) > 0 || !session_takes_more(session);
 }
 
 static bool may_say(const struct session *session, enum say why, size_t len)
 {
     bool is_answering = session_worker(session)->answering == session;
-    assert(why != SAY_INBOX || has_turn(session));
+    assert(why != SAY_INBOX || session_takes_more(session));
     if (why == SAY_ONCE && is_answering && session->state != SESSION_CLOSING)
         why = SAY_ANSWER;
     if (why == SAY_ONCE || why == SAY_INBOX || session_has_room(session, len))
@@ -83,7 +89,7 @@ bool session_say_text(struct session *session, enum say why, struct span text)
 
 enum err session_say_payload(struct session *session, struct payload *payload)
 {
-    assert(has_turn(session));
+    assert(session_takes_more(session));
     session_open(session);
     return conn_write_payload(&session->conn, payload);
 }

@@ -198,7 +198,7 @@ static void feed(struct session *session)
 {
     struct backlog_item *item;
     while ((item = backlog_first(backlog_of(session))) != NULL && session_is_open(session) &&
-           conn_queued_bytes(&session->conn) < SESSION_HAND_OVER_BYTES) {
+           session_takes_more(session)) {
         struct notification *note = backlog_note(item);
         if (backlog_is_cancel(item)) {
             cancel_first(session, item);
