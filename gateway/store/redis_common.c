@@ -168,7 +168,10 @@ static void report(struct redis_common *common)
 void redis_common_lane(struct redis_common *common, bool is_up)
 {
     pthread_mutex_lock(&common->lock);
-    common->n_up += is_up ? 1 : -1u;
+    if (is_up)
+        common->n_up++;
+    else
+        common->n_up--;
     pthread_mutex_unlock(&common->lock);
     report(common);
 }
