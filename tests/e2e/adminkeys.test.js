@@ -200,8 +200,8 @@ module.exports = (test) => {
             const before = herald.log.length;
             herald.writeFile('admin.keys', bad);
             await waitUntil('it is noticed', () => /admin keys stay as they were/.test(herald.log.slice(before)));
-            assert.match(herald.log.slice(before), why);
-            assert.match(herald.log.slice(before), /admin\.keys/);
+            await herald.waitLog(why, before);
+            await herald.waitLog(/admin\.keys/, before);
             await sleep(2500);
             assert.equal(herald.log.slice(before).match(/stay as they were/g).length, 1);
             assert.equal((await ask(herald, STATS, bearer(KEYS.admin))).status, 200);
@@ -216,7 +216,7 @@ module.exports = (test) => {
         const herald = await t.prepare(optionsFor());
         fs.chmodSync(path.join(herald.options.cwd, 'admin.keys'), 0o644);
         await herald.start();
-        assert.match(herald.log, /level=warn.*admin\.keys/);
+        await herald.waitLog(/level=warn.*admin\.keys/);
     });
 
     test('a bad file at the start is an error that names the file and the line: the code is 2', async (t) => {

@@ -350,7 +350,7 @@ module.exports = (test) => {
         const bad = makeKey('HS256', 'bad');
         herald.writeFile('keys', `{"keys":[{"kty":"oct","k":"${secret('!!no-base64!!')}"}]}`);
         await waitUntil('it is noticed', () => /keys for tokens stay as they were/.test(herald.log));
-        assert.match(herald.log, /keys for tokens stay as they were" result=refused .*no key in it can be used; key 1: k is missing/);
+        await herald.waitLog(/keys for tokens stay as they were" result=refused .*no key in it can be used; key 1: k is missing/);
         await sleep(2500);
         assert.equal(herald.log.match(/stay as they were/g).length, 1);
         const client = await herald.subscribe(null, { headers: bearer(makeToken(key, { sub: 'u' })) });

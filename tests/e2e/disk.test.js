@@ -72,7 +72,7 @@ module.exports = (test) => {
         assertProblem(refusal, 503, { type: 'store-unavailable' });
         assert.match(refusal.headers['retry-after'], /^\d+$/);
         assert.match(refusal.json.detail, /No space left on device/);
-        assert.match(herald.log, /No space left on device/);
+        await herald.waitLog(/No space left on device/);
         assert.ok(accepted.length > 5, `${accepted.length} fitted`);
         const client = await herald.subscribe('online');
         await herald.mustPush('online', 'needs no disk', { ttl: 0 });

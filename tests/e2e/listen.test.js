@@ -41,7 +41,7 @@ module.exports = (test) => {
             assert.match((await raw.frameButPings()).payload.toString(), new RegExp(`to ${i}`));
             raw.destroy();
         }
-        assert.match(herald.log, new RegExp(`listen=127.0.0.1:${herald.port},127.0.0.1:${second},unix:${file}`));
+        await herald.waitLog(new RegExp(`listen=127.0.0.1:${herald.port},127.0.0.1:${second},unix:${file}`));
         await herald.stop();
         assert.ok(!fs.existsSync(file), 'the socket is gone with Herald');
     });

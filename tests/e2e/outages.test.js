@@ -33,7 +33,7 @@ async function waitDegraded(herald, why) {
     const { store } = (await herald.request('GET', '/stats')).json;
     assert.equal(store.up, false);
     assert.match(store.problem, why);
-    assert.match(herald.log, why);
+    await herald.waitLog(why);
     assert.match((await herald.request('GET', '/metrics')).text, /^herald_store_up 0$/m);
 }
 
@@ -274,7 +274,7 @@ module.exports = (test) => {
         const { answer, accepted } = await pushUntilRefused(herald, userIds, 'x'.repeat(20000));
         assertProblem(answer, 503, { type: 'store-unavailable' });
         assert.match(answer.headers['retry-after'] ?? '', /^\d+$/);
-        assert.ok(herald.log.includes(herald.options.store.slice('file:'.length)), herald.log);
+        await waitUntil('the log names the file', () => herald.log.includes(herald.options.store.slice('file:'.length)));
         assert.ok(accepted > 20, `${accepted} fitted`);
         const clients = await Promise.all(userIds.map((userId) => herald.subscribe(userId)));
         await waitUntil('what was accepted arrives',

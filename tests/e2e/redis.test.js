@@ -53,7 +53,7 @@ async function waitRefused(herald, status, why) {
     const { store } = (await herald.request('GET', '/stats')).json;
     assert.equal(store.up, false);
     assert.match(store.problem, why);
-    assert.match(herald.log, why);
+    await herald.waitLog(why);
     assert.match((await herald.request('GET', '/metrics')).text, /^herald_store_up 0$/m);
 }
 

@@ -417,12 +417,12 @@ module.exports = (test) => {
         herald.child.signal('SIGHUP');
         await waitUntil('it says so', () => /option=--admin-tls-key path=\S+ result=refused why="--admin-tls-key: .*admin\.key: the key does not belong/
             .test(herald.log));
-        assert.match(herald.log, /option=--admin-tls-cert path=\S+ result=kept not_after=20\S+Z$/m);
+        await herald.waitLog(/option=--admin-tls-cert path=\S+ result=kept not_after=20\S+Z$/m);
         assert.equal(await serial(), before);
         authority.issue('admin');
         herald.child.signal('SIGHUP');
         await waitUntil('it says so', () => /option=--admin-tls-key path=\S+ result=replaced$/m.test(herald.log));
-        assert.match(herald.log, /option=--admin-tls-cert path=\S+ result=replaced not_after=20\S+Z$/m);
+        await herald.waitLog(/option=--admin-tls-cert path=\S+ result=replaced not_after=20\S+Z$/m);
         const length = herald.log.length;
         herald.child.signal('SIGHUP');
         await waitUntil('it says so', () => /option=--admin-tls-key path=\S+ result=unchanged$/m.test(herald.log.slice(length)));

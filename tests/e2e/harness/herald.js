@@ -77,6 +77,12 @@ class Herald extends Admin {
         assert.ok(this.child.isRunning(), `herald ended by itself:\n${this.child.stderr}`);
     }
 
+    /* Lines come through a pipe, and from a thread that writes them: also what was caused before comes later. From
+     * the offset `from` on. */
+    waitLog(pattern, from = 0) {
+        return waitUntil(`the log says ${pattern}`, () => pattern.test(this.log.slice(from)));
+    }
+
     /* A clean end is an exit with 0, and a sanitizer that found nothing. */
     async stop(timeoutMs = 20000) {
         if (!this.child) {
