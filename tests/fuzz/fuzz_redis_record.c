@@ -25,6 +25,10 @@ static void read_message(struct span text)
     struct notification *note = NULL;
     enum err error = redis_message_read(text, &note);
     FUZZ_CHECK(error == ERR_OK || error == ERR_NOT_FOUND || error == ERR_STORE_UNAVAILABLE);
+    int64_t time_ms = 0;
+    bool is_timed = redis_message_time(text, &time_ms);
+    if (error == ERR_OK && text.bytes[0] == 'M')
+        FUZZ_CHECK(is_timed && time_ms == note->time_ms);
     if (error == ERR_OK && note != NULL)
         check_note(note);
 }
@@ -74,6 +78,8 @@ static void write_keys(struct span user_id)
     FUZZ_CHECK(open == keys.channel.bytes + strlen(PREFIX ":"));
     FUZZ_CHECK(close == keys.channel.bytes + keys.channel.len - 1);
     FUZZ_CHECK(memcmp(keys.channel.bytes, keys.inbox.bytes, keys.channel.len) == 0);
+    FUZZ_CHECK(memcmp(keys.channel.bytes, keys.numbers.bytes, keys.channel.len) == 0);
+    FUZZ_CHECK(memcmp(keys.channel.bytes, keys.times.bytes, keys.channel.len) == 0);
     FUZZ_CHECK(memcmp(keys.channel.bytes, keys.idem.bytes, keys.channel.len) == 0);
     FUZZ_CHECK(memcmp(keys.channel.bytes, keys.block.bytes, keys.channel.len) == 0);
 }

@@ -195,3 +195,21 @@ Test(store_redis, what_has_left_pushes_nothing_out_by_its_bytes)
     cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW), overflow);
     cr_assert_eq(peek_one(store, "anna").pending, 3);
 }
+
+/* An older Herald keeps no sorted set, and writes the record without the byte that says so. */
+Test(store_redis, what_an_older_herald_wrote_is_read_as_a_whole_once)
+{
+    begin();
+    push_many("anna", MANY - 1, 600);
+    push_many("anna", 1, 10);
+    redis_server_do(&server, "DEL herald:{anna}:numbers herald:{anna}:times");
+    redis_server_do(&server,
+                    "EVAL \"redis.call('HSET', KEYS[1], 'r', string.sub(redis.call('HGET', "
+                    "KEYS[1], 'r'), 1, 59))\" 1 herald:{anna}:meta");
+    steps_since_asked();
+    cr_assert_eq(peek_one(store, "anna").pending, MANY);
+    cr_assert_gt(steps_since_asked(), 2 * MANY);
+    expect_little("anna", MANY);
+    move_clock(11000);
+    expect_little("anna", MANY);
+}
