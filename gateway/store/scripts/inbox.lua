@@ -121,6 +121,23 @@ local function record_gap(from, to, cause)
     end
 end
 
+-- As above, of numbers that rise.
+local function record_each(numbers, cause)
+    local from, to
+    for _, at in ipairs(numbers) do
+        if at - 1 ~= to then
+            if from then
+                record_gap(from, to, cause)
+            end
+            from = at
+        end
+        to = at
+    end
+    if from then
+        record_gap(from, to, cause)
+    end
+end
+
 -- ---- entries ----
 
 local function clear_inbox()
@@ -301,9 +318,9 @@ local function learn()
             top = math.max(top, expires)
         end
     end
+    record_each(expired, 'e')
     for _, at in ipairs(expired) do
         others[#others + 1] = digits(at)
-        record_gap(at, at, 'e')
     end
     if count == 0 then
         clear_inbox()
@@ -352,16 +369,16 @@ local function expire_late_ones()
             begin_numbers()
         end
         remove(numbers, redis.call('HMGET', inbox, unpack(numbers)))
-        for i, number in ipairs(numbers) do
-            numbers[i] = tonumber(number)
-        end
-        table.sort(numbers)
-        for _, at in ipairs(numbers) do
+        local expired = {}
+        for _, number in ipairs(numbers) do
+            local at = tonumber(number)
             if at > edge then
-                count = count - 1
-                record_gap(at, at, 'e')
+                expired[#expired + 1] = at
             end
         end
+        table.sort(expired)
+        record_each(expired, 'e')
+        count = count - #expired
         if count <= 0 then
             clear_inbox()
         end
