@@ -105,9 +105,8 @@ static bool may_come_in(struct arrival *arrival)
 
 /* ---- paths ---- */
 
-static void serve_ws(struct arrival *arrival, struct span method, struct span origin)
+static void serve_ws(struct arrival *arrival, struct span method)
 {
-    (void)origin; /* a WebSocket has no CORS: its Origin was checked */
     if (arrival_head(arrival)->is_1_0)
         arrival_refuse(arrival, ERR_HTTP_VERSION,
                        "a WebSocket needs HTTP/1.1: let the proxy in front speak it, and pass on "
@@ -147,19 +146,21 @@ static void answer_options(struct arrival *arrival, const char *methods)
 /* An image, a script or a link of another site's page asks without Origin, but with the cookies: it
  * could read nothing of the stream, and would acknowledge what its user then never sees. Browsers
  * say whose page asks (the Fetch Metadata headers). */
-static bool is_of_foreign_page(struct arrival *arrival, struct span origin)
+static bool is_of_foreign_page(struct arrival *arrival)
 {
+    struct span origin;
     struct span site;
-    return origin.bytes == NULL && find_field(arrival, "Sec-Fetch-Site", &site) &&
+    return !find_field(arrival, "Origin", &origin) &&
+           find_field(arrival, "Sec-Fetch-Site", &site) &&
            !span_equal(site, SPAN_LITERAL("same-origin")) &&
            !span_equal(site, SPAN_LITERAL("none"));
 }
 
-static void serve_sse(struct arrival *arrival, struct span method, struct span origin)
+static void serve_sse(struct arrival *arrival, struct span method)
 {
-    arrival_let_read(arrival, origin);
-    if (is_of_foreign_page(arrival, origin))
-        forbid(arrival, REFUSED_SITE, origin, "");
+    arrival_let_read(arrival);
+    if (is_of_foreign_page(arrival))
+        forbid(arrival, REFUSED_SITE, (struct span){0}, "");
     else if (span_equal(method, SPAN_LITERAL("GET")))
         subscribe_stream(arrival);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))
@@ -168,10 +169,10 @@ static void serve_sse(struct arrival *arrival, struct span method, struct span o
         arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET, OPTIONS");
 }
 
-static void serve_ack(struct arrival *arrival, struct span method, struct span origin)
+static void serve_ack(struct arrival *arrival, struct span method)
 {
     arrival_keep(arrival);
-    arrival_let_read(arrival, origin);
+    arrival_let_read(arrival);
     if (span_equal(method, SPAN_LITERAL("POST")))
         ack_request(arrival);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))
@@ -182,7 +183,7 @@ static void serve_ack(struct arrival *arrival, struct span method, struct span o
 
 static const struct {
     const char *path;
-    void (*serve)(struct arrival *arrival, struct span method, struct span origin);
+    void (*serve)(struct arrival *arrival, struct span method);
 } paths[] = {
     {"/ws", serve_ws},
     {"/getPushNews", serve_ws},
@@ -198,11 +199,9 @@ void admit(struct arrival *arrival)
     struct node *node = node_of(arrival);
     if (node->serve_more != NULL && node->serve_more(arrival, head, arrival_bytes(arrival).bytes))
         return;
-    struct span origin = {0};
-    find_field(arrival, "Origin", &origin);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         if (span_equal(part_of(arrival, head->path), span_of(paths[i].path))) {
-            paths[i].serve(arrival, part_of(arrival, head->method), origin);
+            paths[i].serve(arrival, part_of(arrival, head->method));
             return;
         }
     }

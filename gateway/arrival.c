@@ -206,8 +206,8 @@ static void forget_request(struct arrival *arrival)
         buf_clear(&arrival->bytes);
     http_head_init(&arrival->head, arrival->head.max_bytes, arrival->fields,
                    arrival->head.max_fields);
-    arrival->reader = (struct span){0};
-    arrival->is_waiting = arrival->is_answered = arrival->is_kept = arrival->may_be_kept = false;
+    arrival->is_waiting = arrival->is_answered = arrival->is_readable = false;
+    arrival->is_kept = arrival->may_be_kept = false;
     source_next(arrival->source);
 }
 

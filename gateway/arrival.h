@@ -49,8 +49,8 @@ struct source *arrival_source(const struct arrival *arrival); /* may be NULL */
 /* For the log: it lives as long as the head. */
 void arrival_who(const struct arrival *arrival, struct refused_who *ret_who);
 
-/* Pages of that origin may read the answer (CORS); it stands in the arrival's bytes. */
-void arrival_let_read(struct arrival *arrival, struct span origin);
+/* Pages of the request's Origin, if it has one, may read the answer (CORS). */
+void arrival_let_read(struct arrival *arrival);
 
 /* The answer to this request does not end the connection, unless the request wants it to (HTTP/1.0,
  * Connection: close), the node is leaving, or the end of its body cannot be told. A body is not

@@ -13,9 +13,9 @@ void arrival_keep(struct arrival *arrival)
     arrival->may_be_kept = true;
 }
 
-void arrival_let_read(struct arrival *arrival, struct span origin)
+void arrival_let_read(struct arrival *arrival)
 {
-    arrival->reader = origin;
+    arrival->is_readable = true;
 }
 
 /* To HEAD the same is said without the body (RFC 9110, 9.3.2). */
@@ -74,12 +74,12 @@ static bool can_be_kept(struct arrival *arrival)
 
 static struct http_terms terms_of(struct arrival *arrival)
 {
+    struct http_terms terms = {.date = worker_date(arrival_worker(arrival))};
     arrival->is_kept = can_be_kept(arrival);
-    return (struct http_terms){
-        .date = worker_date(arrival_worker(arrival)),
-        .reader = arrival->reader,
-        .is_kept = arrival->is_kept,
-    };
+    terms.is_kept = arrival->is_kept;
+    if (arrival->is_readable) /* found now, since the bytes move as more come */
+        http_head_find(&arrival->head, arrival->bytes.bytes, "Origin", &terms.reader);
+    return terms;
 }
 
 void arrival_answer(struct arrival *arrival, unsigned status, const char *content_type,

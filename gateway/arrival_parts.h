@@ -13,7 +13,6 @@ struct arrival {
     struct grave grave;
     struct buf bytes; /* the head, and what came behind it */
     struct http_head head;
-    struct span reader; /* the origin that may read the answer, inside `bytes` */
     struct letter next; /* to itself, with a pin: the next request */
     size_t n_skipped;   /* bytes to come that belong to a body that is not read */
     size_t body_len;
@@ -24,6 +23,7 @@ struct arrival {
     bool is_answered;           /* what comes in is no longer looked at */
     bool may_be_kept;           /* after the answer to this request */
     bool is_kept;               /* the answer has said so */
+    bool is_readable;           /* for pages of its Origin */
     bool is_lingering;          /* the answer is written, or it rests */
     bool is_gone;               /* the socket is closed */
     struct http_field fields[]; /* of the head */

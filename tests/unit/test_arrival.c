@@ -11,7 +11,8 @@
 
 enum { PEERS = 4 };
 
-static const struct options options = {.head_timeout = 10000, .max_head = HTTP_HEAD_USUAL_BYTES};
+static const struct options options = {
+    .head_timeout = 10000, .max_head = HTTP_HEAD_USUAL_BYTES, .insecure = true};
 static struct node node;
 static struct worker *worker;
 static struct arrivals all;
@@ -198,6 +199,48 @@ Test(arrival, answers_one_request_a_turn_and_each_of_them)
     }
     cr_assert_eq(n, 20);
     cr_assert(goes_on);
+}
+
+/* ---- what comes while somebody is asked about a request ---- */
+
+static struct arrival *waiting;
+
+static bool ask_somebody(struct arrival *arrival, const struct http_head *head, const char *bytes)
+{
+    (void)head;
+    (void)bytes;
+    waiting = arrival;
+    arrival_let_read(arrival);
+    arrival_pin(arrival);
+    arrival_await(arrival);
+    return true;
+}
+
+/* What follows moves the head to a larger room, and others' heads take what it leaves. */
+Test(arrival, answers_the_origin_that_asked_whatever_comes_meanwhile)
+{
+    static char more[20000];
+    char answer[4096];
+    memset(more, 'x', sizeof more - 1);
+    node.serve_more = ask_somebody;
+    for (int i = 0; i < PEERS; i++)
+        arrive(i);
+    say(0, "POST /slow HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n\r\n");
+    reactor_turn(worker->reactor, 0);
+    cr_assert_not_null(waiting);
+    say(0, more);
+    reactor_turn(worker->reactor, 0);
+    for (int i = 1; i < PEERS; i++)
+        say(i, "POST /slow HTTP/1.1\r\nHost: b\r\nOrigin: http://b\r\nX: ");
+    reactor_turn(worker->reactor, 0);
+    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
+    arrival_unpin(waiting);
+    reactor_turn(worker->reactor, 0);
+    ssize_t len = recv(theirs[0], answer, sizeof answer - 1, 0);
+    cr_assert_gt(len, 0);
+    answer[len] = '\0';
+    cr_expect_not_null(strstr(answer, "\r\nAccess-Control-Allow-Origin: http://a\r\n"), "%s",
+                       answer);
 }
 
 Test(arrival, makes_room_for_others_while_it_rests)
