@@ -136,8 +136,11 @@ static bool is_theirs(struct arrival *arrival, struct ack_work *work)
 
 void ack_request(struct arrival *arrival)
 {
-    if (!arrival_take_turn(arrival))
+    if (!arrival_take_turn(arrival)) {
+        if (arrival_is_late(arrival))
+            arrival_refuse(arrival, ERR_BUSY, NULL, NULL, NULL);
         return;
+    }
     const char *field;
     const char *detail;
     const struct http_head *head = arrival_head(arrival);

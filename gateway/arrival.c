@@ -65,9 +65,16 @@ void arrival_pin(struct arrival *arrival)
 
 bool arrival_take_turn(struct arrival *arrival)
 {
+    if (arrival->is_late)
+        return false;
     arrival->is_put_off = !conn_take_turn(&arrival->conn);
     metrics_add(METRIC_CREDENTIALS_SHARE, arrival->is_put_off);
     return !arrival->is_put_off;
+}
+
+bool arrival_is_late(const struct arrival *arrival)
+{
+    return arrival->is_late;
 }
 
 void arrival_count_ask(struct arrival *arrival)
@@ -319,6 +326,14 @@ static void on_gone(struct conn *conn, bool is_clean)
 static const struct conn_ops ops = {
     .on_bytes = on_bytes, .on_drained = on_drained, .on_gone = on_gone};
 
+/* How one is refused depends on what it asks for, so whoever put it off is asked again. */
+static void refuse_late(struct arrival *arrival)
+{
+    arrival->is_put_off = false;
+    arrival->is_late = true;
+    serve(arrival);
+}
+
 static void on_timer(struct timer *timer)
 {
     struct arrival *arrival = CONTAINER_OF(timer, struct arrival, timer);
@@ -328,7 +343,7 @@ static void on_timer(struct timer *timer)
     else if (arrival->is_waiting)
         arrival_refuse(arrival, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
     else if (arrival->is_put_off)
-        arrival_refuse(arrival, ERR_BUSY, NULL, NULL, NULL);
+        refuse_late(arrival);
     else
         arrival_refuse(arrival, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
 }

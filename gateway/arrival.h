@@ -75,8 +75,10 @@ void arrival_want_body(struct arrival *arrival, size_t len,
                        void (*on_body)(struct arrival *arrival, struct span body));
 
 /* Before work that few bytes ask for (conn_take_turn). false: admit is called again when the turn
- * of this one has come; nothing is answered before. */
+ * of this one has come, and nothing is answered before, unless... */
 MUST_CHECK bool arrival_take_turn(struct arrival *arrival);
+/* ...its turn has not come within --head-timeout: it must be refused now (ERR_BUSY). */
+bool arrival_is_late(const struct arrival *arrival);
 /* The store has been asked about it, which is as much work as WORKER_ASK_US. */
 void arrival_count_ask(struct arrival *arrival);
 

@@ -64,7 +64,8 @@ static bool can_be_kept(struct arrival *arrival)
 {
     const struct http_head *head = &arrival->head;
     const char *bytes = arrival->bytes.bytes;
-    if (!arrival->may_be_kept || head->is_1_0 || atomic_load(&arrival_node(arrival)->is_draining) ||
+    if (!arrival->may_be_kept || arrival->is_late || head->is_1_0 ||
+        atomic_load(&arrival_node(arrival)->is_draining) ||
         http_head_has_token(head, bytes, "Connection", "close") ||
         !http_head_body_len(head, bytes, SKIPPED_MAX_BYTES, &arrival->body_len))
         return false;

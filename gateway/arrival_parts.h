@@ -19,6 +19,7 @@ struct arrival {
     void (*on_body)(struct arrival *arrival, struct span body);
     unsigned pins;
     bool is_put_off;            /* the head is complete, and its turn has not come */
+    bool is_late;               /* nor has it come in time */
     bool is_waiting;            /* the head is complete, and somebody is asked about it */
     bool is_answered;           /* what comes in is no longer looked at */
     bool may_be_kept;           /* after the answer to this request */

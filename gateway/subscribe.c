@@ -285,8 +285,11 @@ static bool is_work(struct arrival *arrival, const struct entry *entry)
 static void find_out_who(struct arrival *arrival, struct entry *entry)
 {
     const char *detail = NULL;
-    if (is_work(arrival, entry) && !arrival_take_turn(arrival))
+    if (is_work(arrival, entry) && !arrival_take_turn(arrival)) {
+        if (arrival_is_late(arrival))
+            refuse(arrival, entry, ERR_BUSY, NULL);
         return;
+    }
     enum err error = source_enter(arrival_source(arrival));
     if (error != ERR_OK) {
         refuse(arrival, entry, error, NULL);

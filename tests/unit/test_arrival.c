@@ -1,6 +1,7 @@
 /* Arrivals: whose connection goes on behind its answer, and who makes room for others. */
 #include "gateway/arrival.h"
 
+#include "gateway/auth.h"
 #include "gateway/base/clock.h"
 
 #include <criterion/criterion.h>
@@ -309,6 +310,68 @@ Test(arrival, rests_for_75_seconds_and_its_next_head_has_10)
     wait_s(3);
     cr_assert_eq(recv(theirs[1], &byte, 1, 0), 1, "408");
     clock_replace(NULL, NULL);
+}
+
+/* Others have used up more than the share of signatures all the time. */
+static void wait_s_in_vain(int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds * 50; i++) {
+        conn_loop_count_work(&worker->loop, 1000000);
+        shown_us += 20000;
+        reactor_turn(worker->reactor, 0);
+    }
+}
+
+static size_t take_answer(int peer, char answer[4096])
+{
+    ssize_t len = recv(theirs[peer], answer, 4095, 0);
+    answer[len > 0 ? len : 0] = '\0';
+    return len > 0 ? (size_t)len : 0;
+}
+
+/* EventSource gives up on a 503 for good, and a page with a WebSocket does not see it. */
+Test(arrival, whose_turn_does_not_come_in_time_is_refused_as_its_kind_can_take_it)
+{
+#define WS                                                                                         \
+    " HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"                        \
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    static const char *const requests[PEERS] = {
+        "GET /sse?userId=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /ws?userId=1&ticket=t" WS "Origin: http://a\r\n\r\n",
+        "GET /ws?userId=1&ticket=t" WS "\r\n",
+        "POST /ack?userId=1&id=abcdefgh-1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    };
+    static const struct options with_tickets = {.auth = "ticket",
+                                                .jwt_keys = "",
+                                                .jwt_user_claim = "sub",
+                                                .jwt_audience_claim = "aud",
+                                                .token_cookie = ""};
+    char why[100], answers[PEERS][4096];
+    size_t len[PEERS];
+    cr_assert_eq(auth_open(&with_tickets, &node.auth, why, sizeof why), ERR_OK, "%s", why);
+    shown_us = clock_monotonic_us();
+    clock_replace(show_wall_ms, show_us);
+    reactor_turn(worker->reactor, 0);
+    for (int i = 0; i < PEERS; i++) {
+        arrive(i);
+        say(i, requests[i]);
+    }
+    wait_s_in_vain(59);
+    for (int i = 0; i < PEERS; i++)
+        cr_assert_eq(take_answer(i, answers[i]), 0, "%s", answers[i]);
+    wait_s_in_vain(2);
+    for (int i = 0; i < PEERS; i++)
+        len[i] = take_answer(i, answers[i]);
+    cr_expect(strstr(answers[0], "HTTP/1.1 200 OK\r\n") == answers[0], "%s", answers[0]);
+    cr_expect_not_null(strstr(answers[0], "\r\n\r\nretry: "), "%s", answers[0]);
+    cr_expect(strstr(answers[1], "HTTP/1.1 101 ") == answers[1], "%s", answers[1]);
+    cr_expect_not_null(memmem(answers[1], len[1], "\x03\xf5", 2), "1013");
+    for (int i = 2; i < PEERS; i++) {
+        cr_expect(strstr(answers[i], "HTTP/1.1 503 ") == answers[i], "%s", answers[i]);
+        cr_expect_not_null(strstr(answers[i], "Connection: close\r\n"), "%s", answers[i]);
+    }
+    clock_replace(NULL, NULL);
+    auth_close(node.auth);
 }
 
 /* ---- the health of the node (CONTRACT 3, on the subscriber port) ---- */
