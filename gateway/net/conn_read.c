@@ -169,6 +169,14 @@ void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
 
 /* ---- work ---- */
 
+/* While its on_bytes runs nobody knows yet what will be left: it waits when that has returned. */
+static void put_off(struct conn *conn)
+{
+    conn->watch.flags |= CONN_PUT_OFF;
+    if (conn->loop->offered != conn)
+        wait_in_throttle(conn);
+}
+
 bool conn_take_turn(struct conn *conn)
 {
     bool is_in_turn = conn->loop->in_turn == conn;
@@ -176,9 +184,7 @@ bool conn_take_turn(struct conn *conn)
         conn->loop->in_turn = NULL;
     if (is_in_turn || throttle_is_free(&conn->loop->throttle))
         return true;
-    conn->watch.flags |= CONN_PUT_OFF;
-    if (conn->loop->offered != conn) /* otherwise it waits when on_bytes has returned */
-        wait_in_throttle(conn);
+    put_off(conn);
     return false;
 }
 
@@ -194,8 +200,7 @@ void conn_resume(struct conn *conn)
     if (!is_paused(conn))
         return;
     conn->watch.flags &= ~(uint32_t)CONN_PAUSED;
-    conn->watch.flags |= CONN_PUT_OFF;
-    wait_in_throttle(conn);
+    put_off(conn);
 }
 
 bool conn_has_unread(const struct conn *conn)

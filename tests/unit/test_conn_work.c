@@ -31,7 +31,8 @@ static void turn_after_ms(int64_t ms)
     reactor_turn(reactor, 0);
 }
 
-/* Takes the bytes one by one, as far as it may: 'p' pauses behind itself. */
+/* Takes the bytes one by one, as far as it may: 'p' pauses behind itself, 'r' is resumed at once.
+ */
 static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
     struct peer *peer = CONTAINER_OF(conn, struct peer, conn);
@@ -47,8 +48,10 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
             peer->n_worked++;
         }
         peer->taken[peer->n_taken++] = (char)bytes[i];
-        if (bytes[i] == 'p') {
+        if (bytes[i] == 'p' || bytes[i] == 'r') {
             conn_pause(conn);
+            if (bytes[i] == 'r')
+                conn_resume(conn);
             return i + 1;
         }
     }
@@ -233,6 +236,20 @@ Test(conn_work, who_was_paused_without_a_rest_has_a_turn_when_it_is_resumed)
     turn_after_ms(1);
     cr_expect_eq(peers[0].n_read, before + 1);
     expect_taken(&peers[0], "apb");
+}
+
+/* A session whose auth message waits, and which is closed because that message was too much. */
+Test(conn_work, who_is_resumed_while_it_is_read_is_offered_the_rest_in_its_turn)
+{
+    for (int i = 0; i < PEERS; i++)
+        say(&peers[i], "arbrc");
+    reactor_turn(reactor, 0);
+    for (int i = 0; i < PEERS; i++)
+        say(&peers[i], "d");
+    for (int turn = 0; turn < 5; turn++)
+        turn_after_ms(1);
+    for (int i = 0; i < PEERS; i++)
+        expect_taken(&peers[i], "arbrcd");
 }
 
 Test(conn_work, whoever_leaves_while_it_waits_costs_no_work)
