@@ -50,6 +50,13 @@ static bool is_kicked(struct move *move)
     return true;
 }
 
+static enum err enter(struct session *session, const struct move *move)
+{
+    struct span device = move->admission.device;
+    return move->admission.is_unknown ? session_await_auth(session, move_user(move), device)
+                                      : delivery_enter(session, move_user(move), device);
+}
+
 static void open_session(struct move *move)
 {
     struct worker *home = move->home;
@@ -65,9 +72,7 @@ static void open_session(struct move *move)
         session_note_verified(session);
         session_send_auth(session);
     }
-    if (move->admission.is_unknown) {
-        session_await_auth(session, move_user(move), move->admission.device);
-    } else if (delivery_enter(session, move_user(move), move->admission.device) != ERR_OK) {
+    if (enter(session, move) != ERR_OK) {
         session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
         return;
     }

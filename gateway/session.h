@@ -162,8 +162,10 @@ MUST_CHECK enum err session_new(struct worker *worker, const struct admission *a
                                 struct session **ret_session);
 
 /* A new session whose first message will say who it is: it waits in AUTH, for --auth-timeout. Then
- * it moves to the user's home worker, and is another session there. */
-void session_await_auth(struct session *session, struct span user_id, struct span device);
+ * it moves to the user's home worker, and is another session there. ERR_NO_MEMORY: it has to be
+ * closed. */
+MUST_CHECK enum err session_await_auth(struct session *session, struct span user_id,
+                                       struct span device);
 
 /* Says until when its credentials are good, in answer to an auth message. */
 void session_send_auth(struct session *session);

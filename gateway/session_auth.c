@@ -32,16 +32,14 @@ uint32_t session_until_s(int64_t until_ms)
     return until_s > 0 ? (uint32_t)until_s : 1;
 }
 
-void session_await_auth(struct session *session, struct span user_id, struct span device)
+enum err session_await_auth(struct session *session, struct span user_id, struct span device)
 {
     struct session_extra *extra = session_extra(session);
     struct worker *worker = session_worker(session);
     if (extra != NULL)
         extra->wish = calloc(1, sizeof *extra->wish);
-    if (extra == NULL || extra->wish == NULL) {
-        session_give_up(session);
-        return;
-    }
+    if (extra == NULL || extra->wish == NULL)
+        return ERR_NO_MEMORY;
     session->state = SESSION_AUTH;
     memcpy(extra->wish->user_id, user_id.bytes, user_id.len);
     extra->wish->user_id_len = user_id.len;
@@ -51,6 +49,7 @@ void session_await_auth(struct session *session, struct span user_id, struct spa
     extra->auth_by_ms = session_clock(session) + (uint32_t)session_options(session)->auth_timeout;
     list_append(&worker->strangers, &session->link);
     session_set_timer(session);
+    return ERR_OK;
 }
 
 bool session_is_moving(const struct session *session)
