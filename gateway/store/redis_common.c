@@ -214,8 +214,18 @@ static void set_problem(struct redis_common *common, const char *text, const cha
              text, advice);
 }
 
-void redis_common_away(struct redis_common *common, const char *why)
+/* Behind its words Redis says which script it was and in which line, which helps nobody. */
+static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
 {
+    const char *script = strstr(words, " script: ");
+    size_t len = script != NULL ? (size_t)(script - words) : strlen(words);
+    snprintf(error, REDIS_WORDS_MAX_BYTES, "%.*s", (int)len, words);
+}
+
+void redis_common_away(struct redis_common *common, const char *words)
+{
+    char why[REDIS_WORDS_MAX_BYTES];
+    cut_script(words, why);
     char advice[REDIS_ADVICE_MAX_BYTES];
     redis_trouble_advise(why, common->prefix, advice);
     pthread_mutex_lock(&common->lock);
@@ -226,14 +236,6 @@ void redis_common_away(struct redis_common *common, const char *why)
         log_event(LOG_WARN, "cannot reach Redis, trying again",
                   LOG_TEXT("address", common->url.shown), LOG_TEXT("why", why),
                   LOG_TEXT("advice", advice));
-}
-
-/* Behind its words Redis says which script it was and in which line, which helps nobody. */
-static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
-{
-    const char *script = strstr(words, " script: ");
-    size_t len = script != NULL ? (size_t)(script - words) : strlen(words);
-    snprintf(error, REDIS_WORDS_MAX_BYTES, "%.*s", (int)len, words);
 }
 
 static void refuse(struct redis_common *common, const char *words, bool is_unheard)

@@ -1,0 +1,44 @@
+/* When the lanes of a node call their Redis up or down, and what they say then. */
+#include "gateway/store/redis_common.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static int told = -1; /* by on_state */
+
+static void record_state(void *owner, bool is_up)
+{
+    (void)owner;
+    told = is_up;
+}
+
+static void begin(struct redis_common *common)
+{
+    char why[200];
+    struct store_config config = {.url = "redis://127.0.0.1:6379",
+                                  .redis_prefix = "herald",
+                                  .n_lanes = 2,
+                                  .events = {.on_state = record_state}};
+    *common = (struct redis_common){0};
+    cr_assert_eq(redis_common_init(common, &config, why, sizeof why), ERR_OK);
+    redis_common_lane(common, true);
+    redis_common_lane(common, true);
+    cr_assert_eq(told, 1);
+}
+
+/* However the words came: as an answer, or as the reason for which a link was broken. */
+Test(redis_common, of_what_redis_says_the_place_in_the_script_is_left_out)
+{
+    static const char words[] = "READONLY You can't write against a read only replica. script: "
+                                "d8329bd5, on @user_script:118.";
+    struct redis_common common;
+    char text[800];
+    begin(&common);
+    redis_common_refused(&common, words);
+    redis_common_describe(&common, text, sizeof text);
+    cr_assert_null(strstr(text, "user_script"), "%s", text);
+    redis_common_away(&common, words);
+    redis_common_describe(&common, text, sizeof text);
+    cr_assert_not_null(strstr(text, "read only replica. (this Redis is a replica"), "%s", text);
+    redis_common_fini(&common);
+}
