@@ -204,11 +204,19 @@ enum err redis_commands_send(struct redis_commands *commands, const struct span 
 
 /* --- refusals --- */
 
+void redis_commands_deny(struct redis_commands *commands, bool is_denied)
+{
+    if (is_denied == commands->is_denied)
+        return;
+    commands->is_denied = is_denied;
+    redis_common_denied(commands->common, is_denied);
+}
+
 void redis_commands_refused(struct redis_commands *commands, const char *error)
 {
     redis_common_refused(commands->common, error);
     if (redis_trouble_breaks_off(error))
-        commands->is_denied = true; /* until the next trial, which knows more */
+        redis_commands_deny(commands, true); /* until the next trial, which knows more */
     if (!redis_trouble_at(redis_trouble_find(error))->is_replica)
         return;
     commands->was_replica = true;

@@ -58,6 +58,10 @@ MUST_CHECK enum err redis_commands_send(struct redis_commands *commands, const s
  * link, so that the name is looked up again. */
 void redis_commands_refused(struct redis_commands *commands, const char *error);
 
+/* From here on no script is sent, or again: the store is down while one lane sends none. For
+ * redis_trial.c. */
+void redis_commands_deny(struct redis_commands *commands, bool is_denied);
+
 /* The first trial was answered: on_ready. For redis_trial.c. */
 void redis_commands_become_ready(struct redis_commands *commands);
 

@@ -134,7 +134,7 @@ void redis_common_fini(struct redis_common *common)
 
 static bool is_up_now(const struct redis_common *common)
 {
-    return common->n_up == common->n_lanes && !common->is_refusing;
+    return common->n_up == common->n_lanes && !common->is_refusing && common->n_denied == 0;
 }
 
 /* Two lanes may come and go at the same time: one thread reports, in order and until it is right.
@@ -189,6 +189,17 @@ void redis_common_taken(struct redis_common *common, struct redis_refusals as_of
     pthread_mutex_lock(&common->lock);
     if (common->refusals.n == as_of.n)
         common->is_refusing = false;
+    pthread_mutex_unlock(&common->lock);
+    report(common);
+}
+
+void redis_common_denied(struct redis_common *common, bool is_denied)
+{
+    pthread_mutex_lock(&common->lock);
+    if (is_denied)
+        common->n_denied++;
+    else
+        common->n_denied--;
     pthread_mutex_unlock(&common->lock);
     report(common);
 }

@@ -47,8 +47,9 @@ struct redis_common {
 
     pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */
     unsigned n_lanes;
-    unsigned n_up;    /* lanes */
-    bool is_refusing; /* it answers, and does not take writes, or not all of them */
+    unsigned n_up;     /* lanes */
+    unsigned n_denied; /* lanes that send no script until a trial passes */
+    bool is_refusing;  /* it answers, and does not take writes, or not all of them */
     struct redis_refusals refusals;
     bool is_reported_up;
     bool is_reporting;
@@ -80,6 +81,9 @@ void redis_common_unheard(struct redis_common *common, const char *error);
  * more, that counts. */
 struct redis_refusals redis_common_refusals(struct redis_common *common);
 void redis_common_taken(struct redis_common *common, struct redis_refusals as_of);
+
+/* A lane sends no script any more, or does again. */
+void redis_common_denied(struct redis_common *common, bool is_denied);
 
 void redis_common_describe(struct redis_common *common, char *out, size_t cap);
 

@@ -42,7 +42,7 @@ static void pass(struct redis_commands *commands)
     struct redis_trial *trial = &commands->trial;
     bool was_unheard = trial->settled.n_unheard != trial->asked.n_unheard;
     trial->settled = trial->asked;
-    commands->is_denied = false;
+    redis_commands_deny(commands, false);
     redis_common_taken(commands->common, trial->asked);
     if (was_unheard)
         commands->on_heard(commands->owner);
@@ -54,8 +54,8 @@ static void fail(struct redis_commands *commands, const char *error, enum trial_
         redis_common_unheard(commands->common, error);
     else
         redis_commands_refused(commands, error);
-    commands->is_denied =
-        meaning == TRIAL_BREAKS_OFF && redis_trouble_at(redis_trouble_find(error))->is_denial;
+    redis_commands_deny(commands, meaning == TRIAL_BREAKS_OFF &&
+                                      redis_trouble_at(redis_trouble_find(error))->is_denial);
 }
 
 static void read_verdict(struct redis_commands *commands, const struct redis_value *reply)

@@ -4,6 +4,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+static const char denial[] =
+    "ERR The user executing the script can't run this command or subcommand (HGET)";
+
 static int told = -1; /* by on_state */
 
 static void record_state(void *owner, bool is_up)
@@ -24,6 +27,28 @@ static void begin(struct redis_common *common)
     redis_common_lane(common, true);
     redis_common_lane(common, true);
     cr_assert_eq(told, 1);
+}
+
+Test(redis_common, it_is_up_only_when_each_lane_sends_scripts_again)
+{
+    struct redis_common common;
+    char text[800];
+    begin(&common);
+    for (int i = 0; i < 2; i++) {
+        redis_common_refused(&common, denial);
+        redis_common_denied(&common, true);
+    }
+    cr_assert_eq(told, 0);
+    redis_common_denied(&common, false);
+    redis_common_taken(&common, redis_common_refusals(&common));
+    cr_assert_eq(told, 0, "the trial of the other lane has not passed");
+    redis_common_describe(&common, text, sizeof text);
+    cr_assert_not_null(strstr(text, "lacks +hget"), "%s", text);
+    redis_common_denied(&common, false);
+    cr_assert_eq(told, 1);
+    redis_common_describe(&common, text, sizeof text);
+    cr_assert_str_empty(text);
+    redis_common_fini(&common);
 }
 
 /* However the words came: as an answer, or as the reason for which a link was broken. */
