@@ -78,7 +78,8 @@ static int write_head(char *text, size_t cap, unsigned *seed)
     int kind = rand_r(seed) % 4;
     if (kind == 3)
         return snprintf(text, cap,
-                        "POST /ack?userId=u%d&id=k3f9a2qd-1%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                        "POST /ack?userId=u%d&id=k3f9a2qd-1%s HTTP/1.1\r\nHost: localhost\r\n"
+                        "Connection: close\r\n\r\n",
                         rand_r(seed) % (2 * USERS), device);
     if (kind == 0)
         return snprintf(text, cap, "GET /sse?userId=u%d%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
