@@ -27,13 +27,14 @@ static void hold(struct session *session, struct span token)
         session_set_timer(session);
 }
 
-/* To the second in which the next one may be verified. */
+/* To the second in which the next one may be verified; 0: it may be. The last one may have been
+ * weeks ago, so what is looked at is the time since then, which wraps last. */
 static int32_t wait_ms(const struct session *session)
 {
     const struct session_hold *held = &session->extra->hold;
-    if (!held->has_verified)
-        return 0;
-    return (int32_t)(held->verified_ms + VERIFY_EACH_MS - session_clock(session));
+    uint32_t since_ms = session_clock(session) - held->verified_ms;
+    return held->has_verified && since_ms < VERIFY_EACH_MS ? (int32_t)(VERIFY_EACH_MS - since_ms)
+                                                           : 0;
 }
 
 bool session_may_verify(struct session *session, struct span token)
