@@ -415,7 +415,9 @@ void arrivals_drop_unfinished(struct arrivals *all)
     LIST_FOR_EACH_SAFE(link, &all->open)
     {
         struct arrival *arrival = CONTAINER_OF(link, struct arrival, link);
-        if (!arrival->is_answered)
+        if (arrival->is_put_off)
+            refuse_late(arrival);
+        else if (!arrival->is_answered && !arrival->is_waiting)
             arrival_finish(arrival);
     }
     while (drop_first(&all->resting)) {

@@ -34,7 +34,8 @@ bool arrivals_make_room(struct arrivals *all);
 /* The same, of those alone that rest: for a connection that another worker has no place for. */
 void arrivals_drop_resting(struct arrivals *all);
 
-/* Drops those that have not sent a whole request yet; the others are being answered. */
+/* Drops those that have not sent a whole request yet. The others are being answered, or are refused
+ * now if their turn has yet to come (arrival_is_late). */
 void arrivals_drop_unfinished(struct arrivals *all);
 void arrivals_drop_all(struct arrivals *all);
 

@@ -244,6 +244,41 @@ Test(arrival, answers_the_origin_that_asked_whatever_comes_meanwhile)
                        answer);
 }
 
+static bool wait_for_a_turn(struct arrival *arrival, const struct http_head *head,
+                            const char *bytes)
+{
+    (void)head;
+    (void)bytes;
+    if (!arrival_take_turn(arrival) && arrival_is_late(arrival))
+        arrival_refuse(arrival, ERR_BUSY, NULL, NULL, NULL);
+    return true;
+}
+
+/* CONTRACT 5.10: each request is answered, at shutdown too. */
+Test(arrival, is_answered_though_the_port_is_closed_if_its_request_is_whole)
+{
+    char answer[4096];
+    for (int i = 0; i < 3; i++)
+        arrive(i);
+    node.serve_more = ask_somebody;
+    say(0, "POST /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    reactor_turn(worker->reactor, 0);
+    node.serve_more = wait_for_a_turn;
+    conn_loop_count_work(&worker->loop, 1000000);
+    say(1, "POST /work HTTP/1.1\r\nHost: a\r\n\r\n");
+    say(2, "POST /half HTTP/1.1\r\nHo");
+    reactor_turn(worker->reactor, 0);
+    arrivals_drop_unfinished(&all);
+    cr_expect(has_gone(2));
+    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
+    arrival_unpin(waiting);
+    reactor_turn(worker->reactor, 0);
+    cr_assert_gt(recv(theirs[0], answer, sizeof answer, 0), 0);
+    cr_expect_eq(memcmp(answer, "HTTP/1.1 204 ", 13), 0);
+    cr_assert_gt(recv(theirs[1], answer, sizeof answer, 0), 0);
+    cr_expect_eq(memcmp(answer, "HTTP/1.1 503 ", 13), 0);
+}
+
 Test(arrival, makes_room_for_others_while_it_rests)
 {
     for (int i = 0; i < 3; i++) {
