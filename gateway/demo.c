@@ -123,23 +123,6 @@ static void on_body(struct arrival *arrival, struct span body)
     router_push(worker->node, &demo->push);
 }
 
-/* Digits alone, as RFC 9110, 8.6 has it; the strict head parser has refused two of them. */
-static bool read_length(struct span text, size_t max, size_t *ret_len)
-{
-    size_t len = 0;
-    if (text.len == 0)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.bytes[i] < '0' || text.bytes[i] > '9')
-            return false;
-        len = len * 10 + (size_t)(text.bytes[i] - '0');
-        if (len > max)
-            return false;
-    }
-    *ret_len = len;
-    return true;
-}
-
 static bool is_json(struct span type)
 {
     const char *semicolon = type.len > 0 ? memchr(type.bytes, ';', type.len) : NULL;
@@ -151,15 +134,14 @@ static bool is_json(struct span type)
 static void serve_push(struct arrival *arrival, const struct http_head *head, const char *bytes)
 {
     struct span type = {0};
-    struct span length = {0};
     size_t max = (size_t)arrival_worker(arrival)->node->options->max_data + 1024;
     size_t len;
     http_head_find(head, bytes, "Content-Type", &type);
-    http_head_find(head, bytes, "Content-Length", &length);
     if (!is_json(type))
         arrival_refuse(arrival, ERR_UNSUPPORTED_MEDIA_TYPE, "application/json is taken", NULL,
                        NULL);
-    else if (!read_length(length, max, &len))
+    else if (http_head_count(head, bytes, "Content-Length") == 0 ||
+             !http_head_body_len(head, bytes, max, &len))
         arrival_refuse(arrival, ERR_TOO_LARGE, "a Content-Length within the limit is needed", NULL,
                        NULL);
     else
