@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-/* Longer than the retry that a stream is told; a worker remembers no more than so many, and then
- * forgets the oldest, which comes back. */
+/* Whoever comes back though it was told to wait for a day does so within seconds. A worker
+ * remembers no more than so many, and then forgets the oldest, which may come back. */
 enum { REMEMBER_MS = 30000, KICKS_MAX = 10000 };
 
 struct kick {
