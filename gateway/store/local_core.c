@@ -42,6 +42,7 @@ enum err local_core_init(struct local_core *core, const struct store_config *con
                 .clock = clock,
                 .index = index,
                 .is_up = true,
+                .is_full = true, /* until the first turn has asked the backing */
                 .is_readable = true,
             },
         .events = config->events,

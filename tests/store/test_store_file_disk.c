@@ -265,6 +265,7 @@ Test(store_file_disk, opened_on_a_full_disk_it_shows_what_waits_and_lets_it_leav
     recorder_fini();
     recorder_init();
     reopen();
+    expect_described("No space left on device"); /* before anything is asked */
     struct store_page page = page_all(store, "dora");
     cr_assert_eq(page.error, ERR_OK);
     cr_assert_eq(page.head, NOTES);
@@ -275,6 +276,31 @@ Test(store_file_disk, opened_on_a_full_disk_it_shows_what_waits_and_lets_it_leav
     cr_assert_eq(purge(store, "anna").n_removed, given);
     wait_for_state(true);
     cr_assert_eq(append_one(store, "dora", "{}", 600).seq, NOTES + 1);
+    leave_small_disk();
+}
+
+/* As in a copy of the directory. A file that is cut to its length gives back what lies behind. */
+static void give_blocks_back(void)
+{
+    char path[100];
+    struct stat file;
+    snprintf(path, sizeof path, "%s/data.mdb", directory);
+    cr_assert_eq(stat(path, &file), 0);
+    cr_assert_eq(truncate(path, file.st_size), 0);
+}
+
+Test(store_file_disk, the_room_that_a_purge_needs_is_kept_before_anything_is_pushed)
+{
+    if (!open_on_small_disk())
+        return;
+    append_small(600);
+    store_close(store);
+    give_blocks_back();
+    struct store_config config = contract_config(100000, (uint64_t)1 << 40);
+    store = open_at(&config, directory);
+    cr_assert_eq(peek_one(store, "carl").pending, NOTES); /* its first turn */
+    fill_disk();
+    cr_assert_eq(purge(store, "carl").n_removed, NOTES);
     leave_small_disk();
 }
 
