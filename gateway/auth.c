@@ -64,6 +64,20 @@ static enum err read_keys(struct auth *auth, struct jwt_keys **ret_keys, size_t 
     return error;
 }
 
+/* Text that a failed download leaves in the place of public keys may look like a secret, and
+ * everybody knows it. The other way is safe: nothing comes to be a JWKS or PEM by accident. */
+static enum err check_kind(const struct auth *auth, const struct jwt_keys *next, char *why,
+                           size_t why_cap)
+{
+    if (!jwt_keys_are_bare_secret(next) || jwt_keys_are_bare_secret(auth->keys))
+        return ERR_OK;
+    snprintf(why, why_cap,
+             "%s: a secret stands where public keys or a JWKS stood; if that is meant, restart "
+             "Herald",
+             auth->file.path);
+    return ERR_INVALID_FIELD;
+}
+
 static void warn_if_public(const struct auth *auth, const struct jwt_keys *keys)
 {
     if (watched_file_is_public(&auth->file) && jwt_keys_have_secret(keys))
@@ -202,13 +216,17 @@ enum err auth_verify(struct auth *auth, struct span token, struct jwt_claims *re
 void auth_reload(struct auth *auth, bool must)
 {
     char why[700];
-    struct jwt_keys *keys;
+    struct jwt_keys *keys = NULL;
     size_t n_skipped;
     if (auth->kind != AUTH_JWT || (!must && !watched_file_has_changed(&auth->file)))
         return;
-    if (read_keys(auth, &keys, &n_skipped, why, sizeof why) != ERR_OK) {
+    enum err error = read_keys(auth, &keys, &n_skipped, why, sizeof why);
+    if (error == ERR_OK)
+        error = check_kind(auth, keys, why, sizeof why);
+    if (error != ERR_OK) {
         log_event(LOG_ERROR, "the keys for tokens stay as they were",
                   LOG_TEXT("result", reread_name(REREAD_REFUSED)), LOG_TEXT("why", why));
+        jwt_keys_unref(keys);
         return;
     }
     pthread_mutex_lock(&auth->lock);

@@ -28,7 +28,8 @@ MUST_CHECK enum err auth_verify(struct auth *auth, struct span token, struct jwt
                                 const char **ret_detail);
 
 /* Reads the keys again, if their file has changed or `must`. A bad file is logged, and what was
- * read before goes on counting. One thread at a time. */
+ * read before goes on counting. So it is with a file that is nothing but a secret where the one
+ * before was more than that: it takes a restart. One thread at a time. */
 void auth_reload(struct auth *auth, bool must);
 
 #endif

@@ -13,6 +13,7 @@
 struct jwt_keys {
     atomic_uint refs;
     size_t n_keys;
+    bool are_bare_secret;
     struct jwt_key keys[JWT_KEYS_MAX];
 };
 
@@ -222,15 +223,35 @@ static struct span without_line_break(struct span text)
     return text;
 }
 
+/* What a download leaves behind when it fails, an error page or a sentence, is known to everybody,
+ * and whoever knows the secret signs. So a secret must look like one. */
+static bool looks_like_secret(struct span text)
+{
+    if (text.len > 0 && memchr("<[\"", text.bytes[0], 3) != NULL)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.bytes[i] <= ' ' || text.bytes[i] > '~')
+            return false;
+    return true;
+}
+
 static enum err read_secret(struct reading *reading, struct span file)
 {
     struct jwt_key key;
+    struct span text = without_line_break(file);
     if (jwt_pem_is_bare_key(file))
         return refuse("it looks like a public key, which is taken in PEM or as a JWKS alone",
                       &reading->why);
-    enum err error = jwt_key_of_secret(without_line_break(file), &key, &reading->why);
+    if (!looks_like_secret(text))
+        return refuse(
+            "it is neither a JWKS nor PEM, and a secret must be one line of visible ASCII "
+            "characters without spaces that does not begin with <, [ or a quotation "
+            "mark; other bytes may be the k of a key of kty oct in a JWKS",
+            &reading->why);
+    enum err error = jwt_key_of_secret(text, &key, &reading->why);
     if (error == ERR_OK)
         add(reading, &key);
+    reading->keys->are_bare_secret = error == ERR_OK;
     return error;
 }
 
@@ -310,6 +331,11 @@ void jwt_keys_unref(struct jwt_keys *keys)
 size_t jwt_keys_count(const struct jwt_keys *keys)
 {
     return keys->n_keys;
+}
+
+bool jwt_keys_are_bare_secret(const struct jwt_keys *keys)
+{
+    return keys->are_bare_secret;
 }
 
 bool jwt_keys_have_secret(const struct jwt_keys *keys)

@@ -41,8 +41,10 @@ typedef void (*jwt_keys_on_skip_fn)(void *to, const struct jwt_skip *skip);
  * - PEM, when "-----BEGIN " stands in it: public keys and certificates, each one a key without a
  *   kid, with the algorithm of a JWK that has no alg. The dates, the issuer and the use of a
  *   certificate are not looked at;
- * - a secret for HS256 otherwise: the bytes as they are, without one line break at the end. What
- *   looks like a public key in another form is refused: everybody could sign with it.
+ * - a secret for HS256 otherwise: the bytes as they are, without one line break at the end. They
+ *   must be visible ASCII characters without spaces, and not begin with <, [ or a quotation mark:
+ *   an error page that was saved in the place of the keys is refused, and so is what looks like a
+ *   public key in another form. Everybody could sign with either.
  *
  * A key that cannot be used is skipped, and so is one for something else (RFC 7517, section 5): of
  * another kty, crv or alg, with a use or key_ops that are not for verifying, malformed, too weak,
@@ -62,6 +64,10 @@ void jwt_keys_unref(struct jwt_keys *keys); /* NULL is fine */
 
 /* How many keys can be used; at least 1. */
 size_t jwt_keys_count(const struct jwt_keys *keys);
+
+/* Was the file nothing but a secret? Such a file can be told from other texts by its looks alone.
+ */
+bool jwt_keys_are_bare_secret(const struct jwt_keys *keys);
 
 /* Is a secret among them? Whoever can read it can sign. */
 bool jwt_keys_have_secret(const struct jwt_keys *keys);

@@ -154,7 +154,7 @@ static void compression(void)
 static void token_keys(void)
 {
     static const char *const files[] = {
-        "an HS256 secret of forty bytes, at least",
+        "an-HS256-secret-of-forty-bytes,-at-least",
         "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"h\",\"k\":"
         "\"YW4gSFMyNTYgc2VjcmV0IG9mIGZvcnR5IGJ5dGVzLCBhdCBsZWFzdA\"}]}",
     };

@@ -115,7 +115,7 @@ int main(void)
 {
     char path[] = "/tmp/herald-alloc-XXXXXX";
     char why[300] = "";
-    static const char secret[] = "a secret of more than thirty-two bytes";
+    static const char secret[] = "a-secret-of-more-than-thirty-two-bytes";
     int fd = mkstemp(path);
     CHECK(fd >= 0 && write(fd, secret, sizeof secret - 1) == sizeof secret - 1);
     close(fd);

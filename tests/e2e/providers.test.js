@@ -232,6 +232,23 @@ module.exports = (test) => {
         assert.doesNotMatch(await keysAre(makeKey('ES256').pem, 0o644), said);
     });
 
+    test('what a failed download leaves in the place of public keys never signs tokens', async (t) => {
+        const key = makeKey('ES256');
+        const herald = await start(t, key.pem);
+        const leavings = ['<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>',
+            'upstream connect error or disconnect/reset before headers', 'upstream_connect_error_or_disconnect/reset_before_headers'];
+        for (const [i, text] of leavings.entries()) {
+            herald.writeFile('keys', `${text}\n`);
+            herald.child.signal('SIGHUP');
+            const said = /event="the keys for tokens stay as they were" result=refused why="keys: (.*)"$/mg;
+            await waitUntil('they are refused', () => herald.log.match(said)?.length === i + 1);
+            assert.match(herald.log.match(said)[i], i < 2 ? /it is neither a JWKS nor PEM, and a secret must be one line/
+                : /a secret stands where public keys or a JWKS stood; if that is meant, restart Herald/);
+            await assertRefused(herald, makeToken({ alg: 'HS256', private: text }, { sub: 'u' }));
+            await assertIsUser(herald, makeToken(key, { sub: 'u' }), 'u');
+        }
+    });
+
     test('an audience claim without an audience, and claims without a name, are refused at the start', async (t) => {
         for (const [args, expected] of [
             [['--jwt-audience-claim', 'azp'], /--jwt-audience-claim needs --jwt-audience/],

@@ -9,7 +9,7 @@
 #include <openssl/hmac.h>
 
 #define NOW_MS 1700000000000
-#define SECRET "an HS256 secret of forty bytes, at least"
+#define SECRET "an-HS256-secret-of-forty-bytes,-at-least"
 
 /* The private halves of these were thrown away; the corpus has a token of each. */
 static const char key_set[] =

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 #define TOKEN_NOW_MS  1700000000000
-#define TOKEN_SECRET  "an HS256 secret of forty bytes, at least"
+#define TOKEN_SECRET  "an-HS256-secret-of-forty-bytes,-at-least"
 #define TOKEN_PAYLOAD "{\"sub\":\"anna\",\"exp\":1700000300}"
 #define TOKEN_NO_RULES                                                                             \
     &(struct jwt_rules)                                                                            \
