@@ -7,7 +7,8 @@
  * A connection that is kept (arrival_keep) goes on when its answer is written: what has come behind
  * the request is the next one's head, looked at in the next turn, so that one who sends many at
  * once takes his turn like everybody else and is never owed more than one answer. With nothing
- * there it rests for HTTP_KEEP_S and makes room for others meanwhile. */
+ * there it rests for HTTP_KEEP_S and makes room for others meanwhile. However much is sent ahead,
+ * only BEHIND_MAX_BYTES of it are held: then nothing more is read until there is room again. */
 #include "gateway/arrival_parts.h"
 
 #include "gateway/admit.h"
@@ -18,6 +19,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+
+/* One read brings no more than TRANSPORT_ROOM_BYTES. */
+enum { BEHIND_MAX_BYTES = 2 * CONN_READ_BYTES };
+_Static_assert(BEHIND_MAX_BYTES > (int)TRANSPORT_ROOM_BYTES,
+               "a head has room, and a read behind it");
 
 struct worker *arrival_worker(struct arrival *arrival)
 {
@@ -108,7 +114,7 @@ void arrival_want_body(struct arrival *arrival, size_t len,
 {
     arrival->body_len = len;
     arrival->on_body = on_body;
-    arrival->bytes.max = arrival->head.len + len;
+    arrival->bytes.max = arrival->head.len + len + BEHIND_MAX_BYTES;
 }
 
 const struct http_head *arrival_head(const struct arrival *arrival)
@@ -218,6 +224,11 @@ static void forget_request(struct arrival *arrival)
     source_next(arrival->source);
 }
 
+static bool has_room_to_read(const struct arrival *arrival)
+{
+    return arrival->bytes.max - arrival->bytes.len >= TRANSPORT_ROOM_BYTES;
+}
+
 static void rest(struct arrival *arrival)
 {
     source_rest(arrival->source);
@@ -228,6 +239,8 @@ static void rest(struct arrival *arrival)
 static void begin_next(struct arrival *arrival)
 {
     forget_request(arrival);
+    if (has_room_to_read(arrival))
+        conn_resume(&arrival->conn);
     if (arrival->bytes.len == 0 && arrival->n_skipped == 0) {
         rest(arrival);
         return;
@@ -261,20 +274,38 @@ static bool wake(struct arrival *arrival)
 
 /* ---- the socket ---- */
 
-/* The buffer holds a head of the largest size and as much behind it: whoever sends more before he
- * was answered sends no head. */
-static void refuse_flood(struct arrival *arrival)
+/* A body that is not read passes by. false: that was all of it. */
+static bool skip_body(struct arrival *arrival, uint8_t **bytes, size_t *len)
 {
-    arrival->may_be_kept = false;
-    if (arrival->is_answered)
-        arrival_finish(arrival);
-    else
-        arrival_refuse(arrival, ERR_HEAD_TOO_LARGE, "too much came behind the request", NULL, NULL);
+    size_t skipped = arrival->n_skipped < *len ? arrival->n_skipped : *len;
+    arrival->n_skipped -= skipped;
+    *bytes += skipped;
+    *len -= skipped;
+    if (*len == 0 && arrival->n_skipped == 0)
+        rest(arrival);
+    return *len > 0;
+}
+
+static void take_bytes(struct arrival *arrival, const uint8_t *bytes, size_t len)
+{
+    if (buf_append(&arrival->bytes, bytes, len) != ERR_OK) {
+        arrival_finish(arrival); /* out of memory */
+        return;
+    }
+    if (arrival->is_waiting || arrival->is_answered) {
+        if (!has_room_to_read(arrival))
+            conn_pause(&arrival->conn);
+    } else if (arrival->on_body != NULL) {
+        try_body(arrival);
+    } else {
+        try_head(arrival);
+    }
 }
 
 static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
     struct arrival *arrival = CONTAINER_OF(conn, struct arrival, conn);
+    size_t n_taken = len;
     if (arrival->is_answered && !arrival->is_kept)
         return len;
     if (arrival->is_put_off) { /* its turn has come; nothing was read meanwhile */
@@ -282,24 +313,13 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
         serve(arrival);
         return 0;
     }
+    if (len == 0) /* it is read again from now on */
+        return 0;
     if (arrival->is_lingering && !wake(arrival))
         return len;
-    size_t skipped = arrival->n_skipped < len ? arrival->n_skipped : len;
-    arrival->n_skipped -= skipped;
-    if (skipped == len) {
-        if (arrival->n_skipped == 0)
-            rest(arrival);
-        return len;
-    }
-    if (buf_append(&arrival->bytes, bytes + skipped, len - skipped) != ERR_OK)
-        refuse_flood(arrival);
-    else if (arrival->is_waiting || arrival->is_answered)
-        return len;
-    else if (arrival->on_body != NULL)
-        try_body(arrival);
-    else
-        try_head(arrival);
-    return len;
+    if (skip_body(arrival, &bytes, &len))
+        take_bytes(arrival, bytes, len);
+    return n_taken;
 }
 
 /* An arrival writes nothing but its answer. */
@@ -338,7 +358,8 @@ static void on_timer(struct timer *timer)
 {
     struct arrival *arrival = CONTAINER_OF(timer, struct arrival, timer);
     arrival->may_be_kept = false;
-    if (arrival->is_answered || arrival->is_lingering || conn_is_shaking(&arrival->conn))
+    if (arrival->is_answered || arrival->is_lingering || conn_is_shaking(&arrival->conn) ||
+        arrival->n_skipped > 0) /* the request whose body is not over was answered */
         arrival_finish(arrival);
     else if (arrival->is_waiting)
         arrival_refuse(arrival, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
@@ -376,7 +397,7 @@ enum err arrival_new(struct worker *worker, int fd, struct source *source, const
         return error;
     }
     arrival->source = source;
-    buf_init(&arrival->bytes, max_bytes + CONN_REST_MAX_BYTES);
+    buf_init(&arrival->bytes, max_bytes + BEHIND_MAX_BYTES);
     http_head_init(&arrival->head, max_bytes, arrival->fields, max_fields);
     arrival->all = all;
     list_append(&all->open, &arrival->link);

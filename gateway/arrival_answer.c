@@ -54,6 +54,7 @@ static void send_answer(struct arrival *arrival, const struct buf *answer)
         arrival_set_timer(arrival, arrival_node(arrival)->options->head_timeout);
         return;
     }
+    conn_resume(&arrival->conn); /* a socket that is closed with bytes unread resets the answer */
     conn_shutdown(&arrival->conn);
     arrival_begin_to_linger(arrival, LINGER_MS);
     source_leave(arrival->source); /* one that is over counts no more for its address */

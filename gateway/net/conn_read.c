@@ -270,9 +270,9 @@ static void read_now(struct conn *conn)
         read_socket(conn);
 
     bool must_wait = charge(conn, conn->loop->read_bytes - before);
-    if (conn->watch.fd < 0 || is_paused(conn))
+    if (conn->watch.fd < 0)
         return;
-    if (must_wait || is_put_off(conn))
+    if (is_put_off(conn) || (must_wait && !is_paused(conn)))
         wait_in_throttle(conn);
     else
         stop_waiting(conn);

@@ -2,7 +2,8 @@
 /* The subscriber port as an HTTP server: versions, the health of a node, what its answers carry. */
 
 const assert = require('node:assert/strict');
-const { Authority, assertProblem, exchange, handshake, parallel, range, waitUntil } = require('./harness');
+const tls = require('node:tls');
+const { Authority, Raw, assertProblem, exchange, handshake, parallel, range, waitUntil } = require('./harness');
 
 const head = (lines) => [...lines, '', ''].join('\r\n');
 
@@ -123,6 +124,24 @@ module.exports = (test) => {
         raw.send(handshake('/ws?userId=a', { headers: { 'X-Forwarded-For': '192.0.2.3' } }));
         assert.deepEqual(await statuses(1), [101]);
         assert.equal((await herald.user('a')).connections[0].address, '192.0.2.3');
+    });
+
+    /* 320 KB: more than is held of what was not answered yet. */
+    test('acknowledgements that are sent far ahead are all answered in their order, with TLS too', async (t) => {
+        const authority = new Authority(t.tempDir());
+        const files = authority.issue('server');
+        for (const sealed of [null, { ca: authority.pem }]) {
+            const args = sealed ? ['--tls-cert', files.cert, '--tls-key', files.key] : [];
+            const herald = await t.herald({ store: 'memory', args, ...(sealed ? { tls: sealed } : {}) });
+            const { id } = await herald.mustPush('a', 1);
+            const ack = (ackId) => head([`POST /ack?userId=a&id=${ackId} HTTP/1.1`, 'Host: localhost', `X: ${'x'.repeat(1500)}`]);
+            const raw = sealed ? new Raw(tls.connect({ host: '127.0.0.1', port: herald.port, ...sealed })) : await t.raw(herald.port);
+            raw.send((ack(id) + ack('no-id')).repeat(100));
+            for (let i = 0; i < 200; i++) {
+                assert.equal((await raw.answer()).status, i % 2 === 0 ? 204 : 400, `answer ${i}`);
+            }
+            raw.destroy();
+        }
     });
 
     /* 256 heads beside the sessions; the ones that rest are on either worker, and so are those who need their places. */

@@ -1,62 +1,11 @@
 /* Arrivals: whose connection goes on behind its answer, and who makes room for others. */
-#include "gateway/arrival.h"
+#include "tests/unit/arrival_peers.h"
 
 #include "gateway/auth.h"
-#include "gateway/base/clock.h"
 
-#include <criterion/criterion.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum { PEERS = 4 };
-
-static const struct options options = {
-    .head_timeout = 10000, .max_head = HTTP_HEAD_USUAL_BYTES, .insecure = true};
-static struct node node;
-static struct worker *worker;
-static struct arrivals all;
-static int ours[PEERS], theirs[PEERS];
-
-static void on_second(struct worker *unused)
-{
-    (void)unused;
-}
-
-static void set_up(void)
-{
-    node = (struct node){.options = &options, .workers = &worker, .n_workers = 1};
-    cr_assert_eq(worker_new(&node, 0, on_second, &worker), ERR_OK);
-    arrivals_init(&all);
-    for (int i = 0; i < PEERS; i++) {
-        int ends[2];
-        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-        ours[i] = ends[0];
-        theirs[i] = ends[1];
-    }
-}
-
-static void tear_down(void)
-{
-    arrivals_drop_all(&all);
-    cr_expect_eq(node.n_sockets, 0);
-    cr_expect_eq(node.n_lingering, 0);
-    reactor_turn(worker->reactor, 0);
-    worker_free(worker);
-    for (int i = 0; i < PEERS; i++)
-        close(theirs[i]);
-}
-
-TestSuite(arrival, .init = set_up, .fini = tear_down);
-
-static void arrive(int peer)
-{
-    atomic_fetch_add(&node.n_sockets, 1);
-    cr_assert_eq(
-        arrival_new(worker, ours[peer], NULL, &(struct ip){0}, worker_now_ms(worker) + 60000, &all),
-        ERR_OK);
-}
+TestSuite(arrival, .init = peers_set_up, .fini = peers_tear_down);
 
 static void ask_for_a_refusal(int peer)
 {
@@ -106,38 +55,6 @@ Test(arrival, an_answer_on_its_way_is_not_cut_off)
 
 /* ---- connections that are kept (RFC 9112, 9.3) ---- */
 
-#define LIVEZ "GET /livez HTTP/1.1\r\nHost: a\r\n"
-
-static void say(int peer, const char *text)
-{
-    cr_assert_eq(send(theirs[peer], text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
-/* The answers that have come by now, each without its body's end told apart: how many, and whether
- * the last one says that the connection goes on. */
-static unsigned take_answers(int peer, bool *ret_goes_on)
-{
-    static char bytes[65536];
-    ssize_t len = recv(theirs[peer], bytes, sizeof bytes - 1, 0);
-    unsigned n = 0;
-    bytes[len > 0 ? len : 0] = '\0';
-    for (const char *at = bytes; (at = strstr(at, "HTTP/1.1 200 OK\r\nDate: ")) != NULL; at++) {
-        *ret_goes_on = strstr(at, "Connection: keep-alive\r\n") != NULL;
-        n++;
-    }
-    return n;
-}
-
-static bool goes_on_behind(int peer, const char *request)
-{
-    bool goes_on = false;
-    say(peer, request);
-    for (int i = 0; i < 3; i++)
-        reactor_turn(worker->reactor, 0);
-    cr_assert_eq(take_answers(peer, &goes_on), 1, "%s", request);
-    return goes_on;
-}
-
 Test(arrival, goes_on_until_the_peer_wants_no_more)
 {
     arrive(0);
@@ -146,19 +63,6 @@ Test(arrival, goes_on_until_the_peer_wants_no_more)
     cr_assert_not(goes_on_behind(0, LIVEZ "Connection: Close\r\n\r\n"));
     char byte;
     cr_assert_eq(recv(theirs[0], &byte, 1, 0), 0, "the end");
-}
-
-Test(arrival, passes_a_short_body_over_and_finds_the_next_request_behind_it)
-{
-    arrive(0);
-    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12345"));
-    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
-    cr_expect_eq(node.n_lingering, 0, "it does not rest inside of a body");
-    say(0, "345");
-    reactor_turn(worker->reactor, 0);
-    cr_expect_eq(node.n_lingering, 1);
-    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 1\r\n\r\n"));
-    cr_assert(goes_on_behind(0, "x" LIVEZ "\r\n"));
 }
 
 Test(arrival, ends_where_nobody_can_tell_where_the_next_request_begins)
@@ -182,40 +86,7 @@ Test(arrival, of_a_node_that_is_leaving_is_not_kept)
     cr_expect_not(goes_on_behind(0, LIVEZ "\r\n"));
 }
 
-/* One who sends many requests at once waits for his turn with each. */
-Test(arrival, answers_one_request_a_turn_and_each_of_them)
-{
-    char many[20 * sizeof(LIVEZ "\r\n")] = "";
-    unsigned n = 0;
-    bool goes_on = false;
-    for (int i = 0; i < 20; i++)
-        memcpy(many + strlen(many), LIVEZ "\r\n", sizeof(LIVEZ "\r\n"));
-    arrive(0);
-    say(0, many);
-    for (int i = 0; i < 25; i++) {
-        reactor_turn(worker->reactor, 0);
-        unsigned now = take_answers(0, &goes_on);
-        cr_assert_leq(now, 1);
-        n += now;
-    }
-    cr_assert_eq(n, 20);
-    cr_assert(goes_on);
-}
-
 /* ---- what comes while somebody is asked about a request ---- */
-
-static struct arrival *waiting;
-
-static bool ask_somebody(struct arrival *arrival, const struct http_head *head, const char *bytes)
-{
-    (void)head;
-    (void)bytes;
-    waiting = arrival;
-    arrival_let_read(arrival);
-    arrival_pin(arrival);
-    arrival_await(arrival);
-    return true;
-}
 
 /* What follows moves the head to a larger room, and others' heads take what it leaves. */
 Test(arrival, answers_the_origin_that_asked_whatever_comes_meanwhile)
@@ -304,31 +175,9 @@ Test(arrival, is_closed_with_the_port_when_it_rests)
     cr_expect_eq(node.n_sockets, 0);
 }
 
-static int64_t shown_us;
-
-static int64_t show_wall_ms(void)
-{
-    return shown_us / 1000;
-}
-
-static int64_t show_us(void)
-{
-    return shown_us;
-}
-
-static void wait_s(int64_t seconds)
-{
-    for (int64_t i = 0; i < seconds * 10; i++) {
-        shown_us += 100000;
-        reactor_turn(worker->reactor, 0);
-    }
-}
-
 Test(arrival, rests_for_75_seconds_and_its_next_head_has_10)
 {
-    shown_us = clock_monotonic_us();
-    clock_replace(show_wall_ms, show_us);
-    reactor_turn(worker->reactor, 0);
+    show_clock();
     arrive(0);
     arrive(1);
     cr_assert(goes_on_behind(0, LIVEZ "\r\n"));

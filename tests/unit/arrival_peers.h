@@ -1,0 +1,134 @@
+/* For tests of arrivals: a worker, some sockets, and their peers. */
+#ifndef HERALD_TESTS_ARRIVAL_PEERS_H
+#define HERALD_TESTS_ARRIVAL_PEERS_H
+
+#include "gateway/arrival.h"
+#include "gateway/base/clock.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PEERS = 4 };
+
+static const struct options options = {
+    .head_timeout = 10000, .max_head = HTTP_HEAD_USUAL_BYTES, .insecure = true};
+static struct node node;
+static struct worker *worker;
+static struct arrivals all;
+static int ours[PEERS], theirs[PEERS];
+
+static inline void on_second(struct worker *unused)
+{
+    (void)unused;
+}
+
+static inline void peers_set_up(void)
+{
+    node = (struct node){.options = &options, .workers = &worker, .n_workers = 1};
+    cr_assert_eq(worker_new(&node, 0, on_second, &worker), ERR_OK);
+    arrivals_init(&all);
+    for (int i = 0; i < PEERS; i++) {
+        int ends[2];
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+        ours[i] = ends[0];
+        theirs[i] = ends[1];
+    }
+}
+
+static inline void peers_tear_down(void)
+{
+    arrivals_drop_all(&all);
+    cr_expect_eq(node.n_sockets, 0);
+    cr_expect_eq(node.n_lingering, 0);
+    reactor_turn(worker->reactor, 0);
+    worker_free(worker);
+    for (int i = 0; i < PEERS; i++)
+        close(theirs[i]);
+}
+
+static inline void arrive(int peer)
+{
+    atomic_fetch_add(&node.n_sockets, 1);
+    cr_assert_eq(
+        arrival_new(worker, ours[peer], NULL, &(struct ip){0}, worker_now_ms(worker) + 60000, &all),
+        ERR_OK);
+}
+
+#define LIVEZ "GET /livez HTTP/1.1\r\nHost: a\r\n"
+
+static inline void say(int peer, const char *text)
+{
+    cr_assert_eq(send(theirs[peer], text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* The answers that have come by now, each without its body's end told apart: how many, and whether
+ * the last one says that the connection goes on. */
+static inline unsigned take_answers(int peer, bool *ret_goes_on)
+{
+    static char bytes[65536];
+    ssize_t len = recv(theirs[peer], bytes, sizeof bytes - 1, 0);
+    unsigned n = 0;
+    bytes[len > 0 ? len : 0] = '\0';
+    for (const char *at = bytes; (at = strstr(at, "HTTP/1.1 200 OK\r\nDate: ")) != NULL; at++) {
+        *ret_goes_on = strstr(at, "Connection: keep-alive\r\n") != NULL;
+        n++;
+    }
+    return n;
+}
+
+static inline bool goes_on_behind(int peer, const char *request)
+{
+    bool goes_on = false;
+    say(peer, request);
+    for (int i = 0; i < 3; i++)
+        reactor_turn(worker->reactor, 0);
+    cr_assert_eq(take_answers(peer, &goes_on), 1, "%s", request);
+    return goes_on;
+}
+
+static struct arrival *waiting;
+
+static inline bool ask_somebody(struct arrival *arrival, const struct http_head *head,
+                                const char *bytes)
+{
+    (void)head;
+    (void)bytes;
+    waiting = arrival;
+    arrival_let_read(arrival);
+    arrival_pin(arrival);
+    arrival_await(arrival);
+    return true;
+}
+
+/* ---- time ---- */
+
+static int64_t shown_us;
+
+static inline int64_t show_wall_ms(void)
+{
+    return shown_us / 1000;
+}
+
+static inline int64_t show_us(void)
+{
+    return shown_us;
+}
+
+static inline void show_clock(void)
+{
+    shown_us = clock_monotonic_us();
+    clock_replace(show_wall_ms, show_us);
+    reactor_turn(worker->reactor, 0);
+}
+
+static inline void wait_s(int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds * 10; i++) {
+        shown_us += 100000;
+        reactor_turn(worker->reactor, 0);
+    }
+}
+
+#endif

@@ -1,0 +1,132 @@
+/* What is sent behind a request before it is answered: bodies that nobody reads, requests. */
+#include "tests/unit/arrival_peers.h"
+
+TestSuite(arrival_ahead, .init = peers_set_up, .fini = peers_tear_down);
+
+Test(arrival_ahead, passes_a_short_body_over_and_finds_the_next_request_behind_it)
+{
+    arrive(0);
+    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12345"));
+    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
+    cr_expect_eq(node.n_lingering, 0, "it does not rest inside of a body");
+    say(0, "345");
+    reactor_turn(worker->reactor, 0);
+    cr_expect_eq(node.n_lingering, 1);
+    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 1\r\n\r\n"));
+    cr_assert(goes_on_behind(0, "x" LIVEZ "\r\n"));
+}
+
+/* One answer a request, though its body does not come. */
+Test(arrival_ahead, ends_without_a_second_answer_when_the_body_of_an_answered_request_does_not_come)
+{
+    char byte;
+    show_clock();
+    arrive(0);
+    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
+    wait_s(9);
+    cr_expect_eq(recv(theirs[0], &byte, 1, 0), -1);
+    wait_s(2);
+    cr_expect_eq(recv(theirs[0], &byte, 1, 0), 0, "the end, and no 408");
+    clock_replace(NULL, NULL);
+}
+
+/* One who sends many requests at once waits for his turn with each. */
+Test(arrival_ahead, answers_one_request_a_turn_and_each_of_them)
+{
+    char many[20 * sizeof(LIVEZ "\r\n")] = "";
+    unsigned n = 0;
+    bool goes_on = false;
+    for (int i = 0; i < 20; i++)
+        memcpy(many + strlen(many), LIVEZ "\r\n", sizeof(LIVEZ "\r\n"));
+    arrive(0);
+    say(0, many);
+    for (int i = 0; i < 25; i++) {
+        reactor_turn(worker->reactor, 0);
+        unsigned now = take_answers(0, &goes_on);
+        cr_assert_leq(now, 1);
+        n += now;
+    }
+    cr_assert_eq(n, 20);
+    cr_assert(goes_on);
+}
+
+enum { AHEAD = 12000 }; /* requests: much more than a socket holds */
+
+/* Sends as much of them as the socket takes. */
+static void send_ahead(int peer, const char *request, size_t n, size_t *sent)
+{
+    size_t len = strlen(request);
+    ssize_t got = 0;
+    while (got >= 0 && *sent < n * len) {
+        size_t at = *sent % len;
+        got = send(theirs[peer], request + at, len - at, MSG_NOSIGNAL);
+        *sent += got > 0 ? (size_t)got : 0;
+    }
+}
+
+static void turn_of_a_ms(void)
+{
+    shown_us += 1000;
+    reactor_turn(worker->reactor, 0);
+}
+
+static void answer_waiting(void)
+{
+    arrival_keep(waiting);
+    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
+    arrival_unpin(waiting);
+}
+
+Test(arrival_ahead, leaves_unread_what_is_sent_far_ahead_and_answers_each_of_it_in_its_turn)
+{
+    size_t sent = 0;
+    unsigned n = 0;
+    bool goes_on = false;
+    arrive(0);
+    node.serve_more = ask_somebody;
+    say(0, "POST /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    reactor_turn(worker->reactor, 0);
+    for (int i = 0; i < 50; i++) {
+        send_ahead(0, LIVEZ "\r\n", AHEAD, &sent);
+        reactor_turn(worker->reactor, 5);
+    }
+    cr_assert_lt(sent, AHEAD * strlen(LIVEZ "\r\n"), "it waits in the socket");
+    cr_assert(conn_has_unread((struct conn *)waiting));
+    answer_waiting();
+    for (int i = 0; i < 100000 && n < AHEAD; i++) {
+        send_ahead(0, LIVEZ "\r\n", AHEAD, &sent);
+        reactor_turn(worker->reactor, 1);
+        n += take_answers(0, &goes_on);
+    }
+    cr_assert_eq(n, AHEAD);
+    cr_assert(goes_on);
+    cr_assert_eq(node.n_lingering, 1, "it rests");
+}
+
+/* A socket that is closed with something unread in it takes the answer along. */
+Test(arrival_ahead, ends_behind_an_answer_though_much_was_sent_ahead)
+{
+    char bytes[4096];
+    size_t sent = 0;
+    show_clock();
+    arrive(0);
+    node.serve_more = ask_somebody;
+    say(0, "POST /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    reactor_turn(worker->reactor, 0);
+    for (int i = 0; i < 50; i++) {
+        send_ahead(0, LIVEZ "\r\n", 100 * AHEAD, &sent);
+        turn_of_a_ms();
+    }
+    atomic_store(&node.is_draining, true);
+    answer_waiting();
+    for (int i = 0; i < 200; i++)
+        turn_of_a_ms();
+    ssize_t len = recv(theirs[0], bytes, sizeof bytes - 1, 0);
+    cr_assert_gt(len, 0);
+    bytes[len] = '\0';
+    cr_expect(strstr(bytes, "HTTP/1.1 204 ") == bytes, "%s", bytes);
+    cr_expect_not_null(strstr(bytes, "Connection: close\r\n"), "%s", bytes);
+    cr_expect_eq(recv(theirs[0], bytes, sizeof bytes, 0), 0, "the end");
+    cr_expect_not(conn_has_unread((struct conn *)waiting), "it is thrown away");
+    clock_replace(NULL, NULL);
+}
