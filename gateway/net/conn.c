@@ -143,6 +143,13 @@ static void on_ready_to_shake(struct conn *conn, uint32_t events)
         conn->ops->on_gone(conn, false);
 }
 
+/* The socket takes something: does a read wait for that? It may be what is queued that has waited,
+ * and the connection is read in its turn, or not at all. */
+static bool waits_to_read(const struct conn *conn)
+{
+    return is_deaf(conn) && !is_paused(conn) && !is_busy(conn);
+}
+
 static void on_ready(struct reactor_watch *watch, uint32_t events)
 {
     struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
@@ -154,7 +161,7 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
         conn_mark(conn);
     if ((is_paused(conn) || is_put_off(conn)) && (events & (EPOLLHUP | EPOLLERR)))
         conn->ops->on_gone(conn, false);
-    else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) || (events & EPOLLOUT && is_deaf(conn)))
+    else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) || (events & EPOLLOUT && waits_to_read(conn)))
         conn_read(conn); /* who is gone is so in each turn, also one that waits in the throttle */
 }
 

@@ -258,3 +258,52 @@ Test(conn_fair, who_is_paused_or_abandoned_while_it_waits_is_not_read_any_more)
         turn_after_ms(1);
     cr_expect_eq(all_taken(), 0);
 }
+
+/* ---- one that wants to write before it can read ---- */
+
+static unsigned n_reads;
+
+/* As where each byte of a TLS client asks for answers below HTTP, which the socket does not take.
+ */
+static enum transport_state want_write(struct transport *transport, int fd, uint8_t *bytes,
+                                       struct transport_read *ret_read)
+{
+    (void)transport;
+    (void)fd;
+    (void)bytes;
+    n_reads++;
+    *ret_read = (struct transport_read){.cost_bytes = MS_BYTES};
+    return TRANSPORT_WANTS_WRITE;
+}
+
+static void take_some(struct peer *peer)
+{
+    static char bytes[FILL_BYTES];
+    cr_assert_gt(recv(peer->fd, bytes, sizeof bytes, 0), 0);
+}
+
+Test(conn_fair, who_wants_to_write_has_no_turn_before_its_own_whenever_its_peer_reads)
+{
+    static char answers[16 * FILL_BYTES];
+    struct transport_ops talks = *transport_plain.ops;
+    struct transport talker = {&talks};
+    talks.read = want_write;
+    peers[0].conn.transport = &talker;
+    cr_assert_eq(conn_write_bytes(&peers[0].conn, answers, sizeof answers), ERR_OK);
+    reactor_turn(reactor, 0);
+    send_bytes(&peers[0], 1);
+    reactor_turn(reactor, 0);
+    cr_expect_eq(n_reads, 1);
+    cr_assert(peers[0].conn.watch.flags & CONN_BUSY);
+    cr_assert(peers[0].conn.watch.flags & CONN_BLOCKED);
+    for (int turn = 0; turn < 8; turn++) {
+        take_some(&peers[0]);
+        reactor_turn(reactor, 0);
+    }
+    cr_expect_eq(n_reads, 1);
+    turn_after_ms(40);
+    turn_after_ms(40);
+    cr_expect_gt(n_reads, 1);
+    conn_abandon(&peers[0].conn);
+    peers[0].is_gone = true;
+}
