@@ -113,6 +113,32 @@ static enum err open_keys(struct auth *auth, char *why, size_t why_cap)
     return error == ERR_NO_MEMORY ? error : ERR_INVALID_FIELD;
 }
 
+/* Whoever says how tokens are looked at, and not that they are, would let everybody in. */
+static enum err check_used(const struct options *options, char *why, size_t why_cap)
+{
+    const struct {
+        const char *name;
+        bool is_given;
+    } rows[] = {
+        {"jwt-keys", options->jwt_keys[0] != '\0'},
+        {"jwt-audience", options->jwt_audience.n > 0},
+        {"jwt-issuer", options->jwt_issuer.n > 0},
+        {"jwt-user-claim", strcmp(options->jwt_user_claim, "sub") != 0},
+        {"token-cookie", options->token_cookie[0] != '\0'},
+        {"token-in-query", options->token_in_query},
+    };
+    if (kind_of(options->auth) == AUTH_JWT)
+        return ERR_OK;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (!rows[i].is_given)
+            continue;
+        snprintf(why, why_cap, "--%s needs --auth jwt: with --auth %s nobody's token is looked at",
+                 rows[i].name, options->auth);
+        return ERR_INVALID_FIELD;
+    }
+    return ERR_OK;
+}
+
 static enum err check_rules(const struct options *options, char *why, size_t why_cap)
 {
     const char *text = NULL;
@@ -123,10 +149,19 @@ static enum err check_rules(const struct options *options, char *why, size_t why
         text = "--jwt-audience-claim must name a claim, like aud";
     else if (is_other && options->jwt_audience.n == 0)
         text = "--jwt-audience-claim needs --jwt-audience, which says what must stand in it";
-    if (text == NULL)
-        return ERR_OK;
+    else
+        return check_used(options, why, why_cap);
     snprintf(why, why_cap, "%s", text);
     return ERR_INVALID_FIELD;
+}
+
+/* Whoever means a list gets no token through, and reads here why. */
+static void tell_long_names(const char *option, const struct option_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strpbrk(list->values[i], ", ") != NULL)
+            log_event(LOG_INFO, "a value with a comma or a space is one value, not several",
+                      LOG_TEXT("option", option), LOG_TEXT("value", list->values[i]));
 }
 
 static enum err set_rules(struct auth *auth, const struct options *options, char *why,
@@ -136,6 +171,8 @@ static enum err set_rules(struct auth *auth, const struct options *options, char
     enum err error = check_rules(options, why, why_cap);
     if (error != ERR_OK)
         return error;
+    tell_long_names("jwt-audience", audiences);
+    tell_long_names("jwt-issuer", issuers);
     auth->names = calloc(audiences->n + issuers->n + 1, sizeof *auth->names);
     if (auth->names == NULL) {
         snprintf(why, why_cap, "out of memory");

@@ -105,9 +105,13 @@ static enum err set_from(struct reading *reading, const struct option_row *row, 
     struct options *options = &reading->options;
     uint8_t *present = &options->sources[row - option_rows];
     char detail[256] = "";
-    enum err error;
+    enum err error = ERR_OK;
+    if (source != OPTION_DEFAULT)
+        error = option_check(row, text, detail, sizeof detail);
+    if (error != ERR_OK)
+        return refuse(reading, "%s %s", where, detail);
     if (source >= *present) {
-        if (row->kind == OPTION_LIST && source > *present)
+        if (option_is_list(row) && source > *present)
             option_clear(row, options); /* the values of one source stand together */
         error = option_set(row, options, text, detail, sizeof detail);
         if (error == ERR_OK)
@@ -216,8 +220,10 @@ static enum err read_variable(struct reading *reading, const char *entry)
                   LOG_TEXT("nearest_option", nearest != NULL ? nearest : "none"));
         return ERR_OK;
     }
-    if (equals[1] == '\0')
+    if (equals[1] == '\0' && option_may_be_empty(row)) {
+        log_event(LOG_WARN, "empty variable, ignored", LOG_SPAN("variable", variable));
         return ERR_OK;
+    }
     char where[NAME_MAX_BYTES];
     snprintf(where, sizeof where, "%.*s", (int)variable.len, variable.bytes);
     return set_from(reading, row, equals + 1, OPTION_FROM_VARIABLE, where);

@@ -16,6 +16,8 @@ enum option {
 #define SWITCH(member, name, when, help)                    OPTION_##member,
 #define CHOICE(member, name, value, words, when, help)      OPTION_##member,
 #define LIST(member, name, value, when, help)               OPTION_##member,
+#define NAMES(member, name, when, help)                     OPTION_##member,
+#define PATH(member, name, when, help)                      OPTION_##member,
 #include "gateway/base/options.def"
     OPTION_COUNT
 };
@@ -36,6 +38,8 @@ struct options {
 #define SWITCH(member, name, when, help)                    bool member;
 #define CHOICE(member, name, value, words, when, help)      char *member;
 #define LIST(member, name, value, when, help)               struct option_list member;
+#define NAMES(member, name, when, help)                     struct option_list member;
+#define PATH(member, name, when, help)                      char *member;
 #include "gateway/base/options.def"
     uint8_t sources[OPTION_COUNT]; /* enum option_source */
 };
@@ -53,14 +57,16 @@ enum options_action {
 
 /* Reads flags, then environ, then the file that --config names; the first that has an option wins,
  * and of a flag given twice the last. A wrong value is an error even where it is overridden; an
- * empty variable counts as unset. After --help and --version nothing more is looked at.
+ * empty variable counts as unset, with a warning, except for the options that must not be empty
+ * (PATH and NAMES of the table). After --help and --version nothing more is looked at.
  * ERR_INVALID_FIELD (ret_options is not written): *why is a sentence that names the option, and for
  * an unknown flag or file key (with the file's line) the nearest known name. Unknown HERALD_*
  * variables are only logged as warnings. Numbers: "10"; durations "100ms" "10s" "5m" "2h" "7d";
  * sizes "65536" "64KiB" "1MiB" "1GiB"; switches
  * --demo, --demo=on, --demo=off, HERALD_DEMO=on. --name VALUE and --name=VALUE. A list is written
- * as the flag or the file's key repeated, or with commas or spaces between its values; the values
- * of one source add up and replace all of a weaker one. */
+ * as the flag or the file's key repeated, or with commas or spaces between its values, except for
+ * NAMES, whose values are taken whole; the values of one source add up and replace all of a weaker
+ * one. */
 MUST_CHECK enum err options_read(int argc, char **argv, char **environ_list,
                                  struct options *ret_options, enum options_action *ret_action,
                                  char *why, size_t why_cap);

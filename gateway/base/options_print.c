@@ -17,6 +17,8 @@ static const struct {
 #define SWITCH(member, name, when, help)                    {NULL, OPTION_##member},
 #define CHOICE(member, name, value, words, when, help)      {NULL, OPTION_##member},
 #define LIST(member, name, value, when, help)               {NULL, OPTION_##member},
+#define NAMES(member, name, when, help)                     {NULL, OPTION_##member},
+#define PATH(member, name, when, help)                      {NULL, OPTION_##member},
 #include "gateway/base/options.def"
 };
 
@@ -25,7 +27,10 @@ static const char *placeholder_of(enum option_kind kind)
     switch (kind) {
     case OPTION_TEXT:
     case OPTION_LIST:
+    case OPTION_NAMES:
         return " TEXT";
+    case OPTION_PATH:
+        return " FILE";
     case OPTION_NUMBER:
         return " N";
     case OPTION_DURATION:
@@ -131,11 +136,13 @@ static enum err print_config_line(struct buf *out, const struct options *options
 {
     static const char *const sources[] = {"default", "file", "variable", "flag"};
     const char *source = sources[options->sources[row - option_rows]];
-    /* The file cannot name a file. */
-    const char *front = row == &option_rows[OPTION_config] ? "; " : "";
     struct buf value;
     buf_init(&value, out->max);
     enum err error = print_config_value(&value, options, row, line);
+    /* The file cannot name a file, and what may not be empty is left out of it. */
+    bool is_comment =
+        row == &option_rows[OPTION_config] || (value.len == 0 && !option_may_be_empty(row));
+    const char *front = is_comment ? "; " : "";
     size_t len = strlen(front) + strlen(row->name) + strlen(" = ") + value.len;
     bool is_long = len + strlen(" ; ") + strlen(source) > OPTION_LINE_MAX_BYTES;
     /* Behind a space a semicolon begins a comment. */

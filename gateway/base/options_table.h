@@ -12,6 +12,8 @@ enum option_kind {
     OPTION_SWITCH,
     OPTION_CHOICE,
     OPTION_LIST,
+    OPTION_NAMES,
+    OPTION_PATH,
 };
 
 struct option_row {
@@ -36,6 +38,13 @@ struct action_row {
 };
 enum { ACTION_COUNT = 4 };
 extern const struct action_row action_rows[ACTION_COUNT];
+
+/* Of NAMES and PATH: is it a value that somebody may give? ERR_INVALID_FIELD: as option_set. */
+MUST_CHECK enum err option_check(const struct option_row *row, const char *text, char *why,
+                                 size_t why_cap);
+
+bool option_is_list(const struct option_row *row);
+bool option_may_be_empty(const struct option_row *row);
 
 /* Sets the member; a list gets the values besides those that it has. ERR_INVALID_FIELD: *why says
  * what would be right ("must be ..."), without the name. */

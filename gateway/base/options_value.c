@@ -24,6 +24,8 @@ const struct option_row option_rows[OPTION_COUNT] = {
     ROW(member, name, OPTION_CHOICE, value, 0, 0, words, when, help)
 #define LIST(member, name, value, when, help)                                                      \
     ROW(member, name, OPTION_LIST, value, 0, 0, "", when, help)
+#define NAMES(member, name, when, help) ROW(member, name, OPTION_NAMES, "", 0, 0, "", when, help)
+#define PATH(member, name, when, help)  ROW(member, name, OPTION_PATH, "", 0, 0, "", when, help)
 #include "gateway/base/options.def"
 };
 
@@ -178,6 +180,44 @@ static enum err add_values(struct option_list *list, const char *text)
     return error;
 }
 
+bool option_is_list(const struct option_row *row)
+{
+    return row->kind == OPTION_LIST || row->kind == OPTION_NAMES;
+}
+
+bool option_may_be_empty(const struct option_row *row)
+{
+    return row->kind != OPTION_NAMES && row->kind != OPTION_PATH;
+}
+
+/* Can a line of the file say it? There white space around a value is left out, and a semicolon
+ * behind white space begins a comment. */
+static bool fits_into_file(const char *text)
+{
+    static const char space[] = " \t";
+    size_t len = strlen(text);
+    if (len == 0 || strchr(space, text[0]) != NULL || strchr(space, text[len - 1]) != NULL)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || (text[i] == ';' && i > 0 && text[i - 1] == ' '))
+            return false;
+    return true;
+}
+
+enum err option_check(const struct option_row *row, const char *text, char *why, size_t why_cap)
+{
+    const char *must = NULL;
+    if (!option_may_be_empty(row) && text[0] == '\0')
+        must = "must not be empty: leave it out where it is not wanted";
+    else if (row->kind == OPTION_NAMES && !fits_into_file(text))
+        must = "must be one name without white space around it, control characters, or a semicolon "
+               "behind a space";
+    if (must == NULL)
+        return ERR_OK;
+    snprintf(why, why_cap, "%s", must);
+    return ERR_INVALID_FIELD;
+}
+
 enum err option_set(const struct option_row *row, struct options *options, const char *text,
                     char *why, size_t why_cap)
 {
@@ -191,9 +231,12 @@ enum err option_set(const struct option_row *row, struct options *options, const
         }
         return set_text(member, text);
     case OPTION_TEXT:
+    case OPTION_PATH:
         return set_text(member, text);
     case OPTION_LIST:
         return add_values(member, text);
+    case OPTION_NAMES:
+        return text[0] != '\0' ? add_value(member, text, strlen(text)) : ERR_OK;
     case OPTION_SWITCH:
         if (!is_one_of("on|off", text)) {
             snprintf(why, why_cap, "must be on or off, not \"%s\"", text);
@@ -212,11 +255,11 @@ enum err option_set(const struct option_row *row, struct options *options, const
 void option_clear(const struct option_row *row, struct options *options)
 {
     void *member = (char *)options + row->offset;
-    if (row->kind == OPTION_TEXT || row->kind == OPTION_CHOICE) {
+    if (row->kind == OPTION_TEXT || row->kind == OPTION_CHOICE || row->kind == OPTION_PATH) {
         char **text = member;
         free(*text);
         *text = NULL;
-    } else if (row->kind == OPTION_LIST) {
+    } else if (option_is_list(row)) {
         struct option_list *list = member;
         for (size_t i = 0; i < list->n; i++)
             free(list->values[i]);
@@ -227,7 +270,7 @@ void option_clear(const struct option_row *row, struct options *options)
 
 size_t option_n_lines(const struct option_row *row, const struct options *options)
 {
-    if (row->kind != OPTION_LIST)
+    if (!option_is_list(row))
         return 1;
     const struct option_list *list = (const void *)((const char *)options + row->offset);
     return list->n == 0 ? 1 : list->n; /* an empty list is written, too: it is a value */
@@ -240,8 +283,10 @@ enum err option_format(const struct option_row *row, const struct options *optio
     switch (row->kind) {
     case OPTION_TEXT:
     case OPTION_CHOICE:
+    case OPTION_PATH:
         return buf_append_text(out, *(char *const *)member);
-    case OPTION_LIST: {
+    case OPTION_LIST:
+    case OPTION_NAMES: {
         const struct option_list *list = member;
         return line < list->n ? buf_append_text(out, list->values[line]) : ERR_OK;
     }

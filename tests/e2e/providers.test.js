@@ -261,6 +261,37 @@ module.exports = (test) => {
         }
     });
 
+    test('an audience counts whole: a token for its last word is refused', async (t) => {
+        const key = makeKey('ES256');
+        const herald = await start(t, key.pem, ['--jwt-audience', 'My API', '--jwt-audience', 'a,b']);
+        for (const aud of ['My API', 'a,b']) {
+            await assertIsUser(herald, makeToken(key, { sub: 'u', aud }), 'u');
+        }
+        for (const aud of ['API', 'My', 'a', 'b']) {
+            await assertRefused(herald, makeToken(key, { sub: 'u', aud }));
+        }
+    });
+
+    test('what says how tokens are looked at is refused where none is, and a check that is empty always', async (t) => {
+        const cwd = t.tempDir();
+        fs.writeFileSync(path.join(cwd, 'keys'), makeKey('ES256').pem);
+        for (const [args, expected, env] of [
+            [['--jwt-keys', 'keys'], /--jwt-keys needs --auth jwt: with --auth none nobody's token is looked at/],
+            [['--jwt-audience', 'a', '--auth', 'ticket'], /--jwt-audience needs --auth jwt: with --auth ticket/],
+            [['--jwt-issuer', 'a'], /--jwt-issuer needs --auth jwt/],
+            [['--jwt-user-claim', 'oid'], /--jwt-user-claim needs --auth jwt/],
+            [['--token-cookie', 'sid'], /--token-cookie needs --auth jwt/],
+            [['--token-in-query'], /--token-in-query needs --auth jwt/],
+            [['--auth', 'jwt', '--jwt-keys', 'keys', '--jwt-audience', ''], /--jwt-audience must not be empty/],
+            [['--auth', 'jwt', '--jwt-keys', 'keys'], /HERALD_JWT_AUDIENCE must not be empty/, { HERALD_JWT_AUDIENCE: '' }],
+            [['--admin-keys', ''], /--admin-keys must not be empty/],
+        ]) {
+            const end = await t.runToEnd(['--store', 'memory:', '--check-config', ...args], { cwd, env });
+            assert.equal(end.code, 2, end.stderr);
+            assert.match(end.stderr, expected);
+        }
+    });
+
     test('the lines of deploy/README.md for a key in PEM say which algorithm an RSA key has', async (t) => {
         const cwd = t.tempDir();
         const key = makeKey('PS256');

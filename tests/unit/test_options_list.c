@@ -55,6 +55,63 @@ Test(options_list, replaces_a_list_of_a_weaker_source_as_a_whole)
     cr_assert_eq(options.allowed_origin.n, 0, "an empty list is a value");
 }
 
+/* "My API" is an audience (RFC 7519, 4.1.3, and RFC 7519, 2: any string), and API is another. */
+Test(options_list, takes_the_names_of_audiences_and_issuers_whole)
+{
+    char *variables[] = {"HERALD_JWT_ISSUER=https://a, https://b", NULL};
+    cr_assert_eq(read_both(FLAGS("--jwt-audience", "My API", "--jwt-audience=a,b"), variables),
+                 ERR_OK, "%s", why);
+    cr_assert_eq(options.jwt_audience.n, 2);
+    cr_assert_str_eq(options.jwt_audience.values[0], "My API");
+    cr_assert_str_eq(options.jwt_audience.values[1], "a,b");
+    cr_assert_eq(options.jwt_issuer.n, 1);
+    cr_assert_str_eq(options.jwt_issuer.values[0], "https://a, https://b");
+    options_fini(&options);
+    cr_assert_eq(read_file_text("jwt-audience = My API\njwt-audience = b, c ; two\n", "--insecure"),
+                 ERR_OK, "%s", why);
+    cr_assert_eq(options.jwt_audience.n, 2);
+    cr_assert_str_eq(options.jwt_audience.values[0], "My API");
+    cr_assert_str_eq(options.jwt_audience.values[1], "b, c");
+}
+
+Test(options_list, refuses_a_name_that_no_line_of_the_file_could_say)
+{
+    static const char *const wrong[] = {" a", "a ", "\ta", "a\nb", "a\tb", "a ;b"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        cr_assert_eq(READ("--jwt-issuer", (char *)wrong[i]), ERR_INVALID_FIELD, "%s", wrong[i]);
+        cr_assert_eq(strncmp(why, "--jwt-issuer must be one name", 29), 0, "%s", why);
+    }
+}
+
+/* --jwt-audience "$UNSET" would let in the token for any audience. */
+Test(options_list, refuses_a_check_that_is_given_empty)
+{
+    static const char *const names[] = {"jwt-audience", "jwt-issuer",    "jwt-keys",
+                                        "admin-keys",   "tls-client-ca", "tls-cert",
+                                        "tls-key",      "admin-tls-key", "config"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char flag[64], expected[128];
+        char variable[64] = "HERALD_";
+        char *variables[] = {variable, NULL};
+        snprintf(flag, sizeof flag, "--%s=", names[i]);
+        snprintf(expected, sizeof expected,
+                 "--%s must not be empty: leave it out where it is not "
+                 "wanted",
+                 names[i]);
+        cr_assert_eq(READ(flag), ERR_INVALID_FIELD, "%s", flag);
+        cr_assert_str_eq(why, expected);
+        size_t len = strlen(variable);
+        for (const char *c = names[i]; *c != '\0'; c++)
+            variable[len++] = *c == '-' ? '_' : (char)(*c - ('a' - 'A'));
+        variable[len] = '=';
+        cr_assert_eq(read_both(FLAGS(NULL), variables), ERR_INVALID_FIELD, "%s", variable);
+        variable[len] = '\0';
+        cr_assert_eq(strncmp(why, variable, len), 0, "%s", why);
+    }
+    cr_assert_eq(read_file_text("jwt-audience =\n", "--insecure"), ERR_INVALID_FIELD);
+    cr_assert_not_null(strstr(why, ":1: jwt-audience must not be empty"), "%s", why);
+}
+
 Test(options_list, takes_every_form_of_an_origin)
 {
     static const char *const right[] = {

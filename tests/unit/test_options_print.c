@@ -25,6 +25,8 @@ Test(options_print, lists_every_option_with_its_default_in_the_help)
 #define SWITCH(member, name, when, help)                    LISTED(name, "off")
 #define CHOICE(member, name, value, words, when, help)      LISTED(name, value)
 #define LIST(member, name, value, when, help)               LISTED(name, value)
+#define NAMES(member, name, when, help)                     LISTED(name, "none")
+#define PATH(member, name, when, help)                      LISTED(name, "none")
 #include "gateway/base/options.def"
     for (char *rest = out.bytes, *line = NULL; (line = strsep(&rest, "\n")) != NULL;)
         cr_assert_leq(strlen(line), 100, "%s", line);
@@ -110,6 +112,29 @@ Test(options_print, prints_a_list_that_reads_back_the_same)
     cr_assert_eq(read_file_text(out.bytes, "--insecure"), ERR_OK, "%s", why);
     cr_assert_eq(options.allowed_origin.n, 0);
     buf_fini(&out);
+}
+
+/* A name with spaces, and what may not stand in the file empty. */
+Test(options_print, prints_names_and_files_so_that_they_read_back)
+{
+    struct buf first, second;
+    cr_assert_eq(READ("--jwt-audience=My API", "--jwt-audience=;b, c", "--jwt-keys=my keys"),
+                 ERR_OK, "%s", why);
+    print_config(&first);
+    options_fini(&options);
+    cr_assert_not_null(strstr(first.bytes, "\njwt-audience = My API ; flag\n"));
+    cr_assert_not_null(strstr(first.bytes, "\njwt-audience=;b, c ; flag\n"));
+    cr_assert_not_null(strstr(first.bytes, "\n; admin-keys =  ; default\n"));
+    cr_assert_not_null(strstr(first.bytes, "\n; jwt-issuer =  ; default\n"));
+    cr_assert_eq(read_file_text(first.bytes, "--insecure"), ERR_OK, "%s", why);
+    cr_assert_eq(options.jwt_audience.n, 2);
+    cr_assert_str_eq(options.jwt_audience.values[0], "My API");
+    cr_assert_str_eq(options.jwt_audience.values[1], ";b, c");
+    cr_assert_str_eq(options.jwt_keys, "my keys");
+    print_config(&second);
+    cr_assert_not_null(strstr(second.bytes, "\njwt-audience = My API ; file\n"));
+    buf_fini(&first);
+    buf_fini(&second);
 }
 
 Test(options_print, hides_the_password_of_the_store)
