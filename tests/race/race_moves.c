@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SECRET "a secret that is long enough for HS256"
+#define SECRET "a-secret-that-is-long-enough-for-HS256"
 
 enum { USERS = 24, CONNECTORS = 4, RUN_MS = 5000, TOKEN_CAP = 512 };
 
