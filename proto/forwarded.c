@@ -64,10 +64,20 @@ bool forwarded_for(const struct http_head *head, const char *bytes, const struct
 
 bool forwarded_is_sign(struct span name)
 {
-    static const struct span names[] = {{"Forwarded", 9}, {"Via", 3}, {"X-Real-IP", 9}};
+    static const char *const names[] = {
+        "Forwarded",
+        "X-Forwarded",
+        "X-Original-Forwarded-For",
+        "Via",
+        "X-Real-IP",
+        "X-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Envoy-External-Address",
+    };
     const struct span prefix = SPAN_LITERAL("X-Forwarded-");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (span_equal_nocase(name, names[i]))
+        if (span_equal_nocase(name, span_of(names[i])))
             return true;
     }
     return name.len >= prefix.len &&

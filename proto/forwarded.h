@@ -14,8 +14,10 @@
 bool forwarded_for(const struct http_head *head, const char *bytes, const struct cidr *trusted,
                    size_t n_trusted, struct ip *ret_ip);
 
-/* Is it the name of a field with which a proxy shows that it is there: Forwarded, X-Forwarded-*,
- * Via, X-Real-IP? A proxy that adds none of them cannot be told from a client. */
+/* Is it the name of a field with which a proxy shows that it is there: Forwarded, X-Forwarded,
+ * X-Forwarded-*, Via, or one of those in which proxies name their client (X-Real-IP, X-Client-IP,
+ * True-Client-IP, CF-Connecting-IP, X-Envoy-External-Address, X-Original-Forwarded-For)? A proxy
+ * that adds none of them cannot be told from a client. */
 bool forwarded_is_sign(struct span name);
 
 /* Has the head such a field? */

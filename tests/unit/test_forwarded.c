@@ -65,10 +65,27 @@ Test(forwarded, may_have_a_port)
 
 Test(forwarded, knows_the_fields_by_which_proxies_show_themselves)
 {
-    static const char *const signs[] = {"Forwarded", "X-Forwarded-For", "x-forwarded-proto", "Via",
-                                        "VIA",       "X-Real-IP",       "x-real-ip"};
-    static const char *const others[] = {"Host",   "X-Forwarded", "Forwarded-For", "Viable",
-                                         "X-Real", "X-Real-IPs",  "Origin",        ""};
+    static const char *const signs[] = {
+        "Forwarded",
+        "X-Forwarded",
+        "X-Forwarded-For",
+        "x-forwarded-proto",
+        "Via",
+        "VIA",
+        "X-Real-IP",
+        "x-real-ip",
+        "X-Client-IP",
+        "True-Client-IP",
+        "X-Envoy-External-Address",
+        "CF-Connecting-IP",
+        "x-client-ip",
+        "cf-connecting-ip",
+        "X-Original-Forwarded-For",
+    };
+    static const char *const others[] = {
+        "Host",       "X-Forwarde", "Forwarded-For", "Viable", "X-Real",
+        "X-Real-IPs", "X-Envoy-IP", "Client-IP",     "Origin", "",
+    };
     for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
         cr_expect(forwarded_is_sign(span_of(signs[i])), "%s", signs[i]);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
