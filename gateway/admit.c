@@ -42,13 +42,12 @@ static bool is_origin_welcome(const struct node *node, struct span origin, struc
     return is_welcome;
 }
 
-static void forbid(struct arrival *arrival, enum refused_cause cause, struct span origin,
-                   const char *advice)
+static void forbid(struct arrival *arrival, enum refused_cause cause, const char *advice)
 {
     char detail[ORIGIN_TOLD_MAX_BYTES + 200];
     struct refused_who who;
     arrival_who(arrival, &who);
-    refused_request(cause, &who, origin, part_of(arrival, arrival_head(arrival)->host), advice);
+    refused_request(cause, &who, advice);
     snprintf(detail, sizeof detail, "%s%s%s%s", refused_cause_text(cause),
              advice[0] == '\0' ? "" : " (", advice, advice[0] == '\0' ? "" : " allows it)");
     arrival_refuse(arrival, ERR_FORBIDDEN, detail, NULL, NULL);
@@ -70,18 +69,19 @@ static bool is_ours(struct arrival *arrival, enum refused_cause *ret_cause)
     return authority_is_loopback(part_of(arrival, head->host));
 }
 
-/* The option that lets the origin's pages in, where it has the form of one. */
+/* The option that lets the origin's pages in, unless the option would refuse it. */
 static void forbid_origin(struct arrival *arrival, struct span origin)
 {
     char advice[ORIGIN_TOLD_MAX_BYTES + 20];
     char text[ORIGIN_TOLD_MAX_BYTES];
     snprintf(text, sizeof text, "%.*s", (int)origin.len, origin.bytes);
     bool is_one = origin.len < sizeof text && strchr(text, '*') == NULL;
-    if (is_one && origin_pattern_is_valid(text))
-        snprintf(advice, sizeof advice, "--allowed-origin %s", text);
-    else
-        snprintf(advice, sizeof advice, "--allowed-origin");
-    forbid(arrival, REFUSED_ORIGIN, origin, advice);
+    if (!is_one || !origin_pattern_is_valid(text)) {
+        forbid(arrival, REFUSED_ODD_ORIGIN, "");
+        return;
+    }
+    snprintf(advice, sizeof advice, "--allowed-origin %s", text);
+    forbid(arrival, origin_is_loopback(origin) ? REFUSED_LOCAL_ORIGIN : REFUSED_ORIGIN, advice);
 }
 
 /* A foreign Origin is never taken (CONTRACT section 2). false: the arrival is refused. */
@@ -92,9 +92,9 @@ static bool may_come_in(struct arrival *arrival)
     enum refused_cause cause;
     bool has_origin = find_field(arrival, "Origin", &origin);
     if (!is_ours(arrival, &cause))
-        forbid(arrival, cause, origin, "--insecure");
+        forbid(arrival, cause, "--insecure");
     else if (http_head_count(head, arrival_bytes(arrival).bytes, "Origin") > 1)
-        arrival_refuse(arrival, ERR_FORBIDDEN, "Origin stands twice", NULL, NULL);
+        forbid(arrival, REFUSED_TWO_ORIGINS, "");
     else if (has_origin &&
              !is_origin_welcome(node_of(arrival), origin, part_of(arrival, head->host)))
         forbid_origin(arrival, origin);
@@ -160,7 +160,8 @@ static void serve_sse(struct arrival *arrival, struct span method)
 {
     arrival_let_read(arrival);
     if (is_of_foreign_page(arrival))
-        forbid(arrival, REFUSED_SITE, (struct span){0}, "");
+        forbid(arrival, REFUSED_SITE,
+               "asking with EventSource or fetch, and --allowed-origin for its page");
     else if (span_equal(method, SPAN_LITERAL("GET")))
         subscribe_stream(arrival);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))

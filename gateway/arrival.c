@@ -143,6 +143,9 @@ void arrival_who(const struct arrival *arrival, struct refused_who *ret_who)
                       &why) != ERR_OK)
         ret_who->user_len = 0;
     ret_who->place = http_part_span(bytes, head->path);
+    ret_who->host = http_part_span(bytes, head->host);
+    ret_who->origin = (struct span){0};
+    http_head_find(head, bytes, "Origin", &ret_who->origin);
 }
 
 struct transport_socket arrival_release(struct arrival *arrival, struct source **ret_source)

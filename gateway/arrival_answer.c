@@ -114,10 +114,34 @@ static void log_refusal(enum err error, const char *detail, uint64_t request_id)
               LOG_TEXT("why", detail != NULL ? detail : error_title(error)));
 }
 
+/* Does a page ask for what tells it no status: a WebSocket, which may have come without what a
+ * proxy takes away, or an EventSource? */
+static bool is_of_blind_page(const struct arrival *arrival)
+{
+    const struct http_head *head = &arrival->head;
+    const char *bytes = arrival->bytes.bytes;
+    return head->len > 0 && http_head_count(head, bytes, "Origin") > 0 &&
+           (http_head_count(head, bytes, "Sec-WebSocket-Key") > 0 ||
+            http_head_has_token(head, bytes, "Upgrade", "websocket") ||
+            http_head_has_token(head, bytes, "Accept", "text/event-stream"));
+}
+
+/* Of those of 401 and 403 whoever refuses them tells more; others pass, or lie with the node. */
+static bool is_of_request(enum err error)
+{
+    unsigned status = error_http_status(error);
+    return status == 400 || status == 404 || status == 405 || status == 426 || status == 505;
+}
+
 void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
                     const char *allow)
 {
     refused_count(error_http_status(error));
+    if (is_of_request(error) && is_of_blind_page(arrival)) {
+        struct refused_who who;
+        arrival_who(arrival, &who);
+        refused_unseen(&who, detail != NULL ? detail : error_title(error));
+    }
     arrival_problem(arrival, error, detail, field, allow);
 }
 

@@ -73,10 +73,15 @@ static struct refusal {
     struct log_limit limit;
 } refusals[REFUSED_CAUSES] = {
     [REFUSED_ORIGIN] = {"the Origin is not allowed", LOG_LIMIT(60000)},
+    [REFUSED_LOCAL_ORIGIN] = {"the Origin is not allowed", LOG_LIMIT(60000)},
+    [REFUSED_ODD_ORIGIN] = {"the Origin is not allowed, and none that --allowed-origin can name",
+                            LOG_LIMIT(60000)},
+    [REFUSED_TWO_ORIGINS] = {"Origin stands twice", LOG_LIMIT(60000)},
     [REFUSED_SITE] = {"the page of another site asks without an Origin", LOG_LIMIT(60000)},
     [REFUSED_PROXY] = {"with --auth none or --demo a proxied request is refused", LOG_LIMIT(60000)},
     [REFUSED_HOST] = {"with --auth none or --demo the Host must be a loopback name or address",
                       LOG_LIMIT(60000)},
+    [REFUSED_BLOCKED] = {"the user is blocked", LOG_LIMIT(60000)},
 };
 
 const char *refused_cause_text(enum refused_cause cause)
@@ -84,12 +89,25 @@ const char *refused_cause_text(enum refused_cause cause)
     return refusals[cause].text;
 }
 
-void refused_request(enum refused_cause cause, const struct refused_who *who, struct span origin,
-                     struct span host, const char *advice)
+static void tell(struct log_limit *limit, struct span key, const char *why,
+                 const struct refused_who *who, const char *advice)
 {
-    struct refusal *refusal = &refusals[cause];
-    log_limited(&refusal->limit, origin.len > 0 ? origin : host, LOG_INFO, "request refused",
-                LOG_TEXT("why", refusal->text), LOG_SPAN("origin", origin), LOG_SPAN("host", host),
+    log_limited(limit, key, LOG_INFO, "request refused", LOG_TEXT("why", why),
+                LOG_SPAN("origin", who->origin), LOG_SPAN("host", who->host),
                 LOG_SPAN("path", who->place), LOG_TEXT("address", who->address),
                 LOG_SPAN("user", user_of(who)), LOG_TEXT("advice", advice));
+}
+
+void refused_request(enum refused_cause cause, const struct refused_who *who, const char *advice)
+{
+    struct refusal *refusal = &refusals[cause];
+    struct span key = who->origin.len > 0 ? who->origin : who->host;
+    tell(&refusal->limit, cause == REFUSED_BLOCKED ? user_of(who) : key, refusal->text, who,
+         advice);
+}
+
+void refused_unseen(const struct refused_who *who, const char *why)
+{
+    static struct log_limit limit = LOG_LIMIT(60000);
+    tell(&limit, span_of(why), why, who, "");
 }

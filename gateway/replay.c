@@ -25,6 +25,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/positions.h"
+#include "gateway/refused.h"
 
 #include <stdlib.h>
 
@@ -393,6 +394,15 @@ static void go_on(struct session *session, const struct store_page *page)
         wait_for_store(session); /* the store knows less than we have heard: in a second, again */
 }
 
+static void refuse_blocked(struct session *session)
+{
+    struct refused_who who = {.place = session->level == LEVEL_SSE ? SPAN_LITERAL("/sse")
+                                                                   : SPAN_LITERAL("/ws")};
+    session_who(session, &who);
+    refused_request(REFUSED_BLOCKED, &who, "POST /deleteClient with blockFor 1");
+    session_close(session, ERR_BLOCKED, (struct span){0}, 0);
+}
+
 static void on_page_letter(struct letter *letter)
 {
     struct replay *replay = CONTAINER_OF(letter, struct replay, letter);
@@ -411,7 +421,7 @@ static void on_page_letter(struct letter *letter)
         session->must_look_back |= page->wants_withdrawn;
         wait_for_store(session);
     } else if (page->blocked_until_ms != 0) {
-        session_close(session, ERR_BLOCKED, (struct span){0}, 0);
+        refuse_blocked(session);
     } else if (!adopt(session, page)) {
         session_resync_all(client);
         goto out; /* the client is on its way out */

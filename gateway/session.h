@@ -54,6 +54,8 @@ struct session_hold {
     bool waits_second; /* for the second behind that; otherwise for its turn */
 };
 
+struct refused_who;
+
 /* What only some sessions need. */
 struct session_extra {
     /* With a limit on what comes in: what it has left of that. */
@@ -224,6 +226,8 @@ void session_move(struct session *session, enum session_state state);
 /* The connection's name, "c-7f3a", with a NUL; answers its length. */
 enum { SESSION_NAME_MAX_BYTES = 24 };
 size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES]);
+/* For refused.h: its user and its address. The rest is the caller's. */
+void session_who(const struct session *session, struct refused_who *ret_who);
 /* A line at debug: what happened to this connection of this user. `cause` may be NULL. */
 void session_log(const struct session *session, const char *event, const char *cause);
 

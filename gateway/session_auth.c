@@ -98,9 +98,8 @@ void session_send_auth(struct session *session)
     buf_fini(&text);
 }
 
-void session_refuse_auth(struct session *session, enum err error, const char *why)
+void session_who(const struct session *session, struct refused_who *ret_who)
 {
-    struct refused_who who = {.place = SPAN_LITERAL("the auth message")};
     const struct session_wish *wish = wish_of(session);
     struct span user = {0};
     if (wish != NULL)
@@ -108,10 +107,16 @@ void session_refuse_auth(struct session *session, enum err error, const char *wh
     else if (session->client != NULL)
         user = client_user_id(session->client);
     if (user.len > 0)
-        memcpy(who.user, user.bytes, user.len);
-    who.user_len = user.len;
-    if (!source_describe(session->source, who.address, sizeof who.address))
-        listener_peer(session->conn.watch.fd, who.address, sizeof who.address);
+        memcpy(ret_who->user, user.bytes, user.len);
+    ret_who->user_len = user.len;
+    if (!source_describe(session->source, ret_who->address, sizeof ret_who->address))
+        listener_peer(session->conn.watch.fd, ret_who->address, sizeof ret_who->address);
+}
+
+void session_refuse_auth(struct session *session, enum err error, const char *why)
+{
+    struct refused_who who = {.place = SPAN_LITERAL("the auth message")};
+    session_who(session, &who);
     refused_credentials(&who, why);
     session_close(session, error, span_of(why), 0);
 }

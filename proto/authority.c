@@ -174,11 +174,28 @@ static bool is_port(const char *text)
            strtol(text, NULL, 10) <= UINT16_MAX;
 }
 
+bool origin_pattern_is_socket(const char *text)
+{
+    return strncasecmp(text, "ws://", 5) == 0 || strncasecmp(text, "wss://", 6) == 0;
+}
+
+bool origin_is_loopback(struct span origin)
+{
+    const struct scheme *scheme = scheme_of(origin);
+    if (scheme == NULL)
+        return false;
+    origin.bytes += scheme->prefix.len;
+    origin.len -= scheme->prefix.len;
+    return authority_is_loopback(origin);
+}
+
 bool origin_pattern_is_valid(const char *text)
 {
 #define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     if (strcmp(text, "null") == 0)
         return true;
+    if (origin_pattern_is_socket(text))
+        return false;
     const char *at = text + strspn(text, LETTERS_AND_DIGITS "+-.");
     if (at == text || strncmp(at, "://", 3) != 0)
         return false;

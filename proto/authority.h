@@ -23,7 +23,16 @@ bool origin_is_host(struct span origin, struct span host, bool is_tls);
  * equals. */
 bool origin_is_allowed(struct span origin, struct span pattern);
 
-/* Has this pattern one of these forms (null is what a sandboxed page sends)? */
+/* Has this pattern one of these forms (null is what a sandboxed page sends), and could a page send
+ * it: does its scheme not belong to sockets? */
 bool origin_pattern_is_valid(const char *pattern);
+
+/* Is it the address of a WebSocket (ws, wss)? The page that opens it has an http or https origin.
+ */
+bool origin_pattern_is_socket(const char *pattern);
+
+/* Is this the Origin of a page that a machine serves to itself: http or https, and a host as in
+ * authority_is_loopback? */
+bool origin_is_loopback(struct span origin);
 
 #endif

@@ -395,6 +395,24 @@ static enum err check_proxies(struct reading *reading)
     return ERR_OK;
 }
 
+static enum err check_origins(struct reading *reading)
+{
+    const struct option_list *allowed = &reading->options.allowed_origin;
+    for (size_t i = 0; i < allowed->n; i++) {
+        if (origin_pattern_is_socket(allowed->values[i]))
+            return refuse(reading,
+                          "--allowed-origin must be the origin of the page, which begins with "
+                          "http:// or https://, not that of the socket that it opens, \"%s\"",
+                          allowed->values[i]);
+        if (!origin_pattern_is_valid(allowed->values[i]))
+            return refuse(reading,
+                          "--allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
+                          "https://app.example.com or https://*.example.com, not \"%s\"",
+                          allowed->values[i]);
+    }
+    return ERR_OK;
+}
+
 /* What is only wrong in company. */
 static enum err check_together(struct reading *reading)
 {
@@ -404,12 +422,9 @@ static enum err check_together(struct reading *reading)
         error = check_proxies(reading);
     if (error != ERR_OK)
         return error;
-    for (size_t i = 0; i < options->allowed_origin.n; i++)
-        if (!origin_pattern_is_valid(options->allowed_origin.values[i]))
-            return refuse(reading,
-                          "--allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
-                          "https://app.example.com or https://*.example.com, not \"%s\"",
-                          options->allowed_origin.values[i]);
+    error = check_origins(reading);
+    if (error != ERR_OK)
+        return error;
     if (options->silence_timeout <= options->ping_interval)
         return refuse(reading, "--silence-timeout must be longer than --ping-interval, or every "
                                "connection would be given up before its ping is answered");

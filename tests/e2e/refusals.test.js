@@ -29,8 +29,8 @@ module.exports = (test) => {
         };
         assert.equal(await detailFor('http://localhost:5173'),
             'the Origin is not allowed (--allowed-origin http://localhost:5173 allows it)');
-        for (const odd of ['', 'https://*.example.com', 'https://a/b', `https://${'a'.repeat(400)}`, 'https://ä"\\']) {
-            assert.equal(await detailFor(odd), 'the Origin is not allowed (--allowed-origin allows it)');
+        for (const odd of ['', 'https://*.example.com', 'https://a/b', `https://${'a'.repeat(400)}`, 'https://ä"\\', 'ws://a', 'wss://a:1']) {
+            assert.equal(await detailFor(odd), 'the Origin is not allowed, and none that --allowed-origin can name', odd);
         }
     });
 
@@ -62,6 +62,55 @@ module.exports = (test) => {
         assert.match(lines[0], /level=info .*why="the Origin is not allowed" .*path=\/ws address=127\.0\.0\.1 user=u1 /);
         assert.match(lines[0], /advice="--allowed-origin http:\/\/localhost:5173"/);
         assert.doesNotMatch(herald.log, /token=x/);
+    });
+
+    test('a developer finds his own origin in the log, whatever others make up', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        for (let i = 0; i < 40; i++) {
+            await exchange(herald.port, handshake('/ws?userId=u', { headers: { Origin: `https://made-up-${i}.example` } }));
+        }
+        await exchange(herald.port, handshake('/ws?userId=u', { headers: { Origin: 'http://localhost:3000' } }));
+        await waitUntil('the line', () => herald.log.includes('advice="--allowed-origin http://localhost:3000"'));
+    });
+
+    test('what a page cannot see is a line in the log, once for each cause', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        const own = { Origin: `http://127.0.0.1:${herald.port}` };
+        const host = { host: `127.0.0.1:${herald.port}` };
+        const socket = (target, headers = {}, lines = []) => handshake(target, { ...host, headers: { ...own, ...headers }, lines });
+        const stream = (target, lines) => head([`GET ${target} HTTP/1.1`, `Host: 127.0.0.1:${herald.port}`, ...lines]);
+        const fromPage = [`Origin: ${own.Origin}`, 'Accept: text/event-stream'];
+        const cases = [
+            [403, socket('/ws?userId=u', {}, ['Origin: http://b']), /why="Origin stands twice"/],
+            [400, socket('/ws?userId=u', { 'Sec-WebSocket-Protocol': 'bearer.abc' }), /why="a token is offered alone: .*path=\/ws .* user=u /],
+            [400, socket('/ws?userId=u', { 'Sec-WebSocket-Protocol': 'chat' }), /why="Sec-WebSocket-Protocol offers no name that is known here/],
+            [400, socket('/ws'), /why="userId is missing" .*path=\/ws /],
+            [426, socket('/ws?userId=u', { Upgrade: null, Connection: null }), /why="this is not a WebSocket request" /],
+            [404, socket('/socket?userId=u'), /why="WebSockets are at .*path=\/socket /],
+            [400, stream('/sse?userId=u&after=x', fromPage), /why="[^"]*after[^"]*" .*path=\/sse /],
+            [403, stream('/sse?userId=u', ['Sec-Fetch-Site: cross-site']), /another site asks .*advice="[^"]*--allowed-origin/],
+        ];
+        for (const [status, bytes] of [...cases, ...cases]) {
+            assert.equal((await exchange(herald.port, bytes)).status, status, bytes);
+        }
+        const lines = () => herald.log.split('\n').filter((line) => line.includes('event="request refused"'));
+        await waitUntil('all are told', () => cases.every(([, , line]) => lines().some((told) => line.test(told))));
+        const whys = lines().map((line) => /why="[^"]*"|why=\S+/.exec(line)[0]);
+        assert.equal(new Set(whys).size, whys.length, lines().join('\n'));
+        assert.doesNotMatch(herald.log, /bearer\.abc/);
+        const before = lines().length;
+        assert.equal((await exchange(herald.port, handshake('/ws', host))).status, 400);
+        await exchange(herald.port, handshake('/ws?userId=u', { headers: { Origin: 'http://last' } }));
+        await waitUntil('a later line', () => herald.log.includes('origin=http://last '));
+        assert.equal(lines().length, before + 1, 'who sees the status needs no line');
+    });
+
+    test('that a user is blocked is told to the page, to the client and in the log', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        await herald.post('/deleteClient', { userId: 'bad', blockFor: 60 });
+        const blocked = await exchange(herald.port, handshake('/ws?userId=bad', { host: 'localhost' }));
+        assertProblem(blocked, 403, { type: 'forbidden' });
+        await waitUntil('the line', () => /event="request refused" why="the user is blocked" .*path=\/ws address=127\.0\.0\.1 user=bad advice=/.test(herald.log));
     });
 
     test('a page is told which check its token failed, in the close reason, and the log tells it once', async (t) => {

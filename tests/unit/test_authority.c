@@ -245,3 +245,20 @@ Test(authority, allows_nothing_beside_the_subdomains_of_a_star)
     };
     ASSERT_EACH(beside, origin_is_allowed, false);
 }
+
+Test(authority, tells_the_pages_that_a_machine_serves_to_itself)
+{
+    static const char *const local[] = {"http://localhost:5173", "https://a.localhost",
+                                        "http://127.0.0.1", "http://[::1]:8080"};
+    static const char *const others[] = {"http://localhost.example",
+                                         "ws://localhost",
+                                         "localhost",
+                                         "http://10.0.0.1",
+                                         "null",
+                                         "http://",
+                                         ""};
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        cr_expect(origin_is_loopback(span_of(local[i])), "%s", local[i]);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        cr_expect_not(origin_is_loopback(span_of(others[i])), "%s", others[i]);
+}

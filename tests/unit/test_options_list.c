@@ -177,6 +177,13 @@ Test(options_list, refuses_what_no_origin_can_be_and_names_the_option)
                      why);
         cr_assert_not_null(strstr(why, wrong[i]), "%s", why);
     }
+    cr_assert_eq(READ("--allowed-origin=https://a", "--allowed-origin=WSS://a.example"),
+                 ERR_INVALID_FIELD);
+    cr_expect_not_null(strstr(why, "--allowed-origin must be the origin of the page, which begins "
+                                   "with http:// or https://"),
+                       "%s", why);
+    cr_assert_eq(READ("--allowed-origin=ws://*.example.com"), ERR_INVALID_FIELD);
+    cr_expect_not_null(strstr(why, "\"ws://*.example.com\""), "%s", why);
     cr_assert_eq(READ("--allowed-origin"), ERR_INVALID_FIELD);
     cr_assert_str_eq(why, "--allowed-origin needs a value");
     cr_assert_eq(READ("--allowed-origins=https://a"), ERR_INVALID_FIELD);
