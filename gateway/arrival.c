@@ -20,10 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One read brings no more than TRANSPORT_ROOM_BYTES. */
-enum { BEHIND_MAX_BYTES = 2 * CONN_READ_BYTES };
-_Static_assert(BEHIND_MAX_BYTES > (int)TRANSPORT_ROOM_BYTES,
-               "a head has room, and a read behind it");
+/* One read brings no more than TRANSPORT_ROOM_BYTES: the one that ends a head, and another before
+ * it is seen that there is no room any more. */
+enum { BEHIND_MAX_BYTES = 2 * TRANSPORT_ROOM_BYTES };
 
 struct worker *arrival_worker(struct arrival *arrival)
 {
@@ -115,6 +114,7 @@ void arrival_want_body(struct arrival *arrival, size_t len,
     arrival->body_len = len;
     arrival->on_body = on_body;
     arrival->bytes.max = arrival->head.len + len + BEHIND_MAX_BYTES;
+    conn_resume(&arrival->conn); /* there is room for it now */
 }
 
 const struct http_head *arrival_head(const struct arrival *arrival)

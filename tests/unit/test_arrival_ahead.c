@@ -1,4 +1,5 @@
 /* What is sent behind a request before it is answered: bodies that nobody reads, requests. */
+#include "gateway/arrival_parts.h"
 #include "tests/unit/arrival_peers.h"
 
 TestSuite(arrival_ahead, .init = peers_set_up, .fini = peers_tear_down);
@@ -128,5 +129,97 @@ Test(arrival_ahead, ends_behind_an_answer_though_much_was_sent_ahead)
     cr_expect_not_null(strstr(bytes, "Connection: close\r\n"), "%s", bytes);
     cr_expect_eq(recv(theirs[0], bytes, sizeof bytes, 0), 0, "the end");
     cr_expect_not(conn_has_unread((struct conn *)waiting), "it is thrown away");
+    clock_replace(NULL, NULL);
+}
+
+/* ---- as much at once as TLS may bring ---- */
+
+static enum transport_state read_records(struct transport *transport, int fd, uint8_t *bytes,
+                                         struct transport_read *ret_read)
+{
+    (void)transport;
+    *ret_read = (struct transport_read){0};
+    ssize_t got = recv(fd, bytes, TRANSPORT_ROOM_BYTES, 0);
+    if (got <= 0)
+        return got == 0 ? TRANSPORT_CLOSED : TRANSPORT_WANTS_READ;
+    ret_read->len = (size_t)got;
+    return TRANSPORT_MOVED;
+}
+
+static void say_much(int peer, size_t len)
+{
+    static char bytes[TRANSPORT_ROOM_BYTES];
+    memset(bytes, 'x', sizeof bytes);
+    cr_assert_eq(send(theirs[peer], bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+Test(arrival_ahead, has_room_for_a_read_behind_the_one_that_ends_its_head)
+{
+    static struct transport_ops records;
+    static struct transport transport = {&records};
+    char answer[64];
+    static const char end[] = "\r\n\r\n";
+    records = *transport_plain.ops;
+    records.read = read_records;
+    node.serve_more = ask_somebody;
+    arrive(0);
+    CONTAINER_OF(all.open.next, struct arrival, link)->conn.transport = &transport;
+    say(0, "POST /slow HTTP/1.1\r\nHost: a\r\nX: ");
+    say_much(0, HTTP_HEAD_USUAL_BYTES - 100);
+    reactor_turn(worker->reactor, 0);
+    say(0, end);
+    say_much(0, TRANSPORT_ROOM_BYTES - strlen(end));
+    reactor_turn(worker->reactor, 0);
+    cr_assert_not_null(waiting);
+    say_much(0, TRANSPORT_ROOM_BYTES);
+    for (int i = 0; i < 3; i++)
+        reactor_turn(worker->reactor, 0);
+    cr_assert(!arrival_is_gone(waiting));
+    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
+    arrival_unpin(waiting);
+    reactor_turn(worker->reactor, 0);
+    cr_expect_gt(recv(theirs[0], answer, sizeof answer, 0), 0);
+}
+
+static unsigned n_bodies;
+
+static void on_body(struct arrival *arrival, struct span body)
+{
+    (void)body;
+    n_bodies++;
+    arrival_answer(arrival, 204, NULL, NULL, (struct span){0});
+}
+
+enum { BODY_BYTES = 60000 };
+
+static bool ask_or_want_body(struct arrival *arrival, const struct http_head *head,
+                             const char *bytes)
+{
+    struct span path = http_part_span(bytes, head->path);
+    if (!span_equal(path, SPAN_LITERAL("/body"))) {
+        arrival_keep(arrival);
+        return ask_somebody(arrival, head, bytes);
+    }
+    arrival_want_body(arrival, BODY_BYTES, on_body);
+    return true;
+}
+
+Test(arrival_ahead, reads_on_where_a_body_is_wanted_though_there_was_no_room_behind_the_last)
+{
+    node.serve_more = ask_or_want_body;
+    arrive(0);
+    say(0, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    reactor_turn(worker->reactor, 0);
+    cr_assert_not_null(waiting);
+    say(0, "POST /body HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int sent = 0; sent < BODY_BYTES; sent += BODY_BYTES / 5) {
+        say_much(0, BODY_BYTES / 5);
+        reactor_turn(worker->reactor, 0);
+    }
+    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
+    arrival_unpin(waiting);
+    show_clock();
+    wait_s(1);
+    cr_expect_eq(n_bodies, 1);
     clock_replace(NULL, NULL);
 }
