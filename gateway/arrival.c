@@ -346,8 +346,14 @@ static void on_gone(struct conn *conn, bool is_clean)
     arrival_finish(CONTAINER_OF(conn, struct arrival, conn));
 }
 
+static struct ip address(const struct conn *conn)
+{
+    const struct arrival *arrival = CONTAINER_OF(conn, const struct arrival, conn);
+    return source_of_work(arrival->source, conn->watch.fd);
+}
+
 static const struct conn_ops ops = {
-    .on_bytes = on_bytes, .on_drained = on_drained, .on_gone = on_gone};
+    .on_bytes = on_bytes, .on_drained = on_drained, .on_gone = on_gone, .address = address};
 
 /* How one is refused depends on what it asks for, so whoever put it off is asked again. */
 static void refuse_late(struct arrival *arrival)

@@ -182,8 +182,14 @@ void session_set_timer(struct session *session)
               worker_now_ms(worker) + (wait > 0 ? wait : 0));
 }
 
-static const struct conn_ops ops = {session_on_bytes, session_on_flush, session_on_drained,
-                                    on_gone};
+static struct ip address(const struct conn *conn)
+{
+    const struct session *session = CONTAINER_OF(conn, const struct session, conn);
+    return source_of_work(session->source, conn->watch.fd);
+}
+
+static const struct conn_ops ops = {session_on_bytes, session_on_flush, session_on_drained, on_gone,
+                                    address};
 
 /* Waiting bytes that still move show that a slow line is alive. */
 static bool is_silent(const struct session *session, uint32_t now_ms)

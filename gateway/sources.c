@@ -12,6 +12,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/list.h"
+#include "gateway/base/listener.h"
 #include "gateway/base/metrics.h"
 #include "gateway/base/rate.h"
 #include "proto/forwarded.h"
@@ -353,6 +354,11 @@ enum err source_enter(struct source *source)
 const struct ip *source_address(const struct source *source)
 {
     return &source->address;
+}
+
+struct ip source_of_work(const struct source *source, int fd)
+{
+    return source != NULL ? source->address : listener_peer_address(fd).ip;
 }
 
 bool source_describe(const struct source *source, char *out, size_t cap)

@@ -53,6 +53,10 @@ MUST_CHECK enum err source_enter(struct source *source);
 /* Whom the PROXY header names, or else the peer. */
 const struct ip *source_address(const struct source *source);
 
+/* For whom work on the connection `fd` is done: whom a trusted proxy has named, or else the peer.
+ * All zero: it has no address. */
+struct ip source_of_work(const struct source *source, int fd);
+
 /* The address of one that is proxied. false: it is the peer's (listener_peer). */
 bool source_describe(const struct source *source, char *out, size_t cap);
 

@@ -183,20 +183,33 @@ static void describe(const union any_address *any, bool with_port, char *out, si
         snprintf(out, cap, "%s:%s", host, port);
 }
 
+static struct peer_address peer_address_of(const union any_address *any)
+{
+    struct peer_address peer = {0};
+    if (any->sa.sa_family == AF_INET)
+        peer.ip = ip_from_v4((const uint8_t *)&any->in.sin_addr.s_addr);
+    else if (any->sa.sa_family == AF_INET6)
+        memcpy(peer.ip.bytes, any->in6.sin6_addr.s6_addr, sizeof peer.ip.bytes);
+    peer.has_ip = any->sa.sa_family == AF_INET || any->sa.sa_family == AF_INET6;
+    return peer;
+}
+
 int listener_accept(int fd, struct peer_address *ret_peer)
 {
     union any_address any = {0};
     socklen_t len = sizeof any;
     int accepted = accept4(fd, &any.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    *ret_peer = (struct peer_address){0};
-    if (accepted < 0)
-        return accepted;
-    if (any.sa.sa_family == AF_INET)
-        ret_peer->ip = ip_from_v4((const uint8_t *)&any.in.sin_addr.s_addr);
-    else if (any.sa.sa_family == AF_INET6)
-        memcpy(ret_peer->ip.bytes, any.in6.sin6_addr.s6_addr, sizeof ret_peer->ip.bytes);
-    ret_peer->has_ip = any.sa.sa_family == AF_INET || any.sa.sa_family == AF_INET6;
+    *ret_peer = accepted < 0 ? (struct peer_address){0} : peer_address_of(&any);
     return accepted;
+}
+
+struct peer_address listener_peer_address(int fd)
+{
+    union any_address any = {0};
+    socklen_t len = sizeof any;
+    if (getpeername(fd, &any.sa, &len) != 0)
+        return (struct peer_address){0};
+    return peer_address_of(&any);
 }
 
 void listener_describe(int fd, char *out, size_t cap)

@@ -27,6 +27,9 @@ struct peer_address {
  * tell when the peer has reset it meanwhile. -1: errno says why, as of accept4. */
 int listener_accept(int fd, struct peer_address *ret_peer);
 
+/* The same of a socket; has_ip false where it cannot tell, too. */
+struct peer_address listener_peer_address(int fd);
+
 /* "HOST:PORT" where it listens really (port 0 chooses one); "unix:PATH". */
 void listener_describe(int fd, char *out, size_t cap);
 

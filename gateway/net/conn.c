@@ -17,13 +17,22 @@ enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
     list_init(&loop->dirty);
     list_init(&loop->flush.link);
     loop->flush.run = flush_all;
-    throttle_init(&loop->throttle, reactor, CONN_BUSY_BYTES_PER_MS, conn_read_in_turn);
     loop->read_buffer = malloc(TRANSPORT_ROOM_BYTES + CONN_REST_MAX_BYTES);
     if (loop->read_buffer == NULL)
         return ERR_NO_MEMORY;
-    enum err error = handshakes_init(&loop->handshakes, reactor);
+    enum err error =
+        throttle_init(&loop->throttle, reactor, CONN_BUSY_BYTES_PER_MS, conn_read_in_turn);
     if (error != ERR_OK)
-        free(loop->read_buffer);
+        goto undo_buffer;
+    error = handshakes_init(&loop->handshakes, reactor);
+    if (error != ERR_OK)
+        goto undo_throttle;
+    return ERR_OK;
+
+undo_throttle:
+    throttle_fini(&loop->throttle);
+undo_buffer:
+    free(loop->read_buffer);
     return error;
 }
 

@@ -29,6 +29,9 @@ struct conn_ops {
     void (*on_drained)(struct conn *conn);
     /* The peer closed (is_clean) or the connection broke. */
     void (*on_gone)(struct conn *conn, bool is_clean);
+    /* Whose turns it has where it must wait for some; all zero: it has no address. NULL: none has.
+     */
+    struct ip (*address)(const struct conn *conn);
 };
 
 enum {

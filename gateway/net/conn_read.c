@@ -9,7 +9,9 @@
  * reads READS_BYTES in all and one read more, and leaves the others ready for the next.
  *
  * Work that few bytes ask for is of the same share, by its time. Where that is used up, the
- * connection is put off: it waits in the throttle, unread, and goes on with what it has. */
+ * connection is put off: it waits in the throttle, unread, and goes on with what it has.
+ *
+ * Whoever waits in the throttle has the turns of its address, with all others of that address. */
 #include "gateway/net/conn_parts.h"
 
 #include "gateway/base/metrics.h"
@@ -24,17 +26,22 @@ enum {
     READ_COST_BYTES = 512, /* so much of a share is a read by itself */
 };
 
+static void drop_empty_rest(struct conn *conn)
+{
+    if (conn->rest == NULL || conn->rest->len > 0)
+        return;
+    free(conn->rest);
+    conn->rest = NULL;
+}
+
 void conn_leave_throttle(struct conn *conn)
 {
     if (!is_busy(conn))
         return;
     conn->watch.flags &= ~(uint32_t)(CONN_BUSY | CONN_PUT_OFF);
     if (conn->rest != NULL)
-        throttle_leave(&conn->rest->throttled);
-    if (conn->rest != NULL && conn->rest->len == 0) {
-        free(conn->rest);
-        conn->rest = NULL;
-    }
+        throttle_leave(&conn->loop->throttle, &conn->rest->throttled);
+    drop_empty_rest(conn);
 }
 
 void conn_watch_again(struct conn *conn)
@@ -60,7 +67,6 @@ static struct conn_rest *new_rest(struct conn *conn, const uint8_t *bytes, size_
     if (rest == NULL)
         return NULL;
     *rest = (struct conn_rest){.conn = conn, .len = len};
-    list_init(&rest->throttled.link);
     if (len > 0)
         memcpy(rest->bytes, bytes, len);
     return rest;
@@ -132,20 +138,36 @@ static void stop_waiting(struct conn *conn)
     conn_watch_again(conn);
 }
 
-static void wait_in_throttle(struct conn *conn)
+static enum err enter_throttle(struct conn *conn)
 {
     if (conn->rest == NULL)
         conn->rest = new_rest(conn, NULL, 0);
-    if (conn->rest == NULL && is_put_off(conn)) {
+    if (conn->rest == NULL)
+        return ERR_NO_MEMORY;
+    struct throttle *throttle = &conn->loop->throttle;
+    struct ip ip = conn->ops->address != NULL ? conn->ops->address(conn) : (struct ip){0};
+    throttle_leave(throttle, &conn->rest->throttled);
+    return throttle_wait(throttle, &conn->rest->throttled,
+                         is_put_off(conn) ? THROTTLE_WORK : THROTTLE_READ, &ip);
+}
+
+/* Out of memory. What is put off would never go on; who is busy goes on being read with the others.
+ */
+static void do_without_throttle(struct conn *conn)
+{
+    if (is_put_off(conn))
         conn_break(conn);
+    conn->watch.flags &= ~(uint32_t)CONN_PUT_OFF;
+    stop_waiting(conn);
+    drop_empty_rest(conn);
+}
+
+static void wait_in_throttle(struct conn *conn)
+{
+    if (enter_throttle(conn) != ERR_OK) {
+        do_without_throttle(conn);
         return;
     }
-    if (conn->rest == NULL) {
-        stop_waiting(conn); /* it goes on being read with the others */
-        return;
-    }
-    throttle_leave(&conn->rest->throttled);
-    throttle_wait(&conn->loop->throttle, &conn->rest->throttled, is_put_off(conn));
     if (is_busy(conn))
         return;
     conn->watch.flags |= CONN_BUSY;
@@ -263,7 +285,7 @@ static void read_now(struct conn *conn)
 {
     size_t before = read_in_this_turn(conn->loop);
     if (is_busy(conn)) /* what is kept in the throttle may be replaced */
-        throttle_leave(&conn->rest->throttled);
+        throttle_leave(&conn->loop->throttle, &conn->rest->throttled);
     if (is_put_off(conn))
         go_on(conn);
     else

@@ -1,9 +1,5 @@
 #include "gateway/net/handshake_addresses.h"
 
-#include "gateway/base/hash.h"
-
-#include <stdlib.h>
-
 /* ---- ranks ---- */
 
 static void init_ranks(struct handshake_ranks *ranks)
@@ -45,70 +41,40 @@ static struct list *highest(const struct handshake_ranks *ranks)
     return NULL;
 }
 
-/* ---- the table ---- */
-
-static uint64_t hash_of(const struct hash_link *link)
-{
-    return CONTAINER_OF(link, const struct handshake_address, link)->hash;
-}
+/* ---- who is here ---- */
 
 enum err handshake_addresses_init(struct handshake_addresses *addresses)
 {
     init_ranks(&addresses->by_begun);
     init_ranks(&addresses->fresh);
-    list_init(&addresses->ready);
+    round_init(&addresses->ready);
     addresses->n_begun = 0;
-    return hash_table_init(&addresses->table, hash_of);
+    return addresses_init(&addresses->here);
 }
 
 void handshake_addresses_fini(struct handshake_addresses *addresses)
 {
-    hash_table_fini(&addresses->table);
+    addresses_fini(&addresses->here);
 }
 
-static struct handshake_address *find(const struct handshake_addresses *addresses, uint64_t hash,
-                                      const struct ip *network)
+static void init_lists(struct handshake_address *address)
 {
-    const struct hash_table *table = &addresses->table;
-    HASH_TABLE_FOR_EACH_IN(link, table, hash_table_bucket(table, hash))
-    {
-        struct handshake_address *address = CONTAINER_OF(link, struct handshake_address, link);
-        if (ip_equal(&address->network, network))
-            return address;
-    }
-    return NULL;
-}
-
-static struct handshake_address *make(struct handshake_addresses *addresses, uint64_t hash,
-                                      const struct ip *network)
-{
-    struct handshake_address *address = calloc(1, sizeof *address);
-    if (address == NULL)
-        return NULL;
-    address->hash = hash;
-    address->network = *network;
     list_init(&address->begun);
     list_init(&address->rank);
     list_init(&address->fresh);
     list_init(&address->turn);
-    list_init(&address->ready);
-    list_init(&address->ready_turn);
-    hash_table_add(&addresses->table, &address->link);
-    return address;
+    line_init(&address->ready);
 }
 
 enum err handshake_addresses_add(struct handshake_addresses *addresses,
                                  struct handshake_entry *entry, const struct ip *ip)
 {
-    struct ip network = ip_network(ip);
-    uint64_t hash = hash_bytes((struct span){(const char *)network.bytes, sizeof network.bytes});
-    struct handshake_address *address = find(addresses, hash, &network);
-    if (address == NULL)
-        address = make(addresses, hash, &network);
-    if (address == NULL)
+    struct address *here = addresses_enter(&addresses->here, ip, sizeof *entry->address);
+    if (here == NULL)
         return ERR_NO_MEMORY;
-    address->n_here++;
-    entry->address = address;
+    entry->address = CONTAINER_OF(here, struct handshake_address, here);
+    if (here->n_here == 1)
+        init_lists(entry->address);
     list_init(&entry->queued);
     list_init(&entry->begun);
     return ERR_OK;
@@ -120,9 +86,7 @@ void handshake_addresses_wait(struct handshake_addresses *addresses, struct hand
 {
     struct handshake_address *address = entry->address;
     if (handshake_entry_has_begun(entry)) {
-        if (list_is_empty(&address->ready))
-            list_append(&addresses->ready, &address->ready_turn);
-        list_append(&address->ready, &entry->queued);
+        round_wait(&addresses->ready, &address->ready, &entry->queued);
     } else {
         if (list_is_empty(&address->fresh))
             put(&addresses->fresh, address->n_begun, &address->turn);
@@ -136,12 +100,10 @@ void handshake_addresses_take(struct handshake_addresses *addresses, struct hand
     struct handshake_address *address = entry->address;
     if (!handshake_entry_is_waiting(entry))
         return;
-    list_remove(&entry->queued);
     if (handshake_entry_has_begun(entry)) {
-        list_remove(&address->ready_turn);
-        if (!list_is_empty(&address->ready))
-            list_append(&addresses->ready, &address->ready_turn);
+        round_take(&addresses->ready, &address->ready, &entry->queued);
     } else {
+        list_remove(&entry->queued);
         take_out(&addresses->fresh, address->n_begun, &address->turn);
         if (!list_is_empty(&address->fresh))
             put(&addresses->fresh, address->n_begun, &address->turn);
@@ -150,11 +112,8 @@ void handshake_addresses_take(struct handshake_addresses *addresses, struct hand
 
 struct handshake_entry *handshake_addresses_next_ready(const struct handshake_addresses *addresses)
 {
-    if (list_is_empty(&addresses->ready))
-        return NULL;
-    const struct handshake_address *address =
-        CONTAINER_OF(addresses->ready.next, struct handshake_address, ready_turn);
-    return CONTAINER_OF(address->ready.next, struct handshake_entry, queued);
+    struct list *next = round_next(&addresses->ready);
+    return next == NULL ? NULL : CONTAINER_OF(next, struct handshake_entry, queued);
 }
 
 struct handshake_entry *handshake_addresses_next_fresh(const struct handshake_addresses *addresses)
@@ -206,8 +165,5 @@ void handshake_addresses_remove(struct handshake_addresses *addresses,
         list_remove(&entry->begun);
         set_begun(addresses, address, address->n_begun - 1);
     }
-    if (--address->n_here > 0)
-        return;
-    hash_table_remove(&addresses->table, &address->link);
-    free(address);
+    addresses_leave(&addresses->here, &address->here);
 }

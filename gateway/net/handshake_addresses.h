@@ -1,14 +1,12 @@
 /* The addresses that have TLS handshakes under way on one thread: whose turn is next, and who has
- * the most of them; for handshakes.c. An address is an IPv4 address or the /64 of an IPv6 one.
+ * the most of them; for handshakes.c.
  *
  * A handshake is fresh until its first step, which is what costs, and has begun from then on. Each
  * call takes constant time, whatever the number of handshakes and addresses is. */
 #ifndef HERALD_NET_HANDSHAKE_ADDRESSES_H
 #define HERALD_NET_HANDSHAKE_ADDRESSES_H
 
-#include "gateway/base/hash_table.h"
-#include "gateway/base/list.h"
-#include "proto/cidr.h"
+#include "gateway/net/addresses.h"
 
 enum { HANDSHAKES_BEGUN = 512 }; /* at once on a thread */
 
@@ -21,17 +19,13 @@ struct handshake_ranks {
 };
 
 struct handshake_address {
-    struct hash_link link;
-    uint64_t hash;
-    struct ip network;
-    unsigned n_here; /* handshakes, fresh and begun */
+    struct address here; /* handshakes, fresh and begun */
     unsigned n_begun;
     struct list begun; /* the oldest first */
     struct list rank;  /* in addresses->by_begun, while it has begun any */
     struct list fresh; /* waiting for their first step */
     struct list turn;  /* in addresses->fresh, while any is */
-    struct list ready; /* begun, and waiting for their next step */
-    struct list ready_turn;
+    struct line ready; /* begun, and waiting for their next step */
 };
 
 /* One handshake's place; embedded. */
@@ -42,10 +36,10 @@ struct handshake_entry {
 };
 
 struct handshake_addresses {
-    struct hash_table table;
+    struct addresses here;
     struct handshake_ranks by_begun; /* those that have begun some */
     struct handshake_ranks fresh;    /* those that have fresh ones that wait */
-    struct list ready;               /* those whose begun ones wait */
+    struct round ready;              /* those whose begun ones wait */
     unsigned n_begun;
 };
 

@@ -1,5 +1,10 @@
 #include "gateway/net/throttle.h"
 
+struct throttle_address {
+    struct address here; /* who waits */
+    struct line lines[THROTTLE_KINDS];
+};
+
 /* Unused credit is not saved up beyond a millisecond's worth: it would come back as a burst. */
 static void count_credit(struct throttle *throttle)
 {
@@ -13,12 +18,25 @@ static void count_credit(struct throttle *throttle)
 /* NULL: nobody waits. */
 static struct throttled *next_in_turn(struct throttle *throttle)
 {
-    struct list *lists[] = {&throttle->waiting, &throttle->with_work};
-    struct list *list = lists[throttle->is_turn_of_work];
-    throttle->is_turn_of_work = !throttle->is_turn_of_work;
-    if (list_is_empty(list))
-        list = lists[throttle->is_turn_of_work];
-    return list_is_empty(list) ? NULL : CONTAINER_OF(list->next, struct throttled, link);
+    struct list *next = NULL;
+    for (int i = 0; i < THROTTLE_KINDS && next == NULL; i++) {
+        next = round_next(&throttle->rounds[throttle->turn_of]);
+        throttle->turn_of = (throttle->turn_of + 1) % THROTTLE_KINDS;
+    }
+    return next == NULL ? NULL : CONTAINER_OF(next, struct throttled, link);
+}
+
+static void forget(struct throttle *throttle, struct throttled *throttled)
+{
+    addresses_leave(&throttle->addresses, &throttled->address->here);
+    throttled->address = NULL;
+}
+
+static void take(struct throttle *throttle, struct throttled *throttled)
+{
+    enum throttle_kind kind = throttled->kind;
+    round_take(&throttle->rounds[kind], &throttled->address->lines[kind], &throttled->link);
+    forget(throttle, throttled);
 }
 
 static void read_in_turn(struct reactor_task *task)
@@ -27,15 +45,16 @@ static void read_in_turn(struct reactor_task *task)
     struct throttled *next = NULL;
     count_credit(throttle);
     while (throttle->credit > 0 && (next = next_in_turn(throttle)) != NULL) {
-        list_remove(&next->link);
+        take(throttle, next);
         throttle->read(next);
     }
-    if (!list_is_empty(&throttle->waiting) || !list_is_empty(&throttle->with_work))
+    if (round_next(&throttle->rounds[THROTTLE_READ]) != NULL ||
+        round_next(&throttle->rounds[THROTTLE_WORK]) != NULL)
         reactor_in_next_ms(throttle->reactor, &throttle->task);
 }
 
-void throttle_init(struct throttle *throttle, struct reactor *reactor, int64_t bytes_per_ms,
-                   void (*read)(struct throttled *throttled))
+enum err throttle_init(struct throttle *throttle, struct reactor *reactor, int64_t bytes_per_ms,
+                       void (*read)(struct throttled *throttled))
 {
     *throttle = (struct throttle){
         .reactor = reactor,
@@ -45,14 +64,16 @@ void throttle_init(struct throttle *throttle, struct reactor *reactor, int64_t b
         .credit = bytes_per_ms,
         .at_ms = reactor_now_ms(reactor),
     };
-    list_init(&throttle->waiting);
-    list_init(&throttle->with_work);
+    for (int kind = 0; kind < THROTTLE_KINDS; kind++)
+        round_init(&throttle->rounds[kind]);
     list_init(&throttle->task.link);
+    return addresses_init(&throttle->addresses);
 }
 
 void throttle_fini(struct throttle *throttle)
 {
     reactor_task_cancel(&throttle->task);
+    addresses_fini(&throttle->addresses);
 }
 
 bool throttle_charge(struct throttle *throttle, size_t bytes)
@@ -67,16 +88,30 @@ bool throttle_charge(struct throttle *throttle, size_t bytes)
 bool throttle_is_free(struct throttle *throttle)
 {
     count_credit(throttle);
-    return throttle->credit > 0 && list_is_empty(&throttle->with_work);
+    return throttle->credit > 0 && round_next(&throttle->rounds[THROTTLE_WORK]) == NULL;
 }
 
-void throttle_wait(struct throttle *throttle, struct throttled *throttled, bool has_work)
+enum err throttle_wait(struct throttle *throttle, struct throttled *throttled,
+                       enum throttle_kind kind, const struct ip *ip)
 {
-    list_append(has_work ? &throttle->with_work : &throttle->waiting, &throttled->link);
+    struct address *here = addresses_enter(&throttle->addresses, ip, sizeof *throttled->address);
+    if (here == NULL)
+        return ERR_NO_MEMORY;
+    struct throttle_address *address = CONTAINER_OF(here, struct throttle_address, here);
+    for (int i = 0; here->n_here == 1 && i < THROTTLE_KINDS; i++)
+        line_init(&address->lines[i]);
+    throttled->address = address;
+    throttled->kind = kind;
+    list_init(&throttled->link);
+    round_wait(&throttle->rounds[kind], &address->lines[kind], &throttled->link);
     reactor_in_next_ms(throttle->reactor, &throttle->task);
+    return ERR_OK;
 }
 
-void throttle_leave(struct throttled *throttled)
+void throttle_leave(struct throttle *throttle, struct throttled *throttled)
 {
-    list_remove(&throttled->link);
+    if (throttled->address == NULL)
+        return;
+    round_leave(&throttled->address->lines[throttled->kind], &throttled->link);
+    forget(throttle, throttled);
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/arrival_peers.h"
 
 #include "gateway/auth.h"
+#include "gateway/base/hash.h"
 
 #include <stdio.h>
 
@@ -193,6 +194,56 @@ Test(arrival, rests_for_75_seconds_and_its_next_head_has_10)
     cr_expect_eq(recv(theirs[1], &byte, 1, 0), -1);
     wait_s(3);
     cr_assert_eq(recv(theirs[1], &byte, 1, 0), 1, "408");
+    clock_replace(NULL, NULL);
+}
+
+static int turns[PEERS];
+static unsigned n_turns;
+
+/* The path is the number of the peer. Each uses up what the throttle counts at most. */
+static bool work_in_turn(struct arrival *arrival, const struct http_head *head, const char *bytes)
+{
+    if (!arrival_take_turn(arrival))
+        return true;
+    turns[n_turns++] = bytes[head->path.at + 1] - '0';
+    conn_loop_count_work(&worker->loop, 1000000);
+    arrival_answer(arrival, 204, NULL, NULL, (struct span){0});
+    return true;
+}
+
+Test(arrival, has_the_turns_of_the_address_that_its_proxy_tells)
+{
+    struct sources *sources;
+    char *trusted = "unix:";
+    const struct options behind = {.trusted_proxy = {&trusted, 1}};
+    char request[128];
+    cr_assert_eq(hash_init(), ERR_OK);
+    cr_assert_eq(sources_new(&behind, &sources), ERR_OK);
+    show_clock();
+    node.serve_more = work_in_turn;
+    conn_loop_count_work(&worker->loop, 1000000);
+    for (int i = 0; i < PEERS; i++) {
+        struct source *source;
+        cr_assert_eq(source_arrive(sources, NULL, &source), ERR_OK);
+        atomic_fetch_add(&node.n_sockets, 1);
+        cr_assert_eq(arrival_new(worker, ours[i], source, &(struct ip){0},
+                                 worker_now_ms(worker) + 60000, &all),
+                     ERR_OK);
+        snprintf(request, sizeof request,
+                 "POST /%d HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.%d\r\n\r\n", i,
+                 i == PEERS - 1 ? 2 : 1);
+        say(i, request);
+        reactor_turn(worker->reactor, 0);
+    }
+    cr_assert_eq(n_turns, 0);
+    while (n_turns < PEERS) {
+        shown_us += 1000;
+        reactor_turn(worker->reactor, 0);
+    }
+    for (unsigned i = 0; i < PEERS; i++)
+        cr_expect_eq(turns[i], ((const int[PEERS]){0, PEERS - 1, 1, 2})[i]);
+    arrivals_drop_all(&all);
+    sources_free(sources);
     clock_replace(NULL, NULL);
 }
 

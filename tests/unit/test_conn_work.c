@@ -1,4 +1,5 @@
 /* Work that few bytes ask for: it has the busy ones' share, and waits for it with what it has. */
+#include "gateway/base/hash.h"
 #include "gateway/base/metrics.h"
 #include "gateway/net/conn.h"
 #include "tests/support/fake_clock.h"
@@ -19,11 +20,14 @@ struct peer {
     unsigned n_worked;
     bool is_worker; /* each 'w' asks for work */
     bool is_gone;
+    struct ip ip; /* all have none until a test gives them one */
 };
 
 static struct reactor *reactor;
 static struct conn_loop loop;
 static struct peer peers[PEERS];
+static int order[4 * PEERS]; /* who has worked, in turn */
+static size_t n_order;
 
 static void turn_after_ms(int64_t ms)
 {
@@ -46,6 +50,8 @@ static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
                 return i;
             conn_loop_count_work(&loop, WORK_US);
             peer->n_worked++;
+            if (n_order < sizeof order / sizeof order[0])
+                order[n_order++] = (int)(peer - peers);
         }
         peer->taken[peer->n_taken++] = (char)bytes[i];
         if (bytes[i] == 'p' || bytes[i] == 'r') {
@@ -65,11 +71,17 @@ static void on_gone(struct conn *conn, bool is_clean)
     conn_abandon(conn);
 }
 
-static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone};
+static struct ip address(const struct conn *conn)
+{
+    return CONTAINER_OF(conn, const struct peer, conn)->ip;
+}
+
+static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone, .address = address};
 
 static void set_up(void)
 {
     stop_the_clock();
+    cr_assert_eq(hash_init(), ERR_OK);
     cr_assert_eq(reactor_new(&reactor), ERR_OK);
     cr_assert_eq(conn_loop_init(&loop, reactor), ERR_OK);
     for (int i = 0; i < PEERS; i++) {
@@ -89,6 +101,7 @@ static void tear_down(void)
         if (peers[i].fd >= 0)
             close(peers[i].fd);
     }
+    cr_expect_eq(loop.throttle.addresses.table.n_links, 0);
     conn_loop_fini(&loop);
     reactor_free(reactor);
     let_the_clock_go();
@@ -283,4 +296,89 @@ Test(conn_work, who_is_abandoned_while_it_waits_is_forgotten)
     for (int turn = 0; turn < 5; turn++)
         turn_after_ms(1);
     cr_expect_eq(worked_in_all(), 0);
+}
+
+/* ---- address by address ---- */
+
+static void use_up_the_share(void)
+{
+    conn_loop_count_work(&loop, 2 * CONN_WORK_US_PER_MS);
+}
+
+static void give_address(int peer, const char *text)
+{
+    cr_assert_eq(ip_parse((struct span){text, strlen(text)}, &peers[peer].ip), ERR_OK);
+}
+
+/* All of them wait, the first one first, and then have their turns. */
+static void let_all_work(void)
+{
+    n_order = 0;
+    use_up_the_share();
+    for (int i = 0; i < PEERS; i++)
+        say(&peers[i], "w");
+    reactor_turn(reactor, 0);
+    cr_assert_eq(worked_in_all(), 0);
+    while (worked_in_all() < PEERS)
+        turn_after_ms(1);
+}
+
+static void expect_order(const int expected[PEERS])
+{
+    for (int i = 0; i < PEERS; i++)
+        cr_expect_eq(order[i], expected[i], "turn %d is of %d, not of %d", i, order[i],
+                     expected[i]);
+}
+
+Test(conn_work, who_is_of_a_quiet_address_waits_for_one_turn_of_a_crowded_one)
+{
+    for (int i = 0; i < PEERS; i++)
+        give_address(i, i == PEERS - 1 ? "192.0.2.2" : "192.0.2.1");
+    let_all_work();
+    expect_order((const int[]){0, PEERS - 1, 1, 2, 3, 4, 5, 6});
+}
+
+Test(conn_work, turns_go_round_among_the_64_bit_networks_of_ipv6_and_those_without_an_address)
+{
+    static const char *const ips[] = {"2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2::3",
+                                      "192.0.2.1",       "192.0.2.1",       "2001:db8:1:3::1"};
+    for (int i = 0; i < 6; i++)
+        give_address(i, ips[i]);
+    let_all_work();
+    expect_order((const int[]){0, 3, 5, 6, 1, 4, 7, 2});
+}
+
+/* The others of its address go on where they stood. */
+Test(conn_work, the_turn_of_one_who_leaves_is_that_of_the_next_of_its_address)
+{
+    for (int i = 0; i < PEERS; i++)
+        give_address(i, i < 2 ? "192.0.2.1" : "192.0.2.2");
+    use_up_the_share();
+    for (int i = 0; i < PEERS; i++)
+        say(&peers[i], "w");
+    reactor_turn(reactor, 0);
+    cr_expect_eq(loop.throttle.addresses.table.n_links, 2);
+    conn_abandon(&peers[0].conn);
+    peers[0].is_gone = true;
+    while (worked_in_all() < PEERS - 1)
+        turn_after_ms(1);
+    cr_expect_eq(order[0], 1);
+    cr_expect_eq(order[1], 2);
+    cr_expect_eq(loop.throttle.addresses.table.n_links, 0);
+}
+
+/* Those who send much at once have half of the turns, and share them in the same way. */
+Test(conn_work, those_who_only_send_have_shares_by_address_too)
+{
+    for (int i = 0; i < PEERS; i++) {
+        peers[i].is_worker = false;
+        give_address(i, i == 1 ? "192.0.2.2" : "192.0.2.1");
+    }
+    flood_for_ms(50);
+    size_t quiet = peers[1].n_read, all = 0;
+    flood_for_ms(100);
+    for (int i = 2; i < PEERS; i++)
+        all += peers[i].n_read;
+    cr_expect_gt(peers[1].n_read - quiet, 100 * MANY_BYTES / 2);
+    cr_expect_gt(all, 100 * MANY_BYTES / 2);
 }

@@ -42,7 +42,7 @@ static void tear_down(void)
         if (all[i].is_here)
             handshake_addresses_remove(&addresses, &all[i].entry);
     }
-    cr_expect_eq(addresses.table.n_links, 0);
+    cr_expect_eq(addresses.here.table.n_links, 0);
     cr_expect_eq(addresses.n_begun, 0);
     handshake_addresses_fini(&addresses);
 }

@@ -4,7 +4,9 @@
 #include "gateway/base/hash.h"
 
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct sources *sources;
@@ -220,6 +222,42 @@ static void tell_by_head(struct source *source, const char *address)
     http_head_init(&head, sizeof text, fields, 8);
     cr_assert_eq(http_head_parse(&head, text, (size_t)len), HTTP_HEAD_DONE);
     source_tell_by_head(source, &head, text);
+}
+
+/* Whose work it is is asked while some must wait, and told by the socket where nothing else is. */
+Test(sources, say_for_whom_the_work_on_a_connection_is_done)
+{
+    struct ip told, found;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, len), 0);
+    cr_assert_eq(listen(listener, 1), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    cr_assert_eq(connect(client, (struct sockaddr *)&address, len), 0);
+    found = source_of_work(NULL, client);
+    cr_expect(ip_equal(&found, &peer));
+    close(client);
+    close(listener);
+
+    cr_assert_eq(ip_parse(SPAN_LITERAL("192.0.2.1"), &told), ERR_OK);
+    set_up("127.0.0.1", 0, 0);
+    struct source *source = arrive();
+    found = source_of_work(source, -1);
+    cr_expect(ip_equal(&found, &peer));
+    cr_assert_eq(source_tell(source, true, &told), ERR_OK);
+    found = source_of_work(source, -1);
+    cr_expect(ip_equal(&found, &told));
+    source_leave(source);
+    tear_down();
+
+    int ends[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    found = source_of_work(NULL, ends[0]);
+    cr_expect(ip_equal(&found, &(struct ip){0}));
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* A proxy sends the requests of many through one connection. */

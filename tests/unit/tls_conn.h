@@ -58,7 +58,8 @@ static inline void on_gone(struct conn *conn, bool is_clean)
     conn_abandon(conn);
 }
 
-static const struct conn_ops ops = {on_bytes, NULL, on_drained, on_gone};
+static const struct conn_ops ops = {
+    .on_bytes = on_bytes, .on_drained = on_drained, .on_gone = on_gone};
 
 static inline void set_up(void)
 {
