@@ -358,10 +358,14 @@ static bool read_last_event_id(struct arrival *arrival, struct resume *resume)
     const char *field = "Last-Event-ID";
     const char *detail = "Last-Event-ID must be EPOCH-SEQ";
     enum err error = ERR_NOT_FOUND;
-    if (find_field(arrival, "Last-Event-ID", &id) && id.len > 0)
+    if (http_head_count(arrival_head(arrival), arrival_bytes(arrival).bytes, field) > 1) {
+        detail = "Last-Event-ID is given twice";
+        error = ERR_INVALID_FIELD;
+    } else if (find_field(arrival, field, &id) && id.len > 0) {
         error = message_position_parse(id, &resume->epoch, &resume->seq);
-    else
+    } else {
         error = last_event_id_parse(query, &resume->epoch, &resume->seq, &field, &detail);
+    }
     if (error == ERR_OK || error == ERR_NOT_FOUND)
         return true;
     arrival_refuse(arrival, ERR_INVALID_FIELD, detail, field, NULL);

@@ -136,6 +136,16 @@ module.exports = (test) => {
         assert.deepEqual(stream.values(), [2]);
     });
 
+    test('two Last-Event-ID headers are refused, as doubled parameters are', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const second of ['k3f9a2qd-2', 'k3f9a2qd-1', '']) {
+            const answer = await exchange(herald.port, 'GET /sse?userId=u HTTP/1.1\r\nHost: localhost\r\n' +
+                `Last-Event-ID: k3f9a2qd-1\r\nlast-event-id: ${second}\r\n\r\n`);
+            assertProblem(answer, 400, { type: 'invalid-field', field: 'Last-Event-ID' });
+            assert.equal(answer.json.detail, 'Last-Event-ID is given twice');
+        }
+    });
+
     test('a Last-Event-ID of another epoch is a gap with reset, and what there is', async (t) => {
         const herald = await memory(t);
         await pushNumbers(herald, 'reset', 0, 2);
