@@ -36,8 +36,7 @@ static const char page_policy[] =
     "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src "
     "data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
-    "Referrer-Policy: no-referrer\r\n"
-    "Cache-Control: no-cache\r\n";
+    "Referrer-Policy: no-referrer\r\n";
 
 /* A push of the page's button on its way through the store and back to the arrival's worker. */
 struct demo_push {

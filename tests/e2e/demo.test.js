@@ -30,6 +30,19 @@ module.exports = (test) => {
         assert.match((await herald.request('GET', '/', onPort(herald))).text, /^<!doctype html>/i);
     });
 
+    test('no answer has a field twice', async (t) => {
+        const herald = await demo(t);
+        for (const target of ['/', '/demo/page.css', '/demo/facts', '/demo/nothing', '/livez']) {
+            const raw = await t.raw(herald.port);
+            raw.send(`GET ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+            await raw.waitEnd();
+            const [, ...lines] = raw.bytes.toString().split('\r\n\r\n')[0].split('\r\n');
+            const names = lines.map((line) => line.split(':')[0].toLowerCase());
+            assert.ok(names.includes('cache-control'), target);
+            assert.deepEqual(names, [...new Set(names)], target);
+        }
+    });
+
     test('the page is told where backends push', async (t) => {
         const facts = async (herald) => (await herald.request('GET', '/demo/facts', onPort(herald))).json;
         const herald = await demo(t);
