@@ -146,6 +146,9 @@ static void drain(struct gateway *gateway, const sigset_t *signals)
             return;
         }
         say_ignored(number);
+        if (number == SIGHUP)
+            log_event(LOG_WARN, "SIGHUP is ignored: Herald is draining, and reads nothing again",
+                      LOG_INT("signal", number));
     }
 }
 

@@ -112,6 +112,17 @@ module.exports = (test) => {
         assert.equal((await herald.request('GET', '/livez')).status, 200);
     });
 
+    test('SIGHUP during a drain is ignored with a line', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--drain-time', '20s'] });
+        await herald.subscribe('u');
+        herald.child.signal('SIGTERM');
+        await waitUntil('the drain', () => herald.log.includes('event=draining'));
+        herald.child.signal('SIGHUP');
+        await waitUntil('the line', () => herald.log.includes('SIGHUP is ignored: Herald is draining'));
+        assert.doesNotMatch(herald.log, /options read again/);
+        herald.child.signal('SIGTERM');
+    });
+
     test('a descriptor below 3 that it was not given is /dev/null, and no file of the store', async (t) => {
         const directory = path.join(t.tempDir(), 'store');
         const herald = await startInShell(t, '<&- >&- 2>&-', { store: `file:${directory}` });
