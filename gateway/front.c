@@ -52,7 +52,7 @@ static void refuse_without_descriptor(struct front *front, int listen_fd, int co
     struct peer_address peer;
     int fd = listener_accept(listen_fd, &peer);
     if (fd >= 0)
-        refused_close(front->worker, fd, 503);
+        refused_close(front->worker, fd, ERR_FULL);
     front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     static struct log_limit failures = LOG_LIMIT(1000);
@@ -71,7 +71,7 @@ static void take(struct front *front, int fd, const struct peer_address *peer)
     atomic_store_explicit(&node->arrived_ms, worker_now_ms(front->worker), memory_order_relaxed);
     if (error == ERR_CROWDED) {
         atomic_fetch_sub(&node->n_sockets, 1);
-        refused_close(front->worker, fd, 429);
+        refused_close(front->worker, fd, ERR_CROWDED);
         return;
     }
     if (error == ERR_OK && source_is_untold(source))
@@ -82,7 +82,7 @@ static void take(struct front *front, int fd, const struct peer_address *peer)
         return;
     source_leave(source);
     atomic_fetch_sub(&node->n_sockets, 1);
-    refused_close(front->worker, fd, 503);
+    refused_close(front->worker, fd, ERR_FULL);
 }
 
 static void set_pause(struct front *front)
@@ -170,7 +170,7 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
             if (place == PLACE_TAKEN)
                 take(front, fd, &peer);
             else
-                refused_close(front->worker, fd, 503);
+                refused_close(front->worker, fd, ERR_FULL);
             continue;
         }
         if (place == PLACE_TAKEN)

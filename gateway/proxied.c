@@ -72,7 +72,7 @@ static void take_head(struct proxied *proxied, const struct proxy_head *head)
         leave(proxied);
         source_leave(proxied->source);
         atomic_fetch_sub(&proxied->worker->node->n_sockets, 1);
-        refused_close(proxied->worker, proxied->watch.fd, 429);
+        refused_close(proxied->worker, proxied->watch.fd, ERR_CROWDED);
     } else {
         drop(proxied);
     }

@@ -38,20 +38,19 @@ void refused_count(unsigned status)
     metrics_count(metric_of(status));
 }
 
-void refused_close(struct worker *worker, int fd, unsigned status)
+void refused_close(struct worker *worker, int fd, enum err error)
 {
     struct http_terms terms = {.date = worker_date(worker)};
     struct buf answer;
-    buf_init(&answer, 1024);
+    buf_init(&answer, 2048);
     if (worker->node->tls == NULL &&
-        http_answer(&answer, status, NULL, "Content-Length: 0\r\nRetry-After: 5\r\n", &terms,
-                    (struct span){0}) == ERR_OK) {
+        http_refusal(&answer, error, NULL, NULL, NULL, &terms, worker_random(worker)) == ERR_OK) {
         ssize_t sent = send(fd, answer.bytes, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         (void)sent; /* it is refused either way */
     }
     buf_fini(&answer);
     close(fd);
-    refused_count(status);
+    refused_count(error_http_status(error));
 }
 
 static struct span user_of(const struct refused_who *who)

@@ -11,9 +11,10 @@
 /* Counts a request that was refused, by the status of its answer. */
 void refused_count(unsigned status);
 
-/* Refuses a connection without a look at its request (429, 503), and closes it. With TLS nothing is
- * said: that would take a handshake. On the worker's thread. */
-void refused_close(struct worker *worker, int fd, unsigned status);
+/* Refuses a connection without a look at its request, with a problem like any other (ERR_CROWDED
+ * 429, ERR_FULL 503), and closes it. With TLS nothing is said: that would take a handshake. On the
+ * worker's thread. */
+void refused_close(struct worker *worker, int fd, enum err error);
 
 /* Whom a refusal is about. */
 struct refused_who {

@@ -3,6 +3,7 @@
 
 #include "gateway/auth.h"
 #include "gateway/base/hash.h"
+#include "gateway/refused.h"
 
 #include <stdio.h>
 
@@ -52,6 +53,27 @@ Test(arrival, an_answer_on_its_way_is_not_cut_off)
     for (int i = 0; i < 3; i++)
         reactor_turn(worker->reactor, 0);
     cr_assert(arrivals_make_room(&all));
+}
+
+static void expect_refused_unread(int peer, enum err error, const char *status, const char *type)
+{
+    char answer[4096];
+    refused_close(worker, ours[peer], error);
+    ssize_t len = recv(theirs[peer], answer, sizeof answer - 1, 0);
+    cr_assert_gt(len, 0);
+    answer[len] = '\0';
+    cr_expect(strstr(answer, status) == answer, "%s", answer);
+    cr_expect_not_null(strstr(answer, "\r\nContent-Type: application/problem+json\r\n"), "%s",
+                       answer);
+    cr_expect_not_null(strstr(answer, "\r\nRetry-After: 5\r\n"), "%s", answer);
+    cr_expect_not_null(strstr(answer, "\r\nConnection: close\r\n"), "%s", answer);
+    cr_expect_not_null(strstr(answer, type), "%s", answer);
+}
+
+Test(arrival, without_a_place_is_told_so_in_a_problem)
+{
+    expect_refused_unread(0, ERR_FULL, "HTTP/1.1 503 ", "{\"type\":\"full\",");
+    expect_refused_unread(1, ERR_CROWDED, "HTTP/1.1 429 ", "{\"type\":\"rate-limited\",");
 }
 
 /* ---- connections that are kept (RFC 9112, 9.3) ---- */
