@@ -45,9 +45,7 @@ static enum err read_keys(struct access *access, struct keys **ret_keys, struct 
         if (error == ERR_NO_MEMORY)
             snprintf(why, why_cap, "out of memory");
     }
-    if (text.len > 0)
-        explicit_bzero(text.bytes, text.len);
-    buf_fini(&text);
+    whole_file_wipe(&text);
     return error;
 }
 

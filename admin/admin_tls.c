@@ -1,6 +1,7 @@
 #include "admin/admin_tls.h"
 
 #include "gateway/base/reread.h"
+#include "gateway/base/whole_file.h"
 
 #include <errno.h>
 #include <gnutls/abstract.h>
@@ -131,16 +132,25 @@ static enum err refuse(const char *option, const char *path, const char *text, c
 static enum err read_file(const char *option, const char *path, gnutls_datum_t *ret_bytes,
                           char *why, size_t why_cap)
 {
-    FILE *file =
-        fopen(path, "re"); /* for errno: the library has no more to say than "file error" */
-    bool is_readable = file != NULL && (getc(file) != EOF || !ferror(file));
-    int code = errno;
-    if (file != NULL)
-        fclose(file);
-    if (!is_readable)
-        return refuse(option, path, strerror(code), why, why_cap);
-    int result = gnutls_load_file(path, ret_bytes);
-    return result == 0 ? ERR_OK : refuse(option, path, gnutls_strerror(result), why, why_cap);
+    struct buf text;
+    const char *reason;
+    buf_init(&text, WHOLE_FILE_MAX_BYTES);
+    enum err error = whole_file_read(path, &text, NULL, &reason);
+    if (error == ERR_OK) {
+        ret_bytes->data = gnutls_malloc(text.len + 1); /* the library reads a NUL behind it */
+        reason = gnutls_strerror(GNUTLS_E_MEMORY_ERROR);
+        error = ret_bytes->data == NULL ? ERR_NO_MEMORY : ERR_OK;
+    }
+    if (error == ERR_OK) {
+        if (text.len > 0)
+            memcpy(ret_bytes->data, text.bytes, text.len);
+        ret_bytes->data[text.len] = '\0';
+        ret_bytes->size = (unsigned)text.len;
+    } else {
+        error = refuse(option, path, reason, why, why_cap);
+    }
+    whole_file_wipe(&text);
+    return error;
 }
 
 static bool is_matching(gnutls_pcert_st *certificate, gnutls_privkey_t key)

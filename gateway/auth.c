@@ -58,9 +58,7 @@ static enum err read_keys(struct auth *auth, struct jwt_keys **ret_keys, size_t 
     if (*ret_n_skipped > SKIPS_SAID_MAX)
         log_event(LOG_WARN, "more keys for tokens are skipped",
                   LOG_INT("keys", *ret_n_skipped - SKIPS_SAID_MAX));
-    if (text.len > 0)
-        explicit_bzero(text.bytes, text.len);
-    buf_fini(&text);
+    whole_file_wipe(&text);
     return error;
 }
 

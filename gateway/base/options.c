@@ -2,10 +2,10 @@
 
 #include "gateway/base/log.h"
 #include "gateway/base/socket_rights.h"
+#include "gateway/base/whole_file.h"
 #include "proto/authority.h"
 #include "proto/cidr.h"
 
-#include <errno.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,28 +240,39 @@ static enum err read_variables(struct reading *reading, char **environ_list)
 }
 
 struct file_reader {
-    FILE *file;
+    struct span rest;
     struct reading *reading;
 };
 
 /* Hands inih a line without its indentation, which inih would take for a continuation of the value
- * before; and notices lines longer than inih's buffer, which it would cut in two. */
+ * before; and notices lines longer than inih's buffer, which it would cut in two, and those that it
+ * would read only up to a NUL. */
 static char *next_line(char *line, int cap, void *stream)
 {
     struct file_reader *reader = stream;
     struct reading *reading = reader->reading;
-    if (reading->error != ERR_OK || reading->is_line_too_long)
+    struct span *rest = &reader->rest;
+    if (reading->error != ERR_OK || reading->is_line_too_long || rest->len == 0)
         return NULL;
-    if (fgets(line, cap, reader->file) == NULL)
-        return NULL;
+    const char *end = memchr(rest->bytes, '\n', rest->len);
+    size_t len = end != NULL ? (size_t)(end - rest->bytes) + 1 : rest->len;
     reading->line++;
-    size_t len = strlen(line);
-    if (len == (size_t)cap - 1 && line[len - 1] != '\n' && !feof(reader->file)) {
+    if (memchr(rest->bytes, '\0', len) != NULL) {
+        reading->error =
+            refuse(reading, "%s:%d: there is a NUL in the line", reading->path, reading->line);
+        return NULL;
+    }
+    if (len > (size_t)cap - 1) {
         reading->is_line_too_long = true;
         return NULL;
     }
-    size_t blank = strspn(line, " \t");
-    memmove(line, line + blank, len - blank + 1);
+    size_t blank = 0;
+    while (blank < len && (rest->bytes[blank] == ' ' || rest->bytes[blank] == '\t'))
+        blank++;
+    memcpy(line, rest->bytes + blank, len - blank);
+    line[len - blank] = '\0';
+    rest->bytes += len;
+    rest->len -= len;
     return line;
 }
 
@@ -292,23 +303,12 @@ static int on_pair(void *user, const char *section, const char *name, const char
     return reading->error == ERR_OK;
 }
 
-static enum err read_file(struct reading *reading)
+static enum err read_lines(struct reading *reading, struct span text)
 {
-    reading->path = reading->options.config;
-    if (reading->path[0] == '\0')
-        return ERR_OK;
-    FILE *file = fopen(reading->path, "re");
-    if (file == NULL)
-        return refuse(reading, "--config %s cannot be opened: %s", reading->path, strerror(errno));
-
-    struct file_reader reader = {file, reading};
+    struct file_reader reader = {text, reading};
     int bad_line = ini_parse_stream(next_line, &reader, on_pair, reading);
-    bool is_unreadable = ferror(file) != 0;
-    fclose(file);
     if (reading->error != ERR_OK)
         return reading->error;
-    if (is_unreadable)
-        return refuse(reading, "--config %s cannot be read; is it a file?", reading->path);
     if (reading->is_line_too_long)
         return refuse(reading, "%s:%d: the line is too long (at most %d bytes)", reading->path,
                       reading->line, OPTION_LINE_MAX_BYTES);
@@ -317,6 +317,23 @@ static enum err read_file(struct reading *reading)
     if (bad_line > 0)
         return refuse(reading, "%s:%d: a line must be NAME = VALUE", reading->path, bad_line);
     return ERR_OK;
+}
+
+static enum err read_file(struct reading *reading)
+{
+    struct buf text;
+    const char *reason;
+    reading->path = reading->options.config;
+    if (reading->path[0] == '\0')
+        return ERR_OK;
+    buf_init(&text, WHOLE_FILE_MAX_BYTES);
+    enum err error = whole_file_read(reading->path, &text, NULL, &reason);
+    if (error != ERR_OK)
+        error = refuse(reading, "--config %s cannot be read: %s", reading->path, reason);
+    else
+        error = read_lines(reading, buf_span(&text));
+    whole_file_wipe(&text);
+    return error;
 }
 
 static enum err set_defaults(struct reading *reading)

@@ -3,12 +3,10 @@
 #ifndef HERALD_BASE_WATCHED_FILE_H
 #define HERALD_BASE_WATCHED_FILE_H
 
-#include "proto/buf.h"
+#include "gateway/base/whole_file.h"
 #include "proto/digest.h"
 
-#include <sys/stat.h>
-
-enum { WATCHED_FILE_MAX_BYTES = 1 << 20 };
+enum { WATCHED_FILE_MAX_BYTES = WHOLE_FILE_MAX_BYTES };
 
 struct watched_file {
     const char *path;           /* the caller's */
@@ -17,8 +15,8 @@ struct watched_file {
     uint8_t counts[DIGEST_LEN]; /* of those that watched_file_take took */
 };
 
-/* Fills `out`, which the caller has initialised. ERR_SYSTEM, ERR_TOO_LARGE: *why is a sentence that
- * names the file; what `out` holds is then of no use. */
+/* As whole_file_read. Fills `out`, which the caller has initialised. ERR_SYSTEM, ERR_TOO_LARGE:
+ * *why is a sentence that names the file; what `out` holds is then of no use. */
 MUST_CHECK enum err watched_file_read(struct watched_file *file, struct buf *out, char *why,
                                       size_t why_cap);
 

@@ -2,9 +2,9 @@
  * everything as it is. OpenSSL counts: an open connection holds the SSL_CTX that it began with. */
 #include "gateway/net/tls_context.h"
 
+#include "gateway/base/whole_file.h"
 #include "gateway/net/tls_tickets.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* What was read, to be told from what is read next. The key's is that of its public half. Of an
  * SSL_CTX that others use nothing is read any more: whoever lets go last frees it. */
@@ -57,40 +56,59 @@ static enum err out_of_memory(struct reason *why)
     return ERR_NO_MEMORY;
 }
 
-static enum err check_readable(struct reason *why, const char *option, const char *path)
+/* The bytes, which the caller wipes (whole_file_wipe) whatever this answers. */
+static enum err read_file(struct reason *why, const char *option, const char *path,
+                          struct buf *ret_bytes, BIO **ret_bio)
 {
-    FILE *file = fopen(path, "re");
-    int first = file != NULL ? getc(file) : EOF;
-    int code = file == NULL || ferror(file) ? errno : 0; /* a directory opens, but does not read */
-    if (file != NULL)
-        fclose(file);
-    if (code != 0)
-        return refuse(why, option, path, strerror(code));
-    if (first == EOF)
+    const char *reason;
+    buf_init(ret_bytes, WHOLE_FILE_MAX_BYTES);
+    *ret_bio = NULL;
+    if (whole_file_read(path, ret_bytes, NULL, &reason) != ERR_OK)
+        return refuse(why, option, path, reason);
+    if (ret_bytes->len == 0)
         return refuse(why, option, path, "the file is empty");
-    return ERR_OK;
+    ERR_clear_error();
+    *ret_bio = BIO_new_mem_buf(ret_bytes->bytes, (int)ret_bytes->len);
+    return *ret_bio != NULL ? ERR_OK : out_of_memory(why);
 }
 
 /* ---- the files ---- */
 
+/* As SSL_CTX_use_certificate_chain_file, but of bytes. */
+static bool take_chain(SSL_CTX *ctx, BIO *bio)
+{
+    X509 *certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+    bool is_taken = certificate != NULL && SSL_CTX_use_certificate(ctx, certificate) == 1;
+    X509_free(certificate);
+    while (is_taken && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        is_taken = SSL_CTX_add0_chain_cert(ctx, certificate) == 1;
+        if (!is_taken)
+            X509_free(certificate);
+    }
+    return is_taken && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+}
+
 static enum err use_certificate(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
 {
     const char *option = files->certificate_option;
-    enum err error = check_readable(why, option, files->certificate);
-    if (error != ERR_OK)
-        return error;
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(ctx, files->certificate) == 1)
-        return ERR_OK;
-    if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE)
-        return refuse(why, option, files->certificate,
-                      "no certificate is in it: it must be PEM, the server's certificate first and "
-                      "its chain behind it");
+    struct buf bytes;
+    BIO *bio;
     char text[300];
-    const char *detail = ERR_reason_error_string(ERR_peek_last_error());
-    snprintf(text, sizeof text, "the certificate cannot be used: %s",
-             detail != NULL ? detail : "unknown reason");
-    return refuse(why, option, files->certificate, text);
+    enum err error = read_file(why, option, files->certificate, &bytes, &bio);
+    if (error == ERR_OK && !take_chain(ctx, bio)) {
+        const char *detail = ERR_reason_error_string(ERR_peek_last_error());
+        snprintf(text, sizeof text, "the certificate cannot be used: %s",
+                 detail != NULL ? detail : "unknown reason");
+        bool is_none = ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE;
+        error = refuse(why, option, files->certificate,
+                       is_none ? "no certificate is in it: it must be PEM, the server's "
+                                 "certificate first and its chain behind it"
+                               : text);
+    }
+    ERR_clear_error();
+    BIO_free(bio);
+    whole_file_wipe(&bytes);
+    return error;
 }
 
 /* There is nobody to ask for a passphrase. */
@@ -103,72 +121,111 @@ static int refuse_passphrase(char *out, int cap, int is_writing, void *was_asked
     return -1;
 }
 
+static enum err check_key(SSL_CTX *ctx, const struct tls_files *files, EVP_PKEY *key,
+                          bool is_encrypted, struct reason *why)
+{
+    const char *text = NULL;
+    if (is_encrypted)
+        text = "the key is encrypted, and nobody can type its passphrase: decrypt it with "
+               "`openssl pkey -in FILE -out NEW`, readable for Herald alone";
+    else if (key == NULL)
+        text = "no private key is in it: it must be PEM";
+    else if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
+        text = "the key does not belong to the first certificate of the certificate file";
+    else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
+        text = "the key cannot be used";
+    return text == NULL ? ERR_OK : refuse(why, files->key_option, files->key, text);
+}
+
 static enum err use_key(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
 {
-    const char *option = files->key_option;
-    enum err error = check_readable(why, option, files->key);
-    if (error != ERR_OK)
-        return error;
-    bool is_encrypted = false;
-    FILE *file = fopen(files->key, "re");
-    if (file == NULL)
-        return refuse(why, option, files->key, strerror(errno));
-    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, refuse_passphrase, &is_encrypted);
-    fclose(file);
-    if (is_encrypted)
-        error = refuse(why, option, files->key,
-                       "the key is encrypted, and nobody can type its passphrase: decrypt it with "
-                       "`openssl pkey -in FILE -out NEW`, readable for Herald alone");
-    else if (key == NULL)
-        error = refuse(why, option, files->key, "no private key is in it: it must be PEM");
-    else if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
-        error = refuse(why, option, files->key,
-                       "the key does not belong to the first certificate of the certificate file");
-    else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
-        error = refuse(why, option, files->key, "the key cannot be used");
-    EVP_PKEY_free(key);
+    struct buf bytes;
+    BIO *bio;
+    enum err error = read_file(why, files->key_option, files->key, &bytes, &bio);
+    if (error == ERR_OK) {
+        bool is_encrypted = false;
+        EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &is_encrypted);
+        error = check_key(ctx, files, key, is_encrypted, why);
+        EVP_PKEY_free(key);
+    }
+    BIO_free(bio);
+    whole_file_wipe(&bytes);
     return error;
 }
 
 /* What a session belongs to. A ticket of a session under another client CA is not taken: its client
  * certificate was looked at by that one. */
-static enum err name_sessions(SSL_CTX *ctx, const char *client_ca, unsigned char *ret_digest,
+static enum err name_sessions(SSL_CTX *ctx, struct span client_ca, unsigned char *ret_digest,
                               struct reason *why)
 {
     unsigned len = 0;
-    char block[4096];
-    size_t n;
-    FILE *file = client_ca != NULL ? fopen(client_ca, "re") : NULL;
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    bool is_done = hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1;
-    while (is_done && file != NULL && (n = fread(block, 1, sizeof block, file)) > 0)
-        is_done = EVP_DigestUpdate(hash, block, n) == 1;
-    is_done = is_done && EVP_DigestFinal_ex(hash, ret_digest, &len) == 1 &&
-              SSL_CTX_set_session_id_context(ctx, ret_digest, len) == 1;
-    EVP_MD_CTX_free(hash);
-    if (file != NULL)
-        fclose(file);
+    bool is_done =
+        EVP_Digest(client_ca.bytes, client_ca.len, ret_digest, &len, EVP_sha256(), NULL) == 1 &&
+        SSL_CTX_set_session_id_context(ctx, ret_digest, len) == 1;
     return is_done ? ERR_OK : out_of_memory(why);
 }
 
-static enum err use_client_ca(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
+/* Has the list this name? The client is told each once. */
+static bool has_name(STACK_OF(X509_NAME) * names, const X509_NAME *name)
 {
-    if (files->client_ca == NULL)
-        return ERR_OK;
-    const char *option = files->client_ca_option;
-    enum err error = check_readable(why, option, files->client_ca);
-    if (error != ERR_OK)
-        return error;
-    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(files->client_ca);
-    if (names == NULL || SSL_CTX_load_verify_file(ctx, files->client_ca) != 1) {
-        sk_X509_NAME_pop_free(names, X509_NAME_free);
-        return refuse(why, option, files->client_ca,
-                      "no certificate is in it: it must be PEM, the authorities that sign the "
-                      "clients' certificates");
+    for (int i = 0; i < sk_X509_NAME_num(names); i++)
+        if (X509_NAME_cmp(sk_X509_NAME_value(names, i), name) == 0)
+            return true;
+    return false;
+}
+
+static bool take_authority(SSL_CTX *ctx, X509 *certificate, STACK_OF(X509_NAME) * names)
+{
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), certificate) != 1)
+        return false;
+    if (has_name(names, X509_get_subject_name(certificate)))
+        return true;
+    X509_NAME *name = X509_NAME_dup(X509_get_subject_name(certificate));
+    if (name != NULL && sk_X509_NAME_push(names, name) > 0)
+        return true;
+    X509_NAME_free(name);
+    return false;
+}
+
+/* As SSL_CTX_load_verify_file and SSL_load_client_CA_file, but of bytes. */
+static bool take_authorities(SSL_CTX *ctx, BIO *bio)
+{
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+    X509 *certificate;
+    bool is_taken = names != NULL;
+    while (is_taken && (certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL) {
+        is_taken = take_authority(ctx, certificate, names);
+        X509_free(certificate);
     }
-    SSL_CTX_set_client_CA_list(ctx, names);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    return ERR_OK;
+    if (is_taken && sk_X509_NAME_num(names) > 0 &&
+        ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) {
+        SSL_CTX_set_client_CA_list(ctx, names);
+        return true;
+    }
+    sk_X509_NAME_pop_free(names, X509_NAME_free);
+    return false;
+}
+
+static enum err use_client_ca(SSL_CTX *ctx, const struct tls_files *files,
+                              unsigned char *ret_digest, struct reason *why)
+{
+    struct buf bytes;
+    BIO *bio;
+    if (files->client_ca == NULL)
+        return name_sessions(ctx, (struct span){"", 0}, ret_digest, why);
+    enum err error = read_file(why, files->client_ca_option, files->client_ca, &bytes, &bio);
+    if (error == ERR_OK && !take_authorities(ctx, bio))
+        error = refuse(why, files->client_ca_option, files->client_ca,
+                       "no certificate is in it: it must be PEM, the authorities that sign the "
+                       "clients' certificates");
+    if (error == ERR_OK) {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        error = name_sessions(ctx, buf_span(&bytes), ret_digest, why);
+    }
+    ERR_clear_error();
+    BIO_free(bio);
+    whole_file_wipe(&bytes);
+    return error;
 }
 
 /* ---- the settings ---- */
@@ -248,9 +305,7 @@ static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, struct dig
     if (error == ERR_OK)
         error = use_key(ctx, files, why);
     if (error == ERR_OK)
-        error = use_client_ca(ctx, files, why);
-    if (error == ERR_OK)
-        error = name_sessions(ctx, files->client_ca, digests->client_ca, why);
+        error = use_client_ca(ctx, files, digests->client_ca, why);
     if (error != ERR_OK) {
         SSL_CTX_free(ctx);
         return error;

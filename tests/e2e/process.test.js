@@ -5,7 +5,7 @@ const { execFileSync } = require('node:child_process');
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { range, waitUntil, within } = require('./harness');
+const { makeKey, range, waitUntil, within } = require('./harness');
 
 /* A named pipe that is open at both ends and that nobody reads. */
 function fullPipe(t) {
@@ -51,7 +51,31 @@ function readLines(fd) {
     return text;
 }
 
+/* Puts a named pipe in the place of a file; nobody writes into it. */
+function putPipe(file) {
+    execFileSync('mkfifo', [`${file}.pipe`]);
+    fs.renameSync(`${file}.pipe`, file);
+}
+
 module.exports = (test) => {
+    test('a pipe in the place of a file is refused, and holds up neither service nor stop', async (t) => {
+        const herald = await t.herald({ store: 'memory', files: { keys: makeKey('ES256').pem, ini: 'ping-interval = 5s\n' },
+            args: ['--auth', 'jwt', '--jwt-keys', 'keys', '--config', 'ini'] });
+        for (const name of ['keys', 'ini']) {
+            putPipe(path.join(herald.options.cwd, name));
+        }
+        herald.child.signal('SIGHUP');
+        const refused = /cannot be read: it is not a regular file, but a pipe or a device"$/;
+        const said = (event) => herald.log.split('\n').filter((line) => line.includes(`event="${event}"`) && refused.test(line)).length;
+        await waitUntil('both are refused', () => said('the keys for tokens stay as they were') > 0 && said('the options stay as they were') === 1);
+        fs.rmSync(path.join(herald.options.cwd, 'ini'));
+        fs.symlinkSync('/dev/zero', path.join(herald.options.cwd, 'ini'));
+        herald.child.signal('SIGHUP');
+        await waitUntil('it is refused', () => said('the options stay as they were') === 2);
+        assert.equal((await herald.request('GET', '/livez')).status, 200);
+        await herald.stop();
+    });
+
     test('a log that nobody reads stops nothing, and what was dropped is told when it is read again', async (t) => {
         const { file, fd } = fullPipe(t);
         const herald = await startInShell(t, `2>'${file}'`, { args: ['--log-level', 'debug'] });

@@ -446,6 +446,7 @@ module.exports = (test) => {
             ['admin-', ['/nowhere/x.pem', key], /nowhere\/x\.pem: No such file/],
             ['', ['/nowhere/x.pem', key], /--tls-cert: \/nowhere\/x\.pem: No such file/],
             ['', [directory, key], /Is a directory/],
+            ['admin-', [cert, '/dev/zero'], /--admin-tls-key: .dev.zero: it is not a regular file/],
             ['', [empty, key], /the file is empty/],
             ['', [key, key], /no certificate is in it/],
             ['', [cert, cert], /--tls-key: .* no private key is in it/],

@@ -1,5 +1,7 @@
 #include "tests/unit/options_calls.h"
 
+#include <sys/stat.h>
+
 TestSuite(options, .fini = teardown);
 
 Test(options, has_the_defaults_of_the_contract)
@@ -265,10 +267,41 @@ Test(options, takes_a_line_of_198_bytes_and_refuses_a_longer_one)
 Test(options, says_which_file_cannot_be_opened)
 {
     cr_assert_eq(READ("--config=/nonexistent/herald.ini"), ERR_INVALID_FIELD);
-    cr_assert_str_eq(
-        why, "--config /nonexistent/herald.ini cannot be opened: No such file or directory");
+    cr_assert_str_eq(why,
+                     "--config /nonexistent/herald.ini cannot be read: No such file or directory");
     cr_assert_eq(READ("--config=/tmp"), ERR_INVALID_FIELD);
-    cr_assert_str_eq(why, "--config /tmp cannot be read; is it a file?");
+    cr_assert_str_eq(why, "--config /tmp cannot be read: Is a directory");
+}
+
+/* The first has no end, the second none until somebody writes into it. */
+Test(options, reads_no_configuration_without_an_end, .timeout = 10)
+{
+    cr_assert_eq(READ("--config=/dev/zero"), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--config /dev/zero cannot be read: it is not a regular file, but a pipe "
+                          "or a device");
+    close(open_temporary());
+    unlink(path);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    cr_assert_eq(READ("--config", path), ERR_INVALID_FIELD);
+    cr_assert_not_null(strstr(why, "it is not a regular file"), "%s", why);
+    unlink(path);
+
+    close(open_temporary());
+    cr_assert_eq(truncate(path, (1 << 20) + 1), 0);
+    cr_assert_eq(READ("--config", path), ERR_INVALID_FIELD);
+    cr_assert_not_null(strstr(why, "it is larger than 1 MiB"), "%s", why);
+    unlink(path);
+}
+
+Test(options, refuses_a_line_of_the_file_with_a_nul)
+{
+    static const char text[] = "workers = 1\nstore = memory:\0x\n";
+    int fd = open_temporary();
+    cr_assert_eq(write(fd, text, sizeof text - 1), (ssize_t)sizeof text - 1);
+    close(fd);
+    cr_assert_eq(READ("--config", path), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why + strlen(path), ":2: there is a NUL in the line");
+    unlink(path);
 }
 
 Test(options, answers_what_else_is_asked_for)

@@ -124,5 +124,5 @@ Test(options_reread, refuses_a_wrong_file_whole_and_says_where)
     unlink(path);
     cr_assert_eq(options_reread(ARGC, argv, NULL, &running, &change, why, sizeof why),
                  ERR_INVALID_FIELD);
-    cr_expect_not_null(strstr(why, "cannot be opened"), "%s", why);
+    cr_expect_not_null(strstr(why, "cannot be read"), "%s", why);
 }

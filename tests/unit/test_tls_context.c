@@ -4,6 +4,8 @@
 #include "tests/support/fake_clock.h"
 #include "tests/unit/tls_peer.h"
 
+#include <sys/stat.h>
+
 static void set_up(void)
 {
     stop_the_clock();
@@ -184,6 +186,33 @@ Test(tls_context, says_which_file_a_reload_refused)
     write_text(ca_path, "nothing\n");
     assert_reload_refused(context, TLS_CLIENT_CA);
     identity_write_certificate(&authority, ca_path);
+    assert_reload(context, false, false, false);
+    tls_context_free(context);
+}
+
+/* Whoever opened one would wait for a writer, with the signals of the process. */
+Test(tls_context, refuses_a_pipe_in_the_place_of_each_of_its_files)
+{
+    const struct {
+        const char *path;
+        enum tls_file file;
+        struct identity *of;
+    } rows[] = {
+        {certificate_path, TLS_CERTIFICATE, &server},
+        {ca_path, TLS_CLIENT_CA, &authority},
+        {key_path, TLS_KEY, &server},
+    };
+    struct tls_context *context = open_context(true);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unlink(rows[i].path);
+        cr_assert_eq(mkfifo(rows[i].path, 0600), 0);
+        assert_reload_refused(context, rows[i].file);
+        cr_assert_not_null(strstr(why, "it is not a regular file"), "%s", why);
+        unlink(rows[i].path);
+        if (rows[i].file != TLS_KEY)
+            identity_write_certificate(rows[i].of, rows[i].path);
+    }
+    identity_write_key(&server, key_path, NULL);
     assert_reload(context, false, false, false);
     tls_context_free(context);
 }

@@ -129,6 +129,45 @@ Test(watched_file, that_cannot_be_read_has_changed_only_when_its_mode_or_content
     buf_fini(&out);
 }
 
+static void assert_refused_as(const char *place, const char *sentence)
+{
+    struct watched_file file = {.path = place};
+    char why[300];
+    struct buf out;
+    buf_init(&out, WATCHED_FILE_MAX_BYTES);
+    cr_assert_eq(watched_file_read(&file, &out, why, sizeof why), ERR_SYSTEM);
+    cr_assert_str_eq(why + strlen(place), sentence);
+    buf_fini(&out);
+}
+
+/* Whoever opened the first would wait for a writer, and whoever read the second would never end. */
+Test(watched_file, is_never_a_pipe_or_a_device, .timeout = 10)
+{
+    static const char sentence[] =
+        " cannot be read: it is not a regular file, but a pipe or a device";
+    unlink(path);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    assert_refused_as(path, sentence);
+    int writer = open(path, O_RDWR | O_CLOEXEC);
+    assert_refused_as(path, sentence);
+    close(writer);
+    assert_refused_as("/dev/zero", sentence);
+    assert_refused_as("/tmp", " cannot be read: Is a directory");
+}
+
+Test(watched_file, may_be_a_symbolic_link_to_a_regular_one)
+{
+    char place[sizeof path + 5];
+    struct watched_file file = {.path = place};
+    struct buf out;
+    snprintf(place, sizeof place, "%s.link", path);
+    cr_assert_eq(symlink(path, place), 0);
+    read_into(&file, &out);
+    cr_assert(span_equal(buf_span(&out), SPAN_LITERAL("first")));
+    buf_fini(&out);
+    unlink(place);
+}
+
 Test(watched_file, refuses_one_that_is_too_large)
 {
     struct watched_file file = {.path = path};
