@@ -40,15 +40,21 @@ static bool cut(struct span *rest, struct span *ret_part)
     return true;
 }
 
-static bool split(struct span text, struct token *token)
+static enum err split(struct span text, struct token *token, const char **ret_detail)
 {
     struct span rest = text;
-    if (!cut(&rest, &token->header) || !cut(&rest, &token->payload))
-        return false;
+    if (!cut(&rest, &token->header) || !cut(&rest, &token->payload) ||
+        (rest.len > 0 && memchr(rest.bytes, '.', rest.len) != NULL))
+        return refuse("the token is not of three parts", ret_detail);
     token->signature = rest;
     token->text = (struct span){text.bytes, token->header.len + 1 + token->payload.len};
-    return token->header.len > 0 && token->payload.len > 0 && rest.len > 0 &&
-           memchr(rest.bytes, '.', rest.len) == NULL;
+    if (token->header.len == 0)
+        return refuse("the header of the token is empty", ret_detail);
+    if (token->payload.len == 0)
+        return refuse("the payload of the token is empty", ret_detail);
+    if (rest.len == 0)
+        return refuse("the signature of the token is empty", ret_detail);
+    return ERR_OK;
 }
 
 /* Decodes a part of the token and scans the object in it. `raw` points into `room`. */
@@ -321,9 +327,9 @@ enum err jwt_verify(const struct jwt_keys *keys, struct span token, const struct
     struct jwt_claims claims;
     if (token.len > JWT_TOKEN_MAX_BYTES)
         return refuse("the token is larger than 32 KiB", ret_detail);
-    if (!split(token, &parts))
-        return refuse("the token is not of three parts", ret_detail);
-    enum err error = verify(keys, &parts, ret_detail);
+    enum err error = split(token, &parts, ret_detail);
+    if (error == ERR_OK)
+        error = verify(keys, &parts, ret_detail);
     if (error == ERR_OK)
         error = check_claims(parts.payload, rules, now_ms, &claims, ret_detail);
     if (error == ERR_OK)

@@ -5,6 +5,9 @@ static const char bad_alg[] = "the algorithm of the token is not taken";
 static const char bad_signature[] = "the signature of the token is not good";
 static const char bad_coding[] = "the signature of the token is malformed";
 static const char bad_parts[] = "the token is not of three parts";
+static const char no_header[] = "the header of the token is empty";
+static const char no_payload[] = "the payload of the token is empty";
+static const char no_signature[] = "the signature of the token is empty";
 static const char bad_header[] = "the header of the token is malformed";
 static const char bad_payload[] = "the payload of the token is malformed";
 static const char no_key[] = "no key is for the algorithm of the token";
@@ -137,7 +140,7 @@ Test(jwt_hostile, is_not_of_an_algorithm_that_is_not_taken)
             token_is_refused(keys, &token, TOKEN_NO_RULES, bad_alg);
             token = token_unsigned(span_of(header), SPAN_LITERAL(TOKEN_PAYLOAD));
             token_add(&token, SPAN_LITERAL("."));
-            token_is_refused(keys, &token, TOKEN_NO_RULES, bad_parts);
+            token_is_refused(keys, &token, TOKEN_NO_RULES, no_signature);
             token_add(&token, SPAN_LITERAL("AAAA"));
             token_is_refused(keys, &token, TOKEN_NO_RULES, bad_alg);
         }
@@ -233,15 +236,22 @@ static void refuse_text(const struct jwt_keys *keys, const char *text, const cha
 
 Test(jwt_hostile, has_three_parts_and_none_is_empty)
 {
-    static const char *const texts[] = {
-        "",       ".",      "..",        "...",
-        "a",      "a.b",    "a..b",      ".a.b",
-        "a.b.",   "..a",    "a..",       "a.b.c.d",
-        "a.b.c.", ".a.b.c", "a.b.c.d.e", "eyJhbGciOiJub25lIn0.e30."};
+    static const struct {
+        const char *text, *sentence;
+    } rows[] = {
+        {"", bad_parts},          {".", bad_parts},
+        {"a", bad_parts},         {"a.b", bad_parts},
+        {"...", bad_parts},       {"a.b.c.d", bad_parts},
+        {"a.b.c.", bad_parts},    {".a.b.c", bad_parts},
+        {"a.b.c.d.e", bad_parts}, {"..", no_header},
+        {".a.b", no_header},      {"..a", no_header},
+        {"a..b", no_payload},     {"a..", no_payload},
+        {"a.b.", no_signature},   {"eyJhbGciOiJub25lIn0.e30.", no_signature},
+    };
     struct jwt_keys *keys = token_keys(JWT_HS256);
     struct token_text good = token_make(JWT_HS256, TOKEN_PAYLOAD);
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        refuse_text(keys, texts[i], bad_parts);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        refuse_text(keys, rows[i].text, rows[i].sentence);
     struct token_text none = {.len = 0};
     token_is_refused(keys, &none, TOKEN_NO_RULES, bad_parts);
     struct token_text more = good;
