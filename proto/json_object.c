@@ -62,10 +62,9 @@ static bool scan_member(struct json_scan *scan, struct seen *seen, struct span *
     return is_good || fail(scan->why, ret_why);
 }
 
-bool json_object_scan(struct span text, const char *const *names, size_t n_names, struct span *raw,
-                      const char **ret_why)
+static bool scan_object(struct json_scan *scan, const char *const *names, size_t n_names,
+                        struct span *raw, const char **ret_why)
 {
-    struct json_scan scan;
     struct seen seen;
     struct span name, value;
     bool is_closed;
@@ -73,22 +72,38 @@ bool json_object_scan(struct span text, const char *const *names, size_t n_names
     seen.escaped_len = 0;
     for (size_t i = 0; i < n_names; i++)
         raw[i] = (struct span){NULL, 0};
-    json_scan_init(&scan, text.len > 0 ? text : SPAN_LITERAL(""));
-    json_scan_space(&scan);
-    if (json_scan_peek(&scan) != '{')
+    json_scan_space(scan);
+    if (json_scan_peek(scan) != '{')
         return fail("an object must stand here", ret_why);
-    if (!json_scan_open(&scan, &is_closed))
-        return fail(scan.why, ret_why);
+    if (!json_scan_open(scan, &is_closed))
+        return fail(scan->why, ret_why);
     while (!is_closed) {
-        if (!scan_member(&scan, &seen, &name, &value, ret_why))
+        if (!scan_member(scan, &seen, &name, &value, ret_why))
             return false;
         for (size_t i = 0; i < n_names; i++)
             if (span_equal(name, span_of(names[i])))
                 raw[i] = value;
-        if (!json_scan_next(&scan, &is_closed))
-            return fail(scan.why, ret_why);
+        if (!json_scan_next(scan, &is_closed))
+            return fail(scan->why, ret_why);
     }
-    return json_scan_end(&scan) || fail(scan.why, ret_why);
+    return json_scan_end(scan) || fail(scan->why, ret_why);
+}
+
+bool json_object_scan(struct span text, const char *const *names, size_t n_names, struct span *raw,
+                      const char **ret_why)
+{
+    struct json_scan scan;
+    json_scan_init(&scan, text.len > 0 ? text : SPAN_LITERAL(""));
+    return scan_object(&scan, names, n_names, raw, ret_why);
+}
+
+bool json_object_scan_set(struct span text, const char *const *names, size_t n_names,
+                          struct span *raw, const char **ret_why)
+{
+    struct json_scan scan;
+    json_scan_init(&scan, text.len > 0 ? text : SPAN_LITERAL(""));
+    scan.skips_deep = true;
+    return scan_object(&scan, names, n_names, raw, ret_why);
 }
 
 bool json_object_string(struct span raw, char *out, size_t cap, size_t *ret_len)
@@ -113,6 +128,9 @@ bool json_array_open(struct json_array *array, struct span raw)
     if (raw.len == 0 || raw.bytes[0] != '[')
         return false;
     json_scan_init(&array->scan, raw);
+    /* It is a member of an object: so it was found at this depth, and is read by the same rules. */
+    array->scan.depth = 1;
+    array->scan.skips_deep = true;
     return json_scan_open(&array->scan, &array->is_closed);
 }
 

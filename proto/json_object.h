@@ -16,6 +16,12 @@ enum {
 bool json_object_scan(struct span text, const char *const *names, size_t n_names, struct span *raw,
                       const char **ret_why);
 
+/* The same for an object that holds others, which are read one by one: one that is nested too deep
+ * must not make the others unreadable. It is passed over here (json_scan's skips_deep), and found
+ * again by whoever reads it with json_object_scan. */
+bool json_object_scan_set(struct span text, const char *const *names, size_t n_names,
+                          struct span *raw, const char **ret_why);
+
 /* The text of a value that json_object_scan found. Writes at most `cap` bytes and answers the whole
  * decoded length. false: absent, not a string, or with a lone surrogate in it. */
 bool json_object_string(struct span raw, char *out, size_t cap, size_t *ret_len);

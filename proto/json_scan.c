@@ -379,6 +379,28 @@ static bool scan_key(struct json_scan *scan)
     return true;
 }
 
+/* At a bracket: to behind the one that closes it. */
+static bool skip_container(struct json_scan *scan)
+{
+    size_t n_open = 0;
+    do {
+        struct span raw;
+        bool has_escapes;
+        char byte = json_scan_peek(scan);
+        if (scan->at == scan->end)
+            return fail(scan, scan->at, "a value is not closed");
+        if (byte == '"') {
+            if (!json_scan_string(scan, &raw, &has_escapes))
+                return false;
+            continue;
+        }
+        n_open += byte == '{' || byte == '[';
+        n_open -= byte == '}' || byte == ']';
+        scan->at++;
+    } while (n_open > 0);
+    return true;
+}
+
 /* At the first byte of a value: takes a scalar, an empty container, or descends into a container up
  * to its first element. */
 static bool scan_step(struct json_scan *scan, bool *ret_is_complete)
@@ -387,6 +409,8 @@ static bool scan_step(struct json_scan *scan, bool *ret_is_complete)
     *ret_is_complete = true;
     if (first != '{' && first != '[')
         return scan_scalar(scan);
+    if (scan->depth == JSON_MAX_DEPTH && scan->skips_deep)
+        return skip_container(scan);
     if (!json_scan_open(scan, ret_is_complete))
         return false;
     return *ret_is_complete || first == '[' || scan_key(scan);

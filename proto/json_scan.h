@@ -14,6 +14,9 @@ struct json_scan {
     const char *end;
     uint64_t objects; /* bit d: the container at depth d is an object */
     unsigned depth;
+    /* The caller's, after json_scan_init: a value that is nested too deep is no failure, but passed
+     * over. Of what is too deep only the strings are checked, and that each bracket is closed. */
+    bool skips_deep;
     const char *why; /* after a failure: a constant sentence */
 };
 

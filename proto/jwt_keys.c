@@ -171,6 +171,7 @@ static enum err read_certificates(struct reading *reading, struct span file)
     enum err error = ERR_OK;
     reading->part = "certificate";
     json_scan_init(&scan, file);
+    scan.skips_deep = true;
     json_scan_space(&scan);
     bool is_good = json_scan_open(&scan, &is_closed);
     while (is_good && !is_closed && error == ERR_OK && !reading->is_full) {
@@ -196,7 +197,7 @@ static enum err read_json(struct reading *reading, struct span file)
     static const char *const names[] = {"keys"};
     struct span raw;
     struct json_array array;
-    if (!json_object_scan(file, names, 1, &raw, &reading->why))
+    if (!json_object_scan_set(file, names, 1, &raw, &reading->why))
         return ERR_INVALID_FIELD;
     if (json_array_open(&array, raw))
         return read_array(reading, &array);

@@ -47,11 +47,12 @@ typedef void (*jwt_keys_on_skip_fn)(void *to, const struct jwt_skip *skip);
  *   public key in another form. Everybody could sign with either.
  *
  * A key that cannot be used is skipped, and so is one for something else (RFC 7517, section 5): of
- * another kty, crv or alg, with a use or key_ops that are not for verifying, malformed, too weak,
- * private, or one more than JWT_KEYS_MAX, or than JWT_TRIES_MAX that a token could not tell apart
- * (of one algorithm, all without a kid or all with the same). on_skip (NULL is fine) is called for
- * each, also when the file is refused in the end; only the first key beyond JWT_KEYS_MAX is named.
- * Refused is a file that is cut, that is none of the forms above, or in which no key is left.
+ * another kty, crv or alg, with a use or key_ops that are not for verifying, malformed, nested too
+ * deep, too weak, private, or one more than JWT_KEYS_MAX, or than JWT_TRIES_MAX that a token could
+ * not tell apart (of one algorithm, all without a kid or all with the same). on_skip (NULL is fine)
+ * is called for each, also when the file is refused in the end; only the first key beyond
+ * JWT_KEYS_MAX is named. Refused is a file that is cut, that is none of the forms above, or in
+ * which no key is left.
  *
  * ERR_OK and *ret_keys with one reference; ERR_INVALID_FIELD; ERR_NO_MEMORY, which OpenSSL may not
  * tell from a malformed key. Unless ERR_OK, `why` has a sentence for the operator (NUL-terminated,

@@ -109,6 +109,71 @@ Test(jwk_skips, one_bad_key_and_uses_the_others)
     EVP_PKEY_free(weak);
 }
 
+/* A key of that many containers in each other, itself the outermost. */
+static struct token_text nested(size_t depth, const char *innermost)
+{
+    struct token_text members = token_members_of(JWT_ES256, token_key(JWT_ES256));
+    struct token_text text = {.len = 0};
+    token_add(&text, SPAN_LITERAL("{\"kid\":\"deep\","));
+    token_add(&text, token_span(&members));
+    token_add(&text, SPAN_LITERAL(",\"z\":"));
+    for (size_t i = 1; i < depth; i++)
+        token_add(&text, SPAN_LITERAL("["));
+    token_add(&text, span_of(innermost));
+    for (size_t i = 1; i < depth; i++)
+        token_add(&text, SPAN_LITERAL("]"));
+    token_add(&text, SPAN_LITERAL("}"));
+    return text;
+}
+
+/* The scanner goes 64 deep: a key beyond that is one key's fault, not the set's. */
+Test(jwk_skips, a_key_that_is_nested_too_deep)
+{
+    static const char too_deep[] = "nesting is at most 64 deep";
+    static const struct {
+        size_t depth;
+        const char *innermost, *why;
+    } rows[] = {
+        {64, "1", NULL},
+        {64, "[]", too_deep},
+        {65, "1", too_deep},
+        {66, "{\"a\":1}", too_deep},
+        {67, "\"]}\\\"]\"", too_deep},
+        {500, "", too_deep},
+        {64, "@", "a value must stand here"}, /* passed over, and seen when the key is read */
+    };
+    struct token_text good = token_jwk(JWT_EDDSA, ",\"kid\":\"new\"");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct said said;
+        struct token_text deep = nested(rows[i].depth, rows[i].innermost);
+        struct token_text file = token_jwks(deep.text, good.text, NULL);
+        struct jwt_keys *keys = read_saying(&file, &said);
+        cr_assert_eq(said.n, rows[i].why == NULL ? 0 : 1, "%zu", i);
+        if (rows[i].why != NULL)
+            is_said(&said, 0, 1, "-", rows[i].why);
+        cr_assert(is_good(keys, JWT_EDDSA, "{\"alg\":\"EdDSA\",\"kid\":\"new\"}"), "%zu", i);
+        cr_assert_eq(is_good(keys, JWT_ES256, "{\"alg\":\"ES256\",\"kid\":\"deep\"}"),
+                     rows[i].why == NULL);
+        jwt_keys_unref(keys);
+    }
+}
+
+/* What is passed over must be closed, and what stands behind it be right. */
+Test(jwk_skips, no_file_that_is_cut_within_a_deep_key)
+{
+    struct token_text good = token_jwk(JWT_EDDSA, ",\"kid\":\"new\"");
+    struct token_text deep = nested(80, "\"text\"");
+    struct token_text file = token_jwks(good.text, deep.text, NULL);
+    size_t begin = strlen("{\"keys\":[") + good.len;
+    char why[256];
+    for (size_t len = begin; len < file.len; len++) {
+        struct jwt_keys *keys = NULL;
+        cr_assert_eq(
+            jwt_keys_read((struct span){file.text, len}, NULL, NULL, &keys, why, sizeof why),
+            ERR_INVALID_FIELD, "%zu", len);
+    }
+}
+
 Test(jwk_skips, keys_for_something_else_without_calling_them_faults)
 {
     struct said said;
