@@ -60,6 +60,11 @@ enum err access_open(const char *path, int64_t max_per_second, struct access **r
                      char *why, size_t why_cap)
 {
     char detail[600];
+    if (path[0] == '\0' && max_per_second > 0) {
+        snprintf(why, why_cap,
+                 "--max-admin-requests-per-key needs --admin-keys: without keys nobody is counted");
+        return ERR_INVALID_FIELD;
+    }
     struct access *access = calloc(1, sizeof *access);
     if (access == NULL || pthread_mutex_init(&access->lock, NULL) != 0) {
         free(access);

@@ -7,9 +7,10 @@
 
 struct access;
 
-/* `path` empty: no keys, and everybody may everything. Each key is good for so many requests a
- * second (0: no limit), counted anew when the file is read again. ERR_INVALID_FIELD, ERR_SYSTEM,
- * ERR_NO_MEMORY: *why names the option, the file and its line. */
+/* `path` empty: no keys, and everybody may everything; a limit is then refused, since it would
+ * count nobody. Each key is good for so many requests a second (0: no limit), counted anew when the
+ * file is read again. ERR_INVALID_FIELD, ERR_SYSTEM, ERR_NO_MEMORY: *why names the option, the file
+ * and its line. */
 MUST_CHECK enum err access_open(const char *path, int64_t max_per_second,
                                 struct access **ret_access, char *why, size_t why_cap);
 void access_close(struct access *access); /* NULL is fine */

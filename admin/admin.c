@@ -339,7 +339,8 @@ enum err admin_check(const struct options *options, char *why, size_t why_cap)
     if (error != ERR_OK)
         return error;
     admin_tls_free(tls);
-    error = access_open(options->admin_keys, 0, &access, why, why_cap);
+    error = access_open(options->admin_keys, options->max_admin_requests_per_key, &access, why,
+                        why_cap);
     if (error == ERR_OK)
         access_close(access);
     return error;

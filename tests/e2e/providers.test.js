@@ -285,6 +285,7 @@ module.exports = (test) => {
             [['--auth', 'jwt', '--jwt-keys', 'keys', '--jwt-audience', ''], /--jwt-audience must not be empty/],
             [['--auth', 'jwt', '--jwt-keys', 'keys'], /HERALD_JWT_AUDIENCE must not be empty/, { HERALD_JWT_AUDIENCE: '' }],
             [['--admin-keys', ''], /--admin-keys must not be empty/],
+            [['--max-admin-requests-per-key', '5'], /--max-admin-requests-per-key needs --admin-keys/],
         ]) {
             const end = await t.runToEnd(['--store', 'memory:', '--check-config', ...args], { cwd, env });
             assert.equal(end.code, 2, end.stderr);

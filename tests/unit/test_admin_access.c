@@ -24,6 +24,17 @@ static struct access *open_with(char path[32], int64_t max_per_second)
     return access;
 }
 
+Test(admin_access, refuses_a_limit_of_requests_without_keys)
+{
+    char why[200] = "";
+    struct access *access = NULL;
+    cr_assert_eq(access_open("", 5, &access, why, sizeof why), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--max-admin-requests-per-key needs --admin-keys: without keys nobody is "
+                          "counted");
+    cr_assert_eq(access_open("", 0, &access, why, sizeof why), ERR_OK);
+    access_close(access);
+}
+
 Test(admin_access, gives_each_key_its_requests_of_a_second)
 {
     char path[32];
