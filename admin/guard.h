@@ -4,8 +4,8 @@
 #ifndef HERALD_ADMIN_GUARD_H
 #define HERALD_ADMIN_GUARD_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
 #ifndef HERALD_ADMIN_JSON_OUT_H
 #define HERALD_ADMIN_JSON_OUT_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 #include <stdbool.h>
 

@@ -3,9 +3,9 @@
 #ifndef HERALD_ADMIN_KEYS_H
 #define HERALD_ADMIN_KEYS_H
 
-#include "proto/digest.h"
+#include "proto/bytes/digest.h"
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 enum admin_role {
     ROLE_PUSH = 1,  /* push, broadcast, tickets */

@@ -4,7 +4,7 @@
 #define HERALD_ADMIN_NDJSON_H
 
 #include "gateway/gateway.h"
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 #include "proto/push_json.h"
 
 #include <stdatomic.h>

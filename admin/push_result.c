@@ -1,7 +1,7 @@
 #include "admin/push_result.h"
 
 #include "admin/problem.h"
-#include "proto/put.h"
+#include "proto/bytes/put.h"
 
 static enum gateway_fate fate_of(const struct gateway_push *push)
 {

@@ -1,6 +1,6 @@
 #include "admin/service.h"
 
-#include "proto/utf8.h"
+#include "proto/bytes/utf8.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

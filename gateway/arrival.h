@@ -6,8 +6,8 @@
 #include "gateway/refused.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
+#include "proto/bytes/user_id.h"
 #include "proto/http_head.h"
-#include "proto/user_id.h"
 
 struct arrival;
 

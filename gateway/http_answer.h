@@ -3,7 +3,7 @@
 #ifndef HERALD_HTTP_ANSWER_H
 #define HERALD_HTTP_ANSWER_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #include "gateway/delivery.h"
 #include "gateway/http_answer.h"
 #include "gateway/kicks.h"
-#include "proto/put.h"
+#include "proto/bytes/put.h"
 
 #include <stdlib.h>
 

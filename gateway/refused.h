@@ -6,7 +6,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/gateway.h"
 #include "gateway/worker.h"
-#include "proto/user_id.h"
+#include "proto/bytes/user_id.h"
 
 /* Counts a request that was refused, by the status of its answer. */
 void refused_count(unsigned status);

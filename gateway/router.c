@@ -3,7 +3,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/waits.h"
-#include "proto/digest.h"
+#include "proto/bytes/digest.h"
 
 #include <stdlib.h>
 

@@ -11,9 +11,9 @@
 #include "gateway/session_parts.h"
 
 #include "gateway/base/metrics.h"
+#include "proto/bytes/put.h"
 #include "proto/deflate.h"
 #include "proto/envelope.h"
-#include "proto/put.h"
 #include "proto/sse.h"
 
 enum { TEXT_MAX_BYTES = 4096 };

@@ -8,7 +8,7 @@
 #define HERALD_SOURCES_H
 
 #include "gateway/base/options.h"
-#include "proto/cidr.h"
+#include "proto/bytes/cidr.h"
 #include "proto/http_head.h"
 
 struct sources;

@@ -3,8 +3,8 @@
 #ifndef HERALD_USER_AGENTS_H
 #define HERALD_USER_AGENTS_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

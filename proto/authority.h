@@ -2,7 +2,7 @@
 #ifndef HERALD_PROTO_AUTHORITY_H
 #define HERALD_PROTO_AUTHORITY_H
 
-#include "proto/span.h"
+#include "proto/bytes/span.h"
 
 /* Is this HOST[:PORT], and can be nothing else whoever splits it: letters, digits and -._~% of a
  * name, or an address of version 6 in brackets; a port up to 65535 or none behind its colon? */

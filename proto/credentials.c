@@ -1,6 +1,6 @@
 #include "proto/credentials.h"
 
-#include "proto/user_id.h"
+#include "proto/bytes/user_id.h"
 
 static enum err refuse(const char **ret_detail, const char *detail)
 {

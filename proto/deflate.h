@@ -4,7 +4,7 @@
 #ifndef HERALD_PROTO_DEFLATE_H
 #define HERALD_PROTO_DEFLATE_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 /* Shorter texts are not worth a compressed form. */
 enum { DEFLATE_MIN_BYTES = 1024 };

@@ -6,9 +6,9 @@
  * else it says. Then `type` decides which of the slices is looked at. */
 #include "proto/envelope.h"
 
+#include "proto/bytes/put.h"
 #include "proto/json_scan.h"
 #include "proto/json_text.h"
-#include "proto/put.h"
 
 #include <inttypes.h>
 #include <stdio.h>

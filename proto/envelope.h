@@ -4,7 +4,7 @@
 #ifndef HERALD_PROTO_ENVELOPE_H
 #define HERALD_PROTO_ENVELOPE_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 #include "proto/gap.h"
 #include "proto/notification.h"
 

@@ -3,7 +3,7 @@
 #ifndef HERALD_PROTO_FORWARDED_H
 #define HERALD_PROTO_FORWARDED_H
 
-#include "proto/cidr.h"
+#include "proto/bytes/cidr.h"
 #include "proto/http_head.h"
 
 /* Each proxy writes whom it heard behind what it was told, so only the end of the list is true as

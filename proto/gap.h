@@ -3,8 +3,8 @@
 #ifndef HERALD_PROTO_GAP_H
 #define HERALD_PROTO_GAP_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stddef.h>
 #include <stdint.h>

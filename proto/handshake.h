@@ -2,7 +2,7 @@
 #ifndef HERALD_PROTO_HANDSHAKE_H
 #define HERALD_PROTO_HANDSHAKE_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 #include "proto/http_head.h"
 
 /* How a session speaks (CONTRACT section 2). A WebSocket client's offer of subprotocols chooses one

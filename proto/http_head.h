@@ -10,8 +10,8 @@
 #ifndef HERALD_PROTO_HTTP_HEAD_H
 #define HERALD_PROTO_HTTP_HEAD_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 #include "proto/json_scan.h"
 
-#include "proto/hex.h"
+#include "proto/bytes/hex.h"
 #include "proto/push_json.h"
 
 _Static_assert(JSON_MAX_DEPTH == 64, "the kinds of open containers are the bits of one uint64_t");

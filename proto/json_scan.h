@@ -3,8 +3,8 @@
 #ifndef HERALD_PROTO_JSON_SCAN_H
 #define HERALD_PROTO_JSON_SCAN_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

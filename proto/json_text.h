@@ -2,7 +2,7 @@
 #ifndef HERALD_PROTO_JSON_TEXT_H
 #define HERALD_PROTO_JSON_TEXT_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 /* Appends `text`, which is UTF-8, with quotes around it. Quotes, backslashes and control characters
  * (DEL with them) are escaped, everything else stays as it is. A failure leaves the buffer as it

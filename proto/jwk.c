@@ -1,6 +1,6 @@
 #include "proto/jwk.h"
 
-#include "proto/base64url.h"
+#include "proto/bytes/base64url.h"
 #include "proto/json_object.h"
 
 #include <openssl/crypto.h>

@@ -3,7 +3,7 @@
  * the payload decoded and its claims judged, exp last. Each failure is one sentence. */
 #include "proto/jwt.h"
 
-#include "proto/base64url.h"
+#include "proto/bytes/base64url.h"
 #include "proto/json_object.h"
 #include "proto/jwt_key.h"
 

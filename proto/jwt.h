@@ -24,8 +24,8 @@
 #ifndef HERALD_PROTO_JWT_H
 #define HERALD_PROTO_JWT_H
 
+#include "proto/bytes/user_id.h"
 #include "proto/jwt_keys.h"
-#include "proto/user_id.h"
 
 #include <stdint.h>
 

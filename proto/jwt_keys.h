@@ -6,8 +6,8 @@
 #ifndef HERALD_PROTO_JWT_KEYS_H
 #define HERALD_PROTO_JWT_KEYS_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 enum {
     JWT_KEYS_MAX = 100,

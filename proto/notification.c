@@ -1,8 +1,8 @@
 #include "proto/notification.h"
 
+#include "proto/bytes/put.h"
 #include "proto/deflate.h"
 #include "proto/envelope.h"
-#include "proto/put.h"
 #include "proto/sse.h"
 
 #include <assert.h>

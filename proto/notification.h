@@ -7,9 +7,9 @@
 #ifndef HERALD_PROTO_NOTIFICATION_H
 #define HERALD_PROTO_NOTIFICATION_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
 #include "proto/gap.h"
-#include "proto/span.h"
 #include "proto/ws_frame.h"
 
 #include <stdatomic.h>

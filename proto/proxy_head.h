@@ -4,7 +4,7 @@
 #ifndef HERALD_PROTO_PROXY_HEAD_H
 #define HERALD_PROTO_PROXY_HEAD_H
 
-#include "proto/cidr.h"
+#include "proto/bytes/cidr.h"
 
 /* Version 1 is at most 107 bytes (section 2.1). Version 2 may name 65 551; nobody sends so many,
  * and more than this is refused. */

@@ -2,10 +2,10 @@
  * members are checked one by one: what is missing, out of range, or excludes another. */
 #include "proto/push_json.h"
 
+#include "proto/bytes/utf8.h"
 #include "proto/json_members.h"
 #include "proto/json_scan.h"
 #include "proto/notification.h"
-#include "proto/utf8.h"
 
 #include <stdlib.h>
 

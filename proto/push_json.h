@@ -8,9 +8,9 @@
 #ifndef HERALD_PROTO_PUSH_JSON_H
 #define HERALD_PROTO_PUSH_JSON_H
 
+#include "proto/bytes/span.h"
+#include "proto/bytes/user_id.h"
 #include "proto/error.h"
-#include "proto/span.h"
-#include "proto/user_id.h"
 
 #include <stdint.h>
 

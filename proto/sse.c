@@ -1,7 +1,7 @@
 #include "proto/sse.h"
 
+#include "proto/bytes/put.h"
 #include "proto/envelope.h"
-#include "proto/put.h"
 
 #include <inttypes.h>
 

@@ -3,7 +3,7 @@
 #ifndef HERALD_PROTO_SSE_H
 #define HERALD_PROTO_SSE_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 #include "proto/gap.h"
 #include "proto/notification.h"
 

@@ -3,8 +3,8 @@
 #ifndef HERALD_PROTO_SUBSCRIBE_QUERY_H
 #define HERALD_PROTO_SUBSCRIBE_QUERY_H
 
+#include "proto/bytes/user_id.h"
 #include "proto/notification.h"
-#include "proto/user_id.h"
 
 /* A device's name: 1 to 64 of A-Za-z0-9._- */
 bool device_is_valid(struct span device);

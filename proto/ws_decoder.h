@@ -15,8 +15,8 @@
 #ifndef HERALD_PROTO_WS_DECODER_H
 #define HERALD_PROTO_WS_DECODER_H
 
+#include "proto/bytes/utf8.h"
 #include "proto/error.h"
-#include "proto/utf8.h"
 #include "proto/ws_frame.h"
 
 enum { WS_REST_MAX_BYTES = 14 + WS_CONTROL_MAX_BYTES };

@@ -3,8 +3,8 @@
 #ifndef HERALD_BASE_HASH_H
 #define HERALD_BASE_HASH_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

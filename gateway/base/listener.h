@@ -4,7 +4,7 @@
 
 #include "gateway/base/options.h"
 #include "gateway/base/socket_rights.h"
-#include "proto/cidr.h"
+#include "proto/bytes/cidr.h"
 
 /* Binds and listens; *ret_fd is a non-blocking socket that the caller closes with listener_close.
  * There is no SO_REUSEPORT: two Heralds never share a port. [::] takes IPv4 as well, unless the

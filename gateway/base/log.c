@@ -2,7 +2,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log_writer.h"
-#include "proto/utf8.h"
+#include "proto/bytes/utf8.h"
 
 #include <assert.h>
 #include <stdarg.h>

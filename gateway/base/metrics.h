@@ -3,7 +3,7 @@
 #ifndef HERALD_BASE_METRICS_H
 #define HERALD_BASE_METRICS_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 #include <stdint.h>
 

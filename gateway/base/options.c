@@ -4,7 +4,7 @@
 #include "gateway/base/socket_rights.h"
 #include "gateway/base/whole_file.h"
 #include "proto/authority.h"
-#include "proto/cidr.h"
+#include "proto/bytes/cidr.h"
 
 #include <ini.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #ifndef HERALD_BASE_OPTIONS_H
 #define HERALD_BASE_OPTIONS_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 #include <stdint.h>
 

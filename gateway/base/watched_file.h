@@ -4,7 +4,7 @@
 #define HERALD_BASE_WATCHED_FILE_H
 
 #include "gateway/base/whole_file.h"
-#include "proto/digest.h"
+#include "proto/bytes/digest.h"
 
 enum { WATCHED_FILE_MAX_BYTES = WHOLE_FILE_MAX_BYTES };
 

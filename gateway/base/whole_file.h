@@ -5,7 +5,7 @@
 #ifndef HERALD_BASE_WHOLE_FILE_H
 #define HERALD_BASE_WHOLE_FILE_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 #include <sys/stat.h>
 

@@ -9,7 +9,7 @@
 
 #include "gateway/base/hash_table.h"
 #include "gateway/base/list.h"
-#include "proto/cidr.h"
+#include "proto/bytes/cidr.h"
 
 /* ---- who is here ---- */
 

@@ -7,8 +7,8 @@
 #define HERALD_STORE_EXPIRING_H
 
 #include "gateway/base/hash_table.h"
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

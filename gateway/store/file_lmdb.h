@@ -5,8 +5,8 @@
 #ifndef HERALD_STORE_FILE_LMDB_H
 #define HERALD_STORE_FILE_LMDB_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

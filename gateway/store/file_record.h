@@ -13,8 +13,8 @@
 #define HERALD_STORE_FILE_RECORD_H
 
 #include "gateway/store/store.h"
+#include "proto/bytes/user_id.h"
 #include "proto/notification.h"
-#include "proto/user_id.h"
 
 enum file_record_kind {
     FILE_RECORD_PROBE = 1,

@@ -2,7 +2,7 @@
 
 #include "gateway/base/hash.h"
 #include "gateway/base/list.h"
-#include "proto/user_id.h"
+#include "proto/bytes/user_id.h"
 
 #include <assert.h>
 #include <stdlib.h>

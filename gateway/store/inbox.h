@@ -9,9 +9,9 @@
 #include "gateway/base/hash_table.h"
 #include "gateway/store/devices.h"
 #include "gateway/store/waiting.h"
+#include "proto/bytes/user_id.h"
 #include "proto/gap.h"
 #include "proto/notification.h"
-#include "proto/user_id.h"
 
 /* What only some users have. */
 struct inbox_more {

@@ -5,7 +5,7 @@
 #define HERALD_STORE_REDIS_ANSWER_H
 
 #include "gateway/store/redis_commands.h"
-#include "proto/put.h"
+#include "proto/bytes/put.h"
 
 struct redis_number {
     char digits[PUT_NUMBER_MAX_BYTES];

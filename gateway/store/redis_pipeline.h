@@ -3,7 +3,7 @@
 #ifndef HERALD_STORE_REDIS_PIPELINE_H
 #define HERALD_STORE_REDIS_PIPELINE_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 struct redis_value;
 

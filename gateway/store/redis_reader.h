@@ -4,8 +4,8 @@
 #ifndef HERALD_STORE_REDIS_READER_H
 #define HERALD_STORE_REDIS_READER_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

@@ -4,8 +4,8 @@
 #define HERALD_STORE_REDIS_RECORD_H
 
 #include "gateway/store/store.h"
+#include "proto/bytes/user_id.h"
 #include "proto/notification.h"
-#include "proto/user_id.h"
 
 enum {
     REDIS_PREFIX_MAX_BYTES = 64,

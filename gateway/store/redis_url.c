@@ -1,6 +1,6 @@
 #include "gateway/store/redis_url.h"
 
-#include "proto/user_id.h"
+#include "proto/bytes/user_id.h"
 
 #include <stdio.h>
 #include <stdlib.h>

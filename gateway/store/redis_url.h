@@ -3,8 +3,8 @@
 #ifndef HERALD_STORE_REDIS_URL_H
 #define HERALD_STORE_REDIS_URL_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdbool.h>
 #include <stddef.h>

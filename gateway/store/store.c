@@ -3,7 +3,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/store/redis_url.h"
 #include "gateway/store/store_backend.h"
-#include "proto/utf8.h"
+#include "proto/bytes/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

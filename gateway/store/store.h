@@ -45,9 +45,9 @@
 #define HERALD_STORE_STORE_H
 
 #include "gateway/net/reactor.h"
+#include "proto/bytes/user_id.h"
 #include "proto/gap.h"
 #include "proto/notification.h"
-#include "proto/user_id.h"
 
 enum { STORE_MAX_DEVICES = 8 };
 

@@ -14,8 +14,8 @@
 #ifndef HERALD_STORE_WAITING_H
 #define HERALD_STORE_WAITING_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,7 +5,7 @@
 #ifndef HERALD_TESTS_FUZZ_FUZZ_H
 #define HERALD_TESTS_FUZZ_FUZZ_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 #include <stdint.h>
 #include <stdio.h>

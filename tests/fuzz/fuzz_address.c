@@ -2,7 +2,7 @@
  * ranges. A byte chooses. */
 #include "gateway/base/options.h"
 #include "gateway/store/redis_url.h"
-#include "proto/cidr.h"
+#include "proto/bytes/cidr.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <arpa/inet.h>

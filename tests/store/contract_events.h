@@ -4,7 +4,7 @@
 #define HERALD_TESTS_STORE_CONTRACT_EVENTS_H
 
 #include "gateway/store/store.h"
-#include "proto/user_id.h"
+#include "proto/bytes/user_id.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

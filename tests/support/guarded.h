@@ -2,7 +2,7 @@
 #ifndef HERALD_TESTS_GUARDED_H
 #define HERALD_TESTS_GUARDED_H
 
-#include "proto/span.h"
+#include "proto/bytes/span.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #ifndef HERALD_TESTS_ADMIN_CLIENT_H
 #define HERALD_TESTS_ADMIN_CLIENT_H
 
-#include "proto/hex.h"
-#include "proto/span.h"
+#include "proto/bytes/hex.h"
+#include "proto/bytes/span.h"
 
 #include <criterion/criterion.h>
 #include <poll.h>

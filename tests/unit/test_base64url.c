@@ -1,5 +1,5 @@
 /* base64url as JOSE uses it (RFC 4648, section 5; RFC 7515, section 2). */
-#include "proto/base64url.h"
+#include "proto/bytes/base64url.h"
 
 #include <criterion/criterion.h>
 #include <openssl/evp.h>

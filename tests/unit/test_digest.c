@@ -1,4 +1,4 @@
-#include "proto/digest.h"
+#include "proto/bytes/digest.h"
 
 #include <criterion/criterion.h>
 

@@ -1,7 +1,7 @@
 /* Tokens that are good, the vectors of the RFCs, and the choice of the key. */
 #include "jwt_tokens.h"
 
-#include "proto/base64url.h"
+#include "proto/bytes/base64url.h"
 #include "proto/jwk.h"
 
 #include <openssl/err.h>

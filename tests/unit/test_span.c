@@ -1,4 +1,4 @@
-#include "proto/span.h"
+#include "proto/bytes/span.h"
 
 #include <criterion/criterion.h>
 

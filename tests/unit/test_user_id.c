@@ -1,4 +1,4 @@
-#include "proto/user_id.h"
+#include "proto/bytes/user_id.h"
 
 #include "tests/support/guarded.h"
 

@@ -1,4 +1,4 @@
-#include "proto/utf8.h"
+#include "proto/bytes/utf8.h"
 
 #include "tests/support/guarded.h"
 

@@ -2,7 +2,7 @@
 #ifndef HERALD_TESTS_WRITTEN_H
 #define HERALD_TESTS_WRITTEN_H
 
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 #include "proto/notification.h"
 
 #include <criterion/criterion.h>

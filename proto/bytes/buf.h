@@ -3,8 +3,8 @@
 #ifndef HERALD_PROTO_BUF_H
 #define HERALD_PROTO_BUF_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "proto/cidr.h"
+#include "proto/bytes/cidr.h"
 
 #include <arpa/inet.h>
 

@@ -2,8 +2,8 @@
 #ifndef HERALD_PROTO_CIDR_H
 #define HERALD_PROTO_CIDR_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "proto/base64url.h"
+#include "proto/bytes/base64url.h"
 
 #include <stdint.h>
 

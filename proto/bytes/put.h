@@ -3,7 +3,7 @@
 #ifndef HERALD_PROTO_PUT_H
 #define HERALD_PROTO_PUT_H
 
-#include "proto/span.h"
+#include "proto/bytes/span.h"
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "proto/digest.h"
+#include "proto/bytes/digest.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

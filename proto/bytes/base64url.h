@@ -4,8 +4,8 @@
 #ifndef HERALD_PROTO_BASE64URL_H
 #define HERALD_PROTO_BASE64URL_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 /* Room enough for what `len` characters decode to. */
 #define BASE64URL_BYTES(len) ((len) / 4 * 3 + 2)

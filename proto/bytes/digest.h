@@ -2,8 +2,8 @@
 #ifndef HERALD_PROTO_DIGEST_H
 #define HERALD_PROTO_DIGEST_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 #include <stdint.h>
 

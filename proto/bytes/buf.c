@@ -1,4 +1,4 @@
-#include "proto/buf.h"
+#include "proto/bytes/buf.h"
 
 #include <stdio.h>
 #include <stdlib.h>

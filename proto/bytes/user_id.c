@@ -1,7 +1,7 @@
-#include "proto/user_id.h"
+#include "proto/bytes/user_id.h"
 
-#include "proto/hex.h"
-#include "proto/utf8.h"
+#include "proto/bytes/hex.h"
+#include "proto/bytes/utf8.h"
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
 #ifndef HERALD_PROTO_USER_ID_H
 #define HERALD_PROTO_USER_ID_H
 
+#include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/span.h"
 
 enum { USER_ID_MAX_BYTES = 128, DEVICE_MAX_BYTES = 64 };
 

@@ -1,7 +1,7 @@
 /* A state says what the next byte must be: how many continuation bytes are missing and, for the
  * first of them, the range that keeps out overlong forms, surrogates and what is above U+10FFFF
  * (RFC 3629, 4). */
-#include "proto/utf8.h"
+#include "proto/bytes/utf8.h"
 
 enum {
     NEED_1 = 1, /* one continuation byte, any */
