@@ -1,6 +1,6 @@
 #include "admin/json_out.h"
 
-#include "proto/json_text.h"
+#include "proto/json/json_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "admin/routes.h"
 #include "admin/service.h"
 #include "gateway/base/metrics.h"
-#include "proto/json_members.h"
+#include "proto/json/json_members.h"
 
 #include <inttypes.h>
 

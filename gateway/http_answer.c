@@ -1,6 +1,6 @@
 #include "gateway/http_answer.h"
 
-#include "proto/json_text.h"
+#include "proto/json/json_text.h"
 
 #include <stdio.h>
 #include <time.h>

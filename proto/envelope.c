@@ -7,8 +7,8 @@
 #include "proto/envelope.h"
 
 #include "proto/bytes/put.h"
-#include "proto/json_scan.h"
-#include "proto/json_text.h"
+#include "proto/json/json_scan.h"
+#include "proto/json/json_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "proto/jwk.h"
 
 #include "proto/bytes/base64url.h"
-#include "proto/json_object.h"
+#include "proto/json/json_object.h"
 
 #include <openssl/crypto.h>
 

@@ -4,7 +4,7 @@
 #include "proto/jwt.h"
 
 #include "proto/bytes/base64url.h"
-#include "proto/json_object.h"
+#include "proto/json/json_object.h"
 #include "proto/jwt_key.h"
 
 #include <openssl/err.h>

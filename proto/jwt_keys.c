@@ -1,6 +1,6 @@
 #include "proto/jwt_keys.h"
 
-#include "proto/json_object.h"
+#include "proto/json/json_object.h"
 #include "proto/jwk.h"
 #include "proto/jwt_pem.h"
 

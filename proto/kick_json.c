@@ -1,5 +1,5 @@
 /* The bodies that name one user: POST /deleteClient and POST /tickets. */
-#include "proto/json_members.h"
+#include "proto/json/json_members.h"
 
 enum { KICK_USER_ID, KICK_REASON, KICK_PURGE, KICK_BLOCK_FOR };
 static const char *const kick_names[] = {"userId", "reason", "purge", "blockFor", NULL};

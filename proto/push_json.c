@@ -3,8 +3,8 @@
 #include "proto/push_json.h"
 
 #include "proto/bytes/utf8.h"
-#include "proto/json_members.h"
-#include "proto/json_scan.h"
+#include "proto/json/json_members.h"
+#include "proto/json/json_scan.h"
 #include "proto/notification.h"
 
 #include <stdlib.h>

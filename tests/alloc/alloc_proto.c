@@ -7,7 +7,7 @@
 #include "proto/deflate.h"
 #include "proto/envelope.h"
 #include "proto/handshake.h"
-#include "proto/json_text.h"
+#include "proto/json/json_text.h"
 #include "proto/jwt.h"
 #include "proto/push_json.h"
 #include "proto/sse.h"

@@ -1,8 +1,8 @@
 /* What a herald.v1 client says, and that whatever the server says is JSON. */
 #include "proto/bytes/utf8.h"
 #include "proto/envelope.h"
-#include "proto/json_scan.h"
-#include "proto/json_text.h"
+#include "proto/json/json_scan.h"
+#include "proto/json/json_text.h"
 #include "proto/push_json.h"
 #include "tests/fuzz/fuzz.h"
 

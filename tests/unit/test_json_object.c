@@ -1,5 +1,5 @@
 /* The objects of JOSE: members by name, no name twice (RFC 7515, section 4). */
-#include "proto/json_object.h"
+#include "proto/json/json_object.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

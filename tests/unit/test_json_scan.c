@@ -1,5 +1,5 @@
 /* The strict scanner, against an independent parser (RFC 8259). */
-#include "proto/json_scan.h"
+#include "proto/json/json_scan.h"
 #include "proto/push_json.h"
 
 #include <cjson/cJSON.h>

@@ -1,5 +1,5 @@
-#include "proto/json_scan.h"
-#include "proto/json_text.h"
+#include "proto/json/json_scan.h"
+#include "proto/json/json_text.h"
 
 #include <criterion/criterion.h>
 

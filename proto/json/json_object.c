@@ -1,4 +1,4 @@
-#include "proto/json_object.h"
+#include "proto/json/json_object.h"
 
 enum { COMPARED_MAX_BYTES = 1024 };
 

@@ -3,7 +3,7 @@
 #ifndef HERALD_PROTO_JSON_OBJECT_H
 #define HERALD_PROTO_JSON_OBJECT_H
 
-#include "proto/json_scan.h"
+#include "proto/json/json_scan.h"
 
 enum {
     JSON_OBJECT_MEMBERS_MAX = 128,

@@ -1,4 +1,4 @@
-#include "proto/json_text.h"
+#include "proto/json/json_text.h"
 
 static bool is_plain(unsigned char byte)
 {

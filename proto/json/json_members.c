@@ -1,6 +1,6 @@
-#include "proto/json_members.h"
+#include "proto/json/json_members.h"
 
-#include "proto/json_scan.h"
+#include "proto/json/json_scan.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "proto/json_scan.h"
+#include "proto/json/json_scan.h"
 
 #include "proto/bytes/hex.h"
 #include "proto/push_json.h"
