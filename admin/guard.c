@@ -1,7 +1,7 @@
 #include "admin/guard.h"
 
-#include "proto/authority.h"
-#include "proto/forwarded.h"
+#include "proto/http/authority.h"
+#include "proto/http/forwarded.h"
 
 static void note_value(struct span *slot, unsigned *n, struct span value)
 {

@@ -6,8 +6,8 @@
 #include "gateway/auth.h"
 #include "gateway/health.h"
 #include "gateway/subscribe.h"
-#include "proto/authority.h"
-#include "proto/forwarded.h"
+#include "proto/http/authority.h"
+#include "proto/http/forwarded.h"
 
 #include <stdio.h>
 

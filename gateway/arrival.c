@@ -1,5 +1,5 @@
-/* An arrival collects its head (proto/http_head.c), at most --max-head within --head-timeout (the
- * TLS handshake included), and hands it to admit.c.
+/* An arrival collects its head (proto/http/http_head.c), at most --max-head within --head-timeout
+ * (the TLS handshake included), and hands it to admit.c.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
  * or after a second: closing at once could destroy the answer on its way.
@@ -14,8 +14,8 @@
 #include "gateway/admit.h"
 #include "gateway/base/listener.h"
 #include "gateway/base/metrics.h"
-#include "gateway/http_answer.h"
 #include "gateway/net/tls.h"
+#include "proto/http/http_answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

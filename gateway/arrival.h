@@ -7,7 +7,7 @@
 #include "gateway/sources.h"
 #include "gateway/worker.h"
 #include "proto/bytes/user_id.h"
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
 struct arrival;
 

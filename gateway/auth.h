@@ -4,7 +4,7 @@
 #define HERALD_AUTH_H
 
 #include "gateway/base/options.h"
-#include "proto/credentials.h"
+#include "proto/http/credentials.h"
 #include "proto/jwt.h"
 
 enum auth_kind { AUTH_NONE, AUTH_JWT, AUTH_TICKET };

@@ -1,9 +1,9 @@
 #include "gateway/move.h"
 
 #include "gateway/delivery.h"
-#include "gateway/http_answer.h"
 #include "gateway/kicks.h"
 #include "proto/bytes/put.h"
+#include "proto/http/http_answer.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/refused.h"
-#include "proto/proxy_head.h"
+#include "proto/http/proxy_head.h"
 
 #include <errno.h>
 #include <stdlib.h>

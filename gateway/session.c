@@ -14,7 +14,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
-#include "gateway/http_answer.h"
+#include "proto/http/http_answer.h"
 
 #include <assert.h>
 #include <stdio.h>

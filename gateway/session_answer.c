@@ -2,8 +2,8 @@
  * told that the user is not blocked, or a refusal in its place. */
 #include "gateway/session_parts.h"
 
-#include "gateway/http_answer.h"
 #include "gateway/refused.h"
+#include "proto/http/http_answer.h"
 
 #include <stdlib.h>
 

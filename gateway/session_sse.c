@@ -10,7 +10,7 @@
 #include "gateway/session_parts.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/http_answer.h"
+#include "proto/http/http_answer.h"
 #include "proto/sse.h"
 
 #include <linux/sockios.h>

@@ -15,7 +15,7 @@
 #include "gateway/base/listener.h"
 #include "gateway/base/metrics.h"
 #include "gateway/base/rate.h"
-#include "proto/forwarded.h"
+#include "proto/http/forwarded.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 
 #include "gateway/base/options.h"
 #include "proto/bytes/cidr.h"
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
 struct sources;
 struct source;

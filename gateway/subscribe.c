@@ -9,11 +9,11 @@
 #include "gateway/subscribe.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/http_answer.h"
 #include "gateway/identify.h"
 #include "gateway/move.h"
 #include "gateway/refused.h"
 #include "proto/extensions.h"
+#include "proto/http/http_answer.h"
 #include "proto/sse.h"
 
 #include <stdio.h>

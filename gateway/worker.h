@@ -4,10 +4,10 @@
 #define HERALD_WORKER_H
 
 #include "gateway/grave.h"
-#include "gateway/http_answer.h"
 #include "gateway/net/conn.h"
 #include "gateway/node.h"
 #include "gateway/user_agents.h"
+#include "proto/http/http_answer.h"
 
 #include <pthread.h>
 

@@ -7,7 +7,7 @@
  * where a quoted string, without its quotes and backslashes, must be a token. */
 #include "proto/extensions.h"
 
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
 #include <stdio.h>
 

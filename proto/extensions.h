@@ -3,7 +3,7 @@
 #ifndef HERALD_PROTO_EXTENSIONS_H
 #define HERALD_PROTO_EXTENSIONS_H
 
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
 /* What was agreed. No context is ever taken over, on either side. */
 struct deflate_terms {

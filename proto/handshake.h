@@ -3,7 +3,7 @@
 #define HERALD_PROTO_HANDSHAKE_H
 
 #include "proto/bytes/buf.h"
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
 /* How a session speaks (CONTRACT section 2). A WebSocket client's offer of subprotocols chooses one
  * of the first three. */

@@ -3,8 +3,8 @@
 #include "gateway/base/log.h"
 #include "gateway/base/socket_rights.h"
 #include "gateway/base/whole_file.h"
-#include "proto/authority.h"
 #include "proto/bytes/cidr.h"
+#include "proto/http/authority.h"
 
 #include <ini.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* The request head, and what is read of a head that is complete. Two bytes: where it is split. */
 #include "proto/bytes/utf8.h"
-#include "proto/credentials.h"
 #include "proto/extensions.h"
-#include "proto/forwarded.h"
 #include "proto/handshake.h"
+#include "proto/http/credentials.h"
+#include "proto/http/forwarded.h"
 #include "proto/subscribe_query.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
 /* Host and Origin: a line each for the origin, the pattern it is compared with, and the host. */
-#include "proto/authority.h"
+#include "proto/http/authority.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool has_suffix(struct span text, struct span suffix)

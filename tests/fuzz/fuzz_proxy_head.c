@@ -1,6 +1,6 @@
 /* The PROXY protocol's header. Each beginning of it is asked about as well: it must be MORE until
  * the answer is known, and then stay what it is. */
-#include "proto/proxy_head.h"
+#include "proto/http/proxy_head.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_done(const struct proxy_head *head, size_t len)

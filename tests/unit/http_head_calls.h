@@ -3,7 +3,7 @@
 #ifndef HERALD_TESTS_HTTP_HEAD_CALLS_H
 #define HERALD_TESTS_HTTP_HEAD_CALLS_H
 
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
 #include "tests/support/guarded.h"
 

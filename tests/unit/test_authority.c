@@ -1,5 +1,5 @@
 /* CONTRACT 1 and 2: which Host is this machine alone, which Origin may come in. */
-#include "proto/authority.h"
+#include "proto/http/authority.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "proto/credentials.h"
+#include "proto/http/credentials.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

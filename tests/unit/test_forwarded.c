@@ -1,4 +1,4 @@
-#include "proto/forwarded.h"
+#include "proto/http/forwarded.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

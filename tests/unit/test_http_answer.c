@@ -1,5 +1,5 @@
 /* What the answers of the subscriber port have in common. */
-#include "gateway/http_answer.h"
+#include "proto/http/http_answer.h"
 
 #include <criterion/criterion.h>
 

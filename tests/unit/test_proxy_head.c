@@ -1,5 +1,5 @@
 /* haproxy's proxy-protocol.txt, sections 2.1 and 2.2. */
-#include "proto/proxy_head.h"
+#include "proto/http/proxy_head.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "proto/authority.h"
+#include "proto/http/authority.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "proto/credentials.h"
+#include "proto/http/credentials.h"
 
 #include "proto/bytes/user_id.h"
 

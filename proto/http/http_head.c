@@ -6,9 +6,9 @@
  * Whatever a lenient reader would repair (a bare LF, a folded line, a space before the colon) is
  * refused, because two readers that repair differently see two different requests (RFC 9112, 11.2).
  */
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
-#include "proto/authority.h"
+#include "proto/http/authority.h"
 _Static_assert(HTTP_HEAD_MAX_BYTES <= UINT16_MAX, "offsets are 16 bits");
 
 enum state {

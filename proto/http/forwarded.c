@@ -1,4 +1,4 @@
-#include "proto/forwarded.h"
+#include "proto/http/forwarded.h"
 
 /* "ADDRESS", "V4:PORT", "[V6]" or "[V6]:PORT". */
 static bool read_entry(struct span entry, struct ip *ret_ip)

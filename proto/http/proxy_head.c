@@ -1,4 +1,4 @@
-#include "proto/proxy_head.h"
+#include "proto/http/proxy_head.h"
 
 #include <stdint.h>
 

@@ -2,7 +2,7 @@
 #ifndef HERALD_PROTO_CREDENTIALS_H
 #define HERALD_PROTO_CREDENTIALS_H
 
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
 /* Where it may stand. */
 struct credentials_rules {

@@ -4,7 +4,7 @@
 #define HERALD_PROTO_FORWARDED_H
 
 #include "proto/bytes/cidr.h"
-#include "proto/http_head.h"
+#include "proto/http/http_head.h"
 
 /* Each proxy writes whom it heard behind what it was told, so only the end of the list is true as
  * far as trusted proxies wrote it: from the right, the first address that is not trusted. Where the

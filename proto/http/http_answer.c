@@ -1,4 +1,4 @@
-#include "gateway/http_answer.h"
+#include "proto/http/http_answer.h"
 
 #include "proto/json/json_text.h"
 
