@@ -14,9 +14,9 @@
 #include "gateway/client.h"
 #include "gateway/sources.h"
 #include "gateway/worker.h"
-#include "proto/extensions.h"
-#include "proto/handshake.h"
-#include "proto/ws_decoder.h"
+#include "proto/ws/extensions.h"
+#include "proto/ws/handshake.h"
+#include "proto/ws/ws_decoder.h"
 
 /* Allowed successors: see session.c. */
 enum session_state {

@@ -12,9 +12,9 @@
 
 #include "gateway/base/metrics.h"
 #include "proto/bytes/put.h"
-#include "proto/deflate.h"
 #include "proto/envelope.h"
 #include "proto/sse.h"
+#include "proto/ws/deflate.h"
 
 enum { TEXT_MAX_BYTES = 4096 };
 

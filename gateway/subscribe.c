@@ -12,9 +12,9 @@
 #include "gateway/identify.h"
 #include "gateway/move.h"
 #include "gateway/refused.h"
-#include "proto/extensions.h"
 #include "proto/http/http_answer.h"
 #include "proto/sse.h"
+#include "proto/ws/extensions.h"
 
 #include <stdio.h>
 #include <stdlib.h>

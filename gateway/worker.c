@@ -1,7 +1,7 @@
 #include "gateway/worker.h"
 
 #include "gateway/base/clock.h"
-#include "proto/deflate.h"
+#include "proto/ws/deflate.h"
 
 #include <signal.h>
 #include <stdlib.h>

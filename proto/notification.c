@@ -1,9 +1,9 @@
 #include "proto/notification.h"
 
 #include "proto/bytes/put.h"
-#include "proto/deflate.h"
 #include "proto/envelope.h"
 #include "proto/sse.h"
+#include "proto/ws/deflate.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 #include "proto/bytes/span.h"
 #include "proto/error.h"
 #include "proto/gap.h"
-#include "proto/ws_frame.h"
+#include "proto/ws/ws_frame.h"
 
 #include <stdatomic.h>
 #include <stdint.h>

@@ -4,13 +4,13 @@
 #include "admin/ndjson.h"
 #include "gateway/base/options.h"
 #include "gateway/store/redis_record.h"
-#include "proto/deflate.h"
 #include "proto/envelope.h"
-#include "proto/handshake.h"
 #include "proto/json/json_text.h"
 #include "proto/jwt.h"
 #include "proto/push_json.h"
 #include "proto/sse.h"
+#include "proto/ws/deflate.h"
+#include "proto/ws/handshake.h"
 #include "tests/alloc/fail.h"
 
 #define EPOCH ((struct epoch){"abcdefgh"})

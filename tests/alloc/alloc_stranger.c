@@ -6,7 +6,7 @@
 #include "gateway/base/log.h"
 #include "gateway/delivery.h"
 #include "gateway/session.h"
-#include "proto/ws_frame.h"
+#include "proto/ws/ws_frame.h"
 #include "tests/alloc/fail.h"
 
 #include <sys/socket.h>

@@ -8,10 +8,10 @@
  * might lose the last frames. */
 #include "tests/conformance/echo.h"
 
-#include "proto/deflate.h"
-#include "proto/extensions.h"
-#include "proto/handshake.h"
-#include "proto/ws_decoder.h"
+#include "proto/ws/deflate.h"
+#include "proto/ws/extensions.h"
+#include "proto/ws/handshake.h"
+#include "proto/ws/ws_decoder.h"
 
 #include <stdlib.h>
 #include <unistd.h>

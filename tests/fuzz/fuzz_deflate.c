@@ -1,6 +1,6 @@
 /* Compressed messages: any bytes inflated under a ceiling of two bytes' choice, and any bytes
  * compressed, inflated and compared. */
-#include "proto/deflate.h"
+#include "proto/ws/deflate.h"
 #include "tests/fuzz/fuzz.h"
 
 static void inflate_anything(struct inflater *inflater, struct span bytes, size_t max)

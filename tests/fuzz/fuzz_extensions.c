@@ -1,5 +1,5 @@
 /* The offer of extensions: each line of the input is a Sec-WebSocket-Extensions of the request. */
-#include "proto/extensions.h"
+#include "proto/ws/extensions.h"
 #include "tests/fuzz/fuzz.h"
 
 #define FIELD "Sec-WebSocket-Extensions: "

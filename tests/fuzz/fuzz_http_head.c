@@ -1,10 +1,10 @@
 /* The request head, and what is read of a head that is complete. Two bytes: where it is split. */
 #include "proto/bytes/utf8.h"
-#include "proto/extensions.h"
-#include "proto/handshake.h"
 #include "proto/http/credentials.h"
 #include "proto/http/forwarded.h"
 #include "proto/subscribe_query.h"
+#include "proto/ws/extensions.h"
+#include "proto/ws/handshake.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_part(const struct http_head *head, struct http_part part)

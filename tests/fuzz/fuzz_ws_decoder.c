@@ -1,8 +1,8 @@
 /* Frames as a client sends them, whole and split. A byte: bit 0, compression was agreed; bit 1, a
  * ceiling of 1000 bytes a message. Two bytes: where they are split. What is compressed is inflated
  * as session_read does it. */
-#include "proto/deflate.h"
-#include "proto/ws_decoder.h"
+#include "proto/ws/deflate.h"
+#include "proto/ws/ws_decoder.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { SMALL_MESSAGE = 1000, LARGE_MESSAGE = 65536 };

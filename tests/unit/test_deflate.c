@@ -1,4 +1,4 @@
-#include "proto/deflate.h"
+#include "proto/ws/deflate.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

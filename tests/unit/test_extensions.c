@@ -1,4 +1,4 @@
-#include "proto/extensions.h"
+#include "proto/ws/extensions.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "proto/handshake.h"
+#include "proto/ws/handshake.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "proto/notification.h"
 
-#include "proto/deflate.h"
+#include "proto/ws/deflate.h"
 #include "tests/unit/written.h"
 
 #include <criterion/criterion.h>

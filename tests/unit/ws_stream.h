@@ -3,7 +3,7 @@
 #ifndef HERALD_TESTS_WS_STREAM_H
 #define HERALD_TESTS_WS_STREAM_H
 
-#include "proto/ws_decoder.h"
+#include "proto/ws/ws_decoder.h"
 
 #include <criterion/criterion.h>
 #include <stdarg.h>

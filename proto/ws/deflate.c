@@ -1,7 +1,7 @@
 /* A message is a run of deflate blocks that ends on a byte; the empty block 00 00 FF FF that a sync
  * flush ends with is left out by the sender and put back by the receiver (RFC 7692, 7.2). Each
  * message begins with an empty window. */
-#include "proto/deflate.h"
+#include "proto/ws/deflate.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  *     parameter = token [ "=" ( token | quoted-string ) ]
  *
  * where a quoted string, without its quotes and backslashes, must be a token. */
-#include "proto/extensions.h"
+#include "proto/ws/extensions.h"
 
 #include "proto/http/http_head.h"
 

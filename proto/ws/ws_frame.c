@@ -1,4 +1,4 @@
-#include "proto/ws_frame.h"
+#include "proto/ws/ws_frame.h"
 
 #include <assert.h>
 

@@ -17,7 +17,7 @@
 
 #include "proto/bytes/utf8.h"
 #include "proto/error.h"
-#include "proto/ws_frame.h"
+#include "proto/ws/ws_frame.h"
 
 enum { WS_REST_MAX_BYTES = 14 + WS_CONTROL_MAX_BYTES };
 

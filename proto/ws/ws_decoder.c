@@ -2,7 +2,7 @@
  * must be there as a whole (2 to 14 bytes), and so must a control frame; what is missing is asked
  * for with MORE. The payload of a data frame is unmasked and handed on as it comes. Whatever a
  * header announces too much or wrongly is refused before its payload is waited for. */
-#include "proto/ws_decoder.h"
+#include "proto/ws/ws_decoder.h"
 
 #include <assert.h>
 

@@ -1,4 +1,4 @@
-#include "proto/handshake.h"
+#include "proto/ws/handshake.h"
 
 #include <openssl/evp.h>
 #include <string.h>
