@@ -5,7 +5,7 @@
 
 #include "gateway/base/options.h"
 #include "proto/http/credentials.h"
-#include "proto/jwt.h"
+#include "proto/token/jwt.h"
 
 enum auth_kind { AUTH_NONE, AUTH_JWT, AUTH_TICKET };
 

@@ -1,6 +1,6 @@
 /* Tokens and their keys without memory, OpenSSL's own included: a bad signature is never taken for
  * a good one, and a good one is refused for want of memory alone. */
-#include "proto/jwt.h"
+#include "proto/token/jwt.h"
 #include "tests/alloc/fail.h"
 
 #include <openssl/crypto.h>

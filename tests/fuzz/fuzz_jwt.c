@@ -2,7 +2,7 @@
  * token but a header and a payload, a line each, and is signed here with the secret of the set, so
  * that what stands behind the signature is reached; bit 1, audience and issuer are looked at; bit
  * 2, the user is another claim, and so is the audience where there is no aud. */
-#include "proto/jwt.h"
+#include "proto/token/jwt.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <openssl/evp.h>

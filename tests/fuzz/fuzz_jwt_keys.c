@@ -1,5 +1,5 @@
 /* The file of --jwt-keys: JWKS, PEM or a secret. What is read is asked to verify a token. */
-#include "proto/jwt.h"
+#include "proto/token/jwt.h"
 #include "tests/fuzz/fuzz.h"
 
 #define TOKEN "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIiwiZXhwIjoxNzAwMDAwMzAwfQ.AAAA"

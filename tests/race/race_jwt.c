@@ -1,5 +1,5 @@
 /* One set of keys under many threads, which is let go of while they verify with it. */
-#include "proto/jwt.h"
+#include "proto/token/jwt.h"
 
 #include <assert.h>
 #include <pthread.h>

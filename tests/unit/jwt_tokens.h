@@ -4,8 +4,8 @@
 #ifndef HERALD_TESTS_JWT_TOKENS_H
 #define HERALD_TESTS_JWT_TOKENS_H
 
-#include "proto/jwt.h"
-#include "proto/jwt_key.h"
+#include "proto/token/jwt.h"
+#include "proto/token/jwt_key.h"
 
 #include <criterion/criterion.h>
 #include <openssl/core_names.h>

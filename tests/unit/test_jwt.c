@@ -2,7 +2,7 @@
 #include "jwt_tokens.h"
 
 #include "proto/bytes/base64url.h"
-#include "proto/jwk.h"
+#include "proto/token/jwk.h"
 
 #include <openssl/err.h>
 

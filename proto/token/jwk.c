@@ -1,4 +1,4 @@
-#include "proto/jwk.h"
+#include "proto/token/jwk.h"
 
 #include "proto/bytes/base64url.h"
 #include "proto/json/json_object.h"

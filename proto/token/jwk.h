@@ -2,7 +2,7 @@
 #ifndef HERALD_PROTO_JWK_H
 #define HERALD_PROTO_JWK_H
 
-#include "proto/jwt_key.h"
+#include "proto/token/jwt_key.h"
 
 /* `object` is the text of one JSON object; a member that is null counts as absent. ERR_OK: *ret_key
  * is for jwt_key_fini. ERR_NOT_FOUND: it is a key for something else. ERR_INVALID_FIELD: it is

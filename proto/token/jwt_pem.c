@@ -1,4 +1,4 @@
-#include "proto/jwt_pem.h"
+#include "proto/token/jwt_pem.h"
 
 #include <openssl/bio.h>
 #include <openssl/evp.h>

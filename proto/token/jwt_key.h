@@ -4,7 +4,7 @@
 #ifndef HERALD_PROTO_JWT_KEY_H
 #define HERALD_PROTO_JWT_KEY_H
 
-#include "proto/jwt_keys.h"
+#include "proto/token/jwt_keys.h"
 
 enum jwt_alg {
     JWT_HS256,

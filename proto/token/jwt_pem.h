@@ -3,7 +3,7 @@
 #ifndef HERALD_PROTO_JWT_PEM_H
 #define HERALD_PROTO_JWT_PEM_H
 
-#include "proto/jwt_key.h"
+#include "proto/token/jwt_key.h"
 
 bool jwt_pem_is(struct span file); /* "-----BEGIN " stands in it */
 

@@ -1,4 +1,4 @@
-#include "proto/jwt_key.h"
+#include "proto/token/jwt_key.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>

@@ -25,7 +25,7 @@
 #define HERALD_PROTO_JWT_H
 
 #include "proto/bytes/user_id.h"
-#include "proto/jwt_keys.h"
+#include "proto/token/jwt_keys.h"
 
 #include <stdint.h>
 

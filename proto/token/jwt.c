@@ -1,11 +1,11 @@
 /* The way of a good token: three parts (cut), the header tells key and algorithm (read_header,
  * choose_keys), the signature is verified over the first two parts as they stand, and only then is
  * the payload decoded and its claims judged, exp last. Each failure is one sentence. */
-#include "proto/jwt.h"
+#include "proto/token/jwt.h"
 
 #include "proto/bytes/base64url.h"
 #include "proto/json/json_object.h"
-#include "proto/jwt_key.h"
+#include "proto/token/jwt_key.h"
 
 #include <openssl/err.h>
 

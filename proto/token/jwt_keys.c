@@ -1,8 +1,8 @@
-#include "proto/jwt_keys.h"
+#include "proto/token/jwt_keys.h"
 
 #include "proto/json/json_object.h"
-#include "proto/jwk.h"
-#include "proto/jwt_pem.h"
+#include "proto/token/jwk.h"
+#include "proto/token/jwt_pem.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
