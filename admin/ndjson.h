@@ -5,7 +5,7 @@
 
 #include "gateway/gateway.h"
 #include "proto/bytes/buf.h"
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 
 #include <stdatomic.h>
 

@@ -3,7 +3,7 @@
 #define HERALD_ADMIN_PROBLEM_H
 
 #include "admin/json_out.h"
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 #define PROBLEM_LATE_DETAIL  "no answer in time; what was asked may have been done all the same"

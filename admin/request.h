@@ -13,7 +13,7 @@
 #include "admin/routes.h"
 #include "gateway/base/list.h"
 #include "gateway/gateway.h"
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 
 #include <stdatomic.h>
 

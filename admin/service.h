@@ -7,7 +7,7 @@
 #include "admin/guard.h"
 #include "admin/pending.h"
 #include "gateway/gateway.h"
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 
 #include <stdatomic.h>
 

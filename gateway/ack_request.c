@@ -7,7 +7,7 @@
 #include "gateway/positions.h"
 #include "gateway/session.h"
 #include "gateway/waits.h"
-#include "proto/subscribe_query.h"
+#include "proto/note/subscribe_query.h"
 
 #include <stdlib.h>
 

@@ -4,8 +4,8 @@
 #ifndef HERALD_BACKLOG_H
 #define HERALD_BACKLOG_H
 
-#include "proto/gap.h"
-#include "proto/notification.h"
+#include "proto/note/gap.h"
+#include "proto/note/notification.h"
 
 /* Beside enum gap_cause: numbers that were written, and that the client must be told to hide. */
 enum { BACKLOG_CANCEL = 1 };

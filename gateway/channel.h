@@ -6,8 +6,8 @@
 #ifndef HERALD_CHANNEL_H
 #define HERALD_CHANNEL_H
 
-#include "proto/gap.h"
-#include "proto/notification.h"
+#include "proto/note/gap.h"
+#include "proto/note/notification.h"
 
 struct channel {
     struct notification *first; /* the usual case is one: no array for it */

@@ -3,7 +3,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/router.h"
 #include "proto/json/json_text.h"
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

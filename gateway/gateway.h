@@ -6,8 +6,8 @@
 #define HERALD_GATEWAY_H
 
 #include "gateway/base/options.h"
-#include "proto/gap.h"
-#include "proto/notification.h"
+#include "proto/note/gap.h"
+#include "proto/note/notification.h"
 
 struct gateway;
 

@@ -3,7 +3,7 @@
 #define HERALD_MOVE_H
 
 #include "gateway/session.h"
-#include "proto/subscribe_query.h"
+#include "proto/note/subscribe_query.h"
 
 struct move {
     struct letter letter;

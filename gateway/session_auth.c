@@ -13,7 +13,7 @@
 #include "gateway/identify.h"
 #include "gateway/move.h"
 #include "gateway/refused.h"
-#include "proto/envelope.h"
+#include "proto/note/envelope.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
 #include "gateway/session_parts.h"
 
 #include "gateway/base/metrics.h"
-#include "proto/envelope.h"
+#include "proto/note/envelope.h"
 #include "proto/ws/deflate.h"
 
 enum { INFLATED_PER_READ_BYTES = 1 << 20, STOOD_STILL_MS = 1000 };

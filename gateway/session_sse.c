@@ -11,7 +11,7 @@
 
 #include "gateway/base/metrics.h"
 #include "proto/http/http_answer.h"
-#include "proto/sse.h"
+#include "proto/note/sse.h"
 
 #include <linux/sockios.h>
 #include <linux/tcp.h> /* glibc's tcp_info ends before what is asked for here */

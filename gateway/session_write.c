@@ -12,8 +12,8 @@
 
 #include "gateway/base/metrics.h"
 #include "proto/bytes/put.h"
-#include "proto/envelope.h"
-#include "proto/sse.h"
+#include "proto/note/envelope.h"
+#include "proto/note/sse.h"
 #include "proto/ws/deflate.h"
 
 enum { TEXT_MAX_BYTES = 4096 };

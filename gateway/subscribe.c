@@ -13,7 +13,7 @@
 #include "gateway/move.h"
 #include "gateway/refused.h"
 #include "proto/http/http_answer.h"
-#include "proto/sse.h"
+#include "proto/note/sse.h"
 #include "proto/ws/extensions.h"
 
 #include <stdio.h>

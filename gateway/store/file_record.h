@@ -14,7 +14,7 @@
 
 #include "gateway/store/store.h"
 #include "proto/bytes/user_id.h"
-#include "proto/notification.h"
+#include "proto/note/notification.h"
 
 enum file_record_kind {
     FILE_RECORD_PROBE = 1,

@@ -10,8 +10,8 @@
 #include "gateway/store/devices.h"
 #include "gateway/store/waiting.h"
 #include "proto/bytes/user_id.h"
-#include "proto/gap.h"
-#include "proto/notification.h"
+#include "proto/note/gap.h"
+#include "proto/note/notification.h"
 
 /* What only some users have. */
 struct inbox_more {

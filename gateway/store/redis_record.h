@@ -5,7 +5,7 @@
 
 #include "gateway/store/store.h"
 #include "proto/bytes/user_id.h"
-#include "proto/notification.h"
+#include "proto/note/notification.h"
 
 enum {
     REDIS_PREFIX_MAX_BYTES = 64,

@@ -46,8 +46,8 @@
 
 #include "gateway/net/reactor.h"
 #include "proto/bytes/user_id.h"
-#include "proto/gap.h"
-#include "proto/notification.h"
+#include "proto/note/gap.h"
+#include "proto/note/notification.h"
 
 enum { STORE_MAX_DEVICES = 8 };
 

@@ -5,7 +5,7 @@
 #ifndef HERALD_PROTO_JSON_MEMBERS_H
 #define HERALD_PROTO_JSON_MEMBERS_H
 
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 
 enum { JSON_MEMBERS_MAX = 8 };
 

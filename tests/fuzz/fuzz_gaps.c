@@ -1,5 +1,5 @@
 /* Lists of gaps: as text, and built number by number against a plain model. A byte chooses. */
-#include "proto/gap.h"
+#include "proto/note/gap.h"
 #include "tests/fuzz/fuzz.h"
 
 static const enum gap_cause causes[] = {GAP_EXPIRED, GAP_OVERFLOW, GAP_CANCELLED, GAP_COLLAPSED,

@@ -2,7 +2,7 @@
 #include "proto/bytes/utf8.h"
 #include "proto/http/credentials.h"
 #include "proto/http/forwarded.h"
-#include "proto/subscribe_query.h"
+#include "proto/note/subscribe_query.h"
 #include "proto/ws/extensions.h"
 #include "proto/ws/handshake.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,7 +1,7 @@
 /* The bodies of the admin API. A byte chooses whose: push, line, broadcast, kick, ticket; of a
  * push, what stands behind a byte 0x1e is an Idempotency-Key header. */
 #include "proto/bytes/utf8.h"
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 #include "tests/fuzz/fuzz.h"
 
 static const struct push_limits limits = {.max_data_bytes = 1000, .default_ttl_s = 60};

@@ -1,6 +1,6 @@
 /* Event streams, read back by a reader that follows the standard (WHATWG HTML, 9.2.6). The input is
  * the data of a notification. */
-#include "proto/sse.h"
+#include "proto/note/sse.h"
 #include "tests/fuzz/fuzz.h"
 
 #define EPOCH ((struct epoch){"abcdefgh"})

@@ -1,7 +1,7 @@
 /* Percent-decoding, queries, userIds and UTF-8. A byte: the place where UTF-8 is split. */
 #include "proto/bytes/user_id.h"
 #include "proto/bytes/utf8.h"
-#include "proto/subscribe_query.h"
+#include "proto/note/subscribe_query.h"
 #include "tests/fuzz/fuzz.h"
 
 static void decode(struct span text, bool is_query)

@@ -2,7 +2,7 @@
 #ifndef HERALD_TESTS_PUSH_JSON_CALLS_H
 #define HERALD_TESTS_PUSH_JSON_CALLS_H
 
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 #include "tests/support/guarded.h"
 
 #include <criterion/criterion.h>

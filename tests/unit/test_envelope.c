@@ -1,6 +1,6 @@
 /* herald.v1: what the server says, letter by letter as CONTRACT 2 shows it, and what clients say.
  */
-#include "proto/envelope.h"
+#include "proto/note/envelope.h"
 
 #include "tests/unit/written.h"
 

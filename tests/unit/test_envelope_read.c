@@ -1,5 +1,5 @@
 /* herald.v1: what clients say, and what no client should. */
-#include "proto/envelope.h"
+#include "proto/note/envelope.h"
 
 #include "tests/support/guarded.h"
 #include "tests/unit/written.h"

@@ -1,4 +1,4 @@
-#include "proto/gap.h"
+#include "proto/note/gap.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

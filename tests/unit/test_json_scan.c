@@ -1,6 +1,6 @@
 /* The strict scanner, against an independent parser (RFC 8259). */
 #include "proto/json/json_scan.h"
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>

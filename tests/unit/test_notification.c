@@ -1,4 +1,4 @@
-#include "proto/notification.h"
+#include "proto/note/notification.h"
 
 #include "proto/ws/deflate.h"
 #include "tests/unit/written.h"

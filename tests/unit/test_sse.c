@@ -1,5 +1,5 @@
 /* Event streams, letter by letter, and read back by a parser written after WHATWG HTML, 9.2.6. */
-#include "proto/sse.h"
+#include "proto/note/sse.h"
 
 #include "tests/unit/written.h"
 

@@ -1,4 +1,4 @@
-#include "proto/subscribe_query.h"
+#include "proto/note/subscribe_query.h"
 
 #include "tests/support/guarded.h"
 

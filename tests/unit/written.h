@@ -3,7 +3,7 @@
 #define HERALD_TESTS_WRITTEN_H
 
 #include "proto/bytes/buf.h"
-#include "proto/notification.h"
+#include "proto/note/notification.h"
 
 #include <criterion/criterion.h>
 

@@ -4,7 +4,7 @@
 --                   c!KEY -> the number of the entry with that collapse key
 --       2  meta:    v        version of this schema
 --                   r        the record that every operation needs, packed: LAYOUT, and MARKS
---                   gaps     what left unacknowledged: "from-to:cause,..." (proto/gap.h)
+--                   gaps     what left unacknowledged: "from-to:cause,..." (proto/note/gap.h)
 --                   edge     see below; only where that is not what acked and low say
 --                   written  the highest number that a session is known to have had, if above acked
 --                   shared   the position of the sessions without a device, where there are devices

@@ -1,7 +1,7 @@
-#include "proto/sse.h"
+#include "proto/note/sse.h"
 
 #include "proto/bytes/put.h"
-#include "proto/envelope.h"
+#include "proto/note/envelope.h"
 
 #include <inttypes.h>
 

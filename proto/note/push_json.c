@@ -1,11 +1,11 @@
 /* POST /push, a line of one, and POST /broadcast. proto/json_members has scanned the body; here its
  * members are checked one by one: what is missing, out of range, or excludes another. */
-#include "proto/push_json.h"
+#include "proto/note/push_json.h"
 
 #include "proto/bytes/utf8.h"
 #include "proto/json/json_members.h"
 #include "proto/json/json_scan.h"
-#include "proto/notification.h"
+#include "proto/note/notification.h"
 
 #include <stdlib.h>
 

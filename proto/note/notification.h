@@ -9,7 +9,7 @@
 
 #include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/gap.h"
+#include "proto/note/gap.h"
 #include "proto/ws/ws_frame.h"
 
 #include <stdatomic.h>

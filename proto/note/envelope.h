@@ -5,8 +5,8 @@
 #define HERALD_PROTO_ENVELOPE_H
 
 #include "proto/bytes/buf.h"
-#include "proto/gap.h"
-#include "proto/notification.h"
+#include "proto/note/gap.h"
+#include "proto/note/notification.h"
 
 struct envelope_hello {
     struct span connection; /* "c-7f3a" */

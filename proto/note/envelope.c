@@ -4,7 +4,7 @@
  * Reading takes two steps. First the whole message is scanned as JSON, and the three members that
  * mean something are noted as slices of it: what is no JSON, or stands twice, is bad-json whatever
  * else it says. Then `type` decides which of the slices is looked at. */
-#include "proto/envelope.h"
+#include "proto/note/envelope.h"
 
 #include "proto/bytes/put.h"
 #include "proto/json/json_scan.h"

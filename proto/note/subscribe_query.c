@@ -1,4 +1,4 @@
-#include "proto/subscribe_query.h"
+#include "proto/note/subscribe_query.h"
 
 bool device_is_valid(struct span device)
 {

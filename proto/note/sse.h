@@ -4,8 +4,8 @@
 #define HERALD_PROTO_SSE_H
 
 #include "proto/bytes/buf.h"
-#include "proto/gap.h"
-#include "proto/notification.h"
+#include "proto/note/gap.h"
+#include "proto/note/notification.h"
 
 /* `id:` (unless seq is 0) and `data:`, a new one behind each line break (LF, CR or CRLF) of it. */
 MUST_CHECK enum err sse_notification(struct buf *out, const struct notification *note);

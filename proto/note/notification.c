@@ -1,8 +1,8 @@
-#include "proto/notification.h"
+#include "proto/note/notification.h"
 
 #include "proto/bytes/put.h"
-#include "proto/envelope.h"
-#include "proto/sse.h"
+#include "proto/note/envelope.h"
+#include "proto/note/sse.h"
 #include "proto/ws/deflate.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-#include "proto/gap.h"
+#include "proto/note/gap.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
