@@ -6,7 +6,7 @@
 #include "gateway/store/file_lmdb.h"
 #include "gateway/store/file_record.h"
 #include "gateway/store/file_shared.h"
-#include "gateway/store/local_backing.h"
+#include "gateway/stores/local/local_backing.h"
 
 struct file_backing {
     struct backing backing; /* first: it is handed out */

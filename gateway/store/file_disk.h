@@ -10,7 +10,7 @@
 #define HERALD_STORE_FILE_DISK_H
 
 #include "gateway/store/file_lmdb.h"
-#include "gateway/store/local_backing.h"
+#include "gateway/stores/local/local_backing.h"
 
 struct file_disk {
     const char *path; /* the directory; the owner's */

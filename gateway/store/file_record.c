@@ -1,7 +1,7 @@
 #include "gateway/store/file_record.h"
 
-#include "gateway/store/file_bytes.h"
-#include "gateway/store/inbox.h"
+#include "gateway/stores/local/inbox.h"
+#include "gateway/stores/local/record_bytes.h"
 
 enum { OLD_VERSION = 1, FORMAT_VERSION = 2 };
 

@@ -4,7 +4,7 @@
 
 #include "gateway/store/file_lmdb.h"
 #include "gateway/store/file_shared.h"
-#include "gateway/store/local_backing.h"
+#include "gateway/stores/local/local_backing.h"
 
 struct file_keys {
     uint64_t next;  /* the first that is free; from 1: in the index 0 is none */

@@ -1,6 +1,6 @@
 /* Records of the file store. What is read is written again, and must be the same bytes. */
-#include "gateway/store/devices.h"
 #include "gateway/store/file_record.h"
+#include "gateway/stores/local/devices.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { PRESENT_VERSION = 2 };

@@ -1,5 +1,5 @@
 #include "gateway/store/file_record.h"
-#include "gateway/store/inbox.h"
+#include "gateway/stores/local/inbox.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "gateway/base/hash.h"
 #include "gateway/store/file_shared.h"
-#include "gateway/store/idempotency.h"
-#include "gateway/store/inbox.h"
+#include "gateway/stores/local/idempotency.h"
+#include "gateway/stores/local/inbox.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

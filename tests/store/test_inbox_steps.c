@@ -1,7 +1,7 @@
 /* What a request costs does not grow with the inbox: the memory store without a thread, so that the
  * entries which a turn visits are counted here. */
-#include "gateway/store/store_local.h"
-#include "gateway/store/waiting.h"
+#include "gateway/stores/local/store_local.h"
+#include "gateway/stores/local/waiting.h"
 #include "tests/store/contract_calls.h"
 
 /* As in test_waiting.c. */

@@ -1,7 +1,7 @@
 /* What the file store says and still does on a disk that is full, at its own ceiling, and when its
  * directory is taken away under it. */
 #include "gateway/base/metrics.h"
-#include "gateway/store/local_core.h"
+#include "gateway/stores/local/local_core.h"
 #include "tests/store/block_calls.h"
 #include "tests/store/file_directory.h"
 

@@ -1,6 +1,6 @@
 /* What only time shows of an inbox: the memory store without a thread, on a clock of the test's. */
 #include "gateway/base/metrics.h"
-#include "gateway/store/store_local.h"
+#include "gateway/stores/local/store_local.h"
 #include "tests/store/contract_calls.h"
 
 static const int64_t day_ms = (int64_t)24 * 3600 * 1000;

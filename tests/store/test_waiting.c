@@ -1,5 +1,5 @@
 #include "gateway/base/hash.h"
-#include "gateway/store/waiting.h"
+#include "gateway/stores/local/waiting.h"
 
 #include <criterion/criterion.h>
 #include <malloc.h>

@@ -1,8 +1,8 @@
 /* Tickets live for seconds and are worth nothing over a restart, which ends the sessions as well:
  * so they are in memory alone, beside the index, and need no commit. */
 #include "gateway/base/metrics.h"
-#include "gateway/store/local_apply.h"
-#include "gateway/store/local_blocks.h"
+#include "gateway/stores/local/local_apply.h"
+#include "gateway/stores/local/local_blocks.h"
 
 static enum err give_out(struct local_state *state, const struct store_ticket *ticket,
                          int64_t now_ms)

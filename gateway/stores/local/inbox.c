@@ -1,4 +1,4 @@
-#include "gateway/store/inbox.h"
+#include "gateway/stores/local/inbox.h"
 
 #include "gateway/base/hash.h"
 #include "gateway/base/list.h"

@@ -2,7 +2,7 @@
 #ifndef HERALD_STORE_LOCAL_BACKING_H
 #define HERALD_STORE_LOCAL_BACKING_H
 
-#include "gateway/store/group.h"
+#include "gateway/stores/local/group.h"
 
 enum { STORE_WHY_MAX_BYTES = 320 };
 

@@ -4,7 +4,7 @@
 #ifndef HERALD_STORE_LOCAL_CORE_H
 #define HERALD_STORE_LOCAL_CORE_H
 
-#include "gateway/store/local_state.h"
+#include "gateway/stores/local/local_state.h"
 
 #include <pthread.h>
 

@@ -3,8 +3,8 @@
 #ifndef HERALD_STORE_STORE_LOCAL_H
 #define HERALD_STORE_STORE_LOCAL_H
 
-#include "gateway/store/local_core.h"
 #include "gateway/store/store_backend.h"
+#include "gateway/stores/local/local_core.h"
 
 /* Takes over the backing and the index that it filled, also when it fails. With a clock of NULL a
  * thread runs the store on the wall clock; else the caller runs it with store_local_turn. */

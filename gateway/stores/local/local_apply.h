@@ -3,7 +3,7 @@
 #ifndef HERALD_STORE_LOCAL_APPLY_H
 #define HERALD_STORE_LOCAL_APPLY_H
 
-#include "gateway/store/local_state.h"
+#include "gateway/stores/local/local_state.h"
 
 void local_apply_append(struct local_state *state, struct store_append *append);
 void local_apply_page(struct local_state *state, struct store_page *page);

@@ -1,4 +1,4 @@
-#include "gateway/store/store_local.h"
+#include "gateway/stores/local/store_local.h"
 
 #include "gateway/base/clock.h"
 

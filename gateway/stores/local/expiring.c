@@ -1,4 +1,4 @@
-#include "gateway/store/expiring.h"
+#include "gateway/stores/local/expiring.h"
 
 #include "gateway/base/hash.h"
 #include "gateway/base/list.h"

@@ -11,12 +11,12 @@
  * answered ERR_STORE_UNAVAILABLE. Appends and acknowledgements are then refused at once; pages are
  * read as long as there is an index. Once a second it is tried whether something can be written
  * again. */
-#include "gateway/store/local_core.h"
+#include "gateway/stores/local/local_core.h"
 
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
-#include "gateway/store/local_apply.h"
-#include "gateway/store/local_blocks.h"
+#include "gateway/stores/local/local_apply.h"
+#include "gateway/stores/local/local_blocks.h"
 
 #include <stdio.h>
 

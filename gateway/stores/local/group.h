@@ -4,9 +4,9 @@
 #ifndef HERALD_STORE_GROUP_H
 #define HERALD_STORE_GROUP_H
 
-#include "gateway/store/expiring.h"
-#include "gateway/store/idempotency.h"
-#include "gateway/store/inbox.h"
+#include "gateway/stores/local/expiring.h"
+#include "gateway/stores/local/idempotency.h"
+#include "gateway/stores/local/inbox.h"
 
 /* A notification to keep. */
 struct group_put {

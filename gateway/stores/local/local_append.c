@@ -6,7 +6,7 @@
  * A target is first refused, or answered as a repeat, and only then anything is changed: what
  * follows the reservations in number_and_put cannot fail. */
 #include "gateway/base/metrics.h"
-#include "gateway/store/local_apply.h"
+#include "gateway/stores/local/local_apply.h"
 
 /* ---- idempotency keys ---- */
 

@@ -1,7 +1,7 @@
 #include "gateway/base/log_limit.h"
-#include "gateway/store/local_apply.h"
-#include "gateway/store/local_blocks.h"
-#include "gateway/store/local_positions.h"
+#include "gateway/stores/local/local_apply.h"
+#include "gateway/stores/local/local_blocks.h"
+#include "gateway/stores/local/local_positions.h"
 
 enum { SWEEP_SLICE_MS = 1000, SWEEP_ROUND_MS = 60 * 1000, SWEEP_KEYS = 8192 };
 

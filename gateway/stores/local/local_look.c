@@ -1,6 +1,6 @@
 /* Asking what waits and what became of a number; withdrawing. */
-#include "gateway/store/local_apply.h"
-#include "gateway/store/local_blocks.h"
+#include "gateway/stores/local/local_apply.h"
+#include "gateway/stores/local/local_blocks.h"
 
 /* Answers the oldest. What has expired is among what waits while it cannot leave. */
 static const struct waiting_entry *count_pending(struct local_state *state, struct inbox *inbox,

@@ -2,7 +2,7 @@
 #ifndef HERALD_STORE_LOCAL_POSITIONS_H
 #define HERALD_STORE_LOCAL_POSITIONS_H
 
-#include "gateway/store/local_state.h"
+#include "gateway/stores/local/local_state.h"
 
 /* Has one given no sign of life for 30 days? They are kept to the day, and a day more makes sure
  * that it is never less than promised. */

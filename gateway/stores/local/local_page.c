@@ -1,7 +1,7 @@
 /* A page: makes or renews the user and the device where the contract says so, then reads the index
  * from a position on, and the payloads of what it shows. */
-#include "gateway/store/local_apply.h"
-#include "gateway/store/local_blocks.h"
+#include "gateway/stores/local/local_apply.h"
+#include "gateway/stores/local/local_blocks.h"
 
 #include <stdlib.h>
 

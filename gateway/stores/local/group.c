@@ -1,4 +1,4 @@
-#include "gateway/store/group.h"
+#include "gateway/stores/local/group.h"
 
 #include <stdlib.h>
 

@@ -8,7 +8,7 @@
  *   has left is due never;
  * - the places of the entries with a collapse key, by its tag: open addressing with linear
  *   probing, from half to three quarters full. */
-#include "gateway/store/waiting.h"
+#include "gateway/stores/local/waiting.h"
 
 #include "gateway/base/hash.h"
 

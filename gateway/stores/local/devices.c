@@ -1,6 +1,6 @@
-#include "gateway/store/devices.h"
+#include "gateway/stores/local/devices.h"
 
-#include "gateway/store/file_bytes.h"
+#include "gateway/stores/local/record_bytes.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* A user's own record (epoch, head, positions, causes) is written only when its notes no longer
  * tell the same: when a position moves, when something leaves unacknowledged, when an epoch begins
  * without a note, and once a day as a sign of life. */
-#include "gateway/store/local_state.h"
+#include "gateway/stores/local/local_state.h"
 
 enum { DAY_MS = 24 * 3600 * 1000 };
 

@@ -1,9 +1,9 @@
 /* Who is blocked. An entry without an end (until_ms 0) was lifted: it stands until its record is
  * deleted with the group. */
-#include "gateway/store/local_blocks.h"
+#include "gateway/stores/local/local_blocks.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/store/local_apply.h"
+#include "gateway/stores/local/local_apply.h"
 
 int64_t local_blocked_until(const struct local_state *state, struct span user_id, int64_t now_ms)
 {

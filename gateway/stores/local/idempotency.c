@@ -1,4 +1,4 @@
-#include "gateway/store/idempotency.h"
+#include "gateway/stores/local/idempotency.h"
 
 #include "gateway/base/hash.h"
 #include "gateway/base/list.h"

@@ -7,8 +7,8 @@
 #define HERALD_STORE_INBOX_H
 
 #include "gateway/base/hash_table.h"
-#include "gateway/store/devices.h"
-#include "gateway/store/waiting.h"
+#include "gateway/stores/local/devices.h"
+#include "gateway/stores/local/waiting.h"
 #include "proto/bytes/user_id.h"
 #include "proto/note/gap.h"
 #include "proto/note/notification.h"

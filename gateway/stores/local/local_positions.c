@@ -2,9 +2,9 @@
  *
  * Without devices the shared position is `acked` itself. With devices it stands in their list, and
  * `acked` follows the lowest position that counts. */
-#include "gateway/store/local_positions.h"
+#include "gateway/stores/local/local_positions.h"
 
-#include "gateway/store/local_apply.h"
+#include "gateway/stores/local/local_apply.h"
 
 /* What one acknowledgement would do. */
 struct move {

@@ -3,7 +3,7 @@
 #ifndef HERALD_STORE_LOCAL_STATE_H
 #define HERALD_STORE_LOCAL_STATE_H
 
-#include "gateway/store/local_backing.h"
+#include "gateway/stores/local/local_backing.h"
 
 enum { STORE_FORGET_DAYS = 30 };
 

@@ -1,6 +1,6 @@
 /* Numbers and bytes of the file store's records: little-endian, one behind the other. Pure. */
-#ifndef HERALD_STORE_FILE_BYTES_H
-#define HERALD_STORE_FILE_BYTES_H
+#ifndef HERALD_STORE_RECORD_BYTES_H
+#define HERALD_STORE_RECORD_BYTES_H
 
 #include <stdint.h>
 #include <string.h>

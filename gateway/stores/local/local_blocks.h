@@ -2,7 +2,7 @@
 #ifndef HERALD_STORE_LOCAL_BLOCKS_H
 #define HERALD_STORE_LOCAL_BLOCKS_H
 
-#include "gateway/store/local_state.h"
+#include "gateway/stores/local/local_state.h"
 
 /* 0: not blocked. */
 int64_t local_blocked_until(const struct local_state *state, struct span user_id, int64_t now_ms);
