@@ -1,5 +1,5 @@
 /* Records of the file store. What is read is written again, and must be the same bytes. */
-#include "gateway/store/file_record.h"
+#include "gateway/stores/file/file_record.h"
 #include "gateway/stores/local/devices.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,4 +1,4 @@
-#include "gateway/store/file_record.h"
+#include "gateway/stores/file/file_record.h"
 #include "gateway/stores/local/inbox.h"
 
 #include <criterion/criterion.h>

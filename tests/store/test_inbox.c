@@ -1,5 +1,5 @@
 #include "gateway/base/hash.h"
-#include "gateway/store/file_shared.h"
+#include "gateway/stores/file/file_shared.h"
 #include "gateway/stores/local/idempotency.h"
 #include "gateway/stores/local/inbox.h"
 

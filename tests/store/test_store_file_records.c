@@ -1,6 +1,6 @@
 /* What stands in the file: payloads that are shared, and what an earlier version wrote. */
-#include "gateway/store/file_lmdb.h"
-#include "gateway/store/file_record.h"
+#include "gateway/stores/file/file_lmdb.h"
+#include "gateway/stores/file/file_record.h"
 #include "tests/store/file_directory.h"
 
 #include "tests/store/block_calls.h"

@@ -2,10 +2,10 @@
 #ifndef HERALD_STORE_FILE_COMMIT_H
 #define HERALD_STORE_FILE_COMMIT_H
 
-#include "gateway/store/file_disk.h"
-#include "gateway/store/file_lmdb.h"
-#include "gateway/store/file_record.h"
-#include "gateway/store/file_shared.h"
+#include "gateway/stores/file/file_disk.h"
+#include "gateway/stores/file/file_lmdb.h"
+#include "gateway/stores/file/file_record.h"
+#include "gateway/stores/file/file_shared.h"
 #include "gateway/stores/local/local_backing.h"
 
 struct file_backing {

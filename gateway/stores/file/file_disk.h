@@ -9,7 +9,7 @@
 #ifndef HERALD_STORE_FILE_DISK_H
 #define HERALD_STORE_FILE_DISK_H
 
-#include "gateway/store/file_lmdb.h"
+#include "gateway/stores/file/file_lmdb.h"
 #include "gateway/stores/local/local_backing.h"
 
 struct file_disk {

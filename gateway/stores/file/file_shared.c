@@ -1,6 +1,6 @@
 /* Open addressing with linear probing, at most half full; a removal moves the followers up, so that
  * there are no tombstones. */
-#include "gateway/store/file_shared.h"
+#include "gateway/stores/file/file_shared.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
-#include "gateway/store/file_check.h"
+#include "gateway/stores/file/file_check.h"
 
-#include "gateway/store/file_lmdb.h"
+#include "gateway/stores/file/file_lmdb.h"
 
 #include <errno.h>
 #include <signal.h>

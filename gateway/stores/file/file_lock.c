@@ -1,4 +1,4 @@
-#include "gateway/store/file_lock.h"
+#include "gateway/stores/file/file_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

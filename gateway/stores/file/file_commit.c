@@ -1,7 +1,7 @@
 /* A commit first settles what the transaction will do: which user records are replaced, and which
  * shared payloads have lost their last reference. The transaction itself only writes, because LMDB
  * makes us run it again when its map was too small. */
-#include "gateway/store/file_commit.h"
+#include "gateway/stores/file/file_commit.h"
 
 #include <stdlib.h>
 

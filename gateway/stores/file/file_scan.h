@@ -2,8 +2,8 @@
 #ifndef HERALD_STORE_FILE_SCAN_H
 #define HERALD_STORE_FILE_SCAN_H
 
-#include "gateway/store/file_lmdb.h"
-#include "gateway/store/file_shared.h"
+#include "gateway/stores/file/file_lmdb.h"
+#include "gateway/stores/file/file_shared.h"
 #include "gateway/stores/local/local_backing.h"
 
 struct file_keys {

@@ -1,4 +1,4 @@
-#include "gateway/store/file_lmdb.h"
+#include "gateway/stores/file/file_lmdb.h"
 
 #include "gateway/base/log.h"
 

@@ -7,10 +7,10 @@
 #include "gateway/stores/local/store_local.h"
 
 #include "gateway/base/log_limit.h"
-#include "gateway/store/file_check.h"
-#include "gateway/store/file_commit.h"
-#include "gateway/store/file_lock.h"
-#include "gateway/store/file_scan.h"
+#include "gateway/stores/file/file_check.h"
+#include "gateway/stores/file/file_commit.h"
+#include "gateway/stores/file/file_lock.h"
+#include "gateway/stores/file/file_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-#include "gateway/store/file_scan.h"
+#include "gateway/stores/file/file_scan.h"
 
-#include "gateway/store/file_record.h"
+#include "gateway/stores/file/file_record.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "gateway/store/file_disk.h"
+#include "gateway/stores/file/file_disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
