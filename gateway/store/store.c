@@ -1,8 +1,8 @@
 #include "gateway/store/store.h"
 
 #include "gateway/base/clock.h"
-#include "gateway/store/redis_url.h"
 #include "gateway/store/store_backend.h"
+#include "gateway/stores/redis/redis_url.h"
 #include "proto/bytes/utf8.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "admin/keys.h"
 #include "admin/ndjson.h"
 #include "gateway/base/options.h"
-#include "gateway/store/redis_record.h"
+#include "gateway/stores/redis/redis_record.h"
 #include "proto/json/json_text.h"
 #include "proto/note/envelope.h"
 #include "proto/note/push_json.h"

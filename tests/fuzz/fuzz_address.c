@@ -1,7 +1,7 @@
 /* Addresses as text: a Redis's URL, where to listen, IP addresses (as inet_pton takes them) and
  * ranges. A byte chooses. */
 #include "gateway/base/options.h"
-#include "gateway/store/redis_url.h"
+#include "gateway/stores/redis/redis_url.h"
 #include "proto/bytes/cidr.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
 /* Replies of a Redis, whole and split at a place of two bytes' choice. */
-#include "gateway/store/redis_reader.h"
+#include "gateway/stores/redis/redis_reader.h"
 #include "tests/fuzz/fuzz.h"
 
 static void note_value(struct buf *log, const struct redis_value *value)

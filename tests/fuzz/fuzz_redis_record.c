@@ -1,6 +1,6 @@
 /* What stands in Redis and is published there. A byte chooses: a message, an entry of an inbox, a
  * channel, an epoch, a userId in keys. */
-#include "gateway/store/redis_record.h"
+#include "gateway/stores/redis/redis_record.h"
 #include "tests/fuzz/fuzz.h"
 
 #define PREFIX "herald"

@@ -5,7 +5,7 @@
 #ifndef HERALD_TESTS_STORE_REDIS_CLOCK_H
 #define HERALD_TESTS_STORE_REDIS_CLOCK_H
 
-#include "gateway/store/redis_link.h"
+#include "gateway/stores/redis/redis_link.h"
 
 struct script_change {
     const char *from, *to;

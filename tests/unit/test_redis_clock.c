@@ -1,5 +1,5 @@
 /* Which of the times that Redis has told a node goes by. */
-#include "gateway/store/redis_clock.h"
+#include "gateway/stores/redis/redis_clock.h"
 
 #include "tests/support/fake_clock.h"
 

@@ -1,5 +1,5 @@
 /* When the lanes of a node call their Redis up or down, and what they say then. */
-#include "gateway/store/redis_common.h"
+#include "gateway/stores/redis/redis_common.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

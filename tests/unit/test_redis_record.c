@@ -1,7 +1,7 @@
 /* Keys, entries and messages of the Redis store: what comes from Redis is never trusted. */
-#include "gateway/store/redis_record.h"
+#include "gateway/stores/redis/redis_record.h"
 
-#include "gateway/store/redis_url.h"
+#include "gateway/stores/redis/redis_url.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* What Herald says about an error of Redis; the words differ between its versions. */
-#include "gateway/store/redis_troubles.h"
+#include "gateway/stores/redis/redis_troubles.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

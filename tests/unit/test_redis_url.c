@@ -1,4 +1,4 @@
-#include "gateway/store/redis_url.h"
+#include "gateway/stores/redis/redis_url.h"
 
 #include <criterion/criterion.h>
 

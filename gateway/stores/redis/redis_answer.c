@@ -1,0 +1,63 @@
+#include "gateway/stores/redis/redis_answer.h"
+
+#include "gateway/base/metrics.h"
+
+#include <stdio.h>
+
+static const int64_t exact_max = INT64_C(1) << 53; /* Lua's numbers are doubles */
+
+struct span redis_number_write(struct redis_number *number, uint64_t value)
+{
+    const char *end = put_number(number->digits, value);
+    return (struct span){number->digits, (size_t)(end - number->digits)};
+}
+
+struct span redis_epoch_text(const struct epoch *epoch)
+{
+    return (struct span){epoch->text, epoch_is_none(*epoch) ? 0 : EPOCH_LEN};
+}
+
+bool redis_answer_number(const struct redis_value *reply, size_t at, uint64_t *ret_number)
+{
+    int64_t number;
+    if (!redis_value_integer(redis_value_item(reply, at), &number) || number < 0 ||
+        number > exact_max)
+        return false;
+    *ret_number = (uint64_t)number;
+    return true;
+}
+
+bool redis_answer_epoch(const struct redis_value *reply, size_t at, struct epoch *ret_epoch)
+{
+    struct span text;
+    return redis_value_text(redis_value_item(reply, at), &text) &&
+           redis_epoch_read(text, ret_epoch);
+}
+
+bool redis_answer_has_lost_script(const struct redis_value *reply)
+{
+    return redis_value_is(reply, REDIS_ERROR) && redis_value_starts(reply, "NOSCRIPT");
+}
+
+void redis_answer_refused(struct redis_commands *commands, const struct redis_value *reply)
+{
+    if (redis_value_is(reply, REDIS_ERROR))
+        redis_commands_refused(commands, reply->bytes);
+    else if (reply != NULL && !redis_value_is(reply, REDIS_NIL))
+        redis_common_refused(commands->common, "a script's answer is malformed");
+}
+
+void redis_answer_unheard(struct redis_commands *commands, const struct redis_value *words)
+{
+    if (!redis_value_is(words, REDIS_TEXT) || words->n == 0)
+        return;
+    metrics_count(METRIC_STORE_UNPUBLISHED);
+    char error[REDIS_WORDS_MAX_BYTES];
+    snprintf(error, sizeof error, "%s (SPUBLISH)", words->bytes);
+    redis_common_unheard(commands->common, error);
+}
+
+enum err redis_answer_error(enum err error)
+{
+    return error == ERR_OK || error == ERR_NO_MEMORY ? error : ERR_STORE_UNAVAILABLE;
+}

@@ -1,0 +1,34 @@
+/* What the requests of the Redis store have in common: numbers on their way to a script, and the
+ * parts of its answer. Reading trusts nothing: numbers are whole, not negative and exact. On the
+ * lane's thread. */
+#ifndef HERALD_STORE_REDIS_ANSWER_H
+#define HERALD_STORE_REDIS_ANSWER_H
+
+#include "gateway/stores/redis/redis_commands.h"
+#include "proto/bytes/put.h"
+
+struct redis_number {
+    char digits[PUT_NUMBER_MAX_BYTES];
+};
+
+/* The digits are inside `number`. */
+struct span redis_number_write(struct redis_number *number, uint64_t value);
+struct span redis_epoch_text(const struct epoch *epoch); /* empty for none */
+
+bool redis_answer_number(const struct redis_value *reply, size_t at, uint64_t *ret_number);
+bool redis_answer_epoch(const struct redis_value *reply, size_t at, struct epoch *ret_epoch);
+
+/* Redis has lost the script; it did nothing, so a repeat is safe. */
+bool redis_answer_has_lost_script(const struct redis_value *reply);
+
+/* Tells the operator about an answer that is an error or cannot be read. */
+void redis_answer_refused(struct redis_commands *commands, const struct redis_value *reply);
+
+/* A part of a script's answer: Redis's words, if it kept what the script wrote and refused to
+ * publish it; else anything but a text, or an empty one. */
+void redis_answer_unheard(struct redis_commands *commands, const struct redis_value *words);
+
+/* The caller of the store knows no error of ours but ERR_NO_MEMORY and ERR_STORE_UNAVAILABLE. */
+enum err redis_answer_error(enum err error);
+
+#endif

@@ -1,0 +1,71 @@
+/* Questions to all nodes. A node asks on whatever channel those listen to whom it asks, and says
+ * the name of its reply channel and a number; each node that hears it answers there with a count.
+ * One per store, on the first lane's thread, except store_answer. */
+#ifndef HERALD_STORE_REDIS_ASKS_H
+#define HERALD_STORE_REDIS_ASKS_H
+
+#include "gateway/stores/redis/redis_commands.h"
+
+enum { REDIS_ASK_MAX_BYTES = EPOCH_LEN + 20, REDIS_SUFFIX_MAX_BYTES = 8 + EPOCH_LEN };
+
+struct redis_asks {
+    struct redis_common *common;
+    struct reactor *reactor;
+    struct redis_commands *commands; /* what is asked and answered goes out on their link */
+    struct epoch name;               /* of this node's reply channel */
+    char all[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    char reply[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    uint64_t last_number;
+    struct list asked; /* struct redis_ask */
+    struct list heard; /* questions of any node that this one has not answered yet */
+};
+
+/* One question of this node; embedded by what is asked. It is over when this node has answered, and
+ * all that got it have, or STORE_REPLIES_MS have passed. */
+struct redis_ask {
+    struct list link;
+    struct timer timer;
+    struct redis_asks *asks;
+    uint64_t number;
+    uint64_t count;     /* sum of the answers */
+    unsigned n_answers; /* this node's included */
+    unsigned n_heard;   /* messages that came back: answers of others, and our own question */
+    unsigned n_receivers;
+    bool has_receivers; /* Redis has said how many got it */
+    bool is_answered_here;
+    bool is_late;
+    void (*on_over)(struct redis_ask *ask); /* takes it; never inside the calls below */
+};
+
+/* `commands` may be initialised later, but before anything is asked. */
+MUST_CHECK enum err redis_asks_init(struct redis_asks *asks, struct redis_common *common,
+                                    struct reactor *reactor, struct redis_commands *commands);
+/* What is asked is over. Questions that were heard are forgotten. */
+void redis_asks_fini(struct redis_asks *asks);
+
+struct span redis_asks_all_channel(const struct redis_asks *asks); /* CHANNELS:all: every node */
+struct span redis_asks_reply_channel(const struct redis_asks *asks);
+
+/* Numbers the ask, sends what `write` is told to, and waits. `kind` and `rest` make the message
+ * "K:NAME:NUMBER:rest". While Redis is away this node alone is asked. The caller then hands the
+ * question to this node (redis_question_new with its own name and the ask's number). */
+void redis_asks_publish(struct redis_asks *asks, struct redis_ask *ask, struct span channel,
+                        char kind, struct span rest);
+
+/* The same again, of a message: false: it is malformed. *ret_rest is inside `message`. */
+bool redis_ask_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
+                    struct span *ret_rest);
+
+/* Is this our own question, come back? Then it is counted, and nobody is to be told again. */
+bool redis_asks_take_own(struct redis_asks *asks, struct epoch name, uint64_t number);
+
+/* A message of the reply channel. */
+void redis_asks_take_answer(struct redis_asks *asks, struct span message);
+
+/* For an event: store_answer sends its answer to whoever asked, and frees it. NULL: no memory. */
+struct store_question *redis_question_new(struct redis_asks *asks, struct epoch name,
+                                          uint64_t number);
+/* One that nobody will answer. */
+void redis_question_free(struct store_question *question);
+
+#endif

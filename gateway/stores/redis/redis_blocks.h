@@ -1,0 +1,20 @@
+/* Blocks as their script answers them, and tickets, which are one command each: a ticket's key has
+ * no user, and a slot of its own. On the lane's thread. _send and _read as in redis_positions.h. */
+#ifndef HERALD_STORE_REDIS_BLOCKS_H
+#define HERALD_STORE_REDIS_BLOCKS_H
+
+#include "gateway/stores/redis/redis_commands.h"
+
+MUST_CHECK enum err redis_block_send(struct redis_commands *commands, struct store_request *request,
+                                     bool with_text, redis_reply_fn on_reply);
+MUST_CHECK enum err redis_block_read(const struct redis_value *reply,
+                                     struct store_request *request);
+
+MUST_CHECK enum err redis_ticket_send(struct redis_commands *commands,
+                                      struct store_request *request, bool with_text,
+                                      redis_reply_fn on_reply);
+/* ERR_NOT_FOUND, ERR_CONFLICT: answers of the store. */
+MUST_CHECK enum err redis_ticket_read(const struct redis_value *reply,
+                                      struct store_request *request);
+
+#endif

@@ -1,0 +1,279 @@
+/* Connected: INFO, CONFIG GET and SCRIPT LOAD go out in one pipeline. Behind the answer to the last
+ * SCRIPT LOAD, unless one before it broke the link, goes a trial; its answer makes the side ready,
+ * whatever it is, because what Redis refuses to write it may still read. */
+#include "gateway/stores/redis/redis_commands.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_trial.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { OLDEST_MAJOR_VERSION = 7 };
+
+/* --- what is asked of a Redis that has just let us in --- */
+
+static void ask(struct redis_commands *commands, const struct span *args, size_t n_args,
+                redis_reply_fn on_reply, size_t index)
+{
+    if (redis_link_command(commands->link, args, n_args, on_reply, commands, index) != ERR_OK)
+        redis_link_break(commands->link, "out of memory");
+}
+
+static void on_info(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    (void)index;
+    struct redis_commands *commands = owner;
+    static const char name[] = "redis_version:";
+    struct span text;
+    if (!redis_value_text(reply, &text)) {
+        if (redis_value_is(reply, REDIS_ERROR))
+            log_event(LOG_DEBUG, "the version of Redis is not told",
+                      LOG_TEXT("error", reply->bytes));
+        return;
+    }
+    const char *at = memmem(text.bytes, text.len, name, sizeof name - 1);
+    if (at == NULL)
+        return;
+    at += sizeof name - 1;
+    long major = strtol(at, NULL, 10); /* a NUL follows the text */
+    if (major >= OLDEST_MAJOR_VERSION)
+        return;
+    char why[80];
+    snprintf(why, sizeof why, "VERSION %.*s of Redis is too old", (int)strcspn(at, "\r\n"), at);
+    redis_link_break(commands->link, why);
+}
+
+/* Settings that Redis can have and Herald warns about, once. */
+static const struct {
+    const char *name;
+    const char *wanted;
+    const char *advice;
+} settings[] = {
+    {"appendonly", "yes",
+     "pushes that were accepted are lost when Redis restarts: set appendonly yes in redis.conf"},
+    {"maxmemory-policy", "noeviction",
+     "Redis may drop pushes that were accepted: set maxmemory-policy noeviction in redis.conf"},
+};
+enum { SETTINGS = sizeof settings / sizeof settings[0] };
+
+static void on_setting(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    struct redis_commands *commands = owner;
+    struct span value;
+    if (!redis_value_text(redis_value_item(reply, 1), &value)) {
+        if (redis_value_is(reply, REDIS_ERROR))
+            log_event(LOG_DEBUG, "a setting of Redis is not told",
+                      LOG_TEXT("setting", settings[index].name), LOG_TEXT("error", reply->bytes));
+        return;
+    }
+    if (!span_equal(value, span_of(settings[index].wanted)))
+        log_event(LOG_WARN, "a setting of Redis is risky",
+                  LOG_TEXT("address", commands->common->url.shown),
+                  LOG_TEXT("setting", settings[index].name), LOG_SPAN("value", value),
+                  LOG_TEXT("advice", settings[index].advice));
+}
+
+static void on_script_loaded(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    struct redis_commands *commands = owner;
+    if (reply == NULL || !redis_link_is_up(commands->link))
+        return;
+    struct span sha;
+    if (!redis_value_text(reply, &sha) || sha.len != SHA_HEX_LEN) {
+        redis_link_break(commands->link, redis_value_is(reply, REDIS_ERROR)
+                                             ? reply->bytes
+                                             : "SCRIPT LOAD was not answered with a name");
+        return;
+    }
+    memcpy(commands->sha[index], sha.bytes, SHA_HEX_LEN);
+    if (index + 1 == SCRIPTS)
+        redis_trial_begin(commands);
+}
+
+void redis_commands_become_ready(struct redis_commands *commands)
+{
+    commands->is_ready = true;
+    redis_link_accept(commands->link);
+    commands->on_ready(commands->owner);
+}
+
+/* Two texts: seconds, and microseconds behind them. */
+static bool read_time(const struct redis_value *reply, int64_t *ret_ms)
+{
+    struct span seconds, micros;
+    if (!redis_value_text(redis_value_item(reply, 0), &seconds) ||
+        !redis_value_text(redis_value_item(reply, 1), &micros))
+        return false;
+    *ret_ms = strtoll(seconds.bytes, NULL, 10) * 1000 + strtol(micros.bytes, NULL, 10) / 1000;
+    return *ret_ms > 0;
+}
+
+static void on_time(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    (void)index;
+    struct redis_commands *commands = owner;
+    int64_t time_ms;
+    if (read_time(reply, &time_ms))
+        redis_clock_set(&commands->common->clock, time_ms, commands->clock_asked_ms,
+                        clock_monotonic_ms());
+    else if (redis_value_is(reply, REDIS_ERROR))
+        log_event(LOG_DEBUG, "the time of Redis is not told", LOG_TEXT("error", reply->bytes));
+}
+
+static void ask_time(struct redis_commands *commands)
+{
+    struct span time[] = {SPAN_LITERAL("TIME")};
+    commands->clock_asked_ms = clock_monotonic_ms();
+    ask(commands, time, 1, on_time, 0);
+    timer_set(reactor_timers(commands->reactor), &commands->clock_timer,
+              reactor_now_ms(commands->reactor) + REDIS_ASK_TIME_MS);
+}
+
+static void on_clock_due(struct timer *timer)
+{
+    ask_time(CONTAINER_OF(timer, struct redis_commands, clock_timer));
+}
+
+static void on_up(void *owner)
+{
+    struct redis_commands *commands = owner;
+    struct span info[] = {SPAN_LITERAL("INFO"), SPAN_LITERAL("server")};
+    ask(commands, info, 2, on_info, 0);
+    bool has_warned = atomic_exchange(&commands->common->has_warned, true);
+    for (size_t i = 0; !has_warned && i < SETTINGS; i++) {
+        struct span get[] = {SPAN_LITERAL("CONFIG"), SPAN_LITERAL("GET"),
+                             span_of(settings[i].name)};
+        ask(commands, get, 3, on_setting, i);
+    }
+    ask_time(commands); /* before anything is read that is compared with it */
+    for (size_t i = 0; i < SCRIPTS; i++) {
+        struct span load[] = {SPAN_LITERAL("SCRIPT"), SPAN_LITERAL("LOAD"),
+                              commands->common->scripts[i]};
+        ask(commands, load, 3, on_script_loaded, i);
+    }
+}
+
+static void on_down(void *owner, bool was_up, const char *why)
+{
+    struct redis_commands *commands = owner;
+    if (was_up && commands->is_ready)
+        metrics_count(METRIC_STORE_RECONNECTS);
+    bool was_ready = commands->is_ready;
+    commands->is_ready = false;
+    timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
+    redis_trial_stop(commands);
+    redis_common_away(commands->common, why);
+    if (was_ready)
+        commands->on_lost(commands->owner);
+}
+
+/* --- scripts --- */
+
+enum err redis_commands_eval(struct redis_commands *commands, enum redis_script script,
+                             bool with_text, const struct span *args, size_t n_args, size_t n_keys,
+                             redis_reply_fn on_reply, void *arg, size_t index)
+{
+    static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6"};
+    assert(n_args + 3 <= EVAL_MAX_ARGS && n_keys < sizeof digits / sizeof digits[0]);
+    if (script != SCRIPT_TRIAL && (!commands->is_ready || commands->is_denied))
+        return ERR_STORE_UNAVAILABLE;
+    struct span all[EVAL_MAX_ARGS];
+    all[0] = with_text ? SPAN_LITERAL("EVAL") : SPAN_LITERAL("EVALSHA");
+    all[1] = with_text ? commands->common->scripts[script]
+                       : (struct span){commands->sha[script], SHA_HEX_LEN};
+    all[2] = (struct span){digits[n_keys], 1};
+    memcpy(all + 3, args, n_args * sizeof *args);
+    return redis_link_command(commands->link, all, n_args + 3, on_reply, arg, index);
+}
+
+enum err redis_commands_send(struct redis_commands *commands, const struct span *args,
+                             size_t n_args, redis_reply_fn on_reply, void *arg)
+{
+    if (!commands->is_ready)
+        return ERR_STORE_UNAVAILABLE;
+    return redis_link_command(commands->link, args, n_args, on_reply, arg, 0);
+}
+
+/* --- refusals --- */
+
+void redis_commands_deny(struct redis_commands *commands, bool is_denied)
+{
+    if (is_denied == commands->is_denied)
+        return;
+    commands->is_denied = is_denied;
+    redis_common_denied(commands->common, is_denied);
+}
+
+void redis_commands_refused(struct redis_commands *commands, const char *error)
+{
+    redis_common_refused(commands->common, error);
+    if (redis_trouble_breaks_off(error))
+        redis_commands_deny(commands, true); /* until the next trial, which knows more */
+    if (!redis_trouble_at(redis_trouble_find(error))->is_replica)
+        return;
+    commands->was_replica = true;
+    redis_link_break(commands->link, error);
+}
+
+static void answer_refused(struct redis_commands *commands)
+{
+    while (commands->refused != NULL) {
+        struct store_request *request = commands->refused;
+        commands->refused = request->next;
+        if (commands->refused == NULL)
+            commands->refused_last = &commands->refused;
+        request->on_done(request);
+    }
+}
+
+static void run_refuse_task(struct reactor_task *task)
+{
+    answer_refused(CONTAINER_OF(task, struct redis_commands, refuse_task));
+}
+
+void redis_commands_refuse(struct redis_commands *commands, struct store_request *request)
+{
+    request->next = NULL;
+    *commands->refused_last = request;
+    commands->refused_last = &request->next;
+    reactor_at_turn_end(commands->reactor, &commands->refuse_task);
+}
+
+enum err redis_commands_init(struct redis_commands *commands, struct redis_common *common,
+                             struct reactor *reactor)
+{
+    commands->common = common;
+    commands->reactor = reactor;
+    commands->refused_last = &commands->refused;
+    list_init(&commands->refuse_task.link);
+    commands->refuse_task.run = run_refuse_task;
+    timer_init(&commands->clock_timer, on_clock_due);
+    redis_trial_init(commands);
+    struct redis_link_config config = {
+        .reactor = reactor,
+        .url = &common->url,
+        .owner = commands,
+        .on_up = on_up,
+        .on_down = on_down,
+    };
+    return redis_link_new(&config, &commands->link);
+}
+
+void redis_commands_fini(struct redis_commands *commands)
+{
+    commands->is_ready = false;
+    timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
+    redis_trial_stop(commands);
+    redis_link_free(commands->link);
+    commands->link = NULL;
+    answer_refused(commands);
+    reactor_task_cancel(&commands->refuse_task);
+}

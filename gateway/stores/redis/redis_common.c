@@ -1,0 +1,291 @@
+#include "gateway/stores/redis/redis_common.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char record_text[] = {
+#include "embedded/script_record.inc"
+};
+static const char inbox_text[] = {
+#include "embedded/script_inbox.inc"
+};
+static const char common_text[] = {
+#include "embedded/script_common.inc"
+};
+static const char push_fast_text[] = {
+#include "embedded/script_push_fast.inc"
+};
+static const char push_text[] = {
+#include "embedded/script_push.inc"
+};
+static const char page_text[] = {
+#include "embedded/script_page.inc"
+};
+static const char ack_text[] = {
+#include "embedded/script_ack.inc"
+};
+static const char peek_text[] = {
+#include "embedded/script_peek.inc"
+};
+static const char look_text[] = {
+#include "embedded/script_look.inc"
+};
+static const char block_text[] = {
+#include "embedded/script_block.inc"
+};
+static const char trial_text[] = {
+#include "embedded/script_trial.inc"
+};
+
+enum { TROUBLE_AWAY = REDIS_TROUBLES_MAX - 1 }; /* its place in said_ms; the rows have the others */
+
+static bool prefix_is_fine(const char *prefix)
+{
+    size_t len = strlen(prefix);
+    if (len == 0 || len > REDIS_PREFIX_MAX_BYTES)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (prefix[i] <= ' ' || prefix[i] > '~' || prefix[i] == '{' || prefix[i] == '}')
+            return false;
+    return true;
+}
+
+enum { PARTS_MAX = 5 };
+
+static enum err join(const char *const parts[PARTS_MAX], struct span *ret_whole)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < PARTS_MAX && parts[i] != NULL; i++)
+        len += strlen(parts[i]);
+    char *whole = malloc(len);
+    if (whole == NULL)
+        return ERR_NO_MEMORY;
+    size_t at = 0;
+    for (size_t i = 0; i < PARTS_MAX && parts[i] != NULL; i++) {
+        size_t part_len = strlen(parts[i]);
+        memcpy(whole + at, parts[i], part_len);
+        at += part_len;
+    }
+    *ret_whole = (struct span){whole, len};
+    return ERR_OK;
+}
+
+static enum err join_scripts(struct redis_common *common)
+{
+    static const char *const texts[SCRIPTS][PARTS_MAX] = {
+        [SCRIPT_PUSH] = {record_text, push_fast_text, inbox_text, common_text, push_text},
+        [SCRIPT_PAGE] = {record_text, inbox_text, common_text, page_text},
+        [SCRIPT_ACK] = {record_text, inbox_text, common_text, ack_text},
+        [SCRIPT_PEEK] = {record_text, inbox_text, common_text, peek_text},
+        [SCRIPT_LOOK] = {record_text, inbox_text, common_text, look_text},
+        [SCRIPT_BLOCK] = {block_text},
+        [SCRIPT_TRIAL] = {trial_text},
+    };
+    enum err error = ERR_OK;
+    for (size_t i = 0; i < SCRIPTS && error == ERR_OK; i++)
+        error = join(texts[i], &common->scripts[i]);
+    return error;
+}
+
+enum err redis_common_init(struct redis_common *common, const struct store_config *config,
+                           char *why, size_t why_cap)
+{
+    enum err error = redis_url_parse(config->url, &common->url, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    if (!prefix_is_fine(config->redis_prefix)) {
+        snprintf(why, why_cap,
+                 "--redis-prefix must be 1 to 64 printable characters without spaces, { and }");
+        return ERR_INVALID_FIELD;
+    }
+    snprintf(common->prefix, sizeof common->prefix, "%s", config->redis_prefix);
+    redis_channels_write(common->channels, common->prefix, common->url.db);
+    common->n_lanes = config->n_lanes;
+    common->inbox_max = config->inbox_max;
+    common->inbox_max_bytes = config->inbox_max_bytes;
+    common->idempotency_window_s =
+        config->idempotency_window_s > 0 ? config->idempotency_window_s : 1;
+    common->events = config->events;
+    common->owner = config->owner;
+    snprintf(common->problem, sizeof common->problem, "not connected to Redis at %s yet",
+             common->url.shown);
+    pthread_mutex_init(&common->lock, NULL);
+    redis_clock_init(&common->clock);
+    error = join_scripts(common);
+    if (error != ERR_OK) {
+        snprintf(why, why_cap, "out of memory");
+        redis_common_fini(common);
+    }
+    return error;
+}
+
+void redis_common_fini(struct redis_common *common)
+{
+    for (size_t i = 0; i < SCRIPTS; i++)
+        free((char *)common->scripts[i].bytes);
+    pthread_mutex_destroy(&common->lock);
+    redis_clock_fini(&common->clock);
+}
+
+/* ---- up and down ---- */
+
+static bool is_up_now(const struct redis_common *common)
+{
+    return common->n_up == common->n_lanes && !common->is_refusing && common->n_denied == 0;
+}
+
+/* Two lanes may come and go at the same time: one thread reports, in order and until it is right.
+ */
+static void report(struct redis_common *common)
+{
+    pthread_mutex_lock(&common->lock);
+    bool is_mine = !common->is_reporting;
+    common->is_reporting = true;
+    while (is_mine && common->is_reported_up != is_up_now(common)) {
+        bool is_up = !common->is_reported_up;
+        bool must_say = is_up && !common->is_said_up;
+        common->is_reported_up = is_up;
+        common->is_said_up = common->is_said_up || is_up;
+        if (is_up) {
+            common->problem[0] = '\0';
+            common->said_ms[TROUBLE_AWAY] = 0; /* the next loss is news */
+        }
+        pthread_mutex_unlock(&common->lock);
+        if (must_say)
+            log_event(LOG_INFO, "redis is there", LOG_TEXT("address", common->url.shown));
+        if (common->events.on_state != NULL)
+            common->events.on_state(common->owner, is_up);
+        pthread_mutex_lock(&common->lock);
+    }
+    if (is_mine)
+        common->is_reporting = false;
+    pthread_mutex_unlock(&common->lock);
+}
+
+void redis_common_lane(struct redis_common *common, bool is_up)
+{
+    pthread_mutex_lock(&common->lock);
+    if (is_up)
+        common->n_up++;
+    else
+        common->n_up--;
+    pthread_mutex_unlock(&common->lock);
+    report(common);
+}
+
+struct redis_refusals redis_common_refusals(struct redis_common *common)
+{
+    pthread_mutex_lock(&common->lock);
+    struct redis_refusals refusals = common->refusals;
+    pthread_mutex_unlock(&common->lock);
+    return refusals;
+}
+
+void redis_common_taken(struct redis_common *common, struct redis_refusals as_of)
+{
+    pthread_mutex_lock(&common->lock);
+    if (common->refusals.n == as_of.n)
+        common->is_refusing = false;
+    pthread_mutex_unlock(&common->lock);
+    report(common);
+}
+
+void redis_common_denied(struct redis_common *common, bool is_denied)
+{
+    pthread_mutex_lock(&common->lock);
+    if (is_denied)
+        common->n_denied++;
+    else
+        common->n_denied--;
+    pthread_mutex_unlock(&common->lock);
+    report(common);
+}
+
+/* ---- what is wrong ---- */
+
+/* Under the lock. Is it time to log it? */
+static bool is_due(struct redis_common *common, size_t place)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t *said_ms = &common->said_ms[place];
+    if (*said_ms != 0 && now_ms - *said_ms < REDIS_SAY_AGAIN_MS)
+        return false;
+    *said_ms = now_ms;
+    common->is_said_up = false;
+    return true;
+}
+
+/* Under the lock. */
+static void set_problem(struct redis_common *common, const char *text, const char *advice)
+{
+    snprintf(common->problem, sizeof common->problem, "Redis at %s: %.255s (%s)", common->url.shown,
+             text, advice);
+}
+
+/* Behind its words Redis says which script it was and in which line, which helps nobody. */
+static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
+{
+    const char *script = strstr(words, " script: ");
+    size_t len = script != NULL ? (size_t)(script - words) : strlen(words);
+    snprintf(error, REDIS_WORDS_MAX_BYTES, "%.*s", (int)len, words);
+}
+
+void redis_common_away(struct redis_common *common, const char *words)
+{
+    char why[REDIS_WORDS_MAX_BYTES];
+    cut_script(words, why);
+    char advice[REDIS_ADVICE_MAX_BYTES];
+    redis_trouble_advise(why, common->prefix, advice);
+    pthread_mutex_lock(&common->lock);
+    set_problem(common, why, advice);
+    bool must_say = is_due(common, TROUBLE_AWAY);
+    pthread_mutex_unlock(&common->lock);
+    if (must_say)
+        log_event(LOG_WARN, "cannot reach Redis, trying again",
+                  LOG_TEXT("address", common->url.shown), LOG_TEXT("why", why),
+                  LOG_TEXT("advice", advice));
+}
+
+static void refuse(struct redis_common *common, const char *words, bool is_unheard)
+{
+    char error[REDIS_WORDS_MAX_BYTES];
+    cut_script(words, error);
+    char advice[REDIS_ADVICE_MAX_BYTES];
+    size_t place = redis_trouble_find(error);
+    bool is_refusal = is_unheard || redis_trouble_at(place)->is_refusal;
+    bool is_clear = redis_trouble_advise(error, common->prefix, advice);
+    pthread_mutex_lock(&common->lock);
+    if (is_refusal) {
+        set_problem(common, error, advice);
+        common->is_refusing = true;
+        common->refusals.n++;
+        common->refusals.n_unheard += is_unheard;
+    }
+    bool must_say = is_clear && is_due(common, place);
+    pthread_mutex_unlock(&common->lock);
+    if (must_say)
+        log_event(LOG_ERROR, "Redis refused a command", LOG_TEXT("address", common->url.shown),
+                  LOG_TEXT("error", error), LOG_TEXT("advice", advice));
+    if (is_refusal)
+        report(common);
+}
+
+void redis_common_refused(struct redis_common *common, const char *error)
+{
+    refuse(common, error, false);
+}
+
+void redis_common_unheard(struct redis_common *common, const char *error)
+{
+    refuse(common, error, true);
+}
+
+void redis_common_describe(struct redis_common *common, char *out, size_t cap)
+{
+    pthread_mutex_lock(&common->lock);
+    snprintf(out, cap, "%s", common->problem);
+    pthread_mutex_unlock(&common->lock);
+}

@@ -1,0 +1,90 @@
+/* What all lanes of the Redis store share: settings, the scripts' texts, and what the operator is
+ * told. Any thread. */
+#ifndef HERALD_STORE_REDIS_COMMON_H
+#define HERALD_STORE_REDIS_COMMON_H
+
+#include "gateway/store/store.h"
+#include "gateway/stores/redis/redis_clock.h"
+#include "gateway/stores/redis/redis_record.h"
+#include "gateway/stores/redis/redis_troubles.h"
+#include "gateway/stores/redis/redis_url.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum redis_script {
+    SCRIPT_PUSH,
+    SCRIPT_PAGE,
+    SCRIPT_ACK,
+    SCRIPT_PEEK,
+    SCRIPT_LOOK,
+    SCRIPT_BLOCK,
+    SCRIPT_TRIAL,
+    SCRIPTS
+};
+
+enum { REDIS_SAY_AGAIN_MS = 60000, REDIS_WORDS_MAX_BYTES = 256 };
+
+/* How often Redis refused to store, whoever asked. A lane that has seen fewer tries whether it
+ * takes writes again. */
+struct redis_refusals {
+    uint64_t n;
+    uint64_t n_unheard; /* of them: something was kept, and its publication refused */
+};
+
+struct redis_common {
+    struct redis_url url;
+    char prefix[REDIS_PREFIX_MAX_BYTES + 1];     /* of keys */
+    char channels[REDIS_CHANNELS_MAX_BYTES + 1]; /* what channels begin with */
+    uint32_t inbox_max;
+    uint64_t inbox_max_bytes;
+    uint32_t idempotency_window_s;
+    struct store_events events;
+    void *owner;
+    struct span scripts[SCRIPTS]; /* each whole, one text */
+    struct redis_clock clock;
+    atomic_bool has_warned; /* about the settings of Redis */
+
+    pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */
+    unsigned n_lanes;
+    unsigned n_up;     /* lanes */
+    unsigned n_denied; /* lanes that send no script until a trial passes */
+    bool is_refusing;  /* it answers, and does not take writes, or not all of them */
+    struct redis_refusals refusals;
+    bool is_reported_up;
+    bool is_reporting;
+    bool is_said_up; /* the last line about it says that it is there */
+    int64_t said_ms[REDIS_TROUBLES_MAX];
+    char problem[736]; /* empty: all is well */
+};
+
+MUST_CHECK enum err redis_common_init(struct redis_common *common,
+                                      const struct store_config *config, char *why, size_t why_cap);
+void redis_common_fini(struct redis_common *common);
+
+/* A lane can be used, or no longer. on_state is called from here when the store as a whole changes.
+ */
+void redis_common_lane(struct redis_common *common, bool is_up);
+
+/* Redis cannot be reached or does not let us in; `why` may be the error that it answered. Says so
+ * at most once a minute, with what to do. */
+void redis_common_away(struct redis_common *common, const char *why);
+
+/* Redis refused a command with this error. As above; and if nothing can be stored while it lasts,
+ * the store is down until redis_common_taken. */
+void redis_common_refused(struct redis_common *common, const char *error);
+
+/* Redis kept what it was given and refused to publish it. As above. */
+void redis_common_unheard(struct redis_common *common, const char *error);
+
+/* Redis took all that it may refuse. It was asked when there were `as_of` refusals: if there is one
+ * more, that counts. */
+struct redis_refusals redis_common_refusals(struct redis_common *common);
+void redis_common_taken(struct redis_common *common, struct redis_refusals as_of);
+
+/* A lane sends no script any more, or does again. */
+void redis_common_denied(struct redis_common *common, bool is_denied);
+
+void redis_common_describe(struct redis_common *common, char *out, size_t cap);
+
+#endif

@@ -1,0 +1,24 @@
+/* A lane of the Redis store: what one worker has of it. A command link and a subscription link on
+ * the worker's reactor, and a queue through which any thread hands it requests. It is up when both
+ * links are. */
+#ifndef HERALD_STORE_REDIS_LANE_H
+#define HERALD_STORE_REDIS_LANE_H
+
+#include "gateway/stores/redis/redis_common.h"
+
+struct redis_lane;
+
+/* Before the reactor runs. One lane of a store is the first: it asks all nodes and answers them. */
+MUST_CHECK enum err redis_lane_new(struct redis_common *common, struct reactor *reactor,
+                                   bool is_first, struct redis_lane **ret_lane);
+
+/* When the reactor runs no more. Answers every request that was submitted. NULL is fine. */
+void redis_lane_free(struct redis_lane *lane);
+
+/* Any thread. request->op says what it is (enum redis_op). */
+void redis_lane_submit(struct redis_lane *lane, struct store_request *request);
+
+/* On the lane's thread. */
+void redis_lane_leave(struct redis_lane *lane, struct span user_id);
+
+#endif

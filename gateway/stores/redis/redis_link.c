@@ -1,0 +1,361 @@
+/* The life of a link: WAITING (a pause before the next attempt) -> LOOKING_UP (a host by name) ->
+ * CONNECTING -> GREETING (AUTH, SELECT, CLIENT SETNAME, PING) -> UP -> WAITING. Whatever goes wrong
+ * marks the link as failing; the task at the end of the turn takes it down, so that nothing is torn
+ * from under a loop that is still running. The same task writes what the turn has gathered. */
+#include "gateway/stores/redis/redis_link_parts.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+enum {
+    READ_BYTES = 16 << 10, /* small, because the reader moves its rest for each reply */
+    READS_PER_TURN = 32,   /* then the sessions of this worker have their turn */
+    TICK_MS = 250,
+};
+
+static const unsigned allowed_next[REDIS_LINK_STATES] = {
+    [REDIS_LINK_WAITING] = 1u << REDIS_LINK_LOOKING_UP | 1u << REDIS_LINK_CONNECTING,
+    [REDIS_LINK_LOOKING_UP] = 1u << REDIS_LINK_CONNECTING | 1u << REDIS_LINK_WAITING,
+    [REDIS_LINK_CONNECTING] = 1u << REDIS_LINK_GREETING | 1u << REDIS_LINK_WAITING,
+    [REDIS_LINK_GREETING] = 1u << REDIS_LINK_UP | 1u << REDIS_LINK_WAITING,
+    [REDIS_LINK_UP] = 1u << REDIS_LINK_WAITING,
+};
+
+void redis_link_move(struct redis_link *link, enum redis_link_state next)
+{
+    assert((allowed_next[link->state] & 1u << next) != 0);
+    link->state = next;
+}
+
+static bool is_subscribed_mode(const struct redis_link *link)
+{
+    return link->config.is_pubsub && link->state == REDIS_LINK_UP;
+}
+
+static bool awaits_something(const struct redis_link *link)
+{
+    return redis_pipeline_waiting(&link->pipeline) > 0 || link->pushes_awaited > 0;
+}
+
+void redis_link_break(struct redis_link *link, const char *why)
+{
+    if (link->is_failing || link->state == REDIS_LINK_WAITING)
+        return;
+    link->is_failing = true;
+    snprintf(link->failure, sizeof link->failure, "%s", why);
+    reactor_at_turn_end(link->config.reactor, &link->turn_end);
+}
+
+void redis_link_accept(struct redis_link *link)
+{
+    link->attempts = 0;
+}
+
+bool redis_link_is_up(const struct redis_link *link)
+{
+    return link->state == REDIS_LINK_UP && !link->is_failing;
+}
+
+enum err redis_link_give(struct redis_link *link, const struct span *args, size_t n_args,
+                         redis_reply_fn on_reply, void *arg, size_t index)
+{
+    bool was_idle = !awaits_something(link);
+    bool has_reply = !is_subscribed_mode(link);
+    struct redis_waiting waiting = {on_reply, arg, index};
+    enum err error = redis_pipeline_add(&link->pipeline, args, n_args, has_reply ? &waiting : NULL);
+    if (error != ERR_OK)
+        return error;
+    if (!has_reply)
+        link->pushes_awaited++;
+    if (was_idle)
+        link->progress_ms = reactor_now_ms(link->config.reactor);
+    reactor_at_turn_end(link->config.reactor, &link->turn_end);
+    return ERR_OK;
+}
+
+enum err redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
+                            redis_reply_fn on_reply, void *arg, size_t index)
+{
+    if (!redis_link_is_up(link))
+        return ERR_STORE_UNAVAILABLE;
+    return redis_link_give(link, args, n_args, on_reply, arg, index);
+}
+
+/* --- reading --- */
+
+bool redis_link_is_misconf(const struct redis_value *reply)
+{
+    return redis_value_is(reply, REDIS_ERROR) && redis_value_starts(reply, "MISCONF");
+}
+
+static void take_push(struct redis_link *link, const struct redis_value *push)
+{
+    struct span kind;
+    if (redis_link_is_misconf(push) && link->pushes_awaited > 0) {
+        link->pushes_awaited--; /* no other command here is answered so */
+        return;
+    }
+    if (redis_value_is(push, REDIS_ERROR)) {
+        redis_link_break(link, push->bytes);
+        return;
+    }
+    const struct redis_value *first =
+        redis_value_is(push, REDIS_ARRAY) ? redis_value_item(push, 0) : push;
+    if (redis_value_is(push, REDIS_TEXT) || !redis_value_text(first, &kind)) {
+        redis_link_break(link, "a message of Redis is malformed");
+        return;
+    }
+    bool is_message =
+        span_equal(kind, SPAN_LITERAL("smessage")) || span_equal(kind, SPAN_LITERAL("message"));
+    if (!is_message && link->pushes_awaited > 0)
+        link->pushes_awaited--;
+    if (redis_value_is(push, REDIS_ARRAY))
+        link->config.on_push(link->config.owner, push);
+}
+
+static void take_reply(struct redis_link *link, const struct redis_value *reply)
+{
+    link->progress_ms = reactor_now_ms(link->config.reactor);
+    if (is_subscribed_mode(link)) {
+        take_push(link, reply);
+        return;
+    }
+    struct redis_waiting waiting;
+    if (!redis_pipeline_take(&link->pipeline, &waiting)) {
+        redis_link_break(link, "Redis answered what nobody asked");
+        return;
+    }
+    waiting.on_reply(link->config.owner, waiting.arg, waiting.index, reply);
+}
+
+static enum err take_replies(struct redis_link *link)
+{
+    while (!link->is_failing) {
+        struct redis_value *reply = NULL;
+        enum err error = redis_reader_next(link->reader, &reply);
+        if (error != ERR_OK || reply == NULL)
+            return error;
+        take_reply(link, reply);
+        redis_value_free(reply);
+    }
+    return ERR_OK;
+}
+
+/* Whoever turns us away says why in place of the first answer, and hangs up: too many clients,
+ * protected mode. What ends the connection then is the least of it. */
+static void end_of_connection(struct redis_link *link, const char *why)
+{
+    redis_link_break(link, link->parting[0] != '\0' ? link->parting : why);
+}
+
+static void read_some(struct redis_link *link)
+{
+    char bytes[READ_BYTES];
+    for (int i = 0; i < READS_PER_TURN && !link->is_failing; i++) {
+        ssize_t got = recv(link->watch.fd, bytes, sizeof bytes, 0);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (got < 0) {
+            end_of_connection(link, strerrordesc_np(errno));
+            return;
+        }
+        if (got == 0) {
+            end_of_connection(link, "Redis closed the connection");
+            return;
+        }
+        enum err error = redis_reader_feed(link->reader, bytes, (size_t)got);
+        if (error == ERR_OK)
+            error = take_replies(link);
+        if (error != ERR_OK)
+            redis_link_break(link, "what Redis answered is malformed or too large");
+        if ((size_t)got < sizeof bytes)
+            return;
+    }
+}
+
+static void on_ready(struct reactor_watch *watch, uint32_t events)
+{
+    struct redis_link *link = CONTAINER_OF(watch, struct redis_link, watch);
+    if (link->is_failing)
+        return;
+    if (link->state == REDIS_LINK_LOOKING_UP) {
+        redis_link_on_looked_up(link);
+        return;
+    }
+    if (link->state == REDIS_LINK_CONNECTING) {
+        redis_link_on_connect_ready(link);
+        return;
+    }
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        read_some(link);
+    if (events & EPOLLOUT)
+        reactor_at_turn_end(link->config.reactor, &link->turn_end);
+}
+
+/* --- writing and going down, at the end of a turn --- */
+
+static void watch_for(struct redis_link *link, uint32_t events)
+{
+    if (events == link->watched_events)
+        return;
+    if (reactor_watch_change(link->config.reactor, &link->watch, events) == ERR_OK)
+        link->watched_events = events;
+    else
+        redis_link_break(link, "out of memory");
+}
+
+static void flush(struct redis_link *link)
+{
+    struct span rest = redis_pipeline_unsent(&link->pipeline);
+    while (rest.len > 0) {
+        ssize_t sent = send(link->watch.fd, rest.bytes, rest.len, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno != EAGAIN) {
+            const char *why = strerrordesc_np(errno);
+            read_some(link); /* the reason may have come before */
+            end_of_connection(link, why);
+            return;
+        }
+        if (sent < 0)
+            break;
+        redis_pipeline_sent(&link->pipeline, (size_t)sent);
+        rest = redis_pipeline_unsent(&link->pipeline);
+    }
+    watch_for(link, rest.len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void close_connection(struct redis_link *link)
+{
+    redis_link_stop_watching(link);
+    redis_reader_free(link->reader);
+    link->reader = NULL;
+    link->pushes_awaited = 0;
+    link->is_failing = false;
+    link->parting[0] = '\0';
+}
+
+static void answer_all_with_null(struct redis_link *link)
+{
+    struct redis_waiting waiting;
+    redis_pipeline_drop_unsent(&link->pipeline);
+    while (redis_pipeline_take(&link->pipeline, &waiting))
+        waiting.on_reply(link->config.owner, waiting.arg, waiting.index, NULL);
+}
+
+/* Doubles with each attempt; the random half keeps the nodes of a cluster from knocking at once. */
+static int64_t pause_ms(struct redis_link *link)
+{
+    int64_t pause = REDIS_BACKOFF_MAX_MS;
+    if (link->attempts < 8 && (REDIS_BACKOFF_MIN_MS << link->attempts) < REDIS_BACKOFF_MAX_MS)
+        pause = REDIS_BACKOFF_MIN_MS << link->attempts;
+    link->attempts++;
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+        random = 0;
+    return pause / 2 + (int64_t)(random % (uint32_t)(pause / 2 + 1));
+}
+
+static void wait_for_next_attempt(struct redis_link *link)
+{
+    timer_set(reactor_timers(link->config.reactor), &link->timer,
+              reactor_now_ms(link->config.reactor) + pause_ms(link));
+}
+
+static void take_down(struct redis_link *link)
+{
+    char why[sizeof link->failure];
+    memcpy(why, link->failure, sizeof why);
+    bool was_up = link->state == REDIS_LINK_UP;
+    close_connection(link);
+    redis_link_move(link, REDIS_LINK_WAITING);
+    answer_all_with_null(link);
+    wait_for_next_attempt(link);
+    link->config.on_down(link->config.owner, was_up, why);
+}
+
+static void run_turn_end(struct reactor_task *task)
+{
+    struct redis_link *link = CONTAINER_OF(task, struct redis_link, turn_end);
+    if (!link->is_failing && link->state > REDIS_LINK_CONNECTING)
+        flush(link);
+    if (link->is_failing)
+        take_down(link);
+}
+
+/* --- time --- */
+
+void redis_link_set_tick(struct redis_link *link)
+{
+    timer_set(reactor_timers(link->config.reactor), &link->timer,
+              reactor_now_ms(link->config.reactor) + TICK_MS);
+}
+
+void redis_link_ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)arg;
+    (void)index;
+    (void)reply;
+}
+
+static void ping(struct redis_link *link, int64_t now_ms)
+{
+    struct span args[] = {SPAN_LITERAL("PING")};
+    link->ping_ms = now_ms;
+    if (redis_link_command(link, args, 1, redis_link_ignore_reply, NULL, 0) != ERR_OK)
+        redis_link_break(link, "out of memory");
+}
+
+/* A look-up has no deadline here: the resolver has one, and a link waits for one look-up only. */
+static void on_due(struct timer *timer)
+{
+    struct redis_link *link = CONTAINER_OF(timer, struct redis_link, timer);
+    if (link->state == REDIS_LINK_WAITING) {
+        redis_link_try(link);
+        return;
+    }
+    int64_t now_ms = reactor_now_ms(link->config.reactor);
+    redis_link_set_tick(link);
+    bool is_waiting = link->state == REDIS_LINK_CONNECTING || awaits_something(link);
+    if (is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS)
+        redis_link_break(link, "Redis did not answer in time");
+    else if (!is_waiting && link->state == REDIS_LINK_UP && now_ms - link->ping_ms >= REDIS_PING_MS)
+        ping(link, now_ms);
+}
+
+/* --- made and freed --- */
+
+enum err redis_link_new(const struct redis_link_config *config, struct redis_link **ret_link)
+{
+    struct redis_link *link = calloc(1, sizeof *link);
+    if (link == NULL)
+        return ERR_NO_MEMORY;
+    link->config = *config;
+    link->watch = (struct reactor_watch){.on_ready = on_ready, .fd = -1};
+    list_init(&link->turn_end.link);
+    link->turn_end.run = run_turn_end;
+    redis_pipeline_init(&link->pipeline, REDIS_UNSENT_MAX_BYTES, REDIS_WAITING_MAX);
+    timer_init(&link->timer, on_due);
+    timer_set(reactor_timers(config->reactor), &link->timer, reactor_now_ms(config->reactor));
+    *ret_link = link;
+    return ERR_OK;
+}
+
+void redis_link_free(struct redis_link *link)
+{
+    if (link == NULL)
+        return;
+    timer_cancel(reactor_timers(link->config.reactor), &link->timer);
+    reactor_task_cancel(&link->turn_end);
+    close_connection(link);
+    link->state = REDIS_LINK_WAITING;
+    answer_all_with_null(link);
+    redis_pipeline_fini(&link->pipeline);
+    free(link);
+}

@@ -1,0 +1,66 @@
+/* One connection to a Redis, on one reactor: connects, says who we are, pipelines commands, gives
+ * up on a Redis that does not answer, and comes back with growing pauses (50 ms to 5 s, spread at
+ * random).
+ *
+ * Commands of a loop turn leave with one send at its end. Answers come in the order of the
+ * commands. A link breaks when the connection ends, when what comes in is no RESP, or when
+ * something is waited for and nothing at all came for REDIS_DEADLINE_MS; a slow Redis that keeps
+ * answering is not broken. Everything under way is then answered with NULL, and never sent again:
+ * Redis may have done it.
+ *
+ * A publish-subscribe link takes SUBSCRIBE, SSUBSCRIBE and SUNSUBSCRIBE with one channel each,
+ * without callback; what comes goes to on_push.
+ *
+ * Threads: all calls on the reactor's, or while it does not run. on_* never run inside a call. */
+#ifndef HERALD_STORE_REDIS_LINK_H
+#define HERALD_STORE_REDIS_LINK_H
+
+#include "gateway/net/reactor.h"
+#include "gateway/stores/redis/redis_reader.h"
+#include "gateway/stores/redis/redis_url.h"
+
+enum {
+    REDIS_DEADLINE_MS = 2000,
+    REDIS_PING_MS = 1000,
+    REDIS_BACKOFF_MIN_MS = 50,
+    REDIS_BACKOFF_MAX_MS = 5000,
+    REDIS_UNSENT_MAX_BYTES = 128 << 20, /* one userIds push may hold 64 MiB of data */
+    REDIS_WAITING_MAX = 1 << 18,        /* commands */
+};
+
+struct redis_link;
+
+/* reply: NULL: the link broke, and nobody knows whether the command was carried out. */
+typedef void (*redis_reply_fn)(void *owner, void *arg, size_t index,
+                               const struct redis_value *reply);
+
+struct redis_link_config {
+    struct reactor *reactor;
+    const struct redis_url *url; /* stays */
+    bool is_pubsub;
+    void *owner;
+    void (*on_up)(void *owner); /* connected and let in; commands may be given */
+    void (*on_down)(void *owner, bool was_up, const char *why);   /* each failed attempt, too */
+    void (*on_push)(void *owner, const struct redis_value *push); /* is_pubsub: an array */
+};
+
+MUST_CHECK enum err redis_link_new(const struct redis_link_config *config,
+                                   struct redis_link **ret_link);
+/* Answers what is under way with NULL; on_down is not called. NULL is fine. */
+void redis_link_free(struct redis_link *link);
+
+bool redis_link_is_up(const struct redis_link *link);
+
+/* ERR_STORE_UNAVAILABLE: not up. ERR_BUSY: too much waits. ERR_NO_MEMORY. In these cases on_reply
+ * is not called. The arguments are copied. */
+MUST_CHECK enum err redis_link_command(struct redis_link *link, const struct span *args,
+                                       size_t n_args, redis_reply_fn on_reply, void *arg,
+                                       size_t index);
+
+/* Breaks the link at the end of this turn. */
+void redis_link_break(struct redis_link *link, const char *why);
+
+/* The owner is content with what it found: the next pause is a short one again. */
+void redis_link_accept(struct redis_link *link);
+
+#endif

@@ -1,0 +1,56 @@
+/* Between the files of a link (redis_link.h); for redis_link*.c alone. */
+#ifndef HERALD_STORE_REDIS_LINK_PARTS_H
+#define HERALD_STORE_REDIS_LINK_PARTS_H
+
+#include "gateway/stores/redis/redis_link.h"
+#include "gateway/stores/redis/redis_pipeline.h"
+
+enum redis_link_state {
+    REDIS_LINK_WAITING,
+    REDIS_LINK_LOOKING_UP,
+    REDIS_LINK_CONNECTING,
+    REDIS_LINK_GREETING,
+    REDIS_LINK_UP,
+    REDIS_LINK_STATES,
+};
+
+struct redis_link {
+    struct redis_link_config config;
+    enum redis_link_state state;
+    struct reactor_watch watch; /* the connection or the look-up; fd -1: none */
+    uint32_t watched_events;
+    struct reactor_task turn_end;
+    struct timer timer;  /* WAITING: the next attempt; else a tick */
+    int64_t progress_ms; /* when something last came, or began to be waited for */
+    int64_t ping_ms;     /* when the last PING was sent */
+    unsigned attempts;   /* since redis_link_accept */
+    unsigned tries;      /* ever; chooses among a name's addresses */
+    struct redis_reader *reader;
+    struct redis_pipeline pipeline;
+    size_t pushes_awaited; /* publish-subscribe: confirmations and pongs */
+    bool is_failing;
+    char failure[200];
+    char parting[200]; /* an error of the greeting that was let pass; empty: none */
+};
+
+/* redis_link.c */
+
+void redis_link_move(struct redis_link *link, enum redis_link_state next);
+/* As redis_link_command, in any state that has a connection. */
+MUST_CHECK enum err redis_link_give(struct redis_link *link, const struct span *args, size_t n_args,
+                                    redis_reply_fn on_reply, void *arg, size_t index);
+/* MISCONF: a Redis that cannot write to its disk says so in place of a pong. It still reads. */
+bool redis_link_is_misconf(const struct redis_value *reply);
+/* To be run again after a tick. */
+void redis_link_set_tick(struct redis_link *link);
+void redis_link_ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
+
+/* redis_link_up.c: from WAITING to UP */
+
+void redis_link_try(struct redis_link *link);
+void redis_link_on_looked_up(struct redis_link *link);
+void redis_link_on_connect_ready(struct redis_link *link);
+/* The connection or the look-up, if there is one, is closed. */
+void redis_link_stop_watching(struct redis_link *link);
+
+#endif

@@ -1,0 +1,162 @@
+/* A link goes up: an address from the URL, by a look-up when it is a name; a connection; the
+ * greeting (AUTH, SELECT, CLIENT SETNAME, PING). The first pong is the sign that a Redis is there
+ * and takes commands. Each failure breaks the link, and its next attempt begins here again. */
+#include "gateway/stores/redis/redis_link_parts.h"
+
+#include "gateway/net/tcp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+static enum err watch_new(struct redis_link *link, int fd, uint32_t events, char *why,
+                          size_t why_cap)
+{
+    link->watch.fd = fd;
+    link->watched_events = events;
+    enum err error = reactor_watch_add(link->config.reactor, &link->watch, events);
+    if (error != ERR_OK) {
+        close(fd);
+        link->watch.fd = -1;
+        snprintf(why, why_cap, "out of memory");
+    }
+    return error;
+}
+
+void redis_link_stop_watching(struct redis_link *link)
+{
+    if (link->watch.fd < 0)
+        return;
+    reactor_watch_remove(link->config.reactor, &link->watch);
+    close(link->watch.fd);
+    link->watch.fd = -1;
+}
+
+static enum err look_up(struct redis_link *link, char *why, size_t why_cap)
+{
+    const struct redis_url *url = link->config.url;
+    int fd = -1;
+    redis_link_move(link, REDIS_LINK_LOOKING_UP);
+    enum err error = tcp_look_up(url->host, url->port, link->tries++, &fd, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    return watch_new(link, fd, EPOLLIN, why, why_cap);
+}
+
+/* address: not for a unix socket */
+static enum err begin_to_connect(struct redis_link *link, const struct tcp_address *address,
+                                 char *why, size_t why_cap)
+{
+    const struct redis_url *url = link->config.url;
+    int fd = -1;
+    redis_link_move(link, REDIS_LINK_CONNECTING);
+    link->progress_ms = reactor_now_ms(link->config.reactor);
+    link->reader = redis_reader_new();
+    if (link->reader == NULL) {
+        snprintf(why, why_cap, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    enum err error = url->is_unix ? tcp_connect_unix(url->host, &fd, why, why_cap)
+                                  : tcp_connect(address, &fd, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    return watch_new(link, fd, EPOLLIN | EPOLLOUT, why, why_cap);
+}
+
+void redis_link_on_looked_up(struct redis_link *link)
+{
+    char why[sizeof link->failure] = "";
+    struct tcp_address address;
+    enum err error = tcp_looked_up(link->watch.fd, &address, why, sizeof why);
+    redis_link_stop_watching(link);
+    if (error == ERR_OK)
+        error = begin_to_connect(link, &address, why, sizeof why);
+    if (error != ERR_OK)
+        redis_link_break(link, why);
+}
+
+void redis_link_try(struct redis_link *link)
+{
+    const struct redis_url *url = link->config.url;
+    char why[sizeof link->failure] = "";
+    struct tcp_address address = {0};
+    bool is_name = !url->is_unix && !tcp_address_of(url->host, url->port, &address);
+    enum err error = is_name ? look_up(link, why, sizeof why)
+                             : begin_to_connect(link, &address, why, sizeof why);
+    if (error != ERR_OK)
+        redis_link_break(link, why);
+    redis_link_set_tick(link);
+}
+
+/* An error is the end. */
+static void on_greeting_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)index;
+    if (redis_value_is(reply, REDIS_ERROR))
+        redis_link_break(arg, reply->bytes);
+}
+
+/* What may be forbidden; and what is said first, so that whoever turns us away answers this. */
+static void on_courtesy_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)index;
+    struct redis_link *link = arg;
+    if (redis_value_is(reply, REDIS_ERROR))
+        snprintf(link->parting, sizeof link->parting, "%s", reply->bytes);
+}
+
+static void on_first_pong(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct redis_link *link = arg;
+    if (reply == NULL || link->is_failing)
+        return;
+    bool is_misconf = redis_link_is_misconf(reply);
+    if (!is_misconf)
+        on_greeting_reply(owner, arg, index, reply);
+    if (link->is_failing)
+        return;
+    if (!is_misconf && !redis_value_is(reply, REDIS_STATUS)) {
+        redis_link_break(link, "what answers there is no Redis");
+        return;
+    }
+    redis_link_move(link, REDIS_LINK_UP);
+    link->parting[0] = '\0';
+    link->ping_ms = reactor_now_ms(link->config.reactor);
+    link->config.on_up(owner);
+}
+
+static void greet_with(struct redis_link *link, const struct span *args, size_t n_args,
+                       redis_reply_fn on_reply)
+{
+    if (redis_link_give(link, args, n_args, on_reply, link, 0) != ERR_OK)
+        redis_link_break(link, "out of memory");
+}
+
+static void greet(struct redis_link *link)
+{
+    struct redis_greeting greeting;
+    redis_url_greeting(link->config.url, &greeting);
+    for (size_t i = 0; i < greeting.n_commands; i++) {
+        const struct redis_greeting_command *command = &greeting.commands[i];
+        greet_with(link, command->args, command->n_args,
+                   command->is_courtesy ? on_courtesy_reply : on_greeting_reply);
+    }
+    struct span ping[] = {SPAN_LITERAL("PING")};
+    greet_with(link, ping, 1, on_first_pong);
+}
+
+void redis_link_on_connect_ready(struct redis_link *link)
+{
+    int failure = tcp_connect_error(link->watch.fd);
+    if (failure == EINPROGRESS)
+        return;
+    if (failure != 0) {
+        redis_link_break(link, strerrordesc_np(failure));
+        return;
+    }
+    redis_link_move(link, REDIS_LINK_GREETING);
+    greet(link);
+}

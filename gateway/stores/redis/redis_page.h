@@ -1,0 +1,16 @@
+/* Pages as page.lua answers them. On the lane's thread. */
+#ifndef HERALD_STORE_REDIS_PAGE_H
+#define HERALD_STORE_REDIS_PAGE_H
+
+#include "gateway/stores/redis/redis_commands.h"
+
+/* Asks for it, by request->op with writes or without; ERR_OK: on_reply will run, with the page as
+ * its argument. */
+MUST_CHECK enum err redis_page_send(struct redis_commands *commands, struct store_request *request,
+                                    bool with_text, redis_reply_fn on_reply);
+
+/* ERR_STORE_UNAVAILABLE: malformed, or nothing can be said without a write. ERR_NO_MEMORY. Nothing
+ * is left in the page then. */
+MUST_CHECK enum err redis_page_read(const struct redis_value *reply, struct store_request *request);
+
+#endif

@@ -1,0 +1,250 @@
+#include "gateway/stores/redis/redis_record.h"
+
+#include "gateway/stores/redis/redis_url.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static size_t put(char *out, size_t at, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(out + at, text, len);
+    return at + len;
+}
+
+static size_t put_user(char *out, size_t at, struct span user_id)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < user_id.len; i++) {
+        char byte = user_id.bytes[i];
+        if (byte == '{' || byte == '}' || byte == '%') {
+            out[at++] = '%';
+            out[at++] = hex[(unsigned char)byte >> 4];
+            out[at++] = hex[(unsigned char)byte & 15];
+        } else {
+            out[at++] = byte;
+        }
+    }
+    return at;
+}
+
+void redis_channels_write(char out[REDIS_CHANNELS_MAX_BYTES + 1], const char *prefix, unsigned db)
+{
+    assert(strlen(prefix) <= REDIS_PREFIX_MAX_BYTES && db <= REDIS_DB_MAX);
+    if (db == 0)
+        snprintf(out, REDIS_CHANNELS_MAX_BYTES + 1, "%s", prefix);
+    else
+        snprintf(out, REDIS_CHANNELS_MAX_BYTES + 1, "%s:%u", prefix, db);
+}
+
+void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span user_id)
+{
+    assert(user_id.len <= USER_ID_MAX_BYTES && strlen(prefix) <= REDIS_PREFIX_MAX_BYTES);
+    size_t at = put(keys->inbox_bytes, 0, prefix);
+    keys->prefix_len = at;
+    at = put(keys->inbox_bytes, at, ":{");
+    at = put_user(keys->inbox_bytes, at, user_id);
+    at = put(keys->inbox_bytes, at, "}");
+    memcpy(keys->meta_bytes, keys->inbox_bytes, at);
+    memcpy(keys->numbers_bytes, keys->inbox_bytes, at);
+    memcpy(keys->times_bytes, keys->inbox_bytes, at);
+    keys->user = (struct span){keys->meta_bytes, at};
+    keys->meta = (struct span){keys->meta_bytes, put(keys->meta_bytes, at, ":meta")};
+    keys->inbox = (struct span){keys->inbox_bytes, put(keys->inbox_bytes, at, ":inbox")};
+    keys->numbers = (struct span){keys->numbers_bytes, put(keys->numbers_bytes, at, ":numbers")};
+    keys->times = (struct span){keys->times_bytes, put(keys->times_bytes, at, ":times")};
+}
+
+void redis_keys_write_channel(struct redis_keys *keys, const char *channels)
+{
+    assert(strlen(channels) <= REDIS_CHANNELS_MAX_BYTES);
+    struct span user = {keys->user.bytes + keys->prefix_len, keys->user.len - keys->prefix_len};
+    size_t at = put(keys->channel_bytes, 0, channels);
+    memcpy(keys->channel_bytes + at, user.bytes, user.len);
+    keys->channel = (struct span){keys->channel_bytes, at + user.len};
+}
+
+void redis_keys_write_idem(struct redis_keys *keys, struct span key)
+{
+    assert(key.len <= IDEMPOTENCY_KEY_MAX_BYTES);
+    memcpy(keys->idem_bytes, keys->user.bytes, keys->user.len);
+    size_t at = put(keys->idem_bytes, keys->user.len, ":idem:");
+    memcpy(keys->idem_bytes + at, key.bytes, key.len);
+    keys->idem = (struct span){keys->idem_bytes, at + key.len};
+}
+
+void redis_keys_write_block(struct redis_keys *keys)
+{
+    memcpy(keys->block_bytes, keys->user.bytes, keys->user.len);
+    keys->block =
+        (struct span){keys->block_bytes, put(keys->block_bytes, keys->user.len, ":block")};
+}
+
+struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *prefix,
+                             struct span ticket)
+{
+    assert(ticket.len <= STORE_TICKET_MAX_BYTES && strlen(prefix) <= REDIS_PREFIX_MAX_BYTES);
+    size_t at = put(out, put(out, 0, prefix), ":ticket:");
+    memcpy(out + at, ticket.bytes, ticket.len);
+    return (struct span){out, at + ticket.len};
+}
+
+bool redis_channel_user(const char *channels, struct span channel, char out[USER_ID_MAX_BYTES],
+                        size_t *ret_len)
+{
+    size_t skip = strlen(channels) + 2;
+    if (channel.len <= skip + 1 || memcmp(channel.bytes, channels, skip - 2) != 0 ||
+        memcmp(channel.bytes + skip - 2, ":{", 2) != 0 || channel.bytes[channel.len - 1] != '}')
+        return false;
+    struct span encoded = {channel.bytes + skip, channel.len - skip - 1};
+    return percent_decode(encoded, false, out, USER_ID_MAX_BYTES, ret_len) == ERR_OK;
+}
+
+bool redis_epoch_read(struct span text, struct epoch *ret_epoch)
+{
+    struct epoch epoch = {{0}};
+    if (text.len != 0 && text.len != EPOCH_LEN)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.bytes[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9'))
+            return false;
+        epoch.text[i] = c;
+    }
+    *ret_epoch = epoch;
+    return true;
+}
+
+/* Digits up to a colon, which is taken as well; 15 digits stay below 2^53. */
+bool redis_take_number(struct span *rest, int64_t *ret_number)
+{
+    int64_t number = 0;
+    size_t i = 0;
+    for (; i < rest->len && rest->bytes[i] >= '0' && rest->bytes[i] <= '9'; i++) {
+        if (i == 15)
+            return false;
+        number = number * 10 + (rest->bytes[i] - '0');
+    }
+    if (i == 0 || i == rest->len || rest->bytes[i] != ':')
+        return false;
+    *rest = (struct span){rest->bytes + i + 1, rest->len - i - 1};
+    *ret_number = number;
+    return true;
+}
+
+/* "LENGTH:", the collapse key, and the data up to the end. */
+static bool take_payload(struct span rest, struct span *ret_key, struct span *ret_data)
+{
+    int64_t key_len;
+    if (!redis_take_number(&rest, &key_len) || (uint64_t)key_len > rest.len ||
+        key_len > COLLAPSE_KEY_MAX_BYTES)
+        return false;
+    *ret_key = (struct span){rest.bytes, (size_t)key_len};
+    *ret_data = (struct span){rest.bytes + key_len, rest.len - (size_t)key_len};
+    return true;
+}
+
+struct numbers {
+    int64_t seq, time_ms, expires_ms;
+};
+
+static enum err make_note(struct epoch epoch, const struct numbers *numbers, struct span key,
+                          struct span data, struct notification **ret_note)
+{
+    if (numbers->seq < 1 || epoch_is_none(epoch))
+        return ERR_STORE_UNAVAILABLE;
+    struct payload *payload = payload_new_keyed(data, key);
+    if (payload == NULL)
+        return ERR_NO_MEMORY;
+    struct notification *note = notification_new(payload, epoch, (uint64_t)numbers->seq,
+                                                 numbers->time_ms, numbers->expires_ms);
+    payload_unref(payload);
+    if (note == NULL)
+        return ERR_NO_MEMORY;
+    *ret_note = note;
+    return ERR_OK;
+}
+
+enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
+                          struct notification **ret_note)
+{
+    struct numbers numbers = {.seq = seq};
+    struct span key, data;
+    if (!redis_take_number(&entry, &numbers.expires_ms) ||
+        !redis_take_number(&entry, &numbers.time_ms) || !take_payload(entry, &key, &data))
+        return ERR_STORE_UNAVAILABLE;
+    enum err error = make_note(epoch, &numbers, key, data, ret_note);
+    if (error == ERR_OK)
+        (*ret_note)->is_replay = true;
+    return error;
+}
+
+/* Older nodes name no cause: it is cancelled. */
+static enum err read_withdrawal(struct epoch epoch, struct span rest,
+                                struct notification **ret_note)
+{
+    int64_t from, to;
+    if (!redis_take_number(&rest, &from) || !redis_take_number(&rest, &to) || from < 1 ||
+        to < from || epoch_is_none(epoch))
+        return ERR_STORE_UNAVAILABLE;
+    *ret_note = notification_new_withdrawal(epoch, (uint64_t)from, (uint64_t)to);
+    if (*ret_note == NULL)
+        return ERR_NO_MEMORY;
+    if (span_equal(rest, SPAN_LITERAL("l:")))
+        (*ret_note)->cause = GAP_COLLAPSED;
+    return ERR_OK;
+}
+
+/* Older nodes publish N, which says neither `acked` nor a key. */
+static enum err read_live(char kind, struct epoch epoch, struct span rest,
+                          struct notification **ret_note)
+{
+    struct numbers numbers;
+    int64_t acked = 0;
+    int64_t replaces = 0;
+    struct span key = {0};
+    if (!redis_take_number(&rest, &numbers.seq) || !redis_take_number(&rest, &numbers.time_ms) ||
+        !redis_take_number(&rest, &numbers.expires_ms))
+        return ERR_STORE_UNAVAILABLE;
+    if (kind == 'B') {
+        *ret_note = NULL;
+        return ERR_OK;
+    }
+    if (kind == 'M' && (!redis_take_number(&rest, &acked) || !redis_take_number(&rest, &replaces) ||
+                        !take_payload(rest, &key, &rest)))
+        return ERR_STORE_UNAVAILABLE;
+    enum err error = make_note(epoch, &numbers, key, rest, ret_note);
+    if (error == ERR_OK) {
+        (*ret_note)->acked = (uint64_t)acked;
+        (*ret_note)->replaces = (uint64_t)replaces;
+    }
+    return error;
+}
+
+bool redis_message_time(struct span message, int64_t *ret_ms)
+{
+    enum { BEFORE = 2 + EPOCH_LEN + 1 }; /* the letter, the epoch and their colons */
+    int64_t seq;
+    if (message.len <= BEFORE || (message.bytes[0] != 'M' && message.bytes[0] != 'B') ||
+        message.bytes[1] != ':' || message.bytes[BEFORE - 1] != ':')
+        return false;
+    struct span rest = {message.bytes + BEFORE, message.len - BEFORE};
+    return redis_take_number(&rest, &seq) && redis_take_number(&rest, ret_ms);
+}
+
+enum err redis_message_read(struct span message, struct notification **ret_note)
+{
+    if (message.len < 2 || message.bytes[1] != ':')
+        return ERR_STORE_UNAVAILABLE;
+    char kind = message.bytes[0];
+    if (kind != 'M' && kind != 'N' && kind != 'B' && kind != 'W')
+        return ERR_NOT_FOUND;
+    struct span rest = {message.bytes + 2, message.len - 2};
+    struct epoch epoch;
+    if (rest.len <= EPOCH_LEN || rest.bytes[EPOCH_LEN] != ':' ||
+        !redis_epoch_read((struct span){rest.bytes, EPOCH_LEN}, &epoch))
+        return ERR_STORE_UNAVAILABLE;
+    rest = (struct span){rest.bytes + EPOCH_LEN + 1, rest.len - EPOCH_LEN - 1};
+    return kind == 'W' ? read_withdrawal(epoch, rest, ret_note)
+                       : read_live(kind, epoch, rest, ret_note);
+}

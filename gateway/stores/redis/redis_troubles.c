@@ -1,0 +1,108 @@
+#include "gateway/stores/redis/redis_troubles.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The last row is for all others. Redis 7.0 has no NOPERM for what a script may not do. */
+static const struct redis_trouble troubles[] = {
+    {"OOM", "Redis is out of memory: raise its maxmemory", .is_refusal = true},
+    {"READONLY", "this Redis is a replica: point --store at the primary", .is_refusal = true,
+     .is_replica = true},
+    {"MASTERDOWN", "this Redis is a replica without its primary: point --store at the primary",
+     .is_refusal = true, .is_replica = true},
+    {"LOADING", "Redis is still loading its data; Herald waits", .is_refusal = true},
+    {"MISCONF", "Redis cannot write to its disk: see its log and free space there",
+     .is_refusal = true},
+    {"NOREPLICAS", "Redis has too few replicas to take writes (min-replicas-to-write)",
+     .is_refusal = true},
+    {"BUSY", "another script blocks Redis: see SLOWLOG GET, end it with SCRIPT KILL",
+     .is_refusal = true},
+    {"CLUSTERDOWN", "this is a Redis Cluster node; Herald needs a single Redis",
+     .is_refusal = true},
+    {.word = "MOVED", .advice = "this is a Redis Cluster node; Herald needs a single Redis"},
+    {"NOPERM", "", .is_refusal = true, .is_denial = true},
+    {"ERR The user executing the script can't", "", .is_refusal = true, .is_denial = true},
+    {"NOAUTH", "Redis asks for a password: write redis://[USER:PASSWORD@]HOST:PORT in --store",
+     .is_refusal = true},
+    {"WRONGPASS", "the user or the password in --store is wrong", .is_refusal = true},
+    {"ERR AUTH", "Redis has no password: take the one out of --store", .is_refusal = true},
+    {"ERR max number of clients",
+     "raise maxclients in redis.conf: a node takes two connections for each of its --workers",
+     .is_refusal = true},
+    {"DENIED",
+     "Redis takes connections of its own machine alone (protected mode): give it a password and "
+     "write it in --store",
+     .is_refusal = true},
+    {.word = "SCHEMA",
+     .advice = "another version of Herald wrote this user's keys: update this one"},
+    {.word = "VERSION", .advice = "Herald needs Redis 7.0 or later"},
+    {.word = "Connection refused", .advice = "start Redis there, or change --store"},
+    {.word = "", .advice = "see that Redis runs there and answers, or change --store"},
+};
+_Static_assert(sizeof troubles / sizeof troubles[0] < REDIS_TROUBLES_MAX, "a place for each");
+
+size_t redis_trouble_find(const char *error)
+{
+    size_t i = 0;
+    while (strncmp(error, troubles[i].word, strlen(troubles[i].word)) != 0)
+        i++;
+    return i;
+}
+
+const struct redis_trouble *redis_trouble_at(size_t place)
+{
+    return &troubles[place];
+}
+
+/* "... run the 'hget' command", or "... run this command or subcommand (HGET)". */
+static bool name_command(const char *error, char out[REDIS_RULE_MAX_BYTES])
+{
+    const char *quoted = strstr(error, "run the '");
+    const char *name = quoted != NULL ? quoted + strlen("run the '") : strrchr(error, '(');
+    if (name == NULL) {
+        snprintf(out, REDIS_RULE_MAX_BYTES, "a command");
+        return false;
+    }
+    if (quoted == NULL)
+        name++;
+    out[0] = '+';
+    size_t len = 1;
+    for (; len < REDIS_RULE_MAX_BYTES - 1 && (isalnum((unsigned char)*name) || *name == '|');
+         name++)
+        out[len++] = (char)tolower((unsigned char)*name);
+    out[len] = '\0';
+    return true;
+}
+
+/* The words differ between versions; each says of which of the three kinds it is. */
+static bool name_rule(const char *error, const char *prefix, char out[REDIS_RULE_MAX_BYTES])
+{
+    if (strstr(error, "run th") != NULL)
+        return name_command(error, out);
+    if (strstr(error, "channel") != NULL)
+        snprintf(out, REDIS_RULE_MAX_BYTES, "&%s:*", prefix);
+    else
+        snprintf(out, REDIS_RULE_MAX_BYTES, "~%s:*", prefix);
+    return true;
+}
+
+bool redis_trouble_advise(const char *error, const char *prefix, char out[REDIS_ADVICE_MAX_BYTES])
+{
+    const struct redis_trouble *trouble = &troubles[redis_trouble_find(error)];
+    char rule[REDIS_RULE_MAX_BYTES];
+    if (!trouble->is_denial) {
+        snprintf(out, REDIS_ADVICE_MAX_BYTES, "%s", trouble->advice);
+        return true;
+    }
+    bool is_known = name_rule(error, prefix, rule);
+    snprintf(out, REDIS_ADVICE_MAX_BYTES, "the Redis user lacks %s: see ACL in deploy/README",
+             rule);
+    return is_known;
+}
+
+bool redis_trouble_breaks_off(const char *error)
+{
+    return troubles[redis_trouble_find(error)].is_denial && strstr(error, "script") != NULL &&
+           strstr(error, "run th") != NULL;
+}

@@ -1,0 +1,155 @@
+/* The Redis store: several nodes, one Redis. A request goes to the lane of its user's home worker
+ * and becomes a script there (redis_ops.c); what other nodes, and this one, append comes back on
+ * the lane's subscriptions (redis_subs.c). See README.md for the schema. */
+#include "gateway/store/store_backend.h"
+
+#include "gateway/stores/redis/redis_lane.h"
+#include "gateway/stores/redis/redis_ops.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct store_redis {
+    struct store store;
+    struct redis_common common;
+    unsigned n_lanes;
+    struct redis_lane *lanes[];
+};
+
+static struct store_redis *self(struct store *store)
+{
+    return CONTAINER_OF(store, struct store_redis, store);
+}
+
+static void submit(struct store *store, struct store_request *request, enum redis_op op)
+{
+    struct store_redis *redis = self(store);
+    assert(request->lane < redis->n_lanes);
+    request->op = (int)op;
+    redis_lane_submit(redis->lanes[request->lane], request);
+}
+
+static void redis_append(struct store *store, struct store_append *append)
+{
+    submit(store, &append->request, REDIS_OP_APPEND);
+}
+
+static void redis_page(struct store *store, struct store_page *page)
+{
+    page->n_notes = 0;
+    page->notes = NULL;
+    page->n_gaps = 0;
+    page->gaps = NULL;
+    page->blocked_until_ms = 0;
+    submit(store, &page->request, REDIS_OP_PAGE);
+}
+
+static void redis_ack(struct store *store, struct store_ack *ack)
+{
+    submit(store, &ack->request, REDIS_OP_ACK);
+}
+
+static void redis_peek(struct store *store, struct store_peek *peek)
+{
+    submit(store, &peek->request, REDIS_OP_PEEK);
+}
+
+static void redis_look(struct store *store, struct store_look *look)
+{
+    submit(store, &look->request, REDIS_OP_LOOK);
+}
+
+static void redis_block(struct store *store, struct store_block *block)
+{
+    block->until_ms = 0;
+    submit(store, &block->request, REDIS_OP_BLOCK);
+}
+
+static void redis_ticket(struct store *store, struct store_ticket *ticket)
+{
+    ticket->taken_user_len = 0;
+    submit(store, &ticket->request, REDIS_OP_TICKET);
+}
+
+static void redis_leave(struct store *store, unsigned lane, struct span user_id)
+{
+    struct store_redis *redis = self(store);
+    assert(lane < redis->n_lanes);
+    redis_lane_leave(redis->lanes[lane], user_id);
+}
+
+/* Answers come on one lane's reply channel, so all questions are that lane's. */
+static void redis_broadcast(struct store *store, struct store_broadcast *broadcast)
+{
+    broadcast->request.lane = 0;
+    submit(store, &broadcast->request, REDIS_OP_BROADCAST);
+}
+
+static void redis_describe(struct store *store, char *out, size_t cap)
+{
+    redis_common_describe(&self(store)->common, out, cap);
+}
+
+static int64_t redis_now_ms(const struct store *store)
+{
+    return redis_clock_now_ms(&((const struct store_redis *)(const void *)store)->common.clock);
+}
+
+static void redis_close(struct store *store)
+{
+    struct store_redis *redis = self(store);
+    for (unsigned i = 0; i < redis->n_lanes; i++)
+        redis_lane_free(redis->lanes[i]);
+    redis_common_fini(&redis->common);
+    free(redis);
+}
+
+static const struct store_ops redis_ops = {
+    .kind = "redis",
+    .is_shared = true,
+    .close = redis_close,
+    .append = redis_append,
+    .page = redis_page,
+    .ack = redis_ack,
+    .peek = redis_peek,
+    .look = redis_look,
+    .block = redis_block,
+    .ticket = redis_ticket,
+    .leave = redis_leave,
+    .describe = redis_describe,
+    .broadcast = redis_broadcast,
+    .now_ms = redis_now_ms,
+};
+
+enum err store_redis_open(const struct store_config *config, struct store **ret_store, char *why,
+                          size_t why_cap)
+{
+    assert(config->n_lanes > 0);
+    enum err error = ERR_NO_MEMORY;
+    struct store_redis *redis =
+        calloc(1, sizeof *redis + config->n_lanes * sizeof(struct redis_lane *));
+    if (redis == NULL) {
+        snprintf(why, why_cap, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    redis->store.ops = &redis_ops;
+    error = redis_common_init(&redis->common, config, why, why_cap);
+    if (error != ERR_OK)
+        goto undo_alloc;
+    for (; redis->n_lanes < config->n_lanes; redis->n_lanes++) {
+        error = redis_lane_new(&redis->common, config->lanes[redis->n_lanes], redis->n_lanes == 0,
+                               &redis->lanes[redis->n_lanes]);
+        if (error != ERR_OK) {
+            snprintf(why, why_cap, "out of memory");
+            redis_close(&redis->store);
+            return error;
+        }
+    }
+    *ret_store = &redis->store;
+    return ERR_OK;
+
+undo_alloc:
+    free(redis);
+    return error;
+}
