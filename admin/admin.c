@@ -10,9 +10,9 @@
 #include "admin/admin_tls.h"
 #include "admin/request.h"
 #include "admin/service.h"
-#include "gateway/base/listener.h"
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
+#include "gateway/net/listener.h"
 
 #include <microhttpd.h>
 #include <stdio.h>

@@ -12,8 +12,8 @@
 #include "gateway/arrival_parts.h"
 
 #include "gateway/admit.h"
-#include "gateway/base/listener.h"
 #include "gateway/base/metrics.h"
+#include "gateway/net/listener.h"
 #include "gateway/net/tls.h"
 #include "proto/http/http_answer.h"
 

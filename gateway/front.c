@@ -1,10 +1,10 @@
 #include "gateway/front.h"
 
 #include "gateway/arrival.h"
-#include "gateway/base/listener.h"
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/listeners.h"
+#include "gateway/net/listener.h"
 #include "gateway/proxied.h"
 #include "gateway/refused.h"
 

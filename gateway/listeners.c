@@ -1,6 +1,6 @@
 #include "gateway/listeners.h"
 
-#include "gateway/base/listener.h"
+#include "gateway/net/listener.h"
 
 #include <stdio.h>
 #include <stdlib.h>

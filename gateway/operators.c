@@ -1,8 +1,8 @@
 #include "gateway/operators.h"
 
-#include "gateway/base/listener.h"
 #include "gateway/base/log.h"
 #include "gateway/kicks.h"
+#include "gateway/net/listener.h"
 #include "gateway/positions.h"
 
 #include <stdio.h>

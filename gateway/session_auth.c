@@ -8,10 +8,10 @@
 
 #include "gateway/auth.h"
 #include "gateway/base/clock.h"
-#include "gateway/base/listener.h"
 #include "gateway/base/metrics.h"
 #include "gateway/identify.h"
 #include "gateway/move.h"
+#include "gateway/net/listener.h"
 #include "gateway/refused.h"
 #include "proto/note/envelope.h"
 

@@ -12,9 +12,9 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/list.h"
-#include "gateway/base/listener.h"
 #include "gateway/base/metrics.h"
 #include "gateway/base/rate.h"
+#include "gateway/net/listener.h"
 #include "proto/http/forwarded.h"
 
 #include <pthread.h>

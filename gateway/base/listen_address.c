@@ -66,3 +66,15 @@ bool listen_address_is_loopback(const struct listen_address *address)
         return false;
     return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
 }
+
+bool socket_mode_parse(const char *text, mode_t *ret_mode)
+{
+    mode_t mode = 0;
+    size_t len = strlen(text);
+    if (len == 0 || len > 4 || strspn(text, "01234567") != len)
+        return false;
+    for (; *text != '\0'; text++)
+        mode = mode * 8 + (mode_t)(*text - '0');
+    *ret_mode = mode;
+    return mode <= 0777;
+}

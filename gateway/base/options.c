@@ -1,7 +1,6 @@
 #include "gateway/base/options_table.h"
 
 #include "gateway/base/log.h"
-#include "gateway/base/socket_rights.h"
 #include "gateway/base/whole_file.h"
 #include "proto/bytes/cidr.h"
 #include "proto/http/authority.h"

@@ -7,6 +7,7 @@
 #include "proto/bytes/buf.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 enum option {
 #define TEXT(member, name, value, when, help)               OPTION_##member,
@@ -103,5 +104,8 @@ struct listen_address {
 MUST_CHECK enum err listen_address_parse(const char *text, struct listen_address *ret_address);
 bool listen_address_is_loopback(
     const struct listen_address *address); /* 127/8, ::1, localhost, unix */
+
+/* --socket-mode: "0660", "600", octal and at most 0777. */
+bool socket_mode_parse(const char *text, mode_t *ret_mode);
 
 #endif

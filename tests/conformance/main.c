@@ -3,7 +3,7 @@
  * Says "listening HOST:PORT" on stdout (port 0 chooses one) and echoes until SIGTERM or SIGINT.
  * --compress agrees to permessage-deflate. --chop N shows the decoder N bytes at a time, however
  * they came in. */
-#include "gateway/base/listener.h"
+#include "gateway/net/listener.h"
 #include "tests/conformance/echo.h"
 
 #include <netinet/in.h>

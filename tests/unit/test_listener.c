@@ -1,5 +1,5 @@
 /* CONTRACT 7: --listen, --socket-mode. */
-#include "gateway/base/listener.h"
+#include "gateway/net/listener.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

@@ -1,9 +1,9 @@
 /* Listening sockets: TCP and unix. Used by the subscriber port and the admin port alike. */
-#ifndef HERALD_BASE_LISTENER_H
-#define HERALD_BASE_LISTENER_H
+#ifndef HERALD_NET_LISTENER_H
+#define HERALD_NET_LISTENER_H
 
 #include "gateway/base/options.h"
-#include "gateway/base/socket_rights.h"
+#include "gateway/net/socket_rights.h"
 #include "proto/bytes/cidr.h"
 
 /* Binds and listens; *ret_fd is a non-blocking socket that the caller closes with listener_close.

@@ -1,6 +1,6 @@
 /* Who may connect to the unix sockets that Herald makes: --socket-mode and --socket-group. */
-#ifndef HERALD_BASE_SOCKET_RIGHTS_H
-#define HERALD_BASE_SOCKET_RIGHTS_H
+#ifndef HERALD_NET_SOCKET_RIGHTS_H
+#define HERALD_NET_SOCKET_RIGHTS_H
 
 #include "gateway/base/options.h"
 
@@ -11,9 +11,6 @@ struct socket_rights {
     bool has_group; /* false: the group of the process, or of a setgid directory */
     gid_t group;
 };
-
-/* "0660", "600": octal, at most 0777. */
-bool socket_mode_parse(const char *text, mode_t *ret_mode);
 
 /* ERR_INVALID_FIELD: *why names the option; there may be no such group here. */
 MUST_CHECK enum err socket_rights_read(const struct options *options,

@@ -1,4 +1,4 @@
-#include "gateway/base/socket_rights.h"
+#include "gateway/net/socket_rights.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,18 +10,6 @@
 #include <unistd.h>
 
 enum { GROUP_BYTES = 16384, GROUP_MAX_BYTES = 1 << 20 };
-
-bool socket_mode_parse(const char *text, mode_t *ret_mode)
-{
-    mode_t mode = 0;
-    size_t len = strlen(text);
-    if (len == 0 || len > 4 || strspn(text, "01234567") != len)
-        return false;
-    for (; *text != '\0'; text++)
-        mode = mode * 8 + (mode_t)(*text - '0');
-    *ret_mode = mode;
-    return mode <= 0777;
-}
 
 static bool read_number(const char *text, gid_t *ret_group)
 {

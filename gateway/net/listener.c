@@ -1,4 +1,4 @@
-#include "gateway/base/listener.h"
+#include "gateway/net/listener.h"
 
 #include <errno.h>
 #include <netdb.h>
