@@ -4,7 +4,7 @@
 #define HERALD_BROADCAST_H
 
 #include "gateway/gateway.h"
-#include "gateway/node.h"
+#include "gateway/node/node.h"
 
 void broadcast_push(struct node *node, struct gateway_broadcast *broadcast);
 

@@ -1,7 +1,7 @@
 #include "gateway/delivery.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/latencies.h"
+#include "gateway/node/latencies.h"
 #include "gateway/positions.h"
 #include "gateway/replay.h"
 

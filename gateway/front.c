@@ -5,8 +5,8 @@
 #include "gateway/base/metrics.h"
 #include "gateway/listeners.h"
 #include "gateway/net/listener.h"
+#include "gateway/node/refusals.h"
 #include "gateway/proxied.h"
-#include "gateway/refused.h"
 
 #include <errno.h>
 #include <fcntl.h>

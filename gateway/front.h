@@ -5,7 +5,7 @@
 #ifndef HERALD_FRONT_H
 #define HERALD_FRONT_H
 
-#include "gateway/worker.h"
+#include "gateway/node/worker.h"
 
 /* Before the workers run. */
 MUST_CHECK enum err front_new(struct worker *worker);

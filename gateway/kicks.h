@@ -6,7 +6,7 @@
 #ifndef HERALD_KICKS_H
 #define HERALD_KICKS_H
 
-#include "gateway/worker.h"
+#include "gateway/node/worker.h"
 
 void kicks_remember(struct worker *worker, struct span user_id);
 

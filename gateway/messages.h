@@ -4,7 +4,7 @@
 #define HERALD_MESSAGES_H
 
 #include "gateway/gateway.h"
-#include "gateway/node.h"
+#include "gateway/node/node.h"
 
 void messages_one(struct node *node, struct gateway_message *message);
 void messages_inbox(struct node *node, struct gateway_inbox *inbox);

@@ -3,7 +3,7 @@
 #define HERALD_OPERATORS_H
 
 #include "gateway/gateway.h"
-#include "gateway/node.h"
+#include "gateway/node/node.h"
 
 void operators_kick(struct node *node, struct gateway_kick *kick);
 void operators_user(struct node *node, struct gateway_user *user);

@@ -1,7 +1,7 @@
 #include "gateway/positions.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/latencies.h"
+#include "gateway/node/latencies.h"
 #include "gateway/waits.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "gateway/proxied.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/refused.h"
+#include "gateway/node/refusals.h"
 #include "proto/http/proxy_head.h"
 
 #include <errno.h>

@@ -24,8 +24,8 @@
 #include "gateway/replay.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/node/refusals.h"
 #include "gateway/positions.h"
-#include "gateway/refused.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #define HERALD_ROUTER_H
 
 #include "gateway/gateway.h"
-#include "gateway/node.h"
+#include "gateway/node/node.h"
 
 /* gateway_push, for code that has no gateway at hand. */
 void router_push(struct node *node, struct gateway_push *push);

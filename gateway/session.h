@@ -11,9 +11,9 @@
 #define HERALD_SESSION_H
 
 #include "gateway/backlog.h"
-#include "gateway/client.h"
+#include "gateway/node/client.h"
+#include "gateway/node/worker.h"
 #include "gateway/sources.h"
-#include "gateway/worker.h"
 #include "proto/ws/extensions.h"
 #include "proto/ws/handshake.h"
 #include "proto/ws/ws_decoder.h"
@@ -226,7 +226,7 @@ void session_move(struct session *session, enum session_state state);
 /* The connection's name, "c-7f3a", with a NUL; answers its length. */
 enum { SESSION_NAME_MAX_BYTES = 24 };
 size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES]);
-/* For refused.h: its user and its address. The rest is the caller's. */
+/* For refusals.h: its user and its address. The rest is the caller's. */
 void session_who(const struct session *session, struct refused_who *ret_who);
 /* A line at debug: what happened to this connection of this user. `cause` may be NULL. */
 void session_log(const struct session *session, const char *event, const char *cause);

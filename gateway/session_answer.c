@@ -2,7 +2,7 @@
  * told that the user is not blocked, or a refusal in its place. */
 #include "gateway/session_parts.h"
 
-#include "gateway/refused.h"
+#include "gateway/node/refusals.h"
 #include "proto/http/http_answer.h"
 
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #include "gateway/identify.h"
 #include "gateway/move.h"
 #include "gateway/net/listener.h"
-#include "gateway/refused.h"
+#include "gateway/node/refusals.h"
 #include "proto/note/envelope.h"
 
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/identify.h"
 #include "gateway/move.h"
-#include "gateway/refused.h"
+#include "gateway/node/refusals.h"
 #include "proto/http/http_answer.h"
 #include "proto/note/sse.h"
 #include "proto/ws/extensions.h"

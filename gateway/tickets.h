@@ -3,7 +3,7 @@
 #define HERALD_TICKETS_H
 
 #include "gateway/gateway.h"
-#include "gateway/node.h"
+#include "gateway/node/node.h"
 
 void tickets_give(struct node *node, struct gateway_ticket *ticket);
 

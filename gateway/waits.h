@@ -4,9 +4,9 @@
 #ifndef HERALD_WAITS_H
 #define HERALD_WAITS_H
 
-#include "gateway/client.h"
 #include "gateway/gateway.h"
-#include "gateway/node.h"
+#include "gateway/node/client.h"
+#include "gateway/node/node.h"
 
 /* Any thread: the push's one target is stored, since time_ms. false: it does not wait (too many do,
  * or this node is going away), and the caller answers it. */

@@ -3,7 +3,7 @@
 
 #include "gateway/auth.h"
 #include "gateway/base/hash.h"
-#include "gateway/refused.h"
+#include "gateway/node/refusals.h"
 
 #include <stdio.h>
 

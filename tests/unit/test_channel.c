@@ -1,4 +1,4 @@
-#include "gateway/channel.h"
+#include "gateway/node/channel.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 #include "gateway/base/hash.h"
-#include "gateway/client_map.h"
+#include "gateway/node/client_map.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #define HERALD_NODE_H
 
 #include "gateway/base/options.h"
-#include "gateway/client_map.h"
+#include "gateway/node/client_map.h"
 #include "gateway/store/store.h"
 
 #include <stdatomic.h>

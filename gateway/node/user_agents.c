@@ -1,4 +1,4 @@
-#include "gateway/user_agents.h"
+#include "gateway/node/user_agents.h"
 
 #include "gateway/base/hash.h"
 

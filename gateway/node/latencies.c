@@ -1,8 +1,8 @@
-#include "gateway/latencies.h"
+#include "gateway/node/latencies.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/node.h"
-#include "gateway/worker.h"
+#include "gateway/node/node.h"
+#include "gateway/node/worker.h"
 
 #include <stdlib.h>
 

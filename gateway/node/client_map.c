@@ -1,4 +1,4 @@
-#include "gateway/client_map.h"
+#include "gateway/node/client_map.h"
 
 #include "gateway/base/hash.h"
 

@@ -1,4 +1,4 @@
-#include "gateway/worker.h"
+#include "gateway/node/worker.h"
 
 #include "gateway/base/clock.h"
 #include "proto/ws/deflate.h"

@@ -5,9 +5,9 @@
 #define HERALD_CLIENT_H
 
 #include "gateway/base/list.h"
-#include "gateway/channel.h"
-#include "gateway/grave.h"
 #include "gateway/net/mailbox.h"
+#include "gateway/node/channel.h"
+#include "gateway/node/deferred_free.h"
 
 struct worker;
 struct latencies;

@@ -4,7 +4,7 @@
 #ifndef HERALD_LATENCIES_H
 #define HERALD_LATENCIES_H
 
-#include "gateway/client.h"
+#include "gateway/node/client.h"
 
 enum { LATENCIES_MAX = 64 };
 

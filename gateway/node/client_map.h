@@ -8,7 +8,7 @@
 #ifndef HERALD_CLIENT_MAP_H
 #define HERALD_CLIENT_MAP_H
 
-#include "gateway/client.h"
+#include "gateway/node/client.h"
 
 struct client_map;
 

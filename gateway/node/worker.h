@@ -3,10 +3,10 @@
 #ifndef HERALD_WORKER_H
 #define HERALD_WORKER_H
 
-#include "gateway/grave.h"
 #include "gateway/net/conn.h"
-#include "gateway/node.h"
-#include "gateway/user_agents.h"
+#include "gateway/node/deferred_free.h"
+#include "gateway/node/node.h"
+#include "gateway/node/user_agents.h"
 #include "proto/http/http_answer.h"
 
 #include <pthread.h>

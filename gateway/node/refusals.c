@@ -1,4 +1,4 @@
-#include "gateway/refused.h"
+#include "gateway/node/refusals.h"
 
 #include "gateway/base/log_limit.h"
 

@@ -1,11 +1,11 @@
 /* Refusals on the subscriber port: counted, and told to the operator where somebody can do
  * something about them. Any thread. */
-#ifndef HERALD_REFUSED_H
-#define HERALD_REFUSED_H
+#ifndef HERALD_REFUSALS_H
+#define HERALD_REFUSALS_H
 
 #include "gateway/base/metrics.h"
 #include "gateway/gateway.h"
-#include "gateway/worker.h"
+#include "gateway/node/worker.h"
 #include "proto/bytes/user_id.h"
 
 /* Counts a request that was refused, by the status of its answer. */
