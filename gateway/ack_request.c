@@ -3,7 +3,7 @@
  * the store is told at once. */
 #include "gateway/ack_request.h"
 
-#include "gateway/identify.h"
+#include "gateway/identity/identity.h"
 #include "gateway/positions.h"
 #include "gateway/session.h"
 #include "gateway/waits.h"

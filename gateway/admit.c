@@ -3,8 +3,8 @@
 #include "gateway/admit.h"
 
 #include "gateway/ack_request.h"
-#include "gateway/auth.h"
 #include "gateway/health.h"
+#include "gateway/identity/auth.h"
 #include "gateway/subscribe.h"
 #include "proto/http/authority.h"
 #include "proto/http/forwarded.h"

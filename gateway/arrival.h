@@ -3,9 +3,9 @@
 #ifndef HERALD_ARRIVAL_H
 #define HERALD_ARRIVAL_H
 
+#include "gateway/identity/peers.h"
 #include "gateway/node/refusals.h"
 #include "gateway/node/worker.h"
-#include "gateway/sources.h"
 #include "proto/bytes/user_id.h"
 #include "proto/http/http_head.h"
 

@@ -6,7 +6,6 @@
  * was there to read any more is delivered here, so that everything in it is given back. */
 #include "gateway/gateway.h"
 
-#include "gateway/auth.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
@@ -17,6 +16,8 @@
 #include "gateway/demo.h"
 #include "gateway/front.h"
 #include "gateway/health.h"
+#include "gateway/identity/auth.h"
+#include "gateway/identity/peers.h"
 #include "gateway/kicks.h"
 #include "gateway/limits.h"
 #include "gateway/listeners.h"
@@ -26,7 +27,6 @@
 #include "gateway/positions.h"
 #include "gateway/replay.h"
 #include "gateway/router.h"
-#include "gateway/sources.h"
 #include "gateway/tickets.h"
 #include "gateway/waits.h"
 

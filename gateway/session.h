@@ -11,9 +11,9 @@
 #define HERALD_SESSION_H
 
 #include "gateway/backlog.h"
+#include "gateway/identity/peers.h"
 #include "gateway/node/client.h"
 #include "gateway/node/worker.h"
-#include "gateway/sources.h"
 #include "proto/ws/extensions.h"
 #include "proto/ws/handshake.h"
 #include "proto/ws/ws_decoder.h"

@@ -6,10 +6,10 @@
  * when its credentials end. */
 #include "gateway/session_parts.h"
 
-#include "gateway/auth.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
-#include "gateway/identify.h"
+#include "gateway/identity/auth.h"
+#include "gateway/identity/identity.h"
 #include "gateway/move.h"
 #include "gateway/net/listener.h"
 #include "gateway/node/refusals.h"

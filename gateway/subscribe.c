@@ -9,7 +9,7 @@
 #include "gateway/subscribe.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/identify.h"
+#include "gateway/identity/identity.h"
 #include "gateway/move.h"
 #include "gateway/node/refusals.h"
 #include "proto/http/http_answer.h"

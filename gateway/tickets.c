@@ -1,7 +1,7 @@
 #include "gateway/tickets.h"
 
-#include "gateway/auth.h"
 #include "gateway/base/clock.h"
+#include "gateway/identity/auth.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

@@ -1,6 +1,6 @@
 /* Many threads come, enter and leave from a few addresses: an address never has more than its
  * limit, every place is given back, and nothing races (built with ThreadSanitizer). */
-#include "gateway/sources.h"
+#include "gateway/identity/peers.h"
 
 #include "gateway/base/hash.h"
 

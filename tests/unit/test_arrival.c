@@ -1,8 +1,8 @@
 /* Arrivals: whose connection goes on behind its answer, and who makes room for others. */
 #include "tests/unit/arrival_peers.h"
 
-#include "gateway/auth.h"
 #include "gateway/base/hash.h"
+#include "gateway/identity/auth.h"
 #include "gateway/node/refusals.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* CONTRACT 7: what an address may have. */
-#include "gateway/sources.h"
+#include "gateway/identity/peers.h"
 
 #include "gateway/base/hash.h"
 

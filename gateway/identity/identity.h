@@ -1,10 +1,10 @@
 /* Whom a request is from, by --auth none or jwt: what the query says, or the token. (Tickets are
  * taken by subscribe.c.) On the arrival's worker. */
-#ifndef HERALD_IDENTIFY_H
-#define HERALD_IDENTIFY_H
+#ifndef HERALD_IDENTITY_H
+#define HERALD_IDENTITY_H
 
 #include "gateway/arrival.h"
-#include "gateway/auth.h"
+#include "gateway/identity/auth.h"
 
 struct identity {
     char user_id[USER_ID_MAX_BYTES]; /* in: the query's, which may be left out; out: the user */

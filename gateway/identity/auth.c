@@ -1,4 +1,4 @@
-#include "gateway/auth.h"
+#include "gateway/identity/auth.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"

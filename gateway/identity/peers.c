@@ -7,7 +7,7 @@
  * The places are in shards with a mutex each. A place goes with its last connection; with a limit
  * on handshakes it stays until its bucket is full again (a second at most, swept by whoever comes
  * next to that shard), or coming and going would be a way round the limit. */
-#include "gateway/sources.h"
+#include "gateway/identity/peers.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"

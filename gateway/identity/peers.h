@@ -4,8 +4,8 @@
  * A `source` is one connection's, from its arrival to its end, and passed along with its socket;
  * NULL where there is nothing to remember: the peer is who it says, and no limit is set. One thread
  * at a time has it; the counts behind it are shared by all workers. */
-#ifndef HERALD_SOURCES_H
-#define HERALD_SOURCES_H
+#ifndef HERALD_PEERS_H
+#define HERALD_PEERS_H
 
 #include "gateway/base/options.h"
 #include "proto/bytes/cidr.h"

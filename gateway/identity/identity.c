@@ -1,4 +1,4 @@
-#include "gateway/identify.h"
+#include "gateway/identity/identity.h"
 
 #include "gateway/base/clock.h"
 
