@@ -2,7 +2,7 @@
 #ifndef HERALD_ACK_REQUEST_H
 #define HERALD_ACK_REQUEST_H
 
-#include "gateway/arrival.h"
+#include "gateway/http/http_conn.h"
 
 /* 204; 400 a bad query; 409 another epoch, or what was never written to a stream of that user;
  * 503 the store is away. */

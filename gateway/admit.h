@@ -4,7 +4,7 @@
 #ifndef HERALD_ADMIT_H
 #define HERALD_ADMIT_H
 
-#include "gateway/arrival.h"
+#include "gateway/http/http_conn.h"
 
 void admit(struct arrival *arrival);
 

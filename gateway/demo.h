@@ -3,7 +3,7 @@
 #ifndef HERALD_DEMO_H
 #define HERALD_DEMO_H
 
-#include "gateway/arrival.h"
+#include "gateway/http/http_conn.h"
 
 /* Is this one of the demo's paths? Then it is answered here, now or later. */
 bool demo_serve(struct arrival *arrival, const struct http_head *head, const char *bytes);

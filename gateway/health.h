@@ -3,8 +3,8 @@
 #ifndef HERALD_HEALTH_H
 #define HERALD_HEALTH_H
 
-#include "gateway/arrival.h"
 #include "gateway/gateway.h"
+#include "gateway/http/http_conn.h"
 
 bool health_is_live(const struct node *node);                     /* any thread */
 enum gateway_readiness health_readiness(const struct node *node); /* any thread */

@@ -3,7 +3,7 @@
 #ifndef HERALD_SUBSCRIBE_H
 #define HERALD_SUBSCRIBE_H
 
-#include "gateway/arrival.h"
+#include "gateway/http/http_conn.h"
 
 void subscribe_socket(struct arrival *arrival);
 void subscribe_stream(struct arrival *arrival);

@@ -3,7 +3,7 @@
 #ifndef HERALD_IDENTITY_H
 #define HERALD_IDENTITY_H
 
-#include "gateway/arrival.h"
+#include "gateway/http/http_conn.h"
 #include "gateway/identity/auth.h"
 
 struct identity {

@@ -1,9 +1,9 @@
 /* A subscriber whose first message says who it is, from its request on, without memory: an arrival,
  * the session that it becomes, and what stands behind its head. */
-#include "gateway/arrival.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/delivery.h"
+#include "gateway/http/http_conn.h"
 #include "gateway/identity/auth.h"
 #include "gateway/session.h"
 #include "proto/ws/ws_frame.h"

@@ -41,7 +41,7 @@ static void on_leave(struct session *session)
 
 static const struct session_events events = {on_acked, on_drained, on_leave};
 
-/* As the last step of an arrival (arrival.c). */
+/* As the last step of an arrival (http_conn.c). */
 static void open_session(struct letter *letter)
 {
     struct sim_tab *tab = CONTAINER_OF(letter, struct sim_tab, letter);

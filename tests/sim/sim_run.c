@@ -135,7 +135,7 @@ static unsigned count_tabs(const struct sim *sim, unsigned user)
     return n;
 }
 
-/* While the node drains it lets nobody in (arrival.c). */
+/* While the node drains it lets nobody in (http_conn.c). */
 static void maybe_connect(struct sim *sim)
 {
     unsigned user = (unsigned)sim_below(sim, sim->plan.n_users);

@@ -2,8 +2,8 @@
 #ifndef HERALD_TESTS_ARRIVAL_PEERS_H
 #define HERALD_TESTS_ARRIVAL_PEERS_H
 
-#include "gateway/arrival.h"
 #include "gateway/base/clock.h"
+#include "gateway/http/http_conn.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

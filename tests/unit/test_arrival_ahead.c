@@ -1,5 +1,5 @@
 /* What is sent behind a request before it is answered: bodies that nobody reads, requests. */
-#include "gateway/arrival_parts.h"
+#include "gateway/http/http_conn_parts.h"
 #include "tests/unit/arrival_peers.h"
 
 TestSuite(arrival_ahead, .init = peers_set_up, .fini = peers_tear_down);

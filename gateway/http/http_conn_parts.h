@@ -1,8 +1,8 @@
-/* Between the files of an arrival (arrival.h); for arrival*.c alone. */
-#ifndef HERALD_ARRIVAL_PARTS_H
-#define HERALD_ARRIVAL_PARTS_H
+/* Between the files of an arrival (http_conn.h); for arrival*.c alone. */
+#ifndef HERALD_HTTP_CONN_PARTS_H
+#define HERALD_HTTP_CONN_PARTS_H
 
-#include "gateway/arrival.h"
+#include "gateway/http/http_conn.h"
 
 struct arrival {
     struct conn conn;
@@ -30,10 +30,10 @@ struct arrival {
     struct http_field fields[]; /* of the head */
 };
 
-/* arrival.c */
+/* http_conn.c */
 void arrival_finish(struct arrival *arrival); /* closes the socket */
 
-/* arrival_answer.c */
+/* http_conn_answer.c */
 void arrival_set_timer(struct arrival *arrival, int64_t ms); /* from now */
 /* From now on it makes room for others. */
 void arrival_begin_to_linger(struct arrival *arrival, int64_t ms);

@@ -1,10 +1,10 @@
 /* A connection of a trusted proxy, until its first bytes have told whether it begins with a PROXY
  * header. Then it is an arrival. The header is taken from the socket without a byte of what follows
  * it, so whoever reads the socket next (HTTP, TLS) begins at its own beginning. */
-#ifndef HERALD_PROXIED_H
-#define HERALD_PROXIED_H
+#ifndef HERALD_PROXY_CONN_H
+#define HERALD_PROXY_CONN_H
 
-#include "gateway/arrival.h"
+#include "gateway/http/http_conn.h"
 
 /* Takes over the socket and the source, for --head-timeout at most (the head has as long again). On
  * error they are still the caller's. `all` is the list it is in, `arrivals` where it goes. */

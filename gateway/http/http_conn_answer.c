@@ -1,5 +1,5 @@
 /* What an arrival is answered, and whether its connection goes on behind the answer. */
-#include "gateway/arrival_parts.h"
+#include "gateway/http/http_conn_parts.h"
 
 #include "gateway/base/log.h"
 

@@ -9,7 +9,7 @@
  * once takes his turn like everybody else and is never owed more than one answer. With nothing
  * there it rests for HTTP_KEEP_S and makes room for others meanwhile. However much is sent ahead,
  * only BEHIND_MAX_BYTES of it are held: then nothing more is read until there is room again. */
-#include "gateway/arrival_parts.h"
+#include "gateway/http/http_conn_parts.h"
 
 #include "gateway/admit.h"
 #include "gateway/base/metrics.h"

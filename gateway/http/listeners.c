@@ -1,4 +1,4 @@
-#include "gateway/listeners.h"
+#include "gateway/http/listeners.h"
 
 #include "gateway/net/listener.h"
 

@@ -1,7 +1,7 @@
 /* An arrival: a connection of the subscriber port until its request is answered, or has become a
  * session on the user's home worker (admit.h says which). */
-#ifndef HERALD_ARRIVAL_H
-#define HERALD_ARRIVAL_H
+#ifndef HERALD_HTTP_CONN_H
+#define HERALD_HTTP_CONN_H
 
 #include "gateway/identity/peers.h"
 #include "gateway/node/refusals.h"

@@ -2,8 +2,8 @@
  * Each worker has a front of its own on the shared listening sockets; the kernel wakes one of
  * them for a connection. A request whose user lives on another worker moves there once, with its
  * socket. */
-#ifndef HERALD_FRONT_H
-#define HERALD_FRONT_H
+#ifndef HERALD_ACCEPTOR_H
+#define HERALD_ACCEPTOR_H
 
 #include "gateway/node/worker.h"
 

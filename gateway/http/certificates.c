@@ -1,4 +1,4 @@
-#include "gateway/certificates.h"
+#include "gateway/http/certificates.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"

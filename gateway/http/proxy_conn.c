@@ -1,4 +1,4 @@
-#include "gateway/proxied.h"
+#include "gateway/http/proxy_conn.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/node/refusals.h"

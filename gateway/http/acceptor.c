@@ -1,12 +1,12 @@
-#include "gateway/front.h"
+#include "gateway/http/acceptor.h"
 
-#include "gateway/arrival.h"
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
-#include "gateway/listeners.h"
+#include "gateway/http/http_conn.h"
+#include "gateway/http/listeners.h"
+#include "gateway/http/proxy_conn.h"
 #include "gateway/net/listener.h"
 #include "gateway/node/refusals.h"
-#include "gateway/proxied.h"
 
 #include <errno.h>
 #include <fcntl.h>
