@@ -10,9 +10,9 @@
 #include "gateway/base/metrics.h"
 #include "gateway/identity/auth.h"
 #include "gateway/identity/identity.h"
-#include "gateway/move.h"
 #include "gateway/net/listener.h"
 #include "gateway/node/refusals.h"
+#include "gateway/port/handover.h"
 #include "proto/note/envelope.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* A wait is registered once the push is stored, and then looks: into the client for what has been
  * acknowledged meanwhile, otherwise into the store. From there on it is told: of acknowledgements
- * by positions.c and ack_request.c, of withdrawals and of what replaces its notification by the
+ * by positions.c and ack_route.c, of withdrawals and of what replaces its notification by the
  * store's events. It asks the store again when it expires, when its time is over, and once a second
  * while the user has devices, or other nodes may have the user: this node does not see those move.
  */

@@ -1,5 +1,5 @@
 /* An arrival collects its head (proto/http/http_head.c), at most --max-head within --head-timeout
- * (the TLS handshake included), and hands it to admit.c.
+ * (the TLS handshake included), and hands it to port_routes.c.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
  * or after a second: closing at once could destroy the answer on its way.
@@ -11,10 +11,10 @@
  * only BEHIND_MAX_BYTES of it are held: then nothing more is read until there is room again. */
 #include "gateway/http/http_conn_parts.h"
 
-#include "gateway/admit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/net/listener.h"
 #include "gateway/net/tls.h"
+#include "gateway/port/port_routes.h"
 #include "proto/http/http_answer.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* An arrival: a connection of the subscriber port until its request is answered, or has become a
- * session on the user's home worker (admit.h says which). */
+ * session on the user's home worker (port_routes.h says which). */
 #ifndef HERALD_HTTP_CONN_H
 #define HERALD_HTTP_CONN_H
 
@@ -39,7 +39,7 @@ void arrivals_drop_resting(struct arrivals *all);
 void arrivals_drop_unfinished(struct arrivals *all);
 void arrivals_drop_all(struct arrivals *all);
 
-/* For those who answer the request (admit.c, ack_request.c, demo.c). */
+/* For those who answer the request (port_routes.c, ack_route.c, demo.c). */
 const struct http_head *arrival_head(const struct arrival *arrival);
 struct span arrival_bytes(const struct arrival *arrival); /* the head and what came behind it */
 

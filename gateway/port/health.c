@@ -1,4 +1,4 @@
-#include "gateway/health.h"
+#include "gateway/port/health.h"
 
 #include "gateway/base/clock.h"
 

@@ -1,7 +1,7 @@
 /* The request goes to the user's home worker. While streams of that position are open, it
  * acknowledges on each that was written the notification; when no session of that position is open,
  * the store is told at once. */
-#include "gateway/ack_request.h"
+#include "gateway/port/ack_route.h"
 
 #include "gateway/identity/identity.h"
 #include "gateway/positions.h"

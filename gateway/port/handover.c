@@ -1,4 +1,4 @@
-#include "gateway/move.h"
+#include "gateway/port/handover.h"
 
 #include "gateway/delivery.h"
 #include "gateway/kicks.h"

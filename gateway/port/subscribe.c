@@ -6,12 +6,12 @@
  * an Origin is upgraded and closed at once with a code. EventSource gives up on everything but 200,
  * so for a reason that passes it gets a stream that says when to come again, and ends. All others
  * get the status. */
-#include "gateway/subscribe.h"
+#include "gateway/port/subscribe.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/identity/identity.h"
-#include "gateway/move.h"
 #include "gateway/node/refusals.h"
+#include "gateway/port/handover.h"
 #include "proto/http/http_answer.h"
 #include "proto/note/sse.h"
 #include "proto/ws/extensions.h"

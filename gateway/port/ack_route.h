@@ -1,6 +1,6 @@
 /* POST /ack?userId=ID&id=MSGID: an event stream's page acknowledges (CONTRACT 2). */
-#ifndef HERALD_ACK_REQUEST_H
-#define HERALD_ACK_REQUEST_H
+#ifndef HERALD_ACK_ROUTE_H
+#define HERALD_ACK_ROUTE_H
 
 #include "gateway/http/http_conn.h"
 

@@ -1,11 +1,11 @@
 /* The order of CONTRACT 2: is it for us at all (403), the path (404), the method (405); the rest is
  * the path's own. How the node is, anybody may ask. */
-#include "gateway/admit.h"
+#include "gateway/port/port_routes.h"
 
-#include "gateway/ack_request.h"
-#include "gateway/health.h"
 #include "gateway/identity/auth.h"
-#include "gateway/subscribe.h"
+#include "gateway/port/ack_route.h"
+#include "gateway/port/health.h"
+#include "gateway/port/subscribe.h"
 #include "proto/http/authority.h"
 #include "proto/http/forwarded.h"
 

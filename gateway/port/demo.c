@@ -1,4 +1,4 @@
-#include "gateway/demo.h"
+#include "gateway/port/demo.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/router.h"

@@ -1,8 +1,8 @@
 /* What a complete request of the subscriber port is answered with: by becoming a session (a
  * WebSocket at /ws, an event stream at /sse), by the acknowledgement at /ack, or with a refusal. On
  * the arrival's worker. */
-#ifndef HERALD_ADMIT_H
-#define HERALD_ADMIT_H
+#ifndef HERALD_PORT_ROUTES_H
+#define HERALD_PORT_ROUTES_H
 
 #include "gateway/http/http_conn.h"
 

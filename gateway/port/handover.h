@@ -1,6 +1,6 @@
 /* A subscriber's socket on its way to the user's home worker, where it becomes a session. */
-#ifndef HERALD_MOVE_H
-#define HERALD_MOVE_H
+#ifndef HERALD_HANDOVER_H
+#define HERALD_HANDOVER_H
 
 #include "gateway/session.h"
 #include "proto/note/subscribe_query.h"
