@@ -3,7 +3,7 @@
  * once more, to see whether a session was written it. */
 #include "gateway/messages.h"
 
-#include "gateway/positions.h"
+#include "gateway/delivery/positions.h"
 
 #include <stdlib.h>
 

@@ -1,9 +1,9 @@
 #include "gateway/operators.h"
 
 #include "gateway/base/log.h"
-#include "gateway/kicks.h"
+#include "gateway/delivery/kicked_streams.h"
+#include "gateway/delivery/positions.h"
 #include "gateway/net/listener.h"
-#include "gateway/positions.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/metrics.h"
-#include "gateway/positions.h"
+#include "gateway/delivery/positions.h"
 
 #include <stdlib.h>
 

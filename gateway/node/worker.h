@@ -75,7 +75,7 @@ struct worker {
     struct reads reads;
     struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
     struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (waits.c) */
-    struct list kicks;                        /* event streams that must not come back (kicks.c) */
+    struct list kicks; /* event streams that must not come back (kicked_streams.c) */
     unsigned n_kicks;
     struct user_agents agents;
     struct deflater *deflater; /* for all its sessions; both NULL without --compress */

@@ -3,8 +3,8 @@
  * the store is told at once. */
 #include "gateway/port/ack_route.h"
 
+#include "gateway/delivery/positions.h"
 #include "gateway/identity/identity.h"
-#include "gateway/positions.h"
 #include "gateway/session.h"
 #include "gateway/waits.h"
 #include "proto/note/subscribe_query.h"

@@ -1,7 +1,7 @@
 #include "gateway/port/handover.h"
 
-#include "gateway/delivery.h"
-#include "gateway/kicks.h"
+#include "gateway/delivery/delivery.h"
+#include "gateway/delivery/kicked_streams.h"
 #include "proto/bytes/put.h"
 #include "proto/http/http_answer.h"
 

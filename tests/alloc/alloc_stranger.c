@@ -2,7 +2,7 @@
  * the session that it becomes, and what stands behind its head. */
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
-#include "gateway/delivery.h"
+#include "gateway/delivery/delivery.h"
 #include "gateway/http/http_conn.h"
 #include "gateway/identity/auth.h"
 #include "gateway/session.h"

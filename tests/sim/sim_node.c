@@ -1,12 +1,12 @@
 /* What gateway.c does with threads is done here without: the same node, the same workers, turned by
  * hand. A client's socket goes to the user's home worker by mail, as an arrival's does. */
 #include "gateway/base/clock.h"
-#include "gateway/delivery.h"
-#include "gateway/kicks.h"
+#include "gateway/delivery/delivery.h"
+#include "gateway/delivery/kicked_streams.h"
+#include "gateway/delivery/positions.h"
+#include "gateway/delivery/replay.h"
 #include "gateway/messages.h"
 #include "gateway/operators.h"
-#include "gateway/positions.h"
-#include "gateway/replay.h"
 #include "gateway/router.h"
 #include "gateway/waits.h"
 #include "tests/sim/sim.h"

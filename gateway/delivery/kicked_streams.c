@@ -1,4 +1,4 @@
-#include "gateway/kicks.h"
+#include "gateway/delivery/kicked_streams.h"
 
 #include "gateway/base/metrics.h"
 

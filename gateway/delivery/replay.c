@@ -21,11 +21,11 @@
  * pages of new sessions before the others, whose clients have something already. A page that failed
  * keeps its place until the store is back or the second is over, and its session waits as long: a
  * store that is away is asked so many times a second, whatever the number of sessions. */
-#include "gateway/replay.h"
+#include "gateway/delivery/replay.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/positions.h"
 #include "gateway/node/refusals.h"
-#include "gateway/positions.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "gateway/positions.h"
+#include "gateway/delivery/positions.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/node/latencies.h"

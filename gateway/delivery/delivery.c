@@ -1,9 +1,9 @@
-#include "gateway/delivery.h"
+#include "gateway/delivery/delivery.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/positions.h"
+#include "gateway/delivery/replay.h"
 #include "gateway/node/latencies.h"
-#include "gateway/positions.h"
-#include "gateway/replay.h"
 
 static struct client_map *map_of(const struct client *client)
 {

@@ -3,8 +3,8 @@
  * gives up when its request is answered 204 (CONTRACT 2). So each stream that is kicked is
  * remembered for a while, and as many streams of that user that resume are answered so. Home
  * worker. */
-#ifndef HERALD_KICKS_H
-#define HERALD_KICKS_H
+#ifndef HERALD_KICKED_STREAMS_H
+#define HERALD_KICKED_STREAMS_H
 
 #include "gateway/node/worker.h"
 
