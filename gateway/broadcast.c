@@ -7,7 +7,7 @@
 
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #ifndef HERALD_DELIVERY_H
 #define HERALD_DELIVERY_H
 
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 
 /* Attaches a new session to its user: from now on it receives every later push. `device` empty:
  * none. One session more than max_connections_per_user replaces the oldest (4508). */

@@ -5,7 +5,7 @@
 #ifndef HERALD_POSITIONS_H
 #define HERALD_POSITIONS_H
 
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 
 /* A new session: finds or makes its position. ERR_NO_MEMORY. */
 MUST_CHECK enum err positions_enter(struct session *session, struct span device);

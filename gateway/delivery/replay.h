@@ -4,7 +4,7 @@
 #ifndef HERALD_REPLAY_H
 #define HERALD_REPLAY_H
 
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 
 enum { REPLAY_PAGES_AT_ONCE = 2000 }; /* for node->pages_at_once */
 

@@ -5,7 +5,7 @@
 
 #include "gateway/delivery/positions.h"
 #include "gateway/identity/identity.h"
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 #include "gateway/waits.h"
 #include "proto/note/subscribe_query.h"
 

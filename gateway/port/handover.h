@@ -2,7 +2,7 @@
 #ifndef HERALD_HANDOVER_H
 #define HERALD_HANDOVER_H
 
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 #include "proto/note/subscribe_query.h"
 
 struct move {

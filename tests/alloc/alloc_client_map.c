@@ -1,7 +1,7 @@
 /* The client map, its channels and a session's backlog without memory. */
-#include "gateway/backlog.h"
 #include "gateway/base/hash.h"
 #include "gateway/node/client_map.h"
+#include "gateway/session/backlog.h"
 #include "tests/alloc/fail.h"
 
 enum { USERS = 150, NOTES = 20 };

@@ -5,7 +5,7 @@
 #include "gateway/delivery/delivery.h"
 #include "gateway/http/http_conn.h"
 #include "gateway/identity/auth.h"
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 #include "proto/ws/ws_frame.h"
 #include "tests/alloc/fail.h"
 

@@ -17,7 +17,7 @@
 #define HERALD_TESTS_SIM_H
 
 #include "gateway/gateway.h"
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 #include "gateway/store/store_backend.h"
 
 #include <stdint.h>

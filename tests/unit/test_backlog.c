@@ -1,4 +1,4 @@
-#include "gateway/backlog.h"
+#include "gateway/session/backlog.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* When a session may have a token verified. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include <criterion/criterion.h>
 #include <sys/socket.h>

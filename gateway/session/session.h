@@ -10,10 +10,10 @@
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
-#include "gateway/backlog.h"
 #include "gateway/identity/peers.h"
 #include "gateway/node/client.h"
 #include "gateway/node/worker.h"
+#include "gateway/session/backlog.h"
 #include "proto/ws/extensions.h"
 #include "proto/ws/handshake.h"
 #include "proto/ws/ws_decoder.h"

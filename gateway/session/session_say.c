@@ -3,7 +3,7 @@
  * each thing that is said has a reason, and the reason decides what happens where there is no room
  * (--session-max-bytes). What is said while a client's bytes are read is an answer to them,
  * whatever its author called it. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/base/metrics.h"
 

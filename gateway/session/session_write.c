@@ -8,7 +8,7 @@
  * pinged behind each notification, unless a ping is under way: in the same write.
  *
  * What is to be hidden waits in the backlog as well, as a range of numbers. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/base/metrics.h"
 #include "proto/bytes/put.h"

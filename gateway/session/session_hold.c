@@ -4,7 +4,7 @@
  * then its turn. None is refused for it: what ends a session because of its credentials waits as
  * long. Nor does a peer pass for silent whose bytes nobody reads, or for alive by bytes that came
  * long ago (session.c). */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/base/metrics.h"
 

@@ -2,7 +2,7 @@
 #ifndef HERALD_SESSION_PARTS_H
 #define HERALD_SESSION_PARTS_H
 
-#include "gateway/session.h"
+#include "gateway/session/session.h"
 
 /* Milliseconds that wrap after 49 days; only differences are looked at. */
 static inline uint32_t session_clock(const struct session *session)

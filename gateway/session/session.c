@@ -9,7 +9,7 @@
  * Closing: the session leaves its client, the close frame goes out, and the socket is closed when
  * the peer's own close frame has come, or the peer has gone, or two seconds are over. An event
  * stream has no close frame: it ends. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"

@@ -1,6 +1,6 @@
 /* What a session's request is answered with: the 101 or the 200, at once or when the first page has
  * told that the user is not blocked, or a refusal in its place. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/node/refusals.h"
 #include "proto/http/http_answer.h"

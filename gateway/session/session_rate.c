@@ -1,7 +1,7 @@
 /* How much a connection may send: --max-messages-per-second, --max-bytes-per-second. A burst of two
  * seconds is taken, so that what a slow line has held back does not count against it. Sessions have
  * buckets only while a limit is set, from their first frame on. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"

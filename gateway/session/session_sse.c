@@ -7,7 +7,7 @@
  *
  * The head of the answer is held back until the first page has come, or there is something else to
  * say: to a user who is blocked, or kicked meanwhile, it is a 204. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/base/metrics.h"
 #include "proto/http/http_answer.h"

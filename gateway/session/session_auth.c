@@ -4,7 +4,7 @@
  * it becomes another session: one path, whether that worker is this one or not. Later auth messages
  * renew: for the same user, or the session is closed. Whatever the level, the session is closed
  * when its credentials end. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"

@@ -1,7 +1,7 @@
 /* What comes in on a WebSocket: data messages of a plain client are counted and dropped, those of a
  * herald.v1 client are read; pings are answered; a pong that brings the number of a ping tells the
  * round trip, and acknowledges, for a plain client, all that was written before that ping. */
-#include "gateway/session_parts.h"
+#include "gateway/session/session_parts.h"
 
 #include "gateway/base/metrics.h"
 #include "proto/note/envelope.h"
