@@ -10,7 +10,6 @@
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
-#include "gateway/broadcast.h"
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/kicked_streams.h"
 #include "gateway/delivery/positions.h"
@@ -21,14 +20,15 @@
 #include "gateway/identity/auth.h"
 #include "gateway/identity/peers.h"
 #include "gateway/limits.h"
-#include "gateway/messages.h"
 #include "gateway/net/socket_rights.h"
-#include "gateway/operators.h"
 #include "gateway/port/demo.h"
 #include "gateway/port/health.h"
-#include "gateway/router.h"
-#include "gateway/tickets.h"
-#include "gateway/waits.h"
+#include "gateway/requests/broadcast.h"
+#include "gateway/requests/inbox_requests.h"
+#include "gateway/requests/kick.h"
+#include "gateway/requests/push.h"
+#include "gateway/requests/push_waits.h"
+#include "gateway/requests/tickets.h"
 
 #include <stdio.h>
 #include <stdlib.h>

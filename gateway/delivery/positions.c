@@ -2,7 +2,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/node/latencies.h"
-#include "gateway/waits.h"
+#include "gateway/requests/push_waits.h"
 
 #include <stdlib.h>
 

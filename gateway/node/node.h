@@ -48,10 +48,10 @@ struct node {
     atomic_bool is_store_up;
     atomic_bool was_store_up; /* it has answered once */
     atomic_bool has_begun_drain;
-    atomic_int_fast64_t drain_ends_ms;    /* monotonic; while is_draining */
-    atomic_bool has_ended_waits;          /* no push waits any more */
-    atomic_uint_fast64_t next_push;       /* counts pushes, to tell them apart */
-    atomic_uint n_waits;                  /* pushes that wait for an acknowledgement (waits.c) */
+    atomic_int_fast64_t drain_ends_ms; /* monotonic; while is_draining */
+    atomic_bool has_ended_waits;       /* no push waits any more */
+    atomic_uint_fast64_t next_push;    /* counts pushes, to tell them apart */
+    atomic_uint n_waits;               /* pushes that wait for an acknowledgement (push_waits.c) */
     atomic_uint wait_filter[WAIT_FILTER]; /* of these, by the low bits of the user's hash */
 };
 

@@ -74,7 +74,7 @@ struct worker {
     bool has_unmarked; /* there was no memory for the place of some in a slot */
     struct reads reads;
     struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
-    struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (waits.c) */
+    struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (push_waits.c) */
     struct list kicks; /* event streams that must not come back (kicked_streams.c) */
     unsigned n_kicks;
     struct user_agents agents;

@@ -5,8 +5,8 @@
 
 #include "gateway/delivery/positions.h"
 #include "gateway/identity/identity.h"
+#include "gateway/requests/push_waits.h"
 #include "gateway/session/session.h"
-#include "gateway/waits.h"
 #include "proto/note/subscribe_query.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "gateway/port/demo.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/router.h"
+#include "gateway/requests/push.h"
 #include "proto/json/json_text.h"
 #include "proto/note/push_json.h"
 

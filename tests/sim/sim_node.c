@@ -5,10 +5,10 @@
 #include "gateway/delivery/kicked_streams.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
-#include "gateway/messages.h"
-#include "gateway/operators.h"
-#include "gateway/router.h"
-#include "gateway/waits.h"
+#include "gateway/requests/inbox_requests.h"
+#include "gateway/requests/kick.h"
+#include "gateway/requests/push.h"
+#include "gateway/requests/push_waits.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Requests wait here until the store is turned. A turn may stop early, so that the rest comes
  * later; a crash loses what waits, as a process that dies loses what it had not written. To the
  * node a lost request is answered with an error, but there is nobody left to hear it. */
-#include "gateway/router.h"
+#include "gateway/requests/push.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_inner.h"
 

@@ -1,4 +1,4 @@
-#include "gateway/tickets.h"
+#include "gateway/requests/tickets.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/identity/auth.h"

@@ -1,7 +1,7 @@
 /* What operators and backends ask about a user's notifications: what became of one, what waits; and
  * how they take them back (CONTRACT 3). Any thread; gateway.h says the rest. */
-#ifndef HERALD_MESSAGES_H
-#define HERALD_MESSAGES_H
+#ifndef HERALD_INBOX_REQUESTS_H
+#define HERALD_INBOX_REQUESTS_H
 
 #include "gateway/gateway.h"
 #include "gateway/node/node.h"

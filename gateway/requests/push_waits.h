@@ -1,8 +1,8 @@
 /* Pushes that wait until their notification is acknowledged, or has left the inbox otherwise, or
  * their time is over (CONTRACT 3, `wait`). They live on the user's home worker. A push whose
  * request goes away is a push all the same: whoever asked keeps it until on_done ran. */
-#ifndef HERALD_WAITS_H
-#define HERALD_WAITS_H
+#ifndef HERALD_PUSH_WAITS_H
+#define HERALD_PUSH_WAITS_H
 
 #include "gateway/gateway.h"
 #include "gateway/node/client.h"

@@ -1,8 +1,8 @@
-#include "gateway/router.h"
+#include "gateway/requests/push.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
-#include "gateway/waits.h"
+#include "gateway/requests/push_waits.h"
 #include "proto/bytes/digest.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* A push on its way: to the store first (ttl above 0), or straight to whoever is online (ttl 0). */
-#ifndef HERALD_ROUTER_H
-#define HERALD_ROUTER_H
+#ifndef HERALD_PUSH_H
+#define HERALD_PUSH_H
 
 #include "gateway/gateway.h"
 #include "gateway/node/node.h"

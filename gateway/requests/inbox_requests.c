@@ -1,7 +1,7 @@
 /* Each question goes to the user's home worker first, which writes what was acknowledged and is not
  * in the store yet, and then to the store. A cancelled notification's answer passes the home worker
  * once more, to see whether a session was written it. */
-#include "gateway/messages.h"
+#include "gateway/requests/inbox_requests.h"
 
 #include "gateway/delivery/positions.h"
 

@@ -1,6 +1,6 @@
 /* What operators ask for: kick, look. Each question goes to the user's home worker by mail. */
-#ifndef HERALD_OPERATORS_H
-#define HERALD_OPERATORS_H
+#ifndef HERALD_KICK_H
+#define HERALD_KICK_H
 
 #include "gateway/gateway.h"
 #include "gateway/node/node.h"

@@ -4,7 +4,7 @@
  * store's events. It asks the store again when it expires, when its time is over, and once a second
  * while the user has devices, or other nodes may have the user: this node does not see those move.
  */
-#include "gateway/waits.h"
+#include "gateway/requests/push_waits.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"

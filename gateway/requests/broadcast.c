@@ -3,7 +3,7 @@
  * broadcast to many delays nobody's notification by more than a slice. The walk goes in one fixed
  * order and begins in the order of the broadcasts, so that they reach each session in that order.
  */
-#include "gateway/broadcast.h"
+#include "gateway/requests/broadcast.h"
 
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"

@@ -1,4 +1,4 @@
-#include "gateway/operators.h"
+#include "gateway/requests/kick.h"
 
 #include "gateway/base/log.h"
 #include "gateway/delivery/kicked_streams.h"
