@@ -8,9 +8,9 @@
 #ifndef HERALD_ADMIN_REQUEST_H
 #define HERALD_ADMIN_REQUEST_H
 
-#include "admin/lines.h"
 #include "admin/problem.h"
-#include "admin/routes.h"
+#include "admin/routes/ndjson_push.h"
+#include "admin/routes/routes.h"
 #include "gateway/base/list.h"
 #include "gateway/gateway.h"
 #include "proto/note/push_json.h"

@@ -1,7 +1,7 @@
 /* The protocol's readers and writers without memory: the error is ERR_NO_MEMORY or the documented
  * one, and nothing is left behind. */
 #include "admin/keys.h"
-#include "admin/ndjson.h"
+#include "admin/routes/ndjson.h"
 #include "gateway/base/options.h"
 #include "gateway/stores/redis/redis_record.h"
 #include "proto/json/json_text.h"

@@ -101,7 +101,7 @@ module.exports = (test) => {
     });
 
     test('the table above has every route of the sources', async () => {
-        const source = fs.readFileSync(path.join(__dirname, '../../admin/routes.c'), 'utf8');
+        const source = fs.readFileSync(path.join(__dirname, '../../admin/routes/routes.c'), 'utf8');
         const rows = [...source.matchAll(/^ {4}\{"([A-Z]+)", "([^"]+)"/gm)].map(([, method, target]) => `${method} ${target}`);
         const tested = new Set(ROUTES.map(([method, target]) => `${method} ${target.replace(/(?<=^\/users\/)u\b/, '*').replace('abcdefgh-1', '*')}`));
         assert.ok(rows.length >= 15, `found ${rows.length} routes`);

@@ -1,6 +1,6 @@
 /* A body of lines, whole and split at a place of two bytes' choice; each line is read as a push.
  * Lines have a ceiling of 200 bytes. */
-#include "admin/ndjson.h"
+#include "admin/routes/ndjson.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { LINE_MAX_BYTES = 200 };

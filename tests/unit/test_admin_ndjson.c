@@ -1,6 +1,6 @@
 /* NDJSON without the network: lines at every split, and results (CONTRACT section 3). */
 #include "admin/json_out.h"
-#include "admin/ndjson.h"
+#include "admin/routes/ndjson.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* The table of routes: paths are split before they are decoded (CONTRACT section 2). */
-#include "admin/routes.h"
+#include "admin/routes/routes.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* What came of a push, as JSON (CONTRACT section 3). */
-#include "admin/push_result.h"
+#include "admin/routes/push_result.h"
 
 #include <criterion/criterion.h>
 

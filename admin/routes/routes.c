@@ -1,4 +1,4 @@
-#include "admin/routes.h"
+#include "admin/routes/routes.h"
 
 #include <stdio.h>
 

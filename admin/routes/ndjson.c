@@ -1,7 +1,7 @@
-#include "admin/ndjson.h"
+#include "admin/routes/ndjson.h"
 
 #include "admin/problem.h"
-#include "admin/push_result.h"
+#include "admin/routes/push_result.h"
 
 #include <stdlib.h>
 

@@ -9,10 +9,10 @@
  * answered. What goes wrong with a line is its own result. A body that breaks off ends the request
  * without a word: its complete lines were pushed, the unfinished one was not. At a stop, and when
  * the gateway gives no answer in time, the lines that were not started yet are refused. */
-#include "admin/lines.h"
-#include "admin/push_result.h"
 #include "admin/request.h"
-#include "admin/routes.h"
+#include "admin/routes/ndjson_push.h"
+#include "admin/routes/push_result.h"
+#include "admin/routes/routes.h"
 #include "admin/service.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* POST /online: who of these is here (CONTRACT 3). It asks this node's map alone, at once. The
  * answer keeps the order of the request; whoever stands there twice is answered twice. */
 #include "admin/request.h"
-#include "admin/routes.h"
+#include "admin/routes/routes.h"
 #include "admin/service.h"
 
 static void write_online(struct request *request, const struct push_request *asked)

@@ -1,4 +1,4 @@
-#include "admin/push_result.h"
+#include "admin/routes/push_result.h"
 
 #include "admin/problem.h"
 #include "proto/bytes/put.h"

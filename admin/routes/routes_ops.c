@@ -1,6 +1,6 @@
 /* What monitoring asks for (CONTRACT section 3). */
 #include "admin/request.h"
-#include "admin/routes.h"
+#include "admin/routes/routes.h"
 #include "admin/service.h"
 #include "gateway/base/metrics.h"
 #include "proto/json/json_members.h"

@@ -1,6 +1,6 @@
 /* What waits for a user, and what became of one notification (CONTRACT section 3). */
 #include "admin/request.h"
-#include "admin/routes.h"
+#include "admin/routes/routes.h"
 #include "admin/service.h"
 
 #include <inttypes.h>

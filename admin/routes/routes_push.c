@@ -1,7 +1,7 @@
 /* POST /push with application/json, and POST /broadcast (CONTRACT section 3). */
-#include "admin/push_result.h"
 #include "admin/request.h"
-#include "admin/routes.h"
+#include "admin/routes/push_result.h"
+#include "admin/routes/routes.h"
 #include "admin/service.h"
 
 #include <inttypes.h>

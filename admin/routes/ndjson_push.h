@@ -1,9 +1,9 @@
 /* The lines of one NDJSON push that the gateway has: how many, how long, and whether the sender has
  * to wait for them. `lock` guards what stands below it; nothing is called out to under it. */
-#ifndef HERALD_ADMIN_LINES_H
-#define HERALD_ADMIN_LINES_H
+#ifndef HERALD_ADMIN_NDJSON_PUSH_H
+#define HERALD_ADMIN_NDJSON_PUSH_H
 
-#include "admin/ndjson.h"
+#include "admin/routes/ndjson.h"
 
 #include <pthread.h>
 

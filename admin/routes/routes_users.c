@@ -1,6 +1,6 @@
 /* Users: kick, look at one, list them (CONTRACT section 3). */
 #include "admin/request.h"
-#include "admin/routes.h"
+#include "admin/routes/routes.h"
 #include "admin/service.h"
 
 #include <inttypes.h>
