@@ -147,7 +147,7 @@ static enum err make_workers(struct node *node)
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
         if (error == ERR_OK) {
             prepare_announcements(node->workers[i]);
-            error = front_new(node->workers[i]);
+            error = acceptor_new(node->workers[i]);
         }
         if (error != ERR_OK)
             return error;
@@ -280,7 +280,7 @@ static void close_strangers(struct worker *worker)
 
 static void close_worker(struct worker *worker)
 {
-    front_close(worker);
+    acceptor_close(worker);
     close_strangers(worker);
     waits_stop(worker);
     client_map_each(worker->node->map, worker->index, close_client, NULL);
@@ -319,7 +319,7 @@ static void take_apart(struct node *node)
         session_abandon_closing(node->workers[i]);
         positions_stop(node->workers[i]);
         kicks_stop(node->workers[i]);
-        front_free(node->workers[i]);
+        acceptor_free(node->workers[i]);
     }
 }
 
@@ -332,7 +332,7 @@ void gateway_stop(struct gateway *gateway)
         worker_stop(node->workers[i]);
     bool is_whole = node->workers != NULL;
     for (unsigned i = 0; is_whole && i < node->n_workers; i++)
-        is_whole = node->workers[i] != NULL && node->workers[i]->front != NULL;
+        is_whole = node->workers[i] != NULL && node->workers[i]->acceptor != NULL;
     if (is_whole)
         take_apart(node);
     for (unsigned i = 0; node->workers != NULL && i < node->n_workers; i++)

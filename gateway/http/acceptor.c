@@ -29,15 +29,15 @@ enum {
 /* One of the listening sockets, which all workers watch. */
 struct door {
     struct reactor_watch watch;
-    struct front *front;
+    struct acceptor *acceptor;
 };
 
-struct front {
+struct acceptor {
     struct worker *worker;
-    struct arrivals arrivals;
-    struct list proxied; /* connections of trusted proxies whose first bytes are awaited */
-    int spare_fd;        /* given up for a moment when the process has no descriptor left */
-    struct timer pause;  /* runs while no place is free, and nothing is accepted */
+    struct http_conns http_conns;
+    struct list proxy_conn; /* connections of trusted proxies whose first bytes are awaited */
+    int spare_fd;           /* given up for a moment when the process has no descriptor left */
+    struct timer pause;     /* runs while no place is free, and nothing is accepted */
     bool is_open;
     bool is_paused;
     size_t n_doors;
@@ -46,14 +46,14 @@ struct front {
 
 /* EMFILE, ENFILE: the connection stays in the backlog and would wake us for ever. The spare
  * descriptor lets us take it, say no, and close it. */
-static void refuse_without_descriptor(struct front *front, int listen_fd, int code)
+static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, int code)
 {
-    close(front->spare_fd);
+    close(acceptor->spare_fd);
     struct peer_address peer;
     int fd = listener_accept(listen_fd, &peer);
     if (fd >= 0)
-        refused_close(front->worker, fd, ERR_FULL);
-    front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        refused_close(acceptor->worker, fd, ERR_FULL);
+    acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     static struct log_limit failures = LOG_LIMIT(1000);
     log_limited(&failures, span_of("any"), LOG_WARN,
@@ -62,56 +62,58 @@ static void refuse_without_descriptor(struct front *front, int listen_fd, int co
 }
 
 /* For which a place was taken. */
-static void take(struct front *front, int fd, const struct peer_address *peer)
+static void take(struct acceptor *acceptor, int fd, const struct peer_address *peer)
 {
-    struct node *node = front->worker->node;
+    struct node *node = acceptor->worker->node;
     struct source *source = NULL;
-    int64_t due_ms = worker_now_ms(front->worker) + node->options->head_timeout;
+    int64_t due_ms = worker_now_ms(acceptor->worker) + node->options->head_timeout;
     enum err error = source_arrive(node->sources, peer->has_ip ? &peer->ip : NULL, &source);
-    atomic_store_explicit(&node->arrived_ms, worker_now_ms(front->worker), memory_order_relaxed);
+    atomic_store_explicit(&node->arrived_ms, worker_now_ms(acceptor->worker), memory_order_relaxed);
     if (error == ERR_CROWDED) {
         atomic_fetch_sub(&node->n_sockets, 1);
-        refused_close(front->worker, fd, ERR_CROWDED);
+        refused_close(acceptor->worker, fd, ERR_CROWDED);
         return;
     }
     if (error == ERR_OK && source_is_untold(source))
-        error = proxied_new(front->worker, fd, source, &front->proxied, &front->arrivals);
+        error = proxy_conn_new(acceptor->worker, fd, source, &acceptor->proxy_conn,
+                               &acceptor->http_conns);
     else if (error == ERR_OK)
-        error = arrival_new(front->worker, fd, source, &peer->ip, due_ms, &front->arrivals);
+        error =
+            http_conn_new(acceptor->worker, fd, source, &peer->ip, due_ms, &acceptor->http_conns);
     if (error == ERR_OK)
         return;
     source_leave(source);
     atomic_fetch_sub(&node->n_sockets, 1);
-    refused_close(front->worker, fd, ERR_FULL);
+    refused_close(acceptor->worker, fd, ERR_FULL);
 }
 
-static void set_pause(struct front *front)
+static void set_pause(struct acceptor *acceptor)
 {
-    timer_set(reactor_timers(front->worker->reactor), &front->pause,
-              worker_now_ms(front->worker) + PAUSE_MS);
+    timer_set(reactor_timers(acceptor->worker->reactor), &acceptor->pause,
+              worker_now_ms(acceptor->worker) + PAUSE_MS);
 }
 
 /* Of all doors, or of none. */
-static enum err listen_again(struct front *front)
+static enum err listen_again(struct acceptor *acceptor)
 {
-    struct reactor *reactor = front->worker->reactor;
+    struct reactor *reactor = acceptor->worker->reactor;
     enum err error = ERR_OK;
     size_t n = 0;
-    while (n < front->n_doors && error == ERR_OK) {
-        error = reactor_watch_add(reactor, &front->doors[n].watch, EPOLLIN | EPOLLEXCLUSIVE);
+    while (n < acceptor->n_doors && error == ERR_OK) {
+        error = reactor_watch_add(reactor, &acceptor->doors[n].watch, EPOLLIN | EPOLLEXCLUSIVE);
         n += error == ERR_OK;
     }
     while (error != ERR_OK && n > 0)
-        reactor_watch_remove(reactor, &front->doors[--n].watch);
-    front->is_paused = error != ERR_OK;
+        reactor_watch_remove(reactor, &acceptor->doors[--n].watch);
+    acceptor->is_paused = error != ERR_OK;
     return error;
 }
 
-static void stop_listening(struct front *front)
+static void stop_listening(struct acceptor *acceptor)
 {
-    for (size_t i = 0; i < front->n_doors; i++)
-        reactor_watch_remove(front->worker->reactor, &front->doors[i].watch);
-    front->is_paused = true;
+    for (size_t i = 0; i < acceptor->n_doors; i++)
+        reactor_watch_remove(acceptor->worker->reactor, &acceptor->doors[i].watch);
+    acceptor->is_paused = true;
 }
 
 enum place { PLACE_TAKEN, PLACE_SOON, PLACE_NONE };
@@ -120,46 +122,46 @@ enum place { PLACE_TAKEN, PLACE_SOON, PLACE_NONE };
  * look at its request gives up. So whoever is answered already makes room; and where places are
  * about to be free, here or at another worker, the connection stays in the backlog. What does not
  * move makes nobody wait: heads that take their time. */
-static enum place take_place(struct front *front)
+static enum place take_place(struct acceptor *acceptor)
 {
-    struct node *node = front->worker->node;
+    struct node *node = acceptor->worker->node;
     if (atomic_fetch_add(&node->n_sockets, 1) < node->max_sockets ||
-        arrivals_make_room(&front->arrivals))
+        http_conns_make_room(&acceptor->http_conns))
         return PLACE_TAKEN;
     atomic_fetch_sub(&node->n_sockets, 1);
-    int64_t quiet_ms = worker_now_ms(front->worker) - atomic_load(&node->arrived_ms);
+    int64_t quiet_ms = worker_now_ms(acceptor->worker) - atomic_load(&node->arrived_ms);
     return atomic_load(&node->n_lingering) > 0 || quiet_ms < FRESH_MS ? PLACE_SOON : PLACE_NONE;
 }
 
 static void go_on(struct timer *timer)
 {
-    struct front *front = CONTAINER_OF(timer, struct front, pause);
-    if (listen_again(front) != ERR_OK)
-        set_pause(front);
+    struct acceptor *acceptor = CONTAINER_OF(timer, struct acceptor, pause);
+    if (listen_again(acceptor) != ERR_OK)
+        set_pause(acceptor);
 }
 
 /* Not watched meanwhile: the backlog would wake us again and again. */
-static void pause_for_places(struct front *front)
+static void pause_for_places(struct acceptor *acceptor)
 {
-    stop_listening(front);
-    set_pause(front);
-    worker_announce(front->worker->node, WORD_MAKE_ROOM);
+    stop_listening(acceptor);
+    set_pause(acceptor);
+    worker_announce(acceptor->worker->node, WORD_MAKE_ROOM);
 }
 
 void front_make_room(struct worker *worker)
 {
-    if (worker->front != NULL)
-        arrivals_drop_resting(&worker->front->arrivals);
+    if (worker->acceptor != NULL)
+        http_conns_drop_resting(&worker->acceptor->http_conns);
 }
 
 static void on_connections(struct reactor_watch *watch, uint32_t events)
 {
-    struct front *front = CONTAINER_OF(watch, struct door, watch)->front;
+    struct acceptor *acceptor = CONTAINER_OF(watch, struct door, watch)->acceptor;
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        enum place place = take_place(front);
+        enum place place = take_place(acceptor);
         if (place == PLACE_SOON) {
-            pause_for_places(front);
+            pause_for_places(acceptor);
             return;
         }
         struct peer_address peer;
@@ -168,19 +170,19 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
         if (fd >= 0) {
             metrics_count(METRIC_ACCEPTED);
             if (place == PLACE_TAKEN)
-                take(front, fd, &peer);
+                take(acceptor, fd, &peer);
             else
-                refused_close(front->worker, fd, ERR_FULL);
+                refused_close(acceptor->worker, fd, ERR_FULL);
             continue;
         }
         if (place == PLACE_TAKEN)
-            atomic_fetch_sub(&front->worker->node->n_sockets, 1);
+            atomic_fetch_sub(&acceptor->worker->node->n_sockets, 1);
         if (code == EAGAIN)
             return;
         if (code == ECONNABORTED || code == EINTR)
             continue;
         metrics_count(METRIC_ACCEPT_ERRORS);
-        refuse_without_descriptor(front, watch->fd, code);
+        refuse_without_descriptor(acceptor, watch->fd, code);
         return;
     }
 }
@@ -196,61 +198,61 @@ static void prepare_sockets(int listen_fd)
     setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
-static void make_doors(struct front *front, const struct listeners *listeners)
+static void make_doors(struct acceptor *acceptor, const struct listeners *listeners)
 {
-    front->n_doors = listeners_count(listeners);
-    for (size_t i = 0; i < front->n_doors; i++) {
+    acceptor->n_doors = listeners_count(listeners);
+    for (size_t i = 0; i < acceptor->n_doors; i++) {
         int fd = listeners_fd(listeners, i);
         prepare_sockets(fd);
-        front->doors[i].front = front;
-        front->doors[i].watch = (struct reactor_watch){.on_ready = on_connections, .fd = fd};
+        acceptor->doors[i].acceptor = acceptor;
+        acceptor->doors[i].watch = (struct reactor_watch){.on_ready = on_connections, .fd = fd};
     }
 }
 
-enum err front_new(struct worker *worker)
+enum err acceptor_new(struct worker *worker)
 {
     const struct listeners *listeners = worker->node->listeners;
-    struct front *front =
-        calloc(1, sizeof *front + listeners_count(listeners) * sizeof front->doors[0]);
-    if (front == NULL)
+    struct acceptor *acceptor =
+        calloc(1, sizeof *acceptor + listeners_count(listeners) * sizeof acceptor->doors[0]);
+    if (acceptor == NULL)
         return ERR_NO_MEMORY;
-    front->worker = worker;
-    arrivals_init(&front->arrivals);
-    list_init(&front->proxied);
-    front->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    make_doors(front, listeners);
-    timer_init(&front->pause, go_on);
-    enum err error = listen_again(front);
+    acceptor->worker = worker;
+    http_conns_init(&acceptor->http_conns);
+    list_init(&acceptor->proxy_conn);
+    acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    make_doors(acceptor, listeners);
+    timer_init(&acceptor->pause, go_on);
+    enum err error = listen_again(acceptor);
     if (error != ERR_OK) {
-        close(front->spare_fd);
-        free(front);
+        close(acceptor->spare_fd);
+        free(acceptor);
         return error;
     }
-    front->is_open = true;
-    worker->front = front;
+    acceptor->is_open = true;
+    worker->acceptor = acceptor;
     return ERR_OK;
 }
 
-void front_close(struct worker *worker)
+void acceptor_close(struct worker *worker)
 {
-    struct front *front = worker->front;
-    if (!front->is_open)
+    struct acceptor *acceptor = worker->acceptor;
+    if (!acceptor->is_open)
         return;
-    front->is_open = false;
-    timer_cancel(reactor_timers(worker->reactor), &front->pause);
-    if (!front->is_paused)
-        stop_listening(front);
-    proxied_drop_all(&front->proxied);
-    arrivals_drop_unfinished(&front->arrivals);
+    acceptor->is_open = false;
+    timer_cancel(reactor_timers(worker->reactor), &acceptor->pause);
+    if (!acceptor->is_paused)
+        stop_listening(acceptor);
+    proxy_conn_drop_all(&acceptor->proxy_conn);
+    http_conns_drop_unfinished(&acceptor->http_conns);
 }
 
-void front_free(struct worker *worker)
+void acceptor_free(struct worker *worker)
 {
-    if (worker->front == NULL)
+    if (worker->acceptor == NULL)
         return;
-    proxied_drop_all(&worker->front->proxied);
-    arrivals_drop_all(&worker->front->arrivals);
-    close(worker->front->spare_fd);
-    free(worker->front);
-    worker->front = NULL;
+    proxy_conn_drop_all(&worker->acceptor->proxy_conn);
+    http_conns_drop_all(&worker->acceptor->http_conns);
+    close(worker->acceptor->spare_fd);
+    free(worker->acceptor);
+    worker->acceptor = NULL;
 }

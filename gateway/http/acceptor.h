@@ -1,5 +1,5 @@
 /* The subscriber port: accepts connections, reads their request heads, refuses or upgrades them.
- * Each worker has a front of its own on the shared listening sockets; the kernel wakes one of
+ * Each worker has an acceptor of its own on the shared listening sockets; the kernel wakes one of
  * them for a connection. A request whose user lives on another worker moves there once, with its
  * socket. */
 #ifndef HERALD_ACCEPTOR_H
@@ -8,13 +8,13 @@
 #include "gateway/node/worker.h"
 
 /* Before the workers run. */
-MUST_CHECK enum err front_new(struct worker *worker);
+MUST_CHECK enum err acceptor_new(struct worker *worker);
 
 /* On the worker's thread: accepts no more, and drops requests that are not complete yet. */
-void front_close(struct worker *worker);
+void acceptor_close(struct worker *worker);
 
 /* After the worker has stopped. */
-void front_free(struct worker *worker);
+void acceptor_free(struct worker *worker);
 
 /* Another worker has no place for a connection: one that is kept without a request gives up its. */
 void front_make_room(struct worker *worker);

@@ -1,12 +1,12 @@
-/* An arrival collects its head (proto/http/http_head.c), at most --max-head within --head-timeout
- * (the TLS handshake included), and hands it to port_routes.c.
+/* An HTTP connection collects its head (proto/http/http_head.c), at most --max-head within
+ * --head-timeout (the TLS handshake included), and hands it to port_routes.c.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
  * or after a second: closing at once could destroy the answer on its way.
  *
- * A connection that is kept (arrival_keep) goes on when its answer is written: what has come behind
- * the request is the next one's head, looked at in the next turn, so that one who sends many at
- * once takes his turn like everybody else and is never owed more than one answer. With nothing
+ * A connection that is kept (http_conn_keep) goes on when its answer is written: what has come
+ * behind the request is the next one's head, looked at in the next turn, so that one who sends many
+ * at once takes his turn like everybody else and is never owed more than one answer. With nothing
  * there it rests for HTTP_KEEP_S and makes room for others meanwhile. However much is sent ahead,
  * only BEHIND_MAX_BYTES of it are held: then nothing more is read until there is room again. */
 #include "gateway/http/http_conn_parts.h"
@@ -24,121 +24,121 @@
  * it is seen that there is no room any more. */
 enum { BEHIND_MAX_BYTES = 2 * TRANSPORT_ROOM_BYTES };
 
-struct worker *arrival_worker(struct arrival *arrival)
+struct worker *http_conn_worker(struct http_conn *http_conn)
 {
-    return CONTAINER_OF(arrival->conn.loop, struct worker, loop);
+    return CONTAINER_OF(http_conn->conn.loop, struct worker, loop);
 }
 
 static void free_arrival(struct grave *grave)
 {
-    struct arrival *arrival = CONTAINER_OF(grave, struct arrival, grave);
-    buf_fini(&arrival->bytes);
-    free(arrival);
+    struct http_conn *http_conn = CONTAINER_OF(grave, struct http_conn, grave);
+    buf_fini(&http_conn->bytes);
+    free(http_conn);
 }
 
-static void bury_if_unused(struct arrival *arrival)
+static void bury_if_unused(struct http_conn *http_conn)
 {
-    if (arrival->is_gone && arrival->pins == 0)
-        worker_bury(arrival_worker(arrival), &arrival->grave, free_arrival);
+    if (http_conn->is_gone && http_conn->pins == 0)
+        worker_bury(http_conn_worker(http_conn), &http_conn->grave, free_arrival);
 }
 
 /* The socket has been closed or given away. */
-static void leave(struct arrival *arrival)
+static void leave(struct http_conn *http_conn)
 {
-    timer_cancel(reactor_timers(arrival_worker(arrival)->reactor), &arrival->timer);
-    list_remove(&arrival->link);
-    arrival->is_gone = true;
-    bury_if_unused(arrival);
+    timer_cancel(reactor_timers(http_conn_worker(http_conn)->reactor), &http_conn->timer);
+    list_remove(&http_conn->link);
+    http_conn->is_gone = true;
+    bury_if_unused(http_conn);
 }
 
-void arrival_finish(struct arrival *arrival)
+void http_conn_finish(struct http_conn *http_conn)
 {
-    if (arrival->is_lingering)
-        atomic_fetch_sub(&arrival_node(arrival)->n_lingering, 1);
-    source_leave(arrival->source);
-    arrival->source = NULL;
-    conn_abandon(&arrival->conn);
-    atomic_fetch_sub(&arrival_node(arrival)->n_sockets, 1);
-    leave(arrival);
+    if (http_conn->is_lingering)
+        atomic_fetch_sub(&http_conn_node(http_conn)->n_lingering, 1);
+    source_leave(http_conn->source);
+    http_conn->source = NULL;
+    conn_abandon(&http_conn->conn);
+    atomic_fetch_sub(&http_conn_node(http_conn)->n_sockets, 1);
+    leave(http_conn);
 }
 
-void arrival_pin(struct arrival *arrival)
+void http_conn_pin(struct http_conn *http_conn)
 {
-    arrival->pins++;
-    timer_cancel(reactor_timers(arrival_worker(arrival)->reactor), &arrival->timer);
+    http_conn->pins++;
+    timer_cancel(reactor_timers(http_conn_worker(http_conn)->reactor), &http_conn->timer);
 }
 
-bool arrival_take_turn(struct arrival *arrival)
+bool http_conn_take_turn(struct http_conn *http_conn)
 {
-    if (arrival->is_late)
+    if (http_conn->is_late)
         return false;
-    arrival->is_put_off = !conn_take_turn(&arrival->conn);
-    metrics_add(METRIC_CREDENTIALS_SHARE, arrival->is_put_off);
-    return !arrival->is_put_off;
+    http_conn->is_put_off = !conn_take_turn(&http_conn->conn);
+    metrics_add(METRIC_CREDENTIALS_SHARE, http_conn->is_put_off);
+    return !http_conn->is_put_off;
 }
 
-bool arrival_is_late(const struct arrival *arrival)
+bool http_conn_is_late(const struct http_conn *http_conn)
 {
-    return arrival->is_late;
+    return http_conn->is_late;
 }
 
-void arrival_count_ask(struct arrival *arrival)
+void http_conn_count_ask(struct http_conn *http_conn)
 {
-    conn_loop_count_work(arrival->conn.loop, WORKER_ASK_US);
+    conn_loop_count_work(http_conn->conn.loop, WORKER_ASK_US);
 }
 
-void arrival_await(struct arrival *arrival)
+void http_conn_await(struct http_conn *http_conn)
 {
-    arrival->is_waiting = true;
+    http_conn->is_waiting = true;
 }
 
-bool arrival_is_answered(const struct arrival *arrival)
+bool http_conn_is_answered(const struct http_conn *http_conn)
 {
-    return arrival->is_answered;
+    return http_conn->is_answered;
 }
 
-void arrival_unpin(struct arrival *arrival)
+void http_conn_unpin(struct http_conn *http_conn)
 {
-    arrival->pins--;
-    bury_if_unused(arrival);
+    http_conn->pins--;
+    bury_if_unused(http_conn);
 }
 
-bool arrival_is_gone(const struct arrival *arrival)
+bool http_conn_is_gone(const struct http_conn *http_conn)
 {
-    return arrival->is_gone;
+    return http_conn->is_gone;
 }
 
-void arrival_want_body(struct arrival *arrival, size_t len,
-                       void (*on_body)(struct arrival *arrival, struct span body))
+void http_conn_want_body(struct http_conn *http_conn, size_t len,
+                         void (*on_body)(struct http_conn *http_conn, struct span body))
 {
-    arrival->body_len = len;
-    arrival->on_body = on_body;
-    arrival->bytes.max = arrival->head.len + len + BEHIND_MAX_BYTES;
-    conn_resume(&arrival->conn); /* there is room for it now */
+    http_conn->body_len = len;
+    http_conn->on_body = on_body;
+    http_conn->bytes.max = http_conn->head.len + len + BEHIND_MAX_BYTES;
+    conn_resume(&http_conn->conn); /* there is room for it now */
 }
 
-const struct http_head *arrival_head(const struct arrival *arrival)
+const struct http_head *http_conn_head(const struct http_conn *http_conn)
 {
-    return &arrival->head;
+    return &http_conn->head;
 }
 
-struct span arrival_bytes(const struct arrival *arrival)
+struct span http_conn_bytes(const struct http_conn *http_conn)
 {
-    return buf_span(&arrival->bytes);
+    return buf_span(&http_conn->bytes);
 }
 
-struct source *arrival_source(const struct arrival *arrival)
+struct source *http_conn_source(const struct http_conn *http_conn)
 {
-    return arrival->source;
+    return http_conn->source;
 }
 
-void arrival_who(const struct arrival *arrival, struct refused_who *ret_who)
+void http_conn_who(const struct http_conn *http_conn, struct refused_who *ret_who)
 {
-    const struct http_head *head = &arrival->head;
-    const char *bytes = arrival->bytes.bytes;
+    const struct http_head *head = &http_conn->head;
+    const char *bytes = http_conn->bytes.bytes;
     const char *why;
-    if (!source_describe(arrival->source, ret_who->address, sizeof ret_who->address))
-        listener_peer(arrival->conn.watch.fd, ret_who->address, sizeof ret_who->address);
+    if (!source_describe(http_conn->source, ret_who->address, sizeof ret_who->address))
+        listener_peer(http_conn->conn.watch.fd, ret_who->address, sizeof ret_who->address);
     if (query_user_id(http_part_span(bytes, head->query), ret_who->user, &ret_who->user_len,
                       &why) != ERR_OK)
         ret_who->user_len = 0;
@@ -148,237 +148,238 @@ void arrival_who(const struct arrival *arrival, struct refused_who *ret_who)
     http_head_find(head, bytes, "Origin", &ret_who->origin);
 }
 
-struct transport_socket arrival_release(struct arrival *arrival, struct source **ret_source)
+struct transport_socket http_conn_release(struct http_conn *http_conn, struct source **ret_source)
 {
-    *ret_source = arrival->source;
-    arrival->source = NULL;
+    *ret_source = http_conn->source;
+    http_conn->source = NULL;
     uint8_t *rest;
     size_t n_rest;
-    struct transport_socket socket = conn_release(&arrival->conn, &rest, &n_rest);
-    free(rest); /* an arrival takes all its bytes: there is none */
-    leave(arrival);
+    struct transport_socket socket = conn_release(&http_conn->conn, &rest, &n_rest);
+    free(rest); /* an HTTP connection takes all its bytes: there is none */
+    leave(http_conn);
     return socket;
 }
 
-static void try_body(struct arrival *arrival)
+static void try_body(struct http_conn *http_conn)
 {
-    if (arrival->bytes.len - arrival->head.len < arrival->body_len)
+    if (http_conn->bytes.len - http_conn->head.len < http_conn->body_len)
         return;
-    void (*on_body)(struct arrival *, struct span) = arrival->on_body;
-    arrival->on_body = NULL;
-    arrival->is_answered = true; /* it will be, and nothing more is read */
-    on_body(arrival, (struct span){arrival->bytes.bytes + arrival->head.len, arrival->body_len});
+    void (*on_body)(struct http_conn *, struct span) = http_conn->on_body;
+    http_conn->on_body = NULL;
+    http_conn->is_answered = true; /* it will be, and nothing more is read */
+    on_body(http_conn,
+            (struct span){http_conn->bytes.bytes + http_conn->head.len, http_conn->body_len});
 }
 
-static void refuse_head(struct arrival *arrival)
+static void refuse_head(struct http_conn *http_conn)
 {
-    const struct http_head *head = &arrival->head;
+    const struct http_head *head = &http_conn->head;
     char detail[160];
     snprintf(detail, sizeof detail, "%s: --max-head allows %u bytes and %u fields", head->detail,
              head->max_bytes, head->max_fields);
-    arrival_refuse(arrival, head->error, head->error == ERR_HEAD_TOO_LARGE ? detail : head->detail,
-                   NULL, NULL);
+    http_conn_refuse(http_conn, head->error,
+                     head->error == ERR_HEAD_TOO_LARGE ? detail : head->detail, NULL, NULL);
 }
 
-static void serve(struct arrival *arrival)
+static void serve(struct http_conn *http_conn)
 {
-    admit(arrival);
-    if (!arrival->is_gone && !arrival->is_answered && arrival->on_body != NULL)
-        try_body(arrival);
+    admit(http_conn);
+    if (!http_conn->is_gone && !http_conn->is_answered && http_conn->on_body != NULL)
+        try_body(http_conn);
 }
 
-static void try_head(struct arrival *arrival)
+static void try_head(struct http_conn *http_conn)
 {
-    switch (http_head_parse(&arrival->head, arrival->bytes.bytes, arrival->bytes.len)) {
+    switch (http_head_parse(&http_conn->head, http_conn->bytes.bytes, http_conn->bytes.len)) {
     case HTTP_HEAD_MORE:
         break;
     case HTTP_HEAD_BAD:
-        refuse_head(arrival);
+        refuse_head(http_conn);
         break;
     case HTTP_HEAD_DONE:
-        if (source_is_untold(arrival->source))
-            source_tell_by_head(arrival->source, &arrival->head, arrival->bytes.bytes);
-        serve(arrival);
+        if (source_is_untold(http_conn->source))
+            source_tell_by_head(http_conn->source, &http_conn->head, http_conn->bytes.bytes);
+        serve(http_conn);
         break;
     }
 }
 
 /* ---- the next request ---- */
 
-static void move_to(struct arrival *arrival, struct list *list)
+static void move_to(struct http_conn *http_conn, struct list *list)
 {
-    list_remove(&arrival->link);
-    list_append(list, &arrival->link);
+    list_remove(&http_conn->link);
+    list_append(list, &http_conn->link);
 }
 
 /* What was answered is over. */
-static void forget_request(struct arrival *arrival)
+static void forget_request(struct http_conn *http_conn)
 {
-    size_t len = arrival->head.len + arrival->body_len;
-    size_t here = len < arrival->bytes.len ? len : arrival->bytes.len;
-    arrival->n_skipped = len - here;
-    buf_consume(&arrival->bytes, here);
-    if (arrival->bytes.len == 0)
-        buf_clear(&arrival->bytes);
-    http_head_init(&arrival->head, arrival->head.max_bytes, arrival->fields,
-                   arrival->head.max_fields);
-    arrival->is_waiting = arrival->is_answered = arrival->is_readable = false;
-    arrival->is_kept = arrival->may_be_kept = false;
-    source_next(arrival->source);
+    size_t len = http_conn->head.len + http_conn->body_len;
+    size_t here = len < http_conn->bytes.len ? len : http_conn->bytes.len;
+    http_conn->n_skipped = len - here;
+    buf_consume(&http_conn->bytes, here);
+    if (http_conn->bytes.len == 0)
+        buf_clear(&http_conn->bytes);
+    http_head_init(&http_conn->head, http_conn->head.max_bytes, http_conn->fields,
+                   http_conn->head.max_fields);
+    http_conn->is_waiting = http_conn->is_answered = http_conn->is_readable = false;
+    http_conn->is_kept = http_conn->may_be_kept = false;
+    source_next(http_conn->source);
 }
 
-static bool has_room_to_read(const struct arrival *arrival)
+static bool has_room_to_read(const struct http_conn *http_conn)
 {
-    return arrival->bytes.max - arrival->bytes.len >= TRANSPORT_ROOM_BYTES;
+    return http_conn->bytes.max - http_conn->bytes.len >= TRANSPORT_ROOM_BYTES;
 }
 
-static void rest(struct arrival *arrival)
+static void rest(struct http_conn *http_conn)
 {
-    source_rest(arrival->source);
-    move_to(arrival, &arrival->all->resting);
-    arrival_begin_to_linger(arrival, HTTP_KEEP_S * 1000);
+    source_rest(http_conn->source);
+    move_to(http_conn, &http_conn->all->resting);
+    http_conn_begin_to_linger(http_conn, HTTP_KEEP_S * 1000);
 }
 
-static void begin_next(struct arrival *arrival)
+static void begin_next(struct http_conn *http_conn)
 {
-    forget_request(arrival);
-    if (has_room_to_read(arrival))
-        conn_resume(&arrival->conn);
-    if (arrival->bytes.len == 0 && arrival->n_skipped == 0) {
-        rest(arrival);
+    forget_request(http_conn);
+    if (has_room_to_read(http_conn))
+        conn_resume(&http_conn->conn);
+    if (http_conn->bytes.len == 0 && http_conn->n_skipped == 0) {
+        rest(http_conn);
         return;
     }
-    arrival_set_timer(arrival, arrival_node(arrival)->options->head_timeout);
-    if (arrival->bytes.len > 0)
-        try_head(arrival);
+    http_conn_set_timer(http_conn, http_conn_node(http_conn)->options->head_timeout);
+    if (http_conn->bytes.len > 0)
+        try_head(http_conn);
 }
 
 static void on_next(struct letter *letter)
 {
-    struct arrival *arrival = CONTAINER_OF(letter, struct arrival, next);
-    if (!arrival->is_gone && !atomic_load(&arrival_node(arrival)->is_stopping))
-        begin_next(arrival);
-    arrival_unpin(arrival);
+    struct http_conn *http_conn = CONTAINER_OF(letter, struct http_conn, next);
+    if (!http_conn->is_gone && !atomic_load(&http_conn_node(http_conn)->is_stopping))
+        begin_next(http_conn);
+    http_conn_unpin(http_conn);
 }
 
 /* It has rested, and something comes. false: its address has too many connections now, and it is
  * refused. */
-static bool wake(struct arrival *arrival)
+static bool wake(struct http_conn *http_conn)
 {
-    arrival->is_lingering = false;
-    atomic_fetch_sub(&arrival_node(arrival)->n_lingering, 1);
-    move_to(arrival, &arrival->all->open);
-    arrival_set_timer(arrival, arrival_node(arrival)->options->head_timeout);
-    enum err error = source_wake(arrival->source);
+    http_conn->is_lingering = false;
+    atomic_fetch_sub(&http_conn_node(http_conn)->n_lingering, 1);
+    move_to(http_conn, &http_conn->all->open);
+    http_conn_set_timer(http_conn, http_conn_node(http_conn)->options->head_timeout);
+    enum err error = source_wake(http_conn->source);
     if (error != ERR_OK)
-        arrival_refuse(arrival, error, NULL, NULL, NULL);
+        http_conn_refuse(http_conn, error, NULL, NULL, NULL);
     return error == ERR_OK;
 }
 
 /* ---- the socket ---- */
 
 /* A body that is not read passes by. false: that was all of it. */
-static bool skip_body(struct arrival *arrival, uint8_t **bytes, size_t *len)
+static bool skip_body(struct http_conn *http_conn, uint8_t **bytes, size_t *len)
 {
-    size_t skipped = arrival->n_skipped < *len ? arrival->n_skipped : *len;
-    arrival->n_skipped -= skipped;
+    size_t skipped = http_conn->n_skipped < *len ? http_conn->n_skipped : *len;
+    http_conn->n_skipped -= skipped;
     *bytes += skipped;
     *len -= skipped;
-    if (*len == 0 && arrival->n_skipped == 0)
-        rest(arrival);
+    if (*len == 0 && http_conn->n_skipped == 0)
+        rest(http_conn);
     return *len > 0;
 }
 
-static void take_bytes(struct arrival *arrival, const uint8_t *bytes, size_t len)
+static void take_bytes(struct http_conn *http_conn, const uint8_t *bytes, size_t len)
 {
-    if (buf_append(&arrival->bytes, bytes, len) != ERR_OK) {
-        arrival_finish(arrival); /* out of memory */
+    if (buf_append(&http_conn->bytes, bytes, len) != ERR_OK) {
+        http_conn_finish(http_conn); /* out of memory */
         return;
     }
-    if (arrival->is_waiting || arrival->is_answered) {
-        if (!has_room_to_read(arrival))
-            conn_pause(&arrival->conn);
-    } else if (arrival->on_body != NULL) {
-        try_body(arrival);
+    if (http_conn->is_waiting || http_conn->is_answered) {
+        if (!has_room_to_read(http_conn))
+            conn_pause(&http_conn->conn);
+    } else if (http_conn->on_body != NULL) {
+        try_body(http_conn);
     } else {
-        try_head(arrival);
+        try_head(http_conn);
     }
 }
 
 static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
-    struct arrival *arrival = CONTAINER_OF(conn, struct arrival, conn);
+    struct http_conn *http_conn = CONTAINER_OF(conn, struct http_conn, conn);
     size_t n_taken = len;
-    if (arrival->is_answered && !arrival->is_kept)
+    if (http_conn->is_answered && !http_conn->is_kept)
         return len;
-    if (arrival->is_put_off) { /* its turn has come; nothing was read meanwhile */
-        arrival->is_put_off = false;
-        serve(arrival);
+    if (http_conn->is_put_off) { /* its turn has come; nothing was read meanwhile */
+        http_conn->is_put_off = false;
+        serve(http_conn);
         return 0;
     }
     if (len == 0) /* it is read again from now on */
         return 0;
-    if (arrival->is_lingering && !wake(arrival))
+    if (http_conn->is_lingering && !wake(http_conn))
         return len;
-    if (skip_body(arrival, &bytes, &len))
-        take_bytes(arrival, bytes, len);
+    if (skip_body(http_conn, &bytes, &len))
+        take_bytes(http_conn, bytes, len);
     return n_taken;
 }
 
-/* An arrival writes nothing but its answer. */
+/* An HTTP connection writes nothing but its answer. */
 static void on_drained(struct conn *conn)
 {
-    struct arrival *arrival = CONTAINER_OF(conn, struct arrival, conn);
-    if (!arrival->is_kept) {
-        move_to(arrival, &arrival->all->written);
-    } else if (arrival->bytes.len <= arrival->head.len + arrival->body_len) {
-        begin_next(arrival);
+    struct http_conn *http_conn = CONTAINER_OF(conn, struct http_conn, conn);
+    if (!http_conn->is_kept) {
+        move_to(http_conn, &http_conn->all->written);
+    } else if (http_conn->bytes.len <= http_conn->head.len + http_conn->body_len) {
+        begin_next(http_conn);
     } else {
-        arrival->pins++;
-        arrival->next.deliver = on_next;
-        mailbox_post(worker_mailbox(arrival_worker(arrival)), &arrival->next);
+        http_conn->pins++;
+        http_conn->next.deliver = on_next;
+        mailbox_post(worker_mailbox(http_conn_worker(http_conn)), &http_conn->next);
     }
 }
 
 static void on_gone(struct conn *conn, bool is_clean)
 {
     (void)is_clean;
-    arrival_finish(CONTAINER_OF(conn, struct arrival, conn));
+    http_conn_finish(CONTAINER_OF(conn, struct http_conn, conn));
 }
 
 static struct ip address(const struct conn *conn)
 {
-    const struct arrival *arrival = CONTAINER_OF(conn, const struct arrival, conn);
-    return source_of_work(arrival->source, conn->watch.fd);
+    const struct http_conn *http_conn = CONTAINER_OF(conn, const struct http_conn, conn);
+    return source_of_work(http_conn->source, conn->watch.fd);
 }
 
 static const struct conn_ops ops = {
     .on_bytes = on_bytes, .on_drained = on_drained, .on_gone = on_gone, .address = address};
 
 /* How one is refused depends on what it asks for, so whoever put it off is asked again. */
-static void refuse_late(struct arrival *arrival)
+static void refuse_late(struct http_conn *http_conn)
 {
-    arrival->is_put_off = false;
-    arrival->is_late = true;
-    serve(arrival);
+    http_conn->is_put_off = false;
+    http_conn->is_late = true;
+    serve(http_conn);
 }
 
 static void on_timer(struct timer *timer)
 {
-    struct arrival *arrival = CONTAINER_OF(timer, struct arrival, timer);
-    arrival->may_be_kept = false;
-    if (arrival->is_answered || arrival->is_lingering || conn_is_shaking(&arrival->conn) ||
-        arrival->n_skipped > 0) /* the request whose body is not over was answered */
-        arrival_finish(arrival);
-    else if (arrival->is_waiting)
-        arrival_refuse(arrival, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
-    else if (arrival->is_put_off)
-        refuse_late(arrival);
+    struct http_conn *http_conn = CONTAINER_OF(timer, struct http_conn, timer);
+    http_conn->may_be_kept = false;
+    if (http_conn->is_answered || http_conn->is_lingering || conn_is_shaking(&http_conn->conn) ||
+        http_conn->n_skipped > 0) /* the request whose body is not over was answered */
+        http_conn_finish(http_conn);
+    else if (http_conn->is_waiting)
+        http_conn_refuse(http_conn, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
+    else if (http_conn->is_put_off)
+        refuse_late(http_conn);
     else
-        arrival_refuse(arrival, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
+        http_conn_refuse(http_conn, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
 }
 
-static enum err accept_socket(struct arrival *arrival, struct worker *worker, int fd,
+static enum err accept_socket(struct http_conn *http_conn, struct worker *worker, int fd,
                               const struct ip *from)
 {
     struct transport_socket socket = {fd, &transport_plain};
@@ -386,76 +387,77 @@ static enum err accept_socket(struct arrival *arrival, struct worker *worker, in
     enum err error = tls == NULL ? ERR_OK : tls_new(tls, &socket.transport);
     if (error != ERR_OK)
         return error;
-    error = conn_accept(&arrival->conn, &worker->loop, &ops, socket, from);
+    error = conn_accept(&http_conn->conn, &worker->loop, &ops, socket, from);
     if (error != ERR_OK)
         socket.transport->ops->free(socket.transport);
     return error;
 }
 
-enum err arrival_new(struct worker *worker, int fd, struct source *source, const struct ip *from,
-                     int64_t due_ms, struct arrivals *all)
+enum err http_conn_new(struct worker *worker, int fd, struct source *source, const struct ip *from,
+                       int64_t due_ms, struct http_conns *all)
 {
     size_t max_bytes = (size_t)worker->node->options->max_head;
     size_t max_fields = max_bytes / HTTP_HEAD_FIELD_BYTES;
-    struct arrival *arrival = calloc(1, sizeof *arrival + max_fields * sizeof arrival->fields[0]);
-    if (arrival == NULL)
+    struct http_conn *http_conn =
+        calloc(1, sizeof *http_conn + max_fields * sizeof http_conn->fields[0]);
+    if (http_conn == NULL)
         return ERR_NO_MEMORY;
-    enum err error = accept_socket(arrival, worker, fd, from);
+    enum err error = accept_socket(http_conn, worker, fd, from);
     if (error != ERR_OK) {
-        free(arrival);
+        free(http_conn);
         return error;
     }
-    arrival->source = source;
-    buf_init(&arrival->bytes, max_bytes + BEHIND_MAX_BYTES);
-    http_head_init(&arrival->head, max_bytes, arrival->fields, max_fields);
-    arrival->all = all;
-    list_append(&all->open, &arrival->link);
-    timer_init(&arrival->timer, on_timer);
-    timer_set(reactor_timers(worker->reactor), &arrival->timer, due_ms);
+    http_conn->source = source;
+    buf_init(&http_conn->bytes, max_bytes + BEHIND_MAX_BYTES);
+    http_head_init(&http_conn->head, max_bytes, http_conn->fields, max_fields);
+    http_conn->all = all;
+    list_append(&all->open, &http_conn->link);
+    timer_init(&http_conn->timer, on_timer);
+    timer_set(reactor_timers(worker->reactor), &http_conn->timer, due_ms);
     return ERR_OK;
 }
 
-void arrivals_init(struct arrivals *arrivals)
+void http_conns_init(struct http_conns *http_conns)
 {
-    list_init(&arrivals->open);
-    list_init(&arrivals->written);
-    list_init(&arrivals->resting);
+    list_init(&http_conns->open);
+    list_init(&http_conns->written);
+    list_init(&http_conns->resting);
 }
 
 static bool drop_first(struct list *list)
 {
     if (list_is_empty(list))
         return false;
-    arrival_finish(CONTAINER_OF(list->next, struct arrival, link));
+    http_conn_finish(CONTAINER_OF(list->next, struct http_conn, link));
     return true;
 }
 
-bool arrivals_make_room(struct arrivals *all)
+bool http_conns_make_room(struct http_conns *all)
 {
     return drop_first(&all->written) || drop_first(&all->resting);
 }
 
-void arrivals_drop_resting(struct arrivals *all)
+void http_conns_drop_resting(struct http_conns *all)
 {
     drop_first(&all->resting);
 }
 
-void arrivals_drop_unfinished(struct arrivals *all)
+void http_conns_drop_unfinished(struct http_conns *all)
 {
     LIST_FOR_EACH_SAFE(link, &all->open)
     {
-        struct arrival *arrival = CONTAINER_OF(link, struct arrival, link);
-        if (arrival->is_put_off)
-            refuse_late(arrival);
-        else if (!arrival->is_answered && !arrival->is_waiting)
-            arrival_finish(arrival);
+        struct http_conn *http_conn = CONTAINER_OF(link, struct http_conn, link);
+        if (http_conn->is_put_off)
+            refuse_late(http_conn);
+        else if (!http_conn->is_answered && !http_conn->is_waiting)
+            http_conn_finish(http_conn);
     }
     while (drop_first(&all->resting)) {
     }
 }
 
-void arrivals_drop_all(struct arrivals *all)
+void http_conns_drop_all(struct http_conns *all)
 {
-    while (drop_first(&all->open) || arrivals_make_room(all)) {
+    while (drop_first(&all->open) || http_conns_make_room(all)) {
     }
 }

@@ -1,5 +1,5 @@
-/* An arrival: a connection of the subscriber port until its request is answered, or has become a
- * session on the user's home worker (port_routes.h says which). */
+/* An HTTP connection: a connection of the subscriber port until its request is answered, or has
+ * become a session on the user's home worker (port_routes.h says which). */
 #ifndef HERALD_HTTP_CONN_H
 #define HERALD_HTTP_CONN_H
 
@@ -9,87 +9,91 @@
 #include "proto/bytes/user_id.h"
 #include "proto/http/http_head.h"
 
-struct arrival;
+struct http_conn;
 
-/* The arrivals of a front. Those that can make room at a full node have a list of their own:
- * however many heads are unfinished, finding one costs the same. */
-struct arrivals {
+/* The HTTP connections of an acceptor. Those that can make room at a full node have a list of their
+ * own: however many heads are unfinished, finding one costs the same. */
+struct http_conns {
     struct list open;    /* their head is not complete, or their answer not written */
     struct list written; /* answered, and wait for their peer to go; the first one waits longest */
     struct list resting; /* kept, without a request; in the same order */
 };
 
-void arrivals_init(struct arrivals *arrivals);
+void http_conns_init(struct http_conns *http_conns);
 
 /* Of a connection whose first byte is its own, behind the PROXY header if there was one; with TLS
  * where the port has it. `from` is the address that its handshake counts for, all zero where
  * there is none. The head must be complete at due_ms, on worker_now_ms. Takes over the
- * socket and the source. On error they are still the caller's. `all` are the front's. */
-MUST_CHECK enum err arrival_new(struct worker *worker, int fd, struct source *source,
-                                const struct ip *from, int64_t due_ms, struct arrivals *all);
+ * socket and the source. On error they are still the caller's. `all` are the acceptor's. */
+MUST_CHECK enum err http_conn_new(struct worker *worker, int fd, struct source *source,
+                                  const struct ip *from, int64_t due_ms, struct http_conns *all);
 
 /* One that is answered, and only waits for its peer, gives up its place. false: there is
  * none. Constant time. */
-bool arrivals_make_room(struct arrivals *all);
+bool http_conns_make_room(struct http_conns *all);
 /* The same, of those alone that rest: for a connection that another worker has no place for. */
-void arrivals_drop_resting(struct arrivals *all);
+void http_conns_drop_resting(struct http_conns *all);
 
 /* Drops those that have not sent a whole request yet. The others are being answered, or are refused
- * now if their turn has yet to come (arrival_is_late). */
-void arrivals_drop_unfinished(struct arrivals *all);
-void arrivals_drop_all(struct arrivals *all);
+ * now if their turn has yet to come (http_conn_is_late). */
+void http_conns_drop_unfinished(struct http_conns *all);
+void http_conns_drop_all(struct http_conns *all);
 
 /* For those who answer the request (port_routes.c, ack_route.c, demo.c). */
-const struct http_head *arrival_head(const struct arrival *arrival);
-struct span arrival_bytes(const struct arrival *arrival); /* the head and what came behind it */
+const struct http_head *http_conn_head(const struct http_conn *http_conn);
+struct span
+http_conn_bytes(const struct http_conn *http_conn); /* the head and what came behind it */
 
-/* Gives the socket and the source away; the arrival is gone. */
-struct transport_socket arrival_release(struct arrival *arrival, struct source **ret_source);
+/* Gives the socket and the source away; the HTTP connection is gone. */
+struct transport_socket http_conn_release(struct http_conn *http_conn, struct source **ret_source);
 
-struct source *arrival_source(const struct arrival *arrival); /* may be NULL */
+struct source *http_conn_source(const struct http_conn *http_conn); /* may be NULL */
 /* For the log: it lives as long as the head. */
-void arrival_who(const struct arrival *arrival, struct refused_who *ret_who);
+void http_conn_who(const struct http_conn *http_conn, struct refused_who *ret_who);
 
 /* Pages of the request's Origin, if it has one, may read the answer (CORS). */
-void arrival_let_read(struct arrival *arrival);
+void http_conn_let_read(struct http_conn *http_conn);
 
 /* The answer to this request does not end the connection, unless the request wants it to (HTTP/1.0,
  * Connection: close), the node is leaving, or the end of its body cannot be told. A body is not
  * read. What came behind the request is the next one's. */
-void arrival_keep(struct arrival *arrival);
+void http_conn_keep(struct http_conn *http_conn);
 
-/* Answers and closes, unless arrival_keep was called. `detail` and the others as in http_answer.h.
+/* Answers and closes, unless http_conn_keep was called. `detail` and the others as in
+ * http_answer.h.
  */
-void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
-                    const char *allow);
+void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *detail,
+                      const char *field, const char *allow);
 /* The same where nobody is refused (health.c): it is not counted. */
-void arrival_problem(struct arrival *arrival, enum err error, const char *detail, const char *field,
-                     const char *allow);
-void arrival_answer(struct arrival *arrival, unsigned status, const char *content_type,
-                    const char *headers, struct span body);
-void arrival_answer_raw(struct arrival *arrival, const struct buf *answer); /* head and all */
-struct worker *arrival_worker(struct arrival *arrival);
+void http_conn_problem(struct http_conn *http_conn, enum err error, const char *detail,
+                       const char *field, const char *allow);
+void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *content_type,
+                      const char *headers, struct span body);
+void http_conn_answer_raw(struct http_conn *http_conn, const struct buf *answer); /* head and all */
+struct worker *http_conn_worker(struct http_conn *http_conn);
 
-/* Demo only: from now on bytes go to on_body, until the arrival is answered; `body` grows in place.
+/* Demo only: from now on bytes go to on_body, until the HTTP connection is answered; `body` grows
+ * in place.
  */
-void arrival_want_body(struct arrival *arrival, size_t len,
-                       void (*on_body)(struct arrival *arrival, struct span body));
+void http_conn_want_body(struct http_conn *http_conn, size_t len,
+                         void (*on_body)(struct http_conn *http_conn, struct span body));
 
 /* Before work that few bytes ask for (conn_take_turn). false: admit is called again when the turn
  * of this one has come, and nothing is answered before, unless... */
-MUST_CHECK bool arrival_take_turn(struct arrival *arrival);
+MUST_CHECK bool http_conn_take_turn(struct http_conn *http_conn);
 /* ...its turn has not come within --head-timeout: it must be refused now (ERR_BUSY). */
-bool arrival_is_late(const struct arrival *arrival);
+bool http_conn_is_late(const struct http_conn *http_conn);
 /* The store has been asked about it, which is as much work as WORKER_ASK_US. */
-void arrival_count_ask(struct arrival *arrival);
+void http_conn_count_ask(struct http_conn *http_conn);
 
-/* While a request is under way elsewhere (a push): the arrival stays until arrival_unpin, whatever
- * the peer does, and --head-timeout no longer ends it. arrival_is_gone tells whether there is
- * somebody left to answer. */
-void arrival_await(struct arrival *arrival); /* what comes meanwhile is kept, and not looked at */
-bool arrival_is_answered(const struct arrival *arrival);
-void arrival_pin(struct arrival *arrival);
-void arrival_unpin(struct arrival *arrival);
-bool arrival_is_gone(const struct arrival *arrival);
+/* While a request is under way elsewhere (a push): the HTTP connection stays until http_conn_unpin,
+ * whatever the peer does, and --head-timeout no longer ends it. http_conn_is_gone tells whether
+ * there is somebody left to answer. */
+void http_conn_await(
+    struct http_conn *http_conn); /* what comes meanwhile is kept, and not looked at */
+bool http_conn_is_answered(const struct http_conn *http_conn);
+void http_conn_pin(struct http_conn *http_conn);
+void http_conn_unpin(struct http_conn *http_conn);
+bool http_conn_is_gone(const struct http_conn *http_conn);
 
 #endif

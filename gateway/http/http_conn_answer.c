@@ -1,4 +1,4 @@
-/* What an arrival is answered, and whether its connection goes on behind the answer. */
+/* What an HTTP connection is answered, and whether its connection goes on behind the answer. */
 #include "gateway/http/http_conn_parts.h"
 
 #include "gateway/base/log.h"
@@ -8,98 +8,98 @@ enum {
     SKIPPED_MAX_BYTES = 8192, /* of the body of a request that is kept */
 };
 
-void arrival_keep(struct arrival *arrival)
+void http_conn_keep(struct http_conn *http_conn)
 {
-    arrival->may_be_kept = true;
+    http_conn->may_be_kept = true;
 }
 
-void arrival_let_read(struct arrival *arrival)
+void http_conn_let_read(struct http_conn *http_conn)
 {
-    arrival->is_readable = true;
+    http_conn->is_readable = true;
 }
 
 /* To HEAD the same is said without the body (RFC 9110, 9.3.2). */
-static size_t answer_len(const struct arrival *arrival, const struct buf *answer)
+static size_t answer_len(const struct http_conn *http_conn, const struct buf *answer)
 {
-    struct span method = http_part_span(arrival->bytes.bytes, arrival->head.method);
+    struct span method = http_part_span(http_conn->bytes.bytes, http_conn->head.method);
     if (!span_equal(method, SPAN_LITERAL("HEAD")))
         return answer->len;
     const char *end = memmem(answer->bytes, answer->len, "\r\n\r\n", 4);
     return end == NULL ? answer->len : (size_t)(end - answer->bytes) + 4;
 }
 
-void arrival_set_timer(struct arrival *arrival, int64_t ms)
+void http_conn_set_timer(struct http_conn *http_conn, int64_t ms)
 {
-    struct worker *worker = arrival_worker(arrival);
-    timer_set(reactor_timers(worker->reactor), &arrival->timer, worker_now_ms(worker) + ms);
+    struct worker *worker = http_conn_worker(http_conn);
+    timer_set(reactor_timers(worker->reactor), &http_conn->timer, worker_now_ms(worker) + ms);
 }
 
 /* From now on it makes room for others. */
-void arrival_begin_to_linger(struct arrival *arrival, int64_t ms)
+void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms)
 {
-    arrival->is_lingering = true;
-    atomic_fetch_add(&arrival_node(arrival)->n_lingering, 1);
-    arrival_set_timer(arrival, ms);
+    http_conn->is_lingering = true;
+    atomic_fetch_add(&http_conn_node(http_conn)->n_lingering, 1);
+    http_conn_set_timer(http_conn, ms);
 }
 
-static void send_answer(struct arrival *arrival, const struct buf *answer)
+static void send_answer(struct http_conn *http_conn, const struct buf *answer)
 {
-    arrival->is_answered = true;
-    size_t len = answer_len(arrival, answer);
-    if (conn_write_bytes(&arrival->conn, answer->bytes, len) != ERR_OK) {
-        arrival_finish(arrival);
+    http_conn->is_answered = true;
+    size_t len = answer_len(http_conn, answer);
+    if (conn_write_bytes(&http_conn->conn, answer->bytes, len) != ERR_OK) {
+        http_conn_finish(http_conn);
         return;
     }
-    if (arrival->is_kept) { /* until its peer has read the answer */
-        arrival_set_timer(arrival, arrival_node(arrival)->options->head_timeout);
+    if (http_conn->is_kept) { /* until its peer has read the answer */
+        http_conn_set_timer(http_conn, http_conn_node(http_conn)->options->head_timeout);
         return;
     }
-    conn_resume(&arrival->conn); /* a socket that is closed with bytes unread resets the answer */
-    conn_shutdown(&arrival->conn);
-    arrival_begin_to_linger(arrival, LINGER_MS);
-    source_leave(arrival->source); /* one that is over counts no more for its address */
-    arrival->source = NULL;
+    conn_resume(&http_conn->conn); /* a socket that is closed with bytes unread resets the answer */
+    conn_shutdown(&http_conn->conn);
+    http_conn_begin_to_linger(http_conn, LINGER_MS);
+    source_leave(http_conn->source); /* one that is over counts no more for its address */
+    http_conn->source = NULL;
 }
 
-static bool can_be_kept(struct arrival *arrival)
+static bool can_be_kept(struct http_conn *http_conn)
 {
-    const struct http_head *head = &arrival->head;
-    const char *bytes = arrival->bytes.bytes;
-    if (!arrival->may_be_kept || arrival->is_late || head->is_1_0 ||
-        atomic_load(&arrival_node(arrival)->is_draining) ||
+    const struct http_head *head = &http_conn->head;
+    const char *bytes = http_conn->bytes.bytes;
+    if (!http_conn->may_be_kept || http_conn->is_late || head->is_1_0 ||
+        atomic_load(&http_conn_node(http_conn)->is_draining) ||
         http_head_has_token(head, bytes, "Connection", "close") ||
-        !http_head_body_len(head, bytes, SKIPPED_MAX_BYTES, &arrival->body_len))
+        !http_head_body_len(head, bytes, SKIPPED_MAX_BYTES, &http_conn->body_len))
         return false;
     /* Who waits for a 100 may leave the body out now, or not (RFC 9110, 10.1.1). */
-    return arrival->body_len == 0 || http_head_count(head, bytes, "Expect") == 0;
+    return http_conn->body_len == 0 || http_head_count(head, bytes, "Expect") == 0;
 }
 
-static struct http_terms terms_of(struct arrival *arrival)
+static struct http_terms terms_of(struct http_conn *http_conn)
 {
-    struct http_terms terms = {.date = worker_date(arrival_worker(arrival))};
-    arrival->is_kept = can_be_kept(arrival);
-    terms.is_kept = arrival->is_kept;
-    if (arrival->is_readable) /* found now, since the bytes move as more come */
-        http_head_find(&arrival->head, arrival->bytes.bytes, "Origin", &terms.reader);
+    struct http_terms terms = {.date = worker_date(http_conn_worker(http_conn))};
+    http_conn->is_kept = can_be_kept(http_conn);
+    terms.is_kept = http_conn->is_kept;
+    if (http_conn->is_readable) /* found now, since the bytes move as more come */
+        http_head_find(&http_conn->head, http_conn->bytes.bytes, "Origin", &terms.reader);
     return terms;
 }
 
-void arrival_answer(struct arrival *arrival, unsigned status, const char *content_type,
-                    const char *headers, struct span body)
+void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *content_type,
+                      const char *headers, struct span body)
 {
     struct buf answer;
-    struct http_terms terms = terms_of(arrival);
+    struct http_terms terms = terms_of(http_conn);
     buf_init(&answer, body.len + HTTP_HEAD_MAX_BYTES + 1024);
     if (http_answer(&answer, status, content_type, headers, &terms, body) == ERR_OK)
-        send_answer(arrival, &answer);
+        send_answer(http_conn, &answer);
     else
-        arrival_finish(arrival);
+        http_conn_finish(http_conn);
     buf_fini(&answer);
 }
 
-void arrival_answer_raw(struct arrival *arrival, const struct buf *answer)
+void http_conn_answer_raw(struct http_conn *http_conn, const struct buf *answer)
 {
-    send_answer(arrival, answer);
+    send_answer(http_conn, answer);
 }
 
 /* With the requestId of the answer. What the request said is not told: it may be a secret. */
@@ -116,10 +116,10 @@ static void log_refusal(enum err error, const char *detail, uint64_t request_id)
 
 /* Does a page ask for what tells it no status: a WebSocket, which may have come without what a
  * proxy takes away, or an EventSource? */
-static bool is_of_blind_page(const struct arrival *arrival)
+static bool is_of_blind_page(const struct http_conn *http_conn)
 {
-    const struct http_head *head = &arrival->head;
-    const char *bytes = arrival->bytes.bytes;
+    const struct http_head *head = &http_conn->head;
+    const char *bytes = http_conn->bytes.bytes;
     return head->len > 0 && http_head_count(head, bytes, "Origin") > 0 &&
            (http_head_count(head, bytes, "Sec-WebSocket-Key") > 0 ||
             http_head_has_token(head, bytes, "Upgrade", "websocket") ||
@@ -133,29 +133,29 @@ static bool is_of_request(enum err error)
     return status == 400 || status == 404 || status == 405 || status == 426 || status == 505;
 }
 
-void arrival_refuse(struct arrival *arrival, enum err error, const char *detail, const char *field,
-                    const char *allow)
+void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *detail,
+                      const char *field, const char *allow)
 {
     refused_count(error_http_status(error));
-    if (is_of_request(error) && is_of_blind_page(arrival)) {
+    if (is_of_request(error) && is_of_blind_page(http_conn)) {
         struct refused_who who;
-        arrival_who(arrival, &who);
+        http_conn_who(http_conn, &who);
         refused_unseen(&who, detail != NULL ? detail : error_title(error));
     }
-    arrival_problem(arrival, error, detail, field, allow);
+    http_conn_problem(http_conn, error, detail, field, allow);
 }
 
-void arrival_problem(struct arrival *arrival, enum err error, const char *detail, const char *field,
-                     const char *allow)
+void http_conn_problem(struct http_conn *http_conn, enum err error, const char *detail,
+                       const char *field, const char *allow)
 {
     struct buf answer;
-    struct http_terms terms = terms_of(arrival);
+    struct http_terms terms = terms_of(http_conn);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 4096);
-    uint64_t request_id = worker_random(arrival_worker(arrival));
+    uint64_t request_id = worker_random(http_conn_worker(http_conn));
     log_refusal(error, detail, request_id);
     if (http_refusal(&answer, error, detail, field, allow, &terms, request_id) == ERR_OK)
-        send_answer(arrival, &answer);
+        send_answer(http_conn, &answer);
     else
-        arrival_finish(arrival);
+        http_conn_finish(http_conn);
     buf_fini(&answer);
 }

@@ -1,14 +1,14 @@
-/* Between the files of an arrival (http_conn.h); for arrival*.c alone. */
+/* Between the files of an HTTP connection (http_conn.h); for http_conn*.c alone. */
 #ifndef HERALD_HTTP_CONN_PARTS_H
 #define HERALD_HTTP_CONN_PARTS_H
 
 #include "gateway/http/http_conn.h"
 
-struct arrival {
+struct http_conn {
     struct conn conn;
     struct source *source;
-    struct arrivals *all; /* the front's */
-    struct list link;     /* in one of their lists */
+    struct http_conns *all; /* the acceptor's */
+    struct list link;       /* in one of their lists */
     struct timer timer;
     struct grave grave;
     struct buf bytes; /* the head, and what came behind it */
@@ -16,7 +16,7 @@ struct arrival {
     struct letter next; /* to itself, with a pin: the next request */
     size_t n_skipped;   /* bytes to come that belong to a body that is not read */
     size_t body_len;
-    void (*on_body)(struct arrival *arrival, struct span body);
+    void (*on_body)(struct http_conn *http_conn, struct span body);
     unsigned pins;
     bool is_put_off;            /* the head is complete, and its turn has not come */
     bool is_late;               /* nor has it come in time */
@@ -31,16 +31,16 @@ struct arrival {
 };
 
 /* http_conn.c */
-void arrival_finish(struct arrival *arrival); /* closes the socket */
+void http_conn_finish(struct http_conn *http_conn); /* closes the socket */
 
 /* http_conn_answer.c */
-void arrival_set_timer(struct arrival *arrival, int64_t ms); /* from now */
+void http_conn_set_timer(struct http_conn *http_conn, int64_t ms); /* from now */
 /* From now on it makes room for others. */
-void arrival_begin_to_linger(struct arrival *arrival, int64_t ms);
+void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms);
 
-static inline struct node *arrival_node(struct arrival *arrival)
+static inline struct node *http_conn_node(struct http_conn *http_conn)
 {
-    return arrival_worker(arrival)->node;
+    return http_conn_worker(http_conn)->node;
 }
 
 #endif

@@ -10,12 +10,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct proxied {
+struct proxy_conn {
     struct reactor_watch watch;
     struct worker *worker;
     struct source *source;
     struct list link;
-    struct arrivals *arrivals;
+    struct http_conns *http_conns;
     struct timer timer;
     int64_t due_ms; /* for all of the head, the PROXY header included */
     struct grave grave;
@@ -23,123 +23,123 @@ struct proxied {
 
 static void free_proxied(struct grave *grave)
 {
-    free(CONTAINER_OF(grave, struct proxied, grave));
+    free(CONTAINER_OF(grave, struct proxy_conn, grave));
 }
 
 /* The socket and the source are somebody else's from now on. */
-static void leave(struct proxied *proxied)
+static void leave(struct proxy_conn *proxy_conn)
 {
-    struct worker *worker = proxied->worker;
-    reactor_watch_remove(worker->reactor, &proxied->watch);
-    timer_cancel(reactor_timers(worker->reactor), &proxied->timer);
-    list_remove(&proxied->link);
-    worker_bury(worker, &proxied->grave, free_proxied);
+    struct worker *worker = proxy_conn->worker;
+    reactor_watch_remove(worker->reactor, &proxy_conn->watch);
+    timer_cancel(reactor_timers(worker->reactor), &proxy_conn->timer);
+    list_remove(&proxy_conn->link);
+    worker_bury(worker, &proxy_conn->grave, free_proxied);
 }
 
-static void close_socket(struct proxied *proxied)
+static void close_socket(struct proxy_conn *proxy_conn)
 {
-    close(proxied->watch.fd);
-    source_leave(proxied->source);
-    atomic_fetch_sub(&proxied->worker->node->n_sockets, 1);
+    close(proxy_conn->watch.fd);
+    source_leave(proxy_conn->source);
+    atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
 }
 
-static void drop(struct proxied *proxied)
+static void drop(struct proxy_conn *proxy_conn)
 {
-    leave(proxied);
-    close_socket(proxied);
+    leave(proxy_conn);
+    close_socket(proxy_conn);
 }
 
-static void go_on(struct proxied *proxied)
+static void go_on(struct proxy_conn *proxy_conn)
 {
-    int64_t due_ms = proxied->due_ms;
-    leave(proxied);
-    if (arrival_new(proxied->worker, proxied->watch.fd, proxied->source,
-                    source_address(proxied->source), due_ms, proxied->arrivals) != ERR_OK)
-        close_socket(proxied);
+    int64_t due_ms = proxy_conn->due_ms;
+    leave(proxy_conn);
+    if (http_conn_new(proxy_conn->worker, proxy_conn->watch.fd, proxy_conn->source,
+                      source_address(proxy_conn->source), due_ms, proxy_conn->http_conns) != ERR_OK)
+        close_socket(proxy_conn);
 }
 
-static void take_head(struct proxied *proxied, const struct proxy_head *head)
+static void take_head(struct proxy_conn *proxy_conn, const struct proxy_head *head)
 {
     char bytes[PROXY_HEAD_MAX_BYTES];
-    if (recv(proxied->watch.fd, bytes, head->len, MSG_DONTWAIT) != (ssize_t)head->len) {
-        drop(proxied); /* it was all there a moment ago */
+    if (recv(proxy_conn->watch.fd, bytes, head->len, MSG_DONTWAIT) != (ssize_t)head->len) {
+        drop(proxy_conn); /* it was all there a moment ago */
         return;
     }
-    enum err error = source_tell(proxied->source, head->has_address, &head->address);
+    enum err error = source_tell(proxy_conn->source, head->has_address, &head->address);
     if (error == ERR_OK) {
-        go_on(proxied);
+        go_on(proxy_conn);
     } else if (error == ERR_CROWDED) {
-        leave(proxied);
-        source_leave(proxied->source);
-        atomic_fetch_sub(&proxied->worker->node->n_sockets, 1);
-        refused_close(proxied->worker, proxied->watch.fd, ERR_CROWDED);
+        leave(proxy_conn);
+        source_leave(proxy_conn->source);
+        atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
+        refused_close(proxy_conn->worker, proxy_conn->watch.fd, ERR_CROWDED);
     } else {
-        drop(proxied);
+        drop(proxy_conn);
     }
 }
 
 /* The bytes are looked at and left where they are until a whole header is among them. */
 static void on_ready(struct reactor_watch *watch, uint32_t events)
 {
-    struct proxied *proxied = CONTAINER_OF(watch, struct proxied, watch);
+    struct proxy_conn *proxy_conn = CONTAINER_OF(watch, struct proxy_conn, watch);
     char bytes[PROXY_HEAD_MAX_BYTES];
     struct proxy_head head;
     ssize_t len = recv(watch->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
     if (len < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (len <= 0) {
-        drop(proxied);
+        drop(proxy_conn);
         return;
     }
     switch (proxy_head_parse((struct span){bytes, (size_t)len}, &head)) {
     case PROXY_HEAD_MORE:
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            drop(proxied); /* no more will come */
+            drop(proxy_conn); /* no more will come */
         break;
     case PROXY_HEAD_DONE:
-        take_head(proxied, &head);
+        take_head(proxy_conn, &head);
         break;
     case PROXY_HEAD_BAD:
         metrics_count(METRIC_BAD_PROXY_HEADS);
-        go_on(proxied); /* as a request line it is malformed, too, and answered so */
+        go_on(proxy_conn); /* as a request line it is malformed, too, and answered so */
         break;
     case PROXY_HEAD_NONE:
-        go_on(proxied);
+        go_on(proxy_conn);
         break;
     }
 }
 
 static void on_timer(struct timer *timer)
 {
-    go_on(CONTAINER_OF(timer, struct proxied, timer)); /* its time is over, and it is told so */
+    go_on(CONTAINER_OF(timer, struct proxy_conn, timer)); /* its time is over, and it is told so */
 }
 
-enum err proxied_new(struct worker *worker, int fd, struct source *source, struct list *all,
-                     struct arrivals *arrivals)
+enum err proxy_conn_new(struct worker *worker, int fd, struct source *source, struct list *all,
+                        struct http_conns *http_conns)
 {
-    struct proxied *proxied = calloc(1, sizeof *proxied);
-    if (proxied == NULL)
+    struct proxy_conn *proxy_conn = calloc(1, sizeof *proxy_conn);
+    if (proxy_conn == NULL)
         return ERR_NO_MEMORY;
-    proxied->worker = worker;
-    proxied->source = source;
-    proxied->arrivals = arrivals;
-    proxied->watch = (struct reactor_watch){.on_ready = on_ready, .fd = fd};
+    proxy_conn->worker = worker;
+    proxy_conn->source = source;
+    proxy_conn->http_conns = http_conns;
+    proxy_conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = fd};
     /* Edges, because what was looked at still lies there: only more of it is news. */
     enum err error =
-        reactor_watch_add(worker->reactor, &proxied->watch, EPOLLIN | EPOLLRDHUP | EPOLLET);
+        reactor_watch_add(worker->reactor, &proxy_conn->watch, EPOLLIN | EPOLLRDHUP | EPOLLET);
     if (error != ERR_OK) {
-        free(proxied);
+        free(proxy_conn);
         return error;
     }
-    list_append(all, &proxied->link);
-    timer_init(&proxied->timer, on_timer);
-    proxied->due_ms = worker_now_ms(worker) + worker->node->options->head_timeout;
-    timer_set(reactor_timers(worker->reactor), &proxied->timer, proxied->due_ms);
+    list_append(all, &proxy_conn->link);
+    timer_init(&proxy_conn->timer, on_timer);
+    proxy_conn->due_ms = worker_now_ms(worker) + worker->node->options->head_timeout;
+    timer_set(reactor_timers(worker->reactor), &proxy_conn->timer, proxy_conn->due_ms);
     return ERR_OK;
 }
 
-void proxied_drop_all(struct list *all)
+void proxy_conn_drop_all(struct list *all)
 {
     while (!list_is_empty(all))
-        drop(CONTAINER_OF(all->next, struct proxied, link));
+        drop(CONTAINER_OF(all->next, struct proxy_conn, link));
 }

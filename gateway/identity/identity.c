@@ -17,10 +17,10 @@ enum err identity_claim(struct identity *identity, const struct jwt_claims *clai
     return ERR_OK;
 }
 
-void identity_refused(const struct arrival *arrival, enum err error, const char *detail)
+void identity_refused(const struct http_conn *http_conn, enum err error, const char *detail)
 {
     struct refused_who who;
-    arrival_who(arrival, &who);
+    http_conn_who(http_conn, &who);
     refused_credentials(&who, detail != NULL ? detail : error_title(error));
 }
 
@@ -38,9 +38,9 @@ enum err identity_verify(struct worker *worker, struct span token, struct jwt_cl
     return error;
 }
 
-enum err identify(struct arrival *arrival, struct identity *identity, const char **ret_detail)
+enum err identify(struct http_conn *http_conn, struct identity *identity, const char **ret_detail)
 {
-    struct auth *auth = arrival_worker(arrival)->node->auth;
+    struct auth *auth = http_conn_worker(http_conn)->node->auth;
     char room[CREDENTIALS_ROOM_BYTES];
     struct span token;
     struct jwt_claims claims;
@@ -53,11 +53,11 @@ enum err identify(struct arrival *arrival, struct identity *identity, const char
         *ret_detail = "with --auth ticket only WebSockets can say who they are";
         return ERR_UNAUTHORIZED;
     }
-    enum err error = auth_find_token(auth, arrival_head(arrival), arrival_bytes(arrival).bytes,
-                                     room, &token, ret_detail);
+    enum err error = auth_find_token(auth, http_conn_head(http_conn),
+                                     http_conn_bytes(http_conn).bytes, room, &token, ret_detail);
     if (error == ERR_NOT_FOUND)
         *ret_detail = "a token is needed";
     if (error == ERR_OK)
-        error = identity_verify(arrival_worker(arrival), token, &claims, ret_detail);
+        error = identity_verify(http_conn_worker(http_conn), token, &claims, ret_detail);
     return error == ERR_OK ? identity_claim(identity, &claims, ret_detail) : error;
 }

@@ -1,5 +1,5 @@
 /* Whom a request is from, by --auth none or jwt: what the query says, or the token. (Tickets are
- * taken by subscribe.c.) On the arrival's worker. */
+ * taken by subscribe.c.) On the HTTP connection's worker. */
 #ifndef HERALD_IDENTITY_H
 #define HERALD_IDENTITY_H
 
@@ -14,7 +14,7 @@ struct identity {
 
 /* ERR_OK; ERR_INVALID_FIELD: the userId is missing; ERR_NOT_FOUND: there is no token;
  * ERR_BAD_HEAD, ERR_UNAUTHORIZED, ERR_EXPIRED: *ret_detail is a constant. */
-MUST_CHECK enum err identify(struct arrival *arrival, struct identity *identity,
+MUST_CHECK enum err identify(struct http_conn *http_conn, struct identity *identity,
                              const char **ret_detail);
 
 /* As auth_verify; the time that it takes counts against the worker's share for work. On its thread.
@@ -27,7 +27,7 @@ MUST_CHECK enum err identity_claim(struct identity *identity, const struct jwt_c
                                    const char **ret_detail);
 
 /* Tells the operator which check failed; detail NULL: the error's own sentence. */
-void identity_refused(const struct arrival *arrival, enum err error, const char *detail);
+void identity_refused(const struct http_conn *http_conn, enum err error, const char *detail);
 
 /* Has a session's time ended? The leeway of tokens is not a session's: it would be closed at once.
  */

@@ -1,9 +1,9 @@
 /* Where subscribers come from: the addresses that trusted proxies tell, and how many connections
  * and handshakes each address has (CONTRACT 7, --trusted-proxy, --max-connections-per-address).
  *
- * A `source` is one connection's, from its arrival to its end, and passed along with its socket;
- * NULL where there is nothing to remember: the peer is who it says, and no limit is set. One thread
- * at a time has it; the counts behind it are shared by all workers. */
+ * A `source` is one connection's, from its HTTP connection to its end, and passed along with its
+ * socket; NULL where there is nothing to remember: the peer is who it says, and no limit is set.
+ * One thread at a time has it; the counts behind it are shared by all workers. */
 #ifndef HERALD_PEERS_H
 #define HERALD_PEERS_H
 

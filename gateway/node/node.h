@@ -14,7 +14,7 @@ struct auth;
 struct sources;
 struct listeners;
 struct session_events;
-struct arrival;
+struct http_conn;
 struct http_head;
 struct tls_context;
 
@@ -31,7 +31,8 @@ struct node {
     const struct session_events *session_events;
     /* Other paths of the subscriber port than the WebSocket's (--demo), or NULL: true, it is
      * answered. */
-    bool (*serve_more)(struct arrival *arrival, const struct http_head *head, const char *bytes);
+    bool (*serve_more)(struct http_conn *http_conn, const struct http_head *head,
+                       const char *bytes);
     struct listeners *listeners;
     struct tls_context *tls;  /* of the subscriber port; NULL: it speaks none */
     uint32_t max_connections; /* sessions */

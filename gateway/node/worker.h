@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 struct deflater;
-struct front;
+struct acceptor;
 struct inflater;
 
 /* What a question to the store, which a subscriber's request asks at once, counts for work. */
@@ -66,7 +66,7 @@ struct worker {
     struct list strangers;     /* sessions whose first message will say who they are */
     struct grave *graves;
     struct reactor_task bury;
-    struct front *front;                           /* accepting (acceptor.c) */
+    struct acceptor *acceptor;                     /* accepting (acceptor.c) */
     struct unstored_slot unstored[POSITION_SLOTS]; /* by when (positions.c) */
     struct timer unstored_timer;
     unsigned unstored_slot; /* the one that is written next */

@@ -13,8 +13,8 @@
 
 struct ack_work {
     struct letter letter;
-    struct arrival *arrival;
-    struct worker *from; /* the arrival's worker */
+    struct http_conn *http_conn;
+    struct worker *from; /* the HTTP connection's worker */
     struct worker *home;
     struct ack_query query;
     struct store_ack ack;
@@ -35,16 +35,16 @@ static struct span device_of(const struct ack_work *work)
 static void on_answer(struct letter *letter)
 {
     struct ack_work *work = CONTAINER_OF(letter, struct ack_work, letter);
-    struct arrival *arrival = work->arrival;
-    if (arrival_is_gone(arrival) || arrival_is_answered(arrival)) {
+    struct http_conn *http_conn = work->http_conn;
+    if (http_conn_is_gone(http_conn) || http_conn_is_answered(http_conn)) {
         /* nobody is left to tell */
     } else if (work->error == ERR_OK) {
-        arrival_answer(arrival, 204, NULL, NULL, (struct span){0});
+        http_conn_answer(http_conn, 204, NULL, NULL, (struct span){0});
     } else {
-        arrival_refuse(arrival, work->error, work->detail,
-                       error_http_status(work->error) == 409 ? "id" : NULL, NULL);
+        http_conn_refuse(http_conn, work->error, work->detail,
+                         error_http_status(work->error) == 409 ? "id" : NULL, NULL);
     }
-    arrival_unpin(arrival);
+    http_conn_unpin(http_conn);
     free(work);
 }
 
@@ -115,18 +115,19 @@ static void on_home(struct letter *letter)
 }
 
 /* The user is whom the credentials name. */
-static bool is_theirs(struct arrival *arrival, struct ack_work *work)
+static bool is_theirs(struct http_conn *http_conn, struct ack_work *work)
 {
     struct identity identity = {.user_id_len = work->query.user_id_len};
     const char *detail = NULL;
     memcpy(identity.user_id, work->query.user_id, work->query.user_id_len);
-    enum err error = identify(arrival, &identity, &detail);
+    enum err error = identify(http_conn, &identity, &detail);
     if (error == ERR_NOT_FOUND)
         error = ERR_UNAUTHORIZED;
     if (error_http_status(error) == 401)
-        identity_refused(arrival, error, detail);
+        identity_refused(http_conn, error, detail);
     if (error != ERR_OK) {
-        arrival_refuse(arrival, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL, NULL);
+        http_conn_refuse(http_conn, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL,
+                         NULL);
         return false;
     }
     memcpy(work->query.user_id, identity.user_id, identity.user_id_len);
@@ -134,37 +135,37 @@ static bool is_theirs(struct arrival *arrival, struct ack_work *work)
     return true;
 }
 
-void ack_request(struct arrival *arrival)
+void ack_request(struct http_conn *http_conn)
 {
-    if (!arrival_take_turn(arrival)) {
-        if (arrival_is_late(arrival))
-            arrival_refuse(arrival, ERR_BUSY, NULL, NULL, NULL);
+    if (!http_conn_take_turn(http_conn)) {
+        if (http_conn_is_late(http_conn))
+            http_conn_refuse(http_conn, ERR_BUSY, NULL, NULL, NULL);
         return;
     }
     const char *field;
     const char *detail;
-    const struct http_head *head = arrival_head(arrival);
-    struct span query = http_part_span(arrival_bytes(arrival).bytes, head->query);
+    const struct http_head *head = http_conn_head(http_conn);
+    struct span query = http_part_span(http_conn_bytes(http_conn).bytes, head->query);
     struct ack_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
-        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
+        http_conn_refuse(http_conn, ERR_NO_MEMORY, NULL, NULL, NULL);
         return;
     }
     if (ack_query_parse(query, &work->query, &field, &detail) != ERR_OK) {
-        arrival_refuse(arrival, ERR_INVALID_FIELD, detail, field, NULL);
+        http_conn_refuse(http_conn, ERR_INVALID_FIELD, detail, field, NULL);
         free(work);
         return;
     }
-    if (!is_theirs(arrival, work)) {
+    if (!is_theirs(http_conn, work)) {
         free(work);
         return;
     }
-    struct node *node = arrival_worker(arrival)->node;
-    arrival_count_ask(arrival);
-    arrival_pin(arrival);
-    arrival_await(arrival);
-    work->arrival = arrival;
-    work->from = arrival_worker(arrival);
+    struct node *node = http_conn_worker(http_conn)->node;
+    http_conn_count_ask(http_conn);
+    http_conn_pin(http_conn);
+    http_conn_await(http_conn);
+    work->http_conn = http_conn;
+    work->from = http_conn_worker(http_conn);
     work->home = node_home(node, user_of(work));
     work->letter.deliver = on_home;
     mailbox_post(worker_mailbox(work->home), &work->letter);

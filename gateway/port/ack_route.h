@@ -6,6 +6,6 @@
 
 /* 204; 400 a bad query; 409 another epoch, or what was never written to a stream of that user;
  * 503 the store is away. */
-void ack_request(struct arrival *arrival);
+void ack_request(struct http_conn *http_conn);
 
 #endif

@@ -38,12 +38,13 @@ static const char page_policy[] =
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
     "Referrer-Policy: no-referrer\r\n";
 
-/* A push of the page's button on its way through the store and back to the arrival's worker. */
+/* A push of the page's button on its way through the store and back to the HTTP connection's
+ * worker. */
 struct demo_push {
     struct gateway_push push;
     struct gateway_target target;
     struct letter letter;
-    struct arrival *arrival;
+    struct http_conn *http_conn;
     struct worker *worker;
     struct push_request request;
     uint32_t ttl_s;
@@ -54,15 +55,15 @@ static void answer_push(struct letter *letter)
     struct demo_push *demo = CONTAINER_OF(letter, struct demo_push, letter);
     const struct gateway_target *target = &demo->target;
     char body[256];
-    if (arrival_is_gone(demo->arrival)) {
+    if (http_conn_is_gone(demo->http_conn)) {
         /* nobody is left to tell */
     } else if (target->error != ERR_OK) {
-        arrival_refuse(demo->arrival, target->error, NULL, NULL, NULL);
+        http_conn_refuse(demo->http_conn, target->error, NULL, NULL, NULL);
     } else if (demo->ttl_s == 0) {
         int len = snprintf(body, sizeof body, "{\"status\":\"%s\",\"online\":%u,\"nodes\":%u}",
                            target->online > 0 ? "sent" : "dropped", target->online, target->nodes);
-        arrival_answer(demo->arrival, 200, "application/json", NULL,
-                       (struct span){body, (size_t)len});
+        http_conn_answer(demo->http_conn, 200, "application/json", NULL,
+                         (struct span){body, (size_t)len});
     } else {
         char id[MESSAGE_ID_MAX_BYTES];
         message_id_write(target->epoch, target->seq, id);
@@ -72,10 +73,10 @@ static void answer_push(struct letter *letter)
                      "\"nodes\":%u,\"expires\":%lld}",
                      id, (unsigned long long)target->seq, target->nodes > 0 ? "sent" : "stored",
                      target->online, target->nodes, (long long)target->expires_ms);
-        arrival_answer(demo->arrival, 202, "application/json", NULL,
-                       (struct span){body, (size_t)len});
+        http_conn_answer(demo->http_conn, 202, "application/json", NULL,
+                         (struct span){body, (size_t)len});
     }
-    arrival_unpin(demo->arrival);
+    http_conn_unpin(demo->http_conn);
     push_request_fini(&demo->request);
     free(demo);
 }
@@ -87,29 +88,29 @@ static void on_pushed(struct gateway_push *push)
     mailbox_post(worker_mailbox(demo->worker), &demo->letter);
 }
 
-static void on_body(struct arrival *arrival, struct span body)
+static void on_body(struct http_conn *http_conn, struct span body)
 {
-    struct worker *worker = arrival_worker(arrival);
+    struct worker *worker = http_conn_worker(http_conn);
     const struct options *options = worker->node->options;
     struct push_limits limits = {(size_t)options->max_data,
                                  (uint32_t)(options->default_ttl / 1000)};
     struct json_problem problem;
     struct demo_push *demo = calloc(1, sizeof *demo);
     if (demo == NULL) {
-        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
+        http_conn_refuse(http_conn, ERR_NO_MEMORY, NULL, NULL, NULL);
         return;
     }
     enum err error = push_request_parse(body, &limits, &demo->request, &problem);
     if (error != ERR_OK || demo->request.n_users != 1) {
-        arrival_refuse(arrival, error != ERR_OK ? error : ERR_INVALID_FIELD,
-                       error != ERR_OK ? "userId, data and ttl are taken"
-                                       : "one userId is taken here",
-                       error != ERR_OK && problem.field[0] != '\0' ? problem.field : NULL, NULL);
+        http_conn_refuse(http_conn, error != ERR_OK ? error : ERR_INVALID_FIELD,
+                         error != ERR_OK ? "userId, data and ttl are taken"
+                                         : "one userId is taken here",
+                         error != ERR_OK && problem.field[0] != '\0' ? problem.field : NULL, NULL);
         push_request_fini(&demo->request);
         free(demo);
         return;
     }
-    demo->arrival = arrival;
+    demo->http_conn = http_conn;
     demo->worker = worker;
     demo->ttl_s = demo->request.ttl_s;
     demo->target.user_id = demo->request.users[0];
@@ -118,7 +119,7 @@ static void on_body(struct arrival *arrival, struct span body)
                                        .ttl_s = demo->request.ttl_s,
                                        .n_targets = 1,
                                        .targets = &demo->target};
-    arrival_pin(arrival);
+    http_conn_pin(http_conn);
     router_push(worker->node, &demo->push);
 }
 
@@ -130,27 +131,27 @@ static bool is_json(struct span type)
     return span_equal_nocase(span_trim(type), SPAN_LITERAL("application/json"));
 }
 
-static void serve_push(struct arrival *arrival, const struct http_head *head, const char *bytes)
+static void serve_push(struct http_conn *http_conn, const struct http_head *head, const char *bytes)
 {
     struct span type = {0};
-    size_t max = (size_t)arrival_worker(arrival)->node->options->max_data + 1024;
+    size_t max = (size_t)http_conn_worker(http_conn)->node->options->max_data + 1024;
     size_t len;
     http_head_find(head, bytes, "Content-Type", &type);
     if (!is_json(type))
-        arrival_refuse(arrival, ERR_UNSUPPORTED_MEDIA_TYPE, "application/json is taken", NULL,
-                       NULL);
+        http_conn_refuse(http_conn, ERR_UNSUPPORTED_MEDIA_TYPE, "application/json is taken", NULL,
+                         NULL);
     else if (http_head_count(head, bytes, "Content-Length") == 0 ||
              !http_head_body_len(head, bytes, max, &len))
-        arrival_refuse(arrival, ERR_TOO_LARGE, "a Content-Length within the limit is needed", NULL,
-                       NULL);
+        http_conn_refuse(http_conn, ERR_TOO_LARGE, "a Content-Length within the limit is needed",
+                         NULL, NULL);
     else
-        arrival_want_body(arrival, len, on_body);
+        http_conn_want_body(http_conn, len, on_body);
 }
 
 /* What the page shows of how Herald runs: where backends push, and what they need to. */
-static void serve_facts(struct arrival *arrival)
+static void serve_facts(struct http_conn *http_conn)
 {
-    const struct options *options = arrival_worker(arrival)->node->options;
+    const struct options *options = http_conn_worker(http_conn)->node->options;
     struct buf body;
     buf_init(&body, 16384);
     enum err error = buf_append_text(&body, "{\"adminListen\":");
@@ -161,9 +162,9 @@ static void serve_facts(struct arrival *arrival)
                            options->admin_tls_cert[0] != '\0' ? "true" : "false",
                            options->admin_keys[0] != '\0' ? "true" : "false");
     if (error == ERR_OK)
-        arrival_answer(arrival, 200, "application/json", page_policy, buf_span(&body));
+        http_conn_answer(http_conn, 200, "application/json", page_policy, buf_span(&body));
     else
-        arrival_refuse(arrival, error, NULL, NULL, NULL);
+        http_conn_refuse(http_conn, error, NULL, NULL, NULL);
     buf_fini(&body);
 }
 
@@ -176,7 +177,7 @@ static const struct demo_file *find_file(struct span path)
     return NULL;
 }
 
-bool demo_serve(struct arrival *arrival, const struct http_head *head, const char *bytes)
+bool demo_serve(struct http_conn *http_conn, const struct http_head *head, const char *bytes)
 {
     struct span path = http_part_span(bytes, head->path);
     struct span method = http_part_span(bytes, head->method);
@@ -186,12 +187,12 @@ bool demo_serve(struct arrival *arrival, const struct http_head *head, const cha
     if (file == NULL && !is_facts && !is_push)
         return false;
     if (!span_equal(method, is_push ? SPAN_LITERAL("POST") : SPAN_LITERAL("GET")))
-        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, is_push ? "POST" : "GET");
+        http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, is_push ? "POST" : "GET");
     else if (is_push)
-        serve_push(arrival, head, bytes);
+        serve_push(http_conn, head, bytes);
     else if (is_facts)
-        serve_facts(arrival);
+        serve_facts(http_conn);
     else
-        arrival_answer(arrival, 200, file->type, page_policy, file->content);
+        http_conn_answer(http_conn, 200, file->type, page_policy, file->content);
     return true;
 }

@@ -6,6 +6,6 @@
 #include "gateway/http/http_conn.h"
 
 /* Is this one of the demo's paths? Then it is answered here, now or later. */
-bool demo_serve(struct arrival *arrival, const struct http_head *head, const char *bytes);
+bool demo_serve(struct http_conn *http_conn, const struct http_head *head, const char *bytes);
 
 #endif

@@ -23,53 +23,53 @@ enum gateway_readiness health_readiness(const struct node *node)
     return atomic_load(&node->is_store_up) ? GATEWAY_READY : GATEWAY_DEGRADED;
 }
 
-static void say(struct arrival *arrival, const char *json)
+static void say(struct http_conn *http_conn, const char *json)
 {
-    arrival_answer(arrival, 200, "application/json", NULL, span_of(json));
+    http_conn_answer(http_conn, 200, "application/json", NULL, span_of(json));
 }
 
-static void serve_livez(struct arrival *arrival)
+static void serve_livez(struct http_conn *http_conn)
 {
-    if (health_is_live(arrival_worker(arrival)->node))
-        say(arrival, "{\"status\":\"live\"}");
+    if (health_is_live(http_conn_worker(http_conn)->node))
+        say(http_conn, "{\"status\":\"live\"}");
     else
-        arrival_problem(arrival, ERR_SYSTEM, "a worker has not turned for 5 s", NULL, NULL);
+        http_conn_problem(http_conn, ERR_SYSTEM, "a worker has not turned for 5 s", NULL, NULL);
 }
 
-static void serve_readyz(struct arrival *arrival)
+static void serve_readyz(struct http_conn *http_conn)
 {
-    switch (health_readiness(arrival_worker(arrival)->node)) {
+    switch (health_readiness(http_conn_worker(http_conn)->node)) {
     case GATEWAY_READY:
-        say(arrival, "{\"status\":\"ready\"}");
+        say(http_conn, "{\"status\":\"ready\"}");
         break;
     case GATEWAY_DEGRADED:
-        say(arrival, "{\"degraded\":[\"store\"]}");
+        say(http_conn, "{\"degraded\":[\"store\"]}");
         break;
     case GATEWAY_NO_STORE:
-        arrival_problem(arrival, ERR_STORE_UNAVAILABLE, "the store has not answered yet", NULL,
-                        NULL);
+        http_conn_problem(http_conn, ERR_STORE_UNAVAILABLE, "the store has not answered yet", NULL,
+                          NULL);
         break;
     case GATEWAY_DRAINING:
-        arrival_problem(arrival, ERR_DRAINING, NULL, NULL, NULL);
+        http_conn_problem(http_conn, ERR_DRAINING, NULL, NULL, NULL);
         break;
     }
 }
 
-bool health_serve(struct arrival *arrival)
+bool health_serve(struct http_conn *http_conn)
 {
-    const struct http_head *head = arrival_head(arrival);
-    const char *bytes = arrival_bytes(arrival).bytes;
+    const struct http_head *head = http_conn_head(http_conn);
+    const char *bytes = http_conn_bytes(http_conn).bytes;
     struct span path = http_part_span(bytes, head->path);
     struct span method = http_part_span(bytes, head->method);
     bool is_livez = span_equal(path, SPAN_LITERAL("/livez"));
     if (!is_livez && !span_equal(path, SPAN_LITERAL("/readyz")))
         return false;
-    arrival_keep(arrival);
+    http_conn_keep(http_conn);
     if (!span_equal(method, SPAN_LITERAL("GET")) && !span_equal(method, SPAN_LITERAL("HEAD")))
-        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET, HEAD");
+        http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET, HEAD");
     else if (is_livez)
-        serve_livez(arrival);
+        serve_livez(http_conn);
     else
-        serve_readyz(arrival);
+        serve_readyz(http_conn);
     return true;
 }

@@ -9,9 +9,9 @@
 bool health_is_live(const struct node *node);                     /* any thread */
 enum gateway_readiness health_readiness(const struct node *node); /* any thread */
 
-/* Answers the arrival if it asks for /livez or /readyz, whatever its Host and whoever it is: with
- * the admin port's bodies, but why a store is away is nobody's business here. false: it asks for
- * something else. On the arrival's worker. */
-bool health_serve(struct arrival *arrival);
+/* Answers the HTTP connection if it asks for /livez or /readyz, whatever its Host and whoever it
+ * is: with the admin port's bodies, but why a store is away is nobody's business here. false: it
+ * asks for something else. On the HTTP connection's worker. */
+bool health_serve(struct http_conn *http_conn);
 
 #endif

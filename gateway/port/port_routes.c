@@ -16,19 +16,20 @@ enum {
     ALLOWED_MAX_BYTES = 8192,    /* more than --cors-header can name */
 };
 
-static struct node *node_of(struct arrival *arrival)
+static struct node *node_of(struct http_conn *http_conn)
 {
-    return arrival_worker(arrival)->node;
+    return http_conn_worker(http_conn)->node;
 }
 
-static bool find_field(struct arrival *arrival, const char *name, struct span *ret_value)
+static bool find_field(struct http_conn *http_conn, const char *name, struct span *ret_value)
 {
-    return http_head_find(arrival_head(arrival), arrival_bytes(arrival).bytes, name, ret_value);
+    return http_head_find(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes, name,
+                          ret_value);
 }
 
-static struct span part_of(struct arrival *arrival, struct http_part part)
+static struct span part_of(struct http_conn *http_conn, struct http_part part)
 {
-    return http_part_span(arrival_bytes(arrival).bytes, part);
+    return http_part_span(http_conn_bytes(http_conn).bytes, part);
 }
 
 /* ---- who may come in ---- */
@@ -42,62 +43,62 @@ static bool is_origin_welcome(const struct node *node, struct span origin, struc
     return is_welcome;
 }
 
-static void forbid(struct arrival *arrival, enum refused_cause cause, const char *advice)
+static void forbid(struct http_conn *http_conn, enum refused_cause cause, const char *advice)
 {
     char detail[ORIGIN_TOLD_MAX_BYTES + 200];
     struct refused_who who;
-    arrival_who(arrival, &who);
+    http_conn_who(http_conn, &who);
     refused_request(cause, &who, advice);
     snprintf(detail, sizeof detail, "%s%s%s%s", refused_cause_text(cause),
              advice[0] == '\0' ? "" : " (", advice, advice[0] == '\0' ? "" : " allows it)");
-    arrival_refuse(arrival, ERR_FORBIDDEN, detail, NULL, NULL);
+    http_conn_refuse(http_conn, ERR_FORBIDDEN, detail, NULL, NULL);
 }
 
 /* With --auth none, or --demo, which lets anybody push, a request from a proxy or from a rebinding
  * page is not this machine's developer's (CONTRACT section 1). */
-static bool is_ours(struct arrival *arrival, enum refused_cause *ret_cause)
+static bool is_ours(struct http_conn *http_conn, enum refused_cause *ret_cause)
 {
-    const struct node *node = node_of(arrival);
-    const struct http_head *head = arrival_head(arrival);
+    const struct node *node = node_of(http_conn);
+    const struct http_head *head = http_conn_head(http_conn);
     if (node->options->insecure || (auth_kind(node->auth) != AUTH_NONE && !node->options->demo))
         return true;
     *ret_cause = REFUSED_PROXY;
-    if (forwarded_has_sign(head, arrival_bytes(arrival).bytes) ||
-        source_is_proxied(arrival_source(arrival)))
+    if (forwarded_has_sign(head, http_conn_bytes(http_conn).bytes) ||
+        source_is_proxied(http_conn_source(http_conn)))
         return false;
     *ret_cause = REFUSED_HOST;
-    return authority_is_loopback(part_of(arrival, head->host));
+    return authority_is_loopback(part_of(http_conn, head->host));
 }
 
 /* The option that lets the origin's pages in, unless the option would refuse it. */
-static void forbid_origin(struct arrival *arrival, struct span origin)
+static void forbid_origin(struct http_conn *http_conn, struct span origin)
 {
     char advice[ORIGIN_TOLD_MAX_BYTES + 20];
     char text[ORIGIN_TOLD_MAX_BYTES];
     snprintf(text, sizeof text, "%.*s", (int)origin.len, origin.bytes);
     bool is_one = origin.len < sizeof text && strchr(text, '*') == NULL;
     if (!is_one || !origin_pattern_is_valid(text)) {
-        forbid(arrival, REFUSED_ODD_ORIGIN, "");
+        forbid(http_conn, REFUSED_ODD_ORIGIN, "");
         return;
     }
     snprintf(advice, sizeof advice, "--allowed-origin %s", text);
-    forbid(arrival, origin_is_loopback(origin) ? REFUSED_LOCAL_ORIGIN : REFUSED_ORIGIN, advice);
+    forbid(http_conn, origin_is_loopback(origin) ? REFUSED_LOCAL_ORIGIN : REFUSED_ORIGIN, advice);
 }
 
-/* A foreign Origin is never taken (CONTRACT section 2). false: the arrival is refused. */
-static bool may_come_in(struct arrival *arrival)
+/* A foreign Origin is never taken (CONTRACT section 2). false: the HTTP connection is refused. */
+static bool may_come_in(struct http_conn *http_conn)
 {
-    const struct http_head *head = arrival_head(arrival);
+    const struct http_head *head = http_conn_head(http_conn);
     struct span origin = {0};
     enum refused_cause cause;
-    bool has_origin = find_field(arrival, "Origin", &origin);
-    if (!is_ours(arrival, &cause))
-        forbid(arrival, cause, "--insecure");
-    else if (http_head_count(head, arrival_bytes(arrival).bytes, "Origin") > 1)
-        forbid(arrival, REFUSED_TWO_ORIGINS, "");
+    bool has_origin = find_field(http_conn, "Origin", &origin);
+    if (!is_ours(http_conn, &cause))
+        forbid(http_conn, cause, "--insecure");
+    else if (http_head_count(head, http_conn_bytes(http_conn).bytes, "Origin") > 1)
+        forbid(http_conn, REFUSED_TWO_ORIGINS, "");
     else if (has_origin &&
-             !is_origin_welcome(node_of(arrival), origin, part_of(arrival, head->host)))
-        forbid_origin(arrival, origin);
+             !is_origin_welcome(node_of(http_conn), origin, part_of(http_conn, head->host)))
+        forbid_origin(http_conn, origin);
     else
         return true;
     return false;
@@ -105,24 +106,24 @@ static bool may_come_in(struct arrival *arrival)
 
 /* ---- paths ---- */
 
-static void serve_ws(struct arrival *arrival, struct span method)
+static void serve_ws(struct http_conn *http_conn, struct span method)
 {
-    if (arrival_head(arrival)->is_1_0)
-        arrival_refuse(arrival, ERR_HTTP_VERSION,
-                       "a WebSocket needs HTTP/1.1: let the proxy in front speak it, and pass on "
-                       "Upgrade and Connection",
-                       NULL, NULL);
+    if (http_conn_head(http_conn)->is_1_0)
+        http_conn_refuse(http_conn, ERR_HTTP_VERSION,
+                         "a WebSocket needs HTTP/1.1: let the proxy in front speak it, and pass on "
+                         "Upgrade and Connection",
+                         NULL, NULL);
     else if (span_equal(method, SPAN_LITERAL("GET")))
-        subscribe_socket(arrival);
+        subscribe_socket(http_conn);
     else
-        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET");
+        http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET");
 }
 
 /* What a page asks before it sends what a form could not (the Fetch standard's preflight). */
-static void answer_options(struct arrival *arrival, const char *methods)
+static void answer_options(struct http_conn *http_conn, const char *methods)
 {
-    arrival_keep(arrival); /* for the request that it asks about */
-    const struct option_list *more = &node_of(arrival)->options->cors_header;
+    http_conn_keep(http_conn); /* for the request that it asks about */
+    const struct option_list *more = &node_of(http_conn)->options->cors_header;
     struct buf headers;
     buf_init(&headers, ALLOWED_MAX_BYTES);
     enum err error =
@@ -137,54 +138,54 @@ static void answer_options(struct arrival *arrival, const char *methods)
     if (error == ERR_OK)
         error = buf_append(&headers, "\r\n", 3); /* a text, with its NUL */
     if (error == ERR_OK)
-        arrival_answer(arrival, 204, NULL, headers.bytes, (struct span){0});
+        http_conn_answer(http_conn, 204, NULL, headers.bytes, (struct span){0});
     else
-        arrival_refuse(arrival, error, NULL, NULL, NULL);
+        http_conn_refuse(http_conn, error, NULL, NULL, NULL);
     buf_fini(&headers);
 }
 
 /* An image, a script or a link of another site's page asks without Origin, but with the cookies: it
  * could read nothing of the stream, and would acknowledge what its user then never sees. Browsers
  * say whose page asks (the Fetch Metadata headers). */
-static bool is_of_foreign_page(struct arrival *arrival)
+static bool is_of_foreign_page(struct http_conn *http_conn)
 {
     struct span origin;
     struct span site;
-    return !find_field(arrival, "Origin", &origin) &&
-           find_field(arrival, "Sec-Fetch-Site", &site) &&
+    return !find_field(http_conn, "Origin", &origin) &&
+           find_field(http_conn, "Sec-Fetch-Site", &site) &&
            !span_equal(site, SPAN_LITERAL("same-origin")) &&
            !span_equal(site, SPAN_LITERAL("none"));
 }
 
-static void serve_sse(struct arrival *arrival, struct span method)
+static void serve_sse(struct http_conn *http_conn, struct span method)
 {
-    arrival_let_read(arrival);
-    if (is_of_foreign_page(arrival))
-        forbid(arrival, REFUSED_SITE,
+    http_conn_let_read(http_conn);
+    if (is_of_foreign_page(http_conn))
+        forbid(http_conn, REFUSED_SITE,
                "asking with EventSource or fetch, and --allowed-origin for its page");
     else if (span_equal(method, SPAN_LITERAL("GET")))
-        subscribe_stream(arrival);
+        subscribe_stream(http_conn);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))
-        answer_options(arrival, "GET, OPTIONS");
+        answer_options(http_conn, "GET, OPTIONS");
     else
-        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET, OPTIONS");
+        http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET, OPTIONS");
 }
 
-static void serve_ack(struct arrival *arrival, struct span method)
+static void serve_ack(struct http_conn *http_conn, struct span method)
 {
-    arrival_keep(arrival);
-    arrival_let_read(arrival);
+    http_conn_keep(http_conn);
+    http_conn_let_read(http_conn);
     if (span_equal(method, SPAN_LITERAL("POST")))
-        ack_request(arrival);
+        ack_request(http_conn);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))
-        answer_options(arrival, "POST, OPTIONS");
+        answer_options(http_conn, "POST, OPTIONS");
     else
-        arrival_refuse(arrival, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "POST, OPTIONS");
+        http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "POST, OPTIONS");
 }
 
 static const struct {
     const char *path;
-    void (*serve)(struct arrival *arrival, struct span method);
+    void (*serve)(struct http_conn *http_conn, struct span method);
 } paths[] = {
     {"/ws", serve_ws},
     {"/getPushNews", serve_ws},
@@ -192,22 +193,24 @@ static const struct {
     {"/ack", serve_ack},
 };
 
-void admit(struct arrival *arrival)
+void admit(struct http_conn *http_conn)
 {
-    const struct http_head *head = arrival_head(arrival);
-    if (health_serve(arrival) || !may_come_in(arrival))
+    const struct http_head *head = http_conn_head(http_conn);
+    if (health_serve(http_conn) || !may_come_in(http_conn))
         return;
-    struct node *node = node_of(arrival);
-    if (node->serve_more != NULL && node->serve_more(arrival, head, arrival_bytes(arrival).bytes))
+    struct node *node = node_of(http_conn);
+    if (node->serve_more != NULL &&
+        node->serve_more(http_conn, head, http_conn_bytes(http_conn).bytes))
         return;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        if (span_equal(part_of(arrival, head->path), span_of(paths[i].path))) {
-            paths[i].serve(arrival, part_of(arrival, head->method));
+        if (span_equal(part_of(http_conn, head->path), span_of(paths[i].path))) {
+            paths[i].serve(http_conn, part_of(http_conn, head->method));
             return;
         }
     }
-    arrival_refuse(arrival, ERR_NOT_FOUND,
-                   "WebSockets are at /ws?userId=ID, event streams at /sse?userId=ID; pushes go to "
-                   "--admin-listen",
-                   NULL, NULL);
+    http_conn_refuse(
+        http_conn, ERR_NOT_FOUND,
+        "WebSockets are at /ws?userId=ID, event streams at /sse?userId=ID; pushes go to "
+        "--admin-listen",
+        NULL, NULL);
 }

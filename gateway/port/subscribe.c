@@ -1,6 +1,6 @@
 /* The order of CONTRACT 2: the handshake (426, 400), the query (400), who it is (401), is there
- * room at its address (429) and here (503). A ticket is asked of the store, and the arrival waits
- * for that.
+ * room at its address (429) and here (503). A ticket is asked of the store, and the HTTP connection
+ * waits for that.
  *
  * How one is refused depends on who it is. A page sees no status, so a well-formed handshake with
  * an Origin is upgraded and closed at once with a code. EventSource gives up on everything but 200,
@@ -30,21 +30,22 @@ struct entry {
     bool is_unknown; /* its first message will say who it is */
 };
 
-static struct node *node_of(struct arrival *arrival)
+static struct node *node_of(struct http_conn *http_conn)
 {
-    return arrival_worker(arrival)->node;
+    return http_conn_worker(http_conn)->node;
 }
 
-static bool find_field(struct arrival *arrival, const char *name, struct span *ret_value)
+static bool find_field(struct http_conn *http_conn, const char *name, struct span *ret_value)
 {
-    return http_head_find(arrival_head(arrival), arrival_bytes(arrival).bytes, name, ret_value);
+    return http_head_find(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes, name,
+                          ret_value);
 }
 
 /* ---- refusals ---- */
 
-static uint32_t retry_ms(struct arrival *arrival)
+static uint32_t retry_ms(struct http_conn *http_conn)
 {
-    return 1000 + (uint32_t)(worker_random(arrival_worker(arrival)) % 10000);
+    return 1000 + (uint32_t)(worker_random(http_conn_worker(http_conn)) % 10000);
 }
 
 /* For a reason that passes. */
@@ -70,56 +71,57 @@ static const char *retry_word(enum err error)
 }
 
 /* The 101, and the close frame behind it. */
-static void upgrade_and_close(struct arrival *arrival, const struct entry *entry, enum err error,
-                              const char *detail)
+static void upgrade_and_close(struct http_conn *http_conn, const struct entry *entry,
+                              enum err error, const char *detail)
 {
     struct buf answer;
     char reason[2 * WS_CONTROL_MAX_BYTES];
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     if (may_come_again(error))
-        snprintf(reason, sizeof reason, "%s retry_ms=%u", retry_word(error), retry_ms(arrival));
+        snprintf(reason, sizeof reason, "%s retry_ms=%u", retry_word(error), retry_ms(http_conn));
     else
         snprintf(reason, sizeof reason, "%s", detail != NULL ? detail : error_title(error));
     size_t frame_len = ws_close_write(error_close_code(error), span_of(reason), frame);
     buf_init(&answer, 1024);
     metrics_count(METRIC_REFUSED_UPGRADED);
     if (handshake_accept(&answer, entry->level, entry->accept, "",
-                         worker_date(arrival_worker(arrival))) == ERR_OK &&
+                         worker_date(http_conn_worker(http_conn))) == ERR_OK &&
         buf_append(&answer, frame, frame_len) == ERR_OK)
-        arrival_answer_raw(arrival, &answer);
+        http_conn_answer_raw(http_conn, &answer);
     else
-        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
+        http_conn_refuse(http_conn, ERR_NO_MEMORY, NULL, NULL, NULL);
     buf_fini(&answer);
 }
 
-static void put_off(struct arrival *arrival, enum err error)
+static void put_off(struct http_conn *http_conn, enum err error)
 {
     struct buf answer;
-    struct http_terms terms = {.date = worker_date(arrival_worker(arrival))};
-    find_field(arrival, "Origin", &terms.reader);
+    struct http_terms terms = {.date = worker_date(http_conn_worker(http_conn))};
+    find_field(http_conn, "Origin", &terms.reader);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     refused_count(error_http_status(error));
     if (http_stream_head(&answer, &terms) == ERR_OK &&
-        sse_retry(&answer, retry_ms(arrival)) == ERR_OK)
-        arrival_answer_raw(arrival, &answer);
+        sse_retry(&answer, retry_ms(http_conn)) == ERR_OK)
+        http_conn_answer_raw(http_conn, &answer);
     else
-        arrival_refuse(arrival, ERR_NO_MEMORY, NULL, NULL, NULL);
+        http_conn_refuse(http_conn, ERR_NO_MEMORY, NULL, NULL, NULL);
     buf_fini(&answer);
 }
 
-static void refuse(struct arrival *arrival, const struct entry *entry, enum err error,
+static void refuse(struct http_conn *http_conn, const struct entry *entry, enum err error,
                    const char *detail)
 {
     struct span origin;
     if (error_http_status(error) == 401)
-        identity_refused(arrival, error, detail);
+        identity_refused(http_conn, error, detail);
     if (entry->level == LEVEL_SSE && may_come_again(error))
-        put_off(arrival, error);
+        put_off(http_conn, error);
     else if (entry->level != LEVEL_SSE && error_close_code(error) != 0 &&
-             find_field(arrival, "Origin", &origin))
-        upgrade_and_close(arrival, entry, error, detail);
+             find_field(http_conn, "Origin", &origin))
+        upgrade_and_close(http_conn, entry, error, detail);
     else
-        arrival_refuse(arrival, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL, NULL);
+        http_conn_refuse(http_conn, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL,
+                         NULL);
 }
 
 /* ---- letting in ---- */
@@ -136,16 +138,16 @@ static enum err take_place(struct node *node)
     return ERR_FULL;
 }
 
-static struct move *make_move(struct arrival *arrival, const struct entry *entry)
+static struct move *make_move(struct http_conn *http_conn, const struct entry *entry)
 {
-    struct span bytes = arrival_bytes(arrival);
-    size_t head_len = arrival_head(arrival)->len;
+    struct span bytes = http_conn_bytes(http_conn);
+    size_t head_len = http_conn_head(http_conn)->len;
     struct span early = {bytes.bytes + head_len, bytes.len - head_len};
     struct span agent = {0};
     struct span origin = {0};
-    find_field(arrival, "User-Agent", &agent);
+    find_field(http_conn, "User-Agent", &agent);
     if (entry->level == LEVEL_SSE) {
-        find_field(arrival, "Origin", &origin);
+        find_field(http_conn, "Origin", &origin);
         early.len = 0; /* nothing is said on an event stream */
     }
     struct move *move = move_new(agent, origin, early);
@@ -163,27 +165,27 @@ static struct move *make_move(struct arrival *arrival, const struct entry *entry
     admission->is_unknown = entry->is_unknown;
     admission->until_ms = entry->identity.expires_ms;
     admission->device = (struct span){move->query.device, move->query.device_len};
-    admission->is_page = entry->level != LEVEL_SSE && find_field(arrival, "Origin", &origin);
+    admission->is_page = entry->level != LEVEL_SSE && find_field(http_conn, "Origin", &origin);
     return move;
 }
 
-static void let_in(struct arrival *arrival, const struct entry *entry)
+static void let_in(struct http_conn *http_conn, const struct entry *entry)
 {
-    enum err error = take_place(node_of(arrival));
+    enum err error = take_place(node_of(http_conn));
     if (error != ERR_OK) {
-        refuse(arrival, entry, error, error == ERR_FULL ? "too many connections" : NULL);
+        refuse(http_conn, entry, error, error == ERR_FULL ? "too many connections" : NULL);
         return;
     }
-    struct move *move = make_move(arrival, entry);
+    struct move *move = make_move(http_conn, entry);
     if (move == NULL) {
-        atomic_fetch_sub(&node_of(arrival)->n_sessions, 1);
-        refuse(arrival, entry, ERR_NO_MEMORY, NULL);
+        atomic_fetch_sub(&node_of(http_conn)->n_sessions, 1);
+        refuse(http_conn, entry, ERR_NO_MEMORY, NULL);
         return;
     }
     if (!epoch_is_none(entry->resume.epoch))
-        arrival_count_ask(arrival);
-    struct worker *here = arrival_worker(arrival);
-    move->admission.socket = arrival_release(arrival, &move->admission.source);
+        http_conn_count_ask(http_conn);
+    struct worker *here = http_conn_worker(http_conn);
+    move->admission.socket = http_conn_release(http_conn, &move->admission.source);
     move_send(move, here);
 }
 
@@ -192,8 +194,8 @@ static void let_in(struct arrival *arrival, const struct entry *entry)
 struct ticket_work {
     struct store_ticket take;
     struct letter letter;
-    struct arrival *arrival;
-    struct worker *worker; /* the arrival's */
+    struct http_conn *http_conn;
+    struct worker *worker; /* the HTTP connection's */
     struct entry entry;
     size_t ticket_len;
     char ticket[STORE_TICKET_MAX_BYTES];
@@ -215,16 +217,16 @@ static enum err claim_ticket(struct ticket_work *work, const char **ret_detail)
 static void on_taken_letter(struct letter *letter)
 {
     struct ticket_work *work = CONTAINER_OF(letter, struct ticket_work, letter);
-    struct arrival *arrival = work->arrival;
+    struct http_conn *http_conn = work->http_conn;
     const char *detail = NULL;
     enum err error = claim_ticket(work, &detail);
-    if (!arrival_is_gone(arrival) && !arrival_is_answered(arrival)) {
+    if (!http_conn_is_gone(http_conn) && !http_conn_is_answered(http_conn)) {
         if (error == ERR_OK)
-            let_in(arrival, &work->entry);
+            let_in(http_conn, &work->entry);
         else
-            refuse(arrival, &work->entry, error, detail);
+            refuse(http_conn, &work->entry, error, detail);
     }
-    arrival_unpin(arrival);
+    http_conn_unpin(http_conn);
     free(work);
 }
 
@@ -236,88 +238,90 @@ static void on_taken(struct store_request *request)
 }
 
 /* ERR_NOT_FOUND: there is none. */
-static enum err read_ticket(struct arrival *arrival, struct ticket_work *work)
+static enum err read_ticket(struct http_conn *http_conn, struct ticket_work *work)
 {
     struct span raw;
-    struct span query = http_part_span(arrival_bytes(arrival).bytes, arrival_head(arrival)->query);
+    struct span query =
+        http_part_span(http_conn_bytes(http_conn).bytes, http_conn_head(http_conn)->query);
     enum err error = query_find(query, "ticket", &raw);
     if (error == ERR_OK)
         error = percent_decode(raw, true, work->ticket, sizeof work->ticket, &work->ticket_len);
     return error;
 }
 
-static void take_ticket(struct arrival *arrival, const struct entry *entry)
+static void take_ticket(struct http_conn *http_conn, const struct entry *entry)
 {
     struct ticket_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
-        refuse(arrival, entry, ERR_NO_MEMORY, NULL);
+        refuse(http_conn, entry, ERR_NO_MEMORY, NULL);
         return;
     }
-    if (entry->level == LEVEL_SSE || read_ticket(arrival, work) != ERR_OK ||
+    if (entry->level == LEVEL_SSE || read_ticket(http_conn, work) != ERR_OK ||
         work->ticket_len == 0) {
-        refuse(arrival, entry, ERR_UNAUTHORIZED,
+        refuse(http_conn, entry, ERR_UNAUTHORIZED,
                entry->level == LEVEL_SSE ? "tickets are for WebSockets" : "a ticket is needed");
         free(work);
         return;
     }
     work->entry = *entry;
-    work->arrival = arrival;
-    work->worker = arrival_worker(arrival);
+    work->http_conn = http_conn;
+    work->worker = http_conn_worker(http_conn);
     work->take = (struct store_ticket){
         .request = {.on_done = on_taken, .lane = work->worker->index},
         .ticket = {work->ticket, work->ticket_len},
         .is_take = true,
     };
-    arrival_count_ask(arrival);
-    arrival_pin(arrival);
-    arrival_await(arrival);
-    store_ticket(node_of(arrival)->store, &work->take);
+    http_conn_count_ask(http_conn);
+    http_conn_pin(http_conn);
+    http_conn_await(http_conn);
+    store_ticket(node_of(http_conn)->store, &work->take);
 }
 
 /* ---- the two requests ---- */
 
 /* A token is verified, a ticket and a resume are asked of the store: work for a few bytes. */
-static bool is_work(struct arrival *arrival, const struct entry *entry)
+static bool is_work(struct http_conn *http_conn, const struct entry *entry)
 {
-    return auth_kind(node_of(arrival)->auth) != AUTH_NONE || !epoch_is_none(entry->resume.epoch);
+    return auth_kind(node_of(http_conn)->auth) != AUTH_NONE || !epoch_is_none(entry->resume.epoch);
 }
 
-static void find_out_who(struct arrival *arrival, struct entry *entry)
+static void find_out_who(struct http_conn *http_conn, struct entry *entry)
 {
     const char *detail = NULL;
-    if (is_work(arrival, entry) && !arrival_take_turn(arrival)) {
-        if (arrival_is_late(arrival))
-            refuse(arrival, entry, ERR_BUSY, NULL);
+    if (is_work(http_conn, entry) && !http_conn_take_turn(http_conn)) {
+        if (http_conn_is_late(http_conn))
+            refuse(http_conn, entry, ERR_BUSY, NULL);
         return;
     }
-    enum err error = source_enter(arrival_source(arrival));
+    enum err error = source_enter(http_conn_source(http_conn));
     if (error != ERR_OK) {
-        refuse(arrival, entry, error, NULL);
+        refuse(http_conn, entry, error, NULL);
         return;
     }
-    enum auth_kind kind = auth_kind(node_of(arrival)->auth);
+    enum auth_kind kind = auth_kind(node_of(http_conn)->auth);
     if (kind == AUTH_TICKET) {
-        take_ticket(arrival, entry);
+        take_ticket(http_conn, entry);
         return;
     }
-    error = identify(arrival, &entry->identity, &detail);
+    error = identify(http_conn, &entry->identity, &detail);
     entry->is_unknown = error == ERR_NOT_FOUND && entry->level == LEVEL_V1;
     if (error == ERR_OK && identity_has_ended(entry->identity.expires_ms))
         error = ERR_EXPIRED;
     if (error == ERR_OK || entry->is_unknown)
-        let_in(arrival, entry);
+        let_in(http_conn, entry);
     else
-        refuse(arrival, entry, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error, detail);
+        refuse(http_conn, entry, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error, detail);
 }
 
-static bool read_query(struct arrival *arrival, struct entry *entry)
+static bool read_query(struct http_conn *http_conn, struct entry *entry)
 {
     const char *field;
     const char *detail;
     struct subscribe_query *query = &entry->query;
-    struct span text = http_part_span(arrival_bytes(arrival).bytes, arrival_head(arrival)->query);
+    struct span text =
+        http_part_span(http_conn_bytes(http_conn).bytes, http_conn_head(http_conn)->query);
     if (subscribe_query_parse(text, query, &field, &detail) != ERR_OK) {
-        arrival_refuse(arrival, ERR_INVALID_FIELD, detail, field, NULL);
+        http_conn_refuse(http_conn, ERR_INVALID_FIELD, detail, field, NULL);
         return false;
     }
     memcpy(entry->identity.user_id, query->user_id, query->user_id_len);
@@ -328,57 +332,59 @@ static bool read_query(struct arrival *arrival, struct entry *entry)
 }
 
 /* Is it a WebSocket handshake, and what do both sides speak? */
-static enum err shake_hands(struct arrival *arrival, struct entry *entry, const char **ret_detail)
+static enum err shake_hands(struct http_conn *http_conn, struct entry *entry,
+                            const char **ret_detail)
 {
-    const struct http_head *head = arrival_head(arrival);
-    const char *bytes = arrival_bytes(arrival).bytes;
+    const struct http_head *head = http_conn_head(http_conn);
+    const char *bytes = http_conn_bytes(http_conn).bytes;
     enum err error = handshake_check(head, bytes, &entry->level, entry->accept, ret_detail);
-    if (error == ERR_OK && node_of(arrival)->options->compress)
+    if (error == ERR_OK && node_of(http_conn)->options->compress)
         error = extensions_choose(head, bytes, &entry->deflate, ret_detail);
     return error;
 }
 
-void subscribe_socket(struct arrival *arrival)
+void subscribe_socket(struct http_conn *http_conn)
 {
     const char *detail = NULL;
     struct entry entry = {.level = LEVEL_PLAIN};
-    enum err error = shake_hands(arrival, &entry, &detail);
+    enum err error = shake_hands(http_conn, &entry, &detail);
     if (error != ERR_OK)
-        arrival_refuse(arrival, error, detail, NULL, NULL);
-    else if (read_query(arrival, &entry))
-        find_out_who(arrival, &entry);
+        http_conn_refuse(http_conn, error, detail, NULL, NULL);
+    else if (read_query(http_conn, &entry))
+        find_out_who(http_conn, &entry);
 }
 
 /* What EventSource remembers outranks what the page wrote into the address. A polyfill remembers it
  * in the address, too. */
-static bool read_last_event_id(struct arrival *arrival, struct resume *resume)
+static bool read_last_event_id(struct http_conn *http_conn, struct resume *resume)
 {
     struct span id;
-    struct span query = http_part_span(arrival_bytes(arrival).bytes, arrival_head(arrival)->query);
+    struct span query =
+        http_part_span(http_conn_bytes(http_conn).bytes, http_conn_head(http_conn)->query);
     const char *field = "Last-Event-ID";
     const char *detail = "Last-Event-ID must be EPOCH-SEQ";
     enum err error = ERR_NOT_FOUND;
-    if (http_head_count(arrival_head(arrival), arrival_bytes(arrival).bytes, field) > 1) {
+    if (http_head_count(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes, field) > 1) {
         detail = "Last-Event-ID is given twice";
         error = ERR_INVALID_FIELD;
-    } else if (find_field(arrival, field, &id) && id.len > 0) {
+    } else if (find_field(http_conn, field, &id) && id.len > 0) {
         error = message_position_parse(id, &resume->epoch, &resume->seq);
     } else {
         error = last_event_id_parse(query, &resume->epoch, &resume->seq, &field, &detail);
     }
     if (error == ERR_OK || error == ERR_NOT_FOUND)
         return true;
-    arrival_refuse(arrival, ERR_INVALID_FIELD, detail, field, NULL);
+    http_conn_refuse(http_conn, ERR_INVALID_FIELD, detail, field, NULL);
     return false;
 }
 
-void subscribe_stream(struct arrival *arrival)
+void subscribe_stream(struct http_conn *http_conn)
 {
     const char *detail;
     struct entry entry = {.level = LEVEL_SSE};
-    if (handshake_check_no_body(arrival_head(arrival), arrival_bytes(arrival).bytes, &detail) !=
-        ERR_OK)
-        arrival_refuse(arrival, ERR_BAD_HEAD, detail, NULL, NULL);
-    else if (read_query(arrival, &entry) && read_last_event_id(arrival, &entry.resume))
-        find_out_who(arrival, &entry);
+    if (handshake_check_no_body(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes,
+                                &detail) != ERR_OK)
+        http_conn_refuse(http_conn, ERR_BAD_HEAD, detail, NULL, NULL);
+    else if (read_query(http_conn, &entry) && read_last_event_id(http_conn, &entry.resume))
+        find_out_who(http_conn, &entry);
 }

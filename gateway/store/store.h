@@ -24,8 +24,8 @@
  *   leaves by itself. A page names the cause of what it does not show.
  * - Positions: sessions without a device share one, each device has its own (at most
  *   STORE_MAX_DEVICES a user: one more and the longest unseen is forgotten; each is forgotten after
- *   30 days without an arrival or acknowledgement). A new device begins at `acked`. `acked` is the
- *   lowest of the devices' positions, and of the shared one while it counts: while there is no
+ *   30 days without an HTTP connection or acknowledgement). A new device begins at `acked`. `acked`
+ * is the lowest of the devices' positions, and of the shared one while it counts: while there is no
  *   device, or the request says that it is held. It never falls; the shared position never stands
  *   below it.
  * - acknowledging another epoch, or a number above head, changes nothing and answers
@@ -37,8 +37,8 @@
  *   anew. A caller that knows another epoch is answered the present one. A user without push,
  *   acknowledgement or page for 30 days is forgotten.
  * - A block is kept as an append is (over a restart where notifications are), ends by itself, to
- *   the millisecond, and needs no inbox. It forbids nothing here but arrivals: whoever asks is told
- *   of it, and pushes are kept all the same.
+ *   the millisecond, and needs no inbox. It forbids nothing here but HTTP connections: whoever asks
+ * is told of it, and pushes are kept all the same.
  * - A ticket is taken once: of two takes at the same time one gets it. The local stores hold them
  *   in memory, so a restart ends them; with redis each node can take what any node gave out. */
 #ifndef HERALD_STORE_STORE_H
@@ -139,7 +139,8 @@ struct store_page {
     size_t n_withdrawn;    /* out, with wants_withdrawn: of withdrawn_after+1..start what was */
     struct gap *withdrawn; /* cancelled or collapsed, as far as causes are kept, rising; the caller
                             * frees it */
-    int64_t blocked_until_ms; /* out, of an arrival: by the store's clock; 0: is not blocked */
+    int64_t
+        blocked_until_ms; /* out, of an HTTP connection: by the store's clock; 0: is not blocked */
 };
 
 /* Moves a position; a lower one than the present changes nothing (ERR_OK). */

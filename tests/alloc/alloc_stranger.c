@@ -1,5 +1,5 @@
-/* A subscriber whose first message says who it is, from its request on, without memory: an arrival,
- * the session that it becomes, and what stands behind its head. */
+/* A subscriber whose first message says who it is, from its request on, without memory: an HTTP
+ * connection, the session that it becomes, and what stands behind its head. */
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/delivery/delivery.h"
@@ -45,13 +45,13 @@ static void turn(struct worker *worker)
 
 static void come_and_go(struct worker *worker, struct node *node)
 {
-    struct arrivals all;
+    struct http_conns all;
     int ends[2];
-    arrivals_init(&all);
+    http_conns_init(&all);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
     atomic_fetch_add(&node->n_sockets, 1);
     enum err error =
-        arrival_new(worker, ends[0], NULL, &(struct ip){0}, worker_now_ms(worker) + 10000, &all);
+        http_conn_new(worker, ends[0], NULL, &(struct ip){0}, worker_now_ms(worker) + 10000, &all);
     if (!WENT_WELL(error)) {
         atomic_fetch_sub(&node->n_sockets, 1);
         close(ends[0]);
@@ -62,7 +62,7 @@ static void come_and_go(struct worker *worker, struct node *node)
     turn(worker);
     close(ends[1]);
     turn(worker);
-    arrivals_drop_all(&all);
+    http_conns_drop_all(&all);
     session_abandon_closing(worker);
     turn(worker);
 }

@@ -1,5 +1,5 @@
 /* What gateway.c does with threads is done here without: the same node, the same workers, turned by
- * hand. A client's socket goes to the user's home worker by mail, as an arrival's does. */
+ * hand. A client's socket goes to the user's home worker by mail, as an HTTP connection's does. */
 #include "gateway/base/clock.h"
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/kicked_streams.h"
@@ -41,7 +41,7 @@ static void on_leave(struct session *session)
 
 static const struct session_events events = {on_acked, on_drained, on_leave};
 
-/* As the last step of an arrival (http_conn.c). */
+/* As the last step of an HTTP connection (http_conn.c). */
 static void open_session(struct letter *letter)
 {
     struct sim_tab *tab = CONTAINER_OF(letter, struct sim_tab, letter);

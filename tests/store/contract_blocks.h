@@ -1,4 +1,4 @@
-/* Blocks: until when a user's arrivals are to be refused (CONTRACT 5.8). */
+/* Blocks: until when a user's HTTP connections are to be refused (CONTRACT 5.8). */
 #ifndef HERALD_TESTS_STORE_CONTRACT_BLOCKS_H
 #define HERALD_TESTS_STORE_CONTRACT_BLOCKS_H
 
@@ -137,7 +137,7 @@ Test(store_contract, users_of_every_form_can_be_blocked)
     expect_blocked("a", 0);
 }
 
-/* An arrival that was asked for behind a block knows of it: so nobody outruns a kick. */
+/* An HTTP connection that was asked for behind a block knows of it: so nobody outruns a kick. */
 Test(store_contract, an_arrival_behind_a_block_is_blocked)
 {
     enum { ROUNDS = 100 };

@@ -220,7 +220,7 @@ Test(store_contract, a_ninth_device_forgets_the_longest_unseen)
 {
     append_numbers("anna", 3);
     eight_arrive("anna");
-    device_arrives("anna", "d1"); /* seen again by an arrival... */
+    device_arrives("anna", "d1"); /* seen again by an HTTP connection... */
     pause_briefly();
     cr_assert_eq(ack_device("anna", "d2", false, 1), ERR_OK); /* ...and by an acknowledgement */
     pause_briefly();

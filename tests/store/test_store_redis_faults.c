@@ -34,7 +34,7 @@ Test(store_redis_absent, refuses_until_the_server_appears_and_then_serves)
     wait_for_state(true);
     store_describe(store, text, sizeof text);
     cr_assert_str_empty(text);
-    wait_for_missed(1); /* the arrival that was refused is remembered */
+    wait_for_missed(1); /* the HTTP connection that was refused is remembered */
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
     wait_for_notification("anna", 1);
 }

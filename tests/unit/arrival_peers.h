@@ -1,4 +1,4 @@
-/* For tests of arrivals: a worker, some sockets, and their peers. */
+/* For tests of HTTP connections: a worker, some sockets, and their peers. */
 #ifndef HERALD_TESTS_ARRIVAL_PEERS_H
 #define HERALD_TESTS_ARRIVAL_PEERS_H
 
@@ -16,7 +16,7 @@ static const struct options options = {
     .head_timeout = 10000, .max_head = HTTP_HEAD_USUAL_BYTES, .insecure = true};
 static struct node node;
 static struct worker *worker;
-static struct arrivals all;
+static struct http_conns all;
 static int ours[PEERS], theirs[PEERS];
 
 static inline void on_second(struct worker *unused)
@@ -28,7 +28,7 @@ static inline void peers_set_up(void)
 {
     node = (struct node){.options = &options, .workers = &worker, .n_workers = 1};
     cr_assert_eq(worker_new(&node, 0, on_second, &worker), ERR_OK);
-    arrivals_init(&all);
+    http_conns_init(&all);
     for (int i = 0; i < PEERS; i++) {
         int ends[2];
         cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
@@ -39,7 +39,7 @@ static inline void peers_set_up(void)
 
 static inline void peers_tear_down(void)
 {
-    arrivals_drop_all(&all);
+    http_conns_drop_all(&all);
     cr_expect_eq(node.n_sockets, 0);
     cr_expect_eq(node.n_lingering, 0);
     reactor_turn(worker->reactor, 0);
@@ -51,9 +51,9 @@ static inline void peers_tear_down(void)
 static inline void arrive(int peer)
 {
     atomic_fetch_add(&node.n_sockets, 1);
-    cr_assert_eq(
-        arrival_new(worker, ours[peer], NULL, &(struct ip){0}, worker_now_ms(worker) + 60000, &all),
-        ERR_OK);
+    cr_assert_eq(http_conn_new(worker, ours[peer], NULL, &(struct ip){0},
+                               worker_now_ms(worker) + 60000, &all),
+                 ERR_OK);
 }
 
 #define LIVEZ "GET /livez HTTP/1.1\r\nHost: a\r\n"
@@ -88,17 +88,17 @@ static inline bool goes_on_behind(int peer, const char *request)
     return goes_on;
 }
 
-static struct arrival *waiting;
+static struct http_conn *waiting;
 
-static inline bool ask_somebody(struct arrival *arrival, const struct http_head *head,
+static inline bool ask_somebody(struct http_conn *http_conn, const struct http_head *head,
                                 const char *bytes)
 {
     (void)head;
     (void)bytes;
-    waiting = arrival;
-    arrival_let_read(arrival);
-    arrival_pin(arrival);
-    arrival_await(arrival);
+    waiting = http_conn;
+    http_conn_let_read(http_conn);
+    http_conn_pin(http_conn);
+    http_conn_await(http_conn);
     return true;
 }
 

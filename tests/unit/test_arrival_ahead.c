@@ -2,9 +2,9 @@
 #include "gateway/http/http_conn_parts.h"
 #include "tests/unit/arrival_peers.h"
 
-TestSuite(arrival_ahead, .init = peers_set_up, .fini = peers_tear_down);
+TestSuite(http_conn_ahead, .init = peers_set_up, .fini = peers_tear_down);
 
-Test(arrival_ahead, passes_a_short_body_over_and_finds_the_next_request_behind_it)
+Test(http_conn_ahead, passes_a_short_body_over_and_finds_the_next_request_behind_it)
 {
     arrive(0);
     cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12345"));
@@ -18,7 +18,8 @@ Test(arrival_ahead, passes_a_short_body_over_and_finds_the_next_request_behind_i
 }
 
 /* One answer a request, though its body does not come. */
-Test(arrival_ahead, ends_without_a_second_answer_when_the_body_of_an_answered_request_does_not_come)
+Test(http_conn_ahead,
+     ends_without_a_second_answer_when_the_body_of_an_answered_request_does_not_come)
 {
     char byte;
     show_clock();
@@ -32,7 +33,7 @@ Test(arrival_ahead, ends_without_a_second_answer_when_the_body_of_an_answered_re
 }
 
 /* One who sends many requests at once waits for his turn with each. */
-Test(arrival_ahead, answers_one_request_a_turn_and_each_of_them)
+Test(http_conn_ahead, answers_one_request_a_turn_and_each_of_them)
 {
     char many[20 * sizeof(LIVEZ "\r\n")] = "";
     unsigned n = 0;
@@ -73,12 +74,12 @@ static void turn_of_a_ms(void)
 
 static void answer_waiting(void)
 {
-    arrival_keep(waiting);
-    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
-    arrival_unpin(waiting);
+    http_conn_keep(waiting);
+    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_unpin(waiting);
 }
 
-Test(arrival_ahead, leaves_unread_what_is_sent_far_ahead_and_answers_each_of_it_in_its_turn)
+Test(http_conn_ahead, leaves_unread_what_is_sent_far_ahead_and_answers_each_of_it_in_its_turn)
 {
     size_t sent = 0;
     unsigned n = 0;
@@ -105,7 +106,7 @@ Test(arrival_ahead, leaves_unread_what_is_sent_far_ahead_and_answers_each_of_it_
 }
 
 /* A socket that is closed with something unread in it takes the answer along. */
-Test(arrival_ahead, ends_behind_an_answer_though_much_was_sent_ahead)
+Test(http_conn_ahead, ends_behind_an_answer_though_much_was_sent_ahead)
 {
     char bytes[4096];
     size_t sent = 0;
@@ -153,7 +154,7 @@ static void say_much(int peer, size_t len)
     cr_assert_eq(send(theirs[peer], bytes, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
-Test(arrival_ahead, has_room_for_a_read_behind_the_one_that_ends_its_head)
+Test(http_conn_ahead, has_room_for_a_read_behind_the_one_that_ends_its_head)
 {
     static struct transport_ops records;
     static struct transport transport = {&records};
@@ -163,7 +164,7 @@ Test(arrival_ahead, has_room_for_a_read_behind_the_one_that_ends_its_head)
     records.read = read_records;
     node.serve_more = ask_somebody;
     arrive(0);
-    CONTAINER_OF(all.open.next, struct arrival, link)->conn.transport = &transport;
+    CONTAINER_OF(all.open.next, struct http_conn, link)->conn.transport = &transport;
     say(0, "POST /slow HTTP/1.1\r\nHost: a\r\nX: ");
     say_much(0, HTTP_HEAD_USUAL_BYTES - 100);
     reactor_turn(worker->reactor, 0);
@@ -174,37 +175,37 @@ Test(arrival_ahead, has_room_for_a_read_behind_the_one_that_ends_its_head)
     say_much(0, TRANSPORT_ROOM_BYTES);
     for (int i = 0; i < 3; i++)
         reactor_turn(worker->reactor, 0);
-    cr_assert(!arrival_is_gone(waiting));
-    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
-    arrival_unpin(waiting);
+    cr_assert(!http_conn_is_gone(waiting));
+    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_unpin(waiting);
     reactor_turn(worker->reactor, 0);
     cr_expect_gt(recv(theirs[0], answer, sizeof answer, 0), 0);
 }
 
 static unsigned n_bodies;
 
-static void on_body(struct arrival *arrival, struct span body)
+static void on_body(struct http_conn *http_conn, struct span body)
 {
     (void)body;
     n_bodies++;
-    arrival_answer(arrival, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(http_conn, 204, NULL, NULL, (struct span){0});
 }
 
 enum { BODY_BYTES = 60000 };
 
-static bool ask_or_want_body(struct arrival *arrival, const struct http_head *head,
+static bool ask_or_want_body(struct http_conn *http_conn, const struct http_head *head,
                              const char *bytes)
 {
     struct span path = http_part_span(bytes, head->path);
     if (!span_equal(path, SPAN_LITERAL("/body"))) {
-        arrival_keep(arrival);
-        return ask_somebody(arrival, head, bytes);
+        http_conn_keep(http_conn);
+        return ask_somebody(http_conn, head, bytes);
     }
-    arrival_want_body(arrival, BODY_BYTES, on_body);
+    http_conn_want_body(http_conn, BODY_BYTES, on_body);
     return true;
 }
 
-Test(arrival_ahead, reads_on_where_a_body_is_wanted_though_there_was_no_room_behind_the_last)
+Test(http_conn_ahead, reads_on_where_a_body_is_wanted_though_there_was_no_room_behind_the_last)
 {
     node.serve_more = ask_or_want_body;
     arrive(0);
@@ -216,8 +217,8 @@ Test(arrival_ahead, reads_on_where_a_body_is_wanted_though_there_was_no_room_beh
         say_much(0, BODY_BYTES / 5);
         reactor_turn(worker->reactor, 0);
     }
-    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
-    arrival_unpin(waiting);
+    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_unpin(waiting);
     show_clock();
     wait_s(1);
     cr_expect_eq(n_bodies, 1);

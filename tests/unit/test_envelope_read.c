@@ -203,9 +203,9 @@ Test(envelope_read, takes_64_kib_of_what_it_does_not_know)
 {
     size_t len = 65536;
     char *text = malloc(len);
-    const char front[] = "{\"type\":\"ping\",\"x\":";
+    const char acceptor[] = "{\"type\":\"ping\",\"x\":";
     memset(text, '9', len);
-    memcpy(text, front, sizeof front - 1);
+    memcpy(text, acceptor, sizeof acceptor - 1);
     text[len - 1] = '}';
     struct envelope_said said = {0};
     const char *code;

@@ -19,7 +19,7 @@ enum redis_op {
     REDIS_OP_TICKET,
 };
 
-/* Carries it out; the page of an arrival comes here once its subscription stands. */
+/* Carries it out; the page of an HTTP connection comes here once its subscription stands. */
 void redis_ops_run(struct redis_commands *commands, struct store_request *request);
 
 /* Answers it with an error, at the end of the turn. */

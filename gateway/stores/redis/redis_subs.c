@@ -1,6 +1,7 @@
 /* Redis confirms each SSUBSCRIBE and SUNSUBSCRIBE, in order. A user whose confirmations have all
- * come is settled: subscribed if still wanted, else gone from the table. An arrival right behind a
- * leave thus waits for two confirmations, and whatever the order of the two, the last wish stands.
+ * come is settled: subscribed if still wanted, else gone from the table. An HTTP connection right
+ * behind a leave thus waits for two confirmations, and whatever the order of the two, the last wish
+ * stands.
  */
 #include "gateway/stores/redis/redis_subs.h"
 

@@ -19,7 +19,8 @@ struct redis_subs {
     void *owner;
     void (*on_ready)(void *owner);
     void (*on_lost)(void *owner);
-    /* The page of an arrival can be read now, or is refused. Never inside redis_subs_arrive. */
+    /* The page of an HTTP connection can be read now, or is refused. Never inside
+     * redis_subs_arrive. */
     void (*on_arrived)(void *owner, struct store_request *page);
     void (*on_refused)(void *owner, struct store_request *page);
     struct span plain[REDIS_PLAIN_CHANNELS]; /* unused: empty */

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-TestSuite(arrival, .init = peers_set_up, .fini = peers_tear_down);
+TestSuite(http_conn, .init = peers_set_up, .fini = peers_tear_down);
 
 static void ask_for_a_refusal(int peer)
 {
@@ -24,23 +24,23 @@ static bool has_gone(int peer)
     return send(theirs[peer], "x", 1, MSG_NOSIGNAL) < 0;
 }
 
-Test(arrival, who_was_answered_first_is_the_first_to_make_room)
+Test(http_conn, who_was_answered_first_is_the_first_to_make_room)
 {
     for (int i = 0; i < PEERS; i++)
         arrive(i);
     ask_for_a_refusal(2);
     ask_for_a_refusal(1);
-    cr_assert(arrivals_make_room(&all));
+    cr_assert(http_conns_make_room(&all));
     cr_expect(has_gone(2));
     cr_expect_not(has_gone(1));
-    cr_assert(arrivals_make_room(&all));
+    cr_assert(http_conns_make_room(&all));
     cr_expect(has_gone(1));
-    cr_assert_not(arrivals_make_room(&all), "unfinished heads make no room");
+    cr_assert_not(http_conns_make_room(&all), "unfinished heads make no room");
     cr_expect_not(has_gone(0));
     cr_expect_eq(node.n_sockets, PEERS - 2);
 }
 
-Test(arrival, an_answer_on_its_way_is_not_cut_off)
+Test(http_conn, an_answer_on_its_way_is_not_cut_off)
 {
     static char filling[4096];
     while (send(ours[0], filling, sizeof filling, MSG_NOSIGNAL) > 0) {
@@ -48,11 +48,11 @@ Test(arrival, an_answer_on_its_way_is_not_cut_off)
     arrive(0);
     ask_for_a_refusal(0);
     cr_expect_eq(node.n_lingering, 1);
-    cr_assert_not(arrivals_make_room(&all));
+    cr_assert_not(http_conns_make_room(&all));
     cr_assert_not(has_gone(0));
     for (int i = 0; i < 3; i++)
         reactor_turn(worker->reactor, 0);
-    cr_assert(arrivals_make_room(&all));
+    cr_assert(http_conns_make_room(&all));
 }
 
 static void expect_refused_unread(int peer, enum err error, const char *status, const char *type)
@@ -70,7 +70,7 @@ static void expect_refused_unread(int peer, enum err error, const char *status, 
     cr_expect_not_null(strstr(answer, type), "%s", answer);
 }
 
-Test(arrival, without_a_place_is_told_so_in_a_problem)
+Test(http_conn, without_a_place_is_told_so_in_a_problem)
 {
     expect_refused_unread(0, ERR_FULL, "HTTP/1.1 503 ", "{\"type\":\"full\",");
     expect_refused_unread(1, ERR_CROWDED, "HTTP/1.1 429 ", "{\"type\":\"rate-limited\",");
@@ -78,7 +78,7 @@ Test(arrival, without_a_place_is_told_so_in_a_problem)
 
 /* ---- connections that are kept (RFC 9112, 9.3) ---- */
 
-Test(arrival, goes_on_until_the_peer_wants_no_more)
+Test(http_conn, goes_on_until_the_peer_wants_no_more)
 {
     arrive(0);
     for (int i = 0; i < 3; i++)
@@ -88,7 +88,7 @@ Test(arrival, goes_on_until_the_peer_wants_no_more)
     cr_assert_eq(recv(theirs[0], &byte, 1, 0), 0, "the end");
 }
 
-Test(arrival, ends_where_nobody_can_tell_where_the_next_request_begins)
+Test(http_conn, ends_where_nobody_can_tell_where_the_next_request_begins)
 {
     static const char *const requests[PEERS] = {
         "GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
@@ -102,7 +102,7 @@ Test(arrival, ends_where_nobody_can_tell_where_the_next_request_begins)
     }
 }
 
-Test(arrival, of_a_node_that_is_leaving_is_not_kept)
+Test(http_conn, of_a_node_that_is_leaving_is_not_kept)
 {
     arrive(0);
     atomic_store(&node.is_draining, true);
@@ -112,7 +112,7 @@ Test(arrival, of_a_node_that_is_leaving_is_not_kept)
 /* ---- what comes while somebody is asked about a request ---- */
 
 /* What follows moves the head to a larger room, and others' heads take what it leaves. */
-Test(arrival, answers_the_origin_that_asked_whatever_comes_meanwhile)
+Test(http_conn, answers_the_origin_that_asked_whatever_comes_meanwhile)
 {
     static char more[20000];
     char answer[4096];
@@ -128,8 +128,8 @@ Test(arrival, answers_the_origin_that_asked_whatever_comes_meanwhile)
     for (int i = 1; i < PEERS; i++)
         say(i, "POST /slow HTTP/1.1\r\nHost: b\r\nOrigin: http://b\r\nX: ");
     reactor_turn(worker->reactor, 0);
-    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
-    arrival_unpin(waiting);
+    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_unpin(waiting);
     reactor_turn(worker->reactor, 0);
     ssize_t len = recv(theirs[0], answer, sizeof answer - 1, 0);
     cr_assert_gt(len, 0);
@@ -138,18 +138,18 @@ Test(arrival, answers_the_origin_that_asked_whatever_comes_meanwhile)
                        answer);
 }
 
-static bool wait_for_a_turn(struct arrival *arrival, const struct http_head *head,
+static bool wait_for_a_turn(struct http_conn *http_conn, const struct http_head *head,
                             const char *bytes)
 {
     (void)head;
     (void)bytes;
-    if (!arrival_take_turn(arrival) && arrival_is_late(arrival))
-        arrival_refuse(arrival, ERR_BUSY, NULL, NULL, NULL);
+    if (!http_conn_take_turn(http_conn) && http_conn_is_late(http_conn))
+        http_conn_refuse(http_conn, ERR_BUSY, NULL, NULL, NULL);
     return true;
 }
 
 /* CONTRACT 5.10: each request is answered, at shutdown too. */
-Test(arrival, is_answered_though_the_port_is_closed_if_its_request_is_whole)
+Test(http_conn, is_answered_though_the_port_is_closed_if_its_request_is_whole)
 {
     char answer[4096];
     for (int i = 0; i < 3; i++)
@@ -162,10 +162,10 @@ Test(arrival, is_answered_though_the_port_is_closed_if_its_request_is_whole)
     say(1, "POST /work HTTP/1.1\r\nHost: a\r\n\r\n");
     say(2, "POST /half HTTP/1.1\r\nHo");
     reactor_turn(worker->reactor, 0);
-    arrivals_drop_unfinished(&all);
+    http_conns_drop_unfinished(&all);
     cr_expect(has_gone(2));
-    arrival_answer(waiting, 204, NULL, NULL, (struct span){0});
-    arrival_unpin(waiting);
+    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_unpin(waiting);
     reactor_turn(worker->reactor, 0);
     cr_assert_gt(recv(theirs[0], answer, sizeof answer, 0), 0);
     cr_expect_eq(memcmp(answer, "HTTP/1.1 204 ", 13), 0);
@@ -173,7 +173,7 @@ Test(arrival, is_answered_though_the_port_is_closed_if_its_request_is_whole)
     cr_expect_eq(memcmp(answer, "HTTP/1.1 503 ", 13), 0);
 }
 
-Test(arrival, makes_room_for_others_while_it_rests)
+Test(http_conn, makes_room_for_others_while_it_rests)
 {
     for (int i = 0; i < 3; i++) {
         arrive(i);
@@ -182,23 +182,23 @@ Test(arrival, makes_room_for_others_while_it_rests)
     say(0, "GET /");
     reactor_turn(worker->reactor, 0);
     cr_expect_eq(node.n_lingering, 2, "one has begun its next head");
-    arrivals_drop_resting(&all);
+    http_conns_drop_resting(&all);
     cr_expect(has_gone(1));
-    cr_assert(arrivals_make_room(&all));
+    cr_assert(http_conns_make_room(&all));
     cr_expect(has_gone(2));
-    cr_assert_not(arrivals_make_room(&all));
+    cr_assert_not(http_conns_make_room(&all));
     cr_assert(goes_on_behind(0, "livez HTTP/1.1\r\nHost: a\r\n\r\n"));
 }
 
-Test(arrival, is_closed_with_the_port_when_it_rests)
+Test(http_conn, is_closed_with_the_port_when_it_rests)
 {
     arrive(0);
     cr_assert(goes_on_behind(0, LIVEZ "\r\n"));
-    arrivals_drop_unfinished(&all);
+    http_conns_drop_unfinished(&all);
     cr_expect_eq(node.n_sockets, 0);
 }
 
-Test(arrival, rests_for_75_seconds_and_its_next_head_has_10)
+Test(http_conn, rests_for_75_seconds_and_its_next_head_has_10)
 {
     show_clock();
     arrive(0);
@@ -223,17 +223,18 @@ static int turns[PEERS];
 static unsigned n_turns;
 
 /* The path is the number of the peer. Each uses up what the throttle counts at most. */
-static bool work_in_turn(struct arrival *arrival, const struct http_head *head, const char *bytes)
+static bool work_in_turn(struct http_conn *http_conn, const struct http_head *head,
+                         const char *bytes)
 {
-    if (!arrival_take_turn(arrival))
+    if (!http_conn_take_turn(http_conn))
         return true;
     turns[n_turns++] = bytes[head->path.at + 1] - '0';
     conn_loop_count_work(&worker->loop, 1000000);
-    arrival_answer(arrival, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(http_conn, 204, NULL, NULL, (struct span){0});
     return true;
 }
 
-Test(arrival, has_the_turns_of_the_address_that_its_proxy_tells)
+Test(http_conn, has_the_turns_of_the_address_that_its_proxy_tells)
 {
     struct sources *sources;
     char *trusted = "unix:";
@@ -248,8 +249,8 @@ Test(arrival, has_the_turns_of_the_address_that_its_proxy_tells)
         struct source *source;
         cr_assert_eq(source_arrive(sources, NULL, &source), ERR_OK);
         atomic_fetch_add(&node.n_sockets, 1);
-        cr_assert_eq(arrival_new(worker, ours[i], source, &(struct ip){0},
-                                 worker_now_ms(worker) + 60000, &all),
+        cr_assert_eq(http_conn_new(worker, ours[i], source, &(struct ip){0},
+                                   worker_now_ms(worker) + 60000, &all),
                      ERR_OK);
         snprintf(request, sizeof request,
                  "POST /%d HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.%d\r\n\r\n", i,
@@ -264,7 +265,7 @@ Test(arrival, has_the_turns_of_the_address_that_its_proxy_tells)
     }
     for (unsigned i = 0; i < PEERS; i++)
         cr_expect_eq(turns[i], ((const int[PEERS]){0, PEERS - 1, 1, 2})[i]);
-    arrivals_drop_all(&all);
+    http_conns_drop_all(&all);
     sources_free(sources);
     clock_replace(NULL, NULL);
 }
@@ -287,7 +288,7 @@ static size_t take_answer(int peer, char answer[4096])
 }
 
 /* EventSource gives up on a 503 for good, and a page with a WebSocket does not see it. */
-Test(arrival, whose_turn_does_not_come_in_time_is_refused_as_its_kind_can_take_it)
+Test(http_conn, whose_turn_does_not_come_in_time_is_refused_as_its_kind_can_take_it)
 {
 #define WS                                                                                         \
     " HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"                        \
@@ -349,7 +350,7 @@ static void expect_health(int peer, const char *path, const char *status, const 
     cr_expect_not_null(strstr(answer, body), "%s", answer);
 }
 
-Test(arrival, tells_how_its_node_is_to_whoever_asks)
+Test(http_conn, tells_how_its_node_is_to_whoever_asks)
 {
     expect_health(0, "/readyz", "HTTP/1.1 503 ", "\"type\":\"store-unavailable\"");
     atomic_store(&node.was_store_up, true);
@@ -360,7 +361,7 @@ Test(arrival, tells_how_its_node_is_to_whoever_asks)
     expect_health(3, "/readyz", "HTTP/1.1 503 ", "\"type\":\"draining\"");
 }
 
-Test(arrival, tells_that_a_worker_stands_still)
+Test(http_conn, tells_that_a_worker_stands_still)
 {
     expect_health(0, "/livez", "HTTP/1.1 200 ", "{\"status\":\"live\"}");
     atomic_fetch_sub(&worker->seen_ms, 60000);
