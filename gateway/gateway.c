@@ -181,7 +181,7 @@ static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
     error = auth_open(node->options, &node->auth, why, why_cap);
     if (error != ERR_OK)
         return error;
-    error = sources_new(node->options, &node->sources);
+    error = peers_new(node->options, &node->peers);
     if (error != ERR_OK)
         return error;
     error = client_map_new(node->n_workers, (uint32_t)node->options->session_max_bytes,
@@ -339,7 +339,7 @@ void gateway_stop(struct gateway *gateway)
         worker_free(node->workers[i]);
     free(node->workers);
     client_map_free(node->map);
-    sources_free(node->sources);
+    peers_free(node->peers);
     auth_close(node->auth);
     listeners_close(node->listeners);
     tls_context_free(node->tls); /* behind the last connection */

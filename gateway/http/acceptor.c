@@ -49,8 +49,8 @@ struct acceptor {
 static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, int code)
 {
     close(acceptor->spare_fd);
-    struct peer_address peer;
-    int fd = listener_accept(listen_fd, &peer);
+    struct peer_address from;
+    int fd = listener_accept(listen_fd, &from);
     if (fd >= 0)
         refused_close(acceptor->worker, fd, ERR_FULL);
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -62,27 +62,26 @@ static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, 
 }
 
 /* For which a place was taken. */
-static void take(struct acceptor *acceptor, int fd, const struct peer_address *peer)
+static void take(struct acceptor *acceptor, int fd, const struct peer_address *from)
 {
     struct node *node = acceptor->worker->node;
-    struct source *source = NULL;
+    struct peer *peer = NULL;
     int64_t due_ms = worker_now_ms(acceptor->worker) + node->options->head_timeout;
-    enum err error = source_arrive(node->sources, peer->has_ip ? &peer->ip : NULL, &source);
+    enum err error = peer_arrive(node->peers, from->has_ip ? &from->ip : NULL, &peer);
     atomic_store_explicit(&node->arrived_ms, worker_now_ms(acceptor->worker), memory_order_relaxed);
     if (error == ERR_CROWDED) {
         atomic_fetch_sub(&node->n_sockets, 1);
         refused_close(acceptor->worker, fd, ERR_CROWDED);
         return;
     }
-    if (error == ERR_OK && source_is_untold(source))
-        error = proxy_conn_new(acceptor->worker, fd, source, &acceptor->proxy_conn,
+    if (error == ERR_OK && peer_is_unresolved(peer))
+        error = proxy_conn_new(acceptor->worker, fd, peer, &acceptor->proxy_conn,
                                &acceptor->http_conns);
     else if (error == ERR_OK)
-        error =
-            http_conn_new(acceptor->worker, fd, source, &peer->ip, due_ms, &acceptor->http_conns);
+        error = http_conn_new(acceptor->worker, fd, peer, &from->ip, due_ms, &acceptor->http_conns);
     if (error == ERR_OK)
         return;
-    source_leave(source);
+    peer_leave(peer);
     atomic_fetch_sub(&node->n_sockets, 1);
     refused_close(acceptor->worker, fd, ERR_FULL);
 }
@@ -164,13 +163,13 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
             pause_for_places(acceptor);
             return;
         }
-        struct peer_address peer;
-        int fd = listener_accept(watch->fd, &peer);
+        struct peer_address from;
+        int fd = listener_accept(watch->fd, &from);
         int code = errno;
         if (fd >= 0) {
             metrics_count(METRIC_ACCEPTED);
             if (place == PLACE_TAKEN)
-                take(acceptor, fd, &peer);
+                take(acceptor, fd, &from);
             else
                 refused_close(acceptor->worker, fd, ERR_FULL);
             continue;

@@ -55,8 +55,8 @@ void http_conn_finish(struct http_conn *http_conn)
 {
     if (http_conn->is_lingering)
         atomic_fetch_sub(&http_conn_node(http_conn)->n_lingering, 1);
-    source_leave(http_conn->source);
-    http_conn->source = NULL;
+    peer_leave(http_conn->peer);
+    http_conn->peer = NULL;
     conn_abandon(&http_conn->conn);
     atomic_fetch_sub(&http_conn_node(http_conn)->n_sockets, 1);
     leave(http_conn);
@@ -127,9 +127,9 @@ struct span http_conn_bytes(const struct http_conn *http_conn)
     return buf_span(&http_conn->bytes);
 }
 
-struct source *http_conn_source(const struct http_conn *http_conn)
+struct peer *http_conn_peer(const struct http_conn *http_conn)
 {
-    return http_conn->source;
+    return http_conn->peer;
 }
 
 void http_conn_who(const struct http_conn *http_conn, struct refused_who *ret_who)
@@ -137,7 +137,7 @@ void http_conn_who(const struct http_conn *http_conn, struct refused_who *ret_wh
     const struct http_head *head = &http_conn->head;
     const char *bytes = http_conn->bytes.bytes;
     const char *why;
-    if (!source_describe(http_conn->source, ret_who->address, sizeof ret_who->address))
+    if (!peer_describe(http_conn->peer, ret_who->address, sizeof ret_who->address))
         listener_peer(http_conn->conn.watch.fd, ret_who->address, sizeof ret_who->address);
     if (query_user_id(http_part_span(bytes, head->query), ret_who->user, &ret_who->user_len,
                       &why) != ERR_OK)
@@ -148,10 +148,10 @@ void http_conn_who(const struct http_conn *http_conn, struct refused_who *ret_wh
     http_head_find(head, bytes, "Origin", &ret_who->origin);
 }
 
-struct transport_socket http_conn_release(struct http_conn *http_conn, struct source **ret_source)
+struct transport_socket http_conn_release(struct http_conn *http_conn, struct peer **ret_peer)
 {
-    *ret_source = http_conn->source;
-    http_conn->source = NULL;
+    *ret_peer = http_conn->peer;
+    http_conn->peer = NULL;
     uint8_t *rest;
     size_t n_rest;
     struct transport_socket socket = conn_release(&http_conn->conn, &rest, &n_rest);
@@ -197,8 +197,8 @@ static void try_head(struct http_conn *http_conn)
         refuse_head(http_conn);
         break;
     case HTTP_HEAD_DONE:
-        if (source_is_untold(http_conn->source))
-            source_tell_by_head(http_conn->source, &http_conn->head, http_conn->bytes.bytes);
+        if (peer_is_unresolved(http_conn->peer))
+            peer_tell_by_head(http_conn->peer, &http_conn->head, http_conn->bytes.bytes);
         serve(http_conn);
         break;
     }
@@ -225,7 +225,7 @@ static void forget_request(struct http_conn *http_conn)
                    http_conn->head.max_fields);
     http_conn->is_waiting = http_conn->is_answered = http_conn->is_readable = false;
     http_conn->is_kept = http_conn->may_be_kept = false;
-    source_next(http_conn->source);
+    peer_next(http_conn->peer);
 }
 
 static bool has_room_to_read(const struct http_conn *http_conn)
@@ -235,7 +235,7 @@ static bool has_room_to_read(const struct http_conn *http_conn)
 
 static void rest(struct http_conn *http_conn)
 {
-    source_rest(http_conn->source);
+    peer_rest(http_conn->peer);
     move_to(http_conn, &http_conn->all->resting);
     http_conn_begin_to_linger(http_conn, HTTP_KEEP_S * 1000);
 }
@@ -270,7 +270,7 @@ static bool wake(struct http_conn *http_conn)
     atomic_fetch_sub(&http_conn_node(http_conn)->n_lingering, 1);
     move_to(http_conn, &http_conn->all->open);
     http_conn_set_timer(http_conn, http_conn_node(http_conn)->options->head_timeout);
-    enum err error = source_wake(http_conn->source);
+    enum err error = peer_wake(http_conn->peer);
     if (error != ERR_OK)
         http_conn_refuse(http_conn, error, NULL, NULL, NULL);
     return error == ERR_OK;
@@ -350,7 +350,7 @@ static void on_gone(struct conn *conn, bool is_clean)
 static struct ip address(const struct conn *conn)
 {
     const struct http_conn *http_conn = CONTAINER_OF(conn, const struct http_conn, conn);
-    return source_of_work(http_conn->source, conn->watch.fd);
+    return peer_of_work(http_conn->peer, conn->watch.fd);
 }
 
 static const struct conn_ops ops = {
@@ -393,7 +393,7 @@ static enum err accept_socket(struct http_conn *http_conn, struct worker *worker
     return error;
 }
 
-enum err http_conn_new(struct worker *worker, int fd, struct source *source, const struct ip *from,
+enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const struct ip *from,
                        int64_t due_ms, struct http_conns *all)
 {
     size_t max_bytes = (size_t)worker->node->options->max_head;
@@ -407,7 +407,7 @@ enum err http_conn_new(struct worker *worker, int fd, struct source *source, con
         free(http_conn);
         return error;
     }
-    http_conn->source = source;
+    http_conn->peer = peer;
     buf_init(&http_conn->bytes, max_bytes + BEHIND_MAX_BYTES);
     http_head_init(&http_conn->head, max_bytes, http_conn->fields, max_fields);
     http_conn->all = all;

@@ -24,8 +24,8 @@ void http_conns_init(struct http_conns *http_conns);
 /* Of a connection whose first byte is its own, behind the PROXY header if there was one; with TLS
  * where the port has it. `from` is the address that its handshake counts for, all zero where
  * there is none. The head must be complete at due_ms, on worker_now_ms. Takes over the
- * socket and the source. On error they are still the caller's. `all` are the acceptor's. */
-MUST_CHECK enum err http_conn_new(struct worker *worker, int fd, struct source *source,
+ * socket and the peer. On error they are still the caller's. `all` are the acceptor's. */
+MUST_CHECK enum err http_conn_new(struct worker *worker, int fd, struct peer *peer,
                                   const struct ip *from, int64_t due_ms, struct http_conns *all);
 
 /* One that is answered, and only waits for its peer, gives up its place. false: there is
@@ -44,10 +44,10 @@ const struct http_head *http_conn_head(const struct http_conn *http_conn);
 struct span
 http_conn_bytes(const struct http_conn *http_conn); /* the head and what came behind it */
 
-/* Gives the socket and the source away; the HTTP connection is gone. */
-struct transport_socket http_conn_release(struct http_conn *http_conn, struct source **ret_source);
+/* Gives the socket and the peer away; the HTTP connection is gone. */
+struct transport_socket http_conn_release(struct http_conn *http_conn, struct peer **ret_peer);
 
-struct source *http_conn_source(const struct http_conn *http_conn); /* may be NULL */
+struct peer *http_conn_peer(const struct http_conn *http_conn); /* may be NULL */
 /* For the log: it lives as long as the head. */
 void http_conn_who(const struct http_conn *http_conn, struct refused_who *ret_who);
 

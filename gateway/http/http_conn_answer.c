@@ -57,8 +57,8 @@ static void send_answer(struct http_conn *http_conn, const struct buf *answer)
     conn_resume(&http_conn->conn); /* a socket that is closed with bytes unread resets the answer */
     conn_shutdown(&http_conn->conn);
     http_conn_begin_to_linger(http_conn, LINGER_MS);
-    source_leave(http_conn->source); /* one that is over counts no more for its address */
-    http_conn->source = NULL;
+    peer_leave(http_conn->peer); /* one that is over counts no more for its address */
+    http_conn->peer = NULL;
 }
 
 static bool can_be_kept(struct http_conn *http_conn)

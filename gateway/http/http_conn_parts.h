@@ -6,7 +6,7 @@
 
 struct http_conn {
     struct conn conn;
-    struct source *source;
+    struct peer *peer;
     struct http_conns *all; /* the acceptor's */
     struct list link;       /* in one of their lists */
     struct timer timer;

@@ -13,7 +13,7 @@
 struct proxy_conn {
     struct reactor_watch watch;
     struct worker *worker;
-    struct source *source;
+    struct peer *peer;
     struct list link;
     struct http_conns *http_conns;
     struct timer timer;
@@ -26,7 +26,7 @@ static void free_proxied(struct grave *grave)
     free(CONTAINER_OF(grave, struct proxy_conn, grave));
 }
 
-/* The socket and the source are somebody else's from now on. */
+/* The socket and the peer are somebody else's from now on. */
 static void leave(struct proxy_conn *proxy_conn)
 {
     struct worker *worker = proxy_conn->worker;
@@ -39,7 +39,7 @@ static void leave(struct proxy_conn *proxy_conn)
 static void close_socket(struct proxy_conn *proxy_conn)
 {
     close(proxy_conn->watch.fd);
-    source_leave(proxy_conn->source);
+    peer_leave(proxy_conn->peer);
     atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
 }
 
@@ -53,8 +53,8 @@ static void go_on(struct proxy_conn *proxy_conn)
 {
     int64_t due_ms = proxy_conn->due_ms;
     leave(proxy_conn);
-    if (http_conn_new(proxy_conn->worker, proxy_conn->watch.fd, proxy_conn->source,
-                      source_address(proxy_conn->source), due_ms, proxy_conn->http_conns) != ERR_OK)
+    if (http_conn_new(proxy_conn->worker, proxy_conn->watch.fd, proxy_conn->peer,
+                      peer_address(proxy_conn->peer), due_ms, proxy_conn->http_conns) != ERR_OK)
         close_socket(proxy_conn);
 }
 
@@ -65,12 +65,12 @@ static void take_head(struct proxy_conn *proxy_conn, const struct proxy_head *he
         drop(proxy_conn); /* it was all there a moment ago */
         return;
     }
-    enum err error = source_tell(proxy_conn->source, head->has_address, &head->address);
+    enum err error = peer_tell(proxy_conn->peer, head->has_address, &head->address);
     if (error == ERR_OK) {
         go_on(proxy_conn);
     } else if (error == ERR_CROWDED) {
         leave(proxy_conn);
-        source_leave(proxy_conn->source);
+        peer_leave(proxy_conn->peer);
         atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
         refused_close(proxy_conn->worker, proxy_conn->watch.fd, ERR_CROWDED);
     } else {
@@ -114,14 +114,14 @@ static void on_timer(struct timer *timer)
     go_on(CONTAINER_OF(timer, struct proxy_conn, timer)); /* its time is over, and it is told so */
 }
 
-enum err proxy_conn_new(struct worker *worker, int fd, struct source *source, struct list *all,
+enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct list *all,
                         struct http_conns *http_conns)
 {
     struct proxy_conn *proxy_conn = calloc(1, sizeof *proxy_conn);
     if (proxy_conn == NULL)
         return ERR_NO_MEMORY;
     proxy_conn->worker = worker;
-    proxy_conn->source = source;
+    proxy_conn->peer = peer;
     proxy_conn->http_conns = http_conns;
     proxy_conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = fd};
     /* Edges, because what was looked at still lies there: only more of it is news. */

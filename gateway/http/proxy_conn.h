@@ -6,9 +6,9 @@
 
 #include "gateway/http/http_conn.h"
 
-/* Takes over the socket and the source, for --head-timeout at most (the head has as long again). On
+/* Takes over the socket and the peer, for --head-timeout at most (the head has as long again). On
  * error they are still the caller's. `all` is the list it is in, `http_conns` where it goes. */
-MUST_CHECK enum err proxy_conn_new(struct worker *worker, int fd, struct source *source,
+MUST_CHECK enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer,
                                    struct list *all, struct http_conns *http_conns);
 void proxy_conn_drop_all(struct list *all);
 

@@ -23,9 +23,9 @@
 
 enum { N_SHARDS = 64, N_BUCKETS = 512, CROWD_MAX = 64 };
 
-struct place {
-    struct place *next; /* in the bucket */
-    struct list idle;   /* in the shard's list, while nobody is here */
+struct address_row {
+    struct address_row *next; /* in the bucket */
+    struct list idle;         /* in the shard's list, while nobody is here */
     struct ip network;
     struct rate handshakes;
     uint32_t n_here; /* connections */
@@ -35,10 +35,10 @@ struct place {
 struct shard {
     pthread_mutex_t lock; /* for all of it; nothing else is locked under it */
     struct list idle;     /* places of nobody, the first one's bucket is full first */
-    struct place *buckets[N_BUCKETS];
+    struct address_row *buckets[N_BUCKETS];
 };
 
-struct sources {
+struct peers {
     struct cidr *trusted;
     size_t n_trusted;
     bool trusts_unix;
@@ -47,98 +47,98 @@ struct sources {
     struct shard *shards;     /* NULL: no limit */
 };
 
-struct source {
-    struct sources *sources;
-    struct place *place; /* NULL: not counted */
+struct peer {
+    struct peers *peers;
+    struct address_row *row; /* NULL: not counted */
     struct ip address;
     bool has_address;       /* false: who connected to a unix socket, and is not counted */
     struct ip proxy;        /* is_told_by_head: the peer's own address... */
     bool proxy_has_address; /* ...if it has one */
     bool is_told_by_head;
-    bool is_untold;
+    bool is_unresolved;
     bool is_proxied;
     bool is_in; /* it holds one of the places */
 };
 
 /* ---- the table ---- */
 
-static struct shard *shard_of(struct sources *sources, const struct ip *network,
-                              struct place ***ret_bucket)
+static struct shard *shard_of(struct peers *peers, const struct ip *network,
+                              struct address_row ***ret_bucket)
 {
     uint64_t hash = hash_bytes((struct span){(const char *)network->bytes, sizeof network->bytes});
-    struct shard *shard = &sources->shards[hash % N_SHARDS];
+    struct shard *shard = &peers->shards[hash % N_SHARDS];
     *ret_bucket = &shard->buckets[hash / N_SHARDS % N_BUCKETS];
     return shard;
 }
 
-static void drop_place(struct place **bucket, struct place *place)
+static void drop_place(struct address_row **bucket, struct address_row *row)
 {
-    while (*bucket != place)
+    while (*bucket != row)
         bucket = &(*bucket)->next;
-    *bucket = place->next;
-    list_remove(&place->idle);
-    free(place);
+    *bucket = row->next;
+    list_remove(&row->idle);
+    free(row);
 }
 
-static void sweep(struct sources *sources, struct shard *shard, int64_t now_us)
+static void sweep(struct peers *peers, struct shard *shard, int64_t now_us)
 {
     while (!list_is_empty(&shard->idle)) {
-        struct place *place = CONTAINER_OF(shard->idle.next, struct place, idle);
-        struct place **bucket;
-        if (place->handshakes.full_us > now_us)
+        struct address_row *row = CONTAINER_OF(shard->idle.next, struct address_row, idle);
+        struct address_row **bucket;
+        if (row->handshakes.full_us > now_us)
             return;
-        shard_of(sources, &place->network, &bucket);
-        drop_place(bucket, place);
+        shard_of(peers, &row->network, &bucket);
+        drop_place(bucket, row);
     }
 }
 
 /* Found or made. NULL: out of memory. */
-static struct place *find_place(struct place **bucket, const struct ip *network)
+static struct address_row *find_place(struct address_row **bucket, const struct ip *network)
 {
-    for (struct place *place = *bucket; place != NULL; place = place->next) {
-        if (ip_equal(&place->network, network))
-            return place;
+    for (struct address_row *row = *bucket; row != NULL; row = row->next) {
+        if (ip_equal(&row->network, network))
+            return row;
     }
-    struct place *place = calloc(1, sizeof *place);
-    if (place == NULL)
+    struct address_row *row = calloc(1, sizeof *row);
+    if (row == NULL)
         return NULL;
-    place->network = *network;
-    list_init(&place->idle);
-    place->next = *bucket;
-    *bucket = place;
-    return place;
+    row->network = *network;
+    list_init(&row->idle);
+    row->next = *bucket;
+    *bucket = row;
+    return row;
 }
 
-static bool take_place(const struct sources *sources, struct place *place)
+static bool take_place(const struct peers *peers, struct address_row *row)
 {
-    if (sources->max_connections != 0 && place->n_in >= sources->max_connections)
+    if (peers->max_connections != 0 && row->n_in >= peers->max_connections)
         return false;
-    place->n_in++;
+    row->n_in++;
     return true;
 }
 
-static enum err claim(struct source *source)
+static enum err claim(struct peer *peer)
 {
-    struct sources *sources = source->sources;
-    struct place **bucket;
-    if (sources->shards == NULL || !source->has_address)
+    struct peers *peers = peer->peers;
+    struct address_row **bucket;
+    if (peers->shards == NULL || !peer->has_address)
         return ERR_OK;
-    struct ip network = ip_network(&source->address);
-    struct shard *shard = shard_of(sources, &network, &bucket);
+    struct ip network = ip_network(&peer->address);
+    struct shard *shard = shard_of(peers, &network, &bucket);
     enum err error = ERR_OK;
     pthread_mutex_lock(&shard->lock);
-    sweep(sources, shard, clock_monotonic_us());
-    struct place *place = find_place(bucket, &network);
-    if (place == NULL) {
+    sweep(peers, shard, clock_monotonic_us());
+    struct address_row *row = find_place(bucket, &network);
+    if (row == NULL) {
         error = ERR_NO_MEMORY;
-    } else if (sources->max_connections != 0 &&
-               place->n_here >= (uint64_t)sources->max_connections + CROWD_MAX) {
+    } else if (peers->max_connections != 0 &&
+               row->n_here >= (uint64_t)peers->max_connections + CROWD_MAX) {
         error = ERR_CROWDED;
     } else {
-        list_remove(&place->idle);
-        place->n_here++;
-        source->is_in = take_place(sources, place);
-        source->place = place;
+        list_remove(&row->idle);
+        row->n_here++;
+        peer->is_in = take_place(peers, row);
+        peer->row = row;
     }
     pthread_mutex_unlock(&shard->lock);
     if (error == ERR_CROWDED)
@@ -146,204 +146,202 @@ static enum err claim(struct source *source)
     return error;
 }
 
-static void give_back(struct source *source)
+static void give_back(struct peer *peer)
 {
-    struct place *place = source->place;
-    struct place **bucket;
-    struct shard *shard = shard_of(source->sources, &place->network, &bucket);
+    struct address_row *row = peer->row;
+    struct address_row **bucket;
+    struct shard *shard = shard_of(peer->peers, &row->network, &bucket);
     pthread_mutex_lock(&shard->lock);
-    place->n_in -= source->is_in;
-    if (--place->n_here == 0) {
-        if (place->handshakes.full_us > clock_monotonic_us())
-            list_append(&shard->idle, &place->idle);
+    row->n_in -= peer->is_in;
+    if (--row->n_here == 0) {
+        if (row->handshakes.full_us > clock_monotonic_us())
+            list_append(&shard->idle, &row->idle);
         else
-            drop_place(bucket, place);
+            drop_place(bucket, row);
     }
     pthread_mutex_unlock(&shard->lock);
 }
 
 /* ---- the table's life ---- */
 
-static enum err make_shards(struct sources *sources)
+static enum err make_shards(struct peers *peers)
 {
-    sources->shards = calloc(N_SHARDS, sizeof *sources->shards);
-    if (sources->shards == NULL)
+    peers->shards = calloc(N_SHARDS, sizeof *peers->shards);
+    if (peers->shards == NULL)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < N_SHARDS; i++) {
-        list_init(&sources->shards[i].idle);
-        pthread_mutex_init(&sources->shards[i].lock, NULL); /* cannot fail here */
+        list_init(&peers->shards[i].idle);
+        pthread_mutex_init(&peers->shards[i].lock, NULL); /* cannot fail here */
     }
     return ERR_OK;
 }
 
-static enum err read_trusted(struct sources *sources, const struct option_list *list)
+static enum err read_trusted(struct peers *peers, const struct option_list *list)
 {
-    sources->trusted = calloc(list->n + 1, sizeof *sources->trusted);
-    if (sources->trusted == NULL)
+    peers->trusted = calloc(list->n + 1, sizeof *peers->trusted);
+    if (peers->trusted == NULL)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < list->n; i++) {
         if (strcmp(list->values[i], "unix:") == 0)
-            sources->trusts_unix = true;
-        else if (cidr_parse(span_of(list->values[i]), &sources->trusted[sources->n_trusted++]) !=
+            peers->trusts_unix = true;
+        else if (cidr_parse(span_of(list->values[i]), &peers->trusted[peers->n_trusted++]) !=
                  ERR_OK)
             return ERR_INVALID_FIELD;
     }
     return ERR_OK;
 }
 
-enum err sources_new(const struct options *options, struct sources **ret_sources)
+enum err peers_new(const struct options *options, struct peers **ret_peers)
 {
-    struct sources *sources = calloc(1, sizeof *sources);
-    if (sources == NULL)
+    struct peers *peers = calloc(1, sizeof *peers);
+    if (peers == NULL)
         return ERR_NO_MEMORY;
-    sources->max_connections = (uint32_t)options->max_connections_per_address;
-    sources->max_handshakes = (uint32_t)options->max_handshakes_per_address;
-    enum err error = read_trusted(sources, &options->trusted_proxy);
-    if (error == ERR_OK && (sources->max_connections != 0 || sources->max_handshakes != 0))
-        error = make_shards(sources);
+    peers->max_connections = (uint32_t)options->max_connections_per_address;
+    peers->max_handshakes = (uint32_t)options->max_handshakes_per_address;
+    enum err error = read_trusted(peers, &options->trusted_proxy);
+    if (error == ERR_OK && (peers->max_connections != 0 || peers->max_handshakes != 0))
+        error = make_shards(peers);
     if (error != ERR_OK) {
-        sources_free(sources);
+        peers_free(peers);
         return error;
     }
-    *ret_sources = sources;
+    *ret_peers = peers;
     return ERR_OK;
 }
 
-void sources_free(struct sources *sources)
+void peers_free(struct peers *peers)
 {
-    if (sources == NULL)
+    if (peers == NULL)
         return;
-    for (size_t i = 0; sources->shards != NULL && i < N_SHARDS; i++) {
-        sweep(sources, &sources->shards[i], INT64_MAX);
-        pthread_mutex_destroy(&sources->shards[i].lock);
+    for (size_t i = 0; peers->shards != NULL && i < N_SHARDS; i++) {
+        sweep(peers, &peers->shards[i], INT64_MAX);
+        pthread_mutex_destroy(&peers->shards[i].lock);
     }
-    free(sources->shards);
-    free(sources->trusted);
-    free(sources);
+    free(peers->shards);
+    free(peers->trusted);
+    free(peers);
 }
 
 /* ---- one connection's ---- */
 
-static bool is_trusted(const struct sources *sources, const struct ip *ip)
+static bool is_trusted(const struct peers *peers, const struct ip *ip)
 {
-    for (size_t i = 0; i < sources->n_trusted; i++) {
-        if (cidr_has(&sources->trusted[i], ip))
+    for (size_t i = 0; i < peers->n_trusted; i++) {
+        if (cidr_has(&peers->trusted[i], ip))
             return true;
     }
     return false;
 }
 
-enum err source_arrive(struct sources *sources, const struct ip *peer, struct source **ret_source)
+enum err peer_arrive(struct peers *peers, const struct ip *from, struct peer **ret_peer)
 {
-    *ret_source = NULL;
-    struct source found = {.sources = sources, .has_address = peer != NULL};
-    if (peer != NULL)
-        found.address = *peer;
-    found.is_untold = peer != NULL ? is_trusted(sources, peer) : sources->trusts_unix;
-    if (!found.is_untold && (sources->shards == NULL || peer == NULL))
+    *ret_peer = NULL;
+    struct peer found = {.peers = peers, .has_address = from != NULL};
+    if (from != NULL)
+        found.address = *from;
+    found.is_unresolved = from != NULL ? is_trusted(peers, from) : peers->trusts_unix;
+    if (!found.is_unresolved && (peers->shards == NULL || from == NULL))
         return ERR_OK;
-    struct source *source = malloc(sizeof *source);
-    if (source == NULL)
+    struct peer *peer = malloc(sizeof *peer);
+    if (peer == NULL)
         return ERR_NO_MEMORY;
-    *source = found;
-    enum err error = found.is_untold ? ERR_OK : claim(source);
+    *peer = found;
+    enum err error = found.is_unresolved ? ERR_OK : claim(peer);
     if (error != ERR_OK) {
-        free(source);
+        free(peer);
         return error;
     }
-    *ret_source = source;
+    *ret_peer = peer;
     return ERR_OK;
 }
 
-void source_leave(struct source *source)
+void peer_leave(struct peer *peer)
 {
-    if (source == NULL)
+    if (peer == NULL)
         return;
-    if (source->place != NULL)
-        give_back(source);
-    free(source);
+    if (peer->row != NULL)
+        give_back(peer);
+    free(peer);
 }
 
-bool source_is_untold(const struct source *source)
+bool peer_is_unresolved(const struct peer *peer)
 {
-    return source != NULL && source->is_untold;
+    return peer != NULL && peer->is_unresolved;
 }
 
-enum err source_tell(struct source *source, bool has_address, const struct ip *ip)
+enum err peer_tell(struct peer *peer, bool has_address, const struct ip *ip)
 {
-    source->is_untold = false;
-    source->is_proxied = has_address;
+    peer->is_unresolved = false;
+    peer->is_proxied = has_address;
     if (has_address) {
-        source->has_address = true;
-        source->address = *ip;
+        peer->has_address = true;
+        peer->address = *ip;
     }
-    return claim(source);
+    return claim(peer);
 }
 
-void source_tell_by_head(struct source *source, const struct http_head *head, const char *bytes)
+void peer_tell_by_head(struct peer *peer, const struct http_head *head, const char *bytes)
 {
     struct ip ip;
-    source->proxy = source->address;
-    source->proxy_has_address = source->has_address;
-    source->is_told_by_head = true;
-    bool is_found =
-        forwarded_for(head, bytes, source->sources->trusted, source->sources->n_trusted, &ip);
-    enum err error = source_tell(source, is_found, &ip);
-    (void)error; /* one without a place is not let in: source_enter */
+    peer->proxy = peer->address;
+    peer->proxy_has_address = peer->has_address;
+    peer->is_told_by_head = true;
+    bool is_found = forwarded_for(head, bytes, peer->peers->trusted, peer->peers->n_trusted, &ip);
+    enum err error = peer_tell(peer, is_found, &ip);
+    (void)error; /* one without a place is not let in: peer_enter */
 }
 
-static void give_up_place(struct source *source)
+static void give_up_place(struct peer *peer)
 {
-    if (source->place != NULL)
-        give_back(source);
-    source->place = NULL;
-    source->is_in = false;
+    if (peer->row != NULL)
+        give_back(peer);
+    peer->row = NULL;
+    peer->is_in = false;
 }
 
-void source_next(struct source *source)
+void peer_next(struct peer *peer)
 {
-    if (source == NULL || !source->is_told_by_head)
+    if (peer == NULL || !peer->is_told_by_head)
         return;
-    give_up_place(source);
-    source->address = source->proxy;
-    source->has_address = source->proxy_has_address;
-    source->is_told_by_head = source->is_proxied = false;
-    source->is_untold = true;
+    give_up_place(peer);
+    peer->address = peer->proxy;
+    peer->has_address = peer->proxy_has_address;
+    peer->is_told_by_head = peer->is_proxied = false;
+    peer->is_unresolved = true;
 }
 
-void source_rest(struct source *source)
+void peer_rest(struct peer *peer)
 {
-    if (source != NULL)
-        give_up_place(source);
+    if (peer != NULL)
+        give_up_place(peer);
 }
 
-enum err source_wake(struct source *source)
+enum err peer_wake(struct peer *peer)
 {
-    return source == NULL || source->is_untold ? ERR_OK : claim(source);
+    return peer == NULL || peer->is_unresolved ? ERR_OK : claim(peer);
 }
 
-bool source_is_proxied(const struct source *source)
+bool peer_is_proxied(const struct peer *peer)
 {
-    return source != NULL && source->is_proxied;
+    return peer != NULL && peer->is_proxied;
 }
 
-enum err source_enter(struct source *source)
+enum err peer_enter(struct peer *peer)
 {
-    if (source == NULL || source->sources->shards == NULL || !source->has_address)
+    if (peer == NULL || peer->peers->shards == NULL || !peer->has_address)
         return ERR_OK;
-    struct sources *sources = source->sources;
-    struct place *place = source->place;
-    struct place **bucket;
-    if (place == NULL)
+    struct peers *peers = peer->peers;
+    struct address_row *row = peer->row;
+    struct address_row **bucket;
+    if (row == NULL)
         return ERR_CROWDED; /* counted where it was found */
-    struct shard *shard = shard_of(sources, &place->network, &bucket);
+    struct shard *shard = shard_of(peers, &row->network, &bucket);
     enum err error = ERR_OK;
     pthread_mutex_lock(&shard->lock);
-    if (sources->max_handshakes != 0 &&
-        !rate_take(&place->handshakes, clock_monotonic_us(), sources->max_handshakes,
-                   sources->max_handshakes, 1))
+    if (peers->max_handshakes != 0 && !rate_take(&row->handshakes, clock_monotonic_us(),
+                                                 peers->max_handshakes, peers->max_handshakes, 1))
         error = ERR_RATE;
-    else if (!source->is_in && !(source->is_in = take_place(sources, place)))
+    else if (!peer->is_in && !(peer->is_in = take_place(peers, row)))
         error = ERR_CROWDED;
     pthread_mutex_unlock(&shard->lock);
     if (error != ERR_OK)
@@ -351,22 +349,22 @@ enum err source_enter(struct source *source)
     return error;
 }
 
-const struct ip *source_address(const struct source *source)
+const struct ip *peer_address(const struct peer *peer)
 {
-    return &source->address;
+    return &peer->address;
 }
 
-struct ip source_of_work(const struct source *source, int fd)
+struct ip peer_of_work(const struct peer *peer, int fd)
 {
-    return source != NULL ? source->address : listener_peer_address(fd).ip;
+    return peer != NULL ? peer->address : listener_peer_address(fd).ip;
 }
 
-bool source_describe(const struct source *source, char *out, size_t cap)
+bool peer_describe(const struct peer *peer, char *out, size_t cap)
 {
     char text[IP_TEXT_MAX_BYTES];
-    if (!source_is_proxied(source))
+    if (!peer_is_proxied(peer))
         return false;
-    ip_write(&source->address, text);
+    ip_write(&peer->address, text);
     snprintf(out, cap, "%s", text);
     return true;
 }

@@ -11,7 +11,7 @@
 
 struct worker;
 struct auth;
-struct sources;
+struct peers;
 struct listeners;
 struct session_events;
 struct http_conn;
@@ -25,7 +25,7 @@ struct node {
     struct client_map *map;
     struct store *store;
     struct auth *auth;
-    struct sources *sources;
+    struct peers *peers;
     struct worker **workers;
     unsigned n_workers;
     const struct session_events *session_events;

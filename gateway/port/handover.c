@@ -28,7 +28,7 @@ struct move *move_new(struct span user_agent, struct span origin, struct span ea
 static void drop(struct move *move)
 {
     transport_close(move->admission.socket);
-    source_leave(move->admission.source);
+    peer_leave(move->admission.peer);
     atomic_fetch_sub(&move->home->node->n_sockets, 1);
     atomic_fetch_sub(&move->home->node->n_sessions, 1);
 }

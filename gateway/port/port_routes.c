@@ -64,7 +64,7 @@ static bool is_ours(struct http_conn *http_conn, enum refused_cause *ret_cause)
         return true;
     *ret_cause = REFUSED_PROXY;
     if (forwarded_has_sign(head, http_conn_bytes(http_conn).bytes) ||
-        source_is_proxied(http_conn_source(http_conn)))
+        peer_is_proxied(http_conn_peer(http_conn)))
         return false;
     *ret_cause = REFUSED_HOST;
     return authority_is_loopback(part_of(http_conn, head->host));

@@ -185,7 +185,7 @@ static void let_in(struct http_conn *http_conn, const struct entry *entry)
     if (!epoch_is_none(entry->resume.epoch))
         http_conn_count_ask(http_conn);
     struct worker *here = http_conn_worker(http_conn);
-    move->admission.socket = http_conn_release(http_conn, &move->admission.source);
+    move->admission.socket = http_conn_release(http_conn, &move->admission.peer);
     move_send(move, here);
 }
 
@@ -293,7 +293,7 @@ static void find_out_who(struct http_conn *http_conn, struct entry *entry)
             refuse(http_conn, entry, ERR_BUSY, NULL);
         return;
     }
-    enum err error = source_enter(http_conn_source(http_conn));
+    enum err error = peer_enter(http_conn_peer(http_conn));
     if (error != ERR_OK) {
         refuse(http_conn, entry, error, NULL);
         return;

@@ -138,7 +138,7 @@ static void on_peeked(struct store_request *request)
 static void describe(const struct session *session, struct gateway_connection *out)
 {
     session_name(session, out->connection);
-    if (!source_describe(session->source, out->address, sizeof out->address))
+    if (!peer_describe(session->peer, out->address, sizeof out->address))
         listener_peer(session->conn.watch.fd, out->address, sizeof out->address);
     if (session->agent != NULL)
         snprintf(out->user_agent, sizeof out->user_agent, "%.*s", (int)session->agent->len,

@@ -56,7 +56,7 @@ static void free_session(struct grave *grave)
     struct worker *worker = session_worker(session);
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
-    source_leave(session->source);
+    peer_leave(session->peer);
     free_extra(session->extra);
     free(session);
 }
@@ -185,7 +185,7 @@ void session_set_timer(struct session *session)
 static struct ip address(const struct conn *conn)
 {
     const struct session *session = CONTAINER_OF(conn, const struct session, conn);
-    return source_of_work(session->source, conn->watch.fd);
+    return peer_of_work(session->peer, conn->watch.fd);
 }
 
 static const struct conn_ops ops = {session_on_bytes, session_on_flush, session_on_drained, on_gone,
@@ -357,7 +357,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->round_trip_ms = UINT16_MAX;
     session->id = atomic_fetch_add(&worker->node->next_connection, 1);
     session->since_ms = clock_wall_ms();
-    session->source = admission->source;
+    session->peer = admission->peer;
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
     session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;

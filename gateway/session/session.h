@@ -92,7 +92,7 @@ struct session {
     struct replay *replay; /* the page under way */
     struct session_extra *extra;
     /* Where it comes from; NULL: the socket knows. */
-    struct source *source;
+    struct peer *peer;
     struct user_agent *agent;
     uint64_t id;       /* of the connection */
     uint64_t tail;     /* the last number that was queued for it, or is known not to be there */
@@ -138,7 +138,7 @@ struct session_events {
 struct admission {
     struct transport_socket socket;
     /* May be NULL; the session's when it is there. */
-    struct source *source;
+    struct peer *peer;
     bool is_open;     /* it was a session already, before its user was known: no handshake */
     bool is_draining; /* an open one that was told when it will be closed: */
     uint32_t drain_at_ms;

@@ -109,7 +109,7 @@ void session_who(const struct session *session, struct refused_who *ret_who)
     if (user.len > 0)
         memcpy(ret_who->user, user.bytes, user.len);
     ret_who->user_len = user.len;
-    if (!source_describe(session->source, ret_who->address, sizeof ret_who->address))
+    if (!peer_describe(session->peer, ret_who->address, sizeof ret_who->address))
         listener_peer(session->conn.watch.fd, ret_who->address, sizeof ret_who->address);
 }
 
@@ -193,8 +193,8 @@ void session_auth_move(struct session *session)
     size_t len;
     move->admission.socket = conn_release(&session->conn, &bytes, &len);
     free(bytes);
-    move->admission.source = session->source;
-    session->source = NULL;
+    move->admission.peer = session->peer;
+    session->peer = NULL;
     session_vanish(session);
     move_send(move, worker);
 }

@@ -236,20 +236,20 @@ static bool work_in_turn(struct http_conn *http_conn, const struct http_head *he
 
 Test(http_conn, has_the_turns_of_the_address_that_its_proxy_tells)
 {
-    struct sources *sources;
+    struct peers *peers;
     char *trusted = "unix:";
     const struct options behind = {.trusted_proxy = {&trusted, 1}};
     char request[128];
     cr_assert_eq(hash_init(), ERR_OK);
-    cr_assert_eq(sources_new(&behind, &sources), ERR_OK);
+    cr_assert_eq(peers_new(&behind, &peers), ERR_OK);
     show_clock();
     node.serve_more = work_in_turn;
     conn_loop_count_work(&worker->loop, 1000000);
     for (int i = 0; i < PEERS; i++) {
-        struct source *source;
-        cr_assert_eq(source_arrive(sources, NULL, &source), ERR_OK);
+        struct peer *peer;
+        cr_assert_eq(peer_arrive(peers, NULL, &peer), ERR_OK);
         atomic_fetch_add(&node.n_sockets, 1);
-        cr_assert_eq(http_conn_new(worker, ours[i], source, &(struct ip){0},
+        cr_assert_eq(http_conn_new(worker, ours[i], peer, &(struct ip){0},
                                    worker_now_ms(worker) + 60000, &all),
                      ERR_OK);
         snprintf(request, sizeof request,
@@ -266,7 +266,7 @@ Test(http_conn, has_the_turns_of_the_address_that_its_proxy_tells)
     for (unsigned i = 0; i < PEERS; i++)
         cr_expect_eq(turns[i], ((const int[PEERS]){0, PEERS - 1, 1, 2})[i]);
     http_conns_drop_all(&all);
-    sources_free(sources);
+    peers_free(peers);
     clock_replace(NULL, NULL);
 }
 

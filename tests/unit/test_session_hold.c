@@ -69,16 +69,16 @@ Test(session_hold, holds_no_token_because_the_last_one_came_long_ago)
 /* Renewals wait in the line of whoever has sent them (net/throttle.h). */
 Test(session_hold, has_the_turns_of_the_address_that_a_proxy_has_told)
 {
-    struct sources *sources;
+    struct peers *peers;
     char *trusted = "unix:";
     const struct options behind = {.trusted_proxy = {&trusted, 1}};
     const struct ip told = ip_from_v4((const uint8_t[]){192, 0, 2, 1});
-    cr_assert_eq(sources_new(&behind, &sources), ERR_OK);
-    cr_assert_eq(source_arrive(sources, NULL, &session->source), ERR_OK);
-    cr_assert_eq(source_tell(session->source, true, &told), ERR_OK);
+    cr_assert_eq(peers_new(&behind, &peers), ERR_OK);
+    cr_assert_eq(peer_arrive(peers, NULL, &session->peer), ERR_OK);
+    cr_assert_eq(peer_tell(session->peer, true, &told), ERR_OK);
     struct ip ip = session->conn.ops->address(&session->conn);
     cr_expect(ip_equal(&ip, &told));
-    source_leave(session->source);
-    session->source = NULL;
-    sources_free(sources);
+    peer_leave(session->peer);
+    session->peer = NULL;
+    peers_free(peers);
 }

@@ -12,8 +12,8 @@
 
 enum { N_THREADS = 4, N_ADDRESSES = 8, ROUNDS = 20000, HELD = 3, MAX = 5 };
 
-static struct sources *sources;
-static const struct ip peer = {{[10] = 0xff, 0xff, 127, 0, 0, 1}};
+static struct peers *peers;
+static const struct ip from = {{[10] = 0xff, 0xff, 127, 0, 0, 1}};
 static atomic_int n_in[N_ADDRESSES];
 static atomic_uint n_entered, n_crowded, n_too_fast;
 
@@ -23,36 +23,36 @@ static void fail(const char *what)
     exit(1);
 }
 
-static struct source *come(unsigned address)
+static struct peer *come(unsigned address)
 {
-    struct source *source;
+    struct peer *peer;
     struct ip ip = ip_from_v4((const uint8_t[]){192, 0, 2, (uint8_t)address});
-    if (source_arrive(sources, &peer, &source) != ERR_OK || !source_is_untold(source))
+    if (peer_arrive(peers, &from, &peer) != ERR_OK || !peer_is_unresolved(peer))
         fail("the peer is not trusted");
-    if (source_tell(source, true, &ip) == ERR_OK) {
-        enum err error = source_enter(source);
+    if (peer_tell(peer, true, &ip) == ERR_OK) {
+        enum err error = peer_enter(peer);
         if (error == ERR_OK) {
             if (atomic_fetch_add(&n_in[address], 1) >= MAX)
                 fail("more than the limit are in");
             atomic_fetch_add(&n_entered, 1);
-            return source;
+            return peer;
         }
         atomic_fetch_add(error == ERR_RATE ? &n_too_fast : &n_crowded, 1);
     }
-    source_leave(source);
+    peer_leave(peer);
     return NULL;
 }
 
 static void *run(void *argument)
 {
     unsigned seed = *(unsigned *)argument;
-    struct source *held[HELD] = {NULL};
+    struct peer *held[HELD] = {NULL};
     unsigned of[HELD] = {0};
     for (unsigned i = 0; i < ROUNDS + HELD; i++) {
         unsigned slot = i % HELD;
         if (held[slot] != NULL) {
             atomic_fetch_sub(&n_in[of[slot]], 1);
-            source_leave(held[slot]);
+            peer_leave(held[slot]);
         }
         seed = seed * 1103515245u + 12345u;
         of[slot] = (seed >> 16) % N_ADDRESSES % (i % 2 == 0 ? N_ADDRESSES : 2);
@@ -73,7 +73,7 @@ static void run_all(uint32_t max_handshakes)
     };
     pthread_t threads[N_THREADS];
     unsigned seeds[N_THREADS];
-    if (sources_new(&options, &sources) != ERR_OK)
+    if (peers_new(&options, &peers) != ERR_OK)
         fail("no table");
     for (unsigned i = 0; i < N_THREADS; i++) {
         seeds[i] = i + 1;
@@ -81,16 +81,16 @@ static void run_all(uint32_t max_handshakes)
     }
     for (unsigned i = 0; i < N_THREADS; i++)
         pthread_join(threads[i], NULL);
-    struct source *all[MAX];
+    struct peer *all[MAX];
     for (unsigned i = 0; i < MAX && max_handshakes == 0; i++) {
         if ((all[i] = come(0)) == NULL)
             fail("a place was not given back");
     }
     for (unsigned i = 0; i < MAX && max_handshakes == 0; i++) {
         atomic_fetch_sub(&n_in[0], 1);
-        source_leave(all[i]);
+        peer_leave(all[i]);
     }
-    sources_free(sources);
+    peers_free(peers);
 }
 
 int main(void)
