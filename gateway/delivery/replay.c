@@ -170,7 +170,7 @@ void replay_try_again(struct worker *worker)
 void replay_start(struct session *session)
 {
     if (session->state == SESSION_LIVE) {
-        session_move(session, SESSION_REPLAY);
+        session_become(session, SESSION_REPLAY);
         want_page(session);
     } else if (session->replay != NULL) {
         session->must_reread = true;
@@ -180,7 +180,7 @@ void replay_start(struct session *session)
 void replay_when_drained(struct session *session)
 {
     metrics_count(METRIC_FELL_BACK);
-    session_move(session, SESSION_REPLAY);
+    session_become(session, SESSION_REPLAY);
     session->waits_drain = true;
 }
 
@@ -383,7 +383,7 @@ static void go_on(struct session *session, const struct store_page *page)
         return;
     }
     if (catch_up(session)) {
-        session_move(session, SESSION_LIVE);
+        session_become(session, SESSION_LIVE);
         return;
     }
     if (session->waits_drain)

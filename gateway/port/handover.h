@@ -5,7 +5,7 @@
 #include "gateway/session/session.h"
 #include "proto/note/subscribe_query.h"
 
-struct move {
+struct handover {
     struct letter letter;
     struct worker *home;
     struct admission admission;   /* its spans lie in what follows */
@@ -14,17 +14,17 @@ struct move {
 };
 
 /* NULL: out of memory. `early` and the others are copied. */
-struct move *move_new(struct span user_agent, struct span origin, struct span early);
+struct handover *handover_new(struct span user_agent, struct span origin, struct span early);
 
 /* From the worker `from`, whose socket it was: the session begins there at once if that is the
  * home, and otherwise there soon. Takes over the move and its socket, for which there is a place
  * among node->n_sessions. */
-void move_send(struct move *move, struct worker *from);
+void handover_send(struct handover *handover, struct worker *from);
 
 /* The user is known now: the admission's device and userId are the query's. */
-static inline struct span move_user(const struct move *move)
+static inline struct span handover_user(const struct handover *handover)
 {
-    return (struct span){move->query.user_id, move->query.user_id_len};
+    return (struct span){handover->query.user_id, handover->query.user_id_len};
 }
 
 #endif

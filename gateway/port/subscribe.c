@@ -138,7 +138,7 @@ static enum err take_place(struct node *node)
     return ERR_FULL;
 }
 
-static struct move *make_move(struct http_conn *http_conn, const struct entry *entry)
+static struct handover *make_move(struct http_conn *http_conn, const struct entry *entry)
 {
     struct span bytes = http_conn_bytes(http_conn);
     size_t head_len = http_conn_head(http_conn)->len;
@@ -150,13 +150,13 @@ static struct move *make_move(struct http_conn *http_conn, const struct entry *e
         find_field(http_conn, "Origin", &origin);
         early.len = 0; /* nothing is said on an event stream */
     }
-    struct move *move = move_new(agent, origin, early);
-    if (move == NULL)
+    struct handover *handover = handover_new(agent, origin, early);
+    if (handover == NULL)
         return NULL;
-    move->query = entry->query;
-    memcpy(move->query.user_id, entry->identity.user_id, entry->identity.user_id_len);
-    move->query.user_id_len = entry->identity.user_id_len;
-    struct admission *admission = &move->admission;
+    handover->query = entry->query;
+    memcpy(handover->query.user_id, entry->identity.user_id, entry->identity.user_id_len);
+    handover->query.user_id_len = entry->identity.user_id_len;
+    struct admission *admission = &handover->admission;
     admission->level = entry->level;
     memcpy(admission->accept, entry->accept, sizeof entry->accept);
     admission->deflate = entry->deflate;
@@ -164,9 +164,9 @@ static struct move *make_move(struct http_conn *http_conn, const struct entry *e
     admission->is_explicit = entry->query.is_ack_explicit;
     admission->is_unknown = entry->is_unknown;
     admission->until_ms = entry->identity.expires_ms;
-    admission->device = (struct span){move->query.device, move->query.device_len};
+    admission->device = (struct span){handover->query.device, handover->query.device_len};
     admission->is_page = entry->level != LEVEL_SSE && find_field(http_conn, "Origin", &origin);
-    return move;
+    return handover;
 }
 
 static void let_in(struct http_conn *http_conn, const struct entry *entry)
@@ -176,8 +176,8 @@ static void let_in(struct http_conn *http_conn, const struct entry *entry)
         refuse(http_conn, entry, error, error == ERR_FULL ? "too many connections" : NULL);
         return;
     }
-    struct move *move = make_move(http_conn, entry);
-    if (move == NULL) {
+    struct handover *handover = make_move(http_conn, entry);
+    if (handover == NULL) {
         atomic_fetch_sub(&node_of(http_conn)->n_sessions, 1);
         refuse(http_conn, entry, ERR_NO_MEMORY, NULL);
         return;
@@ -185,8 +185,8 @@ static void let_in(struct http_conn *http_conn, const struct entry *entry)
     if (!epoch_is_none(entry->resume.epoch))
         http_conn_count_ask(http_conn);
     struct worker *here = http_conn_worker(http_conn);
-    move->admission.socket = http_conn_release(http_conn, &move->admission.peer);
-    move_send(move, here);
+    handover->admission.socket = http_conn_release(http_conn, &handover->admission.peer);
+    handover_send(handover, here);
 }
 
 /* ---- tickets ---- */

@@ -32,7 +32,7 @@ static const uint8_t successors[] = {
     [SESSION_CLOSED] = 0,
 };
 
-void session_move(struct session *session, enum session_state state)
+void session_become(struct session *session, enum session_state state)
 {
     assert(successors[session->state] >> state & 1);
     session->state = state & 0xf;
@@ -76,7 +76,7 @@ static void leave(struct session *session)
 void session_finish(struct session *session)
 {
     struct worker *worker = session_worker(session);
-    session_move(session, SESSION_CLOSED);
+    session_become(session, SESSION_CLOSED);
     list_remove(&session->link);
     conn_abandon(&session->conn);
     timer_cancel(reactor_timers(worker->reactor), &session->timer);
@@ -88,7 +88,7 @@ void session_begin_closing(struct session *session)
     session_hold_drop(session);
     session->is_suspect = false; /* the timer is for the end from now on */
     leave(session);
-    session_move(session, SESSION_CLOSING);
+    session_become(session, SESSION_CLOSING);
     list_remove(&session->link);
     struct worker *worker = session_worker(session);
     list_append(&worker->closing, &session->link);
@@ -133,7 +133,7 @@ void session_vanish(struct session *session)
 {
     struct worker *worker = session_worker(session);
     leave(session);
-    session_move(session, SESSION_CLOSED);
+    session_become(session, SESSION_CLOSED);
     list_remove(&session->link);
     timer_cancel(reactor_timers(worker->reactor), &session->timer);
     worker_bury(worker, &session->grave, free_session);

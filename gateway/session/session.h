@@ -221,7 +221,7 @@ void session_drain_at(struct session *session, uint32_t drain_at_ms);
 /* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */
 void session_abandon_closing(struct worker *worker);
 
-void session_move(struct session *session, enum session_state state);
+void session_become(struct session *session, enum session_state state);
 
 /* The connection's name, "c-7f3a", with a NUL; answers its length. */
 enum { SESSION_NAME_MAX_BYTES = 24 };

@@ -151,19 +151,19 @@ static void become_known(struct session *session, const struct jwt_claims *claim
     conn_mark(&session->conn);  /* it moves at the end of the turn */
 }
 
-static struct move *make_move(struct session *session, struct span rest)
+static struct handover *make_move(struct session *session, struct span rest)
 {
     const struct session_wish *wish = session->extra->wish;
     struct span agent = {0};
     if (session->agent != NULL)
         agent = (struct span){session->agent->text, session->agent->len};
-    struct move *move = move_new(agent, (struct span){0}, rest);
-    if (move == NULL)
+    struct handover *handover = handover_new(agent, (struct span){0}, rest);
+    if (handover == NULL)
         return NULL;
-    memcpy(move->query.user_id, wish->user_id, wish->user_id_len);
-    move->query.user_id_len = wish->user_id_len;
-    memcpy(move->query.device, wish->device, wish->device_len);
-    struct admission *admission = &move->admission;
+    memcpy(handover->query.user_id, wish->user_id, wish->user_id_len);
+    handover->query.user_id_len = wish->user_id_len;
+    memcpy(handover->query.device, wish->device, wish->device_len);
+    struct admission *admission = &handover->admission;
     admission->is_open = true;
     admission->is_draining = session->is_draining;
     admission->drain_at_ms = session->drain_at_ms;
@@ -171,8 +171,8 @@ static struct move *make_move(struct session *session, struct span rest)
     admission->resume = session->extra->resume;
     admission->until_ms = (int64_t)session->until_s * 1000;
     admission->deflate.window_bits = session->window_bits;
-    admission->device = (struct span){move->query.device, wish->device_len};
-    return move;
+    admission->device = (struct span){handover->query.device, wish->device_len};
+    return handover;
 }
 
 void session_auth_move(struct session *session)
@@ -181,8 +181,8 @@ void session_auth_move(struct session *session)
     if (conn_queued_bytes(&session->conn) > 0)
         return; /* when it is written */
     struct span rest = conn_rest(&session->conn);
-    struct move *move = make_move(session, rest);
-    if (move == NULL) {
+    struct handover *handover = make_move(session, rest);
+    if (handover == NULL) {
         session_give_up(session);
         return;
     }
@@ -191,12 +191,12 @@ void session_auth_move(struct session *session)
     atomic_fetch_add(&worker->node->n_sockets, 1);
     uint8_t *bytes;
     size_t len;
-    move->admission.socket = conn_release(&session->conn, &bytes, &len);
+    handover->admission.socket = conn_release(&session->conn, &bytes, &len);
     free(bytes);
-    move->admission.peer = session->peer;
+    handover->admission.peer = session->peer;
     session->peer = NULL;
     session_vanish(session);
-    move_send(move, worker);
+    handover_send(handover, worker);
 }
 
 /* ---- auth messages ---- */

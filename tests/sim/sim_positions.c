@@ -64,7 +64,7 @@ static void check_nobody_is_behind(struct sim *sim, struct sim_user *user, uint6
     }
 }
 
-static void move(struct sim *sim, struct sim_user *user, uint64_t position)
+static void handover(struct sim *sim, struct sim_user *user, uint64_t position)
 {
     user->highest = position > user->highest ? position : user->highest;
     if (position > user->stored)
@@ -81,7 +81,7 @@ static void follow(struct sim *sim, struct sim_user *user, bool is_held)
         if (user->places[i].is_known && user->places[i].stored < lowest)
             lowest = user->places[i].stored;
     }
-    move(sim, user, lowest);
+    handover(sim, user, lowest);
 }
 
 void sim_model_acking(struct sim *sim, const struct store_ack *ack)
@@ -121,7 +121,7 @@ void sim_model_acked(struct sim *sim, const struct store_ack *ack)
     if (has_devices(user))
         follow(sim, user, ack->is_held);
     else
-        move(sim, user, ack->seq);
+        handover(sim, user, ack->seq);
 }
 
 /* Would the inbox lose something by this append if nothing more was acknowledged? */
@@ -146,7 +146,7 @@ void sim_model_known(struct sim *sim, struct sim_user *user, const struct store_
         target->known_acked > user->head)
         return;
     if (user->entries[target->seq - 1].position >= target->known_acked)
-        move(sim, user, target->known_acked);
+        handover(sim, user, target->known_acked);
     else if (must_make_room(sim, user, append->payload))
         sim_fail(sim,
                  "user %s: %" PRIu64 " was kept as if nothing above %" PRIu64 " was acknowledged",
