@@ -46,7 +46,7 @@ static void close_worker(struct worker *worker);
 
 static void (*const acts[WORDS])(struct worker *worker) = {
     [WORD_STORE_IS_BACK] = replay_try_again, [WORD_DRAIN] = drain_worker,
-    [WORD_END_WAITS] = waits_stop,           [WORD_CLOSE] = close_worker,
+    [WORD_END_WAITS] = push_waits_stop,      [WORD_CLOSE] = close_worker,
     [WORD_MAKE_ROOM] = front_make_room,
 };
 
@@ -244,7 +244,7 @@ static void begin_drain(struct gateway *gateway, uint32_t drain_ms)
 
 void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
 {
-    waits_end(&gateway->node, push);
+    push_waits_end(&gateway->node, push);
 }
 
 void gateway_end_waits(struct gateway *gateway)
@@ -282,7 +282,7 @@ static void close_worker(struct worker *worker)
 {
     acceptor_close(worker);
     close_strangers(worker);
-    waits_stop(worker);
+    push_waits_stop(worker);
     client_map_each(worker->node->map, worker->index, close_client, NULL);
 }
 
@@ -318,7 +318,7 @@ static void take_apart(struct node *node)
     for (unsigned i = 0; i < node->n_workers; i++) {
         session_abandon_closing(node->workers[i]);
         positions_stop(node->workers[i]);
-        kicks_stop(node->workers[i]);
+        kicked_streams_stop(node->workers[i]);
         acceptor_free(node->workers[i]);
     }
 }

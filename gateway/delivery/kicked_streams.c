@@ -18,14 +18,15 @@ struct kick {
 static void forget(struct worker *worker, struct kick *kick)
 {
     list_remove(&kick->link);
-    worker->n_kicks--;
+    worker->n_kicked_streams--;
     free(kick);
 }
 
 static struct kick *oldest(struct worker *worker)
 {
-    return list_is_empty(&worker->kicks) ? NULL
-                                         : CONTAINER_OF(worker->kicks.next, struct kick, link);
+    return list_is_empty(&worker->kicked_streams)
+               ? NULL
+               : CONTAINER_OF(worker->kicked_streams.next, struct kick, link);
 }
 
 static void forget_overdue(struct worker *worker)
@@ -35,27 +36,27 @@ static void forget_overdue(struct worker *worker)
         forget(worker, kick);
 }
 
-void kicks_remember(struct worker *worker, struct span user_id)
+void kicked_streams_remember(struct worker *worker, struct span user_id)
 {
     struct kick *kick = malloc(sizeof *kick + user_id.len);
     if (kick == NULL)
         return;
     forget_overdue(worker);
-    if (worker->n_kicks == KICKS_MAX) {
+    if (worker->n_kicked_streams == KICKS_MAX) {
         forget(worker, oldest(worker));
         metrics_count(METRIC_KICKS_FORGOTTEN);
     }
     kick->until_ms = worker_now_ms(worker) + REMEMBER_MS;
     kick->user_id_len = user_id.len;
     memcpy(kick->user_id, user_id.bytes, user_id.len);
-    list_append(&worker->kicks, &kick->link);
-    worker->n_kicks++;
+    list_append(&worker->kicked_streams, &kick->link);
+    worker->n_kicked_streams++;
 }
 
-bool kicks_take(struct worker *worker, struct span user_id)
+bool kicked_streams_take(struct worker *worker, struct span user_id)
 {
     forget_overdue(worker);
-    LIST_FOR_EACH(link, &worker->kicks)
+    LIST_FOR_EACH(link, &worker->kicked_streams)
     {
         struct kick *kick = CONTAINER_OF(link, struct kick, link);
         if (!span_equal((struct span){kick->user_id, kick->user_id_len}, user_id))
@@ -66,8 +67,8 @@ bool kicks_take(struct worker *worker, struct span user_id)
     return false;
 }
 
-void kicks_stop(struct worker *worker)
+void kicked_streams_stop(struct worker *worker)
 {
-    while (!list_is_empty(&worker->kicks))
+    while (!list_is_empty(&worker->kicked_streams))
         forget(worker, oldest(worker));
 }

@@ -8,11 +8,11 @@
 
 #include "gateway/node/worker.h"
 
-void kicks_remember(struct worker *worker, struct span user_id);
+void kicked_streams_remember(struct worker *worker, struct span user_id);
 
 /* A stream of this user resumes. true: it is one of those, and is remembered no longer. */
-bool kicks_take(struct worker *worker, struct span user_id);
+bool kicked_streams_take(struct worker *worker, struct span user_id);
 
-void kicks_stop(struct worker *worker); /* forgets all; also after the worker has ended */
+void kicked_streams_stop(struct worker *worker); /* forgets all; also after the worker has ended */
 
 #endif

@@ -222,7 +222,7 @@ static void advance(struct client *client, struct position *position, uint64_t a
     metrics_add(METRIC_ACKED, acked - before);
     set_acked(position, acked);
     latencies_end(client, acked);
-    waits_acked(client, acked);
+    push_waits_acked(client, acked);
     mark_unstored(client);
     if (acked - position->stored >= batch_of(client))
         write_if_moved(client, position);

@@ -75,8 +75,8 @@ struct worker {
     struct reads reads;
     struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
     struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (push_waits.c) */
-    struct list kicks; /* event streams that must not come back (kicked_streams.c) */
-    unsigned n_kicks;
+    struct list kicked_streams; /* event streams that must not come back (kicked_streams.c) */
+    unsigned n_kicked_streams;
     struct user_agents agents;
     struct deflater *deflater; /* for all its sessions; both NULL without --compress */
     size_t inflated_bytes;     /* of the read under way */

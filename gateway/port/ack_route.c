@@ -78,7 +78,7 @@ static void ask_store(struct ack_work *work, const struct client *client)
     };
     store_ack(home->node->store, &work->ack);
     /* they look behind it */
-    waits_asked(home, (struct span){query.user_id, query.user_id_len});
+    push_waits_asked(home, (struct span){query.user_id, query.user_id_len});
 }
 
 /* On the streams that are open. */

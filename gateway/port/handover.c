@@ -38,7 +38,7 @@ static void drop(struct handover *handover)
 static bool is_kicked(struct handover *handover)
 {
     if (handover->admission.level != LEVEL_SSE || epoch_is_none(handover->admission.resume.epoch) ||
-        !kicks_take(handover->home, handover_user(handover)))
+        !kicked_streams_take(handover->home, handover_user(handover)))
         return false;
     struct buf answer;
     struct http_terms terms = {.date = worker_date(handover->home),

@@ -82,7 +82,8 @@ static void finish(struct push_work *work)
         take_answer(work, i);
     payload_unref(work->payload);
     free_work(work);
-    if (push->wait_ms > 0 && push->targets[0].error == ERR_OK && waits_begin(node, push, time_ms))
+    if (push->wait_ms > 0 && push->targets[0].error == ERR_OK &&
+        push_waits_begin(node, push, time_ms))
         return;
     push->on_done(push);
 }
@@ -226,7 +227,7 @@ void router_on_notification(void *owner, struct span user_id, struct notificatio
 {
     struct node *node = owner;
     client_map_offer(node->map, user_id, note);
-    waits_hear(node, user_id, note);
+    push_waits_hear(node, user_id, note);
 }
 
 void router_on_missed(void *owner, struct span user_id, bool has_withdrawals)

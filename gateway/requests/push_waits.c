@@ -194,7 +194,7 @@ static void on_begin_letter(struct letter *letter)
     look(wait);
 }
 
-bool waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms)
+bool push_waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms)
 {
     const struct gateway_target *target = &push->targets[0];
     struct wait *wait = NULL;
@@ -230,7 +230,7 @@ static bool is_for(const struct wait *wait, uint64_t hash, struct span user_id, 
            epoch_equal(wait->epoch, epoch);
 }
 
-void waits_acked(struct client *client, uint64_t acked)
+void push_waits_acked(struct client *client, uint64_t acked)
 {
     struct worker *home = client->worker;
     if (atomic_load_explicit(&home->node->n_waits, memory_order_relaxed) == 0)
@@ -250,7 +250,7 @@ void waits_acked(struct client *client, uint64_t acked)
     }
 }
 
-void waits_asked(struct worker *home, struct span user_id)
+void push_waits_asked(struct worker *home, struct span user_id)
 {
     uint64_t hash = hash_bytes(user_id);
     LIST_FOR_EACH_SAFE(link, bucket_of(home, hash))
@@ -295,7 +295,7 @@ static void on_hearing(struct letter *letter)
     free(hearing);
 }
 
-void waits_hear(struct node *node, struct span user_id, struct notification *note)
+void push_waits_hear(struct node *node, struct span user_id, struct notification *note)
 {
     if (atomic_load(&node->n_waits) == 0 || atomic_load(filter_of(node, hash_bytes(user_id))) == 0)
         return;
@@ -333,7 +333,7 @@ static void on_ending(struct letter *letter)
     free(ending);
 }
 
-void waits_end(struct node *node, struct gateway_push *push)
+void push_waits_end(struct node *node, struct gateway_push *push)
 {
     struct span user_id = push->targets[0].user_id;
     struct ending *ending = calloc(1, sizeof *ending);
@@ -346,7 +346,7 @@ void waits_end(struct node *node, struct gateway_push *push)
     mailbox_post(worker_mailbox(ending->home), &ending->letter);
 }
 
-void waits_stop(struct worker *worker)
+void push_waits_stop(struct worker *worker)
 {
     for (unsigned i = 0; i < WAIT_BUCKETS; i++) {
         while (!list_is_empty(&worker->waits[i]))

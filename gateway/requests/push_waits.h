@@ -10,22 +10,22 @@
 
 /* Any thread: the push's one target is stored, since time_ms. false: it does not wait (too many do,
  * or this node is going away), and the caller answers it. */
-MUST_CHECK bool waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms);
+MUST_CHECK bool push_waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms);
 
 /* Home worker: a position of the client has moved to `acked`. */
-void waits_acked(struct client *client, uint64_t acked);
+void push_waits_acked(struct client *client, uint64_t acked);
 
 /* Home worker: the store was asked to move a position of the user, who need not be here. */
-void waits_asked(struct worker *home, struct span user_id);
+void push_waits_asked(struct worker *home, struct span user_id);
 
 /* Any thread: the store has told this notification, or that numbers were withdrawn. */
-void waits_hear(struct node *node, struct span user_id, struct notification *note);
+void push_waits_hear(struct node *node, struct span user_id, struct notification *note);
 
 /* Any thread: nobody waits for this push any more. Its user stands in its target. */
-void waits_end(struct node *node, struct gateway_push *push);
+void push_waits_end(struct node *node, struct gateway_push *push);
 
 /* Home worker's thread, or after it has ended: answers all with what is known, and those to come.
  */
-void waits_stop(struct worker *worker);
+void push_waits_stop(struct worker *worker);
 
 #endif

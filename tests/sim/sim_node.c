@@ -158,7 +158,7 @@ void sim_node_crash(struct sim *sim)
     sim_store_die(sim);
     atomic_store(&node->is_stopping, true);
     for (unsigned i = 0; i < node->n_workers; i++) {
-        waits_stop(sim->workers[i]);
+        push_waits_stop(sim->workers[i]);
         client_map_each(node->map, i, close_client, NULL);
     }
     while (deliver_mail(sim) + sim_store_lose(sim) > 0) {
@@ -166,7 +166,7 @@ void sim_node_crash(struct sim *sim)
     for (unsigned i = 0; i < node->n_workers; i++) {
         session_abandon_closing(sim->workers[i]);
         positions_stop(sim->workers[i]);
-        kicks_stop(sim->workers[i]);
+        kicked_streams_stop(sim->workers[i]);
     }
     while (deliver_mail(sim) + sim_store_lose(sim) > 0) {
     }
