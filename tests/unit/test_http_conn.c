@@ -1,5 +1,5 @@
 /* Arrivals: whose connection goes on behind its answer, and who makes room for others. */
-#include "tests/unit/arrival_peers.h"
+#include "tests/unit/http_conn_peers.h"
 
 #include "gateway/base/hash.h"
 #include "gateway/identity/auth.h"

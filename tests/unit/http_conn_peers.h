@@ -1,6 +1,6 @@
 /* For tests of HTTP connections: a worker, some sockets, and their peers. */
-#ifndef HERALD_TESTS_ARRIVAL_PEERS_H
-#define HERALD_TESTS_ARRIVAL_PEERS_H
+#ifndef HERALD_TESTS_HTTP_CONN_PEERS_H
+#define HERALD_TESTS_HTTP_CONN_PEERS_H
 
 #include "gateway/base/clock.h"
 #include "gateway/http/http_conn.h"

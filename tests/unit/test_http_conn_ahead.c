@@ -1,6 +1,6 @@
 /* What is sent behind a request before it is answered: bodies that nobody reads, requests. */
 #include "gateway/http/http_conn_parts.h"
-#include "tests/unit/arrival_peers.h"
+#include "tests/unit/http_conn_peers.h"
 
 TestSuite(http_conn_ahead, .init = peers_set_up, .fini = peers_tear_down);
 
