@@ -4,6 +4,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/store/store.h"
+#include "gateway/stores/stores.h"
 
 #include <pthread.h>
 #include <semaphore.h>

@@ -19,6 +19,7 @@
 #include "gateway/gateway.h"
 #include "gateway/session/session.h"
 #include "gateway/store/store_backend.h"
+#include "gateway/stores/stores.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 #include "gateway/base/clock.h"
+#include "gateway/stores/stores.h"
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>

@@ -2,6 +2,7 @@
  * later; a crash loses what waits, as a process that dies loses what it had not written. To the
  * node a lost request is answered with an error, but there is nobody left to hear it. */
 #include "gateway/requests/push.h"
+#include "gateway/stores/stores.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_inner.h"
 

@@ -2,6 +2,7 @@
 #ifndef HERALD_TESTS_STORE_FILE_DIRECTORY_H
 #define HERALD_TESTS_STORE_FILE_DIRECTORY_H
 
+#include "gateway/stores/stores.h"
 #include "tests/store/contract_calls.h"
 
 #include <ftw.h>

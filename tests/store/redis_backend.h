@@ -4,6 +4,7 @@
 #define HERALD_TESTS_STORE_REDIS_BACKEND_H
 
 #include "gateway/base/metrics.h"
+#include "gateway/stores/stores.h"
 #include "tests/store/contract_calls.h"
 #include "tests/store/redis_server.h"
 

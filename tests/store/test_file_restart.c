@@ -1,5 +1,6 @@
 /* The file store over a restart: what an inbox is, and not only what waits in it, is on the disk.
  */
+#include "gateway/stores/stores.h"
 #include "tests/store/block_calls.h"
 
 #include <unistd.h>

@@ -1,5 +1,6 @@
 /* A file that a crash of the machine, a bad disk or a careless copy has damaged: opening it works,
  * or is refused with a sentence, and never ends the process. */
+#include "gateway/stores/stores.h"
 #include "tests/store/file_directory.h"
 
 #include <signal.h>

@@ -1,5 +1,6 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/local/store_local.h"
+#include "gateway/stores/stores.h"
 #include "tests/store/contract_calls.h"
 
 static struct store *backend_open(struct store_config *config)

@@ -2,6 +2,7 @@
  * same. Its scripts and the memory store's code have nothing in common but the contract.
  *
  * Both live by a clock that the test moves. */
+#include "gateway/stores/stores.h"
 #include "tests/store/redis_backend.h"
 
 /* Few at a time, so that little inboxes meet what only big ones meet. */

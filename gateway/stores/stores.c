@@ -1,0 +1,43 @@
+#include "gateway/stores/stores.h"
+
+#include "gateway/store/store_backend.h"
+#include "gateway/stores/redis/redis_url.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_redis(const char *url)
+{
+    return has_prefix(url, "redis://") || has_prefix(url, "redis+unix://");
+}
+
+enum err store_check(const char *url, char *why, size_t why_cap)
+{
+    struct redis_url parsed;
+    if (is_redis(url))
+        return redis_url_parse(url, &parsed, why, why_cap);
+    if (strcmp(url, "memory:") == 0 || (has_prefix(url, "file:") && url[strlen("file:")] != '\0'))
+        return ERR_OK;
+    snprintf(why, why_cap,
+             "--store must be memory:, file:PATH or redis://[USER:PASSWORD@]HOST:PORT[/DB]");
+    return ERR_INVALID_FIELD;
+}
+
+enum err store_open(const struct store_config *config, struct store **ret_store, char *why,
+                    size_t why_cap)
+{
+    const char *url = config->url;
+    enum err error = store_check(url, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    if (strcmp(url, "memory:") == 0)
+        return store_memory_open(config, ret_store, why, why_cap);
+    if (is_redis(url))
+        return store_redis_open(config, ret_store, why, why_cap);
+    return store_file_open(config, url + strlen("file:"), ret_store, why, why_cap);
+}

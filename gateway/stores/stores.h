@@ -1,0 +1,18 @@
+/* Which store --store means: the one place that knows every backend. */
+#ifndef HERALD_STORES_H
+#define HERALD_STORES_H
+
+#include "gateway/store/store.h"
+
+/* Is it the url of a store, as far as can be said without opening it? ERR_INVALID_FIELD: *why says
+ * what would be. */
+MUST_CHECK enum err store_check(const char *url, char *why, size_t why_cap);
+
+/* `memory:` and `file:` are ready when this returns. `redis://` returns at once, and on_state tells
+ * when it is there; until then requests answer ERR_STORE_UNAVAILABLE.
+ * ERR_INVALID_FIELD: the url; ERR_STORE_UNAVAILABLE: cannot be opened, locked or written. *ret_why
+ * is then a sentence that says what to do (at most why_cap bytes). Call before the lanes run. */
+MUST_CHECK enum err store_open(const struct store_config *config, struct store **ret_store,
+                               char *why, size_t why_cap);
+
+#endif
