@@ -3,8 +3,8 @@
 #ifndef HERALD_BROADCAST_H
 #define HERALD_BROADCAST_H
 
-#include "gateway/gateway.h"
 #include "gateway/node/node.h"
+#include "gateway/requests/requests.h"
 
 void broadcast_push(struct node *node, struct gateway_broadcast *broadcast);
 

@@ -3,8 +3,8 @@
 #ifndef HERALD_INBOX_REQUESTS_H
 #define HERALD_INBOX_REQUESTS_H
 
-#include "gateway/gateway.h"
 #include "gateway/node/node.h"
+#include "gateway/requests/requests.h"
 
 void messages_one(struct node *node, struct gateway_message *message);
 void messages_inbox(struct node *node, struct gateway_inbox *inbox);

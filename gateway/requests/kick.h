@@ -2,8 +2,8 @@
 #ifndef HERALD_KICK_H
 #define HERALD_KICK_H
 
-#include "gateway/gateway.h"
 #include "gateway/node/node.h"
+#include "gateway/requests/requests.h"
 
 void operators_kick(struct node *node, struct gateway_kick *kick);
 void operators_user(struct node *node, struct gateway_user *user);

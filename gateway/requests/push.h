@@ -2,8 +2,8 @@
 #ifndef HERALD_PUSH_H
 #define HERALD_PUSH_H
 
-#include "gateway/gateway.h"
 #include "gateway/node/node.h"
+#include "gateway/requests/requests.h"
 
 /* gateway_push, for code that has no gateway at hand. */
 void router_push(struct node *node, struct gateway_push *push);

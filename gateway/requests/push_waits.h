@@ -4,9 +4,9 @@
 #ifndef HERALD_PUSH_WAITS_H
 #define HERALD_PUSH_WAITS_H
 
-#include "gateway/gateway.h"
 #include "gateway/node/client.h"
 #include "gateway/node/node.h"
+#include "gateway/requests/requests.h"
 
 /* Any thread: the push's one target is stored, since time_ms. false: it does not wait (too many do,
  * or this node is going away), and the caller answers it. */

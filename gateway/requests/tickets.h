@@ -2,8 +2,8 @@
 #ifndef HERALD_TICKETS_H
 #define HERALD_TICKETS_H
 
-#include "gateway/gateway.h"
 #include "gateway/node/node.h"
+#include "gateway/requests/requests.h"
 
 void tickets_give(struct node *node, struct gateway_ticket *ticket);
 

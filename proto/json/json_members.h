@@ -5,7 +5,7 @@
 #ifndef HERALD_PROTO_JSON_MEMBERS_H
 #define HERALD_PROTO_JSON_MEMBERS_H
 
-#include "proto/note/push_json.h"
+#include "proto/json/json_scan.h"
 
 enum { JSON_MEMBERS_MAX = 8 };
 

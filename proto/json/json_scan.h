@@ -8,6 +8,17 @@
 
 #include <stdint.h>
 
+enum { JSON_MAX_DEPTH = 64 };
+
+/* What is wrong with a request, for a problem body. */
+struct json_problem {
+    enum err error;   /* ERR_BAD_JSON, ERR_INVALID_FIELD, ERR_UNKNOWN_FIELD, ERR_TOO_LARGE,
+                         ERR_NO_MEMORY */
+    size_t offset;    /* ERR_BAD_JSON: of the byte, from 0 */
+    char field[40];   /* the field's name, cut to fit, always UTF-8; empty: none */
+    char detail[120]; /* a sentence for people */
+};
+
 struct json_scan {
     const char *begin;
     const char *at; /* the next byte; after a failure: the offending one, or `end` */

@@ -1,4 +1,6 @@
 /* The bodies that name one user: POST /deleteClient and POST /tickets. */
+#include "proto/note/push_json.h"
+
 #include "proto/json/json_members.h"
 
 enum { KICK_USER_ID, KICK_REASON, KICK_PURGE, KICK_BLOCK_FOR };

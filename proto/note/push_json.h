@@ -11,25 +11,16 @@
 #include "proto/bytes/span.h"
 #include "proto/bytes/user_id.h"
 #include "proto/error.h"
+#include "proto/json/json_scan.h"
 
 #include <stdint.h>
 
 enum {
-    JSON_MAX_DEPTH = 64,
     PUSH_MAX_USERS = 10000,
     PUSH_MAX_TTL_S = 2592000,
     PUSH_MAX_WAIT_S = 30,
     PUSH_REASON_MAX_BYTES = 64, /* of a kick */
     PUSH_MAX_BLOCK_S = 86400,   /* of a kick */
-};
-
-/* What is wrong with a request, for a problem body. */
-struct json_problem {
-    enum err error;   /* ERR_BAD_JSON, ERR_INVALID_FIELD, ERR_UNKNOWN_FIELD, ERR_TOO_LARGE,
-                         ERR_NO_MEMORY */
-    size_t offset;    /* ERR_BAD_JSON: of the byte, from 0 */
-    char field[40];   /* the field's name, cut to fit, always UTF-8; empty: none */
-    char detail[120]; /* a sentence for people */
 };
 
 struct push_limits {

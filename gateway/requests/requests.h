@@ -1,0 +1,182 @@
+/* What backends and operators ask of the gateway: push, kick, look. Everything here may be called
+ * from any thread between gateway_start and gateway_stop. Requests are structs that the caller owns
+ * and keeps until on_done ran; on_done runs exactly once, possibly inside the call, possibly on a
+ * worker's or the store's thread, and must not block. */
+#ifndef HERALD_REQUESTS_H
+#define HERALD_REQUESTS_H
+
+#include "gateway/base/options.h"
+#include "proto/note/gap.h"
+#include "proto/note/notification.h"
+
+struct gateway;
+
+/* What became of a notification, as far as is known when the answer is given. */
+enum gateway_fate { GATEWAY_PENDING, GATEWAY_DELIVERED, GATEWAY_GONE };
+
+struct gateway_target {
+    struct span user_id;
+    /* out */
+    enum err error;     /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_DRAINING, ERR_NO_MEMORY,
+                         * ERR_IDEMPOTENCY_MISMATCH */
+    bool is_duplicate;  /* the idempotency key was seen: this is the first push's result */
+    struct epoch epoch; /* ttl 0: none */
+    uint64_t seq;       /* ttl 0: 0 */
+    int64_t expires_ms; /* ttl 0: 0 */
+    unsigned online;    /* the user's sessions on this node */
+    unsigned nodes;     /* nodes where the user is online */
+};
+
+struct gateway_push {
+    void (*on_done)(struct gateway_push *push);
+    struct span data;         /* JSON text, checked by the caller; copied before the call returns */
+    uint32_t ttl_s;           /* 0: only who is online now; the store is not touched */
+    struct span collapse_key; /* empty: none; copied */
+    struct span idempotency_key; /* empty: none; stays until on_done, as the userIds do */
+    uint32_t wait_ms; /* 0: answer when it is kept; else when it has left the inbox or the time is
+                       * over. One target only */
+    size_t n_targets;
+    struct gateway_target *targets;
+    uint64_t number; /* the gateway's own */
+    /* out, with wait_ms */
+    bool has_waited;        /* false: too many wait already (WAITS_MAX) */
+    enum gateway_fate fate; /* of the one target */
+    enum gap_cause cause;   /* GONE */
+    int64_t latency_ms;     /* DELIVERED: from acceptance to acknowledgement */
+};
+enum { WAITS_MAX = 1000 };
+void gateway_push(struct gateway *gateway, struct gateway_push *push);
+
+/* Nobody reads this push's answer any more: if it waits, it is answered soon with what is known,
+ * and its place is another's. One that is answered already is left alone. */
+void gateway_end_wait(struct gateway *gateway, struct gateway_push *push);
+
+/* Answers the pushes that wait with what is known, and from now on none waits: what is kept is
+ * answered at once. For a stop, before gateway_stop. Calling it again changes nothing. */
+void gateway_end_waits(struct gateway *gateway);
+
+struct gateway_kick {
+    void (*on_done)(struct gateway_kick *kick);
+    struct span user_id;
+    struct span reason; /* a short word for the close frame; empty: "kicked" */
+    bool is_purge;      /* what waits for the user is withdrawn too */
+    uint32_t block_s;   /* seconds for which no session of the user is let in; 0: none, and a block
+                         * that is there stays. It is kept before the sessions are closed, so that
+                         * nobody slips in between */
+    enum err error;     /* out: ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE; with
+                         * block_s: ERR_FULL. The sessions are closed all the same; what was not
+                         * blocked is not purged. ERR_NO_MEMORY: nothing else is known to be done */
+    unsigned closed;    /* out */
+    uint64_t purged;    /* out */
+    int64_t blocked_until_ms; /* out: since 1970; 0: block_s was 0, or failed */
+};
+void gateway_kick(struct gateway *gateway, struct gateway_kick *kick);
+
+/* Everyone who is online now, on every node; never stored. */
+struct gateway_broadcast {
+    void (*on_done)(struct gateway_broadcast *broadcast);
+    struct span data; /* as in gateway_push */
+    enum err error;   /* out: ERR_OK, ERR_NO_MEMORY, at the end ERR_STORE_UNAVAILABLE */
+    uint64_t online;  /* out: sessions that it was queued for, on the nodes that answered */
+    unsigned nodes;   /* out: the nodes that answered, this one included */
+};
+void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast);
+
+/* One notification of a user: what became of it; is_cancel withdraws it if it is pending. */
+struct gateway_message {
+    void (*on_done)(struct gateway_message *message);
+    struct span user_id;
+    struct epoch epoch;
+    uint64_t seq;
+    bool is_cancel;
+    /* out */
+    enum err error;         /* ERR_OK, ERR_NOT_FOUND: such a number was never given,
+                             * ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    enum gateway_fate fate; /* PENDING with is_cancel: it was, and is cancelled now */
+    enum gap_cause cause;   /* GONE */
+    bool is_written;        /* it may have been shown */
+};
+void gateway_message(struct gateway *gateway, struct gateway_message *message);
+
+/* What waits for a user, a page at a time; nothing is acknowledged by it. With is_purge all that
+ * waits is withdrawn instead. */
+struct gateway_inbox {
+    void (*on_done)(struct gateway_inbox *inbox);
+    struct span user_id;
+    bool is_purge;
+    uint64_t after; /* the numbers above it */
+    uint32_t limit; /* 1..1000 */
+    /* out */
+    enum err error; /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    uint64_t purged;
+    struct epoch epoch; /* none: nothing was ever pushed */
+    uint64_t head;
+    uint64_t acked;
+    uint64_t next; /* the `after` of the next page; 0: this was the last */
+    size_t n_notes;
+    struct notification **notes; /* the caller calls gateway_inbox_clear */
+};
+void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox);
+void gateway_inbox_clear(struct gateway_inbox *inbox); /* one that was never asked is fine */
+
+/* A ticket for one connection of a user: single use, TICKET_LIFE_S. */
+enum { TICKET_LIFE_S = 30, TICKET_LEN = 32 };
+struct gateway_ticket {
+    void (*on_done)(struct gateway_ticket *ticket);
+    struct span user_id;
+    enum err error;            /* out: ERR_OK, ERR_FULL: too many are out, ERR_STORE_UNAVAILABLE,
+                                * ERR_NO_MEMORY, ERR_SYSTEM: no randomness, ERR_CONFLICT: --auth is another */
+    char text[TICKET_LEN + 1]; /* out: 128 random bits */
+    int64_t expires_ms;        /* out */
+    void *private_work;
+};
+void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket);
+
+enum { ADDRESS_MAX_BYTES = 64, CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
+
+struct gateway_connection {
+    char connection[CONNECTION_ID_MAX_BYTES];  /* "c-7f3a" */
+    char address[ADDRESS_MAX_BYTES];           /* "127.0.0.1" */
+    char user_agent[USER_AGENT_MAX_BYTES + 1]; /* valid UTF-8; empty: none was sent */
+    const char *level;                         /* "plain", "herald.v1" or "sse" */
+    char device[64 + 1];                       /* empty: none */
+    int64_t since_ms;                          /* since 1970 */
+    int64_t round_trip_ms;                     /* of the last ping; -1: not known yet */
+    uint64_t queued_bytes;
+    uint64_t acked;
+};
+
+struct gateway_user {
+    void (*on_done)(struct gateway_user *user);
+    struct span user_id;
+    /* out */
+    enum err
+        error; /* ERR_OK; ERR_STORE_UNAVAILABLE: the connections stand, the inbox is not known */
+    struct epoch epoch;
+    uint64_t head;
+    uint64_t acked; /* what is not yet written to the store included */
+    uint64_t pending;
+    int64_t oldest_pending_ms; /* age; 0: none pending */
+    int64_t blocked_until_ms;  /* since 1970; 0: is not blocked */
+    size_t n_connections;
+    struct gateway_connection *connections; /* the caller frees the array */
+};
+void gateway_user(struct gateway *gateway, struct gateway_user *user);
+
+/* This node's users in pages, in an order that only the cursor knows. `after` empty: from the
+ * start. Users who come and go meanwhile may be missed; the others are seen once. */
+struct gateway_client {
+    char user_id[128];
+    size_t user_id_len;
+    unsigned connections;
+};
+/* Fills up to `cap` (1..1000); answers how many. *ret_next is the cursor for the next page, empty
+ * at the end (32 bytes with its NUL). ERR_INVALID_FIELD: not a cursor. */
+MUST_CHECK enum err gateway_clients(struct gateway *gateway, struct span after,
+                                    struct gateway_client *clients, size_t cap, size_t *ret_n,
+                                    char ret_next[32]);
+
+/* Has the user a session on this node? Any thread, at once. */
+bool gateway_is_online(struct gateway *gateway, struct span user_id);
+
+#endif
