@@ -2,7 +2,7 @@
 /* CONTRACT 5.8: a kick stays a kick for blockFor seconds, on every node, across restarts. */
 
 const assert = require('node:assert/strict');
-const { assertProblem, everyStore, exchange, handshake, range, sleep, waitUntil } = require('./harness');
+const { assertProblem, everyStore, exchange, handshake, range, sleep, sleepUntil, waitUntil } = require('./harness');
 
 const BLOCKED = { code: 4503, reason: 'blocked' };
 
@@ -73,7 +73,7 @@ module.exports = (test) => {
         await assertRefused(herald, 'brief');
         await assertRefused(herald, 'brief', { protocols: ['herald.v1'], query: '&device=phone' });
         assert.equal((await herald.push('brief', 'while blocked')).json.status, 'stored');
-        await sleep(kicked.blockedUntil - Date.now());
+        await sleepUntil(kicked.blockedUntil);
         const back = await herald.subscribe('brief');
         await back.waitCount(2);
         assert.deepEqual(back.values(), ['kept', 'while blocked']);
@@ -101,7 +101,7 @@ module.exports = (test) => {
             await refused.waitEnd();
             assert.deepEqual(refused.lines, []);
         }
-        await sleep(kicked.blockedUntil - Date.now());
+        await sleepUntil(kicked.blockedUntil);
         const back = await herald.events('stream');
         assert.equal(back.status, 200);
         await waitUntil('it has begun', () => back.retry > 0);
@@ -136,7 +136,7 @@ module.exports = (test) => {
             await herald.kill();
             await herald.restart();
             await assertRefused(herald, 'u');
-            await sleep(brief.blockedUntil - Date.now());
+            await sleepUntil(brief.blockedUntil);
             await assertWelcome(herald, 'brief');
         });
     }
@@ -148,7 +148,7 @@ module.exports = (test) => {
         assert.equal((await nodes[1].user('brief')).blockedUntil, kicked.blockedUntil);
         assert.equal((await nodes[1].user('u')).blockedUntil, null);
         await assertRefused(nodes[1], 'brief');
-        await sleep(kicked.blockedUntil - Date.now());
+        await sleepUntil(kicked.blockedUntil);
         await assertWelcome(nodes[1], 'brief');
         await mustBlock(nodes[1], 'u', 60);
         await redis.kill();

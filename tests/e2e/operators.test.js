@@ -38,10 +38,11 @@ const SILENT_MS = 200;
  * this process was late with, on a connection that had been silent for too long, was not taken. */
 async function publishUntilTold(t, herald, lane, state) {
     const raw = await t.raw(herald.adminPort);
+    let sentAt = Date.now();
     for (;;) {
-        const pausedAt = Date.now();
         await sleep((lane * 7) % 30);
-        const isLate = state.isEnding && Date.now() - pausedAt > SILENT_MS;
+        const isLate = state.isEnding && Date.now() - sentAt > SILENT_MS;
+        sentAt = Date.now();
         let answer;
         try {
             answer = await raw.send(pushParts(`lane/${lane}`).join('')).answer();

@@ -15,7 +15,7 @@ const DEFAULT_TIMEOUT_MS = 30000;
 
 function parseArguments(args) {
     const options = {
-        herald: path.join(__dirname, '../../build/release/herald'), only: '', 'at-once': os.cpus().length + 2,
+        herald: path.join(__dirname, '../../build/release/herald'), only: '', 'at-once': os.cpus().length + 4,
     };
     for (let i = 0; i < args.length; i += 2) {
         const name = args[i].replace(/^--/, '');

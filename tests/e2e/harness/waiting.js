@@ -3,6 +3,13 @@
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/* Until this machine's clock shows a later millisecond than `ms`: timers may fire a little early. */
+async function sleepUntil(ms) {
+    while (Date.now() <= ms) {
+        await sleep(ms - Date.now() + 1);
+    }
+}
+
 /* Asks until the answer is true-ish and returns it; what is asked may throw meanwhile. */
 async function waitUntil(what, ask, timeoutMs = 10000) {
     const end = Date.now() + timeoutMs;
@@ -46,4 +53,4 @@ async function parallel(count, width, job) {
     await Promise.all(range(Math.min(width, count)).map(lane));
 }
 
-module.exports = { parallel, range, sleep, waitUntil, within };
+module.exports = { parallel, range, sleep, sleepUntil, waitUntil, within };
