@@ -76,4 +76,21 @@ MAYBE_UNUSED static void expect_refusal(const char *url, const char *word)
     cr_assert_not_null(strstr(why, word), "the message says: %s", why);
 }
 
+/* Fills the store until an append fails; answers the highest number that was given. */
+static inline uint64_t append_until_full(struct store *filled)
+{
+    static char big[60000];
+    uint64_t given = 0;
+    for (int i = 0; i < 2000; i++) {
+        struct store_target got = append_span(filled, "anna", (struct span){big, sizeof big}, 600);
+        if (got.error != ERR_OK) {
+            cr_assert_eq(got.error, ERR_STORE_UNAVAILABLE);
+            return given;
+        }
+        given = got.seq;
+    }
+    cr_assert_fail("the disk was never full");
+    return 0;
+}
+
 #endif

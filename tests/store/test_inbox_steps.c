@@ -1,43 +1,15 @@
 /* What a request costs does not grow with the inbox: the memory store without a thread, so that the
  * entries which a turn visits are counted here. */
-#include "gateway/stores/local/store_local.h"
 #include "gateway/stores/local/waiting.h"
-#include "tests/store/contract_calls.h"
+#include "tests/store/twin_store.h"
 
 /* As in test_waiting.c. */
 enum { LARGE = 60000, OPERATIONS = 15000, STEPS_MAX = 150 };
 
-static int64_t fake_ms;
-static struct store *twin;
-
-static int64_t fake_now_ms(void *unused)
-{
-    (void)unused;
-    return fake_ms;
-}
-
 static void twin_open(void)
 {
-    cr_assert_eq(hash_init(), ERR_OK);
-    recorder_init();
-    fake_ms = 1700000000000;
-    struct store_config config = {
-        .redis_prefix = "herald",
-        .inbox_max = LARGE,
-        .inbox_max_bytes = (uint64_t)1 << 40,
-        .max_bytes = (uint64_t)1 << 40,
-        .idempotency_window_s = 3600,
-        .events = {.on_notification = record_notification, .on_state = record_state},
-    };
-    struct store_clock clock = {fake_now_ms, NULL};
-    cr_assert_eq(store_memory_open_unthreaded(&config, clock, &twin), ERR_OK);
-}
-
-static void twin_close(void)
-{
-    store_close(twin);
-    recorder_fini();
-    contract_check_leaks();
+    twin_open_with((struct store_config){
+        .inbox_max = LARGE, .inbox_max_bytes = (uint64_t)1 << 40, .max_bytes = (uint64_t)1 << 40});
 }
 
 TestSuite(inbox_steps, .init = twin_open, .fini = twin_close, .timeout = 120);

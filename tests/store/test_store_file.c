@@ -220,23 +220,6 @@ Test(store_file, has_every_answered_append_after_being_killed)
 
 /* ---- a full disk ---- */
 
-/* Fills the store until an append fails; answers the highest number that was given. */
-static uint64_t append_until_full(void)
-{
-    static char big[60000];
-    uint64_t given = 0;
-    for (int i = 0; i < 2000; i++) {
-        struct store_target got = append_span(store, "anna", (struct span){big, sizeof big}, 600);
-        if (got.error != ERR_OK) {
-            cr_assert_eq(got.error, ERR_STORE_UNAVAILABLE);
-            return given;
-        }
-        given = got.seq;
-    }
-    cr_assert_fail("the disk was never full");
-    return 0;
-}
-
 /* Nothing of the failed group is there, and what was there can be read. */
 static void expect_last_state(uint64_t given)
 {
@@ -279,7 +262,7 @@ Test(store_file, takes_a_group_back_when_its_file_cannot_grow)
     contract_open_with(100000, (uint64_t)1 << 40);
     signal(SIGXFSZ, SIG_IGN);
     set_file_limit(FIRST_LIMIT_BYTES);
-    uint64_t given = append_until_full();
+    uint64_t given = append_until_full(store);
     cr_assert(given > 2);
     expect_last_state(given);
     set_file_limit(RLIM_INFINITY);
@@ -298,7 +281,7 @@ Test(store_file, survives_a_disk_that_is_full)
     }
     struct store_config config = contract_config(100000, (uint64_t)1 << 40);
     store = open_at(&config, directory);
-    uint64_t given = append_until_full();
+    uint64_t given = append_until_full(store);
     cr_assert(given > 2);
     expect_last_state(given);
     cr_assert_eq(mount("herald-test", directory, "tmpfs", MS_REMOUNT, "size=64m"), 0);

@@ -59,22 +59,6 @@ static void fill_disk(void)
     close(fd);
 }
 
-static uint64_t append_until_refused(void)
-{
-    static char big[60000];
-    uint64_t given = 0;
-    for (int i = 0; i < 1000; i++) {
-        struct store_target got = append_span(store, "anna", (struct span){big, sizeof big}, 600);
-        if (got.error != ERR_OK) {
-            cr_assert_eq(got.error, ERR_STORE_UNAVAILABLE);
-            return given;
-        }
-        given = got.seq;
-    }
-    cr_assert_fail("the disk was never full");
-    return 0;
-}
-
 /* Each page of the tree holds notes of all of them. */
 static void append_small(uint32_t ttl_s_of_the_last)
 {
@@ -109,7 +93,7 @@ Test(store_file_disk, on_a_full_disk_everything_can_leave_and_makes_room)
     int64_t n_refused = metrics_read(METRIC_STORE_REFUSED_DISK);
     append_small(1);
     int64_t expired_ms = clock_wall_ms() + 1001;
-    uint64_t given = append_until_refused();
+    uint64_t given = append_until_full(store);
     fill_disk();
     expect_described("No space left on device");
     sleep_until_wall_ms(expired_ms);
@@ -185,7 +169,7 @@ Test(store_file_disk, on_a_full_disk_everybody_can_acknowledge_at_the_same_time)
     append_to_readers();
     for (int i = 0; i < READERS; i++)
         epochs[i] = peek_one(store, reader_name(i, names[i])).epoch;
-    append_until_refused();
+    append_until_full(store);
     fill_disk();
     wait_for_state(false);
     hold_store(&held);
@@ -207,7 +191,7 @@ Test(store_file_disk, on_a_full_disk_one_user_can_let_go_of_much)
     if (!open_on_small_disk())
         return;
     append_to_readers();
-    append_until_refused();
+    append_until_full(store);
     fill_disk();
     wait_for_state(false);
     struct epoch epoch = peek_one(store, "stays").epoch;
@@ -237,7 +221,7 @@ Test(store_file_disk, after_a_commit_that_failed_a_full_disk_is_full_and_no_more
     if (!open_on_small_disk())
         return;
     append_small(600);
-    append_until_refused();
+    append_until_full(store);
     fill_disk();
     wait_for_state(false);
     struct epoch epoch = peek_one(store, "bert").epoch;
@@ -260,7 +244,7 @@ Test(store_file_disk, opened_on_a_full_disk_it_shows_what_waits_and_lets_it_leav
     if (!open_on_small_disk())
         return;
     append_small(600);
-    uint64_t given = append_until_refused();
+    uint64_t given = append_until_full(store);
     fill_disk();
     recorder_fini();
     recorder_init();
@@ -270,7 +254,7 @@ Test(store_file_disk, opened_on_a_full_disk_it_shows_what_waits_and_lets_it_leav
     cr_assert_eq(page.error, ERR_OK);
     cr_assert_eq(page.head, NOTES);
     page_free(&page);
-    cr_assert_leq(append_until_refused(), given, "the reserve is kept over a restart");
+    cr_assert_leq(append_until_full(store), given, "the reserve is kept over a restart");
     expect_described("No space left on device");
     cr_assert_eq(append_one(store, "dora", "{}", 600).error, ERR_STORE_UNAVAILABLE);
     cr_assert_eq(purge(store, "anna").n_removed, given);

@@ -1,40 +1,13 @@
 /* What only time shows of an inbox: the memory store without a thread, on a clock of the test's. */
 #include "gateway/base/metrics.h"
-#include "gateway/stores/local/store_local.h"
-#include "tests/store/contract_calls.h"
+#include "tests/store/twin_store.h"
 
 static const int64_t day_ms = (int64_t)24 * 3600 * 1000;
-static int64_t fake_ms;
-static struct store *twin;
-
-static int64_t fake_now_ms(void *unused)
-{
-    (void)unused;
-    return fake_ms;
-}
 
 static void twin_open(void)
 {
-    cr_assert_eq(hash_init(), ERR_OK);
-    recorder_init();
-    fake_ms = 1700000000000;
-    struct store_config config = {
-        .redis_prefix = "herald",
-        .inbox_max = 1000,
-        .inbox_max_bytes = 1 << 20,
-        .idempotency_window_s = 3600,
-        .idempotency_max = 3,
-        .events = {.on_notification = record_notification, .on_state = record_state},
-    };
-    struct store_clock clock = {fake_now_ms, NULL};
-    cr_assert_eq(store_memory_open_unthreaded(&config, clock, &twin), ERR_OK);
-}
-
-static void twin_close(void)
-{
-    store_close(twin);
-    recorder_fini();
-    contract_check_leaks();
+    twin_open_with(
+        (struct store_config){.inbox_max = 1000, .inbox_max_bytes = 1 << 20, .idempotency_max = 3});
 }
 
 TestSuite(store_twin_inbox, .init = twin_open, .fini = twin_close, .timeout = 20);
