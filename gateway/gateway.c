@@ -23,6 +23,7 @@
 #include "gateway/limits.h"
 #include "gateway/net/socket_rights.h"
 #include "gateway/port/demo.h"
+#include "gateway/port/handover.h"
 #include "gateway/port/health.h"
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/inbox_requests.h"
@@ -40,6 +41,13 @@ enum { GOODBYE_MS = 1000, HEAD_SOCKETS = 256 };
 struct gateway {
     struct node node;
     unsigned n_started;
+};
+
+static const struct session_events session_events = {
+    .on_identified = handover_identified,
+    .on_acked = positions_acked,
+    .on_drained = replay_drained,
+    .on_leave = delivery_leave,
 };
 
 static void drain_worker(struct worker *worker);
@@ -205,7 +213,7 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
         return ERR_NO_MEMORY;
     struct node *node = &gateway->node;
     atomic_init(&node->options, options);
-    node->session_events = &delivery_events;
+    node->session_events = &session_events;
     node->serve_more = options->demo ? demo_serve : NULL;
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);

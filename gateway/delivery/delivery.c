@@ -60,7 +60,7 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
     return ERR_OK;
 }
 
-static void on_leave(struct session *session)
+void delivery_leave(struct session *session)
 {
     struct client *client = session->client;
     replay_forget(session);
@@ -184,5 +184,3 @@ void delivery_on_letter(struct letter *letter)
     }
     channel_free(taken);
 }
-
-const struct session_events delivery_events = {positions_acked, replay_drained, on_leave};

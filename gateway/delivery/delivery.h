@@ -13,7 +13,8 @@ MUST_CHECK enum err delivery_enter(struct session *session, struct span user_id,
 /* The client map's on_letter. */
 void delivery_on_letter(struct letter *letter);
 
-/* For node->session_events. */
-extern const struct session_events delivery_events;
+/* For session_events.on_leave: the session leaves its client, and the last one takes the client out
+ * of the client map. */
+void delivery_leave(struct session *session);
 
 #endif

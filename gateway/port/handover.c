@@ -24,6 +24,53 @@ struct handover *handover_new(struct span user_agent, struct span origin, struct
     return handover;
 }
 
+/* ---- a session that waited until its user was known ---- */
+
+static struct handover *handover_of_session(const struct session *session, struct span rest)
+{
+    const struct session_wish *wish = session->extra->wish;
+    struct span agent = {0};
+    if (session->agent != NULL)
+        agent = (struct span){session->agent->text, session->agent->len};
+    struct handover *handover = handover_new(agent, (struct span){0}, rest);
+    if (handover == NULL)
+        return NULL;
+    memcpy(handover->query.user_id, wish->user_id, wish->user_id_len);
+    handover->query.user_id_len = wish->user_id_len;
+    memcpy(handover->query.device, wish->device, wish->device_len);
+    struct admission *admission = &handover->admission;
+    admission->is_open = true;
+    admission->is_draining = session->is_draining;
+    admission->drain_at_ms = session->drain_at_ms;
+    admission->level = (enum handshake_level)session->level;
+    admission->resume = session->extra->resume;
+    admission->until_ms = (int64_t)session->until_s * 1000;
+    admission->deflate.window_bits = session->window_bits;
+    admission->device = (struct span){handover->query.device, wish->device_len};
+    return handover;
+}
+
+void handover_identified(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    struct handover *handover = handover_of_session(session, conn_rest(&session->conn));
+    if (handover == NULL) {
+        session_give_up(session);
+        return;
+    }
+    /* The new session's places among the sessions and the sockets; this one gives its own back. */
+    atomic_fetch_add(&worker->node->n_sessions, 1);
+    atomic_fetch_add(&worker->node->n_sockets, 1);
+    uint8_t *bytes;
+    size_t len;
+    handover->admission.socket = conn_release(&session->conn, &bytes, &len);
+    free(bytes);
+    handover->admission.peer = session->peer;
+    session->peer = NULL;
+    session_detach(session);
+    handover_send(handover, worker);
+}
+
 /* ---- on the home worker ---- */
 
 static void drop(struct handover *handover)

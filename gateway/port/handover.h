@@ -16,6 +16,10 @@ struct handover {
 /* NULL: out of memory. `early` and the others are copied. */
 struct handover *handover_new(struct span user_agent, struct span origin, struct span early);
 
+/* For session_events.on_identified: the session's socket goes to the home of its user, which is
+ * known now, and what it received and did not read goes along. */
+void handover_identified(struct session *session);
+
 /* From the worker `from`, whose socket it was: the session begins there at once if that is the
  * home, and otherwise there soon. Takes over the move and its socket, for which there is a place
  * among node->n_sessions. */

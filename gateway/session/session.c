@@ -129,7 +129,7 @@ static void on_gone(struct conn *conn, bool is_clean)
     session_finish(session);
 }
 
-void session_vanish(struct session *session)
+void session_detach(struct session *session)
 {
     struct worker *worker = session_worker(session);
     leave(session);

@@ -127,8 +127,12 @@ struct session {
     uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */
 };
 
-/* What stands above. All on the session's thread. */
+/* What a session reports to the parts above it; gateway.c plugs them in. All are called on the
+ * session's thread, and none may be NULL, but on_identified where no session waits in AUTH. */
 struct session_events {
+    /* AUTH: its token has said who it is, and all that was queued is written. The socket goes to
+     * the user's home worker from here. */
+    void (*on_identified)(struct session *session);
     void (*on_acked)(struct session *session);   /* session->acked has moved */
     void (*on_drained)(struct session *session); /* all that was queued is written */
     void (*on_leave)(struct session *session);   /* it goes out of LIVE or REPLAY for good */
@@ -220,6 +224,14 @@ void session_drain_at(struct session *session, uint32_t drain_at_ms);
 
 /* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */
 void session_abandon_closing(struct worker *worker);
+
+/* Its socket has been given away (conn_release): the session leaves, and nothing is sent. The
+ * memory goes at the end of the turn. */
+void session_detach(struct session *session);
+
+/* A session for which there was no memory is of no use: its connection ends at the end of the turn.
+ * The inbox has all that it has not acknowledged. */
+void session_give_up(struct session *session);
 
 void session_become(struct session *session, enum session_state state);
 

@@ -1,9 +1,9 @@
 /* Credentials of sessions. A herald.v1 client may bring its token in its first message; until then
- * the session waits in AUTH on whatever worker it came to. When the token has said who it is, the
- * session stops reading, writes what waits, and gives its socket to the user's home worker, where
- * it becomes another session: one path, whether that worker is this one or not. Later auth messages
- * renew: for the same user, or the session is closed. Whatever the level, the session is closed
- * when its credentials end. */
+ * the session waits in AUTH on the worker that accepted it. When the token has said who it is, the
+ * session stops reading, writes what waits, and reports that it is identified: its socket then goes
+ * to the user's home worker (port/handover.c) and becomes another session, whether that worker is
+ * this one or not. Later auth messages renew: for the same user, or the session is closed. Whatever
+ * the level, the session is closed when its credentials end. */
 #include "gateway/session/session_parts.h"
 
 #include "gateway/base/clock.h"
@@ -12,7 +12,6 @@
 #include "gateway/identity/identity.h"
 #include "gateway/net/listener.h"
 #include "gateway/node/refusals.h"
-#include "gateway/port/handover.h"
 #include "proto/note/envelope.h"
 
 #include <stdlib.h>
@@ -151,52 +150,10 @@ static void become_known(struct session *session, const struct jwt_claims *claim
     conn_mark(&session->conn);  /* it moves at the end of the turn */
 }
 
-static struct handover *make_move(struct session *session, struct span rest)
+void session_auth_go(struct session *session)
 {
-    const struct session_wish *wish = session->extra->wish;
-    struct span agent = {0};
-    if (session->agent != NULL)
-        agent = (struct span){session->agent->text, session->agent->len};
-    struct handover *handover = handover_new(agent, (struct span){0}, rest);
-    if (handover == NULL)
-        return NULL;
-    memcpy(handover->query.user_id, wish->user_id, wish->user_id_len);
-    handover->query.user_id_len = wish->user_id_len;
-    memcpy(handover->query.device, wish->device, wish->device_len);
-    struct admission *admission = &handover->admission;
-    admission->is_open = true;
-    admission->is_draining = session->is_draining;
-    admission->drain_at_ms = session->drain_at_ms;
-    admission->level = (enum handshake_level)session->level;
-    admission->resume = session->extra->resume;
-    admission->until_ms = (int64_t)session->until_s * 1000;
-    admission->deflate.window_bits = session->window_bits;
-    admission->device = (struct span){handover->query.device, wish->device_len};
-    return handover;
-}
-
-void session_auth_move(struct session *session)
-{
-    struct worker *worker = session_worker(session);
-    if (conn_queued_bytes(&session->conn) > 0)
-        return; /* when it is written */
-    struct span rest = conn_rest(&session->conn);
-    struct handover *handover = make_move(session, rest);
-    if (handover == NULL) {
-        session_give_up(session);
-        return;
-    }
-    /* The new session's places among the sessions and the sockets; this one gives its own back. */
-    atomic_fetch_add(&worker->node->n_sessions, 1);
-    atomic_fetch_add(&worker->node->n_sockets, 1);
-    uint8_t *bytes;
-    size_t len;
-    handover->admission.socket = conn_release(&session->conn, &bytes, &len);
-    free(bytes);
-    handover->admission.peer = session->peer;
-    session->peer = NULL;
-    session_vanish(session);
-    handover_send(handover, worker);
+    if (conn_queued_bytes(&session->conn) == 0)
+        session_events_of(session)->on_identified(session);
 }
 
 /* ---- auth messages ---- */

@@ -35,11 +35,6 @@ enum { SESSION_LAST_CHANCE_MS = 50 };
 void session_finish(struct session *session);
 /* It leaves its client and waits for the end of its connection, two seconds at most. */
 void session_begin_closing(struct session *session);
-/* Its socket has been given away; the memory goes at the end of the turn. */
-void session_vanish(struct session *session);
-/* A session whose queue takes nothing more for lack of memory is of no use; the inbox has it all.
- */
-void session_give_up(struct session *session);
 /* To the earliest of what is to come; it fires then and looks again. */
 void session_set_timer(struct session *session);
 /* How long a client that has to come again should wait: spread, so that all do not come at once. */
@@ -108,8 +103,8 @@ void session_end_auth(struct session *session, enum err error); /* that one */
 int32_t
 session_auth_wait_ms(const struct session *session); /* until it might be; INT32_MAX: never */
 uint32_t session_until_s(int64_t until_ms);
-/* Nothing of it waits to be written: a session whose user is known now moves. */
-void session_auth_move(struct session *session);
+/* Reports that its user is known (on_identified), unless something waits to be written first. */
+void session_auth_go(struct session *session);
 bool session_is_moving(const struct session *session);
 
 void session_on_turn(struct session *session); /* the auth message that waited */

@@ -223,7 +223,7 @@ void session_on_flush(struct conn *conn)
     if (!session_is_open(session))
         return;
     if (session_is_moving(session)) {
-        session_auth_move(session);
+        session_auth_go(session);
         return;
     }
     bool had_backlog = backlog_of(session) != NULL;
@@ -244,7 +244,7 @@ void session_on_drained(struct conn *conn)
         return;
     }
     if (session_is_moving(session)) {
-        session_auth_move(session);
+        session_auth_go(session);
         return;
     }
     if (session->level == LEVEL_SSE)

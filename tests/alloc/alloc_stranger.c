@@ -3,8 +3,11 @@
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/delivery/delivery.h"
+#include "gateway/delivery/positions.h"
+#include "gateway/delivery/replay.h"
 #include "gateway/http/http_conn.h"
 #include "gateway/identity/auth.h"
+#include "gateway/port/handover.h"
 #include "gateway/session/session.h"
 #include "proto/ws/ws_frame.h"
 #include "tests/alloc/fail.h"
@@ -28,6 +31,12 @@ static const struct options options = {
     .max_head = HTTP_HEAD_USUAL_BYTES,
     .max_message = 65536,
     .session_max_bytes = 262144,
+};
+static const struct session_events session_events = {
+    .on_identified = handover_identified,
+    .on_acked = positions_acked,
+    .on_drained = replay_drained,
+    .on_leave = delivery_leave,
 };
 static struct auth *auth; /* made outside of the runs */
 static struct buf request;
@@ -75,7 +84,7 @@ static void run(void)
         .n_workers = 1,
         .auth = auth,
         .max_connections = 10,
-        .session_events = &delivery_events,
+        .session_events = &session_events,
     };
     atomic_init(&node.options, &options);
     if (!WENT_WELL(worker_new(&node, 0, on_second, &worker)))

@@ -22,24 +22,25 @@ static struct sim *present; /* session_events name no owner */
 static void on_acked(struct session *session)
 {
     sim_model_session_acked(sim_tab_of(present, session), session->acked);
-    delivery_events.on_acked(session);
+    positions_acked(session);
 }
 
 static void on_drained(struct session *session)
 {
-    delivery_events.on_drained(session);
+    replay_drained(session);
 }
 
 static void on_leave(struct session *session)
 {
     struct sim_tab *tab = sim_tab_of(present, session);
     sim_model_left(tab);
-    delivery_events.on_leave(session);
+    delivery_leave(session);
     if (!atomic_load(&present->node.is_stopping))
         sim_model_check_written(tab);
 }
 
-static const struct session_events events = {on_acked, on_drained, on_leave};
+static const struct session_events events = {
+    .on_acked = on_acked, .on_drained = on_drained, .on_leave = on_leave};
 
 /* As the last step of an HTTP connection (http_conn.c). */
 static void open_session(struct letter *letter)
