@@ -111,7 +111,7 @@ static enum MHD_Result answer(struct request *request, bool is_last)
 
 static void run(struct request *request)
 {
-    if (request->is_running || pending_enter(request))
+    if (request->pending.is_running || pending_enter(&request->pending))
         request_run(request);
     else
         request_refuse_with(request, ERR_DRAINING, NULL, NULL);
@@ -125,7 +125,7 @@ static enum MHD_Result begin(struct service *service, struct MHD_Connection *con
     if (request == NULL)
         return MHD_NO;
     *ret_request = request;
-    pending_begin(request);
+    pending_begin(&request->pending);
     if (!request_begin(request, method, path))
         return MHD_YES;
     run(request);
@@ -137,7 +137,7 @@ static enum MHD_Result complete(struct request *request)
     request->is_complete = true;
     run(request);
     if (request->status == 0) {
-        if (!pending_wait(request))
+        if (!pending_wait(&request->pending))
             return MHD_YES;
         request_finish(request);
     }
@@ -170,7 +170,7 @@ static void on_completed(void *closure, struct MHD_Connection *connection, void 
     if (request == NULL)
         return;
     *inout_request = NULL;
-    pending_leave(request);
+    pending_leave(&request->pending);
     request_unref(request);
 }
 

@@ -1,82 +1,92 @@
 #include "admin/pending.h"
 
-#include "admin/request.h"
-#include "admin/service.h"
 #include "gateway/base/clock.h"
+#include "gateway/requests/requests.h"
 
-#include <microhttpd.h>
 #include <poll.h>
 #include <time.h>
 
-/* How long a stop waits for the gateway, and for answers to be written; how long for the clients of
- * open connections in all, and while none of them asks for anything. */
 enum {
-    STOP_WAIT_MS = 5000,
-    STOP_FLUSH_MS = 2000,
-    STOP_LEAVE_MS = 1000,
-    STOP_QUIET_MS = 250,
+    STOP_WAIT_MS = 5000,  /* a stop waits at most this long for the gateway, */
+    STOP_FLUSH_MS = 2000, /* for answers to be written, */
+    STOP_LEAVE_MS = 1000, /* for the clients to close their connections, */
+    STOP_QUIET_MS = 250,  /* and for those while none of them sends anything */
     LOOK_EVERY_MS = 500,
 };
 
-static struct pending *pending_of(struct request *request)
+void pending_request_init(struct pending_request *request, struct pending *pending,
+                          const struct pending_owner *owner, int fd)
 {
-    return &request->service->pending;
+    *request = (struct pending_request){.pending = pending, .owner = owner, .fd = fd};
+    atomic_init(&request->refs, 1);
+    list_init(&request->link);
 }
 
-void pending_working(struct request *request)
+void pending_request_ref(struct pending_request *request)
 {
-    struct pending *pending = pending_of(request);
+    atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
+}
+
+void pending_request_unref(struct pending_request *request)
+{
+    if (atomic_fetch_sub_explicit(&request->refs, 1, memory_order_acq_rel) == 1)
+        request->owner->free(request);
+}
+
+void pending_working(struct pending_request *request)
+{
+    struct pending *pending = request->pending;
     pthread_mutex_lock(&pending->lock);
-    request->state = REQUEST_WORKING;
+    request->state = PENDING_WORKING;
     pthread_mutex_unlock(&pending->lock);
 }
 
-bool pending_wait(struct request *request)
+bool pending_wait(struct pending_request *request)
 {
-    struct pending *pending = pending_of(request);
+    struct pending *pending = request->pending;
     if (pending_is_done(request))
         return true;
-    /* The answer may come before the connection is registered: then nobody else resumes it. */
-    MHD_suspend_connection(request->connection);
+    /* An answer that comes before the connection is registered does not resume it. */
+    request->owner->suspend(request);
     pthread_mutex_lock(&pending->lock);
-    bool is_waiting = request->state != REQUEST_DONE && !pending->has_given_up;
+    bool is_waiting = request->state != PENDING_DONE && !pending->has_given_up;
     if (is_waiting) {
-        request->state = REQUEST_SUSPENDED;
+        request->state = PENDING_SUSPENDED;
         request->deadline_ms = clock_monotonic_ms() + request->wait_ms + PENDING_DEADLINE_MS;
         list_append(&pending->suspended, &request->link);
-    } else if (request->state != REQUEST_DONE) {
-        request->state = REQUEST_OVERDUE;
+    } else if (request->state != PENDING_DONE) {
+        request->state = PENDING_OVERDUE;
     }
     pthread_mutex_unlock(&pending->lock);
     if (!is_waiting)
-        MHD_resume_connection(request->connection);
+        request->owner->resume(request);
     return false;
 }
 
-void pending_done(struct request *request)
+void pending_done(struct pending_request *request)
 {
-    struct pending *pending = pending_of(request);
+    struct pending *pending = request->pending;
     pthread_mutex_lock(&pending->lock);
-    bool was_suspended = request->state == REQUEST_SUSPENDED;
+    bool was_suspended = request->state == PENDING_SUSPENDED;
     if (was_suspended)
         list_remove(&request->link);
-    if (request->state != REQUEST_OVERDUE)
-        request->state = REQUEST_DONE;
+    if (request->state != PENDING_OVERDUE)
+        request->state = PENDING_DONE;
     pthread_mutex_unlock(&pending->lock);
     if (was_suspended)
-        MHD_resume_connection(request->connection);
+        request->owner->resume(request);
 }
 
-bool pending_is_done(struct request *request)
+bool pending_is_done(struct pending_request *request)
 {
-    struct pending *pending = pending_of(request);
+    struct pending *pending = request->pending;
     pthread_mutex_lock(&pending->lock);
-    bool is_done = request->state == REQUEST_DONE;
+    bool is_done = request->state == PENDING_DONE;
     pthread_mutex_unlock(&pending->lock);
     return is_done;
 }
 
-/* The numbers, under the lock. */
+/* Under the lock: one of the numbers has changed. */
 static void note_change(struct pending *pending)
 {
     if (!pending->is_stopping)
@@ -112,18 +122,18 @@ void pending_disconnected(struct pending *pending)
     pthread_mutex_unlock(&pending->lock);
 }
 
-void pending_begin(struct request *request)
+void pending_begin(struct pending_request *request)
 {
-    struct pending *pending = pending_of(request);
+    struct pending *pending = request->pending;
     pthread_mutex_lock(&pending->lock);
     pending->n_requests++;
     note_change(pending);
     pthread_mutex_unlock(&pending->lock);
 }
 
-bool pending_enter(struct request *request)
+bool pending_enter(struct pending_request *request)
 {
-    struct pending *pending = pending_of(request);
+    struct pending *pending = request->pending;
     pthread_mutex_lock(&pending->lock);
     pending->n_running++;
     bool may_run = !pending->is_stopping;
@@ -132,9 +142,9 @@ bool pending_enter(struct request *request)
     return may_run;
 }
 
-void pending_leave(struct request *request)
+void pending_leave(struct pending_request *request)
 {
-    struct pending *pending = pending_of(request);
+    struct pending *pending = request->pending;
     pthread_mutex_lock(&pending->lock);
     pending->n_requests--;
     if (request->is_running)
@@ -152,64 +162,67 @@ bool pending_is_stopping(struct pending *pending)
     return is_stopping;
 }
 
-/* Resumes what is due at `now_ms`. An overdue request is nobody else's until it is resumed; then it
- * is the daemon's thread's again, which may end it at once. */
-static void expire(struct pending *pending, int64_t now_ms)
+/* An overdue request is this function's alone until it is resumed. From then on it is the daemon's
+ * thread's again, which may end it at once. */
+static void resume_overdue(struct pending *pending, int64_t now_ms)
 {
     struct list overdue;
     list_init(&overdue);
     pthread_mutex_lock(&pending->lock);
     LIST_FOR_EACH_SAFE(link, &pending->suspended)
     {
-        struct request *request = CONTAINER_OF(link, struct request, link);
+        struct pending_request *request = CONTAINER_OF(link, struct pending_request, link);
         if (request->deadline_ms > now_ms)
             continue;
-        request->state = REQUEST_OVERDUE;
+        request->state = PENDING_OVERDUE;
         list_remove(link);
         list_append(&overdue, link);
     }
     pthread_mutex_unlock(&pending->lock);
     LIST_FOR_EACH_SAFE(due, &overdue)
-    MHD_resume_connection(CONTAINER_OF(due, struct request, link)->connection);
+    {
+        struct pending_request *request = CONTAINER_OF(due, struct pending_request, link);
+        request->owner->resume(request);
+    }
 }
 
-/* What waits for its client's sake: up to `cap` of the requests, each with a reference. */
-static size_t find_waiting(struct pending *pending, struct request **found, size_t cap)
+/* The suspended requests that can be given up, at most `cap`, each with a reference. */
+static size_t find_waiting(struct pending *pending, struct pending_request **found, size_t cap)
 {
     size_t n = 0;
     pthread_mutex_lock(&pending->lock);
     LIST_FOR_EACH(link, &pending->suspended)
     {
-        struct request *request = CONTAINER_OF(link, struct request, link);
+        struct pending_request *request = CONTAINER_OF(link, struct pending_request, link);
         if (n == cap)
             break;
         if (request->give_up == NULL || request->is_given_up)
             continue;
-        request_ref(request);
+        pending_request_ref(request);
         found[n++] = request;
     }
     pthread_mutex_unlock(&pending->lock);
     return n;
 }
 
-/* The library does not look at a suspended connection, so a client that hangs up would keep its
- * place until its time is over. One that has only ended its own half is taken for gone as well; it
- * gets its answer earlier. A descriptor may be another connection's by now: then its request is
- * answered, and giving it up changes nothing. */
+/* The library does not look at a suspended connection, so the push of a client that hangs up would
+ * wait until its time is over. A client that has only closed its own half is treated in the same
+ * way: it gets its answer earlier. A descriptor may belong to another connection by now. Then the
+ * request is answered already, and giving it up changes nothing. */
 static void give_up_gone(struct pending *pending)
 {
-    struct request *waiting[WAITS_MAX];
+    struct pending_request *waiting[WAITS_MAX];
     struct pollfd fds[WAITS_MAX];
     size_t n = find_waiting(pending, waiting, WAITS_MAX);
     for (size_t i = 0; i < n; i++)
         fds[i] = (struct pollfd){.fd = waiting[i]->fd, .events = POLLRDHUP};
-    bool is_told = n > 0 && poll(fds, n, 0) > 0;
+    bool is_any_gone = n > 0 && poll(fds, n, 0) > 0;
     for (size_t i = 0; i < n; i++) {
-        if (is_told && (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
+        if (is_any_gone && (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
             waiting[i]->is_given_up = true;
             waiting[i]->give_up(waiting[i]);
         }
-        request_unref(waiting[i]);
+        pending_request_unref(waiting[i]);
     }
 }
 
@@ -223,7 +236,13 @@ static struct timespec monotonic_after(int64_t ms)
     return at;
 }
 
-static void *run(void *argument)
+void pending_look(struct pending *pending, int64_t now_ms)
+{
+    resume_overdue(pending, now_ms);
+    give_up_gone(pending);
+}
+
+static void *run_registry(void *argument)
 {
     struct pending *pending = argument;
     for (bool is_ended = false; !is_ended;) {
@@ -233,13 +252,12 @@ static void *run(void *argument)
             pthread_cond_timedwait(&pending->changed, &pending->lock, &until);
         is_ended = pending->is_ended;
         pthread_mutex_unlock(&pending->lock);
-        expire(pending, clock_monotonic_ms());
-        give_up_gone(pending);
+        pending_look(pending, clock_monotonic_ms());
     }
     return NULL;
 }
 
-enum err pending_start(struct pending *pending)
+void pending_init(struct pending *pending)
 {
     pthread_condattr_t monotonic;
     *pending = (struct pending){.n_running = 0};
@@ -249,7 +267,12 @@ enum err pending_start(struct pending *pending)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&pending->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (pthread_create(&pending->thread, NULL, run, pending) == 0)
+}
+
+enum err pending_start(struct pending *pending)
+{
+    pending_init(pending);
+    if (pthread_create(&pending->thread, NULL, run_registry, pending) == 0)
         return ERR_OK;
     pending_fini(pending);
     return ERR_SYSTEM;
@@ -261,7 +284,7 @@ void pending_fini(struct pending *pending)
     pthread_mutex_destroy(&pending->lock);
 }
 
-/* Until nothing runs, or the time is over. */
+/* Waits until no request runs, at most `ms`. */
 static void wait_idle(struct pending *pending, int64_t ms)
 {
     struct timespec until = monotonic_after(ms);
@@ -272,9 +295,10 @@ static void wait_idle(struct pending *pending, int64_t ms)
     pthread_mutex_unlock(&pending->lock);
 }
 
-/* Until nobody is connected, or those who are want nothing, or the time is over. A client between
- * two requests sends the next one to the connection that it has: it is to get its answer. */
-static void wait_left(struct pending *pending, int64_t end_ms)
+/* Waits until no connection is open, or the open ones have been silent for STOP_QUIET_MS, at most
+ * until `end_ms`. A client between two requests sends the next one over the connection that it has,
+ * and must get an answer that says `Connection: close`. */
+static void wait_disconnected(struct pending *pending, int64_t end_ms)
 {
     pthread_mutex_lock(&pending->lock);
     while (pending->n_connections > 0) {
@@ -301,10 +325,10 @@ void pending_stop(struct pending *pending)
     pthread_mutex_lock(&pending->lock);
     pending->has_given_up = true;
     pthread_mutex_unlock(&pending->lock);
-    expire(pending, INT64_MAX);
+    resume_overdue(pending, INT64_MAX);
     wait_idle(pending, STOP_FLUSH_MS);
-    wait_left(pending, begin_ms + STOP_LEAVE_MS);
-    wait_idle(pending, STOP_FLUSH_MS); /* what was refused at the last moment */
+    wait_disconnected(pending, begin_ms + STOP_LEAVE_MS);
+    wait_idle(pending, STOP_FLUSH_MS); /* for the answers to requests refused at the last moment */
     pthread_mutex_lock(&pending->lock);
     pending->is_ended = true;
     pthread_cond_broadcast(&pending->changed);

@@ -29,30 +29,24 @@ static int descriptor_of(struct MHD_Connection *connection)
     return found == NULL ? -1 : found->connect_fd;
 }
 
-struct request *request_new(struct service *service, struct MHD_Connection *connection)
+static struct request *request_of(struct pending_request *pending)
 {
-    struct request *request = calloc(1, sizeof *request);
-    if (request == NULL)
-        return NULL;
-    atomic_init(&request->refs, 1);
-    request->service = service_ref(service);
-    request->connection = connection;
-    request->fd = descriptor_of(connection);
-    buf_init(&request->body, service->max_body_bytes);
-    json_out_init(&request->out, max_answer_bytes);
-    list_init(&request->link);
-    return request;
+    return CONTAINER_OF(pending, struct request, pending);
 }
 
-void request_ref(struct request *request)
+static void suspend_connection(struct pending_request *pending)
 {
-    atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
+    MHD_suspend_connection(request_of(pending)->connection);
 }
 
-void request_unref(struct request *request)
+static void resume_connection(struct pending_request *pending)
 {
-    if (atomic_fetch_sub_explicit(&request->refs, 1, memory_order_acq_rel) != 1)
-        return;
+    MHD_resume_connection(request_of(pending)->connection);
+}
+
+static void free_request(struct pending_request *pending)
+{
+    struct request *request = request_of(pending);
     struct service *service = request->service;
     if (request->match.route != NULL && request->match.route->end != NULL)
         request->match.route->end(request);
@@ -62,6 +56,30 @@ void request_unref(struct request *request)
                               memory_order_relaxed);
     free(request);
     service_unref(service);
+}
+
+struct request *request_new(struct service *service, struct MHD_Connection *connection)
+{
+    static const struct pending_owner owner = {suspend_connection, resume_connection, free_request};
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        return NULL;
+    pending_request_init(&request->pending, &service->pending, &owner, descriptor_of(connection));
+    request->service = service_ref(service);
+    request->connection = connection;
+    buf_init(&request->body, service->max_body_bytes);
+    json_out_init(&request->out, max_answer_bytes);
+    return request;
+}
+
+void request_ref(struct request *request)
+{
+    pending_request_ref(&request->pending);
+}
+
+void request_unref(struct request *request)
+{
+    pending_request_unref(&request->pending);
 }
 
 bool request_charge(struct request *request, size_t bytes)
@@ -237,18 +255,18 @@ void request_run(struct request *request)
 void request_hand_over(struct request *request)
 {
     request_ref(request);
-    pending_working(request);
+    pending_working(&request->pending);
 }
 
 void request_done(struct request *request)
 {
-    pending_done(request);
+    pending_done(&request->pending);
     request_unref(request);
 }
 
 void request_finish(struct request *request)
 {
-    if (pending_is_done(request) || is_streamed(request))
+    if (pending_is_done(&request->pending) || is_streamed(request))
         request->match.route->finish(request);
     else
         request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL, PROBLEM_LATE_DETAIL);

@@ -8,34 +8,22 @@
 #ifndef HERALD_ADMIN_REQUEST_H
 #define HERALD_ADMIN_REQUEST_H
 
+#include "admin/pending.h"
 #include "admin/problem.h"
 #include "admin/routes/ndjson_push.h"
 #include "admin/routes/routes.h"
-#include "gateway/base/list.h"
 #include "gateway/gateway.h"
 #include "proto/note/push_json.h"
-
-#include <stdatomic.h>
 
 struct service;
 struct MHD_Connection;
 
-enum request_state {
-    REQUEST_READING,   /* the body arrives */
-    REQUEST_WORKING,   /* the gateway has it, and the daemon's thread may still be in the call */
-    REQUEST_SUSPENDED, /* the gateway has it, and the connection waits in the registry */
-    REQUEST_DONE,      /* the gateway has answered */
-    REQUEST_OVERDUE,   /* the deadline has passed, or Herald stops: answered without the gateway */
-};
-
 struct request {
+    struct pending_request pending; /* its state in the registry, and its references */
     struct service *service;
     struct MHD_Connection *connection;
-    int fd; /* the connection's */
-    atomic_uint refs;
     struct route_match match; /* without a route: refused before one was found */
     bool is_complete;         /* the body has ended */
-    bool is_running;          /* counted by the registry, until its answer is written */
 
     enum err refused; /* not ERR_OK: decided before the body was complete */
     const char *refused_field;
@@ -50,15 +38,6 @@ struct request {
     /* Not NULL: the answer comes in pieces, behind each other, at most `cap` bytes each. 0: the
      * end. -1: it must be broken off. */
     ptrdiff_t (*read_more)(struct request *request, char *out, size_t cap);
-
-    enum request_state state; /* from WORKING on under the registry's lock */
-    /* Not NULL: the gateway waits for the client's sake, and this makes it answer when the client
-     * is gone. Called once, by the registry's thread. */
-    void (*give_up)(struct request *request);
-    bool is_given_up;
-    uint32_t wait_ms; /* the gateway may take this long before the deadline's time begins */
-    int64_t deadline_ms;
-    struct list link; /* in the registry while SUSPENDED */
 
     char user_id[USER_ID_MAX_BYTES]; /* of the path */
     union {

@@ -90,7 +90,7 @@ static void land(struct request *request, size_t bytes)
         lines->is_paused = false;
     pthread_mutex_unlock(&lines->lock);
     if (has_room)
-        pending_done(request);
+        pending_done(&request->pending);
     if (is_last)
         request_done(request);
 }
@@ -227,14 +227,14 @@ static bool wait_for_room(struct request *request)
     pthread_mutex_unlock(&lines->lock);
     if (has_room || lines->refused != ERR_OK)
         return true;
-    pending_working(request);
+    pending_working(&request->pending);
     pthread_mutex_lock(&lines->lock);
     lines->is_paused = is_full(lines, 1); /* some may have been answered meanwhile */
     lines->is_waiting = lines->is_paused;
     pthread_mutex_unlock(&lines->lock);
     if (!lines->is_waiting)
         return true;
-    if (!pending_wait(request))
+    if (!pending_wait(&request->pending))
         return false;
     lines->is_waiting = false;
     return true;
@@ -247,7 +247,7 @@ static void end_wait(struct request *request)
     if (!lines->is_waiting)
         return;
     lines->is_waiting = false;
-    if (pending_is_done(request))
+    if (pending_is_done(&request->pending))
         return;
     pthread_mutex_lock(&lines->lock);
     lines->is_paused = false;
@@ -297,7 +297,7 @@ void lines_begin(struct request *request)
         return;
     }
     /* From the first line on the request must not be cut off by a stop. */
-    if (!pending_enter(request)) {
+    if (!pending_enter(&request->pending)) {
         request_refuse_head(request, ERR_DRAINING, NULL, NULL);
         return;
     }

@@ -55,8 +55,9 @@ static enum err parse(struct request *request, struct json_problem *ret_bad)
     return ERR_INVALID_FIELD;
 }
 
-static void end_wait(struct request *request)
+static void end_wait(struct pending_request *pending)
 {
+    struct request *request = CONTAINER_OF(pending, struct request, pending);
     gateway_end_wait(request->service->gateway, &request->work.push.op);
 }
 
@@ -79,8 +80,8 @@ void push_run(struct request *request)
     op->collapse_key = parsed->collapse_key;
     op->idempotency_key = parsed->idempotency_key;
     op->wait_ms = parsed->wait_ms;
-    request->wait_ms = parsed->wait_ms;
-    request->give_up = parsed->wait_ms > 0 ? end_wait : NULL;
+    request->pending.wait_ms = parsed->wait_ms;
+    request->pending.give_up = parsed->wait_ms > 0 ? end_wait : NULL;
     request_hand_over(request);
     gateway_push(request->service->gateway, op);
 }
