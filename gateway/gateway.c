@@ -22,9 +22,9 @@
 #include "gateway/identity/peers.h"
 #include "gateway/limits.h"
 #include "gateway/net/socket_rights.h"
-#include "gateway/port/demo.h"
 #include "gateway/port/handover.h"
 #include "gateway/port/health.h"
+#include "gateway/port/port_routes.h"
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/inbox_requests.h"
 #include "gateway/requests/kick.h"
@@ -156,7 +156,7 @@ static enum err make_workers(struct node *node)
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
         if (error == ERR_OK) {
             prepare_announcements(node->workers[i]);
-            error = acceptor_new(node->workers[i]);
+            error = acceptor_new(node->workers[i], port_routes_serve);
         }
         if (error != ERR_OK)
             return error;
@@ -214,7 +214,6 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     struct node *node = &gateway->node;
     atomic_init(&node->options, options);
     node->session_events = &session_events;
-    node->serve_more = options->demo ? demo_serve : NULL;
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);
     node->max_sockets = node->max_connections + HEAD_SOCKETS;

@@ -2,7 +2,6 @@
 
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
-#include "gateway/http/http_conn.h"
 #include "gateway/http/listeners.h"
 #include "gateway/http/proxy_conn.h"
 #include "gateway/net/listener.h"
@@ -208,7 +207,7 @@ static void make_doors(struct acceptor *acceptor, const struct listeners *listen
     }
 }
 
-enum err acceptor_new(struct worker *worker)
+enum err acceptor_new(struct worker *worker, http_request_fn *on_request)
 {
     const struct listeners *listeners = worker->node->listeners;
     struct acceptor *acceptor =
@@ -216,7 +215,7 @@ enum err acceptor_new(struct worker *worker)
     if (acceptor == NULL)
         return ERR_NO_MEMORY;
     acceptor->worker = worker;
-    http_conns_init(&acceptor->http_conns);
+    http_conns_init(&acceptor->http_conns, on_request);
     list_init(&acceptor->proxy_conn);
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     make_doors(acceptor, listeners);

@@ -5,10 +5,10 @@
 #ifndef HERALD_ACCEPTOR_H
 #define HERALD_ACCEPTOR_H
 
-#include "gateway/node/worker.h"
+#include "gateway/http/http_conn.h"
 
-/* Before the workers run. */
-MUST_CHECK enum err acceptor_new(struct worker *worker);
+/* Before the workers run. on_request gets each complete request (http_conns_init). */
+MUST_CHECK enum err acceptor_new(struct worker *worker, http_request_fn *on_request);
 
 /* On the worker's thread: accepts no more, and drops requests that are not complete yet. */
 void acceptor_close(struct worker *worker);

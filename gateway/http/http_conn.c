@@ -1,5 +1,5 @@
 /* An HTTP connection collects its head (proto/http/http_head.c), at most --max-head within
- * --head-timeout (the TLS handshake included), and hands it to port_routes.c.
+ * --head-timeout (the TLS handshake included), and hands it to on_request.
  *
  * A refusal is written, the sending side is shut down, and the socket closed when the peer has gone
  * or after a second: closing at once could destroy the answer on its way.
@@ -14,7 +14,6 @@
 #include "gateway/base/metrics.h"
 #include "gateway/net/listener.h"
 #include "gateway/net/tls.h"
-#include "gateway/port/port_routes.h"
 #include "proto/http/http_answer.h"
 
 #include <stdio.h>
@@ -183,7 +182,7 @@ static void refuse_head(struct http_conn *http_conn)
 
 static void serve(struct http_conn *http_conn)
 {
-    admit(http_conn);
+    http_conn->all->on_request(http_conn);
     if (!http_conn->is_gone && !http_conn->is_answered && http_conn->on_body != NULL)
         try_body(http_conn);
 }
@@ -417,8 +416,9 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     return ERR_OK;
 }
 
-void http_conns_init(struct http_conns *http_conns)
+void http_conns_init(struct http_conns *http_conns, http_request_fn *on_request)
 {
+    http_conns->on_request = on_request;
     list_init(&http_conns->open);
     list_init(&http_conns->written);
     list_init(&http_conns->resting);

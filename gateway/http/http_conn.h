@@ -1,5 +1,5 @@
-/* An HTTP connection: a connection of the subscriber port until its request is answered, or has
- * become a session on the user's home worker (port_routes.h says which). */
+/* An HTTP connection: a connection of the subscriber port until its request is answered, or its
+ * socket is released to become a session. It knows no route: a complete head goes to on_request. */
 #ifndef HERALD_HTTP_CONN_H
 #define HERALD_HTTP_CONN_H
 
@@ -11,15 +11,21 @@
 
 struct http_conn;
 
+/* Called once for each complete head, and once more when the turn has come that the request was put
+ * off for (http_conn_take_turn). It answers the request or releases the socket, now or later, on
+ * the same thread. */
+typedef void http_request_fn(struct http_conn *http_conn);
+
 /* The HTTP connections of an acceptor. Those that can make room at a full node have a list of their
  * own: however many heads are unfinished, finding one costs the same. */
 struct http_conns {
     struct list open;    /* their head is not complete, or their answer not written */
     struct list written; /* answered, and wait for their peer to go; the first one waits longest */
     struct list resting; /* kept, without a request; in the same order */
+    http_request_fn *on_request;
 };
 
-void http_conns_init(struct http_conns *http_conns);
+void http_conns_init(struct http_conns *http_conns, http_request_fn *on_request);
 
 /* Of a connection whose first byte is its own, behind the PROXY header if there was one; with TLS
  * where the port has it. `from` is the address that its handshake counts for, all zero where
@@ -39,7 +45,7 @@ void http_conns_drop_resting(struct http_conns *all);
 void http_conns_drop_unfinished(struct http_conns *all);
 void http_conns_drop_all(struct http_conns *all);
 
-/* For those who answer the request (port_routes.c, ack_route.c, demo.c). */
+/* For on_request, and what it calls. */
 const struct http_head *http_conn_head(const struct http_conn *http_conn);
 struct span
 http_conn_bytes(const struct http_conn *http_conn); /* the head and what came behind it */
@@ -64,7 +70,7 @@ void http_conn_keep(struct http_conn *http_conn);
  */
 void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *detail,
                       const char *field, const char *allow);
-/* The same where nobody is refused (health.c): it is not counted. */
+/* The same where nobody is refused (health): it is not counted. */
 void http_conn_problem(struct http_conn *http_conn, enum err error, const char *detail,
                        const char *field, const char *allow);
 void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *content_type,
@@ -78,8 +84,8 @@ struct worker *http_conn_worker(struct http_conn *http_conn);
 void http_conn_want_body(struct http_conn *http_conn, size_t len,
                          void (*on_body)(struct http_conn *http_conn, struct span body));
 
-/* Before work that few bytes ask for (conn_take_turn). false: admit is called again when the turn
- * of this one has come, and nothing is answered before, unless... */
+/* Before work that few bytes ask for (conn_take_turn). false: on_request is called again when
+ * the turn of this one has come, and nothing is answered before, unless... */
 MUST_CHECK bool http_conn_take_turn(struct http_conn *http_conn);
 /* ...its turn has not come within --head-timeout: it must be refused now (ERR_BUSY). */
 bool http_conn_is_late(const struct http_conn *http_conn);

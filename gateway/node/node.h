@@ -14,8 +14,6 @@ struct auth;
 struct peers;
 struct listeners;
 struct session_events;
-struct http_conn;
-struct http_head;
 struct tls_context;
 
 enum { WAIT_FILTER = 256 };
@@ -29,10 +27,6 @@ struct node {
     struct worker **workers;
     unsigned n_workers;
     const struct session_events *session_events;
-    /* Other paths of the subscriber port than the WebSocket's (--demo), or NULL: true, it is
-     * answered. */
-    bool (*serve_more)(struct http_conn *http_conn, const struct http_head *head,
-                       const char *bytes);
     struct listeners *listeners;
     struct tls_context *tls;  /* of the subscriber port; NULL: it speaks none */
     uint32_t max_connections; /* sessions */

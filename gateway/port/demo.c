@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What the page is made of. Each ends with a NUL that is not sent. */
+/* What the page is made of. */
 static const uint8_t page_html[] = {
 #include "embedded/demo_page_html.inc"
 };
@@ -19,24 +19,21 @@ static const uint8_t page_js[] = {
 #include "embedded/demo_page_js.inc"
 };
 
-static const struct demo_file {
-    const char *path;
-    const char *type;
-    struct span content;
-} files[] = {
-    {"/", "text/html; charset=utf-8", {(const char *)page_html, sizeof page_html - 1}},
-    {"/demo/page.css", "text/css; charset=utf-8", {(const char *)page_css, sizeof page_css - 1}},
-    {"/demo/page.js",
-     "text/javascript; charset=utf-8",
-     {(const char *)page_js, sizeof page_js - 1}},
-};
-
 /* The page loads nothing from elsewhere, runs no script but its own, and stands in no frame. */
 static const char page_policy[] =
     "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src "
     "data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
     "Referrer-Policy: no-referrer\r\n";
+
+/* false: it is refused (405). */
+static bool has_method(struct http_conn *http_conn, struct span method, const char *allowed)
+{
+    if (span_equal(method, span_of(allowed)))
+        return true;
+    http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, allowed);
+    return false;
+}
 
 /* A push of the page's button on its way through the store and back to the HTTP connection's
  * worker. */
@@ -131,11 +128,15 @@ static bool is_json(struct span type)
     return span_equal_nocase(span_trim(type), SPAN_LITERAL("application/json"));
 }
 
-static void serve_push(struct http_conn *http_conn, const struct http_head *head, const char *bytes)
+void demo_serve_push(struct http_conn *http_conn, struct span method)
 {
+    const struct http_head *head = http_conn_head(http_conn);
+    const char *bytes = http_conn_bytes(http_conn).bytes;
     struct span type = {0};
     size_t max = (size_t)http_conn_worker(http_conn)->node->options->max_data + 1024;
     size_t len;
+    if (!has_method(http_conn, method, "POST"))
+        return;
     http_head_find(head, bytes, "Content-Type", &type);
     if (!is_json(type))
         http_conn_refuse(http_conn, ERR_UNSUPPORTED_MEDIA_TYPE, "application/json is taken", NULL,
@@ -148,9 +149,10 @@ static void serve_push(struct http_conn *http_conn, const struct http_head *head
         http_conn_want_body(http_conn, len, on_body);
 }
 
-/* What the page shows of how Herald runs: where backends push, and what they need to. */
-static void serve_facts(struct http_conn *http_conn)
+void demo_serve_facts(struct http_conn *http_conn, struct span method)
 {
+    if (!has_method(http_conn, method, "GET"))
+        return;
     const struct options *options = http_conn_worker(http_conn)->node->options;
     struct buf body;
     buf_init(&body, 16384);
@@ -168,31 +170,26 @@ static void serve_facts(struct http_conn *http_conn)
     buf_fini(&body);
 }
 
-static const struct demo_file *find_file(struct span path)
+/* `content` ends with a NUL that is not sent. */
+static void answer_file(struct http_conn *http_conn, struct span method, const char *type,
+                        const uint8_t *content, size_t size)
 {
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        if (span_equal(path, span_of(files[i].path)))
-            return &files[i];
-    }
-    return NULL;
+    if (has_method(http_conn, method, "GET"))
+        http_conn_answer(http_conn, 200, type, page_policy,
+                         (struct span){(const char *)content, size - 1});
 }
 
-bool demo_serve(struct http_conn *http_conn, const struct http_head *head, const char *bytes)
+void demo_serve_page(struct http_conn *http_conn, struct span method)
 {
-    struct span path = http_part_span(bytes, head->path);
-    struct span method = http_part_span(bytes, head->method);
-    const struct demo_file *file = find_file(path);
-    bool is_facts = span_equal(path, SPAN_LITERAL("/demo/facts"));
-    bool is_push = span_equal(path, SPAN_LITERAL("/demo/push"));
-    if (file == NULL && !is_facts && !is_push)
-        return false;
-    if (!span_equal(method, is_push ? SPAN_LITERAL("POST") : SPAN_LITERAL("GET")))
-        http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, is_push ? "POST" : "GET");
-    else if (is_push)
-        serve_push(http_conn, head, bytes);
-    else if (is_facts)
-        serve_facts(http_conn);
-    else
-        http_conn_answer(http_conn, 200, file->type, page_policy, file->content);
-    return true;
+    answer_file(http_conn, method, "text/html; charset=utf-8", page_html, sizeof page_html);
+}
+
+void demo_serve_style(struct http_conn *http_conn, struct span method)
+{
+    answer_file(http_conn, method, "text/css; charset=utf-8", page_css, sizeof page_css);
+}
+
+void demo_serve_script(struct http_conn *http_conn, struct span method)
+{
+    answer_file(http_conn, method, "text/javascript; charset=utf-8", page_js, sizeof page_js);
 }

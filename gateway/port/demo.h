@@ -5,7 +5,13 @@
 
 #include "gateway/http/http_conn.h"
 
-/* Is this one of the demo's paths? Then it is answered here, now or later. */
-bool demo_serve(struct http_conn *http_conn, const struct http_head *head, const char *bytes);
+/* GET: the page, and what it loads. */
+void demo_serve_page(struct http_conn *http_conn, struct span method);
+void demo_serve_style(struct http_conn *http_conn, struct span method);
+void demo_serve_script(struct http_conn *http_conn, struct span method);
+/* GET: how Herald runs: where backends push, and what they need to. */
+void demo_serve_facts(struct http_conn *http_conn, struct span method);
+/* POST: one push to one user, as the page's button asks for it. */
+void demo_serve_push(struct http_conn *http_conn, struct span method);
 
 #endif

@@ -23,27 +23,41 @@ enum gateway_readiness health_readiness(const struct node *node)
     return atomic_load(&node->is_store_up) ? GATEWAY_READY : GATEWAY_DEGRADED;
 }
 
-static void say(struct http_conn *http_conn, const char *json)
+/* The connection goes on after the answer. false: it is refused (405). */
+static bool is_look(struct http_conn *http_conn, struct span method)
+{
+    http_conn_keep(http_conn);
+    if (span_equal(method, SPAN_LITERAL("GET")) || span_equal(method, SPAN_LITERAL("HEAD")))
+        return true;
+    http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET, HEAD");
+    return false;
+}
+
+static void answer_json(struct http_conn *http_conn, const char *json)
 {
     http_conn_answer(http_conn, 200, "application/json", NULL, span_of(json));
 }
 
-static void serve_livez(struct http_conn *http_conn)
+void health_serve_livez(struct http_conn *http_conn, struct span method)
 {
+    if (!is_look(http_conn, method))
+        return;
     if (health_is_live(http_conn_worker(http_conn)->node))
-        say(http_conn, "{\"status\":\"live\"}");
+        answer_json(http_conn, "{\"status\":\"live\"}");
     else
         http_conn_problem(http_conn, ERR_SYSTEM, "a worker has not turned for 5 s", NULL, NULL);
 }
 
-static void serve_readyz(struct http_conn *http_conn)
+void health_serve_readyz(struct http_conn *http_conn, struct span method)
 {
+    if (!is_look(http_conn, method))
+        return;
     switch (health_readiness(http_conn_worker(http_conn)->node)) {
     case GATEWAY_READY:
-        say(http_conn, "{\"status\":\"ready\"}");
+        answer_json(http_conn, "{\"status\":\"ready\"}");
         break;
     case GATEWAY_DEGRADED:
-        say(http_conn, "{\"degraded\":[\"store\"]}");
+        answer_json(http_conn, "{\"degraded\":[\"store\"]}");
         break;
     case GATEWAY_NO_STORE:
         http_conn_problem(http_conn, ERR_STORE_UNAVAILABLE, "the store has not answered yet", NULL,
@@ -53,23 +67,4 @@ static void serve_readyz(struct http_conn *http_conn)
         http_conn_problem(http_conn, ERR_DRAINING, NULL, NULL, NULL);
         break;
     }
-}
-
-bool health_serve(struct http_conn *http_conn)
-{
-    const struct http_head *head = http_conn_head(http_conn);
-    const char *bytes = http_conn_bytes(http_conn).bytes;
-    struct span path = http_part_span(bytes, head->path);
-    struct span method = http_part_span(bytes, head->method);
-    bool is_livez = span_equal(path, SPAN_LITERAL("/livez"));
-    if (!is_livez && !span_equal(path, SPAN_LITERAL("/readyz")))
-        return false;
-    http_conn_keep(http_conn);
-    if (!span_equal(method, SPAN_LITERAL("GET")) && !span_equal(method, SPAN_LITERAL("HEAD")))
-        http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET, HEAD");
-    else if (is_livez)
-        serve_livez(http_conn);
-    else
-        serve_readyz(http_conn);
-    return true;
 }

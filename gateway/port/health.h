@@ -9,9 +9,9 @@
 bool health_is_live(const struct node *node);                     /* any thread */
 enum gateway_readiness health_readiness(const struct node *node); /* any thread */
 
-/* Answers the HTTP connection if it asks for /livez or /readyz, whatever its Host and whoever it
- * is: with the admin port's bodies, but why a store is away is nobody's business here. false: it
- * asks for something else. On the HTTP connection's worker. */
-bool health_serve(struct http_conn *http_conn);
+/* GET, HEAD /livez and /readyz, whatever the request's Host and Origin: with the admin port's
+ * bodies, except that nothing is said of why a store is away. On the HTTP connection's worker. */
+void health_serve_livez(struct http_conn *http_conn, struct span method);
+void health_serve_readyz(struct http_conn *http_conn, struct span method);
 
 #endif

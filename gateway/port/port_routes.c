@@ -1,9 +1,10 @@
 /* The order of CONTRACT 2: is it for us at all (403), the path (404), the method (405); the rest is
- * the path's own. How the node is, anybody may ask. */
+ * the route's own. Only the routes of the node's health are open to every host and page. */
 #include "gateway/port/port_routes.h"
 
 #include "gateway/identity/auth.h"
 #include "gateway/port/ack_route.h"
+#include "gateway/port/demo.h"
 #include "gateway/port/health.h"
 #include "gateway/port/subscribe.h"
 #include "proto/http/authority.h"
@@ -104,7 +105,7 @@ static bool may_come_in(struct http_conn *http_conn)
     return false;
 }
 
-/* ---- paths ---- */
+/* ---- routes ---- */
 
 static void serve_ws(struct http_conn *http_conn, struct span method)
 {
@@ -183,34 +184,52 @@ static void serve_ack(struct http_conn *http_conn, struct span method)
         http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "POST, OPTIONS");
 }
 
-static const struct {
+/* The method is in the request's bytes. */
+static const struct port_route {
     const char *path;
     void (*serve)(struct http_conn *http_conn, struct span method);
-} paths[] = {
-    {"/ws", serve_ws},
-    {"/getPushNews", serve_ws},
-    {"/sse", serve_sse},
-    {"/ack", serve_ack},
+    enum {
+        ROUTE_USUAL,
+        ROUTE_OPEN,
+        ROUTE_DEMO
+    } kind; /* OPEN: to every host and page; DEMO: only
+             * with --demo */
+} routes[] = {
+    {"/livez", health_serve_livez, ROUTE_OPEN},
+    {"/readyz", health_serve_readyz, ROUTE_OPEN},
+    {"/ws", serve_ws, ROUTE_USUAL},
+    {"/getPushNews", serve_ws, ROUTE_USUAL},
+    {"/sse", serve_sse, ROUTE_USUAL},
+    {"/ack", serve_ack, ROUTE_USUAL},
+    {"/", demo_serve_page, ROUTE_DEMO},
+    {"/demo/page.css", demo_serve_style, ROUTE_DEMO},
+    {"/demo/page.js", demo_serve_script, ROUTE_DEMO},
+    {"/demo/facts", demo_serve_facts, ROUTE_DEMO},
+    {"/demo/push", demo_serve_push, ROUTE_DEMO},
 };
 
-void admit(struct http_conn *http_conn)
+/* NULL: there is none of that path. */
+static const struct port_route *find_route(struct http_conn *http_conn)
 {
-    const struct http_head *head = http_conn_head(http_conn);
-    if (health_serve(http_conn) || !may_come_in(http_conn))
-        return;
-    struct node *node = node_of(http_conn);
-    if (node->serve_more != NULL &&
-        node->serve_more(http_conn, head, http_conn_bytes(http_conn).bytes))
-        return;
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        if (span_equal(part_of(http_conn, head->path), span_of(paths[i].path))) {
-            paths[i].serve(http_conn, part_of(http_conn, head->method));
-            return;
-        }
+    struct span path = part_of(http_conn, http_conn_head(http_conn)->path);
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (span_equal(path, span_of(routes[i].path)))
+            return routes[i].kind == ROUTE_DEMO && !node_of(http_conn)->options->demo ? NULL
+                                                                                      : &routes[i];
     }
-    http_conn_refuse(
-        http_conn, ERR_NOT_FOUND,
-        "WebSockets are at /ws?userId=ID, event streams at /sse?userId=ID; pushes go to "
-        "--admin-listen",
-        NULL, NULL);
+    return NULL;
+}
+
+void port_routes_serve(struct http_conn *http_conn)
+{
+    const struct port_route *route = find_route(http_conn);
+    if ((route == NULL || route->kind != ROUTE_OPEN) && !may_come_in(http_conn))
+        return;
+    if (route != NULL)
+        route->serve(http_conn, part_of(http_conn, http_conn_head(http_conn)->method));
+    else
+        http_conn_refuse(http_conn, ERR_NOT_FOUND,
+                         "WebSockets are at /ws?userId=ID, event streams at /sse?userId=ID; pushes "
+                         "go to --admin-listen",
+                         NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "gateway/http/http_conn.h"
 #include "gateway/identity/auth.h"
 #include "gateway/port/handover.h"
+#include "gateway/port/port_routes.h"
 #include "gateway/session/session.h"
 #include "proto/ws/ws_frame.h"
 #include "tests/alloc/fail.h"
@@ -56,7 +57,7 @@ static void come_and_go(struct worker *worker, struct node *node)
 {
     struct http_conns all;
     int ends[2];
-    http_conns_init(&all);
+    http_conns_init(&all, port_routes_serve);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
     atomic_fetch_add(&node->n_sockets, 1);
     enum err error =

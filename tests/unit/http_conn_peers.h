@@ -19,6 +19,24 @@ static struct worker *worker;
 static struct http_conns all;
 static int ours[PEERS], theirs[PEERS];
 
+/* What requests are answered by, all but /livez; NULL: 404. */
+static void (*serve_more)(struct http_conn *http_conn);
+
+/* As a route whose connection goes on after its answer. */
+static inline void answer_request(struct http_conn *http_conn)
+{
+    const char *bytes = http_conn_bytes(http_conn).bytes;
+    if (span_equal(http_part_span(bytes, http_conn_head(http_conn)->path),
+                   SPAN_LITERAL("/livez"))) {
+        http_conn_keep(http_conn);
+        http_conn_answer(http_conn, 200, "text/plain", NULL, SPAN_LITERAL("live"));
+    } else if (serve_more != NULL) {
+        serve_more(http_conn);
+    } else {
+        http_conn_refuse(http_conn, ERR_NOT_FOUND, NULL, NULL, NULL);
+    }
+}
+
 static inline void on_second(struct worker *unused)
 {
     (void)unused;
@@ -28,7 +46,7 @@ static inline void peers_set_up(void)
 {
     node = (struct node){.options = &options, .workers = &worker, .n_workers = 1};
     cr_assert_eq(worker_new(&node, 0, on_second, &worker), ERR_OK);
-    http_conns_init(&all);
+    http_conns_init(&all, answer_request);
     for (int i = 0; i < PEERS; i++) {
         int ends[2];
         cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
@@ -90,16 +108,12 @@ static inline bool goes_on_behind(int peer, const char *request)
 
 static struct http_conn *waiting;
 
-static inline bool ask_somebody(struct http_conn *http_conn, const struct http_head *head,
-                                const char *bytes)
+static inline void ask_somebody(struct http_conn *http_conn)
 {
-    (void)head;
-    (void)bytes;
     waiting = http_conn;
     http_conn_let_read(http_conn);
     http_conn_pin(http_conn);
     http_conn_await(http_conn);
-    return true;
 }
 
 /* ---- time ---- */
