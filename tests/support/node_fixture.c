@@ -1,0 +1,201 @@
+#include "tests/support/node_fixture.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/hash.h"
+#include "gateway/delivery/delivery.h"
+#include "gateway/delivery/kicked_streams.h"
+#include "gateway/delivery/positions.h"
+#include "gateway/delivery/replay.h"
+#include "gateway/port/handover.h"
+#include "gateway/requests/broadcast.h"
+#include "gateway/requests/push.h"
+#include "gateway/requests/push_waits.h"
+#include "tests/sim/sim_inner.h"
+
+#include <criterion/criterion.h>
+
+enum { STEP_MS = 50, ROUNDS = 4 };
+
+struct node_fixture fixture;
+
+static int64_t now_us; /* monotonic */
+
+static int64_t show_wall_ms(void)
+{
+    return NODE_FIXTURE_WALL_MS + now_us / 1000;
+}
+
+static int64_t show_us(void)
+{
+    return now_us;
+}
+
+static int64_t show_store_ms(void *owner)
+{
+    (void)owner;
+    return show_wall_ms();
+}
+
+static void on_store_state(void *owner, bool is_up)
+{
+    struct node *node = owner;
+    atomic_store(&node->is_store_up, is_up);
+}
+
+/* As in gateway.c. */
+static const struct session_events session_events = {
+    .on_identified = handover_identified,
+    .on_acked = positions_acked,
+    .on_drained = replay_drained,
+    .on_leave = delivery_leave,
+};
+
+static void open_store(void)
+{
+    struct store_config config = {
+        .url = "memory:",
+        .inbox_max = (uint32_t)fixture.options.inbox_max,
+        .inbox_max_bytes = (uint64_t)fixture.options.inbox_max_bytes,
+        .idempotency_window_s = 600,
+        .idempotency_max = 1000,
+        .events = {router_on_notification, router_on_missed, on_store_state, broadcast_on_told},
+        .owner = &fixture.node,
+    };
+    cr_assert_eq(sim_inner_open(&config, show_store_ms, &fixture.node.store), ERR_OK);
+}
+
+void node_fixture_start(void)
+{
+    now_us = INT64_C(5000000);
+    clock_replace(show_wall_ms, show_us);
+    cr_assert_eq(hash_init(), ERR_OK);
+    fixture.options = (struct options){
+        .auth = "none",
+        .jwt_keys = "",
+        .jwt_user_claim = "sub",
+        .jwt_audience_claim = "aud",
+        .token_cookie = "",
+        .insecure = true,
+        .ping_interval = 10000,
+        .silence_timeout = 20000,
+        .slow_timeout = 60000,
+        .auth_timeout = 10000,
+        .head_timeout = 10000,
+        .max_head = 16384,
+        .max_message = 65536,
+        .session_max_bytes = 262144,
+        .max_connections_per_user = 32,
+        .inbox_max = 1000,
+        .inbox_max_bytes = 1048576,
+    };
+    fixture.node = (struct node){
+        .options = &fixture.options,
+        .workers = &fixture.worker,
+        .n_workers = 1,
+        .session_events = &session_events,
+        .max_connections = 100,
+        .max_sockets = 100,
+        .pages_at_once = REPLAY_PAGES_AT_ONCE,
+    };
+    cr_assert_eq(client_map_new(1, (uint32_t)fixture.options.session_max_bytes, delivery_on_letter,
+                                &fixture.node.map),
+                 ERR_OK);
+    cr_assert_eq(worker_new(&fixture.node, 0, replay_try_again, &fixture.worker), ERR_OK);
+    open_store();
+}
+
+void node_fixture_turn(void)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        reactor_turn(fixture.worker->reactor, 0);
+        sim_inner_turn(fixture.node.store);
+    }
+    reactor_turn(fixture.worker->reactor, 0);
+}
+
+void node_fixture_wait_ms(int64_t ms)
+{
+    while (ms > 0) {
+        int64_t step_ms = ms < STEP_MS ? ms : STEP_MS;
+        now_us += step_ms * 1000;
+        ms -= step_ms;
+        node_fixture_turn();
+    }
+}
+
+int64_t node_fixture_now_ms(void)
+{
+    return now_us / 1000;
+}
+
+/* ---- the end ---- */
+
+static void close_client(struct client *client, void *unused)
+{
+    (void)unused;
+    session_close_all(client, ERR_RESTART, (struct span){0});
+}
+
+static void close_unauthenticated(struct worker *worker)
+{
+    while (!list_is_empty(&worker->strangers)) /* each leaves the list as it closes */
+        session_close(CONTAINER_OF(worker->strangers.next, struct session, link), ERR_RESTART,
+                      (struct span){0}, 0);
+}
+
+void node_fixture_stop(void)
+{
+    struct worker *worker = fixture.worker;
+    atomic_store(&fixture.node.is_stopping, true);
+    push_waits_stop(worker);
+    close_unauthenticated(worker);
+    client_map_each(fixture.node.map, 0, close_client, NULL);
+    node_fixture_turn();
+    session_abandon_closing(worker);
+    positions_stop(worker);
+    kicked_streams_stop(worker);
+    node_fixture_turn();
+    store_close(fixture.node.store);
+    while (mailbox_deliver(worker_mailbox(worker)) > 0) {
+    }
+    reactor_turn(worker->reactor, 0);
+    cr_expect_eq(fixture.node.n_sessions, 0, "%u sessions left", fixture.node.n_sessions);
+    cr_expect_eq(fixture.node.n_sockets, 0, "%u sockets left", fixture.node.n_sockets);
+    cr_expect_eq(client_map_users(fixture.node.map), 0);
+    worker_free(worker);
+    client_map_free(fixture.node.map);
+    clock_replace(NULL, NULL);
+}
+
+/* ---- what is asked of it ---- */
+
+static unsigned n_answered;
+
+static void on_pushed(struct gateway_push *push)
+{
+    (void)push;
+    n_answered++;
+}
+
+uint64_t node_fixture_push(const char *user_id, const char *data, uint32_t ttl_s)
+{
+    struct gateway_target target = {.user_id = span_of(user_id)};
+    struct gateway_push push = {
+        .on_done = on_pushed,
+        .data = span_of(data),
+        .ttl_s = ttl_s,
+        .n_targets = 1,
+        .targets = &target,
+    };
+    unsigned before = n_answered;
+    router_push(&fixture.node, &push);
+    node_fixture_turn();
+    cr_assert_eq(n_answered, before + 1, "the push is not answered");
+    cr_assert_eq(target.error, ERR_OK, "%s", error_title(target.error));
+    return target.seq;
+}
+
+void node_fixture_set_store_full(bool is_full)
+{
+    sim_inner_set_full(fixture.node.store, is_full);
+}

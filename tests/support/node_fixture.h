@@ -1,0 +1,38 @@
+/* A node with one worker and the memory store on one thread, for unit tests of what a node does:
+ * nothing runs but by node_fixture_turn, and time stands still but for node_fixture_wait_ms. One a
+ * process. Failures end the test (criterion). */
+#ifndef HERALD_TESTS_NODE_FIXTURE_H
+#define HERALD_TESTS_NODE_FIXTURE_H
+
+#include "gateway/node/worker.h"
+
+struct node_fixture {
+    struct options options; /* the defaults of what a session looks at; may be changed any time */
+    struct node node;
+    struct worker *worker;
+};
+
+extern struct node_fixture fixture;
+
+/* A test suite's .init and .fini. Stopping closes all sessions, and checks that every place among
+ * the sockets, the sessions and the clients was given back. */
+void node_fixture_start(void);
+void node_fixture_stop(void);
+
+/* Turns the worker and the store until what was asked of one another is done. */
+void node_fixture_turn(void);
+
+/* Time passes in steps of at most 50 ms, with a turn after each. */
+void node_fixture_wait_ms(int64_t ms);
+
+/* The monotonic clock of the fixture; the wall clock is NODE_FIXTURE_WALL_MS ahead of it. */
+int64_t node_fixture_now_ms(void);
+#define NODE_FIXTURE_WALL_MS INT64_C(1700000000000)
+
+/* A push to one user, which must be accepted; answers its number (0 with ttl_s 0). */
+uint64_t node_fixture_push(const char *user_id, const char *data, uint32_t ttl_s);
+
+/* Requests find the memory store full from now on, or no longer. */
+void node_fixture_set_store_full(bool is_full);
+
+#endif
