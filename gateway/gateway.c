@@ -156,8 +156,10 @@ static enum err make_workers(struct node *node)
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
         if (error == ERR_OK) {
             prepare_announcements(node->workers[i]);
-            error = acceptor_new(node->workers[i], port_routes_serve);
+            error = delivery_new(node->workers[i]);
         }
+        if (error == ERR_OK)
+            error = acceptor_new(node->workers[i], port_routes_serve);
         if (error != ERR_OK)
             return error;
     }
@@ -331,6 +333,14 @@ static void take_apart(struct node *node)
     }
 }
 
+static void free_worker(struct worker *worker)
+{
+    if (worker == NULL)
+        return;
+    delivery_free(worker);
+    worker_free(worker);
+}
+
 void gateway_stop(struct gateway *gateway)
 {
     struct node *node = &gateway->node;
@@ -344,7 +354,7 @@ void gateway_stop(struct gateway *gateway)
     if (is_whole)
         take_apart(node);
     for (unsigned i = 0; node->workers != NULL && i < node->n_workers; i++)
-        worker_free(node->workers[i]);
+        free_worker(node->workers[i]);
     free(node->workers);
     client_map_free(node->map);
     peers_free(node->peers);

@@ -1,9 +1,20 @@
 #include "gateway/delivery/delivery.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/page_queue.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/node/latencies.h"
+
+enum err delivery_new(struct worker *worker)
+{
+    return page_queue_new(worker);
+}
+
+void delivery_free(struct worker *worker)
+{
+    page_queue_free(worker);
+}
 
 static struct client_map *map_of(const struct client *client)
 {
@@ -49,6 +60,7 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
         leave_map(client);
         return ERR_NO_MEMORY;
     }
+    session_become(session, SESSION_ENTERED);
     list_append(&client->sessions, &session->link);
     while (client->n_sessions > (uint32_t)node->options->max_connections_per_user) {
         struct list *oldest = client->sessions.next;
@@ -92,10 +104,10 @@ static void deliver(struct session *session, struct notification *note)
     }
     if (note->replaces != 0)
         withdraw(session, note->replaces, note->replaces, GAP_COLLAPSED);
-    if (session->state != SESSION_LIVE || note->seq <= session->tail)
+    if (!reader_is_live(&session->reader) || note->seq <= reader_tail(&session->reader))
         return;
-    if (note->seq != session->tail + 1) {
-        replay_start(session);
+    if (note->seq != reader_tail(&session->reader) + 1) {
+        replay_reread(session, MISSED_NOTIFICATIONS);
         return;
     }
     enum err error = session_write(session, note);
@@ -110,7 +122,7 @@ static bool has_read(const struct client *client)
 {
     LIST_FOR_EACH(link, &client->sessions)
     {
-        if (!CONTAINER_OF(link, struct session, link)->is_new)
+        if (reader_has_begun(&CONTAINER_OF(link, struct session, link)->reader))
             return true;
     }
     return false;
@@ -147,9 +159,7 @@ static void reread_all(struct client *client, enum missed missed)
 {
     LIST_FOR_EACH(link, &client->sessions)
     {
-        struct session *session = CONTAINER_OF(link, struct session, link);
-        session->must_look_back |= missed == MISSED_WITHDRAWALS;
-        replay_start(session);
+        replay_reread(CONTAINER_OF(link, struct session, link), missed);
     }
 }
 

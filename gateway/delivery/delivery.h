@@ -5,6 +5,11 @@
 
 #include "gateway/session/session.h"
 
+/* What delivery/ keeps on each worker. Made after the worker, before a session enters; freed when
+ * its thread has ended, all its mail is delivered and every session has left. ERR_NO_MEMORY. */
+MUST_CHECK enum err delivery_new(struct worker *worker);
+void delivery_free(struct worker *worker); /* also of one that is not there, or half made */
+
 /* Attaches a new session to its user: from now on it receives every later push. `device` empty:
  * none. One session more than max_connections_per_user replaces the oldest (4508). */
 MUST_CHECK enum err delivery_enter(struct session *session, struct span user_id,

@@ -238,7 +238,8 @@ static uint64_t lowest_of(const struct client *client, const struct position *po
         const struct session *session = CONTAINER_OF(link, struct session, link);
         if (session->position != position->number)
             continue;
-        uint64_t acked = session->is_new ? acked_of(position) : session->acked;
+        bool has_begun = reader_has_begun(&session->reader);
+        uint64_t acked = has_begun ? session->acked : acked_of(position);
         if (acked < lowest)
             lowest = acked;
     }

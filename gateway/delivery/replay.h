@@ -11,30 +11,33 @@ enum { REPLAY_PAGES_AT_ONCE = 2000 }; /* for node->pages_at_once */
 /* A new session of session->client: its first page. */
 void replay_arrive(struct session *session);
 
-/* From LIVE back to REPLAY, or once more if it is there. */
-void replay_start(struct session *session);
+/* Something may not have come to a LIVE session: it reads the inbox again, and with
+ * MISSED_WITHDRAWALS asks which of its numbers were withdrawn. A session that is not LIVE does so
+ * with the next page that it asks for. */
+void replay_reread(struct session *session, enum missed missed);
 
-/* From LIVE back to REPLAY, when what is queued has been written. */
+/* There is no room for more in a LIVE session: it reads the inbox again when what is queued has
+ * been written. */
 void replay_when_drained(struct session *session);
 
-/* What was withdrawn could not be told for lack of room: a page tells it when what is queued has
- * been written. */
+/* There was no room to say what was withdrawn: a page says it when what is queued has been written.
+ */
 void replay_look_back_when_drained(struct session *session);
 
-/* All that was queued is written: goes on, if the session waits for that. */
+/* All that was queued is written: the session reads its next page, if it waits for that. */
 void replay_drained(struct session *session);
 
 /* The store is back, or a second is over: the sessions whose pages failed have their turn again. */
 void replay_try_again(struct worker *worker);
 
-/* A live notification has come to a client that has sessions in REPLAY: it is kept for them, as far
- * as session_max_bytes reaches, so that they need not read it again. */
+/* A live notification has come to a client: it is kept for those of its sessions whose page is
+ * under way, as far as session_max_bytes reaches, so that they need not read it from the store. */
 void replay_keep(struct client *client, struct notification *note);
 
-/* The session is leaving: its page, when it comes, is thrown away. */
+/* The session is leaving its client: its reader has ended, and its page is thrown away. */
 void replay_forget(struct session *session);
 
-/* The client is leaving. */
+/* The client has no session any more. */
 void replay_drop_kept(struct client *client);
 
 #endif

@@ -51,7 +51,7 @@ struct client {
     uint64_t head;      /* the highest number heard of */
     struct position shared; /* home, and what follows: of the sessions without a device */
     struct device_position *devices;
-    struct channel *recent; /* kept for sessions whose page is under way; NULL: no such session */
+    struct channel *kept; /* kept for sessions whose page is under way; NULL: no such session */
     struct latencies *latencies; /* of what is on its way to be acknowledged (latencies.c) */
     uint32_t hash;               /* constant */
     uint32_t n_sessions;         /* written by home under the lock, read by others under it */

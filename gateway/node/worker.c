@@ -50,9 +50,6 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     worker->on_second = on_second;
     list_init(&worker->bury.link);
     list_init(&worker->closing);
-    list_init(&worker->reads.arrivals);
-    list_init(&worker->reads.turns);
-    list_init(&worker->reads.later);
     list_init(&worker->strangers);
     list_init(&worker->kicked_streams);
     for (unsigned i = 0; i < WAIT_BUCKETS; i++)

@@ -14,6 +14,7 @@
 struct deflater;
 struct acceptor;
 struct inflater;
+struct page_queue;
 
 /* What a question to the store, which a subscriber's request asks at once, counts for work. */
 enum { WORKER_ASK_US = 20 };
@@ -36,15 +37,6 @@ struct announcement {
     struct worker *worker;
     enum word word;
     atomic_bool is_posted;
-};
-
-/* Sessions that want a page of the inbox (replay.c). */
-struct reads {
-    struct list arrivals; /* they wait for their turn to read their first page */
-    struct list turns;    /* and these for another one */
-    struct list later;    /* these until the store is back, or the second is over */
-    unsigned n_pages;     /* under way */
-    unsigned n_failed;    /* since the store was back, or the second began */
 };
 
 /* Clients whose positions are to be written at one time. */
@@ -72,7 +64,7 @@ struct worker {
     unsigned unstored_slot; /* the one that is written next */
     unsigned n_unstored;
     bool has_unmarked; /* there was no memory for the place of some in a slot */
-    struct reads reads;
+    struct page_queue *page_queue;
     struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
     struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (push_waits.c) */
     struct list kicked_streams; /* event streams that must not come back (kicked_streams.c) */

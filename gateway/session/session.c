@@ -25,9 +25,10 @@ _Static_assert(sizeof(struct session) <= 280, "one for each open connection");
 enum { CLOSE_LINGER_MS = 2000, RETRY_SPREAD_MS = 5000 };
 
 static const uint8_t successors[] = {
+    [SESSION_NEW] =
+        1u << SESSION_AUTH | 1u << SESSION_ENTERED | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_AUTH] = 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
-    [SESSION_REPLAY] = 1u << SESSION_LIVE | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
-    [SESSION_LIVE] = 1u << SESSION_REPLAY | 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
+    [SESSION_ENTERED] = 1u << SESSION_CLOSING | 1u << SESSION_CLOSED,
     [SESSION_CLOSING] = 1u << SESSION_CLOSED,
     [SESSION_CLOSED] = 0,
 };
@@ -350,10 +351,8 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     if (error != ERR_OK)
         goto undo_conn;
 
-    session->state = SESSION_REPLAY;
     list_init(&session->link);
-    list_init(&session->turn);
-    session->is_new = true;
+    reader_init(&session->reader);
     session->round_trip_ms = UINT16_MAX;
     session->id = atomic_fetch_add(&worker->node->next_connection, 1);
     session->since_ms = clock_wall_ms();
@@ -452,7 +451,7 @@ void session_resync_all(struct client *client)
     LIST_FOR_EACH(link, &client->sessions)
     {
         struct session *session = CONTAINER_OF(link, struct session, link);
-        if (!session->is_new)
+        if (reader_has_begun(&session->reader))
             session_reset(session);
     }
     session_close_all(client, ERR_RESYNC, (struct span){0});

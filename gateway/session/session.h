@@ -14,20 +14,20 @@
 #include "gateway/node/client.h"
 #include "gateway/node/worker.h"
 #include "gateway/session/backlog.h"
+#include "gateway/session/reader.h"
 #include "proto/ws/extensions.h"
 #include "proto/ws/handshake.h"
 #include "proto/ws/ws_decoder.h"
 
 /* Allowed successors: see session.c. */
 enum session_state {
+    SESSION_NEW,     /* it has no client yet */
     SESSION_AUTH,    /* herald.v1: waits for the message that says who it is; has no client */
-    SESSION_REPLAY,  /* reads pages of the inbox until it is at the tail */
-    SESSION_LIVE,    /* its tail is the inbox's: notifications come from memory */
+    SESSION_ENTERED, /* it has a client; how much of the inbox it was given: reader.h */
     SESSION_CLOSING, /* a close frame was sent: it has left its client */
     SESSION_CLOSED,  /* the socket is closed; the memory goes at the end of the turn */
 };
 
-struct replay;
 struct session_rates;
 
 /* A position that the subscriber named to resume behind. */
@@ -82,20 +82,18 @@ struct session_extra {
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
-    struct list turn; /* REPLAY: in a list of worker->reads while it waits for a page's turn */
     struct client *client;
     union {
         struct timer timer;
         struct grave grave; /* once closed */
     };
     struct ws_decoder decoder;
-    struct replay *replay; /* the page under way */
+    struct reader reader;
     struct session_extra *extra;
     /* Where it comes from; NULL: the socket knows. */
     struct peer *peer;
     struct user_agent *agent;
     uint64_t id;       /* of the connection */
-    uint64_t tail;     /* the last number that was queued for it, or is known not to be there */
     uint64_t sent;     /* the last number that was handed to the connection */
     uint64_t acked;    /* the last number that it has acknowledged */
     int64_t since_ms;  /* since 1970 */
@@ -111,13 +109,9 @@ struct session {
     uint16_t position;     /* in its client, shared with the sessions of its device (positions.h) */
     uint8_t state : 4;     /* enum session_state */
     uint8_t level : 4;     /* enum handshake_level */
-    bool is_new : 1;       /* its first page has not come yet */
     bool has_ping_out : 1; /* one ping is under way: no pong has come since it was sent */
     uint8_t n_unmatched : 2; /* of the last two pings: those whose number no pong has brought */
     bool wants_ping : 1;     /* numbered notifications were written since the last ping */
-    bool waits_drain : 1;    /* REPLAY: the next page when all is written */
-    bool must_reread : 1;    /* REPLAY: the page under way may be too old */
-    bool must_look_back : 1; /* its next page tells what of its numbers was withdrawn */
     bool is_suspect : 1;     /* silent; one last look before it is closed */
     bool is_draining : 1;    /* drain_at_ms holds */
     bool has_peer_close : 1;
@@ -135,7 +129,7 @@ struct session_events {
     void (*on_identified)(struct session *session);
     void (*on_acked)(struct session *session);   /* session->acked has moved */
     void (*on_drained)(struct session *session); /* all that was queued is written */
-    void (*on_leave)(struct session *session);   /* it goes out of LIVE or REPLAY for good */
+    void (*on_leave)(struct session *session);   /* it leaves its client for good */
 };
 
 /* A subscriber whose request was accepted, on its way to the user's home worker. */
@@ -163,7 +157,7 @@ struct admission {
 
 /* Takes over the socket and queues the 101. The 200 of an event stream is held back until there is
  * something to say, because an EventSource that is blocked must hear 204 instead. On error the
- * socket is still the caller's. The session is in REPLAY and has no client yet. */
+ * socket is still the caller's. The session is NEW: it has no client yet. */
 MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
                                 struct session **ret_session);
 
@@ -253,8 +247,7 @@ static inline struct worker *session_worker(const struct session *session)
 
 static inline bool session_is_open(const struct session *session)
 {
-    return session->state == SESSION_REPLAY || session->state == SESSION_LIVE ||
-           session->state == SESSION_AUTH;
+    return session->state < SESSION_CLOSING;
 }
 
 /* Is it told of gaps and withdrawals? */

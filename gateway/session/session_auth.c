@@ -39,7 +39,7 @@ enum err session_await_auth(struct session *session, struct span user_id, struct
         extra->wish = calloc(1, sizeof *extra->wish);
     if (extra == NULL || extra->wish == NULL)
         return ERR_NO_MEMORY;
-    session->state = SESSION_AUTH;
+    session_become(session, SESSION_AUTH);
     memcpy(extra->wish->user_id, user_id.bytes, user_id.len);
     extra->wish->user_id_len = user_id.len;
     if (device.len > 0)

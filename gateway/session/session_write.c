@@ -112,7 +112,7 @@ static enum err write_hello(struct session *session, struct buf *text, uint64_t 
         .connection = {connection, len},
         .user_id = client_user_id(session->client),
         .epoch = session->client->epoch,
-        .acked = session->tail,
+        .acked = reader_tail(&session->reader),
         .head = head,
         .is_resumed = is_resumed,
         .ping_interval_ms = session_options(session)->ping_interval,
@@ -126,9 +126,10 @@ void session_greet(struct session *session, uint64_t head, bool is_resumed)
     if (!session_has_gaps(session))
         return;
     buf_init(&text, TEXT_MAX_BYTES);
-    enum err error = session->level == LEVEL_SSE ? sse_begin(&text, session_retry_ms(session),
-                                                             session->client->epoch, session->tail)
-                                                 : write_hello(session, &text, head, is_resumed);
+    enum err error = session->level == LEVEL_SSE
+                         ? sse_begin(&text, session_retry_ms(session), session->client->epoch,
+                                     reader_tail(&session->reader))
+                         : write_hello(session, &text, head, is_resumed);
     send_said(session, SAY_ONCE, &text, error);
 }
 
@@ -285,7 +286,7 @@ enum err session_write(struct session *session, struct notification *note)
     enum err error =
         session_is_busy(session) ? put_off(session, note, NULL) : hand_over(session, note);
     if (error == ERR_OK && note->seq != 0)
-        session->tail = note->seq;
+        reader_move_tail(&session->reader, note->seq);
     return error;
 }
 
@@ -297,13 +298,14 @@ enum err session_gap(struct session *session, const struct gap *gap)
     else
         hand_over_gap(session, gap);
     if (error == ERR_OK)
-        session->tail = gap->to;
+        reader_move_tail(&session->reader, gap->to);
     return error;
 }
 
 void session_reset(struct session *session)
 {
-    struct gap gap = {session->tail > 0 ? 1 : 0, session->tail, GAP_RESET};
+    uint64_t tail = reader_tail(&session->reader);
+    struct gap gap = {tail > 0 ? 1 : 0, tail, GAP_RESET};
     send_gap(session, SAY_ONCE, &gap);
 }
 

@@ -114,6 +114,8 @@ void sim_node_start(struct sim *sim)
     for (unsigned i = 0; i < node->n_workers; i++) {
         if (worker_new(node, i, replay_try_again, &sim->workers[i]) != ERR_OK)
             sim_fail(sim, "no worker");
+        if (delivery_new(sim->workers[i]) != ERR_OK)
+            sim_fail(sim, "no delivery");
         sim->workers[i]->random = sim_random(sim) | 1;
     }
 }
@@ -171,8 +173,10 @@ void sim_node_crash(struct sim *sim)
     }
     while (deliver_mail(sim) + sim_store_lose(sim) > 0) {
     }
-    for (unsigned i = 0; i < node->n_workers; i++)
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        delivery_free(sim->workers[i]);
         worker_free(sim->workers[i]);
+    }
     client_map_free(node->map);
     sim_model_crashed(sim);
     sim_store_revive(sim);

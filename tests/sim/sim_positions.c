@@ -52,7 +52,7 @@ static void check_nobody_is_behind(struct sim *sim, struct sim_user *user, uint6
         struct sim_tab *tab = CONTAINER_OF(link, struct sim_tab, link);
         if (&sim->users[tab->user] != user || tab->session == NULL || tab->acked_max >= position)
             continue;
-        if (!tab->session->is_new)
+        if (reader_has_begun(&tab->session->reader))
             sim_fail(sim, "user %s: the inbox lets go of %" PRIu64 ", and tab %u is at %" PRIu64,
                      user->id, position, tab->number, tab->acked_max);
         tab->start_max = position;

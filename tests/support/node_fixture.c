@@ -101,6 +101,7 @@ void node_fixture_start(void)
                                 &fixture.node.map),
                  ERR_OK);
     cr_assert_eq(worker_new(&fixture.node, 0, replay_try_again, &fixture.worker), ERR_OK);
+    cr_assert_eq(delivery_new(fixture.worker), ERR_OK);
     open_store();
 }
 
@@ -162,6 +163,7 @@ void node_fixture_stop(void)
     cr_expect_eq(fixture.node.n_sessions, 0, "%u sessions left", fixture.node.n_sessions);
     cr_expect_eq(fixture.node.n_sockets, 0, "%u sockets left", fixture.node.n_sockets);
     cr_expect_eq(client_map_users(fixture.node.map), 0);
+    delivery_free(worker);
     worker_free(worker);
     client_map_free(fixture.node.map);
     clock_replace(NULL, NULL);

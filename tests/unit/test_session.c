@@ -12,7 +12,7 @@ TestSuite(session, .init = node_fixture_start, .fini = node_fixture_stop);
 Test(session, is_live_once_its_first_page_has_come_and_gets_what_is_pushed)
 {
     subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
-    cr_assert_eq(subscriber.session->state, SESSION_LIVE);
+    cr_assert(reader_is_live(&subscriber.session->reader));
     node_fixture_push("u", "{\"a\":1}", 60);
     subscriber_expect(&subscriber, WS_TEXT, "{\"a\":1}");
     subscriber_expect(&subscriber, WS_PING, "1");

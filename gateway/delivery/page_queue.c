@@ -1,0 +1,91 @@
+#include "gateway/delivery/page_queue.h"
+
+#include <stdlib.h>
+
+struct page_queue {
+    struct list first_pages; /* readers that wait for their first page */
+    struct list more_pages;  /* and those that wait for another one */
+    struct list put_off;
+    unsigned max_pages; /* under way at once */
+    unsigned n_pages;
+    unsigned n_failed; /* since page_queue_retry */
+};
+
+enum err page_queue_new(struct worker *worker)
+{
+    struct page_queue *queue = calloc(1, sizeof *queue);
+    if (queue == NULL)
+        return ERR_NO_MEMORY;
+    list_init(&queue->first_pages);
+    list_init(&queue->more_pages);
+    list_init(&queue->put_off);
+    queue->max_pages = worker->node->pages_at_once;
+    worker->page_queue = queue;
+    return ERR_OK;
+}
+
+void page_queue_free(struct worker *worker)
+{
+    free(worker->page_queue);
+    worker->page_queue = NULL;
+}
+
+void page_queue_add_new(struct page_queue *queue, struct reader *reader)
+{
+    reader_become(reader, READER_WAITING_TURN);
+    list_append(&queue->first_pages, &reader->turn);
+}
+
+void page_queue_add(struct page_queue *queue, struct reader *reader)
+{
+    reader_become(reader, READER_WAITING_TURN);
+    list_append(&queue->more_pages, &reader->turn);
+}
+
+void page_queue_put_off(struct page_queue *queue, struct reader *reader)
+{
+    reader_become(reader, READER_WAITING_STORE);
+    list_append(&queue->put_off, &reader->turn);
+}
+
+void page_queue_remove(struct reader *reader)
+{
+    list_remove(&reader->turn);
+}
+
+void page_queue_retry(struct page_queue *queue)
+{
+    queue->n_failed = 0;
+    LIST_FOR_EACH(link, &queue->put_off)
+    {
+        reader_become(CONTAINER_OF(link, struct reader, turn), READER_WAITING_TURN);
+    }
+    list_move_all(&queue->more_pages, &queue->put_off);
+}
+
+static struct reader *take_first(struct list *list)
+{
+    struct reader *reader = CONTAINER_OF(list->next, struct reader, turn);
+    list_remove(&reader->turn);
+    return reader;
+}
+
+struct reader *page_queue_next(struct page_queue *queue)
+{
+    if (!list_is_empty(&queue->first_pages) && queue->n_pages < queue->max_pages)
+        return take_first(&queue->first_pages);
+    if (!list_is_empty(&queue->more_pages) && queue->n_pages + queue->n_failed < queue->max_pages)
+        return take_first(&queue->more_pages);
+    return NULL;
+}
+
+void page_queue_page_begins(struct page_queue *queue)
+{
+    queue->n_pages++;
+}
+
+void page_queue_page_ends(struct page_queue *queue, bool has_failed)
+{
+    queue->n_pages--;
+    queue->n_failed += has_failed;
+}
