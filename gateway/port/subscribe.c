@@ -192,7 +192,7 @@ static void let_in(struct http_conn *http_conn, const struct entry *entry)
 /* ---- tickets ---- */
 
 struct ticket_work {
-    struct store_ticket take;
+    struct store_ticket_take take;
     struct letter letter;
     struct http_conn *http_conn;
     struct worker *worker; /* the HTTP connection's */
@@ -203,14 +203,14 @@ struct ticket_work {
 
 static enum err claim_ticket(struct ticket_work *work, const char **ret_detail)
 {
-    struct jwt_claims claims = {.user_id_len = work->take.taken_user_len};
+    struct jwt_claims claims = {.user_id_len = work->take.user_id_len};
     if (work->take.error == ERR_NOT_FOUND) {
         *ret_detail = "the ticket is unknown, used or too old";
         return ERR_UNAUTHORIZED;
     }
     if (work->take.error != ERR_OK)
         return work->take.error;
-    memcpy(claims.user_id, work->take.taken_user, claims.user_id_len);
+    memcpy(claims.user_id, work->take.user_id, claims.user_id_len);
     return identity_claim(&work->entry.identity, &claims, ret_detail);
 }
 
@@ -266,15 +266,14 @@ static void take_ticket(struct http_conn *http_conn, const struct entry *entry)
     work->entry = *entry;
     work->http_conn = http_conn;
     work->worker = http_conn_worker(http_conn);
-    work->take = (struct store_ticket){
+    work->take = (struct store_ticket_take){
         .request = {.on_done = on_taken, .lane = work->worker->index},
         .ticket = {work->ticket, work->ticket_len},
-        .is_take = true,
     };
     http_conn_count_ask(http_conn);
     http_conn_pin(http_conn);
     http_conn_await(http_conn);
-    store_ticket(node_of(http_conn)->store, &work->take);
+    store_ticket_take(node_of(http_conn)->store, &work->take);
 }
 
 /* ---- the two requests ---- */

@@ -23,18 +23,19 @@ static struct client *settle(struct node *node, struct span user_id)
 struct message_work {
     struct letter letter;
     struct store_look look;
+    struct store_withdraw cancel;
     struct node *node;
     struct gateway_message *message;
 };
 
-static void finish_message(struct message_work *work)
+static void finish_message(struct message_work *work, enum err error,
+                           const struct store_found *found)
 {
     struct gateway_message *message = work->message;
-    const struct store_look *look = &work->look;
-    message->error = look->error;
-    message->fate = (enum gateway_fate)look->fate;
-    message->cause = look->cause;
-    message->is_written |= look->is_written;
+    message->error = error;
+    message->fate = (enum gateway_fate)found->fate;
+    message->cause = found->cause;
+    message->is_written |= found->is_written;
     free(work);
     message->on_done(message);
 }
@@ -42,40 +43,52 @@ static void finish_message(struct message_work *work)
 static void on_cancelled_letter(struct letter *letter)
 {
     struct message_work *work = CONTAINER_OF(letter, struct message_work, letter);
-    const struct store_look *look = &work->look;
-    struct client *client = client_map_find(work->node->map, look->user_id);
-    if (client != NULL && epoch_equal(client->epoch, look->epoch)) {
+    const struct store_withdraw *cancel = &work->cancel;
+    struct client *client = client_map_find(work->node->map, cancel->user_id);
+    if (client != NULL && epoch_equal(client->epoch, cancel->epoch)) {
         LIST_FOR_EACH(link, &client->sessions)
         {
-            if (CONTAINER_OF(link, struct session, link)->sent >= look->seq)
+            if (CONTAINER_OF(link, struct session, link)->sent >= cancel->seq)
                 work->message->is_written = true;
         }
     }
-    finish_message(work);
+    finish_message(work, cancel->error, &cancel->found);
+}
+
+static void on_cancelled(struct store_request *request)
+{
+    struct message_work *work = CONTAINER_OF(request, struct message_work, cancel.request);
+    work->letter.deliver = on_cancelled_letter;
+    mailbox_post(worker_mailbox(node_home(work->node, work->cancel.user_id)), &work->letter);
 }
 
 static void on_looked(struct store_request *request)
 {
     struct message_work *work = CONTAINER_OF(request, struct message_work, look.request);
-    if (!work->look.is_cancel) {
-        finish_message(work);
-        return;
-    }
-    work->letter.deliver = on_cancelled_letter;
-    mailbox_post(worker_mailbox(node_home(work->node, work->look.user_id)), &work->letter);
+    finish_message(work, work->look.error, &work->look.found);
 }
 
 static void on_message(struct letter *letter)
 {
     struct message_work *work = CONTAINER_OF(letter, struct message_work, letter);
     const struct gateway_message *message = work->message;
+    unsigned lane = node_home(work->node, message->user_id)->index;
     settle(work->node, message->user_id);
+    if (message->is_cancel) {
+        work->cancel = (struct store_withdraw){
+            .request = {.on_done = on_cancelled, .lane = lane},
+            .user_id = message->user_id,
+            .epoch = message->epoch,
+            .seq = message->seq,
+        };
+        store_withdraw(work->node->store, &work->cancel);
+        return;
+    }
     work->look = (struct store_look){
-        .request = {.on_done = on_looked, .lane = node_home(work->node, message->user_id)->index},
+        .request = {.on_done = on_looked, .lane = lane},
         .user_id = message->user_id,
         .epoch = message->epoch,
         .seq = message->seq,
-        .is_cancel = message->is_cancel,
     };
     store_look(work->node->store, &work->look);
 }
@@ -100,7 +113,7 @@ void messages_one(struct node *node, struct gateway_message *message)
 struct inbox_work {
     struct letter letter;
     struct store_page page;
-    struct store_look purge;
+    struct store_withdraw purge;
     struct node *node;
     struct gateway_inbox *inbox;
 };
@@ -141,12 +154,12 @@ static void on_inbox(struct letter *letter)
     unsigned lane = node_home(work->node, inbox->user_id)->index;
     settle(work->node, inbox->user_id);
     if (inbox->is_purge) {
-        work->purge = (struct store_look){
+        work->purge = (struct store_withdraw){
             .request = {.on_done = on_purged, .lane = lane},
             .user_id = inbox->user_id,
-            .is_purge = true,
+            .is_all = true,
         };
-        store_look(work->node->store, &work->purge);
+        store_withdraw(work->node->store, &work->purge);
         return;
     }
     work->page = (struct store_page){

@@ -13,7 +13,7 @@
 struct kick_work {
     struct letter letter;
     struct store_block block;
-    struct store_look purge;
+    struct store_withdraw purge;
     struct node *node;
     struct gateway_kick *kick;
 };
@@ -65,12 +65,12 @@ static void on_kick(struct letter *letter)
         finish_kick(work);
         return;
     }
-    work->purge = (struct store_look){
+    work->purge = (struct store_withdraw){
         .request = {.on_done = on_purged, .lane = node_home(work->node, kick->user_id)->index},
         .user_id = kick->user_id,
-        .is_purge = true,
+        .is_all = true,
     };
-    store_look(work->node->store, &work->purge);
+    store_withdraw(work->node->store, &work->purge);
 }
 
 static void on_blocked(struct store_request *request)

@@ -124,13 +124,13 @@ static void set_timer(struct wait *wait)
 static void on_looked_letter(struct letter *letter)
 {
     struct wait *wait = CONTAINER_OF(letter, struct wait, letter);
-    const struct store_look *found = &wait->look;
+    const struct store_found *found = &wait->look.found;
     bool must_look_again = wait->must_look_again;
     wait->is_looking = false;
     wait->must_look_again = false;
     if (wait->push == NULL)
         free(wait);
-    else if (found->error == ERR_OK && found->fate != FATE_PENDING)
+    else if (wait->look.error == ERR_OK && found->fate != FATE_PENDING)
         answer(wait, found->fate == FATE_DELIVERED ? GATEWAY_DELIVERED : GATEWAY_GONE,
                found->cause);
     else if (is_over(wait))

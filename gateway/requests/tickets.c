@@ -9,7 +9,7 @@
 enum { RANDOM_BYTES = TICKET_LEN / 2 };
 
 struct ticket_work {
-    struct store_ticket give;
+    struct store_ticket_give give;
     struct gateway_ticket *ticket;
 };
 
@@ -56,11 +56,11 @@ void tickets_give(struct node *node, struct gateway_ticket *ticket)
     }
     ticket->expires_ms = clock_wall_ms() + TICKET_LIFE_S * 1000;
     work->ticket = ticket;
-    work->give = (struct store_ticket){
+    work->give = (struct store_ticket_give){
         .request = {.on_done = on_given, .lane = client_map_home(node->map, ticket->user_id)},
         .ticket = {ticket->text, TICKET_LEN},
         .user_id = ticket->user_id,
         .ttl_s = TICKET_LIFE_S,
     };
-    store_ticket(node->store, &work->give);
+    store_ticket_give(node->store, &work->give);
 }

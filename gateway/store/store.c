@@ -37,14 +37,24 @@ void store_look(struct store *store, struct store_look *look)
     store->ops->look(store, look);
 }
 
+void store_withdraw(struct store *store, struct store_withdraw *withdraw)
+{
+    store->ops->withdraw(store, withdraw);
+}
+
 void store_block(struct store *store, struct store_block *block)
 {
     store->ops->block(store, block);
 }
 
-void store_ticket(struct store *store, struct store_ticket *ticket)
+void store_ticket_give(struct store *store, struct store_ticket_give *give)
 {
-    store->ops->ticket(store, ticket);
+    store->ops->ticket_give(store, give);
+}
+
+void store_ticket_take(struct store *store, struct store_ticket_take *take)
+{
+    store->ops->ticket_take(store, take);
 }
 
 void store_page_clear(struct store_page *page)

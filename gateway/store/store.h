@@ -198,21 +198,34 @@ struct store_peek {
 /* What became of a number. DELIVERED only where that is known. */
 enum store_fate { FATE_PENDING, FATE_DELIVERED, FATE_GONE };
 
-/* Looks one number up, or withdraws numbers: is_cancel removes it if it is pending; is_purge
- * removes all that wait (epoch and seq are ignored). on_notification then gets withdrawals that
- * cover what was removed, in order with the user's other notifications. */
+/* What the store knows of one number. */
+struct store_found {
+    enum store_fate fate; /* of another epoch: FATE_GONE */
+    enum gap_cause cause; /* FATE_GONE: GAP_UNKNOWN where it is not known */
+    bool is_written;      /* a session has had it once, as far as store_ack was told */
+};
+
+/* Looks one number up, and changes nothing. */
 struct store_look {
     struct store_request request;
     struct span user_id;
     struct epoch epoch;
     uint64_t seq;
-    bool is_cancel;
-    bool is_purge;
-    enum err error;       /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NOT_FOUND (never given) */
-    enum store_fate fate; /* out: what it was before; of another epoch: FATE_GONE */
-    enum gap_cause cause; /* out, GONE: GAP_UNKNOWN where it is not known */
-    uint64_t n_removed;   /* out */
-    bool is_written;      /* out: a session has had it once, as far as store_ack was told */
+    enum err error;           /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NOT_FOUND (never given) */
+    struct store_found found; /* out */
+};
+
+/* Removes one number if it is pending, or all that are. on_notification then gets withdrawals that
+ * cover what was removed, in order with the user's other notifications. */
+struct store_withdraw {
+    struct store_request request;
+    struct span user_id;
+    bool is_all; /* all that are pending: epoch and seq are ignored, and `found` means nothing */
+    struct epoch epoch;
+    uint64_t seq;
+    enum err error;           /* out: as store_look's; with is_all never ERR_NOT_FOUND */
+    struct store_found found; /* out: what the number was before */
+    uint64_t n_removed;       /* out */
 };
 
 /* Blocks a user from now on, in place of an earlier block. */
@@ -224,19 +237,25 @@ struct store_block {
     int64_t until_ms; /* out: since 1970, by the store's clock; 0: not blocked */
 };
 
-/* Gives a ticket out, or takes it. `lane` may be any; a take that names another lane than the
- * ticket was given out with finds it as well, once it was given out. */
-struct store_ticket {
+/* Gives a ticket out. `lane` may be any. */
+struct store_ticket_give {
     struct store_request request;
     struct span ticket; /* of the caller's making: 1..STORE_TICKET_MAX_BYTES of text */
-    bool is_take;
-    struct span user_id;                /* in, when given out */
-    uint32_t ttl_s;                     /* in, when given out: 1..STORE_TICKET_MAX_TTL_S */
-    char taken_user[USER_ID_MAX_BYTES]; /* out of a take */
-    size_t taken_user_len;
-    enum err error; /* out: ERR_OK; ERR_NOT_FOUND: unknown, used or expired; ERR_FULL: too many are
-                     * out; ERR_CONFLICT: given out, this ticket is out already;
-                     * ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    struct span user_id;
+    uint32_t ttl_s; /* 1..STORE_TICKET_MAX_TTL_S */
+    enum err error; /* out: ERR_OK; ERR_CONFLICT: this ticket is out already; ERR_FULL: too many are
+                     * out; ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+};
+
+/* Takes a ticket, which ends it. `lane` may be any: a ticket that was given out with another lane
+ * is found as well, once that was answered. */
+struct store_ticket_take {
+    struct store_request request;
+    struct span ticket;
+    enum err
+        error; /* out: ERR_OK; ERR_NOT_FOUND: unknown, used or expired; ERR_STORE_UNAVAILABLE */
+    char user_id[USER_ID_MAX_BYTES]; /* out, with ERR_OK */
+    size_t user_id_len;              /* out; 0 with an error */
 };
 
 /* What the store tells without being asked. Called on the store's threads; must not block. */
@@ -283,8 +302,10 @@ void store_page(struct store *store, struct store_page *page);
 void store_ack(struct store *store, struct store_ack *ack);
 void store_peek(struct store *store, struct store_peek *peek);
 void store_look(struct store *store, struct store_look *look);
+void store_withdraw(struct store *store, struct store_withdraw *withdraw);
 void store_block(struct store *store, struct store_block *block);
-void store_ticket(struct store *store, struct store_ticket *ticket);
+void store_ticket_give(struct store *store, struct store_ticket_give *give);
+void store_ticket_take(struct store *store, struct store_ticket_take *take);
 
 /* Gives back what a page's answer holds. */
 void store_page_clear(struct store_page *page);

@@ -18,8 +18,10 @@ struct store_ops {
     void (*ack)(struct store *store, struct store_ack *ack);
     void (*peek)(struct store *store, struct store_peek *peek);
     void (*look)(struct store *store, struct store_look *look);
+    void (*withdraw)(struct store *store, struct store_withdraw *withdraw);
     void (*block)(struct store *store, struct store_block *block);
-    void (*ticket)(struct store *store, struct store_ticket *ticket);
+    void (*ticket_give)(struct store *store, struct store_ticket_give *give);
+    void (*ticket_take)(struct store *store, struct store_ticket_take *take);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
     void (*broadcast)(struct store *store, struct store_broadcast *broadcast);

@@ -104,15 +104,25 @@ static void ack(const char *device, uint64_t seq)
     CHECK(request.error == ERR_OK || fail_has_happened());
 }
 
-static void look(uint64_t seq, bool is_cancel, bool is_purge)
+static void look(uint64_t seq)
 {
     struct store_look request = {.request = {.on_done = on_done},
                                  .user_id = SPAN_LITERAL("anna"),
                                  .epoch = peek("anna").epoch,
-                                 .seq = seq,
-                                 .is_cancel = is_cancel,
-                                 .is_purge = is_purge};
+                                 .seq = seq};
     store_look(store, &request);
+    turn();
+    CHECK(request.error == ERR_OK || fail_has_happened());
+}
+
+static void withdraw(uint64_t seq, bool is_all)
+{
+    struct store_withdraw request = {.request = {.on_done = on_done},
+                                     .user_id = SPAN_LITERAL("anna"),
+                                     .is_all = is_all,
+                                     .epoch = peek("anna").epoch,
+                                     .seq = seq};
+    store_withdraw(store, &request);
     turn();
     CHECK(request.error == ERR_OK || fail_has_happened());
 }
@@ -129,25 +139,32 @@ static void block(const char *user, uint32_t for_s)
         CHECK(request.until_ms == 0);
 }
 
-static enum err ticket(const char *text, bool is_take)
+static enum err give_ticket(const char *text)
 {
-    struct store_ticket request = {.request = {.on_done = on_done},
-                                   .ticket = span_of(text),
-                                   .is_take = is_take,
-                                   .user_id = SPAN_LITERAL("anna"),
-                                   .ttl_s = 30};
-    store_ticket(store, &request);
+    struct store_ticket_give request = {.request = {.on_done = on_done},
+                                        .ticket = span_of(text),
+                                        .user_id = SPAN_LITERAL("anna"),
+                                        .ttl_s = 30};
+    store_ticket_give(store, &request);
     turn();
-    CHECK(!is_take || request.error != ERR_OK || request.taken_user_len == 4);
+    return request.error;
+}
+
+static enum err take_ticket(const char *text)
+{
+    struct store_ticket_take request = {.request = {.on_done = on_done}, .ticket = span_of(text)};
+    store_ticket_take(store, &request);
+    turn();
+    CHECK(request.error != ERR_OK || request.user_id_len == 4);
     return request.error;
 }
 
 static void tickets(void)
 {
-    enum err given = ticket("t-1", false);
+    enum err given = give_ticket("t-1");
     CHECK(given == ERR_OK || (given == ERR_NO_MEMORY && fail_has_happened()));
-    CHECK(ticket("t-1", true) == (given == ERR_OK ? ERR_OK : ERR_NOT_FOUND));
-    CHECK(ticket("t-1", true) == ERR_NOT_FOUND);
+    CHECK(take_ticket("t-1") == (given == ERR_OK ? ERR_OK : ERR_NOT_FOUND));
+    CHECK(take_ticket("t-1") == ERR_NOT_FOUND);
 }
 
 /* With memory again, what it says is whole, and it takes more. */
@@ -186,9 +203,9 @@ static void pushes(void)
     append("anna", payload, "order-1");
     page("", false);
     ack("", 5);
-    look(8, true, false);
+    withdraw(8, false);
     check_whole();
-    look(0, false, true);
+    withdraw(0, true);
     store_close(store);
 }
 
@@ -202,7 +219,10 @@ static void positions(void)
         append("anna", payload, "");
         append("anna", keyed, "");
         ack(devices[i], i + 1);
-        look(i + 1, i % 2, false);
+        if (i % 2)
+            withdraw(i + 1, false);
+        else
+            look(i + 1);
     }
     page("tv", false);
     check_whole();

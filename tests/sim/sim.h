@@ -281,6 +281,7 @@ void sim_model_acking(struct sim *sim, const struct store_ack *ack);
 void sim_model_failed(struct sim *sim, const struct store_ack *ack);
 void sim_model_acked(struct sim *sim, const struct store_ack *ack);
 void sim_model_looked(struct sim *sim, const struct store_look *look);
+void sim_model_withdrawn(struct sim *sim, const struct store_withdraw *withdraw);
 void sim_model_paged(struct sim *sim, const struct store_page *page);
 void sim_model_known(struct sim *sim, struct sim_user *user, const struct store_append *append,
                      const struct store_target *target);

@@ -189,40 +189,48 @@ void sim_model_appended(struct sim *sim, const struct store_append *append)
     }
 }
 
-static void check_fate(struct sim *sim, const struct sim_user *user, const struct store_look *look)
+static void check_fate(struct sim *sim, const struct sim_user *user, uint64_t seq,
+                       const struct store_found *found)
 {
-    enum gap_cause cause = cause_of(sim, user, look->seq);
-    bool is_right = look->fate == FATE_PENDING ? cause == GAP_NONE
-                    : look->fate == FATE_DELIVERED
-                        ? cause == GAP_ACKNOWLEDGED
-                        : cause == look->cause || (look->cause == GAP_UNKNOWN && cause != GAP_NONE);
+    enum gap_cause cause = cause_of(sim, user, seq);
+    bool is_right =
+        found->fate == FATE_PENDING ? cause == GAP_NONE
+        : found->fate == FATE_DELIVERED
+            ? cause == GAP_ACKNOWLEDGED
+            : cause == found->cause || (found->cause == GAP_UNKNOWN && cause != GAP_NONE);
     if (!is_right)
         sim_fail(sim, "user %s: of %" PRIu64 " the store says fate %d cause %s, expected %s",
-                 user->id, look->seq, (int)look->fate, gap_cause_text(look->cause),
+                 user->id, seq, (int)found->fate, gap_cause_text(found->cause),
                  cause == GAP_NONE ? "pending" : gap_cause_text(cause));
 }
 
 void sim_model_looked(struct sim *sim, const struct store_look *look)
 {
-    struct sim_user *user = sim_model_user(sim, look->user_id);
-    if (look->error != ERR_OK)
+    if (look->error == ERR_OK)
+        check_fate(sim, sim_model_user(sim, look->user_id), look->seq, &look->found);
+}
+
+void sim_model_withdrawn(struct sim *sim, const struct store_withdraw *withdraw)
+{
+    struct sim_user *user = sim_model_user(sim, withdraw->user_id);
+    if (withdraw->error != ERR_OK)
         return;
-    uint64_t from = look->is_purge ? user->stored + 1 : look->seq;
-    uint64_t to = look->is_purge ? user->head : look->seq;
+    uint64_t from = withdraw->is_all ? user->stored + 1 : withdraw->seq;
+    uint64_t to = withdraw->is_all ? user->head : withdraw->seq;
     uint64_t n_removed = 0;
-    if (!look->is_purge)
-        check_fate(sim, user, look);
+    if (!withdraw->is_all)
+        check_fate(sim, user, withdraw->seq, &withdraw->found);
     for (uint64_t seq = from; seq <= to; seq++) {
-        if (!sim_model_is_waiting(sim, user, seq) || !(look->is_purge || look->is_cancel))
+        if (!sim_model_is_waiting(sim, user, seq))
             continue;
         entry_of(user, seq)->fate = SIM_CANCELLED;
         n_removed++;
         sim_trace(sim, "cancelled user %s seq %" PRIu64, user->id, seq);
     }
     user->has_merged |= are_causes_merged(sim, user);
-    if (look->n_removed != n_removed)
+    if (withdraw->n_removed != n_removed)
         sim_fail(sim, "user %s: %" PRIu64 " were withdrawn, expected %" PRIu64, user->id,
-                 look->n_removed, n_removed);
+                 withdraw->n_removed, n_removed);
 }
 
 /* ---- clients ---- */

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum held_kind { HELD_APPEND, HELD_PAGE, HELD_ACK, HELD_PEEK, HELD_LOOK };
+enum held_kind { HELD_APPEND, HELD_PAGE, HELD_ACK, HELD_PEEK, HELD_LOOK, HELD_WITHDRAW };
 
 struct held {
     struct list link;
@@ -90,6 +90,11 @@ static void hold_look(struct store *store, struct store_look *look)
     hold(store, &look->request, HELD_LOOK);
 }
 
+static void hold_withdraw(struct store *store, struct store_withdraw *withdraw)
+{
+    hold(store, &withdraw->request, HELD_WITHDRAW);
+}
+
 static void leave(struct store *store, unsigned lane, struct span user_id)
 {
     store_leave(((struct sim_store *)(void *)store)->inner, lane, user_id);
@@ -112,6 +117,7 @@ static const struct store_ops ops = {
     .ack = hold_ack,
     .peek = hold_peek,
     .look = hold_look,
+    .withdraw = hold_withdraw,
     .leave = leave,
     .describe = describe,
     .now_ms = now_ms,
@@ -138,6 +144,8 @@ static void set_failed(struct held *held)
         CONTAINER_OF(held->request, struct store_ack, request)->error = ERR_STORE_UNAVAILABLE;
     } else if (held->kind == HELD_LOOK) {
         CONTAINER_OF(held->request, struct store_look, request)->error = ERR_STORE_UNAVAILABLE;
+    } else if (held->kind == HELD_WITHDRAW) {
+        CONTAINER_OF(held->request, struct store_withdraw, request)->error = ERR_STORE_UNAVAILABLE;
     } else {
         CONTAINER_OF(held->request, struct store_peek, request)->error = ERR_STORE_UNAVAILABLE;
     }
@@ -174,6 +182,8 @@ static void show_answer(struct sim *sim, const struct held *held)
         sim_model_paged(sim, CONTAINER_OF(held->request, struct store_page, request));
     else if (held->kind == HELD_LOOK)
         sim_model_looked(sim, CONTAINER_OF(held->request, struct store_look, request));
+    else if (held->kind == HELD_WITHDRAW)
+        sim_model_withdrawn(sim, CONTAINER_OF(held->request, struct store_withdraw, request));
 }
 
 static void on_answer(struct store_request *request)
@@ -234,6 +244,9 @@ static void hand_on(struct sim_store *sim_store, struct held *held)
         store_ack(sim_store->inner, CONTAINER_OF(held->request, struct store_ack, request));
     else if (held->kind == HELD_LOOK)
         store_look(sim_store->inner, CONTAINER_OF(held->request, struct store_look, request));
+    else if (held->kind == HELD_WITHDRAW)
+        store_withdraw(sim_store->inner,
+                       CONTAINER_OF(held->request, struct store_withdraw, request));
     else
         store_peek(sim_store->inner, CONTAINER_OF(held->request, struct store_peek, request));
 }

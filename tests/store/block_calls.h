@@ -9,8 +9,13 @@ struct block_call {
     struct call call;
 };
 
-struct ticket_call {
-    struct store_ticket ticket;
+struct give_call {
+    struct store_ticket_give give;
+    struct call call;
+};
+
+struct take_call {
+    struct store_ticket_take take;
     struct call call;
 };
 
@@ -19,9 +24,14 @@ static void on_block(struct store_request *request)
     call_answer(&((struct block_call *)(void *)request)->call);
 }
 
-static void on_ticket(struct store_request *request)
+static void on_ticket_give(struct store_request *request)
 {
-    call_answer(&((struct ticket_call *)(void *)request)->call);
+    call_answer(&((struct give_call *)(void *)request)->call);
+}
+
+static void on_ticket_take(struct store_request *request)
+{
+    call_answer(&((struct take_call *)(void *)request)->call);
 }
 
 static void block_begin(struct store *to, struct block_call *call, const char *user, uint32_t for_s)
@@ -51,36 +61,43 @@ MAYBE_UNUSED static int64_t block_for(struct store *to, const char *user, uint32
     return block.until_ms;
 }
 
-static void ticket_begin(struct store *to, struct ticket_call *call, struct store_ticket asked)
+static void give_begin(struct store *to, struct give_call *call, struct store_ticket_give asked)
 {
-    call->ticket = asked;
-    call->ticket.request.on_done = on_ticket;
+    call->give = asked;
+    call->give.request.on_done = on_ticket_give;
     call_init(&call->call);
     is_inside_a_call = true;
-    store_ticket(to, &call->ticket);
+    store_ticket_give(to, &call->give);
     is_inside_a_call = false;
 }
 
-static struct store_ticket ticket_run(struct store *to, struct store_ticket asked)
+static void take_begin(struct store *to, struct take_call *call, const char *ticket)
 {
-    struct ticket_call call;
-    ticket_begin(to, &call, asked);
-    call_wait(&call.call);
-    return call.ticket;
+    call->take = (struct store_ticket_take){.request = {.on_done = on_ticket_take},
+                                            .ticket = span_of(ticket)};
+    call_init(&call->call);
+    is_inside_a_call = true;
+    store_ticket_take(to, &call->take);
+    is_inside_a_call = false;
 }
 
 MAYBE_UNUSED static enum err ticket_give(struct store *to, const char *ticket, const char *user,
                                          uint32_t ttl_s)
 {
-    return ticket_run(to, (struct store_ticket){.ticket = span_of(ticket),
-                                                .user_id = span_of(user),
-                                                .ttl_s = ttl_s})
-        .error;
+    struct give_call call;
+    give_begin(to, &call,
+               (struct store_ticket_give){
+                   .ticket = span_of(ticket), .user_id = span_of(user), .ttl_s = ttl_s});
+    call_wait(&call.call);
+    return call.give.error;
 }
 
-MAYBE_UNUSED static struct store_ticket ticket_take(struct store *to, const char *ticket)
+MAYBE_UNUSED static struct store_ticket_take ticket_take(struct store *to, const char *ticket)
 {
-    return ticket_run(to, (struct store_ticket){.ticket = span_of(ticket), .is_take = true});
+    struct take_call call;
+    take_begin(to, &call, ticket);
+    call_wait(&call.call);
+    return call.take;
 }
 
 #endif

@@ -42,6 +42,11 @@ struct look_call {
     struct call call;
 };
 
+struct withdraw_call {
+    struct store_withdraw withdraw;
+    struct call call;
+};
+
 static _Thread_local bool is_inside_a_call;
 static atomic_int answers_inside_a_call;
 
@@ -95,6 +100,11 @@ static void on_peek(struct store_request *request)
 static void on_look(struct store_request *request)
 {
     call_answer(&((struct look_call *)(void *)request)->call);
+}
+
+static void on_withdraw(struct store_request *request)
+{
+    call_answer(&((struct withdraw_call *)(void *)request)->call);
 }
 
 /* ---- requests; _begin does not wait ---- */
@@ -352,31 +362,62 @@ MAYBE_UNUSED static struct store_look look_at(struct store *to, const char *user
     return look_run(to, (struct store_look){.user_id = span_of(user), .epoch = epoch, .seq = seq});
 }
 
-MAYBE_UNUSED static struct store_look cancel_one(struct store *to, const char *user,
-                                                 struct epoch epoch, uint64_t seq)
+static void withdraw_begin(struct store *to, struct withdraw_call *call,
+                           struct store_withdraw asked)
 {
-    return look_run(to,
-                    (struct store_look){
-                        .user_id = span_of(user), .epoch = epoch, .seq = seq, .is_cancel = true});
+    call->withdraw = asked;
+    call->withdraw.request.on_done = on_withdraw;
+    call_init(&call->call);
+    is_inside_a_call = true;
+    store_withdraw(to, &call->withdraw);
+    is_inside_a_call = false;
 }
 
-MAYBE_UNUSED static struct store_look purge(struct store *to, const char *user)
+static struct store_withdraw withdraw_run(struct store *to, struct store_withdraw asked)
 {
-    return look_run(to, (struct store_look){.user_id = span_of(user), .is_purge = true});
+    struct withdraw_call call;
+    withdraw_begin(to, &call, asked);
+    call_wait(&call.call);
+    return call.withdraw;
+}
+
+MAYBE_UNUSED static struct store_withdraw cancel_one(struct store *to, const char *user,
+                                                     struct epoch epoch, uint64_t seq)
+{
+    return withdraw_run(
+        to, (struct store_withdraw){.user_id = span_of(user), .epoch = epoch, .seq = seq});
+}
+
+MAYBE_UNUSED static struct store_withdraw purge(struct store *to, const char *user)
+{
+    return withdraw_run(to, (struct store_withdraw){.user_id = span_of(user), .is_all = true});
 }
 
 /* ---- what is expected of an answer ---- */
+
+static void expect_found(uint64_t seq, struct store_found found, enum store_fate fate,
+                         enum gap_cause cause)
+{
+    cr_assert_eq(found.fate, fate, "number %llu: fate %d instead of %d", (unsigned long long)seq,
+                 found.fate, fate);
+    if (fate == FATE_GONE)
+        cr_assert_eq(found.cause, cause, "number %llu: %s instead of %s", (unsigned long long)seq,
+                     gap_cause_text(found.cause), gap_cause_text(cause));
+}
 
 MAYBE_UNUSED static void expect_fate(struct store_look look, enum store_fate fate,
                                      enum gap_cause cause)
 {
     cr_assert_eq(look.error, ERR_OK);
-    cr_assert_eq(look.fate, fate, "number %llu: fate %d instead of %d",
-                 (unsigned long long)look.seq, look.fate, fate);
-    if (fate == FATE_GONE)
-        cr_assert_eq(look.cause, cause, "number %llu: %s instead of %s",
-                     (unsigned long long)look.seq, gap_cause_text(look.cause),
-                     gap_cause_text(cause));
+    expect_found(look.seq, look.found, fate, cause);
+}
+
+/* What a number was before it was to be cancelled. */
+MAYBE_UNUSED static void expect_former_fate(struct store_withdraw cancel, enum store_fate fate,
+                                            enum gap_cause cause)
+{
+    cr_assert_eq(cancel.error, ERR_OK);
+    expect_found(cancel.seq, cancel.found, fate, cause);
 }
 
 /* The numbers behind the page's start, each one letter: "." is in the page, else its cause as in

@@ -161,7 +161,7 @@ Test(store_contract, a_new_epoch_forgets_the_positions_and_causes_of_the_old_one
     expect_anew("anna", old);
     struct store_peek peek = peek_one(store, "anna");
     cr_assert_eq(peek.pending, peek.head);
-    cr_assert_eq(look_at(store, "anna", old, 5).fate, FATE_GONE);
+    cr_assert_eq(look_at(store, "anna", old, 5).found.fate, FATE_GONE);
     cr_assert_eq(ack_one(store, "anna", old, 1), ERR_STALE_EPOCH);
     struct store_page again = page_knowing(store, "anna", old, 9);
     cr_assert(epoch_equal(again.epoch, peek.epoch), "one loss begins one epoch");

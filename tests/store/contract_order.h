@@ -8,19 +8,19 @@ Test(store_contract, looks_and_peeks_stand_in_order_with_what_one_thread_asks)
 {
     struct append_call append;
     struct look_call look;
-    struct look_call cancel;
+    struct withdraw_call cancel;
     struct peek_call before;
     struct peek_call after;
     struct epoch epoch = append_one(store, "anna", "{}", 60).epoch;
     struct store_look asked = {.user_id = SPAN_LITERAL("anna"), .epoch = epoch};
+    struct store_withdraw cancelled = {.user_id = SPAN_LITERAL("anna"), .epoch = epoch};
     for (uint64_t seq = 2; seq <= 60; seq++) {
         asked.seq = seq;
+        cancelled.seq = seq;
         append_begin(store, &append, "anna", SPAN_LITERAL("{}"), 60);
-        asked.is_cancel = false;
         look_begin(store, &look, asked);
         peek_begin(store, &before, "anna");
-        asked.is_cancel = true;
-        look_begin(store, &cancel, asked);
+        withdraw_begin(store, &cancel, cancelled);
         peek_begin(store, &after, "anna");
         append_end(&append);
         call_wait(&look.call);
@@ -30,7 +30,7 @@ Test(store_contract, looks_and_peeks_stand_in_order_with_what_one_thread_asks)
         cr_assert_eq(append.target.seq, seq);
         expect_fate(look.look, FATE_PENDING, GAP_NONE);
         cr_assert_eq(before.peek.pending, 2);
-        cr_assert_eq(cancel.look.n_removed, 1);
+        cr_assert_eq(cancel.withdraw.n_removed, 1);
         cr_assert_eq(after.peek.pending, 1);
         cr_assert_eq(after.peek.head, seq);
     }
@@ -51,10 +51,10 @@ static void *cancel_raced(void *epoch)
 {
     uint64_t seq = 1;
     while (seq <= RACED) {
-        struct store_look look = cancel_one(store, "anna", *(struct epoch *)epoch, seq);
-        if (look.error == ERR_NOT_FOUND)
+        struct store_withdraw cancel = cancel_one(store, "anna", *(struct epoch *)epoch, seq);
+        if (cancel.error == ERR_NOT_FOUND)
             continue; /* not given yet */
-        expect_fate(look, FATE_PENDING, GAP_NONE);
+        expect_former_fate(cancel, FATE_PENDING, GAP_NONE);
         seq += 1;
     }
     return NULL;
@@ -96,8 +96,8 @@ struct every_call {
     struct ack_call ack;
     struct peek_call peek;
     struct look_call look;
-    struct look_call cancel;
-    struct look_call purge;
+    struct withdraw_call cancel;
+    struct withdraw_call purge;
 };
 
 static void expect_one_answer(struct call *call)
@@ -113,16 +113,16 @@ Test(store_contract, answers_every_kind_of_request_once_when_it_is_closed)
     for (int i = 0; i < COUNT; i++) {
         struct store_look asked = {
             .user_id = SPAN_LITERAL("anna"), .epoch = epoch, .seq = (uint64_t)i + 1};
+        struct store_withdraw cancelled = {
+            .user_id = SPAN_LITERAL("anna"), .epoch = epoch, .seq = (uint64_t)i + 1};
         append_begin(store, &calls[i].append, "anna", SPAN_LITERAL("{}"), 60);
         page_begin(store, &calls[i].page, "anna");
         ack_begin(store, &calls[i].ack, "anna", epoch, 1);
         peek_begin(store, &calls[i].peek, "anna");
         look_begin(store, &calls[i].look, asked);
-        asked.is_cancel = true;
-        look_begin(store, &calls[i].cancel, asked);
-        asked.is_cancel = false;
-        asked.is_purge = true;
-        look_begin(store, &calls[i].purge, asked);
+        withdraw_begin(store, &calls[i].cancel, cancelled);
+        cancelled.is_all = true;
+        withdraw_begin(store, &calls[i].purge, cancelled);
     }
     backend_close(store);
     for (int i = 0; i < COUNT; i++) {

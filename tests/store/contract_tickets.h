@@ -7,10 +7,10 @@
 
 static void expect_ticket(const char *ticket, const char *user)
 {
-    struct store_ticket taken = ticket_take(store, ticket);
+    struct store_ticket_take taken = ticket_take(store, ticket);
     cr_assert_eq(taken.error, ERR_OK);
-    cr_assert(span_equal((struct span){taken.taken_user, taken.taken_user_len}, span_of(user)),
-              "%.*s", (int)taken.taken_user_len, taken.taken_user);
+    cr_assert(span_equal((struct span){taken.user_id, taken.user_id_len}, span_of(user)), "%.*s",
+              (int)taken.user_id_len, taken.user_id);
 }
 
 Test(store_contract, a_ticket_is_taken_once_and_names_its_user)

@@ -12,11 +12,9 @@ Test(store_contract, a_look_tells_what_became_of_a_number_and_changes_nothing)
     for (int i = 0; i < 2; i++) {
         struct store_look look = look_at(store, "anna", epoch, 1);
         expect_fate(look, FATE_DELIVERED, GAP_NONE);
-        cr_assert_eq(look.n_removed, 0);
         look = look_at(store, "anna", epoch, 2);
         expect_fate(look, FATE_PENDING, GAP_NONE);
-        cr_assert_eq(look.n_removed, 0);
-        cr_assert_not(look.is_written);
+        cr_assert_not(look.found.is_written);
     }
     expect_inbox(store, "anna", "a.");
 }
@@ -25,7 +23,7 @@ Test(store_contract, a_number_that_was_never_given_is_not_found)
 {
     struct epoch epoch = append_one(store, "anna", "1", 60).epoch;
     cr_assert_eq(look_at(store, "anna", epoch, 2).error, ERR_NOT_FOUND);
-    struct store_look cancel = cancel_one(store, "anna", epoch, 2);
+    struct store_withdraw cancel = cancel_one(store, "anna", epoch, 2);
     cr_assert_eq(cancel.error, ERR_NOT_FOUND);
     cr_assert_eq(cancel.n_removed, 0);
     append_number(store, "anna", 2, 60);
@@ -39,11 +37,11 @@ Test(store_contract, a_number_of_another_epoch_is_gone)
     for (uint64_t seq = 1; seq <= 9; seq += 8) {
         struct store_look look = look_at(store, "anna", other, seq);
         cr_assert_eq(look.error, ERR_OK);
-        cr_assert_eq(look.fate, FATE_GONE);
-        look = cancel_one(store, "anna", other, seq);
-        cr_assert_eq(look.error, ERR_OK);
-        cr_assert_eq(look.fate, FATE_GONE);
-        cr_assert_eq(look.n_removed, 0);
+        cr_assert_eq(look.found.fate, FATE_GONE);
+        struct store_withdraw cancel = cancel_one(store, "anna", other, seq);
+        cr_assert_eq(cancel.error, ERR_OK);
+        cr_assert_eq(cancel.found.fate, FATE_GONE);
+        cr_assert_eq(cancel.n_removed, 0);
     }
     expect_inbox(store, "anna", ".");
 }
@@ -53,13 +51,15 @@ Test(store_contract, looking_and_withdrawing_make_nobody)
 {
     struct epoch epoch = {"zzzzzzzz"};
     struct store_look look = look_at(store, "nobody", epoch, 1);
-    cr_assert(look.error == ERR_NOT_FOUND || (look.error == ERR_OK && look.fate == FATE_GONE));
-    look = cancel_one(store, "nobody", epoch, 1);
-    cr_assert(look.error == ERR_NOT_FOUND || (look.error == ERR_OK && look.fate == FATE_GONE));
-    cr_assert_eq(look.n_removed, 0);
-    look = purge(store, "nobody");
-    cr_assert_eq(look.error, ERR_OK);
-    cr_assert_eq(look.n_removed, 0);
+    cr_assert(look.error == ERR_NOT_FOUND ||
+              (look.error == ERR_OK && look.found.fate == FATE_GONE));
+    struct store_withdraw cancel = cancel_one(store, "nobody", epoch, 1);
+    cr_assert(cancel.error == ERR_NOT_FOUND ||
+              (cancel.error == ERR_OK && cancel.found.fate == FATE_GONE));
+    cr_assert_eq(cancel.n_removed, 0);
+    cancel = purge(store, "nobody");
+    cr_assert_eq(cancel.error, ERR_OK);
+    cr_assert_eq(cancel.n_removed, 0);
     cr_assert(epoch_is_none(peek_one(store, "nobody").epoch));
 }
 
@@ -68,16 +68,16 @@ Test(store_contract, a_cancelled_number_leaves_and_the_answer_says_what_it_was)
     struct epoch epoch = append_one(store, "anna", "1", 60).epoch;
     append_number(store, "anna", 2, 60);
     append_number(store, "anna", 3, 60);
-    struct store_look cancel = cancel_one(store, "anna", epoch, 2);
-    expect_fate(cancel, FATE_PENDING, GAP_NONE);
+    struct store_withdraw cancel = cancel_one(store, "anna", epoch, 2);
+    expect_former_fate(cancel, FATE_PENDING, GAP_NONE);
     cr_assert_eq(cancel.n_removed, 1);
-    cr_assert_not(cancel.is_written);
+    cr_assert_not(cancel.found.is_written);
     expect_inbox(store, "anna", ".c.");
     cr_assert_eq(peek_one(store, "anna").pending, 2);
     cr_assert_eq(peek_one(store, "anna").head, 3);
     expect_fate(look_at(store, "anna", epoch, 2), FATE_GONE, GAP_CANCELLED);
     cancel = cancel_one(store, "anna", epoch, 2);
-    expect_fate(cancel, FATE_GONE, GAP_CANCELLED);
+    expect_former_fate(cancel, FATE_GONE, GAP_CANCELLED);
     cr_assert_eq(cancel.n_removed, 0);
 }
 
@@ -100,12 +100,12 @@ Test(store_contract, what_was_delivered_or_has_left_cannot_be_cancelled)
     struct store_target brief = append_one(store, "anna", "2", 1);
     append_number(store, "anna", 3, 60);
     cr_assert_eq(ack_one(store, "anna", epoch, 1), ERR_OK);
-    struct store_look cancel = cancel_one(store, "anna", epoch, 1);
-    expect_fate(cancel, FATE_DELIVERED, GAP_NONE);
+    struct store_withdraw cancel = cancel_one(store, "anna", epoch, 1);
+    expect_former_fate(cancel, FATE_DELIVERED, GAP_NONE);
     cr_assert_eq(cancel.n_removed, 0);
     sleep_until_wall_ms(brief.expires_ms);
     cancel = cancel_one(store, "anna", epoch, 2);
-    expect_fate(cancel, FATE_GONE, GAP_EXPIRED);
+    expect_former_fate(cancel, FATE_GONE, GAP_EXPIRED);
     cr_assert_eq(cancel.n_removed, 0);
     expect_inbox(store, "anna", "ae.");
 }
@@ -118,9 +118,9 @@ Test(store_contract, a_purge_removes_all_that_waits_and_nothing_else)
     struct epoch epoch = peek_one(store, "anna").epoch;
     cr_assert_eq(ack_one(store, "anna", epoch, 2), ERR_OK);
     cancel_one(store, "anna", epoch, 4);
-    struct store_look look = purge(store, "anna");
-    cr_assert_eq(look.error, ERR_OK);
-    cr_assert_eq(look.n_removed, 2);
+    struct store_withdraw all = purge(store, "anna");
+    cr_assert_eq(all.error, ERR_OK);
+    cr_assert_eq(all.n_removed, 2);
     struct store_peek peek = peek_one(store, "anna");
     cr_assert(epoch_equal(peek.epoch, epoch));
     cr_assert_eq(peek.head, 5);
@@ -241,20 +241,20 @@ Test(store_contract, a_look_says_what_a_session_has_had)
     for (int i = 1; i <= 5; i++)
         append_number(store, "anna", i, 60);
     struct epoch epoch = peek_one(store, "anna").epoch;
-    cr_assert_not(look_at(store, "anna", epoch, 1).is_written);
+    cr_assert_not(look_at(store, "anna", epoch, 1).found.is_written);
     cr_assert_eq(ack_written("anna", epoch, 1, 3), ERR_OK);
-    cr_assert(look_at(store, "anna", epoch, 2).is_written);
-    cr_assert(look_at(store, "anna", epoch, 3).is_written);
-    cr_assert_not(look_at(store, "anna", epoch, 4).is_written);
+    cr_assert(look_at(store, "anna", epoch, 2).found.is_written);
+    cr_assert(look_at(store, "anna", epoch, 3).found.is_written);
+    cr_assert_not(look_at(store, "anna", epoch, 4).found.is_written);
     cr_assert_eq(ack_written("anna", epoch, 2, 0), ERR_OK);
-    cr_assert(look_at(store, "anna", epoch, 3).is_written, "it does not fall");
+    cr_assert(look_at(store, "anna", epoch, 3).found.is_written, "it does not fall");
     cr_assert_eq(ack_written("anna", epoch, 0, 4), ERR_OK, "no position need move");
-    cr_assert(look_at(store, "anna", epoch, 4).is_written);
-    cr_assert_not(look_at(store, "anna", epoch, 5).is_written);
-    struct store_look cancel = cancel_one(store, "anna", epoch, 3);
-    expect_fate(cancel, FATE_PENDING, GAP_NONE);
-    cr_assert(cancel.is_written, "it may have been shown");
-    cr_assert_not(cancel_one(store, "anna", epoch, 5).is_written);
+    cr_assert(look_at(store, "anna", epoch, 4).found.is_written);
+    cr_assert_not(look_at(store, "anna", epoch, 5).found.is_written);
+    struct store_withdraw cancel = cancel_one(store, "anna", epoch, 3);
+    expect_former_fate(cancel, FATE_PENDING, GAP_NONE);
+    cr_assert(cancel.found.is_written, "it may have been shown");
+    cr_assert_not(cancel_one(store, "anna", epoch, 5).found.is_written);
 }
 
 Test(store_contract, what_was_written_of_another_epoch_says_nothing)
@@ -262,7 +262,7 @@ Test(store_contract, what_was_written_of_another_epoch_says_nothing)
     append_number(store, "anna", 1, 60);
     struct epoch other = {"zzzzzzzz"};
     cr_assert_eq(ack_written("anna", other, 0, 1), ERR_STALE_EPOCH);
-    cr_assert_not(look_at(store, "anna", peek_one(store, "anna").epoch, 1).is_written);
+    cr_assert_not(look_at(store, "anna", peek_one(store, "anna").epoch, 1).found.is_written);
 }
 
 #endif

@@ -131,8 +131,8 @@ Test(store_file_restart, keeps_each_position_and_what_was_written)
     cr_assert_eq(position_of("phone"), 3);
     cr_assert_eq(position_of("tablet"), 1);
     cr_assert_eq(position_of(""), 2);
-    cr_assert(look_at(store, "anna", epoch, 4).is_written);
-    cr_assert_not(look_at(store, "anna", epoch, 5).is_written);
+    cr_assert(look_at(store, "anna", epoch, 4).found.is_written);
+    cr_assert_not(look_at(store, "anna", epoch, 5).found.is_written);
     ack_device("tablet", epoch, 5, 0);
     cr_assert_eq(peek_one(store, "anna").acked, 3);
     open_again();

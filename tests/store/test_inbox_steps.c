@@ -89,19 +89,29 @@ static void acknowledge(struct epoch epoch, uint64_t seq)
     cr_assert_eq(call.ack.error, ERR_OK);
 }
 
-static struct store_look look(struct epoch epoch, uint64_t seq, bool is_cancel)
+static struct store_look look(struct epoch epoch, uint64_t seq)
 {
     struct look_call call;
     look_begin(twin, &call,
-               (struct store_look){.user_id = SPAN_LITERAL("anna"),
-                                   .epoch = epoch,
-                                   .seq = seq,
-                                   .is_cancel = is_cancel,
-                                   .is_purge = seq == 0});
+               (struct store_look){.user_id = SPAN_LITERAL("anna"), .epoch = epoch, .seq = seq});
     store_local_turn(twin);
     call_wait(&call.call);
     cr_assert_eq(call.look.error, ERR_OK);
     return call.look;
+}
+
+/* All that wait: 0. */
+static struct store_withdraw withdraw(struct epoch epoch, uint64_t seq)
+{
+    struct withdraw_call call;
+    withdraw_begin(
+        twin, &call,
+        (struct store_withdraw){
+            .user_id = SPAN_LITERAL("anna"), .is_all = seq == 0, .epoch = epoch, .seq = seq});
+    store_local_turn(twin);
+    call_wait(&call.call);
+    cr_assert_eq(call.withdraw.error, ERR_OK);
+    return call.withdraw;
 }
 
 Test(inbox_steps, a_push_into_a_full_inbox)
@@ -143,8 +153,8 @@ Test(inbox_steps, looks_and_cancels_anywhere)
     waiting_steps = 0;
     for (int i = 0; i < OPERATIONS; i++) {
         uint64_t seq = (uint64_t)(i * 31 % LARGE) + 1;
-        cr_assert_eq(look(epoch, seq, true).n_removed, 1);
-        cr_assert_eq(look(epoch, seq, false).fate, FATE_GONE);
+        cr_assert_eq(withdraw(epoch, seq).n_removed, 1);
+        cr_assert_eq(look(epoch, seq).found.fate, FATE_GONE);
     }
     expect_few_steps("a cancel and a look", OPERATIONS);
 }
@@ -153,7 +163,7 @@ Test(inbox_steps, pages_and_peeks_behind_what_has_left_or_expired)
 {
     struct epoch epoch = fill(false);
     for (uint64_t seq = 10; seq < OPERATIONS; seq++)
-        look(epoch, seq, true);
+        withdraw(epoch, seq);
     fake_ms += (int64_t)3000 * 1000; /* of the others a third has expired */
     struct store_page page = read_page(5);
     page_free(&page);
@@ -185,9 +195,9 @@ Test(inbox_steps, a_purge_of_many_runs)
 {
     struct epoch epoch = fill(false);
     for (uint64_t seq = 3; seq <= LARGE; seq += 3)
-        look(epoch, seq, true);
+        withdraw(epoch, seq);
     waiting_steps = 0;
-    struct store_look purge = look(epoch, 0, false);
+    struct store_withdraw purge = withdraw(epoch, 0);
     cr_assert_eq(purge.n_removed, LARGE - LARGE / 3);
     expect_few_steps("one of a purge", LARGE - LARGE / 3);
 }

@@ -199,7 +199,7 @@ Test(store_file_disk, on_a_full_disk_one_user_can_let_go_of_much)
     struct store_peek peek = peek_one(store, "stays");
     cr_assert_eq(peek.acked, ACKED);
     cr_assert_eq(peek.pending, STAY - ACKED);
-    struct store_look purged = purge(store, "stays");
+    struct store_withdraw purged = purge(store, "stays");
     cr_assert_eq(purged.error, ERR_OK);
     cr_assert_eq(purged.n_removed, STAY - ACKED);
     cr_assert_eq(peek_one(store, "stays").pending, 0);

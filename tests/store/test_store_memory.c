@@ -204,17 +204,24 @@ static int64_t twin_block(const char *user, uint32_t for_s)
     return call.block.until_ms;
 }
 
-static enum err twin_ticket(const char *ticket, bool is_take, uint32_t ttl_s)
+static enum err twin_give(const char *ticket, uint32_t ttl_s)
 {
-    struct ticket_call call;
-    ticket_begin(twin, &call,
-                 (struct store_ticket){.ticket = span_of(ticket),
-                                       .is_take = is_take,
-                                       .user_id = SPAN_LITERAL("anna"),
-                                       .ttl_s = ttl_s});
+    struct give_call call;
+    give_begin(twin, &call,
+               (struct store_ticket_give){
+                   .ticket = span_of(ticket), .user_id = SPAN_LITERAL("anna"), .ttl_s = ttl_s});
     store_local_turn(twin);
     call_wait(&call.call);
-    return call.ticket.error;
+    return call.give.error;
+}
+
+static enum err twin_take(const char *ticket)
+{
+    struct take_call call;
+    take_begin(twin, &call, ticket);
+    store_local_turn(twin);
+    call_wait(&call.call);
+    return call.take.error;
 }
 
 Test(store_twin, a_block_holds_until_its_last_millisecond)
@@ -229,12 +236,12 @@ Test(store_twin, a_block_holds_until_its_last_millisecond)
 
 Test(store_twin, a_ticket_holds_until_its_last_millisecond)
 {
-    cr_assert_eq(twin_ticket("t-1", false, 10), ERR_OK);
-    cr_assert_eq(twin_ticket("t-2", false, 10), ERR_OK);
+    cr_assert_eq(twin_give("t-1", 10), ERR_OK);
+    cr_assert_eq(twin_give("t-2", 10), ERR_OK);
     fake_ms += 9999;
-    cr_assert_eq(twin_ticket("t-1", true, 0), ERR_OK);
+    cr_assert_eq(twin_take("t-1"), ERR_OK);
     fake_ms += 1;
-    cr_assert_eq(twin_ticket("t-2", true, 0), ERR_NOT_FOUND);
+    cr_assert_eq(twin_take("t-2"), ERR_NOT_FOUND);
 }
 
 Test(store_twin, a_store_that_cannot_be_written_refuses_blocks_and_keeps_those_it_has)
@@ -252,7 +259,7 @@ Test(store_twin, a_store_that_cannot_be_written_refuses_blocks_and_keeps_those_i
     }
     cr_assert_eq(twin_peek("anna").blocked_until_ms, until_ms);
     cr_assert_eq(twin_peek("bert").blocked_until_ms, 0);
-    cr_assert_eq(twin_ticket("t-1", false, 10), ERR_OK, "tickets need no disk");
+    cr_assert_eq(twin_give("t-1", 10), ERR_OK, "tickets need no disk");
 }
 
 Test(store_twin, too_many_tickets_are_refused_and_counted_until_some_are_over)
@@ -261,15 +268,15 @@ Test(store_twin, too_many_tickets_are_refused_and_counted_until_some_are_over)
     int64_t before = metrics_read(METRIC_TICKETS_REFUSED);
     for (int i = 0; i < STORE_MAX_TICKETS; i++) {
         snprintf(ticket, sizeof ticket, "t-%d", i);
-        cr_assert_eq(twin_ticket(ticket, false, 30), ERR_OK);
+        cr_assert_eq(twin_give(ticket, 30), ERR_OK);
     }
-    cr_assert_eq(twin_ticket("one more", false, 30), ERR_FULL);
+    cr_assert_eq(twin_give("one more", 30), ERR_FULL);
     cr_assert_eq(metrics_read(METRIC_TICKETS_REFUSED) - before, 1);
-    cr_assert_eq(twin_ticket("t-7", true, 0), ERR_OK);
-    cr_assert_eq(twin_ticket("one more", false, 30), ERR_OK);
+    cr_assert_eq(twin_take("t-7"), ERR_OK);
+    cr_assert_eq(twin_give("one more", 30), ERR_OK);
     fake_ms += 30000;
     store_local_turn(twin);
-    cr_assert_eq(twin_ticket("another", false, 30), ERR_OK);
+    cr_assert_eq(twin_give("another", 30), ERR_OK);
 }
 
 Test(store_twin, too_many_blocks_are_refused_and_counted_until_some_are_over)

@@ -100,29 +100,40 @@ static void expect_same_cause(enum gap_cause a, enum gap_cause b, uint64_t seq)
               gap_cause_text(a), gap_cause_text(b));
 }
 
-static void look(struct twin twins[2], bool is_cancel, bool is_purge)
+static void expect_same_found(struct store_found a, struct store_found b, uint64_t seq)
+{
+    if ((a.fate == FATE_GONE && a.cause == GAP_UNKNOWN) ||
+        (b.fate == FATE_GONE && b.cause == GAP_UNKNOWN))
+        return;
+    if (a.fate == FATE_GONE && b.fate == FATE_GONE)
+        expect_same_cause(a.cause, b.cause, seq);
+    cr_assert_eq(a.fate, b.fate, "number %d: %d and %d", (int)seq, a.fate, b.fate);
+    cr_assert_eq(a.is_written, b.is_written, "number %d: %d and %d", (int)seq, a.is_written,
+                 b.is_written);
+}
+
+static void look(struct twin twins[2])
 {
     uint64_t seq = draw(twins[0].head + 2);
     struct store_look looks[2];
     for (int i = 0; i < 2; i++)
-        looks[i] = look_run(twins[i].store, (struct store_look){.user_id = SPAN_LITERAL("anna"),
-                                                                .epoch = twins[i].epoch,
-                                                                .seq = seq,
-                                                                .is_cancel = is_cancel,
-                                                                .is_purge = is_purge});
+        looks[i] = look_at(twins[i].store, "anna", twins[i].epoch, seq);
     cr_assert_eq(looks[0].error, looks[1].error);
-    cr_assert_eq(looks[0].n_removed, looks[1].n_removed);
-    if (is_purge || looks[0].error != ERR_OK)
-        return;
+    if (looks[0].error == ERR_OK)
+        expect_same_found(looks[0].found, looks[1].found, seq);
+}
+
+static void withdraw(struct twin twins[2], bool is_all)
+{
+    uint64_t seq = draw(twins[0].head + 2);
+    struct store_withdraw asked[2];
     for (int i = 0; i < 2; i++)
-        if (looks[i].fate == FATE_GONE && looks[i].cause == GAP_UNKNOWN)
-            return;
-    if (looks[0].fate == FATE_GONE && looks[1].fate == FATE_GONE)
-        expect_same_cause(looks[0].cause, looks[1].cause, seq);
-    cr_assert_eq(looks[0].fate, looks[1].fate, "number %d: %d and %d", (int)seq, looks[0].fate,
-                 looks[1].fate);
-    cr_assert_eq(looks[0].is_written, looks[1].is_written, "number %d: %d and %d", (int)seq,
-                 looks[0].is_written, looks[1].is_written);
+        asked[i] = is_all ? purge(twins[i].store, "anna")
+                          : cancel_one(twins[i].store, "anna", twins[i].epoch, seq);
+    cr_assert_eq(asked[0].error, asked[1].error);
+    cr_assert_eq(asked[0].n_removed, asked[1].n_removed);
+    if (!is_all && asked[0].error == ERR_OK)
+        expect_same_found(asked[0].found, asked[1].found, seq);
 }
 
 static void arrive_by(struct twin twins[2])
@@ -204,11 +215,11 @@ static void run_one(struct twin twins[2], uint64_t what, bool is_held, bool is_m
     else if (what < 72)
         acknowledge(twins, is_held);
     else if (what < 80)
-        look(twins, true, false);
+        withdraw(twins, false);
     else if (what < 90)
-        look(twins, false, false);
+        look(twins);
     else if (what < 91)
-        look(twins, false, true);
+        withdraw(twins, true);
     else if (what < 96)
         move_clock((int64_t)draw(12000));
     else if (what < 97)

@@ -10,8 +10,10 @@ void local_apply_page(struct local_state *state, struct store_page *page);
 void local_apply_ack(struct local_state *state, struct store_ack *ack);
 void local_apply_peek(struct local_state *state, struct store_peek *peek);
 void local_apply_look(struct local_state *state, struct store_look *look);
+void local_apply_withdraw(struct local_state *state, struct store_withdraw *withdraw);
 void local_apply_block(struct local_state *state, struct store_block *block);
-void local_apply_ticket(struct local_state *state, struct store_ticket *ticket);
+void local_apply_ticket_give(struct local_state *state, struct store_ticket_give *give);
+void local_apply_ticket_take(struct local_state *state, struct store_ticket_take *take);
 
 /* A page whose group was not committed shows nothing. */
 void local_page_fail(struct store_page *page, enum err error);

@@ -216,10 +216,14 @@ static void apply(struct local_core *core, struct store_request *request)
         local_apply_ack(&core->state, (struct store_ack *)(void *)request);
     else if (kind == LOCAL_LOOK)
         local_apply_look(&core->state, (struct store_look *)(void *)request);
+    else if (kind == LOCAL_WITHDRAW)
+        local_apply_withdraw(&core->state, (struct store_withdraw *)(void *)request);
     else if (kind == LOCAL_BLOCK)
         local_apply_block(&core->state, (struct store_block *)(void *)request);
-    else if (kind == LOCAL_TICKET)
-        local_apply_ticket(&core->state, (struct store_ticket *)(void *)request);
+    else if (kind == LOCAL_TICKET_GIVE)
+        local_apply_ticket_give(&core->state, (struct store_ticket_give *)(void *)request);
+    else if (kind == LOCAL_TICKET_TAKE)
+        local_apply_ticket_take(&core->state, (struct store_ticket_take *)(void *)request);
     else
         local_apply_peek(&core->state, (struct store_peek *)(void *)request);
     if (!group_is_empty(&core->state.group))
@@ -247,10 +251,10 @@ static void fail_append(struct store_append *append)
     }
 }
 
-static void fail_look(struct store_look *look)
+static void fail_withdraw(struct store_withdraw *withdraw)
 {
-    look->error = ERR_STORE_UNAVAILABLE;
-    look->n_removed = 0;
+    withdraw->error = ERR_STORE_UNAVAILABLE;
+    withdraw->n_removed = 0;
 }
 
 static void fail_block(struct store_block *block)
@@ -274,12 +278,16 @@ static void take_answer_back(struct store_request *request)
         ((struct store_ack *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
         break;
     case LOCAL_LOOK:
-        fail_look((struct store_look *)(void *)request);
+        ((struct store_look *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
+        break;
+    case LOCAL_WITHDRAW:
+        fail_withdraw((struct store_withdraw *)(void *)request);
         break;
     case LOCAL_BLOCK:
         fail_block((struct store_block *)(void *)request);
         break;
-    case LOCAL_TICKET:
+    case LOCAL_TICKET_GIVE:
+    case LOCAL_TICKET_TAKE:
         break; /* no group holds it */
     default:
         ((struct store_peek *)(void *)request)->error = ERR_STORE_UNAVAILABLE;

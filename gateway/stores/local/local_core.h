@@ -29,8 +29,10 @@ enum local_op {
     LOCAL_ACK,
     LOCAL_PEEK,
     LOCAL_LOOK,
+    LOCAL_WITHDRAW,
     LOCAL_BLOCK,
-    LOCAL_TICKET
+    LOCAL_TICKET_GIVE,
+    LOCAL_TICKET_TAKE
 };
 
 /* Takes over the backing and the filled index, also when it fails. */

@@ -145,6 +145,48 @@ enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t 
     return ERR_OK;
 }
 
+/* NULL: nothing of this number waits. */
+static const struct waiting_entry *find_entry(const struct inbox *inbox, uint64_t seq)
+{
+    size_t place = waiting_seek(inbox->waiting, seq - 1);
+    if (place == waiting_end(inbox->waiting) || inbox->waiting->entries[place].seq != seq)
+        return NULL;
+    return &inbox->waiting->entries[place];
+}
+
+static void find_present_fate(const struct inbox *inbox, uint64_t seq, int64_t now_ms,
+                              struct store_found *found)
+{
+    const struct waiting_entry *entry = find_entry(inbox, seq);
+    found->is_written = seq <= inbox_written(inbox);
+    found->fate = FATE_GONE;
+    found->cause = gaps_find(inbox_gaps(inbox), seq);
+    if (entry != NULL) {
+        bool is_pending = waiting_expires_ms(entry) > now_ms;
+        found->fate = is_pending ? FATE_PENDING : FATE_GONE;
+        found->cause = is_pending ? GAP_NONE : GAP_EXPIRED;
+    } else if (found->cause == GAP_NONE && seq <= inbox->acked) {
+        found->fate = FATE_DELIVERED;
+    } else if (found->cause == GAP_NONE) {
+        found->cause = GAP_UNKNOWN;
+    }
+}
+
+enum err local_find_fate(const struct inbox *inbox, struct epoch epoch, uint64_t seq,
+                         int64_t now_ms, struct store_found *ret_found)
+{
+    if (inbox == NULL)
+        return ERR_NOT_FOUND;
+    if (!epoch_equal(inbox->epoch, epoch)) {
+        *ret_found = (struct store_found){FATE_GONE, GAP_UNKNOWN, false};
+        return ERR_OK;
+    }
+    if (seq == 0 || seq > inbox->head)
+        return ERR_NOT_FOUND;
+    find_present_fate(inbox, seq, now_ms, ret_found);
+    return ERR_OK;
+}
+
 enum err local_read_replay(struct local_state *state, const struct inbox *inbox,
                            const struct waiting_entry *entry, struct notification **ret_note)
 {

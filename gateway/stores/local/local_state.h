@@ -74,6 +74,11 @@ void local_drop_due(struct local_state *state, struct inbox *inbox, int64_t now_
  * request is unfinished. ERR_STORE_UNAVAILABLE: no memory, nothing changed. */
 MUST_CHECK enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t acked);
 
+/* What became of a number; the user's inbox may be NULL. ERR_NOT_FOUND: it was never given, and
+ * *ret_found is not written. */
+MUST_CHECK enum err local_find_fate(const struct inbox *inbox, struct epoch epoch, uint64_t seq,
+                                    int64_t now_ms, struct store_found *ret_found);
+
 /* Reads an entry as a page shows it: a replay. The caller unrefs it. */
 MUST_CHECK enum err local_read_replay(struct local_state *state, const struct inbox *inbox,
                                       const struct waiting_entry *entry,

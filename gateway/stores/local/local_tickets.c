@@ -4,40 +4,44 @@
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
 
-static enum err give_out(struct local_state *state, const struct store_ticket *ticket,
-                         int64_t now_ms)
+static enum err give_ticket(struct local_state *state, const struct store_ticket_give *give,
+                            int64_t now_ms)
 {
-    struct expiring *entry = expiring_find(state->tickets, ticket->ticket);
+    struct expiring *entry = expiring_find(state->tickets, give->ticket);
     if (entry != NULL && entry->until_ms > now_ms)
         return ERR_CONFLICT;
     if (entry != NULL)
         expiring_remove(state->tickets, entry);
-    return expiring_add(state->tickets, ticket->ticket, ticket->user_id,
-                        now_ms + (int64_t)ticket->ttl_s * 1000, &entry);
+    return expiring_add(state->tickets, give->ticket, give->user_id,
+                        now_ms + (int64_t)give->ttl_s * 1000, &entry);
 }
 
-static enum err take(struct local_state *state, struct store_ticket *ticket, int64_t now_ms)
+void local_apply_ticket_give(struct local_state *state, struct store_ticket_give *give)
 {
-    struct expiring *entry = expiring_find(state->tickets, ticket->ticket);
+    give->error = give_ticket(state, give, local_now_ms(state));
+    if (give->error == ERR_FULL)
+        metrics_count(METRIC_TICKETS_REFUSED);
+}
+
+static enum err take_ticket(struct local_state *state, struct store_ticket_take *take)
+{
+    struct expiring *entry = expiring_find(state->tickets, take->ticket);
     if (entry == NULL)
         return ERR_NOT_FOUND;
-    bool is_over = entry->until_ms <= now_ms;
+    bool is_over = entry->until_ms <= local_now_ms(state);
     if (!is_over) {
         struct span user_id = expiring_value(entry);
-        memcpy(ticket->taken_user, user_id.bytes, user_id.len);
-        ticket->taken_user_len = user_id.len;
+        memcpy(take->user_id, user_id.bytes, user_id.len);
+        take->user_id_len = user_id.len;
     }
     expiring_remove(state->tickets, entry);
     return is_over ? ERR_NOT_FOUND : ERR_OK;
 }
 
-void local_apply_ticket(struct local_state *state, struct store_ticket *ticket)
+void local_apply_ticket_take(struct local_state *state, struct store_ticket_take *take)
 {
-    int64_t now_ms = local_now_ms(state);
-    ticket->taken_user_len = 0;
-    ticket->error = ticket->is_take ? take(state, ticket, now_ms) : give_out(state, ticket, now_ms);
-    if (ticket->error == ERR_FULL)
-        metrics_count(METRIC_TICKETS_REFUSED);
+    take->user_id_len = 0;
+    take->error = take_ticket(state, take);
 }
 
 struct sweep {

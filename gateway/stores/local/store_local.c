@@ -144,14 +144,24 @@ static void local_look(struct store *store, struct store_look *look)
     enqueue(store, &look->request, LOCAL_LOOK);
 }
 
+static void local_withdraw(struct store *store, struct store_withdraw *withdraw)
+{
+    enqueue(store, &withdraw->request, LOCAL_WITHDRAW);
+}
+
 static void local_block(struct store *store, struct store_block *block)
 {
     enqueue(store, &block->request, LOCAL_BLOCK);
 }
 
-static void local_ticket(struct store *store, struct store_ticket *ticket)
+static void local_ticket_give(struct store *store, struct store_ticket_give *give)
 {
-    enqueue(store, &ticket->request, LOCAL_TICKET);
+    enqueue(store, &give->request, LOCAL_TICKET_GIVE);
+}
+
+static void local_ticket_take(struct store *store, struct store_ticket_take *take)
+{
+    enqueue(store, &take->request, LOCAL_TICKET_TAKE);
 }
 
 /* on_notification is called for every user, present or not: there is nothing to leave. */
@@ -259,8 +269,10 @@ static void fill_ops(struct store_local *local, const char *kind)
         .ack = local_ack,
         .peek = local_peek,
         .look = local_look,
+        .withdraw = local_withdraw,
         .block = local_block,
-        .ticket = local_ticket,
+        .ticket_give = local_ticket_give,
+        .ticket_take = local_ticket_take,
         .leave = local_leave,
         .describe = local_describe,
         .broadcast = local_broadcast,

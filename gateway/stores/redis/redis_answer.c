@@ -39,6 +39,12 @@ bool redis_answer_has_lost_script(const struct redis_value *reply)
     return redis_value_is(reply, REDIS_ERROR) && redis_value_starts(reply, "NOSCRIPT");
 }
 
+void redis_answer_count_expired(uint64_t expired)
+{
+    if (expired > 0)
+        metrics_add(METRIC_INBOX_EXPIRED, expired);
+}
+
 void redis_answer_refused(struct redis_commands *commands, const struct redis_value *reply)
 {
     if (redis_value_is(reply, REDIS_ERROR))

@@ -21,6 +21,9 @@ bool redis_answer_epoch(const struct redis_value *reply, size_t at, struct epoch
 /* Redis has lost the script; it did nothing, so a repeat is safe. */
 bool redis_answer_has_lost_script(const struct redis_value *reply);
 
+/* Counts what a script says has expired. */
+void redis_answer_count_expired(uint64_t expired);
+
 /* Tells the operator about an answer that is an error or cannot be read. */
 void redis_answer_refused(struct redis_commands *commands, const struct redis_value *reply);
 

@@ -31,41 +31,55 @@ enum err redis_block_read(const struct redis_value *reply, struct store_request 
 
 /* --- tickets --- */
 
-enum err redis_ticket_send(struct redis_commands *commands, struct store_request *request,
-                           bool with_text, redis_reply_fn on_reply)
+enum err redis_ticket_give_send(struct redis_commands *commands, struct store_request *request,
+                                bool with_text, redis_reply_fn on_reply)
 {
     (void)with_text; /* no script */
-    struct store_ticket *ticket = (struct store_ticket *)request;
-    char bytes[REDIS_TICKET_KEY_MAX_BYTES];
+    struct store_ticket_give *give = (struct store_ticket_give *)request;
+    char key[REDIS_TICKET_KEY_MAX_BYTES];
     struct redis_number ttl_ms;
-    struct span key = redis_ticket_key(bytes, commands->common->prefix, ticket->ticket);
-    struct span take[] = {SPAN_LITERAL("GETDEL"), key};
-    struct span give_out[] = {
+    struct span args[] = {
         SPAN_LITERAL("SET"),
-        key,
-        ticket->user_id,
+        redis_ticket_key(key, commands->common->prefix, give->ticket),
+        give->user_id,
         SPAN_LITERAL("PX"),
-        redis_number_write(&ttl_ms, (uint64_t)ticket->ttl_s * 1000),
+        redis_number_write(&ttl_ms, (uint64_t)give->ttl_s * 1000),
         SPAN_LITERAL("NX"),
     };
-    if (ticket->is_take)
-        return redis_commands_send(commands, take, 2, on_reply, request);
-    return redis_commands_send(commands, give_out, sizeof give_out / sizeof give_out[0], on_reply,
-                               request);
+    return redis_commands_send(commands, args, sizeof args / sizeof args[0], on_reply, request);
 }
 
-enum err redis_ticket_read(const struct redis_value *reply, struct store_request *request)
+enum err redis_ticket_give_read(const struct redis_value *reply, struct store_request *request)
 {
-    struct store_ticket *ticket = (struct store_ticket *)request;
+    (void)request;
+    if (redis_value_is(reply, REDIS_NIL))
+        return ERR_CONFLICT;
+    return redis_value_is(reply, REDIS_STATUS) ? ERR_OK : ERR_STORE_UNAVAILABLE;
+}
+
+enum err redis_ticket_take_send(struct redis_commands *commands, struct store_request *request,
+                                bool with_text, redis_reply_fn on_reply)
+{
+    (void)with_text; /* no script */
+    struct store_ticket_take *take = (struct store_ticket_take *)request;
+    char key[REDIS_TICKET_KEY_MAX_BYTES];
+    struct span args[] = {
+        SPAN_LITERAL("GETDEL"),
+        redis_ticket_key(key, commands->common->prefix, take->ticket),
+    };
+    return redis_commands_send(commands, args, 2, on_reply, request);
+}
+
+enum err redis_ticket_take_read(const struct redis_value *reply, struct store_request *request)
+{
+    struct store_ticket_take *take = (struct store_ticket_take *)request;
     struct span user_id;
     if (redis_value_is(reply, REDIS_NIL))
-        return ticket->is_take ? ERR_NOT_FOUND : ERR_CONFLICT;
-    if (!ticket->is_take)
-        return redis_value_is(reply, REDIS_STATUS) ? ERR_OK : ERR_STORE_UNAVAILABLE;
+        return ERR_NOT_FOUND;
     if (!redis_value_is(reply, REDIS_TEXT) || !redis_value_text(reply, &user_id) ||
-        user_id.len == 0 || user_id.len > sizeof ticket->taken_user)
+        user_id.len == 0 || user_id.len > sizeof take->user_id)
         return ERR_STORE_UNAVAILABLE;
-    memcpy(ticket->taken_user, user_id.bytes, user_id.len);
-    ticket->taken_user_len = user_id.len;
+    memcpy(take->user_id, user_id.bytes, user_id.len);
+    take->user_id_len = user_id.len;
     return ERR_OK;
 }

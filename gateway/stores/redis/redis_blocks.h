@@ -10,11 +10,18 @@ MUST_CHECK enum err redis_block_send(struct redis_commands *commands, struct sto
 MUST_CHECK enum err redis_block_read(const struct redis_value *reply,
                                      struct store_request *request);
 
-MUST_CHECK enum err redis_ticket_send(struct redis_commands *commands,
-                                      struct store_request *request, bool with_text,
-                                      redis_reply_fn on_reply);
-/* ERR_NOT_FOUND, ERR_CONFLICT: answers of the store. */
-MUST_CHECK enum err redis_ticket_read(const struct redis_value *reply,
-                                      struct store_request *request);
+MUST_CHECK enum err redis_ticket_give_send(struct redis_commands *commands,
+                                           struct store_request *request, bool with_text,
+                                           redis_reply_fn on_reply);
+/* ERR_CONFLICT: an answer of the store. */
+MUST_CHECK enum err redis_ticket_give_read(const struct redis_value *reply,
+                                           struct store_request *request);
+
+MUST_CHECK enum err redis_ticket_take_send(struct redis_commands *commands,
+                                           struct store_request *request, bool with_text,
+                                           redis_reply_fn on_reply);
+/* ERR_NOT_FOUND: an answer of the store. */
+MUST_CHECK enum err redis_ticket_take_read(const struct redis_value *reply,
+                                           struct store_request *request);
 
 #endif

@@ -30,8 +30,14 @@ static const char ack_text[] = {
 static const char peek_text[] = {
 #include "embedded/script_peek.inc"
 };
+static const char fate_text[] = {
+#include "embedded/script_fate.inc"
+};
 static const char look_text[] = {
 #include "embedded/script_look.inc"
+};
+static const char withdraw_text[] = {
+#include "embedded/script_withdraw.inc"
 };
 static const char block_text[] = {
 #include "embedded/script_block.inc"
@@ -80,7 +86,8 @@ static enum err join_scripts(struct redis_common *common)
         [SCRIPT_PAGE] = {record_text, inbox_text, common_text, page_text},
         [SCRIPT_ACK] = {record_text, inbox_text, common_text, ack_text},
         [SCRIPT_PEEK] = {record_text, inbox_text, common_text, peek_text},
-        [SCRIPT_LOOK] = {record_text, inbox_text, common_text, look_text},
+        [SCRIPT_LOOK] = {record_text, inbox_text, common_text, fate_text, look_text},
+        [SCRIPT_WITHDRAW] = {record_text, inbox_text, common_text, fate_text, withdraw_text},
         [SCRIPT_BLOCK] = {block_text},
         [SCRIPT_TRIAL] = {trial_text},
     };

@@ -18,6 +18,7 @@ enum redis_script {
     SCRIPT_ACK,
     SCRIPT_PEEK,
     SCRIPT_LOOK,
+    SCRIPT_WITHDRAW,
     SCRIPT_BLOCK,
     SCRIPT_TRIAL,
     SCRIPTS

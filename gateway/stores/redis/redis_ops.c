@@ -6,13 +6,14 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
 #include "gateway/stores/redis/redis_blocks.h"
+#include "gateway/stores/redis/redis_look.h"
 #include "gateway/stores/redis/redis_page.h"
 #include "gateway/stores/redis/redis_positions.h"
 #include "gateway/stores/redis/redis_push.h"
 
 #include <stddef.h>
 
-enum { LOOK_UNHEARD = 6 }; /* where look.lua says that it could not publish */
+enum { WITHDRAW_UNHEARD = 6 }; /* where withdraw.lua says that it could not publish */
 
 static const struct {
     enum err (*send)(struct redis_commands *commands, struct store_request *request, bool with_text,
@@ -26,9 +27,13 @@ static const struct {
     [REDIS_OP_ACK] = {redis_ack_send, redis_ack_read, offsetof(struct store_ack, error)},
     [REDIS_OP_PEEK] = {redis_peek_send, redis_peek_read, offsetof(struct store_peek, error)},
     [REDIS_OP_LOOK] = {redis_look_send, redis_look_read, offsetof(struct store_look, error)},
+    [REDIS_OP_WITHDRAW] = {redis_withdraw_send, redis_withdraw_read,
+                           offsetof(struct store_withdraw, error)},
     [REDIS_OP_BLOCK] = {redis_block_send, redis_block_read, offsetof(struct store_block, error)},
-    [REDIS_OP_TICKET] = {redis_ticket_send, redis_ticket_read,
-                         offsetof(struct store_ticket, error)},
+    [REDIS_OP_TICKET_GIVE] = {redis_ticket_give_send, redis_ticket_give_read,
+                              offsetof(struct store_ticket_give, error)},
+    [REDIS_OP_TICKET_TAKE] = {redis_ticket_take_send, redis_ticket_take_read,
+                              offsetof(struct store_ticket_take, error)},
 };
 
 static void set_error(struct store_request *request, enum err error)
@@ -81,8 +86,8 @@ static void on_reply(void *owner, void *arg, size_t index, const struct redis_va
         error = operations[request->op].read(reply, request);
         if (error == ERR_STORE_UNAVAILABLE)
             redis_answer_refused(commands, reply);
-        else if (request->op == REDIS_OP_LOOK)
-            redis_answer_unheard(commands, redis_value_item(reply, LOOK_UNHEARD));
+        else if (request->op == REDIS_OP_WITHDRAW)
+            redis_answer_unheard(commands, redis_value_item(reply, WITHDRAW_UNHEARD));
     }
     set_error(request, error);
     request->on_done(request);

@@ -15,8 +15,10 @@ enum redis_op {
     REDIS_OP_ACK,
     REDIS_OP_PEEK,
     REDIS_OP_LOOK,
+    REDIS_OP_WITHDRAW,
     REDIS_OP_BLOCK,
-    REDIS_OP_TICKET,
+    REDIS_OP_TICKET_GIVE,
+    REDIS_OP_TICKET_TAKE,
 };
 
 /* Carries it out; the page of an HTTP connection comes here once its subscription stands. */

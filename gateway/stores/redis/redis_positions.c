@@ -1,13 +1,6 @@
 #include "gateway/stores/redis/redis_positions.h"
 
-#include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
-
-static void count_expired(uint64_t expired)
-{
-    if (expired > 0)
-        metrics_add(METRIC_INBOX_EXPIRED, expired);
-}
 
 /* --- acknowledgements --- */
 
@@ -39,7 +32,7 @@ enum err redis_ack_read(const struct redis_value *reply, struct store_request *r
     uint64_t is_stale, expired;
     if (!redis_answer_number(reply, 0, &is_stale) || !redis_answer_number(reply, 1, &expired))
         return ERR_STORE_UNAVAILABLE;
-    count_expired(expired);
+    redis_answer_count_expired(expired);
     return is_stale != 0 ? ERR_STALE_EPOCH : ERR_OK;
 }
 
@@ -68,66 +61,6 @@ enum err redis_peek_read(const struct redis_value *reply, struct store_request *
         return ERR_STORE_UNAVAILABLE;
     peek->oldest_time_ms = (int64_t)oldest;
     peek->blocked_until_ms = (int64_t)blocked_until;
-    count_expired(expired);
+    redis_answer_count_expired(expired);
     return ERR_OK;
-}
-
-/* --- looks --- */
-
-enum err redis_look_send(struct redis_commands *commands, struct store_request *request,
-                         bool with_text, redis_reply_fn on_reply)
-{
-    struct store_look *look = (struct store_look *)request;
-    struct redis_keys keys;
-    redis_keys_write(&keys, commands->common->prefix, look->user_id);
-    redis_keys_write_channel(&keys, commands->common->channels);
-    struct redis_number seq;
-    struct span what = SPAN_LITERAL("");
-    if (look->is_purge)
-        what = SPAN_LITERAL("p");
-    else if (look->is_cancel)
-        what = SPAN_LITERAL("c");
-    struct span args[] = {
-        keys.inbox,
-        keys.meta,
-        keys.numbers,
-        keys.times,
-        keys.channel,
-        redis_epoch_text(&look->epoch),
-        redis_number_write(&seq, look->seq),
-        what,
-    };
-    return redis_commands_eval(commands, SCRIPT_LOOK, with_text, args, sizeof args / sizeof args[0],
-                               5, on_reply, request, 0);
-}
-
-static bool take_cause(const struct redis_value *reply, enum gap_cause *ret_cause)
-{
-    struct span text;
-    if (!redis_value_text(reply, &text) || text.len > 1)
-        return false;
-    enum gap_cause cause = text.len == 0 ? GAP_UNKNOWN : (enum gap_cause)text.bytes[0];
-    if (!gap_cause_is_recorded(cause))
-        return false;
-    *ret_cause = cause;
-    return true;
-}
-
-enum err redis_look_read(const struct redis_value *reply, struct store_request *request)
-{
-    static const enum store_fate fates[] = {FATE_PENDING, FATE_DELIVERED, FATE_GONE};
-    struct store_look *look = (struct store_look *)request;
-    uint64_t is_unknown, fate, is_written, expired;
-    if (!redis_answer_number(reply, 0, &is_unknown) || !redis_answer_number(reply, 1, &fate) ||
-        fate >= sizeof fates / sizeof fates[0] ||
-        !take_cause(redis_value_item(reply, 2), &look->cause) ||
-        !redis_answer_number(reply, 3, &look->n_removed) ||
-        !redis_answer_number(reply, 4, &is_written) || !redis_answer_number(reply, 5, &expired))
-        return ERR_STORE_UNAVAILABLE;
-    look->fate = fates[fate];
-    look->is_written = is_written != 0;
-    count_expired(expired);
-    if (look->n_removed > 0)
-        metrics_add(METRIC_INBOX_CANCELLED, look->n_removed);
-    return is_unknown != 0 ? ERR_NOT_FOUND : ERR_OK;
 }

@@ -1,4 +1,4 @@
-/* Acknowledgements, peeks and looks as their scripts answer them. On the lane's thread.
+/* Acknowledgements and peeks as their scripts answer them. On the lane's thread.
  *
  * _send asks; ERR_OK: on_reply will run, with the request as its argument. _read takes the answer
  * into the request; ERR_STORE_UNAVAILABLE: malformed. */
@@ -15,10 +15,5 @@ MUST_CHECK enum err redis_ack_read(const struct redis_value *reply, struct store
 MUST_CHECK enum err redis_peek_send(struct redis_commands *commands, struct store_request *request,
                                     bool with_text, redis_reply_fn on_reply);
 MUST_CHECK enum err redis_peek_read(const struct redis_value *reply, struct store_request *request);
-
-MUST_CHECK enum err redis_look_send(struct redis_commands *commands, struct store_request *request,
-                                    bool with_text, redis_reply_fn on_reply);
-/* ERR_NOT_FOUND: an answer of the store. */
-MUST_CHECK enum err redis_look_read(const struct redis_value *reply, struct store_request *request);
 
 #endif

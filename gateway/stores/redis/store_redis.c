@@ -60,16 +60,27 @@ static void redis_look(struct store *store, struct store_look *look)
     submit(store, &look->request, REDIS_OP_LOOK);
 }
 
+static void redis_withdraw(struct store *store, struct store_withdraw *withdraw)
+{
+    withdraw->n_removed = 0;
+    submit(store, &withdraw->request, REDIS_OP_WITHDRAW);
+}
+
 static void redis_block(struct store *store, struct store_block *block)
 {
     block->until_ms = 0;
     submit(store, &block->request, REDIS_OP_BLOCK);
 }
 
-static void redis_ticket(struct store *store, struct store_ticket *ticket)
+static void redis_ticket_give(struct store *store, struct store_ticket_give *give)
 {
-    ticket->taken_user_len = 0;
-    submit(store, &ticket->request, REDIS_OP_TICKET);
+    submit(store, &give->request, REDIS_OP_TICKET_GIVE);
+}
+
+static void redis_ticket_take(struct store *store, struct store_ticket_take *take)
+{
+    take->user_id_len = 0;
+    submit(store, &take->request, REDIS_OP_TICKET_TAKE);
 }
 
 static void redis_leave(struct store *store, unsigned lane, struct span user_id)
@@ -114,8 +125,10 @@ static const struct store_ops redis_ops = {
     .ack = redis_ack,
     .peek = redis_peek,
     .look = redis_look,
+    .withdraw = redis_withdraw,
     .block = redis_block,
-    .ticket = redis_ticket,
+    .ticket_give = redis_ticket_give,
+    .ticket_take = redis_ticket_take,
     .leave = redis_leave,
     .describe = redis_describe,
     .broadcast = redis_broadcast,
