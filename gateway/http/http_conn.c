@@ -81,9 +81,9 @@ bool http_conn_is_late(const struct http_conn *http_conn)
     return http_conn->is_late;
 }
 
-void http_conn_count_ask(struct http_conn *http_conn)
+void http_conn_count_work(struct http_conn *http_conn, int64_t us)
 {
-    conn_loop_count_work(http_conn->conn.loop, WORKER_ASK_US);
+    conn_loop_count_work(http_conn->conn.loop, us);
 }
 
 void http_conn_await(struct http_conn *http_conn)

@@ -70,7 +70,11 @@ void http_conn_keep(struct http_conn *http_conn);
  */
 void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *detail,
                       const char *field, const char *allow);
-/* The same where nobody is refused (health): it is not counted. */
+/* Reports to the operator which check of its credentials failed (refused_credentials); detail NULL:
+ * the error's own sentence. The answer is the caller's. */
+void http_conn_report_credentials(const struct http_conn *http_conn, enum err error,
+                                  const char *detail);
+/* As http_conn_refuse where nobody is refused (health): it is not counted. */
 void http_conn_problem(struct http_conn *http_conn, enum err error, const char *detail,
                        const char *field, const char *allow);
 void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *content_type,
@@ -89,8 +93,9 @@ void http_conn_want_body(struct http_conn *http_conn, size_t len,
 MUST_CHECK bool http_conn_take_turn(struct http_conn *http_conn);
 /* ...its turn has not come within --head-timeout: it must be refused now (ERR_BUSY). */
 bool http_conn_is_late(const struct http_conn *http_conn);
-/* The store has been asked about it, which is as much work as WORKER_ASK_US. */
-void http_conn_count_ask(struct http_conn *http_conn);
+/* This much work was done for it, which counts against the worker's share: WORKER_ASK_US for a
+ * question to the store. */
+void http_conn_count_work(struct http_conn *http_conn, int64_t us);
 
 /* While a request is under way elsewhere (a push): the HTTP connection stays until http_conn_unpin,
  * whatever the peer does, and --head-timeout no longer ends it. http_conn_is_gone tells whether

@@ -145,6 +145,14 @@ void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *d
     http_conn_problem(http_conn, error, detail, field, allow);
 }
 
+void http_conn_report_credentials(const struct http_conn *http_conn, enum err error,
+                                  const char *detail)
+{
+    struct refused_who who;
+    http_conn_who(http_conn, &who);
+    refused_credentials(&who, detail != NULL ? detail : error_title(error));
+}
+
 void http_conn_problem(struct http_conn *http_conn, enum err error, const char *detail,
                        const char *field, const char *allow)
 {

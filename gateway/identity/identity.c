@@ -17,34 +17,28 @@ enum err identity_claim(struct identity *identity, const struct jwt_claims *clai
     return ERR_OK;
 }
 
-void identity_refused(const struct http_conn *http_conn, enum err error, const char *detail)
-{
-    struct refused_who who;
-    http_conn_who(http_conn, &who);
-    refused_credentials(&who, detail != NULL ? detail : error_title(error));
-}
-
 bool identity_has_ended(int64_t expires_ms)
 {
     return expires_ms != 0 && expires_ms <= clock_wall_ms();
 }
 
-enum err identity_verify(struct worker *worker, struct span token, struct jwt_claims *ret_claims,
-                         const char **ret_detail)
+enum err identity_verify(struct auth *auth, struct span token, struct jwt_claims *ret_claims,
+                         int64_t *ret_work_us, const char **ret_detail)
 {
     int64_t begin_us = clock_thread_us();
-    enum err error = auth_verify(worker->node->auth, token, ret_claims, ret_detail);
-    conn_loop_count_work(&worker->loop, clock_thread_us() - begin_us);
+    enum err error = auth_verify(auth, token, ret_claims, ret_detail);
+    *ret_work_us = clock_thread_us() - begin_us;
     return error;
 }
 
-enum err identify(struct http_conn *http_conn, struct identity *identity, const char **ret_detail)
+enum err identify(struct auth *auth, const struct http_head *head, const char *bytes,
+                  struct identity *identity, const char **ret_detail)
 {
-    struct auth *auth = http_conn_worker(http_conn)->node->auth;
     char room[CREDENTIALS_ROOM_BYTES];
     struct span token;
     struct jwt_claims claims;
     identity->expires_ms = 0;
+    identity->work_us = 0;
     if (auth_kind(auth) == AUTH_NONE) {
         *ret_detail = "userId is missing";
         return identity->user_id_len > 0 ? ERR_OK : ERR_INVALID_FIELD;
@@ -53,11 +47,10 @@ enum err identify(struct http_conn *http_conn, struct identity *identity, const 
         *ret_detail = "with --auth ticket only WebSockets can say who they are";
         return ERR_UNAUTHORIZED;
     }
-    enum err error = auth_find_token(auth, http_conn_head(http_conn),
-                                     http_conn_bytes(http_conn).bytes, room, &token, ret_detail);
+    enum err error = auth_find_token(auth, head, bytes, room, &token, ret_detail);
     if (error == ERR_NOT_FOUND)
         *ret_detail = "a token is needed";
     if (error == ERR_OK)
-        error = identity_verify(http_conn_worker(http_conn), token, &claims, ret_detail);
+        error = identity_verify(auth, token, &claims, &identity->work_us, ret_detail);
     return error == ERR_OK ? identity_claim(identity, &claims, ret_detail) : error;
 }

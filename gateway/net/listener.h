@@ -34,6 +34,7 @@ struct peer_address listener_peer_address(int fd);
 void listener_describe(int fd, char *out, size_t cap);
 
 /* The peer's address without its port; "unix" for a unix socket. */
+enum { ADDRESS_MAX_BYTES = 64 }; /* of any address, with its NUL */
 void listener_peer(int fd, char *out, size_t cap);
 
 #endif

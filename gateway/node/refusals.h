@@ -4,7 +4,7 @@
 #define HERALD_REFUSALS_H
 
 #include "gateway/base/metrics.h"
-#include "gateway/gateway.h"
+#include "gateway/net/listener.h"
 #include "gateway/node/worker.h"
 #include "proto/bytes/user_id.h"
 

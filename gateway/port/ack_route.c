@@ -120,11 +120,13 @@ static bool is_theirs(struct http_conn *http_conn, struct ack_work *work)
     struct identity identity = {.user_id_len = work->query.user_id_len};
     const char *detail = NULL;
     memcpy(identity.user_id, work->query.user_id, work->query.user_id_len);
-    enum err error = identify(http_conn, &identity, &detail);
+    enum err error = identify(http_conn_worker(http_conn)->node->auth, http_conn_head(http_conn),
+                              http_conn_bytes(http_conn).bytes, &identity, &detail);
+    http_conn_count_work(http_conn, identity.work_us);
     if (error == ERR_NOT_FOUND)
         error = ERR_UNAUTHORIZED;
     if (error_http_status(error) == 401)
-        identity_refused(http_conn, error, detail);
+        http_conn_report_credentials(http_conn, error, detail);
     if (error != ERR_OK) {
         http_conn_refuse(http_conn, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL,
                          NULL);
@@ -161,7 +163,7 @@ void ack_request(struct http_conn *http_conn)
         return;
     }
     struct node *node = http_conn_worker(http_conn)->node;
-    http_conn_count_ask(http_conn);
+    http_conn_count_work(http_conn, WORKER_ASK_US);
     http_conn_pin(http_conn);
     http_conn_await(http_conn);
     work->http_conn = http_conn;

@@ -113,7 +113,7 @@ static void refuse(struct http_conn *http_conn, const struct entry *entry, enum 
 {
     struct span origin;
     if (error_http_status(error) == 401)
-        identity_refused(http_conn, error, detail);
+        http_conn_report_credentials(http_conn, error, detail);
     if (entry->level == LEVEL_SSE && may_come_again(error))
         put_off(http_conn, error);
     else if (entry->level != LEVEL_SSE && error_close_code(error) != 0 &&
@@ -183,7 +183,7 @@ static void let_in(struct http_conn *http_conn, const struct entry *entry)
         return;
     }
     if (!epoch_is_none(entry->resume.epoch))
-        http_conn_count_ask(http_conn);
+        http_conn_count_work(http_conn, WORKER_ASK_US);
     struct worker *here = http_conn_worker(http_conn);
     handover->admission.socket = http_conn_release(http_conn, &handover->admission.peer);
     handover_send(handover, here);
@@ -270,7 +270,7 @@ static void take_ticket(struct http_conn *http_conn, const struct entry *entry)
         .request = {.on_done = on_taken, .lane = work->worker->index},
         .ticket = {work->ticket, work->ticket_len},
     };
-    http_conn_count_ask(http_conn);
+    http_conn_count_work(http_conn, WORKER_ASK_US);
     http_conn_pin(http_conn);
     http_conn_await(http_conn);
     store_ticket_take(node_of(http_conn)->store, &work->take);
@@ -302,7 +302,9 @@ static void find_out_who(struct http_conn *http_conn, struct entry *entry)
         take_ticket(http_conn, entry);
         return;
     }
-    error = identify(http_conn, &entry->identity, &detail);
+    error = identify(node_of(http_conn)->auth, http_conn_head(http_conn),
+                     http_conn_bytes(http_conn).bytes, &entry->identity, &detail);
+    http_conn_count_work(http_conn, entry->identity.work_us);
     entry->is_unknown = error == ERR_NOT_FOUND && entry->level == LEVEL_V1;
     if (error == ERR_OK && identity_has_ended(entry->identity.expires_ms))
         error = ERR_EXPIRED;

@@ -6,6 +6,7 @@
 #define HERALD_REQUESTS_H
 
 #include "gateway/base/options.h"
+#include "gateway/net/listener.h"
 #include "proto/note/gap.h"
 #include "proto/note/notification.h"
 
@@ -132,7 +133,7 @@ struct gateway_ticket {
 };
 void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket);
 
-enum { ADDRESS_MAX_BYTES = 64, CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
+enum { CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
 
 struct gateway_connection {
     char connection[CONNECTION_ID_MAX_BYTES];  /* "c-7f3a" */

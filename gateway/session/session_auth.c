@@ -175,7 +175,10 @@ static void verify(struct session *session, struct span token)
 {
     struct jwt_claims claims;
     const char *detail = error_title(ERR_EXPIRED);
-    enum err error = identity_verify(session_worker(session), token, &claims, &detail);
+    struct worker *worker = session_worker(session);
+    int64_t work_us;
+    enum err error = identity_verify(worker->node->auth, token, &claims, &work_us, &detail);
+    conn_loop_count_work(&worker->loop, work_us);
     if (error == ERR_OK && identity_has_ended(claims.expires_ms))
         error = ERR_EXPIRED;
     if (error != ERR_OK)
