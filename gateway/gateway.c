@@ -216,6 +216,7 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     struct node *node = &gateway->node;
     atomic_init(&node->options, options);
     node->session_events = &session_events;
+    node->delivery_events.on_position = push_waits_acked;
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);
     node->max_sockets = node->max_connections + HEAD_SOCKETS;

@@ -2,7 +2,6 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/node/latencies.h"
-#include "gateway/requests/push_waits.h"
 
 #include <stdlib.h>
 
@@ -222,7 +221,7 @@ static void advance(struct client *client, struct position *position, uint64_t a
     metrics_add(METRIC_ACKED, acked - before);
     set_acked(position, acked);
     latencies_end(client, acked);
-    push_waits_acked(client, acked);
+    client->worker->node->delivery_events.on_position(client, acked);
     mark_unstored(client);
     if (acked - position->stored >= batch_of(client))
         write_if_moved(client, position);
@@ -322,18 +321,12 @@ void positions_learn(struct client *client, struct position *position, uint64_t 
         mark_unstored(client); /* what the last session left could not be written */
 }
 
-void positions_settle(struct session *session)
-{
-    struct position *position = positions_of(session);
-    advance(session->client, position, lowest_of(session->client, position));
-}
-
 void positions_acked(struct session *session)
 {
     struct position *position = positions_of(session);
     if (session->acked > position->best)
         position->best = session->acked;
-    positions_settle(session);
+    advance(session->client, position, lowest_of(session->client, position));
 }
 
 void positions_left(struct session *session)

@@ -16,11 +16,8 @@ void positions_learn(struct client *client, struct position *position, uint64_t 
 /* That of the session, which has entered. */
 struct position *positions_of(const struct session *session);
 
-/* session->acked has moved. */
+/* session->acked has moved, or the session has had its first page: the position may move. */
 void positions_acked(struct session *session);
-
-/* A session has had its first page: the position may move again. */
-void positions_settle(struct session *session);
 
 /* The session is out of client->sessions already; with the last one of its position this is written
  * at once. */

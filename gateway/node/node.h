@@ -18,6 +18,13 @@ struct tls_context;
 
 enum { WAIT_FILTER = 256 };
 
+/* What delivery/ reports to the parts above it; gateway.c plugs it in. Home worker's thread; none
+ * may be NULL. */
+struct delivery_events {
+    /* One of the user's positions has moved to `acked`. */
+    void (*on_position)(struct client *client, uint64_t acked);
+};
+
 struct node {
     _Atomic(const struct options *) options; /* another after each change by SIGHUP */
     struct client_map *map;
@@ -27,6 +34,7 @@ struct node {
     struct worker **workers;
     unsigned n_workers;
     const struct session_events *session_events;
+    struct delivery_events delivery_events;
     struct listeners *listeners;
     struct tls_context *tls;  /* of the subscriber port; NULL: it speaks none */
     uint32_t max_connections; /* sessions */

@@ -104,6 +104,7 @@ void sim_node_start(struct sim *sim)
         .workers = sim->workers,
         .n_workers = sim->plan.n_workers,
         .session_events = &events,
+        .delivery_events = {push_waits_acked},
         .max_connections = 1000,
         .max_sockets = 1000,
         .pages_at_once = sim->plan.pages_at_once,

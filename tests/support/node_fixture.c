@@ -93,6 +93,7 @@ void node_fixture_start(void)
         .workers = &fixture.worker,
         .n_workers = 1,
         .session_events = &session_events,
+        .delivery_events = {push_waits_acked},
         .max_connections = 100,
         .max_sockets = 100,
         .pages_at_once = REPLAY_PAGES_AT_ONCE,
