@@ -110,7 +110,7 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
         .idempotency_max = (uint32_t)options->idempotency_max,
         .lanes = lanes,
         .n_lanes = node->n_workers,
-        .events = {router_on_notification, router_on_missed, on_store_state, broadcast_on_told},
+        .events = {router_on_inbox_event, router_on_missed, on_store_state, broadcast_on_told},
         .owner = node,
     };
     enum err error = store_open(&config, &node->store, why, why_cap);

@@ -89,17 +89,13 @@ static void withdraw(struct session *session, uint64_t from, uint64_t to, enum g
 }
 
 /* One live notification to one session. */
-static void deliver(struct session *session, struct notification *note)
+static void deliver_note(struct session *session, struct notification *note)
 {
     if (note->seq == 0) {
         if (session_write(session, note) == ERR_FULL)
             metrics_count(METRIC_EPHEMERAL_DROPPED);
         else
             metrics_count(METRIC_DELIVERED_LIVE);
-        return;
-    }
-    if (note->is_withdrawal) {
-        withdraw(session, note->replaces, note->seq, note->cause);
         return;
     }
     if (note->replaces != 0)
@@ -117,6 +113,14 @@ static void deliver(struct session *session, struct notification *note)
         replay_when_drained(session);
 }
 
+static void deliver_event(struct session *session, struct inbox_event event)
+{
+    if (event.kind == INBOX_NOTIFICATION)
+        deliver_note(session, event.note);
+    else
+        withdraw(session, event.withdrawal->from, event.withdrawal->to, event.withdrawal->cause);
+}
+
 /* Has a page of the inbox come for any session? */
 static bool has_read(const struct client *client)
 {
@@ -129,30 +133,32 @@ static bool has_read(const struct client *client)
 }
 
 /* false: another epoch has begun, and the sessions of the old one are closed. */
-static bool hear_of(struct client *client, struct notification *note)
+static bool hear_of(struct client *client, struct inbox_event event)
 {
-    if (note->seq == 0)
+    uint64_t seq = inbox_event_seq(event);
+    struct epoch epoch = inbox_event_epoch(event);
+    if (seq == 0)
         return true;
-    if (!note->is_withdrawal && epoch_is_none(client->epoch) && has_read(client)) {
+    if (event.kind == INBOX_NOTIFICATION && epoch_is_none(client->epoch) && has_read(client)) {
         /* the inbox was empty so far: this is the first of its epoch */
-        client_map_learn(map_of(client), client, note->epoch, note->seq);
+        client_map_learn(map_of(client), client, epoch, seq);
     }
-    if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, note->epoch)) {
+    if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, epoch)) {
         session_resync_all(client);
         return false;
     }
-    replay_keep(client, note);
+    replay_keep(client, event);
     return true;
 }
 
 /* What the user's sessions share of it. */
-static void note_all(struct client *client, struct notification *note)
+static void note_all(struct client *client, struct inbox_event event)
 {
-    if (note->seq == 0 || note->is_withdrawal)
+    if (event.kind == INBOX_WITHDRAWAL || event.note->seq == 0)
         return;
-    latencies_begin(client, note);
-    if (note->acked != 0)
-        positions_stored(client, note->acked);
+    latencies_begin(client, event.note);
+    if (event.note->acked != 0)
+        positions_stored(client, event.note->acked);
 }
 
 static void reread_all(struct client *client, enum missed missed)
@@ -168,13 +174,13 @@ static void deliver_all(struct client *client, const struct channel *taken)
     if (taken->has_overflowed)
         metrics_count(METRIC_CHANNEL_OVERFLOW);
     for (uint32_t i = 0; i < taken->n; i++) {
-        struct notification *note = channel_at(taken, i);
-        if (!hear_of(client, note))
+        struct inbox_event event = channel_at(taken, i);
+        if (!hear_of(client, event))
             return;
-        note_all(client, note);
+        note_all(client, event);
         LIST_FOR_EACH_SAFE(link, &client->sessions)
         {
-            deliver(CONTAINER_OF(link, struct session, link), note);
+            deliver_event(CONTAINER_OF(link, struct session, link), event);
         }
     }
 }

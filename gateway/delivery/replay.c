@@ -189,12 +189,12 @@ void replay_drained(struct session *session)
         want_page(session);
 }
 
-void replay_keep(struct client *client, struct notification *note)
+void replay_keep(struct client *client, struct inbox_event event)
 {
     if (client->kept == NULL)
         return;
     uint32_t max_bytes = (uint32_t)client->worker->node->options->session_max_bytes;
-    if (channel_offer(client->kept, note, max_bytes) != ERR_OK)
+    if (channel_offer(client->kept, event, max_bytes) != ERR_OK)
         channel_shed(client->kept); /* the numbers will show the hole, and a page fills it */
 }
 
@@ -245,7 +245,7 @@ static bool learn_from(struct session *session, const struct store_page *page)
     if (epoch_is_none(page->epoch)) {
         /* Nothing was ever pushed to this user, when the page was read. */
         if (client->kept->n > 0) /* but the first push has come since */
-            learn_epoch(client, channel_at(client->kept, 0)->epoch, 0);
+            learn_epoch(client, inbox_event_epoch(channel_at(client->kept, 0)), 0);
         positions_learn(client, positions_of(session), 0);
         return true;
     }
@@ -354,10 +354,10 @@ static bool catch_up(struct session *session)
     const struct client *client = session->client;
     const struct channel *kept = client->kept;
     for (uint32_t i = 0; kept != NULL && i < kept->n; i++) {
-        struct notification *note = channel_at(kept, i);
-        if (note->is_withdrawal || note->seq <= session->reader.tail)
+        struct inbox_event event = channel_at(kept, i);
+        if (event.kind == INBOX_WITHDRAWAL || event.note->seq <= session->reader.tail)
             continue;
-        if (note->seq != session->reader.tail + 1 || !write_one(session, note))
+        if (event.note->seq != session->reader.tail + 1 || !write_one(session, event.note))
             break;
     }
     return session->reader.tail >= client->head;

@@ -30,9 +30,9 @@ void replay_drained(struct session *session);
 /* The store is back, or a second is over: the sessions whose pages failed have their turn again. */
 void replay_try_again(struct worker *worker);
 
-/* A live notification has come to a client: it is kept for those of its sessions whose page is
+/* A live event has come to a client: it is kept for those of its sessions whose page is
  * under way, as far as session_max_bytes reaches, so that they need not read it from the store. */
-void replay_keep(struct client *client, struct notification *note);
+void replay_keep(struct client *client, struct inbox_event event);
 
 /* The session is leaving its client: its reader has ended, and its page is thrown away. */
 void replay_forget(struct session *session);

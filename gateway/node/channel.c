@@ -2,12 +2,12 @@
 
 #include <stdlib.h>
 
-static enum err grow(struct channel *channel)
+static enum err grow_channel(struct channel *channel)
 {
     if (channel->n - 1 < channel->cap)
         return ERR_OK;
     uint32_t cap = channel->cap == 0 ? 8 : channel->cap * 2;
-    struct notification **more = realloc(channel->more, cap * sizeof(struct notification *));
+    struct inbox_event *more = realloc(channel->more, cap * sizeof *more);
     if (more == NULL)
         return ERR_NO_MEMORY;
     channel->more = more;
@@ -15,65 +15,74 @@ static enum err grow(struct channel *channel)
     return ERR_OK;
 }
 
-static uint32_t weight_of(const struct notification *note)
+static uint32_t weight_of(struct inbox_event event)
 {
-    return note->is_withdrawal ? 0 : note->payload->len + CHANNEL_NOTE_BYTES;
+    return event.kind == INBOX_WITHDRAWAL ? 0 : event.note->payload->len + CHANNEL_NOTE_BYTES;
 }
 
-static struct notification **place_of(struct channel *channel, uint32_t i)
+/* The number that it has taken the place of; 0: it withdraws nothing in passing. */
+static uint64_t replaced_by(struct inbox_event event)
+{
+    return event.kind == INBOX_NOTIFICATION ? event.note->replaces : 0;
+}
+
+static struct inbox_event *slot_of(struct channel *channel, uint32_t i)
 {
     return i == 0 ? &channel->first : &channel->more[i - 1];
 }
 
-static enum err append(struct channel *channel, struct notification *note)
+static enum err append_event(struct channel *channel, struct inbox_event event)
 {
-    if (channel->n > 0 && grow(channel) != ERR_OK)
+    if (channel->n > 0 && grow_channel(channel) != ERR_OK)
         return ERR_NO_MEMORY;
-    *place_of(channel, channel->n++) = notification_ref(note);
-    channel->bytes += weight_of(note);
-    channel->has_withdrawn |= note->is_withdrawal || note->replaces != 0;
+    *slot_of(channel, channel->n++) = inbox_event_ref(event);
+    channel->bytes += weight_of(event);
+    channel->has_withdrawn |= event.kind == INBOX_WITHDRAWAL || event.note->replaces != 0;
     return ERR_OK;
 }
 
-static bool adjoins(const struct notification *last, const struct notification *note)
+/* Does the channel end with a withdrawal that `replaced` can be added to? */
+static bool can_extend(const struct inbox_event *last, struct epoch epoch, uint64_t replaced)
 {
-    return last->is_withdrawal && last->cause == GAP_COLLAPSED && last->seq + 1 == note->replaces &&
-           epoch_equal(last->epoch, note->epoch);
+    return last != NULL && last->kind == INBOX_WITHDRAWAL &&
+           last->withdrawal->cause == GAP_COLLAPSED && last->withdrawal->to + 1 == replaced &&
+           epoch_equal(last->withdrawal->epoch, epoch);
 }
 
-/* Of a notification that does not fit: what it has replaced. Out of memory it is left out. */
-static void leave_withdrawal(struct channel *channel, const struct notification *note)
+/* For a notification that does not fit: withdraws the number that it has replaced. Where memory is
+ * short or there are too many withdrawals, it is left out. */
+static void withdraw_replaced(struct channel *channel, struct inbox_event event)
 {
-    if (note->is_withdrawal || note->replaces == 0)
+    uint64_t replaced = replaced_by(event);
+    if (replaced == 0)
         return;
-    struct notification **last = channel->n == 0 ? NULL : place_of(channel, channel->n - 1);
-    bool is_longer = last != NULL && adjoins(*last, note);
+    struct inbox_event *last = channel->n == 0 ? NULL : slot_of(channel, channel->n - 1);
+    bool is_longer = can_extend(last, event.note->epoch, replaced);
     if (!is_longer && channel->n_shed == CHANNEL_WITHDRAWALS_MAX)
         return;
-    struct notification *left = notification_new_withdrawal(
-        note->epoch, is_longer ? (*last)->replaces : note->replaces, note->replaces);
-    if (left == NULL)
+    struct withdrawal *made = withdrawal_new(
+        event.note->epoch, is_longer ? last->withdrawal->from : replaced, replaced, GAP_COLLAPSED);
+    if (made == NULL)
         return;
-    left->cause = GAP_COLLAPSED;
     if (is_longer) {
-        notification_unref(*last);
-        *last = notification_ref(left);
-    } else if (append(channel, left) == ERR_OK) {
+        inbox_event_unref(*last);
+        last->withdrawal = withdrawal_ref(made);
+    } else if (append_event(channel, inbox_event_of_withdrawal(made)) == ERR_OK) {
         channel->n_shed++;
     }
-    notification_unref(left);
+    withdrawal_unref(made);
 }
 
-enum err channel_offer(struct channel *channel, struct notification *note, uint32_t max_bytes)
+enum err channel_offer(struct channel *channel, struct inbox_event event, uint32_t max_bytes)
 {
     enum err error = ERR_FULL;
-    if (channel->n == 0 || weight_of(note) == 0 ||
-        (uint64_t)channel->bytes + weight_of(note) <= max_bytes)
-        error = append(channel, note);
+    uint32_t weight = weight_of(event);
+    if (channel->n == 0 || weight == 0 || (uint64_t)channel->bytes + weight <= max_bytes)
+        error = append_event(channel, event);
     if (error == ERR_OK)
         return ERR_OK;
-    channel->has_overflowed |= note->seq != 0;
-    leave_withdrawal(channel, note);
+    channel->has_overflowed |= inbox_event_seq(event) != 0;
+    withdraw_replaced(channel, event);
     return error;
 }
 
@@ -81,10 +90,10 @@ void channel_shed(struct channel *channel)
 {
     struct channel left = {.n_shed = channel->n_shed, .has_overflowed = channel->has_overflowed};
     for (uint32_t i = 0; channel->has_withdrawn && i < channel->n; i++) {
-        struct notification *note = channel_at(channel, i);
-        if (!note->is_withdrawal)
-            leave_withdrawal(&left, note);
-        else if (append(&left, note) != ERR_OK)
+        struct inbox_event event = channel_at(channel, i);
+        if (event.kind == INBOX_NOTIFICATION)
+            withdraw_replaced(&left, event);
+        else if (append_event(&left, event) != ERR_OK)
             break; /* out of memory: the others are left out */
     }
     channel_clear(channel);
@@ -94,7 +103,7 @@ void channel_shed(struct channel *channel)
 void channel_clear(struct channel *channel)
 {
     for (uint32_t i = 0; i < channel->n; i++)
-        notification_unref(channel_at(channel, i));
+        inbox_event_unref(channel_at(channel, i));
     free(channel->more);
     *channel = (struct channel){0};
 }
@@ -119,10 +128,10 @@ void channel_free(struct channel *channel)
 enum gap_cause channel_withdrawn(const struct channel *channel, uint64_t seq)
 {
     for (uint32_t i = 0; channel != NULL && channel->has_withdrawn && i < channel->n; i++) {
-        const struct notification *note = channel_at(channel, i);
-        if (note->is_withdrawal && note->replaces <= seq && seq <= note->seq)
-            return note->cause;
-        if (!note->is_withdrawal && note->replaces == seq && seq != 0)
+        struct inbox_event event = channel_at(channel, i);
+        if (event.kind == INBOX_WITHDRAWAL && withdrawal_has(event.withdrawal, seq))
+            return event.withdrawal->cause;
+        if (seq != 0 && replaced_by(event) == seq)
             return GAP_COLLAPSED;
     }
     return GAP_NONE;

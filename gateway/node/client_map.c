@@ -124,19 +124,20 @@ static void miss(struct client *client, enum missed missed)
 }
 
 /* Lock held. */
-static enum err offer(struct client_map *map, struct client *client, struct notification *note)
+static enum err offer_event(struct client_map *map, struct client *client, struct inbox_event event)
 {
     if (client->channel == NULL)
         client->channel = channel_new();
     if (client->channel == NULL) {
-        if (note->seq != 0)
-            miss(client, note->replaces != 0 ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
+        bool has_withdrawn = event.kind == INBOX_WITHDRAWAL || event.note->replaces != 0;
+        if (inbox_event_seq(event) != 0)
+            miss(client, has_withdrawn ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
         return ERR_NO_MEMORY;
     }
-    return channel_offer(client->channel, note, map->channel_max_bytes);
+    return channel_offer(client->channel, event, map->channel_max_bytes);
 }
 
-unsigned client_map_offer(struct client_map *map, struct span user_id, struct notification *note)
+unsigned client_map_offer(struct client_map *map, struct span user_id, struct inbox_event event)
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
@@ -145,10 +146,10 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct no
     pthread_mutex_lock(&shard->lock);
     struct client *client = *place_of(map, shard, hash, user_id);
     if (client != NULL) {
-        enum err error = offer(map, client, note);
+        enum err error = offer_event(map, client, event);
         /* A full channel has noted it, and the sessions will read the inbox. What has no number is
          * dropped, and says so by not counting as online. */
-        if (error == ERR_OK || note->seq != 0)
+        if (error == ERR_OK || inbox_event_seq(event) != 0)
             online = client->n_sessions;
         mailbox = put(shard, client);
     }
@@ -310,7 +311,7 @@ struct channel *client_map_take(struct client_map *map, struct client *client,
     struct channel *taken = client->channel;
     client->channel = NULL;
     for (uint32_t i = 0; taken != NULL && i < taken->n; i++) {
-        uint64_t seq = channel_at(taken, i)->seq;
+        uint64_t seq = inbox_event_seq(channel_at(taken, i));
         client->head = seq > client->head ? seq : client->head;
     }
     if (taken != NULL && taken->has_overflowed)

@@ -22,7 +22,7 @@ unsigned client_map_home(const struct client_map *map, struct span user_id); /* 
 
 /* Any thread. Queues in the user's channel and answers the number of the user's sessions here; 0:
  * not present, nothing was queued. */
-unsigned client_map_offer(struct client_map *map, struct span user_id, struct notification *note);
+unsigned client_map_offer(struct client_map *map, struct span user_id, struct inbox_event event);
 unsigned client_map_count(struct client_map *map, struct span user_id);
 void client_map_missed(struct client_map *map, struct span user_id, enum missed missed);
 

@@ -198,7 +198,7 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
     for (size_t i = 0; i < push->n_targets; i++) {
         struct gateway_target *target = &push->targets[i];
         target->error = ERR_OK;
-        target->online = client_map_offer(node->map, target->user_id, note);
+        target->online = client_map_offer(node->map, target->user_id, inbox_event_of_note(note));
         target->nodes = target->online > 0 ? 1 : 0;
         count(target, METRIC_PUSH_DROPPED);
     }
@@ -223,11 +223,11 @@ void router_push(struct node *node, struct gateway_push *push)
     payload_unref(payload);
 }
 
-void router_on_notification(void *owner, struct span user_id, struct notification *note)
+void router_on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
 {
     struct node *node = owner;
-    client_map_offer(node->map, user_id, note);
-    push_waits_hear(node, user_id, note);
+    client_map_offer(node->map, user_id, event);
+    push_waits_hear(node, user_id, event);
 }
 
 void router_on_missed(void *owner, struct span user_id, bool has_withdrawals)

@@ -9,7 +9,7 @@
 void router_push(struct node *node, struct gateway_push *push);
 
 /* What the store tells; owner is the node. */
-void router_on_notification(void *owner, struct span user_id, struct notification *note);
+void router_on_inbox_event(void *owner, struct span user_id, struct inbox_event event);
 void router_on_missed(void *owner, struct span user_id, bool has_withdrawals);
 
 #endif

@@ -264,18 +264,18 @@ void push_waits_asked(struct worker *home, struct span user_id)
 struct hearing {
     struct letter letter;
     struct worker *home;
-    struct notification *note;
+    struct inbox_event event; /* one reference */
     size_t user_id_len;
     char user_id[];
 };
 
-static void hear_one(struct wait *wait, const struct notification *note, uint64_t inbox_max)
+static void hear_one(struct wait *wait, struct inbox_event event, uint64_t inbox_max)
 {
-    if (note->is_withdrawal && note->replaces <= wait->seq && wait->seq <= note->seq)
-        answer(wait, GATEWAY_GONE, note->cause);
-    else if (!note->is_withdrawal && note->replaces == wait->seq)
+    if (event.kind == INBOX_WITHDRAWAL && withdrawal_has(event.withdrawal, wait->seq))
+        answer(wait, GATEWAY_GONE, event.withdrawal->cause);
+    else if (event.kind == INBOX_NOTIFICATION && event.note->replaces == wait->seq)
         answer(wait, GATEWAY_GONE, GAP_COLLAPSED);
-    else if (note->seq >= wait->seq + inbox_max)
+    else if (inbox_event_seq(event) >= wait->seq + inbox_max)
         look(wait); /* it may have been pushed out */
 }
 
@@ -288,14 +288,14 @@ static void on_hearing(struct letter *letter)
     LIST_FOR_EACH_SAFE(link, bucket_of(hearing->home, hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
-        if (is_for(wait, hash, user_id, hearing->note->epoch))
-            hear_one(wait, hearing->note, inbox_max);
+        if (is_for(wait, hash, user_id, inbox_event_epoch(hearing->event)))
+            hear_one(wait, hearing->event, inbox_max);
     }
-    notification_unref(hearing->note);
+    inbox_event_unref(hearing->event);
     free(hearing);
 }
 
-void push_waits_hear(struct node *node, struct span user_id, struct notification *note)
+void push_waits_hear(struct node *node, struct span user_id, struct inbox_event event)
 {
     if (atomic_load(&node->n_waits) == 0 || atomic_load(filter_of(node, hash_bytes(user_id))) == 0)
         return;
@@ -303,7 +303,7 @@ void push_waits_hear(struct node *node, struct span user_id, struct notification
     if (hearing == NULL)
         return; /* the wait asks the store when its time is over */
     hearing->home = node_home(node, user_id);
-    hearing->note = notification_ref(note);
+    hearing->event = inbox_event_ref(event);
     hearing->user_id_len = user_id.len;
     memcpy(hearing->user_id, user_id.bytes, user_id.len);
     hearing->letter.deliver = on_hearing;

@@ -18,8 +18,8 @@ void push_waits_acked(struct client *client, uint64_t acked);
 /* Home worker: the store was asked to move a position of the user, who need not be here. */
 void push_waits_asked(struct worker *home, struct span user_id);
 
-/* Any thread: the store has told this notification, or that numbers were withdrawn. */
-void push_waits_hear(struct node *node, struct span user_id, struct notification *note);
+/* Any thread: the store has reported this event. */
+void push_waits_hear(struct node *node, struct span user_id, struct inbox_event event);
 
 /* Any thread: nobody waits for this push any more. Its user stands in its target. */
 void push_waits_end(struct node *node, struct gateway_push *push);

@@ -12,8 +12,8 @@
  *   of one lane (an append's is that of all its targets), are carried out in the order they were
  *   made; nothing is promised between users.
  * - append answers ERR_OK for a target only after the notification is committed. Before that
- *   answer, on_notification has been or will be called for it without another request being needed;
- *   all calls of on_notification for one user come in number order, from one thread at a time.
+ *   answer, on_inbox_event has been or will be called for it without another request being needed;
+ *   all calls of on_inbox_event for one user come in number order, from one thread at a time.
  * - A failed append leaves no trace: no number is used, nothing is half-written. (With redis a
  *   broken connection can hide an append that was kept; the answer is then ERR_STORE_UNAVAILABLE.)
  * - A number leaves the inbox in one of five ways: acknowledged; expired; cancelled; collapsed (a
@@ -46,8 +46,7 @@
 
 #include "gateway/net/reactor.h"
 #include "proto/bytes/user_id.h"
-#include "proto/note/gap.h"
-#include "proto/note/notification.h"
+#include "proto/note/inbox_event.h"
 
 enum { STORE_MAX_DEVICES = 8 };
 
@@ -102,7 +101,7 @@ struct store_append {
 };
 
 /* Reads the inbox from a position on. With is_arrival the store first makes sure that
- * on_notification is called for this user from now on (until store_leave), then reads block,
+ * on_inbox_event is called for this user from now on (until store_leave), then reads block,
  * position and page in one step. If the user is blocked then, the page shows nothing (no epoch, all
  * numbers 0), and makes no user and no device; store_leave is due all the same. */
 struct store_page {
@@ -215,7 +214,7 @@ struct store_look {
     struct store_found found; /* out */
 };
 
-/* Removes one number if it is pending, or all that are. on_notification then gets withdrawals that
+/* Removes one number if it is pending, or all that are. on_inbox_event then gets withdrawals that
  * cover what was removed, in order with the user's other notifications. */
 struct store_withdraw {
     struct store_request request;
@@ -262,8 +261,8 @@ struct store_ticket_take {
 struct store_events {
     /* A notification was committed, or numbers were withdrawn. The callee refs it if it keeps it.
      */
-    void (*on_notification)(void *owner, struct span user_id, struct notification *note);
-    /* Calls of on_notification for this user may have been missed: read the inbox. has_withdrawals:
+    void (*on_inbox_event)(void *owner, struct span user_id, struct inbox_event event);
+    /* Calls of on_inbox_event for this user may have been missed: read the inbox. has_withdrawals:
      * withdrawals, and what notifications have replaced, may be among it. */
     void (*on_missed)(void *owner, struct span user_id, bool has_withdrawals);
     /* The store can be used, or no longer: it is away, or takes no writes (requests may be made all

@@ -183,19 +183,8 @@ struct notification *notification_new(struct payload *payload, struct epoch epoc
         .seq = seq,
         .time_ms = time_ms,
         .expires_ms = expires_ms,
-        .payload = payload == NULL ? NULL : payload_ref(payload),
+        .payload = payload_ref(payload),
     };
-    return note;
-}
-
-struct notification *notification_new_withdrawal(struct epoch epoch, uint64_t from, uint64_t to)
-{
-    struct notification *note = notification_new(NULL, epoch, to, 0, 0);
-    if (note == NULL)
-        return NULL;
-    note->is_withdrawal = true;
-    note->cause = GAP_CANCELLED;
-    note->replaces = from;
     return note;
 }
 

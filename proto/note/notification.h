@@ -9,7 +9,6 @@
 
 #include "proto/bytes/span.h"
 #include "proto/error.h"
-#include "proto/note/gap.h"
 #include "proto/ws/ws_frame.h"
 
 #include <stdatomic.h>
@@ -85,9 +84,7 @@ enum notification_form { FORM_PLAIN, FORM_V1, FORM_SSE };
 
 struct notification {
     atomic_uint refs;
-    bool is_withdrawal;      /* no message: `replaces` to `seq` have left; payload is NULL */
     bool is_replay;          /* read from the inbox; set by whoever made it, before it is shared */
-    enum gap_cause cause;    /* of a withdrawal; cancelled, if its maker sets no other */
     struct epoch epoch;      /* none when seq is 0 */
     uint64_t seq;            /* from 1; 0: ttl 0, never stored, has no number */
     uint64_t replaces;       /* the number that this one's collapse key has replaced; 0: none */
@@ -102,12 +99,11 @@ struct notification {
 /* Takes a reference of its own to the payload. NULL: out of memory. */
 struct notification *notification_new(struct payload *payload, struct epoch epoch, uint64_t seq,
                                       int64_t time_ms, int64_t expires_ms);
-struct notification *notification_new_withdrawal(struct epoch epoch, uint64_t from, uint64_t to);
 struct notification *notification_ref(struct notification *note);
 void notification_unref(struct notification *note); /* NULL is fine */
 
 /* Its bytes in that form, encoded once and shared by all sessions; lives as long as the note. Any
- * thread. NULL: out of memory. Not for withdrawals. */
+ * thread. NULL: out of memory. */
 struct payload *notification_form(struct notification *note, enum notification_form form);
 
 /* The same as one compressed frame (RFC 7692, 6.1), made once and shared like the form itself; the

@@ -8,7 +8,7 @@ enum { USERS = 150, NOTES = 20 };
 
 static struct mailbox mailbox;
 static struct notification *notes[NOTES]; /* made outside of the runs */
-static struct notification *withdrawal;
+static struct withdrawal *withdrawal;
 
 static void on_letter(struct letter *letter)
 {
@@ -42,9 +42,10 @@ static void users(void)
         CHECK(client_map_count(map, user_id) == (clients[i] != NULL));
         unsigned n_offered = 0;
         for (unsigned j = 0; j < NOTES && clients[i] != NULL && i < 3; j++, n_offered++)
-            CHECK(client_map_offer(map, user_id, notes[j]) == 1);
+            CHECK(client_map_offer(map, user_id, inbox_event_of_note(notes[j])) == 1);
         if (n_offered > 0)
-            CHECK(client_map_offer(map, user_id, withdrawal) == 1 && ++n_offered > 0);
+            CHECK(client_map_offer(map, user_id, inbox_event_of_withdrawal(withdrawal)) == 1 &&
+                  ++n_offered > 0);
         mailbox_deliver(&mailbox);
         if (n_offered > 0)
             take_all(map, clients[i], n_offered);
@@ -89,12 +90,12 @@ int main(void)
     CHECK(payload != NULL);
     for (unsigned i = 0; i < NOTES; i++)
         CHECK((notes[i] = notification_new(payload, epoch, i + 1, 1, INT64_MAX)) != NULL);
-    CHECK((withdrawal = notification_new_withdrawal(epoch, 2, 3)) != NULL);
+    CHECK((withdrawal = withdrawal_new(epoch, 2, 3, GAP_CANCELLED)) != NULL);
     fail_each("users", users);
     fail_each("backlogs", backlogs);
     for (unsigned i = 0; i < NOTES; i++)
         notification_unref(notes[i]);
-    notification_unref(withdrawal);
+    withdrawal_unref(withdrawal);
     payload_unref(payload);
     mailbox_fini(&mailbox);
     return 0;

@@ -124,11 +124,12 @@ static void gap_lists(void)
 
 static void redis_records(void)
 {
+    struct inbox_event event;
     struct notification *note = NULL;
-    if (WENT_WELL(redis_message_read(SPAN_LITERAL("M:k3f9a2qd:118:1:2:0:0:3:key{}"), &note)))
-        notification_unref(note);
-    if (WENT_WELL(redis_message_read(SPAN_LITERAL("W:k3f9a2qd:3:5:"), &note)))
-        notification_unref(note);
+    if (WENT_WELL(redis_message_read(SPAN_LITERAL("M:k3f9a2qd:118:1:2:0:0:3:key{}"), &event)))
+        inbox_event_unref(event);
+    if (WENT_WELL(redis_message_read(SPAN_LITERAL("W:k3f9a2qd:3:5:"), &event)))
+        inbox_event_unref(event);
     if (WENT_WELL(redis_entry_read(EPOCH, 7, SPAN_LITERAL("2:1:0:{}"), &note)))
         notification_unref(note);
 }

@@ -16,11 +16,11 @@ static int64_t fixed_now_ms(void *unused)
     return now_ms;
 }
 
-static void on_notification(void *owner, struct span user_id, struct notification *note)
+static void on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
 {
     (void)owner;
     (void)user_id;
-    n_told += !note->is_withdrawal;
+    n_told += event.kind == INBOX_NOTIFICATION;
 }
 
 static bool is_answered;
@@ -185,7 +185,7 @@ static bool open_store(void)
                                   .inbox_max = 12,
                                   .inbox_max_bytes = 1 << 20,
                                   .idempotency_window_s = 3600,
-                                  .events = {.on_notification = on_notification}};
+                                  .events = {.on_inbox_event = on_inbox_event}};
     struct store_clock clock = {fixed_now_ms, NULL};
     head = n_told = 0;
     return WENT_WELL(store_memory_open_unthreaded(&config, clock, &store));

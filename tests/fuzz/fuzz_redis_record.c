@@ -8,29 +8,37 @@
 static void check_note(struct notification *note)
 {
     FUZZ_CHECK(!epoch_is_none(note->epoch) && note->seq > 0);
-    if (note->is_withdrawal) {
-        FUZZ_CHECK(note->payload == NULL && note->replaces >= 1 && note->replaces <= note->seq);
-    } else {
-        FUZZ_CHECK(payload_key(note->payload).len <= COLLAPSE_KEY_MAX_BYTES);
-        for (int form = FORM_PLAIN; form <= FORM_SSE; form++) {
-            struct payload *payload = notification_form(note, (enum notification_form)form);
-            FUZZ_CHECK(payload != NULL && payload_frame(payload).len >= payload->len);
-        }
+    FUZZ_CHECK(payload_key(note->payload).len <= COLLAPSE_KEY_MAX_BYTES);
+    for (int form = FORM_PLAIN; form <= FORM_SSE; form++) {
+        struct payload *payload = notification_form(note, (enum notification_form)form);
+        FUZZ_CHECK(payload != NULL && payload_frame(payload).len >= payload->len);
     }
-    notification_unref(note);
+}
+
+static void check_withdrawal(const struct withdrawal *withdrawal)
+{
+    FUZZ_CHECK(!epoch_is_none(withdrawal->epoch));
+    FUZZ_CHECK(withdrawal->from >= 1 && withdrawal->from <= withdrawal->to);
+    FUZZ_CHECK(withdrawal->cause == GAP_CANCELLED || withdrawal->cause == GAP_COLLAPSED);
 }
 
 static void read_message(struct span text)
 {
-    struct notification *note = NULL;
-    enum err error = redis_message_read(text, &note);
-    FUZZ_CHECK(error == ERR_OK || error == ERR_NOT_FOUND || error == ERR_STORE_UNAVAILABLE);
+    struct inbox_event event;
+    enum err error = redis_message_read(text, &event);
+    FUZZ_CHECK(error == ERR_OK || error == ERR_TOO_LARGE || error == ERR_NOT_FOUND ||
+               error == ERR_STORE_UNAVAILABLE);
     int64_t time_ms = 0;
     bool is_timed = redis_message_time(text, &time_ms);
-    if (error == ERR_OK && text.bytes[0] == 'M')
-        FUZZ_CHECK(is_timed && time_ms == note->time_ms);
-    if (error == ERR_OK && note != NULL)
-        check_note(note);
+    if (error != ERR_OK)
+        return;
+    if (text.bytes[0] == 'M')
+        FUZZ_CHECK(is_timed && time_ms == event.note->time_ms);
+    if (event.kind == INBOX_NOTIFICATION)
+        check_note(event.note);
+    else
+        check_withdrawal(event.withdrawal);
+    inbox_event_unref(event);
 }
 
 static void read_entry(struct span text)
@@ -42,6 +50,7 @@ static void read_entry(struct span text)
         return;
     FUZZ_CHECK(note->is_replay && note->seq == text.len);
     check_note(note);
+    notification_unref(note);
 }
 
 static void read_channel(struct span text)

@@ -1,6 +1,6 @@
 /* The memory and file stores under many threads: appenders, readers and acknowledgers of the same
  * users, then a close with requests under way. Checks on the way: numbers without holes in the
- * order of on_notification, nothing that was answered is missing, each request answered once. */
+ * order of on_inbox_event, nothing that was answered is missing, each request answered once. */
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/store/store.h"
@@ -29,12 +29,12 @@ static char names[USERS][16];
         }                                                                                          \
     } while (0)
 
-static void on_notification(void *owner, struct span user_id, struct notification *note)
+static void on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
 {
     (void)owner;
     int user = user_id.bytes[1] - '0';
-    CHECK(note->seq == told[user] + 1);
-    told[user] = note->seq;
+    CHECK(event.kind == INBOX_NOTIFICATION && event.note->seq == told[user] + 1);
+    told[user] = event.note->seq;
 }
 
 struct waiting_append {
@@ -159,7 +159,7 @@ static void run(const char *url)
     struct store_config config = {.url = url,
                                   .inbox_max = 100,
                                   .inbox_max_bytes = 1 << 20,
-                                  .events = {.on_notification = on_notification}};
+                                  .events = {.on_inbox_event = on_inbox_event}};
     atomic_store(&is_over, false);
     atomic_store(&n_appended, 0);
     for (int i = 0; i < USERS; i++)

@@ -63,7 +63,7 @@ struct sim_user {
     char id[32];
     struct epoch epoch;
     uint64_t head;
-    uint64_t told;    /* on_notification has come up to here */
+    uint64_t told;    /* on_inbox_event has come up to here */
     uint64_t stored;  /* the store's position */
     uint64_t highest; /* that a position may have been, since the node began */
     struct sim_place places[SIM_PLACES];
@@ -273,9 +273,9 @@ bool sim_model_is_waiting(const struct sim *sim, const struct sim_user *user, ui
 uint64_t sim_model_count_waiting(const struct sim *sim, const struct sim_user *user);
 struct sim_user *sim_model_user(struct sim *sim, struct span user_id);
 /* What the store told and answered. */
-void sim_model_told(struct sim *sim, struct span user_id, const struct notification *note);
+void sim_model_told(struct sim *sim, struct span user_id, struct inbox_event event);
 /* As sim_model_told, but the node does not hear it. */
-void sim_model_untold(struct sim *sim, struct span user_id, const struct notification *note);
+void sim_model_untold(struct sim *sim, struct span user_id, struct inbox_event event);
 void sim_model_appended(struct sim *sim, const struct store_append *append);
 void sim_model_acking(struct sim *sim, const struct store_ack *ack);
 void sim_model_failed(struct sim *sim, const struct store_ack *ack);

@@ -44,10 +44,11 @@ uint64_t sim_model_count_waiting(const struct sim *sim, const struct sim_user *u
 
 /* ---- the store ---- */
 
-void sim_model_told(struct sim *sim, struct span user_id, const struct notification *note)
+void sim_model_told(struct sim *sim, struct span user_id, struct inbox_event event)
 {
     struct sim_user *user = sim_model_user(sim, user_id);
-    if (note->is_withdrawal)
+    const struct notification *note = event.note;
+    if (event.kind == INBOX_WITHDRAWAL)
         return;
     if (note->seq != user->told + 1)
         sim_fail(sim, "user %s was told of %" PRIu64 " after %" PRIu64, user->id, note->seq,
@@ -56,11 +57,13 @@ void sim_model_told(struct sim *sim, struct span user_id, const struct notificat
     entry_of(user, note->seq)->position = note->acked;
 }
 
-void sim_model_untold(struct sim *sim, struct span user_id, const struct notification *note)
+void sim_model_untold(struct sim *sim, struct span user_id, struct inbox_event event)
 {
     struct sim_user *user = sim_model_user(sim, user_id);
-    uint64_t to = note->is_withdrawal ? note->seq : note->replaces;
-    for (uint64_t seq = note->replaces; seq > 0 && seq <= to; seq++)
+    bool is_withdrawal = event.kind == INBOX_WITHDRAWAL;
+    uint64_t from = is_withdrawal ? event.withdrawal->from : event.note->replaces;
+    uint64_t to = is_withdrawal ? event.withdrawal->to : event.note->replaces;
+    for (uint64_t seq = from; seq > 0 && seq <= to; seq++)
         user->entries[seq - 1].is_untold = true;
 }
 

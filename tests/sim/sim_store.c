@@ -207,21 +207,21 @@ static void on_answer(struct store_request *request)
     sim_fail(present->sim, "the store answered what was not asked, or twice");
 }
 
-static void hear(struct sim *sim, struct span user_id, struct notification *note)
+static void hear(struct sim *sim, struct span user_id, struct inbox_event event)
 {
     sim_memory_scarce(sim);
-    router_on_notification(&sim->node, user_id, note);
+    router_on_inbox_event(&sim->node, user_id, event);
     sim_memory_plenty();
 }
 
-static void on_notification(void *owner, struct span user_id, struct notification *note)
+static void on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
 {
     struct sim *sim = owner;
-    sim_model_told(sim, user_id, note);
+    sim_model_told(sim, user_id, event);
     if (!sim->store->is_dead && !sim->store->is_away)
-        hear(sim, user_id, note);
+        hear(sim, user_id, event);
     else
-        sim_model_untold(sim, user_id, note);
+        sim_model_untold(sim, user_id, event);
 }
 
 static void on_state(void *owner, bool is_up)
@@ -367,7 +367,7 @@ void sim_store_open(struct sim *sim)
         .inbox_max = (uint32_t)sim->options.inbox_max,
         .inbox_max_bytes = (uint64_t)sim->options.inbox_max_bytes,
         .idempotency_window_s = (uint32_t)(sim->options.idempotency_window / 1000),
-        .events = {.on_notification = on_notification, .on_state = on_state},
+        .events = {.on_inbox_event = on_inbox_event, .on_state = on_state},
         .owner = sim,
     };
     if (sim_inner_open(&config, inner_now_ms, &sim_store->inner) != ERR_OK)

@@ -71,7 +71,6 @@ static void recorder_fini(void)
 
 static void record_note(struct recorded *entry, const struct notification *note)
 {
-    entry->is_withdrawal = note->is_withdrawal;
     entry->is_replay = note->is_replay;
     entry->epoch = note->epoch;
     entry->seq = note->seq;
@@ -79,22 +78,35 @@ static void record_note(struct recorded *entry, const struct notification *note)
     entry->acked = note->acked;
     entry->time_ms = note->time_ms;
     entry->expires_ms = note->expires_ms;
-    struct span data = note->payload == NULL ? (struct span){0} : payload_data(note->payload);
+    struct span data = payload_data(note->payload);
     size_t len = data.len < sizeof entry->text ? data.len : sizeof entry->text - 1;
     if (len > 0)
         memcpy(entry->text, data.bytes, len);
     entry->text[len] = '\0';
 }
 
-static void record_notification(void *owner, struct span user_id, struct notification *note)
+/* The range of a withdrawal is recorded as replaces..seq. */
+static void record_withdrawal(struct recorded *entry, const struct withdrawal *withdrawal)
+{
+    entry->is_withdrawal = true;
+    entry->epoch = withdrawal->epoch;
+    entry->replaces = withdrawal->from;
+    entry->seq = withdrawal->to;
+}
+
+static void record_inbox_event(void *owner, struct span user_id, struct inbox_event event)
 {
     (void)owner;
     pthread_mutex_lock(&recorder.lock);
     if (recorder.n < RECORDED_MAX) {
         struct recorded *entry = &recorder.list[recorder.n++];
+        *entry = (struct recorded){0};
         memcpy(entry->user, user_id.bytes, user_id.len);
         entry->user_len = user_id.len;
-        record_note(entry, note);
+        if (event.kind == INBOX_NOTIFICATION)
+            record_note(entry, event.note);
+        else
+            record_withdrawal(entry, event.withdrawal);
     }
     pthread_cond_broadcast(&recorder.changed);
     pthread_mutex_unlock(&recorder.lock);

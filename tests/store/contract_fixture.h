@@ -19,7 +19,7 @@ static struct store_config contract_config(uint32_t inbox_max, uint64_t inbox_ma
         .inbox_max = inbox_max,
         .inbox_max_bytes = inbox_max_bytes,
         .idempotency_window_s = 3600,
-        .events = {.on_notification = record_notification,
+        .events = {.on_inbox_event = record_inbox_event,
                    .on_state = record_state,
                    .on_broadcast = record_broadcast},
     };

@@ -22,7 +22,7 @@ static void open_again(void)
         .inbox_max_bytes = 1 << 20,
         .idempotency_window_s = 3600,
         .idempotency_max = idempotency_max,
-        .events = {.on_notification = record_notification, .on_state = record_state},
+        .events = {.on_inbox_event = record_inbox_event, .on_state = record_state},
     };
     cr_assert_eq(store_open(&config, &store, why, sizeof why), ERR_OK, "%s", why);
 }

@@ -24,7 +24,7 @@ static void twin_open_with(struct store_config config)
     config.redis_prefix = "herald";
     config.idempotency_window_s = 3600;
     config.events =
-        (struct store_events){.on_notification = record_notification, .on_state = record_state};
+        (struct store_events){.on_inbox_event = record_inbox_event, .on_state = record_state};
     struct store_clock clock = {fake_now_ms, NULL};
     cr_assert_eq(store_memory_open_unthreaded(&config, clock, &twin), ERR_OK);
 }

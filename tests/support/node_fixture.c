@@ -58,7 +58,7 @@ static void open_store(void)
         .inbox_max_bytes = (uint64_t)fixture.options.inbox_max_bytes,
         .idempotency_window_s = 600,
         .idempotency_max = 1000,
-        .events = {router_on_notification, router_on_missed, on_store_state, broadcast_on_told},
+        .events = {router_on_inbox_event, router_on_missed, on_store_state, broadcast_on_told},
         .owner = &fixture.node,
     };
     cr_assert_eq(sim_inner_open(&config, show_store_ms, &fixture.node.store), ERR_OK);

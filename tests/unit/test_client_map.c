@@ -65,8 +65,8 @@ Test(client_map, posts_one_letter_for_many_offers)
     struct client *client = enter("a");
     struct notification *note = ephemeral();
     for (int i = 0; i < 5; i++)
-        cr_assert_eq(client_map_offer(map, SPAN_LITERAL("a"), note), 1);
-    cr_assert_eq(client_map_offer(map, SPAN_LITERAL("nobody"), note), 0);
+        cr_assert_eq(client_map_offer(map, SPAN_LITERAL("a"), inbox_event_of_note(note)), 1);
+    cr_assert_eq(client_map_offer(map, SPAN_LITERAL("nobody"), inbox_event_of_note(note)), 0);
     cr_assert_eq(mailbox_deliver(&mailbox), 1);
 
     enum missed missed;
@@ -99,7 +99,7 @@ Test(client_map, wakes_a_home_that_sleeps_and_once)
         enum missed missed;
         cr_assert(mailbox_sleep(&mailbox));
         if (i == 0)
-            client_map_offer(map, SPAN_LITERAL("a"), note);
+            client_map_offer(map, SPAN_LITERAL("a"), inbox_event_of_note(note));
         client_map_missed(map, SPAN_LITERAL("a"), MISSED_NOTIFICATIONS);
         cr_expect_eq(rings(), 1);
         mailbox_deliver(&mailbox);

@@ -243,22 +243,6 @@ Test(notification, shares_its_payload_with_others)
     notification_unref(b);
 }
 
-/* No message: the numbers from `replaces` to `seq` were withdrawn. */
-Test(notification, can_withdraw_others)
-{
-    struct notification *note = notification_new_withdrawal(epoch_of("k3f9a2qd"), 3, 7);
-    cr_assert_not_null(note);
-    cr_expect(note->is_withdrawal);
-    cr_expect(epoch_equal(note->epoch, epoch_of("k3f9a2qd")));
-    cr_expect_eq(note->replaces, 3);
-    cr_expect_eq(note->seq, 7);
-    cr_expect_null(note->payload);
-    cr_assert_eq(notification_ref(note), note);
-    notification_unref(note);
-    cr_expect_eq(note->seq, 7);
-    notification_unref(note);
-}
-
 static struct notification *a_note(const char *data)
 {
     struct payload *payload = payload_new(span_of(data));

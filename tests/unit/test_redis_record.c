@@ -10,9 +10,18 @@
 
 static struct notification *read_message(const char *text)
 {
-    struct notification *note = NULL;
-    cr_assert_eq(redis_message_read(span_of(text), &note), ERR_OK, "%s", text);
-    return note;
+    struct inbox_event event = {0};
+    cr_assert_eq(redis_message_read(span_of(text), &event), ERR_OK, "%s", text);
+    cr_assert_eq(event.kind, INBOX_NOTIFICATION);
+    return event.note;
+}
+
+static struct withdrawal *read_withdrawal(const char *text)
+{
+    struct inbox_event event = {0};
+    cr_assert_eq(redis_message_read(span_of(text), &event), ERR_OK, "%s", text);
+    cr_assert_eq(event.kind, INBOX_WITHDRAWAL);
+    return event.withdrawal;
 }
 
 static void expect_span(struct span got, const char *text)
@@ -29,7 +38,6 @@ Test(redis_record, a_message_carries_the_notification_its_position_and_what_it_r
     cr_assert_eq(note->acked, 112);
     cr_assert_eq(note->replaces, 117);
     cr_assert_not(note->is_replay);
-    cr_assert_not(note->is_withdrawal);
     expect_span(payload_key(note->payload), "score");
     expect_span(payload_data(note->payload), "{\"n\":1}");
     notification_unref(note);
@@ -47,17 +55,17 @@ Test(redis_record, a_message_of_an_older_node_is_read)
 
 Test(redis_record, a_notification_that_is_too_big_is_only_announced)
 {
-    cr_assert_null(read_message("B:" HEAD));
+    struct inbox_event event = {0};
+    cr_assert_eq(redis_message_read(SPAN_LITERAL("B:" HEAD), &event), ERR_TOO_LARGE);
 }
 
-Test(redis_record, a_withdrawal_has_a_range_and_no_payload)
+Test(redis_record, a_withdrawal_has_a_range_of_its_epoch)
 {
-    struct notification *note = read_message("W:k3f9a2qd:113:118:");
-    cr_assert(note->is_withdrawal);
-    cr_assert_eq(note->replaces, 113);
-    cr_assert_eq(note->seq, 118);
-    cr_assert_null(note->payload);
-    notification_unref(note);
+    struct withdrawal *withdrawal = read_withdrawal("W:k3f9a2qd:113:118:");
+    cr_assert(epoch_equal(withdrawal->epoch, (struct epoch){"k3f9a2qd"}));
+    cr_assert_eq(withdrawal->from, 113);
+    cr_assert_eq(withdrawal->to, 118);
+    withdrawal_unref(withdrawal);
 }
 
 /* Older nodes say no cause, and cancel. */
@@ -72,16 +80,16 @@ Test(redis_record, a_withdrawal_has_the_cause_that_its_letter_says)
         {"W:k3f9a2qd:4:4:", GAP_CANCELLED},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct notification *note = read_message(rows[i].text);
-        cr_assert_eq(note->cause, rows[i].cause, "%s", rows[i].text);
-        notification_unref(note);
+        struct withdrawal *withdrawal = read_withdrawal(rows[i].text);
+        cr_assert_eq(withdrawal->cause, rows[i].cause, "%s", rows[i].text);
+        withdrawal_unref(withdrawal);
     }
 }
 
 Test(redis_record, a_kind_of_a_later_version_is_skipped)
 {
-    struct notification *note = NULL;
-    cr_assert_eq(redis_message_read(SPAN_LITERAL("K:kick"), &note), ERR_NOT_FOUND);
+    struct inbox_event event;
+    cr_assert_eq(redis_message_read(SPAN_LITERAL("K:kick"), &event), ERR_NOT_FOUND);
 }
 
 Test(redis_record, malformed_messages_are_refused)
@@ -105,10 +113,10 @@ Test(redis_record, malformed_messages_are_refused)
         "W::1:3:",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        struct notification *note = NULL;
-        cr_assert_eq(redis_message_read(span_of(texts[i]), &note), ERR_STORE_UNAVAILABLE, "%s",
+        struct inbox_event event = {0};
+        cr_assert_eq(redis_message_read(span_of(texts[i]), &event), ERR_STORE_UNAVAILABLE, "%s",
                      texts[i]);
-        cr_assert_null(note);
+        cr_assert_null(event.note);
     }
 }
 
@@ -120,10 +128,10 @@ Test(redis_record, every_beginning_of_a_message_is_taken_or_refused)
         char *part = malloc(len + 1);
         memcpy(part, whole, len);
         part = realloc(part, len > 0 ? len : 1);
-        struct notification *note = NULL;
-        enum err error = redis_message_read((struct span){part, len}, &note);
+        struct inbox_event event = {0};
+        enum err error = redis_message_read((struct span){part, len}, &event);
         cr_assert(error == ERR_OK || error == ERR_STORE_UNAVAILABLE);
-        notification_unref(note);
+        inbox_event_unref(event);
         free(part);
     }
 }

@@ -110,10 +110,10 @@ void group_write_block(struct group *group, struct expiring *entry)
     group->blocks[group->n_blocks++] = (struct group_block){.entry = entry};
 }
 
-void group_withdraw(struct group *group, struct span user_id, struct notification *note)
+void group_withdraw(struct group *group, struct span user_id, struct withdrawal *withdrawal)
 {
     group->withdrawals[group->n_withdrawals++] =
-        (struct group_withdrawal){user_id, note, group->n_puts};
+        (struct group_withdrawal){user_id, withdrawal, group->n_puts};
 }
 
 void group_count_left(struct group *group, enum gap_cause cause)
@@ -136,7 +136,7 @@ void group_reset(struct group *group)
     for (size_t i = 0; i < group->n_puts; i++)
         notification_unref(group->puts[i].note);
     for (size_t i = 0; i < group->n_withdrawals; i++)
-        notification_unref(group->withdrawals[i].note);
+        withdrawal_unref(group->withdrawals[i].withdrawal);
     group->n_puts = 0;
     group->n_dels = 0;
     group->n_users = 0;

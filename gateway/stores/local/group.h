@@ -44,11 +44,11 @@ struct group_block {
     uint64_t old_key; /* the backing's own, while it commits */
 };
 
-/* Numbers that were withdrawn, to be told of. */
+/* Numbers that were withdrawn, to be reported. */
 struct group_withdrawal {
-    struct span user_id;       /* the request's */
-    struct notification *note; /* one reference */
-    size_t n_puts;             /* the puts that come before it */
+    struct span user_id;           /* the request's */
+    struct withdrawal *withdrawal; /* one reference */
+    size_t n_puts;                 /* the puts that come before it */
 };
 
 /* How many left unacknowledged, by cause; for the metrics, once it is committed. */
@@ -88,7 +88,8 @@ void group_del_block(struct group *group, const struct expiring *entry);
 void group_write_user(struct group *group, struct inbox *inbox);
 void group_write_key(struct group *group, struct group_key key);
 void group_write_block(struct group *group, struct expiring *entry);
-void group_withdraw(struct group *group, struct span user_id, struct notification *note);
+/* Takes over the reference. */
+void group_withdraw(struct group *group, struct span user_id, struct withdrawal *withdrawal);
 
 void group_count_left(struct group *group, enum gap_cause cause);
 

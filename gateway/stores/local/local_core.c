@@ -2,7 +2,7 @@
  *
  * All requests of a batch are carried out on the index first, reads included: a read finds what it
  * needs among the committed records or in the group. Then the group is committed. Only after that
- * anybody hears of anything: on_notification for each note in the order of the numbers, then
+ * anybody hears of anything: on_inbox_event for each note in the order of the numbers, then
  * on_done for each request.
  *
  * When a commit fails, nothing of the group counts, and what the disk holds is not known for
@@ -314,15 +314,17 @@ static void tell_of_group(struct local_core *core)
         group->users[i].inbox->is_dirty = false;
     local_blocks_committed(&core->state);
     count_group(group);
-    if (core->events.on_notification == NULL)
+    if (core->events.on_inbox_event == NULL)
         return;
     size_t told = 0;
     for (size_t i = 0; i <= group->n_puts; i++) {
         for (; told < group->n_withdrawals && group->withdrawals[told].n_puts == i; told++)
-            core->events.on_notification(core->owner, group->withdrawals[told].user_id,
-                                         group->withdrawals[told].note);
+            core->events.on_inbox_event(
+                core->owner, group->withdrawals[told].user_id,
+                inbox_event_of_withdrawal(group->withdrawals[told].withdrawal));
         if (i < group->n_puts)
-            core->events.on_notification(core->owner, group->puts[i].user_id, group->puts[i].note);
+            core->events.on_inbox_event(core->owner, group->puts[i].user_id,
+                                        inbox_event_of_note(group->puts[i].note));
     }
 }
 

@@ -7,10 +7,10 @@ static enum err withdraw_run(struct local_state *state, struct store_withdraw *w
 {
     if (!state->is_up || group_reserve(&state->group, 0, to - from + 1) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
-    struct notification *note = notification_new_withdrawal(inbox->epoch, from, to);
-    if (note == NULL)
+    struct withdrawal *made = withdrawal_new(inbox->epoch, from, to, GAP_CANCELLED);
+    if (made == NULL)
         return ERR_STORE_UNAVAILABLE;
-    group_withdraw(&state->group, withdraw->user_id, note);
+    group_withdraw(&state->group, withdraw->user_id, made);
     withdraw->n_removed += to - from + 1;
     for (uint64_t seq = from; seq <= to; seq++)
         local_remove(state, inbox, waiting_seek(inbox->waiting, seq - 1), GAP_CANCELLED);

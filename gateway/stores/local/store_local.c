@@ -164,7 +164,7 @@ static void local_ticket_take(struct store *store, struct store_ticket_take *tak
     enqueue(store, &take->request, LOCAL_TICKET_TAKE);
 }
 
-/* on_notification is called for every user, present or not: there is nothing to leave. */
+/* on_inbox_event is called for every user, present or not: there is nothing to leave. */
 static void local_leave(struct store *store, unsigned lane, struct span user_id)
 {
     (void)store;

@@ -180,45 +180,44 @@ enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
 }
 
 /* Older nodes name no cause: it is cancelled. */
-static enum err read_withdrawal(struct epoch epoch, struct span rest,
-                                struct notification **ret_note)
+static enum err read_withdrawal(struct epoch epoch, struct span rest, struct inbox_event *ret_event)
 {
     int64_t from, to;
     if (!redis_take_number(&rest, &from) || !redis_take_number(&rest, &to) || from < 1 ||
         to < from || epoch_is_none(epoch))
         return ERR_STORE_UNAVAILABLE;
-    *ret_note = notification_new_withdrawal(epoch, (uint64_t)from, (uint64_t)to);
-    if (*ret_note == NULL)
+    enum gap_cause cause = span_equal(rest, SPAN_LITERAL("l:")) ? GAP_COLLAPSED : GAP_CANCELLED;
+    struct withdrawal *made = withdrawal_new(epoch, (uint64_t)from, (uint64_t)to, cause);
+    if (made == NULL)
         return ERR_NO_MEMORY;
-    if (span_equal(rest, SPAN_LITERAL("l:")))
-        (*ret_note)->cause = GAP_COLLAPSED;
+    *ret_event = inbox_event_of_withdrawal(made);
     return ERR_OK;
 }
 
 /* Older nodes publish N, which says neither `acked` nor a key. */
 static enum err read_live(char kind, struct epoch epoch, struct span rest,
-                          struct notification **ret_note)
+                          struct inbox_event *ret_event)
 {
     struct numbers numbers;
+    struct notification *note;
     int64_t acked = 0;
     int64_t replaces = 0;
     struct span key = {0};
     if (!redis_take_number(&rest, &numbers.seq) || !redis_take_number(&rest, &numbers.time_ms) ||
         !redis_take_number(&rest, &numbers.expires_ms))
         return ERR_STORE_UNAVAILABLE;
-    if (kind == 'B') {
-        *ret_note = NULL;
-        return ERR_OK;
-    }
+    if (kind == 'B')
+        return ERR_TOO_LARGE;
     if (kind == 'M' && (!redis_take_number(&rest, &acked) || !redis_take_number(&rest, &replaces) ||
                         !take_payload(rest, &key, &rest)))
         return ERR_STORE_UNAVAILABLE;
-    enum err error = make_note(epoch, &numbers, key, rest, ret_note);
-    if (error == ERR_OK) {
-        (*ret_note)->acked = (uint64_t)acked;
-        (*ret_note)->replaces = (uint64_t)replaces;
-    }
-    return error;
+    enum err error = make_note(epoch, &numbers, key, rest, &note);
+    if (error != ERR_OK)
+        return error;
+    note->acked = (uint64_t)acked;
+    note->replaces = (uint64_t)replaces;
+    *ret_event = inbox_event_of_note(note);
+    return ERR_OK;
 }
 
 bool redis_message_time(struct span message, int64_t *ret_ms)
@@ -232,7 +231,7 @@ bool redis_message_time(struct span message, int64_t *ret_ms)
     return redis_take_number(&rest, &seq) && redis_take_number(&rest, ret_ms);
 }
 
-enum err redis_message_read(struct span message, struct notification **ret_note)
+enum err redis_message_read(struct span message, struct inbox_event *ret_event)
 {
     if (message.len < 2 || message.bytes[1] != ':')
         return ERR_STORE_UNAVAILABLE;
@@ -245,6 +244,6 @@ enum err redis_message_read(struct span message, struct notification **ret_note)
         !redis_epoch_read((struct span){rest.bytes, EPOCH_LEN}, &epoch))
         return ERR_STORE_UNAVAILABLE;
     rest = (struct span){rest.bytes + EPOCH_LEN + 1, rest.len - EPOCH_LEN - 1};
-    return kind == 'W' ? read_withdrawal(epoch, rest, ret_note)
-                       : read_live(kind, epoch, rest, ret_note);
+    return kind == 'W' ? read_withdrawal(epoch, rest, ret_event)
+                       : read_live(kind, epoch, rest, ret_event);
 }

@@ -5,7 +5,7 @@
 
 #include "gateway/store/store.h"
 #include "proto/bytes/user_id.h"
-#include "proto/note/notification.h"
+#include "proto/note/inbox_event.h"
 
 enum {
     REDIS_PREFIX_MAX_BYTES = 64,
@@ -68,9 +68,10 @@ MUST_CHECK enum err redis_entry_read(struct epoch epoch, int64_t seq, struct spa
 /* When a script published this notification, by its Redis's clock. false: it says none. */
 bool redis_message_time(struct span message, int64_t *ret_ms);
 
-/* What the scripts publish: a notification or a withdrawal. ERR_OK: *ret_note is the caller's, or
- * NULL when the notification was too big for the message. ERR_NOT_FOUND: a message of a kind that
- * this version does not know. ERR_STORE_UNAVAILABLE: malformed. */
-MUST_CHECK enum err redis_message_read(struct span message, struct notification **ret_note);
+/* What the scripts publish: a notification or a withdrawal. ERR_OK: the reference in *ret_event is
+ * the caller's. ERR_TOO_LARGE: a notification too big for a message; the inbox has it.
+ * ERR_NOT_FOUND: a message of a kind that this version does not know. ERR_STORE_UNAVAILABLE:
+ * malformed. ERR_NO_MEMORY. */
+MUST_CHECK enum err redis_message_read(struct span message, struct inbox_event *ret_event);
 
 #endif

@@ -207,23 +207,24 @@ static void take_confirmation(struct redis_subs *subs, struct redis_sub *sub, bo
 
 static void take_message(struct redis_subs *subs, struct redis_sub *sub, struct span message)
 {
-    struct notification *note = NULL;
+    const struct store_events *events = &subs->common->events;
+    struct inbox_event event = {0};
     int64_t time_ms;
     if (redis_message_time(message, &time_ms))
         redis_clock_hear(&subs->common->clock, time_ms, clock_monotonic_ms());
-    enum err error = redis_message_read(message, &note);
+    enum err error = redis_message_read(message, &event);
     if (error == ERR_NOT_FOUND || !sub->is_wanted)
         goto out;
     if (error == ERR_STORE_UNAVAILABLE)
         log_event(LOG_DEBUG, "a message on a channel is malformed", LOG_SPAN("user", user_of(sub)));
-    if (note != NULL) {
-        if (subs->common->events.on_notification != NULL)
-            subs->common->events.on_notification(subs->common->owner, user_of(sub), note);
-    } else if (subs->common->events.on_missed != NULL) {
-        subs->common->events.on_missed(subs->common->owner, user_of(sub), false);
+    if (error == ERR_OK) {
+        if (events->on_inbox_event != NULL)
+            events->on_inbox_event(subs->common->owner, user_of(sub), event);
+    } else if (events->on_missed != NULL) {
+        events->on_missed(subs->common->owner, user_of(sub), false);
     }
 out:
-    notification_unref(note);
+    inbox_event_unref(event);
 }
 
 static void become_ready(struct redis_subs *subs);
