@@ -5,6 +5,8 @@
  * a moment to go, the workers end, the store answers what is under way, and the mail that nobody
  * was there to read any more is delivered here, so that everything in it is given back. */
 #include "gateway/gateway.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_life.h"
 #include "gateway/stores/stores.h"
 
 #include "gateway/base/clock.h"

@@ -5,6 +5,8 @@
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/node/latencies.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_write.h"
 
 enum err delivery_new(struct worker *worker)
 {

@@ -24,6 +24,10 @@
 #include "gateway/delivery/page_queue.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/node/refusals.h"
+#include "gateway/session/session_answer.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_say.h"
+#include "gateway/session/session_write.h"
 
 #include <stdlib.h>
 

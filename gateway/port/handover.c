@@ -2,6 +2,10 @@
 
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/kicked_streams.h"
+#include "gateway/session/session_auth.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_hold.h"
+#include "gateway/session/session_life.h"
 #include "proto/bytes/put.h"
 #include "proto/http/http_answer.h"
 

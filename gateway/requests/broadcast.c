@@ -8,6 +8,7 @@
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/session/session.h"
+#include "gateway/session/session_write.h"
 
 #include <stdlib.h>
 

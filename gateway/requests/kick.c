@@ -4,6 +4,8 @@
 #include "gateway/delivery/kicked_streams.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/net/listener.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_say.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,22 @@
 /* A session: the protocol life of one open connection of a subscriber: a WebSocket (RFC 6455) or an
- * event stream (SSE). What it is sent is decided above (delivery.c, replay.c), which it calls
- * through session_events. A session lives on its user's home worker and is touched by that thread
- * only.
+ * event stream (SSE). What it is sent is decided above it (delivery/), which it notifies through
+ * session_events.
  *
- * Files: session.c its life, session_answer.c the answer to its request, session_read.c what comes
- * in, session_write.c what goes out, session_say.c the one door for all of it, session_sse.c what
- * event streams do otherwise, session_auth.c the token in a message and the end of credentials,
- * session_hold.c tokens that wait, session_rate.c the limits on what comes in. */
+ * Threads: a session lives on its user's home worker and is touched by that worker's thread only.
+ * Memory: it owns its connection and all that hangs on it, and is freed at the end of the turn in
+ * which its socket was closed (session_finish) or given away (session_detach).
+ *
+ * Each file has a header and uses only files that stand before it in this list:
+ *   backlog, reader    what waits in memory for it, and how much of the inbox it was given
+ *   session            the struct, its states, names, acknowledgements
+ *   session_deadlines  the timer, and which deadline has come
+ *   session_answer     the answer to its request, at once or held back
+ *   session_say        the one door for all that is written after it, and what is left out when
+ * full session_write      notifications, gaps, pings: what goes out and when session_sse what event
+ * streams do otherwise session_hold       tokens that wait to be verified session_close      every
+ * way to end session_auth       the token in a message, and the end of credentials session_rate the
+ * limits on what comes in session_read       WebSocket frames that come in session_life       the
+ * beginning, the timer, the connection's callbacks, drains */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
@@ -155,79 +165,31 @@ struct admission {
     size_t n_early;
 };
 
-/* Takes over the socket and queues the 101. The 200 of an event stream is held back until there is
- * something to say, because an EventSource that is blocked must hear 204 instead. On error the
- * socket is still the caller's. The session is NEW: it has no client yet. */
-MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
-                                struct session **ret_session);
+void session_become(struct session *session, enum session_state state);
 
-/* A new session whose first message will say who it is: it waits in AUTH, for --auth-timeout. Then
- * it moves to the user's home worker, and is another session there. ERR_NO_MEMORY: it has to be
- * closed. */
-MUST_CHECK enum err session_await_auth(struct session *session, struct span user_id,
-                                       struct span device);
-
-/* Says until when its credentials are good, in answer to an auth message. */
-void session_send_auth(struct session *session);
-/* A token of it has been verified: the next one waits for the next second. */
-void session_note_verified(struct session *session);
-
-/* It is not refused: the answer to its request, if it was held back, goes out. */
-void session_open(struct session *session);
-
+/* session->extra, made when it is first asked for. NULL: out of memory. */
+struct session_extra *session_extra(struct session *session);
+void session_extra_free(struct session_extra *extra); /* NULL is fine */
 /* Its first page is written, or what waited in memory: gives back what only that needed. */
 void session_trim(struct session *session);
-
-/* The first page has come: what the session begins with (hello; SSE: retry and the position). */
-void session_greet(struct session *session, uint64_t head, bool is_resumed);
-
-/* What it asked to resume behind is not of this epoch, or not yet: a gap with cause reset. */
-void session_reset(struct session *session);
-
-/* Queues a notification and moves the tail to it. What has expired meanwhile becomes a gap.
- * ERR_FULL: session_max_bytes wait already, and nothing was queued. A failure of another kind ends
- * the session (its state tells). */
-MUST_CHECK enum err session_write(struct session *session, struct notification *note);
-
-/* These numbers will not come. Moves the tail behind them; a plain client is not told. Errors as
- * above. */
-MUST_CHECK enum err session_gap(struct session *session, const struct gap *gap);
-
-/* These numbers were withdrawn or collapsed: what still waits in memory is dropped, and a client
- * that was written one, and has not acknowledged it, is told to hide it. ERR_FULL: it was not told
- * of all of them, because session_max_bytes wait (a page that looks back tells it). */
-MUST_CHECK enum err session_withdraw(struct session *session, uint64_t from, uint64_t to,
-                                     enum gap_cause cause);
-
-/* By POST /ack or a resume. false: beyond what was written. */
-MUST_CHECK bool session_ack(struct session *session, uint64_t seq);
-
-/* Sends a close frame with the error's code and leaves; retry_ms 0: the reason names none. `word`
- * NULL: the error's own. Does nothing to a session that is closing already. */
-void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms);
-void session_close_all(struct client *client, enum err error, struct span word);
-
-/* Another epoch has begun: the sessions of the old one are told, and closed (4004). */
-void session_resync_all(struct client *client);
-
-/* Closes it with 1012 at a random moment before the end of the drain (node.h), and tells it so,
- * once. */
-void session_drain(struct session *session);
-/* One that was told before it moved here. */
-void session_drain_at(struct session *session, uint32_t drain_at_ms);
-
-/* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */
-void session_abandon_closing(struct worker *worker);
-
-/* Its socket has been given away (conn_release): the session leaves, and nothing is sent. The
- * memory goes at the end of the turn. */
-void session_detach(struct session *session);
+/* A copy with a NUL, which the span need not have. NULL: out of memory. */
+char *session_copy(struct span text);
 
 /* A session for which there was no memory is of no use: its connection ends at the end of the turn.
  * The inbox has all that it has not acknowledged. */
 void session_give_up(struct session *session);
 
-void session_become(struct session *session, enum session_state state);
+/* Acknowledges all up to this number, as a pong, an ack message, POST /ack or a resume does. false:
+ * it is beyond what was written. */
+MUST_CHECK bool session_ack(struct session *session, uint64_t seq);
+
+/* AUTH: its token has said who it is, and it waits to be handed over (on_identified). */
+bool session_is_identified(const struct session *session);
+/* For until_s, of milliseconds since 1970; 0: never. */
+uint32_t session_until_s(int64_t until_ms);
+
+/* How long a client that has to come again should wait: spread, so that all do not come at once. */
+uint32_t session_retry_ms(struct session *session);
 
 /* The connection's name, "c-7f3a", with a NUL; answers its length. */
 enum { SESSION_NAME_MAX_BYTES = 24 };
@@ -237,12 +199,36 @@ void session_who(const struct session *session, struct refused_who *ret_who);
 /* A line at debug: what happened to this connection of this user. `cause` may be NULL. */
 void session_log(const struct session *session, const char *event, const char *cause);
 
-/* Bytes that wait in memory to be written. */
-size_t session_queued_bytes(const struct session *session);
-
 static inline struct worker *session_worker(const struct session *session)
 {
     return CONTAINER_OF(session->conn.loop, struct worker, loop);
+}
+
+static inline const struct options *session_options(const struct session *session)
+{
+    return session_worker(session)->node->options;
+}
+
+static inline const struct session_events *session_events_of(const struct session *session)
+{
+    return session_worker(session)->node->session_events;
+}
+
+/* Milliseconds that wrap after 49 days; only differences are looked at. */
+static inline uint32_t session_clock(const struct session *session)
+{
+    return (uint32_t)worker_now_ms(session_worker(session));
+}
+
+static inline bool session_has_come(uint32_t now_ms, uint32_t due_ms)
+{
+    return (int32_t)(now_ms - due_ms) >= 0;
+}
+
+/* What waits for its connection to take more; NULL: nothing. */
+static inline struct backlog *session_backlog(const struct session *session)
+{
+    return session->extra == NULL ? NULL : session->extra->backlog;
 }
 
 static inline bool session_is_open(const struct session *session)

@@ -1,22 +1,13 @@
-/* What a session's request is answered with: the 101 or the 200, at once or when the first page has
- * told that the user is not blocked, or a refusal in its place. */
-#include "gateway/session/session_parts.h"
+/* The answer to a session's request: the 101 or the 200, at once, or held back until the first page
+ * has told that the user is not blocked. It goes out before all else that is written, and so this
+ * is beside session_say.c the one file that writes to the connection. */
+#include "gateway/session/session_answer.h"
 
-#include "gateway/node/refusals.h"
 #include "proto/http/http_answer.h"
 
 #include <stdlib.h>
 
-char *session_copy(struct span text)
-{
-    char *copy = malloc(text.len + 1);
-    if (copy == NULL)
-        return NULL;
-    if (text.len > 0)
-        memcpy(copy, text.bytes, text.len);
-    copy[text.len] = '\0';
-    return copy;
-}
+enum { HEAD_MAX_BYTES = 2048 };
 
 /* The answer to the request is held back until the first page tells whether the user is blocked:
  * only a status says so. A page sees none, and is answered at once. */
@@ -40,9 +31,38 @@ static enum err queue_accept(struct session *session, const char accept[HANDSHAK
                                       extensions_answer(terms, extensions),
                                       worker_date(session_worker(session)));
     if (error == ERR_OK)
-        error = session_say_head(session, buf_span(&head));
+        error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
     return error;
+}
+
+static enum err hold_stream_head(struct session *session, const struct admission *admission)
+{
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return ERR_NO_MEMORY;
+    extra->is_explicit = admission->is_explicit;
+    extra->held = session_copy(admission->origin);
+    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+void session_answer_stream(struct session *session, unsigned status)
+{
+    struct buf head;
+    struct session_extra *extra = session->extra;
+    struct http_terms terms = {.date = worker_date(session_worker(session)),
+                               .reader = span_of(extra->held)};
+    buf_init(&head, HEAD_MAX_BYTES);
+    enum err error = status == 200
+                         ? http_stream_head(&head, &terms)
+                         : http_answer(&head, status, NULL, NULL, &terms, (struct span){0});
+    if (error == ERR_OK)
+        error = conn_write_bytes(&session->conn, head.bytes, head.len);
+    buf_fini(&head);
+    free(extra->held);
+    extra->held = NULL;
+    if (error != ERR_OK)
+        session_give_up(session);
 }
 
 enum err session_answer_request(struct session *session, const struct admission *admission)
@@ -50,7 +70,7 @@ enum err session_answer_request(struct session *session, const struct admission 
     if (admission->is_open)
         return ERR_OK;
     if (admission->level == LEVEL_SSE)
-        return sse_hold_head(session, admission);
+        return hold_stream_head(session, admission);
     if (admission->is_page || admission->is_unknown)
         return queue_accept(session, admission->accept, admission->deflate);
     return hold_accept(session, admission);
@@ -62,7 +82,7 @@ void session_open(struct session *session)
     if (extra == NULL || extra->held == NULL)
         return;
     if (session->level == LEVEL_SSE) {
-        sse_open(session);
+        session_answer_stream(session, 200);
         return;
     }
     enum err error = queue_accept(session, extra->held, extra->held_terms);
@@ -70,20 +90,4 @@ void session_open(struct session *session)
     extra->held = NULL;
     if (error != ERR_OK)
         session_give_up(session);
-}
-
-/* In place of the answer that was held back. */
-void session_refuse(struct session *session, enum err error)
-{
-    struct buf answer;
-    struct http_terms terms = {.date = worker_date(session_worker(session))};
-    refused_count(error_http_status(error));
-    buf_init(&answer, 4096);
-    free(session->extra->held);
-    session->extra->held = NULL;
-    if (http_refusal(&answer, error, NULL, NULL, NULL, &terms,
-                     worker_random(session_worker(session))) == ERR_OK)
-        session_say(session, SAY_ONCE, answer.bytes, answer.len);
-    buf_fini(&answer);
-    conn_shutdown(&session->conn);
 }

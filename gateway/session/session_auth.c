@@ -4,32 +4,20 @@
  * to the user's home worker (port/handover.c) and becomes another session, whether that worker is
  * this one or not. Later auth messages renew: for the same user, or the session is closed. Whatever
  * the level, the session is closed when its credentials end. */
-#include "gateway/session/session_parts.h"
+#include "gateway/session/session_auth.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/identity/auth.h"
 #include "gateway/identity/identity.h"
-#include "gateway/net/listener.h"
 #include "gateway/node/refusals.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_deadlines.h"
+#include "gateway/session/session_hold.h"
+#include "gateway/session/session_say.h"
+#include "gateway/session/session_write.h"
 #include "proto/note/envelope.h"
 
 #include <stdlib.h>
-
-static struct session_wish *wish_of(const struct session *session)
-{
-    return session->state == SESSION_AUTH && session->extra != NULL ? session->extra->wish : NULL;
-}
-
-uint32_t session_until_s(int64_t until_ms)
-{
-    int64_t until_s = until_ms / 1000; /* a part of a second early is within the second */
-    if (until_ms == 0)
-        return 0;
-    if (until_s >= UINT32_MAX)
-        return UINT32_MAX; /* in 2106 */
-    return until_s > 0 ? (uint32_t)until_s : 1;
-}
 
 enum err session_await_auth(struct session *session, struct span user_id, struct span device)
 {
@@ -51,41 +39,6 @@ enum err session_await_auth(struct session *session, struct span user_id, struct
     return ERR_OK;
 }
 
-bool session_is_moving(const struct session *session)
-{
-    const struct session_wish *wish = wish_of(session);
-    return wish != NULL && wish->is_known;
-}
-
-bool session_auth_is_over(const struct session *session, enum err *ret_error)
-{
-    if (session_is_holding(session))
-        return false; /* what was said in time counts, though nobody has looked at it yet */
-    if (session->state == SESSION_AUTH &&
-        session_has_come(session_clock(session), session->extra->auth_by_ms)) {
-        *ret_error = ERR_AUTH_TIMEOUT;
-        return true;
-    }
-    *ret_error = ERR_EXPIRED;
-    return session->until_s != 0 && clock_wall_ms() / 1000 >= (int64_t)session->until_s;
-}
-
-int32_t session_auth_wait_ms(const struct session *session)
-{
-    int64_t wait_ms = INT32_MAX;
-    if (session_is_holding(session))
-        return session_hold_wait_ms(session);
-    if (session->until_s != 0)
-        wait_ms = (int64_t)session->until_s * 1000 - clock_wall_ms();
-    if (session->state == SESSION_AUTH) {
-        int32_t by_ms = (int32_t)(session->extra->auth_by_ms - session_clock(session));
-        wait_ms = by_ms < wait_ms ? by_ms : wait_ms;
-    }
-    if (wait_ms < 0)
-        return 0;
-    return wait_ms < INT32_MAX ? (int32_t)wait_ms : INT32_MAX;
-}
-
 void session_send_auth(struct session *session)
 {
     struct buf text;
@@ -95,21 +48,6 @@ void session_send_auth(struct session *session)
     else
         session_give_up(session);
     buf_fini(&text);
-}
-
-void session_who(const struct session *session, struct refused_who *ret_who)
-{
-    const struct session_wish *wish = wish_of(session);
-    struct span user = {0};
-    if (wish != NULL)
-        user = (struct span){wish->user_id, wish->user_id_len};
-    else if (session->client != NULL)
-        user = client_user_id(session->client);
-    if (user.len > 0)
-        memcpy(ret_who->user, user.bytes, user.len);
-    ret_who->user_len = user.len;
-    if (!peer_describe(session->peer, ret_who->address, sizeof ret_who->address))
-        listener_peer(session->conn.watch.fd, ret_who->address, sizeof ret_who->address);
 }
 
 void session_refuse_auth(struct session *session, enum err error, const char *why)
@@ -148,12 +86,6 @@ static void become_known(struct session *session, const struct jwt_claims *claim
     session->until_s = session_until_s(identity.expires_ms);
     conn_pause(&session->conn); /* what comes from now on is the new session's */
     conn_mark(&session->conn);  /* it moves at the end of the turn */
-}
-
-void session_auth_go(struct session *session)
-{
-    if (conn_queued_bytes(&session->conn) == 0)
-        session_events_of(session)->on_identified(session);
 }
 
 /* ---- auth messages ---- */

@@ -4,18 +4,12 @@
  * then its turn. None is refused for it: what ends a session because of its credentials waits as
  * long. Nor does a peer pass for silent whose bytes nobody reads, or for alive by bytes that came
  * long ago (session.c). */
-#include "gateway/session/session_parts.h"
+#include "gateway/session/session_hold.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/session/session_deadlines.h"
 
 #include <stdlib.h>
-
-enum { VERIFY_EACH_MS = 1000 };
-
-bool session_is_holding(const struct session *session)
-{
-    return session->extra != NULL && session->extra->hold.token != NULL;
-}
 
 static void hold(struct session *session, struct span token)
 {
@@ -27,16 +21,6 @@ static void hold(struct session *session, struct span token)
         session_set_timer(session);
 }
 
-/* To the second in which the next one may be verified; 0: it may be. The last one may have been
- * weeks ago, so what is looked at is the time since then, which wraps last. */
-static int32_t wait_ms(const struct session *session)
-{
-    const struct session_hold *held = &session->extra->hold;
-    uint32_t since_ms = session_clock(session) - held->verified_ms;
-    return held->has_verified && since_ms < VERIFY_EACH_MS ? (int32_t)(VERIFY_EACH_MS - since_ms)
-                                                           : 0;
-}
-
 bool session_may_verify(struct session *session, struct span token)
 {
     struct session_extra *extra = session_extra(session);
@@ -44,7 +28,7 @@ bool session_may_verify(struct session *session, struct span token)
         session_give_up(session);
         return false;
     }
-    if (wait_ms(session) > 0) {
+    if (session_verify_wait_ms(session) > 0) {
         metrics_count(METRIC_CREDENTIALS_SECOND);
         extra->hold.waits_second = true;
         conn_pause(&session->conn);
@@ -76,16 +60,6 @@ char *session_take_held(struct session *session, struct span *ret_token)
     *ret_token = (struct span){token, held->len};
     held->token = NULL;
     return token;
-}
-
-int32_t session_hold_wait_ms(const struct session *session)
-{
-    return session->extra->hold.waits_second ? wait_ms(session) : INT32_MAX;
-}
-
-bool session_hold_is_over(const struct session *session)
-{
-    return session_is_holding(session) && session_hold_wait_ms(session) <= 0;
 }
 
 void session_hold_go_on(struct session *session)

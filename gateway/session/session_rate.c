@@ -1,11 +1,12 @@
 /* How much a connection may send: --max-messages-per-second, --max-bytes-per-second. A burst of two
  * seconds is taken, so that what a slow line has held back does not count against it. Sessions have
  * buckets only while a limit is set, from their first frame on. */
-#include "gateway/session/session_parts.h"
+#include "gateway/session/session_rate.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/base/rate.h"
+#include "gateway/session/session_close.h"
 
 #include <stdlib.h>
 
@@ -36,7 +37,7 @@ void session_count_in(struct session *session, size_t n_messages, size_t n_bytes
     const struct options *options = session_options(session);
     if (options->max_messages_per_second == 0 && options->max_bytes_per_second == 0)
         return;
-    if (!session_is_open(session) || session_is_moving(session))
+    if (!session_is_open(session) || session_is_identified(session))
         return;
     struct session_rates *rates = rates_of(session);
     if (rates == NULL) {

@@ -1,26 +1,21 @@
 /* What comes in on a WebSocket: data messages of a plain client are counted and dropped, those of a
  * herald.v1 client are read; pings are answered; a pong that brings the number of a ping tells the
  * round trip, and acknowledges, for a plain client, all that was written before that ping. */
-#include "gateway/session/session_parts.h"
+#include "gateway/session/session_read.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/session/session_auth.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_deadlines.h"
+#include "gateway/session/session_rate.h"
+#include "gateway/session/session_say.h"
+#include "gateway/session/session_write.h"
 #include "proto/note/envelope.h"
 #include "proto/ws/deflate.h"
 
-enum { INFLATED_PER_READ_BYTES = 1 << 20, STOOD_STILL_MS = 1000 };
+enum { INFLATED_PER_READ_BYTES = 1 << 20 };
 
 /* ---- acknowledgements ---- */
-
-bool session_ack(struct session *session, uint64_t seq)
-{
-    if (seq > session->sent)
-        return false;
-    if (seq > session->acked) {
-        session->acked = seq;
-        session_events_of(session)->on_acked(session);
-    }
-    return true;
-}
 
 /* The number that a pong's payload says; false: not a number of ours. */
 static bool read_number(struct span text, uint64_t *ret_number)
@@ -276,27 +271,6 @@ static bool is_counted(const struct ws_event *event)
 
 /* ---- what has begun must end ---- */
 
-int32_t session_unfinished_wait_ms(const struct session *session)
-{
-    if (!session->is_unfinished)
-        return INT32_MAX;
-    return (int32_t)(session->begun_ms - session_clock(session)) +
-           (int32_t)session_options(session)->slow_timeout;
-}
-
-/* The clock alone proves nothing: when it is looked at so late, this process has stood still, and
- * the rest may be there to be read. */
-bool session_is_unfinished_late(struct session *session)
-{
-    int32_t wait_ms = session_unfinished_wait_ms(session);
-    if (wait_ms < -STOOD_STILL_MS) {
-        session->begun_ms += (uint32_t)(SESSION_LAST_CHANCE_MS - wait_ms);
-        return false;
-    }
-    metrics_add(METRIC_LIMITED_MESSAGE_TIME, wait_ms <= 0);
-    return wait_ms <= 0;
-}
-
 /* All that has come is read. The pieces of a message that never ends would stay in memory, and the
  * bytes of a frame; whoever sends so fast that a new one has begun each time is not late. */
 static void note_unfinished(struct session *session, bool has_rest)
@@ -312,7 +286,7 @@ static void note_unfinished(struct session *session, bool has_rest)
 
 static bool may_read_on(const struct session *session)
 {
-    return !session_is_moving(session) && !session_is_holding(session) && !session->is_deaf &&
+    return !session_is_identified(session) && !session_is_holding(session) && !session->is_deaf &&
            !session->has_peer_close && session->state != SESSION_CLOSED;
 }
 
@@ -335,7 +309,7 @@ static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
         note_unfinished(session, taken < len);
         return taken;
     }
-    if (session_is_moving(session) || session_is_holding(session))
+    if (session_is_identified(session) || session_is_holding(session))
         return taken; /* the rest moves along, or waits for what is before it */
     return len;       /* what follows a close frame or an error is not looked at */
 }

@@ -3,9 +3,11 @@
  * each thing that is said has a reason, and the reason decides what happens where there is no room
  * (--session-max-bytes). What is said while a client's bytes are read is an answer to them,
  * whatever its author called it. */
-#include "gateway/session/session_parts.h"
+#include "gateway/session/session_say.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/session/session_answer.h"
+#include "proto/ws/ws_frame.h"
 
 #include <assert.h>
 
@@ -13,14 +15,9 @@
  * is about what one system call writes of short ones (OUT_IOVECS). */
 enum { HAND_OVER_BYTES = 32 * 1024 };
 
-static size_t backlog_bytes_of(const struct session *session)
-{
-    return session->extra == NULL ? 0 : backlog_bytes(session->extra->backlog);
-}
-
 size_t session_queued_bytes(const struct session *session)
 {
-    return conn_queued_bytes(&session->conn) + backlog_bytes_of(session);
+    return conn_queued_bytes(&session->conn) + backlog_bytes(session_backlog(session));
 }
 
 bool session_has_room(const struct session *session, size_t len)
@@ -40,7 +37,7 @@ bool session_takes_more(const struct session *session)
 
 bool session_is_busy(const struct session *session)
 {
-    return backlog_bytes_of(session) > 0 || !session_takes_more(session);
+    return backlog_bytes(session_backlog(session)) > 0 || !session_takes_more(session);
 }
 
 static bool may_say(const struct session *session, enum say why, size_t len)
@@ -59,11 +56,6 @@ static void put(struct session *session, const void *bytes, size_t len)
 {
     if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
         session_give_up(session);
-}
-
-enum err session_say_head(struct session *session, struct span head)
-{
-    return conn_write_bytes(&session->conn, head.bytes, head.len);
 }
 
 bool session_say(struct session *session, enum say why, const void *bytes, size_t len)

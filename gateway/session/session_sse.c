@@ -4,60 +4,23 @@
  * for it, and the kernel is asked 20 ms later, and then in twice the time each time, up to a
  * second. Before that nobody could say how many bytes TLS will make of what waits. A comment every
  * 15 s keeps proxies awake and finds out whether the peer still takes bytes.
- *
- * The head of the answer is held back until the first page has come, or there is something else to
- * say: to a user who is blocked, or kicked meanwhile, it is a 204. */
-#include "gateway/session/session_parts.h"
+ */
+#include "gateway/session/session_sse.h"
 
 #include "gateway/base/metrics.h"
-#include "proto/http/http_answer.h"
+#include "gateway/session/session_answer.h"
+#include "gateway/session/session_deadlines.h"
+#include "gateway/session/session_say.h"
 #include "proto/note/sse.h"
 
 #include <linux/sockios.h>
 #include <linux/tcp.h> /* glibc's tcp_info ends before what is asked for here */
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-enum { COMMENT_MS = 15000, FIRST_CHECK_MS = 20, LAST_CHECK_MS = 1000, HEAD_MAX_BYTES = 2048 };
+enum { COMMENT_MS = 15000, FIRST_CHECK_MS = 20, LAST_CHECK_MS = 1000 };
 enum { STAY_AWAY_MS = 86400000 };
-
-enum err sse_hold_head(struct session *session, const struct admission *admission)
-{
-    struct session_extra *extra = session_extra(session);
-    if (extra == NULL)
-        return ERR_NO_MEMORY;
-    extra->is_explicit = admission->is_explicit;
-    extra->held = session_copy(admission->origin);
-    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
-}
-
-/* The head that was held back, of this status. */
-static void send_head(struct session *session, unsigned status)
-{
-    struct buf head;
-    struct session_extra *extra = session->extra;
-    struct http_terms terms = {.date = worker_date(session_worker(session)),
-                               .reader = span_of(extra->held)};
-    buf_init(&head, HEAD_MAX_BYTES);
-    enum err error = status == 200
-                         ? http_stream_head(&head, &terms)
-                         : http_answer(&head, status, NULL, NULL, &terms, (struct span){0});
-    if (error == ERR_OK)
-        error = session_say_head(session, buf_span(&head));
-    buf_fini(&head);
-    free(extra->held);
-    extra->held = NULL;
-    if (error != ERR_OK)
-        session_give_up(session);
-}
-
-void sse_open(struct session *session)
-{
-    if (session->extra->held != NULL)
-        send_head(session, 200);
-}
 
 /* What the peer's TCP has acknowledged in all, and what it has yet to. A unix socket knows only the
  * latter: 0 when the peer has read everything. */
@@ -148,13 +111,6 @@ bool sse_on_timer(struct session *session)
     return true;
 }
 
-int32_t sse_wait_ms(const struct session *session, uint32_t now_ms)
-{
-    int32_t wait = (int32_t)(session->next_ping_ms - now_ms);
-    int32_t check = (int32_t)(session->extra->check_ms - now_ms);
-    return session->extra->mark_seq != 0 && check < wait ? check : wait;
-}
-
 /* Only a status makes EventSource give up, and only while none was sent. */
 static bool must_give_up(enum err error)
 {
@@ -182,7 +138,7 @@ void sse_end(struct session *session, enum err error, uint32_t retry_ms)
     bool is_held = session->extra->held != NULL;
     bool is_given_up = is_held && must_give_up(error);
     if (is_held)
-        send_head(session, is_given_up ? 204 : 200);
+        session_answer_stream(session, is_given_up ? 204 : 200);
     if (must_stay_away(error))
         retry_ms = STAY_AWAY_MS;
     if (retry_ms != 0 && !is_given_up)

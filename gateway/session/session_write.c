@@ -8,20 +8,17 @@
  * pinged behind each notification, unless a ping is under way: in the same write.
  *
  * What is to be hidden waits in the backlog as well, as a range of numbers. */
-#include "gateway/session/session_parts.h"
+#include "gateway/session/session_write.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/session/session_deadlines.h"
+#include "gateway/session/session_say.h"
 #include "proto/bytes/put.h"
 #include "proto/note/envelope.h"
 #include "proto/note/sse.h"
 #include "proto/ws/deflate.h"
 
 enum { TEXT_MAX_BYTES = 4096 };
-
-static struct backlog *backlog_of(const struct session *session)
-{
-    return session->extra == NULL ? NULL : session->extra->backlog;
-}
 
 /* ---- pings ---- */
 
@@ -195,10 +192,10 @@ static void cancel_first(struct session *session, struct backlog_item *item)
 }
 
 /* As much of the backlog as the connection may have. */
-static void feed(struct session *session)
+void session_feed(struct session *session)
 {
     struct backlog_item *item;
-    while ((item = backlog_first(backlog_of(session))) != NULL && session_is_open(session) &&
+    while ((item = backlog_first(session_backlog(session))) != NULL && session_is_open(session) &&
            session_takes_more(session)) {
         struct notification *note = backlog_note(item);
         if (backlog_is_cancel(item)) {
@@ -215,46 +212,6 @@ static void feed(struct session *session)
             return;
         }
         backlog_drop_first(&session->extra->backlog);
-    }
-}
-
-void session_on_flush(struct conn *conn)
-{
-    struct session *session = CONTAINER_OF(conn, struct session, conn);
-    if (!session_is_open(session))
-        return;
-    if (session_is_moving(session)) {
-        session_auth_go(session);
-        return;
-    }
-    bool had_backlog = backlog_of(session) != NULL;
-    feed(session);
-    if (session->wants_ping && !session->has_ping_out && session->n_unmatched < 2)
-        session_send_ping(session);
-    /* All of the backlog has expired or was withdrawn, and nothing is written of it. */
-    if (had_backlog && session_queued_bytes(session) == 0)
-        session_events_of(session)->on_drained(session);
-}
-
-void session_on_drained(struct conn *conn)
-{
-    struct session *session = CONTAINER_OF(conn, struct session, conn);
-    if (!session_is_open(session)) {
-        if (session->has_peer_close)
-            session_finish(session); /* both close frames are through: the server closes (7.1.1) */
-        return;
-    }
-    if (session_is_moving(session)) {
-        session_auth_go(session);
-        return;
-    }
-    if (session->level == LEVEL_SSE)
-        sse_on_drained(session);
-    if (backlog_of(session) != NULL)
-        conn_mark(conn); /* on_flush hands over more */
-    else {
-        session_trim(session);
-        session_events_of(session)->on_drained(session);
     }
 }
 
@@ -325,7 +282,7 @@ enum err session_withdraw(struct session *session, uint64_t from, uint64_t to, e
     uint64_t unsent = session->sent + 1;
     if (to >= unsent)
         metrics_add(METRIC_UNSENT_WITHDRAWN,
-                    backlog_withdraw(backlog_of(session), from, to, cause));
+                    backlog_withdraw(session_backlog(session), from, to, cause));
     if (from <= session->acked)
         from = session->acked + 1;
     if (to >= unsent)

@@ -10,6 +10,7 @@
 #include "gateway/port/handover.h"
 #include "gateway/port/port_routes.h"
 #include "gateway/session/session.h"
+#include "gateway/session/session_close.h"
 #include "proto/ws/ws_frame.h"
 #include "tests/alloc/fail.h"
 

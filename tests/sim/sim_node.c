@@ -9,6 +9,8 @@
 #include "gateway/requests/kick.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_life.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>

@@ -10,6 +10,7 @@
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/session/session_close.h"
 #include "tests/sim/sim_inner.h"
 
 #include <criterion/criterion.h>

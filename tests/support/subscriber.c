@@ -1,6 +1,7 @@
 #include "tests/support/subscriber.h"
 
 #include "gateway/delivery/delivery.h"
+#include "gateway/session/session_life.h"
 #include "tests/support/node_fixture.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,9 @@
 /* When a session may have a token verified. */
-#include "gateway/session/session_parts.h"
+#include "gateway/session/session_hold.h"
+
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_deadlines.h"
+#include "gateway/session/session_life.h"
 
 #include <criterion/criterion.h>
 #include <sys/socket.h>

@@ -1,0 +1,29 @@
+/* Every way to end a session. None frees it before the end of the turn; none may be used again on a
+ * session that is CLOSED. */
+#ifndef HERALD_SESSION_CLOSE_H
+#define HERALD_SESSION_CLOSE_H
+
+#include "gateway/session/session.h"
+
+/* Sends a close frame with the error's code and leaves; retry_ms 0: the reason names none. `word`
+ * NULL: the error's own. Does nothing to a session that is closing already. */
+void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms);
+void session_close_all(struct client *client, enum err error, struct span word);
+
+/* Another epoch has begun: the sessions of the old one are told, and closed (4004). */
+void session_resync_all(struct client *client);
+
+/* The socket is closed; the memory goes at the end of the turn. */
+void session_finish(struct session *session);
+/* It leaves its client and waits for the end of its connection, two seconds at most. */
+void session_begin_closing(struct session *session);
+/* Its socket has been given away (conn_release): the session leaves, and nothing is sent. The
+ * memory goes at the end of the turn. */
+void session_detach(struct session *session);
+/* Out of its client and out of what counts it, as each of these does once. */
+void session_leave(struct session *session);
+
+/* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */
+void session_abandon_closing(struct worker *worker);
+
+#endif

@@ -1,0 +1,125 @@
+/* One timer serves several deadlines: the next ping, the silence after which the peer is dead, the
+ * end of a message that has begun, of credentials, of a drain, and what an event stream has
+ * instead. It is not moved when a frame arrives: it fires, looks, and is set again
+ * (session_life.c). */
+#include "gateway/session/session_deadlines.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
+
+enum { STOOD_STILL_MS = 1000, VERIFY_EACH_MS = 1000 };
+
+/* ---- a message that has begun ---- */
+
+static int32_t unfinished_wait_ms(const struct session *session)
+{
+    if (!session->is_unfinished)
+        return INT32_MAX;
+    return (int32_t)(session->begun_ms - session_clock(session)) +
+           (int32_t)session_options(session)->slow_timeout;
+}
+
+/* The clock alone proves nothing: when it is looked at so late, this process has stood still, and
+ * the rest may be there to be read. */
+bool session_is_unfinished_late(struct session *session)
+{
+    int32_t wait_ms = unfinished_wait_ms(session);
+    if (wait_ms < -STOOD_STILL_MS) {
+        session->begun_ms += (uint32_t)(SESSION_LAST_CHANCE_MS - wait_ms);
+        return false;
+    }
+    metrics_add(METRIC_LIMITED_MESSAGE_TIME, wait_ms <= 0);
+    return wait_ms <= 0;
+}
+
+/* ---- credentials ---- */
+
+bool session_is_holding(const struct session *session)
+{
+    return session->extra != NULL && session->extra->hold.token != NULL;
+}
+
+/* To the second in which the next one may be verified; 0: it may be. The last one may have been
+ * weeks ago, so what is looked at is the time since then, which wraps last. */
+int32_t session_verify_wait_ms(const struct session *session)
+{
+    const struct session_hold *held = &session->extra->hold;
+    uint32_t since_ms = session_clock(session) - held->verified_ms;
+    return held->has_verified && since_ms < VERIFY_EACH_MS ? (int32_t)(VERIFY_EACH_MS - since_ms)
+                                                           : 0;
+}
+
+int32_t session_hold_wait_ms(const struct session *session)
+{
+    return session->extra->hold.waits_second ? session_verify_wait_ms(session) : INT32_MAX;
+}
+
+bool session_hold_is_over(const struct session *session)
+{
+    return session_is_holding(session) && session_hold_wait_ms(session) <= 0;
+}
+
+bool session_auth_is_over(const struct session *session, enum err *ret_error)
+{
+    if (session_is_holding(session))
+        return false; /* what was said in time counts, though nobody has looked at it yet */
+    if (session->state == SESSION_AUTH &&
+        session_has_come(session_clock(session), session->extra->auth_by_ms)) {
+        *ret_error = ERR_AUTH_TIMEOUT;
+        return true;
+    }
+    *ret_error = ERR_EXPIRED;
+    return session->until_s != 0 && clock_wall_ms() / 1000 >= (int64_t)session->until_s;
+}
+
+static int32_t auth_wait_ms(const struct session *session)
+{
+    int64_t wait_ms = INT32_MAX;
+    if (session_is_holding(session))
+        return session_hold_wait_ms(session);
+    if (session->until_s != 0)
+        wait_ms = (int64_t)session->until_s * 1000 - clock_wall_ms();
+    if (session->state == SESSION_AUTH) {
+        int32_t by_ms = (int32_t)(session->extra->auth_by_ms - session_clock(session));
+        wait_ms = by_ms < wait_ms ? by_ms : wait_ms;
+    }
+    if (wait_ms < 0)
+        return 0;
+    return wait_ms < INT32_MAX ? (int32_t)wait_ms : INT32_MAX;
+}
+
+/* ---- the timer ---- */
+
+static int32_t stream_wait_ms(const struct session *session, uint32_t now_ms)
+{
+    int32_t wait = (int32_t)(session->next_ping_ms - now_ms);
+    int32_t check = (int32_t)(session->extra->check_ms - now_ms);
+    return session->extra->mark_seq != 0 && check < wait ? check : wait;
+}
+
+void session_set_timer(struct session *session)
+{
+    const struct options *options = session_options(session);
+    uint32_t now_ms = session_clock(session);
+    int32_t wait;
+    if (session->level == LEVEL_SSE) {
+        wait = stream_wait_ms(session, now_ms);
+    } else {
+        int32_t silence = (int32_t)(session->heard_ms - now_ms) + (int32_t)options->silence_timeout;
+        wait = (int32_t)(session->next_ping_ms - now_ms);
+        wait = silence < wait ? silence : wait;
+    }
+    struct worker *worker = session_worker(session);
+    int64_t moved_ms = conn_moved_ms(&session->conn);
+    int64_t stuck = moved_ms + options->slow_timeout - worker_now_ms(worker);
+    if (moved_ms != 0 && stuck < wait)
+        wait = (int32_t)stuck;
+    int32_t unfinished = unfinished_wait_ms(session);
+    wait = unfinished < wait ? unfinished : wait;
+    int32_t credit = auth_wait_ms(session);
+    wait = credit < wait ? credit : wait;
+    if (session->is_draining && (int32_t)(session->drain_at_ms - now_ms) < wait)
+        wait = (int32_t)(session->drain_at_ms - now_ms);
+    timer_set(reactor_timers(worker->reactor), &session->timer,
+              worker_now_ms(worker) + (wait > 0 ? wait : 0));
+}

@@ -1,0 +1,287 @@
+/* The life of a session: it begins with the answer to its request, its timer fires, its connection
+ * reports what came in, went out or broke, and a drain ends it. What comes in is read by
+ * session_read.c; notifications are queued by delivery/ through session_write.c; all the ways to
+ * end are in session_close.c. */
+#include "gateway/session/session_life.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
+#include "gateway/session/session_answer.h"
+#include "gateway/session/session_auth.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_deadlines.h"
+#include "gateway/session/session_hold.h"
+#include "gateway/session/session_read.h"
+#include "gateway/session/session_say.h"
+#include "gateway/session/session_sse.h"
+#include "gateway/session/session_write.h"
+
+#include <stdlib.h>
+
+/* ---- what its connection reports ---- */
+
+/* Reports that its user is known, unless something waits to be written first. */
+static void report_identified(struct session *session)
+{
+    if (conn_queued_bytes(&session->conn) == 0)
+        session_events_of(session)->on_identified(session);
+}
+
+static void on_flush(struct conn *conn)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    if (!session_is_open(session))
+        return;
+    if (session_is_identified(session)) {
+        report_identified(session);
+        return;
+    }
+    bool had_backlog = session_backlog(session) != NULL;
+    session_feed(session);
+    if (session->wants_ping && !session->has_ping_out && session->n_unmatched < 2)
+        session_send_ping(session);
+    /* All of the backlog has expired or was withdrawn, and nothing is written of it. */
+    if (had_backlog && session_queued_bytes(session) == 0)
+        session_events_of(session)->on_drained(session);
+}
+
+static void on_drained(struct conn *conn)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    if (!session_is_open(session)) {
+        if (session->has_peer_close)
+            session_finish(session); /* both close frames are through: the server closes (7.1.1) */
+        return;
+    }
+    if (session_is_identified(session)) {
+        report_identified(session);
+        return;
+    }
+    if (session->level == LEVEL_SSE)
+        sse_on_drained(session);
+    if (session_backlog(session) != NULL)
+        conn_mark(conn); /* on_flush hands over more */
+    else {
+        session_trim(session);
+        session_events_of(session)->on_drained(session);
+    }
+}
+
+static void on_gone(struct conn *conn, bool is_clean)
+{
+    struct session *session = CONTAINER_OF(conn, struct session, conn);
+    (void)is_clean; /* an end without a close frame is a drop either way (7.1.5, 1006) */
+    if (session_is_open(session)) {
+        metrics_count(session->is_given_up ? METRIC_CLOSED_MEMORY : METRIC_CLOSED_DROPPED);
+        session_log(session, "session ended", session->is_given_up ? "out of memory" : "dropped");
+        session_leave(session);
+    }
+    session_finish(session);
+}
+
+static struct ip address(const struct conn *conn)
+{
+    const struct session *session = CONTAINER_OF(conn, const struct session, conn);
+    return peer_of_work(session->peer, conn->watch.fd);
+}
+
+static const struct conn_ops ops = {session_on_bytes, on_flush, on_drained, on_gone, address};
+
+/* ---- the timer ---- */
+
+/* Waiting bytes that still move show that a slow line is alive. */
+static bool is_silent(const struct session *session, uint32_t now_ms)
+{
+    uint32_t alive_ms = session->heard_ms;
+    if (session_is_holding(session) && conn_has_unread(&session->conn))
+        return false; /* it is this side that does not read */
+    int64_t moved_ms = conn_moved_ms(&session->conn);
+    if (moved_ms != 0 && session_has_come((uint32_t)moved_ms, alive_ms))
+        alive_ms = (uint32_t)moved_ms;
+    return session_has_come(now_ms, alive_ms + (uint32_t)session_options(session)->silence_timeout);
+}
+
+/* The clock alone proves nothing: it may be this process that stood still. A ping must have been
+ * out for half of the time, and what had come in by then must have been read. true: not dead yet.
+ */
+static bool ask_once_more(struct session *session, uint32_t now_ms)
+{
+    uint32_t silence_ms = (uint32_t)session_options(session)->silence_timeout;
+    if (!session->has_ping_out && !session_send_ping(session)) {
+        session->heard_ms = now_ms - silence_ms / 2; /* so much waits that --slow-timeout decides */
+        return true;
+    }
+    if (!session_has_come(now_ms, session->ping_sent_ms + silence_ms / 2)) {
+        session->heard_ms = session->ping_sent_ms - silence_ms / 2;
+        return true;
+    }
+    if (session->is_suspect)
+        return false;
+    session->is_suspect = true;
+    struct worker *worker = session_worker(session);
+    timer_set(reactor_timers(worker->reactor), &session->timer,
+              worker_now_ms(worker) + SESSION_LAST_CHANCE_MS);
+    return true;
+}
+
+static bool is_stuck(const struct session *session, int64_t now_ms)
+{
+    int64_t moved_ms = conn_moved_ms(&session->conn);
+    return moved_ms != 0 && now_ms - moved_ms >= session_options(session)->slow_timeout;
+}
+
+static void ping_if_due(struct session *session, uint32_t now_ms)
+{
+    uint32_t interval_ms = (uint32_t)session_options(session)->ping_interval;
+    if (!session_has_come(now_ms, session->next_ping_ms))
+        return;
+    session->next_ping_ms += interval_ms;
+    if (session_has_come(now_ms, session->next_ping_ms)) /* a long stall: no burst afterwards */
+        session->next_ping_ms = now_ms + interval_ms;
+    if (!session->has_ping_out)
+        session_send_ping(session);
+}
+
+static void watch_socket(struct session *session)
+{
+    uint32_t now_ms = session_clock(session);
+    uint32_t silence_ms = (uint32_t)session_options(session)->silence_timeout;
+    if (!is_silent(session, now_ms)) {
+        session->is_suspect = false; /* its waiting bytes have moved meanwhile */
+    } else if (!ask_once_more(session, now_ms)) {
+        session_close(session, ERR_SILENT, (struct span){0}, 0);
+        return;
+    } else if (session->is_suspect) {
+        return; /* the timer is set for the last look */
+    }
+    ping_if_due(session, now_ms);
+    if (now_ms - session->heard_ms >= silence_ms) /* alive by its moving bytes alone */
+        session->heard_ms = now_ms - silence_ms / 2;
+    session_set_timer(session);
+}
+
+static void watch_stream(struct session *session)
+{
+    if (!sse_on_timer(session))
+        session_close(session, ERR_SLOW, (struct span){0}, 0);
+    else
+        session_set_timer(session);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct session *session = CONTAINER_OF(timer, struct session, timer);
+    enum err error;
+    if (!session_is_open(session)) /* it has lingered long enough */
+        session_finish(session);
+    else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
+        session_close(session, ERR_RESTART, (struct span){0}, session_retry_ms(session));
+    else if (session_hold_is_over(session))
+        session_hold_go_on(session);
+    else if (session_auth_is_over(session, &error))
+        session_end_auth(session, error);
+    else if (is_stuck(session, worker_now_ms(session_worker(session))))
+        session_close(session, ERR_SLOW, (struct span){0}, 0);
+    else if (session_is_unfinished_late(session))
+        session_close(session, ERR_SLOW, SPAN_LITERAL("slow message"), 0);
+    else if (session->level == LEVEL_SSE)
+        watch_stream(session);
+    else
+        watch_socket(session);
+}
+
+/* ---- the beginning ---- */
+
+static enum err keep_resume(struct session *session, const struct resume *resume)
+{
+    if (epoch_is_none(resume->epoch))
+        return ERR_OK;
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        return ERR_NO_MEMORY;
+    extra->resume = *resume;
+    return ERR_OK;
+}
+
+static void set_first_deadlines(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    uint32_t now_ms = session_clock(session);
+    session->heard_ms = now_ms;
+    /* The phase is random, so that the pings of many connections never bunch. */
+    session->next_ping_ms =
+        now_ms + 1 +
+        (uint32_t)(worker_random(worker) % (uint64_t)session_options(session)->ping_interval);
+    if (session->extra != NULL)
+        session->extra->progress_ms = now_ms;
+    timer_init(&session->timer, on_timer);
+    session_set_timer(session);
+}
+
+enum err session_new(struct worker *worker, const struct admission *admission,
+                     struct session **ret_session)
+{
+    const struct options *options = worker->node->options;
+    struct session *session = calloc(1, sizeof *session);
+    if (session == NULL)
+        return ERR_NO_MEMORY;
+    enum err error = conn_open(&session->conn, &worker->loop, &ops, admission->socket);
+    if (error != ERR_OK)
+        goto undo_alloc;
+    session->level = admission->level & 0xf;
+    error = keep_resume(session, &admission->resume);
+    if (error == ERR_OK)
+        error = session_answer_request(session, admission);
+    if (error != ERR_OK)
+        goto undo_conn;
+
+    list_init(&session->link);
+    reader_init(&session->reader);
+    session->round_trip_ms = UINT16_MAX;
+    session->id = atomic_fetch_add(&worker->node->next_connection, 1);
+    session->since_ms = clock_wall_ms();
+    session->peer = admission->peer;
+    session->agent = user_agents_get(&worker->agents, admission->user_agent);
+    ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
+    session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
+    if (session->window_bits != 0)
+        ws_decoder_allow_compressed(&session->decoder);
+    session->until_s = session_until_s(admission->until_ms);
+    set_first_deadlines(session);
+    if (!admission->is_open)
+        metrics_count(METRIC_OPENED);
+    metrics_gauge_add(METRIC_CONNECTIONS, 1);
+    *ret_session = session;
+    return ERR_OK;
+
+undo_conn:;
+    uint8_t *rest;
+    size_t n_rest;
+    conn_release(&session->conn, &rest, &n_rest);
+    free(rest);
+undo_alloc:
+    session_extra_free(session->extra);
+    free(session);
+    return error;
+}
+
+/* ---- drains ---- */
+
+void session_drain(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    int64_t left_ms = atomic_load(&worker->node->drain_ends_ms) - worker_now_ms(worker);
+    if (session->is_draining)
+        return;
+    uint32_t delay_ms = left_ms <= 0 ? 0 : (uint32_t)(worker_random(worker) % (uint64_t)left_ms);
+    session_drain_at(session, session_clock(session) + delay_ms);
+    if (session->level == LEVEL_V1)
+        session_send_goaway(session, delay_ms);
+}
+
+void session_drain_at(struct session *session, uint32_t drain_at_ms)
+{
+    session->is_draining = true;
+    session->drain_at_ms = drain_at_ms;
+    session_set_timer(session);
+}

@@ -1,0 +1,19 @@
+/* The beginning of a session, and its end in a drain. */
+#ifndef HERALD_SESSION_LIFE_H
+#define HERALD_SESSION_LIFE_H
+
+#include "gateway/session/session.h"
+
+/* Takes over the socket and queues the 101. The 200 of an event stream is held back until there is
+ * something to say, because an EventSource that is blocked must hear 204 instead. On error the
+ * socket is still the caller's. The session is NEW: it has no client yet. */
+MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
+                                struct session **ret_session);
+
+/* Closes it with 1012 at a random moment before the end of the drain (node.h), and tells it so,
+ * once. */
+void session_drain(struct session *session);
+/* One that was told before it moved here. */
+void session_drain_at(struct session *session, uint32_t drain_at_ms);
+
+#endif

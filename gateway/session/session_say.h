@@ -1,0 +1,31 @@
+/* The one door for all that is written to a session's connection after the answer to its request.
+ */
+#ifndef HERALD_SESSION_SAY_H
+#define HERALD_SESSION_SAY_H
+
+#include "gateway/session/session.h"
+
+/* Why something is said, and what happens to it when --session-max-bytes wait already. */
+enum say {
+    SAY_ANSWER, /* the client asked: left out, and counted */
+    SAY_SIGN,   /* a sign of life: left out */
+    SAY_INBOX,  /* of what stands in the inbox: the caller has looked (session_is_busy) */
+    SAY_ONCE, /* written: in the life of a session it is said once (hello, reset, goaway, close) */
+};
+
+/* false: it was left out. A failure of another kind ends the session (its state tells). */
+bool session_say(struct session *session, enum say why, const void *bytes, size_t len);
+bool session_say_text(struct session *session, enum say why, struct span text); /* as a frame */
+/* A notification's frame, while the session is not busy. */
+MUST_CHECK enum err session_say_payload(struct session *session, struct payload *payload);
+
+/* Bytes that wait in memory to be written. */
+size_t session_queued_bytes(const struct session *session);
+/* Is there room for so many bytes more in memory? There is for anything while nothing waits. */
+bool session_has_room(const struct session *session, size_t len);
+/* May what is of the inbox be handed to the connection, as far as that is concerned? */
+bool session_takes_more(const struct session *session);
+/* Must what is of the inbox wait in the backlog? */
+bool session_is_busy(const struct session *session);
+
+#endif

@@ -1,0 +1,13 @@
+/* What event streams do otherwise (session_sse.c). */
+#ifndef HERALD_SESSION_SSE_H
+#define HERALD_SESSION_SSE_H
+
+#include "gateway/session/session.h"
+
+void sse_end(struct session *session, enum err error, uint32_t retry_ms); /* last words, and FIN */
+void sse_on_drained(struct session *session); /* the kernel has taken all */
+/* Looks at what TCP has acknowledged, writes the comment when it is due. false: the peer has taken
+ * nothing for --slow-timeout. */
+MUST_CHECK bool sse_on_timer(struct session *session);
+
+#endif

@@ -1,0 +1,40 @@
+/* What goes out to a session: notifications and gaps in the order of their numbers, and what is
+ * said about them. delivery/ decides what and when. */
+#ifndef HERALD_SESSION_WRITE_H
+#define HERALD_SESSION_WRITE_H
+
+#include "gateway/session/session.h"
+
+/* The first page has come: what the session begins with (hello; SSE: retry and the position). */
+void session_greet(struct session *session, uint64_t head, bool is_resumed);
+
+/* The position that it asked to resume after is not of this epoch, or not yet there: a gap with
+ * cause reset. */
+void session_reset(struct session *session);
+
+/* Queues a notification and moves the tail to it. What has expired meanwhile becomes a gap.
+ * ERR_FULL: session_max_bytes wait already, and nothing was queued. A failure of another kind ends
+ * the session (its state tells). */
+MUST_CHECK enum err session_write(struct session *session, struct notification *note);
+
+/* These numbers will not come. Moves the tail after them; a plain client is not told. Errors as
+ * above. */
+MUST_CHECK enum err session_gap(struct session *session, const struct gap *gap);
+
+/* These numbers were withdrawn or collapsed: what still waits in memory is dropped, and a client
+ * that was written one, and has not acknowledged it, is told to hide it. ERR_FULL: it was not told
+ * of all of them, because session_max_bytes wait (a page that looks back tells it). */
+MUST_CHECK enum err session_withdraw(struct session *session, uint64_t from, uint64_t to,
+                                     enum gap_cause cause);
+
+/* As much of the backlog as the connection may have is handed to it. */
+void session_feed(struct session *session);
+
+bool session_send_ping(struct session *session); /* false: there is no room for it */
+/* herald.v1: */
+void session_send_goaway(struct session *session, uint32_t delay_ms);
+void session_send_error(struct session *session, const char *code, struct span raw_id,
+                        const char *detail);
+void session_send_pong(struct session *session);
+
+#endif
