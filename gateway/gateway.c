@@ -25,7 +25,6 @@
 #include "gateway/limits.h"
 #include "gateway/net/socket_rights.h"
 #include "gateway/port/handover.h"
-#include "gateway/port/health.h"
 #include "gateway/port/port_routes.h"
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/inbox_requests.h"
@@ -460,12 +459,12 @@ void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
 
 bool gateway_is_live(struct gateway *gateway)
 {
-    return health_is_live(&gateway->node);
+    return node_is_live(&gateway->node);
 }
 
-enum gateway_readiness gateway_readiness(struct gateway *gateway)
+enum node_readiness gateway_readiness(struct gateway *gateway)
 {
-    return health_readiness(&gateway->node);
+    return node_readiness(&gateway->node);
 }
 
 void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])

@@ -3,6 +3,7 @@
 #define HERALD_GATEWAY_H
 
 #include "gateway/base/options.h"
+#include "gateway/node/health.h"
 #include "gateway/requests/requests.h"
 
 /* Opens the store, binds the listener, starts the workers. On error *why is a sentence that says
@@ -44,12 +45,9 @@ struct gateway_stats {
 };
 void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats);
 
-bool gateway_is_live(struct gateway *gateway); /* every worker has turned within 5 s */
+bool gateway_is_live(struct gateway *gateway); /* node_is_live */
 
-enum gateway_readiness { GATEWAY_READY, GATEWAY_DEGRADED, GATEWAY_NO_STORE, GATEWAY_DRAINING };
-/* DEGRADED: the store was there and is away, or takes no writes. NO_STORE: it has never answered.
- */
-enum gateway_readiness gateway_readiness(struct gateway *gateway);
+enum node_readiness gateway_readiness(struct gateway *gateway);
 
 /* Why the store is away: one line of UTF-8 for an operator; empty while it is up. Any thread. */
 enum { STORE_PROBLEM_MAX_BYTES = 736 };

@@ -81,18 +81,18 @@ static void refuse_without_store(struct request *request)
 void readyz_run(struct request *request)
 {
     switch (gateway_readiness(request->service->gateway)) {
-    case GATEWAY_READY:
+    case NODE_READY:
         json_out_text(&request->out, "{\"status\":\"ready\"}");
         break;
-    case GATEWAY_DEGRADED:
+    case NODE_DEGRADED:
         json_out_text(&request->out, "{\"degraded\":[\"store\"],\"detail\":");
         write_problem(request);
         json_out_text(&request->out, "}");
         break;
-    case GATEWAY_NO_STORE:
+    case NODE_NO_STORE:
         refuse_without_store(request);
         return;
-    case GATEWAY_DRAINING:
+    case NODE_DRAINING:
         request_refuse_with(request, ERR_DRAINING, NULL, NULL);
         return;
     }

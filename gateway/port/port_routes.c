@@ -5,7 +5,7 @@
 #include "gateway/identity/auth.h"
 #include "gateway/port/ack_route.h"
 #include "gateway/port/demo.h"
-#include "gateway/port/health.h"
+#include "gateway/port/health_routes.h"
 #include "gateway/port/subscribe.h"
 #include "proto/http/authority.h"
 #include "proto/http/forwarded.h"

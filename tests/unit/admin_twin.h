@@ -38,7 +38,7 @@ static struct {
     void (*play_push)(struct gateway_push *push, uint64_t n); /* NULL: kept for nobody */
     void (*play_message)(struct gateway_message *message);
     void (*play_inbox)(struct gateway_inbox *inbox);
-    enum gateway_readiness readiness;
+    enum node_readiness readiness;
     const char *store_problem;
     int64_t blocked_until_ms;
 } twin = {
@@ -257,7 +257,7 @@ bool gateway_is_live(struct gateway *gateway)
     return true;
 }
 
-enum gateway_readiness gateway_readiness(struct gateway *gateway)
+enum node_readiness gateway_readiness(struct gateway *gateway)
 {
     (void)gateway;
     return twin.readiness;

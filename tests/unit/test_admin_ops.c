@@ -13,12 +13,12 @@ static const char why[] =
 Test(admin_ops, readyz_and_stats_say_why_the_store_is_away)
 {
     twin.store_problem = why;
-    twin.readiness = GATEWAY_DEGRADED;
+    twin.readiness = NODE_DEGRADED;
     expect_get("GET", "/readyz", 200,
                "{\"degraded\":[\"store\"],\"detail\":\"Redis at 127.0.0.1:6379: OOM command not "
                "allowed when used memory > \\\"maxmemory\\\". aaaa");
     expect_get("GET", "/readyz", 200, "bbb end\"}");
-    twin.readiness = GATEWAY_NO_STORE;
+    twin.readiness = NODE_NO_STORE;
     expect_get("GET", "/readyz", 503, "\"detail\":\"Redis at 127.0.0.1:6379: OOM command");
     expect_get("GET", "/stats", 200, "\"up\":false,\"problem\":\"Redis at 127.0.0.1:6379: OOM");
 }
@@ -27,9 +27,9 @@ Test(admin_ops, without_a_problem_none_is_said)
 {
     expect_get("GET", "/readyz", 200, "{\"status\":\"ready\"}");
     expect_get("GET", "/stats", 200, "\"problem\":null},\"draining\"");
-    twin.readiness = GATEWAY_NO_STORE;
+    twin.readiness = NODE_NO_STORE;
     expect_get("GET", "/readyz", 503, "the store has not answered yet");
-    twin.readiness = GATEWAY_DEGRADED; /* it came back between the two looks */
+    twin.readiness = NODE_DEGRADED; /* it came back between the two looks */
     expect_get("GET", "/readyz", 200, "{\"degraded\":[\"store\"],\"detail\":null}");
 }
 

@@ -1,27 +1,6 @@
-#include "gateway/port/health.h"
+#include "gateway/port/health_routes.h"
 
-#include "gateway/base/clock.h"
-
-enum { LIVENESS_MS = 5000 };
-
-bool health_is_live(const struct node *node)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    for (unsigned i = 0; i < node->n_workers; i++) {
-        if (now_ms - atomic_load(&node->workers[i]->seen_ms) > LIVENESS_MS)
-            return false;
-    }
-    return true;
-}
-
-enum gateway_readiness health_readiness(const struct node *node)
-{
-    if (atomic_load(&node->is_draining))
-        return GATEWAY_DRAINING;
-    if (!atomic_load(&node->was_store_up))
-        return GATEWAY_NO_STORE;
-    return atomic_load(&node->is_store_up) ? GATEWAY_READY : GATEWAY_DEGRADED;
-}
+#include "gateway/node/health.h"
 
 /* The connection goes on after the answer. false: it is refused (405). */
 static bool is_look(struct http_conn *http_conn, struct span method)
@@ -42,7 +21,7 @@ void health_serve_livez(struct http_conn *http_conn, struct span method)
 {
     if (!is_look(http_conn, method))
         return;
-    if (health_is_live(http_conn_worker(http_conn)->node))
+    if (node_is_live(http_conn_worker(http_conn)->node))
         answer_json(http_conn, "{\"status\":\"live\"}");
     else
         http_conn_problem(http_conn, ERR_SYSTEM, "a worker has not turned for 5 s", NULL, NULL);
@@ -52,18 +31,18 @@ void health_serve_readyz(struct http_conn *http_conn, struct span method)
 {
     if (!is_look(http_conn, method))
         return;
-    switch (health_readiness(http_conn_worker(http_conn)->node)) {
-    case GATEWAY_READY:
+    switch (node_readiness(http_conn_worker(http_conn)->node)) {
+    case NODE_READY:
         answer_json(http_conn, "{\"status\":\"ready\"}");
         break;
-    case GATEWAY_DEGRADED:
+    case NODE_DEGRADED:
         answer_json(http_conn, "{\"degraded\":[\"store\"]}");
         break;
-    case GATEWAY_NO_STORE:
+    case NODE_NO_STORE:
         http_conn_problem(http_conn, ERR_STORE_UNAVAILABLE, "the store has not answered yet", NULL,
                           NULL);
         break;
-    case GATEWAY_DRAINING:
+    case NODE_DRAINING:
         http_conn_problem(http_conn, ERR_DRAINING, NULL, NULL, NULL);
         break;
     }

@@ -1,0 +1,25 @@
+#include "gateway/node/health.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/node/worker.h"
+
+enum { LIVENESS_MS = 5000 };
+
+bool node_is_live(const struct node *node)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        if (now_ms - atomic_load(&node->workers[i]->seen_ms) > LIVENESS_MS)
+            return false;
+    }
+    return true;
+}
+
+enum node_readiness node_readiness(const struct node *node)
+{
+    if (atomic_load(&node->is_draining))
+        return NODE_DRAINING;
+    if (!atomic_load(&node->was_store_up))
+        return NODE_NO_STORE;
+    return atomic_load(&node->is_store_up) ? NODE_READY : NODE_DEGRADED;
+}

@@ -1,0 +1,18 @@
+/* Is this node well? Both ports answer it: the admin port (gateway.h) and the subscriber port, for
+ * balancers that see nothing else. Any thread. */
+#ifndef HERALD_NODE_HEALTH_H
+#define HERALD_NODE_HEALTH_H
+
+#include <stdbool.h>
+
+struct node;
+
+/* Has every worker turned within 5 s? */
+bool node_is_live(const struct node *node);
+
+/* DEGRADED: the store was there and is away, or takes no writes. NO_STORE: it has never answered.
+ */
+enum node_readiness { NODE_READY, NODE_DEGRADED, NODE_NO_STORE, NODE_DRAINING };
+enum node_readiness node_readiness(const struct node *node);
+
+#endif
