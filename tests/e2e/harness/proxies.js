@@ -88,7 +88,7 @@ function documented(name) {
     const section = fs.readFileSync(DOCUMENT, 'utf8').split(/^## /m).find((text) => text.startsWith(`${name}\n`));
     assert.ok(section, `deploy/proxies.md has a section "${name}"`);
     const block = /^```\w+\n([^]*?)^```$/m.exec(section);
-    const unix = /At a unix socket `([^`]+)` becomes `([^`]+)`/.exec(section);
+    const unix = /At\s+a\s+unix\s+socket\s+`([^`]+)`\s+becomes\s+`([^`]+)`/.exec(section);
     assert.ok(block && unix, `deploy/proxies.md has a block for ${name}, and what it becomes at a unix socket`);
     return { block: block[1], tcp: unix[1], unix: unix[2] };
 }
