@@ -109,7 +109,7 @@ static uint64_t metric(enum metric which)
 #define PRINT(title, rows, must_happen)                                                            \
     print_rows((title), (rows), sizeof(rows) / sizeof(rows)[0], (must_happen))
 
-static bool print_totals(const struct sim_totals *t, bool must_happen)
+static bool print_pushes(const struct sim_totals *t, bool must_happen)
 {
     const struct row pushes[] = {
         {"pushed", t->pushed},       {"accepted", t->accepted},
@@ -118,12 +118,22 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
         {"cancelled", t->cancelled}, {"collapsed", t->collapsed},
         {"ephemeral", t->ephemeral}, {"of them had", t->ephemeral_had},
     };
+    return PRINT("notifications", pushes, must_happen);
+}
+
+static bool print_clients(const struct sim_totals *t, bool must_happen)
+{
     const struct row clients[] = {
         {"received", t->had},      {"repeated", t->repeated},  {"shared", t->shared_users},
         {"connects", t->connects}, {"drops", t->drops},        {"goodbyes", t->goodbyes},
         {"torn", t->torn_writes},  {"silent", t->silent_tabs}, {"slow", t->slow_tabs},
         {"stuck", t->stuck_tabs},
     };
+    return PRINT("clients", clients, must_happen);
+}
+
+static bool print_faults(const struct sim_totals *t, bool must_happen)
+{
     const struct row faults[] = {
         {"crashes", t->crashes},
         {"drains", t->drains},
@@ -146,6 +156,11 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
         {"allocations failed", t->failed_allocations},
         {"let in no session", t->not_entered},
     };
+    return PRINT("faults", faults, must_happen);
+}
+
+static bool print_paths(bool must_happen)
+{
     const struct row paths[] = {
         {"live", metric(METRIC_DELIVERED_LIVE)},
         {"replay", metric(METRIC_DELIVERED_REPLAY)},
@@ -162,6 +177,11 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
         {"dropped", metric(METRIC_CLOSED_DROPPED)},
         {"for lack of memory", metric(METRIC_CLOSED_MEMORY)},
     };
+    return PRINT("the node", paths, must_happen);
+}
+
+static bool print_v1(const struct sim_totals *t, bool must_happen)
+{
     const struct row v1[] = {
         {"tabs", t->v1_tabs},
         {"lazy", t->lazy_tabs},
@@ -175,17 +195,18 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
         {"acknowledged", t->gap_numbers[GAP_ACKNOWLEDGED]},
         {"unknown", t->gap_numbers[GAP_UNKNOWN]},
     };
+    return PRINT("herald.v1", v1, must_happen);
+}
+
+static bool print_never(void)
+{
     const struct row never[] = {
         {"protocol errors", metric(METRIC_CLOSED_PROTOCOL)},
         {"resyncs", metric(METRIC_CLOSED_RESYNC)},
         {"sessions left open", metric(METRIC_CONNECTIONS)},
         {"users left", metric(METRIC_USERS)},
     };
-    bool is_good = PRINT("notifications", pushes, must_happen);
-    is_good &= PRINT("clients", clients, must_happen);
-    is_good &= PRINT("faults", faults, must_happen);
-    is_good &= PRINT("the node", paths, must_happen);
-    is_good &= PRINT("herald.v1", v1, must_happen);
+    bool is_good = true;
     PRINT("never", never, false);
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
         if (never[i].count != 0) {
@@ -193,6 +214,17 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
             is_good = false;
         }
     }
+    return is_good;
+}
+
+static bool print_totals(const struct sim_totals *t, bool must_happen)
+{
+    bool is_good = print_pushes(t, must_happen);
+    is_good &= print_clients(t, must_happen);
+    is_good &= print_faults(t, must_happen);
+    is_good &= print_paths(must_happen);
+    is_good &= print_v1(t, must_happen);
+    is_good &= print_never();
     uint64_t left = t->acked + t->expired + t->overflow + t->cancelled + t->collapsed;
     printf("lost: %" PRId64 "\n", (int64_t)(t->stored - left));
     return is_good && t->stored == left;

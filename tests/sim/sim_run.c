@@ -1,3 +1,7 @@
+/* One seed, played: the seed says how many workers, users, tabs and faults there are; then steps of
+ * the clock in which publishers push, tabs connect, read and drop, and faults come and go; then
+ * calm, in which everything must arrive; and at the end sim_model.c is asked whether what happened
+ * could happen. */
 #include "gateway/base/clock.h"
 #include "gateway/stores/stores.h"
 #include "tests/sim/sim.h"

@@ -1,3 +1,5 @@
+/* The records of the file store: written and read again, one of each kind; and every way in which
+ * one may be malformed. */
 #include "gateway/stores/file/file_record.h"
 #include "gateway/stores/local/inbox.h"
 

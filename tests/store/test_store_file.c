@@ -1,3 +1,5 @@
+/* The file store on its directory: what it keeps over restarts and kills, which files it refuses,
+ * its ceiling and a full disk. */
 #include "tests/store/file_directory.h"
 
 #include <signal.h>

@@ -1,3 +1,5 @@
+/* The list of what waits in one inbox: it behaves as a plain list does, and each operation takes
+ * few steps however long it is. */
 #include "gateway/base/hash.h"
 #include "gateway/stores/local/waiting.h"
 

@@ -1,3 +1,5 @@
+/* The client map: who is present with how many sessions, who is woken for an offer, and lists of
+ * everybody while it grows. */
 #include "gateway/base/hash.h"
 #include "gateway/node/client_map.h"
 

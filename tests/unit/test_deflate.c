@@ -1,3 +1,5 @@
+/* permessage-deflate (RFC 7692): what is compressed inflates to the same, examples of the RFC, and
+ * input that is hostile. */
 #include "proto/ws/deflate.h"
 
 #include <criterion/criterion.h>

@@ -1,3 +1,5 @@
+/* Lists of gaps: ranges of numbers that a user did not get, with their causes, merged, cut, written
+ * and read again. */
 #include "proto/note/gap.h"
 
 #include <criterion/criterion.h>

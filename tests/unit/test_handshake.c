@@ -1,3 +1,5 @@
+/* The opening handshake (RFC 6455, 4.2): which requests become a WebSocket, and what each of the
+ * others is answered. */
 #include "proto/ws/handshake.h"
 
 #include <criterion/criterion.h>

@@ -1,3 +1,5 @@
+/* The parser of request heads: whole, one byte at a time and in front of a guard page; limits, and
+ * what smuggles requests. */
 #include "tests/unit/http_head_calls.h"
 
 static const char browser[] =

@@ -1,3 +1,5 @@
+/* Epochs, message ids and notifications: their text, their references, and the forms in which each
+ * way of speaking sends one, made once. */
 #include "proto/note/notification.h"
 
 #include "proto/ws/deflate.h"

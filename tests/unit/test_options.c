@@ -1,3 +1,5 @@
+/* The options: defaults of the contract, flags, variables and files, which of them is stronger, and
+ * what is refused. */
 #include "tests/unit/options_calls.h"
 
 #include <sys/stat.h>

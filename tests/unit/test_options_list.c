@@ -1,3 +1,5 @@
+/* Options that are lists: how values are gathered and split, and what each kind of value must look
+ * like. */
 #include "tests/unit/options_calls.h"
 
 TestSuite(options_list, .fini = teardown);

@@ -1,3 +1,5 @@
+/* The query of a subscription: userId, device, after and the others; each refusal names its field.
+ */
 #include "proto/note/subscribe_query.h"
 
 #include "tests/support/guarded.h"

@@ -1,3 +1,5 @@
+/* A port's certificate and key: which files are refused and why, which versions are spoken, what a
+ * reload takes. */
 #include "gateway/net/tls_context.h"
 
 #include "gateway/net/tls_tickets.h"

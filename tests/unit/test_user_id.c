@@ -1,3 +1,4 @@
+/* What may be a userId, and how one is read from a path and a query. */
 #include "proto/bytes/user_id.h"
 
 #include "tests/support/guarded.h"
