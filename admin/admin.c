@@ -232,8 +232,8 @@ static bool can_do_tls(void)
            MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) == MHD_YES;
 }
 
-enum err admin_start(const struct options *options, struct gateway *gateway,
-                     struct admin **ret_admin, char *why, size_t why_cap)
+enum err admin_start(const struct options *options, const struct route_table *routes,
+                     struct gateway *gateway, struct admin **ret_admin, char *why, size_t why_cap)
 {
     enum err error = ERR_NO_MEMORY;
     snprintf(why, why_cap, "the admin API could not start: out of memory or threads");
@@ -260,7 +260,7 @@ enum err admin_start(const struct options *options, struct gateway *gateway,
         error = listener_open(&admin->address, &rights, "admin-listen", &admin->fd, why, why_cap);
     if (error != ERR_OK)
         goto free_tls;
-    error = service_new(options, gateway, &admin->service, why, why_cap);
+    error = service_new(options, routes, gateway, &admin->service, why, why_cap);
     if (error != ERR_OK)
         goto close_listener;
     error = ERR_SYSTEM;

@@ -2,14 +2,17 @@
 #ifndef HERALD_ADMIN_ADMIN_H
 #define HERALD_ADMIN_ADMIN_H
 
+#include "admin/route.h"
 #include "gateway/gateway.h"
 
 struct admin;
 
-/* Binds options->admin_listen (HOST:PORT, [V6]:PORT or unix:PATH) and serves. On error *why says
- * what to do. ERR_INVALID_FIELD, ERR_SYSTEM (the port is in use...). */
-MUST_CHECK enum err admin_start(const struct options *options, struct gateway *gateway,
-                                struct admin **ret_admin, char *why, size_t why_cap);
+/* Binds options->admin_listen (HOST:PORT, [V6]:PORT or unix:PATH) and serves `routes`, which must
+ * outlive it. On error *why says what to do. ERR_INVALID_FIELD, ERR_SYSTEM (the port is in use...).
+ */
+MUST_CHECK enum err admin_start(const struct options *options, const struct route_table *routes,
+                                struct gateway *gateway, struct admin **ret_admin, char *why,
+                                size_t why_cap);
 
 /* Are the files that the options name as they must be? ERR_INVALID_FIELD: *why says what to do. Not
  * while an admin API runs. */

@@ -48,8 +48,9 @@ static void free_request(struct pending_request *pending)
 {
     struct request *request = request_of(pending);
     struct service *service = request->service;
-    if (request->match.route != NULL && request->match.route->end != NULL)
-        request->match.route->end(request);
+    const struct route *route = request->match.route;
+    if (route != NULL && route->action->end != NULL)
+        route->action->end(request);
     buf_fini(&request->body);
     json_out_fini(&request->out);
     atomic_fetch_sub_explicit(&service->charged_bytes, request->charged_bytes,
@@ -61,7 +62,7 @@ static void free_request(struct pending_request *pending)
 struct request *request_new(struct service *service, struct MHD_Connection *connection)
 {
     static const struct pending_owner owner = {suspend_connection, resume_connection, free_request};
-    struct request *request = calloc(1, sizeof *request);
+    struct request *request = calloc(1, service->request_bytes);
     if (request == NULL)
         return NULL;
     pending_request_init(&request->pending, &service->pending, &owner, descriptor_of(connection));
@@ -123,7 +124,8 @@ static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const
 static void find_route(struct request *request, const char *method, const char *path,
                        const struct guard_head *head)
 {
-    enum err error = route_find(method, span_of(path), guard_media(head), &request->match);
+    enum err error = route_find(request->service->routes, method, span_of(path), guard_media(head),
+                                &request->match);
     const char *detail = NULL;
     if (error == ERR_UNSUPPORTED_MEDIA_TYPE)
         detail = "send the body as Content-Type: application/json (POST /push takes "
@@ -160,13 +162,13 @@ static void check_access(struct request *request, const struct guard_head *head)
 static bool is_streamed(const struct request *request)
 {
     const struct route *route = request->match.route;
-    return route != NULL && route->body != NULL && route->body->take != NULL;
+    return route != NULL && route->action->take != NULL;
 }
 
 static void expect_body(struct request *request, uint64_t length)
 {
     if (is_streamed(request)) {
-        request->match.route->body->begin(request);
+        request->match.route->action->begin(request);
         return;
     }
     if (length > request->service->max_body_bytes)
@@ -224,7 +226,7 @@ bool request_take_body(struct request *request, const char *bytes, size_t *inout
 {
     size_t len = *inout_len;
     if (request->refused == ERR_OK && is_streamed(request)) {
-        request->match.route->body->take(request, bytes, inout_len);
+        request->match.route->action->take(request, bytes, inout_len);
         return true;
     }
     *inout_len = 0;
@@ -249,7 +251,7 @@ void request_run(struct request *request)
                             request->refused_detail);
         return;
     }
-    request->match.route->run(request);
+    request->match.route->action->run(request);
 }
 
 void request_hand_over(struct request *request)
@@ -267,7 +269,7 @@ void request_done(struct request *request)
 void request_finish(struct request *request)
 {
     if (pending_is_done(&request->pending) || is_streamed(request))
-        request->match.route->finish(request);
+        request->match.route->action->finish(request);
     else
         request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL, PROBLEM_LATE_DETAIL);
 }
@@ -321,6 +323,12 @@ void request_refuse_with(struct request *request, enum err error, const char *fi
 {
     struct problem problem = {.error = error, .field = field, .detail = detail};
     request_refuse(request, &problem);
+}
+
+void request_refuse_json(struct request *request, const struct json_problem *problem)
+{
+    struct problem whole = problem_from_json(problem);
+    request_refuse(request, &whole);
 }
 
 /* What stands in the address */

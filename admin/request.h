@@ -10,10 +10,8 @@
 
 #include "admin/pending.h"
 #include "admin/problem.h"
-#include "admin/routes/ndjson_push.h"
-#include "admin/routes/routes.h"
-#include "gateway/gateway.h"
-#include "proto/note/push_json.h"
+#include "admin/route.h"
+#include "proto/note/notification.h"
 
 struct service;
 struct MHD_Connection;
@@ -40,26 +38,9 @@ struct request {
     ptrdiff_t (*read_more)(struct request *request, char *out, size_t cap);
 
     char user_id[USER_ID_MAX_BYTES]; /* of the path */
-    union {
-        struct {
-            struct gateway_push op;
-            struct push_request parsed;
-            struct gateway_target one; /* targets of a push to one user */
-        } push;
-        struct {
-            struct gateway_kick op;
-            struct kick_request parsed;
-        } kick;
-        struct lines lines;
-        struct gateway_broadcast broadcast;
-        struct gateway_user user;
-        struct gateway_inbox inbox;
-        struct gateway_message message;
-        struct gateway_ticket ticket;
-    } work;
 };
 
-/* NULL: out of memory. One reference. */
+/* One reference. As large as the largest request of the service's routes. NULL: out of memory. */
 struct request *request_new(struct service *service, struct MHD_Connection *connection);
 void request_ref(struct request *request);
 void request_unref(struct request *request);
@@ -93,6 +74,7 @@ void request_reply(struct request *request, unsigned status);
 void request_refuse(struct request *request, const struct problem *problem);
 void request_refuse_with(struct request *request, enum err error, const char *field,
                          const char *detail);
+void request_refuse_json(struct request *request, const struct json_problem *problem);
 
 /* Before the body has come: the answer stands behind it. The texts are constants. */
 void request_refuse_head(struct request *request, enum err error, const char *field,

@@ -14,8 +14,9 @@ static void name_node(char out[NODE_NAME_MAX_BYTES + 1])
         memcpy(out, "local", sizeof "local");
 }
 
-enum err service_new(const struct options *options, struct gateway *gateway,
-                     struct service **ret_service, char *why, size_t why_cap)
+enum err service_new(const struct options *options, const struct route_table *routes,
+                     struct gateway *gateway, struct service **ret_service, char *why,
+                     size_t why_cap)
 {
     struct listen_address address;
     struct service *service = calloc(1, sizeof *service);
@@ -29,6 +30,8 @@ enum err service_new(const struct options *options, struct gateway *gateway,
     }
     atomic_init(&service->refs, 1);
     service->gateway = gateway;
+    service->routes = routes;
+    service->request_bytes = route_request_bytes(routes);
     service->max_body_bytes = (size_t)options->max_body;
     service->limits = (struct push_limits){
         .max_data_bytes = (size_t)options->max_data,

@@ -6,6 +6,7 @@
 #include "admin/access.h"
 #include "admin/guard.h"
 #include "admin/pending.h"
+#include "admin/route.h"
 #include "gateway/gateway.h"
 #include "proto/note/push_json.h"
 
@@ -16,6 +17,8 @@ enum { NODE_NAME_MAX_BYTES = 255 };
 struct service {
     atomic_uint refs;
     struct gateway *gateway;
+    const struct route_table *routes;
+    size_t request_bytes; /* of the largest request of these */
     struct access *access;
     struct guard_rules rules;
     struct push_limits limits;
@@ -26,10 +29,11 @@ struct service {
     struct pending pending;
 };
 
-/* One reference. ERR_INVALID_FIELD: the admin keys, *why says what is wrong with them;
- * ERR_NO_MEMORY: of memory or threads. */
-MUST_CHECK enum err service_new(const struct options *options, struct gateway *gateway,
-                                struct service **ret_service, char *why, size_t why_cap);
+/* One reference. `routes` has at least one row and must outlive it. ERR_INVALID_FIELD: the admin
+ * keys, *why says what is wrong with them; ERR_NO_MEMORY: of memory or threads. */
+MUST_CHECK enum err service_new(const struct options *options, const struct route_table *routes,
+                                struct gateway *gateway, struct service **ret_service, char *why,
+                                size_t why_cap);
 struct service *service_ref(struct service *service);
 void service_unref(struct service *service);
 

@@ -1,6 +1,7 @@
 /* herald: reads the options, starts the gateway and its admin API, waits for a signal, drains,
  * stops. The one file that sees both admin and gateway. */
 #include "admin/admin.h"
+#include "admin/routes/routes.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/list.h"
 #include "gateway/base/log.h"
@@ -218,7 +219,7 @@ static int run(const struct options *options, int argc, char **argv, const sigse
     error = gateway_start(options, &gateway, why, sizeof why);
     if (error != ERR_OK)
         goto out;
-    error = admin_start(options, gateway, &admin, why, sizeof why);
+    error = admin_start(options, &admin_routes, gateway, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
     serve(&configuration, gateway, admin, signals);

@@ -1,6 +1,6 @@
 /* What waits for a user, and what became of one notification (CONTRACT section 3). */
 #include "admin/request.h"
-#include "admin/routes/routes.h"
+#include "admin/routes/actions.h"
 #include "admin/service.h"
 
 #include <inttypes.h>
@@ -13,21 +13,32 @@ static const size_t page_max_bytes = (size_t)4 << 20;
 
 /* GET /users/ID/inbox */
 
+struct inbox_call {
+    struct request request;
+    struct gateway_inbox op;
+};
+
+static struct gateway_inbox *inbox_op_of(struct request *request)
+{
+    return &CONTAINER_OF(request, struct inbox_call, request)->op;
+}
+
 static void on_inbox_done(struct gateway_inbox *inbox)
 {
-    request_done(CONTAINER_OF(inbox, struct request, work.inbox));
+    request_done(&CONTAINER_OF(inbox, struct inbox_call, op)->request);
 }
 
 static void ask_inbox(struct request *request)
 {
-    request->work.inbox.on_done = on_inbox_done;
+    struct gateway_inbox *op = inbox_op_of(request);
+    op->on_done = on_inbox_done;
     request_hand_over(request);
-    gateway_inbox(request->service->gateway, &request->work.inbox);
+    gateway_inbox(request->service->gateway, op);
 }
 
-void inbox_run(struct request *request)
+static void run_inbox(struct request *request)
 {
-    struct gateway_inbox *op = &request->work.inbox;
+    struct gateway_inbox *op = inbox_op_of(request);
     uint64_t limit = PAGE_DEFAULT;
     if (!request_path_user(request, &op->user_id) ||
         !request_query_number(request, "after", 0, UINT64_MAX, &op->after) ||
@@ -68,9 +79,9 @@ static uint64_t write_notes(struct json_out *out, const struct gateway_inbox *in
     return inbox->next;
 }
 
-void inbox_finish(struct request *request)
+static void finish_inbox(struct request *request)
 {
-    const struct gateway_inbox *inbox = &request->work.inbox;
+    const struct gateway_inbox *inbox = inbox_op_of(request);
     struct json_out *out = &request->out;
     if (inbox->error != ERR_OK) {
         request_refuse_with(request, inbox->error, NULL, NULL);
@@ -97,24 +108,29 @@ void inbox_finish(struct request *request)
         request_refuse_with(request, ERR_BUSY, NULL, "too many large requests at once");
 }
 
-void inbox_end(struct request *request)
+static void end_inbox(struct request *request)
 {
-    gateway_inbox_clear(&request->work.inbox);
+    gateway_inbox_clear(inbox_op_of(request));
 }
+
+const struct route_action inbox_action = {.request_bytes = sizeof(struct inbox_call),
+                                          .run = run_inbox,
+                                          .finish = finish_inbox,
+                                          .end = end_inbox};
 
 /* DELETE /users/ID/inbox */
 
-void purge_run(struct request *request)
+static void run_purge(struct request *request)
 {
-    if (!request_path_user(request, &request->work.inbox.user_id))
+    if (!request_path_user(request, &inbox_op_of(request)->user_id))
         return;
-    request->work.inbox.is_purge = true;
+    inbox_op_of(request)->is_purge = true;
     ask_inbox(request);
 }
 
-void purge_finish(struct request *request)
+static void finish_purge(struct request *request)
 {
-    const struct gateway_inbox *inbox = &request->work.inbox;
+    const struct gateway_inbox *inbox = inbox_op_of(request);
     if (inbox->error != ERR_OK) {
         request_refuse_with(request, inbox->error, NULL, NULL);
         return;
@@ -123,16 +139,29 @@ void purge_finish(struct request *request)
     request_reply(request, 200);
 }
 
+const struct route_action purge_action = {
+    .request_bytes = sizeof(struct inbox_call), .run = run_purge, .finish = finish_purge};
+
 /* GET and DELETE /users/ID/messages/MSGID */
+
+struct message_call {
+    struct request request;
+    struct gateway_message op;
+};
+
+static struct gateway_message *message_op_of(struct request *request)
+{
+    return &CONTAINER_OF(request, struct message_call, request)->op;
+}
 
 static void on_message_done(struct gateway_message *message)
 {
-    request_done(CONTAINER_OF(message, struct request, work.message));
+    request_done(&CONTAINER_OF(message, struct message_call, op)->request);
 }
 
 static void ask_message(struct request *request, bool is_cancel)
 {
-    struct gateway_message *op = &request->work.message;
+    struct gateway_message *op = message_op_of(request);
     if (!request_path_user(request, &op->user_id) ||
         !request_path_message(request, &op->epoch, &op->seq))
         return;
@@ -143,9 +172,9 @@ static void ask_message(struct request *request, bool is_cancel)
 }
 
 /* true: the request is refused. */
-static bool has_failed(struct request *request)
+static bool refuse_failed_message(struct request *request)
 {
-    enum err error = request->work.message.error;
+    enum err error = message_op_of(request)->error;
     if (error == ERR_OK)
         return false;
     request_refuse_with(request, error, NULL,
@@ -154,42 +183,43 @@ static bool has_failed(struct request *request)
     return true;
 }
 
-static void begin_answer(struct request *request, const char *status)
+static void write_message_status(struct request *request, const char *status)
 {
+    const struct gateway_message *message = message_op_of(request);
     char id[MESSAGE_ID_MAX_BYTES];
-    message_id_write(request->work.message.epoch, request->work.message.seq, id);
+    message_id_write(message->epoch, message->seq, id);
     json_out_printf(&request->out, "{\"id\":\"%s\",\"status\":\"%s\"", id, status);
 }
 
-void message_run(struct request *request)
+static void run_message(struct request *request)
 {
     ask_message(request, false);
 }
 
-void message_finish(struct request *request)
+static void finish_message(struct request *request)
 {
     static const char *const status[] = {
         [GATEWAY_PENDING] = "pending", [GATEWAY_DELIVERED] = "delivered", [GATEWAY_GONE] = "gone"};
-    const struct gateway_message *message = &request->work.message;
-    if (has_failed(request))
+    const struct gateway_message *message = message_op_of(request);
+    if (refuse_failed_message(request))
         return;
-    begin_answer(request, status[message->fate]);
+    write_message_status(request, status[message->fate]);
     if (message->fate == GATEWAY_GONE)
         json_out_printf(&request->out, ",\"cause\":\"%s\"", gap_cause_text(message->cause));
     json_out_text(&request->out, "}");
     request_reply(request, 200);
 }
 
-void cancel_run(struct request *request)
+static void run_cancel(struct request *request)
 {
     ask_message(request, true);
 }
 
-void cancel_finish(struct request *request)
+static void finish_cancel(struct request *request)
 {
-    const struct gateway_message *message = &request->work.message;
+    const struct gateway_message *message = message_op_of(request);
     char detail[80];
-    if (has_failed(request))
+    if (refuse_failed_message(request))
         return;
     switch (message->fate) {
     case GATEWAY_DELIVERED:
@@ -203,7 +233,12 @@ void cancel_finish(struct request *request)
     case GATEWAY_PENDING:
         break;
     }
-    begin_answer(request, "cancelled");
+    write_message_status(request, "cancelled");
     json_out_printf(&request->out, ",\"written\":%s}", message->is_written ? "true" : "false");
     request_reply(request, 200);
 }
+
+const struct route_action message_action = {
+    .request_bytes = sizeof(struct message_call), .run = run_message, .finish = finish_message};
+const struct route_action cancel_action = {
+    .request_bytes = sizeof(struct message_call), .run = run_cancel, .finish = finish_cancel};

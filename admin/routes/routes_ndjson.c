@@ -10,16 +10,44 @@
  * without a word: its complete lines were pushed, the unfinished one was not. At a stop, and when
  * the gateway gives no answer in time, the lines that were not started yet are refused. */
 #include "admin/request.h"
-#include "admin/routes/ndjson_push.h"
+#include "admin/routes/actions.h"
+#include "admin/routes/ndjson.h"
 #include "admin/routes/push_result.h"
-#include "admin/routes/routes.h"
 #include "admin/service.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* In the gateway's hands at once, before the sender has to wait. */
 enum { IN_FLIGHT_MAX = 512, IN_FLIGHT_MAX_BYTES = 4 << 20 };
+
+/* The lines of one push that the gateway has: how many, how long, and whether the sender has to
+ * wait for them. */
+struct ndjson_push {
+    struct request request;
+    /* the daemon's thread alone */
+    bool is_begun;
+    bool is_over;      /* a last problem ended it: the rest of the body is thrown away */
+    enum err refused;  /* not ERR_OK: from here on every line is refused with it */
+    bool is_waiting;   /* for room; the registry has the connection, or had it */
+    size_t held_bytes; /* of the memory budget, for the lines that the gateway has */
+    size_t rest_bytes; /* the same, for the line that is arriving */
+    struct ndjson_splitter splitter;
+    struct ndjson_results results;
+    struct ndjson_result last; /* with is_over: of the first line that was not looked at */
+
+    pthread_mutex_t lock;
+    unsigned n_in_flight;
+    size_t bytes_in_flight;
+    bool is_paused; /* whoever makes room says so to the registry */
+    bool is_ended;  /* the body has ended: whoever is last says so to the registry */
+};
+
+static struct ndjson_push *ndjson_push_of(struct request *request)
+{
+    return CONTAINER_OF(request, struct ndjson_push, request);
+}
 
 /* One line on its way. Its userIds and keys stand in its own text. Of a list it stays with the
  * result, of one user only the result does. */
@@ -49,46 +77,46 @@ static void refuse_line_with(struct request *request, struct ndjson_result *resu
 
 /* What is in flight */
 
-static bool is_full(const struct lines *lines, unsigned part)
+static bool is_full(const struct ndjson_push *push, unsigned part)
 {
-    return lines->n_in_flight >= IN_FLIGHT_MAX / part ||
-           lines->bytes_in_flight >= IN_FLIGHT_MAX_BYTES / part;
+    return push->n_in_flight >= IN_FLIGHT_MAX / part ||
+           push->bytes_in_flight >= IN_FLIGHT_MAX_BYTES / part;
 }
 
 /* The budget is charged with the most that was ever in flight. */
 static bool hold(struct request *request, size_t bytes)
 {
-    struct lines *lines = &request->work.lines;
-    pthread_mutex_lock(&lines->lock);
-    size_t need = lines->bytes_in_flight + bytes;
-    pthread_mutex_unlock(&lines->lock);
-    if (need <= lines->held_bytes)
+    struct ndjson_push *push = ndjson_push_of(request);
+    pthread_mutex_lock(&push->lock);
+    size_t need = push->bytes_in_flight + bytes;
+    pthread_mutex_unlock(&push->lock);
+    if (need <= push->held_bytes)
         return true;
-    if (!request_charge(request, need - lines->held_bytes))
+    if (!request_charge(request, need - push->held_bytes))
         return false;
-    lines->held_bytes = need;
+    push->held_bytes = need;
     return true;
 }
 
-static void take_off(struct lines *lines, size_t bytes)
+static void take_off(struct ndjson_push *push, size_t bytes)
 {
-    pthread_mutex_lock(&lines->lock);
-    lines->n_in_flight++;
-    lines->bytes_in_flight += bytes;
-    pthread_mutex_unlock(&lines->lock);
+    pthread_mutex_lock(&push->lock);
+    push->n_in_flight++;
+    push->bytes_in_flight += bytes;
+    pthread_mutex_unlock(&push->lock);
 }
 
 static void land(struct request *request, size_t bytes)
 {
-    struct lines *lines = &request->work.lines;
-    pthread_mutex_lock(&lines->lock);
-    lines->n_in_flight--;
-    lines->bytes_in_flight -= bytes;
-    bool has_room = lines->is_paused && !is_full(lines, 2);
-    bool is_last = lines->is_ended && lines->n_in_flight == 0;
+    struct ndjson_push *push = ndjson_push_of(request);
+    pthread_mutex_lock(&push->lock);
+    push->n_in_flight--;
+    push->bytes_in_flight -= bytes;
+    bool has_room = push->is_paused && !is_full(push, 2);
+    bool is_last = push->is_ended && push->n_in_flight == 0;
     if (has_room)
-        lines->is_paused = false;
-    pthread_mutex_unlock(&lines->lock);
+        push->is_paused = false;
+    pthread_mutex_unlock(&push->lock);
     if (has_room)
         pending_done(&request->pending);
     if (is_last)
@@ -169,29 +197,29 @@ static void push_line(struct request *request, struct ndjson_result *result, str
         return;
     }
     request_ref(request);
-    take_off(&request->work.lines, line->bytes);
+    take_off(ndjson_push_of(request), line->bytes);
     gateway_push(request->service->gateway, &line->op);
 }
 
 /* The first line that is not looked at; those behind it have no result. */
 static void end_with(struct request *request, uint32_t number, enum err error, const char *detail)
 {
-    struct lines *lines = &request->work.lines;
-    lines->is_over = true;
-    lines->last.line = number;
-    refuse_line_with(request, &lines->last, error, detail);
+    struct ndjson_push *push = ndjson_push_of(request);
+    push->is_over = true;
+    push->last.line = number;
+    refuse_line_with(request, &push->last, error, detail);
 }
 
 static struct ndjson_result *add_result(struct request *request, uint32_t number)
 {
-    struct lines *lines = &request->work.lines;
+    struct ndjson_push *push = ndjson_push_of(request);
     struct ndjson_result *result = NULL;
-    if (lines->results.n == NDJSON_LINES_MAX) {
+    if (push->results.n == NDJSON_LINES_MAX) {
         end_with(request, number, ERR_TOO_LARGE, "at most 100000 lines are taken at once");
         return NULL;
     }
-    if (request_charge(request, ndjson_results_need(&lines->results)))
-        result = ndjson_results_add(&lines->results, number);
+    if (request_charge(request, ndjson_results_need(&push->results)))
+        result = ndjson_results_add(&push->results, number);
     if (result == NULL)
         end_with(request, number, ERR_BUSY,
                  "too many large requests at once: this line and "
@@ -201,16 +229,16 @@ static struct ndjson_result *add_result(struct request *request, uint32_t number
 
 static void take_line(struct request *request, const struct ndjson_line *line)
 {
-    struct lines *lines = &request->work.lines;
+    struct ndjson_push *push = ndjson_push_of(request);
     struct ndjson_result *result = add_result(request, line->number);
     if (result == NULL)
         return;
-    if (lines->refused == ERR_OK && pending_is_stopping(&request->service->pending))
-        lines->refused = ERR_DRAINING;
+    if (push->refused == ERR_OK && pending_is_stopping(&request->service->pending))
+        push->refused = ERR_DRAINING;
     if (line->error == ERR_TOO_LARGE)
         refuse_line_with(request, result, ERR_TOO_LARGE, "the line is longer than --max-body");
-    else if (line->error != ERR_OK || lines->refused != ERR_OK)
-        refuse_line_with(request, result, line->error != ERR_OK ? line->error : lines->refused,
+    else if (line->error != ERR_OK || push->refused != ERR_OK)
+        refuse_line_with(request, result, line->error != ERR_OK ? line->error : push->refused,
                          "this line was not pushed");
     else
         push_line(request, result, line->text);
@@ -221,75 +249,75 @@ static void take_line(struct request *request, const struct ndjson_line *line)
 /* false: the connection waits in the registry, or has waited; the daemon calls again. */
 static bool wait_for_room(struct request *request)
 {
-    struct lines *lines = &request->work.lines;
-    pthread_mutex_lock(&lines->lock);
-    bool has_room = !is_full(lines, 1);
-    pthread_mutex_unlock(&lines->lock);
-    if (has_room || lines->refused != ERR_OK)
+    struct ndjson_push *push = ndjson_push_of(request);
+    pthread_mutex_lock(&push->lock);
+    bool has_room = !is_full(push, 1);
+    pthread_mutex_unlock(&push->lock);
+    if (has_room || push->refused != ERR_OK)
         return true;
     pending_working(&request->pending);
-    pthread_mutex_lock(&lines->lock);
-    lines->is_paused = is_full(lines, 1); /* some may have been answered meanwhile */
-    lines->is_waiting = lines->is_paused;
-    pthread_mutex_unlock(&lines->lock);
-    if (!lines->is_waiting)
+    pthread_mutex_lock(&push->lock);
+    push->is_paused = is_full(push, 1); /* some may have been answered meanwhile */
+    push->is_waiting = push->is_paused;
+    pthread_mutex_unlock(&push->lock);
+    if (!push->is_waiting)
         return true;
     if (!pending_wait(&request->pending))
         return false;
-    lines->is_waiting = false;
+    push->is_waiting = false;
     return true;
 }
 
 /* The connection was resumed: there is room, or it took too long. */
 static void end_wait(struct request *request)
 {
-    struct lines *lines = &request->work.lines;
-    if (!lines->is_waiting)
+    struct ndjson_push *push = ndjson_push_of(request);
+    if (!push->is_waiting)
         return;
-    lines->is_waiting = false;
+    push->is_waiting = false;
     if (pending_is_done(&request->pending))
         return;
-    pthread_mutex_lock(&lines->lock);
-    lines->is_paused = false;
-    pthread_mutex_unlock(&lines->lock);
-    lines->refused =
+    pthread_mutex_lock(&push->lock);
+    push->is_paused = false;
+    pthread_mutex_unlock(&push->lock);
+    push->refused =
         pending_is_stopping(&request->service->pending) ? ERR_DRAINING : ERR_STORE_UNAVAILABLE;
 }
 
 /* What the splitter's memory has grown by. */
 static void charge_rest(struct request *request)
 {
-    struct lines *lines = &request->work.lines;
-    size_t cap = lines->splitter.rest.cap;
-    if (cap <= lines->rest_bytes)
+    struct ndjson_push *push = ndjson_push_of(request);
+    size_t cap = push->splitter.rest.cap;
+    if (cap <= push->rest_bytes)
         return;
-    if (request_charge(request, cap - lines->rest_bytes))
-        lines->rest_bytes = cap;
+    if (request_charge(request, cap - push->rest_bytes))
+        push->rest_bytes = cap;
     else
-        ndjson_drop(&lines->splitter, ERR_BUSY);
+        ndjson_drop(&push->splitter, ERR_BUSY);
 }
 
-void lines_take(struct request *request, const char *bytes, size_t *inout_len)
+static void take_ndjson_push(struct request *request, const char *bytes, size_t *inout_len)
 {
-    struct lines *lines = &request->work.lines;
+    struct ndjson_push *push = ndjson_push_of(request);
     struct span left = {bytes, *inout_len};
     struct ndjson_line line;
     end_wait(request);
-    while (left.len > 0 && !lines->is_over) {
+    while (left.len > 0 && !push->is_over) {
         if (!wait_for_room(request)) {
             *inout_len = left.len;
             return;
         }
-        if (ndjson_next(&lines->splitter, &left, &line))
+        if (ndjson_next(&push->splitter, &left, &line))
             take_line(request, &line);
         charge_rest(request);
     }
     *inout_len = 0;
 }
 
-void lines_begin(struct request *request)
+static void begin_ndjson_push(struct request *request)
 {
-    struct lines *lines = &request->work.lines;
+    struct ndjson_push *push = ndjson_push_of(request);
     struct span key;
     if (request_header(request, "Idempotency-Key", &key) != 0) {
         request_refuse_head(request, ERR_INVALID_FIELD, "idempotencyKey",
@@ -301,24 +329,24 @@ void lines_begin(struct request *request)
         request_refuse_head(request, ERR_DRAINING, NULL, NULL);
         return;
     }
-    ndjson_splitter_init(&lines->splitter, request->service->max_body_bytes);
-    pthread_mutex_init(&lines->lock, NULL);
-    lines->is_begun = true;
+    ndjson_splitter_init(&push->splitter, request->service->max_body_bytes);
+    pthread_mutex_init(&push->lock, NULL);
+    push->is_begun = true;
 }
 
 /* The end of the body */
 
-void lines_run(struct request *request)
+static void run_ndjson_push(struct request *request)
 {
-    struct lines *lines = &request->work.lines;
+    struct ndjson_push *push = ndjson_push_of(request);
     struct ndjson_line line;
-    if (!lines->is_over && ndjson_last(&lines->splitter, &line))
+    if (!push->is_over && ndjson_last(&push->splitter, &line))
         take_line(request, &line);
     request_hand_over(request);
-    pthread_mutex_lock(&lines->lock);
-    lines->is_ended = true;
-    bool is_done = lines->n_in_flight == 0;
-    pthread_mutex_unlock(&lines->lock);
+    pthread_mutex_lock(&push->lock);
+    push->is_ended = true;
+    bool is_done = push->n_in_flight == 0;
+    pthread_mutex_unlock(&push->lock);
     if (is_done)
         request_done(request);
 }
@@ -326,15 +354,15 @@ void lines_run(struct request *request)
 /* The next results as far as they fit; one line at least is written whole before it is cut. */
 static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
 {
-    struct lines *lines = &request->work.lines;
+    struct ndjson_push *push = ndjson_push_of(request);
     struct buf *text = &request->out.buf;
     char refusal[STORE_PROBLEM_MAX_BYTES];
     gateway_store_refusal(request->service->gateway, refusal);
     while (text->len < cap && !request->out.has_failed) {
-        struct ndjson_result *result = ndjson_results_read(&lines->results);
-        if (result == NULL && lines->is_over) {
-            result = &lines->last;
-            lines->is_over = false;
+        struct ndjson_result *result = ndjson_results_read(&push->results);
+        if (result == NULL && push->is_over) {
+            result = &push->last;
+            push->is_over = false;
         }
         if (result == NULL)
             break;
@@ -349,21 +377,28 @@ static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
     return (ptrdiff_t)len;
 }
 
-void lines_finish(struct request *request)
+static void finish_ndjson_push(struct request *request)
 {
     request->content_type = "application/x-ndjson";
     request->read_more = read_results;
     request_reply(request, 200);
 }
 
-void lines_end(struct request *request)
+static void end_ndjson_push(struct request *request)
 {
-    struct lines *lines = &request->work.lines;
-    if (!lines->is_begun)
+    struct ndjson_push *push = ndjson_push_of(request);
+    if (!push->is_begun)
         return;
-    ndjson_splitter_fini(&lines->splitter);
-    ndjson_results_fini(&lines->results, free_line);
-    if (lines->last.is_problem)
-        free(lines->last.of.problem.text);
-    pthread_mutex_destroy(&lines->lock);
+    ndjson_splitter_fini(&push->splitter);
+    ndjson_results_fini(&push->results, free_line);
+    if (push->last.is_problem)
+        free(push->last.of.problem.text);
+    pthread_mutex_destroy(&push->lock);
 }
+
+const struct route_action ndjson_push_action = {.request_bytes = sizeof(struct ndjson_push),
+                                                .run = run_ndjson_push,
+                                                .finish = finish_ndjson_push,
+                                                .end = end_ndjson_push,
+                                                .begin = begin_ndjson_push,
+                                                .take = take_ndjson_push};

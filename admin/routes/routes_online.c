@@ -1,7 +1,7 @@
 /* POST /online: who of these is here (CONTRACT 3). It asks this node's map alone, at once. The
  * answer keeps the order of the request; whoever stands there twice is answered twice. */
 #include "admin/request.h"
-#include "admin/routes/routes.h"
+#include "admin/routes/actions.h"
 #include "admin/service.h"
 
 static void write_online(struct request *request, const struct push_request *asked)
@@ -21,15 +21,17 @@ static void write_online(struct request *request, const struct push_request *ask
     request_reply(request, 200);
 }
 
-void online_run(struct request *request)
+static void run_online(struct request *request)
 {
     struct push_request asked;
     struct json_problem bad;
     if (users_request_parse(buf_span(&request->body), &asked, &bad) != ERR_OK) {
-        struct problem problem = problem_from_json(&bad);
-        request_refuse(request, &problem);
+        request_refuse_json(request, &bad);
         return;
     }
     write_online(request, &asked);
     push_request_fini(&asked);
 }
+
+const struct route_action online_action = {.request_bytes = sizeof(struct request),
+                                           .run = run_online};

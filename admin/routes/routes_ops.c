@@ -1,6 +1,6 @@
 /* What monitoring asks for (CONTRACT section 3). */
 #include "admin/request.h"
-#include "admin/routes/routes.h"
+#include "admin/routes/actions.h"
 #include "admin/service.h"
 #include "gateway/base/metrics.h"
 #include "proto/json/json_members.h"
@@ -18,7 +18,7 @@ static void write_problem(struct request *request)
         json_out_string(&request->out, span_of(problem));
 }
 
-void stats_run(struct request *request)
+static void run_stats(struct request *request)
 {
     struct gateway_stats stats;
     struct json_out *out = &request->out;
@@ -36,15 +36,14 @@ void stats_run(struct request *request)
 }
 
 /* As SIGTERM, without the end. */
-void drain_run(struct request *request)
+static void run_drain(struct request *request)
 {
     static const char *const no_names[] = {NULL};
     struct json_members members = {.names = no_names};
     struct json_problem bad;
     struct span body = buf_span(&request->body);
     if (body.len > 0 && json_members_scan(body, &members, &bad) != ERR_OK) {
-        struct problem problem = problem_from_json(&bad);
-        request_refuse(request, &problem);
+        request_refuse_json(request, &bad);
         return;
     }
     uint32_t drain_ms = gateway_drain(request->service->gateway);
@@ -52,7 +51,7 @@ void drain_run(struct request *request)
     request_reply(request, 202);
 }
 
-void metrics_run(struct request *request)
+static void run_metrics(struct request *request)
 {
     request->content_type = "text/plain; version=0.0.4; charset=utf-8";
     if (metrics_print(&request->out.buf) != ERR_OK)
@@ -60,7 +59,7 @@ void metrics_run(struct request *request)
     request_reply(request, 200);
 }
 
-void livez_run(struct request *request)
+static void run_livez(struct request *request)
 {
     if (!gateway_is_live(request->service->gateway)) {
         request_refuse_with(request, ERR_SYSTEM, NULL, "a worker has not turned for 5 s");
@@ -78,7 +77,7 @@ static void refuse_without_store(struct request *request)
                         problem[0] != '\0' ? problem : "the store has not answered yet");
 }
 
-void readyz_run(struct request *request)
+static void run_readyz(struct request *request)
 {
     switch (gateway_readiness(request->service->gateway)) {
     case NODE_READY:
@@ -98,3 +97,13 @@ void readyz_run(struct request *request)
     }
     request_reply(request, 200);
 }
+const struct route_action stats_action = {.request_bytes = sizeof(struct request),
+                                          .run = run_stats};
+const struct route_action drain_action = {.request_bytes = sizeof(struct request),
+                                          .run = run_drain};
+const struct route_action metrics_action = {.request_bytes = sizeof(struct request),
+                                            .run = run_metrics};
+const struct route_action livez_action = {.request_bytes = sizeof(struct request),
+                                          .run = run_livez};
+const struct route_action readyz_action = {.request_bytes = sizeof(struct request),
+                                           .run = run_readyz};

@@ -1,27 +1,39 @@
 /* POST /push with application/json, and POST /broadcast (CONTRACT section 3). */
 #include "admin/request.h"
+#include "admin/routes/actions.h"
 #include "admin/routes/push_result.h"
-#include "admin/routes/routes.h"
 #include "admin/service.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
+struct push_call {
+    struct request request;
+    struct gateway_push op;
+    struct push_request parsed;
+    struct gateway_target one; /* targets of a push to one user */
+};
+
+static struct push_call *push_of(struct request *request)
+{
+    return CONTAINER_OF(request, struct push_call, request);
+}
+
 static void on_push_done(struct gateway_push *push)
 {
-    request_done(CONTAINER_OF(push, struct request, work.push.op));
+    request_done(&CONTAINER_OF(push, struct push_call, op)->request);
 }
 
 /* One target stands in the request itself; more are allocated. */
-static bool make_targets(struct request *request)
+static bool make_targets(struct push_call *push)
 {
-    const struct push_request *parsed = &request->work.push.parsed;
-    struct gateway_push *op = &request->work.push.op;
+    const struct push_request *parsed = &push->parsed;
+    struct gateway_push *op = &push->op;
     size_t bytes = parsed->n_users * sizeof *op->targets;
-    op->targets = &request->work.push.one;
+    op->targets = &push->one;
     if (parsed->n_users > 1) {
         op->targets = NULL;
-        if (!request_charge(request, bytes))
+        if (!request_charge(&push->request, bytes))
             return false;
         op->targets = calloc(parsed->n_users, sizeof *op->targets);
         if (op->targets == NULL)
@@ -33,47 +45,42 @@ static bool make_targets(struct request *request)
     return true;
 }
 
-static void refuse_json(struct request *request, const struct json_problem *bad)
+static enum err parse_push(struct push_call *push, struct json_problem *ret_bad)
 {
-    struct problem problem = problem_from_json(bad);
-    request_refuse(request, &problem);
-}
-
-static enum err parse(struct request *request, struct json_problem *ret_bad)
-{
-    struct push_request *parsed = &request->work.push.parsed;
+    struct request *request = &push->request;
     struct span key;
     unsigned n_keys = request_header(request, "Idempotency-Key", &key);
-    enum err error =
-        push_request_parse(buf_span(&request->body), &request->service->limits, parsed, ret_bad);
+    enum err error = push_request_parse(buf_span(&request->body), &request->service->limits,
+                                        &push->parsed, ret_bad);
     if (error != ERR_OK || n_keys == 0)
         return error;
     if (n_keys == 1)
-        return push_request_set_key(parsed, key, ret_bad);
+        return push_request_set_key(&push->parsed, key, ret_bad);
     *ret_bad = (struct json_problem){ERR_INVALID_FIELD, 0, "idempotencyKey",
                                      "Idempotency-Key stands twice"};
     return ERR_INVALID_FIELD;
 }
 
-static void end_wait(struct pending_request *pending)
+static void end_push_wait(struct pending_request *pending)
 {
     struct request *request = CONTAINER_OF(pending, struct request, pending);
-    gateway_end_wait(request->service->gateway, &request->work.push.op);
+    gateway_end_wait(request->service->gateway, &push_of(request)->op);
 }
 
-void push_run(struct request *request)
+static void run_push(struct request *request)
 {
-    const struct push_request *parsed = &request->work.push.parsed;
+    struct push_call *push = push_of(request);
+    const struct push_request *parsed = &push->parsed;
+    struct gateway_push *op = &push->op;
     struct json_problem bad;
-    if (parse(request, &bad) != ERR_OK) {
-        refuse_json(request, &bad);
+    if (parse_push(push, &bad) != ERR_OK) {
+        request_refuse_json(request, &bad);
         return;
     }
-    if (!make_targets(request)) {
+    if (!make_targets(push)) {
         request_refuse_with(request, ERR_BUSY, NULL, NULL);
         return;
     }
-    struct gateway_push *op = &request->work.push.op;
     op->on_done = on_push_done;
     op->data = parsed->data;
     op->ttl_s = parsed->ttl_s;
@@ -81,15 +88,16 @@ void push_run(struct request *request)
     op->idempotency_key = parsed->idempotency_key;
     op->wait_ms = parsed->wait_ms;
     request->pending.wait_ms = parsed->wait_ms;
-    request->pending.give_up = parsed->wait_ms > 0 ? end_wait : NULL;
+    request->pending.give_up = parsed->wait_ms > 0 ? end_push_wait : NULL;
     request_hand_over(request);
     gateway_push(request->service->gateway, op);
 }
 
-void push_finish(struct request *request)
+static void finish_push(struct request *request)
 {
-    const struct gateway_push *op = &request->work.push.op;
-    if (request->work.push.parsed.is_list) {
+    const struct push_call *push = push_of(request);
+    const struct gateway_push *op = &push->op;
+    if (push->parsed.is_list) {
         char refusal[STORE_PROBLEM_MAX_BYTES];
         gateway_store_refusal(request->service->gateway, refusal);
         push_result_write_list(&request->out, op, refusal);
@@ -107,27 +115,38 @@ void push_finish(struct request *request)
     request_reply(request, push_result_status(op));
 }
 
-void push_end(struct request *request)
+static void end_push(struct request *request)
 {
-    if (request->work.push.op.targets != &request->work.push.one)
-        free(request->work.push.op.targets);
-    push_request_fini(&request->work.push.parsed);
+    struct push_call *push = push_of(request);
+    if (push->op.targets != &push->one)
+        free(push->op.targets);
+    push_request_fini(&push->parsed);
 }
+
+const struct route_action push_action = {.request_bytes = sizeof(struct push_call),
+                                         .run = run_push,
+                                         .finish = finish_push,
+                                         .end = end_push};
 
 /* POST /broadcast */
 
+struct broadcast_call {
+    struct request request;
+    struct gateway_broadcast op;
+};
+
 static void on_broadcast_done(struct gateway_broadcast *broadcast)
 {
-    request_done(CONTAINER_OF(broadcast, struct request, work.broadcast));
+    request_done(&CONTAINER_OF(broadcast, struct broadcast_call, op)->request);
 }
 
-void broadcast_run(struct request *request)
+static void run_broadcast(struct request *request)
 {
-    struct gateway_broadcast *op = &request->work.broadcast;
+    struct gateway_broadcast *op = &CONTAINER_OF(request, struct broadcast_call, request)->op;
     struct json_problem bad;
     if (broadcast_request_parse(buf_span(&request->body), &request->service->limits, &op->data,
                                 &bad) != ERR_OK) {
-        refuse_json(request, &bad);
+        request_refuse_json(request, &bad);
         return;
     }
     op->on_done = on_broadcast_done;
@@ -135,9 +154,9 @@ void broadcast_run(struct request *request)
     gateway_broadcast(request->service->gateway, op);
 }
 
-void broadcast_finish(struct request *request)
+static void finish_broadcast(struct request *request)
 {
-    const struct gateway_broadcast *op = &request->work.broadcast;
+    const struct gateway_broadcast *op = &CONTAINER_OF(request, struct broadcast_call, request)->op;
     if (op->error != ERR_OK) {
         request_refuse_with(request, op->error, NULL, NULL);
         return;
@@ -145,3 +164,7 @@ void broadcast_finish(struct request *request)
     json_out_printf(&request->out, "{\"online\":%" PRIu64 ",\"nodes\":%u}", op->online, op->nodes);
     request_reply(request, 200);
 }
+
+const struct route_action broadcast_action = {.request_bytes = sizeof(struct broadcast_call),
+                                              .run = run_broadcast,
+                                              .finish = finish_broadcast};

@@ -1,23 +1,27 @@
 /* POST /tickets (CONTRACT section 3). */
 #include "admin/request.h"
-#include "admin/routes/routes.h"
+#include "admin/routes/actions.h"
 #include "admin/service.h"
 
 #include <inttypes.h>
 
+struct ticket_call {
+    struct request request;
+    struct gateway_ticket op;
+};
+
 static void on_ticket_done(struct gateway_ticket *ticket)
 {
-    request_done(CONTAINER_OF(ticket, struct request, work.ticket));
+    request_done(&CONTAINER_OF(ticket, struct ticket_call, op)->request);
 }
 
-void ticket_run(struct request *request)
+static void run_ticket(struct request *request)
 {
-    struct gateway_ticket *op = &request->work.ticket;
+    struct gateway_ticket *op = &CONTAINER_OF(request, struct ticket_call, request)->op;
     struct json_problem bad;
     size_t len;
     if (ticket_request_parse(buf_span(&request->body), request->user_id, &len, &bad) != ERR_OK) {
-        struct problem problem = problem_from_json(&bad);
-        request_refuse(request, &problem);
+        request_refuse_json(request, &bad);
         return;
     }
     op->on_done = on_ticket_done;
@@ -26,9 +30,9 @@ void ticket_run(struct request *request)
     gateway_ticket(request->service->gateway, op);
 }
 
-void ticket_finish(struct request *request)
+static void finish_ticket(struct request *request)
 {
-    const struct gateway_ticket *ticket = &request->work.ticket;
+    const struct gateway_ticket *ticket = &CONTAINER_OF(request, struct ticket_call, request)->op;
     if (ticket->error == ERR_CONFLICT) {
         request_refuse_with(request, ERR_CONFLICT, NULL, "tickets are for --auth ticket");
         return;
@@ -42,3 +46,6 @@ void ticket_finish(struct request *request)
                     ticket->expires_ms);
     request_reply(request, 200);
 }
+
+const struct route_action ticket_action = {
+    .request_bytes = sizeof(struct ticket_call), .run = run_ticket, .finish = finish_ticket};

@@ -1,6 +1,6 @@
 /* Users: kick, look at one, list them (CONTRACT section 3). */
 #include "admin/request.h"
-#include "admin/routes/routes.h"
+#include "admin/routes/actions.h"
 #include "admin/service.h"
 
 #include <inttypes.h>
@@ -11,15 +11,26 @@ static const char nodes_json[] = "\"nodes\":{\"asked\":1,\"answered\":1}";
 
 /* POST /deleteClient and DELETE /users/ID/connections */
 
-static void on_kick_done(struct gateway_kick *kick)
+struct kick_call {
+    struct request request;
+    struct gateway_kick op;
+    struct kick_request parsed; /* without a body: empty */
+};
+
+static struct kick_call *kick_of(struct request *request)
 {
-    request_done(CONTAINER_OF(kick, struct request, work.kick.op));
+    return CONTAINER_OF(request, struct kick_call, request);
 }
 
-static void kick(struct request *request, struct span user_id, struct span reason, bool is_purge,
-                 uint32_t block_s)
+static void on_kick_done(struct gateway_kick *kick)
 {
-    struct gateway_kick *op = &request->work.kick.op;
+    request_done(&CONTAINER_OF(kick, struct kick_call, op)->request);
+}
+
+static void kick_user(struct request *request, struct span user_id, struct span reason,
+                      bool is_purge, uint32_t block_s)
+{
+    struct gateway_kick *op = &kick_of(request)->op;
     op->on_done = on_kick_done;
     op->user_id = user_id;
     op->reason = reason;
@@ -29,24 +40,23 @@ static void kick(struct request *request, struct span user_id, struct span reaso
     gateway_kick(request->service->gateway, op);
 }
 
-void kick_run_body(struct request *request)
+static void run_kick_body(struct request *request)
 {
-    struct kick_request *parsed = &request->work.kick.parsed;
+    struct kick_request *parsed = &kick_of(request)->parsed;
     struct json_problem bad;
     if (kick_request_parse(buf_span(&request->body), parsed, &bad) != ERR_OK) {
-        struct problem problem = problem_from_json(&bad);
-        request_refuse(request, &problem);
+        request_refuse_json(request, &bad);
         return;
     }
-    kick(request, (struct span){parsed->user_id, parsed->user_id_len},
-         (struct span){parsed->reason, parsed->reason_len}, parsed->is_purge, parsed->block_s);
+    kick_user(request, (struct span){parsed->user_id, parsed->user_id_len},
+              (struct span){parsed->reason, parsed->reason_len}, parsed->is_purge, parsed->block_s);
 }
 
-void kick_run_path(struct request *request)
+static void run_kick_path(struct request *request)
 {
     struct span user_id;
     if (request_path_user(request, &user_id))
-        kick(request, user_id, SPAN_LITERAL(""), false, 0);
+        kick_user(request, user_id, SPAN_LITERAL(""), false, 0);
 }
 
 /* What was done before it failed must not be done again, or must be known. */
@@ -68,9 +78,9 @@ static void write_time_or_null(struct json_out *out, int64_t time_ms)
         json_out_printf(out, "%" PRId64, time_ms);
 }
 
-void kick_finish(struct request *request)
+static void finish_kick(struct request *request)
 {
-    const struct gateway_kick *op = &request->work.kick.op;
+    const struct gateway_kick *op = &kick_of(request)->op;
     struct json_out *out = &request->out;
     if (op->error != ERR_OK) {
         request_refuse_with(request, op->error, NULL,
@@ -91,16 +101,31 @@ void kick_finish(struct request *request)
     request_reply(request, 200);
 }
 
+const struct route_action kick_body_action = {
+    .request_bytes = sizeof(struct kick_call), .run = run_kick_body, .finish = finish_kick};
+const struct route_action kick_path_action = {
+    .request_bytes = sizeof(struct kick_call), .run = run_kick_path, .finish = finish_kick};
+
 /* GET /users/ID */
+
+struct user_call {
+    struct request request;
+    struct gateway_user op;
+};
+
+static struct gateway_user *user_op_of(struct request *request)
+{
+    return &CONTAINER_OF(request, struct user_call, request)->op;
+}
 
 static void on_user_done(struct gateway_user *user)
 {
-    request_done(CONTAINER_OF(user, struct request, work.user));
+    request_done(&CONTAINER_OF(user, struct user_call, op)->request);
 }
 
-void user_run(struct request *request)
+static void run_user(struct request *request)
 {
-    struct gateway_user *op = &request->work.user;
+    struct gateway_user *op = user_op_of(request);
     if (!request_path_user(request, &op->user_id))
         return;
     op->on_done = on_user_done;
@@ -161,9 +186,9 @@ static void write_connection(struct json_out *out, const struct gateway_connecti
                     connection->queued_bytes, connection->acked);
 }
 
-void user_finish(struct request *request)
+static void finish_user(struct request *request)
 {
-    const struct gateway_user *user = &request->work.user;
+    const struct gateway_user *user = user_op_of(request);
     struct json_out *out = &request->out;
     if (user->error != ERR_OK && user->error != ERR_STORE_UNAVAILABLE) {
         request_refuse_with(request, user->error, NULL, NULL);
@@ -182,10 +207,15 @@ void user_finish(struct request *request)
     request_reply(request, 200);
 }
 
-void user_end(struct request *request)
+static void end_user(struct request *request)
 {
-    free(request->work.user.connections);
+    free(user_op_of(request)->connections);
 }
+
+const struct route_action user_action = {.request_bytes = sizeof(struct user_call),
+                                         .run = run_user,
+                                         .finish = finish_user,
+                                         .end = end_user};
 
 /* GET /clients */
 
@@ -207,7 +237,7 @@ static void write_clients(struct request *request, const struct gateway_client *
     request_reply(request, 200);
 }
 
-void clients_run(struct request *request)
+static void run_clients(struct request *request)
 {
     char after[CURSOR_MAX_BYTES] = "";
     char next[CURSOR_MAX_BYTES] = "";
@@ -230,3 +260,6 @@ void clients_run(struct request *request)
         request_refuse_with(request, error, NULL, NULL);
     free(clients);
 }
+
+const struct route_action clients_action = {.request_bytes = sizeof(struct request),
+                                            .run = run_clients};

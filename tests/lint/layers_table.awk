@@ -11,7 +11,7 @@ function has(list, word) {
     return index(" " list " ", " " word " ") > 0
 }
 BEGIN {
-    may["main"] = "admin gateway gateway/base gateway/stores proto"
+    may["main"] = "admin/routes admin gateway gateway/base gateway/stores proto"
     may["admin/routes"] = "admin gateway/gateway.h gateway/requests/requests.h gateway/base proto"
     may["admin"] = "gateway/gateway.h gateway/requests/requests.h gateway/net/listener.h gateway/base proto"
     all = "gateway/node gateway/store gateway/net gateway/base proto"

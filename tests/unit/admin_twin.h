@@ -5,6 +5,7 @@
 #define HERALD_TESTS_ADMIN_TWIN_H
 
 #include "admin/admin.h"
+#include "admin/routes/routes.h"
 #include "gateway/base/clock.h"
 #include "tests/unit/admin_client.h"
 
@@ -314,7 +315,8 @@ static inline void twin_start(void)
                                     .default_ttl = 604800000};
     twin.end = &twin.first;
     cr_assert_eq(pthread_create(&twin.thread, NULL, twin_run, NULL), 0);
-    cr_assert_eq(admin_start(&options, NULL, &twin_admin, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(admin_start(&options, &admin_routes, NULL, &twin_admin, why, sizeof why), ERR_OK,
+                 "%s", why);
 }
 
 static inline void twin_stop(void)

@@ -1,13 +1,17 @@
-/* The table of routes: paths are split before they are decoded (CONTRACT section 2). */
+/* The table of the admin API's routes: each with its method, the type of its body and its role
+ * (CONTRACT sections 2 and 3). */
 #include "admin/routes/routes.h"
 
+#include "admin/routes/actions.h"
+
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static struct route_match match;
 
 static enum err find(const char *method, const char *path, enum guard_media media)
 {
-    enum err error = route_find(method, span_of(path), media, &match);
+    enum err error = route_find(&admin_routes, method, span_of(path), media, &match);
     cr_expect_eq(match.route == NULL, error != ERR_OK);
     return error;
 }
@@ -22,23 +26,74 @@ static void expect(const char *method, const char *path, enum err error, const c
         cr_expect_str_eq(match.allow, text, "%s %s: %s", method, path, match.allow);
 }
 
-Test(routes, finds_each_of_them)
+/* Each route once: what it needs, and what the other methods of its path are told. */
+static const struct {
+    const char *method, *path;
+    const struct route_action *action;
+    unsigned role;
+    const char *allow;
+} rows[] = {
+    {"POST", "/push", &push_action, ROLE_PUSH, "POST"},
+    {"POST", "/broadcast", &broadcast_action, ROLE_PUSH, "POST"},
+    {"POST", "/deleteClient", &kick_body_action, ROLE_ADMIN, "POST"},
+    {"DELETE", "/users/42/connections", &kick_path_action, ROLE_ADMIN, "DELETE"},
+    {"GET", "/users/42/inbox", &inbox_action, ROLE_READ, "GET, HEAD, DELETE"},
+    {"DELETE", "/users/42/inbox", &purge_action, ROLE_ADMIN, "GET, HEAD, DELETE"},
+    {"GET", "/users/42/messages/a-1", &message_action, ROLE_READ, "GET, HEAD, DELETE"},
+    {"DELETE", "/users/42/messages/a-1", &cancel_action, ROLE_ADMIN, "GET, HEAD, DELETE"},
+    {"GET", "/users/42", &user_action, ROLE_READ, "GET, HEAD"},
+    {"POST", "/online", &online_action, ROLE_READ, "POST"},
+    {"POST", "/tickets", &ticket_action, ROLE_PUSH, "POST"},
+    {"POST", "/drain", &drain_action, ROLE_ADMIN, "POST"},
+    {"GET", "/clients", &clients_action, ROLE_READ, "GET, HEAD"},
+    {"GET", "/stats", &stats_action, ROLE_READ, "GET, HEAD"},
+    {"GET", "/metrics", &metrics_action, ROLE_READ, "GET, HEAD"},
+    {"GET", "/livez", &livez_action, 0, "GET, HEAD"},
+    {"GET", "/readyz", &readyz_action, 0, "GET, HEAD"},
+};
+
+enum { N_ROWS = sizeof rows / sizeof rows[0] };
+
+Test(routes, leads_each_method_and_path_to_its_action_and_role)
 {
-    expect("POST", "/push", ERR_OK, "");
-    expect("POST", "/broadcast", ERR_OK, "");
-    expect("POST", "/deleteClient", ERR_OK, "");
-    expect("GET", "/users/42/inbox", ERR_OK, "42");
-    expect("DELETE", "/users/42/inbox", ERR_OK, "42");
-    expect("GET", "/users/42/messages/x", ERR_OK, "42");
-    expect("DELETE", "/users/42/messages/x", ERR_OK, "42");
-    expect("DELETE", "/users/42/connections", ERR_OK, "42");
-    expect("GET", "/users/42", ERR_OK, "42");
-    expect("GET", "/clients", ERR_OK, "");
-    expect("POST", "/online", ERR_OK, "");
-    expect("GET", "/stats", ERR_OK, "");
-    expect("HEAD", "/metrics", ERR_OK, "");
-    expect("GET", "/livez", ERR_OK, "");
-    expect("GET", "/readyz", ERR_OK, "");
+    for (size_t i = 0; i < N_ROWS; i++) {
+        cr_assert_eq(find(rows[i].method, rows[i].path, GUARD_JSON), ERR_OK, "%s", rows[i].path);
+        cr_expect_eq(match.route->action, rows[i].action, "%s %s", rows[i].method, rows[i].path);
+        cr_expect_eq(match.route->role, rows[i].role, "%s %s", rows[i].method, rows[i].path);
+    }
+    /* the rows above, and the push with NDJSON */
+    cr_expect_eq(admin_routes.n, N_ROWS + 1, "a route of the table is not held here");
+}
+
+/* RFC 9110, 15.5.6: 405 carries Allow with every method that the path has. */
+Test(routes, names_all_methods_of_the_path_to_one_that_it_does_not_have)
+{
+    static const char *const methods[] = {"PUT", "PATCH", "OPTIONS", "TRACE", "post", "get", ""};
+    for (size_t i = 0; i < N_ROWS; i++)
+        for (size_t k = 0; k < sizeof methods / sizeof methods[0]; k++)
+            expect(methods[k], rows[i].path, ERR_METHOD_NOT_ALLOWED, rows[i].allow);
+}
+
+Test(routes, answers_head_where_get_is_answered)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        bool has_get = strncmp(rows[i].allow, "GET", 3) == 0;
+        cr_expect_eq(find("HEAD", rows[i].path, GUARD_OTHER),
+                     has_get ? ERR_OK : ERR_METHOD_NOT_ALLOWED, "%s", rows[i].path);
+    }
+}
+
+Test(routes, knows_no_path_with_a_part_before_or_after_a_route)
+{
+    static const struct {
+        const char *before, *after;
+    } parts[] = {{"", "/"}, {"", "/x/y/z"}, {"/x", ""}, {"/", ""}, {"", "%2F/"}};
+    char path[80];
+    for (size_t i = 0; i < N_ROWS; i++)
+        for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+            snprintf(path, sizeof path, "%s%s%s", parts[k].before, rows[i].path, parts[k].after);
+            expect(rows[i].method, path, ERR_NOT_FOUND, "");
+        }
 }
 
 Test(routes, leaves_the_segment_as_it_was_sent)
@@ -71,23 +126,6 @@ Test(routes, refuses_what_is_no_path_of_ours)
         expect("GET", paths[i], ERR_NOT_FOUND, "");
 }
 
-Test(routes, names_the_method_of_a_path_that_has_another)
-{
-    expect("GET", "/push", ERR_METHOD_NOT_ALLOWED, "POST");
-    expect("HEAD", "/push", ERR_METHOD_NOT_ALLOWED, "POST");
-    expect("OPTIONS", "/push", ERR_METHOD_NOT_ALLOWED, "POST");
-    expect("post", "/push", ERR_METHOD_NOT_ALLOWED, "POST");
-    expect("POST", "/users/42", ERR_METHOD_NOT_ALLOWED, "GET, HEAD");
-    expect("GET", "/users/42/connections", ERR_METHOD_NOT_ALLOWED, "DELETE");
-}
-
-Test(routes, names_every_method_of_a_path_that_has_several)
-{
-    expect("POST", "/users/42/inbox", ERR_METHOD_NOT_ALLOWED, "GET, HEAD, DELETE");
-    expect("PUT", "/users/42/messages/a-1", ERR_METHOD_NOT_ALLOWED, "GET, HEAD, DELETE");
-    expect("PUT", "/push", ERR_METHOD_NOT_ALLOWED, "POST");
-}
-
 Test(routes, keeps_both_segments_of_a_message_apart)
 {
     expect("DELETE", "/users/a%2Fb/messages/c%2Fd", ERR_OK, "a%2Fb");
@@ -99,12 +137,25 @@ Test(routes, keeps_both_segments_of_a_message_apart)
 Test(routes, chooses_by_the_type_of_the_body)
 {
     cr_assert_eq(find("POST", "/push", GUARD_NDJSON), ERR_OK);
-    cr_expect_not_null(match.route->body->take);
+    cr_expect_eq(match.route->action, &ndjson_push_action);
+    cr_expect_not_null(match.route->action->take);
     cr_assert_eq(find("POST", "/push", GUARD_JSON), ERR_OK);
-    cr_expect_null(match.route->body->take);
+    cr_expect_null(match.route->action->take);
     cr_expect_eq(find("POST", "/push", GUARD_OTHER), ERR_UNSUPPORTED_MEDIA_TYPE);
-    cr_expect_eq(find("POST", "/broadcast", GUARD_NDJSON), ERR_UNSUPPORTED_MEDIA_TYPE);
-    cr_expect_eq(find("POST", "/deleteClient", GUARD_NDJSON), ERR_UNSUPPORTED_MEDIA_TYPE);
     cr_expect_eq(find("POST", "/users/42", GUARD_NDJSON), ERR_METHOD_NOT_ALLOWED);
     cr_expect_eq(find("DELETE", "/users/42/inbox", GUARD_OTHER), ERR_OK);
+}
+
+/* A page of another origin can send a form without asking first, but not application/json. */
+Test(routes, takes_no_post_of_another_type_than_json_but_the_push_of_lines)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        bool is_post = strcmp(rows[i].method, "POST") == 0;
+        bool has_lines = strcmp(rows[i].path, "/push") == 0;
+        cr_expect_eq(find(rows[i].method, rows[i].path, GUARD_OTHER),
+                     is_post ? ERR_UNSUPPORTED_MEDIA_TYPE : ERR_OK, "%s", rows[i].path);
+        cr_expect_eq(find(rows[i].method, rows[i].path, GUARD_NDJSON),
+                     is_post && !has_lines ? ERR_UNSUPPORTED_MEDIA_TYPE : ERR_OK, "%s",
+                     rows[i].path);
+    }
 }
