@@ -5,7 +5,7 @@
 #ifndef HERALD_ACCEPTOR_H
 #define HERALD_ACCEPTOR_H
 
-#include "gateway/http/http_conn.h"
+#include "gateway/http/http_conns.h"
 
 /* Before the workers run. on_request gets each complete request (http_conns_init). */
 MUST_CHECK enum err acceptor_new(struct worker *worker, http_request_fn *on_request);

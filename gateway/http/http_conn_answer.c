@@ -1,4 +1,6 @@
-/* What an HTTP connection is answered, and whether its connection goes on behind the answer. */
+/* Answers, and whether the connection goes on after them (keep-alive). An answer that ends it is
+ * written, the sending side is shut down, and the socket is closed when the peer has gone or after
+ * a second: closing at once could destroy the answer on its way. */
 #include "gateway/http/http_conn_parts.h"
 
 #include "gateway/base/log.h"
@@ -28,26 +30,12 @@ static size_t answer_len(const struct http_conn *http_conn, const struct buf *an
     return end == NULL ? answer->len : (size_t)(end - answer->bytes) + 4;
 }
 
-void http_conn_set_timer(struct http_conn *http_conn, int64_t ms)
-{
-    struct worker *worker = http_conn_worker(http_conn);
-    timer_set(reactor_timers(worker->reactor), &http_conn->timer, worker_now_ms(worker) + ms);
-}
-
-/* From now on it makes room for others. */
-void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms)
-{
-    http_conn->is_lingering = true;
-    atomic_fetch_add(&http_conn_node(http_conn)->n_lingering, 1);
-    http_conn_set_timer(http_conn, ms);
-}
-
 static void send_answer(struct http_conn *http_conn, const struct buf *answer)
 {
     http_conn->is_answered = true;
     size_t len = answer_len(http_conn, answer);
     if (conn_write_bytes(&http_conn->conn, answer->bytes, len) != ERR_OK) {
-        http_conn_finish(http_conn);
+        http_conn_close(http_conn);
         return;
     }
     if (http_conn->is_kept) { /* until its peer has read the answer */
@@ -93,7 +81,7 @@ void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *
     if (http_answer(&answer, status, content_type, headers, &terms, body) == ERR_OK)
         send_answer(http_conn, &answer);
     else
-        http_conn_finish(http_conn);
+        http_conn_close(http_conn);
     buf_fini(&answer);
 }
 
@@ -164,6 +152,6 @@ void http_conn_problem(struct http_conn *http_conn, enum err error, const char *
     if (http_refusal(&answer, error, detail, field, allow, &terms, request_id) == ERR_OK)
         send_answer(http_conn, &answer);
     else
-        http_conn_finish(http_conn);
+        http_conn_close(http_conn);
     buf_fini(&answer);
 }

@@ -4,7 +4,7 @@
 #ifndef HERALD_PROXY_CONN_H
 #define HERALD_PROXY_CONN_H
 
-#include "gateway/http/http_conn.h"
+#include "gateway/http/http_conns.h"
 
 /* Takes over the socket and the peer, for --head-timeout at most (the head has as long again). On
  * error they are still the caller's. `all` is the list it is in, `http_conns` where it goes. */

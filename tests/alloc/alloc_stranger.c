@@ -5,7 +5,7 @@
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
-#include "gateway/http/http_conn.h"
+#include "gateway/http/http_conns.h"
 #include "gateway/identity/auth.h"
 #include "gateway/port/handover.h"
 #include "gateway/port/port_routes.h"

@@ -3,7 +3,7 @@
 #define HERALD_TESTS_HTTP_CONN_PEERS_H
 
 #include "gateway/base/clock.h"
-#include "gateway/http/http_conn.h"
+#include "gateway/http/http_conns.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,0 +1,122 @@
+#include "gateway/http/http_conns.h"
+
+#include "gateway/http/http_conn_parts.h"
+#include "gateway/net/tls.h"
+
+#include <stdlib.h>
+
+static void on_gone(struct conn *conn, bool is_clean)
+{
+    (void)is_clean;
+    http_conn_close(CONTAINER_OF(conn, struct http_conn, conn));
+}
+
+static struct ip address_of_work(const struct conn *conn)
+{
+    const struct http_conn *http_conn = CONTAINER_OF(conn, const struct http_conn, conn);
+    return peer_of_work(http_conn->peer, conn->watch.fd);
+}
+
+static const struct conn_ops ops = {.on_bytes = http_conn_on_bytes,
+                                    .on_drained = http_conn_on_drained,
+                                    .on_gone = on_gone,
+                                    .address = address_of_work};
+
+static void on_timer(struct timer *timer)
+{
+    struct http_conn *http_conn = CONTAINER_OF(timer, struct http_conn, timer);
+    http_conn->may_be_kept = false;
+    if (http_conn->is_answered || http_conn->is_lingering || conn_is_shaking(&http_conn->conn) ||
+        http_conn->n_skipped > 0) /* the request whose body is not over was answered */
+        http_conn_close(http_conn);
+    else if (http_conn->is_waiting)
+        http_conn_refuse(http_conn, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
+    else if (http_conn->is_deferred)
+        http_conn_refuse_late(http_conn);
+    else
+        http_conn_refuse(http_conn, ERR_HEAD_TIMEOUT, NULL, NULL, NULL);
+}
+
+static enum err accept_socket(struct http_conn *http_conn, struct worker *worker, int fd,
+                              const struct ip *from)
+{
+    struct transport_socket socket = {fd, &transport_plain};
+    struct tls_context *tls = worker->node->tls;
+    enum err error = tls == NULL ? ERR_OK : tls_new(tls, &socket.transport);
+    if (error != ERR_OK)
+        return error;
+    error = conn_accept(&http_conn->conn, &worker->loop, &ops, socket, from);
+    if (error != ERR_OK)
+        socket.transport->ops->free(socket.transport);
+    return error;
+}
+
+enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const struct ip *from,
+                       int64_t due_ms, struct http_conns *all)
+{
+    size_t max_bytes = (size_t)worker->node->options->max_head;
+    size_t max_fields = max_bytes / HTTP_HEAD_FIELD_BYTES;
+    struct http_conn *http_conn =
+        calloc(1, sizeof *http_conn + max_fields * sizeof http_conn->fields[0]);
+    if (http_conn == NULL)
+        return ERR_NO_MEMORY;
+    enum err error = accept_socket(http_conn, worker, fd, from);
+    if (error != ERR_OK) {
+        free(http_conn);
+        return error;
+    }
+    http_conn->peer = peer;
+    buf_init(&http_conn->bytes, max_bytes + HTTP_CONN_AHEAD_MAX_BYTES);
+    http_head_init(&http_conn->head, max_bytes, http_conn->fields, max_fields);
+    http_conn->all = all;
+    list_append(&all->open, &http_conn->link);
+    timer_init(&http_conn->timer, on_timer);
+    timer_set(reactor_timers(worker->reactor), &http_conn->timer, due_ms);
+    return ERR_OK;
+}
+
+void http_conns_init(struct http_conns *http_conns, http_request_fn *on_request)
+{
+    http_conns->on_request = on_request;
+    list_init(&http_conns->open);
+    list_init(&http_conns->written);
+    list_init(&http_conns->resting);
+}
+
+static bool close_first(struct list *list)
+{
+    if (list_is_empty(list))
+        return false;
+    http_conn_close(CONTAINER_OF(list->next, struct http_conn, link));
+    return true;
+}
+
+bool http_conns_make_room(struct http_conns *all)
+{
+    return close_first(&all->written) || close_first(&all->resting);
+}
+
+void http_conns_drop_resting(struct http_conns *all)
+{
+    close_first(&all->resting);
+}
+
+void http_conns_drop_unfinished(struct http_conns *all)
+{
+    LIST_FOR_EACH_SAFE(link, &all->open)
+    {
+        struct http_conn *http_conn = CONTAINER_OF(link, struct http_conn, link);
+        if (http_conn->is_deferred)
+            http_conn_refuse_late(http_conn);
+        else if (!http_conn->is_answered && !http_conn->is_waiting)
+            http_conn_close(http_conn);
+    }
+    while (close_first(&all->resting)) {
+    }
+}
+
+void http_conns_drop_all(struct http_conns *all)
+{
+    while (close_first(&all->open) || http_conns_make_room(all)) {
+    }
+}

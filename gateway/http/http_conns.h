@@ -1,0 +1,27 @@
+/* The HTTP connections of an acceptor. On its worker's thread. */
+#ifndef HERALD_HTTP_CONNS_H
+#define HERALD_HTTP_CONNS_H
+
+#include "gateway/http/http_conn.h"
+
+void http_conns_init(struct http_conns *http_conns, http_request_fn *on_request);
+
+/* Makes an HTTP connection of a socket, whose first byte is the request's own (a PROXY header was
+ * read before); with TLS where the port has it. The handshake counts for the address `from`, all
+ * zero: for none. The head must be complete at due_ms, on worker_now_ms.
+ * Takes over the socket and the peer, which may be NULL; on error both are still the caller's. */
+MUST_CHECK enum err http_conn_new(struct worker *worker, int fd, struct peer *peer,
+                                  const struct ip *from, int64_t due_ms, struct http_conns *all);
+
+/* Closes the connection that has waited longest since its answer was written. false: there is none.
+ * Constant time. */
+bool http_conns_make_room(struct http_conns *all);
+/* The same among those that rest between two requests: another worker needs room. */
+void http_conns_drop_resting(struct http_conns *all);
+
+/* Closes those whose head is not complete, and refuses the deferred ones (http_conn_is_late). The
+ * others are answered as always. */
+void http_conns_drop_unfinished(struct http_conns *all);
+void http_conns_drop_all(struct http_conns *all);
+
+#endif
