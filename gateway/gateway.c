@@ -14,7 +14,6 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/delivery.h"
-#include "gateway/delivery/kicked_streams.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/http/acceptor.h"
@@ -329,8 +328,6 @@ static void take_apart(struct node *node)
     deliver_all_mail(node);
     for (unsigned i = 0; i < node->n_workers; i++) {
         session_abandon_closing(node->workers[i]);
-        positions_stop(node->workers[i]);
-        kicked_streams_stop(node->workers[i]);
         acceptor_free(node->workers[i]);
     }
 }

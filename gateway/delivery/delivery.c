@@ -1,7 +1,9 @@
 #include "gateway/delivery/delivery.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/kicked_streams.h"
 #include "gateway/delivery/page_queue.h"
+#include "gateway/delivery/position_writer.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/node/latencies.h"
@@ -10,11 +12,18 @@
 
 enum err delivery_new(struct worker *worker)
 {
-    return page_queue_new(worker);
+    enum err error = page_queue_new(worker);
+    if (error == ERR_OK)
+        error = position_writer_new(worker);
+    if (error == ERR_OK)
+        error = kicked_streams_new(worker);
+    return error; /* delivery_free frees what was made */
 }
 
 void delivery_free(struct worker *worker)
 {
+    kicked_streams_free(worker);
+    position_writer_free(worker);
     page_queue_free(worker);
 }
 

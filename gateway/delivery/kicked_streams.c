@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-/* Whoever comes back though it was told to wait for a day does so within seconds. A worker
- * remembers no more than so many, and then forgets the oldest, which may come back. */
 enum { REMEMBER_MS = 30000, KICKS_MAX = 10000 };
 
 struct kick {
@@ -15,60 +13,81 @@ struct kick {
     char user_id[];
 };
 
-static void forget(struct worker *worker, struct kick *kick)
+struct kicked_streams {
+    struct list kicks;
+    unsigned n;
+};
+
+enum err kicked_streams_new(struct worker *worker)
+{
+    struct kicked_streams *streams = calloc(1, sizeof *streams);
+    if (streams == NULL)
+        return ERR_NO_MEMORY;
+    list_init(&streams->kicks);
+    worker->kicked_streams = streams;
+    return ERR_OK;
+}
+
+static void forget_kick(struct kicked_streams *streams, struct kick *kick)
 {
     list_remove(&kick->link);
-    worker->n_kicked_streams--;
+    streams->n--;
     free(kick);
 }
 
-static struct kick *oldest(struct worker *worker)
+static struct kick *oldest_kick(struct kicked_streams *streams)
 {
-    return list_is_empty(&worker->kicked_streams)
-               ? NULL
-               : CONTAINER_OF(worker->kicked_streams.next, struct kick, link);
+    return list_is_empty(&streams->kicks) ? NULL
+                                          : CONTAINER_OF(streams->kicks.next, struct kick, link);
 }
 
-static void forget_overdue(struct worker *worker)
+static void forget_overdue(struct kicked_streams *streams, int64_t now_ms)
 {
     struct kick *kick;
-    while ((kick = oldest(worker)) != NULL && kick->until_ms <= worker_now_ms(worker))
-        forget(worker, kick);
+    while ((kick = oldest_kick(streams)) != NULL && kick->until_ms <= now_ms)
+        forget_kick(streams, kick);
 }
 
 void kicked_streams_remember(struct worker *worker, struct span user_id)
 {
+    struct kicked_streams *streams = worker->kicked_streams;
     struct kick *kick = malloc(sizeof *kick + user_id.len);
     if (kick == NULL)
         return;
-    forget_overdue(worker);
-    if (worker->n_kicked_streams == KICKS_MAX) {
-        forget(worker, oldest(worker));
+    forget_overdue(streams, worker_now_ms(worker));
+    if (streams->n == KICKS_MAX) {
+        forget_kick(streams, oldest_kick(streams));
         metrics_count(METRIC_KICKS_FORGOTTEN);
     }
     kick->until_ms = worker_now_ms(worker) + REMEMBER_MS;
     kick->user_id_len = user_id.len;
     memcpy(kick->user_id, user_id.bytes, user_id.len);
-    list_append(&worker->kicked_streams, &kick->link);
-    worker->n_kicked_streams++;
+    list_append(&streams->kicks, &kick->link);
+    streams->n++;
 }
 
 bool kicked_streams_take(struct worker *worker, struct span user_id)
 {
-    forget_overdue(worker);
-    LIST_FOR_EACH(link, &worker->kicked_streams)
+    struct kicked_streams *streams = worker->kicked_streams;
+    forget_overdue(streams, worker_now_ms(worker));
+    LIST_FOR_EACH(link, &streams->kicks)
     {
         struct kick *kick = CONTAINER_OF(link, struct kick, link);
         if (!span_equal((struct span){kick->user_id, kick->user_id_len}, user_id))
             continue;
-        forget(worker, kick);
+        forget_kick(streams, kick);
         return true;
     }
     return false;
 }
 
-void kicked_streams_stop(struct worker *worker)
+void kicked_streams_free(struct worker *worker)
 {
-    while (!list_is_empty(&worker->kicked_streams))
-        forget(worker, oldest(worker));
+    struct kicked_streams *streams = worker->kicked_streams;
+    if (streams == NULL)
+        return;
+    while (!list_is_empty(&streams->kicks))
+        forget_kick(streams, oldest_kick(streams));
+    free(streams);
+    worker->kicked_streams = NULL;
 }

@@ -1,7 +1,7 @@
 /* A user's acknowledged positions (CONTRACT 5.6): one for the sessions without a device, one for
  * each device. Each is the lowest acknowledged number of its open sessions; when the last one has
  * closed, the highest that any of them had acknowledged. It moves in memory at once and is written
- * to the store in batches. Home worker's thread. */
+ * to the store in batches (position_writer.h). Home worker's thread. */
 #ifndef HERALD_POSITIONS_H
 #define HERALD_POSITIONS_H
 
@@ -25,11 +25,5 @@ void positions_left(struct session *session);
 
 /* The store's own position has moved as far, by what a push carried. */
 void positions_stored(struct client *client, uint64_t acked);
-
-/* Writes a user's positions now, as far as they are not written yet. */
-void positions_store(struct client *client);
-
-/* The worker has ended and every client has left: what is still in the lists is freed. */
-void positions_stop(struct worker *worker);
 
 #endif

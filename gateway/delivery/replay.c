@@ -74,7 +74,7 @@ static void choose_start(const struct session *session, struct store_page *page)
         page->after = session->extra->resume.seq;
         page->after_epoch = session->extra->resume.epoch;
     } else if (position->is_known && !epoch_is_none(client->epoch)) {
-        page->after = atomic_load_explicit(&position->acked, memory_order_relaxed);
+        page->after = position_acked(position);
     } else {
         page->from_acked = true;
     }
@@ -265,7 +265,7 @@ static bool learn_from(struct session *session, const struct store_page *page)
 static void begin_at(struct session *session, const struct store_page *page)
 {
     bool has_asked = session->extra != NULL && !epoch_is_none(session->extra->resume.epoch);
-    uint64_t acked = atomic_load_explicit(&positions_of(session)->acked, memory_order_relaxed);
+    uint64_t acked = position_acked(positions_of(session));
     uint64_t start = page->is_resumed || page->start > acked ? page->start : acked;
     session->reader.has_begun = true;
     session->reader.tail = start;

@@ -9,6 +9,8 @@
 #include "gateway/node/channel.h"
 #include "gateway/node/deferred_free.h"
 
+#include <stdatomic.h>
+
 struct worker;
 struct latencies;
 
@@ -69,6 +71,12 @@ static inline struct span client_user_id(const struct client *client)
     return (struct span){client->user_id, client->user_id_len};
 }
 
+/* How far it is acknowledged. The home worker, or any thread under the shard's lock. */
+static inline uint64_t position_acked(const struct position *position)
+{
+    return atomic_load_explicit(&position->acked, memory_order_relaxed);
+}
+
 /* The name of the device whose position it is; empty: the shared one. */
 static inline struct span position_device(const struct position *position)
 {
@@ -76,6 +84,17 @@ static inline struct span position_device(const struct position *position)
     if (position->device_len == 0)
         return (struct span){0};
     return (struct span){device->name, position->device_len};
+}
+
+/* Home: the position of the sessions with that device (empty: without one). NULL: none is open. */
+static inline struct position *client_position(struct client *client, struct span device)
+{
+    if (device.len == 0)
+        return &client->shared;
+    struct device_position *at = client->devices;
+    while (at != NULL && !span_equal(position_device(&at->position), device))
+        at = at->next;
+    return at == NULL ? NULL : &at->position;
 }
 
 #endif

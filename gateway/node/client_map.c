@@ -193,7 +193,7 @@ struct client_known client_map_known(struct client_map *map, struct span user_id
         known.epoch = client->epoch;
         known.head = client->head;
         if (!atomic_load_explicit(&client->has_devices, memory_order_relaxed))
-            known.acked = atomic_load_explicit(&client->shared.acked, memory_order_relaxed);
+            known.acked = position_acked(&client->shared);
     }
     pthread_mutex_unlock(&shard->lock);
     return known;

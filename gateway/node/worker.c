@@ -51,7 +51,6 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     list_init(&worker->bury.link);
     list_init(&worker->closing);
     list_init(&worker->strangers);
-    list_init(&worker->kicked_streams);
     for (unsigned i = 0; i < WAIT_BUCKETS; i++)
         list_init(&worker->waits[i]);
     worker->bury.run = bury_all;

@@ -15,11 +15,13 @@ struct deflater;
 struct acceptor;
 struct inflater;
 struct page_queue;
+struct position_writer;
+struct kicked_streams;
 
 /* What a question to the store, which a subscriber's request asks at once, counts for work. */
 enum { WORKER_ASK_US = 20 };
 
-enum { POSITION_SLOTS = 16, POSITION_SLOT_MS = 64, WAIT_BUCKETS = 64 };
+enum { WAIT_BUCKETS = 64 };
 
 /* What every worker is told (worker_announce); gateway.c says what each does then. */
 enum word {
@@ -39,36 +41,24 @@ struct announcement {
     atomic_bool is_posted;
 };
 
-/* Clients whose positions are to be written at one time. */
-struct unstored_slot {
-    struct client **clients;
-    uint32_t n;
-    uint32_t cap;
-};
-
 struct worker {
     struct node *node;
     unsigned index;
     pthread_t thread;
     struct reactor *reactor;
     struct conn_loop loop;
-    struct timer heartbeat;    /* every second: positions are written, liveness is shown */
+    struct timer heartbeat;    /* every second: on_second, and liveness is shown */
     struct session *answering; /* whose bytes are read: what it is sent meanwhile answers them */
     struct list closing;       /* sessions that wait for the end of their connection */
     struct list strangers;     /* sessions whose first message will say who they are */
     struct grave *graves;
     struct reactor_task bury;
-    struct acceptor *acceptor;                     /* accepting (acceptor.c) */
-    struct unstored_slot unstored[POSITION_SLOTS]; /* by when (positions.c) */
-    struct timer unstored_timer;
-    unsigned unstored_slot; /* the one that is written next */
-    unsigned n_unstored;
-    bool has_unmarked; /* there was no memory for the place of some in a slot */
-    struct page_queue *page_queue;
+    struct acceptor *acceptor;     /* accepting (acceptor.c) */
+    struct page_queue *page_queue; /* these three: delivery_new */
+    struct position_writer *position_writer;
+    struct kicked_streams *kicked_streams;
     struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
     struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (push_waits.c) */
-    struct list kicked_streams; /* event streams that must not come back (kicked_streams.c) */
-    unsigned n_kicked_streams;
     struct user_agents agents;
     struct deflater *deflater; /* for all its sessions; both NULL without --compress */
     size_t inflated_bytes;     /* of the read under way */

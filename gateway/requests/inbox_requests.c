@@ -3,7 +3,8 @@
  * once more, to see whether a session was written it. */
 #include "gateway/requests/inbox_requests.h"
 
-#include "gateway/delivery/positions.h"
+#include "gateway/delivery/position_writer.h"
+#include "gateway/session/session.h"
 
 #include <stdlib.h>
 
@@ -14,7 +15,7 @@ static struct client *settle(struct node *node, struct span user_id)
 {
     struct client *client = client_map_find(node->map, user_id);
     if (client != NULL)
-        positions_store(client);
+        position_writer_flush(client);
     return client;
 }
 

@@ -2,6 +2,7 @@
 
 #include "gateway/base/log.h"
 #include "gateway/delivery/kicked_streams.h"
+#include "gateway/delivery/position_writer.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/net/listener.h"
 #include "gateway/session/session_close.h"
@@ -175,7 +176,7 @@ static void on_user(struct letter *letter)
     struct client *client = client_map_find(node->map, work->user->user_id);
     if (client != NULL) {
         describe_all(client, work->user);
-        positions_store(client); /* so that what the store answers includes it */
+        position_writer_flush(client); /* so that what the store answers includes it */
         work->user->epoch = client->epoch;
         work->user->head = client->head;
     }

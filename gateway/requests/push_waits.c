@@ -9,7 +9,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/metrics.h"
-#include "gateway/delivery/positions.h"
+#include "gateway/delivery/position_writer.h"
 
 #include <stdlib.h>
 
@@ -184,12 +184,11 @@ static void on_begin_letter(struct letter *letter)
     }
     if (client != NULL) {
         if (epoch_equal(client->epoch, wait->epoch) && client->shared.is_known &&
-            is_told_by(client, wait) &&
-            atomic_load_explicit(&client->shared.acked, memory_order_relaxed) >= wait->seq) {
+            is_told_by(client, wait) && position_acked(&client->shared) >= wait->seq) {
             answer(wait, GATEWAY_DELIVERED, GAP_NONE);
             return;
         }
-        positions_store(client);
+        position_writer_flush(client);
     }
     look(wait);
 }
@@ -244,7 +243,7 @@ void push_waits_acked(struct client *client, uint64_t acked)
         if (is_told_by(client, wait)) {
             answer(wait, GATEWAY_DELIVERED, GAP_NONE);
         } else { /* the store alone knows what became of it, and whether all devices have it */
-            positions_store(client);
+            position_writer_flush(client);
             look(wait);
         }
     }

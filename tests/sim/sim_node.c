@@ -2,7 +2,6 @@
  * hand. A client's socket goes to the user's home worker by mail, as an HTTP connection's does. */
 #include "gateway/base/clock.h"
 #include "gateway/delivery/delivery.h"
-#include "gateway/delivery/kicked_streams.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/requests/inbox_requests.h"
@@ -171,8 +170,6 @@ void sim_node_crash(struct sim *sim)
     }
     for (unsigned i = 0; i < node->n_workers; i++) {
         session_abandon_closing(sim->workers[i]);
-        positions_stop(sim->workers[i]);
-        kicked_streams_stop(sim->workers[i]);
     }
     while (deliver_mail(sim) + sim_store_lose(sim) > 0) {
     }

@@ -3,7 +3,6 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/delivery/delivery.h"
-#include "gateway/delivery/kicked_streams.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/port/handover.h"
@@ -155,8 +154,6 @@ void node_fixture_stop(void)
     client_map_each(fixture.node.map, 0, close_client, NULL);
     node_fixture_turn();
     session_abandon_closing(worker);
-    positions_stop(worker);
-    kicked_streams_stop(worker);
     node_fixture_turn();
     store_close(fixture.node.store);
     while (mailbox_deliver(worker_mailbox(worker)) > 0) {
