@@ -11,8 +11,8 @@
 #include "admin/service.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "proto/bytes/decimal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
 #include <stdio.h>
@@ -410,15 +410,11 @@ bool request_query_number(struct request *request, const char *name, uint64_t mi
 {
     char text[24];
     char detail[80];
-    char *end = text;
-    unsigned long long number = 0;
+    uint64_t number;
     enum err error = request_query(request, name, text, sizeof text);
     if (error == ERR_NOT_FOUND)
         return true;
-    errno = 0;
-    if (error == ERR_OK && text[0] >= '0' && text[0] <= '9')
-        number = strtoull(text, &end, 10);
-    if (end != text && *end == '\0' && errno == 0 && number >= min && number <= max) {
+    if (error == ERR_OK && decimal_read(span_of(text), max, &number) && number >= min) {
         *ret_number = number;
         return true;
     }

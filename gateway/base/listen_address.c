@@ -1,5 +1,7 @@
 #include "gateway/base/options.h"
 
+#include "proto/bytes/decimal.h"
+
 #include <arpa/inet.h>
 #include <sys/un.h>
 
@@ -14,15 +16,8 @@ static bool copy_part(struct span part, char *out, size_t cap)
 
 static bool is_port(struct span text)
 {
-    unsigned value = 0;
-    if (text.len == 0 || text.len > 5)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.bytes[i] < '0' || text.bytes[i] > '9')
-            return false;
-        value = value * 10 + (unsigned)(text.bytes[i] - '0');
-    }
-    return value <= 65535;
+    uint64_t port;
+    return text.len <= 5 && decimal_read(text, UINT16_MAX, &port);
 }
 
 enum err listen_address_parse(const char *text, struct listen_address *ret_address)

@@ -1,5 +1,7 @@
 #include "gateway/net/socket_rights.h"
 
+#include "proto/bytes/decimal.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -11,15 +13,14 @@
 
 enum { GROUP_BYTES = 16384, GROUP_MAX_BYTES = 1 << 20 };
 
-static bool read_number(const char *text, gid_t *ret_group)
+/* The highest one means "leave it as it is" to chown. */
+static bool read_group(const char *text, gid_t *ret_group)
 {
-    if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text))
+    uint64_t number;
+    if (!decimal_read(span_of(text), UINT_MAX - 1, &number))
         return false;
-    errno = 0;
-    unsigned long number = strtoul(text, NULL, 10);
     *ret_group = (gid_t)number;
-    /* The highest one means "leave it as it is" to chown. */
-    return errno == 0 && number < UINT_MAX;
+    return true;
 }
 
 /* A group with very many members needs more room. 0: found; ENOENT: there is none. */
@@ -51,7 +52,7 @@ enum err socket_rights_read(const struct options *options, struct socket_rights 
         return ERR_INVALID_FIELD;
     }
     rights.has_group = group[0] != '\0';
-    if (rights.has_group && !read_number(group, &rights.group)) {
+    if (rights.has_group && !read_group(group, &rights.group)) {
         int code = look_up(group, &rights.group);
         if (code != 0) {
             snprintf(why, why_cap, "--socket-group: there is no group \"%s\" on this machine%s%s",

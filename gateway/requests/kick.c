@@ -7,6 +7,7 @@
 #include "gateway/net/listener.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_say.h"
+#include "proto/bytes/hex.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,31 +210,11 @@ void operators_user(struct node *node, struct gateway_user *user)
     mailbox_post(worker_mailbox(node_home(node, user->user_id)), &work->letter);
 }
 
-static bool read_cursor(struct span text, uint64_t *ret_cursor)
-{
-    uint64_t cursor = 0;
-    if (text.len > 16)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.bytes[i];
-        uint64_t digit;
-        if (c >= '0' && c <= '9')
-            digit = (uint64_t)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            digit = (uint64_t)(c - 'a') + 10;
-        else
-            return false;
-        cursor = cursor << 4 | digit;
-    }
-    *ret_cursor = cursor;
-    return true;
-}
-
 enum err operators_clients(struct node *node, struct span after, struct gateway_client *clients,
                            size_t cap, size_t *ret_n, char ret_next[32])
 {
     uint64_t cursor;
-    if (!read_cursor(after, &cursor))
+    if (!hex_read(after, &cursor))
         return ERR_INVALID_FIELD;
     struct client_map_row *rows = calloc(cap, sizeof *rows);
     if (rows == NULL)

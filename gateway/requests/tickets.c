@@ -2,6 +2,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/identity/auth.h"
+#include "proto/bytes/hex.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -30,15 +31,10 @@ static void on_given(struct store_request *request)
 
 static bool draw(char text[TICKET_LEN + 1])
 {
-    static const char hex[] = "0123456789abcdef";
     unsigned char random[RANDOM_BYTES];
     if (getrandom(random, sizeof random, 0) != sizeof random)
         return false;
-    for (size_t i = 0; i < sizeof random; i++) {
-        text[2 * i] = hex[random[i] >> 4];
-        text[2 * i + 1] = hex[random[i] & 15];
-    }
-    text[TICKET_LEN] = '\0';
+    *hex_put(text, random, sizeof random) = '\0';
     return true;
 }
 

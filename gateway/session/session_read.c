@@ -10,6 +10,8 @@
 #include "gateway/session/session_rate.h"
 #include "gateway/session/session_say.h"
 #include "gateway/session/session_write.h"
+#include "proto/bytes/decimal.h"
+#include "proto/bytes/put.h"
 #include "proto/note/envelope.h"
 #include "proto/ws/deflate.h"
 
@@ -20,16 +22,7 @@ enum { INFLATED_PER_READ_BYTES = 1 << 20 };
 /* The number that a pong's payload says; false: not a number of ours. */
 static bool read_number(struct span text, uint64_t *ret_number)
 {
-    uint64_t number = 0;
-    if (text.len == 0 || text.len > 20)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.bytes[i] < '0' || text.bytes[i] > '9')
-            return false;
-        number = number * 10 + (uint64_t)(text.bytes[i] - '0');
-    }
-    *ret_number = number;
-    return true;
+    return text.len <= PUT_NUMBER_MAX_BYTES && decimal_read(text, UINT64_MAX, ret_number);
 }
 
 /* What a ping carried, from its low bits: not above `sent`, and not as far below as they repeat. */

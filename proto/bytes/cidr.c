@@ -1,5 +1,7 @@
 #include "proto/bytes/cidr.h"
 
+#include "proto/bytes/decimal.h"
+
 #include <arpa/inet.h>
 
 enum { IPV4_AT = 12, IPV4_BITS = 96, NETWORK_BYTES = 8 };
@@ -68,21 +70,6 @@ bool cidr_has(const struct cidr *cidr, const struct ip *ip)
     return has_prefix(ip, &cidr->ip, cidr->bits);
 }
 
-/* At most three digits, without a leading zero. */
-static bool read_bits(struct span text, unsigned max, unsigned *ret_bits)
-{
-    unsigned bits = 0;
-    if (text.len == 0 || text.len > 3 || (text.len > 1 && text.bytes[0] == '0'))
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.bytes[i] < '0' || text.bytes[i] > '9')
-            return false;
-        bits = bits * 10 + (unsigned)(text.bytes[i] - '0');
-    }
-    *ret_bits = bits;
-    return bits <= max;
-}
-
 static bool is_clear_behind(const struct cidr *cidr)
 {
     for (unsigned bit = cidr->bits; bit < 128; bit++) {
@@ -102,9 +89,10 @@ enum err cidr_parse(struct span text, struct cidr *ret_cidr)
     if (slash != NULL) {
         struct span rest = {slash + 1, text.len - address.len - 1};
         bool is_v4 = memchr(address.bytes, ':', address.len) == NULL;
-        if (!read_bits(rest, is_v4 ? 32 : 128, &cidr.bits))
+        uint64_t bits;
+        if (!decimal_read_plain(rest, is_v4 ? 32 : 128, &bits))
             return ERR_INVALID_FIELD;
-        cidr.bits += is_v4 ? IPV4_BITS : 0;
+        cidr.bits = (unsigned)bits + (is_v4 ? IPV4_BITS : 0);
     }
     if (!is_clear_behind(&cidr))
         return ERR_INVALID_FIELD;

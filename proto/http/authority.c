@@ -1,13 +1,14 @@
 #include "proto/http/authority.h"
 
+#include "proto/bytes/decimal.h"
+
 #include <stdint.h>
-#include <stdlib.h>
 
 /* Of V6 addresses it takes those in brackets: the last part of another would be its port. */
 static struct span without_port(struct span host)
 {
     size_t end = host.len;
-    while (end > 0 && host.bytes[end - 1] >= '0' && host.bytes[end - 1] <= '9')
+    while (end > 0 && decimal_is_digit(host.bytes[end - 1]))
         end--;
     if (end > 0 && end < host.len && host.bytes[end - 1] == ':')
         return (struct span){host.bytes, end - 1};
@@ -37,7 +38,7 @@ static bool is_loopback_v4(struct span name)
         if (c == '.' && has_digit && n < 3) {
             n++;
             has_digit = false;
-        } else if (c >= '0' && c <= '9') {
+        } else if (decimal_is_digit(c)) {
             if (has_digit && parts[n] == 0)
                 return false;
             parts[n] = parts[n] * 10 + (unsigned)(c - '0');
@@ -57,7 +58,7 @@ static bool is_reg_name(struct span text)
     for (size_t i = 0; i < text.len; i++) {
         char c = text.bytes[i];
         bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!is_letter && !(c >= '0' && c <= '9') && (c == '\0' || strchr("-._~%", c) == NULL))
+        if (!is_letter && !decimal_is_digit(c) && (c == '\0' || strchr("-._~%", c) == NULL))
             return false;
     }
     return text.len > 0;
@@ -144,7 +145,7 @@ static bool is_name(struct span text)
         char c = text.bytes[i];
         bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         bool is_dot = c == '.' && i > 0 && i + 1 < text.len;
-        if (!is_letter && !is_dot && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+        if (!is_letter && !is_dot && !decimal_is_digit(c) && c != '-' && c != '_')
             return false;
     }
     return text.len > 0;
@@ -169,9 +170,8 @@ bool origin_is_allowed(struct span origin, struct span pattern)
 /* The digits of a port, as a browser writes them. */
 static bool is_port(const char *text)
 {
-    size_t len = strspn(text, "0123456789");
-    return len > 0 && len <= 5 && text[len] == '\0' && text[0] != '0' &&
-           strtol(text, NULL, 10) <= UINT16_MAX;
+    uint64_t port;
+    return decimal_read_plain(span_of(text), UINT16_MAX, &port) && port > 0;
 }
 
 bool origin_pattern_is_socket(const char *text)

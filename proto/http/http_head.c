@@ -8,6 +8,7 @@
  */
 #include "proto/http/http_head.h"
 
+#include "proto/bytes/decimal.h"
 #include "proto/http/authority.h"
 _Static_assert(HTTP_HEAD_MAX_BYTES <= UINT16_MAX, "offsets are 16 bits");
 
@@ -49,11 +50,6 @@ static void bad(struct http_head *head, const char *detail)
     refuse(head, ERR_BAD_HEAD, detail);
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -62,7 +58,7 @@ static bool is_letter(char c)
 /* A token character (RFC 9110, 5.6.2). */
 bool http_is_token_char(char c)
 {
-    if (is_letter(c) || is_digit(c) || c == '-')
+    if (is_letter(c) || decimal_is_digit(c) || c == '-')
         return true;
     return c != '\0' && strchr("!#$%&'*+.^_`|~", c) != NULL;
 }
@@ -156,7 +152,7 @@ static void on_version(struct http_head *head, const char *bytes, char c)
 {
     static const char form[] = "HTTP/#.#\r"; /* #: a digit */
     size_t i = (size_t)(head->at - head->start);
-    if (form[i] == '#' ? !is_digit(c) : c != form[i]) {
+    if (form[i] == '#' ? !decimal_is_digit(c) : c != form[i]) {
         bad(head, "the request line must end with HTTP/1.1 and CR LF");
         return;
     }
@@ -231,15 +227,6 @@ static void on_value_begin(struct http_head *head, const char *bytes, char c)
     on_value(head, bytes, c);
 }
 
-static bool is_number(struct span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (!is_digit(text.bytes[i]))
-            return false;
-    }
-    return text.len > 0;
-}
-
 /* Two lengths of the body would be two requests for two readers (RFC 9112, 6.3). */
 static void check_length(struct http_head *head, const char *bytes)
 {
@@ -248,7 +235,7 @@ static void check_length(struct http_head *head, const char *bytes)
         return;
     if (http_head_count(head, bytes, "Content-Length") > 1)
         bad(head, "Content-Length is given twice");
-    else if (!is_number(length))
+    else if (!decimal_is_number(length))
         bad(head, "Content-Length must be a number");
     else if (http_head_count(head, bytes, "Transfer-Encoding") > 0)
         bad(head, "Content-Length and Transfer-Encoding exclude each other");
@@ -385,15 +372,11 @@ bool http_head_body_len(const struct http_head *head, const char *bytes, size_t 
                         size_t *ret_len)
 {
     struct span text;
-    size_t len = 0;
+    uint64_t len = 0;
     if (http_head_count(head, bytes, "Transfer-Encoding") > 0)
         return false;
-    bool has_length = http_head_find(head, bytes, "Content-Length", &text);
-    for (size_t i = 0; has_length && i < text.len; i++) { /* digits: check_length */
-        len = len * 10 + (size_t)(text.bytes[i] - '0');
-        if (len > max)
-            return false;
-    }
-    *ret_len = len;
+    if (http_head_find(head, bytes, "Content-Length", &text) && !decimal_read(text, max, &len))
+        return false;
+    *ret_len = (size_t)len;
     return true;
 }

@@ -1,5 +1,7 @@
 #include "proto/http/proxy_head.h"
 
+#include "proto/bytes/decimal.h"
+
 #include <stdint.h>
 
 /* Version 1 is a line of text; version 2 is 16 bytes, the addresses, and what follows these (TLVs),
@@ -23,18 +25,10 @@ static struct span take_word(struct span *rest)
     return word;
 }
 
-/* 0..65535, without a leading zero. */
 static bool is_port(struct span text)
 {
-    unsigned port = 0;
-    if (text.len == 0 || text.len > 5 || (text.len > 1 && text.bytes[0] == '0'))
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.bytes[i] < '0' || text.bytes[i] > '9')
-            return false;
-        port = port * 10 + (unsigned)(text.bytes[i] - '0');
-    }
-    return port <= UINT16_MAX;
+    uint64_t port;
+    return decimal_read_plain(text, UINT16_MAX, &port);
 }
 
 static bool is_written_as_v4(struct span address)

@@ -1,5 +1,8 @@
 #include "proto/note/gap.h"
 
+#include "proto/bytes/decimal.h"
+#include "proto/bytes/put.h"
+
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -118,55 +121,28 @@ enum gap_cause gaps_find(const struct gaps *gaps, uint64_t seq)
 
 /* ---- as text ---- */
 
-static size_t put_number(char *out, uint64_t number)
-{
-    char digits[20];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    for (size_t i = 0; i < n; i++)
-        out[i] = digits[n - 1 - i];
-    return n;
-}
-
 size_t gaps_write(const struct gaps *gaps, char out[GAPS_TEXT_MAX_BYTES])
 {
-    size_t len = 0;
+    char *at = out;
     for (uint32_t i = 0; gaps != NULL && i < gaps->n; i++) {
         if (i > 0)
-            out[len++] = ',';
-        len += put_number(out + len, gaps->ranges[i].from);
-        out[len++] = '-';
-        len += put_number(out + len, gaps->ranges[i].to);
-        out[len++] = ':';
-        out[len++] = (char)gaps->ranges[i].cause;
+            *at++ = ',';
+        at = put_number(at, gaps->ranges[i].from);
+        *at++ = '-';
+        at = put_number(at, gaps->ranges[i].to);
+        *at++ = ':';
+        *at++ = (char)gaps->ranges[i].cause;
     }
-    return len;
+    return (size_t)(at - out);
 }
 
-/* A number of at most 18 digits, and the byte behind it. */
-static bool take_number(struct span *rest, char end, uint64_t *ret_number)
-{
-    uint64_t number = 0;
-    size_t i = 0;
-    for (; i < rest->len && rest->bytes[i] >= '0' && rest->bytes[i] <= '9'; i++) {
-        if (i == 18)
-            return false;
-        number = number * 10 + (uint64_t)(rest->bytes[i] - '0');
-    }
-    if (i == 0 || i == rest->len || rest->bytes[i] != end)
-        return false;
-    *rest = (struct span){rest->bytes + i + 1, rest->len - i - 1};
-    *ret_number = number;
-    return true;
-}
+enum { RANGE_MAX_DIGITS = 18 };
 
 static bool take_gap(struct span *rest, uint64_t above, struct gap *ret_gap)
 {
-    if (!take_number(rest, '-', &ret_gap->from) || !take_number(rest, ':', &ret_gap->to) ||
-        rest->len == 0 || ret_gap->from <= above || ret_gap->to < ret_gap->from)
+    if (!decimal_take(rest, RANGE_MAX_DIGITS, '-', &ret_gap->from) ||
+        !decimal_take(rest, RANGE_MAX_DIGITS, ':', &ret_gap->to) || rest->len == 0 ||
+        ret_gap->from <= above || ret_gap->to < ret_gap->from)
         return false;
     ret_gap->cause = (enum gap_cause)rest->bytes[0];
     *rest = (struct span){rest->bytes + 1, rest->len - 1};

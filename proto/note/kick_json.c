@@ -1,6 +1,7 @@
 /* The bodies that name one user: POST /deleteClient and POST /tickets. */
 #include "proto/note/push_json.h"
 
+#include "proto/bytes/decimal.h"
 #include "proto/json/json_members.h"
 
 enum { KICK_USER_ID, KICK_REASON, KICK_PURGE, KICK_BLOCK_FOR };
@@ -50,16 +51,11 @@ static enum err take_reason(struct span body, struct span raw, struct kick_reque
 static enum err take_block_for(struct span raw, struct kick_request *request,
                                struct json_problem *problem)
 {
-    uint32_t seconds = 0;
-    bool is_fine = raw.len <= 5;
-    for (size_t i = 0; i < raw.len && is_fine; i++) {
-        is_fine = raw.bytes[i] >= '0' && raw.bytes[i] <= '9';
-        seconds = seconds * 10 + (uint32_t)(raw.bytes[i] - '0');
-    }
-    if (!is_fine || seconds > PUSH_MAX_BLOCK_S)
+    uint64_t seconds = 0;
+    if (raw.bytes != NULL && !decimal_read(raw, PUSH_MAX_BLOCK_S, &seconds))
         return json_refuse(problem, ERR_INVALID_FIELD, "blockFor",
                            "blockFor must be a whole number of seconds, 0..%d", PUSH_MAX_BLOCK_S);
-    request->block_s = seconds;
+    request->block_s = (uint32_t)seconds;
     return ERR_OK;
 }
 

@@ -2,6 +2,7 @@
  * members are checked one by one: what is missing, out of range, or excludes another. */
 #include "proto/note/push_json.h"
 
+#include "proto/bytes/decimal.h"
 #include "proto/bytes/utf8.h"
 #include "proto/json/json_members.h"
 #include "proto/json/json_scan.h"
@@ -152,19 +153,14 @@ static enum err take_users(struct span body, const struct json_members *members,
 static enum err take_ttl(struct span raw, uint32_t default_ttl_s, uint32_t *ret_ttl_s,
                          struct json_problem *problem)
 {
-    uint32_t ttl = 0;
+    uint64_t ttl;
     *ret_ttl_s = default_ttl_s;
     if (raw.bytes == NULL)
         return ERR_OK;
-    bool is_fine = raw.len <= 7;
-    for (size_t i = 0; i < raw.len && is_fine; i++) {
-        is_fine = raw.bytes[i] >= '0' && raw.bytes[i] <= '9';
-        ttl = ttl * 10 + (uint32_t)(raw.bytes[i] - '0');
-    }
-    if (!is_fine || ttl > PUSH_MAX_TTL_S)
+    if (!decimal_read(raw, PUSH_MAX_TTL_S, &ttl))
         return json_refuse(problem, ERR_INVALID_FIELD, "ttl",
                            "ttl must be a whole number of seconds, 0..%d", PUSH_MAX_TTL_S);
-    *ret_ttl_s = ttl;
+    *ret_ttl_s = (uint32_t)ttl;
     return ERR_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "proto/token/jwt.h"
 
 #include "proto/bytes/base64url.h"
+#include "proto/bytes/decimal.h"
 #include "proto/json/json_object.h"
 #include "proto/token/jwt_key.h"
 
@@ -226,18 +227,10 @@ static enum err check_origin(const struct span *raw, const struct jwt_rules *rul
     return ERR_OK;
 }
 
-static bool is_digits(struct span raw)
-{
-    for (size_t i = 0; i < raw.len; i++)
-        if (raw.bytes[i] < '0' || raw.bytes[i] > '9')
-            return false;
-    return true;
-}
-
 /* A number is taken as it stands, so that none is rounded. */
 static bool take_user(struct span raw, struct jwt_claims *claims, size_t *ret_len)
 {
-    if (!is_digits(raw))
+    if (!decimal_is_number(raw))
         return json_object_string(raw, claims->user_id, sizeof claims->user_id, ret_len);
     *ret_len = raw.len;
     memcpy(claims->user_id, raw.bytes, raw.len < USER_ID_MAX_BYTES ? raw.len : USER_ID_MAX_BYTES);

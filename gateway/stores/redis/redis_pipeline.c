@@ -1,5 +1,7 @@
 #include "gateway/stores/redis/redis_pipeline.h"
 
+#include "proto/bytes/put.h"
+
 #include <stdlib.h>
 
 enum {
@@ -25,15 +27,8 @@ void redis_pipeline_fini(struct redis_pipeline *pipeline)
 
 static char *put_head(char *at, char kind, size_t number)
 {
-    char digits[20];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
     *at++ = kind;
-    while (n > 0)
-        *at++ = digits[--n];
+    at = put_number(at, number);
     *at++ = '\r';
     *at++ = '\n';
     return at;

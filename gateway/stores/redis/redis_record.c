@@ -1,6 +1,8 @@
 #include "gateway/stores/redis/redis_record.h"
 
 #include "gateway/stores/redis/redis_url.h"
+#include "proto/bytes/decimal.h"
+#include "proto/bytes/hex.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -14,13 +16,12 @@ static size_t put(char *out, size_t at, const char *text)
 
 static size_t put_user(char *out, size_t at, struct span user_id)
 {
-    static const char hex[] = "0123456789ABCDEF";
     for (size_t i = 0; i < user_id.len; i++) {
         char byte = user_id.bytes[i];
         if (byte == '{' || byte == '}' || byte == '%') {
             out[at++] = '%';
-            out[at++] = hex[(unsigned char)byte >> 4];
-            out[at++] = hex[(unsigned char)byte & 15];
+            hex_put_upper(out + at, &byte, 1);
+            at += 2;
         } else {
             out[at++] = byte;
         }
@@ -115,20 +116,14 @@ bool redis_epoch_read(struct span text, struct epoch *ret_epoch)
     return true;
 }
 
-/* Digits up to a colon, which is taken as well; 15 digits stay below 2^53. */
+enum { NUMBER_MAX_DIGITS = 15 }; /* they stay below 2^53 */
+
 bool redis_take_number(struct span *rest, int64_t *ret_number)
 {
-    int64_t number = 0;
-    size_t i = 0;
-    for (; i < rest->len && rest->bytes[i] >= '0' && rest->bytes[i] <= '9'; i++) {
-        if (i == 15)
-            return false;
-        number = number * 10 + (rest->bytes[i] - '0');
-    }
-    if (i == 0 || i == rest->len || rest->bytes[i] != ':')
+    uint64_t number;
+    if (!decimal_take(rest, NUMBER_MAX_DIGITS, ':', &number))
         return false;
-    *rest = (struct span){rest->bytes + i + 1, rest->len - i - 1};
-    *ret_number = number;
+    *ret_number = (int64_t)number;
     return true;
 }
 

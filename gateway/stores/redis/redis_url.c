@@ -1,11 +1,14 @@
 #include "gateway/stores/redis/redis_url.h"
 
+#include "proto/bytes/decimal.h"
 #include "proto/bytes/user_id.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+
+enum { DIGITS_MAX = 9 }; /* of a port or a database, leading zeros included */
 
 static enum err refuse(char *why, size_t why_cap, const char *what)
 {
@@ -30,20 +33,6 @@ static bool copy(struct span from, char *out, size_t cap)
     memcpy(out, from.bytes, from.len);
     out[from.len] = '\0';
     return true;
-}
-
-static bool read_number(struct span digits, unsigned long max, unsigned long *ret_number)
-{
-    unsigned long number = 0;
-    if (digits.len == 0 || digits.len > 9)
-        return false;
-    for (size_t i = 0; i < digits.len; i++) {
-        if (digits.bytes[i] < '0' || digits.bytes[i] > '9')
-            return false;
-        number = number * 10 + (unsigned long)(digits.bytes[i] - '0');
-    }
-    *ret_number = number;
-    return number <= max;
 }
 
 /* The part of `rest` before the separator; `rest` is then what stands behind it. */
@@ -89,8 +78,8 @@ static const char *read_address(struct span address, struct redis_url *url)
         if (split(&rest, ':', &host))
             port = rest;
     }
-    unsigned long number;
-    if (!read_number(port, 65535, &number) || number == 0 ||
+    uint64_t number;
+    if (port.len > DIGITS_MAX || !decimal_read(port, 65535, &number) || number == 0 ||
         !copy(port, url->port, sizeof url->port))
         return "the port must be 1 to 65535";
     if (!copy(host, url->host, sizeof url->host))
@@ -110,8 +99,9 @@ static const char *read_tcp(struct span rest, struct redis_url *url)
         rest = (struct span){at + 1, rest.len - credentials.len - 1};
     }
     struct span address = rest;
-    unsigned long db = 0;
-    if (split(&rest, '/', &address) && rest.len > 0 && !read_number(rest, REDIS_DB_MAX, &db))
+    uint64_t db = 0;
+    if (split(&rest, '/', &address) && rest.len > 0 &&
+        (rest.len > DIGITS_MAX || !decimal_read(rest, REDIS_DB_MAX, &db)))
         return "the database after the / must be a number";
     url->db = (unsigned)db;
     return read_address(address, url);

@@ -1,0 +1,43 @@
+/* Whole numbers in decimal digits, as bytes from outside say them: no sign, no space, no separator,
+ * nothing but ASCII digits, and never more than fits. Writing them is put.h's. Pure. */
+#ifndef HERALD_PROTO_DECIMAL_H
+#define HERALD_PROTO_DECIMAL_H
+
+#include "proto/bytes/span.h"
+
+#include <stdint.h>
+
+static inline bool decimal_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* At least one digit, and nothing else. */
+bool decimal_is_number(struct span text);
+
+/* false: not a number, or above `max`; *ret_number is unchanged then. Leading zeros are allowed. */
+bool decimal_read(struct span text, uint64_t max, uint64_t *ret_number);
+
+/* As decimal_read, but in the one form that such a number is written in: without leading zeros. */
+bool decimal_read_plain(struct span text, uint64_t max, uint64_t *ret_number);
+
+/* Takes 1..max_digits digits and the byte `end` after them from the front of `rest`. false: they do
+ * not stand there, and nothing is taken. max_digits: at most 19, so that nothing overflows. */
+static inline bool decimal_take(struct span *rest, size_t max_digits, char end,
+                                uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    size_t i = 0;
+    for (; i < rest->len && decimal_is_digit(rest->bytes[i]); i++) {
+        if (i == max_digits)
+            return false;
+        number = number * 10 + (uint64_t)(rest->bytes[i] - '0');
+    }
+    if (i == 0 || i == rest->len || rest->bytes[i] != end)
+        return false;
+    *rest = (struct span){rest->bytes + i + 1, rest->len - i - 1};
+    *ret_number = number;
+    return true;
+}
+
+#endif
