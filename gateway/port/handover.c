@@ -11,53 +11,46 @@
 
 #include <stdlib.h>
 
-struct handover *handover_new(struct span user_agent, struct span origin, struct span early)
+struct handover *handover_new(const struct admission *admission, struct span early)
 {
-    struct handover *handover =
-        calloc(1, sizeof *handover + user_agent.len + origin.len + early.len);
+    struct span agent = admission->user_agent;
+    struct span origin = admission->origin;
+    struct handover *handover = calloc(1, sizeof *handover + agent.len + origin.len + early.len);
     if (handover == NULL)
         return NULL;
-    struct admission *admission = &handover->admission;
-    char *at = put_span(handover->bytes, user_agent);
-    admission->user_agent = (struct span){handover->bytes, user_agent.len};
-    admission->origin = (struct span){at, origin.len};
+    handover->admission = *admission;
+    char *at = put_span(handover->bytes, agent);
+    handover->admission.user_agent = (struct span){handover->bytes, agent.len};
+    handover->admission.origin = (struct span){at, origin.len};
     at = put_span(at, origin);
-    admission->early = (uint8_t *)at;
-    admission->n_early = early.len;
+    handover->early = (uint8_t *)at;
+    handover->n_early = early.len;
     put_span(at, early);
     return handover;
 }
 
 /* ---- a session that waited until its user was known ---- */
 
-static struct handover *handover_of_session(const struct session *session, struct span rest)
+static struct handover *handover_of_session(const struct session *session)
 {
-    const struct session_wish *wish = session->extra->wish;
-    struct span agent = {0};
+    struct admission admission = {
+        .claim = *session->extra->auth.claim,
+        .resume = session->extra->resume,
+        .level = (enum handshake_level)session->level,
+        .deflate.window_bits = session->window_bits,
+        .is_open = true,
+        .is_draining = session->is_draining,
+        .drain_at_ms = session->drain_at_ms,
+    };
     if (session->agent != NULL)
-        agent = (struct span){session->agent->text, session->agent->len};
-    struct handover *handover = handover_new(agent, (struct span){0}, rest);
-    if (handover == NULL)
-        return NULL;
-    memcpy(handover->query.user_id, wish->user_id, wish->user_id_len);
-    handover->query.user_id_len = wish->user_id_len;
-    memcpy(handover->query.device, wish->device, wish->device_len);
-    struct admission *admission = &handover->admission;
-    admission->is_open = true;
-    admission->is_draining = session->is_draining;
-    admission->drain_at_ms = session->drain_at_ms;
-    admission->level = (enum handshake_level)session->level;
-    admission->resume = session->extra->resume;
-    admission->until_ms = (int64_t)session->until_s * 1000;
-    admission->deflate.window_bits = session->window_bits;
-    admission->device = (struct span){handover->query.device, wish->device_len};
-    return handover;
+        admission.user_agent = (struct span){session->agent->text, session->agent->len};
+    return handover_new(&admission, conn_rest(&session->conn));
 }
 
 void handover_identified(struct session *session)
 {
     struct worker *worker = session_worker(session);
-    struct handover *handover = handover_of_session(session, conn_rest(&session->conn));
+    struct handover *handover = handover_of_session(session);
     if (handover == NULL) {
         session_give_up(session);
         return;
@@ -77,7 +70,7 @@ void handover_identified(struct session *session)
 
 /* ---- on the home worker ---- */
 
-static void drop(struct handover *handover)
+static void drop_handover(struct handover *handover)
 {
     transport_close(handover->admission.socket);
     peer_leave(handover->admission.peer);
@@ -86,10 +79,10 @@ static void drop(struct handover *handover)
 }
 
 /* Kicked event streams come back by themselves: 204 makes them stop. */
-static bool is_kicked(struct handover *handover)
+static bool answer_if_kicked(struct handover *handover)
 {
     if (handover->admission.level != LEVEL_SSE || epoch_is_none(handover->admission.resume.epoch) ||
-        !kicked_streams_take(handover->home, handover_user(handover)))
+        !kicked_streams_take(handover->home, claim_user(&handover->admission.claim)))
         return false;
     struct buf answer;
     struct http_terms terms = {.date = worker_date(handover->home),
@@ -99,34 +92,32 @@ static bool is_kicked(struct handover *handover)
     if (http_answer(&answer, 204, NULL, NULL, &terms, (struct span){0}) == ERR_OK)
         transport_say(handover->admission.socket, answer.bytes, answer.len);
     buf_fini(&answer);
-    drop(handover);
+    drop_handover(handover);
     return true;
 }
 
-static enum err enter(struct session *session, const struct handover *handover)
+static enum err enter_session(struct session *session, const struct claim *claim)
 {
-    struct span device = handover->admission.device;
-    return handover->admission.is_unknown
-               ? session_await_auth(session, handover_user(handover), device)
-               : delivery_enter(session, handover_user(handover), device);
+    return claim->is_known ? delivery_enter(session, claim_user(claim), claim_device(claim))
+                           : session_await_auth(session, claim);
 }
 
 static void open_session(struct handover *handover)
 {
     struct worker *home = handover->home;
     struct session *session;
-    if (is_kicked(handover))
+    if (answer_if_kicked(handover))
         return;
     if (atomic_load(&home->node->is_stopping) ||
         session_new(home, &handover->admission, &session) != ERR_OK) {
-        drop(handover);
+        drop_handover(handover);
         return;
     }
     if (handover->admission.is_open) {
         session_note_verified(session);
         session_send_auth(session);
     }
-    if (enter(session, handover) != ERR_OK) {
+    if (enter_session(session, &handover->admission.claim) != ERR_OK) {
         session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
         return;
     }
@@ -134,11 +125,11 @@ static void open_session(struct handover *handover)
         session_drain_at(session, handover->admission.drain_at_ms);
     else if (atomic_load(&home->node->is_draining))
         session_drain(session); /* it was on its way when the drain began */
-    if (handover->admission.n_early > 0)
-        conn_feed(&session->conn, handover->admission.early, handover->admission.n_early);
+    if (handover->n_early > 0)
+        conn_feed(&session->conn, handover->early, handover->n_early);
 }
 
-static void on_move(struct letter *letter)
+static void on_handover(struct letter *letter)
 {
     struct handover *handover = CONTAINER_OF(letter, struct handover, letter);
     open_session(handover);
@@ -149,11 +140,11 @@ void handover_send(struct handover *handover, struct worker *from)
 {
     struct node *node = from->node;
     /* Until the user is known, one worker is as good as another. */
-    handover->home =
-        handover->query.user_id_len == 0 ? from : node_home(node, handover_user(handover));
-    handover->letter.deliver = on_move;
+    struct span user_id = claim_user(&handover->admission.claim);
+    handover->home = user_id.len == 0 ? from : node_home(node, user_id);
+    handover->letter.deliver = on_handover;
     if (handover->home == from)
-        on_move(&handover->letter);
+        on_handover(&handover->letter);
     else
         mailbox_post(worker_mailbox(handover->home), &handover->letter);
 }

@@ -14,21 +14,10 @@
 #include "gateway/port/handover.h"
 #include "proto/http/http_answer.h"
 #include "proto/note/sse.h"
-#include "proto/ws/extensions.h"
+#include "proto/note/subscribe_query.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* What a request asks for, as far as it is known. */
-struct entry {
-    enum handshake_level level;
-    char accept[HANDSHAKE_ACCEPT_LEN];
-    struct deflate_terms deflate;
-    struct subscribe_query query;
-    struct resume resume;
-    struct identity identity;
-    bool is_unknown; /* its first message will say who it is */
-};
 
 static struct node *node_of(struct http_conn *http_conn)
 {
@@ -71,7 +60,7 @@ static const char *retry_word(enum err error)
 }
 
 /* The 101, and the close frame behind it. */
-static void upgrade_and_close(struct http_conn *http_conn, const struct entry *entry,
+static void upgrade_and_close(struct http_conn *http_conn, const struct admission *admission,
                               enum err error, const char *detail)
 {
     struct buf answer;
@@ -84,7 +73,7 @@ static void upgrade_and_close(struct http_conn *http_conn, const struct entry *e
     size_t frame_len = ws_close_write(error_close_code(error), span_of(reason), frame);
     buf_init(&answer, 1024);
     metrics_count(METRIC_REFUSED_UPGRADED);
-    if (handshake_accept(&answer, entry->level, entry->accept, "",
+    if (handshake_accept(&answer, admission->level, admission->accept, "",
                          worker_date(http_conn_worker(http_conn))) == ERR_OK &&
         buf_append(&answer, frame, frame_len) == ERR_OK)
         http_conn_answer_raw(http_conn, &answer);
@@ -108,17 +97,17 @@ static void put_off(struct http_conn *http_conn, enum err error)
     buf_fini(&answer);
 }
 
-static void refuse(struct http_conn *http_conn, const struct entry *entry, enum err error,
+static void refuse(struct http_conn *http_conn, const struct admission *admission, enum err error,
                    const char *detail)
 {
     struct span origin;
     if (error_http_status(error) == 401)
         http_conn_report_credentials(http_conn, error, detail);
-    if (entry->level == LEVEL_SSE && may_come_again(error))
+    if (admission->level == LEVEL_SSE && may_come_again(error))
         put_off(http_conn, error);
-    else if (entry->level != LEVEL_SSE && error_close_code(error) != 0 &&
+    else if (admission->level != LEVEL_SSE && error_close_code(error) != 0 &&
              find_field(http_conn, "Origin", &origin))
-        upgrade_and_close(http_conn, entry, error, detail);
+        upgrade_and_close(http_conn, admission, error, detail);
     else
         http_conn_refuse(http_conn, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL,
                          NULL);
@@ -138,51 +127,37 @@ static enum err take_place(struct node *node)
     return ERR_FULL;
 }
 
-static struct handover *make_move(struct http_conn *http_conn, const struct entry *entry)
+static struct handover *make_handover(struct http_conn *http_conn, struct admission *admission)
 {
     struct span bytes = http_conn_bytes(http_conn);
     size_t head_len = http_conn_head(http_conn)->len;
     struct span early = {bytes.bytes + head_len, bytes.len - head_len};
-    struct span agent = {0};
     struct span origin = {0};
-    find_field(http_conn, "User-Agent", &agent);
-    if (entry->level == LEVEL_SSE) {
-        find_field(http_conn, "Origin", &origin);
+    bool has_origin = find_field(http_conn, "Origin", &origin);
+    find_field(http_conn, "User-Agent", &admission->user_agent);
+    if (admission->level == LEVEL_SSE) {
+        admission->origin = origin;
         early.len = 0; /* nothing is said on an event stream */
+    } else {
+        admission->is_page = has_origin;
     }
-    struct handover *handover = handover_new(agent, origin, early);
-    if (handover == NULL)
-        return NULL;
-    handover->query = entry->query;
-    memcpy(handover->query.user_id, entry->identity.user_id, entry->identity.user_id_len);
-    handover->query.user_id_len = entry->identity.user_id_len;
-    struct admission *admission = &handover->admission;
-    admission->level = entry->level;
-    memcpy(admission->accept, entry->accept, sizeof entry->accept);
-    admission->deflate = entry->deflate;
-    admission->resume = entry->resume;
-    admission->is_explicit = entry->query.is_ack_explicit;
-    admission->is_unknown = entry->is_unknown;
-    admission->until_ms = entry->identity.expires_ms;
-    admission->device = (struct span){handover->query.device, handover->query.device_len};
-    admission->is_page = entry->level != LEVEL_SSE && find_field(http_conn, "Origin", &origin);
-    return handover;
+    return handover_new(admission, early);
 }
 
-static void let_in(struct http_conn *http_conn, const struct entry *entry)
+static void let_in(struct http_conn *http_conn, struct admission *admission)
 {
     enum err error = take_place(node_of(http_conn));
     if (error != ERR_OK) {
-        refuse(http_conn, entry, error, error == ERR_FULL ? "too many connections" : NULL);
+        refuse(http_conn, admission, error, error == ERR_FULL ? "too many connections" : NULL);
         return;
     }
-    struct handover *handover = make_move(http_conn, entry);
+    struct handover *handover = make_handover(http_conn, admission);
     if (handover == NULL) {
         atomic_fetch_sub(&node_of(http_conn)->n_sessions, 1);
-        refuse(http_conn, entry, ERR_NO_MEMORY, NULL);
+        refuse(http_conn, admission, ERR_NO_MEMORY, NULL);
         return;
     }
-    if (!epoch_is_none(entry->resume.epoch))
+    if (!epoch_is_none(admission->resume.epoch))
         http_conn_count_work(http_conn, WORKER_ASK_US);
     struct worker *here = http_conn_worker(http_conn);
     handover->admission.socket = http_conn_release(http_conn, &handover->admission.peer);
@@ -196,7 +171,7 @@ struct ticket_work {
     struct letter letter;
     struct http_conn *http_conn;
     struct worker *worker; /* the HTTP connection's */
-    struct entry entry;
+    struct admission admission;
     size_t ticket_len;
     char ticket[STORE_TICKET_MAX_BYTES];
 };
@@ -211,7 +186,8 @@ static enum err claim_ticket(struct ticket_work *work, const char **ret_detail)
     if (work->take.error != ERR_OK)
         return work->take.error;
     memcpy(claims.user_id, work->take.user_id, claims.user_id_len);
-    return identity_claim(&work->entry.identity, &claims, ret_detail);
+    work->admission.claim.is_known = true;
+    return identity_claim(&work->admission.claim.identity, &claims, ret_detail);
 }
 
 static void on_taken_letter(struct letter *letter)
@@ -222,9 +198,9 @@ static void on_taken_letter(struct letter *letter)
     enum err error = claim_ticket(work, &detail);
     if (!http_conn_is_gone(http_conn) && !http_conn_is_answered(http_conn)) {
         if (error == ERR_OK)
-            let_in(http_conn, &work->entry);
+            let_in(http_conn, &work->admission);
         else
-            refuse(http_conn, &work->entry, error, detail);
+            refuse(http_conn, &work->admission, error, detail);
     }
     http_conn_unpin(http_conn);
     free(work);
@@ -249,21 +225,21 @@ static enum err read_ticket(struct http_conn *http_conn, struct ticket_work *wor
     return error;
 }
 
-static void take_ticket(struct http_conn *http_conn, const struct entry *entry)
+static void take_ticket(struct http_conn *http_conn, const struct admission *admission)
 {
     struct ticket_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
-        refuse(http_conn, entry, ERR_NO_MEMORY, NULL);
+        refuse(http_conn, admission, ERR_NO_MEMORY, NULL);
         return;
     }
-    if (entry->level == LEVEL_SSE || read_ticket(http_conn, work) != ERR_OK ||
+    if (admission->level == LEVEL_SSE || read_ticket(http_conn, work) != ERR_OK ||
         work->ticket_len == 0) {
-        refuse(http_conn, entry, ERR_UNAUTHORIZED,
-               entry->level == LEVEL_SSE ? "tickets are for WebSockets" : "a ticket is needed");
+        refuse(http_conn, admission, ERR_UNAUTHORIZED,
+               admission->level == LEVEL_SSE ? "tickets are for WebSockets" : "a ticket is needed");
         free(work);
         return;
     }
-    work->entry = *entry;
+    work->admission = *admission;
     work->http_conn = http_conn;
     work->worker = http_conn_worker(http_conn);
     work->take = (struct store_ticket_take){
@@ -279,80 +255,87 @@ static void take_ticket(struct http_conn *http_conn, const struct entry *entry)
 /* ---- the two requests ---- */
 
 /* A token is verified, a ticket and a resume are asked of the store: work for a few bytes. */
-static bool is_work(struct http_conn *http_conn, const struct entry *entry)
+static bool is_work(struct http_conn *http_conn, const struct admission *admission)
 {
-    return auth_kind(node_of(http_conn)->auth) != AUTH_NONE || !epoch_is_none(entry->resume.epoch);
+    return auth_kind(node_of(http_conn)->auth) != AUTH_NONE ||
+           !epoch_is_none(admission->resume.epoch);
 }
 
-static void find_out_who(struct http_conn *http_conn, struct entry *entry)
+static void find_out_who(struct http_conn *http_conn, struct admission *admission)
 {
+    struct identity *identity = &admission->claim.identity;
     const char *detail = NULL;
-    if (is_work(http_conn, entry) && !http_conn_take_turn(http_conn)) {
+    if (is_work(http_conn, admission) && !http_conn_take_turn(http_conn)) {
         if (http_conn_is_late(http_conn))
-            refuse(http_conn, entry, ERR_BUSY, NULL);
+            refuse(http_conn, admission, ERR_BUSY, NULL);
         return;
     }
     enum err error = peer_enter(http_conn_peer(http_conn));
     if (error != ERR_OK) {
-        refuse(http_conn, entry, error, NULL);
+        refuse(http_conn, admission, error, NULL);
         return;
     }
     enum auth_kind kind = auth_kind(node_of(http_conn)->auth);
     if (kind == AUTH_TICKET) {
-        take_ticket(http_conn, entry);
+        take_ticket(http_conn, admission);
         return;
     }
     error = identify(node_of(http_conn)->auth, http_conn_head(http_conn),
-                     http_conn_bytes(http_conn).bytes, &entry->identity, &detail);
-    http_conn_count_work(http_conn, entry->identity.work_us);
-    entry->is_unknown = error == ERR_NOT_FOUND && entry->level == LEVEL_V1;
-    if (error == ERR_OK && identity_has_ended(entry->identity.expires_ms))
+                     http_conn_bytes(http_conn).bytes, identity, &detail);
+    http_conn_count_work(http_conn, identity->work_us);
+    if (error == ERR_OK && identity_has_ended(identity->expires_ms))
         error = ERR_EXPIRED;
-    if (error == ERR_OK || entry->is_unknown)
-        let_in(http_conn, entry);
+    admission->claim.is_known = error == ERR_OK;
+    bool will_say = error == ERR_NOT_FOUND && admission->level == LEVEL_V1;
+    if (error == ERR_OK || will_say)
+        let_in(http_conn, admission);
     else
-        refuse(http_conn, entry, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error, detail);
+        refuse(http_conn, admission, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error, detail);
 }
 
-static bool read_query(struct http_conn *http_conn, struct entry *entry)
+static bool read_query(struct http_conn *http_conn, struct admission *admission)
 {
     const char *field;
     const char *detail;
-    struct subscribe_query *query = &entry->query;
+    struct subscribe_query query;
     struct span text =
         http_part_span(http_conn_bytes(http_conn).bytes, http_conn_head(http_conn)->query);
-    if (subscribe_query_parse(text, query, &field, &detail) != ERR_OK) {
+    if (subscribe_query_parse(text, &query, &field, &detail) != ERR_OK) {
         http_conn_refuse(http_conn, ERR_INVALID_FIELD, detail, field, NULL);
         return false;
     }
-    memcpy(entry->identity.user_id, query->user_id, query->user_id_len);
-    entry->identity.user_id_len = query->user_id_len;
-    if (query->has_after)
-        entry->resume = (struct resume){query->after_epoch, query->after_seq};
+    struct claim *claim = &admission->claim;
+    memcpy(claim->identity.user_id, query.user_id, query.user_id_len);
+    claim->identity.user_id_len = query.user_id_len;
+    memcpy(claim->device, query.device, query.device_len);
+    claim->device_len = query.device_len;
+    admission->is_explicit = query.is_ack_explicit;
+    if (query.has_after)
+        admission->resume = (struct resume){query.after_epoch, query.after_seq};
     return true;
 }
 
 /* Is it a WebSocket handshake, and what do both sides speak? */
-static enum err shake_hands(struct http_conn *http_conn, struct entry *entry,
+static enum err shake_hands(struct http_conn *http_conn, struct admission *admission,
                             const char **ret_detail)
 {
     const struct http_head *head = http_conn_head(http_conn);
     const char *bytes = http_conn_bytes(http_conn).bytes;
-    enum err error = handshake_check(head, bytes, &entry->level, entry->accept, ret_detail);
+    enum err error = handshake_check(head, bytes, &admission->level, admission->accept, ret_detail);
     if (error == ERR_OK && node_of(http_conn)->options->compress)
-        error = extensions_choose(head, bytes, &entry->deflate, ret_detail);
+        error = extensions_choose(head, bytes, &admission->deflate, ret_detail);
     return error;
 }
 
 void subscribe_socket(struct http_conn *http_conn)
 {
     const char *detail = NULL;
-    struct entry entry = {.level = LEVEL_PLAIN};
-    enum err error = shake_hands(http_conn, &entry, &detail);
+    struct admission admission = {.level = LEVEL_PLAIN};
+    enum err error = shake_hands(http_conn, &admission, &detail);
     if (error != ERR_OK)
         http_conn_refuse(http_conn, error, detail, NULL, NULL);
-    else if (read_query(http_conn, &entry))
-        find_out_who(http_conn, &entry);
+    else if (read_query(http_conn, &admission))
+        find_out_who(http_conn, &admission);
 }
 
 /* What EventSource remembers outranks what the page wrote into the address. A polyfill remembers it
@@ -382,10 +365,10 @@ static bool read_last_event_id(struct http_conn *http_conn, struct resume *resum
 void subscribe_stream(struct http_conn *http_conn)
 {
     const char *detail;
-    struct entry entry = {.level = LEVEL_SSE};
+    struct admission admission = {.level = LEVEL_SSE};
     if (handshake_check_no_body(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes,
                                 &detail) != ERR_OK)
         http_conn_refuse(http_conn, ERR_BAD_HEAD, detail, NULL, NULL);
-    else if (read_query(http_conn, &entry) && read_last_event_id(http_conn, &entry.resume))
-        find_out_who(http_conn, &entry);
+    else if (read_query(http_conn, &admission) && read_last_event_id(http_conn, &admission.resume))
+        find_out_who(http_conn, &admission);
 }

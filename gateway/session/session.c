@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 _Static_assert(sizeof(struct session) <= 280, "one for each open connection");
+_Static_assert(sizeof(struct session_extra) <= 168, "one for each stream and herald.v1 session");
 
 enum { RETRY_SPREAD_MS = 5000 };
 
@@ -57,8 +58,8 @@ void session_extra_free(struct session_extra *extra)
     if (extra == NULL)
         return;
     buf_fini(&extra->message);
-    free(extra->held);
-    free(extra->wish);
+    free(extra->held.text);
+    free(extra->auth.claim);
     free(extra->hold.token);
     free(extra->rates);
     free(extra);
@@ -67,7 +68,7 @@ void session_extra_free(struct session_extra *extra)
 void session_trim(struct session *session)
 {
     struct session_extra *extra = session->extra;
-    if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->held != NULL ||
+    if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->held.text != NULL ||
         extra->backlog != NULL || extra->rates != NULL || !epoch_is_none(extra->resume.epoch))
         return;
     session->extra = NULL;
@@ -76,23 +77,25 @@ void session_trim(struct session *session)
 
 /* ---- who it is ---- */
 
-static struct session_wish *wish_of(const struct session *session)
+static const struct claim *claim_of(const struct session *session)
 {
-    return session->state == SESSION_AUTH && session->extra != NULL ? session->extra->wish : NULL;
+    if (session->state != SESSION_AUTH || session->extra == NULL)
+        return NULL;
+    return session->extra->auth.claim;
 }
 
 bool session_is_identified(const struct session *session)
 {
-    const struct session_wish *wish = wish_of(session);
-    return wish != NULL && wish->is_known;
+    const struct claim *claim = claim_of(session);
+    return claim != NULL && claim->is_known;
 }
 
 void session_who(const struct session *session, struct refused_who *ret_who)
 {
-    const struct session_wish *wish = wish_of(session);
+    const struct claim *claim = claim_of(session);
     struct span user = {0};
-    if (wish != NULL)
-        user = (struct span){wish->user_id, wish->user_id_len};
+    if (claim != NULL)
+        user = claim_user(claim);
     else if (session->client != NULL)
         user = client_user_id(session->client);
     if (user.len > 0)

@@ -7,6 +7,7 @@
  * which its socket was closed (session_finish) or given away (session_detach).
  *
  * Each file has a header and uses only files that stand before it in this list:
+ *   admission          what a session begins with
  *   backlog, reader    what waits in memory for it, and how much of the inbox it was given
  *   session            the struct, its states, names, acknowledgements
  *   session_deadlines  the timer, and which deadline has come
@@ -20,13 +21,11 @@
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
-#include "gateway/identity/peers.h"
 #include "gateway/node/client.h"
 #include "gateway/node/worker.h"
+#include "gateway/session/admission.h"
 #include "gateway/session/backlog.h"
 #include "gateway/session/reader.h"
-#include "proto/ws/extensions.h"
-#include "proto/ws/handshake.h"
 #include "proto/ws/ws_decoder.h"
 
 /* Allowed successors: see session.c. */
@@ -40,52 +39,54 @@ enum session_state {
 
 struct session_rates;
 
-/* A position that the subscriber named to resume behind. */
-struct resume {
-    struct epoch epoch; /* none: it named none */
-    uint64_t seq;
+/* Each of these is of some sessions only. */
+
+/* AUTH: who it claims to be. */
+struct session_auth {
+    struct claim *claim;
+    uint32_t by_ms; /* on session_clock: when it must have said so */
 };
 
-/* Who a session says it is, before that is known. */
-struct session_wish {
-    char user_id[USER_ID_MAX_BYTES];
-    size_t user_id_len; /* 0: it names nobody */
-    char device[DEVICE_MAX_BYTES];
-    size_t device_len;
-    bool is_known; /* the token has said it: the session moves to its home worker */
-};
-
-/* An auth message that has to wait (session_hold.c). */
+/* herald.v1: an auth message that has to wait (session_hold.c). */
 struct session_hold {
     char *token; /* NULL: none waits */
     size_t len;
     uint32_t verified_ms; /* has_verified: when the last one was verified, on session_clock */
     bool has_verified;
-    bool waits_second; /* for the second behind that; otherwise for its turn */
+    bool waits_second; /* until a second after that; otherwise for its turn */
+};
+
+/* The answer to its request is held back (session_answer.c). */
+struct session_held {
+    /* SSE: the origin that may read it (empty: none); WebSocket: the accept key. NULL: the answer
+     * is on its way. */
+    char *text;
+    struct deflate_terms deflate; /* WebSocket: what was agreed */
+};
+
+/* SSE (session_sse.c). */
+struct session_stream {
+    uint64_t mark_seq;       /* what is acknowledged... */
+    uint64_t mark_bytes;     /* ...once TCP has acknowledged so many bytes; 0: no mark */
+    uint64_t progress_bytes; /* that TCP had acknowledged at progress_ms */
+    uint32_t progress_ms;    /* these on session_clock */
+    uint32_t check_ms;       /* when the mark is looked at next */
+    uint32_t check_after_ms;
+    bool is_explicit; /* acknowledged by Last-Event-ID and POST /ack alone */
 };
 
 struct refused_who;
 
-/* What only some sessions need. */
+/* What only some sessions need. At most 168 bytes. */
 struct session_extra {
-    /* With a limit on what comes in: what it has left of that. */
-    struct session_rates *rates;
-    struct resume resume;      /* until its first page has come */
-    struct session_wish *wish; /* AUTH */
-    struct session_hold hold;  /* herald.v1 */
-    uint32_t auth_by_ms;       /* AUTH: on session_clock */
-    struct backlog *backlog;   /* what waits for the connection to take more; NULL: nothing */
-    struct buf message;        /* herald.v1: of a message that came in pieces */
-    uint64_t mark_seq;         /* SSE: what is acknowledged... */
-    uint64_t mark_bytes;       /* ...once TCP has acknowledged so many bytes; 0: no mark */
-    uint64_t progress_bytes;   /* SSE: that TCP had acknowledged at progress_ms */
-    uint32_t progress_ms;      /* these on session_clock */
-    uint32_t check_ms;         /* SSE: when the mark is looked at next */
-    uint32_t check_after_ms;
-    char *held; /* the answer to the request is held back; what it needs: SSE: the origin that may
-                 * read it (empty: none), WebSocket: the accept key. NULL: it is on its way */
-    struct deflate_terms held_terms; /* WebSocket: what was agreed, while it is held */
-    bool is_explicit;                /* SSE: acknowledged by Last-Event-ID and POST /ack alone */
+    struct session_rates *rates; /* with a limit on what comes in: what it has left of that */
+    struct backlog *backlog;     /* what waits for the connection to take more; NULL: nothing */
+    struct resume resume;        /* until its first page has come */
+    struct session_held held;
+    struct session_auth auth;
+    struct session_hold hold;
+    struct buf message; /* herald.v1: of a message that came in pieces */
+    struct session_stream stream;
 };
 
 /* At most 280 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
@@ -140,29 +141,6 @@ struct session_events {
     void (*on_acked)(struct session *session);   /* session->acked has moved */
     void (*on_drained)(struct session *session); /* all that was queued is written */
     void (*on_leave)(struct session *session);   /* it leaves its client for good */
-};
-
-/* A subscriber whose request was accepted, on its way to the user's home worker. */
-struct admission {
-    struct transport_socket socket;
-    /* May be NULL; the session's when it is there. */
-    struct peer *peer;
-    bool is_open;     /* it was a session already, before its user was known: no handshake */
-    bool is_draining; /* an open one that was told when it will be closed: */
-    uint32_t drain_at_ms;
-    bool is_unknown;  /* its first message will say who it is */
-    int64_t until_ms; /* since 1970: when its credentials end; 0: never */
-    enum handshake_level level;
-    char accept[HANDSHAKE_ACCEPT_LEN];
-    struct deflate_terms deflate;
-    struct resume resume;
-    bool is_explicit;   /* SSE: ack=explicit */
-    struct span device; /* empty: none */
-    struct span user_agent;
-    bool is_page;       /* WebSocket: its request had an Origin, so it sees no status */
-    struct span origin; /* SSE: whose page may read the stream; empty: no CORS headers */
-    uint8_t *early;     /* bytes that came behind the head, or NULL */
-    size_t n_early;
 };
 
 void session_become(struct session *session, enum session_state state);

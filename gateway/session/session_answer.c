@@ -16,9 +16,9 @@ static enum err hold_accept(struct session *session, const struct admission *adm
     struct session_extra *extra = session_extra(session);
     if (extra == NULL)
         return ERR_NO_MEMORY;
-    extra->held = session_copy((struct span){admission->accept, HANDSHAKE_ACCEPT_LEN});
-    extra->held_terms = admission->deflate;
-    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
+    extra->held.text = session_copy((struct span){admission->accept, HANDSHAKE_ACCEPT_LEN});
+    extra->held.deflate = admission->deflate;
+    return extra->held.text == NULL ? ERR_NO_MEMORY : ERR_OK;
 }
 
 static enum err queue_accept(struct session *session, const char accept[HANDSHAKE_ACCEPT_LEN],
@@ -41,9 +41,9 @@ static enum err hold_stream_head(struct session *session, const struct admission
     struct session_extra *extra = session_extra(session);
     if (extra == NULL)
         return ERR_NO_MEMORY;
-    extra->is_explicit = admission->is_explicit;
-    extra->held = session_copy(admission->origin);
-    return extra->held == NULL ? ERR_NO_MEMORY : ERR_OK;
+    extra->stream.is_explicit = admission->is_explicit;
+    extra->held.text = session_copy(admission->origin);
+    return extra->held.text == NULL ? ERR_NO_MEMORY : ERR_OK;
 }
 
 void session_answer_stream(struct session *session, unsigned status)
@@ -51,7 +51,7 @@ void session_answer_stream(struct session *session, unsigned status)
     struct buf head;
     struct session_extra *extra = session->extra;
     struct http_terms terms = {.date = worker_date(session_worker(session)),
-                               .reader = span_of(extra->held)};
+                               .reader = span_of(extra->held.text)};
     buf_init(&head, HEAD_MAX_BYTES);
     enum err error = status == 200
                          ? http_stream_head(&head, &terms)
@@ -59,8 +59,8 @@ void session_answer_stream(struct session *session, unsigned status)
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);
-    free(extra->held);
-    extra->held = NULL;
+    free(extra->held.text);
+    extra->held.text = NULL;
     if (error != ERR_OK)
         session_give_up(session);
 }
@@ -71,7 +71,7 @@ enum err session_answer_request(struct session *session, const struct admission 
         return ERR_OK;
     if (admission->level == LEVEL_SSE)
         return hold_stream_head(session, admission);
-    if (admission->is_page || admission->is_unknown)
+    if (admission->is_page || !admission->claim.is_known)
         return queue_accept(session, admission->accept, admission->deflate);
     return hold_accept(session, admission);
 }
@@ -79,15 +79,15 @@ enum err session_answer_request(struct session *session, const struct admission 
 void session_open(struct session *session)
 {
     struct session_extra *extra = session->extra;
-    if (extra == NULL || extra->held == NULL)
+    if (extra == NULL || extra->held.text == NULL)
         return;
     if (session->level == LEVEL_SSE) {
         session_answer_stream(session, 200);
         return;
     }
-    enum err error = queue_accept(session, extra->held, extra->held_terms);
-    free(extra->held);
-    extra->held = NULL;
+    enum err error = queue_accept(session, extra->held.text, extra->held.deflate);
+    free(extra->held.text);
+    extra->held.text = NULL;
     if (error != ERR_OK)
         session_give_up(session);
 }

@@ -19,21 +19,17 @@
 
 #include <stdlib.h>
 
-enum err session_await_auth(struct session *session, struct span user_id, struct span device)
+enum err session_await_auth(struct session *session, const struct claim *claim)
 {
     struct session_extra *extra = session_extra(session);
     struct worker *worker = session_worker(session);
     if (extra != NULL)
-        extra->wish = calloc(1, sizeof *extra->wish);
-    if (extra == NULL || extra->wish == NULL)
+        extra->auth.claim = malloc(sizeof *claim);
+    if (extra == NULL || extra->auth.claim == NULL)
         return ERR_NO_MEMORY;
     session_become(session, SESSION_AUTH);
-    memcpy(extra->wish->user_id, user_id.bytes, user_id.len);
-    extra->wish->user_id_len = user_id.len;
-    if (device.len > 0)
-        memcpy(extra->wish->device, device.bytes, device.len);
-    extra->wish->device_len = device.len;
-    extra->auth_by_ms = session_clock(session) + (uint32_t)session_options(session)->auth_timeout;
+    *extra->auth.claim = *claim;
+    extra->auth.by_ms = session_clock(session) + (uint32_t)session_options(session)->auth_timeout;
     list_append(&worker->strangers, &session->link);
     session_set_timer(session);
     return ERR_OK;
@@ -69,23 +65,19 @@ void session_end_auth(struct session *session, enum err error)
 
 /* ---- the first message ---- */
 
-static void become_known(struct session *session, const struct jwt_claims *claims)
+static void identify_session(struct session *session, const struct jwt_claims *claims)
 {
-    struct session_wish *wish = session->extra->wish;
-    struct identity identity = {.user_id_len = wish->user_id_len};
+    struct claim *claim = session->extra->auth.claim;
     const char *detail;
-    memcpy(identity.user_id, wish->user_id, wish->user_id_len);
-    enum err error = identity_claim(&identity, claims, &detail);
+    enum err error = identity_claim(&claim->identity, claims, &detail);
     if (error != ERR_OK) {
         session_refuse_auth(session, error, detail);
         return;
     }
-    memcpy(wish->user_id, identity.user_id, identity.user_id_len);
-    wish->user_id_len = identity.user_id_len;
-    wish->is_known = true;
-    session->until_s = session_until_s(identity.expires_ms);
+    claim->is_known = true;
+    session->until_s = session_until_s(claim->identity.expires_ms);
     conn_pause(&session->conn); /* what comes from now on is the new session's */
-    conn_mark(&session->conn);  /* it moves at the end of the turn */
+    conn_mark(&session->conn);  /* it is handed over at the end of the turn */
 }
 
 /* ---- auth messages ---- */
@@ -116,7 +108,7 @@ static void verify(struct session *session, struct span token)
     if (error != ERR_OK)
         session_refuse_auth(session, error, detail);
     else if (session->state == SESSION_AUTH)
-        become_known(session, &claims);
+        identify_session(session, &claims);
     else
         renew(session, &claims);
 }

@@ -7,8 +7,7 @@
 /* A new session whose first message will say who it is: it waits in AUTH, for --auth-timeout. Then
  * on_identified is called, and it becomes another session on the user's home worker. ERR_NO_MEMORY:
  * it has to be closed. */
-MUST_CHECK enum err session_await_auth(struct session *session, struct span user_id,
-                                       struct span device);
+MUST_CHECK enum err session_await_auth(struct session *session, const struct claim *claim);
 
 /* Says until when its credentials are good, in answer to an auth message. */
 void session_send_auth(struct session *session);

@@ -120,8 +120,8 @@ static void refuse_held_request(struct session *session, enum err error)
     struct http_terms terms = {.date = worker_date(session_worker(session))};
     refused_count(error_http_status(error));
     buf_init(&answer, 4096);
-    free(session->extra->held);
-    session->extra->held = NULL;
+    free(session->extra->held.text);
+    session->extra->held.text = NULL;
     if (http_refusal(&answer, error, NULL, NULL, NULL, &terms,
                      worker_random(session_worker(session))) == ERR_OK)
         session_say(session, SAY_ONCE, answer.bytes, answer.len);
@@ -151,7 +151,7 @@ void session_close(struct session *session, enum err error, struct span word, ui
     session_begin_closing(session);
     if (session->level == LEVEL_SSE)
         sse_end(session, error, retry_ms);
-    else if (session->extra != NULL && session->extra->held != NULL &&
+    else if (session->extra != NULL && session->extra->held.text != NULL &&
              error_http_status(error) != 0)
         refuse_held_request(session, error);
     else

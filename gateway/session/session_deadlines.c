@@ -64,7 +64,7 @@ bool session_auth_is_over(const struct session *session, enum err *ret_error)
     if (session_is_holding(session))
         return false; /* what was said in time counts, though nobody has looked at it yet */
     if (session->state == SESSION_AUTH &&
-        session_has_come(session_clock(session), session->extra->auth_by_ms)) {
+        session_has_come(session_clock(session), session->extra->auth.by_ms)) {
         *ret_error = ERR_AUTH_TIMEOUT;
         return true;
     }
@@ -80,7 +80,7 @@ static int32_t auth_wait_ms(const struct session *session)
     if (session->until_s != 0)
         wait_ms = (int64_t)session->until_s * 1000 - clock_wall_ms();
     if (session->state == SESSION_AUTH) {
-        int32_t by_ms = (int32_t)(session->extra->auth_by_ms - session_clock(session));
+        int32_t by_ms = (int32_t)(session->extra->auth.by_ms - session_clock(session));
         wait_ms = by_ms < wait_ms ? by_ms : wait_ms;
     }
     if (wait_ms < 0)
@@ -93,8 +93,8 @@ static int32_t auth_wait_ms(const struct session *session)
 static int32_t stream_wait_ms(const struct session *session, uint32_t now_ms)
 {
     int32_t wait = (int32_t)(session->next_ping_ms - now_ms);
-    int32_t check = (int32_t)(session->extra->check_ms - now_ms);
-    return session->extra->mark_seq != 0 && check < wait ? check : wait;
+    int32_t check = (int32_t)(session->extra->stream.check_ms - now_ms);
+    return session->extra->stream.mark_seq != 0 && check < wait ? check : wait;
 }
 
 void session_set_timer(struct session *session)

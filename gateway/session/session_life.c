@@ -213,7 +213,7 @@ static void set_first_deadlines(struct session *session)
         now_ms + 1 +
         (uint32_t)(worker_random(worker) % (uint64_t)session_options(session)->ping_interval);
     if (session->extra != NULL)
-        session->extra->progress_ms = now_ms;
+        session->extra->stream.progress_ms = now_ms;
     timer_init(&session->timer, on_timer);
     session_set_timer(session);
 }
@@ -246,7 +246,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
     if (session->window_bits != 0)
         ws_decoder_allow_compressed(&session->decoder);
-    session->until_s = session_until_s(admission->until_ms);
+    session->until_s = session_until_s(admission->claim.identity.expires_ms);
     set_first_deadlines(session);
     if (!admission->is_open)
         metrics_count(METRIC_OPENED);

@@ -41,34 +41,34 @@ static bool ask_kernel(const struct session *session, uint64_t *ret_acked, uint6
 
 static void look_again(struct session *session, uint32_t after_ms)
 {
-    session->extra->check_after_ms = after_ms;
-    session->extra->check_ms = session_clock(session) + after_ms;
+    session->extra->stream.check_after_ms = after_ms;
+    session->extra->stream.check_ms = session_clock(session) + after_ms;
     session_set_timer(session);
 }
 
 void sse_on_drained(struct session *session)
 {
-    struct session_extra *extra = session->extra;
+    struct session_stream *stream = &session->extra->stream;
     uint64_t acked, unacked;
-    if (extra->is_explicit || extra->mark_seq != 0 || session->sent <= session->acked ||
+    if (stream->is_explicit || stream->mark_seq != 0 || session->sent <= session->acked ||
         !ask_kernel(session, &acked, &unacked))
         return;
-    extra->mark_seq = session->sent;
-    extra->mark_bytes = acked + unacked;
+    stream->mark_seq = session->sent;
+    stream->mark_bytes = acked + unacked;
     look_again(session, FIRST_CHECK_MS);
 }
 
 static void look_at_mark(struct session *session, uint64_t acked, uint64_t unacked)
 {
-    struct session_extra *extra = session->extra;
-    if (unacked > 0 && acked < extra->mark_bytes) {
-        uint32_t after_ms = 2 * extra->check_after_ms;
-        extra->check_after_ms = after_ms < LAST_CHECK_MS ? after_ms : LAST_CHECK_MS;
-        extra->check_ms = session_clock(session) + extra->check_after_ms;
+    struct session_stream *stream = &session->extra->stream;
+    if (unacked > 0 && acked < stream->mark_bytes) {
+        uint32_t after_ms = 2 * stream->check_after_ms;
+        stream->check_after_ms = after_ms < LAST_CHECK_MS ? after_ms : LAST_CHECK_MS;
+        stream->check_ms = session_clock(session) + stream->check_after_ms;
         return;
     }
-    uint64_t seq = extra->mark_seq;
-    extra->mark_seq = 0;
+    uint64_t seq = stream->mark_seq;
+    stream->mark_seq = 0;
     if (!session_ack(session, seq))
         metrics_count(METRIC_BAD_ACKS);         /* a mark is never beyond what was written */
     if (conn_queued_bytes(&session->conn) == 0) /* written meanwhile: the next mark */
@@ -78,16 +78,16 @@ static void look_at_mark(struct session *session, uint64_t acked, uint64_t unack
 /* Has it taken anything within --slow-timeout, or is there nothing to take? */
 static bool is_alive(struct session *session, uint64_t acked, uint64_t unacked)
 {
-    struct session_extra *extra = session->extra;
+    struct session_stream *stream = &session->extra->stream;
     uint32_t now_ms = session_clock(session);
     /* A unix socket tells only how much is left: that it becomes less, or nothing, is progress. */
     uint64_t progress = acked != 0 ? acked : UINT64_MAX - unacked;
-    if (unacked == 0 || progress != extra->progress_bytes) {
-        extra->progress_bytes = progress;
-        extra->progress_ms = now_ms;
+    if (unacked == 0 || progress != stream->progress_bytes) {
+        stream->progress_bytes = progress;
+        stream->progress_ms = now_ms;
     }
-    return !session_has_come(now_ms,
-                             extra->progress_ms + (uint32_t)session_options(session)->slow_timeout);
+    return !session_has_come(now_ms, stream->progress_ms +
+                                         (uint32_t)session_options(session)->slow_timeout);
 }
 
 bool sse_on_timer(struct session *session)
@@ -96,7 +96,8 @@ bool sse_on_timer(struct session *session)
     uint64_t acked, unacked;
     if (!ask_kernel(session, &acked, &unacked))
         return false;
-    if (session->extra->mark_seq != 0 && session_has_come(now_ms, session->extra->check_ms))
+    if (session->extra->stream.mark_seq != 0 &&
+        session_has_come(now_ms, session->extra->stream.check_ms))
         look_at_mark(session, acked, unacked);
     if (!is_alive(session, acked, unacked))
         return false;
@@ -135,7 +136,7 @@ static void say_retry(struct session *session, uint32_t retry_ms)
 
 void sse_end(struct session *session, enum err error, uint32_t retry_ms)
 {
-    bool is_held = session->extra->held != NULL;
+    bool is_held = session->extra->held.text != NULL;
     bool is_given_up = is_held && must_give_up(error);
     if (is_held)
         session_answer_stream(session, is_given_up ? 204 : 200);

@@ -53,8 +53,7 @@ static void open_session(struct letter *letter)
     struct admission admission = {.socket = {tab->server_fd, &transport_plain},
                                   .level = tab->is_v1 ? LEVEL_V1 : LEVEL_PLAIN,
                                   .resume = tab->resume,
-                                  .is_page = true, /* answered at once */
-                                  .device = sim_device_name(tab->place)};
+                                  .is_page = true}; /* answered at once */
     memset(admission.accept, 'a', sizeof admission.accept);
     tab->is_entering = false;
     tab->server_fd = -1;
@@ -73,7 +72,7 @@ static void open_session(struct letter *letter)
     tab->session = session;
     sim_model_entered(tab);
     sim_trace(sim, "tab %u enters", tab->number);
-    if (delivery_enter(session, user_id, admission.device) != ERR_OK) {
+    if (delivery_enter(session, user_id, sim_device_name(tab->place)) != ERR_OK) {
         sim->totals.not_entered++;
         sim_model_left(tab);
         session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
