@@ -393,10 +393,10 @@ static void give_page(struct session *session, const struct store_page *page)
 
 static void refuse_blocked(struct session *session)
 {
-    struct refused_who who = {.place = session->level == LEVEL_SSE ? SPAN_LITERAL("/sse")
-                                                                   : SPAN_LITERAL("/ws")};
+    struct refusal_subject who = {.path = session->level == LEVEL_SSE ? SPAN_LITERAL("/sse")
+                                                                      : SPAN_LITERAL("/ws")};
     session_who(session, &who);
-    refused_request(REFUSED_BLOCKED, &who, "POST /deleteClient with blockFor 1");
+    refusals_log_request(REFUSAL_BLOCKED, &who, "POST /deleteClient with blockFor 1");
     session_close(session, ERR_BLOCKED, (struct span){0}, 0);
 }
 

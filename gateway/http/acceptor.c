@@ -2,10 +2,10 @@
 
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
+#include "gateway/http/early_refusal.h"
 #include "gateway/http/listeners.h"
 #include "gateway/http/proxy_conn.h"
 #include "gateway/net/listener.h"
-#include "gateway/node/refusals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +51,7 @@ static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, 
     struct peer_address from;
     int fd = listener_accept(listen_fd, &from);
     if (fd >= 0)
-        refused_close(acceptor->worker, fd, ERR_FULL);
+        early_refusal_send(acceptor->worker, fd, ERR_FULL);
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     static struct log_limit failures = LOG_LIMIT(1000);
@@ -70,7 +70,7 @@ static void take(struct acceptor *acceptor, int fd, const struct peer_address *f
     atomic_store_explicit(&node->arrived_ms, worker_now_ms(acceptor->worker), memory_order_relaxed);
     if (error == ERR_CROWDED) {
         atomic_fetch_sub(&node->n_sockets, 1);
-        refused_close(acceptor->worker, fd, ERR_CROWDED);
+        early_refusal_send(acceptor->worker, fd, ERR_CROWDED);
         return;
     }
     if (error == ERR_OK && peer_is_unresolved(peer))
@@ -82,7 +82,7 @@ static void take(struct acceptor *acceptor, int fd, const struct peer_address *f
         return;
     peer_leave(peer);
     atomic_fetch_sub(&node->n_sockets, 1);
-    refused_close(acceptor->worker, fd, ERR_FULL);
+    early_refusal_send(acceptor->worker, fd, ERR_FULL);
 }
 
 static void set_pause(struct acceptor *acceptor)
@@ -170,7 +170,7 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
             if (place == PLACE_TAKEN)
                 take(acceptor, fd, &from);
             else
-                refused_close(acceptor->worker, fd, ERR_FULL);
+                early_refusal_send(acceptor->worker, fd, ERR_FULL);
             continue;
         }
         if (place == PLACE_TAKEN)

@@ -116,20 +116,20 @@ struct peer *http_conn_peer(const struct http_conn *http_conn)
     return http_conn->peer;
 }
 
-void http_conn_who(const struct http_conn *http_conn, struct refused_who *ret_who)
+void http_conn_subject(const struct http_conn *http_conn, struct refusal_subject *ret_subject)
 {
     const struct http_head *head = &http_conn->head;
     const char *bytes = http_conn->bytes.bytes;
     const char *why;
-    if (!peer_describe(http_conn->peer, ret_who->address, sizeof ret_who->address))
-        listener_peer(http_conn->conn.watch.fd, ret_who->address, sizeof ret_who->address);
-    if (query_user_id(http_part_span(bytes, head->query), ret_who->user, &ret_who->user_len,
+    if (!peer_describe(http_conn->peer, ret_subject->address, sizeof ret_subject->address))
+        listener_peer(http_conn->conn.watch.fd, ret_subject->address, sizeof ret_subject->address);
+    if (query_user_id(http_part_span(bytes, head->query), ret_subject->user, &ret_subject->user_len,
                       &why) != ERR_OK)
-        ret_who->user_len = 0;
-    ret_who->place = http_part_span(bytes, head->path);
-    ret_who->host = http_part_span(bytes, head->host);
-    ret_who->origin = (struct span){0};
-    http_head_find(head, bytes, "Origin", &ret_who->origin);
+        ret_subject->user_len = 0;
+    ret_subject->path = http_part_span(bytes, head->path);
+    ret_subject->host = http_part_span(bytes, head->host);
+    ret_subject->origin = (struct span){0};
+    http_head_find(head, bytes, "Origin", &ret_subject->origin);
 }
 
 struct transport_socket http_conn_release(struct http_conn *http_conn, struct peer **ret_peer)

@@ -39,7 +39,7 @@ const struct http_head *http_conn_head(const struct http_conn *http_conn);
 struct span http_conn_bytes(const struct http_conn *http_conn);
 struct peer *http_conn_peer(const struct http_conn *http_conn); /* may be NULL */
 /* The request as the log names it; its spans are valid as long as http_conn_bytes. */
-void http_conn_who(const struct http_conn *http_conn, struct refused_who *ret_who);
+void http_conn_subject(const struct http_conn *http_conn, struct refusal_subject *ret_subject);
 
 /* From now on, until the answer, the bytes after the head are the request's body. on_body gets all
  * `len` of them at once. `len` is the caller's to limit. */
@@ -94,8 +94,8 @@ void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *d
 /* The same answer where no request is refused, but the node is not well: it is not counted. */
 void http_conn_problem(struct http_conn *http_conn, enum err error, const char *detail,
                        const char *field, const char *allow);
-/* Logs which check the request's credentials failed (refused_credentials); detail NULL: the error's
- * own sentence. The answer is the caller's. */
+/* Logs which check the request's credentials failed (refusals_log_credentials); detail NULL: the
+ * error's own sentence. The answer is the caller's. */
 void http_conn_report_credentials(const struct http_conn *http_conn, enum err error,
                                   const char *detail);
 

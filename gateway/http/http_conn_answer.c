@@ -124,11 +124,11 @@ static bool is_of_request(enum err error)
 void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *detail,
                       const char *field, const char *allow)
 {
-    refused_count(error_http_status(error));
+    refusals_count(error_http_status(error));
     if (is_of_request(error) && is_of_blind_page(http_conn)) {
-        struct refused_who who;
-        http_conn_who(http_conn, &who);
-        refused_unseen(&who, detail != NULL ? detail : error_title(error));
+        struct refusal_subject subject;
+        http_conn_subject(http_conn, &subject);
+        refusals_log_unseen(&subject, detail != NULL ? detail : error_title(error));
     }
     http_conn_problem(http_conn, error, detail, field, allow);
 }
@@ -136,9 +136,9 @@ void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *d
 void http_conn_report_credentials(const struct http_conn *http_conn, enum err error,
                                   const char *detail)
 {
-    struct refused_who who;
-    http_conn_who(http_conn, &who);
-    refused_credentials(&who, detail != NULL ? detail : error_title(error));
+    struct refusal_subject subject;
+    http_conn_subject(http_conn, &subject);
+    refusals_log_credentials(&subject, detail != NULL ? detail : error_title(error));
 }
 
 void http_conn_problem(struct http_conn *http_conn, enum err error, const char *detail,

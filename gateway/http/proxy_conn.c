@@ -1,7 +1,7 @@
 #include "gateway/http/proxy_conn.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/node/refusals.h"
+#include "gateway/http/early_refusal.h"
 #include "proto/http/proxy_head.h"
 
 #include <errno.h>
@@ -72,7 +72,7 @@ static void take_head(struct proxy_conn *proxy_conn, const struct proxy_head *he
         leave(proxy_conn);
         peer_leave(proxy_conn->peer);
         atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
-        refused_close(proxy_conn->worker, proxy_conn->watch.fd, ERR_CROWDED);
+        early_refusal_send(proxy_conn->worker, proxy_conn->watch.fd, ERR_CROWDED);
     } else {
         drop(proxy_conn);
     }

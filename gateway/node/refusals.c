@@ -1,9 +1,7 @@
 #include "gateway/node/refusals.h"
 
 #include "gateway/base/log_limit.h"
-
-#include <sys/socket.h>
-#include <unistd.h>
+#include "gateway/base/metrics.h"
 
 static enum metric metric_of(unsigned status)
 {
@@ -33,80 +31,66 @@ static enum metric metric_of(unsigned status)
     }
 }
 
-void refused_count(unsigned status)
+void refusals_count(unsigned status)
 {
     metrics_count(metric_of(status));
 }
 
-void refused_close(struct worker *worker, int fd, enum err error)
+static struct span user_of(const struct refusal_subject *subject)
 {
-    struct http_terms terms = {.date = worker_date(worker)};
-    struct buf answer;
-    buf_init(&answer, 2048);
-    if (worker->node->tls == NULL &&
-        http_refusal(&answer, error, NULL, NULL, NULL, &terms, worker_random(worker)) == ERR_OK) {
-        ssize_t sent = send(fd, answer.bytes, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)sent; /* it is refused either way */
-    }
-    buf_fini(&answer);
-    close(fd);
-    refused_count(error_http_status(error));
+    return (struct span){subject->user, subject->user_len};
 }
 
-static struct span user_of(const struct refused_who *who)
-{
-    return (struct span){who->user, who->user_len};
-}
-
-void refused_credentials(const struct refused_who *who, const char *why)
+void refusals_log_credentials(const struct refusal_subject *subject, const char *why)
 {
     static struct log_limit limit = LOG_LIMIT(1000);
     log_limited(&limit, span_of(why), LOG_INFO, "credentials refused", LOG_TEXT("why", why),
-                LOG_SPAN("place", who->place), LOG_TEXT("address", who->address),
-                LOG_SPAN("user", user_of(who)));
+                LOG_SPAN("place", subject->path), LOG_TEXT("address", subject->address),
+                LOG_SPAN("user", user_of(subject)));
 }
 
-/* Those who make up origins use up the lines of that cause alone. */
+/* A limit for each cause: made-up origins use up the lines of their own cause alone. */
 static struct refusal {
     const char *text;
     struct log_limit limit;
-} refusals[REFUSED_CAUSES] = {
-    [REFUSED_ORIGIN] = {"the Origin is not allowed", LOG_LIMIT(60000)},
-    [REFUSED_LOCAL_ORIGIN] = {"the Origin is not allowed", LOG_LIMIT(60000)},
-    [REFUSED_ODD_ORIGIN] = {"the Origin is not allowed, and none that --allowed-origin can name",
+} refusals[REFUSAL_CAUSES] = {
+    [REFUSAL_ORIGIN] = {"the Origin is not allowed", LOG_LIMIT(60000)},
+    [REFUSAL_LOCAL_ORIGIN] = {"the Origin is not allowed", LOG_LIMIT(60000)},
+    [REFUSAL_ODD_ORIGIN] = {"the Origin is not allowed, and none that --allowed-origin can name",
                             LOG_LIMIT(60000)},
-    [REFUSED_TWO_ORIGINS] = {"Origin stands twice", LOG_LIMIT(60000)},
-    [REFUSED_SITE] = {"the page of another site asks without an Origin", LOG_LIMIT(60000)},
-    [REFUSED_PROXY] = {"with --auth none or --demo a proxied request is refused", LOG_LIMIT(60000)},
-    [REFUSED_HOST] = {"with --auth none or --demo the Host must be a loopback name or address",
+    [REFUSAL_TWO_ORIGINS] = {"Origin stands twice", LOG_LIMIT(60000)},
+    [REFUSAL_SITE] = {"the page of another site asks without an Origin", LOG_LIMIT(60000)},
+    [REFUSAL_PROXY] = {"with --auth none or --demo a proxied request is refused", LOG_LIMIT(60000)},
+    [REFUSAL_HOST] = {"with --auth none or --demo the Host must be a loopback name or address",
                       LOG_LIMIT(60000)},
-    [REFUSED_BLOCKED] = {"the user is blocked", LOG_LIMIT(60000)},
+    [REFUSAL_BLOCKED] = {"the user is blocked", LOG_LIMIT(60000)},
 };
 
-const char *refused_cause_text(enum refused_cause cause)
+const char *refusal_cause_text(enum refusal_cause cause)
 {
     return refusals[cause].text;
 }
 
-static void tell(struct log_limit *limit, struct span key, const char *why,
-                 const struct refused_who *who, const char *advice)
+static void log_refused_request(struct log_limit *limit, struct span key, const char *why,
+                                const struct refusal_subject *subject, const char *advice)
 {
     log_limited(limit, key, LOG_INFO, "request refused", LOG_TEXT("why", why),
-                LOG_SPAN("origin", who->origin), LOG_SPAN("host", who->host),
-                LOG_SPAN("path", who->place), LOG_TEXT("address", who->address),
-                LOG_SPAN("user", user_of(who)), LOG_TEXT("advice", advice));
+                LOG_SPAN("origin", subject->origin), LOG_SPAN("host", subject->host),
+                LOG_SPAN("path", subject->path), LOG_TEXT("address", subject->address),
+                LOG_SPAN("user", user_of(subject)), LOG_TEXT("advice", advice));
 }
 
-void refused_request(enum refused_cause cause, const struct refused_who *who, const char *advice)
+void refusals_log_request(enum refusal_cause cause, const struct refusal_subject *subject,
+                          const char *advice)
 {
     struct refusal *refusal = &refusals[cause];
-    struct span key = who->origin.len > 0 ? who->origin : who->host;
-    tell(&refusal->limit, cause == REFUSED_BLOCKED ? user_of(who) : key, refusal->text, who,
-         advice);
+    struct span key = subject->origin.len > 0 ? subject->origin : subject->host;
+    log_refused_request(&refusal->limit, cause == REFUSAL_BLOCKED ? user_of(subject) : key,
+                        refusal->text, subject, advice);
 }
 
-void refused_unseen(const struct refused_who *who, const char *why)
+void refusals_log_unseen(const struct refusal_subject *subject, const char *why)
 {
     static struct log_limit limit = LOG_LIMIT(60000);
-    tell(&limit, span_of(why), why, who, "");
+    log_refused_request(&limit, span_of(why), why, subject, "");
 }

@@ -1,56 +1,51 @@
-/* Refusals on the subscriber port: counted, and told to the operator where somebody can do
- * something about them. Any thread. */
+/* Refusals on the subscriber port: counted, and logged where an operator or a developer can do
+ * something about them. Any thread; nothing is kept of what is passed. */
 #ifndef HERALD_REFUSALS_H
 #define HERALD_REFUSALS_H
 
-#include "gateway/base/metrics.h"
 #include "gateway/net/listener.h"
-#include "gateway/node/worker.h"
 #include "proto/bytes/user_id.h"
 
-/* Counts a request that was refused, by the status of its answer. */
-void refused_count(unsigned status);
+/* Counts a refused request by the status of its answer. */
+void refusals_count(unsigned status);
 
-/* Refuses a connection without a look at its request, with a problem like any other (ERR_CROWDED
- * 429, ERR_FULL 503), and closes it. With TLS nothing is said: that would take a handshake. On the
- * worker's thread. */
-void refused_close(struct worker *worker, int fd, enum err error);
-
-/* Whom a refusal is about. */
-struct refused_who {
+/* What a refusal is about, as the log names it. */
+struct refusal_subject {
     char address[ADDRESS_MAX_BYTES];
-    char user[USER_ID_MAX_BYTES]; /* whom it says it is, unproven */
-    size_t user_len;              /* 0: nobody */
-    struct span place;            /* the path of its request, or what else it came with */
-    struct span origin;           /* of its request, with `host`; empty: it has none */
+    char user[USER_ID_MAX_BYTES]; /* the userId that it claims, unproven */
+    size_t user_len;              /* 0: none */
+    struct span path;             /* of its request; or what else the credentials came in */
+    struct span origin;           /* of its request, as `host`; empty: it has none */
     struct span host;
 };
 
-/* Credentials that were no good: a line a second and cause. `why` is a constant; what was brought
- * is never told. */
-void refused_credentials(const struct refused_who *who, const char *why);
+/* Credentials that a check has failed: at most one line a second and cause. `why` is a constant;
+ * the credentials themselves are never logged. */
+void refusals_log_credentials(const struct refusal_subject *subject, const char *why);
 
-/* A request that nobody may make here (403): a line a minute, cause and origin, or else host; for a
- * block a minute and user. `advice` is what would let it in; empty: nothing. Origins that could be
- * a developer's own have lines of their own, whatever others make up. */
-enum refused_cause {
-    REFUSED_ORIGIN,
-    REFUSED_LOCAL_ORIGIN,
-    REFUSED_ODD_ORIGIN,
-    REFUSED_TWO_ORIGINS,
-    REFUSED_SITE,
-    REFUSED_PROXY,
-    REFUSED_HOST,
-    REFUSED_BLOCKED,
-    REFUSED_CAUSES
+/* A request that is forbidden (403): at most one line a minute for a cause and an origin, or else a
+ * host; for BLOCKED, for a user. `advice` is what would let it in; empty: nothing does. Origins
+ * that could be a developer's own (LOCAL_ORIGIN) have lines of their own, however many origins
+ * others make up. */
+enum refusal_cause {
+    REFUSAL_ORIGIN,
+    REFUSAL_LOCAL_ORIGIN,
+    REFUSAL_ODD_ORIGIN,
+    REFUSAL_TWO_ORIGINS,
+    REFUSAL_SITE,
+    REFUSAL_PROXY,
+    REFUSAL_HOST,
+    REFUSAL_BLOCKED,
+    REFUSAL_CAUSES
 };
-void refused_request(enum refused_cause cause, const struct refused_who *who, const char *advice);
+void refusals_log_request(enum refusal_cause cause, const struct refusal_subject *subject,
+                          const char *advice);
 
-/* A page's WebSocket or event stream whose request is faulty: the page sees no status, so its
- * developer looks here. A line a minute and cause; `why` is one of a few sentences. */
-void refused_unseen(const struct refused_who *who, const char *why);
+/* A malformed request of a page's WebSocket or event stream. The page sees no status, so its
+ * developer looks here. At most one line a minute and cause; `why` is one of a few sentences. */
+void refusals_log_unseen(const struct refusal_subject *subject, const char *why);
 
-/* The sentence that its answer says, too. */
-const char *refused_cause_text(enum refused_cause cause);
+/* The sentence of the cause, for the answer as well. */
+const char *refusal_cause_text(enum refusal_cause cause);
 
 #endif

@@ -44,30 +44,30 @@ static bool is_origin_welcome(const struct node *node, struct span origin, struc
     return is_welcome;
 }
 
-static void forbid(struct http_conn *http_conn, enum refused_cause cause, const char *advice)
+static void forbid(struct http_conn *http_conn, enum refusal_cause cause, const char *advice)
 {
     char detail[ORIGIN_TOLD_MAX_BYTES + 200];
-    struct refused_who who;
-    http_conn_who(http_conn, &who);
-    refused_request(cause, &who, advice);
-    snprintf(detail, sizeof detail, "%s%s%s%s", refused_cause_text(cause),
+    struct refusal_subject subject;
+    http_conn_subject(http_conn, &subject);
+    refusals_log_request(cause, &subject, advice);
+    snprintf(detail, sizeof detail, "%s%s%s%s", refusal_cause_text(cause),
              advice[0] == '\0' ? "" : " (", advice, advice[0] == '\0' ? "" : " allows it)");
     http_conn_refuse(http_conn, ERR_FORBIDDEN, detail, NULL, NULL);
 }
 
 /* With --auth none, or --demo, which lets anybody push, a request from a proxy or from a rebinding
  * page is not this machine's developer's (CONTRACT section 1). */
-static bool is_ours(struct http_conn *http_conn, enum refused_cause *ret_cause)
+static bool is_ours(struct http_conn *http_conn, enum refusal_cause *ret_cause)
 {
     const struct node *node = node_of(http_conn);
     const struct http_head *head = http_conn_head(http_conn);
     if (node->options->insecure || (auth_kind(node->auth) != AUTH_NONE && !node->options->demo))
         return true;
-    *ret_cause = REFUSED_PROXY;
+    *ret_cause = REFUSAL_PROXY;
     if (forwarded_has_sign(head, http_conn_bytes(http_conn).bytes) ||
         peer_is_proxied(http_conn_peer(http_conn)))
         return false;
-    *ret_cause = REFUSED_HOST;
+    *ret_cause = REFUSAL_HOST;
     return authority_is_loopback(part_of(http_conn, head->host));
 }
 
@@ -79,11 +79,11 @@ static void forbid_origin(struct http_conn *http_conn, struct span origin)
     snprintf(text, sizeof text, "%.*s", (int)origin.len, origin.bytes);
     bool is_one = origin.len < sizeof text && strchr(text, '*') == NULL;
     if (!is_one || !origin_pattern_is_valid(text)) {
-        forbid(http_conn, REFUSED_ODD_ORIGIN, "");
+        forbid(http_conn, REFUSAL_ODD_ORIGIN, "");
         return;
     }
     snprintf(advice, sizeof advice, "--allowed-origin %s", text);
-    forbid(http_conn, origin_is_loopback(origin) ? REFUSED_LOCAL_ORIGIN : REFUSED_ORIGIN, advice);
+    forbid(http_conn, origin_is_loopback(origin) ? REFUSAL_LOCAL_ORIGIN : REFUSAL_ORIGIN, advice);
 }
 
 /* A foreign Origin is never taken (CONTRACT section 2). false: the HTTP connection is refused. */
@@ -91,12 +91,12 @@ static bool may_come_in(struct http_conn *http_conn)
 {
     const struct http_head *head = http_conn_head(http_conn);
     struct span origin = {0};
-    enum refused_cause cause;
+    enum refusal_cause cause;
     bool has_origin = find_field(http_conn, "Origin", &origin);
     if (!is_ours(http_conn, &cause))
         forbid(http_conn, cause, "--insecure");
     else if (http_head_count(head, http_conn_bytes(http_conn).bytes, "Origin") > 1)
-        forbid(http_conn, REFUSED_TWO_ORIGINS, "");
+        forbid(http_conn, REFUSAL_TWO_ORIGINS, "");
     else if (has_origin &&
              !is_origin_welcome(node_of(http_conn), origin, part_of(http_conn, head->host)))
         forbid_origin(http_conn, origin);
@@ -162,7 +162,7 @@ static void serve_sse(struct http_conn *http_conn, struct span method)
 {
     http_conn_let_read(http_conn);
     if (is_of_foreign_page(http_conn))
-        forbid(http_conn, REFUSED_SITE,
+        forbid(http_conn, REFUSAL_SITE,
                "asking with EventSource or fetch, and --allowed-origin for its page");
     else if (span_equal(method, SPAN_LITERAL("GET")))
         subscribe_stream(http_conn);

@@ -88,7 +88,7 @@ static void put_off(struct http_conn *http_conn, enum err error)
     struct http_terms terms = {.date = worker_date(http_conn_worker(http_conn))};
     find_field(http_conn, "Origin", &terms.reader);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
-    refused_count(error_http_status(error));
+    refusals_count(error_http_status(error));
     if (http_stream_head(&answer, &terms) == ERR_OK &&
         sse_retry(&answer, retry_ms(http_conn)) == ERR_OK)
         http_conn_answer_raw(http_conn, &answer);

@@ -90,7 +90,7 @@ bool session_is_identified(const struct session *session)
     return claim != NULL && claim->is_known;
 }
 
-void session_who(const struct session *session, struct refused_who *ret_who)
+void session_who(const struct session *session, struct refusal_subject *ret_who)
 {
     const struct claim *claim = claim_of(session);
     struct span user = {0};

@@ -75,7 +75,7 @@ struct session_stream {
     bool is_explicit; /* acknowledged by Last-Event-ID and POST /ack alone */
 };
 
-struct refused_who;
+struct refusal_subject;
 
 /* What only some sessions need. At most 168 bytes. */
 struct session_extra {
@@ -173,7 +173,7 @@ uint32_t session_retry_ms(struct session *session);
 enum { SESSION_NAME_MAX_BYTES = 24 };
 size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES]);
 /* For refusals.h: its user and its address. The rest is the caller's. */
-void session_who(const struct session *session, struct refused_who *ret_who);
+void session_who(const struct session *session, struct refusal_subject *ret_who);
 /* A line at debug: what happened to this connection of this user. `cause` may be NULL. */
 void session_log(const struct session *session, const char *event, const char *cause);
 

@@ -48,9 +48,9 @@ void session_send_auth(struct session *session)
 
 void session_refuse_auth(struct session *session, enum err error, const char *why)
 {
-    struct refused_who who = {.place = SPAN_LITERAL("the auth message")};
+    struct refusal_subject who = {.path = SPAN_LITERAL("the auth message")};
     session_who(session, &who);
-    refused_credentials(&who, why);
+    refusals_log_credentials(&who, why);
     session_close(session, error, span_of(why), 0);
 }
 

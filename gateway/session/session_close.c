@@ -118,7 +118,7 @@ static void refuse_held_request(struct session *session, enum err error)
 {
     struct buf answer;
     struct http_terms terms = {.date = worker_date(session_worker(session))};
-    refused_count(error_http_status(error));
+    refusals_count(error_http_status(error));
     buf_init(&answer, 4096);
     free(session->extra->held.text);
     session->extra->held.text = NULL;

@@ -2,7 +2,7 @@
 #include "tests/unit/http_conn_peers.h"
 
 #include "gateway/base/hash.h"
-#include "gateway/node/refusals.h"
+#include "gateway/http/early_refusal.h"
 
 #include <stdio.h>
 
@@ -57,7 +57,7 @@ Test(http_conn, an_answer_on_its_way_is_not_cut_off)
 static void expect_refused_unread(int peer, enum err error, const char *status, const char *type)
 {
     char answer[4096];
-    refused_close(worker, ours[peer], error);
+    early_refusal_send(worker, ours[peer], error);
     ssize_t len = recv(theirs[peer], answer, sizeof answer - 1, 0);
     cr_assert_gt(len, 0);
     answer[len] = '\0';
