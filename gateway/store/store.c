@@ -1,10 +1,7 @@
 #include "gateway/store/store.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/store/store_backend.h"
 #include "proto/bytes/utf8.h"
-
-#include <stdlib.h>
 
 void store_close(struct store *store)
 {
@@ -12,70 +9,77 @@ void store_close(struct store *store)
         store->ops->close(store);
 }
 
+/* ---- requests ---- */
+
 void store_append(struct store *store, struct store_append *append)
 {
-    store->ops->append(store, append);
+    store->ops->submit(store, &append->request, STORE_OP_APPEND);
 }
 
 void store_page(struct store *store, struct store_page *page)
 {
-    store->ops->page(store, page);
+    page->n_notes = 0;
+    page->notes = NULL;
+    page->n_gaps = 0;
+    page->gaps = NULL;
+    page->n_withdrawn = 0;
+    page->withdrawn = NULL;
+    page->blocked_until_ms = 0;
+    store->ops->submit(store, &page->request, STORE_OP_PAGE);
 }
 
 void store_ack(struct store *store, struct store_ack *ack)
 {
-    store->ops->ack(store, ack);
+    store->ops->submit(store, &ack->request, STORE_OP_ACK);
 }
 
 void store_peek(struct store *store, struct store_peek *peek)
 {
-    store->ops->peek(store, peek);
+    store->ops->submit(store, &peek->request, STORE_OP_PEEK);
 }
 
 void store_look(struct store *store, struct store_look *look)
 {
-    store->ops->look(store, look);
+    store->ops->submit(store, &look->request, STORE_OP_LOOK);
 }
 
 void store_withdraw(struct store *store, struct store_withdraw *withdraw)
 {
-    store->ops->withdraw(store, withdraw);
+    withdraw->n_removed = 0;
+    store->ops->submit(store, &withdraw->request, STORE_OP_WITHDRAW);
 }
 
 void store_block(struct store *store, struct store_block *block)
 {
-    store->ops->block(store, block);
+    block->until_ms = 0;
+    store->ops->submit(store, &block->request, STORE_OP_BLOCK);
 }
 
 void store_ticket_give(struct store *store, struct store_ticket_give *give)
 {
-    store->ops->ticket_give(store, give);
+    store->ops->submit(store, &give->request, STORE_OP_TICKET_GIVE);
 }
 
 void store_ticket_take(struct store *store, struct store_ticket_take *take)
 {
-    store->ops->ticket_take(store, take);
+    take->user_id_len = 0;
+    store->ops->submit(store, &take->request, STORE_OP_TICKET_TAKE);
 }
 
-void store_page_clear(struct store_page *page)
+void store_broadcast(struct store *store, struct store_broadcast *broadcast)
 {
-    for (size_t i = 0; i < page->n_notes; i++)
-        notification_unref(page->notes[i]);
-    free(page->notes);
-    free(page->gaps);
-    free(page->withdrawn);
-    page->notes = NULL;
-    page->n_notes = 0;
-    page->gaps = NULL;
-    page->n_gaps = 0;
-    page->withdrawn = NULL;
-    page->n_withdrawn = 0;
+    broadcast->error = ERR_OK;
+    broadcast->online = 0;
+    broadcast->nodes = 0;
+    store->ops->broadcast(store, broadcast);
 }
 
 void store_leave(struct store *store, unsigned lane, struct span user_id)
 {
     store->ops->leave(store, lane, user_id);
 }
+
+/* ---- what it is, and how it is ---- */
 
 const char *store_kind(const struct store *store)
 {
@@ -100,34 +104,4 @@ void store_describe(struct store *store, char *out, size_t cap)
     for (char *at = out; *at != '\0'; at++)
         if ((unsigned char)*at < ' ' || *at == '\x7f' || (!is_text && (unsigned char)*at > '~'))
             *at = '?';
-}
-
-void store_broadcast(struct store *store, struct store_broadcast *broadcast)
-{
-    broadcast->error = ERR_OK;
-    broadcast->online = 0;
-    broadcast->nodes = 0;
-    store->ops->broadcast(store, broadcast);
-}
-
-void store_answer(struct store_question *question, uint64_t count)
-{
-    question->count = count;
-    question->on_answer(question);
-}
-
-enum err store_tell_broadcast(const struct store_events *events, void *owner,
-                              struct payload *payload, struct store_question *question)
-{
-    if (events->on_broadcast == NULL) {
-        store_answer(question, 0);
-        return ERR_OK;
-    }
-    struct notification *note =
-        notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
-    if (note == NULL)
-        return ERR_NO_MEMORY;
-    events->on_broadcast(owner, note, question);
-    notification_unref(note);
-    return ERR_OK;
 }

@@ -1,7 +1,9 @@
 #include "gateway/stores/stores.h"
 
-#include "gateway/store/store_backend.h"
+#include "gateway/stores/file/store_file.h"
+#include "gateway/stores/memory/store_memory.h"
 #include "gateway/stores/redis/redis_url.h"
+#include "gateway/stores/redis/store_redis.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* The memory store without memory: every request is answered, with an error that says so, and what
  * was accepted is there, in numbers without holes. */
 #include "gateway/base/hash.h"
-#include "gateway/stores/local/store_local.h"
+#include "gateway/store/store.h"
+#include "gateway/stores/memory/store_memory.h"
 #include "tests/alloc/fail.h"
 
 static const int64_t now_ms = 1700000000000;

@@ -1,6 +1,6 @@
 #include "tests/sim/sim_inner.h"
 
-#include "gateway/stores/local/store_local.h"
+#include "gateway/stores/memory/store_memory.h"
 
 enum err sim_inner_open(const struct store_config *config, int64_t (*now_ms)(void *owner),
                         struct store **ret_store)

@@ -8,13 +8,11 @@
 
 #include <stdlib.h>
 
-enum held_kind { HELD_APPEND, HELD_PAGE, HELD_ACK, HELD_PEEK, HELD_LOOK, HELD_WITHDRAW };
-
 struct held {
     struct list link;
     struct store_request *request;
     void (*on_done)(struct store_request *request);
-    enum held_kind kind;
+    enum store_op op;
 };
 
 struct sim_store {
@@ -38,19 +36,6 @@ struct store *sim_store_of(struct sim *sim)
 
 /* ---- what the node asks ---- */
 
-static void hold(struct store *store, struct store_request *request, enum held_kind kind)
-{
-    struct sim_store *sim_store = (struct sim_store *)(void *)store;
-    struct held *held = calloc(1, sizeof *held);
-    *held = (struct held){.request = request, .on_done = request->on_done, .kind = kind};
-    list_append(sim_store->is_dead ? &sim_store->unanswered : &sim_store->waiting, &held->link);
-}
-
-static void hold_append(struct store *store, struct store_append *append)
-{
-    hold(store, &append->request, HELD_APPEND);
-}
-
 /* CONTRACT 5.9: a bounded number at a time, here of a worker. */
 static void check_pages(const struct sim_store *sim_store, unsigned lane)
 {
@@ -58,41 +43,22 @@ static void check_pages(const struct sim_store *sim_store, unsigned lane)
     LIST_FOR_EACH(link, &sim_store->waiting)
     {
         const struct held *held = CONTAINER_OF(link, struct held, link);
-        n += held->kind == HELD_PAGE && held->request->lane == lane;
+        n += held->op == STORE_OP_PAGE && held->request->lane == lane;
     }
     if (n > sim_store->sim->plan.pages_at_once)
         sim_fail(sim_store->sim, "%u pages of worker %u are under way", n, lane);
 }
 
-static void hold_page(struct store *store, struct store_page *page)
+static void hold(struct store *store, struct store_request *request, enum store_op op)
 {
     struct sim_store *sim_store = (struct sim_store *)(void *)store;
-    hold(store, &page->request, HELD_PAGE);
-    if (!sim_store->is_dead)
-        check_pages(sim_store, page->request.lane);
-}
-
-static void hold_ack(struct store *store, struct store_ack *ack)
-{
-    struct sim_store *sim_store = (struct sim_store *)(void *)store;
-    if (!sim_store->is_dead)
-        sim_model_acking(sim_store->sim, ack);
-    hold(store, &ack->request, HELD_ACK);
-}
-
-static void hold_peek(struct store *store, struct store_peek *peek)
-{
-    hold(store, &peek->request, HELD_PEEK);
-}
-
-static void hold_look(struct store *store, struct store_look *look)
-{
-    hold(store, &look->request, HELD_LOOK);
-}
-
-static void hold_withdraw(struct store *store, struct store_withdraw *withdraw)
-{
-    hold(store, &withdraw->request, HELD_WITHDRAW);
+    if (op == STORE_OP_ACK && !sim_store->is_dead)
+        sim_model_acking(sim_store->sim, CONTAINER_OF(request, struct store_ack, request));
+    struct held *held = calloc(1, sizeof *held);
+    *held = (struct held){.request = request, .on_done = request->on_done, .op = op};
+    list_append(sim_store->is_dead ? &sim_store->unanswered : &sim_store->waiting, &held->link);
+    if (op == STORE_OP_PAGE && !sim_store->is_dead)
+        check_pages(sim_store, request->lane);
 }
 
 static void leave(struct store *store, unsigned lane, struct span user_id)
@@ -112,12 +78,7 @@ static int64_t now_ms(const struct store *store)
 
 static const struct store_ops ops = {
     .kind = "simulated",
-    .append = hold_append,
-    .page = hold_page,
-    .ack = hold_ack,
-    .peek = hold_peek,
-    .look = hold_look,
-    .withdraw = hold_withdraw,
+    .submit = hold,
     .leave = leave,
     .describe = describe,
     .now_ms = now_ms,
@@ -134,17 +95,17 @@ static void fail_page(struct store_page *page)
 
 static void set_failed(struct held *held)
 {
-    if (held->kind == HELD_APPEND) {
+    if (held->op == STORE_OP_APPEND) {
         struct store_append *append = CONTAINER_OF(held->request, struct store_append, request);
         for (size_t i = 0; i < append->n_targets; i++)
             append->targets[i].error = ERR_STORE_UNAVAILABLE;
-    } else if (held->kind == HELD_PAGE) {
+    } else if (held->op == STORE_OP_PAGE) {
         fail_page(CONTAINER_OF(held->request, struct store_page, request));
-    } else if (held->kind == HELD_ACK) {
+    } else if (held->op == STORE_OP_ACK) {
         CONTAINER_OF(held->request, struct store_ack, request)->error = ERR_STORE_UNAVAILABLE;
-    } else if (held->kind == HELD_LOOK) {
+    } else if (held->op == STORE_OP_LOOK) {
         CONTAINER_OF(held->request, struct store_look, request)->error = ERR_STORE_UNAVAILABLE;
-    } else if (held->kind == HELD_WITHDRAW) {
+    } else if (held->op == STORE_OP_WITHDRAW) {
         CONTAINER_OF(held->request, struct store_withdraw, request)->error = ERR_STORE_UNAVAILABLE;
     } else {
         CONTAINER_OF(held->request, struct store_peek, request)->error = ERR_STORE_UNAVAILABLE;
@@ -167,22 +128,22 @@ static void fail(struct held *held)
 /* The line broke behind the request: it was carried out, and nobody hears of it. */
 static void hide(struct sim *sim, struct held *held)
 {
-    if (held->kind == HELD_APPEND)
+    if (held->op == STORE_OP_APPEND)
         sim->totals.hidden++;
     set_failed(held);
 }
 
 static void show_answer(struct sim *sim, const struct held *held)
 {
-    if (held->kind == HELD_APPEND)
+    if (held->op == STORE_OP_APPEND)
         sim_model_appended(sim, CONTAINER_OF(held->request, struct store_append, request));
-    else if (held->kind == HELD_ACK)
+    else if (held->op == STORE_OP_ACK)
         sim_model_acked(sim, CONTAINER_OF(held->request, struct store_ack, request));
-    else if (held->kind == HELD_PAGE)
+    else if (held->op == STORE_OP_PAGE)
         sim_model_paged(sim, CONTAINER_OF(held->request, struct store_page, request));
-    else if (held->kind == HELD_LOOK)
+    else if (held->op == STORE_OP_LOOK)
         sim_model_looked(sim, CONTAINER_OF(held->request, struct store_look, request));
-    else if (held->kind == HELD_WITHDRAW)
+    else if (held->op == STORE_OP_WITHDRAW)
         sim_model_withdrawn(sim, CONTAINER_OF(held->request, struct store_withdraw, request));
 }
 
@@ -236,19 +197,7 @@ static void hand_on(struct sim_store *sim_store, struct held *held)
     list_remove(&held->link);
     list_append(&sim_store->handed_on, &held->link);
     held->request->on_done = on_answer;
-    if (held->kind == HELD_APPEND)
-        store_append(sim_store->inner, CONTAINER_OF(held->request, struct store_append, request));
-    else if (held->kind == HELD_PAGE)
-        store_page(sim_store->inner, CONTAINER_OF(held->request, struct store_page, request));
-    else if (held->kind == HELD_ACK)
-        store_ack(sim_store->inner, CONTAINER_OF(held->request, struct store_ack, request));
-    else if (held->kind == HELD_LOOK)
-        store_look(sim_store->inner, CONTAINER_OF(held->request, struct store_look, request));
-    else if (held->kind == HELD_WITHDRAW)
-        store_withdraw(sim_store->inner,
-                       CONTAINER_OF(held->request, struct store_withdraw, request));
-    else
-        store_peek(sim_store->inner, CONTAINER_OF(held->request, struct store_peek, request));
+    sim_store->inner->ops->submit(sim_store->inner, held->request, held->op);
 }
 
 void sim_store_turn(struct sim *sim, bool may_stop_early)
@@ -257,7 +206,7 @@ void sim_store_turn(struct sim *sim, bool may_stop_early)
     while (!list_is_empty(&sim_store->waiting) && !(may_stop_early && sim_chance(sim, 50))) {
         struct held *held = CONTAINER_OF(sim_store->waiting.next, struct held, link);
         if (sim_store->is_away && sim_chance(sim, 700)) {
-            if (held->kind == HELD_ACK)
+            if (held->op == STORE_OP_ACK)
                 sim_model_failed(sim, CONTAINER_OF(held->request, struct store_ack, request));
             fail(held);
         } else {
@@ -324,7 +273,7 @@ uint64_t sim_store_ack_under_way(struct sim *sim, unsigned user)
     LIST_FOR_EACH(link, &sim->store->waiting)
     {
         const struct held *held = CONTAINER_OF(link, struct held, link);
-        if (held->kind != HELD_ACK)
+        if (held->op != STORE_OP_ACK)
             continue;
         const struct store_ack *ack = CONTAINER_OF(held->request, struct store_ack, request);
         if (span_equal(ack->user_id, span_of(sim->users[user].id)) && ack->seq > highest)

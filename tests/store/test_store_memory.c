@@ -1,7 +1,7 @@
 /* The memory store beyond the contract: its limit, and the clock of the in-memory twin that the
  * simulation runs on. */
 #include "gateway/base/metrics.h"
-#include "gateway/stores/local/store_local.h"
+#include "gateway/stores/memory/store_memory.h"
 #include "gateway/stores/stores.h"
 #include "tests/store/contract_calls.h"
 

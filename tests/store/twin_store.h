@@ -3,7 +3,7 @@
 #ifndef HERALD_TESTS_STORE_TWIN_STORE_H
 #define HERALD_TESTS_STORE_TWIN_STORE_H
 
-#include "gateway/stores/local/store_local.h"
+#include "gateway/stores/memory/store_memory.h"
 #include "tests/store/contract_calls.h"
 
 static int64_t fake_ms;

@@ -12,7 +12,7 @@
 #ifndef HERALD_STORE_FILE_RECORD_H
 #define HERALD_STORE_FILE_RECORD_H
 
-#include "gateway/store/store.h"
+#include "gateway/store/store_request.h"
 #include "proto/bytes/user_id.h"
 #include "proto/note/notification.h"
 

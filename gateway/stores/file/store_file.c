@@ -4,13 +4,14 @@
  * After a failed commit the environment is closed, and opened again by rebuild, which scans all
  * records: the memory then says what the disk says. A file that was removed or moved while it is
  * open is read on, and not opened anew: what stands under its name then is another one. */
-#include "gateway/stores/local/store_local.h"
+#include "gateway/stores/file/store_file.h"
 
 #include "gateway/base/log_limit.h"
 #include "gateway/stores/file/file_check.h"
 #include "gateway/stores/file/file_commit.h"
 #include "gateway/stores/file/file_lock.h"
 #include "gateway/stores/file/file_scan.h"
+#include "gateway/stores/local/store_local.h"
 
 #include <stdio.h>
 #include <stdlib.h>

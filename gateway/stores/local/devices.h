@@ -5,7 +5,7 @@
 #ifndef HERALD_STORE_DEVICES_H
 #define HERALD_STORE_DEVICES_H
 
-#include "gateway/store/store.h"
+#include "gateway/store/store_request.h"
 
 struct device {
     uint64_t position;

@@ -7,7 +7,7 @@
 #define HERALD_STORE_IDEMPOTENCY_H
 
 #include "gateway/base/hash_table.h"
-#include "gateway/store/store.h"
+#include "gateway/store/store_request.h"
 
 struct idempotency {
     struct hash_link link;     /* in its table */

@@ -15,6 +15,7 @@
 
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
+#include "gateway/store/store_backend.h"
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
 
@@ -23,7 +24,8 @@
 /* A group ends here, so that the first request of a large batch is not answered with the last. */
 enum { GROUP_MAX_RECORDS = 8192, GROUP_MAX_BYTES = 16 << 20 };
 
-/* In store_request.op, beside the kind: it was carried out when the group had changes already. */
+/* In store_request.op, beside the enum store_op: it was carried out when the group had changes
+ * already. */
 enum { OP_KIND = 0xff, OP_SAW_GROUP = 0x100 };
 
 enum err local_core_init(struct local_core *core, const struct store_config *config,
@@ -208,21 +210,21 @@ static void apply(struct local_core *core, struct store_request *request)
 {
     int kind = request->op & OP_KIND;
     request->op = kind;
-    if (kind == LOCAL_APPEND)
+    if (kind == STORE_OP_APPEND)
         local_apply_append(&core->state, (struct store_append *)(void *)request);
-    else if (kind == LOCAL_PAGE)
+    else if (kind == STORE_OP_PAGE)
         local_apply_page(&core->state, (struct store_page *)(void *)request);
-    else if (kind == LOCAL_ACK)
+    else if (kind == STORE_OP_ACK)
         local_apply_ack(&core->state, (struct store_ack *)(void *)request);
-    else if (kind == LOCAL_LOOK)
+    else if (kind == STORE_OP_LOOK)
         local_apply_look(&core->state, (struct store_look *)(void *)request);
-    else if (kind == LOCAL_WITHDRAW)
+    else if (kind == STORE_OP_WITHDRAW)
         local_apply_withdraw(&core->state, (struct store_withdraw *)(void *)request);
-    else if (kind == LOCAL_BLOCK)
+    else if (kind == STORE_OP_BLOCK)
         local_apply_block(&core->state, (struct store_block *)(void *)request);
-    else if (kind == LOCAL_TICKET_GIVE)
+    else if (kind == STORE_OP_TICKET_GIVE)
         local_apply_ticket_give(&core->state, (struct store_ticket_give *)(void *)request);
-    else if (kind == LOCAL_TICKET_TAKE)
+    else if (kind == STORE_OP_TICKET_TAKE)
         local_apply_ticket_take(&core->state, (struct store_ticket_take *)(void *)request);
     else
         local_apply_peek(&core->state, (struct store_peek *)(void *)request);
@@ -268,26 +270,26 @@ static void take_answer_back(struct store_request *request)
     if (!(request->op & OP_SAW_GROUP))
         return;
     switch (request->op & OP_KIND) {
-    case LOCAL_APPEND:
+    case STORE_OP_APPEND:
         fail_append((struct store_append *)(void *)request);
         break;
-    case LOCAL_PAGE:
+    case STORE_OP_PAGE:
         local_page_fail((struct store_page *)(void *)request, ERR_STORE_UNAVAILABLE);
         break;
-    case LOCAL_ACK:
+    case STORE_OP_ACK:
         ((struct store_ack *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
         break;
-    case LOCAL_LOOK:
+    case STORE_OP_LOOK:
         ((struct store_look *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
         break;
-    case LOCAL_WITHDRAW:
+    case STORE_OP_WITHDRAW:
         fail_withdraw((struct store_withdraw *)(void *)request);
         break;
-    case LOCAL_BLOCK:
+    case STORE_OP_BLOCK:
         fail_block((struct store_block *)(void *)request);
         break;
-    case LOCAL_TICKET_GIVE:
-    case LOCAL_TICKET_TAKE:
+    case STORE_OP_TICKET_GIVE:
+    case STORE_OP_TICKET_TAKE:
         break; /* no group holds it */
     default:
         ((struct store_peek *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
@@ -345,7 +347,7 @@ static bool commit(struct local_core *core)
 /* What a page holds in memory until it is answered. */
 static uint64_t bytes_read(const struct store_request *request)
 {
-    if ((request->op & OP_KIND) != LOCAL_PAGE)
+    if ((request->op & OP_KIND) != STORE_OP_PAGE)
         return 0;
     const struct store_page *page = (const struct store_page *)(const void *)request;
     uint64_t bytes = 0;
@@ -357,7 +359,6 @@ static uint64_t bytes_read(const struct store_request *request)
 struct store_request *local_core_turn(struct local_core *core, struct store_request *requests)
 {
     look_at_backing(core);
-    core->state.is_resumed = core->state.is_unfinished;
     core->state.is_unfinished = false;
     struct store_request *rest = requests;
     uint64_t read_bytes = 0;
@@ -367,7 +368,6 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
             break;
         read_bytes += bytes_read(rest);
         rest = rest->next;
-        core->state.is_resumed = false;
     }
     bool is_unfinished = core->state.is_unfinished;
     local_apply_sweep(&core->state);

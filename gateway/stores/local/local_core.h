@@ -4,6 +4,7 @@
 #ifndef HERALD_STORE_LOCAL_CORE_H
 #define HERALD_STORE_LOCAL_CORE_H
 
+#include "gateway/store/store_config.h"
 #include "gateway/stores/local/local_state.h"
 
 #include <pthread.h>
@@ -20,19 +21,6 @@ struct local_core {
     int64_t tried_ms; /* when the backing was last looked at */
     pthread_mutex_t why_lock;
     char why[STORE_WHY_MAX_BYTES]; /* under why_lock; empty while all is well */
-};
-
-/* The kinds of store_request.op. */
-enum local_op {
-    LOCAL_APPEND,
-    LOCAL_PAGE,
-    LOCAL_ACK,
-    LOCAL_PEEK,
-    LOCAL_LOOK,
-    LOCAL_WITHDRAW,
-    LOCAL_BLOCK,
-    LOCAL_TICKET_GIVE,
-    LOCAL_TICKET_TAKE
 };
 
 /* Takes over the backing and the filled index, also when it fails. */

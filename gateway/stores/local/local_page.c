@@ -231,12 +231,6 @@ void local_apply_page(struct local_state *state, struct store_page *page)
 {
     int64_t now_ms = local_now_ms(state);
     struct inbox *inbox = NULL;
-    page->n_notes = 0;
-    page->notes = NULL;
-    page->n_gaps = 0;
-    page->gaps = NULL;
-    page->n_withdrawn = 0;
-    page->withdrawn = NULL;
     page->blocked_until_ms =
         page->is_arrival ? local_blocked_until(state, page->user_id, now_ms) : 0;
     page->error = ERR_OK;

@@ -28,7 +28,6 @@ struct local_state {
     char why_full[STORE_WHY_MAX_BYTES];
     bool is_unfinished; /* a request has more to change than the group may; it is carried out again
                          */
-    bool is_resumed;    /* it is now */
     bool is_at_ceiling; /* the last append was refused for the store's own ceiling */
     bool is_readable;   /* the index is that of what is kept */
     int64_t swept_ms;   /* when the last slice was swept */

@@ -40,7 +40,6 @@ static enum err take_ticket(struct local_state *state, struct store_ticket_take 
 
 void local_apply_ticket_take(struct local_state *state, struct store_ticket_take *take)
 {
-    take->user_id_len = 0;
     take->error = take_ticket(state, take);
 }
 

@@ -64,8 +64,6 @@ static enum err withdraw_one(struct local_state *state, struct store_withdraw *w
 void local_apply_withdraw(struct local_state *state, struct store_withdraw *withdraw)
 {
     withdraw->found = (struct store_found){FATE_GONE, GAP_UNKNOWN, false};
-    if (!state->is_resumed)
-        withdraw->n_removed = 0;
     withdraw->error = ERR_STORE_UNAVAILABLE;
     if (!state->is_readable)
         return;

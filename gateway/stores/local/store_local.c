@@ -30,7 +30,7 @@ static struct store_local *local_of(struct store *store)
 /* ---- the queue ---- */
 
 /* The thread is woken once a batch: by whoever finds it asleep. */
-static void enqueue(struct store *store, struct store_request *request, enum local_op op)
+static void local_submit(struct store *store, struct store_request *request, enum store_op op)
 {
     struct store_local *local = local_of(store);
     request->op = (int)op;
@@ -117,52 +117,7 @@ void store_local_set_full(struct store *store, bool is_full)
         local_core_set_up(core, false, "a simulation says that the disk is full");
 }
 
-/* ---- what store.c calls ---- */
-
-static void local_append(struct store *store, struct store_append *append)
-{
-    enqueue(store, &append->request, LOCAL_APPEND);
-}
-
-static void local_page(struct store *store, struct store_page *page)
-{
-    enqueue(store, &page->request, LOCAL_PAGE);
-}
-
-static void local_ack(struct store *store, struct store_ack *ack)
-{
-    enqueue(store, &ack->request, LOCAL_ACK);
-}
-
-static void local_peek(struct store *store, struct store_peek *peek)
-{
-    enqueue(store, &peek->request, LOCAL_PEEK);
-}
-
-static void local_look(struct store *store, struct store_look *look)
-{
-    enqueue(store, &look->request, LOCAL_LOOK);
-}
-
-static void local_withdraw(struct store *store, struct store_withdraw *withdraw)
-{
-    enqueue(store, &withdraw->request, LOCAL_WITHDRAW);
-}
-
-static void local_block(struct store *store, struct store_block *block)
-{
-    enqueue(store, &block->request, LOCAL_BLOCK);
-}
-
-static void local_ticket_give(struct store *store, struct store_ticket_give *give)
-{
-    enqueue(store, &give->request, LOCAL_TICKET_GIVE);
-}
-
-static void local_ticket_take(struct store *store, struct store_ticket_take *take)
-{
-    enqueue(store, &take->request, LOCAL_TICKET_TAKE);
-}
+/* ---- the rest of what store.c calls ---- */
 
 /* on_inbox_event is called for every user, present or not: there is nothing to leave. */
 static void local_leave(struct store *store, unsigned lane, struct span user_id)
@@ -264,18 +219,10 @@ static void fill_ops(struct store_local *local, const char *kind)
     local->ops = (struct store_ops){
         .kind = kind,
         .close = local_close,
-        .append = local_append,
-        .page = local_page,
-        .ack = local_ack,
-        .peek = local_peek,
-        .look = local_look,
-        .withdraw = local_withdraw,
-        .block = local_block,
-        .ticket_give = local_ticket_give,
-        .ticket_take = local_ticket_take,
+        .submit = local_submit,
+        .broadcast = local_broadcast,
         .leave = local_leave,
         .describe = local_describe,
-        .broadcast = local_broadcast,
         .now_ms = local_store_now_ms,
     };
     local->store.ops = &local->ops;

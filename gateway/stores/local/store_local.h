@@ -12,12 +12,6 @@ MUST_CHECK enum err store_local_open(const struct store_config *config,
                                      const struct store_clock *clock, struct backing *backing,
                                      struct local_index index, struct store **ret_store);
 
-/* For simulations: a memory store without a thread, on a clock of the caller's. Time may be set at
- * will between turns; what expires leaves in the turns that follow. */
-MUST_CHECK enum err store_memory_open_unthreaded(const struct store_config *config,
-                                                 struct store_clock clock,
-                                                 struct store **ret_store);
-
 /* Carries out and answers all requests that wait, those included that are made meanwhile, and what
  * is due by time; answers how many batches that took. On one thread at a time; for a store that was
  * opened with a clock. */

@@ -2,7 +2,7 @@
  * second table beside the index. It is bounded by --store-max-bytes, or 1 GiB: data and
  * GROUP_PUT_OVERHEAD_BYTES for each note, a shared payload counted for every user that it waits
  * for, and GROUP_KEY_BYTES for each idempotency key; beyond that an append answers ERR_FULL. */
-#include "gateway/stores/local/store_local.h"
+#include "gateway/stores/memory/store_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>

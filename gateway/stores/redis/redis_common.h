@@ -3,7 +3,7 @@
 #ifndef HERALD_STORE_REDIS_COMMON_H
 #define HERALD_STORE_REDIS_COMMON_H
 
-#include "gateway/store/store.h"
+#include "gateway/store/store_config.h"
 #include "gateway/stores/redis/redis_clock.h"
 #include "gateway/stores/redis/redis_record.h"
 #include "gateway/stores/redis/redis_troubles.h"

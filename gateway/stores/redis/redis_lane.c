@@ -81,7 +81,7 @@ static void on_plain(void *owner, struct span channel, struct span message)
 
 static void run_one(struct redis_lane *lane, struct store_request *request)
 {
-    struct store_page *page = request->op == REDIS_OP_PAGE ? (struct store_page *)request : NULL;
+    struct store_page *page = request->op == STORE_OP_PAGE ? (struct store_page *)request : NULL;
     if (request->op == REDIS_OP_BROADCAST) {
         redis_broadcast_run(&lane->asks, (struct store_broadcast *)request);
         return;

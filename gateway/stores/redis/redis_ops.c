@@ -22,17 +22,18 @@ static const struct {
     size_t error; /* where the request has it */
 } operations[] = {
     [REDIS_OP_BROADCAST] = {NULL, NULL, offsetof(struct store_broadcast, error)},
-    [REDIS_OP_PAGE] = {redis_page_send, redis_page_read, offsetof(struct store_page, error)},
-    [REDIS_OP_PAGE_LOOK] = {redis_page_send, redis_page_read, offsetof(struct store_page, error)},
-    [REDIS_OP_ACK] = {redis_ack_send, redis_ack_read, offsetof(struct store_ack, error)},
-    [REDIS_OP_PEEK] = {redis_peek_send, redis_peek_read, offsetof(struct store_peek, error)},
-    [REDIS_OP_LOOK] = {redis_look_send, redis_look_read, offsetof(struct store_look, error)},
-    [REDIS_OP_WITHDRAW] = {redis_withdraw_send, redis_withdraw_read,
+    [STORE_OP_PAGE] = {redis_page_send, redis_page_read, offsetof(struct store_page, error)},
+    [REDIS_OP_PAGE_READ_ONLY] = {redis_page_send_read_only, redis_page_read,
+                                 offsetof(struct store_page, error)},
+    [STORE_OP_ACK] = {redis_ack_send, redis_ack_read, offsetof(struct store_ack, error)},
+    [STORE_OP_PEEK] = {redis_peek_send, redis_peek_read, offsetof(struct store_peek, error)},
+    [STORE_OP_LOOK] = {redis_look_send, redis_look_read, offsetof(struct store_look, error)},
+    [STORE_OP_WITHDRAW] = {redis_withdraw_send, redis_withdraw_read,
                            offsetof(struct store_withdraw, error)},
-    [REDIS_OP_BLOCK] = {redis_block_send, redis_block_read, offsetof(struct store_block, error)},
-    [REDIS_OP_TICKET_GIVE] = {redis_ticket_give_send, redis_ticket_give_read,
+    [STORE_OP_BLOCK] = {redis_block_send, redis_block_read, offsetof(struct store_block, error)},
+    [STORE_OP_TICKET_GIVE] = {redis_ticket_give_send, redis_ticket_give_read,
                               offsetof(struct store_ticket_give, error)},
-    [REDIS_OP_TICKET_TAKE] = {redis_ticket_take_send, redis_ticket_take_read,
+    [STORE_OP_TICKET_TAKE] = {redis_ticket_take_send, redis_ticket_take_read,
                               offsetof(struct store_ticket_take, error)},
 };
 
@@ -46,7 +47,7 @@ static void set_error(struct store_request *request, enum err error)
 void redis_ops_refuse(struct redis_commands *commands, struct store_request *request,
                       enum err error)
 {
-    if (request->op == REDIS_OP_APPEND) {
+    if (request->op == STORE_OP_APPEND) {
         struct store_append *append = (struct store_append *)request;
         for (size_t i = 0; i < append->n_targets; i++)
             append->targets[i].error = error;
@@ -61,7 +62,7 @@ void redis_ops_refuse(struct redis_commands *commands, struct store_request *req
  * without. */
 static bool can_look(const struct store_request *request, const struct redis_value *reply)
 {
-    return request->op == REDIS_OP_PAGE && redis_value_is(reply, REDIS_ERROR) &&
+    return request->op == STORE_OP_PAGE && redis_value_is(reply, REDIS_ERROR) &&
            redis_trouble_at(redis_trouble_find(reply->bytes))->is_refusal;
 }
 
@@ -77,7 +78,7 @@ static void on_reply(void *owner, void *arg, size_t index, const struct redis_va
             return;
     } else if (can_look(request, reply)) {
         redis_answer_refused(commands, reply);
-        request->op = REDIS_OP_PAGE_LOOK;
+        request->op = REDIS_OP_PAGE_READ_ONLY;
         error =
             redis_answer_error(operations[request->op].send(commands, request, false, on_reply));
         if (error == ERR_OK)
@@ -86,7 +87,7 @@ static void on_reply(void *owner, void *arg, size_t index, const struct redis_va
         error = operations[request->op].read(reply, request);
         if (error == ERR_STORE_UNAVAILABLE)
             redis_answer_refused(commands, reply);
-        else if (request->op == REDIS_OP_WITHDRAW)
+        else if (request->op == STORE_OP_WITHDRAW)
             redis_answer_unheard(commands, redis_value_item(reply, WITHDRAW_UNHEARD));
     }
     set_error(request, error);
@@ -95,7 +96,7 @@ static void on_reply(void *owner, void *arg, size_t index, const struct redis_va
 
 void redis_ops_run(struct redis_commands *commands, struct store_request *request)
 {
-    if (request->op == REDIS_OP_APPEND) {
+    if (request->op == STORE_OP_APPEND) {
         redis_push_run(commands, (struct store_append *)request);
         return;
     }

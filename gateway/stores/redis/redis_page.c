@@ -2,12 +2,11 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
-#include "gateway/stores/redis/redis_ops.h"
 
 #include <stdlib.h>
 
-enum err redis_page_send(struct redis_commands *commands, struct store_request *request,
-                         bool with_text, redis_reply_fn on_reply)
+static enum err send_page(struct redis_commands *commands, struct store_request *request,
+                          bool is_read_only, bool with_text, redis_reply_fn on_reply)
 {
     struct store_page *page = (struct store_page *)request;
     struct redis_keys keys;
@@ -28,7 +27,7 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
         wishes[n_wishes++] = 'g';
     if (page->wants_withdrawn)
         wishes[n_wishes++] = 'w';
-    if (request->op == REDIS_OP_PAGE_LOOK)
+    if (is_read_only)
         wishes[n_wishes++] = 'r';
     struct span args[] = {
         keys.inbox,
@@ -48,6 +47,18 @@ enum err redis_page_send(struct redis_commands *commands, struct store_request *
     };
     return redis_commands_eval(commands, SCRIPT_PAGE, with_text, args, sizeof args / sizeof args[0],
                                5, on_reply, request, 0);
+}
+
+enum err redis_page_send(struct redis_commands *commands, struct store_request *request,
+                         bool with_text, redis_reply_fn on_reply)
+{
+    return send_page(commands, request, false, with_text, on_reply);
+}
+
+enum err redis_page_send_read_only(struct redis_commands *commands, struct store_request *request,
+                                   bool with_text, redis_reply_fn on_reply)
+{
+    return send_page(commands, request, true, with_text, on_reply);
 }
 
 /* --- the answer --- */

@@ -4,10 +4,13 @@
 
 #include "gateway/stores/redis/redis_commands.h"
 
-/* Asks for it, by request->op with writes or without; ERR_OK: on_reply will run, with the page as
- * its argument. */
+/* Asks for it; ERR_OK: on_reply will run, with the page as its argument. The read-only one makes
+ * no write, for a Redis that refuses them. */
 MUST_CHECK enum err redis_page_send(struct redis_commands *commands, struct store_request *request,
                                     bool with_text, redis_reply_fn on_reply);
+MUST_CHECK enum err redis_page_send_read_only(struct redis_commands *commands,
+                                              struct store_request *request, bool with_text,
+                                              redis_reply_fn on_reply);
 
 /* ERR_STORE_UNAVAILABLE: malformed, or nothing can be said without a write. ERR_NO_MEMORY. Nothing
  * is left in the page then. */

@@ -3,7 +3,7 @@
 #ifndef HERALD_STORE_REDIS_RECORD_H
 #define HERALD_STORE_REDIS_RECORD_H
 
-#include "gateway/store/store.h"
+#include "gateway/store/store_request.h"
 #include "proto/bytes/user_id.h"
 #include "proto/note/inbox_event.h"
 

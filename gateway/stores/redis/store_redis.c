@@ -1,7 +1,7 @@
 /* The Redis store: several nodes, one Redis. A request goes to the lane of its user's home worker
  * and becomes a script there (redis_ops.c); what other nodes, and this one, append comes back on
  * the lane's subscriptions (redis_subs.c). See README.md for the schema. */
-#include "gateway/store/store_backend.h"
+#include "gateway/stores/redis/store_redis.h"
 
 #include "gateway/stores/redis/redis_lane.h"
 #include "gateway/stores/redis/redis_ops.h"
@@ -22,65 +22,12 @@ static struct store_redis *self(struct store *store)
     return CONTAINER_OF(store, struct store_redis, store);
 }
 
-static void submit(struct store *store, struct store_request *request, enum redis_op op)
+static void redis_submit(struct store *store, struct store_request *request, enum store_op op)
 {
     struct store_redis *redis = self(store);
     assert(request->lane < redis->n_lanes);
     request->op = (int)op;
     redis_lane_submit(redis->lanes[request->lane], request);
-}
-
-static void redis_append(struct store *store, struct store_append *append)
-{
-    submit(store, &append->request, REDIS_OP_APPEND);
-}
-
-static void redis_page(struct store *store, struct store_page *page)
-{
-    page->n_notes = 0;
-    page->notes = NULL;
-    page->n_gaps = 0;
-    page->gaps = NULL;
-    page->blocked_until_ms = 0;
-    submit(store, &page->request, REDIS_OP_PAGE);
-}
-
-static void redis_ack(struct store *store, struct store_ack *ack)
-{
-    submit(store, &ack->request, REDIS_OP_ACK);
-}
-
-static void redis_peek(struct store *store, struct store_peek *peek)
-{
-    submit(store, &peek->request, REDIS_OP_PEEK);
-}
-
-static void redis_look(struct store *store, struct store_look *look)
-{
-    submit(store, &look->request, REDIS_OP_LOOK);
-}
-
-static void redis_withdraw(struct store *store, struct store_withdraw *withdraw)
-{
-    withdraw->n_removed = 0;
-    submit(store, &withdraw->request, REDIS_OP_WITHDRAW);
-}
-
-static void redis_block(struct store *store, struct store_block *block)
-{
-    block->until_ms = 0;
-    submit(store, &block->request, REDIS_OP_BLOCK);
-}
-
-static void redis_ticket_give(struct store *store, struct store_ticket_give *give)
-{
-    submit(store, &give->request, REDIS_OP_TICKET_GIVE);
-}
-
-static void redis_ticket_take(struct store *store, struct store_ticket_take *take)
-{
-    take->user_id_len = 0;
-    submit(store, &take->request, REDIS_OP_TICKET_TAKE);
 }
 
 static void redis_leave(struct store *store, unsigned lane, struct span user_id)
@@ -93,8 +40,8 @@ static void redis_leave(struct store *store, unsigned lane, struct span user_id)
 /* Answers come on one lane's reply channel, so all questions are that lane's. */
 static void redis_broadcast(struct store *store, struct store_broadcast *broadcast)
 {
-    broadcast->request.lane = 0;
-    submit(store, &broadcast->request, REDIS_OP_BROADCAST);
+    broadcast->request.op = REDIS_OP_BROADCAST;
+    redis_lane_submit(self(store)->lanes[0], &broadcast->request);
 }
 
 static void redis_describe(struct store *store, char *out, size_t cap)
@@ -120,18 +67,10 @@ static const struct store_ops redis_ops = {
     .kind = "redis",
     .is_shared = true,
     .close = redis_close,
-    .append = redis_append,
-    .page = redis_page,
-    .ack = redis_ack,
-    .peek = redis_peek,
-    .look = redis_look,
-    .withdraw = redis_withdraw,
-    .block = redis_block,
-    .ticket_give = redis_ticket_give,
-    .ticket_take = redis_ticket_take,
+    .submit = redis_submit,
+    .broadcast = redis_broadcast,
     .leave = redis_leave,
     .describe = redis_describe,
-    .broadcast = redis_broadcast,
     .now_ms = redis_now_ms,
 };
 

@@ -1,0 +1,19 @@
+#include "gateway/store/store_backend.h"
+
+#include "gateway/base/clock.h"
+
+enum err store_tell_broadcast(const struct store_events *events, void *owner,
+                              struct payload *payload, struct store_question *question)
+{
+    if (events->on_broadcast == NULL) {
+        store_answer(question, 0);
+        return ERR_OK;
+    }
+    struct notification *note =
+        notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
+    if (note == NULL)
+        return ERR_NO_MEMORY;
+    events->on_broadcast(owner, note, question);
+    notification_unref(note);
+    return ERR_OK;
+}

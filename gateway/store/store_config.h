@@ -1,0 +1,41 @@
+/* What a store is opened with, and what it reports without being asked. */
+#ifndef HERALD_STORE_STORE_CONFIG_H
+#define HERALD_STORE_STORE_CONFIG_H
+
+#include "gateway/net/reactor.h"
+#include "gateway/store/store_request.h"
+
+/* What the store tells without being asked. Called on the store's threads; must not block. */
+struct store_events {
+    /* A notification was committed, or numbers were withdrawn. The callee refs it if it keeps it.
+     */
+    void (*on_inbox_event)(void *owner, struct span user_id, struct inbox_event event);
+    /* Calls of on_inbox_event for this user may have been missed: read the inbox. has_withdrawals:
+     * withdrawals, and what notifications have replaced, may be among it. */
+    void (*on_missed)(void *owner, struct span user_id, bool has_withdrawals);
+    /* The store can be used, or no longer: it is away, or takes no writes (requests may be made all
+     * the same, and what can be read is). The first call may come before store_open returns. */
+    void (*on_state)(void *owner, bool is_up);
+    /* Somebody, on this node or another, tells everyone who is online. The answer is how many
+     * sessions that is here. Also called on the thread that asks. The callee refs the note if it
+     * keeps it. */
+    void (*on_broadcast)(void *owner, struct notification *note, struct store_question *question);
+};
+
+struct store_config {
+    const char *url;               /* memory:  file:PATH  redis://[USER:PASSWORD@]HOST:PORT[/DB]
+                                    * redis+unix:///path/to/socket (tests) */
+    const char *redis_prefix;      /* "herald" */
+    uint32_t inbox_max;            /* notifications a user */
+    uint64_t inbox_max_bytes;      /* bytes of data a user */
+    uint64_t max_bytes;            /* file: of the whole store; 0: no limit */
+    uint32_t idempotency_window_s; /* how long a key is remembered */
+    uint32_t idempotency_max;      /* keys that the local stores remember, beyond it the oldest is
+                                    * forgotten; 0: STORE_IDEMPOTENCY_MAX */
+    struct reactor **lanes;        /* one a worker; redis runs its links on them */
+    unsigned n_lanes;              /* at least 1 for redis; the local stores need none */
+    struct store_events events;
+    void *owner; /* handed to the events */
+};
+
+#endif

@@ -1,0 +1,24 @@
+#include "gateway/store/store_request.h"
+
+#include <stdlib.h>
+
+void store_answer(struct store_question *question, uint64_t count)
+{
+    question->count = count;
+    question->on_answer(question);
+}
+
+void store_page_clear(struct store_page *page)
+{
+    for (size_t i = 0; i < page->n_notes; i++)
+        notification_unref(page->notes[i]);
+    free(page->notes);
+    free(page->gaps);
+    free(page->withdrawn);
+    page->notes = NULL;
+    page->n_notes = 0;
+    page->gaps = NULL;
+    page->n_gaps = 0;
+    page->withdrawn = NULL;
+    page->n_withdrawn = 0;
+}
