@@ -12,11 +12,11 @@
 #include <stdlib.h>
 
 struct access {
-    struct watched_file file; /* path empty: no keys; the reloading thread's */
+    struct watched_file file; /* path empty: no keys; used by the reloading thread alone */
     int64_t max_per_second;
     pthread_mutex_t lock; /* for what follows; held while keys are compared */
     struct keys *keys;
-    struct rate *rates; /* one a key; NULL: no limit */
+    struct rate *rates; /* one per key; NULL: no limit */
 };
 
 static enum err make_rates(const struct access *access, const struct keys *keys,
@@ -97,7 +97,7 @@ void access_close(struct access *access)
     free(access);
 }
 
-/* Under the lock. Burst: what a second has. */
+/* Under the lock. At most the requests of one second may come in a burst. */
 static enum err take_request(struct access *access, const struct key *key)
 {
     int64_t max = access->max_per_second;

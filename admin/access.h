@@ -1,5 +1,5 @@
-/* Whether a request may do what it asks for: the keys of --admin-keys as they stand now, and their
- * file. Any thread. */
+/* Whether a request is allowed: the current keys of --admin-keys, their file, and the rate limit of
+ * each key. Any thread, except access_reload and access_close: one thread at a time. */
 #ifndef HERALD_ADMIN_ACCESS_H
 #define HERALD_ADMIN_ACCESS_H
 
@@ -7,10 +7,10 @@
 
 struct access;
 
-/* `path` empty: no keys, and everybody may everything; a limit is then refused, since it would
- * count nobody. Each key is good for so many requests a second (0: no limit), counted anew when the
- * file is read again. ERR_INVALID_FIELD, ERR_SYSTEM, ERR_NO_MEMORY: *why names the option, the file
- * and its line. */
+/* `path` empty: there are no keys, and every request is allowed; a limit is then refused, because
+ * requests are counted per key. Each key is good for at most `max_per_second` requests per second
+ * (0: no limit); the count starts again when the file is read again. ERR_INVALID_FIELD, ERR_SYSTEM,
+ * ERR_NO_MEMORY: *why names the option, the file and its line. */
 MUST_CHECK enum err access_open(const char *path, int64_t max_per_second,
                                 struct access **ret_access, char *why, size_t why_cap);
 void access_close(struct access *access); /* NULL is fine */

@@ -1,10 +1,10 @@
-/* The daemon. libmicrohttpd calls `serve` several times for each request: once with the head, once
- * for each piece of the body, once at its end, and once more after a suspended connection was
- * resumed. `on_completed` ends the HTTP half.
+/* The daemon. libmicrohttpd calls `serve_request` several times for each request: once with the
+ * head, once for each piece of the body, once at its end, and once more after a suspended
+ * connection was resumed. `on_completed` ends the HTTP half of the request.
  *
- * The stop: the library ends by cutting off what it has, so until then whoever is connected is
- * served on, but with refusals and `Connection: close` (admin/pending); nothing is carried out that
- * might not be answered. */
+ * The stop: the library ends by cutting off the connections that it has. Until then open
+ * connections are still served, but with refusals and `Connection: close` (admin/pending), so that
+ * no request is carried out whose answer might not be sent. */
 #include "admin/admin.h"
 
 #include "admin/admin_tls.h"
@@ -21,7 +21,8 @@
 
 enum {
     IDLE_TIMEOUT_S = 60,
-    MAX_CONNECTIONS = 1200, /* 1000 may wait; with the heads of subscribers within OTHER_FILES */
+    MAX_CONNECTIONS =
+        1200, /* 1000 of them may wait; within OTHER_FILES of the limit of descriptors */
     HEAD_MAX_BYTES =
         8192, /* the library's memory for a connection, the head included: 431 beyond */
     READ_STEP_BYTES = 4096,
@@ -38,7 +39,7 @@ struct admin {
 
 /* Answers */
 
-static bool is_get(struct request *request)
+static bool is_get_request(struct request *request)
 {
     return request->match.route != NULL && strcmp(request->match.route->method, "GET") == 0;
 }
@@ -46,7 +47,7 @@ static bool is_get(struct request *request)
 static void add_headers(struct request *request, struct MHD_Response *response, bool is_last)
 {
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->content_type);
-    if (is_get(request))
+    if (is_get_request(request))
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (request->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
@@ -59,7 +60,7 @@ static void add_headers(struct request *request, struct MHD_Response *response, 
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
-/* An answer in pieces holds its request until the library is through with it. */
+/* An answer in pieces holds a reference to its request until the library has finished with it. */
 
 static ssize_t read_answer(void *closure, uint64_t at, char *out, size_t cap)
 {
@@ -93,8 +94,8 @@ static struct MHD_Response *make_response(struct request *request)
     return response;
 }
 
-/* MHD_NO: the connection is closed without an answer, which is what is left without memory. */
-static enum MHD_Result answer(struct request *request, bool is_last)
+/* MHD_NO: out of memory, and the connection is closed without an answer. */
+static enum MHD_Result queue_answer(struct request *request, bool is_last)
 {
     if (request->out.has_failed)
         return MHD_NO;
@@ -109,7 +110,7 @@ static enum MHD_Result answer(struct request *request, bool is_last)
 
 /* Requests */
 
-static void run(struct request *request)
+static void run_request(struct request *request)
 {
     if (request->pending.is_running || pending_enter(&request->pending))
         request_run(request);
@@ -117,8 +118,8 @@ static void run(struct request *request)
         request_refuse_with(request, ERR_DRAINING, NULL, NULL);
 }
 
-static enum MHD_Result begin(struct service *service, struct MHD_Connection *connection,
-                             const char *method, const char *path, void **ret_request)
+static enum MHD_Result begin_request(struct service *service, struct MHD_Connection *connection,
+                                     const char *method, const char *path, void **ret_request)
 {
     struct request *request = request_new(service, connection);
     metrics_count(METRIC_ADMIN_REQUESTS);
@@ -128,36 +129,36 @@ static enum MHD_Result begin(struct service *service, struct MHD_Connection *con
     pending_begin(&request->pending);
     if (!request_begin(request, method, path))
         return MHD_YES;
-    run(request);
-    return answer(request, true);
+    run_request(request);
+    return queue_answer(request, true);
 }
 
-static enum MHD_Result complete(struct request *request)
+static enum MHD_Result complete_request(struct request *request)
 {
     request->is_complete = true;
-    run(request);
+    run_request(request);
     if (request->status == 0) {
         if (!pending_wait(&request->pending))
             return MHD_YES;
         request_finish(request);
     }
-    return answer(request, false);
+    return queue_answer(request, false);
 }
 
-static enum MHD_Result serve(void *closure, struct MHD_Connection *connection, const char *path,
-                             const char *method, const char *version, const char *bytes,
-                             size_t *len, void **inout_request)
+static enum MHD_Result serve_request(void *closure, struct MHD_Connection *connection,
+                                     const char *path, const char *method, const char *version,
+                                     const char *bytes, size_t *len, void **inout_request)
 {
     struct request *request = *inout_request;
     (void)version;
     if (request == NULL)
-        return begin(closure, connection, method, path, inout_request);
+        return begin_request(closure, connection, method, path, inout_request);
     if (*len > 0)
         return request_take_body(request, bytes, len) ? MHD_YES : MHD_NO;
     if (!request->is_complete)
-        return complete(request);
+        return complete_request(request);
     request_finish(request);
-    return answer(request, false);
+    return queue_answer(request, false);
 }
 
 static void on_completed(void *closure, struct MHD_Connection *connection, void **inout_request,
@@ -186,7 +187,8 @@ static void on_connection(void *closure, struct MHD_Connection *connection, void
         pending_disconnected(&service->pending);
 }
 
-/* Paths are split before they are decoded, by us: an encoded slash belongs to its segment. */
+/* The library must not decode the path: it is split first (route_find), so that an encoded slash
+ * stays inside its segment. */
 static size_t leave_escaped(void *closure, struct MHD_Connection *connection, char *text)
 {
     (void)closure;
@@ -203,7 +205,7 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *closure, con
     if (vsnprintf(text, sizeof text, format, args) < 0)
         return;
     text[strcspn(text, "\n")] = '\0';
-    /* The format is the cause: what it is filled with may be the request's. */
+    /* The format is the cause that is limited: its arguments may come from the request. */
     log_limited(&complaints, span_of(format), LOG_INFO, "admin port", LOG_TEXT("detail", text));
 }
 
@@ -212,11 +214,11 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *closure, con
 static struct MHD_Daemon *start_daemon(int fd, struct service *service, bool has_tls)
 {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    /* Only with TLS are the last two options there. */
+    /* Without TLS the list ends before its last two options. */
     enum MHD_OPTION first_of_tls = has_tls ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END;
     return MHD_start_daemon(
-        has_tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, serve, service,
-        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, /* has to be the first */
+        has_tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, serve_request, service,
+        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, /* must be the first option */
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, service, MHD_OPTION_UNESCAPE_CALLBACK,
         leave_escaped, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_TIMEOUT,
@@ -226,7 +228,7 @@ static struct MHD_Daemon *start_daemon(int fd, struct service *service, bool has
         admin_tls_callback(), MHD_OPTION_HTTPS_PRIORITIES, ADMIN_TLS_PRIORITIES, MHD_OPTION_END);
 }
 
-static bool can_do_tls(void)
+static bool has_library_tls(void)
 {
     return MHD_is_feature_supported(MHD_FEATURE_SSL) == MHD_YES &&
            MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) == MHD_YES;
@@ -249,7 +251,7 @@ enum err admin_start(const struct options *options, const struct route_table *ro
     if (error != ERR_OK)
         goto free_admin;
     error = ERR_INVALID_FIELD;
-    if (admin->tls != NULL && !can_do_tls()) {
+    if (admin->tls != NULL && !has_library_tls()) {
         snprintf(why, why_cap,
                  "--admin-tls-cert: this machine's libmicrohttpd was built without TLS");
         goto free_tls;
@@ -289,8 +291,8 @@ failed:
     return error;
 }
 
-/* Those that have connected by now get an answer; those that come later are refused by the kernel,
- * at once, and not when the descriptor is closed. */
+/* Clients that have connected by now get an answer. The kernel refuses later ones at once, not only
+ * when the descriptor is closed. */
 static void end_listening(struct admin *admin)
 {
     int fd;
@@ -299,7 +301,8 @@ static void end_listening(struct admin *admin)
     while ((fd = accept4(admin->fd, (struct sockaddr *)&peer, &peer_len,
                          SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         pending_hand_over(&admin->service->pending);
-        /* On failure the library has closed the socket, and the stop waits its moment in vain. */
+        /* On failure the library has closed the socket, and the stop waits for it in vain, briefly.
+         */
         (void)MHD_add_connection(admin->daemon, fd, (struct sockaddr *)&peer, peer_len);
         peer_len = sizeof peer;
     }
@@ -316,7 +319,7 @@ void admin_stop(struct admin *admin)
     gateway_end_waits(admin->service->gateway);
     pending_stop(&admin->service->pending);
     MHD_stop_daemon(admin->daemon);
-    /* The daemon closes a socket that it still listens on; then only the file is left. */
+    /* Otherwise the daemon has closed the socket itself. */
     if (is_quiet)
         listener_close(admin->fd, &admin->address);
     service_unref(admin->service);

@@ -1,3 +1,9 @@
+/* The happy path: admin_tls_new reads and checks both files, each handshake gets its own copy of
+ * them through on_certificate_wanted, and admin_tls_reload puts a new pair in their place.
+ *
+ * The failures: a file that cannot be read, is not PEM, or does not fit the other one is refused
+ * with a text that begins with its option; on a reload both files then stay as they were. A
+ * handshake that runs out of memory fails alone. */
 #include "admin/admin_tls.h"
 
 #include "gateway/base/reread.h"
@@ -14,7 +20,7 @@
 
 enum { CHAIN_MAX = 16 };
 
-/* Counted: a handshake may still read what a reload has replaced. */
+/* Reference-counted: a handshake may still read a pair that a reload has replaced. */
 struct pair {
     unsigned refs;
     gnutls_datum_t certificate; /* PEM */
@@ -28,7 +34,8 @@ struct admin_tls {
     struct pair *pair;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the two below, and of refs */
+static pthread_mutex_t lock =
+    PTHREAD_MUTEX_INITIALIZER; /* guards `current`, its `pair`, and `refs` */
 static struct admin_tls *current;
 
 static void pair_unref(struct pair *pair)
@@ -47,7 +54,7 @@ static void pair_unref(struct pair *pair)
     free(pair);
 }
 
-static struct pair *pair_of_now(void)
+static struct pair *ref_current_pair(void)
 {
     pthread_mutex_lock(&lock);
     struct pair *pair = current != NULL ? current->pair : NULL;
@@ -57,11 +64,11 @@ static struct pair *pair_of_now(void)
     return pair;
 }
 
-/* ---- what the library asks ---- */
+/* The callback of the library */
 
-/* Everything is made anew, and GnuTLS frees it (DEINIT_ALL): an admin port sees few handshakes. */
-static int make(const struct pair *pair, gnutls_pcert_st **ret_chain, unsigned *ret_n,
-                gnutls_privkey_t *ret_key)
+/* Each handshake gets a copy, which GnuTLS frees (DEINIT_ALL): an admin port has few handshakes. */
+static int load_pair(const struct pair *pair, gnutls_pcert_st **ret_chain, unsigned *ret_n,
+                     gnutls_privkey_t *ret_key)
 {
     unsigned n = CHAIN_MAX;
     gnutls_privkey_t key = NULL;
@@ -93,16 +100,17 @@ undo_chain:
     return code;
 }
 
-static int on_question(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
-                       gnutls_pcert_st **ret_chain, unsigned *ret_n, gnutls_ocsp_data_st **ret_ocsp,
-                       unsigned *ret_n_ocsp, gnutls_privkey_t *ret_key, unsigned *ret_flags)
+static int on_certificate_wanted(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                                 gnutls_pcert_st **ret_chain, unsigned *ret_n,
+                                 gnutls_ocsp_data_st **ret_ocsp, unsigned *ret_n_ocsp,
+                                 gnutls_privkey_t *ret_key, unsigned *ret_flags)
 {
     (void)session;
     (void)info;
-    struct pair *pair = pair_of_now();
+    struct pair *pair = ref_current_pair();
     if (pair == NULL)
         return -1;
-    int code = make(pair, ret_chain, ret_n, ret_key);
+    int code = load_pair(pair, ret_chain, ret_n, ret_key);
     pair_unref(pair);
     if (code < 0)
         return -1;
@@ -114,30 +122,30 @@ static int on_question(gnutls_session_t session, const struct gnutls_cert_retr_s
 
 void *admin_tls_callback(void)
 {
-    gnutls_certificate_retrieve_function3 *callback = on_question;
+    gnutls_certificate_retrieve_function3 *callback = on_certificate_wanted;
     void *pointer;
     memcpy(&pointer, &callback, sizeof pointer); /* ISO C has no cast from one to the other */
     return pointer;
 }
 
-/* ---- the files ---- */
+/* The files */
 
-static enum err refuse(const char *option, const char *path, const char *text, char *why,
-                       size_t why_cap)
+static enum err refuse_tls_file(const char *option, const char *path, const char *text, char *why,
+                                size_t why_cap)
 {
     snprintf(why, why_cap, "%s: %.300s: %s", option, path, text);
     return ERR_INVALID_FIELD;
 }
 
-static enum err read_file(const char *option, const char *path, gnutls_datum_t *ret_bytes,
-                          char *why, size_t why_cap)
+static enum err read_tls_file(const char *option, const char *path, gnutls_datum_t *ret_bytes,
+                              char *why, size_t why_cap)
 {
     struct buf text;
     const char *reason;
     buf_init(&text, WHOLE_FILE_MAX_BYTES);
     enum err error = whole_file_read(path, &text, NULL, &reason);
     if (error == ERR_OK) {
-        ret_bytes->data = gnutls_malloc(text.len + 1); /* the library reads a NUL behind it */
+        ret_bytes->data = gnutls_malloc(text.len + 1); /* the library reads a NUL after it */
         reason = gnutls_strerror(GNUTLS_E_MEMORY_ERROR);
         error = ret_bytes->data == NULL ? ERR_NO_MEMORY : ERR_OK;
     }
@@ -147,13 +155,13 @@ static enum err read_file(const char *option, const char *path, gnutls_datum_t *
         ret_bytes->data[text.len] = '\0';
         ret_bytes->size = (unsigned)text.len;
     } else {
-        error = refuse(option, path, reason, why, why_cap);
+        error = refuse_tls_file(option, path, reason, why, why_cap);
     }
     whole_file_wipe(&text);
     return error;
 }
 
-static bool is_matching(gnutls_pcert_st *certificate, gnutls_privkey_t key)
+static bool is_key_of(gnutls_pcert_st *certificate, gnutls_privkey_t key)
 {
     unsigned char ids[2][64];
     size_t lens[2] = {sizeof ids[0], sizeof ids[1]};
@@ -177,23 +185,24 @@ static enum err check_key(const struct admin_tls *tls, const struct pair *pair, 
     gnutls_pcert_st *chain;
     gnutls_privkey_t key;
     unsigned n;
-    int code = make(pair, &chain, &n, &key);
-    /* The library has several codes for it; "BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type:
-     * 4,ENCRYPTED". */
+    int code = load_pair(pair, &chain, &n, &key);
+    /* The library has several codes for an encrypted key; "BEGIN ENCRYPTED PRIVATE KEY",
+     * "Proc-Type: 4,ENCRYPTED". */
     if (code < 0 &&
         memmem(pair->key.data, pair->key.size, "ENCRYPTED", strlen("ENCRYPTED")) != NULL)
-        return refuse(option, tls->key_path,
-                      "the key is encrypted, and nobody can type its passphrase: decrypt it with "
-                      "`openssl pkey -in FILE -out NEW`, readable for Herald alone",
-                      why, why_cap);
+        return refuse_tls_file(
+            option, tls->key_path,
+            "the key is encrypted, and nobody can type its passphrase: decrypt it with "
+            "`openssl pkey -in FILE -out NEW`, readable for Herald alone",
+            why, why_cap);
     if (code < 0)
-        return refuse(option, tls->key_path, "no private key is in it: it must be PEM", why,
-                      why_cap);
+        return refuse_tls_file(option, tls->key_path, "no private key is in it: it must be PEM",
+                               why, why_cap);
     enum err error = ERR_OK;
-    if (!is_matching(&chain[0], key))
-        error = refuse(option, tls->key_path,
-                       "the key does not belong to the first certificate of --admin-tls-cert", why,
-                       why_cap);
+    if (!is_key_of(&chain[0], key))
+        error = refuse_tls_file(
+            option, tls->key_path,
+            "the key does not belong to the first certificate of --admin-tls-cert", why, why_cap);
     gnutls_privkey_deinit(key);
     for (unsigned i = 0; i < n; i++)
         gnutls_pcert_deinit(&chain[i]);
@@ -209,10 +218,11 @@ static enum err check_certificate(const struct admin_tls *tls, struct pair *pair
     int code =
         gnutls_x509_crt_list_import(certificates, &n, &pair->certificate, GNUTLS_X509_FMT_PEM, 0);
     if (code < 0)
-        return refuse("--admin-tls-cert", tls->certificate_path,
-                      "no certificate is in it, or more than 16: it must be PEM, the server's "
-                      "certificate first and its chain behind it",
-                      why, why_cap);
+        return refuse_tls_file(
+            "--admin-tls-cert", tls->certificate_path,
+            "no certificate is in it, or more than 16: it must be PEM, the server's "
+            "certificate first and its chain behind it",
+            why, why_cap);
     pair->not_after = (int64_t)gnutls_x509_crt_get_expiration_time(certificates[0]);
     for (unsigned i = 0; i < n; i++)
         gnutls_x509_crt_deinit(certificates[i]);
@@ -229,11 +239,11 @@ static enum err read_pair(const struct admin_tls *tls, struct pair **ret_pair, c
     }
     pair->refs = 1;
     enum err error =
-        read_file("--admin-tls-cert", tls->certificate_path, &pair->certificate, why, why_cap);
+        read_tls_file("--admin-tls-cert", tls->certificate_path, &pair->certificate, why, why_cap);
     if (error == ERR_OK)
         error = check_certificate(tls, pair, why, why_cap);
     if (error == ERR_OK)
-        error = read_file("--admin-tls-key", tls->key_path, &pair->key, why, why_cap);
+        error = read_tls_file("--admin-tls-key", tls->key_path, &pair->key, why, why_cap);
     if (error == ERR_OK)
         error = check_key(tls, pair, why, why_cap);
     if (error == ERR_OK)
@@ -243,7 +253,7 @@ static enum err read_pair(const struct admin_tls *tls, struct pair **ret_pair, c
     return error;
 }
 
-/* ---- life ---- */
+/* Start, end and reload */
 
 enum err admin_tls_new(const struct options *options, struct admin_tls **ret_tls, char *why,
                        size_t why_cap)
@@ -290,12 +300,12 @@ void admin_tls_free(struct admin_tls *tls)
     free(tls);
 }
 
-static bool is_same(const gnutls_datum_t *a, const gnutls_datum_t *b)
+static bool is_same_file(const gnutls_datum_t *a, const gnutls_datum_t *b)
 {
     return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
 }
 
-static enum reread_result result_of(bool is_unchanged)
+static enum reread_result reread_result_of(bool is_unchanged)
 {
     return is_unchanged ? REREAD_UNCHANGED : REREAD_REPLACED;
 }
@@ -308,14 +318,15 @@ void admin_tls_reload(struct admin_tls *tls)
         .option = "--admin-tls-cert", .path = tls->certificate_path, .why = why};
     struct reread key = {.option = "--admin-tls-key", .path = tls->key_path, .why = why};
     if (read_pair(tls, &pair, why, sizeof why) == ERR_OK) {
-        certificate.result = result_of(is_same(&tls->pair->certificate, &pair->certificate));
-        key.result = result_of(is_same(&tls->pair->key, &pair->key));
+        certificate.result =
+            reread_result_of(is_same_file(&tls->pair->certificate, &pair->certificate));
+        key.result = reread_result_of(is_same_file(&tls->pair->key, &pair->key));
         pthread_mutex_lock(&lock);
         struct pair *before = tls->pair;
         tls->pair = pair;
         pthread_mutex_unlock(&lock);
         pair_unref(before);
-    } else { /* the sentence begins with the option whose file it is */
+    } else { /* the text begins with the option whose file is refused */
         bool is_key = strncmp(why, "--admin-tls-key:", strlen("--admin-tls-key:")) == 0;
         certificate.result = is_key ? REREAD_KEPT : REREAD_REFUSED;
         key.result = is_key ? REREAD_REFUSED : REREAD_KEPT;

@@ -1,6 +1,6 @@
-/* The certificate of the admin port. libmicrohttpd has its own TLS (GnuTLS); it asks here for the
- * certificate at each handshake, so that another can be put into its place. One a process, because
- * the library hands no argument to that question. */
+/* The certificate of the admin port. libmicrohttpd has its own TLS (GnuTLS). It calls back for the
+ * certificate at each handshake, so that a reload can replace it. There is one per process, because
+ * the library passes no argument to that callback. */
 #ifndef HERALD_ADMIN_ADMIN_TLS_H
 #define HERALD_ADMIN_ADMIN_TLS_H
 
@@ -18,7 +18,8 @@ void admin_tls_free(struct admin_tls *tls); /* after the daemon */
  * refused; if one is refused, both stay as they were. */
 void admin_tls_reload(struct admin_tls *tls);
 
-/* What MHD_OPTION_HTTPS_CERT_CALLBACK2 wants, and MHD_OPTION_HTTPS_PRIORITIES: TLS 1.2 and 1.3. */
+/* The values of MHD_OPTION_HTTPS_CERT_CALLBACK2 and MHD_OPTION_HTTPS_PRIORITIES: TLS 1.2 and 1.3.
+ */
 void *admin_tls_callback(void);
 #define ADMIN_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 

@@ -3,32 +3,32 @@
 #include "proto/http/authority.h"
 #include "proto/http/forwarded.h"
 
-static void note_value(struct span *slot, unsigned *n, struct span value)
+static void note_header_value(struct span *slot, unsigned *n, struct span value)
 {
     if ((*n)++ == 0)
         *slot = span_trim(value);
 }
 
-static bool is_name(struct span name, const char *wanted)
+static bool is_header(struct span name, const char *wanted)
 {
     return span_equal_nocase(name, span_of(wanted));
 }
 
 void guard_note(struct guard_head *head, struct span name, struct span value)
 {
-    if (is_name(name, "Host"))
-        note_value(&head->host, &head->n_host, value);
-    else if (is_name(name, "Origin"))
-        note_value(&head->origin, &head->n_origin, value);
-    else if (is_name(name, "Content-Type"))
-        note_value(&head->content_type, &head->n_content_type, value);
-    else if (is_name(name, "Content-Length"))
-        note_value(&head->content_length, &head->n_content_length, value);
-    else if (is_name(name, "Transfer-Encoding"))
-        note_value(&head->transfer_encoding, &head->n_transfer_encoding, value);
-    else if (is_name(name, "Authorization"))
-        note_value(&head->authorization, &head->n_authorization, value);
-    else if (is_name(name, "Expect"))
+    if (is_header(name, "Host"))
+        note_header_value(&head->host, &head->n_host, value);
+    else if (is_header(name, "Origin"))
+        note_header_value(&head->origin, &head->n_origin, value);
+    else if (is_header(name, "Content-Type"))
+        note_header_value(&head->content_type, &head->n_content_type, value);
+    else if (is_header(name, "Content-Length"))
+        note_header_value(&head->content_length, &head->n_content_length, value);
+    else if (is_header(name, "Transfer-Encoding"))
+        note_header_value(&head->transfer_encoding, &head->n_transfer_encoding, value);
+    else if (is_header(name, "Authorization"))
+        note_header_value(&head->authorization, &head->n_authorization, value);
+    else if (is_header(name, "Expect"))
         head->has_expect = true;
     else if (forwarded_is_sign(name))
         head->is_forwarded = true;

@@ -16,7 +16,7 @@ void json_out_fini(struct json_out *out)
     buf_fini(&out->buf);
 }
 
-static void append(struct json_out *out, const char *bytes, size_t len)
+static void append_json(struct json_out *out, const char *bytes, size_t len)
 {
     if (!out->has_failed && buf_append(&out->buf, bytes, len) != ERR_OK)
         out->has_failed = true;
@@ -32,17 +32,17 @@ void json_out_printf(struct json_out *out, const char *format, ...)
     if (len < 0 || (size_t)len >= sizeof piece)
         out->has_failed = true; /* half a number would still look like JSON */
     else
-        append(out, piece, (size_t)len);
+        append_json(out, piece, (size_t)len);
 }
 
 void json_out_text(struct json_out *out, const char *text)
 {
-    append(out, text, strlen(text));
+    append_json(out, text, strlen(text));
 }
 
 void json_out_raw(struct json_out *out, struct span json)
 {
-    append(out, json.bytes, json.len);
+    append_json(out, json.bytes, json.len);
 }
 
 void json_out_string(struct json_out *out, struct span text)

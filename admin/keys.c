@@ -3,15 +3,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct place {
-    unsigned line;
+/* The line that is being read, and where its error is described. */
+struct key_line {
+    unsigned number;
     char *why;
     size_t why_cap;
 };
 
-static enum err refuse(const struct place *place, const char *what)
+static enum err refuse_key_line(const struct key_line *at, const char *what)
 {
-    snprintf(place->why, place->why_cap, "line %u: %s", place->line, what);
+    snprintf(at->why, at->why_cap, "line %u: %s", at->number, what);
     return ERR_INVALID_FIELD;
 }
 
@@ -45,7 +46,7 @@ static struct span take_line(struct span *rest)
     return line;
 }
 
-static bool is_name(struct span name)
+static bool is_key_name(struct span name)
 {
     if (name.len == 0 || name.len > KEY_NAME_MAX_BYTES)
         return false;
@@ -59,8 +60,8 @@ static bool is_name(struct span name)
     return true;
 }
 
-/* What may stand in an Authorization header without being changed on its way. */
-static bool is_key(struct span key)
+/* Only characters that a proxy passes on unchanged in an Authorization header. */
+static bool is_key_text(struct span key)
 {
     if (key.len < KEY_MIN_BYTES || key.len > KEY_MAX_BYTES)
         return false;
@@ -86,30 +87,31 @@ static bool read_role(struct span word, enum admin_role *ret_role)
     return false;
 }
 
-static enum err read_key(struct span line, const struct keys *keys, const struct place *place,
+static enum err read_key(struct span line, const struct keys *keys, const struct key_line *at,
                          struct key *ret_key)
 {
     struct key key = {.role = ROLE_PUSH};
     struct span name = take_word(&line);
     struct span role = take_word(&line);
     struct span secret = take_word(&line);
-    if (!is_name(name))
-        return refuse(place, "a name of 1 to 64 of A-Za-z0-9._- must come first: NAME ROLE KEY");
+    if (!is_key_name(name))
+        return refuse_key_line(at,
+                               "a name of 1 to 64 of A-Za-z0-9._- must come first: NAME ROLE KEY");
     if (!read_role(role, &key.role))
-        return refuse(place, "the role must be push, read or admin: NAME ROLE KEY");
-    if (!is_key(secret))
-        return refuse(place, "the key must be 16 to 512 printable characters without blanks");
+        return refuse_key_line(at, "the role must be push, read or admin: NAME ROLE KEY");
+    if (!is_key_text(secret))
+        return refuse_key_line(at, "the key must be 16 to 512 printable characters without blanks");
     if (take_word(&line).len > 0)
-        return refuse(place, "nothing may follow the key");
+        return refuse_key_line(at, "nothing may follow the key");
     memcpy(key.name, name.bytes, name.len);
     enum err error = digest_of(&secret, 1, key.digest);
     if (error != ERR_OK)
-        return refuse(place, "no SHA-256 is available");
+        return refuse_key_line(at, "no SHA-256 is available");
     for (size_t i = 0; i < keys->n; i++) {
         if (strcmp(keys->keys[i].name, key.name) == 0)
-            return refuse(place, "the name stands there twice");
+            return refuse_key_line(at, "the name stands there twice");
         if (memcmp(keys->keys[i].digest, key.digest, DIGEST_LEN) == 0)
-            return refuse(place, "the key stands there twice");
+            return refuse_key_line(at, "the key stands there twice");
     }
     *ret_key = key;
     return ERR_OK;
@@ -117,7 +119,7 @@ static enum err read_key(struct span line, const struct keys *keys, const struct
 
 enum err keys_read(struct span file, struct keys **ret_keys, char *why, size_t why_cap)
 {
-    struct place place = {0, why, why_cap};
+    struct key_line at = {0, why, why_cap};
     struct keys *keys = calloc(1, sizeof *keys + KEYS_MAX * sizeof keys->keys[0]);
     if (keys == NULL) {
         snprintf(why, why_cap, "out of memory");
@@ -126,13 +128,13 @@ enum err keys_read(struct span file, struct keys **ret_keys, char *why, size_t w
     enum err error = ERR_OK;
     while (file.len > 0 && error == ERR_OK) {
         struct span line = span_trim(take_line(&file));
-        place.line++;
+        at.number++;
         if (line.len == 0 || line.bytes[0] == '#')
             continue;
         if (keys->n == KEYS_MAX)
-            error = refuse(&place, "there are more than 1000 keys");
+            error = refuse_key_line(&at, "there are more than 1000 keys");
         else
-            error = read_key(line, keys, &place, &keys->keys[keys->n]);
+            error = read_key(line, keys, &at, &keys->keys[keys->n]);
         if (error == ERR_OK)
             keys->n++;
     }
@@ -163,7 +165,7 @@ const struct key *keys_find(const struct keys *keys, struct span authorization)
         return NULL;
     const struct key *found = NULL;
     for (size_t i = 0; i < keys->n; i++) {
-        /* All are looked at, so that the time tells nothing. */
+        /* Every key is compared, so that the time taken does not depend on the key. */
         if (digest_equal(keys->keys[i].digest, digest))
             found = &keys->keys[i];
     }

@@ -1,5 +1,6 @@
-/* Who may use the admin API: the keys of --admin-keys (CONTRACT 3). The file has a key a line,
- * `NAME ROLE KEY`; empty lines and those that begin with # are skipped. Immutable once read. */
+/* The keys of the admin API: the file of --admin-keys (CONTRACT section 3). Each line of it is
+ * `NAME ROLE KEY`; empty lines and lines that begin with # are skipped. Immutable once read, and
+ * therefore for any thread. */
 #ifndef HERALD_ADMIN_KEYS_H
 #define HERALD_ADMIN_KEYS_H
 
@@ -9,8 +10,8 @@
 
 enum admin_role {
     ROLE_PUSH = 1,  /* push, broadcast, tickets */
-    ROLE_READ = 2,  /* every GET */
-    ROLE_ADMIN = 4, /* all */
+    ROLE_READ = 2,  /* every GET, and POST /online */
+    ROLE_ADMIN = 4, /* every route */
 };
 
 enum { KEYS_MAX = 1000, KEY_NAME_MAX_BYTES = 64, KEY_MIN_BYTES = 16, KEY_MAX_BYTES = 512 };
@@ -18,7 +19,7 @@ enum { KEYS_MAX = 1000, KEY_NAME_MAX_BYTES = 64, KEY_MIN_BYTES = 16, KEY_MAX_BYT
 struct key {
     char name[KEY_NAME_MAX_BYTES + 1]; /* for the log: A-Za-z0-9._- */
     enum admin_role role;
-    uint8_t digest[DIGEST_LEN]; /* of the key, which itself is not kept */
+    uint8_t digest[DIGEST_LEN]; /* of the key; the key itself is not kept */
 };
 
 struct keys {
@@ -30,8 +31,8 @@ struct keys {
  * ERR_NO_MEMORY. The caller frees *ret_keys with free(). */
 MUST_CHECK enum err keys_read(struct span file, struct keys **ret_keys, char *why, size_t why_cap);
 
-/* The key that an Authorization header presents (`Bearer KEY`); NULL: none of them. Takes as long
- * for every key of the file, whichever it is. */
+/* The key that an Authorization header presents (`Bearer KEY`); NULL: none of them. The time
+ * that it takes does not depend on which key matches. */
 const struct key *keys_find(const struct keys *keys, struct span authorization);
 
 static inline bool key_may(const struct key *key, enum admin_role role)

@@ -18,7 +18,7 @@ static void write_member(struct json_out *out, const char *name, const char *tex
 
 void problem_write(struct json_out *out, const struct problem *problem)
 {
-    /* An error that never leaves over HTTP has no type either: it is a fault of ours. */
+    /* An error without an HTTP status has no type either: reaching this is a fault of Herald. */
     enum err error = error_http_status(problem->error) >= 400 ? problem->error : ERR_SYSTEM;
     json_out_printf(out, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u",
                     error_problem_type(error), error_title(error), problem_status(error));

@@ -11,18 +11,18 @@
 enum { REQUEST_ID_LEN = 16 };
 
 struct problem {
-    enum err error;         /* gives type, title and status; one without a status counts as 500 */
+    enum err error;         /* gives type, title and status; 500 if it has no HTTP status */
     const char *detail;     /* NULL: none */
     const char *field;      /* NULL or empty: none */
-    const char *request_id; /* NULL: none, where it is one of several in an answer */
+    const char *request_id; /* NULL: none, for one of several problems in an answer */
     const size_t *offset;   /* NULL: none */
-    uint32_t line;          /* of NDJSON, from 1; 0: none */
+    uint32_t line;          /* the line of NDJSON, from 1; 0: none */
 };
 
 unsigned problem_status(enum err error);
 void problem_write(struct json_out *out, const struct problem *problem);
 
-/* The problem that a JSON body was refused with; it points into `from`. */
+/* The problem for a JSON body that was refused; it points into `from`. */
 struct problem problem_from_json(const struct json_problem *from);
 
 #endif

@@ -1,11 +1,11 @@
-/* The happy path: request_begin judges the head and finds the route, request_take_body collects,
- * and request_run calls the route, which either replies or hands the request to the gateway; then
- * request_finish lets the route write what came of it.
+/* The happy path: request_begin checks the head and finds the route, request_take_body collects the
+ * body, and request_run calls the route, which either replies or hands the request to the gateway.
+ * In the second case request_finish lets the route write the answer.
  *
- * The failures: what is refused while the body is still arriving is remembered and answered behind
- * the body, which is thrown away: an answer in the middle of an upload would be lost to a client
- * that is still writing. Only where the framing itself is in doubt, or the body too large to wait
- * for, the answer goes out at once and the connection ends. */
+ * The failures: a request that is refused while its body is still arriving is answered after the
+ * body, which is discarded: a client that is still writing would miss an answer in the middle of
+ * its upload. Only if the framing itself is ambiguous, or the body is too large to wait for, the
+ * answer is sent at once and the connection is closed. */
 #include "admin/request.h"
 
 #include "admin/service.h"
@@ -20,9 +20,9 @@
 
 static const size_t max_charged_bytes = (size_t)256 << 20; /* bodies and targets of all requests */
 static const size_t max_answer_bytes = (size_t)64 << 20;
-static const uint64_t max_discarded_bytes = 16 << 20; /* of a refused request */
+static const uint64_t max_discarded_bytes = 16 << 20; /* the body of a refused request */
 
-static int descriptor_of(struct MHD_Connection *connection)
+static int connection_fd(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *found =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -65,7 +65,7 @@ struct request *request_new(struct service *service, struct MHD_Connection *conn
     struct request *request = calloc(1, service->request_bytes);
     if (request == NULL)
         return NULL;
-    pending_request_init(&request->pending, &service->pending, &owner, descriptor_of(connection));
+    pending_request_init(&request->pending, &service->pending, &owner, connection_fd(connection));
     request->service = service_ref(service);
     request->connection = connection;
     buf_init(&request->body, service->max_body_bytes);
@@ -143,7 +143,7 @@ static const char *why_no_access(enum err error)
     return "send Authorization: Bearer KEY with a key of --admin-keys";
 }
 
-/* Who has no key learns nothing of what there is. */
+/* Without a key every path is refused alike, so that a stranger does not learn which exist. */
 static void check_access(struct request *request, const struct guard_head *head)
 {
     if (request->refused == ERR_FORBIDDEN || request->refused == ERR_DRAINING)
@@ -152,14 +152,14 @@ static void check_access(struct request *request, const struct guard_head *head)
     unsigned role = route == NULL ? ROLE_ADMIN : route->role;
     enum err error = access_check(request->service->access, head->authorization, role);
     if (error == ERR_OK || (error == ERR_FORBIDDEN && route == NULL))
-        return; /* whoever has a key may know that there is no such thing */
+        return; /* with any key a client may learn that the path does not exist */
     request->refused = error;
     request->refused_field = NULL;
     request->refused_detail = why_no_access(error);
 }
 
-/* The route takes the body itself, as it arrives. */
-static bool is_streamed(const struct request *request)
+/* The route takes the body itself, while it arrives. */
+static bool has_streamed_body(const struct request *request)
 {
     const struct route *route = request->match.route;
     return route != NULL && route->action->take != NULL;
@@ -167,7 +167,7 @@ static bool is_streamed(const struct request *request)
 
 static void expect_body(struct request *request, uint64_t length)
 {
-    if (is_streamed(request)) {
+    if (has_streamed_body(request)) {
         request->match.route->action->begin(request);
         return;
     }
@@ -199,20 +199,20 @@ bool request_begin(struct request *request, const char *method, const char *path
     check_access(request, &head);
     if (request->refused == ERR_OK)
         expect_body(request, length);
-    /* A client that asks first gets its answer first. */
+    /* A client that waits for `100 Continue` gets its answer instead. */
     return request->refused != ERR_OK && (head.has_expect || length > max_discarded_bytes);
 }
 
 /* The body */
 
-static bool discard(struct request *request, size_t len)
+static bool discard_body(struct request *request, size_t len)
 {
     buf_clear(&request->body);
     request->discarded_bytes += len;
     return request->discarded_bytes <= max_discarded_bytes;
 }
 
-/* Room for a body whose length was not told: the buffer grows, and what it grew by is charged. */
+/* For a body without Content-Length: the buffer grows, and its growth is charged. */
 static enum err append_body(struct request *request, const char *bytes, size_t len)
 {
     size_t cap = request->body.cap;
@@ -225,13 +225,13 @@ static enum err append_body(struct request *request, const char *bytes, size_t l
 bool request_take_body(struct request *request, const char *bytes, size_t *inout_len)
 {
     size_t len = *inout_len;
-    if (request->refused == ERR_OK && is_streamed(request)) {
+    if (request->refused == ERR_OK && has_streamed_body(request)) {
         request->match.route->action->take(request, bytes, inout_len);
         return true;
     }
     *inout_len = 0;
     if (request->refused != ERR_OK)
-        return discard(request, len);
+        return discard_body(request, len);
     enum err error = append_body(request, bytes, len);
     if (error == ERR_OK)
         return true;
@@ -239,7 +239,7 @@ bool request_take_body(struct request *request, const char *bytes, size_t *inout
         refuse_head(request, ERR_TOO_LARGE, "the body is larger than --max-body");
     else
         refuse_head(request, ERR_BUSY, "too many large requests at once");
-    return discard(request, len);
+    return discard_body(request, len);
 }
 
 /* The work */
@@ -268,7 +268,7 @@ void request_done(struct request *request)
 
 void request_finish(struct request *request)
 {
-    if (pending_is_done(&request->pending) || is_streamed(request))
+    if (pending_is_done(&request->pending) || has_streamed_body(request))
         request->match.route->action->finish(request);
     else
         request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL, PROBLEM_LATE_DETAIL);

@@ -1,10 +1,12 @@
 /* One request of the admin API, from its head to its answer.
  *
- * A request has two halves with a reference each: the HTTP half, which libmicrohttpd ends, and the
- * gateway's, which on_done ends. While only the gateway's is under way the connection is suspended
- * (admin/pending). A deadline answers without waiting for the gateway; the request, its body and
- * its share of the memory budget stay until on_done ran. Threads: the daemon's thread alone, except
- * request_done (any). */
+ * A request has two halves, each with a reference: the HTTP half, which libmicrohttpd ends, and the
+ * gateway's half, which on_done ends. While only the gateway's half is left the connection is
+ * suspended (admin/pending). At its deadline a request is answered without the gateway; the
+ * request, its body and its share of the memory budget stay until on_done has run. A route that
+ * needs more than this struct embeds it (struct route_action).
+ *
+ * Threads: the daemon's thread only, except request_done, request_ref and request_unref (any). */
 #ifndef HERALD_ADMIN_REQUEST_H
 #define HERALD_ADMIN_REQUEST_H
 
@@ -20,7 +22,7 @@ struct request {
     struct pending_request pending; /* its state in the registry, and its references */
     struct service *service;
     struct MHD_Connection *connection;
-    struct route_match match; /* without a route: refused before one was found */
+    struct route_match match; /* route NULL: refused before one was found */
     bool is_complete;         /* the body has ended */
 
     enum err refused; /* not ERR_OK: decided before the body was complete */
@@ -28,16 +30,16 @@ struct request {
     const char *refused_detail;
     uint64_t discarded_bytes;
     struct buf body;
-    size_t charged_bytes; /* of the service's memory budget */
+    size_t charged_bytes; /* charged to the memory budget of the service */
 
     unsigned status; /* 0: no answer yet */
     const char *content_type;
     struct json_out out;
-    /* Not NULL: the answer comes in pieces, behind each other, at most `cap` bytes each. 0: the
-     * end. -1: it must be broken off. */
+    /* Not NULL: writes the next piece of the answer, at most `cap` bytes. 0: the end. -1: the
+     * answer must be cut off. */
     ptrdiff_t (*read_more)(struct request *request, char *out, size_t cap);
 
-    char user_id[USER_ID_MAX_BYTES]; /* of the path */
+    char user_id[USER_ID_MAX_BYTES]; /* decoded from the path; of tickets: from the body */
 };
 
 /* One reference. As large as the largest request of the service's routes. NULL: out of memory. */
@@ -45,18 +47,19 @@ struct request *request_new(struct service *service, struct MHD_Connection *conn
 void request_ref(struct request *request);
 void request_unref(struct request *request);
 
-/* Judges the head and finds the route; `refused` says what came out. true: the answer must not wait
- * for the body, and the connection cannot be used afterwards. */
+/* Checks the head and finds the route; sets `refused` if the request is refused. true: it must be
+ * answered before its body arrives, and the connection is then closed. */
 bool request_begin(struct request *request, const char *method, const char *path);
 
-/* A piece of the body: kept, given to the route, or discarded when the request is refused. What
- * stays in *inout_len comes again. false: too much to discard. */
+/* A piece of the body: kept, passed to the route, or discarded when the request is refused. The
+ * last *inout_len bytes come again. false: too much to discard. */
 MUST_CHECK bool request_take_body(struct request *request, const char *bytes, size_t *inout_len);
 
-/* The body is complete: runs the route. Afterwards either status is set or the gateway has it. */
+/* The body is complete: runs the route. Afterwards either `status` is set, or the gateway has the
+ * request. */
 void request_run(struct request *request);
 
-/* The gateway has answered, or the deadline has: sets status. */
+/* The gateway has answered, or the deadline has passed: sets `status`. */
 void request_finish(struct request *request);
 
 /* For the routes */
@@ -69,14 +72,15 @@ MUST_CHECK bool request_charge(struct request *request, size_t bytes);
 void request_hand_over(struct request *request);
 void request_done(struct request *request); /* in on_done */
 
-/* The answer is what was written to `out`, or a problem in its place. */
+/* The answer is what was written to `out`, or a problem document instead. */
 void request_reply(struct request *request, unsigned status);
 void request_refuse(struct request *request, const struct problem *problem);
 void request_refuse_with(struct request *request, enum err error, const char *field,
                          const char *detail);
 void request_refuse_json(struct request *request, const struct json_problem *problem);
 
-/* Before the body has come: the answer stands behind it. The texts are constants. */
+/* Before the body has arrived: it is discarded, then the request is answered. The texts are
+ * constants. */
 void request_refuse_head(struct request *request, enum err error, const char *field,
                          const char *detail);
 
@@ -87,7 +91,7 @@ MUST_CHECK bool request_path_user(struct request *request, struct span *ret_user
 MUST_CHECK bool request_path_message(struct request *request, struct epoch *ret_epoch,
                                      uint64_t *ret_seq);
 
-/* How often the header stands in the head; the last value, which lives as long as the head does. */
+/* How often the head has the header; its last value, which lives as long as the head. */
 unsigned request_header(struct request *request, const char *name, struct span *ret_value);
 
 /* A query parameter, decoded, with a NUL. ERR_NOT_FOUND: absent. ERR_INVALID_FIELD: twice, too

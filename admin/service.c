@@ -42,7 +42,7 @@ enum err service_new(const struct options *options, const struct route_table *ro
     if (listen_address_parse(options->admin_listen, &address) == ERR_OK)
         service->rules.is_unix = address.is_unix;
     name_node(service->node);
-    /* The ids tell requests apart and are no secret: a failure leaves zero, which does. */
+    /* Request ids must differ but need not be secret: the zero that a failure leaves is fine. */
     if (getrandom(&service->id_state, sizeof service->id_state, 0) < 0)
         service->id_state = 0;
     if (pending_start(&service->pending) != ERR_OK) {

@@ -1,5 +1,6 @@
-/* What all requests of the admin API share. Counted: a request that the gateway still has when
- * admin_stop returns keeps it. */
+/* What all requests of the admin API share: options, keys, routes, the registry of waiting requests
+ * and the memory budget. Reference-counted, because the gateway may still have a request when
+ * admin_stop returns. Threads: service_ref and service_unref any; what else says so. */
 #ifndef HERALD_ADMIN_SERVICE_H
 #define HERALD_ADMIN_SERVICE_H
 
@@ -24,8 +25,9 @@ struct service {
     struct push_limits limits;
     size_t max_body_bytes;
     char node[NODE_NAME_MAX_BYTES + 1]; /* UTF-8 */
-    uint64_t id_state;                  /* of request ids; the daemon's thread alone */
-    atomic_size_t charged_bytes;        /* bodies and targets that are held */
+    uint64_t id_state;                  /* of request ids; the daemon's thread only */
+    atomic_size_t
+        charged_bytes; /* of the memory budget: bodies, targets and results that are held */
     struct pending pending;
 };
 

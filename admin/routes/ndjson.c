@@ -18,15 +18,15 @@ void ndjson_splitter_fini(struct ndjson_splitter *splitter)
     buf_fini(&splitter->rest);
 }
 
-static void forget_used_up(struct ndjson_splitter *splitter)
+static void forget_used_line(struct ndjson_splitter *splitter)
 {
     if (splitter->is_rest_used_up)
         splitter->rest.len = 0;
     splitter->is_rest_used_up = false;
 }
 
-/* Adds to the arriving line. */
-static void keep(struct ndjson_splitter *splitter, struct span piece)
+/* Appends to the arriving line. */
+static void keep_piece(struct ndjson_splitter *splitter, struct span piece)
 {
     if (splitter->dropped != ERR_OK || piece.len == 0)
         return;
@@ -53,14 +53,14 @@ static bool is_blank(struct span text)
     return true;
 }
 
-/* The arriving line is complete: its last piece is `piece`. false: it is blank. A line that came in
- * one piece is not copied. */
-static bool complete(struct ndjson_splitter *splitter, struct span piece,
-                     struct ndjson_line *ret_line)
+/* The arriving line ends with `piece`. false: it is blank. A line that arrived in one piece is not
+ * copied. */
+static bool complete_line(struct ndjson_splitter *splitter, struct span piece,
+                          struct ndjson_line *ret_line)
 {
     bool is_whole = splitter->rest.len == 0 && piece.len <= splitter->rest.max;
     if (!is_whole)
-        keep(splitter, piece);
+        keep_piece(splitter, piece);
     *ret_line = (struct ndjson_line){.number = splitter->line, .error = splitter->dropped};
     if (ret_line->error == ERR_OK)
         ret_line->text = is_whole ? piece : buf_span(&splitter->rest);
@@ -75,7 +75,7 @@ bool ndjson_next(struct ndjson_splitter *splitter, struct span *inout_bytes,
                  struct ndjson_line *ret_line)
 {
     while (inout_bytes->len > 0) {
-        forget_used_up(splitter);
+        forget_used_line(splitter);
         struct span piece = *inout_bytes;
         const char *end = memchr(piece.bytes, '\n', piece.len);
         if (end != NULL)
@@ -83,8 +83,8 @@ bool ndjson_next(struct ndjson_splitter *splitter, struct span *inout_bytes,
         size_t taken = piece.len + (end != NULL);
         *inout_bytes = (struct span){inout_bytes->bytes + taken, inout_bytes->len - taken};
         if (end == NULL)
-            keep(splitter, piece);
-        else if (complete(splitter, piece, ret_line))
+            keep_piece(splitter, piece);
+        else if (complete_line(splitter, piece, ret_line))
             return true;
     }
     return false;
@@ -92,8 +92,8 @@ bool ndjson_next(struct ndjson_splitter *splitter, struct span *inout_bytes,
 
 bool ndjson_last(struct ndjson_splitter *splitter, struct ndjson_line *ret_line)
 {
-    forget_used_up(splitter);
-    return complete(splitter, (struct span){0}, ret_line);
+    forget_used_line(splitter);
+    return complete_line(splitter, (struct span){0}, ret_line);
 }
 
 /* Results */
@@ -103,7 +103,7 @@ struct ndjson_block {
     struct ndjson_result results[NDJSON_BLOCK_RESULTS];
 };
 
-static void finish(struct ndjson_result *result)
+static void finish_result(struct ndjson_result *result)
 {
     atomic_store_explicit(&result->is_finished, true, memory_order_release);
 }
@@ -119,14 +119,14 @@ void ndjson_result_take(struct ndjson_result *result, const struct gateway_push 
     result->of.kept.expires_ms = target->expires_ms;
     result->of.kept.online = target->online;
     result->of.kept.nodes = target->nodes;
-    finish(result);
+    finish_result(result);
 }
 
 void ndjson_result_take_list(struct ndjson_result *result, struct gateway_push *push)
 {
     result->is_list = true;
     result->of.list = push;
-    finish(result);
+    finish_result(result);
 }
 
 void ndjson_result_refuse(struct ndjson_result *result, const struct json_problem *problem,
@@ -142,10 +142,10 @@ void ndjson_result_refuse(struct ndjson_result *result, const struct json_proble
         memcpy(result->of.problem.text, problem->field, field_bytes);
         memcpy(result->of.problem.text + field_bytes, problem->detail, detail_bytes);
     }
-    finish(result);
+    finish_result(result);
 }
 
-static void forget(struct ndjson_result *result, void (*free_list)(struct gateway_push *push))
+static void free_result(struct ndjson_result *result, void (*free_list)(struct gateway_push *push))
 {
     if (result->is_problem)
         free(result->of.problem.text);
@@ -160,7 +160,7 @@ void ndjson_results_fini(struct ndjson_results *results,
     for (struct ndjson_block *block = results->first; block != NULL;) {
         struct ndjson_block *next = block->next;
         for (size_t i = 0; i < NDJSON_BLOCK_RESULTS && left > 0; i++, left--)
-            forget(&block->results[i], free_list);
+            free_result(&block->results[i], free_list);
         free(block);
         block = next;
     }

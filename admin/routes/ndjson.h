@@ -1,5 +1,6 @@
-/* NDJSON (application/x-ndjson): a body that is split into lines as it arrives, and the results of
- * its lines, kept small until the body has ended and an answer can be written. Without I/O. */
+/* NDJSON (application/x-ndjson): splits a body into lines while it arrives, and keeps the results
+ * of the lines, in little memory, until the body has ended and the answer can be written. No I/O.
+ */
 #ifndef HERALD_ADMIN_NDJSON_H
 #define HERALD_ADMIN_NDJSON_H
 
@@ -13,34 +14,34 @@ enum { NDJSON_LINES_MAX = 100000, NDJSON_BLOCK_RESULTS = 512 };
 
 /* The lines of a body. One thread. */
 struct ndjson_splitter {
-    struct buf rest;      /* of the line that is arriving; its ceiling is that of a line */
-    enum err dropped;     /* not ERR_OK: the arriving line's bytes are thrown away */
+    struct buf rest;      /* of the line that is arriving; its ceiling is the longest line */
+    enum err dropped;     /* not ERR_OK: the arriving line is discarded */
     uint32_t line;        /* the arriving line's number, from 1 */
-    bool is_rest_used_up; /* the line that was given out last stands in `rest` */
+    bool is_rest_used_up; /* `rest` holds the line that was returned last */
 };
 
 struct ndjson_line {
-    uint32_t number; /* from 1; blank lines are counted and not given out */
-    enum err
-        error; /* ERR_OK, or without text ERR_TOO_LARGE, ERR_NO_MEMORY, what it was dropped with */
+    uint32_t number;  /* from 1; blank lines are counted but not returned */
+    enum err error;   /* ERR_OK; otherwise there is no text: ERR_TOO_LARGE, ERR_NO_MEMORY, or the
+                       * error of   ndjson_drop */
     struct span text; /* without its line break; until the next call */
 };
 
 void ndjson_splitter_init(struct ndjson_splitter *splitter, size_t max_line_bytes);
 void ndjson_splitter_fini(struct ndjson_splitter *splitter);
 
-/* The next complete line; what it took is gone from *inout_bytes. false: all was taken, and more is
- * needed. Only spaces, tabs and carriage returns: a blank line. */
+/* The next complete line; *inout_bytes is shortened by what was read. false: all was read, and more
+ * is needed. A line of spaces, tabs and carriage returns only is blank. */
 MUST_CHECK bool ndjson_next(struct ndjson_splitter *splitter, struct span *inout_bytes,
                             struct ndjson_line *ret_line);
 
-/* Throws the arriving line away, with its memory: it will be given out with that error. */
+/* Discards the arriving line and frees its memory: it will be returned with that error. */
 void ndjson_drop(struct ndjson_splitter *splitter, enum err error);
 
 /* The body has ended: the last line, if it has no line break. */
 MUST_CHECK bool ndjson_last(struct ndjson_splitter *splitter, struct ndjson_line *ret_line);
 
-/* What came of a line. Written once, by any thread; read when is_finished. */
+/* The result of a line. Written once, by any thread; read when is_finished. */
 struct ndjson_result {
     union {
         struct {
@@ -50,10 +51,10 @@ struct ndjson_result {
             uint32_t online, nodes;
         } kept;
         struct {
-            char *text; /* the field, NUL, the detail, NUL; NULL: neither */
+            char *text; /* the field and the detail, each with its NUL; NULL: neither */
             size_t offset;
         } problem;
-        struct gateway_push *list; /* answered; lives as long as the results */
+        struct gateway_push *list; /* answered; freed with the results */
     } of;
     uint32_t line;
     uint8_t error; /* enum err; ERR_OK: kept */
@@ -65,10 +66,10 @@ struct ndjson_result {
 };
 _Static_assert(sizeof(struct ndjson_result) <= 48, "there are 100 000 of them");
 
-/* From a push that the gateway has answered: of one target, or of a list, which must stay. */
+/* From a push that the gateway has answered: of one target, or of a list, which must outlive it. */
 void ndjson_result_take(struct ndjson_result *result, const struct gateway_push *push);
 void ndjson_result_take_list(struct ndjson_result *result, struct gateway_push *push);
-/* Field and detail are left out without has_text, and where there is no memory for them. */
+/* Field and detail are left out without has_text, and when out of memory. */
 void ndjson_result_refuse(struct ndjson_result *result, const struct json_problem *problem,
                           bool has_text);
 
@@ -90,7 +91,7 @@ size_t ndjson_results_need(const struct ndjson_results *results);
 struct ndjson_result *ndjson_results_add(struct ndjson_results *results, uint32_t line); /* NULL */
 struct ndjson_result *ndjson_results_read(struct ndjson_results *results); /* in order; NULL: end */
 
-/* One JSON object and a line break. A result that is not finished is one that came too late.
+/* One JSON object and a line break. A result that is not finished is reported as too late.
  * `refusal` is as for push_result_write_list. */
 struct json_out;
 void ndjson_result_write(struct json_out *out, struct ndjson_result *result, const char *refusal);

@@ -1,4 +1,4 @@
-/* What waits for a user, and what became of one notification (CONTRACT section 3). */
+/* The inbox of a user, and the state of one notification (CONTRACT section 3). */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"
@@ -8,7 +8,7 @@
 
 enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
 
-/* A page ends behind the notification that reaches it: 1000 of them could be 64 MiB. */
+/* A page ends with the notification that reaches this size: 1000 of them could be 64 MiB. */
 static const size_t page_max_bytes = (size_t)4 << 20;
 
 /* GET /users/ID/inbox */
@@ -66,7 +66,7 @@ static void write_note(struct json_out *out, const struct notification *note)
     json_out_text(out, "}");
 }
 
-/* Answers the `after` of the next page; 0: this is the last. */
+/* Returns the `after` of the next page; 0: this is the last page. */
 static uint64_t write_notes(struct json_out *out, const struct gateway_inbox *inbox)
 {
     size_t begin = out->buf.len;

@@ -1,14 +1,15 @@
-/* POST /push with application/x-ndjson: a push a line (CONTRACT section 3).
+/* POST /push with application/x-ndjson: one push per line (CONTRACT section 3).
  *
  * The happy path: each piece of the body goes through the splitter, and each complete line is
- * parsed and given to the gateway at once, with a result in the store that its on_done fills. When
- * the body has ended and the last on_done ran, the results are written out as they are read.
+ * parsed and given to the gateway at once, with a result that its on_done fills in. When the body
+ * has ended and the last on_done has run, the results are written while the client reads them.
  *
  * A sender that is faster than the store is slowed down: with too many lines in flight the rest of
- * the piece is left where it is, and the connection waits in the registry until half of them are
- * answered. What goes wrong with a line is its own result. A body that breaks off ends the request
- * without a word: its complete lines were pushed, the unfinished one was not. At a stop, and when
- * the gateway gives no answer in time, the lines that were not started yet are refused. */
+ * the piece is left to the library, and the connection is suspended (admin/pending) until half of
+ * the lines are answered. An error in a line is reported in the result of that line. If the body
+ * breaks off, the request ends without an answer: its complete lines were pushed, the unfinished
+ * one was not. During a stop, and when the gateway does not answer in time, the lines that have not
+ * been given to the gateway are refused. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/routes/ndjson.h"
@@ -19,29 +20,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* In the gateway's hands at once, before the sender has to wait. */
+/* Lines that the gateway may have at once, and their bytes, before the sender has to wait. */
 enum { IN_FLIGHT_MAX = 512, IN_FLIGHT_MAX_BYTES = 4 << 20 };
 
-/* The lines of one push that the gateway has: how many, how long, and whether the sender has to
- * wait for them. */
+/* One push of many lines: its results, which of its lines the gateway has, and whether the sender
+ * has to wait for them. `lock` guards the members after it; no function is called out to under it.
+ */
 struct ndjson_push {
     struct request request;
-    /* the daemon's thread alone */
+    /* the daemon's thread only */
     bool is_begun;
-    bool is_over;      /* a last problem ended it: the rest of the body is thrown away */
-    enum err refused;  /* not ERR_OK: from here on every line is refused with it */
-    bool is_waiting;   /* for room; the registry has the connection, or had it */
-    size_t held_bytes; /* of the memory budget, for the lines that the gateway has */
-    size_t rest_bytes; /* the same, for the line that is arriving */
+    bool is_over;      /* ended by the problem in `last`: the rest of the body is discarded */
+    enum err refused;  /* not ERR_OK: every further line is refused with it */
+    bool is_waiting;   /* the connection is or was suspended until there is room */
+    size_t held_bytes; /* charged for the lines that the gateway has */
+    size_t rest_bytes; /* charged for the line that is arriving */
     struct ndjson_splitter splitter;
     struct ndjson_results results;
-    struct ndjson_result last; /* with is_over: of the first line that was not looked at */
+    struct ndjson_result last; /* with is_over: of the first line that was not read */
 
     pthread_mutex_t lock;
     unsigned n_in_flight;
     size_t bytes_in_flight;
-    bool is_paused; /* whoever makes room says so to the registry */
-    bool is_ended;  /* the body has ended: whoever is last says so to the registry */
+    bool is_paused; /* the line that makes room resumes the connection */
+    bool is_ended;  /* the body has ended: the last line finishes the request */
 };
 
 static struct ndjson_push *ndjson_push_of(struct request *request)
@@ -49,8 +51,8 @@ static struct ndjson_push *ndjson_push_of(struct request *request)
     return CONTAINER_OF(request, struct ndjson_push, request);
 }
 
-/* One line on its way. Its userIds and keys stand in its own text. Of a list it stays with the
- * result, of one user only the result does. */
+/* One line that the gateway has. Its userIds and keys point into its own text. A line with a list
+ * of users is kept for its result; a line with one user is freed as soon as it is answered. */
 struct line_push {
     struct request *request;
     struct ndjson_result *result;
@@ -77,14 +79,14 @@ static void refuse_line_with(struct request *request, struct ndjson_result *resu
 
 /* What is in flight */
 
-static bool is_full(const struct ndjson_push *push, unsigned part)
+static bool is_in_flight_full(const struct ndjson_push *push, unsigned part)
 {
     return push->n_in_flight >= IN_FLIGHT_MAX / part ||
            push->bytes_in_flight >= IN_FLIGHT_MAX_BYTES / part;
 }
 
-/* The budget is charged with the most that was ever in flight. */
-static bool hold(struct request *request, size_t bytes)
+/* The budget is charged with the most bytes that were ever in flight. */
+static bool charge_in_flight(struct request *request, size_t bytes)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     pthread_mutex_lock(&push->lock);
@@ -98,7 +100,7 @@ static bool hold(struct request *request, size_t bytes)
     return true;
 }
 
-static void take_off(struct ndjson_push *push, size_t bytes)
+static void count_line_pushed(struct ndjson_push *push, size_t bytes)
 {
     pthread_mutex_lock(&push->lock);
     push->n_in_flight++;
@@ -106,13 +108,13 @@ static void take_off(struct ndjson_push *push, size_t bytes)
     pthread_mutex_unlock(&push->lock);
 }
 
-static void land(struct request *request, size_t bytes)
+static void count_line_answered(struct request *request, size_t bytes)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     pthread_mutex_lock(&push->lock);
     push->n_in_flight--;
     push->bytes_in_flight -= bytes;
-    bool has_room = push->is_paused && !is_full(push, 2);
+    bool has_room = push->is_paused && !is_in_flight_full(push, 2);
     bool is_last = push->is_ended && push->n_in_flight == 0;
     if (has_room)
         push->is_paused = false;
@@ -143,17 +145,17 @@ static void on_line_done(struct gateway_push *push)
         ndjson_result_take(line->result, push);
         free_line(push);
     }
-    land(request, bytes);
+    count_line_answered(request, bytes);
     request_unref(request);
 }
 
 /* A line of the body */
 
-static const struct json_problem no_room = {.error = ERR_BUSY,
-                                            .detail = "too many large requests at once"};
+static const struct json_problem budget_used_up = {.error = ERR_BUSY,
+                                                   .detail = "too many large requests at once"};
 
-/* The targets of a list, and with it the line, are held until the answer is written. */
-static bool make_targets(struct request *request, struct line_push *line)
+/* The targets of a list, and the line with them, are held until the answer is written. */
+static bool make_line_targets(struct request *request, struct line_push *line)
 {
     size_t n = line->parsed.n_users;
     size_t list_bytes = n * (sizeof(struct gateway_target) + sizeof(struct span));
@@ -173,9 +175,9 @@ static void push_line(struct request *request, struct ndjson_result *result, str
 {
     struct json_problem problem;
     size_t bytes = sizeof(struct line_push) + text.len;
-    struct line_push *line = hold(request, bytes) ? malloc(bytes) : NULL;
+    struct line_push *line = charge_in_flight(request, bytes) ? malloc(bytes) : NULL;
     if (line == NULL) {
-        refuse_line(request, result, &no_room);
+        refuse_line(request, result, &budget_used_up);
         return;
     }
     *line = (struct line_push){.request = request, .result = result, .bytes = bytes};
@@ -191,18 +193,19 @@ static void push_line(struct request *request, struct ndjson_result *result, str
                                      .ttl_s = line->parsed.ttl_s,
                                      .collapse_key = line->parsed.collapse_key,
                                      .idempotency_key = line->parsed.idempotency_key};
-    if (!make_targets(request, line)) {
-        refuse_line(request, result, &no_room);
+    if (!make_line_targets(request, line)) {
+        refuse_line(request, result, &budget_used_up);
         free_line(&line->op);
         return;
     }
     request_ref(request);
-    take_off(ndjson_push_of(request), line->bytes);
+    count_line_pushed(ndjson_push_of(request), line->bytes);
     gateway_push(request->service->gateway, &line->op);
 }
 
-/* The first line that is not looked at; those behind it have no result. */
-static void end_with(struct request *request, uint32_t number, enum err error, const char *detail)
+/* For the first line that is not read; the lines after it have no result. */
+static void end_push_with(struct request *request, uint32_t number, enum err error,
+                          const char *detail)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     push->is_over = true;
@@ -210,27 +213,27 @@ static void end_with(struct request *request, uint32_t number, enum err error, c
     refuse_line_with(request, &push->last, error, detail);
 }
 
-static struct ndjson_result *add_result(struct request *request, uint32_t number)
+static struct ndjson_result *add_line_result(struct request *request, uint32_t number)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     struct ndjson_result *result = NULL;
     if (push->results.n == NDJSON_LINES_MAX) {
-        end_with(request, number, ERR_TOO_LARGE, "at most 100000 lines are taken at once");
+        end_push_with(request, number, ERR_TOO_LARGE, "at most 100000 lines are taken at once");
         return NULL;
     }
     if (request_charge(request, ndjson_results_need(&push->results)))
         result = ndjson_results_add(&push->results, number);
     if (result == NULL)
-        end_with(request, number, ERR_BUSY,
-                 "too many large requests at once: this line and "
-                 "those behind it were not pushed");
+        end_push_with(request, number, ERR_BUSY,
+                      "too many large requests at once: this line and "
+                      "those behind it were not pushed");
     return result;
 }
 
 static void take_line(struct request *request, const struct ndjson_line *line)
 {
     struct ndjson_push *push = ndjson_push_of(request);
-    struct ndjson_result *result = add_result(request, line->number);
+    struct ndjson_result *result = add_line_result(request, line->number);
     if (result == NULL)
         return;
     if (push->refused == ERR_OK && pending_is_stopping(&request->service->pending))
@@ -244,20 +247,20 @@ static void take_line(struct request *request, const struct ndjson_line *line)
         push_line(request, result, line->text);
 }
 
-/* The body as it arrives */
+/* The body while it arrives */
 
-/* false: the connection waits in the registry, or has waited; the daemon calls again. */
+/* false: the connection is suspended, or was; the daemon calls again. */
 static bool wait_for_room(struct request *request)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     pthread_mutex_lock(&push->lock);
-    bool has_room = !is_full(push, 1);
+    bool has_room = !is_in_flight_full(push, 1);
     pthread_mutex_unlock(&push->lock);
     if (has_room || push->refused != ERR_OK)
         return true;
     pending_working(&request->pending);
     pthread_mutex_lock(&push->lock);
-    push->is_paused = is_full(push, 1); /* some may have been answered meanwhile */
+    push->is_paused = is_in_flight_full(push, 1); /* lines may have been answered meanwhile */
     push->is_waiting = push->is_paused;
     pthread_mutex_unlock(&push->lock);
     if (!push->is_waiting)
@@ -268,8 +271,8 @@ static bool wait_for_room(struct request *request)
     return true;
 }
 
-/* The connection was resumed: there is room, or it took too long. */
-static void end_wait(struct request *request)
+/* The connection was resumed: there is room, or the deadline has passed. */
+static void end_room_wait(struct request *request)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     if (!push->is_waiting)
@@ -284,8 +287,8 @@ static void end_wait(struct request *request)
         pending_is_stopping(&request->service->pending) ? ERR_DRAINING : ERR_STORE_UNAVAILABLE;
 }
 
-/* What the splitter's memory has grown by. */
-static void charge_rest(struct request *request)
+/* Charges the growth of the splitter's memory. */
+static void charge_splitter(struct request *request)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     size_t cap = push->splitter.rest.cap;
@@ -302,7 +305,7 @@ static void take_ndjson_push(struct request *request, const char *bytes, size_t 
     struct ndjson_push *push = ndjson_push_of(request);
     struct span left = {bytes, *inout_len};
     struct ndjson_line line;
-    end_wait(request);
+    end_room_wait(request);
     while (left.len > 0 && !push->is_over) {
         if (!wait_for_room(request)) {
             *inout_len = left.len;
@@ -310,7 +313,7 @@ static void take_ndjson_push(struct request *request, const char *bytes, size_t 
         }
         if (ndjson_next(&push->splitter, &left, &line))
             take_line(request, &line);
-        charge_rest(request);
+        charge_splitter(request);
     }
     *inout_len = 0;
 }
@@ -324,7 +327,7 @@ static void begin_ndjson_push(struct request *request)
                             "the lines have their own: Idempotency-Key is not for NDJSON");
         return;
     }
-    /* From the first line on the request must not be cut off by a stop. */
+    /* From its first line on, a stop must not cut off the request. */
     if (!pending_enter(&request->pending)) {
         request_refuse_head(request, ERR_DRAINING, NULL, NULL);
         return;
@@ -351,7 +354,7 @@ static void run_ndjson_push(struct request *request)
         request_done(request);
 }
 
-/* The next results as far as they fit; one line at least is written whole before it is cut. */
+/* As many of the next results as fit. A line that does not fit is continued in the next piece. */
 static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
 {
     struct ndjson_push *push = ndjson_push_of(request);

@@ -1,5 +1,6 @@
-/* POST /online: who of these is here (CONTRACT 3). It asks this node's map alone, at once. The
- * answer keeps the order of the request; whoever stands there twice is answered twice. */
+/* POST /online: which of these users have a session (CONTRACT section 3). It looks in the client
+ * map of this node only, at once. The answer keeps the order of the request, repeated users
+ * included. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"

@@ -1,4 +1,4 @@
-/* What monitoring asks for (CONTRACT section 3). */
+/* The routes for monitoring, and the drain (CONTRACT section 3). */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"
@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-/* A store that has just come back has none. */
+/* The problem of the store, or null: a store that has just come back has none. */
 static void write_problem(struct request *request)
 {
     char problem[STORE_PROBLEM_MAX_BYTES];
@@ -35,7 +35,7 @@ static void run_stats(struct request *request)
     request_reply(request, 200);
 }
 
-/* As SIGTERM, without the end. */
+/* The same as SIGTERM, but Herald keeps running. */
 static void run_drain(struct request *request)
 {
     static const char *const no_names[] = {NULL};

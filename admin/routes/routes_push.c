@@ -24,7 +24,7 @@ static void on_push_done(struct gateway_push *push)
     request_done(&CONTAINER_OF(push, struct push_call, op)->request);
 }
 
-/* One target stands in the request itself; more are allocated. */
+/* A single target is part of the call; more are allocated. */
 static bool make_targets(struct push_call *push)
 {
     const struct push_request *parsed = &push->parsed;

@@ -1,4 +1,4 @@
-/* Users: kick, look at one, list them (CONTRACT section 3). */
+/* Users: close the connections of one, look at one, list them (CONTRACT section 3). */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"
@@ -14,7 +14,7 @@ static const char nodes_json[] = "\"nodes\":{\"asked\":1,\"answered\":1}";
 struct kick_call {
     struct request request;
     struct gateway_kick op;
-    struct kick_request parsed; /* without a body: empty */
+    struct kick_request parsed; /* of DELETE, which has no body: empty */
 };
 
 static struct kick_call *kick_of(struct request *request)
@@ -59,7 +59,7 @@ static void run_kick_path(struct request *request)
         kick_user(request, user_id, SPAN_LITERAL(""), false, 0);
 }
 
-/* What was done before it failed must not be done again, or must be known. */
+/* Says what was done before the failure, so that an operator knows what is left to do. */
 static const char *why_incomplete(const struct gateway_kick *op)
 {
     if (op->blocked_until_ms != 0)
@@ -133,8 +133,8 @@ static void run_user(struct request *request)
     gateway_user(request->service->gateway, op);
 }
 
-/* While the store is away nobody knows the inbox, and the connections are what an operator looks
- * for: what is not known is null. */
+/* While the store is unreachable the state of the inbox is unknown and written as null; an operator
+ * still sees the connections. */
 static void write_inbox(struct json_out *out, const struct gateway_user *user)
 {
     if (user->error != ERR_OK) {

@@ -1,14 +1,14 @@
 /* POST /push with NDJSON over a socket (CONTRACT section 3), on a gateway that is played. */
 #include "tests/unit/admin_twin.h"
 
-TestSuite(admin_lines, .init = twin_start, .fini = twin_stop, .timeout = 120);
+TestSuite(admin_ndjson_push, .init = twin_start, .fini = twin_stop, .timeout = 120);
 
 #define NDJSON "application/x-ndjson"
 
 enum { IN_FLIGHT_MAX = 512 };
 
 /* A chunked body, so that the sender decides where it ends. */
-static int begin_lines(void)
+static int begin_ndjson(void)
 {
     int fd = client_open();
     client_head(fd, "/push", NDJSON, "Transfer-Encoding: chunked\r\n");
@@ -24,7 +24,7 @@ static void send_chunk(int fd, struct span text)
     client_say(fd, "\r\n");
 }
 
-static void end_lines(int fd)
+static void end_ndjson(int fd)
 {
     client_say(fd, "0\r\n\r\n");
 }
@@ -63,7 +63,7 @@ static void play_mismatch(struct gateway_push *push, uint64_t n)
         push->targets[0].error = ERR_IDEMPOTENCY_MISMATCH;
 }
 
-Test(admin_lines, answers_each_line_in_order_and_goes_on_behind_bad_ones)
+Test(admin_ndjson_push, answers_each_line_in_order_and_goes_on_behind_bad_ones)
 {
     static const char body[] = "{\"userId\":\"a\",\"data\":1,\"ttl\":9}\r\n"
                                "\n"
@@ -106,15 +106,15 @@ Test(admin_lines, answers_each_line_in_order_and_goes_on_behind_bad_ones)
     close(fd);
 }
 
-Test(admin_lines, pushes_a_line_when_it_is_complete_not_when_the_body_is)
+Test(admin_ndjson_push, pushes_a_line_when_it_is_complete_not_when_the_body_is)
 {
-    int fd = begin_lines();
+    int fd = begin_ndjson();
     send_chunk(fd, SPAN_LITERAL("{\"userId\":\"a\",\"data\":1}\n{\"userId\":\"b\",\"da"));
     cr_expect_eq(twin_await_pushes(1), 1);
     send_chunk(fd, SPAN_LITERAL("ta\":2}\n"));
     cr_expect_eq(twin_await_pushes(2), 2);
     cr_expect_str_eq(twin.last_user, "b");
-    end_lines(fd);
+    end_ndjson(fd);
     expect_answer(fd, 200, "\"seq\":2");
     close(fd);
 }
@@ -142,7 +142,7 @@ static void *send_in_thread(void *argument)
 }
 
 /* Memory is bounded by what is in flight, not by what is sent. */
-Test(admin_lines, slows_down_a_sender_that_is_faster_than_the_store)
+Test(admin_ndjson_push, slows_down_a_sender_that_is_faster_than_the_store)
 {
     pthread_t thread;
     struct many many = {client_open(), 20000};
@@ -174,14 +174,14 @@ static void *send_long_lines(void *argument)
     int len = snprintf(line, sizeof line, "{\"userId\":\"a\",\"data\":\"%050000d\"}\n", 0);
     for (size_t i = 0; i < many->n; i++)
         send_chunk(many->fd, (struct span){line, (size_t)len});
-    end_lines(many->fd);
+    end_ndjson(many->fd);
     return NULL;
 }
 
-Test(admin_lines, counts_the_bytes_in_flight_as_well)
+Test(admin_ndjson_push, counts_the_bytes_in_flight_as_well)
 {
     pthread_t thread;
-    struct many many = {begin_lines(), 200};
+    struct many many = {begin_ndjson(), 200};
     twin_hold(true);
     cr_assert_eq(pthread_create(&thread, NULL, send_long_lines, &many), 0);
     twin_await_pushes(80);
@@ -197,9 +197,9 @@ Test(admin_lines, counts_the_bytes_in_flight_as_well)
 }
 
 /* What was not sent whole must not be applied. */
-Test(admin_lines, takes_the_complete_lines_of_a_body_that_breaks_off_and_no_more)
+Test(admin_ndjson_push, takes_the_complete_lines_of_a_body_that_breaks_off_and_no_more)
 {
-    int fd = begin_lines();
+    int fd = begin_ndjson();
     send_chunk(fd, SPAN_LITERAL("{\"userId\":\"a\",\"data\":1}\n{\"userId\":\"b\",\"data\":2}"));
     cr_expect_eq(twin_await_pushes(1), 1);
     close(fd);
@@ -215,18 +215,18 @@ Test(admin_lines, takes_the_complete_lines_of_a_body_that_breaks_off_and_no_more
     cr_expect_str_eq(twin.last_user, "a");
 }
 
-Test(admin_lines, takes_a_line_up_to_max_body_and_refuses_a_longer_one)
+Test(admin_ndjson_push, takes_a_line_up_to_max_body_and_refuses_a_longer_one)
 {
     size_t cap = (1 << 20) + 1;
     char *line = malloc(cap + 1);
     memset(line, ' ', cap);
     memcpy(line, "{\"userId\":\"a\",\"data\":1}", 23);
     line[cap] = '\n';
-    int fd = begin_lines();
+    int fd = begin_ndjson();
     send_chunk(fd, (struct span){line, cap + 1});
     line[cap - 1] = '\n';
     send_chunk(fd, (struct span){line, cap});
-    end_lines(fd);
+    end_ndjson(fd);
     struct answer answer = client_answer(fd);
     expect_line(&answer, 0, "\"type\":\"too-large\"");
     expect_line(&answer, 0, "\"line\":1}");
@@ -236,7 +236,7 @@ Test(admin_lines, takes_a_line_up_to_max_body_and_refuses_a_longer_one)
     free(line);
 }
 
-Test(admin_lines, takes_100000_lines_and_refuses_the_first_one_beyond)
+Test(admin_ndjson_push, takes_100000_lines_and_refuses_the_first_one_beyond)
 {
     pthread_t thread;
     struct many many = {client_open(), 100005};
@@ -253,7 +253,7 @@ Test(admin_lines, takes_100000_lines_and_refuses_the_first_one_beyond)
     close(many.fd);
 }
 
-Test(admin_lines, refuses_a_key_for_all_of_them)
+Test(admin_ndjson_push, refuses_a_key_for_all_of_them)
 {
     expect_post("/push", NDJSON, "Idempotency-Key: k\r\n", "{\"userId\":\"a\",\"data\":1}\n", 400,
                 "\"field\":\"idempotencyKey\"");
@@ -268,16 +268,16 @@ static void *stop_in_thread(void *nothing)
 }
 
 /* CONTRACT 5.10: every request is answered, at a stop too; lines that were not begun say so. */
-Test(admin_lines, answers_a_body_that_a_stop_comes_into)
+Test(admin_ndjson_push, answers_a_body_that_a_stop_comes_into)
 {
     pthread_t thread;
-    int fd = begin_lines();
+    int fd = begin_ndjson();
     send_chunk(fd, SPAN_LITERAL("{\"userId\":\"a\",\"data\":1}\n"));
     cr_assert_eq(twin_await_pushes(1), 1);
     cr_assert_eq(pthread_create(&thread, NULL, stop_in_thread, NULL), 0);
     usleep(300000);
     send_chunk(fd, SPAN_LITERAL("{\"userId\":\"a\",\"data\":2}\n"));
-    end_lines(fd);
+    end_ndjson(fd);
     struct answer answer = client_answer(fd);
     pthread_join(thread, NULL);
     cr_expect_eq(answer.status, 200, "%s", answer.text);
@@ -290,7 +290,7 @@ Test(admin_lines, answers_a_body_that_a_stop_comes_into)
 }
 
 /* A gateway that never answers holds up neither the sender nor the stop for good. */
-Test(admin_lines, gives_up_on_lines_that_are_not_answered_at_a_stop)
+Test(admin_ndjson_push, gives_up_on_lines_that_are_not_answered_at_a_stop)
 {
     pthread_t sender;
     struct many many = {client_open(), 2000};
