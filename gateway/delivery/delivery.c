@@ -32,17 +32,17 @@ static struct client_map *map_of(const struct client *client)
     return client->worker->node->map;
 }
 
-static void free_client(struct grave *grave)
+static void free_client(struct deferred_free *deferred)
 {
-    client_free(CONTAINER_OF(grave, struct client, grave));
+    client_free(CONTAINER_OF(deferred, struct client, deferred));
 }
 
 /* The memory goes at the end of the turn, because callers further up may still look at it. A client
  * that has a letter under way, or is in a list of positions, goes when it has come out of there. */
-static void bury_client(struct client *client)
+static void free_client_later(struct client *client)
 {
     if (!client->is_posted && client->unstored_slot == 0)
-        worker_bury(client->worker, &client->grave, free_client);
+        worker_free_later(client->worker, &client->deferred, free_client);
 }
 
 static void leave_map(struct client *client)
@@ -53,7 +53,7 @@ static void leave_map(struct client *client)
     replay_drop_kept(client);
     store_leave(client->worker->node->store, client->worker->index, client_user_id(client));
     client->is_removed = true;
-    bury_client(client); /* out of the map nobody posts any more */
+    free_client_later(client); /* out of the map nobody posts any more */
 }
 
 enum err delivery_enter(struct session *session, struct span user_id, struct span device)
@@ -202,7 +202,7 @@ void delivery_on_letter(struct letter *letter)
     enum missed missed;
     struct channel *taken = client_map_take(map_of(client), client, &missed);
     if (client->is_removed) {
-        bury_client(client);
+        free_client_later(client);
     } else {
         if (taken != NULL)
             deliver_all(client, taken);

@@ -13,9 +13,9 @@ struct worker *http_conn_worker(struct http_conn *http_conn)
     return CONTAINER_OF(http_conn->conn.loop, struct worker, loop);
 }
 
-static void free_http_conn(struct grave *grave)
+static void free_http_conn(struct deferred_free *deferred)
 {
-    struct http_conn *http_conn = CONTAINER_OF(grave, struct http_conn, grave);
+    struct http_conn *http_conn = CONTAINER_OF(deferred, struct http_conn, deferred);
     buf_fini(&http_conn->bytes);
     free(http_conn);
 }
@@ -23,7 +23,7 @@ static void free_http_conn(struct grave *grave)
 static void free_if_unpinned(struct http_conn *http_conn)
 {
     if (http_conn->is_gone && http_conn->pins == 0)
-        worker_bury(http_conn_worker(http_conn), &http_conn->grave, free_http_conn);
+        worker_free_later(http_conn_worker(http_conn), &http_conn->deferred, free_http_conn);
 }
 
 /* The socket has been closed or given away. */

@@ -14,7 +14,7 @@ struct http_conn {
     struct http_conns *all; /* the acceptor's */
     struct list link;       /* in one of their lists */
     struct timer timer;
-    struct grave grave;
+    struct deferred_free deferred;
     struct buf bytes; /* the head, and what came after it */
     struct http_head head;
     struct letter next; /* to itself, with a pin: the next request */

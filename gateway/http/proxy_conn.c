@@ -18,12 +18,12 @@ struct proxy_conn {
     struct http_conns *http_conns;
     struct timer timer;
     int64_t due_ms; /* for all of the head, the PROXY header included */
-    struct grave grave;
+    struct deferred_free deferred;
 };
 
-static void free_proxied(struct grave *grave)
+static void free_proxied(struct deferred_free *deferred)
 {
-    free(CONTAINER_OF(grave, struct proxy_conn, grave));
+    free(CONTAINER_OF(deferred, struct proxy_conn, deferred));
 }
 
 /* The socket and the peer are somebody else's from now on. */
@@ -33,7 +33,7 @@ static void leave(struct proxy_conn *proxy_conn)
     reactor_watch_remove(worker->reactor, &proxy_conn->watch);
     timer_cancel(reactor_timers(worker->reactor), &proxy_conn->timer);
     list_remove(&proxy_conn->link);
-    worker_bury(worker, &proxy_conn->grave, free_proxied);
+    worker_free_later(worker, &proxy_conn->deferred, free_proxied);
 }
 
 static void close_socket(struct proxy_conn *proxy_conn)

@@ -45,8 +45,8 @@ struct client {
     struct worker *worker; /* constant: the home */
     struct list sessions;  /* home: the oldest first */
     union {
-        struct letter letter; /* posted while is_posted */
-        struct grave grave;   /* once it is removed, and no longer posted */
+        struct letter letter;          /* posted while is_posted */
+        struct deferred_free deferred; /* once it is removed, and no longer posted */
     };
     struct channel *channel; /* lock; NULL while nothing waits in it */
     struct epoch epoch; /* these two: written by home under the lock; none until it is heard of */

@@ -18,13 +18,13 @@ static void on_heartbeat(struct timer *timer)
     timer_set(reactor_timers(worker->reactor), timer, now_ms + HEARTBEAT_MS);
 }
 
-static void bury_all(struct reactor_task *task)
+static void free_deferred(struct reactor_task *task)
 {
-    struct worker *worker = CONTAINER_OF(task, struct worker, bury);
-    while (worker->graves != NULL) {
-        struct grave *grave = worker->graves;
-        worker->graves = grave->next;
-        grave->free_it(grave);
+    struct worker *worker = CONTAINER_OF(task, struct worker, free_task);
+    while (worker->deferred != NULL) {
+        struct deferred_free *deferred = worker->deferred;
+        worker->deferred = deferred->next;
+        deferred->free_it(deferred);
     }
 }
 
@@ -48,12 +48,12 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     worker->node = node;
     worker->index = index;
     worker->on_second = on_second;
-    list_init(&worker->bury.link);
+    list_init(&worker->free_task.link);
     list_init(&worker->closing);
     list_init(&worker->strangers);
     for (unsigned i = 0; i < WAIT_BUCKETS; i++)
         list_init(&worker->waits[i]);
-    worker->bury.run = bury_all;
+    worker->free_task.run = free_deferred;
     timer_init(&worker->heartbeat, on_heartbeat);
     if (getrandom(&worker->random, sizeof worker->random, 0) != sizeof worker->random)
         worker->random = index;
@@ -113,7 +113,7 @@ void worker_free(struct worker *worker)
 {
     if (worker == NULL)
         return;
-    bury_all(&worker->bury);
+    free_deferred(&worker->free_task);
     user_agents_fini(&worker->agents);
     deflater_free(worker->deflater);
     inflater_free(worker->inflater);
@@ -122,12 +122,13 @@ void worker_free(struct worker *worker)
     free(worker);
 }
 
-void worker_bury(struct worker *worker, struct grave *grave, void (*free_it)(struct grave *grave))
+void worker_free_later(struct worker *worker, struct deferred_free *deferred,
+                       void (*free_it)(struct deferred_free *deferred))
 {
-    grave->free_it = free_it;
-    grave->next = worker->graves;
-    worker->graves = grave;
-    reactor_at_turn_end(worker->reactor, &worker->bury);
+    deferred->free_it = free_it;
+    deferred->next = worker->deferred;
+    worker->deferred = deferred;
+    reactor_at_turn_end(worker->reactor, &worker->free_task);
 }
 
 void worker_announce(struct node *node, enum word word)

@@ -51,8 +51,8 @@ struct worker {
     struct session *answering; /* whose bytes are read: what it is sent meanwhile answers them */
     struct list closing;       /* sessions that wait for the end of their connection */
     struct list strangers;     /* sessions whose first message will say who they are */
-    struct grave *graves;
-    struct reactor_task bury;
+    struct deferred_free *deferred;
+    struct reactor_task free_task; /* frees them */
     struct acceptor *acceptor;     /* accepting (acceptor.c) */
     struct page_queue *page_queue; /* these three: delivery_new */
     struct position_writer *position_writer;
@@ -82,7 +82,8 @@ void worker_free(struct worker *worker);
 void worker_announce(struct node *node, enum word word);
 
 /* Frees it at the end of the turn. */
-void worker_bury(struct worker *worker, struct grave *grave, void (*free_it)(struct grave *grave));
+void worker_free_later(struct worker *worker, struct deferred_free *deferred,
+                       void (*free_it)(struct deferred_free *deferred));
 
 /* The Date line of this second (http_answer.h), written once in it. */
 const char *worker_date(struct worker *worker);

@@ -96,7 +96,7 @@ struct session {
     struct client *client;
     union {
         struct timer timer;
-        struct grave grave; /* once closed */
+        struct deferred_free deferred; /* once closed */
     };
     struct ws_decoder decoder;
     struct reader reader;

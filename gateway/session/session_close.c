@@ -20,9 +20,9 @@ enum { CLOSE_LINGER_MS = 2000 };
 
 /* ---- out of the client, and out of memory ---- */
 
-static void free_session(struct grave *grave)
+static void free_session(struct deferred_free *deferred)
 {
-    struct session *session = CONTAINER_OF(grave, struct session, grave);
+    struct session *session = CONTAINER_OF(deferred, struct session, deferred);
     struct worker *worker = session_worker(session);
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
@@ -50,7 +50,7 @@ void session_finish(struct session *session)
     list_remove(&session->link);
     conn_abandon(&session->conn);
     timer_cancel(reactor_timers(worker->reactor), &session->timer);
-    worker_bury(worker, &session->grave, free_session);
+    worker_free_later(worker, &session->deferred, free_session);
 }
 
 void session_begin_closing(struct session *session)
@@ -73,7 +73,7 @@ void session_detach(struct session *session)
     session_become(session, SESSION_CLOSED);
     list_remove(&session->link);
     timer_cancel(reactor_timers(worker->reactor), &session->timer);
-    worker_bury(worker, &session->grave, free_session);
+    worker_free_later(worker, &session->deferred, free_session);
 }
 
 void session_abandon_closing(struct worker *worker)
