@@ -235,7 +235,7 @@ static bool has_library_tls(void)
 }
 
 enum err admin_start(const struct options *options, const struct route_table *routes,
-                     struct gateway *gateway, struct admin **ret_admin, char *why, size_t why_cap)
+                     struct node *node, struct admin **ret_admin, char *why, size_t why_cap)
 {
     enum err error = ERR_NO_MEMORY;
     snprintf(why, why_cap, "the admin API could not start: out of memory or threads");
@@ -262,7 +262,7 @@ enum err admin_start(const struct options *options, const struct route_table *ro
         error = listener_open(&admin->address, &rights, "admin-listen", &admin->fd, why, why_cap);
     if (error != ERR_OK)
         goto free_tls;
-    error = service_new(options, routes, gateway, &admin->service, why, why_cap);
+    error = service_new(options, routes, node, &admin->service, why, why_cap);
     if (error != ERR_OK)
         goto close_listener;
     error = ERR_SYSTEM;
@@ -316,7 +316,7 @@ void admin_stop(struct admin *admin)
     bool is_quiet = MHD_quiesce_daemon(admin->daemon) != MHD_INVALID_SOCKET;
     if (is_quiet)
         end_listening(admin);
-    gateway_end_waits(admin->service->gateway);
+    gateway_end_waits(admin->service->node);
     pending_stop(&admin->service->pending);
     MHD_stop_daemon(admin->daemon);
     /* Otherwise the daemon has closed the socket itself. */

@@ -11,7 +11,7 @@ struct admin;
  * outlive it. On error *why says what to do. ERR_INVALID_FIELD, ERR_SYSTEM (the port is in use...).
  */
 MUST_CHECK enum err admin_start(const struct options *options, const struct route_table *routes,
-                                struct gateway *gateway, struct admin **ret_admin, char *why,
+                                struct node *node, struct admin **ret_admin, char *why,
                                 size_t why_cap);
 
 /* Are the files that the options name as they must be? ERR_INVALID_FIELD: *why says what to do. Not

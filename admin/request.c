@@ -302,7 +302,7 @@ void request_refuse(struct request *request, const struct problem *problem)
     char refusal[STORE_PROBLEM_MAX_BYTES];
     struct problem whole = *problem;
     if (whole.error == ERR_STORE_UNAVAILABLE && whole.detail == NULL) {
-        gateway_store_refusal(request->service->gateway, refusal);
+        gateway_store_refusal(request->service->node, refusal);
         whole.detail = refusal;
     }
     snprintf(id, sizeof id, "%016" PRIx64, next_id(request->service));

@@ -15,8 +15,7 @@ static void name_node(char out[NODE_NAME_MAX_BYTES + 1])
 }
 
 enum err service_new(const struct options *options, const struct route_table *routes,
-                     struct gateway *gateway, struct service **ret_service, char *why,
-                     size_t why_cap)
+                     struct node *node, struct service **ret_service, char *why, size_t why_cap)
 {
     struct listen_address address;
     struct service *service = calloc(1, sizeof *service);
@@ -29,7 +28,7 @@ enum err service_new(const struct options *options, const struct route_table *ro
         return error;
     }
     atomic_init(&service->refs, 1);
-    service->gateway = gateway;
+    service->node = node;
     service->routes = routes;
     service->request_bytes = route_request_bytes(routes);
     service->max_body_bytes = (size_t)options->max_body;
@@ -41,7 +40,7 @@ enum err service_new(const struct options *options, const struct route_table *ro
     service->rules.is_tls = options->admin_tls_cert[0] != '\0';
     if (listen_address_parse(options->admin_listen, &address) == ERR_OK)
         service->rules.is_unix = address.is_unix;
-    name_node(service->node);
+    name_node(service->node_name);
     /* Request ids must differ but need not be secret: the zero that a failure leaves is fine. */
     if (getrandom(&service->id_state, sizeof service->id_state, 0) < 0)
         service->id_state = 0;

@@ -17,15 +17,15 @@ enum { NODE_NAME_MAX_BYTES = 255 };
 
 struct service {
     atomic_uint refs;
-    struct gateway *gateway;
+    struct node *node;
     const struct route_table *routes;
     size_t request_bytes; /* of the largest request of these */
     struct access *access;
     struct guard_rules rules;
     struct push_limits limits;
     size_t max_body_bytes;
-    char node[NODE_NAME_MAX_BYTES + 1]; /* UTF-8 */
-    uint64_t id_state;                  /* of request ids; the daemon's thread only */
+    char node_name[NODE_NAME_MAX_BYTES + 1]; /* UTF-8 */
+    uint64_t id_state;                       /* of request ids; the daemon's thread only */
     atomic_size_t
         charged_bytes; /* of the memory budget: bodies, targets and results that are held */
     struct pending pending;
@@ -34,7 +34,7 @@ struct service {
 /* One reference. `routes` has at least one row and must outlive it. ERR_INVALID_FIELD: the admin
  * keys, *why says what is wrong with them; ERR_NO_MEMORY: of memory or threads. */
 MUST_CHECK enum err service_new(const struct options *options, const struct route_table *routes,
-                                struct gateway *gateway, struct service **ret_service, char *why,
+                                struct node *node, struct service **ret_service, char *why,
                                 size_t why_cap);
 struct service *service_ref(struct service *service);
 void service_unref(struct service *service);

@@ -26,22 +26,14 @@
 #include "gateway/port/handover.h"
 #include "gateway/port/port_routes.h"
 #include "gateway/requests/broadcast.h"
-#include "gateway/requests/inbox_requests.h"
-#include "gateway/requests/kick.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
-#include "gateway/requests/tickets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum { GOODBYE_MS = 1000, HEAD_SOCKETS = 256 };
-
-struct gateway {
-    struct node node;
-    unsigned n_started;
-};
 
 static const struct session_events session_events = {
     .on_identified = handover_identified,
@@ -110,7 +102,7 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
         .idempotency_max = (uint32_t)options->idempotency_max,
         .lanes = lanes,
         .n_lanes = node->n_workers,
-        .events = {router_on_inbox_event, router_on_missed, on_store_state, broadcast_on_told},
+        .events = {push_on_inbox_event, push_on_missed, on_store_state, broadcast_on_received},
         .owner = node,
     };
     enum err error = store_open(&config, &node->store, why, why_cap);
@@ -166,20 +158,19 @@ static enum err make_workers(struct node *node)
     return ERR_OK;
 }
 
-static enum err start_workers(struct gateway *gateway)
+static enum err start_workers(struct node *node)
 {
-    for (unsigned i = 0; i < gateway->node.n_workers; i++) {
-        enum err error = worker_start(gateway->node.workers[i]);
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        enum err error = worker_start(node->workers[i]);
         if (error != ERR_OK)
             return error;
-        gateway->n_started++;
+        node->n_started++;
     }
     return ERR_OK;
 }
 
-static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
+static enum err assemble(struct node *node, char *why, size_t why_cap)
 {
-    struct node *node = &gateway->node;
     enum err error = hash_init();
     if (error != ERR_OK)
         return error;
@@ -202,18 +193,17 @@ static enum err assemble(struct gateway *gateway, char *why, size_t why_cap)
     if (error == ERR_OK)
         error = open_store(node, why, why_cap);
     if (error == ERR_OK)
-        error = start_workers(gateway);
+        error = start_workers(node);
     return error;
 }
 
-enum err gateway_start(const struct options *options, struct gateway **ret_gateway, char *why,
+enum err gateway_start(const struct options *options, struct node **ret_node, char *why,
                        size_t why_cap)
 {
-    struct gateway *gateway = calloc(1, sizeof *gateway);
+    struct node *node = calloc(1, sizeof *node);
     snprintf(why, why_cap, "the gateway cannot start: out of memory or of descriptors");
-    if (gateway == NULL)
+    if (node == NULL)
         return ERR_NO_MEMORY;
-    struct node *node = &gateway->node;
     atomic_init(&node->options, options);
     node->session_events = &session_events;
     node->delivery_events.on_position = push_waits_acked;
@@ -225,9 +215,9 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
     /* Connection ids go on from the clock, so that two runs do not share them in a log. */
     atomic_init(&node->next_connection, (uint64_t)clock_wall_ms() << 4);
 
-    enum err error = assemble(gateway, why, why_cap);
+    enum err error = assemble(node, why, why_cap);
     if (error != ERR_OK) {
-        gateway_stop(gateway);
+        gateway_stop(node);
         return error;
     }
     char where[LOG_TEXT_MAX_BYTES];
@@ -236,44 +226,32 @@ enum err gateway_start(const struct options *options, struct gateway **ret_gatew
               LOG_INT("workers", node->n_workers), LOG_TEXT("store", store_kind(node->store)),
               LOG_INT("max_connections", node->max_connections),
               LOG_TEXT("tls", node->tls != NULL ? "on" : "off"));
-    *ret_gateway = gateway;
+    *ret_node = node;
     return ERR_OK;
 }
 
-static void begin_drain(struct gateway *gateway, uint32_t drain_ms)
+static void begin_drain(struct node *node, uint32_t drain_ms)
 {
-    struct node *node = &gateway->node;
     if (atomic_exchange(&node->has_begun_drain, true))
         return;
     atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + drain_ms);
     atomic_store(&node->is_draining, true); /* behind its end, which whoever sees it reads */
     log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
     metrics_set(METRIC_DRAINING, 1);
-    gateway_end_waits(gateway); /* those that would acknowledge are on their way out */
+    gateway_end_waits(node); /* those that would acknowledge are on their way out */
     worker_announce(node, WORD_DRAIN);
 }
 
-void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
+uint32_t gateway_drain(struct node *node)
 {
-    push_waits_end(&gateway->node, push);
-}
-
-void gateway_end_waits(struct gateway *gateway)
-{
-    atomic_store(&gateway->node.has_ended_waits, true);
-    worker_announce(&gateway->node, WORD_END_WAITS);
-}
-
-uint32_t gateway_drain(struct gateway *gateway)
-{
-    uint32_t drain_ms = limits_drain_ms(gateway->node.options);
-    begin_drain(gateway, drain_ms);
+    uint32_t drain_ms = limits_drain_ms(node->options);
+    begin_drain(node, drain_ms);
     return drain_ms;
 }
 
-bool gateway_is_drained(const struct gateway *gateway)
+bool gateway_is_drained(const struct node *node)
 {
-    return atomic_load(&gateway->node.n_sessions) == 0;
+    return atomic_load(&node->n_sessions) == 0;
 }
 
 static void close_client(struct client *client, void *argument)
@@ -297,10 +275,9 @@ static void close_worker(struct worker *worker)
     client_map_each(worker->node->map, worker->index, close_client, NULL);
 }
 
-static void say_goodbye(struct gateway *gateway)
+static void say_goodbye(struct node *node)
 {
-    struct node *node = &gateway->node;
-    begin_drain(gateway, 0);
+    begin_drain(node, 0);
     atomic_store(&node->is_stopping, true);
     worker_announce(node, WORD_CLOSE);
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
@@ -340,12 +317,11 @@ static void free_worker(struct worker *worker)
     worker_free(worker);
 }
 
-void gateway_stop(struct gateway *gateway)
+void gateway_stop(struct node *node)
 {
-    struct node *node = &gateway->node;
-    if (gateway->n_started == node->n_workers)
-        say_goodbye(gateway);
-    for (unsigned i = 0; i < gateway->n_started; i++)
+    if (node->n_started == node->n_workers)
+        say_goodbye(node);
+    for (unsigned i = 0; i < node->n_started; i++)
         worker_stop(node->workers[i]);
     bool is_whole = node->workers != NULL;
     for (unsigned i = 0; is_whole && i < node->n_workers; i++)
@@ -360,20 +336,19 @@ void gateway_stop(struct gateway *gateway)
     auth_close(node->auth);
     listeners_close(node->listeners);
     tls_context_free(node->tls); /* behind the last connection */
-    free(gateway);
+    free(node);
 }
 
-void gateway_reload(struct gateway *gateway, bool must)
+void gateway_reload(struct node *node, bool must)
 {
-    struct node *node = &gateway->node;
     auth_reload(node->auth, must);
     if (must && node->tls != NULL)
         certificates_reload(node->tls);
 }
 
-void gateway_set_options(struct gateway *gateway, const struct options *options)
+void gateway_set_options(struct node *node, const struct options *options)
 {
-    atomic_store(&gateway->node.options, options);
+    atomic_store(&node->options, options);
 }
 
 enum err gateway_check(const struct options *options, char *why, size_t why_cap)
@@ -394,55 +369,8 @@ enum err gateway_check(const struct options *options, char *why, size_t why_cap)
     return store_check(options->store, why, why_cap);
 }
 
-void gateway_push(struct gateway *gateway, struct gateway_push *push)
+void gateway_stats(struct node *node, struct gateway_stats *ret_stats)
 {
-    router_push(&gateway->node, push);
-}
-
-void gateway_kick(struct gateway *gateway, struct gateway_kick *kick)
-{
-    operators_kick(&gateway->node, kick);
-}
-
-void gateway_user(struct gateway *gateway, struct gateway_user *user)
-{
-    operators_user(&gateway->node, user);
-}
-
-void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast)
-{
-    broadcast_push(&gateway->node, broadcast);
-}
-
-void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket)
-{
-    tickets_give(&gateway->node, ticket);
-}
-
-void gateway_message(struct gateway *gateway, struct gateway_message *message)
-{
-    messages_one(&gateway->node, message);
-}
-
-void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox)
-{
-    messages_inbox(&gateway->node, inbox);
-}
-
-enum err gateway_clients(struct gateway *gateway, struct span after, struct gateway_client *clients,
-                         size_t cap, size_t *ret_n, char ret_next[32])
-{
-    return operators_clients(&gateway->node, after, clients, cap, ret_n, ret_next);
-}
-
-bool gateway_is_online(struct gateway *gateway, struct span user_id)
-{
-    return client_map_count(gateway->node.map, user_id) > 0;
-}
-
-void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
-{
-    struct node *node = &gateway->node;
     *ret_stats = (struct gateway_stats){
         .connections = atomic_load(&node->n_sessions),
         .users = client_map_users(node->map),
@@ -454,25 +382,15 @@ void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
     };
 }
 
-bool gateway_is_live(struct gateway *gateway)
-{
-    return node_is_live(&gateway->node);
-}
-
-enum node_readiness gateway_readiness(struct gateway *gateway)
-{
-    return node_readiness(&gateway->node);
-}
-
-void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])
+void gateway_store_problem(struct node *node, char out[STORE_PROBLEM_MAX_BYTES])
 {
     out[0] = '\0';
-    if (!atomic_load(&gateway->node.is_store_up))
-        store_describe(gateway->node.store, out, STORE_PROBLEM_MAX_BYTES);
+    if (!atomic_load(&node->is_store_up))
+        store_describe(node->store, out, STORE_PROBLEM_MAX_BYTES);
 }
 
-void gateway_store_refusal(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])
+void gateway_store_refusal(struct node *node, char out[STORE_PROBLEM_MAX_BYTES])
 {
     out[0] = '\0';
-    store_describe(gateway->node.store, out, STORE_PROBLEM_MAX_BYTES);
+    store_describe(node->store, out, STORE_PROBLEM_MAX_BYTES);
 }

@@ -1,4 +1,5 @@
-/* The gateway: start, stop, how it is. What can be asked of it stands in requests.h. */
+/* The gateway: start, stop, how it is. What can be asked of it stands in requests.h. `struct node`
+ * is this one of the nodes that may serve the same users; outside gateway/ it has no members. */
 #ifndef HERALD_GATEWAY_H
 #define HERALD_GATEWAY_H
 
@@ -9,8 +10,8 @@
 /* Opens the store, binds the listener, starts the workers. On error *why is a sentence that says
  * what to do: ERR_INVALID_FIELD (an option), ERR_STORE_UNAVAILABLE, ERR_SYSTEM (the port is in
  * use...). */
-MUST_CHECK enum err gateway_start(const struct options *options, struct gateway **ret_gateway,
-                                  char *why, size_t why_cap);
+MUST_CHECK enum err gateway_start(const struct options *options, struct node **ret_node, char *why,
+                                  size_t why_cap);
 
 /* Are the files that the options name as they must be, and is the store's URL one? The store itself
  * is not opened. ERR_INVALID_FIELD: *why says what to do. */
@@ -19,20 +20,20 @@ MUST_CHECK enum err gateway_check(const struct options *options, char *why, size
 /* From now on new connections get 503 and readiness fails; the open ones are closed with 1012,
  * spread over --drain-time, which it answers in ms. Returns at once; calling it again changes
  * nothing. */
-uint32_t gateway_drain(struct gateway *gateway);
-bool gateway_is_drained(const struct gateway *gateway); /* no session is left */
+uint32_t gateway_drain(struct node *node);
+bool gateway_is_drained(const struct node *node); /* no session is left */
 
 /* Reads again what stands in files: the keys for tokens, if they have changed or `must`, and the
  * certificates, if `must`. What cannot be read stays as it was, and the log says why. One thread at
  * a time. */
-void gateway_reload(struct gateway *gateway, bool must);
+void gateway_reload(struct node *node, bool must);
 
 /* From now on these count. What they replace is read no longer when gateway_stop has returned, and
  * not before. One thread at a time, as gateway_reload. */
-void gateway_set_options(struct gateway *gateway, const struct options *options);
+void gateway_set_options(struct node *node, const struct options *options);
 
 /* Closes what is open, answers what is under way, joins the workers, closes the store, frees. */
-void gateway_stop(struct gateway *gateway);
+void gateway_stop(struct node *node);
 
 struct gateway_stats {
     uint64_t connections;
@@ -43,16 +44,12 @@ struct gateway_stats {
     bool is_store_up;
     bool is_draining;
 };
-void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats);
-
-bool gateway_is_live(struct gateway *gateway); /* node_is_live */
-
-enum node_readiness gateway_readiness(struct gateway *gateway);
+void gateway_stats(struct node *node, struct gateway_stats *ret_stats);
 
 /* Why the store is away: one line of UTF-8 for an operator; empty while it is up. Any thread. */
 enum { STORE_PROBLEM_MAX_BYTES = 736 };
-void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES]);
+void gateway_store_problem(struct node *node, char out[STORE_PROBLEM_MAX_BYTES]);
 /* The same, and also why a store that is up may refuse a push: it is at its ceiling. */
-void gateway_store_refusal(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES]);
+void gateway_store_refusal(struct node *node, char out[STORE_PROBLEM_MAX_BYTES]);
 
 #endif

@@ -71,7 +71,7 @@ static void set_up_log(const struct options *options)
 
 /* ---- SIGHUP ---- */
 
-static enum err take_options(struct configuration *configuration, struct gateway *gateway,
+static enum err take_options(struct configuration *configuration, struct node *node,
                              struct options *options)
 {
     struct later_options *later = malloc(sizeof *later);
@@ -80,19 +80,19 @@ static enum err take_options(struct configuration *configuration, struct gateway
     later->options = options;
     list_append(&configuration->later, &later->link);
     configuration->now = options;
-    gateway_set_options(gateway, options);
+    gateway_set_options(node, options);
     log_set_level(level_of(options));
     return ERR_OK;
 }
 
-static void reread_options(struct configuration *configuration, struct gateway *gateway)
+static void reread_options(struct configuration *configuration, struct node *node)
 {
     char why[1024];
     struct options_change change = {0};
     enum err error = options_reread(configuration->argc, configuration->argv, environ,
                                     configuration->now, &change, why, sizeof why);
     if (error == ERR_OK && change.options != NULL) {
-        error = take_options(configuration, gateway, change.options);
+        error = take_options(configuration, node, change.options);
         snprintf(why, sizeof why, "%s", error_title(error));
     }
     if (error != ERR_OK) {
@@ -136,11 +136,11 @@ static void say_ignored(int number)
         log_event(LOG_INFO, "SIGUSR2 is ignored: it has no meaning", LOG_INT("signal", number));
 }
 
-static void drain(struct gateway *gateway, const sigset_t *signals)
+static void drain(struct node *node, const sigset_t *signals)
 {
-    uint32_t drain_ms = gateway_drain(gateway);
+    uint32_t drain_ms = gateway_drain(node);
     int64_t end_ms = clock_monotonic_ms() + drain_ms + GRACE_MS;
-    while (!gateway_is_drained(gateway) && clock_monotonic_ms() < end_ms) {
+    while (!gateway_is_drained(node) && clock_monotonic_ms() < end_ms) {
         int number = wait_for_signal(signals, POLL_MS);
         if (number == SIGTERM || number == SIGINT) {
             log_event(LOG_WARN, "a second signal: stopping at once", LOG_INT("signal", number));
@@ -154,7 +154,7 @@ static void drain(struct gateway *gateway, const sigset_t *signals)
 }
 
 /* Files of keys that have changed are read again by themselves; on SIGHUP all files are. */
-static void serve(struct configuration *configuration, struct gateway *gateway, struct admin *admin,
+static void serve(struct configuration *configuration, struct node *node, struct admin *admin,
                   const sigset_t *signals)
 {
     for (;;) {
@@ -163,11 +163,11 @@ static void serve(struct configuration *configuration, struct gateway *gateway, 
             break;
         say_ignored(number);
         if (number == SIGHUP)
-            reread_options(configuration, gateway);
-        gateway_reload(gateway, number == SIGHUP);
+            reread_options(configuration, node);
+        gateway_reload(node, number == SIGHUP);
         admin_reload(admin, number == SIGHUP);
     }
-    drain(gateway, signals);
+    drain(node, signals);
 }
 
 /* ---- the process ---- */
@@ -206,7 +206,7 @@ static int run(const struct options *options, int argc, char **argv, const sigse
 {
     char why[1024] = "";
     int code = EXIT_FAILED;
-    struct gateway *gateway = NULL;
+    struct node *node = NULL;
     struct admin *admin = NULL;
     struct configuration configuration = {.argc = argc, .argv = argv, .now = options};
     list_init(&configuration.later);
@@ -216,17 +216,17 @@ static int run(const struct options *options, int argc, char **argv, const sigse
     enum err error = limits_check_exposure(options, why, sizeof why);
     if (error != ERR_OK)
         goto out;
-    error = gateway_start(options, &gateway, why, sizeof why);
+    error = gateway_start(options, &node, why, sizeof why);
     if (error != ERR_OK)
         goto out;
-    error = admin_start(options, &admin_routes, gateway, &admin, why, sizeof why);
+    error = admin_start(options, &admin_routes, node, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
-    serve(&configuration, gateway, admin, signals);
+    serve(&configuration, node, admin, signals);
     code = 0;
     admin_stop(admin);
 stop_gateway:
-    gateway_stop(gateway);
+    gateway_stop(node);
     free_later_options(&configuration);
 out:
     if (error == ERR_OK)

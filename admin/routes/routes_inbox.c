@@ -33,7 +33,7 @@ static void ask_inbox(struct request *request)
     struct gateway_inbox *op = inbox_op_of(request);
     op->on_done = on_inbox_done;
     request_hand_over(request);
-    gateway_inbox(request->service->gateway, op);
+    gateway_inbox(request->service->node, op);
 }
 
 static void run_inbox(struct request *request)
@@ -168,7 +168,7 @@ static void ask_message(struct request *request, bool is_cancel)
     op->is_cancel = is_cancel;
     op->on_done = on_message_done;
     request_hand_over(request);
-    gateway_message(request->service->gateway, op);
+    gateway_message(request->service->node, op);
 }
 
 /* true: the request is refused. */

@@ -200,7 +200,7 @@ static void push_line(struct request *request, struct ndjson_result *result, str
     }
     request_ref(request);
     count_line_pushed(ndjson_push_of(request), line->bytes);
-    gateway_push(request->service->gateway, &line->op);
+    gateway_push(request->service->node, &line->op);
 }
 
 /* For the first line that is not read; the lines after it have no result. */
@@ -360,7 +360,7 @@ static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
     struct ndjson_push *push = ndjson_push_of(request);
     struct buf *text = &request->out.buf;
     char refusal[STORE_PROBLEM_MAX_BYTES];
-    gateway_store_refusal(request->service->gateway, refusal);
+    gateway_store_refusal(request->service->node, refusal);
     while (text->len < cap && !request->out.has_failed) {
         struct ndjson_result *result = ndjson_results_read(&push->results);
         if (result == NULL && push->is_over) {

@@ -11,7 +11,7 @@ static void write_online(struct request *request, const struct push_request *ask
     bool is_first = true;
     json_out_text(out, "{\"online\":[");
     for (size_t i = 0; i < asked->n_users; i++) {
-        if (!gateway_is_online(request->service->gateway, asked->users[i]))
+        if (!gateway_is_online(request->service->node, asked->users[i]))
             continue;
         if (!is_first)
             json_out_text(out, ",");

@@ -11,7 +11,7 @@
 static void write_problem(struct request *request)
 {
     char problem[STORE_PROBLEM_MAX_BYTES];
-    gateway_store_problem(request->service->gateway, problem);
+    gateway_store_problem(request->service->node, problem);
     if (problem[0] == '\0')
         json_out_text(&request->out, "null");
     else
@@ -22,9 +22,9 @@ static void run_stats(struct request *request)
 {
     struct gateway_stats stats;
     struct json_out *out = &request->out;
-    gateway_stats(request->service->gateway, &stats);
+    gateway_stats(request->service->node, &stats);
     json_out_text(out, "{\"version\":\"" HERALD_VERSION "\",\"node\":");
-    json_out_string(out, span_of(request->service->node));
+    json_out_string(out, span_of(request->service->node_name));
     json_out_printf(out, ",\"connections\":%" PRIu64 ",\"users\":%" PRIu64 ",\"workers\":%u",
                     stats.connections, stats.users, stats.workers);
     json_out_printf(out, ",\"uptimeSeconds\":%" PRId64 ",\"store\":{\"kind\":\"%s\",\"up\":%s",
@@ -46,7 +46,7 @@ static void run_drain(struct request *request)
         request_refuse_json(request, &bad);
         return;
     }
-    uint32_t drain_ms = gateway_drain(request->service->gateway);
+    uint32_t drain_ms = gateway_drain(request->service->node);
     json_out_printf(&request->out, "{\"drainMs\":%" PRIu32 "}", drain_ms);
     request_reply(request, 202);
 }
@@ -61,7 +61,7 @@ static void run_metrics(struct request *request)
 
 static void run_livez(struct request *request)
 {
-    if (!gateway_is_live(request->service->gateway)) {
+    if (!node_is_live(request->service->node)) {
         request_refuse_with(request, ERR_SYSTEM, NULL, "a worker has not turned for 5 s");
         return;
     }
@@ -72,14 +72,14 @@ static void run_livez(struct request *request)
 static void refuse_without_store(struct request *request)
 {
     char problem[STORE_PROBLEM_MAX_BYTES];
-    gateway_store_problem(request->service->gateway, problem);
+    gateway_store_problem(request->service->node, problem);
     request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL,
                         problem[0] != '\0' ? problem : "the store has not answered yet");
 }
 
 static void run_readyz(struct request *request)
 {
-    switch (gateway_readiness(request->service->gateway)) {
+    switch (node_readiness(request->service->node)) {
     case NODE_READY:
         json_out_text(&request->out, "{\"status\":\"ready\"}");
         break;

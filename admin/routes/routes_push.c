@@ -64,7 +64,7 @@ static enum err parse_push(struct push_call *push, struct json_problem *ret_bad)
 static void end_push_wait(struct pending_request *pending)
 {
     struct request *request = CONTAINER_OF(pending, struct request, pending);
-    gateway_end_wait(request->service->gateway, &push_of(request)->op);
+    gateway_end_wait(request->service->node, &push_of(request)->op);
 }
 
 static void run_push(struct request *request)
@@ -90,7 +90,7 @@ static void run_push(struct request *request)
     request->pending.wait_ms = parsed->wait_ms;
     request->pending.give_up = parsed->wait_ms > 0 ? end_push_wait : NULL;
     request_hand_over(request);
-    gateway_push(request->service->gateway, op);
+    gateway_push(request->service->node, op);
 }
 
 static void finish_push(struct request *request)
@@ -99,7 +99,7 @@ static void finish_push(struct request *request)
     const struct gateway_push *op = &push->op;
     if (push->parsed.is_list) {
         char refusal[STORE_PROBLEM_MAX_BYTES];
-        gateway_store_refusal(request->service->gateway, refusal);
+        gateway_store_refusal(request->service->node, refusal);
         push_result_write_list(&request->out, op, refusal);
         request_reply(request, 200);
         return;
@@ -151,7 +151,7 @@ static void run_broadcast(struct request *request)
     }
     op->on_done = on_broadcast_done;
     request_hand_over(request);
-    gateway_broadcast(request->service->gateway, op);
+    gateway_broadcast(request->service->node, op);
 }
 
 static void finish_broadcast(struct request *request)

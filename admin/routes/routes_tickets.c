@@ -27,7 +27,7 @@ static void run_ticket(struct request *request)
     op->on_done = on_ticket_done;
     op->user_id = (struct span){request->user_id, len};
     request_hand_over(request);
-    gateway_ticket(request->service->gateway, op);
+    gateway_ticket(request->service->node, op);
 }
 
 static void finish_ticket(struct request *request)

@@ -37,7 +37,7 @@ static void kick_user(struct request *request, struct span user_id, struct span 
     op->is_purge = is_purge;
     op->block_s = block_s;
     request_hand_over(request);
-    gateway_kick(request->service->gateway, op);
+    gateway_kick(request->service->node, op);
 }
 
 static void run_kick_body(struct request *request)
@@ -130,7 +130,7 @@ static void run_user(struct request *request)
         return;
     op->on_done = on_user_done;
     request_hand_over(request);
-    gateway_user(request->service->gateway, op);
+    gateway_user(request->service->node, op);
 }
 
 /* While the store is unreachable the state of the inbox is unknown and written as null; an operator
@@ -201,7 +201,7 @@ static void finish_user(struct request *request)
     json_out_text(out, ",\"connections\":[");
     for (size_t i = 0; i < user->n_connections; i++) {
         json_out_text(out, i == 0 ? "" : ",");
-        write_connection(out, &user->connections[i], request->service->node);
+        write_connection(out, &user->connections[i], request->service->node_name);
     }
     json_out_printf(out, "],%s}", nodes_json);
     request_reply(request, 200);
@@ -250,8 +250,7 @@ static void run_clients(struct request *request)
     if (clients == NULL)
         error = ERR_NO_MEMORY;
     else if (error == ERR_OK || error == ERR_NOT_FOUND)
-        error =
-            gateway_clients(request->service->gateway, span_of(after), clients, limit, &n, next);
+        error = gateway_clients(request->service->node, span_of(after), clients, limit, &n, next);
     if (error == ERR_OK)
         write_clients(request, clients, n, next);
     else if (error == ERR_INVALID_FIELD)

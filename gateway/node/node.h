@@ -33,6 +33,7 @@ struct node {
     struct peers *peers;
     struct worker **workers;
     unsigned n_workers;
+    unsigned n_started; /* of the workers: their threads run (gateway.c) */
     const struct session_events *session_events;
     struct delivery_events delivery_events;
     struct listeners *listeners;

@@ -1,7 +1,7 @@
 #include "gateway/port/demo.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/requests/push.h"
+#include "gateway/requests/requests.h"
 #include "proto/json/json_text.h"
 #include "proto/note/push_json.h"
 
@@ -117,7 +117,7 @@ static void on_body(struct http_conn *http_conn, struct span body)
                                        .n_targets = 1,
                                        .targets = &demo->target};
     http_conn_pin(http_conn);
-    router_push(worker->node, &demo->push);
+    gateway_push(worker->node, &demo->push);
 }
 
 static bool is_json(struct span type)

@@ -7,6 +7,7 @@
 
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
+#include "gateway/requests/requests.h"
 #include "gateway/session/session.h"
 #include "gateway/session/session_write.h"
 
@@ -64,7 +65,7 @@ static void on_slice(struct letter *letter)
         finish(work);
 }
 
-void broadcast_on_told(void *owner, struct notification *note, struct store_question *question)
+void broadcast_on_received(void *owner, struct notification *note, struct store_question *question)
 {
     struct node *node = owner;
     struct broadcast_work *work = calloc(1, sizeof *work + node->n_workers * sizeof work->walks[0]);
@@ -106,7 +107,7 @@ static void on_all_told(struct store_request *request)
     broadcast->on_done(broadcast);
 }
 
-void broadcast_push(struct node *node, struct gateway_broadcast *broadcast)
+void gateway_broadcast(struct node *node, struct gateway_broadcast *broadcast)
 {
     struct broadcast_request *asked = calloc(1, sizeof *asked);
     struct payload *payload = payload_new(broadcast->data);

@@ -1,7 +1,7 @@
 /* Each question goes to the user's home worker first, which writes what was acknowledged and is not
  * in the store yet, and then to the store. A cancelled notification's answer passes the home worker
  * once more, to see whether a session was written it. */
-#include "gateway/requests/inbox_requests.h"
+#include "gateway/requests/requests.h"
 
 #include "gateway/delivery/position_writer.h"
 #include "gateway/session/session.h"
@@ -94,7 +94,7 @@ static void on_message(struct letter *letter)
     store_look(work->node->store, &work->look);
 }
 
-void messages_one(struct node *node, struct gateway_message *message)
+void gateway_message(struct node *node, struct gateway_message *message)
 {
     struct message_work *work = calloc(1, sizeof *work);
     message->is_written = false;
@@ -173,7 +173,7 @@ static void on_inbox(struct letter *letter)
     store_page(work->node->store, &work->page);
 }
 
-void messages_inbox(struct node *node, struct gateway_inbox *inbox)
+void gateway_inbox(struct node *node, struct gateway_inbox *inbox)
 {
     struct inbox_work *work = calloc(1, sizeof *work);
     inbox->purged = 0;

@@ -3,6 +3,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/requests/requests.h"
 #include "proto/bytes/digest.h"
 
 #include <stdlib.h>
@@ -206,7 +207,7 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
     push->on_done(push);
 }
 
-void router_push(struct node *node, struct gateway_push *push)
+void gateway_push(struct node *node, struct gateway_push *push)
 {
     push->has_waited = false;
     push->number = atomic_fetch_add(&node->next_push, 1);
@@ -223,14 +224,14 @@ void router_push(struct node *node, struct gateway_push *push)
     payload_unref(payload);
 }
 
-void router_on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
+void push_on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
 {
     struct node *node = owner;
     client_map_offer(node->map, user_id, event);
     push_waits_hear(node, user_id, event);
 }
 
-void router_on_missed(void *owner, struct span user_id, bool has_withdrawals)
+void push_on_missed(void *owner, struct span user_id, bool has_withdrawals)
 {
     struct node *node = owner;
     client_map_missed(node->map, user_id,

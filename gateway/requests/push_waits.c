@@ -332,7 +332,7 @@ static void on_ending(struct letter *letter)
     free(ending);
 }
 
-void push_waits_end(struct node *node, struct gateway_push *push)
+void gateway_end_wait(struct node *node, struct gateway_push *push)
 {
     struct span user_id = push->targets[0].user_id;
     struct ending *ending = calloc(1, sizeof *ending);
@@ -343,6 +343,12 @@ void push_waits_end(struct node *node, struct gateway_push *push)
     ending->hash = hash_bytes(user_id);
     ending->letter.deliver = on_ending;
     mailbox_post(worker_mailbox(ending->home), &ending->letter);
+}
+
+void gateway_end_waits(struct node *node)
+{
+    atomic_store(&node->has_ended_waits, true);
+    worker_announce(node, WORD_END_WAITS);
 }
 
 void push_waits_stop(struct worker *worker)

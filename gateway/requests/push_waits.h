@@ -21,9 +21,6 @@ void push_waits_asked(struct worker *home, struct span user_id);
 /* Any thread: the store has reported this event. */
 void push_waits_hear(struct node *node, struct span user_id, struct inbox_event event);
 
-/* Any thread: nobody waits for this push any more. Its user stands in its target. */
-void push_waits_end(struct node *node, struct gateway_push *push);
-
 /* Home worker's thread, or after it has ended: answers all with what is known, and those to come.
  */
 void push_waits_stop(struct worker *worker);

@@ -5,12 +5,11 @@
 #ifndef HERALD_REQUESTS_H
 #define HERALD_REQUESTS_H
 
-#include "gateway/base/options.h"
 #include "gateway/net/listener.h"
 #include "proto/note/gap.h"
 #include "proto/note/notification.h"
 
-struct gateway;
+struct node;
 
 /* What became of a notification, as far as is known when the answer is given. */
 enum gateway_fate { GATEWAY_PENDING, GATEWAY_DELIVERED, GATEWAY_GONE };
@@ -46,15 +45,15 @@ struct gateway_push {
     int64_t latency_ms;     /* DELIVERED: from acceptance to acknowledgement */
 };
 enum { WAITS_MAX = 1000 };
-void gateway_push(struct gateway *gateway, struct gateway_push *push);
+void gateway_push(struct node *node, struct gateway_push *push);
 
 /* Nobody reads this push's answer any more: if it waits, it is answered soon with what is known,
  * and its place is another's. One that is answered already is left alone. */
-void gateway_end_wait(struct gateway *gateway, struct gateway_push *push);
+void gateway_end_wait(struct node *node, struct gateway_push *push);
 
 /* Answers the pushes that wait with what is known, and from now on none waits: what is kept is
  * answered at once. For a stop, before gateway_stop. Calling it again changes nothing. */
-void gateway_end_waits(struct gateway *gateway);
+void gateway_end_waits(struct node *node);
 
 struct gateway_kick {
     void (*on_done)(struct gateway_kick *kick);
@@ -71,7 +70,7 @@ struct gateway_kick {
     uint64_t purged;    /* out */
     int64_t blocked_until_ms; /* out: since 1970; 0: block_s was 0, or failed */
 };
-void gateway_kick(struct gateway *gateway, struct gateway_kick *kick);
+void gateway_kick(struct node *node, struct gateway_kick *kick);
 
 /* Everyone who is online now, on every node; never stored. */
 struct gateway_broadcast {
@@ -81,7 +80,7 @@ struct gateway_broadcast {
     uint64_t online;  /* out: sessions that it was queued for, on the nodes that answered */
     unsigned nodes;   /* out: the nodes that answered, this one included */
 };
-void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast);
+void gateway_broadcast(struct node *node, struct gateway_broadcast *broadcast);
 
 /* One notification of a user: what became of it; is_cancel withdraws it if it is pending. */
 struct gateway_message {
@@ -97,7 +96,7 @@ struct gateway_message {
     enum gap_cause cause;   /* GONE */
     bool is_written;        /* it may have been shown */
 };
-void gateway_message(struct gateway *gateway, struct gateway_message *message);
+void gateway_message(struct node *node, struct gateway_message *message);
 
 /* What waits for a user, a page at a time; nothing is acknowledged by it. With is_purge all that
  * waits is withdrawn instead. */
@@ -117,7 +116,7 @@ struct gateway_inbox {
     size_t n_notes;
     struct notification **notes; /* the caller calls gateway_inbox_clear */
 };
-void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox);
+void gateway_inbox(struct node *node, struct gateway_inbox *inbox);
 void gateway_inbox_clear(struct gateway_inbox *inbox); /* one that was never asked is fine */
 
 /* A ticket for one connection of a user: single use, TICKET_LIFE_S. */
@@ -131,7 +130,7 @@ struct gateway_ticket {
     int64_t expires_ms;        /* out */
     void *private_work;
 };
-void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket);
+void gateway_ticket(struct node *node, struct gateway_ticket *ticket);
 
 enum { CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
 
@@ -162,7 +161,7 @@ struct gateway_user {
     size_t n_connections;
     struct gateway_connection *connections; /* the caller frees the array */
 };
-void gateway_user(struct gateway *gateway, struct gateway_user *user);
+void gateway_user(struct node *node, struct gateway_user *user);
 
 /* This node's users in pages, in an order that only the cursor knows. `after` empty: from the
  * start. Users who come and go meanwhile may be missed; the others are seen once. */
@@ -173,11 +172,11 @@ struct gateway_client {
 };
 /* Fills up to `cap` (1..1000); answers how many. *ret_next is the cursor for the next page, empty
  * at the end (32 bytes with its NUL). ERR_INVALID_FIELD: not a cursor. */
-MUST_CHECK enum err gateway_clients(struct gateway *gateway, struct span after,
+MUST_CHECK enum err gateway_clients(struct node *node, struct span after,
                                     struct gateway_client *clients, size_t cap, size_t *ret_n,
                                     char ret_next[32]);
 
 /* Has the user a session on this node? Any thread, at once. */
-bool gateway_is_online(struct gateway *gateway, struct span user_id);
+bool gateway_is_online(struct node *node, struct span user_id);
 
 #endif

@@ -1,7 +1,8 @@
-#include "gateway/requests/tickets.h"
+#include "gateway/requests/requests.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/identity/auth.h"
+#include "gateway/node/node.h"
 #include "proto/bytes/hex.h"
 
 #include <stdlib.h>
@@ -38,7 +39,7 @@ static bool draw(char text[TICKET_LEN + 1])
     return true;
 }
 
-void tickets_give(struct node *node, struct gateway_ticket *ticket)
+void gateway_ticket(struct node *node, struct gateway_ticket *ticket)
 {
     if (auth_kind(node->auth) != AUTH_TICKET) {
         fail(ticket, ERR_CONFLICT);

@@ -15,7 +15,7 @@
 
 enum { USERS = 24, PUSHERS = 2, CONNECTORS = 3, RUN_MS = 6000 };
 
-static struct gateway *gateway;
+static struct node *node;
 static struct options options;
 static unsigned port;
 static atomic_int n_asked;
@@ -54,7 +54,7 @@ static void push_one(unsigned *seed)
     if (race->push.ttl_s > 0 && rand_r(seed) % 8 == 0)
         race->push.wait_ms = 200;
     atomic_fetch_add(&n_asked, 1);
-    gateway_push(gateway, &race->push);
+    gateway_push(node, &race->push);
 }
 
 static void *pusher(void *argument)
@@ -143,7 +143,7 @@ static void on_inbox(struct gateway_inbox *inbox)
     race->message.epoch = inbox->epoch;
     race->message.seq = inbox->head > 0 ? inbox->head : 1;
     gateway_inbox_clear(inbox);
-    gateway_message(gateway, &race->message);
+    gateway_message(node, &race->message);
 }
 
 static void withdraw_one(unsigned *seed)
@@ -158,7 +158,7 @@ static void withdraw_one(unsigned *seed)
     race->message.user_id = span_of(race->user);
     race->message.is_cancel = true;
     atomic_fetch_add(&n_asked, 1);
-    gateway_inbox(gateway, &race->inbox);
+    gateway_inbox(node, &race->inbox);
 }
 
 static void on_broadcast(struct gateway_broadcast *broadcast)
@@ -173,7 +173,7 @@ static void broadcast_one(void)
     broadcast->on_done = on_broadcast;
     broadcast->data = SPAN_LITERAL("\"to all\"");
     atomic_fetch_add(&n_asked, 1);
-    gateway_broadcast(gateway, broadcast);
+    gateway_broadcast(node, broadcast);
 }
 
 static void on_looked(struct gateway_user *user)
@@ -197,19 +197,19 @@ static void *operator_thread(void *argument)
         kick->kick.is_purge = rand_r(&seed) % 8 == 0;
         kick->kick.block_s = rand_r(&seed) % 64 == 0; /* else hardly anybody gets in */
         atomic_fetch_add(&n_asked, 1);
-        gateway_kick(gateway, &kick->kick);
+        gateway_kick(node, &kick->kick);
 
         struct gateway_user *user = calloc(1, sizeof *user);
         user->on_done = on_looked;
         user->user_id = SPAN_LITERAL("u1");
         atomic_fetch_add(&n_asked, 1);
-        gateway_user(gateway, user);
+        gateway_user(node, user);
 
         withdraw_one(&seed);
         broadcast_one();
         struct gateway_stats stats;
-        gateway_stats(gateway, &stats);
-        if (gateway_clients(gateway, (struct span){0}, clients, 8, &n, next) != ERR_OK)
+        gateway_stats(node, &stats);
+        if (gateway_clients(node, (struct span){0}, clients, 8, &n, next) != ERR_OK)
             abort();
         usleep(2000);
     }
@@ -227,7 +227,7 @@ int main(void)
                     "3",    "--log-level", "warn",    "--inbox-max", "50",   NULL};
     char *environment[] = {NULL};
     if (options_read(11, argv, environment, &options, &action, why, sizeof why) != ERR_OK ||
-        gateway_start(&options, &gateway, why, sizeof why) != ERR_OK) {
+        gateway_start(&options, &node, why, sizeof why) != ERR_OK) {
         fprintf(stderr, "race_gateway: %s\n", why);
         return 1;
     }
@@ -246,7 +246,7 @@ int main(void)
         usleep(10 * 1000);
     int asked = atomic_load(&n_asked);
     int answered = atomic_load(&n_answered);
-    gateway_stop(gateway);
+    gateway_stop(node);
     options_fini(&options);
     printf("race_gateway: %d asked, %d answered\n", asked, answered);
     return asked > 0 && asked == answered ? 0 : 1;

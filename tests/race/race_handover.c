@@ -18,7 +18,7 @@
 
 enum { USERS = 24, CONNECTORS = 4, RUN_MS = 5000, TOKEN_CAP = 512 };
 
-static struct gateway *gateway;
+static struct node *node;
 static struct options options;
 static unsigned port;
 static char tokens[USERS][TOKEN_CAP];
@@ -153,7 +153,7 @@ static void push_one(unsigned *seed)
                                        .n_targets = 1,
                                        .targets = &race->target};
     atomic_fetch_add(&n_asked, 1);
-    gateway_push(gateway, &race->push);
+    gateway_push(node, &race->push);
 }
 
 static void *operator_thread(void *argument)
@@ -167,7 +167,7 @@ static void *operator_thread(void *argument)
             kick->on_done = on_kicked;
             kick->user_id = SPAN_LITERAL("u3");
             atomic_fetch_add(&n_asked, 1);
-            gateway_kick(gateway, kick);
+            gateway_kick(node, kick);
         }
         usleep(1000);
     }
@@ -191,7 +191,7 @@ static bool start(char *key_path)
                     key_path,    "--log-level", "warn",    NULL};
     char *environment[] = {NULL};
     if (options_read(13, argv, environment, &options, &action, why, sizeof why) == ERR_OK &&
-        gateway_start(&options, &gateway, why, sizeof why) == ERR_OK)
+        gateway_start(&options, &node, why, sizeof why) == ERR_OK)
         return true;
     fprintf(stderr, "race_moves: %s\n", why);
     return false;
@@ -200,7 +200,7 @@ static bool start(char *key_path)
 static unsigned long connections(void)
 {
     struct gateway_stats stats;
-    gateway_stats(gateway, &stats);
+    gateway_stats(node, &stats);
     return (unsigned long)stats.connections;
 }
 
@@ -220,8 +220,8 @@ int main(void)
     struct options later = options; /* the same strings */
     later.ping_interval = 150;
     for (int i = 0; i < RUN_MS; i += 5) {
-        gateway_reload(gateway, true);
-        gateway_set_options(gateway, i % 10 == 0 ? &later : &options);
+        gateway_reload(node, true);
+        gateway_set_options(node, i % 10 == 0 ? &later : &options);
         most = connections() > most ? connections() : most;
         usleep(5000);
     }
@@ -234,7 +234,7 @@ int main(void)
     unsigned long left = connections();
     int asked = atomic_load(&n_asked);
     int answered = atomic_load(&n_answered);
-    gateway_stop(gateway);
+    gateway_stop(node);
     options_fini(&options);
     unlink(key_path);
     printf("race_moves: %d asked, %d answered, %lu sessions at most, %lu left\n", asked, answered,

@@ -18,7 +18,7 @@
 
 enum { CLIENTS = 3, RUN_MS = 5000 };
 
-static struct gateway *gateway;
+static struct node *node;
 static struct options options;
 static unsigned port;
 static atomic_bool is_over;
@@ -52,7 +52,7 @@ static void push_to(const char *user)
                                        .ttl_s = 60,
                                        .n_targets = 1,
                                        .targets = &race->target};
-    gateway_push(gateway, &race->push);
+    gateway_push(node, &race->push);
 }
 
 static int dial(void)
@@ -147,7 +147,7 @@ static void start(char *certificate, char *key)
                     certificate, "--tls-key", key,           NULL};
     char *environment[] = {NULL};
     if (options_read(13, argv, environment, &options, &action, why, sizeof why) != ERR_OK ||
-        gateway_start(&options, &gateway, why, sizeof why) != ERR_OK)
+        gateway_start(&options, &node, why, sizeof why) != ERR_OK)
         fail(why);
 }
 
@@ -173,13 +173,13 @@ int main(void)
         pthread_create(&threads[n++], NULL, visitor, (void *)(i + 1));
     pthread_create(&threads[n++], NULL, loiterer, NULL);
     for (int i = 0; i < RUN_MS / 20; i++) {
-        gateway_reload(gateway, true);
+        gateway_reload(node, true);
         usleep(20 * 1000);
     }
     atomic_store(&is_over, true);
     for (size_t i = 0; i < n; i++)
         pthread_join(threads[i], NULL);
-    gateway_stop(gateway);
+    gateway_stop(node);
     options_fini(&options);
     identity_free(&server);
     unlink(certificate);

@@ -4,10 +4,8 @@
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
-#include "gateway/requests/inbox_requests.h"
-#include "gateway/requests/kick.h"
-#include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/requests/requests.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
 #include "tests/sim/sim.h"
@@ -257,7 +255,7 @@ static void draw_keys(struct sim *sim, struct sim_push *push, uint32_t number)
 static void ask_push(struct sim *sim, struct sim_push *push)
 {
     sim_memory_scarce(sim);
-    router_push(&sim->node, &push->push);
+    gateway_push(&sim->node, &push->push);
     sim_memory_plenty();
 }
 
@@ -318,7 +316,7 @@ void sim_node_cancel(struct sim *sim, unsigned user, uint64_t seq)
     sim_trace(sim, "cancel %u of user %u", (unsigned)seq, user);
     sim->totals.asked_cancels++;
     sim_memory_scarce(sim);
-    messages_one(&sim->node, message);
+    gateway_message(&sim->node, message);
     sim_memory_plenty();
 }
 
@@ -337,7 +335,7 @@ void sim_node_purge(struct sim *sim, unsigned user)
     sim_trace(sim, "purge user %u", user);
     sim->totals.asked_purges++;
     sim_memory_scarce(sim);
-    messages_inbox(&sim->node, inbox);
+    gateway_inbox(&sim->node, inbox);
     sim_memory_plenty();
 }
 
@@ -353,6 +351,6 @@ void sim_node_kick(struct sim *sim, unsigned user)
     kick->user_id = span_of(sim->users[user].id);
     sim_trace(sim, "kick user %u", user);
     sim_memory_scarce(sim);
-    operators_kick(&sim->node, kick);
+    gateway_kick(&sim->node, kick);
     sim_memory_plenty();
 }

@@ -171,7 +171,7 @@ static void on_answer(struct store_request *request)
 static void hear(struct sim *sim, struct span user_id, struct inbox_event event)
 {
     sim_memory_scarce(sim);
-    router_on_inbox_event(&sim->node, user_id, event);
+    push_on_inbox_event(&sim->node, user_id, event);
     sim_memory_plenty();
 }
 
@@ -263,7 +263,7 @@ void sim_store_set_away(struct sim *sim, bool is_away)
     sim->is_store_back = true;
     sim_memory_scarce(sim);
     for (unsigned i = 0; i < sim->plan.n_users; i++)
-        router_on_missed(&sim->node, span_of(sim->users[i].id), true);
+        push_on_missed(&sim->node, span_of(sim->users[i].id), true);
     sim_memory_plenty();
 }
 

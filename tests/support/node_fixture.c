@@ -58,7 +58,7 @@ static void open_store(void)
         .inbox_max_bytes = (uint64_t)fixture.options.inbox_max_bytes,
         .idempotency_window_s = 600,
         .idempotency_max = 1000,
-        .events = {router_on_inbox_event, router_on_missed, on_store_state, broadcast_on_told},
+        .events = {push_on_inbox_event, push_on_missed, on_store_state, broadcast_on_received},
         .owner = &fixture.node,
     };
     cr_assert_eq(sim_inner_open(&config, show_store_ms, &fixture.node.store), ERR_OK);
@@ -189,7 +189,7 @@ uint64_t node_fixture_push(const char *user_id, const char *data, uint32_t ttl_s
         .targets = &target,
     };
     unsigned before = n_answered;
-    router_push(&fixture.node, &push);
+    gateway_push(&fixture.node, &push);
     node_fixture_turn();
     cr_assert_eq(n_answered, before + 1, "the push is not answered");
     cr_assert_eq(target.error, ERR_OK, "%s", error_title(target.error));

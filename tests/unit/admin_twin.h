@@ -99,9 +99,9 @@ static inline void twin_answer_push(void *op)
 }
 
 /* What became of a push is decided when it comes; the answer may wait. */
-void gateway_push(struct gateway *gateway, struct gateway_push *push)
+void gateway_push(struct node *node, struct gateway_push *push)
 {
-    (void)gateway;
+    (void)node;
     pthread_mutex_lock(&twin.lock);
     uint64_t n = ++twin.n_pushes;
     twin_copy(twin.last_data, sizeof twin.last_data, push->data);
@@ -122,9 +122,9 @@ void gateway_push(struct gateway *gateway, struct gateway_push *push)
 }
 
 /* Whoever is gone, all are answered: a test has one. */
-void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
+void gateway_end_wait(struct node *node, struct gateway_push *push)
 {
-    (void)gateway, (void)push;
+    (void)node, (void)push;
     pthread_mutex_lock(&twin.lock);
     twin.n_ended_waits++;
     twin.is_held = false;
@@ -132,9 +132,9 @@ void gateway_end_wait(struct gateway *gateway, struct gateway_push *push)
     pthread_mutex_unlock(&twin.lock);
 }
 
-void gateway_end_waits(struct gateway *gateway)
+void gateway_end_waits(struct node *node)
 {
-    (void)gateway;
+    (void)node;
     pthread_mutex_lock(&twin.lock);
     twin.has_no_waits = true;
     twin.is_held = twin.is_held && twin.has_stuck;
@@ -150,9 +150,9 @@ static inline void twin_answer_broadcast(void *op)
     broadcast->on_done(broadcast);
 }
 
-void gateway_broadcast(struct gateway *gateway, struct gateway_broadcast *broadcast)
+void gateway_broadcast(struct node *node, struct gateway_broadcast *broadcast)
 {
-    (void)gateway;
+    (void)node;
     pthread_mutex_lock(&twin.lock);
     twin_copy(twin.last_data, sizeof twin.last_data, broadcast->data);
     twin_queue(twin_answer_broadcast, broadcast);
@@ -165,9 +165,9 @@ static inline void twin_answer_message(void *op)
     message->on_done(message);
 }
 
-void gateway_message(struct gateway *gateway, struct gateway_message *message)
+void gateway_message(struct node *node, struct gateway_message *message)
 {
-    (void)gateway;
+    (void)node;
     pthread_mutex_lock(&twin.lock);
     twin.asked_message = *message;
     twin_copy(twin.last_user, sizeof twin.last_user, message->user_id);
@@ -182,9 +182,9 @@ static inline void twin_answer_inbox(void *op)
     inbox->on_done(inbox);
 }
 
-void gateway_inbox(struct gateway *gateway, struct gateway_inbox *inbox)
+void gateway_inbox(struct node *node, struct gateway_inbox *inbox)
 {
-    (void)gateway;
+    (void)node;
     pthread_mutex_lock(&twin.lock);
     twin.asked_inbox = *inbox;
     twin_copy(twin.last_user, sizeof twin.last_user, inbox->user_id);
@@ -203,76 +203,76 @@ void gateway_inbox_clear(struct gateway_inbox *inbox)
 }
 
 /* Nothing of these is asked for here. */
-void gateway_kick(struct gateway *gateway, struct gateway_kick *kick)
+void gateway_kick(struct node *node, struct gateway_kick *kick)
 {
-    (void)gateway;
+    (void)node;
     kick->on_done(kick);
 }
 
-void gateway_user(struct gateway *gateway, struct gateway_user *user)
+void gateway_user(struct node *node, struct gateway_user *user)
 {
-    (void)gateway;
+    (void)node;
     user->blocked_until_ms = twin.blocked_until_ms;
     user->on_done(user);
 }
 
-void gateway_ticket(struct gateway *gateway, struct gateway_ticket *ticket)
+void gateway_ticket(struct node *node, struct gateway_ticket *ticket)
 {
-    (void)gateway;
+    (void)node;
     ticket->error = ERR_OK;
     memcpy(ticket->text, "0123456789abcdef0123456789abcdef", TICKET_LEN + 1);
     ticket->expires_ms = 1790000000123;
     ticket->on_done(ticket);
 }
 
-uint32_t gateway_drain(struct gateway *gateway)
+uint32_t gateway_drain(struct node *node)
 {
-    (void)gateway;
+    (void)node;
     return 0;
 }
 
-enum err gateway_clients(struct gateway *gateway, struct span after, struct gateway_client *clients,
+enum err gateway_clients(struct node *node, struct span after, struct gateway_client *clients,
                          size_t cap, size_t *ret_n, char ret_next[32])
 {
-    (void)gateway, (void)after, (void)clients, (void)cap;
+    (void)node, (void)after, (void)clients, (void)cap;
     *ret_n = 0;
     ret_next[0] = '\0';
     return ERR_OK;
 }
 
-bool gateway_is_online(struct gateway *gateway, struct span user_id)
+bool gateway_is_online(struct node *node, struct span user_id)
 {
-    (void)gateway;
+    (void)node;
     return user_id.len >= 2 && memcmp(user_id.bytes, "on", 2) == 0;
 }
 
-void gateway_stats(struct gateway *gateway, struct gateway_stats *ret_stats)
+void gateway_stats(struct node *node, struct gateway_stats *ret_stats)
 {
-    (void)gateway;
+    (void)node;
     *ret_stats = (struct gateway_stats){.store = "twin"};
 }
 
-bool gateway_is_live(struct gateway *gateway)
+bool node_is_live(const struct node *node)
 {
-    (void)gateway;
+    (void)node;
     return true;
 }
 
-enum node_readiness gateway_readiness(struct gateway *gateway)
+enum node_readiness node_readiness(const struct node *node)
 {
-    (void)gateway;
+    (void)node;
     return twin.readiness;
 }
 
-void gateway_store_problem(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])
+void gateway_store_problem(struct node *node, char out[STORE_PROBLEM_MAX_BYTES])
 {
-    (void)gateway;
+    (void)node;
     snprintf(out, STORE_PROBLEM_MAX_BYTES, "%s", twin.store_problem);
 }
 
-void gateway_store_refusal(struct gateway *gateway, char out[STORE_PROBLEM_MAX_BYTES])
+void gateway_store_refusal(struct node *node, char out[STORE_PROBLEM_MAX_BYTES])
 {
-    gateway_store_problem(gateway, out);
+    gateway_store_problem(node, out);
 }
 
 static inline uint64_t twin_pushes(void)
