@@ -14,7 +14,7 @@
 #include "gateway/net/handshakes.h"
 #include "gateway/net/throttle.h"
 #include "gateway/net/transport.h"
-#include "proto/note/notification.h"
+#include "proto/note/payload.h"
 
 struct conn;
 

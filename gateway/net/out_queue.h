@@ -3,7 +3,7 @@
 #ifndef HERALD_NET_OUT_QUEUE_H
 #define HERALD_NET_OUT_QUEUE_H
 
-#include "proto/note/notification.h"
+#include "proto/note/payload.h"
 
 #include <sys/uio.h>
 

@@ -15,6 +15,7 @@
 #include "gateway/session/session_say.h"
 #include "proto/bytes/put.h"
 #include "proto/note/envelope.h"
+#include "proto/note/notification_forms.h"
 #include "proto/note/sse.h"
 #include "proto/ws/deflate.h"
 

@@ -4,7 +4,7 @@
 #define HERALD_PROTO_SUBSCRIBE_QUERY_H
 
 #include "proto/bytes/user_id.h"
-#include "proto/note/notification.h"
+#include "proto/note/message_id.h"
 
 /* A device's name: 1 to 64 of A-Za-z0-9._- */
 bool device_is_valid(struct span device);

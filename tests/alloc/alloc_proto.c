@@ -6,6 +6,7 @@
 #include "gateway/stores/redis/redis_record.h"
 #include "proto/json/json_text.h"
 #include "proto/note/envelope.h"
+#include "proto/note/notification_forms.h"
 #include "proto/note/push_json.h"
 #include "proto/note/sse.h"
 #include "proto/token/jwt.h"

@@ -1,6 +1,7 @@
 /* What stands in Redis and is published there. A byte chooses: a message, an entry of an inbox, a
  * channel, an epoch, a userId in keys. */
 #include "gateway/stores/redis/redis_record.h"
+#include "proto/note/notification_forms.h"
 #include "tests/fuzz/fuzz.h"
 
 #define PREFIX "herald"

@@ -29,7 +29,7 @@ BEGIN {
     may["gateway/stores/redis"] = "gateway/store gateway/net gateway/base proto"
     may["gateway/store"] = "gateway/net gateway/base proto"
     # net: bytes, errors, addresses, the PROXY head, and the reference-counted payload that it queues
-    may["gateway/net"] = "gateway/base proto proto/bytes proto/http/proxy_head.h proto/note/notification.h"
+    may["gateway/net"] = "gateway/base proto proto/bytes proto/http/proxy_head.h proto/note/payload.h"
     may["gateway/base"] = "proto proto/bytes proto/http/authority.h"
     may["proto/note"] = "proto/ws proto/token proto/http proto/json proto/bytes proto"
     may["proto/ws"] = may["proto/token"] = "proto/http proto/json proto/bytes proto"
