@@ -5,7 +5,7 @@
 /* --- blocks --- */
 
 enum err redis_block_send(struct redis_commands *commands, struct store_request *request,
-                          bool with_text, redis_reply_fn on_reply)
+                          const struct redis_call *call)
 {
     struct store_block *block = (struct store_block *)request;
     struct redis_keys keys;
@@ -16,7 +16,7 @@ enum err redis_block_send(struct redis_commands *commands, struct store_request 
         keys.block,
         redis_number_write(&for_ms, (uint64_t)block->for_s * 1000),
     };
-    return redis_commands_eval(commands, SCRIPT_BLOCK, with_text, args, 2, 1, on_reply, request, 0);
+    return redis_commands_eval(commands, call, SCRIPT_BLOCK, args, 2, 1);
 }
 
 enum err redis_block_read(const struct redis_value *reply, struct store_request *request)
@@ -32,9 +32,8 @@ enum err redis_block_read(const struct redis_value *reply, struct store_request 
 /* --- tickets --- */
 
 enum err redis_ticket_give_send(struct redis_commands *commands, struct store_request *request,
-                                bool with_text, redis_reply_fn on_reply)
+                                const struct redis_call *call)
 {
-    (void)with_text; /* no script */
     struct store_ticket_give *give = (struct store_ticket_give *)request;
     char key[REDIS_TICKET_KEY_MAX_BYTES];
     struct redis_number ttl_ms;
@@ -46,7 +45,7 @@ enum err redis_ticket_give_send(struct redis_commands *commands, struct store_re
         redis_number_write(&ttl_ms, (uint64_t)give->ttl_s * 1000),
         SPAN_LITERAL("NX"),
     };
-    return redis_commands_send(commands, args, sizeof args / sizeof args[0], on_reply, request);
+    return redis_commands_send(commands, call, args, sizeof args / sizeof args[0]);
 }
 
 enum err redis_ticket_give_read(const struct redis_value *reply, struct store_request *request)
@@ -58,16 +57,15 @@ enum err redis_ticket_give_read(const struct redis_value *reply, struct store_re
 }
 
 enum err redis_ticket_take_send(struct redis_commands *commands, struct store_request *request,
-                                bool with_text, redis_reply_fn on_reply)
+                                const struct redis_call *call)
 {
-    (void)with_text; /* no script */
     struct store_ticket_take *take = (struct store_ticket_take *)request;
     char key[REDIS_TICKET_KEY_MAX_BYTES];
     struct span args[] = {
         SPAN_LITERAL("GETDEL"),
         redis_ticket_key(key, commands->common->prefix, take->ticket),
     };
-    return redis_commands_send(commands, args, 2, on_reply, request);
+    return redis_commands_send(commands, call, args, 2);
 }
 
 enum err redis_ticket_take_read(const struct redis_value *reply, struct store_request *request)

@@ -6,20 +6,20 @@
 #include "gateway/stores/redis/redis_commands.h"
 
 MUST_CHECK enum err redis_block_send(struct redis_commands *commands, struct store_request *request,
-                                     bool with_text, redis_reply_fn on_reply);
+                                     const struct redis_call *call);
 MUST_CHECK enum err redis_block_read(const struct redis_value *reply,
                                      struct store_request *request);
 
 MUST_CHECK enum err redis_ticket_give_send(struct redis_commands *commands,
-                                           struct store_request *request, bool with_text,
-                                           redis_reply_fn on_reply);
+                                           struct store_request *request,
+                                           const struct redis_call *call);
 /* ERR_CONFLICT: an answer of the store. */
 MUST_CHECK enum err redis_ticket_give_read(const struct redis_value *reply,
                                            struct store_request *request);
 
 MUST_CHECK enum err redis_ticket_take_send(struct redis_commands *commands,
-                                           struct store_request *request, bool with_text,
-                                           redis_reply_fn on_reply);
+                                           struct store_request *request,
+                                           const struct redis_call *call);
 /* ERR_NOT_FOUND: an answer of the store. */
 MUST_CHECK enum err redis_ticket_take_read(const struct redis_value *reply,
                                            struct store_request *request);

@@ -1,12 +1,11 @@
-/* Connected: INFO, CONFIG GET and SCRIPT LOAD go out in one pipeline. Behind the answer to the last
- * SCRIPT LOAD, unless one before it broke the link, goes a trial; its answer makes the side ready,
- * whatever it is, because what Redis refuses to write it may still read. */
+/* Connected: INFO, CONFIG GET and SCRIPT LOAD go out in one pipeline. The answer to the last SCRIPT
+ * LOAD, unless one before it broke the link, calls on_loaded. The owner sends a trial then; its
+ * answer makes this side ready, whatever it is: what Redis refuses to write it may still read. */
 #include "gateway/stores/redis/redis_commands.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
-#include "gateway/stores/redis/redis_trial.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -94,7 +93,7 @@ static void on_script_loaded(void *owner, void *arg, size_t index, const struct 
     }
     memcpy(commands->sha[index], sha.bytes, SHA_HEX_LEN);
     if (index + 1 == SCRIPTS)
-        redis_trial_begin(commands);
+        commands->on_loaded(commands->owner);
 }
 
 void redis_commands_become_ready(struct redis_commands *commands)
@@ -169,37 +168,36 @@ static void on_down(void *owner, bool was_up, const char *why)
     bool was_ready = commands->is_ready;
     commands->is_ready = false;
     timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
-    redis_trial_stop(commands);
     redis_common_away(commands->common, why);
-    if (was_ready)
-        commands->on_lost(commands->owner);
+    commands->on_down(commands->owner, was_ready);
 }
 
 /* --- scripts --- */
 
-enum err redis_commands_eval(struct redis_commands *commands, enum redis_script script,
-                             bool with_text, const struct span *args, size_t n_args, size_t n_keys,
-                             redis_reply_fn on_reply, void *arg, size_t index)
+enum err redis_commands_eval(struct redis_commands *commands, const struct redis_call *call,
+                             enum redis_script script, const struct span *args, size_t n_args,
+                             size_t n_keys)
 {
     static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6"};
     assert(n_args + 3 <= EVAL_MAX_ARGS && n_keys < sizeof digits / sizeof digits[0]);
     if (script != SCRIPT_TRIAL && (!commands->is_ready || commands->is_denied))
         return ERR_STORE_UNAVAILABLE;
     struct span all[EVAL_MAX_ARGS];
-    all[0] = with_text ? SPAN_LITERAL("EVAL") : SPAN_LITERAL("EVALSHA");
-    all[1] = with_text ? commands->common->scripts[script]
-                       : (struct span){commands->sha[script], SHA_HEX_LEN};
+    all[0] = call->with_text ? SPAN_LITERAL("EVAL") : SPAN_LITERAL("EVALSHA");
+    all[1] = call->with_text ? commands->common->scripts[script]
+                             : (struct span){commands->sha[script], SHA_HEX_LEN};
     all[2] = (struct span){digits[n_keys], 1};
     memcpy(all + 3, args, n_args * sizeof *args);
-    return redis_link_command(commands->link, all, n_args + 3, on_reply, arg, index);
+    return redis_link_command(commands->link, all, n_args + 3, call->on_reply, call->arg,
+                              call->index);
 }
 
-enum err redis_commands_send(struct redis_commands *commands, const struct span *args,
-                             size_t n_args, redis_reply_fn on_reply, void *arg)
+enum err redis_commands_send(struct redis_commands *commands, const struct redis_call *call,
+                             const struct span *args, size_t n_args)
 {
     if (!commands->is_ready)
         return ERR_STORE_UNAVAILABLE;
-    return redis_link_command(commands->link, args, n_args, on_reply, arg, 0);
+    return redis_link_command(commands->link, args, n_args, call->on_reply, call->arg, call->index);
 }
 
 /* --- refusals --- */
@@ -256,7 +254,6 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
     list_init(&commands->refuse_task.link);
     commands->refuse_task.run = run_refuse_task;
     timer_init(&commands->clock_timer, on_clock_due);
-    redis_trial_init(commands);
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
@@ -271,7 +268,6 @@ void redis_commands_fini(struct redis_commands *commands)
 {
     commands->is_ready = false;
     timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
-    redis_trial_stop(commands);
     redis_link_free(commands->link);
     commands->link = NULL;
     answer_refused(commands);

@@ -5,6 +5,7 @@
 #include "gateway/stores/redis/redis_broadcast.h"
 #include "gateway/stores/redis/redis_ops.h"
 #include "gateway/stores/redis/redis_subs.h"
+#include "gateway/stores/redis/redis_trial.h"
 
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@ struct redis_lane {
     struct redis_common *common;
     struct reactor *reactor;
     struct redis_commands commands;
+    struct redis_trial trial;
     struct redis_subs subs;
     struct redis_asks asks; /* of the first lane alone */
     bool is_first;
@@ -26,7 +28,7 @@ struct redis_lane {
 
 /* --- up and down --- */
 
-static void review(void *owner)
+static void review_lane(void *owner)
 {
     struct redis_lane *lane = owner;
     bool is_up = lane->commands.is_ready && lane->subs.is_ready;
@@ -40,6 +42,12 @@ static void review(void *owner)
         redis_subs_lane_up(&lane->subs);
 }
 
+static void on_commands_loaded(void *owner)
+{
+    struct redis_lane *lane = owner;
+    redis_trial_begin(&lane->trial);
+}
+
 /* A name that stood for a replica may stand for another Redis now: the subscriptions follow. */
 static void on_commands_ready(void *owner)
 {
@@ -47,7 +55,15 @@ static void on_commands_ready(void *owner)
     if (lane->commands.was_replica)
         redis_subs_restart(&lane->subs, "the primary may be another now");
     lane->commands.was_replica = false;
-    review(lane);
+    review_lane(lane);
+}
+
+static void on_commands_down(void *owner, bool was_ready)
+{
+    struct redis_lane *lane = owner;
+    redis_trial_stop(&lane->trial);
+    if (was_ready)
+        review_lane(lane);
 }
 
 static void on_heard(void *owner)
@@ -171,17 +187,20 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
     lane->letter.deliver = deliver;
 
     lane->commands.owner = lane;
-    lane->commands.is_first = is_first;
+    lane->commands.on_loaded = on_commands_loaded;
     lane->commands.on_ready = on_commands_ready;
-    lane->commands.on_lost = review;
-    lane->commands.on_heard = on_heard;
+    lane->commands.on_down = on_commands_down;
+    lane->trial.is_first = is_first;
+    lane->trial.owner = lane;
+    lane->trial.on_heard = on_heard;
     enum err error = redis_commands_init(&lane->commands, common, reactor);
     if (error != ERR_OK)
         goto undo_alloc;
+    redis_trial_init(&lane->trial, &lane->commands);
 
     lane->subs.owner = lane;
-    lane->subs.on_ready = review;
-    lane->subs.on_lost = review;
+    lane->subs.on_ready = review_lane;
+    lane->subs.on_lost = review_lane;
     lane->subs.on_arrived = on_arrived;
     lane->subs.on_refused = on_refused;
     error = is_first ? init_asks(lane) : ERR_OK;
@@ -215,6 +234,7 @@ void redis_lane_free(struct redis_lane *lane)
     if (lane->is_first)
         redis_asks_fini(&lane->asks);
     redis_subs_fini(&lane->subs);
+    redis_trial_stop(&lane->trial);
     redis_commands_fini(&lane->commands);
     pthread_mutex_destroy(&lane->lock);
     free(lane);

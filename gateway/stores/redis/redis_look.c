@@ -36,7 +36,7 @@ static enum err read_found(const struct redis_value *reply, struct store_found *
 /* --- looks --- */
 
 enum err redis_look_send(struct redis_commands *commands, struct store_request *request,
-                         bool with_text, redis_reply_fn on_reply)
+                         const struct redis_call *call)
 {
     struct store_look *look = (struct store_look *)request;
     struct redis_keys keys;
@@ -50,8 +50,7 @@ enum err redis_look_send(struct redis_commands *commands, struct store_request *
         redis_epoch_text(&look->epoch),
         redis_number_write(&seq, look->seq),
     };
-    return redis_commands_eval(commands, SCRIPT_LOOK, with_text, args, sizeof args / sizeof args[0],
-                               4, on_reply, request, 0);
+    return redis_commands_eval(commands, call, SCRIPT_LOOK, args, sizeof args / sizeof args[0], 4);
 }
 
 enum err redis_look_read(const struct redis_value *reply, struct store_request *request)
@@ -62,7 +61,7 @@ enum err redis_look_read(const struct redis_value *reply, struct store_request *
 /* --- withdrawals --- */
 
 enum err redis_withdraw_send(struct redis_commands *commands, struct store_request *request,
-                             bool with_text, redis_reply_fn on_reply)
+                             const struct redis_call *call)
 {
     struct store_withdraw *withdraw = (struct store_withdraw *)request;
     struct redis_keys keys;
@@ -79,8 +78,8 @@ enum err redis_withdraw_send(struct redis_commands *commands, struct store_reque
         redis_number_write(&seq, withdraw->seq),
         withdraw->is_all ? SPAN_LITERAL("a") : SPAN_LITERAL(""),
     };
-    return redis_commands_eval(commands, SCRIPT_WITHDRAW, with_text, args,
-                               sizeof args / sizeof args[0], 5, on_reply, request, 0);
+    return redis_commands_eval(commands, call, SCRIPT_WITHDRAW, args, sizeof args / sizeof args[0],
+                               5);
 }
 
 enum err redis_withdraw_read(const struct redis_value *reply, struct store_request *request)

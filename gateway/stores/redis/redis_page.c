@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 static enum err send_page(struct redis_commands *commands, struct store_request *request,
-                          bool is_read_only, bool with_text, redis_reply_fn on_reply)
+                          bool is_read_only, const struct redis_call *call)
 {
     struct store_page *page = (struct store_page *)request;
     struct redis_keys keys;
@@ -45,20 +45,19 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
         page->device,
         {wishes, n_wishes},
     };
-    return redis_commands_eval(commands, SCRIPT_PAGE, with_text, args, sizeof args / sizeof args[0],
-                               5, on_reply, request, 0);
+    return redis_commands_eval(commands, call, SCRIPT_PAGE, args, sizeof args / sizeof args[0], 5);
 }
 
 enum err redis_page_send(struct redis_commands *commands, struct store_request *request,
-                         bool with_text, redis_reply_fn on_reply)
+                         const struct redis_call *call)
 {
-    return send_page(commands, request, false, with_text, on_reply);
+    return send_page(commands, request, false, call);
 }
 
 enum err redis_page_send_read_only(struct redis_commands *commands, struct store_request *request,
-                                   bool with_text, redis_reply_fn on_reply)
+                                   const struct redis_call *call)
 {
-    return send_page(commands, request, true, with_text, on_reply);
+    return send_page(commands, request, true, call);
 }
 
 /* --- the answer --- */

@@ -4,13 +4,13 @@
 
 #include "gateway/stores/redis/redis_commands.h"
 
-/* Asks for it; ERR_OK: on_reply will run, with the page as its argument. The read-only one makes
- * no write, for a Redis that refuses them. */
+/* Asks for it; ERR_OK: the call's on_reply will run. The read-only one makes no write, for a Redis
+ * that refuses them. */
 MUST_CHECK enum err redis_page_send(struct redis_commands *commands, struct store_request *request,
-                                    bool with_text, redis_reply_fn on_reply);
+                                    const struct redis_call *call);
 MUST_CHECK enum err redis_page_send_read_only(struct redis_commands *commands,
-                                              struct store_request *request, bool with_text,
-                                              redis_reply_fn on_reply);
+                                              struct store_request *request,
+                                              const struct redis_call *call);
 
 /* ERR_STORE_UNAVAILABLE: malformed, or nothing can be said without a write. ERR_NO_MEMORY. Nothing
  * is left in the page then. */

@@ -5,7 +5,7 @@
 /* --- acknowledgements --- */
 
 enum err redis_ack_send(struct redis_commands *commands, struct store_request *request,
-                        bool with_text, redis_reply_fn on_reply)
+                        const struct redis_call *call)
 {
     struct store_ack *ack = (struct store_ack *)request;
     struct redis_keys keys;
@@ -22,8 +22,7 @@ enum err redis_ack_send(struct redis_commands *commands, struct store_request *r
         ack->is_held ? SPAN_LITERAL("1") : SPAN_LITERAL("0"),
         redis_number_write(&written, ack->written),
     };
-    return redis_commands_eval(commands, SCRIPT_ACK, with_text, args, sizeof args / sizeof args[0],
-                               4, on_reply, request, 0);
+    return redis_commands_eval(commands, call, SCRIPT_ACK, args, sizeof args / sizeof args[0], 4);
 }
 
 enum err redis_ack_read(const struct redis_value *reply, struct store_request *request)
@@ -39,14 +38,14 @@ enum err redis_ack_read(const struct redis_value *reply, struct store_request *r
 /* --- peeks --- */
 
 enum err redis_peek_send(struct redis_commands *commands, struct store_request *request,
-                         bool with_text, redis_reply_fn on_reply)
+                         const struct redis_call *call)
 {
     struct store_peek *peek = (struct store_peek *)request;
     struct redis_keys keys;
     redis_keys_write(&keys, commands->common->prefix, peek->user_id);
     redis_keys_write_block(&keys);
     struct span args[] = {keys.inbox, keys.meta, keys.numbers, keys.times, keys.block};
-    return redis_commands_eval(commands, SCRIPT_PEEK, with_text, args, 5, 5, on_reply, request, 0);
+    return redis_commands_eval(commands, call, SCRIPT_PEEK, args, 5, 5);
 }
 
 enum err redis_peek_read(const struct redis_value *reply, struct store_request *request)

@@ -110,8 +110,8 @@ static enum err send_push(struct redis_commands *commands, struct store_append *
         args[n++] = (struct span){(const char *)append->print.bytes, sizeof append->print.bytes};
         args[n++] = redis_number_write(&window, (uint64_t)common->idempotency_window_s * 1000);
     }
-    return redis_commands_eval(commands, SCRIPT_PUSH, with_text, args, n, n_keys, on_push_reply,
-                               append, index);
+    struct redis_call call = {on_push_reply, append, index, with_text};
+    return redis_commands_eval(commands, &call, SCRIPT_PUSH, args, n, n_keys);
 }
 
 /* One more target has its answer; true: it was the last. */

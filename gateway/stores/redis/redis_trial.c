@@ -29,26 +29,27 @@ static void write_names(const struct redis_common *common, struct names *names)
                  rows[i].is_channel ? common->channels : common->prefix, rows[i].end);
 }
 
-static void wait_a_second(struct redis_commands *commands)
+static void set_trial_timer(struct redis_trial *trial)
 {
-    timer_set(reactor_timers(commands->reactor), &commands->trial.timer,
-              reactor_now_ms(commands->reactor) + REDIS_TRIAL_MS);
+    struct reactor *reactor = trial->commands->reactor;
+    timer_set(reactor_timers(reactor), &trial->timer, reactor_now_ms(reactor) + REDIS_TRIAL_MS);
 }
 
 /* --- what came of it --- */
 
-static void pass(struct redis_commands *commands)
+static void pass_trial(struct redis_trial *trial)
 {
-    struct redis_trial *trial = &commands->trial;
+    struct redis_commands *commands = trial->commands;
     bool was_unheard = trial->settled.n_unheard != trial->asked.n_unheard;
     trial->settled = trial->asked;
     redis_commands_deny(commands, false);
     redis_common_taken(commands->common, trial->asked);
     if (was_unheard)
-        commands->on_heard(commands->owner);
+        trial->on_heard(trial->owner);
 }
 
-static void fail(struct redis_commands *commands, const char *error, enum trial_meaning meaning)
+static void fail_trial(struct redis_commands *commands, const char *error,
+                       enum trial_meaning meaning)
 {
     if (meaning == TRIAL_IS_UNHEARD)
         redis_common_unheard(commands->common, error);
@@ -58,70 +59,73 @@ static void fail(struct redis_commands *commands, const char *error, enum trial_
                                       redis_trouble_at(redis_trouble_find(error))->is_denial);
 }
 
-static void read_verdict(struct redis_commands *commands, const struct redis_value *reply)
+static void read_verdict(struct redis_trial *trial, const struct redis_value *reply)
 {
+    struct redis_commands *commands = trial->commands;
     struct span words;
     uint64_t meaning;
     if (redis_value_is(reply, REDIS_ERROR))
-        fail(commands, reply->bytes, TRIAL_BREAKS_OFF);
+        fail_trial(commands, reply->bytes, TRIAL_BREAKS_OFF);
     else if (!redis_value_text(redis_value_item(reply, 0), &words) ||
              !redis_answer_number(reply, 1, &meaning) || meaning > TRIAL_IS_UNHEARD)
         redis_link_break(commands->link, "the trial's answer is malformed");
     else if (words.len > 0)
-        fail(commands, words.bytes, (enum trial_meaning)meaning);
+        fail_trial(commands, words.bytes, (enum trial_meaning)meaning);
     else
-        pass(commands);
+        pass_trial(trial);
 }
 
 static void on_trial(void *owner, void *arg, size_t index, const struct redis_value *reply);
 
-static void send_trial(struct redis_commands *commands, bool with_text)
+static void send_trial(struct redis_trial *trial, bool with_text)
 {
+    struct redis_commands *commands = trial->commands;
+    struct redis_call call = {.on_reply = on_trial, .arg = trial, .with_text = with_text};
     struct names names;
     struct span args[NAMES];
     write_names(commands->common, &names);
     for (size_t i = 0; i < NAMES; i++)
         args[i] = span_of(names.text[i]);
-    commands->trial.is_under_way = true;
-    if (redis_commands_eval(commands, SCRIPT_TRIAL, with_text, args, NAMES, NAMES - 1, on_trial,
-                            commands, 0) != ERR_OK)
+    trial->is_under_way = true;
+    if (redis_commands_eval(commands, &call, SCRIPT_TRIAL, args, NAMES, NAMES - 1) != ERR_OK)
         redis_link_break(commands->link, "out of memory");
 }
 
 static void on_trial(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
-    (void)owner;
     (void)index;
-    struct redis_commands *commands = arg;
-    commands->trial.is_under_way = false;
+    struct redis_commands *commands = owner;
+    struct redis_trial *trial = arg;
+    trial->is_under_way = false;
     if (reply == NULL)
         return;
     if (redis_answer_has_lost_script(reply)) {
-        send_trial(commands, true);
+        send_trial(trial, true);
         return;
     }
-    read_verdict(commands, reply);
+    read_verdict(trial, reply);
     if (!commands->is_ready && redis_link_is_up(commands->link))
         redis_commands_become_ready(commands);
 }
 
 /* --- while all is well --- */
 
-static void on_written(void *owner, void *arg, size_t index, const struct redis_value *reply)
+static void on_probe_written(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
-    (void)owner;
+    (void)arg;
     (void)index;
     if (redis_value_is(reply, REDIS_ERROR))
-        redis_commands_refused(arg, reply->bytes);
+        redis_commands_refused(owner, reply->bytes);
 }
 
-/* Refused: what other nodes push is not heard here, too. */
-static void on_published(void *owner, void *arg, size_t index, const struct redis_value *reply)
+/* Refused: what other nodes push is not published to this one either. */
+static void on_probe_published(void *owner, void *arg, size_t index,
+                               const struct redis_value *reply)
 {
-    (void)owner;
     (void)index;
-    struct redis_commands *commands = arg;
-    commands->trial.is_under_way = false;
+    struct redis_commands *commands = owner;
+    struct redis_trial *trial = arg;
+    trial->is_under_way = false;
     if (!redis_value_is(reply, REDIS_ERROR))
         return;
     if (redis_trouble_at(redis_trouble_find(reply->bytes))->is_denial)
@@ -130,48 +134,51 @@ static void on_published(void *owner, void *arg, size_t index, const struct redi
         redis_commands_refused(commands, reply->bytes);
 }
 
-static void look(struct redis_commands *commands)
+static void send_probe(struct redis_trial *trial)
 {
+    struct redis_commands *commands = trial->commands;
+    struct redis_call written = {.on_reply = on_probe_written, .arg = trial};
+    struct redis_call published = {.on_reply = on_probe_published, .arg = trial};
     struct names names;
     write_names(commands->common, &names);
     struct span write[] = {SPAN_LITERAL("SET"), span_of(names.text[IDEM]), SPAN_LITERAL(""),
                            SPAN_LITERAL("XX")};
     struct span publish[] = {SPAN_LITERAL("SPUBLISH"), span_of(names.text[CHANNEL]),
                              SPAN_LITERAL("")};
-    commands->trial.is_under_way = true;
-    if (redis_commands_send(commands, write, 4, on_written, commands) != ERR_OK ||
-        redis_commands_send(commands, publish, 3, on_published, commands) != ERR_OK)
+    trial->is_under_way = true;
+    if (redis_commands_send(commands, &written, write, 4) != ERR_OK ||
+        redis_commands_send(commands, &published, publish, 3) != ERR_OK)
         redis_link_break(commands->link, "out of memory");
 }
 
-static void on_due(struct timer *timer)
+static void on_trial_due(struct timer *timer)
 {
-    struct redis_commands *commands = CONTAINER_OF(timer, struct redis_commands, trial.timer);
-    struct redis_trial *trial = &commands->trial;
-    wait_a_second(commands);
-    if (trial->is_under_way || !commands->is_ready)
+    struct redis_trial *trial = CONTAINER_OF(timer, struct redis_trial, timer);
+    set_trial_timer(trial);
+    if (trial->is_under_way || !trial->commands->is_ready)
         return;
-    trial->asked = redis_common_refusals(commands->common);
+    trial->asked = redis_common_refusals(trial->commands->common);
     if (trial->asked.n != trial->settled.n)
-        send_trial(commands, false);
-    else if (commands->is_first)
-        look(commands);
+        send_trial(trial, false);
+    else if (trial->is_first)
+        send_probe(trial);
 }
 
-void redis_trial_begin(struct redis_commands *commands)
+void redis_trial_begin(struct redis_trial *trial)
 {
-    commands->trial.asked = redis_common_refusals(commands->common);
-    send_trial(commands, false);
-    wait_a_second(commands);
+    trial->asked = redis_common_refusals(trial->commands->common);
+    send_trial(trial, false);
+    set_trial_timer(trial);
 }
 
-void redis_trial_stop(struct redis_commands *commands)
+void redis_trial_stop(struct redis_trial *trial)
 {
-    timer_cancel(reactor_timers(commands->reactor), &commands->trial.timer);
-    commands->trial.is_under_way = false;
+    timer_cancel(reactor_timers(trial->commands->reactor), &trial->timer);
+    trial->is_under_way = false;
 }
 
-void redis_trial_init(struct redis_commands *commands)
+void redis_trial_init(struct redis_trial *trial, struct redis_commands *commands)
 {
-    timer_init(&commands->trial.timer, on_due);
+    trial->commands = commands;
+    timer_init(&trial->timer, on_trial_due);
 }
