@@ -127,7 +127,7 @@ static void drain_client(struct client *client, void *argument)
 
 static void drain_worker(struct worker *worker)
 {
-    LIST_FOR_EACH(link, &worker->strangers)
+    LIST_FOR_EACH(link, &worker->unauthenticated)
     {
         session_drain(CONTAINER_OF(link, struct session, link));
     }
@@ -260,17 +260,17 @@ static void close_client(struct client *client, void *argument)
     session_close_all(client, ERR_RESTART, (struct span){0});
 }
 
-static void close_strangers(struct worker *worker)
+static void close_unauthenticated(struct worker *worker)
 {
-    while (!list_is_empty(&worker->strangers)) /* each leaves the list as it closes */
-        session_close(CONTAINER_OF(worker->strangers.next, struct session, link), ERR_RESTART,
-                      (struct span){0}, 0);
+    while (!list_is_empty(&worker->unauthenticated)) /* each leaves the list as it closes */
+        session_close(CONTAINER_OF(worker->unauthenticated.next, struct session, link),
+                      ERR_RESTART);
 }
 
 static void close_worker(struct worker *worker)
 {
     acceptor_close(worker);
-    close_strangers(worker);
+    close_unauthenticated(worker);
     push_waits_stop(worker);
     client_map_each(worker->node->map, worker->index, close_client, NULL);
 }

@@ -75,8 +75,7 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
     list_append(&client->sessions, &session->link);
     while (client->n_sessions > (uint32_t)node->options->max_connections_per_user) {
         struct list *oldest = client->sessions.next;
-        session_close(CONTAINER_OF(oldest, struct session, link), ERR_REPLACED, (struct span){0},
-                      0);
+        session_close(CONTAINER_OF(oldest, struct session, link), ERR_REPLACED);
     }
     session_log(session, "session began", NULL);
     replay_arrive(session);

@@ -397,7 +397,7 @@ static void refuse_blocked(struct session *session)
                                                                       : SPAN_LITERAL("/ws")};
     session_who(session, &who);
     refusals_log_request(REFUSAL_BLOCKED, &who, "POST /deleteClient with blockFor 1");
-    session_close(session, ERR_BLOCKED, (struct span){0}, 0);
+    session_close(session, ERR_BLOCKED);
 }
 
 static void on_page_letter(struct letter *letter)

@@ -50,7 +50,7 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     worker->on_second = on_second;
     list_init(&worker->free_task.link);
     list_init(&worker->closing);
-    list_init(&worker->strangers);
+    list_init(&worker->unauthenticated);
     for (unsigned i = 0; i < WAIT_BUCKETS; i++)
         list_init(&worker->waits[i]);
     worker->free_task.run = free_deferred;

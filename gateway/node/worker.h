@@ -47,10 +47,10 @@ struct worker {
     pthread_t thread;
     struct reactor *reactor;
     struct conn_loop loop;
-    struct timer heartbeat;    /* every second: on_second, and liveness is shown */
-    struct session *answering; /* whose bytes are read: what it is sent meanwhile answers them */
-    struct list closing;       /* sessions that wait for the end of their connection */
-    struct list strangers;     /* sessions whose first message will say who they are */
+    struct timer heartbeat;      /* every second: on_second, and liveness is shown */
+    struct session *answering;   /* whose bytes are read: what it is sent meanwhile answers them */
+    struct list closing;         /* sessions that wait for the end of their connection */
+    struct list unauthenticated; /* sessions whose first message will say who they are */
     struct deferred_free *deferred;
     struct reactor_task free_task; /* frees them */
     struct acceptor *acceptor;     /* accepting (acceptor.c) */

@@ -89,7 +89,7 @@ static bool answer_if_kicked(struct handover *handover)
                                .reader = handover->admission.origin};
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     /* The socket buffer is empty, and this is short: it goes out at once or not at all. */
-    if (http_answer(&answer, 204, NULL, NULL, &terms, (struct span){0}) == ERR_OK)
+    if (http_answer(&answer, 204, NULL, NULL, &terms, SPAN_NONE) == ERR_OK)
         transport_say(handover->admission.socket, answer.bytes, answer.len);
     buf_fini(&answer);
     drop_handover(handover);
@@ -118,7 +118,7 @@ static void open_session(struct handover *handover)
         session_send_auth(session);
     }
     if (enter_session(session, &handover->admission.claim) != ERR_OK) {
-        session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
+        session_close_with(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
         return;
     }
     if (handover->admission.is_draining)

@@ -32,7 +32,7 @@ static bool find_field(struct http_conn *http_conn, const char *name, struct spa
 
 /* ---- refusals ---- */
 
-static uint32_t retry_ms(struct http_conn *http_conn)
+static uint32_t subscriber_retry_ms(struct http_conn *http_conn)
 {
     return 1000 + (uint32_t)(worker_random(http_conn_worker(http_conn)) % 10000);
 }
@@ -44,7 +44,7 @@ static bool may_come_again(enum err error)
     return status == 503 || status == 429;
 }
 
-static const char *retry_word(enum err error)
+static const char *retry_reason(enum err error)
 {
     switch (error) {
     case ERR_DRAINING:
@@ -67,7 +67,8 @@ static void upgrade_and_close(struct http_conn *http_conn, const struct admissio
     char reason[2 * WS_CONTROL_MAX_BYTES];
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     if (may_come_again(error))
-        snprintf(reason, sizeof reason, "%s retry_ms=%u", retry_word(error), retry_ms(http_conn));
+        snprintf(reason, sizeof reason, "%s retry_ms=%u", retry_reason(error),
+                 subscriber_retry_ms(http_conn));
     else
         snprintf(reason, sizeof reason, "%s", detail != NULL ? detail : error_title(error));
     size_t frame_len = ws_close_write(error_close_code(error), span_of(reason), frame);
@@ -82,7 +83,7 @@ static void upgrade_and_close(struct http_conn *http_conn, const struct admissio
     buf_fini(&answer);
 }
 
-static void put_off(struct http_conn *http_conn, enum err error)
+static void answer_retry_stream(struct http_conn *http_conn, enum err error)
 {
     struct buf answer;
     struct http_terms terms = {.date = worker_date(http_conn_worker(http_conn))};
@@ -90,21 +91,21 @@ static void put_off(struct http_conn *http_conn, enum err error)
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     refusals_count(error_http_status(error));
     if (http_stream_head(&answer, &terms) == ERR_OK &&
-        sse_retry(&answer, retry_ms(http_conn)) == ERR_OK)
+        sse_retry(&answer, subscriber_retry_ms(http_conn)) == ERR_OK)
         http_conn_answer_raw(http_conn, &answer);
     else
         http_conn_refuse(http_conn, ERR_NO_MEMORY, NULL, NULL, NULL);
     buf_fini(&answer);
 }
 
-static void refuse(struct http_conn *http_conn, const struct admission *admission, enum err error,
-                   const char *detail)
+static void refuse_subscriber(struct http_conn *http_conn, const struct admission *admission,
+                              enum err error, const char *detail)
 {
     struct span origin;
     if (error_http_status(error) == 401)
         http_conn_report_credentials(http_conn, error, detail);
     if (admission->level == LEVEL_SSE && may_come_again(error))
-        put_off(http_conn, error);
+        answer_retry_stream(http_conn, error);
     else if (admission->level != LEVEL_SSE && error_close_code(error) != 0 &&
              find_field(http_conn, "Origin", &origin))
         upgrade_and_close(http_conn, admission, error, detail);
@@ -116,7 +117,7 @@ static void refuse(struct http_conn *http_conn, const struct admission *admissio
 /* ---- letting in ---- */
 
 /* One place among max_connections. */
-static enum err take_place(struct node *node)
+static enum err take_session_place(struct node *node)
 {
     if (atomic_load(&node->is_draining))
         return ERR_DRAINING;
@@ -144,17 +145,18 @@ static struct handover *make_handover(struct http_conn *http_conn, struct admiss
     return handover_new(admission, early);
 }
 
-static void let_in(struct http_conn *http_conn, struct admission *admission)
+static void admit_subscriber(struct http_conn *http_conn, struct admission *admission)
 {
-    enum err error = take_place(node_of(http_conn));
+    enum err error = take_session_place(node_of(http_conn));
     if (error != ERR_OK) {
-        refuse(http_conn, admission, error, error == ERR_FULL ? "too many connections" : NULL);
+        refuse_subscriber(http_conn, admission, error,
+                          error == ERR_FULL ? "too many connections" : NULL);
         return;
     }
     struct handover *handover = make_handover(http_conn, admission);
     if (handover == NULL) {
         atomic_fetch_sub(&node_of(http_conn)->n_sessions, 1);
-        refuse(http_conn, admission, ERR_NO_MEMORY, NULL);
+        refuse_subscriber(http_conn, admission, ERR_NO_MEMORY, NULL);
         return;
     }
     if (!epoch_is_none(admission->resume.epoch))
@@ -190,7 +192,7 @@ static enum err claim_ticket(struct ticket_work *work, const char **ret_detail)
     return identity_claim(&work->admission.claim.identity, &claims, ret_detail);
 }
 
-static void on_taken_letter(struct letter *letter)
+static void on_ticket_letter(struct letter *letter)
 {
     struct ticket_work *work = CONTAINER_OF(letter, struct ticket_work, letter);
     struct http_conn *http_conn = work->http_conn;
@@ -198,18 +200,18 @@ static void on_taken_letter(struct letter *letter)
     enum err error = claim_ticket(work, &detail);
     if (!http_conn_is_gone(http_conn) && !http_conn_is_answered(http_conn)) {
         if (error == ERR_OK)
-            let_in(http_conn, &work->admission);
+            admit_subscriber(http_conn, &work->admission);
         else
-            refuse(http_conn, &work->admission, error, detail);
+            refuse_subscriber(http_conn, &work->admission, error, detail);
     }
     http_conn_unpin(http_conn);
     free(work);
 }
 
-static void on_taken(struct store_request *request)
+static void on_ticket_taken(struct store_request *request)
 {
     struct ticket_work *work = CONTAINER_OF(request, struct ticket_work, take.request);
-    work->letter.deliver = on_taken_letter;
+    work->letter.deliver = on_ticket_letter;
     mailbox_post(worker_mailbox(work->worker), &work->letter);
 }
 
@@ -229,13 +231,14 @@ static void take_ticket(struct http_conn *http_conn, const struct admission *adm
 {
     struct ticket_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
-        refuse(http_conn, admission, ERR_NO_MEMORY, NULL);
+        refuse_subscriber(http_conn, admission, ERR_NO_MEMORY, NULL);
         return;
     }
     if (admission->level == LEVEL_SSE || read_ticket(http_conn, work) != ERR_OK ||
         work->ticket_len == 0) {
-        refuse(http_conn, admission, ERR_UNAUTHORIZED,
-               admission->level == LEVEL_SSE ? "tickets are for WebSockets" : "a ticket is needed");
+        refuse_subscriber(http_conn, admission, ERR_UNAUTHORIZED,
+                          admission->level == LEVEL_SSE ? "tickets are for WebSockets"
+                                                        : "a ticket is needed");
         free(work);
         return;
     }
@@ -243,7 +246,7 @@ static void take_ticket(struct http_conn *http_conn, const struct admission *adm
     work->http_conn = http_conn;
     work->worker = http_conn_worker(http_conn);
     work->take = (struct store_ticket_take){
-        .request = {.on_done = on_taken, .lane = work->worker->index},
+        .request = {.on_done = on_ticket_taken, .lane = work->worker->index},
         .ticket = {work->ticket, work->ticket_len},
     };
     http_conn_count_work(http_conn, WORKER_ASK_US);
@@ -255,24 +258,24 @@ static void take_ticket(struct http_conn *http_conn, const struct admission *adm
 /* ---- the two requests ---- */
 
 /* A token is verified, a ticket and a resume are asked of the store: work for a few bytes. */
-static bool is_work(struct http_conn *http_conn, const struct admission *admission)
+static bool needs_work(struct http_conn *http_conn, const struct admission *admission)
 {
     return auth_kind(node_of(http_conn)->auth) != AUTH_NONE ||
            !epoch_is_none(admission->resume.epoch);
 }
 
-static void find_out_who(struct http_conn *http_conn, struct admission *admission)
+static void identify_subscriber(struct http_conn *http_conn, struct admission *admission)
 {
     struct identity *identity = &admission->claim.identity;
     const char *detail = NULL;
-    if (is_work(http_conn, admission) && !http_conn_take_turn(http_conn)) {
+    if (needs_work(http_conn, admission) && !http_conn_take_turn(http_conn)) {
         if (http_conn_is_late(http_conn))
-            refuse(http_conn, admission, ERR_BUSY, NULL);
+            refuse_subscriber(http_conn, admission, ERR_BUSY, NULL);
         return;
     }
     enum err error = peer_enter(http_conn_peer(http_conn));
     if (error != ERR_OK) {
-        refuse(http_conn, admission, error, NULL);
+        refuse_subscriber(http_conn, admission, error, NULL);
         return;
     }
     enum auth_kind kind = auth_kind(node_of(http_conn)->auth);
@@ -288,9 +291,10 @@ static void find_out_who(struct http_conn *http_conn, struct admission *admissio
     admission->claim.is_known = error == ERR_OK;
     bool will_say = error == ERR_NOT_FOUND && admission->level == LEVEL_V1;
     if (error == ERR_OK || will_say)
-        let_in(http_conn, admission);
+        admit_subscriber(http_conn, admission);
     else
-        refuse(http_conn, admission, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error, detail);
+        refuse_subscriber(http_conn, admission, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error,
+                          detail);
 }
 
 static bool read_query(struct http_conn *http_conn, struct admission *admission)
@@ -316,8 +320,8 @@ static bool read_query(struct http_conn *http_conn, struct admission *admission)
 }
 
 /* Is it a WebSocket handshake, and what do both sides speak? */
-static enum err shake_hands(struct http_conn *http_conn, struct admission *admission,
-                            const char **ret_detail)
+static enum err check_websocket(struct http_conn *http_conn, struct admission *admission,
+                                const char **ret_detail)
 {
     const struct http_head *head = http_conn_head(http_conn);
     const char *bytes = http_conn_bytes(http_conn).bytes;
@@ -331,11 +335,11 @@ void subscribe_socket(struct http_conn *http_conn)
 {
     const char *detail = NULL;
     struct admission admission = {.level = LEVEL_PLAIN};
-    enum err error = shake_hands(http_conn, &admission, &detail);
+    enum err error = check_websocket(http_conn, &admission, &detail);
     if (error != ERR_OK)
         http_conn_refuse(http_conn, error, detail, NULL, NULL);
     else if (read_query(http_conn, &admission))
-        find_out_who(http_conn, &admission);
+        identify_subscriber(http_conn, &admission);
 }
 
 /* What EventSource remembers outranks what the page wrote into the address. A polyfill remembers it
@@ -370,5 +374,5 @@ void subscribe_stream(struct http_conn *http_conn)
                                 &detail) != ERR_OK)
         http_conn_refuse(http_conn, ERR_BAD_HEAD, detail, NULL, NULL);
     else if (read_query(http_conn, &admission) && read_last_event_id(http_conn, &admission.resume))
-        find_out_who(http_conn, &admission);
+        identify_subscriber(http_conn, &admission);
 }

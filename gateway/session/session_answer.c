@@ -53,9 +53,8 @@ void session_answer_stream(struct session *session, unsigned status)
     struct http_terms terms = {.date = worker_date(session_worker(session)),
                                .reader = span_of(extra->held.text)};
     buf_init(&head, HEAD_MAX_BYTES);
-    enum err error = status == 200
-                         ? http_stream_head(&head, &terms)
-                         : http_answer(&head, status, NULL, NULL, &terms, (struct span){0});
+    enum err error = status == 200 ? http_stream_head(&head, &terms)
+                                   : http_answer(&head, status, NULL, NULL, &terms, SPAN_NONE);
     if (error == ERR_OK)
         error = conn_write_bytes(&session->conn, head.bytes, head.len);
     buf_fini(&head);

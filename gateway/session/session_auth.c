@@ -30,7 +30,7 @@ enum err session_await_auth(struct session *session, const struct claim *claim)
     session_become(session, SESSION_AUTH);
     *extra->auth.claim = *claim;
     extra->auth.by_ms = session_clock(session) + (uint32_t)session_options(session)->auth_timeout;
-    list_append(&worker->strangers, &session->link);
+    list_append(&worker->unauthenticated, &session->link);
     session_set_timer(session);
     return ERR_OK;
 }
@@ -51,7 +51,7 @@ void session_refuse_auth(struct session *session, enum err error, const char *wh
     struct refusal_subject who = {.path = SPAN_LITERAL("the auth message")};
     session_who(session, &who);
     refusals_log_credentials(&who, why);
-    session_close(session, error, span_of(why), 0);
+    session_close_with(session, error, span_of(why), 0);
 }
 
 /* That a token ends is as it should be; that none comes, somebody wants to know. */
@@ -60,7 +60,7 @@ void session_end_auth(struct session *session, enum err error)
     if (error == ERR_AUTH_TIMEOUT)
         session_refuse_auth(session, error, error_title(error));
     else
-        session_close(session, error, (struct span){0}, 0);
+        session_close(session, error);
 }
 
 /* ---- the first message ---- */
@@ -82,7 +82,7 @@ static void identify_session(struct session *session, const struct jwt_claims *c
 
 /* ---- auth messages ---- */
 
-static void renew(struct session *session, const struct jwt_claims *claims)
+static void renew_credentials(struct session *session, const struct jwt_claims *claims)
 {
     struct span user = {claims->user_id, claims->user_id_len};
     if (!span_equal(user, client_user_id(session->client))) {
@@ -95,7 +95,7 @@ static void renew(struct session *session, const struct jwt_claims *claims)
     session_set_timer(session);
 }
 
-static void verify(struct session *session, struct span token)
+static void verify_auth_message(struct session *session, struct span token)
 {
     struct jwt_claims claims;
     const char *detail = error_title(ERR_EXPIRED);
@@ -110,21 +110,21 @@ static void verify(struct session *session, struct span token)
     else if (session->state == SESSION_AUTH)
         identify_session(session, &claims);
     else
-        renew(session, &claims);
+        renew_credentials(session, &claims);
 }
 
 void session_on_auth(struct session *session, struct span token)
 {
     if (auth_kind(session_worker(session)->node->auth) != AUTH_JWT) {
         metrics_count(METRIC_BAD_MESSAGES);
-        session_send_error(session, "auth-off", (struct span){0}, "this server takes no tokens");
+        session_send_error(session, "auth-off", SPAN_NONE, "this server takes no tokens");
         return;
     }
     if (session_may_verify(session, token))
-        verify(session, token);
+        verify_auth_message(session, token);
 }
 
-void session_on_turn(struct session *session)
+void session_on_held_auth(struct session *session)
 {
     struct span token;
     char *held = session_take_held(session, &token);

@@ -13,7 +13,7 @@ MUST_CHECK enum err session_await_auth(struct session *session, const struct cla
 void session_send_auth(struct session *session);
 
 void session_on_auth(struct session *session, struct span token); /* an auth message */
-void session_on_turn(struct session *session);                    /* the one that waited */
+void session_on_held_auth(struct session *session);               /* the one that waited */
 
 /* Closes it for its credentials; the page is told which check failed, and so is the operator. `why`
  * is a constant. */

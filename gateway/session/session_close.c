@@ -129,10 +129,12 @@ static void refuse_held_request(struct session *session, enum err error)
     conn_shutdown(&session->conn);
 }
 
-static void send_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
+static void send_close(struct session *session, enum err error, struct span reason,
+                       uint32_t retry_ms)
 {
     char text[2 * WS_CONTROL_MAX_BYTES];
-    struct span reason = word.len == 0 ? span_of(error_title(error)) : word;
+    if (reason.len == 0)
+        reason = span_of(error_title(error));
     if (retry_ms != 0) {
         snprintf(text, sizeof text, "%.*s retry_ms=%u", (int)reason.len, reason.bytes, retry_ms);
         reason = span_of(text);
@@ -142,7 +144,8 @@ static void send_close(struct session *session, enum err error, struct span word
     session_say(session, SAY_ONCE, frame, n);
 }
 
-void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms)
+void session_close_with(struct session *session, enum err error, struct span reason,
+                        uint32_t retry_ms)
 {
     if (!session_is_open(session))
         return;
@@ -155,13 +158,19 @@ void session_close(struct session *session, enum err error, struct span word, ui
              error_http_status(error) != 0)
         refuse_held_request(session, error);
     else
-        send_close(session, error, word, retry_ms);
+        send_close(session, error, reason, retry_ms);
 }
 
-void session_close_all(struct client *client, enum err error, struct span word)
+void session_close(struct session *session, enum err error)
+{
+    session_close_with(session, error, SPAN_NONE, 0);
+}
+
+void session_close_all(struct client *client, enum err error, struct span reason)
 {
     while (!list_is_empty(&client->sessions)) /* each leaves the list as it closes */
-        session_close(CONTAINER_OF(client->sessions.next, struct session, link), error, word, 0);
+        session_close_with(CONTAINER_OF(client->sessions.next, struct session, link), error, reason,
+                           0);
 }
 
 void session_resync_all(struct client *client)
@@ -172,5 +181,5 @@ void session_resync_all(struct client *client)
         if (reader_has_begun(&session->reader))
             session_reset(session);
     }
-    session_close_all(client, ERR_RESYNC, (struct span){0});
+    session_close_all(client, ERR_RESYNC, SPAN_NONE);
 }

@@ -5,10 +5,15 @@
 
 #include "gateway/session/session.h"
 
-/* Sends a close frame with the error's code and leaves; retry_ms 0: the reason names none. `word`
- * NULL: the error's own. Does nothing to a session that is closing already. */
-void session_close(struct session *session, enum err error, struct span word, uint32_t retry_ms);
-void session_close_all(struct client *client, enum err error, struct span word);
+/* Sends a close frame with the error's code and its title as the reason, and leaves. Does nothing
+ * to a session that is closing already. */
+void session_close(struct session *session, enum err error);
+/* The same with another reason (empty: the title), and how long the client should wait before it
+ * comes again (0: the reason names no time). */
+void session_close_with(struct session *session, enum err error, struct span reason,
+                        uint32_t retry_ms);
+/* Each session of the client. */
+void session_close_all(struct client *client, enum err error, struct span reason);
 
 /* Another epoch has begun: the sessions of the old one are told, and closed (4004). */
 void session_resync_all(struct client *client);

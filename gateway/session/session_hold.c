@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-static void hold(struct session *session, struct span token)
+static void keep_token(struct session *session, struct span token)
 {
     session->extra->hold.token = session_copy(token);
     session->extra->hold.len = token.len;
@@ -32,12 +32,12 @@ bool session_may_verify(struct session *session, struct span token)
         metrics_count(METRIC_CREDENTIALS_SECOND);
         extra->hold.waits_second = true;
         conn_pause(&session->conn);
-        hold(session, token);
+        keep_token(session, token);
         return false;
     }
     if (!conn_take_turn(&session->conn)) {
         metrics_count(METRIC_CREDENTIALS_SHARE);
-        hold(session, token);
+        keep_token(session, token);
         return false;
     }
     session_note_verified(session);
@@ -62,7 +62,7 @@ char *session_take_held(struct session *session, struct span *ret_token)
     return token;
 }
 
-void session_hold_go_on(struct session *session)
+void session_hold_resume(struct session *session)
 {
     session->extra->hold.waits_second = false;
     conn_resume(&session->conn);

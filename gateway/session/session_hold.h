@@ -11,7 +11,7 @@ void session_note_verified(struct session *session);
 /* The kept token, which the caller frees; it is kept no longer. */
 char *session_take_held(struct session *session, struct span *ret_token);
 /* Its second has come: it is read again, and has its turn. */
-void session_hold_go_on(struct session *session);
+void session_hold_resume(struct session *session);
 void session_hold_drop(struct session *session); /* the session is closing */
 
 #endif

@@ -79,13 +79,13 @@ static void on_gone(struct conn *conn, bool is_clean)
     session_finish(session);
 }
 
-static struct ip address(const struct conn *conn)
+static struct ip conn_address(const struct conn *conn)
 {
     const struct session *session = CONTAINER_OF(conn, const struct session, conn);
     return peer_of_work(session->peer, conn->watch.fd);
 }
 
-static const struct conn_ops ops = {session_on_bytes, on_flush, on_drained, on_gone, address};
+static const struct conn_ops ops = {session_on_bytes, on_flush, on_drained, on_gone, conn_address};
 
 /* ---- the timer ---- */
 
@@ -104,7 +104,7 @@ static bool is_silent(const struct session *session, uint32_t now_ms)
 /* The clock alone proves nothing: it may be this process that stood still. A ping must have been
  * out for half of the time, and what had come in by then must have been read. true: not dead yet.
  */
-static bool ask_once_more(struct session *session, uint32_t now_ms)
+static bool probe_silent_peer(struct session *session, uint32_t now_ms)
 {
     uint32_t silence_ms = (uint32_t)session_options(session)->silence_timeout;
     if (!session->has_ping_out && !session_send_ping(session)) {
@@ -124,7 +124,7 @@ static bool ask_once_more(struct session *session, uint32_t now_ms)
     return true;
 }
 
-static bool is_stuck(const struct session *session, int64_t now_ms)
+static bool is_writing_stuck(const struct session *session, int64_t now_ms)
 {
     int64_t moved_ms = conn_moved_ms(&session->conn);
     return moved_ms != 0 && now_ms - moved_ms >= session_options(session)->slow_timeout;
@@ -142,14 +142,14 @@ static void ping_if_due(struct session *session, uint32_t now_ms)
         session_send_ping(session);
 }
 
-static void watch_socket(struct session *session)
+static void watch_websocket(struct session *session)
 {
     uint32_t now_ms = session_clock(session);
     uint32_t silence_ms = (uint32_t)session_options(session)->silence_timeout;
     if (!is_silent(session, now_ms)) {
         session->is_suspect = false; /* its waiting bytes have moved meanwhile */
-    } else if (!ask_once_more(session, now_ms)) {
-        session_close(session, ERR_SILENT, (struct span){0}, 0);
+    } else if (!probe_silent_peer(session, now_ms)) {
+        session_close(session, ERR_SILENT);
         return;
     } else if (session->is_suspect) {
         return; /* the timer is set for the last look */
@@ -163,7 +163,7 @@ static void watch_socket(struct session *session)
 static void watch_stream(struct session *session)
 {
     if (!sse_on_timer(session))
-        session_close(session, ERR_SLOW, (struct span){0}, 0);
+        session_close(session, ERR_SLOW);
     else
         session_set_timer(session);
 }
@@ -175,19 +175,19 @@ static void on_timer(struct timer *timer)
     if (!session_is_open(session)) /* it has lingered long enough */
         session_finish(session);
     else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
-        session_close(session, ERR_RESTART, (struct span){0}, session_retry_ms(session));
+        session_close_with(session, ERR_RESTART, SPAN_NONE, session_retry_ms(session));
     else if (session_hold_is_over(session))
-        session_hold_go_on(session);
+        session_hold_resume(session);
     else if (session_auth_is_over(session, &error))
         session_end_auth(session, error);
-    else if (is_stuck(session, worker_now_ms(session_worker(session))))
-        session_close(session, ERR_SLOW, (struct span){0}, 0);
+    else if (is_writing_stuck(session, worker_now_ms(session_worker(session))))
+        session_close(session, ERR_SLOW);
     else if (session_is_unfinished_late(session))
-        session_close(session, ERR_SLOW, SPAN_LITERAL("slow message"), 0);
+        session_close_with(session, ERR_SLOW, SPAN_LITERAL("slow message"), 0);
     else if (session->level == LEVEL_SSE)
         watch_stream(session);
     else
-        watch_socket(session);
+        watch_websocket(session);
 }
 
 /* ---- the beginning ---- */

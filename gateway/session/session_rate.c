@@ -26,7 +26,7 @@ static struct session_rates *rates_of(struct session *session)
     return extra == NULL ? NULL : extra->rates;
 }
 
-static bool take(struct rate *rate, int64_t per_second, size_t n)
+static bool take_from_rate(struct rate *rate, int64_t per_second, size_t n)
 {
     return per_second == 0 || n == 0 ||
            rate_take(rate, clock_monotonic_us(), per_second, BURST_S * per_second, (int64_t)n);
@@ -44,11 +44,12 @@ void session_count_in(struct session *session, size_t n_messages, size_t n_bytes
         session_give_up(session);
         return;
     }
-    bool is_in_messages = take(&rates->messages, options->max_messages_per_second, n_messages);
-    if (is_in_messages && take(&rates->bytes, options->max_bytes_per_second, n_bytes))
+    bool is_in_messages =
+        take_from_rate(&rates->messages, options->max_messages_per_second, n_messages);
+    if (is_in_messages && take_from_rate(&rates->bytes, options->max_bytes_per_second, n_bytes))
         return;
     metrics_count(is_in_messages ? METRIC_LIMITED_BYTES : METRIC_LIMITED_MESSAGES);
     session->is_deaf = true; /* what else it sends is not worth decoding */
-    session_close(session, ERR_RATE, SPAN_LITERAL("rate"), session_retry_ms(session));
+    session_close_with(session, ERR_RATE, SPAN_LITERAL("rate"), session_retry_ms(session));
     conn_shutdown(&session->conn);
 }

@@ -31,7 +31,7 @@ static uint64_t ping_number(const struct session *session, uint32_t low_bits)
     return session->sent - (uint32_t)((uint32_t)session->sent - low_bits);
 }
 
-static void take_round_trip(struct session *session)
+static void measure_round_trip(struct session *session)
 {
     uint32_t round_trip_ms = session_clock(session) - session->ping_sent_ms;
     session->round_trip_ms =
@@ -44,7 +44,7 @@ static bool matches_ping(struct session *session, uint64_t number)
 {
     if (session->n_unmatched >= 1 && number == ping_number(session, session->ping_number)) {
         session->n_unmatched = 0;
-        take_round_trip(session);
+        measure_round_trip(session);
         return true;
     }
     if (session->n_unmatched == 2 && number == ping_number(session, session->ping_before)) {
@@ -73,52 +73,53 @@ static void on_pong(struct session *session, struct span payload)
 
 /* ---- herald.v1 ---- */
 
-static void refuse(struct session *session, const char *code, struct span raw_id,
-                   const char *detail)
+static void refuse_message(struct session *session, const char *code, struct span raw_id,
+                           const char *detail)
 {
     metrics_count(METRIC_BAD_MESSAGES);
     session_send_error(session, code, raw_id, detail);
 }
 
-static void on_ack(struct session *session, const struct envelope_said *said)
+static void on_v1_ack(struct session *session, const struct envelope_message *message)
 {
-    if (!epoch_equal(said->epoch, session->client->epoch)) {
+    if (!epoch_equal(message->epoch, session->client->epoch)) {
         metrics_count(METRIC_BAD_ACKS);
-        refuse(session, "bad-ack", (struct span){0}, "the id is of another epoch");
-    } else if (!session_ack(session, said->seq)) {
+        refuse_message(session, "bad-ack", SPAN_NONE, "the id is of another epoch");
+    } else if (!session_ack(session, message->seq)) {
         metrics_count(METRIC_BAD_ACKS);
-        refuse(session, "bad-ack", (struct span){0},
-               "a notification with that id was not sent here");
+        refuse_message(session, "bad-ack", SPAN_NONE,
+                       "a notification with that id was not sent here");
     }
 }
 
-static void on_said(struct session *session, struct span text)
+static void on_v1_text(struct session *session, struct span text)
 {
-    struct envelope_said said;
+    struct envelope_message message;
     const char *code;
     const char *detail;
-    enum err error = envelope_read(text, &said, &code, &detail);
-    if (session->state == SESSION_AUTH && (error != ERR_OK || said.kind != ENVELOPE_AUTH)) {
+    enum err error = envelope_read(text, &message, &code, &detail);
+    if (session->state == SESSION_AUTH && (error != ERR_OK || message.kind != ENVELOPE_AUTH)) {
         session_refuse_auth(session, ERR_UNAUTHORIZED, "auth must come first");
         return;
     }
     if (error != ERR_OK) {
-        refuse(session, code, (struct span){0}, detail);
+        refuse_message(session, code, SPAN_NONE, detail);
         return;
     }
-    switch (said.kind) {
+    switch (message.kind) {
     case ENVELOPE_ACK:
-        on_ack(session, &said);
+        on_v1_ack(session, &message);
         break;
     case ENVELOPE_AUTH:
-        session_on_auth(session, said.token);
+        session_on_auth(session, message.token);
         break;
     case ENVELOPE_PING:
         session_send_pong(session);
         break;
     case ENVELOPE_MESSAGE:
         metrics_count(METRIC_MESSAGES_NOT_TAKEN);
-        refuse(session, "not-taken", said.client_id, "this server takes no messages from clients");
+        refuse_message(session, "not-taken", message.client_id,
+                       "this server takes no messages from clients");
         break;
     case ENVELOPE_UNKNOWN:
         metrics_count(METRIC_MESSAGES_IGNORED);
@@ -134,7 +135,7 @@ static bool may_inflate(struct session *session)
     if (session_worker(session)->inflated_bytes < INFLATED_PER_READ_BYTES)
         return true;
     metrics_count(METRIC_LIMITED_INFLATED);
-    session_close(session, ERR_RATE, SPAN_LITERAL("rate"), session_retry_ms(session));
+    session_close_with(session, ERR_RATE, SPAN_LITERAL("rate"), session_retry_ms(session));
     return false;
 }
 
@@ -151,20 +152,21 @@ static void on_compressed(struct session *session, struct span compressed)
     if (error == ERR_OK && !utf8_is_valid(buf_span(&text)))
         error = ERR_BAD_UTF8;
     if (error == ERR_OK)
-        on_said(session, buf_span(&text));
+        on_v1_text(session, buf_span(&text));
     else if (error == ERR_NO_MEMORY)
         session_give_up(session);
     else
-        session_close(session, error, (struct span){0}, 0);
+        session_close(session, error);
     buf_fini(&text);
 }
 
-static void on_message(struct session *session, const struct ws_event *event, struct span message)
+static void on_v1_message(struct session *session, const struct ws_event *event,
+                          struct span message)
 {
     if (event->is_compressed)
         on_compressed(session, message);
     else
-        on_said(session, message);
+        on_v1_text(session, message);
 }
 
 /* A message in one piece is read where it lies; its pieces are kept otherwise. The decoder has its
@@ -173,7 +175,7 @@ static void on_v1_data(struct session *session, const struct ws_event *event)
 {
     struct buf *kept = session->extra == NULL ? NULL : &session->extra->message;
     if (event->is_first && event->is_last) {
-        on_message(session, event, event->payload);
+        on_v1_message(session, event, event->payload);
         return;
     }
     struct session_extra *extra = session_extra(session);
@@ -184,7 +186,7 @@ static void on_v1_data(struct session *session, const struct ws_event *event)
     if (!event->is_last)
         return;
     kept = &extra->message;
-    on_message(session, event, buf_span(kept));
+    on_v1_message(session, event, buf_span(kept));
     if (session_is_open(session))
         buf_clear(kept);
 }
@@ -196,7 +198,7 @@ static void on_data(struct session *session, const struct ws_event *event)
     if (!session_is_open(session))
         return;
     if (event->opcode == WS_BINARY) {
-        session_close(session, ERR_BINARY, (struct span){0}, 0);
+        session_close(session, ERR_BINARY);
         return;
     }
     if (session->level == LEVEL_V1)
@@ -224,7 +226,7 @@ static void on_peer_close(struct session *session, const struct ws_event *event)
     session_begin_closing(session);
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     unsigned code = event->close_code == 1005 ? 0 : event->close_code;
-    session_say(session, SAY_ONCE, frame, ws_close_write(code, (struct span){0}, frame));
+    session_say(session, SAY_ONCE, frame, ws_close_write(code, SPAN_NONE, frame));
 }
 
 static void on_event(struct session *session, const struct ws_event *event)
@@ -246,7 +248,7 @@ static void on_event(struct session *session, const struct ws_event *event)
         break;
     case WS_EVENT_MALFORMED:
         session->is_deaf = true;
-        session_close(session, event->error, (struct span){0}, 0);
+        session_close(session, event->error);
         /* Its close frame would not be recognised: FIN asks it to go. */
         conn_shutdown(&session->conn);
         break;
@@ -323,7 +325,7 @@ size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
     worker->inflated_bytes = 0;
     worker->answering = session;
     if (session_is_holding(session))
-        session_on_turn(session);
+        session_on_held_auth(session);
     else
         note_heard(session);
     /* There is nothing to say on an event stream. */

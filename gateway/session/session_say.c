@@ -52,7 +52,7 @@ static bool may_say(const struct session *session, enum say why, size_t len)
     return false;
 }
 
-static void put(struct session *session, const void *bytes, size_t len)
+static void queue_bytes(struct session *session, const void *bytes, size_t len)
 {
     if (conn_write_bytes(&session->conn, bytes, len) != ERR_OK)
         session_give_up(session);
@@ -63,7 +63,7 @@ bool session_say(struct session *session, enum say why, const void *bytes, size_
     if (!may_say(session, why, len))
         return false;
     session_open(session);
-    put(session, bytes, len);
+    queue_bytes(session, bytes, len);
     return true;
 }
 
@@ -74,8 +74,8 @@ bool session_say_text(struct session *session, enum say why, struct span text)
     if (!may_say(session, why, header_len + text.len))
         return false;
     session_open(session);
-    put(session, header, header_len);
-    put(session, text.bytes, text.len);
+    queue_bytes(session, header, header_len);
+    queue_bytes(session, text.bytes, text.len);
     return true;
 }
 

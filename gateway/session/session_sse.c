@@ -24,7 +24,8 @@ enum { STAY_AWAY_MS = 86400000 };
 
 /* What the peer's TCP has acknowledged in all, and what it has yet to. A unix socket knows only the
  * latter: 0 when the peer has read everything. */
-static bool ask_kernel(const struct session *session, uint64_t *ret_acked, uint64_t *ret_unacked)
+static bool read_tcp_progress(const struct session *session, uint64_t *ret_acked,
+                              uint64_t *ret_unacked)
 {
     struct tcp_info info;
     socklen_t len = sizeof info;
@@ -39,7 +40,7 @@ static bool ask_kernel(const struct session *session, uint64_t *ret_acked, uint6
     return true;
 }
 
-static void look_again(struct session *session, uint32_t after_ms)
+static void check_mark_after(struct session *session, uint32_t after_ms)
 {
     session->extra->stream.check_after_ms = after_ms;
     session->extra->stream.check_ms = session_clock(session) + after_ms;
@@ -51,14 +52,14 @@ void sse_on_drained(struct session *session)
     struct session_stream *stream = &session->extra->stream;
     uint64_t acked, unacked;
     if (stream->is_explicit || stream->mark_seq != 0 || session->sent <= session->acked ||
-        !ask_kernel(session, &acked, &unacked))
+        !read_tcp_progress(session, &acked, &unacked))
         return;
     stream->mark_seq = session->sent;
     stream->mark_bytes = acked + unacked;
-    look_again(session, FIRST_CHECK_MS);
+    check_mark_after(session, FIRST_CHECK_MS);
 }
 
-static void look_at_mark(struct session *session, uint64_t acked, uint64_t unacked)
+static void check_mark(struct session *session, uint64_t acked, uint64_t unacked)
 {
     struct session_stream *stream = &session->extra->stream;
     if (unacked > 0 && acked < stream->mark_bytes) {
@@ -76,7 +77,7 @@ static void look_at_mark(struct session *session, uint64_t acked, uint64_t unack
 }
 
 /* Has it taken anything within --slow-timeout, or is there nothing to take? */
-static bool is_alive(struct session *session, uint64_t acked, uint64_t unacked)
+static bool is_stream_alive(struct session *session, uint64_t acked, uint64_t unacked)
 {
     struct session_stream *stream = &session->extra->stream;
     uint32_t now_ms = session_clock(session);
@@ -94,12 +95,12 @@ bool sse_on_timer(struct session *session)
 {
     uint32_t now_ms = session_clock(session);
     uint64_t acked, unacked;
-    if (!ask_kernel(session, &acked, &unacked))
+    if (!read_tcp_progress(session, &acked, &unacked))
         return false;
     if (session->extra->stream.mark_seq != 0 &&
         session_has_come(now_ms, session->extra->stream.check_ms))
-        look_at_mark(session, acked, unacked);
-    if (!is_alive(session, acked, unacked))
+        check_mark(session, acked, unacked);
+    if (!is_stream_alive(session, acked, unacked))
         return false;
     if (session_has_come(now_ms, session->next_ping_ms)) {
         session->next_ping_ms = now_ms + COMMENT_MS;
@@ -125,7 +126,7 @@ static bool must_stay_away(enum err error)
     return must_give_up(error) || error == ERR_REPLACED;
 }
 
-static void say_retry(struct session *session, uint32_t retry_ms)
+static void send_retry(struct session *session, uint32_t retry_ms)
 {
     struct buf last;
     buf_init(&last, 64);
@@ -143,6 +144,6 @@ void sse_end(struct session *session, enum err error, uint32_t retry_ms)
     if (must_stay_away(error))
         retry_ms = STAY_AWAY_MS;
     if (retry_ms != 0 && !is_given_up)
-        say_retry(session, retry_ms);
+        send_retry(session, retry_ms);
     conn_shutdown(&session->conn);
 }

@@ -44,7 +44,7 @@ bool session_send_ping(struct session *session)
 /* ---- herald.v1 and SSE: what is said about notifications ---- */
 
 /* Sends what `write` put into the buffer; out of memory ends the session. */
-static void send_said(struct session *session, enum say why, struct buf *text, enum err error)
+static void send_message(struct session *session, enum say why, struct buf *text, enum err error)
 {
     if (error != ERR_OK)
         session_give_up(session);
@@ -65,7 +65,7 @@ static void send_gap(struct session *session, enum say why, const struct gap *ga
     struct epoch epoch = session->client->epoch;
     enum err error =
         session->level == LEVEL_SSE ? sse_gap(&text, epoch, gap) : envelope_gap(&text, epoch, gap);
-    send_said(session, why, &text, error);
+    send_message(session, why, &text, error);
 }
 
 static void send_cancel(struct session *session, uint64_t seq)
@@ -76,14 +76,14 @@ static void send_cancel(struct session *session, uint64_t seq)
     struct epoch epoch = session->client->epoch;
     enum err error = session->level == LEVEL_SSE ? sse_cancel(&text, epoch, seq)
                                                  : envelope_cancel(&text, epoch, seq);
-    send_said(session, SAY_INBOX, &text, error);
+    send_message(session, SAY_INBOX, &text, error);
 }
 
 void session_send_goaway(struct session *session, uint32_t delay_ms)
 {
     struct buf text;
     buf_init(&text, TEXT_MAX_BYTES);
-    send_said(session, SAY_ONCE, &text, envelope_goaway(&text, delay_ms, "drain"));
+    send_message(session, SAY_ONCE, &text, envelope_goaway(&text, delay_ms, "drain"));
 }
 
 void session_send_error(struct session *session, const char *code, struct span raw_id,
@@ -91,14 +91,14 @@ void session_send_error(struct session *session, const char *code, struct span r
 {
     struct buf text;
     buf_init(&text, TEXT_MAX_BYTES);
-    send_said(session, SAY_ANSWER, &text, envelope_error(&text, code, raw_id, detail));
+    send_message(session, SAY_ANSWER, &text, envelope_error(&text, code, raw_id, detail));
 }
 
 void session_send_pong(struct session *session)
 {
     struct buf text;
     buf_init(&text, WS_CONTROL_MAX_BYTES);
-    send_said(session, SAY_ANSWER, &text, envelope_pong(&text));
+    send_message(session, SAY_ANSWER, &text, envelope_pong(&text));
 }
 
 static enum err write_hello(struct session *session, struct buf *text, uint64_t head,
@@ -128,7 +128,7 @@ void session_greet(struct session *session, uint64_t head, bool is_resumed)
                          ? sse_begin(&text, session_retry_ms(session), session->client->epoch,
                                      reader_tail(&session->reader))
                          : write_hello(session, &text, head, is_resumed);
-    send_said(session, SAY_ONCE, &text, error);
+    send_message(session, SAY_ONCE, &text, error);
 }
 
 /* ---- notifications ---- */
@@ -155,7 +155,7 @@ static struct payload *payload_for(struct session *session, struct notification 
     return small;
 }
 
-static enum err hand_over(struct session *session, struct notification *note)
+static enum err write_note(struct session *session, struct notification *note)
 {
     struct payload *payload = payload_for(session, note);
     enum err error = payload == NULL ? ERR_NO_MEMORY : session_say_payload(session, payload);
@@ -170,20 +170,20 @@ static enum err hand_over(struct session *session, struct notification *note)
     return ERR_OK;
 }
 
-static void hand_over_gap(struct session *session, const struct gap *gap)
+static void write_inbox_gap(struct session *session, const struct gap *gap)
 {
     send_gap(session, SAY_INBOX, gap);
     session->sent = gap->to;
 }
 
-static bool has_expired(const struct session *session, const struct notification *note)
+static bool has_note_expired(const struct session *session, const struct notification *note)
 {
     const struct node *node = session_worker(session)->node;
     return note->seq != 0 && note->expires_ms <= store_now_ms(node->store);
 }
 
 /* The first number of a range in the backlog; the rest of it stays there. */
-static void cancel_first(struct session *session, struct backlog_item *item)
+static void send_first_cancel(struct session *session, struct backlog_item *item)
 {
     if (item->from > session->acked)
         send_cancel(session, item->from);
@@ -200,16 +200,16 @@ void session_feed(struct session *session)
            session_takes_more(session)) {
         struct notification *note = backlog_note(item);
         if (backlog_is_cancel(item)) {
-            cancel_first(session, item);
+            send_first_cancel(session, item);
             continue;
         }
         if (note == NULL) {
             struct gap gap = backlog_gap(item);
-            hand_over_gap(session, &gap);
-        } else if (has_expired(session, note)) {
+            write_inbox_gap(session, &gap);
+        } else if (has_note_expired(session, note)) {
             metrics_count(METRIC_UNSENT_EXPIRED);
-            hand_over_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
-        } else if (hand_over(session, note) != ERR_OK) {
+            write_inbox_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
+        } else if (write_note(session, note) != ERR_OK) {
             return;
         }
         backlog_drop_first(&session->extra->backlog);
@@ -218,7 +218,8 @@ void session_feed(struct session *session)
 
 /* Behind what waits already. One of note and gap (a gap: what is to be hidden, too). ERR_FULL:
  * there is no room; on any other error the session ends. */
-static enum err put_off(struct session *session, struct notification *note, const struct gap *gap)
+static enum err queue_in_backlog(struct session *session, struct notification *note,
+                                 const struct gap *gap)
 {
     if (!session_has_room(session, note != NULL ? note->payload->len : sizeof(struct backlog_item)))
         return ERR_FULL;
@@ -239,10 +240,10 @@ enum err session_write(struct session *session, struct notification *note)
 {
     if (!session_has_room(session, note->payload->len))
         return ERR_FULL;
-    if (has_expired(session, note))
+    if (has_note_expired(session, note))
         return session_gap(session, &(struct gap){note->seq, note->seq, GAP_EXPIRED});
-    enum err error =
-        session_is_busy(session) ? put_off(session, note, NULL) : hand_over(session, note);
+    enum err error = session_is_busy(session) ? queue_in_backlog(session, note, NULL)
+                                              : write_note(session, note);
     if (error == ERR_OK && note->seq != 0)
         reader_move_tail(&session->reader, note->seq);
     return error;
@@ -252,9 +253,9 @@ enum err session_gap(struct session *session, const struct gap *gap)
 {
     enum err error = ERR_OK;
     if (session_is_busy(session))
-        error = put_off(session, NULL, gap);
+        error = queue_in_backlog(session, NULL, gap);
     else
-        hand_over_gap(session, gap);
+        write_inbox_gap(session, gap);
     if (error == ERR_OK)
         reader_move_tail(&session->reader, gap->to);
     return error;
@@ -268,14 +269,14 @@ void session_reset(struct session *session)
 }
 
 /* Some at once, and the rest of the range when there is room for it. */
-static enum err tell_to_hide(struct session *session, uint64_t from, uint64_t to)
+static enum err send_cancels(struct session *session, uint64_t from, uint64_t to)
 {
     for (; from <= to && !session_is_busy(session); from++)
         send_cancel(session, from);
     if (from > to)
         return ERR_OK;
     struct gap rest = {from, to, (enum gap_cause)BACKLOG_CANCEL};
-    return put_off(session, NULL, &rest);
+    return queue_in_backlog(session, NULL, &rest);
 }
 
 enum err session_withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)
@@ -288,5 +289,5 @@ enum err session_withdraw(struct session *session, uint64_t from, uint64_t to, e
         from = session->acked + 1;
     if (to >= unsent)
         to = unsent - 1;
-    return session_has_gaps(session) && from <= to ? tell_to_hide(session, from, to) : ERR_OK;
+    return session_has_gaps(session) && from <= to ? send_cancels(session, from, to) : ERR_OK;
 }

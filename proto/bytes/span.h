@@ -11,6 +11,7 @@ struct span {
     size_t len;
 };
 
+#define SPAN_NONE          ((struct span){0})
 #define SPAN_LITERAL(text) ((struct span){(text), sizeof(text) - 1})
 
 static inline struct span span_of(const char *text)

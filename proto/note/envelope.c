@@ -261,7 +261,7 @@ static bool take_string(struct span raw, struct span *ret_inner)
     return true;
 }
 
-static bool take_id(struct span raw, struct envelope_said *said)
+static bool take_id(struct span raw, struct envelope_message *message)
 {
     char decoded[MESSAGE_ID_MAX_BYTES];
     struct span id;
@@ -271,7 +271,7 @@ static bool take_id(struct span raw, struct envelope_said *said)
         json_string_decode(id, decoded, sizeof decoded, &len, &at) != ERR_OK ||
         len > sizeof decoded)
         return false;
-    return message_id_parse((struct span){decoded, len}, &said->epoch, &said->seq) == ERR_OK;
+    return message_id_parse((struct span){decoded, len}, &message->epoch, &message->seq) == ERR_OK;
 }
 
 /* What the client calls its message, as it stands; empty when it is no id. */
@@ -307,13 +307,13 @@ static enum err refuse(enum err error, const char *code, const char *detail, con
     return error;
 }
 
-enum err envelope_read(struct span text, struct envelope_said *ret_said, const char **ret_code,
-                       const char **ret_detail)
+enum err envelope_read(struct span text, struct envelope_message *ret_message,
+                       const char **ret_code, const char **ret_detail)
 {
     char room[WORD_MAX_BYTES];
     struct json_scan scan;
     struct members members = {0};
-    struct envelope_said said = {0};
+    struct envelope_message message = {0};
     struct span type;
     json_scan_init(&scan, text.len > 0 ? text : SPAN_LITERAL(""));
     if (!scan_message(&scan, &members))
@@ -323,15 +323,15 @@ enum err envelope_read(struct span text, struct envelope_said *ret_said, const c
                       ret_detail);
     if (!decode_word(type, room, &type))
         return refuse(ERR_BAD_JSON, "bad-json", "a lone surrogate", ret_code, ret_detail);
-    said.kind = kind_of(type);
-    if (said.kind == ENVELOPE_ACK && !take_id(members.raw[MEMBER_ID], &said))
+    message.kind = kind_of(type);
+    if (message.kind == ENVELOPE_ACK && !take_id(members.raw[MEMBER_ID], &message))
         return refuse(ERR_INVALID_FIELD, "bad-ack", "id must be EPOCH-SEQ", ret_code, ret_detail);
-    if (said.kind == ENVELOPE_AUTH &&
-        (!take_string(members.raw[MEMBER_TOKEN], &said.token) || said.token.len == 0))
+    if (message.kind == ENVELOPE_AUTH &&
+        (!take_string(members.raw[MEMBER_TOKEN], &message.token) || message.token.len == 0))
         return refuse(ERR_INVALID_FIELD, "bad-auth", "token must be a string that is not empty",
                       ret_code, ret_detail);
-    if (said.kind == ENVELOPE_MESSAGE)
-        said.client_id = client_id(members.raw[MEMBER_ID]);
-    *ret_said = said;
+    if (message.kind == ENVELOPE_MESSAGE)
+        message.client_id = client_id(members.raw[MEMBER_ID]);
+    *ret_message = message;
     return ERR_OK;
 }

@@ -48,7 +48,7 @@ enum envelope_kind {
 };
 
 /* What a client says. Unknown types and fields are no error. */
-struct envelope_said {
+struct envelope_message {
     enum envelope_kind kind;
     struct epoch epoch; /* ACK */
     uint64_t seq;       /* ACK: from 1 */
@@ -59,10 +59,10 @@ struct envelope_said {
 
 /* ERR_BAD_JSON: not one JSON object, a lone surrogate in a name or in `type`, or a known member
  * (type, id, token) stands twice; ERR_INVALID_FIELD: `type` is missing or no string, an ACK whose
- * id is missing or no EPOCH-SEQ, an AUTH without a token. Then *ret_said is as it was, and
+ * id is missing or no EPOCH-SEQ, an AUTH without a token. Then *ret_message is as it was, and
  * *ret_code ("bad-json", "bad-message", "bad-ack", "bad-auth") and *ret_detail are constants for
  * envelope_error. */
-MUST_CHECK enum err envelope_read(struct span text, struct envelope_said *ret_said,
+MUST_CHECK enum err envelope_read(struct span text, struct envelope_message *ret_message,
                                   const char **ret_code, const char **ret_detail);
 
 #endif

@@ -9,11 +9,11 @@
 static void read_said(struct span text)
 {
     static const char *const codes[] = {"bad-json", "bad-message", "bad-ack", "bad-auth"};
-    struct envelope_said said;
+    struct envelope_message message;
     const char *code = NULL;
     const char *detail = NULL;
     size_t offset;
-    enum err error = envelope_read(text, &said, &code, &detail);
+    enum err error = envelope_read(text, &message, &code, &detail);
     if (error != ERR_OK) {
         bool is_known = false;
         for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
@@ -23,19 +23,19 @@ static void read_said(struct span text)
         return;
     }
     FUZZ_CHECK(json_is_valid(text, &offset));
-    FUZZ_CHECK(said.kind <= ENVELOPE_PING);
-    if (said.kind == ENVELOPE_ACK)
-        FUZZ_CHECK(said.seq > 0 && !epoch_is_none(said.epoch));
-    if (said.kind == ENVELOPE_MESSAGE && said.client_id.len > 0) {
+    FUZZ_CHECK(message.kind <= ENVELOPE_PING);
+    if (message.kind == ENVELOPE_ACK)
+        FUZZ_CHECK(message.seq > 0 && !epoch_is_none(message.epoch));
+    if (message.kind == ENVELOPE_MESSAGE && message.client_id.len > 0) {
         struct buf out;
         fuzz_log_init(&out);
-        FUZZ_CHECK(fuzz_is_inside(said.client_id, text));
-        FUZZ_CHECK(envelope_error(&out, "not-taken", said.client_id, "no") == ERR_OK);
+        FUZZ_CHECK(fuzz_is_inside(message.client_id, text));
+        FUZZ_CHECK(envelope_error(&out, "not-taken", message.client_id, "no") == ERR_OK);
         FUZZ_CHECK(json_is_valid(buf_span(&out), &offset));
         buf_fini(&out);
     }
-    if (said.kind == ENVELOPE_AUTH)
-        FUZZ_CHECK(said.token.len > 0 && fuzz_is_inside(said.token, text));
+    if (message.kind == ENVELOPE_AUTH)
+        FUZZ_CHECK(message.token.len > 0 && fuzz_is_inside(message.token, text));
 }
 
 /* The whole of `json` is an object, and the string member that begins behind `name` is `text`. */

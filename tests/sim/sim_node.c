@@ -73,7 +73,7 @@ static void open_session(struct letter *letter)
     if (delivery_enter(session, user_id, sim_device_name(tab->place)) != ERR_OK) {
         sim->totals.not_entered++;
         sim_model_left(tab);
-        session_close(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
+        session_close_with(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
         return;
     }
     if (atomic_load(&sim->node.is_draining))

@@ -135,14 +135,14 @@ int64_t node_fixture_now_ms(void)
 static void close_client(struct client *client, void *unused)
 {
     (void)unused;
-    session_close_all(client, ERR_RESTART, (struct span){0});
+    session_close_all(client, ERR_RESTART, SPAN_NONE);
 }
 
 static void close_unauthenticated(struct worker *worker)
 {
-    while (!list_is_empty(&worker->strangers)) /* each leaves the list as it closes */
-        session_close(CONTAINER_OF(worker->strangers.next, struct session, link), ERR_RESTART,
-                      (struct span){0}, 0);
+    while (!list_is_empty(&worker->unauthenticated)) /* each leaves the list as it closes */
+        session_close(CONTAINER_OF(worker->unauthenticated.next, struct session, link),
+                      ERR_RESTART);
 }
 
 void node_fixture_stop(void)

@@ -39,7 +39,7 @@ void subscriber_open(struct subscriber *subscriber, struct admission admission)
 void subscriber_enter(struct subscriber *subscriber, enum handshake_level level,
                       const char *user_id, const char *device)
 {
-    struct span name = device == NULL ? (struct span){0} : span_of(device);
+    struct span name = device == NULL ? SPAN_NONE : span_of(device);
     subscriber_open(subscriber, (struct admission){.level = level, .is_page = true});
     cr_assert_eq(delivery_enter(subscriber->session, span_of(user_id), name), ERR_OK);
     node_fixture_turn();

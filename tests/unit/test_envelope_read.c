@@ -8,27 +8,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct envelope_said said_by(const char *text)
+static struct envelope_message said_by(const char *text)
 {
-    struct envelope_said said = {0};
+    struct envelope_message message = {0};
     const char *code = NULL;
     const char *detail = NULL;
-    enum err error = envelope_read(guarded(span_of(text)), &said, &code, &detail);
+    enum err error = envelope_read(guarded(span_of(text)), &message, &code, &detail);
     cr_assert_eq(error, ERR_OK, "%s: %s, %s", text, code, detail);
-    return said;
+    return message;
 }
 
 static void expect_refused(struct span text, enum err expected, const char *expected_code)
 {
-    struct envelope_said said = {.kind = ENVELOPE_PING, .seq = 99};
+    struct envelope_message message = {.kind = ENVELOPE_PING, .seq = 99};
     const char *code = "";
     const char *detail = NULL;
-    enum err error = envelope_read(guarded(text), &said, &code, &detail);
+    enum err error = envelope_read(guarded(text), &message, &code, &detail);
     cr_expect_eq(error, expected, "%.*s", (int)text.len, text.bytes);
     cr_expect_str_eq(code, expected_code, "%.*s", (int)text.len, text.bytes);
     cr_expect_not_null(detail);
-    cr_expect_eq(said.kind, ENVELOPE_PING);
-    cr_expect_eq(said.seq, 99);
+    cr_expect_eq(message.kind, ENVELOPE_PING);
+    cr_expect_eq(message.seq, 99);
 }
 
 #define BAD_JSON(text)        expect_refused(SPAN_LITERAL(text), ERR_BAD_JSON, "bad-json")
@@ -36,10 +36,10 @@ static void expect_refused(struct span text, enum err expected, const char *expe
 
 static void expect_ack(const char *text, const char *epoch, uint64_t seq)
 {
-    struct envelope_said said = said_by(text);
-    cr_expect_eq(said.kind, ENVELOPE_ACK, "%s", text);
-    cr_expect(epoch_equal(said.epoch, epoch_of(epoch)), "%s", text);
-    cr_expect_eq(said.seq, seq, "%s", text);
+    struct envelope_message message = said_by(text);
+    cr_expect_eq(message.kind, ENVELOPE_ACK, "%s", text);
+    cr_expect(epoch_equal(message.epoch, epoch_of(epoch)), "%s", text);
+    cr_expect_eq(message.seq, seq, "%s", text);
 }
 
 Test(envelope_read, takes_an_ack)
@@ -66,18 +66,18 @@ Test(envelope_read, takes_a_ping)
 Test(envelope_read, gives_a_token_as_it_stands)
 {
     const char *text = "{\"type\":\"auth\",\"token\":\"a.b\\/c\"}";
-    struct envelope_said said = said_by(text);
-    cr_expect_eq(said.kind, ENVELOPE_AUTH);
-    cr_expect(span_equal(said.token, SPAN_LITERAL("a.b\\/c")));
+    struct envelope_message message = said_by(text);
+    cr_expect_eq(message.kind, ENVELOPE_AUTH);
+    cr_expect(span_equal(message.token, SPAN_LITERAL("a.b\\/c")));
 }
 
 /* CONTRACT 2: unknown fields and types are ignored by both sides. */
 static void expect_message(const char *text, const char *client_id)
 {
-    struct envelope_said said = said_by(text);
-    cr_expect_eq(said.kind, ENVELOPE_MESSAGE, "%s", text);
-    cr_expect(span_equal(said.client_id, span_of(client_id)), "%s: %.*s", text,
-              (int)said.client_id.len, said.client_id.bytes);
+    struct envelope_message message = said_by(text);
+    cr_expect_eq(message.kind, ENVELOPE_MESSAGE, "%s", text);
+    cr_expect(span_equal(message.client_id, span_of(client_id)), "%s: %.*s", text,
+              (int)message.client_id.len, message.client_id.bytes);
 }
 
 Test(envelope_read, gives_what_a_client_calls_its_message_as_it_stands)
@@ -123,10 +123,10 @@ Test(envelope_read, refuses_a_message_cut_at_any_byte)
         for (size_t len = 0; len < strlen(whole[i]); len++)
             expect_refused((struct span){whole[i], len}, ERR_BAD_JSON, "bad-json");
     }
-    struct envelope_said said;
+    struct envelope_message message;
     const char *code = "";
     const char *detail;
-    cr_expect_eq(envelope_read((struct span){0}, &said, &code, &detail), ERR_BAD_JSON);
+    cr_expect_eq(envelope_read((struct span){0}, &message, &code, &detail), ERR_BAD_JSON);
 }
 
 Test(envelope_read, refuses_what_is_not_one_object)
@@ -207,11 +207,12 @@ Test(envelope_read, takes_64_kib_of_what_it_does_not_know)
     memset(text, '9', len);
     memcpy(text, acceptor, sizeof acceptor - 1);
     text[len - 1] = '}';
-    struct envelope_said said = {0};
+    struct envelope_message message = {0};
     const char *code;
     const char *detail;
-    cr_expect_eq(envelope_read(guarded((struct span){text, len}), &said, &code, &detail), ERR_OK);
-    cr_expect_eq(said.kind, ENVELOPE_PING);
+    cr_expect_eq(envelope_read(guarded((struct span){text, len}), &message, &code, &detail),
+                 ERR_OK);
+    cr_expect_eq(message.kind, ENVELOPE_PING);
     free(text);
 }
 
@@ -263,14 +264,14 @@ Test(envelope_read, survives_changed_messages)
             text[(random >> 8) % (sizeof text - 1)] =
                 alphabet[(random >> 20) % (sizeof alphabet - 1)];
         }
-        struct envelope_said said;
+        struct envelope_message message;
         const char *code;
         const char *detail;
-        if (envelope_read(guarded((struct span){text, sizeof text - 1}), &said, &code, &detail) !=
-            ERR_OK)
+        if (envelope_read(guarded((struct span){text, sizeof text - 1}), &message, &code,
+                          &detail) != ERR_OK)
             continue;
-        cr_assert(said.kind != ENVELOPE_ACK || said.seq > 0);
-        n_acks += said.kind == ENVELOPE_ACK;
+        cr_assert(message.kind != ENVELOPE_ACK || message.seq > 0);
+        n_acks += message.kind == ENVELOPE_ACK;
     }
     cr_expect_gt(n_acks, 100);
 }
