@@ -48,7 +48,7 @@ static void close_worker(struct worker *worker);
 static void (*const acts[WORDS])(struct worker *worker) = {
     [WORD_STORE_IS_BACK] = replay_try_again, [WORD_DRAIN] = drain_worker,
     [WORD_END_WAITS] = push_waits_stop,      [WORD_CLOSE] = close_worker,
-    [WORD_MAKE_ROOM] = front_make_room,
+    [WORD_MAKE_ROOM] = acceptor_make_room,
 };
 
 static void on_announcement(struct letter *letter)

@@ -1,3 +1,13 @@
+/* A connection takes a slot among the node's sockets before it is accepted. Without a free slot it
+ * cannot be told when to come again: an EventSource that is refused without a look at its request
+ * gives up for good. So connections that are answered already make room, here or at another worker,
+ * and meanwhile new ones stay in the kernel's backlog: the acceptor stops watching the listening
+ * sockets and looks again after PAUSE_MS. Only where no slot will be free soon, because all are
+ * held by sessions and by heads that take their time, is a connection accepted and refused at once
+ * (early_refusal.h).
+ *
+ * When the process has no descriptor left, a spare one is given up for a moment to accept the
+ * connection, refuse it and close it. */
 #include "gateway/http/acceptor.h"
 
 #include "gateway/base/log_limit.h"
@@ -16,17 +26,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* UNSENT_BYTES: 64 KiB makes no flush faster; 128 KiB saves a fifth of the CPU of one of 500
- * notifications a user and nothing of one of 50: not worth what could no longer be withdrawn. */
+/* UNSENT_BYTES: 64 KiB makes no flush faster. 128 KiB saves a fifth of the CPU of a flush of 500
+ * notifications to a user and nothing of one of 50, which is not worth the notifications that could
+ * no longer be withdrawn. */
 enum {
-    ACCEPTS_PER_TURN = 16, /* so that a storm of them does not starve the sessions */
+    ACCEPTS_PER_TURN = 16, /* so that a storm of connections does not starve the sessions */
     UNSENT_BYTES = 16 * 1024,
-    FRESH_MS = 1000, /* a head that has not come by then takes its time */
+    FRESH_MS = 1000, /* a head that is not complete by then takes its time */
     PAUSE_MS = 10,
 };
 
-/* One of the listening sockets, which all workers watch. */
-struct door {
+/* A listening socket, which all workers watch. */
+struct listening {
     struct reactor_watch watch;
     struct acceptor *acceptor;
 };
@@ -34,17 +45,16 @@ struct door {
 struct acceptor {
     struct worker *worker;
     struct http_conns http_conns;
-    struct list proxy_conn; /* connections of trusted proxies whose first bytes are awaited */
-    int spare_fd;           /* given up for a moment when the process has no descriptor left */
-    struct timer pause;     /* runs while no place is free, and nothing is accepted */
+    struct list proxy_conns; /* connections of trusted proxies whose first bytes are awaited */
+    int spare_fd;            /* given up for a moment when the process has no descriptor left */
+    struct timer pause;      /* runs while no slot is free, and nothing is accepted */
     bool is_open;
     bool is_paused;
-    size_t n_doors;
-    struct door doors[];
+    size_t n_listening;
+    struct listening listening[];
 };
 
-/* EMFILE, ENFILE: the connection stays in the backlog and would wake us for ever. The spare
- * descriptor lets us take it, say no, and close it. */
+/* EMFILE, ENFILE: the connection stays in the backlog and would wake us again and again. */
 static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, int code)
 {
     close(acceptor->spare_fd);
@@ -60,8 +70,8 @@ static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, 
                 LOG_TEXT("error", strerrordesc_np(code)));
 }
 
-/* For which a place was taken. */
-static void take(struct acceptor *acceptor, int fd, const struct peer_address *from)
+/* Its slot is taken. */
+static void take_connection(struct acceptor *acceptor, int fd, const struct peer_address *from)
 {
     struct node *node = acceptor->worker->node;
     struct peer *peer = NULL;
@@ -74,7 +84,7 @@ static void take(struct acceptor *acceptor, int fd, const struct peer_address *f
         return;
     }
     if (error == ERR_OK && peer_is_unresolved(peer))
-        error = proxy_conn_new(acceptor->worker, fd, peer, &acceptor->proxy_conn,
+        error = proxy_conn_new(acceptor->worker, fd, peer, &acceptor->proxy_conns,
                                &acceptor->http_conns);
     else if (error == ERR_OK)
         error = http_conn_new(acceptor->worker, fd, peer, &from->ip, due_ms, &acceptor->http_conns);
@@ -85,68 +95,66 @@ static void take(struct acceptor *acceptor, int fd, const struct peer_address *f
     early_refusal_send(acceptor->worker, fd, ERR_FULL);
 }
 
-static void set_pause(struct acceptor *acceptor)
+static void set_pause_timer(struct acceptor *acceptor)
 {
     timer_set(reactor_timers(acceptor->worker->reactor), &acceptor->pause,
               worker_now_ms(acceptor->worker) + PAUSE_MS);
 }
 
-/* Of all doors, or of none. */
+/* At all listening sockets, or at none. */
 static enum err listen_again(struct acceptor *acceptor)
 {
     struct reactor *reactor = acceptor->worker->reactor;
     enum err error = ERR_OK;
     size_t n = 0;
-    while (n < acceptor->n_doors && error == ERR_OK) {
-        error = reactor_watch_add(reactor, &acceptor->doors[n].watch, EPOLLIN | EPOLLEXCLUSIVE);
+    while (n < acceptor->n_listening && error == ERR_OK) {
+        error = reactor_watch_add(reactor, &acceptor->listening[n].watch, EPOLLIN | EPOLLEXCLUSIVE);
         n += error == ERR_OK;
     }
     while (error != ERR_OK && n > 0)
-        reactor_watch_remove(reactor, &acceptor->doors[--n].watch);
+        reactor_watch_remove(reactor, &acceptor->listening[--n].watch);
     acceptor->is_paused = error != ERR_OK;
     return error;
 }
 
 static void stop_listening(struct acceptor *acceptor)
 {
-    for (size_t i = 0; i < acceptor->n_doors; i++)
-        reactor_watch_remove(acceptor->worker->reactor, &acceptor->doors[i].watch);
+    for (size_t i = 0; i < acceptor->n_listening; i++)
+        reactor_watch_remove(acceptor->worker->reactor, &acceptor->listening[i].watch);
     acceptor->is_paused = true;
 }
 
-enum place { PLACE_TAKEN, PLACE_SOON, PLACE_NONE };
+enum slot { SLOT_TAKEN, SLOT_SOON, SLOT_NONE };
 
-/* Without a place nobody can be told how to come again: an EventSource that is refused without a
- * look at its request gives up. So whoever is answered already makes room; and where places are
- * about to be free, here or at another worker, the connection stays in the backlog. What does not
- * move makes nobody wait: heads that take their time. */
-static enum place take_place(struct acceptor *acceptor)
+/* SOON: connections that are answered, here or at another worker, are about to end, or heads that
+ * have just begun are about to be answered. */
+static enum slot take_slot(struct acceptor *acceptor)
 {
     struct node *node = acceptor->worker->node;
     if (atomic_fetch_add(&node->n_sockets, 1) < node->max_sockets ||
         http_conns_make_room(&acceptor->http_conns))
-        return PLACE_TAKEN;
+        return SLOT_TAKEN;
     atomic_fetch_sub(&node->n_sockets, 1);
     int64_t quiet_ms = worker_now_ms(acceptor->worker) - atomic_load(&node->arrived_ms);
-    return atomic_load(&node->n_lingering) > 0 || quiet_ms < FRESH_MS ? PLACE_SOON : PLACE_NONE;
+    return atomic_load(&node->n_lingering) > 0 || quiet_ms < FRESH_MS ? SLOT_SOON : SLOT_NONE;
 }
 
-static void go_on(struct timer *timer)
+static void resume_accepting(struct timer *timer)
 {
     struct acceptor *acceptor = CONTAINER_OF(timer, struct acceptor, pause);
     if (listen_again(acceptor) != ERR_OK)
-        set_pause(acceptor);
+        set_pause_timer(acceptor);
 }
 
 /* Not watched meanwhile: the backlog would wake us again and again. */
-static void pause_for_places(struct acceptor *acceptor)
+static void pause_for_slots(struct acceptor *acceptor)
 {
     stop_listening(acceptor);
-    set_pause(acceptor);
+    set_pause_timer(acceptor);
     worker_announce(acceptor->worker->node, WORD_MAKE_ROOM);
 }
 
-void front_make_room(struct worker *worker)
+void acceptor_make_room(struct worker *worker)
 {
     if (worker->acceptor != NULL)
         http_conns_drop_resting(&worker->acceptor->http_conns);
@@ -154,12 +162,12 @@ void front_make_room(struct worker *worker)
 
 static void on_connections(struct reactor_watch *watch, uint32_t events)
 {
-    struct acceptor *acceptor = CONTAINER_OF(watch, struct door, watch)->acceptor;
+    struct acceptor *acceptor = CONTAINER_OF(watch, struct listening, watch)->acceptor;
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        enum place place = take_place(acceptor);
-        if (place == PLACE_SOON) {
-            pause_for_places(acceptor);
+        enum slot slot = take_slot(acceptor);
+        if (slot == SLOT_SOON) {
+            pause_for_slots(acceptor);
             return;
         }
         struct peer_address from;
@@ -167,13 +175,13 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
         int code = errno;
         if (fd >= 0) {
             metrics_count(METRIC_ACCEPTED);
-            if (place == PLACE_TAKEN)
-                take(acceptor, fd, &from);
+            if (slot == SLOT_TAKEN)
+                take_connection(acceptor, fd, &from);
             else
                 early_refusal_send(acceptor->worker, fd, ERR_FULL);
             continue;
         }
-        if (place == PLACE_TAKEN)
+        if (slot == SLOT_TAKEN)
             atomic_fetch_sub(&acceptor->worker->node->n_sockets, 1);
         if (code == EAGAIN)
             return;
@@ -185,9 +193,9 @@ static void on_connections(struct reactor_watch *watch, uint32_t events)
     }
 }
 
-/* What is accepted inherits it. What the kernel holds and has not sent can neither expire nor be
- * withdrawn any more, so it takes little. On a unix socket both fail, and there is nothing to set.
- */
+/* Accepted sockets inherit both. Bytes that the kernel holds unsent can neither expire nor be
+ * withdrawn any more, so it may hold few. On a unix socket both calls fail, and nothing is to be
+ * set. */
 static void prepare_sockets(int listen_fd)
 {
     int one = 1;
@@ -196,14 +204,14 @@ static void prepare_sockets(int listen_fd)
     setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
-static void make_doors(struct acceptor *acceptor, const struct listeners *listeners)
+static void init_listening(struct acceptor *acceptor, const struct listeners *listeners)
 {
-    acceptor->n_doors = listeners_count(listeners);
-    for (size_t i = 0; i < acceptor->n_doors; i++) {
+    acceptor->n_listening = listeners_count(listeners);
+    for (size_t i = 0; i < acceptor->n_listening; i++) {
         int fd = listeners_fd(listeners, i);
         prepare_sockets(fd);
-        acceptor->doors[i].acceptor = acceptor;
-        acceptor->doors[i].watch = (struct reactor_watch){.on_ready = on_connections, .fd = fd};
+        acceptor->listening[i].acceptor = acceptor;
+        acceptor->listening[i].watch = (struct reactor_watch){.on_ready = on_connections, .fd = fd};
     }
 }
 
@@ -211,15 +219,15 @@ enum err acceptor_new(struct worker *worker, http_request_fn *on_request)
 {
     const struct listeners *listeners = worker->node->listeners;
     struct acceptor *acceptor =
-        calloc(1, sizeof *acceptor + listeners_count(listeners) * sizeof acceptor->doors[0]);
+        calloc(1, sizeof *acceptor + listeners_count(listeners) * sizeof acceptor->listening[0]);
     if (acceptor == NULL)
         return ERR_NO_MEMORY;
     acceptor->worker = worker;
     http_conns_init(&acceptor->http_conns, on_request);
-    list_init(&acceptor->proxy_conn);
+    list_init(&acceptor->proxy_conns);
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    make_doors(acceptor, listeners);
-    timer_init(&acceptor->pause, go_on);
+    init_listening(acceptor, listeners);
+    timer_init(&acceptor->pause, resume_accepting);
     enum err error = listen_again(acceptor);
     if (error != ERR_OK) {
         close(acceptor->spare_fd);
@@ -240,7 +248,7 @@ void acceptor_close(struct worker *worker)
     timer_cancel(reactor_timers(worker->reactor), &acceptor->pause);
     if (!acceptor->is_paused)
         stop_listening(acceptor);
-    proxy_conn_drop_all(&acceptor->proxy_conn);
+    proxy_conns_drop_all(&acceptor->proxy_conns);
     http_conns_drop_unfinished(&acceptor->http_conns);
 }
 
@@ -248,7 +256,7 @@ void acceptor_free(struct worker *worker)
 {
     if (worker->acceptor == NULL)
         return;
-    proxy_conn_drop_all(&worker->acceptor->proxy_conn);
+    proxy_conns_drop_all(&worker->acceptor->proxy_conns);
     http_conns_drop_all(&worker->acceptor->http_conns);
     close(worker->acceptor->spare_fd);
     free(worker->acceptor);

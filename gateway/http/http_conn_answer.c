@@ -20,7 +20,7 @@ void http_conn_let_read(struct http_conn *http_conn)
     http_conn->is_readable = true;
 }
 
-/* To HEAD the same is said without the body (RFC 9110, 9.3.2). */
+/* The answer to HEAD is the same without the body (RFC 9110, 9.3.2). */
 static size_t answer_len(const struct http_conn *http_conn, const struct buf *answer)
 {
     struct span method = http_part_span(http_conn->bytes.bytes, http_conn->head.method);
@@ -45,7 +45,7 @@ static void send_answer(struct http_conn *http_conn, const struct buf *answer)
     conn_resume(&http_conn->conn); /* a socket that is closed with bytes unread resets the answer */
     conn_shutdown(&http_conn->conn);
     http_conn_begin_to_linger(http_conn, LINGER_MS);
-    peer_leave(http_conn->peer); /* one that is over counts no more for its address */
+    peer_leave(http_conn->peer); /* it no longer counts for its address */
     http_conn->peer = NULL;
 }
 
@@ -58,7 +58,7 @@ static bool can_be_kept(struct http_conn *http_conn)
         http_head_has_token(head, bytes, "Connection", "close") ||
         !http_head_body_len(head, bytes, SKIPPED_MAX_BYTES, &http_conn->body_len))
         return false;
-    /* Who waits for a 100 may leave the body out now, or not (RFC 9110, 10.1.1). */
+    /* A client that waits for a 100 may leave the body out now, or not (RFC 9110, 10.1.1). */
     return http_conn->body_len == 0 || http_head_count(head, bytes, "Expect") == 0;
 }
 
@@ -90,7 +90,7 @@ void http_conn_answer_raw(struct http_conn *http_conn, const struct buf *answer)
     send_answer(http_conn, answer);
 }
 
-/* With the requestId of the answer. What the request said is not told: it may be a secret. */
+/* With the requestId of the answer. Nothing of the request is logged: it may be a secret. */
 static void log_refusal(enum err error, const char *detail, uint64_t request_id)
 {
     char id[HTTP_REQUEST_ID_MAX_BYTES];
@@ -102,8 +102,8 @@ static void log_refusal(enum err error, const char *detail, uint64_t request_id)
               LOG_TEXT("why", detail != NULL ? detail : error_title(error)));
 }
 
-/* Does a page ask for what tells it no status: a WebSocket, which may have come without what a
- * proxy takes away, or an EventSource? */
+/* Is it a page's WebSocket or EventSource, which shows the page no status? A proxy may have taken
+ * away part of the WebSocket's handshake. */
 static bool is_of_blind_page(const struct http_conn *http_conn)
 {
     const struct http_head *head = &http_conn->head;
@@ -114,7 +114,8 @@ static bool is_of_blind_page(const struct http_conn *http_conn)
             http_head_has_token(head, bytes, "Accept", "text/event-stream"));
 }
 
-/* Of those of 401 and 403 whoever refuses them tells more; others pass, or lie with the node. */
+/* A 401 or a 403 is logged with more by the code that refuses it; other errors pass, or are the
+ * node's own. */
 static bool is_of_request(enum err error)
 {
     unsigned status = error_http_status(error);

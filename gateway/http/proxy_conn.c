@@ -17,68 +17,68 @@ struct proxy_conn {
     struct list link;
     struct http_conns *http_conns;
     struct timer timer;
-    int64_t due_ms; /* for all of the head, the PROXY header included */
+    int64_t due_ms; /* of the request's head, the PROXY header included */
     struct deferred_free deferred;
 };
 
-static void free_proxied(struct deferred_free *deferred)
+static void free_proxy_conn(struct deferred_free *deferred)
 {
     free(CONTAINER_OF(deferred, struct proxy_conn, deferred));
 }
 
-/* The socket and the peer are somebody else's from now on. */
-static void leave(struct proxy_conn *proxy_conn)
+/* Its socket and its peer are the caller's from now on. */
+static void detach_proxy_conn(struct proxy_conn *proxy_conn)
 {
     struct worker *worker = proxy_conn->worker;
     reactor_watch_remove(worker->reactor, &proxy_conn->watch);
     timer_cancel(reactor_timers(worker->reactor), &proxy_conn->timer);
     list_remove(&proxy_conn->link);
-    worker_free_later(worker, &proxy_conn->deferred, free_proxied);
+    worker_free_later(worker, &proxy_conn->deferred, free_proxy_conn);
 }
 
-static void close_socket(struct proxy_conn *proxy_conn)
+static void close_proxied_socket(struct proxy_conn *proxy_conn)
 {
     close(proxy_conn->watch.fd);
     peer_leave(proxy_conn->peer);
     atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
 }
 
-static void drop(struct proxy_conn *proxy_conn)
+static void drop_proxy_conn(struct proxy_conn *proxy_conn)
 {
-    leave(proxy_conn);
-    close_socket(proxy_conn);
+    detach_proxy_conn(proxy_conn);
+    close_proxied_socket(proxy_conn);
 }
 
-static void go_on(struct proxy_conn *proxy_conn)
+static void become_http_conn(struct proxy_conn *proxy_conn)
 {
     int64_t due_ms = proxy_conn->due_ms;
-    leave(proxy_conn);
+    detach_proxy_conn(proxy_conn);
     if (http_conn_new(proxy_conn->worker, proxy_conn->watch.fd, proxy_conn->peer,
                       peer_address(proxy_conn->peer), due_ms, proxy_conn->http_conns) != ERR_OK)
-        close_socket(proxy_conn);
+        close_proxied_socket(proxy_conn);
 }
 
-static void take_head(struct proxy_conn *proxy_conn, const struct proxy_head *head)
+static void take_proxy_head(struct proxy_conn *proxy_conn, const struct proxy_head *head)
 {
     char bytes[PROXY_HEAD_MAX_BYTES];
     if (recv(proxy_conn->watch.fd, bytes, head->len, MSG_DONTWAIT) != (ssize_t)head->len) {
-        drop(proxy_conn); /* it was all there a moment ago */
+        drop_proxy_conn(proxy_conn); /* it was complete a moment ago */
         return;
     }
     enum err error = peer_tell(proxy_conn->peer, head->has_address, &head->address);
     if (error == ERR_OK) {
-        go_on(proxy_conn);
+        become_http_conn(proxy_conn);
     } else if (error == ERR_CROWDED) {
-        leave(proxy_conn);
+        detach_proxy_conn(proxy_conn);
         peer_leave(proxy_conn->peer);
         atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
         early_refusal_send(proxy_conn->worker, proxy_conn->watch.fd, ERR_CROWDED);
     } else {
-        drop(proxy_conn);
+        drop_proxy_conn(proxy_conn);
     }
 }
 
-/* The bytes are looked at and left where they are until a whole header is among them. */
+/* Bytes are peeked at, and stay in the socket until the header is complete. */
 static void on_ready(struct reactor_watch *watch, uint32_t events)
 {
     struct proxy_conn *proxy_conn = CONTAINER_OF(watch, struct proxy_conn, watch);
@@ -88,30 +88,32 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     if (len < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (len <= 0) {
-        drop(proxy_conn);
+        drop_proxy_conn(proxy_conn);
         return;
     }
     switch (proxy_head_parse((struct span){bytes, (size_t)len}, &head)) {
     case PROXY_HEAD_MORE:
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            drop(proxy_conn); /* no more will come */
+            drop_proxy_conn(proxy_conn); /* no more will come */
         break;
     case PROXY_HEAD_DONE:
-        take_head(proxy_conn, &head);
+        take_proxy_head(proxy_conn, &head);
         break;
     case PROXY_HEAD_BAD:
         metrics_count(METRIC_BAD_PROXY_HEADS);
-        go_on(proxy_conn); /* as a request line it is malformed, too, and answered so */
+        become_http_conn(
+            proxy_conn); /* it is a malformed request line as well, and refused as one */
         break;
     case PROXY_HEAD_NONE:
-        go_on(proxy_conn);
+        become_http_conn(proxy_conn);
         break;
     }
 }
 
 static void on_timer(struct timer *timer)
 {
-    go_on(CONTAINER_OF(timer, struct proxy_conn, timer)); /* its time is over, and it is told so */
+    become_http_conn(CONTAINER_OF(timer, struct proxy_conn,
+                                  timer)); /* whose time is over, too: it answers 408 */
 }
 
 enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct list *all,
@@ -124,7 +126,7 @@ enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct
     proxy_conn->peer = peer;
     proxy_conn->http_conns = http_conns;
     proxy_conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = fd};
-    /* Edges, because what was looked at still lies there: only more of it is news. */
+    /* Edge-triggered: bytes that were peeked at are still there, and only more of them matter. */
     enum err error =
         reactor_watch_add(worker->reactor, &proxy_conn->watch, EPOLLIN | EPOLLRDHUP | EPOLLET);
     if (error != ERR_OK) {
@@ -138,8 +140,8 @@ enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct
     return ERR_OK;
 }
 
-void proxy_conn_drop_all(struct list *all)
+void proxy_conns_drop_all(struct list *all)
 {
     while (!list_is_empty(all))
-        drop(CONTAINER_OF(all->next, struct proxy_conn, link));
+        drop_proxy_conn(CONTAINER_OF(all->next, struct proxy_conn, link));
 }

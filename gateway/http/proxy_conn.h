@@ -1,15 +1,16 @@
-/* A connection of a trusted proxy, until its first bytes have told whether it begins with a PROXY
- * header. Then it is an HTTP connection. The header is taken from the socket without a byte of what
- * follows it, so whoever reads the socket next (HTTP, TLS) begins at its own beginning. */
+/* A connection of a trusted proxy, until its first bytes have shown whether it begins with a PROXY
+ * header. Then it becomes an HTTP connection. The header is read from the socket without a byte of
+ * what follows it, so that HTTP or TLS begins at its own first byte. On the worker's thread. */
 #ifndef HERALD_PROXY_CONN_H
 #define HERALD_PROXY_CONN_H
 
 #include "gateway/http/http_conns.h"
 
-/* Takes over the socket and the peer, for --head-timeout at most (the head has as long again). On
- * error they are still the caller's. `all` is the list it is in, `http_conns` where it goes. */
+/* Takes over the socket and the peer; on error both are still the caller's. The connection stands
+ * in the list `all` and goes on to `http_conns`, after --head-timeout at the latest, which is the
+ * limit for both heads together. ERR_NO_MEMORY, ERR_SYSTEM. */
 MUST_CHECK enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer,
                                    struct list *all, struct http_conns *http_conns);
-void proxy_conn_drop_all(struct list *all);
+void proxy_conns_drop_all(struct list *all); /* closes them */
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SKIPS_SAID_MAX = 20 }; /* a file of many keys must not fill the log */
+enum { SKIPS_LOGGED_MAX = 20 }; /* a file of many keys must not fill the log */
 
 struct auth {
     enum auth_kind kind;
@@ -22,13 +22,13 @@ struct auth {
     struct jwt_keys *keys;
 };
 
-/* Keys that are not used, of a reading under way. */
-static void on_skip(void *to, const struct jwt_skip *skip)
+/* The file being read has a key that is not used. */
+static void on_key_skipped(void *to, const struct jwt_skip *skip)
 {
     size_t *n_skipped = to;
     if (skip->is_fault)
         metrics_count(METRIC_TOKEN_KEYS_SKIPPED);
-    if (++*n_skipped > SKIPS_SAID_MAX)
+    if (++*n_skipped > SKIPS_LOGGED_MAX)
         return;
     struct log_field fields[] = {
         LOG_TEXT("part", skip->part),
@@ -50,20 +50,20 @@ static enum err read_keys(struct auth *auth, struct jwt_keys **ret_keys, size_t 
     buf_init(&text, WATCHED_FILE_MAX_BYTES);
     enum err error = watched_file_read(&auth->file, &text, why, why_cap);
     if (error == ERR_OK) {
-        error =
-            jwt_keys_read(buf_span(&text), on_skip, ret_n_skipped, ret_keys, detail, sizeof detail);
+        error = jwt_keys_read(buf_span(&text), on_key_skipped, ret_n_skipped, ret_keys, detail,
+                              sizeof detail);
         if (error != ERR_OK)
             snprintf(why, why_cap, "%s: %s", auth->file.path, detail);
     }
-    if (*ret_n_skipped > SKIPS_SAID_MAX)
+    if (*ret_n_skipped > SKIPS_LOGGED_MAX)
         log_event(LOG_WARN, "more keys for tokens are skipped",
-                  LOG_INT("keys", *ret_n_skipped - SKIPS_SAID_MAX));
+                  LOG_INT("keys", *ret_n_skipped - SKIPS_LOGGED_MAX));
     whole_file_wipe(&text);
     return error;
 }
 
-/* Text that a failed download leaves in the place of public keys may look like a secret, and
- * everybody knows it. The other way is safe: nothing comes to be a JWKS or PEM by accident. */
+/* The text that a failed download leaves instead of public keys may look like a secret, and
+ * everybody knows it. The other direction is safe: no text becomes a JWKS or PEM by accident. */
 static enum err check_kind(const struct auth *auth, const struct jwt_keys *next, char *why,
                            size_t why_cap)
 {
@@ -111,7 +111,7 @@ static enum err open_keys(struct auth *auth, char *why, size_t why_cap)
     return error == ERR_NO_MEMORY ? error : ERR_INVALID_FIELD;
 }
 
-/* Whoever says how tokens are looked at, and not that they are, would let everybody in. */
+/* Options for tokens without --auth jwt would have no effect, and everybody would be let in. */
 static enum err check_used(const struct options *options, char *why, size_t why_cap)
 {
     const struct {
@@ -153,8 +153,8 @@ static enum err check_rules(const struct options *options, char *why, size_t why
     return ERR_INVALID_FIELD;
 }
 
-/* Whoever means a list gets no token through, and reads here why. */
-static void tell_long_names(const char *option, const struct option_list *list)
+/* With a list in one value no token would pass, and this line says why. */
+static void log_long_names(const char *option, const struct option_list *list)
 {
     for (size_t i = 0; i < list->n; i++)
         if (strpbrk(list->values[i], ", ") != NULL)
@@ -169,8 +169,8 @@ static enum err set_rules(struct auth *auth, const struct options *options, char
     enum err error = check_rules(options, why, why_cap);
     if (error != ERR_OK)
         return error;
-    tell_long_names("jwt-audience", audiences);
-    tell_long_names("jwt-issuer", issuers);
+    log_long_names("jwt-audience", audiences);
+    log_long_names("jwt-issuer", issuers);
     auth->names = calloc(audiences->n + issuers->n + 1, sizeof *auth->names);
     if (auth->names == NULL) {
         snprintf(why, why_cap, "out of memory");

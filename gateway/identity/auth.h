@@ -1,5 +1,5 @@
-/* Who a subscriber is (CONTRACT 2, Identity): what --auth says, and the keys that tokens are
- * verified with, as they stand now. Any thread. */
+/* How subscribers are identified (CONTRACT 2, Identity): by what --auth says, with the keys of
+ * tokens as they are now. Any thread. */
 #ifndef HERALD_AUTH_H
 #define HERALD_AUTH_H
 
@@ -11,14 +11,15 @@ enum auth_kind { AUTH_NONE, AUTH_JWT, AUTH_TICKET };
 
 struct auth;
 
-/* ERR_INVALID_FIELD: *why names the option, and the file where it is that. The options stay. */
+/* ERR_INVALID_FIELD: *why names the option, and the file if that is at fault. ERR_NO_MEMORY. The
+ * options must stay until auth_close. */
 MUST_CHECK enum err auth_open(const struct options *options, struct auth **ret_auth, char *why,
                               size_t why_cap);
 void auth_close(struct auth *auth); /* NULL is fine */
 
 enum auth_kind auth_kind(const struct auth *auth);
 
-/* As credentials_token, by the options. */
+/* As credentials_token (http/credentials.h), in the places that the options allow. */
 MUST_CHECK enum err auth_find_token(const struct auth *auth, const struct http_head *head,
                                     const char *bytes, char room[CREDENTIALS_ROOM_BYTES],
                                     struct span *ret_token, const char **ret_detail);
@@ -27,9 +28,9 @@ MUST_CHECK enum err auth_find_token(const struct auth *auth, const struct http_h
 MUST_CHECK enum err auth_verify(struct auth *auth, struct span token, struct jwt_claims *ret_claims,
                                 const char **ret_detail);
 
-/* Reads the keys again, if their file has changed or `must`. A bad file is logged, and what was
- * read before goes on counting. So it is with a file that is nothing but a secret where the one
- * before was more than that: it takes a restart. One thread at a time. */
+/* Reads the keys again, if their file has changed or `must`. A bad file is logged, and the keys
+ * stay as they were. They also stay when the file has become a bare secret and was not one before:
+ * that takes a restart. One thread at a time. */
 void auth_reload(struct auth *auth, bool must);
 
 #endif

@@ -28,8 +28,8 @@ MUST_CHECK enum err identity_verify(struct auth *auth, struct span token,
 MUST_CHECK enum err identity_claim(struct identity *identity, const struct jwt_claims *claims,
                                    const char **ret_detail);
 
-/* Has a session's time ended? The leeway of tokens is not a session's: it would be closed at once.
- */
+/* Has the time of a session ended whose credentials end at expires_ms? Without the leeway that
+ * tokens have: a session that begins within it would be closed at once. */
 bool identity_has_ended(int64_t expires_ms);
 
 #endif

@@ -1,12 +1,13 @@
-/* A `place` is what is known of one address (of an IPv6 address its /64): how many connections it
- * has, and how many of them hold one of the --max-connections-per-address. A connection takes its
- * place when it arrives, so that heads that never end count as well. One that found no room is read
- * all the same, because only its request tells how it must be refused, but only so many of these
- * (CROWD_MAX); it asks once more when it is about to enter.
+/* An address row counts the connections of one address (of an IPv6 address its /64), and how many
+ * of them hold one of its --max-connections-per-address slots. A connection takes its slot when it
+ * arrives, so that heads that never end count as well. One that finds no slot is read all the same,
+ * because only its request tells how it must be refused; an address has at most CROWD_MAX of these.
+ * Such a connection asks for a slot once more when it is about to subscribe (peer_enter).
  *
- * The places are in shards with a mutex each. A place goes with its last connection; with a limit
- * on handshakes it stays until its bucket is full again (a second at most, swept by whoever comes
- * next to that shard), or coming and going would be a way round the limit. */
+ * The rows are in shards with a mutex each. A row is freed with its last connection. With a limit
+ * on handshakes it stays until its bucket of tokens is full again, or leaving and coming back would
+ * be a way round the limit: for a second at most, until the next connection of that shard sweeps
+ * it. */
 #include "gateway/identity/peers.h"
 
 #include "gateway/base/clock.h"
@@ -25,16 +26,16 @@ enum { N_SHARDS = 64, N_BUCKETS = 512, CROWD_MAX = 64 };
 
 struct address_row {
     struct address_row *next; /* in the bucket */
-    struct list idle;         /* in the shard's list, while nobody is here */
+    struct list idle;         /* in the shard's list, while it has no connection */
     struct ip network;
     struct rate handshakes;
     uint32_t n_here; /* connections */
-    uint32_t n_in;   /* of them, that hold a place */
+    uint32_t n_in;   /* of them, that hold a slot */
 };
 
 struct shard {
     pthread_mutex_t lock; /* for all of it; nothing else is locked under it */
-    struct list idle;     /* places of nobody, the first one's bucket is full first */
+    struct list idle;     /* rows without connections; the first one's bucket is full first */
     struct address_row *buckets[N_BUCKETS];
 };
 
@@ -51,13 +52,13 @@ struct peer {
     struct peers *peers;
     struct address_row *row; /* NULL: not counted */
     struct ip address;
-    bool has_address;       /* false: who connected to a unix socket, and is not counted */
+    bool has_address;       /* false: it connected to a unix socket, and is not counted */
     struct ip proxy;        /* is_told_by_head: the peer's own address... */
     bool proxy_has_address; /* ...if it has one */
     bool is_told_by_head;
     bool is_unresolved;
     bool is_proxied;
-    bool is_in; /* it holds one of the places */
+    bool is_in; /* it holds a slot of its row */
 };
 
 /* ---- the table ---- */
@@ -71,7 +72,7 @@ static struct shard *shard_of(struct peers *peers, const struct ip *network,
     return shard;
 }
 
-static void drop_place(struct address_row **bucket, struct address_row *row)
+static void drop_row(struct address_row **bucket, struct address_row *row)
 {
     while (*bucket != row)
         bucket = &(*bucket)->next;
@@ -80,7 +81,7 @@ static void drop_place(struct address_row **bucket, struct address_row *row)
     free(row);
 }
 
-static void sweep(struct peers *peers, struct shard *shard, int64_t now_us)
+static void sweep_idle_rows(struct peers *peers, struct shard *shard, int64_t now_us)
 {
     while (!list_is_empty(&shard->idle)) {
         struct address_row *row = CONTAINER_OF(shard->idle.next, struct address_row, idle);
@@ -88,12 +89,12 @@ static void sweep(struct peers *peers, struct shard *shard, int64_t now_us)
         if (row->handshakes.full_us > now_us)
             return;
         shard_of(peers, &row->network, &bucket);
-        drop_place(bucket, row);
+        drop_row(bucket, row);
     }
 }
 
 /* Found or made. NULL: out of memory. */
-static struct address_row *find_place(struct address_row **bucket, const struct ip *network)
+static struct address_row *find_row(struct address_row **bucket, const struct ip *network)
 {
     for (struct address_row *row = *bucket; row != NULL; row = row->next) {
         if (ip_equal(&row->network, network))
@@ -109,7 +110,7 @@ static struct address_row *find_place(struct address_row **bucket, const struct 
     return row;
 }
 
-static bool take_place(const struct peers *peers, struct address_row *row)
+static bool take_slot(const struct peers *peers, struct address_row *row)
 {
     if (peers->max_connections != 0 && row->n_in >= peers->max_connections)
         return false;
@@ -117,7 +118,7 @@ static bool take_place(const struct peers *peers, struct address_row *row)
     return true;
 }
 
-static enum err claim(struct peer *peer)
+static enum err claim_row(struct peer *peer)
 {
     struct peers *peers = peer->peers;
     struct address_row **bucket;
@@ -127,8 +128,8 @@ static enum err claim(struct peer *peer)
     struct shard *shard = shard_of(peers, &network, &bucket);
     enum err error = ERR_OK;
     pthread_mutex_lock(&shard->lock);
-    sweep(peers, shard, clock_monotonic_us());
-    struct address_row *row = find_place(bucket, &network);
+    sweep_idle_rows(peers, shard, clock_monotonic_us());
+    struct address_row *row = find_row(bucket, &network);
     if (row == NULL) {
         error = ERR_NO_MEMORY;
     } else if (peers->max_connections != 0 &&
@@ -137,7 +138,7 @@ static enum err claim(struct peer *peer)
     } else {
         list_remove(&row->idle);
         row->n_here++;
-        peer->is_in = take_place(peers, row);
+        peer->is_in = take_slot(peers, row);
         peer->row = row;
     }
     pthread_mutex_unlock(&shard->lock);
@@ -146,7 +147,7 @@ static enum err claim(struct peer *peer)
     return error;
 }
 
-static void give_back(struct peer *peer)
+static void give_back_row(struct peer *peer)
 {
     struct address_row *row = peer->row;
     struct address_row **bucket;
@@ -157,7 +158,7 @@ static void give_back(struct peer *peer)
         if (row->handshakes.full_us > clock_monotonic_us())
             list_append(&shard->idle, &row->idle);
         else
-            drop_place(bucket, row);
+            drop_row(bucket, row);
     }
     pthread_mutex_unlock(&shard->lock);
 }
@@ -214,7 +215,7 @@ void peers_free(struct peers *peers)
     if (peers == NULL)
         return;
     for (size_t i = 0; peers->shards != NULL && i < N_SHARDS; i++) {
-        sweep(peers, &peers->shards[i], INT64_MAX);
+        sweep_idle_rows(peers, &peers->shards[i], INT64_MAX);
         pthread_mutex_destroy(&peers->shards[i].lock);
     }
     free(peers->shards);
@@ -246,7 +247,7 @@ enum err peer_arrive(struct peers *peers, const struct ip *from, struct peer **r
     if (peer == NULL)
         return ERR_NO_MEMORY;
     *peer = found;
-    enum err error = found.is_unresolved ? ERR_OK : claim(peer);
+    enum err error = found.is_unresolved ? ERR_OK : claim_row(peer);
     if (error != ERR_OK) {
         free(peer);
         return error;
@@ -260,7 +261,7 @@ void peer_leave(struct peer *peer)
     if (peer == NULL)
         return;
     if (peer->row != NULL)
-        give_back(peer);
+        give_back_row(peer);
     free(peer);
 }
 
@@ -277,7 +278,7 @@ enum err peer_tell(struct peer *peer, bool has_address, const struct ip *ip)
         peer->has_address = true;
         peer->address = *ip;
     }
-    return claim(peer);
+    return claim_row(peer);
 }
 
 void peer_tell_by_head(struct peer *peer, const struct http_head *head, const char *bytes)
@@ -288,13 +289,13 @@ void peer_tell_by_head(struct peer *peer, const struct http_head *head, const ch
     peer->is_told_by_head = true;
     bool is_found = forwarded_for(head, bytes, peer->peers->trusted, peer->peers->n_trusted, &ip);
     enum err error = peer_tell(peer, is_found, &ip);
-    (void)error; /* one without a place is not let in: peer_enter */
+    (void)error; /* without a row it may not subscribe: peer_enter */
 }
 
-static void give_up_place(struct peer *peer)
+static void leave_row(struct peer *peer)
 {
     if (peer->row != NULL)
-        give_back(peer);
+        give_back_row(peer);
     peer->row = NULL;
     peer->is_in = false;
 }
@@ -303,7 +304,7 @@ void peer_next(struct peer *peer)
 {
     if (peer == NULL || !peer->is_told_by_head)
         return;
-    give_up_place(peer);
+    leave_row(peer);
     peer->address = peer->proxy;
     peer->has_address = peer->proxy_has_address;
     peer->is_told_by_head = peer->is_proxied = false;
@@ -313,12 +314,12 @@ void peer_next(struct peer *peer)
 void peer_rest(struct peer *peer)
 {
     if (peer != NULL)
-        give_up_place(peer);
+        leave_row(peer);
 }
 
 enum err peer_wake(struct peer *peer)
 {
-    return peer == NULL || peer->is_unresolved ? ERR_OK : claim(peer);
+    return peer == NULL || peer->is_unresolved ? ERR_OK : claim_row(peer);
 }
 
 bool peer_is_proxied(const struct peer *peer)
@@ -341,7 +342,7 @@ enum err peer_enter(struct peer *peer)
     if (peers->max_handshakes != 0 && !rate_take(&row->handshakes, clock_monotonic_us(),
                                                  peers->max_handshakes, peers->max_handshakes, 1))
         error = ERR_RATE;
-    else if (!peer->is_in && !(peer->is_in = take_place(peers, row)))
+    else if (!peer->is_in && !(peer->is_in = take_slot(peers, row)))
         error = ERR_CROWDED;
     pthread_mutex_unlock(&shard->lock);
     if (error != ERR_OK)
