@@ -13,6 +13,7 @@
 #include "admin/pending.h"
 #include "admin/problem.h"
 #include "admin/route.h"
+#include "proto/bytes/user_id.h"
 #include "proto/note/notification.h"
 
 struct service;

@@ -2,6 +2,7 @@
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"
+#include "proto/note/kick_json.h"
 
 #include <inttypes.h>
 

@@ -1,5 +1,4 @@
-/* The bodies that name one user: POST /deleteClient and POST /tickets. */
-#include "proto/note/push_json.h"
+#include "proto/note/kick_json.h"
 
 #include "proto/bytes/decimal.h"
 #include "proto/json/json_members.h"
@@ -38,12 +37,12 @@ static enum err take_reason(struct span body, struct span raw, struct kick_reque
     if (raw.bytes == NULL)
         return ERR_OK;
     if (!json_is_string(raw))
-        return json_refuse(problem, ERR_INVALID_FIELD, "reason", why, PUSH_REASON_MAX_BYTES);
+        return json_refuse(problem, ERR_INVALID_FIELD, "reason", why, KICK_REASON_MAX_BYTES);
     enum err error = json_decode(body, raw, request->reason, sizeof request->reason, &len, problem);
     if (error != ERR_OK)
         return error;
     if (len > sizeof request->reason || json_has_control(request->reason, len))
-        return json_refuse(problem, ERR_INVALID_FIELD, "reason", why, PUSH_REASON_MAX_BYTES);
+        return json_refuse(problem, ERR_INVALID_FIELD, "reason", why, KICK_REASON_MAX_BYTES);
     request->reason_len = len;
     return ERR_OK;
 }
@@ -52,9 +51,9 @@ static enum err take_block_for(struct span raw, struct kick_request *request,
                                struct json_problem *problem)
 {
     uint64_t seconds = 0;
-    if (raw.bytes != NULL && !decimal_read(raw, PUSH_MAX_BLOCK_S, &seconds))
+    if (raw.bytes != NULL && !decimal_read(raw, KICK_MAX_BLOCK_S, &seconds))
         return json_refuse(problem, ERR_INVALID_FIELD, "blockFor",
-                           "blockFor must be a whole number of seconds, 0..%d", PUSH_MAX_BLOCK_S);
+                           "blockFor must be a whole number of seconds, 0..%d", KICK_MAX_BLOCK_S);
     request->block_s = (uint32_t)seconds;
     return ERR_OK;
 }

@@ -3,6 +3,7 @@
 #include "proto/note/push_json.h"
 
 #include "proto/bytes/decimal.h"
+#include "proto/bytes/user_id.h"
 #include "proto/bytes/utf8.h"
 #include "proto/json/json_members.h"
 #include "proto/json/json_scan.h"
@@ -376,15 +377,4 @@ enum err broadcast_request_parse(struct span body, const struct push_limits *lim
     if (error != ERR_OK)
         return error;
     return take_data(members.raw[0], limits->max_data_bytes, ret_data, ret_problem);
-}
-bool json_is_valid(struct span text, size_t *ret_offset)
-{
-    struct json_scan scan;
-    struct span raw;
-    json_scan_init(&scan, text);
-    json_scan_space(&scan);
-    if (json_scan_value(&scan, &raw) && json_scan_end(&scan))
-        return true;
-    *ret_offset = (size_t)(scan.at - scan.begin);
-    return false;
 }

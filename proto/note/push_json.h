@@ -9,7 +9,6 @@
 #define HERALD_PROTO_PUSH_JSON_H
 
 #include "proto/bytes/span.h"
-#include "proto/bytes/user_id.h"
 #include "proto/error.h"
 #include "proto/json/json_scan.h"
 
@@ -19,8 +18,6 @@ enum {
     PUSH_MAX_USERS = 10000,
     PUSH_MAX_TTL_S = 2592000,
     PUSH_MAX_WAIT_S = 30,
-    PUSH_REASON_MAX_BYTES = 64, /* of a kick */
-    PUSH_MAX_BLOCK_S = 86400,   /* of a kick */
 };
 
 struct push_limits {
@@ -68,26 +65,5 @@ MUST_CHECK enum err users_request_parse(struct span body, struct push_request *r
 MUST_CHECK enum err broadcast_request_parse(struct span body, const struct push_limits *limits,
                                             struct span *ret_data,
                                             struct json_problem *ret_problem);
-
-/* POST /deleteClient: {"userId","reason"?,"purge"?,"blockFor"?} */
-struct kick_request {
-    char user_id[USER_ID_MAX_BYTES];
-    size_t user_id_len;
-    char reason[PUSH_REASON_MAX_BYTES]; /* UTF-8, no control characters */
-    size_t reason_len;
-    bool is_purge;
-    uint32_t block_s; /* at most PUSH_MAX_BLOCK_S */
-};
-
-MUST_CHECK enum err kick_request_parse(struct span body, struct kick_request *ret_request,
-                                       struct json_problem *ret_problem);
-
-/* POST /tickets: {"userId"}, decoded into `user_id`. */
-MUST_CHECK enum err ticket_request_parse(struct span body, char user_id[USER_ID_MAX_BYTES],
-                                         size_t *ret_len, struct json_problem *ret_problem);
-
-/* Is this one complete, valid JSON value with nothing but white space around it? false: the offset
- * of the first byte that is wrong. */
-bool json_is_valid(struct span text, size_t *ret_offset);
 
 #endif

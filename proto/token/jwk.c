@@ -17,13 +17,13 @@ static const char *const names[MEMBERS] = {
 /* The numbers of one key: the longest is a secret, or n with a zero octet in front. */
 enum { NUMBER_MAX_BYTES = JWT_SECRET_MAX_BYTES + 1 };
 
-static enum err refuse(const char *why, const char **ret_why)
+static enum err refuse_key(const char *why, const char **ret_why)
 {
     *ret_why = why;
     return ERR_INVALID_FIELD;
 }
 
-static enum err pass_over(const char *why, const char **ret_why)
+static enum err pass_over_key(const char *why, const char **ret_why)
 {
     *ret_why = why;
     return ERR_NOT_FOUND;
@@ -46,7 +46,7 @@ static enum err find_curve(const struct span *raw, enum jwt_alg *ret_alg, const 
     else if (json_object_string_is(raw[CRV], SPAN_LITERAL("P-521")))
         *ret_alg = JWT_ES512;
     else
-        return pass_over("its crv is none of P-256, P-384 and P-521", ret_why);
+        return pass_over_key("its crv is none of P-256, P-384 and P-521", ret_why);
     return ERR_OK;
 }
 
@@ -60,11 +60,11 @@ static enum err find_kind(const struct span *raw, enum jwt_alg *ret_alg, const c
     else if (json_object_string_is(raw[KTY], SPAN_LITERAL("RSA")))
         *ret_alg = JWT_RS256;
     else if (!json_object_string_is(raw[KTY], SPAN_LITERAL("OKP")))
-        return pass_over("its kty is none of RSA, EC, OKP and oct", ret_why);
+        return pass_over_key("its kty is none of RSA, EC, OKP and oct", ret_why);
     else if (json_object_string_is(raw[CRV], SPAN_LITERAL("Ed25519")))
         *ret_alg = JWT_EDDSA;
     else
-        return pass_over("its crv is not Ed25519", ret_why);
+        return pass_over_key("its crv is not Ed25519", ret_why);
     return ERR_OK;
 }
 
@@ -89,13 +89,13 @@ static enum err read_purpose(const struct span *raw, enum jwt_alg *alg, const ch
     if (raw[ALG].bytes != NULL &&
         (!json_object_string(raw[ALG], name, sizeof name, &len) || len > sizeof name ||
          !jwt_alg_find((struct span){name, len}, &said)))
-        return pass_over("its alg is none that is taken", ret_why);
+        return pass_over_key("its alg is none that is taken", ret_why);
     if (said != *alg && !(jwt_alg_is_rsa(said) && jwt_alg_is_rsa(*alg)))
-        return pass_over("its alg is not one of its kty and crv", ret_why);
+        return pass_over_key("its alg is not one of its kty and crv", ret_why);
     if (raw[USE].bytes != NULL && !json_object_string_is(raw[USE], SPAN_LITERAL("sig")))
-        return pass_over("its use is not sig", ret_why);
+        return pass_over_key("its use is not sig", ret_why);
     if (raw[KEY_OPS].bytes != NULL && !has_verify(raw[KEY_OPS]))
-        return pass_over("its key_ops do not say verify", ret_why);
+        return pass_over_key("its key_ops do not say verify", ret_why);
     *alg = said;
     return ERR_OK;
 }
@@ -128,21 +128,21 @@ static enum err read_numbers(const struct span *raw, enum jwt_alg alg, struct ro
     switch (alg) {
     case JWT_HS256:
         if (!take_number(raw[K], room, &first))
-            return refuse("k is missing, too long or not base64url", ret_why);
+            return refuse_key("k is missing, too long or not base64url", ret_why);
         return jwt_key_of_secret(first, ret_key, ret_why);
     case JWT_ES256:
     case JWT_ES384:
     case JWT_ES512:
         if (!take_number(raw[X], room, &first) || !take_number(raw[Y], room, &second))
-            return refuse("x or y is missing, too long or not base64url", ret_why);
+            return refuse_key("x or y is missing, too long or not base64url", ret_why);
         return jwt_key_of_ec(alg, first, second, ret_key, ret_why);
     case JWT_EDDSA:
         if (!take_number(raw[X], room, &first))
-            return refuse("x is missing, too long or not base64url", ret_why);
+            return refuse_key("x is missing, too long or not base64url", ret_why);
         return jwt_key_of_ed25519(first, ret_key, ret_why);
     default:
         if (!take_number(raw[N], room, &first) || !take_number(raw[E], room, &second))
-            return refuse("n or e is missing, too long or not base64url", ret_why);
+            return refuse_key("n or e is missing, too long or not base64url", ret_why);
         return jwt_key_of_rsa(first, second, ret_key, ret_why);
     }
 }
@@ -153,7 +153,7 @@ static enum err read_kid(struct span raw, struct jwt_key *key, const char **ret_
     if (raw.bytes == NULL)
         return ERR_OK;
     if (!json_object_string(raw, key->kid, sizeof key->kid, &len) || len > sizeof key->kid)
-        return refuse("kid must be a string of at most 256 bytes", ret_why);
+        return refuse_key("kid must be a string of at most 256 bytes", ret_why);
     key->kid_len = len;
     key->has_kid = true;
     return ERR_OK;
@@ -195,6 +195,6 @@ enum err jwk_read(struct span object, struct jwt_key *ret_key, const char **ret_
     bool is_secret = json_object_string_is(raw[KTY], SPAN_LITERAL("oct"));
     for (int i = D; i < MEMBERS && !is_secret; i++)
         if (raw[i].bytes != NULL)
-            return refuse("it is a private key; only the public part belongs here", ret_why);
+            return refuse_key("it is a private key; only the public part belongs here", ret_why);
     return read_key(raw, ret_key, ret_why);
 }

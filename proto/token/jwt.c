@@ -1,12 +1,12 @@
-/* The way of a good token: three parts (cut), the header tells key and algorithm (read_header,
- * choose_keys), the signature is verified over the first two parts as they stand, and only then is
- * the payload decoded and its claims judged, exp last. Each failure is one sentence. */
+/* The way of a good token: three parts (split_token), the header tells key and algorithm
+ * (read_header, choose_keys), the signature is verified over the first two parts as they stand, and
+ * only then is the payload decoded and its claims judged, exp last. Each failure is one sentence.
+ */
 #include "proto/token/jwt.h"
 
 #include "proto/bytes/base64url.h"
 #include "proto/bytes/decimal.h"
 #include "proto/json/json_object.h"
-#include "proto/token/jwt_key.h"
 
 #include <openssl/err.h>
 
@@ -23,14 +23,14 @@ struct token {
     struct span text;                       /* what is signed */
 };
 
-static enum err refuse(const char *detail, const char **ret_detail)
+static enum err refuse_token(const char *detail, const char **ret_detail)
 {
     *ret_detail = detail;
     return ERR_UNAUTHORIZED;
 }
 
 /* What stands before the first dot of *rest, which is cut off with it. false: no dot. */
-static bool cut(struct span *rest, struct span *ret_part)
+static bool cut_part(struct span *rest, struct span *ret_part)
 {
     const char *dot = rest->len > 0 ? memchr(rest->bytes, '.', rest->len) : NULL;
     if (dot == NULL)
@@ -41,20 +41,20 @@ static bool cut(struct span *rest, struct span *ret_part)
     return true;
 }
 
-static enum err split(struct span text, struct token *token, const char **ret_detail)
+static enum err split_token(struct span text, struct token *token, const char **ret_detail)
 {
     struct span rest = text;
-    if (!cut(&rest, &token->header) || !cut(&rest, &token->payload) ||
+    if (!cut_part(&rest, &token->header) || !cut_part(&rest, &token->payload) ||
         (rest.len > 0 && memchr(rest.bytes, '.', rest.len) != NULL))
-        return refuse("the token is not of three parts", ret_detail);
+        return refuse_token("the token is not of three parts", ret_detail);
     token->signature = rest;
     token->text = (struct span){text.bytes, token->header.len + 1 + token->payload.len};
     if (token->header.len == 0)
-        return refuse("the header of the token is empty", ret_detail);
+        return refuse_token("the header of the token is empty", ret_detail);
     if (token->payload.len == 0)
-        return refuse("the payload of the token is empty", ret_detail);
+        return refuse_token("the payload of the token is empty", ret_detail);
     if (rest.len == 0)
-        return refuse("the signature of the token is empty", ret_detail);
+        return refuse_token("the signature of the token is empty", ret_detail);
     return ERR_OK;
 }
 
@@ -88,10 +88,10 @@ static enum err choose_keys(const struct jwt_keys *keys, const struct span *raw,
     struct span kid = {NULL, 0};
     if (!json_object_string(raw[ALG], text, sizeof text, &len) || len > sizeof text ||
         !jwt_alg_find((struct span){text, len}, &alg))
-        return refuse("the algorithm of the token is not taken", ret_detail);
+        return refuse_token("the algorithm of the token is not taken", ret_detail);
     if (raw[KID].bytes != NULL) {
         if (!json_object_string(raw[KID], text, sizeof text, &len))
-            return refuse("the key id of the token is not a string", ret_detail);
+            return refuse_token("the key id of the token is not a string", ret_detail);
         kid = (struct span){text, len}; /* one that does not fit is longer than that of any key */
     }
     return jwt_keys_choose(keys, alg, kid, ret_choice, ret_detail);
@@ -103,9 +103,9 @@ static enum err read_header(const struct jwt_keys *keys, struct span part,
     char room[PART_MAX_BYTES];
     struct span raw[HEADER_MEMBERS];
     if (!read_object(part, room, header_names, HEADER_MEMBERS, raw))
-        return refuse("the header of the token is malformed", ret_detail);
+        return refuse_token("the header of the token is malformed", ret_detail);
     if (raw[CRIT].bytes != NULL || raw[B64].bytes != NULL)
-        return refuse("the token has an extension that is not taken", ret_detail);
+        return refuse_token("the token has an extension that is not taken", ret_detail);
     return choose_keys(keys, raw, ret_choice, ret_detail);
 }
 
@@ -115,12 +115,12 @@ static enum err check_signature(const struct jwt_choice *choice, const struct to
     char signature[SIGNATURE_MAX_BYTES];
     size_t len;
     if (base64url_decode(token->signature, signature, sizeof signature, &len) != ERR_OK)
-        return refuse("the signature of the token is malformed", ret_detail);
+        return refuse_token("the signature of the token is malformed", ret_detail);
     enum err error = ERR_UNAUTHORIZED;
     for (size_t i = 0; i < choice->n && error == ERR_UNAUTHORIZED; i++)
         error = jwt_key_verify(choice->keys[i], token->text, (struct span){signature, len});
     if (error == ERR_UNAUTHORIZED)
-        return refuse("the signature of the token is not good", ret_detail);
+        return refuse_token("the signature of the token is not good", ret_detail);
     return error;
 }
 
@@ -214,16 +214,16 @@ static enum err check_origin(const struct span *raw, const struct jwt_rules *rul
                              const char **ret_detail)
 {
     if (rules->n_issuers > 0 && raw[ISS].bytes == NULL)
-        return refuse("the token names no issuer (iss)", ret_detail);
+        return refuse_token("the token names no issuer (iss)", ret_detail);
     if (rules->n_issuers > 0 && !is_one_of(raw[ISS], rules->issuers, rules->n_issuers))
-        return refuse("the token is from another issuer (iss)", ret_detail);
+        return refuse_token("the token is from another issuer (iss)", ret_detail);
     if (rules->n_audiences == 0)
         return ERR_OK;
     struct span audience = raw[AUD].bytes != NULL ? raw[AUD] : raw[AUD_ELSE];
     if (audience.bytes == NULL)
-        return refuse("the token names no audience (aud)", ret_detail);
+        return refuse_token("the token names no audience (aud)", ret_detail);
     if (!has_audience(audience, rules))
-        return refuse("the token is for another audience (aud)", ret_detail);
+        return refuse_token("the token is for another audience (aud)", ret_detail);
     return ERR_OK;
 }
 
@@ -242,12 +242,13 @@ static enum err read_user(struct span raw, struct jwt_claims *claims, const char
     const char *why;
     size_t len;
     if (raw.bytes == NULL)
-        return refuse("the token has no claim that names the user (--jwt-user-claim)", ret_detail);
+        return refuse_token("the token has no claim that names the user (--jwt-user-claim)",
+                            ret_detail);
     if (!take_user(raw, claims, &len) || len > sizeof claims->user_id ||
         user_id_check((struct span){claims->user_id, len}, &why) != ERR_OK)
-        return refuse("the user claim must be a string of 1 to 128 bytes without control "
-                      "characters, or a whole number",
-                      ret_detail);
+        return refuse_token("the user claim must be a string of 1 to 128 bytes without control "
+                            "characters, or a whole number",
+                            ret_detail);
     claims->user_id_len = len;
     return ERR_OK;
 }
@@ -257,16 +258,16 @@ static enum err check_times(const struct span *raw, const struct jwt_rules *rule
 {
     int64_t exp_ms, nbf_ms, iat_ms;
     if (raw[EXP].bytes == NULL)
-        return refuse("the token has no exp", ret_detail);
+        return refuse_token("the token has no exp", ret_detail);
     if (!read_time(raw[EXP], &exp_ms))
-        return refuse("exp must be a number of seconds up to the year 9999", ret_detail);
+        return refuse_token("exp must be a number of seconds up to the year 9999", ret_detail);
     if (raw[IAT].bytes != NULL && !read_time(raw[IAT], &iat_ms))
-        return refuse("iat must be a number of seconds up to the year 9999", ret_detail);
+        return refuse_token("iat must be a number of seconds up to the year 9999", ret_detail);
     if (raw[NBF].bytes != NULL) {
         if (!read_time(raw[NBF], &nbf_ms))
-            return refuse("nbf must be a number of seconds up to the year 9999", ret_detail);
+            return refuse_token("nbf must be a number of seconds up to the year 9999", ret_detail);
         if (now_ms < nbf_ms - rules->leeway_ms)
-            return refuse("the token is not valid yet", ret_detail);
+            return refuse_token("the token is not valid yet", ret_detail);
     }
     if (now_ms >= exp_ms + rules->leeway_ms) {
         *ret_detail = "the token has expired";
@@ -291,7 +292,7 @@ static enum err check_claims(struct span part, const struct jwt_rules *rules, in
         [USER] = rules->user_claim != NULL ? rules->user_claim : "sub",
     };
     if (!read_object(part, room, names, CLAIMS, raw))
-        return refuse("the payload of the token is malformed", ret_detail);
+        return refuse_token("the payload of the token is malformed", ret_detail);
     enum err error = check_origin(raw, rules, ret_detail);
     if (error == ERR_OK)
         error = read_user(raw[USER], claims, ret_detail);
@@ -319,8 +320,8 @@ enum err jwt_verify(const struct jwt_keys *keys, struct span token, const struct
     struct token parts;
     struct jwt_claims claims;
     if (token.len > JWT_TOKEN_MAX_BYTES)
-        return refuse("the token is larger than 32 KiB", ret_detail);
-    enum err error = split(token, &parts, ret_detail);
+        return refuse_token("the token is larger than 32 KiB", ret_detail);
+    enum err error = split_token(token, &parts, ret_detail);
     if (error == ERR_OK)
         error = verify(keys, &parts, ret_detail);
     if (error == ERR_OK)

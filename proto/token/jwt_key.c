@@ -40,11 +40,6 @@ static const struct {
     [JWT_EDDSA] = {"EdDSA", FAMILY_OKP, NULL, 0, NULL, NULL},
 };
 
-const char *jwt_alg_name(enum jwt_alg alg)
-{
-    return algs[alg].name;
-}
-
 bool jwt_alg_find(struct span name, enum jwt_alg *ret_alg)
 {
     if (span_equal(name, SPAN_LITERAL("Ed25519"))) { /* RFC 9864, 2.2 */
@@ -67,7 +62,7 @@ bool jwt_alg_is_rsa(enum jwt_alg alg)
 
 /* Making keys */
 
-static enum err refuse(const char *why, const char **ret_why)
+static enum err refuse_key(const char *why, const char **ret_why)
 {
     *ret_why = why;
     return ERR_INVALID_FIELD;
@@ -76,9 +71,9 @@ static enum err refuse(const char *why, const char **ret_why)
 enum err jwt_key_of_secret(struct span secret, struct jwt_key *ret_key, const char **ret_why)
 {
     if (secret.len < JWT_SECRET_MIN_BYTES)
-        return refuse("a secret for HS256 must be at least 32 bytes", ret_why);
+        return refuse_key("a secret for HS256 must be at least 32 bytes", ret_why);
     if (secret.len > JWT_SECRET_MAX_BYTES)
-        return refuse("a secret for HS256 must be at most 4096 bytes", ret_why);
+        return refuse_key("a secret for HS256 must be at most 4096 bytes", ret_why);
     char *copy = malloc(secret.len);
     if (copy == NULL)
         return ERR_NO_MEMORY;
@@ -104,36 +99,36 @@ static bool find_curve(const EVP_PKEY *key, enum jwt_alg *ret_alg)
 
 /* For RSA: n is odd, no prime and without small factors, e is odd and above 1; for EC: the point
  * lies on the curve. An e of 1 would make every signature good. */
-static enum err check_public(EVP_PKEY *key, const char **ret_why)
+static enum err check_public_key(EVP_PKEY *key, const char **ret_why)
 {
     EVP_PKEY_CTX *check = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
     if (check == NULL)
         return ERR_NO_MEMORY;
     bool is_valid = EVP_PKEY_public_check(check) == 1;
     EVP_PKEY_CTX_free(check);
-    return is_valid ? ERR_OK : refuse("its numbers are no valid public key", ret_why);
+    return is_valid ? ERR_OK : refuse_key("its numbers are no valid public key", ret_why);
 }
 
-static enum err judge_public(EVP_PKEY *key, enum jwt_alg *ret_alg, const char **ret_why)
+static enum err judge_public_key(EVP_PKEY *key, enum jwt_alg *ret_alg, const char **ret_why)
 {
     if (EVP_PKEY_is_a(key, "RSA")) {
         int bits = EVP_PKEY_get_bits(key);
         if (bits < JWT_RSA_MIN_BITS || bits > JWT_RSA_MAX_BITS)
-            return refuse("an RSA key must have 2048 to 8192 bits", ret_why);
+            return refuse_key("an RSA key must have 2048 to 8192 bits", ret_why);
         *ret_alg = JWT_RS256;
     } else if (EVP_PKEY_is_a(key, "ED25519")) {
         *ret_alg = JWT_EDDSA;
     } else if (!find_curve(key, ret_alg)) {
-        return refuse("it is none of RSA, EC on P-256, P-384 or P-521, and Ed25519", ret_why);
+        return refuse_key("it is none of RSA, EC on P-256, P-384 or P-521, and Ed25519", ret_why);
     }
-    return check_public(key, ret_why);
+    return check_public_key(key, ret_why);
 }
 
 enum err jwt_key_of_public(struct evp_pkey_st *public_key, struct jwt_key *ret_key,
                            const char **ret_why)
 {
     enum jwt_alg alg = JWT_ALGS;
-    enum err error = judge_public(public_key, &alg, ret_why);
+    enum err error = judge_public_key(public_key, &alg, ret_why);
     if (error != ERR_OK) {
         EVP_PKEY_free(public_key);
         return error;
@@ -143,8 +138,8 @@ enum err jwt_key_of_public(struct evp_pkey_st *public_key, struct jwt_key *ret_k
 }
 
 /* Takes the numbers that the builder holds. */
-static enum err make_public(const char *kind, OSSL_PARAM_BLD *numbers, struct jwt_key *ret_key,
-                            const char **ret_why)
+static enum err make_public_key(const char *kind, OSSL_PARAM_BLD *numbers, struct jwt_key *ret_key,
+                                const char **ret_why)
 {
     EVP_PKEY *key = NULL;
     EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, kind, NULL);
@@ -154,7 +149,7 @@ static enum err make_public(const char *kind, OSSL_PARAM_BLD *numbers, struct jw
         if (EVP_PKEY_fromdata(maker, &key, EVP_PKEY_PUBLIC_KEY, params) == 1)
             error = jwt_key_of_public(key, ret_key, ret_why);
         else
-            error = refuse("its numbers are no valid public key", ret_why);
+            error = refuse_key("its numbers are no valid public key", ret_why);
     }
     OSSL_PARAM_free(params);
     EVP_PKEY_CTX_free(maker);
@@ -170,7 +165,7 @@ enum err jwt_key_of_rsa(struct span n, struct span e, struct jwt_key *ret_key, c
 {
     /* a zero octet may stand in front of either */
     if (n.len > JWT_RSA_MAX_BITS / 8 + 1 || e.len > sizeof(uint64_t) + 1)
-        return refuse("n or e is longer than any key that is taken", ret_why);
+        return refuse_key("n or e is longer than any key that is taken", ret_why);
     enum err error = ERR_NO_MEMORY;
     OSSL_PARAM_BLD *numbers = OSSL_PARAM_BLD_new();
     BIGNUM *modulus = number_of(n);
@@ -178,7 +173,7 @@ enum err jwt_key_of_rsa(struct span n, struct span e, struct jwt_key *ret_key, c
     if (numbers != NULL && modulus != NULL && exponent != NULL &&
         OSSL_PARAM_BLD_push_BN(numbers, OSSL_PKEY_PARAM_RSA_N, modulus) == 1 &&
         OSSL_PARAM_BLD_push_BN(numbers, OSSL_PKEY_PARAM_RSA_E, exponent) == 1)
-        error = make_public("RSA", numbers, ret_key, ret_why);
+        error = make_public_key("RSA", numbers, ret_key, ret_why);
     BN_free(exponent);
     BN_free(modulus);
     OSSL_PARAM_BLD_free(numbers);
@@ -190,7 +185,7 @@ enum err jwt_key_of_ec(enum jwt_alg alg, struct span x, struct span y, struct jw
 {
     size_t n = algs[alg].coordinate_bytes;
     if (x.len != n || y.len != n)
-        return refuse("x and y must be as long as the numbers of the curve", ret_why);
+        return refuse_key("x and y must be as long as the numbers of the curve", ret_why);
     unsigned char point[1 + 2 * COORDINATE_MAX_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
     memcpy(point + 1, x.bytes, n);
     memcpy(point + 1 + n, y.bytes, n);
@@ -200,7 +195,7 @@ enum err jwt_key_of_ec(enum jwt_alg alg, struct span x, struct span y, struct jw
         OSSL_PARAM_BLD_push_utf8_string(numbers, OSSL_PKEY_PARAM_GROUP_NAME, algs[alg].group, 0) ==
             1 &&
         OSSL_PARAM_BLD_push_octet_string(numbers, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * n) == 1)
-        error = make_public("EC", numbers, ret_key, ret_why);
+        error = make_public_key("EC", numbers, ret_key, ret_why);
     OSSL_PARAM_BLD_free(numbers);
     return error;
 }
@@ -208,7 +203,7 @@ enum err jwt_key_of_ec(enum jwt_alg alg, struct span x, struct span y, struct jw
 enum err jwt_key_of_ed25519(struct span x, struct jwt_key *ret_key, const char **ret_why)
 {
     if (x.len != ED25519_BYTES)
-        return refuse("x must be 32 bytes", ret_why);
+        return refuse_key("x must be 32 bytes", ret_why);
     EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
                                                 (const unsigned char *)x.bytes, ED25519_BYTES);
     return key == NULL ? ERR_NO_MEMORY : jwt_key_of_public(key, ret_key, ret_why);
@@ -240,7 +235,7 @@ static enum err verify_hs256(const struct jwt_key *key, struct span text, struct
 }
 
 /* RFC 7518, 3.5: MGF1 with the same hash, and a salt as long as it. */
-static bool ask_for_pss(EVP_PKEY_CTX *options)
+static bool set_pss_options(EVP_PKEY_CTX *options)
 {
     return EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING) == 1 &&
            EVP_PKEY_CTX_set_rsa_pss_saltlen(options, RSA_PSS_SALTLEN_DIGEST) == 1;
@@ -254,7 +249,7 @@ static enum err verify_public(const struct jwt_key *key, struct span text, struc
     EVP_PKEY_CTX *options = NULL;
     enum err error = ERR_NO_MEMORY;
     if (check != NULL && EVP_DigestVerifyInit(check, &options, hash, NULL, key->public_key) == 1 &&
-        (!is_pss || ask_for_pss(options)))
+        (!is_pss || set_pss_options(options)))
         error = EVP_DigestVerify(check, (const unsigned char *)signature.bytes, signature.len,
                                  (const unsigned char *)text.bytes, text.len) == 1
                     ? ERR_OK

@@ -1,10 +1,20 @@
-/* One key: an algorithm, and what verifies with it. Immutable once it is made; any thread may
- * verify with it. Errors of OpenSSL are taken off its queue by whoever calls (proto/jwt_keys,
- * proto/jwt). Pure. */
+/* One key: an algorithm, and what verifies with it.
+ * Threads: immutable once it is made; any thread may verify with it.
+ * Errors: OpenSSL leaves its own on the thread's queue; the caller takes them off there (jwt_keys
+ * and jwt do). Pure. */
 #ifndef HERALD_PROTO_JWT_KEY_H
 #define HERALD_PROTO_JWT_KEY_H
 
-#include "proto/token/jwt_keys.h"
+#include "proto/bytes/span.h"
+#include "proto/error.h"
+
+enum {
+    JWT_KID_MAX_BYTES = 256,
+    JWT_SECRET_MIN_BYTES = 32, /* RFC 7518, 3.2: as long as the hash */
+    JWT_SECRET_MAX_BYTES = 4096,
+    JWT_RSA_MIN_BITS = 2048, /* RFC 7518, 3.3 */
+    JWT_RSA_MAX_BITS = 8192,
+};
 
 enum jwt_alg {
     JWT_HS256,
@@ -32,8 +42,6 @@ struct jwt_key {
     size_t secret_len;
     struct evp_pkey_st *public_key; /* all others */
 };
-
-const char *jwt_alg_name(enum jwt_alg alg);
 
 /* By its name in "alg", compared with its case. false: none of ours. */
 bool jwt_alg_find(struct span name, enum jwt_alg *ret_alg);
@@ -64,18 +72,5 @@ void jwt_key_fini(struct jwt_key *key); /* wipes the secret; a key of zeros is f
 /* ERR_OK; ERR_UNAUTHORIZED: it is not this key's signature of `text`; ERR_NO_MEMORY. */
 MUST_CHECK enum err jwt_key_verify(const struct jwt_key *key, struct span text,
                                    struct span signature);
-
-/* The keys of a set that may have signed a token, to be tried one after the other. They live as
- * long as the set. */
-struct jwt_choice {
-    const struct jwt_key *keys[JWT_TRIES_MAX];
-    size_t n;
-};
-
-/* All are of this algorithm. With a kid (NULL bytes: the token has none) they are those of that
- * name, and where no key has it, those without a name; without a kid any. ERR_UNAUTHORIZED: there
- * is none, or there are too many; *ret_detail is a constant sentence. */
-MUST_CHECK enum err jwt_keys_choose(const struct jwt_keys *keys, enum jwt_alg alg, struct span kid,
-                                    struct jwt_choice *ret_choice, const char **ret_detail);
 
 #endif

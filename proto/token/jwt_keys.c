@@ -31,13 +31,13 @@ struct reading {
     bool is_empty; /* no key is left */
 };
 
-static enum err refuse(const char *why, const char **ret_why)
+static enum err refuse_file(const char *why, const char **ret_why)
 {
     *ret_why = why;
     return ERR_INVALID_FIELD;
 }
 
-static void skip(struct reading *reading, bool is_fault, struct span kid, const char *why)
+static void skip_key(struct reading *reading, bool is_fault, struct span kid, const char *why)
 {
     struct jwt_skip skip = {reading->part, reading->number, kid, is_fault, why};
     if (reading->first.why == NULL || (is_fault && !reading->first.is_fault))
@@ -58,15 +58,15 @@ static bool is_named_alike(const struct jwt_key *a, const struct jwt_key *b)
 }
 
 /* Takes *key into the set, or skips it. */
-static void add(struct reading *reading, struct jwt_key *key)
+static void add_key(struct reading *reading, struct jwt_key *key)
 {
     struct jwt_keys *keys = reading->keys;
     size_t n_alike = 0;
     for (size_t i = 0; i < keys->n_keys; i++)
         n_alike += keys->keys[i].alg == key->alg && is_named_alike(&keys->keys[i], key);
     if (n_alike == JWT_TRIES_MAX) {
-        skip(reading, true, kid_of(key),
-             "a token could not tell it from eight others, and is tried with no more");
+        skip_key(reading, true, kid_of(key),
+                 "a token could not tell it from eight others, and is tried with no more");
         jwt_key_fini(key);
         return;
     }
@@ -74,12 +74,12 @@ static void add(struct reading *reading, struct jwt_key *key)
 }
 
 /* Is there room for no more? The first key for which there is none is skipped, and no other. */
-static bool is_full(struct reading *reading)
+static bool has_no_room(struct reading *reading)
 {
     if (reading->keys->n_keys == JWT_KEYS_MAX && !reading->is_full) {
         reading->is_full = true;
-        skip(reading, true, reading->kid,
-             "there are 100 others: neither it nor what stands behind it is looked at");
+        skip_key(reading, true, reading->kid,
+                 "there are 100 others: neither it nor what stands behind it is looked at");
     }
     return reading->is_full;
 }
@@ -90,7 +90,7 @@ static enum err check_left(struct reading *reading, const char **ret_why)
     if (reading->keys->n_keys > 0)
         return ERR_OK;
     reading->is_empty = true;
-    return refuse("it has no key", ret_why);
+    return refuse_file("it has no key", ret_why);
 }
 
 static enum err read_array(struct reading *reading, struct json_array *array)
@@ -101,28 +101,28 @@ static enum err read_array(struct reading *reading, struct json_array *array)
         struct jwt_key key;
         const char *why = "";
         reading->number++;
-        if (is_full(reading))
+        if (has_no_room(reading))
             break;
         enum err error = jwk_read(object, &key, &why);
         if (error == ERR_NO_MEMORY)
             return error;
         if (error == ERR_OK)
-            add(reading, &key);
+            add_key(reading, &key);
         else
-            skip(reading, error == ERR_INVALID_FIELD, kid_of(&key), why);
+            skip_key(reading, error == ERR_INVALID_FIELD, kid_of(&key), why);
         OPENSSL_cleanse(&key, sizeof key);
     }
     return check_left(reading, &reading->why);
 }
 
 /* As jwt_pem_on_block_fn. */
-static enum err on_block(void *to, size_t number, struct jwt_key *key, const char *why)
+static enum err on_pem_block(void *to, size_t number, struct jwt_key *key, const char *why)
 {
     struct reading *reading = to;
     if (reading->kid.bytes == NULL)
         reading->number = number;
     if (key == NULL) {
-        skip(reading, true, reading->kid, why);
+        skip_key(reading, true, reading->kid, why);
         return ERR_OK;
     }
     if (reading->kid.bytes != NULL) {
@@ -130,10 +130,10 @@ static enum err on_block(void *to, size_t number, struct jwt_key *key, const cha
         key->kid_len = reading->kid.len;
         memcpy(key->kid, reading->kid.bytes, reading->kid.len);
     }
-    if (is_full(reading))
+    if (has_no_room(reading))
         jwt_key_fini(key);
     else
-        add(reading, key);
+        add_key(reading, key);
     return ERR_OK;
 }
 
@@ -147,13 +147,13 @@ static enum err read_certificate(struct reading *reading, struct span kid, struc
     enum err error = ERR_OK;
     reading->kid = kid;
     if (!json_object_string(value, pem, value.len, &len))
-        skip(reading, true, kid, "it is not a string");
+        skip_key(reading, true, kid, "it is not a string");
     else if (!jwt_pem_is((struct span){pem, len}))
-        skip(reading, true, kid, "it is not PEM");
+        skip_key(reading, true, kid, "it is not PEM");
     else
-        error = jwt_pem_read((struct span){pem, len}, on_block, reading, &block);
+        error = jwt_pem_read((struct span){pem, len}, on_pem_block, reading, &block);
     if (error == ERR_INVALID_FIELD) {
-        skip(reading, true, kid, "it is no whole PEM block");
+        skip_key(reading, true, kid, "it is no whole PEM block");
         error = ERR_OK;
     }
     free(pem);
@@ -185,7 +185,7 @@ static enum err read_certificates(struct reading *reading, struct span file)
             len <= sizeof kid)
             error = read_certificate(reading, (struct span){kid, len}, value);
         else if (is_good)
-            skip(reading, true, (struct span){NULL, 0}, "its name is longer than 256 bytes");
+            skip_key(reading, true, (struct span){NULL, 0}, "its name is longer than 256 bytes");
     }
     if (error == ERR_OK)
         error = check_left(reading, &reading->why);
@@ -203,15 +203,15 @@ static enum err read_json(struct reading *reading, struct span file)
         return read_array(reading, &array);
     if (raw.bytes == NULL && jwt_pem_is(file))
         return read_certificates(reading, file);
-    return refuse("a JWKS is an object with an array \"keys\"", &reading->why);
+    return refuse_file("a JWKS is an object with an array \"keys\"", &reading->why);
 }
 
 static enum err read_pem(struct reading *reading, struct span file)
 {
     reading->part = "PEM block";
-    enum err error = jwt_pem_read(file, on_block, reading, &reading->number);
+    enum err error = jwt_pem_read(file, on_pem_block, reading, &reading->number);
     if (error == ERR_INVALID_FIELD)
-        return refuse("it is no whole PEM block", &reading->why);
+        return refuse_file("it is no whole PEM block", &reading->why);
     return error == ERR_OK ? check_left(reading, &reading->why) : error;
 }
 
@@ -241,17 +241,17 @@ static enum err read_secret(struct reading *reading, struct span file)
     struct jwt_key key;
     struct span text = without_line_break(file);
     if (jwt_pem_is_bare_key(file))
-        return refuse("it looks like a public key, which is taken in PEM or as a JWKS alone",
-                      &reading->why);
+        return refuse_file("it looks like a public key, which is taken in PEM or as a JWKS alone",
+                           &reading->why);
     if (!looks_like_secret(text))
-        return refuse(
+        return refuse_file(
             "it is neither a JWKS nor PEM, and a secret must be one line of visible ASCII "
             "characters without spaces that does not begin with <, [ or a quotation "
             "mark; other bytes may be the k of a key of kty oct in a JWKS",
             &reading->why);
     enum err error = jwt_key_of_secret(text, &key, &reading->why);
     if (error == ERR_OK)
-        add(reading, &key);
+        add_key(reading, &key);
     reading->keys->are_bare_secret = error == ERR_OK;
     return error;
 }
@@ -261,15 +261,15 @@ static bool begins_with(struct span text, struct span with)
     return text.len >= with.len && memcmp(text.bytes, with.bytes, with.len) == 0;
 }
 
-static enum err read_file(struct reading *reading, struct span file)
+static enum err read_keys_file(struct reading *reading, struct span file)
 {
     struct json_scan scan;
     if (file.len == 0)
-        return refuse("it is empty", &reading->why);
+        return refuse_file("it is empty", &reading->why);
     if (file.len > JWT_KEYS_FILE_MAX_BYTES)
-        return refuse("it is larger than 1 MiB", &reading->why);
+        return refuse_file("it is larger than 1 MiB", &reading->why);
     if (begins_with(file, SPAN_LITERAL("\xef\xbb\xbf")))
-        return refuse("it begins with a byte order mark", &reading->why);
+        return refuse_file("it begins with a byte order mark", &reading->why);
     json_scan_init(&scan, file);
     json_scan_space(&scan);
     if (json_scan_peek(&scan) == '{')
@@ -277,7 +277,7 @@ static enum err read_file(struct reading *reading, struct span file)
     return jwt_pem_is(file) ? read_pem(reading, file) : read_secret(reading, file);
 }
 
-static void say(const struct reading *reading, char *why, size_t why_cap)
+static void describe_failure(const struct reading *reading, char *why, size_t why_cap)
 {
     const struct jwt_skip *first = &reading->first;
     if (reading->is_empty && first->why != NULL)
@@ -298,7 +298,7 @@ enum err jwt_keys_read(struct span file, jwt_keys_on_skip_fn on_skip, void *to,
     if (reading.keys != NULL) {
         atomic_init(&reading.keys->refs, 1);
         ERR_set_mark();
-        error = read_file(&reading, file);
+        error = read_keys_file(&reading, file);
         ERR_pop_to_mark();
     }
     if (error == ERR_OK) {
@@ -309,7 +309,7 @@ enum err jwt_keys_read(struct span file, jwt_keys_on_skip_fn on_skip, void *to,
         reading.why = error_title(error);
         reading.part = NULL;
     }
-    say(&reading, why, why_cap);
+    describe_failure(&reading, why, why_cap);
     jwt_keys_unref(reading.keys);
     return error;
 }

@@ -6,18 +6,12 @@
 #ifndef HERALD_PROTO_JWT_KEYS_H
 #define HERALD_PROTO_JWT_KEYS_H
 
-#include "proto/bytes/span.h"
-#include "proto/error.h"
+#include "proto/token/jwt_key.h"
 
 enum {
     JWT_KEYS_MAX = 100,
     JWT_TRIES_MAX = 8, /* keys that one token is tried with: each costs a verification */
     JWT_KEYS_FILE_MAX_BYTES = 1024 * 1024,
-    JWT_KID_MAX_BYTES = 256,
-    JWT_SECRET_MIN_BYTES = 32, /* RFC 7518, 3.2: as long as the hash */
-    JWT_SECRET_MAX_BYTES = 4096,
-    JWT_RSA_MIN_BITS = 2048, /* RFC 7518, 3.3 */
-    JWT_RSA_MAX_BITS = 8192,
 };
 
 struct jwt_keys;
@@ -72,5 +66,18 @@ bool jwt_keys_are_bare_secret(const struct jwt_keys *keys);
 
 /* Is a secret among them? Whoever can read it can sign. */
 bool jwt_keys_have_secret(const struct jwt_keys *keys);
+
+/* The keys of a set that may have signed a token, to be tried one after the other. They live as
+ * long as the set. */
+struct jwt_choice {
+    const struct jwt_key *keys[JWT_TRIES_MAX];
+    size_t n;
+};
+
+/* All are of this algorithm. With a kid (NULL bytes: the token has none) they are those of that
+ * name, and where no key has it, those without a name; without a kid any. ERR_UNAUTHORIZED: there
+ * is none, or there are too many; *ret_detail is a constant sentence. */
+MUST_CHECK enum err jwt_keys_choose(const struct jwt_keys *keys, enum jwt_alg alg, struct span kid,
+                                    struct jwt_choice *ret_choice, const char **ret_detail);
 
 #endif

@@ -6,13 +6,13 @@
 #include <openssl/x509.h>
 #include <stdlib.h>
 
-static enum err refuse(const char *why, const char **ret_why)
+static enum err refuse_block(const char *why, const char **ret_why)
 {
     *ret_why = why;
     return ERR_INVALID_FIELD;
 }
 
-static size_t count(struct span file, const char *word)
+static size_t count_words(struct span file, const char *word)
 {
     size_t n = 0;
     size_t len = strlen(word);
@@ -27,7 +27,7 @@ static size_t count(struct span file, const char *word)
 
 static size_t count_blocks(struct span file)
 {
-    return count(file, "-----BEGIN ");
+    return count_words(file, "-----BEGIN ");
 }
 
 bool jwt_pem_is(struct span file)
@@ -37,7 +37,7 @@ bool jwt_pem_is(struct span file)
 
 /* DER. NULL: it is none, or something stands behind it. */
 
-static EVP_PKEY *whole(EVP_PKEY *key, const unsigned char *at, const unsigned char *end)
+static EVP_PKEY *whole_key(EVP_PKEY *key, const unsigned char *at, const unsigned char *end)
 {
     if (key == NULL || at == end)
         return key;
@@ -49,14 +49,14 @@ static EVP_PKEY *read_spki(const unsigned char *der, long len)
 {
     const unsigned char *at = der;
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, len);
-    return whole(key, at, der + len);
+    return whole_key(key, at, der + len);
 }
 
 static EVP_PKEY *read_pkcs1(const unsigned char *der, long len)
 {
     const unsigned char *at = der;
     EVP_PKEY *key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, len);
-    return whole(key, at, der + len);
+    return whole_key(key, at, der + len);
 }
 
 static EVP_PKEY *read_certificate(const unsigned char *der, long len)
@@ -65,7 +65,7 @@ static EVP_PKEY *read_certificate(const unsigned char *der, long len)
     X509 *certificate = d2i_X509(NULL, &at, len);
     EVP_PKEY *key = certificate == NULL ? NULL : X509_get_pubkey(certificate);
     X509_free(certificate);
-    return whole(key, at, der + len);
+    return whole_key(key, at, der + len);
 }
 
 static const struct {
@@ -115,7 +115,7 @@ bool jwt_pem_is_bare_key(struct span file)
     static const char *const words[] = {"PUBLIC KEY", "CERTIFICATE",  "\"kty\"",
                                         "ssh-rsa ",   "ssh-ed25519 ", "ecdsa-sha2-"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (count(file, words[i]) > 0)
+        if (count_words(file, words[i]) > 0)
             return true;
     return is_der_key((const unsigned char *)file.bytes, (long)file.len) || is_base64_key(file);
 }
@@ -126,16 +126,16 @@ static enum err read_block(const char *label, const unsigned char *der, long len
                            struct jwt_key *ret_key, const char **ret_why)
 {
     if (strstr(label, "PRIVATE KEY") != NULL)
-        return refuse("it is a private key; only the public part belongs here", ret_why);
+        return refuse_block("it is a private key; only the public part belongs here", ret_why);
     for (size_t i = 0; i < n_kinds; i++) {
         if (strcmp(label, kinds[i].label) != 0)
             continue;
         EVP_PKEY *key = kinds[i].read(der, len);
         if (key == NULL)
-            return refuse("it cannot be read", ret_why);
+            return refuse_block("it cannot be read", ret_why);
         return jwt_key_of_public(key, ret_key, ret_why);
     }
-    return refuse("it is neither a public key nor a certificate", ret_why);
+    return refuse_block("it is neither a public key nor a certificate", ret_why);
 }
 
 static enum err read_blocks(BIO *in, size_t n_blocks, jwt_pem_on_block_fn on_block, void *to,

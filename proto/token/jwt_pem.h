@@ -1,5 +1,4 @@
-/* Public keys out of PEM and DER (RFC 7468). `file` has at most
- * JWT_KEYS_FILE_MAX_BYTES. Pure. */
+/* Public keys out of PEM and DER (RFC 7468). `file` is shorter than 2 GiB. Pure. */
 #ifndef HERALD_PROTO_JWT_PEM_H
 #define HERALD_PROTO_JWT_PEM_H
 

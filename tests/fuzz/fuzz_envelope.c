@@ -1,10 +1,9 @@
 /* What a herald.v1 client says, and that whatever the server says is JSON. */
 #include "proto/bytes/utf8.h"
-#include "proto/json/json_scan.h"
 #include "proto/json/json_text.h"
 #include "proto/note/envelope.h"
-#include "proto/note/push_json.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/json_valid.h"
 
 static void read_said(struct span text)
 {

@@ -1,8 +1,10 @@
 /* The bodies of the admin API. A byte chooses whose: push, line, broadcast, kick, ticket; of a
  * push, what stands behind a byte 0x1e is an Idempotency-Key header. */
 #include "proto/bytes/utf8.h"
+#include "proto/note/kick_json.h"
 #include "proto/note/push_json.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/json_valid.h"
 
 static const struct push_limits limits = {.max_data_bytes = 1000, .default_ttl_s = 60};
 
@@ -97,8 +99,8 @@ static void read_kick(struct span body)
     }
     check_json(body);
     check_user((struct span){kick.user_id, kick.user_id_len});
-    check_key((struct span){kick.reason, kick.reason_len}, PUSH_REASON_MAX_BYTES);
-    FUZZ_CHECK(kick.block_s <= PUSH_MAX_BLOCK_S);
+    check_key((struct span){kick.reason, kick.reason_len}, KICK_REASON_MAX_BYTES);
+    FUZZ_CHECK(kick.block_s <= KICK_MAX_BLOCK_S);
 }
 
 static void read_ticket(struct span body)

@@ -1,6 +1,7 @@
 /* The strict scanner, against an independent parser (RFC 8259). */
 #include "proto/json/json_scan.h"
-#include "proto/note/push_json.h"
+
+#include "tests/support/json_valid.h"
 
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
@@ -24,7 +25,7 @@ static bool cjson_is_lenient(const char *text)
     return false;
 }
 
-Test(json_is_valid, agrees_with_an_independent_parser_on_changed_texts)
+Test(json_scan, agrees_with_an_independent_parser_on_changed_texts)
 {
     static const char alphabet[] = "{}[]:,\"1 atrufelsn0";
     static const char seed_text[] = "{\"a\":[1,2,{\"b\":null}],\"c\":true,\"d\":\"x\",\"f\":false}";
@@ -48,7 +49,7 @@ Test(json_is_valid, agrees_with_an_independent_parser_on_changed_texts)
     cr_expect_gt(n_valid, 1000);
 }
 
-Test(json_is_valid, takes_scalars_and_refuses_what_stands_behind)
+Test(json_scan, takes_scalars_and_refuses_what_stands_behind)
 {
     size_t offset = 99;
     cr_expect(json_is_valid(SPAN_LITERAL(" 1 "), &offset));
