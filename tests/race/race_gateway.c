@@ -4,63 +4,33 @@
  * within 20 s. */
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
-#include "gateway/gateway.h"
+#include "tests/race/host.h"
 #include "tests/support/loopback.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { USERS = 24, PUSHERS = 2, CONNECTORS = 3, RUN_MS = 6000 };
-
-static struct node *node;
-static struct options options;
-static unsigned port;
-static atomic_int n_asked;
-static atomic_int n_answered;
-static atomic_bool is_over;
-
-struct race_push {
-    struct gateway_push push;
-    struct gateway_target target;
-    char user[16];
-};
-
-static void on_pushed(struct gateway_push *push)
-{
-    struct race_push *race = (struct race_push *)push;
-    if (race->target.error != ERR_OK) {
-        fprintf(stderr, "a push failed: %d\n", race->target.error);
-        abort();
-    }
-    atomic_fetch_add(&n_answered, 1);
-    free(race);
-}
+enum { USERS = 24, PUSHERS = 2, CONNECTORS = 3, USUAL_MS = 6000 };
 
 static void push_one(unsigned *seed)
 {
-    struct race_push *race = calloc(1, sizeof *race);
-    snprintf(race->user, sizeof race->user, "u%d", rand_r(seed) % USERS);
-    race->target.user_id = span_of(race->user);
-    race->push = (struct gateway_push){.on_done = on_pushed,
-                                       .data = SPAN_LITERAL("{\"hello\":\"world\"}"),
-                                       .ttl_s = rand_r(seed) % 4 == 0 ? 0 : 60,
-                                       .n_targets = 1,
-                                       .targets = &race->target};
-    if (race->push.ttl_s > 0 && rand_r(seed) % 4 == 0)
-        race->push.collapse_key = SPAN_LITERAL("score");
-    if (race->push.ttl_s > 0 && rand_r(seed) % 8 == 0)
-        race->push.wait_ms = 200;
-    atomic_fetch_add(&n_asked, 1);
-    gateway_push(node, &race->push);
+    char user[RACE_USER_CAP];
+    snprintf(user, sizeof user, "u%d", rand_r(seed) % USERS);
+    struct gateway_push push = {.data = SPAN_LITERAL("{\"hello\":\"world\"}"),
+                                .ttl_s = rand_r(seed) % 4 == 0 ? 0 : 60};
+    if (push.ttl_s > 0 && rand_r(seed) % 4 == 0)
+        push.collapse_key = SPAN_LITERAL("score");
+    if (push.ttl_s > 0 && rand_r(seed) % 8 == 0)
+        push.wait_ms = 200;
+    race_push(user, &push);
 }
 
 static void *pusher(void *argument)
 {
     unsigned seed = (unsigned)(size_t)argument;
-    while (!atomic_load(&is_over)) {
+    while (!atomic_load(&race.is_over)) {
         push_one(&seed);
         if (rand_r(&seed) % 64 == 0)
             usleep(1000);
@@ -96,8 +66,8 @@ static void *connector(void *argument)
 {
     unsigned seed = (unsigned)(size_t)argument;
     char text[512];
-    while (!atomic_load(&is_over)) {
-        int fd = loopback_dial(port);
+    while (!atomic_load(&race.is_over)) {
+        int fd = loopback_dial(race.port);
         if (fd < 0)
             continue;
         int len = write_head(text, sizeof text, &seed);
@@ -119,8 +89,7 @@ struct race_kick {
 
 static void on_kicked(struct gateway_kick *kick)
 {
-    atomic_fetch_add(&n_answered, 1);
-    free((struct race_kick *)kick);
+    race_answered((struct race_kick *)kick);
 }
 
 struct race_message {
@@ -131,40 +100,38 @@ struct race_message {
 
 static void on_message(struct gateway_message *message)
 {
-    free((struct race_message *)message);
-    atomic_fetch_add(&n_answered, 1);
+    race_answered((struct race_message *)message);
 }
 
 /* The newest of what waits is withdrawn. */
 static void on_inbox(struct gateway_inbox *inbox)
 {
-    struct race_message *race =
+    struct race_message *asked =
         (struct race_message *)((char *)inbox - offsetof(struct race_message, inbox));
-    race->message.epoch = inbox->epoch;
-    race->message.seq = inbox->head > 0 ? inbox->head : 1;
+    asked->message.epoch = inbox->epoch;
+    asked->message.seq = inbox->head > 0 ? inbox->head : 1;
     gateway_inbox_clear(inbox);
-    gateway_message(node, &race->message);
+    gateway_message(race.node, &asked->message);
 }
 
 static void withdraw_one(unsigned *seed)
 {
-    struct race_message *race = calloc(1, sizeof *race);
-    snprintf(race->user, sizeof race->user, "u%d", rand_r(seed) % USERS);
-    race->inbox.on_done = on_inbox;
-    race->inbox.user_id = span_of(race->user);
-    race->inbox.limit = 10;
-    race->inbox.is_purge = rand_r(seed) % 16 == 0;
-    race->message.on_done = on_message;
-    race->message.user_id = span_of(race->user);
-    race->message.is_cancel = true;
-    atomic_fetch_add(&n_asked, 1);
-    gateway_inbox(node, &race->inbox);
+    struct race_message *asked = calloc(1, sizeof *asked);
+    snprintf(asked->user, sizeof asked->user, "u%d", rand_r(seed) % USERS);
+    asked->inbox.on_done = on_inbox;
+    asked->inbox.user_id = span_of(asked->user);
+    asked->inbox.limit = 10;
+    asked->inbox.is_purge = rand_r(seed) % 16 == 0;
+    asked->message.on_done = on_message;
+    asked->message.user_id = span_of(asked->user);
+    asked->message.is_cancel = true;
+    atomic_fetch_add(&race.n_asked, 1);
+    gateway_inbox(race.node, &asked->inbox);
 }
 
 static void on_broadcast(struct gateway_broadcast *broadcast)
 {
-    free(broadcast);
-    atomic_fetch_add(&n_answered, 1);
+    race_answered(broadcast);
 }
 
 static void broadcast_one(void)
@@ -172,15 +139,14 @@ static void broadcast_one(void)
     struct gateway_broadcast *broadcast = calloc(1, sizeof *broadcast);
     broadcast->on_done = on_broadcast;
     broadcast->data = SPAN_LITERAL("\"to all\"");
-    atomic_fetch_add(&n_asked, 1);
-    gateway_broadcast(node, broadcast);
+    atomic_fetch_add(&race.n_asked, 1);
+    gateway_broadcast(race.node, broadcast);
 }
 
 static void on_looked(struct gateway_user *user)
 {
     free(user->connections);
-    atomic_fetch_add(&n_answered, 1);
-    free(user);
+    race_answered(user);
 }
 
 static void *operator_thread(void *argument)
@@ -189,65 +155,45 @@ static void *operator_thread(void *argument)
     struct gateway_client clients[8];
     char next[32];
     size_t n;
-    while (!atomic_load(&is_over)) {
+    while (!atomic_load(&race.is_over)) {
         struct race_kick *kick = calloc(1, sizeof *kick);
         snprintf(kick->user, sizeof kick->user, "u%d", rand_r(&seed) % USERS);
         kick->kick.on_done = on_kicked;
         kick->kick.user_id = span_of(kick->user);
         kick->kick.is_purge = rand_r(&seed) % 8 == 0;
         kick->kick.block_s = rand_r(&seed) % 64 == 0; /* else hardly anybody gets in */
-        atomic_fetch_add(&n_asked, 1);
-        gateway_kick(node, &kick->kick);
+        atomic_fetch_add(&race.n_asked, 1);
+        gateway_kick(race.node, &kick->kick);
 
         struct gateway_user *user = calloc(1, sizeof *user);
         user->on_done = on_looked;
         user->user_id = SPAN_LITERAL("u1");
-        atomic_fetch_add(&n_asked, 1);
-        gateway_user(node, user);
+        atomic_fetch_add(&race.n_asked, 1);
+        gateway_user(race.node, user);
 
         withdraw_one(&seed);
         broadcast_one();
         struct gateway_stats stats;
-        gateway_stats(node, &stats);
-        if (gateway_clients(node, (struct span){0}, clients, 8, &n, next) != ERR_OK)
+        gateway_stats(race.node, &stats);
+        if (gateway_clients(race.node, (struct span){0}, clients, 8, &n, next) != ERR_OK)
             abort();
         usleep(2000);
     }
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    char why[1024];
-    char listen[64];
-    enum options_action action;
-    port = loopback_free_port();
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
-    char *argv[] = {"race", "--store",     "memory:", "--listen",    listen, "--workers",
-                    "3",    "--log-level", "warn",    "--inbox-max", "50",   NULL};
-    char *environment[] = {NULL};
-    if (options_read(11, argv, environment, &options, &action, why, sizeof why) != ERR_OK ||
-        gateway_start(&options, &node, why, sizeof why) != ERR_OK) {
-        fprintf(stderr, "race_gateway: %s\n", why);
+    char *more[] = {"--log-level", "warn", "--inbox-max", "50", NULL};
+    log_setup(LOG_WARN, LOG_LOGFMT);
+    if (!race_start(more))
         return 1;
-    }
-    pthread_t threads[PUSHERS + CONNECTORS + 1];
-    size_t n = 0;
     for (size_t i = 0; i < PUSHERS; i++)
-        pthread_create(&threads[n++], NULL, pusher, (void *)(i + 1));
+        race_thread(pusher, i + 1);
     for (size_t i = 0; i < CONNECTORS; i++)
-        pthread_create(&threads[n++], NULL, connector, (void *)(i + 100));
-    pthread_create(&threads[n++], NULL, operator_thread, (void *)(size_t)7);
-    usleep(RUN_MS * 1000);
-    atomic_store(&is_over, true);
-    for (size_t i = 0; i < n; i++)
-        pthread_join(threads[i], NULL);
-    for (int i = 0; i < 500 && atomic_load(&n_answered) < atomic_load(&n_asked); i++)
-        usleep(10 * 1000);
-    int asked = atomic_load(&n_asked);
-    int answered = atomic_load(&n_answered);
-    gateway_stop(node);
-    options_fini(&options);
-    printf("race_gateway: %d asked, %d answered\n", asked, answered);
-    return asked > 0 && asked == answered ? 0 : 1;
+        race_thread(connector, i + 100);
+    race_thread(operator_thread, 7);
+    usleep((useconds_t)race_run_ms(argc, argv, USUAL_MS) * 1000);
+    race_join();
+    return race_end() ? 0 : 1;
 }

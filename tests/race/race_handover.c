@@ -3,12 +3,11 @@
  * ThreadSanitizer. In the end no session is left, and each push was answered. Ends by itself within
  * 20 s. */
 #include "gateway/base/log.h"
-#include "gateway/gateway.h"
+#include "tests/race/host.h"
 #include "tests/support/loopback.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -16,15 +15,9 @@
 
 #define SECRET "a-secret-that-is-long-enough-for-HS256"
 
-enum { USERS = 24, CONNECTORS = 4, RUN_MS = 5000, TOKEN_CAP = 512 };
+enum { USERS = 24, CONNECTORS = 4, USUAL_MS = 5000, TOKEN_CAP = 512 };
 
-static struct node *node;
-static struct options options;
-static unsigned port;
 static char tokens[USERS][TOKEN_CAP];
-static atomic_int n_asked;
-static atomic_int n_answered;
-static atomic_bool is_over;
 
 /* ---- tokens ---- */
 
@@ -101,8 +94,8 @@ static void *connector(void *argument)
 {
     unsigned seed = (unsigned)(size_t)argument;
     char bytes[4096];
-    while (!atomic_load(&is_over)) {
-        int fd = loopback_dial(port);
+    while (!atomic_load(&race.is_over)) {
+        int fd = loopback_dial(race.port);
         if (fd < 0)
             continue;
         size_t len = write_request(bytes, sizeof bytes, &seed);
@@ -121,53 +114,31 @@ static void *connector(void *argument)
 
 /* ---- the backend and the operator ---- */
 
-struct race_push {
-    struct gateway_push push;
-    struct gateway_target target;
-    char user[16];
-};
-
-static void on_pushed(struct gateway_push *push)
-{
-    struct race_push *race = (struct race_push *)push;
-    if (race->target.error != ERR_OK)
-        abort();
-    atomic_fetch_add(&n_answered, 1);
-    free(race);
-}
-
 static void on_kicked(struct gateway_kick *kick)
 {
-    atomic_fetch_add(&n_answered, 1);
-    free(kick);
+    race_answered(kick);
 }
 
 static void push_one(unsigned *seed)
 {
-    struct race_push *race = calloc(1, sizeof *race);
-    snprintf(race->user, sizeof race->user, "u%d", rand_r(seed) % USERS);
-    race->target.user_id = span_of(race->user);
-    race->push = (struct gateway_push){.on_done = on_pushed,
-                                       .data = SPAN_LITERAL("\"hello\""),
-                                       .ttl_s = rand_r(seed) % 2 == 0 ? 0 : 60,
-                                       .n_targets = 1,
-                                       .targets = &race->target};
-    atomic_fetch_add(&n_asked, 1);
-    gateway_push(node, &race->push);
+    char user[RACE_USER_CAP];
+    snprintf(user, sizeof user, "u%d", rand_r(seed) % USERS);
+    race_push(user, &(struct gateway_push){.data = SPAN_LITERAL("\"hello\""),
+                                           .ttl_s = rand_r(seed) % 2 == 0 ? 0 : 60});
 }
 
 static void *operator_thread(void *argument)
 {
     unsigned seed = (unsigned)(size_t)argument;
-    while (!atomic_load(&is_over)) {
+    while (!atomic_load(&race.is_over)) {
         for (int i = 0; i < 20; i++)
             push_one(&seed);
         if (rand_r(&seed) % 4 == 0) {
             struct gateway_kick *kick = calloc(1, sizeof *kick);
             kick->on_done = on_kicked;
             kick->user_id = SPAN_LITERAL("u3");
-            atomic_fetch_add(&n_asked, 1);
-            gateway_kick(node, kick);
+            atomic_fetch_add(&race.n_asked, 1);
+            gateway_kick(race.node, kick);
         }
         usleep(1000);
     }
@@ -178,66 +149,53 @@ static void *operator_thread(void *argument)
 
 static bool start(char *key_path)
 {
-    char why[1024];
-    static char listen[64];
-    enum options_action action;
+    char *more[] = {"--auth", "jwt", "--jwt-keys", key_path, "--log-level", "warn", NULL};
     int fd = mkstemp(key_path);
     if (fd < 0 || write(fd, SECRET, sizeof SECRET - 1) != sizeof SECRET - 1 || close(fd) != 0)
         return false;
-    port = loopback_free_port();
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
-    char *argv[] = {"race",      "--store",     "memory:", "--listen", listen,
-                    "--workers", "3",           "--auth",  "jwt",      "--jwt-keys",
-                    key_path,    "--log-level", "warn",    NULL};
-    char *environment[] = {NULL};
-    if (options_read(13, argv, environment, &options, &action, why, sizeof why) == ERR_OK &&
-        gateway_start(&options, &node, why, sizeof why) == ERR_OK)
-        return true;
-    fprintf(stderr, "race_moves: %s\n", why);
-    return false;
+    return race_start(more);
 }
 
 static unsigned long connections(void)
 {
     struct gateway_stats stats;
-    gateway_stats(node, &stats);
+    gateway_stats(race.node, &stats);
     return (unsigned long)stats.connections;
 }
 
-int main(void)
+/* Keys and options that are read again all the while. Returns the highest number of sessions. */
+static unsigned long reload_for(int run_ms)
+{
+    unsigned long most = 0;
+    struct options later = race.options; /* the same strings */
+    later.ping_interval = 150;
+    for (int i = 0; i < run_ms; i += 5) {
+        gateway_reload(race.node, true);
+        gateway_set_options(race.node, i % 10 == 0 ? &later : &race.options);
+        most = connections() > most ? connections() : most;
+        usleep(5000);
+    }
+    return most;
+}
+
+int main(int argc, char **argv)
 {
     char key_path[] = "/tmp/herald-race-keys-XXXXXX";
-    pthread_t threads[CONNECTORS + 1];
     for (int i = 0; i < USERS; i++)
         make_token(tokens[i], i);
     log_setup(LOG_WARN, LOG_LOGFMT);
     if (!start(key_path))
         return 1;
     for (size_t i = 0; i < CONNECTORS; i++)
-        pthread_create(&threads[i], NULL, connector, (void *)(i + 1));
-    pthread_create(&threads[CONNECTORS], NULL, operator_thread, (void *)(size_t)7);
-    unsigned long most = 0;
-    struct options later = options; /* the same strings */
-    later.ping_interval = 150;
-    for (int i = 0; i < RUN_MS; i += 5) {
-        gateway_reload(node, true);
-        gateway_set_options(node, i % 10 == 0 ? &later : &options);
-        most = connections() > most ? connections() : most;
-        usleep(5000);
-    }
-    atomic_store(&is_over, true);
-    for (size_t i = 0; i < CONNECTORS + 1; i++)
-        pthread_join(threads[i], NULL);
-    for (int i = 0;
-         i < 500 && (atomic_load(&n_answered) < atomic_load(&n_asked) || connections() > 0); i++)
+        race_thread(connector, i + 1);
+    race_thread(operator_thread, 7);
+    unsigned long most = reload_for(race_run_ms(argc, argv, USUAL_MS));
+    race_join();
+    for (int i = 0; i < 500 && connections() > 0; i++)
         usleep(10 * 1000);
     unsigned long left = connections();
-    int asked = atomic_load(&n_asked);
-    int answered = atomic_load(&n_answered);
-    gateway_stop(node);
-    options_fini(&options);
+    bool is_good = race_end();
     unlink(key_path);
-    printf("race_moves: %d asked, %d answered, %lu sessions at most, %lu left\n", asked, answered,
-           most, left);
-    return asked > 0 && asked == answered && most > 0 && left == 0 ? 0 : 1;
+    printf("race_handover: %lu sessions at most, %lu left\n", most, left);
+    return is_good && most > 0 && left == 0 ? 0 : 1;
 }

@@ -3,63 +3,33 @@
  * ThreadSanitizer. Each client insists on the 101 and on a notification that is pushed to it. Ends
  * by itself within 20 s. */
 #include "gateway/base/log.h"
-#include "gateway/gateway.h"
+#include "tests/race/host.h"
 #include "tests/support/certificates.h"
 #include "tests/support/loopback.h"
 
 #include <arpa/inet.h>
 #include <openssl/ssl.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CLIENTS = 3, RUN_MS = 5000 };
+enum { CLIENTS = 3, USUAL_MS = 5000 };
 
-static struct node *node;
-static struct options options;
-static unsigned port;
-static atomic_bool is_over;
 static atomic_int n_done;
 static atomic_int n_resumed;
 
-static void fail(const char *what)
+static void fail_visit(const char *what)
 {
     fprintf(stderr, "race_tls: %s\n", what);
     abort();
 }
 
-struct race_push {
-    struct gateway_push push;
-    struct gateway_target target;
-    char user[24];
-};
-
-static void on_pushed(struct gateway_push *push)
-{
-    free((struct race_push *)push);
-}
-
-static void push_to(const char *user)
-{
-    struct race_push *race = calloc(1, sizeof *race);
-    snprintf(race->user, sizeof race->user, "%s", user);
-    race->target.user_id = span_of(race->user);
-    race->push = (struct gateway_push){.on_done = on_pushed,
-                                       .data = SPAN_LITERAL("\"through-tls\""),
-                                       .ttl_s = 60,
-                                       .n_targets = 1,
-                                       .targets = &race->target};
-    gateway_push(node, &race->push);
-}
-
 static int dial(void)
 {
-    int fd = loopback_dial(port);
+    int fd = loopback_dial(race.port);
     if (fd < 0)
-        fail("cannot connect");
+        fail_visit("cannot connect");
     return fd;
 }
 
@@ -70,7 +40,7 @@ static void read_until(SSL *ssl, const char *word)
     for (;;) {
         int got = SSL_read(ssl, bytes + len, (int)(sizeof bytes - 1 - len));
         if (got <= 0)
-            fail("the connection ended");
+            fail_visit("the connection ended");
         len += (size_t)got;
         bytes[len] = '\0';
         if (memmem(bytes, len, word, strlen(word)) != NULL)
@@ -88,7 +58,7 @@ static void visit(SSL_CTX *ctx, SSL_SESSION **session, unsigned *seed)
     if (*session != NULL && rand_r(seed) % 2 == 0)
         SSL_set_session(ssl, *session);
     if (SSL_connect(ssl) != 1)
-        fail("the handshake failed");
+        fail_visit("the handshake failed");
     atomic_fetch_add(&n_resumed, SSL_session_reused(ssl));
     snprintf(user, sizeof user, "u%d", rand_r(seed) % 100000);
     int len = snprintf(head, sizeof head,
@@ -97,7 +67,7 @@ static void visit(SSL_CTX *ctx, SSL_SESSION **session, unsigned *seed)
                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
                        user);
     SSL_write(ssl, head, len);
-    push_to(user);
+    race_push(user, &(struct gateway_push){.data = SPAN_LITERAL("\"through-tls\""), .ttl_s = 60});
     read_until(ssl, "through-tls");
     SSL_SESSION_free(*session);
     *session = SSL_get1_session(ssl);
@@ -114,7 +84,7 @@ static void *visitor(void *argument)
     SSL_SESSION *session = NULL;
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_max_proto_version(ctx, seed % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION);
-    while (!atomic_load(&is_over))
+    while (!atomic_load(&race.is_over))
         visit(ctx, &session, &seed);
     SSL_SESSION_free(session);
     SSL_CTX_free(ctx);
@@ -125,7 +95,7 @@ static void *visitor(void *argument)
 static void *loiterer(void *argument)
 {
     (void)argument;
-    while (!atomic_load(&is_over)) {
+    while (!atomic_load(&race.is_over)) {
         int fd = dial();
         ssize_t sent = send(fd, "\x16\x03\x01\x00\x80", 5, MSG_NOSIGNAL);
         (void)sent;
@@ -135,23 +105,7 @@ static void *loiterer(void *argument)
     return NULL;
 }
 
-static void start(char *certificate, char *key)
-{
-    char why[1024];
-    char listen[64];
-    enum options_action action;
-    port = loopback_free_port();
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
-    char *argv[] = {"race",      "--store",   "memory:",     "--listen", listen,
-                    "--workers", "3",         "--log-level", "error",    "--tls-cert",
-                    certificate, "--tls-key", key,           NULL};
-    char *environment[] = {NULL};
-    if (options_read(13, argv, environment, &options, &action, why, sizeof why) != ERR_OK ||
-        gateway_start(&options, &node, why, sizeof why) != ERR_OK)
-        fail(why);
-}
-
-int main(void)
+int main(int argc, char **argv)
 {
     char directory[] = "/tmp/herald-race-tls-XXXXXX";
     char certificate[80];
@@ -159,32 +113,29 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     log_setup(LOG_ERROR, LOG_LOGFMT);
     if (mkdtemp(directory) == NULL)
-        fail("no directory");
+        fail_visit("no directory");
     snprintf(certificate, sizeof certificate, "%s/cert.pem", directory);
     snprintf(key, sizeof key, "%s/key.pem", directory);
     struct identity server = identity_make("server", NULL);
     identity_write_certificate(&server, certificate);
     identity_write_key(&server, key, NULL);
-    start(certificate, key);
-
-    pthread_t threads[CLIENTS + 1];
-    size_t n = 0;
+    char *more[] = {"--log-level", "error", "--tls-cert", certificate, "--tls-key", key, NULL};
+    if (!race_start(more))
+        return 1;
     for (size_t i = 0; i < CLIENTS; i++)
-        pthread_create(&threads[n++], NULL, visitor, (void *)(i + 1));
-    pthread_create(&threads[n++], NULL, loiterer, NULL);
-    for (int i = 0; i < RUN_MS / 20; i++) {
-        gateway_reload(node, true);
+        race_thread(visitor, i + 1);
+    race_thread(loiterer, 0);
+    int run_ms = race_run_ms(argc, argv, USUAL_MS);
+    for (int i = 0; i < run_ms / 20; i++) {
+        gateway_reload(race.node, true);
         usleep(20 * 1000);
     }
-    atomic_store(&is_over, true);
-    for (size_t i = 0; i < n; i++)
-        pthread_join(threads[i], NULL);
-    gateway_stop(node);
-    options_fini(&options);
+    race_join();
+    bool is_good = race_end();
     identity_free(&server);
     unlink(certificate);
     unlink(key);
     rmdir(directory);
     printf("race_tls: %d visits, %d resumed\n", atomic_load(&n_done), atomic_load(&n_resumed));
-    return atomic_load(&n_done) > 0 && atomic_load(&n_resumed) > 0 ? 0 : 1;
+    return is_good && atomic_load(&n_done) > 0 && atomic_load(&n_resumed) > 0 ? 0 : 1;
 }
