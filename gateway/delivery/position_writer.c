@@ -38,8 +38,7 @@ struct position_write {
 
 static void set_slot_timer(struct position_writer *writer)
 {
-    timer_set(reactor_timers(writer->worker->reactor), &writer->timer,
-              worker_now_ms(writer->worker) + SLOT_MS);
+    worker_set_timer(writer->worker, &writer->timer, worker_now_ms(writer->worker) + SLOT_MS);
 }
 
 static enum err slot_reserve(struct slot *slot)
@@ -205,7 +204,7 @@ void position_writer_free(struct worker *worker)
         return;
     for (unsigned i = 0; i < SLOTS; i++)
         write_slot(writer, &writer->slots[i], false);
-    timer_cancel(reactor_timers(worker->reactor), &writer->timer);
+    worker_cancel_timer(worker, &writer->timer);
     free(writer);
     worker->position_writer = NULL;
 }

@@ -97,8 +97,8 @@ static void take_connection(struct acceptor *acceptor, int fd, const struct peer
 
 static void set_pause_timer(struct acceptor *acceptor)
 {
-    timer_set(reactor_timers(acceptor->worker->reactor), &acceptor->pause,
-              worker_now_ms(acceptor->worker) + PAUSE_MS);
+    worker_set_timer(acceptor->worker, &acceptor->pause,
+                     worker_now_ms(acceptor->worker) + PAUSE_MS);
 }
 
 /* At all listening sockets, or at none. */
@@ -245,7 +245,7 @@ void acceptor_close(struct worker *worker)
     if (!acceptor->is_open)
         return;
     acceptor->is_open = false;
-    timer_cancel(reactor_timers(worker->reactor), &acceptor->pause);
+    worker_cancel_timer(worker, &acceptor->pause);
     if (!acceptor->is_paused)
         stop_listening(acceptor);
     proxy_conns_drop_all(&acceptor->proxy_conns);

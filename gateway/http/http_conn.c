@@ -29,7 +29,7 @@ static void free_if_unpinned(struct http_conn *http_conn)
 /* The socket has been closed or given away. */
 static void detach_http_conn(struct http_conn *http_conn)
 {
-    timer_cancel(reactor_timers(http_conn_worker(http_conn)->reactor), &http_conn->timer);
+    worker_cancel_timer(http_conn_worker(http_conn), &http_conn->timer);
     list_remove(&http_conn->link);
     http_conn->is_gone = true;
     free_if_unpinned(http_conn);
@@ -49,7 +49,7 @@ void http_conn_close(struct http_conn *http_conn)
 void http_conn_pin(struct http_conn *http_conn)
 {
     http_conn->pins++;
-    timer_cancel(reactor_timers(http_conn_worker(http_conn)->reactor), &http_conn->timer);
+    worker_cancel_timer(http_conn_worker(http_conn), &http_conn->timer);
 }
 
 bool http_conn_take_turn(struct http_conn *http_conn)
@@ -147,7 +147,7 @@ struct transport_socket http_conn_release(struct http_conn *http_conn, struct pe
 void http_conn_set_timer(struct http_conn *http_conn, int64_t ms)
 {
     struct worker *worker = http_conn_worker(http_conn);
-    timer_set(reactor_timers(worker->reactor), &http_conn->timer, worker_now_ms(worker) + ms);
+    worker_set_timer(worker, &http_conn->timer, worker_now_ms(worker) + ms);
 }
 
 void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms)

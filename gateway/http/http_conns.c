@@ -71,7 +71,7 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     http_conn->all = all;
     list_append(&all->open, &http_conn->link);
     timer_init(&http_conn->timer, on_timer);
-    timer_set(reactor_timers(worker->reactor), &http_conn->timer, due_ms);
+    worker_set_timer(worker, &http_conn->timer, due_ms);
     return ERR_OK;
 }
 

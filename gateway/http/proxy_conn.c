@@ -31,7 +31,7 @@ static void detach_proxy_conn(struct proxy_conn *proxy_conn)
 {
     struct worker *worker = proxy_conn->worker;
     reactor_watch_remove(worker->reactor, &proxy_conn->watch);
-    timer_cancel(reactor_timers(worker->reactor), &proxy_conn->timer);
+    worker_cancel_timer(worker, &proxy_conn->timer);
     list_remove(&proxy_conn->link);
     worker_free_later(worker, &proxy_conn->deferred, free_proxy_conn);
 }
@@ -136,7 +136,7 @@ enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct
     list_append(all, &proxy_conn->link);
     timer_init(&proxy_conn->timer, on_timer);
     proxy_conn->due_ms = worker_now_ms(worker) + worker->node->options->head_timeout;
-    timer_set(reactor_timers(worker->reactor), &proxy_conn->timer, proxy_conn->due_ms);
+    worker_set_timer(worker, &proxy_conn->timer, proxy_conn->due_ms);
     return ERR_OK;
 }
 

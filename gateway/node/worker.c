@@ -15,7 +15,7 @@ static void on_heartbeat(struct timer *timer)
     int64_t now_ms = worker_now_ms(worker);
     atomic_store_explicit(&worker->seen_ms, now_ms, memory_order_relaxed);
     worker->on_second(worker);
-    timer_set(reactor_timers(worker->reactor), timer, now_ms + HEARTBEAT_MS);
+    worker_set_timer(worker, timer, now_ms + HEARTBEAT_MS);
 }
 
 static void free_deferred(struct reactor_task *task)
@@ -72,7 +72,7 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     }
     int64_t now_ms = worker_now_ms(worker);
     atomic_init(&worker->seen_ms, now_ms);
-    timer_set(reactor_timers(worker->reactor), &worker->heartbeat, now_ms + HEARTBEAT_MS);
+    worker_set_timer(worker, &worker->heartbeat, now_ms + HEARTBEAT_MS);
     *ret_worker = worker;
     return ERR_OK;
 

@@ -101,4 +101,15 @@ static inline int64_t worker_now_ms(const struct worker *worker)
     return reactor_now_ms(worker->reactor);
 }
 
+/* One of this worker's timers; due_ms is monotonic, as worker_now_ms. */
+static inline void worker_set_timer(struct worker *worker, struct timer *timer, int64_t due_ms)
+{
+    timer_set(reactor_timers(worker->reactor), timer, due_ms);
+}
+
+static inline void worker_cancel_timer(struct worker *worker, struct timer *timer)
+{
+    timer_cancel(reactor_timers(worker->reactor), timer);
+}
+
 #endif

@@ -61,7 +61,7 @@ static void answer(struct wait *wait, enum gateway_fate fate, enum gap_cause cau
     struct gateway_push *push = wait->push;
     struct worker *home = wait->home;
     list_remove(&wait->link);
-    timer_cancel(reactor_timers(home->reactor), &wait->timer);
+    worker_cancel_timer(home, &wait->timer);
     count(home->node, wait->hash, -1);
     push->fate = fate;
     push->cause = cause;
@@ -118,7 +118,7 @@ static void set_timer(struct wait *wait)
         due_ms = now_ms + (life_ms > 0 ? life_ms : 1);
     if (!is_seen_here(wait) && now_ms + ASK_AGAIN_MS < due_ms)
         due_ms = now_ms + ASK_AGAIN_MS;
-    timer_set(reactor_timers(wait->home->reactor), &wait->timer, due_ms);
+    worker_set_timer(wait->home, &wait->timer, due_ms);
 }
 
 static void on_looked_letter(struct letter *letter)

@@ -49,7 +49,7 @@ void session_finish(struct session *session)
     session_become(session, SESSION_CLOSED);
     list_remove(&session->link);
     conn_abandon(&session->conn);
-    timer_cancel(reactor_timers(worker->reactor), &session->timer);
+    worker_cancel_timer(worker, &session->timer);
     worker_free_later(worker, &session->deferred, free_session);
 }
 
@@ -62,8 +62,7 @@ void session_begin_closing(struct session *session)
     list_remove(&session->link);
     struct worker *worker = session_worker(session);
     list_append(&worker->closing, &session->link);
-    timer_set(reactor_timers(worker->reactor), &session->timer,
-              worker_now_ms(worker) + CLOSE_LINGER_MS);
+    worker_set_timer(worker, &session->timer, worker_now_ms(worker) + CLOSE_LINGER_MS);
 }
 
 void session_detach(struct session *session)
@@ -72,7 +71,7 @@ void session_detach(struct session *session)
     session_leave(session);
     session_become(session, SESSION_CLOSED);
     list_remove(&session->link);
-    timer_cancel(reactor_timers(worker->reactor), &session->timer);
+    worker_cancel_timer(worker, &session->timer);
     worker_free_later(worker, &session->deferred, free_session);
 }
 

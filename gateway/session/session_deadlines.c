@@ -120,6 +120,5 @@ void session_set_timer(struct session *session)
     wait = credit < wait ? credit : wait;
     if (session->is_draining && (int32_t)(session->drain_at_ms - now_ms) < wait)
         wait = (int32_t)(session->drain_at_ms - now_ms);
-    timer_set(reactor_timers(worker->reactor), &session->timer,
-              worker_now_ms(worker) + (wait > 0 ? wait : 0));
+    worker_set_timer(worker, &session->timer, worker_now_ms(worker) + (wait > 0 ? wait : 0));
 }

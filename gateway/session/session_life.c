@@ -119,8 +119,7 @@ static bool probe_silent_peer(struct session *session, uint32_t now_ms)
         return false;
     session->is_suspect = true;
     struct worker *worker = session_worker(session);
-    timer_set(reactor_timers(worker->reactor), &session->timer,
-              worker_now_ms(worker) + SESSION_LAST_CHANCE_MS);
+    worker_set_timer(worker, &session->timer, worker_now_ms(worker) + SESSION_LAST_CHANCE_MS);
     return true;
 }
 
