@@ -45,27 +45,27 @@ static const struct session_events session_events = {
 static void drain_worker(struct worker *worker);
 static void close_worker(struct worker *worker);
 
-static void (*const acts[WORDS])(struct worker *worker) = {
-    [WORD_STORE_IS_BACK] = replay_try_again, [WORD_DRAIN] = drain_worker,
-    [WORD_END_WAITS] = push_waits_stop,      [WORD_CLOSE] = close_worker,
-    [WORD_MAKE_ROOM] = acceptor_make_room,
+static void (*const command_fns[COMMANDS])(struct worker *worker) = {
+    [COMMAND_STORE_IS_BACK] = replay_try_again, [COMMAND_DRAIN] = drain_worker,
+    [COMMAND_END_WAITS] = push_waits_stop,      [COMMAND_CLOSE] = close_worker,
+    [COMMAND_MAKE_ROOM] = acceptor_make_room,
 };
 
-static void on_announcement(struct letter *letter)
+static void on_command(struct letter *letter)
 {
-    struct announcement *announcement = CONTAINER_OF(letter, struct announcement, letter);
-    /* before it acts: what is announced from here on is acted on once more */
-    atomic_store(&announcement->is_posted, false);
-    acts[announcement->word](announcement->worker);
+    struct worker_command *command = CONTAINER_OF(letter, struct worker_command, letter);
+    /* Before it is carried out: the same command, sent from here on, is carried out once more. */
+    atomic_store(&command->is_posted, false);
+    command_fns[command->kind](command->worker);
 }
 
-static void prepare_announcements(struct worker *worker)
+static void prepare_commands(struct worker *worker)
 {
-    for (unsigned word = 0; word < WORDS; word++) {
-        struct announcement *announcement = &worker->announcements[word];
-        announcement->letter.deliver = on_announcement;
-        announcement->worker = worker;
-        announcement->word = (enum word)word;
+    for (unsigned kind = 0; kind < COMMANDS; kind++) {
+        struct worker_command *command = &worker->commands[kind];
+        command->letter.deliver = on_command;
+        command->worker = worker;
+        command->kind = (enum worker_command_kind)kind;
     }
 }
 
@@ -81,7 +81,7 @@ static void on_store_state(void *owner, bool is_up)
         if (node->workers[i] == NULL)
             return; /* still starting: no session waits */
     }
-    worker_announce(node, WORD_STORE_IS_BACK);
+    worker_command_all(node, COMMAND_STORE_IS_BACK);
 }
 
 static enum err open_store(struct node *node, char *why, size_t why_cap)
@@ -147,7 +147,7 @@ static enum err make_workers(struct node *node)
     for (unsigned i = 0; i < node->n_workers; i++) {
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
         if (error == ERR_OK) {
-            prepare_announcements(node->workers[i]);
+            prepare_commands(node->workers[i]);
             error = delivery_new(node->workers[i]);
         }
         if (error == ERR_OK)
@@ -239,7 +239,7 @@ static void begin_drain(struct node *node, uint32_t drain_ms)
     log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
     metrics_set(METRIC_DRAINING, 1);
     gateway_end_waits(node); /* those that would acknowledge are on their way out */
-    worker_announce(node, WORD_DRAIN);
+    worker_command_all(node, COMMAND_DRAIN);
 }
 
 uint32_t gateway_drain(struct node *node)
@@ -279,7 +279,7 @@ static void say_goodbye(struct node *node)
 {
     begin_drain(node, 0);
     atomic_store(&node->is_stopping, true);
-    worker_announce(node, WORD_CLOSE);
+    worker_command_all(node, COMMAND_CLOSE);
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
          waited_ms += 10)
         usleep(10 * 1000);
@@ -299,7 +299,7 @@ static void deliver_all_mail(struct node *node)
 static void take_apart(struct node *node)
 {
     for (unsigned i = 0; i < node->n_workers; i++)
-        close_worker(node->workers[i]); /* a session may have come after the announcement */
+        close_worker(node->workers[i]); /* a session may have come after the command */
     deliver_all_mail(node);             /* what asks the store for something must still find it */
     store_close(node->store);
     deliver_all_mail(node);

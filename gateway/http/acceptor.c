@@ -151,7 +151,7 @@ static void pause_for_slots(struct acceptor *acceptor)
 {
     stop_listening(acceptor);
     set_pause_timer(acceptor);
-    worker_announce(acceptor->worker->node, WORD_MAKE_ROOM);
+    worker_command_all(acceptor->worker->node, COMMAND_MAKE_ROOM);
 }
 
 void acceptor_make_room(struct worker *worker)

@@ -131,12 +131,12 @@ void worker_free_later(struct worker *worker, struct deferred_free *deferred,
     reactor_at_turn_end(worker->reactor, &worker->free_task);
 }
 
-void worker_announce(struct node *node, enum word word)
+void worker_command_all(struct node *node, enum worker_command_kind kind)
 {
     for (unsigned i = 0; i < node->n_workers; i++) {
-        struct announcement *announcement = &node->workers[i]->announcements[word];
-        if (!atomic_exchange(&announcement->is_posted, true))
-            mailbox_post(worker_mailbox(node->workers[i]), &announcement->letter);
+        struct worker_command *command = &node->workers[i]->commands[kind];
+        if (!atomic_exchange(&command->is_posted, true))
+            mailbox_post(worker_mailbox(node->workers[i]), &command->letter);
     }
 }
 

@@ -23,21 +23,21 @@ enum { WORKER_ASK_US = 20 };
 
 enum { WAIT_BUCKETS = 64 };
 
-/* What every worker is told (worker_announce); gateway.c says what each does then. */
-enum word {
-    WORD_STORE_IS_BACK,
-    WORD_DRAIN,
-    WORD_END_WAITS,
-    WORD_CLOSE,
-    WORD_MAKE_ROOM,
-    WORDS,
+/* What all workers are ordered to do (worker_command_all); gateway.c carries it out. */
+enum worker_command_kind {
+    COMMAND_STORE_IS_BACK,
+    COMMAND_DRAIN,
+    COMMAND_END_WAITS,
+    COMMAND_CLOSE,
+    COMMAND_MAKE_ROOM,
+    COMMANDS,
 };
 
-/* The letter of one word, made with the worker, so that it can always be sent. */
-struct announcement {
+/* A command on its way to one worker. It is part of the worker, so sending it takes no memory. */
+struct worker_command {
     struct letter letter;
     struct worker *worker;
-    enum word word;
+    enum worker_command_kind kind;
     atomic_bool is_posted;
 };
 
@@ -57,7 +57,7 @@ struct worker {
     struct page_queue *page_queue; /* these three: delivery_new */
     struct position_writer *position_writer;
     struct kicked_streams *kicked_streams;
-    struct announcement announcements[WORDS]; /* is_posted and letter: any thread (gateway.c) */
+    struct worker_command commands[COMMANDS]; /* is_posted and letter: any thread (gateway.c) */
     struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (push_waits.c) */
     struct user_agents agents;
     struct deflater *deflater; /* for all its sessions; both NULL without --compress */
@@ -77,9 +77,9 @@ MUST_CHECK enum err worker_start(struct worker *worker);
 void worker_stop(struct worker *worker); /* from outside: ends the thread and joins it */
 void worker_free(struct worker *worker);
 
-/* Any thread, while the workers are there. One that was told and has not acted yet is not told
- * twice. */
-void worker_announce(struct node *node, enum word word);
+/* Any thread, while the workers exist. A command that a worker has not carried out yet is not sent
+ * to it again. */
+void worker_command_all(struct node *node, enum worker_command_kind kind);
 
 /* Frees it at the end of the turn. */
 void worker_free_later(struct worker *worker, struct deferred_free *deferred,

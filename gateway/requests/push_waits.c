@@ -348,7 +348,7 @@ void gateway_end_wait(struct node *node, struct gateway_push *push)
 void gateway_end_waits(struct node *node)
 {
     atomic_store(&node->has_ended_waits, true);
-    worker_announce(node, WORD_END_WAITS);
+    worker_command_all(node, COMMAND_END_WAITS);
 }
 
 void push_waits_stop(struct worker *worker)
