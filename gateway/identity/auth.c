@@ -1,3 +1,10 @@
+/* The keys come from the file of --jwt-keys: a JWKS, public keys in PEM, or a secret. auth_open
+ * checks the options against each other and reads the file; a file without a usable key ends the
+ * start with a sentence that names it. auth_verify takes a reference to the present keys under the
+ * lock and verifies without it, so that keys which auth_reload replaces are freed after the last
+ * verification that began with them. A file that auth_reload cannot use changes nothing, and is
+ * logged. Keys that are skipped (another algorithm, another use) are logged, the first
+ * SKIPS_LOGGED_MAX of a file. */
 #include "gateway/identity/auth.h"
 
 #include "gateway/base/clock.h"

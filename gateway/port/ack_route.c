@@ -1,6 +1,6 @@
-/* The request goes to the user's home worker. While streams of that position are open, it
- * acknowledges on each that was written the notification; when no session of that position is open,
- * the store is told at once. */
+/* The request goes to the user's home worker and back. While streams of its position are open, it
+ * acknowledges on each of them that the notification was written to. When no session of that
+ * position is open, the position in the store is moved at once. */
 #include "gateway/port/ack_route.h"
 
 #include "gateway/delivery/positions.h"
@@ -14,7 +14,7 @@
 struct ack_work {
     struct letter letter;
     struct http_conn *http_conn;
-    struct worker *from; /* the HTTP connection's worker */
+    struct worker *from; /* the HTTP connection's */
     struct worker *home;
     struct ack_query query;
     struct store_ack ack;
@@ -22,22 +22,22 @@ struct ack_work {
     const char *detail;
 };
 
-static struct span user_of(const struct ack_work *work)
+static struct span ack_user(const struct ack_work *work)
 {
     return (struct span){work->query.user_id, work->query.user_id_len};
 }
 
-static struct span device_of(const struct ack_work *work)
+static struct span ack_device(const struct ack_work *work)
 {
     return (struct span){work->query.device, work->query.device_len};
 }
 
-static void on_answer(struct letter *letter)
+static void on_ack_answer(struct letter *letter)
 {
     struct ack_work *work = CONTAINER_OF(letter, struct ack_work, letter);
     struct http_conn *http_conn = work->http_conn;
     if (http_conn_is_gone(http_conn) || http_conn_is_answered(http_conn)) {
-        /* nobody is left to tell */
+        /* the peer has gone */
     } else if (work->error == ERR_OK) {
         http_conn_answer(http_conn, 204, NULL, NULL, (struct span){0});
     } else {
@@ -48,41 +48,40 @@ static void on_answer(struct letter *letter)
     free(work);
 }
 
-static void answer(struct ack_work *work, enum err error, const char *detail)
+static void answer_ack(struct ack_work *work, enum err error, const char *detail)
 {
     work->error = error;
     work->detail = detail;
-    work->letter.deliver = on_answer;
+    work->letter.deliver = on_ack_answer;
     mailbox_post(worker_mailbox(work->from), &work->letter);
 }
 
 static void on_stored(struct store_request *request)
 {
     struct ack_work *work = CONTAINER_OF(request, struct ack_work, ack.request);
-    answer(work, work->ack.error,
-           work->ack.error == ERR_STALE_EPOCH ? "no such notification was sent to this user"
-                                              : NULL);
+    answer_ack(work, work->ack.error,
+               work->ack.error == ERR_STALE_EPOCH ? "no such notification was sent to this user"
+                                                  : NULL);
 }
 
-static void ask_store(struct ack_work *work, const struct client *client)
+static void ack_in_store(struct ack_work *work, const struct client *client)
 {
     struct worker *home = work->home;
     struct ack_query query = work->query; /* the work may be over before store_ack has returned */
     work->ack = (struct store_ack){
         .request = {.on_done = on_stored, .lane = home->index},
-        .user_id = user_of(work),
-        .device = device_of(work),
+        .user_id = ack_user(work),
+        .device = ack_device(work),
         .is_held = client != NULL && client->shared.n_sessions > 0,
         .epoch = work->query.epoch,
         .seq = work->query.seq,
     };
     store_ack(home->node->store, &work->ack);
-    /* they look behind it */
+    /* they look at the store after this acknowledgement */
     push_waits_asked(home, (struct span){query.user_id, query.user_id_len});
 }
 
-/* On the streams that are open. */
-static void ack_streams(struct ack_work *work, const struct client *client)
+static void ack_on_streams(struct ack_work *work, const struct client *client)
 {
     bool is_open = false;
     bool is_acked = false;
@@ -90,32 +89,32 @@ static void ack_streams(struct ack_work *work, const struct client *client)
     LIST_FOR_EACH(link, &client->sessions)
     {
         struct session *session = CONTAINER_OF(link, struct session, link);
-        if (!span_equal(position_device(positions_of(session)), device_of(work)))
+        if (!span_equal(position_device(positions_of(session)), ack_device(work)))
             continue;
         is_open = true;
         if (session->level == LEVEL_SSE && is_of_epoch && session_ack(session, work->query.seq))
             is_acked = true;
     }
     if (!is_open)
-        ask_store(work, client);
+        ack_in_store(work, client);
     else if (is_acked)
-        answer(work, ERR_OK, NULL);
+        answer_ack(work, ERR_OK, NULL);
     else
-        answer(work, ERR_CONFLICT, "no open stream of this user was sent that notification");
+        answer_ack(work, ERR_CONFLICT, "no open stream of this user was sent that notification");
 }
 
 static void on_home(struct letter *letter)
 {
     struct ack_work *work = CONTAINER_OF(letter, struct ack_work, letter);
-    struct client *client = client_map_find(work->home->node->map, user_of(work));
+    struct client *client = client_map_find(work->home->node->map, ack_user(work));
     if (client == NULL)
-        ask_store(work, NULL);
+        ack_in_store(work, NULL);
     else
-        ack_streams(work, client);
+        ack_on_streams(work, client);
 }
 
-/* The user is whom the credentials name. */
-static bool is_theirs(struct http_conn *http_conn, struct ack_work *work)
+/* By the credentials of the request. false: it is refused. */
+static bool identify_ack_user(struct http_conn *http_conn, struct ack_work *work)
 {
     struct identity identity = {.user_id_len = work->query.user_id_len};
     const char *detail = NULL;
@@ -137,7 +136,7 @@ static bool is_theirs(struct http_conn *http_conn, struct ack_work *work)
     return true;
 }
 
-void ack_request(struct http_conn *http_conn)
+void ack_route_serve(struct http_conn *http_conn)
 {
     if (!http_conn_take_turn(http_conn)) {
         if (http_conn_is_late(http_conn))
@@ -158,7 +157,7 @@ void ack_request(struct http_conn *http_conn)
         free(work);
         return;
     }
-    if (!is_theirs(http_conn, work)) {
+    if (!identify_ack_user(http_conn, work)) {
         free(work);
         return;
     }
@@ -168,7 +167,7 @@ void ack_request(struct http_conn *http_conn)
     http_conn_await(http_conn);
     work->http_conn = http_conn;
     work->from = http_conn_worker(http_conn);
-    work->home = node_home(node, user_of(work));
+    work->home = node_home(node, ack_user(work));
     work->letter.deliver = on_home;
     mailbox_post(worker_mailbox(work->home), &work->letter);
 }

@@ -19,7 +19,8 @@ static const uint8_t page_js[] = {
 #include "embedded/demo_page_js.inc"
 };
 
-/* The page loads nothing from elsewhere, runs no script but its own, and stands in no frame. */
+/* The page loads nothing from other servers, runs no script but its own, and is shown in no frame.
+ */
 static const char page_policy[] =
     "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src "
     "data:; "
@@ -35,8 +36,7 @@ static bool has_method(struct http_conn *http_conn, struct span method, const ch
     return false;
 }
 
-/* A push of the page's button on its way through the store and back to the HTTP connection's
- * worker. */
+/* The page's push, on its way through the store and back to the HTTP connection's worker. */
 struct demo_push {
     struct gateway_push push;
     struct gateway_target target;
@@ -47,13 +47,13 @@ struct demo_push {
     uint32_t ttl_s;
 };
 
-static void answer_push(struct letter *letter)
+static void on_push_answer(struct letter *letter)
 {
     struct demo_push *demo = CONTAINER_OF(letter, struct demo_push, letter);
     const struct gateway_target *target = &demo->target;
     char body[256];
     if (http_conn_is_gone(demo->http_conn)) {
-        /* nobody is left to tell */
+        /* the peer has gone */
     } else if (target->error != ERR_OK) {
         http_conn_refuse(demo->http_conn, target->error, NULL, NULL, NULL);
     } else if (demo->ttl_s == 0) {
@@ -81,11 +81,11 @@ static void answer_push(struct letter *letter)
 static void on_pushed(struct gateway_push *push)
 {
     struct demo_push *demo = CONTAINER_OF(push, struct demo_push, push);
-    demo->letter.deliver = answer_push;
+    demo->letter.deliver = on_push_answer;
     mailbox_post(worker_mailbox(demo->worker), &demo->letter);
 }
 
-static void on_body(struct http_conn *http_conn, struct span body)
+static void on_push_body(struct http_conn *http_conn, struct span body)
 {
     struct worker *worker = http_conn_worker(http_conn);
     const struct options *options = worker->node->options;
@@ -146,7 +146,7 @@ void demo_serve_push(struct http_conn *http_conn, struct span method)
         http_conn_refuse(http_conn, ERR_TOO_LARGE, "a Content-Length within the limit is needed",
                          NULL, NULL);
     else
-        http_conn_want_body(http_conn, len, on_body);
+        http_conn_want_body(http_conn, len, on_push_body);
 }
 
 void demo_serve_facts(struct http_conn *http_conn, struct span method)

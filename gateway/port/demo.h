@@ -1,5 +1,6 @@
-/* The demo (--demo, loopback only): a page at `/` of the subscriber port, whose files
- * stand in demo/, `POST /demo/push`, and what the page shows of Herald (`GET /demo/facts`). */
+/* The demo's routes on the subscriber port (--demo, loopback only): a page at `/`, whose files are
+ * in demo/, `POST /demo/push`, and the options that the page shows (`GET /demo/facts`). All on the
+ * HTTP connection's worker; a wrong method is 405. */
 #ifndef HERALD_DEMO_H
 #define HERALD_DEMO_H
 

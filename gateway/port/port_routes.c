@@ -1,5 +1,10 @@
-/* The order of CONTRACT 2: is it for us at all (403), the path (404), the method (405); the rest is
- * the route's own. Only the routes of the node's health are open to every host and page. */
+/* The order of CONTRACT 2: a request that may not be made here is forbidden (403), then the path is
+ * found (404), then the method (405); what follows is the route's own.
+ *
+ * Forbidden are requests of pages whose origin is not allowed. With --auth none or --demo, anybody
+ * who reaches the port may read and push, so requests through a proxy and to a Host that is not
+ * this machine's are forbidden as well: a page on a rebound name would pass as the developer's own.
+ * Only the routes of the node's health are open to every host and page. */
 #include "gateway/port/port_routes.h"
 
 #include "gateway/identity/auth.h"
@@ -13,8 +18,8 @@
 #include <stdio.h>
 
 enum {
-    ORIGIN_TOLD_MAX_BYTES = 300, /* a scheme, a name of 253 bytes, a port */
-    ALLOWED_MAX_BYTES = 8192,    /* more than --cors-header can name */
+    ORIGIN_LOGGED_MAX_BYTES = 300, /* a scheme, a name of 253 bytes, a port */
+    ALLOWED_MAX_BYTES = 8192,      /* more than --cors-header can name */
 };
 
 static struct node *node_of(struct http_conn *http_conn)
@@ -33,20 +38,21 @@ static struct span part_of(struct http_conn *http_conn, struct http_part part)
     return http_part_span(http_conn_bytes(http_conn).bytes, part);
 }
 
-/* ---- who may come in ---- */
+/* ---- what is forbidden ---- */
 
-static bool is_origin_welcome(const struct node *node, struct span origin, struct span host)
+static bool is_origin_allowed(const struct node *node, struct span origin, struct span host)
 {
     const struct option_list *allowed = &node->options->allowed_origin;
-    bool is_welcome = origin_is_host(origin, host, node->tls != NULL);
-    for (size_t i = 0; i < allowed->n && !is_welcome; i++)
-        is_welcome = origin_is_allowed(origin, span_of(allowed->values[i]));
-    return is_welcome;
+    bool is_allowed = origin_is_host(origin, host, node->tls != NULL);
+    for (size_t i = 0; i < allowed->n && !is_allowed; i++)
+        is_allowed = origin_is_allowed(origin, span_of(allowed->values[i]));
+    return is_allowed;
 }
 
-static void forbid(struct http_conn *http_conn, enum refusal_cause cause, const char *advice)
+static void forbid_request(struct http_conn *http_conn, enum refusal_cause cause,
+                           const char *advice)
 {
-    char detail[ORIGIN_TOLD_MAX_BYTES + 200];
+    char detail[ORIGIN_LOGGED_MAX_BYTES + 200];
     struct refusal_subject subject;
     http_conn_subject(http_conn, &subject);
     refusals_log_request(cause, &subject, advice);
@@ -55,9 +61,8 @@ static void forbid(struct http_conn *http_conn, enum refusal_cause cause, const 
     http_conn_refuse(http_conn, ERR_FORBIDDEN, detail, NULL, NULL);
 }
 
-/* With --auth none, or --demo, which lets anybody push, a request from a proxy or from a rebinding
- * page is not this machine's developer's (CONTRACT section 1). */
-static bool is_ours(struct http_conn *http_conn, enum refusal_cause *ret_cause)
+/* By the developer of this machine, where that matters (CONTRACT section 1). */
+static bool is_local_enough(struct http_conn *http_conn, enum refusal_cause *ret_cause)
 {
     const struct node *node = node_of(http_conn);
     const struct http_head *head = http_conn_head(http_conn);
@@ -71,34 +76,35 @@ static bool is_ours(struct http_conn *http_conn, enum refusal_cause *ret_cause)
     return authority_is_loopback(part_of(http_conn, head->host));
 }
 
-/* The option that lets the origin's pages in, unless the option would refuse it. */
+/* With the option that allows the origin's pages as advice, unless the option would refuse it. */
 static void forbid_origin(struct http_conn *http_conn, struct span origin)
 {
-    char advice[ORIGIN_TOLD_MAX_BYTES + 20];
-    char text[ORIGIN_TOLD_MAX_BYTES];
+    char advice[ORIGIN_LOGGED_MAX_BYTES + 20];
+    char text[ORIGIN_LOGGED_MAX_BYTES];
     snprintf(text, sizeof text, "%.*s", (int)origin.len, origin.bytes);
     bool is_one = origin.len < sizeof text && strchr(text, '*') == NULL;
     if (!is_one || !origin_pattern_is_valid(text)) {
-        forbid(http_conn, REFUSAL_ODD_ORIGIN, "");
+        forbid_request(http_conn, REFUSAL_ODD_ORIGIN, "");
         return;
     }
     snprintf(advice, sizeof advice, "--allowed-origin %s", text);
-    forbid(http_conn, origin_is_loopback(origin) ? REFUSAL_LOCAL_ORIGIN : REFUSAL_ORIGIN, advice);
+    forbid_request(http_conn, origin_is_loopback(origin) ? REFUSAL_LOCAL_ORIGIN : REFUSAL_ORIGIN,
+                   advice);
 }
 
-/* A foreign Origin is never taken (CONTRACT section 2). false: the HTTP connection is refused. */
-static bool may_come_in(struct http_conn *http_conn)
+/* A foreign Origin is never allowed (CONTRACT section 2). false: the request is refused. */
+static bool is_allowed_request(struct http_conn *http_conn)
 {
     const struct http_head *head = http_conn_head(http_conn);
     struct span origin = {0};
     enum refusal_cause cause;
     bool has_origin = find_field(http_conn, "Origin", &origin);
-    if (!is_ours(http_conn, &cause))
-        forbid(http_conn, cause, "--insecure");
+    if (!is_local_enough(http_conn, &cause))
+        forbid_request(http_conn, cause, "--insecure");
     else if (http_head_count(head, http_conn_bytes(http_conn).bytes, "Origin") > 1)
-        forbid(http_conn, REFUSAL_TWO_ORIGINS, "");
+        forbid_request(http_conn, REFUSAL_TWO_ORIGINS, "");
     else if (has_origin &&
-             !is_origin_welcome(node_of(http_conn), origin, part_of(http_conn, head->host)))
+             !is_origin_allowed(node_of(http_conn), origin, part_of(http_conn, head->host)))
         forbid_origin(http_conn, origin);
     else
         return true;
@@ -120,10 +126,10 @@ static void serve_ws(struct http_conn *http_conn, struct span method)
         http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "GET");
 }
 
-/* What a page asks before it sends what a form could not (the Fetch standard's preflight). */
+/* The preflight of the Fetch standard: a page asks before it sends what a form could not. */
 static void answer_options(struct http_conn *http_conn, const char *methods)
 {
-    http_conn_keep(http_conn); /* for the request that it asks about */
+    http_conn_keep(http_conn); /* for the request that follows it */
     const struct option_list *more = &node_of(http_conn)->options->cors_header;
     struct buf headers;
     buf_init(&headers, ALLOWED_MAX_BYTES);
@@ -137,7 +143,7 @@ static void answer_options(struct http_conn *http_conn, const char *methods)
     for (size_t i = 0; i < more->n && error == ERR_OK; i++)
         error = buf_printf(&headers, ", %s", more->values[i]);
     if (error == ERR_OK)
-        error = buf_append(&headers, "\r\n", 3); /* a text, with its NUL */
+        error = buf_append(&headers, "\r\n", 3); /* with its NUL: http_answer takes a text */
     if (error == ERR_OK)
         http_conn_answer(http_conn, 204, NULL, headers.bytes, (struct span){0});
     else
@@ -145,9 +151,9 @@ static void answer_options(struct http_conn *http_conn, const char *methods)
     buf_fini(&headers);
 }
 
-/* An image, a script or a link of another site's page asks without Origin, but with the cookies: it
- * could read nothing of the stream, and would acknowledge what its user then never sees. Browsers
- * say whose page asks (the Fetch Metadata headers). */
+/* An image, a script or a link of another site's page sends no Origin, but the user's cookies. It
+ * could not read the stream, but would acknowledge what the user then never sees. Browsers name the
+ * site of the page in the Fetch Metadata headers. */
 static bool is_of_foreign_page(struct http_conn *http_conn)
 {
     struct span origin;
@@ -162,8 +168,8 @@ static void serve_sse(struct http_conn *http_conn, struct span method)
 {
     http_conn_let_read(http_conn);
     if (is_of_foreign_page(http_conn))
-        forbid(http_conn, REFUSAL_SITE,
-               "asking with EventSource or fetch, and --allowed-origin for its page");
+        forbid_request(http_conn, REFUSAL_SITE,
+                       "asking with EventSource or fetch, and --allowed-origin for its page");
     else if (span_equal(method, SPAN_LITERAL("GET")))
         subscribe_stream(http_conn);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))
@@ -177,7 +183,7 @@ static void serve_ack(struct http_conn *http_conn, struct span method)
     http_conn_keep(http_conn);
     http_conn_let_read(http_conn);
     if (span_equal(method, SPAN_LITERAL("POST")))
-        ack_request(http_conn);
+        ack_route_serve(http_conn);
     else if (span_equal(method, SPAN_LITERAL("OPTIONS")))
         answer_options(http_conn, "POST, OPTIONS");
     else
@@ -223,7 +229,7 @@ static const struct port_route *find_route(struct http_conn *http_conn)
 void port_routes_serve(struct http_conn *http_conn)
 {
     const struct port_route *route = find_route(http_conn);
-    if ((route == NULL || route->kind != ROUTE_OPEN) && !may_come_in(http_conn))
+    if ((route == NULL || route->kind != ROUTE_OPEN) && !is_allowed_request(http_conn))
         return;
     if (route != NULL)
         route->serve(http_conn, part_of(http_conn, http_conn_head(http_conn)->method));

@@ -1,5 +1,5 @@
-/* What a complete request of the subscriber port is answered with: by becoming a session (a
- * WebSocket at /ws, an event stream at /sse), by the acknowledgement at /ack, or with a refusal. */
+/* The routes of the subscriber port: WebSockets at /ws and event streams at /sse, which become
+ * sessions, acknowledgements at /ack, the node's health, and the demo's with --demo. */
 #ifndef HERALD_PORT_ROUTES_H
 #define HERALD_PORT_ROUTES_H
 

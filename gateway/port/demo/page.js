@@ -1,6 +1,8 @@
 'use strict';
-/* The demo page. It speaks herald.v1, or the plain level where the reader chooses it: then there are no ids, no
- * marks and no gaps, because a plain client is sent nothing but the data. */
+/* The demo page: connects as the user that its form names, shows what comes, and pushes to that user.
+ * It speaks herald.v1, or the plain level where the reader chooses it: then there are no ids, no marks and no
+ * gaps, because a plain client is sent nothing but the data. A connection that breaks is made again after a
+ * growing pause, from the last notification that was acknowledged; some close codes end that (STAYS_AWAY). */
 
 const $ = (id) => document.getElementById(id);
 const SHOWN_MAX = 200;
