@@ -152,7 +152,7 @@ static enum err note_unshared(struct file_backing *file, uint64_t key)
 
 /* What the transaction will do, so that running it twice changes nothing more. Keys rise: notes
  * have theirs already; users, idempotency keys and blocks follow. */
-static enum err settle(struct file_backing *file, struct group *group)
+static enum err settle_group(struct file_backing *file, struct group *group)
 {
     enum err error = ERR_OK;
     file->n_unshared = 0;
@@ -181,6 +181,6 @@ static enum err settle(struct file_backing *file, struct group *group)
 enum err file_commit_group(struct file_backing *file, struct group *group)
 {
     struct file_commit commit = {file, group};
-    enum err error = settle(file, group);
+    enum err error = settle_group(file, group);
     return error == ERR_OK ? file_lmdb_write(file->lmdb, write_group, &commit) : error;
 }

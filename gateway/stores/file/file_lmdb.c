@@ -1,3 +1,11 @@
+/* The environment is opened once. A read transaction is begun by the first read and kept until the
+ * end of a turn, because what LMDB returns points into its map; a commit ends it first. While a
+ * commit finds the map too small, the map is doubled and the commit tried again, so that its size
+ * is no setting.
+ *
+ * The code of the last failure is kept, and becomes text when somebody asks. After a failed commit
+ * the store opens the environment anew, because what is on the disk is not known for certain.
+ */
 #include "gateway/stores/file/file_lmdb.h"
 
 #include "gateway/base/log.h"
@@ -26,7 +34,7 @@ struct file_lmdb {
     uint64_t end_bytes;
 };
 
-static enum err fail(struct file_lmdb *lmdb, int code)
+static enum err fail_lmdb(struct file_lmdb *lmdb, int code)
 {
     lmdb->code = code;
     return ERR_STORE_UNAVAILABLE;
@@ -61,7 +69,7 @@ static uint64_t bytes_of(const MDB_stat *stat)
            (stat->ms_branch_pages + stat->ms_leaf_pages + stat->ms_overflow_pages);
 }
 
-static void measure(struct file_lmdb *lmdb, MDB_txn *txn)
+static void measure_lmdb(struct file_lmdb *lmdb, MDB_txn *txn)
 {
     MDB_stat stat;
     if (mdb_stat(txn, lmdb->table, &stat) == 0)
@@ -142,7 +150,7 @@ static int open_table(struct file_lmdb *lmdb)
         mdb_txn_abort(txn);
         return code;
     }
-    measure(lmdb, txn);
+    measure_lmdb(lmdb, txn);
     code = mdb_txn_commit(txn);
     measure_end(lmdb);
     return code;
@@ -248,7 +256,7 @@ static enum err begin_reads(struct file_lmdb *lmdb)
         return ERR_OK;
     int code = mdb_txn_renew(lmdb->reader);
     if (code != 0)
-        return fail(lmdb, code);
+        return fail_lmdb(lmdb, code);
     lmdb->is_reading = true;
     return ERR_OK;
 }
@@ -285,14 +293,14 @@ static enum err visit_all(struct file_lmdb *lmdb, MDB_cursor *cursor, file_lmdb_
     while (code == 0) {
         uint64_t number;
         if (key.mv_size != sizeof number)
-            return fail(lmdb, MDB_BAD_VALSIZE);
+            return fail_lmdb(lmdb, MDB_BAD_VALSIZE);
         memcpy(&number, key.mv_data, sizeof number);
         enum err error = visit(owner, number, (struct span){value.mv_data, value.mv_size});
         if (error != ERR_OK)
             return error;
         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
-    return code == MDB_NOTFOUND ? ERR_OK : fail(lmdb, code);
+    return code == MDB_NOTFOUND ? ERR_OK : fail_lmdb(lmdb, code);
 }
 
 enum err file_lmdb_scan(struct file_lmdb *lmdb, file_lmdb_visit_fn *visit, void *owner)
@@ -306,7 +314,7 @@ enum err file_lmdb_scan(struct file_lmdb *lmdb, file_lmdb_visit_fn *visit, void 
         error = visit_all(lmdb, cursor, visit, owner);
         mdb_cursor_close(cursor);
     } else {
-        error = fail(lmdb, code);
+        error = fail_lmdb(lmdb, code);
     }
     file_lmdb_end_reads(lmdb);
     return error;
@@ -320,7 +328,7 @@ enum err file_lmdb_append(struct file_lmdb *lmdb, uint64_t key, size_t len, char
     MDB_val value = {len, NULL};
     int code = mdb_cursor_put(lmdb->tail, &mdb_key, &value, MDB_APPEND | MDB_RESERVE);
     if (code != 0)
-        return fail(lmdb, code);
+        return fail_lmdb(lmdb, code);
     *ret_room = value.mv_data;
     return ERR_OK;
 }
@@ -329,18 +337,18 @@ enum err file_lmdb_delete(struct file_lmdb *lmdb, uint64_t key)
 {
     MDB_val mdb_key = {sizeof key, &key};
     int code = mdb_del(lmdb->writer, lmdb->table, &mdb_key, NULL);
-    return code == 0 || code == MDB_NOTFOUND ? ERR_OK : fail(lmdb, code);
+    return code == 0 || code == MDB_NOTFOUND ? ERR_OK : fail_lmdb(lmdb, code);
 }
 
 static enum err write_once(struct file_lmdb *lmdb, file_lmdb_write_fn *write, void *owner)
 {
     int code = mdb_txn_begin(lmdb->env, NULL, 0, &lmdb->writer);
     if (code != 0)
-        return fail(lmdb, code);
+        return fail_lmdb(lmdb, code);
     code = mdb_cursor_open(lmdb->writer, lmdb->table, &lmdb->tail);
     if (code != 0) {
         mdb_txn_abort(lmdb->writer);
-        return fail(lmdb, code);
+        return fail_lmdb(lmdb, code);
     }
     lmdb->code = 0;
     struct file_lmdb before = *lmdb;
@@ -349,7 +357,7 @@ static enum err write_once(struct file_lmdb *lmdb, file_lmdb_write_fn *write, vo
         mdb_txn_abort(lmdb->writer);
         return error;
     }
-    measure(lmdb, lmdb->writer);
+    measure_lmdb(lmdb, lmdb->writer);
     code = mdb_txn_commit(lmdb->writer);
     if (code == 0) {
         measure_end(lmdb);
@@ -357,7 +365,7 @@ static enum err write_once(struct file_lmdb *lmdb, file_lmdb_write_fn *write, vo
     }
     lmdb->used_bytes = before.used_bytes;
     lmdb->list_bytes = before.list_bytes;
-    return fail(lmdb, code);
+    return fail_lmdb(lmdb, code);
 }
 
 static enum err grow_map(struct file_lmdb *lmdb)
@@ -366,7 +374,7 @@ static enum err grow_map(struct file_lmdb *lmdb)
     int code = mdb_env_info(lmdb->env, &info);
     if (code == 0)
         code = mdb_env_set_mapsize(lmdb->env, 2 * info.me_mapsize);
-    return code == 0 ? ERR_OK : fail(lmdb, code);
+    return code == 0 ? ERR_OK : fail_lmdb(lmdb, code);
 }
 
 enum err file_lmdb_write(struct file_lmdb *lmdb, file_lmdb_write_fn *write, void *owner)

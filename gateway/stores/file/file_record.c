@@ -1,3 +1,8 @@
+/* A record begins with a head of fixed size (version, kind, lengths, numbers), and the texts follow
+ * it. Writing fills a buffer of file_record_size bytes. Reading checks every
+ * length against what is there and every value against its range: a record that does not fit is
+ * malformed, whatever wrote it, and the store does not start with it.
+ */
 #include "gateway/stores/file/file_record.h"
 
 #include "gateway/stores/local/inbox.h"

@@ -4,20 +4,20 @@
 
 #include <stdlib.h>
 
-static size_t home_of(const struct file_shared *shared, uint64_t key)
+static size_t shared_home(const struct file_shared *shared, uint64_t key)
 {
     return (size_t)((key * 0x9e3779b97f4a7c15u) >> 32) & (shared->cap - 1);
 }
 
 static struct file_shared_slot *slot_of(const struct file_shared *shared, uint64_t key)
 {
-    size_t at = home_of(shared, key);
+    size_t at = shared_home(shared, key);
     while (shared->slots[at].key != 0 && shared->slots[at].key != key)
         at = (at + 1) & (shared->cap - 1);
     return &shared->slots[at];
 }
 
-static enum err grow(struct file_shared *shared)
+static enum err grow_shared(struct file_shared *shared)
 {
     struct file_shared more = {.cap = shared->cap == 0 ? 64 : 2 * shared->cap, .n = shared->n};
     more.slots = calloc(more.cap, sizeof *more.slots);
@@ -33,7 +33,7 @@ static enum err grow(struct file_shared *shared)
 
 enum err file_shared_ref(struct file_shared *shared, uint64_t key)
 {
-    if (2 * (shared->n + 1) > shared->cap && grow(shared) != ERR_OK)
+    if (2 * (shared->n + 1) > shared->cap && grow_shared(shared) != ERR_OK)
         return ERR_NO_MEMORY;
     struct file_shared_slot *slot = slot_of(shared, key);
     if (slot->key == 0) {
@@ -49,7 +49,7 @@ static void remove_slot(struct file_shared *shared, struct file_shared_slot *slo
     size_t mask = shared->cap - 1;
     size_t hole = (size_t)(slot - shared->slots);
     for (size_t at = (hole + 1) & mask; shared->slots[at].key != 0; at = (at + 1) & mask) {
-        size_t home = home_of(shared, shared->slots[at].key);
+        size_t home = shared_home(shared, shared->slots[at].key);
         if (((at - home) & mask) < ((at - hole) & mask))
             continue; /* its home lies behind the hole */
         shared->slots[hole] = shared->slots[at];

@@ -12,14 +12,14 @@ struct expiring_table {
     size_t max;
 };
 
-static struct expiring *entry_of(const struct hash_link *link)
+static struct expiring *expiring_of(const struct hash_link *link)
 {
     return CONTAINER_OF(link, struct expiring, link);
 }
 
-static uint64_t hash_of(const struct hash_link *link)
+static uint64_t expiring_hash(const struct hash_link *link)
 {
-    return entry_of(link)->hash;
+    return expiring_of(link)->hash;
 }
 
 enum err expiring_table_new(size_t max, struct expiring_table **ret_table)
@@ -27,7 +27,7 @@ enum err expiring_table_new(size_t max, struct expiring_table **ret_table)
     struct expiring_table *table = calloc(1, sizeof *table);
     if (table == NULL)
         return ERR_NO_MEMORY;
-    enum err error = hash_table_init(&table->entries, hash_of);
+    enum err error = hash_table_init(&table->entries, expiring_hash);
     if (error != ERR_OK) {
         free(table);
         return error;
@@ -37,14 +37,14 @@ enum err expiring_table_new(size_t max, struct expiring_table **ret_table)
     return ERR_OK;
 }
 
-static void free_link(struct hash_link *link)
+static void free_expiring(struct hash_link *link)
 {
-    free(entry_of(link));
+    free(expiring_of(link));
 }
 
 void expiring_table_clear(struct expiring_table *table)
 {
-    hash_table_clear(&table->entries, free_link);
+    hash_table_clear(&table->entries, free_expiring);
 }
 
 void expiring_table_free(struct expiring_table *table)
@@ -66,7 +66,7 @@ struct expiring *expiring_find(const struct expiring_table *table, struct span k
     uint64_t hash = hash_bytes(key);
     HASH_TABLE_FOR_EACH_IN(link, &table->entries, hash_table_bucket(&table->entries, hash))
     {
-        struct expiring *entry = entry_of(link);
+        struct expiring *entry = expiring_of(link);
         if (entry->hash == hash && span_equal(expiring_key(entry), key))
             return entry;
     }
@@ -106,7 +106,7 @@ void expiring_visit(struct expiring_table *table,
     for (size_t i = 0; i < table->entries.n_buckets; i++) {
         HASH_TABLE_FOR_EACH_IN(link, &table->entries, i)
         {
-            visit(owner, entry_of(link));
+            visit(owner, expiring_of(link));
         }
     }
 }

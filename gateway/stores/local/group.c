@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-static enum err reserve(void **list, size_t *cap, size_t needed, size_t item_bytes)
+static enum err reserve_list(void **list, size_t *cap, size_t needed, size_t item_bytes)
 {
     if (needed <= *cap)
         return ERR_OK;
@@ -25,18 +25,20 @@ enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels)
     void *keys = group->keys;
     void *blocks = group->blocks;
     void *withdrawals = group->withdrawals;
-    enum err error = reserve(&puts, &group->cap_puts, group->n_puts + n_puts, sizeof *group->puts);
+    enum err error =
+        reserve_list(&puts, &group->cap_puts, group->n_puts + n_puts, sizeof *group->puts);
     if (error == ERR_OK)
-        error = reserve(&dels, &group->cap_dels, group->n_dels + n_dels, sizeof *group->dels);
+        error = reserve_list(&dels, &group->cap_dels, group->n_dels + n_dels, sizeof *group->dels);
     if (error == ERR_OK)
-        error = reserve(&users, &group->cap_users, group->n_users + 1, sizeof *group->users);
+        error = reserve_list(&users, &group->cap_users, group->n_users + 1, sizeof *group->users);
     if (error == ERR_OK)
-        error = reserve(&keys, &group->cap_keys, group->n_keys + 1, sizeof *group->keys);
+        error = reserve_list(&keys, &group->cap_keys, group->n_keys + 1, sizeof *group->keys);
     if (error == ERR_OK)
-        error = reserve(&blocks, &group->cap_blocks, group->n_blocks + 1, sizeof *group->blocks);
+        error =
+            reserve_list(&blocks, &group->cap_blocks, group->n_blocks + 1, sizeof *group->blocks);
     if (error == ERR_OK)
-        error = reserve(&withdrawals, &group->cap_withdrawals, group->n_withdrawals + 1,
-                        sizeof *group->withdrawals);
+        error = reserve_list(&withdrawals, &group->cap_withdrawals, group->n_withdrawals + 1,
+                             sizeof *group->withdrawals);
     group->puts = puts;
     group->dels = dels;
     group->users = users;

@@ -13,14 +13,14 @@ struct idempotency_table {
     struct idempotency *youngest;
 };
 
-static struct idempotency *entry_of(const struct hash_link *link)
+static struct idempotency *idempotency_of(const struct hash_link *link)
 {
     return CONTAINER_OF(link, struct idempotency, link);
 }
 
-static uint64_t hash_of(const struct hash_link *link)
+static uint64_t idempotency_hash(const struct hash_link *link)
 {
-    return entry_of(link)->hash[0];
+    return idempotency_of(link)->hash[0];
 }
 
 enum err idempotency_table_new(struct idempotency_table **ret_table)
@@ -28,7 +28,7 @@ enum err idempotency_table_new(struct idempotency_table **ret_table)
     struct idempotency_table *table = calloc(1, sizeof *table);
     if (table == NULL)
         return ERR_NO_MEMORY;
-    enum err error = hash_table_init(&table->entries, hash_of);
+    enum err error = hash_table_init(&table->entries, idempotency_hash);
     if (error != ERR_OK) {
         free(table);
         return error;
@@ -37,14 +37,14 @@ enum err idempotency_table_new(struct idempotency_table **ret_table)
     return ERR_OK;
 }
 
-static void free_link(struct hash_link *link)
+static void free_idempotency(struct hash_link *link)
 {
-    free(entry_of(link));
+    free(idempotency_of(link));
 }
 
 void idempotency_table_clear(struct idempotency_table *table)
 {
-    hash_table_clear(&table->entries, free_link);
+    hash_table_clear(&table->entries, free_idempotency);
     table->oldest = NULL;
     table->youngest = NULL;
 }
@@ -84,7 +84,7 @@ const struct idempotency *idempotency_find(const struct idempotency_table *table
     hash_key(user_id, key, hash);
     HASH_TABLE_FOR_EACH_IN(link, &table->entries, hash_table_bucket(&table->entries, hash[0]))
     {
-        const struct idempotency *entry = entry_of(link);
+        const struct idempotency *entry = idempotency_of(link);
         if (entry->hash[0] == hash[0] && entry->hash[1] == hash[1])
             return entry;
     }

@@ -1,3 +1,7 @@
+/* A user is one block of memory with the userId at its end. What only some users have (causes,
+ * devices) is a second block that is made when it is first needed, and what waits for a user is a
+ * third (waiting.c). A user to whom nothing happened but a push thus costs little.
+ */
 #include "gateway/stores/local/inbox.h"
 
 #include "gateway/base/hash.h"
@@ -16,7 +20,7 @@ static struct inbox *inbox_of(const struct hash_link *link)
     return CONTAINER_OF(link, struct inbox, link);
 }
 
-static uint64_t hash_of(const struct hash_link *link)
+static uint64_t inbox_hash(const struct hash_link *link)
 {
     return hash_bytes(inbox_user(inbox_of(link)));
 }
@@ -26,7 +30,7 @@ enum err inbox_table_new(struct inbox_table **ret_table)
     struct inbox_table *table = calloc(1, sizeof *table);
     if (table == NULL)
         return ERR_NO_MEMORY;
-    enum err error = hash_table_init(&table->users, hash_of);
+    enum err error = hash_table_init(&table->users, inbox_hash);
     if (error != ERR_OK) {
         free(table);
         return error;
@@ -52,14 +56,14 @@ static void inbox_free(struct inbox *inbox)
     free(inbox);
 }
 
-static void free_link(struct hash_link *link)
+static void free_inbox_link(struct hash_link *link)
 {
     inbox_free(inbox_of(link));
 }
 
 void inbox_table_clear(struct inbox_table *table)
 {
-    hash_table_clear(&table->users, free_link);
+    hash_table_clear(&table->users, free_inbox_link);
 }
 
 void inbox_table_free(struct inbox_table *table)

@@ -41,8 +41,8 @@ static bool must_remember(const struct local_state *state, const struct store_ap
 }
 
 /* Room in the group is reserved. */
-static enum err remember(struct local_state *state, const struct store_append *append,
-                         const struct store_target *target, const struct notification *note)
+static enum err remember_key(struct local_state *state, const struct store_append *append,
+                             const struct store_target *target, const struct notification *note)
 {
     struct idempotency entry = {
         .print = append->print,
@@ -170,7 +170,7 @@ static enum err number_and_put(struct local_state *state, struct inbox *inbox,
                                                  target->time_ms, target->expires_ms);
     if (note == NULL)
         return ERR_STORE_UNAVAILABLE;
-    if (must_remember(state, append) && remember(state, append, target, note) != ERR_OK) {
+    if (must_remember(state, append) && remember_key(state, append, target, note) != ERR_OK) {
         notification_unref(note);
         return ERR_STORE_UNAVAILABLE;
     }

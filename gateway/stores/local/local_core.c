@@ -80,7 +80,7 @@ void local_core_fini(struct local_core *core)
 
 /* ---- up and down ---- */
 
-static void tell(struct local_core *core, bool is_usable, const char *why)
+static void report_usable(struct local_core *core, bool is_usable, const char *why)
 {
     pthread_mutex_lock(&core->why_lock);
     snprintf(core->why, sizeof core->why, "%s", is_usable ? "" : why);
@@ -103,7 +103,7 @@ void local_core_set_up(struct local_core *core, bool is_up, const char *why)
 {
     core->state.is_up = is_up;
     core->state.is_full = false;
-    tell(core, is_up, why);
+    report_usable(core, is_up, why);
 }
 
 /* After the requests of a turn: the first that found no room. */
@@ -112,7 +112,7 @@ static void tell_if_full(struct local_core *core)
     if (!core->state.is_up || !core->state.is_full || !core->is_told_usable)
         return;
     core->tried_ms = local_now_ms(&core->state);
-    tell(core, false, core->state.why_full);
+    report_usable(core, false, core->state.why_full);
 }
 
 /* At its own ceiling the store is up: what is pushed out or acknowledged makes room for the next.
@@ -134,7 +134,7 @@ static void tell_if_at_ceiling(struct local_core *core)
                     LOG_TEXT("store", core->state.backing->ops->kind), LOG_TEXT("why", why));
 }
 
-static void rebuild(struct local_core *core, char *why)
+static void rebuild_index(struct local_core *core, char *why)
 {
     struct local_state *state = &core->state;
     local_index_clear(&state->index);
@@ -148,11 +148,11 @@ static void fail_group(struct local_core *core, const char *why_commit)
     char why_rebuild[STORE_WHY_MAX_BYTES] = "";
     metrics_count(METRIC_STORE_ERRORS);
     core->tried_ms = local_now_ms(&core->state);
-    rebuild(core, why_rebuild);
+    rebuild_index(core, why_rebuild);
     local_core_set_up(core, false, core->state.is_readable ? why_commit : why_rebuild);
 }
 
-static void check(struct local_core *core)
+static void check_backing(struct local_core *core)
 {
     struct backing *backing = core->state.backing;
     char why[STORE_WHY_MAX_BYTES] = "";
@@ -160,18 +160,18 @@ static void check(struct local_core *core)
         local_core_set_up(core, false, why);
 }
 
-static void retry(struct local_core *core)
+static void retry_backing(struct local_core *core)
 {
     struct local_state *state = &core->state;
     char why[STORE_WHY_MAX_BYTES] = "";
     if (!state->is_readable)
-        rebuild(core, why);
+        rebuild_index(core, why);
     enum err error = ERR_STORE_UNAVAILABLE;
     if (state->is_readable)
         error = state->backing->ops->probe(state->backing, why);
     state->is_up = error == ERR_OK || error == ERR_FULL;
     state->is_full = error == ERR_FULL;
-    tell(core, error == ERR_OK, why);
+    report_usable(core, error == ERR_OK, why);
 }
 
 /* Full is not down: what frees room is committed meanwhile. */
@@ -183,9 +183,9 @@ static void look_at_backing(struct local_core *core)
         return;
     core->tried_ms = now_ms;
     if (core->state.is_up)
-        check(core);
+        check_backing(core);
     if (!core->state.is_up || core->state.is_full)
-        retry(core);
+        retry_backing(core);
 }
 
 bool local_core_needs_time(const struct local_core *core)
@@ -206,7 +206,7 @@ void local_core_describe(struct local_core *core, char *out, size_t cap)
 
 /* ---- one turn ---- */
 
-static void apply(struct local_core *core, struct store_request *request)
+static void apply_request(struct local_core *core, struct store_request *request)
 {
     int kind = request->op & OP_KIND;
     request->op = kind;
@@ -330,7 +330,7 @@ static void tell_of_group(struct local_core *core)
     }
 }
 
-static bool commit(struct local_core *core)
+static bool commit_group(struct local_core *core)
 {
     char why[STORE_WHY_MAX_BYTES] = "";
     if (group_is_empty(&core->state.group))
@@ -363,7 +363,7 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
     struct store_request *rest = requests;
     uint64_t read_bytes = 0;
     while (rest != NULL && !is_large(&core->state) && read_bytes < TURN_MAX_READ_BYTES) {
-        apply(core, rest);
+        apply_request(core, rest);
         if (core->state.is_unfinished)
             break;
         read_bytes += bytes_read(rest);
@@ -374,7 +374,7 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
     core->state.is_unfinished = is_unfinished;
     tell_if_full(core);
     tell_if_at_ceiling(core);
-    bool is_committed = commit(core);
+    bool is_committed = commit_group(core);
     if (core->state.backing->ops->end_turn != NULL)
         core->state.backing->ops->end_turn(core->state.backing);
     while (requests != rest) {

@@ -1,5 +1,7 @@
-/* A page: makes or renews the user and the device where the contract says so, then reads the index
- * from a position on, and the payloads of what it shows. */
+/* A page in three steps: make or renew the user and the device where the contract says so; find
+ * where the page begins; read the index from there on, the payloads of what is shown, and the
+ * causes of what is not. When a step fails the page shows nothing.
+ */
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
 
@@ -35,8 +37,9 @@ static bool can_add(const struct local_state *state)
 }
 
 /* Finds the user, or makes what the page needs of it. */
-static enum err renew(struct local_state *state, const struct store_page *page, bool must_reset,
-                      bool is_new_device, int64_t now_ms, struct inbox **inbox)
+static enum err renew_user(struct local_state *state, const struct store_page *page,
+                           bool must_reset, bool is_new_device, int64_t now_ms,
+                           struct inbox **inbox)
 {
     uint16_t today = local_day_of(now_ms);
     if (!can_add(state) || group_reserve(&state->group, 0, 0) != ERR_OK)
@@ -84,7 +87,7 @@ static enum err find_for_page(struct local_state *state, const struct store_page
     bool is_new_device = is_device && device == NULL;
     bool must_write = inbox == NULL || must_reset || is_new_device;
     if (must_write || (is_new_day && can_add(state))) {
-        enum err error = renew(state, page, must_reset, is_new_device, now_ms, &inbox);
+        enum err error = renew_user(state, page, must_reset, is_new_device, now_ms, &inbox);
         if (error != ERR_OK)
             return error;
     }
@@ -205,8 +208,8 @@ static enum err tell_gaps(struct store_page *page, const struct inbox *inbox, si
 
 /* ---- the whole of it ---- */
 
-static enum err fill(struct local_state *state, struct store_page *page, const struct inbox *inbox,
-                     int64_t now_ms)
+static enum err fill_page(struct local_state *state, struct store_page *page,
+                          const struct inbox *inbox, int64_t now_ms)
 {
     size_t place = waiting_seek(inbox->waiting, page->start);
     size_t n = 0;
@@ -240,7 +243,7 @@ void local_apply_page(struct local_state *state, struct store_page *page)
     if (page->error != ERR_OK || inbox == NULL)
         return;
     local_drop_due(state, inbox, now_ms);
-    enum err error = fill(state, page, inbox, now_ms);
+    enum err error = fill_page(state, page, inbox, now_ms);
     if (error != ERR_OK)
         local_page_fail(page, error);
 }

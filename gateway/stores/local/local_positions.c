@@ -7,7 +7,7 @@
 #include "gateway/stores/local/local_apply.h"
 
 /* What one acknowledgement would do. */
-struct move {
+struct advance {
     struct device *device; /* NULL: the shared position, or a device that is not known */
     bool is_shared;
     bool is_moved;  /* the position */
@@ -17,24 +17,25 @@ struct move {
     uint64_t written;
 };
 
-static struct move move_of(const struct inbox *inbox, const struct store_ack *ack, uint16_t today)
+static struct advance advance_of(const struct inbox *inbox, const struct store_ack *ack,
+                                 uint16_t today)
 {
     struct devices *devices = inbox_devices(inbox);
-    struct move move = {.is_shared = ack->device.len == 0};
-    if (!move.is_shared)
-        move.device = devices_find(devices, ack->device);
-    if (move.device != NULL) {
-        move.is_moved = ack->seq > move.device->position;
-        move.is_seen = move.device->day != today;
-    } else if (move.is_shared) {
-        move.is_moved = ack->seq > (devices == NULL ? inbox->acked : devices->shared);
+    struct advance advance = {.is_shared = ack->device.len == 0};
+    if (!advance.is_shared)
+        advance.device = devices_find(devices, ack->device);
+    if (advance.device != NULL) {
+        advance.is_moved = ack->seq > advance.device->position;
+        advance.is_seen = advance.device->day != today;
+    } else if (advance.is_shared) {
+        advance.is_moved = ack->seq > (devices == NULL ? inbox->acked : devices->shared);
     }
-    move.is_let_go = devices != NULL && devices_lowest(devices, ack->is_held) > inbox->acked;
-    move.written = ack->written < inbox->head ? ack->written : inbox->head;
-    if (move.written < ack->seq)
-        move.written = ack->seq;
-    move.is_written = move.written > inbox_written(inbox);
-    return move;
+    advance.is_let_go = devices != NULL && devices_lowest(devices, ack->is_held) > inbox->acked;
+    advance.written = ack->written < inbox->head ? ack->written : inbox->head;
+    if (advance.written < ack->seq)
+        advance.written = ack->seq;
+    advance.is_written = advance.written > inbox_written(inbox);
+    return advance;
 }
 
 static enum err follow_devices(struct local_state *state, struct inbox *inbox)
@@ -47,20 +48,21 @@ static enum err follow_devices(struct local_state *state, struct inbox *inbox)
 }
 
 /* Room in the group is reserved for all entries. */
-static enum err make_move(struct local_state *state, struct inbox *inbox,
-                          const struct store_ack *ack, const struct move *move, uint16_t today)
+static enum err apply_advance(struct local_state *state, struct inbox *inbox,
+                              const struct store_ack *ack, const struct advance *advance,
+                              uint16_t today)
 {
     struct devices *devices = inbox_devices(inbox);
-    inbox_set_written(inbox, move->written);
+    inbox_set_written(inbox, advance->written);
     group_write_user(&state->group, inbox);
     inbox->sign_day = today;
     if (devices == NULL)
-        return move->is_shared ? local_advance(state, inbox, ack->seq) : ERR_OK;
-    if (move->device != NULL) {
-        struct device *device = devices_see(devices, move->device, today);
-        if (move->is_moved)
+        return advance->is_shared ? local_advance(state, inbox, ack->seq) : ERR_OK;
+    if (advance->device != NULL) {
+        struct device *device = devices_see(devices, advance->device, today);
+        if (advance->is_moved)
             device->position = ack->seq;
-    } else if (move->is_shared) {
+    } else if (advance->is_shared) {
         devices_raise_shared(devices, ack->seq);
     }
     return follow_devices(state, inbox);
@@ -78,15 +80,15 @@ void local_apply_ack(struct local_state *state, struct store_ack *ack)
     }
     uint16_t today = local_day_of(local_now_ms(state));
     struct devices *devices = inbox_devices(inbox);
-    struct move move = move_of(inbox, ack, today);
+    struct advance advance = advance_of(inbox, ack, today);
     if (devices != NULL)
         devices->is_held = ack->is_held;
-    if (!move.is_moved && !move.is_seen && !move.is_let_go && !move.is_written) {
+    if (!advance.is_moved && !advance.is_seen && !advance.is_let_go && !advance.is_written) {
         ack->error = ERR_OK;
         return;
     }
     if (state->is_up && group_reserve(&state->group, 0, inbox_count(inbox)) == ERR_OK)
-        ack->error = make_move(state, inbox, ack, &move, today);
+        ack->error = apply_advance(state, inbox, ack, &advance, today);
 }
 
 bool local_has_stale_devices(const struct inbox *inbox, uint16_t today)

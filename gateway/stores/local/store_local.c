@@ -1,3 +1,10 @@
+/* Callers append their requests to a list under a lock, and wake the thread if it sleeps. The
+ * thread takes the whole list as one batch and runs turns (local_core.c) until all of it is
+ * answered. It sleeps without a timeout only while nothing is due by time.
+ *
+ * Closing lets the thread finish what was submitted, so every request is answered. A simulation has
+ * no thread: it runs the same turns by hand, on a clock of its own.
+ */
 #include "gateway/stores/local/store_local.h"
 
 #include "gateway/base/clock.h"
@@ -84,7 +91,7 @@ static void run_batch(struct store_local *local, struct store_request *batch)
     } while (batch != NULL);
 }
 
-static void *run(void *arg)
+static void *run_store(void *arg)
 {
     struct store_local *local = arg;
     struct store_request *batch;
@@ -228,10 +235,10 @@ static void fill_ops(struct store_local *local, const char *kind)
     local->store.ops = &local->ops;
 }
 
-static enum err start(struct store_local *local)
+static enum err start_thread(struct store_local *local)
 {
     local->is_threaded = true;
-    if (pthread_create(&local->thread, NULL, run, local) != 0)
+    if (pthread_create(&local->thread, NULL, run_store, local) != 0)
         return ERR_SYSTEM;
     pthread_setname_np(local->thread, "store");
     return ERR_OK;
@@ -258,7 +265,7 @@ enum err store_local_open(const struct store_config *config, const struct store_
     fill_ops(local, backing->ops->kind);
     if (config->events.on_state != NULL)
         config->events.on_state(config->owner, true);
-    error = clock == NULL ? start(local) : ERR_OK;
+    error = clock == NULL ? start_thread(local) : ERR_OK;
     if (error != ERR_OK)
         goto undo_queue;
     *ret_store = &local->store;

@@ -127,7 +127,7 @@ static uint32_t next_block(const struct waiting *waiting, uint32_t block, uint64
 
 /* ---- the places of collapse keys ---- */
 
-static uint32_t home_of(const struct waiting_index *index, const struct waiting_entry *entry)
+static uint32_t index_home(const struct waiting_index *index, const struct waiting_entry *entry)
 {
     return (uint32_t)((uint64_t)waiting_entry_tag(entry) * index->cap_places >> WAITING_TAG_BITS);
 }
@@ -140,7 +140,7 @@ static uint32_t slot_after(const struct waiting_index *index, uint32_t slot)
 
 static void add_place(struct waiting_index *index, const struct waiting *waiting, uint32_t place)
 {
-    uint32_t slot = home_of(index, &waiting->entries[place]);
+    uint32_t slot = index_home(index, &waiting->entries[place]);
     while (index->places[slot] != 0)
         slot = slot_after(index, slot);
     index->places[slot] = place + 1;
@@ -151,12 +151,12 @@ static void add_place(struct waiting_index *index, const struct waiting *waiting
 static void remove_place(struct waiting_index *index, const struct waiting *waiting, uint32_t place)
 {
     uint32_t cap = index->cap_places;
-    uint32_t hole = home_of(index, &waiting->entries[place]);
+    uint32_t hole = index_home(index, &waiting->entries[place]);
     while (index->places[hole] != place + 1)
         hole = slot_after(index, hole);
     for (uint32_t at = slot_after(index, hole); index->places[at] != 0;
          at = slot_after(index, at)) {
-        uint32_t home = home_of(index, &waiting->entries[index->places[at] - 1]);
+        uint32_t home = index_home(index, &waiting->entries[index->places[at] - 1]);
         if ((at + cap - home) % cap < (at + cap - hole) % cap)
             continue; /* its home lies behind the hole */
         index->places[hole] = index->places[at];
@@ -241,7 +241,7 @@ static enum err fit_places(struct waiting_index *index, uint32_t n)
 
 /* Closes the array up and gives it this size. ERR_NO_MEMORY: it is closed up all the same, and as
  * large as it was. */
-static enum err resize(struct waiting **waiting, uint32_t cap)
+static enum err resize_waiting(struct waiting **waiting, uint32_t cap)
 {
     struct waiting *present = *waiting;
     struct waiting_index kept = {0};
@@ -271,14 +271,14 @@ static enum err resize(struct waiting **waiting, uint32_t cap)
     return error;
 }
 
-static uint32_t grown(uint32_t n)
+static uint32_t grown_cap(uint32_t n)
 {
     if (n >= WAITING_BLOCK)
         return n + (n + 3) / 4;
     return least_of(n + (n + 1) / 2, WAITING_BLOCK);
 }
 
-static enum err begin(struct waiting **waiting)
+static enum err begin_waiting(struct waiting **waiting)
 {
     struct waiting *first = malloc(size_for(1));
     if (first == NULL)
@@ -292,11 +292,11 @@ enum err waiting_reserve(struct waiting **waiting, uint32_t tag)
 {
     enum err error = ERR_OK;
     if (*waiting == NULL)
-        return begin(waiting);
+        return begin_waiting(waiting);
     uint32_t cap = (*waiting)->cap;
     if ((*waiting)->end == cap) {
         bool has_room = cap - (*waiting)->n > cap / 8;
-        error = resize(waiting, has_room ? cap : grown(cap));
+        error = resize_waiting(waiting, has_room ? cap : grown_cap(cap));
     }
     if (error == ERR_OK && tag != 0)
         error = reserve_place(*waiting);
@@ -390,7 +390,7 @@ size_t waiting_find(const struct waiting *waiting, uint32_t tag, waiting_match_f
     if (index->n_places == 0)
         return waiting->end;
     struct waiting_entry wanted = {.due = tag};
-    for (uint32_t slot = home_of(index, &wanted); index->places[slot] != 0;
+    for (uint32_t slot = index_home(index, &wanted); index->places[slot] != 0;
          slot = slot_after(index, slot)) {
         const struct waiting_entry *entry = &waiting->entries[index->places[slot] - 1];
         if (waiting_entry_tag(entry) == tag && is_it(owner, entry))
@@ -414,7 +414,7 @@ static void mark_left(struct waiting *waiting, uint32_t place)
 }
 
 /* Nothing waits: nothing is kept. Half of it has left: it shrinks, or at least is closed up. */
-static void tidy(struct waiting **waiting)
+static void tidy_waiting(struct waiting **waiting)
 {
     struct waiting *present = *waiting;
     if (present->n == 0) {
@@ -423,8 +423,8 @@ static void tidy(struct waiting **waiting)
     }
     if (present->entries[present->first].due == NEVER)
         present->first = first_from(present, present->first);
-    if (present->n <= present->cap / 2 && grown(present->n) < present->cap &&
-        resize(waiting, grown(present->n)) != ERR_OK)
+    if (present->n <= present->cap / 2 && grown_cap(present->n) < present->cap &&
+        resize_waiting(waiting, grown_cap(present->n)) != ERR_OK)
         return; /* it is as large as it was */
 }
 
@@ -438,7 +438,7 @@ void waiting_drop(struct waiting **waiting, size_t place)
     struct waiting_index *index = index_of(present);
     if (index != NULL && due == index->least[leaves_for(present->cap) + block])
         set_least(present, block, least_in_block(present, block));
-    tidy(waiting);
+    tidy_waiting(waiting);
 }
 
 bool waiting_has_expired(const struct waiting *waiting, int64_t now_ms)
@@ -479,6 +479,6 @@ size_t waiting_drop_expired(struct waiting **waiting, int64_t now_ms, size_t max
          block = next_block(*waiting, block + 1, limit))
         n_dropped += drop_expired_in(*waiting, block, limit, max - n_dropped, on_left, owner);
     if (n_dropped > 0)
-        tidy(waiting);
+        tidy_waiting(waiting);
     return n_dropped;
 }

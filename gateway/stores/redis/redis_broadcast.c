@@ -21,14 +21,14 @@ static void on_over(struct redis_ask *asked)
     broadcast->request.on_done(&broadcast->request);
 }
 
-static enum err tell_here(struct redis_asks *asks, struct payload *payload, struct epoch name,
+static enum err tell_here(struct redis_gather *gather, struct payload *payload, struct epoch name,
                           uint64_t number)
 {
-    struct store_question *question = redis_question_new(asks, name, number);
+    struct store_question *question = redis_question_new(gather, name, number);
     if (question == NULL)
         return ERR_NO_MEMORY;
     enum err error =
-        store_tell_broadcast(&asks->common->events, asks->common->owner, payload, question);
+        store_tell_broadcast(&gather->common->events, gather->common->owner, payload, question);
     if (error != ERR_OK)
         redis_question_free(question);
     return error;
@@ -36,28 +36,28 @@ static enum err tell_here(struct redis_asks *asks, struct payload *payload, stru
 
 /* This node first: what cannot be told here is told nobody. Its answer comes by letter, so the ask
  * stands before that. */
-void redis_broadcast_run(struct redis_asks *asks, struct store_broadcast *broadcast)
+void redis_broadcast_run(struct redis_gather *gather, struct store_broadcast *broadcast)
 {
     struct broadcast_ask *ask = calloc(1, sizeof *ask);
     enum err error = ERR_NO_MEMORY;
     if (ask != NULL)
-        error = tell_here(asks, broadcast->payload, asks->name, asks->last_number + 1);
+        error = tell_here(gather, broadcast->payload, gather->name, gather->last_number + 1);
     if (error != ERR_OK) {
         free(ask);
-        redis_ops_refuse(asks->commands, &broadcast->request, error);
+        redis_ops_refuse(gather->commands, &broadcast->request, error);
         return;
     }
     ask->broadcast = broadcast;
     ask->ask.on_over = on_over;
-    redis_asks_publish(asks, &ask->ask, redis_asks_all_channel(asks), 'B',
-                       payload_data(broadcast->payload));
+    redis_gather_publish(gather, &ask->ask, redis_gather_all_channel(gather), 'B',
+                         payload_data(broadcast->payload));
 }
 
-static void take_broadcast(struct redis_asks *asks, struct epoch name, uint64_t number,
+static void take_broadcast(struct redis_gather *gather, struct epoch name, uint64_t number,
                            struct span data)
 {
     struct payload *payload = payload_new(data);
-    enum err error = payload == NULL ? ERR_NO_MEMORY : tell_here(asks, payload, name, number);
+    enum err error = payload == NULL ? ERR_NO_MEMORY : tell_here(gather, payload, name, number);
     static struct log_limit drops = LOG_LIMIT(1000);
     if (error != ERR_OK)
         log_limited(&drops, span_of("any"), LOG_WARN, "a broadcast of another node was dropped",
@@ -65,16 +65,16 @@ static void take_broadcast(struct redis_asks *asks, struct epoch name, uint64_t 
     payload_unref(payload);
 }
 
-void redis_broadcast_take(struct redis_asks *asks, struct span message)
+void redis_broadcast_take(struct redis_gather *gather, struct span message)
 {
     struct epoch name;
     uint64_t number;
     struct span data;
     if (message.len == 0 || message.bytes[0] != 'B')
         return;
-    if (!redis_ask_read(message, &name, &number, &data) || epoch_is_none(name) || data.len == 0)
+    if (!redis_gather_read(message, &name, &number, &data) || epoch_is_none(name) || data.len == 0)
         log_event(LOG_DEBUG, "a message to all nodes is malformed",
                   LOG_INT("bytes", (int64_t)message.len));
-    else if (!redis_asks_take_own(asks, name, number))
-        take_broadcast(asks, name, number, data);
+    else if (!redis_gather_take_own(gather, name, number))
+        take_broadcast(gather, name, number, data);
 }

@@ -15,8 +15,8 @@ enum { OLDEST_MAJOR_VERSION = 7 };
 
 /* --- what is asked of a Redis that has just let us in --- */
 
-static void ask(struct redis_commands *commands, const struct span *args, size_t n_args,
-                redis_reply_fn on_reply, size_t index)
+static void ask_redis(struct redis_commands *commands, const struct span *args, size_t n_args,
+                      redis_reply_fn on_reply, size_t index)
 {
     if (redis_link_command(commands->link, args, n_args, on_reply, commands, index) != ERR_OK)
         redis_link_break(commands->link, "out of memory");
@@ -131,7 +131,7 @@ static void ask_time(struct redis_commands *commands)
 {
     struct span time[] = {SPAN_LITERAL("TIME")};
     commands->clock_asked_ms = clock_monotonic_ms();
-    ask(commands, time, 1, on_time, 0);
+    ask_redis(commands, time, 1, on_time, 0);
     timer_set(reactor_timers(commands->reactor), &commands->clock_timer,
               reactor_now_ms(commands->reactor) + REDIS_ASK_TIME_MS);
 }
@@ -141,26 +141,26 @@ static void on_clock_due(struct timer *timer)
     ask_time(CONTAINER_OF(timer, struct redis_commands, clock_timer));
 }
 
-static void on_up(void *owner)
+static void on_commands_up(void *owner)
 {
     struct redis_commands *commands = owner;
     struct span info[] = {SPAN_LITERAL("INFO"), SPAN_LITERAL("server")};
-    ask(commands, info, 2, on_info, 0);
+    ask_redis(commands, info, 2, on_info, 0);
     bool has_warned = atomic_exchange(&commands->common->has_warned, true);
     for (size_t i = 0; !has_warned && i < SETTINGS; i++) {
         struct span get[] = {SPAN_LITERAL("CONFIG"), SPAN_LITERAL("GET"),
                              span_of(settings[i].name)};
-        ask(commands, get, 3, on_setting, i);
+        ask_redis(commands, get, 3, on_setting, i);
     }
     ask_time(commands); /* before anything is read that is compared with it */
     for (size_t i = 0; i < SCRIPTS; i++) {
         struct span load[] = {SPAN_LITERAL("SCRIPT"), SPAN_LITERAL("LOAD"),
                               commands->common->scripts[i]};
-        ask(commands, load, 3, on_script_loaded, i);
+        ask_redis(commands, load, 3, on_script_loaded, i);
     }
 }
 
-static void on_down(void *owner, bool was_up, const char *why)
+static void on_commands_down(void *owner, bool was_up, const char *why)
 {
     struct redis_commands *commands = owner;
     if (was_up && commands->is_ready)
@@ -258,8 +258,8 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
         .reactor = reactor,
         .url = &common->url,
         .owner = commands,
-        .on_up = on_up,
-        .on_down = on_down,
+        .on_up = on_commands_up,
+        .on_down = on_commands_down,
     };
     return redis_link_new(&config, &commands->link);
 }

@@ -1,3 +1,10 @@
+/* The store is up while every lane is up, no write was refused since the last trial that passed,
+ * and every lane may send scripts. Lanes report on their own threads; one of them calls on_state,
+ * in order, until what was reported is what is.
+ *
+ * What is wrong is logged at most once a minute for each kind of trouble, with advice, and kept for
+ * store_describe until the store is up again.
+ */
 #include "gateway/stores/redis/redis_common.h"
 
 #include "gateway/base/clock.h"
@@ -46,7 +53,7 @@ static const char trial_text[] = {
 #include "embedded/script_trial.inc"
 };
 
-enum { TROUBLE_AWAY = REDIS_TROUBLES_MAX - 1 }; /* its place in said_ms; the rows have the others */
+enum { TROUBLE_AWAY = REDIS_TROUBLES_MAX - 1 }; /* its index in said_ms; the rows have the others */
 
 static bool prefix_is_fine(const char *prefix)
 {
@@ -61,7 +68,7 @@ static bool prefix_is_fine(const char *prefix)
 
 enum { PARTS_MAX = 5 };
 
-static enum err join(const char *const parts[PARTS_MAX], struct span *ret_whole)
+static enum err join_texts(const char *const parts[PARTS_MAX], struct span *ret_whole)
 {
     size_t len = 0;
     for (size_t i = 0; i < PARTS_MAX && parts[i] != NULL; i++)
@@ -93,7 +100,7 @@ static enum err join_scripts(struct redis_common *common)
     };
     enum err error = ERR_OK;
     for (size_t i = 0; i < SCRIPTS && error == ERR_OK; i++)
-        error = join(texts[i], &common->scripts[i]);
+        error = join_texts(texts[i], &common->scripts[i]);
     return error;
 }
 
@@ -146,7 +153,7 @@ static bool is_up_now(const struct redis_common *common)
 
 /* Two lanes may come and go at the same time: one thread reports, in order and until it is right.
  */
-static void report(struct redis_common *common)
+static void report_state(struct redis_common *common)
 {
     pthread_mutex_lock(&common->lock);
     bool is_mine = !common->is_reporting;
@@ -180,7 +187,7 @@ void redis_common_lane(struct redis_common *common, bool is_up)
     else
         common->n_up--;
     pthread_mutex_unlock(&common->lock);
-    report(common);
+    report_state(common);
 }
 
 struct redis_refusals redis_common_refusals(struct redis_common *common)
@@ -197,7 +204,7 @@ void redis_common_taken(struct redis_common *common, struct redis_refusals as_of
     if (common->refusals.n == as_of.n)
         common->is_refusing = false;
     pthread_mutex_unlock(&common->lock);
-    report(common);
+    report_state(common);
 }
 
 void redis_common_denied(struct redis_common *common, bool is_denied)
@@ -208,16 +215,16 @@ void redis_common_denied(struct redis_common *common, bool is_denied)
     else
         common->n_denied--;
     pthread_mutex_unlock(&common->lock);
-    report(common);
+    report_state(common);
 }
 
 /* ---- what is wrong ---- */
 
 /* Under the lock. Is it time to log it? */
-static bool is_due(struct redis_common *common, size_t place)
+static bool is_due(struct redis_common *common, size_t row)
 {
     int64_t now_ms = clock_monotonic_ms();
-    int64_t *said_ms = &common->said_ms[place];
+    int64_t *said_ms = &common->said_ms[row];
     if (*said_ms != 0 && now_ms - *said_ms < REDIS_SAY_AGAIN_MS)
         return false;
     *said_ms = now_ms;
@@ -256,13 +263,13 @@ void redis_common_away(struct redis_common *common, const char *words)
                   LOG_TEXT("advice", advice));
 }
 
-static void refuse(struct redis_common *common, const char *words, bool is_unheard)
+static void take_refusal(struct redis_common *common, const char *words, bool is_unheard)
 {
     char error[REDIS_WORDS_MAX_BYTES];
     cut_script(words, error);
     char advice[REDIS_ADVICE_MAX_BYTES];
-    size_t place = redis_trouble_find(error);
-    bool is_refusal = is_unheard || redis_trouble_at(place)->is_refusal;
+    size_t row = redis_trouble_find(error);
+    bool is_refusal = is_unheard || redis_trouble_at(row)->is_refusal;
     bool is_clear = redis_trouble_advise(error, common->prefix, advice);
     pthread_mutex_lock(&common->lock);
     if (is_refusal) {
@@ -271,23 +278,23 @@ static void refuse(struct redis_common *common, const char *words, bool is_unhea
         common->refusals.n++;
         common->refusals.n_unheard += is_unheard;
     }
-    bool must_say = is_clear && is_due(common, place);
+    bool must_say = is_clear && is_due(common, row);
     pthread_mutex_unlock(&common->lock);
     if (must_say)
         log_event(LOG_ERROR, "Redis refused a command", LOG_TEXT("address", common->url.shown),
                   LOG_TEXT("error", error), LOG_TEXT("advice", advice));
     if (is_refusal)
-        report(common);
+        report_state(common);
 }
 
 void redis_common_refused(struct redis_common *common, const char *error)
 {
-    refuse(common, error, false);
+    take_refusal(common, error, false);
 }
 
 void redis_common_unheard(struct redis_common *common, const char *error)
 {
-    refuse(common, error, true);
+    take_refusal(common, error, true);
 }
 
 void redis_common_describe(struct redis_common *common, char *out, size_t cap)

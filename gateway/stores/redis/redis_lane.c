@@ -1,5 +1,9 @@
-/* Requests stand in a list under a lock, and one letter says that there are some: so a request that
- * was not delivered when the reactor stopped is still found and answered. */
+/* Callers append their requests to a list under a lock, and post one letter to the lane's reactor
+ * if none is on its way. The letter runs the list: a page of an HTTP connection waits for its
+ * subscription first, a broadcast becomes a question to all nodes, everything else is sent at once.
+ * A request whose letter was not delivered when the reactor stopped is still found in the list, and
+ * answered with an error.
+ */
 #include "gateway/stores/redis/redis_lane.h"
 
 #include "gateway/stores/redis/redis_broadcast.h"
@@ -15,7 +19,7 @@ struct redis_lane {
     struct redis_commands commands;
     struct redis_trial trial;
     struct redis_subs subs;
-    struct redis_asks asks; /* of the first lane alone */
+    struct redis_gather gather; /* of the first lane alone */
     bool is_first;
     bool is_up;
 
@@ -87,10 +91,10 @@ static void on_refused(void *owner, struct store_request *page)
 static void on_plain(void *owner, struct span channel, struct span message)
 {
     struct redis_lane *lane = owner;
-    if (span_equal(channel, redis_asks_reply_channel(&lane->asks)))
-        redis_asks_take_answer(&lane->asks, message);
-    else if (span_equal(channel, redis_asks_all_channel(&lane->asks)))
-        redis_broadcast_take(&lane->asks, message);
+    if (span_equal(channel, redis_gather_reply_channel(&lane->gather)))
+        redis_gather_take_answer(&lane->gather, message);
+    else if (span_equal(channel, redis_gather_all_channel(&lane->gather)))
+        redis_broadcast_take(&lane->gather, message);
 }
 
 /* --- requests --- */
@@ -99,7 +103,7 @@ static void run_one(struct redis_lane *lane, struct store_request *request)
 {
     struct store_page *page = request->op == STORE_OP_PAGE ? (struct store_page *)request : NULL;
     if (request->op == REDIS_OP_BROADCAST) {
-        redis_broadcast_run(&lane->asks, (struct store_broadcast *)request);
+        redis_broadcast_run(&lane->gather, (struct store_broadcast *)request);
         return;
     }
     if (page == NULL || !page->is_arrival) {
@@ -134,7 +138,7 @@ static void run_queue(struct redis_lane *lane, bool is_letter)
     }
 }
 
-static void deliver(struct letter *letter)
+static void deliver_requests(struct letter *letter)
 {
     run_queue(CONTAINER_OF(letter, struct redis_lane, letter), true);
 }
@@ -163,14 +167,14 @@ void redis_lane_leave(struct redis_lane *lane, struct span user_id)
 /* --- made and freed --- */
 
 /* After the commands. The channels are subscribed when the link of the subscriptions is up. */
-static enum err init_asks(struct redis_lane *lane)
+static enum err init_gather(struct redis_lane *lane)
 {
-    enum err error = redis_asks_init(&lane->asks, lane->common, lane->reactor, &lane->commands);
+    enum err error = redis_gather_init(&lane->gather, lane->common, lane->reactor, &lane->commands);
     if (error != ERR_OK)
         return error;
     lane->is_first = true;
-    lane->subs.plain[0] = redis_asks_all_channel(&lane->asks);
-    lane->subs.plain[1] = redis_asks_reply_channel(&lane->asks);
+    lane->subs.plain[0] = redis_gather_all_channel(&lane->gather);
+    lane->subs.plain[1] = redis_gather_reply_channel(&lane->gather);
     lane->subs.on_plain = on_plain;
     return ERR_OK;
 }
@@ -184,7 +188,7 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
     lane->common = common;
     lane->reactor = reactor;
     lane->queue_last = &lane->queue;
-    lane->letter.deliver = deliver;
+    lane->letter.deliver = deliver_requests;
 
     lane->commands.owner = lane;
     lane->commands.on_loaded = on_commands_loaded;
@@ -203,7 +207,7 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
     lane->subs.on_lost = review_lane;
     lane->subs.on_arrived = on_arrived;
     lane->subs.on_refused = on_refused;
-    error = is_first ? init_asks(lane) : ERR_OK;
+    error = is_first ? init_gather(lane) : ERR_OK;
     if (error == ERR_OK)
         error = redis_subs_init(&lane->subs, common, reactor);
     if (error != ERR_OK)
@@ -232,7 +236,7 @@ void redis_lane_free(struct redis_lane *lane)
             request = next;
         }
     if (lane->is_first)
-        redis_asks_fini(&lane->asks);
+        redis_gather_fini(&lane->gather);
     redis_subs_fini(&lane->subs);
     redis_trial_stop(&lane->trial);
     redis_commands_fini(&lane->commands);

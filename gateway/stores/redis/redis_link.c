@@ -209,7 +209,7 @@ static void watch_for(struct redis_link *link, uint32_t events)
         redis_link_break(link, "out of memory");
 }
 
-static void flush(struct redis_link *link)
+static void flush_link(struct redis_link *link)
 {
     struct span rest = redis_pipeline_unsent(&link->pipeline);
     while (rest.len > 0) {
@@ -283,7 +283,7 @@ static void run_turn_end(struct reactor_task *task)
 {
     struct redis_link *link = CONTAINER_OF(task, struct redis_link, turn_end);
     if (!link->is_failing && link->state > REDIS_LINK_CONNECTING)
-        flush(link);
+        flush_link(link);
     if (link->is_failing)
         take_down(link);
 }
@@ -304,7 +304,7 @@ void redis_link_ignore_reply(void *owner, void *arg, size_t index, const struct 
     (void)reply;
 }
 
-static void ping(struct redis_link *link, int64_t now_ms)
+static void ping_redis(struct redis_link *link, int64_t now_ms)
 {
     struct span args[] = {SPAN_LITERAL("PING")};
     link->ping_ms = now_ms;
@@ -326,7 +326,7 @@ static void on_due(struct timer *timer)
     if (is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS)
         redis_link_break(link, "Redis did not answer in time");
     else if (!is_waiting && link->state == REDIS_LINK_UP && now_ms - link->ping_ms >= REDIS_PING_MS)
-        ping(link, now_ms);
+        ping_redis(link, now_ms);
 }
 
 /* --- made and freed --- */

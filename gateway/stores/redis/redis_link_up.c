@@ -33,7 +33,7 @@ void redis_link_stop_watching(struct redis_link *link)
     link->watch.fd = -1;
 }
 
-static enum err look_up(struct redis_link *link, char *why, size_t why_cap)
+static enum err look_up_host(struct redis_link *link, char *why, size_t why_cap)
 {
     const struct redis_url *url = link->config.url;
     int fd = -1;
@@ -82,7 +82,7 @@ void redis_link_try(struct redis_link *link)
     char why[sizeof link->failure] = "";
     struct tcp_address address = {0};
     bool is_name = !url->is_unix && !tcp_address_of(url->host, url->port, &address);
-    enum err error = is_name ? look_up(link, why, sizeof why)
+    enum err error = is_name ? look_up_host(link, why, sizeof why)
                              : begin_to_connect(link, &address, why, sizeof why);
     if (error != ERR_OK)
         redis_link_break(link, why);
@@ -135,7 +135,7 @@ static void greet_with(struct redis_link *link, const struct span *args, size_t 
         redis_link_break(link, "out of memory");
 }
 
-static void greet(struct redis_link *link)
+static void greet_redis(struct redis_link *link)
 {
     struct redis_greeting greeting;
     redis_url_greeting(link->config.url, &greeting);
@@ -158,5 +158,5 @@ void redis_link_on_connect_ready(struct redis_link *link)
         return;
     }
     redis_link_move(link, REDIS_LINK_GREETING);
-    greet(link);
+    greet_redis(link);
 }

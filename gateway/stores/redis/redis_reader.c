@@ -103,7 +103,7 @@ void redis_reader_free(struct redis_reader *reader)
     free(reader);
 }
 
-static enum err failure(const struct redis_reader *reader)
+static enum err reader_error(const struct redis_reader *reader)
 {
     return reader->replies->err == REDIS_ERR_OOM ? ERR_NO_MEMORY : ERR_PROTOCOL;
 }
@@ -112,14 +112,14 @@ enum err redis_reader_feed(struct redis_reader *reader, const char *bytes, size_
 {
     if (reader->replies->len - reader->replies->pos > REDIS_REPLY_MAX_BYTES)
         return ERR_PROTOCOL;
-    return redisReaderFeed(reader->replies, bytes, len) == REDIS_OK ? ERR_OK : failure(reader);
+    return redisReaderFeed(reader->replies, bytes, len) == REDIS_OK ? ERR_OK : reader_error(reader);
 }
 
 enum err redis_reader_next(struct redis_reader *reader, struct redis_value **ret_value)
 {
     void *value = NULL;
     if (redisReaderGetReply(reader->replies, &value) != REDIS_OK)
-        return failure(reader);
+        return reader_error(reader);
     if (value != NULL)
         reader->n_bytes = 0;
     *ret_value = value;

@@ -1,3 +1,9 @@
+/* Keys and channels are put together in the buffers of a struct redis_keys, in one pass over the
+ * userId. An entry of an inbox and a message on a channel are fields of decimal digits with a colon
+ * after each, then the collapse key of the length that a field says, then the data. Each reader
+ * takes one field after the other off the front of a span and gives up at the first that does not
+ * fit.
+ */
 #include "gateway/stores/redis/redis_record.h"
 
 #include "gateway/stores/redis/redis_url.h"
@@ -7,7 +13,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-static size_t put(char *out, size_t at, const char *text)
+static size_t put_text(char *out, size_t at, const char *text)
 {
     size_t len = strlen(text);
     memcpy(out + at, text, len);
@@ -41,26 +47,27 @@ void redis_channels_write(char out[REDIS_CHANNELS_MAX_BYTES + 1], const char *pr
 void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span user_id)
 {
     assert(user_id.len <= USER_ID_MAX_BYTES && strlen(prefix) <= REDIS_PREFIX_MAX_BYTES);
-    size_t at = put(keys->inbox_bytes, 0, prefix);
+    size_t at = put_text(keys->inbox_bytes, 0, prefix);
     keys->prefix_len = at;
-    at = put(keys->inbox_bytes, at, ":{");
+    at = put_text(keys->inbox_bytes, at, ":{");
     at = put_user(keys->inbox_bytes, at, user_id);
-    at = put(keys->inbox_bytes, at, "}");
+    at = put_text(keys->inbox_bytes, at, "}");
     memcpy(keys->meta_bytes, keys->inbox_bytes, at);
     memcpy(keys->numbers_bytes, keys->inbox_bytes, at);
     memcpy(keys->times_bytes, keys->inbox_bytes, at);
     keys->user = (struct span){keys->meta_bytes, at};
-    keys->meta = (struct span){keys->meta_bytes, put(keys->meta_bytes, at, ":meta")};
-    keys->inbox = (struct span){keys->inbox_bytes, put(keys->inbox_bytes, at, ":inbox")};
-    keys->numbers = (struct span){keys->numbers_bytes, put(keys->numbers_bytes, at, ":numbers")};
-    keys->times = (struct span){keys->times_bytes, put(keys->times_bytes, at, ":times")};
+    keys->meta = (struct span){keys->meta_bytes, put_text(keys->meta_bytes, at, ":meta")};
+    keys->inbox = (struct span){keys->inbox_bytes, put_text(keys->inbox_bytes, at, ":inbox")};
+    keys->numbers =
+        (struct span){keys->numbers_bytes, put_text(keys->numbers_bytes, at, ":numbers")};
+    keys->times = (struct span){keys->times_bytes, put_text(keys->times_bytes, at, ":times")};
 }
 
 void redis_keys_write_channel(struct redis_keys *keys, const char *channels)
 {
     assert(strlen(channels) <= REDIS_CHANNELS_MAX_BYTES);
     struct span user = {keys->user.bytes + keys->prefix_len, keys->user.len - keys->prefix_len};
-    size_t at = put(keys->channel_bytes, 0, channels);
+    size_t at = put_text(keys->channel_bytes, 0, channels);
     memcpy(keys->channel_bytes + at, user.bytes, user.len);
     keys->channel = (struct span){keys->channel_bytes, at + user.len};
 }
@@ -69,7 +76,7 @@ void redis_keys_write_idem(struct redis_keys *keys, struct span key)
 {
     assert(key.len <= IDEMPOTENCY_KEY_MAX_BYTES);
     memcpy(keys->idem_bytes, keys->user.bytes, keys->user.len);
-    size_t at = put(keys->idem_bytes, keys->user.len, ":idem:");
+    size_t at = put_text(keys->idem_bytes, keys->user.len, ":idem:");
     memcpy(keys->idem_bytes + at, key.bytes, key.len);
     keys->idem = (struct span){keys->idem_bytes, at + key.len};
 }
@@ -78,14 +85,14 @@ void redis_keys_write_block(struct redis_keys *keys)
 {
     memcpy(keys->block_bytes, keys->user.bytes, keys->user.len);
     keys->block =
-        (struct span){keys->block_bytes, put(keys->block_bytes, keys->user.len, ":block")};
+        (struct span){keys->block_bytes, put_text(keys->block_bytes, keys->user.len, ":block")};
 }
 
 struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *prefix,
                              struct span ticket)
 {
     assert(ticket.len <= STORE_TICKET_MAX_BYTES && strlen(prefix) <= REDIS_PREFIX_MAX_BYTES);
-    size_t at = put(out, put(out, 0, prefix), ":ticket:");
+    size_t at = put_text(out, put_text(out, 0, prefix), ":ticket:");
     memcpy(out + at, ticket.bytes, ticket.len);
     return (struct span){out, at + ticket.len};
 }

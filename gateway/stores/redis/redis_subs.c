@@ -13,10 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FIRST_BUCKETS = 64 };
-
 struct redis_sub {
-    struct redis_sub *next;
+    struct hash_link link;
     struct store_request *waiting; /* pages, the oldest first */
     uint32_t hash;
     uint32_t awaited; /* confirmations on the present connection */
@@ -33,43 +31,41 @@ static struct span user_of(const struct redis_sub *sub)
 
 /* --- the table --- */
 
-static struct redis_sub **find(struct redis_subs *subs, struct span user_id, uint32_t hash)
+static struct redis_sub *sub_of(const struct hash_link *link)
 {
-    struct redis_sub **at = &subs->table[hash & (subs->n_buckets - 1)];
-    while (*at != NULL && ((*at)->hash != hash || !span_equal(user_of(*at), user_id)))
-        at = &(*at)->next;
-    return at;
+    return CONTAINER_OF(link, struct redis_sub, link);
 }
 
-static struct redis_sub *look_up(struct redis_subs *subs, struct span user_id)
+static uint64_t sub_hash(const struct hash_link *link)
 {
-    return *find(subs, user_id, (uint32_t)hash_bytes(user_id));
+    return sub_of(link)->hash;
 }
 
-/* Longer chains are slower, not wrong: without memory the table stays as it is. */
-static void grow(struct redis_subs *subs)
+static bool is_sub_of(const struct redis_sub *sub, struct span user_id, uint32_t hash)
 {
-    if (subs->is_walking || subs->n_users < subs->n_buckets)
-        return;
-    size_t n_buckets = subs->n_buckets * 2;
-    struct redis_sub **table = calloc(n_buckets, sizeof(struct redis_sub *));
-    if (table == NULL)
-        return;
-    for (size_t i = 0; i < subs->n_buckets; i++) {
-        struct redis_sub *next;
-        for (struct redis_sub *sub = subs->table[i]; sub != NULL; sub = next) {
-            struct redis_sub **bucket = &table[sub->hash & (n_buckets - 1)];
-            next = sub->next;
-            sub->next = *bucket;
-            *bucket = sub;
-        }
+    return sub->hash == hash && span_equal(user_of(sub), user_id);
+}
+
+static struct redis_sub *find_late_sub(struct redis_subs *subs, struct span user_id, uint32_t hash)
+{
+    for (struct hash_link *link = subs->late; link != NULL; link = link->next)
+        if (is_sub_of(sub_of(link), user_id, hash))
+            return sub_of(link);
+    return NULL;
+}
+
+static struct redis_sub *find_sub(struct redis_subs *subs, struct span user_id)
+{
+    uint32_t hash = (uint32_t)hash_bytes(user_id);
+    HASH_TABLE_FOR_EACH_IN(link, &subs->users, hash_table_bucket(&subs->users, hash))
+    {
+        if (is_sub_of(sub_of(link), user_id, hash))
+            return sub_of(link);
     }
-    free(subs->table);
-    subs->table = table;
-    subs->n_buckets = n_buckets;
+    return find_late_sub(subs, user_id, hash);
 }
 
-static struct redis_sub *add(struct redis_subs *subs, struct span user_id)
+static struct redis_sub *add_sub(struct redis_subs *subs, struct span user_id)
 {
     struct redis_sub *sub = calloc(1, sizeof *sub + user_id.len);
     if (sub == NULL)
@@ -77,30 +73,44 @@ static struct redis_sub *add(struct redis_subs *subs, struct span user_id)
     sub->hash = (uint32_t)hash_bytes(user_id);
     sub->user_len = (uint8_t)user_id.len;
     memcpy(sub->user, user_id.bytes, user_id.len);
-    grow(subs);
-    struct redis_sub **bucket = &subs->table[sub->hash & (subs->n_buckets - 1)];
-    sub->next = *bucket;
-    *bucket = sub;
-    subs->n_users++;
+    if (subs->is_walking) {
+        sub->link.next = subs->late;
+        subs->late = &sub->link;
+    } else {
+        hash_table_add(&subs->users, &sub->link);
+    }
     return sub;
 }
 
-static void drop(struct redis_subs *subs, struct redis_sub *sub)
+static void drop_sub(struct redis_subs *subs, struct redis_sub *sub)
 {
-    *find(subs, user_of(sub), sub->hash) = sub->next;
-    subs->n_users--;
+    hash_table_remove(&subs->users, &sub->link);
     free(sub);
 }
 
-/* Calls for every user. Whatever `visit` calls may add users, but none goes until the end. */
-static void walk(struct redis_subs *subs,
-                 void (*visit)(struct redis_subs *subs, struct redis_sub *sub))
+static void add_late_subs(struct redis_subs *subs)
+{
+    while (subs->late != NULL) {
+        struct hash_link *link = subs->late;
+        subs->late = link->next;
+        hash_table_add(&subs->users, link);
+    }
+}
+
+/* Calls `visit` for every user. What it calls may add users and mark them unwanted: those who are
+ * added are not visited, and none is dropped before the end. */
+static void visit_subs(struct redis_subs *subs,
+                       void (*visit)(struct redis_subs *subs, struct redis_sub *sub))
 {
     subs->is_walking = true;
-    for (size_t i = 0; i < subs->n_buckets; i++)
-        for (struct redis_sub *sub = subs->table[i]; sub != NULL; sub = sub->next)
-            visit(subs, sub);
+    for (size_t i = 0; i < subs->users.n_buckets; i++) {
+        HASH_TABLE_FOR_EACH_IN(link, &subs->users, i)
+        {
+            visit(subs, sub_of(link));
+        }
+    }
     subs->is_walking = false;
+    add_late_subs(subs);
 }
 
 /* --- one user --- */
@@ -130,7 +140,7 @@ static struct store_request *take_waiting(struct redis_sub *sub)
     return first;
 }
 
-static void tell_missed(struct redis_subs *subs, struct redis_sub *sub)
+static void report_missed(struct redis_subs *subs, struct redis_sub *sub)
 {
     if (!sub->is_missed || !sub->is_wanted || sub->awaited > 0 || !subs->can_tell)
         return;
@@ -141,15 +151,15 @@ static void tell_missed(struct redis_subs *subs, struct redis_sub *sub)
 
 /* All confirmations have come. The callees only post letters or mark work for the turn's end,
  * except that on_missed may end in redis_subs_leave: so nothing is touched behind it. */
-static void settle(struct redis_subs *subs, struct redis_sub *sub)
+static void settle_sub(struct redis_subs *subs, struct redis_sub *sub)
 {
     struct store_request *page;
     while ((page = take_waiting(sub)) != NULL)
         subs->on_arrived(subs->owner, page);
     if (!sub->is_wanted)
-        drop(subs, sub);
+        drop_sub(subs, sub);
     else
-        tell_missed(subs, sub);
+        report_missed(subs, sub);
 }
 
 static bool is_settled(const struct redis_subs *subs, const struct redis_sub *sub)
@@ -159,9 +169,9 @@ static bool is_settled(const struct redis_subs *subs, const struct redis_sub *su
 
 enum err redis_subs_arrive(struct redis_subs *subs, struct span user_id, struct store_request *page)
 {
-    struct redis_sub *sub = look_up(subs, user_id);
+    struct redis_sub *sub = find_sub(subs, user_id);
     if (sub == NULL)
-        sub = add(subs, user_id);
+        sub = add_sub(subs, user_id);
     if (sub == NULL)
         return ERR_NO_MEMORY;
     if (!sub->is_wanted)
@@ -184,12 +194,12 @@ enum err redis_subs_arrive(struct redis_subs *subs, struct span user_id, struct 
 
 void redis_subs_leave(struct redis_subs *subs, struct span user_id)
 {
-    struct redis_sub *sub = look_up(subs, user_id);
+    struct redis_sub *sub = find_sub(subs, user_id);
     if (sub == NULL || !sub->is_wanted)
         return;
     send_wish(subs, sub, false);
     if (sub->awaited == 0 && !subs->is_walking)
-        drop(subs, sub);
+        drop_sub(subs, sub);
 }
 
 /* --- what comes in --- */
@@ -198,7 +208,7 @@ static void take_confirmation(struct redis_subs *subs, struct redis_sub *sub, bo
 {
     if (sub->awaited > 0) {
         if (--sub->awaited == 0)
-            settle(subs, sub);
+            settle_sub(subs, sub);
     } else if (!is_subscribed && sub->is_wanted) {
         sub->is_missed = true; /* Redis ended it by itself */
         send_wish(subs, sub, true);
@@ -227,7 +237,7 @@ out:
     inbox_event_unref(event);
 }
 
-static void become_ready(struct redis_subs *subs);
+static void become_ready_to_subscribe(struct redis_subs *subs);
 
 static void take_plain(struct redis_subs *subs, struct span kind, struct span channel,
                        const struct redis_value *push)
@@ -236,14 +246,14 @@ static void take_plain(struct redis_subs *subs, struct span kind, struct span ch
     bool is_message = span_equal(kind, SPAN_LITERAL("message"));
     if (!is_message && !span_equal(kind, SPAN_LITERAL("smessage")) && subs->awaited > 0) {
         if (--subs->awaited == 0)
-            become_ready(subs);
+            become_ready_to_subscribe(subs);
     } else if (is_message && subs->on_plain != NULL &&
                redis_value_text(redis_value_item(push, 2), &message)) {
         subs->on_plain(subs->owner, channel, message);
     }
 }
 
-static void on_push(void *owner, const struct redis_value *push)
+static void on_subs_push(void *owner, const struct redis_value *push)
 {
     struct redis_subs *subs = owner;
     struct span kind, channel, message;
@@ -256,7 +266,7 @@ static void on_push(void *owner, const struct redis_value *push)
         take_plain(subs, kind, channel, push);
         return;
     }
-    struct redis_sub *sub = look_up(subs, (struct span){user, user_len});
+    struct redis_sub *sub = find_sub(subs, (struct span){user, user_len});
     if (sub == NULL)
         return;
     if (span_equal(kind, SPAN_LITERAL("ssubscribe")))
@@ -277,10 +287,10 @@ static void subscribe_again(struct redis_subs *subs, struct redis_sub *sub)
         send_wish(subs, sub, true);
 }
 
-static void become_ready(struct redis_subs *subs)
+static void become_ready_to_subscribe(struct redis_subs *subs)
 {
     subs->is_ready = true;
-    walk(subs, subscribe_again);
+    visit_subs(subs, subscribe_again);
     if (!redis_link_is_up(subs->link))
         return;
     redis_link_accept(subs->link);
@@ -295,7 +305,7 @@ static void send_first(struct redis_subs *subs, struct span command, struct span
         redis_link_break(subs->link, "out of memory");
 }
 
-static void on_up(void *owner)
+static void on_subs_up(void *owner)
 {
     struct redis_subs *subs = owner;
     char nobody[REDIS_CHANNELS_MAX_BYTES + 8]; /* `%` stands in a name only before two digits */
@@ -319,17 +329,12 @@ static void forget_connection(struct redis_subs *subs, struct redis_sub *sub)
 
 static void drop_unwanted(struct redis_subs *subs)
 {
-    for (size_t i = 0; i < subs->n_buckets; i++) {
-        struct redis_sub **at = &subs->table[i];
-        while (*at != NULL) {
-            struct redis_sub *sub = *at;
-            if (sub->is_wanted || sub->awaited > 0) {
-                at = &sub->next;
-                continue;
-            }
-            *at = sub->next;
-            subs->n_users--;
-            free(sub);
+    for (size_t i = 0; i < subs->users.n_buckets; i++) {
+        HASH_TABLE_FOR_EACH_IN(link, &subs->users, i)
+        {
+            struct redis_sub *sub = sub_of(link);
+            if (!sub->is_wanted && sub->awaited == 0)
+                drop_sub(subs, sub);
         }
     }
 }
@@ -337,11 +342,11 @@ static void drop_unwanted(struct redis_subs *subs)
 static void forget_connections(struct redis_subs *subs)
 {
     subs->is_ready = false;
-    walk(subs, forget_connection);
+    visit_subs(subs, forget_connection);
     drop_unwanted(subs);
 }
 
-static void on_down(void *owner, bool was_up, const char *why)
+static void on_subs_down(void *owner, bool was_up, const char *why)
 {
     struct redis_subs *subs = owner;
     if (was_up)
@@ -370,20 +375,20 @@ static void mark_missed(struct redis_subs *subs, struct redis_sub *sub)
 void redis_subs_lane_up(struct redis_subs *subs)
 {
     subs->can_tell = true;
-    walk(subs, tell_missed);
+    visit_subs(subs, report_missed);
     drop_unwanted(subs); /* who left meanwhile and needed no confirmation */
 }
 
 void redis_subs_lane_down(struct redis_subs *subs)
 {
     subs->can_tell = false;
-    walk(subs, mark_missed);
+    visit_subs(subs, mark_missed);
 }
 
 void redis_subs_tell_all(struct redis_subs *subs)
 {
-    walk(subs, mark_missed);
-    walk(subs, tell_missed);
+    visit_subs(subs, mark_missed);
+    visit_subs(subs, report_missed);
     drop_unwanted(subs);
 }
 
@@ -393,24 +398,21 @@ enum err redis_subs_init(struct redis_subs *subs, struct redis_common *common,
                          struct reactor *reactor)
 {
     subs->common = common;
-    subs->n_buckets = FIRST_BUCKETS;
-    subs->table = calloc(subs->n_buckets, sizeof(struct redis_sub *));
-    if (subs->table == NULL)
-        return ERR_NO_MEMORY;
+    enum err error = hash_table_init(&subs->users, sub_hash);
+    if (error != ERR_OK)
+        return error;
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
         .is_pubsub = true,
         .owner = subs,
-        .on_up = on_up,
-        .on_down = on_down,
-        .on_push = on_push,
+        .on_up = on_subs_up,
+        .on_down = on_subs_down,
+        .on_push = on_subs_push,
     };
-    enum err error = redis_link_new(&config, &subs->link);
-    if (error != ERR_OK) {
-        free(subs->table);
-        subs->table = NULL;
-    }
+    error = redis_link_new(&config, &subs->link);
+    if (error != ERR_OK)
+        hash_table_fini(&subs->users);
     return error;
 }
 
@@ -422,12 +424,9 @@ static void forget_user(struct redis_subs *subs, struct redis_sub *sub)
 
 void redis_subs_fini(struct redis_subs *subs)
 {
-    if (subs->table == NULL)
-        return;
     subs->is_ready = false;
     redis_link_free(subs->link);
-    walk(subs, forget_user);
+    visit_subs(subs, forget_user);
     drop_unwanted(subs);
-    free(subs->table);
-    subs->table = NULL;
+    hash_table_fini(&subs->users);
 }

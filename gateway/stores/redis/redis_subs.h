@@ -6,6 +6,7 @@
 #ifndef HERALD_STORE_REDIS_SUBS_H
 #define HERALD_STORE_REDIS_SUBS_H
 
+#include "gateway/base/hash_table.h"
 #include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_link.h"
 
@@ -27,11 +28,10 @@ struct redis_subs {
     void (*on_plain)(void *owner, struct span channel, struct span message);
     unsigned awaited; /* confirmations before it is ready */
     bool is_ready;
-    bool can_tell;            /* the lane is up: whoever is told can read */
-    struct redis_sub **table; /* chained */
-    size_t n_buckets;         /* a power of two */
-    size_t n_users;
-    bool is_walking; /* the table must not be rebuilt, nor lose a user */
+    bool can_tell;           /* the lane is up: on_missed leads to a page that can be read */
+    struct hash_table users; /* struct redis_sub, by userId */
+    bool is_walking;         /* the table must neither grow nor lose a user */
+    struct hash_link *late;  /* users who came meanwhile, not in the table yet */
 };
 
 /* Callbacks and owner are set by the caller before. */

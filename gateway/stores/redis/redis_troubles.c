@@ -40,7 +40,7 @@ static const struct redis_trouble troubles[] = {
     {.word = "Connection refused", .advice = "start Redis there, or change --store"},
     {.word = "", .advice = "see that Redis runs there and answers, or change --store"},
 };
-_Static_assert(sizeof troubles / sizeof troubles[0] < REDIS_TROUBLES_MAX, "a place for each");
+_Static_assert(sizeof troubles / sizeof troubles[0] < REDIS_TROUBLES_MAX, "a row for each");
 
 size_t redis_trouble_find(const char *error)
 {
@@ -50,9 +50,9 @@ size_t redis_trouble_find(const char *error)
     return i;
 }
 
-const struct redis_trouble *redis_trouble_at(size_t place)
+const struct redis_trouble *redis_trouble_at(size_t row)
 {
-    return &troubles[place];
+    return &troubles[row];
 }
 
 /* "... run the 'hget' command", or "... run this command or subcommand (HGET)". */

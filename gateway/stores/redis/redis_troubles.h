@@ -16,9 +16,9 @@ struct redis_trouble {
 
 enum { REDIS_TROUBLES_MAX = 32, REDIS_ADVICE_MAX_BYTES = 160, REDIS_RULE_MAX_BYTES = 96 };
 
-/* The place of an error, below REDIS_TROUBLES_MAX - 1; there is one for every text. */
+/* The row of an error, below REDIS_TROUBLES_MAX - 1; there is one for every text. */
 size_t redis_trouble_find(const char *error);
-const struct redis_trouble *redis_trouble_at(size_t place);
+const struct redis_trouble *redis_trouble_at(size_t row);
 
 /* The advice; of a denial with the ACL rule that is missing. `prefix` is that of the keys. false:
  * the error does not say which; the next trial does. */

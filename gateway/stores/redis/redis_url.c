@@ -10,14 +10,14 @@
 
 enum { DIGITS_MAX = 9 }; /* of a port or a database, leading zeros included */
 
-static enum err refuse(char *why, size_t why_cap, const char *what)
+static enum err refuse_url(char *why, size_t why_cap, const char *what)
 {
     snprintf(why, why_cap, "--store: %s; write redis://[USER:PASSWORD@]HOST:PORT[/DB]", what);
     return ERR_INVALID_FIELD;
 }
 
 /* Decodes into a text of `cap` bytes; a NUL inside would cut it, so there must be none. */
-static bool decode(struct span encoded, char *out, size_t cap)
+static bool decode_part(struct span encoded, char *out, size_t cap)
 {
     size_t len;
     if (percent_decode(encoded, false, out, cap - 1, &len) != ERR_OK)
@@ -26,7 +26,7 @@ static bool decode(struct span encoded, char *out, size_t cap)
     return strlen(out) == len;
 }
 
-static bool copy(struct span from, char *out, size_t cap)
+static bool copy_part(struct span from, char *out, size_t cap)
 {
     if (from.len == 0 || from.len >= cap || memchr(from.bytes, '\0', from.len) != NULL)
         return false;
@@ -36,7 +36,7 @@ static bool copy(struct span from, char *out, size_t cap)
 }
 
 /* The part of `rest` before the separator; `rest` is then what stands behind it. */
-static bool split(struct span *rest, char separator, struct span *ret_before)
+static bool split_at(struct span *rest, char separator, struct span *ret_before)
 {
     const char *at = rest->len > 0 ? memchr(rest->bytes, separator, rest->len) : NULL;
     if (at == NULL)
@@ -49,11 +49,11 @@ static bool split(struct span *rest, char separator, struct span *ret_before)
 static const char *read_credentials(struct span credentials, struct redis_url *url)
 {
     struct span user;
-    if (!split(&credentials, ':', &user))
+    if (!split_at(&credentials, ':', &user))
         return "a user needs a password";
-    if (!decode(user, url->user, sizeof url->user))
+    if (!decode_part(user, url->user, sizeof url->user))
         return "the user is too long or not percent-encoded";
-    if (!decode(credentials, url->password, sizeof url->password))
+    if (!decode_part(credentials, url->password, sizeof url->password))
         return "the password is too long or not percent-encoded";
     if (url->password[0] == '\0')
         return "a user needs a password";
@@ -67,7 +67,7 @@ static const char *read_address(struct span address, struct redis_url *url)
     struct span port = SPAN_LITERAL("6379");
     if (address.len > 0 && address.bytes[0] == '[') {
         struct span rest = {address.bytes + 1, address.len - 1};
-        if (!split(&rest, ']', &host))
+        if (!split_at(&rest, ']', &host))
             return "the ] of an IPv6 address is missing";
         if (rest.len > 0 && rest.bytes[0] != ':')
             return "only :PORT may follow the address";
@@ -75,14 +75,14 @@ static const char *read_address(struct span address, struct redis_url *url)
             port = (struct span){rest.bytes + 1, rest.len - 1};
     } else {
         struct span rest = address;
-        if (split(&rest, ':', &host))
+        if (split_at(&rest, ':', &host))
             port = rest;
     }
     uint64_t number;
     if (port.len > DIGITS_MAX || !decimal_read(port, 65535, &number) || number == 0 ||
-        !copy(port, url->port, sizeof url->port))
+        !copy_part(port, url->port, sizeof url->port))
         return "the port must be 1 to 65535";
-    if (!copy(host, url->host, sizeof url->host))
+    if (!copy_part(host, url->host, sizeof url->host))
         return "the host is missing or too long";
     return NULL;
 }
@@ -100,7 +100,7 @@ static const char *read_tcp(struct span rest, struct redis_url *url)
     }
     struct span address = rest;
     uint64_t db = 0;
-    if (split(&rest, '/', &address) && rest.len > 0 &&
+    if (split_at(&rest, '/', &address) && rest.len > 0 &&
         (rest.len > DIGITS_MAX || !decimal_read(rest, REDIS_DB_MAX, &db)))
         return "the database after the / must be a number";
     url->db = (unsigned)db;
@@ -111,7 +111,8 @@ static const char *read_unix(struct span path, struct redis_url *url)
 {
     url->is_unix = true;
     struct sockaddr_un address;
-    if (path.len == 0 || path.bytes[0] != '/' || !decode(path, url->host, sizeof address.sun_path))
+    if (path.len == 0 || path.bytes[0] != '/' ||
+        !decode_part(path, url->host, sizeof address.sun_path))
         return "redis+unix:// needs the absolute path of a socket, at most 107 bytes";
     return NULL;
 }
@@ -129,7 +130,7 @@ enum err redis_url_parse(const char *text, struct redis_url *ret_url, char *why,
     else
         wrong = "this is no address of a Redis";
     if (wrong != NULL)
-        return refuse(why, why_cap, wrong);
+        return refuse_url(why, why_cap, wrong);
     if (url.is_unix)
         snprintf(url.shown, sizeof url.shown, "unix:%s", url.host);
     else

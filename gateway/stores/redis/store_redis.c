@@ -17,14 +17,14 @@ struct store_redis {
     struct redis_lane *lanes[];
 };
 
-static struct store_redis *self(struct store *store)
+static struct store_redis *redis_of(struct store *store)
 {
     return CONTAINER_OF(store, struct store_redis, store);
 }
 
 static void redis_submit(struct store *store, struct store_request *request, enum store_op op)
 {
-    struct store_redis *redis = self(store);
+    struct store_redis *redis = redis_of(store);
     assert(request->lane < redis->n_lanes);
     request->op = (int)op;
     redis_lane_submit(redis->lanes[request->lane], request);
@@ -32,7 +32,7 @@ static void redis_submit(struct store *store, struct store_request *request, enu
 
 static void redis_leave(struct store *store, unsigned lane, struct span user_id)
 {
-    struct store_redis *redis = self(store);
+    struct store_redis *redis = redis_of(store);
     assert(lane < redis->n_lanes);
     redis_lane_leave(redis->lanes[lane], user_id);
 }
@@ -41,12 +41,12 @@ static void redis_leave(struct store *store, unsigned lane, struct span user_id)
 static void redis_broadcast(struct store *store, struct store_broadcast *broadcast)
 {
     broadcast->request.op = REDIS_OP_BROADCAST;
-    redis_lane_submit(self(store)->lanes[0], &broadcast->request);
+    redis_lane_submit(redis_of(store)->lanes[0], &broadcast->request);
 }
 
 static void redis_describe(struct store *store, char *out, size_t cap)
 {
-    redis_common_describe(&self(store)->common, out, cap);
+    redis_common_describe(&redis_of(store)->common, out, cap);
 }
 
 static int64_t redis_now_ms(const struct store *store)
@@ -56,7 +56,7 @@ static int64_t redis_now_ms(const struct store *store)
 
 static void redis_close(struct store *store)
 {
-    struct store_redis *redis = self(store);
+    struct store_redis *redis = redis_of(store);
     for (unsigned i = 0; i < redis->n_lanes; i++)
         redis_lane_free(redis->lanes[i]);
     redis_common_fini(&redis->common);

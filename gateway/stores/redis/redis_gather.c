@@ -1,4 +1,12 @@
-#include "gateway/stores/redis/redis_asks.h"
+/* A question is published with a number; the asker keeps a struct redis_ask until it is over: this
+ * node has answered, and either all receivers have, or STORE_REPLIES_MS have passed. Redis says in
+ * its answer to PUBLISH how many nodes received the question, the asker itself included.
+ *
+ * A node that is asked makes a struct redis_question and hands it to an event. Its answer may come
+ * on any thread, so it is posted to the lane, which publishes it on the asker's reply channel. When
+ * Redis is away only this node is asked, and an answer that cannot be sent is dropped.
+ */
+#include "gateway/stores/redis/redis_gather.h"
 
 #include "gateway/base/metrics.h"
 
@@ -9,50 +17,50 @@
 struct redis_question {
     struct store_question question;
     struct list link;
-    struct redis_asks *asks;
+    struct redis_gather *gather;
     struct epoch name; /* whose */
     uint64_t number;
 };
 
-static void name_channel(const struct redis_asks *asks, const struct epoch *name,
+static void name_channel(const struct redis_gather *gather, const struct epoch *name,
                          char out[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES])
 {
     snprintf(out, REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES, "%s:reply:%.*s",
-             asks->common->channels, EPOCH_LEN, name->text);
+             gather->common->channels, EPOCH_LEN, name->text);
 }
 
-enum err redis_asks_init(struct redis_asks *asks, struct redis_common *common,
-                         struct reactor *reactor, struct redis_commands *commands)
+enum err redis_gather_init(struct redis_gather *gather, struct redis_common *common,
+                           struct reactor *reactor, struct redis_commands *commands)
 {
-    asks->common = common;
-    asks->reactor = reactor;
-    asks->commands = commands;
-    asks->last_number = 0;
-    list_init(&asks->asked);
-    list_init(&asks->heard);
-    enum err error = epoch_random(&asks->name);
+    gather->common = common;
+    gather->reactor = reactor;
+    gather->commands = commands;
+    gather->last_number = 0;
+    list_init(&gather->asked);
+    list_init(&gather->heard);
+    enum err error = epoch_random(&gather->name);
     if (error != ERR_OK)
         return error;
-    snprintf(asks->all, sizeof asks->all, "%s:all", common->channels);
-    name_channel(asks, &asks->name, asks->reply);
+    snprintf(gather->all, sizeof gather->all, "%s:all", common->channels);
+    name_channel(gather, &gather->name, gather->reply);
     return ERR_OK;
 }
 
-struct span redis_asks_all_channel(const struct redis_asks *asks)
+struct span redis_gather_all_channel(const struct redis_gather *gather)
 {
-    return span_of(asks->all);
+    return span_of(gather->all);
 }
 
-struct span redis_asks_reply_channel(const struct redis_asks *asks)
+struct span redis_gather_reply_channel(const struct redis_gather *gather)
 {
-    return span_of(asks->reply);
+    return span_of(gather->reply);
 }
 
 /* --- asking --- */
 
-static struct redis_ask *find_ask(struct redis_asks *asks, uint64_t number)
+static struct redis_ask *find_ask(struct redis_gather *gather, uint64_t number)
 {
-    LIST_FOR_EACH(link, &asks->asked)
+    LIST_FOR_EACH(link, &gather->asked)
     {
         struct redis_ask *ask = CONTAINER_OF(link, struct redis_ask, link);
         if (ask->number == number)
@@ -63,7 +71,7 @@ static struct redis_ask *find_ask(struct redis_asks *asks, uint64_t number)
 
 static void end_ask(struct redis_ask *ask)
 {
-    timer_cancel(reactor_timers(ask->asks->reactor), &ask->timer);
+    timer_cancel(reactor_timers(ask->gather->reactor), &ask->timer);
     list_remove(&ask->link);
     ask->on_over(ask);
 }
@@ -97,40 +105,40 @@ static void on_published(void *owner, void *arg, size_t index, const struct redi
     end_if_over(ask);
 }
 
-static enum err publish(struct redis_asks *asks, struct span channel, struct span message,
-                        redis_reply_fn on_reply, uint64_t number)
+static enum err publish_message(struct redis_gather *gather, struct span channel,
+                                struct span message, redis_reply_fn on_reply, uint64_t number)
 {
-    if (!asks->commands->is_ready)
+    if (!gather->commands->is_ready)
         return ERR_STORE_UNAVAILABLE;
     struct span args[] = {SPAN_LITERAL("PUBLISH"), channel, message};
-    return redis_link_command(asks->commands->link, args, 3, on_reply, asks, number);
+    return redis_link_command(gather->commands->link, args, 3, on_reply, gather, number);
 }
 
-void redis_asks_publish(struct redis_asks *asks, struct redis_ask *ask, struct span channel,
-                        char kind, struct span rest)
+void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, struct span channel,
+                          char kind, struct span rest)
 {
-    ask->asks = asks;
-    ask->number = ++asks->last_number;
-    list_append(&asks->asked, &ask->link);
+    ask->gather = gather;
+    ask->number = ++gather->last_number;
+    list_append(&gather->asked, &ask->link);
     timer_init(&ask->timer, on_late);
-    timer_set(reactor_timers(asks->reactor), &ask->timer,
-              reactor_now_ms(asks->reactor) + STORE_REPLIES_MS);
+    timer_set(reactor_timers(gather->reactor), &ask->timer,
+              reactor_now_ms(gather->reactor) + STORE_REPLIES_MS);
 
     enum err error = ERR_NO_MEMORY;
     char *message = malloc(REDIS_ASK_MAX_BYTES + 8 + rest.len);
     if (message != NULL) {
         int len = snprintf(message, REDIS_ASK_MAX_BYTES + 8, "%c:%.*s:%" PRIu64 ":", kind,
-                           EPOCH_LEN, asks->name.text, ask->number);
+                           EPOCH_LEN, gather->name.text, ask->number);
         memcpy(message + len, rest.bytes, rest.len);
-        error = publish(asks, channel, (struct span){message, (size_t)len + rest.len}, on_published,
-                        ask->number);
+        error = publish_message(gather, channel, (struct span){message, (size_t)len + rest.len},
+                                on_published, ask->number);
     }
     free(message);
     ask->has_receivers = error != ERR_OK; /* and then there is none */
 }
 
-bool redis_ask_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
-                    struct span *ret_rest)
+bool redis_gather_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
+                       struct span *ret_rest)
 {
     enum { NAME_AT = 2, NUMBER_AT = NAME_AT + EPOCH_LEN + 1 };
     int64_t number;
@@ -145,11 +153,11 @@ bool redis_ask_read(struct span message, struct epoch *ret_name, uint64_t *ret_n
     return true;
 }
 
-bool redis_asks_take_own(struct redis_asks *asks, struct epoch name, uint64_t number)
+bool redis_gather_take_own(struct redis_gather *gather, struct epoch name, uint64_t number)
 {
-    if (!epoch_equal(name, asks->name))
+    if (!epoch_equal(name, gather->name))
         return false;
-    struct redis_ask *ask = find_ask(asks, number);
+    struct redis_ask *ask = find_ask(gather, number);
     if (ask != NULL) {
         ask->n_heard++;
         end_if_over(ask);
@@ -157,12 +165,12 @@ bool redis_asks_take_own(struct redis_asks *asks, struct epoch name, uint64_t nu
     return true;
 }
 
-void redis_asks_take_answer(struct redis_asks *asks, struct span message)
+void redis_gather_take_answer(struct redis_gather *gather, struct span message)
 {
     int64_t number, count;
     if (!redis_take_number(&message, &number) || !redis_take_number(&message, &count))
         return;
-    struct redis_ask *ask = find_ask(asks, (uint64_t)number);
+    struct redis_ask *ask = find_ask(gather, (uint64_t)number);
     if (ask == NULL)
         return; /* too late */
     ask->n_heard++;
@@ -186,16 +194,17 @@ static void answer_other(const struct redis_question *question)
 {
     char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     char answer[48];
-    name_channel(question->asks, &question->name, channel);
+    name_channel(question->gather, &question->name, channel);
     snprintf(answer, sizeof answer, "%" PRIu64 ":%" PRIu64 ":", question->number,
              question->question.count);
-    if (publish(question->asks, span_of(channel), span_of(answer), ignore_reply, 0) != ERR_OK)
+    if (publish_message(question->gather, span_of(channel), span_of(answer), ignore_reply, 0) !=
+        ERR_OK)
         metrics_count(METRIC_STORE_ERRORS);
 }
 
-static void answer_here(struct redis_asks *asks, uint64_t number, uint64_t count)
+static void answer_here(struct redis_gather *gather, uint64_t number, uint64_t count)
 {
-    struct redis_ask *ask = find_ask(asks, number);
+    struct redis_ask *ask = find_ask(gather, number);
     if (ask == NULL)
         return;
     ask->is_answered_here = true;
@@ -208,8 +217,8 @@ static void deliver_answer(struct letter *letter)
 {
     struct store_question *asked = CONTAINER_OF(letter, struct store_question, letter);
     struct redis_question *question = CONTAINER_OF(asked, struct redis_question, question);
-    if (epoch_equal(question->name, question->asks->name))
-        answer_here(question->asks, question->number, asked->count);
+    if (epoch_equal(question->name, question->gather->name))
+        answer_here(question->gather, question->number, asked->count);
     else
         answer_other(question);
     redis_question_free(asked);
@@ -219,10 +228,10 @@ static void deliver_answer(struct letter *letter)
 static void on_answer(struct store_question *asked)
 {
     struct redis_question *question = CONTAINER_OF(asked, struct redis_question, question);
-    mailbox_post(reactor_mailbox(question->asks->reactor), &asked->letter);
+    mailbox_post(reactor_mailbox(question->gather->reactor), &asked->letter);
 }
 
-struct store_question *redis_question_new(struct redis_asks *asks, struct epoch name,
+struct store_question *redis_question_new(struct redis_gather *gather, struct epoch name,
                                           uint64_t number)
 {
     struct redis_question *question = calloc(1, sizeof *question);
@@ -230,10 +239,10 @@ struct store_question *redis_question_new(struct redis_asks *asks, struct epoch 
         return NULL;
     question->question.letter.deliver = deliver_answer;
     question->question.on_answer = on_answer;
-    question->asks = asks;
+    question->gather = gather;
     question->name = name;
     question->number = number;
-    list_append(&asks->heard, &question->link);
+    list_append(&gather->heard, &question->link);
     return &question->question;
 }
 
@@ -244,13 +253,13 @@ void redis_question_free(struct store_question *asked)
     free(question);
 }
 
-void redis_asks_fini(struct redis_asks *asks)
+void redis_gather_fini(struct redis_gather *gather)
 {
-    LIST_FOR_EACH_SAFE(link, &asks->asked)
+    LIST_FOR_EACH_SAFE(link, &gather->asked)
     {
         end_ask(CONTAINER_OF(link, struct redis_ask, link));
     }
-    LIST_FOR_EACH_SAFE(link, &asks->heard)
+    LIST_FOR_EACH_SAFE(link, &gather->heard)
     {
         struct redis_question *question = CONTAINER_OF(link, struct redis_question, link);
         redis_question_free(&question->question);

@@ -1,14 +1,14 @@
-/* Questions to all nodes. A node asks on whatever channel those listen to whom it asks, and says
- * the name of its reply channel and a number; each node that hears it answers there with a count.
+/* Questions to all nodes, and the gathering of their answers. A node publishes a question with the
+ * name of its reply channel and a number; each node that gets it answers there with a count.
  * One per store, on the first lane's thread, except store_answer. */
-#ifndef HERALD_STORE_REDIS_ASKS_H
-#define HERALD_STORE_REDIS_ASKS_H
+#ifndef HERALD_STORE_REDIS_GATHER_H
+#define HERALD_STORE_REDIS_GATHER_H
 
 #include "gateway/stores/redis/redis_commands.h"
 
 enum { REDIS_ASK_MAX_BYTES = EPOCH_LEN + 20, REDIS_SUFFIX_MAX_BYTES = 8 + EPOCH_LEN };
 
-struct redis_asks {
+struct redis_gather {
     struct redis_common *common;
     struct reactor *reactor;
     struct redis_commands *commands; /* what is asked and answered goes out on their link */
@@ -25,7 +25,7 @@ struct redis_asks {
 struct redis_ask {
     struct list link;
     struct timer timer;
-    struct redis_asks *asks;
+    struct redis_gather *gather;
     uint64_t number;
     uint64_t count;     /* sum of the answers */
     unsigned n_answers; /* this node's included */
@@ -38,32 +38,33 @@ struct redis_ask {
 };
 
 /* `commands` may be initialised later, but before anything is asked. */
-MUST_CHECK enum err redis_asks_init(struct redis_asks *asks, struct redis_common *common,
-                                    struct reactor *reactor, struct redis_commands *commands);
+MUST_CHECK enum err redis_gather_init(struct redis_gather *gather, struct redis_common *common,
+                                      struct reactor *reactor, struct redis_commands *commands);
 /* What is asked is over. Questions that were heard are forgotten. */
-void redis_asks_fini(struct redis_asks *asks);
+void redis_gather_fini(struct redis_gather *gather);
 
-struct span redis_asks_all_channel(const struct redis_asks *asks); /* CHANNELS:all: every node */
-struct span redis_asks_reply_channel(const struct redis_asks *asks);
+struct span
+redis_gather_all_channel(const struct redis_gather *gather); /* CHANNELS:all: every node */
+struct span redis_gather_reply_channel(const struct redis_gather *gather);
 
-/* Numbers the ask, sends what `write` is told to, and waits. `kind` and `rest` make the message
+/* Numbers the ask, publishes it on `channel`, and waits. `kind` and `rest` make the message
  * "K:NAME:NUMBER:rest". While Redis is away this node alone is asked. The caller then hands the
  * question to this node (redis_question_new with its own name and the ask's number). */
-void redis_asks_publish(struct redis_asks *asks, struct redis_ask *ask, struct span channel,
-                        char kind, struct span rest);
+void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, struct span channel,
+                          char kind, struct span rest);
 
 /* The same again, of a message: false: it is malformed. *ret_rest is inside `message`. */
-bool redis_ask_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
-                    struct span *ret_rest);
+bool redis_gather_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
+                       struct span *ret_rest);
 
 /* Is this our own question, come back? Then it is counted, and nobody is to be told again. */
-bool redis_asks_take_own(struct redis_asks *asks, struct epoch name, uint64_t number);
+bool redis_gather_take_own(struct redis_gather *gather, struct epoch name, uint64_t number);
 
 /* A message of the reply channel. */
-void redis_asks_take_answer(struct redis_asks *asks, struct span message);
+void redis_gather_take_answer(struct redis_gather *gather, struct span message);
 
 /* For an event: store_answer sends its answer to whoever asked, and frees it. NULL: no memory. */
-struct store_question *redis_question_new(struct redis_asks *asks, struct epoch name,
+struct store_question *redis_question_new(struct redis_gather *gather, struct epoch name,
                                           uint64_t number);
 /* One that nobody will answer. */
 void redis_question_free(struct store_question *question);
