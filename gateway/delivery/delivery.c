@@ -1,3 +1,15 @@
+/* A push reaches the home worker as the client's letter. delivery_on_letter takes all that is in
+ * the client's channel and gives it, one by one and in order, to each of the user's sessions. A
+ * session that is LIVE and has had the number before is written the notification at once. A session
+ * whose tail is further back has missed a number, and reads the inbox again (replay.c); one that is
+ * not LIVE gets it from a page, or from what replay_keep keeps. Notifications with ttl 0 have no
+ * number: they go to every session that has room, and are dropped (counted) where there is none.
+ *
+ * A notification of another epoch means that the store has lost the inbox: all sessions of the user
+ * are closed and resume from the beginning.
+ *
+ * A client leaves the client map with its last session. Its memory stays until nothing points at
+ * it: a letter that is under way, a slot of the position writer, or a caller further up. */
 #include "gateway/delivery/delivery.h"
 
 #include "gateway/base/metrics.h"
@@ -37,15 +49,15 @@ static void free_client(struct deferred_free *deferred)
     client_free(CONTAINER_OF(deferred, struct client, deferred));
 }
 
-/* The memory goes at the end of the turn, because callers further up may still look at it. A client
- * that has a letter under way, or is in a list of positions, goes when it has come out of there. */
+/* At the end of the turn, because callers further up may still look at it. A client whose letter is
+ * under way is freed when the letter arrives, and one in a slot of the position writer with it. */
 static void free_client_later(struct client *client)
 {
     if (!client->is_posted && client->unstored_slot == 0)
         worker_free_later(client->worker, &client->deferred, free_client);
 }
 
-static void leave_map(struct client *client)
+static void leave_client_map(struct client *client)
 {
     if (!client_map_leave(map_of(client), client))
         return;
@@ -53,7 +65,7 @@ static void leave_map(struct client *client)
     replay_drop_kept(client);
     store_leave(client->worker->node->store, client->worker->index, client_user_id(client));
     client->is_removed = true;
-    free_client_later(client); /* out of the map nobody posts any more */
+    free_client_later(client); /* outside the map no letter of it is posted any more */
 }
 
 enum err delivery_enter(struct session *session, struct span user_id, struct span device)
@@ -68,7 +80,7 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
     session->client = client;
     if (positions_enter(session, device) != ERR_OK) {
         session->client = NULL;
-        leave_map(client);
+        leave_client_map(client);
         return ERR_NO_MEMORY;
     }
     session_become(session, SESSION_ENTERED);
@@ -87,12 +99,12 @@ void delivery_leave(struct session *session)
     struct client *client = session->client;
     replay_forget(session);
     list_remove(&session->link);
-    positions_left(session);
+    positions_leave(session);
     session->client = NULL;
-    leave_map(client);
+    leave_client_map(client);
 }
 
-static void withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)
+static void withdraw_from(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)
 {
     if (session_withdraw(session, from, to, cause) == ERR_FULL)
         replay_look_back_when_drained(session);
@@ -109,7 +121,7 @@ static void deliver_note(struct session *session, struct notification *note)
         return;
     }
     if (note->replaces != 0)
-        withdraw(session, note->replaces, note->replaces, GAP_COLLAPSED);
+        withdraw_from(session, note->replaces, note->replaces, GAP_COLLAPSED);
     if (!reader_is_live(&session->reader) || note->seq <= reader_tail(&session->reader))
         return;
     if (note->seq != reader_tail(&session->reader) + 1) {
@@ -128,11 +140,12 @@ static void deliver_event(struct session *session, struct inbox_event event)
     if (event.kind == INBOX_NOTIFICATION)
         deliver_note(session, event.note);
     else
-        withdraw(session, event.withdrawal->from, event.withdrawal->to, event.withdrawal->cause);
+        withdraw_from(session, event.withdrawal->from, event.withdrawal->to,
+                      event.withdrawal->cause);
 }
 
 /* Has a page of the inbox come for any session? */
-static bool has_read(const struct client *client)
+static bool has_begun_to_read(const struct client *client)
 {
     LIST_FOR_EACH(link, &client->sessions)
     {
@@ -143,13 +156,14 @@ static bool has_read(const struct client *client)
 }
 
 /* false: another epoch has begun, and the sessions of the old one are closed. */
-static bool hear_of(struct client *client, struct inbox_event event)
+static bool accept_event(struct client *client, struct inbox_event event)
 {
     uint64_t seq = inbox_event_seq(event);
     struct epoch epoch = inbox_event_epoch(event);
     if (seq == 0)
         return true;
-    if (event.kind == INBOX_NOTIFICATION && epoch_is_none(client->epoch) && has_read(client)) {
+    if (event.kind == INBOX_NOTIFICATION && epoch_is_none(client->epoch) &&
+        has_begun_to_read(client)) {
         /* the inbox was empty so far: this is the first of its epoch */
         client_map_learn(map_of(client), client, epoch, seq);
     }
@@ -161,8 +175,8 @@ static bool hear_of(struct client *client, struct inbox_event event)
     return true;
 }
 
-/* What the user's sessions share of it. */
-static void note_all(struct client *client, struct inbox_event event)
+/* Latencies and the stored position, which all sessions of the user share. */
+static void note_for_all(struct client *client, struct inbox_event event)
 {
     if (event.kind == INBOX_WITHDRAWAL || event.note->seq == 0)
         return;
@@ -171,7 +185,7 @@ static void note_all(struct client *client, struct inbox_event event)
         positions_stored(client, event.note->acked);
 }
 
-static void reread_all(struct client *client, enum missed missed)
+static void reread_for_all(struct client *client, enum missed missed)
 {
     LIST_FOR_EACH(link, &client->sessions)
     {
@@ -179,15 +193,15 @@ static void reread_all(struct client *client, enum missed missed)
     }
 }
 
-static void deliver_all(struct client *client, const struct channel *taken)
+static void deliver_taken(struct client *client, const struct channel *taken)
 {
     if (taken->has_overflowed)
         metrics_count(METRIC_CHANNEL_OVERFLOW);
     for (uint32_t i = 0; i < taken->n; i++) {
         struct inbox_event event = channel_at(taken, i);
-        if (!hear_of(client, event))
+        if (!accept_event(client, event))
             return;
-        note_all(client, event);
+        note_for_all(client, event);
         LIST_FOR_EACH_SAFE(link, &client->sessions)
         {
             deliver_event(CONTAINER_OF(link, struct session, link), event);
@@ -204,9 +218,9 @@ void delivery_on_letter(struct letter *letter)
         free_client_later(client);
     } else {
         if (taken != NULL)
-            deliver_all(client, taken);
+            deliver_taken(client, taken);
         if (missed != MISSED_NOTHING)
-            reread_all(client, missed);
+            reread_for_all(client, missed);
     }
     channel_free(taken);
 }

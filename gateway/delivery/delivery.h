@@ -1,5 +1,5 @@
 /* The delivery path on the home worker: a session enters its client, notifications come out of the
- * channel and go to the sessions that are LIVE, a session leaves. */
+ * channel and go to the sessions that are LIVE, a session leaves. Home worker's thread. */
 #ifndef HERALD_DELIVERY_H
 #define HERALD_DELIVERY_H
 
@@ -8,14 +8,16 @@
 /* What delivery/ keeps on each worker. Made after the worker, before a session enters; freed when
  * its thread has ended, all its mail is delivered and every session has left. ERR_NO_MEMORY. */
 MUST_CHECK enum err delivery_new(struct worker *worker);
-void delivery_free(struct worker *worker); /* also of one that is not there, or half made */
+void delivery_free(
+    struct worker *worker); /* also after delivery_new has failed, or was not called */
 
-/* Attaches a new session to its user: from now on it receives every later push. `device` empty:
- * none. One session more than max_connections_per_user replaces the oldest (4508). */
+/* Attaches a NEW session to its user: from now on it receives every later push. `device` empty:
+ * none. One session more than max_connections_per_user closes the oldest (4508). ERR_NO_MEMORY: the
+ * session has no client, and the caller closes it. */
 MUST_CHECK enum err delivery_enter(struct session *session, struct span user_id,
                                    struct span device);
 
-/* The client map's on_letter. */
+/* The client map's on_letter: takes what was offered to the client, and delivers it. */
 void delivery_on_letter(struct letter *letter);
 
 /* For session_events.on_leave: the session leaves its client, and the last one takes the client out

@@ -1,9 +1,9 @@
 /* The sessions of a worker that want a page of the inbox, in the order of their turns. After an
  * outage all sessions want a page at once, so at most node->pages_at_once of a worker are under
  * way: first pages of new sessions before the others, whose clients have something already. A page
- * that failed keeps its place until page_queue_retry: a store that is away is asked at a bounded
- * rate, whatever the number of sessions. First pages do not wait for the places of failed ones,
- * because a new session is accepted when its first page has come or failed.
+ * that failed counts as under way until page_queue_retry: a store that is away is asked at a
+ * bounded rate, whatever the number of sessions. First pages do not wait for failed ones, because a
+ * new session is accepted when its first page has come or failed.
  *
  * A reader is in one list of the queue while its state is WAITING_TURN or WAITING_STORE, and in
  * none otherwise; the functions that put it there set the state. Home worker's thread. */

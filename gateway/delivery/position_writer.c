@@ -95,7 +95,7 @@ static void on_written(struct store_request *request)
         mailbox_post(worker_mailbox(write->worker), &write->letter);
         return;
     }
-    free(write); /* of another epoch the sessions hear by the store's next notification or page */
+    free(write); /* written, or of another epoch, which the next notification or page shows */
 }
 
 void position_writer_write(struct client *client, struct position *position, uint64_t written)

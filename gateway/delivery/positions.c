@@ -143,7 +143,7 @@ void positions_acked(struct session *session)
     advance(session->client, position, lowest_of(session->client, position));
 }
 
-void positions_left(struct session *session)
+void positions_leave(struct session *session)
 {
     struct client *client = session->client;
     struct position *position = positions_of(session);
@@ -157,14 +157,14 @@ void positions_left(struct session *session)
         advance(client, position, lowest_of(client, position));
     /* What was written and is not acknowledged may have been shown; and without its sessions the
      * shared position no longer holds the inbox beside devices. */
-    bool must_tell = written > 0 || (is_last && position->device_len == 0 && has_devices);
+    bool must_write = written > 0 || (is_last && position->device_len == 0 && has_devices);
     if (epoch_is_none(client->epoch) || !position->is_known)
-        must_tell = false;
-    if (must_tell)
+        must_write = false;
+    if (must_write)
         position_writer_write(client, position, written);
     else if (is_last)
         position_writer_write_if_moved(client, position);
-    position->is_known &= !is_last; /* whoever comes next asks the store */
+    position->is_known &= !is_last; /* the next session asks the store */
     if (is_last && position->device_len > 0)
         remove_device(client, position);
 }

@@ -10,7 +10,7 @@
 /* A new session: finds or makes its position. ERR_NO_MEMORY. */
 MUST_CHECK enum err positions_enter(struct session *session, struct span device);
 
-/* A page has told where the position stands in the store. */
+/* A page has said where the position is in the store. */
 void positions_learn(struct client *client, struct position *position, uint64_t stored);
 
 /* That of the session, which has entered. */
@@ -19,11 +19,11 @@ struct position *positions_of(const struct session *session);
 /* session->acked has moved, or the session has had its first page: the position may move. */
 void positions_acked(struct session *session);
 
-/* The session is out of client->sessions already; with the last one of its position this is written
- * at once. */
-void positions_left(struct session *session);
+/* The session is out of client->sessions already. What the last session of a position leaves is
+ * written at once. */
+void positions_leave(struct session *session);
 
-/* The store's own position has moved as far, by what a push carried. */
+/* The store has the shared position as far as `acked` already: a push has carried it there. */
 void positions_stored(struct client *client, uint64_t acked);
 
 #endif

@@ -33,7 +33,7 @@
 
 enum { PAGE_COUNT = 512, PAGE_BYTES = 128 * 1024 };
 
-/* A page under way. The session may go while it is; the page then finds NULL and is thrown away. */
+/* A page under way. The session may leave meanwhile: it is NULL then, and the page is dropped. */
 struct page_read {
     struct store_page page;
     struct letter letter;
@@ -57,13 +57,13 @@ static uint32_t page_bytes(const struct session *session)
 }
 
 /* Until the store is back, or the second is over (page_queue.h). */
-static void put_off(struct session *session)
+static void put_off_page(struct session *session)
 {
     page_queue_put_off(session_worker(session)->page_queue, &session->reader);
 }
 
 /* Where the page begins: a new session where it asked to resume, or else at its position, as far as
- * that is known here; any other behind its tail. */
+ * that is known here; any other after its tail. */
 static void choose_start(const struct session *session, struct store_page *page)
 {
     const struct client *client = session->client;
@@ -80,7 +80,7 @@ static void choose_start(const struct session *session, struct store_page *page)
     }
 }
 
-/* What was withdrawn of the numbers that the client may show, and of those that wait in memory. */
+/* Withdrawals among the numbers that the client may show, and among those that wait in memory. */
 static void ask_for_withdrawn(struct session *session, struct store_page *page)
 {
     page->withdrawn_after = session_has_gaps(session) ? session->acked : session->sent;
@@ -98,7 +98,7 @@ static void request_page(struct session *session)
         client->kept = channel_new();
     if (read == NULL || client->kept == NULL) {
         free(read);
-        put_off(session); /* memory may be back in a second, as a store may */
+        put_off_page(session); /* memory may be back in a second, as a store may */
         return;
     }
     memcpy(read->names, client->user_id, client->user_id_len);
@@ -240,7 +240,7 @@ static void learn_epoch(struct client *client, struct epoch epoch, uint64_t head
     client_map_learn(client->worker->node->map, client, epoch, head);
 }
 
-/* What the page says about the user. false: it is not the epoch that the sessions live in. */
+/* What the page says about the user. false: it is of another epoch than the sessions. */
 static bool learn_from(struct session *session, const struct store_page *page)
 {
     struct client *client = session->client;
@@ -260,7 +260,7 @@ static bool learn_from(struct session *session, const struct store_page *page)
     return true;
 }
 
-/* The first page has come: the session stands where the page begins, but not behind what the other
+/* The first page has come: the session begins where the page does, but not before what the other
  * sessions of its position have acknowledged meanwhile. */
 static void begin_at(struct session *session, const struct store_page *page)
 {
@@ -346,7 +346,7 @@ static bool write_page(struct session *session, const struct store_page *page)
         return false;
     if (page->last <= session->reader.tail)
         return true;
-    /* the numbers behind the last one are no longer there */
+    /* the numbers after the last notification are no longer in the inbox */
     struct gap rest = {session->reader.tail + 1, page->last, GAP_UNKNOWN};
     return was_queued(session, session_gap(session, &rest));
 }
@@ -387,7 +387,7 @@ static void give_page(struct session *session, const struct store_page *page)
         if (reader->tail > before)
             want_page(session);
         else
-            put_off(session); /* the store knows less than we have heard: in a second, again */
+            put_off_page(session); /* the store knows less than the channel has brought */
     }
 }
 
@@ -414,7 +414,7 @@ static void on_page_letter(struct letter *letter)
     if (page->error != ERR_OK) {
         session_open(session); /* accepted: it waits for the store */
         session->reader.must_look_back |= page->wants_withdrawn;
-        put_off(session);
+        put_off_page(session);
     } else if (page->blocked_until_ms != 0) {
         refuse_blocked(session);
     } else if (!learn_from(session, page)) {

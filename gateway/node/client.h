@@ -1,6 +1,7 @@
-/* A client: one user who is present, with one or more sessions, and the positions in the inbox that
- * these sessions share. Who may touch what stands at each member: `constant`, `lock` (the mutex of
- * the client map's shard), `home` (the home worker's thread). */
+/* A client is a user who is present: not a connection, but all of the user's sessions (at least
+ * one) and the positions in the inbox that they share. The client map owns it (client_map.h). Each
+ * member says which thread may touch it: `constant` any, `lock` the holder of the mutex of the
+ * client map's shard, `home` the home worker's thread. */
 #ifndef HERALD_CLIENT_H
 #define HERALD_CLIENT_H
 
@@ -18,12 +19,12 @@ struct latencies;
  * another. Home. */
 struct position {
     _Atomic uint64_t acked; /* the lowest of its open sessions; read by any thread under the lock */
-    uint64_t stored;        /* as far as the store was told */
+    uint64_t stored;        /* what was last written to the store */
     uint64_t best;          /* the highest that any of its sessions had acknowledged */
     uint32_t n_sessions;
     uint16_t number;    /* by which sessions name it; 0: it is the shared one */
     uint8_t device_len; /* 0: it is the shared one */
-    bool is_known;      /* a page has told it */
+    bool is_known;      /* a page has said where it is in the store */
 };
 
 /* One of the user's devices, with open sessions. Home. */
@@ -49,8 +50,9 @@ struct client {
         struct deferred_free deferred; /* once it is removed, and no longer posted */
     };
     struct channel *channel; /* lock; NULL while nothing waits in it */
-    struct epoch epoch; /* these two: written by home under the lock; none until it is heard of */
-    uint64_t head;      /* the highest number heard of */
+    struct epoch
+        epoch; /* these two: written by home under the lock; none until a page or a push names it */
+    uint64_t head;          /* the highest number that a page or a push has named */
     struct position shared; /* home, and what follows: of the sessions without a device */
     struct device_position *devices;
     struct channel *kept; /* kept for sessions whose page is under way; NULL: no such session */

@@ -19,7 +19,7 @@ struct latencies {
     struct latency followed[];
 };
 
-static struct latencies *make_room(struct client *client)
+static struct latencies *reserve_latency(struct client *client)
 {
     struct latencies *list = client->latencies;
     if (list != NULL && list->end < list->cap)
@@ -39,7 +39,7 @@ static struct latencies *make_room(struct client *client)
 
 void latencies_begin(struct client *client, const struct notification *note)
 {
-    struct latencies *list = make_room(client);
+    struct latencies *list = reserve_latency(client);
     if (list != NULL)
         list->followed[list->end++] = (struct latency){note->seq, note->time_ms};
 }

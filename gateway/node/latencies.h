@@ -1,6 +1,7 @@
-/* How long a user's notifications take from their acceptance to their acknowledgement: remembers
- * when those on their way were accepted, and feeds herald_push_to_ack_seconds. At most
- * LATENCIES_MAX a user are followed at once, and what is not is not measured. Home worker. */
+/* Measures how long a user's notifications take from their acceptance to their acknowledgement, for
+ * herald_push_to_ack_seconds. At most LATENCIES_MAX notifications a user are followed at once; the
+ * others are not measured, nor is anything without memory. The client owns its list. Home worker's
+ * thread. */
 #ifndef HERALD_LATENCIES_H
 #define HERALD_LATENCIES_H
 

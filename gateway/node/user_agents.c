@@ -46,10 +46,10 @@ void user_agents_put(struct user_agents *agents, struct user_agent *agent)
 {
     if (agent == NULL || --agent->refs > 0)
         return;
-    struct user_agent **place = bucket_of(agents, text_of(agent));
-    while (*place != agent)
-        place = &(*place)->chain;
-    *place = agent->chain;
+    struct user_agent **link = bucket_of(agents, text_of(agent));
+    while (*link != agent)
+        link = &(*link)->chain;
+    *link = agent->chain;
     free(agent);
 }
 

@@ -21,8 +21,8 @@ struct user_agents {
     struct user_agent *buckets[USER_AGENT_BUCKETS];
 };
 
-/* One reference to the string, cut to 256 bytes; bytes that are not printable ASCII become '?'.
- * NULL for an empty one, and when out of memory. */
+/* Takes one reference to the string, cut to 256 bytes; bytes that are not printable ASCII become
+ * '?'. NULL for an empty one, and when out of memory. */
 struct user_agent *user_agents_get(struct user_agents *agents, struct span text);
 void user_agents_put(struct user_agents *agents, struct user_agent *agent); /* NULL is fine */
 void user_agents_fini(struct user_agents *agents);
