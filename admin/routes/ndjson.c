@@ -1,7 +1,7 @@
 #include "admin/routes/ndjson.h"
 
 #include "admin/problem.h"
-#include "admin/routes/push_result.h"
+#include "admin/routes/push_results.h"
 
 #include <stdlib.h>
 
@@ -211,7 +211,7 @@ static void write_kept(struct json_out *out, const struct ndjson_result *result)
         .nodes = result->of.kept.nodes,
     };
     json_out_text(out, "{");
-    push_result_write(out, &push, &target);
+    push_results_write_one(out, &push, &target);
     json_out_text(out, "}");
 }
 
@@ -221,7 +221,7 @@ void ndjson_result_write(struct json_out *out, struct ndjson_result *result, con
         .error = ERR_STORE_UNAVAILABLE, .detail = PROBLEM_LATE_DETAIL, .line = result->line};
     bool is_finished = atomic_load_explicit(&result->is_finished, memory_order_acquire);
     if (is_finished && result->is_list) {
-        push_result_write_list(out, result->of.list, refusal);
+        push_results_write(out, result->of.list, refusal);
     } else if (is_finished && result->error == ERR_OK) {
         write_kept(out, result);
     } else {

@@ -92,7 +92,7 @@ struct ndjson_result *ndjson_results_add(struct ndjson_results *results, uint32_
 struct ndjson_result *ndjson_results_read(struct ndjson_results *results); /* in order; NULL: end */
 
 /* One JSON object and a line break. A result that is not finished is reported as too late.
- * `refusal` is as for push_result_write_list. */
+ * `refusal` is as for push_results_write. */
 struct json_out;
 void ndjson_result_write(struct json_out *out, struct ndjson_result *result, const char *refusal);
 

@@ -13,7 +13,6 @@
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/routes/ndjson.h"
-#include "admin/routes/push_result.h"
 #include "admin/service.h"
 
 #include <pthread.h>

@@ -1,8 +1,9 @@
 /* POST /push with application/json, and POST /broadcast (CONTRACT section 3). */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
-#include "admin/routes/push_result.h"
+#include "admin/routes/push_results.h"
 #include "admin/service.h"
+#include "gateway/requests/push_result.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ static void finish_push(struct request *request)
     if (push->parsed.is_list) {
         char refusal[STORE_PROBLEM_MAX_BYTES];
         gateway_store_refusal(request->service->node, refusal);
-        push_result_write_list(&request->out, op, refusal);
+        push_results_write(&request->out, op, refusal);
         request_reply(request, 200);
         return;
     }
@@ -110,7 +111,7 @@ static void finish_push(struct request *request)
         return;
     }
     json_out_text(&request->out, "{");
-    push_result_write(&request->out, op, target);
+    push_results_write_one(&request->out, op, target);
     json_out_text(&request->out, "}");
     request_reply(request, push_result_status(op));
 }

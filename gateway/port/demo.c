@@ -1,11 +1,11 @@
 #include "gateway/port/demo.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/requests/push_result.h"
 #include "gateway/requests/requests.h"
 #include "proto/json/json_text.h"
 #include "proto/note/push_json.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* What the page is made of. */
@@ -44,34 +44,22 @@ struct demo_push {
     struct http_conn *http_conn;
     struct worker *worker;
     struct push_request request;
-    uint32_t ttl_s;
 };
 
 static void on_push_answer(struct letter *letter)
 {
     struct demo_push *demo = CONTAINER_OF(letter, struct demo_push, letter);
     const struct gateway_target *target = &demo->target;
-    char body[256];
     if (http_conn_is_gone(demo->http_conn)) {
         /* the peer has gone */
     } else if (target->error != ERR_OK) {
         http_conn_refuse(demo->http_conn, target->error, NULL, NULL, NULL);
-    } else if (demo->ttl_s == 0) {
-        int len = snprintf(body, sizeof body, "{\"status\":\"%s\",\"online\":%u,\"nodes\":%u}",
-                           target->online > 0 ? "sent" : "dropped", target->online, target->nodes);
-        http_conn_answer(demo->http_conn, 200, "application/json", NULL,
-                         (struct span){body, (size_t)len});
     } else {
-        char id[MESSAGE_ID_MAX_BYTES];
-        message_id_write(target->epoch, target->seq, id);
-        int len =
-            snprintf(body, sizeof body,
-                     "{\"id\":\"%s\",\"seq\":%llu,\"status\":\"%s\",\"online\":%u,"
-                     "\"nodes\":%u,\"expires\":%lld}",
-                     id, (unsigned long long)target->seq, target->nodes > 0 ? "sent" : "stored",
-                     target->online, target->nodes, (long long)target->expires_ms);
-        http_conn_answer(demo->http_conn, 202, "application/json", NULL,
-                         (struct span){body, (size_t)len});
+        char body[PUSH_RESULT_MAX_BYTES + 2] = "{";
+        char *end = push_result_put(body + 1, &demo->push, target);
+        *end++ = '}';
+        http_conn_answer(demo->http_conn, push_result_status(&demo->push), "application/json", NULL,
+                         (struct span){body, (size_t)(end - body)});
     }
     http_conn_unpin(demo->http_conn);
     push_request_fini(&demo->request);
@@ -109,7 +97,6 @@ static void on_push_body(struct http_conn *http_conn, struct span body)
     }
     demo->http_conn = http_conn;
     demo->worker = worker;
-    demo->ttl_s = demo->request.ttl_s;
     demo->target.user_id = demo->request.users[0];
     demo->push = (struct gateway_push){.on_done = on_pushed,
                                        .data = demo->request.data,

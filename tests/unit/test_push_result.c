@@ -1,5 +1,5 @@
 /* What came of a push, as JSON (CONTRACT section 3). */
-#include "admin/routes/push_result.h"
+#include "admin/routes/push_results.h"
 
 #include <criterion/criterion.h>
 
@@ -8,7 +8,7 @@ static void expect_result(const struct gateway_push *push, const struct gateway_
 {
     struct json_out out;
     json_out_init(&out, 4096);
-    push_result_write(&out, push, target);
+    push_results_write_one(&out, push, target);
     cr_expect_not(out.has_failed);
     cr_expect(span_equal(buf_span(&out.buf), span_of(wanted)), "%.*s", (int)out.buf.len,
               out.buf.bytes);

@@ -1,6 +1,5 @@
-#include "admin/routes/push_result.h"
+#include "gateway/requests/push_result.h"
 
-#include "admin/problem.h"
 #include "proto/bytes/put.h"
 
 static enum gateway_fate fate_of(const struct gateway_push *push)
@@ -38,15 +37,10 @@ static char *put_fate(char *at, const struct gateway_push *push)
     return at;
 }
 
-/* The longest has 219: delivered at once to a repeat, every number at its largest. */
-enum { RESULT_MAX_BYTES = 256 };
-
-void push_result_write(struct json_out *out, const struct gateway_push *push,
-                       const struct gateway_target *target)
+char *push_result_put(char *at, const struct gateway_push *push,
+                      const struct gateway_target *target)
 {
     bool is_online = target->online > 0 || target->nodes > 0;
-    char text[RESULT_MAX_BYTES];
-    char *at = text;
     if (push->ttl_s > 0) {
         at = PUT_LITERAL(at, "\"id\":\"");
         at += message_id_write(target->epoch, target->seq, at);
@@ -66,31 +60,7 @@ void push_result_write(struct json_out *out, const struct gateway_push *push,
     }
     if (target->is_duplicate)
         at = PUT_LITERAL(at, ",\"duplicate\":true");
-    at = put_fate(at, push);
-    json_out_raw(out, (struct span){text, (size_t)(at - text)});
-}
-
-void push_result_write_list(struct json_out *out, const struct gateway_push *push,
-                            const char *refusal)
-{
-    json_out_text(out, "{\"results\":[");
-    for (size_t i = 0; i < push->n_targets; i++) {
-        const struct gateway_target *target = &push->targets[i];
-        json_out_text(out, i == 0 ? "{\"userId\":" : ",{\"userId\":");
-        json_out_string(out, target->user_id);
-        json_out_text(out, ",");
-        if (target->error == ERR_OK) {
-            push_result_write(out, push, target);
-        } else {
-            struct problem problem = {.error = target->error};
-            if (target->error == ERR_STORE_UNAVAILABLE)
-                problem.detail = refusal;
-            json_out_text(out, "\"status\":\"failed\",\"error\":");
-            problem_write(out, &problem);
-        }
-        json_out_text(out, "}");
-    }
-    json_out_text(out, "]}");
+    return put_fate(at, push);
 }
 
 unsigned push_result_status(const struct gateway_push *push)
