@@ -1,3 +1,9 @@
+/* The happy path: a request that the gateway has not answered inside its call is suspended
+ * (pending_wait), pending_done resumes its connection from any thread, and the daemon then answers.
+ *
+ * The failures: the thread of the registry resumes requests whose deadline has passed, and gives up
+ * requests that wait on behalf of a client that has hung up. A stop first lets requests
+ * finish, then makes the rest overdue, then waits until the clients have closed. */
 #include "admin/pending.h"
 
 #include "gateway/base/clock.h"

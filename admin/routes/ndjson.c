@@ -1,3 +1,9 @@
+/* The happy path: ndjson_next returns one complete line after the other. A line that arrived in one
+ * piece is a slice of that piece; the pieces of a longer one are collected in `rest`. Results are
+ * added in blocks, so that they never move while the gateway fills them in, and are read once.
+ *
+ * The failures: a line that is too long, or for which there is no memory, is returned without its
+ * text and with an error; the lines after it are not affected. */
 #include "admin/routes/ndjson.h"
 
 #include "admin/problem.h"

@@ -1,4 +1,9 @@
-/* The inbox of a user, and the state of one notification (CONTRACT section 3). */
+/* The inbox of a user, and the state of one notification (CONTRACT section 3).
+ *
+ * The happy path: a route checks the address, asks the gateway with a struct of requests.h, and
+ * writes the answer once on_done has run. The failures: a bad address is refused before the gateway
+ * is asked, an error of the gateway is answered as a problem, and a page for which the memory
+ * budget has no room is refused as busy. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"

@@ -1,4 +1,9 @@
-/* Users: close the connections of one, look at one, list them (CONTRACT section 3). */
+/* Users: close the connections of one, look at one, list them (CONTRACT section 3).
+ *
+ * The happy path: a route checks the address or the body, asks the gateway with a struct of
+ * requests.h, and writes the answer once on_done has run; the list of users is answered at once.
+ * The failures: a kick whose block or purge failed says what was done all the same, and a look at a
+ * user while the store is unreachable shows null for what only the store knows. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"
@@ -7,7 +12,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* This version has one node. */
+/* How many nodes were asked, and how many of them answered (CONTRACT section 3). Nodes that share a
+ * Redis share its inboxes, but a kick and a look at a user reach the sessions of this node only. */
 static const char nodes_json[] = "\"nodes\":{\"asked\":1,\"answered\":1}";
 
 /* POST /deleteClient and DELETE /users/ID/connections */
