@@ -45,29 +45,11 @@ static const struct session_events session_events = {
 static void drain_worker(struct worker *worker);
 static void close_worker(struct worker *worker);
 
-static void (*const command_fns[COMMANDS])(struct worker *worker) = {
+static const worker_command_fn command_fns[COMMANDS] = {
     [COMMAND_STORE_IS_BACK] = replay_try_again, [COMMAND_DRAIN] = drain_worker,
     [COMMAND_END_WAITS] = push_waits_stop,      [COMMAND_CLOSE] = close_worker,
     [COMMAND_MAKE_ROOM] = acceptor_make_room,
 };
-
-static void on_command(struct letter *letter)
-{
-    struct worker_command *command = CONTAINER_OF(letter, struct worker_command, letter);
-    /* Before it is carried out: the same command, sent from here on, is carried out once more. */
-    atomic_store(&command->is_posted, false);
-    command_fns[command->kind](command->worker);
-}
-
-static void prepare_commands(struct worker *worker)
-{
-    for (unsigned kind = 0; kind < COMMANDS; kind++) {
-        struct worker_command *command = &worker->commands[kind];
-        command->letter.deliver = on_command;
-        command->worker = worker;
-        command->kind = (enum worker_command_kind)kind;
-    }
-}
 
 static void on_store_state(void *owner, bool is_up)
 {
@@ -147,7 +129,6 @@ static enum err make_workers(struct node *node)
     for (unsigned i = 0; i < node->n_workers; i++) {
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
         if (error == ERR_OK) {
-            prepare_commands(node->workers[i]);
             error = delivery_new(node->workers[i]);
         }
         if (error == ERR_OK)
@@ -189,6 +170,8 @@ static enum err assemble(struct node *node, char *why, size_t why_cap)
     error = client_map_new(node->n_workers, (uint32_t)node->options->session_max_bytes,
                            delivery_on_letter, &node->map);
     if (error == ERR_OK)
+        error = push_waits_new(node->n_workers, &node->wait_table);
+    if (error == ERR_OK)
         error = make_workers(node);
     if (error == ERR_OK)
         error = open_store(node, why, why_cap);
@@ -206,6 +189,7 @@ enum err gateway_start(const struct options *options, struct node **ret_node, ch
         return ERR_NO_MEMORY;
     atomic_init(&node->options, options);
     node->session_events = &session_events;
+    node->command_fns = command_fns;
     node->delivery_events.on_position = push_waits_acked;
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);
@@ -331,6 +315,7 @@ void gateway_stop(struct node *node)
     for (unsigned i = 0; node->workers != NULL && i < node->n_workers; i++)
         free_worker(node->workers[i]);
     free(node->workers);
+    push_waits_free(node->wait_table);
     client_map_free(node->map);
     peers_free(node->peers);
     auth_close(node->auth);

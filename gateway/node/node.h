@@ -15,8 +15,7 @@ struct peers;
 struct listeners;
 struct session_events;
 struct tls_context;
-
-enum { WAIT_FILTER = 256 };
+struct wait_table;
 
 /* What delivery/ reports to the parts above it; gateway.c plugs it in. Home worker's thread; none
  * may be NULL. */
@@ -24,6 +23,8 @@ struct delivery_events {
     /* One of the user's positions has moved to `acked`. */
     void (*on_position)(struct client *client, uint64_t acked);
 };
+
+typedef void (*worker_command_fn)(struct worker *worker);
 
 struct node {
     _Atomic(const struct options *) options; /* another after each change by SIGHUP */
@@ -35,13 +36,15 @@ struct node {
     unsigned n_workers;
     unsigned n_started; /* of the workers: their threads run (gateway.c) */
     const struct session_events *session_events;
+    const worker_command_fn *command_fns; /* by enum worker_command_kind (worker.h) */
     struct delivery_events delivery_events;
     struct listeners *listeners;
-    struct tls_context *tls;  /* of the subscriber port; NULL: it speaks none */
-    uint32_t max_connections; /* sessions */
-    uint32_t max_sockets;     /* sessions and those whose head is not complete yet */
-    uint32_t pages_at_once;   /* of the inbox under way, a worker (replay.h) */
-    int64_t started_ms;       /* monotonic */
+    struct wait_table *wait_table; /* pushes that wait (push_waits.h) */
+    struct tls_context *tls;       /* of the subscriber port; NULL: it speaks none */
+    uint32_t max_connections;      /* sessions */
+    uint32_t max_sockets;          /* sessions and those whose head is not complete yet */
+    uint32_t pages_at_once;        /* of the inbox under way, a worker (replay.h) */
+    int64_t started_ms;            /* monotonic */
     atomic_uint n_sockets;
     atomic_uint n_lingering;        /* of them, that are answered and wait for their peer to go */
     atomic_int_fast64_t arrived_ms; /* monotonic: when the last connection was given a place */
@@ -53,10 +56,6 @@ struct node {
     atomic_bool was_store_up; /* it has answered once */
     atomic_bool has_begun_drain;
     atomic_int_fast64_t drain_ends_ms; /* monotonic; while is_draining */
-    atomic_bool has_ended_waits;       /* no push waits any more */
-    atomic_uint_fast64_t next_push;    /* counts pushes, to tell them apart */
-    atomic_uint n_waits;               /* pushes that wait for an acknowledgement (push_waits.c) */
-    atomic_uint wait_filter[WAIT_FILTER]; /* of these, by the low bits of the user's hash */
 };
 
 /* Any thread: the worker on which all sessions of the user live. */

@@ -39,6 +39,24 @@ static enum err make_deflate(struct worker *worker)
     return error;
 }
 
+static void on_command(struct letter *letter)
+{
+    struct worker_command *command = CONTAINER_OF(letter, struct worker_command, letter);
+    /* Before it is carried out: the same command, sent from here on, is carried out once more. */
+    atomic_store(&command->is_posted, false);
+    command->worker->node->command_fns[command->kind](command->worker);
+}
+
+static void prepare_commands(struct worker *worker)
+{
+    for (unsigned kind = 0; kind < COMMANDS; kind++) {
+        struct worker_command *command = &worker->commands[kind];
+        command->letter.deliver = on_command;
+        command->worker = worker;
+        command->kind = (enum worker_command_kind)kind;
+    }
+}
+
 enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct worker *worker),
                     struct worker **ret_worker)
 {
@@ -51,10 +69,9 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     list_init(&worker->free_task.link);
     list_init(&worker->closing);
     list_init(&worker->unauthenticated);
-    for (unsigned i = 0; i < WAIT_BUCKETS; i++)
-        list_init(&worker->waits[i]);
     worker->free_task.run = free_deferred;
     timer_init(&worker->heartbeat, on_heartbeat);
+    prepare_commands(worker);
     if (getrandom(&worker->random, sizeof worker->random, 0) != sizeof worker->random)
         worker->random = index;
     worker->random |= 1; /* xorshift stands still at 0 */

@@ -21,9 +21,7 @@ struct kicked_streams;
 /* What a question to the store, which a subscriber's request asks at once, counts for work. */
 enum { WORKER_ASK_US = 20 };
 
-enum { WAIT_BUCKETS = 64 };
-
-/* What all workers are ordered to do (worker_command_all); gateway.c carries it out. */
+/* What all workers are ordered to do (worker_command_all); node->command_fns carries it out. */
 enum worker_command_kind {
     COMMAND_STORE_IS_BACK,
     COMMAND_DRAIN,
@@ -57,8 +55,7 @@ struct worker {
     struct page_queue *page_queue; /* these three: delivery_new */
     struct position_writer *position_writer;
     struct kicked_streams *kicked_streams;
-    struct worker_command commands[COMMANDS]; /* is_posted and letter: any thread (gateway.c) */
-    struct list waits[WAIT_BUCKETS];          /* pushes that wait, by their user (push_waits.c) */
+    struct worker_command commands[COMMANDS]; /* is_posted and letter: any thread */
     struct user_agents agents;
     struct deflater *deflater; /* for all its sessions; both NULL without --compress */
     size_t inflated_bytes;     /* of the read under way */

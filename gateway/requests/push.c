@@ -210,7 +210,7 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
 void gateway_push(struct node *node, struct gateway_push *push)
 {
     push->has_waited = false;
-    push->number = atomic_fetch_add(&node->next_push, 1);
+    push->number = push->wait_ms > 0 ? push_waits_next_number(node) : 0;
     push->fate = GATEWAY_PENDING;
     struct payload *payload = payload_new_keyed(push->data, push->collapse_key);
     if (payload == NULL) {
@@ -228,7 +228,7 @@ void push_on_inbox_event(void *owner, struct span user_id, struct inbox_event ev
 {
     struct node *node = owner;
     client_map_offer(node->map, user_id, event);
-    push_waits_hear(node, user_id, event);
+    push_waits_on_event(node, user_id, event);
 }
 
 void push_on_missed(void *owner, struct span user_id, bool has_withdrawals)

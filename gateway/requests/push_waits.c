@@ -1,9 +1,14 @@
-/* A wait is registered once the push is stored, and then looks: into the client for what has been
- * acknowledged meanwhile, otherwise into the store. From there on it is told: of acknowledgements
- * by positions.c and ack_route.c, of withdrawals and of what replaces its notification by the
- * store's events. It asks the store again when it expires, when its time is over, and once a second
- * while the user has devices, or other nodes may have the user: this node does not see those move.
- */
+/* A wait is registered once its push is stored. First it looks for what has happened meanwhile: at
+ * the client's position, else in the store. From then on it is notified: of acknowledgements by
+ * delivery/ and ack_route.c, of withdrawals and of notifications that replace its own by the
+ * store's events. It asks the store again when its notification expires, when its time is over, and
+ * once a second where the user has devices or may be on another node, because this node does not
+ * see those positions move.
+ *
+ * Any thread may report an event, so the table counts the waits by the hash of their user: an event
+ * of a user without one costs two loads. A wait is counted before it looks and until it is
+ * answered, so no event after the look is missed. Everything else of a wait belongs to the user's
+ * home worker. */
 #include "gateway/requests/push_waits.h"
 
 #include "gateway/base/clock.h"
@@ -15,8 +20,23 @@
 
 enum { ASK_AGAIN_MS = 1000 };
 
+enum { BUCKETS = 64, FILTER_SLOTS = 256 };
+
+/* The waits of one worker, by the hash of their user. Its thread's. */
+struct wait_buckets {
+    struct list buckets[BUCKETS];
+};
+
+struct wait_table {
+    atomic_bool has_ended; /* no push waits any more */
+    atomic_uint n_waits;
+    atomic_uint filter[FILTER_SLOTS]; /* how many of them, by the hash of their user */
+    atomic_uint_fast64_t last_number;
+    struct wait_buckets workers[]; /* by their index */
+};
+
 struct wait {
-    struct list link; /* in the home worker's bucket */
+    struct list link; /* in its bucket */
     struct letter letter;
     struct timer timer;
     struct worker *home;
@@ -34,35 +54,35 @@ struct wait {
     char user_id[];
 };
 
-static struct span user_of(const struct wait *wait)
+static struct span wait_user(const struct wait *wait)
 {
     return (struct span){wait->user_id, wait->user_id_len};
 }
 
-static atomic_uint *filter_of(struct node *node, uint64_t hash)
+static atomic_uint *filter_of(struct wait_table *table, uint64_t hash)
 {
-    return &node->wait_filter[hash % WAIT_FILTER];
+    return &table->filter[hash % FILTER_SLOTS];
 }
 
-static struct list *bucket_of(struct worker *worker, uint64_t hash)
+static struct list *bucket_of(struct worker *home, uint64_t hash)
 {
-    return &worker->waits[hash % WAIT_BUCKETS];
+    return &home->node->wait_table->workers[home->index].buckets[hash % BUCKETS];
 }
 
-static void count(struct node *node, uint64_t hash, int delta)
+static void count_wait(struct wait_table *table, uint64_t hash, int delta)
 {
-    atomic_fetch_add(&node->n_waits, (unsigned)delta);
-    atomic_fetch_add(filter_of(node, hash), (unsigned)delta);
+    atomic_fetch_add(&table->n_waits, (unsigned)delta);
+    atomic_fetch_add(filter_of(table, hash), (unsigned)delta);
     metrics_gauge_add(METRIC_WAITS, delta);
 }
 
-static void answer(struct wait *wait, enum gateway_fate fate, enum gap_cause cause)
+static void answer_wait(struct wait *wait, enum gateway_fate fate, enum gap_cause cause)
 {
     struct gateway_push *push = wait->push;
     struct worker *home = wait->home;
     list_remove(&wait->link);
     worker_cancel_timer(home, &wait->timer);
-    count(home->node, wait->hash, -1);
+    count_wait(home->node->wait_table, wait->hash, -1);
     push->fate = fate;
     push->cause = cause;
     push->latency_ms = store_now_ms(home->node->store) - wait->time_ms;
@@ -74,31 +94,56 @@ static void answer(struct wait *wait, enum gateway_fate fate, enum gap_cause cau
     push->on_done(push);
 }
 
+/* ---- the table ---- */
+
+enum err push_waits_new(unsigned n_workers, struct wait_table **ret_table)
+{
+    struct wait_table *table = calloc(1, sizeof *table + n_workers * sizeof table->workers[0]);
+    if (table == NULL)
+        return ERR_NO_MEMORY;
+    for (unsigned i = 0; i < n_workers; i++) {
+        for (unsigned k = 0; k < BUCKETS; k++)
+            list_init(&table->workers[i].buckets[k]);
+    }
+    *ret_table = table;
+    return ERR_OK;
+}
+
+void push_waits_free(struct wait_table *table)
+{
+    free(table);
+}
+
+uint64_t push_waits_next_number(struct node *node)
+{
+    return atomic_fetch_add(&node->wait_table->last_number, 1) + 1;
+}
+
 /* ---- asking the store ---- */
 
-static void look(struct wait *wait);
+static void look_up_wait(struct wait *wait);
 
-static bool is_over(const struct wait *wait)
+static bool is_wait_over(const struct wait *wait)
 {
     return worker_now_ms(wait->home) >= wait->deadline_ms;
 }
 
-/* Does this node see by itself what becomes of it? */
-static bool is_seen_here(const struct wait *wait)
+/* Does this node notice by itself when the notification leaves the inbox? */
+static bool is_fate_seen_here(const struct wait *wait)
 {
     const struct node *node = wait->home->node;
-    const struct client *client = client_map_find(node->map, user_of(wait));
+    const struct client *client = client_map_find(node->map, wait_user(wait));
     if (client != NULL && atomic_load_explicit(&client->has_devices, memory_order_relaxed))
         return false;
     if (!store_is_shared(node->store))
-        return true; /* whoever comes to acknowledge it comes here */
+        return true; /* every acknowledgement arrives here */
     return client != NULL && epoch_equal(client->epoch, wait->epoch) &&
            wait->push->targets[0].nodes <= 1;
 }
 
-/* A position passes numbers that have left the inbox too. Does it say by itself that this one was
- * acknowledged: is it neither expired nor so old that a full inbox may have pushed it out? */
-static bool is_told_by(const struct client *client, const struct wait *wait)
+/* A position passes numbers that were not acknowledged, too. Does it show by itself that this one
+ * was: has the notification neither expired, nor may a full inbox have pushed it out? */
+static bool shows_fate(const struct client *client, const struct wait *wait)
 {
     const struct options *options = wait->home->node->options;
     int64_t room = options->inbox_max_bytes / options->max_data;
@@ -109,14 +154,14 @@ static bool is_told_by(const struct client *client, const struct wait *wait)
            !atomic_load_explicit(&client->has_devices, memory_order_relaxed);
 }
 
-static void set_timer(struct wait *wait)
+static void set_wait_timer(struct wait *wait)
 {
     int64_t due_ms = wait->deadline_ms;
     int64_t now_ms = worker_now_ms(wait->home);
     int64_t life_ms = wait->expires_ms - store_now_ms(wait->home->node->store);
     if (now_ms + life_ms < due_ms)
         due_ms = now_ms + (life_ms > 0 ? life_ms : 1);
-    if (!is_seen_here(wait) && now_ms + ASK_AGAIN_MS < due_ms)
+    if (!is_fate_seen_here(wait) && now_ms + ASK_AGAIN_MS < due_ms)
         due_ms = now_ms + ASK_AGAIN_MS;
     worker_set_timer(wait->home, &wait->timer, due_ms);
 }
@@ -131,14 +176,14 @@ static void on_looked_letter(struct letter *letter)
     if (wait->push == NULL)
         free(wait);
     else if (wait->look.error == ERR_OK && found->fate != FATE_PENDING)
-        answer(wait, found->fate == FATE_DELIVERED ? GATEWAY_DELIVERED : GATEWAY_GONE,
-               found->cause);
-    else if (is_over(wait))
-        answer(wait, GATEWAY_PENDING, GAP_NONE);
+        answer_wait(wait, found->fate == FATE_DELIVERED ? GATEWAY_DELIVERED : GATEWAY_GONE,
+                    found->cause);
+    else if (is_wait_over(wait))
+        answer_wait(wait, GATEWAY_PENDING, GAP_NONE);
     else if (must_look_again)
-        look(wait);
+        look_up_wait(wait);
     else
-        set_timer(wait);
+        set_wait_timer(wait);
 }
 
 static void on_looked(struct store_request *request)
@@ -148,7 +193,7 @@ static void on_looked(struct store_request *request)
     mailbox_post(worker_mailbox(wait->home), &wait->letter);
 }
 
-static void look(struct wait *wait)
+static void look_up_wait(struct wait *wait)
 {
     if (wait->is_looking) {
         wait->must_look_again = true;
@@ -157,16 +202,16 @@ static void look(struct wait *wait)
     wait->is_looking = true;
     wait->look = (struct store_look){
         .request = {.on_done = on_looked, .lane = wait->home->index},
-        .user_id = user_of(wait),
+        .user_id = wait_user(wait),
         .epoch = wait->epoch,
         .seq = wait->seq,
     };
     store_look(wait->home->node->store, &wait->look);
 }
 
-static void on_due(struct timer *timer)
+static void on_wait_due(struct timer *timer)
 {
-    look(CONTAINER_OF(timer, struct wait, timer));
+    look_up_wait(CONTAINER_OF(timer, struct wait, timer));
 }
 
 /* ---- registering ---- */
@@ -175,29 +220,30 @@ static void on_begin_letter(struct letter *letter)
 {
     struct wait *wait = CONTAINER_OF(letter, struct wait, letter);
     struct worker *home = wait->home;
-    struct client *client = client_map_find(home->node->map, user_of(wait));
+    struct client *client = client_map_find(home->node->map, wait_user(wait));
     list_append(bucket_of(home, wait->hash), &wait->link);
-    timer_init(&wait->timer, on_due);
-    if (atomic_load(&home->node->has_ended_waits)) {
-        answer(wait, GATEWAY_PENDING, GAP_NONE);
+    timer_init(&wait->timer, on_wait_due);
+    if (atomic_load(&home->node->wait_table->has_ended)) {
+        answer_wait(wait, GATEWAY_PENDING, GAP_NONE);
         return;
     }
     if (client != NULL) {
         if (epoch_equal(client->epoch, wait->epoch) && client->shared.is_known &&
-            is_told_by(client, wait) && position_acked(&client->shared) >= wait->seq) {
-            answer(wait, GATEWAY_DELIVERED, GAP_NONE);
+            shows_fate(client, wait) && position_acked(&client->shared) >= wait->seq) {
+            answer_wait(wait, GATEWAY_DELIVERED, GAP_NONE);
             return;
         }
         position_writer_flush(client);
     }
-    look(wait);
+    look_up_wait(wait);
 }
 
 bool push_waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms)
 {
     const struct gateway_target *target = &push->targets[0];
+    struct wait_table *table = node->wait_table;
     struct wait *wait = NULL;
-    if (atomic_load(&node->n_waits) < WAITS_MAX && !atomic_load(&node->has_ended_waits))
+    if (atomic_load(&table->n_waits) < WAITS_MAX && !atomic_load(&table->has_ended))
         wait = calloc(1, sizeof *wait + target->user_id.len);
     if (wait == NULL) {
         metrics_count(METRIC_WAITS_REFUSED);
@@ -215,24 +261,24 @@ bool push_waits_begin(struct node *node, struct gateway_push *push, int64_t time
     wait->user_id_len = target->user_id.len;
     memcpy(wait->user_id, target->user_id.bytes, target->user_id.len);
     list_init(&wait->link);
-    count(node, wait->hash, 1); /* before it looks: from here on it hears */
+    count_wait(table, wait->hash, 1); /* from here on it is notified of events */
     wait->letter.deliver = on_begin_letter;
     mailbox_post(worker_mailbox(wait->home), &wait->letter);
     return true;
 }
 
-/* ---- being told ---- */
+/* ---- being notified ---- */
 
 static bool is_for(const struct wait *wait, uint64_t hash, struct span user_id, struct epoch epoch)
 {
-    return wait->hash == hash && span_equal(user_of(wait), user_id) &&
+    return wait->hash == hash && span_equal(wait_user(wait), user_id) &&
            epoch_equal(wait->epoch, epoch);
 }
 
 void push_waits_acked(struct client *client, uint64_t acked)
 {
     struct worker *home = client->worker;
-    if (atomic_load_explicit(&home->node->n_waits, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&home->node->wait_table->n_waits, memory_order_relaxed) == 0)
         return;
     uint64_t hash = hash_bytes(client_user_id(client));
     LIST_FOR_EACH_SAFE(link, bucket_of(home, hash))
@@ -240,11 +286,11 @@ void push_waits_acked(struct client *client, uint64_t acked)
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
         if (!is_for(wait, hash, client_user_id(client), client->epoch) || wait->seq > acked)
             continue;
-        if (is_told_by(client, wait)) {
-            answer(wait, GATEWAY_DELIVERED, GAP_NONE);
+        if (shows_fate(client, wait)) {
+            answer_wait(wait, GATEWAY_DELIVERED, GAP_NONE);
         } else { /* the store alone knows what became of it, and whether all devices have it */
             position_writer_flush(client);
-            look(wait);
+            look_up_wait(wait);
         }
     }
 }
@@ -255,12 +301,12 @@ void push_waits_asked(struct worker *home, struct span user_id)
     LIST_FOR_EACH_SAFE(link, bucket_of(home, hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
-        if (wait->hash == hash && span_equal(user_of(wait), user_id))
-            look(wait);
+        if (wait->hash == hash && span_equal(wait_user(wait), user_id))
+            look_up_wait(wait);
     }
 }
 
-struct hearing {
+struct waited_event {
     struct letter letter;
     struct worker *home;
     struct inbox_event event; /* one reference */
@@ -268,94 +314,97 @@ struct hearing {
     char user_id[];
 };
 
-static void hear_one(struct wait *wait, struct inbox_event event, uint64_t inbox_max)
+static void apply_event(struct wait *wait, struct inbox_event event, uint64_t inbox_max)
 {
     if (event.kind == INBOX_WITHDRAWAL && withdrawal_has(event.withdrawal, wait->seq))
-        answer(wait, GATEWAY_GONE, event.withdrawal->cause);
+        answer_wait(wait, GATEWAY_GONE, event.withdrawal->cause);
     else if (event.kind == INBOX_NOTIFICATION && event.note->replaces == wait->seq)
-        answer(wait, GATEWAY_GONE, GAP_COLLAPSED);
+        answer_wait(wait, GATEWAY_GONE, GAP_COLLAPSED);
     else if (inbox_event_seq(event) >= wait->seq + inbox_max)
-        look(wait); /* it may have been pushed out */
+        look_up_wait(wait); /* it may have been pushed out */
 }
 
-static void on_hearing(struct letter *letter)
+static void on_event_letter(struct letter *letter)
 {
-    struct hearing *hearing = CONTAINER_OF(letter, struct hearing, letter);
-    struct span user_id = {hearing->user_id, hearing->user_id_len};
+    struct waited_event *heard = CONTAINER_OF(letter, struct waited_event, letter);
+    struct span user_id = {heard->user_id, heard->user_id_len};
     uint64_t hash = hash_bytes(user_id);
-    uint64_t inbox_max = (uint64_t)hearing->home->node->options->inbox_max;
-    LIST_FOR_EACH_SAFE(link, bucket_of(hearing->home, hash))
+    uint64_t inbox_max = (uint64_t)heard->home->node->options->inbox_max;
+    LIST_FOR_EACH_SAFE(link, bucket_of(heard->home, hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
-        if (is_for(wait, hash, user_id, inbox_event_epoch(hearing->event)))
-            hear_one(wait, hearing->event, inbox_max);
+        if (is_for(wait, hash, user_id, inbox_event_epoch(heard->event)))
+            apply_event(wait, heard->event, inbox_max);
     }
-    inbox_event_unref(hearing->event);
-    free(hearing);
+    inbox_event_unref(heard->event);
+    free(heard);
 }
 
-void push_waits_hear(struct node *node, struct span user_id, struct inbox_event event)
+void push_waits_on_event(struct node *node, struct span user_id, struct inbox_event event)
 {
-    if (atomic_load(&node->n_waits) == 0 || atomic_load(filter_of(node, hash_bytes(user_id))) == 0)
+    struct wait_table *table = node->wait_table;
+    if (atomic_load(&table->n_waits) == 0 ||
+        atomic_load(filter_of(table, hash_bytes(user_id))) == 0)
         return;
-    struct hearing *hearing = calloc(1, sizeof *hearing + user_id.len);
-    if (hearing == NULL)
+    struct waited_event *heard = calloc(1, sizeof *heard + user_id.len);
+    if (heard == NULL)
         return; /* the wait asks the store when its time is over */
-    hearing->home = node_home(node, user_id);
-    hearing->event = inbox_event_ref(event);
-    hearing->user_id_len = user_id.len;
-    memcpy(hearing->user_id, user_id.bytes, user_id.len);
-    hearing->letter.deliver = on_hearing;
-    mailbox_post(worker_mailbox(hearing->home), &hearing->letter);
+    heard->home = node_home(node, user_id);
+    heard->event = inbox_event_ref(event);
+    heard->user_id_len = user_id.len;
+    memcpy(heard->user_id, user_id.bytes, user_id.len);
+    heard->letter.deliver = on_event_letter;
+    mailbox_post(worker_mailbox(heard->home), &heard->letter);
 }
 
 /* ---- ending ---- */
 
-struct ending {
+struct wait_end {
     struct letter letter;
     struct worker *home;
     uint64_t push; /* its number: it may be answered by now, and its memory another's */
     uint64_t hash;
 };
 
-static void on_ending(struct letter *letter)
+static void on_end_letter(struct letter *letter)
 {
-    struct ending *ending = CONTAINER_OF(letter, struct ending, letter);
-    LIST_FOR_EACH_SAFE(link, bucket_of(ending->home, ending->hash))
+    struct wait_end *end = CONTAINER_OF(letter, struct wait_end, letter);
+    LIST_FOR_EACH_SAFE(link, bucket_of(end->home, end->hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
-        if (wait->push->number == ending->push) {
-            answer(wait, GATEWAY_PENDING, GAP_NONE);
+        if (wait->push->number == end->push) {
+            answer_wait(wait, GATEWAY_PENDING, GAP_NONE);
             break;
         }
     }
-    free(ending);
+    free(end);
 }
 
 void gateway_end_wait(struct node *node, struct gateway_push *push)
 {
     struct span user_id = push->targets[0].user_id;
-    struct ending *ending = calloc(1, sizeof *ending);
-    if (ending == NULL)
+    struct wait_end *end = calloc(1, sizeof *end);
+    if (end == NULL)
         return; /* its time will be over */
-    ending->home = node_home(node, user_id);
-    ending->push = push->number;
-    ending->hash = hash_bytes(user_id);
-    ending->letter.deliver = on_ending;
-    mailbox_post(worker_mailbox(ending->home), &ending->letter);
+    end->home = node_home(node, user_id);
+    end->push = push->number;
+    end->hash = hash_bytes(user_id);
+    end->letter.deliver = on_end_letter;
+    mailbox_post(worker_mailbox(end->home), &end->letter);
 }
 
 void gateway_end_waits(struct node *node)
 {
-    atomic_store(&node->has_ended_waits, true);
+    atomic_store(&node->wait_table->has_ended, true);
     worker_command_all(node, COMMAND_END_WAITS);
 }
 
 void push_waits_stop(struct worker *worker)
 {
-    for (unsigned i = 0; i < WAIT_BUCKETS; i++) {
-        while (!list_is_empty(&worker->waits[i]))
-            answer(CONTAINER_OF(worker->waits[i].next, struct wait, link), GATEWAY_PENDING,
-                   GAP_NONE);
+    struct wait_buckets *waits = &worker->node->wait_table->workers[worker->index];
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        struct list *bucket = &waits->buckets[i];
+        while (!list_is_empty(bucket))
+            answer_wait(CONTAINER_OF(bucket->next, struct wait, link), GATEWAY_PENDING, GAP_NONE);
     }
 }

@@ -37,7 +37,7 @@ struct gateway_push {
                        * over. One target only */
     size_t n_targets;
     struct gateway_target *targets;
-    uint64_t number; /* the gateway's own */
+    uint64_t number; /* the gateway's own: of a push that waits */
     /* out, with wait_ms */
     bool has_waited;        /* false: too many wait already (WAITS_MAX) */
     enum gateway_fate fate; /* of the one target */

@@ -110,6 +110,8 @@ void sim_node_start(struct sim *sim)
     if (client_map_new(node->n_workers, (uint32_t)sim->options.session_max_bytes,
                        delivery_on_letter, &node->map) != ERR_OK)
         sim_fail(sim, "no client map");
+    if (push_waits_new(node->n_workers, &node->wait_table) != ERR_OK)
+        sim_fail(sim, "no wait table");
     for (unsigned i = 0; i < node->n_workers; i++) {
         if (worker_new(node, i, replay_try_again, &sim->workers[i]) != ERR_OK)
             sim_fail(sim, "no worker");
@@ -174,6 +176,7 @@ void sim_node_crash(struct sim *sim)
         delivery_free(sim->workers[i]);
         worker_free(sim->workers[i]);
     }
+    push_waits_free(node->wait_table);
     client_map_free(node->map);
     sim_model_crashed(sim);
     sim_store_revive(sim);

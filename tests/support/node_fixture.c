@@ -50,6 +50,11 @@ static const struct session_events session_events = {
     .on_leave = delivery_leave,
 };
 
+static const worker_command_fn command_fns[COMMANDS] = {
+    [COMMAND_STORE_IS_BACK] = replay_try_again,
+    [COMMAND_END_WAITS] = push_waits_stop,
+};
+
 static void open_store(void)
 {
     struct store_config config = {
@@ -93,6 +98,7 @@ void node_fixture_start(void)
         .workers = &fixture.worker,
         .n_workers = 1,
         .session_events = &session_events,
+        .command_fns = command_fns,
         .delivery_events = {push_waits_acked},
         .max_connections = 100,
         .max_sockets = 100,
@@ -101,6 +107,7 @@ void node_fixture_start(void)
     cr_assert_eq(client_map_new(1, (uint32_t)fixture.options.session_max_bytes, delivery_on_letter,
                                 &fixture.node.map),
                  ERR_OK);
+    cr_assert_eq(push_waits_new(1, &fixture.node.wait_table), ERR_OK);
     cr_assert_eq(worker_new(&fixture.node, 0, replay_try_again, &fixture.worker), ERR_OK);
     cr_assert_eq(delivery_new(fixture.worker), ERR_OK);
     open_store();
@@ -164,6 +171,7 @@ void node_fixture_stop(void)
     cr_expect_eq(client_map_users(fixture.node.map), 0);
     delivery_free(worker);
     worker_free(worker);
+    push_waits_free(fixture.node.wait_table);
     client_map_free(fixture.node.map);
     clock_replace(NULL, NULL);
 }
