@@ -1,0 +1,293 @@
+/* How a subscriber's socket becomes a session of its user: at once, or when its first message has
+ * said who it is (CONTRACT 2, "auth"). */
+#include "gateway/port/handover.h"
+
+#include "gateway/delivery/kicked_streams.h"
+#include "gateway/identity/auth.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_deadlines.h"
+#include "tests/support/node_fixture.h"
+#include "tests/support/subscriber.h"
+#include "tests/unit/jwt_tokens.h"
+
+#include <unistd.h>
+
+static struct subscriber subscriber;
+
+TestSuite(handover, .init = node_fixture_start, .fini = node_fixture_stop);
+
+/* As port/subscribe.c does: the places among the sockets and the sessions are taken already. */
+static void hand_over(struct admission admission, struct span early)
+{
+    int ours;
+    subscriber_dial(&subscriber, &ours);
+    memset(admission.accept, 'a', sizeof admission.accept);
+    struct handover *handover = handover_new(&admission, early);
+    cr_assert_not_null(handover);
+    handover->admission.socket = (struct transport_socket){ours, &transport_plain};
+    atomic_fetch_add(&fixture.node.n_sockets, 1);
+    atomic_fetch_add(&fixture.node.n_sessions, 1);
+    handover_send(handover, fixture.worker);
+}
+
+static struct admission admission_of(enum handshake_level level, const char *user_id, bool is_known)
+{
+    struct admission admission = {.level = level, .is_page = true, .claim.is_known = is_known};
+    admission.claim.identity.user_id_len = strlen(user_id);
+    memcpy(admission.claim.identity.user_id, user_id, strlen(user_id));
+    return admission;
+}
+
+static struct session *first_of(struct list *sessions)
+{
+    cr_assert_not(list_is_empty(sessions));
+    return CONTAINER_OF(sessions->next, struct session, link);
+}
+
+static struct session *session_of(const char *user_id)
+{
+    struct client *client = client_map_find(fixture.node.map, span_of(user_id));
+    cr_assert_not_null(client, "%s has no session", user_id);
+    return first_of(&client->sessions);
+}
+
+static void expect_start(const char *start)
+{
+    struct subscriber_frame frame;
+    cr_assert(subscriber_next(&subscriber, &frame), "%s has not come", start);
+    cr_assert_eq(strncmp(frame.payload.bytes, start, strlen(start)), 0, "%s", frame.payload.bytes);
+}
+
+static void skip_head(void)
+{
+    node_fixture_turn();
+    subscriber_receive(&subscriber);
+    subscriber.bytes[subscriber.len] = '\0';
+    const char *end = strstr((const char *)subscriber.bytes, "\r\n\r\n");
+    cr_assert_not_null(end);
+    size_t len = (size_t)(end + 4 - (const char *)subscriber.bytes);
+    subscriber.len -= len;
+    memmove(subscriber.bytes, subscriber.bytes + len, subscriber.len);
+}
+
+/* ---- a user who is known ---- */
+
+Test(handover, makes_a_session_of_its_user_that_reads_what_came_with_the_head)
+{
+    static const uint8_t ping[] = {0x89, 0x82, 0, 0, 0, 0, 'h', 'i'};
+    hand_over(admission_of(LEVEL_PLAIN, "u", true), (struct span){(const char *)ping, sizeof ping});
+    skip_head();
+    subscriber_expect(&subscriber, WS_PONG, "hi");
+    cr_expect_eq(client_map_count(fixture.node.map, SPAN_LITERAL("u")), 1);
+}
+
+Test(handover, gives_the_session_its_device_and_its_user_agent)
+{
+    struct admission admission = admission_of(LEVEL_PLAIN, "u", true);
+    memcpy(admission.claim.device, "phone", 5);
+    admission.claim.device_len = 5;
+    admission.user_agent = SPAN_LITERAL("Agent/1");
+    hand_over(admission, SPAN_NONE);
+    node_fixture_turn();
+    struct session *session = session_of("u");
+    cr_expect_eq(session->agent->len, 7);
+    cr_assert_not_null(session->client->devices);
+    cr_expect_str_eq(session->client->devices->name, "phone");
+}
+
+Test(handover, to_a_draining_node_makes_a_session_that_is_closed_with_the_others)
+{
+    atomic_store(&fixture.node.drain_ends_ms, node_fixture_now_ms() + 1000);
+    atomic_store(&fixture.node.is_draining, true);
+    hand_over(admission_of(LEVEL_V1, "u", true), SPAN_NONE);
+    skip_head();
+    cr_expect(session_of("u")->is_draining);
+    expect_start("{\"type\":\"goaway\"");
+}
+
+Test(handover, of_a_session_that_was_told_when_it_ends_keeps_that_time)
+{
+    struct admission admission = admission_of(LEVEL_V1, "u", true);
+    admission.is_open = true;
+    admission.is_draining = true;
+    admission.drain_at_ms = (uint32_t)node_fixture_now_ms() + 321;
+    atomic_store(&fixture.node.is_draining, true);
+    hand_over(admission, SPAN_NONE);
+    node_fixture_turn();
+    cr_expect_eq(session_of("u")->drain_at_ms, admission.drain_at_ms);
+    expect_start("{\"type\":\"auth\"");
+    expect_start("{\"type\":\"hello\"");
+    subscriber_expect_nothing(&subscriber); /* no second goaway */
+}
+
+Test(handover, to_a_node_that_stops_closes_the_socket_and_gives_its_places_back)
+{
+    atomic_store(&fixture.node.is_stopping, true);
+    hand_over(admission_of(LEVEL_PLAIN, "u", true), SPAN_NONE);
+    cr_expect(subscriber_has_ended(&subscriber));
+    cr_expect_eq(fixture.node.n_sockets, 0);
+    cr_expect_eq(fixture.node.n_sessions, 0);
+}
+
+/* CONTRACT 3, deleteClient: an EventSource comes back by itself, unless it is answered 204. */
+Test(handover, of_a_stream_that_was_kicked_and_comes_back_is_a_204_once)
+{
+    struct admission back = admission_of(LEVEL_SSE, "u", true);
+    struct admission fresh = back;
+    back.resume = (struct resume){{"abcdefgh"}, 7};
+    kicked_streams_remember(fixture.worker, SPAN_LITERAL("u"));
+    hand_over(fresh, SPAN_NONE);
+    node_fixture_turn();
+    cr_expect_eq(strncmp(subscriber_text(&subscriber), "HTTP/1.1 200 ", 13), 0, "it is another");
+    subscriber_hang_up(&subscriber);
+    node_fixture_turn();
+    hand_over(back, SPAN_NONE);
+    cr_expect_eq(strncmp(subscriber_text(&subscriber), "HTTP/1.1 204 ", 13), 0);
+    cr_expect(subscriber_has_ended(&subscriber));
+    cr_expect_eq(fixture.node.n_sockets, 0);
+    cr_expect_eq(fixture.node.n_sessions, 0);
+    subscriber_hang_up(&subscriber);
+    hand_over(back, SPAN_NONE);
+    node_fixture_turn();
+    cr_expect_eq(strncmp(subscriber_text(&subscriber), "HTTP/1.1 200 ", 13), 0);
+}
+
+/* ---- a user who is not known yet ---- */
+
+static void begin_unauthenticated(const char *user_id)
+{
+    static struct options with_keys;
+    char path[] = "/tmp/herald-unit-XXXXXX";
+    char why[300] = "";
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0);
+    cr_assert_eq(write(fd, TOKEN_SECRET, strlen(TOKEN_SECRET)), (ssize_t)strlen(TOKEN_SECRET));
+    close(fd);
+    fixture.options.ping_interval = 3600000; /* of no interest here */
+    fixture.options.silence_timeout = 7200000;
+    with_keys = fixture.options;
+    with_keys.auth = "jwt";
+    with_keys.jwt_keys = path;
+    cr_assert_eq(auth_open(&with_keys, &fixture.node.auth, why, sizeof why), ERR_OK, "%s", why);
+    unlink(path);
+    with_keys.jwt_keys = "";
+    hand_over(admission_of(LEVEL_V1, user_id, false), SPAN_NONE);
+    skip_head();
+    cr_assert_eq(first_of(&fixture.worker->unauthenticated)->state, SESSION_AUTH);
+}
+
+static struct span auth_message(const char *payload)
+{
+    static char text[4096];
+    struct token_text token = token_make(JWT_HS256, payload);
+    int len = snprintf(text, sizeof text, "{\"type\":\"auth\",\"token\":\"%s\"}", token.text);
+    return (struct span){text, (size_t)len};
+}
+
+static void say_token(const char *payload)
+{
+    subscriber_send(&subscriber, WS_TEXT, auth_message(payload));
+    node_fixture_turn();
+}
+
+static void expect_refused(unsigned code, const char *reason)
+{
+    struct span got = subscriber_expect_close(&subscriber, code);
+    cr_expect(span_equal(got, span_of(reason)), "%s", got.bytes);
+}
+
+Test(handover, follows_the_message_that_says_who_it_is)
+{
+    begin_unauthenticated("");
+    cr_expect_eq(client_map_users(fixture.node.map), 0);
+    say_token(TOKEN_PAYLOAD);
+    expect_start("{\"type\":\"auth\",\"expires\":1700000300000");
+    expect_start("{\"type\":\"hello\"");
+    cr_expect(list_is_empty(&fixture.worker->unauthenticated));
+    cr_expect_eq(session_of("anna")->until_s, 1700000300);
+    cr_expect_eq(fixture.node.n_sessions, 1);
+    cr_expect_eq(fixture.node.n_sockets, 1);
+}
+
+/* Read by the session before it was known: its own answer must not overtake. */
+Test(handover, takes_along_what_came_after_the_message_that_says_who_it_is)
+{
+    begin_unauthenticated("anna");
+    subscriber_send(&subscriber, WS_TEXT, auth_message(TOKEN_PAYLOAD));
+    subscriber_send(&subscriber, WS_TEXT, SPAN_LITERAL("{\"type\":\"ping\"}"));
+    node_fixture_turn();
+    expect_start("{\"type\":\"auth\"");
+    struct subscriber_frame frame;
+    unsigned n_pongs = 0;
+    while (subscriber_next(&subscriber, &frame))
+        n_pongs += span_equal(frame.payload, SPAN_LITERAL("{\"type\":\"pong\"}"));
+    cr_expect_eq(n_pongs, 1);
+}
+
+Test(handover, does_not_happen_without_a_token_in_time)
+{
+    fixture.options.auth_timeout = 3000;
+    begin_unauthenticated("");
+    node_fixture_wait_ms(2900);
+    subscriber_expect_nothing(&subscriber);
+    node_fixture_wait_ms(200);
+    expect_refused(4102, "no credentials in time");
+}
+
+Test(handover, does_not_happen_for_another_message_a_bad_token_or_another_user)
+{
+    begin_unauthenticated("");
+    subscriber_say(&subscriber, "{\"type\":\"ping\"}");
+    expect_refused(4101, "auth must come first");
+    subscriber_hang_up(&subscriber);
+    begin_unauthenticated("berta");
+    say_token(TOKEN_PAYLOAD);
+    subscriber_expect_close(&subscriber, 4101);
+    subscriber_hang_up(&subscriber);
+    begin_unauthenticated("");
+    say_token("{\"sub\":\"anna\",\"exp\":1700000000}");
+    subscriber_expect_close(&subscriber, 4100);
+}
+
+Test(handover, keeps_the_time_at_which_a_drain_will_close_it)
+{
+    begin_unauthenticated("");
+    struct session *before = first_of(&fixture.worker->unauthenticated);
+    before->is_draining = true;
+    before->drain_at_ms = (uint32_t)node_fixture_now_ms() + 60000;
+    uint32_t drain_at_ms = before->drain_at_ms;
+    say_token(TOKEN_PAYLOAD);
+    cr_expect(session_of("anna")->is_draining);
+    cr_expect_eq(session_of("anna")->drain_at_ms, drain_at_ms);
+}
+
+/* CONTRACT 2: a session has one token verified in a second; another one waits, and is not refused.
+ * The token that the handover followed counts. */
+Test(handover, makes_the_next_token_wait_for_the_next_second)
+{
+    begin_unauthenticated("");
+    say_token(TOKEN_PAYLOAD);
+    expect_start("{\"type\":\"auth\"");
+    expect_start("{\"type\":\"hello\"");
+    say_token("{\"sub\":\"anna\",\"exp\":1700000400}");
+    subscriber_say(&subscriber, "{\"type\":\"ping\"}");
+    cr_expect(session_is_holding(session_of("anna")));
+    node_fixture_wait_ms(900);
+    subscriber_expect_nothing(&subscriber);
+    node_fixture_wait_ms(200);
+    expect_start("{\"type\":\"auth\",\"expires\":1700000400000");
+    expect_start("{\"type\":\"pong\"}");
+    cr_expect_eq(session_of("anna")->until_s, 1700000400);
+}
+
+Test(handover, is_followed_by_the_end_of_the_credentials)
+{
+    begin_unauthenticated("");
+    say_token("{\"sub\":\"anna\",\"exp\":1700000010}");
+    expect_start("{\"type\":\"auth\"");
+    expect_start("{\"type\":\"hello\"");
+    node_fixture_wait_ms(4900);
+    subscriber_expect_nothing(&subscriber);
+    node_fixture_wait_ms(1200);
+    expect_refused(4100, "the token has expired");
+}

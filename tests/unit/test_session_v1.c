@@ -1,0 +1,195 @@
+/* herald.v1: what a client says and is told (CONTRACT 2). */
+#include "gateway/base/metrics.h"
+#include "gateway/session/session_life.h"
+#include "gateway/session/session_say.h"
+#include "gateway/session/session_write.h"
+#include "tests/support/node_fixture.h"
+#include "tests/support/subscriber.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+static struct subscriber subscriber;
+
+TestSuite(session_v1, .init = node_fixture_start, .fini = node_fixture_stop);
+
+/* The next frame is a text that begins so. */
+static void expect_start(const char *start)
+{
+    struct subscriber_frame frame;
+    cr_assert(subscriber_next(&subscriber, &frame), "%s has not come", start);
+    cr_assert_eq(frame.opcode, WS_TEXT);
+    cr_assert_eq(strncmp(frame.payload.bytes, start, strlen(start)), 0, "%s", frame.payload.bytes);
+}
+
+static void enter(void)
+{
+    subscriber_enter(&subscriber, LEVEL_V1, "u", NULL);
+    expect_start("{\"type\":\"hello\"");
+}
+
+static struct epoch epoch_of_user(void)
+{
+    return subscriber.session->client->epoch;
+}
+
+static void say_ack(struct epoch epoch, unsigned seq)
+{
+    char text[100];
+    snprintf(text, sizeof text, "{\"type\":\"ack\",\"id\":\"%.*s-%u\"}", (int)sizeof epoch.text,
+             epoch.text, seq);
+    subscriber_say(&subscriber, text);
+}
+
+static void push_and_read(const char *data)
+{
+    node_fixture_push("u", data, 60);
+    expect_start("{\"type\":\"notification\"");
+}
+
+/* ---- what it says ---- */
+
+Test(session_v1, is_acknowledged_by_an_ack_message_and_by_no_pong)
+{
+    enter();
+    push_and_read("1");
+    push_and_read("2");
+    subscriber_send(&subscriber, WS_PONG, SPAN_LITERAL("2"));
+    node_fixture_turn();
+    cr_expect_eq(subscriber.session->acked, 0);
+    say_ack(epoch_of_user(), 1);
+    cr_expect_eq(subscriber.session->acked, 1);
+    subscriber_expect_nothing(&subscriber);
+}
+
+Test(session_v1, is_told_of_an_ack_that_cannot_be)
+{
+    int64_t before = metrics_read(METRIC_BAD_ACKS);
+    enter();
+    push_and_read("1");
+    say_ack(epoch_of_user(), 2);
+    expect_start("{\"type\":\"error\",\"code\":\"bad-ack\"");
+    say_ack((struct epoch){"elsewhen"}, 1);
+    expect_start("{\"type\":\"error\",\"code\":\"bad-ack\"");
+    cr_expect_eq(subscriber.session->acked, 0);
+    cr_expect_eq(metrics_read(METRIC_BAD_ACKS), before + 2);
+}
+
+Test(session_v1, gets_an_answer_to_each_message_that_asks_for_one)
+{
+    enter();
+    subscriber_say(&subscriber, "{\"type\":\"ping\"}");
+    expect_start("{\"type\":\"pong\"}");
+    subscriber_say(&subscriber, "{\"type\":\"message\",\"id\":\"m-1\",\"data\":{}}");
+    expect_start("{\"type\":\"error\",\"code\":\"not-taken\",\"id\":\"m-1\"");
+    subscriber_say(&subscriber, "[]");
+    expect_start("{\"type\":\"error\",");
+    subscriber_say(&subscriber, "{\"type\":\"of a later version\"}");
+    subscriber_expect_nothing(&subscriber);
+}
+
+Test(session_v1, reads_a_message_that_comes_in_pieces)
+{
+    static const char *const pieces[] = {"{\"type\":", "\"pi", "ng\"}"};
+    enter();
+    for (int i = 0; i < 3; i++) {
+        uint8_t frame[32] = {(uint8_t)((i == 2 ? 0x80 : 0) | (i == 0 ? WS_TEXT : 0)),
+                             (uint8_t)(0x80 | strlen(pieces[i]))};
+        memcpy(frame + 6, pieces[i], strlen(pieces[i]));
+        subscriber_expect_nothing(&subscriber);
+        subscriber_send_raw(&subscriber, frame, 6 + strlen(pieces[i]));
+        node_fixture_turn();
+    }
+    expect_start("{\"type\":\"pong\"}");
+}
+
+/* ---- what it is told ---- */
+
+/* CONTRACT 5.10 */
+Test(session_v1, is_told_once_when_a_drain_will_close_it)
+{
+    enter();
+    atomic_store(&fixture.node.drain_ends_ms, node_fixture_now_ms() + 5000);
+    session_drain(subscriber.session);
+    session_drain(subscriber.session);
+    node_fixture_turn();
+    uint32_t left_ms = subscriber.session->drain_at_ms - (uint32_t)node_fixture_now_ms();
+    char goaway[100];
+    snprintf(goaway, sizeof goaway, "{\"type\":\"goaway\",\"reconnectAfterMs\":%u,", left_ms);
+    expect_start(goaway);
+    subscriber_expect_nothing(&subscriber);
+}
+
+Test(session_v1, is_told_to_hide_what_was_withdrawn_unless_it_has_acknowledged_it)
+{
+    enter();
+    push_and_read("1");
+    push_and_read("2");
+    say_ack(epoch_of_user(), 1);
+    cr_assert_eq(session_withdraw(subscriber.session, 1, 2, GAP_CANCELLED), ERR_OK);
+    node_fixture_turn();
+    char cancel[100];
+    snprintf(cancel, sizeof cancel, "{\"type\":\"cancel\",\"id\":\"%.*s-2\"}",
+             (int)sizeof(struct epoch), epoch_of_user().text);
+    expect_start(cancel);
+    subscriber_expect_nothing(&subscriber);
+}
+
+/* The backlog begins where the connection has 32 KiB. */
+static void fill_connection(void)
+{
+    static char filling[4096];
+    static char data[40002];
+    while (send(subscriber.session->conn.watch.fd, filling, sizeof filling, MSG_NOSIGNAL) > 0) {
+    }
+    memset(data, '1', sizeof data - 1);
+    node_fixture_push("u", data, 60);
+}
+
+static const char *read_all(void)
+{
+    static char all[1 << 20];
+    size_t len = 0;
+    while (subscriber_receive(&subscriber) > 0) {
+        memcpy(all + len, subscriber.bytes, subscriber.len);
+        len += subscriber.len;
+        subscriber.len = 0;
+        node_fixture_turn();
+    }
+    for (size_t i = 0; i < len; i++)
+        all[i] = all[i] == '\0' ? ' ' : all[i];
+    all[len] = '\0';
+    return all;
+}
+
+/* CONTRACT 5.3: what waits in memory can still expire, and leaves a gap. */
+Test(session_v1, is_told_of_a_gap_for_what_expired_in_the_backlog)
+{
+    int64_t before = metrics_read(METRIC_UNSENT_EXPIRED);
+    fixture.options.silence_timeout = 3600000;
+    enter();
+    fill_connection();
+    node_fixture_push("u", "\"short\"", 5);
+    node_fixture_push("u", "\"stays\"", 60);
+    node_fixture_wait_ms(6000);
+    const char *text = read_all();
+    cr_expect_null(strstr(text, "\"short\""));
+    cr_expect_not_null(strstr(text, "\"from\":2,\"to\":2,\"cause\":\"expired\""));
+    cr_expect_not_null(strstr(text, "\"stays\""));
+    cr_expect_eq(metrics_read(METRIC_UNSENT_EXPIRED), before + 1);
+    cr_expect_eq(subscriber.session->sent, 3);
+}
+
+Test(session_v1, is_told_of_a_gap_for_what_was_withdrawn_in_the_backlog)
+{
+    int64_t before = metrics_read(METRIC_UNSENT_WITHDRAWN);
+    enter();
+    fill_connection();
+    node_fixture_push("u", "\"withdrawn\"", 60);
+    cr_assert_eq(session_withdraw(subscriber.session, 2, 2, GAP_CANCELLED), ERR_OK);
+    const char *text = read_all();
+    cr_expect_null(strstr(text, "\"withdrawn\""));
+    cr_expect_not_null(strstr(text, "\"from\":2,\"to\":2,\"cause\":\"cancelled\""));
+    cr_expect_eq(metrics_read(METRIC_UNSENT_WITHDRAWN), before + 1);
+}
