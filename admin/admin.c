@@ -10,6 +10,7 @@
 #include "admin/admin_tls.h"
 #include "admin/request.h"
 #include "admin/service.h"
+#include "gateway/base/listen_address.h"
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/net/listener.h"

@@ -1,5 +1,6 @@
 #include "admin/service.h"
 
+#include "gateway/base/listen_address.h"
 #include "proto/bytes/utf8.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 #include "gateway/limits.h"
 
+#include "gateway/base/listen_address.h"
 #include "gateway/base/log.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LOG_LINE_MAX_BYTES = 8192, LOG_TEXT_MAX_BYTES = 512 };
+enum { LOG_TEXT_MAX_BYTES = 512 };
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
@@ -45,8 +45,8 @@ struct log_field {
 /* log_event(LOG_INFO, "listening", LOG_TEXT("address", text), LOG_INT("port", port));
  * time, level and event stand first in each line. Texts are quoted and escaped as the format needs;
  * bytes that are not UTF-8 are escaped, a text over 512 bytes is cut. Fields that would make the
- * line longer than LOG_LINE_MAX_BYTES are left out, and cut=true says so. An event without fields:
- * log_fields(LOG_INFO, "stopped", NULL, 0). */
+ * line longer than LOG_LINE_MAX_BYTES (log_writer.h) are left out, and cut=true says so. An event
+ * without fields: log_fields(LOG_INFO, "stopped", NULL, 0). */
 #define log_event(level, event, ...)                                                               \
     log_fields((level), (event), (struct log_field[]){__VA_ARGS__},                                \
                sizeof((struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))

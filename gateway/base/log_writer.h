@@ -7,9 +7,12 @@
 #ifndef HERALD_BASE_LOG_WRITER_H
 #define HERALD_BASE_LOG_WRITER_H
 
-#include "gateway/base/log.h"
+#include "proto/error.h"
 
-enum { LOG_WAITING_MAX_BYTES = 256 * 1024 };
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LOG_LINE_MAX_BYTES = 8192, LOG_WAITING_MAX_BYTES = 256 * 1024 };
 
 /* Whole lines. Any thread. Before log_writer_start and after log_writer_stop it is written at once,
  * and waits for the reader; in between it waits for nobody. */

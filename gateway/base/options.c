@@ -1,6 +1,8 @@
-#include "gateway/base/options_table.h"
+#include "gateway/base/options.h"
 
+#include "gateway/base/listen_address.h"
 #include "gateway/base/log.h"
+#include "gateway/base/options_value.h"
 #include "gateway/base/whole_file.h"
 #include "proto/bytes/cidr.h"
 #include "proto/http/authority.h"

@@ -1,60 +1,11 @@
 /* The options: one table (options.def) that flags, HERALD_* variables, the INI file, --help and
- * --print-config are all made from. Constant once they are read, then any thread: what SIGHUP
- * changes comes as new ones (options_reread). */
+ * --print-config are all made from. They are constant once they are read, and any thread may read
+ * them; SIGHUP makes new ones (options_reread). */
 #ifndef HERALD_BASE_OPTIONS_H
 #define HERALD_BASE_OPTIONS_H
 
+#include "gateway/base/options_struct.h"
 #include "proto/bytes/buf.h"
-
-#include <stdint.h>
-#include <sys/types.h>
-
-enum option {
-#define TEXT(member, name, value, when, help)               OPTION_##member,
-#define NUMBER(member, name, value, min, max, when, help)   OPTION_##member,
-#define DURATION(member, name, value, min, max, when, help) OPTION_##member,
-#define SIZE(member, name, value, min, max, when, help)     OPTION_##member,
-#define SWITCH(member, name, when, help)                    OPTION_##member,
-#define CHOICE(member, name, value, words, when, help)      OPTION_##member,
-#define LIST(member, name, value, when, help)               OPTION_##member,
-#define NAMES(member, name, when, help)                     OPTION_##member,
-#define PATH(member, name, when, help)                      OPTION_##member,
-#include "gateway/base/options.def"
-    OPTION_COUNT
-};
-
-/* The weaker first. */
-enum option_source { OPTION_DEFAULT, OPTION_FROM_FILE, OPTION_FROM_VARIABLE, OPTION_FROM_FLAG };
-
-struct option_list {
-    char **values;
-    size_t n;
-};
-
-struct options {
-#define TEXT(member, name, value, when, help)               char *member;
-#define NUMBER(member, name, value, min, max, when, help)   int64_t member;
-#define DURATION(member, name, value, min, max, when, help) int64_t member;
-#define SIZE(member, name, value, min, max, when, help)     int64_t member;
-#define SWITCH(member, name, when, help)                    bool member;
-#define CHOICE(member, name, value, words, when, help)      char *member;
-#define LIST(member, name, value, when, help)               struct option_list member;
-#define NAMES(member, name, when, help)                     struct option_list member;
-#define PATH(member, name, when, help)                      char *member;
-#include "gateway/base/options.def"
-    uint8_t sources[OPTION_COUNT]; /* enum option_source */
-};
-
-enum { OPTION_AUTO = -1 }; /* drain_time: decided by the store's kind */
-
-/* What the command line asks for besides running. */
-enum options_action {
-    OPTIONS_RUN,
-    OPTIONS_HELP,         /* --help */
-    OPTIONS_VERSION,      /* --version */
-    OPTIONS_PRINT_CONFIG, /* --print-config: every option and where its value comes from */
-    OPTIONS_CHECK_CONFIG, /* --check-config */
-};
 
 /* Reads flags, then environ, then the file that --config names; the first that has an option wins,
  * and of a flag given twice the last. A wrong value is an error even where it is overridden; an
@@ -93,19 +44,5 @@ MUST_CHECK enum err options_print_help(struct buf *out);
  * stands below it where the line would be too long with it.
  * Passwords in the store's URL are replaced by ***. */
 MUST_CHECK enum err options_print_config(const struct options *options, struct buf *out);
-
-/* Splits HOST:PORT, [V6]:PORT, unix:PATH. ERR_INVALID_FIELD: none of these. */
-struct listen_address {
-    bool is_unix;
-    bool is_v6_only; /* the caller's: [::] takes no IPv4 */
-    char host[256];  /* or the path */
-    char port[6];
-};
-MUST_CHECK enum err listen_address_parse(const char *text, struct listen_address *ret_address);
-bool listen_address_is_loopback(
-    const struct listen_address *address); /* 127/8, ::1, localhost, unix */
-
-/* --socket-mode: "0660", "600", octal and at most 0777. */
-bool socket_mode_parse(const char *text, mode_t *ret_mode);
 
 #endif

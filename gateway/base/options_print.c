@@ -1,4 +1,6 @@
-#include "gateway/base/options_table.h"
+#include "gateway/base/options.h"
+
+#include "gateway/base/options_value.h"
 
 #include <stdio.h>
 

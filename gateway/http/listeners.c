@@ -1,5 +1,6 @@
 #include "gateway/http/listeners.h"
 
+#include "gateway/base/listen_address.h"
 #include "gateway/net/listener.h"
 
 #include <stdio.h>

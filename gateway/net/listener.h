@@ -2,7 +2,7 @@
 #ifndef HERALD_NET_LISTENER_H
 #define HERALD_NET_LISTENER_H
 
-#include "gateway/base/options.h"
+#include "gateway/base/listen_address.h"
 #include "gateway/net/socket_rights.h"
 #include "proto/bytes/cidr.h"
 

@@ -1,5 +1,6 @@
 #include "gateway/net/socket_rights.h"
 
+#include "gateway/base/listen_address.h"
 #include "proto/bytes/decimal.h"
 
 #include <errno.h>

@@ -2,7 +2,8 @@
 #ifndef HERALD_NET_SOCKET_RIGHTS_H
 #define HERALD_NET_SOCKET_RIGHTS_H
 
-#include "gateway/base/options.h"
+#include "gateway/base/options_struct.h"
+#include "proto/error.h"
 
 #include <sys/types.h>
 

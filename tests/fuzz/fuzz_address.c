@@ -1,6 +1,6 @@
 /* Addresses as text: a Redis's URL, where to listen, IP addresses (as inet_pton takes them) and
  * ranges. A byte chooses. */
-#include "gateway/base/options.h"
+#include "gateway/base/listen_address.h"
 #include "gateway/stores/redis/redis_url.h"
 #include "proto/bytes/cidr.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,4 +1,4 @@
-#include "gateway/base/options.h"
+#include "gateway/base/listen_address.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

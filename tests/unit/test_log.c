@@ -1,5 +1,7 @@
 #include "gateway/base/log.h"
 
+#include "gateway/base/log_writer.h"
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -1,5 +1,7 @@
 #include "gateway/base/log_writer.h"
 
+#include "gateway/base/log.h"
+
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 
