@@ -33,14 +33,6 @@ static void on_inbox_done(struct gateway_inbox *inbox)
     request_done(&CONTAINER_OF(inbox, struct inbox_call, op)->request);
 }
 
-static void ask_inbox(struct request *request)
-{
-    struct gateway_inbox *op = inbox_op_of(request);
-    op->on_done = on_inbox_done;
-    request_hand_over(request);
-    gateway_inbox(request->service->node, op);
-}
-
 static void run_inbox(struct request *request)
 {
     struct gateway_inbox *op = inbox_op_of(request);
@@ -50,7 +42,9 @@ static void run_inbox(struct request *request)
         !request_query_number(request, "limit", 1, PAGE_MAX, &limit))
         return;
     op->limit = (uint32_t)limit;
-    ask_inbox(request);
+    op->on_done = on_inbox_done;
+    request_hand_over(request);
+    gateway_inbox(request->service->node, op);
 }
 
 static void write_note(struct json_out *out, const struct notification *note)
@@ -125,125 +119,144 @@ const struct route_action inbox_action = {.request_bytes = sizeof(struct inbox_c
 
 /* DELETE /users/ID/inbox */
 
+struct purge_call {
+    struct request request;
+    struct gateway_purge op;
+};
+
+static void on_purge_done(struct gateway_purge *purge)
+{
+    request_done(&CONTAINER_OF(purge, struct purge_call, op)->request);
+}
+
 static void run_purge(struct request *request)
 {
-    if (!request_path_user(request, &inbox_op_of(request)->user_id))
+    struct gateway_purge *op = &CONTAINER_OF(request, struct purge_call, request)->op;
+    if (!request_path_user(request, &op->user_id))
         return;
-    inbox_op_of(request)->is_purge = true;
-    ask_inbox(request);
+    op->on_done = on_purge_done;
+    request_hand_over(request);
+    gateway_purge(request->service->node, op);
 }
 
 static void finish_purge(struct request *request)
 {
-    const struct gateway_inbox *inbox = inbox_op_of(request);
-    if (inbox->error != ERR_OK) {
-        request_refuse_with(request, inbox->error, NULL, NULL);
+    const struct gateway_purge *purge = &CONTAINER_OF(request, struct purge_call, request)->op;
+    if (purge->error != ERR_OK) {
+        request_refuse_with(request, purge->error, NULL, NULL);
         return;
     }
-    json_out_printf(&request->out, "{\"purged\":%" PRIu64 "}", inbox->purged);
+    json_out_printf(&request->out, "{\"purged\":%" PRIu64 "}", purge->purged);
     request_reply(request, 200);
 }
 
 const struct route_action purge_action = {
-    .request_bytes = sizeof(struct inbox_call), .run = run_purge, .finish = finish_purge};
+    .request_bytes = sizeof(struct purge_call), .run = run_purge, .finish = finish_purge};
 
-/* GET and DELETE /users/ID/messages/MSGID */
+/* GET /users/ID/messages/MSGID */
 
 struct message_call {
     struct request request;
     struct gateway_message op;
 };
 
-static struct gateway_message *message_op_of(struct request *request)
-{
-    return &CONTAINER_OF(request, struct message_call, request)->op;
-}
-
 static void on_message_done(struct gateway_message *message)
 {
     request_done(&CONTAINER_OF(message, struct message_call, op)->request);
 }
 
-static void ask_message(struct request *request, bool is_cancel)
+static void run_message(struct request *request)
 {
-    struct gateway_message *op = message_op_of(request);
+    struct gateway_message *op = &CONTAINER_OF(request, struct message_call, request)->op;
     if (!request_path_user(request, &op->user_id) ||
         !request_path_message(request, &op->epoch, &op->seq))
         return;
-    op->is_cancel = is_cancel;
     op->on_done = on_message_done;
     request_hand_over(request);
     gateway_message(request->service->node, op);
 }
 
-/* true: the request is refused. */
-static bool refuse_failed_message(struct request *request)
+static void refuse_message(struct request *request, enum err error)
 {
-    enum err error = message_op_of(request)->error;
-    if (error == ERR_OK)
-        return false;
     request_refuse_with(request, error, NULL,
                         error == ERR_NOT_FOUND ? "the user has never had a notification of that id"
                                                : NULL);
-    return true;
 }
 
-static void write_message_status(struct request *request, const char *status)
+static void write_status(struct request *request, struct epoch epoch, uint64_t seq,
+                         const char *status)
 {
-    const struct gateway_message *message = message_op_of(request);
     char id[MESSAGE_ID_MAX_BYTES];
-    message_id_write(message->epoch, message->seq, id);
+    message_id_write(epoch, seq, id);
     json_out_printf(&request->out, "{\"id\":\"%s\",\"status\":\"%s\"", id, status);
-}
-
-static void run_message(struct request *request)
-{
-    ask_message(request, false);
 }
 
 static void finish_message(struct request *request)
 {
     static const char *const status[] = {
         [GATEWAY_PENDING] = "pending", [GATEWAY_DELIVERED] = "delivered", [GATEWAY_GONE] = "gone"};
-    const struct gateway_message *message = message_op_of(request);
-    if (refuse_failed_message(request))
+    const struct gateway_message *op = &CONTAINER_OF(request, struct message_call, request)->op;
+    if (op->error != ERR_OK) {
+        refuse_message(request, op->error);
         return;
-    write_message_status(request, status[message->fate]);
-    if (message->fate == GATEWAY_GONE)
-        json_out_printf(&request->out, ",\"cause\":\"%s\"", gap_cause_text(message->cause));
-    json_out_text(&request->out, "}");
-    request_reply(request, 200);
-}
-
-static void run_cancel(struct request *request)
-{
-    ask_message(request, true);
-}
-
-static void finish_cancel(struct request *request)
-{
-    const struct gateway_message *message = message_op_of(request);
-    char detail[80];
-    if (refuse_failed_message(request))
-        return;
-    switch (message->fate) {
-    case GATEWAY_DELIVERED:
-        request_refuse_with(request, ERR_CONFLICT, NULL, "it was delivered");
-        return;
-    case GATEWAY_GONE:
-        snprintf(detail, sizeof detail, "it has left the inbox already: %s",
-                 gap_cause_text(message->cause));
-        request_refuse_with(request, ERR_NOT_FOUND, NULL, detail);
-        return;
-    case GATEWAY_PENDING:
-        break;
     }
-    write_message_status(request, "cancelled");
-    json_out_printf(&request->out, ",\"written\":%s}", message->is_written ? "true" : "false");
+    write_status(request, op->epoch, op->seq, status[op->fate]);
+    if (op->fate == GATEWAY_GONE)
+        json_out_printf(&request->out, ",\"cause\":\"%s\"", gap_cause_text(op->cause));
+    json_out_text(&request->out, "}");
     request_reply(request, 200);
 }
 
 const struct route_action message_action = {
     .request_bytes = sizeof(struct message_call), .run = run_message, .finish = finish_message};
+
+/* DELETE /users/ID/messages/MSGID */
+
+struct cancel_call {
+    struct request request;
+    struct gateway_cancel op;
+};
+
+static void on_cancel_done(struct gateway_cancel *cancel)
+{
+    request_done(&CONTAINER_OF(cancel, struct cancel_call, op)->request);
+}
+
+static void run_cancel(struct request *request)
+{
+    struct gateway_cancel *op = &CONTAINER_OF(request, struct cancel_call, request)->op;
+    if (!request_path_user(request, &op->user_id) ||
+        !request_path_message(request, &op->epoch, &op->seq))
+        return;
+    op->on_done = on_cancel_done;
+    request_hand_over(request);
+    gateway_cancel(request->service->node, op);
+}
+
+static void finish_cancel(struct request *request)
+{
+    const struct gateway_cancel *op = &CONTAINER_OF(request, struct cancel_call, request)->op;
+    char detail[80];
+    if (op->error != ERR_OK) {
+        refuse_message(request, op->error);
+        return;
+    }
+    switch (op->fate) {
+    case GATEWAY_DELIVERED:
+        request_refuse_with(request, ERR_CONFLICT, NULL, "it was delivered");
+        return;
+    case GATEWAY_GONE:
+        snprintf(detail, sizeof detail, "it has left the inbox already: %s",
+                 gap_cause_text(op->cause));
+        request_refuse_with(request, ERR_NOT_FOUND, NULL, detail);
+        return;
+    case GATEWAY_PENDING:
+        break;
+    }
+    write_status(request, op->epoch, op->seq, "cancelled");
+    json_out_printf(&request->out, ",\"written\":%s}", op->is_written ? "true" : "false");
+    request_reply(request, 200);
+}
+
 const struct route_action cancel_action = {
-    .request_bytes = sizeof(struct message_call), .run = run_cancel, .finish = finish_cancel};
+    .request_bytes = sizeof(struct cancel_call), .run = run_cancel, .finish = finish_cancel};

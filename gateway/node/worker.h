@@ -93,6 +93,21 @@ static inline struct mailbox *worker_mailbox(struct worker *worker)
     return reactor_mailbox(worker->reactor);
 }
 
+/* Any thread. The letter is part of what it is about, and is free again when it is delivered. */
+static inline void worker_post(struct worker *worker, struct letter *letter,
+                               void (*deliver)(struct letter *letter))
+{
+    letter->deliver = deliver;
+    mailbox_post(worker_mailbox(worker), letter);
+}
+
+/* Any thread: to the worker on which all sessions of the user live. */
+static inline void node_ask_home(const struct node *node, struct span user_id,
+                                 struct letter *letter, void (*deliver)(struct letter *letter))
+{
+    worker_post(node_home(node, user_id), letter, deliver);
+}
+
 static inline int64_t worker_now_ms(const struct worker *worker)
 {
     return reactor_now_ms(worker->reactor);

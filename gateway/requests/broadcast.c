@@ -60,7 +60,7 @@ static void on_slice(struct letter *letter)
     client_map_visit(work->node->map, walk->worker->index, &walk->cursor, SLICE_CLIENTS,
                      write_client, walk);
     if (walk->cursor != UINT64_MAX)
-        mailbox_post(worker_mailbox(walk->worker), &walk->letter);
+        worker_post(walk->worker, &walk->letter, on_slice);
     else if (atomic_fetch_sub(&work->n_left, 1) == 1)
         finish(work);
 }
@@ -80,12 +80,10 @@ void broadcast_on_received(void *owner, struct notification *note, struct store_
     work->note = notification_ref(note);
     work->question = question;
     atomic_init(&work->n_left, node->n_workers);
-    for (unsigned i = 0; i < node->n_workers; i++) {
+    for (unsigned i = 0; i < node->n_workers; i++)
         work->walks[i] = (struct walk){.work = work, .worker = node->workers[i]};
-        work->walks[i].letter.deliver = on_slice;
-    }
     for (unsigned i = 0, n = node->n_workers; i < n; i++) /* the last answer frees the work */
-        mailbox_post(worker_mailbox(node->workers[i]), &work->walks[i].letter);
+        worker_post(node->workers[i], &work->walks[i].letter, on_slice);
 }
 
 /* One broadcast of this node in the store's hands. */

@@ -1,6 +1,9 @@
-/* Each question goes to the user's home worker first, which writes what was acknowledged and is not
- * in the store yet, and then to the store. A cancelled notification's answer passes the home worker
- * once more, to see whether a session was written it. */
+/* What backends and operators ask about a user's notifications: what became of one, what waits; and
+ * how they take them back (CONTRACT 3).
+ *
+ * Each request passes the user's home worker first, which writes the acknowledgements that are not
+ * in the store yet, and then goes to the store. A cancellation passes the home worker once more, to
+ * see whether the notification was written to a session. */
 #include "gateway/requests/requests.h"
 
 #include "gateway/delivery/position_writer.h"
@@ -10,13 +13,14 @@
 
 enum { INBOX_PAGE_BYTES = 8 << 20 };
 
-/* The user's client, its positions on their way to the store; NULL: not present. */
-static struct client *settle(struct node *node, struct span user_id)
+/* On the home worker: what the store answers from here on includes what its sessions have
+ * acknowledged. Answers the lane of the user's requests. */
+static unsigned flush_positions(struct node *node, struct span user_id)
 {
     struct client *client = client_map_find(node->map, user_id);
     if (client != NULL)
         position_writer_flush(client);
-    return client;
+    return node_home(node, user_id)->index;
 }
 
 /* ---- one notification ---- */
@@ -24,69 +28,28 @@ static struct client *settle(struct node *node, struct span user_id)
 struct message_work {
     struct letter letter;
     struct store_look look;
-    struct store_withdraw cancel;
     struct node *node;
     struct gateway_message *message;
 };
 
-static void finish_message(struct message_work *work, enum err error,
-                           const struct store_found *found)
+static void on_message_looked(struct store_request *request)
 {
+    struct message_work *work = CONTAINER_OF(request, struct message_work, look.request);
     struct gateway_message *message = work->message;
-    message->error = error;
-    message->fate = (enum gateway_fate)found->fate;
-    message->cause = found->cause;
-    message->is_written |= found->is_written;
+    message->error = work->look.error;
+    message->fate = (enum gateway_fate)work->look.found.fate;
+    message->cause = work->look.found.cause;
     free(work);
     message->on_done(message);
 }
 
-static void on_cancelled_letter(struct letter *letter)
-{
-    struct message_work *work = CONTAINER_OF(letter, struct message_work, letter);
-    const struct store_withdraw *cancel = &work->cancel;
-    struct client *client = client_map_find(work->node->map, cancel->user_id);
-    if (client != NULL && epoch_equal(client->epoch, cancel->epoch)) {
-        LIST_FOR_EACH(link, &client->sessions)
-        {
-            if (CONTAINER_OF(link, struct session, link)->sent >= cancel->seq)
-                work->message->is_written = true;
-        }
-    }
-    finish_message(work, cancel->error, &cancel->found);
-}
-
-static void on_cancelled(struct store_request *request)
-{
-    struct message_work *work = CONTAINER_OF(request, struct message_work, cancel.request);
-    work->letter.deliver = on_cancelled_letter;
-    mailbox_post(worker_mailbox(node_home(work->node, work->cancel.user_id)), &work->letter);
-}
-
-static void on_looked(struct store_request *request)
-{
-    struct message_work *work = CONTAINER_OF(request, struct message_work, look.request);
-    finish_message(work, work->look.error, &work->look.found);
-}
-
-static void on_message(struct letter *letter)
+static void on_message_letter(struct letter *letter)
 {
     struct message_work *work = CONTAINER_OF(letter, struct message_work, letter);
     const struct gateway_message *message = work->message;
-    unsigned lane = node_home(work->node, message->user_id)->index;
-    settle(work->node, message->user_id);
-    if (message->is_cancel) {
-        work->cancel = (struct store_withdraw){
-            .request = {.on_done = on_cancelled, .lane = lane},
-            .user_id = message->user_id,
-            .epoch = message->epoch,
-            .seq = message->seq,
-        };
-        store_withdraw(work->node->store, &work->cancel);
-        return;
-    }
     work->look = (struct store_look){
-        .request = {.on_done = on_looked, .lane = lane},
+        .request = {.on_done = on_message_looked,
+                    .lane = flush_positions(work->node, message->user_id)},
         .user_id = message->user_id,
         .epoch = message->epoch,
         .seq = message->seq,
@@ -97,16 +60,82 @@ static void on_message(struct letter *letter)
 void gateway_message(struct node *node, struct gateway_message *message)
 {
     struct message_work *work = calloc(1, sizeof *work);
-    message->is_written = false;
     if (work == NULL) {
         message->error = ERR_NO_MEMORY;
         message->on_done(message);
         return;
     }
-    work->letter.deliver = on_message;
     work->node = node;
     work->message = message;
-    mailbox_post(worker_mailbox(node_home(node, message->user_id)), &work->letter);
+    node_ask_home(node, message->user_id, &work->letter, on_message_letter);
+}
+
+/* ---- cancelling one ---- */
+
+struct cancel_work {
+    struct letter letter;
+    struct store_withdraw withdraw;
+    struct node *node;
+    struct gateway_cancel *cancel;
+};
+
+static bool was_written_here(struct node *node, const struct store_withdraw *withdraw)
+{
+    const struct client *client = client_map_find(node->map, withdraw->user_id);
+    if (client == NULL || !epoch_equal(client->epoch, withdraw->epoch))
+        return false;
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        if (CONTAINER_OF(link, struct session, link)->sent >= withdraw->seq)
+            return true;
+    }
+    return false;
+}
+
+static void on_cancelled_letter(struct letter *letter)
+{
+    struct cancel_work *work = CONTAINER_OF(letter, struct cancel_work, letter);
+    struct gateway_cancel *cancel = work->cancel;
+    const struct store_withdraw *withdraw = &work->withdraw;
+    cancel->error = withdraw->error;
+    cancel->fate = (enum gateway_fate)withdraw->found.fate;
+    cancel->cause = withdraw->found.cause;
+    cancel->is_written = withdraw->found.is_written || was_written_here(work->node, withdraw);
+    free(work);
+    cancel->on_done(cancel);
+}
+
+static void on_cancelled(struct store_request *request)
+{
+    struct cancel_work *work = CONTAINER_OF(request, struct cancel_work, withdraw.request);
+    node_ask_home(work->node, work->withdraw.user_id, &work->letter, on_cancelled_letter);
+}
+
+static void on_cancel_letter(struct letter *letter)
+{
+    struct cancel_work *work = CONTAINER_OF(letter, struct cancel_work, letter);
+    const struct gateway_cancel *cancel = work->cancel;
+    work->withdraw = (struct store_withdraw){
+        .request = {.on_done = on_cancelled, .lane = flush_positions(work->node, cancel->user_id)},
+        .user_id = cancel->user_id,
+        .epoch = cancel->epoch,
+        .seq = cancel->seq,
+    };
+    store_withdraw(work->node->store, &work->withdraw);
+}
+
+void gateway_cancel(struct node *node, struct gateway_cancel *cancel)
+{
+    struct cancel_work *work = calloc(1, sizeof *work);
+    cancel->is_written = false;
+    if (work == NULL) {
+        cancel->error = ERR_NO_MEMORY;
+        cancel->on_done(cancel);
+        return;
+    }
+    work->node = node;
+    work->cancel = cancel;
+    node_ask_home(node, cancel->user_id, &work->letter, on_cancel_letter);
 }
 
 /* ---- the inbox ---- */
@@ -114,12 +143,11 @@ void gateway_message(struct node *node, struct gateway_message *message)
 struct inbox_work {
     struct letter letter;
     struct store_page page;
-    struct store_withdraw purge;
     struct node *node;
     struct gateway_inbox *inbox;
 };
 
-static void on_page(struct store_request *request)
+static void on_inbox_page(struct store_request *request)
 {
     struct inbox_work *work = CONTAINER_OF(request, struct inbox_work, page.request);
     const struct store_page *page = &work->page;
@@ -138,33 +166,12 @@ static void on_page(struct store_request *request)
     inbox->on_done(inbox);
 }
 
-static void on_purged(struct store_request *request)
-{
-    struct inbox_work *work = CONTAINER_OF(request, struct inbox_work, purge.request);
-    struct gateway_inbox *inbox = work->inbox;
-    inbox->error = work->purge.error;
-    inbox->purged = work->purge.n_removed;
-    free(work);
-    inbox->on_done(inbox);
-}
-
-static void on_inbox(struct letter *letter)
+static void on_inbox_letter(struct letter *letter)
 {
     struct inbox_work *work = CONTAINER_OF(letter, struct inbox_work, letter);
     const struct gateway_inbox *inbox = work->inbox;
-    unsigned lane = node_home(work->node, inbox->user_id)->index;
-    settle(work->node, inbox->user_id);
-    if (inbox->is_purge) {
-        work->purge = (struct store_withdraw){
-            .request = {.on_done = on_purged, .lane = lane},
-            .user_id = inbox->user_id,
-            .is_all = true,
-        };
-        store_withdraw(work->node->store, &work->purge);
-        return;
-    }
     work->page = (struct store_page){
-        .request = {.on_done = on_page, .lane = lane},
+        .request = {.on_done = on_inbox_page, .lane = flush_positions(work->node, inbox->user_id)},
         .user_id = inbox->user_id,
         .after = inbox->after,
         .max_count = inbox->limit,
@@ -176,7 +183,6 @@ static void on_inbox(struct letter *letter)
 void gateway_inbox(struct node *node, struct gateway_inbox *inbox)
 {
     struct inbox_work *work = calloc(1, sizeof *work);
-    inbox->purged = 0;
     inbox->epoch = (struct epoch){{0}};
     inbox->head = 0;
     inbox->acked = 0;
@@ -188,10 +194,9 @@ void gateway_inbox(struct node *node, struct gateway_inbox *inbox)
         inbox->on_done(inbox);
         return;
     }
-    work->letter.deliver = on_inbox;
     work->node = node;
     work->inbox = inbox;
-    mailbox_post(worker_mailbox(node_home(node, inbox->user_id)), &work->letter);
+    node_ask_home(node, inbox->user_id, &work->letter, on_inbox_letter);
 }
 
 void gateway_inbox_clear(struct gateway_inbox *inbox)
@@ -201,4 +206,49 @@ void gateway_inbox_clear(struct gateway_inbox *inbox)
     free(inbox->notes);
     inbox->notes = NULL;
     inbox->n_notes = 0;
+}
+
+/* ---- purging it ---- */
+
+struct purge_work {
+    struct letter letter;
+    struct store_withdraw withdraw;
+    struct node *node;
+    struct gateway_purge *purge;
+};
+
+static void on_purged(struct store_request *request)
+{
+    struct purge_work *work = CONTAINER_OF(request, struct purge_work, withdraw.request);
+    struct gateway_purge *purge = work->purge;
+    purge->error = work->withdraw.error;
+    purge->purged = work->withdraw.n_removed;
+    free(work);
+    purge->on_done(purge);
+}
+
+static void on_purge_letter(struct letter *letter)
+{
+    struct purge_work *work = CONTAINER_OF(letter, struct purge_work, letter);
+    const struct gateway_purge *purge = work->purge;
+    work->withdraw = (struct store_withdraw){
+        .request = {.on_done = on_purged, .lane = flush_positions(work->node, purge->user_id)},
+        .user_id = purge->user_id,
+        .is_all = true,
+    };
+    store_withdraw(work->node->store, &work->withdraw);
+}
+
+void gateway_purge(struct node *node, struct gateway_purge *purge)
+{
+    struct purge_work *work = calloc(1, sizeof *work);
+    purge->purged = 0;
+    if (work == NULL) {
+        purge->error = ERR_NO_MEMORY;
+        purge->on_done(purge);
+        return;
+    }
+    work->node = node;
+    work->purge = purge;
+    node_ask_home(node, purge->user_id, &work->letter, on_purge_letter);
 }

@@ -1,3 +1,6 @@
+/* A block is kept before the sessions are closed. A session that enters before it is kept is in the
+ * client map when the sessions are closed; one that enters after it reads the block with its first
+ * page. So none slips in between. What waits is purged last, and only if the block was kept. */
 #include "gateway/requests/requests.h"
 
 #include "gateway/base/log.h"
@@ -7,8 +10,6 @@
 
 #include <stdlib.h>
 
-/* A block is kept before the sessions are closed: whoever arrives before that is in the map when
- * they are, and whoever arrives behind it reads the block with the first page. */
 struct kick_work {
     struct letter letter;
     struct store_block block;
@@ -45,7 +46,7 @@ static void remember_streams(struct client *client)
     }
 }
 
-static void on_kick(struct letter *letter)
+static void on_kick_letter(struct letter *letter)
 {
     struct kick_work *work = CONTAINER_OF(letter, struct kick_work, letter);
     struct gateway_kick *kick = work->kick;
@@ -77,7 +78,7 @@ static void on_blocked(struct store_request *request)
     struct kick_work *work = CONTAINER_OF(request, struct kick_work, block.request);
     work->kick->error = work->block.error;
     work->kick->blocked_until_ms = work->block.until_ms;
-    mailbox_post(worker_mailbox(node_home(work->node, work->kick->user_id)), &work->letter);
+    node_ask_home(work->node, work->kick->user_id, &work->letter, on_kick_letter);
 }
 
 void gateway_kick(struct node *node, struct gateway_kick *kick)
@@ -92,16 +93,14 @@ void gateway_kick(struct node *node, struct gateway_kick *kick)
         kick->on_done(kick);
         return;
     }
-    work->letter.deliver = on_kick;
     work->node = node;
     work->kick = kick;
-    struct worker *home = node_home(node, kick->user_id);
     if (kick->block_s == 0) {
-        mailbox_post(worker_mailbox(home), &work->letter);
+        node_ask_home(node, kick->user_id, &work->letter, on_kick_letter);
         return;
     }
     work->block = (struct store_block){
-        .request = {.on_done = on_blocked, .lane = home->index},
+        .request = {.on_done = on_blocked, .lane = client_map_home(node->map, kick->user_id)},
         .user_id = kick->user_id,
         .for_s = kick->block_s,
     };

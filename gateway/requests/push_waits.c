@@ -189,8 +189,7 @@ static void on_looked_letter(struct letter *letter)
 static void on_looked(struct store_request *request)
 {
     struct wait *wait = CONTAINER_OF(request, struct wait, look.request);
-    wait->letter.deliver = on_looked_letter;
-    mailbox_post(worker_mailbox(wait->home), &wait->letter);
+    worker_post(wait->home, &wait->letter, on_looked_letter);
 }
 
 static void look_up_wait(struct wait *wait)
@@ -262,8 +261,7 @@ bool push_waits_begin(struct node *node, struct gateway_push *push, int64_t time
     memcpy(wait->user_id, target->user_id.bytes, target->user_id.len);
     list_init(&wait->link);
     count_wait(table, wait->hash, 1); /* from here on it is notified of events */
-    wait->letter.deliver = on_begin_letter;
-    mailbox_post(worker_mailbox(wait->home), &wait->letter);
+    worker_post(wait->home, &wait->letter, on_begin_letter);
     return true;
 }
 
@@ -353,8 +351,7 @@ void push_waits_on_event(struct node *node, struct span user_id, struct inbox_ev
     heard->event = inbox_event_ref(event);
     heard->user_id_len = user_id.len;
     memcpy(heard->user_id, user_id.bytes, user_id.len);
-    heard->letter.deliver = on_event_letter;
-    mailbox_post(worker_mailbox(heard->home), &heard->letter);
+    worker_post(heard->home, &heard->letter, on_event_letter);
 }
 
 /* ---- ending ---- */
@@ -389,8 +386,7 @@ void gateway_end_wait(struct node *node, struct gateway_push *push)
     end->home = node_home(node, user_id);
     end->push = push->number;
     end->hash = hash_bytes(user_id);
-    end->letter.deliver = on_end_letter;
-    mailbox_post(worker_mailbox(end->home), &end->letter);
+    worker_post(end->home, &end->letter, on_end_letter);
 }
 
 void gateway_end_waits(struct node *node)

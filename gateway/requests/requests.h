@@ -82,33 +82,42 @@ struct gateway_broadcast {
 };
 void gateway_broadcast(struct node *node, struct gateway_broadcast *broadcast);
 
-/* One notification of a user: what became of it; is_cancel withdraws it if it is pending. */
+/* What became of one notification of a user. */
 struct gateway_message {
     void (*on_done)(struct gateway_message *message);
     struct span user_id;
     struct epoch epoch;
     uint64_t seq;
-    bool is_cancel;
     /* out */
-    enum err error;         /* ERR_OK, ERR_NOT_FOUND: such a number was never given,
-                             * ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
-    enum gateway_fate fate; /* PENDING with is_cancel: it was, and is cancelled now */
-    enum gap_cause cause;   /* GONE */
-    bool is_written;        /* it may have been shown */
+    enum err error; /* ERR_OK, ERR_NOT_FOUND: such a number was never given, ERR_STORE_UNAVAILABLE,
+                     * ERR_NO_MEMORY */
+    enum gateway_fate fate;
+    enum gap_cause cause; /* GONE */
 };
 void gateway_message(struct node *node, struct gateway_message *message);
 
-/* What waits for a user, a page at a time; nothing is acknowledged by it. With is_purge all that
- * waits is withdrawn instead. */
+/* Withdraws one notification of a user, if it is pending. */
+struct gateway_cancel {
+    void (*on_done)(struct gateway_cancel *cancel);
+    struct span user_id;
+    struct epoch epoch;
+    uint64_t seq;
+    /* out */
+    enum err error;         /* as of gateway_message */
+    enum gateway_fate fate; /* before; PENDING: it is cancelled now, else nothing has changed */
+    enum gap_cause cause;   /* GONE */
+    bool is_written;        /* it may have been shown */
+};
+void gateway_cancel(struct node *node, struct gateway_cancel *cancel);
+
+/* What waits for a user, a page at a time; nothing is acknowledged by it. */
 struct gateway_inbox {
     void (*on_done)(struct gateway_inbox *inbox);
     struct span user_id;
-    bool is_purge;
     uint64_t after; /* the numbers above it */
     uint32_t limit; /* 1..1000 */
     /* out */
-    enum err error; /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
-    uint64_t purged;
+    enum err error;     /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
     struct epoch epoch; /* none: nothing was ever pushed */
     uint64_t head;
     uint64_t acked;
@@ -118,6 +127,15 @@ struct gateway_inbox {
 };
 void gateway_inbox(struct node *node, struct gateway_inbox *inbox);
 void gateway_inbox_clear(struct gateway_inbox *inbox); /* one that was never asked is fine */
+
+/* Withdraws everything that waits for a user. */
+struct gateway_purge {
+    void (*on_done)(struct gateway_purge *purge);
+    struct span user_id;
+    enum err error;  /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    uint64_t purged; /* out */
+};
+void gateway_purge(struct node *node, struct gateway_purge *purge);
 
 /* A ticket for one connection of a user: single use, TICKET_LIFE_S. */
 enum { TICKET_LIFE_S = 30, TICKET_LEN = 32 };

@@ -38,7 +38,7 @@ static void on_peeked(struct store_request *request)
     user->on_done(user);
 }
 
-static void describe(const struct session *session, struct gateway_connection *out)
+static void describe_session(const struct session *session, struct gateway_connection *out)
 {
     session_name(session, out->connection);
     if (!peer_describe(session->peer, out->address, sizeof out->address))
@@ -57,25 +57,25 @@ static void describe(const struct session *session, struct gateway_connection *o
     out->acked = session->acked;
 }
 
-static void describe_all(const struct client *client, struct gateway_user *user)
+static void describe_sessions(const struct client *client, struct gateway_user *user)
 {
     user->connections = calloc(client->n_sessions, sizeof user->connections[0]);
     if (user->connections == NULL)
         return;
     LIST_FOR_EACH(link, &client->sessions)
     {
-        describe(CONTAINER_OF(link, struct session, link),
-                 &user->connections[user->n_connections++]);
+        describe_session(CONTAINER_OF(link, struct session, link),
+                         &user->connections[user->n_connections++]);
     }
 }
 
-static void on_user(struct letter *letter)
+static void on_user_letter(struct letter *letter)
 {
     struct user_work *work = CONTAINER_OF(letter, struct user_work, letter);
     struct node *node = work->node;
     struct client *client = client_map_find(node->map, work->user->user_id);
     if (client != NULL) {
-        describe_all(client, work->user);
+        describe_sessions(client, work->user);
         position_writer_flush(client); /* so that what the store answers includes it */
         work->user->epoch = client->epoch;
         work->user->head = client->head;
@@ -103,10 +103,9 @@ void gateway_user(struct node *node, struct gateway_user *user)
         user->on_done(user);
         return;
     }
-    work->letter.deliver = on_user;
     work->node = node;
     work->user = user;
-    mailbox_post(worker_mailbox(node_home(node, user->user_id)), &work->letter);
+    node_ask_home(node, user->user_id, &work->letter, on_user_letter);
 }
 
 enum err gateway_clients(struct node *node, struct span after, struct gateway_client *clients,

@@ -92,41 +92,50 @@ static void on_kicked(struct gateway_kick *kick)
     race_answered((struct race_kick *)kick);
 }
 
-struct race_message {
-    struct gateway_message message;
+struct race_withdrawal {
+    struct gateway_cancel cancel;
     struct gateway_inbox inbox;
+    struct gateway_purge purge;
     char user[16];
 };
 
-static void on_message(struct gateway_message *message)
+static void on_cancelled(struct gateway_cancel *cancel)
 {
-    race_answered((struct race_message *)message);
+    race_answered((struct race_withdrawal *)cancel);
+}
+
+static void on_purged(struct gateway_purge *purge)
+{
+    race_answered((char *)purge - offsetof(struct race_withdrawal, purge));
 }
 
 /* The newest of what waits is withdrawn. */
 static void on_inbox(struct gateway_inbox *inbox)
 {
-    struct race_message *asked =
-        (struct race_message *)((char *)inbox - offsetof(struct race_message, inbox));
-    asked->message.epoch = inbox->epoch;
-    asked->message.seq = inbox->head > 0 ? inbox->head : 1;
+    struct race_withdrawal *asked =
+        (struct race_withdrawal *)((char *)inbox - offsetof(struct race_withdrawal, inbox));
+    asked->cancel.epoch = inbox->epoch;
+    asked->cancel.seq = inbox->head > 0 ? inbox->head : 1;
     gateway_inbox_clear(inbox);
-    gateway_message(race.node, &asked->message);
+    gateway_cancel(race.node, &asked->cancel);
 }
 
 static void withdraw_one(unsigned *seed)
 {
-    struct race_message *asked = calloc(1, sizeof *asked);
+    struct race_withdrawal *asked = calloc(1, sizeof *asked);
     snprintf(asked->user, sizeof asked->user, "u%d", rand_r(seed) % USERS);
     asked->inbox.on_done = on_inbox;
     asked->inbox.user_id = span_of(asked->user);
     asked->inbox.limit = 10;
-    asked->inbox.is_purge = rand_r(seed) % 16 == 0;
-    asked->message.on_done = on_message;
-    asked->message.user_id = span_of(asked->user);
-    asked->message.is_cancel = true;
+    asked->cancel.on_done = on_cancelled;
+    asked->cancel.user_id = span_of(asked->user);
+    asked->purge.on_done = on_purged;
+    asked->purge.user_id = span_of(asked->user);
     atomic_fetch_add(&race.n_asked, 1);
-    gateway_inbox(race.node, &asked->inbox);
+    if (rand_r(seed) % 16 == 0)
+        gateway_purge(race.node, &asked->purge);
+    else
+        gateway_inbox(race.node, &asked->inbox);
 }
 
 static void on_broadcast(struct gateway_broadcast *broadcast)

@@ -303,42 +303,39 @@ void sim_node_repeat(struct sim *sim, uint32_t number)
     ask_push(sim, push);
 }
 
-static void on_cancelled(struct gateway_message *message)
+static void on_cancelled(struct gateway_cancel *cancel)
 {
-    free(message);
+    free(cancel);
 }
 
 void sim_node_cancel(struct sim *sim, unsigned user, uint64_t seq)
 {
-    struct gateway_message *message = calloc(1, sizeof *message);
-    message->on_done = on_cancelled;
-    message->user_id = span_of(sim->users[user].id);
-    message->epoch = sim->users[user].epoch;
-    message->seq = seq;
-    message->is_cancel = true;
+    struct gateway_cancel *cancel = calloc(1, sizeof *cancel);
+    cancel->on_done = on_cancelled;
+    cancel->user_id = span_of(sim->users[user].id);
+    cancel->epoch = sim->users[user].epoch;
+    cancel->seq = seq;
     sim_trace(sim, "cancel %u of user %u", (unsigned)seq, user);
     sim->totals.asked_cancels++;
     sim_memory_scarce(sim);
-    gateway_message(&sim->node, message);
+    gateway_cancel(&sim->node, cancel);
     sim_memory_plenty();
 }
 
-static void on_purged(struct gateway_inbox *inbox)
+static void on_purged(struct gateway_purge *purge)
 {
-    gateway_inbox_clear(inbox);
-    free(inbox);
+    free(purge);
 }
 
 void sim_node_purge(struct sim *sim, unsigned user)
 {
-    struct gateway_inbox *inbox = calloc(1, sizeof *inbox);
-    inbox->on_done = on_purged;
-    inbox->user_id = span_of(sim->users[user].id);
-    inbox->is_purge = true;
+    struct gateway_purge *purge = calloc(1, sizeof *purge);
+    purge->on_done = on_purged;
+    purge->user_id = span_of(sim->users[user].id);
     sim_trace(sim, "purge user %u", user);
     sim->totals.asked_purges++;
     sim_memory_scarce(sim);
-    gateway_inbox(&sim->node, inbox);
+    gateway_purge(&sim->node, purge);
     sim_memory_plenty();
 }
 

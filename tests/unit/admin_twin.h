@@ -35,10 +35,14 @@ static struct {
     char last_data[256], last_user[256], last_collapse_key[128], last_idempotency_key[128];
     uint32_t last_ttl_s, last_wait_ms;
     struct gateway_message asked_message;
+    struct gateway_cancel asked_cancel;
     struct gateway_inbox asked_inbox;
+    struct gateway_purge asked_purge;
     void (*play_push)(struct gateway_push *push, uint64_t n); /* NULL: kept for nobody */
     void (*play_message)(struct gateway_message *message);
+    void (*play_cancel)(struct gateway_cancel *cancel);
     void (*play_inbox)(struct gateway_inbox *inbox);
+    void (*play_purge)(struct gateway_purge *purge);
     enum node_readiness readiness;
     const char *store_problem;
     int64_t blocked_until_ms;
@@ -176,6 +180,23 @@ void gateway_message(struct node *node, struct gateway_message *message)
     pthread_mutex_unlock(&twin.lock);
 }
 
+static inline void twin_answer_cancel(void *op)
+{
+    struct gateway_cancel *cancel = op;
+    cancel->on_done(cancel);
+}
+
+void gateway_cancel(struct node *node, struct gateway_cancel *cancel)
+{
+    (void)node;
+    pthread_mutex_lock(&twin.lock);
+    twin.asked_cancel = *cancel;
+    twin_copy(twin.last_user, sizeof twin.last_user, cancel->user_id);
+    twin.play_cancel(cancel);
+    twin_queue(twin_answer_cancel, cancel);
+    pthread_mutex_unlock(&twin.lock);
+}
+
 static inline void twin_answer_inbox(void *op)
 {
     struct gateway_inbox *inbox = op;
@@ -190,6 +211,23 @@ void gateway_inbox(struct node *node, struct gateway_inbox *inbox)
     twin_copy(twin.last_user, sizeof twin.last_user, inbox->user_id);
     twin.play_inbox(inbox);
     twin_queue(twin_answer_inbox, inbox);
+    pthread_mutex_unlock(&twin.lock);
+}
+
+static inline void twin_answer_purge(void *op)
+{
+    struct gateway_purge *purge = op;
+    purge->on_done(purge);
+}
+
+void gateway_purge(struct node *node, struct gateway_purge *purge)
+{
+    (void)node;
+    pthread_mutex_lock(&twin.lock);
+    twin.asked_purge = *purge;
+    twin_copy(twin.last_user, sizeof twin.last_user, purge->user_id);
+    twin.play_purge(purge);
+    twin_queue(twin_answer_purge, purge);
     pthread_mutex_unlock(&twin.lock);
 }
 
