@@ -5,6 +5,7 @@
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
+#include "gateway/identity/auth.h"
 #include "gateway/port/handover.h"
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/push.h"
@@ -174,6 +175,7 @@ void node_fixture_stop(void)
     worker_free(worker);
     push_waits_free(fixture.node.wait_table);
     client_map_free(fixture.node.map);
+    auth_close(fixture.node.auth); /* of tests that have opened one */
     clock_replace(NULL, NULL);
 }
 

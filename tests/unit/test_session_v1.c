@@ -55,6 +55,8 @@ Test(session_v1, is_acknowledged_by_an_ack_message_and_by_no_pong)
     enter();
     push_and_read("1");
     push_and_read("2");
+    node_fixture_wait_ms(fixture.options.ping_interval);
+    subscriber_expect(&subscriber, WS_PING, "2");
     subscriber_send(&subscriber, WS_PONG, SPAN_LITERAL("2"));
     node_fixture_turn();
     cr_expect_eq(subscriber.session->acked, 0);
