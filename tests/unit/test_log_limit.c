@@ -2,14 +2,11 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "tests/support/captured_log.h"
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
-static int pipe_ends[2];
-static char captured[1 << 16];
 static int64_t now_ms;
 
 static int64_t wall_ms(void)
@@ -24,8 +21,7 @@ static int64_t monotonic_us(void)
 
 static void setup(void)
 {
-    cr_assert_eq(pipe2(pipe_ends, O_NONBLOCK), 0);
-    cr_assert_eq(dup2(pipe_ends[1], STDERR_FILENO), STDERR_FILENO);
+    captured_log_begin();
     now_ms = 1000000;
     clock_replace(wall_ms, monotonic_us);
 }
@@ -35,18 +31,9 @@ TestSuite(log_limit, .init = setup);
 /* What was written since, from the first "event" on; empty: nothing. */
 static const char *written(void)
 {
-    ssize_t len = read(pipe_ends[0], captured, sizeof captured - 1);
-    captured[len > 0 ? len : 0] = '\0';
-    const char *event = strstr(captured, "event");
-    return event != NULL ? event : captured;
-}
-
-static int count_lines(const char *text)
-{
-    int n = 0;
-    for (; *text != '\0'; text++)
-        n += *text == '\n';
-    return n;
+    const char *text = captured_log_take();
+    const char *event = strstr(text, "event");
+    return event != NULL ? event : text;
 }
 
 static struct log_limit limit = LOG_LIMIT(1000);
@@ -79,7 +66,7 @@ Test(log_limit, keeps_keys_and_limits_apart)
     refuse("a");
     refuse("b");
     log_limited(&other, span_of("a"), LOG_INFO, "else", LOG_INT("n", 1));
-    cr_assert_eq(count_lines(written()), 3);
+    cr_assert_eq(captured_log_count_lines(written()), 3);
 }
 
 /* Who makes up a new key for each line gets no more lines than the limit has keys. */
@@ -90,7 +77,7 @@ Test(log_limit, writes_no_more_lines_than_it_has_keys)
         snprintf(origin, sizeof origin, "o%d", i);
         refuse(origin);
     }
-    cr_assert_eq(count_lines(written()), LOG_LIMIT_KEYS);
+    cr_assert_eq(captured_log_count_lines(written()), LOG_LIMIT_KEYS);
     now_ms += 1000;
     refuse("new");
     cr_assert_str_eq(written(), "event=refused origin=new others=100\n");
