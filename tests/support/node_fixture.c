@@ -20,6 +20,7 @@ enum { STEP_MS = 50, ROUNDS = 4 };
 struct node_fixture fixture;
 
 static int64_t now_us; /* monotonic */
+static struct store *memory;
 
 static int64_t show_wall_ms(void)
 {
@@ -35,6 +36,12 @@ static int64_t show_store_ms(void *owner)
 {
     (void)owner;
     return show_wall_ms();
+}
+
+static void on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
+{
+    if (!fixture.loses_events)
+        push_on_inbox_event(owner, user_id, event);
 }
 
 static void on_store_state(void *owner, bool is_up)
@@ -64,10 +71,11 @@ static void open_store(void)
         .inbox_max_bytes = (uint64_t)fixture.options.inbox_max_bytes,
         .idempotency_window_s = 600,
         .idempotency_max = 1000,
-        .events = {push_on_inbox_event, push_on_missed, on_store_state, broadcast_on_received},
+        .events = {on_inbox_event, push_on_missed, on_store_state, broadcast_on_received},
         .owner = &fixture.node,
     };
-    cr_assert_eq(sim_inner_open(&config, show_store_ms, &fixture.node.store), ERR_OK);
+    cr_assert_eq(sim_inner_open(&config, show_store_ms, &memory), ERR_OK);
+    fixture.node.store = memory;
 }
 
 void node_fixture_start(void)
@@ -94,6 +102,7 @@ void node_fixture_start(void)
         .inbox_max = 1000,
         .inbox_max_bytes = 1048576,
     };
+    fixture.loses_events = false;
     fixture.node = (struct node){
         .options = &fixture.options,
         .workers = &fixture.worker,
@@ -119,9 +128,14 @@ void node_fixture_turn(void)
 {
     for (int i = 0; i < ROUNDS; i++) {
         reactor_turn(fixture.worker->reactor, 0);
-        sim_inner_turn(fixture.node.store);
+        sim_inner_turn(memory);
     }
     reactor_turn(fixture.worker->reactor, 0);
+}
+
+void node_fixture_turn_store(void)
+{
+    sim_inner_turn(memory);
 }
 
 void node_fixture_wait_ms(int64_t ms)
@@ -209,5 +223,5 @@ uint64_t node_fixture_push(const char *user_id, const char *data, uint32_t ttl_s
 
 void node_fixture_set_store_full(bool is_full)
 {
-    sim_inner_set_full(fixture.node.store, is_full);
+    sim_inner_set_full(memory, is_full);
 }

@@ -10,6 +10,7 @@ struct node_fixture {
     struct options options; /* the defaults of what a session looks at; may be changed any time */
     struct node node;
     struct worker *worker;
+    bool loses_events; /* what the store reports of inboxes does not reach the node's channels */
 };
 
 extern struct node_fixture fixture;
@@ -21,6 +22,9 @@ void node_fixture_stop(void);
 
 /* Turns the worker and the store until what was asked of one another is done. */
 void node_fixture_turn(void);
+
+/* Turns the store alone: what it has done has not reached the worker yet. */
+void node_fixture_turn_store(void);
 
 /* Time passes in steps of at most 50 ms, with a turn after each. */
 void node_fixture_wait_ms(int64_t ms);

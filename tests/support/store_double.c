@@ -1,0 +1,177 @@
+#include "tests/support/store_double.h"
+
+#include "tests/support/node_fixture.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct asked {
+    struct list link;
+    struct store_request *request;
+    void (*on_done)(struct store_request *request);
+    enum store_op op;
+    bool is_answered;
+};
+
+static struct {
+    struct store store;
+    struct store *inner;
+    struct list asked;
+    unsigned counts[STORE_OPS];
+    bool holds[STORE_OPS];
+    bool is_away;
+    struct store_double_ack last_ack;
+} twin;
+
+static void answer(struct asked *asked)
+{
+    struct store_request *request = asked->request;
+    list_remove(&asked->link);
+    request->on_done = asked->on_done;
+    free(asked);
+    request->on_done(request);
+}
+
+static void on_inner_done(struct store_request *request)
+{
+    LIST_FOR_EACH_SAFE(link, &twin.asked)
+    {
+        struct asked *asked = CONTAINER_OF(link, struct asked, link);
+        if (asked->request != request)
+            continue;
+        asked->is_answered = true;
+        if (!twin.holds[asked->op])
+            answer(asked);
+        return;
+    }
+    cr_assert_fail("an answer to nothing that was asked");
+}
+
+static bool refuse_if_away(struct store_request *request, enum store_op op)
+{
+    if (!twin.is_away || (op != STORE_OP_PAGE && op != STORE_OP_ACK))
+        return false;
+    if (op == STORE_OP_PAGE)
+        CONTAINER_OF(request, struct store_page, request)->error = ERR_STORE_UNAVAILABLE;
+    else
+        CONTAINER_OF(request, struct store_ack, request)->error = ERR_STORE_UNAVAILABLE;
+    request->on_done(request);
+    return true;
+}
+
+static void note_ack(const struct store_ack *ack)
+{
+    twin.last_ack = (struct store_double_ack){.seq = ack->seq, .written = ack->written};
+    cr_assert_lt(ack->device.len, sizeof twin.last_ack.device);
+    if (ack->device.len > 0)
+        memcpy(twin.last_ack.device, ack->device.bytes, ack->device.len);
+}
+
+static void submit(struct store *store, struct store_request *request, enum store_op op)
+{
+    (void)store;
+    twin.counts[op]++;
+    if (op == STORE_OP_ACK)
+        note_ack(CONTAINER_OF(request, struct store_ack, request));
+    if (refuse_if_away(request, op))
+        return;
+    struct asked *asked = calloc(1, sizeof *asked);
+    *asked = (struct asked){.request = request, .on_done = request->on_done, .op = op};
+    list_append(&twin.asked, &asked->link);
+    request->on_done = on_inner_done;
+    twin.inner->ops->submit(twin.inner, request, op);
+}
+
+static void broadcast(struct store *store, struct store_broadcast *question)
+{
+    (void)store;
+    twin.inner->ops->broadcast(twin.inner, question);
+}
+
+static void leave(struct store *store, unsigned lane, struct span user_id)
+{
+    (void)store;
+    twin.inner->ops->leave(twin.inner, lane, user_id);
+}
+
+static void describe(struct store *store, char *out, size_t cap)
+{
+    (void)store;
+    twin.inner->ops->describe(twin.inner, out, cap);
+}
+
+static int64_t now_ms(const struct store *store)
+{
+    (void)store;
+    return twin.inner->ops->now_ms(twin.inner);
+}
+
+static void close_both(struct store *store)
+{
+    (void)store;
+    twin.inner->ops->close(twin.inner);
+    for (enum store_op op = 0; op < STORE_OPS; op++)
+        store_double_release(op);
+    cr_expect(list_is_empty(&twin.asked), "the store has left requests unanswered");
+}
+
+static const struct store_ops ops = {
+    .kind = "double",
+    .close = close_both,
+    .submit = submit,
+    .broadcast = broadcast,
+    .leave = leave,
+    .describe = describe,
+    .now_ms = now_ms,
+};
+
+void store_double_start(void)
+{
+    memset(&twin, 0, sizeof twin);
+    list_init(&twin.asked);
+    twin.store.ops = &ops;
+    twin.inner = fixture.node.store;
+    fixture.node.store = &twin.store;
+}
+
+unsigned store_double_count(enum store_op op)
+{
+    return twin.counts[op];
+}
+
+unsigned store_double_under_way(enum store_op op)
+{
+    unsigned n = 0;
+    LIST_FOR_EACH(link, &twin.asked)
+    {
+        n += CONTAINER_OF(link, struct asked, link)->op == op;
+    }
+    return n;
+}
+
+void store_double_hold(enum store_op op)
+{
+    twin.holds[op] = true;
+}
+
+void store_double_release(enum store_op op)
+{
+    twin.holds[op] = false;
+    LIST_FOR_EACH_SAFE(link, &twin.asked)
+    {
+        struct asked *asked = CONTAINER_OF(link, struct asked, link);
+        if (asked->op == op && asked->is_answered)
+            answer(asked);
+    }
+}
+
+void store_double_set_away(bool is_away)
+{
+    twin.is_away = is_away;
+}
+
+struct store_double_ack store_double_last_ack(void)
+{
+    return twin.last_ack;
+}

@@ -1,0 +1,33 @@
+/* Stands between the node of node_fixture.h and its memory store: counts what the node asks, keeps
+ * answers back, and is away when the test says so. One thread. Failures end the test (criterion).
+ */
+#ifndef HERALD_TESTS_STORE_DOUBLE_H
+#define HERALD_TESTS_STORE_DOUBLE_H
+
+#include "gateway/store/store_backend.h"
+
+/* After node_fixture_start, before the first request. The fixture closes it with the store. */
+void store_double_start(void);
+
+/* How many requests of that kind the node has made. */
+unsigned store_double_count(enum store_op op);
+
+/* How many of them have no answer yet. */
+unsigned store_double_under_way(enum store_op op);
+
+/* The memory store does what is asked, but the answers are kept back until the release. */
+void store_double_hold(enum store_op op);
+void store_double_release(enum store_op op);
+
+/* While it is away pages and positions are answered ERR_STORE_UNAVAILABLE, and nothing is done. */
+void store_double_set_away(bool is_away);
+
+/* The position that the last store_ack was about, and what it said was written. */
+struct store_double_ack {
+    char device[64];
+    uint64_t seq;
+    uint64_t written;
+};
+struct store_double_ack store_double_last_ack(void);
+
+#endif

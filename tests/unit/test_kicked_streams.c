@@ -1,0 +1,55 @@
+/* Which event streams are answered 204 after a kick (CONTRACT 2). */
+#include "gateway/base/metrics.h"
+#include "gateway/delivery/kicked_streams.h"
+#include "tests/support/node_fixture.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+enum { REMEMBERED_MS = 30000, REMEMBERED = 10000 };
+
+static const struct span user = {"u", 1};
+
+TestSuite(kicked_streams, .init = node_fixture_start, .fini = node_fixture_stop);
+
+Test(kicked_streams, stop_one_stream_of_the_user_for_each_that_was_kicked)
+{
+    kicked_streams_remember(fixture.worker, user);
+    kicked_streams_remember(fixture.worker, SPAN_LITERAL("other"));
+    kicked_streams_remember(fixture.worker, user);
+    cr_expect(kicked_streams_take(fixture.worker, user));
+    cr_expect(kicked_streams_take(fixture.worker, user));
+    cr_expect_not(kicked_streams_take(fixture.worker, user));
+    cr_expect(kicked_streams_take(fixture.worker, SPAN_LITERAL("other")));
+}
+
+Test(kicked_streams, are_told_apart_by_the_whole_userId)
+{
+    kicked_streams_remember(fixture.worker, user);
+    cr_expect_not(kicked_streams_take(fixture.worker, SPAN_LITERAL("u2")));
+    cr_expect_not(kicked_streams_take(fixture.worker, SPAN_LITERAL("U")));
+}
+
+Test(kicked_streams, are_forgotten_after_30_seconds)
+{
+    kicked_streams_remember(fixture.worker, user);
+    kicked_streams_remember(fixture.worker, user);
+    node_fixture_wait_ms(REMEMBERED_MS - 1);
+    cr_expect(kicked_streams_take(fixture.worker, user));
+    node_fixture_wait_ms(1);
+    cr_expect_not(kicked_streams_take(fixture.worker, user));
+}
+
+Test(kicked_streams, are_at_most_10000_and_the_oldest_is_forgotten_for_one_more)
+{
+    char name[16];
+    for (unsigned i = 0; i <= REMEMBERED; i++) {
+        snprintf(name, sizeof name, "u%u", i);
+        cr_assert_eq(metrics_read(METRIC_KICKS_FORGOTTEN), 0, "at %u", i);
+        kicked_streams_remember(fixture.worker, span_of(name));
+    }
+    cr_expect_eq(metrics_read(METRIC_KICKS_FORGOTTEN), 1);
+    cr_expect_not(kicked_streams_take(fixture.worker, SPAN_LITERAL("u0")));
+    cr_expect(kicked_streams_take(fixture.worker, SPAN_LITERAL("u1")));
+    cr_expect(kicked_streams_take(fixture.worker, SPAN_LITERAL("u10000")));
+}

@@ -1,0 +1,234 @@
+/* Where a user's positions are (CONTRACT 5.6), and when they are written to the store. */
+#include "gateway/delivery/position_writer.h"
+#include "gateway/delivery/positions.h"
+#include "gateway/session/session_close.h"
+#include "tests/support/node_fixture.h"
+#include "tests/support/store_double.h"
+#include "tests/support/subscriber.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+enum { SLOT_MS = 64, SLOTS = 16, BATCH = 256 };
+
+static struct subscriber first, second;
+
+static void set_up(void)
+{
+    node_fixture_start();
+    store_double_start();
+}
+
+/* A position is written after 16 slots, each of which a timer ends: up to TIMER_SLOT_MS late. */
+static void wait_slots(unsigned n)
+{
+    for (unsigned ms = 0; ms < n * (SLOT_MS + TIMER_SLOT_MS); ms++)
+        node_fixture_wait_ms(1);
+}
+
+static void push_all(const char *user_id, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        node_fixture_push(user_id, "1", 60);
+}
+
+static uint64_t position_of(const struct subscriber *subscriber)
+{
+    return position_acked(positions_of(subscriber->session));
+}
+
+static void acknowledge(const struct subscriber *subscriber, uint64_t seq)
+{
+    cr_assert(session_ack(subscriber->session, seq));
+    node_fixture_turn();
+}
+
+static void close_session(const struct subscriber *subscriber)
+{
+    session_close(subscriber->session, ERR_KICKED);
+    node_fixture_turn();
+}
+
+static unsigned n_written(void)
+{
+    return store_double_count(STORE_OP_ACK);
+}
+
+TestSuite(positions, .init = set_up, .fini = node_fixture_stop);
+
+Test(positions, follow_the_lowest_of_the_open_sessions)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    subscriber_enter(&second, LEVEL_V1, "u", NULL);
+    push_all("u", 5);
+    acknowledge(&first, 4);
+    cr_expect_eq(position_of(&first), 0);
+    acknowledge(&second, 2);
+    cr_expect_eq(position_of(&first), 2);
+    acknowledge(&second, 5);
+    cr_expect_eq(position_of(&first), 4);
+}
+
+Test(positions, are_the_highest_of_any_when_the_last_session_has_closed)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    subscriber_enter(&second, LEVEL_V1, "u", NULL);
+    push_all("u", 5);
+    acknowledge(&first, 4);
+    close_session(&first);
+    cr_expect_eq(position_of(&second), 0);
+    close_session(&second);
+    cr_expect_eq(store_double_last_ack().seq, 4);
+    cr_expect_eq(store_double_last_ack().written, 5, "what was written may have been shown");
+}
+
+Test(positions, of_devices_move_by_themselves)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", "phone");
+    subscriber_enter(&second, LEVEL_V1, "u", "laptop");
+    push_all("u", 3);
+    acknowledge(&first, 3);
+    cr_expect_eq(position_of(&first), 3);
+    cr_expect_eq(position_of(&second), 0);
+    close_session(&first);
+    cr_expect_str_eq(store_double_last_ack().device, "phone");
+    cr_expect_eq(store_double_last_ack().seq, 3);
+}
+
+Test(positions, are_shared_by_the_sessions_of_a_device)
+{
+    struct subscriber *third = calloc(1, sizeof *third);
+    subscriber_enter(&first, LEVEL_V1, "u", "phone");
+    subscriber_enter(&second, LEVEL_V1, "u", "laptop");
+    subscriber_enter(third, LEVEL_V1, "u", "phone");
+    cr_expect_eq(positions_of(first.session), positions_of(third->session));
+    cr_expect_neq(positions_of(first.session), positions_of(second.session));
+    free(third);
+}
+
+/* What it was promised must still be there when its first page comes. */
+Test(positions, stand_still_while_the_first_page_of_a_session_is_under_way)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    push_all("u", 3);
+    acknowledge(&first, 1);
+    store_double_hold(STORE_OP_PAGE);
+    subscriber_enter(&second, LEVEL_V1, "u", NULL);
+    acknowledge(&first, 3);
+    cr_expect_eq(position_of(&first), 1);
+    store_double_release(STORE_OP_PAGE);
+    node_fixture_turn();
+    acknowledge(&second, 2);
+    cr_expect_eq(position_of(&first), 2);
+}
+
+Test(positions, are_written_once_about_a_second_after_they_have_moved)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    push_all("u", 3);
+    acknowledge(&first, 1);
+    acknowledge(&first, 2);
+    acknowledge(&first, 3);
+    node_fixture_wait_ms((SLOTS - 1) * SLOT_MS);
+    cr_expect_eq(n_written(), 0);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 1);
+    cr_expect_eq(store_double_last_ack().seq, 3);
+    wait_slots(2 * SLOTS);
+    cr_expect_eq(n_written(), 1);
+}
+
+Test(positions, of_many_users_are_written_in_the_order_in_which_they_have_moved)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    subscriber_enter(&second, LEVEL_V1, "v", NULL);
+    push_all("u", 1);
+    push_all("v", 2);
+    acknowledge(&first, 1);
+    node_fixture_wait_ms(SLOTS / 2 * SLOT_MS);
+    acknowledge(&second, 2);
+    for (unsigned ms = 0; ms < SLOTS * (SLOT_MS + TIMER_SLOT_MS) && n_written() == 0; ms++)
+        node_fixture_wait_ms(1);
+    cr_expect_eq(n_written(), 1);
+    cr_expect_eq(store_double_last_ack().seq, 1);
+    node_fixture_wait_ms(SLOT_MS);
+    cr_expect_eq(n_written(), 1);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 2);
+    cr_expect_eq(store_double_last_ack().seq, 2);
+}
+
+Test(positions, are_written_at_once_when_256_notifications_wait_for_it)
+{
+    fixture.options.inbox_max = 10000;
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    push_all("u", BATCH);
+    acknowledge(&first, BATCH - 1);
+    cr_expect_eq(n_written(), 0);
+    acknowledge(&first, BATCH);
+    cr_expect_eq(n_written(), 1);
+}
+
+Test(positions, are_written_at_once_at_a_quarter_of_a_small_inbox)
+{
+    fixture.options.inbox_max = 16;
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    push_all("u", 4);
+    acknowledge(&first, 3);
+    cr_expect_eq(n_written(), 0);
+    acknowledge(&first, 4);
+    cr_expect_eq(n_written(), 1);
+}
+
+Test(positions, are_written_at_once_when_the_last_session_leaves)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    push_all("u", 2);
+    acknowledge(&first, 2);
+    close_session(&first);
+    cr_expect_eq(n_written(), 1);
+    cr_expect_eq(store_double_last_ack().seq, 2);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 1, "and the slot that the client was in finds nothing to write");
+}
+
+Test(positions, are_written_again_when_the_store_was_away)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    push_all("u", 1);
+    acknowledge(&first, 1);
+    store_double_set_away(true);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 1);
+    store_double_set_away(false);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 2);
+    wait_slots(2 * SLOTS);
+    cr_expect_eq(n_written(), 2);
+}
+
+/* To a full inbox a push takes the shared position along, and its notification says so. */
+Test(positions, need_no_write_when_a_push_has_carried_them)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    push_all("u", 2);
+    acknowledge(&first, 1);
+    positions_stored(first.session->client, 1);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 0);
+    acknowledge(&first, 2);
+    positions_stored(first.session->client, 1);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 1);
+}
+
+Test(positions, that_a_request_is_to_see_are_written_now)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", "phone");
+    push_all("u", 1);
+    acknowledge(&first, 1);
+    position_writer_flush(first.session->client);
+    cr_expect_eq(n_written(), 1);
+    position_writer_flush(first.session->client);
+    cr_expect_eq(n_written(), 1);
+}
