@@ -1,4 +1,6 @@
-/* A subscriber's socket on its way to the user's home worker, where it becomes a session. */
+/* A subscriber's socket on its way to the user's home worker, where it becomes a session: from an
+ * HTTP connection whose request was accepted, or from a session that waited in AUTH and whose user
+ * is known now. Between threads it travels as a letter, and one thread at a time has it. */
 #ifndef HERALD_HANDOVER_H
 #define HERALD_HANDOVER_H
 
@@ -13,16 +15,18 @@ struct handover {
     char bytes[]; /* the User-Agent, the origin, the early bytes */
 };
 
-/* The admission, what its spans point to and the early bytes are copied. NULL: out of memory. */
+/* The admission, what its spans point to, and the early bytes (received after the request's head)
+ * are copied; the caller then gives it the socket and the peer. NULL: out of memory. */
 struct handover *handover_new(const struct admission *admission, struct span early);
 
-/* For session_events.on_identified: the session's socket goes to the home of its user, which is
- * known now, and what it received and did not read goes along. */
+/* For session_events.on_identified: the session's socket goes to the home worker of its user, with
+ * what it received and did not read. The session is detached; out of memory, it is given up. */
 void handover_identified(struct session *session);
 
-/* From the worker `from`, whose socket it was: the session begins there at once if that is the
- * home, and otherwise there soon. Takes over the handover and its socket, for which there is a
- * place among node->n_sessions. */
+/* On the thread of `from`, the worker that has the socket. If that is the user's home the session
+ * begins before this returns; otherwise a letter takes the handover to the home. Takes over the
+ * handover, its socket and peer, which the caller has counted in node->n_sockets and n_sessions.
+ * What cannot become a session is closed, and the counts are given back. */
 void handover_send(struct handover *handover, struct worker *from);
 
 #endif

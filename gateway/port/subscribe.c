@@ -2,10 +2,10 @@
  * room at its address (429) and here (503). A ticket is asked of the store, and the HTTP connection
  * waits for that.
  *
- * How one is refused depends on who it is. A page sees no status, so a well-formed handshake with
- * an Origin is upgraded and closed at once with a code. EventSource gives up on everything but 200,
- * so for a reason that passes it gets a stream that says when to come again, and ends. All others
- * get the status. */
+ * A refusal depends on the kind of client. A browser's page does not see the HTTP status, so a
+ * well-formed handshake with an Origin is upgraded and closed at once with a code. EventSource
+ * gives up on every status but 200, so for a reason that passes it gets a stream that says when to
+ * come again, and ends. All others get the status. */
 #include "gateway/port/subscribe.h"
 
 #include "gateway/base/metrics.h"
@@ -59,7 +59,7 @@ static const char *retry_reason(enum err error)
     }
 }
 
-/* The 101, and the close frame behind it. */
+/* The 101, followed by the close frame. */
 static void upgrade_and_close(struct http_conn *http_conn, const struct admission *admission,
                               enum err error, const char *detail)
 {

@@ -1,7 +1,8 @@
 /* A subscriber whose request was accepted, on its way to becoming a session. port/subscribe.c fills
  * one in as the request is read, it travels to the user's home worker inside a handover, and
  * session_new begins a session of it. A session that waited for its token is turned back into one.
- * It is copied as a whole; what its spans point to belongs to whoever carries it. */
+ * It is copied as a whole; what its spans point to belongs to its carrier (the HTTP
+ * connection, then the handover). */
 #ifndef HERALD_ADMISSION_H
 #define HERALD_ADMISSION_H
 
@@ -47,7 +48,7 @@ struct admission {
     bool is_explicit; /* SSE: ack=explicit */
     bool is_page;     /* WebSocket: its request had an Origin, so it sees no status */
     bool is_open;     /* it was a session already, before its user was known: no handshake */
-    bool is_draining; /* an open one that was told when it will be closed: */
+    bool is_draining; /* is_open: its drain had begun, and it is closed at drain_at_ms */
     uint32_t drain_at_ms;
     struct span user_agent;
     struct span origin; /* SSE: whose page may read the stream; empty: no CORS headers */

@@ -53,7 +53,7 @@ static struct backlog_item gap_item(const struct gap *gap)
                                  .n_missing = (gap->to - gap->from + 1) & (UINT64_MAX >> 8)};
 }
 
-/* Behind a gap that it goes on with: then that is longer, and it needs no item of its own. */
+/* If it continues the gap before it, that one becomes longer, and it needs no item of its own. */
 static bool lengthens(struct backlog *backlog, uint32_t end, const struct gap *gap)
 {
     if (backlog == NULL || end == backlog->first)

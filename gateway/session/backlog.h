@@ -7,7 +7,7 @@
 #include "proto/note/gap.h"
 #include "proto/note/notification.h"
 
-/* Beside enum gap_cause: numbers that were written, and that the client must be told to hide. */
+/* In addition to enum gap_cause: numbers that were written and that the client must hide. */
 enum { BACKLOG_CANCEL = 1 };
 
 /* 16 bytes, because a flush makes one for each notification. */

@@ -67,7 +67,7 @@ struct session_held {
 /* SSE (session_sse.c). */
 struct session_stream {
     uint64_t mark_seq;       /* what is acknowledged... */
-    uint64_t mark_bytes;     /* ...once TCP has acknowledged so many bytes; 0: no mark */
+    uint64_t mark_bytes;     /* ...once TCP has acknowledged this many bytes; mark_seq 0: no mark */
     uint64_t progress_bytes; /* that TCP had acknowledged at progress_ms */
     uint32_t progress_ms;    /* these on session_clock */
     uint32_t check_ms;       /* when the mark is looked at next */
@@ -214,7 +214,7 @@ static inline bool session_is_open(const struct session *session)
     return session->state < SESSION_CLOSING;
 }
 
-/* Is it told of gaps and withdrawals? */
+/* Does its level have messages for gaps and withdrawals? */
 static inline bool session_has_gaps(const struct session *session)
 {
     return session->level == LEVEL_V1 || session->level == LEVEL_SSE;

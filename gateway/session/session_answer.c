@@ -1,6 +1,6 @@
 /* The answer to a session's request: the 101 or the 200, at once, or held back until the first page
- * has told that the user is not blocked. It goes out before all else that is written, and so this
- * is beside session_say.c the one file that writes to the connection. */
+ * has shown that the user is not blocked. It is written before anything else, so session_say.c
+ * calls this file, which writes to the connection itself: with session_say.c it is the only one. */
 #include "gateway/session/session_answer.h"
 
 #include "proto/http/http_answer.h"
@@ -9,8 +9,8 @@
 
 enum { HEAD_MAX_BYTES = 2048 };
 
-/* The answer to the request is held back until the first page tells whether the user is blocked:
- * only a status says so. A page sees none, and is answered at once. */
+/* The answer is held back until the first page shows whether the user is blocked, because only an
+ * HTTP status can say so. A browser's page does not see the status, and is answered at once. */
 static enum err hold_accept(struct session *session, const struct admission *admission)
 {
     struct session_extra *extra = session_extra(session);

@@ -54,7 +54,7 @@ void session_refuse_auth(struct session *session, enum err error, const char *wh
     session_close_with(session, error, span_of(why), 0);
 }
 
-/* That a token ends is as it should be; that none comes, somebody wants to know. */
+/* A token that ends is normal. A client that sends none is not, and is logged as a refusal. */
 void session_end_auth(struct session *session, enum err error)
 {
     if (error == ERR_AUTH_TIMEOUT)

@@ -15,8 +15,8 @@ void session_send_auth(struct session *session);
 void session_on_auth(struct session *session, struct span token); /* an auth message */
 void session_on_held_auth(struct session *session);               /* the one that waited */
 
-/* Closes it for its credentials; the page is told which check failed, and so is the operator. `why`
- * is a constant. */
+/* Closes it for its credentials. The close frame and the log say which check failed: `why`, a
+ * constant. */
 void session_refuse_auth(struct session *session, enum err error, const char *why);
 /* The same for what session_auth_is_over says. */
 void session_end_auth(struct session *session, enum err error);

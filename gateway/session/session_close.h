@@ -15,7 +15,8 @@ void session_close_with(struct session *session, enum err error, struct span rea
 /* Each session of the client. */
 void session_close_all(struct client *client, enum err error, struct span reason);
 
-/* Another epoch has begun: the sessions of the old one are told, and closed (4004). */
+/* Another epoch has begun: the client's sessions get a gap with cause reset and are closed (4004).
+ */
 void session_resync_all(struct client *client);
 
 /* The socket is closed; the memory goes at the end of the turn. */

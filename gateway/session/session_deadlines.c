@@ -62,7 +62,7 @@ bool session_hold_is_over(const struct session *session)
 bool session_auth_is_over(const struct session *session, enum err *ret_error)
 {
     if (session_is_holding(session))
-        return false; /* what was said in time counts, though nobody has looked at it yet */
+        return false; /* the message came in time, although it is not verified yet */
     if (session->state == SESSION_AUTH &&
         session_has_come(session_clock(session), session->extra->auth.by_ms)) {
         *ret_error = ERR_AUTH_TIMEOUT;

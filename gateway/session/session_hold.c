@@ -1,9 +1,9 @@
-/* One verification a second and session, because a signature costs a hundred times what it costs to
- * ask for it, and none beyond the share of the busy ones (net/throttle.h). An auth message that
- * comes too early is kept as it is, and nothing behind it is read, until its second has come and
- * then its turn. None is refused for it: what ends a session because of its credentials waits as
- * long. Nor does a peer pass for silent whose bytes nobody reads, or for alive by bytes that came
- * long ago (session.c). */
+/* A session has at most one token verified in a second, because to verify a signature costs a
+ * hundred times what it costs to ask for it, and none beyond the share of the busy connections
+ * (net/throttle.h). An auth message that comes too early is kept, and nothing after it is read,
+ * until its second has come and then its turn. It is not refused: the deadlines of the session's
+ * credentials wait as long. Meanwhile the peer does not count as silent, because its bytes are not
+ * read, nor as alive because of bytes that came long ago (session_deadlines.c, session_life.c). */
 #include "gateway/session/session_hold.h"
 
 #include "gateway/base/metrics.h"

@@ -108,7 +108,8 @@ static bool probe_silent_peer(struct session *session, uint32_t now_ms)
 {
     uint32_t silence_ms = (uint32_t)session_options(session)->silence_timeout;
     if (!session->has_ping_out && !session_send_ping(session)) {
-        session->heard_ms = now_ms - silence_ms / 2; /* so much waits that --slow-timeout decides */
+        session->heard_ms =
+            now_ms - silence_ms / 2; /* the queue is full, so --slow-timeout decides */
         return true;
     }
     if (!session_has_come(now_ms, session->ping_sent_ms + silence_ms / 2)) {

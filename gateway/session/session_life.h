@@ -10,10 +10,10 @@
 MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
                                 struct session **ret_session);
 
-/* Closes it with 1012 at a random moment before the end of the drain (node.h), and tells it so,
- * once. */
+/* Closes it with 1012 at a random moment before the end of the drain (node.h). A herald.v1 client
+ * gets a goaway message. Does nothing the second time. */
 void session_drain(struct session *session);
-/* One that was told before it moved here. */
+/* The same for a session that was given its moment before it was handed over. */
 void session_drain_at(struct session *session, uint32_t drain_at_ms);
 
 #endif

@@ -49,7 +49,7 @@ void session_count_in(struct session *session, size_t n_messages, size_t n_bytes
     if (is_in_messages && take_from_rate(&rates->bytes, options->max_bytes_per_second, n_bytes))
         return;
     metrics_count(is_in_messages ? METRIC_LIMITED_BYTES : METRIC_LIMITED_MESSAGES);
-    session->is_deaf = true; /* what else it sends is not worth decoding */
+    session->is_deaf = true; /* the rest of what it sends is not decoded */
     session_close_with(session, ERR_RATE, SPAN_LITERAL("rate"), session_retry_ms(session));
     conn_shutdown(&session->conn);
 }

@@ -1,6 +1,7 @@
 /* What comes in on a WebSocket: data messages of a plain client are counted and dropped, those of a
- * herald.v1 client are read; pings are answered; a pong that brings the number of a ping tells the
- * round trip, and acknowledges, for a plain client, all that was written before that ping. */
+ * herald.v1 client are read; pings are answered; a pong that brings the number of a ping
+ * measures the round trip and acknowledges, for a plain client, all that was written before that
+ * ping. */
 #include "gateway/session/session_read.h"
 
 #include "gateway/base/metrics.h"
@@ -38,7 +39,7 @@ static void measure_round_trip(struct session *session)
         (uint16_t)(round_trip_ms < UINT16_MAX ? round_trip_ms : UINT16_MAX - 1);
 }
 
-/* Is it what a ping that nobody has answered carried? Then that one, and those before it, are
+/* Is it the number of a ping that has had no pong yet? Then that ping and those before it count as
  * answered. */
 static bool matches_ping(struct session *session, uint64_t number)
 {
@@ -127,9 +128,9 @@ static void on_v1_text(struct session *session, struct span text)
     }
 }
 
-/* A read of compressed bytes could become a hundred times as many, which would be this worker's
- * time: so much of one read is inflated, and who sends more sends bombs. In the turn's budget for
- * reading it counts as read. */
+/* The bytes of one read could inflate to a hundred times as many, and take this worker's time. So
+ * at most INFLATED_PER_READ_BYTES of one read are inflated; a client that sends more is closed. In
+ * the turn's budget for reading, inflated bytes count as read. */
 static bool may_inflate(struct session *session)
 {
     if (session_worker(session)->inflated_bytes < INFLATED_PER_READ_BYTES)
@@ -266,8 +267,9 @@ static bool is_counted(const struct ws_event *event)
 
 /* ---- what has begun must end ---- */
 
-/* All that has come is read. The pieces of a message that never ends would stay in memory, and the
- * bytes of a frame; whoever sends so fast that a new one has begun each time is not late. */
+/* All that has come is read. The pieces of a message that never ends would stay in memory, as would
+ * the bytes of a frame. A client that sends so fast that another message has begun each time this
+ * is asked is not late. */
 static void note_unfinished(struct session *session, bool has_rest)
 {
     bool is_unfinished = has_rest || ws_decoder_is_in_message(&session->decoder);

@@ -1,8 +1,8 @@
-/* The one door for all that a session says (tests/lint/layers: no other file of a session writes
- * to its connection). Whoever asks for a great deal and does not read must not fill the memory, so
- * each thing that is said has a reason, and the reason decides what happens where there is no room
- * (--session-max-bytes). What is said while a client's bytes are read is an answer to them,
- * whatever its author called it. */
+/* The one door for all that a session writes after the answer to its request (tests/lint/layers).
+ * A client that asks for much and does not read must not fill the memory. So everything is written
+ * for a reason (enum say), and the reason decides what happens when --session-max-bytes wait
+ * already. What is written while the client's bytes are read counts as an answer to them, whatever
+ * reason the caller gave. */
 #include "gateway/session/session_say.h"
 
 #include "gateway/base/metrics.h"
@@ -26,9 +26,9 @@ bool session_has_room(const struct session *session, size_t len)
     return queued == 0 || queued + len <= (size_t)session_options(session)->session_max_bytes;
 }
 
-/* What is of the inbox is handed over while little waits in the connection, so it needs no room of
- * its own. Half of what there may be is left to the backlog: so what a page tells to a session that
- * has written all fits, and is not told again and again. */
+/* What is of the inbox is given to the connection while little waits there, so it needs no room of
+ * its own. Half of session_max_bytes is left to the backlog, so that the withdrawals of one page
+ * fit into it when a session has written all, and are not read again and again. */
 bool session_takes_more(const struct session *session)
 {
     size_t most = (size_t)session_options(session)->session_max_bytes / 2;

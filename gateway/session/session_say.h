@@ -13,7 +13,7 @@ enum say {
     SAY_ONCE, /* written: in the life of a session it is said once (hello, reset, goaway, close) */
 };
 
-/* false: it was left out. A failure of another kind ends the session (its state tells). */
+/* false: it was left out. A failure of another kind ends the session (see its state). */
 bool session_say(struct session *session, enum say why, const void *bytes, size_t len);
 bool session_say_text(struct session *session, enum say why, struct span text); /* as a frame */
 /* A notification's frame, while the session is not busy. */
@@ -21,7 +21,7 @@ MUST_CHECK enum err session_say_payload(struct session *session, struct payload 
 
 /* Bytes that wait in memory to be written. */
 size_t session_queued_bytes(const struct session *session);
-/* Is there room for so many bytes more in memory? There is for anything while nothing waits. */
+/* Is there room for `len` more bytes in memory? There always is while nothing waits. */
 bool session_has_room(const struct session *session, size_t len);
 /* May what is of the inbox be handed to the connection, as far as that is concerned? */
 bool session_takes_more(const struct session *session);

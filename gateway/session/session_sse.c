@@ -1,10 +1,9 @@
 /* What event streams do otherwise. Nothing comes back on them, so what the client's TCP has
- * acknowledged counts as received (CONTRACT 2), unless ack=explicit stands in the query: when
- * the kernel has taken all that was queued, a mark says how many bytes TCP must have acknowledged
- * for it, and the kernel is asked 20 ms later, and then in twice the time each time, up to a
- * second. Before that nobody could say how many bytes TLS will make of what waits. A comment every
- * 15 s keeps proxies awake and finds out whether the peer still takes bytes.
- */
+ * acknowledged counts as received (CONTRACT 2), unless the query says ack=explicit. When the kernel
+ * has taken all that was queued, a mark says how many bytes TCP must have acknowledged for it; only
+ * then is it known how many bytes TLS has made of them. The kernel is asked after 20 ms, and then
+ * after twice the time each time, up to a second. A comment every 15 s keeps proxies awake and
+ * finds out whether the peer still takes bytes. */
 #include "gateway/session/session_sse.h"
 
 #include "gateway/base/metrics.h"
@@ -81,7 +80,7 @@ static bool is_stream_alive(struct session *session, uint64_t acked, uint64_t un
 {
     struct session_stream *stream = &session->extra->stream;
     uint32_t now_ms = session_clock(session);
-    /* A unix socket tells only how much is left: that it becomes less, or nothing, is progress. */
+    /* A unix socket shows only how much is left: that it changes, or is nothing, is progress. */
     uint64_t progress = acked != 0 ? acked : UINT64_MAX - unacked;
     if (unacked == 0 || progress != stream->progress_bytes) {
         stream->progress_bytes = progress;
@@ -119,8 +118,8 @@ static bool must_give_up(enum err error)
     return error == ERR_BLOCKED || error == ERR_KICKED;
 }
 
-/* What a WebSocket is told by 4503 and 4508, not to come back by itself, a stream that is open is
- * told by a time to wait of a day: the client's own timer holds it back. */
+/* A WebSocket's close codes 4503 and 4508 say that it must not come back by itself. An open stream
+ * has no such code, and gets a retry of a day instead: the client's own timer holds it back. */
 static bool must_stay_away(enum err error)
 {
     return must_give_up(error) || error == ERR_REPLACED;

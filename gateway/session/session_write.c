@@ -1,13 +1,14 @@
-/* What goes out. A notification is handed to the connection at once while little waits there;
- * otherwise it waits in the session's backlog, where it can still expire or be withdrawn, and is
- * handed over as the socket takes more (TCP_NOTSENT_LOWAT keeps what the kernel holds unsent
- * small). Backlog and connection together hold at most --session-max-bytes; beyond it the session
- * goes back to reading the inbox.
+/* What goes out. A notification is given to the connection at once while little waits there.
+ * Otherwise it waits in the session's backlog, where it can still expire or be withdrawn, until the
+ * socket takes more (TCP_NOTSENT_LOWAT keeps small what the kernel holds unsent). Backlog and
+ * connection together hold at most --session-max-bytes; beyond that the session goes back to
+ * reading the inbox.
  *
- * `tail` is the last number that is accepted, `sent` the last one handed over. A plain WebSocket is
- * pinged behind each notification, unless a ping is under way: in the same write.
+ * The reader's tail is the last number that was accepted, `sent` the last one that was given to the
+ * connection. A plain WebSocket is pinged after each notification, in the same write, unless a ping
+ * is under way.
  *
- * What is to be hidden waits in the backlog as well, as a range of numbers. */
+ * Numbers that the client must hide wait in the backlog as well, as a range. */
 #include "gateway/session/session_write.h"
 
 #include "gateway/base/metrics.h"
@@ -216,8 +217,8 @@ void session_feed(struct session *session)
     }
 }
 
-/* Behind what waits already. One of note and gap (a gap: what is to be hidden, too). ERR_FULL:
- * there is no room; on any other error the session ends. */
+/* Queues a note, or else a gap or a range of numbers to be hidden, after what waits already.
+ * ERR_FULL: there is no room. After any other error the session ends. */
 static enum err queue_in_backlog(struct session *session, struct notification *note,
                                  const struct gap *gap)
 {

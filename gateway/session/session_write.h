@@ -14,16 +14,17 @@ void session_reset(struct session *session);
 
 /* Queues a notification and moves the tail to it. What has expired meanwhile becomes a gap.
  * ERR_FULL: session_max_bytes wait already, and nothing was queued. A failure of another kind ends
- * the session (its state tells). */
+ * the session (see its state). */
 MUST_CHECK enum err session_write(struct session *session, struct notification *note);
 
-/* These numbers will not come. Moves the tail after them; a plain client is not told. Errors as
- * above. */
+/* These numbers will not come. Moves the tail after them; a plain client is sent nothing.
+ * Errors as above. */
 MUST_CHECK enum err session_gap(struct session *session, const struct gap *gap);
 
-/* These numbers were withdrawn or collapsed: what still waits in memory is dropped, and a client
- * that was written one, and has not acknowledged it, is told to hide it. ERR_FULL: it was not told
- * of all of them, because session_max_bytes wait (a page that looks back tells it). */
+/* These numbers were withdrawn or collapsed. What still waits in memory becomes a gap; for each
+ * number that was written and is not acknowledged, the client gets a cancel message. ERR_FULL:
+ * session_max_bytes wait, and not all of them were sent (the caller reads a page that looks back).
+ */
 MUST_CHECK enum err session_withdraw(struct session *session, uint64_t from, uint64_t to,
                                      enum gap_cause cause);
 
