@@ -10,6 +10,10 @@
 enum { SPARE_QUEUES = 64 };
 
 static void flush_all(struct reactor_task *task);
+static void on_shaken(struct reactor_watch *watch);
+static void on_shake_failed(struct reactor_watch *watch);
+
+static const struct handshake_ops handshake_ops = {on_shaken, on_shake_failed};
 
 enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
 {
@@ -24,7 +28,7 @@ enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
         throttle_init(&loop->throttle, reactor, CONN_BUSY_BYTES_PER_MS, conn_read_in_turn);
     if (error != ERR_OK)
         goto undo_buffer;
-    error = handshakes_init(&loop->handshakes, reactor);
+    error = handshakes_init(&loop->handshakes, reactor, &handshake_ops);
     if (error != ERR_OK)
         goto undo_throttle;
     return ERR_OK;
@@ -189,7 +193,7 @@ enum err conn_accept(struct conn *conn, struct conn_loop *loop, const struct con
     enum err error = conn_open(conn, loop, ops, socket);
     if (error != ERR_OK || socket.transport->ops->shake == NULL)
         return error;
-    error = handshake_new(conn, from, &conn->handshake);
+    error = handshake_new(&loop->handshakes, &conn->watch, conn->transport, from, &conn->handshake);
     if (error != ERR_OK)
         reactor_watch_remove(loop->reactor, &conn->watch);
     else
@@ -204,8 +208,15 @@ static void end_handshake(struct conn *conn)
     conn->handshake = NULL;
 }
 
-void conn_shaken(struct conn *conn)
+static void on_shake_failed(struct reactor_watch *watch)
 {
+    struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
+    conn->ops->on_gone(conn, false);
+}
+
+static void on_shaken(struct reactor_watch *watch)
+{
+    struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
     end_handshake(conn);
     if (conn->out != NULL)
         conn_mark(conn);

@@ -98,8 +98,6 @@ static inline bool conn_is_shaking(const struct conn *conn)
     return conn->watch.flags & CONN_SHAKING;
 }
 
-void conn_shaken(struct conn *conn); /* for handshakes.c: it is complete */
-
 /* Offers bytes to on_bytes as if they had just arrived (left over from another reader). They are
  * written to; what is not taken is kept. */
 void conn_feed(struct conn *conn, uint8_t *bytes, size_t len);

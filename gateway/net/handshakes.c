@@ -1,7 +1,7 @@
 #include "gateway/net/handshakes.h"
 
 #include "gateway/base/metrics.h"
-#include "gateway/net/conn.h"
+#include "gateway/net/transport.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,9 @@
 struct handshake {
     struct handshake_entry entry;
     struct list ready;
-    struct conn *conn;
+    struct handshakes *handshakes;
+    struct reactor_watch *socket;
+    struct transport *transport;
     int64_t begun_ms;
     uint32_t events; /* that the socket is watched for */
 };
@@ -24,9 +26,11 @@ static void on_give_way(struct timer *timer)
     reactor_at_turn_end(handshakes->reactor, &handshakes->task);
 }
 
-enum err handshakes_init(struct handshakes *handshakes, struct reactor *reactor)
+enum err handshakes_init(struct handshakes *handshakes, struct reactor *reactor,
+                         const struct handshake_ops *ops)
 {
     handshakes->reactor = reactor;
+    handshakes->ops = ops;
     handshakes->task.run = run_steps;
     list_init(&handshakes->ready);
     list_init(&handshakes->task.link);
@@ -41,19 +45,22 @@ void handshakes_fini(struct handshakes *handshakes)
     handshake_addresses_fini(&handshakes->addresses);
 }
 
-enum err handshake_new(struct conn *conn, const struct ip *from, struct handshake **ret_handshake)
+enum err handshake_new(struct handshakes *handshakes, struct reactor_watch *socket,
+                       struct transport *transport, const struct ip *from,
+                       struct handshake **ret_handshake)
 {
     struct handshake *handshake = calloc(1, sizeof *handshake);
     if (handshake == NULL)
         return ERR_NO_MEMORY;
-    enum err error =
-        handshake_addresses_add(&conn->loop->handshakes.addresses, &handshake->entry, from);
+    enum err error = handshake_addresses_add(&handshakes->addresses, &handshake->entry, from);
     if (error != ERR_OK) {
         free(handshake);
         return error;
     }
     list_init(&handshake->ready);
-    handshake->conn = conn;
+    handshake->handshakes = handshakes;
+    handshake->socket = socket;
+    handshake->transport = transport;
     handshake->events = EPOLLIN;
     *ret_handshake = handshake;
     return ERR_OK;
@@ -89,55 +96,60 @@ void handshake_free(struct handshakes *handshakes, struct handshake *handshake)
 /* false: the connection has broken. */
 static bool watch_for(struct handshake *handshake, uint32_t events)
 {
-    struct conn *conn = handshake->conn;
     if (handshake->events == events)
         return true;
     handshake->events = events;
-    return reactor_watch_change(conn->loop->reactor, &conn->watch, events) == ERR_OK;
+    return reactor_watch_change(handshake->handshakes->reactor, handshake->socket, events) ==
+           ERR_OK;
 }
 
-static void fail(struct conn *conn)
+static void fail_handshake(struct handshake *handshake)
 {
-    conn->ops->on_gone(conn, false);
+    handshake->handshakes->ops->on_failed(handshake->socket);
 }
 
-static void step(struct handshake *handshake)
+static void complete_handshake(struct handshake *handshake)
 {
-    struct conn *conn = handshake->conn;
-    switch (conn->transport->ops->shake(conn->transport, conn->watch.fd)) {
+    handshake->handshakes->ops->on_shaken(handshake->socket);
+}
+
+static void step_handshake(struct handshake *handshake)
+{
+    struct transport *transport = handshake->transport;
+    switch (transport->ops->shake(transport, handshake->socket->fd)) {
     case TRANSPORT_MOVED:
         if (watch_for(handshake, EPOLLIN))
-            conn_shaken(conn);
+            complete_handshake(handshake);
         else
-            fail(conn);
+            fail_handshake(handshake);
         break;
     case TRANSPORT_WANTS_READ:
         if (!watch_for(handshake, EPOLLIN))
-            fail(conn);
+            fail_handshake(handshake);
         break;
     case TRANSPORT_WANTS_WRITE:
         if (!watch_for(handshake, EPOLLOUT))
-            fail(conn);
+            fail_handshake(handshake);
         break;
     case TRANSPORT_CLOSED:
     case TRANSPORT_BROKEN:
-        fail(conn);
+        fail_handshake(handshake);
         break;
     }
 }
 
-static struct handshake *of(struct handshake_entry *entry)
+static struct handshake *handshake_of(struct handshake_entry *entry)
 {
     return entry == NULL ? NULL : CONTAINER_OF(entry, struct handshake, entry);
 }
 
 /* A place for this one: a free one, or that of another. */
-static bool find_place(struct handshakes *handshakes, const struct handshake *fresh)
+static bool find_place_for(struct handshakes *handshakes, const struct handshake *fresh)
 {
     struct handshake_addresses *addresses = &handshakes->addresses;
     if (addresses->n_begun < HANDSHAKES_BEGUN)
         return true;
-    struct handshake *oldest = of(handshake_addresses_oldest(addresses));
+    struct handshake *oldest = handshake_of(handshake_addresses_oldest(addresses));
     int64_t due_ms = oldest->begun_ms + HANDSHAKE_GIVES_WAY_MS;
     if (oldest->entry.address->n_begun < fresh->entry.address->n_begun + 2 &&
         reactor_now_ms(handshakes->reactor) < due_ms) {
@@ -145,70 +157,70 @@ static bool find_place(struct handshakes *handshakes, const struct handshake *fr
         return false;
     }
     metrics_count(METRIC_TLS_GAVE_WAY);
-    fail(oldest->conn);
+    fail_handshake(oldest);
     return true;
 }
 
-static void take(struct handshakes *handshakes, struct handshake *handshake)
+static void take_handshake(struct handshakes *handshakes, struct handshake *handshake)
 {
     list_remove(&handshake->ready);
     handshake_addresses_take(&handshakes->addresses, &handshake->entry);
 }
 
-/* It has not gone without a word. */
+/* Has the client not left before its turn came? */
 static bool is_there(const struct handshake *handshake)
 {
     char byte;
-    ssize_t n = recv(handshake->conn->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t n = recv(handshake->socket->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 1 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-/* NULL: none waits, or there is no place. Who is gone needs none, and is told so by its step. */
-static struct handshake *begin_next(struct handshakes *handshakes)
+/* NULL: none waits, or there is no place. A client that has left needs no place; its step fails. */
+static struct handshake *start_next(struct handshakes *handshakes)
 {
-    struct handshake *fresh = of(handshake_addresses_next_fresh(&handshakes->addresses));
+    struct handshake *fresh = handshake_of(handshake_addresses_next_fresh(&handshakes->addresses));
     if (fresh == NULL)
         return NULL;
     if (!is_there(fresh)) {
-        take(handshakes, fresh);
+        take_handshake(handshakes, fresh);
         return fresh;
     }
-    if (!find_place(handshakes, fresh))
+    if (!find_place_for(handshakes, fresh))
         return NULL;
-    take(handshakes, fresh);
+    take_handshake(handshakes, fresh);
     handshake_addresses_begin(&handshakes->addresses, &fresh->entry);
     fresh->begun_ms = reactor_now_ms(handshakes->reactor);
     return fresh;
 }
 
-static struct handshake *go_on_with_next(struct handshakes *handshakes)
+static struct handshake *continue_next(struct handshakes *handshakes)
 {
-    struct handshake *ready = of(handshake_addresses_next_ready(&handshakes->addresses));
+    struct handshake *ready = handshake_of(handshake_addresses_next_ready(&handshakes->addresses));
     if (ready != NULL)
-        take(handshakes, ready);
+        take_handshake(handshakes, ready);
     return ready;
 }
 
-/* Neither kind keeps the other from its steps: some send a hello and no more, others a byte at a
- * time. */
+/* Neither kind keeps the other from its steps: some clients send a hello and no more, others a byte
+ * at a time. */
 static struct handshake *take_next(struct handshakes *handshakes, unsigned n)
 {
-    struct handshake *next = n % 2 == 0 ? go_on_with_next(handshakes) : begin_next(handshakes);
+    struct handshake *next = n % 2 == 0 ? continue_next(handshakes) : start_next(handshakes);
     if (next == NULL)
-        next = n % 2 == 0 ? begin_next(handshakes) : go_on_with_next(handshakes);
+        next = n % 2 == 0 ? start_next(handshakes) : continue_next(handshakes);
     return next;
 }
 
-/* What is ready and has no share in this turn waits; its socket would report itself in each turn.
- */
-static void put_off(struct handshakes *handshakes)
+/* What is ready and got no step in this turn is not watched until it gets one, since its socket
+ * would report itself in each turn. */
+static void defer_ready(struct handshakes *handshakes)
 {
     while (!list_is_empty(&handshakes->ready)) {
         struct handshake *handshake = CONTAINER_OF(handshakes->ready.next, struct handshake, ready);
         list_remove(&handshake->ready);
         metrics_count(METRIC_TLS_PUT_OFF);
         if (!watch_for(handshake, 0))
-            fail(handshake->conn);
+            fail_handshake(handshake);
     }
 }
 
@@ -224,10 +236,10 @@ static void run_steps(struct reactor_task *task)
     unsigned n = 0;
     struct handshake *next = NULL;
     while (n < HANDSHAKE_STEPS && (next = take_next(handshakes, n)) != NULL) {
-        step(next);
+        step_handshake(next);
         n++;
     }
-    put_off(handshakes);
+    defer_ready(handshakes);
     if (n == HANDSHAKE_STEPS && has_waiting(handshakes))
         reactor_in_next_turn(handshakes->reactor, task);
 }

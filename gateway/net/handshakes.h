@@ -1,51 +1,65 @@
-/* TLS handshakes under way on the connections of one thread; for conn.c.
+/* TLS handshakes under way on the sockets of one thread. Knows no connection: the owner hands over
+ * its reactor_watch, and the two callbacks give that back.
  *
- * A handshake costs as much as a hundred pushes, and after an outage thousands come at once. So at
- * most HANDSHAKE_STEPS of them are carried on in a turn, behind what live connections have to do.
- * The others wait for their turn, and nothing is read of them meanwhile. Those that have begun and
- * those that are fresh have every second step; among the fresh, an address that has begun fewer
- * comes first.
+ * A handshake costs as much as a hundred pushes, and after an outage thousands come at once. So
+ * each turn carries on at most HANDSHAKE_STEPS of them, after the work of live connections. The
+ * others are deferred, and nothing is read from them meanwhile. Handshakes that have started and
+ * fresh ones take every second step each; among the fresh ones, the address with the fewest started
+ * goes first.
  *
- * One that waits for its client takes memory alone: at most HANDSHAKES_BEGUN have been answered and
- * are not complete. When all places are taken, a fresh one takes that of the oldest of the address
- * that has begun the most, if that has more than its own will have; so nobody is kept out by
- * whoever opens many from a few addresses, and an address with one loses it to nobody. Where all
- * have as many, it waits until one is complete, or HANDSHAKE_GIVES_WAY_MS old: a storm of honest
- * clients does not push each other out. */
+ * A started handshake that waits for its client costs memory: at most HANDSHAKES_BEGUN have been
+ * answered and are not complete. When all these places are taken, a fresh handshake takes the place
+ * of the oldest one of the address that has started the most, if that address has more than its own
+ * would then have. So a client that opens many from a few addresses shuts out nobody else, and the
+ * only handshake of an address is never evicted. Where all addresses have the same number, a fresh
+ * one waits until a handshake completes or is HANDSHAKE_GIVES_WAY_MS old, so that a storm of honest
+ * clients does not evict each other. */
 #ifndef HERALD_NET_HANDSHAKES_H
 #define HERALD_NET_HANDSHAKES_H
 
 #include "gateway/net/handshake_addresses.h"
 #include "gateway/net/reactor.h"
 
-struct conn;
 struct handshake;
+struct transport;
 
 enum { HANDSHAKE_STEPS = 4, HANDSHAKE_GIVES_WAY_MS = 2000 };
 
+/* The outcome of a handshake, at the end of a turn. Either one frees the handshake (handshake_free)
+ * before it returns. */
+struct handshake_ops {
+    void (*on_shaken)(struct reactor_watch *socket);
+    void (*on_failed)(struct reactor_watch *socket); /* broken, gone, or evicted by another one */
+};
+
 struct handshakes {
     struct reactor *reactor;
+    const struct handshake_ops *ops;
     struct handshake_addresses addresses;
     struct list ready; /* became ready in this turn, and are still watched */
     struct reactor_task task;
     struct timer give_way;
 };
 
-MUST_CHECK enum err handshakes_init(struct handshakes *handshakes, struct reactor *reactor);
+MUST_CHECK enum err handshakes_init(struct handshakes *handshakes, struct reactor *reactor,
+                                    const struct handshake_ops *ops);
 void handshakes_fini(struct handshakes *handshakes);
 
-/* `from`: the client's address, for whose sake a limit is kept. ERR_NO_MEMORY. */
-MUST_CHECK enum err handshake_new(struct conn *conn, const struct ip *from,
+/* `socket` is watched for EPOLLIN, and `transport` shakes on it; both outlive the handshake, which
+ * changes what the socket is watched for. `from` is the client's address, which the limits count
+ * by. ERR_NO_MEMORY. */
+MUST_CHECK enum err handshake_new(struct handshakes *handshakes, struct reactor_watch *socket,
+                                  struct transport *transport, const struct ip *from,
                                   struct handshake **ret_handshake);
 
 /* The socket is ready for the next step, which is taken at the end of this turn or of a later one.
- * Then conn_shaken says that it is complete, or on_gone that it has failed. */
+ */
 void handshake_ready(struct handshakes *handshakes, struct handshake *handshake);
 
 /* Is it waiting for its turn? */
 bool handshake_is_waiting(const struct handshake *handshake);
 
-/* Has the client said anything? Who leaves before that (a health check) has not failed. */
+/* Has the client sent anything? A client that leaves before (a health check) has not failed. */
 bool handshake_has_spoken(const struct handshake *handshake);
 
 void handshake_free(struct handshakes *handshakes, struct handshake *handshake);
