@@ -1,0 +1,155 @@
+/* A push (CONTRACT 3): to the store, or with ttl 0 straight to the sessions of this node. */
+#include "gateway/requests/push.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/requests/requests.h"
+#include "tests/support/node_fixture.h"
+#include "tests/support/subscriber.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MANY_TARGETS = 2500, NAME_BYTES = 16 };
+
+static unsigned n_answers;
+static struct subscriber subscriber;
+
+TestSuite(push, .init = node_fixture_start, .fini = node_fixture_stop);
+
+static void on_pushed(struct gateway_push *push)
+{
+    (void)push;
+    n_answers++;
+}
+
+static void push_to(struct gateway_target *targets, size_t n, struct gateway_push push)
+{
+    push.on_done = on_pushed;
+    push.targets = targets;
+    push.n_targets = n;
+    n_answers = 0;
+    gateway_push(&fixture.node, &push);
+    node_fixture_turn();
+    cr_assert_eq(n_answers, 1, "%u answers", n_answers);
+}
+
+/* CONTRACT 3: with ttl 0 the store is not touched, so there is neither number nor epoch. */
+Test(push, of_ttl_0_reaches_the_sessions_that_are_open_and_nobody_later)
+{
+    static struct subscriber late;
+    struct gateway_target targets[] = {{.user_id = SPAN_LITERAL("u")},
+                                       {.user_id = SPAN_LITERAL("nobody")}};
+    int64_t dropped = metrics_read(METRIC_PUSH_DROPPED);
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    push_to(targets, 2, (struct gateway_push){.data = SPAN_LITERAL("7")});
+    subscriber_expect(&subscriber, WS_TEXT, "7");
+    cr_expect_eq(targets[0].error, ERR_OK);
+    cr_expect_eq(targets[0].online, 1);
+    cr_expect_eq(targets[0].nodes, 1);
+    cr_expect_eq(targets[0].seq, 0);
+    cr_expect(epoch_is_none(targets[0].epoch));
+    cr_expect_eq(targets[1].error, ERR_OK);
+    cr_expect_eq(targets[1].online, 0);
+    cr_expect_eq(targets[1].nodes, 0);
+    cr_expect_eq(metrics_read(METRIC_PUSH_DROPPED), dropped + 1);
+    subscriber_enter(&late, LEVEL_PLAIN, "u", NULL);
+    subscriber_expect_nothing(&late);
+}
+
+Test(push, of_ttl_0_is_answered_without_a_store)
+{
+    struct gateway_target target = {.user_id = SPAN_LITERAL("u")};
+    node_fixture_set_store_full(true);
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    push_to(&target, 1, (struct gateway_push){.data = SPAN_LITERAL("7")});
+    cr_expect_eq(target.error, ERR_OK);
+    subscriber_expect(&subscriber, WS_TEXT, "7");
+}
+
+Test(push, gives_each_target_a_number_and_the_sessions_of_its_user)
+{
+    static struct subscriber second;
+    struct gateway_target targets[] = {{.user_id = SPAN_LITERAL("u")},
+                                       {.user_id = SPAN_LITERAL("away")},
+                                       {.user_id = SPAN_LITERAL("u")}};
+    int64_t sent = metrics_read(METRIC_PUSH_SENT);
+    int64_t stored = metrics_read(METRIC_PUSH_STORED);
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    subscriber_enter(&second, LEVEL_PLAIN, "u", NULL);
+    push_to(targets, 3, (struct gateway_push){.data = SPAN_LITERAL("7"), .ttl_s = 60});
+    cr_expect_eq(targets[0].seq, 1);
+    cr_expect_eq(targets[1].seq, 1);
+    cr_expect_eq(targets[2].seq, 2);
+    cr_expect_eq(targets[0].online, 2);
+    cr_expect_eq(targets[0].nodes, 1);
+    cr_expect_eq(targets[1].online, 0);
+    cr_expect_eq(targets[1].nodes, 0);
+    cr_expect_eq(targets[0].expires_ms, NODE_FIXTURE_WALL_MS + node_fixture_now_ms() + 60000);
+    cr_expect_eq(metrics_read(METRIC_PUSH_SENT), sent + 2);
+    cr_expect_eq(metrics_read(METRIC_PUSH_STORED), stored + 1);
+}
+
+/* More targets than go to the store as one request: one answer, and none is left out. */
+Test(push, to_thousands_of_users_is_answered_once_and_kept_for_each)
+{
+    struct gateway_target *targets = calloc(MANY_TARGETS, sizeof *targets);
+    char(*names)[NAME_BYTES] = calloc(MANY_TARGETS, sizeof *names);
+    for (unsigned i = 0; i < MANY_TARGETS; i++) {
+        snprintf(names[i], sizeof names[i], "u%u", i);
+        targets[i].user_id = span_of(names[i]);
+    }
+    push_to(targets, MANY_TARGETS, (struct gateway_push){.data = SPAN_LITERAL("7"), .ttl_s = 60});
+    for (unsigned i = 0; i < MANY_TARGETS; i++)
+        cr_assert(targets[i].error == ERR_OK && targets[i].seq == 1, "%s", names[i]);
+    free(names);
+    free(targets);
+}
+
+Test(push, that_the_store_cannot_keep_is_refused_and_counted)
+{
+    struct gateway_target target = {.user_id = SPAN_LITERAL("u")};
+    int64_t failed = metrics_read(METRIC_PUSH_FAILED);
+    node_fixture_set_store_full(true);
+    push_to(&target, 1, (struct gateway_push){.data = SPAN_LITERAL("7"), .ttl_s = 60});
+    cr_expect_eq(target.error, ERR_STORE_UNAVAILABLE, "%s", error_title(target.error));
+    cr_expect_eq(metrics_read(METRIC_PUSH_FAILED), failed + 1);
+}
+
+/* CONTRACT 3, the idempotency key. */
+Test(push, of_the_same_key_is_kept_once_and_another_of_that_key_is_refused)
+{
+    struct gateway_target first = {.user_id = SPAN_LITERAL("u")};
+    struct gateway_target again = first;
+    struct gateway_target other = first;
+    struct gateway_push push = {
+        .data = SPAN_LITERAL("7"), .ttl_s = 60, .idempotency_key = SPAN_LITERAL("key")};
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    push_to(&first, 1, push);
+    push_to(&again, 1, push);
+    cr_expect_not(first.is_duplicate);
+    cr_expect(again.is_duplicate);
+    cr_expect_eq(again.seq, first.seq);
+    cr_expect_eq(again.error, ERR_OK);
+    push.data = SPAN_LITERAL("8");
+    push_to(&other, 1, push);
+    cr_expect_eq(other.error, ERR_IDEMPOTENCY_MISMATCH);
+    push.data = SPAN_LITERAL("7");
+    push.ttl_s = 61;
+    push_to(&other, 1, push);
+    cr_expect_eq(other.error, ERR_IDEMPOTENCY_MISMATCH);
+    subscriber_expect(&subscriber, WS_TEXT, "7");
+    subscriber_expect(&subscriber, WS_PING, "1");
+    subscriber_expect_nothing(&subscriber);
+}
+
+/* CONTRACT 3: a node that drains takes pushes until it stops, and keeps them. */
+Test(push, is_kept_while_the_node_drains)
+{
+    struct gateway_target target = {.user_id = SPAN_LITERAL("u")};
+    atomic_store(&fixture.node.drain_ends_ms, node_fixture_now_ms() + 1000);
+    atomic_store(&fixture.node.is_draining, true);
+    push_to(&target, 1, (struct gateway_push){.data = SPAN_LITERAL("7"), .ttl_s = 60});
+    cr_expect_eq(target.error, ERR_OK);
+    cr_expect_eq(target.seq, 1);
+}
