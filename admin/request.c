@@ -331,7 +331,7 @@ void request_refuse_json(struct request *request, const struct json_problem *pro
     request_refuse(request, &whole);
 }
 
-/* What stands in the address */
+/* The parts of the address, and headers */
 
 bool request_path_user(struct request *request, struct span *ret_user)
 {

@@ -1,5 +1,5 @@
 /* Routes: the type of a row of their table, and which row a request belongs to. The table itself
- * stands in admin/routes and is handed in, so that nothing here knows a route. Pure. */
+ * is in admin/routes and is passed in, so that nothing here knows a route. Pure. */
 #ifndef HERALD_ADMIN_ROUTE_H
 #define HERALD_ADMIN_ROUTE_H
 

@@ -1,4 +1,5 @@
-/* Who may not come in (CONTRACT section 1) and heads that two parsers could read differently. */
+/* Requests that are refused by their head (CONTRACT section 1): foreign origins, and heads that two
+ * parsers could read differently. */
 #include "admin/guard.h"
 
 #include <criterion/criterion.h>
@@ -119,7 +120,7 @@ Test(guard, refuses_a_proxy_without_keys)
     }
 }
 
-/* HTTP/1.0 may leave it out, and nginx does where it is told to. */
+/* HTTP/1.0 may leave Host out, and nginx does if it is configured to. */
 Test(guard, takes_a_missing_host_for_a_proxy_without_keys)
 {
     static const struct field fields[MAX_FIELDS] = {{"Accept", "*/*"}};
@@ -132,7 +133,7 @@ Test(guard, takes_a_missing_host_for_a_proxy_without_keys)
     cr_expect_eq(judge_origin(fields, &insecure), ERR_OK);
 }
 
-Test(guard, tells_its_health_to_whoever_names_it_otherwise)
+Test(guard, answers_probes_of_its_health_whatever_host_they_name)
 {
     static const struct field probes[][MAX_FIELDS] = {
         {{"Accept", "*/*"}}, {{"Host", "10.0.0.7:8081"}}, {{"Host", "a"}, {"Via", "1.1 lb"}}};

@@ -39,7 +39,7 @@ Test(admin_inbox, shows_what_waits_with_data_byte_for_byte)
     cr_expect_eq(twin.asked_inbox.limit, 100);
 }
 
-Test(admin_inbox, goes_on_behind_the_next_of_a_page)
+Test(admin_inbox, continues_after_the_next_of_a_page)
 {
     twin.play_inbox = play_two;
     expect_get("GET", "/users/a/inbox?after=112&limit=2", 200, "],\"next\":118}");
@@ -66,14 +66,14 @@ Test(admin_inbox, refuses_what_is_no_page)
     expect_get("GET", "/users/%00/inbox", 400, "\"field\":\"userId\"");
 }
 
-static void play_nobody(struct gateway_inbox *inbox)
+static void play_unknown_user(struct gateway_inbox *inbox)
 {
     (void)inbox;
 }
 
 Test(admin_inbox, shows_the_empty_inbox_of_a_user_never_heard_of)
 {
-    twin.play_inbox = play_nobody;
+    twin.play_inbox = play_unknown_user;
     expect_get("GET", "/users/a/inbox", 200,
                "{\"userId\":\"a\",\"epoch\":null,\"head\":0,\"acked\":0,\"notifications\":[],"
                "\"next\":null}");
@@ -133,7 +133,7 @@ Test(admin_inbox, purges_and_says_how_many)
     expect_get("PUT", "/users/42/inbox", 405, "Allow: GET, HEAD, DELETE\r\n");
 }
 
-/* Messages: what became of one is told by its number. */
+/* Messages: what became of one, by its number. */
 static const struct {
     enum err error;
     enum gateway_fate fate;
@@ -163,7 +163,7 @@ static void play_cancel(struct gateway_cancel *cancel)
     cancel->is_written = fates[cancel->seq].is_written;
 }
 
-Test(admin_messages, tells_what_became_of_one, .init = twin_start, .fini = twin_stop)
+Test(admin_messages, says_what_became_of_one, .init = twin_start, .fini = twin_stop)
 {
     twin.play_message = play_message;
     expect_get("GET", "/users/4%32/messages/k3f9a2qd-1", 200,

@@ -17,7 +17,7 @@ static void note(char *seen, size_t cap, const struct ndjson_line *line)
                  line->text.bytes);
 }
 
-/* The pieces lie in memory of their own, so that a sanitizer sees who reads beside them. */
+/* Each piece has memory of its own, so that a sanitizer sees a read outside of it. */
 static void feed(struct ndjson_splitter *splitter, struct span piece, char *seen, size_t cap)
 {
     char *copy = malloc(piece.len + 1);

@@ -63,7 +63,7 @@ static void play_mismatch(struct gateway_push *push, uint64_t n)
         push->targets[0].error = ERR_IDEMPOTENCY_MISMATCH;
 }
 
-Test(admin_ndjson_push, answers_each_line_in_order_and_goes_on_behind_bad_ones)
+Test(admin_ndjson_push, answers_each_line_in_order_and_continues_after_bad_ones)
 {
     static const char body[] = "{\"userId\":\"a\",\"data\":1,\"ttl\":9}\r\n"
                                "\n"

@@ -26,7 +26,7 @@ static void expect(const char *method, const char *path, enum err error, const c
         cr_expect_str_eq(match.allow, text, "%s %s: %s", method, path, match.allow);
 }
 
-/* Each route once: what it needs, and what the other methods of its path are told. */
+/* Each route once: its role, and the Allow of other methods of its path. */
 static const struct {
     const char *method, *path;
     const struct route_action *action;
