@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* 2: what was asked for is wrong; 1: it cannot be done here and now. */
 enum { EXIT_USAGE = 2, EXIT_FAILED = 1, GRACE_MS = 2500, POLL_MS = 20, LOOK_AT_FILES_MS = 2000 };
 

@@ -30,7 +30,8 @@ static bool has_spare_bucket(struct hash_table *table)
 {
     if (table->n_buckets < table->cap)
         return true;
-    struct hash_link **more = realloc(table->buckets, 2 * table->cap * sizeof *more);
+    size_t bytes = 2 * table->cap * sizeof *table->buckets; /* NOLINT(bugprone-sizeof-expression) */
+    struct hash_link **more = realloc(table->buckets, bytes);
     if (more == NULL)
         return false;
     table->buckets = more;

@@ -1,7 +1,6 @@
 #include "proto/json/json_scan.h"
 
 #include "proto/bytes/hex.h"
-#include "proto/json/json_scan.h"
 
 _Static_assert(JSON_MAX_DEPTH == 64, "the kinds of open containers are the bits of one uint64_t");
 

@@ -98,7 +98,7 @@ static uint8_t window_bits_of(const struct value *value)
 {
     struct span text = {value->text, value->len < VALUE_ROOM ? value->len : VALUE_ROOM};
     static const char *const words[] = {"8", "9", "10", "11", "12", "13", "14", "15"};
-    for (uint8_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (span_equal(text, span_of(words[i])))
             return (uint8_t)(8 + i);
     }

@@ -3,6 +3,7 @@
  * answered once, and what was stored for a user and not acknowledged is pending. Ends by itself
  * within 20 s. */
 #include "gateway/base/clock.h"
+#include "gateway/base/list.h"
 #include "gateway/base/log.h"
 #include "tests/race/host.h"
 #include "tests/support/loopback.h"
@@ -112,8 +113,7 @@ static void on_purged(struct gateway_purge *purge)
 /* The newest of what waits is withdrawn. */
 static void on_inbox(struct gateway_inbox *inbox)
 {
-    struct race_withdrawal *asked =
-        (struct race_withdrawal *)((char *)inbox - offsetof(struct race_withdrawal, inbox));
+    struct race_withdrawal *asked = CONTAINER_OF(inbox, struct race_withdrawal, inbox);
     asked->cancel.epoch = inbox->epoch;
     asked->cancel.seq = inbox->head > 0 ? inbox->head : 1;
     gateway_inbox_clear(inbox);

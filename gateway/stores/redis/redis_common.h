@@ -67,9 +67,9 @@ void redis_common_fini(struct redis_common *common);
  */
 void redis_common_lane(struct redis_common *common, bool is_up);
 
-/* Redis cannot be reached or does not let us in; `why` may be the error that it answered. Says so
+/* Redis cannot be reached or does not let us in; `words` may be the error that it answered. Says so
  * at most once a minute, with what to do. */
-void redis_common_away(struct redis_common *common, const char *why);
+void redis_common_away(struct redis_common *common, const char *words);
 
 /* Redis refused a command with this error. As above; and if nothing can be stored while it lasts,
  * the store is down until redis_common_taken. */

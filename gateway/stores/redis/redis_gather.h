@@ -67,6 +67,6 @@ void redis_gather_take_answer(struct redis_gather *gather, struct span message);
 struct store_question *redis_question_new(struct redis_gather *gather, struct epoch name,
                                           uint64_t number);
 /* One that nobody will answer. */
-void redis_question_free(struct store_question *question);
+void redis_question_free(struct store_question *asked);
 
 #endif

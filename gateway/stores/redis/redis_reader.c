@@ -126,11 +126,12 @@ enum err redis_reader_next(struct redis_reader *reader, struct redis_value **ret
     return ERR_OK;
 }
 
-void redis_value_free(struct redis_value *value)
+/* At most 7 levels deep: the reader refuses more. */
+void redis_value_free(struct redis_value *value) /* NOLINT(misc-no-recursion) */
 {
     if (value == NULL)
         return;
-    if (value->type == REDIS_ARRAY) /* at most 7 levels deep: the reader refuses more */
+    if (value->type == REDIS_ARRAY)
         for (size_t i = 0; i < value->n; i++)
             redis_value_free(value->items[i]);
     free(value);
