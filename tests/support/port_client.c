@@ -35,7 +35,6 @@ void port_client_stop(void)
 {
     http_conns_drop_all(&http_conns);
     node_fixture_stop();
-    auth_close(fixture.node.auth);
     while (n_sockets > 0)
         close(sockets[--n_sockets]);
 }
