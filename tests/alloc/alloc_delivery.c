@@ -1,0 +1,158 @@
+/* A session of a device without memory: the parts of delivery/ on a worker, the session's entry,
+ * its first page, a push, an acknowledgement, and its leave. */
+#include "gateway/base/hash.h"
+#include "gateway/base/log.h"
+#include "gateway/delivery/delivery.h"
+#include "gateway/delivery/kicked_streams.h"
+#include "gateway/delivery/positions.h"
+#include "gateway/delivery/replay.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_life.h"
+#include "gateway/store/store_backend.h"
+#include "tests/alloc/fail.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { TURNS = 3 };
+
+static const struct epoch epoch = {"abcdefgh"};
+static const struct options options = {
+    .ping_interval = 10000,
+    .silence_timeout = 20000,
+    .slow_timeout = 60000,
+    .max_message = 65536,
+    .session_max_bytes = 262144,
+    .max_connections_per_user = 32,
+    .inbox_max = 1000,
+};
+static const struct session_events session_events = {
+    .on_acked = positions_acked,
+    .on_drained = replay_drained,
+    .on_leave = delivery_leave,
+};
+
+/* ---- a store that knows the epoch, and an empty inbox ---- */
+
+static void submit(struct store *store, struct store_request *request, enum store_op op)
+{
+    (void)store;
+    CHECK(op == STORE_OP_PAGE || op == STORE_OP_ACK);
+    if (op == STORE_OP_PAGE)
+        CONTAINER_OF(request, struct store_page, request)->epoch = epoch;
+    request->on_done(request);
+}
+
+static void leave(struct store *store, unsigned lane, struct span user_id)
+{
+    (void)store, (void)lane, (void)user_id;
+}
+
+static int64_t now_ms(const struct store *store)
+{
+    (void)store;
+    return 1;
+}
+
+static const struct store_ops ops = {.submit = submit, .leave = leave, .now_ms = now_ms};
+
+/* ---- a session's life ---- */
+
+static void on_position(struct client *client, uint64_t acked)
+{
+    (void)client, (void)acked;
+}
+
+static void turn(struct worker *worker)
+{
+    for (int i = 0; i < TURNS; i++)
+        reactor_turn(worker->reactor, 0);
+}
+
+static void push_first(struct node *node)
+{
+    struct payload *payload = payload_new(SPAN_LITERAL("1"));
+    struct notification *note =
+        payload == NULL ? NULL : notification_new(payload, epoch, 1, 1, INT64_MAX);
+    if (note != NULL)
+        client_map_offer(node->map, SPAN_LITERAL("u"), inbox_event_of_note(note));
+    notification_unref(note);
+    payload_unref(payload);
+}
+
+/* A session that has failed for lack of memory is freed at the end of the turn. */
+static bool is_there(const struct worker *worker)
+{
+    return atomic_load(&worker->node->n_sessions) == 1;
+}
+
+/* What failed for lack of memory is tried again, as after a second. */
+static void be_served(struct worker *worker, struct session *session)
+{
+    turn(worker);
+    replay_try_again(worker);
+    push_first(worker->node);
+    turn(worker);
+    if (is_there(worker) && session->sent == 1)
+        CHECK(session_ack(session, 1));
+    turn(worker);
+}
+
+static void come_and_go(struct worker *worker)
+{
+    struct session *session;
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
+    struct admission admission = {
+        .socket = {ends[0], &transport_plain}, .level = LEVEL_PLAIN, .is_page = true};
+    if (!WENT_WELL(session_new(worker, &admission, &session))) {
+        close(ends[0]);
+        close(ends[1]);
+        return;
+    }
+    atomic_fetch_add(&worker->node->n_sockets, 1);
+    atomic_fetch_add(&worker->node->n_sessions, 1);
+    if (WENT_WELL(delivery_enter(session, SPAN_LITERAL("u"), SPAN_LITERAL("phone"))))
+        be_served(worker, session);
+    if (is_there(worker))
+        session_close(session, ERR_KICKED);
+    close(ends[1]);
+    turn(worker);
+    session_abandon_closing(worker);
+    turn(worker);
+}
+
+static void run(void)
+{
+    struct worker *worker;
+    struct store store = {.ops = &ops};
+    struct node node = {
+        .workers = &worker,
+        .n_workers = 1,
+        .store = &store,
+        .pages_at_once = REPLAY_PAGES_AT_ONCE,
+        .session_events = &session_events,
+        .delivery_events = {on_position},
+    };
+    atomic_init(&node.options, &options);
+    if (!WENT_WELL(client_map_new(1, 262144, delivery_on_letter, &node.map)))
+        return;
+    if (WENT_WELL(worker_new(&node, 0, replay_try_again, &worker))) {
+        if (WENT_WELL(delivery_new(worker))) {
+            kicked_streams_remember(worker, SPAN_LITERAL("u"));
+            come_and_go(worker);
+        }
+        CHECK(node.n_sockets == 0 && node.n_sessions == 0 && client_map_users(node.map) == 0);
+        delivery_free(worker);
+        worker_free(worker);
+    }
+    client_map_free(node.map);
+}
+
+int main(void)
+{
+    log_set_level(LOG_ERROR);
+    CHECK(hash_init() == ERR_OK);
+    fail_each("a session of a device", run);
+    return 0;
+}
