@@ -1,4 +1,5 @@
 /* POST /push with NDJSON over a socket (CONTRACT section 3), on a gateway that is played. */
+#include "gateway/base/clock.h"
 #include "tests/unit/admin_twin.h"
 
 TestSuite(admin_ndjson_push, .init = twin_start, .fini = twin_stop, .timeout = 120);

@@ -1,5 +1,6 @@
 /* POST /push and POST /broadcast over a socket (CONTRACT section 3), on a gateway that is played.
  */
+#include "gateway/base/clock.h"
 #include "tests/unit/admin_twin.h"
 
 #include <sys/syscall.h>
