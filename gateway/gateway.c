@@ -1,9 +1,9 @@
 /* Puts the parts together and takes them apart again.
  *
  * Start: the listening sockets first (the commonest failure), then the reactors, then the store,
- * which may run its links on them, then the threads. Stop: the sessions get their close frames and
- * a moment to go, the workers end, the store answers what is under way, and the mail that nobody
- * was there to read any more is delivered here, so that everything in it is given back. */
+ * which may run its links on them, then the threads. Stop: the sessions are sent their close frames
+ * and have a moment to go, the workers end, and the store answers what is under way. Letters that
+ * no worker reads any more are delivered on this thread, so that what they hold is freed. */
 #include "gateway/gateway.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
@@ -150,7 +150,7 @@ static enum err start_workers(struct node *node)
     return ERR_OK;
 }
 
-static enum err assemble(struct node *node, char *why, size_t why_cap)
+static enum err open_parts(struct node *node, char *why, size_t why_cap)
 {
     enum err error = hash_init();
     if (error != ERR_OK)
@@ -199,7 +199,7 @@ enum err gateway_start(const struct options *options, struct node **ret_node, ch
     /* Connection ids go on from the clock, so that two runs do not share them in a log. */
     atomic_init(&node->next_connection, (uint64_t)clock_wall_ms() << 4);
 
-    enum err error = assemble(node, why, why_cap);
+    enum err error = open_parts(node, why, why_cap);
     if (error != ERR_OK) {
         gateway_stop(node);
         return error;
@@ -219,7 +219,7 @@ static void begin_drain(struct node *node, uint32_t drain_ms)
     if (atomic_exchange(&node->has_begun_drain, true))
         return;
     atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + drain_ms);
-    atomic_store(&node->is_draining, true); /* behind its end, which whoever sees it reads */
+    atomic_store(&node->is_draining, true); /* after its end, which its readers read next */
     log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
     metrics_set(METRIC_DRAINING, 1);
     gateway_end_waits(node); /* those that would acknowledge are on their way out */
@@ -259,7 +259,7 @@ static void close_worker(struct worker *worker)
     client_map_each(worker->node->map, worker->index, close_client, NULL);
 }
 
-static void say_goodbye(struct node *node)
+static void close_sessions(struct node *node)
 {
     begin_drain(node, 0);
     atomic_store(&node->is_stopping, true);
@@ -280,7 +280,7 @@ static void deliver_all_mail(struct node *node)
 }
 
 /* The workers have ended: what is left belongs to this thread. */
-static void take_apart(struct node *node)
+static void close_parts(struct node *node)
 {
     for (unsigned i = 0; i < node->n_workers; i++)
         close_worker(node->workers[i]); /* a session may have come after the command */
@@ -304,14 +304,14 @@ static void free_worker(struct worker *worker)
 void gateway_stop(struct node *node)
 {
     if (node->n_started == node->n_workers)
-        say_goodbye(node);
+        close_sessions(node);
     for (unsigned i = 0; i < node->n_started; i++)
         worker_stop(node->workers[i]);
     bool is_whole = node->workers != NULL;
     for (unsigned i = 0; is_whole && i < node->n_workers; i++)
         is_whole = node->workers[i] != NULL && node->workers[i]->acceptor != NULL;
     if (is_whole)
-        take_apart(node);
+        close_parts(node);
     for (unsigned i = 0; node->workers != NULL && i < node->n_workers; i++)
         free_worker(node->workers[i]);
     free(node->workers);
@@ -320,7 +320,7 @@ void gateway_stop(struct node *node)
     peers_free(node->peers);
     auth_close(node->auth);
     listeners_close(node->listeners);
-    tls_context_free(node->tls); /* behind the last connection */
+    tls_context_free(node->tls); /* after the last connection */
     free(node);
 }
 

@@ -1,7 +1,7 @@
-/* A broadcast goes through the store, which knows the other nodes and tells this one as well. Here
- * each worker walks over its clients in slices and does its other work between them, so that a
- * broadcast to many delays nobody's notification by more than a slice. The walk goes in one fixed
- * order and begins in the order of the broadcasts, so that they reach each session in that order.
+/* A broadcast goes through the store, which knows the other nodes and reports it to this one too.
+ * Here each worker walks over its clients in slices and does its other work between them, so that a
+ * broadcast to many users delays no notification by more than a slice. Walks go in one fixed order
+ * and begin in the order of the broadcasts, so that broadcasts reach each session in their order.
  */
 #include "gateway/requests/broadcast.h"
 
@@ -31,7 +31,7 @@ struct broadcast_work {
     struct walk walks[];
 };
 
-static void finish(struct broadcast_work *work)
+static void answer_question(struct broadcast_work *work)
 {
     struct store_question *question = work->question;
     uint64_t online = atomic_load(&work->online);
@@ -62,7 +62,7 @@ static void on_slice(struct letter *letter)
     if (walk->cursor != UINT64_MAX)
         worker_post(walk->worker, &walk->letter, on_slice);
     else if (atomic_fetch_sub(&work->n_left, 1) == 1)
-        finish(work);
+        answer_question(work);
 }
 
 void broadcast_on_received(void *owner, struct notification *note, struct store_question *question)
@@ -86,13 +86,13 @@ void broadcast_on_received(void *owner, struct notification *note, struct store_
         worker_post(node->workers[i], &work->walks[i].letter, on_slice);
 }
 
-/* One broadcast of this node in the store's hands. */
+/* A broadcast of this node that the store has. */
 struct broadcast_request {
     struct store_broadcast stored;
     struct gateway_broadcast *broadcast;
 };
 
-static void on_all_told(struct store_request *request)
+static void on_broadcast_answered(struct store_request *request)
 {
     struct broadcast_request *asked =
         CONTAINER_OF(request, struct broadcast_request, stored.request);
@@ -121,6 +121,6 @@ void gateway_broadcast(struct node *node, struct gateway_broadcast *broadcast)
     metrics_count(METRIC_BROADCASTS);
     asked->broadcast = broadcast;
     asked->stored =
-        (struct store_broadcast){.request = {.on_done = on_all_told}, .payload = payload};
+        (struct store_broadcast){.request = {.on_done = on_broadcast_answered}, .payload = payload};
     store_broadcast(node->store, &asked->stored);
 }

@@ -1,3 +1,12 @@
+/* A push with a time to live goes to the store, which numbers and keeps it; the store's event then
+ * takes it to the sessions (push_on_inbox_event), on this node as on others, and the store's answer
+ * to the caller. One with ttl 0 goes straight to the sessions that are open, and the store never
+ * sees it.
+ *
+ * The targets of a push go to the store in slices: each has users of one home only, because the
+ * store keeps the order of requests within a lane alone, and at most SLICE_TARGETS, because the
+ * commit of many thousands would delay everything else. When the last slice is answered the push
+ * is: every target with its own result, or with ERR_NO_MEMORY for all when nothing was begun. */
 #include "gateway/requests/push.h"
 
 #include "gateway/base/clock.h"
@@ -8,8 +17,6 @@
 
 #include <stdlib.h>
 
-/* So many users of a push go to the store as one request: a commit of many thousands would hold up
- * everybody else's. */
 enum { SLICE_TARGETS = 1000 };
 
 struct slice {
@@ -17,8 +24,7 @@ struct slice {
     struct push_work *work;
 };
 
-/* One push in the store's hands. Its targets stand in groups by their home, because requests of one
- * lane alone are carried out in order: two pushes to a user are, however many others they name. */
+/* One push that the store has. Its targets are sorted into groups by their home. */
 struct push_work {
     struct gateway_push *push;
     struct node *node;
@@ -26,11 +32,11 @@ struct push_work {
     atomic_size_t n_left; /* slices */
     size_t n_slices;
     struct slice *slices;
-    size_t *places; /* of each of work->targets in the push's */
+    size_t *places; /* the index in the push of each of `targets` */
     struct store_target targets[];
 };
 
-static void fail_all(struct gateway_push *push, enum err error)
+static void refuse_push(struct gateway_push *push, enum err error)
 {
     for (size_t i = 0; i < push->n_targets; i++)
         push->targets[i].error = error;
@@ -38,7 +44,7 @@ static void fail_all(struct gateway_push *push, enum err error)
     push->on_done(push);
 }
 
-static void count(const struct gateway_target *target, enum metric when_offline)
+static void count_target(const struct gateway_target *target, enum metric when_offline)
 {
     if (target->error != ERR_OK)
         metrics_count(METRIC_PUSH_FAILED);
@@ -46,11 +52,11 @@ static void count(const struct gateway_target *target, enum metric when_offline)
         metrics_count(target->nodes > 0 ? METRIC_PUSH_SENT : when_offline);
 }
 
-static void take_answer(struct push_work *work, size_t i)
+static void take_target_answer(struct push_work *work, size_t i)
 {
     const struct store_target *stored = &work->targets[i];
     struct gateway_target *target = &work->push->targets[work->places[i]];
-    /* Nobody outside can tell a store that is full from one that is away: come again later. */
+    /* To a caller a full store is one that is away: it tries again later. */
     target->error = stored->error == ERR_FULL ? ERR_STORE_UNAVAILABLE : stored->error;
     if (stored->error == ERR_OK) {
         target->is_duplicate = stored->is_duplicate;
@@ -62,10 +68,10 @@ static void take_answer(struct push_work *work, size_t i)
         if (target->online > 0 && target->nodes == 0)
             target->nodes = 1;
     }
-    count(target, METRIC_PUSH_STORED);
+    count_target(target, METRIC_PUSH_STORED);
 }
 
-static void free_work(struct push_work *work)
+static void free_push_work(struct push_work *work)
 {
     if (work == NULL)
         return;
@@ -74,15 +80,15 @@ static void free_work(struct push_work *work)
     free(work);
 }
 
-static void finish(struct push_work *work)
+static void finish_push(struct push_work *work)
 {
     struct gateway_push *push = work->push;
     struct node *node = work->node;
     int64_t time_ms = work->targets[0].time_ms;
     for (size_t i = 0; i < push->n_targets; i++)
-        take_answer(work, i);
+        take_target_answer(work, i);
     payload_unref(work->payload);
-    free_work(work);
+    free_push_work(work);
     if (push->wait_ms > 0 && push->targets[0].error == ERR_OK &&
         push_waits_begin(node, push, time_ms))
         return;
@@ -93,18 +99,18 @@ static void on_appended(struct store_request *request)
 {
     struct push_work *work = CONTAINER_OF(request, struct slice, append.request)->work;
     if (atomic_fetch_sub(&work->n_left, 1) == 1)
-        finish(work);
+        finish_push(work);
 }
 
-/* What a repeat with the same idempotency key must be the same in. */
-static enum err print_of(const struct gateway_push *push, struct store_print *ret_print)
+/* Of what must be the same in a repeat with the same idempotency key. */
+static enum err fingerprint_push(const struct gateway_push *push, struct store_print *ret_print)
 {
     struct span parts[] = {
         push->data, push->collapse_key, {(const char *)&push->ttl_s, sizeof push->ttl_s}};
     return digest_of(parts, sizeof parts / sizeof parts[0], ret_print->bytes);
 }
 
-/* Whose home is that worker: into work->targets from `at` on. Answers where they end. */
+/* Puts the targets whose home is that worker into work->targets from `at` on. Answers their end. */
 static size_t fill_group(struct push_work *work, unsigned home, const unsigned *homes, size_t at)
 {
     for (size_t i = 0; i < work->push->n_targets; i++) {
@@ -140,7 +146,7 @@ static void fill_slices(struct push_work *work, unsigned home, size_t at, size_t
 }
 
 /* ERR_NO_MEMORY: nothing was asked of the store. */
-static enum err divide(struct push_work *work, const struct store_print *print)
+static enum err divide_targets(struct push_work *work, const struct store_print *print)
 {
     size_t n = work->push->n_targets;
     unsigned n_homes = work->node->n_workers;
@@ -173,8 +179,8 @@ static void push_stored(struct node *node, struct gateway_push *push, struct pay
     work->push = push;
     work->node = node;
     work->payload = payload;
-    if ((push->idempotency_key.len > 0 && print_of(push, &print) != ERR_OK) ||
-        divide(work, &print) != ERR_OK)
+    if ((push->idempotency_key.len > 0 && fingerprint_push(push, &print) != ERR_OK) ||
+        divide_targets(work, &print) != ERR_OK)
         goto fail;
     payload_ref(payload); /* what a request points to stays until it is done */
     atomic_init(&work->n_left, work->n_slices);
@@ -184,8 +190,8 @@ static void push_stored(struct node *node, struct gateway_push *push, struct pay
         store_append(node->store, &slices[i].append);
     return;
 fail:
-    free_work(work);
-    fail_all(push, ERR_NO_MEMORY);
+    free_push_work(work);
+    refuse_push(push, ERR_NO_MEMORY);
 }
 
 static void push_ephemeral(struct node *node, struct gateway_push *push, struct payload *payload)
@@ -193,7 +199,7 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
     struct notification *note =
         notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
     if (note == NULL) {
-        fail_all(push, ERR_NO_MEMORY);
+        refuse_push(push, ERR_NO_MEMORY);
         return;
     }
     for (size_t i = 0; i < push->n_targets; i++) {
@@ -201,7 +207,7 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
         target->error = ERR_OK;
         target->online = client_map_offer(node->map, target->user_id, inbox_event_of_note(note));
         target->nodes = target->online > 0 ? 1 : 0;
-        count(target, METRIC_PUSH_DROPPED);
+        count_target(target, METRIC_PUSH_DROPPED);
     }
     notification_unref(note);
     push->on_done(push);
@@ -214,7 +220,7 @@ void gateway_push(struct node *node, struct gateway_push *push)
     push->fate = GATEWAY_PENDING;
     struct payload *payload = payload_new_keyed(push->data, push->collapse_key);
     if (payload == NULL) {
-        fail_all(push, ERR_NO_MEMORY);
+        refuse_push(push, ERR_NO_MEMORY);
         return;
     }
     if (push->ttl_s > 0)

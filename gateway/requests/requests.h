@@ -1,7 +1,7 @@
-/* What backends and operators ask of the gateway: push, kick, look. Everything here may be called
- * from any thread between gateway_start and gateway_stop. Requests are structs that the caller owns
- * and keeps until on_done ran; on_done runs exactly once, possibly inside the call, possibly on a
- * worker's or the store's thread, and must not block. */
+/* What backends and operators ask of the gateway: push, withdraw, kick, look. Every function here
+ * may be called from any thread between gateway_start and gateway_stop. A request is a struct that
+ * the caller owns and keeps until on_done ran. on_done runs exactly once:
+ * inside the call, or on a worker's or the store's thread, so it must not block. */
 #ifndef HERALD_REQUESTS_H
 #define HERALD_REQUESTS_H
 
@@ -30,7 +30,7 @@ struct gateway_target {
 struct gateway_push {
     void (*on_done)(struct gateway_push *push);
     struct span data;         /* JSON text, checked by the caller; copied before the call returns */
-    uint32_t ttl_s;           /* 0: only who is online now; the store is not touched */
+    uint32_t ttl_s;           /* 0: to the open sessions alone; the store is not touched */
     struct span collapse_key; /* empty: none; copied */
     struct span idempotency_key; /* empty: none; stays until on_done, as the userIds do */
     uint32_t wait_ms; /* 0: answer when it is kept; else when it has left the inbox or the time is
@@ -47,8 +47,8 @@ struct gateway_push {
 enum { WAITS_MAX = 1000 };
 void gateway_push(struct node *node, struct gateway_push *push);
 
-/* Nobody reads this push's answer any more: if it waits, it is answered soon with what is known,
- * and its place is another's. One that is answered already is left alone. */
+/* For a push whose caller has gone: if it waits, it is answered soon with what is known and makes
+ * room for another. One that is answered already is left alone. */
 void gateway_end_wait(struct node *node, struct gateway_push *push);
 
 /* Answers the pushes that wait with what is known, and from now on none waits: what is kept is

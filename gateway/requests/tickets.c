@@ -1,3 +1,5 @@
+/* Tickets (CONTRACT 2): a backend asks for one, and a page connects with it. The store gives each
+ * to one taker only. */
 #include "gateway/requests/requests.h"
 
 #include "gateway/base/clock.h"
@@ -15,13 +17,13 @@ struct ticket_work {
     struct gateway_ticket *ticket;
 };
 
-static void fail(struct gateway_ticket *ticket, enum err error)
+static void refuse_ticket(struct gateway_ticket *ticket, enum err error)
 {
     ticket->error = error;
     ticket->on_done(ticket);
 }
 
-static void on_given(struct store_request *request)
+static void on_ticket_given(struct store_request *request)
 {
     struct ticket_work *work = CONTAINER_OF(request, struct ticket_work, give.request);
     struct gateway_ticket *ticket = work->ticket;
@@ -30,7 +32,7 @@ static void on_given(struct store_request *request)
     ticket->on_done(ticket);
 }
 
-static bool draw(char text[TICKET_LEN + 1])
+static bool draw_ticket(char text[TICKET_LEN + 1])
 {
     unsigned char random[RANDOM_BYTES];
     if (getrandom(random, sizeof random, 0) != sizeof random)
@@ -42,19 +44,20 @@ static bool draw(char text[TICKET_LEN + 1])
 void gateway_ticket(struct node *node, struct gateway_ticket *ticket)
 {
     if (auth_kind(node->auth) != AUTH_TICKET) {
-        fail(ticket, ERR_CONFLICT);
+        refuse_ticket(ticket, ERR_CONFLICT);
         return;
     }
     struct ticket_work *work = calloc(1, sizeof *work);
-    if (work == NULL || !draw(ticket->text)) {
-        fail(ticket, work == NULL ? ERR_NO_MEMORY : ERR_SYSTEM);
+    if (work == NULL || !draw_ticket(ticket->text)) {
+        refuse_ticket(ticket, work == NULL ? ERR_NO_MEMORY : ERR_SYSTEM);
         free(work);
         return;
     }
     ticket->expires_ms = clock_wall_ms() + TICKET_LIFE_S * 1000;
     work->ticket = ticket;
     work->give = (struct store_ticket_give){
-        .request = {.on_done = on_given, .lane = client_map_home(node->map, ticket->user_id)},
+        .request = {.on_done = on_ticket_given,
+                    .lane = client_map_home(node->map, ticket->user_id)},
         .ticket = {ticket->text, TICKET_LEN},
         .user_id = ticket->user_id,
         .ttl_s = TICKET_LIFE_S,
