@@ -91,8 +91,7 @@ static void on_written(struct store_request *request)
 {
     struct position_write *write = CONTAINER_OF(request, struct position_write, ack.request);
     if (write->ack.error == ERR_STORE_UNAVAILABLE) {
-        write->letter.deliver = on_failed_letter;
-        mailbox_post(worker_mailbox(write->worker), &write->letter);
+        worker_post(write->worker, &write->letter, on_failed_letter);
         return;
     }
     free(write); /* written, or of another epoch, which the next notification or page shows */

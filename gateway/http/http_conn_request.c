@@ -188,8 +188,7 @@ void http_conn_on_drained(struct conn *conn)
         begin_next_request(http_conn);
     } else {
         http_conn->pins++;
-        http_conn->next.deliver = on_next_letter;
-        mailbox_post(worker_mailbox(http_conn_worker(http_conn)), &http_conn->next);
+        worker_post(http_conn_worker(http_conn), &http_conn->next, on_next_letter);
     }
 }
 

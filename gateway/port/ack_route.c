@@ -52,8 +52,7 @@ static void answer_ack(struct ack_work *work, enum err error, const char *detail
 {
     work->error = error;
     work->detail = detail;
-    work->letter.deliver = on_ack_answer;
-    mailbox_post(worker_mailbox(work->from), &work->letter);
+    worker_post(work->from, &work->letter, on_ack_answer);
 }
 
 static void on_stored(struct store_request *request)
@@ -168,6 +167,5 @@ void ack_route_serve(struct http_conn *http_conn)
     work->http_conn = http_conn;
     work->from = http_conn_worker(http_conn);
     work->home = node_home(node, ack_user(work));
-    work->letter.deliver = on_home;
-    mailbox_post(worker_mailbox(work->home), &work->letter);
+    worker_post(work->home, &work->letter, on_home);
 }

@@ -69,8 +69,7 @@ static void on_push_answer(struct letter *letter)
 static void on_pushed(struct gateway_push *push)
 {
     struct demo_push *demo = CONTAINER_OF(push, struct demo_push, push);
-    demo->letter.deliver = on_push_answer;
-    mailbox_post(worker_mailbox(demo->worker), &demo->letter);
+    worker_post(demo->worker, &demo->letter, on_push_answer);
 }
 
 static void on_push_body(struct http_conn *http_conn, struct span body)

@@ -211,8 +211,7 @@ static void on_ticket_letter(struct letter *letter)
 static void on_ticket_taken(struct store_request *request)
 {
     struct ticket_work *work = CONTAINER_OF(request, struct ticket_work, take.request);
-    work->letter.deliver = on_ticket_letter;
-    mailbox_post(worker_mailbox(work->worker), &work->letter);
+    worker_post(work->worker, &work->letter, on_ticket_letter);
 }
 
 /* ERR_NOT_FOUND: there is none. */

@@ -1,7 +1,7 @@
 /* What backends and operators ask of the gateway: push, withdraw, kick, look. Every function here
  * may be called from any thread between gateway_start and gateway_stop. A request is a struct that
- * the caller owns and keeps until on_done ran. on_done runs exactly once:
- * inside the call, or on a worker's or the store's thread, so it must not block. */
+ * the caller owns and keeps until on_done ran. on_done runs exactly once: inside the call, or on a
+ * worker's or the store's thread, so it must not block. */
 #ifndef HERALD_REQUESTS_H
 #define HERALD_REQUESTS_H
 
