@@ -100,7 +100,7 @@ static void set_redis_clock(int64_t time_ms)
 }
 
 /* Both. */
-MAYBE_UNUSED static void move_clock(int64_t by_ms)
+__attribute__((unused)) static void move_clock(int64_t by_ms)
 {
     atomic_store(&clock_ms, read_clock_ms() + by_ms);
     set_redis_clock(read_clock_ms());

@@ -1,5 +1,6 @@
 /* The file store on its directory: what it keeps over restarts and kills, which files it refuses,
  * its ceiling and a full disk. */
+#include "tests/store/block_calls.h"
 #include "tests/store/file_directory.h"
 
 #include <signal.h>
@@ -9,8 +10,6 @@
 #include <unistd.h>
 
 enum { FIRST_LIMIT_BYTES = 4 << 20 };
-
-#include "tests/store/contract_cases.h"
 
 TestSuite(store_file, .init = contract_open, .fini = contract_close, .timeout = 120);
 

@@ -3,23 +3,8 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/memory/store_memory.h"
 #include "gateway/stores/stores.h"
-#include "tests/store/contract_calls.h"
-
-static struct store *backend_open(struct store_config *config)
-{
-    char why[256] = "";
-    struct store *opened = NULL;
-    config->url = "memory:";
-    cr_assert_eq(store_open(config, &opened, why, sizeof why), ERR_OK, "%s", why);
-    return opened;
-}
-
-static void backend_close(struct store *to_close)
-{
-    store_close(to_close);
-}
-
-#include "tests/store/contract_cases.h"
+#include "tests/store/block_calls.h"
+#include "tests/store/contract_fixture.h"
 
 Test(store_contract, a_memory_store_that_is_full_refuses_and_recovers)
 {

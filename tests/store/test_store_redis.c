@@ -2,8 +2,6 @@
  * keeps what it has. */
 #include "tests/store/redis_backend.h"
 
-#include "tests/store/contract_cases.h"
-
 /* --- notifications --- */
 
 Test(store_redis, a_big_payload_is_announced_as_missed_and_read_from_the_inbox)
@@ -76,7 +74,7 @@ Test(store_redis, an_arrival_right_behind_a_leave_hears_everything)
         append_number(store, "anna", i, 60);
         wait_for_notification("anna", (uint64_t)i + 1);
     }
-    leave_on_lane(store, 0, SPAN_LITERAL("anna"));
+    backend_leave(store, 0, SPAN_LITERAL("anna"));
     pause_ms(50);
     cr_assert_eq(append_one(store, "anna", "{}", 60).nodes, 0, "nobody listens any more");
 }

@@ -1,7 +1,7 @@
 /* Broadcasts over several nodes on one Redis (CONTRACT 3), and while it is away. */
 #include "tests/store/redis_backend.h"
 
-#include "tests/store/contract_broadcast.h"
+#include "tests/store/broadcast_calls.h"
 
 /* Another node beside `store`, its lane on a thread of its own. */
 struct other_node {

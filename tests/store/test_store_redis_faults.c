@@ -107,7 +107,7 @@ Test(store_redis_absent, a_slow_resolver_does_not_hold_up_the_lane)
     open_on_host("slow.test");
     int64_t began_ms = clock_monotonic_ms();
     pause_ms(100); /* the look-up is under way */
-    leave_on_lane(store, 0, SPAN_LITERAL("anna"));
+    backend_leave(store, 0, SPAN_LITERAL("anna"));
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
     cr_assert_lt(clock_monotonic_ms() - began_ms, RESOLVER_TAKES_MS / 2);
     wait_for_state(true);

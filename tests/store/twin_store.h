@@ -6,34 +6,14 @@
 #include "gateway/stores/memory/store_memory.h"
 #include "tests/store/contract_calls.h"
 
-static int64_t fake_ms;
-static struct store *twin;
+extern int64_t fake_ms;
+extern struct store *twin;
 
-static int64_t fake_now_ms(void *unused)
-{
-    (void)unused;
-    return fake_ms;
-}
+int64_t fake_now_ms(void *unused);
 
 /* The caller sets the limits alone. */
-static void twin_open_with(struct store_config config)
-{
-    cr_assert_eq(hash_init(), ERR_OK);
-    recorder_init();
-    fake_ms = 1700000000000;
-    config.redis_prefix = "herald";
-    config.idempotency_window_s = 3600;
-    config.events =
-        (struct store_events){.on_inbox_event = record_inbox_event, .on_state = record_state};
-    struct store_clock clock = {fake_now_ms, NULL};
-    cr_assert_eq(store_memory_open_unthreaded(&config, clock, &twin), ERR_OK);
-}
+void twin_open_with(struct store_config config);
 
-static void twin_close(void)
-{
-    store_close(twin);
-    recorder_fini();
-    contract_check_leaks();
-}
+void twin_close(void);
 
 #endif

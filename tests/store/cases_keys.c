@@ -1,7 +1,4 @@
 /* Idempotency keys: a repeat is answered as the first, and numbers nothing. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_KEYS_H
-#define HERALD_TESTS_STORE_CONTRACT_KEYS_H
-
 #include "tests/store/contract_fixture.h"
 
 static const struct store_print print_a = {{0, 1, 2, 255, 10, 13}};
@@ -236,5 +233,3 @@ Test(store_contract, a_repeat_does_not_collapse_what_came_behind_it)
     expect_duplicate(targets[2], targets[0]);
     expect_inbox(store, "anna", "l.");
 }
-
-#endif

@@ -1,7 +1,4 @@
 /* Causes: what a page says of the numbers that it does not show. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_GAPS_H
-#define HERALD_TESTS_STORE_CONTRACT_GAPS_H
-
 #include "gateway/base/metrics.h"
 #include "tests/store/contract_fixture.h"
 
@@ -265,5 +262,3 @@ Test(store_contract, what_has_expired_is_not_acknowledged_afterwards)
     append_to(store, &target, 1, SPAN_LITERAL("{}"), 60);
     expect_inbox(store, "bert", "ee.");
 }
-
-#endif

@@ -1,7 +1,4 @@
 /* Looking one number up, cancelling it, and purging an inbox. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_WITHDRAW_H
-#define HERALD_TESTS_STORE_CONTRACT_WITHDRAW_H
-
 #include "tests/store/contract_fixture.h"
 
 Test(store_contract, a_look_tells_what_became_of_a_number_and_changes_nothing)
@@ -264,5 +261,3 @@ Test(store_contract, what_was_written_of_another_epoch_says_nothing)
     cr_assert_eq(ack_written("anna", other, 0, 1), ERR_STALE_EPOCH);
     cr_assert_not(look_at(store, "anna", peek_one(store, "anna").epoch, 1).found.is_written);
 }
-
-#endif

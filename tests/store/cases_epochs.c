@@ -1,7 +1,4 @@
 /* Epochs: when a user begins, and when what the store had is lost. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_EPOCHS_H
-#define HERALD_TESTS_STORE_CONTRACT_EPOCHS_H
-
 #include "tests/store/contract_fixture.h"
 
 Test(store_contract, begins_a_new_epoch_when_its_head_is_lower_than_what_is_known)
@@ -216,5 +213,3 @@ Test(store_contract, a_collapse_key_is_good_for_one_in_a_new_epoch_too)
     expect_text(page.notes[0], "2");
     page_free(&page);
 }
-
-#endif

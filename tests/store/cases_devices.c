@@ -1,7 +1,4 @@
 /* Devices: each has a position of its own, and the inbox waits for all of them. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_DEVICES_H
-#define HERALD_TESTS_STORE_CONTRACT_DEVICES_H
-
 #include "tests/store/contract_fixture.h"
 
 static void append_numbers(const char *user, int n)
@@ -312,5 +309,3 @@ Test(store_contract, what_is_known_to_be_acknowledged_does_not_pass_a_device)
     cr_assert_eq(position_of("anna", "phone"), 0);
     expect_inbox(store, "anna", "....");
 }
-
-#endif

@@ -1,7 +1,4 @@
 /* Appending: numbers, order, ceilings, events, and that each request is answered once. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_INBOX_H
-#define HERALD_TESTS_STORE_CONTRACT_INBOX_H
-
 #include "tests/store/contract_fixture.h"
 
 Test(store_contract, numbers_from_1_without_holes_within_one_epoch)
@@ -118,7 +115,7 @@ Test(store_contract, an_arrival_reads_what_waits_and_hears_the_rest)
     page_free(&page);
     append_number(store, "anna", 1, 60);
     wait_for_notification("anna", 2);
-    store_leave(store, 0, SPAN_LITERAL("anna"));
+    backend_leave(store, 0, SPAN_LITERAL("anna"));
 }
 
 static void *append_many(void *unused)
@@ -244,5 +241,3 @@ Test(store_contract, answers_every_request_once_when_it_is_closed)
     struct store_config config = contract_config(1000, 1 << 20);
     store = backend_open(&config);
 }
-
-#endif

@@ -1,7 +1,4 @@
 /* Positions: what was acknowledged, by sessions without a device and by devices. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_POSITIONS_H
-#define HERALD_TESTS_STORE_CONTRACT_POSITIONS_H
-
 #include "tests/store/contract_fixture.h"
 
 Test(store_contract, an_acknowledgement_removes_and_a_lower_one_changes_nothing)
@@ -157,5 +154,3 @@ Test(store_contract, what_is_known_of_another_epoch_acknowledges_nothing)
     cr_assert_eq(peek_one(store, "anna").acked, 0);
     expect_inbox(store, "anna", "o...");
 }
-
-#endif

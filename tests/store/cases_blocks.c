@@ -1,7 +1,4 @@
 /* Blocks: until when a user's HTTP connections are to be refused (CONTRACT 5.8). */
-#ifndef HERALD_TESTS_STORE_CONTRACT_BLOCKS_H
-#define HERALD_TESTS_STORE_CONTRACT_BLOCKS_H
-
 #include "tests/store/block_calls.h"
 #include "tests/store/contract_fixture.h"
 
@@ -156,5 +153,3 @@ Test(store_contract, an_arrival_behind_a_block_is_blocked)
         page_free(&page.page);
     }
 }
-
-#endif

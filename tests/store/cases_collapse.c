@@ -1,7 +1,4 @@
 /* Collapse keys: a later notification takes the place of the one that still waits. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_COLLAPSE_H
-#define HERALD_TESTS_STORE_CONTRACT_COLLAPSE_H
-
 #include "tests/store/contract_fixture.h"
 
 Test(store_contract, a_collapse_key_replaces_the_one_that_waits)
@@ -144,5 +141,3 @@ Test(store_contract, a_collapse_key_comes_back_with_the_page_byte_for_byte)
         append_keyed(store, "anna", "{\"n\":2}", keys[i]);
     expect_inbox(store, "anna", "llll......");
 }
-
-#endif

@@ -1,7 +1,4 @@
 /* Reading an inbox: where a page starts and ends, what it shows and says. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_PAGES_H
-#define HERALD_TESTS_STORE_CONTRACT_PAGES_H
-
 #include "tests/store/contract_fixture.h"
 
 Test(store_contract, a_page_holds_what_was_appended_in_order_with_its_times)
@@ -274,5 +271,3 @@ Test(store_contract, a_page_holds_one_however_small_its_bounds)
     cr_assert_eq(page.head, 6);
     page_free(&page);
 }
-
-#endif

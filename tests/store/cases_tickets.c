@@ -1,7 +1,4 @@
 /* Tickets: given out, and taken once (CONTRACT 2). */
-#ifndef HERALD_TESTS_STORE_CONTRACT_TICKETS_H
-#define HERALD_TESTS_STORE_CONTRACT_TICKETS_H
-
 #include "tests/store/block_calls.h"
 #include "tests/store/contract_fixture.h"
 
@@ -98,5 +95,3 @@ Test(store_contract, of_two_who_take_a_ticket_at_once_one_gets_it)
     for (int i = 0; i < SHARED_TICKETS; i++)
         cr_assert_eq(is_taken[0][i] + is_taken[1][i], 1, "ticket %d", i);
 }
-
-#endif

@@ -1,7 +1,4 @@
 /* Order and answers: requests of one thread, requests of several, and a store that is closed. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_ORDER_H
-#define HERALD_TESTS_STORE_CONTRACT_ORDER_H
-
 #include "tests/store/contract_fixture.h"
 
 Test(store_contract, looks_and_peeks_stand_in_order_with_what_one_thread_asks)
@@ -139,5 +136,3 @@ Test(store_contract, answers_every_kind_of_request_once_when_it_is_closed)
     struct store_config config = contract_config(1000, 1 << 20);
     store = backend_open(&config);
 }
-
-#endif

@@ -1,40 +1,6 @@
 /* Broadcasts: each node is told once, and what they answer is summed up. */
-#ifndef HERALD_TESTS_STORE_CONTRACT_BROADCAST_H
-#define HERALD_TESTS_STORE_CONTRACT_BROADCAST_H
-
+#include "tests/store/broadcast_calls.h"
 #include "tests/store/contract_fixture.h"
-
-struct broadcast_call {
-    struct store_broadcast broadcast;
-    struct call call;
-};
-
-static void on_broadcast_done(struct store_request *request)
-{
-    call_answer(&((struct broadcast_call *)(void *)request)->call);
-}
-
-static void broadcast_begin(struct store *to, struct broadcast_call *call, const char *text)
-{
-    call_init(&call->call);
-    call->broadcast = (struct store_broadcast){.request = {.on_done = on_broadcast_done},
-                                               .payload = payload_new(span_of(text))};
-    store_broadcast(to, &call->broadcast);
-}
-
-static void broadcast_end(struct broadcast_call *call)
-{
-    call_wait(&call->call);
-    payload_unref(call->broadcast.payload);
-}
-
-static struct store_broadcast broadcast_one(struct store *to, const char *text)
-{
-    struct broadcast_call call;
-    broadcast_begin(to, &call, text);
-    broadcast_end(&call);
-    return call.broadcast;
-}
 
 Test(store_contract, a_broadcast_is_told_once_and_answered_with_what_the_node_answers)
 {
@@ -91,5 +57,3 @@ Test(store_contract, a_broadcast_keeps_nothing_and_makes_nobody)
     cr_assert(epoch_is_none(peek_one(store, "nobody").epoch));
     cr_assert_eq(count_told("nobody"), 0);
 }
-
-#endif

@@ -1,0 +1,93 @@
+#include "tests/store/redis_backend.h"
+
+struct redis_server server;
+struct reactor *lane;
+pthread_t lane_thread;
+atomic_int n_missed;
+
+void *run_lane(void *reactor)
+{
+    reactor_run(reactor);
+    return NULL;
+}
+
+static void record_missed(void *owner, struct span user_id, bool has_withdrawals)
+{
+    (void)has_withdrawals;
+    (void)owner;
+    (void)user_id;
+    atomic_fetch_add(&n_missed, 1);
+}
+
+static void remove_server(void)
+{
+    redis_server_remove(&server);
+}
+
+void prepare_server(void)
+{
+    if (server.folder[0] != '\0')
+        return;
+    redis_server_prepare(&server);
+    atexit(remove_server);
+}
+
+struct store *open_on(struct store_config *config, const char *url)
+{
+    static char why[300];
+    static struct store *opened;
+    cr_assert_eq(reactor_new(&lane), ERR_OK);
+    config->url = url;
+    config->lanes = &lane;
+    config->n_lanes = 1;
+    config->events.on_missed = record_missed;
+    recorder.state = -1;
+    cr_assert_eq(store_open(config, &opened, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(pthread_create(&lane_thread, NULL, run_lane, lane), 0);
+    return opened;
+}
+
+struct store *backend_open(struct store_config *config)
+{
+    prepare_server();
+    if (server.pid == 0)
+        redis_server_start(&server, NULL, NULL);
+    redis_server_do(&server, "FLUSHALL");
+    struct store *opened = open_on(config, server.url);
+    wait_for_state(true);
+    return opened;
+}
+
+void backend_close(struct store *closing)
+{
+    reactor_stop(lane);
+    pthread_join(lane_thread, NULL);
+    store_close(closing);
+    reactor_free(lane);
+}
+
+void deliver_leave(struct letter *letter)
+{
+    struct leave_letter *leave = CONTAINER_OF(letter, struct leave_letter, letter);
+    store_leave(leave->store, 0, leave->user_id);
+    sem_post(&leave->done);
+}
+
+void backend_leave(struct store *from, unsigned lane_index, struct span user_id)
+{
+    struct leave_letter leave = {
+        .letter.deliver = deliver_leave, .store = from, .user_id = user_id};
+    cr_assert_eq(lane_index, 0);
+    sem_init(&leave.done, 0, 0);
+    mailbox_post(reactor_mailbox(lane), &leave.letter);
+    sem_wait(&leave.done);
+}
+
+void wait_for_missed(int wanted)
+{
+    for (int i = 0; i < SOON_MS / 10 && atomic_load(&n_missed) < wanted; i++)
+        pause_ms(10);
+    cr_assert_geq(atomic_load(&n_missed), wanted);
+}
+
+TestSuite(store_redis, .init = contract_open, .fini = contract_close, .timeout = 60);
