@@ -1,4 +1,7 @@
-# The program of tests/lint/arrows: reads arrows_left, what nm said, then the sources.
+# The program of tests/lint/arrows: reads what nm said, then the sources.
+#
+# The names say which object needs what another defines, the text of the sources which file of ours says such a name, and
+# the includes which header needs which. From these come the arrows between rooms, each with its reasons for the message.
 
 # The room of a file: conn.c, conn.h and conn_parts.h are one; a table (options.def) is one of its own.
 function room_of(path, whole) {
@@ -86,7 +89,7 @@ function judge_circle(members, i, k, n, list, is_known) {
     is_known = 1
     for (i = 1; i <= n; i++) {
         in_circle[list[i]] = 1
-        if (!(list[i] in meant) && !(list[i] in left_in_circle))
+        if (!(list[i] in meant) || meant[list[i]] != meant[list[1]])
             is_known = 0
     }
     if (is_known)
@@ -98,23 +101,11 @@ function judge_circle(members, i, k, n, list, is_known) {
     bad = 1
 }
 BEGIN {
-    meant["gateway/net/conn"] = meant["gateway/net/conn_read"] = 1
-    meant["gateway/stores/redis/redis_link"] = meant["gateway/stores/redis/redis_link_up"] = 1
+    meant["gateway/net/conn"] = meant["gateway/net/conn_read"] = "conn"
+    meant["gateway/stores/redis/redis_link"] = meant["gateway/stores/redis/redis_link_up"] = "redis_link"
     for (i = 1; i < ARGC; i++)
         is_source[ARGV[i]] = 1
-    left_file = ARGV[1]
-    names_file = ARGV[2]
-}
-FILENAME == left_file {
-    if ($1 == "circle" && NF == 2)
-        left_in_circle[$2] = 1
-    else if ($1 == "call" && NF == 3)
-        left_call[$2 " " $3] = 1
-    else if (NF > 0 && $1 !~ /^#/) {
-        print "arrows: cannot read this line of arrows_left: " $0
-        bad = 1
-    }
-    next
+    names_file = ARGV[1]
 }
 # "BUILD/CMakeFiles/herald_net.dir/gateway/net/conn.c.o: conn_close T 0000 0000"
 FILENAME == names_file {
@@ -179,11 +170,7 @@ END {
                 continue
             here = speaker_of(source, name)
             add_arrow(here, there, "uses " name)
-            if ((folder_of(here), folder_of(there)) in reaches)
-                continue
-            if ((here " " name) in left_call)
-                is_up[here " " name] = 1
-            else {
+            if (!((folder_of(here), folder_of(there)) in reaches)) {
                 print "arrows: runs up: " here " uses " name " of " there
                 bad = 1
             }
@@ -195,18 +182,6 @@ END {
     for (room in meant) {
         if (!(room in in_circle)) {
             print "arrows: is in no circle any more, take it out of arrows.awk: " room
-            bad = 1
-        }
-    }
-    for (room in left_in_circle) {
-        if (!(room in in_circle)) {
-            print "arrows: is in no circle any more, take it off arrows_left: circle " room
-            bad = 1
-        }
-    }
-    for (call in left_call) {
-        if (!(call in is_up)) {
-            print "arrows: runs up no more, take it off arrows_left: call " call
             bad = 1
         }
     }
