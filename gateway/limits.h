@@ -1,4 +1,4 @@
-/* How many connections this process can hold, and where it may listen. */
+/* How many connections this process can hold, and where it may listen. One thread at a time. */
 #ifndef HERALD_LIMITS_H
 #define HERALD_LIMITS_H
 
@@ -14,7 +14,7 @@ uint32_t limits_max_connections(const struct options *options);
 /* Nothing is open by accident (CONTRACT section 1). ERR_INVALID_FIELD: *why says what to do. */
 MUST_CHECK enum err limits_check_exposure(const struct options *options, char *why, size_t why_cap);
 
-/* How long the closes of a shutdown are spread. */
+/* Over how many ms the closes of a shutdown are spread: --drain-time, or its default. */
 uint32_t limits_drain_ms(const struct options *options);
 
 #endif

@@ -1,5 +1,10 @@
-/* herald: reads the options, starts the gateway and its admin API, waits for a signal, drains,
- * stops. The one file that sees both admin and gateway. */
+/* herald: reads the options, starts the gateway and then its admin API, and waits for signals. The
+ * one file that includes both admin/ and gateway/.
+ *
+ * SIGHUP reads the options and all files again; files of keys that have changed are also noticed
+ * without it. SIGTERM and SIGINT drain: the sessions are closed over --drain-time, a second signal
+ * ends that, and the admin API and the gateway stop. Exit codes: 0 after a stop, 2 for options that
+ * are wrong, 1 for what cannot be done here and now, each with one line that says what to do. */
 #include "admin/admin.h"
 #include "admin/routes/routes.h"
 #include "gateway/base/clock.h"
@@ -17,11 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* 2: what was asked for is wrong; 1: it cannot be done here and now. */
 enum { EXIT_USAGE = 2, EXIT_FAILED = 1, GRACE_MS = 2500, POLL_MS = 20, LOOK_AT_FILES_MS = 2000 };
 
-/* The options that count now. Those before them may still be read by some thread, so all of them
- * stay until the end: the first are the caller's, the others a list. */
+/* The options in force. A thread may still read earlier ones, so all of them stay until the end:
+ * the first are the caller's, the others a list. */
 struct configuration {
     int argc;
     char **argv;
@@ -34,8 +38,8 @@ struct later_options {
     struct options *options;
 };
 
-static int print(enum err (*fill)(const struct options *options, struct buf *out),
-                 const struct options *options)
+static int print_text(enum err (*fill)(const struct options *options, struct buf *out),
+                      const struct options *options)
 {
     struct buf out;
     buf_init(&out, 1 << 20);
@@ -125,7 +129,7 @@ static int wait_for_signal(const sigset_t *signals, int timeout_ms)
 }
 
 /* What other programs do on them: a new log file, and an upgrade. */
-static void say_ignored(int number)
+static void log_ignored_signal(int number)
 {
     if (number == SIGUSR1)
         log_event(LOG_INFO, "SIGUSR1 is ignored: the log goes to standard error, there is no file",
@@ -134,7 +138,7 @@ static void say_ignored(int number)
         log_event(LOG_INFO, "SIGUSR2 is ignored: it has no meaning", LOG_INT("signal", number));
 }
 
-static void drain(struct node *node, const sigset_t *signals)
+static void drain_sessions(struct node *node, const sigset_t *signals)
 {
     uint32_t drain_ms = gateway_drain(node);
     int64_t end_ms = clock_monotonic_ms() + drain_ms + GRACE_MS;
@@ -144,28 +148,27 @@ static void drain(struct node *node, const sigset_t *signals)
             log_event(LOG_WARN, "a second signal: stopping at once", LOG_INT("signal", number));
             return;
         }
-        say_ignored(number);
+        log_ignored_signal(number);
         if (number == SIGHUP)
             log_event(LOG_WARN, "SIGHUP is ignored: Herald is draining, and reads nothing again",
                       LOG_INT("signal", number));
     }
 }
 
-/* Files of keys that have changed are read again by themselves; on SIGHUP all files are. */
-static void serve(struct configuration *configuration, struct node *node, struct admin *admin,
-                  const sigset_t *signals)
+static void serve_until_signal(struct configuration *configuration, struct node *node,
+                               struct admin *admin, const sigset_t *signals)
 {
     for (;;) {
         int number = wait_for_signal(signals, LOOK_AT_FILES_MS);
         if (number == SIGTERM || number == SIGINT)
             break;
-        say_ignored(number);
+        log_ignored_signal(number);
         if (number == SIGHUP)
             reread_options(configuration, node);
         gateway_reload(node, number == SIGHUP);
         admin_reload(admin, number == SIGHUP);
     }
-    drain(node, signals);
+    drain_sessions(node, signals);
 }
 
 /* ---- the process ---- */
@@ -181,8 +184,8 @@ static bool open_standard_files(void)
     return true;
 }
 
-/* Before any thread starts: those that are blocked are taken by sigtimedwait alone. SIGUSR1,
- * SIGUSR2 and SIGHUP would end the process until then. */
+/* Before any thread starts: signals that are blocked are taken by sigtimedwait alone. SIGUSR1,
+ * SIGUSR2 and SIGHUP would otherwise end the process until then. */
 static void set_up_signals(sigset_t *ret_signals)
 {
     static const int waited_for[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
@@ -200,7 +203,8 @@ static void set_up_signals(sigset_t *ret_signals)
     signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails, and says so */
 }
 
-static int run(const struct options *options, int argc, char **argv, const sigset_t *signals)
+static int run_gateway(const struct options *options, int argc, char **argv,
+                       const sigset_t *signals)
 {
     char why[1024] = "";
     int code = EXIT_FAILED;
@@ -220,7 +224,7 @@ static int run(const struct options *options, int argc, char **argv, const sigse
     error = admin_start(options, &admin_routes, node, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
-    serve(&configuration, node, admin, signals);
+    serve_until_signal(&configuration, node, admin, signals);
     code = 0;
     admin_stop(admin);
 stop_gateway:
@@ -234,7 +238,7 @@ out:
     return error == ERR_INVALID_FIELD ? EXIT_USAGE : code;
 }
 
-static int check(const struct options *options)
+static int check_configuration(const struct options *options)
 {
     char why[1024];
     if (limits_check_exposure(options, why, sizeof why) != ERR_OK ||
@@ -247,7 +251,7 @@ static int check(const struct options *options)
     return 0;
 }
 
-static int act(int argc, char **argv, const sigset_t *signals)
+static int carry_out(int argc, char **argv, const sigset_t *signals)
 {
     struct options options;
     enum options_action action;
@@ -260,19 +264,19 @@ static int act(int argc, char **argv, const sigset_t *signals)
     int code = 0;
     switch (action) {
     case OPTIONS_HELP:
-        code = print(fill_help, &options);
+        code = print_text(fill_help, &options);
         break;
     case OPTIONS_VERSION:
         puts("herald " HERALD_VERSION);
         break;
     case OPTIONS_PRINT_CONFIG:
-        code = print(options_print_config, &options);
+        code = print_text(options_print_config, &options);
         break;
     case OPTIONS_CHECK_CONFIG:
-        code = check(&options);
+        code = check_configuration(&options);
         break;
     case OPTIONS_RUN:
-        code = run(&options, argc, argv, signals);
+        code = run_gateway(&options, argc, argv, signals);
         break;
     }
     options_fini(&options);
@@ -289,7 +293,7 @@ int main(int argc, char **argv)
         log_failure("no thread can be started: raise the limit of processes (ulimit -u)");
         return EXIT_FAILED;
     }
-    int code = act(argc, argv, &signals);
+    int code = carry_out(argc, argv, &signals);
     log_stop();
     return code;
 }

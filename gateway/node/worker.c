@@ -102,7 +102,7 @@ undo_alloc:
     return error;
 }
 
-static void *run(void *argument)
+static void *run_worker(void *argument)
 {
     struct worker *worker = argument;
     reactor_run(worker->reactor);
@@ -115,7 +115,7 @@ enum err worker_start(struct worker *worker)
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    int code = pthread_create(&worker->thread, NULL, run, worker);
+    int code = pthread_create(&worker->thread, NULL, run_worker, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return code == 0 ? ERR_OK : ERR_SYSTEM;
 }
