@@ -27,7 +27,7 @@ struct delivery_events {
 typedef void (*worker_command_fn)(struct worker *worker);
 
 struct node {
-    _Atomic(const struct options *) options; /* another after each change by SIGHUP */
+    _Atomic(const struct options *) options; /* replaced by SIGHUP; the old ones stay readable */
     struct client_map *map;
     struct store *store;
     struct auth *auth;
@@ -46,8 +46,8 @@ struct node {
     uint32_t pages_at_once;        /* of the inbox under way, a worker (replay.h) */
     int64_t started_ms;            /* monotonic */
     atomic_uint n_sockets;
-    atomic_uint n_lingering;        /* of them, that are answered and wait for their peer to go */
-    atomic_int_fast64_t arrived_ms; /* monotonic: when the last connection was given a place */
+    atomic_uint n_lingering;        /* of them, answered and waiting for their peer to close */
+    atomic_int_fast64_t arrived_ms; /* monotonic: when the last connection was accepted */
     atomic_uint n_sessions;
     atomic_uint_fast64_t next_connection;
     atomic_bool is_draining;

@@ -18,7 +18,7 @@ struct page_queue;
 struct position_writer;
 struct kicked_streams;
 
-/* What a question to the store, which a subscriber's request asks at once, counts for work. */
+/* The work, in microseconds, that a request counts for which asks the store at once. */
 enum { WORKER_ASK_US = 20 };
 
 /* What all workers are ordered to do (worker_command_all); node->command_fns carries it out. */
@@ -45,10 +45,11 @@ struct worker {
     pthread_t thread;
     struct reactor *reactor;
     struct conn_loop loop;
-    struct timer heartbeat;      /* every second: on_second, and liveness is shown */
-    struct session *answering;   /* whose bytes are read: what it is sent meanwhile answers them */
-    struct list closing;         /* sessions that wait for the end of their connection */
-    struct list unauthenticated; /* sessions whose first message will say who they are */
+    struct timer heartbeat; /* every second: on_second, and liveness is shown */
+    struct session
+        *answering;      /* whose bytes are being read: what it writes meanwhile answers them */
+    struct list closing; /* sessions that wait for the end of their connection */
+    struct list unauthenticated; /* sessions whose first message brings their token */
     struct deferred_free *deferred;
     struct reactor_task free_task; /* frees them */
     struct acceptor *acceptor;     /* accepting (acceptor.c) */

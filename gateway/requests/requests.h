@@ -17,8 +17,7 @@ enum gateway_fate { GATEWAY_PENDING, GATEWAY_DELIVERED, GATEWAY_GONE };
 struct gateway_target {
     struct span user_id;
     /* out */
-    enum err error;     /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_DRAINING, ERR_NO_MEMORY,
-                         * ERR_IDEMPOTENCY_MISMATCH */
+    enum err error;     /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY, ERR_IDEMPOTENCY_MISMATCH */
     bool is_duplicate;  /* the idempotency key was seen: this is the first push's result */
     struct epoch epoch; /* ttl 0: none */
     uint64_t seq;       /* ttl 0: 0 */
@@ -39,7 +38,7 @@ struct gateway_push {
     struct gateway_target *targets;
     uint64_t number; /* the gateway's own: of a push that waits */
     /* out, with wait_ms */
-    bool has_waited;        /* false: too many wait already (WAITS_MAX) */
+    bool has_waited;        /* false: WAITS_MAX wait already, or the node is draining */
     enum gateway_fate fate; /* of the one target */
     enum gap_cause cause;   /* GONE */
     int64_t latency_ms;     /* DELIVERED: from acceptance to acknowledgement */
@@ -55,24 +54,25 @@ void gateway_end_wait(struct node *node, struct gateway_push *push);
  * answered at once. For a stop, before gateway_stop. Calling it again changes nothing. */
 void gateway_end_waits(struct node *node);
 
+/* Closes all sessions of a user. With block_s the user is blocked first, so that no session enters
+ * in between; with is_purge what waits is withdrawn last. The sessions are closed in any case, but
+ * a user who could not be blocked is not purged. */
 struct gateway_kick {
     void (*on_done)(struct gateway_kick *kick);
     struct span user_id;
     struct span reason; /* a short word for the close frame; empty: "kicked" */
-    bool is_purge;      /* what waits for the user is withdrawn too */
-    uint32_t block_s;   /* seconds for which no session of the user is let in; 0: none, and a block
-                         * that is there stays. It is kept before the sessions are closed, so that
-                         * nobody slips in between */
-    enum err error;     /* out: ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE; with
-                         * block_s: ERR_FULL. The sessions are closed all the same; what was not
-                         * blocked is not purged. ERR_NO_MEMORY: nothing else is known to be done */
-    unsigned closed;    /* out */
-    uint64_t purged;    /* out */
-    int64_t blocked_until_ms; /* out: since 1970; 0: block_s was 0, or failed */
+    bool is_purge;
+    uint32_t block_s; /* for how long connections are refused; 0: a block that is there stays */
+    /* out */
+    enum err error;  /* ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE; with block_s:
+                      * ERR_FULL; ERR_NO_MEMORY: nothing else is known to be done */
+    unsigned closed; /* sessions */
+    uint64_t purged; /* notifications */
+    int64_t blocked_until_ms; /* since 1970; 0: block_s was 0, or failed */
 };
 void gateway_kick(struct node *node, struct gateway_kick *kick);
 
-/* Everyone who is online now, on every node; never stored. */
+/* To all sessions that are open now, on every node; never stored. */
 struct gateway_broadcast {
     void (*on_done)(struct gateway_broadcast *broadcast);
     struct span data; /* as in gateway_push */
@@ -142,11 +142,11 @@ enum { TICKET_LIFE_S = 30, TICKET_LEN = 32 };
 struct gateway_ticket {
     void (*on_done)(struct gateway_ticket *ticket);
     struct span user_id;
-    enum err error;            /* out: ERR_OK, ERR_FULL: too many are out, ERR_STORE_UNAVAILABLE,
-                                * ERR_NO_MEMORY, ERR_SYSTEM: no randomness, ERR_CONFLICT: --auth is another */
-    char text[TICKET_LEN + 1]; /* out: 128 random bits */
-    int64_t expires_ms;        /* out */
-    void *private_work;
+    /* out */
+    enum err error; /* ERR_OK; ERR_FULL: too many are out; ERR_CONFLICT: --auth is another;
+                     * ERR_SYSTEM: no randomness; ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    char text[TICKET_LEN + 1]; /* 128 random bits */
+    int64_t expires_ms;
 };
 void gateway_ticket(struct node *node, struct gateway_ticket *ticket);
 
@@ -168,11 +168,11 @@ struct gateway_user {
     void (*on_done)(struct gateway_user *user);
     struct span user_id;
     /* out */
-    enum err
-        error; /* ERR_OK; ERR_STORE_UNAVAILABLE: the connections stand, the inbox is not known */
+    enum err error; /* ERR_OK, ERR_NO_MEMORY; ERR_STORE_UNAVAILABLE: the connections are shown, the
+                     * inbox is not known */
     struct epoch epoch;
     uint64_t head;
-    uint64_t acked; /* what is not yet written to the store included */
+    uint64_t acked; /* including what is not written to the store yet */
     uint64_t pending;
     int64_t oldest_pending_ms; /* age; 0: none pending */
     int64_t blocked_until_ms;  /* since 1970; 0: is not blocked */
@@ -181,8 +181,8 @@ struct gateway_user {
 };
 void gateway_user(struct node *node, struct gateway_user *user);
 
-/* This node's users in pages, in an order that only the cursor knows. `after` empty: from the
- * start. Users who come and go meanwhile may be missed; the others are seen once. */
+/* This node's users in pages, in an order of its own. `after` empty: from the start. A user who is
+ * online all the while is seen once; others may be missed. */
 struct gateway_client {
     char user_id[128];
     size_t user_id_len;
