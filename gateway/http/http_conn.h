@@ -17,8 +17,8 @@
 struct http_conn;
 
 /* Called once for each complete head, and once more when the turn of a deferred request has come
- * (http_conn_take_turn). It answers the request or releases the socket, at once or later on the
- * same thread. */
+ * (http_conn_take_turn). It answers the request or releases the socket at once, or wants its body,
+ * or calls http_conn_await and does one of these later, on the same thread. */
 typedef void http_request_fn(struct http_conn *http_conn);
 
 /* All HTTP connections of an acceptor (http_conns.h). Those that make room at a full node have
