@@ -20,14 +20,14 @@
  *   later notification with the same collapse key); overflow (a full inbox, max_count notifications
  *   or max_bytes of data, pushes out its oldest; the newest always stays). The last four are
  *   recorded as the cause, GAPS_MAX ranges a user, and each is counted by cause.
- * - Expiry is exact to the millisecond: a page never shows what has expired, and what nobody reads
- *   leaves by itself. A page names the cause of what it does not show.
+ * - Expiry is exact to the millisecond: a page never shows what has expired, and what no
+ *   page reads leaves by itself. A page names the cause of what it does not show.
  * - Positions: sessions without a device share one, each device has its own (at most
  *   STORE_MAX_DEVICES a user: one more and the longest unseen is forgotten; each is forgotten after
- *   30 days without an HTTP connection or acknowledgement). A new device begins at `acked`. `acked`
- * is the lowest of the devices' positions, and of the shared one while it counts: while there is no
- *   device, or the request says that it is held. It never falls; the shared position never stands
- *   below it.
+ *   30 days without an HTTP connection or acknowledgement). A new device begins at `acked`.
+ *   `acked` is the lowest of the devices' positions, and of the shared one while that counts: while
+ *   there is no device, or the request says that it is held. It never falls, and the shared
+ * position is never below it.
  * - acknowledging another epoch, or a number above head, changes nothing and answers
  *   ERR_STALE_EPOCH.
  * - A broadcast is kept nowhere. on_broadcast is called once for it on the node that asked,
@@ -37,8 +37,8 @@
  *   anew. A caller that knows another epoch is answered the present one. A user without push,
  *   acknowledgement or page for 30 days is forgotten.
  * - A block is kept as an append is (over a restart where notifications are), ends by itself, to
- *   the millisecond, and needs no inbox. It forbids nothing here but HTTP connections: whoever asks
- * is told of it, and pushes are kept all the same.
+ *   the millisecond, and needs no inbox. It is reported in the page of an
+ *   arrival and in peeks; the store refuses nothing because of it, and keeps pushes as before.
  * - A ticket is taken once: of two takes at the same time one gets it. The local stores hold them
  *   in memory, so a restart ends them; with redis each node can take what any node gave out. */
 #ifndef HERALD_STORE_STORE_H
@@ -70,8 +70,8 @@ void store_leave(struct store *store, unsigned lane, struct span user_id);
 const char *store_kind(const struct store *store);
 
 /* The store's clock, by which it stamps and lets expire: ms since 1970. Redis's, or this machine's
- * with the local stores. Whatever is compared with a time that the store has told is compared by
- * it. Any thread. */
+ * with the local stores. Every time that came from the store is compared by this clock. Any
+ * thread. */
 int64_t store_now_ms(const struct store *store);
 
 /* Do other nodes read and write the same inboxes? */

@@ -5,7 +5,7 @@
 #include "gateway/net/reactor.h"
 #include "gateway/store/store_request.h"
 
-/* What the store tells without being asked. Called on the store's threads; must not block. */
+/* What the store reports without being asked. Called on the store's threads; must not block. */
 struct store_events {
     /* A notification was committed, or numbers were withdrawn. The callee refs it if it keeps it.
      */
@@ -16,8 +16,8 @@ struct store_events {
     /* The store can be used, or no longer: it is away, or takes no writes (requests may be made all
      * the same, and what can be read is). The first call may come before store_open returns. */
     void (*on_state)(void *owner, bool is_up);
-    /* Somebody, on this node or another, tells everyone who is online. The answer is how many
-     * sessions that is here. Also called on the thread that asks. The callee refs the note if it
+    /* A broadcast of this node or of another one. The answer is the number of sessions on this node
+     * that it was sent to. Also called on the thread that asks. The callee refs the note if it
      * keeps it. */
     void (*on_broadcast)(void *owner, struct notification *note, struct store_question *question);
 };

@@ -48,7 +48,7 @@ struct store_target {
                          * store knows; the local stores leave it 0 */
 };
 
-/* What is pushed, so that a repeat can be told from another push with the same idempotency key. */
+/* A digest of what is pushed: it tells a repeat from another push with the same idempotency key. */
 struct store_print {
     uint8_t bytes[16];
 };
@@ -77,13 +77,15 @@ struct store_page {
     bool wants_gaps;
     bool wants_withdrawn;
     uint64_t withdrawn_after;
-    bool from_acked; /* read behind the position of the device, or the shared one without */
-    uint64_t after;  /* else: read the numbers above it... */
+    bool
+        from_acked; /* read after the position of the device, or without one after the shared one */
+    uint64_t after; /* else: read the numbers above it... */
     struct epoch after_epoch; /* ...if this is the user's epoch (none: whatever it is) and `after`
                                * not above head; otherwise as from_acked */
     uint64_t known_head;      /* as in store_target */
     struct epoch known_epoch;
-    uint32_t max_count; /* at most so many, and at most about max_bytes of data, but one at least */
+    uint32_t
+        max_count; /* notifications; at least one is shown, and at most about max_bytes of data */
     uint32_t max_bytes;
     enum err error;     /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
     struct epoch epoch; /* out: the user's; none: nothing was ever pushed */
@@ -128,11 +130,11 @@ enum { STORE_REPLIES_MS = 250 };
 struct store_broadcast {
     struct store_request request; /* any lane */
     struct payload *payload;
-    enum err error;  /* out: ERR_OK; ERR_NO_MEMORY, or ERR_STORE_UNAVAILABLE at store_close: nobody
-                      * was told */
+    enum err error;  /* out: ERR_OK; ERR_NO_MEMORY, or ERR_STORE_UNAVAILABLE at store_close: no
+                      * node was notified */
     uint64_t online; /* out: the sum of the answers */
     unsigned nodes;  /* out: the nodes that answered, this one included. It is waited for, the
-                      * others for STORE_REPLIES_MS; one that did not answer may have been told.
+                      * others for STORE_REPLIES_MS; one that did not answer may have received it.
                       * With the local stores, and while the store is away: 1 */
 };
 
@@ -167,7 +169,7 @@ enum store_fate { FATE_PENDING, FATE_DELIVERED, FATE_GONE };
 struct store_found {
     enum store_fate fate; /* of another epoch: FATE_GONE */
     enum gap_cause cause; /* FATE_GONE: GAP_UNKNOWN where it is not known */
-    bool is_written;      /* a session has had it once, as far as store_ack was told */
+    bool is_written;      /* a session has had it once, as far as store_ack has said */
 };
 
 /* Looks one number up, and changes nothing. */

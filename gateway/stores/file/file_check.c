@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Its crash is an answer: no core is left behind, and no other way of ending is in the way. */
+/* Its crash is the answer: it leaves no core file, and no handler changes how it ends. */
 static void read_and_exit(const char *path)
 {
     static const int signals[] = {SIGBUS, SIGSEGV, SIGABRT, SIGFPE, SIGILL};

@@ -18,7 +18,7 @@ struct file_backing {
     uint64_t probe_key;     /* of the PROBE record; 0: there is none */
     uint64_t max_bytes;     /* 0: no limit */
     struct file_shared shared;
-    uint64_t *unshared; /* of the commit under way: shared payloads that nobody needs any more */
+    uint64_t *unshared; /* of the commit under way: shared payloads without references */
     size_t n_unshared;
     size_t cap_unshared;
 };

@@ -81,7 +81,7 @@ static uint64_t reserve_of(struct file_extent extent)
     return reserve > reserve_max_bytes ? reserve_max_bytes : reserve;
 }
 
-/* Pages that are free in the file, and blocks behind its end. */
+/* Pages that are free in the file, and blocks after its end. */
 static uint64_t room_of(const struct file_disk *disk, struct file_extent extent)
 {
     uint64_t free_bytes = extent.end_bytes - extent.used_bytes;

@@ -15,8 +15,9 @@
 struct file_disk {
     const char *path; /* the directory; the owner's */
     int lock_fd;      /* of PATH/lock */
-    int data_fd;      /* of PATH/data.mdb, so that its number is nobody else's; -1: not yet */
-    uint64_t ahead;   /* bytes from the file's start that the disk has given blocks for */
+    int data_fd; /* of PATH/data.mdb, kept open so that its number is not given out again; -1: not
+                    yet */
+    uint64_t ahead; /* bytes from the file's start that the disk has given blocks for */
     bool cannot_take_ahead;
 };
 
@@ -28,7 +29,7 @@ void file_disk_close(struct file_disk *disk);
  * What is written then would be gone at the next start. */
 MUST_CHECK enum err file_disk_check(const struct file_disk *disk, char *why);
 
-/* Takes room for so many bytes of new records beside the reserve. ERR_STORE_UNAVAILABLE: the disk
+/* Takes room for `bytes` of new records beside the reserve. ERR_STORE_UNAVAILABLE: the disk
  * is full. */
 MUST_CHECK enum err file_disk_take(struct file_disk *disk, struct file_extent extent,
                                    uint64_t bytes, char *why);

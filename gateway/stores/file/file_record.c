@@ -145,7 +145,7 @@ static struct span take_text(struct span *rest, size_t len)
     return text;
 }
 
-/* Everything behind the fields; false: it ends too early. */
+/* Everything after the fields; false: it ends too early. */
 static bool read_texts(struct span rest, bool is_old, struct file_record *record)
 {
     if (rest.len < record->user_id.len + record->key.len + record->devices.len)

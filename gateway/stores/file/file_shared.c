@@ -51,7 +51,7 @@ static void remove_slot(struct file_shared *shared, struct file_shared_slot *slo
     for (size_t at = (hole + 1) & mask; shared->slots[at].key != 0; at = (at + 1) & mask) {
         size_t home = shared_home(shared, shared->slots[at].key);
         if (((at - home) & mask) < ((at - hole) & mask))
-            continue; /* its home lies behind the hole */
+            continue; /* its home is after the hole */
         shared->slots[hole] = shared->slots[at];
         hole = at;
     }

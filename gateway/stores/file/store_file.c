@@ -1,5 +1,6 @@
 /* file:PATH keeps records in LMDB, each under the next of one global rising number, so that a
- * group's records go to the end of the tree whoever they are for. README.md draws the layout.
+ * group's records go to the end of the tree, for whatever users they are. README.md draws the
+ * layout.
  *
  * After a failed commit the environment is closed, and opened again by rebuild, which scans all
  * records: the memory then says what the disk says. A file that was removed or moved while it is
@@ -72,7 +73,7 @@ static enum err read_record(struct file_backing *file, uint64_t key, enum file_r
         error = file_record_read(bytes, ret_record, &detail);
     if (error == ERR_OK && ret_record->kind == kind)
         return ERR_OK;
-    /* Whoever waits for it has it read again each second. */
+    /* A store that waits for it reads it again each second. */
     static struct log_limit records = LOG_LIMIT(60 * 1000);
     struct span of_key = {(const char *)&key, sizeof key};
     log_limited(&records, of_key, LOG_ERROR, "a record of the store cannot be read",

@@ -1,4 +1,4 @@
-/* Texts that are known until a moment: who is blocked, which tickets are out. A table that is
+/* Texts that are known until a moment: blocked users and tickets. A table that is
  * bounded, so that a whole visit takes a few milliseconds at most. For the thread that runs the
  * store's turns.
  *

@@ -77,7 +77,8 @@ struct group {
  * of the whole store. */
 enum { GROUP_PUT_OVERHEAD_BYTES = 128, GROUP_KEY_BYTES = 256 };
 
-/* Room for so many more; afterwards the calls below cannot fail. ERR_NO_MEMORY changes nothing. */
+/* Room for that many more; afterwards the calls below cannot fail. ERR_NO_MEMORY changes nothing.
+ */
 MUST_CHECK enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels);
 void group_put(struct group *group, struct group_put put); /* takes over the reference */
 void group_del(struct group *group, const struct waiting_entry *entry);

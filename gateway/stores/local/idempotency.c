@@ -63,7 +63,7 @@ size_t idempotency_table_count(const struct idempotency_table *table)
     return table->entries.n_links;
 }
 
-/* Two hashes of the same bytes behind different first ones are independent of each other. */
+/* Two hashes of the same bytes after different first bytes are independent of each other. */
 static void hash_key(struct span user_id, struct span key, uint64_t ret_hash[2])
 {
     char bytes[2 + USER_ID_MAX_BYTES + IDEMPOTENCY_KEY_MAX_BYTES];

@@ -44,7 +44,8 @@ size_t inbox_table_buckets(const struct inbox_table *table); /* about as many, n
 
 struct inbox *inbox_find(const struct inbox_table *table, struct span user_id); /* NULL: unknown */
 
-/* A user with this epoch and nothing else, who must not be there yet. NULL: out of memory. */
+/* Adds a user with this epoch and nothing else; the user must not be there yet. NULL: out of
+ * memory. */
 struct inbox *inbox_add(struct inbox_table *table, struct span user_id, struct epoch epoch);
 void inbox_remove(struct inbox_table *table, struct inbox *inbox); /* frees it */
 

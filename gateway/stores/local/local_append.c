@@ -110,7 +110,7 @@ static bool is_over(const struct local_state *state, const struct inbox *inbox)
     return inbox_count(inbox) > state->inbox_max || inbox_bytes(inbox) > state->inbox_max_bytes;
 }
 
-/* The newest always stays. Expired ones leave first, so that they push nobody out. */
+/* The newest always stays. Expired ones leave first, so that they push no other out. */
 static void push_out_oldest(struct local_state *state, struct inbox *inbox, int64_t now_ms)
 {
     if (!is_over(state, inbox))

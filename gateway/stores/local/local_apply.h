@@ -19,8 +19,8 @@ void local_apply_ticket_take(struct local_state *state, struct store_ticket_take
 void local_page_fail(struct store_page *page, enum err error);
 
 /* Forgets the keys, blocks and tickets whose time is over; visits a slice of the users, so that
- * each is visited about once a minute: drops what has expired, forgets devices and users who gave
- * no sign of life for long. */
+ * each is visited about once a minute: drops what has expired, forgets devices and users that
+ * gave no sign of life for long. */
 void local_apply_sweep(struct local_state *state);
 
 #endif

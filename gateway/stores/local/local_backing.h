@@ -25,7 +25,7 @@ struct backing_ops {
      * share: 0 if the backing shares by reference. */
     uint64_t (*note_key)(struct backing *backing, struct notification *note);
     uint64_t (*payload_key)(struct backing *backing);
-    /* Room for so many bytes of new records, those of the present group included. ERR_FULL: the
+    /* Room for `more_bytes` of new records, those of the present group included. ERR_FULL: the
      * store's own ceiling; ERR_STORE_UNAVAILABLE and `why`: nothing gives more. Only what is new is
      * refused: groups that free something are committed all the same. */
     enum err (*take_room)(struct backing *backing, uint64_t more_bytes, char *why);

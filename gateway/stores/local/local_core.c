@@ -2,7 +2,7 @@
  *
  * All requests of a batch are carried out on the index first, reads included: a read finds what it
  * needs among the committed records or in the group. Then the group is committed. Only after that
- * anybody hears of anything: on_inbox_event for each note in the order of the numbers, then
+ * anything is reported: on_inbox_event for each note in the order of the numbers, then
  * on_done for each request.
  *
  * When a commit fails, nothing of the group counts, and what the disk holds is not known for

@@ -1,5 +1,5 @@
 /* What the memory and file stores share, without thread and queue: a batch of requests is carried
- * out on the index, committed as one group, told of and answered. Driven by store_local.c; for one
+ * out on the index, committed as one group, reported and answered. Driven by store_local.c; for one
  * thread at a time. Where the records are kept is the backing's business. */
 #ifndef HERALD_STORE_LOCAL_CORE_H
 #define HERALD_STORE_LOCAL_CORE_H
@@ -39,7 +39,7 @@ bool local_core_needs_time(const struct local_core *core);
 
 void local_core_describe(struct local_core *core, char *out, size_t cap);
 
-/* Tells that groups cannot be committed, or can again. */
+/* Reports that groups cannot be committed, or can again. */
 void local_core_set_up(struct local_core *core, bool is_up, const char *why);
 
 #endif

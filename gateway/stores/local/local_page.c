@@ -14,7 +14,7 @@ void local_page_fail(struct store_page *page, enum err error)
     page->error = error;
 }
 
-/* ---- who it is read for ---- */
+/* ---- the user ---- */
 
 /* A ninth device pushes out the longest unseen. It begins at `acked`, so `acked` stays. */
 static enum err add_device(struct local_state *state, struct inbox *inbox, struct span name,
@@ -61,8 +61,8 @@ static enum err renew_user(struct local_state *state, const struct store_page *p
     return ERR_OK;
 }
 
-/* The user that a page is read for; NULL: nothing was ever pushed to this user. Nobody is made for
- * the mere sake of a connection: that would cost each one a commit. Signs of life are written once
+/* The user that a page is read for; NULL: nothing was ever pushed to this user. A connection alone
+ * creates no user: that would cost each one a commit. Signs of life are written once
  * a day, and left out while nothing can be written. */
 static enum err find_for_page(struct local_state *state, const struct store_page *page,
                               int64_t now_ms, struct inbox **ret_inbox)

@@ -1,4 +1,4 @@
-/* Numbers and bytes of the file store's records: little-endian, one behind the other. Pure. */
+/* Numbers and bytes of the file store's records: little-endian, one after the other. Pure. */
 #ifndef HERALD_STORE_RECORD_BYTES_H
 #define HERALD_STORE_RECORD_BYTES_H
 
@@ -20,7 +20,7 @@ static inline char *put_bytes(char *out, const void *bytes, size_t len)
     return out + len;
 }
 
-/* Moves *at behind the number; the caller has seen that it lies in the record. */
+/* Moves *at past the number; the caller has seen that it lies in the record. */
 static inline uint64_t take_number(const char **at, unsigned n_bytes)
 {
     uint64_t number = 0;

@@ -36,7 +36,7 @@ static struct store_local *local_of(struct store *store)
 
 /* ---- the queue ---- */
 
-/* The thread is woken once a batch: by whoever finds it asleep. */
+/* The thread is woken once a batch: by the caller that finds it asleep. */
 static void local_submit(struct store *store, struct store_request *request, enum store_op op)
 {
     struct store_local *local = local_of(store);

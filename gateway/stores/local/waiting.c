@@ -2,7 +2,7 @@
  * array is closed up, which happens when room is needed and an eighth has left, and when half has
  * left: so often that an entry is moved a few times for each that comes or goes.
  *
- * Where more than one block of entries has room, an index stands behind them:
+ * Where more than one block of entries has room, an index follows them:
  * - a tree of the least `due` of each block and of each pair below, so that what has expired is
  *   found without looking at the others, and blocks in which nothing waits are passed over: what
  *   has left is due never;
@@ -114,7 +114,7 @@ static uint32_t next_block(const struct waiting *waiting, uint32_t block, uint64
         return UINT32_MAX;
     uint32_t node = n_leaves + block;
     for (; index->least[node] >= limit; waiting_steps++) {
-        while (node % 2 == 1) /* a right child: go on behind its parent */
+        while (node % 2 == 1) /* a right child: go on after its parent */
             node /= 2;
         if (node == 0)
             return UINT32_MAX;
@@ -147,7 +147,7 @@ static void add_place(struct waiting_index *index, const struct waiting *waiting
     index->n_places++;
 }
 
-/* The entry is still there. Those behind it move up, so that no gap hides them. */
+/* The entry is still there. Those after it move up, so that no gap hides them. */
 static void remove_place(struct waiting_index *index, const struct waiting *waiting, uint32_t place)
 {
     uint32_t cap = index->cap_places;
@@ -158,7 +158,7 @@ static void remove_place(struct waiting_index *index, const struct waiting *wait
          at = slot_after(index, at)) {
         uint32_t home = index_home(index, &waiting->entries[index->places[at] - 1]);
         if ((at + cap - home) % cap < (at + cap - hole) % cap)
-            continue; /* its home lies behind the hole */
+            continue; /* its home is after the hole */
         index->places[hole] = index->places[at];
         hole = at;
     }
@@ -186,7 +186,7 @@ static uint32_t count_tagged(const struct waiting *waiting)
     return n;
 }
 
-/* A table twice as large as so many need; what it held is to be added again. */
+/* A table twice as large as that many need; what it held is to be added again. */
 static enum err size_places(struct waiting_index *index, uint32_t n)
 {
     uint32_t cap = n < FIRST_PLACES / 2 ? FIRST_PLACES : 2 * n;

@@ -57,7 +57,7 @@ static inline uint32_t waiting_entry_tag(const struct waiting_entry *entry)
 /* The array; NULL is an empty one. */
 struct waiting {
     uint32_t first; /* the place of the oldest */
-    uint32_t end;   /* behind the place of the youngest */
+    uint32_t end;   /* after the place of the youngest */
     uint32_t cap;
     uint32_t n;
     uint64_t bytes; /* of data */

@@ -34,8 +34,10 @@ static enum err tell_here(struct redis_gather *gather, struct payload *payload, 
     return error;
 }
 
-/* This node first: what cannot be told here is told nobody. Its answer comes by letter, so the ask
- * stands before that. */
+/* This node first: a broadcast that cannot be handed to this node is sent to no other. This node's
+ * answer comes by letter, later in the turn or after it, so it finds the ask that is published
+ * here.
+ */
 void redis_broadcast_run(struct redis_gather *gather, struct store_broadcast *broadcast)
 {
     struct broadcast_ask *ask = calloc(1, sizeof *ask);

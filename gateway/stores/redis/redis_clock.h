@@ -31,7 +31,7 @@ void redis_clock_set(struct redis_clock *clock, int64_t time_ms, int64_t asked_m
 /* A script has put its time into a message that came at now_ms. */
 void redis_clock_hear(struct redis_clock *clock, int64_t time_ms, int64_t now_ms);
 
-/* Redis's time in ms since 1970; this machine's as long as none was told. */
+/* Redis's time in ms since 1970; this machine's until the first is known. */
 int64_t redis_clock_now_ms(const struct redis_clock *clock);
 
 #endif

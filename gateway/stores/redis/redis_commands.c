@@ -103,7 +103,7 @@ void redis_commands_become_ready(struct redis_commands *commands)
     commands->on_ready(commands->owner);
 }
 
-/* Two texts: seconds, and microseconds behind them. */
+/* Two texts: seconds and microseconds. */
 static bool read_time(const struct redis_value *reply, int64_t *ret_ms)
 {
     struct span seconds, micros;

@@ -239,7 +239,7 @@ static void set_problem(struct redis_common *common, const char *text, const cha
              text, advice);
 }
 
-/* Behind its words Redis says which script it was and in which line, which helps nobody. */
+/* After its words Redis names the script and the line, which do not help an operator. */
 static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
 {
     const char *script = strstr(words, " script: ");

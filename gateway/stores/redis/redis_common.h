@@ -26,7 +26,7 @@ enum redis_script {
 
 enum { REDIS_SAY_AGAIN_MS = 60000, REDIS_WORDS_MAX_BYTES = 256 };
 
-/* How often Redis refused to store, whoever asked. A lane that has seen fewer tries whether it
+/* How often Redis refused to store, for any lane. A lane that has seen fewer tries whether it
  * takes writes again. */
 struct redis_refusals {
     uint64_t n;

@@ -92,7 +92,7 @@ static void on_late(struct timer *timer)
     end_if_over(ask);
 }
 
-/* NULL or an error: nobody knows who got it, so the time decides. */
+/* NULL or an error: it is not known how many nodes received it, so the time decides. */
 static void on_published(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     if (redis_value_is(reply, REDIS_ERROR))
@@ -189,7 +189,7 @@ static void ignore_reply(void *owner, void *arg, size_t index, const struct redi
     (void)reply;
 }
 
-/* An answer that cannot be sent is missed by the one who asked, which has a deadline. */
+/* An answer that cannot be sent is missing at the node that asked, which has a deadline. */
 static void answer_other(const struct redis_question *question)
 {
     char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];

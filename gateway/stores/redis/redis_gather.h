@@ -57,16 +57,17 @@ void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, st
 bool redis_gather_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
                        struct span *ret_rest);
 
-/* Is this our own question, come back? Then it is counted, and nobody is to be told again. */
+/* Is this a question of this node, come back? Then it is counted, and no event is due. */
 bool redis_gather_take_own(struct redis_gather *gather, struct epoch name, uint64_t number);
 
 /* A message of the reply channel. */
 void redis_gather_take_answer(struct redis_gather *gather, struct span message);
 
-/* For an event: store_answer sends its answer to whoever asked, and frees it. NULL: no memory. */
+/* For an event: store_answer sends its answer to the node that asked, and frees it. NULL: no
+ * memory. */
 struct store_question *redis_question_new(struct redis_gather *gather, struct epoch name,
                                           uint64_t number);
-/* One that nobody will answer. */
+/* Frees one that will not be answered. */
 void redis_question_free(struct store_question *asked);
 
 #endif

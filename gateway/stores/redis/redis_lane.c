@@ -156,7 +156,7 @@ void redis_lane_submit(struct redis_lane *lane, struct store_request *request)
         mailbox_post(reactor_mailbox(lane->reactor), &lane->letter);
 }
 
-/* What was asked before the leave goes first: else an HTTP connection would be subscribed behind
+/* What was asked before the leave goes first: else an HTTP connection would be subscribed after
  * it, for ever. Nothing is answered inside, so the caller is not called back. */
 void redis_lane_leave(struct redis_lane *lane, struct span user_id)
 {

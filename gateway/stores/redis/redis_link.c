@@ -146,8 +146,8 @@ static enum err take_replies(struct redis_link *link)
     return ERR_OK;
 }
 
-/* Whoever turns us away says why in place of the first answer, and hangs up: too many clients,
- * protected mode. What ends the connection then is the least of it. */
+/* A Redis that refuses the connection says why in place of the first answer, and closes it: too
+ * many clients, protected mode. What ends the connection then is the least of it. */
 static void end_of_connection(struct redis_link *link, const char *why)
 {
     redis_link_break(link, link->parting[0] != '\0' ? link->parting : why);

@@ -1,4 +1,4 @@
-/* One connection to a Redis, on one reactor: connects, says who we are, pipelines commands, gives
+/* One connection to a Redis, on one reactor: connects, authenticates, pipelines commands, gives
  * up on a Redis that does not answer, and comes back with growing pauses (50 ms to 5 s, spread at
  * random).
  *
@@ -30,7 +30,7 @@ enum {
 
 struct redis_link;
 
-/* reply: NULL: the link broke, and nobody knows whether the command was carried out. */
+/* reply: NULL: the link broke, and it is not known whether the command was carried out. */
 typedef void (*redis_reply_fn)(void *owner, void *arg, size_t index,
                                const struct redis_value *reply);
 

@@ -98,7 +98,8 @@ static void on_greeting_reply(void *owner, void *arg, size_t index, const struct
         redis_link_break(arg, reply->bytes);
 }
 
-/* What may be forbidden; and what is said first, so that whoever turns us away answers this. */
+/* What may be forbidden; and what is said first, so that a refusal of the connection answers this.
+ */
 static void on_courtesy_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)owner;

@@ -1,5 +1,5 @@
-/* Commands on their way to a Redis: the bytes that are not sent yet (RESP), and who waits for which
- * answer. Nothing is allocated per command; both rings grow to their ceilings. One thread. */
+/* Commands on their way to a Redis: the bytes that are not sent yet (RESP), and what waits for
+ * which answer. Nothing is allocated per command; both rings grow to their ceilings. One thread. */
 #ifndef HERALD_STORE_REDIS_PIPELINE_H
 #define HERALD_STORE_REDIS_PIPELINE_H
 
@@ -35,7 +35,7 @@ void redis_pipeline_sent(struct redis_pipeline *pipeline, size_t len);
 void redis_pipeline_drop_unsent(struct redis_pipeline *pipeline);
 
 size_t redis_pipeline_waiting(const struct redis_pipeline *pipeline);
-/* The oldest that waits; false: nobody does. */
+/* The oldest that waits; false: there is none. */
 bool redis_pipeline_take(struct redis_pipeline *pipeline, struct redis_waiting *ret_waiting);
 
 #endif

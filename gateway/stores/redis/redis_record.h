@@ -54,7 +54,7 @@ struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *p
 bool redis_channel_user(const char *channels, struct span channel, char out[USER_ID_MAX_BYTES],
                         size_t *ret_len);
 
-/* Takes digits and the colon behind them; false: no number below 10^15 stands there. */
+/* Takes digits and the colon after them; false: there is no number below 10^15. */
 bool redis_take_number(struct span *rest, int64_t *ret_number);
 
 /* An epoch as Redis answers it; an empty text is none. */

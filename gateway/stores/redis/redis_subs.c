@@ -1,7 +1,7 @@
 /* Redis confirms each SSUBSCRIBE and SUNSUBSCRIBE, in order. A user whose confirmations have all
  * come is settled: subscribed if still wanted, else gone from the table. An HTTP connection right
- * behind a leave thus waits for two confirmations, and whatever the order of the two, the last wish
- * stands.
+ * after a leave thus waits for two confirmations, and in whatever order they come, the last request
+ * counts.
  */
 #include "gateway/stores/redis/redis_subs.h"
 
@@ -125,7 +125,7 @@ static void send_wish(struct redis_subs *subs, struct redis_sub *sub, bool is_wa
     redis_keys_write_channel(&keys, subs->common->channels);
     struct span args[] = {is_wanted ? SPAN_LITERAL("SSUBSCRIBE") : SPAN_LITERAL("SUNSUBSCRIBE"),
                           keys.channel};
-    /* What cannot be said now is said by subscribing everybody anew. */
+    /* What cannot be sent now is made good when all users are subscribed anew. */
     if (redis_link_command(subs->link, args, 2, NULL, NULL, 0) == ERR_OK)
         sub->awaited++;
     else
@@ -150,7 +150,7 @@ static void report_missed(struct redis_subs *subs, struct redis_sub *sub)
 }
 
 /* All confirmations have come. The callees only post letters or mark work for the turn's end,
- * except that on_missed may end in redis_subs_leave: so nothing is touched behind it. */
+ * except that on_missed may end in redis_subs_leave: so nothing is touched after it. */
 static void settle_sub(struct redis_subs *subs, struct redis_sub *sub)
 {
     struct store_request *page;
@@ -376,7 +376,7 @@ void redis_subs_lane_up(struct redis_subs *subs)
 {
     subs->can_tell = true;
     visit_subs(subs, report_missed);
-    drop_unwanted(subs); /* who left meanwhile and needed no confirmation */
+    drop_unwanted(subs); /* users who left meanwhile and needed no confirmation */
 }
 
 void redis_subs_lane_down(struct redis_subs *subs)

@@ -46,12 +46,13 @@ MUST_CHECK enum err redis_subs_arrive(struct redis_subs *subs, struct span user_
                                       struct store_request *page);
 void redis_subs_leave(struct redis_subs *subs, struct span user_id);
 
-/* From now on inboxes can be read, or no longer. Up calls on_missed for whoever missed something.
+/* From now on inboxes can be read, or no longer. Up calls on_missed for each user that missed
+ * something.
  */
 void redis_subs_lane_up(struct redis_subs *subs);
 void redis_subs_lane_down(struct redis_subs *subs);
 
-/* Everybody may have missed something: on_missed for all, now or when the lane is up. */
+/* All users may have missed something: on_missed for all, now or when the lane is up. */
 void redis_subs_tell_all(struct redis_subs *subs);
 
 /* The link is taken down, and comes up again by itself. Not ready from here on, without on_lost. */

@@ -35,7 +35,7 @@ static bool copy_part(struct span from, char *out, size_t cap)
     return true;
 }
 
-/* The part of `rest` before the separator; `rest` is then what stands behind it. */
+/* The part of `rest` before the separator; `rest` is then what follows it. */
 static bool split_at(struct span *rest, char separator, struct span *ret_before)
 {
     const char *at = rest->len > 0 ? memchr(rest->bytes, separator, rest->len) : NULL;

@@ -1,5 +1,6 @@
-/* Where a Redis is and who we are there: redis://[USER:PASSWORD@]HOST[:PORT][/DB] or
- * redis+unix:///path/to/socket. User, password and path are percent-decoded. Pure. */
+/* The address of a Redis and the user that Herald is there:
+ * redis://[USER:PASSWORD@]HOST[:PORT][/DB] or redis+unix:///path/to/socket. User, password and path
+ * are percent-decoded. Pure. */
 #ifndef HERALD_STORE_REDIS_URL_H
 #define HERALD_STORE_REDIS_URL_H
 

@@ -1,4 +1,4 @@
--- Stands before the scripts, behind record.lua and inbox.lua: positions, epochs, and save(), which
+-- Precedes the scripts, after record.lua and inbox.lua: positions, epochs, and save(), which
 -- writes what was gathered in these.
 local MONTH_MS, LIFE_MS = 30 * 86400000, '2678400000' -- 30 days, and the one that `day` may be old
 local MAX_DEVICES = 8
@@ -40,7 +40,7 @@ local function forget_device(name)
     end
 end
 
--- Whoever was not seen for 30 days is forgotten. Whether the shared position is held is not known
+-- A device that was not seen for 30 days is forgotten. Whether the shared position is held is not known
 -- here, so it counts.
 local function load_devices()
     devices, shared = {}, acked
@@ -130,7 +130,7 @@ local function save(is_alive)
     end
 end
 
--- Puts an entry behind all others, and answers whether a sorted set has begun.
+-- Puts an entry after all others, and answers whether a sorted set has begun.
 local function put_last(number, entry, expires, key)
     local text = digits(number)
     if key == '' then

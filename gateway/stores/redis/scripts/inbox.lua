@@ -24,7 +24,7 @@ local function digits(value)
     return string.format('%d', value)
 end
 
--- When Redis drops the whole inbox: a little behind the last entry, so that not every push has to move
+-- When Redis drops the whole inbox: a little after the last entry, so that not every push has to move
 -- that.
 local function end_of_inbox()
     return (math.floor(top / 2 ^ slack) + 1) * 2 ^ slack

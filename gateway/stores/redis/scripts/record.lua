@@ -15,7 +15,7 @@
 --                   by that time; only if there are such
 --
 -- Scripts do not roll back: each looks at what can be wrong before it writes. Redis, out of memory,
--- refuses the first write of a script if that may take memory, and none behind it. So push begins with
+-- refuses the first write of a script if that may take memory, and none after it. So push begins with
 -- such a write; what reads or frees begins with another. Redis's own clock decides what has expired.
 -- Numbers and times stay below 2^53, where Lua's doubles are exact; tostring() would round them, and
 -- redis.call() prints a double slowly, so they go through string.format.
@@ -25,9 +25,9 @@ local BIG = 1000 -- so that no script makes a set of more
 -- version, epoch, head, acked, low (no entry has a lower number), due (none expires earlier), top (an
 -- entry that expires earlier than this when it comes stands in `times`; none expires later), bytes,
 -- count, day of the last sign of life, flags: the number of devices, and HAS_KEYS. Below 64 bytes with
--- the marks behind it, so that Redis keeps the hash compact.
+-- the marks after it, so that Redis keeps the hash compact.
 local VERSION, LAYOUT, HAS_KEYS = 2, '<I1c8dddddI4I3I2I1', 16
--- One byte: which of the two sorted sets there are, and whether there is an edge; and how far behind
+-- One byte: which of the two sorted sets there are, and whether there is an edge; and how far after
 -- `top`, as a power of two in ms, Redis drops the whole inbox. An older Herald writes the record
 -- without it, and keeps none of these: without it the inbox has to be read as a whole, once.
 local MARKS_AT, HAS_NUMBERS, HAS_TIMES, HAS_EDGE, MARKS = 60, 1, 2, 4, 8

@@ -1,5 +1,5 @@
 -- Is Herald's Redis user allowed all that the scripts do, and are writes taken? Asked for a user who
--- cannot be, {%}: nothing is left behind, and but for HSET nothing is written.
+-- cannot exist, {%}: nothing is left over, and but for HSET nothing is written.
 -- KEYS  1 inbox  2 meta  3 numbers  4 channel  5 idempotency key  6 block
 -- ARGV  1 a channel of all nodes
 -- Answers: '' or Redis's words for what it refused, with the command; what that means: 1 scripts would
