@@ -90,6 +90,14 @@ static int32_t auth_wait_ms(const struct session *session)
 
 /* ---- the timer ---- */
 
+static int32_t websocket_wait_ms(const struct session *session, uint32_t now_ms)
+{
+    int32_t silence =
+        (int32_t)(session->heard_ms - now_ms) + (int32_t)session_options(session)->silence_timeout;
+    int32_t ping = (int32_t)(session->next_ping_ms - now_ms);
+    return silence < ping ? silence : ping;
+}
+
 static int32_t stream_wait_ms(const struct session *session, uint32_t now_ms)
 {
     int32_t wait = (int32_t)(session->next_ping_ms - now_ms);
@@ -97,28 +105,36 @@ static int32_t stream_wait_ms(const struct session *session, uint32_t now_ms)
     return session->extra->stream.mark_seq != 0 && check < wait ? check : wait;
 }
 
+/* To the end of --slow-timeout, while something waits that the socket does not take. */
+static int64_t stuck_wait_ms(const struct session *session)
+{
+    int64_t moved_ms = conn_moved_ms(&session->conn);
+    if (moved_ms == 0)
+        return INT32_MAX;
+    return moved_ms + session_options(session)->slow_timeout -
+           worker_now_ms(session_worker(session));
+}
+
+static int32_t drain_wait_ms(const struct session *session, uint32_t now_ms)
+{
+    return session->is_draining ? (int32_t)(session->drain_at_ms - now_ms) : INT32_MAX;
+}
+
 void session_set_timer(struct session *session)
 {
-    const struct options *options = session_options(session);
-    uint32_t now_ms = session_clock(session);
-    int32_t wait;
-    if (session->level == LEVEL_SSE) {
-        wait = stream_wait_ms(session, now_ms);
-    } else {
-        int32_t silence = (int32_t)(session->heard_ms - now_ms) + (int32_t)options->silence_timeout;
-        wait = (int32_t)(session->next_ping_ms - now_ms);
-        wait = silence < wait ? silence : wait;
-    }
     struct worker *worker = session_worker(session);
-    int64_t moved_ms = conn_moved_ms(&session->conn);
-    int64_t stuck = moved_ms + options->slow_timeout - worker_now_ms(worker);
-    if (moved_ms != 0 && stuck < wait)
-        wait = (int32_t)stuck;
-    int32_t unfinished = unfinished_wait_ms(session);
-    wait = unfinished < wait ? unfinished : wait;
-    int32_t credit = auth_wait_ms(session);
-    wait = credit < wait ? credit : wait;
-    if (session->is_draining && (int32_t)(session->drain_at_ms - now_ms) < wait)
-        wait = (int32_t)(session->drain_at_ms - now_ms);
-    worker_set_timer(worker, &session->timer, worker_now_ms(worker) + (wait > 0 ? wait : 0));
+    uint32_t now_ms = session_clock(session);
+    int64_t waits_ms[] = {
+        session->level == LEVEL_SSE ? stream_wait_ms(session, now_ms)
+                                    : websocket_wait_ms(session, now_ms),
+        stuck_wait_ms(session),
+        unfinished_wait_ms(session),
+        auth_wait_ms(session),
+        drain_wait_ms(session, now_ms),
+    };
+    int64_t wait_ms = waits_ms[0];
+    for (size_t i = 1; i < sizeof waits_ms / sizeof waits_ms[0]; i++)
+        wait_ms = waits_ms[i] < wait_ms ? waits_ms[i] : wait_ms;
+    timer_set(reactor_timers(worker->reactor), &session->timer,
+              worker_now_ms(worker) + (wait_ms > 0 ? wait_ms : 0));
 }

@@ -218,10 +218,27 @@ static void set_first_deadlines(struct session *session)
     session_set_timer(session);
 }
 
+static void init_session(struct session *session, const struct admission *admission)
+{
+    struct worker *worker = session_worker(session);
+    list_init(&session->link);
+    reader_init(&session->reader);
+    session->round_trip_ms = UINT16_MAX;
+    session->id = atomic_fetch_add(&worker->node->next_connection, 1);
+    session->since_ms = clock_wall_ms();
+    session->peer = admission->peer;
+    session->agent = user_agents_get(&worker->agents, admission->user_agent);
+    session->until_s = session_until_s(admission->claim.identity.expires_ms);
+    session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
+    ws_decoder_init(&session->decoder, (uint32_t)session_options(session)->max_message);
+    if (session->window_bits != 0)
+        ws_decoder_allow_compressed(&session->decoder);
+    set_first_deadlines(session);
+}
+
 enum err session_new(struct worker *worker, const struct admission *admission,
                      struct session **ret_session)
 {
-    const struct options *options = worker->node->options;
     struct session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return ERR_NO_MEMORY;
@@ -234,20 +251,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
         error = session_answer_request(session, admission);
     if (error != ERR_OK)
         goto undo_conn;
-
-    list_init(&session->link);
-    reader_init(&session->reader);
-    session->round_trip_ms = UINT16_MAX;
-    session->id = atomic_fetch_add(&worker->node->next_connection, 1);
-    session->since_ms = clock_wall_ms();
-    session->peer = admission->peer;
-    session->agent = user_agents_get(&worker->agents, admission->user_agent);
-    ws_decoder_init(&session->decoder, (uint32_t)options->max_message);
-    session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
-    if (session->window_bits != 0)
-        ws_decoder_allow_compressed(&session->decoder);
-    session->until_s = session_until_s(admission->claim.identity.expires_ms);
-    set_first_deadlines(session);
+    init_session(session, admission);
     if (!admission->is_open)
         metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);
