@@ -148,6 +148,12 @@ void node_fixture_wait_ms(int64_t ms)
     }
 }
 
+void node_fixture_stall_ms(int64_t ms)
+{
+    now_us += ms * 1000;
+    node_fixture_turn();
+}
+
 int64_t node_fixture_now_ms(void)
 {
     return now_us / 1000;

@@ -29,6 +29,9 @@ void node_fixture_turn_store(void);
 /* Time passes in steps of at most 50 ms, with a turn after each. */
 void node_fixture_wait_ms(int64_t ms);
 
+/* The process stands still for so long, and then takes one turn. */
+void node_fixture_stall_ms(int64_t ms);
+
 /* The monotonic clock of the fixture; the wall clock is NODE_FIXTURE_WALL_MS ahead of it. */
 int64_t node_fixture_now_ms(void);
 #define NODE_FIXTURE_WALL_MS INT64_C(1700000000000)

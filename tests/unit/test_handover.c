@@ -2,6 +2,7 @@
  * said who it is (CONTRACT 2, "auth"). */
 #include "gateway/port/handover.h"
 
+#include "gateway/base/metrics.h"
 #include "gateway/delivery/kicked_streams.h"
 #include "gateway/identity/auth.h"
 #include "gateway/session/session_close.h"
@@ -292,4 +293,71 @@ Test(handover, is_followed_by_the_end_of_the_credentials)
     subscriber_expect_nothing(&subscriber);
     node_fixture_wait_ms(1200);
     expect_refused(4100, "the token has expired");
+}
+
+/* ---- tokens that renew ---- */
+
+static void become_anna(void)
+{
+    begin_unauthenticated("");
+    say_token(TOKEN_PAYLOAD);
+    expect_start("{\"type\":\"auth\"");
+    expect_start("{\"type\":\"hello\"");
+    node_fixture_wait_ms(1100);
+}
+
+Test(handover, is_not_undone_by_a_token_of_another_user)
+{
+    become_anna();
+    say_token("{\"sub\":\"berta\",\"exp\":1700000300}");
+    expect_refused(4101, "the new token is for another user");
+}
+
+Test(handover, lets_a_session_renew_its_credentials)
+{
+    int64_t before = metrics_read(METRIC_RENEWALS);
+    become_anna();
+    say_token("{\"sub\":\"anna\",\"exp\":1700000900}");
+    expect_start("{\"type\":\"auth\",\"expires\":1700000900000");
+    cr_expect_eq(session_of("anna")->until_s, 1700000900);
+    cr_expect_eq(metrics_read(METRIC_RENEWALS), before + 1);
+}
+
+/* The close frame that answers ours stands after the token in the stream. */
+Test(handover, of_a_session_that_ends_while_a_token_waits_reads_the_clients_close_frame)
+{
+    become_anna();
+    say_token(TOKEN_PAYLOAD);
+    expect_start("{\"type\":\"auth\"");
+    say_token(TOKEN_PAYLOAD);
+    cr_assert(session_is_holding(session_of("anna")));
+    session_close(session_of("anna"), ERR_KICKED);
+    node_fixture_turn();
+    subscriber_expect_close(&subscriber, 4503);
+    subscriber_send(&subscriber, WS_CLOSE, SPAN_LITERAL("\x11\x97"));
+    node_fixture_wait_ms(100);
+    cr_expect(subscriber_has_ended(&subscriber));
+}
+
+/* Signatures of all sessions together have a share of the worker's time (net/throttle.h). */
+Test(handover, waits_while_others_use_up_the_share_for_signatures)
+{
+    int64_t before = metrics_read(METRIC_CREDENTIALS_SHARE);
+    begin_unauthenticated("");
+    conn_loop_count_work(&fixture.worker->loop, 1000000);
+    say_token(TOKEN_PAYLOAD);
+    subscriber_expect_nothing(&subscriber);
+    cr_expect_eq(metrics_read(METRIC_CREDENTIALS_SHARE), before + 1);
+    node_fixture_wait_ms(5000);
+    expect_start("{\"type\":\"auth\"");
+}
+
+Test(handover, is_for_servers_that_take_tokens_alone)
+{
+    char why[300];
+    cr_assert_eq(auth_open(&fixture.options, &fixture.node.auth, why, sizeof why), ERR_OK);
+    subscriber_enter(&subscriber, LEVEL_V1, "anna", NULL);
+    expect_start("{\"type\":\"hello\"");
+    say_token(TOKEN_PAYLOAD);
+    expect_start("{\"type\":\"error\",\"code\":\"auth-off\"");
 }

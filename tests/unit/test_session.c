@@ -413,3 +413,65 @@ Test(session, takes_no_notification_and_no_answer_beyond_session_max_bytes)
     cr_expect(reader_is_live(&subscriber.session->reader));
     cr_expect_eq(reader_tail(&subscriber.session->reader), 8);
 }
+
+/* ---- when the process stood still ---- */
+
+/* CONTRACT 5.8: the clock alone proves no silence. It may be this process that did not run. */
+Test(session, does_not_take_its_own_stall_for_the_silence_of_its_client)
+{
+    struct subscriber_frame frame;
+    enter_plain();
+    node_fixture_stall_ms(2 * fixture.options.silence_timeout);
+    cr_assert(subscriber_next(&subscriber, &frame), "it asks first");
+    cr_assert_eq(frame.opcode, WS_PING);
+    node_fixture_wait_ms(fixture.options.silence_timeout / 4); /* a slow line */
+    subscriber_send(&subscriber, WS_PONG, frame.payload);
+    node_fixture_wait_ms(fixture.options.silence_timeout / 2 + 1000);
+    cr_expect_eq(subscriber.session->state, SESSION_ENTERED);
+}
+
+Test(session, ends_a_client_that_does_not_answer_after_a_stall)
+{
+    struct subscriber_frame frame;
+    enter_plain();
+    node_fixture_stall_ms(2 * fixture.options.silence_timeout);
+    node_fixture_wait_ms(fixture.options.silence_timeout / 2 + 1000);
+    while (subscriber_next(&subscriber, &frame) && frame.opcode == WS_PING) {
+    }
+    cr_assert_eq(frame.opcode, WS_CLOSE);
+    cr_expect_eq(memcmp(frame.payload.bytes, "\x0f\xa3silent", 8), 0);
+}
+
+Test(session, does_not_take_its_own_stall_for_a_slow_message)
+{
+    static const uint8_t half[] = {0x01, 0x81, 0, 0, 0, 0, 'x'};
+    static const uint8_t rest[] = {0x80, 0x81, 0, 0, 0, 0, 'y'};
+    fixture.options.silence_timeout = 3600000;
+    fixture.options.ping_interval = 3600000;
+    fixture.options.slow_timeout = 5000;
+    enter_plain();
+    subscriber_send_raw(&subscriber, half, sizeof half);
+    node_fixture_turn();
+    node_fixture_stall_ms(20000);
+    subscriber_send_raw(&subscriber, rest, sizeof rest); /* read in the next turn */
+    node_fixture_wait_ms(1000);
+    subscriber_expect_nothing(&subscriber);
+}
+
+/* Clients that do not echo the payload are pinged all the same, and the pong to an earlier ping
+ * still counts. */
+Test(session, is_acknowledged_by_a_late_pong_to_the_ping_before_the_last)
+{
+    enter_plain();
+    node_fixture_push("u", "1", 60);
+    subscriber_send(&subscriber, WS_PONG, SPAN_NONE);
+    node_fixture_turn();
+    node_fixture_push("u", "2", 60);
+    cr_assert_eq(subscriber.session->n_unmatched, 2);
+    subscriber_send(&subscriber, WS_PONG, SPAN_LITERAL("1"));
+    node_fixture_turn();
+    cr_expect_eq(subscriber.session->acked, 1);
+    subscriber_send(&subscriber, WS_PONG, SPAN_LITERAL("2"));
+    node_fixture_turn();
+    cr_expect_eq(subscriber.session->acked, 2);
+}

@@ -1,5 +1,6 @@
 /* herald.v1: what a client says and is told (CONTRACT 2). */
 #include "gateway/base/metrics.h"
+#include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
 #include "gateway/session/session_say.h"
 #include "gateway/session/session_write.h"
@@ -194,4 +195,48 @@ Test(session_v1, is_told_of_a_gap_for_what_was_withdrawn_in_the_backlog)
     cr_expect_null(strstr(text, "\"withdrawn\""));
     cr_expect_not_null(strstr(text, "\"from\":2,\"to\":2,\"cause\":\"cancelled\""));
     cr_expect_eq(metrics_read(METRIC_UNSENT_WITHDRAWN), before + 1);
+}
+
+Test(session_v1, is_told_to_hide_what_was_withdrawn_when_it_reads_again)
+{
+    char cancel[100];
+    enter();
+    push_and_read("1");
+    push_and_read("2");
+    fill_connection();
+    cr_assert_eq(session_withdraw(subscriber.session, 1, 2, GAP_CANCELLED), ERR_OK);
+    const char *text = read_all();
+    for (unsigned seq = 1; seq <= 2; seq++) {
+        snprintf(cancel, sizeof cancel, "{\"type\":\"cancel\",\"id\":\"%.*s-%u\"}",
+                 (int)sizeof(struct epoch), epoch_of_user().text, seq);
+        text = strstr(text, cancel);
+        cr_assert_not_null(text, "%s", cancel);
+    }
+}
+
+Test(session_v1, is_told_of_numbers_that_will_not_come_in_the_order_of_all_numbers)
+{
+    enter();
+    push_and_read("1");
+    fill_connection();
+    cr_assert_eq(session_gap(subscriber.session, &(struct gap){3, 4, GAP_OVERFLOW}), ERR_OK);
+    cr_expect_eq(reader_tail(&subscriber.session->reader), 4);
+    cr_expect_eq(subscriber.session->sent, 2, "it waits after what waits already");
+    cr_expect_not_null(strstr(read_all(), "\"from\":3,\"to\":4,\"cause\":\"overflow\""));
+    cr_expect_eq(subscriber.session->sent, 4);
+    cr_assert_eq(session_gap(subscriber.session, &(struct gap){5, 6, GAP_EXPIRED}), ERR_OK);
+    cr_expect_eq(subscriber.session->sent, 6);
+    node_fixture_turn();
+    cr_expect_not_null(strstr(read_all(), "\"from\":5,\"to\":6,\"cause\":\"expired\""));
+}
+
+/* CONTRACT 5.4: another epoch has begun, so the numbers that the client has mean nothing. */
+Test(session_v1, of_an_epoch_that_is_over_gets_a_reset_and_is_closed)
+{
+    enter();
+    push_and_read("1");
+    session_resync_all(subscriber.session->client);
+    node_fixture_turn();
+    expect_start("{\"type\":\"gap\"");
+    subscriber_expect_close(&subscriber, 4004);
 }
