@@ -4,17 +4,10 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { Child, assertProblem, parallel, range, sleep, waitUntil } = require('./harness');
+const { assertProblem, parallel, range, sleep, waitUntil } = require('./harness');
 
 /* Longer than the 2 s after which a command is given up, with room for a busy machine. */
 const DEADLINE_MS = 6000;
-
-/* A Redis with settings of its own: without them it keeps nothing on disk. */
-async function startRedis(redis, ...settings) {
-    redis.child = new Child('redis-server', ['--port', String(redis.port), '--bind', '127.0.0.1', '--dir', redis.directory,
-        '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction', ...settings]);
-    await waitUntil('redis-server answers', async () => /^(\+PONG|-NOAUTH)/.test(await redis.command('PING')));
-}
 
 async function assertUnavailable(herald, userId, data) {
     const begin = Date.now();
@@ -192,7 +185,7 @@ module.exports = (test) => {
 
     test('Redis restarted empty: open sessions are closed with 4004, and a new epoch begins', async (t) => {
         const redis = await t.redis();
-        await startRedis(redis);
+        await redis.start('--appendonly', 'no');
         const herald = await t.herald({ store: redis.url });
         const clients = await Promise.all(range(5).map((n) => herald.subscribe(`u${n}`)));
         const epochs = [];
@@ -203,7 +196,7 @@ module.exports = (test) => {
         }
         await redis.kill();
         await waitDegraded(herald, /Connection refused|closed the connection/);
-        await startRedis(redis);
+        await redis.start('--appendonly', 'no');
         /* Nobody pushes: comparing the heads is what finds it. */
         for (const client of clients) {
             assert.equal((await client.waitClosed()).code, 4004);
@@ -220,7 +213,7 @@ module.exports = (test) => {
 
     test('Redis at its maxmemory: 503, and acknowledging still works and makes room', { timeoutMs: 60000 }, async (t) => {
         const redis = await t.redis();
-        await startRedis(redis);
+        await redis.start('--appendonly', 'no');
         const herald = await t.herald({ store: redis.url, args: ['--inbox-max-bytes', '1GiB'] });
         const userIds = range(4).map((n) => `u${n}`);
         await herald.mustPush('u0', 'first');
@@ -246,7 +239,7 @@ module.exports = (test) => {
 
     test('Redis with a password: none or a wrong one is said and not ready, the right one works', { timeoutMs: 60000 }, async (t) => {
         const redis = await t.redis();
-        await startRedis(redis, '--requirepass', 'open-sesame');
+        await redis.start('--appendonly', 'no', '--requirepass', 'open-sesame');
         for (const [password, word, advice] of [['', /NOAUTH/, /asks for a password/], [':swordfish@', /WRONGPASS/, /password in --store is wrong/]]) {
             const herald = await t.prepare({ store: `redis://${password}127.0.0.1:${redis.port}` });
             herald.launch();

@@ -136,6 +136,18 @@ struct store_target append_keyed(struct store *to, const char *user, const char 
     return target;
 }
 
+struct store_target append_idempotent(struct store *to, const char *user,
+                                      const char *idempotency_key)
+{
+    struct store_target target = {.user_id = span_of(user)};
+    append_run(to, (struct store_append){.payload = payload_new(SPAN_LITERAL("{}")),
+                                         .ttl_s = 60,
+                                         .idempotency_key = span_of(idempotency_key),
+                                         .n_targets = 1,
+                                         .targets = &target});
+    return target;
+}
+
 void append_number(struct store *to, const char *user, int number, uint32_t ttl_s)
 {
     char text[32];

@@ -82,6 +82,9 @@ struct store_target append_one(struct store *to, const char *user, const char *t
 struct store_target append_keyed(struct store *to, const char *user, const char *text,
                                  const char *collapse_key);
 
+struct store_target append_idempotent(struct store *to, const char *user,
+                                      const char *idempotency_key);
+
 /* Data by which expect_number knows it again. */
 void append_number(struct store *to, const char *user, int number, uint32_t ttl_s);
 

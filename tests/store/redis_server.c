@@ -65,6 +65,17 @@ void redis_server_do(const struct redis_server *server, const char *line)
     cr_assert_neq(answer[0], '-', "%s: %s", line, answer);
 }
 
+void redis_server_set_day(const struct redis_server *server, const char *user, int day)
+{
+    char line[300];
+    snprintf(line, sizeof line,
+             "EVAL \"local r = redis.call('HGET', KEYS[1], 'r') return redis.call('HSET', KEYS[1], "
+             "'r', string.sub(r, 1, 56) .. struct.pack('<I2', %d) .. string.sub(r, 59))\" 1 "
+             "herald:{%s}:meta",
+             day, user);
+    redis_server_do(server, line);
+}
+
 void redis_server_start(struct redis_server *server, const char *option, const char *value)
 {
     pid_t parent = getpid();

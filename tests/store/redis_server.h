@@ -35,6 +35,10 @@ void redis_server_ask(const struct redis_server *server, const char *line, char 
 
 void redis_server_do(const struct redis_server *server, const char *line);
 
+/* A user's packed record (scripts/record.lua), with another day of the last sign of life: the next
+ * page of that user writes it down. */
+void redis_server_set_day(const struct redis_server *server, const char *user, int day);
+
 /* Empty: nothing is kept on disk. `option` and `value` may be NULL. */
 void redis_server_start(struct redis_server *server, const char *option, const char *value);
 

@@ -167,32 +167,21 @@ Test(store_file_restart, keeps_idempotency_keys)
     expect_inbox(store, "anna", ".");
 }
 
-static struct store_target append_with_key(const char *key)
-{
-    struct store_target target = {.user_id = SPAN_LITERAL("anna")};
-    append_run(store, (struct store_append){.payload = payload_new(SPAN_LITERAL("{}")),
-                                            .ttl_s = 60,
-                                            .idempotency_key = span_of(key),
-                                            .n_targets = 1,
-                                            .targets = &target});
-    return target;
-}
-
 /* What a lower --idempotency-max finds in the file leaves it. */
 Test(store_file_restart, forgets_the_oldest_idempotency_keys_beyond_its_ceiling)
 {
     static const char *const keys[] = {"a", "b", "c", "d", "e"};
     for (int i = 0; i < 5; i++)
-        append_with_key(keys[i]);
+        append_idempotent(store, "anna", keys[i]);
     idempotency_max = 2;
     open_again();
     append_number(store, "bert", 1, 60); /* a turn */
     open_again();
     idempotency_max = 0;
     open_again();
-    cr_assert(append_with_key("e").is_duplicate);
-    cr_assert(append_with_key("d").is_duplicate);
-    cr_assert_not(append_with_key("c").is_duplicate);
+    cr_assert(append_idempotent(store, "anna", "e").is_duplicate);
+    cr_assert(append_idempotent(store, "anna", "d").is_duplicate);
+    cr_assert_not(append_idempotent(store, "anna", "c").is_duplicate);
 }
 
 Test(store_file_restart, keeps_collapse_keys)

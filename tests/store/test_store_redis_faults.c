@@ -259,18 +259,6 @@ Test(store_redis, a_full_redis_refuses_and_leaves_no_trace)
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 2);
 }
 
-/* A user's packed record (scripts/record.lua), with another day of the last sign of life. */
-static void set_day(const char *user, int day)
-{
-    char line[300];
-    snprintf(line, sizeof line,
-             "EVAL \"local r = redis.call('HGET', KEYS[1], 'r') return redis.call('HSET', KEYS[1], "
-             "'r', string.sub(r, 1, 56) .. struct.pack('<I2', %d) .. string.sub(r, 59))\" 1 "
-             "herald:{%s}:meta",
-             day, user);
-    redis_server_do(&server, line);
-}
-
 static void fill_redis(bool is_full)
 {
     redis_server_do(&server, is_full ? "CONFIG SET maxmemory 1" : "CONFIG SET maxmemory 0");
@@ -343,14 +331,14 @@ Test(store_redis, a_full_redis_still_reads_and_acknowledges_and_begins_epochs_fo
     for (int i = 0; i < 3; i++)
         append_number(store, "anna", i, 60);
     struct epoch epoch = peek_one(store, "anna").epoch;
-    set_day("anna", 20000);
+    redis_server_set_day(&server, "anna", 20000);
     redis_server_do(&server, "CONFIG SET maxmemory 1");
     struct store_page page = page_all(store, "anna");
     cr_assert_eq(page.error, ERR_OK);
     cr_assert_eq(page.n_notes, 3);
     page_free(&page);
     redis_server_do(&server, "CONFIG SET maxmemory 0");
-    set_day("anna", 20000);
+    redis_server_set_day(&server, "anna", 20000);
     redis_server_do(&server, "CONFIG SET maxmemory 1");
     cr_assert_eq(ack_one(store, "anna", epoch, 2), ERR_OK);
     cr_assert_eq(peek_one(store, "anna").pending, 1);

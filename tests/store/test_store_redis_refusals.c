@@ -57,18 +57,6 @@ Test(store_redis, a_redis_without_enough_replicas_is_down_and_still_read)
     wait_for_notification("anna", 2);
 }
 
-/* Anna's first sign of life of the day: her page would write it down. */
-static void set_day(const char *user, int day)
-{
-    char line[300];
-    snprintf(line, sizeof line,
-             "EVAL \"local r = redis.call('HGET', KEYS[1], 'r') return redis.call('HSET', KEYS[1], "
-             "'r', string.sub(r, 1, 56) .. struct.pack('<I2', %d) .. string.sub(r, 59))\" 1 "
-             "herald:{%s}:meta",
-             day, user);
-    redis_server_do(&server, line);
-}
-
 static void break_disk(bool is_broken)
 {
     char path[96];
@@ -111,7 +99,7 @@ Test(store_redis, a_redis_that_cannot_write_to_its_disk_keeps_its_links_and_is_r
     arrive(store, "bert");
     append_number(store, "anna", 0, 60);
     append_number(store, "anna", 1, 60);
-    set_day("anna", 20000);
+    redis_server_set_day(&server, "anna", 20000);
     int64_t reconnects = metrics_read(METRIC_STORE_RECONNECTS);
     break_disk(true);
     expect_down("MISCONF Redis is configured to save RDB snapshots");
@@ -222,17 +210,6 @@ Test(store_redis, without_its_channels_it_is_down_and_what_is_pushed_is_kept_onc
     wait_for_notification("anna", 3);
 }
 
-static struct store_target append_once(const char *user, const char *key)
-{
-    struct store_target target = {.user_id = span_of(user)};
-    append_run(store, (struct store_append){.payload = payload_new(SPAN_LITERAL("{}")),
-                                            .ttl_s = 60,
-                                            .idempotency_key = span_of(key),
-                                            .n_targets = 1,
-                                            .targets = &target});
-    return target;
-}
-
 /* Large ones are announced, withdrawals said, repeats counted: all behind what was kept. */
 Test(store_redis, what_is_kept_and_not_published_is_accepted_and_read_when_that_is_lifted)
 {
@@ -244,9 +221,9 @@ Test(store_redis, what_is_kept_and_not_published_is_accepted_and_read_when_that_
     cr_assert_eq(kept.error, ERR_OK);
     cr_assert_eq(append_keyed(store, "anna", "{}", "score").seq, 2);
     expect_down("lacks +spublish");
-    struct store_target once = append_once("anna", "order-17");
+    struct store_target once = append_idempotent(store, "anna", "order-17");
     cr_assert_eq(once.error, ERR_OK);
-    struct store_target again = append_once("anna", "order-17");
+    struct store_target again = append_idempotent(store, "anna", "order-17");
     cr_assert_eq(again.error, ERR_OK);
     cr_assert(again.is_duplicate);
     cr_assert_eq(again.seq, once.seq);

@@ -216,15 +216,21 @@ static inline struct token_text token_members_of(enum jwt_alg alg, EVP_PKEY *key
     return text;
 }
 
-static inline struct token_text token_jwk(enum jwt_alg alg, const char *more)
+/* A key as JSON, with these members besides. */
+static inline struct token_text token_jwk_of(enum jwt_alg alg, EVP_PKEY *key, const char *more)
 {
-    struct token_text members = token_members_of(alg, alg == JWT_HS256 ? NULL : token_key(alg));
+    struct token_text members = token_members_of(alg, key);
     struct token_text text = {.len = 0};
     token_add(&text, SPAN_LITERAL("{"));
     token_add(&text, token_span(&members));
     token_add(&text, span_of(more));
     token_add(&text, SPAN_LITERAL("}"));
     return text;
+}
+
+static inline struct token_text token_jwk(enum jwt_alg alg, const char *more)
+{
+    return token_jwk_of(alg, alg == JWT_HS256 ? NULL : token_key(alg), more);
 }
 
 /* Reading keys */

@@ -53,17 +53,6 @@ static bool is_good(const struct jwt_keys *keys, enum jwt_alg alg, const char *h
     return token_judge(keys, &token, TOKEN_NO_RULES) == ERR_OK;
 }
 
-static struct token_text jwk_of(enum jwt_alg alg, EVP_PKEY *key, const char *more)
-{
-    struct token_text members = token_members_of(alg, key);
-    struct token_text text = {.len = 0};
-    token_add(&text, SPAN_LITERAL("{"));
-    token_add(&text, token_span(&members));
-    token_add(&text, span_of(more));
-    token_add(&text, SPAN_LITERAL("}"));
-    return text;
-}
-
 /* Each of these made Herald refuse the whole set, with the new good key of a rotation in it. */
 Test(jwk_skips, one_bad_key_and_uses_the_others)
 {
@@ -71,7 +60,7 @@ Test(jwk_skips, one_bad_key_and_uses_the_others)
     memset(long_kid + strlen(long_kid), 'k', JWT_KID_MAX_BYTES + 1);
     strncat(long_kid, "\",\"k\":\"AA\"}", 12);
     EVP_PKEY *weak = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)1024);
-    struct token_text short_rsa = jwk_of(JWT_RS256, weak, ",\"kid\":\"bad\"");
+    struct token_text short_rsa = token_jwk_of(JWT_RS256, weak, ",\"kid\":\"bad\"");
     const char *const rows[][2] = {
         {short_rsa.text, "an RSA key must have 2048 to 8192 bits"},
         {"{\"kty\":\"RSA\",\"kid\":\"bad\",\"e\":\"AQAB\"}",
@@ -210,7 +199,7 @@ Test(jwk_skips, nothing_where_keys_share_a_kid_and_tries_each_of_the_algorithm)
 {
     struct said said;
     EVP_PKEY *old = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    struct token_text first = jwk_of(JWT_ES256, old, ",\"kid\":\"k\"");
+    struct token_text first = token_jwk_of(JWT_ES256, old, ",\"kid\":\"k\"");
     struct token_text second = token_jwk(JWT_ES256, ",\"kid\":\"\\u006b\"");
     struct token_text other = token_jwk(JWT_EDDSA, ",\"kid\":\"k\"");
     struct token_text file = token_jwks(first.text, second.text, other.text, NULL);
@@ -315,7 +304,7 @@ Test(jwk_skips, no_key_without_a_kid_for_a_token_that_names_one)
     token_is_refused(keys, &token, TOKEN_NO_RULES, "no key is for the algorithm of the token");
     jwt_keys_unref(keys);
 
-    struct token_text named = jwk_of(JWT_ES256, old, ",\"kid\":\"named\"");
+    struct token_text named = token_jwk_of(JWT_ES256, old, ",\"kid\":\"named\"");
     struct token_text unnamed = token_jwk(JWT_ES256, "");
     struct token_text file = token_jwks(named.text, unnamed.text, NULL);
     keys = read_saying(&file, &said);

@@ -15,11 +15,12 @@ class Redis {
         this.url = `redis://127.0.0.1:${port}`;
     }
 
-    async start() {
+    /* It keeps all of it on disk, unless a setting says otherwise. */
+    async start(...settings) {
         this.child = new Child('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1',
             '--dir', this.directory, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
-            '--maxmemory-policy', 'noeviction', '--daemonize', 'no']);
-        await waitUntil('redis-server answers', () => this.command('PING').then((text) => text === '+PONG'));
+            '--maxmemory-policy', 'noeviction', '--daemonize', 'no', ...settings]);
+        await waitUntil('redis-server answers', async () => /^(\+PONG|-NOAUTH)/.test(await this.command('PING')));
         return this;
     }
 
