@@ -1,3 +1,9 @@
+/* One event becomes one line: log_fields puts it together on the stack (make_line: the time, the
+ * level and the event, then the fields, each quoted as the format needs) and hands it to the writer
+ * whole, so that the lines of several threads do not mix. A field that does not fit is taken back
+ * whole and the line says cut=true: a line is always well formed. The writer (log_writer.h) decides
+ * when the line reaches stderr, and asks for one that says how many were dropped (describe_lost).
+ */
 #include "gateway/base/log.h"
 
 #include "gateway/base/clock.h"
@@ -9,9 +15,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
-
-/* A line is put together on the stack and handed over whole (log_writer.h), so lines of several
- * threads do not mix. Whatever does not fit is taken back whole: a line is always well formed. */
 
 static _Atomic(enum log_level) least_level = LOG_INFO;
 static enum log_format line_format = LOG_LOGFMT;

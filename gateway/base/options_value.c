@@ -1,3 +1,8 @@
+/* A value goes two ways. option_set checks a text against its row (a number against its units and
+ * its range, a word against the list of words) and writes the member of struct options that the
+ * row's offset names; a list only grows. option_format writes the member as an operator would, in
+ * the largest unit that divides it. What is wrong is told as "must be ...", without the option's
+ * name, because the caller knows whether it came from a flag, a variable or a line of the file. */
 #include "gateway/base/options_value.h"
 
 #include <inttypes.h>
@@ -21,7 +26,7 @@ static const struct unit *units_of(enum option_kind kind)
     return kind == OPTION_DURATION ? durations : kind == OPTION_SIZE ? sizes : numbers;
 }
 
-enum err option_format_number(enum option_kind kind, int64_t value, struct buf *out)
+static enum err format_number(enum option_kind kind, int64_t value, struct buf *out)
 {
     if (value == OPTION_AUTO)
         return buf_append_text(out, "auto");
@@ -88,11 +93,11 @@ static enum err set_number(const struct option_row *row, int64_t *member, const 
     }
     struct buf range;
     buf_init(&range, 128);
-    enum err error = option_format_number(row->kind, row->min, &range);
+    enum err error = format_number(row->kind, row->min, &range);
     if (error == ERR_OK)
         error = buf_append_text(&range, " to ");
     if (error == ERR_OK)
-        error = option_format_number(row->kind, row->max, &range);
+        error = format_number(row->kind, row->max, &range);
     if (error == ERR_OK) {
         snprintf(why, why_cap, "must be from %.*s, not \"%s\"", (int)range.len, range.bytes, text);
         error = ERR_INVALID_FIELD;
@@ -265,5 +270,5 @@ enum err option_format(const struct option_row *row, const struct options *optio
     case OPTION_SIZE:
         break;
     }
-    return option_format_number(row->kind, *(const int64_t *)member, out);
+    return format_number(row->kind, *(const int64_t *)member, out);
 }

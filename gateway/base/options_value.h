@@ -25,6 +25,5 @@ size_t option_n_lines(const struct option_row *row, const struct options *option
 /* The value on that line as one would write it. */
 MUST_CHECK enum err option_format(const struct option_row *row, const struct options *options,
                                   size_t line, struct buf *out);
-MUST_CHECK enum err option_format_number(enum option_kind kind, int64_t value, struct buf *out);
 
 #endif

@@ -1,3 +1,9 @@
+/* Writing, and the life of a connection. Whatever is written joins the queue of the connection and
+ * marks it; at the end of the turn flush_all lets each marked owner add the last of it (on_flush)
+ * and writes the queue with one call. An empty queue goes back to the loop's spares and the owner
+ * is notified (on_drained). What the kernel does not take waits for EPOLLOUT. A broken connection
+ * is reported at the end of the turn and never from within a write. While a TLS handshake runs, the
+ * queue waits and readiness belongs to handshakes.c. conn_read.c reads. */
 #include "gateway/net/conn_parts.h"
 
 #include "gateway/base/metrics.h"

@@ -1,3 +1,8 @@
+/* A socket that becomes ready joins the ready list (handshake_ready); run_steps takes
+ * HANDSHAKE_STEPS of them at the end of the turn. A started handshake and a fresh one are taken
+ * alternately. A fresh one first needs a place (find_place_for), which may evict the oldest of
+ * another address. Whatever got no step is not watched until it gets one (defer_ready). A step ends
+ * in one of the owner's two callbacks, or in another change of what the socket is watched for. */
 #include "gateway/net/handshakes.h"
 
 #include "gateway/base/metrics.h"

@@ -1,3 +1,7 @@
+/* Opening one address. A Unix socket is bound to its path; a socket file that nobody answers on is
+ * left over from an earlier run, and is removed first. A TCP address is resolved, and the first of
+ * its addresses that can be bound and listened on is taken. Any failure closes what was opened, and
+ * `why` names the option, the address, the system's own words and what to do about it. */
 #include "gateway/net/listener.h"
 
 #include <errno.h>

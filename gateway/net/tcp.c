@@ -1,3 +1,7 @@
+/* Connecting outwards. An address given in digits is connected to at once. A name is looked up on a
+ * detached thread, since the resolver blocks and cannot be stopped: the thread owns its own copy of
+ * the name and one end of a socket pair, writes the addresses there and ends. Nobody waits for it;
+ * an owner that has lost interest closes its end. */
 #include "gateway/net/tcp.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
-/* A reload builds a whole new SSL_CTX beside the present one and puts it into its place, or leaves
- * everything as it is. OpenSSL counts: an open connection holds the SSL_CTX that it began with. */
+/* A reload builds a whole new SSL_CTX beside the present one and puts it in its place, or leaves
+ * everything as it is. OpenSSL counts references: an open connection keeps the SSL_CTX that it
+ * started with. Digests of what was read tell whether a reload found anything new. */
 #include "gateway/net/tls_context.h"
 
 #include "gateway/base/whole_file.h"

@@ -1,3 +1,10 @@
+/* The hash of a userId chooses the home worker, one of that worker's shards, and the bucket. An
+ * offer from any thread takes the shard's lock, finds the client, queues in its channel, and posts
+ * the client's one letter unless it is under way; the mailbox is rung after the lock is released,
+ * so that the woken worker does not run into it. The home worker alone adds and removes clients,
+ * and so reads its own chains without the lock. Pages of all clients (client_map_list,
+ * client_map_visit) follow the reversed bits of the hash, an order that a growing shard does not
+ * disturb. */
 #include "gateway/node/client_map.h"
 
 #include "gateway/base/hash.h"

@@ -1,3 +1,8 @@
+/* Three questions about one HOST[:PORT]. Is it well formed: a name or an address that no two
+ * readers split differently (authority_is_valid)? Does it name this machine
+ * (authority_is_loopback)? Is an Origin this Host, or does a pattern of --allowed-origin take it
+ * (the origin_ functions)? Schemes and names are compared without case, and a port that is the
+ * scheme's own counts as absent. */
 #include "proto/http/authority.h"
 
 #include "proto/bytes/decimal.h"

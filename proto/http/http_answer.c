@@ -39,7 +39,7 @@ static const char *phrase_of(unsigned status)
     return "Error";
 }
 
-enum err http_cors(struct buf *out, struct span origin)
+static enum err write_cors(struct buf *out, struct span origin)
 {
     if (origin.len == 0)
         return ERR_OK;
@@ -81,7 +81,7 @@ enum err http_stream_head(struct buf *out, const struct http_terms *terms)
     if (error == ERR_OK)
         error = write_date(out, terms);
     if (error == ERR_OK)
-        error = http_cors(out, terms->reader);
+        error = write_cors(out, terms->reader);
     if (error == ERR_OK)
         error = buf_append_text(out, "Connection: close\r\n\r\n");
     if (error != ERR_OK)
@@ -105,7 +105,7 @@ enum err http_answer(struct buf *out, unsigned status, const char *content_type,
                            "%s",
                            headers != NULL ? headers : "");
     if (error == ERR_OK)
-        error = http_cors(out, terms->reader);
+        error = write_cors(out, terms->reader);
     if (error == ERR_OK)
         error = terms->is_kept
                     ? buf_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n\r\n",

@@ -8,15 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The headers that let pages of that origin read an answer (the Fetch standard's CORS protocol).
- * Empty: none. */
-MUST_CHECK enum err http_cors(struct buf *out, struct span origin);
-
 /* What an answer says whatever it is about. */
 struct http_terms {
-    const char *date;   /* a line with CRLF: http_date_write, or worker_date; NULL: none */
-    struct span reader; /* as in http_cors */
-    bool is_kept;       /* the connection goes on, for HTTP_KEEP_S; else `Connection: close` */
+    const char *date; /* a line with CRLF: http_date_write, or worker_date; NULL: none */
+    struct span
+        reader;   /* the origin whose pages may read it (the Fetch standard's CORS); empty: none */
+    bool is_kept; /* the connection goes on, for HTTP_KEEP_S; else `Connection: close` */
 };
 
 /* A connection without a request is closed then; it is longer than what proxies keep theirs for, so

@@ -1,3 +1,8 @@
+/* One pass over the text, byte by byte, with the kinds of the open containers in the bits of one
+ * number instead of a stack. json_scan_value takes any value by a loop over its elements; the
+ * caller may also walk one container by itself (json_scan_open, json_scan_next). A failure leaves
+ * `at` at the offending byte and `why` with a sentence. json_string_decode then decodes one string
+ * that was scanned. */
 #include "proto/json/json_scan.h"
 
 #include "proto/bytes/hex.h"

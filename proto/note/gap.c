@@ -1,3 +1,8 @@
+/* A list of gaps is a sorted array of disjoint ranges, and NULL when it is empty. gaps_add puts a
+ * range in its place and joins it with neighbours of the same cause; a list that is full merges its
+ * two oldest ranges into one of unknown cause. gaps_write and gaps_read are its text in the stores'
+ * records, FROM-TO:CAUSE with commas. gaps_missing compares the numbers of a page with the list,
+ * and says for each missing run why it is missing. */
 #include "proto/note/gap.h"
 
 #include "proto/bytes/decimal.h"

@@ -1,5 +1,7 @@
-/* POST /push, a line of one, and POST /broadcast. proto/json_members has scanned the body; here its
- * members are checked one by one: what is missing, out of range, or excludes another. */
+/* POST /push, a line of one, and POST /broadcast. proto/json/json_members has scanned the body,
+ * which is valid JSON by then; here its members are checked one by one: what is missing, out of
+ * range, or excludes another. The texts of the keys and of the userIds are decoded into one block
+ * of memory, which push_request_fini frees; `data` stays where it was received. */
 #include "proto/note/push_json.h"
 
 #include "proto/bytes/decimal.h"

@@ -1,3 +1,9 @@
+/* A table says of each algorithm which family, hash and curve it has. A key is made from a secret,
+ * from OpenSSL's own form of a public key, or from the numbers of a JWK, which become one
+ * (make_public_key); each way ends in the same checks of its strength and validity. Verifying takes
+ * the way of the key's family: HMAC in constant time, or OpenSSL's digest verification, with
+ * ECDSA's two numbers put into DER before. Whatever does not fit is refused with a constant
+ * sentence. */
 #include "proto/token/jwt_key.h"
 
 #include <openssl/core_names.h>

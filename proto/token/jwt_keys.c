@@ -1,3 +1,7 @@
+/* The bytes of the file say what it is (read_keys_file): a JWKS, certificates by kid, PEM, or a
+ * bare secret. Each key in it is added to the set or skipped with a reason; a file in which none is
+ * left is refused, with the reason of the first. jwt_keys_choose later picks the keys that may have
+ * signed a token: those of its kid, or else those without one, of its algorithm. */
 #include "proto/token/jwt_keys.h"
 
 #include "proto/json/json_object.h"

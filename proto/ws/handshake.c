@@ -1,3 +1,8 @@
+/* The opening handshake on a parsed head: handshake_check looks for what RFC 6455, 4.2.1 wants
+ * (Upgrade, Connection, the version, a key of 16 bytes, no body), then at the offered subprotocols,
+ * of which the first known name is taken. Its verdict is an error with a sentence for the problem
+ * body, or the level that the session speaks and the answer to the key. handshake_accept then
+ * writes the 101. */
 #include "proto/ws/handshake.h"
 
 #include <openssl/evp.h>
@@ -10,7 +15,7 @@ enum { KEY_LEN = 24, SHA1_LEN = 20 }; /* base64 of 16 bytes; RFC 3174 */
 
 static const struct {
     const char *word;
-    const char *subprotocol;
+    const char *subprotocol; /* that the 101 names; NULL: none */
 } levels[] = {
     [LEVEL_PLAIN] = {"plain", NULL},
     [LEVEL_PLAIN_NAMED] = {"plain", "herald.plain"},
@@ -23,11 +28,6 @@ enum { N_LEVELS = sizeof levels / sizeof levels[0] };
 const char *handshake_level_word(enum handshake_level level)
 {
     return levels[level].word;
-}
-
-const char *handshake_level_subprotocol(enum handshake_level level)
-{
-    return levels[level].subprotocol;
 }
 
 static enum err refuse(enum err error, const char *detail, const char **ret_detail)
@@ -201,7 +201,7 @@ enum err handshake_accept(struct buf *out, enum handshake_level level,
                           const char accept[HANDSHAKE_ACCEPT_LEN], const char *extensions,
                           const char *date)
 {
-    const char *name = handshake_level_subprotocol(level);
+    const char *name = levels[level].subprotocol;
     bool has_extensions = extensions[0] != '\0';
     return buf_printf(out,
                       "HTTP/1.1 101 Switching Protocols\r\n"

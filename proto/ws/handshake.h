@@ -16,9 +16,6 @@ enum handshake_level {
 
 const char *handshake_level_word(enum handshake_level level); /* "plain", "herald.v1", "sse" */
 
-/* The subprotocol that the 101 names, or NULL. */
-const char *handshake_level_subprotocol(enum handshake_level level);
-
 /* Length of Sec-WebSocket-Accept: base64 of a SHA-1. */
 enum { HANDSHAKE_ACCEPT_LEN = 28 };
 

@@ -4,7 +4,7 @@
 
 enum { FINAL = 0x80 };
 
-size_t ws_header_len(uint64_t payload_len)
+static size_t header_len(uint64_t payload_len)
 {
     return payload_len < 126 ? 2 : payload_len <= UINT16_MAX ? 4 : 10;
 }
@@ -12,7 +12,7 @@ size_t ws_header_len(uint64_t payload_len)
 size_t ws_header_write(enum ws_opcode opcode, uint64_t payload_len,
                        uint8_t out[WS_HEADER_MAX_BYTES])
 {
-    size_t len = ws_header_len(payload_len);
+    size_t len = header_len(payload_len);
     out[0] = (uint8_t)(FINAL | opcode);
     if (len == 2) {
         out[1] = (uint8_t)payload_len;

@@ -26,10 +26,7 @@ enum {
     WS_CONTROL_FRAME_MAX_BYTES = 2 + WS_CONTROL_MAX_BYTES,
 };
 
-/* Length of the header of an unmasked frame: 2, 4 or 10. */
-size_t ws_header_len(uint64_t payload_len);
-
-/* Writes the header of a final frame; answers its length. */
+/* Writes the header of a final, unmasked frame; returns its length: 2, 4 or 10. */
 size_t ws_header_write(enum ws_opcode opcode, uint64_t payload_len,
                        uint8_t out[WS_HEADER_MAX_BYTES]);
 

@@ -264,10 +264,6 @@ Test(handshake, has_a_word_for_each_level)
     cr_expect_str_eq(handshake_level_word(LEVEL_PLAIN_NAMED), "plain");
     cr_expect_str_eq(handshake_level_word(LEVEL_V1), "herald.v1");
     cr_expect_str_eq(handshake_level_word(LEVEL_SSE), "sse");
-    cr_expect_null(handshake_level_subprotocol(LEVEL_PLAIN));
-    cr_expect_str_eq(handshake_level_subprotocol(LEVEL_PLAIN_NAMED), "herald.plain");
-    cr_expect_str_eq(handshake_level_subprotocol(LEVEL_V1), "herald.v1");
-    cr_expect_null(handshake_level_subprotocol(LEVEL_SSE));
 }
 
 Test(handshake, does_not_write_half_a_101)
