@@ -4,6 +4,7 @@ struct redis_server server;
 struct reactor *lane;
 pthread_t lane_thread;
 atomic_int n_missed;
+void (*on_missed_too)(struct span user_id);
 
 void *run_lane(void *reactor)
 {
@@ -15,7 +16,8 @@ static void record_missed(void *owner, struct span user_id, bool has_withdrawals
 {
     (void)has_withdrawals;
     (void)owner;
-    (void)user_id;
+    if (on_missed_too != NULL)
+        on_missed_too(user_id);
     atomic_fetch_add(&n_missed, 1);
 }
 

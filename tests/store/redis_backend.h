@@ -15,6 +15,10 @@ extern struct reactor *lane;
 extern pthread_t lane_thread;
 extern atomic_int n_missed; /* calls of on_missed */
 
+/* Called by on_missed, on the lane's thread; NULL: nothing more happens. Set while the lane is
+ * idle. */
+extern void (*on_missed_too)(struct span user_id);
+
 void *run_lane(void *reactor);
 
 void prepare_server(void);

@@ -52,6 +52,42 @@ Test(store_redis, tells_another_node_and_counts_the_nodes)
     lane_thread = first_thread;
 }
 
+static struct page_call late_calls[2];
+
+/* A leave carries out what was asked before it: both pages arrive while all users are visited. */
+static void arrive_twice_and_leave(struct span user_id)
+{
+    (void)user_id;
+    on_missed_too = NULL;
+    for (int i = 0; i < 2; i++) {
+        late_calls[i].page = page_asked("late");
+        late_calls[i].page.is_arrival = true;
+        page_start(store, &late_calls[i]);
+    }
+    store_leave(store, 0, SPAN_LITERAL("bert"));
+}
+
+/* A user that arrives while on_missed is called for all users is subscribed, and only once. */
+Test(store_redis, an_arrival_during_on_missed_hears_everything)
+{
+    arrive(store, "anna");
+    arrive(store, "bert");
+    on_missed_too = arrive_twice_and_leave;
+    redis_server_do(&server, "CLIENT KILL TYPE normal");
+    wait_for_missed(1);
+    for (int i = 0; i < 2; i++) {
+        call_wait(&late_calls[i].call);
+        cr_assert_eq(late_calls[i].page.error, ERR_OK);
+        page_free(&late_calls[i].page);
+    }
+    cr_assert_eq(append_one(store, "late", "{}", 60).nodes, 1);
+    wait_for_notification("late", 1);
+    backend_leave(store, 0, SPAN_LITERAL("late"));
+    for (int i = 0; i < SOON_MS / 10 && append_one(store, "late", "{}", 60).nodes > 0; i++)
+        pause_ms(10);
+    cr_assert_eq(append_one(store, "late", "{}", 60).nodes, 0, "one leave is enough");
+}
+
 Test(store_redis, an_arrival_right_behind_a_leave_hears_everything)
 {
     arrive(store, "anna");
