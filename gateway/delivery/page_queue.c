@@ -63,7 +63,7 @@ void page_queue_retry(struct page_queue *queue)
     list_move_all(&queue->more_pages, &queue->put_off);
 }
 
-static struct reader *take_first(struct list *list)
+static struct reader *take_first_reader(struct list *list)
 {
     struct reader *reader = CONTAINER_OF(list->next, struct reader, turn);
     list_remove(&reader->turn);
@@ -73,9 +73,9 @@ static struct reader *take_first(struct list *list)
 struct reader *page_queue_next(struct page_queue *queue)
 {
     if (!list_is_empty(&queue->first_pages) && queue->n_pages < queue->max_pages)
-        return take_first(&queue->first_pages);
+        return take_first_reader(&queue->first_pages);
     if (!list_is_empty(&queue->more_pages) && queue->n_pages + queue->n_failed < queue->max_pages)
-        return take_first(&queue->more_pages);
+        return take_first_reader(&queue->more_pages);
     return NULL;
 }
 

@@ -27,7 +27,7 @@ static uint64_t batch_of(const struct client *client)
     return quarter < BATCH ? (uint64_t)quarter : BATCH;
 }
 
-static void advance(struct client *client, struct position *position, uint64_t acked)
+static void advance_position(struct client *client, struct position *position, uint64_t acked)
 {
     uint64_t before = position_acked(position);
     if (acked <= before)
@@ -43,7 +43,7 @@ static void advance(struct client *client, struct position *position, uint64_t a
 
 /* A session whose first page has not come yet has acknowledged nothing beyond the position it was
  * promised, so the position stands still until it has. */
-static uint64_t lowest_of(const struct client *client, const struct position *position)
+static uint64_t lowest_acked_of(const struct client *client, const struct position *position)
 {
     uint64_t lowest = UINT64_MAX;
     LIST_FOR_EACH(link, &client->sessions)
@@ -140,7 +140,7 @@ void positions_acked(struct session *session)
     struct position *position = positions_of(session);
     if (session->acked > position->best)
         position->best = session->acked;
-    advance(session->client, position, lowest_of(session->client, position));
+    advance_position(session->client, position, lowest_acked_of(session->client, position));
 }
 
 void positions_leave(struct session *session)
@@ -152,9 +152,9 @@ void positions_leave(struct session *session)
     bool is_last = --position->n_sessions == 0;
     session->position = 0;
     if (is_last)
-        advance(client, position, position->best);
+        advance_position(client, position, position->best);
     else
-        advance(client, position, lowest_of(client, position));
+        advance_position(client, position, lowest_acked_of(client, position));
     /* What was written and is not acknowledged may have been shown; and without its sessions the
      * shared position no longer holds the inbox beside devices. */
     bool must_write = written > 0 || (is_last && position->device_len == 0 && has_devices);

@@ -241,7 +241,7 @@ static void learn_epoch(struct client *client, struct epoch epoch, uint64_t head
 }
 
 /* What the page says about the user. false: it is of another epoch than the sessions. */
-static bool learn_from(struct session *session, const struct store_page *page)
+static bool learn_from_page(struct session *session, const struct store_page *page)
 {
     struct client *client = session->client;
     if (page->has_devices)
@@ -262,7 +262,7 @@ static bool learn_from(struct session *session, const struct store_page *page)
 
 /* The first page has come: the session begins where the page does, but not before what the other
  * sessions of its position have acknowledged meanwhile. */
-static void begin_at(struct session *session, const struct store_page *page)
+static void begin_session_at(struct session *session, const struct store_page *page)
 {
     bool has_asked = session->extra != NULL && !epoch_is_none(session->extra->resume.epoch);
     uint64_t acked = position_acked(positions_of(session));
@@ -293,7 +293,7 @@ static bool was_queued(struct session *session, enum err error)
 }
 
 /* Writes a notification with a number above the tail. */
-static bool write_one(struct session *session, struct notification *note)
+static bool write_note(struct session *session, struct notification *note)
 {
     enum gap_cause cause = channel_withdrawn(session->client->kept, note->seq);
     if (cause != GAP_NONE) { /* since the page was read, or before it was written from memory */
@@ -339,7 +339,7 @@ static bool write_page(struct session *session, const struct store_page *page)
     for (size_t i = 0; i < page->n_notes; i++) {
         if (!write_gaps(session, page, &gap, page->notes[i]->seq))
             return false;
-        if (page->notes[i]->seq > session->reader.tail && !write_one(session, page->notes[i]))
+        if (page->notes[i]->seq > session->reader.tail && !write_note(session, page->notes[i]))
             return false;
     }
     if (!write_gaps(session, page, &gap, UINT64_MAX))
@@ -361,7 +361,7 @@ static bool catch_up(struct session *session)
         struct inbox_event event = channel_at(kept, i);
         if (event.kind == INBOX_WITHDRAWAL || event.note->seq <= session->reader.tail)
             continue;
-        if (event.note->seq != session->reader.tail + 1 || !write_one(session, event.note))
+        if (event.note->seq != session->reader.tail + 1 || !write_note(session, event.note))
             break;
     }
     return session->reader.tail >= client->head;
@@ -417,12 +417,12 @@ static void on_page_letter(struct letter *letter)
         put_off_page(session);
     } else if (page->blocked_until_ms != 0) {
         refuse_blocked(session);
-    } else if (!learn_from(session, page)) {
+    } else if (!learn_from_page(session, page)) {
         session_resync_all(client);
         goto out; /* the client is on its way out */
     } else {
         if (!session->reader.has_begun)
-            begin_at(session, page);
+            begin_session_at(session, page);
         give_page(session, page);
     }
     drop_kept_if_unused(client);
