@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-static const char *given(const char *path)
+static const char *path_or_null(const char *path)
 {
     return path[0] != '\0' ? path : NULL;
 }
@@ -15,11 +15,12 @@ static const char *given(const char *path)
 static enum err check_pair(const struct options *options, char *why, size_t why_cap)
 {
     const char *text = NULL;
-    if (given(options->tls_cert) != NULL && given(options->tls_key) == NULL)
+    if (path_or_null(options->tls_cert) != NULL && path_or_null(options->tls_key) == NULL)
         text = "--tls-cert needs --tls-key, the file with the certificate's private key";
-    else if (given(options->tls_key) != NULL && given(options->tls_cert) == NULL)
+    else if (path_or_null(options->tls_key) != NULL && path_or_null(options->tls_cert) == NULL)
         text = "--tls-key needs --tls-cert, the file with the certificate and its chain";
-    else if (given(options->tls_client_ca) != NULL && given(options->tls_cert) == NULL)
+    else if (path_or_null(options->tls_client_ca) != NULL &&
+             path_or_null(options->tls_cert) == NULL)
         text = "--tls-client-ca needs --tls-cert and --tls-key: client certificates are asked for "
                "with TLS alone";
     if (text == NULL)
@@ -28,8 +29,8 @@ static enum err check_pair(const struct options *options, char *why, size_t why_
     return ERR_INVALID_FIELD;
 }
 
-/* Answers until when the certificate is good. One that is not is served all the same: an outage
- * would not be better, and some clients do not look. */
+/* Answers when the certificate expires. One that is not valid is served all the same: an outage
+ * would not be better, and some clients do not check. */
 static int64_t check_validity(struct tls_context *context)
 {
     int64_t not_before, not_after;
@@ -47,7 +48,7 @@ static int64_t check_validity(struct tls_context *context)
     return not_after;
 }
 
-static void tell_validity(struct tls_context *context)
+static void log_validity(struct tls_context *context)
 {
     char date[REREAD_DATE_BYTES];
     reread_date(check_validity(context), date);
@@ -61,26 +62,26 @@ enum err certificates_open(const struct options *options, struct tls_context **r
     enum err error = check_pair(options, why, why_cap);
     if (error != ERR_OK)
         return error;
-    if (given(options->tls_cert) == NULL) {
+    if (path_or_null(options->tls_cert) == NULL) {
         *ret_context = NULL;
         return ERR_OK;
     }
     struct tls_files files = {
         .certificate = options->tls_cert,
         .key = options->tls_key,
-        .client_ca = given(options->tls_client_ca),
+        .client_ca = path_or_null(options->tls_client_ca),
         .certificate_option = "--tls-cert",
         .key_option = "--tls-key",
         .client_ca_option = "--tls-client-ca",
     };
     error = tls_context_new(&files, ret_context, why, why_cap);
     if (error == ERR_OK)
-        tell_validity(*ret_context);
+        log_validity(*ret_context);
     return error;
 }
 
-static enum reread_result result_of(enum err error, const struct tls_changes *changes,
-                                    enum tls_file file)
+static enum reread_result file_result(enum err error, const struct tls_changes *changes,
+                                      enum tls_file file)
 {
     if (error == ERR_OK)
         return changes->is_other[file] ? REREAD_REPLACED : REREAD_UNCHANGED;
@@ -104,7 +105,7 @@ void certificates_reload(struct tls_context *context)
     };
     for (int file = 0; file < TLS_FILES; file++) {
         struct reread line = lines[file];
-        line.result = result_of(error, &changes, (enum tls_file)file);
+        line.result = file_result(error, &changes, (enum tls_file)file);
         line.why = why;
         if (line.path != NULL)
             reread_log(&line);

@@ -62,12 +62,12 @@ static bool can_be_kept(struct http_conn *http_conn)
     return http_conn->body_len == 0 || http_head_count(head, bytes, "Expect") == 0;
 }
 
-static struct http_terms terms_of(struct http_conn *http_conn)
+static struct http_terms answer_terms(struct http_conn *http_conn)
 {
     struct http_terms terms = {.date = worker_date(http_conn_worker(http_conn))};
     http_conn->is_kept = can_be_kept(http_conn);
     terms.is_kept = http_conn->is_kept;
-    if (http_conn->is_readable) /* found now, since the bytes move as more come */
+    if (http_conn->is_readable) /* found now, because the bytes may move as more come */
         http_head_find(&http_conn->head, http_conn->bytes.bytes, "Origin", &terms.reader);
     return terms;
 }
@@ -76,7 +76,7 @@ void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *
                       const char *headers, struct span body)
 {
     struct buf answer;
-    struct http_terms terms = terms_of(http_conn);
+    struct http_terms terms = answer_terms(http_conn);
     buf_init(&answer, body.len + HTTP_HEAD_MAX_BYTES + 1024);
     if (http_answer(&answer, status, content_type, headers, &terms, body) == ERR_OK)
         send_answer(http_conn, &answer);
@@ -116,7 +116,7 @@ static bool is_of_blind_page(const struct http_conn *http_conn)
 
 /* A 401 or a 403 is logged with more by the code that refuses it; other errors pass, or are the
  * node's own. */
-static bool is_of_request(enum err error)
+static bool is_request_error(enum err error)
 {
     unsigned status = error_http_status(error);
     return status == 400 || status == 404 || status == 405 || status == 426 || status == 505;
@@ -126,7 +126,7 @@ void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *d
                       const char *field, const char *allow)
 {
     refusals_count(error_http_status(error));
-    if (is_of_request(error) && is_of_blind_page(http_conn)) {
+    if (is_request_error(error) && is_of_blind_page(http_conn)) {
         struct refusal_subject subject;
         http_conn_subject(http_conn, &subject);
         refusals_log_unseen(&subject, detail != NULL ? detail : error_title(error));
@@ -146,7 +146,7 @@ void http_conn_problem(struct http_conn *http_conn, enum err error, const char *
                        const char *field, const char *allow)
 {
     struct buf answer;
-    struct http_terms terms = terms_of(http_conn);
+    struct http_terms terms = answer_terms(http_conn);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 4096);
     uint64_t request_id = worker_random(http_conn_worker(http_conn));
     log_refusal(error, detail, request_id);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 struct listeners {
-    size_t n; /* those that are open */
+    size_t n; /* that are open */
     struct {
         struct listen_address address;
         int fd;
@@ -19,7 +19,8 @@ static bool is_v6(const struct listen_address *address)
     return !address->is_unix && strchr(address->host, ':') != NULL;
 }
 
-/* Has another one, which is not IPv6, this one's port? Then the kernel would give both to one. */
+/* Has another --listen, which is not IPv6, the same port? Then this one must not take IPv4 as well.
+ */
 static bool shares_port(const struct option_list *texts, const struct listen_address *address)
 {
     struct listen_address other;
@@ -32,8 +33,9 @@ static bool shares_port(const struct option_list *texts, const struct listen_add
     return false;
 }
 
-static enum err open_one(const struct option_list *texts, size_t i, struct listeners *listeners,
-                         const struct socket_rights *rights, char *why, size_t why_cap)
+static enum err open_listener(const struct option_list *texts, size_t i,
+                              struct listeners *listeners, const struct socket_rights *rights,
+                              char *why, size_t why_cap)
 {
     struct listen_address *address = &listeners->all[i].address;
     if (listen_address_parse(texts->values[i], address) != ERR_OK) {
@@ -57,7 +59,7 @@ enum err listeners_open(const struct options *options, struct listeners **ret_li
     if (listeners == NULL)
         return ERR_NO_MEMORY;
     for (; listeners->n < texts->n; listeners->n++) {
-        error = open_one(texts, listeners->n, listeners, &rights, why, why_cap);
+        error = open_listener(texts, listeners->n, listeners, &rights, why, why_cap);
         if (error != ERR_OK) {
             listeners_close(listeners);
             return error;

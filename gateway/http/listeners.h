@@ -1,4 +1,5 @@
-/* The subscriber port's listening sockets: one for each --listen, all served alike. */
+/* The listening sockets of the subscriber port: one for each --listen, all served alike. Made
+ * before the workers start, constant afterwards. */
 #ifndef HERALD_LISTENERS_H
 #define HERALD_LISTENERS_H
 
@@ -15,7 +16,9 @@ void listeners_close(struct listeners *listeners); /* NULL is fine */
 size_t listeners_count(const struct listeners *listeners);
 int listeners_fd(const struct listeners *listeners, size_t i);
 
-/* Where they listen really, with commas between them; cut at cap. */
+/* The addresses that they listen at (port 0 is a real one by then), separated by commas; cut at
+ * cap.
+ */
 void listeners_describe(const struct listeners *listeners, char *out, size_t cap);
 
 #endif

@@ -3,7 +3,7 @@
 #include "gateway/node/health.h"
 
 /* The connection goes on after the answer. false: it is refused (405). */
-static bool is_look(struct http_conn *http_conn, struct span method)
+static bool is_get_or_head(struct http_conn *http_conn, struct span method)
 {
     http_conn_keep(http_conn);
     if (span_equal(method, SPAN_LITERAL("GET")) || span_equal(method, SPAN_LITERAL("HEAD")))
@@ -19,7 +19,7 @@ static void answer_json(struct http_conn *http_conn, const char *json)
 
 void health_serve_livez(struct http_conn *http_conn, struct span method)
 {
-    if (!is_look(http_conn, method))
+    if (!is_get_or_head(http_conn, method))
         return;
     if (node_is_live(http_conn_worker(http_conn)->node))
         answer_json(http_conn, "{\"status\":\"live\"}");
@@ -29,7 +29,7 @@ void health_serve_livez(struct http_conn *http_conn, struct span method)
 
 void health_serve_readyz(struct http_conn *http_conn, struct span method)
 {
-    if (!is_look(http_conn, method))
+    if (!is_get_or_head(http_conn, method))
         return;
     switch (node_readiness(http_conn_worker(http_conn)->node)) {
     case NODE_READY:
