@@ -1,3 +1,4 @@
+/* The parts of a node as gateway.c puts them together, without its threads, sockets and clock. */
 #include "tests/support/node_fixture.h"
 
 #include "gateway/base/clock.h"
