@@ -46,7 +46,7 @@ bool log_is_enabled(enum log_level level)
     return level >= atomic_load_explicit(&least_level, memory_order_relaxed);
 }
 
-static void put(struct line *line, const char *bytes, size_t len)
+static void put_bytes(struct line *line, const char *bytes, size_t len)
 {
     if (line->is_over || len > sizeof line->bytes - TAIL_BYTES - line->len) {
         line->is_over = true;
@@ -58,7 +58,7 @@ static void put(struct line *line, const char *bytes, size_t len)
 
 static void put_text(struct line *line, const char *text)
 {
-    put(line, text, strlen(text));
+    put_bytes(line, text, strlen(text));
 }
 
 PRINTF_LIKE(2, 3) static void put_format(struct line *line, const char *format, ...)
@@ -69,7 +69,7 @@ PRINTF_LIKE(2, 3) static void put_format(struct line *line, const char *format, 
     int len = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     assert(len >= 0 && (size_t)len < sizeof text);
-    put(line, text, (size_t)len);
+    put_bytes(line, text, (size_t)len);
 }
 
 /* Bytes of the UTF-8 character that s begins with; 0: it begins with none. */
@@ -119,7 +119,7 @@ static void put_quoted(struct line *line, struct span whole)
         else if (is_c1_control(at, len))
             put_format(line, "\\u%04x", (unsigned char)at[1]);
         else
-            put(line, at, len);
+            put_bytes(line, at, len);
         i += len == 0 ? 1 : len;
     }
     if (text.len < whole.len)
@@ -148,7 +148,7 @@ static void put_field(struct line *line, const struct log_field *field)
     else if (line_format == LOG_JSON || needs_quotes(field->text))
         put_quoted(line, field->text);
     else
-        put(line, field->text.bytes, field->text.len);
+        put_bytes(line, field->text.bytes, field->text.len);
     if (line->is_over)
         line->len = before;
 }
@@ -163,7 +163,7 @@ static void put_start(struct line *line, enum log_level level)
     size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
     bool is_json = line_format == LOG_JSON;
     put_text(line, is_json ? "{\"time\":\"" : "time=");
-    put(line, text, len);
+    put_bytes(line, text, len);
     put_format(line, ".%03dZ", (int)(now_ms % 1000));
     put_text(line, is_json ? "\",\"level\":\"" : " level=");
     put_text(line, level_names[level]);

@@ -139,7 +139,7 @@ static void *run(void *unused)
 }
 
 /* With the mutex. */
-static void keep(const char *bytes, size_t len)
+static void keep_line(const char *bytes, size_t len)
 {
     if (n_lost > 0 || len > sizeof filled->bytes - filled->len) {
         n_lost++;
@@ -157,7 +157,7 @@ void log_writer_put(const char *bytes, size_t len)
     pthread_mutex_lock(&mutex);
     bool is_direct = state == DIRECT;
     if (!is_direct)
-        keep(bytes, len);
+        keep_line(bytes, len);
     pthread_mutex_unlock(&mutex);
     if (is_direct && !write_all(bytes, len))
         metrics_count(METRIC_LOG_FAILED);

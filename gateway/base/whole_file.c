@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static enum err fail(int code, const char **ret_why)
+static enum err fail_reading(int code, const char **ret_why)
 {
     *ret_why = strerror(code);
     return ERR_SYSTEM;
@@ -13,7 +13,7 @@ static enum err fail(int code, const char **ret_why)
 static enum err check_kind(const struct stat *looks, const char **ret_why)
 {
     if (S_ISDIR(looks->st_mode))
-        return fail(EISDIR, ret_why);
+        return fail_reading(EISDIR, ret_why);
     if (!S_ISREG(looks->st_mode)) {
         *ret_why = "it is not a regular file, but a pipe or a device";
         return ERR_SYSTEM;
@@ -28,18 +28,18 @@ static enum err read_all(int fd, off_t size, struct buf *out, const char **ret_w
     char piece[8192];
     ssize_t got;
     if (size > 0 && size <= WHOLE_FILE_MAX_BYTES && buf_reserve(out, (size_t)size) != ERR_OK)
-        return fail(ENOMEM, ret_why);
+        return fail_reading(ENOMEM, ret_why);
     while ((got = read(fd, piece, sizeof piece)) != 0) {
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail(errno, ret_why);
+            return fail_reading(errno, ret_why);
         if (out->len + (size_t)got > WHOLE_FILE_MAX_BYTES) {
             *ret_why = "it is larger than 1 MiB";
             return ERR_TOO_LARGE;
         }
         if (buf_append(out, piece, (size_t)got) != ERR_OK)
-            return fail(ENOMEM, ret_why);
+            return fail_reading(ENOMEM, ret_why);
     }
     explicit_bzero(piece, sizeof piece);
     return ERR_OK;
@@ -55,7 +55,8 @@ enum err whole_file_read(const char *path, struct buf *out, struct stat *ret_loo
     int told = fd < 0 ? stat(path, &looks) : fstat(fd, &looks);
     if (fd >= 0 && told != 0)
         code = errno;
-    enum err error = fd < 0 || told != 0 ? fail(code, ret_why) : check_kind(&looks, ret_why);
+    enum err error =
+        fd < 0 || told != 0 ? fail_reading(code, ret_why) : check_kind(&looks, ret_why);
     if (told != 0)
         looks = (struct stat){0};
     if (error == ERR_OK)

@@ -84,7 +84,7 @@ static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
     conn->rest = rest;
 }
 
-static size_t offer(struct conn *conn, uint8_t *bytes, size_t len)
+static size_t offer_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
     struct conn *before = conn->loop->offered;
     conn->loop->offered = conn;
@@ -99,7 +99,7 @@ static void take_bytes(struct conn *conn, uint8_t *buffer, size_t kept, size_t g
     if (kept > 0)
         memcpy(buffer, conn->rest->bytes, kept);
     size_t len = kept + got;
-    size_t taken = offer(conn, buffer, len);
+    size_t taken = offer_bytes(conn, buffer, len);
     if (conn->watch.fd < 0)
         return;
     if (len - taken > CONN_REST_MAX_BYTES)
@@ -177,7 +177,7 @@ static void wait_in_throttle(struct conn *conn)
 
 void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
 {
-    size_t taken = offer(conn, bytes, len);
+    size_t taken = offer_bytes(conn, bytes, len);
     if (conn->watch.fd < 0)
         return;
     if (len - taken > CONN_REST_MAX_BYTES) {
@@ -231,7 +231,7 @@ bool conn_has_unread(const struct conn *conn)
     return ioctl(conn->watch.fd, FIONREAD, &n) == 0 && n > 0;
 }
 
-static void go_on(struct conn *conn)
+static void continue_reading(struct conn *conn)
 {
     size_t len = conn->rest->len;
     uint8_t *bytes = conn->loop->read_buffer;
@@ -239,7 +239,7 @@ static void go_on(struct conn *conn)
         memcpy(bytes, conn->rest->bytes, len);
     conn->watch.flags &= ~(uint32_t)CONN_PUT_OFF;
     conn->loop->in_turn = conn;
-    size_t taken = offer(conn, bytes, len);
+    size_t taken = offer_bytes(conn, bytes, len);
     conn->loop->in_turn = NULL;
     if (conn->watch.fd >= 0)
         keep_rest(conn, bytes + taken, len - taken);
@@ -287,7 +287,7 @@ static void read_now(struct conn *conn)
     if (is_busy(conn)) /* what is kept in the throttle may be replaced */
         throttle_leave(&conn->loop->throttle, &conn->rest->throttled);
     if (is_put_off(conn))
-        go_on(conn);
+        continue_reading(conn);
     else
         read_socket(conn);
 

@@ -9,7 +9,7 @@ static void init_ranks(struct handshake_ranks *ranks)
         list_init(&ranks->lists[i]);
 }
 
-static void put(struct handshake_ranks *ranks, unsigned rank, struct list *link)
+static void put_in_rank(struct handshake_ranks *ranks, unsigned rank, struct list *link)
 {
     list_append(&ranks->lists[rank], link);
     ranks->used[rank / 64] |= UINT64_C(1) << rank % 64;
@@ -89,7 +89,7 @@ void handshake_addresses_wait(struct handshake_addresses *addresses, struct hand
         round_wait(&addresses->ready, &address->ready, &entry->queued);
     } else {
         if (list_is_empty(&address->fresh))
-            put(&addresses->fresh, address->n_begun, &address->turn);
+            put_in_rank(&addresses->fresh, address->n_begun, &address->turn);
         list_append(&address->fresh, &entry->queued);
     }
 }
@@ -106,7 +106,7 @@ void handshake_addresses_take(struct handshake_addresses *addresses, struct hand
         list_remove(&entry->queued);
         take_out(&addresses->fresh, address->n_begun, &address->turn);
         if (!list_is_empty(&address->fresh))
-            put(&addresses->fresh, address->n_begun, &address->turn);
+            put_in_rank(&addresses->fresh, address->n_begun, &address->turn);
     }
 }
 
@@ -136,9 +136,9 @@ static void set_begun(struct handshake_addresses *addresses, struct handshake_ad
     addresses->n_begun += n_begun - address->n_begun;
     address->n_begun = n_begun;
     if (n_begun > 0)
-        put(&addresses->by_begun, n_begun, &address->rank);
+        put_in_rank(&addresses->by_begun, n_begun, &address->rank);
     if (has_fresh)
-        put(&addresses->fresh, n_begun, &address->turn);
+        put_in_rank(&addresses->fresh, n_begun, &address->turn);
 }
 
 void handshake_addresses_begin(struct handshake_addresses *addresses, struct handshake_entry *entry)

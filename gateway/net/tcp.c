@@ -154,8 +154,8 @@ enum err tcp_looked_up(int fd, struct tcp_address *ret_address, char *why, size_
 
 /* --- connecting --- */
 
-static enum err begin(int fd, const struct sockaddr *address, socklen_t len, int *ret_fd, char *why,
-                      size_t why_cap)
+static enum err begin_connecting(int fd, const struct sockaddr *address, socklen_t len, int *ret_fd,
+                                 char *why, size_t why_cap)
 {
     if (connect(fd, address, len) != 0 && errno != EINPROGRESS) {
         enum err error = say_errno(why, why_cap);
@@ -174,8 +174,8 @@ enum err tcp_connect(const struct tcp_address *address, int *ret_fd, char *why, 
     int on = 1; /* both are best effort: the connection works without them */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    return begin(fd, (const struct sockaddr *)&address->storage, address->len, ret_fd, why,
-                 why_cap);
+    return begin_connecting(fd, (const struct sockaddr *)&address->storage, address->len, ret_fd,
+                            why, why_cap);
 }
 
 enum err tcp_connect_unix(const char *path, int *ret_fd, char *why, size_t why_cap)
@@ -189,7 +189,8 @@ enum err tcp_connect_unix(const char *path, int *ret_fd, char *why, size_t why_c
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return say_errno(why, why_cap);
-    return begin(fd, (const struct sockaddr *)&address, sizeof address, ret_fd, why, why_cap);
+    return begin_connecting(fd, (const struct sockaddr *)&address, sizeof address, ret_fd, why,
+                            why_cap);
 }
 
 int tcp_connect_error(int fd)

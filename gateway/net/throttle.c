@@ -32,7 +32,7 @@ static void forget(struct throttle *throttle, struct throttled *throttled)
     throttled->address = NULL;
 }
 
-static void take(struct throttle *throttle, struct throttled *throttled)
+static void take_throttled(struct throttle *throttle, struct throttled *throttled)
 {
     enum throttle_kind kind = throttled->kind;
     round_take(&throttle->rounds[kind], &throttled->address->lines[kind], &throttled->link);
@@ -45,7 +45,7 @@ static void read_in_turn(struct reactor_task *task)
     struct throttled *next = NULL;
     count_credit(throttle);
     while (throttle->credit > 0 && (next = next_in_turn(throttle)) != NULL) {
-        take(throttle, next);
+        take_throttled(throttle, next);
         throttle->read(next);
     }
     if (round_next(&throttle->rounds[THROTTLE_READ]) != NULL ||

@@ -89,7 +89,7 @@ static long limit_records(BIO *bio, int operation, const char *bytes, size_t len
     return -1;
 }
 
-static bool begin(struct tls *tls, int fd)
+static bool attach_ssl(struct tls *tls, int fd)
 {
     tls->ssl = tls_context_connection(tls->context);
     if (tls->ssl == NULL || SSL_set_fd(tls->ssl, fd) != 1)
@@ -105,7 +105,7 @@ static enum transport_state shake(struct transport *transport, int fd)
 {
     struct tls *tls = tls_of(transport);
     ERR_clear_error();
-    if (tls->ssl == NULL && !begin(tls, fd)) {
+    if (tls->ssl == NULL && !attach_ssl(tls, fd)) {
         tls->is_broken = true;
         return TRANSPORT_BROKEN;
     }

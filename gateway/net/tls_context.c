@@ -42,7 +42,8 @@ struct reason {
     const char *option; /* of the file that was refused; NULL: none was */
 };
 
-static enum err refuse(struct reason *why, const char *option, const char *path, const char *text)
+static enum err refuse_file(struct reason *why, const char *option, const char *path,
+                            const char *text)
 {
     snprintf(why->text, why->cap, "%s: %.300s: %s", option, path, text);
     why->option = option;
@@ -65,9 +66,9 @@ static enum err read_file(struct reason *why, const char *option, const char *pa
     buf_init(ret_bytes, WHOLE_FILE_MAX_BYTES);
     *ret_bio = NULL;
     if (whole_file_read(path, ret_bytes, NULL, &reason) != ERR_OK)
-        return refuse(why, option, path, reason);
+        return refuse_file(why, option, path, reason);
     if (ret_bytes->len == 0)
-        return refuse(why, option, path, "the file is empty");
+        return refuse_file(why, option, path, "the file is empty");
     ERR_clear_error();
     *ret_bio = BIO_new_mem_buf(ret_bytes->bytes, (int)ret_bytes->len);
     return *ret_bio != NULL ? ERR_OK : out_of_memory(why);
@@ -101,10 +102,10 @@ static enum err use_certificate(SSL_CTX *ctx, const struct tls_files *files, str
         snprintf(text, sizeof text, "the certificate cannot be used: %s",
                  detail != NULL ? detail : "unknown reason");
         bool is_none = ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE;
-        error = refuse(why, option, files->certificate,
-                       is_none ? "no certificate is in it: it must be PEM, the server's "
-                                 "certificate first and its chain behind it"
-                               : text);
+        error = refuse_file(why, option, files->certificate,
+                            is_none ? "no certificate is in it: it must be PEM, the server's "
+                                      "certificate first and its chain behind it"
+                                    : text);
     }
     ERR_clear_error();
     BIO_free(bio);
@@ -135,7 +136,7 @@ static enum err check_key(SSL_CTX *ctx, const struct tls_files *files, EVP_PKEY 
         text = "the key does not belong to the first certificate of the certificate file";
     else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
         text = "the key cannot be used";
-    return text == NULL ? ERR_OK : refuse(why, files->key_option, files->key, text);
+    return text == NULL ? ERR_OK : refuse_file(why, files->key_option, files->key, text);
 }
 
 static enum err use_key(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
@@ -216,9 +217,10 @@ static enum err use_client_ca(SSL_CTX *ctx, const struct tls_files *files,
         return name_sessions(ctx, (struct span){"", 0}, ret_digest, why);
     enum err error = read_file(why, files->client_ca_option, files->client_ca, &bytes, &bio);
     if (error == ERR_OK && !take_authorities(ctx, bio))
-        error = refuse(why, files->client_ca_option, files->client_ca,
-                       "no certificate is in it: it must be PEM, the authorities that sign the "
-                       "clients' certificates");
+        error =
+            refuse_file(why, files->client_ca_option, files->client_ca,
+                        "no certificate is in it: it must be PEM, the authorities that sign the "
+                        "clients' certificates");
     if (error == ERR_OK) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
         error = name_sessions(ctx, buf_span(&bytes), ret_digest, why);

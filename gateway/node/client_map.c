@@ -108,7 +108,7 @@ static struct client **place_of(struct client_map *map, struct shard *shard, uin
 
 /* Lock held: a letter to the home worker unless one is under way. Answers whom to ring for it once
  * the lock is given back; NULL: nobody. */
-static struct mailbox *put(struct shard *shard, struct client *client)
+static struct mailbox *put_letter(struct shard *shard, struct client *client)
 {
     if (client->is_posted)
         return NULL;
@@ -124,7 +124,7 @@ static void unlock_and_ring(struct shard *shard, struct mailbox *mailbox)
 }
 
 /* Lock held. */
-static void miss(struct client *client, enum missed missed)
+static void note_missed(struct client *client, enum missed missed)
 {
     if (missed > client->missed)
         client->missed = missed;
@@ -138,7 +138,7 @@ static enum err offer_event(struct client_map *map, struct client *client, struc
     if (client->channel == NULL) {
         bool has_withdrawn = event.kind == INBOX_WITHDRAWAL || event.note->replaces != 0;
         if (inbox_event_seq(event) != 0)
-            miss(client, has_withdrawn ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
+            note_missed(client, has_withdrawn ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
         return ERR_NO_MEMORY;
     }
     return channel_offer(client->channel, event, map->channel_max_bytes);
@@ -158,7 +158,7 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct in
          * dropped, and says so by not counting as online. */
         if (error == ERR_OK || inbox_event_seq(event) != 0)
             online = client->n_sessions;
-        mailbox = put(shard, client);
+        mailbox = put_letter(shard, client);
     }
     unlock_and_ring(shard, mailbox);
     return online;
@@ -183,8 +183,8 @@ void client_map_missed(struct client_map *map, struct span user_id, enum missed 
     pthread_mutex_lock(&shard->lock);
     struct client *client = *place_of(map, shard, hash, user_id);
     if (client != NULL) {
-        miss(client, missed);
-        mailbox = put(shard, client);
+        note_missed(client, missed);
+        mailbox = put_letter(shard, client);
     }
     unlock_and_ring(shard, mailbox);
 }
@@ -217,7 +217,7 @@ void client_map_learn(struct client_map *map, struct client *client, struct epoc
 }
 
 /* Lock held. Out of memory: the chains stay longer, nothing else. */
-static void grow(struct client_map *map, struct shard *shard)
+static void grow_shard(struct client_map *map, struct shard *shard)
 {
     struct client **old = shard->buckets;
     uint32_t n_old = shard->n_buckets;
@@ -277,7 +277,7 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
     pthread_mutex_lock(&shard->lock);
     if (made != NULL) {
         if (shard->n_clients >= shard->n_buckets)
-            grow(map, shard);
+            grow_shard(map, shard);
         shard->mailbox = mailbox;
         *place_of(map, shard, hash, user_id) = made;
         shard->n_clients++;
@@ -322,7 +322,7 @@ struct channel *client_map_take(struct client_map *map, struct client *client,
         client->head = seq > client->head ? seq : client->head;
     }
     if (taken != NULL && taken->has_overflowed)
-        miss(client, MISSED_NOTIFICATIONS);
+        note_missed(client, MISSED_NOTIFICATIONS);
     *ret_missed = client->missed;
     client->missed = MISSED_NOTHING;
     client->is_posted = false;

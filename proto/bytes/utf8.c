@@ -14,7 +14,7 @@ enum {
     MALFORMED,
 };
 
-static utf8_state begin(uint8_t byte)
+static utf8_state begin_character(uint8_t byte)
 {
     if (byte < 0x80)
         return UTF8_ACCEPT;
@@ -29,7 +29,7 @@ static utf8_state begin(uint8_t byte)
     return MALFORMED;
 }
 
-static utf8_state step(utf8_state state, uint8_t byte)
+static utf8_state step_character(utf8_state state, uint8_t byte)
 {
     static const struct {
         uint8_t low;
@@ -42,7 +42,7 @@ static utf8_state step(utf8_state state, uint8_t byte)
         [AFTER_F4] = {0x80, 0x8f, NEED_2},
     };
     if (state == UTF8_ACCEPT)
-        return begin(byte);
+        return begin_character(byte);
     if (byte < rules[state].low || byte > rules[state].high)
         return MALFORMED;
     return rules[state].next;
@@ -66,7 +66,7 @@ bool utf8_feed(utf8_state *state, const void *bytes, size_t len)
                 continue;
             }
         }
-        now = step(now, *at++);
+        now = step_character(now, *at++);
         if (now == MALFORMED) {
             *state = MALFORMED;
             return false;

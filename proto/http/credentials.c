@@ -2,7 +2,7 @@
 
 #include "proto/bytes/user_id.h"
 
-static enum err refuse(const char **ret_detail, const char *detail)
+static enum err refuse_credentials(const char **ret_detail, const char *detail)
 {
     *ret_detail = detail;
     return ERR_BAD_HEAD;
@@ -17,7 +17,7 @@ static enum err from_authorization(const struct http_head *head, const char *byt
     if (!http_head_find(head, bytes, "Authorization", &value))
         return ERR_NOT_FOUND;
     if (http_head_count(head, bytes, "Authorization") > 1)
-        return refuse(ret_detail, "Authorization stands twice");
+        return refuse_credentials(ret_detail, "Authorization stands twice");
     if (span_equal_nocase(value, SPAN_LITERAL("Bearer"))) {
         *ret_detail = "Authorization has no token behind Bearer";
         return ERR_UNAUTHORIZED;
@@ -51,7 +51,7 @@ static enum err from_subprotocol(const struct http_head *head, const char *bytes
             if (!take_prefix(&name, SPAN_LITERAL("bearer.")))
                 continue;
             if (++n > 1)
-                return refuse(ret_detail, "two tokens are offered as subprotocols");
+                return refuse_credentials(ret_detail, "two tokens are offered as subprotocols");
             *ret_token = name;
         }
     }
@@ -86,9 +86,9 @@ static enum err from_query(const struct http_head *head, const char *bytes,
     if (error == ERR_NOT_FOUND)
         return error;
     if (error != ERR_OK)
-        return refuse(ret_detail, "token is given twice");
+        return refuse_credentials(ret_detail, "token is given twice");
     if (percent_decode(raw, true, room, CREDENTIALS_ROOM_BYTES, &len) != ERR_OK)
-        return refuse(ret_detail, "token has a bad percent-escape");
+        return refuse_credentials(ret_detail, "token has a bad percent-escape");
     *ret_token = (struct span){room, len};
     return ERR_OK;
 }

@@ -38,7 +38,7 @@ void http_head_init(struct http_head *head, size_t max_bytes, struct http_field 
     };
 }
 
-static void refuse(struct http_head *head, enum err error, const char *detail)
+static void refuse_head(struct http_head *head, enum err error, const char *detail)
 {
     head->state = IS_BAD;
     head->error = error;
@@ -47,7 +47,7 @@ static void refuse(struct http_head *head, enum err error, const char *detail)
 
 static void bad(struct http_head *head, const char *detail)
 {
-    refuse(head, ERR_BAD_HEAD, detail);
+    refuse_head(head, ERR_BAD_HEAD, detail);
 }
 
 static bool is_letter(char c)
@@ -157,7 +157,7 @@ static void on_version(struct http_head *head, const char *bytes, char c)
         return;
     }
     if (i == 7 && (bytes[head->start + 5] != '1' || c > '1'))
-        refuse(head, ERR_HTTP_VERSION, "only HTTP/1.1 and 1.0 are spoken here");
+        refuse_head(head, ERR_HTTP_VERSION, "only HTTP/1.1 and 1.0 are spoken here");
     else if (i == 7)
         head->is_1_0 = c == '0';
     else if (c == '\r')
@@ -181,7 +181,7 @@ static void on_field_begin(struct http_head *head, char c)
     else if (!http_is_token_char(c))
         bad(head, "a field must begin with its name");
     else if (head->n_fields == head->max_fields)
-        refuse(head, ERR_HEAD_TOO_LARGE, "the request has too many fields");
+        refuse_head(head, ERR_HEAD_TOO_LARGE, "the request has too many fields");
     else
         head->state = IN_NAME;
 }
@@ -319,7 +319,7 @@ enum http_head_result http_head_parse(struct http_head *head, const char *bytes,
         head->at++;
     }
     if (head->at == head->max_bytes && head->state < IS_DONE)
-        refuse(head, ERR_HEAD_TOO_LARGE, "the request head is too large");
+        refuse_head(head, ERR_HEAD_TOO_LARGE, "the request head is too large");
     if (head->state == IS_DONE)
         return HTTP_HEAD_DONE;
     return head->state == IS_BAD ? HTTP_HEAD_BAD : HTTP_HEAD_MORE;

@@ -10,7 +10,7 @@ struct seen {
     size_t escaped_len;
 };
 
-static bool fail(const char *why, const char **ret_why)
+static bool fail_object(const char *why, const char **ret_why)
 {
     *ret_why = why;
     return false;
@@ -22,9 +22,9 @@ static bool decode_name(struct seen *seen, struct span *name, const char **ret_w
     char *out = seen->escaped + seen->escaped_len;
     size_t len, at;
     if (json_string_decode(*name, out, cap, &len, &at) != ERR_OK)
-        return fail("a lone surrogate in the name of a member", ret_why);
+        return fail_object("a lone surrogate in the name of a member", ret_why);
     if (len > cap)
-        return fail("too many names of members are written with escapes", ret_why);
+        return fail_object("too many names of members are written with escapes", ret_why);
     *name = (struct span){out, len};
     seen->escaped_len += len;
     return true;
@@ -36,14 +36,14 @@ static bool scan_name(struct json_scan *scan, struct seen *seen, struct span *re
 {
     bool has_escapes;
     if (!json_scan_string(scan, ret_name, &has_escapes))
-        return fail(scan->why, ret_why);
+        return fail_object(scan->why, ret_why);
     if (has_escapes && !decode_name(seen, ret_name, ret_why))
         return false;
     for (size_t i = 0; i < seen->n_names; i++)
         if (span_equal(seen->names[i], *ret_name))
-            return fail("a member stands twice", ret_why);
+            return fail_object("a member stands twice", ret_why);
     if (seen->n_names == JSON_OBJECT_MEMBERS_MAX)
-        return fail("an object has too many members", ret_why);
+        return fail_object("an object has too many members", ret_why);
     seen->names[seen->n_names++] = *ret_name;
     return true;
 }
@@ -59,7 +59,7 @@ static bool scan_member(struct json_scan *scan, struct seen *seen, struct span *
         json_scan_space(scan);
         is_good = json_scan_value(scan, ret_value);
     }
-    return is_good || fail(scan->why, ret_why);
+    return is_good || fail_object(scan->why, ret_why);
 }
 
 static bool scan_object(struct json_scan *scan, const char *const *names, size_t n_names,
@@ -74,9 +74,9 @@ static bool scan_object(struct json_scan *scan, const char *const *names, size_t
         raw[i] = (struct span){NULL, 0};
     json_scan_space(scan);
     if (json_scan_peek(scan) != '{')
-        return fail("an object must stand here", ret_why);
+        return fail_object("an object must stand here", ret_why);
     if (!json_scan_open(scan, &is_closed))
-        return fail(scan->why, ret_why);
+        return fail_object(scan->why, ret_why);
     while (!is_closed) {
         if (!scan_member(scan, &seen, &name, &value, ret_why))
             return false;
@@ -84,9 +84,9 @@ static bool scan_object(struct json_scan *scan, const char *const *names, size_t
             if (span_equal(name, span_of(names[i])))
                 raw[i] = value;
         if (!json_scan_next(scan, &is_closed))
-            return fail(scan->why, ret_why);
+            return fail_object(scan->why, ret_why);
     }
-    return json_scan_end(scan) || fail(scan->why, ret_why);
+    return json_scan_end(scan) || fail_object(scan->why, ret_why);
 }
 
 bool json_object_scan(struct span text, const char *const *names, size_t n_names, struct span *raw,

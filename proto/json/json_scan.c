@@ -14,7 +14,7 @@ void json_scan_init(struct json_scan *scan, struct span text)
     *scan = (struct json_scan){.begin = text.bytes, .at = text.bytes, .end = text.bytes + text.len};
 }
 
-static bool fail(struct json_scan *scan, const char *at, const char *why)
+static bool fail_scan(struct json_scan *scan, const char *at, const char *why)
 {
     scan->at = at;
     scan->why = scan->at == scan->end ? "the text ends too early" : why;
@@ -32,7 +32,7 @@ void json_scan_space(struct json_scan *scan)
 bool json_scan_byte(struct json_scan *scan, char byte, const char *why)
 {
     if (json_scan_peek(scan) != byte || scan->at == scan->end)
-        return fail(scan, scan->at, why);
+        return fail_scan(scan, scan->at, why);
     scan->at++;
     return true;
 }
@@ -112,13 +112,13 @@ static bool scan_escape(struct json_scan *scan)
 {
     const char *at = scan->at + 1;
     if (at == scan->end)
-        return fail(scan, at, "");
+        return fail_scan(scan, at, "");
     if (*at == '\0' || strchr("\"\\/bfnrtu", *at) == NULL)
-        return fail(scan, at, "there is no such escape");
+        return fail_scan(scan, at, "there is no such escape");
     if (*at++ == 'u') {
         for (int i = 0; i < 4; i++, at++)
             if (at == scan->end || hex_digit(*at) < 0)
-                return fail(scan, at, "\\u takes four hexadecimal digits");
+                return fail_scan(scan, at, "\\u takes four hexadecimal digits");
     }
     scan->at = at;
     return true;
@@ -134,7 +134,7 @@ bool json_scan_string(struct json_scan *scan, struct span *ret_raw, bool *ret_ha
         const char *at = skip_plain(scan->at, scan->end);
         scan->at = at;
         if (at == scan->end)
-            return fail(scan, at, "");
+            return fail_scan(scan, at, "");
         if (*at == '"')
             break;
         if (*at == '\\') {
@@ -142,11 +142,11 @@ bool json_scan_string(struct json_scan *scan, struct span *ret_raw, bool *ret_ha
             if (!scan_escape(scan))
                 return false;
         } else if ((unsigned char)*at < 0x20) {
-            return fail(scan, at, "a control character in a string must be escaped");
+            return fail_scan(scan, at, "a control character in a string must be escaped");
         } else {
             size_t len = utf8_length(at, scan->end);
             if (len == 0)
-                return fail(scan, at, "this is not UTF-8");
+                return fail_scan(scan, at, "this is not UTF-8");
             scan->at += len;
         }
     }
@@ -274,14 +274,14 @@ static bool scan_number(struct json_scan *scan)
     const char *digits = at;
     at = skip_digits(at, end);
     if (at == digits)
-        return fail(scan, at, why);
+        return fail_scan(scan, at, why);
     if (*digits == '0' && at - digits > 1)
-        return fail(scan, digits + 1, "a number has no leading zeros");
+        return fail_scan(scan, digits + 1, "a number has no leading zeros");
     if (at < end && *at == '.') {
         digits = ++at;
         at = skip_digits(at, end);
         if (at == digits)
-            return fail(scan, at, why);
+            return fail_scan(scan, at, why);
     }
     if (at < end && (*at == 'e' || *at == 'E')) {
         at++;
@@ -290,7 +290,7 @@ static bool scan_number(struct json_scan *scan)
         digits = at;
         at = skip_digits(at, end);
         if (at == digits)
-            return fail(scan, at, why);
+            return fail_scan(scan, at, why);
     }
     scan->at = at;
     return true;
@@ -301,7 +301,7 @@ static bool scan_word(struct json_scan *scan, const char *word)
     const char *at = scan->at;
     for (; *word != '\0'; word++, at++)
         if (at == scan->end || *at != *word)
-            return fail(scan, at, "a value must stand here");
+            return fail_scan(scan, at, "a value must stand here");
     scan->at = at;
     return true;
 }
@@ -323,7 +323,7 @@ static bool scan_scalar(struct json_scan *scan)
     default:
         if (first == '-' || (first >= '0' && first <= '9'))
             return scan_number(scan);
-        return fail(scan, scan->at, "a value must stand here");
+        return fail_scan(scan, scan->at, "a value must stand here");
     }
 }
 
@@ -337,7 +337,7 @@ static bool is_in_object(const struct json_scan *scan)
 bool json_scan_open(struct json_scan *scan, bool *ret_is_empty)
 {
     if (scan->depth == JSON_MAX_DEPTH)
-        return fail(scan, scan->at, "nesting is at most 64 deep");
+        return fail_scan(scan, scan->at, "nesting is at most 64 deep");
     uint64_t bit = (uint64_t)1 << scan->depth;
     bool is_object = *scan->at == '{';
     scan->objects = is_object ? scan->objects | bit : scan->objects & ~bit;
@@ -359,8 +359,8 @@ bool json_scan_next(struct json_scan *scan, bool *ret_is_closed)
     bool is_object = is_in_object(scan);
     *ret_is_closed = byte == (is_object ? '}' : ']');
     if (!*ret_is_closed && byte != ',')
-        return fail(scan, scan->at,
-                    is_object ? "',' or '}' must stand here" : "',' or ']' must stand here");
+        return fail_scan(scan, scan->at,
+                         is_object ? "',' or '}' must stand here" : "',' or ']' must stand here");
     scan->at++;
     if (*ret_is_closed)
         scan->depth--;
@@ -392,7 +392,7 @@ static bool skip_container(struct json_scan *scan)
         bool has_escapes;
         char byte = json_scan_peek(scan);
         if (scan->at == scan->end)
-            return fail(scan, scan->at, "a value is not closed");
+            return fail_scan(scan, scan->at, "a value is not closed");
         if (byte == '"') {
             if (!json_scan_string(scan, &raw, &has_escapes))
                 return false;

@@ -200,7 +200,7 @@ static bool decode_word(struct span raw, char room[WORD_MAX_BYTES], struct span 
     return true;
 }
 
-static bool fail(struct json_scan *scan, const char *why)
+static bool fail_scan(struct json_scan *scan, const char *why)
 {
     scan->why = why;
     return false;
@@ -215,12 +215,12 @@ static bool scan_name(struct json_scan *scan, const struct members *members,
     if (!json_scan_string(scan, &name, &has_escapes))
         return false;
     if (!decode_word(name, room, &name))
-        return fail(scan, "a lone surrogate");
+        return fail_scan(scan, "a lone surrogate");
     int i = 0;
     while (i < MEMBERS && !span_equal(name, span_of(member_names[i])))
         i++;
     if (i < MEMBERS && members->raw[i].bytes != NULL)
-        return fail(scan, "this key stands twice");
+        return fail_scan(scan, "this key stands twice");
     *ret_member = (enum member)i;
     return true;
 }
@@ -242,7 +242,7 @@ static bool scan_message(struct json_scan *scan, struct members *members)
     bool is_closed;
     json_scan_space(scan);
     if (json_scan_peek(scan) != '{')
-        return fail(scan, "a message must be a JSON object");
+        return fail_scan(scan, "a message must be a JSON object");
     if (!json_scan_open(scan, &is_closed))
         return false;
     while (!is_closed) {
@@ -299,8 +299,8 @@ static enum envelope_kind kind_of(struct span type)
     return span_equal(type, SPAN_LITERAL("ping")) ? ENVELOPE_PING : ENVELOPE_UNKNOWN;
 }
 
-static enum err refuse(enum err error, const char *code, const char *detail, const char **ret_code,
-                       const char **ret_detail)
+static enum err refuse_message(enum err error, const char *code, const char *detail,
+                               const char **ret_code, const char **ret_detail)
 {
     *ret_code = code;
     *ret_detail = detail;
@@ -317,19 +317,20 @@ enum err envelope_read(struct span text, struct envelope_message *ret_message,
     struct span type;
     json_scan_init(&scan, text.len > 0 ? text : SPAN_LITERAL(""));
     if (!scan_message(&scan, &members))
-        return refuse(ERR_BAD_JSON, "bad-json", scan.why, ret_code, ret_detail);
+        return refuse_message(ERR_BAD_JSON, "bad-json", scan.why, ret_code, ret_detail);
     if (!take_string(members.raw[MEMBER_TYPE], &type))
-        return refuse(ERR_INVALID_FIELD, "bad-message", "type must be a string", ret_code,
-                      ret_detail);
+        return refuse_message(ERR_INVALID_FIELD, "bad-message", "type must be a string", ret_code,
+                              ret_detail);
     if (!decode_word(type, room, &type))
-        return refuse(ERR_BAD_JSON, "bad-json", "a lone surrogate", ret_code, ret_detail);
+        return refuse_message(ERR_BAD_JSON, "bad-json", "a lone surrogate", ret_code, ret_detail);
     message.kind = kind_of(type);
     if (message.kind == ENVELOPE_ACK && !take_id(members.raw[MEMBER_ID], &message))
-        return refuse(ERR_INVALID_FIELD, "bad-ack", "id must be EPOCH-SEQ", ret_code, ret_detail);
+        return refuse_message(ERR_INVALID_FIELD, "bad-ack", "id must be EPOCH-SEQ", ret_code,
+                              ret_detail);
     if (message.kind == ENVELOPE_AUTH &&
         (!take_string(members.raw[MEMBER_TOKEN], &message.token) || message.token.len == 0))
-        return refuse(ERR_INVALID_FIELD, "bad-auth", "token must be a string that is not empty",
-                      ret_code, ret_detail);
+        return refuse_message(ERR_INVALID_FIELD, "bad-auth",
+                              "token must be a string that is not empty", ret_code, ret_detail);
     if (message.kind == ENVELOPE_MESSAGE)
         message.client_id = client_id(members.raw[MEMBER_ID]);
     *ret_message = message;

@@ -40,7 +40,7 @@ const char *gap_cause_text(enum gap_cause cause)
 }
 
 /* The index of the first range that ends at seq or above it. */
-static uint32_t seek(const struct gaps *gaps, uint64_t seq)
+static uint32_t seek_range(const struct gaps *gaps, uint64_t seq)
 {
     uint32_t low = 0;
     uint32_t high = gaps == NULL ? 0 : gaps->n;
@@ -54,7 +54,7 @@ static uint32_t seek(const struct gaps *gaps, uint64_t seq)
     return low;
 }
 
-static enum err make_room(struct gaps **gaps)
+static enum err make_room_for_range(struct gaps **gaps)
 {
     uint32_t n = *gaps == NULL ? 0 : (*gaps)->n;
     if (*gaps != NULL && n < (*gaps)->cap)
@@ -84,7 +84,7 @@ static bool adjoins(const struct gaps *gaps, uint32_t lower)
     return a->to + 1 == b->from && a->cause == b->cause;
 }
 
-static void join(struct gaps *gaps, uint32_t lower)
+static void join_ranges(struct gaps *gaps, uint32_t lower)
 {
     gaps->ranges[lower].to = gaps->ranges[lower + 1].to;
     remove_range(gaps, lower + 1);
@@ -92,11 +92,11 @@ static void join(struct gaps *gaps, uint32_t lower)
 
 enum err gaps_add(struct gaps **gaps, uint64_t from, uint64_t to, enum gap_cause cause)
 {
-    enum err error = make_room(gaps);
+    enum err error = make_room_for_range(gaps);
     if (error != ERR_OK)
         return error;
     struct gaps *list = *gaps;
-    uint32_t at = seek(list, from);
+    uint32_t at = seek_range(list, from);
     /* What was merged to `unknown` may lie over it already. */
     if (at < list->n && list->ranges[at].from <= to)
         return ERR_OK;
@@ -104,21 +104,21 @@ enum err gaps_add(struct gaps **gaps, uint64_t from, uint64_t to, enum gap_cause
     list->ranges[at] = (struct gap){from, to, cause};
     list->n++;
     if (at + 1 < list->n && adjoins(list, at))
-        join(list, at);
+        join_ranges(list, at);
     if (at > 0 && adjoins(list, at - 1))
-        join(list, at - 1);
+        join_ranges(list, at - 1);
     if (list->n > GAPS_MAX) {
-        join(list, 0);
+        join_ranges(list, 0);
         list->ranges[0].cause = GAP_UNKNOWN;
         if (adjoins(list, 0)) /* an unknown range of the caller's */
-            join(list, 0);
+            join_ranges(list, 0);
     }
     return ERR_OK;
 }
 
 enum gap_cause gaps_find(const struct gaps *gaps, uint64_t seq)
 {
-    uint32_t at = seek(gaps, seq);
+    uint32_t at = seek_range(gaps, seq);
     if (gaps == NULL || at == gaps->n || gaps->ranges[at].from > seq)
         return GAP_NONE;
     return gaps->ranges[at].cause;
@@ -230,7 +230,7 @@ static enum err add_run(struct missing *missing, const struct gaps *gaps, uint64
                         uint64_t from, uint64_t to)
 {
     enum err error = ERR_OK;
-    for (uint32_t i = seek(gaps, from);
+    for (uint32_t i = seek_range(gaps, from);
          error == ERR_OK && gaps != NULL && i < gaps->n && gaps->ranges[i].from <= to; i++) {
         const struct gap *range = &gaps->ranges[i];
         uint64_t begin = range->from > from ? range->from : from;
@@ -270,7 +270,7 @@ enum err gaps_withdrawn(const struct gaps *gaps, uint64_t after, uint64_t last,
                         struct gap **ret_withdrawn, size_t *ret_n)
 {
     struct missing withdrawn = {0};
-    for (uint32_t i = seek(gaps, after + 1);
+    for (uint32_t i = seek_range(gaps, after + 1);
          gaps != NULL && i < gaps->n && gaps->ranges[i].from <= last; i++) {
         const struct gap *range = &gaps->ranges[i];
         uint64_t from = range->from > after ? range->from : after + 1;

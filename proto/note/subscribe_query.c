@@ -33,8 +33,8 @@ static const struct parameter ack_parameter = {"ack", "ack is given twice",
 
 enum { VALUE_MAX_BYTES = DEVICE_MAX_BYTES }; /* no valid value is longer */
 
-static enum err refuse(const char *field, const char *detail, const char **ret_field,
-                       const char **ret_detail)
+static enum err refuse_parameter(const char *field, const char *detail, const char **ret_field,
+                                 const char **ret_detail)
 {
     *ret_field = field;
     *ret_detail = detail;
@@ -52,9 +52,9 @@ static enum err take_value(struct span query, const struct parameter *parameter,
     if (error == ERR_NOT_FOUND)
         return ERR_NOT_FOUND;
     if (error != ERR_OK)
-        return refuse(parameter->name, parameter->is_twice, ret_field, ret_detail);
+        return refuse_parameter(parameter->name, parameter->is_twice, ret_field, ret_detail);
     if (percent_decode(raw, true, room, VALUE_MAX_BYTES, &len) != ERR_OK)
-        return refuse(parameter->name, parameter->is_wrong, ret_field, ret_detail);
+        return refuse_parameter(parameter->name, parameter->is_wrong, ret_field, ret_detail);
     *ret_value = (struct span){room, len};
     return ERR_OK;
 }
@@ -81,7 +81,8 @@ static enum err take_after(struct span query, struct subscribe_query *out, const
     if (error != ERR_OK)
         return error == ERR_NOT_FOUND ? ERR_OK : error;
     if (message_position_parse(value, &out->after_epoch, &out->after_seq) != ERR_OK)
-        return refuse(after_parameter.name, after_parameter.is_wrong, ret_field, ret_detail);
+        return refuse_parameter(after_parameter.name, after_parameter.is_wrong, ret_field,
+                                ret_detail);
     out->has_after = true;
     return ERR_OK;
 }
@@ -94,7 +95,8 @@ static enum err take_device(struct span query, char device[DEVICE_MAX_BYTES], si
     if (error != ERR_OK)
         return error == ERR_NOT_FOUND ? ERR_OK : error;
     if (!device_is_valid(value))
-        return refuse(device_parameter.name, device_parameter.is_wrong, ret_field, ret_detail);
+        return refuse_parameter(device_parameter.name, device_parameter.is_wrong, ret_field,
+                                ret_detail);
     *ret_len = value.len;
     return ERR_OK;
 }
@@ -108,7 +110,7 @@ static enum err take_ack(struct span query, bool *ret_is_explicit, const char **
     if (error != ERR_OK)
         return error == ERR_NOT_FOUND ? ERR_OK : error;
     if (!span_equal(value, SPAN_LITERAL("explicit")))
-        return refuse(ack_parameter.name, ack_parameter.is_wrong, ret_field, ret_detail);
+        return refuse_parameter(ack_parameter.name, ack_parameter.is_wrong, ret_field, ret_detail);
     *ret_is_explicit = true;
     return ERR_OK;
 }
@@ -120,10 +122,10 @@ static enum err refuse_two_credentials(struct span query, const char **ret_field
     struct span raw;
     enum err token = query_find(query, "token", &raw);
     if (token != ERR_OK && token != ERR_NOT_FOUND)
-        return refuse("token", "token is given twice", ret_field, ret_detail);
+        return refuse_parameter("token", "token is given twice", ret_field, ret_detail);
     enum err ticket = query_find(query, "ticket", &raw);
     if (ticket != ERR_OK && ticket != ERR_NOT_FOUND)
-        return refuse("ticket", "ticket is given twice", ret_field, ret_detail);
+        return refuse_parameter("ticket", "ticket is given twice", ret_field, ret_detail);
     return ERR_OK;
 }
 
@@ -156,7 +158,7 @@ enum err last_event_id_parse(struct span query, struct epoch *ret_epoch, uint64_
     if (value.len == 0)
         return ERR_NOT_FOUND;
     if (message_position_parse(value, ret_epoch, ret_seq) != ERR_OK)
-        return refuse(parameter->name, parameter->is_wrong, ret_field, ret_detail);
+        return refuse_parameter(parameter->name, parameter->is_wrong, ret_field, ret_detail);
     return ERR_OK;
 }
 
@@ -167,11 +169,11 @@ static enum err take_id(struct span query, struct ack_query *out, const char **r
     struct span value;
     enum err error = take_value(query, &id_parameter, room, &value, ret_field, ret_detail);
     if (error == ERR_NOT_FOUND)
-        return refuse(id_parameter.name, "id is missing", ret_field, ret_detail);
+        return refuse_parameter(id_parameter.name, "id is missing", ret_field, ret_detail);
     if (error != ERR_OK)
         return error;
     if (message_id_parse(value, &out->epoch, &out->seq) != ERR_OK)
-        return refuse(id_parameter.name, id_parameter.is_wrong, ret_field, ret_detail);
+        return refuse_parameter(id_parameter.name, id_parameter.is_wrong, ret_field, ret_detail);
     return ERR_OK;
 }
 

@@ -39,7 +39,7 @@ static void skip_white(struct scanner *scanner)
 }
 
 /* The character, and the white space around it. */
-static bool take(struct scanner *scanner, char c)
+static bool take_char(struct scanner *scanner, char c)
 {
     skip_white(scanner);
     if (scanner->at == scanner->end || *scanner->at != c)
@@ -157,9 +157,10 @@ static bool take_offer(struct scanner *scanner, struct offer *offer)
         .is_acceptable = true,
         .terms = {.window_bits = DEFAULT_WINDOW_BITS},
     };
-    while (take(scanner, ';')) {
+    while (take_char(scanner, ';')) {
         struct value value = {0};
-        if (!take_token(scanner, &name) || (take(scanner, '=') && !take_value(scanner, &value)))
+        if (!take_token(scanner, &name) ||
+            (take_char(scanner, '=') && !take_value(scanner, &value)))
             return false;
         read_parameter(offer, name, &value);
     }
@@ -172,7 +173,7 @@ static bool read_line(struct span line, struct deflate_terms *terms)
     struct scanner scanner = {line.bytes, line.bytes + line.len};
     size_t n_offers = 0;
     do {
-        while (take(&scanner, ','))
+        while (take_char(&scanner, ','))
             ;
         skip_white(&scanner);
         if (scanner.at == scanner.end)
@@ -183,7 +184,7 @@ static bool read_line(struct span line, struct deflate_terms *terms)
         n_offers++;
         if (offer.is_ours && offer.is_acceptable && terms->window_bits == 0)
             *terms = offer.terms;
-    } while (take(&scanner, ','));
+    } while (take_char(&scanner, ','));
     return scanner.at == scanner.end && n_offers > 0;
 }
 

@@ -30,7 +30,7 @@ const char *handshake_level_word(enum handshake_level level)
     return levels[level].word;
 }
 
-static enum err refuse(enum err error, const char *detail, const char **ret_detail)
+static enum err refuse_handshake(enum err error, const char *detail, const char **ret_detail)
 {
     *ret_detail = detail;
     return error;
@@ -42,12 +42,15 @@ static enum err check_upgrade(const struct http_head *head, const char *bytes,
     struct span version;
     if (!http_head_has_token(head, bytes, "Upgrade", "websocket") ||
         !http_head_has_token(head, bytes, "Connection", "upgrade"))
-        return refuse(ERR_UPGRADE_REQUIRED, "this is not a WebSocket request", ret_detail);
+        return refuse_handshake(ERR_UPGRADE_REQUIRED, "this is not a WebSocket request",
+                                ret_detail);
     if (http_head_count(head, bytes, "Sec-WebSocket-Version") > 1)
-        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Version is given twice", ret_detail);
+        return refuse_handshake(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Version is given twice",
+                                ret_detail);
     if (!http_head_find(head, bytes, "Sec-WebSocket-Version", &version) ||
         !span_equal(version, SPAN_LITERAL("13")))
-        return refuse(ERR_UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13", ret_detail);
+        return refuse_handshake(ERR_UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13",
+                                ret_detail);
     return ERR_OK;
 }
 
@@ -62,7 +65,7 @@ enum err handshake_check_no_body(const struct http_head *head, const char *bytes
             has_length = has_length || length.bytes[i] != '0';
     }
     if (has_length || http_head_count(head, bytes, "Transfer-Encoding") > 0)
-        return refuse(ERR_BAD_HANDSHAKE, "the request must have no body", ret_detail);
+        return refuse_handshake(ERR_BAD_HANDSHAKE, "the request must have no body", ret_detail);
     return ERR_OK;
 }
 
@@ -90,12 +93,12 @@ static enum err check_key(const struct http_head *head, const char *bytes, struc
 {
     struct span key;
     if (!http_head_find(head, bytes, "Sec-WebSocket-Key", &key))
-        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key is missing", ret_detail);
+        return refuse_handshake(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key is missing", ret_detail);
     if (http_head_count(head, bytes, "Sec-WebSocket-Key") > 1)
-        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key is given twice", ret_detail);
+        return refuse_handshake(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key is given twice", ret_detail);
     if (!is_key(key))
-        return refuse(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key must be base64 of 16 bytes",
-                      ret_detail);
+        return refuse_handshake(ERR_BAD_HANDSHAKE, "Sec-WebSocket-Key must be base64 of 16 bytes",
+                                ret_detail);
     *ret_key = key;
     return ERR_OK;
 }
@@ -145,15 +148,16 @@ static enum err choose_level(const struct http_head *head, const char *bytes,
             return ERR_OK;
     }
     if (has_token)
-        return refuse(
+        return refuse_handshake(
             ERR_BAD_HANDSHAKE,
             "a token is offered alone: offer herald.v1 or herald.plain beside bearer.TOKEN",
             ret_detail);
     if (has_offer)
-        return refuse(ERR_BAD_HANDSHAKE,
-                      "Sec-WebSocket-Protocol offers no name that is known here: herald.v1 and "
-                      "herald.plain are",
-                      ret_detail);
+        return refuse_handshake(
+            ERR_BAD_HANDSHAKE,
+            "Sec-WebSocket-Protocol offers no name that is known here: herald.v1 and "
+            "herald.plain are",
+            ret_detail);
     *ret_level = LEVEL_PLAIN;
     return ERR_OK;
 }
@@ -192,7 +196,7 @@ enum err handshake_check(const struct http_head *head, const char *bytes,
     if (error != ERR_OK)
         return error;
     if (make_accept(key, ret_accept) != ERR_OK)
-        return refuse(ERR_SYSTEM, "no SHA-1 is available", ret_detail);
+        return refuse_handshake(ERR_SYSTEM, "no SHA-1 is available", ret_detail);
     *ret_level = level;
     return ERR_OK;
 }

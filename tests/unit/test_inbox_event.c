@@ -59,6 +59,9 @@ Test(inbox_event, lives_as_long_as_its_last_reference)
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         struct inbox_event again = inbox_event_ref(kept[i]);
         cr_assert_eq(again.kind, kept[i].kind);
+        cr_assert_eq(atomic_load(again.kind == INBOX_NOTIFICATION ? &again.note->refs
+                                                                  : &again.withdrawal->refs),
+                     2);
         inbox_event_unref(kept[i]);
         cr_expect_eq(inbox_event_seq(again), 118);
         inbox_event_unref(again);
