@@ -4,7 +4,7 @@
 
 #include "gateway/session/session.h"
 
-/* Something has come in. Over a limit the session is closed (4008). */
+/* Counts what a connection has sent. Over a limit the session is closed with ERR_RATE (4005). */
 void session_count_in(struct session *session, size_t n_messages, size_t n_bytes);
 
 #endif
