@@ -12,12 +12,15 @@
  *   session            the struct, its states, names, acknowledgements
  *   session_deadlines  the timer, and which deadline has come
  *   session_answer     the answer to its request, at once or held back
- *   session_say        the one door for all that is written after it, and what is left out when
- * full session_write      notifications, gaps, pings: what goes out and when session_sse what event
- * streams do otherwise session_hold       tokens that wait to be verified session_close      every
- * way to end session_auth       the token in a message, and the end of credentials session_rate the
- * limits on what comes in session_read       WebSocket frames that come in session_life       the
- * beginning, the timer, the connection's callbacks, drains */
+ *   session_say        the one door for all that is written after it
+ *   session_write      notifications, gaps, pings: what goes out and when
+ *   session_sse        what event streams do otherwise
+ *   session_hold       tokens that wait to be verified
+ *   session_close      every way to end
+ *   session_auth       the token in a message, and the end of credentials
+ *   session_rate       the limits on what comes in
+ *   session_read       WebSocket frames that come in
+ *   session_life       the beginning, the timer, the connection's callbacks, drains */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
