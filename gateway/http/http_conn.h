@@ -32,11 +32,35 @@ struct http_conns {
 
 struct worker *http_conn_worker(struct http_conn *http_conn);
 
+static inline struct node *http_conn_node(struct http_conn *http_conn)
+{
+    return http_conn_worker(http_conn)->node;
+}
+
 /* ---- the request ---- */
 
 const struct http_head *http_conn_head(const struct http_conn *http_conn);
 /* The head, and the bytes that have come after it; they may move when on_request has returned. */
 struct span http_conn_bytes(const struct http_conn *http_conn);
+
+/* A part of the head, and its fields (http_head.h), among these bytes. */
+static inline struct span http_conn_part(const struct http_conn *http_conn, struct http_part part)
+{
+    return http_part_span(http_conn_bytes(http_conn).bytes, part);
+}
+
+static inline bool http_conn_find_field(const struct http_conn *http_conn, const char *name,
+                                        struct span *ret_value)
+{
+    return http_head_find(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes, name,
+                          ret_value);
+}
+
+static inline unsigned http_conn_count_fields(const struct http_conn *http_conn, const char *name)
+{
+    return http_head_count(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes, name);
+}
+
 struct peer *http_conn_peer(const struct http_conn *http_conn); /* may be NULL */
 /* The request as the log names it; its spans are valid as long as http_conn_bytes. */
 void http_conn_subject(const struct http_conn *http_conn, struct refusal_subject *ret_subject);

@@ -41,11 +41,6 @@ void http_conn_set_timer(struct http_conn *http_conn, int64_t ms); /* from now *
 /* From now on it makes room for others, and for `ms` at most. */
 void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms);
 
-static inline struct node *http_conn_node(struct http_conn *http_conn)
-{
-    return http_conn_worker(http_conn)->node;
-}
-
 /* ---- http_conn_request.c ---- */
 
 size_t http_conn_on_bytes(struct conn *conn, uint8_t *bytes, size_t len);

@@ -118,7 +118,7 @@ static bool identify_ack_user(struct http_conn *http_conn, struct ack_work *work
     struct identity identity = {.user_id_len = work->query.user_id_len};
     const char *detail = NULL;
     memcpy(identity.user_id, work->query.user_id, work->query.user_id_len);
-    enum err error = identify(http_conn_worker(http_conn)->node->auth, http_conn_head(http_conn),
+    enum err error = identify(http_conn_node(http_conn)->auth, http_conn_head(http_conn),
                               http_conn_bytes(http_conn).bytes, &identity, &detail);
     http_conn_count_work(http_conn, identity.work_us);
     if (error == ERR_NOT_FOUND)
@@ -144,8 +144,7 @@ void ack_route_serve(struct http_conn *http_conn)
     }
     const char *field;
     const char *detail;
-    const struct http_head *head = http_conn_head(http_conn);
-    struct span query = http_part_span(http_conn_bytes(http_conn).bytes, head->query);
+    struct span query = http_conn_part(http_conn, http_conn_head(http_conn)->query);
     struct ack_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
         http_conn_refuse(http_conn, ERR_NO_MEMORY, NULL, NULL, NULL);
@@ -160,7 +159,7 @@ void ack_route_serve(struct http_conn *http_conn)
         free(work);
         return;
     }
-    struct node *node = http_conn_worker(http_conn)->node;
+    struct node *node = http_conn_node(http_conn);
     http_conn_count_work(http_conn, WORKER_ASK_US);
     http_conn_pin(http_conn);
     http_conn_await(http_conn);

@@ -119,15 +119,15 @@ void demo_serve_push(struct http_conn *http_conn, struct span method)
     const struct http_head *head = http_conn_head(http_conn);
     const char *bytes = http_conn_bytes(http_conn).bytes;
     struct span type = {0};
-    size_t max = (size_t)http_conn_worker(http_conn)->node->options->max_data + 1024;
+    size_t max = (size_t)http_conn_node(http_conn)->options->max_data + 1024;
     size_t len;
     if (!has_method(http_conn, method, "POST"))
         return;
-    http_head_find(head, bytes, "Content-Type", &type);
+    http_conn_find_field(http_conn, "Content-Type", &type);
     if (!is_json(type))
         http_conn_refuse(http_conn, ERR_UNSUPPORTED_MEDIA_TYPE, "application/json is taken", NULL,
                          NULL);
-    else if (http_head_count(head, bytes, "Content-Length") == 0 ||
+    else if (http_conn_count_fields(http_conn, "Content-Length") == 0 ||
              !http_head_body_len(head, bytes, max, &len))
         http_conn_refuse(http_conn, ERR_TOO_LARGE, "a Content-Length within the limit is needed",
                          NULL, NULL);
@@ -139,7 +139,7 @@ void demo_serve_facts(struct http_conn *http_conn, struct span method)
 {
     if (!has_method(http_conn, method, "GET"))
         return;
-    const struct options *options = http_conn_worker(http_conn)->node->options;
+    const struct options *options = http_conn_node(http_conn)->options;
     struct buf body;
     buf_init(&body, 16384);
     enum err error = buf_append_text(&body, "{\"adminListen\":");

@@ -21,7 +21,7 @@ void health_serve_livez(struct http_conn *http_conn, struct span method)
 {
     if (!is_get_or_head(http_conn, method))
         return;
-    if (node_is_live(http_conn_worker(http_conn)->node))
+    if (node_is_live(http_conn_node(http_conn)))
         answer_json(http_conn, "{\"status\":\"live\"}");
     else
         http_conn_problem(http_conn, ERR_SYSTEM, "a worker has not turned for 5 s", NULL, NULL);
@@ -31,7 +31,7 @@ void health_serve_readyz(struct http_conn *http_conn, struct span method)
 {
     if (!is_get_or_head(http_conn, method))
         return;
-    switch (node_readiness(http_conn_worker(http_conn)->node)) {
+    switch (node_readiness(http_conn_node(http_conn))) {
     case NODE_READY:
         answer_json(http_conn, "{\"status\":\"ready\"}");
         break;

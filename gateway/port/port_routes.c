@@ -22,22 +22,6 @@ enum {
     ALLOWED_MAX_BYTES = 8192,      /* more than --cors-header can name */
 };
 
-static struct node *node_of(struct http_conn *http_conn)
-{
-    return http_conn_worker(http_conn)->node;
-}
-
-static bool find_field(struct http_conn *http_conn, const char *name, struct span *ret_value)
-{
-    return http_head_find(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes, name,
-                          ret_value);
-}
-
-static struct span part_of(struct http_conn *http_conn, struct http_part part)
-{
-    return http_part_span(http_conn_bytes(http_conn).bytes, part);
-}
-
 /* ---- what is forbidden ---- */
 
 static bool is_origin_allowed(const struct node *node, struct span origin, struct span host)
@@ -64,7 +48,7 @@ static void forbid_request(struct http_conn *http_conn, enum refusal_cause cause
 /* By the developer of this machine, where that matters (CONTRACT section 1). */
 static bool is_local_enough(struct http_conn *http_conn, enum refusal_cause *ret_cause)
 {
-    const struct node *node = node_of(http_conn);
+    const struct node *node = http_conn_node(http_conn);
     const struct http_head *head = http_conn_head(http_conn);
     if (node->options->insecure || (auth_kind(node->auth) != AUTH_NONE && !node->options->demo))
         return true;
@@ -73,7 +57,7 @@ static bool is_local_enough(struct http_conn *http_conn, enum refusal_cause *ret
         peer_is_proxied(http_conn_peer(http_conn)))
         return false;
     *ret_cause = REFUSAL_HOST;
-    return authority_is_loopback(part_of(http_conn, head->host));
+    return authority_is_loopback(http_conn_part(http_conn, head->host));
 }
 
 /* With the option that allows the origin's pages as advice, unless the option would refuse it. */
@@ -98,13 +82,13 @@ static bool is_allowed_request(struct http_conn *http_conn)
     const struct http_head *head = http_conn_head(http_conn);
     struct span origin = {0};
     enum refusal_cause cause;
-    bool has_origin = find_field(http_conn, "Origin", &origin);
+    bool has_origin = http_conn_find_field(http_conn, "Origin", &origin);
     if (!is_local_enough(http_conn, &cause))
         forbid_request(http_conn, cause, "--insecure");
-    else if (http_head_count(head, http_conn_bytes(http_conn).bytes, "Origin") > 1)
+    else if (http_conn_count_fields(http_conn, "Origin") > 1)
         forbid_request(http_conn, REFUSAL_TWO_ORIGINS, "");
-    else if (has_origin &&
-             !is_origin_allowed(node_of(http_conn), origin, part_of(http_conn, head->host)))
+    else if (has_origin && !is_origin_allowed(http_conn_node(http_conn), origin,
+                                              http_conn_part(http_conn, head->host)))
         forbid_origin(http_conn, origin);
     else
         return true;
@@ -130,7 +114,7 @@ static void serve_ws(struct http_conn *http_conn, struct span method)
 static void answer_options(struct http_conn *http_conn, const char *methods)
 {
     http_conn_keep(http_conn); /* for the request that follows it */
-    const struct option_list *more = &node_of(http_conn)->options->cors_header;
+    const struct option_list *more = &http_conn_node(http_conn)->options->cors_header;
     struct buf headers;
     buf_init(&headers, ALLOWED_MAX_BYTES);
     enum err error =
@@ -158,8 +142,8 @@ static bool is_of_foreign_page(struct http_conn *http_conn)
 {
     struct span origin;
     struct span site;
-    return !find_field(http_conn, "Origin", &origin) &&
-           find_field(http_conn, "Sec-Fetch-Site", &site) &&
+    return !http_conn_find_field(http_conn, "Origin", &origin) &&
+           http_conn_find_field(http_conn, "Sec-Fetch-Site", &site) &&
            !span_equal(site, SPAN_LITERAL("same-origin")) &&
            !span_equal(site, SPAN_LITERAL("none"));
 }
@@ -190,16 +174,17 @@ static void serve_ack(struct http_conn *http_conn, struct span method)
         http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "POST, OPTIONS");
 }
 
-/* The method is in the request's bytes. */
+enum route_kind {
+    ROUTE_USUAL,
+    ROUTE_OPEN, /* to every host and page */
+    ROUTE_DEMO, /* with --demo alone */
+};
+
 static const struct port_route {
     const char *path;
+    /* `method` lies among http_conn_bytes. */
     void (*serve)(struct http_conn *http_conn, struct span method);
-    enum {
-        ROUTE_USUAL,
-        ROUTE_OPEN,
-        ROUTE_DEMO
-    } kind; /* OPEN: to every host and page; DEMO: only
-             * with --demo */
+    enum route_kind kind;
 } routes[] = {
     {"/livez", health_serve_livez, ROUTE_OPEN},
     {"/readyz", health_serve_readyz, ROUTE_OPEN},
@@ -217,11 +202,11 @@ static const struct port_route {
 /* NULL: there is none of that path. */
 static const struct port_route *find_route(struct http_conn *http_conn)
 {
-    struct span path = part_of(http_conn, http_conn_head(http_conn)->path);
+    struct span path = http_conn_part(http_conn, http_conn_head(http_conn)->path);
+    bool has_demo = http_conn_node(http_conn)->options->demo;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         if (span_equal(path, span_of(routes[i].path)))
-            return routes[i].kind == ROUTE_DEMO && !node_of(http_conn)->options->demo ? NULL
-                                                                                      : &routes[i];
+            return routes[i].kind != ROUTE_DEMO || has_demo ? &routes[i] : NULL;
     }
     return NULL;
 }
@@ -232,7 +217,7 @@ void port_routes_serve(struct http_conn *http_conn)
     if ((route == NULL || route->kind != ROUTE_OPEN) && !is_allowed_request(http_conn))
         return;
     if (route != NULL)
-        route->serve(http_conn, part_of(http_conn, http_conn_head(http_conn)->method));
+        route->serve(http_conn, http_conn_part(http_conn, http_conn_head(http_conn)->method));
     else
         http_conn_refuse(http_conn, ERR_NOT_FOUND,
                          "WebSockets are at /ws?userId=ID, event streams at /sse?userId=ID; pushes "

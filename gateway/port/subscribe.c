@@ -19,17 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct node *node_of(struct http_conn *http_conn)
-{
-    return http_conn_worker(http_conn)->node;
-}
-
-static bool find_field(struct http_conn *http_conn, const char *name, struct span *ret_value)
-{
-    return http_head_find(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes, name,
-                          ret_value);
-}
-
 /* ---- refusals ---- */
 
 static uint32_t subscriber_retry_ms(struct http_conn *http_conn)
@@ -87,7 +76,7 @@ static void answer_retry_stream(struct http_conn *http_conn, enum err error)
 {
     struct buf answer;
     struct http_terms terms = {.date = worker_date(http_conn_worker(http_conn))};
-    find_field(http_conn, "Origin", &terms.reader);
+    http_conn_find_field(http_conn, "Origin", &terms.reader);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     refusals_count(error_http_status(error));
     if (http_stream_head(&answer, &terms) == ERR_OK &&
@@ -107,7 +96,7 @@ static void refuse_subscriber(struct http_conn *http_conn, const struct admissio
     if (admission->level == LEVEL_SSE && may_come_again(error))
         answer_retry_stream(http_conn, error);
     else if (admission->level != LEVEL_SSE && error_close_code(error) != 0 &&
-             find_field(http_conn, "Origin", &origin))
+             http_conn_find_field(http_conn, "Origin", &origin))
         upgrade_and_close(http_conn, admission, error, detail);
     else
         http_conn_refuse(http_conn, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL,
@@ -134,8 +123,8 @@ static struct handover *make_handover(struct http_conn *http_conn, struct admiss
     size_t head_len = http_conn_head(http_conn)->len;
     struct span early = {bytes.bytes + head_len, bytes.len - head_len};
     struct span origin = {0};
-    bool has_origin = find_field(http_conn, "Origin", &origin);
-    find_field(http_conn, "User-Agent", &admission->user_agent);
+    bool has_origin = http_conn_find_field(http_conn, "Origin", &origin);
+    http_conn_find_field(http_conn, "User-Agent", &admission->user_agent);
     if (admission->level == LEVEL_SSE) {
         admission->origin = origin;
         early.len = 0; /* nothing is said on an event stream */
@@ -147,7 +136,7 @@ static struct handover *make_handover(struct http_conn *http_conn, struct admiss
 
 static void admit_subscriber(struct http_conn *http_conn, struct admission *admission)
 {
-    enum err error = take_session_place(node_of(http_conn));
+    enum err error = take_session_place(http_conn_node(http_conn));
     if (error != ERR_OK) {
         refuse_subscriber(http_conn, admission, error,
                           error == ERR_FULL ? "too many connections" : NULL);
@@ -155,7 +144,7 @@ static void admit_subscriber(struct http_conn *http_conn, struct admission *admi
     }
     struct handover *handover = make_handover(http_conn, admission);
     if (handover == NULL) {
-        atomic_fetch_sub(&node_of(http_conn)->n_sessions, 1);
+        atomic_fetch_sub(&http_conn_node(http_conn)->n_sessions, 1);
         refuse_subscriber(http_conn, admission, ERR_NO_MEMORY, NULL);
         return;
     }
@@ -218,8 +207,7 @@ static void on_ticket_taken(struct store_request *request)
 static enum err read_ticket(struct http_conn *http_conn, struct ticket_work *work)
 {
     struct span raw;
-    struct span query =
-        http_part_span(http_conn_bytes(http_conn).bytes, http_conn_head(http_conn)->query);
+    struct span query = http_conn_part(http_conn, http_conn_head(http_conn)->query);
     enum err error = query_find(query, "ticket", &raw);
     if (error == ERR_OK)
         error = percent_decode(raw, true, work->ticket, sizeof work->ticket, &work->ticket_len);
@@ -251,7 +239,7 @@ static void take_ticket(struct http_conn *http_conn, const struct admission *adm
     http_conn_count_work(http_conn, WORKER_ASK_US);
     http_conn_pin(http_conn);
     http_conn_await(http_conn);
-    store_ticket_take(node_of(http_conn)->store, &work->take);
+    store_ticket_take(http_conn_node(http_conn)->store, &work->take);
 }
 
 /* ---- the two requests ---- */
@@ -259,7 +247,7 @@ static void take_ticket(struct http_conn *http_conn, const struct admission *adm
 /* A token is verified, a ticket and a resume are asked of the store: work for a few bytes. */
 static bool needs_work(struct http_conn *http_conn, const struct admission *admission)
 {
-    return auth_kind(node_of(http_conn)->auth) != AUTH_NONE ||
+    return auth_kind(http_conn_node(http_conn)->auth) != AUTH_NONE ||
            !epoch_is_none(admission->resume.epoch);
 }
 
@@ -277,12 +265,12 @@ static void identify_subscriber(struct http_conn *http_conn, struct admission *a
         refuse_subscriber(http_conn, admission, error, NULL);
         return;
     }
-    enum auth_kind kind = auth_kind(node_of(http_conn)->auth);
+    enum auth_kind kind = auth_kind(http_conn_node(http_conn)->auth);
     if (kind == AUTH_TICKET) {
         take_ticket(http_conn, admission);
         return;
     }
-    error = identify(node_of(http_conn)->auth, http_conn_head(http_conn),
+    error = identify(http_conn_node(http_conn)->auth, http_conn_head(http_conn),
                      http_conn_bytes(http_conn).bytes, identity, &detail);
     http_conn_count_work(http_conn, identity->work_us);
     if (error == ERR_OK && identity_has_ended(identity->expires_ms))
@@ -301,8 +289,7 @@ static bool read_query(struct http_conn *http_conn, struct admission *admission)
     const char *field;
     const char *detail;
     struct subscribe_query query;
-    struct span text =
-        http_part_span(http_conn_bytes(http_conn).bytes, http_conn_head(http_conn)->query);
+    struct span text = http_conn_part(http_conn, http_conn_head(http_conn)->query);
     if (subscribe_query_parse(text, &query, &field, &detail) != ERR_OK) {
         http_conn_refuse(http_conn, ERR_INVALID_FIELD, detail, field, NULL);
         return false;
@@ -325,7 +312,7 @@ static enum err check_websocket(struct http_conn *http_conn, struct admission *a
     const struct http_head *head = http_conn_head(http_conn);
     const char *bytes = http_conn_bytes(http_conn).bytes;
     enum err error = handshake_check(head, bytes, &admission->level, admission->accept, ret_detail);
-    if (error == ERR_OK && node_of(http_conn)->options->compress)
+    if (error == ERR_OK && http_conn_node(http_conn)->options->compress)
         error = extensions_choose(head, bytes, &admission->deflate, ret_detail);
     return error;
 }
@@ -346,15 +333,14 @@ void subscribe_socket(struct http_conn *http_conn)
 static bool read_last_event_id(struct http_conn *http_conn, struct resume *resume)
 {
     struct span id;
-    struct span query =
-        http_part_span(http_conn_bytes(http_conn).bytes, http_conn_head(http_conn)->query);
+    struct span query = http_conn_part(http_conn, http_conn_head(http_conn)->query);
     const char *field = "Last-Event-ID";
     const char *detail = "Last-Event-ID must be EPOCH-SEQ";
     enum err error = ERR_NOT_FOUND;
-    if (http_head_count(http_conn_head(http_conn), http_conn_bytes(http_conn).bytes, field) > 1) {
+    if (http_conn_count_fields(http_conn, field) > 1) {
         detail = "Last-Event-ID is given twice";
         error = ERR_INVALID_FIELD;
-    } else if (find_field(http_conn, field, &id) && id.len > 0) {
+    } else if (http_conn_find_field(http_conn, field, &id) && id.len > 0) {
         error = message_position_parse(id, &resume->epoch, &resume->seq);
     } else {
         error = last_event_id_parse(query, &resume->epoch, &resume->seq, &field, &detail);
