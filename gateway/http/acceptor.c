@@ -128,7 +128,7 @@ enum slot { SLOT_TAKEN, SLOT_SOON, SLOT_NONE };
 
 /* SOON: connections that are answered, here or at another worker, are about to end, or heads that
  * have just begun are about to be answered. */
-static enum slot take_slot(struct acceptor *acceptor)
+static enum slot take_socket_slot(struct acceptor *acceptor)
 {
     struct node *node = acceptor->worker->node;
     if (atomic_fetch_add(&node->n_sockets, 1) < node->max_sockets ||
@@ -160,12 +160,12 @@ void acceptor_make_room(struct worker *worker)
         http_conns_drop_resting(&worker->acceptor->http_conns);
 }
 
-static void on_connections(struct reactor_watch *watch, uint32_t events)
+static void on_listening_ready(struct reactor_watch *watch, uint32_t events)
 {
     struct acceptor *acceptor = CONTAINER_OF(watch, struct listening, watch)->acceptor;
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        enum slot slot = take_slot(acceptor);
+        enum slot slot = take_socket_slot(acceptor);
         if (slot == SLOT_SOON) {
             pause_for_slots(acceptor);
             return;
@@ -211,7 +211,8 @@ static void init_listening(struct acceptor *acceptor, const struct listeners *li
         int fd = listeners_fd(listeners, i);
         prepare_sockets(fd);
         acceptor->listening[i].acceptor = acceptor;
-        acceptor->listening[i].watch = (struct reactor_watch){.on_ready = on_connections, .fd = fd};
+        acceptor->listening[i].watch =
+            (struct reactor_watch){.on_ready = on_listening_ready, .fd = fd};
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static void on_gone(struct conn *conn, bool is_clean)
+static void on_http_conn_gone(struct conn *conn, bool is_clean)
 {
     (void)is_clean;
     http_conn_close(CONTAINER_OF(conn, struct http_conn, conn));
@@ -17,12 +17,12 @@ static struct ip address_of_work(const struct conn *conn)
     return peer_of_work(http_conn->peer, conn->watch.fd);
 }
 
-static const struct conn_ops ops = {.on_bytes = http_conn_on_bytes,
-                                    .on_drained = http_conn_on_drained,
-                                    .on_gone = on_gone,
-                                    .address = address_of_work};
+static const struct conn_ops http_conn_ops = {.on_bytes = http_conn_on_bytes,
+                                              .on_drained = http_conn_on_drained,
+                                              .on_gone = on_http_conn_gone,
+                                              .address = address_of_work};
 
-static void on_timer(struct timer *timer)
+static void on_http_conn_timer(struct timer *timer)
 {
     struct http_conn *http_conn = CONTAINER_OF(timer, struct http_conn, timer);
     http_conn->may_be_kept = false;
@@ -45,7 +45,7 @@ static enum err accept_socket(struct http_conn *http_conn, struct worker *worker
     enum err error = tls == NULL ? ERR_OK : tls_new(tls, &socket.transport);
     if (error != ERR_OK)
         return error;
-    error = conn_accept(&http_conn->conn, &worker->loop, &ops, socket, from);
+    error = conn_accept(&http_conn->conn, &worker->loop, &http_conn_ops, socket, from);
     if (error != ERR_OK)
         socket.transport->ops->free(socket.transport);
     return error;
@@ -70,7 +70,7 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     http_head_init(&http_conn->head, max_bytes, http_conn->fields, max_fields);
     http_conn->all = all;
     list_append(&all->open, &http_conn->link);
-    timer_init(&http_conn->timer, on_timer);
+    timer_init(&http_conn->timer, on_http_conn_timer);
     worker_set_timer(worker, &http_conn->timer, due_ms);
     return ERR_OK;
 }

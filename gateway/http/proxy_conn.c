@@ -79,7 +79,7 @@ static void take_proxy_head(struct proxy_conn *proxy_conn, const struct proxy_he
 }
 
 /* Bytes are peeked at, and stay in the socket until the header is complete. */
-static void on_ready(struct reactor_watch *watch, uint32_t events)
+static void on_proxy_conn_ready(struct reactor_watch *watch, uint32_t events)
 {
     struct proxy_conn *proxy_conn = CONTAINER_OF(watch, struct proxy_conn, watch);
     char bytes[PROXY_HEAD_MAX_BYTES];
@@ -101,8 +101,8 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
         break;
     case PROXY_HEAD_BAD:
         metrics_count(METRIC_BAD_PROXY_HEADS);
-        become_http_conn(
-            proxy_conn); /* it is a malformed request line as well, and refused as one */
+        /* It is a malformed request line as well, and is refused as one. */
+        become_http_conn(proxy_conn);
         break;
     case PROXY_HEAD_NONE:
         become_http_conn(proxy_conn);
@@ -110,10 +110,10 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     }
 }
 
-static void on_timer(struct timer *timer)
+static void on_proxy_conn_timer(struct timer *timer)
 {
-    become_http_conn(CONTAINER_OF(timer, struct proxy_conn,
-                                  timer)); /* whose time is over, too: it answers 408 */
+    /* The time of the HTTP connection is over, too: it answers 408. */
+    become_http_conn(CONTAINER_OF(timer, struct proxy_conn, timer));
 }
 
 enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct list *all,
@@ -125,7 +125,7 @@ enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct
     proxy_conn->worker = worker;
     proxy_conn->peer = peer;
     proxy_conn->http_conns = http_conns;
-    proxy_conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = fd};
+    proxy_conn->watch = (struct reactor_watch){.on_ready = on_proxy_conn_ready, .fd = fd};
     /* Edge-triggered: bytes that were peeked at are still there, and only more of them matter. */
     enum err error =
         reactor_watch_add(worker->reactor, &proxy_conn->watch, EPOLLIN | EPOLLRDHUP | EPOLLET);
@@ -134,7 +134,7 @@ enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct
         return error;
     }
     list_append(all, &proxy_conn->link);
-    timer_init(&proxy_conn->timer, on_timer);
+    timer_init(&proxy_conn->timer, on_proxy_conn_timer);
     proxy_conn->due_ms = worker_now_ms(worker) + worker->node->options->head_timeout;
     worker_set_timer(worker, &proxy_conn->timer, proxy_conn->due_ms);
     return ERR_OK;

@@ -2,8 +2,8 @@
 
 #include "gateway/base/clock.h"
 
-enum err identity_claim(struct identity *identity, const struct jwt_claims *claims,
-                        const char **ret_detail)
+enum err identity_apply_claims(struct identity *identity, const struct jwt_claims *claims,
+                               const char **ret_detail)
 {
     struct span named = {identity->user_id, identity->user_id_len};
     struct span user = {claims->user_id, claims->user_id_len};
@@ -52,5 +52,5 @@ enum err identify(struct auth *auth, const struct http_head *head, const char *b
         *ret_detail = "a token is needed";
     if (error == ERR_OK)
         error = identity_verify(auth, token, &claims, &identity->work_us, ret_detail);
-    return error == ERR_OK ? identity_claim(identity, &claims, ret_detail) : error;
+    return error == ERR_OK ? identity_apply_claims(identity, &claims, ret_detail) : error;
 }

@@ -25,8 +25,8 @@ MUST_CHECK enum err identity_verify(struct auth *auth, struct span token,
                                     const char **ret_detail);
 
 /* Takes a token's claims over, unless the query has named another user: ERR_UNAUTHORIZED. */
-MUST_CHECK enum err identity_claim(struct identity *identity, const struct jwt_claims *claims,
-                                   const char **ret_detail);
+MUST_CHECK enum err identity_apply_claims(struct identity *identity,
+                                          const struct jwt_claims *claims, const char **ret_detail);
 
 /* Has the time of a session ended whose credentials end at expires_ms? Without the leeway that
  * tokens have: a session that begins within it would be closed at once. */

@@ -110,7 +110,7 @@ static struct address_row *find_row(struct address_row **bucket, const struct ip
     return row;
 }
 
-static bool take_slot(const struct peers *peers, struct address_row *row)
+static bool take_address_slot(const struct peers *peers, struct address_row *row)
 {
     if (peers->max_connections != 0 && row->n_in >= peers->max_connections)
         return false;
@@ -118,7 +118,7 @@ static bool take_slot(const struct peers *peers, struct address_row *row)
     return true;
 }
 
-static enum err claim_row(struct peer *peer)
+static enum err join_row(struct peer *peer)
 {
     struct peers *peers = peer->peers;
     struct address_row **bucket;
@@ -138,7 +138,7 @@ static enum err claim_row(struct peer *peer)
     } else {
         list_remove(&row->idle);
         row->n_here++;
-        peer->is_in = take_slot(peers, row);
+        peer->is_in = take_address_slot(peers, row);
         peer->row = row;
     }
     pthread_mutex_unlock(&shard->lock);
@@ -147,10 +147,12 @@ static enum err claim_row(struct peer *peer)
     return error;
 }
 
-static void give_back_row(struct peer *peer)
+static void leave_row(struct peer *peer)
 {
     struct address_row *row = peer->row;
     struct address_row **bucket;
+    if (row == NULL)
+        return;
     struct shard *shard = shard_of(peer->peers, &row->network, &bucket);
     pthread_mutex_lock(&shard->lock);
     row->n_in -= peer->is_in;
@@ -161,6 +163,8 @@ static void give_back_row(struct peer *peer)
             drop_row(bucket, row);
     }
     pthread_mutex_unlock(&shard->lock);
+    peer->row = NULL;
+    peer->is_in = false;
 }
 
 /* ---- the table's life ---- */
@@ -247,7 +251,7 @@ enum err peer_arrive(struct peers *peers, const struct ip *from, struct peer **r
     if (peer == NULL)
         return ERR_NO_MEMORY;
     *peer = found;
-    enum err error = found.is_unresolved ? ERR_OK : claim_row(peer);
+    enum err error = found.is_unresolved ? ERR_OK : join_row(peer);
     if (error != ERR_OK) {
         free(peer);
         return error;
@@ -260,8 +264,7 @@ void peer_leave(struct peer *peer)
 {
     if (peer == NULL)
         return;
-    if (peer->row != NULL)
-        give_back_row(peer);
+    leave_row(peer);
     free(peer);
 }
 
@@ -278,7 +281,7 @@ enum err peer_tell(struct peer *peer, bool has_address, const struct ip *ip)
         peer->has_address = true;
         peer->address = *ip;
     }
-    return claim_row(peer);
+    return join_row(peer);
 }
 
 void peer_tell_by_head(struct peer *peer, const struct http_head *head, const char *bytes)
@@ -290,14 +293,6 @@ void peer_tell_by_head(struct peer *peer, const struct http_head *head, const ch
     bool is_found = forwarded_for(head, bytes, peer->peers->trusted, peer->peers->n_trusted, &ip);
     enum err error = peer_tell(peer, is_found, &ip);
     (void)error; /* without a row it may not subscribe: peer_enter */
-}
-
-static void leave_row(struct peer *peer)
-{
-    if (peer->row != NULL)
-        give_back_row(peer);
-    peer->row = NULL;
-    peer->is_in = false;
 }
 
 void peer_next(struct peer *peer)
@@ -319,7 +314,7 @@ void peer_rest(struct peer *peer)
 
 enum err peer_wake(struct peer *peer)
 {
-    return peer == NULL || peer->is_unresolved ? ERR_OK : claim_row(peer);
+    return peer == NULL || peer->is_unresolved ? ERR_OK : join_row(peer);
 }
 
 bool peer_is_proxied(const struct peer *peer)
@@ -342,7 +337,7 @@ enum err peer_enter(struct peer *peer)
     if (peers->max_handshakes != 0 && !rate_take(&row->handshakes, clock_monotonic_us(),
                                                  peers->max_handshakes, peers->max_handshakes, 1))
         error = ERR_RATE;
-    else if (!peer->is_in && !(peer->is_in = take_slot(peers, row)))
+    else if (!peer->is_in && !(peer->is_in = take_address_slot(peers, row)))
         error = ERR_CROWDED;
     pthread_mutex_unlock(&shard->lock);
     if (error != ERR_OK)

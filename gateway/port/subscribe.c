@@ -167,7 +167,7 @@ struct ticket_work {
     char ticket[STORE_TICKET_MAX_BYTES];
 };
 
-static enum err claim_ticket(struct ticket_work *work, const char **ret_detail)
+static enum err identify_by_ticket(struct ticket_work *work, const char **ret_detail)
 {
     struct jwt_claims claims = {.user_id_len = work->take.user_id_len};
     if (work->take.error == ERR_NOT_FOUND) {
@@ -178,7 +178,7 @@ static enum err claim_ticket(struct ticket_work *work, const char **ret_detail)
         return work->take.error;
     memcpy(claims.user_id, work->take.user_id, claims.user_id_len);
     work->admission.claim.is_known = true;
-    return identity_claim(&work->admission.claim.identity, &claims, ret_detail);
+    return identity_apply_claims(&work->admission.claim.identity, &claims, ret_detail);
 }
 
 static void on_ticket_letter(struct letter *letter)
@@ -186,7 +186,7 @@ static void on_ticket_letter(struct letter *letter)
     struct ticket_work *work = CONTAINER_OF(letter, struct ticket_work, letter);
     struct http_conn *http_conn = work->http_conn;
     const char *detail = NULL;
-    enum err error = claim_ticket(work, &detail);
+    enum err error = identify_by_ticket(work, &detail);
     if (!http_conn_is_gone(http_conn) && !http_conn_is_answered(http_conn)) {
         if (error == ERR_OK)
             admit_subscriber(http_conn, &work->admission);
@@ -214,7 +214,7 @@ static enum err read_ticket(struct http_conn *http_conn, struct ticket_work *wor
     return error;
 }
 
-static void take_ticket(struct http_conn *http_conn, const struct admission *admission)
+static void redeem_ticket(struct http_conn *http_conn, const struct admission *admission)
 {
     struct ticket_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
@@ -267,7 +267,7 @@ static void identify_subscriber(struct http_conn *http_conn, struct admission *a
     }
     enum auth_kind kind = auth_kind(http_conn_node(http_conn)->auth);
     if (kind == AUTH_TICKET) {
-        take_ticket(http_conn, admission);
+        redeem_ticket(http_conn, admission);
         return;
     }
     error = identify(http_conn_node(http_conn)->auth, http_conn_head(http_conn),

@@ -4,7 +4,7 @@
 
 enum { FIRST_ITEMS = 16 };
 
-static enum err make_room(struct backlog **backlog)
+static enum err grow_backlog(struct backlog **backlog)
 {
     if (*backlog == NULL) {
         *backlog = calloc(1, sizeof **backlog);
@@ -37,7 +37,7 @@ static enum err make_room(struct backlog **backlog)
 
 enum err backlog_add(struct backlog **backlog, struct notification *note)
 {
-    enum err error = make_room(backlog);
+    enum err error = grow_backlog(backlog);
     if (error != ERR_OK)
         return error;
     struct backlog *list = *backlog;
@@ -71,7 +71,7 @@ enum err backlog_add_gap(struct backlog **backlog, const struct gap *gap)
 {
     if (lengthens(*backlog, *backlog == NULL ? 0 : (*backlog)->end, gap))
         return ERR_OK;
-    enum err error = make_room(backlog);
+    enum err error = grow_backlog(backlog);
     if (error != ERR_OK)
         return error;
     struct backlog *list = *backlog;

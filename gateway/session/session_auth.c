@@ -69,7 +69,7 @@ static void identify_session(struct session *session, const struct jwt_claims *c
 {
     struct claim *claim = session->extra->auth.claim;
     const char *detail;
-    enum err error = identity_claim(&claim->identity, claims, &detail);
+    enum err error = identity_apply_claims(&claim->identity, claims, &detail);
     if (error != ERR_OK) {
         session_refuse_auth(session, error, detail);
         return;

@@ -152,7 +152,7 @@ void session_close_with(struct session *session, enum err error, struct span rea
     session_log(session, "session ended", error_title(error));
     session_begin_closing(session);
     if (session->level == LEVEL_SSE)
-        sse_end(session, error, retry_ms);
+        session_sse_end(session, error, retry_ms);
     else if (session->extra != NULL && session->extra->held.text != NULL &&
              error_http_status(error) != 0)
         refuse_held_request(session, error);

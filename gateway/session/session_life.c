@@ -27,7 +27,7 @@ static void report_identified(struct session *session)
         session_events_of(session)->on_identified(session);
 }
 
-static void on_flush(struct conn *conn)
+static void on_session_flush(struct conn *conn)
 {
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     if (!session_is_open(session))
@@ -45,7 +45,7 @@ static void on_flush(struct conn *conn)
         session_events_of(session)->on_drained(session);
 }
 
-static void on_drained(struct conn *conn)
+static void on_session_drained(struct conn *conn)
 {
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     if (!session_is_open(session)) {
@@ -58,16 +58,16 @@ static void on_drained(struct conn *conn)
         return;
     }
     if (session->level == LEVEL_SSE)
-        sse_on_drained(session);
+        session_sse_on_drained(session);
     if (session_backlog(session) != NULL)
-        conn_mark(conn); /* on_flush hands over more */
+        conn_mark(conn); /* on_session_flush hands over more */
     else {
         session_trim(session);
         session_events_of(session)->on_drained(session);
     }
 }
 
-static void on_gone(struct conn *conn, bool is_clean)
+static void on_session_gone(struct conn *conn, bool is_clean)
 {
     struct session *session = CONTAINER_OF(conn, struct session, conn);
     (void)is_clean; /* an end without a close frame is a drop either way (7.1.5, 1006) */
@@ -85,7 +85,8 @@ static struct ip conn_address(const struct conn *conn)
     return peer_of_work(session->peer, conn->watch.fd);
 }
 
-static const struct conn_ops ops = {session_on_bytes, on_flush, on_drained, on_gone, conn_address};
+static const struct conn_ops ops = {session_on_bytes, on_session_flush, on_session_drained,
+                                    on_session_gone, conn_address};
 
 /* ---- the timer ---- */
 
@@ -162,13 +163,13 @@ static void watch_websocket(struct session *session)
 
 static void watch_stream(struct session *session)
 {
-    if (!sse_on_timer(session))
+    if (!session_sse_on_timer(session))
         session_close(session, ERR_SLOW);
     else
         session_set_timer(session);
 }
 
-static void on_timer(struct timer *timer)
+static void on_session_timer(struct timer *timer)
 {
     struct session *session = CONTAINER_OF(timer, struct session, timer);
     enum err error;
@@ -214,7 +215,7 @@ static void set_first_deadlines(struct session *session)
         (uint32_t)(worker_random(worker) % (uint64_t)session_options(session)->ping_interval);
     if (session->extra != NULL)
         session->extra->stream.progress_ms = now_ms;
-    timer_init(&session->timer, on_timer);
+    timer_init(&session->timer, on_session_timer);
     session_set_timer(session);
 }
 

@@ -46,7 +46,7 @@ static void check_mark_after(struct session *session, uint32_t after_ms)
     session_set_timer(session);
 }
 
-void sse_on_drained(struct session *session)
+void session_sse_on_drained(struct session *session)
 {
     struct session_stream *stream = &session->extra->stream;
     uint64_t acked, unacked;
@@ -72,7 +72,7 @@ static void check_mark(struct session *session, uint64_t acked, uint64_t unacked
     if (!session_ack(session, seq))
         metrics_count(METRIC_BAD_ACKS);         /* a mark is never beyond what was written */
     if (conn_queued_bytes(&session->conn) == 0) /* written meanwhile: the next mark */
-        sse_on_drained(session);
+        session_sse_on_drained(session);
 }
 
 /* Has it taken anything within --slow-timeout, or is there nothing to take? */
@@ -90,7 +90,7 @@ static bool is_stream_alive(struct session *session, uint64_t acked, uint64_t un
                                          (uint32_t)session_options(session)->slow_timeout);
 }
 
-bool sse_on_timer(struct session *session)
+bool session_sse_on_timer(struct session *session)
 {
     uint32_t now_ms = session_clock(session);
     uint64_t acked, unacked;
@@ -134,7 +134,7 @@ static void send_retry(struct session *session, uint32_t retry_ms)
     buf_fini(&last);
 }
 
-void sse_end(struct session *session, enum err error, uint32_t retry_ms)
+void session_sse_end(struct session *session, enum err error, uint32_t retry_ms)
 {
     bool is_held = session->extra->held.text != NULL;
     bool is_given_up = is_held && must_give_up(error);

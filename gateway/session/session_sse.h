@@ -4,10 +4,11 @@
 
 #include "gateway/session/session.h"
 
-void sse_end(struct session *session, enum err error, uint32_t retry_ms); /* last words, and FIN */
-void sse_on_drained(struct session *session); /* the kernel has taken all */
+void session_sse_end(struct session *session, enum err error,
+                     uint32_t retry_ms);              /* last words, and FIN */
+void session_sse_on_drained(struct session *session); /* the kernel has taken all */
 /* Looks at what TCP has acknowledged, writes the comment when it is due. false: the peer has taken
  * nothing for --slow-timeout. */
-MUST_CHECK bool sse_on_timer(struct session *session);
+MUST_CHECK bool session_sse_on_timer(struct session *session);
 
 #endif
