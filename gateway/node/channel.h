@@ -4,8 +4,7 @@
  * shard. Memory: the channel holds one reference to each event in it. Limits: it is bounded in
  * bytes. What does not fit stays in the inbox, and the sessions read it there. Even so the channel
  * keeps a withdrawal of the number that such a notification has replaced, because a page of the
- * inbox does not show that a number which a session was already sent is gone.
- */
+ * inbox does not show that a number which a session was already sent is gone. */
 #ifndef HERALD_CHANNEL_H
 #define HERALD_CHANNEL_H
 
@@ -22,7 +21,7 @@ struct channel {
     uint16_t n_shed;     /* withdrawals that were made of what did not fit */
 };
 
-/* What a notification weighs besides its data: itself, and its place. */
+/* What a notification weighs besides its data: its own memory, and its slot in the channel. */
 enum { CHANNEL_NOTE_BYTES = 128 };
 
 /* ERR_OK: the channel holds a reference of its own. ERR_FULL: it would pass max_bytes (one

@@ -50,8 +50,8 @@ struct client {
         struct deferred_free deferred; /* once it is removed, and no longer posted */
     };
     struct channel *channel; /* lock; NULL while nothing waits in it */
-    struct epoch
-        epoch; /* these two: written by home under the lock; none until a page or a push names it */
+    /* These two are written by home under the lock, and read by others under it. */
+    struct epoch epoch;     /* none until a page or a push has named it */
     uint64_t head;          /* the highest number that a page or a push has named */
     struct position shared; /* home, and what follows: of the sessions without a device */
     struct device_position *devices;

@@ -96,18 +96,19 @@ unsigned client_map_home(const struct client_map *map, struct span user_id)
     return home_of(map, hash_user(user_id));
 }
 
-static struct client **place_of(struct client_map *map, struct shard *shard, uint32_t hash,
-                                struct span user_id)
+/* The link of the chain that points to the client of that user; where there is none, the last one,
+ * which is NULL. */
+static struct client **link_of(struct client_map *map, struct shard *shard, uint32_t hash,
+                               struct span user_id)
 {
-    struct client **place = &shard->buckets[bucket_of(map, shard, hash)];
-    while (*place != NULL &&
-           ((*place)->hash != hash || !span_equal(client_user_id(*place), user_id)))
-        place = &(*place)->chain;
-    return place;
+    struct client **link = &shard->buckets[bucket_of(map, shard, hash)];
+    while (*link != NULL && ((*link)->hash != hash || !span_equal(client_user_id(*link), user_id)))
+        link = &(*link)->chain;
+    return link;
 }
 
-/* Lock held: a letter to the home worker unless one is under way. Answers whom to ring for it once
- * the lock is given back; NULL: nobody. */
+/* Lock held: a letter to the home worker unless one is under way. Answers the mailbox that must be
+ * rung for it once the lock is released; NULL: none. */
 static struct mailbox *put_letter(struct shard *shard, struct client *client)
 {
     if (client->is_posted)
@@ -151,7 +152,7 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct in
     struct mailbox *mailbox = NULL;
     unsigned online = 0;
     pthread_mutex_lock(&shard->lock);
-    struct client *client = *place_of(map, shard, hash, user_id);
+    struct client *client = *link_of(map, shard, hash, user_id);
     if (client != NULL) {
         enum err error = offer_event(map, client, event);
         /* A full channel has noted it, and the sessions will read the inbox. What has no number is
@@ -169,7 +170,7 @@ unsigned client_map_count(struct client_map *map, struct span user_id)
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
     pthread_mutex_lock(&shard->lock);
-    const struct client *client = *place_of(map, shard, hash, user_id);
+    const struct client *client = *link_of(map, shard, hash, user_id);
     unsigned online = client != NULL ? client->n_sessions : 0;
     pthread_mutex_unlock(&shard->lock);
     return online;
@@ -181,7 +182,7 @@ void client_map_missed(struct client_map *map, struct span user_id, enum missed 
     struct shard *shard = shard_of(map, hash);
     struct mailbox *mailbox = NULL;
     pthread_mutex_lock(&shard->lock);
-    struct client *client = *place_of(map, shard, hash, user_id);
+    struct client *client = *link_of(map, shard, hash, user_id);
     if (client != NULL) {
         note_missed(client, missed);
         mailbox = put_letter(shard, client);
@@ -195,7 +196,7 @@ struct client_known client_map_known(struct client_map *map, struct span user_id
     struct shard *shard = shard_of(map, hash);
     struct client_known known = {0};
     pthread_mutex_lock(&shard->lock);
-    const struct client *client = *place_of(map, shard, hash, user_id);
+    const struct client *client = *link_of(map, shard, hash, user_id);
     if (client != NULL && !epoch_is_none(client->epoch)) {
         known.epoch = client->epoch;
         known.head = client->head;
@@ -265,8 +266,8 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
-    struct client *client =
-        *place_of(map, shard, hash, user_id); /* home alone changes the chains */
+    /* Without the lock: the home worker alone changes the chains. */
+    struct client *client = *link_of(map, shard, hash, user_id);
     struct client *made = NULL;
     if (client == NULL) {
         made = client_new(map, user_id, hash, home);
@@ -279,7 +280,7 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
         if (shard->n_clients >= shard->n_buckets)
             grow_shard(map, shard);
         shard->mailbox = mailbox;
-        *place_of(map, shard, hash, user_id) = made;
+        *link_of(map, shard, hash, user_id) = made;
         shard->n_clients++;
     }
     client->n_sessions++;
@@ -294,9 +295,9 @@ bool client_map_leave(struct client_map *map, struct client *client)
     client->n_sessions--;
     bool is_last = client->n_sessions == 0;
     if (is_last) {
-        struct client **place = place_of(map, shard, client->hash, client_user_id(client));
-        assert(*place == client);
-        *place = client->chain;
+        struct client **link = link_of(map, shard, client->hash, client_user_id(client));
+        assert(*link == client);
+        *link = client->chain;
         shard->n_clients--;
     }
     pthread_mutex_unlock(&shard->lock);
@@ -307,7 +308,7 @@ struct client *client_map_find(struct client_map *map, struct span user_id)
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
-    return *place_of(map, shard, hash, user_id);
+    return *link_of(map, shard, hash, user_id);
 }
 
 struct channel *client_map_take(struct client_map *map, struct client *client,
@@ -348,9 +349,9 @@ void client_map_each(struct client_map *map, unsigned worker,
 
 /* A page lists a shard's users in the order of their place: the part of the hash that chooses the
  * bucket, with its bits reversed. A shard that grows splits each bucket b into b and b + n, which
- * in that order is one run cut in two (as in Redis's SCAN): the order never changes, so nobody who
- * stays is missed or seen twice. The cursor is the shard and the first place that is not yet
- * listed. */
+ * in that order is one run cut in two (as in Redis's SCAN): the order never changes, so a user who
+ * stays is neither missed nor seen twice. The cursor is the shard and the first place that is not
+ * yet listed. */
 static uint32_t reverse_bits(uint32_t value)
 {
     value = __builtin_bswap32(value);

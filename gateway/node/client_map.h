@@ -23,7 +23,9 @@ unsigned client_map_home(const struct client_map *map, struct span user_id); /* 
 /* Any thread. Queues in the user's channel and answers the number of the user's sessions here; 0:
  * not present, nothing was queued. */
 unsigned client_map_offer(struct client_map *map, struct span user_id, struct inbox_event event);
+/* Any thread. The number of the user's sessions here. */
 unsigned client_map_count(struct client_map *map, struct span user_id);
+/* Any thread. Something may not have come: the next client_map_take says so. */
 void client_map_missed(struct client_map *map, struct span user_id, enum missed missed);
 
 /* Any thread. What this node knows of a user who is present: the epoch, the highest number, and how
@@ -46,21 +48,22 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
 bool client_map_leave(struct client_map *map, struct client *client);
 struct client *client_map_find(struct client_map *map, struct span user_id); /* home worker */
 
-/* Home worker: of one that has left the map, when nothing refers to it any more. */
+/* Home worker: frees a client that has left the map, once nothing refers to it any more. */
 void client_free(struct client *client);
 
-/* Home worker: all that was offered since, and the head is raised by it (NULL: nothing; else
- * channel_free it), and what may have been missed. */
+/* Home worker: takes all that was offered since the last take, raises the head by it, and says what
+ * may have been missed. The caller frees the channel (channel_free); NULL: nothing was offered. */
 struct channel *client_map_take(struct client_map *map, struct client *client,
                                 enum missed *ret_missed);
 
 /* Home worker: visits about `n` of that worker's clients, from *cursor on, which begins at 0 and is
- * UINT64_MAX at the end. Who is here all the while is visited once. `visit` may make the client it
- * is given leave. */
+ * UINT64_MAX at the end. A user who is present all the while is visited once. `visit` may make the
+ * client that it is given leave. */
 void client_map_visit(struct client_map *map, unsigned worker, uint64_t *cursor, unsigned n,
                       void (*visit)(struct client *client, void *argument), void *argument);
 
-/* Home worker: every client of that worker; `visit` may make the client it is given leave. */
+/* Home worker: visits every client of that worker; `visit` may make the client that it is given
+ * leave. */
 void client_map_each(struct client_map *map, unsigned worker,
                      void (*visit)(struct client *client, void *argument), void *argument);
 
@@ -73,6 +76,6 @@ struct client_map_row {
 };
 size_t client_map_list(struct client_map *map, uint64_t *cursor, struct client_map_row *rows,
                        size_t cap);
-size_t client_map_users(struct client_map *map);
+size_t client_map_users(struct client_map *map); /* any thread: how many there are */
 
 #endif

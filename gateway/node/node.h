@@ -36,26 +36,28 @@ struct node {
     unsigned n_workers;
     unsigned n_started; /* of the workers: their threads run (gateway.c) */
     const struct session_events *session_events;
-    const worker_command_fn *command_fns; /* by enum worker_command_kind (worker.h) */
     struct delivery_events delivery_events;
+    const worker_command_fn *command_fns; /* by enum worker_command_kind (worker.h) */
     struct listeners *listeners;
-    struct wait_table *wait_table; /* pushes that wait (push_waits.h) */
     struct tls_context *tls;       /* of the subscriber port; NULL: it speaks none */
+    struct wait_table *wait_table; /* pushes that wait (push_waits.h) */
     uint32_t max_connections;      /* sessions */
     uint32_t max_sockets;          /* sessions and those whose head is not complete yet */
-    uint32_t pages_at_once;        /* of the inbox under way, a worker (replay.h) */
+    uint32_t pages_at_once;        /* of the inbox under way, a worker (page_queue.h) */
     int64_t started_ms;            /* monotonic */
+
     atomic_uint n_sockets;
-    atomic_uint n_lingering;        /* of them, answered and waiting for their peer to close */
-    atomic_int_fast64_t arrived_ms; /* monotonic: when the last connection was accepted */
+    atomic_uint n_lingering; /* of them, answered and waiting for their peer to close */
     atomic_uint n_sessions;
-    atomic_uint_fast64_t next_connection;
-    atomic_bool is_draining;
-    atomic_bool is_stopping; /* sockets on their way between workers are closed */
+    atomic_int_fast64_t arrived_ms;       /* monotonic: when the last connection was accepted */
+    atomic_uint_fast64_t next_connection; /* the id of the next session's connection */
+
     atomic_bool is_store_up;
     atomic_bool was_store_up; /* it has answered once */
     atomic_bool has_begun_drain;
+    atomic_bool is_draining;
     atomic_int_fast64_t drain_ends_ms; /* monotonic; while is_draining */
+    atomic_bool is_stopping;           /* sockets on their way between workers are closed */
 };
 
 /* Any thread: the worker on which all sessions of the user live. */

@@ -45,27 +45,32 @@ struct worker {
     pthread_t thread;
     struct reactor *reactor;
     struct conn_loop loop;
-    struct timer heartbeat; /* every second: on_second, and liveness is shown */
-    struct session
-        *answering;      /* whose bytes are being read: what it writes meanwhile answers them */
-    struct list closing; /* sessions that wait for the end of their connection */
-    struct list unauthenticated; /* sessions whose first message brings their token */
+    struct worker_command commands[COMMANDS]; /* is_posted and letter: any thread */
+    struct timer heartbeat;                   /* every second: on_second, and liveness is shown */
+    void (*on_second)(struct worker *worker);
+    atomic_int_fast64_t seen_ms; /* the last heartbeat, for liveness; read by any thread */
     struct deferred_free *deferred;
     struct reactor_task free_task; /* frees them */
-    struct acceptor *acceptor;     /* accepting (acceptor.c) */
-    struct page_queue *page_queue; /* these three: delivery_new */
-    struct position_writer *position_writer;
-    struct kicked_streams *kicked_streams;
-    struct worker_command commands[COMMANDS]; /* is_posted and letter: any thread */
+    uint64_t random;
+    int64_t date_s; /* since 1970: the second of `date` */
+    char date[HTTP_DATE_MAX_BYTES];
+
+    /* http/ (acceptor.c) */
+    struct acceptor *acceptor;
+
+    /* session/ */
+    struct session *answering; /* its bytes are being read: what it writes meanwhile answers them */
+    struct list closing;       /* sessions that wait for the end of their connection */
+    struct list unauthenticated; /* sessions whose first message brings their token */
     struct user_agents agents;
     struct deflater *deflater; /* for all its sessions; both NULL without --compress */
-    size_t inflated_bytes;     /* of the read under way */
     struct inflater *inflater;
-    uint64_t random;
-    int64_t date_s; /* since 1970: the second of the line */
-    char date[HTTP_DATE_MAX_BYTES];
-    atomic_int_fast64_t seen_ms; /* the last heartbeat, for liveness; read by any thread */
-    void (*on_second)(struct worker *worker);
+    size_t inflated_bytes; /* of the read under way */
+
+    /* delivery/ (delivery_new) */
+    struct page_queue *page_queue;
+    struct position_writer *position_writer;
+    struct kicked_streams *kicked_streams;
 };
 
 MUST_CHECK enum err worker_new(struct node *node, unsigned index,
