@@ -22,10 +22,10 @@
 
 enum {
     IDLE_TIMEOUT_S = 60,
-    MAX_CONNECTIONS =
-        1200, /* 1000 of them may wait; within OTHER_FILES of the limit of descriptors */
-    HEAD_MAX_BYTES =
-        8192, /* the library's memory for a connection, the head included: 431 beyond */
+    /* 1000 of them may wait; within OTHER_FILES of the limit of descriptors (limits.c) */
+    MAX_CONNECTIONS = 1200,
+    /* the library's memory for a connection, the head included: 431 beyond */
+    HEAD_MAX_BYTES = 8192,
     READ_STEP_BYTES = 4096,
     ANSWER_PIECE_BYTES = 16384,
 };

@@ -34,8 +34,8 @@ struct admin_tls {
     struct pair *pair;
 };
 
-static pthread_mutex_t lock =
-    PTHREAD_MUTEX_INITIALIZER; /* guards `current`, its `pair`, and `refs` */
+/* Guards `current`, its `pair`, and the `refs` of pairs. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct admin_tls *current;
 
 static void pair_unref(struct pair *pair)

@@ -26,8 +26,8 @@ struct service {
     size_t max_body_bytes;
     char node_name[NODE_NAME_MAX_BYTES + 1]; /* UTF-8 */
     uint64_t id_state;                       /* of request ids; the daemon's thread only */
-    atomic_size_t
-        charged_bytes; /* of the memory budget: bodies, targets and results that are held */
+    /* Of the memory budget: bodies, targets and results that are held. */
+    atomic_size_t charged_bytes;
     struct pending pending;
 };
 

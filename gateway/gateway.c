@@ -5,9 +5,6 @@
  * and have a moment to go, the workers end, and the store answers what is under way. Letters that
  * no worker reads any more are delivered on this thread, so that what they hold is freed. */
 #include "gateway/gateway.h"
-#include "gateway/session/session_close.h"
-#include "gateway/session/session_life.h"
-#include "gateway/stores/stores.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
@@ -28,6 +25,9 @@
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/session/session_close.h"
+#include "gateway/session/session_life.h"
+#include "gateway/stores/stores.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,9 +128,8 @@ static enum err make_workers(struct node *node)
         return ERR_NO_MEMORY;
     for (unsigned i = 0; i < node->n_workers; i++) {
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
-        if (error == ERR_OK) {
+        if (error == ERR_OK)
             error = delivery_new(node->workers[i]);
-        }
         if (error == ERR_OK)
             error = acceptor_new(node->workers[i], port_routes_serve);
         if (error != ERR_OK)
@@ -241,7 +240,7 @@ bool gateway_is_drained(const struct node *node)
 static void close_client(struct client *client, void *argument)
 {
     (void)argument;
-    session_close_all(client, ERR_RESTART, (struct span){0});
+    session_close_all(client, ERR_RESTART, SPAN_NONE);
 }
 
 static void close_unauthenticated(struct worker *worker)

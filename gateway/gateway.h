@@ -1,5 +1,7 @@
-/* The gateway: start, stop, how it is. What can be asked of it stands in requests.h. `struct node`
- * is this one of the nodes that may serve the same users; outside gateway/ it has no members. */
+/* The gateway: start, stop, and how it is. What can be asked of it stands in requests.h. `struct
+ * node` is this process's gateway; several nodes may serve the same users. Code outside gateway/
+ * sees no members of it. Threads: gateway_start, gateway_stop and those that say so are for one
+ * thread at a time, the others for any. */
 #ifndef HERALD_GATEWAY_H
 #define HERALD_GATEWAY_H
 
@@ -28,8 +30,8 @@ bool gateway_is_drained(const struct node *node); /* no session is left */
  * a time. */
 void gateway_reload(struct node *node, bool must);
 
-/* From now on these count. What they replace is read no longer when gateway_stop has returned, and
- * not before. One thread at a time, as gateway_reload. */
+/* From now on these options are in force. The earlier ones may still be read, so they must stay
+ * until gateway_stop has returned. One thread at a time, as gateway_reload. */
 void gateway_set_options(struct node *node, const struct options *options);
 
 /* Closes what is open, answers what is under way, joins the workers, closes the store, frees. */

@@ -4,7 +4,7 @@
 #ifndef HERALD_ADMIN_NDJSON_H
 #define HERALD_ADMIN_NDJSON_H
 
-#include "gateway/gateway.h"
+#include "gateway/requests/requests.h"
 #include "proto/bytes/buf.h"
 #include "proto/note/push_json.h"
 
@@ -23,7 +23,7 @@ struct ndjson_splitter {
 struct ndjson_line {
     uint32_t number;  /* from 1; blank lines are counted but not returned */
     enum err error;   /* ERR_OK; otherwise there is no text: ERR_TOO_LARGE, ERR_NO_MEMORY, or the
-                       * error of   ndjson_drop */
+                       * error of ndjson_drop */
     struct span text; /* without its line break; until the next call */
 };
 

@@ -97,6 +97,7 @@ static void run_readyz(struct request *request)
     }
     request_reply(request, 200);
 }
+
 const struct route_action stats_action = {.request_bytes = sizeof(struct request),
                                           .run = run_stats};
 const struct route_action drain_action = {.request_bytes = sizeof(struct request),

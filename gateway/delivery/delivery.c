@@ -175,8 +175,8 @@ static bool accept_event(struct client *client, struct inbox_event event)
     return true;
 }
 
-/* Latencies and the stored position, which all sessions of the user share. */
-static void note_for_all(struct client *client, struct inbox_event event)
+/* What all sessions of the user share: their latencies, and the position that is stored. */
+static void update_client(struct client *client, struct inbox_event event)
 {
     if (event.kind == INBOX_WITHDRAWAL || event.note->seq == 0)
         return;
@@ -185,7 +185,7 @@ static void note_for_all(struct client *client, struct inbox_event event)
         positions_stored(client, event.note->acked);
 }
 
-static void reread_for_all(struct client *client, enum missed missed)
+static void reread_all_sessions(struct client *client, enum missed missed)
 {
     LIST_FOR_EACH(link, &client->sessions)
     {
@@ -201,7 +201,7 @@ static void deliver_taken(struct client *client, const struct channel *taken)
         struct inbox_event event = channel_at(taken, i);
         if (!accept_event(client, event))
             return;
-        note_for_all(client, event);
+        update_client(client, event);
         LIST_FOR_EACH_SAFE(link, &client->sessions)
         {
             deliver_event(CONTAINER_OF(link, struct session, link), event);
@@ -220,7 +220,7 @@ void delivery_on_letter(struct letter *letter)
         if (taken != NULL)
             deliver_taken(client, taken);
         if (missed != MISSED_NOTHING)
-            reread_for_all(client, missed);
+            reread_all_sessions(client, missed);
     }
     channel_free(taken);
 }

@@ -8,8 +8,8 @@
 /* What delivery/ keeps on each worker. Made after the worker, before a session enters; freed when
  * its thread has ended, all its mail is delivered and every session has left. ERR_NO_MEMORY. */
 MUST_CHECK enum err delivery_new(struct worker *worker);
-void delivery_free(
-    struct worker *worker); /* also after delivery_new has failed, or was not called */
+/* Also after delivery_new has failed, or was not called. */
+void delivery_free(struct worker *worker);
 
 /* Attaches a NEW session to its user: from now on it receives every later push. `device` empty:
  * none. One session more than max_connections_per_user closes the oldest (4508). ERR_NO_MEMORY: the

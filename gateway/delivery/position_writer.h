@@ -18,7 +18,8 @@ void position_writer_free(struct worker *worker);
 /* A position of the user has moved: it is written in the last slot of the second. */
 void position_writer_mark(struct client *client);
 
-/* Writes it now. `written`: as in store_ack. */
+/* Writes it now. `written`: the highest number that a session which leaves was written, as in
+ * store_ack; 0: none. */
 void position_writer_write(struct client *client, struct position *position, uint64_t written);
 
 /* Writes it now, if the store does not have it yet. */

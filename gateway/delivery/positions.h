@@ -7,20 +7,21 @@
 
 #include "gateway/session/session.h"
 
-/* A new session: finds or makes its position. ERR_NO_MEMORY. */
+/* A session enters its client: finds or makes its position. ERR_NO_MEMORY. */
 MUST_CHECK enum err positions_enter(struct session *session, struct span device);
 
-/* A page has said where the position is in the store. */
+/* A page has said how far the store has the position. Ignored once that is known, because from then
+ * on this node knows better. */
 void positions_learn(struct client *client, struct position *position, uint64_t stored);
 
-/* That of the session, which has entered. */
+/* The position of a session that has entered its client. */
 struct position *positions_of(const struct session *session);
 
 /* session->acked has moved, or the session has had its first page: the position may move. */
 void positions_acked(struct session *session);
 
-/* The session is out of client->sessions already. What the last session of a position leaves is
- * written at once. */
+/* A session leaves; it is out of client->sessions already. What the last session of a position
+ * leaves is written at once. */
 void positions_leave(struct session *session);
 
 /* The store has the shared position as far as `acked` already: a push has carried it there. */

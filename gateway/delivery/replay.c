@@ -283,9 +283,9 @@ static void begin_session_at(struct session *session, const struct store_page *p
     positions_acked(session); /* a resume acknowledges */
 }
 
-/* Was it queued for the session that is READING? false: it did not fit, and the next page is read
- * when all that is queued is written; or, with another error, the session is ending. */
-static bool was_queued(struct session *session, enum err error)
+/* Of a write to the session that is READING: true if it was queued. ERR_FULL: it did not fit, and
+ * the next page is read when all that is queued is written. Any other error: the session ends. */
+static bool drain_unless_queued(struct session *session, enum err error)
 {
     if (error == ERR_FULL)
         reader_become(&session->reader, READER_DRAINING);
@@ -298,11 +298,11 @@ static bool write_note(struct session *session, struct notification *note)
     enum gap_cause cause = channel_withdrawn(session->client->kept, note->seq);
     if (cause != GAP_NONE) { /* since the page was read, or before it was written from memory */
         struct gap gap = {note->seq, note->seq, cause};
-        return was_queued(session, session_gap(session, &gap));
+        return drain_unless_queued(session, session_gap(session, &gap));
     }
     enum err error = session_write(session, note);
     metrics_add(METRIC_DELIVERED_REPLAY, error == ERR_OK);
-    return was_queued(session, error);
+    return drain_unless_queued(session, error);
 }
 
 /* The gaps below a number, as far as they are above the tail. */
@@ -315,7 +315,7 @@ static bool write_gaps(struct session *session, const struct store_page *page, s
             continue;
         if (gap.from <= session->reader.tail)
             gap.from = session->reader.tail + 1;
-        if (!was_queued(session, session_gap(session, &gap)))
+        if (!drain_unless_queued(session, session_gap(session, &gap)))
             return false;
     }
     return true;
@@ -325,7 +325,7 @@ static bool write_withdrawn(struct session *session, const struct store_page *pa
 {
     for (size_t i = 0; i < page->n_withdrawn; i++) {
         const struct gap *gap = &page->withdrawn[i];
-        if (was_queued(session, session_withdraw(session, gap->from, gap->to, gap->cause)))
+        if (drain_unless_queued(session, session_withdraw(session, gap->from, gap->to, gap->cause)))
             continue;
         session->reader.must_look_back = true;
         return false;
@@ -348,7 +348,7 @@ static bool write_page(struct session *session, const struct store_page *page)
         return true;
     /* the numbers after the last notification are no longer in the inbox */
     struct gap rest = {session->reader.tail + 1, page->last, GAP_UNKNOWN};
-    return was_queued(session, session_gap(session, &rest));
+    return drain_unless_queued(session, session_gap(session, &rest));
 }
 
 /* From the tail of the page through what was kept. true: it has reached the client's last number.

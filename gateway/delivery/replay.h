@@ -10,7 +10,7 @@
 
 enum { REPLAY_PAGES_AT_ONCE = 2000 }; /* for node->pages_at_once */
 
-/* A new session of session->client: its first page. */
+/* A session has entered its client: it wants its first page. */
 void replay_arrive(struct session *session);
 
 /* Something may not have come to a LIVE session: it reads the inbox again, and with
@@ -22,8 +22,8 @@ void replay_reread(struct session *session, enum missed missed);
  * been written. */
 void replay_when_drained(struct session *session);
 
-/* There was no room to say what was withdrawn: a page says it when what is queued has been written.
- */
+/* There was no room to say which numbers were withdrawn. When what is queued has been written, a
+ * page is read that says it. */
 void replay_look_back_when_drained(struct session *session);
 
 /* All that was queued is written: the session reads its next page, if it waits for that. */
@@ -32,8 +32,8 @@ void replay_drained(struct session *session);
 /* The store is back, or a second is over: the sessions whose pages failed have their turn again. */
 void replay_try_again(struct worker *worker);
 
-/* A live event has come to a client: it is kept for those of its sessions whose page is
- * under way, as far as session_max_bytes reaches, so that they need not read it from the store. */
+/* A live event has come to a client: it is kept for those of its sessions whose page is under way,
+ * as far as session_max_bytes reaches, so that they need not read it from the store. */
 void replay_keep(struct client *client, struct inbox_event event);
 
 /* The session is leaving its client: its reader has ended, and its page is thrown away. */

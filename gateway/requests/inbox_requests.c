@@ -13,13 +13,17 @@
 
 enum { INBOX_PAGE_BYTES = 8 << 20 };
 
-/* On the home worker: what the store answers from here on includes what its sessions have
- * acknowledged. Answers the lane of the user's requests. */
-static unsigned flush_positions(struct node *node, struct span user_id)
+/* On the home worker: what the store answers from here on includes what the user's sessions have
+ * acknowledged. */
+static void flush_positions(struct node *node, struct span user_id)
 {
     struct client *client = client_map_find(node->map, user_id);
     if (client != NULL)
         position_writer_flush(client);
+}
+
+static unsigned lane_of(const struct node *node, struct span user_id)
+{
     return node_home(node, user_id)->index;
 }
 
@@ -47,9 +51,9 @@ static void on_message_letter(struct letter *letter)
 {
     struct message_work *work = CONTAINER_OF(letter, struct message_work, letter);
     const struct gateway_message *message = work->message;
+    flush_positions(work->node, message->user_id);
     work->look = (struct store_look){
-        .request = {.on_done = on_message_looked,
-                    .lane = flush_positions(work->node, message->user_id)},
+        .request = {.on_done = on_message_looked, .lane = lane_of(work->node, message->user_id)},
         .user_id = message->user_id,
         .epoch = message->epoch,
         .seq = message->seq,
@@ -115,8 +119,9 @@ static void on_cancel_letter(struct letter *letter)
 {
     struct cancel_work *work = CONTAINER_OF(letter, struct cancel_work, letter);
     const struct gateway_cancel *cancel = work->cancel;
+    flush_positions(work->node, cancel->user_id);
     work->withdraw = (struct store_withdraw){
-        .request = {.on_done = on_cancelled, .lane = flush_positions(work->node, cancel->user_id)},
+        .request = {.on_done = on_cancelled, .lane = lane_of(work->node, cancel->user_id)},
         .user_id = cancel->user_id,
         .epoch = cancel->epoch,
         .seq = cancel->seq,
@@ -170,8 +175,9 @@ static void on_inbox_letter(struct letter *letter)
 {
     struct inbox_work *work = CONTAINER_OF(letter, struct inbox_work, letter);
     const struct gateway_inbox *inbox = work->inbox;
+    flush_positions(work->node, inbox->user_id);
     work->page = (struct store_page){
-        .request = {.on_done = on_inbox_page, .lane = flush_positions(work->node, inbox->user_id)},
+        .request = {.on_done = on_inbox_page, .lane = lane_of(work->node, inbox->user_id)},
         .user_id = inbox->user_id,
         .after = inbox->after,
         .max_count = inbox->limit,
@@ -231,8 +237,9 @@ static void on_purge_letter(struct letter *letter)
 {
     struct purge_work *work = CONTAINER_OF(letter, struct purge_work, letter);
     const struct gateway_purge *purge = work->purge;
+    flush_positions(work->node, purge->user_id);
     work->withdraw = (struct store_withdraw){
-        .request = {.on_done = on_purged, .lane = flush_positions(work->node, purge->user_id)},
+        .request = {.on_done = on_purged, .lane = lane_of(work->node, purge->user_id)},
         .user_id = purge->user_id,
         .is_all = true,
     };

@@ -32,7 +32,7 @@ struct push_work {
     atomic_size_t n_left; /* slices */
     size_t n_slices;
     struct slice *slices;
-    size_t *places; /* the index in the push of each of `targets` */
+    size_t *indexes; /* of each of `targets`: where it stands in the push */
     struct store_target targets[];
 };
 
@@ -55,7 +55,7 @@ static void count_target(const struct gateway_target *target, enum metric when_o
 static void take_target_answer(struct push_work *work, size_t i)
 {
     const struct store_target *stored = &work->targets[i];
-    struct gateway_target *target = &work->push->targets[work->places[i]];
+    struct gateway_target *target = &work->push->targets[work->indexes[i]];
     /* To a caller a full store is one that is away: it tries again later. */
     target->error = stored->error == ERR_FULL ? ERR_STORE_UNAVAILABLE : stored->error;
     if (stored->error == ERR_OK) {
@@ -75,7 +75,7 @@ static void free_push_work(struct push_work *work)
 {
     if (work == NULL)
         return;
-    free(work->places);
+    free(work->indexes);
     free(work->slices);
     free(work);
 }
@@ -116,7 +116,7 @@ static size_t fill_group(struct push_work *work, unsigned home, const unsigned *
     for (size_t i = 0; i < work->push->n_targets; i++) {
         if (homes[i] != home)
             continue;
-        work->places[at] = i;
+        work->indexes[at] = i;
         struct store_target *target = &work->targets[at++];
         target->user_id = work->push->targets[i].user_id;
         struct client_known known = client_map_known(work->node->map, target->user_id);
@@ -151,10 +151,10 @@ static enum err divide_targets(struct push_work *work, const struct store_print 
     size_t n = work->push->n_targets;
     unsigned n_homes = work->node->n_workers;
     unsigned *homes = calloc(n, sizeof *homes);
-    work->places = calloc(n, sizeof *work->places);
+    work->indexes = calloc(n, sizeof *work->indexes);
     work->slices = calloc(n / SLICE_TARGETS + (n < n_homes ? n : n_homes), sizeof *work->slices);
     enum err error = ERR_NO_MEMORY;
-    if (homes == NULL || work->places == NULL || work->slices == NULL)
+    if (homes == NULL || work->indexes == NULL || work->slices == NULL)
         goto out;
     for (size_t i = 0; i < n; i++)
         homes[i] = client_map_home(work->node->map, work->push->targets[i].user_id);

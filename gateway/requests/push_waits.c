@@ -18,9 +18,7 @@
 
 #include <stdlib.h>
 
-enum { ASK_AGAIN_MS = 1000 };
-
-enum { BUCKETS = 64, FILTER_SLOTS = 256 };
+enum { ASK_AGAIN_MS = 1000, BUCKETS = 64, FILTER_SLOTS = 256 };
 
 /* The waits of one worker, by the hash of their user. Its thread's. */
 struct wait_buckets {
@@ -304,6 +302,7 @@ void push_waits_asked(struct worker *home, struct span user_id)
     }
 }
 
+/* An event on its way to the home worker of a user who has waits. */
 struct waited_event {
     struct letter letter;
     struct worker *home;
@@ -324,18 +323,18 @@ static void apply_event(struct wait *wait, struct inbox_event event, uint64_t in
 
 static void on_event_letter(struct letter *letter)
 {
-    struct waited_event *heard = CONTAINER_OF(letter, struct waited_event, letter);
-    struct span user_id = {heard->user_id, heard->user_id_len};
+    struct waited_event *reported = CONTAINER_OF(letter, struct waited_event, letter);
+    struct span user_id = {reported->user_id, reported->user_id_len};
     uint64_t hash = hash_bytes(user_id);
-    uint64_t inbox_max = (uint64_t)heard->home->node->options->inbox_max;
-    LIST_FOR_EACH_SAFE(link, bucket_of(heard->home, hash))
+    uint64_t inbox_max = (uint64_t)reported->home->node->options->inbox_max;
+    LIST_FOR_EACH_SAFE(link, bucket_of(reported->home, hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
-        if (is_for(wait, hash, user_id, inbox_event_epoch(heard->event)))
-            apply_event(wait, heard->event, inbox_max);
+        if (is_for(wait, hash, user_id, inbox_event_epoch(reported->event)))
+            apply_event(wait, reported->event, inbox_max);
     }
-    inbox_event_unref(heard->event);
-    free(heard);
+    inbox_event_unref(reported->event);
+    free(reported);
 }
 
 void push_waits_on_event(struct node *node, struct span user_id, struct inbox_event event)
@@ -344,18 +343,19 @@ void push_waits_on_event(struct node *node, struct span user_id, struct inbox_ev
     if (atomic_load(&table->n_waits) == 0 ||
         atomic_load(filter_of(table, hash_bytes(user_id))) == 0)
         return;
-    struct waited_event *heard = calloc(1, sizeof *heard + user_id.len);
-    if (heard == NULL)
+    struct waited_event *reported = calloc(1, sizeof *reported + user_id.len);
+    if (reported == NULL)
         return; /* the wait asks the store when its time is over */
-    heard->home = node_home(node, user_id);
-    heard->event = inbox_event_ref(event);
-    heard->user_id_len = user_id.len;
-    memcpy(heard->user_id, user_id.bytes, user_id.len);
-    worker_post(heard->home, &heard->letter, on_event_letter);
+    reported->home = node_home(node, user_id);
+    reported->event = inbox_event_ref(event);
+    reported->user_id_len = user_id.len;
+    memcpy(reported->user_id, user_id.bytes, user_id.len);
+    worker_post(reported->home, &reported->letter, on_event_letter);
 }
 
 /* ---- ending ---- */
 
+/* The end of one wait on its way to the home worker. */
 struct wait_end {
     struct letter letter;
     struct worker *home;
