@@ -1,4 +1,4 @@
-/* Errors are values of one enum; error.def holds a row for each with its ways out. */
+/* Errors are values of one enum; error.def has a row for each, with the ways to report it. */
 #ifndef HERALD_PROTO_ERROR_H
 #define HERALD_PROTO_ERROR_H
 
@@ -12,8 +12,8 @@ enum err {
     ERR_COUNT
 };
 
-/* All four answer for any value of enum err; the strings are constants. Any thread. */
-const char *error_title(enum err error);        /* a short sentence part, for people */
+/* All four accept any value of enum err; the strings are constants. Any thread. */
+const char *error_title(enum err error);        /* a short phrase, for people */
 const char *error_problem_type(enum err error); /* "invalid-field", RFC 9457 "type" */
 unsigned error_http_status(enum err error);     /* 0: never answered over HTTP */
 unsigned error_close_code(enum err error);      /* 0: never a WebSocket close */

@@ -1,17 +1,17 @@
 /* base64url as JOSE uses it (RFC 4648, section 5; RFC 7515, section 2): no padding, no white space,
- * no byte outside the alphabet, no stray bits in the last character: every text of bytes has one
- * form only. Pure. */
+ * no byte outside the alphabet, no stray bits in the last character. So a sequence of bytes has
+ * exactly one encoding. Pure. */
 #ifndef HERALD_PROTO_BASE64URL_H
 #define HERALD_PROTO_BASE64URL_H
 
 #include "proto/bytes/span.h"
 #include "proto/error.h"
 
-/* Room enough for what `len` characters decode to. */
+/* An upper bound of the bytes that `len` characters decode to. */
 #define BASE64URL_BYTES(len) ((len) / 4 * 3 + 2)
 
-/* ERR_OK; ERR_INVALID_FIELD: not of this form; ERR_FULL: longer than cap. `out` may be
- * text.bytes. */
+/* ERR_OK; ERR_INVALID_FIELD: not base64url as described above; ERR_FULL: longer than cap. `out` may
+ * be text.bytes. */
 MUST_CHECK enum err base64url_decode(struct span text, void *out, size_t cap, size_t *ret_len);
 
 #endif

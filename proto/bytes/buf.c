@@ -80,7 +80,8 @@ enum err buf_printf(struct buf *buf, const char *format, ...)
         error = buf_append(buf, small, (size_t)len);
         goto out;
     }
-    error = buf_reserve(buf, (size_t)len + 1); /* vsnprintf ends with a NUL, which is not kept */
+    error =
+        buf_reserve(buf, (size_t)len + 1); /* vsnprintf writes a NUL, which is not counted in len */
     if (error != ERR_OK)
         goto out;
     vsnprintf(buf->bytes + buf->len, (size_t)len + 1, format, again);

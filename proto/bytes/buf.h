@@ -19,7 +19,7 @@ struct buf {
 void buf_init(struct buf *buf, size_t max);
 void buf_fini(struct buf *buf);
 
-/* Room for `more` bytes behind len. ERR_FULL: over the ceiling. ERR_NO_MEMORY. */
+/* Makes room for `more` bytes after the first `len`. ERR_FULL: over the ceiling. ERR_NO_MEMORY. */
 MUST_CHECK enum err buf_reserve(struct buf *buf, size_t more);
 MUST_CHECK enum err buf_append(struct buf *buf, const void *bytes, size_t len);
 MUST_CHECK enum err buf_append_span(struct buf *buf, struct span s);
@@ -29,7 +29,7 @@ MUST_CHECK enum err buf_printf(struct buf *buf, const char *format, ...) PRINTF_
 /* Drops `len` bytes from the front. */
 void buf_consume(struct buf *buf, size_t len);
 
-/* Gives the memory back as well. */
+/* Empties the buffer and frees its memory. */
 void buf_clear(struct buf *buf);
 
 static inline struct span buf_span(const struct buf *buf)

@@ -70,7 +70,7 @@ bool cidr_has(const struct cidr *cidr, const struct ip *ip)
     return has_prefix(ip, &cidr->ip, cidr->bits);
 }
 
-static bool is_clear_behind(const struct cidr *cidr)
+static bool is_zero_after_prefix(const struct cidr *cidr)
 {
     for (unsigned bit = cidr->bits; bit < 128; bit++) {
         if (cidr->ip.bytes[bit / 8] >> (7 - bit % 8) & 1)
@@ -94,7 +94,7 @@ enum err cidr_parse(struct span text, struct cidr *ret_cidr)
             return ERR_INVALID_FIELD;
         cidr.bits = (unsigned)bits + (is_v4 ? IPV4_BITS : 0);
     }
-    if (!is_clear_behind(&cidr))
+    if (!is_zero_after_prefix(&cidr))
         return ERR_INVALID_FIELD;
     *ret_cidr = cidr;
     return ERR_OK;

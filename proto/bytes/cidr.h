@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-/* IPv4 as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), so that an address has one form however it came. */
+/* IPv4 is stored as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), so that an address has one form whichever
+ * kind of socket it came from. */
 struct ip {
     uint8_t bytes[16];
 };
@@ -25,8 +26,8 @@ static inline bool ip_equal(const struct ip *a, const struct ip *b)
 MUST_CHECK enum err ip_parse(struct span text, struct ip *ret_ip);
 void ip_write(const struct ip *ip, char out[IP_TEXT_MAX_BYTES]);
 
-/* What limits per address count by: an IPv4 address; of an IPv6 address its /64, because a host has
- * all of that. */
+/* The unit that limits per address count: an IPv4 address, or the /64 of an IPv6 address, because
+ * one host usually owns its whole /64. */
 struct ip ip_network(const struct ip *ip);
 
 struct cidr {
@@ -34,8 +35,8 @@ struct cidr {
     unsigned bits; /* of the 128 */
 };
 
-/* "10.0.0.0/8", "2001:db8::/32", or an address alone. ERR_INVALID_FIELD: neither, or bits are set
- * behind the prefix, which is a typing error more often than not. */
+/* "10.0.0.0/8", "2001:db8::/32", or an address alone. ERR_INVALID_FIELD: neither, or bits after the
+ * prefix are set, which is usually a typing error. */
 MUST_CHECK enum err cidr_parse(struct span text, struct cidr *ret_cidr);
 bool cidr_has(const struct cidr *cidr, const struct ip *ip);
 

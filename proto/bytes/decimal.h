@@ -1,5 +1,5 @@
-/* Whole numbers in decimal digits, as bytes from outside say them: no sign, no space, no separator,
- * nothing but ASCII digits, and never more than fits. Writing them is put.h's. Pure. */
+/* Reads whole numbers in decimal digits from untrusted bytes: no sign, no space, no separator, only
+ * ASCII digits, and no number above the caller's maximum. put.h writes them. Pure. */
 #ifndef HERALD_PROTO_DECIMAL_H
 #define HERALD_PROTO_DECIMAL_H
 
@@ -12,17 +12,18 @@ static inline bool decimal_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* At least one digit, and nothing else. */
+/* Is the text at least one digit, and nothing else? */
 bool decimal_is_number(struct span text);
 
 /* false: not a number, or above `max`; *ret_number is unchanged then. Leading zeros are allowed. */
 bool decimal_read(struct span text, uint64_t max, uint64_t *ret_number);
 
-/* As decimal_read, but in the one form that such a number is written in: without leading zeros. */
+/* Like decimal_read, but refuses leading zeros, so that a number has one form only. */
 bool decimal_read_plain(struct span text, uint64_t max, uint64_t *ret_number);
 
-/* Takes 1..max_digits digits and the byte `end` after them from the front of `rest`. false: they do
- * not stand there, and nothing is taken. max_digits: at most 19, so that nothing overflows. */
+/* Takes 1..max_digits digits and the byte `end` after them from the front of `rest`. false: `rest`
+ * does not begin with them, and nothing is taken. max_digits: at most 19, so that nothing
+ * overflows. */
 static inline bool decimal_take(struct span *rest, size_t max_digits, char end,
                                 uint64_t *ret_number)
 {

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* The value of a digit in either case. -1: it is none. */
+/* The value of a digit in upper or lower case. -1: not a digit. */
 static inline int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -18,12 +18,13 @@ static inline int hex_digit(char c)
     return -1;
 }
 
-/* Writes two digits of lower case for each byte, without a NUL; answers the place after them. */
+/* Writes two lower-case digits for each byte, without a NUL; returns the position after them. */
 char *hex_put(char *at, const void *bytes, size_t n_bytes);
-/* The same in upper case, as percent-encoding wants them (RFC 3986, 2.1). */
+/* The same in upper case, as percent-encoding should use (RFC 3986, 2.1). */
 char *hex_put_upper(char *at, const void *bytes, size_t n_bytes);
 
-/* Up to 16 digits of lower case; no digit is 0. false: *ret_number is unchanged. */
+/* Reads up to 16 lower-case digits; an empty text reads as 0. false: not such a number, and
+ * *ret_number is unchanged. */
 bool hex_read(struct span text, uint64_t *ret_number);
 
 #endif

@@ -1,5 +1,6 @@
-/* Text written at a cursor, into room that is known to be there: each answers the place behind what
- * it wrote. For what is written once per notification. Pure. */
+/* Writes text at a cursor, unchecked: the caller has made sure that there is room. Each function
+ * returns the position after what it wrote. For text that is written once per notification, where a
+ * check for each part would be measurable. Pure. */
 #ifndef HERALD_PROTO_PUT_H
 #define HERALD_PROTO_PUT_H
 

@@ -1,6 +1,6 @@
 #include "proto/bytes/span.h"
 
-static char lower(char c)
+static char lower_case(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
@@ -10,7 +10,7 @@ bool span_equal_nocase(struct span a, struct span b)
     if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.bytes[i]) != lower(b.bytes[i]))
+        if (lower_case(a.bytes[i]) != lower_case(b.bytes[i]))
             return false;
     }
     return true;

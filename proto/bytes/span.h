@@ -1,4 +1,5 @@
-/* A span: bytes that somebody else owns. It never outlives them; it is not NUL-terminated. */
+/* A span: bytes that its holder does not own. It must not outlive them; it is not
+ * NUL-terminated. */
 #ifndef HERALD_PROTO_SPAN_H
 #define HERALD_PROTO_SPAN_H
 
@@ -24,14 +25,14 @@ static inline bool span_equal(struct span a, struct span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.bytes, b.bytes, a.len) == 0);
 }
 
-/* ASCII letters compare without case, as HTTP field names and tokens do (RFC 9110, 5.1). */
+/* Compares ASCII letters without case, as HTTP field names are compared (RFC 9110, 5.1). */
 bool span_equal_nocase(struct span a, struct span b);
 
-/* Without the spaces and tabs at both ends (RFC 9110, OWS). */
+/* The span without spaces and tabs at its ends (OWS of RFC 9110, 5.6.3). */
 struct span span_trim(struct span s);
 
-/* Takes the next item, trimmed, of a list that commas (or another byte) divide. The list must not
- * be empty; it is afterwards when that was the last. */
+/* Takes the next item off a list that is separated by `divider` and trims it. The list must not be
+ * empty; it is empty after its last item was taken. */
 struct span span_take_item(struct span *list, char divider);
 
 #endif

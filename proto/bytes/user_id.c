@@ -54,8 +54,9 @@ enum err percent_decode(struct span encoded, bool is_query, char *out, size_t ca
     return ERR_OK;
 }
 
-/* Cuts what stands before the first `mark` off the front of *rest, the mark with it. */
-static struct span cut(struct span *rest, char mark)
+/* Takes the bytes before the first `mark`, and the mark, off the front of *rest. Without a mark it
+ * takes all of *rest. */
+static struct span take_until(struct span *rest, char mark)
 {
     const char *at = rest->len > 0 ? memchr(rest->bytes, mark, rest->len) : NULL;
     struct span first = *rest;
@@ -75,12 +76,11 @@ enum err query_find(struct span query, const char *name, struct span *ret_raw)
     struct span wanted = span_of(name);
     bool is_found = false;
     while (query.len > 0) {
-        struct span value = cut(&query, '&');
-        struct span key = cut(&value, '=');
+        struct span value = take_until(&query, '&');
+        struct span key = take_until(&value, '=');
         size_t len;
         if (percent_decode(key, true, decoded, sizeof decoded, &len) != ERR_OK)
-            continue; /* longer than any name of ours, or not a name: ignored like other parameters
-                       */
+            continue; /* too long or badly escaped: an unknown parameter, ignored like others */
         if (!span_equal((struct span){decoded, len}, wanted))
             continue;
         if (is_found)

@@ -18,14 +18,14 @@ MUST_CHECK enum err user_id_check(struct span user_id, const char **ret_detail);
 MUST_CHECK enum err percent_decode(struct span encoded, bool is_query, char *out, size_t cap,
                                    size_t *ret_len);
 
-/* Looks a parameter up in a raw query ("a=1&b=2"). ERR_NOT_FOUND: absent. ERR_INVALID_FIELD: it
- * stands there twice (names are compared after decoding). On ERR_OK *ret_raw is its undecoded
- * value, inside `query`. */
+/* Looks a parameter up in a raw query ("a=1&b=2"). ERR_NOT_FOUND: absent. ERR_INVALID_FIELD: it is
+ * given twice (names are compared after decoding). On ERR_OK *ret_raw is its undecoded value,
+ * inside `query`. */
 MUST_CHECK enum err query_find(struct span query, const char *name, struct span *ret_raw);
 
 /* query_find, percent_decode and user_id_check for `userId`: the decoded bytes in out
- * (USER_ID_MAX_BYTES long at least) and their number. ERR_INVALID_FIELD with *ret_detail for
- * whatever is wrong, absence included. */
+ * (USER_ID_MAX_BYTES long at least) and their number. ERR_INVALID_FIELD with *ret_detail for every
+ * failure, a missing userId included. */
 MUST_CHECK enum err query_user_id(struct span query, char *out, size_t *ret_len,
                                   const char **ret_detail);
 

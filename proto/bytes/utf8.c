@@ -1,5 +1,5 @@
-/* A state says what the next byte must be: how many continuation bytes are missing and, for the
- * first of them, the range that keeps out overlong forms, surrogates and what is above U+10FFFF
+/* A state says what the next byte must be: how many continuation bytes are missing, and the range
+ * of the first of them, which excludes overlong forms, surrogates and code points above U+10FFFF
  * (RFC 3629, 4). */
 #include "proto/bytes/utf8.h"
 
@@ -53,7 +53,7 @@ bool utf8_feed(utf8_state *state, const void *bytes, size_t len)
     utf8_state now = *state;
     if (now >= MALFORMED)
         return false;
-    if (len == 0) /* then bytes may be NULL, which nothing may be added to */
+    if (len == 0) /* bytes may be NULL then, and adding to NULL is undefined */
         return true;
     const uint8_t *at = bytes;
     const uint8_t *end = at + len;

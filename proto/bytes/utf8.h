@@ -11,7 +11,7 @@
 typedef uint8_t utf8_state;
 enum { UTF8_ACCEPT = 0 };
 
-/* Checks the next bytes. false: malformed; the state is then of no more use. A text is complete and
+/* Checks the next bytes. false: malformed; the state must not be used again. A text is complete and
  * valid when every call answered true and the state is UTF8_ACCEPT at its end. */
 bool utf8_feed(utf8_state *state, const void *bytes, size_t len);
 

@@ -1,15 +1,15 @@
-/* Three questions about one HOST[:PORT]. Is it well formed: a name or an address that no two
- * readers split differently (authority_is_valid)? Does it name this machine
- * (authority_is_loopback)? Is an Origin this Host, or does a pattern of --allowed-origin take it
- * (the origin_ functions)? Schemes and names are compared without case, and a port that is the
- * scheme's own counts as absent. */
+/* Answers three questions about one HOST[:PORT]. Is it well formed, so that all parsers split it
+ * into the same host and port (authority_is_valid)? Does it name this machine
+ * (authority_is_loopback)? Does an Origin name this Host, or does a pattern of --allowed-origin
+ * match it (the origin_ functions)? Schemes and names are compared without case, and a scheme's
+ * default port counts as absent. */
 #include "proto/http/authority.h"
 
 #include "proto/bytes/decimal.h"
 
 #include <stdint.h>
 
-/* Of V6 addresses it takes those in brackets: the last part of another would be its port. */
+/* An IPv6 address must be in brackets; without them its last group would be taken for a port. */
 static struct span without_port(struct span host)
 {
     size_t end = host.len;
@@ -32,7 +32,7 @@ static bool ends_with(struct span text, struct span suffix)
            span_equal_nocase((struct span){text.bytes + text.len - suffix.len, suffix.len}, suffix);
 }
 
-/* 127.a.b.c with decimal parts up to 255; a part that begins with 0 is octal to some */
+/* 127.a.b.c with decimal parts up to 255. A leading 0 is refused: some parsers read it as octal. */
 static bool is_loopback_v4(struct span name)
 {
     unsigned parts[4] = {0};
@@ -57,7 +57,7 @@ static bool is_loopback_v4(struct span name)
     return n == 3 && has_digit && parts[0] == 127;
 }
 
-/* A name, or an address of version 4: RFC 3986's unreserved characters, and its escapes. */
+/* A name or an IPv4 address: unreserved characters and percent-escapes (RFC 3986, 3.2.2). */
 static bool is_reg_name(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -110,13 +110,13 @@ enum { HTTP, HTTPS };
 
 static const struct scheme {
     struct span prefix;
-    struct span port; /* that it has anyway */
+    struct span port; /* its default port */
 } schemes[] = {
     [HTTP] = {{"http://", 7}, {":80", 3}},
     [HTTPS] = {{"https://", 8}, {":443", 4}},
 };
 
-/* NULL: one without a default port */
+/* NULL: a scheme without a known default port */
 static const struct scheme *scheme_of(struct span origin)
 {
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
@@ -143,7 +143,7 @@ bool origin_is_host(struct span origin, struct span host, bool is_tls)
                              without_default_port(host, scheme));
 }
 
-/* Labels of a domain name with dots between them: nothing that could end the host. */
+/* Labels of a domain name with dots between them, without any byte that could end the host. */
 static bool is_name(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -164,15 +164,15 @@ bool origin_is_allowed(struct span origin, struct span pattern)
     if (star == NULL)
         return span_equal_nocase(origin, pattern);
 
-    struct span before = {pattern.bytes, (size_t)(star - pattern.bytes)};
-    struct span behind = {star + 1, pattern.len - before.len - 1};
-    if (origin.len < before.len + behind.len || !starts_with(origin, before) ||
-        !ends_with(origin, behind))
+    struct span prefix = {pattern.bytes, (size_t)(star - pattern.bytes)};
+    struct span suffix = {star + 1, pattern.len - prefix.len - 1};
+    if (origin.len < prefix.len + suffix.len || !starts_with(origin, prefix) ||
+        !ends_with(origin, suffix))
         return false;
-    return is_name((struct span){origin.bytes + before.len, origin.len - before.len - behind.len});
+    return is_name((struct span){origin.bytes + prefix.len, origin.len - prefix.len - suffix.len});
 }
 
-/* The digits of a port, as a browser writes them. */
+/* A port as browsers write it: no leading zeros. */
 static bool is_port(const char *text)
 {
     uint64_t port;

@@ -4,35 +4,35 @@
 
 #include "proto/bytes/span.h"
 
-/* Is this HOST[:PORT], and can be nothing else whoever splits it: letters, digits and -._~% of a
- * name, or an address of version 6 in brackets; a port up to 65535 or none behind its colon? */
+/* Is this a HOST[:PORT] that every parser splits in the same way? The host is a name of letters,
+ * digits and -._~%, or an IPv6 address in brackets. The port is at most 65535; it may be missing
+ * after its colon. */
 bool authority_is_valid(struct span host);
 
-/* Is this HOST[:PORT] a name or address of this machine alone: localhost and *.localhost,
- * 127.0.0.0/8, [::1]? A rebinding page sends its own name here, and is refused by it. */
+/* Does this HOST[:PORT] name the loopback interface: localhost, *.localhost, 127.0.0.0/8 or [::1]?
+ * A page that attacks by DNS rebinding sends its own name as Host and is recognised by it. */
 bool authority_is_loopback(struct span host);
 
-/* Is this Origin that of the port itself, at HOST[:PORT]? A default port may be written or left
- * out. A port that speaks TLS has https origins alone; one that does not may stand behind a proxy
- * that does, and takes either scheme. */
+/* Is this Origin the server's own, at HOST[:PORT]? A default port may be written or left out. With
+ * is_tls the scheme must be https; without it either scheme is accepted, because a proxy may
+ * terminate TLS. */
 bool origin_is_host(struct span origin, struct span host, bool is_tls);
 
-/* Is this Origin the one that the pattern names: SCHEME://HOST[:PORT], compared without case, where
- * a default port may be written or left out? With *.DOMAIN for HOST it names every host below
- * DOMAIN, not DOMAIN itself. The pattern has one of these forms, or is null, which null alone
- * equals. */
+/* Does this Origin match the pattern SCHEME://HOST[:PORT]? They are compared without case, and a
+ * default port may be written or left out. With *.DOMAIN for HOST the pattern matches every host
+ * below DOMAIN, but not DOMAIN itself. The pattern null matches the Origin null only. */
 bool origin_is_allowed(struct span origin, struct span pattern);
 
-/* Has this pattern one of these forms (null is what a sandboxed page sends), and could a page send
- * it: does its scheme not belong to sockets? */
+/* Has this pattern one of these forms, and can it be the origin of a page? Sandboxed pages send
+ * null; the schemes of sockets (ws, wss) are never an origin. */
 bool origin_pattern_is_valid(const char *pattern);
 
-/* Is it the address of a WebSocket (ws, wss)? The page that opens it has an http or https origin.
- */
+/* Is the pattern's scheme ws or wss? An operator who wrote that meant the http or https origin of
+ * the page that opens the socket. */
 bool origin_pattern_is_socket(const char *pattern);
 
-/* Is this the Origin of a page that a machine serves to itself: http or https, and a host as in
- * authority_is_loopback? */
+/* Is this the Origin of a page that was loaded from the loopback interface: http or https, and a
+ * host that authority_is_loopback accepts? */
 bool origin_is_loopback(struct span origin);
 
 #endif

@@ -22,7 +22,7 @@ static enum err from_authorization(const struct http_head *head, const char *byt
         *ret_detail = "Authorization has no token behind Bearer";
         return ERR_UNAUTHORIZED;
     }
-    /* Another scheme is somebody else's, a proxy's in front for instance. */
+    /* Another scheme may be meant for somebody else, for instance for a proxy. */
     if (value.len <= skip || !span_equal_nocase((struct span){value.bytes, skip}, span_of(scheme)))
         return ERR_NOT_FOUND;
     *ret_token = span_trim((struct span){value.bytes + skip, value.len - skip});
@@ -58,8 +58,8 @@ static enum err from_subprotocol(const struct http_head *head, const char *bytes
     return n == 0 ? ERR_NOT_FOUND : ERR_OK;
 }
 
-/* RFC 6265, 4.2.1: pairs divided by "; ". The first of that name counts, as browsers send the most
- * specific one first. */
+/* Cookies are pairs separated by "; " (RFC 6265, 4.2.1). The first one with the name is used,
+ * because browsers send the one with the longest path first (5.4). */
 static enum err from_cookie(const struct http_head *head, const char *bytes, struct span name,
                             struct span *ret_token)
 {

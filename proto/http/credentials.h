@@ -4,16 +4,17 @@
 
 #include "proto/http/http_head.h"
 
-/* Where it may stand. */
+/* Where the token is looked for, besides Authorization and the subprotocols. */
 struct credentials_rules {
-    struct span cookie; /* the cookie's name; empty: in none */
+    struct span cookie; /* the cookie's name; empty: no cookie is read */
     bool is_token_in_query;
 };
 
-/* The token, from the first of these that is there: Authorization: Bearer, the offered subprotocol
- * bearer.TOKEN, the cookie, `token` in the query. It lies in `bytes`, or decoded in `room`.
- * ERR_NOT_FOUND: there is none. ERR_BAD_HEAD: Authorization stands twice or has another scheme, or
- * two bearer. names are offered, or token stands twice in the query; *ret_detail is a constant. */
+/* Finds the token in the first of these that the request has: Authorization: Bearer, the offered
+ * subprotocol bearer.TOKEN, the cookie, `token` in the query. It points into `bytes`, or into
+ * `room` if it had to be decoded. ERR_NOT_FOUND: none of them is there. ERR_BAD_HEAD: two
+ * Authorization fields or one with another scheme, two bearer. subprotocols, or two tokens in the
+ * query; *ret_detail is a constant sentence. */
 enum { CREDENTIALS_ROOM_BYTES = HTTP_HEAD_MAX_BYTES };
 MUST_CHECK enum err credentials_token(const struct http_head *head, const char *bytes,
                                       const struct credentials_rules *rules,

@@ -29,7 +29,7 @@ static bool is_trusted(const struct ip *ip, const struct cidr *trusted, size_t n
     return false;
 }
 
-/* The entry behind the last comma, which is taken away. */
+/* Takes the entry after the last comma, and that comma, off the list. */
 static struct span take_last(struct span *list)
 {
     const char *comma = list->len > 0 ? memrchr(list->bytes, ',', list->len) : NULL;

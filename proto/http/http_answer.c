@@ -50,7 +50,7 @@ static enum err write_cors(struct buf *out, struct span origin)
                       (int)origin.len, origin.bytes);
 }
 
-/* Not strftime, whose names are the locale's. */
+/* strftime would write the names of the locale; HTTP wants the English ones. */
 void http_date_write(int64_t unix_s, char out[HTTP_DATE_MAX_BYTES])
 {
     static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};

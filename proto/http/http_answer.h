@@ -1,5 +1,5 @@
-/* Plain HTTP answers on the subscriber port: refusals before the upgrade, and the demo's pages.
- * Pure. */
+/* HTTP responses of the subscriber port: refusals before the upgrade, the head of an event stream,
+ * and the demo's pages. Pure. */
 #ifndef HERALD_HTTP_ANSWER_H
 #define HERALD_HTTP_ANSWER_H
 
@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What an answer says whatever it is about. */
+/* The fields that every response has. */
 struct http_terms {
     const char *date; /* a line with CRLF: http_date_write, or worker_date; NULL: none */
     struct span
@@ -16,8 +16,8 @@ struct http_terms {
     bool is_kept; /* the connection goes on, for HTTP_KEEP_S; else `Connection: close` */
 };
 
-/* A connection without a request is closed then; it is longer than what proxies keep theirs for, so
- * that none sends a request into a connection that is just being closed. */
+/* An idle connection is closed after this time. It is longer than proxies keep theirs, so that no
+ * proxy sends a request into a connection that is just being closed. */
 enum { HTTP_KEEP_S = 75 };
 
 /* The head of the 200 that an event stream begins with; it ends with the connection (RFC 9112,
@@ -30,17 +30,17 @@ MUST_CHECK enum err http_answer(struct buf *out, unsigned status, const char *co
                                 const char *headers, const struct http_terms *terms,
                                 struct span body);
 
-/* The line "Date: Sun, 06 Nov 1994 08:49:37 GMT" with CRLF (RFC 9110, 5.6.7), of that second since
- * 1970. */
-enum { HTTP_DATE_MAX_BYTES = 96 }; /* whatever year the clock says */
+/* Writes the line "Date: Sun, 06 Nov 1994 08:49:37 GMT" with CRLF (RFC 9110, 5.6.7) for a time in
+ * seconds since 1970. */
+enum { HTTP_DATE_MAX_BYTES = 96 }; /* enough for every year */
 void http_date_write(int64_t unix_s, char out[HTTP_DATE_MAX_BYTES]);
 
-/* The requestId as text; a refusal has it. */
+/* The requestId of a refusal, as text with its NUL. */
 enum { HTTP_REQUEST_ID_MAX_BYTES = 17 };
 void http_request_id(uint64_t request_id, char out[HTTP_REQUEST_ID_MAX_BYTES]);
 
-/* A refusal with its problem body (CONTRACT section 4) and the headers that belong to it: Allow,
- * Upgrade, Retry-After. `detail` is a sentence, NULL: the error's title; `field` may be NULL. */
+/* A refusal with its problem body (CONTRACT section 4) and its headers: Allow, Upgrade,
+ * Retry-After. `detail` is a sentence; NULL: the error's title. `field` may be NULL. */
 MUST_CHECK enum err http_refusal(struct buf *out, enum err error, const char *detail,
                                  const char *field, const char *allow,
                                  const struct http_terms *terms, uint64_t request_id);

@@ -1,11 +1,11 @@
 /* A head is read one byte at a time by a state machine: the request line (method, target, version),
- * then fields until an empty line. A part is noted as an offset and a length when the byte behind
- * it is met. When the empty line is there, what only the whole head can tell is checked: one Host,
- * and a length of the body that can be understood in one way only.
+ * then fields until an empty line. A part is stored as an offset and a length when the byte after
+ * it is read. At the empty line the rules that concern the whole head are checked: one Host, and an
+ * unambiguous length of the body.
  *
- * Whatever a lenient reader would repair (a bare LF, a folded line, a space before the colon) is
- * refused, because two readers that repair differently see two different requests (RFC 9112, 11.2).
- */
+ * What a lenient parser would repair (a bare LF, a folded line, a space before the colon) is
+ * refused, because two parsers that repair differently see two different requests (RFC 9112,
+ * 11.2). */
 #include "proto/http/http_head.h"
 
 #include "proto/bytes/decimal.h"
@@ -45,7 +45,7 @@ static void refuse_head(struct http_head *head, enum err error, const char *deta
     head->detail = detail;
 }
 
-static void bad(struct http_head *head, const char *detail)
+static void mark_malformed(struct http_head *head, const char *detail)
 {
     refuse_head(head, ERR_BAD_HEAD, detail);
 }
@@ -68,14 +68,14 @@ static bool is_space(char c)
     return c == ' ' || c == '\t';
 }
 
-/* From where the part began up to the present byte. */
+/* The part that ends before the current byte. */
 static struct http_part part_here(const struct http_head *head)
 {
     return (struct http_part){head->start, (uint16_t)(head->at - head->start)};
 }
 
-/* The next part begins behind the present byte. */
-static void begin_behind(struct http_head *head, enum state state)
+/* The next part begins after the current byte. */
+static void begin_part_after(struct http_head *head, enum state state)
 {
     head->start = (uint16_t)(head->at + 1);
     head->state = (uint8_t)state;
@@ -87,9 +87,9 @@ static void on_method(struct http_head *head, char c)
         return;
     head->method = part_here(head);
     if (c != ' ' || head->method.len == 0)
-        bad(head, "the request line must begin with a method and one space");
+        mark_malformed(head, "the request line must begin with a method and one space");
     else
-        begin_behind(head, AT_TARGET);
+        begin_part_after(head, AT_TARGET);
 }
 
 static void on_target_begin(struct http_head *head, char c)
@@ -97,10 +97,10 @@ static void on_target_begin(struct http_head *head, char c)
     if (c == '/' || is_letter(c))
         head->state = IN_TARGET;
     else
-        bad(head, "the request target must begin with a slash");
+        mark_malformed(head, "the request target must begin with a slash");
 }
 
-/* Splits "http://HOST[:PORT]/path?query" in front of the path, which may be empty. */
+/* Splits "http://HOST[:PORT]/path?query" before the path, which may be empty. */
 static bool split_absolute(struct http_head *head, const char *bytes)
 {
     static const struct span schemes[] = {{"http://", 7}, {"https://", 8}};
@@ -125,7 +125,8 @@ static void end_target(struct http_head *head, const char *bytes)
     head->target = part_here(head);
     head->path = head->target;
     if (bytes[head->target.at] != '/' && !split_absolute(head, bytes)) {
-        bad(head, "the request target must begin with a slash, or be a whole http address");
+        mark_malformed(head,
+                       "the request target must begin with a slash, or be a whole http address");
         return;
     }
     uint16_t len = head->path.len;
@@ -135,17 +136,17 @@ static void end_target(struct http_head *head, const char *bytes)
         head->query.at = (uint16_t)(mark - bytes + 1);
         head->query.len = (uint16_t)(len - head->path.len - 1);
     }
-    begin_behind(head, IN_VERSION);
+    begin_part_after(head, IN_VERSION);
 }
 
-/* Browsers send some characters that RFC 3986 does not know as they are (| and ^ in a query), so
- * all visible ones are taken but the fragment's. */
+/* Browsers send some characters unescaped that RFC 3986 does not allow (| and ^ in a query), so
+ * every visible ASCII character is accepted except #, which begins a fragment. */
 static void on_target(struct http_head *head, const char *bytes, char c)
 {
     if (c == ' ')
         end_target(head, bytes);
     else if ((unsigned char)c <= ' ' || (unsigned char)c >= 0x7f || c == '#')
-        bad(head, "the request target has a character that must be percent-encoded");
+        mark_malformed(head, "the request target has a character that must be percent-encoded");
 }
 
 static void on_version(struct http_head *head, const char *bytes, char c)
@@ -153,7 +154,7 @@ static void on_version(struct http_head *head, const char *bytes, char c)
     static const char form[] = "HTTP/#.#\r"; /* #: a digit */
     size_t i = (size_t)(head->at - head->start);
     if (form[i] == '#' ? !decimal_is_digit(c) : c != form[i]) {
-        bad(head, "the request line must end with HTTP/1.1 and CR LF");
+        mark_malformed(head, "the request line must end with HTTP/1.1 and CR LF");
         return;
     }
     if (i == 7 && (bytes[head->start + 5] != '1' || c > '1'))
@@ -167,9 +168,9 @@ static void on_version(struct http_head *head, const char *bytes, char c)
 static void on_line_feed(struct http_head *head, char c)
 {
     if (c == '\n')
-        begin_behind(head, AT_FIELD);
+        begin_part_after(head, AT_FIELD);
     else
-        bad(head, "a CR must be followed by LF");
+        mark_malformed(head, "a CR must be followed by LF");
 }
 
 static void on_field_begin(struct http_head *head, char c)
@@ -177,9 +178,9 @@ static void on_field_begin(struct http_head *head, char c)
     if (c == '\r')
         head->state = AT_LAST_LINE_FEED;
     else if (is_space(c))
-        bad(head, "a field must not be folded over lines");
+        mark_malformed(head, "a field must not be folded over lines");
     else if (!http_is_token_char(c))
-        bad(head, "a field must begin with its name");
+        mark_malformed(head, "a field must begin with its name");
     else if (head->n_fields == head->max_fields)
         refuse_head(head, ERR_HEAD_TOO_LARGE, "the request has too many fields");
     else
@@ -191,12 +192,12 @@ static void on_name(struct http_head *head, char c)
     if (http_is_token_char(c))
         return;
     if (c != ':') {
-        bad(head, is_space(c) ? "a space must not stand before the colon of a field"
-                              : "a field name has a character that is not allowed");
+        mark_malformed(head, is_space(c) ? "a space must not stand before the colon of a field"
+                                         : "a field name has a character that is not allowed");
         return;
     }
     head->fields[head->n_fields].name = part_here(head);
-    begin_behind(head, AT_VALUE);
+    begin_part_after(head, AT_VALUE);
 }
 
 static void end_value(struct http_head *head, const char *bytes)
@@ -213,8 +214,8 @@ static void on_value(struct http_head *head, const char *bytes, char c)
     if (c == '\r')
         end_value(head, bytes);
     else if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f)
-        bad(head,
-            c == '\n' ? "a line must end with CR LF" : "a field value has a control character");
+        mark_malformed(head, c == '\n' ? "a line must end with CR LF"
+                                       : "a field value has a control character");
 }
 
 static void on_value_begin(struct http_head *head, const char *bytes, char c)
@@ -227,34 +228,36 @@ static void on_value_begin(struct http_head *head, const char *bytes, char c)
     on_value(head, bytes, c);
 }
 
-/* Two lengths of the body would be two requests for two readers (RFC 9112, 6.3). */
+/* A head with two lengths of the body is refused: two parsers could see different requests in it
+ * (request smuggling; RFC 9112, 6.3). */
 static void check_length(struct http_head *head, const char *bytes)
 {
     struct span length;
     if (!http_head_find(head, bytes, "Content-Length", &length))
         return;
     if (http_head_count(head, bytes, "Content-Length") > 1)
-        bad(head, "Content-Length is given twice");
+        mark_malformed(head, "Content-Length is given twice");
     else if (!decimal_is_number(length))
-        bad(head, "Content-Length must be a number");
+        mark_malformed(head, "Content-Length must be a number");
     else if (http_head_count(head, bytes, "Transfer-Encoding") > 0)
-        bad(head, "Content-Length and Transfer-Encoding exclude each other");
+        mark_malformed(head, "Content-Length and Transfer-Encoding exclude each other");
 }
 
-/* An absolute target's host outranks the field, which must be there all the same (RFC 9112, 3.2).
- * HTTP/1.0 knew no Host, and whoever passes chunks on in it is faulty (6.1). */
+/* The host of an absolute target takes precedence over Host, which must be present all the same
+ * (RFC 9112, 3.2). HTTP/1.0 has no Host, and a sender that uses Transfer-Encoding with it is faulty
+ * (6.1). */
 static void check_whole(struct http_head *head, const char *bytes)
 {
     struct span host = {bytes, 0};
     bool has_host = http_head_find(head, bytes, "Host", &host);
     if (!has_host && !head->is_1_0)
-        bad(head, "Host is missing");
+        mark_malformed(head, "Host is missing");
     else if (head->is_1_0 && http_head_count(head, bytes, "Transfer-Encoding") > 0)
-        bad(head, "HTTP/1.0 has no Transfer-Encoding");
+        mark_malformed(head, "HTTP/1.0 has no Transfer-Encoding");
     else if (http_head_count(head, bytes, "Host") > 1)
-        bad(head, "Host is given twice");
+        mark_malformed(head, "Host is given twice");
     else if (has_host && !authority_is_valid(host))
-        bad(head, "Host must be a host name or address and a port");
+        mark_malformed(head, "Host must be a host name or address and a port");
     else
         check_length(head, bytes);
     if (head->state == IS_DONE && head->host.len == 0)
@@ -264,7 +267,7 @@ static void check_whole(struct http_head *head, const char *bytes)
 static void on_last_line_feed(struct http_head *head, const char *bytes, char c)
 {
     if (c != '\n') {
-        bad(head, "a CR must be followed by LF");
+        mark_malformed(head, "a CR must be followed by LF");
         return;
     }
     head->len = (uint16_t)(head->at + 1);

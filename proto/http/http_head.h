@@ -1,12 +1,12 @@
 /* The head of an HTTP/1.1 request (RFC 9112, sections 2-5), strictly: CRLF only, no obs-fold, no
  * space before the colon, no NUL, token characters only in names, one Host; targets in origin-form,
- * and in absolute-form, which every server must take (3.2.2). HTTP/1.0, which proxies speak, is
- * read in the same way, but that its Host may be missing and its body's length must be told.
+ * and in absolute-form, which every server must take (3.2.2). HTTP/1.0, which some proxies speak,
+ * is parsed in the same way, except that Host may be missing and the body needs a Content-Length.
  *
  * Incremental: the caller keeps all bytes of the head in one growing buffer and calls
- * http_head_parse after each read; the parser remembers where it was, so no byte is looked at
- * twice. Every result is an offset into that buffer. Pure; the room for the fields is the caller's,
- * too. */
+ * http_head_parse after each read; the parser remembers its position, so that each byte is read
+ * once. Every result is an offset into that buffer. Pure; the array of fields also belongs to the
+ * caller. */
 #ifndef HERALD_PROTO_HTTP_HEAD_H
 #define HERALD_PROTO_HTTP_HEAD_H
 
@@ -15,8 +15,8 @@
 
 #include <stdint.h>
 
-/* The largest head that a caller may ask for, and what is usual. A field has 128 bytes of a head on
- * average: that many fields are taken. */
+/* The largest head that a caller may ask for, and the default. One field is allowed for each 128
+ * bytes of the head. */
 enum {
     HTTP_HEAD_MAX_BYTES = 32768,
     HTTP_HEAD_USUAL_BYTES = 8192,
@@ -30,7 +30,7 @@ enum http_head_result {
     HTTP_HEAD_BAD,  /* head->error and head->detail say why */
 };
 
-/* Bytes of the caller's buffer, by offset, so that the buffer may move. */
+/* Bytes of the caller's buffer. It is an offset, not a pointer, so that the buffer may be moved. */
 struct http_part {
     uint16_t at;
     uint16_t len;
@@ -50,48 +50,47 @@ struct http_head {
     struct http_part method;
     struct http_part target;   /* as sent: "/ws?userId=42", "http://example.com/ws?userId=42" */
     struct http_part path;     /* the part of target before '?' */
-    struct http_part query;    /* the part behind '?'; len 0 if none */
+    struct http_part query;    /* the part after '?'; len 0 if none */
     struct http_part host;     /* of an absolute target; else the value of Host; len 0 if none */
     struct http_field *fields; /* the caller's room */
     uint16_t max_bytes;
     uint16_t max_fields;
-    uint16_t at;    /* parser: how far it has read */
-    uint16_t start; /* parser: where the present part began */
+    uint16_t at;    /* parser: the offset of the next byte */
+    uint16_t start; /* parser: where the current part began */
     uint8_t state;  /* parser */
 };
 
-/* For a head of at most `max_bytes`, up to HTTP_HEAD_MAX_BYTES, and as many fields as there is room
- * for. */
+/* For a head of at most `max_bytes` (HTTP_HEAD_MAX_BYTES at most) and max_fields fields. */
 void http_head_init(struct http_head *head, size_t max_bytes, struct http_field *fields,
                     size_t max_fields);
 
 /* `bytes` are all bytes received since the head began, `len` their number. */
 enum http_head_result http_head_parse(struct http_head *head, const char *bytes, size_t len);
 
-/* The rest is for a head that is DONE; `bytes` is the same buffer. */
+/* The functions below take a head that is DONE; `bytes` is the same buffer. */
 static inline struct span http_part_span(const char *bytes, struct http_part part)
 {
     return (struct span){bytes + part.at, part.len};
 }
 
-/* The first field of that name (compared without case); false if there is none. */
+/* Finds the first field with the name, compared without case; false: there is none. */
 bool http_head_find(const struct http_head *head, const char *bytes, const char *name,
                     struct span *ret_value);
 
 /* How many fields have that name. */
 unsigned http_head_count(const struct http_head *head, const char *bytes, const char *name);
 
-/* Does a comma-separated list field contain that token, without case, over all fields of the name
- * (RFC 9110, 5.6.1)? */
+/* Do the comma-separated lists of all fields with the name contain this token, compared without
+ * case (RFC 9110, 5.6.1)? */
 bool http_head_has_token(const struct http_head *head, const char *bytes, const char *name,
                          const char *token);
 
-/* The length of the body behind the head. false: it is not told beforehand (Transfer-Encoding), or
+/* The length of the body after the head. false: it is not known in advance (Transfer-Encoding), or
  * is more than max. */
 bool http_head_body_len(const struct http_head *head, const char *bytes, size_t max,
                         size_t *ret_len);
 
-/* May it stand in a token (RFC 9110, 5.6.2)? */
+/* Is the character allowed in a token (RFC 9110, 5.6.2)? */
 bool http_is_token_char(char c);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Version 1 is a line of text; version 2 is 16 bytes, the addresses, and what follows these (TLVs),
- * whose length the 16 bytes tell. */
+/* Version 1 is a line of text. Version 2 is 16 fixed bytes, the addresses, and optional TLVs; the
+ * fixed bytes give the length of what follows them. */
 
 static const char v1_signature[] = "PROXY ";
 static const char v2_signature[] = "\r\n\r\n\0\r\nQUIT\n";
@@ -15,7 +15,7 @@ enum { V2_LOCAL = 0x20, V2_PROXY = 0x21 };
 
 /* ---- version 1 (section 2.1) ---- */
 
-/* The word before the next space, which is taken; the last word ends with the line. */
+/* Takes the word before the next space, and that space; the last word ends with the line. */
 static struct span take_word(struct span *rest)
 {
     const char *space = rest->len > 0 ? memchr(rest->bytes, ' ', rest->len) : NULL;
@@ -41,7 +41,7 @@ static bool read_v1_line(struct span line, struct proxy_head *head)
     struct span rest = line;
     struct span family = take_word(&rest);
     if (span_equal(family, SPAN_LITERAL("UNKNOWN")))
-        return true; /* what stands behind it is not for us */
+        return true; /* the rest of the line must be ignored (2.1) */
     bool is_v4 = span_equal(family, SPAN_LITERAL("TCP4"));
     if (!is_v4 && !span_equal(family, SPAN_LITERAL("TCP6")))
         return false;
@@ -87,7 +87,7 @@ static bool is_v2_family(unsigned family)
     return address <= 3 && transport <= 2;
 }
 
-/* What both addresses and ports take. */
+/* The bytes that both addresses and both ports occupy. */
 static size_t v2_address_len(unsigned family)
 {
     static const size_t lens[] = {0, 12, 36, 216};
@@ -121,7 +121,7 @@ static enum proxy_head_result parse_v2(struct span bytes, struct proxy_head *ret
     return PROXY_HEAD_DONE;
 }
 
-static bool begins(struct span bytes, const char *signature, size_t len)
+static bool begins_with(struct span bytes, const char *signature, size_t len)
 {
     return memcmp(bytes.bytes, signature, bytes.len < len ? bytes.len : len) == 0;
 }
@@ -130,9 +130,9 @@ enum proxy_head_result proxy_head_parse(struct span bytes, struct proxy_head *re
 {
     if (bytes.len == 0)
         return PROXY_HEAD_MORE;
-    if (begins(bytes, v1_signature, V1_SIGNATURE_LEN))
+    if (begins_with(bytes, v1_signature, V1_SIGNATURE_LEN))
         return bytes.len <= V1_SIGNATURE_LEN ? PROXY_HEAD_MORE : parse_v1(bytes, ret_head);
-    if (begins(bytes, v2_signature, V2_SIGNATURE_LEN))
+    if (begins_with(bytes, v2_signature, V2_SIGNATURE_LEN))
         return bytes.len <= V2_SIGNATURE_LEN ? PROXY_HEAD_MORE : parse_v2(bytes, ret_head);
     return PROXY_HEAD_NONE;
 }

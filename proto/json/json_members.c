@@ -17,19 +17,19 @@ enum err json_refuse(struct json_problem *problem, enum err error, const char *f
     return error;
 }
 
-static enum err bad_json(struct json_problem *problem, size_t offset, const char *why)
+static enum err refuse_json(struct json_problem *problem, size_t offset, const char *why)
 {
     enum err error = json_refuse(problem, ERR_BAD_JSON, "", "%s (byte %zu)", why, offset);
     problem->offset = offset;
     return error;
 }
 
-static enum err bad_scan(struct json_problem *problem, const struct json_scan *scan)
+static enum err refuse_scan(struct json_problem *problem, const struct json_scan *scan)
 {
-    return bad_json(problem, (size_t)(scan->at - scan->begin), scan->why);
+    return refuse_json(problem, (size_t)(scan->at - scan->begin), scan->why);
 }
 
-/* Cut where a character ends. */
+/* A name that is too long is cut between two UTF-8 characters. */
 static void copy_field_name(struct json_problem *problem, const char *name, size_t len)
 {
     size_t cap = sizeof problem->field - 1;
@@ -50,8 +50,8 @@ static int find_name(const struct json_members *members, struct span name)
     return -1;
 }
 
-/* A name may be written with escapes and is still the same name. *ret_index -1: not known, and
- * *unknown says so if it is the first. */
+/* Names are compared after decoding, because a name may be written with escapes. *ret_index -1: an
+ * unknown name; the first of them is reported in *unknown. */
 static enum err scan_name(struct json_scan *scan, const struct json_members *members,
                           int *ret_index, struct json_problem *unknown,
                           struct json_problem *problem)
@@ -60,20 +60,20 @@ static enum err scan_name(struct json_scan *scan, const struct json_members *mem
     struct span raw;
     bool has_escapes;
     if (!json_scan_string(scan, &raw, &has_escapes))
-        return bad_scan(problem, scan);
-    char decoded[sizeof problem->field + 4]; /* a whole character more than is shown */
+        return refuse_scan(problem, scan);
+    char decoded[sizeof problem->field + 4]; /* one character more than is shown */
     struct span name = raw;
     size_t at;
     if (has_escapes) {
         if (json_string_decode(raw, decoded, sizeof decoded, &name.len, &at) != ERR_OK)
-            return bad_json(problem, (size_t)(raw.bytes - scan->begin) + at, "a lone surrogate");
+            return refuse_json(problem, (size_t)(raw.bytes - scan->begin) + at, "a lone surrogate");
         name.bytes = decoded;
         if (name.len > sizeof decoded)
             name.len = sizeof decoded;
     }
     *ret_index = find_name(members, name);
     if (*ret_index >= 0 && members->raw[*ret_index].bytes != NULL)
-        return bad_json(problem, (size_t)(quote - scan->begin), "this key stands twice");
+        return refuse_json(problem, (size_t)(quote - scan->begin), "this key stands twice");
     if (*ret_index < 0 && unknown->error == ERR_OK) {
         json_refuse(unknown, ERR_UNKNOWN_FIELD, "", "this field is not known here");
         copy_field_name(unknown, name.bytes, name.len);
@@ -91,10 +91,10 @@ static enum err scan_member(struct json_scan *scan, struct json_members *members
         return error;
     json_scan_space(scan);
     if (!json_scan_byte(scan, ':', "':' must stand here"))
-        return bad_scan(problem, scan);
+        return refuse_scan(problem, scan);
     json_scan_space(scan);
     if (!json_scan_value(scan, &raw))
-        return bad_scan(problem, scan);
+        return refuse_scan(problem, scan);
     if (index >= 0)
         members->raw[index] = raw;
     return ERR_OK;
@@ -109,24 +109,25 @@ enum err json_members_scan(struct span body, struct json_members *members,
     json_scan_init(&scan, body);
     json_scan_space(&scan);
     if (json_scan_peek(&scan) != '{')
-        return bad_json(problem, (size_t)(scan.at - scan.begin), "the body must be a JSON object");
+        return refuse_json(problem, (size_t)(scan.at - scan.begin),
+                           "the body must be a JSON object");
     if (!json_scan_open(&scan, &is_closed))
-        return bad_scan(problem, &scan);
+        return refuse_scan(problem, &scan);
     while (!is_closed) {
         enum err error = scan_member(&scan, members, &unknown, problem);
         if (error != ERR_OK)
             return error;
         if (!json_scan_next(&scan, &is_closed))
-            return bad_scan(problem, &scan);
+            return refuse_scan(problem, &scan);
     }
     if (!json_scan_end(&scan))
-        return bad_scan(problem, &scan);
+        return refuse_scan(problem, &scan);
     if (unknown.error != ERR_OK)
         *problem = unknown;
     return unknown.error;
 }
 
-/* Slices that were scanned before */
+/* ---- slices that were scanned before ---- */
 
 bool json_is_string(struct span raw)
 {
@@ -149,7 +150,7 @@ enum err json_decode(struct span body, struct span raw, char *out, size_t cap, s
     size_t at;
     struct span inner = json_without_quotes(raw);
     if (json_string_decode(inner, out, cap, ret_len, &at) != ERR_OK)
-        return bad_json(problem, (size_t)(inner.bytes - body.bytes) + at, "a lone surrogate");
+        return refuse_json(problem, (size_t)(inner.bytes - body.bytes) + at, "a lone surrogate");
     return ERR_OK;
 }
 

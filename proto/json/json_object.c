@@ -2,7 +2,7 @@
 
 enum { COMPARED_MAX_BYTES = 1024 };
 
-/* The names that stood in the object so far; those with escapes are decoded into `escaped`. */
+/* The names that the object has had so far; those with escapes are decoded into `escaped`. */
 struct seen {
     struct span names[JSON_OBJECT_MEMBERS_MAX];
     size_t n_names;
@@ -30,7 +30,7 @@ static bool decode_name(struct seen *seen, struct span *name, const char **ret_w
     return true;
 }
 
-/* The scan stands at the name of a member. */
+/* The scan is at the name of a member. */
 static bool scan_name(struct json_scan *scan, struct seen *seen, struct span *ret_name,
                       const char **ret_why)
 {
@@ -128,7 +128,8 @@ bool json_array_open(struct json_array *array, struct span raw)
     if (raw.len == 0 || raw.bytes[0] != '[')
         return false;
     json_scan_init(&array->scan, raw);
-    /* It is a member of an object: so it was found at this depth, and is read by the same rules. */
+    /* The array was found as a member of an object, that is at depth 1, and is read with the same
+     * limit of depth as it was then. */
     array->scan.depth = 1;
     array->scan.skips_deep = true;
     return json_scan_open(&array->scan, &array->is_closed);

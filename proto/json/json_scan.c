@@ -1,8 +1,8 @@
 /* One pass over the text, byte by byte, with the kinds of the open containers in the bits of one
- * number instead of a stack. json_scan_value takes any value by a loop over its elements; the
- * caller may also walk one container by itself (json_scan_open, json_scan_next). A failure leaves
- * `at` at the offending byte and `why` with a sentence. json_string_decode then decodes one string
- * that was scanned. */
+ * number instead of a stack. json_scan_value scans any value in a loop over its elements; a caller
+ * may also walk through one container by itself (json_scan_open, json_scan_next). A failure leaves
+ * `at` at the offending byte and `why` with a sentence. json_string_decode decodes a string that
+ * was scanned. */
 #include "proto/json/json_scan.h"
 
 #include "proto/bytes/hex.h"
@@ -37,7 +37,7 @@ bool json_scan_byte(struct json_scan *scan, char byte, const char *why)
     return true;
 }
 
-/* Strings */
+/* ---- strings ---- */
 
 #define EACH_BYTE(b) (0x0101010101010101u * (uint64_t)(b))
 
@@ -47,9 +47,9 @@ static inline bool is_plain(char c)
     return (unsigned char)(byte - 0x20) < 0x60 && byte != '"' && byte != '\\';
 }
 
-/* Moves past plain bytes: ASCII, no control character, no quote, no backslash. Eight at a time: a
- * byte that is not plain gets its top bit set. A borrow can set it in later bytes too, but the
- * first one is right, and in little-endian order that is the lowest. */
+/* Moves past plain bytes: ASCII, no control character, no quote, no backslash. It tests eight bytes
+ * at a time by setting the top bit of each byte that is not plain. A borrow can also set it in
+ * later bytes, but the first one is always right, and in little-endian order that is the lowest. */
 static const char *skip_plain(const char *at, const char *end)
 {
     while (end - at >= 8) {
@@ -74,8 +74,8 @@ static const char *skip_plain(const char *at, const char *end)
     return at;
 }
 
-/* The length of the UTF-8 character at `at` (RFC 3629, section 4), 0 if malformed. proto/utf8
- * checks streams; here the offset of the offending character is wanted. */
+/* The length of the UTF-8 character at `text` (RFC 3629, section 4), 0 if malformed. bytes/utf8.h
+ * checks streams; the scanner needs the offset of the offending character. */
 static size_t utf8_length(const char *text, const char *end)
 {
     const unsigned char *at = (const unsigned char *)text;
@@ -107,7 +107,7 @@ static size_t utf8_length(const char *text, const char *end)
     return need;
 }
 
-/* At a backslash. */
+/* The scan is at a backslash. */
 static bool scan_escape(struct json_scan *scan)
 {
     const char *at = scan->at + 1;
@@ -189,8 +189,8 @@ static size_t utf8_write(uint32_t c, char out[4])
     return 4;
 }
 
-/* Decodes the \u escape at `at`, two of them for a surrogate pair. Answers the bytes taken, 0 for a
- * lone surrogate. */
+/* Decodes the \u escape at `at`, or the two of a surrogate pair. Returns the number of bytes that
+ * it read, 0 for a lone surrogate. */
 static size_t decode_unicode(const char *at, const char *end, char out[4], size_t *ret_len)
 {
     uint32_t c = code_unit(at);
@@ -255,7 +255,7 @@ enum err json_string_decode(struct span raw, char *out, size_t cap, size_t *ret_
     return ERR_OK;
 }
 
-/* Numbers and words */
+/* ---- numbers, true, false and null ---- */
 
 static const char *skip_digits(const char *at, const char *end)
 {
@@ -327,7 +327,7 @@ static bool scan_scalar(struct json_scan *scan)
     }
 }
 
-/* Containers */
+/* ---- arrays and objects ---- */
 
 static bool is_in_object(const struct json_scan *scan)
 {
@@ -383,7 +383,7 @@ static bool scan_key(struct json_scan *scan)
     return true;
 }
 
-/* At a bracket: to behind the one that closes it. */
+/* The scan is at an opening bracket; skips to after the one that closes it. */
 static bool skip_container(struct json_scan *scan)
 {
     size_t n_open = 0;
@@ -405,8 +405,8 @@ static bool skip_container(struct json_scan *scan)
     return true;
 }
 
-/* At the first byte of a value: takes a scalar, an empty container, or descends into a container up
- * to its first element. */
+/* The scan is at the first byte of a value. Scans a scalar or an empty container as a whole, or
+ * enters a container and stops at its first element. */
 static bool scan_step(struct json_scan *scan, bool *ret_is_complete)
 {
     char first = json_scan_peek(scan);

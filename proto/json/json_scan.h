@@ -1,5 +1,5 @@
 /* A strict scanner for JSON text (RFC 8259): one pass, no recursion, no allocation, every byte
- * checked, none copied. It never reads at or behind `end`. Pure; a scan belongs to one thread. */
+ * checked, none copied. It never reads at or after `end`. Pure; a scan belongs to one thread. */
 #ifndef HERALD_PROTO_JSON_SCAN_H
 #define HERALD_PROTO_JSON_SCAN_H
 
@@ -10,7 +10,7 @@
 
 enum { JSON_MAX_DEPTH = 64 };
 
-/* What is wrong with a request, for a problem body. */
+/* What is wrong with a request, for the problem body of its refusal (RFC 9457). */
 struct json_problem {
     enum err error;   /* ERR_BAD_JSON, ERR_INVALID_FIELD, ERR_UNKNOWN_FIELD, ERR_TOO_LARGE,
                          ERR_NO_MEMORY */
@@ -25,15 +25,15 @@ struct json_scan {
     const char *end;
     uint64_t objects; /* bit d: the container at depth d is an object */
     unsigned depth;
-    /* The caller's, after json_scan_init: a value that is nested too deep is no failure, but passed
-     * over. Of what is too deep only the strings are checked, and that each bracket is closed. */
+    /* Set by the caller after json_scan_init: a value that is nested too deep is skipped, not a
+     * failure. Inside it only the strings are checked, and that each bracket is closed. */
     bool skips_deep;
     const char *why; /* after a failure: a constant sentence */
 };
 
 void json_scan_init(struct json_scan *scan, struct span text);
 
-/* The byte at `at`; NUL at the end, where NUL itself is never valid either. */
+/* The byte at `at`; NUL at the end, which is unambiguous because JSON allows no NUL there. */
 static inline char json_scan_peek(const struct json_scan *scan)
 {
     return scan->at < scan->end ? *scan->at : '\0';
@@ -41,28 +41,28 @@ static inline char json_scan_peek(const struct json_scan *scan)
 
 void json_scan_space(struct json_scan *scan);
 
-/* Each moves past what it names and answers true, or stops at the byte that is wrong. */
+/* Each of these moves past what its name says and returns true, or stops at the wrong byte. */
 bool json_scan_byte(struct json_scan *scan, char byte, const char *why);
 
-/* *ret_raw: between the quotes, escapes as they stand. Surrogates in escapes are not paired here.
- */
+/* *ret_raw: what is between the quotes, undecoded. Whether surrogates in escapes come in pairs is
+ * checked when the string is decoded. */
 bool json_scan_string(struct json_scan *scan, struct span *ret_raw, bool *ret_has_escapes);
 
 /* Any value, without the white space around it. */
 bool json_scan_value(struct json_scan *scan, struct span *ret_raw);
 
-/* Opens the container that the scan stands at; `*ret_is_empty`: it was closed again at once. */
+/* Enters the container that the scan is at; *ret_is_empty: it has no element and was left again. */
 bool json_scan_open(struct json_scan *scan, bool *ret_is_empty);
 
-/* After an element: ',' answers *ret_is_closed false, the closing bracket true. */
+/* After an element: *ret_is_closed is false after a comma and true after the closing bracket. */
 bool json_scan_next(struct json_scan *scan, bool *ret_is_closed);
 
-/* Nothing but white space may be left. */
+/* true: only white space is left. */
 bool json_scan_end(struct json_scan *scan);
 
-/* Decodes a raw string that json_scan_string took. Writes at most `cap` bytes and answers the whole
- * decoded length, which is never more than raw.len. ERR_BAD_JSON: a lone surrogate, whose backslash
- * stands at *ret_at in raw. */
+/* Decodes a string that json_scan_string found. Writes at most `cap` bytes; *ret_len is the length
+ * of the whole text, which is never more than raw.len. ERR_BAD_JSON: a lone surrogate; *ret_at is
+ * the offset of its backslash in raw. */
 MUST_CHECK enum err json_string_decode(struct span raw, char *out, size_t cap, size_t *ret_len,
                                        size_t *ret_at);
 

@@ -4,9 +4,8 @@
 
 #include "proto/bytes/buf.h"
 
-/* Appends `text`, which is UTF-8, with quotes around it. Quotes, backslashes and control characters
- * (DEL with them) are escaped, everything else stays as it is. A failure leaves the buffer as it
- * was. */
+/* Appends `text`, which is UTF-8, in quotes. Quotes, backslashes and control characters (DEL
+ * included) are escaped, everything else is copied. A failure leaves the buffer as it was. */
 MUST_CHECK enum err json_text_string(struct buf *out, struct span text);
 
 #endif
