@@ -15,6 +15,8 @@
 #include "tests/sim/sim_inner.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 enum { STEP_MS = 50, ROUNDS = 4 };
 
@@ -226,6 +228,31 @@ uint64_t node_fixture_push(const char *user_id, const char *data, uint32_t ttl_s
     cr_assert_eq(n_answered, before + 1, "the push is not answered");
     cr_assert_eq(target.error, ERR_OK, "%s", error_title(target.error));
     return target.seq;
+}
+
+static struct client **clients;
+static unsigned n_clients;
+
+void node_fixture_enter_clients(unsigned n)
+{
+    clients = calloc(n, sizeof(struct client *));
+    cr_assert_not_null(clients);
+    for (n_clients = 0; n_clients < n; n_clients++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%u", n_clients);
+        clients[n_clients] = client_map_enter(fixture.node.map, span_of(name), fixture.worker,
+                                              worker_mailbox(fixture.worker));
+        cr_assert_not_null(clients[n_clients]);
+    }
+}
+
+void node_fixture_leave_clients(void)
+{
+    for (unsigned i = 0; i < n_clients; i++) {
+        cr_assert(client_map_leave(fixture.node.map, clients[i]));
+        client_free(clients[i]);
+    }
+    free(clients);
 }
 
 void node_fixture_set_store_full(bool is_full)

@@ -67,27 +67,6 @@ Test(broadcast, to_nobody_is_answered)
 
 /* ---- many users ---- */
 
-static struct client *clients[MANY_USERS];
-
-static void enter_many(void)
-{
-    for (unsigned i = 0; i < MANY_USERS; i++) {
-        char name[NAME_BYTES];
-        snprintf(name, sizeof name, "c%u", i);
-        clients[i] = client_map_enter(fixture.node.map, span_of(name), fixture.worker,
-                                      worker_mailbox(fixture.worker));
-        cr_assert_not_null(clients[i]);
-    }
-}
-
-static void leave_many(void)
-{
-    for (unsigned i = 0; i < MANY_USERS; i++) {
-        cr_assert(client_map_leave(fixture.node.map, clients[i]));
-        client_free(clients[i]);
-    }
-}
-
 static unsigned n_answers_seen;
 
 static void on_other_work(struct letter *letter)
@@ -102,20 +81,20 @@ Test(broadcast, lets_other_work_through_between_its_slices)
 {
     struct gateway_broadcast broadcast;
     struct letter letter = {0};
-    enter_many();
+    node_fixture_enter_clients(MANY_USERS);
     begin_broadcast(&broadcast, "7");
     n_answers_seen = 99;
     worker_post(fixture.worker, &letter, on_other_work);
     await_answers(1);
     cr_expect_eq(n_answers_seen, 0, "it waited for the whole broadcast");
-    leave_many();
+    node_fixture_leave_clients();
 }
 
 Test(broadcast, reaches_each_session_once_and_in_order_however_many_slices_it_takes)
 {
     static struct subscriber subscribers[5];
     struct gateway_broadcast broadcasts[3];
-    enter_many();
+    node_fixture_enter_clients(MANY_USERS);
     for (unsigned i = 0; i < 5; i++) {
         char name[NAME_BYTES];
         snprintf(name, sizeof name, "u%u", i);
@@ -133,5 +112,5 @@ Test(broadcast, reaches_each_session_once_and_in_order_however_many_slices_it_ta
     }
     for (unsigned i = 0; i < 3; i++)
         cr_expect_eq(broadcasts[i].online, 5);
-    leave_many();
+    node_fixture_leave_clients();
 }

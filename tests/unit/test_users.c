@@ -98,27 +98,6 @@ Test(users, says_who_is_online)
 
 /* ---- pages of users ---- */
 
-static struct client *clients[MANY_USERS];
-
-static void enter_many(void)
-{
-    for (unsigned i = 0; i < MANY_USERS; i++) {
-        char name[NAME_BYTES];
-        snprintf(name, sizeof name, "u%u", i);
-        clients[i] = client_map_enter(fixture.node.map, span_of(name), fixture.worker,
-                                      worker_mailbox(fixture.worker));
-        cr_assert_not_null(clients[i]);
-    }
-}
-
-static void leave_many(void)
-{
-    for (unsigned i = 0; i < MANY_USERS; i++) {
-        cr_assert(client_map_leave(fixture.node.map, clients[i]));
-        client_free(clients[i]);
-    }
-}
-
 Test(users, are_all_seen_once_in_pages)
 {
     static unsigned n_seen[MANY_USERS];
@@ -126,7 +105,7 @@ Test(users, are_all_seen_once_in_pages)
     char cursor[32] = "";
     size_t n = 0;
     unsigned n_pages = 0;
-    enter_many();
+    node_fixture_enter_clients(MANY_USERS);
     do {
         char next[32];
         cr_assert_eq(gateway_clients(&fixture.node, span_of(cursor), page, PAGE, &n, next), ERR_OK);
@@ -141,7 +120,7 @@ Test(users, are_all_seen_once_in_pages)
     } while (cursor[0] != '\0');
     for (unsigned i = 0; i < MANY_USERS; i++)
         cr_assert_eq(n_seen[i], 1, "u%u was seen %u times", i, n_seen[i]);
-    leave_many();
+    node_fixture_leave_clients();
 }
 
 Test(users, are_not_shown_from_what_is_no_cursor)
