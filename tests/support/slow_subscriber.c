@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum { SOCKET_BYTES = 4096, TRIES = 20 };
@@ -47,6 +48,13 @@ void slow_subscriber_expect_all(struct subscriber *subscriber, unsigned n)
                      frame.payload.bytes, i);
     }
     cr_assert_not(slow_subscriber_next(subscriber, &frame), "more than %u have come", n);
+}
+
+void slow_subscriber_expect_part(struct subscriber *subscriber, const char *part)
+{
+    struct subscriber_frame frame;
+    cr_assert(slow_subscriber_next(subscriber, &frame), "nothing with %s has come", part);
+    cr_assert(strstr(frame.payload.bytes, part), "no %s in %.80s", part, frame.payload.bytes);
 }
 
 void slow_subscriber_skip_pings(struct subscriber *subscriber)

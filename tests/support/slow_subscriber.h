@@ -18,6 +18,9 @@ void slow_subscriber_expect_all(struct subscriber *subscriber, unsigned n);
  */
 bool slow_subscriber_next(struct subscriber *subscriber, struct subscriber_frame *ret_frame);
 
+/* The next frame that is no ping, which comes within some turns, must contain that text. */
+void slow_subscriber_expect_part(struct subscriber *subscriber, const char *part);
+
 /* Takes the pings that come before the next frame of another kind, which must have come. */
 void slow_subscriber_skip_pings(struct subscriber *subscriber);
 

@@ -14,6 +14,7 @@ struct asked {
     bool is_answered;
 };
 
+/* What stands between the node and `inner`, the memory store. */
 static struct {
     struct store store;
     struct store *inner;
@@ -22,7 +23,7 @@ static struct {
     bool holds[STORE_OPS];
     bool is_away;
     struct store_double_ack last_ack;
-} twin;
+} between;
 
 static void answer(struct asked *asked)
 {
@@ -35,13 +36,13 @@ static void answer(struct asked *asked)
 
 static void on_inner_done(struct store_request *request)
 {
-    LIST_FOR_EACH_SAFE(link, &twin.asked)
+    LIST_FOR_EACH_SAFE(link, &between.asked)
     {
         struct asked *asked = CONTAINER_OF(link, struct asked, link);
         if (asked->request != request)
             continue;
         asked->is_answered = true;
-        if (!twin.holds[asked->op])
+        if (!between.holds[asked->op])
             answer(asked);
         return;
     }
@@ -50,7 +51,7 @@ static void on_inner_done(struct store_request *request)
 
 static bool refuse_if_away(struct store_request *request, enum store_op op)
 {
-    if (!twin.is_away || (op != STORE_OP_PAGE && op != STORE_OP_ACK))
+    if (!between.is_away || (op != STORE_OP_PAGE && op != STORE_OP_ACK))
         return false;
     if (op == STORE_OP_PAGE)
         CONTAINER_OF(request, struct store_page, request)->error = ERR_STORE_UNAVAILABLE;
@@ -62,58 +63,58 @@ static bool refuse_if_away(struct store_request *request, enum store_op op)
 
 static void note_ack(const struct store_ack *ack)
 {
-    twin.last_ack = (struct store_double_ack){.seq = ack->seq, .written = ack->written};
-    cr_assert_lt(ack->device.len, sizeof twin.last_ack.device);
+    between.last_ack = (struct store_double_ack){.seq = ack->seq, .written = ack->written};
+    cr_assert_lt(ack->device.len, sizeof between.last_ack.device);
     if (ack->device.len > 0)
-        memcpy(twin.last_ack.device, ack->device.bytes, ack->device.len);
+        memcpy(between.last_ack.device, ack->device.bytes, ack->device.len);
 }
 
 static void submit(struct store *store, struct store_request *request, enum store_op op)
 {
     (void)store;
-    twin.counts[op]++;
+    between.counts[op]++;
     if (op == STORE_OP_ACK)
         note_ack(CONTAINER_OF(request, struct store_ack, request));
     if (refuse_if_away(request, op))
         return;
     struct asked *asked = calloc(1, sizeof *asked);
     *asked = (struct asked){.request = request, .on_done = request->on_done, .op = op};
-    list_append(&twin.asked, &asked->link);
+    list_append(&between.asked, &asked->link);
     request->on_done = on_inner_done;
-    twin.inner->ops->submit(twin.inner, request, op);
+    between.inner->ops->submit(between.inner, request, op);
 }
 
 static void broadcast(struct store *store, struct store_broadcast *question)
 {
     (void)store;
-    twin.inner->ops->broadcast(twin.inner, question);
+    between.inner->ops->broadcast(between.inner, question);
 }
 
 static void leave(struct store *store, unsigned lane, struct span user_id)
 {
     (void)store;
-    twin.inner->ops->leave(twin.inner, lane, user_id);
+    between.inner->ops->leave(between.inner, lane, user_id);
 }
 
 static void describe(struct store *store, char *out, size_t cap)
 {
     (void)store;
-    twin.inner->ops->describe(twin.inner, out, cap);
+    between.inner->ops->describe(between.inner, out, cap);
 }
 
 static int64_t now_ms(const struct store *store)
 {
     (void)store;
-    return twin.inner->ops->now_ms(twin.inner);
+    return between.inner->ops->now_ms(between.inner);
 }
 
 static void close_both(struct store *store)
 {
     (void)store;
-    twin.inner->ops->close(twin.inner);
+    between.inner->ops->close(between.inner);
     for (enum store_op op = 0; op < STORE_OPS; op++)
         store_double_release(op);
-    cr_expect(list_is_empty(&twin.asked), "the store has left requests unanswered");
+    cr_expect(list_is_empty(&between.asked), "the store has left requests unanswered");
 }
 
 static const struct store_ops ops = {
@@ -128,22 +129,22 @@ static const struct store_ops ops = {
 
 void store_double_start(void)
 {
-    memset(&twin, 0, sizeof twin);
-    list_init(&twin.asked);
-    twin.store.ops = &ops;
-    twin.inner = fixture.node.store;
-    fixture.node.store = &twin.store;
+    memset(&between, 0, sizeof between);
+    list_init(&between.asked);
+    between.store.ops = &ops;
+    between.inner = fixture.node.store;
+    fixture.node.store = &between.store;
 }
 
 unsigned store_double_count(enum store_op op)
 {
-    return twin.counts[op];
+    return between.counts[op];
 }
 
 unsigned store_double_under_way(enum store_op op)
 {
     unsigned n = 0;
-    LIST_FOR_EACH(link, &twin.asked)
+    LIST_FOR_EACH(link, &between.asked)
     {
         n += CONTAINER_OF(link, struct asked, link)->op == op;
     }
@@ -152,13 +153,13 @@ unsigned store_double_under_way(enum store_op op)
 
 void store_double_hold(enum store_op op)
 {
-    twin.holds[op] = true;
+    between.holds[op] = true;
 }
 
 void store_double_release(enum store_op op)
 {
-    twin.holds[op] = false;
-    LIST_FOR_EACH_SAFE(link, &twin.asked)
+    between.holds[op] = false;
+    LIST_FOR_EACH_SAFE(link, &between.asked)
     {
         struct asked *asked = CONTAINER_OF(link, struct asked, link);
         if (asked->op == op && asked->is_answered)
@@ -168,10 +169,10 @@ void store_double_release(enum store_op op)
 
 void store_double_set_away(bool is_away)
 {
-    twin.is_away = is_away;
+    between.is_away = is_away;
 }
 
 struct store_double_ack store_double_last_ack(void)
 {
-    return twin.last_ack;
+    return between.last_ack;
 }
