@@ -1,5 +1,6 @@
 /* A kick (CONTRACT 3): the block is kept first, then the sessions are closed, then what waits is
  * purged. */
+#include "gateway/delivery/kicked_streams.h"
 #include "gateway/requests/requests.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/subscriber.h"
@@ -70,6 +71,17 @@ Test(kick, of_a_user_who_is_away_closes_none)
     struct gateway_kick kick = kick_user((struct gateway_kick){0});
     cr_expect_eq(kick.error, ERR_OK);
     cr_expect_eq(kick.closed, 0);
+}
+
+/* CONTRACT 2: EventSource reconnects by itself, and is then answered 204. */
+Test(kick, remembers_each_event_stream_that_it_closes_and_no_websocket)
+{
+    static struct subscriber stream;
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    subscriber_enter(&stream, LEVEL_SSE, "u", NULL);
+    cr_assert_eq(kick_user((struct gateway_kick){0}).closed, 2);
+    cr_expect(kicked_streams_take(fixture.worker, SPAN_LITERAL("u")));
+    cr_expect_not(kicked_streams_take(fixture.worker, SPAN_LITERAL("u")));
 }
 
 Test(kick, leaves_what_waits_unless_it_is_to_be_purged)

@@ -218,6 +218,26 @@ Test(positions, are_written_again_when_the_store_was_away)
     cr_expect_eq(n_written(), 2);
 }
 
+/* What the last session of a position leaves while the store is away is not lost as long as the
+ * user is here: the next session of that position has it written. */
+Test(positions, that_could_not_be_written_are_written_for_the_next_session)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    subscriber_enter(&second, LEVEL_V1, "u", "phone");
+    push_all("u", 2);
+    acknowledge(&first, 2);
+    store_double_set_away(true);
+    close_session(&first);
+    store_double_set_away(false);
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    cr_expect_eq(position_of(&first), 2);
+    unsigned before = n_written();
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), before + 1);
+    cr_expect_str_eq(store_double_last_ack().device, "");
+    cr_expect_eq(store_double_last_ack().seq, 2);
+}
+
 /* To a full inbox a push takes the shared position along, and its notification says so. */
 Test(positions, need_no_write_when_a_push_has_carried_them)
 {

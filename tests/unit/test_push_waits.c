@@ -4,6 +4,7 @@
 
 #include "gateway/base/metrics.h"
 #include "tests/support/node_fixture.h"
+#include "tests/support/store_double.h"
 #include "tests/support/subscriber.h"
 
 #include <criterion/criterion.h>
@@ -167,6 +168,38 @@ Test(push_waits, asks_the_store_each_second_where_its_user_has_devices)
     expect_waiting(&waiting);
     node_fixture_wait_ms(600);
     expect_answer(&waiting, GATEWAY_DELIVERED, GAP_NONE);
+}
+
+/* A position moves while the store is being asked: the answer that is under way does not show it.
+ */
+Test(push_waits, asks_the_store_again_for_what_has_happened_while_it_was_asked)
+{
+    static struct store_ack ack;
+    store_double_start();
+    store_double_hold(STORE_OP_LOOK);
+    begin_wait(&waiting, "u", 60, 5000);
+    cr_assert_eq(store_double_under_way(STORE_OP_LOOK), 1);
+    move_in_store(&ack);
+    cr_expect_eq(store_double_count(STORE_OP_LOOK), 1, "one question is under way at most");
+    expect_waiting(&waiting);
+    store_double_release(STORE_OP_LOOK);
+    node_fixture_turn();
+    cr_expect_eq(store_double_count(STORE_OP_LOOK), 2);
+    expect_answer(&waiting, GATEWAY_DELIVERED, GAP_NONE);
+}
+
+/* The store's answer must not find what was freed: this is for the address sanitizer. */
+Test(push_waits, is_answered_once_when_it_ends_while_the_store_is_asked)
+{
+    store_double_start();
+    store_double_hold(STORE_OP_LOOK);
+    begin_wait(&waiting, "u", 60, 5000);
+    gateway_end_waits(&fixture.node);
+    node_fixture_turn();
+    expect_answer(&waiting, GATEWAY_PENDING, GAP_NONE);
+    store_double_release(STORE_OP_LOOK);
+    node_fixture_turn();
+    cr_expect_eq(waiting.n_answers, 1);
 }
 
 /* ---- by leaving the inbox otherwise ---- */
