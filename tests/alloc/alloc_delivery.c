@@ -8,7 +8,7 @@
 #include "gateway/delivery/replay.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
-#include "gateway/store/store_backend.h"
+#include "tests/alloc/empty_store.h"
 #include "tests/alloc/fail.h"
 
 #include <sys/socket.h>
@@ -16,7 +16,6 @@
 
 enum { TURNS = 3 };
 
-static const struct epoch epoch = {"abcdefgh"};
 static const struct options options = {
     .ping_interval = 10000,
     .silence_timeout = 20000,
@@ -31,30 +30,6 @@ static const struct session_events session_events = {
     .on_drained = replay_drained,
     .on_leave = delivery_leave,
 };
-
-/* ---- a store that knows the epoch, and an empty inbox ---- */
-
-static void submit(struct store *store, struct store_request *request, enum store_op op)
-{
-    (void)store;
-    CHECK(op == STORE_OP_PAGE || op == STORE_OP_ACK);
-    if (op == STORE_OP_PAGE)
-        CONTAINER_OF(request, struct store_page, request)->epoch = epoch;
-    request->on_done(request);
-}
-
-static void leave(struct store *store, unsigned lane, struct span user_id)
-{
-    (void)store, (void)lane, (void)user_id;
-}
-
-static int64_t now_ms(const struct store *store)
-{
-    (void)store;
-    return 1;
-}
-
-static const struct store_ops ops = {.submit = submit, .leave = leave, .now_ms = now_ms};
 
 /* ---- a session's life ---- */
 
@@ -73,7 +48,7 @@ static void push_first(struct node *node)
 {
     struct payload *payload = payload_new(SPAN_LITERAL("1"));
     struct notification *note =
-        payload == NULL ? NULL : notification_new(payload, epoch, 1, 1, INT64_MAX);
+        payload == NULL ? NULL : notification_new(payload, empty_store_epoch, 1, 1, INT64_MAX);
     if (note != NULL)
         client_map_offer(node->map, SPAN_LITERAL("u"), inbox_event_of_note(note));
     notification_unref(note);
@@ -125,7 +100,7 @@ static void come_and_go(struct worker *worker)
 static void run(void)
 {
     struct worker *worker;
-    struct store store = {.ops = &ops};
+    struct store store = {.ops = &empty_store_ops};
     struct node node = {
         .workers = &worker,
         .n_workers = 1,

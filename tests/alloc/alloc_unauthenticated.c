@@ -1,5 +1,6 @@
 /* A subscriber whose first message says who it is, from its request on, without memory: an HTTP
- * connection, the session that it becomes, and what stands behind its head. */
+ * connection, the session that it becomes, the messages that came with its head, and with a good
+ * token the session of its user. */
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/delivery/delivery.h"
@@ -12,12 +13,19 @@
 #include "gateway/session/session.h"
 #include "gateway/session/session_close.h"
 #include "proto/ws/ws_frame.h"
+#include "tests/alloc/empty_store.h"
 #include "tests/alloc/fail.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { TURNS = 5 };
+
+#define SECRET "a-secret-of-more-than-thirty-two-bytes"
+/* HS256 with that secret, of {"sub":"anna","exp":4102444800}: until 2100. */
+#define GOOD_TOKEN                                                                                 \
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIiwiZXhwIjo0MTAyNDQ0ODAwfQ."                             \
+    "Eea0-o9Vhg8QRbajGtm9nJgR73Ifu6KuX2ikAjSRNrI"
 
 static const struct options options = {
     .auth = "jwt",
@@ -33,6 +41,8 @@ static const struct options options = {
     .max_head = HTTP_HEAD_USUAL_BYTES,
     .max_message = 65536,
     .session_max_bytes = 262144,
+    .max_connections_per_user = 32,
+    .inbox_max = 1000,
 };
 static const struct session_events session_events = {
     .on_identified = handover_identified,
@@ -42,16 +52,30 @@ static const struct session_events session_events = {
 };
 static struct auth *auth; /* made outside of the runs */
 static struct buf request;
+static const char *expected; /* in what a subscriber is sent while nothing fails */
 
 static void on_second(struct worker *unused)
 {
     (void)unused;
 }
 
+static void on_position(struct client *client, uint64_t acked)
+{
+    (void)client, (void)acked;
+}
+
 static void turn(struct worker *worker)
 {
     for (int i = 0; i < TURNS; i++)
         reactor_turn(worker->reactor, 0);
+}
+
+static void expect_answer(int fd)
+{
+    char answer[4096];
+    ssize_t len = recv(fd, answer, sizeof answer, 0);
+    if (!fail_has_happened())
+        CHECK(len > 0 && memmem(answer, (size_t)len, expected, strlen(expected)) != NULL);
 }
 
 static void come_and_go(struct worker *worker, struct node *node)
@@ -71,6 +95,7 @@ static void come_and_go(struct worker *worker, struct node *node)
     }
     CHECK(send(ends[1], request.bytes, request.len, MSG_NOSIGNAL) == (ssize_t)request.len);
     turn(worker);
+    expect_answer(ends[1]);
     close(ends[1]);
     turn(worker);
     http_conns_drop_all(&all);
@@ -81,19 +106,28 @@ static void come_and_go(struct worker *worker, struct node *node)
 static void run(void)
 {
     struct worker *worker;
+    struct store store = {.ops = &empty_store_ops};
     struct node node = {
         .workers = &worker,
         .n_workers = 1,
         .auth = auth,
+        .store = &store,
         .max_connections = 10,
+        .pages_at_once = REPLAY_PAGES_AT_ONCE,
         .session_events = &session_events,
+        .delivery_events = {on_position},
     };
     atomic_init(&node.options, &options);
-    if (!WENT_WELL(worker_new(&node, 0, on_second, &worker)))
+    if (!WENT_WELL(client_map_new(1, 262144, delivery_on_letter, &node.map)))
         return;
-    come_and_go(worker, &node);
-    CHECK(node.n_sockets == 0 && node.n_sessions == 0);
-    worker_free(worker);
+    if (WENT_WELL(worker_new(&node, 0, on_second, &worker))) {
+        if (WENT_WELL(delivery_new(worker)))
+            come_and_go(worker, &node);
+        CHECK(node.n_sockets == 0 && node.n_sessions == 0 && client_map_users(node.map) == 0);
+        delivery_free(worker);
+        worker_free(worker);
+    }
+    client_map_free(node.map);
 }
 
 static void add(enum err error)
@@ -104,20 +138,27 @@ static void add(enum err error)
 /* With a mask of zeros, which changes nothing. */
 static void add_frame(const char *text)
 {
-    const uint8_t header[6] = {0x81, (uint8_t)(0x80 | strlen(text))};
-    add(buf_append(&request, header, sizeof header));
+    size_t len = strlen(text);
+    const uint8_t header[8] = {0x81, 0x80 | 126, (uint8_t)(len >> 8), (uint8_t)len};
+    const uint8_t short_header[6] = {0x81, (uint8_t)(0x80 | len)};
+    if (len < 126)
+        add(buf_append(&request, short_header, sizeof short_header));
+    else
+        add(buf_append(&request, header, sizeof header));
     add(buf_append_text(&request, text));
 }
 
-static void run_with(const char *name, const char *first, const char *second)
+/* The first message, a ping after it, and what the subscriber must be sent. */
+static void run_with(const char *name, const char *first, const char *answer)
 {
+    expected = answer;
     buf_init(&request, 4096);
     add(buf_append_text(&request, "GET /ws?device=d HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
                                   "Connection: upgrade\r\nSec-WebSocket-Version: 13\r\n"
                                   "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
                                   "Sec-WebSocket-Protocol: herald.v1\r\nUser-Agent: test\r\n\r\n"));
     add_frame(first);
-    add_frame(second);
+    add_frame("{\"type\":\"ping\"}");
     fail_each(name, run);
     buf_fini(&request);
 }
@@ -126,7 +167,7 @@ int main(void)
 {
     char path[] = "/tmp/herald-alloc-XXXXXX";
     char why[300] = "";
-    static const char secret[] = "a-secret-of-more-than-thirty-two-bytes";
+    static const char secret[] = SECRET;
     int fd = mkstemp(path);
     CHECK(fd >= 0 && write(fd, secret, sizeof secret - 1) == sizeof secret - 1);
     close(fd);
@@ -136,8 +177,11 @@ int main(void)
     CHECK(hash_init() == ERR_OK);
     CHECK(auth_open(&with_keys, &auth, why, sizeof why) == ERR_OK);
     unlink(path);
-    run_with("an ack first", "{\"type\":\"ack\",\"id\":\"abcdefgh-1\"}", "{\"type\":\"ping\"}");
-    run_with("a bad token", "{\"type\":\"auth\",\"token\":\"x.y.z\"}", "{\"type\":\"ping\"}");
+    run_with("an ack first", "{\"type\":\"ack\",\"id\":\"abcdefgh-1\"}", "auth must come first");
+    run_with("a bad token", "{\"type\":\"auth\",\"token\":\"x.y.z\"}",
+             "the header of the token is malformed");
+    run_with("a good token", "{\"type\":\"auth\",\"token\":\"" GOOD_TOKEN "\"}",
+             "{\"type\":\"pong\"}");
     auth_close(auth);
     return 0;
 }
