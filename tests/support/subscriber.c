@@ -70,6 +70,31 @@ const char *subscriber_text(struct subscriber *subscriber)
     return (const char *)subscriber->bytes;
 }
 
+const char *subscriber_read_all(struct subscriber *subscriber)
+{
+    static char all[1 << 20];
+    size_t len = 0;
+    while (subscriber_receive(subscriber) > 0) {
+        cr_assert_lt(len + subscriber->len, sizeof all);
+        memcpy(all + len, subscriber->bytes, subscriber->len);
+        len += subscriber->len;
+        subscriber->len = 0;
+        node_fixture_turn();
+    }
+    for (size_t i = 0; i < len; i++)
+        all[i] = all[i] == '\0' ? ' ' : all[i];
+    all[len] = '\0';
+    return all;
+}
+
+void subscriber_fill_socket(const struct session *session)
+{
+    static char filling[4096];
+    memset(filling, 'x', sizeof filling);
+    while (send(session->conn.watch.fd, filling, sizeof filling, MSG_NOSIGNAL) > 0) {
+    }
+}
+
 static size_t header_len(const struct subscriber *subscriber, uint64_t *ret_payload_len)
 {
     const uint8_t *bytes = subscriber->bytes;
@@ -85,7 +110,7 @@ bool subscriber_next(struct subscriber *subscriber, struct subscriber_frame *ret
 {
     static uint8_t taken[sizeof subscriber->bytes];
     uint64_t payload_len;
-    if (subscriber_receive(subscriber) < WS_HEADER_MAX_BYTES && subscriber->len < 2)
+    if (subscriber_receive(subscriber) < 2)
         return false;
     size_t start = header_len(subscriber, &payload_len);
     if (subscriber->len < start + payload_len)
@@ -106,6 +131,14 @@ void subscriber_expect(struct subscriber *subscriber, unsigned opcode, const cha
     cr_assert_eq(frame.opcode, opcode, "opcode %u: %s", frame.opcode, frame.payload.bytes);
     if (payload != NULL)
         cr_assert(span_equal(frame.payload, span_of(payload)), "%s", frame.payload.bytes);
+}
+
+void subscriber_expect_start(struct subscriber *subscriber, const char *start)
+{
+    struct subscriber_frame frame;
+    cr_assert(subscriber_next(subscriber, &frame), "%s has not come", start);
+    cr_assert_eq(frame.opcode, WS_TEXT, "opcode %u: %s", frame.opcode, frame.payload.bytes);
+    cr_assert_eq(strncmp(frame.payload.bytes, start, strlen(start)), 0, "%s", frame.payload.bytes);
 }
 
 void subscriber_expect_nothing(struct subscriber *subscriber)

@@ -38,16 +38,26 @@ size_t subscriber_receive(struct subscriber *subscriber);
 /* Everything that has come, as text, which is taken; valid until more is received. */
 const char *subscriber_text(struct subscriber *subscriber);
 
+/* Reads and turns the node until nothing more comes: all of it as text, with blanks for zeros.
+ * Valid until the next call. */
+const char *subscriber_read_all(struct subscriber *subscriber);
+
 /* The next frame is taken; false: none has come whole. */
 bool subscriber_next(struct subscriber *subscriber, struct subscriber_frame *ret_frame);
 
 /* The next frame must be this one. `payload` NULL: any. */
 void subscriber_expect(struct subscriber *subscriber, unsigned opcode, const char *payload);
+/* The next frame must be a text that begins so. */
+void subscriber_expect_start(struct subscriber *subscriber, const char *start);
 void subscriber_expect_nothing(struct subscriber *subscriber);
 
 /* The next frame must be a close frame of that code; answers its reason, valid until more is
  * taken. */
 struct span subscriber_expect_close(struct subscriber *subscriber, unsigned code);
+
+/* Fills the node's end of a session's socket: what is written from now on stays in the node's
+ * memory until the subscriber reads. */
+void subscriber_fill_socket(const struct session *session);
 
 /* Has the node closed the socket, or sent its FIN? All that came before must have been taken. */
 bool subscriber_has_ended(struct subscriber *subscriber);

@@ -52,13 +52,6 @@ static struct session *session_of(const char *user_id)
     return first_of(&client->sessions);
 }
 
-static void expect_start(const char *start)
-{
-    struct subscriber_frame frame;
-    cr_assert(subscriber_next(&subscriber, &frame), "%s has not come", start);
-    cr_assert_eq(strncmp(frame.payload.bytes, start, strlen(start)), 0, "%s", frame.payload.bytes);
-}
-
 static void skip_head(void)
 {
     node_fixture_turn();
@@ -104,7 +97,7 @@ Test(handover, to_a_draining_node_makes_a_session_that_is_closed_with_the_others
     hand_over(admission_of(LEVEL_V1, "u", true), SPAN_NONE);
     skip_head();
     cr_expect(session_of("u")->is_draining);
-    expect_start("{\"type\":\"goaway\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"goaway\"");
 }
 
 Test(handover, of_a_session_that_was_told_when_it_ends_keeps_that_time)
@@ -117,8 +110,8 @@ Test(handover, of_a_session_that_was_told_when_it_ends_keeps_that_time)
     hand_over(admission, SPAN_NONE);
     node_fixture_turn();
     cr_expect_eq(session_of("u")->drain_at_ms, admission.drain_at_ms);
-    expect_start("{\"type\":\"auth\"");
-    expect_start("{\"type\":\"hello\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
     subscriber_expect_nothing(&subscriber); /* no second goaway */
 }
 
@@ -204,8 +197,8 @@ Test(handover, follows_the_message_that_says_who_it_is)
     begin_unauthenticated("");
     cr_expect_eq(client_map_users(fixture.node.map), 0);
     say_token(TOKEN_PAYLOAD);
-    expect_start("{\"type\":\"auth\",\"expires\":1700000300000");
-    expect_start("{\"type\":\"hello\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\",\"expires\":1700000300000");
+    subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
     cr_expect(list_is_empty(&fixture.worker->unauthenticated));
     cr_expect_eq(session_of("anna")->until_s, 1700000300);
     cr_expect_eq(fixture.node.n_sessions, 1);
@@ -219,7 +212,7 @@ Test(handover, takes_along_what_came_after_the_message_that_says_who_it_is)
     subscriber_send(&subscriber, WS_TEXT, auth_message(TOKEN_PAYLOAD));
     subscriber_send(&subscriber, WS_TEXT, SPAN_LITERAL("{\"type\":\"ping\"}"));
     node_fixture_turn();
-    expect_start("{\"type\":\"auth\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
     struct subscriber_frame frame;
     unsigned n_pongs = 0;
     while (subscriber_next(&subscriber, &frame))
@@ -270,16 +263,16 @@ Test(handover, makes_the_next_token_wait_for_the_next_second)
 {
     begin_unauthenticated("");
     say_token(TOKEN_PAYLOAD);
-    expect_start("{\"type\":\"auth\"");
-    expect_start("{\"type\":\"hello\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
     say_token("{\"sub\":\"anna\",\"exp\":1700000400}");
     subscriber_say(&subscriber, "{\"type\":\"ping\"}");
     cr_expect(session_is_holding(session_of("anna")));
     node_fixture_wait_ms(900);
     subscriber_expect_nothing(&subscriber);
     node_fixture_wait_ms(200);
-    expect_start("{\"type\":\"auth\",\"expires\":1700000400000");
-    expect_start("{\"type\":\"pong\"}");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\",\"expires\":1700000400000");
+    subscriber_expect_start(&subscriber, "{\"type\":\"pong\"}");
     cr_expect_eq(session_of("anna")->until_s, 1700000400);
 }
 
@@ -287,8 +280,8 @@ Test(handover, is_followed_by_the_end_of_the_credentials)
 {
     begin_unauthenticated("");
     say_token("{\"sub\":\"anna\",\"exp\":1700000010}");
-    expect_start("{\"type\":\"auth\"");
-    expect_start("{\"type\":\"hello\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
     node_fixture_wait_ms(4900);
     subscriber_expect_nothing(&subscriber);
     node_fixture_wait_ms(1200);
@@ -301,8 +294,8 @@ static void become_anna(void)
 {
     begin_unauthenticated("");
     say_token(TOKEN_PAYLOAD);
-    expect_start("{\"type\":\"auth\"");
-    expect_start("{\"type\":\"hello\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
     node_fixture_wait_ms(1100);
 }
 
@@ -318,7 +311,7 @@ Test(handover, lets_a_session_renew_its_credentials)
     int64_t before = metrics_read(METRIC_RENEWALS);
     become_anna();
     say_token("{\"sub\":\"anna\",\"exp\":1700000900}");
-    expect_start("{\"type\":\"auth\",\"expires\":1700000900000");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\",\"expires\":1700000900000");
     cr_expect_eq(session_of("anna")->until_s, 1700000900);
     cr_expect_eq(metrics_read(METRIC_RENEWALS), before + 1);
 }
@@ -328,7 +321,7 @@ Test(handover, of_a_session_that_ends_while_a_token_waits_reads_the_clients_clos
 {
     become_anna();
     say_token(TOKEN_PAYLOAD);
-    expect_start("{\"type\":\"auth\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
     say_token(TOKEN_PAYLOAD);
     cr_assert(session_is_holding(session_of("anna")));
     session_close(session_of("anna"), ERR_KICKED);
@@ -349,7 +342,7 @@ Test(handover, waits_while_others_use_up_the_share_for_signatures)
     subscriber_expect_nothing(&subscriber);
     cr_expect_eq(metrics_read(METRIC_CREDENTIALS_SHARE), before + 1);
     node_fixture_wait_ms(5000);
-    expect_start("{\"type\":\"auth\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
 }
 
 Test(handover, is_for_servers_that_take_tokens_alone)
@@ -357,7 +350,7 @@ Test(handover, is_for_servers_that_take_tokens_alone)
     char why[300];
     cr_assert_eq(auth_open(&fixture.options, &fixture.node.auth, why, sizeof why), ERR_OK);
     subscriber_enter(&subscriber, LEVEL_V1, "anna", NULL);
-    expect_start("{\"type\":\"hello\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
     say_token(TOKEN_PAYLOAD);
-    expect_start("{\"type\":\"error\",\"code\":\"auth-off\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"error\",\"code\":\"auth-off\"");
 }

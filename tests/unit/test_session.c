@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 static struct subscriber subscriber;
 
@@ -21,15 +20,6 @@ TestSuite(session, .init = node_fixture_start, .fini = node_fixture_stop);
 static void enter_plain(void)
 {
     subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
-}
-
-/* Reads nothing, so that what is written stays in the node's memory. */
-static void fill_socket(void)
-{
-    static char filling[4096];
-    memset(filling, 'x', sizeof filling);
-    while (send(subscriber.session->conn.watch.fd, filling, sizeof filling, MSG_NOSIGNAL) > 0) {
-    }
 }
 
 /* ---- states ---- */
@@ -340,7 +330,7 @@ Test(session, ends_a_client_that_takes_no_bytes)
     fixture.options.silence_timeout = 3600000;
     fixture.options.slow_timeout = 5000;
     enter_plain();
-    fill_socket();
+    subscriber_fill_socket(subscriber.session);
     node_fixture_push("u", "1", 60);
     node_fixture_wait_ms(4900);
     cr_expect_eq(metrics_read(METRIC_CLOSED_SLOW), before);
@@ -392,7 +382,7 @@ Test(session, takes_no_notification_and_no_answer_beyond_session_max_bytes)
     fixture.options.session_max_bytes = 4096;
     fixture.options.silence_timeout = 3600000;
     enter_plain();
-    fill_socket();
+    subscriber_fill_socket(subscriber.session);
     char data[1100];
     snprintf(data, sizeof data, "\"%01000d\"", 0);
     for (int i = 0; i < 8; i++)

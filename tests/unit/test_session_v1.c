@@ -9,25 +9,15 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 static struct subscriber subscriber;
 
 TestSuite(session_v1, .init = node_fixture_start, .fini = node_fixture_stop);
 
-/* The next frame is a text that begins so. */
-static void expect_start(const char *start)
-{
-    struct subscriber_frame frame;
-    cr_assert(subscriber_next(&subscriber, &frame), "%s has not come", start);
-    cr_assert_eq(frame.opcode, WS_TEXT);
-    cr_assert_eq(strncmp(frame.payload.bytes, start, strlen(start)), 0, "%s", frame.payload.bytes);
-}
-
 static void enter(void)
 {
     subscriber_enter(&subscriber, LEVEL_V1, "u", NULL);
-    expect_start("{\"type\":\"hello\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
 }
 
 static struct epoch epoch_of_user(void)
@@ -46,7 +36,7 @@ static void say_ack(struct epoch epoch, unsigned seq)
 static void push_and_read(const char *data)
 {
     node_fixture_push("u", data, 60);
-    expect_start("{\"type\":\"notification\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"notification\"");
 }
 
 /* ---- what it says ---- */
@@ -72,9 +62,9 @@ Test(session_v1, is_told_of_an_ack_that_cannot_be)
     enter();
     push_and_read("1");
     say_ack(epoch_of_user(), 2);
-    expect_start("{\"type\":\"error\",\"code\":\"bad-ack\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"error\",\"code\":\"bad-ack\"");
     say_ack((struct epoch){"elsewhen"}, 1);
-    expect_start("{\"type\":\"error\",\"code\":\"bad-ack\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"error\",\"code\":\"bad-ack\"");
     cr_expect_eq(subscriber.session->acked, 0);
     cr_expect_eq(metrics_read(METRIC_BAD_ACKS), before + 2);
 }
@@ -83,11 +73,12 @@ Test(session_v1, gets_an_answer_to_each_message_that_asks_for_one)
 {
     enter();
     subscriber_say(&subscriber, "{\"type\":\"ping\"}");
-    expect_start("{\"type\":\"pong\"}");
+    subscriber_expect_start(&subscriber, "{\"type\":\"pong\"}");
     subscriber_say(&subscriber, "{\"type\":\"message\",\"id\":\"m-1\",\"data\":{}}");
-    expect_start("{\"type\":\"error\",\"code\":\"not-taken\",\"id\":\"m-1\"");
+    subscriber_expect_start(&subscriber,
+                            "{\"type\":\"error\",\"code\":\"not-taken\",\"id\":\"m-1\"");
     subscriber_say(&subscriber, "[]");
-    expect_start("{\"type\":\"error\",");
+    subscriber_expect_start(&subscriber, "{\"type\":\"error\",");
     subscriber_say(&subscriber, "{\"type\":\"of a later version\"}");
     subscriber_expect_nothing(&subscriber);
 }
@@ -104,7 +95,7 @@ Test(session_v1, reads_a_message_that_comes_in_pieces)
         subscriber_send_raw(&subscriber, frame, 6 + strlen(pieces[i]));
         node_fixture_turn();
     }
-    expect_start("{\"type\":\"pong\"}");
+    subscriber_expect_start(&subscriber, "{\"type\":\"pong\"}");
 }
 
 /* ---- what it is told ---- */
@@ -120,7 +111,7 @@ Test(session_v1, is_told_once_when_a_drain_will_close_it)
     uint32_t left_ms = subscriber.session->drain_at_ms - (uint32_t)node_fixture_now_ms();
     char goaway[100];
     snprintf(goaway, sizeof goaway, "{\"type\":\"goaway\",\"reconnectAfterMs\":%u,", left_ms);
-    expect_start(goaway);
+    subscriber_expect_start(&subscriber, goaway);
     subscriber_expect_nothing(&subscriber);
 }
 
@@ -135,35 +126,17 @@ Test(session_v1, is_told_to_hide_what_was_withdrawn_unless_it_has_acknowledged_i
     char cancel[100];
     snprintf(cancel, sizeof cancel, "{\"type\":\"cancel\",\"id\":\"%.*s-2\"}",
              (int)sizeof(struct epoch), epoch_of_user().text);
-    expect_start(cancel);
+    subscriber_expect_start(&subscriber, cancel);
     subscriber_expect_nothing(&subscriber);
 }
 
 /* The backlog begins where the connection has 32 KiB. */
 static void fill_connection(void)
 {
-    static char filling[4096];
     static char data[40002];
-    while (send(subscriber.session->conn.watch.fd, filling, sizeof filling, MSG_NOSIGNAL) > 0) {
-    }
+    subscriber_fill_socket(subscriber.session);
     memset(data, '1', sizeof data - 1);
     node_fixture_push("u", data, 60);
-}
-
-static const char *read_all(void)
-{
-    static char all[1 << 20];
-    size_t len = 0;
-    while (subscriber_receive(&subscriber) > 0) {
-        memcpy(all + len, subscriber.bytes, subscriber.len);
-        len += subscriber.len;
-        subscriber.len = 0;
-        node_fixture_turn();
-    }
-    for (size_t i = 0; i < len; i++)
-        all[i] = all[i] == '\0' ? ' ' : all[i];
-    all[len] = '\0';
-    return all;
 }
 
 /* CONTRACT 5.3: what waits in memory can still expire, and leaves a gap. */
@@ -176,7 +149,7 @@ Test(session_v1, is_told_of_a_gap_for_what_expired_in_the_backlog)
     node_fixture_push("u", "\"short\"", 5);
     node_fixture_push("u", "\"stays\"", 60);
     node_fixture_wait_ms(6000);
-    const char *text = read_all();
+    const char *text = subscriber_read_all(&subscriber);
     cr_expect_null(strstr(text, "\"short\""));
     cr_expect_not_null(strstr(text, "\"from\":2,\"to\":2,\"cause\":\"expired\""));
     cr_expect_not_null(strstr(text, "\"stays\""));
@@ -191,7 +164,7 @@ Test(session_v1, is_told_of_a_gap_for_what_was_withdrawn_in_the_backlog)
     fill_connection();
     node_fixture_push("u", "\"withdrawn\"", 60);
     cr_assert_eq(session_withdraw(subscriber.session, 2, 2, GAP_CANCELLED), ERR_OK);
-    const char *text = read_all();
+    const char *text = subscriber_read_all(&subscriber);
     cr_expect_null(strstr(text, "\"withdrawn\""));
     cr_expect_not_null(strstr(text, "\"from\":2,\"to\":2,\"cause\":\"cancelled\""));
     cr_expect_eq(metrics_read(METRIC_UNSENT_WITHDRAWN), before + 1);
@@ -205,7 +178,7 @@ Test(session_v1, is_told_to_hide_what_was_withdrawn_when_it_reads_again)
     push_and_read("2");
     fill_connection();
     cr_assert_eq(session_withdraw(subscriber.session, 1, 2, GAP_CANCELLED), ERR_OK);
-    const char *text = read_all();
+    const char *text = subscriber_read_all(&subscriber);
     for (unsigned seq = 1; seq <= 2; seq++) {
         snprintf(cancel, sizeof cancel, "{\"type\":\"cancel\",\"id\":\"%.*s-%u\"}",
                  (int)sizeof(struct epoch), epoch_of_user().text, seq);
@@ -222,12 +195,14 @@ Test(session_v1, is_told_of_numbers_that_will_not_come_in_the_order_of_all_numbe
     cr_assert_eq(session_gap(subscriber.session, &(struct gap){3, 4, GAP_OVERFLOW}), ERR_OK);
     cr_expect_eq(reader_tail(&subscriber.session->reader), 4);
     cr_expect_eq(subscriber.session->sent, 2, "it waits after what waits already");
-    cr_expect_not_null(strstr(read_all(), "\"from\":3,\"to\":4,\"cause\":\"overflow\""));
+    cr_expect_not_null(
+        strstr(subscriber_read_all(&subscriber), "\"from\":3,\"to\":4,\"cause\":\"overflow\""));
     cr_expect_eq(subscriber.session->sent, 4);
     cr_assert_eq(session_gap(subscriber.session, &(struct gap){5, 6, GAP_EXPIRED}), ERR_OK);
     cr_expect_eq(subscriber.session->sent, 6);
     node_fixture_turn();
-    cr_expect_not_null(strstr(read_all(), "\"from\":5,\"to\":6,\"cause\":\"expired\""));
+    cr_expect_not_null(
+        strstr(subscriber_read_all(&subscriber), "\"from\":5,\"to\":6,\"cause\":\"expired\""));
 }
 
 /* CONTRACT 5.4: another epoch has begun, so the numbers that the client has mean nothing. */
@@ -237,6 +212,6 @@ Test(session_v1, of_an_epoch_that_is_over_gets_a_reset_and_is_closed)
     push_and_read("1");
     session_resync_all(subscriber.session->client);
     node_fixture_turn();
-    expect_start("{\"type\":\"gap\"");
+    subscriber_expect_start(&subscriber, "{\"type\":\"gap\"");
     subscriber_expect_close(&subscriber, 4004);
 }
