@@ -14,8 +14,15 @@
 #include <unistd.h>
 
 static struct subscriber subscriber;
+static struct worker *accepting; /* the worker that accepts: the home of all users, or another */
 
-TestSuite(handover, .init = node_fixture_start, .fini = node_fixture_stop);
+static void set_up(void)
+{
+    node_fixture_start();
+    accepting = fixture.worker;
+}
+
+TestSuite(handover, .init = set_up, .fini = node_fixture_stop);
 
 /* As port/subscribe.c does: the places among the sockets and the sessions are taken already. */
 static void hand_over(struct admission admission, struct span early)
@@ -28,7 +35,7 @@ static void hand_over(struct admission admission, struct span early)
     handover->admission.socket = (struct transport_socket){ours, &transport_plain};
     atomic_fetch_add(&fixture.node.n_sockets, 1);
     atomic_fetch_add(&fixture.node.n_sessions, 1);
-    handover_send(handover, fixture.worker);
+    handover_send(handover, accepting);
 }
 
 static struct admission admission_of(enum handshake_level level, const char *user_id, bool is_known)
@@ -54,6 +61,7 @@ static struct session *session_of(const char *user_id)
 
 static void skip_head(void)
 {
+    reactor_turn(accepting->reactor, 0);
     node_fixture_turn();
     subscriber_receive(&subscriber);
     subscriber.bytes[subscriber.len] = '\0';
@@ -169,7 +177,7 @@ static void begin_unauthenticated(const char *user_id)
     with_keys.jwt_keys = "";
     hand_over(admission_of(LEVEL_V1, user_id, false), SPAN_NONE);
     skip_head();
-    cr_assert_eq(first_of(&fixture.worker->unauthenticated)->state, SESSION_AUTH);
+    cr_assert_eq(first_of(&accepting->unauthenticated)->state, SESSION_AUTH);
 }
 
 static struct span auth_message(const char *payload)
@@ -286,6 +294,100 @@ Test(handover, is_followed_by_the_end_of_the_credentials)
     subscriber_expect_nothing(&subscriber);
     node_fixture_wait_ms(1200);
     expect_refused(4100, "the token has expired");
+}
+
+/* The new session may not write before all that the old one has queued. */
+Test(handover, waits_until_what_the_session_has_queued_is_written)
+{
+    begin_unauthenticated("");
+    struct session *before = first_of(&accepting->unauthenticated);
+    subscriber_fill_socket(before);
+    subscriber_send(&subscriber, WS_PING, SPAN_LITERAL("first"));
+    say_token(TOKEN_PAYLOAD);
+    cr_expect(session_is_identified(before));
+    cr_expect_eq(client_map_users(fixture.node.map), 0);
+    const char *text = subscriber_read_all(&subscriber);
+    const char *pong = strstr(text, "first");
+    cr_assert_not_null(pong);
+    cr_expect_not_null(strstr(pong, "{\"type\":\"auth\""));
+    cr_expect_not_null(session_of("anna"));
+}
+
+/* ---- between two workers ---- */
+
+static struct worker *both[2];
+
+static void on_second(struct worker *unused)
+{
+    (void)unused;
+}
+
+/* The home of all users stays the fixture's worker; the other one only accepts. */
+static void accept_on_another_worker(void)
+{
+    both[0] = fixture.worker;
+    fixture.node.workers = both;
+    fixture.node.n_workers = 2;
+    cr_assert_eq(worker_new(&fixture.node, 1, on_second, &both[1]), ERR_OK);
+    accepting = both[1];
+}
+
+static void stop_the_other_worker(void)
+{
+    reactor_turn(both[1]->reactor, 0);
+    worker_free(both[1]);
+    fixture.node.n_workers = 1;
+}
+
+/* The accepting worker reads the token, and gives the socket away at the end of its turn. */
+static void say_token_there(void)
+{
+    subscriber_send(&subscriber, WS_TEXT, auth_message(TOKEN_PAYLOAD));
+    subscriber_send(&subscriber, WS_TEXT, SPAN_LITERAL("{\"type\":\"ping\"}"));
+    for (int i = 0; i < 3; i++)
+        reactor_turn(both[1]->reactor, 0);
+}
+
+Test(handover, of_a_known_user_begins_the_session_on_the_users_home_worker)
+{
+    accept_on_another_worker();
+    hand_over(admission_of(LEVEL_PLAIN, "u", true), SPAN_NONE);
+    cr_expect_eq(client_map_users(fixture.node.map), 0, "a letter is on its way");
+    node_fixture_turn();
+    cr_expect_eq(session_worker(session_of("u")), fixture.worker);
+    stop_the_other_worker();
+}
+
+Test(handover, to_another_worker_takes_along_the_places_and_what_was_read_ahead)
+{
+    accept_on_another_worker();
+    begin_unauthenticated("");
+    cr_expect_eq(session_worker(first_of(&both[1]->unauthenticated)), both[1]);
+    say_token_there();
+    cr_expect(list_is_empty(&both[1]->unauthenticated));
+    cr_expect_eq(client_map_users(fixture.node.map), 0, "a letter is on its way");
+    cr_expect_eq(fixture.node.n_sessions, 1);
+    cr_expect_eq(fixture.node.n_sockets, 1);
+    node_fixture_turn();
+    cr_expect_eq(session_worker(session_of("anna")), fixture.worker);
+    subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
+    cr_expect_not_null(strstr(subscriber_text(&subscriber), "{\"type\":\"pong\"}"));
+    cr_expect_eq(fixture.node.n_sessions, 1);
+    cr_expect_eq(fixture.node.n_sockets, 1);
+    stop_the_other_worker();
+}
+
+Test(handover, that_is_on_its_way_when_the_node_stops_is_closed)
+{
+    accept_on_another_worker();
+    begin_unauthenticated("");
+    say_token_there();
+    atomic_store(&fixture.node.is_stopping, true);
+    node_fixture_turn();
+    cr_expect(subscriber_has_ended(&subscriber));
+    cr_expect_eq(fixture.node.n_sessions, 0);
+    cr_expect_eq(fixture.node.n_sockets, 0);
+    stop_the_other_worker();
 }
 
 /* ---- tokens that renew ---- */
