@@ -49,14 +49,15 @@ int32_t session_verify_wait_ms(const struct session *session)
                                                            : 0;
 }
 
-int32_t session_hold_wait_ms(const struct session *session)
+/* The same for the token that waits; INT32_MAX: it waits for its turn, not for its second. */
+static int32_t held_wait_ms(const struct session *session)
 {
     return session->extra->hold.waits_second ? session_verify_wait_ms(session) : INT32_MAX;
 }
 
 bool session_hold_is_over(const struct session *session)
 {
-    return session_is_holding(session) && session_hold_wait_ms(session) <= 0;
+    return session_is_holding(session) && held_wait_ms(session) <= 0;
 }
 
 bool session_auth_is_over(const struct session *session, enum err *ret_error)
@@ -76,7 +77,7 @@ static int32_t auth_wait_ms(const struct session *session)
 {
     int64_t wait_ms = INT32_MAX;
     if (session_is_holding(session))
-        return session_hold_wait_ms(session);
+        return held_wait_ms(session);
     if (session->until_s != 0)
         wait_ms = (int64_t)session->until_s * 1000 - clock_wall_ms();
     if (session->state == SESSION_AUTH) {

@@ -22,8 +22,6 @@ bool session_auth_is_over(const struct session *session, enum err *ret_error);
 bool session_is_holding(const struct session *session);
 /* To the second in which the next token may be verified; 0: it may be. */
 int32_t session_verify_wait_ms(const struct session *session);
-/* The same for the token that waits; INT32_MAX: it waits for its turn, not for its second. */
-int32_t session_hold_wait_ms(const struct session *session);
 bool session_hold_is_over(const struct session *session); /* its second has come */
 
 #endif

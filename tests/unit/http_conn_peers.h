@@ -19,8 +19,8 @@ static struct worker *worker;
 static struct http_conns all;
 static int ours[PEERS], theirs[PEERS];
 
-/* What requests are answered by, all but /livez; NULL: 404. */
-static void (*serve_more)(struct http_conn *http_conn);
+/* Serves all requests but those of /livez; NULL: they are answered 404. */
+static void (*route)(struct http_conn *http_conn);
 
 /* As a route whose connection goes on after its answer. */
 static inline void answer_request(struct http_conn *http_conn)
@@ -30,8 +30,8 @@ static inline void answer_request(struct http_conn *http_conn)
                    SPAN_LITERAL("/livez"))) {
         http_conn_keep(http_conn);
         http_conn_answer(http_conn, 200, "text/plain", NULL, SPAN_LITERAL("live"));
-    } else if (serve_more != NULL) {
-        serve_more(http_conn);
+    } else if (route != NULL) {
+        route(http_conn);
     } else {
         http_conn_refuse(http_conn, ERR_NOT_FOUND, NULL, NULL, NULL);
     }
@@ -81,8 +81,8 @@ static inline void say(int peer, const char *text)
     cr_assert_eq(send(theirs[peer], text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
-/* The answers that have come by now, each without its body's end told apart: how many, and whether
- * the last one says that the connection goes on. */
+/* Takes the answers that have come by now: how many, and whether the last one says that the
+ * connection goes on. */
 static inline unsigned take_answers(int peer, bool *ret_goes_on)
 {
     static char bytes[65536];
@@ -96,7 +96,7 @@ static inline unsigned take_answers(int peer, bool *ret_goes_on)
     return n;
 }
 
-static inline bool goes_on_behind(int peer, const char *request)
+static inline bool goes_on_after(int peer, const char *request)
 {
     bool goes_on = false;
     say(peer, request);
@@ -108,7 +108,7 @@ static inline bool goes_on_behind(int peer, const char *request)
 
 static struct http_conn *waiting;
 
-static inline void ask_somebody(struct http_conn *http_conn)
+static inline void answer_later(struct http_conn *http_conn)
 {
     waiting = http_conn;
     http_conn_let_read(http_conn);

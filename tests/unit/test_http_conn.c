@@ -1,4 +1,4 @@
-/* Arrivals: whose connection goes on behind its answer, and who makes room for others. */
+/* HTTP connections: which of them go on after an answer, and which make room for others. */
 #include "tests/unit/http_conn_peers.h"
 
 #include "gateway/base/hash.h"
@@ -14,7 +14,7 @@ static void ask_for_a_refusal(int peer)
     reactor_turn(worker->reactor, 0);
 }
 
-/* Reads all that was sent to it; is there nobody any more to send to? */
+/* Reads all that was sent to it. Is its connection closed? */
 static bool has_gone(int peer)
 {
     char bytes[4096];
@@ -23,7 +23,7 @@ static bool has_gone(int peer)
     return send(theirs[peer], "x", 1, MSG_NOSIGNAL) < 0;
 }
 
-Test(http_conn, who_was_answered_first_is_the_first_to_make_room)
+Test(http_conn, that_was_answered_first_is_the_first_to_make_room)
 {
     for (int i = 0; i < PEERS; i++)
         arrive(i);
@@ -39,7 +39,7 @@ Test(http_conn, who_was_answered_first_is_the_first_to_make_room)
     cr_expect_eq(node.n_sockets, PEERS - 2);
 }
 
-Test(http_conn, an_answer_on_its_way_is_not_cut_off)
+Test(http_conn, is_not_closed_while_its_answer_is_on_its_way)
 {
     static char filling[4096];
     while (send(ours[0], filling, sizeof filling, MSG_NOSIGNAL) > 0) {
@@ -69,7 +69,7 @@ static void expect_refused_unread(int peer, enum err error, const char *status, 
     cr_expect_not_null(strstr(answer, type), "%s", answer);
 }
 
-Test(http_conn, without_a_place_is_told_so_in_a_problem)
+Test(http_conn, without_a_slot_is_refused_with_a_problem)
 {
     expect_refused_unread(0, ERR_FULL, "HTTP/1.1 503 ", "{\"type\":\"full\",");
     expect_refused_unread(1, ERR_CROWDED, "HTTP/1.1 429 ", "{\"type\":\"rate-limited\",");
@@ -81,13 +81,13 @@ Test(http_conn, goes_on_until_the_peer_wants_no_more)
 {
     arrive(0);
     for (int i = 0; i < 3; i++)
-        cr_assert(goes_on_behind(0, LIVEZ "\r\n"));
-    cr_assert_not(goes_on_behind(0, LIVEZ "Connection: Close\r\n\r\n"));
+        cr_assert(goes_on_after(0, LIVEZ "\r\n"));
+    cr_assert_not(goes_on_after(0, LIVEZ "Connection: Close\r\n\r\n"));
     char byte;
     cr_assert_eq(recv(theirs[0], &byte, 1, 0), 0, "the end");
 }
 
-Test(http_conn, ends_where_nobody_can_tell_where_the_next_request_begins)
+Test(http_conn, ends_where_it_is_not_clear_where_the_next_request_begins)
 {
     static const char *const requests[PEERS] = {
         "GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
@@ -97,7 +97,7 @@ Test(http_conn, ends_where_nobody_can_tell_where_the_next_request_begins)
     };
     for (int i = 0; i < PEERS; i++) {
         arrive(i);
-        cr_expect_not(goes_on_behind(i, requests[i]), "%s", requests[i]);
+        cr_expect_not(goes_on_after(i, requests[i]), "%s", requests[i]);
     }
 }
 
@@ -105,18 +105,19 @@ Test(http_conn, of_a_node_that_is_leaving_is_not_kept)
 {
     arrive(0);
     atomic_store(&node.is_draining, true);
-    cr_expect_not(goes_on_behind(0, LIVEZ "\r\n"));
+    cr_expect_not(goes_on_after(0, LIVEZ "\r\n"));
 }
 
-/* ---- what comes while somebody is asked about a request ---- */
+/* ---- what comes while a request is under way elsewhere ---- */
 
-/* What follows moves the head to a larger room, and others' heads take what it leaves. */
+/* The bytes that follow move the head to a larger block of memory, and the heads of others take the
+ * old one. */
 Test(http_conn, answers_the_origin_that_asked_whatever_comes_meanwhile)
 {
     static char more[20000];
     char answer[4096];
     memset(more, 'x', sizeof more - 1);
-    serve_more = ask_somebody;
+    route = answer_later;
     for (int i = 0; i < PEERS; i++)
         arrive(i);
     say(0, "POST /slow HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n\r\n");
@@ -127,7 +128,7 @@ Test(http_conn, answers_the_origin_that_asked_whatever_comes_meanwhile)
     for (int i = 1; i < PEERS; i++)
         say(i, "POST /slow HTTP/1.1\r\nHost: b\r\nOrigin: http://b\r\nX: ");
     reactor_turn(worker->reactor, 0);
-    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(waiting, 204, NULL, NULL, SPAN_NONE);
     http_conn_unpin(waiting);
     reactor_turn(worker->reactor, 0);
     ssize_t len = recv(theirs[0], answer, sizeof answer - 1, 0);
@@ -149,17 +150,17 @@ Test(http_conn, is_answered_though_the_port_is_closed_if_its_request_is_whole)
     char answer[4096];
     for (int i = 0; i < 3; i++)
         arrive(i);
-    serve_more = ask_somebody;
+    route = answer_later;
     say(0, "POST /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     reactor_turn(worker->reactor, 0);
-    serve_more = wait_for_a_turn;
+    route = wait_for_a_turn;
     conn_loop_count_work(&worker->loop, 1000000);
     say(1, "POST /work HTTP/1.1\r\nHost: a\r\n\r\n");
     say(2, "POST /half HTTP/1.1\r\nHo");
     reactor_turn(worker->reactor, 0);
     http_conns_drop_unfinished(&all);
     cr_expect(has_gone(2));
-    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(waiting, 204, NULL, NULL, SPAN_NONE);
     http_conn_unpin(waiting);
     reactor_turn(worker->reactor, 0);
     cr_assert_gt(recv(theirs[0], answer, sizeof answer, 0), 0);
@@ -172,7 +173,7 @@ Test(http_conn, makes_room_for_others_while_it_rests)
 {
     for (int i = 0; i < 3; i++) {
         arrive(i);
-        cr_assert(goes_on_behind(i, LIVEZ "\r\n"));
+        cr_assert(goes_on_after(i, LIVEZ "\r\n"));
     }
     say(0, "GET /");
     reactor_turn(worker->reactor, 0);
@@ -182,13 +183,13 @@ Test(http_conn, makes_room_for_others_while_it_rests)
     cr_assert(http_conns_make_room(&all));
     cr_expect(has_gone(2));
     cr_assert_not(http_conns_make_room(&all));
-    cr_assert(goes_on_behind(0, "livez HTTP/1.1\r\nHost: a\r\n\r\n"));
+    cr_assert(goes_on_after(0, "livez HTTP/1.1\r\nHost: a\r\n\r\n"));
 }
 
 Test(http_conn, is_closed_with_the_port_when_it_rests)
 {
     arrive(0);
-    cr_assert(goes_on_behind(0, LIVEZ "\r\n"));
+    cr_assert(goes_on_after(0, LIVEZ "\r\n"));
     http_conns_drop_unfinished(&all);
     cr_expect_eq(node.n_sockets, 0);
 }
@@ -198,13 +199,13 @@ Test(http_conn, rests_for_75_seconds_and_its_next_head_has_10)
     show_clock();
     arrive(0);
     arrive(1);
-    cr_assert(goes_on_behind(0, LIVEZ "\r\n"));
-    cr_assert(goes_on_behind(1, LIVEZ "\r\n"));
+    cr_assert(goes_on_after(0, LIVEZ "\r\n"));
+    cr_assert(goes_on_after(1, LIVEZ "\r\n"));
     wait_s(74);
     cr_assert_eq(node.n_sockets, 2);
     say(1, "GET /");
     wait_s(2);
-    cr_expect_eq(node.n_sockets, 1, "what rested is closed without a word");
+    cr_expect_eq(node.n_sockets, 1, "what rested is closed, and nothing is sent");
     char byte;
     cr_expect_eq(recv(theirs[0], &byte, 1, 0), 0);
     wait_s(7);
@@ -225,19 +226,19 @@ static void work_in_turn(struct http_conn *http_conn)
     turns[n_turns++] =
         http_conn_bytes(http_conn).bytes[http_conn_head(http_conn)->path.at + 1] - '0';
     conn_loop_count_work(&worker->loop, 1000000);
-    http_conn_answer(http_conn, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(http_conn, 204, NULL, NULL, SPAN_NONE);
 }
 
-Test(http_conn, has_the_turns_of_the_address_that_its_proxy_tells)
+Test(http_conn, has_the_turns_of_the_address_that_its_proxy_names)
 {
     struct peers *peers;
     char *trusted = "unix:";
-    const struct options behind = {.trusted_proxy = {&trusted, 1}};
+    const struct options of_proxies = {.trusted_proxy = {&trusted, 1}};
     char request[128];
     cr_assert_eq(hash_init(), ERR_OK);
-    cr_assert_eq(peers_new(&behind, &peers), ERR_OK);
+    cr_assert_eq(peers_new(&of_proxies, &peers), ERR_OK);
     show_clock();
-    serve_more = work_in_turn;
+    route = work_in_turn;
     conn_loop_count_work(&worker->loop, 1000000);
     for (int i = 0; i < PEERS; i++) {
         struct peer *peer;

@@ -1,20 +1,20 @@
-/* What is sent behind a request before it is answered: bodies that nobody reads, requests. */
+/* What a client sends after a request and before the answer: bodies that are not read, requests. */
 #include "gateway/http/http_conn_parts.h"
 #include "tests/unit/http_conn_peers.h"
 
 TestSuite(http_conn_ahead, .init = peers_set_up, .fini = peers_tear_down);
 
-Test(http_conn_ahead, passes_a_short_body_over_and_finds_the_next_request_behind_it)
+Test(http_conn_ahead, passes_a_short_body_over_and_finds_the_next_request_after_it)
 {
     arrive(0);
-    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12345"));
-    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
+    cr_assert(goes_on_after(0, LIVEZ "Content-Length: 5\r\n\r\n12345"));
+    cr_assert(goes_on_after(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
     cr_expect_eq(node.n_lingering, 0, "it does not rest inside of a body");
     say(0, "345");
     reactor_turn(worker->reactor, 0);
     cr_expect_eq(node.n_lingering, 1);
-    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 1\r\n\r\n"));
-    cr_assert(goes_on_behind(0, "x" LIVEZ "\r\n"));
+    cr_assert(goes_on_after(0, LIVEZ "Content-Length: 1\r\n\r\n"));
+    cr_assert(goes_on_after(0, "x" LIVEZ "\r\n"));
 }
 
 /* One answer a request, though its body does not come. */
@@ -24,7 +24,7 @@ Test(http_conn_ahead,
     char byte;
     show_clock();
     arrive(0);
-    cr_assert(goes_on_behind(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
+    cr_assert(goes_on_after(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
     wait_s(9);
     cr_expect_eq(recv(theirs[0], &byte, 1, 0), -1);
     wait_s(2);
@@ -32,7 +32,7 @@ Test(http_conn_ahead,
     clock_replace(NULL, NULL);
 }
 
-/* One who sends many requests at once waits for his turn with each. */
+/* A client that sends many requests at once waits for its turn with each. */
 Test(http_conn_ahead, answers_one_request_a_turn_and_each_of_them)
 {
     char many[20 * sizeof(LIVEZ "\r\n")] = "";
@@ -75,7 +75,7 @@ static void turn_of_a_ms(void)
 static void answer_waiting(void)
 {
     http_conn_keep(waiting);
-    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(waiting, 204, NULL, NULL, SPAN_NONE);
     http_conn_unpin(waiting);
 }
 
@@ -85,7 +85,7 @@ Test(http_conn_ahead, leaves_unread_what_is_sent_far_ahead_and_answers_each_of_i
     unsigned n = 0;
     bool goes_on = false;
     arrive(0);
-    serve_more = ask_somebody;
+    route = answer_later;
     say(0, "POST /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     reactor_turn(worker->reactor, 0);
     for (int i = 0; i < 50; i++) {
@@ -93,7 +93,7 @@ Test(http_conn_ahead, leaves_unread_what_is_sent_far_ahead_and_answers_each_of_i
         reactor_turn(worker->reactor, 5);
     }
     cr_assert_lt(sent, AHEAD * strlen(LIVEZ "\r\n"), "it waits in the socket");
-    cr_assert(conn_has_unread((struct conn *)waiting));
+    cr_assert(conn_has_unread(&waiting->conn));
     answer_waiting();
     for (int i = 0; i < 100000 && n < AHEAD; i++) {
         send_ahead(0, LIVEZ "\r\n", AHEAD, &sent);
@@ -106,13 +106,13 @@ Test(http_conn_ahead, leaves_unread_what_is_sent_far_ahead_and_answers_each_of_i
 }
 
 /* A socket that is closed with something unread in it takes the answer along. */
-Test(http_conn_ahead, ends_behind_an_answer_though_much_was_sent_ahead)
+Test(http_conn_ahead, ends_after_an_answer_though_much_was_sent_ahead)
 {
     char bytes[4096];
     size_t sent = 0;
     show_clock();
     arrive(0);
-    serve_more = ask_somebody;
+    route = answer_later;
     say(0, "POST /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     reactor_turn(worker->reactor, 0);
     for (int i = 0; i < 50; i++) {
@@ -129,7 +129,7 @@ Test(http_conn_ahead, ends_behind_an_answer_though_much_was_sent_ahead)
     cr_expect(strstr(bytes, "HTTP/1.1 204 ") == bytes, "%s", bytes);
     cr_expect_not_null(strstr(bytes, "Connection: close\r\n"), "%s", bytes);
     cr_expect_eq(recv(theirs[0], bytes, sizeof bytes, 0), 0, "the end");
-    cr_expect_not(conn_has_unread((struct conn *)waiting), "it is thrown away");
+    cr_expect_not(conn_has_unread(&waiting->conn), "it is thrown away");
     clock_replace(NULL, NULL);
 }
 
@@ -154,7 +154,7 @@ static void say_much(int peer, size_t len)
     cr_assert_eq(send(theirs[peer], bytes, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
-Test(http_conn_ahead, has_room_for_a_read_behind_the_one_that_ends_its_head)
+Test(http_conn_ahead, has_room_for_a_read_after_the_one_that_ends_its_head)
 {
     static struct transport_ops records;
     static struct transport transport = {&records};
@@ -162,7 +162,7 @@ Test(http_conn_ahead, has_room_for_a_read_behind_the_one_that_ends_its_head)
     static const char end[] = "\r\n\r\n";
     records = *transport_plain.ops;
     records.read = read_records;
-    serve_more = ask_somebody;
+    route = answer_later;
     arrive(0);
     CONTAINER_OF(all.open.next, struct http_conn, link)->conn.transport = &transport;
     say(0, "POST /slow HTTP/1.1\r\nHost: a\r\nX: ");
@@ -176,7 +176,7 @@ Test(http_conn_ahead, has_room_for_a_read_behind_the_one_that_ends_its_head)
     for (int i = 0; i < 3; i++)
         reactor_turn(worker->reactor, 0);
     cr_assert(!http_conn_is_gone(waiting));
-    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(waiting, 204, NULL, NULL, SPAN_NONE);
     http_conn_unpin(waiting);
     reactor_turn(worker->reactor, 0);
     cr_expect_gt(recv(theirs[0], answer, sizeof answer, 0), 0);
@@ -188,7 +188,7 @@ static void on_body(struct http_conn *http_conn, struct span body)
 {
     (void)body;
     n_bodies++;
-    http_conn_answer(http_conn, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(http_conn, 204, NULL, NULL, SPAN_NONE);
 }
 
 enum { BODY_BYTES = 60000 };
@@ -201,13 +201,13 @@ static void ask_or_want_body(struct http_conn *http_conn)
         http_conn_want_body(http_conn, BODY_BYTES, on_body);
     } else {
         http_conn_keep(http_conn);
-        ask_somebody(http_conn);
+        answer_later(http_conn);
     }
 }
 
-Test(http_conn_ahead, reads_on_where_a_body_is_wanted_though_there_was_no_room_behind_the_last)
+Test(http_conn_ahead, reads_on_where_a_body_is_wanted_though_there_was_no_room_after_the_last)
 {
-    serve_more = ask_or_want_body;
+    route = ask_or_want_body;
     arrive(0);
     say(0, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     reactor_turn(worker->reactor, 0);
@@ -217,7 +217,7 @@ Test(http_conn_ahead, reads_on_where_a_body_is_wanted_though_there_was_no_room_b
         say_much(0, BODY_BYTES / 5);
         reactor_turn(worker->reactor, 0);
     }
-    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(waiting, 204, NULL, NULL, SPAN_NONE);
     http_conn_unpin(waiting);
     show_clock();
     wait_s(1);

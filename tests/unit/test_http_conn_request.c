@@ -59,7 +59,7 @@ static bool has_ended(int peer)
 
 static void answer_requested(void)
 {
-    http_conn_answer(requested, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(requested, 204, NULL, NULL, SPAN_NONE);
     turn();
 }
 
@@ -69,7 +69,7 @@ Test(http_conn_request, is_handed_over_once_however_its_bytes_come)
 {
     static const char request[] = "GET /slow HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nmore";
     const size_t head_len = sizeof request - sizeof "more";
-    serve_more = count_request;
+    route = count_request;
     arrive(0);
     for (size_t i = 0; i < sizeof request - 1; i++) {
         cr_assert_eq(n_requests, i < head_len ? 0 : 1, "%zu", i);
@@ -85,7 +85,7 @@ Test(http_conn_request, is_handed_over_once_however_its_bytes_come)
 
 Test(http_conn_request, that_is_half_is_not_answered_until_the_rest_comes)
 {
-    serve_more = count_request;
+    route = count_request;
     arrive(0);
     say_and_turn(0, "GET /slow HTTP/1.1\r\nHost: a\r\n");
     cr_expect_eq(n_requests, 0);
@@ -99,7 +99,7 @@ Test(http_conn_request, that_is_half_is_not_answered_until_the_rest_comes)
 Test(http_conn_request, is_not_handed_over_when_its_head_is_malformed_or_too_large)
 {
     static char field[HTTP_HEAD_USUAL_BYTES];
-    serve_more = count_request;
+    route = count_request;
     arrive(0);
     say_and_turn(0, "GET /slow\r\n\r\n");
     expect_answer(0, "HTTP/1.1 400 ");
@@ -116,7 +116,7 @@ Test(http_conn_request, is_not_handed_over_when_its_head_is_malformed_or_too_lar
 Test(http_conn_request, is_refused_when_its_head_is_late)
 {
     int64_t before = metrics_read(METRIC_REFUSED_408);
-    serve_more = count_request;
+    route = count_request;
     show_clock();
     arrive(0); /* due in 60 s */
     for (int i = 0; i < 5; i++) {
@@ -143,10 +143,11 @@ static void refuse_at_once(struct http_conn *http_conn)
     http_conn_refuse(http_conn, ERR_FORBIDDEN, NULL, NULL, NULL);
 }
 
-/* Who is refused by the head need not send the body, and what he sends is not a request. */
+/* A client that is refused by its head need not send the body, and what it sends is not read as a
+ * request. */
 Test(http_conn_request, is_refused_before_its_body_comes)
 {
-    serve_more = refuse_at_once;
+    route = refuse_at_once;
     arrive(0);
     say_and_turn(0, "POST /push HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
     expect_answer(0, "HTTP/1.1 403 ");
@@ -163,7 +164,7 @@ static void on_body(struct http_conn *http_conn, struct span body)
 {
     n_bodies++;
     snprintf(body_text, sizeof body_text, "%.*s", (int)body.len, body.bytes);
-    http_conn_answer(http_conn, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(http_conn, 204, NULL, NULL, SPAN_NONE);
 }
 
 static void want_five_bytes(struct http_conn *http_conn)
@@ -174,7 +175,7 @@ static void want_five_bytes(struct http_conn *http_conn)
 
 Test(http_conn_request, has_its_body_handed_over_once_and_whole)
 {
-    serve_more = want_five_bytes;
+    route = want_five_bytes;
     arrive(0);
     say_and_turn(0, "POST /push HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12");
     cr_expect_eq(n_bodies, 0);
@@ -204,7 +205,7 @@ static void answer_with_text(struct http_conn *http_conn)
 /* RFC 9110, 9.3.2. */
 Test(http_conn_request, by_head_is_answered_without_a_body)
 {
-    serve_more = answer_with_text;
+    route = answer_with_text;
     arrive(0);
     say_and_turn(0, "HEAD /text HTTP/1.1\r\nHost: a\r\n\r\n");
     const char *answer = read_answer(0);
@@ -219,7 +220,7 @@ Test(http_conn_request, by_head_is_answered_without_a_body)
 
 Test(http_conn_request, of_a_page_is_readable_for_its_origin_if_its_route_says_so)
 {
-    serve_more = answer_with_text;
+    route = answer_with_text;
     for (int i = 0; i < 2; i++) {
         arrive(i);
         say_and_turn(i, i == 0 ? "GET /read HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n"
@@ -234,7 +235,7 @@ Test(http_conn_request, of_a_page_is_readable_for_its_origin_if_its_route_says_s
 
 Test(http_conn_request, under_way_keeps_its_memory_though_its_peer_goes)
 {
-    serve_more = ask_somebody;
+    route = answer_later;
     arrive(0);
     say_and_turn(0, "POST /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     cr_assert_not(http_conn_is_gone(waiting));
@@ -249,13 +250,13 @@ Test(http_conn_request, under_way_keeps_its_memory_though_its_peer_goes)
 Test(http_conn_request, under_way_is_not_ended_by_the_timeout_of_heads)
 {
     show_clock();
-    serve_more = ask_somebody;
+    route = answer_later;
     arrive(0);
     say_and_turn(0, "POST /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     wait_s(120);
     cr_expect_eq(read_answer(0)[0], '\0');
     cr_expect_not(http_conn_is_gone(waiting));
-    http_conn_answer(waiting, 204, NULL, NULL, (struct span){0});
+    http_conn_answer(waiting, 204, NULL, NULL, SPAN_NONE);
     http_conn_unpin(waiting);
     turn();
     expect_answer(0, "HTTP/1.1 204 ");
@@ -280,7 +281,7 @@ static void release_at_once(struct http_conn *http_conn)
 Test(http_conn_request, can_be_released_with_its_socket)
 {
     show_clock();
-    serve_more = release_at_once;
+    route = release_at_once;
     arrive(0);
     say_and_turn(0, "GET /ws HTTP/1.1\r\nHost: a\r\n\r\nearly");
     cr_assert_eq(n_requests, 1);
@@ -309,7 +310,7 @@ static void work_or_wait(struct http_conn *http_conn)
     n_requests++;
     requested = http_conn;
     if (http_conn_take_turn(http_conn))
-        http_conn_answer(http_conn, 204, NULL, NULL, (struct span){0});
+        http_conn_answer(http_conn, 204, NULL, NULL, SPAN_NONE);
     else if (http_conn_is_late(http_conn))
         http_conn_refuse(http_conn, ERR_BUSY, NULL, NULL, NULL);
 }
@@ -317,7 +318,7 @@ static void work_or_wait(struct http_conn *http_conn)
 Test(http_conn_request, that_is_deferred_is_handed_over_once_more_when_its_turn_comes)
 {
     show_clock();
-    serve_more = work_or_wait;
+    route = work_or_wait;
     arrive(0);
     conn_loop_count_work(&worker->loop, 1000000);
     say_and_turn(0, "POST /work HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -333,7 +334,7 @@ Test(http_conn_request, that_is_deferred_is_handed_over_once_more_when_its_turn_
 Test(http_conn_request, waits_for_the_work_that_was_counted_before)
 {
     show_clock();
-    serve_more = work_or_wait;
+    route = work_or_wait;
     arrive(0);
     arrive(1);
     say_and_turn(0, "POST /work HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -49,14 +49,14 @@ static void tear_down(void)
 
 TestSuite(session_hold, .init = set_up, .fini = tear_down);
 
-Test(session_hold, holds_a_token_that_comes_within_the_second_behind_another)
+Test(session_hold, holds_a_token_that_comes_within_the_second_after_another)
 {
     cr_assert(session_may_verify(session, SPAN_LITERAL("one")));
     cr_assert_not(session_is_holding(session));
     cr_assert_not(session_may_verify(session, SPAN_LITERAL("two")));
     cr_assert(session_is_holding(session));
-    cr_assert_gt(session_hold_wait_ms(session), 0);
-    cr_assert_leq(session_hold_wait_ms(session), 1000);
+    cr_assert_gt(session_verify_wait_ms(session), 0);
+    cr_assert_leq(session_verify_wait_ms(session), 1000);
 }
 
 /* Milliseconds in 32 bits are negative after 25 days, and begin anew after 50. */
@@ -70,14 +70,14 @@ Test(session_hold, holds_no_token_because_the_last_one_came_long_ago)
     }
 }
 
-/* Renewals wait in the line of whoever has sent them (net/throttle.h). */
-Test(session_hold, has_the_turns_of_the_address_that_a_proxy_has_told)
+/* Renewals wait for the turns of the address that has sent them (net/throttle.h). */
+Test(session_hold, has_the_turns_of_the_address_that_a_proxy_has_named)
 {
     struct peers *peers;
     char *trusted = "unix:";
-    const struct options behind = {.trusted_proxy = {&trusted, 1}};
+    const struct options of_proxies = {.trusted_proxy = {&trusted, 1}};
     const struct ip told = ip_from_v4((const uint8_t[]){192, 0, 2, 1});
-    cr_assert_eq(peers_new(&behind, &peers), ERR_OK);
+    cr_assert_eq(peers_new(&of_proxies, &peers), ERR_OK);
     cr_assert_eq(peer_arrive(peers, NULL, &session->peer), ERR_OK);
     cr_assert_eq(peer_tell(session->peer, true, &told), ERR_OK);
     struct ip ip = session->conn.ops->address(&session->conn);
