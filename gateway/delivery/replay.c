@@ -278,7 +278,7 @@ static void begin_session_at(struct session *session, const struct store_page *p
             session_reset(session);
         session->extra->resume = (struct resume){0};
     }
-    session_open(session);
+    session_send_answer(session);
     session_trim(session);
     positions_acked(session); /* a resume acknowledges */
 }
@@ -412,7 +412,7 @@ static void on_page_letter(struct letter *letter)
 
     struct client *client = session->client;
     if (page->error != ERR_OK) {
-        session_open(session); /* accepted: it waits for the store */
+        session_send_answer(session); /* accepted: it waits for the store */
         session->reader.must_look_back |= page->wants_withdrawn;
         put_off_page(session);
     } else if (page->blocked_until_ms != 0) {

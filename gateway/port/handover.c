@@ -38,7 +38,7 @@ static struct handover *handover_of_session(const struct session *session)
         .resume = session->extra->resume,
         .level = (enum handshake_level)session->level,
         .deflate.window_bits = session->window_bits,
-        .is_open = true,
+        .is_answered = true,
         .is_draining = session->is_draining,
         .drain_at_ms = session->drain_at_ms,
     };
@@ -113,7 +113,7 @@ static void open_session(struct handover *handover)
         drop_handover(handover);
         return;
     }
-    if (handover->admission.is_open) {
+    if (handover->admission.is_answered) {
         session_note_verified(session);
         session_send_auth(session);
     }

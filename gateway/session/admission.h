@@ -47,8 +47,8 @@ struct admission {
     struct deflate_terms deflate;
     bool is_explicit; /* SSE: ack=explicit */
     bool is_page;     /* WebSocket: its request had an Origin, so it sees no status */
-    bool is_open;     /* it was a session already, before its user was known: no handshake */
-    bool is_draining; /* is_open: its drain had begun, and it is closed at drain_at_ms */
+    bool is_answered; /* its request, by a session that waited until its user was known */
+    bool is_draining; /* is_answered: its drain had begun, and it is closed at drain_at_ms */
     uint32_t drain_at_ms;
     struct span user_agent;
     struct span origin; /* SSE: whose page may read the stream; empty: no CORS headers */

@@ -58,7 +58,7 @@ void session_extra_free(struct session_extra *extra)
     if (extra == NULL)
         return;
     buf_fini(&extra->message);
-    free(extra->held.text);
+    free(extra->answer.text);
     free(extra->auth.claim);
     free(extra->hold.token);
     free(extra->rates);
@@ -68,7 +68,7 @@ void session_extra_free(struct session_extra *extra)
 void session_trim(struct session *session)
 {
     struct session_extra *extra = session->extra;
-    if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->held.text != NULL ||
+    if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->answer.text != NULL ||
         extra->backlog != NULL || extra->rates != NULL || !epoch_is_none(extra->resume.epoch))
         return;
     session->extra = NULL;

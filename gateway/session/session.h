@@ -59,8 +59,8 @@ struct session_hold {
     bool waits_second; /* until a second after that; otherwise for its turn */
 };
 
-/* The answer to its request is held back (session_answer.c). */
-struct session_held {
+/* The answer to its request, while it is held back (session_answer.c). */
+struct session_answer {
     /* SSE: the origin that may read it (empty: none); WebSocket: the accept key. NULL: the answer
      * is on its way. */
     char *text;
@@ -85,7 +85,7 @@ struct session_extra {
     struct session_rates *rates; /* with a limit on what comes in: what it has left of that */
     struct backlog *backlog;     /* what waits for the connection to take more; NULL: nothing */
     struct resume resume;        /* until its first page has come */
-    struct session_held held;
+    struct session_answer answer;
     struct session_auth auth;
     struct session_hold hold;
     struct buf message; /* herald.v1: of a message that came in pieces */

@@ -6,6 +6,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/node/refusals.h"
+#include "gateway/session/session_answer.h"
 #include "gateway/session/session_hold.h"
 #include "gateway/session/session_say.h"
 #include "gateway/session/session_sse.h"
@@ -113,14 +114,13 @@ static enum metric close_metric(enum err error)
     }
 }
 
-static void refuse_held_request(struct session *session, enum err error)
+static void refuse_request(struct session *session, enum err error)
 {
     struct buf answer;
     struct http_terms terms = {.date = worker_date(session_worker(session))};
     refusals_count(error_http_status(error));
     buf_init(&answer, 4096);
-    free(session->extra->held.text);
-    session->extra->held.text = NULL;
+    session_forget_answer(session);
     if (http_refusal(&answer, error, NULL, NULL, NULL, &terms,
                      worker_random(session_worker(session))) == ERR_OK)
         session_say(session, SAY_ONCE, answer.bytes, answer.len);
@@ -153,9 +153,8 @@ void session_close_with(struct session *session, enum err error, struct span rea
     session_begin_closing(session);
     if (session->level == LEVEL_SSE)
         session_sse_end(session, error, retry_ms);
-    else if (session->extra != NULL && session->extra->held.text != NULL &&
-             error_http_status(error) != 0)
-        refuse_held_request(session, error);
+    else if (session_is_unanswered(session) && error_http_status(error) != 0)
+        refuse_request(session, error);
     else
         send_close(session, error, reason, retry_ms);
 }

@@ -253,7 +253,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     if (error != ERR_OK)
         goto undo_conn;
     init_session(session, admission);
-    if (!admission->is_open)
+    if (!admission->is_answered)
         metrics_count(METRIC_OPENED);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);
     *ret_session = session;

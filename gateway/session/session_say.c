@@ -62,7 +62,7 @@ bool session_say(struct session *session, enum say why, const void *bytes, size_
 {
     if (!may_say(session, why, len))
         return false;
-    session_open(session);
+    session_send_answer(session);
     queue_bytes(session, bytes, len);
     return true;
 }
@@ -73,7 +73,7 @@ bool session_say_text(struct session *session, enum say why, struct span text)
     size_t header_len = ws_header_write(WS_TEXT, text.len, header);
     if (!may_say(session, why, header_len + text.len))
         return false;
-    session_open(session);
+    session_send_answer(session);
     queue_bytes(session, header, header_len);
     queue_bytes(session, text.bytes, text.len);
     return true;
@@ -82,6 +82,6 @@ bool session_say_text(struct session *session, enum say why, struct span text)
 enum err session_say_payload(struct session *session, struct payload *payload)
 {
     assert(session_takes_more(session));
-    session_open(session);
+    session_send_answer(session);
     return conn_write_payload(&session->conn, payload);
 }

@@ -136,9 +136,9 @@ static void send_retry(struct session *session, uint32_t retry_ms)
 
 void session_sse_end(struct session *session, enum err error, uint32_t retry_ms)
 {
-    bool is_held = session->extra->held.text != NULL;
-    bool is_given_up = is_held && must_give_up(error);
-    if (is_held)
+    bool is_unanswered = session_is_unanswered(session);
+    bool is_given_up = is_unanswered && must_give_up(error);
+    if (is_unanswered)
         session_answer_stream(session, is_given_up ? 204 : 200);
     if (must_stay_away(error))
         retry_ms = STAY_AWAY_MS;

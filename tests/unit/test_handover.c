@@ -111,7 +111,7 @@ Test(handover, to_a_draining_node_makes_a_session_that_is_closed_with_the_others
 Test(handover, of_a_session_that_was_told_when_it_ends_keeps_that_time)
 {
     struct admission admission = admission_of(LEVEL_V1, "u", true);
-    admission.is_open = true;
+    admission.is_answered = true;
     admission.is_draining = true;
     admission.drain_at_ms = (uint32_t)node_fixture_now_ms() + 321;
     atomic_store(&fixture.node.is_draining, true);

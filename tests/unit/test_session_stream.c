@@ -56,7 +56,7 @@ Test(session_stream, is_answered_when_its_first_page_has_come)
     expect_start(text, "HTTP/1.1 200 OK\r\n");
     expect_text(text, "\r\nContent-Type: text/event-stream");
     expect_text(text, "\r\n\r\nretry: ");
-    cr_expect_null(subscriber.session->extra->held.text);
+    cr_expect_null(subscriber.session->extra->answer.text);
 }
 
 Test(session_stream, may_be_read_by_the_page_that_asked)
