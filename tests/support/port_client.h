@@ -3,6 +3,12 @@
 #ifndef HERALD_TESTS_PORT_CLIENT_H
 #define HERALD_TESTS_PORT_CLIENT_H
 
+/* Header lines: of every request, and of a WebSocket's. */
+#define PORT_CLIENT_HOST "Host: herald.example\r\n"
+#define PORT_CLIENT_UPGRADE                                                                        \
+    "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n"                   \
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+
 /* A test suite's .init and .fini: those of node_fixture.h, and the port with --auth none. */
 void port_client_start(void);
 void port_client_stop(void);

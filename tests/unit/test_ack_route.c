@@ -9,15 +9,13 @@
 
 TestSuite(ack_route, .init = port_client_start, .fini = port_client_stop);
 
-#define HOST "Host: herald.example\r\n"
-
 static char epoch[32];
 
 /* An event stream of that query, which is sent the user's first notification; keeps its epoch. */
 static int open_stream(const char *query)
 {
     char request[300];
-    snprintf(request, sizeof request, "GET /sse?%s HTTP/1.1\r\n" HOST "\r\n", query);
+    snprintf(request, sizeof request, "GET /sse?%s HTTP/1.1\r\n" PORT_CLIENT_HOST "\r\n", query);
     int fd = port_client_send(request);
     const char *answer = port_client_read(fd);
     cr_assert_eq(strncmp(answer, "HTTP/1.1 200 ", 13), 0, "%s", answer);
@@ -36,7 +34,7 @@ static void expect_ack(const char *query, unsigned status, const char *text)
 {
     char request[300];
     char line[32];
-    snprintf(request, sizeof request, "POST /ack?%s HTTP/1.1\r\n" HOST "\r\n", query);
+    snprintf(request, sizeof request, "POST /ack?%s HTTP/1.1\r\n" PORT_CLIENT_HOST "\r\n", query);
     snprintf(line, sizeof line, "HTTP/1.1 %u ", status);
     const char *answer = port_client_ask(request);
     cr_expect_eq(strncmp(answer, line, strlen(line)), 0, "%s: %s", query, answer);

@@ -11,11 +11,6 @@
 
 TestSuite(port_routes, .init = port_client_start, .fini = port_client_stop);
 
-#define HOST "Host: herald.example\r\n"
-#define UPGRADE                                                                                    \
-    "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n"                   \
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-
 /* The answer to METHOD PATH with these header lines. */
 static const char *ask(const char *method, const char *path, const char *fields)
 {
@@ -45,21 +40,21 @@ static void expect_in_answer(const char *method, const char *path, const char *f
 Test(port_routes, answers_each_path_by_its_route)
 {
     atomic_store(&fixture.node.was_store_up, true);
-    expect_status("GET", "/livez", HOST, 200);
-    expect_status("GET", "/readyz", HOST, 200);
-    expect_status("GET", "/ws?userId=anna", HOST UPGRADE, 101);
-    expect_status("GET", "/getPushNews?userId=anna", HOST UPGRADE, 101);
-    expect_status("GET", "/sse?userId=anna", HOST, 200);
-    expect_status("POST", "/ack?userId=anna", HOST, 400);
+    expect_status("GET", "/livez", PORT_CLIENT_HOST, 200);
+    expect_status("GET", "/readyz", PORT_CLIENT_HOST, 200);
+    expect_status("GET", "/ws?userId=anna", PORT_CLIENT_HOST PORT_CLIENT_UPGRADE, 101);
+    expect_status("GET", "/getPushNews?userId=anna", PORT_CLIENT_HOST PORT_CLIENT_UPGRADE, 101);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST, 200);
+    expect_status("POST", "/ack?userId=anna", PORT_CLIENT_HOST, 400);
 }
 
 Test(port_routes, refuses_a_path_that_it_does_not_have_and_says_which_it_has)
 {
-    expect_status("GET", "/", HOST, 404);
-    expect_status("GET", "/ws/", HOST, 404);
-    expect_status("GET", "/WS", HOST, 404);
-    expect_status("POST", "/push", HOST, 404);
-    expect_in_answer("GET", "/", HOST, "WebSockets are at /ws?userId=ID");
+    expect_status("GET", "/", PORT_CLIENT_HOST, 404);
+    expect_status("GET", "/ws/", PORT_CLIENT_HOST, 404);
+    expect_status("GET", "/WS", PORT_CLIENT_HOST, 404);
+    expect_status("POST", "/push", PORT_CLIENT_HOST, 404);
+    expect_in_answer("GET", "/", PORT_CLIENT_HOST, "WebSockets are at /ws?userId=ID");
 }
 
 /* RFC 9110, 15.5.6: a 405 names the methods that there are. */
@@ -76,14 +71,15 @@ Test(port_routes, refuses_other_methods_and_names_its_own)
         {"GET", "/ack?userId=anna&id=abcdefgh-1", "\r\nAllow: POST, OPTIONS\r\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        expect_status(rows[i].method, rows[i].path, HOST, 405);
-        expect_in_answer(rows[i].method, rows[i].path, HOST, rows[i].allow);
+        expect_status(rows[i].method, rows[i].path, PORT_CLIENT_HOST, 405);
+        expect_in_answer(rows[i].method, rows[i].path, PORT_CLIENT_HOST, rows[i].allow);
     }
 }
 
 Test(port_routes, wants_http_1_1_for_a_websocket)
 {
-    const char *answer = port_client_ask("GET /ws?userId=anna HTTP/1.0\r\n" UPGRADE "\r\n");
+    const char *answer =
+        port_client_ask("GET /ws?userId=anna HTTP/1.0\r\n" PORT_CLIENT_UPGRADE "\r\n");
     cr_expect_eq(strncmp(answer, "HTTP/1.1 505 ", 13), 0, "%s", answer);
 }
 
@@ -91,7 +87,7 @@ Test(port_routes, wants_http_1_1_for_a_websocket)
 Test(port_routes, answers_options_with_what_pages_may_send)
 {
     static char *more[] = {"X-Trace", "X-Span"};
-    static const char fields[] = HOST "Origin: http://herald.example\r\n";
+    static const char fields[] = PORT_CLIENT_HOST "Origin: http://herald.example\r\n";
     fixture.options.cors_header = (struct option_list){more, 2};
     expect_status("OPTIONS", "/ack", fields, 204);
     expect_in_answer("OPTIONS", "/ack", fields,
@@ -113,8 +109,8 @@ Test(port_routes, forbids_a_foreign_origin_on_each_path_before_it_looks_at_it)
 {
     static const char *const paths[] = {"/ws?userId=anna", "/sse?userId=anna", "/ack", "/nowhere"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        expect_status("GET", paths[i], HOST "Origin: https://evil.example\r\n", 403);
-        expect_in_answer("GET", paths[i], HOST "Origin: https://evil.example\r\n",
+        expect_status("GET", paths[i], PORT_CLIENT_HOST "Origin: https://evil.example\r\n", 403);
+        expect_in_answer("GET", paths[i], PORT_CLIENT_HOST "Origin: https://evil.example\r\n",
                          "--allowed-origin https://evil.example allows it");
     }
 }
@@ -123,24 +119,31 @@ Test(port_routes, allows_its_own_origin_and_those_of_the_option)
 {
     static char *allowed[] = {"https://app.example", "https://*.pages.example"};
     fixture.options.allowed_origin = (struct option_list){allowed, 2};
-    expect_status("GET", "/sse?userId=anna", HOST "Origin: http://herald.example\r\n", 200);
-    expect_status("GET", "/sse?userId=anna", HOST "Origin: https://app.example\r\n", 200);
-    expect_status("GET", "/sse?userId=anna", HOST "Origin: https://a.pages.example\r\n", 200);
-    expect_status("GET", "/sse?userId=anna", HOST "Origin: http://app.example\r\n", 403);
-    expect_status("GET", "/sse?userId=anna", HOST "Origin: https://pages.example\r\n", 403);
-    expect_status("GET", "/sse?userId=anna", HOST "Origin: null\r\n", 403);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Origin: http://herald.example\r\n",
+                  200);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Origin: https://app.example\r\n",
+                  200);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Origin: https://a.pages.example\r\n",
+                  200);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Origin: http://app.example\r\n",
+                  403);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Origin: https://pages.example\r\n",
+                  403);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Origin: null\r\n", 403);
 }
 
 Test(port_routes, forbids_two_origins_though_each_is_allowed)
 {
-    expect_status("GET", "/sse?userId=anna",
-                  HOST "Origin: http://herald.example\r\nOrigin: http://herald.example\r\n", 403);
+    expect_status(
+        "GET", "/sse?userId=anna",
+        PORT_CLIENT_HOST "Origin: http://herald.example\r\nOrigin: http://herald.example\r\n", 403);
 }
 
 /* What --allowed-origin would refuse is not given as advice. */
 Test(port_routes, advises_no_option_that_would_be_refused)
 {
-    const char *answer = ask("GET", "/sse?userId=anna", HOST "Origin: https://*.evil\r\n");
+    const char *answer =
+        ask("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Origin: https://*.evil\r\n");
     cr_expect_eq(strncmp(answer, "HTTP/1.1 403 ", 13), 0, "%s", answer);
     cr_expect_null(strstr(answer, "allows it"), "%s", answer);
 }
@@ -148,12 +151,15 @@ Test(port_routes, advises_no_option_that_would_be_refused)
 /* An image or a link sends no Origin, but the cookies (Fetch Metadata). */
 Test(port_routes, forbids_an_event_stream_to_another_sites_page_that_sends_no_origin)
 {
-    expect_status("GET", "/sse?userId=anna", HOST "Sec-Fetch-Site: cross-site\r\n", 403);
-    expect_status("GET", "/sse?userId=anna", HOST "Sec-Fetch-Site: same-site\r\n", 403);
-    expect_status("GET", "/sse?userId=anna", HOST "Sec-Fetch-Site: same-origin\r\n", 200);
-    expect_status("GET", "/sse?userId=anna", HOST "Sec-Fetch-Site: none\r\n", 200);
-    expect_status("GET", "/sse?userId=anna",
-                  HOST "Sec-Fetch-Site: cross-site\r\nOrigin: http://herald.example\r\n", 200);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Sec-Fetch-Site: cross-site\r\n",
+                  403);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Sec-Fetch-Site: same-site\r\n", 403);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Sec-Fetch-Site: same-origin\r\n",
+                  200);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST "Sec-Fetch-Site: none\r\n", 200);
+    expect_status(
+        "GET", "/sse?userId=anna",
+        PORT_CLIENT_HOST "Sec-Fetch-Site: cross-site\r\nOrigin: http://herald.example\r\n", 200);
 }
 
 /* CONTRACT section 1: with --auth none the port is the developer's own. */
@@ -162,11 +168,11 @@ Test(port_routes, without_identity_forbids_proxies_and_hosts_that_are_not_this_m
     fixture.options.insecure = false;
     expect_status("GET", "/sse?userId=anna", "Host: localhost:8080\r\n", 200);
     expect_status("GET", "/sse?userId=anna", "Host: 127.0.0.1\r\n", 200);
-    expect_status("GET", "/sse?userId=anna", HOST, 403);
+    expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST, 403);
     expect_status("GET", "/sse?userId=anna", "Host: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n",
                   403);
     expect_status("GET", "/nowhere", "Host: localhost\r\nVia: 1.1 proxy\r\n", 403);
-    expect_in_answer("GET", "/sse?userId=anna", HOST, "--insecure allows it");
+    expect_in_answer("GET", "/sse?userId=anna", PORT_CLIENT_HOST, "--insecure allows it");
 }
 
 Test(port_routes, with_identity_forbids_them_with_the_demo_alone)
@@ -174,9 +180,9 @@ Test(port_routes, with_identity_forbids_them_with_the_demo_alone)
     fixture.options.insecure = false;
     fixture.options.auth = "ticket";
     port_client_identify_anew();
-    expect_status("GET", "/nowhere", HOST "Via: 1.1 proxy\r\n", 404);
+    expect_status("GET", "/nowhere", PORT_CLIENT_HOST "Via: 1.1 proxy\r\n", 404);
     fixture.options.demo = true;
-    expect_status("GET", "/nowhere", HOST "Via: 1.1 proxy\r\n", 403);
+    expect_status("GET", "/nowhere", PORT_CLIENT_HOST "Via: 1.1 proxy\r\n", 403);
 }
 
 /* ---- the health of the node (CONTRACT 3, on the subscriber port) ---- */
@@ -184,8 +190,8 @@ Test(port_routes, with_identity_forbids_them_with_the_demo_alone)
 /* Balancers name the port as they like, and stand where proxies stand. */
 Test(port_routes, tells_its_health_before_it_forbids_anything)
 {
-    static const char *const fields[] = {HOST "Origin: https://evil.example\r\n",
-                                         HOST "Via: 1.1 proxy\r\n", "Host: a\r\n"};
+    static const char *const fields[] = {PORT_CLIENT_HOST "Origin: https://evil.example\r\n",
+                                         PORT_CLIENT_HOST "Via: 1.1 proxy\r\n", "Host: a\r\n"};
     fixture.options.insecure = false;
     atomic_store(&fixture.node.was_store_up, true);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -197,8 +203,8 @@ Test(port_routes, tells_its_health_before_it_forbids_anything)
 
 static void expect_health(const char *path, unsigned status, const char *body)
 {
-    expect_status("GET", path, HOST, status);
-    expect_in_answer("GET", path, HOST, body);
+    expect_status("GET", path, PORT_CLIENT_HOST, status);
+    expect_in_answer("GET", path, PORT_CLIENT_HOST, body);
 }
 
 Test(port_routes, tells_whether_the_node_is_ready)
@@ -237,12 +243,12 @@ Test(port_routes, has_the_demo_with_its_option_alone)
     fixture.options.admin_keys = "";
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         fixture.options.demo = false;
-        expect_status(rows[i].method, rows[i].path, HOST, 404);
+        expect_status(rows[i].method, rows[i].path, PORT_CLIENT_HOST, 404);
         fixture.options.demo = true;
-        expect_status(rows[i].method, rows[i].path, HOST, 200);
-        expect_in_answer(rows[i].method, rows[i].path, HOST, rows[i].type);
-        expect_in_answer(rows[i].method, rows[i].path, HOST, "default-src 'none'");
-        expect_status("POST", rows[i].path, HOST, 405);
+        expect_status(rows[i].method, rows[i].path, PORT_CLIENT_HOST, 200);
+        expect_in_answer(rows[i].method, rows[i].path, PORT_CLIENT_HOST, rows[i].type);
+        expect_in_answer(rows[i].method, rows[i].path, PORT_CLIENT_HOST, "default-src 'none'");
+        expect_status("POST", rows[i].path, PORT_CLIENT_HOST, 405);
     }
 }
 
@@ -250,7 +256,7 @@ static const char *push_by_demo(const char *body)
 {
     char request[1000];
     snprintf(request, sizeof request,
-             "POST /demo/push HTTP/1.1\r\n" HOST
+             "POST /demo/push HTTP/1.1\r\n" PORT_CLIENT_HOST
              "Content-Type: application/json; charset=utf-8\r\nContent-Length: %zu\r\n\r\n%s",
              strlen(body), body);
     return port_client_ask(request);
@@ -281,12 +287,13 @@ Test(port_routes, refuses_a_push_of_the_demos_page_by_its_head)
 {
     fixture.options.demo = true;
     fixture.options.max_data = 4096;
-    expect_status("GET", "/demo/push", HOST, 405);
-    expect_status("POST", "/demo/push", HOST "Content-Type: text/plain\r\nContent-Length: 2\r\n",
-                  415);
-    expect_status("POST", "/demo/push", HOST "Content-Type: application/json\r\n", 413);
+    expect_status("GET", "/demo/push", PORT_CLIENT_HOST, 405);
     expect_status("POST", "/demo/push",
-                  HOST "Content-Type: application/json\r\nContent-Length: 5121\r\n", 413);
+                  PORT_CLIENT_HOST "Content-Type: text/plain\r\nContent-Length: 2\r\n", 415);
+    expect_status("POST", "/demo/push", PORT_CLIENT_HOST "Content-Type: application/json\r\n", 413);
+    expect_status("POST", "/demo/push",
+                  PORT_CLIENT_HOST "Content-Type: application/json\r\nContent-Length: 5121\r\n",
+                  413);
 }
 
 /* ---- requests that wait for their turn ---- */
@@ -310,11 +317,11 @@ Test(port_routes, whose_turn_does_not_come_in_time_is_refused_as_its_kind_can_ta
 {
     enum { REQUESTS = 4 };
     static const char *const requests[REQUESTS] = {
-        "GET /sse?userId=1 HTTP/1.1\r\n" HOST "\r\n",
-        "GET /ws?userId=1&ticket=t HTTP/1.1\r\n" HOST UPGRADE
+        "GET /sse?userId=1 HTTP/1.1\r\n" PORT_CLIENT_HOST "\r\n",
+        "GET /ws?userId=1&ticket=t HTTP/1.1\r\n" PORT_CLIENT_HOST PORT_CLIENT_UPGRADE
         "Origin: http://herald.example\r\n\r\n",
-        "GET /ws?userId=1&ticket=t HTTP/1.1\r\n" HOST UPGRADE "\r\n",
-        "POST /ack?userId=1&id=abcdefgh-1 HTTP/1.1\r\n" HOST "\r\n",
+        "GET /ws?userId=1&ticket=t HTTP/1.1\r\n" PORT_CLIENT_HOST PORT_CLIENT_UPGRADE "\r\n",
+        "POST /ack?userId=1&id=abcdefgh-1 HTTP/1.1\r\n" PORT_CLIENT_HOST "\r\n",
     };
     int sockets[REQUESTS];
     fixture.options.auth = "ticket";
