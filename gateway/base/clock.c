@@ -2,7 +2,8 @@
 
 #include <time.h>
 
-static int64_t (*replaced_wall_ms)(void); /* NULL: the time; written while no other thread runs */
+static int64_t (*replaced_wall_ms)(
+    void); /* NULL: the real time; written while no other thread runs */
 static int64_t (*replaced_monotonic_us)(void);
 
 void clock_replace(int64_t (*wall_ms)(void), int64_t (*monotonic_us)(void))

@@ -1,5 +1,5 @@
-/* A keyed hash of bytes (SipHash-2-4 with a key drawn at start), so that nobody outside can choose
- * userIds that collide. Any thread, after hash_init. */
+/* A keyed hash of bytes (SipHash-2-4 with a random key that is drawn at the start), so that an
+ * attacker cannot choose userIds that collide. Any thread, after hash_init. */
 #ifndef HERALD_BASE_HASH_H
 #define HERALD_BASE_HASH_H
 
@@ -8,10 +8,10 @@
 
 #include <stdint.h>
 
-MUST_CHECK enum err hash_init(void); /* once, before any thread starts; ERR_SYSTEM: no randomness */
+MUST_CHECK enum err hash_init(void); /* call once before threads start; ERR_SYSTEM: no randomness */
 uint64_t hash_bytes(struct span bytes);
 
-/* The same with a key of the caller's: for the published test vectors. */
+/* The same with the caller's key, for the published test vectors. */
 uint64_t hash_bytes_keyed(struct span bytes, const uint64_t with_key[2]);
 
 #endif

@@ -39,7 +39,7 @@ static bool has_spare_bucket(struct hash_table *table)
     return true;
 }
 
-/* Bucket b of a level becomes b and b + (buckets of the level); about half of its chain moves. */
+/* Splits bucket b of a level into b and b + level; about half of its chain moves to the second. */
 static void split_one_bucket(struct hash_table *table)
 {
     if (!has_spare_bucket(table))

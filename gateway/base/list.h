@@ -1,5 +1,5 @@
-/* Intrusive doubly linked lists: the link is a member of what is linked, so nothing is allocated.
- * A list head and an unlinked link point at themselves. Not thread-safe. */
+/* Intrusive doubly linked lists: the link is a member of the linked object, so nothing is
+ * allocated. A list head and an unlinked link point at themselves. Not thread-safe. */
 #ifndef HERALD_BASE_LIST_H
 #define HERALD_BASE_LIST_H
 
@@ -41,7 +41,7 @@ static inline void list_append(struct list *head, struct list *link)
     head->prev = link;
 }
 
-/* Unlinking what is not linked does nothing. */
+/* Does nothing if `link` is not linked. */
 static inline void list_remove(struct list *link)
 {
     link->prev->next = link->next;
@@ -49,7 +49,7 @@ static inline void list_remove(struct list *link)
     list_init(link);
 }
 
-/* Moves all links of `from` behind those of `to`. */
+/* Moves all links of `from` to the end of `to`. */
 static inline void list_move_all(struct list *to, struct list *from)
 {
     if (list_is_empty(from))

@@ -1,5 +1,5 @@
-/* Where to listen, as an option says it, and the rights of a Unix socket. Nothing is opened here
- * (gateway/net/listener.h does that). Any thread. */
+/* Parses the options that say where to listen, and the mode of a Unix socket. It opens nothing;
+ * gateway/net/listener.h does. Any thread. */
 #ifndef HERALD_BASE_LISTEN_ADDRESS_H
 #define HERALD_BASE_LISTEN_ADDRESS_H
 
@@ -8,18 +8,18 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Splits HOST:PORT, [V6]:PORT, unix:PATH. ERR_INVALID_FIELD: none of these. */
+/* The parts of HOST:PORT, [V6]:PORT or unix:PATH. */
 struct listen_address {
     bool is_unix;
-    bool is_v6_only; /* the caller's: [::] takes no IPv4 */
-    char host[256];  /* or the path */
+    bool is_v6_only; /* set by the caller: [::] accepts no IPv4 */
+    char host[256];  /* the path if it is a Unix socket */
     char port[6];
 };
 MUST_CHECK enum err listen_address_parse(const char *text, struct listen_address *ret_address);
 bool listen_address_is_loopback(
-    const struct listen_address *address); /* 127/8, ::1, localhost, unix */
+    const struct listen_address *address); /* true for 127/8, ::1, localhost, unix */
 
-/* --socket-mode: "0660", "600", octal and at most 0777. */
+/* Reads --socket-mode: "0660", "600"; octal, at most 0777. */
 bool socket_mode_parse(const char *text, mode_t *ret_mode);
 
 #endif

@@ -1,9 +1,9 @@
-/* One event becomes one line: log_fields puts it together on the stack (make_line: the time, the
- * level and the event, then the fields, each quoted as the format needs) and hands it to the writer
- * whole, so that the lines of several threads do not mix. A field that does not fit is taken back
- * whole and the line says cut=true: a line is always well formed. The writer (log_writer.h) decides
- * when the line reaches stderr, and asks for one that says how many were dropped (describe_lost).
- */
+/* One event becomes one line. log_fields builds it on the stack (make_line: the time, the level and
+ * the event, then the fields, each quoted as the format requires) and passes the whole line to the
+ * writer, so that lines of several threads are not mixed. A field that does not fit is removed as a
+ * whole and the line gets cut=true, so that each line is well formed. The writer (log_writer.h)
+ * decides when a line reaches stderr, and calls describe_lost for a line that reports how many were
+ * dropped. */
 #include "gateway/base/log.h"
 
 #include "gateway/base/clock.h"
@@ -26,7 +26,7 @@ enum { TAIL_BYTES = 24 };
 
 struct line {
     size_t len;
-    bool is_over; /* something did not fit */
+    bool is_over; /* a field did not fit */
     char bytes[LOG_LINE_MAX_BYTES];
 };
 
@@ -72,7 +72,7 @@ PRINTF_LIKE(2, 3) static void put_format(struct line *line, const char *format, 
     put_bytes(line, text, (size_t)len);
 }
 
-/* Bytes of the UTF-8 character that s begins with; 0: it begins with none. */
+/* The length of the UTF-8 character at the beginning of s; 0: there is no valid one. */
 static size_t character_len(struct span s)
 {
     unsigned char first = (unsigned char)s.bytes[0];
@@ -85,7 +85,7 @@ static bool is_c1_control(const char *bytes, size_t len)
     return len == 2 && (unsigned char)bytes[0] == 0xc2 && (unsigned char)bytes[1] < 0xa0;
 }
 
-/* At most LOG_TEXT_MAX_BYTES, and no character split. */
+/* Cuts a text to LOG_TEXT_MAX_BYTES, between two characters. */
 static struct span cut_text(struct span text)
 {
     if (text.len <= LOG_TEXT_MAX_BYTES)
@@ -104,7 +104,7 @@ static void put_quoted(struct line *line, struct span whole)
         const char *at = text.bytes + i;
         unsigned char c = (unsigned char)*at;
         size_t len = character_len((struct span){at, text.len - i});
-        if (len == 0) /* a backslash and x in the value: JSON knows no escape for a byte */
+        if (len == 0) /* the value gets a backslash and x, because JSON has no escape for a byte */
             put_format(line, line_format == LOG_JSON ? "\\\\x%02x" : "\\x%02x", c);
         else if (c == '"' || c == '\\')
             put_format(line, "\\%c", c);
@@ -184,7 +184,7 @@ static void make_line(struct line *line, enum log_level level, const char *event
     bool is_json = line_format == LOG_JSON;
     const char *end =
         !line->is_over ? (is_json ? "}\n" : "\n") : (is_json ? ",\"cut\":true}\n" : " cut=true\n");
-    memcpy(line->bytes + line->len, end, strlen(end)); /* TAIL_BYTES were kept for it */
+    memcpy(line->bytes + line->len, end, strlen(end)); /* TAIL_BYTES are reserved for it */
     line->len += strlen(end);
 }
 

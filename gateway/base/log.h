@@ -1,5 +1,6 @@
-/* The log: one event a line to stderr, logfmt or JSON. Any thread. Never log a payload, a token or
- * a ticket. What strangers can cause at info or above is logged through log_limit.h. */
+/* The log: one line per event to stderr, as logfmt or JSON. Any thread. Never log a payload, a
+ * token or a ticket. Lines at info or above that clients can cause are logged through
+ * log_limit.h. */
 #ifndef HERALD_BASE_LOG_H
 #define HERALD_BASE_LOG_H
 
@@ -14,20 +15,20 @@ enum { LOG_TEXT_MAX_BYTES = 512 };
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
-/* Once, before threads start. Until then: info, logfmt. */
+/* Call it once, before threads start. Until then: info, logfmt. */
 void log_setup(enum log_level level, enum log_format format);
 void log_set_level(enum log_level level); /* any thread, at any time */
 bool log_is_enabled(enum log_level level);
 
-/* From log_start on no caller waits for whoever reads stderr: a thread writes, and lines that it
- * cannot get rid of are dropped and counted (log_writer.h). Before, a line is written at once.
- * ERR_SYSTEM: no thread could be started, and nothing has changed. */
+/* After log_start no caller waits for the reader of stderr: a thread writes the lines, and lines
+ * that it cannot write in time are dropped and counted (log_writer.h). Before it, a line is written
+ * at once. ERR_SYSTEM: no thread could be started, and nothing has changed. */
 MUST_CHECK enum err log_start(void);
-void log_flush(void); /* waits until all is written, a second at most: before an _exit */
-void log_stop(void);  /* the same, and the thread ends; once, when no other thread logs any more */
+void log_flush(void); /* waits until all lines are written, at most 1 s; for use before _exit */
+void log_stop(void);  /* the same, and ends the thread; call it once, when no other thread logs */
 
-/* Why the program cannot go on, for the person who started it: "herald: WHY". Whatever the level.
- */
+/* Prints "herald: WHY": why the program cannot start or continue, for its operator. It does not
+ * depend on the level. */
 void log_failure(const char *why);
 
 /* One key and its value; build with the macros below. */
@@ -42,11 +43,11 @@ struct log_field {
 #define LOG_SPAN(name, value) ((struct log_field){(name), LOG_FIELD_TEXT, (value), 0})
 #define LOG_INT(name, value)  ((struct log_field){(name), LOG_FIELD_INT, {0}, (int64_t)(value)})
 
-/* log_event(LOG_INFO, "listening", LOG_TEXT("address", text), LOG_INT("port", port));
- * time, level and event stand first in each line. Texts are quoted and escaped as the format needs;
- * bytes that are not UTF-8 are escaped, a text over 512 bytes is cut. Fields that would make the
- * line longer than LOG_LINE_MAX_BYTES (log_writer.h) are left out, and cut=true says so. An event
- * without fields: log_fields(LOG_INFO, "stopped", NULL, 0). */
+/* log_event(LOG_INFO, "listening", LOG_TEXT("address", text), LOG_INT("port", port)); time, level
+ * and event come first in each line. Texts are quoted and escaped as the format needs; bytes that
+ * are not UTF-8 are escaped, a text over 512 bytes is cut. Fields that would make the line longer
+ * than LOG_LINE_MAX_BYTES (log_writer.h) are left out, and cut=true says so. An event without
+ * fields: log_fields(LOG_INFO, "stopped", NULL, 0). */
 #define log_event(level, event, ...)                                                               \
     log_fields((level), (event), (struct log_field[]){__VA_ARGS__},                                \
                sizeof((struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))

@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-/* The key's slot; else one that is free or whose interval is over; -1: neither. */
+/* The slot of the key, or else one that is free or whose interval is over; -1: none. */
 static int find_slot(const struct log_limit *limit, uint64_t key, int64_t now_ms)
 {
     int free_slot = -1;
@@ -14,13 +14,13 @@ static int find_slot(const struct log_limit *limit, uint64_t key, int64_t now_ms
         if (limit->slots[i].is_used && limit->slots[i].key == key)
             return i;
         if (free_slot < 0 &&
-            (!limit->slots[i].is_used || now_ms - limit->slots[i].said_ms >= limit->interval_ms))
+            (!limit->slots[i].is_used || now_ms - limit->slots[i].written_ms >= limit->interval_ms))
             free_slot = i;
     }
     return free_slot;
 }
 
-/* May it be written now? Then what was held back since is the line's to tell. */
+/* May the line be written now? If so, it must report the counts of suppressed lines. */
 static bool take_turn(struct log_limit *limit, uint64_t key, int64_t now_ms,
                       uint64_t *ret_suppressed, uint64_t *ret_others)
 {
@@ -32,19 +32,19 @@ static bool take_turn(struct log_limit *limit, uint64_t key, int64_t now_ms,
         return false;
     }
     bool is_known = limit->slots[i].is_used && limit->slots[i].key == key;
-    if (is_known && now_ms - limit->slots[i].said_ms < limit->interval_ms) {
+    if (is_known && now_ms - limit->slots[i].written_ms < limit->interval_ms) {
         limit->slots[i].suppressed++;
         return false;
     }
     if (is_known)
         *ret_suppressed = limit->slots[i].suppressed;
     else
-        limit->others += limit->slots[i].suppressed; /* of the key that gives way */
+        limit->others += limit->slots[i].suppressed; /* of the key whose slot is reused */
     *ret_others = limit->others;
     limit->others = 0;
     limit->slots[i].is_used = true;
     limit->slots[i].key = key;
-    limit->slots[i].said_ms = now_ms;
+    limit->slots[i].written_ms = now_ms;
     limit->slots[i].suppressed = 0;
     return true;
 }

@@ -1,9 +1,9 @@
-/* Lines that strangers can cause. Whatever is logged at info or above because of what somebody sent
- * goes through a limit: a line of one key is written at most once in the limit's interval, and at
- * most LOG_LIMIT_KEYS keys have a line in one interval, so that who makes up new keys floods
- * nothing either. What is held back is counted (herald_log_lines_dropped_total) and told by the
- * next line that is written: `suppressed` of its own key, `others` of keys that had no line, or had
- * theirs long ago.
+/* Limits the log lines that clients can cause. Every line at info or above that is caused by
+ * received data goes through a limit. A line of one key is written at most once in the limit's
+ * interval, and at most LOG_LIMIT_KEYS keys have a line in one interval, so that invented keys
+ * cannot flood the log either. Suppressed lines are counted (herald_log_lines_dropped_total) and
+ * reported by the next line that is written: `suppressed` counts those of its own key, `others`
+ * those of keys that had no slot, or lost it after their interval.
  *
  * A limit is a static object beside the line that it limits:
  *
@@ -12,11 +12,12 @@
  *     log_limited(&origins, origin, LOG_INFO, "origin refused", LOG_SPAN("origin", origin),
  *                 LOG_TEXT("address", address));
  *
- * The key is what makes two lines the same to a reader: the origin, the check that failed. With one
- * line for all, it is a constant: span_of("any"). Bytes of a stranger are fine, of any length.
+ * Two lines with the same key say the same to a reader: the key is the origin, or the check that
+ * failed. If one line stands for all, the key is a constant: span_of("any"). A key may be received
+ * bytes of any length.
  *
- * Any thread. A line that is held back costs a hash and a short lock, so no caller needs to look
- * first; one below the level costs nothing and is not counted. */
+ * Any thread. A suppressed line costs a hash and a short lock, so no caller needs to check first; a
+ * line below the log level costs nothing and is not counted. */
 #ifndef HERALD_BASE_LOG_LIMIT_H
 #define HERALD_BASE_LOG_LIMIT_H
 
@@ -32,8 +33,8 @@ struct log_limit {
     uint64_t others;
     struct {
         bool is_used;
-        uint64_t key;    /* its hash */
-        int64_t said_ms; /* monotonic */
+        uint64_t key;       /* its hash */
+        int64_t written_ms; /* monotonic */
         uint64_t suppressed;
     } slots[LOG_LIMIT_KEYS];
 };
@@ -43,7 +44,7 @@ struct log_limit {
         .interval_ms = (milliseconds), .mutex = PTHREAD_MUTEX_INITIALIZER                          \
     }
 
-/* One field at least and LOG_LIMITED_FIELDS_MAX at most. */
+/* Takes 1 to LOG_LIMITED_FIELDS_MAX fields. */
 #define log_limited(limit, key, level, event, ...)                                                 \
     log_fields_limited((limit), (key), (level), (event), (struct log_field[]){__VA_ARGS__},        \
                        sizeof((struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))

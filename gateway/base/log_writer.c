@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Two buffers: callers fill one under the mutex, the thread writes the other without it, and takes
- * what was filled when it has done. Once a line found no room, all lines are dropped until then, so
- * that those that are kept are the ones before the gap. */
+/* There are two buffers: callers fill one under the mutex, the thread writes the other without it,
+ * and they are swapped when the thread is done. After a line found no room, all lines are dropped
+ * until the next swap, so that the kept lines are consecutive and the gap comes after them. */
 
 enum { FLUSH_MS = 1000 };
 
@@ -20,7 +20,7 @@ enum state {
     DIRECT, /* no thread: callers write */
     RUNNING,
     STOPPING,
-    ABANDONED, /* the thread never came back from a write, and the process ends */
+    ABANDONED, /* the thread did not return from a write, and the process ends */
 };
 
 struct half {
@@ -30,17 +30,17 @@ struct half {
 
 static struct half halves[2];
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* all of the below */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards everything below */
 static pthread_cond_t has_work = PTHREAD_COND_INITIALIZER;
-static pthread_cond_t has_written; /* with the monotonic clock */
+static pthread_cond_t has_written; /* uses the monotonic clock */
 static enum state state = DIRECT;
 static struct half *filled = &halves[0];
-static uint64_t n_lost; /* lines since the thread last took what was filled */
+static uint64_t n_lost; /* lines dropped since the last swap */
 static bool is_writing;
 static pthread_t thread;
 static size_t (*describe)(uint64_t n_lines, char out[LOG_LINE_MAX_BYTES]);
 
-/* Whoever shares the open file may have made it non-blocking, so EAGAIN is waited for. */
+/* Another process that shares the open file may have made it non-blocking, so EAGAIN is handled. */
 static bool write_all(const char *bytes, size_t len)
 {
     while (len > 0) {
@@ -59,7 +59,8 @@ static bool write_all(const char *bytes, size_t len)
     return true;
 }
 
-/* The whole lines at the start that fit into PIPE_BUF, which a pipe takes undivided; else one. */
+/* The length of the first whole lines that fit into PIPE_BUF, which a pipe takes atomically; at
+ * least one line. */
 static size_t first_lines(const char *bytes, size_t len)
 {
     if (len <= PIPE_BUF)
@@ -78,7 +79,7 @@ static uint64_t count_lines(const char *bytes, size_t len)
     return n;
 }
 
-/* Answers how many lines could not be written. */
+/* Returns how many lines could not be written. */
 static uint64_t write_lines(const char *bytes, size_t len)
 {
     uint64_t n_failed = 0;
@@ -93,8 +94,8 @@ static uint64_t write_lines(const char *bytes, size_t len)
     return n_failed;
 }
 
-/* Answers how many lines are still untold. */
-static uint64_t tell_lost(uint64_t n)
+/* Writes the line that reports n lost lines. Returns how many are still unreported. */
+static uint64_t report_lost(uint64_t n)
 {
     char line[LOG_LINE_MAX_BYTES];
     if (n == 0)
@@ -102,8 +103,8 @@ static uint64_t tell_lost(uint64_t n)
     return write_all(line, describe(n, line)) ? 0 : n;
 }
 
-/* With the mutex, which is given back while it writes. Answers how many lines are untold. */
-static uint64_t write_filled(uint64_t n_untold)
+/* The mutex is held, and released while it writes. Returns how many lost lines are unreported. */
+static uint64_t write_filled(uint64_t n_unreported)
 {
     struct half *half = filled;
     filled = half == &halves[0] ? &halves[1] : &halves[0];
@@ -113,22 +114,22 @@ static uint64_t write_filled(uint64_t n_untold)
     pthread_mutex_unlock(&mutex);
 
     uint64_t n_failed = write_lines(half->bytes, half->len);
-    n_untold = tell_lost(n_untold + n_failed + n_dropped);
+    n_unreported = report_lost(n_unreported + n_failed + n_dropped);
     half->len = 0;
 
     pthread_mutex_lock(&mutex);
     is_writing = false;
     pthread_cond_broadcast(&has_written);
-    return n_untold;
+    return n_unreported;
 }
 
-static void *run(void *unused)
+static void *run_writer(void *unused)
 {
-    uint64_t n_untold = 0;
+    uint64_t n_unreported = 0;
     pthread_mutex_lock(&mutex);
     for (;;) {
         if (filled->len > 0)
-            n_untold = write_filled(n_untold);
+            n_unreported = write_filled(n_unreported);
         else if (state == RUNNING)
             pthread_cond_wait(&has_work, &mutex);
         else
@@ -138,7 +139,7 @@ static void *run(void *unused)
     return unused;
 }
 
-/* With the mutex. */
+/* The mutex is held. */
 static void keep_line(const char *bytes, size_t len)
 {
     if (n_lost > 0 || len > sizeof filled->bytes - filled->len) {
@@ -163,20 +164,20 @@ void log_writer_put(const char *bytes, size_t len)
         metrics_count(METRIC_LOG_FAILED);
 }
 
-/* Signals are for the thread that waits for them. */
-static int start_thread(void)
+/* Signals are blocked in it: another thread waits for them. */
+static int start_writer_thread(void)
 {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    int code = pthread_create(&thread, NULL, run, NULL);
+    int code = pthread_create(&thread, NULL, run_writer, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return code;
 }
 
-/* A child has no thread that writes: what waits is the parent's to write, and its own lines are
- * written at once. */
+/* A child process does not have the writing thread. The parent writes the lines that wait; the
+ * child writes its own lines at once. */
 static void before_fork(void)
 {
     pthread_mutex_lock(&mutex);
@@ -208,14 +209,14 @@ enum err log_writer_start(size_t (*describe_lost)(uint64_t n_lines, char out[LOG
     if (code != 0)
         return ERR_SYSTEM;
     describe = describe_lost;
-    state = RUNNING; /* before there is another thread */
-    if (start_thread() == 0)
+    state = RUNNING; /* before another thread runs */
+    if (start_writer_thread() == 0)
         return ERR_OK;
     state = DIRECT;
     return ERR_SYSTEM;
 }
 
-static struct timespec in_a_moment(void)
+static struct timespec flush_deadline(void)
 {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
@@ -228,10 +229,10 @@ static struct timespec in_a_moment(void)
     return at;
 }
 
-/* With the mutex. false: the reader stands still. */
+/* The mutex is held. false: stderr was not read in time. */
 static bool wait_until_written(void)
 {
-    struct timespec end = in_a_moment();
+    struct timespec end = flush_deadline();
     while (is_writing || filled->len > 0) {
         if (pthread_cond_timedwait(&has_written, &mutex, &end) != 0)
             return false;

@@ -1,9 +1,9 @@
-/* Where the lines of the log leave. A write to stderr waits for whoever reads it, which may be
- * nobody, so from log_writer_start on it is done by a thread of its own, and what waits for that
- * thread is bounded: LOG_WAITING_MAX_BYTES, twice. Lines that find no room, and lines that could
- * not be written, are dropped and counted (herald_log_lines_dropped_total), and once lines are
- * written again the first says how many. stderr is not made non-blocking: the open file belongs to
- * other processes as well. */
+/* Writes the lines of the log to stderr. A write blocks while nobody reads stderr, so after
+ * log_writer_start a separate thread writes, and the lines that wait for it are bounded: two
+ * buffers of LOG_WAITING_MAX_BYTES. Lines that find no room, or that cannot be written, are dropped
+ * and counted (herald_log_lines_dropped_total), and a line reports their number as soon as one can
+ * be written again. stderr is not made non-blocking, because other processes share the open
+ * file. */
 #ifndef HERALD_BASE_LOG_WRITER_H
 #define HERALD_BASE_LOG_WRITER_H
 
@@ -14,12 +14,12 @@
 
 enum { LOG_LINE_MAX_BYTES = 8192, LOG_WAITING_MAX_BYTES = 256 * 1024 };
 
-/* Whole lines. Any thread. Before log_writer_start and after log_writer_stop it is written at once,
- * and waits for the reader; in between it waits for nobody. */
+/* Takes whole lines. Any thread. Before log_writer_start and after log_writer_stop it writes them
+ * at once and may block; in between it never blocks. */
 void log_writer_put(const char *bytes, size_t len);
 
-/* As log_start, log_flush and log_stop. describe_lost makes the line that says how many were
- * dropped, on the thread that writes, and answers its length. */
+/* As log_start, log_flush and log_stop. describe_lost writes the line that reports how many lines
+ * were dropped, and returns its length; the writing thread calls it. */
 MUST_CHECK enum err log_writer_start(size_t (*describe_lost)(uint64_t n_lines,
                                                              char out[LOG_LINE_MAX_BYTES]));
 void log_writer_flush(void);

@@ -8,9 +8,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* Each thread adds to a block of its own, which it alone writes; a scrape reads them all under the
- * mutex. A thread that ends folds its block into the totals. Gauges are shared words: they are set
- * rarely beside what is counted. */
+/* Each thread counts in its own block, which no other thread writes; a scrape reads all blocks
+ * under the mutex. A thread that ends adds its block to the totals. Gauges are shared words,
+ * because they change rarely compared with counters. */
 
 static const struct {
     int64_t ms;
@@ -21,7 +21,7 @@ static const struct {
     {10000, "10"}, {30000, "30"}, {60000, "60"}, {INT64_MAX, "+Inf"},
 };
 
-/* A histogram's words: one a bound (what lies above the one before), and the sum in ms. */
+/* The words of a histogram: one per bucket, not cumulative, and the sum in ms. */
 enum {
     BOUNDS = sizeof bounds / sizeof bounds[0],
     HISTOGRAM_WORDS = BOUNDS + 1,
@@ -33,9 +33,10 @@ struct block {
     _Atomic uint64_t counts[WORDS];
 };
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* blocks, and folding into totals */
+static pthread_mutex_t mutex =
+    PTHREAD_MUTEX_INITIALIZER; /* guards `blocks` and the addition of a block to the totals */
 static struct list blocks = {&blocks, &blocks};
-static _Atomic uint64_t totals[WORDS]; /* of threads that ended */
+static _Atomic uint64_t totals[WORDS]; /* of threads that have ended */
 static _Atomic int64_t gauges[METRIC_COUNT];
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -90,7 +91,7 @@ static void make_key(void)
     has_key = pthread_key_create(&at_thread_end, fold_block) == 0;
 }
 
-/* NULL: no memory, the caller counts in the totals. */
+/* NULL: out of memory; the caller counts in the totals. */
 static struct block *own_block(void)
 {
     if (own != NULL)

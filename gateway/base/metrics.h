@@ -1,5 +1,6 @@
-/* Counters, gauges and histograms, one row each in metrics.def. Each thread counts in a block of
- * its own; a scrape sums the blocks, so counting is one relaxed add without sharing. Any thread. */
+/* Counters, gauges and histograms, one row each in metrics.def. Each thread counts in its own
+ * block, and a scrape sums the blocks, so counting is one relaxed addition without contention. Any
+ * thread. */
 #ifndef HERALD_BASE_METRICS_H
 #define HERALD_BASE_METRICS_H
 
@@ -38,13 +39,13 @@ static inline void metrics_count(enum metric metric)
 void metrics_set(enum metric gauge, int64_t value);       /* gauges only */
 void metrics_gauge_add(enum metric gauge, int64_t delta); /* gauges only */
 
-/* Of durations: from 1 ms to 60 s, and above. */
+/* Adds a duration; the buckets go from 1 ms to 60 s and above. */
 void metrics_observe_ms(enum histogram histogram, int64_t ms);
 
-/* The sum over all threads, those that ended included. */
+/* The sum over all threads, including those that have ended. */
 int64_t metrics_read(enum metric metric);
 
-/* Prometheus text exposition format 0.0.4. */
+/* Appends all metrics in Prometheus' text exposition format 0.0.4. */
 MUST_CHECK enum err metrics_print(struct buf *out);
 
 #endif

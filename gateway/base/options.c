@@ -12,12 +12,13 @@
 #include <stdlib.h>
 
 /* Every option begins with its default. Then each flag, each variable and each line of the file is
- * checked, and written where nothing stronger has written before: flags over variables over the
- * file. The file comes last because flags and variables name it. What fails leaves one sentence in
- * `why`, which begins with the place ("--workers", "HERALD_WORKERS", "herald.ini:3: workers").
+ * checked, and sets the option unless a stronger source has: flags override variables, and
+ * variables override the file. The file is read last because flags and variables name it. A failure
+ * leaves one sentence in `why`, which begins with the source ("--workers", "HERALD_WORKERS",
+ * "herald.ini:3: workers").
  *
- * Flags are read here rather than with getopt_long: that keeps its state in globals, takes any
- * unambiguous beginning of a name for the name, and reports an unknown one on stderr. */
+ * Flags are not read with getopt_long, because it keeps its state in globals, accepts any
+ * unambiguous prefix of a name, and reports an unknown flag on stderr. */
 
 enum {
     NAME_MAX_BYTES = 64,
@@ -33,7 +34,7 @@ struct reading {
     size_t why_cap;
     /* the file */
     const char *path;
-    int line; /* of the file, as it is handed to the parser */
+    int line; /* of the file; set when the line is passed to inih */
     bool is_line_too_long;
     enum err error;
 };
@@ -61,8 +62,8 @@ static size_t min3(size_t a, size_t b, size_t c)
     return least < c ? least : c;
 }
 
-/* Letters to insert, drop or change to make b of a (Levenshtein), two rows of the matrix at a time.
- */
+/* The number of letters to insert, delete or replace to turn a into b (Levenshtein distance), with
+ * two rows of the matrix in memory. */
 static size_t edit_distance(struct span a, struct span b)
 {
     size_t row[NAME_MAX_BYTES + 1];
@@ -80,7 +81,7 @@ static size_t edit_distance(struct span a, struct span b)
     return row[b.len];
 }
 
-/* NULL: nothing is near enough to be meant. */
+/* NULL: no name is similar enough. */
 static const char *nearest_name(struct span name, bool with_actions)
 {
     const char *nearest = NULL;
@@ -99,9 +100,9 @@ static const char *nearest_name(struct span name, bool with_actions)
     return nearest;
 }
 
-/* `where` names the option and the place. */
-static enum err set_from(struct reading *reading, const struct option_row *row, const char *text,
-                         enum option_source source, const char *where)
+/* `where` names the option and its source for the error sentence. */
+static enum err set_option_from(struct reading *reading, const struct option_row *row,
+                                const char *text, enum option_source source, const char *where)
 {
     struct options *options = &reading->options;
     uint8_t *present = &options->sources[row - option_rows];
@@ -113,11 +114,11 @@ static enum err set_from(struct reading *reading, const struct option_row *row, 
         return refuse(reading, "%s %s", where, detail);
     if (source >= *present) {
         if (option_is_list(row) && source > *present)
-            option_clear(row, options); /* the values of one source stand together */
+            option_clear(row, options); /* values of a stronger source replace these */
         error = option_set(row, options, text, detail, sizeof detail);
         if (error == ERR_OK)
             *present = (uint8_t)source;
-    } else { /* overridden, but it must be right all the same */
+    } else { /* overridden, but it must still be valid */
         struct options unused = {0};
         error = option_set(row, &unused, text, detail, sizeof detail);
         options_fini(&unused);
@@ -137,7 +138,7 @@ static enum err refuse_flag(struct reading *reading, struct span name)
                   nearest);
 }
 
-/* --help and the like. ERR_NOT_FOUND: not one of them. */
+/* Reads a flag like --help. ERR_NOT_FOUND: it is not one of them. */
 static enum err read_action(struct reading *reading, struct span name, bool has_value)
 {
     for (size_t i = 0; i < ACTION_COUNT; i++) {
@@ -151,7 +152,7 @@ static enum err read_action(struct reading *reading, struct span name, bool has_
     return ERR_NOT_FOUND;
 }
 
-/* One flag; *at is left on the last argument that it took. */
+/* Reads one flag; afterwards *at is the index of its last argument. */
 static enum err read_flag(struct reading *reading, int argc, char **argv, int *at)
 {
     const char *argument = argv[*at];
@@ -180,7 +181,7 @@ static enum err read_flag(struct reading *reading, int argc, char **argv, int *a
         value = argv[++*at];
     char where[NAME_MAX_BYTES];
     snprintf(where, sizeof where, "--%s", row->name);
-    return set_from(reading, row, value, OPTION_FROM_FLAG, where);
+    return set_option_from(reading, row, value, OPTION_FROM_FLAG, where);
 }
 
 static bool is_last_word(enum options_action action)
@@ -215,7 +216,7 @@ static enum err read_variable(struct reading *reading, const char *entry)
         }
         row = find_row((struct span){name, len});
     }
-    if (row == NULL) { /* HERALD_PORT may be somebody else's: a warning only */
+    if (row == NULL) { /* only a warning: HERALD_PORT may belong to other software */
         const char *nearest = len < sizeof name ? nearest_name((struct span){name, len}, false) : 0;
         log_event(LOG_WARN, "unknown variable, ignored", LOG_SPAN("variable", variable),
                   LOG_TEXT("nearest_option", nearest != NULL ? nearest : "none"));
@@ -227,7 +228,7 @@ static enum err read_variable(struct reading *reading, const char *entry)
     }
     char where[NAME_MAX_BYTES];
     snprintf(where, sizeof where, "%.*s", (int)variable.len, variable.bytes);
-    return set_from(reading, row, equals + 1, OPTION_FROM_VARIABLE, where);
+    return set_option_from(reading, row, equals + 1, OPTION_FROM_VARIABLE, where);
 }
 
 static enum err read_variables(struct reading *reading, char **environ_list)
@@ -245,9 +246,9 @@ struct file_reader {
     struct reading *reading;
 };
 
-/* Hands inih a line without its indentation, which inih would take for a continuation of the value
- * before; and notices lines longer than inih's buffer, which it would cut in two, and those that it
- * would read only up to a NUL. */
+/* Passes inih a line without its indentation, which inih would read as a continuation of the
+ * previous value. It also detects lines longer than inih's buffer, which inih would split, and
+ * lines with a NUL, which inih would read only up to it. */
 static char *next_line(char *line, int cap, void *stream)
 {
     struct file_reader *reader = stream;
@@ -277,7 +278,7 @@ static char *next_line(char *line, int cap, void *stream)
     return line;
 }
 
-/* inih wants 0 for an error. */
+/* inih's handler; it must return 0 on an error. */
 static int on_pair(void *user, const char *section, const char *name, const char *value)
 {
     struct reading *reading = user;
@@ -299,7 +300,7 @@ static int on_pair(void *user, const char *section, const char *name, const char
     } else {
         char where[WHERE_MAX_BYTES];
         snprintf(where, sizeof where, "%s:%d: %s", reading->path, reading->line, name);
-        reading->error = set_from(reading, row, value, OPTION_FROM_FILE, where);
+        reading->error = set_option_from(reading, row, value, OPTION_FROM_FILE, where);
     }
     return reading->error == ERR_OK;
 }
@@ -341,15 +342,15 @@ static enum err set_defaults(struct reading *reading)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *row = &option_rows[i];
-        enum err error = set_from(reading, row, row->value, OPTION_DEFAULT, row->name);
+        enum err error = set_option_from(reading, row, row->value, OPTION_DEFAULT, row->name);
         if (error != ERR_OK)
             return error;
     }
     return ERR_OK;
 }
 
-/* The name of a header: a token (RFC 9110, 5.6.2). A * would be one, too, and no wildcard, since
- * the requests have credentials (the Fetch standard). */
+/* Is it the name of a header, that is a token (RFC 9110, 5.6.2)? A * is refused: it is a valid
+ * token, but not a wildcard for requests with credentials (the Fetch standard). */
 static bool is_header_name(const char *text)
 {
     size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -431,7 +432,7 @@ static enum err check_origins(struct reading *reading)
     return ERR_OK;
 }
 
-/* What is only wrong in company. */
+/* Checks options that are valid alone but not together. */
 static enum err check_together(struct reading *reading)
 {
     const struct options *options = &reading->options;

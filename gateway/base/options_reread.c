@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The values as one would write them, a line each. */
+/* Writes the option's values as text, one per line. */
 static enum err format_all(const struct option_row *row, const struct options *options,
                            struct buf *out)
 {
@@ -19,8 +19,8 @@ static enum err format_all(const struct option_row *row, const struct options *o
     return error;
 }
 
-static enum err is_equal(const struct option_row *row, const struct options *a,
-                         const struct options *b, bool *ret_is_equal)
+static enum err compare_values(const struct option_row *row, const struct options *a,
+                               const struct options *b, bool *ret_is_equal)
 {
     struct buf of_a;
     struct buf of_b;
@@ -36,9 +36,9 @@ static enum err is_equal(const struct option_row *row, const struct options *a,
     return error;
 }
 
-/* Takes the value of an option back to what runs. */
-static enum err take_back(const struct option_row *row, struct options *options,
-                          const struct options *running)
+/* Sets an option to the value with which Herald runs. */
+static enum err restore_value(const struct option_row *row, struct options *options,
+                              const struct options *running)
 {
     char why[256];
     struct buf text;
@@ -64,14 +64,14 @@ static void add_name(char names[OPTIONS_NAMES_MAX_BYTES], const char *name)
     snprintf(names + len, OPTIONS_NAMES_MAX_BYTES - len, "%s%s", len > 0 ? "," : "", name);
 }
 
-static enum err compare(const struct options *running, struct options_change *change)
+static enum err compare_options(const struct options *running, struct options_change *change)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *row = &option_rows[i];
         bool is_same = false;
-        enum err error = is_equal(row, running, change->options, &is_same);
+        enum err error = compare_values(row, running, change->options, &is_same);
         if (error == ERR_OK && !is_same && !row->is_live)
-            error = take_back(row, change->options, running);
+            error = restore_value(row, change->options, running);
         if (error != ERR_OK)
             return error;
         if (!is_same)
@@ -96,7 +96,7 @@ enum err options_reread(int argc, char **argv, char **environ_list, const struct
         goto out;
     }
     *change.options = fresh;
-    error = compare(running, &change);
+    error = compare_options(running, &change);
     if (error != ERR_OK || change.live[0] == '\0') {
         options_free(change.options);
         change.options = NULL;

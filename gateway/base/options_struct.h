@@ -1,5 +1,5 @@
-/* The options themselves: a member of struct options for each row of options.def, and where its
- * value came from. Constant once they are read (options.h), then any thread. */
+/* struct options: a member for each row of options.def, and where its value came from. After it was
+ * read (options.h) it is constant, and any thread may read it. */
 #ifndef HERALD_BASE_OPTIONS_STRUCT_H
 #define HERALD_BASE_OPTIONS_STRUCT_H
 
@@ -21,7 +21,7 @@ enum option {
     OPTION_COUNT
 };
 
-/* The weaker first. */
+/* From the weakest to the strongest. */
 enum option_source { OPTION_DEFAULT, OPTION_FROM_FILE, OPTION_FROM_VARIABLE, OPTION_FROM_FLAG };
 
 struct option_list {
@@ -43,9 +43,9 @@ struct options {
     uint8_t sources[OPTION_COUNT]; /* enum option_source */
 };
 
-enum { OPTION_AUTO = -1 }; /* drain_time: decided by the store's kind */
+enum { OPTION_AUTO = -1 }; /* drain_time: depends on the store */
 
-/* What the command line asks for besides running. */
+/* What the command line asks for instead of running. */
 enum options_action {
     OPTIONS_RUN,
     OPTIONS_HELP,         /* --help */

@@ -1,6 +1,6 @@
 #include "gateway/base/options_table.h"
 
-/* In the column `when` of the table. */
+/* The values of the column `when` in the table. */
 enum { FIXED = false, LIVE = true };
 
 const struct option_row option_rows[OPTION_COUNT] = {

@@ -1,4 +1,4 @@
-/* The rows of options.def, and the flags that are no options. Constant. */
+/* The rows of options.def, and the flags that are not options. Constant. */
 #ifndef HERALD_BASE_OPTIONS_TABLE_H
 #define HERALD_BASE_OPTIONS_TABLE_H
 
@@ -20,17 +20,19 @@ struct option_row {
     const char *name;
     enum option_kind kind;
     size_t offset;     /* of the member in struct options */
-    const char *value; /* the default, as one would write it */
+    const char *value; /* the default as text */
     int64_t min, max;
     const char *words; /* CHOICE: "a|b|c" */
-    bool is_live;      /* options_reread takes a new value */
+    bool is_live;      /* options_reread accepts a new value */
     const char *help;
 };
 extern const struct option_row option_rows[OPTION_COUNT];
 
-enum { OPTION_LINE_MAX_BYTES = 198 }; /* of a file, without its line break: inih's buffer */
+enum {
+    OPTION_LINE_MAX_BYTES = 198
+}; /* a line of the file without its line break; limited by inih's buffer */
 
-/* The flags that are no options. */
+/* The flags that are not options. */
 struct action_row {
     const char *name;
     enum options_action action;

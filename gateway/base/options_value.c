@@ -1,8 +1,9 @@
-/* A value goes two ways. option_set checks a text against its row (a number against its units and
- * its range, a word against the list of words) and writes the member of struct options that the
- * row's offset names; a list only grows. option_format writes the member as an operator would, in
- * the largest unit that divides it. What is wrong is told as "must be ...", without the option's
- * name, because the caller knows whether it came from a flag, a variable or a line of the file. */
+/* Converts values in both directions. option_set checks a text against its row (a number against
+ * its units and its range, a word against the list of words) and writes the member of struct
+ * options that the row's offset names; the values are added to those that a list has. option_format
+ * writes the member as an operator would, in the largest unit that divides it. An error sentence is
+ * "must be ...", without the option's name, because the caller knows whether the value came from a
+ * flag, a variable or a line of the file. */
 #include "gateway/base/options_value.h"
 
 #include <inttypes.h>
@@ -14,7 +15,7 @@ struct unit {
     int64_t factor;
 };
 
-/* The largest first: the first that divides a value is the one to show it in. */
+/* The largest first: a value is shown in the first unit that divides it. */
 static const struct unit durations[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000},
                                         {"s", 1000},     {"ms", 1},      {NULL, 0}};
 static const struct unit sizes[] = {{"TiB", INT64_C(1) << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20},
@@ -38,7 +39,7 @@ static enum err format_number(enum option_kind kind, int64_t value, struct buf *
     return buf_printf(out, "%" PRId64 "%s", value / unit->factor, unit->name);
 }
 
-/* A number too large for 64 bits comes out as INT64_MAX, which no row allows. */
+/* A number too large for 64 bits becomes INT64_MAX, which no row allows. */
 static bool parse_number(const struct unit *units, const char *text, int64_t *ret_value)
 {
     int64_t value = 0;
@@ -50,7 +51,7 @@ static bool parse_number(const struct unit *units, const char *text, int64_t *re
     }
     if (at == text)
         return false;
-    if (value == 0 && *at == '\0') { /* nothing is nothing in every unit */
+    if (value == 0 && *at == '\0') { /* 0 needs no unit */
         *ret_value = 0;
         return true;
     }
@@ -163,8 +164,8 @@ bool option_may_be_empty(const struct option_row *row)
     return row->kind != OPTION_NAMES && row->kind != OPTION_PATH;
 }
 
-/* Can a line of the file say it? There white space around a value is left out, and a semicolon
- * behind white space begins a comment. */
+/* Can a line of the file have this value? There, white space around a value is dropped, and a
+ * semicolon after white space begins a comment. */
 static bool fits_into_file(const char *text)
 {
     static const char space[] = " \t";
@@ -246,7 +247,7 @@ size_t option_n_lines(const struct option_row *row, const struct options *option
     if (!option_is_list(row))
         return 1;
     const struct option_list *list = (const void *)((const char *)options + row->offset);
-    return list->n == 0 ? 1 : list->n; /* an empty list is written, too: it is a value */
+    return list->n == 0 ? 1 : list->n; /* an empty list is a value, too, and has one line */
 }
 
 enum err option_format(const struct option_row *row, const struct options *options, size_t line,

@@ -1,5 +1,5 @@
-/* A token bucket, kept as the one moment at which it is full again; all zero is a full one. So many
- * a second, and `burst` at once. Not thread-safe. */
+/* A token bucket: per_second tokens a second, at most `burst` of them at once. Its whole state is
+ * the time at which it will be full again; a zeroed bucket is full. Not thread-safe. */
 #ifndef HERALD_BASE_RATE_H
 #define HERALD_BASE_RATE_H
 
@@ -10,8 +10,8 @@ struct rate {
     int64_t full_us; /* monotonic */
 };
 
-/* Takes n; false: there are not so many, and none is taken. per_second > 0; n and burst at most
- * 2^40. */
+/* Takes n tokens; false: there are fewer, and none is taken. per_second > 0; n and burst are at
+ * most 2^40. */
 static inline bool rate_take(struct rate *rate, int64_t now_us, int64_t per_second, int64_t burst,
                              int64_t n)
 {

@@ -8,7 +8,7 @@ enum err watched_file_read(struct watched_file *file, struct buf *out, char *why
     enum err error = whole_file_read(file->path, out, &file->looks, &reason);
     if (error == ERR_OK) {
         struct span bytes = buf_span(out);
-        error = digest_of(&bytes, 1, file->read);
+        error = digest_of(&bytes, 1, file->last_read);
         reason = "an OpenSSL without SHA-256";
     }
     if (error != ERR_OK)
@@ -28,8 +28,8 @@ bool watched_file_has_changed(const struct watched_file *file)
 
 bool watched_file_take(struct watched_file *file)
 {
-    bool is_other = memcmp(file->counts, file->read, DIGEST_LEN) != 0;
-    memcpy(file->counts, file->read, DIGEST_LEN);
+    bool is_other = memcmp(file->in_use, file->last_read, DIGEST_LEN) != 0;
+    memcpy(file->in_use, file->last_read, DIGEST_LEN);
     return is_other;
 }
 

@@ -21,8 +21,8 @@ static enum err check_kind(const struct stat *looks, const char **ret_why)
     return ERR_OK;
 }
 
-/* All room at once where that is known: a buffer that grows leaves copies of what may be a secret
- * behind. */
+/* Reserves the whole file's size at once if it is known: a buffer that grows leaves copies in freed
+ * memory, and the file may be a secret. */
 static enum err read_all(int fd, off_t size, struct buf *out, const char **ret_why)
 {
     char piece[8192];
@@ -45,19 +45,19 @@ static enum err read_all(int fd, off_t size, struct buf *out, const char **ret_w
     return ERR_OK;
 }
 
-/* Without O_NONBLOCK the open of a pipe waits for who writes into it. */
+/* Without O_NONBLOCK, opening a pipe would block until somebody opens it for writing. */
 enum err whole_file_read(const char *path, struct buf *out, struct stat *ret_looks,
                          const char **ret_why)
 {
     struct stat looks = {0};
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     int code = errno;
-    int told = fd < 0 ? stat(path, &looks) : fstat(fd, &looks);
-    if (fd >= 0 && told != 0)
+    int stat_code = fd < 0 ? stat(path, &looks) : fstat(fd, &looks);
+    if (fd >= 0 && stat_code != 0)
         code = errno;
     enum err error =
-        fd < 0 || told != 0 ? fail_reading(code, ret_why) : check_kind(&looks, ret_why);
-    if (told != 0)
+        fd < 0 || stat_code != 0 ? fail_reading(code, ret_why) : check_kind(&looks, ret_why);
+    if (stat_code != 0)
         looks = (struct stat){0};
     if (error == ERR_OK)
         error = read_all(fd, looks.st_size, out, ret_why);

@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 
-static int sextet(char c)
+static int sextet_of(char c)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -24,7 +24,7 @@ enum err base64url_decode(struct span text, void *out, size_t cap, size_t *ret_l
     if (text.len % 4 == 1)
         return ERR_INVALID_FIELD;
     for (size_t i = 0; i < text.len; i++) {
-        int value = sextet(text.bytes[i]);
+        int value = sextet_of(text.bytes[i]);
         if (value < 0)
             return ERR_INVALID_FIELD;
         bits = bits << 6 | (uint32_t)value;

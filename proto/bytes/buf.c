@@ -80,8 +80,7 @@ enum err buf_printf(struct buf *buf, const char *format, ...)
         error = buf_append(buf, small, (size_t)len);
         goto out;
     }
-    error =
-        buf_reserve(buf, (size_t)len + 1); /* vsnprintf writes a NUL, which is not counted in len */
+    error = buf_reserve(buf, (size_t)len + 1); /* vsnprintf writes a NUL, too */
     if (error != ERR_OK)
         goto out;
     vsnprintf(buf->bytes + buf->len, (size_t)len + 1, format, again);

@@ -1,9 +1,10 @@
-/* Writing: what goes out once per notification puts its front into a small array, reserves once and
- * copies; the rest is rare and printed.
+/* Writing: a notification is the message written most often, so its members before the data are put
+ * into a small array, and the buffer reserves room once. All other messages are rare and are
+ * printed with a format.
  *
- * Reading takes two steps. First the whole message is scanned as JSON, and the three members that
- * mean something are noted as slices of it: what is no JSON, or stands twice, is bad-json whatever
- * else it says. Then `type` decides which of the slices is looked at. */
+ * Reading takes two steps. First the whole message is scanned as JSON, and its three known members
+ * are noted as slices of it. Malformed JSON or a repeated known member is bad-json, whatever the
+ * message is. Then `type` decides which of the slices is read. */
 #include "proto/note/envelope.h"
 
 #include "proto/bytes/put.h"
@@ -13,7 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* ---- what the server says ---- */
+/* ---- messages of the server ---- */
 
 enum { EPOCH_JSON_MAX_BYTES = EPOCH_LEN + 3 };
 
@@ -62,7 +63,7 @@ enum err envelope_hello(struct buf *out, const struct envelope_hello *hello)
     return error;
 }
 
-/* Everything but the data and the brace behind it. */
+/* Everything but the data and the brace after it. */
 enum { FRONT_MAX_BYTES = 128 + MESSAGE_ID_MAX_BYTES + 3 * PUT_NUMBER_MAX_BYTES };
 
 static size_t write_front(const struct notification *note, char out[FRONT_MAX_BYTES])
@@ -172,21 +173,21 @@ enum err envelope_pong(struct buf *out)
     return buf_append_text(out, "{\"type\":\"pong\"}");
 }
 
-/* ---- what a client says ---- */
+/* ---- messages of the client ---- */
 
 enum member { MEMBER_TYPE, MEMBER_ID, MEMBER_TOKEN, MEMBERS, MEMBER_NONE = MEMBERS };
 
 static const char *const member_names[MEMBERS] = {"type", "id", "token"};
 
 struct members {
-    struct span raw[MEMBERS + 1]; /* no bytes: absent; the last: of any other name */
+    struct span raw[MEMBERS + 1]; /* no bytes: absent; the last is for all other names */
 };
 
-/* The longest name and the longest type that are known; what is longer is none of them. */
+/* At least the length of every known name and type; a longer word is unknown. */
 enum { WORD_MAX_BYTES = 8 };
 
-/* A word may be written with escapes and is still the same word. *ret_word lies in `raw` or `room`,
- * where too long a one is cut at a length that no known word has. */
+/* Decodes a name or a type, which may be written with escapes. *ret_word points into `raw` or
+ * `room`; a word that is too long is cut to a length that no known word has. */
 static bool decode_word(struct span raw, char room[WORD_MAX_BYTES], struct span *ret_word)
 {
     size_t len;
@@ -252,7 +253,7 @@ static bool scan_message(struct json_scan *scan, struct members *members)
     return json_scan_end(scan);
 }
 
-/* Between the quotes of a scanned value. false: absent, or no string. */
+/* The bytes between the quotes of a scanned value. false: absent, or not a string. */
 static bool take_string(struct span raw, struct span *ret_inner)
 {
     if (raw.bytes == NULL || raw.bytes[0] != '"')
@@ -274,7 +275,7 @@ static bool take_id(struct span raw, struct envelope_message *message)
     return message_id_parse((struct span){decoded, len}, &message->epoch, &message->seq) == ERR_OK;
 }
 
-/* What the client calls its message, as it stands; empty when it is no id. */
+/* The client's own id of its message, undecoded; empty if it is not a valid one. */
 static struct span client_id(struct span raw)
 {
     char decoded[ENVELOPE_CLIENT_ID_MAX_BYTES];

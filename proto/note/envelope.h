@@ -1,6 +1,6 @@
-/* `herald.v1` (CONTRACT 2): one JSON object per text message, both ways. What the server says is
- * appended to a buffer as JSON text, without a frame; a failure leaves the buffer as it was. Pure.
- */
+/* The messages of `herald.v1` (CONTRACT 2): one JSON object per text message, in both directions.
+ * Those of the server are appended to a buffer as JSON text, without a frame; a failure leaves the
+ * buffer as it was. Pure. */
 #ifndef HERALD_PROTO_ENVELOPE_H
 #define HERALD_PROTO_ENVELOPE_H
 
@@ -12,28 +12,28 @@ struct envelope_hello {
     struct span connection; /* "c-7f3a" */
     struct span user_id;
     struct epoch epoch; /* none: written as null */
-    uint64_t acked;     /* the position that the session begins behind */
+    uint64_t acked;     /* the session begins after this position */
     uint64_t head;
     bool is_resumed;
-    int64_t ping_interval_ms; /* written in seconds, with a fraction where there is one */
+    int64_t ping_interval_ms; /* written in seconds, with a fraction if needed */
 };
 
 MUST_CHECK enum err envelope_hello(struct buf *out, const struct envelope_hello *hello);
-/* "replay" is note->is_replay; without id, seq and expires where seq is 0. */
+/* "replay" is note->is_replay. Without id, seq and expires if seq is 0. */
 MUST_CHECK enum err envelope_notification(struct buf *out, const struct notification *note);
-/* An epoch that is none is written as null. */
+/* If epoch_is_none(epoch), the epoch is written as null. */
 MUST_CHECK enum err envelope_gap(struct buf *out, struct epoch epoch, const struct gap *gap);
 MUST_CHECK enum err envelope_cancel(struct buf *out, struct epoch epoch, uint64_t seq);
 MUST_CHECK enum err envelope_goaway(struct buf *out, uint32_t reconnect_after_ms,
                                     const char *reason);
-/* `raw_id`: between the quotes of the client's own JSON, escapes as they stand; empty: none. */
+/* `raw_id`: the bytes between the quotes in the client's JSON, undecoded; empty: none. */
 MUST_CHECK enum err envelope_error(struct buf *out, const char *code, struct span raw_id,
                                    const char *detail);
-/* The answer to an auth message: when the credentials end, in ms since 1970. */
+/* The answer to an auth message. expires_ms: when the credentials end, in ms since 1970. */
 MUST_CHECK enum err envelope_auth(struct buf *out, int64_t expires_ms);
 MUST_CHECK enum err envelope_pong(struct buf *out);
 
-/* `"epoch":...,"from":...,"to":...,"cause":...`, the members that SSE writes of a gap as well. */
+/* `"epoch":...,"from":...,"to":...,"cause":...`: the members of a gap, which SSE writes as well. */
 MUST_CHECK enum err envelope_gap_members(struct buf *out, struct epoch epoch,
                                          const struct gap *gap);
 
@@ -47,19 +47,19 @@ enum envelope_kind {
     ENVELOPE_PING,
 };
 
-/* What a client says. Unknown types and fields are no error. */
+/* A message of a client. Unknown types and fields are not errors. */
 struct envelope_message {
     enum envelope_kind kind;
     struct epoch epoch; /* ACK */
     uint64_t seq;       /* ACK: from 1 */
-    struct span token;  /* AUTH: raw, inside the message, escapes as they stand; not empty */
-    /* MESSAGE: what the client calls it, raw as the token is; empty: nothing of 1 to 64 bytes. */
+    struct span token;  /* AUTH: points into the message, undecoded; not empty */
+    /* MESSAGE: the client's own id, undecoded like the token; empty: no string of 1 to 64 bytes. */
     struct span client_id;
 };
 
 /* ERR_BAD_JSON: not one JSON object, a lone surrogate in a name or in `type`, or a known member
- * (type, id, token) stands twice; ERR_INVALID_FIELD: `type` is missing or no string, an ACK whose
- * id is missing or no EPOCH-SEQ, an AUTH without a token. Then *ret_message is as it was, and
+ * (type, id, token) is repeated; ERR_INVALID_FIELD: `type` is missing or not a string, the id of an
+ * ACK is missing or not EPOCH-SEQ, an AUTH has no token. Then *ret_message is unchanged, and
  * *ret_code ("bad-json", "bad-message", "bad-ack", "bad-auth") and *ret_detail are constants for
  * envelope_error. */
 MUST_CHECK enum err envelope_read(struct span text, struct envelope_message *ret_message,

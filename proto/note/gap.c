@@ -1,8 +1,8 @@
-/* A list of gaps is a sorted array of disjoint ranges, and NULL when it is empty. gaps_add puts a
- * range in its place and joins it with neighbours of the same cause; a list that is full merges its
- * two oldest ranges into one of unknown cause. gaps_write and gaps_read are its text in the stores'
- * records, FROM-TO:CAUSE with commas. gaps_missing compares the numbers of a page with the list,
- * and says for each missing run why it is missing. */
+/* A list of gaps is a sorted array of disjoint ranges, and NULL when it is empty. gaps_add inserts
+ * a range and joins it with neighbours of the same cause; a list that is full merges its two lowest
+ * ranges into one of unknown cause. gaps_write and gaps_read convert the list to and from its text
+ * in the stores' records, FROM-TO:CAUSE with commas. gaps_missing compares the numbers of a page
+ * with the list, and says for each missing run why it is missing. */
 #include "proto/note/gap.h"
 
 #include "proto/bytes/decimal.h"
@@ -61,7 +61,7 @@ static enum err make_room_for_range(struct gaps **gaps)
         return ERR_OK;
     uint32_t cap = n == 0 ? 2 : 2 * n;
     if (cap > GAPS_MAX + 1)
-        cap = GAPS_MAX + 1; /* one too many for a moment */
+        cap = GAPS_MAX + 1; /* one more, until the two lowest are merged */
     struct gaps *more = realloc(*gaps, sizeof *more + cap * sizeof more->ranges[0]);
     if (more == NULL)
         return ERR_NO_MEMORY;
@@ -97,7 +97,7 @@ enum err gaps_add(struct gaps **gaps, uint64_t from, uint64_t to, enum gap_cause
         return error;
     struct gaps *list = *gaps;
     uint32_t at = seek_range(list, from);
-    /* What was merged to `unknown` may lie over it already. */
+    /* A range that was merged into `unknown` may cover it already. */
     if (at < list->n && list->ranges[at].from <= to)
         return ERR_OK;
     memmove(&list->ranges[at + 1], &list->ranges[at], (list->n - at) * sizeof list->ranges[0]);
@@ -110,7 +110,7 @@ enum err gaps_add(struct gaps **gaps, uint64_t from, uint64_t to, enum gap_cause
     if (list->n > GAPS_MAX) {
         join_ranges(list, 0);
         list->ranges[0].cause = GAP_UNKNOWN;
-        if (adjoins(list, 0)) /* an unknown range of the caller's */
+        if (adjoins(list, 0)) /* an unknown range that the caller added */
             join_ranges(list, 0);
     }
     return ERR_OK;
@@ -124,7 +124,7 @@ enum gap_cause gaps_find(const struct gaps *gaps, uint64_t seq)
     return gaps->ranges[at].cause;
 }
 
-/* ---- as text ---- */
+/* ---- the text of a list ---- */
 
 size_t gaps_write(const struct gaps *gaps, char out[GAPS_TEXT_MAX_BYTES])
 {
@@ -182,7 +182,7 @@ fail:
     return error;
 }
 
-/* ---- what a reader misses ---- */
+/* ---- which numbers a reader misses ---- */
 
 struct missing {
     struct gap *gaps;
@@ -212,7 +212,7 @@ static enum err add_missing(struct missing *missing, uint64_t from, uint64_t to,
     return ERR_OK;
 }
 
-/* Of from..to nothing is recorded. */
+/* Adds from..to, of which the list records nothing. */
 static enum err add_unrecorded(struct missing *missing, uint64_t acked, uint64_t from, uint64_t to)
 {
     enum err error = ERR_OK;
@@ -225,7 +225,7 @@ static enum err add_unrecorded(struct missing *missing, uint64_t acked, uint64_t
     return error;
 }
 
-/* All of from..to is missing. */
+/* Adds from..to, all of which is missing, with the causes of the list. */
 static enum err add_run(struct missing *missing, const struct gaps *gaps, uint64_t acked,
                         uint64_t from, uint64_t to)
 {

@@ -1,9 +1,9 @@
-/* What happens in a user's inbox, in the order of the numbers: a notification is stored, or numbers
- * are withdrawn before a client has acknowledged them.
+/* An event in a user's inbox: a notification is stored, or numbers are withdrawn before a client
+ * has acknowledged them. Events come in the order of their numbers.
  *
- * An event is passed by value and holds no reference of its own: whoever keeps one calls
- * inbox_event_ref, and inbox_event_unref when it is done. What it points to is immutable and
- * counted; any thread may ref and unref. */
+ * An event is passed by value and holds no reference. To keep one, call inbox_event_ref, and later
+ * inbox_event_unref. What it points to is immutable and reference-counted; any thread may ref and
+ * unref. */
 #ifndef HERALD_PROTO_INBOX_EVENT_H
 #define HERALD_PROTO_INBOX_EVENT_H
 
@@ -16,10 +16,10 @@ struct withdrawal {
     atomic_uint refs;
     enum gap_cause cause; /* GAP_CANCELLED or GAP_COLLAPSED */
     struct epoch epoch;
-    uint64_t from, to; /* both are withdrawn: 1 <= from <= to */
+    uint64_t from, to; /* inclusive; 1 <= from <= to */
 };
 
-/* With one reference. NULL: out of memory. */
+/* Returns it with one reference. NULL: out of memory. */
 struct withdrawal *withdrawal_new(struct epoch epoch, uint64_t from, uint64_t to,
                                   enum gap_cause cause);
 struct withdrawal *withdrawal_ref(struct withdrawal *withdrawal);
@@ -50,13 +50,13 @@ static inline struct inbox_event inbox_event_of_withdrawal(struct withdrawal *wi
     return (struct inbox_event){.kind = INBOX_WITHDRAWAL, .withdrawal = withdrawal};
 }
 
-/* The epoch of its numbers; none where its notification has no number. */
+/* The epoch of its numbers; none if its notification has no number. */
 static inline struct epoch inbox_event_epoch(struct inbox_event event)
 {
     return event.kind == INBOX_NOTIFICATION ? event.note->epoch : event.withdrawal->epoch;
 }
 
-/* The highest number that it names; 0: none. */
+/* The highest number of the event; 0: it has none. */
 static inline uint64_t inbox_event_seq(struct inbox_event event)
 {
     return event.kind == INBOX_NOTIFICATION ? event.note->seq : event.withdrawal->to;

@@ -1,4 +1,4 @@
-/* The JSON bodies of the admin API that name one user, read as strictly as push_json.h says. */
+/* Parses the JSON bodies of the admin API that name one user, as strictly as push_json.h. */
 #ifndef HERALD_PROTO_KICK_JSON_H
 #define HERALD_PROTO_KICK_JSON_H
 

@@ -15,7 +15,8 @@ bool epoch_equal(struct epoch a, struct epoch b)
     return memcmp(a.text, b.text, EPOCH_LEN) == 0;
 }
 
-/* Random numbers are drawn many at a time: a busy store asks for an epoch with every push. */
+/* Random numbers are drawn many at a time, because a busy store asks for an epoch with every
+ * push. */
 static bool draw_number(uint64_t *ret_number)
 {
     static _Thread_local uint64_t

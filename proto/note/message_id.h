@@ -1,6 +1,6 @@
-/* How notifications are named: an epoch, a number within it, and the two as one text, the message
- * id EPOCH-SEQ ("k3f9a2qd-118"). Pure but for epoch_random, which asks the kernel for randomness.
- * Any thread. */
+/* The names of notifications: an epoch, a number within it, and both as one text, the message id
+ * EPOCH-SEQ ("k3f9a2qd-118"). Pure except epoch_random, which asks the kernel for randomness. Any
+ * thread. */
 #ifndef HERALD_PROTO_MESSAGE_ID_H
 #define HERALD_PROTO_MESSAGE_ID_H
 
@@ -13,7 +13,7 @@
 enum { EPOCH_LEN = 8 };
 
 struct epoch {
-    char text[EPOCH_LEN]; /* all NUL: none is known */
+    char text[EPOCH_LEN]; /* all NUL: none */
 };
 
 bool epoch_is_none(struct epoch epoch);
@@ -25,7 +25,8 @@ enum { MESSAGE_ID_MAX_BYTES = EPOCH_LEN + 1 + 20 + 1 };
 /* Writes the id with a NUL; returns its length. */
 size_t message_id_write(struct epoch epoch, uint64_t seq, char out[MESSAGE_ID_MAX_BYTES]);
 
-/* ERR_INVALID_FIELD: not of that form (no leading zeros, no sign, seq from 1). */
+/* ERR_INVALID_FIELD: not EPOCH-SEQ, where seq is at least 1 and has no sign and no leading
+ * zeros. */
 MUST_CHECK enum err message_id_parse(struct span id, struct epoch *ret_epoch, uint64_t *ret_seq);
 
 /* The same for a position to resume after: seq 0, the beginning of the epoch, is allowed. */

@@ -11,19 +11,19 @@ enum { IDEMPOTENCY_KEY_MAX_BYTES = 64 };
 
 struct notification {
     atomic_uint refs;
-    bool is_replay;          /* read from the inbox; set by whoever made it, before it is shared */
-    struct epoch epoch;      /* none when seq is 0 */
-    uint64_t seq;            /* from 1; 0: ttl 0, never stored, has no number */
-    uint64_t replaces;       /* the number that this one's collapse key has replaced; 0: none */
-    uint64_t acked;          /* live ones: the user's stored position at that moment; 0: not told */
-    int64_t time_ms;         /* since 1970: when it was accepted */
-    int64_t expires_ms;      /* since 1970; 0 when seq is 0 */
-    struct payload *payload; /* one reference */
+    bool is_replay;     /* read from the inbox; set before it is shared */
+    struct epoch epoch; /* none when seq is 0 */
+    uint64_t seq;       /* from 1; 0: ttl 0, never stored, has no number */
+    uint64_t replaces;  /* the number that it replaced by its collapse key; 0: none */
+    uint64_t acked;     /* live ones: the user's stored position when it was stored; 0: unknown */
+    int64_t time_ms;    /* since 1970: when it was accepted */
+    int64_t expires_ms; /* since 1970; 0 when seq is 0 */
+    struct payload *payload;           /* one reference */
     _Atomic(struct payload *) v1, sse; /* its other forms, made when first asked for */
     _Atomic(struct payload *) small_plain, small_v1; /* the first two, compressed */
 };
 
-/* Takes a reference of its own to the payload. NULL: out of memory. */
+/* Adds a reference to the payload. NULL: out of memory. */
 struct notification *notification_new(struct payload *payload, struct epoch epoch, uint64_t seq,
                                       int64_t time_ms, int64_t expires_ms);
 struct notification *notification_ref(struct notification *note);

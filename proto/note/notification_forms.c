@@ -19,24 +19,25 @@ static struct payload *encode_form(const struct notification *note, enum notific
     return made;
 }
 
-/* The first to put one there wins; answers what is there then. Takes over the reference. */
-static struct payload *settle_form(_Atomic(struct payload *) *place, struct payload *made)
+/* Publishes a form that was made; takes over its reference. If another thread was faster, the form
+ * is dropped and the other thread's is returned. */
+static struct payload *publish_form(_Atomic(struct payload *) *slot, struct payload *made)
 {
-    struct payload *there = NULL;
+    struct payload *present = NULL;
     if (made == NULL || atomic_compare_exchange_strong_explicit(
-                            place, &there, made, memory_order_acq_rel, memory_order_acquire))
+                            slot, &present, made, memory_order_acq_rel, memory_order_acquire))
         return made;
     payload_unref(made);
-    return there;
+    return present;
 }
 
 struct payload *notification_form(struct notification *note, enum notification_form form)
 {
     if (form == FORM_PLAIN)
         return note->payload;
-    _Atomic(struct payload *) *place = form == FORM_V1 ? &note->v1 : &note->sse;
-    struct payload *there = atomic_load_explicit(place, memory_order_acquire);
-    return there != NULL ? there : settle_form(place, encode_form(note, form));
+    _Atomic(struct payload *) *slot = form == FORM_V1 ? &note->v1 : &note->sse;
+    struct payload *present = atomic_load_explicit(slot, memory_order_acquire);
+    return present != NULL ? present : publish_form(slot, encode_form(note, form));
 }
 
 static struct payload *compress_form(struct payload *form, struct deflater *deflater)
@@ -53,11 +54,11 @@ static struct payload *compress_form(struct payload *form, struct deflater *defl
 struct payload *notification_compressed(struct notification *note, enum notification_form form,
                                         struct deflater *deflater)
 {
-    _Atomic(struct payload *) *place = form == FORM_V1 ? &note->small_v1 : &note->small_plain;
-    struct payload *there = atomic_load_explicit(place, memory_order_acquire);
-    if (there != NULL)
-        return there;
+    _Atomic(struct payload *) *slot = form == FORM_V1 ? &note->small_v1 : &note->small_plain;
+    struct payload *present = atomic_load_explicit(slot, memory_order_acquire);
+    if (present != NULL)
+        return present;
     assert(form != FORM_SSE);
     struct payload *whole = notification_form(note, form);
-    return whole == NULL ? NULL : settle_form(place, compress_form(whole, deflater));
+    return whole == NULL ? NULL : publish_form(slot, compress_form(whole, deflater));
 }

@@ -13,11 +13,11 @@ enum notification_form {
     FORM_SSE,   /* lines of an event stream, without a frame */
 };
 
-/* Its bytes in that form. NULL: out of memory. */
+/* The notification's bytes in the form. NULL: out of memory. */
 struct payload *notification_form(struct notification *note, enum notification_form form);
 
-/* The same as one compressed frame (RFC 7692, 6.1), or the form itself where compressing would not
- * make it smaller. Not for FORM_SSE. `deflater` is the calling thread's. NULL: out of memory. */
+/* The same as one compressed frame (RFC 7692, 6.1), or the form itself if compression does not make
+ * it smaller. Not for FORM_SSE. `deflater` is the calling thread's. NULL: out of memory. */
 struct payload *notification_compressed(struct notification *note, enum notification_form form,
                                         struct deflater *deflater);
 

@@ -25,7 +25,7 @@ struct payload *payload_new_bare(struct span bytes)
     return make_payload(bytes, (struct span){0});
 }
 
-/* `first` is added to the first byte of the frame's header. */
+/* `first` is ORed into the first byte of the frame's header. */
 static struct payload *make_frame(struct span data, struct span key, uint8_t first)
 {
     struct payload *payload = make_payload(data, key);

@@ -1,6 +1,6 @@
-/* A payload: the pushed `data`, byte for byte, with the WebSocket frame header already in front of
- * it. It is encoded once and shared by every session of every user it goes to.
- * Memory: immutable and counted. Threads: any thread may ref and unref. */
+/* A payload: the pushed `data`, byte for byte, with the WebSocket frame header already before it.
+ * It is encoded once and shared by every session of every user it goes to.
+ * Memory: immutable and reference-counted. Threads: any thread may ref and unref. */
 #ifndef HERALD_PROTO_PAYLOAD_H
 #define HERALD_PROTO_PAYLOAD_H
 
@@ -16,16 +16,16 @@ struct payload {
     uint32_t len;       /* of the data */
     uint8_t header_len; /* of the frame header, which ends where the data begins */
     uint8_t key_len;    /* of the collapse key; 0: none */
-    uint8_t bytes[];    /* WS_HEADER_MAX_BYTES of room, the data, the collapse key */
+    uint8_t bytes[];    /* WS_HEADER_MAX_BYTES for the header, the data, the collapse key */
 };
 
-/* A copy of the bytes, with one reference. NULL: out of memory. len at most UINT32_MAX / 2, key at
- * most COLLAPSE_KEY_MAX_BYTES. */
+/* Copies the bytes; returns the payload with one reference. NULL: out of memory. len at most
+ * UINT32_MAX / 2, key at most COLLAPSE_KEY_MAX_BYTES. */
 struct payload *payload_new(struct span data);
 struct payload *payload_new_keyed(struct span data, struct span collapse_key);
-/* Bytes that are written as they stand, without a frame header. */
+/* Bytes that are written unchanged, without a frame header. */
 struct payload *payload_new_bare(struct span bytes);
-/* What deflater_message made: the frame says that it is compressed. */
+/* Bytes that deflater_message made; the frame header marks them as compressed. */
 struct payload *payload_new_compressed(struct span bytes);
 struct payload *payload_ref(struct payload *payload);
 void payload_unref(struct payload *payload); /* NULL is fine */

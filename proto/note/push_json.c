@@ -1,7 +1,8 @@
-/* POST /push, a line of one, and POST /broadcast. proto/json/json_members has scanned the body,
- * which is valid JSON by then; here its members are checked one by one: what is missing, out of
- * range, or excludes another. The texts of the keys and of the userIds are decoded into one block
- * of memory, which push_request_fini frees; `data` stays where it was received. */
+/* The bodies of POST /push and POST /broadcast, and one line of an NDJSON push. json/json_members
+ * first scans the body, so it is valid JSON when its members are checked here one by one: which are
+ * missing, out of range, or exclude each other. The texts of the keys and of the userIds are
+ * decoded into one block of memory, which push_request_fini frees; `data` stays where it was
+ * received. */
 #include "proto/note/push_json.h"
 
 #include "proto/bytes/decimal.h"
@@ -13,7 +14,7 @@
 
 #include <stdlib.h>
 
-static const size_t max_fanout_bytes = (size_t)64 << 20; /* userIds x data: what a push copies */
+static const size_t max_fanout_bytes = (size_t)64 << 20; /* userIds x data, which a push copies */
 
 enum {
     PUSH_USER_ID,
@@ -27,15 +28,15 @@ enum {
 static const char *const push_names[] = {"userId",      "userIds",        "data", "ttl",
                                          "collapseKey", "idempotencyKey", "wait", NULL};
 
-/* The keys' texts stand in front of the userIds'. */
+/* In the block the texts of the keys come before those of the userIds. */
 enum { KEY_MAX_BYTES = 64, KEYS_BYTES = 2 * KEY_MAX_BYTES };
 _Static_assert((int)COLLAPSE_KEY_MAX_BYTES == KEY_MAX_BYTES &&
                    (int)IDEMPOTENCY_KEY_MAX_BYTES == KEY_MAX_BYTES,
                "the keys have one length");
 
-/* To whom */
+/* ---- the users ---- */
 
-/* One userId: a slice of the body, or decoded at *room, which moves on. */
+/* Reads one userId: it stays a slice of the body, or is decoded at *room, which is advanced. */
 static enum err take_user(struct span body, struct span raw, char **room, struct span *ret_user,
                           struct json_problem *problem)
 {
@@ -57,7 +58,7 @@ static enum err take_user(struct span body, struct span raw, char **room, struct
     return ERR_OK;
 }
 
-/* Walks the elements of a list that was scanned before. `raw` empty: the end. */
+/* Iterates over the elements of a list that was scanned before. `raw` empty: the end. */
 struct elements {
     struct json_scan scan;
     bool is_at_end;
@@ -90,8 +91,8 @@ static enum err allocate_users(struct push_request *request, size_t n, size_t te
     return ERR_OK;
 }
 
-/* A userId that stands twice gets two notifications: the answers go by position, and removing
- * repeats silently would break that. */
+/* A userId that is listed twice gets two notifications: results are matched to userIds by position,
+ * which removing repeats would break. */
 static enum err take_list(struct span body, struct span list, struct push_request *request,
                           struct json_problem *problem)
 {
@@ -125,8 +126,8 @@ static enum err take_list(struct span body, struct span list, struct push_reques
     return ERR_OK;
 }
 
-static enum err take_one(struct span body, struct span raw, struct push_request *request,
-                         struct json_problem *problem)
+static enum err take_single_user(struct span body, struct span raw, struct push_request *request,
+                                 struct json_problem *problem)
 {
     enum err error = allocate_users(request, 1, json_has_escapes(raw) ? raw.len : 0, problem);
     if (error != ERR_OK)
@@ -147,12 +148,12 @@ static enum err take_users(struct span body, const struct json_members *members,
                            "give userId or userIds, not both");
     request->is_list = list.bytes != NULL;
     return request->is_list ? take_list(body, list, request, problem)
-                            : take_one(body, one, request, problem);
+                            : take_single_user(body, one, request, problem);
 }
 
-/* What, and for how long */
+/* ---- the data, the ttl, the keys and the wait ---- */
 
-/* Only digits: -0, 1.0 and 1e2 are numbers, but no plain whole ones. */
+/* Accepts digits only: -0, 1.0 and 1e2 are JSON numbers, but not plain whole ones. */
 static enum err take_ttl(struct span raw, uint32_t default_ttl_s, uint32_t *ret_ttl_s,
                          struct json_problem *problem)
 {
@@ -179,8 +180,8 @@ static enum err take_data(struct span raw, size_t max_bytes, struct span *ret_da
     return ERR_OK;
 }
 
-/* Collapse and idempotency keys. Of one that is too long not all bytes may be there: the length is
- * looked at first. */
+/* Checks a collapse or idempotency key. Its length is checked first, because of a key that is too
+ * long not all bytes were decoded. */
 static enum err check_key(struct span key, const char *field, struct json_problem *problem)
 {
     if (key.len < 1 || key.len > KEY_MAX_BYTES || json_has_control(key.bytes, key.len))
@@ -222,7 +223,7 @@ static enum err take_keys(struct span body, const struct json_members *members,
                     room + KEY_MAX_BYTES, &request->idempotency_key, problem);
 }
 
-/* Seconds, any JSON number: fractions and exponents included. */
+/* Reads seconds from any JSON number, also one with a fraction or an exponent. */
 static enum err take_wait(struct span raw, uint32_t *ret_wait_ms, struct json_problem *problem)
 {
     char text[64];
@@ -242,7 +243,7 @@ static enum err take_wait(struct span raw, uint32_t *ret_wait_ms, struct json_pr
     return ERR_OK;
 }
 
-/* With ttl 0 nothing is kept, so there is nothing to replace, to remember or to wait for. */
+/* With ttl 0 nothing is stored, so there is nothing to replace, to remember or to wait for. */
 static enum err refuse_with_ttl_0(const struct json_members *members, struct json_problem *problem)
 {
     static const int fields[] = {PUSH_COLLAPSE_KEY, PUSH_IDEMPOTENCY_KEY, PUSH_WAIT};
@@ -260,9 +261,9 @@ static enum err refuse_in_line(const struct json_members *members, struct json_p
     return ERR_OK;
 }
 
-static enum err take_what(struct span body, const struct json_members *members,
-                          const struct push_limits *limits, struct push_request *request,
-                          struct json_problem *problem)
+static enum err take_content(struct span body, const struct json_members *members,
+                             const struct push_limits *limits, struct push_request *request,
+                             struct json_problem *problem)
 {
     enum err error =
         take_data(members->raw[PUSH_DATA], limits->max_data_bytes, &request->data, problem);
@@ -284,7 +285,7 @@ static enum err take_what(struct span body, const struct json_members *members,
     return request->ttl_s > 0 ? ERR_OK : refuse_with_ttl_0(members, problem);
 }
 
-/* The whole */
+/* ---- the whole request ---- */
 
 static enum err take_push(struct span body, const struct push_limits *limits, bool is_line,
                           struct push_request *request, struct json_problem *problem)
@@ -296,7 +297,7 @@ static enum err take_push(struct span body, const struct push_limits *limits, bo
     if (error == ERR_OK)
         error = take_users(body, &members, request, problem);
     if (error == ERR_OK)
-        error = take_what(body, &members, limits, request, problem);
+        error = take_content(body, &members, limits, request, problem);
     return error;
 }
 

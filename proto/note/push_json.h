@@ -1,10 +1,10 @@
-/* The JSON bodies of the admin API, read strictly (RFC 8259) by one pass that checks every byte and
- * copies none. `data` stays a slice of the request, so it reaches the browser as it was POSTed.
+/* Parses the JSON bodies of the admin API strictly (RFC 8259), in one pass that checks every byte
+ * and copies none. `data` stays a slice of the request, so it reaches the browser as it was POSTed.
  *
  * Refused as ERR_BAD_JSON, with the offset of the offending byte: anything RFC 8259 does not allow
  * (a byte order mark, trailing bytes, control characters in strings, lone surrogates in escapes of
- * the request's own strings), invalid UTF-8, NUL, nesting over 64, a key that stands twice in the
- * request itself. What stands inside `data` must be valid JSON and is otherwise not looked at. */
+ * the request's own strings), invalid UTF-8, NUL, nesting over 64, a member that is repeated in the
+ * request itself. The value of `data` must be valid JSON and is not checked further. */
 #ifndef HERALD_PROTO_PUSH_JSON_H
 #define HERALD_PROTO_PUSH_JSON_H
 
@@ -39,25 +39,26 @@ struct push_request {
 
 /* Fields: userId or userIds (1 to 10 000), data, ttl (whole seconds, 0..2592000), collapseKey and
  * idempotencyKey (1 to 64 bytes of UTF-8 without control characters), wait (seconds, 0..30, with
- * fractions; kept to the millisecond). With ttl 0 neither key and no wait, with userIds no wait.
- * ERR_OK: *ret_request is set, and the caller calls push_request_fini while the body lives.
- * Else *ret_problem is set and *ret_request is empty. Over max_data_bytes, or userIds x data over
- * 64 MiB: ERR_TOO_LARGE, field data. */
+ * fractions; kept to the millisecond). With ttl 0 no key and no wait are allowed, with userIds no
+ * wait. ERR_OK: *ret_request is set, and the caller calls push_request_fini while the body is still
+ * valid. Otherwise *ret_problem is set and *ret_request is empty. Over max_data_bytes, or userIds x
+ * data over 64 MiB: ERR_TOO_LARGE, field data. */
 MUST_CHECK enum err push_request_parse(struct span body, const struct push_limits *limits,
                                        struct push_request *ret_request,
                                        struct json_problem *ret_problem);
-/* A line of NDJSON: no wait. */
+/* Parses a line of NDJSON, which may not have wait. */
 MUST_CHECK enum err push_line_parse(struct span line, const struct push_limits *limits,
                                     struct push_request *ret_request,
                                     struct json_problem *ret_problem);
 void push_request_fini(struct push_request *request);
 
-/* The Idempotency-Key of the head, which must live as long as the request. ERR_INVALID_FIELD: not a
- * key, another one than the body's, or ttl 0. */
+/* Sets the key of the header Idempotency-Key; its bytes must be valid as long as the request.
+ * ERR_INVALID_FIELD: not a valid key, different from the body's key, or ttl is 0. */
 MUST_CHECK enum err push_request_set_key(struct push_request *request, struct span key,
                                          struct json_problem *ret_problem);
 
-/* POST /online: {"userIds"}, 1 to 10 000. Only the users are set; freed as a push is. */
+/* POST /online: {"userIds"}, 1 to 10 000. Only the users are set; free it with
+ * push_request_fini. */
 MUST_CHECK enum err users_request_parse(struct span body, struct push_request *ret_request,
                                         struct json_problem *ret_problem);
 

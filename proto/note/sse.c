@@ -5,9 +5,9 @@
 
 #include <inttypes.h>
 
-/* ---- notifications: the size is found first, so that room is made once ---- */
+/* ---- notifications: their size is computed first, so that room is reserved once ---- */
 
-/* The first LF or CR at or behind `at`, or `end`. */
+/* The first LF or CR from `at` on, or `end`. */
 static const char *find_break(const char *at, const char *end)
 {
     while (at < end && *at != '\n' && *at != '\r')
@@ -15,13 +15,13 @@ static const char *find_break(const char *at, const char *end)
     return at;
 }
 
-/* Behind the LF, CR or CRLF at `at`. */
+/* The position after the LF, CR or CRLF at `at`. */
 static const char *skip_break(const char *at, const char *end)
 {
     return *at == '\r' && end - at > 1 && at[1] == '\n' ? at + 2 : at + 1;
 }
 
-/* Most data is one line, which memchr and memcpy see at once. */
+/* Most data is one line, which can be checked and copied as a whole. */
 static bool is_one_line(struct span data)
 {
     return memchr(data.bytes, '\n', data.len) == NULL && memchr(data.bytes, '\r', data.len) == NULL;
@@ -34,9 +34,9 @@ static size_t lines_size(struct span data)
     size_t size = data.len;
     const char *end = data.bytes + data.len;
     for (const char *at = data.bytes; (at = find_break(at, end)) < end;) {
-        const char *behind = skip_break(at, end);
-        size = size - (size_t)(behind - at) + sizeof NEXT_LINE - 1;
-        at = behind;
+        const char *next = skip_break(at, end);
+        size = size - (size_t)(next - at) + sizeof NEXT_LINE - 1;
+        at = next;
     }
     return size;
 }
@@ -108,10 +108,10 @@ enum err sse_cancel(struct buf *out, struct epoch epoch, uint64_t seq)
     return buf_printf(out, "event: cancel\ndata: {\"id\":\"%s\"}\n\n", id);
 }
 
-/* An empty line stands behind data and nowhere else. The standard fires no event for a block
- * without data (9.2.6), but clients written in JavaScript hand the page an empty text, which it
- * fails to parse as JSON, or forget the id that stands there. A comment and `retry:` count as soon
- * as their line ends. */
+/* An empty line is written after data and nowhere else. By the standard a block without data fires
+ * no event (9.2.6), but some clients written in JavaScript pass the page an empty text, which it
+ * fails to parse as JSON, or forget the last event id. A comment and `retry:` take effect when
+ * their line ends. */
 
 enum err sse_begin(struct buf *out, uint32_t retry_ms, struct epoch epoch, uint64_t seq)
 {

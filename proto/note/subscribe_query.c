@@ -14,7 +14,7 @@ bool device_is_valid(struct span device)
     return true;
 }
 
-/* The parameters besides userId, and what is said of each. */
+/* The parameters besides userId, with the error sentences of each. */
 struct parameter {
     const char *name;
     const char *is_twice;
@@ -115,7 +115,7 @@ static enum err take_ack(struct span query, bool *ret_is_explicit, const char **
     return ERR_OK;
 }
 
-/* What says who it is, is read elsewhere (credentials.h; tickets). */
+/* Here only the number of credentials is checked: credentials.h reads a token, tickets a ticket. */
 static enum err refuse_two_credentials(struct span query, const char **ret_field,
                                        const char **ret_detail)
 {

@@ -14,7 +14,7 @@ static const char *const names[MEMBERS] = {
     [DQ] = "dq",   [QI] = "qi",   [OTH] = "oth",
 };
 
-/* The numbers of one key: the longest is a secret, or n with a zero octet in front. */
+/* The room for the numbers of one key. The longest is a secret, or n with a leading zero octet. */
 enum { NUMBER_MAX_BYTES = JWT_SECRET_MAX_BYTES + 1 };
 
 static enum err refuse_key(const char *why, const char **ret_why)
@@ -29,7 +29,7 @@ static enum err pass_over_key(const char *why, const char **ret_why)
     return ERR_NOT_FOUND;
 }
 
-/* What writes absent members as null means that they are absent. */
+/* Some software writes absent members as null. */
 static void drop_nulls(struct span *raw)
 {
     for (int i = 0; i < MEMBERS; i++)
@@ -50,7 +50,7 @@ static enum err find_curve(const struct span *raw, enum jwt_alg *ret_alg, const 
     return ERR_OK;
 }
 
-/* The algorithm of a key that does not say its own. */
+/* The algorithm of a key without alg. */
 static enum err find_kind(const struct span *raw, enum jwt_alg *ret_alg, const char **ret_why)
 {
     if (json_object_string_is(raw[KTY], SPAN_LITERAL("EC")))
@@ -80,7 +80,7 @@ static bool has_verify(struct span key_ops)
     return false;
 }
 
-/* What alg, use and key_ops say (RFC 7517, 4.2-4.4), where they say anything. */
+/* Reads alg, use and key_ops (RFC 7517, 4.2-4.4), which are optional. */
 static enum err read_purpose(const struct span *raw, enum jwt_alg *alg, const char **ret_why)
 {
     char name[16];
@@ -100,7 +100,7 @@ static enum err read_purpose(const struct span *raw, enum jwt_alg *alg, const ch
     return ERR_OK;
 }
 
-/* Decodes a number into `room`, behind what is there. */
+/* Numbers are decoded into it, one after the other. */
 struct room {
     char bytes[NUMBER_MAX_BYTES];
     size_t len;
@@ -159,7 +159,7 @@ static enum err read_kid(struct span raw, struct jwt_key *key, const char **ret_
     return ERR_OK;
 }
 
-/* *named has the kid, and gets the rest. */
+/* Fills in *named, which has only its kid so far. */
 static enum err read_key(const struct span *raw, struct jwt_key *named, const char **ret_why)
 {
     enum jwt_alg alg;
@@ -191,7 +191,7 @@ enum err jwk_read(struct span object, struct jwt_key *ret_key, const char **ret_
     enum err error = read_kid(raw[KID], ret_key, ret_why);
     if (error != ERR_OK)
         return error;
-    /* Also when it is for something else: whoever wrote the file has to know. */
+    /* Reported even if the key is for another use: a private key must not be in this file. */
     bool is_secret = json_object_string_is(raw[KTY], SPAN_LITERAL("oct"));
     for (int i = D; i < MEMBERS && !is_secret; i++)
         if (raw[i].bytes != NULL)

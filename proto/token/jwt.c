@@ -1,7 +1,7 @@
-/* The way of a good token: three parts (split_token), the header tells key and algorithm
- * (read_header, choose_keys), the signature is verified over the first two parts as they stand, and
- * only then is the payload decoded and its claims judged, exp last. Each failure is one sentence.
- */
+/* A token is verified in these steps: it is split into three parts (split_token); its header says
+ * the key and the algorithm (read_header, choose_keys); the signature is verified over the first
+ * two parts, undecoded; only then is the payload decoded and its claims checked, exp last. Each
+ * failure has one sentence. */
 #include "proto/token/jwt.h"
 
 #include "proto/bytes/base64url.h"
@@ -19,7 +19,7 @@ enum {
 static const uint64_t time_max_ms = 253402300800000; /* the year 10000 begins */
 
 struct token {
-    struct span header, payload, signature; /* as they stand */
+    struct span header, payload, signature; /* undecoded */
     struct span text;                       /* what is signed */
 };
 
@@ -29,7 +29,7 @@ static enum err refuse_token(const char *detail, const char **ret_detail)
     return ERR_UNAUTHORIZED;
 }
 
-/* What stands before the first dot of *rest, which is cut off with it. false: no dot. */
+/* Takes the part before the first dot, and the dot, off *rest. false: no dot. */
 static bool cut_part(struct span *rest, struct span *ret_part)
 {
     const char *dot = rest->len > 0 ? memchr(rest->bytes, '.', rest->len) : NULL;
@@ -68,7 +68,7 @@ static bool read_object(struct span part, char room[PART_MAX_BYTES], const char 
            json_object_scan((struct span){room, len}, names, n_names, raw, &why);
 }
 
-/* The header */
+/* ---- the header ---- */
 
 enum header_member { ALG, KID, CRIT, B64, HEADER_MEMBERS };
 
@@ -92,7 +92,7 @@ static enum err choose_keys(const struct jwt_keys *keys, const struct span *raw,
     if (raw[KID].bytes != NULL) {
         if (!json_object_string(raw[KID], text, sizeof text, &len))
             return refuse_token("the key id of the token is not a string", ret_detail);
-        kid = (struct span){text, len}; /* one that does not fit is longer than that of any key */
+        kid = (struct span){text, len}; /* a cut one is longer than that of any key */
     }
     return jwt_keys_choose(keys, alg, kid, ret_choice, ret_detail);
 }
@@ -124,11 +124,11 @@ static enum err check_signature(const struct jwt_choice *choice, const struct to
     return error;
 }
 
-/* The claims */
+/* ---- the claims ---- */
 
 enum claim { EXP, NBF, IAT, ISS, AUD, AUD_ELSE, USER, CLAIMS };
 
-/* digits * 10^scale. Digits behind those that a time in range has are dropped. */
+/* digits * 10^scale. Digits beyond the precision of a time in range are dropped. */
 struct decimal {
     uint64_t digits;
     int scale;
@@ -160,8 +160,8 @@ static int take_exponent(const char *at, const char *end)
     return is_negative ? -exponent : exponent;
 }
 
-/* A NumericDate (RFC 7519, section 2) in milliseconds, exactly: no detour over floating point. The
- * slice is a JSON value. false: no number, below 0, or in the year 10000 or later. */
+/* Reads a NumericDate (RFC 7519, section 2) in milliseconds, without floating point, which would
+ * round it. `raw` is a JSON value. false: not a number, below 0, or in the year 10000 or later. */
 static bool read_time(struct span raw, int64_t *ret_ms)
 {
     const char *at = raw.bytes;
@@ -227,7 +227,7 @@ static enum err check_origin(const struct span *raw, const struct jwt_rules *rul
     return ERR_OK;
 }
 
-/* A number is taken as it stands, so that none is rounded. */
+/* The text of a number is taken unchanged, so that it is not rounded. */
 static bool take_user(struct span raw, struct jwt_claims *claims, size_t *ret_len)
 {
     if (!decimal_is_number(raw))
@@ -301,8 +301,8 @@ static enum err check_claims(struct span part, const struct jwt_rules *rules, in
     return check_times(raw, rules, now_ms, &claims->expires_ms, ret_detail);
 }
 
-static enum err verify(const struct jwt_keys *keys, const struct token *token,
-                       const char **ret_detail)
+static enum err verify_token(const struct jwt_keys *keys, const struct token *token,
+                             const char **ret_detail)
 {
     struct jwt_choice choice;
     enum err error = read_header(keys, token->header, &choice, ret_detail);
@@ -323,7 +323,7 @@ enum err jwt_verify(const struct jwt_keys *keys, struct span token, const struct
         return refuse_token("the token is larger than 32 KiB", ret_detail);
     enum err error = split_token(token, &parts, ret_detail);
     if (error == ERR_OK)
-        error = verify(keys, &parts, ret_detail);
+        error = verify_token(keys, &parts, ret_detail);
     if (error == ERR_OK)
         error = check_claims(parts.payload, rules, now_ms, &claims, ret_detail);
     if (error == ERR_OK)

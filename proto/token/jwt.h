@@ -2,23 +2,24 @@
  * PS384, PS512, ES256, ES384, ES512 (RFC 7518) or EdDSA with Ed25519 (RFC 8037; "Ed25519" is the
  * same algorithm's name in RFC 9864).
  *
- * The key decides the algorithm. A token's kid chooses among the keys that have one; where none has
- * it, the keys without a kid are tried, and for a token without kid all keys: those of its
- * algorithm, at most JWT_TRIES_MAX, and one of them must have signed it (jwt_keys_choose).
- * Keys and addresses of keys inside a token (jwk, jku, x5c, x5u) are never looked at; crit and b64
- * are refused whatever they say. Nothing of the payload is read before the signature is good.
+ * The key decides the algorithm. A token with a kid is tried with the keys of that kid, or, if
+ * there are none, with the keys without a kid; a token without a kid is tried with all keys. Only
+ * keys of its algorithm count, at most JWT_TRIES_MAX, and one of them must have signed the token
+ * (jwt_keys_choose). Keys and addresses of keys inside a token (jwk, jku, x5c, x5u) are ignored; a
+ * token with crit or b64 is refused. Nothing of the payload is read before the signature is
+ * verified.
  *
  * Strict: base64url without padding, white space or stray bits; JSON without duplicate members (by
  * their decoded names); at most 32 KiB; an ECDSA signature is two raw numbers (RFC 7518, 3.4).
  *
  * Claims: exp is required, nbf and iat are optional; all three are numbers of seconds from 0 to the
- * end of the year 9999. A fraction counts in milliseconds, the rest of it is dropped. A token is
- * good while now < exp + leeway and now >= nbf - leeway; iat is not compared. The claim that the
- * rules name (sub) is required and is the userId; a whole number is taken as its digits. iss must
- * be one of the issuers of the rules, where there are some. So must aud (a string or an array of
- * strings) of the audiences; where a token has no aud at all, the claim that the rules name counts
- * in its place (an aud that is there is never passed over: RFC 7519, 4.1.3). Others are ignored,
- * and so is typ.
+ * end of the year 9999. Fractions are cut to milliseconds. A token is valid while now < exp +
+ * leeway and now >= nbf - leeway; iat is not compared. The user claim of the rules (sub by default)
+ * is required and is the userId; a whole number is taken as its digits. If the rules name issuers,
+ * iss must be one of them. If they name audiences, aud (a string or an array of strings) must have
+ * one of them; only for a token without any aud the audience claim of the rules is read instead,
+ * because an aud that is present must not be ignored (RFC 7519, 4.1.3). Other claims and typ are
+ * ignored.
  *
  * Pure. Any thread. */
 #ifndef HERALD_PROTO_JWT_H
@@ -30,18 +31,19 @@
 #include <stdint.h>
 
 enum {
-    JWT_TOKEN_MAX_BYTES = 32768, /* as the largest head */
-    JWT_RULE_MAX_BYTES = 1024,   /* a longer audience or issuer is equal to none */
+    JWT_TOKEN_MAX_BYTES = 32768, /* as long as the largest HTTP head */
+    JWT_RULE_MAX_BYTES = 1024,   /* a longer audience or issuer matches nothing */
     JWT_LEEWAY_MS = 30000,
 };
 
-/* The caller's texts. Claims are members of the payload itself, by their whole name. */
+/* The texts belong to the caller. A claim is a top-level member of the payload; its name is
+ * compared as a whole. */
 struct jwt_rules {
-    const struct span *audiences, *issuers; /* one of them must match; none: not checked */
+    const struct span *audiences, *issuers; /* one of each must match; n is 0: not checked */
     size_t n_audiences, n_issuers;
-    const char *audience_claim; /* in place of an aud that is absent; NULL: none */
+    const char *audience_claim; /* read if the token has no aud; NULL: none */
     const char *user_claim;     /* NULL: "sub" */
-    int64_t leeway_ms;          /* JWT_LEEWAY_MS, unless there is a reason */
+    int64_t leeway_ms;          /* usually JWT_LEEWAY_MS */
 };
 
 struct jwt_claims {
@@ -50,10 +52,11 @@ struct jwt_claims {
     int64_t expires_ms; /* exp, without leeway; may be before now by less than the leeway */
 };
 
-/* ERR_OK and *ret_claims; ERR_EXPIRED: all is well but exp; ERR_UNAUTHORIZED: anything else that is
- * wrong with the token; ERR_NO_MEMORY, which OpenSSL may not tell from a bad signature. Unless
- * ERR_OK, *ret_detail is a constant sentence that holds nothing of the token. Leaves OpenSSL's
- * error queue as it was. The sentences are at most 123 bytes long, each for one cause. */
+/* ERR_OK and *ret_claims; ERR_EXPIRED: everything but exp is valid; ERR_UNAUTHORIZED: the token is
+ * invalid for another reason; ERR_NO_MEMORY, though OpenSSL may report a lack of memory as a bad
+ * signature. Unless ERR_OK, *ret_detail is a constant sentence that has no bytes of the token.
+ * Leaves OpenSSL's error queue as it was. The sentences are at most 123 bytes long, each for one
+ * cause. */
 MUST_CHECK enum err jwt_verify(const struct jwt_keys *keys, struct span token,
                                const struct jwt_rules *rules, int64_t now_ms,
                                struct jwt_claims *ret_claims, const char **ret_detail);

@@ -1,8 +1,8 @@
-/* A table says of each algorithm which family, hash and curve it has. A key is made from a secret,
- * from OpenSSL's own form of a public key, or from the numbers of a JWK, which become one
- * (make_public_key); each way ends in the same checks of its strength and validity. Verifying takes
- * the way of the key's family: HMAC in constant time, or OpenSSL's digest verification, with
- * ECDSA's two numbers put into DER before. Whatever does not fit is refused with a constant
+/* A table lists the family, hash and curve of each algorithm. A key is made from a secret, from an
+ * EVP_PKEY of OpenSSL, or from the numbers of a JWK, which make_public_key turns into an EVP_PKEY;
+ * all three are then checked for strength and validity. A signature is verified as the key's family
+ * requires: HMAC with a comparison in constant time, or OpenSSL's digest verification, for ECDSA
+ * after its two numbers were encoded in DER. Everything else is refused with a constant
  * sentence. */
 #include "proto/token/jwt_key.h"
 
@@ -29,9 +29,9 @@ enum family { FAMILY_HMAC, FAMILY_RSA, FAMILY_RSA_PSS, FAMILY_EC, FAMILY_OKP };
 static const struct {
     const char *name;
     enum family family;
-    const EVP_MD *(*hash)(void); /* NULL: it is part of the algorithm */
+    const EVP_MD *(*hash)(void); /* NULL: the algorithm implies it */
     size_t coordinate_bytes;
-    const char *group, *alias; /* a curve's name at NIST and at OpenSSL */
+    const char *group, *alias; /* the curve's names in NIST's standards and in OpenSSL */
 } algs[JWT_ALGS] = {
     [JWT_HS256] = {"HS256", FAMILY_HMAC, EVP_sha256, 0, NULL, NULL},
     [JWT_RS256] = {"RS256", FAMILY_RSA, EVP_sha256, 0, NULL, NULL},
@@ -66,7 +66,7 @@ bool jwt_alg_is_rsa(enum jwt_alg alg)
     return algs[alg].family == FAMILY_RSA || algs[alg].family == FAMILY_RSA_PSS;
 }
 
-/* Making keys */
+/* ---- making keys ---- */
 
 static enum err refuse_key(const char *why, const char **ret_why)
 {
@@ -88,7 +88,7 @@ enum err jwt_key_of_secret(struct span secret, struct jwt_key *ret_key, const ch
     return ERR_OK;
 }
 
-/* false: it is on none of our curves. */
+/* false: the key's curve is not supported. */
 static bool find_curve(const EVP_PKEY *key, enum jwt_alg *ret_alg)
 {
     char group[32];
@@ -103,8 +103,8 @@ static bool find_curve(const EVP_PKEY *key, enum jwt_alg *ret_alg)
     return false;
 }
 
-/* For RSA: n is odd, no prime and without small factors, e is odd and above 1; for EC: the point
- * lies on the curve. An e of 1 would make every signature good. */
+/* For RSA: n is odd, not a prime and has no small factors, e is odd and above 1 (with an e of 1
+ * every signature would be valid). For EC: the point lies on the curve. */
 static enum err check_public_key(EVP_PKEY *key, const char **ret_why)
 {
     EVP_PKEY_CTX *check = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
@@ -143,7 +143,7 @@ enum err jwt_key_of_public(struct evp_pkey_st *public_key, struct jwt_key *ret_k
     return ERR_OK;
 }
 
-/* Takes the numbers that the builder holds. */
+/* Makes a key from the numbers in the builder. */
 static enum err make_public_key(const char *kind, OSSL_PARAM_BLD *numbers, struct jwt_key *ret_key,
                                 const char **ret_why)
 {
@@ -169,7 +169,7 @@ static BIGNUM *number_of(struct span bytes)
 
 enum err jwt_key_of_rsa(struct span n, struct span e, struct jwt_key *ret_key, const char **ret_why)
 {
-    /* a zero octet may stand in front of either */
+    /* either may have a leading zero octet */
     if (n.len > JWT_RSA_MAX_BITS / 8 + 1 || e.len > sizeof(uint64_t) + 1)
         return refuse_key("n or e is longer than any key that is taken", ret_why);
     enum err error = ERR_NO_MEMORY;
@@ -224,7 +224,7 @@ void jwt_key_fini(struct jwt_key *key)
     *key = (struct jwt_key){.secret = NULL};
 }
 
-/* Verifying */
+/* ---- verifying ---- */
 
 static enum err verify_hs256(const struct jwt_key *key, struct span text, struct span signature)
 {
@@ -264,7 +264,7 @@ static enum err verify_public(const struct jwt_key *key, struct span text, struc
     return error;
 }
 
-/* JOSE has r and s side by side, each as long as a coordinate (RFC 7518, 3.4); OpenSSL takes them
+/* A JOSE signature is r and s, each as long as a coordinate (RFC 7518, 3.4); OpenSSL expects them
  * in DER. */
 static enum err verify_ec(const struct jwt_key *key, struct span text, struct span signature)
 {

@@ -1,7 +1,7 @@
-/* One key: an algorithm, and what verifies with it.
+/* One key: an algorithm, and the secret or public key that verifies with it.
  * Threads: immutable once it is made; any thread may verify with it.
- * Errors: OpenSSL leaves its own on the thread's queue; the caller takes them off there (jwt_keys
- * and jwt do). Pure. */
+ * Errors: OpenSSL adds its own to the thread's error queue; the caller must restore the queue
+ * (jwt_keys and jwt do). Pure. */
 #ifndef HERALD_PROTO_JWT_KEY_H
 #define HERALD_PROTO_JWT_KEY_H
 
@@ -38,12 +38,12 @@ struct jwt_key {
     bool has_kid;
     size_t kid_len;
     char kid[JWT_KID_MAX_BYTES];
-    char *secret; /* HS256 alone */
+    char *secret; /* of HS256 */
     size_t secret_len;
-    struct evp_pkey_st *public_key; /* all others */
+    struct evp_pkey_st *public_key; /* of all others */
 };
 
-/* By its name in "alg", compared with its case. false: none of ours. */
+/* Finds an algorithm by its name in "alg", which is case-sensitive. false: not supported. */
 bool jwt_alg_find(struct span name, enum jwt_alg *ret_alg);
 
 bool jwt_alg_is_rsa(enum jwt_alg alg);
@@ -54,8 +54,8 @@ bool jwt_alg_is_rsa(enum jwt_alg alg);
 MUST_CHECK enum err jwt_key_of_secret(struct span secret, struct jwt_key *ret_key,
                                       const char **ret_why);
 
-/* Takes the caller's reference to `public_key`, whatever it answers. The kind of the key decides
- * the algorithm, which is RS256 for RSA; its strength and its validity are checked. */
+/* Takes over the caller's reference to `public_key`, also when it fails. The type of the key
+ * decides the algorithm (RS256 for RSA); its strength and validity are checked. */
 MUST_CHECK enum err jwt_key_of_public(struct evp_pkey_st *public_key, struct jwt_key *ret_key,
                                       const char **ret_why);
 

@@ -1,7 +1,8 @@
-/* The bytes of the file say what it is (read_keys_file): a JWKS, certificates by kid, PEM, or a
- * bare secret. Each key in it is added to the set or skipped with a reason; a file in which none is
- * left is refused, with the reason of the first. jwt_keys_choose later picks the keys that may have
- * signed a token: those of its kid, or else those without one, of its algorithm. */
+/* The format of the file is recognised by its bytes (read_keys_file): a JWKS, certificates by kid,
+ * PEM, or a bare secret. Each key in it is added to the set or skipped with a reason. A file
+ * without a usable key is refused, with the reason of the first skip. jwt_keys_choose later picks
+ * the keys that may have signed a token: those of its algorithm and kid, or else those without a
+ * kid. */
 #include "proto/token/jwt_keys.h"
 
 #include "proto/json/json_object.h"
@@ -21,18 +22,18 @@ struct jwt_keys {
     struct jwt_key keys[JWT_KEYS_MAX];
 };
 
-/* A reading under way. */
+/* The state while a file is read. */
 struct reading {
     struct jwt_keys *keys;
     jwt_keys_on_skip_fn on_skip;
     void *to;
     const char *part; /* "key", "PEM block"; NULL: the file as a whole */
-    size_t number;    /* where it is, for the sentence if it fails */
+    size_t number;    /* the part's position, from 1, for the error sentence */
     const char *why;
-    struct jwt_skip first; /* the first skip of all, or the first fault if there was one */
+    struct jwt_skip first; /* the first fault, or the first skip if there is no fault */
     struct span kid;       /* of the certificate that is being read; NULL bytes: none */
     bool is_full;
-    bool is_empty; /* no key is left */
+    bool is_empty; /* the file has no usable key */
 };
 
 static enum err refuse_file(const char *why, const char **ret_why)
@@ -55,13 +56,13 @@ static struct span kid_of(const struct jwt_key *key)
     return key->has_kid ? (struct span){key->kid, key->kid_len} : (struct span){NULL, 0};
 }
 
-/* Both without a kid, or with the same. */
+/* Have both no kid, or the same? */
 static bool is_named_alike(const struct jwt_key *a, const struct jwt_key *b)
 {
     return a->has_kid == b->has_kid && span_equal(kid_of(a), kid_of(b));
 }
 
-/* Takes *key into the set, or skips it. */
+/* Moves *key into the set, or skips it. */
 static void add_key(struct reading *reading, struct jwt_key *key)
 {
     struct jwt_keys *keys = reading->keys;
@@ -77,7 +78,7 @@ static void add_key(struct reading *reading, struct jwt_key *key)
     keys->keys[keys->n_keys++] = *key;
 }
 
-/* Is there room for no more? The first key for which there is none is skipped, and no other. */
+/* Is the set full? Only the first key for which there is no room is reported as skipped. */
 static bool has_no_room(struct reading *reading)
 {
     if (reading->keys->n_keys == JWT_KEYS_MAX && !reading->is_full) {
@@ -88,7 +89,8 @@ static bool has_no_room(struct reading *reading)
     return reading->is_full;
 }
 
-/* When all has been read. The first fault says most: the file may be of one key. */
+/* Runs after the whole file was read. The first fault explains most, because a file often has one
+ * key only. */
 static enum err check_left(struct reading *reading, const char **ret_why)
 {
     if (reading->keys->n_keys > 0)
@@ -119,7 +121,7 @@ static enum err read_array(struct reading *reading, struct json_array *array)
     return check_left(reading, &reading->why);
 }
 
-/* As jwt_pem_on_block_fn. */
+/* A jwt_pem_on_block_fn. */
 static enum err on_pem_block(void *to, size_t number, struct jwt_key *key, const char *why)
 {
     struct reading *reading = to;
@@ -141,7 +143,7 @@ static enum err on_pem_block(void *to, size_t number, struct jwt_key *key, const
     return ERR_OK;
 }
 
-/* One member of an object of certificates. */
+/* Reads one member of an object of certificates. */
 static enum err read_certificate(struct reading *reading, struct span kid, struct span value)
 {
     size_t len, block;
@@ -164,7 +166,7 @@ static enum err read_certificate(struct reading *reading, struct span kid, struc
     return error;
 }
 
-/* {"KID":"-----BEGIN CERTIFICATE-----..."}, in a file that is known to be one object. */
+/* Reads {"KID":"-----BEGIN CERTIFICATE-----..."}; the file is known to be one JSON object. */
 static enum err read_certificates(struct reading *reading, struct span file)
 {
     struct json_scan scan;
@@ -228,8 +230,8 @@ static struct span without_line_break(struct span text)
     return text;
 }
 
-/* What a download leaves behind when it fails, an error page or a sentence, is known to everybody,
- * and whoever knows the secret signs. So a secret must look like one. */
+/* A failed download may leave an error page or a sentence in the file. Its text is not secret, and
+ * used as one it would let everybody sign tokens. So a secret must look like one. */
 static bool looks_like_secret(struct span text)
 {
     if (text.len > 0 && memchr("<[\"", text.bytes[0], 3) != NULL)
@@ -357,8 +359,8 @@ static enum err refuse_token(const char *detail, const char **ret_detail)
     return ERR_UNAUTHORIZED;
 }
 
-/* Does a token with this kid mean this key? With `is_named` the key must have it, else it must have
- * none. */
+/* Is this key meant by a token with this kid? With `is_named` the key must have the same kid,
+ * otherwise it must have none. */
 static bool is_meant(const struct jwt_key *key, struct span kid, bool is_named)
 {
     return key->has_kid == is_named && (!is_named || span_equal(kid, kid_of(key)));

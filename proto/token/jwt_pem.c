@@ -35,7 +35,7 @@ bool jwt_pem_is(struct span file)
     return count_blocks(file) > 0;
 }
 
-/* DER. NULL: it is none, or something stands behind it. */
+/* Reads DER. NULL: it is not a public key, or other bytes follow it. */
 
 static EVP_PKEY *whole_key(EVP_PKEY *key, const unsigned char *at, const unsigned char *end)
 {
@@ -79,7 +79,7 @@ static const struct {
 
 static const size_t n_kinds = sizeof kinds / sizeof kinds[0];
 
-/* Keys in forms that are not taken */
+/* ---- keys in forms that are not supported ---- */
 
 static bool is_der_key(const unsigned char *der, long len)
 {
@@ -120,7 +120,7 @@ bool jwt_pem_is_bare_key(struct span file)
     return is_der_key((const unsigned char *)file.bytes, (long)file.len) || is_base64_key(file);
 }
 
-/* PEM */
+/* ---- PEM ---- */
 
 static enum err read_block(const char *label, const unsigned char *der, long len,
                            struct jwt_key *ret_key, const char **ret_why)

@@ -1,6 +1,6 @@
-/* A message is a run of deflate blocks that ends on a byte; the empty block 00 00 FF FF that a sync
- * flush ends with is left out by the sender and put back by the receiver (RFC 7692, 7.2). Each
- * message begins with an empty window. */
+/* A compressed message is a sequence of deflate blocks that ends on a byte boundary. A sync flush
+ * ends with the empty block 00 00 FF FF, which the sender removes and the receiver appends again
+ * (RFC 7692, 7.2). Each message begins with an empty window. */
 #include "proto/ws/deflate.h"
 
 #include <assert.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
-/* LEVEL: on JSON, level 6 makes 7 % less of a text in half as much time again. */
+/* LEVEL: on JSON, level 6 saves 7 % of the bytes and takes one and a half times as long. */
 enum { LEVEL = 4, WINDOW_BITS = 15, MEM_LEVEL = 8, SMALLEST_WINDOW_BITS = 8 };
 enum { STEP_BYTES = 16384, BOMB_RATIO = 10, BOMB_MIN_BYTES = 65536 };
 enum { AT_BLOCK_END = 128, UNUSED_BITS = 63 }; /* of z_stream.data_type */
@@ -28,7 +28,7 @@ enum err deflater_new(struct deflater **ret_deflater)
     struct deflater *deflater = calloc(1, sizeof *deflater);
     if (deflater == NULL)
         return ERR_NO_MEMORY;
-    /* A negative window: deflate's blocks alone, no zlib header. */
+    /* Negative window bits: raw deflate without a zlib header. */
     if (deflateInit2(&deflater->stream, LEVEL, Z_DEFLATED, -WINDOW_BITS, MEM_LEVEL,
                      Z_DEFAULT_STRATEGY) != Z_OK) {
         free(deflater);
@@ -50,7 +50,7 @@ enum err deflater_message(struct deflater *deflater, struct span text, struct bu
 {
     z_stream *stream = &deflater->stream;
     assert(text.len <= UINT32_MAX / 2);
-    /* deflateBound is for Z_FINISH; a sync flush adds its empty block. */
+    /* deflateBound holds for Z_FINISH; a sync flush adds an empty block. */
     size_t room = deflateBound(stream, text.len) + 2 * sizeof tail;
     enum err error = buf_reserve(out, room);
     if (error != ERR_OK)
@@ -95,22 +95,24 @@ void inflater_free(struct inflater *inflater)
     free(inflater);
 }
 
-/* zlib tells by its words alone that a reference goes behind the beginning of the window. That
- * window is empty at the beginning of a message, so what is meant stood in an earlier message. */
-static enum err why_bad(const z_stream *stream)
+/* That a reference goes back beyond the beginning of the window shows only in zlib's error text.
+ * The window is empty at the beginning of a message, so such a reference means an earlier
+ * message. */
+static enum err inflate_error(const z_stream *stream)
 {
     bool is_too_far = stream->msg != NULL && strstr(stream->msg, "too far back") != NULL;
     return is_too_far ? ERR_CONTEXT_TAKEN_OVER : ERR_PROTOCOL;
 }
 
-/* Takes all of the input. *left: how many bytes may still come out. */
+/* Inflates all of the input. *left: how many bytes it may still produce. */
 static enum err inflate_part(z_stream *stream, const void *bytes, size_t len, size_t *left,
                              struct buf *out, bool *ret_is_ended)
 {
     stream->next_in = (Bytef *)bytes;
     stream->avail_in = (uInt)len;
     for (;;) {
-        size_t room = *left < STEP_BYTES ? *left + 1 : STEP_BYTES; /* the one too many tells */
+        size_t room = *left < STEP_BYTES ? *left + 1
+                                         : STEP_BYTES; /* one more shows that there are too many */
         enum err error = buf_reserve(out, room);
         if (error != ERR_OK)
             return error;
@@ -125,9 +127,9 @@ static enum err inflate_part(z_stream *stream, const void *bytes, size_t len, si
         if (code == Z_MEM_ERROR)
             return ERR_NO_MEMORY;
         if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
-            return why_bad(stream);
+            return inflate_error(stream);
         *ret_is_ended = code == Z_STREAM_END;
-        /* Behind a final block others may follow (7.2.3.4). */
+        /* More blocks may follow a final one (7.2.3.4). */
         if (code == Z_STREAM_END && stream->avail_in > 0)
             inflateReset(stream);
         else if (code == Z_STREAM_END || stream->avail_out > 0)
@@ -146,11 +148,11 @@ enum err inflater_message(struct inflater *inflater, struct span compressed, siz
     enum err error = inflate_part(stream, compressed.bytes, compressed.len, &left, out, &is_ended);
     if (error != ERR_OK)
         return error;
-    if (is_ended) /* by a final block that nothing follows: some peers leave the empty one out */
+    if (is_ended) /* by a final block at the end: some peers omit the empty block after it */
         return ERR_OK;
     error = inflate_part(stream, tail, sizeof tail, &left, out, &is_ended);
-    if (error ==
-        ERR_CONTEXT_TAKEN_OVER) /* it was cut off, and what is no reference is read as one */
+    if (error == ERR_CONTEXT_TAKEN_OVER) /* the message was cut off, and the appended block was read
+                                            as a reference */
         return ERR_PROTOCOL;
     if (error != ERR_OK)
         return error;

@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-enum { DEFAULT_WINDOW_BITS = 15, VALUE_ROOM = 3 }; /* no value of use is longer than two digits */
+enum { DEFAULT_WINDOW_BITS = 15, VALUE_ROOM = 3 }; /* no valid value is longer than two digits */
 
 struct scanner {
     const char *at;
@@ -20,11 +20,11 @@ struct scanner {
 
 struct value {
     bool is_there;
-    size_t len; /* may be more than there is room for */
+    size_t len; /* of the whole value, which may be longer than `text` */
     char text[VALUE_ROOM];
 };
 
-/* What an offer asks for. */
+/* One offered extension with its parameters. */
 struct offer {
     bool is_ours;
     bool is_acceptable;
@@ -38,7 +38,7 @@ static void skip_white(struct scanner *scanner)
         scanner->at++;
 }
 
-/* The character, and the white space around it. */
+/* Takes the character and the white space around it. */
 static bool take_char(struct scanner *scanner, char c)
 {
     skip_white(scanner);
@@ -93,7 +93,7 @@ static bool take_value(struct scanner *scanner, struct value *value)
     return value->len > 0;
 }
 
-/* 8 to 15, without leading zeros (RFC 7692, 7.1.2.1); 0: not one of them. */
+/* 8 to 15, without leading zeros (RFC 7692, 7.1.2.1); 0: not a valid value. */
 static uint8_t window_bits_of(const struct value *value)
 {
     struct span text = {value->text, value->len < VALUE_ROOM ? value->len : VALUE_ROOM};
@@ -107,7 +107,7 @@ static uint8_t window_bits_of(const struct value *value)
 
 static bool read_flag(const struct value *value, struct deflate_terms *terms)
 {
-    (void)terms; /* no context is taken over in any case */
+    (void)terms; /* Herald never takes a context over */
     return !value->is_there;
 }
 
@@ -167,7 +167,7 @@ static bool take_offer(struct scanner *scanner, struct offer *offer)
     return true;
 }
 
-/* One header line; *terms is set by the first acceptable offer of all. false: malformed. */
+/* Reads one header line. The first acceptable offer of all lines sets *terms. false: malformed. */
 static bool read_line(struct span line, struct deflate_terms *terms)
 {
     struct scanner scanner = {line.bytes, line.bytes + line.len};

@@ -1,7 +1,7 @@
-/* The opening handshake on a parsed head: handshake_check looks for what RFC 6455, 4.2.1 wants
- * (Upgrade, Connection, the version, a key of 16 bytes, no body), then at the offered subprotocols,
- * of which the first known name is taken. Its verdict is an error with a sentence for the problem
- * body, or the level that the session speaks and the answer to the key. handshake_accept then
+/* The opening handshake on a parsed head. handshake_check checks what RFC 6455, 4.2.1 requires
+ * (Upgrade, Connection, the version, a key of 16 bytes) and that there is no body, then takes the
+ * first known name of the offered subprotocols. It returns an error with a sentence for the problem
+ * body, or the level of the session and the value of Sec-WebSocket-Accept. handshake_accept then
  * writes the 101. */
 #include "proto/ws/handshake.h"
 
@@ -10,12 +10,12 @@
 
 enum { KEY_LEN = 24, SHA1_LEN = 20 }; /* base64 of 16 bytes; RFC 3174 */
 
-/* What RFC 6455, 1.3 hangs behind the key. */
+/* RFC 6455, 1.3 appends this to the key. */
 #define HANDSHAKE_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 static const struct {
     const char *word;
-    const char *subprotocol; /* that the 101 names; NULL: none */
+    const char *subprotocol; /* named in the 101; NULL: none */
 } levels[] = {
     [LEVEL_PLAIN] = {"plain", NULL},
     [LEVEL_PLAIN_NAMED] = {"plain", "herald.plain"},
@@ -54,7 +54,7 @@ static enum err check_upgrade(const struct http_head *head, const char *bytes,
     return ERR_OK;
 }
 
-/* A body would be read as frames. */
+/* The bytes of a body would be parsed as frames. */
 enum err handshake_check_no_body(const struct http_head *head, const char *bytes,
                                  const char **ret_detail)
 {
@@ -75,8 +75,8 @@ static bool is_base64(char c)
            c == '/';
 }
 
-/* The last digit carries four bits that are not of the 16 bytes. They are not looked at: clients
- * that draw 22 random digits exist, and nothing depends on it. */
+/* The last digit has four bits that do not belong to the 16 bytes. They are not checked: some
+ * clients draw 22 random digits, and nothing depends on these bits. */
 static bool is_key(struct span key)
 {
     if (key.len != KEY_LEN || key.bytes[KEY_LEN - 2] != '=' || key.bytes[KEY_LEN - 1] != '=')
@@ -103,8 +103,8 @@ static enum err check_key(const struct http_head *head, const char *bytes, struc
     return ERR_OK;
 }
 
-/* The first name of the list that is a subprotocol of ours: the client's order is its preference
- * (RFC 6455, 4.1). Names are compared with their case (11.5), unlike other tokens. */
+/* Chooses the first known subprotocol of the list, because the client lists its preference first
+ * (RFC 6455, 4.1). Unlike other tokens, their names are case-sensitive (11.5). */
 static bool choose_name(struct span list, enum handshake_level *ret_level)
 {
     while (list.len > 0) {
@@ -130,8 +130,8 @@ static bool offers_token(struct span list)
     return false;
 }
 
-/* A browser drops the connection when it offered names and none is answered, so such an offer is
- * refused here, where it can be told why. */
+/* A browser fails the connection if it offered subprotocols and the 101 names none of them. Such an
+ * offer is refused here, so that the client gets a reason. */
 static enum err choose_level(const struct http_head *head, const char *bytes,
                              enum handshake_level *ret_level, const char **ret_detail)
 {

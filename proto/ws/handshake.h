@@ -5,8 +5,8 @@
 #include "proto/bytes/buf.h"
 #include "proto/http/http_head.h"
 
-/* How a session speaks (CONTRACT section 2). A WebSocket client's offer of subprotocols chooses one
- * of the first three. */
+/* The protocol level of a session (CONTRACT section 2). A WebSocket client chooses one of the first
+ * three by the subprotocols that it offers. */
 enum handshake_level {
     LEVEL_PLAIN,       /* no subprotocol was offered */
     LEVEL_PLAIN_NAMED, /* `herald.plain` was chosen */
@@ -19,23 +19,23 @@ const char *handshake_level_word(enum handshake_level level); /* "plain", "heral
 /* Length of Sec-WebSocket-Accept: base64 of a SHA-1. */
 enum { HANDSHAKE_ACCEPT_LEN = 28 };
 
-/* Checks a complete GET head: Upgrade, Connection, Sec-WebSocket-Version, Sec-WebSocket-Key, no
- * body (Content-Length other than 0, or Transfer-Encoding), the offer, of which the first name that
- * is known wins, over all its header lines. Path and userId are the caller's. ERR_OK: *ret_level
- * and the 28 characters of *ret_accept are set. ERR_UPGRADE_REQUIRED: not a WebSocket request, or
- * another version (answer with `Upgrade: websocket` and `Sec-WebSocket-Version: 13`).
- * ERR_BAD_HANDSHAKE: *ret_detail says why, a constant sentence. */
+/* Checks a complete GET head: Upgrade, Connection, Sec-WebSocket-Version, Sec-WebSocket-Key, and
+ * that there is no body (Content-Length other than 0, or Transfer-Encoding). Of the offered
+ * subprotocols, over all header lines, the first known one is chosen. The caller checks path and
+ * userId. ERR_OK: *ret_level and the 28 characters of *ret_accept are set. ERR_UPGRADE_REQUIRED:
+ * not a WebSocket request, or another version (answer with `Upgrade: websocket` and
+ * `Sec-WebSocket-Version: 13`). ERR_BAD_HANDSHAKE: *ret_detail says why, a constant sentence. */
 MUST_CHECK enum err handshake_check(const struct http_head *head, const char *bytes,
                                     enum handshake_level *ret_level,
                                     char ret_accept[HANDSHAKE_ACCEPT_LEN], const char **ret_detail);
 
-/* For a GET that must have no body: Content-Length other than 0, or Transfer-Encoding, is
- * ERR_BAD_HANDSHAKE. */
+/* For a GET that must have no body. ERR_BAD_HANDSHAKE: it has a Content-Length other than 0, or
+ * Transfer-Encoding. */
 MUST_CHECK enum err handshake_check_no_body(const struct http_head *head, const char *bytes,
                                             const char **ret_detail);
 
-/* Appends the whole 101 response, with the subprotocol of the level and the extensions that were
- * agreed (extensions_answer); empty: none. `date` is a line with CRLF, or empty. */
+/* Appends the whole 101 response, with the subprotocol of the level. `extensions` is the text of
+ * extensions_answer; empty: none was agreed. `date` is a line with CRLF, or empty. */
 MUST_CHECK enum err handshake_accept(struct buf *out, enum handshake_level level,
                                      const char accept[HANDSHAKE_ACCEPT_LEN],
                                      const char *extensions, const char *date);

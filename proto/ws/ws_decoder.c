@@ -1,7 +1,7 @@
-/* Two states: between frames, and inside the payload of a data frame. Between frames the header
- * must be there as a whole (2 to 14 bytes), and so must a control frame; what is missing is asked
- * for with MORE. The payload of a data frame is unmasked and handed on as it comes. Whatever a
- * header announces too much or wrongly is refused before its payload is waited for. */
+/* There are two states: between frames, and inside the payload of a data frame. Between frames the
+ * decoder needs a whole header (2 to 14 bytes) or a whole control frame, and returns WS_EVENT_MORE
+ * until it is there. The payload of a data frame is unmasked and returned in pieces as it arrives.
+ * A header that is wrong or announces too much is refused before its payload arrives. */
 #include "proto/ws/ws_decoder.h"
 
 #include <assert.h>
@@ -9,7 +9,7 @@
 _Static_assert(sizeof(struct ws_decoder) <= 24, "one for each open connection");
 
 enum { STATE_HEADER, STATE_PAYLOAD };
-/* The first two belong to a frame, the third to a message, the last to the connection. */
+/* The first two describe the current frame, the third the message, the last the connection. */
 enum { FLAG_FINAL = 1, FLAG_FIRST = 2, FLAG_COMPRESSED = 4, FLAG_MAY_COMPRESS = 8 };
 enum { BIT_FINAL = 0x80, BITS_RESERVED = 0x70, BIT_MASKED = 0x80, NO_CODE = 1005 };
 
@@ -23,15 +23,15 @@ void ws_decoder_allow_compressed(struct ws_decoder *decoder)
     decoder->flags |= FLAG_MAY_COMPRESS;
 }
 
-static size_t malformed(struct ws_event *event, enum err error, size_t taken)
+static size_t mark_malformed(struct ws_event *event, enum err error, size_t taken)
 {
     event->kind = WS_EVENT_MALFORMED;
     event->error = error;
     return taken;
 }
 
-/* XORs with the mask (5.3), eight bytes at a time, and turns the mask to where the next byte meets
- * it. */
+/* XORs with the mask (5.3), eight bytes at a time, and rotates the mask so that mask[0] applies to
+ * the next byte. */
 static void unmask(uint8_t *bytes, size_t len, uint8_t mask[4])
 {
     uint32_t half;
@@ -109,13 +109,13 @@ static size_t take_close(uint8_t *payload, size_t len, size_t taken, struct ws_e
     if (len == 0)
         return taken;
     if (len == 1)
-        return malformed(event, ERR_PROTOCOL, taken);
+        return mark_malformed(event, ERR_PROTOCOL, taken);
     event->close_code = (unsigned)payload[0] << 8 | payload[1];
     event->payload = (struct span){(const char *)payload + 2, len - 2};
     if (!ws_close_code_is_valid(event->close_code))
-        return malformed(event, ERR_PROTOCOL, taken);
+        return mark_malformed(event, ERR_PROTOCOL, taken);
     if (!utf8_is_valid(event->payload))
-        return malformed(event, ERR_BAD_UTF8, taken);
+        return mark_malformed(event, ERR_BAD_UTF8, taken);
     return taken;
 }
 
@@ -135,7 +135,8 @@ static size_t take_control(uint8_t *bytes, size_t len, struct header *header,
     return whole;
 }
 
-/* The header of a data frame: is it in its place (5.4), and is the message still small enough? */
+/* Checks the header of a data frame: is the frame allowed here (5.4), and is the message still
+ * within its limit? */
 static enum err begin_data(struct ws_decoder *decoder, const struct header *header)
 {
     bool is_continuation = header->opcode == WS_CONTINUATION;
@@ -169,7 +170,7 @@ static size_t take_payload(struct ws_decoder *decoder, uint8_t *bytes, size_t le
     bool is_compressed = decoder->flags & FLAG_COMPRESSED;
     if (decoder->opcode == WS_TEXT && !is_compressed &&
         (!utf8_feed(&decoder->utf8, bytes, n) || (is_last && decoder->utf8 != UTF8_ACCEPT)))
-        return malformed(event, ERR_BAD_UTF8, n);
+        return mark_malformed(event, ERR_BAD_UTF8, n);
 
     event->kind = WS_EVENT_DATA;
     event->opcode = decoder->opcode;
@@ -199,14 +200,14 @@ size_t ws_decoder_next(struct ws_decoder *decoder, uint8_t *bytes, size_t len,
     size_t header_len =
         read_header(bytes, len, decoder->flags & FLAG_MAY_COMPRESS, &header, &error);
     if (error != ERR_OK)
-        return malformed(ret_event, error, header_len);
+        return mark_malformed(ret_event, error, header_len);
     if (header_len == 0)
         return 0;
     if (header.opcode & 0x08)
         return take_control(bytes, len, &header, ret_event);
     error = begin_data(decoder, &header);
     if (error != ERR_OK)
-        return malformed(ret_event, error, header_len);
+        return mark_malformed(ret_event, error, header_len);
     if (decoder->remaining > 0 && len == header_len)
         return header_len; /* MORE: the payload has not begun */
     return header_len + take_payload(decoder, bytes + header_len, len - header_len, ret_event);

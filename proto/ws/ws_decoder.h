@@ -1,8 +1,8 @@
-/* WebSocket frames as a server reads them (RFC 6455, section 5), as a pure state machine.
+/* Decodes the WebSocket frames that a server reads (RFC 6455, section 5): a pure state machine.
  *
- * Payload is unmasked in place. Data frames are handed on in pieces as they arrive, so the decoder
- * keeps no bytes; only an unfinished frame header or control frame (at most 139 bytes) must be kept
- * by the caller and offered again with what follows it.
+ * Payload is unmasked in place. Data frames are returned in pieces as they arrive, so the decoder
+ * keeps no bytes. Only an incomplete frame header or control frame (at most 139 bytes) must be kept
+ * by the caller and passed again together with the bytes that follow.
  *
  * Checked here: masking required (5.1), reserved bits and opcodes, minimal lengths, the top bit of
  * a 64-bit length, control frames final and at most 125 bytes, fragmentation (5.4), UTF-8 of text
@@ -10,8 +10,8 @@
  * the size of a whole message.
  *
  * Where compression was agreed (RFC 7692, 6.1) RSV1 on the first frame of a data message marks it
- * as compressed: its pieces are handed on as they are, and the UTF-8 and the size of what they
- * inflate to are the caller's to check. Everywhere else RSV1 stays an error. */
+ * as compressed. Its pieces are returned compressed, and the caller checks the UTF-8 and the size
+ * of the inflated text. Everywhere else RSV1 remains an error. */
 #ifndef HERALD_PROTO_WS_DECODER_H
 #define HERALD_PROTO_WS_DECODER_H
 
@@ -22,11 +22,11 @@
 enum { WS_REST_MAX_BYTES = 14 + WS_CONTROL_MAX_BYTES };
 
 enum ws_event_kind {
-    WS_EVENT_MORE, /* nothing yet: keep what was not consumed (at most WS_REST_MAX_BYTES) */
+    WS_EVENT_MORE, /* no event yet: keep what was not consumed (at most WS_REST_MAX_BYTES) */
     WS_EVENT_DATA, /* a piece of a data message; may be empty */
     WS_EVENT_PING, /* answer it with a pong of the same payload */
     WS_EVENT_PONG,
-    WS_EVENT_CLOSE,     /* code (1005: none was sent) and payload = reason */
+    WS_EVENT_CLOSE,     /* close_code (1005: none was sent); payload is the reason */
     WS_EVENT_MALFORMED, /* error: ERR_PROTOCOL, ERR_BAD_UTF8 or ERR_MESSAGE_TOO_LARGE */
 };
 
@@ -41,19 +41,19 @@ struct ws_event {
     struct span payload; /* inside the caller's bytes; DATA, PING, PONG, CLOSE (the reason) */
 };
 
-/* 24 bytes, because each open connection has one. */
+/* It is kept at 24 bytes, because each open connection has one. */
 struct ws_decoder {
     uint32_t max_message; /* ceiling of a message in bytes as sent, over all its fragments */
     uint32_t message_len; /* so far */
-    uint32_t remaining;   /* of the present data frame's payload */
-    uint8_t mask[4];      /* rotated so that mask[0] meets the next byte */
+    uint32_t remaining;   /* of the current data frame's payload */
+    uint8_t mask[4];      /* rotated so that mask[0] applies to the next byte */
     uint8_t state;
-    uint8_t opcode; /* of the message under way; 0: none */
+    uint8_t opcode; /* of the message that is being received; 0: none */
     utf8_state utf8;
     uint8_t flags;
 };
 
-/* Has a data message begun of which the end has not come? */
+/* Has a data message begun but not ended? */
 static inline bool ws_decoder_is_in_message(const struct ws_decoder *decoder)
 {
     return decoder->opcode != 0;
@@ -61,11 +61,11 @@ static inline bool ws_decoder_is_in_message(const struct ws_decoder *decoder)
 
 void ws_decoder_init(struct ws_decoder *decoder, uint32_t max_message);
 
-/* permessage-deflate was agreed; before the first byte. */
+/* Allows compressed messages, if permessage-deflate was agreed. Call it before the first byte. */
 void ws_decoder_allow_compressed(struct ws_decoder *decoder);
 
-/* Takes one event from the bytes; answers how many were consumed. Call again with the rest until
- * WS_EVENT_MORE. `bytes` is written to (unmasking). After CLOSE or MALFORMED no more calls. */
+/* Decodes one event; returns how many bytes it consumed. Call it again with the rest until
+ * WS_EVENT_MORE. It unmasks `bytes` in place. It must not be called after CLOSE or MALFORMED. */
 size_t ws_decoder_next(struct ws_decoder *decoder, uint8_t *bytes, size_t len,
                        struct ws_event *ret_event);
 

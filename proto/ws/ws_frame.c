@@ -54,8 +54,7 @@ size_t ws_close_write(unsigned code, struct span reason, uint8_t out[WS_CONTROL_
 
 bool ws_close_code_is_valid(unsigned code)
 {
-    /* 1004-1006 and 1015 never stand on the wire; 1012-1014 came after the RFC, by IANA's registry.
-     */
+    /* 1004-1006 and 1015 must not be sent; 1012-1014 were registered with IANA after the RFC. */
     if (code >= 3000)
         return code <= 4999;
     return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;

@@ -1,4 +1,4 @@
-/* WebSocket frames as a server writes them (RFC 6455, section 5.2): never masked, minimal lengths.
+/* Writes WebSocket frames as a server must (RFC 6455, section 5.2): unmasked, with minimal lengths.
  * Pure. */
 #ifndef HERALD_PROTO_WS_FRAME_H
 #define HERALD_PROTO_WS_FRAME_H
@@ -17,7 +17,7 @@ enum ws_opcode {
     WS_PONG = 0xA,
 };
 
-/* In the first byte of a header: the message is compressed (RFC 7692, 6). */
+/* A bit in the first byte of a header: the message is compressed (RFC 7692, 6). */
 enum { WS_RSV1 = 0x40 };
 
 enum {
@@ -30,12 +30,13 @@ enum {
 size_t ws_header_write(enum ws_opcode opcode, uint64_t payload_len,
                        uint8_t out[WS_HEADER_MAX_BYTES]);
 
-/* Writes a whole control frame (payload at most 125 bytes, asserted); answers its length. */
+/* Writes a whole control frame (payload at most 125 bytes, asserted); returns its length. */
 size_t ws_control_write(enum ws_opcode opcode, struct span payload,
                         uint8_t out[WS_CONTROL_FRAME_MAX_BYTES]);
 
-/* Writes a close frame with a code and a reason, UTF-8 that is cut behind the last character that
- * fits into 123 bytes; code 0 writes one without a body. Answers its length. */
+/* Writes a close frame with a code and a reason; code 0 writes one without a body. The reason is
+ * UTF-8 and is cut after the last character that fits into 123 bytes. Returns the frame's
+ * length. */
 size_t ws_close_write(unsigned code, struct span reason, uint8_t out[WS_CONTROL_FRAME_MAX_BYTES]);
 
 /* May a peer send this close code (7.4.1, 7.4.2)? */
