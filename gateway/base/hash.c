@@ -15,24 +15,24 @@ enum err hash_init(void)
     return ERR_OK;
 }
 
-static uint64_t rotate(uint64_t word, unsigned bits)
+static uint64_t rotate_left(uint64_t word, unsigned bits)
 {
     return (word << bits) | (word >> (64 - bits));
 }
 
-static void rounds(uint64_t v[4], unsigned n)
+static void run_rounds(uint64_t v[4], unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         v[0] += v[1];
-        v[1] = rotate(v[1], 13) ^ v[0];
-        v[0] = rotate(v[0], 32);
+        v[1] = rotate_left(v[1], 13) ^ v[0];
+        v[0] = rotate_left(v[0], 32);
         v[2] += v[3];
-        v[3] = rotate(v[3], 16) ^ v[2];
+        v[3] = rotate_left(v[3], 16) ^ v[2];
         v[0] += v[3];
-        v[3] = rotate(v[3], 21) ^ v[0];
+        v[3] = rotate_left(v[3], 21) ^ v[0];
         v[2] += v[1];
-        v[1] = rotate(v[1], 17) ^ v[2];
-        v[2] = rotate(v[2], 32);
+        v[1] = rotate_left(v[1], 17) ^ v[2];
+        v[2] = rotate_left(v[2], 32);
     }
 }
 
@@ -56,17 +56,17 @@ uint64_t hash_bytes_keyed(struct span bytes, const uint64_t with_key[2])
     for (size_t i = 0; i < whole; i += 8) {
         uint64_t word = little_endian(bytes.bytes + i, 8);
         v[3] ^= word;
-        rounds(v, 2);
+        run_rounds(v, 2);
         v[0] ^= word;
     }
     uint64_t last = (uint64_t)bytes.len << 56;
     if (bytes.len > whole)
         last |= little_endian(bytes.bytes + whole, bytes.len - whole);
     v[3] ^= last;
-    rounds(v, 2);
+    run_rounds(v, 2);
     v[0] ^= last;
     v[2] ^= 0xff;
-    rounds(v, 4);
+    run_rounds(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 

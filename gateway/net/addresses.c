@@ -21,8 +21,8 @@ void addresses_fini(struct addresses *addresses)
     hash_table_fini(&addresses->table);
 }
 
-static struct address *find(const struct addresses *addresses, uint64_t hash,
-                            const struct ip *network)
+static struct address *find_address(const struct addresses *addresses, uint64_t hash,
+                                    const struct ip *network)
 {
     const struct hash_table *table = &addresses->table;
     HASH_TABLE_FOR_EACH_IN(link, table, hash_table_bucket(table, hash))
@@ -38,7 +38,7 @@ struct address *addresses_enter(struct addresses *addresses, const struct ip *ip
 {
     struct ip network = ip_network(ip);
     uint64_t hash = hash_bytes((struct span){(const char *)network.bytes, sizeof network.bytes});
-    struct address *address = find(addresses, hash, &network);
+    struct address *address = find_address(addresses, hash, &network);
     if (address == NULL) {
         address = calloc(1, bytes);
         if (address == NULL)

@@ -248,7 +248,7 @@ static void continue_reading(struct conn *conn)
 /* ---- reads ---- */
 
 /* Must the connection wait before it is read again? */
-static bool charge(struct conn *conn, size_t bytes)
+static bool charge_conn(struct conn *conn, size_t bytes)
 {
     if (!is_busy(conn) && bytes < BUSY_BYTES)
         return false;
@@ -291,7 +291,7 @@ static void read_now(struct conn *conn)
     else
         read_socket(conn);
 
-    bool must_wait = charge(conn, conn->loop->read_bytes - before);
+    bool must_wait = charge_conn(conn, conn->loop->read_bytes - before);
     if (conn->watch.fd < 0)
         return;
     if (is_put_off(conn) || (must_wait && !is_paused(conn)))

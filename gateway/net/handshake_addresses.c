@@ -23,7 +23,7 @@ static void take_out(struct handshake_ranks *ranks, unsigned rank, struct list *
         ranks->used[rank / 64] &= ~(UINT64_C(1) << rank % 64);
 }
 
-static struct list *lowest(const struct handshake_ranks *ranks)
+static struct list *lowest_rank(const struct handshake_ranks *ranks)
 {
     for (unsigned word = 0; word < HANDSHAKE_RANK_WORDS; word++) {
         if (ranks->used[word] != 0)
@@ -32,7 +32,7 @@ static struct list *lowest(const struct handshake_ranks *ranks)
     return NULL;
 }
 
-static struct list *highest(const struct handshake_ranks *ranks)
+static struct list *highest_rank(const struct handshake_ranks *ranks)
 {
     for (unsigned word = HANDSHAKE_RANK_WORDS; word-- > 0;) {
         if (ranks->used[word] != 0)
@@ -118,7 +118,7 @@ struct handshake_entry *handshake_addresses_next_ready(const struct handshake_ad
 
 struct handshake_entry *handshake_addresses_next_fresh(const struct handshake_addresses *addresses)
 {
-    struct list *turn = lowest(&addresses->fresh);
+    struct list *turn = lowest_rank(&addresses->fresh);
     if (turn == NULL)
         return NULL;
     const struct handshake_address *address = CONTAINER_OF(turn, struct handshake_address, turn);
@@ -149,7 +149,7 @@ void handshake_addresses_begin(struct handshake_addresses *addresses, struct han
 
 struct handshake_entry *handshake_addresses_oldest(const struct handshake_addresses *addresses)
 {
-    struct list *rank = highest(&addresses->by_begun);
+    struct list *rank = highest_rank(&addresses->by_begun);
     if (rank == NULL)
         return NULL;
     const struct handshake_address *address = CONTAINER_OF(rank, struct handshake_address, rank);

@@ -162,7 +162,7 @@ void listener_close(int fd, const struct listen_address *address)
 }
 
 /* `with_port`: as a listener; without: as a peer. */
-static void describe(const union any_address *any, bool with_port, char *out, size_t cap)
+static void describe_address(const union any_address *any, bool with_port, char *out, size_t cap)
 {
     static const char mapped[] = "::ffff:";
     char host[INET6_ADDRSTRLEN] = "?";
@@ -221,7 +221,7 @@ void listener_describe(int fd, char *out, size_t cap)
     union any_address any = {0};
     socklen_t len = sizeof any;
     if (getsockname(fd, &any.sa, &len) == 0)
-        describe(&any, true, out, cap);
+        describe_address(&any, true, out, cap);
     else
         snprintf(out, cap, "?");
 }
@@ -231,7 +231,7 @@ void listener_peer(int fd, char *out, size_t cap)
     union any_address any = {0};
     socklen_t len = sizeof any;
     if (getpeername(fd, &any.sa, &len) == 0)
-        describe(&any, false, out, cap);
+        describe_address(&any, false, out, cap);
     else
         snprintf(out, cap, "?");
 }

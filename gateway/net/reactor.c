@@ -160,8 +160,8 @@ void reactor_stop(struct reactor *reactor)
     (void)written; /* a full counter wakes as well */
 }
 
-static enum err control(struct reactor *reactor, int op, struct reactor_watch *watch,
-                        uint32_t events)
+static enum err control_watch(struct reactor *reactor, int op, struct reactor_watch *watch,
+                              uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = watch};
     if (epoll_ctl(reactor->epoll_fd, op, watch->fd, &event) == 0)
@@ -171,12 +171,12 @@ static enum err control(struct reactor *reactor, int op, struct reactor_watch *w
 
 enum err reactor_watch_add(struct reactor *reactor, struct reactor_watch *watch, uint32_t events)
 {
-    return control(reactor, EPOLL_CTL_ADD, watch, events);
+    return control_watch(reactor, EPOLL_CTL_ADD, watch, events);
 }
 
 enum err reactor_watch_change(struct reactor *reactor, struct reactor_watch *watch, uint32_t events)
 {
-    return control(reactor, EPOLL_CTL_MOD, watch, events);
+    return control_watch(reactor, EPOLL_CTL_MOD, watch, events);
 }
 
 void reactor_watch_remove(struct reactor *reactor, struct reactor_watch *watch)

@@ -38,7 +38,7 @@ struct lookup_answer {
     struct tcp_address address;
 };
 
-static const struct addrinfo *choose(const struct addrinfo *list, unsigned attempt)
+static const struct addrinfo *choose_address(const struct addrinfo *list, unsigned attempt)
 {
     unsigned n = 0;
     for (const struct addrinfo *at = list; at != NULL; at = at->ai_next)
@@ -49,8 +49,8 @@ static const struct addrinfo *choose(const struct addrinfo *list, unsigned attem
     return chosen;
 }
 
-static int resolve(const char *host, const char *port, int flags, unsigned attempt,
-                   struct tcp_address *ret_address)
+static int resolve_host(const char *host, const char *port, int flags, unsigned attempt,
+                        struct tcp_address *ret_address)
 {
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
@@ -58,7 +58,7 @@ static int resolve(const char *host, const char *port, int flags, unsigned attem
     int failure = getaddrinfo(host, port, &hints, &list);
     if (failure != 0)
         return failure;
-    const struct addrinfo *chosen = choose(list, attempt);
+    const struct addrinfo *chosen = choose_address(list, attempt);
     ret_address->len = chosen->ai_addrlen;
     memcpy(&ret_address->storage, chosen->ai_addr, chosen->ai_addrlen);
     freeaddrinfo(list);
@@ -67,7 +67,7 @@ static int resolve(const char *host, const char *port, int flags, unsigned attem
 
 bool tcp_address_of(const char *host, const char *port, struct tcp_address *ret_address)
 {
-    return resolve(host, port, AI_NUMERICHOST, 0, ret_address) == 0;
+    return resolve_host(host, port, AI_NUMERICHOST, 0, ret_address) == 0;
 }
 
 static void *run_lookup(void *argument)
@@ -75,7 +75,7 @@ static void *run_lookup(void *argument)
     struct lookup *lookup = argument;
     struct lookup_answer answer;
     memset(&answer, 0, sizeof answer); /* the padding is sent, too */
-    answer.failure = resolve(lookup->host, lookup->port, 0, lookup->attempt, &answer.address);
+    answer.failure = resolve_host(lookup->host, lookup->port, 0, lookup->attempt, &answer.address);
     ssize_t sent = send(lookup->fd, &answer, sizeof answer, MSG_NOSIGNAL);
     (void)sent; /* nobody waits any more */
     close(lookup->fd);

@@ -26,7 +26,7 @@ static struct throttled *next_in_turn(struct throttle *throttle)
     return next == NULL ? NULL : CONTAINER_OF(next, struct throttled, link);
 }
 
-static void forget(struct throttle *throttle, struct throttled *throttled)
+static void forget_throttled(struct throttle *throttle, struct throttled *throttled)
 {
     addresses_leave(&throttle->addresses, &throttled->address->here);
     throttled->address = NULL;
@@ -36,7 +36,7 @@ static void take_throttled(struct throttle *throttle, struct throttled *throttle
 {
     enum throttle_kind kind = throttled->kind;
     round_take(&throttle->rounds[kind], &throttled->address->lines[kind], &throttled->link);
-    forget(throttle, throttled);
+    forget_throttled(throttle, throttled);
 }
 
 static void read_in_turn(struct reactor_task *task)
@@ -113,5 +113,5 @@ void throttle_leave(struct throttle *throttle, struct throttled *throttled)
     if (throttled->address == NULL)
         return;
     round_leave(&throttled->address->lines[throttled->kind], &throttled->link);
-    forget(throttle, throttled);
+    forget_throttled(throttle, throttled);
 }

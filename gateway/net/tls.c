@@ -101,7 +101,7 @@ static bool attach_ssl(struct tls *tls, int fd)
     return true;
 }
 
-static enum transport_state shake(struct transport *transport, int fd)
+static enum transport_state tls_shake(struct transport *transport, int fd)
 {
     struct tls *tls = tls_of(transport);
     ERR_clear_error();
@@ -159,7 +159,7 @@ struct cursor {
 
 /* The next record's bytes: where they lie, or gathered. Deterministic, so that a second call begins
  * with the same bytes. */
-static const uint8_t *gather(const struct cursor *cursor, uint8_t *buffer, size_t *ret_len)
+static const uint8_t *gather_record(const struct cursor *cursor, uint8_t *buffer, size_t *ret_len)
 {
     const uint8_t *first = (const uint8_t *)cursor->iovec->iov_base + cursor->offset;
     size_t first_len = cursor->iovec->iov_len - cursor->offset;
@@ -181,7 +181,7 @@ static const uint8_t *gather(const struct cursor *cursor, uint8_t *buffer, size_
     return buffer;
 }
 
-static void advance(struct cursor *cursor, size_t len)
+static void advance_cursor(struct cursor *cursor, size_t len)
 {
     while (cursor->n > 0 && len >= cursor->iovec->iov_len - cursor->offset) {
         len -= cursor->iovec->iov_len - cursor->offset;
@@ -205,7 +205,7 @@ static enum transport_state write_records(struct transport *transport, int fd,
     for (int i = 0; i < RECORDS_PER_WRITE && cursor.n > 0; i++) {
         size_t len;
         size_t written;
-        const uint8_t *bytes = gather(&cursor, buffer, &len);
+        const uint8_t *bytes = gather_record(&cursor, buffer, &len);
         ERR_clear_error();
         int result = SSL_write_ex(tls->ssl, bytes, len, &written);
         if (result != 1) {
@@ -215,12 +215,12 @@ static enum transport_state write_records(struct transport *transport, int fd,
             return state == TRANSPORT_WANTS_WRITE ? state : TRANSPORT_BROKEN;
         }
         *ret_len += written;
-        advance(&cursor, written);
+        advance_cursor(&cursor, written);
     }
     return TRANSPORT_MOVED;
 }
 
-static void finish(struct transport *transport, int fd)
+static void tls_finish(struct transport *transport, int fd)
 {
     struct tls *tls = tls_of(transport);
     (void)fd;
@@ -240,10 +240,10 @@ static void free_tls(struct transport *transport)
 }
 
 static const struct transport_ops tls_ops = {
-    .shake = shake,
+    .shake = tls_shake,
     .read = read_records,
     .write = write_records,
-    .finish = finish,
+    .finish = tls_finish,
     .free = free_tls,
 };
 

@@ -275,7 +275,7 @@ static bool add_certificate(EVP_MD_CTX *hash, const X509 *certificate)
 }
 
 /* The key belongs to the certificate (use_key). Out of memory: all zero, as of others. */
-static void digest(SSL_CTX *ctx, struct digests *digests)
+static void digest_certificates(SSL_CTX *ctx, struct digests *digests)
 {
     STACK_OF(X509) * chain;
     const X509 *first = SSL_CTX_get0_certificate(ctx);
@@ -293,8 +293,8 @@ static void digest(SSL_CTX *ctx, struct digests *digests)
     EVP_MD_CTX_free(hash);
 }
 
-static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, struct digests *digests,
-                      struct reason *why)
+static enum err build_context(struct tls_context *context, SSL_CTX **ret_ctx,
+                              struct digests *digests, struct reason *why)
 {
     const struct tls_files *files = &context->files;
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -313,7 +313,7 @@ static enum err build(struct tls_context *context, SSL_CTX **ret_ctx, struct dig
         SSL_CTX_free(ctx);
         return error;
     }
-    digest(ctx, digests);
+    digest_certificates(ctx, digests);
     *ret_ctx = ctx;
     return ERR_OK;
 }
@@ -336,7 +336,7 @@ enum err tls_context_new(const struct tls_files *files, struct tls_context **ret
     error = ERR_SYSTEM;
     if (pthread_mutex_init(&context->lock, NULL) != 0)
         goto undo_tickets;
-    error = build(context, &context->current, &context->digests, &reason);
+    error = build_context(context, &context->current, &context->digests, &reason);
     if (error != ERR_OK)
         goto undo_lock;
     *ret_context = context;
@@ -375,7 +375,7 @@ enum err tls_context_reload(struct tls_context *context, struct tls_changes *ret
     const struct digests before = context->digests;
     struct digests after;
     SSL_CTX *next;
-    enum err error = build(context, &next, &after, &reason);
+    enum err error = build_context(context, &next, &after, &reason);
     if (error != ERR_OK) {
         ret_changes->refused = file_of(&context->files, reason.option);
         return error;
