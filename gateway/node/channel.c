@@ -20,7 +20,7 @@ static uint32_t weight_of(struct inbox_event event)
     return event.kind == INBOX_WITHDRAWAL ? 0 : event.note->payload->len + CHANNEL_NOTE_BYTES;
 }
 
-/* The number that it has taken the place of; 0: it withdraws nothing in passing. */
+/* The number that a notification has replaced; 0: none. */
 static uint64_t replaced_by(struct inbox_event event)
 {
     return event.kind == INBOX_NOTIFICATION ? event.note->replaces : 0;
@@ -100,11 +100,16 @@ void channel_shed(struct channel *channel)
     *channel = left;
 }
 
-void channel_clear(struct channel *channel)
+static void drop_events(struct channel *channel)
 {
     for (uint32_t i = 0; i < channel->n; i++)
         inbox_event_unref(channel_at(channel, i));
     free(channel->more);
+}
+
+void channel_clear(struct channel *channel)
+{
+    drop_events(channel);
     *channel = (struct channel){0};
 }
 
@@ -121,7 +126,7 @@ void channel_free(struct channel *channel)
 {
     if (channel == NULL)
         return;
-    channel_clear(channel);
+    drop_events(channel);
     free(channel);
 }
 

@@ -12,14 +12,13 @@ bool decimal_is_number(struct span text)
 bool decimal_read(struct span text, uint64_t max, uint64_t *ret_number)
 {
     uint64_t number = 0;
-    if (!decimal_is_number(text))
-        return false;
     for (size_t i = 0; i < text.len; i++) {
-        uint64_t digit = (uint64_t)(text.bytes[i] - '0');
-        if (digit > max || number > (max - digit) / 10)
+        if (!decimal_is_digit(text.bytes[i]) || __builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(text.bytes[i] - '0'), &number))
             return false;
-        number = number * 10 + digit;
     }
+    if (text.len == 0 || number > max)
+        return false;
     *ret_number = number;
     return true;
 }
