@@ -38,4 +38,5 @@ void contract_close(void)
     contract_check_leaks();
 }
 
-TestSuite(store_contract, .init = contract_open, .fini = contract_close, .timeout = 60);
+TestSuite(store_contract, .init = contract_open, .fini = contract_close,
+          .timeout = STORE_TEST_TIMEOUT_S);

@@ -92,4 +92,5 @@ void wait_for_missed(int wanted)
     cr_assert_geq(atomic_load(&n_missed), wanted);
 }
 
-TestSuite(store_redis, .init = contract_open, .fini = contract_close, .timeout = 60);
+TestSuite(store_redis, .init = contract_open, .fini = contract_close,
+          .timeout = STORE_TEST_TIMEOUT_S);

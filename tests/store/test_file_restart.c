@@ -50,7 +50,7 @@ static void teardown(void)
     contract_check_leaks();
 }
 
-TestSuite(store_file_restart, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(store_file_restart, .init = setup, .fini = teardown, .timeout = STORE_TEST_TIMEOUT_S);
 
 Test(store_file_restart, keeps_each_cause)
 {

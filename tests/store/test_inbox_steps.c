@@ -12,7 +12,7 @@ static void twin_open(void)
         .inbox_max = LARGE, .inbox_max_bytes = (uint64_t)1 << 40, .max_bytes = (uint64_t)1 << 40});
 }
 
-TestSuite(inbox_steps, .init = twin_open, .fini = twin_close, .timeout = 120);
+TestSuite(inbox_steps, .init = twin_open, .fini = twin_close, .timeout = STORE_TEST_TIMEOUT_S);
 
 static void expect_few_steps(const char *what, size_t n_operations)
 {

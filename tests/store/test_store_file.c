@@ -11,7 +11,8 @@
 
 enum { FIRST_LIMIT_BYTES = 4 << 20 };
 
-TestSuite(store_file, .init = contract_open, .fini = contract_close, .timeout = 120);
+TestSuite(store_file, .init = contract_open, .fini = contract_close,
+          .timeout = STORE_TEST_TIMEOUT_S);
 
 Test(store_file, keeps_everything_over_a_restart)
 {

@@ -8,7 +8,8 @@
 
 enum { PAGE = 4096, USERS = 40, APPENDS = 400 };
 
-TestSuite(store_file_damage, .init = contract_open, .fini = contract_close, .timeout = 120);
+TestSuite(store_file_damage, .init = contract_open, .fini = contract_close,
+          .timeout = STORE_TEST_TIMEOUT_S);
 
 static void path_of(char out[100])
 {

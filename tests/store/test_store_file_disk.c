@@ -10,7 +10,8 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-TestSuite(store_file_disk, .init = contract_open, .fini = contract_close, .timeout = 60);
+TestSuite(store_file_disk, .init = contract_open, .fini = contract_close,
+          .timeout = STORE_TEST_TIMEOUT_S);
 
 enum { USERS = 4, NOTES = 500 };
 

@@ -5,7 +5,8 @@
 
 #include "tests/store/block_calls.h"
 
-TestSuite(store_file_records, .init = contract_open, .fini = contract_close, .timeout = 60);
+TestSuite(store_file_records, .init = contract_open, .fini = contract_close,
+          .timeout = STORE_TEST_TIMEOUT_S);
 
 /* ---- one payload, cut into several requests ---- */
 

@@ -52,7 +52,7 @@ static void twin_close(void)
     contract_check_leaks();
 }
 
-TestSuite(store_twin, .init = twin_open, .fini = twin_close, .timeout = 20);
+TestSuite(store_twin, .init = twin_open, .fini = twin_close, .timeout = STORE_TEST_TIMEOUT_S);
 
 static struct store_target twin_append(const char *user, uint32_t ttl_s)
 {

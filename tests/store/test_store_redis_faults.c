@@ -18,7 +18,8 @@ static void contract_open_absent(void)
     store = open_on(&config, server.url);
 }
 
-TestSuite(store_redis_absent, .init = contract_open_absent, .fini = contract_close, .timeout = 60);
+TestSuite(store_redis_absent, .init = contract_open_absent, .fini = contract_close,
+          .timeout = STORE_TEST_TIMEOUT_S);
 
 Test(store_redis_absent, refuses_until_the_server_appears_and_then_serves)
 {

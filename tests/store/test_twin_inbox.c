@@ -10,7 +10,7 @@ static void twin_open(void)
         (struct store_config){.inbox_max = 1000, .inbox_max_bytes = 1 << 20, .idempotency_max = 3});
 }
 
-TestSuite(store_twin_inbox, .init = twin_open, .fini = twin_close, .timeout = 20);
+TestSuite(store_twin_inbox, .init = twin_open, .fini = twin_close, .timeout = STORE_TEST_TIMEOUT_S);
 
 static struct store_target twin_append(const char *key)
 {
