@@ -5,16 +5,6 @@
 
 #include <sys/random.h>
 
-bool epoch_is_none(struct epoch epoch)
-{
-    return epoch.text[0] == '\0';
-}
-
-bool epoch_equal(struct epoch a, struct epoch b)
-{
-    return memcmp(a.text, b.text, EPOCH_LEN) == 0;
-}
-
 /* Random numbers are drawn many at a time, because a busy store asks for an epoch with every
  * push. */
 static bool draw_number(uint64_t *ret_number)

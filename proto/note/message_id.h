@@ -16,8 +16,16 @@ struct epoch {
     char text[EPOCH_LEN]; /* all NUL: none */
 };
 
-bool epoch_is_none(struct epoch epoch);
-bool epoch_equal(struct epoch a, struct epoch b);
+static inline bool epoch_is_none(struct epoch epoch)
+{
+    return epoch.text[0] == '\0';
+}
+
+static inline bool epoch_equal(struct epoch a, struct epoch b)
+{
+    return memcmp(a.text, b.text, EPOCH_LEN) == 0;
+}
+
 MUST_CHECK enum err epoch_random(struct epoch *ret_epoch); /* ERR_SYSTEM: no randomness */
 
 enum { MESSAGE_ID_MAX_BYTES = EPOCH_LEN + 1 + 20 + 1 };

@@ -19,16 +19,8 @@ struct notification *notification_new(struct payload *payload, struct epoch epoc
     return note;
 }
 
-struct notification *notification_ref(struct notification *note)
+void notification_free(struct notification *note)
 {
-    atomic_fetch_add_explicit(&note->refs, 1, memory_order_relaxed);
-    return note;
-}
-
-void notification_unref(struct notification *note)
-{
-    if (note == NULL || atomic_fetch_sub_explicit(&note->refs, 1, memory_order_acq_rel) != 1)
-        return;
     payload_unref(note->payload);
     payload_unref(atomic_load_explicit(&note->v1, memory_order_relaxed));
     payload_unref(atomic_load_explicit(&note->sse, memory_order_relaxed));

@@ -26,7 +26,19 @@ struct notification {
 /* Adds a reference to the payload. NULL: out of memory. */
 struct notification *notification_new(struct payload *payload, struct epoch epoch, uint64_t seq,
                                       int64_t time_ms, int64_t expires_ms);
-struct notification *notification_ref(struct notification *note);
-void notification_unref(struct notification *note); /* NULL is fine */
+void notification_free(struct notification *note); /* for notification_unref */
+
+static inline struct notification *notification_ref(struct notification *note)
+{
+    atomic_fetch_add_explicit(&note->refs, 1, memory_order_relaxed);
+    return note;
+}
+
+/* NULL is fine. */
+static inline void notification_unref(struct notification *note)
+{
+    if (note != NULL && atomic_fetch_sub_explicit(&note->refs, 1, memory_order_acq_rel) == 1)
+        notification_free(note);
+}
 
 #endif

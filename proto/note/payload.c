@@ -54,14 +54,7 @@ struct payload *payload_new(struct span data)
     return payload_new_keyed(data, (struct span){0});
 }
 
-struct payload *payload_ref(struct payload *payload)
+void payload_free(struct payload *payload)
 {
-    atomic_fetch_add_explicit(&payload->refs, 1, memory_order_relaxed);
-    return payload;
-}
-
-void payload_unref(struct payload *payload)
-{
-    if (payload != NULL && atomic_fetch_sub_explicit(&payload->refs, 1, memory_order_acq_rel) == 1)
-        free(payload);
+    free(payload);
 }

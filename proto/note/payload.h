@@ -27,8 +27,23 @@ struct payload *payload_new_keyed(struct span data, struct span collapse_key);
 struct payload *payload_new_bare(struct span bytes);
 /* Bytes that deflater_message made; the frame header marks them as compressed. */
 struct payload *payload_new_compressed(struct span bytes);
-struct payload *payload_ref(struct payload *payload);
-void payload_unref(struct payload *payload); /* NULL is fine */
+
+/* Frees one whose last reference is gone: for payload_unref, which is inline because each push
+ * counts several times. */
+void payload_free(struct payload *payload);
+
+static inline struct payload *payload_ref(struct payload *payload)
+{
+    atomic_fetch_add_explicit(&payload->refs, 1, memory_order_relaxed);
+    return payload;
+}
+
+/* NULL is fine. */
+static inline void payload_unref(struct payload *payload)
+{
+    if (payload != NULL && atomic_fetch_sub_explicit(&payload->refs, 1, memory_order_acq_rel) == 1)
+        payload_free(payload);
+}
 
 static inline struct span payload_data(const struct payload *payload)
 {
