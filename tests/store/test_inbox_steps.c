@@ -136,13 +136,17 @@ Test(inbox_steps, a_push_with_a_collapse_key)
 }
 
 /* Each expires before the next of its key comes. */
-Test(inbox_steps, pushes_of_one_key_of_which_each_has_expired)
+/* Several keys take turns: how far one is looked for depends on where this run's random hash puts
+ * it. */
+Test(inbox_steps, pushes_of_few_keys_of_which_each_has_expired)
 {
+    enum { KEYS = 64 };
+    ttl_unit_s = 100;
     fill(true);
     waiting_steps = 0;
     for (int i = 0; i < OPERATIONS; i++) {
-        append(1, "again");
-        fake_ms += 10;
+        append(1, key_of(LARGE + i % KEYS));
+        fake_ms += 1001;
     }
     expect_few_steps("a push", OPERATIONS);
 }
