@@ -84,7 +84,7 @@ static const struct claim *claim_of(const struct session *session)
     return session->extra->auth.claim;
 }
 
-bool session_is_identified(const struct session *session)
+bool session_claim_is_known(const struct session *session)
 {
     const struct claim *claim = claim_of(session);
     return claim != NULL && claim->is_known;

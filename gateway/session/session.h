@@ -164,8 +164,16 @@ void session_give_up(struct session *session);
  * it is beyond what was written. */
 MUST_CHECK bool session_ack(struct session *session, uint64_t seq);
 
-/* AUTH: its token has said who it is, and it waits to be handed over (on_identified). */
-bool session_is_identified(const struct session *session);
+/* For session_is_identified: of a session in SESSION_AUTH. */
+bool session_claim_is_known(const struct session *session);
+
+/* AUTH: its token has said who it is, and it waits to be handed over (on_identified). Asked several
+ * times for each push. */
+static inline bool session_is_identified(const struct session *session)
+{
+    return session->state == SESSION_AUTH && session_claim_is_known(session);
+}
+
 /* For until_s, of milliseconds since 1970; 0: never. */
 uint32_t session_until_s(int64_t until_ms);
 
