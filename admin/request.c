@@ -296,7 +296,7 @@ static uint64_t next_id(struct service *service)
     return z ^ z >> 31;
 }
 
-void request_refuse(struct request *request, const struct problem *problem)
+static void write_refusal(struct request *request, const struct problem *problem)
 {
     char id[REQUEST_ID_LEN + 1];
     char refusal[STORE_PROBLEM_MAX_BYTES];
@@ -322,13 +322,13 @@ void request_refuse_with(struct request *request, enum err error, const char *fi
                          const char *detail)
 {
     struct problem problem = {.error = error, .field = field, .detail = detail};
-    request_refuse(request, &problem);
+    write_refusal(request, &problem);
 }
 
 void request_refuse_json(struct request *request, const struct json_problem *problem)
 {
     struct problem whole = problem_from_json(problem);
-    request_refuse(request, &whole);
+    write_refusal(request, &whole);
 }
 
 /* The parts of the address, and headers */

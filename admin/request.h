@@ -75,7 +75,6 @@ void request_done(struct request *request); /* in on_done */
 
 /* The answer is what was written to `out`, or a problem document instead. */
 void request_reply(struct request *request, unsigned status);
-void request_refuse(struct request *request, const struct problem *problem);
 void request_refuse_with(struct request *request, enum err error, const char *field,
                          const char *detail);
 void request_refuse_json(struct request *request, const struct json_problem *problem);
