@@ -5,6 +5,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/net/listener.h"
+#include "proto/bytes/user_id.h"
 
 #include <stdlib.h>
 

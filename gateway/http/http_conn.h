@@ -11,7 +11,6 @@
 #include "gateway/identity/peers.h"
 #include "gateway/node/refusals.h"
 #include "gateway/node/worker.h"
-#include "proto/bytes/user_id.h"
 #include "proto/http/http_head.h"
 
 struct http_conn;

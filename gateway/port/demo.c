@@ -1,6 +1,5 @@
 #include "gateway/port/demo.h"
 
-#include "gateway/base/metrics.h"
 #include "gateway/requests/push_result.h"
 #include "gateway/requests/requests.h"
 #include "proto/json/json_text.h"

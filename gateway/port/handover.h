@@ -4,7 +4,11 @@
 #ifndef HERALD_HANDOVER_H
 #define HERALD_HANDOVER_H
 
-#include "gateway/session/session.h"
+#include "gateway/net/mailbox.h"
+#include "gateway/session/admission.h"
+
+struct session;
+struct worker;
 
 struct handover {
     struct letter letter;
