@@ -10,7 +10,7 @@
 void demo_serve_page(struct http_conn *http_conn, struct span method);
 void demo_serve_style(struct http_conn *http_conn, struct span method);
 void demo_serve_script(struct http_conn *http_conn, struct span method);
-/* GET: how Herald runs: where backends push, and what they need to. */
+/* GET: where backends push to this Herald, and what they need for it. */
 void demo_serve_facts(struct http_conn *http_conn, struct span method);
 /* POST: one push to one user, as the page's button asks for it. */
 void demo_serve_push(struct http_conn *http_conn, struct span method);

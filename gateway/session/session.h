@@ -42,12 +42,12 @@ enum session_state {
 
 struct session_rates;
 
-/* Each of these is of some sessions only. */
+/* ---- what only some sessions need (struct session_extra) ---- */
 
-/* AUTH: who it claims to be. */
+/* AUTH: the user and the device that its client claims. */
 struct session_auth {
     struct claim *claim;
-    uint32_t by_ms; /* on session_clock: when it must have said so */
+    uint32_t by_ms; /* on session_clock: when its token must have come */
 };
 
 /* herald.v1: an auth message that has to wait (session_hold.c). */
@@ -80,7 +80,7 @@ struct session_stream {
 
 struct refusal_subject;
 
-/* What only some sessions need. At most 168 bytes. */
+/* At most 168 bytes (session.c). */
 struct session_extra {
     struct session_rates *rates; /* with a limit on what comes in: what it has left of that */
     struct backlog *backlog;     /* what waits for the connection to take more; NULL: nothing */
@@ -104,7 +104,7 @@ struct session {
     struct ws_decoder decoder;
     struct reader reader;
     struct session_extra *extra;
-    /* Where it comes from; NULL: the socket knows. */
+    /* The address that counts for it (peers.h). NULL: that of its socket. */
     struct peer *peer;
     struct user_agent *agent;
     uint64_t id;       /* of the connection */
@@ -214,7 +214,7 @@ static inline bool session_has_come(uint32_t now_ms, uint32_t due_ms)
     return (int32_t)(now_ms - due_ms) >= 0;
 }
 
-/* What waits for its connection to take more; NULL: nothing. */
+/* What waits until its connection takes more; NULL: nothing. */
 static inline struct backlog *session_backlog(const struct session *session)
 {
     return session->extra == NULL ? NULL : session->extra->backlog;

@@ -26,7 +26,8 @@ void session_begin_closing(struct session *session);
 /* Its socket has been given away (conn_release): the session leaves, and nothing is sent. The
  * memory goes at the end of the turn. */
 void session_detach(struct session *session);
-/* Out of its client and out of what counts it, as each of these does once. */
+/* It leaves its client, and no longer counts as a session. All of these call it, once; so does the
+ * end of a connection that broke. */
 void session_leave(struct session *session);
 
 /* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */

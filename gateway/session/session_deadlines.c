@@ -39,8 +39,8 @@ bool session_is_holding(const struct session *session)
     return session->extra != NULL && session->extra->hold.token != NULL;
 }
 
-/* To the second in which the next one may be verified; 0: it may be. The last one may have been
- * weeks ago, so what is looked at is the time since then, which wraps last. */
+/* The last token may have been verified weeks ago, and a comparison of two moments of 32 bits goes
+ * wrong after 25 days. The time since then wraps after 49. */
 int32_t session_verify_wait_ms(const struct session *session)
 {
     const struct session_hold *held = &session->extra->hold;
@@ -49,7 +49,7 @@ int32_t session_verify_wait_ms(const struct session *session)
                                                            : 0;
 }
 
-/* The same for the token that waits; INT32_MAX: it waits for its turn, not for its second. */
+/* How long the token waits that is held; INT32_MAX: for its turn, of which no clock knows. */
 static int32_t held_wait_ms(const struct session *session)
 {
     return session->extra->hold.waits_second ? session_verify_wait_ms(session) : INT32_MAX;

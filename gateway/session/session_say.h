@@ -9,8 +9,8 @@
 enum say {
     SAY_ANSWER, /* the client asked: left out, and counted */
     SAY_SIGN,   /* a sign of life: left out */
-    SAY_INBOX,  /* of what stands in the inbox: the caller has looked (session_is_busy) */
-    SAY_ONCE, /* written: in the life of a session it is said once (hello, reset, goaway, close) */
+    SAY_INBOX,  /* a gap or a withdrawal: written, and only while session_takes_more */
+    SAY_ONCE,   /* once in the life of a session (hello, reset, goaway, close): written */
 };
 
 /* false: it was left out. A failure of another kind ends the session (see its state). */
@@ -23,9 +23,9 @@ MUST_CHECK enum err session_say_payload(struct session *session, struct payload 
 size_t session_queued_bytes(const struct session *session);
 /* Is there room for `len` more bytes in memory? There always is while nothing waits. */
 bool session_has_room(const struct session *session, size_t len);
-/* May what is of the inbox be handed to the connection, as far as that is concerned? */
+/* Does little enough wait in the connection to hand it more of the inbox? */
 bool session_takes_more(const struct session *session);
-/* Must what is of the inbox wait in the backlog? */
+/* Must notifications, gaps and withdrawals wait in the backlog? */
 bool session_is_busy(const struct session *session);
 
 #endif

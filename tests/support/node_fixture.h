@@ -20,7 +20,7 @@ extern struct node_fixture fixture;
 void node_fixture_start(void);
 void node_fixture_stop(void);
 
-/* Turns the worker and the store until what was asked of one another is done. */
+/* Turns the worker and the store until both have done what they asked of each other. */
 void node_fixture_turn(void);
 
 /* Turns the store alone: what it has done has not reached the worker yet. */

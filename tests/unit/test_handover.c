@@ -213,7 +213,7 @@ Test(handover, follows_the_message_that_says_who_it_is)
     cr_expect_eq(fixture.node.n_sockets, 1);
 }
 
-/* Read by the session before it was known: its own answer must not overtake. */
+/* The old session has read both messages; only the new one answers the second. */
 Test(handover, takes_along_what_came_after_the_message_that_says_who_it_is)
 {
     begin_unauthenticated("anna");
