@@ -296,6 +296,7 @@ static void free_worker(struct worker *worker)
 {
     if (worker == NULL)
         return;
+    acceptor_free(worker); /* it is still there when a later worker could not be made */
     delivery_free(worker);
     worker_free(worker);
 }

@@ -16,7 +16,7 @@ MUST_CHECK enum err acceptor_new(struct worker *worker, http_request_fn *on_requ
  */
 void acceptor_close(struct worker *worker);
 
-/* After the worker has stopped. */
+/* After the worker has stopped. Does nothing where the worker has none. */
 void acceptor_free(struct worker *worker);
 
 /* On the worker's thread: another one has no room for a connection, so one that rests between two
