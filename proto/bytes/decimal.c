@@ -14,7 +14,7 @@ bool decimal_read(struct span text, uint64_t max, uint64_t *ret_number)
     uint64_t number = 0;
     for (size_t i = 0; i < text.len; i++) {
         if (!decimal_is_digit(text.bytes[i]) || __builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, (uint64_t)(text.bytes[i] - '0'), &number))
+            __builtin_add_overflow(number, decimal_digit(text.bytes[i]), &number))
             return false;
     }
     if (text.len == 0 || number > max)

@@ -7,9 +7,15 @@
 
 #include <stdint.h>
 
+/* Above 9: it is no digit. */
+static inline unsigned decimal_digit(char c)
+{
+    return (unsigned)(unsigned char)c - '0';
+}
+
 static inline bool decimal_is_digit(char c)
 {
-    return c >= '0' && c <= '9';
+    return decimal_digit(c) <= 9;
 }
 
 /* Is the text at least one digit, and nothing else? */
@@ -32,7 +38,7 @@ static inline bool decimal_take(struct span *rest, size_t max_digits, char end,
     for (; i < rest->len && decimal_is_digit(rest->bytes[i]); i++) {
         if (i == max_digits)
             return false;
-        number = number * 10 + (uint64_t)(rest->bytes[i] - '0');
+        number = number * 10 + decimal_digit(rest->bytes[i]);
     }
     if (i == 0 || i == rest->len || rest->bytes[i] != end)
         return false;

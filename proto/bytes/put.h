@@ -21,6 +21,12 @@ static inline char *put_span(char *at, struct span bytes)
 
 static inline char *put_number(char *at, uint64_t number)
 {
+    if (number < 100) { /* most are lengths and counts */
+        if (number >= 10)
+            *at++ = (char)('0' + number / 10);
+        *at = (char)('0' + number % 10);
+        return at + 1;
+    }
     char digits[PUT_NUMBER_MAX_BYTES];
     size_t first = sizeof digits;
     do {

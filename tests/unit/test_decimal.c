@@ -1,4 +1,5 @@
 #include "proto/bytes/decimal.h"
+#include "proto/bytes/put.h"
 
 #include <criterion/criterion.h>
 
@@ -86,4 +87,32 @@ Test(decimal, that_cannot_be_taken_leaves_the_text_as_it_is)
         cr_assert_eq(number, 7);
         cr_assert(span_equal(rest, span_of(texts[i])));
     }
+}
+
+Test(decimal, reads_what_put_number_writes)
+{
+    static const struct {
+        uint64_t number;
+        const char *text;
+    } rows[] = {
+        {0, "0"},     {9, "9"},     {10, "10"},   {99, "99"},
+        {100, "100"}, {101, "101"}, {999, "999"}, {UINT64_MAX, "18446744073709551615"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[PUT_NUMBER_MAX_BYTES];
+        uint64_t number = 1;
+        struct span written = {text, (size_t)(put_number(text, rows[i].number) - text)};
+        cr_assert(span_equal(written, span_of(rows[i].text)), "%.*s", (int)written.len, text);
+        cr_assert(decimal_read_plain(written, UINT64_MAX, &number));
+        cr_assert_eq(number, rows[i].number);
+    }
+}
+
+Test(decimal, writes_the_sign_of_a_number_below_0)
+{
+    char text[PUT_NUMBER_MAX_BYTES];
+    struct span lowest = {text, (size_t)(put_signed(text, INT64_MIN) - text)};
+    cr_assert(span_equal(lowest, SPAN_LITERAL("-9223372036854775808")));
+    struct span small = {text, (size_t)(put_signed(text, -42) - text)};
+    cr_assert(span_equal(small, SPAN_LITERAL("-42")));
 }

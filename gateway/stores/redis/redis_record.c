@@ -26,7 +26,7 @@ static size_t put_user(char *out, size_t at, struct span user_id)
         char byte = user_id.bytes[i];
         if (byte == '{' || byte == '}' || byte == '%') {
             out[at++] = '%';
-            hex_put_upper(out + at, &byte, 1);
+            hex_put_upper(out + at, &user_id.bytes[i], 1); /* not &byte: it stays in a register */
             at += 2;
         } else {
             out[at++] = byte;
