@@ -2,8 +2,8 @@
 
 #include "gateway/base/clock.h"
 
-enum err store_tell_broadcast(const struct store_events *events, void *owner,
-                              struct payload *payload, struct store_question *question)
+enum err store_offer_broadcast(const struct store_events *events, void *owner,
+                               struct payload *payload, struct store_question *question)
 {
     if (events->on_broadcast == NULL) {
         store_answer(question, 0);

@@ -31,7 +31,8 @@ struct store_ops {
     void (*close)(struct store *store);
     /* Takes a request of any kind; its answer's lists are empty and its counts 0. Any thread. */
     void (*submit)(struct store *store, struct store_request *request, enum store_op op);
-    /* A broadcast is kept nowhere, so it need not stand in order with the requests. Any thread. */
+    /* A broadcast is not kept, so it need not be carried out in order with the requests. Any
+     * thread. */
     void (*broadcast)(struct store *store, struct store_broadcast *broadcast);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
@@ -40,7 +41,7 @@ struct store_ops {
 
 /* Hands a broadcast's note to this node's on_broadcast; without that callback nobody is online
  * here. ERR_NO_MEMORY: the question is still the caller's. */
-MUST_CHECK enum err store_tell_broadcast(const struct store_events *events, void *owner,
-                                         struct payload *payload, struct store_question *question);
+MUST_CHECK enum err store_offer_broadcast(const struct store_events *events, void *owner,
+                                          struct payload *payload, struct store_question *question);
 
 #endif

@@ -113,7 +113,7 @@ static enum err delete_replaced(struct file_lmdb *lmdb, const struct group *grou
     return error;
 }
 
-/* All that is appended stands before all that is deleted: keys must rise, and a delete must not
+/* All records are appended before any is deleted: keys must rise, and a delete must not
  * move the tail of the tree under the appends. */
 static enum err write_group(void *owner, struct file_lmdb *lmdb)
 {

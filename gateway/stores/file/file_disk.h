@@ -35,7 +35,7 @@ MUST_CHECK enum err file_disk_take(struct file_disk *disk, struct file_extent ex
                                    uint64_t bytes, char *why);
 
 /* How many records one commit on a full disk may change, so that the reserve holds the pages that
- * they stand on. The pages it frees can be used two commits later. */
+ * they are stored on. The pages it frees can be used two commits later. */
 size_t file_disk_full_changes(struct file_extent extent);
 
 #endif

@@ -3,8 +3,9 @@
  * commit finds the map too small, the map is doubled and the commit tried again, so that its size
  * is no setting.
  *
- * The code of the last failure is kept, and becomes text when somebody asks. After a failed commit
- * the store opens the environment anew, because what is on the disk is not known for certain.
+ * The code of the last failure is kept, and becomes text when file_lmdb_why is called. After a
+ * failed commit the store opens the environment anew, because what is on the disk is not known for
+ * certain.
  */
 #include "gateway/stores/file/file_lmdb.h"
 

@@ -10,7 +10,7 @@
 
 enum { OLD_VERSION = 1, FORMAT_VERSION = 2 };
 
-/* What stands in front of the texts: version, kind, length of the userId, and (all but PROBE,
+/* What comes before the texts: version, kind, length of the userId, and (all but PROBE,
  * SHARED and BLOCK) the epoch; the fields of the kind. The texts follow in this order: userId; key
  * or devices; data or causes, which end the record. */
 enum {

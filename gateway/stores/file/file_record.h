@@ -7,7 +7,7 @@
  *   SHARED   the data of a push to several users
  *   REF      one user's notification whose data is SHARED, `distance` keys before it
  *   USER     a user's numbers, positions and causes; one a user, the last written counts
- *   KEY      an idempotency key of a user, and the notification that it stands for
+ *   KEY      an idempotency key of a user, and the notification that was pushed with it
  *   BLOCK    until when a user is blocked; one a user */
 #ifndef HERALD_STORE_FILE_RECORD_H
 #define HERALD_STORE_FILE_RECORD_H

@@ -11,7 +11,7 @@ struct file_scan {
     struct local_index *index;
     struct file_shared *shared;
     struct file_keys *keys;
-    uint64_t key; /* of the record it stands at */
+    uint64_t key; /* of the record that it is at */
     const char *detail;
 };
 
@@ -58,8 +58,8 @@ static enum err scan_note(struct file_scan *scan, const struct file_record *reco
     return ERR_OK;
 }
 
-/* The last record of a user counts, and tells of more than its notes do; but notes with higher
- * numbers may stand before it. */
+/* The last record of a user counts, and says more than its notes do; but notes with higher numbers
+ * may come before it. */
 static enum err scan_numbers(struct file_scan *scan, const struct file_record *record)
 {
     struct gaps *gaps = NULL;

@@ -1,5 +1,5 @@
 /* file:PATH keeps records in LMDB, each under the next of one global rising number, so that a
- * group's records go to the end of the tree, for whatever users they are. README.md draws the
+ * group's records go to the end of the tree, whichever users they belong to. README.md draws the
  * layout.
  *
  * After a failed commit the environment is closed, and opened again by rebuild, which scans all

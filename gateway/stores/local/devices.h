@@ -42,7 +42,7 @@ uint64_t devices_lowest(const struct devices *devices, bool is_held);
 void devices_raise_shared(struct devices *devices, uint64_t position);
 void devices_rewind(struct devices *devices); /* all to 0 */
 
-/* How the list stands in records. NULL, and one without a device, is no bytes. */
+/* How the list is written in records. NULL, and one without a device, is no bytes. */
 enum { DEVICES_MAX_BYTES = 8 + STORE_MAX_DEVICES * (8 + 2 + 1 + DEVICE_MAX_BYTES) };
 size_t devices_size(const struct devices *devices);
 void devices_write(const struct devices *devices, char *out); /* devices_size bytes */

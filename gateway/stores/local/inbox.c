@@ -1,6 +1,6 @@
 /* A user is one block of memory with the userId at its end. What only some users have (causes,
  * devices) is a second block that is made when it is first needed, and what waits for a user is a
- * third (waiting.c). A user to whom nothing happened but a push thus costs little.
+ * third (waiting.c). So a user that has only been pushed to costs little.
  */
 #include "gateway/stores/local/inbox.h"
 

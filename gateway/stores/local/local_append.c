@@ -86,8 +86,8 @@ static bool has_same_key(void *owner, const struct waiting_entry *entry)
 }
 
 /* The number of the waiting entry with the payload's collapse key; 0: there is none. What has
- * expired leaves first: it is not replaced, and many of one key would stand in the way. Room in the
- * group is reserved. */
+ * expired leaves first: it is not replaced, and many of one key would have to be passed over. Room
+ * in the group is reserved. */
 static enum err find_collapsed(struct local_state *state, struct inbox *inbox,
                                const struct payload *payload, int64_t now_ms, uint32_t tag,
                                uint64_t *ret_seq)

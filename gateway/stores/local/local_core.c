@@ -1,4 +1,4 @@
-/* A turn: carry out, commit, tell, answer.
+/* A turn: carry out, commit, report, answer.
  *
  * All requests of a batch are carried out on the index first, reads included: a read finds what it
  * needs among the committed records or in the group. Then the group is committed. Only after that
@@ -49,7 +49,7 @@ enum err local_core_init(struct local_core *core, const struct store_config *con
             },
         .events = config->events,
         .owner = config->owner,
-        .is_told_usable = true,
+        .is_reported_usable = true,
     };
     core->state.swept_ms = local_now_ms(&core->state);
     enum err error = expiring_table_new(STORE_MAX_TICKETS, &core->state.tickets);
@@ -85,10 +85,10 @@ static void report_usable(struct local_core *core, bool is_usable, const char *w
     pthread_mutex_lock(&core->why_lock);
     snprintf(core->why, sizeof core->why, "%s", is_usable ? "" : why);
     pthread_mutex_unlock(&core->why_lock);
-    core->is_ceiling_told = false;
-    if (is_usable == core->is_told_usable)
+    core->is_ceiling_reported = false;
+    if (is_usable == core->is_reported_usable)
         return;
-    core->is_told_usable = is_usable;
+    core->is_reported_usable = is_usable;
     if (is_usable)
         log_event(LOG_INFO, "the store can be written again",
                   LOG_TEXT("store", core->state.backing->ops->kind));
@@ -107,9 +107,9 @@ void local_core_set_up(struct local_core *core, bool is_up, const char *why)
 }
 
 /* After the requests of a turn: the first that found no room. */
-static void tell_if_full(struct local_core *core)
+static void report_if_full(struct local_core *core)
 {
-    if (!core->state.is_up || !core->state.is_full || !core->is_told_usable)
+    if (!core->state.is_up || !core->state.is_full || !core->is_reported_usable)
         return;
     core->tried_ms = local_now_ms(&core->state);
     report_usable(core, false, core->state.why_full);
@@ -117,18 +117,18 @@ static void tell_if_full(struct local_core *core)
 
 /* At its own ceiling the store is up: what is pushed out or acknowledged makes room for the next.
  */
-static void tell_if_at_ceiling(struct local_core *core)
+static void report_if_at_ceiling(struct local_core *core)
 {
     static const char why[] = "the store has reached --store-max-bytes: what leaves the inboxes "
                               "makes room, or raise it";
     static struct log_limit limit = LOG_LIMIT(60 * 1000);
     bool is_at_ceiling = core->state.is_at_ceiling;
-    if (!core->is_told_usable || is_at_ceiling == core->is_ceiling_told)
+    if (!core->is_reported_usable || is_at_ceiling == core->is_ceiling_reported)
         return;
     pthread_mutex_lock(&core->why_lock);
     snprintf(core->why, sizeof core->why, "%s", is_at_ceiling ? why : "");
     pthread_mutex_unlock(&core->why_lock);
-    core->is_ceiling_told = is_at_ceiling;
+    core->is_ceiling_reported = is_at_ceiling;
     if (is_at_ceiling)
         log_limited(&limit, span_of("any"), LOG_WARN, "pushes are refused",
                     LOG_TEXT("store", core->state.backing->ops->kind), LOG_TEXT("why", why));
@@ -309,7 +309,7 @@ static void count_group(const struct group *group)
     metrics_add(METRIC_KEYS_FORGOTTEN, group->counts.n_keys_forgotten);
 }
 
-static void tell_of_group(struct local_core *core)
+static void report_group(struct local_core *core)
 {
     struct group *group = &core->state.group;
     for (size_t i = 0; i < group->n_users; i++)
@@ -318,12 +318,13 @@ static void tell_of_group(struct local_core *core)
     count_group(group);
     if (core->events.on_inbox_event == NULL)
         return;
-    size_t told = 0;
+    size_t n_reported = 0;
     for (size_t i = 0; i <= group->n_puts; i++) {
-        for (; told < group->n_withdrawals && group->withdrawals[told].n_puts == i; told++)
+        for (; n_reported < group->n_withdrawals && group->withdrawals[n_reported].n_puts == i;
+             n_reported++)
             core->events.on_inbox_event(
-                core->owner, group->withdrawals[told].user_id,
-                inbox_event_of_withdrawal(group->withdrawals[told].withdrawal));
+                core->owner, group->withdrawals[n_reported].user_id,
+                inbox_event_of_withdrawal(group->withdrawals[n_reported].withdrawal));
         if (i < group->n_puts)
             core->events.on_inbox_event(core->owner, group->puts[i].user_id,
                                         inbox_event_of_note(group->puts[i].note));
@@ -336,7 +337,7 @@ static bool commit_group(struct local_core *core)
     if (group_is_empty(&core->state.group))
         return true;
     if (core->state.backing->ops->commit(core->state.backing, &core->state.group, why) == ERR_OK) {
-        tell_of_group(core);
+        report_group(core);
         return true;
     }
     group_reset(&core->state.group); /* its users are about to be freed */
@@ -372,8 +373,8 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
     bool is_unfinished = core->state.is_unfinished;
     local_apply_sweep(&core->state);
     core->state.is_unfinished = is_unfinished;
-    tell_if_full(core);
-    tell_if_at_ceiling(core);
+    report_if_full(core);
+    report_if_at_ceiling(core);
     bool is_committed = commit_group(core);
     if (core->state.backing->ops->end_turn != NULL)
         core->state.backing->ops->end_turn(core->state.backing);

@@ -16,8 +16,8 @@ struct local_core {
     struct store_events events;
     void *owner;
     bool is_held_down; /* by a simulation */
-    bool is_told_usable;
-    bool is_ceiling_told;
+    bool is_reported_usable;
+    bool is_ceiling_reported;
     int64_t tried_ms; /* when the backing was last looked at */
     pthread_mutex_t why_lock;
     char why[STORE_WHY_MAX_BYTES]; /* under why_lock; empty while all is well */

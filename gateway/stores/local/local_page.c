@@ -176,7 +176,7 @@ static void merge_expired(struct store_page *page, const uint64_t *expired, size
 }
 
 /* Of the n entries from a place on that the page covers. */
-static enum err tell_gaps(struct store_page *page, const struct inbox *inbox, size_t place,
+static enum err fill_gaps(struct store_page *page, const struct inbox *inbox, size_t place,
                           size_t n, int64_t now_ms)
 {
     const struct waiting *waiting = inbox->waiting;
@@ -223,7 +223,7 @@ static enum err fill_page(struct local_state *state, struct store_page *page,
     }
     enum err error = take_entries(state, page, inbox, place, now_ms, &n);
     if (error == ERR_OK && page->wants_gaps && page->last > page->start)
-        error = tell_gaps(page, inbox, place, n, now_ms);
+        error = fill_gaps(page, inbox, place, n, now_ms);
     if (error == ERR_OK && page->wants_withdrawn)
         error = gaps_withdrawn(inbox_gaps(inbox), page->withdrawn_after, page->start,
                                &page->withdrawn, &page->n_withdrawn);

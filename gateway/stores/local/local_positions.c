@@ -1,6 +1,6 @@
 /* Positions: what an acknowledgement moves, and what devices that are not seen any more let go.
  *
- * Without devices the shared position is `acked` itself. With devices it stands in their list, and
+ * Without devices the shared position is `acked` itself. With devices it is kept in their list, and
  * `acked` follows the lowest position that counts. */
 #include "gateway/stores/local/local_positions.h"
 

@@ -5,7 +5,7 @@
 
 enum { SWEEP_SLICE_MS = 1000, SWEEP_ROUND_MS = 60 * 1000, SWEEP_KEYS = 8192 };
 
-/* A repeat of a push whose key was forgotten is a push of its own, so somebody should know. */
+/* A repeat of a push whose key was forgotten is a push of its own, so it is logged. */
 static void say_that_keys_are_forgotten(const struct local_state *state, size_t n)
 {
     static struct log_limit limit = LOG_LIMIT(60 * 1000);

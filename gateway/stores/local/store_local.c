@@ -141,11 +141,11 @@ struct local_broadcast {
 
 static void on_broadcast_answer(struct store_question *question)
 {
-    struct local_broadcast *told = CONTAINER_OF(question, struct local_broadcast, question);
-    struct store_broadcast *broadcast = told->broadcast;
+    struct local_broadcast *offered = CONTAINER_OF(question, struct local_broadcast, question);
+    struct store_broadcast *broadcast = offered->broadcast;
     broadcast->online = question->count;
     broadcast->nodes = 1;
-    free(told);
+    free(offered);
     broadcast->request.on_done(&broadcast->request);
 }
 
@@ -153,17 +153,17 @@ static void on_broadcast_answer(struct store_question *question)
 static void local_broadcast(struct store *store, struct store_broadcast *broadcast)
 {
     const struct local_core *core = &local_of(store)->core;
-    struct local_broadcast *told = calloc(1, sizeof *told);
+    struct local_broadcast *offered = calloc(1, sizeof *offered);
     enum err error = ERR_NO_MEMORY;
-    if (told != NULL) {
-        told->broadcast = broadcast;
-        told->question.on_answer = on_broadcast_answer;
-        error =
-            store_tell_broadcast(&core->events, core->owner, broadcast->payload, &told->question);
+    if (offered != NULL) {
+        offered->broadcast = broadcast;
+        offered->question.on_answer = on_broadcast_answer;
+        error = store_offer_broadcast(&core->events, core->owner, broadcast->payload,
+                                      &offered->question);
     }
     if (error == ERR_OK)
         return;
-    free(told);
+    free(offered);
     broadcast->error = error;
     broadcast->request.on_done(&broadcast->request);
 }

@@ -228,8 +228,8 @@ static void close_up(struct waiting *waiting)
     waiting->end = kept;
 }
 
-/* Where an index begins, so many tags need a table; a large one that few are left in is made
- * smaller. What it held is to be added again. */
+/* Makes a table for n tags where an index begins, and a large table that holds few smaller. What it
+ * held must be added again. */
 static enum err fit_places(struct waiting_index *index, uint32_t n)
 {
     if (index->cap_places == 0)

@@ -32,7 +32,7 @@ struct waiting_entry {
     uint32_t distance; /* key - distance is the key of a shared payload; 0: it has its own */
 };
 
-/* Times from 0 and below this one can stand in an entry: the year 2527. */
+/* An entry holds times from 0 to below this one: the year 2527. */
 #define WAITING_EXPIRES_END_MS (((int64_t)1 << (64 - WAITING_TAG_BITS)) - 1)
 
 /* A tag is a hash of a collapse key, so that most entries with another one need not be read. Good

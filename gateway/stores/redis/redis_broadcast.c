@@ -21,14 +21,14 @@ static void on_over(struct redis_ask *asked)
     broadcast->request.on_done(&broadcast->request);
 }
 
-static enum err tell_here(struct redis_gather *gather, struct payload *payload, struct epoch name,
-                          uint64_t number)
+static enum err offer_here(struct redis_gather *gather, struct payload *payload, struct epoch name,
+                           uint64_t number)
 {
     struct store_question *question = redis_question_new(gather, name, number);
     if (question == NULL)
         return ERR_NO_MEMORY;
     enum err error =
-        store_tell_broadcast(&gather->common->events, gather->common->owner, payload, question);
+        store_offer_broadcast(&gather->common->events, gather->common->owner, payload, question);
     if (error != ERR_OK)
         redis_question_free(question);
     return error;
@@ -43,7 +43,7 @@ void redis_broadcast_run(struct redis_gather *gather, struct store_broadcast *br
     struct broadcast_ask *ask = calloc(1, sizeof *ask);
     enum err error = ERR_NO_MEMORY;
     if (ask != NULL)
-        error = tell_here(gather, broadcast->payload, gather->name, gather->last_number + 1);
+        error = offer_here(gather, broadcast->payload, gather->name, gather->last_number + 1);
     if (error != ERR_OK) {
         free(ask);
         redis_ops_refuse(gather->commands, &broadcast->request, error);
@@ -59,7 +59,7 @@ static void take_broadcast(struct redis_gather *gather, struct epoch name, uint6
                            struct span data)
 {
     struct payload *payload = payload_new(data);
-    enum err error = payload == NULL ? ERR_NO_MEMORY : tell_here(gather, payload, name, number);
+    enum err error = payload == NULL ? ERR_NO_MEMORY : offer_here(gather, payload, name, number);
     static struct log_limit drops = LOG_LIMIT(1000);
     if (error != ERR_OK)
         log_limited(&drops, span_of("any"), LOG_WARN, "a broadcast of another node was dropped",

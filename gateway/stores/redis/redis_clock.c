@@ -39,27 +39,27 @@ static void compare_with_wall(struct redis_clock *clock)
 
 void redis_clock_set(struct redis_clock *clock, int64_t time_ms, int64_t asked_ms, int64_t now_ms)
 {
-    int64_t told_ms = time_ms - now_ms;
+    int64_t heard_ms = time_ms - now_ms;
     int64_t on_its_way_ms = now_ms - asked_ms;
     pthread_mutex_lock(&clock->lock);
     int64_t known_ms = atomic_load(&clock->offset_ms);
-    int64_t best_ms = told_ms > clock->largest_ms ? told_ms : clock->largest_ms;
-    if (known_ms == unknown_ms || told_ms < best_ms - on_its_way_ms - REDIS_CLOCK_SLACK_MS)
-        best_ms = told_ms;
+    int64_t best_ms = heard_ms > clock->largest_ms ? heard_ms : clock->largest_ms;
+    if (known_ms == unknown_ms || heard_ms < best_ms - on_its_way_ms - REDIS_CLOCK_SLACK_MS)
+        best_ms = heard_ms;
     atomic_store(&clock->offset_ms, best_ms);
-    clock->largest_ms = told_ms;
+    clock->largest_ms = heard_ms;
     pthread_mutex_unlock(&clock->lock);
     compare_with_wall(clock);
 }
 
 void redis_clock_hear(struct redis_clock *clock, int64_t time_ms, int64_t now_ms)
 {
-    int64_t told_ms = time_ms - now_ms;
+    int64_t heard_ms = time_ms - now_ms;
     pthread_mutex_lock(&clock->lock);
-    if (told_ms > clock->largest_ms)
-        clock->largest_ms = told_ms;
-    if (told_ms > atomic_load(&clock->offset_ms))
-        atomic_store(&clock->offset_ms, told_ms);
+    if (heard_ms > clock->largest_ms)
+        clock->largest_ms = heard_ms;
+    if (heard_ms > atomic_load(&clock->offset_ms))
+        atomic_store(&clock->offset_ms, heard_ms);
     pthread_mutex_unlock(&clock->lock);
 }
 

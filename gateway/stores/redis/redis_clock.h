@@ -1,11 +1,11 @@
-/* The clock of a Redis, as this node knows it: what stands in the store is compared with it, so
+/* The clock of a Redis, as this node knows it: times in the store are compared with it, so
  * that the node's own clock may be wrong. It is kept as Redis's time less the node's monotonic
  * clock.
  *
- * Whatever tells Redis's time is older than it was on its way, so the largest difference is the
- * best one. It counts until the TIME after the next, so that a clock that runs slower is followed;
- * one that was set back, to more than REDIS_CLOCK_SLACK_MS below what its way explains, is believed
- * at once. Any thread. */
+ * A time of Redis's is older when it arrives, by as long as it was on its way, so the largest
+ * difference is the best one. It counts until the TIME after the next, so that a clock that runs
+ * slower is followed; one that was set back, to more than REDIS_CLOCK_SLACK_MS below what its way
+ * explains, is believed at once. Any thread. */
 #ifndef HERALD_STORE_REDIS_CLOCK_H
 #define HERALD_STORE_REDIS_CLOCK_H
 

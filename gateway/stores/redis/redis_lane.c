@@ -52,7 +52,7 @@ static void on_commands_loaded(void *owner)
     redis_trial_begin(&lane->trial);
 }
 
-/* A name that stood for a replica may stand for another Redis now: the subscriptions follow. */
+/* A name that resolved to a replica may resolve to another Redis now: the subscriptions follow. */
 static void on_commands_ready(void *owner)
 {
     struct redis_lane *lane = owner;
@@ -73,7 +73,7 @@ static void on_commands_down(void *owner, bool was_ready)
 static void on_heard(void *owner)
 {
     struct redis_lane *lane = owner;
-    redis_subs_tell_all(&lane->subs);
+    redis_subs_report_all(&lane->subs);
 }
 
 static void on_arrived(void *owner, struct store_request *page)

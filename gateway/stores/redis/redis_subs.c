@@ -142,7 +142,7 @@ static struct store_request *take_waiting(struct redis_sub *sub)
 
 static void report_missed(struct redis_subs *subs, struct redis_sub *sub)
 {
-    if (!sub->is_missed || !sub->is_wanted || sub->awaited > 0 || !subs->can_tell)
+    if (!sub->is_missed || !sub->is_wanted || sub->awaited > 0 || !subs->can_report)
         return;
     sub->is_missed = false;
     if (subs->common->events.on_missed != NULL)
@@ -176,7 +176,7 @@ enum err redis_subs_arrive(struct redis_subs *subs, struct span user_id, struct 
         return ERR_NO_MEMORY;
     if (!sub->is_wanted)
         send_wish(subs, sub, true);
-    if (!subs->can_tell)
+    if (!subs->can_report)
         sub->is_missed = true; /* this page will fail */
     if (!subs->is_ready)
         return ERR_STORE_UNAVAILABLE;
@@ -374,18 +374,18 @@ static void mark_missed(struct redis_subs *subs, struct redis_sub *sub)
 
 void redis_subs_lane_up(struct redis_subs *subs)
 {
-    subs->can_tell = true;
+    subs->can_report = true;
     visit_subs(subs, report_missed);
     drop_unwanted(subs); /* users who left meanwhile and needed no confirmation */
 }
 
 void redis_subs_lane_down(struct redis_subs *subs)
 {
-    subs->can_tell = false;
+    subs->can_report = false;
     visit_subs(subs, mark_missed);
 }
 
-void redis_subs_tell_all(struct redis_subs *subs)
+void redis_subs_report_all(struct redis_subs *subs)
 {
     visit_subs(subs, mark_missed);
     visit_subs(subs, report_missed);

@@ -28,7 +28,7 @@ struct redis_subs {
     void (*on_plain)(void *owner, struct span channel, struct span message);
     unsigned awaited; /* confirmations before it is ready */
     bool is_ready;
-    bool can_tell;           /* the lane is up: on_missed leads to a page that can be read */
+    bool can_report;         /* the lane is up: on_missed leads to a page that can be read */
     struct hash_table users; /* struct redis_sub, by userId */
     bool is_walking;         /* the table must neither grow nor lose a user */
     struct hash_link *late;  /* users who came meanwhile, not in the table yet */
@@ -53,7 +53,7 @@ void redis_subs_lane_up(struct redis_subs *subs);
 void redis_subs_lane_down(struct redis_subs *subs);
 
 /* All users may have missed something: on_missed for all, now or when the lane is up. */
-void redis_subs_tell_all(struct redis_subs *subs);
+void redis_subs_report_all(struct redis_subs *subs);
 
 /* The link is taken down, and comes up again by itself. Not ready from here on, without on_lost. */
 void redis_subs_restart(struct redis_subs *subs, const char *why);
