@@ -4,16 +4,16 @@
 
 #include <stdlib.h>
 
-/* ---- who is here ---- */
+/* ---- the addresses that are present ---- */
 
-static uint64_t hash_of(const struct hash_link *link)
+static uint64_t hash_of_address(const struct hash_link *link)
 {
     return CONTAINER_OF(link, const struct address, link)->hash;
 }
 
 enum err addresses_init(struct addresses *addresses)
 {
-    return hash_table_init(&addresses->table, hash_of);
+    return hash_table_init(&addresses->table, hash_of_address);
 }
 
 void addresses_fini(struct addresses *addresses)

@@ -1,9 +1,9 @@
-/* Work of one thread in fair shares among the addresses that it is for; what handshake_addresses.c
- * and throttle.c have in common: a table of the addresses that are here, and rounds, in which each
- * address has a line of its own. An address is an IPv4 address or the /64 of an IPv6 one; all those
- * who have none are one, all zero.
+/* Shares the work of one thread fairly among client addresses. handshake_addresses.c and throttle.c
+ * both use it: a table of the addresses that are present, and rounds, in which each address has its
+ * own line. An address is an IPv4 address or the /64 of an IPv6 one; all connections without an
+ * address count as one, which is all zero.
  *
- * Each call takes constant time, however many are here or wait. */
+ * Each call takes constant time, however many addresses are present or wait. */
 #ifndef HERALD_NET_ADDRESSES_H
 #define HERALD_NET_ADDRESSES_H
 
@@ -11,9 +11,9 @@
 #include "gateway/base/list.h"
 #include "proto/bytes/cidr.h"
 
-/* ---- who is here ---- */
+/* ---- the addresses that are present ---- */
 
-/* The first member of whatever is kept for an address. */
+/* The first member of the struct that a user of this file keeps for an address. */
 struct address {
     struct hash_link link;
     uint64_t hash;
@@ -26,22 +26,22 @@ struct addresses {
 };
 
 MUST_CHECK enum err addresses_init(struct addresses *addresses); /* ERR_NO_MEMORY */
-void addresses_fini(struct addresses *addresses);                /* when nobody is here */
+void addresses_fini(struct addresses *addresses);                /* when no address is present */
 
-/* One more is here. With the first one of an address its memory is made, `bytes` long and zero
- * behind its `struct address` (n_here is 1 then). NULL: out of memory. */
+/* Counts one more user of the address. For the first one (n_here is 1 then) it allocates `bytes`
+ * bytes, which are zero after the `struct address`. NULL: out of memory. */
 struct address *addresses_enter(struct addresses *addresses, const struct ip *ip, size_t bytes);
-/* With the last one the address is freed. */
+/* Counts one less; with the last one the address is freed. */
 void addresses_leave(struct addresses *addresses, struct address *address);
 
 /* ---- rounds ---- */
 
-/* The lines that somebody waits in, in the order of their turns. */
+/* The lines that are not empty, in the order of their turns. */
 struct round {
     struct list turns;
 };
 
-/* Those of one address, in the order in which they came. */
+/* The waiting links of one address, in the order of their arrival. */
 struct line {
     struct list waiting;
     struct list turn;
@@ -50,14 +50,16 @@ struct line {
 void round_init(struct round *round);
 void line_init(struct line *line);
 
-/* Behind those of its address; a line that was empty stands behind the others. */
+/* Appends the link to its line; a line that was empty is appended to the round. */
 void round_wait(struct round *round, struct line *line, struct list *link);
-/* Leaves without a turn, which is the next one's of its line. Not waiting: does nothing. */
+/* Removes a link that has not had its turn; the line keeps its place in the round. A link that does
+ * not wait: does nothing. */
 void round_leave(struct line *line, struct list *link);
-/* Has had its turn: its line stands behind the others from now on, if anybody is left in it. */
+/* Removes a link that has its turn now; its line moves to the end of the round, unless it is
+ * empty. */
 void round_take(struct round *round, struct line *line, struct list *link);
 
-/* Whose turn it is, who goes on waiting. NULL: nobody waits. */
+/* The link whose turn it is; it is not removed. NULL: none waits. */
 struct list *round_next(const struct round *round);
 
 #endif

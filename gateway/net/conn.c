@@ -1,8 +1,8 @@
-/* Writing, and the life of a connection. Whatever is written joins the queue of the connection and
- * marks it; at the end of the turn flush_all lets each marked owner add the last of it (on_flush)
- * and writes the queue with one call. An empty queue goes back to the loop's spares and the owner
- * is notified (on_drained). What the kernel does not take waits for EPOLLOUT. A broken connection
- * is reported at the end of the turn and never from within a write. While a TLS handshake runs, the
+/* Writing, and the life of a connection. A write joins the queue of the connection and marks it; at
+ * the end of the turn flush_all lets the owner of each marked connection add more (on_flush) and
+ * writes the queue with one call. An empty queue goes back to the loop's spares and the owner is
+ * notified (on_drained). What the kernel does not accept waits for EPOLLOUT. A broken connection is
+ * reported at the end of the turn and never from within a write. While a TLS handshake runs, the
  * queue waits and readiness belongs to handshakes.c. conn_read.c reads. */
 #include "gateway/net/conn_parts.h"
 
@@ -90,7 +90,7 @@ static void set_blocked(struct conn *conn, bool blocked)
     conn_watch_again(conn);
 }
 
-/* Writes what the kernel takes. false: the connection broke. */
+/* Writes what the kernel accepts. false: the connection broke. */
 static bool write_some(struct conn *conn)
 {
     struct iovec iovecs[OUT_IOVECS];
@@ -106,7 +106,7 @@ static bool write_some(struct conn *conn)
         out_queue_written(out, sent);
         out->moved_ms = reactor_now_ms(conn->loop->reactor);
     } else if (out->moved_ms == 0) {
-        out->moved_ms = reactor_now_ms(conn->loop->reactor); /* it waits from now on */
+        out->moved_ms = reactor_now_ms(conn->loop->reactor); /* it begins to wait now */
     }
     set_blocked(conn, state == TRANSPORT_WANTS_WRITE);
     return true;
@@ -132,7 +132,8 @@ static void flush_one(struct conn *conn)
     }
     if (conn->out->n > 0) {
         if (!is_blocked(conn))
-            conn_mark(conn); /* more than one call takes: go on in this turn, behind the others */
+            conn_mark(
+                conn); /* more than one call writes: continue in this turn, after the others */
         return;
     }
     bool wants_shutdown = conn->out->wants_shutdown;
@@ -158,12 +159,12 @@ static void on_ready_to_shake(struct conn *conn, uint32_t events)
 {
     if (!handshake_is_waiting(conn->handshake))
         handshake_ready(&conn->loop->handshakes, conn->handshake);
-    else if (events & (EPOLLHUP | EPOLLERR)) /* it went before its turn came */
+    else if (events & (EPOLLHUP | EPOLLERR)) /* the peer closed it before its turn came */
         conn->ops->on_gone(conn, false);
 }
 
-/* The socket takes something: does a read wait for that? It may be what is queued that has waited,
- * and the connection is read in its turn, or not at all. */
+/* The socket is writable: was a read waiting for that? If only the queue was waiting, the
+ * connection is read in its turn or when it is resumed. */
 static bool waits_to_read(const struct conn *conn)
 {
     return is_deaf(conn) && !is_paused(conn) && !is_busy(conn);
@@ -178,10 +179,11 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     }
     if (events & EPOLLOUT)
         conn_mark(conn);
-    if ((is_paused(conn) || is_put_off(conn)) && (events & (EPOLLHUP | EPOLLERR)))
+    if ((is_paused(conn) || is_deferred(conn)) && (events & (EPOLLHUP | EPOLLERR)))
         conn->ops->on_gone(conn, false);
     else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) || (events & EPOLLOUT && waits_to_read(conn)))
-        conn_read(conn); /* who is gone is so in each turn, also one that waits in the throttle */
+        conn_read(conn); /* epoll reports a closed peer in each turn, even if the connection waits
+                            in the throttle */
 }
 
 enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
@@ -228,7 +230,7 @@ static void on_shaken(struct reactor_watch *watch)
         conn_mark(conn);
 }
 
-/* The queue, made when the first thing is written. NULL: out of memory. */
+/* The queue, which is made for the first write. NULL: out of memory. */
 static struct out_queue *queue_of(struct conn *conn)
 {
     if (conn->out == NULL)
@@ -288,7 +290,7 @@ void conn_shutdown(struct conn *conn)
         finish_writing(conn);
 }
 
-static void let_go(struct conn *conn)
+static void detach_socket(struct conn *conn)
 {
     reactor_watch_remove(conn->loop->reactor, &conn->watch);
     list_remove(&conn->dirty);
@@ -305,7 +307,7 @@ static void let_go(struct conn *conn)
 
 void conn_abandon(struct conn *conn)
 {
-    let_go(conn);
+    detach_socket(conn);
     free(conn->rest);
     conn->rest = NULL;
     transport_close((struct transport_socket){conn->watch.fd, conn->transport});
@@ -315,7 +317,7 @@ void conn_abandon(struct conn *conn)
 
 struct transport_socket conn_release(struct conn *conn, uint8_t **ret_bytes, size_t *ret_len)
 {
-    let_go(conn);
+    detach_socket(conn);
     struct transport_socket socket = {conn->watch.fd, conn->transport};
     conn->transport = NULL;
     conn->watch.fd = -1;
@@ -323,7 +325,8 @@ struct transport_socket conn_release(struct conn *conn, uint8_t **ret_bytes, siz
     *ret_len = 0;
     if (conn->rest != NULL) {
         *ret_len = conn->rest->len;
-        memmove(conn->rest, conn->rest->bytes, conn->rest->len); /* the caller frees plain bytes */
+        memmove(conn->rest, conn->rest->bytes,
+                conn->rest->len); /* so that the caller can free it as plain bytes */
         *ret_bytes = (uint8_t *)conn->rest;
         conn->rest = NULL;
     }

@@ -1,10 +1,11 @@
-/* What conn.c and conn_read.c share; for them alone. */
+/* Shared by conn.c and conn_read.c, and used by no other file. */
 #ifndef HERALD_NET_CONN_PARTS_H
 #define HERALD_NET_CONN_PARTS_H
 
 #include "gateway/net/conn.h"
 
-/* What was received and not taken. Empty, but there: a place for one that waits in the throttle. */
+/* The bytes that were received and not taken. A connection that waits in the throttle has one even
+ * without such bytes, because its entry in the throttle is here. */
 struct conn_rest {
     struct throttled throttled; /* CONN_BUSY */
     struct conn *conn;
@@ -32,9 +33,9 @@ static inline bool is_busy(const struct conn *conn)
     return conn->watch.flags & CONN_BUSY;
 }
 
-static inline bool is_put_off(const struct conn *conn)
+static inline bool is_deferred(const struct conn *conn)
 {
-    return conn->watch.flags & CONN_PUT_OFF;
+    return conn->watch.flags & CONN_DEFERRED;
 }
 
 static inline bool is_deaf(const struct conn *conn)
@@ -42,13 +43,13 @@ static inline bool is_deaf(const struct conn *conn)
     return conn->watch.flags & CONN_DEAF;
 }
 
-/* Tells epoll what the flags say now. */
+/* Updates epoll according to the flags. */
 void conn_watch_again(struct conn *conn);
 
-/* Reads once, unless this turn has read enough; puts a busy one into the throttle. */
+/* Reads once, unless this turn has read enough; a busy connection enters the throttle. */
 void conn_read(struct conn *conn);
 void conn_read_in_turn(struct throttled *throttled); /* the throttle's callback */
 
-void conn_leave_throttle(struct conn *conn); /* epoll is not told */
+void conn_leave_throttle(struct conn *conn); /* does not update epoll */
 
 #endif

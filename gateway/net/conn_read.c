@@ -1,17 +1,18 @@
 /* Reading in fair shares: one read of 16 KiB (TLS: one record, or a few small ones) and one write
- * of 128 pieces per connection and turn, so that a busy one cannot hold the others up; what is left
- * comes with the next turn.
+ * of 128 pieces per connection and turn, so that a busy one cannot delay the others; the rest comes
+ * in the next turn.
  *
- * Busy ones, whose reads bring BUSY_BYTES or more, share CONN_BUSY_BYTES_PER_MS: once that is used
- * up they wait in the throttle, and epoll does not look at them. Subscribers send little; without
- * this a flood takes whole cores, the kernel's receive path included, and what others are pushed
- * waits for them. Those who send less at once are not throttled. However many they are, a turn
- * reads READS_BYTES in all and one read more, and leaves the others ready for the next.
+ * Busy connections, whose reads return BUSY_BYTES or more, share CONN_BUSY_BYTES_PER_MS. When that
+ * is used up they wait in the throttle, and epoll does not watch them. Subscribers send little;
+ * without this limit a flood would use whole cores, including the kernel's receive path, and delay
+ * the pushes to others. Connections that receive less at once are not throttled. However many they
+ * are, a turn reads at most READS_BYTES and one read more; the others stay ready for the next turn.
  *
- * Work that few bytes ask for is of the same share, by its time. Where that is used up, the
- * connection is put off: it waits in the throttle, unread, and goes on with what it has.
+ * Work that few bytes cause uses the same share, by its time. When that is used up, the connection
+ * is deferred: it waits in the throttle, is not read, and then continues with the bytes that it
+ * has.
  *
- * Whoever waits in the throttle has the turns of its address, with all others of that address. */
+ * In the throttle, a connection shares the turns of its address with all others of that address. */
 #include "gateway/net/conn_parts.h"
 
 #include "gateway/base/metrics.h"
@@ -23,7 +24,7 @@
 enum {
     READS_BYTES = 2 * CONN_READ_BYTES,
     BUSY_BYTES = CONN_READ_BYTES / 4,
-    READ_COST_BYTES = 512, /* so much of a share is a read by itself */
+    READ_COST_BYTES = 512, /* a read counts as this many bytes in addition to its own */
 };
 
 static void drop_empty_rest(struct conn *conn)
@@ -38,7 +39,7 @@ void conn_leave_throttle(struct conn *conn)
 {
     if (!is_busy(conn))
         return;
-    conn->watch.flags &= ~(uint32_t)(CONN_BUSY | CONN_PUT_OFF);
+    conn->watch.flags &= ~(uint32_t)(CONN_BUSY | CONN_DEFERRED);
     if (conn->rest != NULL)
         throttle_leave(&conn->loop->throttle, &conn->rest->throttled);
     drop_empty_rest(conn);
@@ -56,7 +57,7 @@ void conn_watch_again(struct conn *conn)
 void conn_pause(struct conn *conn)
 {
     conn_leave_throttle(conn);
-    conn->watch.flags &= ~(uint32_t)CONN_PUT_OFF;
+    conn->watch.flags &= ~(uint32_t)CONN_DEFERRED;
     conn->watch.flags |= CONN_PAUSED;
     conn_watch_again(conn);
 }
@@ -148,16 +149,16 @@ static enum err enter_throttle(struct conn *conn)
     struct ip ip = conn->ops->address != NULL ? conn->ops->address(conn) : (struct ip){0};
     throttle_leave(throttle, &conn->rest->throttled);
     return throttle_wait(throttle, &conn->rest->throttled,
-                         is_put_off(conn) ? THROTTLE_WORK : THROTTLE_READ, &ip);
+                         is_deferred(conn) ? THROTTLE_WORK : THROTTLE_READ, &ip);
 }
 
-/* Out of memory. What is put off would never go on; who is busy goes on being read with the others.
- */
+/* Out of memory: the connection cannot wait in the throttle. Deferred work would never continue, so
+ * that connection ends; a busy one is read like the others. */
 static void do_without_throttle(struct conn *conn)
 {
-    if (is_put_off(conn))
+    if (is_deferred(conn))
         conn_break(conn);
-    conn->watch.flags &= ~(uint32_t)CONN_PUT_OFF;
+    conn->watch.flags &= ~(uint32_t)CONN_DEFERRED;
     stop_waiting(conn);
     drop_empty_rest(conn);
 }
@@ -172,7 +173,7 @@ static void wait_in_throttle(struct conn *conn)
         return;
     conn->watch.flags |= CONN_BUSY;
     conn_watch_again(conn);
-    metrics_add(METRIC_THROTTLED, !is_put_off(conn));
+    metrics_add(METRIC_THROTTLED, !is_deferred(conn));
 }
 
 void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
@@ -185,16 +186,17 @@ void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
         return;
     }
     keep_rest(conn, bytes + taken, len - taken);
-    if (is_put_off(conn))
+    if (is_deferred(conn))
         wait_in_throttle(conn);
 }
 
 /* ---- work ---- */
 
-/* While its on_bytes runs nobody knows yet what will be left: it waits when that has returned. */
-static void put_off(struct conn *conn)
+/* While its on_bytes runs it is not known how many bytes will be left, so it enters the throttle
+ * after on_bytes has returned. */
+static void defer_conn(struct conn *conn)
 {
-    conn->watch.flags |= CONN_PUT_OFF;
+    conn->watch.flags |= CONN_DEFERRED;
     if (conn->loop->offered != conn)
         wait_in_throttle(conn);
 }
@@ -206,7 +208,7 @@ bool conn_take_turn(struct conn *conn)
         conn->loop->in_turn = NULL;
     if (is_in_turn || throttle_is_free(&conn->loop->throttle))
         return true;
-    put_off(conn);
+    defer_conn(conn);
     return false;
 }
 
@@ -222,7 +224,7 @@ void conn_resume(struct conn *conn)
     if (!is_paused(conn))
         return;
     conn->watch.flags &= ~(uint32_t)CONN_PAUSED;
-    put_off(conn);
+    defer_conn(conn);
 }
 
 bool conn_has_unread(const struct conn *conn)
@@ -237,7 +239,7 @@ static void continue_reading(struct conn *conn)
     uint8_t *bytes = conn->loop->read_buffer;
     if (len > 0)
         memcpy(bytes, conn->rest->bytes, len);
-    conn->watch.flags &= ~(uint32_t)CONN_PUT_OFF;
+    conn->watch.flags &= ~(uint32_t)CONN_DEFERRED;
     conn->loop->in_turn = conn;
     size_t taken = offer_bytes(conn, bytes, len);
     conn->loop->in_turn = NULL;
@@ -256,8 +258,8 @@ static bool charge_conn(struct conn *conn, size_t bytes)
     return bytes >= BUSY_BYTES && (is_used_up || is_busy(conn));
 }
 
-/* A TLS client that asks for answers below HTTP (key updates) and takes none would be ready to read
- * in each turn. */
+/* A TLS client that requests answers below HTTP (key updates) and does not read them would be ready
+ * to read in each turn, so it is not watched for EPOLLIN. */
 static void set_deaf(struct conn *conn, bool deaf)
 {
     if (deaf == is_deaf(conn))
@@ -284,9 +286,9 @@ static void read_socket(struct conn *conn)
 static void read_now(struct conn *conn)
 {
     size_t before = read_in_this_turn(conn->loop);
-    if (is_busy(conn)) /* what is kept in the throttle may be replaced */
+    if (is_busy(conn)) /* the rest, which has its entry in the throttle, may be reallocated */
         throttle_leave(&conn->loop->throttle, &conn->rest->throttled);
-    if (is_put_off(conn))
+    if (is_deferred(conn))
         continue_reading(conn);
     else
         read_socket(conn);
@@ -294,7 +296,7 @@ static void read_now(struct conn *conn)
     bool must_wait = charge_conn(conn, conn->loop->read_bytes - before);
     if (conn->watch.fd < 0)
         return;
-    if (is_put_off(conn) || (must_wait && !is_paused(conn)))
+    if (is_deferred(conn) || (must_wait && !is_paused(conn)))
         wait_in_throttle(conn);
     else
         stop_waiting(conn);

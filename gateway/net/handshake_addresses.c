@@ -15,8 +15,8 @@ static void put_in_rank(struct handshake_ranks *ranks, unsigned rank, struct lis
     ranks->used[rank / 64] |= UINT64_C(1) << rank % 64;
 }
 
-/* Taking out what is not in does nothing. */
-static void take_out(struct handshake_ranks *ranks, unsigned rank, struct list *link)
+/* Does nothing if `link` is not in a list. */
+static void remove_from_rank(struct handshake_ranks *ranks, unsigned rank, struct list *link)
 {
     list_remove(link);
     if (list_is_empty(&ranks->lists[rank]))
@@ -41,7 +41,7 @@ static struct list *highest_rank(const struct handshake_ranks *ranks)
     return NULL;
 }
 
-/* ---- who is here ---- */
+/* ---- handshakes and their addresses ---- */
 
 enum err handshake_addresses_init(struct handshake_addresses *addresses)
 {
@@ -94,7 +94,7 @@ void handshake_addresses_wait(struct handshake_addresses *addresses, struct hand
     }
 }
 
-/* The address stands behind the others from now on, if it has more that wait. */
+/* The address moves after the others, if it has more that wait. */
 void handshake_addresses_take(struct handshake_addresses *addresses, struct handshake_entry *entry)
 {
     struct handshake_address *address = entry->address;
@@ -104,7 +104,7 @@ void handshake_addresses_take(struct handshake_addresses *addresses, struct hand
         round_take(&addresses->ready, &address->ready, &entry->queued);
     } else {
         list_remove(&entry->queued);
-        take_out(&addresses->fresh, address->n_begun, &address->turn);
+        remove_from_rank(&addresses->fresh, address->n_begun, &address->turn);
         if (!list_is_empty(&address->fresh))
             put_in_rank(&addresses->fresh, address->n_begun, &address->turn);
     }
@@ -125,14 +125,14 @@ struct handshake_entry *handshake_addresses_next_fresh(const struct handshake_ad
     return CONTAINER_OF(address->fresh.next, struct handshake_entry, queued);
 }
 
-/* ---- who has begun ---- */
+/* ---- begun handshakes ---- */
 
-static void set_begun(struct handshake_addresses *addresses, struct handshake_address *address,
-                      unsigned n_begun)
+static void set_n_begun(struct handshake_addresses *addresses, struct handshake_address *address,
+                        unsigned n_begun)
 {
     bool has_fresh = !list_is_empty(&address->fresh);
-    take_out(&addresses->by_begun, address->n_begun, &address->rank);
-    take_out(&addresses->fresh, address->n_begun, &address->turn);
+    remove_from_rank(&addresses->by_begun, address->n_begun, &address->rank);
+    remove_from_rank(&addresses->fresh, address->n_begun, &address->turn);
     addresses->n_begun += n_begun - address->n_begun;
     address->n_begun = n_begun;
     if (n_begun > 0)
@@ -144,7 +144,7 @@ static void set_begun(struct handshake_addresses *addresses, struct handshake_ad
 void handshake_addresses_begin(struct handshake_addresses *addresses, struct handshake_entry *entry)
 {
     list_append(&entry->address->begun, &entry->begun);
-    set_begun(addresses, entry->address, entry->address->n_begun + 1);
+    set_n_begun(addresses, entry->address, entry->address->n_begun + 1);
 }
 
 struct handshake_entry *handshake_addresses_oldest(const struct handshake_addresses *addresses)
@@ -163,7 +163,7 @@ void handshake_addresses_remove(struct handshake_addresses *addresses,
     handshake_addresses_take(addresses, entry);
     if (handshake_entry_has_begun(entry)) {
         list_remove(&entry->begun);
-        set_begun(addresses, address, address->n_begun - 1);
+        set_n_begun(addresses, address, address->n_begun - 1);
     }
     addresses_leave(&addresses->here, &address->here);
 }

@@ -1,8 +1,9 @@
 /* A socket that becomes ready joins the ready list (handshake_ready); run_steps takes
  * HANDSHAKE_STEPS of them at the end of the turn. A started handshake and a fresh one are taken
  * alternately. A fresh one first needs a place (find_place_for), which may evict the oldest of
- * another address. Whatever got no step is not watched until it gets one (defer_ready). A step ends
- * in one of the owner's two callbacks, or in another change of what the socket is watched for. */
+ * another address. A handshake that got no step is not watched until it gets one (defer_ready). A
+ * step ends with one of the owner's two callbacks, or changes the events that the socket is watched
+ * for. */
 #include "gateway/net/handshakes.h"
 
 #include "gateway/base/metrics.h"
@@ -20,7 +21,7 @@ struct handshake {
     struct reactor_watch *socket;
     struct transport *transport;
     int64_t begun_ms;
-    uint32_t events; /* that the socket is watched for */
+    uint32_t events; /* the events that the socket is watched for */
 };
 
 static void run_steps(struct reactor_task *task);
@@ -94,7 +95,8 @@ void handshake_free(struct handshakes *handshakes, struct handshake *handshake)
     list_remove(&handshake->ready);
     handshake_addresses_remove(&handshakes->addresses, &handshake->entry);
     if (had_place && handshake_addresses_next_fresh(&handshakes->addresses) != NULL)
-        reactor_in_next_turn(handshakes->reactor, &handshakes->task); /* this one had its share */
+        reactor_in_next_turn(handshakes->reactor,
+                             &handshakes->task); /* this turn has done its share */
     free(handshake);
 }
 
@@ -148,7 +150,7 @@ static struct handshake *handshake_of(struct handshake_entry *entry)
     return entry == NULL ? NULL : CONTAINER_OF(entry, struct handshake, entry);
 }
 
-/* A place for this one: a free one, or that of another. */
+/* Finds a place for a fresh handshake: a free one, or that of a handshake that it evicts. */
 static bool find_place_for(struct handshakes *handshakes, const struct handshake *fresh)
 {
     struct handshake_addresses *addresses = &handshakes->addresses;
@@ -172,21 +174,22 @@ static void take_handshake(struct handshakes *handshakes, struct handshake *hand
     handshake_addresses_take(&handshakes->addresses, &handshake->entry);
 }
 
-/* Has the client not left before its turn came? */
-static bool is_there(const struct handshake *handshake)
+/* Is the client still connected? It may have left before its turn came. */
+static bool is_still_connected(const struct handshake *handshake)
 {
     char byte;
     ssize_t n = recv(handshake->socket->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 1 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-/* NULL: none waits, or there is no place. A client that has left needs no place; its step fails. */
+/* Starts the next fresh handshake. NULL: none waits, or there is no place. A client that has left
+ * needs no place, because its step fails. */
 static struct handshake *start_next(struct handshakes *handshakes)
 {
     struct handshake *fresh = handshake_of(handshake_addresses_next_fresh(&handshakes->addresses));
     if (fresh == NULL)
         return NULL;
-    if (!is_there(fresh)) {
+    if (!is_still_connected(fresh)) {
         take_handshake(handshakes, fresh);
         return fresh;
     }
@@ -206,8 +209,8 @@ static struct handshake *continue_next(struct handshakes *handshakes)
     return ready;
 }
 
-/* Neither kind keeps the other from its steps: some clients send a hello and no more, others a byte
- * at a time. */
+/* The two kinds alternate, so that neither can starve the other: some clients send a ClientHello
+ * and nothing more, others one byte at a time. */
 static struct handshake *take_next(struct handshakes *handshakes, unsigned n)
 {
     struct handshake *next = n % 2 == 0 ? continue_next(handshakes) : start_next(handshakes);
@@ -216,8 +219,8 @@ static struct handshake *take_next(struct handshakes *handshakes, unsigned n)
     return next;
 }
 
-/* What is ready and got no step in this turn is not watched until it gets one, since its socket
- * would report itself in each turn. */
+/* A handshake that is ready but got no step in this turn is not watched until it gets one, because
+ * epoll would report its socket in each turn. */
 static void defer_ready(struct handshakes *handshakes)
 {
     while (!list_is_empty(&handshakes->ready)) {

@@ -1,5 +1,5 @@
-/* TLS handshakes under way on the sockets of one thread. Knows no connection: the owner hands over
- * its reactor_watch, and the two callbacks give that back.
+/* Runs the TLS handshakes on the sockets of one thread. It does not know connections: the owner
+ * passes its reactor_watch, and the two callbacks return it.
  *
  * A handshake costs as much as a hundred pushes, and after an outage thousands come at once. So
  * each turn carries on at most HANDSHAKE_STEPS of them, after the work of live connections. The
@@ -11,9 +11,9 @@
  * answered and are not complete. When all these places are taken, a fresh handshake takes the place
  * of the oldest one of the address that has started the most, if that address has more than its own
  * would then have. So a client that opens many from a few addresses shuts out nobody else, and the
- * only handshake of an address is never evicted. Where all addresses have the same number, a fresh
- * one waits until a handshake completes or is HANDSHAKE_GIVES_WAY_MS old, so that a storm of honest
- * clients does not evict each other. */
+ * only handshake of an address is never evicted. If all addresses have the same number, a fresh one
+ * waits until a handshake completes or is HANDSHAKE_GIVES_WAY_MS old, so that many honest clients
+ * that connect at once do not evict each other. */
 #ifndef HERALD_NET_HANDSHAKES_H
 #define HERALD_NET_HANDSHAKES_H
 
@@ -36,7 +36,7 @@ struct handshakes {
     struct reactor *reactor;
     const struct handshake_ops *ops;
     struct handshake_addresses addresses;
-    struct list ready; /* became ready in this turn, and are still watched */
+    struct list ready; /* handshakes that became ready in this turn, and are still watched */
     struct reactor_task task;
     struct timer give_way;
 };
@@ -45,15 +45,15 @@ MUST_CHECK enum err handshakes_init(struct handshakes *handshakes, struct reacto
                                     const struct handshake_ops *ops);
 void handshakes_fini(struct handshakes *handshakes);
 
-/* `socket` is watched for EPOLLIN, and `transport` shakes on it; both outlive the handshake, which
- * changes what the socket is watched for. `from` is the client's address, which the limits count
- * by. ERR_NO_MEMORY. */
+/* `socket` must be watched for EPOLLIN; `transport` runs the handshake on it. Both outlive the
+ * handshake, which changes the events that the socket is watched for. `from` is the client's
+ * address, to which the limits apply. ERR_NO_MEMORY. */
 MUST_CHECK enum err handshake_new(struct handshakes *handshakes, struct reactor_watch *socket,
                                   struct transport *transport, const struct ip *from,
                                   struct handshake **ret_handshake);
 
-/* The socket is ready for the next step, which is taken at the end of this turn or of a later one.
- */
+/* Call it when the socket is ready. The next step runs at the end of this turn or of a later
+ * one. */
 void handshake_ready(struct handshakes *handshakes, struct handshake *handshake);
 
 /* Is it waiting for its turn? */

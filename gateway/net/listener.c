@@ -1,7 +1,8 @@
-/* Opening one address. A Unix socket is bound to its path; a socket file that nobody answers on is
- * left over from an earlier run, and is removed first. A TCP address is resolved, and the first of
- * its addresses that can be bound and listened on is taken. Any failure closes what was opened, and
- * `why` names the option, the address, the system's own words and what to do about it. */
+/* Opens one listening address. A Unix socket is bound to its path; a socket file on which nobody
+ * listens is left over from an earlier run, and is removed first. A TCP address is resolved, and
+ * the first of the results that can be bound and listened on is used. A failure closes what was
+ * opened, and `why` has the option, the address, the system's error text and what to do about
+ * it. */
 #include "gateway/net/listener.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 
 enum { BACKLOG = 4096 }; /* the kernel lowers it to net.core.somaxconn */
 
-/* Room for any address of the three families. */
+/* An address of one of the three families. */
 union any_address {
     struct sockaddr sa;
     struct sockaddr_storage storage;
@@ -24,7 +25,7 @@ union any_address {
     struct sockaddr_un un;
 };
 
-static void say_why(const char *option, const char *where, int code, char *why, size_t why_cap)
+static void write_why(const char *option, const char *where, int code, char *why, size_t why_cap)
 {
     const char *advice = "";
     if (code == EADDRINUSE)
@@ -39,8 +40,8 @@ static void say_why(const char *option, const char *where, int code, char *why, 
              advice);
 }
 
-/* A file of another kind is never ours to replace, and connecting to it is refused as to a socket
- * that nobody answers on. */
+/* Only a socket may be replaced. connect() does not distinguish: it refuses another kind of file
+ * like a socket on which nobody listens. */
 static bool is_socket(const char *path)
 {
     struct stat found;
@@ -68,7 +69,7 @@ static enum err listen_with_rights(int fd, const char *path, const struct socket
     if (what != NULL)
         snprintf(why, why_cap, "%s (%.300s): %s", what, path, strerror(errno));
     else
-        say_why(option, path, errno, why, why_cap);
+        write_why(option, path, errno, why, why_cap);
     unlink(path);
     return ERR_SYSTEM;
 }
@@ -103,20 +104,20 @@ static enum err open_unix(const struct listen_address *address, const struct soc
     return error;
 
 failed:
-    say_why(option, address->host, errno, why, why_cap);
+    write_why(option, address->host, errno, why, why_cap);
     if (fd >= 0)
         close(fd);
     return ERR_SYSTEM;
 }
 
-static int open_one(const struct addrinfo *found, bool is_v6_only)
+static int open_tcp_address(const struct addrinfo *found, bool is_v6_only)
 {
     int one = 1;
     int only = is_v6_only;
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    /* A restart must not wait for TIME_WAIT; two listeners are still refused. */
+    /* A restart must not wait for TIME_WAIT; a second listener is still refused. */
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (found->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
@@ -143,11 +144,11 @@ enum err listener_open(const struct listen_address *address, const struct socket
         snprintf(why, why_cap, "--%s: %s: %s", option, where, gai_strerror(code));
         return ERR_SYSTEM;
     }
-    int fd = open_one(found, address->is_v6_only);
+    int fd = open_tcp_address(found, address->is_v6_only);
     int open_errno = errno;
     freeaddrinfo(found);
     if (fd < 0) {
-        say_why(option, where, open_errno, why, why_cap);
+        write_why(option, where, open_errno, why, why_cap);
         return ERR_SYSTEM;
     }
     *ret_fd = fd;
@@ -161,7 +162,7 @@ void listener_close(int fd, const struct listen_address *address)
     close(fd);
 }
 
-/* `with_port`: as a listener; without: as a peer. */
+/* with_port: a listener's address; otherwise a peer's. */
 static void describe_address(const union any_address *any, bool with_port, char *out, size_t cap)
 {
     static const char mapped[] = "::ffff:";
@@ -176,7 +177,7 @@ static void describe_address(const union any_address *any, bool with_port, char 
     }
     getnameinfo(&any->sa, sizeof any->storage, host, sizeof host, port, sizeof port,
                 NI_NUMERICHOST | NI_NUMERICSERV);
-    /* An IPv4 peer of a socket that takes both families. */
+    /* An IPv4 peer of a socket that accepts both families. */
     bool is_mapped = any->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&any->in6.sin6_addr) &&
                      strncmp(host, mapped, sizeof mapped - 1) == 0;
     if (!with_port)

@@ -26,8 +26,9 @@ bool mailbox_put(struct mailbox *mailbox, struct letter *letter)
         letter->next = head;
     } while (!atomic_compare_exchange_weak(&mailbox->head, &head, letter));
 
-    /* Both sides are sequentially consistent: either we see the receiver asleep, or it sees the
-     * letter before it sleeps. Whoever clears the flag pays for the wake-up. */
+    /* Both sides are sequentially consistent: either the sender sees the receiver asleep, or the
+     * receiver sees the letter before it sleeps. The sender that clears the flag writes the
+     * wake-up. */
     return atomic_load(&mailbox->is_asleep) && atomic_exchange(&mailbox->is_asleep, false);
 }
 

@@ -1,9 +1,10 @@
-/* The one way between threads: a lock-free queue of many senders and one receiver. A wake-up is one
- * eventfd write per batch: only the sender that finds the receiver asleep pays for it.
+/* The only way to send work to another thread: a lock-free queue with many senders and one
+ * receiver. A wake-up costs one eventfd write per batch: only the sender that finds the receiver
+ * asleep writes.
  *
- * Letters are embedded in what they are about, so posting never fails. A letter must not be posted
- * again before it was delivered. Letters of one sender are delivered in the order they were posted.
- */
+ * Letters are embedded in the objects that they are about, so posting never fails. A letter must
+ * not be posted again before it was delivered. Letters of one sender are delivered in the order in
+ * which they were posted. */
 #ifndef HERALD_NET_MAILBOX_H
 #define HERALD_NET_MAILBOX_H
 
@@ -21,26 +22,28 @@ struct letter {
 struct mailbox {
     _Atomic(struct letter *) head; /* newest first */
     atomic_bool is_asleep;
-    int event_fd; /* written to wake a sleeper; never read: watch it with EPOLLET */
+    int event_fd; /* written to wake the receiver; never read: watch it with EPOLLET */
 };
 
 MUST_CHECK enum err mailbox_init(struct mailbox *mailbox);
-void mailbox_fini(struct mailbox *mailbox); /* undelivered letters are the senders' business */
+void mailbox_fini(struct mailbox *mailbox); /* does not free undelivered letters */
 
 /* Any thread. */
 void mailbox_post(struct mailbox *mailbox, struct letter *letter);
 
-/* The same in two steps, for a sender with a lock that the receiver wants: whoever is woken inside
- * it runs into the lock, sleeps again, and its next turn on a busy core is milliseconds away. true:
- * the receiver sleeps and nobody else wakes it, so mailbox_ring must follow, behind the lock. */
+/* The same in two steps, for a sender that holds a lock which the receiver needs. A receiver that
+ * is woken while the lock is held blocks on it, and on a busy core runs again only milliseconds
+ * later. true: the receiver sleeps and nobody else wakes it, so the sender must call mailbox_ring
+ * after it has released the lock. */
 MUST_CHECK bool mailbox_put(struct mailbox *mailbox, struct letter *letter);
 void mailbox_ring(struct mailbox *mailbox);
 
-/* The receiver: delivers all that waits; answers how many. */
+/* The receiver: delivers all waiting letters; returns their number. */
 size_t mailbox_deliver(struct mailbox *mailbox);
 
-/* The receiver, before it blocks on event_fd. false: something waits already, do not block. */
+/* The receiver calls it before it blocks on event_fd. false: a letter waits already, do not
+ * block. */
 bool mailbox_sleep(struct mailbox *mailbox);
-void mailbox_wake(struct mailbox *mailbox); /* after it has blocked */
+void mailbox_wake(struct mailbox *mailbox); /* the receiver, after it has blocked */
 
 #endif

@@ -45,8 +45,8 @@ void out_queue_free(struct out_queue *queue)
     free(queue);
 }
 
-/* The next free piece: at the end, or after moving the used ones to the front, or in a larger
- * array. */
+/* The next free piece. If there is none at the end, the used ones are moved to the front or into a
+ * larger array. */
 static struct out_piece *next_piece(struct out_queue *queue)
 {
     if (queue->first + queue->n < queue->cap)
@@ -82,7 +82,7 @@ enum err out_queue_payload(struct out_queue *queue, struct payload *payload)
     return ERR_OK;
 }
 
-/* The newest piece, when that many bytes still fit into it. */
+/* The newest piece, if `len` more bytes fit into it; otherwise NULL. */
 static struct out_piece *piece_with_room(struct out_queue *queue, size_t len)
 {
     if (queue->n == 0)
@@ -138,7 +138,7 @@ int out_queue_iovecs(struct out_queue *queue, struct iovec iovecs[OUT_IOVECS])
     uint32_t offset = queue->offset;
     for (uint32_t i = 0; i < queue->n && n < OUT_IOVECS; i++) {
         const struct out_piece *piece = &queue->pieces[queue->first + i];
-        /* writev does not write to what it is given; iovec has no const form. */
+        /* writev does not modify the bytes, but iovec has no const form. */
         iovecs[n].iov_base = (void *)(uintptr_t)(piece_bytes(piece) + offset);
         iovecs[n].iov_len = piece->len - offset;
         offset = 0;

@@ -1,5 +1,5 @@
-/* What waits to be written on one connection: references to shared frames, and small pieces of its
- * own. For conn.c; one thread. */
+/* The queue of bytes to be written on one connection: references to shared frames, and copies of
+ * small pieces. For conn.c; one thread. */
 #ifndef HERALD_NET_OUT_QUEUE_H
 #define HERALD_NET_OUT_QUEUE_H
 
@@ -23,25 +23,25 @@ struct out_queue {
     uint32_t first; /* index of the oldest piece */
     uint32_t n;
     uint32_t cap;
-    uint32_t offset;  /* bytes of the oldest piece that are written */
+    uint32_t offset;  /* how many bytes of the oldest piece are written */
     size_t bytes;     /* in all, not yet written */
-    int64_t moved_ms; /* when the kernel last took some */
+    int64_t moved_ms; /* when the kernel last accepted bytes */
     bool wants_shutdown;
     struct out_queue *next_spare;
-    struct out_piece *pieces; /* usual, or on the heap when there are more */
+    struct out_piece *pieces; /* `usual`, or on the heap if there are more */
     struct out_piece usual[OUT_USUAL_PIECES];
 };
 
 MUST_CHECK enum err out_queue_new(struct out_queue **ret_queue);
 void out_queue_free(struct out_queue *queue);
-void out_queue_clear(struct out_queue *queue); /* drops everything; back to the usual size */
+void out_queue_clear(struct out_queue *queue); /* drops everything and returns to the usual size */
 
 MUST_CHECK enum err out_queue_payload(struct out_queue *queue, struct payload *payload);
-/* Small ones share a piece, so that a peer who makes Herald answer with two bytes at a time (pongs)
- * cannot make it keep 32 for each. */
+/* Copies the bytes. Small ones share a piece, so that a client cannot make Herald use a whole piece
+ * (32 bytes) for each answer of two bytes (a pong). */
 MUST_CHECK enum err out_queue_bytes(struct out_queue *queue, const void *bytes, size_t len);
 
-/* Fills iovecs from the front; answers how many. */
+/* Fills iovecs from the front of the queue; returns how many. */
 int out_queue_iovecs(struct out_queue *queue, struct iovec iovecs[OUT_IOVECS]);
 void out_queue_written(struct out_queue *queue, size_t len);
 

@@ -1,7 +1,7 @@
-/* A turn: wait for descriptors, call their watches, deliver the mail, fire timers, run the turn-end
- * tasks. The wait is skipped while the mailbox holds something. A watch that is removed in a turn
- * may still stand in the events that epoll has answered; its entries are wiped there, so that it is
- * never called again and its owner may free it at the end of the turn. */
+/* A turn waits for descriptors, calls their watches, delivers the mail, fires timers and runs the
+ * turn-end tasks. It does not wait while the mailbox has letters. A watch that is removed in a turn
+ * may still be in the events that epoll returned; its entries there are cleared, so that it is not
+ * called again and its owner may free it at the end of the turn. */
 #include "gateway/net/reactor.h"
 
 #include "gateway/base/clock.h"
@@ -23,7 +23,7 @@ struct reactor {
     struct timers *timers;
     struct list tasks;
     struct list next_tasks;  /* of the turn after this one */
-    struct list later_tasks; /* of the first turn after */
+    struct list later_tasks; /* for the first turn after later_ms */
     int64_t later_ms;
     struct reactor_watch mailbox_watch;
     bool must_yield;
@@ -34,7 +34,7 @@ struct reactor {
 static void on_mail_waits(struct reactor_watch *watch, uint32_t events)
 {
     (void)watch;
-    (void)events; /* it only ends the wait; the mail is delivered once a turn, below */
+    (void)events; /* it only ends the wait; each turn delivers the mail once */
 }
 
 enum err reactor_new(struct reactor **ret_reactor)
@@ -59,8 +59,8 @@ enum err reactor_new(struct reactor **ret_reactor)
         goto undo_mailbox;
     reactor->mailbox_watch =
         (struct reactor_watch){.on_ready = on_mail_waits, .fd = reactor->mailbox.event_fd};
-    /* Each write is an edge of its own, so the eventfd need not be read, which is a system call a
-     * wake-up; its counter is full after 2^64 of them. */
+    /* With EPOLLET each write to the eventfd is reported, so it need not be read, which saves a
+     * system call per wake-up. Its counter is full after 2^64 writes. */
     error = reactor_watch_add(reactor, &reactor->mailbox_watch, EPOLLIN | EPOLLET);
     if (error != ERR_OK)
         goto undo_timers;
@@ -120,8 +120,8 @@ static void wait_for_events(struct reactor *reactor, int max_wait_ms)
 void reactor_turn(struct reactor *reactor, int max_wait_ms)
 {
     wait_for_events(reactor, max_wait_ms);
-    /* epoll tells those who stay ready in the same order again and again. Whoever was late for a
-     * budget of this turn (conn.c) must not be late in every turn. */
+    /* epoll reports descriptors that stay ready in the same order each time. The last ones may get
+     * nothing of a turn's budget (conn_read.c), and must not be the last in every turn. */
     int first = reactor->n_events > 0 ? (int)(reactor->turns % (unsigned)reactor->n_events) : 0;
     for (int i = 0; i < reactor->n_events; i++) {
         struct epoll_event *event = &reactor->events[(first + i) % reactor->n_events];

@@ -14,7 +14,7 @@
 
 enum { GROUP_BYTES = 16384, GROUP_MAX_BYTES = 1 << 20 };
 
-/* The highest one means "leave it as it is" to chown. */
+/* For chown the highest number means "do not change", so it is not a valid group. */
 static bool read_group(const char *text, gid_t *ret_group)
 {
     uint64_t number;
@@ -24,8 +24,9 @@ static bool read_group(const char *text, gid_t *ret_group)
     return true;
 }
 
-/* A group with very many members needs more room. 0: found; ENOENT: there is none. */
-static int look_up(const char *name, gid_t *ret_group)
+/* Looks up a group's number; the buffer grows for groups with many members. 0: found; ENOENT: there
+ * is no such group. */
+static int look_up_group(const char *name, gid_t *ret_group)
 {
     struct group entry;
     struct group *found = NULL;
@@ -54,7 +55,7 @@ enum err socket_rights_read(const struct options *options, struct socket_rights 
     }
     rights.has_group = group[0] != '\0';
     if (rights.has_group && !read_group(group, &rights.group)) {
-        int code = look_up(group, &rights.group);
+        int code = look_up_group(group, &rights.group);
         if (code != 0) {
             snprintf(why, why_cap, "--socket-group: there is no group \"%s\" on this machine%s%s",
                      group, code == ENOENT ? "" : ": ", code == ENOENT ? "" : strerror(code));
@@ -67,11 +68,11 @@ enum err socket_rights_read(const struct options *options, struct socket_rights 
 
 void socket_rights_prepare(const struct socket_rights *rights, int fd)
 {
-    (void)fchmod(fd, rights->mode); /* what fails here is seen by socket_rights_apply */
+    (void)fchmod(fd, rights->mode); /* socket_rights_apply detects a failure */
 }
 
-/* What is right already is left alone: a filter of system calls may forbid chown, and without /proc
- * there is no chmod that follows no link. */
+/* Rights that are correct already are not set again: a seccomp filter may forbid chown, and without
+ * /proc there is no chmod that does not follow links. */
 enum err socket_rights_apply(const struct socket_rights *rights, const char *path,
                              const char **ret_what)
 {

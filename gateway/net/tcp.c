@@ -1,7 +1,7 @@
-/* Connecting outwards. An address given in digits is connected to at once. A name is looked up on a
- * detached thread, since the resolver blocks and cannot be stopped: the thread owns its own copy of
- * the name and one end of a socket pair, writes the addresses there and ends. Nobody waits for it;
- * an owner that has lost interest closes its end. */
+/* Outgoing connections. A numeric address needs no lookup. A name is looked up on a detached
+ * thread, because the resolver blocks and cannot be stopped: the thread owns its own copy of the
+ * name and one end of a socket pair, writes the address there and ends. Nobody joins it; an owner
+ * that no longer needs the result closes its end. */
 #include "gateway/net/tcp.h"
 
 #include <errno.h>
@@ -16,16 +16,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static enum err say_errno(char *why, size_t why_cap)
+static enum err write_errno(char *why, size_t why_cap)
 {
     snprintf(why, why_cap, "%s", strerrordesc_np(errno));
     return ERR_SYSTEM;
 }
 
-/* --- looking up --- */
+/* ---- looking up names ---- */
 
-/* The mailbox is the way between threads everywhere else. Here a socket is: the thread cannot be
- * stopped while the resolver blocks, so it may outlive the reactor, and nobody waits for it. */
+/* Elsewhere threads use the mailbox. Here it is a socket pair, because the thread cannot be stopped
+ * while the resolver blocks, and so may outlive the reactor. */
 struct lookup {
     char host[NI_MAXHOST];
     char port[NI_MAXSERV];
@@ -34,7 +34,7 @@ struct lookup {
 };
 
 struct lookup_answer {
-    int failure; /* of getaddrinfo */
+    int failure; /* the error of getaddrinfo, or 0 */
     struct tcp_address address;
 };
 
@@ -77,14 +77,14 @@ static void *run_lookup(void *argument)
     memset(&answer, 0, sizeof answer); /* the padding is sent, too */
     answer.failure = resolve_host(lookup->host, lookup->port, 0, lookup->attempt, &answer.address);
     ssize_t sent = send(lookup->fd, &answer, sizeof answer, MSG_NOSIGNAL);
-    (void)sent; /* nobody waits any more */
+    (void)sent; /* the owner has closed its end */
     close(lookup->fd);
     free(lookup);
     return NULL;
 }
 
-/* Detached, and without signals: those are for the thread that waits for them. */
-static int start_thread(struct lookup *lookup)
+/* Starts a detached thread. Signals are blocked in it: another thread waits for them. */
+static int start_lookup(struct lookup *lookup)
 {
     pthread_attr_t attributes;
     int code = pthread_attr_init(&attributes);
@@ -112,15 +112,15 @@ enum err tcp_look_up(const char *host, const char *port, unsigned attempt, int *
     }
     enum err error = ERR_SYSTEM;
     int fds[2];
-    snprintf(lookup->host, sizeof lookup->host, "%s", host); /* names end at 255 */
+    snprintf(lookup->host, sizeof lookup->host, "%s", host); /* host names have at most 255 bytes */
     snprintf(lookup->port, sizeof lookup->port, "%s", port);
     lookup->attempt = attempt;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-        error = say_errno(why, why_cap);
+        error = write_errno(why, why_cap);
         goto undo_alloc;
     }
     lookup->fd = fds[1];
-    int code = start_thread(lookup);
+    int code = start_lookup(lookup);
     if (code != 0) {
         snprintf(why, why_cap, "cannot start a thread: %s", strerrordesc_np(code));
         goto undo_sockets;
@@ -152,13 +152,13 @@ enum err tcp_looked_up(int fd, struct tcp_address *ret_address, char *why, size_
     return ERR_OK;
 }
 
-/* --- connecting --- */
+/* ---- connecting ---- */
 
 static enum err begin_connecting(int fd, const struct sockaddr *address, socklen_t len, int *ret_fd,
                                  char *why, size_t why_cap)
 {
     if (connect(fd, address, len) != 0 && errno != EINPROGRESS) {
-        enum err error = say_errno(why, why_cap);
+        enum err error = write_errno(why, why_cap);
         close(fd);
         return error;
     }
@@ -170,7 +170,7 @@ enum err tcp_connect(const struct tcp_address *address, int *ret_fd, char *why, 
 {
     int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return say_errno(why, why_cap);
+        return write_errno(why, why_cap);
     int on = 1; /* both are best effort: the connection works without them */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -188,7 +188,7 @@ enum err tcp_connect_unix(const char *path, int *ret_fd, char *why, size_t why_c
     memcpy(address.sun_path, path, strlen(path));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return say_errno(why, why_cap);
+        return write_errno(why, why_cap);
     return begin_connecting(fd, (const struct sockaddr *)&address, sizeof address, ret_fd, why,
                             why_cap);
 }

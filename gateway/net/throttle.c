@@ -1,11 +1,11 @@
 #include "gateway/net/throttle.h"
 
 struct throttle_address {
-    struct address here; /* who waits */
+    struct address here; /* counts its waiting connections */
     struct line lines[THROTTLE_KINDS];
 };
 
-/* Unused credit is not saved up beyond a millisecond's worth: it would come back as a burst. */
+/* Credit is kept for at most one millisecond: more would allow a burst later. */
 static void count_credit(struct throttle *throttle)
 {
     int64_t now_ms = reactor_now_ms(throttle->reactor);
@@ -15,7 +15,7 @@ static void count_credit(struct throttle *throttle)
         throttle->credit = throttle->bytes_per_ms;
 }
 
-/* NULL: nobody waits. */
+/* NULL: no connection waits. */
 static struct throttled *next_in_turn(struct throttle *throttle)
 {
     struct list *next = NULL;

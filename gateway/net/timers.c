@@ -4,12 +4,12 @@
 
 enum { WORD_BITS = 64, WORDS = TIMER_SLOTS / WORD_BITS };
 
-/* A timer stands in the slot of its due time modulo the wheel; one that is further away than a turn
- * of the wheel (16 s) is passed over until its time has come. */
+/* A timer is in the slot of its due time modulo the wheel. A timer that is due later than one
+ * revolution of the wheel (16 s) is skipped until its time has come. */
 struct timers {
     struct list slots[TIMER_SLOTS];
     uint64_t used[WORDS]; /* a bit for each slot that may hold a timer */
-    int64_t tick;    /* the last slot number that was looked at, counted from the clock's zero */
+    int64_t tick;    /* number of the last slot that was checked, counted from the clock's zero */
     struct list due; /* the oldest first */
 };
 
@@ -46,7 +46,7 @@ void timer_init(struct timer *timer, void (*on_due)(struct timer *timer))
 void timer_set(struct timers *timers, struct timer *timer, int64_t due_ms)
 {
     list_remove(&timer->link);
-    /* Rounded up, so that it never fires early; at the earliest with the next slot. */
+    /* Rounded up, so that it never fires early, and at the earliest the next slot. */
     int64_t tick = (due_ms + TIMER_SLOT_MS - 1) / TIMER_SLOT_MS;
     if (tick <= timers->tick)
         tick = timers->tick + 1;
@@ -69,7 +69,7 @@ int timers_wait_ms(const struct timers *timers, int64_t now_ms)
     for (int64_t ahead = 1; ahead <= TIMER_SLOTS;) {
         size_t slot = slot_of(timers->tick + ahead);
         uint64_t rest = timers->used[slot / WORD_BITS] >> (slot % WORD_BITS);
-        if (rest == 0) { /* nothing more in this word: go to the next one */
+        if (rest == 0) { /* nothing more in this word: try the next one */
             ahead += (int64_t)(WORD_BITS - slot % WORD_BITS);
             continue;
         }
@@ -101,7 +101,8 @@ static void collect_due(struct timers *timers, int64_t now_ms)
     int64_t now_tick = now_ms / TIMER_SLOT_MS;
     if (now_tick - timers->tick > TIMER_SLOTS)
         timers->tick =
-            now_tick - TIMER_SLOTS; /* a long stall: one turn of the wheel sees them all */
+            now_tick -
+            TIMER_SLOTS; /* after a long stall: one revolution of the wheel visits all slots */
     while (timers->tick < now_tick) {
         timers->tick++;
         size_t slot = slot_of(timers->tick);

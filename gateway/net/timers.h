@@ -1,6 +1,6 @@
-/* A hashed timing wheel: 1024 slots of 16 ms, a link per timer, no allocation. A timer fires up to
- * a slot late, never early; of many that are due at once, some with each turn of the reactor. Owned
- * by one reactor and its thread. */
+/* A hashed timing wheel: 1024 slots of 16 ms, one link per timer, no allocation. A timer fires up
+ * to one slot late, never early; if many are due at once, each turn of the reactor fires some of
+ * them. It belongs to one reactor and its thread. */
 #ifndef HERALD_NET_TIMERS_H
 #define HERALD_NET_TIMERS_H
 
@@ -24,19 +24,19 @@ void timers_free(struct timers *timers);
 
 void timer_init(struct timer *timer, void (*on_due)(struct timer *timer));
 void timer_set(struct timers *timers, struct timer *timer,
-               int64_t due_ms);                                /* moves one that is set */
+               int64_t due_ms);                                /* moves a timer that is set */
 void timer_cancel(struct timers *timers, struct timer *timer); /* not set: does nothing */
 static inline bool timer_is_set(const struct timer *timer)
 {
     return !list_is_empty(&timer->link);
 }
 
-/* How long the loop may sleep: milliseconds, -1 for ever. */
+/* How long the loop may sleep, in milliseconds; -1: without a limit. */
 int timers_wait_ms(const struct timers *timers, int64_t now_ms);
 
-/* Calls the first TIMERS_AT_ONCE of what is due; timers_wait_ms is 0 while more are. Thousands that
- * came together fall due together, and what others are pushed need not wait for all of them. A
- * callback may set and cancel any timer, its own included. */
+/* Fires the first TIMERS_AT_ONCE due timers; timers_wait_ms is 0 while more are due. The timers of
+ * thousands of clients that connected together are due together, and pushes to other clients must
+ * not wait for all of them. A callback may set and cancel any timer, its own included. */
 void timers_fire(struct timers *timers, int64_t now_ms);
 
 #endif

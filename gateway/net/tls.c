@@ -1,14 +1,13 @@
-/* OpenSSL reads exactly one record at a time, and the caller's buffer takes a whole one, so nothing
- * is ever left inside: what epoll says of the socket is all there is to know.
+/* OpenSSL reads exactly one record at a time, and the caller's buffer has room for a whole one, so
+ * OpenSSL never holds unread data: the readiness that epoll reports is complete.
  *
  * A record of one byte costs nearly as much as one of a thousand, and a key update as much as ten
- * of them, so what a read costs is counted by records. A step of a handshake would go on for as
- * long as pieces of a message come (a hello of 128 KiB in records of one byte): OpenSSL's reads
- * from the socket are refused once a call has begun its share of records.
+ * records, so the cost of a read is counted by records. A step of a handshake would continue as
+ * long as pieces of a message arrive (a ClientHello of 128 KiB in records of one byte), so
+ * OpenSSL's reads from the socket are refused after a call has begun its share of records.
  *
- * Writing: a record that the kernel did not take whole stays with OpenSSL, which wants to be called
- * with the same bytes again. The connection's queue still has them, so nothing is copied for that.
- */
+ * Writing: OpenSSL keeps a record that the kernel did not accept as a whole, and must be called
+ * with the same bytes again. The connection's queue still has them, so they need not be copied. */
 #include "gateway/net/tls.h"
 
 #include "gateway/base/list.h"
@@ -22,10 +21,10 @@
 
 enum { RECORD_BYTES = SSL3_RT_MAX_PLAIN_LENGTH, RECORDS_PER_WRITE = 4, RECORDS_PER_READ = 16 };
 
-/* What reads are worth: as much work as so many bytes that come in large records. */
+/* The cost of reads, as a number of bytes in large records that would cost as much. */
 enum {
     RECORD_COST_BYTES = 512, /* 3 us; the first of a read is free */
-    KEYS_COST_BYTES = 4096,  /* of the handshake protocol, behind the handshake: 30 us */
+    KEYS_COST_BYTES = 4096,  /* of the handshake protocol, after the handshake: 30 us */
 };
 
 struct tls {
@@ -33,9 +32,9 @@ struct tls {
     struct tls_context *context;
     SSL *ssl;               /* from the first step on */
     bool is_over;           /* no more is written */
-    bool is_broken;         /* nothing may be called any more, SSL_shutdown included */
+    bool is_broken;         /* OpenSSL must not be called any more, not even SSL_shutdown */
     unsigned n_records;     /* begun in this call */
-    unsigned n_handshaking; /* of them, that belong to the handshake protocol */
+    unsigned n_handshaking; /* those of the handshake protocol */
 };
 
 static struct tls *tls_of(struct transport *transport)
@@ -59,7 +58,7 @@ static enum transport_state state_of(struct tls *tls, int result)
     }
 }
 
-/* Sees the header of each record, and in TLS 1.3 the type that stands inside. */
+/* OpenSSL calls it with the header of each record, and in TLS 1.3 with its inner content type. */
 static void count_record(int is_written, int version, int kind, const void *bytes, size_t len,
                          SSL *ssl, void *argument)
 {
@@ -73,7 +72,7 @@ static void count_record(int is_written, int version, int kind, const void *byte
                           *(const uint8_t *)bytes == SSL3_RT_HANDSHAKE;
 }
 
-/* A record that is begun in vain is gone on with in the next call. */
+/* Refuses reads beyond the limit. The next call continues with a record that was begun. */
 static long limit_records(BIO *bio, int operation, const char *bytes, size_t len, int unused,
                           long unused_too, int result, size_t *processed)
 {
@@ -144,21 +143,21 @@ static enum transport_state read_records(struct transport *transport, int fd, ui
     count_cost(tls, ret_read);
     if (len == 0)
         return state;
-    /* The end was read, too. Whoever reads next has to learn of it from the socket. */
+    /* The end of the stream was also read. The next read must get it from the socket again. */
     if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
         shutdown(fd, SHUT_RD);
     return TRANSPORT_MOVED;
 }
 
-/* Where writing goes on in what the caller gave. */
+/* The position in the caller's iovecs at which writing continues. */
 struct cursor {
     const struct iovec *iovec;
     size_t n;
-    size_t offset; /* in the first */
+    size_t offset; /* in the first iovec */
 };
 
-/* The next record's bytes: where they lie, or gathered. Deterministic, so that a second call begins
- * with the same bytes. */
+/* The bytes of the next record: a pointer to them, or a copy if they are in several iovecs. It is
+ * deterministic, so that a repeated call begins with the same bytes. */
 static const uint8_t *gather_record(const struct cursor *cursor, uint8_t *buffer, size_t *ret_len)
 {
     const uint8_t *first = (const uint8_t *)cursor->iovec->iov_base + cursor->offset;
@@ -210,8 +209,8 @@ static enum transport_state write_records(struct transport *transport, int fd,
         int result = SSL_write_ex(tls->ssl, bytes, len, &written);
         if (result != 1) {
             enum transport_state state = state_of(tls, result);
-            /* WANTS_READ: a handshake message came in pieces behind the handshake, which nobody
-             * sends who means well. */
+            /* WANTS_READ: the client has sent part of a handshake message after the handshake,
+             * which no honest client does. */
             return state == TRANSPORT_WANTS_WRITE ? state : TRANSPORT_BROKEN;
         }
         *ret_len += written;
@@ -228,7 +227,8 @@ static void tls_finish(struct transport *transport, int fd)
         return;
     tls->is_over = true;
     ERR_clear_error();
-    SSL_shutdown(tls->ssl); /* close_notify, if the kernel takes it; nobody waits for the peer's */
+    SSL_shutdown(
+        tls->ssl); /* sends close_notify if the kernel accepts it; the peer's is not awaited */
     ERR_clear_error();
 }
 

@@ -1,6 +1,6 @@
-/* A reload builds a whole new SSL_CTX beside the present one and puts it in its place, or leaves
- * everything as it is. OpenSSL counts references: an open connection keeps the SSL_CTX that it
- * started with. Digests of what was read tell whether a reload found anything new. */
+/* A reload builds a whole new SSL_CTX and replaces the current one with it, or changes nothing.
+ * OpenSSL counts references, so an open connection keeps the SSL_CTX with which it started. Digests
+ * of the certificates and keys show whether a reload has changed anything. */
 #include "gateway/net/tls_context.h"
 
 #include "gateway/base/whole_file.h"
@@ -17,20 +17,21 @@
 #include <string.h>
 #include <time.h>
 
-/* What was read, to be told from what is read next. The key's is that of its public half. Of an
- * SSL_CTX that others use nothing is read any more: whoever lets go last frees it. */
+/* Digests of what was read, to compare with what is read next; that of the key is of its public
+ * half. They are kept because an SSL_CTX that connections share must not be read while they may
+ * free it. */
 struct digests {
     unsigned char chain[SHA256_DIGEST_LENGTH];
     unsigned char key[SHA256_DIGEST_LENGTH];
-    unsigned char client_ca[SHA256_DIGEST_LENGTH]; /* of that file */
+    unsigned char client_ca[SHA256_DIGEST_LENGTH]; /* of the file's bytes */
 };
 
 struct tls_context {
-    pthread_mutex_t lock; /* of `current` */
+    pthread_mutex_t lock; /* guards `current` */
     SSL_CTX *current;
     struct tls_tickets tickets;
     struct tls_files files;
-    /* Of `current`, for who reads again; for its thread alone. */
+    /* Of `current`; only the thread that reloads uses them. */
     struct digests digests;
 };
 
@@ -39,7 +40,7 @@ struct tls_context {
 struct reason {
     char *text;
     size_t cap;
-    const char *option; /* of the file that was refused; NULL: none was */
+    const char *option; /* of the file that was refused; NULL: none */
 };
 
 static enum err refuse_file(struct reason *why, const char *option, const char *path,
@@ -58,7 +59,7 @@ static enum err out_of_memory(struct reason *why)
     return ERR_NO_MEMORY;
 }
 
-/* The bytes, which the caller wipes (whole_file_wipe) whatever this answers. */
+/* Reads a file; the caller wipes the bytes (whole_file_wipe) also after an error. */
 static enum err read_file(struct reason *why, const char *option, const char *path,
                           struct buf *ret_bytes, BIO **ret_bio)
 {
@@ -76,7 +77,7 @@ static enum err read_file(struct reason *why, const char *option, const char *pa
 
 /* ---- the files ---- */
 
-/* As SSL_CTX_use_certificate_chain_file, but of bytes. */
+/* Like SSL_CTX_use_certificate_chain_file, but from memory. */
 static bool take_chain(SSL_CTX *ctx, BIO *bio)
 {
     X509 *certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
@@ -113,7 +114,7 @@ static enum err use_certificate(SSL_CTX *ctx, const struct tls_files *files, str
     return error;
 }
 
-/* There is nobody to ask for a passphrase. */
+/* Encrypted keys are refused, because there is nobody to ask for a passphrase. */
 static int refuse_passphrase(char *out, int cap, int is_writing, void *was_asked)
 {
     (void)out;
@@ -155,8 +156,8 @@ static enum err use_key(SSL_CTX *ctx, const struct tls_files *files, struct reas
     return error;
 }
 
-/* What a session belongs to. A ticket of a session under another client CA is not taken: its client
- * certificate was looked at by that one. */
+/* Sets the session id context. A ticket of a session under another client CA is not accepted,
+ * because that CA verified the client's certificate. */
 static enum err name_sessions(SSL_CTX *ctx, struct span client_ca, unsigned char *ret_digest,
                               struct reason *why)
 {
@@ -167,7 +168,7 @@ static enum err name_sessions(SSL_CTX *ctx, struct span client_ca, unsigned char
     return is_done ? ERR_OK : out_of_memory(why);
 }
 
-/* Has the list this name? The client is told each once. */
+/* Does the list have this name? Each name is sent to the client once. */
 static bool has_name(STACK_OF(X509_NAME) * names, const X509_NAME *name)
 {
     for (int i = 0; i < sk_X509_NAME_num(names); i++)
@@ -189,7 +190,7 @@ static bool take_authority(SSL_CTX *ctx, X509 *certificate, STACK_OF(X509_NAME) 
     return false;
 }
 
-/* As SSL_CTX_load_verify_file and SSL_load_client_CA_file, but of bytes. */
+/* Like SSL_CTX_load_verify_file and SSL_load_client_CA_file, but from memory. */
 static bool take_authorities(SSL_CTX *ctx, BIO *bio)
 {
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
@@ -233,8 +234,8 @@ static enum err use_client_ca(SSL_CTX *ctx, const struct tls_files *files,
 
 /* ---- the settings ---- */
 
-/* RFC 7301: http/1.1, or an alert (no_application_protocol) for who offers other protocols only.
- * Who offers none is taken. */
+/* ALPN (RFC 7301): chooses http/1.1. A client that offers only other protocols gets the alert
+ * no_application_protocol; one without ALPN is accepted. */
 static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_len,
                            const unsigned char *offered, unsigned offered_len, void *argument)
 {
@@ -249,21 +250,22 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret_name, unsigned ch
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* RELEASE_BUFFERS: an idle connection holds no record buffer, 9 KB less each. The two write modes:
- * what is written is gathered anew from the queue each time. Without AUTO_RETRY, which is on by
- * default, one read takes one record: with it a client that sends nothing but key updates (RFC
- * 8446, 4.6.3) would keep the worker inside that read for as long as it likes. */
-static bool set_up(SSL_CTX *ctx)
+/* RELEASE_BUFFERS: an idle connection has no record buffer, which saves 9 KB. The two write modes
+ * allow that the bytes are gathered from the queue again for each call. Without AUTO_RETRY, which
+ * is on by default, a read processes one record: with it, a client that sends only key updates (RFC
+ * 8446, 4.6.3) would keep the worker inside one read as long as it likes. */
+static bool set_up_context(SSL_CTX *ctx)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_NO_COMPRESSION | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets alone: no memory here */
+    SSL_CTX_set_session_cache_mode(
+        ctx, SSL_SESS_CACHE_OFF); /* only tickets, which need no memory here */
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
-           SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1; /* of TLS 1.2 */
+           SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1; /* for TLS 1.2 */
 }
 
 static bool add_certificate(EVP_MD_CTX *hash, const X509 *certificate)
@@ -274,7 +276,8 @@ static bool add_certificate(EVP_MD_CTX *hash, const X509 *certificate)
            EVP_DigestUpdate(hash, digest, len) == 1;
 }
 
-/* The key belongs to the certificate (use_key). Out of memory: all zero, as of others. */
+/* The key matches the certificate (use_key), so the public key of the certificate is digested. Out
+ * of memory: the digests are all zero, which counts as a change. */
 static void digest_certificates(SSL_CTX *ctx, struct digests *digests)
 {
     STACK_OF(X509) * chain;
@@ -300,7 +303,7 @@ static enum err build_context(struct tls_context *context, SSL_CTX **ret_ctx,
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL)
         return out_of_memory(why);
-    enum err error = set_up(ctx) && tls_tickets_use(&context->tickets, ctx) == ERR_OK
+    enum err error = set_up_context(ctx) && tls_tickets_use(&context->tickets, ctx) == ERR_OK
                          ? ERR_OK
                          : out_of_memory(why);
     if (error == ERR_OK)

@@ -33,7 +33,7 @@ void tls_tickets_fini(struct tls_tickets *tickets)
     pthread_mutex_destroy(&tickets->lock);
 }
 
-/* Without randomness the old key goes on. */
+/* If there is no randomness, the old key stays in use. */
 static void change_if_due(struct tls_tickets *tickets)
 {
     struct tls_ticket_key next;
@@ -51,7 +51,8 @@ static bool is_named(const struct tls_ticket_key *key, const unsigned char *name
     return memcmp(key->name, name, sizeof key->name) == 0;
 }
 
-/* The key of a ticket. 1: the present one, 2: the one before (a new ticket is given), 0: none. */
+/* Finds the key of a ticket. 1: the current one, 2: the previous one (the client gets a new
+ * ticket), 0: none. */
 static int find_key(struct tls_tickets *tickets, const unsigned char *name,
                     struct tls_ticket_key *ret_key)
 {
@@ -76,7 +77,7 @@ static bool set_mac(EVP_MAC_CTX *mac, struct tls_ticket_key *key)
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* As SSL_CTX_set_tlsext_ticket_key_evp_cb(3) has it. */
+/* The callback of SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
 static int on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher,
                      EVP_MAC_CTX *mac, int is_new)
 {
@@ -100,7 +101,7 @@ enum err tls_tickets_use(struct tls_tickets *tickets, struct ssl_ctx_st *ctx)
 {
     SSL_CTX_set_app_data(ctx, tickets);
     SSL_CTX_set_timeout(ctx, TLS_TICKET_LIFETIME_S);
-    /* One is enough, and the fewer bytes before the first answer the better. */
+    /* One ticket is enough, and fewer bytes are sent before the first answer. */
     SSL_CTX_set_num_tickets(ctx, 1);
     return SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1 ? ERR_OK : ERR_SYSTEM;
 }

@@ -1,5 +1,5 @@
 /* The keys of session tickets (RFC 5077; RFC 8446, 4.6.1): made here, never stored, and changed
- * every TLS_TICKET_KEY_MS. The key before the present one is still taken. Any thread. */
+ * every TLS_TICKET_KEY_MS. Tickets of the previous key are still accepted. Any thread. */
 #ifndef HERALD_NET_TLS_TICKETS_H
 #define HERALD_NET_TLS_TICKETS_H
 
@@ -10,7 +10,8 @@
 
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
-/* A ticket is valid for as long as its key is the present one, and once as long behind it. */
+/* A ticket is accepted while its key is the current one, and as long again while it is the previous
+ * one. */
 enum { TLS_TICKET_KEY_MS = 12 * 3600 * 1000, TLS_TICKET_LIFETIME_S = 12 * 3600 };
 
 struct tls_ticket_key {
@@ -22,14 +23,14 @@ struct tls_ticket_key {
 struct tls_tickets {
     pthread_mutex_t lock;
     struct tls_ticket_key present;
-    struct tls_ticket_key previous; /* at first a random one that no ticket has */
+    struct tls_ticket_key previous; /* random at first, so that it matches no ticket */
     int64_t changed_ms;
 };
 
 MUST_CHECK enum err tls_tickets_init(struct tls_tickets *tickets);
 void tls_tickets_fini(struct tls_tickets *tickets);
 
-/* Makes the connections of this SSL_CTX use them. They must outlive all of these. */
+/* Makes the connections of this SSL_CTX use the keys, which must outlive these connections. */
 MUST_CHECK enum err tls_tickets_use(struct tls_tickets *tickets, struct ssl_ctx_st *ctx);
 
 #endif

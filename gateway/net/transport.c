@@ -37,7 +37,7 @@ static enum transport_state plain_write(struct transport *transport, int fd,
 static void plain_finish(struct transport *transport, int fd)
 {
     (void)transport;
-    (void)fd; /* FIN says it all */
+    (void)fd; /* a FIN is enough */
 }
 
 static void plain_free(struct transport *transport)
@@ -50,7 +50,7 @@ static const struct transport_ops plain_ops = {
 
 struct transport transport_plain = {&plain_ops};
 
-void transport_say(struct transport_socket socket, const void *bytes, size_t len)
+void transport_send_last(struct transport_socket socket, const void *bytes, size_t len)
 {
     struct iovec iovec = {(void *)(uintptr_t)bytes, len};
     size_t written;

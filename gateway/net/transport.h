@@ -1,4 +1,4 @@
-/* What stands between a connection and its socket: nothing (TCP, unix) or TLS. For conn.c and its
+/* The layer between a connection and its socket: plain (TCP, unix) or TLS. For conn.c and its
  * parts; one thread at a time. The socket is non-blocking and belongs to the caller. */
 #ifndef HERALD_NET_TRANSPORT_H
 #define HERALD_NET_TRANSPORT_H
@@ -13,54 +13,55 @@ struct transport {
 
 enum transport_state {
     TRANSPORT_MOVED,       /* done; there may be more */
-    TRANSPORT_WANTS_READ,  /* go on when the socket is readable */
-    TRANSPORT_WANTS_WRITE, /* go on when the socket is writable */
-    TRANSPORT_CLOSED,      /* reading: the peer has ended it properly */
+    TRANSPORT_WANTS_READ,  /* call again when the socket is readable */
+    TRANSPORT_WANTS_WRITE, /* call again when the socket is writable */
+    TRANSPORT_CLOSED,      /* reading: the peer has ended the stream properly */
     TRANSPORT_BROKEN,
 };
 
-/* One read takes so much at most (the largest TLS record). Small records share a read, in the room
- * behind it. */
+/* A read returns at most TRANSPORT_READ_BYTES (the largest TLS record), or several small records,
+ * for which the buffer has some more room. */
 enum { TRANSPORT_READ_BYTES = 16384, TRANSPORT_SMALL_BYTES = TRANSPORT_READ_BYTES / 4 };
 enum { TRANSPORT_ROOM_BYTES = TRANSPORT_READ_BYTES + TRANSPORT_SMALL_BYTES };
 
 struct transport_read {
     size_t len;
-    size_t cost_bytes; /* it took as much work as so many bytes more */
+    size_t cost_bytes; /* extra cost of the read, as a number of bytes that would cost as much */
 };
 
 struct transport_ops {
-    /* One step of the handshake, a bounded one. MOVED: it is complete. NULL: there is none. */
+    /* Runs one bounded step of the handshake. MOVED: it is complete. NULL: there is no
+     * handshake. */
     enum transport_state (*shake)(struct transport *transport, int fd);
-    /* TRANSPORT_ROOM_BYTES of room. MOVED: ret_read->len bytes. What is left for the next call, the
-     * end included, is in the socket, so that its readiness tells of it; nothing waits unseen in
-     * the transport. A WANTS of either kind: no bytes at present. WANTS_WRITE: nor will there be
-     * any, however many arrive, before the peer has read some of what it was sent: whoever looks at
-     * readable sockets must look away from this one. *ret_read is set in each case. */
+    /* `bytes` has room for TRANSPORT_ROOM_BYTES. MOVED: ret_read->len bytes were read. All unread
+     * bytes, and the end of the stream, stay in the socket and never in the transport, so that
+     * epoll reports them. WANTS_READ or WANTS_WRITE: there are no bytes for now. After WANTS_WRITE
+     * there will be none, however many arrive, until the peer has read some of what it was sent, so
+     * the caller must stop watching the socket for EPOLLIN. *ret_read is set in each case. */
     enum transport_state (*read)(struct transport *transport, int fd, uint8_t *bytes,
                                  struct transport_read *ret_read);
-    /* MOVED, WANTS_WRITE, BROKEN. MOVED, WANTS_WRITE: the kernel has taken *ret_len bytes. After
-     * WANTS_WRITE the next call must begin with the bytes that were not taken, and have at least as
-     * many. */
+    /* Returns MOVED, WANTS_WRITE or BROKEN. After MOVED and WANTS_WRITE the kernel has accepted
+     * *ret_len bytes. After WANTS_WRITE the next call must begin with the bytes that were not
+     * accepted, and have at least as many. */
     enum transport_state (*write)(struct transport *transport, int fd, const struct iovec *iovecs,
                                   size_t n, size_t *ret_len);
-    /* Tells the peer that no more is written, as far as the kernel takes it. */
+    /* Sends the end of the stream to the peer, if the kernel accepts it. */
     void (*finish)(struct transport *transport, int fd);
     void (*free)(struct transport *transport);
 };
 
-/* The plain one, shared by all. */
+/* The plain transport, shared by all connections. */
 extern struct transport transport_plain;
 
-/* A socket and what stands before it, on their way between two owners. */
+/* A socket and its transport, while they pass from one owner to the next. */
 struct transport_socket {
     int fd;
     struct transport *transport;
 };
 
-/* For the owner of a socket that is no connection at present: writes what the kernel takes at once;
+/* For the owner of a socket without a connection: writes what the kernel accepts at once, then
  * closes both. */
-void transport_say(struct transport_socket socket, const void *bytes, size_t len);
+void transport_send_last(struct transport_socket socket, const void *bytes, size_t len);
 void transport_close(struct transport_socket socket);
 
 #endif

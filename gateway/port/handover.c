@@ -90,7 +90,7 @@ static bool answer_if_kicked(struct handover *handover)
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     /* The socket buffer is empty, and this is short: it goes out at once or not at all. */
     if (http_answer(&answer, 204, NULL, NULL, &terms, SPAN_NONE) == ERR_OK)
-        transport_say(handover->admission.socket, answer.bytes, answer.len);
+        transport_send_last(handover->admission.socket, answer.bytes, answer.len);
     buf_fini(&answer);
     drop_handover(handover);
     return true;

@@ -222,7 +222,7 @@ Test(conn_tls, a_socket_is_given_away_with_its_tls)
     turn();
     cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 5);
     socket = conn_release(&peer.conn, &rest, &n_rest);
-    transport_say(socket, "said", 4);
+    transport_send_last(socket, "said", 4);
     transport_close(socket);
     cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 4);
     cr_assert_eq(read_client(&peer, bytes, sizeof bytes), 0);
