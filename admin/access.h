@@ -15,9 +15,9 @@ MUST_CHECK enum err access_open(const char *path, int64_t max_per_second,
                                 struct access **ret_access, char *why, size_t why_cap);
 void access_close(struct access *access); /* NULL is fine */
 
-/* role 0: what needs no key. ERR_UNAUTHORIZED: no key of ours; ERR_FORBIDDEN: a key of another
- * role; ERR_RATE: too many requests with it in this second. `authorization` is the header's value,
- * empty if there is none. */
+/* role 0: routes that need no key. ERR_UNAUTHORIZED: not a known key; ERR_FORBIDDEN: a key of
+ * another role; ERR_RATE: too many requests with it in this second. `authorization` is the header's
+ * value, empty if there is none. */
 MUST_CHECK enum err access_check(struct access *access, struct span authorization, unsigned role);
 
 /* Reads the file again, if it has changed or `must`. A bad file is logged, and what was read before

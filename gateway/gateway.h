@@ -1,7 +1,7 @@
-/* The gateway: start, stop, and how it is. What can be asked of it stands in requests.h. `struct
- * node` is this process's gateway; several nodes may serve the same users. Code outside gateway/
- * sees no members of it. Threads: gateway_start, gateway_stop and those that say so are for one
- * thread at a time, the others for any. */
+/* The gateway: start, stop, and how it is. The requests to it are in requests.h. `struct node` is
+ * this process's gateway; several nodes may serve the same users. Code outside gateway/ sees no
+ * members of it. Threads: gateway_start, gateway_stop and those that say so are for one thread at a
+ * time, the others for any. */
 #ifndef HERALD_GATEWAY_H
 #define HERALD_GATEWAY_H
 
@@ -25,9 +25,8 @@ MUST_CHECK enum err gateway_check(const struct options *options, char *why, size
 uint32_t gateway_drain(struct node *node);
 bool gateway_is_drained(const struct node *node); /* no session is left */
 
-/* Reads again what stands in files: the keys for tokens, if they have changed or `must`, and the
- * certificates, if `must`. What cannot be read stays as it was, and the log says why. One thread at
- * a time. */
+/* Reads the files again: the keys for tokens, if they have changed or `must`, and the certificates,
+ * if `must`. What cannot be read stays as it was, and the log says why. One thread at a time. */
 void gateway_reload(struct node *node, bool must);
 
 /* From now on these options are in force. The earlier ones may still be read, so they must stay

@@ -1,6 +1,6 @@
 /* How a session reads its user's inbox: pages from its position on until it is at the tail, and
  * LIVE from that number on, as one ordered cut (CONTRACT 5.5). A new session begins here; a slow
- * reader, a hole in the numbers and a store that was away lead back here. The states stand in
+ * reader, a hole in the numbers and a store that was away lead back here. The states are in
  * reader.h. A failure of the store or of memory is not reported: the session waits, and reads again
  * within a second. Home worker's thread. */
 #ifndef HERALD_REPLAY_H

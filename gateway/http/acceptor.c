@@ -1,7 +1,7 @@
 /* A connection takes a slot among the node's sockets before it is accepted. Without a free slot it
- * cannot be told when to come again: an EventSource that is refused without a look at its request
- * gives up for good. So connections that are answered already make room, here or at another worker,
- * and meanwhile new ones stay in the kernel's backlog: the acceptor stops watching the listening
+ * cannot be given a time to retry: an EventSource that is refused before its request is read gives
+ * up for good. So connections that are answered already make room, here or at another worker, and
+ * meanwhile new ones stay in the kernel's backlog: the acceptor stops watching the listening
  * sockets and looks again after PAUSE_MS. Only where no slot will be free soon, because all are
  * held by sessions and by heads that take their time, is a connection accepted and refused at once
  * (early_refusal.h).

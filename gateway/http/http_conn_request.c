@@ -50,7 +50,7 @@ static void try_head(struct http_conn *http_conn)
         break;
     case HTTP_HEAD_DONE:
         if (peer_is_unresolved(http_conn->peer))
-            peer_tell_by_head(http_conn->peer, &http_conn->head, http_conn->bytes.bytes);
+            peer_resolve_by_head(http_conn->peer, &http_conn->head, http_conn->bytes.bytes);
         serve_request(http_conn);
         break;
     }

@@ -65,7 +65,7 @@ static void take_proxy_head(struct proxy_conn *proxy_conn, const struct proxy_he
         drop_proxy_conn(proxy_conn); /* it was complete a moment ago */
         return;
     }
-    enum err error = peer_tell(proxy_conn->peer, head->has_address, &head->address);
+    enum err error = peer_resolve(proxy_conn->peer, head->has_address, &head->address);
     if (error == ERR_OK) {
         become_http_conn(proxy_conn);
     } else if (error == ERR_CROWDED) {

@@ -1,9 +1,9 @@
 /* The keys come from the file of --jwt-keys: a JWKS, public keys in PEM, or a secret. auth_open
- * checks the options against each other and reads the file; a file without a usable key ends the
- * start with a sentence that names it. auth_verify takes a reference to the present keys under the
- * lock and verifies without it, so that keys which auth_reload replaces are freed after the last
- * verification that began with them. A file that auth_reload cannot use changes nothing, and is
- * logged. Keys that are skipped (another algorithm, another use) are logged, the first
+ * checks the options against each other and reads the file; if the file has no usable key, Herald
+ * does not start, and a sentence names the file. auth_verify takes a reference to the current keys
+ * under the lock and verifies without it, so that keys which auth_reload replaces are freed after
+ * the last verification that began with them. A file that auth_reload cannot use changes nothing,
+ * and is logged. Keys that are skipped (another algorithm, another use) are logged, the first
  * SKIPS_LOGGED_MAX of a file. */
 #include "gateway/identity/auth.h"
 
@@ -17,19 +17,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SKIPS_LOGGED_MAX = 20 }; /* a file of many keys must not fill the log */
+enum { SKIPS_LOGGED_MAX = 20 }; /* a file with many keys must not fill the log */
 
 struct auth {
     enum auth_kind kind;
     struct jwt_rules rules;
-    struct span *names; /* what the rules' audiences and issuers are */
+    struct span *names; /* memory of the rules' audiences and issuers */
     struct credentials_rules where;
-    struct watched_file file; /* the reloading thread's */
-    pthread_mutex_t lock;     /* for keys, while a reference is taken */
+    struct watched_file file; /* used by the reloading thread only */
+    pthread_mutex_t lock;     /* guards `keys` while a reference is taken */
     struct jwt_keys *keys;
 };
 
-/* The file being read has a key that is not used. */
+/* A jwt_keys_on_skip_fn: logs a key that is not used. */
 static void on_key_skipped(void *to, const struct jwt_skip *skip)
 {
     size_t *n_skipped = to;
@@ -69,8 +69,9 @@ static enum err read_keys(struct auth *auth, struct jwt_keys **ret_keys, size_t 
     return error;
 }
 
-/* The text that a failed download leaves instead of public keys may look like a secret, and
- * everybody knows it. The other direction is safe: no text becomes a JWKS or PEM by accident. */
+/* Refuses a change from keys to a bare secret: the text that a failed download leaves instead of
+ * public keys may look like a secret, but is known to everybody. The other direction is safe,
+ * because no text becomes a JWKS or PEM by accident. */
 static enum err check_kind(const struct auth *auth, const struct jwt_keys *next, char *why,
                            size_t why_cap)
 {
@@ -118,7 +119,8 @@ static enum err open_keys(struct auth *auth, char *why, size_t why_cap)
     return error == ERR_NO_MEMORY ? error : ERR_INVALID_FIELD;
 }
 
-/* Options for tokens without --auth jwt would have no effect, and everybody would be let in. */
+/* Refuses options for tokens without --auth jwt: they would have no effect, and every client would
+ * be accepted. */
 static enum err check_used(const struct options *options, char *why, size_t why_cap)
 {
     const struct {
@@ -160,7 +162,7 @@ static enum err check_rules(const struct options *options, char *why, size_t why
     return ERR_INVALID_FIELD;
 }
 
-/* With a list in one value no token would pass, and this line says why. */
+/* A list that was written as one value matches no token, so the log must say why. */
 static void log_long_names(const char *option, const struct option_list *list)
 {
     for (size_t i = 0; i < list->n; i++)

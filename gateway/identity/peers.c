@@ -1,13 +1,12 @@
 /* An address row counts the connections of one address (of an IPv6 address its /64), and how many
  * of them hold one of its --max-connections-per-address slots. A connection takes its slot when it
- * arrives, so that heads that never end count as well. One that finds no slot is read all the same,
- * because only its request tells how it must be refused; an address has at most CROWD_MAX of these.
- * Such a connection asks for a slot once more when it is about to subscribe (peer_enter).
+ * arrives, so that heads that never end count as well. A connection without a slot is read all the
+ * same, because the form of the refusal depends on its request; an address has at most CROWD_MAX of
+ * these. Such a connection tries to take a slot again when it subscribes (peer_enter).
  *
  * The rows are in shards with a mutex each. A row is freed with its last connection. With a limit
- * on handshakes it stays until its bucket of tokens is full again, or leaving and coming back would
- * be a way round the limit: for a second at most, until the next connection of that shard sweeps
- * it. */
+ * on handshakes it stays until its token bucket is full again, at most a second, so that a client
+ * cannot evade the limit by reconnecting. The next connection of that shard then sweeps it. */
 #include "gateway/identity/peers.h"
 
 #include "gateway/base/clock.h"
@@ -29,12 +28,12 @@ struct address_row {
     struct list idle;         /* in the shard's list, while it has no connection */
     struct ip network;
     struct rate handshakes;
-    uint32_t n_here; /* connections */
-    uint32_t n_in;   /* of them, that hold a slot */
+    uint32_t n_here;  /* its connections */
+    uint32_t n_slots; /* its connections with a slot */
 };
 
 struct shard {
-    pthread_mutex_t lock; /* for all of it; nothing else is locked under it */
+    pthread_mutex_t lock; /* guards the shard; no other lock is taken under it */
     struct list idle;     /* rows without connections; the first one's bucket is full first */
     struct address_row *buckets[N_BUCKETS];
 };
@@ -43,8 +42,8 @@ struct peers {
     struct cidr *trusted;
     size_t n_trusted;
     bool trusts_unix;
-    uint32_t max_connections; /* of an address; 0: no limit */
-    uint32_t max_handshakes;  /* a second; 0: no limit */
+    uint32_t max_connections; /* per address; 0: no limit */
+    uint32_t max_handshakes;  /* per address and second; 0: no limit */
     struct shard *shards;     /* NULL: no limit */
 };
 
@@ -53,12 +52,12 @@ struct peer {
     struct address_row *row; /* NULL: not counted */
     struct ip address;
     bool has_address;       /* false: it connected to a unix socket, and is not counted */
-    struct ip proxy;        /* is_told_by_head: the peer's own address... */
-    bool proxy_has_address; /* ...if it has one */
-    bool is_told_by_head;
+    struct ip proxy;        /* if is_named_by_head: the address of the proxy */
+    bool proxy_has_address; /* false: the proxy has none */
+    bool is_named_by_head;
     bool is_unresolved;
     bool is_proxied;
-    bool is_in; /* it holds a slot of its row */
+    bool has_slot; /* it has a slot of its row */
 };
 
 /* ---- the table ---- */
@@ -93,7 +92,7 @@ static void sweep_idle_rows(struct peers *peers, struct shard *shard, int64_t no
     }
 }
 
-/* Found or made. NULL: out of memory. */
+/* Finds or makes the row of an address. NULL: out of memory. */
 static struct address_row *find_row(struct address_row **bucket, const struct ip *network)
 {
     for (struct address_row *row = *bucket; row != NULL; row = row->next) {
@@ -112,9 +111,9 @@ static struct address_row *find_row(struct address_row **bucket, const struct ip
 
 static bool take_address_slot(const struct peers *peers, struct address_row *row)
 {
-    if (peers->max_connections != 0 && row->n_in >= peers->max_connections)
+    if (peers->max_connections != 0 && row->n_slots >= peers->max_connections)
         return false;
-    row->n_in++;
+    row->n_slots++;
     return true;
 }
 
@@ -138,7 +137,7 @@ static enum err join_row(struct peer *peer)
     } else {
         list_remove(&row->idle);
         row->n_here++;
-        peer->is_in = take_address_slot(peers, row);
+        peer->has_slot = take_address_slot(peers, row);
         peer->row = row;
     }
     pthread_mutex_unlock(&shard->lock);
@@ -155,7 +154,7 @@ static void leave_row(struct peer *peer)
         return;
     struct shard *shard = shard_of(peer->peers, &row->network, &bucket);
     pthread_mutex_lock(&shard->lock);
-    row->n_in -= peer->is_in;
+    row->n_slots -= peer->has_slot;
     if (--row->n_here == 0) {
         if (row->handshakes.full_us > clock_monotonic_us())
             list_append(&shard->idle, &row->idle);
@@ -164,10 +163,10 @@ static void leave_row(struct peer *peer)
     }
     pthread_mutex_unlock(&shard->lock);
     peer->row = NULL;
-    peer->is_in = false;
+    peer->has_slot = false;
 }
 
-/* ---- the table's life ---- */
+/* ---- creating and freeing the table ---- */
 
 static enum err make_shards(struct peers *peers)
 {
@@ -227,7 +226,7 @@ void peers_free(struct peers *peers)
     free(peers);
 }
 
-/* ---- one connection's ---- */
+/* ---- one connection ---- */
 
 static bool is_trusted(const struct peers *peers, const struct ip *ip)
 {
@@ -273,7 +272,7 @@ bool peer_is_unresolved(const struct peer *peer)
     return peer != NULL && peer->is_unresolved;
 }
 
-enum err peer_tell(struct peer *peer, bool has_address, const struct ip *ip)
+enum err peer_resolve(struct peer *peer, bool has_address, const struct ip *ip)
 {
     peer->is_unresolved = false;
     peer->is_proxied = has_address;
@@ -284,25 +283,25 @@ enum err peer_tell(struct peer *peer, bool has_address, const struct ip *ip)
     return join_row(peer);
 }
 
-void peer_tell_by_head(struct peer *peer, const struct http_head *head, const char *bytes)
+void peer_resolve_by_head(struct peer *peer, const struct http_head *head, const char *bytes)
 {
     struct ip ip;
     peer->proxy = peer->address;
     peer->proxy_has_address = peer->has_address;
-    peer->is_told_by_head = true;
+    peer->is_named_by_head = true;
     bool is_found = forwarded_for(head, bytes, peer->peers->trusted, peer->peers->n_trusted, &ip);
-    enum err error = peer_tell(peer, is_found, &ip);
-    (void)error; /* without a row it may not subscribe: peer_enter */
+    enum err error = peer_resolve(peer, is_found, &ip);
+    (void)error; /* without a row peer_enter refuses it */
 }
 
 void peer_next(struct peer *peer)
 {
-    if (peer == NULL || !peer->is_told_by_head)
+    if (peer == NULL || !peer->is_named_by_head)
         return;
     leave_row(peer);
     peer->address = peer->proxy;
     peer->has_address = peer->proxy_has_address;
-    peer->is_told_by_head = peer->is_proxied = false;
+    peer->is_named_by_head = peer->is_proxied = false;
     peer->is_unresolved = true;
 }
 
@@ -330,14 +329,14 @@ enum err peer_enter(struct peer *peer)
     struct address_row *row = peer->row;
     struct address_row **bucket;
     if (row == NULL)
-        return ERR_CROWDED; /* counted where it was found */
+        return ERR_CROWDED; /* counted when it arrived */
     struct shard *shard = shard_of(peers, &row->network, &bucket);
     enum err error = ERR_OK;
     pthread_mutex_lock(&shard->lock);
     if (peers->max_handshakes != 0 && !rate_take(&row->handshakes, clock_monotonic_us(),
                                                  peers->max_handshakes, peers->max_handshakes, 1))
         error = ERR_RATE;
-    else if (!peer->is_in && !(peer->is_in = take_address_slot(peers, row)))
+    else if (!peer->has_slot && !(peer->has_slot = take_address_slot(peers, row)))
         error = ERR_CROWDED;
     pthread_mutex_unlock(&shard->lock);
     if (error != ERR_OK)

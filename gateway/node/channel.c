@@ -49,8 +49,8 @@ static bool can_extend(const struct inbox_event *last, struct epoch epoch, uint6
            epoch_equal(last->withdrawal->epoch, epoch);
 }
 
-/* For a notification that does not fit: withdraws the number that it has replaced. Where memory is
- * short or there are too many withdrawals, it is left out. */
+/* For a notification that does not fit: queues a withdrawal of the number that it has replaced,
+ * unless memory is short or there are too many withdrawals. */
 static void withdraw_replaced(struct channel *channel, struct inbox_event event)
 {
     uint64_t replaced = replaced_by(event);
@@ -113,7 +113,7 @@ void channel_clear(struct channel *channel)
     *channel = (struct channel){0};
 }
 
-/* One is made for nearly every push, and glibc's calloc has no thread cache. */
+/* Not calloc: a channel is made for nearly every push, and glibc's calloc has no thread cache. */
 struct channel *channel_new(void)
 {
     struct channel *channel = malloc(sizeof *channel);

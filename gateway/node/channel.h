@@ -2,32 +2,34 @@
  * to the user's home worker.
  * Threads: any thread offers and only the home worker takes, both under the lock of the user's
  * shard. Memory: the channel holds one reference to each event in it. Limits: it is bounded in
- * bytes. What does not fit stays in the inbox, and the sessions read it there. Even so the channel
- * keeps a withdrawal of the number that such a notification has replaced, because a page of the
- * inbox does not show that a number which a session was already sent is gone. */
+ * bytes. Events that do not fit stay in the inbox, where the sessions read them. If such a
+ * notification has replaced another one, the channel keeps a withdrawal of the replaced number,
+ * because a page of the inbox does not show that a number which was already sent to a session is
+ * gone. */
 #ifndef HERALD_CHANNEL_H
 #define HERALD_CHANNEL_H
 
 #include "proto/note/inbox_event.h"
 
 struct channel {
-    struct inbox_event first; /* the usual case is one: no array for it */
+    struct inbox_event first; /* most channels have one event, which needs no array */
     struct inbox_event *more;
     uint32_t n;
     uint32_t cap;        /* of more */
-    uint32_t bytes;      /* of data, and CHANNEL_NOTE_BYTES per notification */
-    bool has_overflowed; /* something was left to the inbox since the last take */
-    bool has_withdrawn;  /* withdrawals, or notifications that replace others, are among them */
-    uint16_t n_shed;     /* withdrawals that were made of what did not fit */
+    uint32_t bytes;      /* of the data, and CHANNEL_NOTE_BYTES per notification */
+    bool has_overflowed; /* an event did not fit since the last take */
+    bool has_withdrawn;  /* it has withdrawals, or notifications that replace others */
+    uint16_t n_shed;     /* withdrawals made from notifications that did not fit */
 };
 
-/* What a notification weighs besides its data: its own memory, and its slot in the channel. */
+/* What a notification adds to `bytes` besides its data: its own memory and its slot in the
+ * channel. */
 enum { CHANNEL_NOTE_BYTES = 128 };
 
-/* ERR_OK: the channel holds a reference of its own. ERR_FULL: it would pass max_bytes (one
- * notification always fits, and so do withdrawals); a numbered one sets has_overflowed, and one
- * that replaces another leaves a withdrawal (up to CHANNEL_WITHDRAWALS_MAX; adjoining ones are
- * merged). ERR_NO_MEMORY: as ERR_FULL. */
+/* Queues an event. ERR_OK: the channel has added a reference. ERR_FULL: the channel would exceed
+ * max_bytes (one notification always fits, and so do withdrawals). Then a notification with a
+ * number sets has_overflowed, and one that replaces another leaves a withdrawal (up to
+ * CHANNEL_WITHDRAWALS_MAX; adjacent ones are merged). ERR_NO_MEMORY: as ERR_FULL. */
 enum { CHANNEL_WITHDRAWALS_MAX = 1000 };
 MUST_CHECK enum err channel_offer(struct channel *channel, struct inbox_event event,
                                   uint32_t max_bytes);
@@ -37,16 +39,17 @@ static inline struct inbox_event channel_at(const struct channel *channel, uint3
     return i == 0 ? channel->first : channel->more[i - 1];
 }
 
-/* Does anything in the channel withdraw that number, or replace it? GAP_NONE: no. */
+/* Does an event in the channel withdraw or replace the number? GAP_NONE: no. */
 enum gap_cause channel_withdrawn(const struct channel *channel, uint64_t seq);
 
-/* Leaves nothing but the withdrawals, including those of what the notifications have replaced. */
+/* Drops the notifications. Withdrawals remain, including those of numbers that the dropped
+ * notifications have replaced. */
 void channel_shed(struct channel *channel);
 
-/* Gives back every reference. */
+/* Drops all events and their references. */
 void channel_clear(struct channel *channel);
 
-/* An empty one. NULL: out of memory. */
+/* Makes an empty channel. NULL: out of memory. */
 struct channel *channel_new(void);
 
 /* Clears it and frees it. NULL is fine. */

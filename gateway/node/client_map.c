@@ -1,8 +1,8 @@
 /* The hash of a userId chooses the home worker, one of that worker's shards, and the bucket. An
  * offer from any thread takes the shard's lock, finds the client, queues in its channel, and posts
- * the client's one letter unless it is under way; the mailbox is rung after the lock is released,
- * so that the woken worker does not run into it. The home worker alone adds and removes clients,
- * and so reads its own chains without the lock. Pages of all clients (client_map_list,
+ * the client's letter unless it is posted already. The mailbox is rung after the lock is released,
+ * so that the woken worker does not block on it. Only the home worker adds and removes clients, so
+ * it reads its own chains without the lock. Pages of all clients (client_map_list,
  * client_map_visit) follow the reversed bits of the hash, an order that a growing shard does not
  * disturb. */
 #include "gateway/node/client_map.h"
@@ -96,8 +96,8 @@ unsigned client_map_home(const struct client_map *map, struct span user_id)
     return home_of(map, hash_user(user_id));
 }
 
-/* The link of the chain that points to the client of that user; where there is none, the last one,
- * which is NULL. */
+/* The link of the chain that points to the user's client; if there is none, the last link, which is
+ * NULL. */
 static struct client **link_of(struct client_map *map, struct shard *shard, uint32_t hash,
                                struct span user_id)
 {
@@ -107,9 +107,9 @@ static struct client **link_of(struct client_map *map, struct shard *shard, uint
     return link;
 }
 
-/* Lock held: a letter to the home worker unless one is under way. Answers the mailbox that must be
- * rung for it once the lock is released; NULL: none. */
-static struct mailbox *put_letter(struct shard *shard, struct client *client)
+/* The lock is held. Posts a letter to the home worker unless it is posted already. Returns the
+ * mailbox that must be rung after the lock is released; NULL: none. */
+static struct mailbox *post_letter(struct shard *shard, struct client *client)
 {
     if (client->is_posted)
         return NULL;
@@ -155,11 +155,11 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct in
     struct client *client = *link_of(map, shard, hash, user_id);
     if (client != NULL) {
         enum err error = offer_event(map, client, event);
-        /* A full channel has noted it, and the sessions will read the inbox. What has no number is
-         * dropped, and says so by not counting as online. */
+        /* A full channel has set has_overflowed, so the sessions will read the inbox. An event
+         * without a number is dropped, and the result 0 reports that. */
         if (error == ERR_OK || inbox_event_seq(event) != 0)
             online = client->n_sessions;
-        mailbox = put_letter(shard, client);
+        mailbox = post_letter(shard, client);
     }
     unlock_and_ring(shard, mailbox);
     return online;
@@ -185,7 +185,7 @@ void client_map_missed(struct client_map *map, struct span user_id, enum missed 
     struct client *client = *link_of(map, shard, hash, user_id);
     if (client != NULL) {
         note_missed(client, missed);
-        mailbox = put_letter(shard, client);
+        mailbox = post_letter(shard, client);
     }
     unlock_and_ring(shard, mailbox);
 }
@@ -217,7 +217,7 @@ void client_map_learn(struct client_map *map, struct client *client, struct epoc
     pthread_mutex_unlock(&shard->lock);
 }
 
-/* Lock held. Out of memory: the chains stay longer, nothing else. */
+/* The lock is held. Out of memory: the chains stay longer. */
 static void grow_shard(struct client_map *map, struct shard *shard)
 {
     struct client **old = shard->buckets;
@@ -266,7 +266,7 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
-    /* Without the lock: the home worker alone changes the chains. */
+    /* no lock: only the home worker changes the chains */
     struct client *client = *link_of(map, shard, hash, user_id);
     struct client *made = NULL;
     if (client == NULL) {
@@ -347,11 +347,11 @@ void client_map_each(struct client_map *map, unsigned worker,
     }
 }
 
-/* A page lists a shard's users in the order of their place: the part of the hash that chooses the
- * bucket, with its bits reversed. A shard that grows splits each bucket b into b and b + n, which
- * in that order is one run cut in two (as in Redis's SCAN): the order never changes, so a user who
- * stays is neither missed nor seen twice. The cursor is the shard and the first place that is not
- * yet listed. */
+/* A page lists a shard's users in the order of their list keys. A list key is the part of the hash
+ * that chooses the bucket, with its bits reversed. A growing shard splits each bucket b into b and
+ * b + n, whose list keys are the two halves of those of b (as in Redis's SCAN). So the order never
+ * changes, and a user who stays is neither missed nor listed twice. The cursor is the shard and the
+ * first list key that is not listed yet. */
 static uint32_t reverse_bits(uint32_t value)
 {
     value = __builtin_bswap32(value);
@@ -360,46 +360,47 @@ static uint32_t reverse_bits(uint32_t value)
     return (value & 0x55555555u) << 1 | (value >> 1 & 0x55555555u);
 }
 
-static uint64_t place_in_order(const struct client_map *map, const struct client *client)
+static uint64_t list_key_of(const struct client_map *map, const struct client *client)
 {
     return reverse_bits(client->hash / map->n_workers / SHARDS_PER_WORKER);
 }
 
-/* The lowest place of a bucket from `from` on; UINT64_MAX: none. */
-static uint64_t next_place(const struct client_map *map, const struct client *chain, uint64_t from)
+/* The lowest list key in a bucket from `from` on; UINT64_MAX: none. */
+static uint64_t next_list_key(const struct client_map *map, const struct client *chain,
+                              uint64_t from)
 {
     uint64_t lowest = UINT64_MAX;
     for (; chain != NULL; chain = chain->chain) {
-        uint64_t place = place_in_order(map, chain);
-        if (place >= from && place < lowest)
-            lowest = place;
+        uint64_t key = list_key_of(map, chain);
+        if (key >= from && key < lowest)
+            lowest = key;
     }
     return lowest;
 }
 
-/* Lists one bucket from `from` on; answers the first place that had no room any more, or
+/* Lists one bucket from `from` on; returns the first list key for which there was no room, or
  * UINT64_MAX. */
 static uint64_t list_bucket(const struct client_map *map, const struct client *chain, uint64_t from,
                             struct client_map_row *rows, size_t cap, size_t *n)
 {
-    uint64_t place;
-    while ((place = next_place(map, chain, from)) != UINT64_MAX) {
+    uint64_t key;
+    while ((key = next_list_key(map, chain, from)) != UINT64_MAX) {
         if (*n >= cap)
-            return place;
+            return key;
         for (const struct client *client = chain; client && *n < cap; client = client->chain) {
-            if (place_in_order(map, client) != place)
+            if (list_key_of(map, client) != key)
                 continue;
             rows[*n].n_sessions = client->n_sessions;
             rows[*n].user_id_len = client->user_id_len;
             memcpy(rows[*n].user_id, client->user_id, client->user_id_len);
             ++*n;
         }
-        from = place + 1;
+        from = key + 1;
     }
     return UINT64_MAX;
 }
 
-/* Lock held. As list_bucket, for a whole shard. */
+/* The lock is held. Like list_bucket, for a whole shard. */
 static uint64_t list_shard(const struct client_map *map, const struct shard *shard, uint64_t from,
                            struct client_map_row *rows, size_t cap, size_t *n)
 {
@@ -433,7 +434,7 @@ size_t client_map_list(struct client_map *map, uint64_t *cursor, struct client_m
     return n;
 }
 
-/* Home alone changes the chains, so no lock is held while visiting. */
+/* Only the home worker changes the chains, so no lock is held while visiting. */
 void client_map_visit(struct client_map *map, unsigned worker, uint64_t *cursor, unsigned n,
                       void (*visit)(struct client *client, void *argument), void *argument)
 {
@@ -449,7 +450,7 @@ void client_map_visit(struct client_map *map, unsigned worker, uint64_t *cursor,
                 return;
             }
             struct client *client = shard->buckets[reverse_bits((uint32_t)at)];
-            visited++; /* an empty bucket costs as well */
+            visited++; /* an empty bucket costs time as well */
             while (client != NULL) {
                 struct client *next = client->chain;
                 visit(client, argument);

@@ -1,10 +1,9 @@
-/* Who is present: userId -> client, in locked shards.
+/* The users who are online: userId -> client, in locked shards.
  *
  * A user's home is hash(userId) % workers; all of that user's sessions live on that worker, and
- * only that worker's thread puts clients into its shards and takes them out. Other threads look up,
- * queue in the channel and read presence, under the shard's lock and never longer than that: no
- * I/O, no callback, no formatting happens under it. The lock is the innermost one: nothing is
- * locked under it. */
+ * only that worker's thread adds clients to its shards and removes them. Other threads look clients
+ * up, queue in the channel and read presence, all under the shard's lock. No I/O, no callback and
+ * no formatting happens under it, and no other lock is taken under it. */
 #ifndef HERALD_CLIENT_MAP_H
 #define HERALD_CLIENT_MAP_H
 
@@ -16,21 +15,21 @@ struct client_map;
 MUST_CHECK enum err client_map_new(unsigned n_workers, uint32_t channel_max_bytes,
                                    void (*on_letter)(struct letter *letter),
                                    struct client_map **ret_map);
-void client_map_free(struct client_map *map); /* empty by then */
+void client_map_free(struct client_map *map); /* must be empty */
 
 unsigned client_map_home(const struct client_map *map, struct span user_id); /* any thread */
 
-/* Any thread. Queues in the user's channel and answers the number of the user's sessions here; 0:
- * not present, nothing was queued. */
+/* Any thread. Queues in the user's channel and returns the number of the user's sessions on this
+ * node; 0: not present, nothing was queued. */
 unsigned client_map_offer(struct client_map *map, struct span user_id, struct inbox_event event);
-/* Any thread. The number of the user's sessions here. */
+/* Any thread. The number of the user's sessions on this node. */
 unsigned client_map_count(struct client_map *map, struct span user_id);
-/* Any thread. Something may not have come: the next client_map_take says so. */
+/* Any thread. Records that events may have been missed; the next client_map_take reports it. */
 void client_map_missed(struct client_map *map, struct span user_id, enum missed missed);
 
 /* Any thread. What this node knows of a user who is present: the epoch, the highest number, and how
  * far the sessions without a device have acknowledged (0 for a user with devices, whose position
- * the store alone knows). All none and 0 otherwise. */
+ * only the store knows). Otherwise no epoch and zeros. */
 struct client_known {
     struct epoch epoch;
     uint64_t head;
@@ -41,29 +40,31 @@ struct client_known client_map_known(struct client_map *map, struct span user_id
 void client_map_learn(struct client_map *map, struct client *client, struct epoch epoch,
                       uint64_t head);
 
-/* Home worker. One session more: finds or makes the client. NULL: out of memory. */
+/* Home worker. Counts one more session; finds or makes the client. NULL: out of memory. */
 struct client *client_map_enter(struct client_map *map, struct span user_id, struct worker *home,
                                 struct mailbox *mailbox);
-/* Home worker. One session less; with the last one the client leaves the map (true). */
+/* Home worker. Counts one session less. true: it was the last one, and the client has left the
+ * map. */
 bool client_map_leave(struct client_map *map, struct client *client);
 struct client *client_map_find(struct client_map *map, struct span user_id); /* home worker */
 
 /* Home worker: frees a client that has left the map, once nothing refers to it any more. */
 void client_free(struct client *client);
 
-/* Home worker: takes all that was offered since the last take, raises the head by it, and says what
- * may have been missed. The caller frees the channel (channel_free); NULL: nothing was offered. */
+/* Home worker: takes the channel with all events that were offered since the last take, raises the
+ * head accordingly, and reports what may have been missed. The caller frees the channel
+ * (channel_free); NULL: nothing was offered. */
 struct channel *client_map_take(struct client_map *map, struct client *client,
                                 enum missed *ret_missed);
 
-/* Home worker: visits about `n` of that worker's clients, from *cursor on, which begins at 0 and is
- * UINT64_MAX at the end. A user who is present all the while is visited once. `visit` may make the
- * client that it is given leave. */
+/* Home worker: visits about `n` of that worker's clients from *cursor on, which begins at 0 and is
+ * UINT64_MAX at the end. A user who is present during the whole iteration is visited once. `visit`
+ * may remove the client that it is given. */
 void client_map_visit(struct client_map *map, unsigned worker, uint64_t *cursor, unsigned n,
                       void (*visit)(struct client *client, void *argument), void *argument);
 
-/* Home worker: visits every client of that worker; `visit` may make the client that it is given
- * leave. */
+/* Home worker: visits every client of that worker; `visit` may remove the client that it is
+ * given. */
 void client_map_each(struct client_map *map, unsigned worker,
                      void (*visit)(struct client *client, void *argument), void *argument);
 

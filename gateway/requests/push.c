@@ -32,7 +32,7 @@ struct push_work {
     atomic_size_t n_left; /* slices */
     size_t n_slices;
     struct slice *slices;
-    size_t *indexes; /* of each of `targets`: where it stands in the push */
+    size_t *indexes; /* for each of `targets`: its index in the push */
     struct store_target targets[];
 };
 

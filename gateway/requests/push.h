@@ -1,5 +1,5 @@
 /* The store's events about notifications, on their way to the sessions of this node and to the
- * pushes that wait. The push itself stands in requests.h. */
+ * pushes that wait. The push itself is in requests.h. */
 #ifndef HERALD_PUSH_H
 #define HERALD_PUSH_H
 

@@ -1,5 +1,5 @@
 /* The noun of a session: its states, what only some sessions need (session_extra), its name in the
- * log, and its acknowledgements. What it does stands in the files above this one (session.h). */
+ * log, and its acknowledgements. What it does is in the files above this one (session.h). */
 #include "gateway/session/session.h"
 
 #include "gateway/base/log.h"

@@ -20,7 +20,7 @@ enum { INFLATED_PER_READ_BYTES = 1 << 20 };
 
 /* ---- acknowledgements ---- */
 
-/* The number that a pong's payload says; false: not a number of ours. */
+/* The number in a pong's payload; false: it is not a number. */
 static bool read_number(struct span text, uint64_t *ret_number)
 {
     return text.len <= PUT_NUMBER_MAX_BYTES && decimal_read(text, UINT64_MAX, ret_number);

@@ -29,7 +29,7 @@ static struct peer *come(unsigned address)
     struct ip ip = ip_from_v4((const uint8_t[]){192, 0, 2, (uint8_t)address});
     if (peer_arrive(peers, &from, &peer) != ERR_OK || !peer_is_unresolved(peer))
         fail("the peer is not trusted");
-    if (peer_tell(peer, true, &ip) == ERR_OK) {
+    if (peer_resolve(peer, true, &ip) == ERR_OK) {
         enum err error = peer_enter(peer);
         if (error == ERR_OK) {
             if (atomic_fetch_add(&n_in[address], 1) >= MAX)

@@ -66,7 +66,7 @@ Test(peers, believe_a_unix_socket_if_it_is_trusted)
     for (int i = 0; i < 100; i++) {
         cr_assert_eq(peer_arrive(peers, NULL, &own), ERR_OK);
         cr_assert(peer_is_unresolved(own));
-        cr_assert_eq(peer_tell(own, false, NULL), ERR_OK);
+        cr_assert_eq(peer_resolve(own, false, NULL), ERR_OK);
         cr_assert_eq(peer_enter(own), ERR_OK);
         cr_assert_not(peer_is_proxied(own));
         cr_assert_not(peer_describe(own, text, sizeof text));
@@ -74,7 +74,7 @@ Test(peers, believe_a_unix_socket_if_it_is_trusted)
     }
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(peer_arrive(peers, NULL, &passed[i]), ERR_OK);
-        cr_assert_eq(peer_tell(passed[i], true, &ip), ERR_OK);
+        cr_assert_eq(peer_resolve(passed[i], true, &ip), ERR_OK);
     }
     cr_assert(peer_describe(passed[0], text, sizeof text));
     cr_assert_str_eq(text, "192.0.2.1");
@@ -155,9 +155,9 @@ Test(peers, count_ipv6_by_its_64_bit_network_and_tell_the_whole_address)
     struct peer *peers_of[3] = {arrive(), arrive(), arrive()};
     cr_assert(peer_is_unresolved(peers_of[0]));
     cr_assert_not(peer_describe(peers_of[0], text, sizeof text));
-    cr_assert_eq(peer_tell(peers_of[0], true, &one), ERR_OK);
-    cr_assert_eq(peer_tell(peers_of[1], true, &two), ERR_OK);
-    cr_assert_eq(peer_tell(peers_of[2], true, &other), ERR_OK);
+    cr_assert_eq(peer_resolve(peers_of[0], true, &one), ERR_OK);
+    cr_assert_eq(peer_resolve(peers_of[1], true, &two), ERR_OK);
+    cr_assert_eq(peer_resolve(peers_of[2], true, &other), ERR_OK);
     cr_assert_not(peer_is_unresolved(peers_of[0]));
     cr_assert(peer_describe(peers_of[0], text, sizeof text));
     cr_assert_str_eq(text, "2001:db8:1:2::1");
@@ -221,7 +221,7 @@ static void tell_by_head(struct peer *peer, const char *address)
                        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %s\r\n\r\n", address);
     http_head_init(&head, sizeof text, fields, 8);
     cr_assert_eq(http_head_parse(&head, text, (size_t)len), HTTP_HEAD_DONE);
-    peer_tell_by_head(peer, &head, text);
+    peer_resolve_by_head(peer, &head, text);
 }
 
 /* Whose work it is is asked while some must wait, and told by the socket where nothing else is. */
@@ -246,7 +246,7 @@ Test(peers, say_for_whom_the_work_on_a_connection_is_done)
     struct peer *peer = arrive();
     found = peer_of_work(peer, -1);
     cr_expect(ip_equal(&found, &from));
-    cr_assert_eq(peer_tell(peer, true, &told), ERR_OK);
+    cr_assert_eq(peer_resolve(peer, true, &told), ERR_OK);
     found = peer_of_work(peer, -1);
     cr_expect(ip_equal(&found, &told));
     peer_leave(peer);
