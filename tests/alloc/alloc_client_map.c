@@ -21,7 +21,7 @@ static void take_all(struct client_map *map, struct client *client, unsigned n_o
     struct channel *taken = client_map_take(map, client, &missed);
     unsigned n = taken == NULL ? 0 : taken->n;
     CHECK(n <= n_offered);
-    /* What did not fit is in the inbox, and the sessions are told to read it. */
+    /* What did not fit is in the inbox, and the sessions are made to read it. */
     CHECK(n == n_offered || missed != MISSED_NOTHING || (taken != NULL && taken->has_overflowed));
     CHECK(n == n_offered || fail_has_happened());
     channel_free(taken);

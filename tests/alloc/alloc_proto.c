@@ -1,5 +1,5 @@
 /* The protocol's readers and writers without memory: the error is ERR_NO_MEMORY or the documented
- * one, and nothing is left behind. */
+ * one, and nothing is leaked. */
 #include "admin/keys.h"
 #include "admin/routes/ndjson.h"
 #include "gateway/base/options.h"

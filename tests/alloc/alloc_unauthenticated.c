@@ -1,4 +1,4 @@
-/* A subscriber whose first message says who it is, from its request on, without memory: an HTTP
+/* A subscriber whose first message has its token, from its request on, without memory: an HTTP
  * connection, the session that it becomes, the messages that came with its head, and with a good
  * token the session of its user. */
 #include "gateway/base/hash.h"

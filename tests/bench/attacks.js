@@ -10,7 +10,7 @@ const FIRST_MS = 1000; /* the attack has begun before the users of the second ha
 const LONGEST_MS = 15000;
 const users = { mode: 'push', subscribers: 200, rate: 200, publishers: 16, ttl: 0, isFirst: true };
 
-/* memory: what the limits allow an attacker's connection to take of Herald's. For a head: 8 KiB and as much behind it
+/* memory: what the limits allow an attacker's connection to take of Herald's. For a head: 8 KiB and as much after it
  * as one read brings. Unread: --session-max-bytes,
  * and for small answers a third more, for the list of them. Pieces: --max-message, in a buffer that doubles. */
 const kinds = [

@@ -2,9 +2,9 @@
  * it.
  *
  * Numbers rise by one per user (or over all, when pushes are for everyone). A subscriber remembers
- * the highest that it saw and a bit for each of the 64 below, so a repeat is told from a late one.
- * Loss is what was accepted and never came: the counts are compared at the end (load.c). The
- * filling is checked too: a payload arrives byte for byte. */
+ * the highest that it saw and a bit for each of the 64 below, so a repeat is distinguished from a
+ * late one. Loss is what was accepted and never came: the counts are compared at the end (load.c).
+ * The filling is checked too: a payload arrives byte for byte. */
 #include "load.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 'use strict';
-/* What README.md tells a newcomer to type works as it stands there; only the ports are others. */
+/* The commands in README.md work as they are written; only the ports are changed. */
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -44,7 +44,7 @@ module.exports = (test) => {
         }
     });
 
-    /* Each tab has a position of its own: one that was away is told what another has acknowledged meanwhile, and does
+    /* Each tab has its own position: one that was away gets what another has acknowledged meanwhile, and does
      * not go on at the other's place as if nothing had been there. */
     test('a tab that was away is not led past what another tab of the user got', async (t) => {
         const herald = await openDemo(t);

@@ -39,7 +39,7 @@ function pushSurely(herald, userId, n) {
         (await herald.push(userId, n, { idempotencyKey: `key-${n}` })).status === 202, 20000);
 }
 
-/* Reads the stream in the page by fetch until the text stands in it; answers what it read, or what went wrong. */
+/* Reads the stream in the page by fetch until it contains the text; returns what it read, or the error. */
 function fetchStream(page, url, text, headers = {}) {
     return page.evaluate(async ([address, wanted, fields]) => {
         try {
@@ -118,7 +118,7 @@ module.exports = (test) => {
         }
     });
 
-    /* EventSource comes back whatever a stream says, but its timer waits for the day that it was told. Also one that
+    /* EventSource comes back whatever a stream says, but its timer waits for the day that the stream's retry set. Also one that
      * was sent nothing yet. */
     test('EventSource stays away after a kick, and a new one is let in', async (t) => {
         const { herald, page, url } = await openPage(t);

@@ -12,7 +12,7 @@ async function openPage(t) {
     return { herald, page };
 }
 
-/* Connects, behind the position that the page keeps over a reload. */
+/* Connects and resumes after the position that the page keeps over a reload. */
 function connect(page, herald, userId) {
     return page.evaluate((address) => {
         window.heard = [];

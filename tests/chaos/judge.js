@@ -148,7 +148,7 @@ class Judge {
 
     /* One producer's pushes to a user one after the other: what it pushed later has the higher number. */
     lanes() {
-        const last = new Map(); /* "LANE to USER" -> entry; the entries stand in the order of their pushes */
+        const last = new Map(); /* "LANE to USER" -> entry; the entries are in the order of their pushes */
         const epochs = new Map();
         for (const entry of this.accepted) {
             const key = `${entry.lane} to ${entry.userId}`;

@@ -18,7 +18,7 @@ class Session {
         this.openedMs = Date.now();
         this.order = []; /* {entry, id} as they came */
         this.gaps = [];
-        this.start = null; /* the number that it begins behind, where it was told */
+        this.start = null; /* it begins after this number, if that is known */
         this.next = null; /* the number that must come next; null: not known yet */
     }
 }
@@ -137,7 +137,7 @@ class Ledger {
         session.gaps.push({ epoch: id.slice(0, id.indexOf('-')), from: seq, to: seq, cause: 'hidden', atMs: Date.now() });
     }
 
-    /* message: the pushed data {to, lane, n, fill}, as it came to this session; id: where it is told. */
+    /* message: the pushed data {to, lane, n, fill}, as it came to this session; id: if the session gets ids. */
     arrives(session, message, id) {
         if (!Array.isArray(message.to) || !message.to.includes(session.userId)) {
             this.counts.misrouted += 1;

@@ -1,6 +1,6 @@
 'use strict';
 /* Subscribers: plain, herald.v1 and event streams. What arrives at one goes into the ledger; what one acknowledges or
- * resumes behind, too. */
+ * resumes after, too. */
 
 const http = require('node:http');
 const WebSocket = require('ws');
@@ -75,7 +75,7 @@ class Client {
                 this.socket.terminate();
             }
         }
-        this.socket.resume(); /* ws tells of a close only when all is read */
+        this.socket.resume(); /* ws reports a close only when all is read */
     }
 
     /* Herald ends a connection soon after the close handshake. The TCP socket's end is enough: ws may keep its own
@@ -97,7 +97,7 @@ class Client {
     }
 }
 
-/* herald.v1: acknowledges each `every`-th notification (0: none); `after` is the id that it resumes behind. */
+/* herald.v1: acknowledges each `every`-th notification (0: none); `after` is the id after which it resumes. */
 class V1Client extends Client {
     constructor(world, { after, every, ...options }) {
         super(world, { ...options, protocols: ['herald.v1'], query: after === undefined ? '' : `&after=${after}` });
@@ -151,7 +151,7 @@ class Stream extends EventStream {
 }
 
 /* An event stream. Without `every` its TCP acknowledges: what the kernel has is had, so it always reads to the end and
- * closes its own half first. With `every` it acknowledges each so many notifications by POST /ack. */
+ * closes its own half first. With `every` it acknowledges every N-th notification by POST /ack. */
 class SseClient {
     constructor(world, { userId, name, after, every }) {
         this.world = world;

@@ -1,5 +1,5 @@
 'use strict';
-/* A WebSocket client that sends the bytes it is told to and notes every frame that comes back. It shares no code
+/* A WebSocket client that sends given bytes and records every frame that comes back. It shares no code
  * with Herald; frames are judged as strictly as a client may (RFC 6455, 5.1-5.5). */
 
 const net = require('node:net');
@@ -45,7 +45,7 @@ function encodeFrame({ fin = true, rsv = 0, opcode = OP.TEXT, payload = '' }) {
     return frame;
 }
 
-/* One frame of a server at `at`: {opcode, rsv, payload, end}; a number: so many bytes are needed to go on. */
+/* One frame of a server at `at`: {opcode, rsv, payload, end}; a number: the bytes that are needed to continue. */
 function decodeFrame(bytes, at) {
     const there = bytes.length - at;
     if (there < 2) {

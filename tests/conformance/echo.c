@@ -3,7 +3,7 @@
  * opcode, compressed where that was agreed and fits the client's window.
  *
  * Ends: a close frame is answered with its code, a violation with the code of the error. Then FIN
- * goes out behind what is queued, and what still comes in is read and dropped until the client has
+ * goes out after what is queued, and what still arrives is read and dropped until the client has
  * closed or two seconds are over: a socket closed with bytes unread would send RST, and the client
  * might lose the last frames. */
 #include "tests/conformance/echo.h"

@@ -1,4 +1,4 @@
-/* herald-echo: Herald's own protocol code behind a server that sends every message back, so that a
+/* herald-echo: Herald's own protocol code in a server that sends every message back, so that a
  * client which tests WebSocket servers has something to talk to. One thread. */
 #ifndef HERALD_TESTS_ECHO_H
 #define HERALD_TESTS_ECHO_H
@@ -14,7 +14,7 @@ struct echo_server {
     struct reactor_task bury;
     struct deflater *deflater;
     struct inflater *inflater;
-    size_t chop;   /* the decoder is given so many bytes at a time; SIZE_MAX: all there are */
+    size_t chop;   /* bytes that the decoder gets at a time; SIZE_MAX: all there are */
     bool compress; /* agrees to permessage-deflate */
 };
 

@@ -3,9 +3,9 @@
  * closing. A case is data:
  *   id     as in the published list
  *   send   frames in order; {wait: ms} waits, {quiet: ms} waits and sees that nothing comes back, {failed: true} waits
- *          for the close frame before going on (fail-fast). `cuts` of a frame: its payload's first so many bytes, then
- *          quiet, so many more, then failed, then the rest
- *   how    'whole' (one write), 'frames' (a write a frame) or a number: writes of so many bytes
+ *          for the close frame before going on (fail-fast). `cuts` of a frame: the first N bytes of its payload, then
+ *          quiet, N more, then failed, then the rest
+ *   how    'whole' (one write), 'frames' (a write a frame) or a number: writes of that many bytes
  *   echo   what comes back, in order, before the close frame
  *   code   of that close frame; without `code` the client closes with 1000 at the end and gets it back */
 
@@ -102,7 +102,7 @@ add('6.2.3', fragments(mixed, 1), { echo: [['text', mixed]] });
 add('6.2.4', fragments(KOSME, 1), { echo: [['text', KOSME]] });
 add('6.3.1', [text(invalidInside)], { code: 1007 });
 add('6.3.2', fragments(invalidInside, 1), { code: 1007 });
-/* Fail-fast: the code point that cannot be, told before the message has ended. */
+/* Fail-fast: an invalid code point is reported before the message has ended. */
 const parts = [Buffer.from(KOSME), hex('f4908080'), Buffer.from('edited')];
 const [before, bad, after] = parts;
 const quiet = { quiet: 100 };

@@ -1,7 +1,6 @@
 'use strict';
 /* node tests/conformance/run.js --echo PATH [--only NAME]
- *
- * Holds Herald's protocol code, behind herald-echo, against the published case list of the Autobahn TestSuite: sections
+ * Tests Herald's protocol code, through herald-echo, with the published case list of the Autobahn TestSuite: sections
  * 1-7, 9, 10, 12 and 13. NAME is a case's id or a section ("6.4").
  * The last line is "N passed, N failed, N skipped"; the exit is 0 when something ran and nothing failed. */
 

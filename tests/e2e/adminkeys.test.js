@@ -1,5 +1,5 @@
 'use strict';
-/* CONTRACT 1 and 3: who may use the admin API, by the keys of --admin-keys. */
+/* CONTRACT 1 and 3: which requests to the admin API the keys of --admin-keys allow. */
 
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');

@@ -27,7 +27,7 @@ const ASKED = [
         Buffer.concat([encodeFrame({ opcode: OP.PONG }), v1({ type: 'ping' })])],
 ];
 
-/* A herald.v1 client that reads nothing behind its hello. */
+/* A herald.v1 client that reads nothing after its hello. */
 async function openDeaf(herald, target) {
     const raw = await herald.raw();
     raw.send(handshake(target, { headers: { 'Sec-WebSocket-Protocol': 'herald.v1' } }));

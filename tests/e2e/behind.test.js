@@ -31,7 +31,7 @@ function writeCertificate(t, directory) {
     fs.writeFileSync(path.join(directory, 'haproxy.pem'), certificate.chain + certificate.key, { mode: 0o600 });
 }
 
-/* A Herald that all tests share, and its subscribers, who come through the proxy. */
+/* A Herald that all tests share, and its subscribers, which connect through the proxy. */
 class Behind {
     constructor(t, herald, proxy) {
         const { isPlain } = PROXIES[proxy.name];
@@ -141,7 +141,7 @@ module.exports = (test) => {
             await v1.wait('notification');
             v1.ack(id);
             await herald.waitPending(user('v1'), 0);
-            /* Where a token says who the user is there is no query: 400 here, and 426 if the Upgrade were lost. */
+            /* With a token the query has no userId: 400 here, and 426 if the Upgrade were lost. */
             await assert.rejects(through.open('/ws', { Origin: page }), /400/);
             for (const Origin of ['https://evil.example', page.replace(/:\d+$/, ':1')]) {
                 await assert.rejects(through.webSocket(user('evil'), { Origin }), /403/, Origin);

@@ -43,7 +43,7 @@ function refusedWith403(error) {
     return null;
 }
 
-/* Connects again and again, `width` at a time, until it is told to stop; keeps every client. */
+/* Connects repeatedly, `width` at a time, until it is stopped; keeps every client. */
 function storm(herald, userId, width) {
     const state = { clients: [], isOver: false };
     const lane = async () => {

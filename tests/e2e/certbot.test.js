@@ -16,7 +16,7 @@ const USER = 'nobody';
 
 const idOf = (flag) => Number(execFileSync('id', [flag, USER], { encoding: 'utf8' }));
 
-/* What certbot has on its disk, and what stands in /etc/herald/tls. */
+/* The files that certbot has, and those in /etc/herald/tls. */
 class Machine {
     constructor(t) {
         if (process.getuid() !== 0) {
@@ -94,7 +94,7 @@ const served = (herald, machine) => new Promise((resolve, reject) => {
     socket.once('error', reject);
 });
 
-/* The result and date that the log has of --tls-cert, behind `from`. */
+/* The result and date that the log has of --tls-cert, from the offset `from` on. */
 async function said(herald, from) {
     const line = () => herald.log.slice(from).match(/option=--tls-cert path=\S+tls\.crt result=(\w+) not_after=(\S+)/);
     await waitUntil('the log says what became of it', () => line() !== null);

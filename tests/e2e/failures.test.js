@@ -31,7 +31,7 @@ module.exports = (test) => {
         }));
     });
 
-    /* Taken out of the list, then written to a socket behind which nobody is. CONTRACT 5.3. */
+    /* Taken out of the list, then written to a socket whose peer is gone. CONTRACT 5.3. */
     everyStore(test, 'failure: LRANGE and DEL, and then a dead socket', async (t, store) => {
         const herald = await t.sharedHerald(store, { store });
         await pushNumbers(herald, 'dead', 0, 50);

@@ -1,6 +1,6 @@
 'use strict';
 /* CONTRACT 5.1: what leaves the inbox unread reaches a herald.v1 client as a gap with its cause, and CONTRACT 2:
- * what is withdrawn after it was written is told with a cancel. */
+ * what is withdrawn after it was written is reported by a cancel. */
 
 const assert = require('node:assert/strict');
 const { assertAccounted, everyStore, pushNumbers, range } = require('./harness');

@@ -8,7 +8,7 @@ const { Authority, Raw, assertProblem, exchange, handshake, parallel, range, wai
 const head = (lines) => [...lines, '', ''].join('\r\n');
 
 module.exports = (test) => {
-    /* What nginx speaks to its upstream unless it is told otherwise. */
+    /* What nginx speaks to its upstream by default. */
     test('event streams and their acknowledgements are served to a proxy that speaks HTTP/1.0', async (t) => {
         const herald = await t.sharedHerald('plain', { store: 'memory' });
         const stream = await t.raw(herald.port);
@@ -144,7 +144,7 @@ module.exports = (test) => {
         }
     });
 
-    /* 256 heads beside the sessions; the ones that rest are on either worker, and so are those who need their places. */
+    /* 256 heads beside the sessions; the idle ones are on either worker, and so are those that need their places. */
     test('kept connections without a request make room at a full node, whichever worker they are on', async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--max-connections', '4', '--workers', '2'] });
         const livez = head(['GET /livez HTTP/1.1', 'Host: a']);

@@ -9,7 +9,7 @@ const { waitUntil } = require('./harness');
 
 const DAY_MS = 86400000;
 
-/* Each tells `seen` the values it was given, and `waits` how long it means to wait before it connects again. */
+/* Each adds the values that it gets to `seen`, and to `waits` how long it will wait before it connects again. */
 const libraries = {
     eventsource(url, seen) {
         const source = new EventSource(url);

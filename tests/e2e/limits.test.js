@@ -14,7 +14,7 @@ function handshakeOfPage(herald, userId) {
     });
 }
 
-/* The code that a page is closed with right behind its 101. */
+/* The code with which a page is closed right after its 101. */
 async function closeCodeOfPage(t, herald, userId) {
     const raw = await t.raw(herald.port);
     raw.send(handshakeOfPage(herald, userId));

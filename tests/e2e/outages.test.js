@@ -46,7 +46,7 @@ async function assertGoesOn(herald, online, userIds) {
     return waiting;
 }
 
-/* What is stored, whoever was answered: each number once, and none left out. */
+/* What is stored, whatever was answered: each number once, and none is missing. */
 async function assertNumbered(herald, userId, accepted, client) {
     const { head } = await herald.user(userId);
     const values = client.values().filter((value) => typeof value === 'number');

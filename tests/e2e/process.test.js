@@ -23,7 +23,7 @@ function fullPipe(t) {
     return { file, fd };
 }
 
-/* Started by a shell, which sees to the descriptors: `redirections` stand behind the command. */
+/* Started by a shell, which sets up the descriptors: `redirections` are appended to the command. */
 async function prepareInShell(t, redirections, options = {}) {
     const herald = await t.prepare({ store: 'memory', ...options });
     const { binary } = herald;

@@ -44,7 +44,7 @@ function stubborn(herald, userId) {
     return keeper;
 }
 
-/* What /readyz, /stats, the metrics and the log say of a store that takes no writes. */
+/* What /readyz, /stats, the metrics and the log say about a store that refuses writes. */
 async function waitRefused(herald, status, why) {
     await waitUntil('it says that it cannot store', async () => {
         const answer = await herald.request('GET', '/readyz');

@@ -133,7 +133,7 @@ async function runFiles(options, counts) {
     }
 }
 
-/* CONTRACT 2, 3, 7: no token, ticket, key or payload stands in any log or problem of the whole run. */
+/* CONTRACT 2, 3, 7: no log or problem of the whole run has a token, ticket, key or payload. */
 function checkSecrets(counts) {
     if (secretCount() === 0) {
         return;

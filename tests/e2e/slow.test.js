@@ -108,7 +108,7 @@ module.exports = (test) => {
         assert.deepEqual(numbersOf(slow), range(MANY));
     });
 
-    /* What it did not take in time is dropped without a word, and what comes behind it must not wait for a ping. */
+    /* What it did not read in time is dropped silently, and what comes after it must not wait for a ping. */
     test('what expired unread does not hold up what comes behind it', { timeoutMs: 60000 }, async (t) => {
         const herald = await t.herald({ store: 'memory', args: [...ROOM, '--ping-interval', '50s'] });
         const userIds = range(8).map((n) => `slow ${n}`);
@@ -139,7 +139,7 @@ module.exports = (test) => {
         await waitUntil('its socket is closed', () => sockets() < before);
     });
 
-    /* Closed with 4000; but the close frame stands behind what was not read, so that it may see the cut alone. */
+    /* Closed with 4000; but the close frame comes after what was not read, so the client may see only the cut. */
     test('a client that does not read for --slow-timeout loses nothing', { timeoutMs: 60000 }, async (t) => {
         const herald = await t.herald({
             store: 'file', args: [...ROOM, '--slow-timeout', '1s', '--ping-interval', '300ms'] });

@@ -172,7 +172,7 @@ module.exports = (test) => {
         assert.deepEqual(again.values(), [3]);
     });
 
-    /* CONTRACT 5.10: --head-timeout is for the head; whoever has sent it gets an answer. */
+    /* CONTRACT 5.10: --head-timeout is for the head; a client that has sent it gets an answer. */
     test('POST /ack is answered though the store takes longer than --head-timeout', async (t) => {
         const redis = await (await t.redis()).start();
         const herald = await t.herald({ store: redis.url, args: ['--head-timeout', '300ms'] });

@@ -20,7 +20,7 @@ async function ports() {
     return { listen: await freePort(), admin: await freePort() };
 }
 
-/* Runs Herald to its end with flags for free ports and a memory store unless told otherwise. */
+/* Runs Herald to its end, by default with flags for free ports and a memory store. */
 async function refused(t, flags = {}, more = [], options = {}) {
     const { listen, admin } = await ports();
     const all = {
@@ -183,7 +183,7 @@ module.exports = (test) => {
                 assertProblem(await herald.request(method, target, { headers }), 403, { type: 'forbidden' });
             }
             assertProblem(await herald.post('/push', { userId: 'u', data: 1 }, headers), 403, { type: 'forbidden' });
-            /* Health is told to whoever asks, but not to a page of another site. */
+            /* Every client gets the health, but not a page of another site. */
             assert.equal((await herald.request('GET', '/livez', { headers })).status, 'Origin' in headers ? 403 : 200);
         }
         for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonx', '']) {

@@ -23,7 +23,7 @@ async function secured(t, { args = [], client = {}, ...options } = {}) {
     return { herald, authority, files };
 }
 
-/* A finished handshake; {socket, session}: the ticket, which TLS 1.3 gives behind it. */
+/* Completes a handshake; {socket, session}: the ticket, which TLS 1.3 sends after it. */
 async function handshake(herald, options = {}) {
     const socket = tls.connect({ host: '127.0.0.1', port: herald.port, ...herald.options.tls, ...options });
     const result = { socket, sessions: [] };

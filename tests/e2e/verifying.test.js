@@ -1,5 +1,5 @@
 'use strict';
-/* What costs Herald more than who asks for it: signatures, tickets, resumes and acknowledgements by POST. A session
+/* What costs Herald more than the client that requests it: signatures, tickets, resumes and acknowledgements by POST. A session
  * has one verification a second, all of them have a share of a worker's time, and nobody is refused for that. */
 
 const assert = require('node:assert/strict');
@@ -94,7 +94,7 @@ module.exports = (test) => {
         assert.equal((await herald.post('/deleteClient', { userId: 'kicked' })).json.closed, 1);
         assert.equal(await raw.closeCode(500), 4503);
         raw.sendFrame({ opcode: OP.CLOSE, payload: Buffer.from([0x11, 0x97]) });
-        await raw.waitEnd(1500); /* and not after the two seconds for those who do not answer */
+        await raw.waitEnd(1500); /* and not after the two seconds for clients that do not answer */
     });
 
     test('signatures of many at once have their share, and everybody is answered', async (t) => {

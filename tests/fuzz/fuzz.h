@@ -70,7 +70,7 @@ static inline size_t fuzz_split(struct fuzz_input *input)
     return number % (input->len + 1);
 }
 
-/* A copy in a block of just that size, so that the sanitizer sees a read behind its end. */
+/* A copy in a block of exactly that size, so that the sanitizer sees a read beyond its end. */
 static inline char *fuzz_copy(struct span bytes)
 {
     char *copy = malloc(bytes.len == 0 ? 1 : bytes.len);

@@ -1,4 +1,4 @@
-/* The file of --admin-keys, and an Authorization header: what stands behind a byte 0x1e. */
+/* The file of --admin-keys, and after a byte 0x1e an Authorization header. */
 #include "admin/keys.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -37,7 +37,7 @@ static void read_said(struct span text)
         FUZZ_CHECK(message.token.len > 0 && fuzz_is_inside(message.token, text));
 }
 
-/* The whole of `json` is an object, and the string member that begins behind `name` is `text`. */
+/* Is the whole of `json` an object, in which the string that begins after `name` is `text`? */
 static void check_member(struct span json, const char *name, struct span text)
 {
     size_t offset, at, len;

@@ -1,7 +1,7 @@
 /* Tokens against a fixed set of four keys, one an algorithm. A byte: bit 0, the input is not a
  * token but a header and a payload, a line each, and is signed here with the secret of the set, so
- * that what stands behind the signature is reached; bit 1, audience and issuer are looked at; bit
- * 2, the user is another claim, and so is the audience where there is no aud. */
+ * that the code after the verification is reached; bit 1, audience and issuer are looked at; bit 2,
+ * the user is another claim, and so is the audience where there is no aud. */
 #include "proto/token/jwt.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -8,7 +8,7 @@ static bool has_suffix(struct span text, struct span suffix)
            span_equal_nocase((struct span){text.bytes + text.len - suffix.len, suffix.len}, suffix);
 }
 
-/* As the options take them (options.c): with a scheme, and with letters and digits behind the star.
+/* As the options take them (options.c): with a scheme, and with letters and digits after the star.
  */
 static bool is_pattern(struct span text)
 {

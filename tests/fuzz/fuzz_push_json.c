@@ -1,5 +1,5 @@
 /* The bodies of the admin API. A byte chooses whose: push, line, broadcast, kick, ticket; of a
- * push, what stands behind a byte 0x1e is an Idempotency-Key header. */
+ * push, what follows a byte 0x1e is an Idempotency-Key header. */
 #include "proto/bytes/utf8.h"
 #include "proto/note/kick_json.h"
 #include "proto/note/push_json.h"

@@ -1,4 +1,4 @@
-/* What stands in Redis and is published there. A byte chooses: a message, an entry of an inbox, a
+/* What is stored and published in Redis. A byte chooses: a message, an entry of an inbox, a
  * channel, an epoch, a userId in keys. */
 #include "gateway/stores/redis/redis_record.h"
 #include "proto/note/notification_forms.h"

@@ -1,4 +1,4 @@
-/* Sessions that say in their first message who they are, and move to their home workers, against
+/* Sessions whose first message has their token, and which move to their home workers, against
  * pushes, kicks, keys and options that are read again and clients that go in the midst of it. For
  * ThreadSanitizer. In the end no session is left, and each push was answered. Ends by itself within
  * 20 s. */

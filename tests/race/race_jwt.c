@@ -1,4 +1,4 @@
-/* One set of keys under many threads, which is let go of while they verify with it. */
+/* One set of keys used by many threads, which is released while they verify with it. */
 #include "proto/token/jwt.h"
 
 #include <assert.h>

@@ -78,7 +78,7 @@ int main(void)
         (uint64_t)metrics_read(METRIC_LOG_LIMITED) + (uint64_t)metrics_read(METRIC_LOG_FULL);
     printf("race_log: %llu lines of %llu read, %llu counted\n", (unsigned long long)n_read,
            (unsigned long long)expected, (unsigned long long)counted);
-    /* beside them, the lines that tell what was dropped */
+    /* besides them, the lines that report what was dropped */
     return counted > 0 && n_read + counted >= expected && n_read + counted < expected + 1000 ? 0
                                                                                              : 1;
 }

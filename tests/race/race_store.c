@@ -18,7 +18,7 @@ enum { USERS = 8, APPENDERS = 4, READERS = 3, RUN_MS = 1500, LAST_REQUESTS = 200
 static struct store *store;
 static atomic_bool is_over;
 static atomic_uint n_appended, n_paged, n_acked, n_answered;
-static uint64_t told[USERS]; /* by the store's thread alone, until it is closed */
+static uint64_t told[USERS]; /* written only by the store's thread, until it is closed */
 static char names[USERS][16];
 
 #define CHECK(condition)                                                                           \

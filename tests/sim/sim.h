@@ -46,13 +46,13 @@ struct sim_entry {
     bool was_had;      /* a client has received all of it */
     bool was_acked;    /* a client that had it has sent what acknowledges it */
     bool is_untold;    /* it was withdrawn while the node could not hear of it */
-    uint64_t position; /* of the user in the store when it was kept, as the node was told */
+    uint64_t position; /* of the user in the store when it was kept, as reported to the node */
 };
 
 /* A position: of the sessions without a device (0), or of a device. */
 struct sim_place {
     uint64_t stored;   /* in the store */
-    uint64_t position; /* at most here it stands in the node */
+    uint64_t position; /* in the node it is at most this */
     uint64_t best;     /* the highest that a session of this presence may have acknowledged */
     uint64_t said;     /* the highest that one certainly has */
     bool has_failed;   /* it could not be written in this presence */
@@ -63,12 +63,12 @@ struct sim_user {
     char id[32];
     struct epoch epoch;
     uint64_t head;
-    uint64_t told;    /* on_inbox_event has come up to here */
+    uint64_t told;    /* on_inbox_event has reported up to here */
     uint64_t stored;  /* the store's position */
     uint64_t highest; /* that a position may have been, since the node began */
     struct sim_place places[SIM_PLACES];
     bool has_merged;  /* some of its causes may have become `unknown` */
-    uint64_t *resume; /* the numbers that a herald.v1 client had, to resume behind the last */
+    uint64_t *resume; /* the numbers that a herald.v1 client had, to resume after the last */
     uint32_t n_resume;
     struct sim_entry entries[SIM_NUMBERS_MAX]; /* of the number i + 1 */
 };
@@ -111,8 +111,8 @@ struct sim_tab {
     bool has_closed;         /* the server's close frame has come */
     bool is_v1;
     bool is_lazy;    /* herald.v1: acknowledges nothing */
-    bool is_lost;    /* it resumes behind what the server cannot know */
-    bool must_reset; /* it has not been told so yet */
+    bool is_lost;    /* it resumes after a number that the server cannot know */
+    bool must_reset; /* the reset was not reported to it yet */
     bool has_hello;
     enum sim_pace pace;
     struct resume resume;
@@ -135,7 +135,7 @@ struct sim_tab {
     size_t n_out;
     uint64_t *had;          /* numbers, in the order they came; SIM_NUMBERS_MAX */
     uint8_t *had_ephemeral; /* by push */
-    uint8_t *hidden;        /* by number: it was told to hide it */
+    uint8_t *hidden;        /* by number: a cancel was reported for it */
     uint8_t out[SIM_OUT_MAX_BYTES];
     uint8_t in[SIM_IN_MAX_BYTES];
 };
@@ -229,7 +229,7 @@ void sim_store_close(struct sim *sim);
 struct store *sim_store_of(struct sim *sim);
 void sim_store_turn(struct sim *sim, bool may_stop_early);
 void sim_store_set_full(struct sim *sim, bool is_full);
-/* As a store behind a line that breaks: requests fail, appends that were kept may seem to, and the
+/* Like a store whose connection breaks: requests fail, appends that were kept may seem to, and the
  * node hears of no notification until the store is back. */
 void sim_store_set_away(struct sim *sim, bool is_away);
 /* The node dies: what is under way is lost, or was just carried out. */
@@ -272,7 +272,7 @@ void sim_v1_resume(struct sim_tab *tab);
 bool sim_model_is_waiting(const struct sim *sim, const struct sim_user *user, uint64_t seq);
 uint64_t sim_model_count_waiting(const struct sim *sim, const struct sim_user *user);
 struct sim_user *sim_model_user(struct sim *sim, struct span user_id);
-/* What the store told and answered. */
+/* What the store reported and answered. */
 void sim_model_told(struct sim *sim, struct span user_id, struct inbox_event event);
 /* As sim_model_told, but the node does not hear it. */
 void sim_model_untold(struct sim *sim, struct span user_id, struct inbox_event event);

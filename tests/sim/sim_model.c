@@ -140,7 +140,7 @@ static enum gap_cause cause_of(const struct sim *sim, const struct sim_user *use
     return GAP_ACKNOWLEDGED;
 }
 
-/* Are there so many ranges of causes that the store merges some? It does not part them again when
+/* Are there enough ranges of causes that the store merges some? It does not part them again when
  * what lay between two others leaves as well. */
 static bool are_causes_merged(const struct sim *sim, const struct sim_user *user)
 {

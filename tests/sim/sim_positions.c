@@ -44,7 +44,7 @@ static bool has_devices(const struct sim_user *user)
     return user->places[1].is_known || user->places[2].is_known;
 }
 
-/* No open session has acknowledged less. One whose first page has not come yet begins behind it. */
+/* No open session has acknowledged less. One whose first page has not come yet begins after it. */
 static void check_nobody_is_behind(struct sim *sim, struct sim_user *user, uint64_t position)
 {
     LIST_FOR_EACH(link, &sim->tabs)

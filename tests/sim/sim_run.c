@@ -272,7 +272,7 @@ static void calm(struct sim *sim)
     sim->totals.calms++;
 }
 
-/* Often at a telling moment, behind a burst or a failed allocation: nothing that comes later shows
+/* Often at a revealing moment, after a burst or a failed allocation: nothing that comes later shows
  * what was missed. */
 static void maybe_calm(struct sim *sim, struct faults *faults, bool is_telling)
 {
@@ -355,7 +355,7 @@ static void connect_missing(struct sim *sim)
 }
 
 /* Every client behaves, every user has one of each device, and nothing fails any more: then all
- * that waits must come to all sessions and be acknowledged, in so many turns. */
+ * that waits must come to all sessions and be acknowledged, within a number of turns. */
 static void settle(struct sim *sim)
 {
     connect_missing(sim);

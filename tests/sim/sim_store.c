@@ -125,7 +125,7 @@ static void fail(struct held *held)
 
 /* ---- what the store answers ---- */
 
-/* The line broke behind the request: it was carried out, and nobody hears of it. */
+/* The connection broke after the request: it was carried out, but the answer is lost. */
 static void hide(struct sim *sim, struct held *held)
 {
     if (held->op == STORE_OP_APPEND)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What stands behind `name` in the message, or NULL. */
+/* The text after `name` in the message, or NULL. */
 static const char *find(struct span text, const char *name)
 {
     const char *at = memmem(text.bytes, text.len, name, strlen(name));
@@ -165,7 +165,7 @@ size_t sim_v1_ack(struct sim_tab *tab, char *out, size_t cap)
                             tab->epoch.text, tab->covered);
 }
 
-/* A page remembers the last id that it has had, and resumes behind it. */
+/* A page remembers the last id that it has received, and resumes after it. */
 void sim_v1_remember(struct sim_tab *tab)
 {
     struct sim_user *user = &tab->sim->users[tab->user];

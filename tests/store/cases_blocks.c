@@ -73,7 +73,7 @@ Test(store_contract, a_block_ends_to_the_millisecond)
     int64_t until_ms = block_for(store, "anna", 1);
     int64_t seen_ms;
     struct store_peek peek;
-    do { /* whoever asked and was answered before the end was blocked */
+    do { /* each request that was answered before the end was blocked */
         peek = peek_one(store, "anna");
         seen_ms = clock_wall_ms();
         cr_assert(peek.blocked_until_ms == until_ms || seen_ms >= until_ms);
@@ -134,7 +134,7 @@ Test(store_contract, users_of_every_form_can_be_blocked)
     expect_blocked("a", 0);
 }
 
-/* An HTTP connection that was asked for behind a block knows of it: so nobody outruns a kick. */
+/* A connection whose request comes after a block sees it, so a client cannot outrun a kick. */
 Test(store_contract, an_arrival_behind_a_block_is_blocked)
 {
     enum { ROUNDS = 100 };

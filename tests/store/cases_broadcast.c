@@ -1,4 +1,4 @@
-/* Broadcasts: each node is told once, and what they answer is summed up. */
+/* Broadcasts: each node gets one once, and their answers are added up. */
 #include "tests/store/broadcast_calls.h"
 #include "tests/store/contract_fixture.h"
 

@@ -31,7 +31,7 @@ Test(store_contract, the_live_notification_tells_which_number_it_replaces)
     cr_assert_eq(count_told("anna"), 4, "a replacement needs no withdrawal beside it");
 }
 
-/* Appends behind what has left by itself: nothing is there to replace. */
+/* Appends after the entry has left by itself: there is nothing to replace. */
 static void expect_no_replacement(const char *user, uint64_t seq)
 {
     size_t n = count_told(user);

@@ -85,7 +85,7 @@ Test(store_contract, a_live_notification_may_tell_the_stored_position)
     cr_assert(third.acked == 2 || third.acked == 0);
 }
 
-/* ---- what an append is told of the position ---- */
+/* ---- the position that an append reports ---- */
 
 static struct store_target append_knowing(const char *user, struct epoch epoch, uint64_t head,
                                           uint64_t acked)

@@ -140,8 +140,8 @@ Test(store_contract, a_purge_does_not_count_what_has_expired)
     expect_inbox(store, "anna", "ce");
 }
 
-/* What was told of the user from `n` on withdraws these rising numbers, and none above the last of
- * them. Answers how many withdrawals there were: neighbours may share one. */
+/* The user's events from `n` on withdraw these ascending numbers, and none above the last of them.
+ * Answers how many withdrawals there were: neighbours may share one. */
 static size_t expect_withdrawals(const char *user, size_t n, const uint64_t *seqs, size_t n_seqs)
 {
     size_t count = 0;

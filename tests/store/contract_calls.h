@@ -116,7 +116,7 @@ struct store_page arrive_and_read(struct store *to, const char *user);
 
 struct store_page page_with_gaps(struct store *to, const char *user, uint64_t after);
 
-/* Of a user's device, behind its position. */
+/* Of a user's device, after its position. */
 struct store_page page_of_device(struct store *to, const char *user, const char *device,
                                  bool is_arrival);
 
@@ -155,7 +155,7 @@ void expect_fate(struct store_look look, enum store_fate fate, enum gap_cause ca
 /* What a number was before it was to be cancelled. */
 void expect_former_fate(struct store_withdraw cancel, enum store_fate fate, enum gap_cause cause);
 
-/* The numbers behind the page's start, each one letter: "." is in the page, else its cause as in
+/* The numbers after the page's start, one letter each: "." is in the page, else its cause as in
  * enum gap_cause. Each number stands once, and what it covers rises. */
 void expect_numbers(const struct store_page *page, const char *letters);
 

@@ -36,10 +36,10 @@ extern struct recorder {
     pthread_cond_t changed;
     struct recorded *list;
     size_t n;
-    int state; /* -1: never told */
+    int state; /* -1: never reported */
 } recorder;
 
-/* What on_broadcast told, and what it answers. */
+/* What on_broadcast was called with, and what it returns. */
 enum { TOLD_MAX = 1000 };
 extern struct broadcasts {
     uint64_t online; /* the answer of each node */
@@ -76,7 +76,7 @@ void wait_for_notification(const char *user, uint64_t seq);
 
 bool are_recorded_in_order(const char *user);
 
-/* The n-th that was told of for the user, from 0; waits for it. */
+/* The n-th event that was reported for the user, from 0; waits for it. */
 struct recorded recorded_at(const char *user, size_t n);
 
 size_t count_told(const char *user);

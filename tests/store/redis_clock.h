@@ -89,7 +89,7 @@ __attribute__((constructor)) static void take_the_clock(void)
     clock_replace(read_clock_ms, read_monotonic_us);
 }
 
-/* Redis's alone. Never behind the time, so that Redis itself drops nothing too early. */
+/* Only that of Redis. It is never slow, so that Redis itself drops nothing too early. */
 static void set_redis_clock(int64_t time_ms)
 {
     char line[120];

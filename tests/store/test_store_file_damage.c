@@ -148,7 +148,7 @@ Test(store_file_damage, a_torn_page_is_opened_or_refused)
     end_with_a_fresh_store();
 }
 
-/* What a commit that was under way has written stands behind what the last one refers to. */
+/* The bytes of an unfinished commit are after those that the last commit refers to. */
 Test(store_file_damage, what_stands_behind_the_last_commit_does_no_harm)
 {
     fill_and_kill();

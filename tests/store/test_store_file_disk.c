@@ -264,7 +264,7 @@ Test(store_file_disk, opened_on_a_full_disk_it_shows_what_waits_and_lets_it_leav
     leave_small_disk();
 }
 
-/* As in a copy of the directory. A file that is cut to its length gives back what lies behind. */
+/* As in a copy of the directory. A file that is cut to its length frees what lies after it. */
 static void give_blocks_back(void)
 {
     char path[100];

@@ -1,4 +1,4 @@
-/* What stands in the file: payloads that are shared, and what an earlier version wrote. */
+/* The content of the file: shared payloads, and records of an earlier version. */
 #include "gateway/stores/file/file_lmdb.h"
 #include "gateway/stores/file/file_record.h"
 #include "tests/store/file_directory.h"

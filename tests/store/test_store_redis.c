@@ -99,7 +99,7 @@ Test(store_redis, an_arrival_right_behind_a_leave_hears_everything)
         sem_init(&leave.done, 0, 0);
         mailbox_post(reactor_mailbox(lane), &leave.letter);
         if (i % 2 == 0)
-            sem_wait(&leave.done); /* right behind it, else on either side of it */
+            sem_wait(&leave.done); /* right after it, else on either side of it */
         page_start(store, &call);
         call_wait(&call.call);
         if (i % 2 != 0)

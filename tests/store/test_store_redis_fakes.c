@@ -20,7 +20,7 @@ static void hang_up(int fd)
     close(fd);
 }
 
-/* Says its piece to everyone who connects, whatever they ask. */
+/* Sends the same text to every client, whatever it requests. */
 static void *run_fake(void *argument)
 {
     struct fake *fake = argument;

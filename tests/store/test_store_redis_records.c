@@ -1,4 +1,4 @@
-/* What stands in Redis: the keys, their lifetimes, records of the version before, and what leaves
+/* The content of Redis: the keys, their lifetimes, records of the version before, and what leaves
  * together. */
 #include "tests/store/redis_backend.h"
 

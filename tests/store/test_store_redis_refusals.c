@@ -124,7 +124,7 @@ Test(store_redis, what_would_have_to_be_written_first_is_not_read_from_a_redis_t
     struct store_page asked = page_asked("anna");
     asked.must_begin = true;
     cr_assert_eq(page_run(store, asked).error, ERR_STORE_UNAVAILABLE);
-    struct store_page page = arrive_and_read(store, "anna"); /* who needs no epoch */
+    struct store_page page = arrive_and_read(store, "anna"); /* the user needs no epoch */
     cr_assert_eq(page.error, ERR_OK);
     page_free(&page);
     redis_server_do(&server, "CONFIG SET min-replicas-to-write 0");
@@ -185,7 +185,7 @@ Test(store_redis, a_user_with_the_rules_of_the_readme_can_do_all)
     cr_assert_eq(metrics_read(METRIC_STORE_ERRORS), 0);
 }
 
-/* As the user of a Redis 7 is who was given keys and commands alone. */
+/* Like a user of Redis 7 that has rights to keys and commands only. */
 Test(store_redis, without_its_channels_it_is_down_and_what_is_pushed_is_kept_once)
 {
     open_as(ALL_RULES " resetchannels");
@@ -210,7 +210,7 @@ Test(store_redis, without_its_channels_it_is_down_and_what_is_pushed_is_kept_onc
     wait_for_notification("anna", 3);
 }
 
-/* Large ones are announced, withdrawals said, repeats counted: all behind what was kept. */
+/* Large ones are announced, withdrawals reported, repeats counted: all after they were kept. */
 Test(store_redis, what_is_kept_and_not_published_is_accepted_and_read_when_that_is_lifted)
 {
     open_as(ALL_RULES);
@@ -304,7 +304,7 @@ Test(store_redis, a_missing_right_to_a_key_or_to_scripts_is_named)
     expect_up();
 }
 
-/* Nothing of the trial stays behind. */
+/* Nothing of the trial remains. */
 Test(store_redis, a_trial_leaves_nothing_behind)
 {
     char answer[64];

@@ -19,8 +19,8 @@
     }
 #include "tests/store/redis_clock.h"
 
-/* SWEPT: what has left is taken out of Redis so many at a time. Each is read once, and removed
- * once. FEW_STEPS: of an operation that takes nothing out. */
+/* SWEPT: entries that have left are removed from Redis at most this many at a time. Each is read
+ * once, and removed once. FEW_STEPS: of an operation that takes nothing out. */
 enum { MANY = 3000, SWEPT = 128, FEW_STEPS = 150 };
 
 static long steps_since_asked(void)

@@ -1,11 +1,11 @@
-/* A node whose clock is wrong: it goes by Redis's, as Redis tells it. */
+/* A node whose clock is wrong uses the time that Redis reports. */
 #include "tests/store/redis_backend.h"
 
 #include "tests/store/redis_clock.h"
 
 enum { HOUR_MS = 3600000, NEAR_MS = 60000 };
 
-/* The clock of Redis stands in these tests, the node's goes on. */
+/* In these tests the clock of Redis stands still, and the node's advances. */
 static void wait_for_time(int64_t time_ms)
 {
     int64_t ahead_ms = 0;

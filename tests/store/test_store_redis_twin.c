@@ -168,7 +168,7 @@ static void expect_same_page(const struct store_page *a, const struct store_page
         cr_assert(span_equal(payload_key(a->notes[i]->payload), payload_key(b->notes[i]->payload)));
     }
     if (a->last != b->last)
-        return; /* a page may end anywhere behind its last entry */
+        return; /* a page may end anywhere after its last entry */
     for (uint64_t seq = a->start + 1; seq <= a->last; seq++)
         expect_same_cause(cause_in(a, seq), cause_in(b, seq), seq);
 }

@@ -1,4 +1,4 @@
-/* Bytes with a page behind them that must not be read: a parser that looks past its end dies. */
+/* Bytes followed by an unreadable page: a parser that reads beyond its end crashes. */
 #ifndef HERALD_TESTS_GUARDED_H
 #define HERALD_TESTS_GUARDED_H
 

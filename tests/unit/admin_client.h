@@ -109,7 +109,7 @@ static inline bool join_chunks(struct answer *answer)
     return true;
 }
 
-/* The head is complete, and the body begins behind it. */
+/* The head is complete, and the body begins after it. */
 static inline void read_head(struct answer *answer, size_t head_len)
 {
     char *text = answer->text;

@@ -59,7 +59,7 @@ static inline enum http_head_result parse_stepwise(struct http_head *head, struc
     return result;
 }
 
-/* Whole; split at every byte; one byte at a time. All must tell the same. */
+/* Whole; split at every byte; one byte at a time. All must give the same result. */
 static inline enum http_head_result parse(struct http_head *head, struct span text)
 {
     struct http_head other;

@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-/* A copy on the heap, so that a sanitizer sees a look behind the end. */
+/* A copy on the heap, so that a sanitizer sees a read beyond its end. */
 static struct span copy_of(const char *text)
 {
     size_t len = strlen(text);

@@ -1,5 +1,5 @@
-/* The client map: who is present with how many sessions, who is woken for an offer, and lists of
- * everybody while it grows. */
+/* The client map: which users are present with how many sessions, which worker an offer wakes, and
+ * lists of everybody while it grows. */
 #include "gateway/base/hash.h"
 #include "gateway/node/client_map.h"
 

@@ -34,7 +34,7 @@ Test(clock, tells_milliseconds_since_1970)
     time_t before_s = time(NULL);
     int64_t now_ms = clock_wall_ms();
     time_t after_s = time(NULL);
-    /* time() may come from the last tick of the kernel's clock: a few milliseconds behind */
+    /* time() may come from the last tick of the kernel's clock: a few milliseconds late */
     cr_assert(now_ms / 1000 >= before_s && now_ms / 1000 <= after_s + 1);
 }
 

@@ -64,8 +64,8 @@ Test(conn_tls, small_pieces_share_a_record)
     close_peer(&peer);
 }
 
-/* What OpenSSL is called with after it was blocked is taken from the queue anew, with more behind
- * it: it must be the same bytes, whatever the pieces are. */
+/* The bytes of OpenSSL's next call after it was blocked are taken from the queue again, with more
+ * after it: it must be the same bytes, whatever the pieces are. */
 Test(conn_tls, writes_that_block_go_on_with_the_same_bytes)
 {
     enum { PIECES = 400 };
@@ -126,7 +126,7 @@ Test(conn_tls, reads_what_comes_to_its_end)
         turn();
     }
     for (int i = 0; i < 50; i++) {
-        fake_us += 1000; /* it sends much: so many bytes a millisecond */
+        fake_us += 1000; /* it sends much: its share of a millisecond */
         turn();
     }
     cr_assert_eq(peer.n_taken, sizeof bytes);
@@ -174,7 +174,7 @@ Test(conn_tls, an_end_without_close_notify_and_a_broken_record_are_not_clean)
     close_peer(&peer);
 }
 
-/* With a socket that takes nothing the answer to it waits behind the record that is half written.
+/* If the socket accepts nothing, the answer to it waits after the record that is half written.
  */
 Test(conn_tls, a_key_update_is_taken_while_writing_is_blocked)
 {

@@ -26,7 +26,7 @@ struct peer {
 static struct reactor *reactor;
 static struct conn_loop loop;
 static struct peer peers[PEERS];
-static int order[4 * PEERS]; /* who has worked, in turn */
+static int order[4 * PEERS]; /* which peers have worked, in order */
 static size_t n_order;
 
 static void turn_after_ms(int64_t ms)
@@ -35,7 +35,7 @@ static void turn_after_ms(int64_t ms)
     reactor_turn(reactor, 0);
 }
 
-/* Takes the bytes one by one, as far as it may: 'p' pauses behind itself, 'r' is resumed at once.
+/* Takes the bytes one by one, as far as it may: 'p' pauses after itself, 'r' is resumed at once.
  */
 static size_t on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
@@ -168,7 +168,7 @@ Test(conn_work, who_is_put_off_goes_on_where_it_was_and_is_not_read_meanwhile)
     expect_taken(&peers[0], "abwcdef");
 }
 
-/* As for a request that had come behind another one, whose answer is written now. */
+/* As for a request that arrived after another one, whose answer is written now. */
 Test(conn_work, what_begins_outside_of_a_read_has_its_turn_as_well)
 {
     cr_expect(conn_take_turn(&peers[0].conn));
@@ -367,7 +367,7 @@ Test(conn_work, the_turn_of_one_who_leaves_is_that_of_the_next_of_its_address)
     cr_expect_eq(loop.throttle.addresses.table.n_links, 0);
 }
 
-/* Those who send much at once have half of the turns, and share them in the same way. */
+/* Connections that send much at once have half of the turns, and share them in the same way. */
 Test(conn_work, those_who_only_send_have_shares_by_address_too)
 {
     for (int i = 0; i < PEERS; i++) {

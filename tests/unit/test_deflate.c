@@ -66,7 +66,7 @@ Test(deflate, compresses_an_empty_message_to_one_byte)
     cr_assert_eq(text.len, 0);
 }
 
-/* Some peers end the deflate stream and leave the empty block behind it out. */
+/* Some peers end the deflate stream and omit the empty block after it. */
 Test(deflate, takes_a_final_block_that_nothing_follows)
 {
     cr_assert_eq(INFLATE("\xf3\x48\xcd\xc9\xc9\x07\x00"), ERR_OK);

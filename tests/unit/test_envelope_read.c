@@ -172,7 +172,7 @@ Test(envelope_read, refuses_bytes_that_are_no_json)
     BAD_JSON("{\"type\":\"ping\",\"x\":\"\\u12g4\"}");
 }
 
-/* What stands in members that mean nothing here is not looked at, as inside `data`. */
+/* The values of unknown members are not checked further, like those inside `data`. */
 Test(envelope_read, refuses_lone_surrogates_in_names_and_in_the_type)
 {
     BAD_JSON("{\"type\":\"\\ud800\"}");

@@ -65,7 +65,7 @@ Test(extensions, answers_each_parameter)
            BITS(10));
 }
 
-/* 7.1.2: one of these declines the offer that it stands in. */
+/* 7.1.2: an offer with one of these is declined. */
 Test(extensions, passes_over_an_illegal_offer)
 {
     static const char *const illegal[] = {

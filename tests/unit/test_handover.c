@@ -72,7 +72,7 @@ static void skip_head(void)
     memmove(subscriber.bytes, subscriber.bytes + len, subscriber.len);
 }
 
-/* ---- a user who is known ---- */
+/* ---- a known user ---- */
 
 Test(handover, makes_a_session_of_its_user_that_reads_what_came_with_the_head)
 {
@@ -155,7 +155,7 @@ Test(handover, of_a_stream_that_was_kicked_and_comes_back_is_a_204_once)
     cr_expect_eq(strncmp(subscriber_text(&subscriber), "HTTP/1.1 200 ", 13), 0);
 }
 
-/* ---- a user who is not known yet ---- */
+/* ---- a user that is not known yet ---- */
 
 static void begin_unauthenticated(const char *user_id)
 {

@@ -161,7 +161,7 @@ Test(handshake, finds_herald_v1_in_an_offer)
     expect_level(UPGRADE VERSION KEY OFFER("bearer.herald.plain") OFFER("herald.v1"), LEVEL_V1);
 }
 
-/* RFC 6455, 4.1: the names stand in the order that the client prefers. */
+/* RFC 6455, 4.1: the names are in the client's order of preference. */
 Test(handshake, takes_the_first_known_name_of_an_offer)
 {
     expect_level(UPGRADE VERSION KEY OFFER("herald.v1, herald.plain"), LEVEL_V1);

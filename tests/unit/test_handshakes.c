@@ -1,5 +1,5 @@
-/* Whose step is taken in which turn, and who hears of the outcome; with a transport that answers as
- * the test says, and no connection. */
+/* Which handshake has its step in which turn, and which callback reports the outcome; with a
+ * transport that answers as the test says, and no connection. */
 #include "gateway/net/handshakes.h"
 
 #include "gateway/base/hash.h"
@@ -176,7 +176,7 @@ Test(handshakes, wait_for_the_socket_to_take_what_is_written)
     cr_expect_eq(client->n_steps, 2);
 }
 
-/* Nothing is freed twice and no step is taken for a client that its owner has let go. */
+/* Nothing is freed twice, and no step runs for a client that its owner has released. */
 Test(handshakes, forget_one_that_is_freed_while_it_waits)
 {
     for (unsigned i = 0; i < 2 * HANDSHAKE_STEPS; i++)

@@ -164,7 +164,7 @@ static bool is_1_0(const char *text)
     return head.is_1_0;
 }
 
-/* What nginx speaks to its upstreams unless it is told otherwise, and haproxy in its checks. */
+/* What nginx speaks to its upstreams by default, and haproxy in its checks. */
 Test(http_head, reads_http_1_0_which_may_have_no_host)
 {
     cr_expect(is_1_0("GET /a HTTP/1.0\r\n" HOST "\r\n"));

@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 /* Where cJSON is right it must agree: on texts that are plain ASCII, without NUL, BOM, control
- * characters, leading zeros or bare points, and with nothing behind the value. */
+ * characters, leading zeros or bare points, and with nothing after the value. */
 static bool cjson_takes(const char *text)
 {
     const char *end;

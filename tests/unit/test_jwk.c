@@ -1,4 +1,4 @@
-/* What may stand in the file of --jwt-keys (RFC 7517, RFC 7518, RFC 8037), and what may not. */
+/* What the file of --jwt-keys may contain (RFC 7517, RFC 7518, RFC 8037), and what not. */
 #include "jwt_tokens.h"
 
 static char why[256];

@@ -147,7 +147,7 @@ Test(jwk_skips, a_key_that_is_nested_too_deep)
     }
 }
 
-/* What is passed over must be closed, and what stands behind it be right. */
+/* What is skipped must be closed, and what follows it must be valid. */
 Test(jwk_skips, no_file_that_is_cut_within_a_deep_key)
 {
     struct token_text good = token_jwk(JWT_EDDSA, ",\"kid\":\"new\"");
@@ -213,7 +213,7 @@ Test(jwk_skips, nothing_where_keys_share_a_kid_and_tries_each_of_the_algorithm)
     jwt_keys_unref(keys);
 }
 
-/* A token costs eight verifications at most, whatever stands in the file. */
+/* A token costs at most eight verifications, whatever the file contains. */
 Test(jwk_skips, a_ninth_key_that_a_token_could_not_tell_from_the_others)
 {
     static const char *const kids[] = {"", ",\"kid\":\"same\""};

@@ -114,7 +114,7 @@ Test(jwt_claims, refuses_times_out_of_range)
     }
 }
 
-/* The header of proto/token/jwt.h: milliseconds count, what is behind them is dropped. */
+/* The header of proto/token/jwt.h: milliseconds count, further digits are dropped. */
 Test(jwt_claims, reads_times_exactly)
 {
     static const struct {

@@ -362,7 +362,7 @@ Test(jwt_hostile, is_refused_when_any_byte_is_another)
     }
 }
 
-/* Read from a copy of exactly its length, so that a sanitizer sees a byte behind it. */
+/* Read from a copy of exactly its length, so that a sanitizer sees a read beyond its end. */
 Test(jwt_hostile, is_refused_when_it_is_cut_anywhere)
 {
     for (int alg = 0; alg < JWT_ALGS; alg++) {
@@ -386,7 +386,7 @@ Test(jwt_hostile, is_refused_when_it_is_cut_anywhere)
     }
 }
 
-/* What is refused for want of a signature says nothing about what stands in the payload. */
+/* A refusal for lack of a signature says nothing about the payload. */
 Test(jwt_hostile, learns_nothing_about_claims_without_a_good_signature)
 {
     static const char *const payloads[] = {TOKEN_PAYLOAD, "{}", "{\"sub\":\"anna\",\"exp\":1}",

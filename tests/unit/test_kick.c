@@ -94,7 +94,7 @@ Test(kick, leaves_what_waits_unless_it_is_to_be_purged)
     cr_expect_eq(look_at_user().pending, 0);
 }
 
-/* Purged after the close: the sessions are not told of withdrawals on their way out. */
+/* Purged after the close: no withdrawals are reported to sessions that are being closed. */
 Test(kick, purges_once_the_sessions_are_closed)
 {
     subscriber_enter(&subscriber, LEVEL_V1, "u", NULL);

@@ -101,7 +101,7 @@ Test(listener, leaves_no_socket_behind_that_it_cannot_give_to_the_group)
     rmdir(directory);
     if (geteuid() == 0)
         cr_assert_eq(setuid(65534), 0);
-    setup(); /* once more, as somebody who is not root */
+    setup(); /* once more, without the rights of root */
     cr_assert_eq(listener_open(&address, &rights, "listen", &fd, why, sizeof why), ERR_SYSTEM);
     cr_assert_eq(strncmp(why, "--socket-group: this user may not", 33), 0, "%s", why);
     cr_assert_neq(access(address.host, F_OK), 0);

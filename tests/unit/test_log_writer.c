@@ -76,7 +76,7 @@ static void end_capture(pthread_t thread)
 
 struct seen {
     long n_lines;
-    long n_lost;         /* as the lines say that tell it */
+    long n_lost;         /* the sum of what the lines report */
     long after[THREADS]; /* the last number of each */
     bool is_in_order;
 };

@@ -105,7 +105,7 @@ static enum err parse_position(const char *id, uint64_t *ret_seq)
     return error;
 }
 
-/* To resume behind 0 is to resume from the beginning of the epoch. */
+/* To resume after 0 is to resume from the beginning of the epoch. */
 Test(message_position, is_a_message_id_or_the_beginning)
 {
     uint64_t seq = 99;

@@ -114,7 +114,7 @@ Test(options_print, prints_a_list_that_reads_back_the_same)
     buf_fini(&out);
 }
 
-/* A name with spaces, and what may not stand in the file empty. */
+/* A name with spaces, and options that may not be empty in the file. */
 Test(options_print, prints_names_and_files_so_that_they_read_back)
 {
     struct buf first, second;
@@ -159,7 +159,7 @@ Test(options_print, hides_the_password_of_the_store)
     }
 }
 
-/* Behind a space a semicolon begins a comment of the file. */
+/* After a space, a semicolon begins a comment in the file. */
 Test(options_print, prints_a_value_that_begins_with_a_semicolon_so_that_it_reads_back)
 {
     struct buf out;

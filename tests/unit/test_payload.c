@@ -26,7 +26,7 @@ Test(payload, has_its_frame_header_right_before_the_data)
     }
 }
 
-/* The key travels behind the data and is no part of the frame. */
+/* The key is stored after the data and is not part of the frame. */
 Test(payload, keeps_its_collapse_key_beside_the_data)
 {
     char key[COLLAPSE_KEY_MAX_BYTES];

@@ -126,7 +126,7 @@ Test(peers, refuse_a_crowd_before_it_says_a_word)
     tear_down();
 }
 
-/* Or a limit on handshakes would be none for those who leave at once. */
+/* Otherwise a client that leaves at once would evade the limit on handshakes. */
 Test(peers, remember_the_handshakes_of_those_who_have_left)
 {
     set_up(NULL, 0, 3);
@@ -224,7 +224,7 @@ static void tell_by_head(struct peer *peer, const char *address)
     peer_resolve_by_head(peer, &head, text);
 }
 
-/* Whose work it is is asked while some must wait, and told by the socket where nothing else is. */
+/* The address that work counts for; it comes from the socket if nothing else names one. */
 Test(peers, say_for_whom_the_work_on_a_connection_is_done)
 {
     struct ip told, found;

@@ -6,7 +6,7 @@
 
 #define V2 "\r\n\r\n\0\r\nQUIT\n"
 
-/* In memory of just that size, so that a sanitizer sees a read behind it. */
+/* In memory of exactly that size, so that a sanitizer sees a read beyond its end. */
 static enum proxy_head_result parse(struct span bytes, struct proxy_head *head)
 {
     char *copy = malloc(bytes.len + 1);

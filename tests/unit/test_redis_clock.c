@@ -1,4 +1,4 @@
-/* Which of the times that Redis has told a node goes by. */
+/* Which of the times that Redis has reported a node uses. */
 #include "gateway/stores/redis/redis_clock.h"
 
 #include "tests/support/fake_clock.h"

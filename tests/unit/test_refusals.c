@@ -135,7 +135,7 @@ Test(refusals, of_a_blocked_user_are_logged_once_a_minute_and_user)
     expect_lines(1, "user=bert");
 }
 
-/* A stranger who makes up origins must not hide a developer's own. */
+/* A client that invents origins must not hide the refusal of a developer's own. */
 Test(refusals, of_made_up_origins_use_up_the_lines_of_their_own_cause_alone)
 {
     char origin[64];

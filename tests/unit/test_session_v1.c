@@ -1,4 +1,4 @@
-/* herald.v1: what a client says and is told (CONTRACT 2). */
+/* herald.v1: the messages of the client and the server (CONTRACT 2). */
 #include "gateway/base/metrics.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
@@ -98,7 +98,7 @@ Test(session_v1, reads_a_message_that_comes_in_pieces)
     subscriber_expect_start(&subscriber, "{\"type\":\"pong\"}");
 }
 
-/* ---- what it is told ---- */
+/* ---- the messages of the server ---- */
 
 /* CONTRACT 5.10 */
 Test(session_v1, is_told_once_when_a_drain_will_close_it)

@@ -183,7 +183,7 @@ Test(subscribe_query, names_what_is_wrong)
         expect_subscribe_refused(&rows[i]);
 }
 
-/* A token may say who it is instead: whether it must be there is for the gateway to say. */
+/* A token may name the user instead, so the gateway decides whether userId is required. */
 Test(subscribe_query, lets_the_user_id_be_left_out)
 {
     struct subscribe_query query;

@@ -104,7 +104,7 @@ static struct meeting meet(struct tls_context *context, int version, SSL_SESSION
     struct meeting meeting = {.is_through = shake_hands(client, ours)};
     meeting.is_reused = meeting.is_through && SSL_session_reused(ours);
     if (meeting.is_through)
-        SSL_read(client, &byte, 1); /* TLS 1.3: the ticket comes behind the handshake */
+        SSL_read(client, &byte, 1); /* TLS 1.3: the ticket comes after the handshake */
     if (meeting.is_through)
         SSL_shutdown(client); /* else its session counts as spoilt */
     SSL_free(client);
@@ -165,7 +165,7 @@ Test(tls_context, says_of_each_file_whether_a_reload_replaced_it)
     identity_write_key(&renewed, key_path, NULL);
     assert_reload(context, true, true, false);
     assert_reload(context, false, false, false);
-    /* another chain behind the same certificate */
+    /* another chain after the same certificate */
     FILE *chain = fopen(certificate_path, "ae");
     cr_assert_eq(PEM_write_X509(chain, authority.certificate), 1);
     fclose(chain);

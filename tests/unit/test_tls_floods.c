@@ -8,7 +8,7 @@
 
 TestSuite(tls_floods, .init = set_up, .fini = take_down, .timeout = 60);
 
-static unsigned n_ready; /* how often epoll told of the connection */
+static unsigned n_ready; /* how often epoll reported the connection */
 static void (*tell)(struct reactor_watch *watch, uint32_t events);
 
 static void count_ready(struct reactor_watch *watch, uint32_t events)
@@ -91,7 +91,7 @@ Test(tls_floods, who_takes_no_answers_and_goes_is_gone_at_once)
     close_peer(&peer);
 }
 
-/* What it has not read yet is for whoever has the socket next. */
+/* What it has not read yet is for the next owner of the socket. */
 Test(tls_floods, a_socket_whose_reads_wait_for_room_is_not_read_when_it_is_paused)
 {
     struct peer peer;

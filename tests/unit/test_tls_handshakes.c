@@ -198,7 +198,7 @@ Test(tls_handshakes, an_address_with_one_keeps_it_for_as_long_as_it_takes)
     close_all(PEERS_MAX);
 }
 
-/* After an outage: nobody's handshake is thrown away for somebody's who has no more. */
+/* After an outage: no handshake is evicted for an address that has no fewer. */
 Test(tls_handshakes, a_storm_from_many_addresses_waits_and_pushes_nobody_out)
 {
     int64_t before = metrics_read(METRIC_TLS_GAVE_WAY);

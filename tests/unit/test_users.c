@@ -1,4 +1,4 @@
-/* What is known of one user, and who is online, in pages (CONTRACT 3). */
+/* What is known about one user, and the users who are online, in pages (CONTRACT 3). */
 #include "gateway/requests/requests.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/subscriber.h"

@@ -62,7 +62,8 @@ Test(watched_file, is_read_whole_and_has_changed_when_another_stands_there)
     cr_assert(watched_file_has_changed(&file), "another file of the same content");
 }
 
-/* A file that was refused does not count, so that who puts the old one back is told the truth. */
+/* A refused file does not become the one in use, so that restoring the old file is reported as
+ * unchanged. */
 Test(watched_file, that_is_taken_is_another_when_its_bytes_are)
 {
     struct watched_file file = {.path = path};
@@ -140,7 +141,7 @@ static void assert_refused_as(const char *place, const char *sentence)
     buf_fini(&out);
 }
 
-/* Whoever opened the first would wait for a writer, and whoever read the second would never end. */
+/* Opening the first would wait for a writer, and reading the second would never end. */
 Test(watched_file, is_never_a_pipe_or_a_device, .timeout = 10)
 {
     static const char sentence[] =

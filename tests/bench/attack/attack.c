@@ -7,7 +7,7 @@
  *   deaf       each subscribes, sends empty pings as fast as they are taken, and reads no pong
  *   fragments  each subscribes with herald.v1 and sends messages in pieces of one byte
  *   hellos     each begins a TLS handshake, and does not go on with it; they are ten addresses
- *   drop       so many connect at once and leave at once: after nothing, half a head, or a
+ *   drop       N connect at once and leave at once: after nothing, half a head, or a
  * handshake
  *
  * Whoever is closed begins again. It goes to 127.0.0.0/8 alone, runs at the lowest priority (real
@@ -139,7 +139,7 @@ static void opened(uint32_t index)
 /* RFC 8446, 4.1.2: TLS 1.3 with AES-128-GCM and X25519. */
 static const uint8_t hello[] = {
     22,       3,  1, 0,    114, 1,  0, 0,  110, 3,  3, /* the record, the message, its version */
-    [43] = 0, 0,  2, 0x13, 1,   1,  0, 0,  67,         /* behind the random bytes */
+    [43] = 0, 0,  2, 0x13, 1,   1,  0, 0,  67,         /* after the random bytes */
     0,        43, 0, 3,    2,   3,  4, 0,  10,  0,  4, 0,         2, 0, 29, /* versions, groups */
     0,        13, 0, 6,    0,   4,  4, 3,  8,   4,                          /* signatures */
     0,        51, 0, 38,   0,   36, 0, 29, 0,   32, 9, [118] = 0, /* a key: the curve's base point

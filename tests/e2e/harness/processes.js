@@ -24,7 +24,7 @@ async function freePort() {
     }
 }
 
-/* Whatever ends the run, no process stays behind. */
+/* Whatever ends the run, no process outlives it. */
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.signal('SIGKILL')));
 for (const name of ['SIGINT', 'SIGTERM']) {
@@ -76,7 +76,7 @@ class Child {
     }
 }
 
-/* HERALD_* of whoever runs the tests must not leak into them. */
+/* HERALD_* variables of the caller must not leak into the tests. */
 function cleanEnvironment(extra) {
     const env = { ...process.env };
     for (const name of Object.keys(env)) {

@@ -1,5 +1,5 @@
 'use strict';
-/* Proxies of others in front of Herald, with the configurations that deploy/proxies.md tells people to use. */
+/* Other software's proxies before Herald, with the configurations that deploy/proxies.md recommends. */
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
@@ -14,7 +14,7 @@ const DOCUMENT = path.join(__dirname, '../../../deploy/proxies.md');
 const CERTIFICATES = '/etc/ssl/push/';
 const SOCKET = '/run/herald/ws.sock';
 
-/* How each is started by whoever runs the tests: its program, what the distribution's own file would say around the block,
+/* How the tests start each proxy: its program, what the distribution's own file would say around the block,
  * and how the block says where it listens (an address of loopback in its place). */
 const PROXIES = {
     nginx: {

@@ -27,7 +27,7 @@ function assertRising(values, message) {
     }
 }
 
-/* Pushes from, from + 1, ... until told to stop; stop() answers the first number that was not pushed. */
+/* Pushes from, from + 1, ... until it is stopped; stop() returns the first number that was not pushed. */
 function keepPushing(herald, userId, from) {
     const pusher = { next: from, isStopped: false };
     pusher.done = (async () => {

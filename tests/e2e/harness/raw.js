@@ -6,7 +6,7 @@ const net = require('node:net');
 const { answerOf } = require('./answer');
 const { sleep, waitUntil } = require('./waiting');
 
-/* A socket that sends exactly the bytes it is told to. */
+/* A socket that sends exactly the given bytes. */
 class Raw {
     constructor(socket) {
         this.socket = socket;

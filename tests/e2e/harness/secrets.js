@@ -1,5 +1,5 @@
 'use strict';
-/* What must stand in no log and no problem body (CONTRACT 2, 3, 7): tokens, tickets, keys, payloads.
+/* What no log and no problem body may contain (CONTRACT 2, 3, 7): tokens, tickets, keys, payloads.
  * Tests register theirs as they make them, and the run looks at all that every Herald has logged and
  * answered when it is over. */
 

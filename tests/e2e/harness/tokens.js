@@ -27,7 +27,7 @@ function signatureOf(alg, key, text) {
     }
 }
 
-/* claims.exp may be left out with null. Whatever is made here must stand in no log. */
+/* claims.exp may be left out with null. No log may contain what is made here. */
 function makeToken(key, claims, header = {}) {
     const now = Math.floor(Date.now() / 1000);
     const payload = { exp: now + 300, ...claims };
