@@ -13,7 +13,7 @@ static void expect_blocked(const char *user, int64_t until_ms)
     cr_assert_eq(peek.blocked_until_ms, until_ms);
 }
 
-Test(store_contract, a_block_says_until_when_and_an_arrival_is_told_the_same)
+Test(store_contract, a_block_says_until_when_and_so_does_the_answer_to_an_arrival)
 {
     int64_t before_ms = clock_wall_ms();
     int64_t until_ms = block_for(store, "anna", 60);
@@ -55,7 +55,7 @@ Test(store_contract, an_arrival_that_is_blocked_is_shown_nothing_and_makes_nothi
     cr_assert(epoch_is_none(peek_one(store, "new").epoch), "a user was made");
 }
 
-Test(store_contract, only_arrivals_are_told_of_a_block)
+Test(store_contract, a_block_is_reported_to_arrivals_only)
 {
     append_number(store, "anna", 1, 60);
     block_for(store, "anna", 60);
@@ -135,7 +135,7 @@ Test(store_contract, users_of_every_form_can_be_blocked)
 }
 
 /* A connection whose request comes after a block sees it, so a client cannot outrun a kick. */
-Test(store_contract, an_arrival_behind_a_block_is_blocked)
+Test(store_contract, an_arrival_after_a_block_is_blocked)
 {
     enum { ROUNDS = 100 };
     char user[16];

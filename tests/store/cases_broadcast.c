@@ -2,7 +2,7 @@
 #include "tests/store/broadcast_calls.h"
 #include "tests/store/contract_fixture.h"
 
-Test(store_contract, a_broadcast_is_told_once_and_answered_with_what_the_node_answers)
+Test(store_contract, a_broadcast_is_reported_once_and_answered_with_what_the_node_returns)
 {
     broadcasts.online = 7;
     struct store_broadcast got = broadcast_one(store, "{\"n\":1}");
@@ -17,7 +17,7 @@ Test(store_contract, a_broadcast_is_told_once_and_answered_with_what_the_node_an
     cr_assert_eq(note.expires_ms, 0);
 }
 
-Test(store_contract, broadcasts_are_told_in_the_order_in_which_they_were_asked)
+Test(store_contract, broadcasts_are_reported_in_the_order_of_their_requests)
 {
     enum { BROADCASTS = 100 };
     static struct broadcast_call calls[BROADCASTS];

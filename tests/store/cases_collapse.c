@@ -14,7 +14,7 @@ Test(store_contract, a_collapse_key_replaces_the_one_that_waits)
     cr_assert_eq(peek_one(store, "anna").pending, 3);
 }
 
-Test(store_contract, the_live_notification_tells_which_number_it_replaces)
+Test(store_contract, the_live_notification_names_the_number_that_it_replaces)
 {
     arrive(store, "anna");
     append_number(store, "anna", 1, 60);

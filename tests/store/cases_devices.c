@@ -92,7 +92,7 @@ Test(store_contract, the_inbox_waits_for_each_device_and_no_longer)
     cr_assert_eq(peek_one(store, "anna").pending, 0);
 }
 
-Test(store_contract, a_device_reads_behind_its_own_position)
+Test(store_contract, a_device_reads_after_its_own_position)
 {
     append_numbers("anna", 5);
     device_arrives("anna", "phone");
@@ -171,7 +171,7 @@ Test(store_contract, without_a_device_the_shared_position_is_the_acknowledged_on
     cr_assert_eq(position_of("anna", ""), 3);
 }
 
-Test(store_contract, a_device_that_a_full_inbox_left_behind_misses_what_was_pushed_out)
+Test(store_contract, a_device_that_a_full_inbox_overtook_misses_what_was_pushed_out)
 {
     contract_open_with(3, 1 << 20);
     append_numbers("anna", 3);

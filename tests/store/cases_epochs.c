@@ -57,7 +57,7 @@ Test(store_contract, a_page_makes_nobody_and_the_first_push_begins_the_epoch)
     page_free(&page);
 }
 
-Test(store_contract, a_page_for_one_who_knows_an_epoch_that_is_gone_begins_a_new_one)
+Test(store_contract, a_page_for_a_client_of_an_epoch_that_is_gone_begins_a_new_one)
 {
     struct epoch known = {"zzzzzzzz"};
     struct store_page page = page_knowing(store, "new", known, 3);
@@ -94,7 +94,7 @@ Test(store_contract, a_page_that_must_begin_makes_the_user)
     page_free(&page);
 }
 
-Test(store_contract, who_knows_another_epoch_is_answered_the_present_one)
+Test(store_contract, a_client_of_another_epoch_gets_the_current_one)
 {
     append_number(store, "anna", 1, 60);
     struct epoch epoch = peek_one(store, "anna").epoch;

@@ -18,7 +18,7 @@ Test(store_contract, a_page_names_what_has_expired_to_the_millisecond)
 }
 
 /* A node that missed withdrawals asks for those of the numbers that it has read already. */
-Test(store_contract, a_page_tells_what_was_withdrawn_before_its_start)
+Test(store_contract, a_page_reports_what_was_withdrawn_before_its_start)
 {
     struct epoch epoch = append_keyed(store, "anna", "1", "score").epoch;
     for (int i = 2; i < 6; i++)
@@ -88,7 +88,7 @@ Test(store_contract, what_has_expired_makes_room_before_a_full_inbox_pushes_out)
     expect_inbox(store, "anna", ".e.");
 }
 
-Test(store_contract, each_cause_stands_beside_the_others)
+Test(store_contract, each_cause_is_kept_apart_from_the_others)
 {
     contract_open_with(5, 1 << 20);
     append_number(store, "anna", 1, 60);
@@ -122,7 +122,7 @@ Test(store_contract, a_cause_outlives_the_acknowledgement_of_its_number)
     expect_fate(look_at(store, "anna", epoch, 3), FATE_DELIVERED, GAP_NONE);
 }
 
-Test(store_contract, a_reader_behind_the_acknowledged_position_is_told_so)
+Test(store_contract, a_reader_below_the_acknowledged_position_gets_that_cause)
 {
     for (int i = 1; i <= 5; i++)
         append_number(store, "anna", i, 60);

@@ -53,7 +53,7 @@ Test(store_contract, a_repeat_is_answered_with_the_first_ones_numbers_and_times)
     expect_first(append_one(store, "anna", "{}", 60), 4);
 }
 
-Test(store_contract, a_repeat_is_told_to_nobody)
+Test(store_contract, a_repeat_is_not_reported)
 {
     arrive(store, "anna");
     append_once("anna", "order-17", print_a);
@@ -124,7 +124,7 @@ Test(store_contract, a_user_named_twice_in_one_push_with_a_key_gets_one_number)
     expect_inbox(store, "anna", ".");
 }
 
-Test(store_contract, a_repeat_behind_one_that_is_under_way_is_its_duplicate)
+Test(store_contract, a_repeat_after_one_that_is_not_finished_is_its_duplicate)
 {
     struct append_call calls[2];
     for (int i = 0; i < 2; i++) {
@@ -215,7 +215,7 @@ Test(store_contract, takes_idempotency_keys_of_every_form)
         expect_duplicate(append_once("anna", keys[i], print_a), first[i]);
 }
 
-Test(store_contract, a_repeat_does_not_collapse_what_came_behind_it)
+Test(store_contract, a_repeat_does_not_collapse_what_came_after_it)
 {
     struct store_target targets[3];
     static const char *const keys[] = {"order-17", "order-18", "order-17"};

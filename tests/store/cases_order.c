@@ -1,7 +1,7 @@
 /* Order and answers: requests of one thread, requests of several, and a store that is closed. */
 #include "tests/store/contract_fixture.h"
 
-Test(store_contract, looks_and_peeks_stand_in_order_with_what_one_thread_asks)
+Test(store_contract, looks_and_peeks_keep_the_order_of_the_requests_of_one_thread)
 {
     struct append_call append;
     struct look_call look;

@@ -58,7 +58,7 @@ Test(store_contract, a_page_ends_at_its_bytes_but_holds_one_at_least)
     page_free(&page);
 }
 
-Test(store_contract, a_page_can_be_read_behind_the_acknowledged_position)
+Test(store_contract, a_page_can_be_read_below_the_acknowledged_position)
 {
     for (int i = 0; i < 6; i++)
         append_number(store, "anna", i, 60);
@@ -175,7 +175,7 @@ static void expect_not_resumed(uint64_t after, struct epoch after_epoch)
     page_free(&page);
 }
 
-Test(store_contract, a_page_resumes_behind_a_position_of_its_epoch)
+Test(store_contract, a_page_resumes_after_a_position_of_its_epoch)
 {
     struct epoch epoch = fill_six("anna");
     expect_resumed(4, epoch, "..");
@@ -216,7 +216,7 @@ Test(store_contract, a_page_from_the_position_heeds_no_other)
     page_free(&page);
 }
 
-Test(store_contract, a_device_resumes_behind_any_position_and_else_behind_its_own)
+Test(store_contract, a_device_resumes_after_any_position_and_else_after_its_own)
 {
     struct epoch epoch = fill_six("anna");
     struct epoch other = {"zzzzzzzz"};

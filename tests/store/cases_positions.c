@@ -73,7 +73,7 @@ Test(store_contract, an_acknowledgement_makes_nobody)
     page_free(&page);
 }
 
-Test(store_contract, a_live_notification_may_tell_the_stored_position)
+Test(store_contract, a_live_notification_may_carry_the_stored_position)
 {
     arrive(store, "anna");
     struct epoch epoch = append_one(store, "anna", "1", 60).epoch;

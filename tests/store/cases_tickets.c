@@ -79,7 +79,7 @@ static void *take_every_ticket(void *taken)
     return NULL;
 }
 
-Test(store_contract, of_two_who_take_a_ticket_at_once_one_gets_it)
+Test(store_contract, of_two_requests_for_a_ticket_at_once_one_gets_it)
 {
     static bool is_taken[2][SHARED_TICKETS];
     pthread_t threads[2];

@@ -1,7 +1,7 @@
 /* Looking one number up, cancelling it, and purging an inbox. */
 #include "tests/store/contract_fixture.h"
 
-Test(store_contract, a_look_tells_what_became_of_a_number_and_changes_nothing)
+Test(store_contract, a_look_reports_what_became_of_a_number_and_changes_nothing)
 {
     struct epoch epoch = append_one(store, "anna", "1", 60).epoch;
     append_number(store, "anna", 2, 60);
@@ -189,7 +189,7 @@ Test(store_contract, withdrawals_come_in_order_between_the_notifications)
 }
 
 /* What left before, between what waited, is not withdrawn. */
-Test(store_contract, a_purge_tells_each_run_of_what_it_removed)
+Test(store_contract, a_purge_reports_each_run_of_what_it_removed)
 {
     arrive(store, "anna");
     struct epoch epoch = append_one(store, "anna", "1", 60).epoch;

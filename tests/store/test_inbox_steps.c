@@ -163,7 +163,7 @@ Test(inbox_steps, looks_and_cancels_anywhere)
     expect_few_steps("a cancel and a look", OPERATIONS);
 }
 
-Test(inbox_steps, pages_and_peeks_behind_what_has_left_or_expired)
+Test(inbox_steps, pages_and_peeks_after_what_has_left_or_expired)
 {
     struct epoch epoch = fill(false);
     for (uint64_t seq = 10; seq < OPERATIONS; seq++)

@@ -149,7 +149,7 @@ Test(store_file_damage, a_torn_page_is_opened_or_refused)
 }
 
 /* The bytes of an unfinished commit are after those that the last commit refers to. */
-Test(store_file_damage, what_stands_behind_the_last_commit_does_no_harm)
+Test(store_file_damage, bytes_after_the_last_commit_do_no_harm)
 {
     fill_and_kill();
     off_t size = file_size();

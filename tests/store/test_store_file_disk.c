@@ -185,7 +185,7 @@ Test(store_file_disk, on_a_full_disk_everybody_can_acknowledge_at_the_same_time)
 }
 
 /* The same of one user: one answer, after as many commits as it takes. */
-Test(store_file_disk, on_a_full_disk_one_user_can_let_go_of_much)
+Test(store_file_disk, on_a_full_disk_one_user_can_free_much)
 {
     enum { STAY = READERS * FILLERS, ACKED = STAY / 2 };
     uint64_t highest;

@@ -88,7 +88,7 @@ Test(store_redis, an_arrival_during_on_missed_hears_everything)
     cr_assert_eq(append_one(store, "late", "{}", 60).nodes, 0, "one leave is enough");
 }
 
-Test(store_redis, an_arrival_right_behind_a_leave_hears_everything)
+Test(store_redis, an_arrival_right_after_a_leave_hears_everything)
 {
     arrive(store, "anna");
     for (int i = 0; i < 50; i++) {

@@ -40,7 +40,7 @@ Test(store_redis_absent, refuses_until_the_server_appears_and_then_serves)
     wait_for_notification("anna", 1);
 }
 
-Test(store_redis_absent, a_wrong_password_is_told_and_not_shown)
+Test(store_redis_absent, a_wrong_password_is_reported_and_not_shown)
 {
     backend_close(store);
     redis_server_start(&server, "--requirepass", "right");
@@ -191,7 +191,7 @@ Test(store_redis, comes_back_empty_with_a_new_epoch_and_says_that_something_was_
     cr_assert_eq(metrics_read(METRIC_STORE_RESYNCS), resyncs + 1);
 }
 
-Test(store_redis, gives_up_on_a_server_that_stands_still_and_returns_with_it)
+Test(store_redis, gives_up_on_a_server_that_hangs_and_returns_with_it)
 {
     append_number(store, "anna", 0, 60);
     kill(server.pid, SIGSTOP);

@@ -157,7 +157,7 @@ Test(store_redis, a_collapse_key_leaves_with_its_entry)
     expect_inbox(store, "anna", "alcaaaa.");
 }
 
-Test(store_redis, a_push_drops_what_it_was_told_is_acknowledged)
+Test(store_redis, a_push_drops_what_is_known_to_be_acknowledged)
 {
     struct epoch epoch = append_one(store, "anna", "{}", 60).epoch;
     uint64_t acked = 0;

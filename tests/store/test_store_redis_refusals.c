@@ -305,7 +305,7 @@ Test(store_redis, a_missing_right_to_a_key_or_to_scripts_is_named)
 }
 
 /* Nothing of the trial remains. */
-Test(store_redis, a_trial_leaves_nothing_behind)
+Test(store_redis, nothing_remains_of_a_trial)
 {
     char answer[64];
     pause_ms(1200); /* it has looked as well */

@@ -166,7 +166,7 @@ Test(store_redis, an_acknowledgement_of_many_reads_a_part_of_what_it_covers)
     cr_assert_str_eq(answer, ":0\r\n");
 }
 
-Test(store_redis, what_has_left_is_taken_out_of_redis_by_those_who_come_later)
+Test(store_redis, what_has_left_is_removed_from_redis_by_later_requests)
 {
     begin();
     push_many("anna", MANY, 600);

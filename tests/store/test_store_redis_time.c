@@ -53,7 +53,7 @@ Test(store_redis, a_clock_that_was_set_back_is_believed)
     wait_for_time(time_ms);
 }
 
-Test(store_redis, a_notification_tells_the_time)
+Test(store_redis, a_notification_carries_the_time)
 {
     set_ahead(0);
     arrive(store, "anna");

@@ -66,7 +66,7 @@ static int take_next(void)
     return (int)(one - all);
 }
 
-Test(addresses, a_newcomer_has_the_turn_behind_one_of_each_that_waits)
+Test(addresses, a_newcomer_has_its_turn_after_one_of_each_that_waits)
 {
     for (int i = 0; i < MANY - 1; i++)
         await(i, i % 2 == 0 ? "192.0.2.1" : "192.0.2.2");
@@ -78,7 +78,7 @@ Test(addresses, a_newcomer_has_the_turn_behind_one_of_each_that_waits)
         cr_expect_eq(take_next(), i);
 }
 
-Test(addresses, who_leaves_takes_no_turn_from_the_others_of_its_address)
+Test(addresses, one_that_leaves_costs_the_others_of_its_address_no_turn)
 {
     await(0, "192.0.2.1");
     await(1, "192.0.2.1");
@@ -88,7 +88,7 @@ Test(addresses, who_leaves_takes_no_turn_from_the_others_of_its_address)
     cr_expect_eq(take_next(), 2);
 }
 
-Test(addresses, an_address_goes_with_the_last_of_it_and_comes_back_behind_the_others)
+Test(addresses, an_address_goes_with_the_last_of_it_and_returns_after_the_others)
 {
     await(0, "192.0.2.1");
     await(1, "192.0.2.2");

@@ -68,7 +68,7 @@ Test(admin_access, counts_what_the_role_forbids_too)
     unlink(path);
 }
 
-Test(admin_access, limits_nothing_unless_it_is_told_to)
+Test(admin_access, limits_nothing_by_default)
 {
     char path[32];
     struct access *access = open_with(path, 0);

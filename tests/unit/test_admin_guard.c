@@ -149,7 +149,7 @@ Test(guard, answers_probes_of_its_health_whatever_host_they_name)
     cr_expect(!guard_is_health(SPAN_LITERAL("/stats")) && !guard_is_health(SPAN_LITERAL("/")));
 }
 
-Test(guard, takes_no_http_page_for_its_own_where_it_speaks_tls)
+Test(guard, does_not_take_an_http_page_for_its_own_if_it_speaks_tls)
 {
     static const struct guard_rules tls = {.is_tls = true};
     static const struct field clear[MAX_FIELDS] = {{"Host", "a"}, {"Origin", "http://a"}};

@@ -92,7 +92,7 @@ static void play_large(struct gateway_inbox *inbox)
     inbox->next = 200;
 }
 
-Test(admin_inbox, ends_a_page_by_its_bytes_and_tells_where_to_go_on)
+Test(admin_inbox, ends_a_page_by_its_bytes_and_says_where_to_continue)
 {
     twin.play_inbox = play_large;
     int fd = client_open();

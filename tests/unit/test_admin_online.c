@@ -9,7 +9,7 @@ static void expect(const char *body, unsigned status, const char *part)
     expect_post("/online", "application/json", "", body, status, part);
 }
 
-Test(admin_online, answers_who_is_here_in_the_order_of_the_request)
+Test(admin_online, answers_which_users_are_online_in_the_order_of_the_request)
 {
     expect("{\"userIds\":[\"on2\",\"off\",\"on1\"]}", 200,
            "\r\n\r\n{\"online\":[\"on2\",\"on1\"]}");

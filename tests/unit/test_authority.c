@@ -115,7 +115,7 @@ static bool is_own_with_tls(struct span origin, struct span host)
     return origin_is_host(origin, host, true);
 }
 
-Test(authority, takes_no_http_page_for_that_of_a_port_that_speaks_tls)
+Test(authority, does_not_take_an_http_page_for_that_of_a_port_that_speaks_tls)
 {
     static const struct pair same[] = {
         {"https://example.com", "example.com"},

@@ -59,7 +59,7 @@ Test(backlog, uses_its_room_again_while_it_moves_on)
     backlog_free(backlog);
 }
 
-Test(backlog, turns_what_is_withdrawn_into_gaps_where_it_stands)
+Test(backlog, turns_what_is_withdrawn_into_gaps_in_its_place)
 {
     struct backlog *backlog = backlog_with(5);
     cr_assert_eq(backlog_withdraw(backlog, 2, 3, GAP_CANCELLED), 2);

@@ -76,7 +76,7 @@ Test(base64url, refuses_stray_bits_in_the_last_letter)
     cr_assert_eq(n_three, 16);
 }
 
-Test(base64url, never_writes_behind_its_room)
+Test(base64url, never_writes_beyond_its_room)
 {
     char room[4] = "...";
     size_t len = 99;

@@ -120,7 +120,7 @@ Test(channel, makes_one_withdrawal_of_what_replaces_each_other_in_turn)
     channel_clear(&channel);
 }
 
-Test(channel, takes_a_withdrawal_even_behind_one_that_is_too_large)
+Test(channel, takes_a_withdrawal_even_after_one_that_is_too_large)
 {
     struct channel channel = {0};
     offer(&channel, noted(1, "a notification larger than the channel"), ERR_OK);

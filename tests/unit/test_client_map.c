@@ -173,7 +173,7 @@ Test(client_map, lists_everybody_in_pages_of_one)
     client_map_free(map);
 }
 
-Test(client_map, tells_what_is_known_of_a_user_who_is_present)
+Test(client_map, returns_what_is_known_of_a_user_who_is_present)
 {
     struct client *client = enter("a");
     struct client_known known = client_map_known(map, SPAN_LITERAL("a"));

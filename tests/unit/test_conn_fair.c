@@ -174,7 +174,7 @@ Test(conn_fair, what_was_read_beyond_the_share_is_waited_for_but_not_for_long)
     }
 }
 
-Test(conn_fair, who_sends_little_does_not_wait_for_those_who_send_much)
+Test(conn_fair, one_that_sends_little_does_not_wait_for_those_that_send_much)
 {
     struct peer *light = &peers[PEERS - 1];
     make_busy(PEERS - 1);
@@ -185,7 +185,7 @@ Test(conn_fair, who_sends_little_does_not_wait_for_those_who_send_much)
     }
 }
 
-Test(conn_fair, who_has_stopped_sending_much_is_read_at_once_again)
+Test(conn_fair, one_that_has_stopped_sending_much_is_read_at_once_again)
 {
     make_busy(PEERS);
     for (int turn = 0; turn < 200; turn++)
@@ -225,7 +225,7 @@ Test(conn_fair, what_a_turn_leaves_is_read_later)
     }
 }
 
-Test(conn_fair, whoever_leaves_while_it_waits_is_read_to_its_end_without_waiting)
+Test(conn_fair, one_that_leaves_while_it_waits_is_read_to_its_end_without_waiting)
 {
     leaves_a_byte = true;
     make_busy(PEERS);
@@ -242,7 +242,7 @@ Test(conn_fair, whoever_leaves_while_it_waits_is_read_to_its_end_without_waiting
     }
 }
 
-Test(conn_fair, who_is_paused_or_abandoned_while_it_waits_is_not_read_any_more)
+Test(conn_fair, one_that_is_paused_or_abandoned_while_it_waits_is_not_read_any_more)
 {
     make_busy(PEERS);
     for (int i = 0; i < PEERS / 2; i++) {
@@ -282,7 +282,7 @@ static void take_some(struct peer *peer)
     cr_assert_gt(recv(peer->fd, bytes, sizeof bytes, 0), 0);
 }
 
-Test(conn_fair, who_wants_to_write_has_no_turn_before_its_own_whenever_its_peer_reads)
+Test(conn_fair, one_that_wants_to_write_has_no_turn_before_its_own_whenever_its_peer_reads)
 {
     static char answers[16 * FILL_BYTES];
     struct transport_ops talks = *transport_plain.ops;

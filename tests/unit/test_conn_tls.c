@@ -8,7 +8,7 @@ Test(conn_tls, an_idle_connection_grows_by_one_pointer)
     cr_assert_leq(sizeof(struct conn), sizeof(struct reactor_watch) + 7 * sizeof(void *));
 }
 
-Test(conn_tls, what_is_queued_during_the_handshake_goes_out_behind_it)
+Test(conn_tls, what_is_queued_during_the_handshake_goes_out_after_it)
 {
     struct peer peer;
     uint8_t bytes[16];

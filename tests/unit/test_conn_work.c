@@ -153,7 +153,7 @@ Test(conn_work, work_has_half_of_the_time_however_many_ask_for_it)
         cr_expect_gt(peers[i].n_worked, worked_in_all() / PEERS / 2, "connection %d", i);
 }
 
-Test(conn_work, who_is_put_off_goes_on_where_it_was_and_is_not_read_meanwhile)
+Test(conn_work, a_deferred_connection_continues_where_it_was_and_is_not_read_meanwhile)
 {
     conn_loop_count_work(&loop, 2 * CONN_WORK_US_PER_MS);
     say(&peers[0], "abwcd");
@@ -183,7 +183,7 @@ Test(conn_work, what_begins_outside_of_a_read_has_its_turn_as_well)
     expect_taken(&peers[0], "a");
 }
 
-Test(conn_work, who_asks_for_no_work_does_not_wait_for_those_who_do)
+Test(conn_work, one_that_needs_no_work_does_not_wait_for_those_that_do)
 {
     conn_loop_count_work(&loop, 2 * CONN_WORK_US_PER_MS);
     say(&peers[0], "w");
@@ -204,7 +204,7 @@ static void flood_for_ms(int n)
     }
 }
 
-Test(conn_work, those_with_work_and_those_who_only_send_have_turns_in_turn)
+Test(conn_work, those_with_work_and_those_that_only_send_have_alternate_turns)
 {
     for (int i = 1; i < PEERS; i++)
         peers[i].is_worker = false;
@@ -220,7 +220,7 @@ Test(conn_work, those_with_work_and_those_who_only_send_have_turns_in_turn)
     }
 }
 
-Test(conn_work, who_is_resumed_is_offered_what_was_not_taken_and_then_what_came)
+Test(conn_work, one_that_is_resumed_is_offered_what_was_not_taken_and_then_what_came)
 {
     say(&peers[0], "apb");
     reactor_turn(reactor, 0);
@@ -237,7 +237,7 @@ Test(conn_work, who_is_resumed_is_offered_what_was_not_taken_and_then_what_came)
     expect_taken(&peers[0], "apbc");
 }
 
-Test(conn_work, who_was_paused_without_a_rest_has_a_turn_when_it_is_resumed)
+Test(conn_work, one_that_was_paused_without_a_rest_has_a_turn_when_it_is_resumed)
 {
     say(&peers[0], "ap");
     reactor_turn(reactor, 0);
@@ -252,7 +252,7 @@ Test(conn_work, who_was_paused_without_a_rest_has_a_turn_when_it_is_resumed)
 }
 
 /* A session whose auth message waits, and which is closed because that message was too much. */
-Test(conn_work, who_is_resumed_while_it_is_read_is_offered_the_rest_in_its_turn)
+Test(conn_work, one_that_is_resumed_while_it_is_read_is_offered_the_rest_in_its_turn)
 {
     for (int i = 0; i < PEERS; i++)
         say(&peers[i], "arbrc");
@@ -265,7 +265,7 @@ Test(conn_work, who_is_resumed_while_it_is_read_is_offered_the_rest_in_its_turn)
         expect_taken(&peers[i], "arbrcd");
 }
 
-Test(conn_work, whoever_leaves_while_it_waits_costs_no_work)
+Test(conn_work, one_that_leaves_while_it_waits_costs_no_work)
 {
     conn_loop_count_work(&loop, 20 * CONN_WORK_US_PER_MS);
     for (int i = 0; i < PEERS; i++)
@@ -283,7 +283,7 @@ Test(conn_work, whoever_leaves_while_it_waits_costs_no_work)
     cr_expect_eq(worked_in_all(), 0);
 }
 
-Test(conn_work, who_is_abandoned_while_it_waits_is_forgotten)
+Test(conn_work, one_that_is_abandoned_while_it_waits_is_forgotten)
 {
     conn_loop_count_work(&loop, 2 * CONN_WORK_US_PER_MS);
     for (int i = 0; i < PEERS; i++)
@@ -330,7 +330,7 @@ static void expect_order(const int expected[PEERS])
                      expected[i]);
 }
 
-Test(conn_work, who_is_of_a_quiet_address_waits_for_one_turn_of_a_crowded_one)
+Test(conn_work, one_of_a_quiet_address_waits_for_one_turn_of_a_crowded_one)
 {
     for (int i = 0; i < PEERS; i++)
         give_address(i, i == PEERS - 1 ? "192.0.2.2" : "192.0.2.1");
@@ -349,7 +349,7 @@ Test(conn_work, turns_go_round_among_the_64_bit_networks_of_ipv6_and_those_witho
 }
 
 /* The others of its address go on where they stood. */
-Test(conn_work, the_turn_of_one_who_leaves_is_that_of_the_next_of_its_address)
+Test(conn_work, the_turn_of_one_that_leaves_goes_to_the_next_of_its_address)
 {
     for (int i = 0; i < PEERS; i++)
         give_address(i, i < 2 ? "192.0.2.1" : "192.0.2.2");
@@ -368,7 +368,7 @@ Test(conn_work, the_turn_of_one_who_leaves_is_that_of_the_next_of_its_address)
 }
 
 /* Connections that send much at once have half of the turns, and share them in the same way. */
-Test(conn_work, those_who_only_send_have_shares_by_address_too)
+Test(conn_work, those_that_only_send_have_shares_by_address_too)
 {
     for (int i = 0; i < PEERS; i++) {
         peers[i].is_worker = false;

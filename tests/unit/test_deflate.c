@@ -73,7 +73,7 @@ Test(deflate, takes_a_final_block_that_nothing_follows)
     expect_text("Hello");
 }
 
-Test(deflate, takes_blocks_behind_a_final_one)
+Test(deflate, takes_blocks_after_a_final_one)
 {
     cr_assert_eq(INFLATE("\xf3\x48\xcd\xc9\xc9\x07\x00\xf3\x48\xcd\xc9\xc9\x07\x00\x00"), ERR_OK);
     expect_text("HelloHello");

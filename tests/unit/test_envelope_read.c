@@ -63,7 +63,7 @@ Test(envelope_read, takes_a_ping)
     cr_expect_eq(said_by("{\"type\":\"ping\",\"id\":7,\"token\":[]}").kind, ENVELOPE_PING);
 }
 
-Test(envelope_read, gives_a_token_as_it_stands)
+Test(envelope_read, gives_a_token_undecoded)
 {
     const char *text = "{\"type\":\"auth\",\"token\":\"a.b\\/c\"}";
     struct envelope_message message = said_by(text);
@@ -80,7 +80,7 @@ static void expect_message(const char *text, const char *client_id)
               (int)message.client_id.len, message.client_id.bytes);
 }
 
-Test(envelope_read, gives_what_a_client_calls_its_message_as_it_stands)
+Test(envelope_read, gives_the_clients_id_of_its_message_undecoded)
 {
 #define OF_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
     expect_message("{\"type\":\"message\",\"id\":\"c-17\",\"data\":{}}", "c-17");
@@ -147,7 +147,7 @@ Test(envelope_read, refuses_what_is_not_one_object)
     BAD_JSON("\xef\xbb\xbf{\"type\":\"ping\"}");
 }
 
-Test(envelope_read, refuses_known_members_that_stand_twice)
+Test(envelope_read, refuses_repeated_known_members)
 {
     BAD_JSON("{\"type\":\"ping\",\"type\":\"ping\"}");
     BAD_JSON("{\"type\":\"ping\",\"t\\u0079pe\":\"ack\"}");

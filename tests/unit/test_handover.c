@@ -108,7 +108,7 @@ Test(handover, to_a_draining_node_makes_a_session_that_is_closed_with_the_others
     subscriber_expect_start(&subscriber, "{\"type\":\"goaway\"");
 }
 
-Test(handover, of_a_session_that_was_told_when_it_ends_keeps_that_time)
+Test(handover, of_a_session_that_got_the_time_of_its_end_keeps_that_time)
 {
     struct admission admission = admission_of(LEVEL_V1, "u", true);
     admission.is_answered = true;
@@ -200,7 +200,7 @@ static void expect_refused(unsigned code, const char *reason)
     cr_expect(span_equal(got, span_of(reason)), "%s", got.bytes);
 }
 
-Test(handover, follows_the_message_that_says_who_it_is)
+Test(handover, follows_the_message_with_the_token)
 {
     begin_unauthenticated("");
     cr_expect_eq(client_map_users(fixture.node.map), 0);
@@ -214,7 +214,7 @@ Test(handover, follows_the_message_that_says_who_it_is)
 }
 
 /* The old session has read both messages; only the new one answers the second. */
-Test(handover, takes_along_what_came_after_the_message_that_says_who_it_is)
+Test(handover, takes_along_what_came_after_the_message_with_the_token)
 {
     begin_unauthenticated("anna");
     subscriber_send(&subscriber, WS_TEXT, auth_message(TOKEN_PAYLOAD));

@@ -124,7 +124,7 @@ Test(handshake, takes_no_body)
     expect_level(UPGRADE VERSION KEY "Content-Length: 000\r\n", LEVEL_PLAIN);
 }
 
-Test(handshake, tells_whoever_offers_a_token_alone_what_to_offer_beside_it)
+Test(handshake, tells_a_client_that_offers_a_token_alone_what_to_offer_with_it)
 {
     static const char *const offers[] = {
         "bearer.a.b.c",

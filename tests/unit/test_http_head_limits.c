@@ -112,7 +112,7 @@ Test(http_head_limits, takes_as_much_as_it_is_asked_to)
     }
 }
 
-Test(http_head_limits, tells_how_long_the_body_is_where_that_is_told)
+Test(http_head_limits, returns_the_length_of_the_body_if_it_is_known)
 {
     static const struct {
         const char *fields;

@@ -102,7 +102,7 @@ static void expect_anna(const char *query, const char *fields)
 
 /* ---- --auth jwt ---- */
 
-Test(identity, is_the_tokens_user_wherever_the_token_stands)
+Test(identity, is_the_tokens_user_wherever_the_token_is)
 {
     expect_anna("", around_token("Authorization: Bearer ", "\r\n"));
     expect_anna("", around_token("Sec-WebSocket-Protocol: herald.v1, bearer.", "\r\n"));
@@ -122,7 +122,7 @@ Test(identity, is_not_looked_for_where_the_options_do_not_allow_it)
     expect_anna("", around_token("Authorization: Bearer ", "\r\n"));
 }
 
-Test(identity, needs_a_token_whoever_the_query_names)
+Test(identity, needs_a_token_whatever_user_the_query_names)
 {
     struct identity identity;
     cr_expect_eq(identify_by("userId=anna", "", "anna", &identity), ERR_NOT_FOUND);

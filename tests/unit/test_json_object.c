@@ -24,7 +24,7 @@ Test(json_object, finds_members_among_others)
     cr_assert_null(raw[0].bytes);
 }
 
-Test(json_object, refuses_a_name_that_stands_twice)
+Test(json_object, refuses_a_repeated_name)
 {
     static const char *const texts[] = {
         "{\"alg\":1,\"alg\":1}",

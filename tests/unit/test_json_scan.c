@@ -49,7 +49,7 @@ Test(json_scan, agrees_with_an_independent_parser_on_changed_texts)
     cr_expect_gt(n_valid, 1000);
 }
 
-Test(json_scan, takes_scalars_and_refuses_what_stands_behind)
+Test(json_scan, takes_scalars_and_refuses_what_follows)
 {
     size_t offset = 99;
     cr_expect(json_is_valid(SPAN_LITERAL(" 1 "), &offset));

@@ -315,7 +315,7 @@ Test(jwk_pem, refuses_blocks_that_are_cut_or_of_another_kind)
                  "PEM block 1: it is neither a public key nor a certificate");
 }
 
-Test(jwk_pem, refuses_bytes_behind_a_key)
+Test(jwk_pem, refuses_bytes_after_a_key)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     struct token_text der = token_der_of(token_key(JWT_ES256));
@@ -348,7 +348,7 @@ Test(jwk_secret, is_one_line_of_visible_characters_without_its_line_break)
 }
 
 /* Whoever has seen the page could sign. */
-Test(jwk_secret, is_never_what_a_failed_download_leaves_behind)
+Test(jwk_secret, is_never_the_text_of_a_failed_download)
 {
     const struct span pages[] = {
         SPAN_LITERAL("<html><head><title>502 Bad Gateway</title></head></html>\n"),

@@ -214,7 +214,7 @@ Test(jwk_skips, nothing_where_keys_share_a_kid_and_tries_each_of_the_algorithm)
 }
 
 /* A token costs at most eight verifications, whatever the file contains. */
-Test(jwk_skips, a_ninth_key_that_a_token_could_not_tell_from_the_others)
+Test(jwk_skips, a_ninth_key_that_a_token_could_not_distinguish_from_the_others)
 {
     static const char *const kids[] = {"", ",\"kid\":\"same\""};
     struct token_text named = token_jwk(JWT_EDDSA, ",\"kid\":\"named\"");
@@ -236,7 +236,7 @@ Test(jwk_skips, a_ninth_key_that_a_token_could_not_tell_from_the_others)
     }
 }
 
-Test(jwk_skips, what_stands_behind_a_hundred_keys)
+Test(jwk_skips, what_follows_a_hundred_keys)
 {
     struct said said;
     struct token_text members = token_members_of(JWT_EDDSA, token_key(JWT_EDDSA));

@@ -240,7 +240,7 @@ Test(jwt, tries_all_keys_of_its_algorithm_for_a_token_without_a_kid)
     jwt_keys_unref(keys);
 }
 
-Test(jwt, ignores_what_else_stands_in_the_header)
+Test(jwt, ignores_other_members_of_the_header)
 {
     static const char *const headers[] = {
         "{\"alg\":\"EdDSA\",\"typ\":\"JWE\"}",

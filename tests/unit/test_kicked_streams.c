@@ -23,7 +23,7 @@ Test(kicked_streams, stop_one_stream_of_the_user_for_each_that_was_kicked)
     cr_expect(kicked_streams_take(fixture.worker, SPAN_LITERAL("other")));
 }
 
-Test(kicked_streams, are_told_apart_by_the_whole_userId)
+Test(kicked_streams, are_distinguished_by_the_whole_userId)
 {
     kicked_streams_remember(fixture.worker, user);
     cr_expect_not(kicked_streams_take(fixture.worker, SPAN_LITERAL("u2")));

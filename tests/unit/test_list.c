@@ -80,7 +80,7 @@ Test(list, lets_the_body_of_a_safe_walk_remove_every_link)
     cr_assert(list_is_empty(&head));
 }
 
-Test(list, moves_all_links_behind_those_of_another)
+Test(list, moves_all_links_to_the_end_of_another)
 {
     struct list other;
     list_init(&other);

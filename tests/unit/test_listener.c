@@ -94,7 +94,7 @@ Test(listener, never_makes_a_unix_socket_with_more_permissions_than_it_is_to_hav
     cr_assert_eq(atomic_load(&widest) & ~0600U, 0, "%o", atomic_load(&widest));
 }
 
-Test(listener, leaves_no_socket_behind_that_it_cannot_give_to_the_group)
+Test(listener, removes_a_socket_that_it_cannot_give_to_the_group)
 {
     int fd = -1;
     struct socket_rights rights = {.mode = 0660, .has_group = true, .group = 4711};

@@ -110,7 +110,7 @@ static void on_nothing(struct letter *letter)
     (void)letter;
 }
 
-Test(mailbox, has_a_sender_ring_behind_its_lock_and_only_one)
+Test(mailbox, has_a_sender_ring_after_its_lock_and_only_one)
 {
     struct mailbox mailbox;
     struct letter first = {.deliver = on_nothing}, second = first, third = first;

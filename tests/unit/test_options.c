@@ -29,7 +29,7 @@ Test(options, has_the_defaults_of_the_contract)
     cr_assert_not(options.insecure);
 }
 
-Test(options, takes_a_value_behind_a_space_or_an_equals_sign)
+Test(options, takes_a_value_after_a_space_or_an_equals_sign)
 {
     cr_assert_eq(READ("--workers", "3", "--store=redis://a=b@c"), ERR_OK, "%s", why);
     cr_assert_eq(options.workers, 3);

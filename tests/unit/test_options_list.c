@@ -209,7 +209,7 @@ Test(options_list, takes_several_addresses_to_listen_on_instead_of_the_default)
     cr_assert_eq(options.listen.n, 2);
 }
 
-Test(options_list, refuses_an_address_to_listen_on_that_is_none_or_stands_twice)
+Test(options_list, refuses_an_address_to_listen_on_that_is_invalid_or_repeated)
 {
     cr_assert_eq(READ("--listen=127.0.0.1:1,8080"), ERR_INVALID_FIELD);
     cr_assert_str_eq(why, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH, not \"8080\"");

@@ -49,7 +49,7 @@ Test(payload, keeps_its_collapse_key_beside_the_data)
     payload_unref(payload);
 }
 
-Test(payload, can_go_out_as_it_stands)
+Test(payload, can_be_sent_unchanged)
 {
     struct payload *payload = payload_new_bare(SPAN_LITERAL("data: 1\n\n"));
     cr_assert(span_equal(payload_frame(payload), SPAN_LITERAL("data: 1\n\n")));

@@ -144,7 +144,7 @@ Test(peers, remember_the_handshakes_of_those_who_have_left)
     tear_down();
 }
 
-Test(peers, count_ipv6_by_its_64_bit_network_and_tell_the_whole_address)
+Test(peers, count_ipv6_by_its_64_bit_network_and_report_the_whole_address)
 {
     set_up("127.0.0.1", 1, 0);
     char text[64];

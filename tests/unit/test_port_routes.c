@@ -219,7 +219,7 @@ Test(port_routes, tells_whether_the_node_is_ready)
     expect_health("/readyz", 503, "\"type\":\"draining\"");
 }
 
-Test(port_routes, tells_that_a_worker_stands_still)
+Test(port_routes, reports_that_a_worker_hangs)
 {
     expect_health("/livez", 200, "{\"status\":\"live\"}");
     atomic_fetch_sub(&fixture.worker->seen_ms, 60000);

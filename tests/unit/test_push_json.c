@@ -302,7 +302,7 @@ Test(push_json, names_the_byte_where_the_json_ends_being_json)
         expect_bad(span_of(not_json[i].body), not_json[i].offset);
 }
 
-Test(push_json, refuses_nul_wherever_it_stands)
+Test(push_json, refuses_nul_everywhere)
 {
     expect_bad(SPAN_LITERAL("{\"data\":\"a\0b\"}"), 10);
     expect_bad(SPAN_LITERAL("{\"data\":1\0}"), 9);

@@ -2,7 +2,7 @@
 
 #include <criterion/criterion.h>
 
-Test(rate, gives_the_burst_at_once_and_then_so_many_a_second)
+Test(rate, gives_the_burst_at_once_and_then_n_a_second)
 {
     struct rate rate = {0};
     int64_t now_us = 5000000;

@@ -156,7 +156,7 @@ static void on_served(struct reactor_watch *watch, uint32_t events)
     watch->flags++;
 }
 
-Test(reactor, serves_so_many_descriptors_a_turn_and_nobody_less_often)
+Test(reactor, serves_a_number_of_descriptors_a_turn_and_each_equally_often)
 {
     enum { MANY = 200, A_TURN = 64, ROUNDS = 10 };
     static struct reactor_watch watches[MANY];

@@ -21,7 +21,7 @@ static void end(void)
 
 TestSuite(redis_clock, .init = begin, .fini = end);
 
-Test(redis_clock, is_this_machines_until_redis_has_told_its_own)
+Test(redis_clock, is_this_machines_until_redis_has_reported_its_own)
 {
     cr_assert_eq(redis_clock_now_ms(&redis), 0);
     redis_clock_set(&redis, 1700000000000, 4990, 5000);
@@ -59,7 +59,7 @@ Test(redis_clock, believes_at_once_one_that_was_set_back)
     cr_assert_eq(redis_clock_now_ms(&redis), 1699999990000);
 }
 
-Test(redis_clock, takes_a_message_where_no_time_was_told)
+Test(redis_clock, takes_a_message_if_no_time_was_reported)
 {
     redis_clock_hear(&redis, 1700000000000, 5000);
     cr_assert_eq(redis_clock_now_ms(&redis), 1700000000000);

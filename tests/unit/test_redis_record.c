@@ -153,7 +153,7 @@ Test(redis_record, an_entry_is_a_replay_with_its_key)
                  ERR_STORE_UNAVAILABLE);
 }
 
-Test(redis_record, an_idempotency_key_stands_behind_its_user)
+Test(redis_record, an_idempotency_key_follows_its_user)
 {
     struct redis_keys keys;
     redis_keys_write(&keys, "herald", SPAN_LITERAL("a{b}%"));
@@ -166,7 +166,7 @@ Test(redis_record, an_idempotency_key_stands_behind_its_user)
 }
 
 /* Channels know no databases, keys do. */
-Test(redis_record, the_database_stands_in_the_names_of_channels_and_not_of_keys)
+Test(redis_record, the_database_is_in_the_names_of_channels_and_not_of_keys)
 {
     char channels[REDIS_CHANNELS_MAX_BYTES + 1];
     char user[USER_ID_MAX_BYTES];
@@ -209,7 +209,7 @@ Test(redis_record, the_longest_names_fit)
     cr_assert_eq(len, sizeof user);
 }
 
-Test(redis_record, a_message_tells_when_its_script_ran)
+Test(redis_record, a_message_says_when_its_script_ran)
 {
     int64_t time_ms = 0;
     cr_assert(redis_message_time(SPAN_LITERAL("M:k3f9a2qd:7:1700000000123:1700000060123:0:0:0:{}"),

@@ -50,7 +50,7 @@ Test(redis_troubles, a_missing_right_is_named_as_the_rule_that_gives_it)
     }
 }
 
-Test(redis_troubles, what_cannot_store_is_told_from_what_concerns_one_user)
+Test(redis_troubles, what_cannot_store_is_distinguished_from_what_concerns_one_user)
 {
     static const char *const refusals[] = {"OOM x",        "READONLY x", "MISCONF x",
                                            "NOREPLICAS x", "NOPERM x",   "CLUSTERDOWN x",

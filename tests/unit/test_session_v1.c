@@ -56,7 +56,7 @@ Test(session_v1, is_acknowledged_by_an_ack_message_and_by_no_pong)
     subscriber_expect_nothing(&subscriber);
 }
 
-Test(session_v1, is_told_of_an_ack_that_cannot_be)
+Test(session_v1, gets_an_error_for_an_ack_that_cannot_be)
 {
     int64_t before = metrics_read(METRIC_BAD_ACKS);
     enter();
@@ -101,7 +101,7 @@ Test(session_v1, reads_a_message_that_comes_in_pieces)
 /* ---- the messages of the server ---- */
 
 /* CONTRACT 5.10 */
-Test(session_v1, is_told_once_when_a_drain_will_close_it)
+Test(session_v1, gets_once_when_a_drain_will_close_it)
 {
     enter();
     atomic_store(&fixture.node.drain_ends_ms, node_fixture_now_ms() + 5000);
@@ -115,7 +115,7 @@ Test(session_v1, is_told_once_when_a_drain_will_close_it)
     subscriber_expect_nothing(&subscriber);
 }
 
-Test(session_v1, is_told_to_hide_what_was_withdrawn_unless_it_has_acknowledged_it)
+Test(session_v1, gets_a_cancel_for_what_was_withdrawn_unless_it_has_acknowledged_it)
 {
     enter();
     push_and_read("1");
@@ -140,7 +140,7 @@ static void fill_connection(void)
 }
 
 /* CONTRACT 5.3: what waits in memory can still expire, and leaves a gap. */
-Test(session_v1, is_told_of_a_gap_for_what_expired_in_the_backlog)
+Test(session_v1, gets_a_gap_for_what_expired_in_the_backlog)
 {
     int64_t before = metrics_read(METRIC_UNSENT_EXPIRED);
     fixture.options.silence_timeout = 3600000;
@@ -157,7 +157,7 @@ Test(session_v1, is_told_of_a_gap_for_what_expired_in_the_backlog)
     cr_expect_eq(subscriber.session->sent, 3);
 }
 
-Test(session_v1, is_told_of_a_gap_for_what_was_withdrawn_in_the_backlog)
+Test(session_v1, gets_a_gap_for_what_was_withdrawn_in_the_backlog)
 {
     int64_t before = metrics_read(METRIC_UNSENT_WITHDRAWN);
     enter();
@@ -170,7 +170,7 @@ Test(session_v1, is_told_of_a_gap_for_what_was_withdrawn_in_the_backlog)
     cr_expect_eq(metrics_read(METRIC_UNSENT_WITHDRAWN), before + 1);
 }
 
-Test(session_v1, is_told_to_hide_what_was_withdrawn_when_it_reads_again)
+Test(session_v1, gets_a_cancel_for_what_was_withdrawn_when_it_reads_again)
 {
     char cancel[100];
     enter();
@@ -187,7 +187,7 @@ Test(session_v1, is_told_to_hide_what_was_withdrawn_when_it_reads_again)
     }
 }
 
-Test(session_v1, is_told_of_numbers_that_will_not_come_in_the_order_of_all_numbers)
+Test(session_v1, gets_gaps_for_numbers_that_will_not_come_in_the_order_of_all_numbers)
 {
     enter();
     push_and_read("1");

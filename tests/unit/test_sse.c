@@ -161,7 +161,7 @@ Test(sse, is_read_back_by_an_event_source)
     }
 }
 
-Test(sse, resumes_behind_a_gap)
+Test(sse, resumes_after_a_gap)
 {
     struct buf out;
     struct event_source source = {0};

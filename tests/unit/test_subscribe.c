@@ -183,13 +183,13 @@ static void expect_refused_for_a_while(const char *title, unsigned code, const c
     cr_expect_eq(fixture.node.n_sessions, 0);
 }
 
-Test(subscribe, at_a_full_node_is_told_when_to_come_again)
+Test(subscribe, at_a_full_node_gets_a_time_to_retry)
 {
     fixture.node.max_connections = 0;
     expect_refused_for_a_while("too many connections", 1013, "full retry_ms=");
 }
 
-Test(subscribe, at_a_draining_node_is_told_when_to_come_again)
+Test(subscribe, at_a_draining_node_gets_a_time_to_retry)
 {
     atomic_store(&fixture.node.is_draining, true);
     expect_refused_for_a_while("\"type\":\"draining\"", 1012, "restart retry_ms=");

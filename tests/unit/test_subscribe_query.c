@@ -111,7 +111,7 @@ Test(subscribe_query, reads_all_of_it_in_any_order)
 }
 
 /* Position 0 is the beginning of the epoch. */
-Test(subscribe_query, resumes_behind_any_number_from_0)
+Test(subscribe_query, resumes_after_any_number_from_0)
 {
     struct subscribe_query out = subscribe("userId=1&after=00000000-0");
     cr_expect(out.has_after);

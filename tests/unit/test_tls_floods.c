@@ -79,7 +79,7 @@ Test(tls_floods, answers_that_are_not_taken_make_no_work)
     close_peer(&peer);
 }
 
-Test(tls_floods, who_takes_no_answers_and_goes_is_gone_at_once)
+Test(tls_floods, a_client_that_reads_no_answers_and_leaves_is_gone_at_once)
 {
     struct peer peer;
     open_peer(&peer);
@@ -146,7 +146,7 @@ Test(tls_floods, small_records_count_as_half_a_kib_each)
     close_peer(&peer);
 }
 
-Test(tls_floods, who_sends_a_few_small_records_is_not_kept_waiting)
+Test(tls_floods, a_client_that_sends_a_few_small_records_does_not_wait)
 {
     struct peer peer;
     int64_t before = metrics_read(METRIC_THROTTLED);
@@ -163,7 +163,7 @@ Test(tls_floods, who_sends_a_few_small_records_is_not_kept_waiting)
 }
 
 /* Its record shares the read of what stood before it. */
-Test(tls_floods, the_end_is_seen_behind_the_last_bytes_though_the_socket_stays_open)
+Test(tls_floods, the_end_is_seen_after_the_last_bytes_though_the_socket_stays_open)
 {
     static const char broken[] = "\x17\x03\x03\x00\x20 these bytes are not encrypted at all";
     for (int is_clean = 0; is_clean < 2; is_clean++) {

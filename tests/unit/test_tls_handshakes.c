@@ -149,7 +149,7 @@ static void attack(unsigned n_more)
     cr_assert_eq(count_answered(HANDSHAKES_BEGUN + n_more), HANDSHAKES_BEGUN);
 }
 
-Test(tls_handshakes, the_oldest_of_who_has_most_gives_way_to_another_address_at_once)
+Test(tls_handshakes, the_oldest_of_the_address_with_most_gives_way_to_another_address_at_once)
 {
     struct peer *more = &peers[HANDSHAKES_BEGUN];
     int64_t before = metrics_read(METRIC_TLS_GAVE_WAY);
@@ -168,7 +168,7 @@ Test(tls_handshakes, the_oldest_of_who_has_most_gives_way_to_another_address_at_
     close_all(HANDSHAKES_BEGUN + 2);
 }
 
-Test(tls_handshakes, who_waits_with_many_is_behind_who_has_just_come)
+Test(tls_handshakes, an_address_that_waits_with_many_comes_after_a_new_one)
 {
     enum { WAITING = 200 };
     struct peer *more = &peers[HANDSHAKES_BEGUN + WAITING];
@@ -215,7 +215,7 @@ Test(tls_handshakes, a_storm_from_many_addresses_waits_and_pushes_nobody_out)
     close_all(PEERS_MAX);
 }
 
-Test(tls_handshakes, who_goes_on_byte_by_byte_leaves_others_their_steps)
+Test(tls_handshakes, one_that_continues_byte_by_byte_leaves_others_their_steps)
 {
     enum { DRIPPING = 40 };
     static const char pieces[] = {23, 3, 3, 0, 40};
@@ -235,7 +235,7 @@ Test(tls_handshakes, who_goes_on_byte_by_byte_leaves_others_their_steps)
 }
 
 /* Of a balancer that looks whether the port is open. */
-Test(tls_handshakes, who_leaves_without_a_word_has_not_failed)
+Test(tls_handshakes, a_client_that_leaves_without_a_byte_has_not_failed)
 {
     int64_t before = metrics_read(METRIC_TLS_FAILED);
     for (unsigned i = 0; i < 2; i++) {

@@ -140,7 +140,7 @@ Test(percent_decode, decodes_in_place)
     cr_assert(span_equal((struct span){text, len}, SPAN_LITERAL("a b\xc3\xbc")));
 }
 
-Test(query, finds_a_parameter_wherever_it_stands)
+Test(query, finds_a_parameter_in_every_place)
 {
     cr_assert_eq(find("userId=1", "userId", "1"), ERR_OK);
     cr_assert_eq(find("a=1&userId=2&b=3", "userId", "2"), ERR_OK);

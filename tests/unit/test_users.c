@@ -72,7 +72,7 @@ Test(users, counts_what_is_acknowledged_and_not_written_yet)
     free(user.connections);
 }
 
-Test(users, knows_nothing_of_one_who_was_never_heard_of)
+Test(users, knows_nothing_of_an_unknown_user)
 {
     struct gateway_user user;
     look_at(&user, "nobody");
@@ -85,7 +85,7 @@ Test(users, knows_nothing_of_one_who_was_never_heard_of)
     cr_expect_null(user.connections);
 }
 
-Test(users, says_who_is_online)
+Test(users, lists_the_users_who_are_online)
 {
     static struct subscriber plain;
     subscriber_enter(&plain, LEVEL_PLAIN, "u", NULL);

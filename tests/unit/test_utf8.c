@@ -105,7 +105,7 @@ Test(utf8, takes_two_bytes_only_as_rfc_3629_pairs_them)
     }
 }
 
-Test(utf8, refuses_a_truncated_character_wherever_it_stands)
+Test(utf8, refuses_a_truncated_character_everywhere)
 {
     static const char *const texts[] = {"\xc3",         "\xe2\x82",    "\xe2",      "\xf0\x9f\x98",
                                         "\xf0\x9f",     "abc\xf0",     "\xe2\x82z", "\xf0\x9f\x98z",

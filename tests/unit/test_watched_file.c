@@ -38,7 +38,7 @@ static void read_into(struct watched_file *file, struct buf *out)
     cr_assert_eq(watched_file_read(file, out, why, sizeof why), ERR_OK, "%s", why);
 }
 
-Test(watched_file, is_read_whole_and_has_changed_when_another_stands_there)
+Test(watched_file, is_read_whole_and_has_changed_when_it_is_replaced)
 {
     struct watched_file file = {.path = path};
     struct buf out;

@@ -68,7 +68,7 @@ Test(ws_frame, writes_a_close_with_code_and_reason)
 }
 
 /* RFC 6455, 5.5: a control frame has 125 bytes at most. */
-Test(ws_frame, cuts_a_reason_that_is_too_long_behind_a_whole_character)
+Test(ws_frame, cuts_a_reason_that_is_too_long_after_a_whole_character)
 {
     uint8_t out[WS_CONTROL_FRAME_MAX_BYTES];
     char reason[200];
