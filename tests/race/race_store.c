@@ -18,7 +18,7 @@ enum { USERS = 8, APPENDERS = 4, READERS = 3, RUN_MS = 1500, LAST_REQUESTS = 200
 static struct store *store;
 static atomic_bool is_over;
 static atomic_uint n_appended, n_paged, n_acked, n_answered;
-static uint64_t told[USERS]; /* written only by the store's thread, until it is closed */
+static uint64_t last_seqs[USERS]; /* written only by the store's thread, until it is closed */
 static char names[USERS][16];
 
 #define CHECK(condition)                                                                           \
@@ -33,8 +33,8 @@ static void on_inbox_event(void *owner, struct span user_id, struct inbox_event 
 {
     (void)owner;
     int user = user_id.bytes[1] - '0';
-    CHECK(event.kind == INBOX_NOTIFICATION && event.note->seq == told[user] + 1);
-    told[user] = event.note->seq;
+    CHECK(event.kind == INBOX_NOTIFICATION && event.note->seq == last_seqs[user] + 1);
+    last_seqs[user] = event.note->seq;
 }
 
 struct waiting_append {
@@ -163,7 +163,7 @@ static void run(const char *url)
     atomic_store(&is_over, false);
     atomic_store(&n_appended, 0);
     for (int i = 0; i < USERS; i++)
-        told[i] = 0;
+        last_seqs[i] = 0;
     if (store_open(&config, &store, why, sizeof why) != ERR_OK) {
         fprintf(stderr, "FAIL %s: %s\n", url, why);
         _exit(1);
@@ -179,7 +179,7 @@ static void run(const char *url)
     close_with_requests_under_way();
     uint64_t sum = 0;
     for (int i = 0; i < USERS; i++)
-        sum += told[i];
+        sum += last_seqs[i];
     CHECK(sum == atomic_load(&n_appended));
     printf("ok %.5s %u appended, %u pages, %u acknowledged\n", url, atomic_load(&n_appended),
            atomic_load(&n_paged), atomic_load(&n_acked));

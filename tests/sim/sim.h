@@ -43,10 +43,10 @@ struct sim_entry {
     uint32_t bytes;
     int64_t expires_ms;
     enum sim_fate fate;
-    bool was_had;      /* a client has received all of it */
-    bool was_acked;    /* a client that had it has sent what acknowledges it */
-    bool is_untold;    /* it was withdrawn while the node could not hear of it */
-    uint64_t position; /* of the user in the store when it was kept, as reported to the node */
+    bool was_had;       /* a client has received all of it */
+    bool was_acked;     /* a client that had it has sent what acknowledges it */
+    bool is_unreported; /* it was withdrawn while the node could not hear of it */
+    uint64_t position;  /* of the user in the store when it was kept, as reported to the node */
 };
 
 /* A position: of the sessions without a device (0), or of a device. */
@@ -63,9 +63,9 @@ struct sim_user {
     char id[32];
     struct epoch epoch;
     uint64_t head;
-    uint64_t told;    /* on_inbox_event has reported up to here */
-    uint64_t stored;  /* the store's position */
-    uint64_t highest; /* that a position may have been, since the node began */
+    uint64_t reported; /* on_inbox_event has reported up to here */
+    uint64_t stored;   /* the store's position */
+    uint64_t highest;  /* that a position may have been, since the node began */
     struct sim_place places[SIM_PLACES];
     bool has_merged;  /* some of its causes may have become `unknown` */
     uint64_t *resume; /* the numbers that a herald.v1 client had, to resume after the last */

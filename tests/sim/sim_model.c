@@ -50,10 +50,10 @@ void sim_model_told(struct sim *sim, struct span user_id, struct inbox_event eve
     const struct notification *note = event.note;
     if (event.kind == INBOX_WITHDRAWAL)
         return;
-    if (note->seq != user->told + 1)
+    if (note->seq != user->reported + 1)
         sim_fail(sim, "user %s was told of %" PRIu64 " after %" PRIu64, user->id, note->seq,
-                 user->told);
-    user->told = note->seq;
+                 user->reported);
+    user->reported = note->seq;
     entry_of(user, note->seq)->position = note->acked;
 }
 
@@ -64,7 +64,7 @@ void sim_model_untold(struct sim *sim, struct span user_id, struct inbox_event e
     uint64_t from = is_withdrawal ? event.withdrawal->from : event.note->replaces;
     uint64_t to = is_withdrawal ? event.withdrawal->to : event.note->replaces;
     for (uint64_t seq = from; seq > 0 && seq <= to; seq++)
-        user->entries[seq - 1].is_untold = true;
+        user->entries[seq - 1].is_unreported = true;
 }
 
 /* The oldest leave until what is left fits; what has expired goes first and pushes nobody out. */
@@ -413,7 +413,7 @@ static void check_hidden(const struct sim_tab *tab)
         uint64_t seq = tab->had[i];
         const struct sim_entry *entry = &user->entries[seq - 1];
         enum sim_fate fate = entry->fate;
-        if (seq > tab->ponged && (!entry->is_untold || must_know(sim, user)) &&
+        if (seq > tab->ponged && (!entry->is_unreported || must_know(sim, user)) &&
             (fate == SIM_CANCELLED || fate == SIM_COLLAPSED) && !tab->hidden[seq])
             sim_fail(sim, "tab %u still shows %" PRIu64 ", which was withdrawn", tab->number, seq);
     }

@@ -23,10 +23,10 @@ Test(store_contract, the_live_notification_names_the_number_that_it_replaces)
     append_keyed(store, "anna", "4", "score");
     static const uint64_t replaced[] = {0, 0, 2, 3};
     for (size_t i = 0; i < 4; i++) {
-        struct recorded told = recorded_at("anna", i);
-        cr_assert_eq(told.seq, i + 1);
-        cr_assert_not(told.is_withdrawal);
-        cr_assert_eq(told.replaces, replaced[i]);
+        struct recorded event = recorded_at("anna", i);
+        cr_assert_eq(event.seq, i + 1);
+        cr_assert_not(event.is_withdrawal);
+        cr_assert_eq(event.replaces, replaced[i]);
     }
     cr_assert_eq(count_told("anna"), 4, "a replacement needs no withdrawal beside it");
 }
@@ -36,9 +36,9 @@ static void expect_no_replacement(const char *user, uint64_t seq)
 {
     size_t n = count_told(user);
     cr_assert_eq(append_keyed(store, user, "{}", "score").seq, seq);
-    struct recorded told = recorded_at(user, n);
-    cr_assert_eq(told.seq, seq);
-    cr_assert_eq(told.replaces, 0, "%llu was replaced", (unsigned long long)told.replaces);
+    struct recorded event = recorded_at(user, n);
+    cr_assert_eq(event.seq, seq);
+    cr_assert_eq(event.replaces, 0, "%llu was replaced", (unsigned long long)event.replaces);
 }
 
 Test(store_contract, what_was_acknowledged_is_not_replaced)

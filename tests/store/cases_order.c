@@ -73,13 +73,13 @@ Test(store_contract, each_withdrawal_follows_its_notification_while_others_appen
     uint64_t noted = 0;
     uint64_t withdrawn = 0;
     for (size_t i = 0; i < 2 * (size_t)RACED; i++) {
-        struct recorded told = recorded_at("anna", i);
-        if (told.is_withdrawal) {
-            cr_assert_eq(told.replaces, withdrawn + 1);
-            cr_assert_eq(told.seq, ++withdrawn);
+        struct recorded event = recorded_at("anna", i);
+        if (event.is_withdrawal) {
+            cr_assert_eq(event.replaces, withdrawn + 1);
+            cr_assert_eq(event.seq, ++withdrawn);
             cr_assert(withdrawn <= noted, "withdrawn before it was told of");
         } else {
-            cr_assert_eq(told.seq, ++noted);
+            cr_assert_eq(event.seq, ++noted);
         }
     }
     cr_assert_eq(peek_one(store, "anna").pending, 0);

@@ -118,15 +118,15 @@ Test(store_contract, the_live_notification_is_what_the_append_answers)
     struct store_target got = append_one(store, "anna", "{\"n\":1}", 60);
     cr_assert_not(got.is_duplicate);
     cr_assert_eq(got.expires_ms, got.time_ms + 60000);
-    struct recorded told = recorded_at("anna", 0);
-    cr_assert_eq(told.seq, got.seq);
-    cr_assert(epoch_equal(told.epoch, got.epoch));
-    cr_assert_eq(told.time_ms, got.time_ms);
-    cr_assert_eq(told.expires_ms, got.expires_ms);
-    cr_assert_not(told.is_replay);
-    cr_assert_not(told.is_withdrawal);
-    cr_assert_eq(told.replaces, 0);
-    cr_assert_str_eq(told.text, "{\"n\":1}");
+    struct recorded event = recorded_at("anna", 0);
+    cr_assert_eq(event.seq, got.seq);
+    cr_assert(epoch_equal(event.epoch, got.epoch));
+    cr_assert_eq(event.time_ms, got.time_ms);
+    cr_assert_eq(event.expires_ms, got.expires_ms);
+    cr_assert_not(event.is_replay);
+    cr_assert_not(event.is_withdrawal);
+    cr_assert_eq(event.replaces, 0);
+    cr_assert_str_eq(event.text, "{\"n\":1}");
 }
 
 /* ---- where a page starts ---- */

@@ -147,14 +147,14 @@ static size_t expect_withdrawals(const char *user, size_t n, const uint64_t *seq
     size_t count = 0;
     size_t covered = 0;
     while (covered < n_seqs) {
-        struct recorded told = recorded_at(user, n + count++);
-        cr_assert(told.is_withdrawal);
-        cr_assert(epoch_equal(told.epoch, peek_one(store, user).epoch));
-        cr_assert(told.replaces <= seqs[covered] && seqs[covered] <= told.seq,
-                  "%llu..%llu is not %llu", (unsigned long long)told.replaces,
-                  (unsigned long long)told.seq, (unsigned long long)seqs[covered]);
-        cr_assert_leq(told.seq, seqs[n_seqs - 1]);
-        while (covered < n_seqs && seqs[covered] <= told.seq)
+        struct recorded event = recorded_at(user, n + count++);
+        cr_assert(event.is_withdrawal);
+        cr_assert(epoch_equal(event.epoch, peek_one(store, user).epoch));
+        cr_assert(event.replaces <= seqs[covered] && seqs[covered] <= event.seq,
+                  "%llu..%llu is not %llu", (unsigned long long)event.replaces,
+                  (unsigned long long)event.seq, (unsigned long long)seqs[covered]);
+        cr_assert_leq(event.seq, seqs[n_seqs - 1]);
+        while (covered < n_seqs && seqs[covered] <= event.seq)
             covered++;
     }
     return count;
@@ -201,10 +201,10 @@ Test(store_contract, a_purge_reports_each_run_of_what_it_removed)
     cr_assert_eq(purge(store, "anna").n_removed, 4);
     static const uint64_t runs[][2] = {{1, 1}, {3, 4}, {6, 6}};
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
-        struct recorded told = recorded_at("anna", 8 + i);
-        cr_assert(told.is_withdrawal);
-        cr_assert(told.replaces == runs[i][0] && told.seq == runs[i][1], "%llu..%llu",
-                  (unsigned long long)told.replaces, (unsigned long long)told.seq);
+        struct recorded event = recorded_at("anna", 8 + i);
+        cr_assert(event.is_withdrawal);
+        cr_assert(event.replaces == runs[i][0] && event.seq == runs[i][1], "%llu..%llu",
+                  (unsigned long long)event.replaces, (unsigned long long)event.seq);
     }
 }
 

@@ -116,7 +116,7 @@ Test(http_head_limits, returns_the_length_of_the_body_if_it_is_known)
 {
     static const struct {
         const char *fields;
-        bool is_told;
+        bool is_known;
         size_t len;
     } rows[] = {
         {"", true, 0},
@@ -132,7 +132,7 @@ Test(http_head_limits, returns_the_length_of_the_body_if_it_is_known)
         struct http_head head;
         snprintf(text, sizeof text, BEGIN "%s\r\n", rows[i].fields);
         cr_assert_eq(parse(&head, span_of(text)), HTTP_HEAD_DONE);
-        cr_expect_eq(http_head_body_len(&head, text, 100, &len), rows[i].is_told, "row %zu", i);
+        cr_expect_eq(http_head_body_len(&head, text, 100, &len), rows[i].is_known, "row %zu", i);
         cr_expect_eq(len, rows[i].len, "row %zu", i);
     }
 }

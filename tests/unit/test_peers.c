@@ -227,7 +227,7 @@ static void tell_by_head(struct peer *peer, const char *address)
 /* The address that work counts for; it comes from the socket if nothing else names one. */
 Test(peers, say_for_whom_the_work_on_a_connection_is_done)
 {
-    struct ip told, found;
+    struct ip named, found;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -241,14 +241,14 @@ Test(peers, say_for_whom_the_work_on_a_connection_is_done)
     close(client);
     close(listener);
 
-    cr_assert_eq(ip_parse(SPAN_LITERAL("192.0.2.1"), &told), ERR_OK);
+    cr_assert_eq(ip_parse(SPAN_LITERAL("192.0.2.1"), &named), ERR_OK);
     set_up("127.0.0.1", 0, 0);
     struct peer *peer = arrive();
     found = peer_of_work(peer, -1);
     cr_expect(ip_equal(&found, &from));
-    cr_assert_eq(peer_resolve(peer, true, &told), ERR_OK);
+    cr_assert_eq(peer_resolve(peer, true, &named), ERR_OK);
     found = peer_of_work(peer, -1);
-    cr_expect(ip_equal(&found, &told));
+    cr_expect(ip_equal(&found, &named));
     peer_leave(peer);
     tear_down();
 

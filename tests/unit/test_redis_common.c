@@ -7,12 +7,12 @@
 static const char denial[] =
     "ERR The user executing the script can't run this command or subcommand (HGET)";
 
-static int told = -1; /* by on_state */
+static int reported_state = -1; /* by on_state */
 
 static void record_state(void *owner, bool is_up)
 {
     (void)owner;
-    told = is_up;
+    reported_state = is_up;
 }
 
 static void begin(struct redis_common *common)
@@ -26,7 +26,7 @@ static void begin(struct redis_common *common)
     cr_assert_eq(redis_common_init(common, &config, why, sizeof why), ERR_OK);
     redis_common_lane(common, true);
     redis_common_lane(common, true);
-    cr_assert_eq(told, 1);
+    cr_assert_eq(reported_state, 1);
 }
 
 Test(redis_common, it_is_up_only_when_each_lane_sends_scripts_again)
@@ -38,14 +38,14 @@ Test(redis_common, it_is_up_only_when_each_lane_sends_scripts_again)
         redis_common_refused(&common, denial);
         redis_common_denied(&common, true);
     }
-    cr_assert_eq(told, 0);
+    cr_assert_eq(reported_state, 0);
     redis_common_denied(&common, false);
     redis_common_taken(&common, redis_common_refusals(&common));
-    cr_assert_eq(told, 0, "the trial of the other lane has not passed");
+    cr_assert_eq(reported_state, 0, "the trial of the other lane has not passed");
     redis_common_describe(&common, text, sizeof text);
     cr_assert_not_null(strstr(text, "lacks +hget"), "%s", text);
     redis_common_denied(&common, false);
-    cr_assert_eq(told, 1);
+    cr_assert_eq(reported_state, 1);
     redis_common_describe(&common, text, sizeof text);
     cr_assert_str_empty(text);
     redis_common_fini(&common);

@@ -76,12 +76,12 @@ Test(session_hold, has_the_turns_of_the_address_that_a_proxy_has_named)
     struct peers *peers;
     char *trusted = "unix:";
     const struct options of_proxies = {.trusted_proxy = {&trusted, 1}};
-    const struct ip told = ip_from_v4((const uint8_t[]){192, 0, 2, 1});
+    const struct ip client = ip_from_v4((const uint8_t[]){192, 0, 2, 1});
     cr_assert_eq(peers_new(&of_proxies, &peers), ERR_OK);
     cr_assert_eq(peer_arrive(peers, NULL, &session->peer), ERR_OK);
-    cr_assert_eq(peer_resolve(session->peer, true, &told), ERR_OK);
+    cr_assert_eq(peer_resolve(session->peer, true, &client), ERR_OK);
     struct ip ip = session->conn.ops->address(&session->conn);
-    cr_expect(ip_equal(&ip, &told));
+    cr_expect(ip_equal(&ip, &client));
     peer_leave(session->peer);
     session->peer = NULL;
     peers_free(peers);
