@@ -7,7 +7,7 @@
 /* Raises the soft limit of open files to the hard one. Once, at start. */
 void limits_raise_files(void);
 
-/* --max-connections, or what RLIMIT_NOFILE leaves beside the admin port and the store. Logs when
+/* --max-connections, or what RLIMIT_NOFILE leaves after the admin port and the store. Logs when
  * that is little, and when the option asks for more than there is. */
 uint32_t limits_max_connections(const struct options *options);
 

@@ -147,7 +147,7 @@ static enum err print_config_line(struct buf *out, const struct options *options
     const char *front = is_comment ? "; " : "";
     size_t len = strlen(front) + strlen(row->name) + strlen(" = ") + value.len;
     bool is_long = len + strlen(" ; ") + strlen(source) > OPTION_LINE_MAX_BYTES;
-    /* Behind a space a semicolon begins a comment. */
+    /* After a space, a semicolon begins a comment. */
     bool is_tight = len > OPTION_LINE_MAX_BYTES || (value.len > 0 && value.bytes[0] == ';');
     if (error == ERR_OK)
         error = buf_printf(out, "%s%s%s", front, row->name, is_tight ? "=" : " = ");

@@ -42,7 +42,7 @@ static void advance_position(struct client *client, struct position *position, u
 }
 
 /* A session whose first page has not come yet has acknowledged nothing beyond the position it was
- * promised, so the position stands still until it has. */
+ * promised, so the position does not move until it has. */
 static uint64_t lowest_acked_of(const struct client *client, const struct position *position)
 {
     uint64_t lowest = UINT64_MAX;
@@ -59,8 +59,8 @@ static uint64_t lowest_acked_of(const struct client *client, const struct positi
     return lowest;
 }
 
-/* The lowest that is not in use. There are fewer devices than sessions, and of those no more than
- * --max-connections-per-user. */
+/* The lowest number that is not in use. There are fewer devices than sessions, and at most
+ * --max-connections-per-user sessions. */
 static uint16_t free_number(const struct client *client)
 {
     uint16_t number = 1;
@@ -155,8 +155,8 @@ void positions_leave(struct session *session)
         advance_position(client, position, position->best);
     else
         advance_position(client, position, lowest_acked_of(client, position));
-    /* What was written and is not acknowledged may have been shown; and without its sessions the
-     * shared position no longer holds the inbox beside devices. */
+    /* What was written and is not acknowledged may have been shown. And in an inbox with devices,
+     * the shared position without sessions no longer keeps notifications. */
     bool must_write = written > 0 || (is_last && position->device_len == 0 && has_devices);
     if (epoch_is_none(client->epoch) || !position->is_known)
         must_write = false;

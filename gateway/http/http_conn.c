@@ -1,6 +1,6 @@
-/* What every file of an HTTP connection stands on: its socket's end, and what on_request asks of
- * it. The ladder above it: http_conn_answer.c (answers), http_conn_request.c (what comes in),
- * http_conns.c (new connections, and all of an acceptor). */
+/* The lowest file of an HTTP connection, which the others use: the end of its socket, and the
+ * functions that on_request calls. The ladder above it: http_conn_answer.c (answers),
+ * http_conn_request.c (what comes in), http_conns.c (new connections, and all of an acceptor). */
 #include "gateway/http/http_conn_parts.h"
 
 #include "gateway/base/metrics.h"

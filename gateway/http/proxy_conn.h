@@ -6,8 +6,8 @@
 
 #include "gateway/http/http_conns.h"
 
-/* Takes over the socket and the peer; on error both are still the caller's. The connection stands
- * in the list `all` and goes on to `http_conns`, after --head-timeout at the latest, which is the
+/* Takes over the socket and the peer; on an error the caller keeps both. The connection is in the
+ * list `all` until it is passed to `http_conns`, after --head-timeout at the latest, which is the
  * limit for both heads together. ERR_NO_MEMORY, ERR_SYSTEM. */
 MUST_CHECK enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer,
                                    struct list *all, struct http_conns *http_conns);

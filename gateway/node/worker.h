@@ -59,7 +59,7 @@ struct worker {
     struct acceptor *acceptor;
 
     /* session/ */
-    struct session *answering; /* its bytes are being read: what it writes meanwhile answers them */
+    struct session *answering; /* the session whose bytes are being read; its writes answer them */
     struct list closing;       /* sessions that wait for the end of their connection */
     struct list unauthenticated; /* sessions whose first message brings their token */
     struct user_agents agents;

@@ -1,5 +1,4 @@
-/* The store's event about a broadcast, of this node or another. The broadcast itself stands in
- * requests.h. */
+/* The store's event about a broadcast, of this node or another. The request is in requests.h. */
 #ifndef HERALD_BROADCAST_H
 #define HERALD_BROADCAST_H
 

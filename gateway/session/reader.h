@@ -1,7 +1,7 @@
-/* How much of its user's inbox a session was given, and what it waits for to be given more. The
- * type stands here because a session embeds it; replay.c alone changes its state and the rest of
- * it, but for the tail, which session_write.c moves with each number that it queues. Everybody else
- * asks the functions below. One thread: the session's. */
+/* How much of its user's inbox a session has got, and what it waits for before it gets more. The
+ * type is defined here because a session embeds it. Only replay.c changes its members, except the
+ * tail, which session_write.c moves with each number that it queues. All other code calls the
+ * functions below. One thread: the session's. */
 #ifndef HERALD_READER_H
 #define HERALD_READER_H
 

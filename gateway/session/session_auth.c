@@ -1,9 +1,9 @@
 /* Credentials of sessions. A herald.v1 client may bring its token in its first message; until then
- * the session waits in AUTH on the worker that accepted it. When the token has said who it is, the
- * session stops reading, writes what waits, and reports that it is identified: its socket then goes
- * to the user's home worker (port/handover.c) and becomes another session, whether that worker is
- * this one or not. Later auth messages renew: for the same user, or the session is closed. Whatever
- * the level, the session is closed when its credentials end. */
+ * the session waits in AUTH on the worker that accepted it. When the token is verified, the session
+ * stops reading, writes what waits, and reports that it is identified: its socket then goes to the
+ * user's home worker (port/handover.c) and becomes another session, whether that worker is this one
+ * or not. Later auth messages renew: for the same user, or the session is closed. Whatever the
+ * level, the session is closed when its credentials end. */
 #include "gateway/session/session_auth.h"
 
 #include "gateway/base/metrics.h"

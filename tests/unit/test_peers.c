@@ -212,7 +212,7 @@ Test(peers, are_counted_when_they_wake)
     tear_down();
 }
 
-static void tell_by_head(struct peer *peer, const char *address)
+static void resolve_by_head(struct peer *peer, const char *address)
 {
     struct http_field fields[8];
     struct http_head head;
@@ -269,7 +269,7 @@ Test(peers, ask_again_whose_the_next_request_of_a_proxy_is)
     static const char *const clients[] = {"192.0.2.1", "192.0.2.2"};
     for (int i = 0; i < 2; i++) {
         cr_assert(peer_is_unresolved(peer));
-        tell_by_head(peer, clients[i]);
+        resolve_by_head(peer, clients[i]);
         cr_assert(peer_describe(peer, address, sizeof address));
         cr_assert_str_eq(address, clients[i]);
         peer_next(peer);
@@ -277,7 +277,7 @@ Test(peers, ask_again_whose_the_next_request_of_a_proxy_is)
         cr_assert_eq(peer_wake(peer), ERR_OK);
     }
     struct peer *other = arrive();
-    tell_by_head(other, clients[0]);
+    resolve_by_head(other, clients[0]);
     cr_assert_eq(peer_enter(other), ERR_OK, "the place was given back");
     cr_assert_not(peer_is_proxied(peer));
     peer_leave(other);
