@@ -48,7 +48,8 @@ struct store_target {
                          * store knows; the local stores leave it 0 */
 };
 
-/* A digest of what is pushed: it tells a repeat from another push with the same idempotency key. */
+/* A digest of what is pushed: it distinguishes a repeat from another push with the same idempotency
+ * key. */
 struct store_print {
     uint8_t bytes[16];
 };

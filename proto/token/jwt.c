@@ -13,7 +13,7 @@
 enum {
     PART_MAX_BYTES = BASE64URL_BYTES(JWT_TOKEN_MAX_BYTES),
     SIGNATURE_MAX_BYTES = JWT_RSA_MAX_BITS / 8,
-    EXPONENT_MAX = 100000, /* a token has no room for so many digits */
+    EXPONENT_MAX = 100000, /* no token has room for that many digits */
 };
 
 static const uint64_t time_max_ms = 253402300800000; /* the year 10000 begins */

@@ -68,7 +68,7 @@ is_block { next }
         if (!is_there(FILENAME, target))
             wrong("there is no " target)
     }
-    # what stands in backquotes; on the even places
+    # the even parts are in backquotes
     n = split($0, quoted, /`/)
     column = 0
     for (i = 1; i <= n; i++) {

@@ -1,4 +1,4 @@
-/* Positions: what an acknowledgement moves, and what devices that are not seen any more let go.
+/* Positions: what an acknowledgement moves, and what is freed when devices are forgotten.
  *
  * Without devices the shared position is `acked` itself. With devices it is kept in their list, and
  * `acked` follows the lowest position that counts. */

@@ -1,5 +1,5 @@
 /* A user's own record (epoch, head, positions, causes) is written only when its notes no longer
- * tell the same: when a position moves, when something leaves unacknowledged, when an epoch begins
+ * imply it: when a position moves, when something leaves unacknowledged, when an epoch begins
  * without a note, and once a day as a sign of life. */
 #include "gateway/stores/local/local_state.h"
 

@@ -1,5 +1,5 @@
-/* What all lanes of the Redis store share: settings, the scripts' texts, and what the operator is
- * told. Any thread. */
+/* What all lanes of the Redis store share: settings, the scripts' texts, and what is reported to
+ * the operator. Any thread. */
 #ifndef HERALD_STORE_REDIS_COMMON_H
 #define HERALD_STORE_REDIS_COMMON_H
 

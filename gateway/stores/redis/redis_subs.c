@@ -308,7 +308,7 @@ static void send_first(struct redis_subs *subs, struct span command, struct span
 static void on_subs_up(void *owner)
 {
     struct redis_subs *subs = owner;
-    char nobody[REDIS_CHANNELS_MAX_BYTES + 8]; /* `%` stands in a name only before two digits */
+    char nobody[REDIS_CHANNELS_MAX_BYTES + 8]; /* in a name two digits follow each `%` */
     snprintf(nobody, sizeof nobody, "%s:{%%}", subs->common->channels);
     subs->awaited = 0;
     send_first(subs, SPAN_LITERAL("SSUBSCRIBE"), span_of(nobody));

@@ -7,8 +7,8 @@
 /* What the script answers beside the words. */
 enum trial_meaning { TRIAL_OTHER, TRIAL_BREAKS_OFF, TRIAL_IS_UNHEARD };
 
-/* Of a user who cannot exist (`%` stands in a name only before two digits), and the channel on
- * which all nodes listen: an empty message is none. */
+/* Of a user who cannot exist (in a name two digits follow each `%`), and the channel on which all
+ * nodes listen: an empty message is none. */
 enum { NAMES = 7, CHANNEL = 3, IDEM = 4, NAME_MAX_BYTES = REDIS_CHANNELS_MAX_BYTES + 16 };
 
 struct names {
