@@ -7,15 +7,15 @@
 
 #include <stdint.h>
 
-/* Above 9: it is no digit. */
+static inline bool decimal_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* The value of a digit, unsigned, so that no sign is extended for each. Above 9: it is no digit. */
 static inline unsigned decimal_digit(char c)
 {
     return (unsigned)(unsigned char)c - '0';
-}
-
-static inline bool decimal_is_digit(char c)
-{
-    return decimal_digit(c) <= 9;
 }
 
 /* Is the text at least one digit, and nothing else? */
