@@ -1,6 +1,6 @@
 /* A socket that becomes ready joins the ready list (handshake_ready); run_steps takes
  * HANDSHAKE_STEPS of them at the end of the turn. A started handshake and a fresh one are taken
- * alternately. A fresh one first needs a place (find_place_for), which may evict the oldest of
+ * alternately. A fresh one first needs a slot (find_slot_for), which may evict the oldest of
  * another address. A handshake that got no step is not watched until it gets one (defer_ready). A
  * step ends with one of the owner's two callbacks, or changes the events that the socket is watched
  * for. */
@@ -91,10 +91,10 @@ void handshake_ready(struct handshakes *handshakes, struct handshake *handshake)
 
 void handshake_free(struct handshakes *handshakes, struct handshake *handshake)
 {
-    bool had_place = handshake_entry_has_begun(&handshake->entry);
+    bool had_slot = handshake_entry_has_begun(&handshake->entry);
     list_remove(&handshake->ready);
     handshake_addresses_remove(&handshakes->addresses, &handshake->entry);
-    if (had_place && handshake_addresses_next_fresh(&handshakes->addresses) != NULL)
+    if (had_slot && handshake_addresses_next_fresh(&handshakes->addresses) != NULL)
         reactor_in_next_turn(handshakes->reactor,
                              &handshakes->task); /* this turn has done its share */
     free(handshake);
@@ -150,8 +150,8 @@ static struct handshake *handshake_of(struct handshake_entry *entry)
     return entry == NULL ? NULL : CONTAINER_OF(entry, struct handshake, entry);
 }
 
-/* Finds a place for a fresh handshake: a free one, or that of a handshake that it evicts. */
-static bool find_place_for(struct handshakes *handshakes, const struct handshake *fresh)
+/* Finds a slot for a fresh handshake: a free one, or that of a handshake that it evicts. */
+static bool find_slot_for(struct handshakes *handshakes, const struct handshake *fresh)
 {
     struct handshake_addresses *addresses = &handshakes->addresses;
     if (addresses->n_begun < HANDSHAKES_BEGUN)
@@ -182,8 +182,8 @@ static bool is_still_connected(const struct handshake *handshake)
     return n == 1 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-/* Starts the next fresh handshake. NULL: none waits, or there is no place. A client that has left
- * needs no place, because its step fails. */
+/* Starts the next fresh handshake. NULL: none waits, or there is no slot. A client that has left
+ * needs no slot, because its step fails. */
 static struct handshake *start_next(struct handshakes *handshakes)
 {
     struct handshake *fresh = handshake_of(handshake_addresses_next_fresh(&handshakes->addresses));
@@ -193,7 +193,7 @@ static struct handshake *start_next(struct handshakes *handshakes)
         take_handshake(handshakes, fresh);
         return fresh;
     }
-    if (!find_place_for(handshakes, fresh))
+    if (!find_slot_for(handshakes, fresh))
         return NULL;
     take_handshake(handshakes, fresh);
     handshake_addresses_begin(&handshakes->addresses, &fresh->entry);

@@ -8,7 +8,7 @@
  * goes first.
  *
  * A started handshake that waits for its client costs memory: at most HANDSHAKES_BEGUN have been
- * answered and are not complete. When all these places are taken, a fresh handshake takes the place
+ * answered and are not complete. When all these slots are taken, a fresh handshake takes the slot
  * of the oldest one of the address that has started the most, if that address has more than its own
  * would then have. So a client that opens many from a few addresses shuts out nobody else, and the
  * only handshake of an address is never evicted. If all addresses have the same number, a fresh one
