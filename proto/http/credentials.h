@@ -12,9 +12,10 @@ struct credentials_rules {
 
 /* Finds the token in the first of these that the request has: Authorization: Bearer, the offered
  * subprotocol bearer.TOKEN, the cookie, `token` in the query. It points into `bytes`, or into
- * `room` if it had to be decoded. ERR_NOT_FOUND: none of them is there. ERR_BAD_HEAD: two
- * Authorization fields or one with another scheme, two bearer. subprotocols, or two tokens in the
- * query; *ret_detail is a constant sentence. */
+ * `room` if it had to be decoded. ERR_NOT_FOUND: none of them is there; an Authorization of another
+ * scheme counts as absent, because it may be meant for a proxy. ERR_UNAUTHORIZED: Bearer without a
+ * token. ERR_BAD_HEAD: two Authorization fields, two bearer. subprotocols, or two tokens in the
+ * query. *ret_detail is a constant sentence for the last two. */
 enum { CREDENTIALS_ROOM_BYTES = HTTP_HEAD_MAX_BYTES };
 MUST_CHECK enum err credentials_token(const struct http_head *head, const char *bytes,
                                       const struct credentials_rules *rules,
