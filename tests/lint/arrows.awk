@@ -185,5 +185,7 @@ END {
             bad = 1
         }
     }
+    if (bad)
+        print "arrows: move what is used below both, or let the upper part give the lower one a callback"
     exit bad
 }
