@@ -54,7 +54,7 @@ static struct backlog_item gap_item(const struct gap *gap)
 }
 
 /* If it continues the gap before it, that one becomes longer, and it needs no item of its own. */
-static bool lengthens(struct backlog *backlog, uint32_t end, const struct gap *gap)
+static bool lengthen_gap_before(struct backlog *backlog, uint32_t end, const struct gap *gap)
 {
     if (backlog == NULL || end == backlog->first)
         return false;
@@ -69,7 +69,7 @@ static bool lengthens(struct backlog *backlog, uint32_t end, const struct gap *g
 
 enum err backlog_add_gap(struct backlog **backlog, const struct gap *gap)
 {
-    if (lengthens(*backlog, *backlog == NULL ? 0 : (*backlog)->end, gap))
+    if (lengthen_gap_before(*backlog, *backlog == NULL ? 0 : (*backlog)->end, gap))
         return ERR_OK;
     enum err error = grow_backlog(backlog);
     if (error != ERR_OK)
@@ -116,7 +116,7 @@ size_t backlog_withdraw(struct backlog *backlog, uint64_t from, uint64_t to, enu
             n++;
         }
         struct gap gap = backlog_gap(&item);
-        if (backlog_note(&item) == NULL && lengthens(backlog, kept, &gap))
+        if (backlog_note(&item) == NULL && lengthen_gap_before(backlog, kept, &gap))
             backlog->bytes -= sizeof(struct backlog_item);
         else
             backlog->items[kept++] = item;

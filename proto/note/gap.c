@@ -77,7 +77,7 @@ static void remove_range(struct gaps *gaps, uint32_t at)
     memmove(&gaps->ranges[at], &gaps->ranges[at + 1], (gaps->n - at) * sizeof gaps->ranges[0]);
 }
 
-static bool adjoins(const struct gaps *gaps, uint32_t lower)
+static bool ranges_adjoin(const struct gaps *gaps, uint32_t lower)
 {
     const struct gap *a = &gaps->ranges[lower];
     const struct gap *b = &gaps->ranges[lower + 1];
@@ -103,14 +103,14 @@ enum err gaps_add(struct gaps **gaps, uint64_t from, uint64_t to, enum gap_cause
     memmove(&list->ranges[at + 1], &list->ranges[at], (list->n - at) * sizeof list->ranges[0]);
     list->ranges[at] = (struct gap){from, to, cause};
     list->n++;
-    if (at + 1 < list->n && adjoins(list, at))
+    if (at + 1 < list->n && ranges_adjoin(list, at))
         join_ranges(list, at);
-    if (at > 0 && adjoins(list, at - 1))
+    if (at > 0 && ranges_adjoin(list, at - 1))
         join_ranges(list, at - 1);
     if (list->n > GAPS_MAX) {
         join_ranges(list, 0);
         list->ranges[0].cause = GAP_UNKNOWN;
-        if (adjoins(list, 0)) /* an unknown range that the caller added */
+        if (ranges_adjoin(list, 0)) /* an unknown range that the caller added */
             join_ranges(list, 0);
     }
     return ERR_OK;

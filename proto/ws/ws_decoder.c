@@ -32,7 +32,7 @@ static size_t mark_malformed(struct ws_event *event, enum err error, size_t take
 
 /* XORs with the mask (5.3), eight bytes at a time, and rotates the mask so that mask[0] applies to
  * the next byte. */
-static void unmask(uint8_t *bytes, size_t len, uint8_t mask[4])
+static void unmask_bytes(uint8_t *bytes, size_t len, uint8_t mask[4])
 {
     uint32_t half;
     memcpy(&half, mask, sizeof half);
@@ -127,7 +127,7 @@ static size_t take_control(uint8_t *bytes, size_t len, struct header *header,
     if (len < whole)
         return 0;
     uint8_t *payload = bytes + header->len;
-    unmask(payload, payload_len, header->mask);
+    unmask_bytes(payload, payload_len, header->mask);
     if (header->opcode == WS_CLOSE)
         return take_close(payload, payload_len, whole, event);
     event->kind = header->opcode == WS_PING ? WS_EVENT_PING : WS_EVENT_PONG;
@@ -164,7 +164,7 @@ static size_t take_payload(struct ws_decoder *decoder, uint8_t *bytes, size_t le
                            struct ws_event *event)
 {
     size_t n = len < decoder->remaining ? len : decoder->remaining;
-    unmask(bytes, n, decoder->mask);
+    unmask_bytes(bytes, n, decoder->mask);
     decoder->remaining -= (uint32_t)n;
     bool is_last = decoder->remaining == 0 && decoder->flags & FLAG_FINAL;
     bool is_compressed = decoder->flags & FLAG_COMPRESSED;
