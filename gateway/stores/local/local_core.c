@@ -19,6 +19,7 @@
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 /* A group ends here, so that the first request of a large batch is not answered with the last. */
@@ -226,8 +227,10 @@ static void apply_request(struct local_core *core, struct store_request *request
         local_apply_ticket_give(&core->state, (struct store_ticket_give *)(void *)request);
     else if (kind == STORE_OP_TICKET_TAKE)
         local_apply_ticket_take(&core->state, (struct store_ticket_take *)(void *)request);
-    else
+    else if (kind == STORE_OP_PEEK)
         local_apply_peek(&core->state, (struct store_peek *)(void *)request);
+    else
+        assert(false);
     if (!group_is_empty(&core->state.group))
         request->op |= OP_SAW_GROUP;
 }
@@ -269,7 +272,8 @@ static void take_answer_back(struct store_request *request)
 {
     if (!(request->op & OP_SAW_GROUP))
         return;
-    switch (request->op & OP_KIND) {
+    /* without a default, so that the compiler reports an operation that is missing here */
+    switch ((enum store_op)(request->op & OP_KIND)) {
     case STORE_OP_APPEND:
         fail_append((struct store_append *)(void *)request);
         break;
@@ -291,8 +295,11 @@ static void take_answer_back(struct store_request *request)
     case STORE_OP_TICKET_GIVE:
     case STORE_OP_TICKET_TAKE:
         break; /* no group holds it */
-    default:
+    case STORE_OP_PEEK:
         ((struct store_peek *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
+        break;
+    case STORE_OPS:
+        break;
     }
 }
 
