@@ -39,7 +39,7 @@ struct reading {
     enum err error;
 };
 
-PRINTF_LIKE(2, 3) static enum err refuse(struct reading *reading, const char *format, ...)
+PRINTF_LIKE(2, 3) static enum err refuse_option(struct reading *reading, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -111,7 +111,7 @@ static enum err set_option_from(struct reading *reading, const struct option_row
     if (source != OPTION_DEFAULT)
         error = option_check(row, text, detail, sizeof detail);
     if (error != ERR_OK)
-        return refuse(reading, "%s %s", where, detail);
+        return refuse_option(reading, "%s %s", where, detail);
     if (source >= *present) {
         if (option_is_list(row) && source > *present)
             option_clear(row, options); /* values of a stronger source replace these */
@@ -124,7 +124,7 @@ static enum err set_option_from(struct reading *reading, const struct option_row
         options_fini(&unused);
     }
     if (error == ERR_INVALID_FIELD)
-        return refuse(reading, "%s %s", where, detail);
+        return refuse_option(reading, "%s %s", where, detail);
     return error;
 }
 
@@ -132,10 +132,10 @@ static enum err refuse_flag(struct reading *reading, struct span name)
 {
     const char *nearest = nearest_name(name, true);
     if (nearest == NULL)
-        return refuse(reading, "--%.*s is not known; herald --help lists all options",
-                      (int)name.len, name.bytes);
-    return refuse(reading, "--%.*s is not known; did you mean --%s?", (int)name.len, name.bytes,
-                  nearest);
+        return refuse_option(reading, "--%.*s is not known; herald --help lists all options",
+                             (int)name.len, name.bytes);
+    return refuse_option(reading, "--%.*s is not known; did you mean --%s?", (int)name.len,
+                         name.bytes, nearest);
 }
 
 /* Reads a flag like --help. ERR_NOT_FOUND: it is not one of them. */
@@ -145,7 +145,7 @@ static enum err read_action(struct reading *reading, struct span name, bool has_
         if (!span_equal(span_of(action_rows[i].name), name))
             continue;
         if (has_value)
-            return refuse(reading, "--%s takes no value", action_rows[i].name);
+            return refuse_option(reading, "--%s takes no value", action_rows[i].name);
         reading->action = action_rows[i].action;
         return ERR_OK;
     }
@@ -159,7 +159,7 @@ static enum err read_flag(struct reading *reading, int argc, char **argv, int *a
     if (strcmp(argument, "-h") == 0)
         argument = "--help";
     if (strncmp(argument, "--", 2) != 0 || argument[2] == '\0')
-        return refuse(reading, "\"%s\" is not an option; options begin with --", argument);
+        return refuse_option(reading, "\"%s\" is not an option; options begin with --", argument);
     const char *equals = strchr(argument, '=');
     struct span name = span_of(argument + 2);
     if (equals != NULL)
@@ -176,7 +176,7 @@ static enum err read_flag(struct reading *reading, int argc, char **argv, int *a
     if (value == NULL && row->kind == OPTION_SWITCH)
         value = "on";
     if (value == NULL && (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0))
-        return refuse(reading, "--%s needs a value", row->name);
+        return refuse_option(reading, "--%s needs a value", row->name);
     if (value == NULL)
         value = argv[++*at];
     char where[NAME_MAX_BYTES];
@@ -260,8 +260,8 @@ static char *next_line(char *line, int cap, void *stream)
     size_t len = end != NULL ? (size_t)(end - rest->bytes) + 1 : rest->len;
     reading->line++;
     if (memchr(rest->bytes, '\0', len) != NULL) {
-        reading->error =
-            refuse(reading, "%s:%d: there is a NUL in the line", reading->path, reading->line);
+        reading->error = refuse_option(reading, "%s:%d: there is a NUL in the line", reading->path,
+                                       reading->line);
         return NULL;
     }
     if (len > (size_t)cap - 1) {
@@ -286,17 +286,17 @@ static int on_pair(void *user, const char *section, const char *name, const char
         return 0;
     const struct option_row *row = find_row(span_of(name));
     if (section[0] != '\0') {
-        reading->error = refuse(reading, "%s:%d: sections like [%s] are not used here",
-                                reading->path, reading->line, section);
+        reading->error = refuse_option(reading, "%s:%d: sections like [%s] are not used here",
+                                       reading->path, reading->line, section);
     } else if (row == &option_rows[OPTION_config]) {
-        reading->error = refuse(reading, "%s:%d: config cannot stand in the file itself",
-                                reading->path, reading->line);
+        reading->error = refuse_option(reading, "%s:%d: config cannot stand in the file itself",
+                                       reading->path, reading->line);
     } else if (row == NULL) {
         const char *nearest = nearest_name(span_of(name), false);
-        reading->error =
-            refuse(reading, "%s:%d: %s is not known; %s%s%s", reading->path, reading->line, name,
-                   nearest != NULL ? "did you mean " : "herald --help lists all options",
-                   nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+        reading->error = refuse_option(
+            reading, "%s:%d: %s is not known; %s%s%s", reading->path, reading->line, name,
+            nearest != NULL ? "did you mean " : "herald --help lists all options",
+            nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
     } else {
         char where[WHERE_MAX_BYTES];
         snprintf(where, sizeof where, "%s:%d: %s", reading->path, reading->line, name);
@@ -312,12 +312,13 @@ static enum err read_lines(struct reading *reading, struct span text)
     if (reading->error != ERR_OK)
         return reading->error;
     if (reading->is_line_too_long)
-        return refuse(reading, "%s:%d: the line is too long (at most %d bytes)", reading->path,
-                      reading->line, OPTION_LINE_MAX_BYTES);
+        return refuse_option(reading, "%s:%d: the line is too long (at most %d bytes)",
+                             reading->path, reading->line, OPTION_LINE_MAX_BYTES);
     if (bad_line < 0)
         return ERR_NO_MEMORY;
     if (bad_line > 0)
-        return refuse(reading, "%s:%d: a line must be NAME = VALUE", reading->path, bad_line);
+        return refuse_option(reading, "%s:%d: a line must be NAME = VALUE", reading->path,
+                             bad_line);
     return ERR_OK;
 }
 
@@ -331,7 +332,7 @@ static enum err read_file(struct reading *reading)
     buf_init(&text, WHOLE_FILE_MAX_BYTES);
     enum err error = whole_file_read(reading->path, &text, NULL, &reason);
     if (error != ERR_OK)
-        error = refuse(reading, "--config %s cannot be read: %s", reading->path, reason);
+        error = refuse_option(reading, "--config %s cannot be read: %s", reading->path, reason);
     else
         error = read_lines(reading, buf_span(&text));
     whole_file_wipe(&text);
@@ -361,13 +362,14 @@ static bool is_header_name(const char *text)
 static enum err check_cors_headers(struct reading *reading, const struct option_list *list)
 {
     if (list->n > CORS_HEADERS_MAX)
-        return refuse(reading, "--cors-header takes %d names at most", CORS_HEADERS_MAX);
+        return refuse_option(reading, "--cors-header takes %d names at most", CORS_HEADERS_MAX);
     for (size_t i = 0; i < list->n; i++)
         if (!is_header_name(list->values[i]))
-            return refuse(reading,
-                          "--cors-header must be the name of a header, like traceparent, of at "
-                          "most %d characters, not \"%s\"",
-                          HEADER_NAME_MAX_BYTES, list->values[i]);
+            return refuse_option(
+                reading,
+                "--cors-header must be the name of a header, like traceparent, of at "
+                "most %d characters, not \"%s\"",
+                HEADER_NAME_MAX_BYTES, list->values[i]);
     return ERR_OK;
 }
 
@@ -376,8 +378,8 @@ static enum err check_address(struct reading *reading, const char *name, const c
     struct listen_address address;
     if (listen_address_parse(text, &address) == ERR_OK)
         return ERR_OK;
-    return refuse(reading, "--%s must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"", name,
-                  text);
+    return refuse_option(reading, "--%s must be HOST:PORT, [V6]:PORT or unix:PATH, not \"%s\"",
+                         name, text);
 }
 
 static enum err check_addresses(struct reading *reading)
@@ -392,11 +394,12 @@ static enum err check_addresses(struct reading *reading)
             return error;
         for (size_t other = 0; other < i; other++)
             if (strcmp(listen->values[i], listen->values[other]) == 0)
-                return refuse(reading, "--listen names %s twice", listen->values[i]);
+                return refuse_option(reading, "--listen names %s twice", listen->values[i]);
     }
     if (!socket_mode_parse(reading->options.socket_mode, &unused))
-        return refuse(reading, "--socket-mode must be octal, from 0 to 0777, like 0660, not \"%s\"",
-                      reading->options.socket_mode);
+        return refuse_option(reading,
+                             "--socket-mode must be octal, from 0 to 0777, like 0660, not \"%s\"",
+                             reading->options.socket_mode);
     return check_address(reading, "admin-listen", reading->options.admin_listen);
 }
 
@@ -407,10 +410,11 @@ static enum err check_proxies(struct reading *reading)
     for (size_t i = 0; i < trusted->n; i++)
         if (strcmp(trusted->values[i], "unix:") != 0 &&
             cidr_parse(span_of(trusted->values[i]), &unused) != ERR_OK)
-            return refuse(reading,
-                          "trusted-proxy must be an address, or a range like 10.0.0.0/8 or "
-                          "2001:db8::/32 with nothing set behind the prefix, or unix:, not \"%s\"",
-                          trusted->values[i]);
+            return refuse_option(
+                reading,
+                "trusted-proxy must be an address, or a range like 10.0.0.0/8 or "
+                "2001:db8::/32 with nothing set behind the prefix, or unix:, not \"%s\"",
+                trusted->values[i]);
     return ERR_OK;
 }
 
@@ -419,15 +423,17 @@ static enum err check_origins(struct reading *reading)
     const struct option_list *allowed = &reading->options.allowed_origin;
     for (size_t i = 0; i < allowed->n; i++) {
         if (origin_pattern_is_socket(allowed->values[i]))
-            return refuse(reading,
-                          "--allowed-origin must be the origin of the page, which begins with "
-                          "http:// or https://, not that of the socket that it opens, \"%s\"",
-                          allowed->values[i]);
+            return refuse_option(
+                reading,
+                "--allowed-origin must be the origin of the page, which begins with "
+                "http:// or https://, not that of the socket that it opens, \"%s\"",
+                allowed->values[i]);
         if (!origin_pattern_is_valid(allowed->values[i]))
-            return refuse(reading,
-                          "--allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
-                          "https://app.example.com or https://*.example.com, not \"%s\"",
-                          allowed->values[i]);
+            return refuse_option(
+                reading,
+                "--allowed-origin must be SCHEME://HOST[:PORT] without a path, like "
+                "https://app.example.com or https://*.example.com, not \"%s\"",
+                allowed->values[i]);
     }
     return ERR_OK;
 }
@@ -445,8 +451,9 @@ static enum err check_together(struct reading *reading)
     if (error != ERR_OK)
         return error;
     if (options->silence_timeout <= options->ping_interval)
-        return refuse(reading, "--silence-timeout must be longer than --ping-interval, or every "
-                               "connection would be given up before its ping is answered");
+        return refuse_option(reading,
+                             "--silence-timeout must be longer than --ping-interval, or every "
+                             "connection would be given up before its ping is answered");
     return check_cors_headers(reading, &options->cors_header);
 }
 

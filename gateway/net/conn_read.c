@@ -73,7 +73,7 @@ static struct conn_rest *new_rest(struct conn *conn, const uint8_t *bytes, size_
     return rest;
 }
 
-static void keep_rest(struct conn *conn, const uint8_t *bytes, size_t len)
+static void keep_unread_bytes(struct conn *conn, const uint8_t *bytes, size_t len)
 {
     struct conn_rest *rest = NULL;
     if (len > 0) {
@@ -106,7 +106,7 @@ static void take_bytes(struct conn *conn, uint8_t *buffer, size_t kept, size_t g
     if (len - taken > CONN_REST_MAX_BYTES)
         conn->ops->on_gone(conn, false);
     else if (kept > 0 || taken < len)
-        keep_rest(conn, buffer + taken, len - taken);
+        keep_unread_bytes(conn, buffer + taken, len - taken);
 }
 
 struct span conn_rest(const struct conn *conn)
@@ -185,7 +185,7 @@ void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
         conn->ops->on_gone(conn, false);
         return;
     }
-    keep_rest(conn, bytes + taken, len - taken);
+    keep_unread_bytes(conn, bytes + taken, len - taken);
     if (is_deferred(conn))
         wait_in_throttle(conn);
 }
@@ -244,7 +244,7 @@ static void continue_reading(struct conn *conn)
     size_t taken = offer_bytes(conn, bytes, len);
     conn->loop->in_turn = NULL;
     if (conn->watch.fd >= 0)
-        keep_rest(conn, bytes + taken, len - taken);
+        keep_unread_bytes(conn, bytes + taken, len - taken);
 }
 
 /* ---- reads ---- */

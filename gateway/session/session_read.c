@@ -311,7 +311,7 @@ static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
     return len;       /* what follows a close frame or an error is not looked at */
 }
 
-static void note_heard(struct session *session)
+static void note_sign_of_life(struct session *session)
 {
     session->heard_ms = session_clock(session);
     if (session->is_suspect) {
@@ -329,7 +329,7 @@ size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
     if (session_is_holding(session))
         session_on_held_auth(session);
     else
-        note_heard(session);
+        note_sign_of_life(session);
     /* There is nothing to say on an event stream. */
     size_t taken = session->level == LEVEL_SSE ? len : read_frames(session, bytes, len);
     worker->answering = NULL;

@@ -120,7 +120,7 @@ static enum err file_read(struct backing *backing, const struct group *group,
 
 /* LMDB says "Input/output error" whenever less was written than it wanted: the disk knows better.
  */
-static void say_why_not(struct file_backing *file, enum err error, char *why)
+static void explain_write_error(struct file_backing *file, enum err error, char *why)
 {
     if (error != ERR_NO_MEMORY && file_lock_probe(file->path, why, STORE_WHY_MAX_BYTES) != ERR_OK)
         return;
@@ -136,7 +136,7 @@ static enum err file_commit(struct backing *backing, struct group *group, char *
     enum err error = file_commit_group(file, group);
     if (error == ERR_OK)
         return ERR_OK;
-    say_why_not(file, error, why);
+    explain_write_error(file, error, why);
     file->has_failed = true;
     file_lmdb_close(file->lmdb);
     file->lmdb = NULL;
