@@ -120,7 +120,8 @@ struct session {
     uint32_t ping_before;   /* and of the one before it, while n_unmatched is 2 */
     uint32_t until_s;       /* since 1970: when its credentials end; 0: never */
     uint16_t round_trip_ms; /* of the last ping; UINT16_MAX: not known yet */
-    uint16_t position;     /* in its client, shared with the sessions of its device (positions.h) */
+    uint16_t
+        position_number;   /* in its client, shared with the sessions of its device (positions.h) */
     uint8_t state : 4;     /* enum session_state */
     uint8_t level : 4;     /* enum handshake_level */
     bool has_ping_out : 1; /* one ping is under way: no pong has come since it was sent */
