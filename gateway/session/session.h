@@ -116,19 +116,18 @@ struct session {
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
-    uint32_t ping_number;   /* the low bits of what the last ping carries */
-    uint32_t ping_before;   /* and of the one before it, while n_unmatched is 2 */
-    uint32_t until_s;       /* since 1970: when its credentials end; 0: never */
-    uint16_t round_trip_ms; /* of the last ping; UINT16_MAX: not known yet */
-    uint16_t
-        position_number;   /* in its client, shared with the sessions of its device (positions.h) */
-    uint8_t state : 4;     /* enum session_state */
-    uint8_t level : 4;     /* enum handshake_level */
-    bool has_ping_out : 1; /* one ping is under way: no pong has come since it was sent */
-    uint8_t n_unmatched : 2; /* of the last two pings: those whose number no pong has brought */
-    bool wants_ping : 1;     /* numbered notifications were written since the last ping */
-    bool is_suspect : 1;     /* silent; one last look before it is closed */
-    bool is_draining : 1;    /* drain_at_ms holds */
+    uint32_t ping_number;     /* the low bits of what the last ping carries */
+    uint32_t ping_before;     /* and of the one before it, while n_unmatched is 2 */
+    uint32_t until_s;         /* since 1970: when its credentials end; 0: never */
+    uint16_t round_trip_ms;   /* of the last ping; UINT16_MAX: not known yet */
+    uint16_t position_number; /* of its device, among its client's positions (positions.h) */
+    uint8_t state : 4;        /* enum session_state */
+    uint8_t level : 4;        /* enum handshake_level */
+    bool has_ping_out : 1;    /* one ping is under way: no pong has come since it was sent */
+    uint8_t n_unmatched : 2;  /* of the last two pings: those whose number no pong has brought */
+    bool wants_ping : 1;      /* numbered notifications were written since the last ping */
+    bool is_suspect : 1;      /* silent; one last look before it is closed */
+    bool is_draining : 1;     /* drain_at_ms holds */
     bool has_peer_close : 1;
     bool is_given_up : 1;    /* there was no memory for what it needs */
     bool is_unfinished : 1;  /* a message or a frame has begun, and its end has not come */
