@@ -60,11 +60,18 @@ bool session_hold_is_over(const struct session *session)
     return session_is_holding(session) && held_wait_ms(session) <= 0;
 }
 
+/* --auth-timeout runs until a token has been verified. A session that waits after that, for what it
+ * has queued to be written, has --slow-timeout instead. */
+static bool awaits_token(const struct session *session)
+{
+    return session->state == SESSION_AUTH && !session_claim_is_known(session);
+}
+
 bool session_auth_is_over(const struct session *session, enum err *ret_error)
 {
     if (session_is_holding(session))
         return false; /* the message came in time, although it is not verified yet */
-    if (session->state == SESSION_AUTH &&
+    if (awaits_token(session) &&
         session_has_come(session_clock(session), session->extra->auth.by_ms)) {
         *ret_error = ERR_AUTH_TIMEOUT;
         return true;
@@ -80,7 +87,7 @@ static int32_t auth_wait_ms(const struct session *session)
         return held_wait_ms(session);
     if (session->until_s != 0)
         wait_ms = (int64_t)session->until_s * 1000 - clock_wall_ms();
-    if (session->state == SESSION_AUTH) {
+    if (awaits_token(session)) {
         int32_t by_ms = (int32_t)(session->extra->auth.by_ms - session_clock(session));
         wait_ms = by_ms < wait_ms ? by_ms : wait_ms;
     }

@@ -313,6 +313,21 @@ Test(handover, waits_until_what_the_session_has_queued_is_written)
     cr_expect_not_null(session_of("anna"));
 }
 
+/* The token came in time: that the subscriber reads slowly is another matter (--slow-timeout). */
+Test(handover, may_wait_for_longer_than_a_token_may_take)
+{
+    fixture.options.auth_timeout = 1000;
+    begin_unauthenticated("");
+    struct session *before = first_of(&accepting->unauthenticated);
+    subscriber_fill_socket(before);
+    subscriber_send(&subscriber, WS_PING, SPAN_LITERAL("first"));
+    say_token(TOKEN_PAYLOAD);
+    node_fixture_wait_ms(1500);
+    cr_assert_eq(before->state, SESSION_AUTH);
+    cr_expect_not_null(strstr(subscriber_read_all(&subscriber), "{\"type\":\"auth\""));
+    cr_expect_not_null(session_of("anna"));
+}
+
 /* ---- between two workers ---- */
 
 static struct worker *both[2];
