@@ -61,7 +61,7 @@ MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *react
 void conn_loop_fini(struct conn_loop *loop);
 
 enum {
-    CONN_BLOCKED = 1,   /* the socket accepts no more for now */
+    CONN_BLOCKED = 1,   /* the socket accepts no more at the moment */
     CONN_BROKEN = 2,    /* it ends at the end of the turn */
     CONN_SHAKING = 4,   /* the handshake is not complete */
     CONN_PAUSED = 8,    /* nothing more is read */

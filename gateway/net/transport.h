@@ -35,7 +35,7 @@ struct transport_ops {
     enum transport_state (*shake)(struct transport *transport, int fd);
     /* `bytes` has room for TRANSPORT_ROOM_BYTES. MOVED: ret_read->len bytes were read. All unread
      * bytes, and the end of the stream, stay in the socket and never in the transport, so that
-     * epoll reports them. WANTS_READ or WANTS_WRITE: there are no bytes for now. After WANTS_WRITE
+     * epoll reports them. WANTS_READ or WANTS_WRITE: there are no bytes yet. After WANTS_WRITE
      * there will be none, however many arrive, until the peer has read some of what it was sent, so
      * the caller must stop watching the socket for EPOLLIN. *ret_read is set in each case. */
     enum transport_state (*read)(struct transport *transport, int fd, uint8_t *bytes,

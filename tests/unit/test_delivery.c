@@ -81,7 +81,7 @@ Test(delivery, gives_a_notification_to_every_session_of_the_user_and_to_no_other
     free(third);
 }
 
-/* CONTRACT 5.2: a notification with ttl 0 is for now or not at all. */
+/* CONTRACT 5.2: a notification with ttl 0 is delivered at once or never. */
 Test(delivery, drops_what_has_ttl_0_where_there_is_no_room_and_stays_live)
 {
     subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);

@@ -20,18 +20,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_FDS = 20000, MAX_USERS = 1000000, USER_DIGITS = 6 };
-enum { READ_BYTES = 65536, REQUEST_BYTES = 1048576, EVENTS = 512 };
+enum { MAX_FDS = 20000, MAX_USERS = 1000000, READ_BYTES = 65536, EVENTS = 512 };
 
 /* What a descriptor is for. */
 enum { UNUSED, SUBSCRIBER_PORT, ADMIN_PORT, SUBSCRIBER, PUBLISHER };
 
 static uint8_t kinds[MAX_FDS];
 static int users[MAX_USERS]; /* the subscriber's descriptor; 0: none */
-static struct rest {
-    char *bytes;
-    size_t len;
-} rests[MAX_FDS];
 static int poller;
 
 static void die(const char *what)
@@ -111,53 +106,18 @@ static void send_frame(int fd, const char *data, size_t len)
     send_all(fd, frame, head + len);
 }
 
-/* A request of one user, or of many: {"userIds":["u000000","u000001",...],...}. */
-static void send_to_users(const char *bytes, const char *end, const char *data, size_t len)
-{
-    static const char one[] = "\"userId\":\"u", many[] = "\"userIds\":[";
-    const char *at = memmem(bytes, (size_t)(end - bytes), one, sizeof one - 1);
-    if (at != NULL) {
-        send_frame(users[find_user(bytes, (size_t)(end - bytes), one)], data, len);
-        return;
-    }
-    at = memmem(bytes, (size_t)(end - bytes), many, sizeof many - 1);
-    for (at += sizeof many - 1; at[1] == 'u'; at += USER_DIGITS + 4)
-        send_frame(users[strtoul(at + 2, NULL, 10) % MAX_USERS], data, len);
-}
-
+/* A request is small and comes over loopback, so one read brings the whole of it. */
 static void take_push(int fd, const char *bytes, size_t len)
 {
     static const char answer[] = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
     static const char mark[] = "\"data\":";
     const char *data = memmem(bytes, len, mark, sizeof mark - 1);
-    if (data == NULL)
-        die("a request without data");
-    send_to_users(bytes, data, data + sizeof mark - 1,
-                  (size_t)(bytes + len - data) - (sizeof mark - 1) - 1);
+    if (data == NULL || bytes[len - 1] != '}')
+        die("not one whole request");
+    data += sizeof mark - 1;
+    send_frame(users[find_user(bytes, len, "\"userId\":\"u")], data,
+               (size_t)(bytes + len - data) - 1);
     send_all(fd, answer, sizeof answer - 1);
-}
-
-static void end_connection(int fd)
-{
-    close(fd);
-    kinds[fd] = UNUSED;
-    rests[fd].len = 0;
-}
-
-/* A request that has not ended yet: it goes on after what is kept of it. */
-static void keep_rest(int fd, const char *bytes, size_t len)
-{
-    struct rest *rest = &rests[fd];
-    if (rest->bytes == NULL)
-        rest->bytes = malloc(REQUEST_BYTES);
-    if (rest->bytes == NULL || rest->len + len > REQUEST_BYTES)
-        die("a request is too long");
-    memcpy(rest->bytes + rest->len, bytes, len);
-    rest->len += len;
-    if (rest->bytes[rest->len - 1] != '}')
-        return;
-    take_push(fd, rest->bytes, rest->len);
-    rest->len = 0;
 }
 
 static void read_from(int fd)
@@ -166,14 +126,14 @@ static void read_from(int fd)
     ssize_t n = recv(fd, bytes, sizeof bytes, 0);
     if (n < 0 && errno == EAGAIN)
         return;
-    if (n <= 0)
-        end_connection(fd);
-    else if (kinds[fd] == SUBSCRIBER)
+    if (n <= 0) {
+        close(fd);
+        kinds[fd] = UNUSED;
+    } else if (kinds[fd] == SUBSCRIBER) {
         take_handshake(fd, bytes, (size_t)n);
-    else if (rests[fd].len == 0 && bytes[n - 1] == '}')
+    } else {
         take_push(fd, bytes, (size_t)n);
-    else
-        keep_rest(fd, bytes, (size_t)n);
+    }
 }
 
 int main(int argc, char **argv)
