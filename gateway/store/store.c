@@ -11,9 +11,20 @@ void store_close(struct store *store)
 
 /* ---- requests ---- */
 
+static void submit_one(struct store *store, struct store_request *request, enum store_op op)
+{
+    request->next = NULL;
+    store->ops->submit(store, request, op);
+}
+
 void store_append(struct store *store, struct store_append *append)
 {
-    store->ops->submit(store, &append->request, STORE_OP_APPEND);
+    submit_one(store, &append->request, STORE_OP_APPEND);
+}
+
+void store_append_many(struct store *store, struct store_append *first)
+{
+    store->ops->submit(store, &first->request, STORE_OP_APPEND);
 }
 
 void store_page(struct store *store, struct store_page *page)
@@ -25,45 +36,45 @@ void store_page(struct store *store, struct store_page *page)
     page->n_withdrawn = 0;
     page->withdrawn = NULL;
     page->blocked_until_ms = 0;
-    store->ops->submit(store, &page->request, STORE_OP_PAGE);
+    submit_one(store, &page->request, STORE_OP_PAGE);
 }
 
 void store_ack(struct store *store, struct store_ack *ack)
 {
-    store->ops->submit(store, &ack->request, STORE_OP_ACK);
+    submit_one(store, &ack->request, STORE_OP_ACK);
 }
 
 void store_peek(struct store *store, struct store_peek *peek)
 {
-    store->ops->submit(store, &peek->request, STORE_OP_PEEK);
+    submit_one(store, &peek->request, STORE_OP_PEEK);
 }
 
 void store_look(struct store *store, struct store_look *look)
 {
-    store->ops->submit(store, &look->request, STORE_OP_LOOK);
+    submit_one(store, &look->request, STORE_OP_LOOK);
 }
 
 void store_withdraw(struct store *store, struct store_withdraw *withdraw)
 {
     withdraw->n_removed = 0;
-    store->ops->submit(store, &withdraw->request, STORE_OP_WITHDRAW);
+    submit_one(store, &withdraw->request, STORE_OP_WITHDRAW);
 }
 
 void store_block(struct store *store, struct store_block *block)
 {
     block->until_ms = 0;
-    store->ops->submit(store, &block->request, STORE_OP_BLOCK);
+    submit_one(store, &block->request, STORE_OP_BLOCK);
 }
 
 void store_ticket_give(struct store *store, struct store_ticket_give *give)
 {
-    store->ops->submit(store, &give->request, STORE_OP_TICKET_GIVE);
+    submit_one(store, &give->request, STORE_OP_TICKET_GIVE);
 }
 
 void store_ticket_take(struct store *store, struct store_ticket_take *take)
 {
     take->user_id_len = 0;
-    store->ops->submit(store, &take->request, STORE_OP_TICKET_TAKE);
+    submit_one(store, &take->request, STORE_OP_TICKET_TAKE);
 }
 
 void store_broadcast(struct store *store, struct store_broadcast *broadcast)

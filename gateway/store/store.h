@@ -54,6 +54,9 @@ struct store;
 void store_close(struct store *store);
 
 void store_append(struct store *store, struct store_append *append);
+/* As store_append for each in turn; `request.next` of each is the next one's request, NULL the last
+ * one's. The store takes its lock, and wakes its thread, once for all (Redis: once a lane). */
+void store_append_many(struct store *store, struct store_append *first);
 void store_page(struct store *store, struct store_page *page);
 void store_ack(struct store *store, struct store_ack *ack);
 void store_peek(struct store *store, struct store_peek *peek);

@@ -29,7 +29,9 @@ struct store_ops {
     const char *kind;
     bool is_shared; /* with other nodes */
     void (*close)(struct store *store);
-    /* Takes a request of any kind; its answer's lists are empty and its counts 0. Any thread. */
+    /* Takes a request of any kind, or several of one kind that are linked by `next`, the last one's
+     * NULL, as if each came by itself. Their answers' lists are empty and their counts 0. Any
+     * thread. */
     void (*submit)(struct store *store, struct store_request *request, enum store_op op);
     /* A broadcast is not kept, so it need not be carried out in order with the requests. Any
      * thread. */

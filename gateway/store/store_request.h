@@ -25,7 +25,8 @@ enum { STORE_MAX_BLOCKS = 100000 }; /* users that the local stores have blocked 
 struct store_request {
     void (*on_done)(struct store_request *request);
     unsigned lane;              /* the user's home worker: index into store_config.lanes */
-    struct store_request *next; /* the store's own, while it has the request */
+    struct store_request *next; /* the store's own, while it has the request; for
+                                 * store_append_many also the caller's, until the call */
     int op;                     /* the store's own */
 };
 

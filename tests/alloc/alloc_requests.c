@@ -46,9 +46,13 @@ static void append_targets(struct store_append *append)
 static void submit(struct store *asked, struct store_request *request, enum store_op op)
 {
     (void)asked;
-    if (op == STORE_OP_APPEND)
-        append_targets(CONTAINER_OF(request, struct store_append, request));
-    request->on_done(request);
+    while (request != NULL) {
+        struct store_request *next = request->next;
+        if (op == STORE_OP_APPEND)
+            append_targets(CONTAINER_OF(request, struct store_append, request));
+        request->on_done(request);
+        request = next;
+    }
 }
 
 static void broadcast(struct store *asked, struct store_broadcast *question)

@@ -49,9 +49,8 @@ static void check_pages(const struct sim_store *sim_store, unsigned lane)
         sim_fail(sim_store->sim, "%u pages of worker %u are under way", n, lane);
 }
 
-static void hold(struct store *store, struct store_request *request, enum store_op op)
+static void hold_one(struct sim_store *sim_store, struct store_request *request, enum store_op op)
 {
-    struct sim_store *sim_store = (struct sim_store *)(void *)store;
     if (op == STORE_OP_ACK && !sim_store->is_dead)
         sim_model_acking(sim_store->sim, CONTAINER_OF(request, struct store_ack, request));
     struct held *held = calloc(1, sizeof *held);
@@ -59,6 +58,16 @@ static void hold(struct store *store, struct store_request *request, enum store_
     list_append(sim_store->is_dead ? &sim_store->unanswered : &sim_store->waiting, &held->link);
     if (op == STORE_OP_PAGE && !sim_store->is_dead)
         check_pages(sim_store, request->lane);
+}
+
+static void hold(struct store *store, struct store_request *first, enum store_op op)
+{
+    struct store_request *next;
+    for (struct store_request *request = first; request != NULL; request = next) {
+        next = request->next;
+        request->next = NULL;
+        hold_one((struct sim_store *)(void *)store, request, op);
+    }
 }
 
 static void leave(struct store *store, unsigned lane, struct span user_id)

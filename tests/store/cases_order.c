@@ -33,6 +33,42 @@ Test(store_contract, looks_and_peeks_keep_the_order_of_the_requests_of_one_threa
     }
 }
 
+/* ---- appends that are asked for together ---- */
+
+enum { MANY = 60, MANY_USERS = 3 };
+
+/* As the last of a call that came before, and before what comes after: in the order of the chain.
+ */
+Test(store_contract, many_appends_of_one_call_are_carried_out_in_their_order)
+{
+    static const char *const users[MANY_USERS] = {"anna", "bert", "cleo"};
+    static struct append_call calls[MANY];
+    struct append_call after;
+    append_one(store, "anna", "{}", 60);
+    for (unsigned i = 0; i < MANY; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "{\"n\":%u}", i);
+        append_prepare(&calls[i], users[i % MANY_USERS], span_of(text), 60);
+        calls[i].append.request.next = i + 1 < MANY ? &calls[i + 1].append.request : NULL;
+    }
+    is_inside_a_call = true;
+    store_append_many(store, &calls[0].append);
+    is_inside_a_call = false;
+    append_begin(store, &after, "anna", SPAN_LITERAL("{}"), 60);
+    for (unsigned i = 0; i < MANY; i++) {
+        append_end(&calls[i]);
+        cr_assert_eq(calls[i].target.error, ERR_OK);
+        cr_assert_eq(calls[i].target.seq, i / MANY_USERS + 1 + (i % MANY_USERS == 0));
+    }
+    append_end(&after);
+    cr_assert_eq(after.target.seq, MANY / MANY_USERS + 2);
+    struct store_page page = page_all(store, "bert");
+    cr_assert_eq(page.n_notes, MANY / MANY_USERS);
+    for (unsigned i = 0; i < page.n_notes; i++)
+        expect_number(page.notes[i], (int)(i * MANY_USERS + 1));
+    page_free(&page);
+}
+
 /* ---- withdrawals while others append ---- */
 
 enum { RACED = 200 };

@@ -92,6 +92,17 @@ void append_begin(struct store *to, struct append_call *call, const char *user, 
     append_to_begin(to, call, &call->target, 1, data, ttl_s);
 }
 
+void append_prepare(struct append_call *call, const char *user, struct span data, uint32_t ttl_s)
+{
+    call_init(&call->call);
+    call->target = (struct store_target){.user_id = span_of(user)};
+    call->append = (struct store_append){.request.on_done = on_append,
+                                         .payload = payload_new(data),
+                                         .ttl_s = ttl_s,
+                                         .n_targets = 1,
+                                         .targets = &call->target};
+}
+
 void append_end(struct append_call *call)
 {
     call_wait(&call->call);

@@ -69,6 +69,9 @@ void on_peek(struct store_request *request);
 /* `asked` says all but the request itself; its payload becomes the call's. */
 void append_start(struct store *to, struct append_call *call, struct store_append asked);
 
+/* A call that the case asks for itself, with store_append_many. */
+void append_prepare(struct append_call *call, const char *user, struct span data, uint32_t ttl_s);
+
 void append_begin(struct store *to, struct append_call *call, const char *user, struct span data,
                   uint32_t ttl_s);
 

@@ -2,6 +2,7 @@
 
 struct redis_server server;
 struct reactor *lane;
+unsigned n_lanes = 1;
 pthread_t lane_thread;
 atomic_int n_missed;
 void (*on_missed_too)(struct span user_id);
@@ -37,11 +38,14 @@ void prepare_server(void)
 struct store *open_on(struct store_config *config, const char *url)
 {
     static char why[300];
+    static struct reactor *lanes[2];
     static struct store *opened;
     cr_assert_eq(reactor_new(&lane), ERR_OK);
     config->url = url;
-    config->lanes = &lane;
-    config->n_lanes = 1;
+    lanes[0] = lane;
+    lanes[1] = lane;
+    config->lanes = lanes;
+    config->n_lanes = n_lanes;
     config->events.on_missed = record_missed;
     recorder.state = -1;
     cr_assert_eq(store_open(config, &opened, why, sizeof why), ERR_OK, "%s", why);

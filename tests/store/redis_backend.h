@@ -11,7 +11,8 @@
 enum { SOON_MS = 5000 };
 
 extern struct redis_server server;
-extern struct reactor *lane;
+extern struct reactor *lane; /* the reactor of all lanes */
+extern unsigned n_lanes;     /* of the store that is opened next; 1 or 2 */
 extern pthread_t lane_thread;
 extern atomic_int n_missed; /* calls of on_missed */
 

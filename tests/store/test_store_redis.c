@@ -52,6 +52,26 @@ Test(store_redis, tells_another_node_and_counts_the_nodes)
     lane_thread = first_thread;
 }
 
+/* Lanes take turns in the chain; each gets its own in their order, and none is left out. */
+Test(store_redis, gives_each_lane_its_own_of_many_appends)
+{
+    enum { MANY = 40 };
+    static struct append_call calls[MANY];
+    n_lanes = 2;
+    contract_open_with(1000, 1 << 20);
+    for (unsigned i = 0; i < MANY; i++) {
+        append_prepare(&calls[i], i % 2 == 0 ? "anna" : "bert", SPAN_LITERAL("{}"), 60);
+        calls[i].append.request.lane = i % 2;
+        calls[i].append.request.next = i + 1 < MANY ? &calls[i + 1].append.request : NULL;
+    }
+    store_append_many(store, &calls[0].append);
+    for (unsigned i = 0; i < MANY; i++) {
+        append_end(&calls[i]);
+        cr_assert_eq(calls[i].target.error, ERR_OK);
+        cr_assert_eq(calls[i].target.seq, i / 2 + 1);
+    }
+}
+
 static struct page_call late_calls[2];
 
 /* A leave carries out what was asked before it: both pages arrive while all users are visited. */

@@ -69,9 +69,8 @@ static void note_ack(const struct store_ack *ack)
         memcpy(between.last_ack.device, ack->device.bytes, ack->device.len);
 }
 
-static void submit(struct store *store, struct store_request *request, enum store_op op)
+static void submit_one(struct store_request *request, enum store_op op)
 {
-    (void)store;
     between.counts[op]++;
     if (op == STORE_OP_ACK)
         note_ack(CONTAINER_OF(request, struct store_ack, request));
@@ -82,6 +81,18 @@ static void submit(struct store *store, struct store_request *request, enum stor
     list_append(&between.asked, &asked->link);
     request->on_done = on_inner_done;
     between.inner->ops->submit(between.inner, request, op);
+}
+
+/* Each by itself. */
+static void submit(struct store *store, struct store_request *first, enum store_op op)
+{
+    struct store_request *next;
+    (void)store;
+    for (struct store_request *request = first; request != NULL; request = next) {
+        next = request->next;
+        request->next = NULL;
+        submit_one(request, op);
+    }
 }
 
 static void broadcast(struct store *store, struct store_broadcast *question)

@@ -36,18 +36,28 @@ static struct store_local *local_of(struct store *store)
 
 /* ---- the queue ---- */
 
+/* Marks the requests of a chain; answers the last of them. */
+static struct store_request *mark_chain(struct store_request *first, enum store_op op)
+{
+    struct store_request *last = first;
+    for (struct store_request *request = first; request != NULL; request = request->next) {
+        request->op = (int)op;
+        last = request;
+    }
+    return last;
+}
+
 /* The thread is woken once a batch: by the caller that finds it asleep. */
-static void local_submit(struct store *store, struct store_request *request, enum store_op op)
+static void local_submit(struct store *store, struct store_request *first, enum store_op op)
 {
     struct store_local *local = local_of(store);
-    request->op = (int)op;
-    request->next = NULL;
+    struct store_request *last = mark_chain(first, op);
     pthread_mutex_lock(&local->lock);
     if (local->first == NULL)
-        local->first = request;
+        local->first = first;
     else
-        local->last->next = request;
-    local->last = request;
+        local->last->next = first;
+    local->last = last;
     bool must_wake = local->is_asleep;
     local->is_asleep = false;
     pthread_mutex_unlock(&local->lock);

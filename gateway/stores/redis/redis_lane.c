@@ -143,12 +143,13 @@ static void deliver_requests(struct letter *letter)
     run_queue(CONTAINER_OF(letter, struct redis_lane, letter), true);
 }
 
-void redis_lane_submit(struct redis_lane *lane, struct store_request *request)
+void redis_lane_submit(struct redis_lane *lane, struct store_request *first,
+                       struct store_request *last)
 {
-    request->next = NULL;
+    last->next = NULL;
     pthread_mutex_lock(&lane->lock);
-    *lane->queue_last = request;
-    lane->queue_last = &request->next;
+    *lane->queue_last = first;
+    lane->queue_last = &last->next;
     bool must_post = !lane->is_posted;
     lane->is_posted = true;
     pthread_mutex_unlock(&lane->lock);

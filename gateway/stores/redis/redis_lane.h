@@ -15,8 +15,10 @@ MUST_CHECK enum err redis_lane_new(struct redis_common *common, struct reactor *
 /* When the reactor runs no more. Answers every request that was submitted. NULL is fine. */
 void redis_lane_free(struct redis_lane *lane);
 
-/* Any thread. request->op says what it is: an enum store_op, or REDIS_OP_BROADCAST. */
-void redis_lane_submit(struct redis_lane *lane, struct store_request *request);
+/* Any thread. The requests from `first` to `last` are linked by `next`; the op of each says what it
+ * is: an enum store_op, or REDIS_OP_BROADCAST. */
+void redis_lane_submit(struct redis_lane *lane, struct store_request *first,
+                       struct store_request *last);
 
 /* On the lane's thread. */
 void redis_lane_leave(struct redis_lane *lane, struct span user_id);

@@ -22,12 +22,35 @@ static struct store_redis *redis_of(struct store *store)
     return CONTAINER_OF(store, struct store_redis, store);
 }
 
-static void redis_submit(struct store *store, struct store_request *request, enum store_op op)
+/* Hands the lane of the first request all of the chain that is that lane's, in their order. Returns
+ * the chain of the others. */
+static struct store_request *submit_to_lane(struct store_redis *redis, struct store_request *first)
+{
+    struct store_request *others = NULL;
+    struct store_request **others_last = &others;
+    struct store_request *last = first;
+    assert(first->lane < redis->n_lanes);
+    for (struct store_request *request = first->next; request != NULL; request = request->next) {
+        if (request->lane == first->lane) {
+            last->next = request;
+            last = request;
+        } else {
+            *others_last = request;
+            others_last = &request->next;
+        }
+    }
+    *others_last = NULL;
+    redis_lane_submit(redis->lanes[first->lane], first, last);
+    return others;
+}
+
+static void redis_submit(struct store *store, struct store_request *first, enum store_op op)
 {
     struct store_redis *redis = redis_of(store);
-    assert(request->lane < redis->n_lanes);
-    request->op = (int)op;
-    redis_lane_submit(redis->lanes[request->lane], request);
+    for (struct store_request *request = first; request != NULL; request = request->next)
+        request->op = (int)op;
+    while (first != NULL)
+        first = submit_to_lane(redis, first);
 }
 
 static void redis_leave(struct store *store, unsigned lane, struct span user_id)
@@ -41,7 +64,7 @@ static void redis_leave(struct store *store, unsigned lane, struct span user_id)
 static void redis_broadcast(struct store *store, struct store_broadcast *broadcast)
 {
     broadcast->request.op = REDIS_OP_BROADCAST;
-    redis_lane_submit(redis_of(store)->lanes[0], &broadcast->request);
+    redis_lane_submit(redis_of(store)->lanes[0], &broadcast->request, &broadcast->request);
 }
 
 static void redis_describe(struct store *store, char *out, size_t cap)
