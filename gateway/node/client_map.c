@@ -194,7 +194,7 @@ struct client_known client_map_known(struct client_map *map, struct span user_id
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
-    struct client_known known = {0};
+    struct client_known known = {.home = home_of(map, hash)};
     pthread_mutex_lock(&shard->lock);
     const struct client *client = *link_of(map, shard, hash, user_id);
     if (client != NULL && !epoch_is_none(client->epoch)) {

@@ -27,10 +27,11 @@ unsigned client_map_count(struct client_map *map, struct span user_id);
 /* Any thread. Records that events may have been missed; the next client_map_take reports it. */
 void client_map_missed(struct client_map *map, struct span user_id, enum missed missed);
 
-/* Any thread. What this node knows of a user who is present: the epoch, the highest number, and how
- * far the sessions without a device have acknowledged (0 for a user with devices, whose position
- * only the store knows). Otherwise no epoch and zeros. */
+/* Any thread. The home of a user, and what this node knows of one who is present: the epoch, the
+ * highest number, and how far the sessions without a device have acknowledged (0 for a user with
+ * devices, whose position only the store knows). Otherwise no epoch and zeros. */
 struct client_known {
+    unsigned home;
     struct epoch epoch;
     uint64_t head;
     uint64_t acked;

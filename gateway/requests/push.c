@@ -3,10 +3,12 @@
  * to the caller. One with ttl 0 goes straight to the sessions that are open, and the store never
  * sees it.
  *
- * The targets of a push go to the store in slices: each has users of one home only, because the
- * store keeps the order of requests within a lane alone, and at most SLICE_TARGETS, because the
- * commit of many thousands would delay everything else. When the last slice is answered the push
- * is: every target with its own result, or with ERR_NO_MEMORY for all when nothing was begun. */
+ * A push to one user, which most are, has the store's request in its own struct and needs no memory
+ * but its payload. The targets of another one go to the store in slices: each has users of one home
+ * only, because the store keeps the order of requests within a lane alone, and at most
+ * SLICE_TARGETS, because the commit of many thousands would delay everything else. When the last
+ * slice is answered the push is: every target with its own result, or with ERR_NO_MEMORY for all
+ * when nothing was begun. */
 #include "gateway/requests/push.h"
 
 #include "gateway/base/clock.h"
@@ -24,10 +26,10 @@ struct slice {
     struct push_work *work;
 };
 
-/* One push that the store has. Its targets are sorted into groups by their home. */
+/* A push to many that the store has, in one block of memory. Its targets are sorted by their home.
+ */
 struct push_work {
     struct gateway_push *push;
-    struct node *node;
     struct payload *payload;
     atomic_size_t n_left; /* slices */
     size_t n_slices;
@@ -35,6 +37,22 @@ struct push_work {
     size_t *indexes; /* for each of `targets`: its index in the push */
     struct store_target targets[];
 };
+
+/* The appends of one call, which the store is asked for together. */
+struct append_chain {
+    struct store_append *first;
+    struct store_append *last;
+};
+
+static void chain_append(struct append_chain *chain, struct store_append *append)
+{
+    append->request.next = NULL;
+    if (chain->first == NULL)
+        chain->first = append;
+    else
+        chain->last->request.next = &append->request;
+    chain->last = append;
+}
 
 static void refuse_push(struct gateway_push *push, enum err error)
 {
@@ -44,6 +62,8 @@ static void refuse_push(struct gateway_push *push, enum err error)
     push->on_done(push);
 }
 
+/* ---- what the store answers ---- */
+
 static void count_target(const struct gateway_target *target, enum metric when_offline)
 {
     if (target->error != ERR_OK)
@@ -52,10 +72,9 @@ static void count_target(const struct gateway_target *target, enum metric when_o
         metrics_count(target->nodes > 0 ? METRIC_PUSH_SENT : when_offline);
 }
 
-static void take_target_answer(struct push_work *work, size_t i)
+static void take_target_answer(const struct node *node, const struct store_target *stored,
+                               struct gateway_target *target)
 {
-    const struct store_target *stored = &work->targets[i];
-    struct gateway_target *target = &work->push->targets[work->indexes[i]];
     /* To a caller a full store is one that is away: it tries again later. */
     target->error = stored->error == ERR_FULL ? ERR_STORE_UNAVAILABLE : stored->error;
     if (stored->error == ERR_OK) {
@@ -63,7 +82,7 @@ static void take_target_answer(struct push_work *work, size_t i)
         target->epoch = stored->epoch;
         target->seq = stored->seq;
         target->expires_ms = stored->expires_ms;
-        target->online = client_map_count(work->node->map, target->user_id);
+        target->online = client_map_count(node->map, target->user_id);
         target->nodes = stored->nodes;
         if (target->online > 0 && target->nodes == 0)
             target->nodes = 1;
@@ -71,36 +90,35 @@ static void take_target_answer(struct push_work *work, size_t i)
     count_target(target, METRIC_PUSH_STORED);
 }
 
-static void free_push_work(struct push_work *work)
+static void on_one_appended(struct store_request *request)
 {
-    if (work == NULL)
+    struct gateway_push *push = CONTAINER_OF(request, struct gateway_push, own.append.request);
+    payload_unref(push->own.append.payload);
+    take_target_answer(push->own.node, &push->own.target, &push->targets[0]);
+    if (push->wait_ms > 0 && push->targets[0].error == ERR_OK &&
+        push_waits_begin(push->own.node, push, push->own.target.time_ms))
         return;
-    free(work->indexes);
-    free(work->slices);
-    free(work);
+    push->on_done(push);
 }
 
 static void finish_push(struct push_work *work)
 {
     struct gateway_push *push = work->push;
-    struct node *node = work->node;
-    int64_t time_ms = work->targets[0].time_ms;
     for (size_t i = 0; i < push->n_targets; i++)
-        take_target_answer(work, i);
+        take_target_answer(push->own.node, &work->targets[i], &push->targets[work->indexes[i]]);
     payload_unref(work->payload);
-    free_push_work(work);
-    if (push->wait_ms > 0 && push->targets[0].error == ERR_OK &&
-        push_waits_begin(node, push, time_ms))
-        return;
+    free(work);
     push->on_done(push);
 }
 
-static void on_appended(struct store_request *request)
+static void on_slice_appended(struct store_request *request)
 {
     struct push_work *work = CONTAINER_OF(request, struct slice, append.request)->work;
     if (atomic_fetch_sub(&work->n_left, 1) == 1)
         finish_push(work);
 }
+
+/* ---- what the store is asked ---- */
 
 /* Of what must be the same in a repeat with the same idempotency key. */
 static enum err fingerprint_push(const struct gateway_push *push, struct store_print *ret_print)
@@ -110,6 +128,57 @@ static enum err fingerprint_push(const struct gateway_push *push, struct store_p
     return digest_of(parts, sizeof parts / sizeof parts[0], ret_print->bytes);
 }
 
+/* Answers the user's home. */
+static unsigned fill_target(const struct node *node, struct span user_id,
+                            struct store_target *target)
+{
+    struct client_known known = client_map_known(node->map, user_id);
+    target->user_id = user_id;
+    target->known_epoch = known.epoch;
+    target->known_head = known.head;
+    target->known_acked = known.acked;
+    return known.home;
+}
+
+static void fill_append(struct store_append *append, const struct gateway_push *push,
+                        struct payload *payload, const struct store_print *print)
+{
+    append->payload = payload;
+    append->ttl_s = push->ttl_s;
+    append->idempotency_key = push->idempotency_key;
+    append->print = *print;
+}
+
+static void push_to_one(struct gateway_push *push, struct payload *payload,
+                        const struct store_print *print, struct append_chain *chain)
+{
+    struct store_append *append = &push->own.append;
+    fill_append(append, push, payload_ref(payload), print);
+    append->request.on_done = on_one_appended;
+    append->request.lane = fill_target(push->own.node, push->targets[0].user_id, &push->own.target);
+    append->n_targets = 1;
+    append->targets = &push->own.target;
+    chain_append(chain, append);
+}
+
+/* One block: the work and its targets, then the slices, the indexes, and last what is needed only
+ * while the targets are sorted. NULL: out of memory. */
+static struct push_work *push_work_new(size_t n, unsigned n_homes, unsigned **ret_homes)
+{
+    size_t n_slices = n / SLICE_TARGETS + (n < n_homes ? n : n_homes);
+    size_t slices_at = sizeof(struct push_work) + n * sizeof(struct store_target);
+    size_t indexes_at = slices_at + n_slices * sizeof(struct slice);
+    size_t homes_at = indexes_at + n * sizeof(size_t);
+    char *block = malloc(homes_at + n * sizeof(unsigned));
+    if (block == NULL)
+        return NULL;
+    struct push_work *work = (struct push_work *)(void *)block;
+    *work = (struct push_work){.slices = (struct slice *)(void *)(block + slices_at),
+                               .indexes = (size_t *)(void *)(block + indexes_at)};
+    *ret_homes = (unsigned *)(void *)(block + homes_at);
+    return work;
+}
+
 /* Puts the targets whose home is that worker into work->targets from `at` on. Answers their end. */
 static size_t fill_group(struct push_work *work, unsigned home, const unsigned *homes, size_t at)
 {
@@ -117,12 +186,7 @@ static size_t fill_group(struct push_work *work, unsigned home, const unsigned *
         if (homes[i] != home)
             continue;
         work->indexes[at] = i;
-        struct store_target *target = &work->targets[at++];
-        target->user_id = work->push->targets[i].user_id;
-        struct client_known known = client_map_known(work->node->map, target->user_id);
-        target->known_epoch = known.epoch;
-        target->known_head = known.head;
-        target->known_acked = known.acked;
+        fill_target(work->push->own.node, work->push->targets[i].user_id, &work->targets[at++]);
     }
     return at;
 }
@@ -133,65 +197,51 @@ static void fill_slices(struct push_work *work, unsigned home, size_t at, size_t
     for (; at < end; at += SLICE_TARGETS) {
         struct slice *slice = &work->slices[work->n_slices++];
         slice->work = work;
-        slice->append = (struct store_append){
-            .request = {.on_done = on_appended, .lane = home},
-            .payload = work->payload,
-            .ttl_s = work->push->ttl_s,
-            .idempotency_key = work->push->idempotency_key,
-            .print = *print,
-            .n_targets = end - at < SLICE_TARGETS ? end - at : SLICE_TARGETS,
-            .targets = work->targets + at,
-        };
+        fill_append(&slice->append, work->push, work->payload, print);
+        slice->append.request.on_done = on_slice_appended;
+        slice->append.request.lane = home;
+        slice->append.n_targets = end - at < SLICE_TARGETS ? end - at : SLICE_TARGETS;
+        slice->append.targets = work->targets + at;
     }
 }
 
-/* ERR_NO_MEMORY: nothing was asked of the store. */
-static enum err divide_targets(struct push_work *work, const struct store_print *print)
+/* ERR_NO_MEMORY: nothing is asked of the store. */
+static enum err push_to_many(struct gateway_push *push, struct payload *payload,
+                             const struct store_print *print, struct append_chain *chain)
 {
-    size_t n = work->push->n_targets;
-    unsigned n_homes = work->node->n_workers;
-    unsigned *homes = calloc(n, sizeof *homes);
-    work->indexes = calloc(n, sizeof *work->indexes);
-    work->slices = calloc(n / SLICE_TARGETS + (n < n_homes ? n : n_homes), sizeof *work->slices);
-    enum err error = ERR_NO_MEMORY;
-    if (homes == NULL || work->indexes == NULL || work->slices == NULL)
-        goto out;
-    for (size_t i = 0; i < n; i++)
-        homes[i] = client_map_home(work->node->map, work->push->targets[i].user_id);
+    const struct node *node = push->own.node;
+    unsigned *homes;
+    struct push_work *work = push_work_new(push->n_targets, node->n_workers, &homes);
+    if (work == NULL)
+        return ERR_NO_MEMORY;
+    work->push = push;
+    work->payload = payload_ref(payload);
+    for (size_t i = 0; i < push->n_targets; i++)
+        homes[i] = client_map_home(node->map, push->targets[i].user_id);
     size_t at = 0;
-    for (unsigned home = 0; home < n_homes && at < n; home++) {
+    for (unsigned home = 0; home < node->n_workers && at < push->n_targets; home++) {
         size_t end = fill_group(work, home, homes, at);
         fill_slices(work, home, at, end, print);
         at = end;
     }
-    error = ERR_OK;
-out:
-    free(homes);
-    return error;
+    atomic_init(&work->n_left, work->n_slices);
+    for (size_t i = 0; i < work->n_slices; i++)
+        chain_append(chain, &work->slices[i].append);
+    return ERR_OK;
 }
 
-static void push_stored(struct node *node, struct gateway_push *push, struct payload *payload)
+/* What a request points to stays until it is done: the payload has a reference for it. */
+static void push_stored(struct gateway_push *push, struct payload *payload,
+                        struct append_chain *chain)
 {
     struct store_print print = {{0}};
-    struct push_work *work = calloc(1, sizeof *work + push->n_targets * sizeof work->targets[0]);
-    if (work == NULL)
-        goto fail;
-    work->push = push;
-    work->node = node;
-    work->payload = payload;
-    if ((push->idempotency_key.len > 0 && fingerprint_push(push, &print) != ERR_OK) ||
-        divide_targets(work, &print) != ERR_OK)
-        goto fail;
-    payload_ref(payload); /* what a request points to stays until it is done */
-    atomic_init(&work->n_left, work->n_slices);
-    struct slice *slices = work->slices; /* with the last answer the work is gone */
-    size_t n_slices = work->n_slices;
-    for (size_t i = 0; i < n_slices; i++)
-        store_append(node->store, &slices[i].append);
-    return;
-fail:
-    free_push_work(work);
-    refuse_push(push, ERR_NO_MEMORY);
+    enum err error = push->idempotency_key.len > 0 ? fingerprint_push(push, &print) : ERR_OK;
+    if (error == ERR_OK && push->n_targets == 1)
+        push_to_one(push, payload, &print, chain);
+    else if (error == ERR_OK)
+        error = push_to_many(push, payload, &print, chain);
+    if (error != ERR_OK)
+        refuse_push(push, ERR_NO_MEMORY);
 }
 
 static void push_ephemeral(struct node *node, struct gateway_push *push, struct payload *payload)
@@ -213,10 +263,11 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
     push->on_done(push);
 }
 
-void gateway_push(struct node *node, struct gateway_push *push)
+static void begin_push(struct node *node, struct gateway_push *push, struct append_chain *chain)
 {
     push->has_waited = false;
-    push->number = push->wait_ms > 0 ? push_waits_next_number(node) : 0;
+    push->own.node = node;
+    push->own.number = push->wait_ms > 0 ? push_waits_next_number(node) : 0;
     push->fate = GATEWAY_PENDING;
     struct payload *payload = payload_new_keyed(push->data, push->collapse_key);
     if (payload == NULL) {
@@ -224,10 +275,28 @@ void gateway_push(struct node *node, struct gateway_push *push)
         return;
     }
     if (push->ttl_s > 0)
-        push_stored(node, push, payload);
+        push_stored(push, payload, chain);
     else
         push_ephemeral(node, push, payload);
     payload_unref(payload);
+}
+
+void gateway_push(struct node *node, struct gateway_push *push)
+{
+    push->next = NULL;
+    gateway_push_many(node, push);
+}
+
+void gateway_push_many(struct node *node, struct gateway_push *first)
+{
+    struct append_chain chain = {0};
+    struct gateway_push *next;
+    for (struct gateway_push *push = first; push != NULL; push = next) {
+        next = push->next; /* one that is answered is its caller's */
+        begin_push(node, push, &chain);
+    }
+    if (chain.first != NULL)
+        store_append_many(node->store, chain.first);
 }
 
 void push_on_inbox_event(void *owner, struct span user_id, struct inbox_event event)

@@ -369,7 +369,7 @@ static void on_end_letter(struct letter *letter)
     LIST_FOR_EACH_SAFE(link, bucket_of(end->home, end->hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
-        if (wait->push->number == end->push) {
+        if (wait->push->own.number == end->push) {
             answer_wait(wait, GATEWAY_PENDING, GAP_NONE);
             break;
         }
@@ -384,7 +384,7 @@ void gateway_end_wait(struct node *node, struct gateway_push *push)
     if (end == NULL)
         return; /* its time will be over */
     end->home = node_home(node, user_id);
-    end->push = push->number;
+    end->push = push->own.number;
     end->hash = hash_bytes(user_id);
     worker_post(end->home, &end->letter, on_end_letter);
 }

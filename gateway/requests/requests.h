@@ -6,8 +6,8 @@
 #define HERALD_REQUESTS_H
 
 #include "gateway/net/listener.h"
+#include "gateway/store/store_request.h"
 #include "proto/note/gap.h"
-#include "proto/note/notification.h"
 
 struct node;
 
@@ -36,15 +36,25 @@ struct gateway_push {
                        * over. One target only */
     size_t n_targets;
     struct gateway_target *targets;
-    uint64_t number; /* the gateway's own: of a push that waits */
     /* out, with wait_ms */
-    bool has_waited;        /* false: WAITS_MAX wait already, or the node is draining */
-    enum gateway_fate fate; /* of the one target */
-    enum gap_cause cause;   /* GONE */
-    int64_t latency_ms;     /* DELIVERED: from acceptance to acknowledgement */
+    bool has_waited;           /* false: WAITS_MAX wait already, or the node is draining */
+    enum gateway_fate fate;    /* of the one target */
+    enum gap_cause cause;      /* GONE */
+    int64_t latency_ms;        /* DELIVERED: from acceptance to acknowledgement */
+    struct gateway_push *next; /* gateway_push_many: the next one; NULL: it is the last */
+    struct {                   /* the gateway's own, until on_done */
+        struct node *node;
+        uint64_t number;            /* of a push that waits */
+        struct store_append append; /* of a push to one user, with its target */
+        struct store_target target;
+    } own;
 };
 enum { WAITS_MAX = 1000 };
 void gateway_push(struct node *node, struct gateway_push *push);
+
+/* As gateway_push for each in turn, from `first` on, and each is answered by itself; the store is
+ * asked once for all of them. A push with ttl 0 does not wait for those before it. */
+void gateway_push_many(struct node *node, struct gateway_push *first);
 
 /* For a push whose caller has gone: if it waits, it is answered soon with what is known and makes
  * room for another. One that is answered already is left alone. */

@@ -91,7 +91,8 @@ static void on_pushed(struct gateway_push *push)
     n_answers++;
 }
 
-static void push_to(size_t n, uint32_t ttl_s, struct span idempotency_key)
+/* It asks for memory at most so many times. */
+static void push_to(size_t n, uint32_t ttl_s, struct span idempotency_key, unsigned long most)
 {
     struct gateway_target targets[TARGETS] = {{.user_id = SPAN_LITERAL("u")},
                                               {.user_id = SPAN_LITERAL("v")},
@@ -102,8 +103,10 @@ static void push_to(size_t n, uint32_t ttl_s, struct span idempotency_key)
                                 .idempotency_key = idempotency_key,
                                 .n_targets = n,
                                 .targets = targets};
+    unsigned long asked = fail_asked();
     gateway_push(&node, &push);
     expect_one_answer();
+    CHECK(fail_asked() - asked <= most);
     for (size_t i = 0; i < n; i++)
         (void)WENT_WELL(targets[i].error);
 }
@@ -278,9 +281,9 @@ static void broadcast_to_all(void)
 
 static void ask_everything(void)
 {
-    push_to(1, 60, SPAN_NONE);
-    push_to(TARGETS, 60, SPAN_LITERAL("key"));
-    push_to(1, 0, SPAN_NONE);
+    push_to(1, 60, SPAN_NONE, 1);
+    push_to(TARGETS, 60, SPAN_LITERAL("key"), 2);
+    push_to(1, 0, SPAN_NONE, 2);
     push_and_wait();
     kick_user();
     look_at_user();

@@ -79,6 +79,11 @@ bool fail_has_happened(void)
     return has_failed;
 }
 
+unsigned long fail_asked(void)
+{
+    return n_asked;
+}
+
 void fail_no_more(void)
 {
     is_over = true;

@@ -17,6 +17,9 @@ void fail_each(const char *name, void (*run)(void));
 /* Inside a run: has an allocation failed yet? */
 bool fail_has_happened(void);
 
+/* Inside a run: how many allocations were asked for so far. */
+unsigned long fail_asked(void);
+
 /* Inside a run: from now on none fails. */
 void fail_no_more(void);
 

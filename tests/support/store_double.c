@@ -20,6 +20,7 @@ static struct {
     struct store *inner;
     struct list asked;
     unsigned counts[STORE_OPS];
+    unsigned calls[STORE_OPS];
     bool holds[STORE_OPS];
     bool is_away;
     struct store_double_ack last_ack;
@@ -88,6 +89,7 @@ static void submit(struct store *store, struct store_request *first, enum store_
 {
     struct store_request *next;
     (void)store;
+    between.calls[op]++;
     for (struct store_request *request = first; request != NULL; request = next) {
         next = request->next;
         request->next = NULL;
@@ -150,6 +152,11 @@ void store_double_start(void)
 unsigned store_double_count(enum store_op op)
 {
     return between.counts[op];
+}
+
+unsigned store_double_calls(enum store_op op)
+{
+    return between.calls[op];
 }
 
 unsigned store_double_under_way(enum store_op op)

@@ -97,6 +97,15 @@ void gateway_push(struct node *node, struct gateway_push *push)
     pthread_mutex_unlock(&twin.lock);
 }
 
+void gateway_push_many(struct node *node, struct gateway_push *first)
+{
+    struct gateway_push *next;
+    for (struct gateway_push *push = first; push != NULL; push = next) {
+        next = push->next; /* its caller frees it when it is answered */
+        gateway_push(node, push);
+    }
+}
+
 /* Answers all that wait: a test has one. */
 void gateway_end_wait(struct node *node, struct gateway_push *push)
 {

@@ -4,6 +4,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/requests/requests.h"
 #include "tests/support/node_fixture.h"
+#include "tests/support/store_double.h"
 #include "tests/support/subscriber.h"
 
 #include <criterion/criterion.h>
@@ -152,4 +153,73 @@ Test(push, is_kept_while_the_node_drains)
     push_to(&target, 1, (struct gateway_push){.data = SPAN_LITERAL("7"), .ttl_s = 60});
     cr_expect_eq(target.error, ERR_OK);
     cr_expect_eq(target.seq, 1);
+}
+
+/* ---- several at once ---- */
+
+enum { TOGETHER = 4 };
+
+static void forget_pushed(struct gateway_push *push)
+{
+    n_answers++;
+    memset(push, 0xa5, sizeof *push); /* one that is answered is its caller's */
+}
+
+/* As if each had come by itself, but the store is asked once. */
+Test(push, of_several_at_once_are_answered_each_and_asked_of_the_store_together)
+{
+    static struct gateway_push pushes[TOGETHER];
+    struct gateway_target many[] = {{.user_id = SPAN_LITERAL("v")}, {.user_id = SPAN_LITERAL("u")}};
+    struct gateway_target targets[TOGETHER - 1] = {{.user_id = SPAN_LITERAL("u")},
+                                                   {.user_id = SPAN_LITERAL("u")},
+                                                   {.user_id = SPAN_LITERAL("u")}};
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    store_double_start();
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        pushes[i] = (struct gateway_push){.on_done = forget_pushed,
+                                          .data = SPAN_LITERAL("7"),
+                                          .ttl_s = i == 1 ? 0 : 60,
+                                          .n_targets = 1,
+                                          .targets = &targets[i < 3 ? i : 0],
+                                          .next = i + 1 < TOGETHER ? &pushes[i + 1] : NULL};
+    }
+    pushes[3].n_targets = 2;
+    pushes[3].targets = many;
+    n_answers = 0;
+    gateway_push_many(&fixture.node, pushes);
+    cr_expect_eq(n_answers, 1, "ttl 0 does not wait for the store");
+    node_fixture_turn();
+    cr_assert_eq(n_answers, TOGETHER, "%u answers", n_answers);
+    cr_expect_eq(store_double_calls(STORE_OP_APPEND), 1);
+    cr_expect_eq(store_double_count(STORE_OP_APPEND), 3);
+    cr_expect_eq(targets[0].seq, 1);
+    cr_expect_eq(targets[1].seq, 0);
+    cr_expect_eq(targets[2].seq, 2);
+    cr_expect_eq(many[0].seq, 1);
+    cr_expect_eq(many[1].seq, 3);
+    cr_expect_eq(many[1].online, 1);
+}
+
+Test(push, of_several_at_once_that_have_ttl_0_do_not_ask_the_store)
+{
+    struct gateway_target targets[] = {{.user_id = SPAN_LITERAL("u")},
+                                       {.user_id = SPAN_LITERAL("u")}};
+    struct gateway_push second = {.on_done = forget_pushed,
+                                  .data = SPAN_LITERAL("8"),
+                                  .n_targets = 1,
+                                  .targets = &targets[1]};
+    struct gateway_push first = {.on_done = forget_pushed,
+                                 .data = SPAN_LITERAL("7"),
+                                 .n_targets = 1,
+                                 .targets = &targets[0],
+                                 .next = &second};
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    store_double_start();
+    n_answers = 0;
+    gateway_push_many(&fixture.node, &first);
+    node_fixture_turn();
+    cr_expect_eq(n_answers, 2);
+    cr_expect_eq(store_double_calls(STORE_OP_APPEND), 0);
+    subscriber_expect(&subscriber, WS_TEXT, "7");
+    subscriber_expect(&subscriber, WS_TEXT, "8");
 }
