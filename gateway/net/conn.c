@@ -192,7 +192,10 @@ enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_
     *conn = (struct conn){.loop = loop, .ops = ops, .transport = socket.transport};
     conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = socket.fd};
     list_init(&conn->dirty);
-    return reactor_watch_add(loop->reactor, &conn->watch, EPOLLIN);
+    /* What the last owner's transport has kept is read as soon as the socket is writable. */
+    bool has_unread = transport_has_unread(socket.transport);
+    conn->watch.flags = has_unread ? CONN_DEAF : 0;
+    return reactor_watch_add(loop->reactor, &conn->watch, has_unread ? EPOLLOUT : EPOLLIN);
 }
 
 enum err conn_accept(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,

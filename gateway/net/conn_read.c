@@ -152,11 +152,12 @@ static enum err enter_throttle(struct conn *conn)
                          is_deferred(conn) ? THROTTLE_WORK : THROTTLE_READ, &ip);
 }
 
-/* Out of memory: the connection cannot wait in the throttle. Deferred work would never continue, so
- * that connection ends; a busy one is read like the others. */
+/* Out of memory: the connection cannot wait in the throttle. Deferred work would never continue,
+ * and what the transport holds would never be read, so such a connection ends; a busy one is read
+ * like the others. */
 static void do_without_throttle(struct conn *conn)
 {
-    if (is_deferred(conn))
+    if (is_deferred(conn) || transport_has_unread(conn->transport))
         conn_break(conn);
     conn->watch.flags &= ~(uint32_t)CONN_DEFERRED;
     stop_waiting(conn);
@@ -230,7 +231,8 @@ void conn_resume(struct conn *conn)
 bool conn_has_unread(const struct conn *conn)
 {
     int n = 0;
-    return ioctl(conn->watch.fd, FIONREAD, &n) == 0 && n > 0;
+    return transport_has_unread(conn->transport) ||
+           (ioctl(conn->watch.fd, FIONREAD, &n) == 0 && n > 0);
 }
 
 static void continue_reading(struct conn *conn)
@@ -283,6 +285,13 @@ static void read_socket(struct conn *conn)
         conn->ops->on_gone(conn, state == TRANSPORT_CLOSED);
 }
 
+/* epoll does not report what the transport holds, so it is read in the next turn of the throttle.
+ */
+static bool must_read_again(const struct conn *conn)
+{
+    return transport_has_unread(conn->transport) && !is_deaf(conn);
+}
+
 static void read_now(struct conn *conn)
 {
     size_t before = read_in_this_turn(conn->loop);
@@ -296,6 +305,7 @@ static void read_now(struct conn *conn)
     bool must_wait = charge_conn(conn, conn->loop->read_bytes - before);
     if (conn->watch.fd < 0)
         return;
+    must_wait = must_wait || must_read_again(conn);
     if (is_deferred(conn) || (must_wait && !is_paused(conn)))
         wait_in_throttle(conn);
     else

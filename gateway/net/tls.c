@@ -1,10 +1,13 @@
 /* OpenSSL reads exactly one record at a time, and the caller's buffer has room for a whole one, so
- * OpenSSL never holds unread data: the readiness that epoll reports is complete.
+ * OpenSSL never holds unread data. Small records that came together share one read from the socket
+ * (tls_socket.c). The read takes all of them, and knows then that the socket is empty. A few bytes
+ * are left over only after a message below HTTP (a key update), with which a read always ends, or
+ * after too many records; then the owner is told that there is more (has_unread).
  *
  * A record of one byte costs nearly as much as one of a thousand, and a key update as much as ten
  * records, so the cost of a read is counted by records. A step of a handshake would continue as
  * long as pieces of a message arrive (a ClientHello of 128 KiB in records of one byte), so
- * OpenSSL's reads from the socket are refused after a call has begun its share of records.
+ * OpenSSL's reads are refused after a call has begun its share of records.
  *
  * Writing: OpenSSL keeps a record that the kernel did not accept as a whole, and must be called
  * with the same bytes again. The connection's queue still has them, so they need not be copied. */
@@ -12,6 +15,7 @@
 
 #include "gateway/base/list.h"
 #include "gateway/base/metrics.h"
+#include "gateway/net/tls_socket.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -19,7 +23,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { RECORD_BYTES = SSL3_RT_MAX_PLAIN_LENGTH, RECORDS_PER_WRITE = 4, RECORDS_PER_READ = 16 };
+_Static_assert((int)TLS_AHEAD_BYTES <= (int)TRANSPORT_AHEAD_BYTES, "what is read ahead has room");
+
+enum { RECORD_BYTES = SSL3_RT_MAX_PLAIN_LENGTH, RECORDS_PER_WRITE = 4 };
 
 /* The cost of reads, as a number of bytes in large records that would cost as much. */
 enum {
@@ -30,16 +36,24 @@ enum {
 struct tls {
     struct transport transport;
     struct tls_context *context;
-    SSL *ssl;               /* from the first step on */
+    SSL *ssl; /* from the first step on */
+    struct tls_socket socket;
+    unsigned n_handshaking; /* records of the handshake protocol in this call */
     bool is_over;           /* no more is written */
     bool is_broken;         /* OpenSSL must not be called any more, not even SSL_shutdown */
-    unsigned n_records;     /* begun in this call */
-    unsigned n_handshaking; /* those of the handshake protocol */
 };
 
 static struct tls *tls_of(struct transport *transport)
 {
     return CONTAINER_OF(transport, struct tls, transport);
+}
+
+/* SSL_get_error looks into the thread's queue of errors, so the queue must be empty before each
+ * call. It nearly always is, and clearing it costs ten times what looking costs. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
 }
 
 static enum transport_state state_of(struct tls *tls, int result)
@@ -67,48 +81,30 @@ static void count_record(int is_written, int version, int kind, const void *byte
     (void)ssl;
     if (is_written || len == 0)
         return;
-    tls->n_records += kind == SSL3_RT_HEADER;
+    tls->socket.n_records += kind == SSL3_RT_HEADER;
     tls->n_handshaking += (kind == SSL3_RT_HEADER || kind == SSL3_RT_INNER_CONTENT_TYPE) &&
                           *(const uint8_t *)bytes == SSL3_RT_HANDSHAKE;
-}
-
-/* Refuses reads beyond the limit. The next call continues with a record that was begun. */
-static long limit_records(BIO *bio, int operation, const char *bytes, size_t len, int unused,
-                          long unused_too, int result, size_t *processed)
-{
-    const struct tls *tls = (const struct tls *)(const void *)BIO_get_callback_arg(bio);
-    (void)bytes;
-    (void)len;
-    (void)unused;
-    (void)unused_too;
-    (void)processed;
-    if (operation != BIO_CB_READ || tls->n_records <= RECORDS_PER_READ)
-        return result;
-    BIO_set_retry_read(bio);
-    return -1;
 }
 
 static bool attach_ssl(struct tls *tls, int fd)
 {
     tls->ssl = tls_context_connection(tls->context);
-    if (tls->ssl == NULL || SSL_set_fd(tls->ssl, fd) != 1)
+    if (tls->ssl == NULL || tls_socket_attach(&tls->socket, tls->ssl, fd) != ERR_OK)
         return false;
     SSL_set_msg_callback(tls->ssl, count_record);
     SSL_set_msg_callback_arg(tls->ssl, tls);
-    BIO_set_callback_ex(SSL_get_rbio(tls->ssl), limit_records);
-    BIO_set_callback_arg(SSL_get_rbio(tls->ssl), (char *)tls);
     return true;
 }
 
 static enum transport_state tls_shake(struct transport *transport, int fd)
 {
     struct tls *tls = tls_of(transport);
-    ERR_clear_error();
+    forget_errors();
     if (tls->ssl == NULL && !attach_ssl(tls, fd)) {
         tls->is_broken = true;
         return TRANSPORT_BROKEN;
     }
-    tls->n_records = 0;
+    tls_socket_begin(&tls->socket);
     int result = SSL_accept(tls->ssl);
     if (result != 1)
         return state_of(tls, result);
@@ -118,35 +114,62 @@ static enum transport_state tls_shake(struct transport *transport, int fd)
 
 static void count_cost(const struct tls *tls, struct transport_read *read)
 {
-    unsigned n_more = tls->n_records > 1 ? tls->n_records - 1 : 0;
+    unsigned n_more = tls->socket.n_records > 1 ? tls->socket.n_records - 1 : 0;
     read->cost_bytes =
         (size_t)n_more * RECORD_COST_BYTES + (size_t)tls->n_handshaking * KEYS_COST_BYTES;
+}
+
+/* May this read go on? What was read ahead is taken whole, so that nothing is left over. */
+static bool reads_on(const struct tls_socket *socket, size_t len)
+{
+    bool has_share = len <= TRANSPORT_SMALL_BYTES && socket->n_records < TLS_RECORDS_PER_CALL;
+    return tls_socket_has_ahead(socket) || (!socket->is_drained && has_share);
+}
+
+static enum transport_state read_until_empty(struct tls *tls, uint8_t *bytes, size_t *ret_len)
+{
+    enum transport_state state = TRANSPORT_MOVED;
+    size_t len = 0;
+    do {
+        size_t got;
+        forget_errors();
+        int result = SSL_read_ex(tls->ssl, bytes + len, TRANSPORT_ROOM_BYTES - len, &got);
+        state = result == 1 ? TRANSPORT_MOVED : state_of(tls, result);
+        len += result == 1 ? got : 0;
+    } while (state == TRANSPORT_MOVED && reads_on(&tls->socket, len));
+    *ret_len = len;
+    return state;
 }
 
 static enum transport_state read_records(struct transport *transport, int fd, uint8_t *bytes,
                                          struct transport_read *ret_read)
 {
     struct tls *tls = tls_of(transport);
-    enum transport_state state = tls->is_broken ? TRANSPORT_BROKEN : TRANSPORT_MOVED;
-    size_t len = 0;
-    tls->n_records = 0;
+    struct tls_ahead room;
+    *ret_read = (struct transport_read){0};
+    if (tls->is_broken)
+        return TRANSPORT_BROKEN;
     tls->n_handshaking = 0;
-    while (state == TRANSPORT_MOVED && len <= TRANSPORT_SMALL_BYTES &&
-           tls->n_records < RECORDS_PER_READ) {
-        size_t got;
-        ERR_clear_error();
-        int result = SSL_read_ex(tls->ssl, bytes + len, TRANSPORT_ROOM_BYTES - len, &got);
-        state = result == 1 ? TRANSPORT_MOVED : state_of(tls, result);
-        len += result == 1 ? got : 0;
+    tls_socket_begin(&tls->socket);
+    tls_socket_read_ahead(&tls->socket, &room);
+    enum transport_state state = read_until_empty(tls, bytes, &ret_read->len);
+    if (tls_socket_keep_ahead(&tls->socket, &room) != ERR_OK) {
+        tls->is_broken = true;
+        state = TRANSPORT_BROKEN;
     }
-    ret_read->len = len;
     count_cost(tls, ret_read);
-    if (len == 0)
+    if (ret_read->len == 0)
         return state;
     /* The end of the stream was also read. The next read must get it from the socket again. */
     if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
         shutdown(fd, SHUT_RD);
     return TRANSPORT_MOVED;
+}
+
+static bool has_unread(const struct transport *transport)
+{
+    const struct tls *tls = CONTAINER_OF(transport, struct tls, transport);
+    return !tls->is_broken && tls_socket_has_ahead(&tls->socket);
 }
 
 /* The position in the caller's iovecs at which writing continues. */
@@ -205,7 +228,7 @@ static enum transport_state write_records(struct transport *transport, int fd,
         size_t len;
         size_t written;
         const uint8_t *bytes = gather_record(&cursor, buffer, &len);
-        ERR_clear_error();
+        forget_errors();
         int result = SSL_write_ex(tls->ssl, bytes, len, &written);
         if (result != 1) {
             enum transport_state state = state_of(tls, result);
@@ -226,7 +249,7 @@ static void tls_finish(struct transport *transport, int fd)
     if (tls->ssl == NULL || tls->is_over || tls->is_broken || !SSL_is_init_finished(tls->ssl))
         return;
     tls->is_over = true;
-    ERR_clear_error();
+    forget_errors();
     SSL_shutdown(
         tls->ssl); /* sends close_notify if the kernel accepts it; the peer's is not awaited */
     ERR_clear_error();
@@ -236,12 +259,14 @@ static void free_tls(struct transport *transport)
 {
     struct tls *tls = tls_of(transport);
     SSL_free(tls->ssl);
+    tls_socket_fini(&tls->socket);
     free(tls);
 }
 
 static const struct transport_ops tls_ops = {
     .shake = tls_shake,
     .read = read_records,
+    .has_unread = has_unread,
     .write = write_records,
     .finish = tls_finish,
     .free = free_tls,

@@ -7,8 +7,7 @@
 
 /* Makes the transport of one connection. It needs little memory until the first step of the
  * handshake, then about 14 KB. The context must outlive it. It may move between threads, if one
- * thread at a time uses it. The process must ignore SIGPIPE, because OpenSSL writes with
- * write(2). */
+ * thread at a time uses it. */
 MUST_CHECK enum err tls_new(struct tls_context *context, struct transport **ret_transport);
 
 #endif

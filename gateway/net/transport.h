@@ -3,6 +3,7 @@
 #ifndef HERALD_NET_TRANSPORT_H
 #define HERALD_NET_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -20,9 +21,13 @@ enum transport_state {
 };
 
 /* A read returns at most TRANSPORT_READ_BYTES (the largest TLS record), or several small records,
- * for which the buffer has some more room. */
-enum { TRANSPORT_READ_BYTES = 16384, TRANSPORT_SMALL_BYTES = TRANSPORT_READ_BYTES / 4 };
-enum { TRANSPORT_ROOM_BYTES = TRANSPORT_READ_BYTES + TRANSPORT_SMALL_BYTES };
+ * for which the buffer has some more room: TRANSPORT_SMALL_BYTES, and what TLS reads ahead. */
+enum {
+    TRANSPORT_READ_BYTES = 16384,
+    TRANSPORT_SMALL_BYTES = TRANSPORT_READ_BYTES / 4,
+    TRANSPORT_AHEAD_BYTES = 512,
+    TRANSPORT_ROOM_BYTES = TRANSPORT_READ_BYTES + TRANSPORT_SMALL_BYTES + TRANSPORT_AHEAD_BYTES,
+};
 
 struct transport_read {
     size_t len;
@@ -33,13 +38,16 @@ struct transport_ops {
     /* Runs one bounded step of the handshake. MOVED: it is complete. NULL: there is no
      * handshake. */
     enum transport_state (*shake)(struct transport *transport, int fd);
-    /* `bytes` has room for TRANSPORT_ROOM_BYTES. MOVED: ret_read->len bytes were read. All unread
-     * bytes, and the end of the stream, stay in the socket and never in the transport, so that
-     * epoll reports them. WANTS_READ or WANTS_WRITE: there are no bytes yet. After WANTS_WRITE
+    /* `bytes` has room for TRANSPORT_ROOM_BYTES. MOVED: ret_read->len bytes were read. Unread bytes
+     * and the end of the stream stay in the socket, so that epoll reports them, except for what
+     * has_unread tells of. WANTS_READ or WANTS_WRITE: there are no bytes yet. After WANTS_WRITE
      * there will be none, however many arrive, until the peer has read some of what it was sent, so
      * the caller must stop watching the socket for EPOLLIN. *ret_read is set in each case. */
     enum transport_state (*read)(struct transport *transport, int fd, uint8_t *bytes,
                                  struct transport_read *ret_read);
+    /* Has the transport taken bytes from the socket which no read has returned yet? epoll does not
+     * report those, so the caller must read again. NULL: it never has. */
+    bool (*has_unread)(const struct transport *transport);
     /* Returns MOVED, WANTS_WRITE or BROKEN. After MOVED and WANTS_WRITE the kernel has accepted
      * *ret_len bytes. After WANTS_WRITE the next call must begin with the bytes that were not
      * accepted, and have at least as many. */
@@ -58,6 +66,11 @@ struct transport_socket {
     int fd;
     struct transport *transport;
 };
+
+static inline bool transport_has_unread(const struct transport *transport)
+{
+    return transport->ops->has_unread != NULL && transport->ops->has_unread(transport);
+}
 
 /* For the owner of a socket without a connection: writes what the kernel accepts at once, then
  * closes both. */
