@@ -13,9 +13,11 @@
     "end\n"                                                                                        \
     "redis.pcall = redis.call\n"
 #define KEYS_OF_A_SCRIPT "local inbox, meta = KEYS[1], KEYS[2]"
+#define FIRST_FUNCTIONS  "local numbers_key, times_key = KEYS[3], KEYS[4]"
 #define SCRIPT_CHANGES                                                                             \
+    {KEYS_OF_A_SCRIPT, COUNTED KEYS_OF_A_SCRIPT},                                                  \
     {                                                                                              \
-        KEYS_OF_A_SCRIPT, COUNTED KEYS_OF_A_SCRIPT                                                 \
+        FIRST_FUNCTIONS, "redis.call('INCR', 'slow') " FIRST_FUNCTIONS                             \
     }
 #include "tests/store/redis_clock.h"
 
@@ -212,4 +214,68 @@ Test(store_redis, what_an_older_herald_wrote_is_read_as_a_whole_once)
     expect_little("anna", MANY);
     move_clock(11000);
     expect_little("anna", MANY);
+}
+
+/* What nearly always happens takes no more calls than these, and is decided before the functions of
+ * inbox.lua and common.lua are made. */
+enum {
+    PUSH_STEPS = 28,
+    PUSH_KEYED_STEPS = 37,
+    ACK_STEPS = 20,
+    ARRIVAL_STEPS = 13,
+    STRANGER_STEPS = 33,
+};
+
+static void expect_fast(const char *what, long most)
+{
+    char answer[64];
+    expect_steps(what, most);
+    redis_server_ask(&server, "EXISTS slow", answer, sizeof answer);
+    cr_assert_str_eq(answer, ":0\r\n", "%s needed functions", what);
+}
+
+static void push_next(struct store_target *last, const char *idempotency_key)
+{
+    struct store_target target = {.user_id = SPAN_LITERAL("anna"),
+                                  .known_epoch = last->epoch,
+                                  .known_head = last->seq,
+                                  .known_acked = last->seq};
+    append_run(store,
+               (struct store_append){.payload = payload_new_keyed(SPAN_LITERAL("{}"), span_of("")),
+                                     .ttl_s = 60,
+                                     .idempotency_key = span_of(idempotency_key),
+                                     .n_targets = 1,
+                                     .targets = &target});
+    cr_assert_eq(target.error, ERR_OK);
+    cr_assert_eq(target.seq, last->seq + 1);
+    *last = target;
+}
+
+static void arrive_with_nothing(const char *user, uint64_t head)
+{
+    struct store_page page = arrive_and_read(store, user);
+    cr_assert_eq(page.head, head);
+    cr_assert_eq(page.n_notes, 0);
+    page_free(&page);
+}
+
+Test(store_redis, what_nearly_always_happens_takes_few_calls_and_no_functions)
+{
+    static const char *const keys[] = {"a", "b", "c"};
+    begin();
+    struct store_target last = append_one(store, "anna", "{}", 60);
+    for (int i = 0; i < 3; i++) {
+        redis_server_do(&server, "DEL slow steps");
+        push_next(&last, "");
+        expect_fast("a push and its acknowledgement", PUSH_STEPS);
+        push_next(&last, keys[i]);
+        expect_fast("the same with an idempotency key", PUSH_KEYED_STEPS);
+        cr_assert_eq(ack_one(store, "anna", last.epoch, last.seq), ERR_OK);
+        expect_fast("an acknowledgement", ACK_STEPS);
+        arrive_with_nothing("anna", last.seq);
+        expect_fast("an arrival with nothing waiting", ARRIVAL_STEPS);
+        arrive_with_nothing("bert", 0);
+        expect_fast("an arrival of a user never heard of", STRANGER_STEPS);
+        push_next(&last, "");
+    }
 }

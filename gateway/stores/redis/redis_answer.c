@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+_Static_assert((int)REDIS_PACKED_BYTES == (int)EPOCH_LEN, "c8");
+
 static const int64_t exact_max = INT64_C(1) << 53; /* Lua's numbers are doubles */
 
 struct span redis_number_write(struct redis_number *number, uint64_t value)
@@ -15,6 +17,22 @@ struct span redis_number_write(struct redis_number *number, uint64_t value)
 struct span redis_epoch_text(const struct epoch *epoch)
 {
     return (struct span){epoch->text, epoch_is_none(*epoch) ? 0 : EPOCH_LEN};
+}
+
+char *redis_pack_number(char *at, uint64_t number)
+{
+    double value = (double)number;
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    for (size_t i = 0; i < REDIS_PACKED_BYTES; i++)
+        *at++ = (char)(unsigned char)(bits >> 8 * i);
+    return at;
+}
+
+char *redis_pack_epoch(char *at, const struct epoch *epoch)
+{
+    memcpy(at, epoch->text, EPOCH_LEN);
+    return at + EPOCH_LEN;
 }
 
 bool redis_answer_number(const struct redis_value *reply, size_t at, uint64_t *ret_number)
@@ -32,6 +50,21 @@ bool redis_answer_epoch(const struct redis_value *reply, size_t at, struct epoch
     struct span text;
     return redis_value_text(redis_value_item(reply, at), &text) &&
            redis_epoch_read(text, ret_epoch);
+}
+
+bool redis_answer_text(const struct redis_value *reply, uint64_t *ret_numbers, size_t n_numbers,
+                       struct epoch *ret_epoch)
+{
+    struct span rest;
+    int64_t number;
+    if (!redis_value_is(reply, REDIS_TEXT) || !redis_value_text(reply, &rest))
+        return false;
+    for (size_t i = 0; i < n_numbers; i++) {
+        if (!redis_take_number(&rest, &number))
+            return false;
+        ret_numbers[i] = (uint64_t)number;
+    }
+    return rest.len == EPOCH_LEN && redis_epoch_read(rest, ret_epoch);
 }
 
 bool redis_answer_has_lost_script(const struct redis_value *reply)

@@ -15,8 +15,18 @@ struct redis_number {
 struct span redis_number_write(struct redis_number *number, uint64_t value);
 struct span redis_epoch_text(const struct epoch *epoch); /* empty for none */
 
+/* What scripts read by struct.unpack: "d", and "c8", which is zeros for no epoch. Each returns the
+ * position after it. */
+enum { REDIS_PACKED_BYTES = 8 };
+char *redis_pack_number(char *at, uint64_t number); /* exact up to 2^53 */
+char *redis_pack_epoch(char *at, const struct epoch *epoch);
+
 bool redis_answer_number(const struct redis_value *reply, size_t at, uint64_t *ret_number);
 bool redis_answer_epoch(const struct redis_value *reply, size_t at, struct epoch *ret_epoch);
+
+/* An answer in one text: numbers with a colon after each, and an epoch. false: it is not that. */
+bool redis_answer_text(const struct redis_value *reply, uint64_t *ret_numbers, size_t n_numbers,
+                       struct epoch *ret_epoch);
 
 /* Redis has lost the script; it did nothing, so a repeat is safe. */
 bool redis_answer_has_lost_script(const struct redis_value *reply);

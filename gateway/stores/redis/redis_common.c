@@ -28,8 +28,14 @@ static const char push_fast_text[] = {
 static const char push_text[] = {
 #include "embedded/script_push.inc"
 };
+static const char page_fast_text[] = {
+#include "embedded/script_page_fast.inc"
+};
 static const char page_text[] = {
 #include "embedded/script_page.inc"
+};
+static const char ack_fast_text[] = {
+#include "embedded/script_ack_fast.inc"
 };
 static const char ack_text[] = {
 #include "embedded/script_ack.inc"
@@ -90,8 +96,8 @@ static enum err join_scripts(struct redis_common *common)
 {
     static const char *const texts[SCRIPTS][PARTS_MAX] = {
         [SCRIPT_PUSH] = {record_text, push_fast_text, inbox_text, common_text, push_text},
-        [SCRIPT_PAGE] = {record_text, inbox_text, common_text, page_text},
-        [SCRIPT_ACK] = {record_text, inbox_text, common_text, ack_text},
+        [SCRIPT_PAGE] = {record_text, page_fast_text, inbox_text, common_text, page_text},
+        [SCRIPT_ACK] = {record_text, ack_fast_text, inbox_text, common_text, ack_text},
         [SCRIPT_PEEK] = {record_text, inbox_text, common_text, peek_text},
         [SCRIPT_LOOK] = {record_text, inbox_text, common_text, fate_text, look_text},
         [SCRIPT_WITHDRAW] = {record_text, inbox_text, common_text, fate_text, withdraw_text},

@@ -161,9 +161,32 @@ static bool count_changes(const struct redis_value *reply)
     return true;
 }
 
+/* Of page_fast.lua: no device, nothing waits. */
+static bool take_short_answer(const struct redis_value *reply, struct store_page *page)
+{
+    struct span text;
+    uint64_t numbers[3];
+    struct epoch epoch = {{0}};
+    bool is_unknown = redis_value_is(reply, REDIS_TEXT) && redis_value_text(reply, &text) &&
+                      span_equal(text, SPAN_LITERAL(":"));
+    if (!is_unknown && !redis_answer_text(reply, numbers, 3, &epoch))
+        return false;
+    page->epoch = epoch;
+    page->head = is_unknown ? 0 : numbers[0];
+    page->acked = is_unknown ? 0 : numbers[1];
+    page->is_resumed = !is_unknown && numbers[2] != 0;
+    page->position = page->acked;
+    page->start = page->last = page->head;
+    page->has_devices = false;
+    page->blocked_until_ms = 0;
+    return page->acked <= page->head;
+}
+
 enum err redis_page_read(const struct redis_value *reply, struct store_request *request)
 {
     struct store_page *page = (struct store_page *)request;
+    if (take_short_answer(reply, page))
+        return ERR_OK;
     if (!take_positions(reply, page) || !count_changes(reply))
         return ERR_STORE_UNAVAILABLE;
     enum err error = read_notes(redis_value_item(reply, 12), page);

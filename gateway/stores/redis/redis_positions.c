@@ -29,6 +29,9 @@ enum err redis_ack_read(const struct redis_value *reply, struct store_request *r
 {
     (void)request;
     uint64_t is_stale, expired;
+    int64_t short_answer; /* of ack_fast.lua */
+    if (redis_value_integer(reply, &short_answer) && short_answer == 0)
+        return ERR_OK;
     if (!redis_answer_number(reply, 0, &is_stale) || !redis_answer_number(reply, 1, &expired))
         return ERR_STORE_UNAVAILABLE;
     redis_answer_count_expired(expired);

@@ -5,7 +5,7 @@
 
 enum { MESSAGE_DATA_MAX_BYTES = 16 << 10 }; /* more does not travel in the message */
 
-enum { SHORT_ANSWER = 5 }; /* of a push by which nothing else has changed */
+enum { UNHEARD_ANSWER = 5 }; /* of push_fast.lua, where Redis would not publish */
 
 /* What push.lua answers in the last place. */
 enum push_outcome { PUSH_KEPT, PUSH_REPEATED, PUSH_MISMATCHED };
@@ -15,9 +15,25 @@ struct push_answer {
     struct epoch epoch;
 };
 
-static bool take_answer(const struct redis_value *reply, struct push_answer *answer)
+/* Of push_fast.lua: the number, when, and how many nodes. */
+static bool take_short_answer(const struct redis_value *reply, uint32_t ttl_s,
+                              struct push_answer *answer)
+{
+    uint64_t numbers[3];
+    if (!redis_answer_text(reply, numbers, 3, &answer->epoch))
+        return false;
+    answer->seq = numbers[0];
+    answer->time_ms = numbers[1];
+    answer->expires_ms = answer->time_ms + (uint64_t)ttl_s * 1000;
+    answer->nodes = numbers[2];
+    return true;
+}
+
+static bool take_answer(const struct redis_value *reply, uint32_t ttl_s, struct push_answer *answer)
 {
     *answer = (struct push_answer){.outcome = PUSH_KEPT};
+    if (take_short_answer(reply, ttl_s, answer))
+        return true;
     if (!redis_answer_number(reply, 0, &answer->seq) ||
         !redis_answer_epoch(reply, 1, &answer->epoch) ||
         !redis_answer_number(reply, 2, &answer->time_ms) ||
@@ -26,11 +42,11 @@ static bool take_answer(const struct redis_value *reply, struct push_answer *ans
     bool is_unheard = redis_value_is(redis_value_item(reply, 4), REDIS_TEXT);
     if (!is_unheard && !redis_answer_number(reply, 4, &answer->nodes))
         return false;
-    return reply->n == SHORT_ANSWER || (redis_answer_number(reply, 5, &answer->expired) &&
-                                        redis_answer_number(reply, 6, &answer->pushed_out) &&
-                                        redis_answer_number(reply, 7, &answer->is_lost) &&
-                                        redis_answer_number(reply, 8, &answer->replaced) &&
-                                        redis_answer_number(reply, 9, &answer->outcome));
+    return reply->n == UNHEARD_ANSWER || (redis_answer_number(reply, 5, &answer->expired) &&
+                                          redis_answer_number(reply, 6, &answer->pushed_out) &&
+                                          redis_answer_number(reply, 7, &answer->is_lost) &&
+                                          redis_answer_number(reply, 8, &answer->replaced) &&
+                                          redis_answer_number(reply, 9, &answer->outcome));
 }
 
 static void count_kept(const struct push_answer *answer)
@@ -47,10 +63,10 @@ static void count_kept(const struct push_answer *answer)
 }
 
 static enum err read_push(struct redis_commands *commands, const struct redis_value *reply,
-                          struct store_target *target)
+                          uint32_t ttl_s, struct store_target *target)
 {
     struct push_answer answer;
-    if (!take_answer(reply, &answer))
+    if (!take_answer(reply, ttl_s, &answer))
         return ERR_STORE_UNAVAILABLE;
     if (answer.outcome == PUSH_MISMATCHED) {
         metrics_count(METRIC_MISMATCHES);
@@ -74,22 +90,43 @@ static enum err read_push(struct redis_commands *commands, const struct redis_va
 
 static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
 
-static enum err send_push(struct redis_commands *commands, struct store_append *append,
-                          size_t index, bool with_text)
+/* What push_fast.lua unpacks. */
+enum { PACKED_BYTES = 8 * REDIS_PACKED_BYTES };
+
+static enum err pack_target(const struct redis_common *common, const struct store_append *append,
+                            const struct store_target *target, char packed[PACKED_BYTES])
 {
-    const struct redis_common *common = commands->common;
-    struct store_target *target = &append->targets[index];
-    struct span key = payload_key(append->payload);
-    bool has_idem = append->idempotency_key.len > 0;
-    struct redis_keys keys;
     struct epoch fresh;
     enum err error = epoch_random(&fresh);
     if (error != ERR_OK)
         return error;
+    char *at = redis_pack_number(packed, (uint64_t)append->ttl_s * 1000);
+    at = redis_pack_number(at, target->known_head);
+    at = redis_pack_number(at, target->known_acked);
+    at = redis_pack_number(at, common->inbox_max);
+    at = redis_pack_number(at, common->inbox_max_bytes);
+    at = redis_pack_number(at, MESSAGE_DATA_MAX_BYTES);
+    at = redis_pack_epoch(at, &target->known_epoch);
+    redis_pack_epoch(at, &fresh);
+    return ERR_OK;
+}
+
+static enum err send_push(struct redis_commands *commands, struct store_append *append,
+                          size_t index, bool with_text)
+{
+    const struct redis_common *common = commands->common;
+    const struct store_target *target = &append->targets[index];
+    struct span key = payload_key(append->payload);
+    bool has_idem = append->idempotency_key.len > 0;
+    struct redis_keys keys;
+    struct redis_number window;
+    char packed[PACKED_BYTES];
+    enum err error = pack_target(common, append, target, packed);
+    if (error != ERR_OK)
+        return error;
     redis_keys_write(&keys, common->prefix, target->user_id);
     redis_keys_write_channel(&keys, common->channels);
-    struct redis_number ttl, head, count, bytes, inside, acked, window;
-    struct span args[18] = {keys.inbox, keys.meta, keys.numbers, keys.times, keys.channel};
+    struct span args[11] = {keys.inbox, keys.meta, keys.numbers, keys.times, keys.channel};
     size_t n_keys = 5;
     if (has_idem) {
         redis_keys_write_idem(&keys, append->idempotency_key);
@@ -97,14 +134,7 @@ static enum err send_push(struct redis_commands *commands, struct store_append *
     }
     size_t n = n_keys;
     args[n++] = payload_data(append->payload);
-    args[n++] = redis_number_write(&ttl, (uint64_t)append->ttl_s * 1000);
-    args[n++] = redis_number_write(&head, target->known_head);
-    args[n++] = redis_epoch_text(&target->known_epoch);
-    args[n++] = redis_epoch_text(&fresh);
-    args[n++] = redis_number_write(&count, common->inbox_max);
-    args[n++] = redis_number_write(&bytes, common->inbox_max_bytes);
-    args[n++] = redis_number_write(&inside, MESSAGE_DATA_MAX_BYTES);
-    args[n++] = redis_number_write(&acked, target->known_acked);
+    args[n++] = (struct span){packed, sizeof packed};
     if (has_idem || key.len > 0) {
         args[n++] = key;
         args[n++] = (struct span){(const char *)append->print.bytes, sizeof append->print.bytes};
@@ -133,7 +163,7 @@ static void on_push_reply(void *owner, void *arg, size_t index, const struct red
         if (error == ERR_OK)
             return;
     } else if (reply != NULL) {
-        error = read_push(commands, reply, &append->targets[index]);
+        error = read_push(commands, reply, append->ttl_s, &append->targets[index]);
         if (error == ERR_STORE_UNAVAILABLE)
             redis_answer_refused(commands, reply);
     }

@@ -1,6 +1,5 @@
--- Moves a position, and with it the inbox's where that is the lowest.
--- ARGV  1 epoch  2 number  3 device or ''  4 1 if the shared position is held  5 highest number written
--- Answers: 0 done, 1 another epoch or a number that was never given; expired
+-- Moves a position, and with it the inbox's where that is the lowest; the arguments are in
+-- ack_fast.lua.
 local position, device = tonumber(ARGV[2]), ARGV[3]
 if ARGV[1] ~= epoch or position > head then
     return { 1, 0 }

@@ -1,35 +1,15 @@
--- Reads the inbox from a position on. A user to whom nothing was ever pushed has no epoch yet.
--- KEYS  5 block
--- ARGV  1 read above this number, or '' for the position  2 of this epoch, or '' for any
---       3 most entries  4 most bytes of data  5 known head  6 known epoch or ''  7 an epoch to begin
---       8 device or ''  9 any of: a (an arrival, of the device if any), b (begin a user who is not there),
---       g (tell why numbers are missing), w (tell all causes that are recorded), r (writes are refused:
---       only read; answers nothing where that is not enough)
+-- Reads the inbox where there is more to do than page_fast.lua does; the arguments are there.
 -- Answers: epoch ('' for a user never heard of), head, acked, position, devices, start, 1 if that is
 --          ARGV[1], the number up to which the page is complete, expired, 1 if the store had lost
 --          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }, until
 --          when the user is blocked or 0: an arrival is then shown nothing, and makes nothing
 local CHUNK_READ = 64 -- entries read at once: a page of big ones ends long before a chunk of 1000
 local max_count, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local device, wishes = ARGV[8], ARGV[9]
-local is_arrival = string.find(wishes, 'a', 1, true)
-if is_arrival then
-    local blocked_until = redis.call('PEXPIRETIME', KEYS[5])
-    if blocked_until > now then
-        return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, blocked_until }
-    end
-end
-is_arrival = is_arrival and device ~= ''
-local must_begin = is_arrival or string.find(wishes, 'b', 1, true)
-
-if not epoch and ARGV[6] == '' and not must_begin then -- whatever the known head: it is of no epoch
-    return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, 0 }
-end
 local is_lost, expired, forgotten = 0, 0, 0
 
 local function bring_up_to_date()
     if epoch or ARGV[6] ~= '' then
-        is_lost = settle(tonumber(ARGV[5]), ARGV[6], ARGV[7])
+        is_lost = settle(known_head, ARGV[6], ARGV[7])
     else
         begin_epoch(ARGV[7])
     end
@@ -64,7 +44,7 @@ end
 
 if not string.find(wishes, 'r', 1, true) then
     bring_up_to_date()
-elseif is_known and tonumber(ARGV[5]) <= head then
+elseif is_known and known_head <= head then
     look_only()
 else
     return false -- it would have to be written first
@@ -74,8 +54,7 @@ local position = shared
 if device ~= '' then
     position = devices[device] and math.max(acked, devices[device][1]) or acked
 end
-local after = tonumber(ARGV[1] ~= '' and ARGV[1] or NEVER)
-local is_resumed = after <= head and (ARGV[2] == '' or ARGV[2] == epoch)
+is_resumed = after <= head and (ARGV[2] == '' or ARGV[2] == epoch) -- a new epoch may have begun
 local start = is_resumed and after or position
 
 local entries, size_of_page, covered = {}, 0, nil

@@ -1,10 +1,34 @@
 -- Numbers a notification, keeps it and tells every node that has the user online; arguments and
 -- answers are in push_fast.lua.
-local key = ARGV[10] or ''
+local key = ARGV[3] or ''
+if string.byte(known_epoch) == 0 then
+    known_epoch = ''
+end
+
+-- M: the notification itself; B: too big for the message, the node reads the inbox; W: numbers that
+-- were withdrawn, and the letter of their cause: here the one that was replaced, which B does not
+-- tell.
+-- It is the last thing that a script does: published first, a number could be heard and then not kept.
+-- If it is refused the answer is Redis's words, and what is kept is kept.
+local function say(message)
+    local answer = redis.pcall('SPUBLISH', KEYS[5], message)
+    return type(answer) == 'table' and answer.err or answer
+end
+
+local function publish(replaced)
+    if #data <= max_inside then
+        return say(string.format('M:%s:%d:%d:%d:%d:%d:%d:', epoch, number, now, expires, acked,
+            replaced, #key) .. key .. data)
+    end
+    if replaced > 0 then
+        say(string.format('W:%s:%d:%d:l:', epoch, replaced, replaced))
+    end
+    return say(string.format('B:%s:%d:%d:%d:', epoch, number, now, expires))
+end
 
 if KEYS[6] then
     local seen = redis.call('GET', KEYS[6])
-    if seen and string.sub(seen, 1, 16) ~= ARGV[11] then
+    if seen and string.sub(seen, 1, 16) ~= ARGV[4] then
         return { 0, '', 0, 0, 0, 0, 0, 0, 0, 2 }
     end
     if seen then
@@ -16,11 +40,11 @@ if KEYS[6] then
 end
 
 is_push, own_key = true, key
-local is_lost = settle(known_head, ARGV[4], ARGV[5])
+local is_lost = settle(known_head, known_epoch, fresh_epoch)
 local expired, pushed_out, replaced = find_expired(), 0, 0
 if flags % HAS_KEYS > 0 and not devices then
     load_devices()
-elseif covered > acked and covered <= head and ARGV[4] == epoch then
+elseif covered > acked and covered <= head and known_epoch == epoch then
     drop_up_to(covered)
 end
 
@@ -66,8 +90,8 @@ if must_move then
 end
 save(true)
 if KEYS[6] then
-    redis.call('SET', KEYS[6], ARGV[11] .. string.format('%s:%d:%d:%d', epoch, number, now, expires),
-        'PX', ARGV[12])
+    redis.call('SET', KEYS[6], ARGV[4] .. string.format('%s:%d:%d:%d', epoch, number, now, expires),
+        'PX', ARGV[5])
 end
-return { number, epoch, now, expires, publish(key, replaced), expired, pushed_out, is_lost, replaced,
+return { number, epoch, now, expires, publish(replaced), expired, pushed_out, is_lost, replaced,
     0 }

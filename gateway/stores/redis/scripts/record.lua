@@ -31,6 +31,7 @@ local VERSION, LAYOUT, HAS_KEYS = 2, '<I1c8dddddI4I3I2I1', 16
 -- `top`, as a power of two in ms, Redis drops the whole inbox. An older Herald writes the record
 -- without it, and keeps none of these: without it the inbox has to be read as a whole, once.
 local MARKS_AT, HAS_NUMBERS, HAS_TIMES, HAS_EDGE, MARKS = 60, 1, 2, 4, 8
+local LAYOUT_MARKED = LAYOUT .. 'B'
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
