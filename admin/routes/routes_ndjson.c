@@ -166,7 +166,7 @@ static bool make_line_targets(struct request *request, struct line_push *line)
             request_charge(request, line->bytes) ? calloc(n, sizeof(struct gateway_target)) : NULL;
     }
     for (size_t i = 0; i < n && line->op.targets != NULL; i++)
-        line->op.targets[i].user_id = line->parsed.users[i];
+        line->op.targets[i].user_id = push_request_user(&line->parsed, i);
     return line->op.targets != NULL;
 }
 

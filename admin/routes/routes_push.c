@@ -42,7 +42,7 @@ static bool make_targets(struct push_call *push)
     }
     op->n_targets = parsed->n_users;
     for (size_t i = 0; i < op->n_targets; i++)
-        op->targets[i].user_id = parsed->users[i];
+        op->targets[i].user_id = push_request_user(parsed, i);
     return true;
 }
 

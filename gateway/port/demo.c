@@ -95,7 +95,7 @@ static void on_push_body(struct http_conn *http_conn, struct span body)
     }
     demo->http_conn = http_conn;
     demo->worker = worker;
-    demo->target.user_id = demo->request.users[0];
+    demo->target.user_id = push_request_user(&demo->request, 0);
     demo->push = (struct gateway_push){.on_done = on_pushed,
                                        .data = demo->request.data,
                                        .ttl_s = demo->request.ttl_s,

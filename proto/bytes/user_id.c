@@ -18,10 +18,21 @@ static bool has_control_character(struct span text)
     return false;
 }
 
+/* ASCII without a control character, which nearly all userIds are, is valid as it is. */
+static bool is_plain_ascii(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((uint8_t)(text.bytes[i] - 0x20) >= 0x5f) /* 0x20 to 0x7e */
+            return false;
+    return true;
+}
+
 enum err user_id_check(struct span user_id, const char **ret_detail)
 {
     if (user_id.len == 0 || user_id.len > USER_ID_MAX_BYTES)
         *ret_detail = "userId must be 1 to 128 bytes";
+    else if (is_plain_ascii(user_id))
+        return ERR_OK;
     else if (!utf8_is_valid(user_id))
         *ret_detail = "userId must be valid UTF-8";
     else if (has_control_character(user_id))

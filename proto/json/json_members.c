@@ -42,10 +42,19 @@ static void copy_field_name(struct json_problem *problem, const char *name, size
     problem->field[len] = '\0';
 }
 
+/* Without a call: a request has a few names, and most differ in their first bytes. */
+static bool is_name(const char *known, struct span name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (known[i] == '\0' || known[i] != name.bytes[i])
+            return false;
+    return known[name.len] == '\0';
+}
+
 static int find_name(const struct json_members *members, struct span name)
 {
     for (int i = 0; members->names[i] != NULL; i++)
-        if (span_equal(name, span_of(members->names[i])))
+        if (is_name(members->names[i], name))
             return i;
     return -1;
 }
@@ -104,8 +113,9 @@ enum err json_members_scan(struct span body, struct json_members *members,
                            struct json_problem *problem)
 {
     struct json_scan scan;
-    struct json_problem unknown = {.error = ERR_OK};
+    struct json_problem unknown;
     bool is_closed;
+    unknown.error = ERR_OK;
     json_scan_init(&scan, body);
     json_scan_space(&scan);
     if (json_scan_peek(&scan) != '{')

@@ -21,7 +21,7 @@ static bool fail_scan(struct json_scan *scan, const char *at, const char *why)
     return false;
 }
 
-void json_scan_space(struct json_scan *scan)
+void json_scan_spaces(struct json_scan *scan)
 {
     const char *at = scan->at;
     while (at < scan->end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
@@ -29,12 +29,9 @@ void json_scan_space(struct json_scan *scan)
     scan->at = at;
 }
 
-bool json_scan_byte(struct json_scan *scan, char byte, const char *why)
+bool json_scan_refuse_byte(struct json_scan *scan, const char *why)
 {
-    if (json_scan_peek(scan) != byte || scan->at == scan->end)
-        return fail_scan(scan, scan->at, why);
-    scan->at++;
-    return true;
+    return fail_scan(scan, scan->at, why);
 }
 
 /* ---- strings ---- */
@@ -47,31 +44,85 @@ static inline bool is_plain(char c)
     return (unsigned char)(byte - 0x20) < 0x60 && byte != '"' && byte != '\\';
 }
 
-/* Moves past plain bytes: ASCII, no control character, no quote, no backslash. It tests eight bytes
- * at a time by setting the top bit of each byte that is not plain. A borrow can also set it in
- * later bytes, but the first one is always right, and in little-endian order that is the lowest. */
-static const char *skip_plain(const char *at, const char *end)
-{
-    while (end - at >= 8) {
-        uint64_t word;
-        memcpy(&word, at, sizeof word);
-        uint64_t quote = word ^ EACH_BYTE('"');
-        uint64_t backslash = word ^ EACH_BYTE('\\');
-        uint64_t special =
-            (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1)) | word;
-        special &= EACH_BYTE(0x80);
-        if (special != 0) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-            return at + __builtin_ctzll(special) / 8;
-#else
-            break;
-#endif
-        }
-        at += 8;
+/* Sixteen bytes in a register of the machine (GCC's and Clang's vectors). */
+typedef int8_t bytes16 __attribute__((vector_size(16)));
+
+#define SIXTEEN(b)                                                                                 \
+    {                                                                                              \
+        b, b, b, b, b, b, b, b, b, b, b, b, b, b, b, b                                             \
     }
+
+/* Sets all bits of each byte that is not plain. As signed numbers the control characters and what
+ * is not ASCII are all below the space. */
+static inline bytes16 mark_special(const char *at)
+{
+    static const bytes16 space = SIXTEEN(' ');
+    static const bytes16 quote = SIXTEEN('"');
+    static const bytes16 backslash = SIXTEEN('\\');
+    bytes16 bytes;
+    memcpy(&bytes, at, sizeof bytes);
+    return (bytes < space) | (bytes == quote) | (bytes == backslash);
+}
+
+static inline bool are_32_plain(const char *at)
+{
+    bytes16 special = mark_special(at) | mark_special(at + 16);
+    uint64_t halves[2];
+    memcpy(halves, &special, sizeof halves);
+    return (halves[0] | halves[1]) == 0;
+}
+
+/* The top bit of each of the eight bytes that is not plain. A borrow can also set it in later
+ * bytes, but the first one is always right; the first byte is the lowest. */
+static inline uint64_t mark_special_of_8(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    uint64_t quote = word ^ EACH_BYTE('"');
+    uint64_t backslash = word ^ EACH_BYTE('\\');
+    uint64_t special =
+        (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1)) | word;
+    return special & EACH_BYTE(0x80);
+}
+
+static inline int first_special(uint64_t special)
+{
+    return __builtin_ctzll(special) / 8;
+}
+
+/* The last few bytes of a text. */
+static const char *skip_plain_bytes(const char *at, const char *end)
+{
     while (at < end && is_plain(*at))
         at++;
     return at;
+}
+
+/* Not inline: what it needs in registers would be loaded for short strings too. */
+__attribute__((noinline)) static const char *skip_plain_blocks(const char *at, const char *end)
+{
+    while (end - at >= 32 && are_32_plain(at))
+        at += 32;
+    while (end - at >= 8) {
+        uint64_t special = mark_special_of_8(at);
+        if (special != 0)
+            return at + first_special(special);
+        at += 8;
+    }
+    return skip_plain_bytes(at, end);
+}
+
+/* Moves past plain bytes: ASCII, no control character, no quote, no backslash. Names and userIds
+ * mostly end within the first eight bytes. */
+static inline const char *skip_plain(const char *at, const char *end)
+{
+    if (end - at < 8)
+        return skip_plain_bytes(at, end);
+    uint64_t special = mark_special_of_8(at);
+    return special != 0 ? at + first_special(special) : skip_plain_blocks(at + 8, end);
 }
 
 /* The length of the UTF-8 character at `text` (RFC 3629, section 4), 0 if malformed. bytes/utf8.h
@@ -124,21 +175,17 @@ static bool scan_escape(struct json_scan *scan)
     return true;
 }
 
-bool json_scan_string(struct json_scan *scan, struct span *ret_raw, bool *ret_has_escapes)
+/* What follows the plain bytes that a string begins with, up to its closing quote. */
+static bool scan_rest_of_string(struct json_scan *scan, bool *ret_has_escapes)
 {
-    if (!json_scan_byte(scan, '"', "a string must begin here"))
-        return false;
-    const char *begin = scan->at;
-    bool has_escapes = false;
-    for (;;) {
-        const char *at = skip_plain(scan->at, scan->end);
-        scan->at = at;
+    for (;; scan->at = skip_plain(scan->at, scan->end)) {
+        const char *at = scan->at;
         if (at == scan->end)
             return fail_scan(scan, at, "");
         if (*at == '"')
-            break;
+            return true;
         if (*at == '\\') {
-            has_escapes = true;
+            *ret_has_escapes = true;
             if (!scan_escape(scan))
                 return false;
         } else if ((unsigned char)*at < 0x20) {
@@ -150,8 +197,18 @@ bool json_scan_string(struct json_scan *scan, struct span *ret_raw, bool *ret_ha
             scan->at += len;
         }
     }
+}
+
+bool json_scan_string(struct json_scan *scan, struct span *ret_raw, bool *ret_has_escapes)
+{
+    if (!json_scan_byte(scan, '"', "a string must begin here"))
+        return false;
+    const char *begin = scan->at;
+    *ret_has_escapes = false;
+    scan->at = skip_plain(begin, scan->end);
+    if ((scan->at == scan->end || *scan->at != '"') && !scan_rest_of_string(scan, ret_has_escapes))
+        return false;
     *ret_raw = (struct span){begin, (size_t)(scan->at - begin)};
-    *ret_has_escapes = has_escapes;
     scan->at++;
     return true;
 }

@@ -39,10 +39,24 @@ static inline char json_scan_peek(const struct json_scan *scan)
     return scan->at < scan->end ? *scan->at : '\0';
 }
 
-void json_scan_space(struct json_scan *scan);
+void json_scan_spaces(struct json_scan *scan);                       /* for json_scan_space */
+bool json_scan_refuse_byte(struct json_scan *scan, const char *why); /* for json_scan_byte */
+
+/* Inline, because there is mostly none. */
+static inline void json_scan_space(struct json_scan *scan)
+{
+    if ((unsigned char)json_scan_peek(scan) <= ' ')
+        json_scan_spaces(scan);
+}
 
 /* Each of these moves past what its name says and returns true, or stops at the wrong byte. */
-bool json_scan_byte(struct json_scan *scan, char byte, const char *why);
+static inline bool json_scan_byte(struct json_scan *scan, char byte, const char *why)
+{
+    if (scan->at == scan->end || *scan->at != byte)
+        return json_scan_refuse_byte(scan, why);
+    scan->at++;
+    return true;
+}
 
 /* *ret_raw: what is between the quotes, undecoded. Whether surrogates in escapes come in pairs is
  * checked when the string is decoded. */

@@ -1,8 +1,8 @@
 /* The bodies of POST /push and POST /broadcast, and one line of an NDJSON push. json/json_members
  * first scans the body, so it is valid JSON when its members are checked here one by one: which are
- * missing, out of range, or exclude each other. The texts of the keys and of the userIds are
- * decoded into one block of memory, which push_request_fini frees; `data` stays where it was
- * received. */
+ * missing, out of range, or exclude each other. The texts of the keys and of the userIds stay where
+ * they were received, as `data` does. Those with escapes are decoded into one block of memory,
+ * which also holds a list of users; push_request_fini frees it. */
 #include "proto/note/push_json.h"
 
 #include "proto/bytes/decimal.h"
@@ -28,7 +28,9 @@ enum {
 static const char *const push_names[] = {"userId",      "userIds",        "data", "ttl",
                                          "collapseKey", "idempotencyKey", "wait", NULL};
 
-/* In the block the texts of the keys come before those of the userIds. */
+/* In the block the list of users comes first, then the texts of the keys, then those of the
+ * userIds.
+ */
 enum { KEY_MAX_BYTES = 64, KEYS_BYTES = 2 * KEY_MAX_BYTES };
 _Static_assert((int)COLLAPSE_KEY_MAX_BYTES == KEY_MAX_BYTES &&
                    (int)IDEMPOTENCY_KEY_MAX_BYTES == KEY_MAX_BYTES,
@@ -80,8 +82,9 @@ static struct span elements_next(struct elements *elements)
     return raw;
 }
 
-static enum err allocate_users(struct push_request *request, size_t n, size_t text_bytes,
-                               struct json_problem *problem)
+/* For a list of `n` users (0: there is none), the keys, and the texts of userIds. */
+static enum err allocate_room(struct push_request *request, size_t n, size_t text_bytes,
+                              struct json_problem *problem)
 {
     request->memory = malloc(n * sizeof(struct span) + KEYS_BYTES + text_bytes);
     if (request->memory == NULL)
@@ -89,6 +92,11 @@ static enum err allocate_users(struct push_request *request, size_t n, size_t te
     request->users = (struct span *)(void *)request->memory;
     request->n_users = n;
     return ERR_OK;
+}
+
+static char *room_of_keys(const struct push_request *request)
+{
+    return request->memory + (request->is_list ? request->n_users * sizeof(struct span) : 0);
 }
 
 /* A userId that is listed twice gets two notifications: results are matched to userIds by position,
@@ -107,11 +115,11 @@ static enum err take_list(struct span body, struct span list, struct push_reques
     if (n == 0 || n > PUSH_MAX_USERS)
         return json_refuse(problem, ERR_INVALID_FIELD, "userIds",
                            "userIds must hold 1 to %d userIds", PUSH_MAX_USERS);
-    enum err error = allocate_users(request, n, text_bytes, problem);
+    enum err error = allocate_room(request, n, text_bytes, problem);
     if (error != ERR_OK)
         return error;
 
-    char *room = request->memory + n * sizeof(struct span) + KEYS_BYTES;
+    char *room = room_of_keys(request) + KEYS_BYTES;
     elements_begin(&elements, list);
     for (size_t i = 0; i < n; i++) {
         error = take_user(body, elements_next(&elements), &room, &request->users[i], problem);
@@ -126,14 +134,25 @@ static enum err take_list(struct span body, struct span list, struct push_reques
     return ERR_OK;
 }
 
-static enum err take_single_user(struct span body, struct span raw, struct push_request *request,
-                                 struct json_problem *problem)
+static bool needs_room(struct span raw)
 {
-    enum err error = allocate_users(request, 1, json_has_escapes(raw) ? raw.len : 0, problem);
-    if (error != ERR_OK)
-        return error;
-    char *room = request->memory + sizeof(struct span) + KEYS_BYTES;
-    return take_user(body, raw, &room, &request->users[0], problem);
+    return raw.bytes != NULL && json_has_escapes(raw);
+}
+
+static enum err take_single_user(struct span body, const struct json_members *members,
+                                 struct push_request *request, struct json_problem *problem)
+{
+    struct span raw = members->raw[PUSH_USER_ID];
+    char *room = NULL;
+    if (needs_room(raw) || needs_room(members->raw[PUSH_COLLAPSE_KEY]) ||
+        needs_room(members->raw[PUSH_IDEMPOTENCY_KEY])) {
+        enum err error = allocate_room(request, 0, raw.len, problem);
+        if (error != ERR_OK)
+            return error;
+        room = room_of_keys(request) + KEYS_BYTES;
+    }
+    request->n_users = 1;
+    return take_user(body, raw, &room, &request->user, problem);
 }
 
 static enum err take_users(struct span body, const struct json_members *members,
@@ -148,7 +167,7 @@ static enum err take_users(struct span body, const struct json_members *members,
                            "give userId or userIds, not both");
     request->is_list = list.bytes != NULL;
     return request->is_list ? take_list(body, list, request, problem)
-                            : take_single_user(body, one, request, problem);
+                            : take_single_user(body, members, request, problem);
 }
 
 /* ---- the data, the ttl, the keys and the wait ---- */
@@ -214,13 +233,13 @@ static enum err take_key(struct span body, struct span raw, const char *field, c
 static enum err take_keys(struct span body, const struct json_members *members,
                           struct push_request *request, struct json_problem *problem)
 {
-    char *room = request->memory + request->n_users * sizeof(struct span);
+    char *room = request->memory == NULL ? NULL : room_of_keys(request);
     enum err error = take_key(body, members->raw[PUSH_COLLAPSE_KEY], "collapseKey", room,
                               &request->collapse_key, problem);
     if (error != ERR_OK)
         return error;
     return take_key(body, members->raw[PUSH_IDEMPOTENCY_KEY], "idempotencyKey",
-                    room + KEY_MAX_BYTES, &request->idempotency_key, problem);
+                    room == NULL ? NULL : room + KEY_MAX_BYTES, &request->idempotency_key, problem);
 }
 
 /* Reads seconds from any JSON number, also one with a fraction or an exponent. */
@@ -304,15 +323,11 @@ static enum err take_push(struct span body, const struct push_limits *limits, bo
 static enum err parse_push(struct span body, const struct push_limits *limits, bool is_line,
                            struct push_request *ret_request, struct json_problem *ret_problem)
 {
-    struct push_request request = {0};
-    *ret_request = request;
-    enum err error = take_push(body, limits, is_line, &request, ret_problem);
-    if (error != ERR_OK) {
-        push_request_fini(&request);
-        return error;
-    }
-    *ret_request = request;
-    return ERR_OK;
+    *ret_request = (struct push_request){0};
+    enum err error = take_push(body, limits, is_line, ret_request, ret_problem);
+    if (error != ERR_OK)
+        push_request_fini(ret_request);
+    return error;
 }
 
 enum err push_request_parse(struct span body, const struct push_limits *limits,

@@ -33,9 +33,16 @@ struct push_request {
     struct span idempotency_key; /* decoded; empty: none */
     bool is_list;                /* userIds was given, not userId */
     size_t n_users;
-    struct span *users; /* decoded and checked; each inside `memory` or the body */
-    char *memory;       /* one block; push_request_fini frees it */
+    struct span user;   /* of userId: decoded and checked; inside `memory` or the body */
+    struct span *users; /* of userIds: the same, inside `memory` */
+    char *memory; /* NULL: nothing had to be decoded; else one block; push_request_fini frees it */
 };
+
+/* The i-th of n_users. */
+static inline struct span push_request_user(const struct push_request *request, size_t i)
+{
+    return request->is_list ? request->users[i] : request->user;
+}
 
 /* Fields: userId or userIds (1 to 10 000), data, ttl (whole seconds, 0..2592000), collapseKey and
  * idempotencyKey (1 to 64 bytes of UTF-8 without control characters), wait (seconds, 0..30, with

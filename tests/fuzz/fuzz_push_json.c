@@ -50,7 +50,7 @@ static void check_push(const struct push_request *push, struct span body)
     check_key(push->collapse_key, 64);
     check_key(push->idempotency_key, 64);
     for (size_t i = 0; i < push->n_users; i++)
-        check_user(push->users[i]);
+        check_user(push_request_user(push, i));
 }
 
 static void read_push(struct span body, bool is_line, struct span key)

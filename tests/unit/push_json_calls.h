@@ -40,8 +40,8 @@ static inline void expect_field(const char *body, enum err error, const char *fi
 
 static inline void expect_user(struct push_request *request, size_t i, const char *user)
 {
-    cr_expect(span_equal(request->users[i], span_of(user)), "%zu: %.*s", i,
-              (int)request->users[i].len, request->users[i].bytes);
+    struct span got = push_request_user(request, i);
+    cr_expect(span_equal(got, span_of(user)), "%zu: %.*s", i, (int)got.len, got.bytes);
 }
 
 #endif

@@ -70,3 +70,26 @@ Test(json_string_decode, counts_what_does_not_fit)
     cr_expect_eq(len, 4);
     cr_expect_eq(memcmp(out, "a\xc3", 2), 0);
 }
+
+/* Strings are tested in blocks: each byte must be seen at each place in one, whatever follows. */
+Test(json_scan, finds_every_special_byte_at_every_place_of_a_string)
+{
+    enum { LONGEST = 100 };
+    char text[LONGEST + 2];
+    for (size_t len = 1; len <= LONGEST; len++) {
+        memset(text, 'x', sizeof text);
+        text[0] = text[len + 1] = '"';
+        for (size_t at = 1; at <= len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                size_t offset = 0;
+                text[at] = (char)byte;
+                bool is_plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+                bool is_valid = json_is_valid((struct span){text, len + 2}, &offset);
+                cr_assert_eq(is_valid, is_plain, "byte %d at %zu of %zu", byte, at, len);
+                if (!is_plain)
+                    cr_assert(offset >= at && offset <= at + 2, "byte %d at %zu", byte, at);
+            }
+            text[at] = 'x';
+        }
+    }
+}

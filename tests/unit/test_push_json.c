@@ -114,7 +114,7 @@ Test(push_json, takes_a_user_id_of_128_bytes_however_it_is_written)
         memcpy(id + i * 6, "\\u0061", 7);
     int len = snprintf(body, sizeof body, "{\"userId\":\"%s\",\"data\":0}", id);
     struct push_request request = parse((struct span){body, (size_t)len});
-    cr_expect_eq(request.users[0].len, 128);
+    cr_expect_eq(push_request_user(&request, 0).len, 128);
     push_request_fini(&request);
 }
 
@@ -347,5 +347,29 @@ Test(push_json, refuses_every_beginning_of_a_body)
         cr_expect_leq(problem.offset, len);
     }
     struct push_request request = parse(whole);
+    push_request_fini(&request);
+}
+
+/* ---- memory ---- */
+
+/* What most pushes look like: nothing is decoded, so nothing is copied. */
+Test(push_json, of_one_user_takes_no_memory_without_escapes)
+{
+    struct push_request request =
+        parse(SPAN_LITERAL("{\"userId\":\"anna\",\"data\":\"a\\nb\",\"collapseKey\":\"c\"}"));
+    cr_expect_null(request.memory);
+    expect_user(&request, 0, "anna");
+    cr_expect(span_equal(request.collapse_key, SPAN_LITERAL("c")));
+    push_request_fini(&request);
+}
+
+Test(push_json, decodes_the_keys_of_one_user_without_escapes_in_the_userId)
+{
+    struct push_request request =
+        parse(SPAN_LITERAL("{\"userId\":\"anna\",\"data\":1,\"collapseKey\":\"\\u0063\","
+                           "\"idempotencyKey\":\"\\u0069\"}"));
+    expect_user(&request, 0, "anna");
+    cr_expect(span_equal(request.collapse_key, SPAN_LITERAL("c")));
+    cr_expect(span_equal(request.idempotency_key, SPAN_LITERAL("i")));
     push_request_fini(&request);
 }
