@@ -1,6 +1,7 @@
 #include "proto/json/json_members.h"
 
 #include "proto/json/json_scan.h"
+#include "proto/json/json_string.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,7 @@
 #include "proto/json/json_object.h"
 
+#include "proto/json/json_string.h"
+
 enum { COMPARED_MAX_BYTES = 1024 };
 
 /* The names that the object has had so far; those with escapes are decoded into `escaped`. */

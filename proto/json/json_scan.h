@@ -74,10 +74,4 @@ bool json_scan_next(struct json_scan *scan, bool *ret_is_closed);
 /* true: only white space is left. */
 bool json_scan_end(struct json_scan *scan);
 
-/* Decodes a string that json_scan_string found. Writes at most `cap` bytes; *ret_len is the length
- * of the whole text, which is never more than raw.len. ERR_BAD_JSON: a lone surrogate; *ret_at is
- * the offset of its backslash in raw. */
-MUST_CHECK enum err json_string_decode(struct span raw, char *out, size_t cap, size_t *ret_len,
-                                       size_t *ret_at);
-
 #endif

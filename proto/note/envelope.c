@@ -9,6 +9,7 @@
 
 #include "proto/bytes/put.h"
 #include "proto/json/json_scan.h"
+#include "proto/json/json_string.h"
 #include "proto/json/json_text.h"
 
 #include <inttypes.h>

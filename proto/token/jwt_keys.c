@@ -6,6 +6,7 @@
 #include "proto/token/jwt_keys.h"
 
 #include "proto/json/json_object.h"
+#include "proto/json/json_string.h"
 #include "proto/token/jwk.h"
 #include "proto/token/jwt_pem.h"
 

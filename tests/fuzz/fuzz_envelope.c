@@ -1,5 +1,6 @@
 /* What a herald.v1 client says, and that whatever the server says is JSON. */
 #include "proto/bytes/utf8.h"
+#include "proto/json/json_string.h"
 #include "proto/json/json_text.h"
 #include "proto/note/envelope.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,6 +1,7 @@
 /* The strict scanner, against an independent parser (RFC 8259). */
 #include "proto/json/json_scan.h"
 
+#include "proto/json/json_string.h"
 #include "tests/support/json_valid.h"
 
 #include <cjson/cJSON.h>

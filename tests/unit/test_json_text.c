@@ -1,4 +1,5 @@
 #include "proto/json/json_scan.h"
+#include "proto/json/json_string.h"
 #include "proto/json/json_text.h"
 
 #include <criterion/criterion.h>
