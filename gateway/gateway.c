@@ -14,12 +14,15 @@
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/http/acceptor.h"
+#include "gateway/http/acceptors.h"
 #include "gateway/http/certificates.h"
+#include "gateway/http/http_port.h"
 #include "gateway/http/listeners.h"
 #include "gateway/identity/auth.h"
 #include "gateway/identity/peers.h"
 #include "gateway/limits.h"
 #include "gateway/net/socket_rights.h"
+#include "gateway/node/refusals.h"
 #include "gateway/port/handover.h"
 #include "gateway/port/port_routes.h"
 #include "gateway/requests/broadcast.h"
@@ -33,7 +36,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { GOODBYE_MS = 1000, HEAD_SOCKETS = 256 };
+enum {
+    GOODBYE_MS = 1000,
+    HEAD_SOCKETS = 256,
+    /* An idle connection rests longer than proxies keep theirs, so that no proxy sends a request
+     * into a connection that is just being closed. */
+    KEEP_S = 75,
+};
 
 static const struct session_events session_events = {
     .on_identified = handover_identified,
@@ -46,9 +55,10 @@ static void drain_worker(struct worker *worker);
 static void close_worker(struct worker *worker);
 
 static const worker_command_fn command_fns[COMMANDS] = {
-    [COMMAND_STORE_IS_BACK] = replay_try_again, [COMMAND_DRAIN] = drain_worker,
-    [COMMAND_END_WAITS] = push_waits_stop,      [COMMAND_CLOSE] = close_worker,
-    [COMMAND_MAKE_ROOM] = acceptor_make_room,
+    [COMMAND_STORE_IS_BACK] = replay_try_again,
+    [COMMAND_DRAIN] = drain_worker,
+    [COMMAND_END_WAITS] = push_waits_stop,
+    [COMMAND_CLOSE] = close_worker,
 };
 
 static void on_store_state(void *owner, bool is_up)
@@ -130,18 +140,19 @@ static enum err make_workers(struct node *node)
         enum err error = worker_new(node, i, on_second, &node->workers[i]);
         if (error == ERR_OK)
             error = delivery_new(node->workers[i]);
-        if (error == ERR_OK)
-            error = acceptor_new(node->workers[i], port_routes_serve);
         if (error != ERR_OK)
             return error;
     }
-    return ERR_OK;
+    return acceptors_new(node->port);
 }
 
 static enum err start_workers(struct node *node)
 {
+    enum err error = acceptors_open(node->port);
+    if (error != ERR_OK)
+        return error;
     for (unsigned i = 0; i < node->n_workers; i++) {
-        enum err error = worker_start(node->workers[i]);
+        error = worker_start(node->workers[i]);
         if (error != ERR_OK)
             return error;
         node->n_started++;
@@ -149,21 +160,61 @@ static enum err start_workers(struct node *node)
     return ERR_OK;
 }
 
+static void set_port_limits(struct http_port *port, const struct options *options)
+{
+    atomic_store(&port->limits.head_timeout_ms, options->head_timeout);
+    atomic_store(&port->limits.stall_timeout_ms, options->head_timeout);
+    atomic_store(&port->limits.max_head, (unsigned)options->max_head);
+}
+
+static enum err make_port(struct node *node)
+{
+    struct http_port *port = malloc(sizeof *port);
+    if (port == NULL)
+        return ERR_NO_MEMORY;
+    http_port_init(port, node);
+    port->on_request = port_routes_serve;
+    port->max_sockets = node->max_connections + HEAD_SOCKETS;
+    port->n_sockets = &node->n_sockets;
+    port->is_ending = &node->is_draining;
+    port->accepted = METRIC_ACCEPTED;
+    port->accept_errors = METRIC_ACCEPT_ERRORS;
+    port->count_refused = refusals_count;
+    port->has_pages = true;
+    port->limits.idle_timeout_ms = KEEP_S * 1000;
+    set_port_limits(port, node->options);
+    node->port = port;
+    return ERR_OK;
+}
+
+static enum err open_listeners(struct node *node, char *why, size_t why_cap)
+{
+    struct socket_rights rights;
+    enum err error = socket_rights_read(node->options, &rights, why, why_cap);
+    if (error == ERR_OK)
+        error = listeners_open(&node->options->listen, "listen", &rights, &node->port->listeners,
+                               why, why_cap);
+    return error;
+}
+
 static enum err open_parts(struct node *node, char *why, size_t why_cap)
 {
     enum err error = hash_init();
     if (error != ERR_OK)
         return error;
-    error = certificates_open(node->options, &node->tls, why, why_cap);
+    error = make_port(node);
     if (error != ERR_OK)
         return error;
-    error = listeners_open(node->options, &node->listeners, why, why_cap);
+    error = certificates_open(node->options, &node->port->tls, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    error = open_listeners(node, why, why_cap);
     if (error != ERR_OK)
         return error;
     error = auth_open(node->options, &node->auth, why, why_cap);
     if (error != ERR_OK)
         return error;
-    error = peers_new(node->options, &node->peers);
+    error = peers_new(node->options, &node->port->peers);
     if (error != ERR_OK)
         return error;
     error = client_map_new(node->n_workers, (uint32_t)node->options->session_max_bytes,
@@ -192,7 +243,6 @@ enum err gateway_start(const struct options *options, struct node **ret_node, ch
     node->delivery_events.on_position = push_waits_acked;
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);
-    node->max_sockets = node->max_connections + HEAD_SOCKETS;
     node->pages_at_once = REPLAY_PAGES_AT_ONCE;
     node->started_ms = clock_monotonic_ms();
     /* Connection ids go on from the clock, so that two runs do not share them in a log. */
@@ -204,11 +254,11 @@ enum err gateway_start(const struct options *options, struct node **ret_node, ch
         return error;
     }
     char where[LOG_TEXT_MAX_BYTES];
-    listeners_describe(node->listeners, where, sizeof where);
+    listeners_describe(node->port->listeners, where, sizeof where);
     log_event(LOG_INFO, "subscribers are served", LOG_TEXT("listen", where),
               LOG_INT("workers", node->n_workers), LOG_TEXT("store", store_kind(node->store)),
               LOG_INT("max_connections", node->max_connections),
-              LOG_TEXT("tls", node->tls != NULL ? "on" : "off"));
+              LOG_TEXT("tls", node->port->tls != NULL ? "on" : "off"));
     *ret_node = node;
     return ERR_OK;
 }
@@ -252,7 +302,7 @@ static void close_unauthenticated(struct worker *worker)
 
 static void close_worker(struct worker *worker)
 {
-    acceptor_close(worker);
+    acceptor_close(worker->node->port->acceptors[worker->index]);
     close_unauthenticated(worker);
     push_waits_stop(worker);
     client_map_each(worker->node->map, worker->index, close_client, NULL);
@@ -286,19 +336,28 @@ static void close_parts(struct node *node)
     deliver_all_mail(node);             /* what asks the store for something must still find it */
     store_close(node->store);
     deliver_all_mail(node);
-    for (unsigned i = 0; i < node->n_workers; i++) {
+    for (unsigned i = 0; i < node->n_workers; i++)
         session_abandon_closing(node->workers[i]);
-        acceptor_free(node->workers[i]);
-    }
+    acceptors_free(node->port);
 }
 
 static void free_worker(struct worker *worker)
 {
     if (worker == NULL)
         return;
-    acceptor_free(worker); /* it is still there when a later worker could not be made */
     delivery_free(worker);
     worker_free(worker);
+}
+
+/* After the last connection. */
+static void free_port(struct http_port *port)
+{
+    if (port == NULL)
+        return;
+    peers_free(port->peers);
+    listeners_close(port->listeners);
+    tls_context_free(port->tls);
+    free(port);
 }
 
 void gateway_stop(struct node *node)
@@ -307,33 +366,29 @@ void gateway_stop(struct node *node)
         close_sessions(node);
     for (unsigned i = 0; i < node->n_started; i++)
         worker_stop(node->workers[i]);
-    bool is_whole = node->workers != NULL;
-    for (unsigned i = 0; is_whole && i < node->n_workers; i++)
-        is_whole = node->workers[i] != NULL && node->workers[i]->acceptor != NULL;
-    if (is_whole)
+    if (node->port != NULL && acceptors_are_made(node->port))
         close_parts(node);
     for (unsigned i = 0; node->workers != NULL && i < node->n_workers; i++)
         free_worker(node->workers[i]);
     free(node->workers);
     push_waits_free(node->wait_table);
     client_map_free(node->map);
-    peers_free(node->peers);
     auth_close(node->auth);
-    listeners_close(node->listeners);
-    tls_context_free(node->tls); /* after the last connection */
+    free_port(node->port);
     free(node);
 }
 
 void gateway_reload(struct node *node, bool must)
 {
     auth_reload(node->auth, must);
-    if (must && node->tls != NULL)
-        certificates_reload(node->tls);
+    if (must && node->port->tls != NULL)
+        certificates_reload(node->port->tls);
 }
 
 void gateway_set_options(struct node *node, const struct options *options)
 {
     atomic_store(&node->options, options);
+    set_port_limits(node->port, options);
 }
 
 enum err gateway_check(const struct options *options, char *why, size_t why_cap)

@@ -44,6 +44,9 @@ struct listening {
 
 struct acceptor {
     struct worker *worker;
+    struct http_port *port;
+    struct letter ask; /* from another acceptor of the port: make room */
+    atomic_bool is_asked;
     struct http_conns http_conns;
     struct list proxy_conns; /* connections of trusted proxies whose first bytes are awaited */
     int spare_fd;            /* given up for a moment when the process has no descriptor left */
@@ -61,7 +64,7 @@ static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, 
     struct peer_address from;
     int fd = listener_accept(listen_fd, &from);
     if (fd >= 0)
-        early_refusal_send(acceptor->worker, fd, ERR_FULL);
+        early_refusal_send(acceptor->worker, acceptor->port, fd, ERR_FULL);
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     static struct log_limit failures = LOG_LIMIT(1000);
@@ -70,19 +73,24 @@ static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, 
                 LOG_TEXT("error", strerrordesc_np(code)));
 }
 
+static enum err peer_of(const struct http_port *port, const struct peer_address *from,
+                        struct peer **ret_peer)
+{
+    *ret_peer = NULL;
+    return port->peers == NULL
+               ? ERR_OK
+               : peer_arrive(port->peers, from->has_ip ? &from->ip : NULL, ret_peer);
+}
+
 /* Its slot is taken. */
 static void take_connection(struct acceptor *acceptor, int fd, const struct peer_address *from)
 {
-    struct node *node = acceptor->worker->node;
-    struct peer *peer = NULL;
-    int64_t due_ms = worker_now_ms(acceptor->worker) + node->options->head_timeout;
-    enum err error = peer_arrive(node->peers, from->has_ip ? &from->ip : NULL, &peer);
-    atomic_store_explicit(&node->arrived_ms, worker_now_ms(acceptor->worker), memory_order_relaxed);
-    if (error == ERR_CROWDED) {
-        atomic_fetch_sub(&node->n_sockets, 1);
-        early_refusal_send(acceptor->worker, fd, ERR_CROWDED);
-        return;
-    }
+    struct http_port *port = acceptor->port;
+    struct peer *peer;
+    int64_t now_ms = worker_now_ms(acceptor->worker);
+    int64_t due_ms = now_ms + atomic_load(&port->limits.head_timeout_ms);
+    enum err error = peer_of(port, from, &peer);
+    atomic_store_explicit(&port->arrived_ms, now_ms, memory_order_relaxed);
     if (error == ERR_OK && peer_is_unresolved(peer))
         error = proxy_conn_new(acceptor->worker, fd, peer, &acceptor->proxy_conns,
                                &acceptor->http_conns);
@@ -91,8 +99,8 @@ static void take_connection(struct acceptor *acceptor, int fd, const struct peer
     if (error == ERR_OK)
         return;
     peer_leave(peer);
-    atomic_fetch_sub(&node->n_sockets, 1);
-    early_refusal_send(acceptor->worker, fd, ERR_FULL);
+    atomic_fetch_sub(port->n_sockets, 1);
+    early_refusal_send(acceptor->worker, port, fd, error == ERR_CROWDED ? ERR_CROWDED : ERR_FULL);
 }
 
 static void set_pause_timer(struct acceptor *acceptor)
@@ -130,13 +138,13 @@ enum slot { SLOT_TAKEN, SLOT_SOON, SLOT_NONE };
  * have just begun are about to be answered. */
 static enum slot take_socket_slot(struct acceptor *acceptor)
 {
-    struct node *node = acceptor->worker->node;
-    if (atomic_fetch_add(&node->n_sockets, 1) < node->max_sockets ||
+    struct http_port *port = acceptor->port;
+    if (atomic_fetch_add(port->n_sockets, 1) < port->max_sockets ||
         http_conns_make_room(&acceptor->http_conns))
         return SLOT_TAKEN;
-    atomic_fetch_sub(&node->n_sockets, 1);
-    int64_t quiet_ms = worker_now_ms(acceptor->worker) - atomic_load(&node->arrived_ms);
-    return atomic_load(&node->n_lingering) > 0 || quiet_ms < FRESH_MS ? SLOT_SOON : SLOT_NONE;
+    atomic_fetch_sub(port->n_sockets, 1);
+    int64_t quiet_ms = worker_now_ms(acceptor->worker) - atomic_load(&port->arrived_ms);
+    return atomic_load(&port->n_lingering) > 0 || quiet_ms < FRESH_MS ? SLOT_SOON : SLOT_NONE;
 }
 
 static void resume_accepting(struct timer *timer)
@@ -146,18 +154,61 @@ static void resume_accepting(struct timer *timer)
         set_pause_timer(acceptor);
 }
 
+/* Another worker has no room for a connection, so one that rests between two requests is closed
+ * here. */
+static void on_asked(struct letter *letter)
+{
+    struct acceptor *acceptor = CONTAINER_OF(letter, struct acceptor, ask);
+    atomic_store(&acceptor->is_asked, false);
+    http_conns_drop_resting(&acceptor->http_conns);
+}
+
+static void ask_all_for_room(const struct http_port *port)
+{
+    for (unsigned i = 0; i < port->node->n_workers; i++) {
+        struct acceptor *acceptor = port->acceptors[i];
+        if (!atomic_exchange(&acceptor->is_asked, true))
+            worker_post(acceptor->worker, &acceptor->ask, on_asked);
+    }
+}
+
 /* Not watched meanwhile: the backlog would wake us again and again. */
 static void pause_for_slots(struct acceptor *acceptor)
 {
     stop_listening(acceptor);
     set_pause_timer(acceptor);
-    worker_command_all(acceptor->worker->node, COMMAND_MAKE_ROOM);
+    ask_all_for_room(acceptor->port);
 }
 
-void acceptor_make_room(struct worker *worker)
+/* What accepting a connection came to. */
+enum accepted { ACCEPTED_ONE, ACCEPTED_NONE, ACCEPTED_LATER };
+
+static enum accepted accept_one(struct acceptor *acceptor, int listen_fd)
 {
-    if (worker->acceptor != NULL)
-        http_conns_drop_resting(&worker->acceptor->http_conns);
+    struct http_port *port = acceptor->port;
+    struct peer_address from;
+    enum slot slot = take_socket_slot(acceptor);
+    if (slot == SLOT_SOON)
+        return ACCEPTED_LATER;
+    int fd = listener_accept(listen_fd, &from);
+    int code = errno;
+    if (fd >= 0) {
+        metrics_count(port->accepted);
+        if (slot == SLOT_TAKEN)
+            take_connection(acceptor, fd, &from);
+        else
+            early_refusal_send(acceptor->worker, port, fd, ERR_FULL);
+        return ACCEPTED_ONE;
+    }
+    if (slot == SLOT_TAKEN)
+        atomic_fetch_sub(port->n_sockets, 1);
+    if (code == ECONNABORTED || code == EINTR)
+        return ACCEPTED_ONE;
+    if (code != EAGAIN) {
+        metrics_count(port->accept_errors);
+        refuse_without_descriptor(acceptor, listen_fd, code);
+    }
+    return ACCEPTED_NONE;
 }
 
 static void on_listening_ready(struct reactor_watch *watch, uint32_t events)
@@ -165,31 +216,11 @@ static void on_listening_ready(struct reactor_watch *watch, uint32_t events)
     struct acceptor *acceptor = CONTAINER_OF(watch, struct listening, watch)->acceptor;
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        enum slot slot = take_socket_slot(acceptor);
-        if (slot == SLOT_SOON) {
+        enum accepted accepted = accept_one(acceptor, watch->fd);
+        if (accepted == ACCEPTED_LATER)
             pause_for_slots(acceptor);
+        if (accepted != ACCEPTED_ONE)
             return;
-        }
-        struct peer_address from;
-        int fd = listener_accept(watch->fd, &from);
-        int code = errno;
-        if (fd >= 0) {
-            metrics_count(METRIC_ACCEPTED);
-            if (slot == SLOT_TAKEN)
-                take_connection(acceptor, fd, &from);
-            else
-                early_refusal_send(acceptor->worker, fd, ERR_FULL);
-            continue;
-        }
-        if (slot == SLOT_TAKEN)
-            atomic_fetch_sub(&acceptor->worker->node->n_sockets, 1);
-        if (code == EAGAIN)
-            return;
-        if (code == ECONNABORTED || code == EINTR)
-            continue;
-        metrics_count(METRIC_ACCEPT_ERRORS);
-        refuse_without_descriptor(acceptor, watch->fd, code);
-        return;
     }
 }
 
@@ -216,50 +247,61 @@ static void init_listening(struct acceptor *acceptor, const struct listeners *li
     }
 }
 
-enum err acceptor_new(struct worker *worker, http_request_fn *on_request)
+struct acceptor *acceptor_new(struct worker *worker, struct http_port *port)
 {
-    const struct listeners *listeners = worker->node->listeners;
-    struct acceptor *acceptor =
-        calloc(1, sizeof *acceptor + listeners_count(listeners) * sizeof acceptor->listening[0]);
+    size_t n = listeners_count(port->listeners);
+    struct acceptor *acceptor = calloc(1, sizeof *acceptor + n * sizeof acceptor->listening[0]);
     if (acceptor == NULL)
-        return ERR_NO_MEMORY;
+        return NULL;
     acceptor->worker = worker;
-    http_conns_init(&acceptor->http_conns, on_request);
+    acceptor->port = port;
+    http_conns_init(&acceptor->http_conns, port);
     list_init(&acceptor->proxy_conns);
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    init_listening(acceptor, listeners);
+    init_listening(acceptor, port->listeners);
     timer_init(&acceptor->pause, resume_accepting);
-    enum err error = listen_again(acceptor);
-    if (error != ERR_OK) {
-        close(acceptor->spare_fd);
-        free(acceptor);
-        return error;
-    }
-    acceptor->is_open = true;
-    worker->acceptor = acceptor;
-    return ERR_OK;
+    return acceptor;
 }
 
-void acceptor_close(struct worker *worker)
+enum err acceptor_open(struct acceptor *acceptor)
 {
-    struct acceptor *acceptor = worker->acceptor;
+    enum err error = listen_again(acceptor);
+    acceptor->is_open = error == ERR_OK;
+    return error;
+}
+
+static void stop_accepting(struct acceptor *acceptor)
+{
     if (!acceptor->is_open)
         return;
     acceptor->is_open = false;
-    worker_cancel_timer(worker, &acceptor->pause);
+    worker_cancel_timer(acceptor->worker, &acceptor->pause);
     if (!acceptor->is_paused)
         stop_listening(acceptor);
+}
+
+void acceptor_take_last(struct acceptor *acceptor)
+{
+    for (size_t i = 0; acceptor->is_open && i < acceptor->n_listening; i++) {
+        while (accept_one(acceptor, acceptor->listening[i].watch.fd) == ACCEPTED_ONE) {
+        }
+    }
+    stop_accepting(acceptor);
+}
+
+void acceptor_close(struct acceptor *acceptor)
+{
+    stop_accepting(acceptor);
     proxy_conns_drop_all(&acceptor->proxy_conns);
     http_conns_drop_unfinished(&acceptor->http_conns);
 }
 
-void acceptor_free(struct worker *worker)
+void acceptor_free(struct acceptor *acceptor)
 {
-    if (worker->acceptor == NULL)
+    if (acceptor == NULL)
         return;
-    proxy_conns_drop_all(&worker->acceptor->proxy_conns);
-    http_conns_drop_all(&worker->acceptor->http_conns);
-    close(worker->acceptor->spare_fd);
-    free(worker->acceptor);
-    worker->acceptor = NULL;
+    proxy_conns_drop_all(&acceptor->proxy_conns);
+    http_conns_drop_all(&acceptor->http_conns);
+    close(acceptor->spare_fd);
+    free(acceptor);
 }

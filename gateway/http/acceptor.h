@@ -1,26 +1,29 @@
-/* The accepting side of the subscriber port. Each worker has an acceptor of its own on the shared
- * listening sockets; the kernel wakes one of them for a connection. It makes an HTTP connection of
- * each socket, as long as the node has room for one (node->max_sockets).
+/* The accepting side of a port on one worker. Each worker has an acceptor of its own on the port's
+ * listening sockets, which all share; the kernel wakes one of them for a connection. It makes an
+ * HTTP connection of each socket, as long as the port has room for one (port->max_sockets).
  *
- * The worker owns its acceptor, in worker->acceptor. */
+ * Made and freed by acceptors.c; port->acceptors has them. Everything but acceptor_new is called on
+ * the worker's thread, or while the worker does not run. */
 #ifndef HERALD_ACCEPTOR_H
 #define HERALD_ACCEPTOR_H
 
 #include "gateway/http/http_conns.h"
 
-/* Before the worker runs. on_request gets each complete request (http_conn.h). ERR_NO_MEMORY,
- * ERR_SYSTEM: the listening sockets cannot be watched. */
-MUST_CHECK enum err acceptor_new(struct worker *worker, http_request_fn *on_request);
+struct acceptor;
 
-/* On the worker's thread: accepts no more, and closes connections whose request is not complete.
- */
-void acceptor_close(struct worker *worker);
+/* Any thread. It does not accept yet. NULL: out of memory. */
+struct acceptor *acceptor_new(struct worker *worker, struct http_port *port);
 
-/* After the worker has stopped. Does nothing where the worker has none. */
-void acceptor_free(struct worker *worker);
+/* Begins to accept. ERR_NO_MEMORY, ERR_SYSTEM: the listening sockets cannot be watched. */
+MUST_CHECK enum err acceptor_open(struct acceptor *acceptor);
 
-/* On the worker's thread: another one has no room for a connection, so one that rests between two
- * requests is closed here. */
-void acceptor_make_room(struct worker *worker);
+/* Accepts what waits in the kernel, and then no more. */
+void acceptor_take_last(struct acceptor *acceptor);
+
+/* Accepts no more, and closes connections whose request is not complete. */
+void acceptor_close(struct acceptor *acceptor);
+
+/* Closes what is left. NULL is fine. */
+void acceptor_free(struct acceptor *acceptor);
 
 #endif

@@ -1,6 +1,11 @@
 /* The lowest file of an HTTP connection, which the others use: the end of its socket, and the
  * functions that on_request calls. The ladder above it: http_conn_answer.c (answers),
- * http_conn_request.c (what comes in), http_conns.c (new connections, and all of an acceptor). */
+ * http_conn_body.c (bodies that are streamed), http_conn_request.c (what comes in), http_conns.c
+ * (new connections, and all of an acceptor).
+ *
+ * A request whose head comes in one read is served where it was read, without a copy (`lent`). What
+ * is still needed of it when on_request has returned is copied then (http_conn_hold): a head that
+ * is not complete, a request that is under way, and what follows it. */
 #include "gateway/http/http_conn_parts.h"
 
 #include "gateway/base/metrics.h"
@@ -14,10 +19,16 @@ struct worker *http_conn_worker(struct http_conn *http_conn)
     return CONTAINER_OF(http_conn->conn.loop, struct worker, loop);
 }
 
+const struct http_port *http_conn_port(const struct http_conn *http_conn)
+{
+    return http_conn->all->port;
+}
+
 static void free_http_conn(struct deferred_free *deferred)
 {
     struct http_conn *http_conn = CONTAINER_OF(deferred, struct http_conn, deferred);
     buf_fini(&http_conn->bytes);
+    free(http_conn->fields);
     free(http_conn);
 }
 
@@ -38,13 +49,71 @@ static void detach_http_conn(struct http_conn *http_conn)
 
 void http_conn_close(struct http_conn *http_conn)
 {
+    struct http_port *port = http_conn_own_port(http_conn);
+    const struct http_request_ops *ops = http_conn->ops;
     if (http_conn->is_lingering)
-        atomic_fetch_sub(&http_conn_node(http_conn)->n_lingering, 1);
+        atomic_fetch_sub(&port->n_lingering, 1);
     peer_leave(http_conn->peer);
     http_conn->peer = NULL;
+    http_conn->ops = NULL;
     conn_abandon(&http_conn->conn);
-    atomic_fetch_sub(&http_conn_node(http_conn)->n_sockets, 1);
+    atomic_fetch_sub(port->n_sockets, 1);
     detach_http_conn(http_conn);
+    if (ops != NULL && ops->on_gone != NULL)
+        ops->on_gone(http_conn);
+}
+
+/* ---- the bytes of a request ---- */
+
+/* Its own room for at least `n` fields, with those that were found. */
+static enum err own_fields(struct http_conn *http_conn, size_t n)
+{
+    struct http_head *head = &http_conn->head;
+    struct http_field *fields = http_conn->fields;
+    if (n > http_conn->n_fields) {
+        fields = malloc(n * sizeof fields[0]);
+        if (fields == NULL)
+            return ERR_NO_MEMORY;
+    }
+    size_t n_found = head->n_fields + (size_t)(head->len == 0); /* one may be half read */
+    if (head->fields != fields && n > 0)
+        memcpy(fields, head->fields, (n_found < n ? n_found : n) * sizeof fields[0]);
+    head->fields = fields;
+    if (fields != http_conn->fields) {
+        free(http_conn->fields);
+        http_conn->fields = fields;
+        http_conn->n_fields = (uint32_t)n;
+    }
+    return ERR_OK;
+}
+
+/* What was streamed of the body lies between the head and what follows, and is over. */
+static enum err copy_lent(struct http_conn *http_conn, struct span lent)
+{
+    size_t n_head = http_conn->head.len;
+    size_t n_over = http_conn->was_streamed ? http_conn->body_len : 0;
+    enum err error = buf_append(&http_conn->bytes, lent.bytes, n_head);
+    if (error == ERR_OK)
+        error =
+            buf_append(&http_conn->bytes, lent.bytes + n_head + n_over, lent.len - n_head - n_over);
+    if (http_conn->was_streamed)
+        http_conn->body_len = 0;
+    return error;
+}
+
+bool http_conn_hold(struct http_conn *http_conn)
+{
+    struct http_head *head = &http_conn->head;
+    struct span lent = http_conn->lent;
+    enum err error = ERR_OK;
+    http_conn->lent = SPAN_NONE;
+    if (head->at > 0)
+        error = own_fields(http_conn, head->len > 0 ? head->n_fields : head->max_fields);
+    if (error == ERR_OK && lent.len > 0)
+        error = copy_lent(http_conn, lent);
+    if (error != ERR_OK)
+        http_conn_close(http_conn);
+    return error == ERR_OK;
 }
 
 void http_conn_pin(struct http_conn *http_conn)
@@ -93,6 +162,17 @@ bool http_conn_is_gone(const struct http_conn *http_conn)
     return http_conn->is_gone;
 }
 
+void http_conn_own(struct http_conn *http_conn, const struct http_request_ops *ops, void *owner)
+{
+    http_conn->ops = ops;
+    http_conn->owner = owner;
+}
+
+void *http_conn_owner(const struct http_conn *http_conn)
+{
+    return http_conn->ops != NULL ? http_conn->owner : NULL;
+}
+
 void http_conn_want_body(struct http_conn *http_conn, size_t len,
                          void (*on_body)(struct http_conn *http_conn, struct span body))
 {
@@ -109,7 +189,7 @@ const struct http_head *http_conn_head(const struct http_conn *http_conn)
 
 struct span http_conn_bytes(const struct http_conn *http_conn)
 {
-    return buf_span(&http_conn->bytes);
+    return http_conn->lent.bytes != NULL ? http_conn->lent : buf_span(&http_conn->bytes);
 }
 
 struct peer *http_conn_peer(const struct http_conn *http_conn)
@@ -120,7 +200,7 @@ struct peer *http_conn_peer(const struct http_conn *http_conn)
 void http_conn_subject(const struct http_conn *http_conn, struct refusal_subject *ret_subject)
 {
     const struct http_head *head = &http_conn->head;
-    const char *bytes = http_conn->bytes.bytes;
+    const char *bytes = http_conn_bytes(http_conn).bytes;
     const char *why;
     if (!peer_describe(http_conn->peer, ret_subject->address, sizeof ret_subject->address))
         listener_peer(http_conn->conn.watch.fd, ret_subject->address, sizeof ret_subject->address);
@@ -137,6 +217,7 @@ struct transport_socket http_conn_release(struct http_conn *http_conn, struct pe
 {
     *ret_peer = http_conn->peer;
     http_conn->peer = NULL;
+    http_conn->ops = NULL;
     uint8_t *rest;
     size_t n_rest;
     struct transport_socket socket = conn_release(&http_conn->conn, &rest, &n_rest);
@@ -154,6 +235,15 @@ void http_conn_set_timer(struct http_conn *http_conn, int64_t ms)
 void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms)
 {
     http_conn->is_lingering = true;
-    atomic_fetch_add(&http_conn_node(http_conn)->n_lingering, 1);
+    atomic_fetch_add(&http_conn_own_port(http_conn)->n_lingering, 1);
     http_conn_set_timer(http_conn, ms);
+}
+
+void http_conn_go_on_later(struct http_conn *http_conn)
+{
+    if (http_conn->is_next_posted)
+        return;
+    http_conn->is_next_posted = true;
+    http_conn->pins++;
+    mailbox_post(worker_mailbox(http_conn_worker(http_conn)), &http_conn->next);
 }

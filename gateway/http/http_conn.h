@@ -1,35 +1,53 @@
-/* An HTTP connection: a connection of the subscriber port until its request is answered, or its
- * socket is released to become a session. It knows no route: a complete head goes to on_request,
+/* An HTTP connection: a connection of a port (http_port.h) until it ends, or until its socket is
+ * released to become a session. It knows no route: a complete head goes to the port's on_request,
  * which calls the functions below. New ones are made in http_conns.h.
  *
  * Threads: the worker's that accepted it. Memory: it frees itself at the end of a turn, once its
- * socket is closed or released and nobody holds a pin. Limits: a head of --max-head within
- * --head-timeout, and what is sent ahead of an answer (http_conn_request.c). */
+ * socket is closed or released and nobody holds a pin. Limits: a head of max_head within
+ * head_timeout_ms, and what is sent ahead of an answer (http_conn_request.c). */
 #ifndef HERALD_HTTP_CONN_H
 #define HERALD_HTTP_CONN_H
 
+#include "gateway/http/http_port.h"
 #include "gateway/identity/peers.h"
 #include "gateway/node/refusals.h"
 #include "gateway/node/worker.h"
-#include "proto/http/http_head.h"
+#include "proto/http/http_body.h"
 
 struct http_conn;
 
-/* Called once for each complete head, and once more when the turn of a deferred request has come
- * (http_conn_take_turn). It answers the request or releases the socket at once, or wants its body,
- * or calls http_conn_await and does one of these later, on the same thread. */
-typedef void http_request_fn(struct http_conn *http_conn);
+/* What the owner of a request is told, from http_conn_own until its answer is given. Each may be
+ * NULL. None is called from within a function of this file. */
+struct http_request_ops {
+    /* A piece of the body (http_conn_take_body), and whether it is the last one, which may be
+     * empty. Returns how much of it was taken; the body rests when that is not all, until
+     * http_conn_resume_body, and the rest is passed again. The bytes are the HTTP connection's. */
+    size_t (*on_body)(struct http_conn *http_conn, struct span piece, bool is_last);
+    /* The body is malformed, and its end cannot be found (ERR_BAD_HEAD), or it has not moved for
+     * stall_timeout_ms (ERR_HEAD_TIMEOUT). The request can still be refused. NULL: it is. */
+    void (*on_bad_body)(struct http_conn *http_conn, enum err error, const char *detail);
+    /* The request is complete, and its peer will send no more; it may have gone, or may read the
+     * answer. NULL: then the connection is closed. */
+    void (*on_half_closed)(struct http_conn *http_conn);
+    /* Everything that was sent of an answer in pieces is written; at most once a turn. */
+    void (*on_room)(struct http_conn *http_conn);
+    /* The socket is closed, and the request cannot be answered. Nothing is called after this. */
+    void (*on_gone)(struct http_conn *http_conn);
+};
 
-/* All HTTP connections of an acceptor (http_conns.h). Those that make room at a full node have
+/* All HTTP connections of an acceptor (http_conns.h). Those that make room at a full port have
  * lists of their own, so that finding one takes the same time however many heads are incomplete. */
 struct http_conns {
+    struct http_port *port;
     struct list open;    /* the head is not complete, or the answer is not written */
     struct list written; /* the answer is written, and its peer has to close; longest wait first */
     struct list resting; /* between two requests; longest wait first */
-    http_request_fn *on_request;
+    struct http_field fields[HTTP_HEAD_MAX_FIELDS]; /* of the head that is being parsed */
 };
 
 struct worker *http_conn_worker(struct http_conn *http_conn);
+
+const struct http_port *http_conn_port(const struct http_conn *http_conn);
 
 static inline struct node *http_conn_node(struct http_conn *http_conn)
 {
@@ -39,7 +57,7 @@ static inline struct node *http_conn_node(struct http_conn *http_conn)
 /* ---- the request ---- */
 
 const struct http_head *http_conn_head(const struct http_conn *http_conn);
-/* The head, and the bytes that have come after it; they may move when on_request has returned. */
+/* The head, and bytes that have come after it. They may move when on_request or on_body returns. */
 struct span http_conn_bytes(const struct http_conn *http_conn);
 
 /* A part of the head, and its fields (http_head.h), among these bytes. */
@@ -64,6 +82,19 @@ struct peer *http_conn_peer(const struct http_conn *http_conn); /* may be NULL *
 /* The request as the log names it; its spans are valid as long as http_conn_bytes. */
 void http_conn_subject(const struct http_conn *http_conn, struct refusal_subject *ret_subject);
 
+/* Somebody owns the request from now on until it is answered. */
+void http_conn_own(struct http_conn *http_conn, const struct http_request_ops *ops, void *owner);
+void *http_conn_owner(const struct http_conn *http_conn); /* NULL: nobody */
+
+/* In on_request, after http_conn_own: the body is wanted, and on_body gets it when on_request has
+ * returned, the last piece at once if it has come with the head. A client that waits for it is told
+ * to go on (Expect: 100-continue). ERR_BAD_HEAD: the end of the body cannot be known; *ret_detail
+ * is for the refusal. */
+MUST_CHECK enum err http_conn_take_body(struct http_conn *http_conn, const char **ret_detail);
+/* The rest of the body waits in the kernel, and the stall timeout does not run. */
+void http_conn_pause_body(struct http_conn *http_conn);
+void http_conn_resume_body(struct http_conn *http_conn); /* not resting: does nothing */
+
 /* From now on, until the answer, the bytes after the head are the request's body. on_body gets all
  * `len` of them at once. `len` is the caller's to limit. */
 void http_conn_want_body(struct http_conn *http_conn, size_t len,
@@ -74,7 +105,7 @@ void http_conn_want_body(struct http_conn *http_conn, size_t len,
 /* Before such work (conn_take_turn). false: do nothing now, the request is deferred. on_request is
  * called again when its turn has come; only a late one has to be refused at once (ERR_BUSY). */
 MUST_CHECK bool http_conn_take_turn(struct http_conn *http_conn);
-/* The turn of a deferred request has not come within --head-timeout. */
+/* The turn of a deferred request has not come within head_timeout_ms. */
 bool http_conn_is_late(const struct http_conn *http_conn);
 /* This much work was done for the request. It counts against the worker's share: WORKER_ASK_US for
  * a question to the store. */
@@ -83,7 +114,7 @@ void http_conn_count_work(struct http_conn *http_conn, int64_t us);
 /* ---- while the request is under way elsewhere ---- */
 
 /* A pin keeps the memory until http_conn_unpin, whatever the peer does, and stops the timer of
- * --head-timeout. */
+ * head_timeout_ms. */
 void http_conn_pin(struct http_conn *http_conn);
 void http_conn_unpin(struct http_conn *http_conn);
 /* Bytes that come before the answer are kept, and are not parsed. */
@@ -110,6 +141,17 @@ void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *
                       const char *headers, struct span body);
 void http_conn_answer_raw(struct http_conn *http_conn,
                           const struct buf *answer); /* with its head */
+
+/* An answer in pieces, instead. `len` is the length of all of them; -1: it is not known, so they
+ * are sent in chunks, or to HTTP/1.0 until the end of the connection. What is sent is copied into
+ * the connection's queue; http_conn_unsent says how much waits there, and on_room when nothing
+ * does. */
+void http_conn_begin_answer(struct http_conn *http_conn, unsigned status, const char *content_type,
+                            const char *headers, int64_t len);
+void http_conn_send_piece(struct http_conn *http_conn, struct span piece, bool is_last);
+size_t http_conn_unsent(const struct http_conn *http_conn);
+/* The answer cannot be completed: the connection is closed, so that the peer notices. */
+void http_conn_break_off(struct http_conn *http_conn);
 
 /* The same for a refusal, which is counted, and logged where somebody has to see it there. */
 void http_conn_refuse(struct http_conn *http_conn, enum err error, const char *detail,

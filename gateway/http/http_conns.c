@@ -7,8 +7,9 @@
 
 static void on_http_conn_gone(struct conn *conn, bool is_clean)
 {
-    (void)is_clean;
-    http_conn_close(CONTAINER_OF(conn, struct http_conn, conn));
+    struct http_conn *http_conn = CONTAINER_OF(conn, struct http_conn, conn);
+    if (!is_clean || !http_conn_half_close(http_conn))
+        http_conn_close(http_conn);
 }
 
 static struct ip address_of_work(const struct conn *conn)
@@ -22,15 +23,32 @@ static const struct conn_ops http_conn_ops = {.on_bytes = http_conn_on_bytes,
                                               .on_gone = on_http_conn_gone,
                                               .address = address_of_work};
 
+/* Its peer reads slowly, but has read something within stall_timeout_ms. */
+static bool wait_for_moving_answer(struct http_conn *http_conn)
+{
+    int64_t moved_ms = conn_moved_ms(&http_conn->conn);
+    int64_t due_ms = moved_ms + atomic_load(&http_conn_limits(http_conn)->stall_timeout_ms);
+    struct worker *worker = http_conn_worker(http_conn);
+    if (moved_ms == 0 || conn_is_shaking(&http_conn->conn) || due_ms <= worker_now_ms(worker))
+        return false;
+    worker_set_timer(worker, &http_conn->timer, due_ms);
+    return true;
+}
+
 static void on_http_conn_timer(struct timer *timer)
 {
     struct http_conn *http_conn = CONTAINER_OF(timer, struct http_conn, timer);
+    if (wait_for_moving_answer(http_conn))
+        return;
     http_conn->may_be_kept = false;
-    if (http_conn->is_answered || http_conn->is_lingering || conn_is_shaking(&http_conn->conn) ||
+    if (http_conn->is_answered || http_conn->is_answering || http_conn->is_lingering ||
+        conn_is_shaking(&http_conn->conn) ||
         http_conn->n_skipped > 0) /* the request whose body is not over was answered */
         http_conn_close(http_conn);
     else if (http_conn->is_waiting)
         http_conn_refuse(http_conn, ERR_STORE_UNAVAILABLE, NULL, NULL, NULL);
+    else if (http_conn->is_streaming)
+        http_conn_stall_body(http_conn);
     else if (http_conn->is_deferred)
         http_conn_refuse_late(http_conn);
     else
@@ -41,7 +59,7 @@ static enum err accept_socket(struct http_conn *http_conn, struct worker *worker
                               const struct ip *from)
 {
     struct transport_socket socket = {fd, &transport_plain};
-    struct tls_context *tls = worker->node->tls;
+    struct tls_context *tls = http_conn_own_port(http_conn)->tls;
     enum err error = tls == NULL ? ERR_OK : tls_new(tls, &socket.transport);
     if (error != ERR_OK)
         return error;
@@ -54,30 +72,27 @@ static enum err accept_socket(struct http_conn *http_conn, struct worker *worker
 enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const struct ip *from,
                        int64_t due_ms, struct http_conns *all)
 {
-    size_t max_bytes = (size_t)worker->node->options->max_head;
-    size_t max_fields = max_bytes / HTTP_HEAD_FIELD_BYTES;
-    struct http_conn *http_conn =
-        calloc(1, sizeof *http_conn + max_fields * sizeof http_conn->fields[0]);
+    struct http_conn *http_conn = calloc(1, sizeof *http_conn);
     if (http_conn == NULL)
         return ERR_NO_MEMORY;
+    http_conn->all = all;
     enum err error = accept_socket(http_conn, worker, fd, from);
     if (error != ERR_OK) {
         free(http_conn);
         return error;
     }
     http_conn->peer = peer;
-    buf_init(&http_conn->bytes, max_bytes + HTTP_CONN_AHEAD_MAX_BYTES);
-    http_head_init(&http_conn->head, max_bytes, http_conn->fields, max_fields);
-    http_conn->all = all;
+    http_conn->next.deliver = http_conn_on_next;
+    http_conn_expect_head(http_conn);
     list_append(&all->open, &http_conn->link);
     timer_init(&http_conn->timer, on_http_conn_timer);
     worker_set_timer(worker, &http_conn->timer, due_ms);
     return ERR_OK;
 }
 
-void http_conns_init(struct http_conns *http_conns, http_request_fn *on_request)
+void http_conns_init(struct http_conns *http_conns, struct http_port *port)
 {
-    http_conns->on_request = on_request;
+    http_conns->port = port;
     list_init(&http_conns->open);
     list_init(&http_conns->written);
     list_init(&http_conns->resting);
@@ -108,7 +123,8 @@ void http_conns_drop_unfinished(struct http_conns *all)
         struct http_conn *http_conn = CONTAINER_OF(link, struct http_conn, link);
         if (http_conn->is_deferred)
             http_conn_refuse_late(http_conn);
-        else if (!http_conn->is_answered && !http_conn->is_waiting)
+        else if (!http_conn->is_answered && !http_conn->is_answering && !http_conn->is_waiting &&
+                 !http_conn->is_streaming)
             http_conn_close(http_conn);
     }
     while (close_first(&all->resting)) {

@@ -4,7 +4,7 @@
 
 #include "gateway/http/http_conn.h"
 
-void http_conns_init(struct http_conns *http_conns, http_request_fn *on_request);
+void http_conns_init(struct http_conns *http_conns, struct http_port *port);
 
 /* Makes an HTTP connection of a socket, whose first byte is the request's own (a PROXY header was
  * read before); with TLS where the port has it. The handshake counts for the address `from`, all

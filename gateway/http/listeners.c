@@ -19,7 +19,7 @@ static bool is_v6(const struct listen_address *address)
     return !address->is_unix && strchr(address->host, ':') != NULL;
 }
 
-/* Has another --listen, which is not IPv6, the same port? Then this one must not take IPv4 as well.
+/* Has another one, which is not IPv6, the same port? Then this one must not take IPv4 as well.
  */
 static bool shares_port(const struct option_list *texts, const struct listen_address *address)
 {
@@ -33,33 +33,30 @@ static bool shares_port(const struct option_list *texts, const struct listen_add
     return false;
 }
 
-static enum err open_listener(const struct option_list *texts, size_t i,
-                              struct listeners *listeners, const struct socket_rights *rights,
+static enum err open_listener(const struct option_list *texts, size_t i, const char *option,
+                              const struct socket_rights *rights, struct listeners *listeners,
                               char *why, size_t why_cap)
 {
     struct listen_address *address = &listeners->all[i].address;
     if (listen_address_parse(texts->values[i], address) != ERR_OK) {
-        snprintf(why, why_cap, "--listen must be HOST:PORT, [V6]:PORT or unix:PATH");
+        snprintf(why, why_cap, "--%s must be HOST:PORT, [V6]:PORT or unix:PATH", option);
         return ERR_INVALID_FIELD;
     }
     address->is_v6_only = is_v6(address) && shares_port(texts, address);
-    return listener_open(address, rights, "listen", &listeners->all[i].fd, why, why_cap);
+    return listener_open(address, rights, option, &listeners->all[i].fd, why, why_cap);
 }
 
-enum err listeners_open(const struct options *options, struct listeners **ret_listeners, char *why,
-                        size_t why_cap)
+enum err listeners_open(const struct option_list *addresses, const char *option,
+                        const struct socket_rights *rights, struct listeners **ret_listeners,
+                        char *why, size_t why_cap)
 {
-    const struct option_list *texts = &options->listen;
-    struct socket_rights rights;
-    enum err error = socket_rights_read(options, &rights, why, why_cap);
-    if (error != ERR_OK)
-        return error;
     struct listeners *listeners =
-        calloc(1, sizeof *listeners + texts->n * sizeof listeners->all[0]);
+        calloc(1, sizeof *listeners + addresses->n * sizeof listeners->all[0]);
     if (listeners == NULL)
         return ERR_NO_MEMORY;
-    for (; listeners->n < texts->n; listeners->n++) {
-        error = open_listener(texts, listeners->n, listeners, &rights, why, why_cap);
+    for (; listeners->n < addresses->n; listeners->n++) {
+        enum err error =
+            open_listener(addresses, listeners->n, option, rights, listeners, why, why_cap);
         if (error != ERR_OK) {
             listeners_close(listeners);
             return error;

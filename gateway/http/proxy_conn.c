@@ -40,7 +40,7 @@ static void close_proxied_socket(struct proxy_conn *proxy_conn)
 {
     close(proxy_conn->watch.fd);
     peer_leave(proxy_conn->peer);
-    atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
+    atomic_fetch_sub(proxy_conn->http_conns->port->n_sockets, 1);
 }
 
 static void drop_proxy_conn(struct proxy_conn *proxy_conn)
@@ -71,8 +71,9 @@ static void take_proxy_head(struct proxy_conn *proxy_conn, const struct proxy_he
     } else if (error == ERR_CROWDED) {
         detach_proxy_conn(proxy_conn);
         peer_leave(proxy_conn->peer);
-        atomic_fetch_sub(&proxy_conn->worker->node->n_sockets, 1);
-        early_refusal_send(proxy_conn->worker, proxy_conn->watch.fd, ERR_CROWDED);
+        atomic_fetch_sub(proxy_conn->http_conns->port->n_sockets, 1);
+        early_refusal_send(proxy_conn->worker, proxy_conn->http_conns->port, proxy_conn->watch.fd,
+                           ERR_CROWDED);
     } else {
         drop_proxy_conn(proxy_conn);
     }
@@ -135,7 +136,8 @@ enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct
     }
     list_append(all, &proxy_conn->link);
     timer_init(&proxy_conn->timer, on_proxy_conn_timer);
-    proxy_conn->due_ms = worker_now_ms(worker) + worker->node->options->head_timeout;
+    proxy_conn->due_ms =
+        worker_now_ms(worker) + atomic_load(&http_conns->port->limits.head_timeout_ms);
     worker_set_timer(worker, &proxy_conn->timer, proxy_conn->due_ms);
     return ERR_OK;
 }

@@ -11,10 +11,8 @@
 
 struct worker;
 struct auth;
-struct peers;
-struct listeners;
+struct http_port;
 struct session_events;
-struct tls_context;
 struct wait_table;
 
 /* What delivery/ reports to the parts above it; gateway.c plugs it in. Home worker's thread; none
@@ -31,25 +29,21 @@ struct node {
     struct client_map *map;
     struct store *store;
     struct auth *auth;
-    struct peers *peers;
     struct worker **workers;
     unsigned n_workers;
     unsigned n_started; /* of the workers: their threads run (gateway.c) */
     const struct session_events *session_events;
     struct delivery_events delivery_events;
     const worker_command_fn *command_fns; /* by enum worker_command_kind (worker.h) */
-    struct listeners *listeners;
-    struct tls_context *tls;       /* of the subscriber port; NULL: it speaks none */
-    struct wait_table *wait_table; /* pushes that wait (push_waits.h) */
-    uint32_t max_connections;      /* sessions */
-    uint32_t max_sockets;          /* sessions and those whose head is not complete yet */
-    uint32_t pages_at_once;        /* of the inbox under way, a worker (page_queue.h) */
-    int64_t started_ms;            /* monotonic */
+    struct http_port *port;               /* the subscribers' (http/http_port.h) */
+    struct wait_table *wait_table;        /* pushes that wait (push_waits.h) */
+    uint32_t max_connections;             /* sessions */
+    uint32_t max_sockets;                 /* sessions and those whose head is not complete yet */
+    uint32_t pages_at_once;               /* of the inbox under way, a worker (page_queue.h) */
+    int64_t started_ms;                   /* monotonic */
 
-    atomic_uint n_sockets;
-    atomic_uint n_lingering; /* of them, answered and waiting for their peer to close */
+    atomic_uint n_sockets; /* of the subscriber port, sessions included */
     atomic_uint n_sessions;
-    atomic_int_fast64_t arrived_ms;       /* monotonic: when the last connection was accepted */
     atomic_uint_fast64_t next_connection; /* the id of the next session's connection */
 
     atomic_bool is_store_up;

@@ -1,8 +1,12 @@
+/* A worker, its clock and its heartbeat, and the ways to have something done on a worker's thread:
+ * a command is sent to all workers without waiting, an errand is run on one after the other while
+ * the sender waits. What a worker frees is freed at the end of its turn, in free_deferred. */
 #include "gateway/node/worker.h"
 
 #include "gateway/base/clock.h"
 #include "proto/ws/deflate.h"
 
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -155,6 +159,35 @@ void worker_command_all(struct node *node, enum worker_command_kind kind)
         if (!atomic_exchange(&command->is_posted, true))
             mailbox_post(worker_mailbox(node->workers[i]), &command->letter);
     }
+}
+
+struct errand {
+    struct letter letter;
+    struct worker *worker;
+    void (*run)(struct worker *worker, void *argument);
+    void *argument;
+    sem_t done;
+};
+
+static void on_errand(struct letter *letter)
+{
+    struct errand *errand = CONTAINER_OF(letter, struct errand, letter);
+    errand->run(errand->worker, errand->argument);
+    sem_post(&errand->done); /* it may be gone now */
+}
+
+void worker_run_on_all(struct node *node, void (*run)(struct worker *worker, void *argument),
+                       void *argument)
+{
+    struct errand errand = {.run = run, .argument = argument};
+    sem_init(&errand.done, 0, 0);
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        errand.worker = node->workers[i];
+        worker_post(errand.worker, &errand.letter, on_errand);
+        while (sem_wait(&errand.done) != 0) { /* EINTR */
+        }
+    }
+    sem_destroy(&errand.done);
 }
 
 const char *worker_date(struct worker *worker)

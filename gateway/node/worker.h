@@ -12,7 +12,6 @@
 #include <pthread.h>
 
 struct deflater;
-struct acceptor;
 struct inflater;
 struct page_queue;
 struct position_writer;
@@ -27,7 +26,6 @@ enum worker_command_kind {
     COMMAND_DRAIN,
     COMMAND_END_WAITS,
     COMMAND_CLOSE,
-    COMMAND_MAKE_ROOM,
     COMMANDS,
 };
 
@@ -55,9 +53,6 @@ struct worker {
     int64_t date_s; /* since 1970: the second of `date` */
     char date[HTTP_DATE_MAX_BYTES];
 
-    /* http/ (acceptor.c) */
-    struct acceptor *acceptor;
-
     /* session/ */
     struct session *answering; /* the session whose bytes are being read; its writes answer them */
     struct list closing;       /* sessions that wait for the end of their connection */
@@ -83,6 +78,11 @@ void worker_free(struct worker *worker);
 /* Any thread, while the workers exist. A command that a worker has not carried out yet is not sent
  * to it again. */
 void worker_command_all(struct node *node, enum worker_command_kind kind);
+
+/* Calls `run` on the thread of each worker, on one after the other, and returns when all have
+ * returned. While the workers run, on a thread that is none of theirs. */
+void worker_run_on_all(struct node *node, void (*run)(struct worker *worker, void *argument),
+                       void *argument);
 
 /* Frees it at the end of the turn. */
 void worker_free_later(struct worker *worker, struct deferred_free *deferred,

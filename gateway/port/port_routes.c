@@ -27,7 +27,7 @@ enum {
 static bool is_origin_allowed(const struct node *node, struct span origin, struct span host)
 {
     const struct option_list *allowed = &node->options->allowed_origin;
-    bool is_allowed = origin_is_host(origin, host, node->tls != NULL);
+    bool is_allowed = origin_is_host(origin, host, node->port->tls != NULL);
     for (size_t i = 0; i < allowed->n && !is_allowed; i++)
         is_allowed = origin_is_allowed(origin, span_of(allowed->values[i]));
     return is_allowed;

@@ -89,28 +89,49 @@ enum err http_stream_head(struct buf *out, const struct http_terms *terms)
     return error;
 }
 
-enum err http_answer(struct buf *out, unsigned status, const char *content_type,
-                     const char *headers, const struct http_terms *terms, struct span body)
+static enum err write_length(struct buf *out, int64_t len)
+{
+    if (len == HTTP_ANSWER_CHUNKED)
+        return buf_append_text(out, "Transfer-Encoding: chunked\r\n");
+    return len < 0 ? ERR_OK : buf_printf(out, "Content-Length: %lld\r\n", (long long)len);
+}
+
+/* The lines between the status line, with its Date, and the empty line. */
+static enum err write_common(struct buf *out, const char *headers, const struct http_terms *terms)
+{
+    enum err error = buf_printf(out,
+                                "Cache-Control: no-store\r\n"
+                                "X-Content-Type-Options: nosniff\r\n"
+                                "%s",
+                                headers != NULL ? headers : "");
+    if (error == ERR_OK)
+        error = write_cors(out, terms->reader);
+    if (error == ERR_OK)
+        error = terms->keep_s > 0
+                    ? buf_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%u\r\n\r\n",
+                                 terms->keep_s)
+                    : buf_append_text(out, "Connection: close\r\n\r\n");
+    return error;
+}
+
+enum err http_answer_head(struct buf *out, unsigned status, const char *content_type,
+                          const char *headers, const struct http_terms *terms, int64_t len)
 {
     enum err error = buf_printf(out, "HTTP/1.1 %u %s\r\n", status, phrase_of(status));
     if (error == ERR_OK)
         error = write_date(out, terms);
     if (error == ERR_OK && content_type != NULL)
-        error =
-            buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body.len);
+        error = buf_printf(out, "Content-Type: %s\r\n", content_type);
     if (error == ERR_OK)
-        error = buf_printf(out,
-                           "Cache-Control: no-store\r\n"
-                           "X-Content-Type-Options: nosniff\r\n"
-                           "%s",
-                           headers != NULL ? headers : "");
-    if (error == ERR_OK)
-        error = write_cors(out, terms->reader);
-    if (error == ERR_OK)
-        error = terms->is_kept
-                    ? buf_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n\r\n",
-                                 HTTP_KEEP_S)
-                    : buf_append_text(out, "Connection: close\r\n\r\n");
+        error = write_length(out, len);
+    return error != ERR_OK ? error : write_common(out, headers, terms);
+}
+
+enum err http_answer(struct buf *out, unsigned status, const char *content_type,
+                     const char *headers, const struct http_terms *terms, struct span body)
+{
+    int64_t len = content_type != NULL ? (int64_t)body.len : HTTP_ANSWER_TO_END;
+    enum err error = http_answer_head(out, status, content_type, headers, terms, len);
     return error != ERR_OK ? error : buf_append_span(out, body);
 }
 

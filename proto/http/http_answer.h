@@ -12,13 +12,9 @@
 struct http_terms {
     const char *date; /* a line with CRLF: http_date_write, or worker_date; NULL: none */
     struct span
-        reader;   /* the origin whose pages may read it (the Fetch standard's CORS); empty: none */
-    bool is_kept; /* the connection goes on, for HTTP_KEEP_S; else `Connection: close` */
+        reader; /* the origin whose pages may read it (the Fetch standard's CORS); empty: none */
+    unsigned keep_s; /* the connection goes on, idle for so long; 0: `Connection: close` */
 };
-
-/* An idle connection is closed after this time. It is longer than proxies keep theirs, so that no
- * proxy sends a request into a connection that is just being closed. */
-enum { HTTP_KEEP_S = 75 };
 
 /* The head of the 200 that an event stream begins with; it ends with the connection (RFC 9112,
  * 6.3), whatever the terms say. */
@@ -29,6 +25,13 @@ MUST_CHECK enum err http_stream_head(struct buf *out, const struct http_terms *t
 MUST_CHECK enum err http_answer(struct buf *out, unsigned status, const char *content_type,
                                 const char *headers, const struct http_terms *terms,
                                 struct span body);
+
+/* The head of a response whose body of `len` bytes follows, or of one whose length is not known:
+ * sent in chunks, or until the end of the connection. content_type may be NULL. */
+enum { HTTP_ANSWER_CHUNKED = -1, HTTP_ANSWER_TO_END = -2 };
+MUST_CHECK enum err http_answer_head(struct buf *out, unsigned status, const char *content_type,
+                                     const char *headers, const struct http_terms *terms,
+                                     int64_t len);
 
 /* Writes the line "Date: Sun, 06 Nov 1994 08:49:37 GMT" with CRLF (RFC 9110, 5.6.7) for a time in
  * seconds since 1970. */

@@ -15,6 +15,7 @@
 #include "proto/ws/ws_frame.h"
 #include "tests/alloc/empty_store.h"
 #include "tests/alloc/fail.h"
+#include "tests/support/plain_port.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -80,9 +81,11 @@ static void expect_answer(int fd)
 
 static void come_and_go(struct worker *worker, struct node *node)
 {
+    struct http_port port;
     struct http_conns all;
     int ends[2];
-    http_conns_init(&all, port_routes_serve);
+    plain_port_init(&port, node, port_routes_serve);
+    http_conns_init(&all, &port);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
     atomic_fetch_add(&node->n_sockets, 1);
     enum err error =

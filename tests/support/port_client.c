@@ -4,6 +4,7 @@
 #include "gateway/identity/auth.h"
 #include "gateway/port/port_routes.h"
 #include "tests/support/node_fixture.h"
+#include "tests/support/plain_port.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 enum { CONNECTIONS_MAX = 100 };
 
+static struct http_port port;
 static struct http_conns http_conns;
 static int sockets[CONNECTIONS_MAX];
 static unsigned n_sockets;
@@ -28,7 +30,8 @@ void port_client_start(void)
 {
     node_fixture_start();
     port_client_identify_anew();
-    http_conns_init(&http_conns, port_routes_serve);
+    plain_port_init(&port, &fixture.node, port_routes_serve);
+    http_conns_init(&http_conns, &port);
 }
 
 void port_client_stop(void)

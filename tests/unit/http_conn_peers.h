@@ -4,6 +4,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/http/http_conns.h"
+#include "tests/support/plain_port.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -16,6 +17,7 @@ static const struct options options = {
     .head_timeout = 10000, .max_head = HTTP_HEAD_USUAL_BYTES, .insecure = true};
 static struct node node;
 static struct worker *worker;
+static struct http_port port;
 static struct http_conns all;
 static int ours[PEERS], theirs[PEERS];
 
@@ -46,7 +48,8 @@ static inline void peers_set_up(void)
 {
     node = (struct node){.options = &options, .workers = &worker, .n_workers = 1};
     cr_assert_eq(worker_new(&node, 0, on_second, &worker), ERR_OK);
-    http_conns_init(&all, answer_request);
+    plain_port_init(&port, &node, answer_request);
+    http_conns_init(&all, &port);
     for (int i = 0; i < PEERS; i++) {
         int ends[2];
         cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
@@ -59,7 +62,7 @@ static inline void peers_tear_down(void)
 {
     http_conns_drop_all(&all);
     cr_expect_eq(node.n_sockets, 0);
-    cr_expect_eq(node.n_lingering, 0);
+    cr_expect_eq(port.n_lingering, 0);
     reactor_turn(worker->reactor, 0);
     worker_free(worker);
     for (int i = 0; i < PEERS; i++)

@@ -36,7 +36,7 @@ Test(http_answer, says_whether_the_connection_goes_on)
     cr_assert_eq(http_answer(&answer, 204, NULL, NULL, &terms, (struct span){0}), ERR_OK);
     cr_expect(has(&answer, "\r\nDate: d\r\n") && has(&answer, "\r\nConnection: close\r\n\r\n"));
     buf_clear(&answer);
-    terms.is_kept = true;
+    terms.keep_s = 75;
     cr_assert_eq(http_refusal(&answer, ERR_CONFLICT, NULL, "id", NULL, &terms, 1), ERR_OK);
     cr_expect(has(&answer, "\r\nDate: d\r\n") && has(&answer, "Keep-Alive: timeout=75\r\n\r\n{"));
     buf_clear(&answer);

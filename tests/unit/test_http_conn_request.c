@@ -275,6 +275,10 @@ static void release_at_once(struct http_conn *http_conn)
     requested = http_conn;
     released = http_conn_release(http_conn, &peer);
     cr_expect_null(peer, "the socket's own address counts");
+    struct span bytes = http_conn_bytes(http_conn);
+    size_t head_len = http_conn_head(http_conn)->len;
+    cr_expect(span_equal((struct span){bytes.bytes + head_len, bytes.len - head_len},
+                         SPAN_LITERAL("early")));
 }
 
 /* As when it becomes a session: the socket is the caller's, with its slot among the node's. */
@@ -289,10 +293,6 @@ Test(http_conn_request, can_be_released_with_its_socket)
     cr_expect_eq(node.n_sockets, 1);
     cr_expect(http_conn_is_gone(requested));
     cr_expect(list_is_empty(&all.open));
-    struct span bytes = http_conn_bytes(requested);
-    size_t head_len = http_conn_head(requested)->len;
-    cr_expect(span_equal((struct span){bytes.bytes + head_len, bytes.len - head_len},
-                         SPAN_LITERAL("early")));
     http_conn_unpin(requested);
     say(0, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
     wait_s(70);
