@@ -52,6 +52,36 @@ Test(conn_tls, key_updates_are_read_one_at_a_time)
     close_peer(&peer);
 }
 
+/* What a client of this version and with these ciphers is given; NULL: those of OpenSSL. */
+static void expect_cipher(int version, const char *offered, const char *chosen)
+{
+    struct peer peer;
+    SSL_CTX_free(client_ctx);
+    client_ctx = client_settings(version);
+    if (offered != NULL && version == TLS1_3_VERSION)
+        SSL_CTX_set_ciphersuites(client_ctx, offered);
+    else if (offered != NULL)
+        SSL_CTX_set_cipher_list(client_ctx, offered);
+    open_peer(&peer);
+    shake(&peer);
+    cr_expect_str_eq(SSL_get_cipher(peer.client), chosen);
+    close_peer(&peer);
+}
+
+Test(conn_tls, the_cheapest_cipher_is_chosen_unless_the_client_has_no_aes)
+{
+    expect_cipher(TLS1_3_VERSION, NULL, "TLS_AES_128_GCM_SHA256");
+    expect_cipher(TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256",
+                  "TLS_AES_128_GCM_SHA256");
+    expect_cipher(TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384");
+    expect_cipher(TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+                  "TLS_CHACHA20_POLY1305_SHA256");
+    expect_cipher(TLS1_2_VERSION, NULL, "ECDHE-ECDSA-AES128-GCM-SHA256");
+    expect_cipher(TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384");
+    expect_cipher(TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256",
+                  "ECDHE-ECDSA-CHACHA20-POLY1305");
+}
+
 /* A client's read answers one record. */
 Test(conn_tls, small_pieces_share_a_record)
 {
