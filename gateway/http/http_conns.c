@@ -83,6 +83,7 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     }
     http_conn->peer = peer;
     http_conn->next.deliver = http_conn_on_next;
+    conn_write_late(&http_conn->conn); /* a push reaches its subscriber before it is answered */
     http_conn_expect_head(http_conn);
     list_append(&all->open, &http_conn->link);
     timer_init(&http_conn->timer, on_http_conn_timer);

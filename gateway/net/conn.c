@@ -25,6 +25,7 @@ enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
 {
     *loop = (struct conn_loop){.reactor = reactor};
     list_init(&loop->dirty);
+    list_init(&loop->late);
     list_init(&loop->flush.link);
     loop->flush.run = flush_all;
     loop->read_buffer = malloc(TRANSPORT_ROOM_BYTES + CONN_REST_MAX_BYTES);
@@ -148,8 +149,9 @@ static void flush_one(struct conn *conn)
 static void flush_all(struct reactor_task *task)
 {
     struct conn_loop *loop = CONTAINER_OF(task, struct conn_loop, flush);
-    while (!list_is_empty(&loop->dirty)) {
-        struct conn *conn = CONTAINER_OF(loop->dirty.next, struct conn, dirty);
+    while (!list_is_empty(&loop->dirty) || !list_is_empty(&loop->late)) {
+        struct list *next = list_is_empty(&loop->dirty) ? loop->late.next : loop->dirty.next;
+        struct conn *conn = CONTAINER_OF(next, struct conn, dirty);
         list_remove(&conn->dirty);
         flush_one(conn);
     }
@@ -261,6 +263,11 @@ enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len)
     return out_queue_bytes(out, bytes, len);
 }
 
+void conn_write_late(struct conn *conn)
+{
+    conn->watch.flags |= CONN_LATE;
+}
+
 void conn_break(struct conn *conn)
 {
     conn->watch.flags |= CONN_BROKEN;
@@ -271,7 +278,8 @@ void conn_mark(struct conn *conn)
 {
     if (!list_is_empty(&conn->dirty))
         return;
-    list_append(&conn->loop->dirty, &conn->dirty);
+    struct conn_loop *loop = conn->loop;
+    list_append(conn->watch.flags & CONN_LATE ? &loop->late : &loop->dirty, &conn->dirty);
     reactor_at_turn_end(conn->loop->reactor, &conn->loop->flush);
 }
 

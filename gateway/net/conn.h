@@ -45,6 +45,7 @@ enum {
 struct conn_loop {
     struct reactor *reactor;
     struct list dirty; /* connections with something to flush */
+    struct list late;  /* the same, flushed after these (conn_write_late) */
     struct reactor_task flush;
     struct handshakes handshakes;
     struct throttle throttle; /* for busy connections, which receive much at once */
@@ -68,6 +69,7 @@ enum {
     CONN_BUSY = 16,     /* waits in the throttle for its next read */
     CONN_DEAF = 32,     /* nothing can be read before the socket accepts a write */
     CONN_DEFERRED = 64, /* waits in the throttle to continue with the bytes that it has read */
+    CONN_LATE = 128,    /* flushed after the others (conn_write_late) */
 };
 
 struct conn {
@@ -119,6 +121,10 @@ void conn_loop_count_work(struct conn_loop *loop, int64_t us);
 MUST_CHECK enum err conn_write_payload(struct conn *conn,
                                        struct payload *payload); /* its frame; takes a reference */
 MUST_CHECK enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len); /* copies */
+
+/* From now on it is flushed after all connections that are not late: an answer that is due in the
+ * same turn as what it has caused goes out after that. */
+void conn_write_late(struct conn *conn);
 
 /* Ends the connection at the end of this turn (on_gone), as if it had broken. */
 void conn_break(struct conn *conn);

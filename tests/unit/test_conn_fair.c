@@ -307,3 +307,33 @@ Test(conn_fair, one_that_wants_to_write_has_no_turn_before_its_own_whenever_its_
     conn_abandon(&peers[0].conn);
     peers[0].is_gone = true;
 }
+
+/* ---- who is written first ---- */
+
+static int written[PEERS]; /* the sockets, in order */
+static unsigned n_written;
+
+static enum transport_state note_write(struct transport *transport, int fd,
+                                       const struct iovec *iovecs, size_t n, size_t *ret_len)
+{
+    written[n_written++] = fd;
+    return transport_plain.ops->write(transport, fd, iovecs, n, ret_len);
+}
+
+Test(conn_fair, writes_a_late_connection_after_those_that_are_marked_after_it)
+{
+    static struct transport_ops noting;
+    static struct transport transport = {&noting};
+    noting = *transport_plain.ops;
+    noting.write = note_write;
+    conn_write_late(&peers[1].conn);
+    for (int i = 0; i < 4; i++) {
+        peers[i].conn.transport = &transport;
+        cr_assert_eq(conn_write_bytes(&peers[i].conn, "x", 1), ERR_OK);
+    }
+    turn_after_ms(0);
+    static const int order[] = {0, 2, 3, 1};
+    cr_assert_eq(n_written, 4);
+    for (int i = 0; i < 4; i++)
+        cr_expect_eq(written[i], peers[order[i]].conn.watch.fd);
+}
