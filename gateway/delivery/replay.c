@@ -16,6 +16,9 @@
  * The next page is asked for when the last one is on its way to the client, so a slow reader holds
  * one page in memory.
  *
+ * The first page of a user for whom nothing waits is read at once where the store knows it without
+ * work (store_page_at_once): the session is LIVE when replay_arrive returns.
+ *
  * A page that fails is asked for again when the store is back, or when the second is over
  * (page_queue.h). */
 #include "gateway/delivery/replay.h"
@@ -88,6 +91,26 @@ static void ask_for_withdrawn(struct session *session, struct store_page *page)
     session->reader.must_look_back = false;
 }
 
+/* What is asked of the store; the names are the client's. */
+static struct store_page page_for(const struct session *session)
+{
+    const struct client *client = session->client;
+    struct store_page page = {
+        .request = {.on_done = on_page, .lane = client->worker->index},
+        .user_id = client_user_id(client),
+        .device = position_device(positions_of(session)),
+        .is_arrival = !session->reader.has_begun,
+        .must_begin = session_has_gaps(session), /* hello names the epoch */
+        .wants_gaps = session_has_gaps(session),
+        .known_head = client->head,
+        .known_epoch = client->epoch,
+        .max_count = PAGE_COUNT,
+        .max_bytes = page_bytes(session),
+    };
+    choose_start(session, &page);
+    return page;
+}
+
 static void request_page(struct session *session)
 {
     struct client *client = session->client;
@@ -107,19 +130,9 @@ static void request_page(struct session *session)
     read->session = session;
     read->worker = client->worker;
     read->letter.deliver = on_page_letter;
-    read->page = (struct store_page){
-        .request = {.on_done = on_page, .lane = client->worker->index},
-        .user_id = {read->names, client->user_id_len},
-        .device = {read->names + client->user_id_len, device.len},
-        .is_arrival = !session->reader.has_begun,
-        .must_begin = session_has_gaps(session), /* hello names the epoch */
-        .wants_gaps = session_has_gaps(session),
-        .known_head = client->head,
-        .known_epoch = client->epoch,
-        .max_count = PAGE_COUNT,
-        .max_bytes = page_bytes(session),
-    };
-    choose_start(session, &read->page);
+    read->page = page_for(session);
+    read->page.user_id = (struct span){read->names, client->user_id_len};
+    read->page.device = (struct span){read->names + client->user_id_len, device.len};
     ask_for_withdrawn(session, &read->page);
     reader_become(&session->reader, READER_READING);
     session->reader.page = read;
@@ -140,13 +153,6 @@ static void want_page(struct session *session)
 {
     struct worker *worker = session_worker(session);
     page_queue_add(worker->page_queue, &session->reader);
-    read_in_turn(worker);
-}
-
-void replay_arrive(struct session *session)
-{
-    struct worker *worker = session_worker(session);
-    page_queue_add_new(worker->page_queue, &session->reader);
     read_in_turn(worker);
 }
 
@@ -228,7 +234,7 @@ void replay_forget(struct session *session)
         return;
     if (state == READER_WAITING_TURN || state == READER_WAITING_STORE)
         page_queue_remove(reader);
-    if (state == READER_READING)
+    if (state == READER_READING && reader->page != NULL)
         reader->page->session = NULL;
     reader_become(reader, READER_ENDED);
     if (state == READER_READING)
@@ -248,7 +254,7 @@ static bool learn_from_page(struct session *session, const struct store_page *pa
         atomic_store_explicit(&client->has_devices, true, memory_order_relaxed);
     if (epoch_is_none(page->epoch)) {
         /* Nothing was ever pushed to this user, when the page was read. */
-        if (client->kept->n > 0) /* but the first push has come since */
+        if (client->kept != NULL && client->kept->n > 0) /* but the first push has come since */
             learn_epoch(client, inbox_event_epoch(channel_at(client->kept, 0)), 0);
         positions_learn(client, positions_of(session), 0);
         return true;
@@ -391,6 +397,37 @@ static void give_page(struct session *session, const struct store_page *page)
     }
 }
 
+/* The page has come, and is of the epoch of the sessions. */
+static void take_page(struct session *session, const struct store_page *page)
+{
+    if (!session->reader.has_begun)
+        begin_session_at(session, page);
+    give_page(session, page);
+}
+
+/* The first page, where the store knows without work that nothing waits: it needs no turn, because
+ * nothing is under way. */
+static bool read_at_once(struct session *session)
+{
+    struct store_page page = page_for(session);
+    if (!store_page_at_once(session_worker(session)->node->store, &page) ||
+        !learn_from_page(session, &page))
+        return false;
+    reader_become(&session->reader, READER_READING);
+    session->reader.page = NULL;
+    take_page(session, &page);
+    return true;
+}
+
+void replay_arrive(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    if (read_at_once(session))
+        return;
+    page_queue_add_new(worker->page_queue, &session->reader);
+    read_in_turn(worker);
+}
+
 static void refuse_blocked(struct session *session)
 {
     struct refusal_subject who = {.path = session->level == LEVEL_SSE ? SPAN_LITERAL("/sse")
@@ -421,9 +458,7 @@ static void on_page_letter(struct letter *letter)
         session_resync_all(client);
         goto out; /* the client is on its way out */
     } else {
-        if (!session->reader.has_begun)
-            begin_session_at(session, page);
-        give_page(session, page);
+        take_page(session, page);
     }
     drop_kept_if_unused(client);
 out:

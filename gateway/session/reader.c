@@ -5,7 +5,7 @@
 _Static_assert(sizeof(struct reader) <= 32, "one for each open connection");
 
 static const uint8_t successors[] = {
-    [READER_NEW] = 1u << READER_WAITING_TURN | 1u << READER_ENDED,
+    [READER_NEW] = 1u << READER_WAITING_TURN | 1u << READER_READING | 1u << READER_ENDED,
     [READER_WAITING_TURN] = 1u << READER_READING | 1u << READER_WAITING_STORE | 1u << READER_ENDED,
     [READER_WAITING_STORE] = 1u << READER_WAITING_TURN | 1u << READER_ENDED,
     [READER_READING] = 1u << READER_WAITING_TURN | 1u << READER_WAITING_STORE |

@@ -16,7 +16,7 @@ enum reader_state {
     READER_NEW,           /* its session has no client yet */
     READER_WAITING_TURN,  /* it wants a page, and waits until its worker may ask for one more */
     READER_WAITING_STORE, /* its page failed: it waits for the store, or for the next second */
-    READER_READING,       /* its page is under way */
+    READER_READING,       /* its page is under way, or is being given */
     READER_DRAINING,      /* it asks for the next page when all that is queued is written */
     READER_LIVE,          /* its tail is the inbox's: notifications come from memory */
     READER_ENDED,         /* its session is ending: it reads no more */
@@ -26,7 +26,7 @@ enum reader_state {
 struct reader {
     union {
         struct list turn;       /* WAITING_TURN, WAITING_STORE: in a list of its worker */
-        struct page_read *page; /* READING */
+        struct page_read *page; /* READING; NULL: it was answered at once */
     };
     uint64_t tail;        /* the last number that was queued for it, or is known not to be there */
     uint8_t state;        /* enum reader_state */

@@ -27,7 +27,7 @@ void store_append_many(struct store *store, struct store_append *first)
     store->ops->submit(store, &first->request, STORE_OP_APPEND);
 }
 
-void store_page(struct store *store, struct store_page *page)
+static void clear_answer(struct store_page *page)
 {
     page->n_notes = 0;
     page->notes = NULL;
@@ -36,7 +36,18 @@ void store_page(struct store *store, struct store_page *page)
     page->n_withdrawn = 0;
     page->withdrawn = NULL;
     page->blocked_until_ms = 0;
+}
+
+void store_page(struct store *store, struct store_page *page)
+{
+    clear_answer(page);
     submit_one(store, &page->request, STORE_OP_PAGE);
+}
+
+bool store_page_at_once(struct store *store, struct store_page *page)
+{
+    clear_answer(page);
+    return store->ops->page_at_once != NULL && store->ops->page_at_once(store, page);
 }
 
 void store_ack(struct store *store, struct store_ack *ack)

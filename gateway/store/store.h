@@ -58,6 +58,12 @@ void store_append(struct store *store, struct store_append *append);
  * one's. The store takes its lock, and wakes its thread, once for all (Redis: once a lane). */
 void store_append_many(struct store *store, struct store_append *first);
 void store_page(struct store *store, struct store_page *page);
+/* Answers a page at once if nothing waits for the user and the store knows it without work. true:
+ * the page is answered as store_page would have done; it shows no notification and no gap, and
+ * on_done is not called. It stands in order with all else: on_inbox_event was called for each
+ * number up to head, and is called for each above it from now on. false: nothing was done; ask with
+ * store_page. Any thread. */
+MUST_CHECK bool store_page_at_once(struct store *store, struct store_page *page);
 void store_ack(struct store *store, struct store_ack *ack);
 void store_peek(struct store *store, struct store_peek *peek);
 void store_look(struct store *store, struct store_look *look);

@@ -33,6 +33,8 @@ struct store_ops {
      * NULL, as if each came by itself. Their answers' lists are empty and their counts 0. Any
      * thread. */
     void (*submit)(struct store *store, struct store_request *request, enum store_op op);
+    /* store_page_at_once; its answer's lists are empty. NULL: never. Any thread. */
+    bool (*page_at_once)(struct store *store, struct store_page *page);
     /* A broadcast is not kept, so it need not be carried out in order with the requests. Any
      * thread. */
     void (*broadcast)(struct store *store, struct store_broadcast *broadcast);

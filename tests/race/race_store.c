@@ -1,6 +1,7 @@
 /* The memory and file stores under many threads: appenders, readers and acknowledgers of the same
- * users, then a close with requests under way. Checks on the way: numbers without holes in the
- * order of on_inbox_event, nothing that was answered is missing, each request answered once. */
+ * users, one that asks for pages at once, then a close with requests under way. Checks on the way:
+ * numbers without holes in the order of on_inbox_event, nothing that was answered is missing, each
+ * request answered once. */
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/store/store.h"
@@ -17,8 +18,8 @@ enum { USERS = 8, APPENDERS = 4, READERS = 3, RUN_MS = 1500, LAST_REQUESTS = 200
 
 static struct store *store;
 static atomic_bool is_over;
-static atomic_uint n_appended, n_paged, n_acked, n_answered;
-static uint64_t last_seqs[USERS]; /* written only by the store's thread, until it is closed */
+static atomic_uint n_appended, n_paged, n_acked, n_at_once, n_answered;
+static atomic_uint_fast64_t last_seqs[USERS]; /* written by the store's thread alone */
 static char names[USERS][16];
 
 #define CHECK(condition)                                                                           \
@@ -92,12 +93,14 @@ static void *append_all(void *arg)
     return NULL;
 }
 
-static void acknowledge_half(const struct store_page *page, struct waiting_ack *call)
+/* Half of what waits, or all of it, so that now and then nothing does. */
+static void acknowledge(const struct store_page *page, bool is_all, struct waiting_ack *call)
 {
+    size_t last = is_all ? page->n_notes - 1 : page->n_notes / 2;
     call->ack = (struct store_ack){.request = {.on_done = on_ack},
                                    .user_id = page->user_id,
                                    .epoch = page->epoch,
-                                   .seq = page->notes[page->n_notes / 2]->seq};
+                                   .seq = page->notes[last]->seq};
     store_ack(store, &call->ack);
     sem_wait(&call->answered);
     CHECK(call->ack.error == ERR_OK);
@@ -123,11 +126,27 @@ static void *read_all(void *arg)
         for (size_t n = 1; n < call.page.n_notes; n++)
             CHECK(call.page.notes[n]->seq > call.page.notes[n - 1]->seq);
         if (call.page.n_notes > 0)
-            acknowledge_half(&call.page, &ack);
+            acknowledge(&call.page, i % 2 == 0, &ack);
         for (size_t n = 0; n < call.page.n_notes; n++)
             notification_unref(call.page.notes[n]);
         free(call.page.notes);
         atomic_fetch_add(&n_paged, 1);
+    }
+    return NULL;
+}
+
+/* What was reported before the call is in the page, and what is not in it is reported later. */
+static void *ask_at_once(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; !atomic_load(&is_over); i++) {
+        struct store_page page = {.user_id = span_of(names[i % USERS]), .from_acked = true};
+        uint64_t before = atomic_load(&last_seqs[i % USERS]);
+        if (!store_page_at_once(store, &page))
+            continue;
+        CHECK(page.error == ERR_OK && page.head >= before && page.last == page.head);
+        CHECK(page.head <= atomic_load(&last_seqs[i % USERS]));
+        atomic_fetch_add(&n_at_once, 1);
     }
     return NULL;
 }
@@ -162,6 +181,7 @@ static void run(const char *url)
                                   .events = {.on_inbox_event = on_inbox_event}};
     atomic_store(&is_over, false);
     atomic_store(&n_appended, 0);
+    atomic_store(&n_at_once, 0);
     for (int i = 0; i < USERS; i++)
         last_seqs[i] = 0;
     if (store_open(&config, &store, why, sizeof why) != ERR_OK) {
@@ -172,8 +192,13 @@ static void run(const char *url)
     for (uintptr_t i = 0; i < APPENDERS + READERS; i++)
         CHECK(pthread_create(&threads[i], NULL, i < APPENDERS ? append_all : read_all, (void *)i) ==
               0);
-    usleep(RUN_MS * 1000);
+    pthread_t asker;
+    CHECK(pthread_create(&asker, NULL, ask_at_once, NULL) == 0);
+    do
+        usleep(RUN_MS * 1000);
+    while (atomic_load(&n_at_once) == 0);
     atomic_store(&is_over, true);
+    pthread_join(asker, NULL);
     for (int i = 0; i < APPENDERS + READERS; i++)
         pthread_join(threads[i], NULL);
     close_with_requests_under_way();
@@ -181,8 +206,9 @@ static void run(const char *url)
     for (int i = 0; i < USERS; i++)
         sum += last_seqs[i];
     CHECK(sum == atomic_load(&n_appended));
-    printf("ok %.5s %u appended, %u pages, %u acknowledged\n", url, atomic_load(&n_appended),
-           atomic_load(&n_paged), atomic_load(&n_acked));
+    printf("ok %.5s %u appended, %u pages, %u at once, %u acknowledged\n", url,
+           atomic_load(&n_appended), atomic_load(&n_paged), atomic_load(&n_at_once),
+           atomic_load(&n_acked));
 }
 
 int main(void)

@@ -150,7 +150,7 @@ struct sim_totals {
     uint64_t asked_cancels, asked_purges;
     uint64_t crashes, drains, fulls, aways, late_stores, late_workers, hidden, lost_requests,
         failed_acks, crash_lost_acks;
-    uint64_t calms, devices;
+    uint64_t calms, devices, pages_at_once;
     uint64_t shortages, failed_allocations, not_entered;
     uint64_t shared_users; /* a notification came to a user with several sessions */
 };

@@ -159,9 +159,10 @@ static bool print_faults(const struct sim_totals *t, bool must_happen)
     return PRINT("faults", faults, must_happen);
 }
 
-static bool print_paths(bool must_happen)
+static bool print_paths(const struct sim_totals *t, bool must_happen)
 {
     const struct row paths[] = {
+        {"first pages at once", t->pages_at_once},
         {"live", metric(METRIC_DELIVERED_LIVE)},
         {"replay", metric(METRIC_DELIVERED_REPLAY)},
         {"fell back", metric(METRIC_FELL_BACK)},
@@ -222,7 +223,7 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
     bool is_good = print_pushes(t, must_happen);
     is_good &= print_clients(t, must_happen);
     is_good &= print_faults(t, must_happen);
-    is_good &= print_paths(must_happen);
+    is_good &= print_paths(t, must_happen);
     is_good &= print_v1(t, must_happen);
     is_good &= print_never();
     uint64_t left = t->acked + t->expired + t->overflow + t->cancelled + t->collapsed;

@@ -70,6 +70,17 @@ static void hold(struct store *store, struct store_request *first, enum store_op
     }
 }
 
+/* Only when nothing that was asked before it is still held here. */
+static bool page_at_once(struct store *store, struct store_page *page)
+{
+    struct sim_store *sim_store = (struct sim_store *)(void *)store;
+    if (sim_store->is_dead || sim_store->is_away || !list_is_empty(&sim_store->waiting) ||
+        !store_page_at_once(sim_store->inner, page))
+        return false;
+    sim_store->sim->totals.pages_at_once++;
+    return true;
+}
+
 static void leave(struct store *store, unsigned lane, struct span user_id)
 {
     store_leave(((struct sim_store *)(void *)store)->inner, lane, user_id);
@@ -88,6 +99,7 @@ static int64_t now_ms(const struct store *store)
 static const struct store_ops ops = {
     .kind = "simulated",
     .submit = hold,
+    .page_at_once = page_at_once,
     .leave = leave,
     .describe = describe,
     .now_ms = now_ms,

@@ -271,3 +271,37 @@ Test(store_contract, a_page_holds_one_however_small_its_bounds)
     cr_assert_eq(page.head, 6);
     page_free(&page);
 }
+
+static void expect_same_page(const struct store_page *at_once, const struct store_page *asked)
+{
+    cr_expect(epoch_equal(at_once->epoch, asked->epoch));
+    cr_expect_eq(at_once->head, asked->head);
+    cr_expect_eq(at_once->acked, asked->acked);
+    cr_expect_eq(at_once->position, asked->position);
+    cr_expect_eq(at_once->start, asked->start);
+    cr_expect_eq(at_once->last, asked->last);
+    cr_expect_eq(at_once->is_resumed, asked->is_resumed);
+    cr_expect_eq(asked->n_notes, 0);
+    cr_expect_eq(asked->n_gaps, 0);
+}
+
+/* Whether a store does so is its own business; with the memory store see test_store_memory. */
+Test(store_contract, a_page_that_is_answered_at_once_is_the_one_that_would_be_asked_for)
+{
+    static const char *const users[] = {"anna", "berta", "clara", "nobody"};
+    append_number(store, "anna", 0, 60);
+    append_number(store, "berta", 0, 60);
+    cr_assert_eq(ack_one(store, "berta", peek_one(store, "berta").epoch, 1), ERR_OK);
+    struct store_page begun = arrive_and_read(store, "clara");
+    page_free(&begun);
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
+        struct store_page at_once = page_asked(users[i]);
+        struct store_page asked = page_asked(users[i]);
+        at_once.from_acked = asked.from_acked = true;
+        if (!store_page_at_once(store, &at_once))
+            continue;
+        asked = page_run(store, asked);
+        expect_same_page(&at_once, &asked);
+        page_free(&asked);
+    }
+}

@@ -83,6 +83,75 @@ static struct store_peek twin_peek(const char *user)
     return call.peek;
 }
 
+static bool is_answered_at_once(struct store_page asked, struct store_page *ret_page)
+{
+    asked.is_arrival = true;
+    asked.from_acked = true;
+    asked.max_count = 10;
+    asked.max_bytes = 1000;
+    *ret_page = asked;
+    return store_page_at_once(twin, ret_page);
+}
+
+static bool is_user_at_once(const char *user)
+{
+    struct store_page page;
+    return is_answered_at_once((struct store_page){.user_id = span_of(user)}, &page);
+}
+
+/* store.h: what has to be shown, written or refused is asked for with store_page. */
+Test(store_twin, answers_a_page_at_once_when_nothing_waits_and_nothing_is_written)
+{
+    store_local_turn(twin); /* it rests */
+    struct store_page page;
+    struct store_page nobody = {.user_id = SPAN_LITERAL("nobody")};
+    cr_expect(is_answered_at_once(nobody, &page));
+    cr_expect(page.error == ERR_OK && epoch_is_none(page.epoch) && page.head == 0);
+    nobody.must_begin = true;
+    cr_expect_not(is_answered_at_once(nobody, &page), "a user would have to be made");
+
+    struct store_target target = twin_append("anna", 10);
+    cr_expect_not(is_user_at_once("anna"));
+    fake_ms += 10000;
+    cr_expect_not(is_user_at_once("anna"), "it has expired, and has not left");
+    store_local_turn(twin);
+    page = twin_page("anna");
+    page_free(&page);
+    struct store_page anna = {.user_id = SPAN_LITERAL("anna"), .must_begin = true};
+    cr_expect(is_answered_at_once(anna, &page));
+    cr_expect(epoch_equal(page.epoch, target.epoch) && page.head == 1 && page.last == 1);
+    cr_expect(page.acked == 0 && page.start == 0 && page.n_notes == 0);
+    anna.wants_gaps = true;
+    cr_expect_not(is_answered_at_once(anna, &page), "1 is a gap");
+    anna = (struct store_page){
+        .user_id = SPAN_LITERAL("anna"), .known_epoch = target.epoch, .known_head = 2};
+    cr_expect_not(is_answered_at_once(anna, &page), "it has lost a number");
+    anna = (struct store_page){.user_id = SPAN_LITERAL("anna"), .device = SPAN_LITERAL("phone")};
+    cr_expect_not(is_answered_at_once(anna, &page), "a device would have to be made");
+    fake_ms += 86400000;
+    cr_expect_not(is_user_at_once("anna"), "a sign of life is written once a day");
+}
+
+Test(store_twin, answers_no_page_at_once_while_it_has_something_to_do)
+{
+    struct append_call call;
+    cr_expect_not(is_user_at_once("anna"), "it has not begun");
+    store_local_turn(twin);
+    cr_expect(is_user_at_once("anna"));
+    append_begin(twin, &call, "berta", SPAN_LITERAL("{}"), 10);
+    cr_expect_not(is_user_at_once("anna"));
+    store_local_turn(twin);
+    append_end(&call);
+    cr_expect(is_user_at_once("anna"));
+    struct block_call block;
+    block_begin(twin, &block, "anna", 10);
+    store_local_turn(twin);
+    call_wait(&block.call);
+    cr_expect_not(is_user_at_once("anna"));
+    fake_ms += 10000;
+    cr_expect(is_user_at_once("anna"), "the block is over");
+}
+
 Test(store_twin, expires_to_the_millisecond)
 {
     cr_assert_eq(twin_append("anna", 10).error, ERR_OK);

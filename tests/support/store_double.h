@@ -1,6 +1,6 @@
 /* Stands between the node of node_fixture.h and its memory store: counts what the node asks, keeps
- * answers back, and is away when the test says so. One thread. Failures end the test (criterion).
- */
+ * answers back, and is away when the test says so; it answers no page at once. One thread. Failures
+ * end the test (criterion). */
 #ifndef HERALD_TESTS_STORE_DOUBLE_H
 #define HERALD_TESTS_STORE_DOUBLE_H
 

@@ -10,7 +10,7 @@
 
 /* Rows: from; columns: to, in the order of enum reader_state. */
 static const char *const allowed[STATES] = {
-    [READER_NEW] = ".T....E",           [READER_WAITING_TURN] = "..SR..E",
+    [READER_NEW] = ".T.R..E",           [READER_WAITING_TURN] = "..SR..E",
     [READER_WAITING_STORE] = ".T....E", [READER_READING] = ".TS.DLE",
     [READER_DRAINING] = ".T....E",      [READER_LIVE] = ".T..D.E",
     [READER_ENDED] = ".......",

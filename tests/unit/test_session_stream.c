@@ -5,6 +5,7 @@
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
 #include "tests/support/node_fixture.h"
+#include "tests/support/store_double.h"
 #include "tests/support/subscriber.h"
 
 #include <criterion/criterion.h>
@@ -12,7 +13,14 @@
 
 static struct subscriber subscriber;
 
-TestSuite(session_stream, .init = node_fixture_start, .fini = node_fixture_stop);
+/* The store double answers no page at once. */
+static void set_up(void)
+{
+    node_fixture_start();
+    store_double_start();
+}
+
+TestSuite(session_stream, .init = set_up, .fini = node_fixture_stop);
 
 /* Its first page is asked for, and has not come. */
 static void begin(struct admission admission)

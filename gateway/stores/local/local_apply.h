@@ -7,6 +7,9 @@
 
 void local_apply_append(struct local_state *state, struct store_append *append);
 void local_apply_page(struct local_state *state, struct store_page *page);
+/* Answers it if nothing waits for the user and nothing has to be changed (store_page_at_once); only
+ * between two turns. */
+MUST_CHECK bool local_page_at_once(const struct local_state *state, struct store_page *page);
 void local_apply_ack(struct local_state *state, struct store_ack *ack);
 void local_apply_peek(struct local_state *state, struct store_peek *peek);
 void local_apply_look(struct local_state *state, struct store_look *look);

@@ -230,6 +230,30 @@ static enum err fill_page(struct local_state *state, struct store_page *page,
     return error;
 }
 
+/* Does the page have to make or renew something of the user, or show something? */
+static bool is_idle_for_page(const struct local_state *state, const struct store_page *page,
+                             const struct inbox *inbox, int64_t now_ms)
+{
+    if (page->device.len > 0 || page->wants_withdrawn ||
+        local_blocked_until(state, page->user_id, now_ms) != 0)
+        return false;
+    if (inbox == NULL)
+        return !page->must_begin && epoch_is_none(page->known_epoch);
+    return inbox_count(inbox) == 0 && inbox->sign_day == local_day_of(now_ms) &&
+           !local_has_lost_numbers(inbox, page->known_epoch, page->known_head);
+}
+
+bool local_page_at_once(const struct local_state *state, struct store_page *page)
+{
+    const struct inbox *inbox = inbox_find(state->index.users, page->user_id);
+    if (!state->is_readable || !is_idle_for_page(state, page, inbox, local_now_ms(state)))
+        return false;
+    answer_positions(page, inbox);
+    page->last = page->head;
+    page->error = ERR_OK;
+    return !page->wants_gaps || page->start == page->head;
+}
+
 void local_apply_page(struct local_state *state, struct store_page *page)
 {
     int64_t now_ms = local_now_ms(state);

@@ -8,6 +8,7 @@
 #include "gateway/stores/local/store_local.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/stores/local/local_apply.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -25,7 +26,7 @@ struct store_local {
     pthread_cond_t wake;
     struct store_request *first;
     struct store_request *last;
-    bool is_asleep;
+    bool is_asleep; /* between two turns: all is committed, reported and answered */
     bool is_closing;
 };
 
@@ -118,11 +119,15 @@ size_t store_local_turn(struct store *store)
     do {
         pthread_mutex_lock(&local->lock);
         struct store_request *batch = take_all(local);
+        local->is_asleep = false;
         pthread_mutex_unlock(&local->lock);
         has_more = batch != NULL;
         n_batches += has_more;
         run_batch(local, batch);
     } while (has_more);
+    pthread_mutex_lock(&local->lock);
+    local->is_asleep = local->first == NULL;
+    pthread_mutex_unlock(&local->lock);
     return n_batches;
 }
 
@@ -135,6 +140,16 @@ void store_local_set_full(struct store *store, bool is_full)
 }
 
 /* ---- the rest of what store.c calls ---- */
+
+/* The thread that sleeps cannot go on while the lock is held. */
+static bool answer_page_at_once(struct store *store, struct store_page *page)
+{
+    struct store_local *local = local_of(store);
+    pthread_mutex_lock(&local->lock);
+    bool is_answered = local->is_asleep && local_page_at_once(&local->core.state, page);
+    pthread_mutex_unlock(&local->lock);
+    return is_answered;
+}
 
 /* on_inbox_event is called for every user, present or not: there is nothing to leave. */
 static void local_leave(struct store *store, unsigned lane, struct span user_id)
@@ -237,6 +252,7 @@ static void fill_ops(struct store_local *local, const char *kind)
         .kind = kind,
         .close = local_close,
         .submit = local_submit,
+        .page_at_once = answer_page_at_once,
         .broadcast = local_broadcast,
         .leave = local_leave,
         .describe = local_describe,
