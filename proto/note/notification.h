@@ -12,6 +12,7 @@ enum { IDEMPOTENCY_KEY_MAX_BYTES = 64 };
 struct notification {
     atomic_uint refs;
     bool is_replay;     /* read from the inbox; set before it is shared */
+    bool is_in_payload; /* it lives in the room of its payload */
     struct epoch epoch; /* none when seq is 0 */
     uint64_t seq;       /* from 1; 0: ttl 0, never stored, has no number */
     uint64_t replaces;  /* the number that it replaced by its collapse key; 0: none */
@@ -23,7 +24,7 @@ struct notification {
     _Atomic(struct payload *) small_plain, small_v1; /* the first two, compressed */
 };
 
-/* Adds a reference to the payload. NULL: out of memory. */
+/* Adds a reference to the payload, in whose room it lives if that is free. NULL: out of memory. */
 struct notification *notification_new(struct payload *payload, struct epoch epoch, uint64_t seq,
                                       int64_t time_ms, int64_t expires_ms);
 void notification_free(struct notification *note); /* for notification_unref */

@@ -13,15 +13,21 @@ enum { COLLAPSE_KEY_MAX_BYTES = 64 };
 
 struct payload {
     atomic_uint refs;
-    uint32_t len;       /* of the data */
-    uint8_t header_len; /* of the frame header, which ends where the data begins */
-    uint8_t key_len;    /* of the collapse key; 0: none */
-    uint8_t bytes[];    /* WS_HEADER_MAX_BYTES for the header, the data, the collapse key */
+    uint32_t len;         /* of the data */
+    uint8_t header_len;   /* of the frame header, which ends where the data begins */
+    uint8_t key_len;      /* of the collapse key; 0: none */
+    atomic_bool has_room; /* for a notification, which nothing has taken yet */
+    uint8_t bytes[]; /* WS_HEADER_MAX_BYTES for the header, the data, the collapse key, the room */
 };
+
+/* Of the room, where one notification of the payload lives without memory of its own. It ends with
+ * the payload, which the notification refers to. */
+enum { PAYLOAD_ROOM_BYTES = 96 };
 
 /* Copies the bytes; returns the payload with one reference. NULL: out of memory. len at most
  * UINT32_MAX / 2, key at most COLLAPSE_KEY_MAX_BYTES. */
 struct payload *payload_new(struct span data);
+/* Of a push: with room for its first notification. */
 struct payload *payload_new_keyed(struct span data, struct span collapse_key);
 /* Bytes that are written unchanged, without a frame header. */
 struct payload *payload_new_bare(struct span bytes);
@@ -44,6 +50,9 @@ static inline void payload_unref(struct payload *payload)
     if (payload != NULL && atomic_fetch_sub_explicit(&payload->refs, 1, memory_order_acq_rel) == 1)
         payload_free(payload);
 }
+
+/* Takes the room; aligned for any object. Any thread: one gets it. NULL: there is none left. */
+void *payload_take_room(struct payload *payload);
 
 static inline struct span payload_data(const struct payload *payload)
 {

@@ -283,7 +283,7 @@ static void ask_everything(void)
 {
     push_to(1, 60, SPAN_NONE, 1);
     push_to(TARGETS, 60, SPAN_LITERAL("key"), 2);
-    push_to(1, 0, SPAN_NONE, 2);
+    push_to(1, 0, SPAN_NONE, 1);
     push_and_wait();
     kick_user();
     look_at_user();
