@@ -1,16 +1,21 @@
-/* A client whose position has moved is put into the slot that comes last, and stays there until the
- * slot's time has come; then its positions are written, each in a request of its own. The timer
- * runs while a client is in a slot.
+/* A client whose position has moved stands in a slot of a ring, and the timer runs slot after slot.
+ * When the slot's time has come its positions are written, each in a request of its own.
+ *
+ * A push takes the shared position along, so the user who is pushed before that needs no write:
+ * what his next notification makes him acknowledge has its own time to wait. He is then due in a
+ * later slot than the one in which he stands, and is put there when his slot's time has come.
  *
  * A write that fails because the store is away comes back as a letter, and marks its client again.
  * A client that leaves while it is in a slot is freed when the slot is written, because the slot
  * points at it. Where there is no memory to put a client into its slot, or to write its position,
- * it is found again by a walk over all clients, once a second. */
+ * it is found again by a walk over all clients, once in a round of the ring. */
 #include "gateway/delivery/position_writer.h"
 
 #include <stdlib.h>
 
-enum { SLOTS = 16, SLOT_MS = 64 };
+/* One round of the ring is the longest that a position waits: two seconds with a store that other
+ * nodes share, one with a local store. */
+enum { SLOTS = 64, SHARED_SLOT_MS = 31, LOCAL_SLOT_MS = 15 };
 
 /* Clients whose positions are written at one time. */
 struct slot {
@@ -23,7 +28,8 @@ struct position_writer {
     struct worker *worker;
     struct timer timer; /* to the next slot; set while a client is marked */
     struct slot slots[SLOTS];
-    unsigned next; /* the slot that is written next */
+    int64_t next_ms; /* when the next slot's time has come, while the timer is set */
+    unsigned next;   /* the slot that is written next */
     unsigned n_marked;
     bool has_unlisted; /* there was no memory to put a client into its slot */
 };
@@ -36,9 +42,14 @@ struct position_write {
     char names[]; /* the userId, the device */
 };
 
+static int64_t slot_ms_of(const struct position_writer *writer)
+{
+    return store_is_shared(writer->worker->node->store) ? SHARED_SLOT_MS : LOCAL_SLOT_MS;
+}
+
 static void set_slot_timer(struct position_writer *writer)
 {
-    worker_set_timer(writer->worker, &writer->timer, worker_now_ms(writer->worker) + SLOT_MS);
+    worker_set_timer(writer->worker, &writer->timer, writer->next_ms);
 }
 
 static enum err slot_reserve(struct slot *slot)
@@ -54,23 +65,71 @@ static enum err slot_reserve(struct slot *slot)
     return ERR_OK;
 }
 
-/* A client that cannot be put into its slot is found again by a walk over all of them (on_slot). */
-void position_writer_mark(struct client *client)
+static bool has_moved(const struct client *client, const struct position *position)
 {
-    struct position_writer *writer = client->worker->position_writer;
-    if (client->unstored_slot != 0)
-        return;
-    unsigned index = (writer->next + SLOTS - 1) % SLOTS;
+    return position_acked(position) > position->stored && !epoch_is_none(client->epoch);
+}
+
+bool position_writer_has_all(const struct client *client)
+{
+    bool has_all = !has_moved(client, &client->shared);
+    const struct device_position *device = client->devices;
+    for (; has_all && device != NULL; device = device->next)
+        has_all = !has_moved(client, &device->position);
+    return has_all;
+}
+
+/* A client that cannot be put into its slot is found again by a walk over all of them (on_slot). */
+static void add_to_slot(struct position_writer *writer, struct client *client, unsigned index)
+{
     struct slot *slot = &writer->slots[index];
-    if (writer->n_marked == 0 && !writer->has_unlisted)
+    if (writer->n_marked == 0 && !writer->has_unlisted) {
+        writer->next_ms = worker_now_ms(writer->worker) + slot_ms_of(writer);
         set_slot_timer(writer);
+    }
     if (slot_reserve(slot) != ERR_OK) {
         writer->has_unlisted = true;
         return;
     }
     writer->n_marked++;
     client->unstored_slot = (uint8_t)(index + 1);
+    client->due_slot = client->unstored_slot;
     slot->clients[slot->n++] = client;
+}
+
+/* How many slots pass before that of an index is written. */
+static unsigned slots_before(const struct position_writer *writer, unsigned index)
+{
+    return (index + SLOTS - writer->next) % SLOTS;
+}
+
+/* A push does not take the positions of a user with devices along: with a shared store these wait
+ * half a round, a second. */
+static unsigned longest_wait(const struct client *client)
+{
+    bool has_devices = atomic_load_explicit(&client->has_devices, memory_order_relaxed);
+    return has_devices && store_is_shared(client->worker->node->store) ? SLOTS / 2 : SLOTS;
+}
+
+/* Due as late as it may be; in no case before the slot in which it stands. */
+static void put_off(struct client *client)
+{
+    struct position_writer *writer = client->worker->position_writer;
+    unsigned due = (writer->next + longest_wait(client) - 1) % SLOTS;
+    if (client->unstored_slot == 0)
+        add_to_slot(writer, client, due);
+    else if (slots_before(writer, due) >= slots_before(writer, client->unstored_slot - 1u))
+        client->due_slot = (uint8_t)(due + 1);
+}
+
+void position_writer_mark(struct client *client, bool had_all)
+{
+    const struct position_writer *writer = client->worker->position_writer;
+    if (client->unstored_slot != 0 &&
+        slots_before(writer, client->unstored_slot - 1u) >= longest_wait(client))
+        position_writer_flush(client); /* its devices have come since */
+    else if (client->unstored_slot == 0 || had_all)
+        put_off(client);
 }
 
 /* On the home worker: the store was away. */
@@ -82,7 +141,7 @@ static void on_failed_letter(struct letter *letter)
         struct position *position = client_position(client, write->ack.device);
         if (position != NULL)
             position->stored = 0;
-        position_writer_mark(client);
+        put_off(client);
     }
     free(write);
 }
@@ -120,11 +179,6 @@ void position_writer_write(struct client *client, struct position *position, uin
     store_ack(client->worker->node->store, &write->ack);
 }
 
-static bool has_moved(const struct client *client, const struct position *position)
-{
-    return position_acked(position) > position->stored && !epoch_is_none(client->epoch);
-}
-
 void position_writer_write_if_moved(struct client *client, struct position *position)
 {
     if (has_moved(client, position))
@@ -142,45 +196,59 @@ void position_writer_flush(struct client *client)
 static void mark_if_moved(struct client *client, void *unused)
 {
     (void)unused;
-    bool must_mark = has_moved(client, &client->shared);
-    for (struct device_position *device = client->devices; device != NULL; device = device->next)
-        must_mark |= has_moved(client, &device->position);
-    if (must_mark)
-        position_writer_mark(client);
+    if (!position_writer_has_all(client) && client->unstored_slot == 0)
+        put_off(client);
 }
 
-/* `may_retry`: what could not be written is marked again, in the slot that comes last. */
-static void write_slot(struct position_writer *writer, struct slot *slot, bool may_retry)
+/* Writes what its slot has waited for. `may_wait`: a client that is due later waits until then, and
+ * what could not be written is marked again, in the slot that comes last. */
+static void write_client(struct position_writer *writer, struct client *client, bool may_wait)
 {
-    struct slot taken = *slot;
-    *slot = (struct slot){0};
+    bool is_due = client->due_slot == client->unstored_slot;
+    client->unstored_slot = 0;
+    if (client->is_removed) {
+        if (!client->is_posted)
+            client_free(client); /* it left meanwhile, and was only still in this list */
+    } else if (may_wait && !is_due) {
+        if (!position_writer_has_all(client))
+            add_to_slot(writer, client, client->due_slot - 1u);
+    } else {
+        position_writer_flush(client);
+        if (may_wait)
+            mark_if_moved(client, NULL);
+    }
+}
+
+static void write_slot(struct position_writer *writer, unsigned index, bool may_wait)
+{
+    struct slot taken = writer->slots[index];
+    writer->slots[index] = (struct slot){0};
     while (taken.n > 0) {
         struct client *client = taken.clients[--taken.n];
+        write_client(writer, client, may_wait);
         writer->n_marked--;
-        client->unstored_slot = 0;
-        if (!client->is_removed) {
-            position_writer_flush(client);
-            if (may_retry)
-                mark_if_moved(client, NULL);
-        } else if (!client->is_posted) {
-            client_free(client); /* it left meanwhile, and was only still in this list */
-        }
     }
     free(taken.clients);
 }
 
-/* The slot whose second is over. */
+/* Slots whose time has come: more than one where the worker was late. */
 static void on_slot(struct timer *timer)
 {
     struct position_writer *writer = CONTAINER_OF(timer, struct position_writer, timer);
-    struct slot *slot = &writer->slots[writer->next];
-    writer->next = (writer->next + 1) % SLOTS;
-    write_slot(writer, slot, true);
-    if (writer->has_unlisted && writer->next == 0) { /* once a second */
-        struct worker *worker = writer->worker;
-        writer->has_unlisted = false;
-        client_map_each(worker->node->map, worker->index, mark_if_moved, NULL);
-    }
+    struct worker *worker = writer->worker;
+    unsigned n = 0;
+    do {
+        unsigned index = writer->next;
+        writer->next = (writer->next + 1) % SLOTS;
+        writer->next_ms += slot_ms_of(writer);
+        write_slot(writer, index, true);
+        if (writer->has_unlisted && writer->next == 0) { /* once a round */
+            writer->has_unlisted = false;
+            client_map_each(worker->node->map, worker->index, mark_if_moved, NULL);
+        }
+    } while (++n < SLOTS && writer->next_ms <= worker_now_ms(worker));
+    if (writer->next_ms <= worker_now_ms(worker)) /* it stood still for more than a round */
+        writer->next_ms = worker_now_ms(worker) + slot_ms_of(writer);
     if (writer->n_marked > 0 || writer->has_unlisted)
         set_slot_timer(writer);
 }
@@ -202,7 +270,7 @@ void position_writer_free(struct worker *worker)
     if (writer == NULL)
         return;
     for (unsigned i = 0; i < SLOTS; i++)
-        write_slot(writer, &writer->slots[i], false);
+        write_slot(writer, i, false);
     worker_cancel_timer(worker, &writer->timer);
     free(writer);
     worker->position_writer = NULL;

@@ -1,8 +1,11 @@
-/* Writes acknowledged positions to the store. A position that has moved is written about a second
- * later, so that one write covers all that was acknowledged meanwhile; the writes of a worker's
- * users are spread over that second in slots of 64 ms. A write that finds the store away is tried
- * again while the user is here. When the user has gone, the notifications come again (CONTRACT
- * 5.3). Home worker's thread. */
+/* Writes acknowledged positions to the store, a while after they have moved, so that one write
+ * covers all that was acknowledged meanwhile, and so that the user's next push can take the
+ * position along (store_target.known_acked), which spares the write. A position waits for at most a
+ * second; for two seconds with a store that other nodes share, where a write costs as much as a
+ * push, unless the user has devices. The writes of a worker's users are spread over that time. A
+ * write that finds the store away is tried again while the user is here. When this node dies, what
+ * it has not written comes again; so does what a user who has gone could not leave, the store being
+ * away (CONTRACT 5.3). Home worker's thread. */
 #ifndef HERALD_POSITION_WRITER_H
 #define HERALD_POSITION_WRITER_H
 
@@ -15,8 +18,12 @@ MUST_CHECK enum err position_writer_new(struct worker *worker);
 /* Every client has left. Frees those that are still in a slot, too. */
 void position_writer_free(struct worker *worker);
 
-/* A position of the user has moved: it is written in the last slot of the second. */
-void position_writer_mark(struct client *client);
+/* Has the store all of the user's positions, as far as is known here? */
+bool position_writer_has_all(const struct client *client);
+
+/* A position of the user has moved: it is written when it has waited for that long, and if the
+ * store had all before (had_all), no position of the user has waited until now. */
+void position_writer_mark(struct client *client, bool had_all);
 
 /* Writes it now. `written`: the highest number that a session which leaves was written, as in
  * store_ack; 0: none. */

@@ -23,8 +23,8 @@ void positions_stored(struct client *client, uint64_t acked)
 /* What waits to be written must not fill a small inbox. */
 static uint64_t batch_of(const struct client *client)
 {
-    int64_t quarter = client->worker->node->options->inbox_max / 4;
-    return quarter < BATCH ? (uint64_t)quarter : BATCH;
+    int64_t half = client->worker->node->options->inbox_max / 2;
+    return half < BATCH ? (uint64_t)half : BATCH;
 }
 
 static void advance_position(struct client *client, struct position *position, uint64_t acked)
@@ -32,11 +32,12 @@ static void advance_position(struct client *client, struct position *position, u
     uint64_t before = position_acked(position);
     if (acked <= before)
         return;
+    bool had_all = position_writer_has_all(client);
     metrics_add(METRIC_ACKED, acked - before);
     set_acked(position, acked);
     latencies_end(client, acked);
     client->worker->node->delivery_events.on_position(client, acked);
-    position_writer_mark(client);
+    position_writer_mark(client, had_all);
     if (acked - position->stored >= batch_of(client))
         position_writer_write_if_moved(client, position);
 }
@@ -132,7 +133,7 @@ void positions_learn(struct client *client, struct position *position, uint64_t 
     if (stored >= position_acked(position))
         set_acked(position, stored);
     else
-        position_writer_mark(client); /* what the last session left could not be written */
+        position_writer_mark(client, false); /* what the last session left could not be written */
 }
 
 void positions_acked(struct session *session)
@@ -160,9 +161,11 @@ void positions_leave(struct session *session)
     bool must_write = written > 0 || (is_last && position->device_len == 0 && has_devices);
     if (epoch_is_none(client->epoch) || !position->is_known)
         must_write = false;
+    /* Whose session has just closed may be about to open one at another node, which asks the store.
+     */
     if (must_write)
         position_writer_write(client, position, written);
-    else if (is_last)
+    else
         position_writer_write_if_moved(client, position);
     position->is_known &= !is_last; /* the next session asks the store */
     if (is_last && position->device_len > 0)

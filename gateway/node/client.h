@@ -63,6 +63,7 @@ struct client {
     enum missed missed;          /* lock */
     _Atomic bool has_devices;    /* the store knows devices of this user; as position.acked */
     uint8_t unstored_slot;       /* home: 1 + its slot of positions to be written; 0: in none */
+    uint8_t due_slot;    /* home: 1 + the slot, that one or a later, in which they are due */
     bool is_removed;     /* home: out of the map; freed when nothing refers to it any more */
     uint8_t user_id_len; /* constant */
     char user_id[];

@@ -1,3 +1,5 @@
+/* Each request gets an on_done of the double's own before the memory store sees it, and is kept in
+ * a list until its answer is handed on: at once, or when the test releases its kind. */
 #include "tests/support/store_double.h"
 
 #include "tests/support/node_fixture.h"
@@ -130,7 +132,7 @@ static void close_both(struct store *store)
     cr_expect(list_is_empty(&between.asked), "the store has left requests unanswered");
 }
 
-static const struct store_ops ops = {
+static struct store_ops ops = {
     .kind = "double",
     .close = close_both,
     .submit = submit,
@@ -145,6 +147,7 @@ void store_double_start(void)
     memset(&between, 0, sizeof between);
     list_init(&between.asked);
     between.store.ops = &ops;
+    ops.is_shared = false;
     between.inner = fixture.node.store;
     fixture.node.store = &between.store;
 }
@@ -188,6 +191,11 @@ void store_double_release(enum store_op op)
 void store_double_set_away(bool is_away)
 {
     between.is_away = is_away;
+}
+
+void store_double_set_shared(void)
+{
+    ops.is_shared = true;
 }
 
 struct store_double_ack store_double_last_ack(void)

@@ -25,6 +25,9 @@ void store_double_release(enum store_op op);
 /* While it is away pages and positions are answered ERR_STORE_UNAVAILABLE, and nothing is done. */
 void store_double_set_away(bool is_away);
 
+/* It says that other nodes share it. Before the first request. */
+void store_double_set_shared(void);
+
 /* The position that the last store_ack was about, and what it said was written. */
 struct store_double_ack {
     char device[64];

@@ -9,7 +9,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-enum { SLOT_MS = 64, SLOTS = 16, BATCH = 256 };
+enum { SLOT_MS = 15, SHARED_SLOT_MS = 31, SLOTS = 64, BATCH = 256 };
 
 static struct subscriber first, second;
 
@@ -19,11 +19,16 @@ static void set_up(void)
     store_double_start();
 }
 
-/* A position is written after 16 slots, each of which a timer ends: up to TIMER_SLOT_MS late. */
+static void wait_ms(unsigned ms)
+{
+    for (unsigned i = 0; i < ms; i++)
+        node_fixture_wait_ms(1);
+}
+
+/* A position is written after SLOTS slots, which a timer ends: up to TIMER_SLOT_MS late. */
 static void wait_slots(unsigned n)
 {
-    for (unsigned ms = 0; ms < n * (SLOT_MS + TIMER_SLOT_MS); ms++)
-        node_fixture_wait_ms(1);
+    wait_ms(n * SLOT_MS + TIMER_SLOT_MS);
 }
 
 static void push_all(const char *user_id, unsigned n)
@@ -130,7 +135,7 @@ Test(positions, are_written_once_about_a_second_after_they_have_moved)
     acknowledge(&first, 2);
     acknowledge(&first, 3);
     unsigned ms = 0;
-    for (; ms < SLOTS * (SLOT_MS + TIMER_SLOT_MS) && n_written() == 0; ms++)
+    for (; ms < SLOTS * SLOT_MS + TIMER_SLOT_MS && n_written() == 0; ms++)
         node_fixture_wait_ms(1);
     cr_expect_geq(ms, SLOTS * SLOT_MS);
     cr_expect_eq(n_written(), 1);
@@ -158,7 +163,7 @@ Test(positions, of_many_users_are_written_in_the_order_in_which_they_have_moved)
     acknowledge(&first, 1);
     node_fixture_wait_ms(SLOTS / 2 * SLOT_MS);
     acknowledge(&second, 2);
-    for (unsigned ms = 0; ms < SLOTS * (SLOT_MS + TIMER_SLOT_MS) && n_written() == 0; ms++)
+    for (unsigned ms = 0; ms < SLOTS * SLOT_MS + TIMER_SLOT_MS && n_written() == 0; ms++)
         node_fixture_wait_ms(1);
     cr_expect_eq(n_written(), 1);
     cr_expect_eq(store_double_last_ack().seq, 1);
@@ -180,9 +185,9 @@ Test(positions, are_written_at_once_when_256_notifications_wait_for_it)
     cr_expect_eq(n_written(), 1);
 }
 
-Test(positions, are_written_at_once_at_a_quarter_of_a_small_inbox)
+Test(positions, are_written_at_once_at_half_of_a_small_inbox)
 {
-    fixture.options.inbox_max = 16;
+    fixture.options.inbox_max = 8;
     subscriber_enter(&first, LEVEL_V1, "u", NULL);
     push_all("u", 4);
     acknowledge(&first, 3);
@@ -262,4 +267,105 @@ Test(positions, that_a_request_is_to_see_are_written_now)
     cr_expect_eq(n_written(), 1);
     position_writer_flush(first.session->client);
     cr_expect_eq(n_written(), 1);
+}
+
+/* ---- a store that other nodes share ---- */
+
+static void enter_with_shared_store(struct subscriber *subscriber, const char *device)
+{
+    store_double_set_shared();
+    subscriber_enter(subscriber, LEVEL_V1, "u", device);
+}
+
+Test(positions, are_written_after_two_seconds_to_a_store_that_is_shared)
+{
+    enter_with_shared_store(&first, NULL);
+    push_all("u", 1);
+    acknowledge(&first, 1);
+    wait_ms(SLOTS * SHARED_SLOT_MS - 1);
+    cr_expect_eq(n_written(), 0);
+    wait_ms(1 + TIMER_SLOT_MS);
+    cr_expect_eq(n_written(), 1);
+}
+
+/* What a push makes a user acknowledge waits for the next one, however long he has been marked. */
+Test(positions, of_a_user_who_is_pushed_again_in_time_are_never_written)
+{
+    enum { BETWEEN_MS = 1500 };
+    enter_with_shared_store(&first, NULL);
+    for (uint64_t seq = 1; seq <= 8; seq++) {
+        push_all("u", 1);
+        positions_stored(first.session->client, seq - 1); /* its notification says that */
+        acknowledge(&first, seq);
+        wait_ms(BETWEEN_MS);
+        cr_expect_eq(n_written(), 0, "%u written", n_written());
+    }
+    wait_ms(SLOTS * SHARED_SLOT_MS - BETWEEN_MS + TIMER_SLOT_MS);
+    cr_expect_eq(n_written(), 1);
+    cr_expect_eq(store_double_last_ack().seq, 8);
+}
+
+/* It is the one that has waited longest that counts. */
+Test(positions, do_not_wait_longer_because_more_is_acknowledged)
+{
+    enter_with_shared_store(&first, NULL);
+    push_all("u", 3);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        acknowledge(&first, seq);
+        wait_ms(600);
+        cr_expect_eq(n_written(), 0);
+    }
+    wait_ms(SLOTS * SHARED_SLOT_MS - 1800 + TIMER_SLOT_MS);
+    cr_expect_eq(n_written(), 1);
+    cr_expect_eq(store_double_last_ack().seq, 3);
+}
+
+/* A push does not take these along. */
+Test(positions, of_devices_are_written_after_a_second_to_a_store_that_is_shared)
+{
+    enter_with_shared_store(&first, "phone");
+    push_all("u", 1);
+    acknowledge(&first, 1);
+    wait_ms(SLOTS / 2 * SHARED_SLOT_MS + TIMER_SLOT_MS);
+    cr_expect_eq(n_written(), 1);
+}
+
+Test(positions, that_wait_are_written_when_devices_come)
+{
+    enter_with_shared_store(&first, NULL);
+    push_all("u", 2);
+    acknowledge(&first, 1);
+    subscriber_enter(&second, LEVEL_V1, "u", "phone");
+    acknowledge(&first, 2);
+    cr_expect_eq(n_written(), 1);
+    cr_expect_eq(store_double_last_ack().seq, 2);
+}
+
+/* He may open one at another node next. */
+Test(positions, are_written_at_once_when_any_session_of_the_user_closes)
+{
+    enter_with_shared_store(&first, NULL);
+    subscriber_enter(&second, LEVEL_V1, "u", NULL);
+    push_all("u", 2);
+    acknowledge(&first, 2);
+    acknowledge(&second, 2);
+    cr_expect_eq(n_written(), 0);
+    close_session(&second);
+    cr_expect_eq(n_written(), 1);
+    cr_expect_eq(store_double_last_ack().seq, 2);
+}
+
+Test(positions, are_written_after_two_seconds_by_a_worker_that_stood_still)
+{
+    enter_with_shared_store(&first, NULL);
+    push_all("u", 1);
+    acknowledge(&first, 1);
+    node_fixture_stall_ms(5000);
+    cr_expect_eq(n_written(), 1);
+    push_all("u", 1);
+    acknowledge(&first, 2);
+    wait_ms(SLOTS * SHARED_SLOT_MS - 1);
+    cr_expect_eq(n_written(), 1);
+    wait_ms(1 + TIMER_SLOT_MS);
+    cr_expect_eq(n_written(), 2);
 }
