@@ -2,13 +2,14 @@
 /* Under attack: 200 users who are pushed to 200 times a second, first by themselves, then beside attackers
  * (attack/attack.c), on one Herald. How late their pushes are, what Herald's memory grows to, what is left of it. */
 
-const { spawn } = require('node:child_process');
 const fs = require('node:fs');
+const { faultsOfLoad, load } = require('./measure');
+const { connectionsOf, post, programs, runForLine, setPriority, sleep } = require('./processes');
 
 const KIB = 1024, MIB = 1024 * KIB;
 const FIRST_MS = 1000; /* the attack has begun before the users of the second half connect */
-const LONGEST_MS = 15000;
-const users = { mode: 'push', subscribers: 200, rate: 200, publishers: 16, ttl: 0, isFirst: true };
+const LONGEST_MS = 30000;
+const users = { mode: 'push', subscribers: 200, rate: 200, publishers: 16, ttl: 0, priority: -15 };
 
 /* memory: what the limits allow an attacker's connection to take of Herald's. For a head: 8 KiB and as much after it
  * as one read brings. Unread: --session-max-bytes,
@@ -21,8 +22,6 @@ const kinds = [
     { name: 'fragments', connections: 16, memory: 136 * KIB, what: 'messages in pieces of 1 byte from 16' },
     { name: 'drop', connections: 64, memory: 17 * KIB, what: 'connecting and leaving at full speed' },
 ];
-
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function residentBytes(herald) {
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${herald.child.pid}/status`, 'utf8'))[1]) * KIB;
@@ -41,82 +40,73 @@ function makeUnread(kind) {
     }).join('')));
 }
 
-async function feedUnread(requests, herald, post, isOver) {
+async function feedUnread(requests, herald, isOver) {
     for (let i = 0; !isOver(); i++, await sleep(2)) {
         await post(herald, '/push', requests[i % requests.length], 'application/x-ndjson');
     }
 }
 
-function startAttack(kind, herald, program, children) {
-    const child = spawn(program, [kind.name, `127.0.0.1:${herald.port}`, String(kind.connections), String(LONGEST_MS)],
-        { stdio: ['ignore', 'pipe', 'inherit'] });
-    let stdout = '';
-    children.add(child);
-    child.stdout.on('data', (chunk) => { stdout += chunk; });
-    const ended = new Promise((resolve, reject) => {
-        child.once('close', (code) => {
-            children.delete(child);
-            return code === 0 ? resolve(JSON.parse(stdout)) : reject(new Error(`the attack ended with ${code}`));
-        });
-    });
-    return { stop: () => child.kill('SIGTERM'), ended };
+async function sampleMemory(herald, isOver) {
+    let most = 0;
+    for (; !isOver(); await sleep(50)) {
+        most = Math.max(most, residentBytes(herald));
+    }
+    return most;
 }
 
+/* How many are left. */
 async function waitUntilAlone(herald) {
-    let connections;
+    let left;
     for (const end = Date.now() + 5000; Date.now() < end; await sleep(100)) {
-        ({ connections } = await fetch(`http://127.0.0.1:${herald.adminPort}/stats`).then((answer) => answer.json()));
-        if (connections === 0) {
+        left = await connectionsOf(herald);
+        if (left === 0) {
             break;
         }
     }
     await sleep(1500); /* refused ones linger for a second */
-    return connections;
+    return left;
 }
 
-const lossOf = (r) => r.lost + r.duplicated + r.disordered + r.misrouted + r.damaged + r.failed + r.closed;
-
-async function withstand({ kind }, herald, { load, post, program, children, goFirst }) {
+async function withstand({ kind }, herald) {
     const requests = kind.isFed ? makeUnread(kind) : null;
-    goFirst(herald.child, -10);
+    setPriority(herald.child, -10);
     const quiet = await load(users, herald);
     await waitUntilAlone(herald);
     const before = residentBytes(herald);
-    let isOver = false, most = before;
-    const attack = startAttack(kind, herald, program, children);
-    const sampling = (async () => {
-        for (; !isOver; await sleep(50)) {
-            most = Math.max(most, residentBytes(herald));
-        }
-    })();
+    let isOver = false;
+    const isEnded = () => isOver;
+    const attack = runForLine(programs.attack, [kind.name, `127.0.0.1:${herald.port}`, String(kind.connections), String(LONGEST_MS)]);
+    const sampling = sampleMemory(herald, isEnded);
     await sleep(FIRST_MS);
-    const feeding = requests && feedUnread(requests, herald, post, () => isOver);
+    const feeding = requests && feedUnread(requests, herald, isEnded);
     const under = await load(users, herald).finally(() => {
         isOver = true;
         attack.stop();
     });
-    const [done] = await Promise.all([attack.ended, sampling, feeding]);
+    const [done, most] = await Promise.all([attack.ended, sampling, feeding]);
     const left = await waitUntilAlone(herald);
-    const failed = lossOf(quiet) + lossOf(under) + left;
-    return { quiet, under, done, grown: most - before, kept: residentBytes(herald) - before, failed,
-        firstFailure: JSON.stringify({ left, quiet, under }) };
+    const faults = [...faultsOfLoad(users, quiet).map((fault) => `quiet: ${fault}`), ...faultsOfLoad(users, under)];
+    faults.push(...(left > 0 ? [`${left} connections are left`] : []));
+    return { quiet, under, done, grown: most - before, kept: residentBytes(herald) - before, faults };
 }
 
-function figures(kind, r) {
+function figuresOf(kind) {
+    const latency = (what, run, name, quantile) => ({ what, unit: 'us', of: (r) => r[run][name][quantile] });
     return [
-        [`attack: ${kind.what}`, r.done.bytes / MIB, 'MiB'],
-        ['  connections of theirs', r.done.connected, ''],
-        ['  the others, quiet: p50', r.quiet.latency.p50, 'us'],
-        ['    p99', r.quiet.latency.p99, 'us'],
-        ['  the others, beside it: p50', r.under.latency.p50, 'us'],
-        ['    p99', r.under.latency.p99, 'us'],
-        ['    p99 in times of quiet', r.under.latency.p99 / r.quiet.latency.p99, '', -3],
-        ['    200 connect in', r.under.connectSeconds * 1000, 'ms'],
-        ['  memory: grows by', r.grown / MIB, 'MiB', -kind.connections * kind.memory / MIB],
-        ['    keeps afterwards', r.kept / MIB, 'MiB'],
+        { what: `attack: ${kind.what}`, unit: 'MiB', of: (r) => r.done.bytes / MIB },
+        { what: '  connections of theirs', unit: '', of: (r) => r.done.connected },
+        latency('  the others, quiet: p50', 'quiet', 'latency', 'p50'),
+        latency('    p99', 'quiet', 'latency', 'p99'),
+        latency('  the others, beside it: p50', 'under', 'latency', 'p50'),
+        latency('    p99', 'under', 'latency', 'p99'),
+        { what: '    p99 in times of quiet', unit: '', of: (r) => r.under.latency.p99 / r.quiet.latency.p99, most: 3 },
+        latency('    answer to the publisher, p99', 'under', 'answer', 'p99'),
+        { what: '    200 connect in', unit: 'ms', of: (r) => r.under.connectSeconds * 1000 },
+        { what: '  memory: grows by', unit: 'MiB', of: (r) => r.grown / MIB, most: kind.connections * kind.memory / MIB },
+        { what: '    keeps afterwards', unit: 'MiB', of: (r) => r.kept / MIB },
     ];
 }
 
 module.exports = kinds.map((kind) => ({
-    name: `attack-${kind.name}`, store: 'memory', kind, args: kind.args, run: withstand, figures: (r) => figures(kind, r),
+    name: `attack-${kind.name}`, store: 'memory', kind, args: kind.args, run: withstand, figures: figuresOf(kind),
 }));

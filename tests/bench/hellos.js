@@ -2,24 +2,13 @@
 /* TLS handshakes beside 15 000 connections that have sent a ClientHello and nothing more, from ten addresses
  * (attack/attack.c): how long others take, and whether one gets in whose round trip takes a second. */
 
-const { execFileSync, spawn } = require('node:child_process');
-const fs = require('node:fs');
 const net = require('node:net');
-const path = require('node:path');
 const { Duplex } = require('node:stream');
 const tls = require('node:tls');
+const { programs, request, runForLine, setPriority, sleep } = require('./processes');
 
 const ATTACKERS = 15000, HANDSHAKES = 300, ROUND_TRIP_MS = 1000, LONGEST_MS = 50000;
 const GIVEN_UP_MS = 10000;
-
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-function makeFiles(place) {
-    const cert = path.join(place, 'cert.pem'), key = path.join(place, 'key.pem');
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30',
-        '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert], { stdio: 'ignore' });
-    return { cert, key };
-}
 
 /* Milliseconds, from the connect on; Infinity: it failed. */
 function handshake(socket, ca) {
@@ -65,7 +54,7 @@ async function shakeAll(port, ca) {
 
 async function untilAccepted(herald, count) {
     for (const end = Date.now() + 30000; Date.now() < end; await sleep(50)) {
-        const text = await fetch(`http://127.0.0.1:${herald.adminPort}/metrics`).then((answer) => answer.text());
+        const text = await request(herald, 'GET', '/metrics');
         if (Number(/^herald_connections_accepted_total (\d+)/m.exec(text)[1]) >= count) {
             return;
         }
@@ -73,36 +62,29 @@ async function untilAccepted(herald, count) {
     throw new Error('the attackers did not connect');
 }
 
-async function withstand({ files }, herald, { program, children, goFirst }) {
-    const ca = fs.readFileSync(files.cert);
-    goFirst(herald.child, -10);
+async function withstand(_, herald) {
+    const { ca } = herald;
+    setPriority(herald.child, -10);
     const quiet = await shakeAll(herald.port, ca);
-    const attack = spawn(program, ['hellos', `127.0.0.1:${herald.port}`, String(ATTACKERS), String(LONGEST_MS)], { stdio: 'ignore' });
-    const ended = new Promise((resolve) => { attack.once('close', resolve); });
-    children.add(attack);
+    const attack = runForLine(programs.attack, ['hellos', `127.0.0.1:${herald.port}`, String(ATTACKERS), String(LONGEST_MS)]);
     try {
         await untilAccepted(herald, HANDSHAKES + ATTACKERS);
         const [under, farMs] = await Promise.all([shakeAll(herald.port, ca), handshake(far(herald.port), ca)]);
         const failed = quiet.failed + under.failed + (farMs === Infinity ? 1 : 0);
-        return { quiet, under, farMs, failed, firstFailure: JSON.stringify({ quiet, under, farMs }) };
+        return { quiet, under, farMs, faults: failed === 0 ? [] : [`${failed} handshakes failed: ${JSON.stringify({ quiet, under, farMs })}`] };
     } finally {
-        attack.kill('SIGTERM');
-        await ended;
-        children.delete(attack);
+        attack.stop();
+        await attack.ended;
     }
 }
 
 module.exports = [{
-    name: 'attack-hellos', store: 'memory', run: withstand,
-    prepare(place) {
-        this.files = makeFiles(place);
-        return ['--tls-cert', this.files.cert, '--tls-key', this.files.key];
-    },
-    figures: (r) => [
-        ['TLS handshakes, quiet: p50', r.quiet.p50, 'ms'],
-        ['    p99', r.quiet.p99, 'ms'],
-        ['  beside 15 000 hellos from 10 addresses: p50', r.under.p50, 'ms'],
-        ['    p99', r.under.p99, 'ms', -300],
-        ['    with a round trip of a second', r.farMs, 'ms'],
+    name: 'attack-hellos', store: 'memory', run: withstand, hasTls: true,
+    figures: [
+        { what: 'TLS handshakes, quiet: p50', unit: 'ms', of: (r) => r.quiet.p50 },
+        { what: '    p99', unit: 'ms', of: (r) => r.quiet.p99 },
+        { what: '  beside 15 000 hellos from 10 addresses: p50', unit: 'ms', of: (r) => r.under.p50 },
+        { what: '    p99', unit: 'ms', of: (r) => r.under.p99, most: 300 },
+        { what: '    with a round trip of a second', unit: 'ms', of: (r) => r.farMs },
     ],
 }];

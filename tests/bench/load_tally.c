@@ -39,10 +39,9 @@ static uint64_t take_hex(const uint8_t *at, unsigned digits)
     return value;
 }
 
-void tally_init(uint32_t users, size_t length)
+void tally_init(void)
 {
-    if (length < MARK_LENGTH + 1 || length > 16384)
-        die("--size is %d to 16384", MARK_LENGTH + 1);
+    size_t users = (size_t)options.subscribers, length = (size_t)options.size;
     data_length = length;
     receivers = allocate(users, sizeof *receivers);
     numbers = allocate(users, sizeof *numbers);
@@ -106,6 +105,11 @@ void tally_receive(uint32_t user, const uint8_t *payload, size_t length, uint64_
         tally.duplicated++;
         return;
     }
+    tally_count(stamp, now);
+}
+
+void tally_count(uint64_t stamp, uint64_t now)
+{
     tally.received++;
     tally.last_ns = now;
     if (now >= tally.from_ns && now < tally.to_ns)

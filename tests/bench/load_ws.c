@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define USERS_PER_ADDRESS 10000
 #define READ_SIZE         65536
@@ -22,30 +20,30 @@
     32768 /* the largest part of a frame that is kept, more than any payload of ours               \
            */
 
-enum subscriber_state { STATE_CONNECTING, STATE_HANDSHAKE, STATE_OPEN, STATE_CLOSED };
+enum subscriber_state {
+    STATE_CONNECTING,
+    STATE_SECURING,
+    STATE_HANDSHAKE,
+    STATE_OPEN,
+    STATE_CLOSED
+};
 
 struct subscriber {
-    int fd;
+    struct conn conn;
     uint8_t state;
+    bool is_named; /* the event that is read is no notification */
     uint16_t kept_length;
     uint8_t *kept;
     uint64_t started_ns;
 };
 
 struct ws_totals ws;
-static struct sockaddr_in server;
 static struct subscriber *subscribers;
-static uint32_t user_count, reader_count;
-static enum ws_level ws_level;
 static uint8_t input[KEPT_MAX + READ_SIZE];
 
-void ws_init(const struct sockaddr_in *to, uint32_t users, uint32_t stuck, enum ws_level level)
+void ws_init(void)
 {
-    server = *to;
-    user_count = users;
-    reader_count = users - stuck;
-    ws_level = level;
-    subscribers = allocate(users, sizeof *subscribers);
+    subscribers = allocate((size_t)options.subscribers, sizeof *subscribers);
 }
 
 static void subscriber_close(struct subscriber *subscriber)
@@ -54,54 +52,59 @@ static void subscriber_close(struct subscriber *subscriber)
         ws.open--;
         ws.closed++;
     }
-    close(subscriber->fd);
+    conn_close(&subscriber->conn);
     subscriber->state = STATE_CLOSED;
 }
 
 static int write_handshake(char *request, size_t cap, uint32_t index)
 {
-    unsigned port = ntohs(server.sin_port);
-    if (ws_level == LEVEL_SSE)
+    unsigned port = ntohs(options.ws.sin_port), user = (unsigned)options.first_user + index;
+    if (options.level == LEVEL_SSE)
         return snprintf(request, cap,
                         "GET /sse?userId=u%06u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
                         "Accept: text/event-stream\r\n\r\n",
-                        index, port);
+                        user, port);
     return snprintf(request, cap,
                     "GET /ws?userId=u%06u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
                     "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                     "Sec-WebSocket-Version: 13\r\n%s\r\n",
-                    index, port,
-                    ws_level == LEVEL_V1 ? "Sec-WebSocket-Protocol: herald.v1\r\n" : "");
+                    user, port,
+                    options.level == LEVEL_V1 ? "Sec-WebSocket-Protocol: herald.v1\r\n" : "");
 }
 
-static void send_handshake(uint32_t index)
+/* Once it is connected: shakes hands with TLS, and sends the request. */
+static void go_on(uint32_t index)
 {
+    struct subscriber *subscriber = &subscribers[index];
     char request[256];
+    subscriber->state = STATE_SECURING;
+    if (!conn_secure(&subscriber->conn))
+        return;
     int length = write_handshake(request, sizeof request, index);
-    if (send(subscribers[index].fd, request, (size_t)length, MSG_NOSIGNAL) != length)
+    if (conn_send(&subscriber->conn, request, (size_t)length) != length)
         die("subscriber %u cannot connect: %s", index, strerror(errno));
-    subscribers[index].state = STATE_HANDSHAKE;
+    subscriber->state = STATE_HANDSHAKE;
 }
 
 void ws_connect_more(uint32_t limit)
 {
-    while (ws.started < user_count && ws.under_way < limit) {
+    while (ws.started < (uint32_t)options.subscribers && ws.under_way < limit) {
         uint32_t index = ws.started++;
         struct subscriber *subscriber = &subscribers[index];
-        bool done;
         subscriber->started_ns = now_ns();
-        subscriber->fd = tcp_connect(&server, index / USERS_PER_ADDRESS, &done);
         subscriber->state = STATE_CONNECTING;
         ws.under_way++;
-        if (done)
-            send_handshake(index);
-        watch(EPOLL_CTL_ADD, subscriber->fd, done ? EPOLLIN : EPOLLOUT, TAG_SUBSCRIBER, index);
+        bool is_connected = conn_start(&subscriber->conn, &options.ws, index / USERS_PER_ADDRESS);
+        if (is_connected)
+            go_on(index);
+        watch(EPOLL_CTL_ADD, subscriber->conn.fd, is_connected ? EPOLLIN : EPOLLOUT, TAG_SUBSCRIBER,
+              index);
     }
 }
 
 static bool is_accepted(const uint8_t *bytes, size_t head)
 {
-    if (ws_level == LEVEL_SSE)
+    if (options.level == LEVEL_SSE)
         return memcmp(bytes, "HTTP/1.1 200", 12) == 0;
     /* The accept value that belongs to the key above (RFC 6455, 1.3). */
     return memcmp(bytes, "HTTP/1.1 101", 12) == 0 &&
@@ -123,8 +126,8 @@ static size_t take_handshake(uint32_t index, const uint8_t *bytes, size_t length
     ws.open++;
     ws.under_way--;
     hist_add(&ws.handshake, now - subscriber->started_ns);
-    if (index >= reader_count)
-        watch(EPOLL_CTL_DEL, subscriber->fd, 0, TAG_SUBSCRIBER, index);
+    if (index >= (uint32_t)(options.subscribers - options.stuck))
+        watch(EPOLL_CTL_DEL, subscriber->conn.fd, 0, TAG_SUBSCRIBER, index);
     return head;
 }
 
@@ -136,7 +139,7 @@ static void send_frame(const struct subscriber *subscriber, uint8_t first, const
     uint8_t frame[6 + 125] = {first, (uint8_t)(0x80 | length), key[0], key[1], key[2], key[3]};
     for (size_t i = 0; i < length; i++)
         frame[6 + i] = ((const uint8_t *)payload)[i] ^ key[i & 3];
-    if (send(subscriber->fd, frame, 6 + length, MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+    if (conn_send(&subscriber->conn, frame, 6 + length) < 0 && errno != EPIPE &&
         errno != ECONNRESET)
         die("a frame could not be sent: %s", strerror(errno));
 }
@@ -163,21 +166,34 @@ static void take_envelope(uint32_t index, const uint8_t *text, size_t length, ui
 static void take_text(uint32_t index, const uint8_t *text, size_t length, uint64_t now)
 {
     static const char front[] = "{\"type\":\"notification\"";
-    if (ws_level == LEVEL_PLAIN)
+    static const char pong[] = "{\"type\":\"pong\"";
+    if (options.level == LEVEL_PLAIN)
         tally_receive(index, text, length, now);
     else if (length > sizeof front && memcmp(text, front, sizeof front - 1) == 0)
         take_envelope(index, text, length, now);
+    else if (length >= sizeof pong && memcmp(text, pong, sizeof pong - 1) == 0)
+        ping_answered(index, now);
 }
 
-/* Takes one line of an event stream: our data has no line break. Returns its length, 0 when it is
- * not all there. */
+void ws_send_text(uint32_t index, const char *text, size_t length)
+{
+    send_frame(&subscribers[index], 0x81, text, length);
+}
+
+/* Takes one line of an event stream: our data has no line break. Events with a name, like the hello
+ * at the start, are no notifications. Returns its length, 0 when it is not all there. */
 static size_t take_line(uint32_t index, const uint8_t *bytes, size_t length, uint64_t now)
 {
+    struct subscriber *subscriber = &subscribers[index];
     const uint8_t *end = memchr(bytes, '\n', length);
     if (!end)
         return 0;
     size_t line = (size_t)(end - bytes);
-    if (line > 6 && memcmp(bytes, "data: ", 6) == 0)
+    if (line == 0)
+        subscriber->is_named = false;
+    else if (line > 7 && memcmp(bytes, "event: ", 7) == 0)
+        subscriber->is_named = true;
+    else if (line > 6 && memcmp(bytes, "data: ", 6) == 0 && !subscriber->is_named)
         tally_receive(index, bytes + 6, line - 6, now);
     return line + 1;
 }
@@ -217,8 +233,8 @@ static size_t take_one(uint32_t index, const uint8_t *bytes, size_t length, uint
 {
     if (subscribers[index].state == STATE_HANDSHAKE)
         return take_handshake(index, bytes, length, now);
-    return ws_level == LEVEL_SSE ? take_line(index, bytes, length, now)
-                                 : take_frame(index, bytes, length, now);
+    return options.level == LEVEL_SSE ? take_line(index, bytes, length, now)
+                                      : take_frame(index, bytes, length, now);
 }
 
 static void keep_rest(struct subscriber *subscriber, const uint8_t *bytes, size_t length)
@@ -240,7 +256,7 @@ static void read_more(uint32_t index)
     size_t length = subscriber->kept_length, at = 0, taken;
     if (length > 0)
         memcpy(input, subscriber->kept, length);
-    ssize_t count = recv(subscriber->fd, input + length, READ_SIZE, 0);
+    ssize_t count = conn_recv(&subscriber->conn, input + length, READ_SIZE);
     if (count <= 0) {
         if (count < 0 && errno == EAGAIN)
             return;
@@ -264,10 +280,14 @@ void ws_event(uint32_t index)
     struct subscriber *subscriber = &subscribers[index];
     if (subscriber->state == STATE_CLOSED)
         return;
-    if (subscriber->state != STATE_CONNECTING) {
-        read_more(index);
-        return;
+    if (subscriber->state == STATE_CONNECTING) {
+        watch(EPOLL_CTL_MOD, subscriber->conn.fd, EPOLLIN, TAG_SUBSCRIBER, index);
+        go_on(index);
+    } else if (subscriber->state == STATE_SECURING) {
+        go_on(index);
+    } else {
+        do {
+            read_more(index);
+        } while (subscriber->state != STATE_CLOSED && conn_has_more(&subscriber->conn));
     }
-    send_handshake(index);
-    watch(EPOLL_CTL_MOD, subscriber->fd, EPOLLIN, TAG_SUBSCRIBER, index);
 }

@@ -1,44 +1,75 @@
 'use strict';
-/* What tests/bench/run prints: a row per figure, with its ratio to the floor and its aim. */
+/* What tests/bench/run prints: a row per figure, with its ratio to the floor and its aim, and in a pair with the figure of
+ * the other Herald and the quotient of the two. Every ratio is one within a repetition, and the median of them is printed. */
 
 const os = require('node:os');
 
-const median = (values) => values.sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
+const MUCH = 0.15; /* a miss that is said */
+
+function median(values) {
+    const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
+    return sorted.length === 0 ? NaN : sorted[Math.floor((sorted.length - 1) / 2)];
+}
 
 function shown(value) {
     const digits = Math.abs(value) < 100 ? 1 : 0;
     return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits }).replaceAll(',', ' ');
 }
 
-function aimShown(aim) {
-    const least = Math.abs(aim);
-    return aim === undefined ? '' : `${aim < 0 ? 'at most' : 'at least'} ${least < 10 ? least : shown(least).replace(/\.0$/, '')}`;
+const ratioShown = (value) => (Number.isFinite(value) ? value.toFixed(2) : '');
+
+function aimShown({ aim, least, most }) {
+    const number = least ?? most;
+    if (aim !== undefined || number === undefined) {
+        return aim || '';
+    }
+    return `at ${least === undefined ? 'most' : 'least'} ${number < 10 ? Number(number.toPrecision(3)) : shown(number).replace(/\.0$/, '')}`;
 }
 
-function printRow(columns) {
-    const [figure, value, unit, ratio, aim, others] = columns;
-    console.log(`${figure.padEnd(52)} ${value.padStart(11)} ${unit.padEnd(6)} ${ratio.padStart(9)}  ${aim.padEnd(17)} ${others}`.trimEnd());
+/* 1: the aim is just met; more: it is missed. */
+function excessOf(figure, value, ratio) {
+    const counts = figure.floor && !figure.aimOfValue ? ratio : value;
+    if (figure.least !== undefined) {
+        return figure.least / counts;
+    }
+    return figure.most !== undefined ? counts / figure.most : NaN;
 }
 
-/* Per cent of a core that neither Herald, its Redis nor the generator used meanwhile. */
+function missShown(excess) {
+    return excess > 1 + MUCH ? `missed by ${Math.round((excess - 1) * 100)} %` : '';
+}
+
+function printRow({ figure, value, other, quotient, unit, ratio, aim, miss, others }, isPair) {
+    const pair = isPair ? `${other.padStart(11)} ${quotient.padStart(8)} ` : '';
+    console.log(`${figure.padEnd(52)} ${value.padStart(11)} ${pair}${unit.padEnd(5)} ${ratio.padStart(8)}  ${aim.padEnd(20)} ${miss.padEnd(17)} ${others}`.trimEnd());
+}
+
+function printHead(isPair) {
+    printRow({ figure: 'figure', value: 'value', other: 'other', quotient: 'quotient', unit: 'unit', ratio: 'to floor', aim: 'aim', miss: '',
+        others: 'others on the cores' }, isPair);
+}
+
+/* Per cent of a core that neither the server, its Redis nor the generator used meanwhile. */
 function othersShare(r) {
     return (r.busy - r.cpu - r.redisCpu - r.ownCpu + r.steal) / r.window * 100;
 }
 
-/* Each result with that of the floor which was measured after it; bytes have none, because the floor keeps nothing. */
-function ratioShown(tables, floors, row) {
-    const ratios = floors.map((floor, i) => tables[i][row][1] / floor[row][1]).filter(Number.isFinite);
-    return ratios.length === 0 || tables[0][row][2] === 'bytes' ? '' : median(ratios).toFixed(2);
+function printFigure(figure, results, isPair, others) {
+    const ofFloor = figure.floor === true ? figure.of : figure.floor;
+    const value = median(results.map(({ herald }) => figure.of(herald)));
+    const ratio = figure.floor ? median(results.map(({ herald, floor }) => figure.of(herald) / ofFloor(floor))) : NaN;
+    const excess = figure.excess ? median(results.map(({ herald }) => figure.excess(herald))) : excessOf(figure, value, ratio);
+    printRow({
+        figure: figure.what, value: shown(value), unit: figure.unit, ratio: ratioShown(ratio), aim: aimShown(figure), miss: missShown(excess), others,
+        other: isPair ? shown(median(results.map(({ against }) => figure.of(against)))) : '',
+        quotient: isPair ? ratioShown(median(results.map(({ herald, against }) => figure.of(herald) / figure.of(against)))) : '',
+    }, isPair);
 }
 
-function printMeasurement(measurement, results, floorResults) {
-    const tables = results.map((result) => measurement.figures(result));
-    const floors = floorResults.map((result) => measurement.figures(result));
-    const others = measurement.run ? '' : `${Math.max(0, Math.round(median(results.map(othersShare))))} %`;
-    tables[0].forEach(([figure, , unit, aim], row) => {
-        const value = median(tables.map((table) => table[row][1]));
-        printRow([figure, shown(value), unit, ratioShown(tables, floors, row), aimShown(aim), row === 0 ? others : '']);
-    });
+/* results: of each repetition, with herald, and floor and against where they were measured. */
+function printMeasurement(measurement, results, isPair) {
+    const others = measurement.run ? '' : `${Math.max(0, Math.round(median(results.map(({ herald }) => othersShare(herald)))))} %`;
+    measurement.figures.forEach((figure, row) => printFigure(figure, results, isPair, row === 0 ? others : ''));
 }
 
 function machineLine() {
@@ -47,4 +78,4 @@ function machineLine() {
         + `load before ${os.loadavg()[0].toFixed(2)}`;
 }
 
-module.exports = { machineLine, printMeasurement, printRow };
+module.exports = { machineLine, printHead, printMeasurement };

@@ -3,11 +3,14 @@
  * cannot be compared; ratios to a floor that was measured in the same run can.
  *
  * It is one epoll loop on one thread and understands only the generator's own requests (load_ws.c,
- * load_http.c): it finds the user's digits and the data at fixed places, writes one frame to that
+ * load_http.c): it finds the users' digits and the data at fixed places, writes one frame to each
  * user's socket and answers 202. It parses nothing, keeps nothing, pings nobody and checks nothing,
  * so no server that does these things can cost less.
  *
- * usage: floor SUBSCRIBER_PORT ADMIN_PORT    on 127.0.0.1, until SIGTERM */
+ * usage: floor SUBSCRIBER_PORT ADMIN_PORT [CERT KEY]    on 127.0.0.1, until SIGTERM; with a
+ * certificate both ports speak TLS */
+#include "floor.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,16 +23,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_FDS = 20000, MAX_USERS = 1000000, READ_BYTES = 65536, EVENTS = 512 };
+enum { MAX_USERS = 1000000, REQUEST_BYTES = 262144, EVENTS = 512 };
 
 /* What a descriptor is for. */
 enum { UNUSED, SUBSCRIBER_PORT, ADMIN_PORT, SUBSCRIBER, PUBLISHER };
 
 static uint8_t kinds[MAX_FDS];
+static struct request {
+    char *bytes;
+    size_t len;
+} requests[MAX_FDS];         /* of a publisher: what has arrived */
 static int users[MAX_USERS]; /* the subscriber's descriptor; 0: none */
 static int poller;
 
-static void die(const char *what)
+void die(const char *what)
 {
     fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
     exit(1);
@@ -63,19 +70,23 @@ static void accept_all(int port, uint8_t kind)
     while ((fd = accept4(port, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         watch(fd, kind);
+        open_bytes(fd);
+        if (kind == PUBLISHER && (requests[fd].bytes = malloc(REQUEST_BYTES)) == NULL)
+            die("no memory for a request");
     }
 }
 
-/* The digits after `mark` in what was read. */
-static uint32_t find_user(const char *bytes, size_t len, const char *mark)
+static void leave(int fd)
 {
-    const char *at = memmem(bytes, len, mark, strlen(mark));
-    return at == NULL ? 0 : (uint32_t)strtoul(at + strlen(mark), NULL, 10) % MAX_USERS;
+    close_bytes(fd);
+    free(requests[fd].bytes);
+    requests[fd] = (struct request){0};
+    kinds[fd] = UNUSED;
 }
 
 static void send_all(int fd, const void *bytes, size_t len)
 {
-    if (send(fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len && errno != EPIPE && errno != ECONNRESET)
+    if (!send_bytes(fd, bytes, len) && errno != EPIPE && errno != ECONNRESET)
         die("a socket does not take a whole message");
 }
 
@@ -84,17 +95,20 @@ static void take_handshake(int fd, const char *bytes, size_t len)
     static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                                  "Connection: Upgrade\r\n"
                                  "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    static const char mark[] = "userId=u";
     if (bytes[0] != 'G')
-        return; /* a pong, or an acknowledgement */
-    users[find_user(bytes, len, "userId=u")] = fd;
+        return; /* a pong */
+    const char *at = memmem(bytes, len, mark, sizeof mark - 1);
+    if (at != NULL)
+        users[strtoul(at + sizeof mark - 1, NULL, 10) % MAX_USERS] = fd;
     send_all(fd, answer, sizeof answer - 1);
 }
 
-/* One text frame of 126 to 65535 bytes, or of fewer. */
-static void send_frame(int fd, const char *data, size_t len)
+/* One text frame of 126 to 65535 bytes, or of fewer. Returns its length. */
+static size_t make_frame(char *frame, const char *data, size_t len)
 {
-    static char frame[4 + READ_BYTES] = {(char)0x81};
     size_t head = 2;
+    frame[0] = (char)0x81;
     frame[1] = (char)len;
     if (len > 125) {
         frame[1] = 126;
@@ -103,59 +117,104 @@ static void send_frame(int fd, const char *data, size_t len)
         head = 4;
     }
     memcpy(frame + head, data, len);
-    send_all(fd, frame, head + len);
+    return head + len;
 }
 
-/* A request is small and comes over loopback, so one read brings the whole of it. */
+/* A whole request: {"userId":"u000042",...,"data":...} or {"userIds":["u000042",...],...}, with the
+ * users in front of everything else that has a u after a quote. */
 static void take_push(int fd, const char *bytes, size_t len)
 {
     static const char answer[] = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
-    static const char mark[] = "\"data\":";
-    const char *data = memmem(bytes, len, mark, sizeof mark - 1);
-    if (data == NULL || bytes[len - 1] != '}')
-        die("not one whole request");
-    data += sizeof mark - 1;
-    send_frame(users[find_user(bytes, len, "\"userId\":\"u")], data,
-               (size_t)(bytes + len - data) - 1);
+    static const char first_mark[] = "\"u", data_mark[] = ",\"data\":";
+    static char frame[4 + REQUEST_BYTES];
+    const char *user = memmem(bytes, len, "\r\n\r\n{\"userId", 12);
+    const char *data = memmem(bytes, len, data_mark, sizeof data_mark - 1);
+    if (user == NULL || data == NULL)
+        die("no request of the generator's");
+    size_t from = (size_t)(data - bytes) + sizeof data_mark - 1;
+    size_t frame_len = make_frame(frame, bytes + from, len - from - 1);
+    user = memchr(user, ':', (size_t)(data - user));
+    while ((user = memmem(user, (size_t)(data - user), first_mark, sizeof first_mark - 1))) {
+        char *end;
+        send_all(users[strtoul(user + sizeof first_mark - 1, &end, 10) % MAX_USERS], frame,
+                 frame_len);
+        user = end;
+    }
     send_all(fd, answer, sizeof answer - 1);
 }
 
-static void read_from(int fd)
+/* Only a whole request ends with a brace, because the data has none. */
+static void read_request(int fd)
 {
-    static char bytes[READ_BYTES];
-    ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+    struct request *request = &requests[fd];
+    ssize_t n = receive_bytes(fd, request->bytes + request->len, REQUEST_BYTES - request->len);
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0) {
-        close(fd);
-        kinds[fd] = UNUSED;
-    } else if (kinds[fd] == SUBSCRIBER) {
+        leave(fd);
+        return;
+    }
+    request->len += (size_t)n;
+    if (request->bytes[request->len - 1] == '}') {
+        take_push(fd, request->bytes, request->len);
+        request->len = 0;
+    } else if (request->len == REQUEST_BYTES) {
+        die("a request is too large");
+    }
+}
+
+static void read_subscriber(int fd)
+{
+    static char bytes[16384];
+    ssize_t n = receive_bytes(fd, bytes, sizeof bytes);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        leave(fd);
+    else
         take_handshake(fd, bytes, (size_t)n);
-    } else {
-        take_push(fd, bytes, (size_t)n);
+}
+
+static void on_event(int fd)
+{
+    switch (kinds[fd]) {
+    case SUBSCRIBER_PORT:
+        accept_all(fd, SUBSCRIBER);
+        break;
+    case ADMIN_PORT:
+        accept_all(fd, PUBLISHER);
+        break;
+    case SUBSCRIBER:
+        do {
+            read_subscriber(fd);
+        } while (has_more_bytes(fd));
+        break;
+    case PUBLISHER:
+        do {
+            read_request(fd);
+        } while (has_more_bytes(fd));
+        break;
+    default:
+        break;
     }
 }
 
 int main(int argc, char **argv)
 {
     static struct epoll_event events[EVENTS];
-    if (argc != 3) {
-        fprintf(stderr, "usage: floor SUBSCRIBER_PORT ADMIN_PORT\n");
+    if (argc != 3 && argc != 5) {
+        fprintf(stderr, "usage: floor SUBSCRIBER_PORT ADMIN_PORT [CERT KEY]\n");
         return 2;
     }
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
+    if (argc == 5)
+        secure_all(argv[3], argv[4]);
     poller = epoll_create1(EPOLL_CLOEXEC);
     open_port(argv[1], SUBSCRIBER_PORT);
     open_port(argv[2], ADMIN_PORT);
     for (;;) {
         int n = epoll_wait(poller, events, EVENTS, -1);
-        for (int i = 0; i < n; i++) {
-            int fd = events[i].data.fd;
-            if (kinds[fd] == SUBSCRIBER_PORT)
-                accept_all(fd, SUBSCRIBER);
-            else if (kinds[fd] == ADMIN_PORT)
-                accept_all(fd, PUBLISHER);
-            else if (kinds[fd] != UNUSED)
-                read_from(fd);
-        }
+        for (int i = 0; i < n; i++)
+            on_event(events[i].data.fd);
     }
 }
