@@ -134,6 +134,15 @@ static void stop_listening(struct acceptor *acceptor)
 
 enum slot { SLOT_TAKEN, SLOT_SOON, SLOT_NONE };
 
+static bool has_lingering(const struct http_port *port)
+{
+    for (unsigned i = 0; i < port->node->n_workers; i++) {
+        if (atomic_load(&port->acceptors[i]->http_conns.n_lingering) > 0)
+            return true;
+    }
+    return false;
+}
+
 /* SOON: connections that are answered, here or at another worker, are about to end, or heads that
  * have just begun are about to be answered. */
 static enum slot take_socket_slot(struct acceptor *acceptor)
@@ -144,7 +153,7 @@ static enum slot take_socket_slot(struct acceptor *acceptor)
         return SLOT_TAKEN;
     atomic_fetch_sub(port->n_sockets, 1);
     int64_t quiet_ms = worker_now_ms(acceptor->worker) - atomic_load(&port->arrived_ms);
-    return atomic_load(&port->n_lingering) > 0 || quiet_ms < FRESH_MS ? SLOT_SOON : SLOT_NONE;
+    return has_lingering(port) || quiet_ms < FRESH_MS ? SLOT_SOON : SLOT_NONE;
 }
 
 static void resume_accepting(struct timer *timer)

@@ -51,8 +51,7 @@ void http_conn_close(struct http_conn *http_conn)
 {
     struct http_port *port = http_conn_own_port(http_conn);
     const struct http_request_ops *ops = http_conn->ops;
-    if (http_conn->is_lingering)
-        atomic_fetch_sub(&port->n_lingering, 1);
+    http_conn_end_lingering(http_conn);
     peer_leave(http_conn->peer);
     http_conn->peer = NULL;
     http_conn->ops = NULL;
@@ -119,7 +118,7 @@ bool http_conn_hold(struct http_conn *http_conn)
 void http_conn_pin(struct http_conn *http_conn)
 {
     http_conn->pins++;
-    worker_cancel_timer(http_conn_worker(http_conn), &http_conn->timer);
+    http_conn_cancel_timer(http_conn);
 }
 
 bool http_conn_take_turn(struct http_conn *http_conn)
@@ -229,14 +228,35 @@ struct transport_socket http_conn_release(struct http_conn *http_conn, struct pe
 void http_conn_set_timer(struct http_conn *http_conn, int64_t ms)
 {
     struct worker *worker = http_conn_worker(http_conn);
-    worker_set_timer(worker, &http_conn->timer, worker_now_ms(worker) + ms);
+    http_conn->due_ms = worker_now_ms(worker) + ms;
+    if (!timer_is_set(&http_conn->timer) || http_conn->timer.due_ms > http_conn->due_ms)
+        worker_set_timer(worker, &http_conn->timer, http_conn->due_ms);
+}
+
+void http_conn_cancel_timer(struct http_conn *http_conn)
+{
+    http_conn->due_ms = HTTP_CONN_NOT_DUE;
+}
+
+/* Only its own worker writes it, so nothing has to be locked. */
+static void add_lingering(struct http_conns *all, int n)
+{
+    unsigned before = atomic_load_explicit(&all->n_lingering, memory_order_relaxed);
+    atomic_store_explicit(&all->n_lingering, before + (unsigned)n, memory_order_relaxed);
 }
 
 void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms)
 {
     http_conn->is_lingering = true;
-    atomic_fetch_add(&http_conn_own_port(http_conn)->n_lingering, 1);
+    add_lingering(http_conn->all, 1);
     http_conn_set_timer(http_conn, ms);
+}
+
+void http_conn_end_lingering(struct http_conn *http_conn)
+{
+    if (http_conn->is_lingering)
+        add_lingering(http_conn->all, -1);
+    http_conn->is_lingering = false;
 }
 
 void http_conn_go_on_later(struct http_conn *http_conn)

@@ -42,6 +42,8 @@ struct http_conns {
     struct list open;    /* the head is not complete, or the answer is not written */
     struct list written; /* the answer is written, and its peer has to close; longest wait first */
     struct list resting; /* between two requests; longest wait first */
+    atomic_uint n_lingering; /* answered, and waiting for its peer to close or to ask again; written
+                              * by the worker, read by any thread */
     struct http_field fields[HTTP_HEAD_MAX_FIELDS]; /* of the head that is being parsed */
 };
 

@@ -62,15 +62,18 @@ static void end_answer(struct http_conn *http_conn)
         http_conn_go_on_later(http_conn);
 }
 
-static void send_answer(struct http_conn *http_conn, const struct buf *answer)
+/* Takes over the answer, if writing it has not failed. */
+static void send_answer(struct http_conn *http_conn, struct buf *answer, enum err error)
 {
-    size_t len = answer_len(http_conn, answer);
     http_conn_disown(http_conn);
-    if (conn_write_bytes(&http_conn->conn, answer->bytes, len) != ERR_OK) {
-        http_conn_close(http_conn);
+    if (error == ERR_OK)
+        error = conn_write_heap(&http_conn->conn, answer->bytes, answer_len(http_conn, answer));
+    if (error == ERR_OK) {
+        end_answer(http_conn);
         return;
     }
-    end_answer(http_conn);
+    buf_fini(answer);
+    http_conn_close(http_conn);
 }
 
 /* The body of the request must be over, or short enough to be skipped. */
@@ -82,7 +85,7 @@ static bool has_end_of_body(struct http_conn *http_conn, const char *bytes)
     if (!http_head_body_len(head, bytes, SKIPPED_MAX_BYTES, &http_conn->body_len))
         return false;
     /* A client that waits for a 100 may leave the body out now, or not (RFC 9110, 10.1.1). */
-    return http_conn->body_len == 0 || http_head_count(head, bytes, "Expect") == 0;
+    return http_conn->body_len == 0 || head->n_known[HTTP_EXPECT] == 0;
 }
 
 static bool can_be_kept(struct http_conn *http_conn)
@@ -91,7 +94,8 @@ static bool can_be_kept(struct http_conn *http_conn)
     const char *bytes = http_conn_bytes(http_conn).bytes;
     return http_conn->may_be_kept && !http_conn->is_late && !head->is_1_0 &&
            !http_conn->is_half_closed && !atomic_load(http_conn_own_port(http_conn)->is_ending) &&
-           !http_head_has_token(head, bytes, "Connection", "close") &&
+           (head->n_known[HTTP_CONNECTION] == 0 ||
+            !http_head_has_token(head, bytes, "Connection", "close")) &&
            has_end_of_body(http_conn, bytes);
 }
 
@@ -113,16 +117,16 @@ void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *
     struct buf answer;
     struct http_terms terms = answer_terms(http_conn);
     buf_init(&answer, body.len + HTTP_HEAD_MAX_BYTES + 1024);
-    if (http_answer(&answer, status, content_type, headers, &terms, body) == ERR_OK)
-        send_answer(http_conn, &answer);
-    else
-        http_conn_close(http_conn);
-    buf_fini(&answer);
+    enum err error = http_answer(&answer, status, content_type, headers, &terms, body);
+    send_answer(http_conn, &answer, error);
 }
 
 void http_conn_answer_raw(struct http_conn *http_conn, const struct buf *answer)
 {
-    send_answer(http_conn, answer);
+    struct buf copy;
+    buf_init(&copy, answer->len);
+    enum err error = buf_append_span(&copy, buf_span(answer));
+    send_answer(http_conn, &copy, error);
 }
 
 /* ---- in pieces ---- */
@@ -138,9 +142,10 @@ void http_conn_begin_answer(struct http_conn *http_conn, unsigned status, const 
         len = HTTP_ANSWER_TO_END;
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     if (http_answer_head(&answer, status, content_type, headers, &terms, len) != ERR_OK ||
-        conn_write_bytes(&http_conn->conn, answer.bytes, answer.len) != ERR_OK)
+        conn_write_heap(&http_conn->conn, answer.bytes, answer.len) != ERR_OK) {
         conn_break(&http_conn->conn);
-    buf_fini(&answer);
+        buf_fini(&answer);
+    }
     http_conn_set_timer(http_conn, atomic_load(&http_conn_limits(http_conn)->stall_timeout_ms));
 }
 
@@ -245,9 +250,6 @@ void http_conn_problem(struct http_conn *http_conn, enum err error, const char *
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 4096);
     uint64_t request_id = worker_random(http_conn_worker(http_conn));
     log_refusal(error, detail, request_id);
-    if (http_refusal(&answer, error, detail, field, allow, &terms, request_id) == ERR_OK)
-        send_answer(http_conn, &answer);
-    else
-        http_conn_close(http_conn);
-    buf_fini(&answer);
+    enum err result = http_refusal(&answer, error, detail, field, allow, &terms, request_id);
+    send_answer(http_conn, &answer, result);
 }

@@ -25,7 +25,7 @@ static size_t give_piece(struct http_conn *http_conn, struct span piece, bool is
         http_conn_pause_body(http_conn);
     } else if (is_last) {
         http_conn->is_waiting = true;
-        worker_cancel_timer(http_conn_worker(http_conn), &http_conn->timer);
+        http_conn_cancel_timer(http_conn);
     }
     return n_taken;
 }
@@ -109,7 +109,7 @@ static bool expects_word(const struct http_conn *http_conn)
     const struct http_head *head = &http_conn->head;
     struct span bytes = http_conn_bytes(http_conn);
     return !head->is_1_0 && bytes.len == head->len &&
-           http_head_find(head, bytes.bytes, "Expect", &expect) &&
+           http_head_get(head, bytes.bytes, HTTP_EXPECT, &expect) &&
            span_equal_nocase(expect, SPAN_LITERAL("100-continue"));
 }
 
@@ -135,7 +135,7 @@ void http_conn_pause_body(struct http_conn *http_conn)
         return;
     http_conn->is_body_paused = true;
     conn_pause(&http_conn->conn);
-    worker_cancel_timer(http_conn_worker(http_conn), &http_conn->timer);
+    http_conn_cancel_timer(http_conn);
 }
 
 void http_conn_resume_body(struct http_conn *http_conn)

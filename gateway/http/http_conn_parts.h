@@ -8,12 +8,15 @@
  * the read that completes a head, and for another before it is seen that there is no more room. */
 enum { HTTP_CONN_AHEAD_MAX_BYTES = 2 * TRANSPORT_ROOM_BYTES };
 
+#define HTTP_CONN_NOT_DUE INT64_MAX
+
 struct http_conn {
     struct conn conn;
     struct peer *peer;
     struct http_conns *all; /* the acceptor's */
     struct list link;       /* in one of their lists */
-    struct timer timer;
+    struct timer timer;     /* due at due_ms or before; then it is set again */
+    int64_t due_ms;         /* monotonic; HTTP_CONN_NOT_DUE: nothing is awaited */
     struct deferred_free deferred;
     struct buf bytes;          /* the head, and what came after it */
     struct span lent;          /* the same while it is still where it was read, in on_bytes */
@@ -58,10 +61,13 @@ static inline const struct http_limits *http_conn_limits(const struct http_conn 
 
 /* ---- http_conn.c ---- */
 
-void http_conn_close(struct http_conn *http_conn);                 /* the socket, at once */
-void http_conn_set_timer(struct http_conn *http_conn, int64_t ms); /* from now */
+void http_conn_close(struct http_conn *http_conn); /* the socket, at once */
+/* From now. The timer itself moves only to an earlier time: most requests are over long before. */
+void http_conn_set_timer(struct http_conn *http_conn, int64_t ms);
+void http_conn_cancel_timer(struct http_conn *http_conn);
 /* From now on it makes room for others, and for `ms` at most. */
 void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms);
+void http_conn_end_lingering(struct http_conn *http_conn); /* if it does */
 /* What was lent and is still needed is copied. false: out of memory, and it is closed. */
 bool http_conn_hold(struct http_conn *http_conn);
 

@@ -209,8 +209,7 @@ bool http_conn_half_close(struct http_conn *http_conn)
  * refused. */
 static bool wake_from_rest(struct http_conn *http_conn)
 {
-    http_conn->is_lingering = false;
-    atomic_fetch_sub(&http_conn_own_port(http_conn)->n_lingering, 1);
+    http_conn_end_lingering(http_conn);
     move_to_list(http_conn, &http_conn->all->open);
     watch_for_head(http_conn);
     enum err error = peer_wake(http_conn->peer);

@@ -31,13 +31,19 @@ static bool wait_for_moving_answer(struct http_conn *http_conn)
     struct worker *worker = http_conn_worker(http_conn);
     if (moved_ms == 0 || conn_is_shaking(&http_conn->conn) || due_ms <= worker_now_ms(worker))
         return false;
-    worker_set_timer(worker, &http_conn->timer, due_ms);
+    http_conn_set_timer(http_conn, due_ms - worker_now_ms(worker));
     return true;
 }
 
 static void on_http_conn_timer(struct timer *timer)
 {
     struct http_conn *http_conn = CONTAINER_OF(timer, struct http_conn, timer);
+    if (http_conn->due_ms == HTTP_CONN_NOT_DUE)
+        return;
+    if (http_conn->due_ms > worker_now_ms(http_conn_worker(http_conn))) {
+        worker_set_timer(http_conn_worker(http_conn), timer, http_conn->due_ms);
+        return;
+    }
     if (wait_for_moving_answer(http_conn))
         return;
     http_conn->may_be_kept = false;
@@ -87,6 +93,7 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     http_conn_expect_head(http_conn);
     list_append(&all->open, &http_conn->link);
     timer_init(&http_conn->timer, on_http_conn_timer);
+    http_conn->due_ms = due_ms;
     worker_set_timer(worker, &http_conn->timer, due_ms);
     return ERR_OK;
 }
@@ -97,6 +104,7 @@ void http_conns_init(struct http_conns *http_conns, struct http_port *port)
     list_init(&http_conns->open);
     list_init(&http_conns->written);
     list_init(&http_conns->resting);
+    atomic_init(&http_conns->n_lingering, 0);
 }
 
 static bool close_first(struct list *list)

@@ -44,7 +44,6 @@ struct http_port {
     bool
         has_pages; /* owner: pages of browsers ask here, whose refusals are logged for developers */
 
-    atomic_uint n_lingering; /* of its sockets, answered and waiting for their peer to close */
     atomic_int_fast64_t arrived_ms; /* monotonic: when the last connection was accepted */
 };
 

@@ -263,6 +263,16 @@ enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len)
     return out_queue_bytes(out, bytes, len);
 }
 
+enum err conn_write_heap(struct conn *conn, void *bytes, size_t len)
+{
+    struct out_queue *out = queue_of(conn);
+    if (out == NULL)
+        return ERR_NO_MEMORY;
+    if (!is_blocked(conn))
+        conn_mark(conn);
+    return out_queue_heap(out, bytes, len);
+}
+
 void conn_write_late(struct conn *conn)
 {
     conn->watch.flags |= CONN_LATE;

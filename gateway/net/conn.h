@@ -116,11 +116,14 @@ MUST_CHECK bool conn_take_turn(struct conn *conn);
 /* Counts the time of such work, of any connection of the loop, against the share. */
 void conn_loop_count_work(struct conn_loop *loop, int64_t us);
 
-/* Both queue. ERR_NO_MEMORY: nothing was queued. On a broken connection they succeed and drop the
+/* These queue. ERR_NO_MEMORY: nothing was queued. On a broken connection they succeed and drop the
  * bytes. */
 MUST_CHECK enum err conn_write_payload(struct conn *conn,
                                        struct payload *payload); /* its frame; takes a reference */
 MUST_CHECK enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len); /* copies */
+
+/* Takes over bytes from malloc, `len` of them and not 0; on an error they are the caller's. */
+MUST_CHECK enum err conn_write_heap(struct conn *conn, void *bytes, size_t len);
 
 /* From now on it is flushed after all connections that are not late: an answer that is due in the
  * same turn as what it has caused goes out after that. */

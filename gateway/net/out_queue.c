@@ -119,6 +119,19 @@ enum err out_queue_bytes(struct out_queue *queue, const void *bytes, size_t len)
     return ERR_OK;
 }
 
+enum err out_queue_heap(struct out_queue *queue, void *bytes, size_t len)
+{
+    struct out_piece *piece = next_piece(queue);
+    if (piece == NULL)
+        return ERR_NO_MEMORY;
+    piece->kind = OUT_HEAP;
+    piece->heap_bytes = bytes;
+    piece->len = (uint32_t)len;
+    queue->n++;
+    queue->bytes += len;
+    return ERR_OK;
+}
+
 static const uint8_t *piece_bytes(const struct out_piece *piece)
 {
     switch (piece->kind) {

@@ -41,6 +41,9 @@ MUST_CHECK enum err out_queue_payload(struct out_queue *queue, struct payload *p
  * (32 bytes) for each answer of two bytes (a pong). */
 MUST_CHECK enum err out_queue_bytes(struct out_queue *queue, const void *bytes, size_t len);
 
+/* Takes over bytes from malloc. On an error they are still the caller's. */
+MUST_CHECK enum err out_queue_heap(struct out_queue *queue, void *bytes, size_t len);
+
 /* Fills iovecs from the front of the queue; returns how many. */
 int out_queue_iovecs(struct out_queue *queue, struct iovec iovecs[OUT_IOVECS]);
 void out_queue_written(struct out_queue *queue, size_t len);

@@ -31,13 +31,13 @@ enum err http_body_init(struct http_body *body, const struct http_head *head, co
 {
     struct span text;
     *body = (struct http_body){.state = IN_BODY};
-    if (http_head_find(head, bytes, "Transfer-Encoding", &text)) {
+    if (http_head_get(head, bytes, HTTP_TRANSFER_ENCODING, &text)) {
         *ret_detail = "the only transfer coding that is taken is chunked";
-        if (http_head_count(head, bytes, "Transfer-Encoding") > 1 ||
+        if (head->n_known[HTTP_TRANSFER_ENCODING] > 1 ||
             !span_equal_nocase(text, SPAN_LITERAL("chunked")))
             return ERR_BAD_HEAD;
         body->state = AT_SIZE;
-    } else if (http_head_find(head, bytes, "Content-Length", &text) &&
+    } else if (http_head_get(head, bytes, HTTP_CONTENT_LENGTH, &text) &&
                !decimal_read(text, UINT64_MAX, &body->left)) {
         *ret_detail = "Content-Length is too large";
         return ERR_BAD_HEAD;

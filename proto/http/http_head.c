@@ -1,7 +1,8 @@
-/* A head is read one byte at a time by a state machine: the request line (method, target, version),
- * then fields until an empty line. A part is stored as an offset and a length when the byte after
- * it is read. At the empty line the rules that concern the whole head are checked: one Host, and an
- * unambiguous length of the body.
+/* A head is read by a state machine: the request line (method, target, version), then fields until
+ * an empty line. What comes whole is passed over in one go (skip_part); every other byte is a step
+ * of the machine, which alone finds fault. A part is stored as an offset and a length when the byte
+ * after it is read. At the empty line the rules that concern the whole head are checked: one Host,
+ * and an unambiguous length of the body.
  *
  * What a lenient parser would repair (a bare LF, a folded line, a space before the colon) is
  * refused, because two parsers that repair differently see two different requests (RFC 9112,
@@ -55,12 +56,32 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* A token character (RFC 9110, 5.6.2). */
+/* The token characters (RFC 9110, 5.6.2): a row for each 16 codes. */
+static const char token_chars[128 + 1] = "                "
+                                         "                "
+                                         " x xxxxx  xx xx " /* ! # $ % & ' * + - . */
+                                         "xxxxxxxxxx      "
+                                         " xxxxxxxxxxxxxxx"
+                                         "xxxxxxxxxxx   xx"  /* ^ _ */
+                                         "xxxxxxxxxxxxxxxx"  /* ` */
+                                         "xxxxxxxxxxx x x "; /* | ~ */
+
 bool http_is_token_char(char c)
 {
-    if (is_letter(c) || decimal_is_digit(c) || c == '-')
-        return true;
-    return c != '\0' && strchr("!#$%&'*+.^_`|~", c) != NULL;
+    unsigned char code = (unsigned char)c;
+    return code < 128 && token_chars[code] == 'x';
+}
+
+/* Browsers send some characters unescaped that RFC 3986 does not allow (| and ^ in a query), so
+ * every visible ASCII character is accepted in a target except #, which begins a fragment. */
+static bool is_target_char(char c)
+{
+    return (unsigned char)c > ' ' && (unsigned char)c < 0x7f && c != '#';
+}
+
+static bool is_value_char(char c)
+{
+    return ((unsigned char)c >= 0x20 && c != 0x7f) || c == '\t';
 }
 
 static bool is_space(char c)
@@ -139,13 +160,11 @@ static void end_target(struct http_head *head, const char *bytes)
     begin_part_after(head, IN_VERSION);
 }
 
-/* Browsers send some characters unescaped that RFC 3986 does not allow (| and ^ in a query), so
- * every visible ASCII character is accepted except #, which begins a fragment. */
 static void on_target(struct http_head *head, const char *bytes, char c)
 {
     if (c == ' ')
         end_target(head, bytes);
-    else if ((unsigned char)c <= ' ' || (unsigned char)c >= 0x7f || c == '#')
+    else if (!is_target_char(c))
         mark_malformed(head, "the request target has a character that must be percent-encoded");
 }
 
@@ -200,12 +219,31 @@ static void on_name(struct http_head *head, char c)
     begin_part_after(head, AT_VALUE);
 }
 
+/* Their lengths differ, so one comparison tells them apart. */
+static void note_known(struct http_head *head, struct span name)
+{
+    static const struct span known[HTTP_KNOWN_FIELDS] = {
+        [HTTP_HOST] = {"Host", 4},
+        [HTTP_CONTENT_LENGTH] = {"Content-Length", 14},
+        [HTTP_TRANSFER_ENCODING] = {"Transfer-Encoding", 17},
+        [HTTP_CONNECTION] = {"Connection", 10},
+        [HTTP_EXPECT] = {"Expect", 6},
+    };
+    for (int i = 0; i < HTTP_KNOWN_FIELDS; i++) {
+        if (name.len == known[i].len && span_equal_nocase(name, known[i]) &&
+            head->n_known[i]++ == 0)
+            head->first_known[i] = head->n_fields;
+    }
+}
+
 static void end_value(struct http_head *head, const char *bytes)
 {
-    struct http_part value = part_here(head);
-    while (value.len > 0 && is_space(bytes[value.at + value.len - 1]))
-        value.len--;
-    head->fields[head->n_fields++].value = value;
+    struct http_field *field = &head->fields[head->n_fields];
+    field->value = part_here(head);
+    while (field->value.len > 0 && is_space(bytes[field->value.at + field->value.len - 1]))
+        field->value.len--;
+    note_known(head, http_part_span(bytes, field->name));
+    head->n_fields++;
     head->state = AT_LINE_FEED;
 }
 
@@ -213,7 +251,7 @@ static void on_value(struct http_head *head, const char *bytes, char c)
 {
     if (c == '\r')
         end_value(head, bytes);
-    else if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f)
+    else if (!is_value_char(c))
         mark_malformed(head, c == '\n' ? "a line must end with CR LF"
                                        : "a field value has a control character");
 }
@@ -233,13 +271,13 @@ static void on_value_begin(struct http_head *head, const char *bytes, char c)
 static void check_length(struct http_head *head, const char *bytes)
 {
     struct span length;
-    if (!http_head_find(head, bytes, "Content-Length", &length))
+    if (!http_head_get(head, bytes, HTTP_CONTENT_LENGTH, &length))
         return;
-    if (http_head_count(head, bytes, "Content-Length") > 1)
+    if (head->n_known[HTTP_CONTENT_LENGTH] > 1)
         mark_malformed(head, "Content-Length is given twice");
     else if (!decimal_is_number(length))
         mark_malformed(head, "Content-Length must be a number");
-    else if (http_head_count(head, bytes, "Transfer-Encoding") > 0)
+    else if (head->n_known[HTTP_TRANSFER_ENCODING] > 0)
         mark_malformed(head, "Content-Length and Transfer-Encoding exclude each other");
 }
 
@@ -249,12 +287,12 @@ static void check_length(struct http_head *head, const char *bytes)
 static void check_whole(struct http_head *head, const char *bytes)
 {
     struct span host = {bytes, 0};
-    bool has_host = http_head_find(head, bytes, "Host", &host);
+    bool has_host = http_head_get(head, bytes, HTTP_HOST, &host);
     if (!has_host && !head->is_1_0)
         mark_malformed(head, "Host is missing");
-    else if (head->is_1_0 && http_head_count(head, bytes, "Transfer-Encoding") > 0)
+    else if (head->is_1_0 && head->n_known[HTTP_TRANSFER_ENCODING] > 0)
         mark_malformed(head, "HTTP/1.0 has no Transfer-Encoding");
-    else if (http_head_count(head, bytes, "Host") > 1)
+    else if (head->n_known[HTTP_HOST] > 1)
         mark_malformed(head, "Host is given twice");
     else if (has_host && !authority_is_valid(host))
         mark_malformed(head, "Host must be a host name or address and a port");
@@ -314,10 +352,103 @@ static void on_byte(struct http_head *head, const char *bytes, char c)
     }
 }
 
+/* Eight bytes at a time, as long as none of them is a control character. A tab ends it too, and is
+ * passed over by the caller. */
+static size_t skip_words_of_value(const char *bytes, size_t at, size_t end)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t tops = ones << 7;
+    for (; at + 8 <= end; at += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + at, sizeof word);
+        uint64_t del = word ^ (ones * 0x7f);
+        if ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops)
+            break;
+    }
+    return at;
+}
+
+/* A whole field at once, as nearly all come. false: nothing was read, and the machine finds out
+ * what is to be said. */
+static bool take_field(struct http_head *head, const char *bytes, size_t end)
+{
+    size_t at = head->at;
+    while (at < end && http_is_token_char(bytes[at]))
+        at++;
+    size_t name_end = at;
+    if (at == end || bytes[at] != ':' || name_end == head->at || head->n_fields == head->max_fields)
+        return false;
+    at++;
+    while (at < end && is_space(bytes[at]))
+        at++;
+    size_t value_at = at;
+    at = skip_words_of_value(bytes, at, end);
+    while (at < end && is_value_char(bytes[at]))
+        at++;
+    if (end - at < 2 || bytes[at] != '\r' || bytes[at + 1] != '\n')
+        return false;
+    head->fields[head->n_fields].name =
+        (struct http_part){head->at, (uint16_t)(name_end - head->at)};
+    head->start = (uint16_t)value_at;
+    head->at = (uint16_t)at;
+    end_value(head, bytes);
+    head->at = head->start = (uint16_t)(at + 2);
+    head->state = AT_FIELD;
+    return true;
+}
+
+/* The end of the request line, the same way. */
+static bool take_version(struct http_head *head, const char *bytes, size_t end)
+{
+    static const char usual[] = "HTTP/1.1\r\n";
+    size_t len = sizeof usual - 1;
+    if (head->at != head->start || end - head->at < len ||
+        memcmp(bytes + head->at, usual, len) != 0)
+        return false;
+    head->at = head->start = (uint16_t)(head->at + len);
+    head->state = AT_FIELD;
+    return true;
+}
+
+/* Passes over bytes that only make a part longer. */
+static void skip_part(struct http_head *head, const char *bytes, size_t end)
+{
+    size_t at = head->at;
+    switch (head->state) {
+    case IN_METHOD:
+    case IN_NAME:
+        while (at < end && http_is_token_char(bytes[at]))
+            at++;
+        break;
+    case IN_TARGET:
+        while (at < end && is_target_char(bytes[at]))
+            at++;
+        break;
+    case IN_VERSION:
+        (void)take_version(head, bytes, end);
+        return;
+    case AT_FIELD:
+        while (take_field(head, bytes, end)) {
+        }
+        return;
+    case IN_VALUE:
+        at = skip_words_of_value(bytes, at, end);
+        while (at < end && is_value_char(bytes[at]))
+            at++;
+        break;
+    default:
+        break;
+    }
+    head->at = (uint16_t)at;
+}
+
 enum http_head_result http_head_parse(struct http_head *head, const char *bytes, size_t len)
 {
     size_t end = len < head->max_bytes ? len : head->max_bytes;
     while (head->at < end && head->state < IS_DONE) {
+        skip_part(head, bytes, end);
+        if (head->at == end)
+            break;
         on_byte(head, bytes, bytes[head->at]);
         head->at++;
     }
@@ -326,60 +457,4 @@ enum http_head_result http_head_parse(struct http_head *head, const char *bytes,
     if (head->state == IS_DONE)
         return HTTP_HEAD_DONE;
     return head->state == IS_BAD ? HTTP_HEAD_BAD : HTTP_HEAD_MORE;
-}
-
-bool http_head_find(const struct http_head *head, const char *bytes, const char *name,
-                    struct span *ret_value)
-{
-    struct span wanted = span_of(name);
-    for (size_t i = 0; i < head->n_fields; i++) {
-        if (span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted)) {
-            *ret_value = http_part_span(bytes, head->fields[i].value);
-            return true;
-        }
-    }
-    return false;
-}
-
-unsigned http_head_count(const struct http_head *head, const char *bytes, const char *name)
-{
-    struct span wanted = span_of(name);
-    unsigned n = 0;
-    for (size_t i = 0; i < head->n_fields; i++)
-        n += span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted);
-    return n;
-}
-
-static bool list_has_token(struct span list, struct span token)
-{
-    while (list.len > 0) {
-        if (span_equal_nocase(span_take_item(&list, ','), token))
-            return true;
-    }
-    return false;
-}
-
-bool http_head_has_token(const struct http_head *head, const char *bytes, const char *name,
-                         const char *token)
-{
-    struct span wanted = span_of(name);
-    for (size_t i = 0; i < head->n_fields; i++) {
-        if (span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted) &&
-            list_has_token(http_part_span(bytes, head->fields[i].value), span_of(token)))
-            return true;
-    }
-    return false;
-}
-
-bool http_head_body_len(const struct http_head *head, const char *bytes, size_t max,
-                        size_t *ret_len)
-{
-    struct span text;
-    uint64_t len = 0;
-    if (http_head_count(head, bytes, "Transfer-Encoding") > 0)
-        return false;
-    if (http_head_find(head, bytes, "Content-Length", &text) && !decimal_read(text, max, &len))
-        return false;
-    *ret_len = (size_t)len;
-    return true;
 }

@@ -42,6 +42,16 @@ struct http_field {
     struct http_part value; /* without the white space around it */
 };
 
+/* Fields that the parser notices, because every request is asked for them. */
+enum http_known {
+    HTTP_HOST,
+    HTTP_CONTENT_LENGTH,
+    HTTP_TRANSFER_ENCODING,
+    HTTP_CONNECTION,
+    HTTP_EXPECT,
+    HTTP_KNOWN_FIELDS,
+};
+
 struct http_head {
     enum err error;     /* ERR_BAD_HEAD, ERR_HEAD_TOO_LARGE (bytes or fields), ERR_HTTP_VERSION */
     const char *detail; /* a constant sentence */
@@ -56,9 +66,11 @@ struct http_head {
     struct http_field *fields; /* the caller's room */
     uint16_t max_bytes;
     uint16_t max_fields;
-    uint16_t at;    /* parser: the offset of the next byte */
-    uint16_t start; /* parser: where the current part began */
-    uint8_t state;  /* parser */
+    uint16_t at;                             /* parser: the offset of the next byte */
+    uint16_t start;                          /* parser: where the current part began */
+    uint8_t state;                           /* parser */
+    uint16_t n_known[HTTP_KNOWN_FIELDS];     /* how many fields have that name */
+    uint16_t first_known[HTTP_KNOWN_FIELDS]; /* the index of the first one */
 };
 
 /* For a head of at most `max_bytes` (HTTP_HEAD_MAX_BYTES at most) and max_fields fields. */
@@ -77,6 +89,16 @@ static inline struct span http_part_span(const char *bytes, struct http_part par
 /* Finds the first field with the name, compared without case; false: there is none. */
 bool http_head_find(const struct http_head *head, const char *bytes, const char *name,
                     struct span *ret_value);
+
+/* The same for a field that the parser notices, in constant time; head->n_known counts them. */
+static inline bool http_head_get(const struct http_head *head, const char *bytes,
+                                 enum http_known known, struct span *ret_value)
+{
+    if (head->n_known[known] == 0)
+        return false;
+    *ret_value = http_part_span(bytes, head->fields[head->first_known[known]].value);
+    return true;
+}
 
 /* How many fields have that name. */
 unsigned http_head_count(const struct http_head *head, const char *bytes, const char *name);

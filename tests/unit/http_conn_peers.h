@@ -62,7 +62,7 @@ static inline void peers_tear_down(void)
 {
     http_conns_drop_all(&all);
     cr_expect_eq(node.n_sockets, 0);
-    cr_expect_eq(port.n_lingering, 0);
+    cr_expect_eq(all.n_lingering, 0);
     reactor_turn(worker->reactor, 0);
     worker_free(worker);
     for (int i = 0; i < PEERS; i++)

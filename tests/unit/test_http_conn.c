@@ -46,7 +46,7 @@ Test(http_conn, is_not_closed_while_its_answer_is_on_its_way)
     }
     arrive(0);
     ask_for_a_refusal(0);
-    cr_expect_eq(port.n_lingering, 1);
+    cr_expect_eq(all.n_lingering, 1);
     cr_assert_not(http_conns_make_room(&all));
     cr_assert_not(has_gone(0));
     for (int i = 0; i < 3; i++)
@@ -177,7 +177,7 @@ Test(http_conn, makes_room_for_others_while_it_rests)
     }
     say(0, "GET /");
     reactor_turn(worker->reactor, 0);
-    cr_expect_eq(port.n_lingering, 2, "one has begun its next head");
+    cr_expect_eq(all.n_lingering, 2, "one has begun its next head");
     http_conns_drop_resting(&all);
     cr_expect(has_gone(1));
     cr_assert(http_conns_make_room(&all));

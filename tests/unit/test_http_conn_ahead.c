@@ -9,10 +9,10 @@ Test(http_conn_ahead, passes_a_short_body_over_and_finds_the_next_request_after_
     arrive(0);
     cr_assert(goes_on_after(0, LIVEZ "Content-Length: 5\r\n\r\n12345"));
     cr_assert(goes_on_after(0, LIVEZ "Content-Length: 5\r\n\r\n12"));
-    cr_expect_eq(port.n_lingering, 0, "it does not rest inside of a body");
+    cr_expect_eq(all.n_lingering, 0, "it does not rest inside of a body");
     say(0, "345");
     reactor_turn(worker->reactor, 0);
-    cr_expect_eq(port.n_lingering, 1);
+    cr_expect_eq(all.n_lingering, 1);
     cr_assert(goes_on_after(0, LIVEZ "Content-Length: 1\r\n\r\n"));
     cr_assert(goes_on_after(0, "x" LIVEZ "\r\n"));
 }
@@ -102,7 +102,7 @@ Test(http_conn_ahead, leaves_unread_what_is_sent_far_ahead_and_answers_each_of_i
     }
     cr_assert_eq(n, AHEAD);
     cr_assert(goes_on);
-    cr_assert_eq(port.n_lingering, 1, "it rests");
+    cr_assert_eq(all.n_lingering, 1, "it rests");
 }
 
 /* A socket that is closed with something unread in it takes the answer along. */

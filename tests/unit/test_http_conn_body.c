@@ -138,7 +138,7 @@ Test(http_conn_body, that_comes_with_its_head_is_one_piece_and_nothing_is_kept_o
     cr_expect_eq(n_pieces, 3);
     cr_expect_null(owned->bytes.bytes);
     cr_expect_null(owned->fields);
-    cr_expect_eq(port.n_lingering, 1, "it rests");
+    cr_expect_eq(all.n_lingering, 1, "it rests");
 }
 
 Test(http_conn_body, is_the_same_however_it_comes)

@@ -1,0 +1,58 @@
+#include "proto/bytes/decimal.h"
+#include "proto/http/http_head.h"
+
+bool http_head_find(const struct http_head *head, const char *bytes, const char *name,
+                    struct span *ret_value)
+{
+    struct span wanted = span_of(name);
+    for (size_t i = 0; i < head->n_fields; i++) {
+        if (span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted)) {
+            *ret_value = http_part_span(bytes, head->fields[i].value);
+            return true;
+        }
+    }
+    return false;
+}
+
+unsigned http_head_count(const struct http_head *head, const char *bytes, const char *name)
+{
+    struct span wanted = span_of(name);
+    unsigned n = 0;
+    for (size_t i = 0; i < head->n_fields; i++)
+        n += span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted);
+    return n;
+}
+
+static bool list_has_token(struct span list, struct span token)
+{
+    while (list.len > 0) {
+        if (span_equal_nocase(span_take_item(&list, ','), token))
+            return true;
+    }
+    return false;
+}
+
+bool http_head_has_token(const struct http_head *head, const char *bytes, const char *name,
+                         const char *token)
+{
+    struct span wanted = span_of(name);
+    for (size_t i = 0; i < head->n_fields; i++) {
+        if (span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted) &&
+            list_has_token(http_part_span(bytes, head->fields[i].value), span_of(token)))
+            return true;
+    }
+    return false;
+}
+
+bool http_head_body_len(const struct http_head *head, const char *bytes, size_t max,
+                        size_t *ret_len)
+{
+    struct span text;
+    uint64_t len = 0;
+    if (head->n_known[HTTP_TRANSFER_ENCODING] > 0)
+        return false;
+    if (http_head_get(head, bytes, HTTP_CONTENT_LENGTH, &text) && !decimal_read(text, max, &len))
+        return false;
+    *ret_len = (size_t)len;
+    return true;
+}
