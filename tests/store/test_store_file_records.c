@@ -70,16 +70,14 @@ Test(store_file_records, several_requests_of_one_payload_share_its_record)
     }
 }
 
-/* ---- version 1 ---- */
+/* ---- earlier versions ---- */
 
-static const struct {
-    const char *bytes;
-    size_t len;
-} old_records[] = {
 #define OLD(text)                                                                                  \
     {                                                                                              \
         text, sizeof text - 1                                                                      \
     }
+
+static const struct span records_1[] = {
     OLD("\1\3\0{\"to\":\"all\"}"),
     OLD("\1\4\4k3f9a2qd\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\1\0\0\0\14\0\0\0anna"),
     OLD("\1\4\4aaaaaaaa\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\2\0\0\0\14\0\0\0bert"),
@@ -89,35 +87,80 @@ static const struct {
     OLD("\1\1\0"),
 };
 
+/* Notes 2 and 3 of anna, the second after a USER record that has 2 and its position; a USER record
+ * with a cause. */
+static const struct span records_2[] = {
+    OLD("\2\2\4k3f9a2qd\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\0anna{\"n\":2}"),
+    OLD("\2\5\4k3f9a2qd\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\xff\xff\2\0\0\0\0\0\0\0\0\0"
+        "anna"),
+    OLD("\2\2\4k3f9a2qd\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\0anna{\"n\":3}"),
+    OLD("\2\5\4aaaaaaaa\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\0\0\0\0\0\0\0\0\0\0"
+        "bert1-1:c"),
+};
+
+struct old_file {
+    const struct span *records;
+    uint64_t n;
+};
+
 static enum err write_old(void *owner, struct file_lmdb *lmdb)
 {
-    (void)owner;
-    for (uint64_t i = 0; i < sizeof old_records / sizeof *old_records; i++) {
+    const struct old_file *old = owner;
+    for (uint64_t i = 0; i < old->n; i++) {
         char *room;
-        enum err error = file_lmdb_append(lmdb, i + 1, old_records[i].len, &room);
+        enum err error = file_lmdb_append(lmdb, i + 1, old->records[i].len, &room);
         if (error != ERR_OK)
             return error;
-        memcpy(room, old_records[i].bytes, old_records[i].len);
+        memcpy(room, old->records[i].bytes, old->records[i].len);
     }
     return ERR_OK;
 }
 
-static void replace_by_old_file(void)
+static void replace_by_old_file(const struct span *records, uint64_t n)
 {
     char why[200];
     struct file_lmdb *lmdb;
+    struct old_file old = {records, n};
     store_close(store);
     make_directory();
     cr_assert_eq(file_lmdb_open(directory, &lmdb, why, sizeof why), ERR_OK, "%s", why);
-    cr_assert_eq(file_lmdb_write(lmdb, write_old, NULL), ERR_OK);
+    cr_assert_eq(file_lmdb_write(lmdb, write_old, &old), ERR_OK);
     file_lmdb_close(lmdb);
     struct store_config config = contract_config(1000, 1 << 20);
     store = open_at(&config, directory);
 }
 
+/* Records of version 2 that have become stale are found again, as those of version 3 are. */
+Test(store_file_records, opens_what_version_2_wrote)
+{
+    replace_by_old_file(records_2, sizeof records_2 / sizeof *records_2);
+    struct epoch epoch = {"k3f9a2qd"};
+    for (int round = 0; round < 2; round++) {
+        struct store_peek peek = peek_one(store, "anna");
+        cr_assert(epoch_equal(peek.epoch, epoch));
+        cr_assert_eq(peek.acked, 1);
+        cr_assert_eq(peek.head, 3);
+        cr_assert_eq(peek.pending, 2);
+        cr_assert(look_at(store, "anna", epoch, 2).found.is_written);
+        cr_assert_not(look_at(store, "anna", epoch, 3).found.is_written);
+        expect_inbox(store, "bert", "c");
+        reopen();
+    }
+    struct store_target target = {
+        .user_id = SPAN_LITERAL("anna"), .known_epoch = epoch, .known_head = 3, .known_acked = 2};
+    append_to(store, &target, 1, SPAN_LITERAL("{\"n\":4}"), 600);
+    cr_assert_eq(target.seq, 4);
+    reopen();
+    expect_inbox(store, "anna", "aa..");
+    cr_assert_eq(ack_one(store, "anna", epoch, 4), ERR_OK);
+    reopen();
+    expect_inbox(store, "anna", "aaaa");
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 5);
+}
+
 Test(store_file_records, opens_what_version_1_wrote)
 {
-    replace_by_old_file();
+    replace_by_old_file(records_1, sizeof records_1 / sizeof *records_1);
     for (int round = 0; round < 2; round++) {
         struct store_page page = page_from_acked(store, "anna");
         cr_assert_eq(memcmp(page.epoch.text, "k3f9a2qd", EPOCH_LEN), 0);

@@ -1,6 +1,13 @@
-/* A commit first settles what the transaction will do: which user records are replaced, and which
- * shared payloads have lost their last reference. The transaction itself only writes, because LMDB
- * makes us run it again when its map was too small. */
+/* A commit first settles what the transaction will do: under which keys it writes, and which
+ * records leave. The transaction itself only writes, because LMDB makes us run it again when its
+ * map was too small.
+ *
+ * Most of what leaves becomes stale with the group, and does not leave with it: a page of the tree
+ * would be changed for each. It waits in file->stale until a run of it is worth while, and then
+ * leaves with the groups that follow, at least twice as many records with each as the group adds,
+ * so that a run ends before the next one is due. What leaves at once: notifications that nobody
+ * acknowledged, because only their absence says so, and users who are forgotten, after all records
+ * of theirs. */
 #include "gateway/stores/file/file_commit.h"
 
 #include <stdlib.h>
@@ -24,6 +31,7 @@ static enum err append_put(struct file_lmdb *lmdb, const struct group_put *put)
         .seq = note->seq,
         .time_ms = note->time_ms,
         .expires_ms = note->expires_ms,
+        .acked = note->acked,
         .distance = put->distance,
         .bytes = note->payload->len,
         .key = payload_key(note->payload),
@@ -101,18 +109,6 @@ struct file_commit {
     const struct group *group;
 };
 
-static enum err delete_replaced(struct file_lmdb *lmdb, const struct group *group)
-{
-    enum err error = ERR_OK;
-    for (size_t i = 0; error == ERR_OK && i < group->n_users; i++)
-        if (group->users[i].old_key != 0)
-            error = file_lmdb_delete(lmdb, group->users[i].old_key);
-    for (size_t i = 0; error == ERR_OK && i < group->n_blocks; i++)
-        if (group->blocks[i].old_key != 0)
-            error = file_lmdb_delete(lmdb, group->blocks[i].old_key);
-    return error;
-}
-
 /* All records are appended before any is deleted: keys must rise, and a delete must not
  * move the tail of the tree under the appends. */
 static enum err write_group(void *owner, struct file_lmdb *lmdb)
@@ -127,47 +123,145 @@ static enum err write_group(void *owner, struct file_lmdb *lmdb)
     for (size_t i = 0; error == ERR_OK && i < group->n_blocks; i++)
         if (group->blocks[i].entry->record_key != 0)
             error = append_block(lmdb, group->blocks[i].entry);
-    if (error == ERR_OK)
-        error = delete_replaced(lmdb, group);
-    for (size_t i = 0; error == ERR_OK && i < group->n_dels; i++)
-        error = file_lmdb_delete(lmdb, group->dels[i].key);
-    for (size_t i = 0; error == ERR_OK && i < commit->file->n_unshared; i++)
-        error = file_lmdb_delete(lmdb, commit->file->unshared[i]);
+    for (size_t i = 0; error == ERR_OK && i < commit->file->n_drops; i++)
+        error = file_lmdb_delete(lmdb, commit->file->drops[i]);
     return error;
 }
 
-static enum err note_unshared(struct file_backing *file, uint64_t key)
+/* ---- what leaves ---- */
+
+/* With a group, beside twice what it changes; with none. */
+enum { STALE_BESIDE = 32, STALE_ALONE = 256 };
+
+static enum err drop_key(struct file_backing *file, uint64_t key)
 {
-    if (file->n_unshared == file->cap_unshared) {
-        size_t cap = file->cap_unshared == 0 ? 64 : 2 * file->cap_unshared;
-        uint64_t *more = realloc(file->unshared, cap * sizeof *more);
+    if (file->n_drops == file->cap_drops) {
+        size_t cap = file->cap_drops == 0 ? 64 : 2 * file->cap_drops;
+        uint64_t *more = realloc(file->drops, cap * sizeof *more);
         if (more == NULL)
             return ERR_NO_MEMORY;
-        file->unshared = more;
-        file->cap_unshared = cap;
+        file->drops = more;
+        file->cap_drops = cap;
     }
-    file->unshared[file->n_unshared++] = key;
+    file->drops[file->n_drops++] = key;
     return ERR_OK;
 }
 
-/* What the transaction will do, so that running it twice changes nothing more. Keys rise: notes
- * have theirs already; users, idempotency keys and blocks follow. */
-static enum err settle_group(struct file_backing *file, struct group *group)
+/* A shared payload leaves with its last reference. */
+static enum err drop_record(struct file_backing *file, uint64_t key, uint32_t distance)
+{
+    enum err error = drop_key(file, key);
+    if (error == ERR_OK && distance != 0 && file_shared_unref(&file->shared, key - distance) == 0)
+        error = drop_key(file, key - distance);
+    return error;
+}
+
+static enum err drop_stale(struct file_backing *file)
+{
+    struct file_stale_record record = file_stale_take(&file->stale);
+    return drop_record(file, record.key, record.distance);
+}
+
+/* All records of a user who is forgotten are below the user's last one. */
+static enum err drop_stale_below(struct file_backing *file, uint64_t key)
 {
     enum err error = ERR_OK;
-    file->n_unshared = 0;
+    if (!file_stale_has_below(&file->stale, key))
+        return ERR_OK;
+    error = file_stale_begin_run(&file->stale);
+    while (error == ERR_OK && file_stale_is_next_below(&file->stale, key))
+        error = drop_stale(file);
+    return error;
+}
+
+static size_t stale_share(const struct file_backing *file, const struct group *group)
+{
+    size_t n_changes = group->n_puts + group->n_users + group->n_keys + group->n_dels;
+    size_t n_written = group->n_users + file->n_drops;
+    if (file->is_tight)
+        return file->backing.full_changes > n_written ? file->backing.full_changes - n_written : 0;
+    return n_changes == 0 ? STALE_ALONE : STALE_BESIDE + 2 * n_changes;
+}
+
+static enum err drop_stale_share(struct file_backing *file, const struct group *group)
+{
+    enum err error = ERR_OK;
+    bool is_due = file_stale_is_run_due(&file->stale) || file->is_tight ||
+                  (file->max_bytes != 0 && file->stale.bytes > file->max_bytes / 8);
+    if (is_due && !file_stale_has_run(&file->stale))
+        error = file_commit_begin_run(file);
+    for (size_t n = stale_share(file, group);
+         error == ERR_OK && n > 0 && file_stale_has_run(&file->stale); n--)
+        error = drop_stale(file);
+    return error;
+}
+
+enum err file_commit_begin_run(struct file_backing *file)
+{
+    file->n_quiet_s = 0;
+    return file_stale_begin_run(&file->stale);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    uint64_t first = *(const uint64_t *)a;
+    uint64_t second = *(const uint64_t *)b;
+    return (first > second) - (first < second);
+}
+
+static enum err settle_drops(struct file_backing *file, const struct group *group)
+{
+    enum err error = ERR_OK;
+    for (size_t i = 0; error == ERR_OK && i < group->n_dels; i++) {
+        const struct group_del *del = &group->dels[i];
+        if (del->may_stay)
+            error = file_stale_add(&file->stale, del->key, del->distance, del->bytes);
+        else
+            error = drop_record(file, del->key, del->distance);
+        if (error == ERR_OK && del->is_user)
+            error = drop_stale_below(file, del->key);
+    }
+    for (size_t i = 0; error == ERR_OK && i < group->n_blocks; i++)
+        if (group->blocks[i].old_key != 0)
+            error = drop_key(file, group->blocks[i].old_key);
+    if (error == ERR_OK)
+        error = drop_stale_share(file, group);
+    if (file->n_drops > 0)
+        qsort(file->drops, file->n_drops, sizeof *file->drops, compare_keys);
+    return error;
+}
+
+/* ---- the commit ---- */
+
+static enum err settle_refs(struct file_backing *file, const struct group *group)
+{
+    enum err error = ERR_OK;
     for (size_t i = 0; error == ERR_OK && i < group->n_puts; i++)
         if (group->puts[i].distance != 0)
             error = file_shared_ref(&file->shared, group->puts[i].key - group->puts[i].distance);
-    for (size_t i = 0; error == ERR_OK && i < group->n_dels; i++) {
-        uint64_t shared_key = group->dels[i].key - group->dels[i].distance;
-        if (group->dels[i].distance != 0 && file_shared_unref(&file->shared, shared_key) == 0)
-            error = note_unshared(file, shared_key);
-    }
+    return error;
+}
+
+/* The record of a user that is replaced is stale from now on. */
+static enum err settle_users(struct file_backing *file, struct group *group)
+{
+    enum err error = ERR_OK;
     for (size_t i = 0; i < group->n_users; i++) {
-        group->users[i].old_key = group->users[i].inbox->record_key;
+        uint64_t old_key = group->users[i].inbox->record_key;
+        if (old_key != 0 && error == ERR_OK)
+            error = file_stale_add(&file->stale, old_key, 0, 0);
         group->users[i].inbox->record_key = file->next_key++;
     }
+    return error;
+}
+
+/* Keys rise: notes have theirs already; users, idempotency keys and blocks follow. */
+static enum err settle_group(struct file_backing *file, struct group *group)
+{
+    file->n_drops = 0;
+    enum err error = settle_refs(file, group);
+    if (error == ERR_OK)
+        error = settle_users(file, group);
     for (size_t i = 0; i < group->n_keys; i++)
         group->keys[i].entry->record_key = file->next_key++;
     for (size_t i = 0; i < group->n_blocks; i++) {
@@ -175,7 +269,7 @@ static enum err settle_group(struct file_backing *file, struct group *group)
         group->blocks[i].old_key = entry->record_key;
         entry->record_key = entry->until_ms == 0 ? 0 : file->next_key++;
     }
-    return error;
+    return error == ERR_OK ? settle_drops(file, group) : error;
 }
 
 enum err file_commit_group(struct file_backing *file, struct group *group)

@@ -6,6 +6,7 @@
 #include "gateway/stores/file/file_lmdb.h"
 #include "gateway/stores/file/file_record.h"
 #include "gateway/stores/file/file_shared.h"
+#include "gateway/stores/file/file_stale.h"
 #include "gateway/stores/local/local_backing.h"
 
 struct file_backing {
@@ -17,18 +18,25 @@ struct file_backing {
     uint64_t next_key;      /* from 1: in the index 0 is none */
     uint64_t probe_key;     /* of the PROBE record; 0: there is none */
     uint64_t max_bytes;     /* 0: no limit */
+    bool is_tight;          /* the disk gave no room when it was last asked */
+    unsigned n_quiet_s;     /* seconds since a run of stale records began */
     struct file_shared shared;
-    uint64_t *unshared; /* of the commit under way: shared payloads without references */
-    size_t n_unshared;
-    size_t cap_unshared;
+    struct file_stale stale;
+    uint64_t *drops; /* of the commit under way: the records that leave */
+    size_t n_drops;
+    size_t cap_drops;
 };
 
 /* Inside a file_lmdb_write. */
 MUST_CHECK enum err file_commit_record(struct file_lmdb *lmdb, uint64_t key,
                                        const struct file_record *record);
 
-/* Writes all of the group or nothing, and sets the record keys of what it wrote.
- * ERR_STORE_UNAVAILABLE: file_lmdb_why says what LMDB answered; ERR_NO_MEMORY. */
+/* Writes all of the group or nothing, and sets the record keys of what it wrote. With it some stale
+ * records leave, if a run has begun; the group may be empty. ERR_STORE_UNAVAILABLE: file_lmdb_why
+ * says what LMDB answered; ERR_NO_MEMORY. */
 MUST_CHECK enum err file_commit_group(struct file_backing *file, struct group *group);
+
+/* What is stale begins to leave. ERR_NO_MEMORY: it stays. */
+MUST_CHECK enum err file_commit_begin_run(struct file_backing *file);
 
 #endif

@@ -8,20 +8,21 @@
 #include "gateway/stores/local/inbox.h"
 #include "gateway/stores/local/record_bytes.h"
 
-enum { OLD_VERSION = 1, FORMAT_VERSION = 2 };
+/* Of the records that can be read; the last one is written. */
+enum { VERSION_1 = 1, VERSION_2, FORMAT_VERSION };
 
 /* What comes before the texts: version, kind, length of the userId, and (all but PROBE,
  * SHARED and BLOCK) the epoch; the fields of the kind. The texts follow in this order: userId; key
  * or devices; data or causes, which end the record. */
 enum {
     SHORT_HEAD = 3,
-    OLD_NOTE_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8,
-    OLD_REF_HEAD = OLD_NOTE_HEAD + 4 + 4,
-    OLD_USER_HEAD = SHORT_HEAD + EPOCH_LEN + 2 * 8 + 2,
-    NOTE_HEAD = OLD_NOTE_HEAD + 1,
-    REF_HEAD = OLD_REF_HEAD + 1,
-    USER_HEAD = OLD_USER_HEAD + 8 + 2,
-    KEY_HEAD = NOTE_HEAD + 16,
+    NOTE_HEAD_1 = SHORT_HEAD + EPOCH_LEN + 3 * 8,
+    USER_HEAD_1 = SHORT_HEAD + EPOCH_LEN + 2 * 8 + 2,
+    NOTE_HEAD_2 = NOTE_HEAD_1 + 1,
+    NOTE_HEAD = NOTE_HEAD_2 + 8,
+    REF_MORE = 4 + 4, /* than a NOTE has */
+    USER_HEAD = USER_HEAD_1 + 8 + 2,
+    KEY_HEAD = NOTE_HEAD_2 + 16,
     BLOCK_HEAD = SHORT_HEAD + 8,
 };
 
@@ -40,15 +41,22 @@ static bool has_epoch(enum file_record_kind kind)
     return has_user(kind) && kind != FILE_RECORD_BLOCK;
 }
 
-static size_t head_len(enum file_record_kind kind, bool is_old)
+static size_t note_head_len(int version)
+{
+    if (version == VERSION_1)
+        return NOTE_HEAD_1;
+    return version == VERSION_2 ? NOTE_HEAD_2 : NOTE_HEAD;
+}
+
+static size_t head_len(enum file_record_kind kind, int version)
 {
     switch (kind) {
     case FILE_RECORD_NOTE:
-        return is_old ? OLD_NOTE_HEAD : NOTE_HEAD;
+        return note_head_len(version);
     case FILE_RECORD_REF:
-        return is_old ? OLD_REF_HEAD : REF_HEAD;
+        return note_head_len(version) + REF_MORE;
     case FILE_RECORD_USER:
-        return is_old ? OLD_USER_HEAD : USER_HEAD;
+        return version == VERSION_1 ? USER_HEAD_1 : USER_HEAD;
     case FILE_RECORD_KEY:
         return KEY_HEAD;
     case FILE_RECORD_BLOCK:
@@ -60,7 +68,7 @@ static size_t head_len(enum file_record_kind kind, bool is_old)
 
 size_t file_record_size(const struct file_record *record)
 {
-    return head_len(record->kind, false) + record->user_id.len + record->key.len +
+    return head_len(record->kind, FORMAT_VERSION) + record->user_id.len + record->key.len +
            record->devices.len + record->gaps.len + record->data.len;
 }
 
@@ -89,6 +97,8 @@ static char *write_fields(const struct file_record *record, char *out)
     }
     if (is_note(kind) || kind == FILE_RECORD_KEY)
         out = put_number(out, record->key.len, 1);
+    if (is_note(kind))
+        out = put_number(out, record->acked, 8);
     if (kind == FILE_RECORD_KEY)
         out = put_bytes(out, record->print.bytes, sizeof record->print.bytes);
     return out;
@@ -108,7 +118,7 @@ void file_record_write(const struct file_record *record, char *out)
 }
 
 /* The lengths of the texts go into their spans. */
-static void read_fields(const char *at, bool is_old, struct file_record *record)
+static void read_fields(const char *at, int version, struct file_record *record)
 {
     enum file_record_kind kind = record->kind;
     if (has_epoch(kind)) {
@@ -121,8 +131,8 @@ static void read_fields(const char *at, bool is_old, struct file_record *record)
     if (kind == FILE_RECORD_USER) {
         record->acked = take_number(&at, 8);
         record->sign_day = (uint16_t)take_number(&at, 2);
-        record->written = is_old ? record->acked : take_number(&at, 8);
-        record->devices.len = is_old ? 0 : (size_t)take_number(&at, 2);
+        record->written = version == VERSION_1 ? record->acked : take_number(&at, 8);
+        record->devices.len = version == VERSION_1 ? 0 : (size_t)take_number(&at, 2);
     }
     if (is_note(kind) || kind == FILE_RECORD_KEY) {
         record->time_ms = (int64_t)take_number(&at, 8);
@@ -132,8 +142,10 @@ static void read_fields(const char *at, bool is_old, struct file_record *record)
         record->distance = (uint32_t)take_number(&at, 4);
         record->bytes = (uint32_t)take_number(&at, 4);
     }
-    if (!is_old && (is_note(kind) || kind == FILE_RECORD_KEY))
+    if (version != VERSION_1 && (is_note(kind) || kind == FILE_RECORD_KEY))
         record->key.len = (size_t)take_number(&at, 1);
+    if (version == FORMAT_VERSION && is_note(kind))
+        record->acked = take_number(&at, 8);
     if (kind == FILE_RECORD_KEY)
         memcpy(record->print.bytes, at, sizeof record->print.bytes);
 }
@@ -146,14 +158,14 @@ static struct span take_text(struct span *rest, size_t len)
 }
 
 /* Everything after the fields; false: it ends too early. */
-static bool read_texts(struct span rest, bool is_old, struct file_record *record)
+static bool read_texts(struct span rest, int version, struct file_record *record)
 {
     if (rest.len < record->user_id.len + record->key.len + record->devices.len)
         return false;
     record->user_id = take_text(&rest, record->user_id.len);
     record->key = take_text(&rest, record->key.len);
     record->devices = take_text(&rest, record->devices.len);
-    if (record->kind == FILE_RECORD_USER && !is_old)
+    if (record->kind == FILE_RECORD_USER && version != VERSION_1)
         record->gaps = rest;
     else
         record->data = rest;
@@ -190,6 +202,8 @@ static const char *find_fault_of_note(const struct file_record *record)
                                                      : (size_t)COLLAPSE_KEY_MAX_BYTES;
     if (record->seq == 0)
         return "its number is 0";
+    if (record->acked >= record->seq)
+        return "its position is not below its number";
     if (!is_time(record->time_ms) || !is_time(record->expires_ms))
         return "its time is out of range";
     if (record->key.len > max_key || (record->kind == FILE_RECORD_KEY && record->key.len == 0))
@@ -220,10 +234,10 @@ static const char *find_fault(const struct file_record *record)
                                             : find_fault_of_note(record);
 }
 
-static bool is_known(unsigned char version, unsigned char kind)
+static bool is_known(int version, int kind)
 {
-    unsigned char last = version == OLD_VERSION ? FILE_RECORD_USER : FILE_RECORD_BLOCK;
-    return (version == OLD_VERSION || version == FORMAT_VERSION) && kind >= FILE_RECORD_PROBE &&
+    int last = version == VERSION_1 ? FILE_RECORD_USER : FILE_RECORD_BLOCK;
+    return version >= VERSION_1 && version <= FORMAT_VERSION && kind >= FILE_RECORD_PROBE &&
            kind <= last;
 }
 
@@ -235,17 +249,17 @@ enum err file_record_read(struct span bytes, struct file_record *ret_record,
     if (bytes.len < SHORT_HEAD)
         return ERR_INVALID_FIELD;
     *ret_detail = "it is of a format that this version does not know";
-    if (!is_known((unsigned char)bytes.bytes[0], (unsigned char)bytes.bytes[1]))
+    int version = (unsigned char)bytes.bytes[0];
+    if (!is_known(version, (unsigned char)bytes.bytes[1]))
         return ERR_INVALID_FIELD;
-    bool is_old = bytes.bytes[0] == OLD_VERSION;
     record.kind = (enum file_record_kind)bytes.bytes[1];
     record.user_id.len = (unsigned char)bytes.bytes[2];
-    size_t head = head_len(record.kind, is_old);
+    size_t head = head_len(record.kind, version);
     *ret_detail = "it is too short";
     if (bytes.len < head)
         return ERR_INVALID_FIELD;
-    read_fields(bytes.bytes + SHORT_HEAD, is_old, &record);
-    if (!read_texts((struct span){bytes.bytes + head, bytes.len - head}, is_old, &record))
+    read_fields(bytes.bytes + SHORT_HEAD, version, &record);
+    if (!read_texts((struct span){bytes.bytes + head, bytes.len - head}, version, &record))
         return ERR_INVALID_FIELD;
     *ret_detail = find_fault(&record);
     if (*ret_detail != NULL)

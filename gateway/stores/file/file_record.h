@@ -1,6 +1,7 @@
 /* The records of the file store, to and from bytes. Numbers are little-endian; the first byte is
- * the format's version: 2 is written, and what version 1 lacked (collapse keys, devices, causes,
- * what was written to a session, idempotency keys) is none in its records. Pure.
+ * the format's version: 3 is written. What version 1 lacked (collapse keys, devices, causes, what
+ * was written to a session, idempotency keys) is none in its records, and in those of versions 1
+ * and 2 a NOTE or REF says no position. Pure.
  *
  *   PROBE    says nothing; written to find out whether the disk takes a commit
  *   NOTE     one user's notification with its data
@@ -8,7 +9,12 @@
  *   REF      one user's notification whose data is SHARED, `distance` keys before it
  *   USER     a user's numbers, positions and causes; one a user, the last written counts
  *   KEY      an idempotency key of a user, and the notification that was pushed with it
- *   BLOCK    until when a user is blocked; one a user */
+ *   BLOCK    until when a user is blocked; one a user
+ *
+ * Of one user a record with a higher key says more: a NOTE, REF or USER says that all up to its
+ * `acked` was acknowledged, and that its epoch is the user's. What it makes stale may stay in the
+ * file with it: notes up to `acked`, earlier USER records, and all records of an earlier epoch. So
+ * the last record of a user leaves only when all are gone that it makes stale. */
 #ifndef HERALD_STORE_FILE_RECORD_H
 #define HERALD_STORE_FILE_RECORD_H
 
@@ -34,7 +40,7 @@ struct file_record {
     struct span user_id;      /* all but PROBE and SHARED */
     struct epoch epoch;       /* the same, but not BLOCK */
     uint64_t seq;             /* NOTE, REF, KEY; USER: the head */
-    uint64_t acked;           /* USER */
+    uint64_t acked;           /* NOTE, REF, USER */
     uint64_t written;         /* USER: the highest number that a session has had */
     int64_t time_ms;          /* NOTE, REF, KEY */
     int64_t expires_ms;       /* NOTE, REF, KEY; BLOCK: its end */

@@ -1,3 +1,9 @@
+/* The records come in the order of their keys, so each of a user's says more than those before it:
+ * what it makes stale is known already, and leaves the index for the list of what is stale. After
+ * the last record the index is what was committed last, and the next key is one above it.
+ *
+ * A record that says less than one before it is damage, and so is one that cannot be read: the scan
+ * ends, and its key is what the operator is told. */
 #include "gateway/stores/file/file_scan.h"
 
 #include "gateway/stores/file/file_record.h"
@@ -10,37 +16,63 @@ enum { DAY_MS = 24 * 3600 * 1000 };
 struct file_scan {
     struct local_index *index;
     struct file_shared *shared;
+    struct file_stale *stale;
     struct file_keys *keys;
     uint64_t key; /* of the record that it is at */
     const char *detail;
 };
 
-/* The user of a record. Records of an epoch that was given up are deleted with it, so another epoch
- * can only be a later one. */
-static struct inbox *scan_user(struct file_scan *scan, const struct file_record *record)
+/* ---- what a record makes stale ---- */
+
+static enum err drop_notes(struct file_scan *scan, struct inbox *inbox, uint64_t acked)
+{
+    while (inbox_count(inbox) > 0) {
+        size_t oldest = waiting_first(inbox->waiting);
+        const struct waiting_entry *entry = &inbox->waiting->entries[oldest];
+        if (entry->seq > acked)
+            break;
+        if (file_stale_add(scan->stale, entry->key, entry->distance, entry->bytes) != ERR_OK)
+            return ERR_NO_MEMORY;
+        waiting_drop(&inbox->waiting, oldest);
+    }
+    return ERR_OK;
+}
+
+static enum err drop_user_record(struct file_scan *scan, struct inbox *inbox)
+{
+    uint64_t key = inbox->record_key;
+    inbox->record_key = 0;
+    return key == 0 ? ERR_OK : file_stale_add(scan->stale, key, 0, 0);
+}
+
+/* The user of a record. Another epoch than that of the records before it can only be a later one.
+ * Its first record may be a NOTE: the USER record of the earlier epoch stays until there is one of
+ * this epoch. */
+static enum err scan_user(struct file_scan *scan, const struct file_record *record,
+                          struct inbox **ret_inbox)
 {
     struct inbox *inbox = inbox_find(scan->index->users, record->user_id);
     if (inbox == NULL)
-        return inbox_add(scan->index->users, record->user_id, record->epoch);
+        inbox = inbox_add(scan->index->users, record->user_id, record->epoch);
+    if (inbox == NULL)
+        return ERR_NO_MEMORY;
+    *ret_inbox = inbox;
     if (epoch_equal(inbox->epoch, record->epoch))
-        return inbox;
+        return ERR_OK;
+    enum err error = drop_notes(scan, inbox, UINT64_MAX);
     inbox_reset(inbox, record->epoch);
-    return inbox;
+    return error;
 }
 
-static enum err scan_note(struct file_scan *scan, const struct file_record *record)
+/* ---- records ---- */
+
+static enum err push_entry(struct file_scan *scan, struct inbox *inbox,
+                           const struct file_record *record)
 {
-    struct inbox *inbox = scan_user(scan, record);
-    uint32_t tag = waiting_tag(record->key);
-    if (inbox == NULL || waiting_reserve(&inbox->waiting, tag) != ERR_OK)
-        return ERR_NO_MEMORY;
-    const struct waiting *waiting = inbox->waiting;
-    if (record->seq <= inbox->acked ||
-        (waiting->end > 0 && record->seq <= waiting->entries[waiting->end - 1].seq)) {
-        scan->detail = "its number is not above the one before it";
-        return ERR_INVALID_FIELD;
-    }
     bool is_ref = record->kind == FILE_RECORD_REF;
+    uint32_t tag = waiting_tag(record->key);
+    if (waiting_reserve(&inbox->waiting, tag) != ERR_OK)
+        return ERR_NO_MEMORY;
     if (is_ref && file_shared_ref(scan->shared, scan->key - record->distance) != ERR_OK)
         return ERR_NO_MEMORY;
     waiting_push(inbox->waiting, (struct waiting_entry){
@@ -50,27 +82,40 @@ static enum err scan_note(struct file_scan *scan, const struct file_record *reco
                                      .bytes = is_ref ? record->bytes : (uint32_t)record->data.len,
                                      .distance = record->distance,
                                  });
-    if (record->seq > inbox->head)
-        inbox->head = record->seq;
-    uint16_t day = (uint16_t)(record->time_ms / DAY_MS);
-    if (day > inbox->sign_day)
-        inbox->sign_day = day;
     return ERR_OK;
 }
 
-/* The last record of a user counts, and says more than its notes do; but notes with higher numbers
- * may come before it. */
-static enum err scan_numbers(struct file_scan *scan, const struct file_record *record)
+static enum err scan_note(struct file_scan *scan, const struct file_record *record)
+{
+    struct inbox *inbox;
+    enum err error = scan_user(scan, record, &inbox);
+    if (error != ERR_OK)
+        return error;
+    const struct waiting *waiting = inbox->waiting;
+    if (record->seq <= inbox->acked ||
+        (waiting_count(waiting) > 0 && record->seq <= waiting->entries[waiting->end - 1].seq)) {
+        scan->detail = "its number is not above the one before it";
+        return ERR_INVALID_FIELD;
+    }
+    error = push_entry(scan, inbox, record);
+    if (record->seq > inbox->head)
+        inbox->head = record->seq;
+    if (error == ERR_OK && record->acked > inbox->acked) {
+        inbox_set_acked(inbox, record->acked);
+        error = drop_notes(scan, inbox, record->acked);
+    }
+    uint16_t day = (uint16_t)(record->time_ms / DAY_MS);
+    if (day > inbox->sign_day)
+        inbox->sign_day = day;
+    return error;
+}
+
+/* What only a USER record says. */
+static enum err set_more(struct file_scan *scan, struct inbox *inbox,
+                         const struct file_record *record)
 {
     struct gaps *gaps = NULL;
     struct devices *devices = NULL;
-    struct inbox *inbox = scan_user(scan, record);
-    if (inbox == NULL)
-        return ERR_NO_MEMORY;
-    if (record->acked < inbox->acked) {
-        scan->detail = "its position is below the one before it";
-        return ERR_INVALID_FIELD;
-    }
     scan->detail = "its causes are malformed";
     enum err error = gaps_read(record->gaps, &gaps);
     if (error == ERR_OK && gaps != NULL && gaps->ranges[gaps->n - 1].to > record->seq)
@@ -82,8 +127,26 @@ static enum err scan_numbers(struct file_scan *scan, const struct file_record *r
     if (error != ERR_OK) {
         free(gaps);
         free(devices);
-        return error;
     }
+    return error;
+}
+
+/* In a file of version 2 notes with higher numbers may come before it. */
+static enum err scan_numbers(struct file_scan *scan, const struct file_record *record)
+{
+    struct inbox *inbox;
+    enum err error = scan_user(scan, record, &inbox);
+    if (error != ERR_OK)
+        return error;
+    if (record->acked < inbox->acked) {
+        scan->detail = "its position is below the one before it";
+        return ERR_INVALID_FIELD;
+    }
+    error = set_more(scan, inbox, record);
+    if (error == ERR_OK)
+        error = drop_user_record(scan, inbox);
+    if (error != ERR_OK)
+        return error;
     inbox->record_key = scan->key;
     if (record->seq > inbox->head)
         inbox->head = record->seq;
@@ -91,7 +154,7 @@ static enum err scan_numbers(struct file_scan *scan, const struct file_record *r
     inbox_set_written(inbox, record->written);
     if (record->sign_day > inbox->sign_day)
         inbox->sign_day = record->sign_day;
-    return ERR_OK;
+    return drop_notes(scan, inbox, record->acked);
 }
 
 static enum err scan_key(struct file_scan *scan, const struct file_record *record)
@@ -154,10 +217,10 @@ static enum err scan_record(void *owner, uint64_t key, struct span bytes)
 }
 
 enum err file_scan(struct file_lmdb *lmdb, struct local_index *index, struct file_shared *shared,
-                   struct file_keys *ret_keys, char *why, size_t why_cap)
+                   struct file_stale *stale, struct file_keys *ret_keys, char *why, size_t why_cap)
 {
     struct file_keys keys = {.next = 1};
-    struct file_scan scan = {.index = index, .shared = shared, .keys = &keys};
+    struct file_scan scan = {.index = index, .shared = shared, .stale = stale, .keys = &keys};
     enum err error = file_lmdb_scan(lmdb, scan_record, &scan);
     if (error == ERR_OK) {
         *ret_keys = keys;

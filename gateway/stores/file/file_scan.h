@@ -4,6 +4,7 @@
 
 #include "gateway/stores/file/file_lmdb.h"
 #include "gateway/stores/file/file_shared.h"
+#include "gateway/stores/file/file_stale.h"
 #include "gateway/stores/local/local_backing.h"
 
 struct file_keys {
@@ -11,10 +12,11 @@ struct file_keys {
     uint64_t probe; /* of the PROBE record; 0: there is none */
 };
 
-/* Fills the empty index and counts the references to shared payloads. ERR_STORE_UNAVAILABLE: *why
- * names the record that is damaged; the index then holds a part. */
+/* Fills the empty index, counts the references to shared payloads, and finds what is stale (a stale
+ * REF is counted until it has left). ERR_STORE_UNAVAILABLE: *why names the record that is damaged;
+ * the index then holds a part. */
 MUST_CHECK enum err file_scan(struct file_lmdb *lmdb, struct local_index *index,
-                              struct file_shared *shared, struct file_keys *ret_keys, char *why,
-                              size_t why_cap);
+                              struct file_shared *shared, struct file_stale *stale,
+                              struct file_keys *ret_keys, char *why, size_t why_cap);
 
 #endif

@@ -33,14 +33,35 @@ static uint64_t file_note_key(struct backing *backing, struct notification *note
     return file_next_key(backing);
 }
 
+/* Where there is no room for what is new, what is stale makes some. Each commit changes no more
+ * pages than the reserve of the disk allows; what is left over leaves with later groups. */
+enum { STALE_COMMITS = 64 };
+
+static void drop_stale(struct file_backing *file)
+{
+    struct group none = {0};
+    enum err error = file_commit_begin_run(file);
+    for (int i = 0; i < STALE_COMMITS && error == ERR_OK && file_stale_has_run(&file->stale); i++)
+        error = file_commit_group(file, &none);
+}
+
 static enum err file_take_room(struct backing *backing, uint64_t more_bytes, char *why)
 {
     struct file_backing *file = file_of(backing);
-    if (file->max_bytes != 0 && file_lmdb_used_bytes(file->lmdb) + more_bytes > file->max_bytes)
+    uint64_t used_bytes = file_lmdb_used_bytes(file->lmdb);
+    uint64_t kept_bytes = used_bytes > file->stale.bytes ? used_bytes - file->stale.bytes : 0;
+    if (file->max_bytes != 0 && kept_bytes + more_bytes > file->max_bytes)
         return ERR_FULL;
     struct file_extent extent = file_lmdb_extent(file->lmdb);
     file->backing.full_changes = file_disk_full_changes(extent);
-    return file_disk_take(&file->disk, extent, more_bytes, why);
+    enum err error = file_disk_take(&file->disk, extent, more_bytes, why);
+    file->is_tight = error != ERR_OK;
+    if (error == ERR_OK || file_stale_is_empty(&file->stale))
+        return error;
+    drop_stale(file);
+    error = file_disk_take(&file->disk, file_lmdb_extent(file->lmdb), more_bytes, why);
+    file->is_tight = error != ERR_OK;
+    return error;
 }
 
 /* ---- reading ---- */
@@ -133,6 +154,7 @@ static enum err file_commit(struct backing *backing, struct group *group, char *
     struct file_backing *file = file_of(backing);
     if (file_disk_check(&file->disk, why) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
+    backing->wants_commit = false;
     enum err error = file_commit_group(file, group);
     if (error == ERR_OK)
         return ERR_OK;
@@ -143,9 +165,20 @@ static enum err file_commit(struct backing *backing, struct group *group, char *
     return ERR_STORE_UNAVAILABLE;
 }
 
+/* What is stale leaves within some seconds also where nothing is pushed. */
+enum { STALE_MAX_QUIET_S = 10 };
+
 static enum err file_check_disk(struct backing *backing, char *why)
 {
-    return file_disk_check(&file_of(backing)->disk, why);
+    struct file_backing *file = file_of(backing);
+    enum err error = file_disk_check(&file->disk, why);
+    if (error != ERR_OK)
+        return error;
+    if (++file->n_quiet_s >= STALE_MAX_QUIET_S && !file_stale_has_run(&file->stale) &&
+        file_commit_begin_run(file) != ERR_OK)
+        return ERR_OK; /* it is tried again */
+    backing->wants_commit = file_stale_has_run(&file->stale);
+    return ERR_OK;
 }
 
 /* ---- the probe: is there room again? ---- */
@@ -220,8 +253,10 @@ static enum err file_rebuild(struct backing *backing, struct local_index *index,
     if (open_records(file, why) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     file_shared_clear(&file->shared);
+    file_stale_clear(&file->stale);
     struct file_keys keys = {0};
-    if (file_scan(file->lmdb, index, &file->shared, &keys, why_lmdb, sizeof why_lmdb) == ERR_OK) {
+    if (file_scan(file->lmdb, index, &file->shared, &file->stale, &keys, why_lmdb,
+                  sizeof why_lmdb) == ERR_OK) {
         file->next_key = keys.next;
         file->probe_key = keys.probe;
         return ERR_OK;
@@ -247,7 +282,8 @@ static void file_close(struct backing *backing, struct local_index *index)
     struct file_backing *file = file_of(backing);
     file_lmdb_close(file->lmdb);
     file_shared_clear(&file->shared);
-    free(file->unshared);
+    file_stale_clear(&file->stale);
+    free(file->drops);
     file_disk_close(&file->disk);
     file_lock_release(file->disk.lock_fd);
     free(file->path);
@@ -295,8 +331,9 @@ undo:
     return ERR_STORE_UNAVAILABLE;
 }
 
-enum err store_file_open(const struct store_config *config, const char *path,
-                         struct store **ret_store, char *why, size_t why_cap)
+static enum err open_with(const struct store_config *config, const char *path,
+                          const struct store_clock *clock, struct store **ret_store, char *why,
+                          size_t why_cap)
 {
     struct file_backing *file;
     struct local_index index;
@@ -317,9 +354,22 @@ enum err store_file_open(const struct store_config *config, const char *path,
         return ERR_STORE_UNAVAILABLE;
     }
     file_lock_sync(path);
-    error = store_local_open(config, NULL, &file->backing, index, ret_store);
+    error = store_local_open(config, clock, &file->backing, index, ret_store);
     if (error == ERR_OK)
         return ERR_OK;
     snprintf(why, why_cap, "the store's thread cannot be started: %s", error_title(error));
     return ERR_STORE_UNAVAILABLE;
+}
+
+enum err store_file_open(const struct store_config *config, const char *path,
+                         struct store **ret_store, char *why, size_t why_cap)
+{
+    return open_with(config, path, NULL, ret_store, why, why_cap);
+}
+
+enum err store_file_open_unthreaded(const struct store_config *config, const char *path,
+                                    struct store_clock clock, struct store **ret_store, char *why,
+                                    size_t why_cap)
+{
+    return open_with(config, path, &clock, ret_store, why, why_cap);
 }

@@ -72,10 +72,17 @@ void group_del(struct group *group, const struct waiting_entry *entry)
                            .is_note = true};
 }
 
+void group_del_acked(struct group *group, const struct waiting_entry *entry)
+{
+    group_del(group, entry);
+    group->dels[group->n_dels - 1].may_stay = true;
+}
+
 void group_del_user(struct group *group, const struct inbox *inbox)
 {
     if (inbox->record_key != 0)
-        group->dels[group->n_dels++] = (struct group_del){.key = inbox->record_key};
+        group->dels[group->n_dels++] =
+            (struct group_del){.key = inbox->record_key, .is_user = true};
 }
 
 void group_del_key(struct group *group, const struct idempotency *entry)

@@ -23,13 +23,15 @@ struct group_del {
     uint32_t distance;
     uint32_t bytes; /* what it took, about, a shared payload's part included; 0: a user's record */
     bool is_note;
+    bool is_user;
+    bool may_stay; /* a record of this group or a later one will say that it has left: the backing
+                    * may keep it for some time */
 };
 
 /* A user whose record is to be written: its numbers would be lost with what leaves, or have moved.
  */
 struct group_user {
     struct inbox *inbox;
-    uint64_t old_key; /* the backing's own, while it commits */
 };
 
 /* An idempotency key to remember. */
@@ -82,6 +84,8 @@ enum { GROUP_PUT_OVERHEAD_BYTES = 128, GROUP_KEY_BYTES = 256 };
 MUST_CHECK enum err group_reserve(struct group *group, size_t n_puts, size_t n_dels);
 void group_put(struct group *group, struct group_put put); /* takes over the reference */
 void group_del(struct group *group, const struct waiting_entry *entry);
+/* One that was acknowledged, as the user's record or a note of this group says. */
+void group_del_acked(struct group *group, const struct waiting_entry *entry);
 void group_del_user(struct group *group, const struct inbox *inbox);
 void group_del_key(struct group *group, const struct idempotency *entry);
 void group_del_block(struct group *group, const struct expiring *entry);

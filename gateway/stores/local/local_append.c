@@ -185,24 +185,29 @@ static enum err number_and_put(struct local_state *state, struct inbox *inbox,
     return ERR_OK;
 }
 
-/* Would the new one push something out, or replace something? */
-static bool may_remove(const struct local_state *state, const struct inbox *inbox,
-                       const struct payload *payload)
-{
-    return payload->key_len > 0 || inbox_count(inbox) >= state->inbox_max ||
-           inbox_bytes(inbox) + payload->len > state->inbox_max_bytes;
-}
-
-/* What the node's sessions have acknowledged and not written yet neither counts towards a full
- * inbox nor is replaced. Where that makes no difference it is left to the acknowledgement that
- * follows: a push would otherwise replace the user's record, which costs more than the push. */
-static enum err take_known_acked(struct local_state *state, struct inbox *inbox,
-                                 const struct payload *payload, const struct store_target *target)
+/* What the node's sessions have acknowledged and not written yet leaves with the push: it neither
+ * counts towards a full inbox nor is replaced, and the new note carries the position, which spares
+ * the user's record. */
+static enum err carry_position(struct local_state *state, struct inbox *inbox,
+                               const struct store_target *target)
 {
     if (inbox_devices(inbox) != NULL || target->known_acked > inbox->head ||
-        !epoch_equal(target->known_epoch, inbox->epoch) || !may_remove(state, inbox, payload))
+        !epoch_equal(target->known_epoch, inbox->epoch))
         return ERR_OK;
-    return local_advance(state, inbox, target->known_acked);
+    return local_carry(state, inbox, target->known_acked);
+}
+
+static enum err append_to_user(struct local_state *state, struct inbox *inbox,
+                               struct store_append *append, struct store_target *target,
+                               uint64_t shared_key)
+{
+    uint64_t acked = inbox->acked;
+    enum err error = carry_position(state, inbox, target);
+    if (error == ERR_OK)
+        error = number_and_put(state, inbox, append, target, shared_key);
+    if (error != ERR_OK && inbox->acked > acked)
+        group_write_user(&state->group, inbox); /* there is no note that carries the position */
+    return error;
 }
 
 static enum err append_target(struct local_state *state, struct store_append *append,
@@ -218,9 +223,7 @@ static enum err append_target(struct local_state *state, struct store_append *ap
     if (!is_new && local_has_lost_numbers(inbox, target->known_epoch, target->known_head))
         error = local_begin_epoch(state, inbox);
     if (error == ERR_OK)
-        error = take_known_acked(state, inbox, append->payload, target);
-    if (error == ERR_OK)
-        error = number_and_put(state, inbox, append, target, shared_key);
+        error = append_to_user(state, inbox, append, target, shared_key);
     if (error != ERR_OK && is_new)
         inbox_remove(state->index.users, inbox); /* nothing of it was kept: leave no trace */
     return error;

@@ -52,6 +52,7 @@ struct backing_ops {
 struct backing {
     const struct backing_ops *ops;
     size_t full_changes; /* how many records a group may change since take_room found no room */
+    bool wants_commit;   /* also of an empty group, once: it has something of its own to write */
 };
 
 #endif

@@ -341,9 +341,10 @@ static void report_group(struct local_core *core)
 static bool commit_group(struct local_core *core)
 {
     char why[STORE_WHY_MAX_BYTES] = "";
-    if (group_is_empty(&core->state.group))
+    struct backing *backing = core->state.backing;
+    if (group_is_empty(&core->state.group) && !(backing->wants_commit && core->state.is_up))
         return true;
-    if (core->state.backing->ops->commit(core->state.backing, &core->state.group, why) == ERR_OK) {
+    if (backing->ops->commit(backing, &core->state.group, why) == ERR_OK) {
         report_group(core);
         return true;
     }

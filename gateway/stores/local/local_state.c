@@ -1,6 +1,6 @@
 /* A user's own record (epoch, head, positions, causes) is written only when its notes no longer
- * imply it: when a position moves, when something leaves unacknowledged, when an epoch begins
- * without a note, and once a day as a sign of life. */
+ * imply it: when a position moves that no note carries, when something leaves unacknowledged, when
+ * an epoch begins, and once a day as a sign of life. */
 #include "gateway/stores/local/local_state.h"
 
 enum { DAY_MS = 24 * 3600 * 1000 };
@@ -119,7 +119,7 @@ void local_drop_due(struct local_state *state, struct inbox *inbox, int64_t now_
         local_drop_expired(state, inbox, now_ms);
 }
 
-enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t acked)
+enum err local_carry(struct local_state *state, struct inbox *inbox, uint64_t acked)
 {
     if (acked <= inbox->acked)
         return ERR_OK;
@@ -136,13 +136,21 @@ enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t 
             state->is_unfinished = true;
             break;
         }
-        group_del(&state->group, entry);
+        group_del_acked(&state->group, entry);
         waiting_drop(&inbox->waiting, oldest);
     }
     if (acked > inbox->acked)
         inbox_set_acked(inbox, acked);
-    group_write_user(&state->group, inbox);
     return ERR_OK;
+}
+
+enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t acked)
+{
+    bool is_moved = acked > inbox->acked;
+    enum err error = local_carry(state, inbox, acked);
+    if (is_moved && error == ERR_OK)
+        group_write_user(&state->group, inbox);
+    return error;
 }
 
 /* NULL: nothing of this number waits. */

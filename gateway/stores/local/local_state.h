@@ -70,8 +70,13 @@ void local_drop_due(struct local_state *state, struct inbox *inbox, int64_t now_
 
 /* `acked` rises to this number, not above head, and what it covers leaves, as expired where that
  * came first; a lower one changes nothing. It rises as far as the group may change, then the
- * request is unfinished. ERR_STORE_UNAVAILABLE: no memory, nothing changed. */
+ * request is unfinished. The user's record is written. ERR_STORE_UNAVAILABLE: no memory, nothing
+ * changed. */
 MUST_CHECK enum err local_advance(struct local_state *state, struct inbox *inbox, uint64_t acked);
+
+/* The same, but the user's record is written only if something has expired: a note of this group,
+ * or else the caller with group_write_user, for which there is room, must record `acked`. */
+MUST_CHECK enum err local_carry(struct local_state *state, struct inbox *inbox, uint64_t acked);
 
 /* What became of a number; the user's inbox may be NULL. ERR_NOT_FOUND: it was never given, and
  * *ret_found is not written. */

@@ -1,0 +1,71 @@
+/* The stale records: those that are still in the file and say nothing any more, because a record
+ * with a higher key says more of their user (file_record.h). They wait here until many of a region
+ * of the file are stale, and then leave in runs, in the order of the keys: so a page of the tree is
+ * changed once or twice in its life, and not once for each record on it. A scan of the file finds
+ * them again, so a crash loses nothing. Pure; for the store's thread.
+ *
+ * Memory: 16 bytes a record, of which there are at most about 2 * FILE_STALE_RUN. */
+#ifndef HERALD_STORE_FILE_STALE_H
+#define HERALD_STORE_FILE_STALE_H
+
+#include "proto/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A run begins when this many records, or that many bytes of data, have become stale. */
+enum { FILE_STALE_RUN = 65536, FILE_STALE_RUN_BYTES = 32 << 20 };
+
+struct file_stale_record {
+    uint64_t key;
+    uint32_t distance; /* of a REF; else 0 */
+    uint32_t bytes;    /* that it takes in the file, about */
+};
+
+/* All zeros is none. */
+struct file_stale {
+    struct file_stale_record *young; /* in the order in which they became stale */
+    size_t n_young;
+    size_t cap_young;
+    struct file_stale_record *run; /* in the order of the keys; those before `at` have left */
+    size_t n_run;
+    size_t at;
+    uint64_t bytes; /* of all that are in the file */
+};
+
+/* `bytes`: of its data; those of a REF are shared and do not count. */
+MUST_CHECK enum err file_stale_add(struct file_stale *stale, uint64_t key, uint32_t distance,
+                                   uint32_t bytes);
+
+/* Have so many become stale that a run is worth while? */
+bool file_stale_is_run_due(const struct file_stale *stale);
+
+/* All that wait leave in one run, with what is left of the present one. ERR_NO_MEMORY: they wait
+ * on. */
+MUST_CHECK enum err file_stale_begin_run(struct file_stale *stale);
+
+static inline bool file_stale_has_run(const struct file_stale *stale)
+{
+    return stale->at < stale->n_run;
+}
+
+static inline bool file_stale_is_empty(const struct file_stale *stale)
+{
+    return stale->n_young == 0 && !file_stale_has_run(stale);
+}
+
+/* The next of the run, which the caller takes out of the file. There must be one. */
+struct file_stale_record file_stale_take(struct file_stale *stale);
+
+static inline bool file_stale_is_next_below(const struct file_stale *stale, uint64_t key)
+{
+    return file_stale_has_run(stale) && stale->run[stale->at].key < key;
+}
+
+/* Is any below this key? */
+bool file_stale_has_below(const struct file_stale *stale, uint64_t key);
+
+void file_stale_clear(struct file_stale *stale);
+
+#endif

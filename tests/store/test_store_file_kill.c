@@ -1,0 +1,411 @@
+/* A Herald that is killed between any two commits. After each request the file is copied, as a kill
+ * would leave it, and opened again: the copy must show every user exactly as the running store
+ * does. So no number is given twice, and nothing comes back that has left, whatever records are
+ * stale and still in the file, and whichever of them have left already. */
+#include "tests/store/file_directory.h"
+#include "tests/store/file_twin.h"
+
+#include "gateway/stores/file/file_lmdb.h"
+#include "gateway/stores/file/file_record.h"
+
+enum { USERS = 6, INBOX_MAX = 7 };
+
+static const char *const users[USERS] = {"anna", "bert", "carl", "dora", "emil", "fred"};
+static const char *const devices[] = {"phone", "tablet"};
+
+/* What was answered for each user, by which a repeated number is noticed. */
+static struct {
+    struct epoch epoch;
+    uint64_t head;
+    uint64_t seen; /* acknowledged by the sessions, told to the store with the next push only */
+} known[USERS];
+
+static struct store *running;
+static uint64_t random_state;
+
+static uint64_t pick(uint64_t n)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (random_state >> 33) % n;
+}
+
+static struct store_config kill_config(void)
+{
+    return (struct store_config){.inbox_max = INBOX_MAX, .inbox_max_bytes = 1 << 20};
+}
+
+static void setup(void)
+{
+    cr_assert_eq(hash_init(), ERR_OK);
+    recorder_init();
+    make_directory();
+    file_twin_ms = 1700000000000;
+    running = file_twin_open(directory, kill_config());
+}
+
+static void teardown(void)
+{
+    store_close(running);
+    remove_directory();
+    recorder_fini();
+    contract_check_leaks();
+}
+
+TestSuite(store_file_kill, .init = setup, .fini = teardown, .timeout = STORE_TEST_TIMEOUT_S);
+
+/* ---- the same in both ---- */
+
+static void expect_same_notes(const struct store_page *page, const struct store_page *copied)
+{
+    cr_assert_eq(copied->n_notes, page->n_notes);
+    for (size_t i = 0; i < page->n_notes; i++) {
+        cr_assert_eq(copied->notes[i]->seq, page->notes[i]->seq);
+        cr_assert_eq(copied->notes[i]->expires_ms, page->notes[i]->expires_ms);
+        cr_assert(span_equal(payload_data(copied->notes[i]->payload),
+                             payload_data(page->notes[i]->payload)));
+    }
+    cr_assert_eq(copied->n_gaps, page->n_gaps);
+    for (size_t i = 0; i < page->n_gaps; i++) {
+        cr_assert_eq(copied->gaps[i].from, page->gaps[i].from);
+        cr_assert_eq(copied->gaps[i].to, page->gaps[i].to);
+        cr_assert_eq(copied->gaps[i].cause, page->gaps[i].cause);
+    }
+}
+
+static void expect_same_page(struct store *copy, const char *user, const char *device)
+{
+    struct store_page asked = page_asked(user);
+    asked.wants_gaps = true;
+    asked.device = span_of(device);
+    struct store_page page = file_twin_page(running, asked);
+    struct store_page copied = file_twin_page(copy, asked);
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(copied.error, ERR_OK);
+    cr_assert(epoch_equal(copied.epoch, page.epoch), "%s has another epoch", user);
+    cr_assert_eq(copied.head, page.head, "%s: head %d instead of %d", user, (int)copied.head,
+                 (int)page.head);
+    cr_assert_eq(copied.acked, page.acked, "%s: acked %d instead of %d", user, (int)copied.acked,
+                 (int)page.acked);
+    cr_assert_eq(copied.position, page.position);
+    cr_assert_eq(copied.has_devices, page.has_devices);
+    expect_same_notes(&page, &copied);
+    if (page.head > 0)
+        cr_assert_eq(file_twin_look(copy, user, page.epoch, page.head).found.is_written,
+                     file_twin_look(running, user, page.epoch, page.head).found.is_written);
+    page_free(&page);
+    page_free(&copied);
+}
+
+static void expect_same_inboxes(struct store *copy)
+{
+    for (int user = 0; user < USERS; user++) {
+        expect_same_page(copy, users[user], "");
+        for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+            expect_same_page(copy, users[user], devices[i]);
+    }
+}
+
+/* With `is_killed` the copy is what goes on, instead of the store that it was made from. */
+static void open_copy(bool is_killed)
+{
+    char path[64];
+    file_twin_copy(directory, path);
+    struct store *copy = file_twin_open(path, kill_config());
+    expect_same_inboxes(copy);
+    if (is_killed) {
+        store_close(running);
+        remove_directory();
+        memcpy(directory, path, sizeof directory);
+        running = copy;
+        return;
+    }
+    store_close(copy);
+    file_twin_remove(path);
+}
+
+/* ---- what happens ---- */
+
+static struct store_target target_of(int user)
+{
+    return (struct store_target){.user_id = span_of(users[user]),
+                                 .known_epoch = known[user].epoch,
+                                 .known_head = known[user].head,
+                                 .known_acked = known[user].seen};
+}
+
+static void learn(int user, const struct store_target *target)
+{
+    cr_assert_eq(target->error, ERR_OK);
+    if (epoch_equal(known[user].epoch, target->epoch)) {
+        cr_assert_eq(target->seq, known[user].head + 1, "a number is given once");
+    } else {
+        cr_assert_eq(target->seq, 1);
+        known[user].seen = 0;
+    }
+    known[user].epoch = target->epoch;
+    known[user].head = target->seq;
+}
+
+static void push(int user, const char *collapse_key, uint32_t ttl_s)
+{
+    struct store_target target = target_of(user);
+    file_twin_append(running, &target, collapse_key, ttl_s);
+    learn(user, &target);
+}
+
+static void push_to_all(void)
+{
+    struct append_call call;
+    struct store_target targets[USERS];
+    for (int user = 0; user < USERS; user++)
+        targets[user] = target_of(user);
+    append_start(running, &call,
+                 (struct store_append){.payload = payload_new(SPAN_LITERAL("{\"to\":\"all\"}")),
+                                       .ttl_s = 60,
+                                       .n_targets = USERS,
+                                       .targets = targets});
+    store_local_turn(running);
+    append_end(&call);
+    for (int user = 0; user < USERS; user++)
+        learn(user, &targets[user]);
+}
+
+/* A file that was restored from an older copy: the node knows higher numbers. */
+static void push_after_a_loss(int user)
+{
+    struct store_target target = target_of(user);
+    target.known_head += 3;
+    file_twin_append(running, &target, NULL, 60);
+    learn(user, &target);
+    cr_assert_eq(target.seq, 1);
+}
+
+static void see_some(int user)
+{
+    known[user].seen += pick(known[user].head - known[user].seen + 1);
+}
+
+static void acknowledge(int user, const char *device)
+{
+    struct store_ack ack = {.user_id = span_of(users[user]),
+                            .device = span_of(device),
+                            .is_held = device[0] == '\0',
+                            .epoch = known[user].epoch,
+                            .seq = known[user].seen,
+                            .written = known[user].head - pick(2)};
+    if (known[user].head > 0)
+        cr_assert_eq(file_twin_ack(running, ack), ERR_OK);
+}
+
+static void withdraw(int user, bool is_all)
+{
+    struct store_withdraw asked = {.user_id = span_of(users[user]),
+                                   .is_all = is_all,
+                                   .epoch = known[user].epoch,
+                                   .seq = known[user].head - pick(3)};
+    if (known[user].head > 3)
+        cr_assert_eq(file_twin_withdraw(running, asked).error, ERR_OK);
+}
+
+static void arrive_with_device(int user)
+{
+    struct store_page asked = page_asked(users[user]);
+    asked.device = span_of(devices[pick(2)]);
+    asked.is_arrival = true;
+    asked.known_epoch = known[user].epoch;
+    struct store_page page = file_twin_page(running, asked);
+    cr_assert_eq(page.error, ERR_OK);
+    if (!epoch_equal(page.epoch, known[user].epoch)) {
+        cr_assert_eq(page.head, 0, "it began here");
+        known[user].epoch = page.epoch;
+    }
+    page_free(&page);
+}
+
+/* What is stale begins to leave after ten of these. */
+static void pass_seconds(uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        file_twin_ms += 1000;
+        store_local_turn(running);
+    }
+}
+
+static void do_something(void)
+{
+    int user = (int)pick(USERS);
+    uint64_t what = pick(40);
+    if (what < 14)
+        push(user, NULL, 60);
+    else if (what < 16)
+        push(user, "score", 60);
+    else if (what < 18)
+        push(user, NULL, 2);
+    else if (what < 20)
+        push_to_all();
+    else if (what < 26)
+        see_some(user);
+    else if (what < 31)
+        acknowledge(user, "");
+    else if (what < 32 && user < 2)
+        arrive_with_device(user);
+    else if (what < 33 && user < 2)
+        acknowledge(user, devices[pick(2)]);
+    else if (what < 35)
+        withdraw(user, false);
+    else if (what < 36)
+        withdraw(user, true);
+    else if (what < 37 && pick(3) == 0)
+        push_after_a_loss(user);
+    else
+        pass_seconds(1 + pick(3));
+}
+
+/* ---- what is in the file at last ---- */
+
+struct census {
+    size_t n_notes;
+    size_t n_users;
+    size_t n_shared;
+};
+
+static enum err count_record(void *owner, uint64_t key, struct span bytes)
+{
+    (void)key;
+    struct census *census = owner;
+    struct file_record record;
+    const char *detail;
+    cr_assert_eq(file_record_read(bytes, &record, &detail), ERR_OK);
+    census->n_notes += record.kind == FILE_RECORD_NOTE || record.kind == FILE_RECORD_REF;
+    census->n_users += record.kind == FILE_RECORD_USER;
+    census->n_shared += record.kind == FILE_RECORD_SHARED;
+    return ERR_OK;
+}
+
+static struct census count_records(void)
+{
+    char path[64];
+    char why[200];
+    struct file_lmdb *lmdb;
+    struct census census = {0};
+    file_twin_copy(directory, path);
+    cr_assert_eq(file_lmdb_open(path, &lmdb, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(file_lmdb_scan(lmdb, count_record, &census), ERR_OK);
+    file_lmdb_close(lmdb);
+    file_twin_remove(path);
+    return census;
+}
+
+static void expect_that_all_stale_has_left(void)
+{
+    size_t n_pending = 0;
+    for (int user = 0; user < USERS; user++)
+        n_pending += file_twin_peek(running, users[user]).pending;
+    pass_seconds(25);
+    struct census census = count_records();
+    cr_assert_eq(census.n_notes, n_pending);
+    cr_assert_eq(census.n_users, USERS, "each of them has lost something, or moved");
+    cr_assert_leq(census.n_shared, n_pending);
+}
+
+static void live_and_be_killed(uint64_t seed)
+{
+    enum { STEPS = 300, STEPS_BETWEEN_KILLS = 20 };
+    random_state = seed;
+    for (int step = 1; step <= STEPS; step++) {
+        do_something();
+        open_copy(step % STEPS_BETWEEN_KILLS == 0);
+    }
+    for (int user = 0; user < USERS; user++)
+        withdraw(user, true);
+    push_to_all();
+    expect_that_all_stale_has_left();
+    open_copy(true);
+}
+
+Test(store_file_kill, a_kill_between_any_two_commits_changes_nothing_seed_1)
+{
+    live_and_be_killed(1);
+}
+
+Test(store_file_kill, a_kill_between_any_two_commits_changes_nothing_seed_2)
+{
+    live_and_be_killed(2);
+}
+
+Test(store_file_kill, a_kill_between_any_two_commits_changes_nothing_seed_3)
+{
+    live_and_be_killed(3);
+}
+
+Test(store_file_kill, a_kill_between_any_two_commits_changes_nothing_seed_4)
+{
+    live_and_be_killed(4);
+}
+
+/* ---- one by one ---- */
+
+/* The push carries what the sessions have acknowledged: no record of the user is written, and what
+ * has left with it does not come back. */
+Test(store_file_kill, a_note_carries_the_position)
+{
+    for (int i = 0; i < 5; i++) {
+        push(0, NULL, 60);
+        known[0].seen = known[0].head;
+    }
+    struct census census = count_records();
+    cr_assert_eq(census.n_notes, 5, "the stale ones stay for some time");
+    cr_assert_eq(census.n_users, 0);
+    open_copy(true);
+    struct store_peek peek = file_twin_peek(running, users[0]);
+    cr_assert_eq(peek.acked, 4);
+    cr_assert_eq(peek.pending, 1);
+    pass_seconds(10);
+    census = count_records();
+    cr_assert_eq(census.n_notes, 1);
+    cr_assert_eq(census.n_users, 0);
+    open_copy(true);
+    cr_assert_eq(file_twin_peek(running, users[0]).acked, 4);
+    push(0, NULL, 60);
+}
+
+/* The record that says the most of a user may leave only when what it makes stale has left. */
+Test(store_file_kill, a_user_who_is_forgotten_leaves_nothing_behind)
+{
+    push(0, NULL, 60);
+    known[0].seen = 1;
+    acknowledge(0, "");
+    cr_assert_eq(count_records().n_notes, 1, "it is stale");
+    file_twin_ms += (int64_t)32 * 24 * 3600 * 1000;
+    store_local_turn(running);
+    struct census census = count_records();
+    cr_assert_eq(census.n_notes, 0);
+    cr_assert_eq(census.n_users, 0);
+    open_copy(true);
+    cr_assert(epoch_is_none(file_twin_peek(running, users[0]).epoch));
+}
+
+/* A position that a push was to carry is written with the user when the push is refused. */
+Test(store_file_kill, a_push_that_is_refused_loses_no_position)
+{
+    store_close(running);
+    struct store_config config = kill_config();
+    config.max_bytes = 100000;
+    running = file_twin_open(directory, config);
+    push(0, NULL, 60);
+    known[0].seen = 1;
+    struct store_target target = target_of(0);
+    static char big[200000];
+    struct append_call call;
+    append_start(running, &call,
+                 (struct store_append){.payload = payload_new((struct span){big, sizeof big}),
+                                       .ttl_s = 60,
+                                       .n_targets = 1,
+                                       .targets = &target});
+    store_local_turn(running);
+    append_end(&call);
+    cr_assert_eq(target.error, ERR_FULL);
+    cr_assert_eq(file_twin_peek(running, users[0]).acked, 1);
+    open_copy(true);
+    cr_assert_eq(file_twin_peek(running, users[0]).acked, 1);
+}
