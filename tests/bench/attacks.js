@@ -4,22 +4,28 @@
 
 const fs = require('node:fs');
 const { faultsOfLoad, load } = require('./measure');
-const { connectionsOf, post, programs, runForLine, setPriority, sleep } = require('./processes');
+const { connectionsOf, post, programs, request, runForLine, setPriority, sleep } = require('./processes');
 
 const KIB = 1024, MIB = 1024 * KIB;
 const FIRST_MS = 1000; /* the attack has begun before the users of the second half connect */
 const LONGEST_MS = 30000;
+const GIVEN_UP_MS = 10000;
+const OWN_DESCRIPTORS = 4; /* of logs, and of whoever asks how many there are */
 const users = { mode: 'push', subscribers: 200, rate: 200, publishers: 16, ttl: 0, priority: -15 };
 
-/* memory: what the limits allow an attacker's connection to take of Herald's. For a head: 8 KiB and as much after it
+/* Those of isAdmin come to the admin port, where somebody asks for /livez four times a second.
+ * memory: what the limits allow an attacker's connection to take of Herald's. For a head: 8 KiB and as much after it
  * as one read brings. Unread: --session-max-bytes,
- * and for small answers a third more, for the list of them. Pieces: --max-message, in a buffer that doubles. */
+ * and for small answers a third more, for the list of them. Pieces: --max-message, in a buffer that doubles. Of a body: the
+ * head, and what has arrived. */
 const kinds = [
     { name: 'heads', connections: 5000, memory: 17 * KIB, what: '5 000 heads, a byte a second each' },
     { name: 'stuck', connections: 2000, memory: 72 * KIB, args: ['--session-max-bytes', '64KiB'], isFed: true, what: '2 000 that never read, pushed to' },
     { name: 'pings', connections: 16, memory: 400 * KIB, what: 'pings of 125 bytes without end from 16' },
     { name: 'deaf', connections: 200, memory: 400 * KIB, what: 'empty pings from 200 that read no pong' },
     { name: 'fragments', connections: 16, memory: 136 * KIB, what: 'messages in pieces of 1 byte from 16' },
+    { name: 'admin-silent', attacker: 'silent', connections: 1200, memory: 17 * KIB, isAdmin: true, what: '1 200 silent ones on the admin port' },
+    { name: 'admin-bodies', attacker: 'bodies', connections: 140, memory: 17 * KIB, isAdmin: true, what: '140 bodies of 2 MiB, broken off' },
     { name: 'drop', connections: 64, memory: 17 * KIB, what: 'connecting and leaving at full speed' },
 ];
 
@@ -54,11 +60,25 @@ async function sampleMemory(herald, isOver) {
     return most;
 }
 
-/* How many are left. */
-async function waitUntilAlone(herald) {
+/* As a kubelet does, on a connection of its own each time. The slowest answer, in milliseconds; Infinity: there was none. */
+async function askForLife(herald, isOver) {
+    let slowest = 0;
+    for (; !isOver(); await sleep(250)) {
+        const from = process.hrtime.bigint();
+        const ms = await request(herald, 'GET', '/livez', '', '', GIVEN_UP_MS)
+            .then(() => Number(process.hrtime.bigint() - from) / 1e6, () => Infinity);
+        slowest = Math.max(slowest, ms);
+    }
+    return slowest;
+}
+
+const descriptorsOf = (herald) => fs.readdirSync(`/proc/${herald.child.pid}/fd`).length;
+
+/* How many are left that were not there before. */
+async function waitUntilAlone(herald, before) {
     let left;
     for (const end = Date.now() + 5000; Date.now() < end; await sleep(100)) {
-        left = await connectionsOf(herald);
+        left = await connectionsOf(herald) + Math.max(0, descriptorsOf(herald) - before - OWN_DESCRIPTORS);
         if (left === 0) {
             break;
         }
@@ -70,24 +90,26 @@ async function waitUntilAlone(herald) {
 async function withstand({ kind }, herald) {
     const requests = kind.isFed ? makeUnread(kind) : null;
     setPriority(herald.child, -10);
+    const descriptors = descriptorsOf(herald);
     const quiet = await load(users, herald);
-    await waitUntilAlone(herald);
+    await waitUntilAlone(herald, descriptors);
     const before = residentBytes(herald);
     let isOver = false;
     const isEnded = () => isOver;
-    const attack = runForLine(programs.attack, [kind.name, `127.0.0.1:${herald.port}`, String(kind.connections), String(LONGEST_MS)]);
-    const sampling = sampleMemory(herald, isEnded);
+    const attack = runForLine(programs.attack, [kind.attacker || kind.name, `127.0.0.1:${kind.isAdmin ? herald.adminPort : herald.port}`,
+        String(kind.connections), String(LONGEST_MS)]);
+    const besides = [sampleMemory(herald, isEnded), kind.isAdmin ? askForLife(herald, isEnded) : 0];
     await sleep(FIRST_MS);
-    const feeding = requests && feedUnread(requests, herald, isEnded);
+    besides.push(requests ? feedUnread(requests, herald, isEnded) : null);
     const under = await load(users, herald).finally(() => {
         isOver = true;
         attack.stop();
     });
-    const [done, most] = await Promise.all([attack.ended, sampling, feeding]);
-    const left = await waitUntilAlone(herald);
+    const [done, most, livezMs] = await Promise.all([attack.ended, ...besides]);
+    const left = await waitUntilAlone(herald, descriptors);
     const faults = [...faultsOfLoad(users, quiet).map((fault) => `quiet: ${fault}`), ...faultsOfLoad(users, under)];
-    faults.push(...(left > 0 ? [`${left} connections are left`] : []));
-    return { quiet, under, done, grown: most - before, kept: residentBytes(herald) - before, faults };
+    faults.push(...(left > 0 ? [`${left} connections are left`] : []), ...(livezMs === Infinity ? ['/livez was not answered'] : []));
+    return { quiet, under, done, livezMs, grown: most - before, kept: residentBytes(herald) - before, faults };
 }
 
 function figuresOf(kind) {
@@ -102,6 +124,7 @@ function figuresOf(kind) {
         { what: '    p99 in times of quiet', unit: '', of: (r) => r.under.latency.p99 / r.quiet.latency.p99, most: 3 },
         latency('    answer to the publisher, p99', 'under', 'answer', 'p99'),
         { what: '    200 connect in', unit: 'ms', of: (r) => r.under.connectSeconds * 1000 },
+        ...(kind.isAdmin ? [{ what: '    /livez, the slowest answer', unit: 'ms', of: (r) => r.livezMs, most: 100 }] : []),
         { what: '  memory: grows by', unit: 'MiB', of: (r) => r.grown / MIB, most: kind.connections * kind.memory / MIB },
         { what: '    keeps afterwards', unit: 'MiB', of: (r) => r.kept / MIB },
     ];

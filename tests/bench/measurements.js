@@ -127,6 +127,7 @@ const measurements = [
         name: 'fair-stuck', ...calm, stuck: stuckUsers, beside: feedStuck,
         figures: fairness(`  beside ${stuckUsers} clients that do not read`),
     },
+    ...require('./fair_admin'),
     ...require('./attacks'),
     ...require('./hellos'),
 ];

@@ -7,12 +7,17 @@
  *   deaf       each subscribes, sends empty pings as fast as they are taken, and reads no pong
  *   fragments  each subscribes with herald.v1 and sends messages in pieces of one byte
  *   hellos     each begins a TLS handshake, and does not go on with it; they are ten addresses
- *   drop       N connect at once and leave at once: after nothing, half a head, or a
- * handshake
+ *   silent     each connects from one of ten addresses, and says nothing
+ *   bodies     each announces a push of 2 MiB from one of ten addresses, and breaks off
+ *   drop       each connects and leaves: after nothing, half a head, or a handshake
  *
- * Whoever is closed begins again. It goes to 127.0.0.0/8 alone, runs at the lowest priority (real
- * attackers take no CPU of the server's), ends by itself within a minute, and dies with the process
- * that started it. At the end, or at SIGTERM, it prints what it did as one line of JSON. */
+ * Half of the bodies break off with the end of the stream right after the first bytes, and wait for
+ * the server to close; the others are reset a second later. Whoever is closed begins again, silent
+ * ones and bodies after a second.
+ *
+ * It goes to 127.0.0.0/8 alone, runs at the lowest priority (real attackers take no CPU of the
+ * server's), ends by itself within a minute, and dies with the process that started it. At the end,
+ * or at SIGTERM, it prints what it did as one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,22 +38,23 @@
 #define CONNECTS_AT_ONCE 128
 #define DRIBBLE_MS       1000
 #define PER_ADDRESS      10000 /* one address has 28 000 ports */
-#define HELLO_ADDRESSES  10
+#define FEW_ADDRESSES    10
+#define PAUSE_MS         1000
 #define FRAGMENTS        60000 /* of one message: below --max-message */
 #define PING_BYTES       125
 #define PINGS_AT_ONCE    4096
 
-enum kind { HEADS, STUCK, PINGS, DEAF, FRAGMENTED, HELLOS, DROP, N_KINDS };
-static const char *const kinds[N_KINDS] = {"heads",     "stuck",  "pings", "deaf",
-                                           "fragments", "hellos", "drop"};
+enum kind { HEADS, STUCK, PINGS, DEAF, FRAGMENTED, HELLOS, SILENT, BODIES, DROP, N_KINDS };
+static const char *const kinds[N_KINDS] = {"heads",  "stuck",  "pings",  "deaf", "fragments",
+                                           "hellos", "silent", "bodies", "drop"};
 
 enum peer_state { ABSENT, CONNECTING, SHAKING, OPEN };
 
 struct peer {
     int fd;
     enum peer_state state;
-    size_t at; /* the next byte of the head, or of the flood */
-    int64_t due_ms;
+    size_t at;      /* the next byte of the head, or of the flood */
+    int64_t due_ms; /* for its next byte, for breaking off, or for beginning again */
 };
 
 static enum kind kind;
@@ -88,12 +94,15 @@ static void leave(uint32_t index)
     n_closed += peer->state == OPEN;
     close(peer->fd);
     *peer = (struct peer){.fd = -1};
+    if (kind == SILENT || kind == BODIES)
+        peer->due_ms = now_ms() + PAUSE_MS;
 }
 
 /* The end resets the connection: no port waits for minutes to be used again. */
 static int open_socket(uint32_t index)
 {
-    uint32_t address = kind == HELLOS ? index % HELLO_ADDRESSES : index / PER_ADDRESS;
+    bool is_few = kind == HELLOS || kind == SILENT || kind == BODIES;
+    uint32_t address = is_few ? index % FEW_ADDRESSES : index / PER_ADDRESS;
     const struct sockaddr_in from = {.sin_family = AF_INET,
                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 100 + address)};
     struct linger linger = {.l_onoff = 1};
@@ -146,6 +155,33 @@ static const uint8_t hello[] = {
                                                                    */
 };
 
+/* The first and only bytes of a connection. */
+static void say(uint32_t index, const void *bytes, size_t length)
+{
+    if (send(peers[index].fd, bytes, length, MSG_NOSIGNAL) != (ssize_t)length) {
+        leave(index);
+        return;
+    }
+    n_bytes += length;
+    opened(index);
+    watch(EPOLL_CTL_MOD, index, EPOLLIN);
+}
+
+static void break_off_body(uint32_t index)
+{
+    char request[256];
+    int length = snprintf(request, sizeof request,
+                          "POST /push HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
+                          "Content-Type: application/json\r\nContent-Length: 2097152\r\n\r\n"
+                          "{\"userId\":\"s%06u\",\"data\":\"",
+                          ntohs(server.sin_port), index);
+    bool is_end = index % 2 == 0;
+    peers[index].due_ms = is_end ? INT64_MAX : now_ms() + PAUSE_MS;
+    say(index, request, (size_t)length);
+    if (is_end && peers[index].state == OPEN)
+        shutdown(peers[index].fd, SHUT_WR);
+}
+
 static void on_connected(uint32_t index)
 {
     char request[512];
@@ -158,14 +194,12 @@ static void on_connected(uint32_t index)
         peer->due_ms = now_ms() + index % DRIBBLE_MS; /* spread over the second */
         return;
     }
-    if (kind == HELLOS) {
-        if (send(peer->fd, hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello) {
-            leave(index);
-            return;
-        }
-        n_bytes += sizeof hello;
-        opened(index);
-        watch(EPOLL_CTL_MOD, index, EPOLLIN);
+    if (kind == HELLOS || kind == SILENT) {
+        say(index, hello, kind == HELLOS ? sizeof hello : 0);
+        return;
+    }
+    if (kind == BODIES) {
+        break_off_body(index);
         return;
     }
     if (kind == DROP)
@@ -211,7 +245,7 @@ static void go_on(uint32_t index, uint32_t events)
             return;
         }
     }
-    if ((events & EPOLLOUT) && kind != HEADS) {
+    if ((events & EPOLLOUT) && n_flood > 0) {
         ssize_t count = send(peer->fd, flood + peer->at, n_flood - peer->at, MSG_NOSIGNAL);
         if (count > 0) {
             n_bytes += (uint64_t)count;
@@ -254,6 +288,14 @@ static void dribble(int64_t now)
     }
 }
 
+static void break_off(int64_t now)
+{
+    for (uint32_t i = 0; i < n_peers; i++) {
+        if (peers[i].state == OPEN && peers[i].due_ms <= now)
+            leave(i);
+    }
+}
+
 static uint8_t *put_frame(uint8_t *at, uint8_t first, size_t length)
 {
     static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
@@ -289,7 +331,7 @@ static void attack(int64_t until_ms)
     for (int64_t now = now_ms(); now < until_ms && !is_over; now = now_ms()) {
         for (uint32_t i = 0; i < n_peers && n_under_way < CONNECTS_AT_ONCE; i++) {
             next = (next + 1) % n_peers;
-            if (peers[next].state == ABSENT)
+            if (peers[next].state == ABSENT && peers[next].due_ms <= now)
                 start(next);
         }
         int count = epoll_wait(epoll_fd, events, 256, 10);
@@ -299,6 +341,8 @@ static void attack(int64_t until_ms)
             on_event(events[i].data.u32, events[i].events);
         if (kind == HEADS)
             dribble(now);
+        if (kind == BODIES)
+            break_off(now);
     }
 }
 
@@ -329,9 +373,9 @@ int main(int count, char **words)
     long ms;
     struct rlimit limit;
     if (count != 5 || !take_options(words, &ms)) {
-        fputs("usage: bench_attack heads|stuck|pings|deaf|fragments|hellos|drop 127.0.0.1:PORT "
-              "CONNECTIONS "
-              "MILLISECONDS\n",
+        fputs("usage: bench_attack heads|stuck|pings|deaf|fragments|hellos|silent|bodies|drop "
+              "127.0.0.1:PORT "
+              "CONNECTIONS MILLISECONDS\n",
               stderr);
         return 2;
     }
