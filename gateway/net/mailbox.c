@@ -32,11 +32,50 @@ bool mailbox_put(struct mailbox *mailbox, struct letter *letter)
     return atomic_load(&mailbox->is_asleep) && atomic_exchange(&mailbox->is_asleep, false);
 }
 
-void mailbox_ring(struct mailbox *mailbox)
+static void write_wake_up(struct mailbox *mailbox)
 {
     uint64_t one = 1;
     ssize_t written = write(mailbox->event_fd, &one, sizeof one);
     (void)written; /* only a counter at its maximum fails, and that wakes as well */
+}
+
+/* ---- wake-ups that wait ---- */
+
+enum { MAX_HELD = 64 }; /* receivers; the wake-ups of others do not wait */
+
+static _Thread_local struct {
+    bool is_held;
+    unsigned n;
+    struct mailbox *mailboxes[MAX_HELD];
+} held;
+
+void mailbox_hold(void)
+{
+    held.is_held = true;
+}
+
+/* A receiver that woke by itself and sleeps again is found here a second time. */
+static bool is_held(const struct mailbox *mailbox)
+{
+    unsigned i = 0;
+    while (i < held.n && held.mailboxes[i] != mailbox)
+        i++;
+    return i < held.n;
+}
+
+void mailbox_ring(struct mailbox *mailbox)
+{
+    if (!held.is_held || (held.n == MAX_HELD && !is_held(mailbox)))
+        write_wake_up(mailbox);
+    else if (!is_held(mailbox))
+        held.mailboxes[held.n++] = mailbox;
+}
+
+void mailbox_release(void)
+{
+    held.is_held = false;
+    while (held.n > 0)
+        write_wake_up(held.mailboxes[--held.n]);
 }
 
 void mailbox_post(struct mailbox *mailbox, struct letter *letter)

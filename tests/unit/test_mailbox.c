@@ -125,3 +125,37 @@ Test(mailbox, has_a_sender_ring_after_its_lock_and_only_one)
     cr_expect_eq(rings(&mailbox), 1);
     mailbox_fini(&mailbox);
 }
+
+/* ---- wake-ups that wait ---- */
+
+Test(mailbox, makes_the_wake_ups_that_were_held_once_for_each_receiver)
+{
+    enum { RECEIVERS = 70, LETTERS = 3 }; /* more than can be held */
+    static struct mailbox mailboxes[RECEIVERS];
+    static struct letter letters[LETTERS][RECEIVERS];
+    for (int i = 0; i < RECEIVERS; i++)
+        cr_assert_eq(mailbox_init(&mailboxes[i]), ERR_OK);
+    mailbox_hold();
+    uint64_t n_early = 0;
+    for (int n = 0; n < LETTERS; n++) {
+        for (int i = 0; i < RECEIVERS; i++) {
+            cr_assert_eq(mailbox_sleep(&mailboxes[i]), n == 0);
+            atomic_store(&mailboxes[i].is_asleep, true); /* it has woken and delivered meanwhile */
+            letters[n][i].deliver = on_nothing;
+            mailbox_post(&mailboxes[i], &letters[n][i]);
+        }
+    }
+    for (int i = 0; i < RECEIVERS; i++)
+        n_early += rings(&mailboxes[i]) > 0;
+    cr_assert_eq(n_early, 6, "64 wait");
+    mailbox_release();
+    for (int i = 0; i < RECEIVERS; i++)
+        cr_assert_leq(rings(&mailboxes[i]), 1);
+    for (int i = 0; i < RECEIVERS; i++) {
+        cr_assert_eq(mailbox_deliver(&mailboxes[i]), LETTERS, "no letter has waited");
+        cr_assert(mailbox_sleep(&mailboxes[i]));
+        mailbox_post(&mailboxes[i], &letters[0][i]);
+        cr_assert_eq(rings(&mailboxes[i]), 1, "nothing waits any more");
+        mailbox_fini(&mailboxes[i]);
+    }
+}

@@ -316,6 +316,25 @@ static void count_group(const struct group *group)
     metrics_add(METRIC_KEYS_FORGOTTEN, group->counts.n_keys_forgotten);
 }
 
+/* Workers are woken once for what is reported and answered to them: for each letter by itself they
+ * would wake, find one, and sleep again. What waits for the others waits for at most this many. */
+enum { REPORTS_A_WAKE_UP = 32 };
+
+static void count_report(struct local_core *core)
+{
+    if (++core->n_held < REPORTS_A_WAKE_UP)
+        return;
+    core->n_held = 0;
+    mailbox_release();
+    mailbox_hold();
+}
+
+static void report_event(struct local_core *core, struct span user_id, struct inbox_event event)
+{
+    core->events.on_inbox_event(core->owner, user_id, event);
+    count_report(core);
+}
+
 static void report_group(struct local_core *core)
 {
     struct group *group = &core->state.group;
@@ -329,12 +348,10 @@ static void report_group(struct local_core *core)
     for (size_t i = 0; i <= group->n_puts; i++) {
         for (; n_reported < group->n_withdrawals && group->withdrawals[n_reported].n_puts == i;
              n_reported++)
-            core->events.on_inbox_event(
-                core->owner, group->withdrawals[n_reported].user_id,
-                inbox_event_of_withdrawal(group->withdrawals[n_reported].withdrawal));
+            report_event(core, group->withdrawals[n_reported].user_id,
+                         inbox_event_of_withdrawal(group->withdrawals[n_reported].withdrawal));
         if (i < group->n_puts)
-            core->events.on_inbox_event(core->owner, group->puts[i].user_id,
-                                        inbox_event_of_note(group->puts[i].note));
+            report_event(core, group->puts[i].user_id, inbox_event_of_note(group->puts[i].note));
     }
 }
 
@@ -365,6 +382,26 @@ static uint64_t bytes_read(const struct store_request *request)
     return bytes;
 }
 
+/* Commits, reports, and answers the requests before `end`. */
+static void answer_requests(struct local_core *core, struct store_request *first,
+                            const struct store_request *end)
+{
+    core->n_held = 0;
+    mailbox_hold();
+    bool is_committed = commit_group(core);
+    if (core->state.backing->ops->end_turn != NULL)
+        core->state.backing->ops->end_turn(core->state.backing);
+    while (first != end) {
+        struct store_request *request = first;
+        first = request->next; /* on_done may free the request */
+        if (!is_committed)
+            take_answer_back(request);
+        request->on_done(request);
+        count_report(core);
+    }
+    mailbox_release();
+}
+
 struct store_request *local_core_turn(struct local_core *core, struct store_request *requests)
 {
     look_at_backing(core);
@@ -383,16 +420,7 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
     core->state.is_unfinished = is_unfinished;
     report_if_full(core);
     report_if_at_ceiling(core);
-    bool is_committed = commit_group(core);
-    if (core->state.backing->ops->end_turn != NULL)
-        core->state.backing->ops->end_turn(core->state.backing);
-    while (requests != rest) {
-        struct store_request *request = requests;
-        requests = request->next; /* on_done may free the request */
-        if (!is_committed)
-            take_answer_back(request);
-        request->on_done(request);
-    }
+    answer_requests(core, requests, rest);
     group_reset(&core->state.group);
     return rest;
 }

@@ -19,6 +19,7 @@ struct local_core {
     bool is_reported_usable;
     bool is_ceiling_reported;
     int64_t tried_ms; /* when the backing was last looked at */
+    unsigned n_held;  /* reports and answers since wake-ups were made */
     pthread_mutex_t why_lock;
     char why[STORE_WHY_MAX_BYTES]; /* under why_lock; empty while all is well */
 };
