@@ -11,7 +11,7 @@ const FIRST_MS = 1000; /* the attack has begun before the users of the second ha
 const LONGEST_MS = 30000;
 const GIVEN_UP_MS = 10000;
 const OWN_DESCRIPTORS = 4; /* of logs, and of whoever asks how many there are */
-const users = { mode: 'push', subscribers: 200, rate: 200, publishers: 16, ttl: 0, priority: -15 };
+const users = { mode: 'push', subscribers: 200, rate: 200, publishers: 16, ttl: 0, settleMs: 200, priority: -15 };
 
 /* Those of isAdmin come to the admin port, where somebody asks for /livez four times a second.
  * memory: what the limits allow an attacker's connection to take of Herald's. For a head: 8 KiB and as much after it

@@ -10,8 +10,8 @@ const numberNames = {
     subscribers: 'subscribers', firstUser: 'first-user', stuck: 'stuck', publishers: 'publishers', lines: 'lines', perUser: 'per-user',
     rate: 'rate', ttl: 'ttl', warmupMs: 'warmup-ms', windowMs: 'window-ms', settleMs: 'settle-ms',
 };
-const usual = { warmupMs: 1000, windowMs: 4000, settleMs: 1000 };
-const quick = { warmupMs: 500, windowMs: 1500, settleMs: 1000 };
+const usual = { warmupMs: 1000, windowMs: 4000, settleMs: 500 };
+const quick = { warmupMs: 300, windowMs: 1000, settleMs: 200 };
 const endless = { warmupMs: 0, windowMs: 60000 }; /* until it is stopped */
 const isQuick = process.argv.includes('--quick');
 

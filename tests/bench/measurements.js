@@ -58,7 +58,7 @@ const measurements = [
             { what: '  request to answer, p50', unit: 'us', of: (r) => r.answer.p50, floor: true },
         ],
     }, {
-        name: 'tls', store: 'memory', mode: 'push', subscribers: 4000, ttl: 0, hasTls: true, onFloor: {},
+        name: 'tls', store: 'memory', mode: 'push', subscribers: 4000, settleMs: 1000, ttl: 0, hasTls: true, onFloor: {},
         figures: [
             rate('TLS on both ports, ttl 0: delivered'), { ...cpu(), aim: '1.05 of uWebSockets' }, generatorCpu,
             { ...bytesOf('  user space per connection', 14900), floor: true, aimOfValue: true },
