@@ -21,7 +21,6 @@
 #include <sys/socket.h>
 
 enum {
-    IDLE_TIMEOUT_S = 60,
     /* 1000 of them may wait; within OTHER_FILES of the limit of descriptors (limits.c) */
     MAX_CONNECTIONS = 1200,
     /* the library's memory for a connection, the head included: 431 beyond */
@@ -212,7 +211,8 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *closure, con
 
 /* Start and stop */
 
-static struct MHD_Daemon *start_daemon(int fd, struct service *service, bool has_tls)
+static struct MHD_Daemon *start_daemon(int fd, struct service *service,
+                                       const struct options *options, bool has_tls)
 {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     /* Without TLS the list ends before its last two options. */
@@ -223,8 +223,8 @@ static struct MHD_Daemon *start_daemon(int fd, struct service *service, bool has
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, service, MHD_OPTION_UNESCAPE_CALLBACK,
         leave_escaped, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX_BYTES,
+        (unsigned)(options->admin_idle_timeout / 1000), MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX_BYTES,
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_STEP_BYTES, first_of_tls,
         admin_tls_callback(), MHD_OPTION_HTTPS_PRIORITIES, ADMIN_TLS_PRIORITIES, MHD_OPTION_END);
 }
@@ -268,7 +268,7 @@ enum err admin_start(const struct options *options, const struct route_table *ro
         goto close_listener;
     error = ERR_SYSTEM;
     snprintf(why, why_cap, "the admin API could not start: out of memory or threads");
-    admin->daemon = start_daemon(admin->fd, admin->service, admin->tls != NULL);
+    admin->daemon = start_daemon(admin->fd, admin->service, options, admin->tls != NULL);
     if (admin->daemon == NULL)
         goto free_service;
 

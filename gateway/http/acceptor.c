@@ -1,10 +1,10 @@
 /* A connection takes a slot among the node's sockets before it is accepted. Without a free slot it
  * cannot be given a time to retry: an EventSource that is refused before its request is read gives
- * up for good. So connections that are answered already make room, here or at another worker, and
- * meanwhile new ones stay in the kernel's backlog: the acceptor stops watching the listening
- * sockets and looks again after PAUSE_MS. Only where no slot will be free soon, because all are
- * held by sessions and by heads that take their time, is a connection accepted and refused at once
- * (early_refusal.h).
+ * up for good. So connections that are answered already make room, and heads that are not complete
+ * where heads give way (http_conns_make_room), here or at another worker, and meanwhile new ones
+ * stay in the kernel's backlog: the acceptor stops watching the listening sockets and looks again
+ * after PAUSE_MS. Only where no slot will be free soon, because all are held by sessions and by
+ * heads that take their time, is a connection accepted and refused at once (early_refusal.h).
  *
  * When the process has no descriptor left, a spare one is given up for a moment to accept the
  * connection, refuse it and close it. */
@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -32,7 +33,6 @@
 enum {
     ACCEPTS_PER_TURN = 16, /* so that a storm of connections does not starve the sessions */
     UNSENT_BYTES = 16 * 1024,
-    FRESH_MS = 1000, /* a head that is not complete by then takes its time */
     PAUSE_MS = 10,
 };
 
@@ -132,28 +132,33 @@ static void stop_listening(struct acceptor *acceptor)
     acceptor->is_paused = true;
 }
 
-enum slot { SLOT_TAKEN, SLOT_SOON, SLOT_NONE };
+enum slot { SLOT_TAKEN, SLOT_SOON, SLOT_NONE, SLOT_NOT_NEEDED };
 
-static bool has_lingering(const struct http_port *port)
+static bool can_yield(const struct http_port *port)
 {
     for (unsigned i = 0; i < port->node->n_workers; i++) {
-        if (atomic_load(&port->acceptors[i]->http_conns.n_lingering) > 0)
+        if (http_conns_can_yield(&port->acceptors[i]->http_conns))
             return true;
     }
     return false;
 }
 
-/* SOON: connections that are answered, here or at another worker, are about to end, or heads that
- * have just begun are about to be answered. */
-static enum slot take_socket_slot(struct acceptor *acceptor)
+/* NOT_NEEDED: nobody waits, for whom others would have to go. SOON: connections that are answered,
+ * here or at another worker, are about to end, or heads that have just begun are about to be
+ * answered. */
+static enum slot take_socket_slot(struct acceptor *acceptor, int listen_fd)
 {
     struct http_port *port = acceptor->port;
-    if (atomic_fetch_add(port->n_sockets, 1) < port->max_sockets ||
-        http_conns_make_room(&acceptor->http_conns))
+    if (atomic_fetch_add(port->n_sockets, 1) < port->max_sockets)
+        return SLOT_TAKEN;
+    bool is_needed = poll(&(struct pollfd){.fd = listen_fd, .events = POLLIN}, 1, 0) > 0;
+    if (is_needed && http_conns_make_room(&acceptor->http_conns))
         return SLOT_TAKEN;
     atomic_fetch_sub(port->n_sockets, 1);
+    if (!is_needed)
+        return SLOT_NOT_NEEDED;
     int64_t quiet_ms = worker_now_ms(acceptor->worker) - atomic_load(&port->arrived_ms);
-    return has_lingering(port) || quiet_ms < FRESH_MS ? SLOT_SOON : SLOT_NONE;
+    return can_yield(port) || quiet_ms < HTTP_FRESH_MS ? SLOT_SOON : SLOT_NONE;
 }
 
 static void resume_accepting(struct timer *timer)
@@ -163,13 +168,12 @@ static void resume_accepting(struct timer *timer)
         set_pause_timer(acceptor);
 }
 
-/* Another worker has no room for a connection, so one that rests between two requests is closed
- * here. */
+/* Another worker has no room for a connection. */
 static void on_asked(struct letter *letter)
 {
     struct acceptor *acceptor = CONTAINER_OF(letter, struct acceptor, ask);
     atomic_store(&acceptor->is_asked, false);
-    http_conns_drop_resting(&acceptor->http_conns);
+    http_conns_yield(&acceptor->http_conns);
 }
 
 static void ask_all_for_room(const struct http_port *port)
@@ -196,9 +200,9 @@ static enum accepted accept_one(struct acceptor *acceptor, int listen_fd)
 {
     struct http_port *port = acceptor->port;
     struct peer_address from;
-    enum slot slot = take_socket_slot(acceptor);
-    if (slot == SLOT_SOON)
-        return ACCEPTED_LATER;
+    enum slot slot = take_socket_slot(acceptor, listen_fd);
+    if (slot == SLOT_SOON || slot == SLOT_NOT_NEEDED)
+        return slot == SLOT_SOON ? ACCEPTED_LATER : ACCEPTED_NONE;
     int fd = listener_accept(listen_fd, &from);
     int code = errno;
     if (fd >= 0) {

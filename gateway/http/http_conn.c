@@ -38,11 +38,30 @@ static void free_if_unpinned(struct http_conn *http_conn)
         worker_free_later(http_conn_worker(http_conn), &http_conn->deferred, free_http_conn);
 }
 
+/* Only its own worker writes it, so nothing has to be locked. */
+static void add_to(atomic_uint *count, int n)
+{
+    unsigned before = atomic_load_explicit(count, memory_order_relaxed);
+    atomic_store_explicit(count, before + (unsigned)n, memory_order_relaxed);
+}
+
+void http_conn_move(struct http_conn *http_conn, struct list *list)
+{
+    struct http_conns *all = http_conn->all;
+    bool is_heading = list == &all->heads;
+    if (is_heading != http_conn->is_heading)
+        add_to(&all->n_heads, is_heading ? 1 : -1);
+    http_conn->is_heading = is_heading;
+    list_remove(&http_conn->link);
+    if (list != NULL)
+        list_append(list, &http_conn->link);
+}
+
 /* The socket has been closed or given away. */
 static void detach_http_conn(struct http_conn *http_conn)
 {
     worker_cancel_timer(http_conn_worker(http_conn), &http_conn->timer);
-    list_remove(&http_conn->link);
+    http_conn_move(http_conn, NULL);
     http_conn->is_gone = true;
     free_if_unpinned(http_conn);
 }
@@ -238,24 +257,17 @@ void http_conn_cancel_timer(struct http_conn *http_conn)
     http_conn->due_ms = HTTP_CONN_NOT_DUE;
 }
 
-/* Only its own worker writes it, so nothing has to be locked. */
-static void add_lingering(struct http_conns *all, int n)
-{
-    unsigned before = atomic_load_explicit(&all->n_lingering, memory_order_relaxed);
-    atomic_store_explicit(&all->n_lingering, before + (unsigned)n, memory_order_relaxed);
-}
-
 void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms)
 {
     http_conn->is_lingering = true;
-    add_lingering(http_conn->all, 1);
+    add_to(&http_conn->all->n_lingering, 1);
     http_conn_set_timer(http_conn, ms);
 }
 
 void http_conn_end_lingering(struct http_conn *http_conn)
 {
     if (http_conn->is_lingering)
-        add_lingering(http_conn->all, -1);
+        add_to(&http_conn->all->n_lingering, -1);
     http_conn->is_lingering = false;
 }
 

@@ -36,14 +36,16 @@ struct http_request_ops {
 };
 
 /* All HTTP connections of an acceptor (http_conns.h). Those that make room at a full port have
- * lists of their own, so that finding one takes the same time however many heads are incomplete. */
+ * lists of their own, so that finding one takes constant time. */
 struct http_conns {
     struct http_port *port;
-    struct list open;    /* the head is not complete, or the answer is not written */
+    struct list heads;   /* the head is not complete; longest wait first */
+    struct list open;    /* a request is under way: its answer is not written */
     struct list written; /* the answer is written, and its peer has to close; longest wait first */
     struct list resting; /* between two requests; longest wait first */
-    atomic_uint n_lingering; /* answered, and waiting for its peer to close or to ask again; written
-                              * by the worker, read by any thread */
+    /* How many there are; written by the worker, read by any thread. */
+    atomic_uint n_heads;
+    atomic_uint n_lingering; /* answered, and waiting for their peer to close or to ask again */
     struct http_field fields[HTTP_HEAD_MAX_FIELDS]; /* of the head that is being parsed */
 };
 

@@ -48,6 +48,8 @@ static void end_answer(struct http_conn *http_conn)
     http_conn->is_answered = true;
     http_conn->is_answering = false;
     http_conn_disown(http_conn);
+    if (http_conn->is_heading) /* it was refused */
+        http_conn_move(http_conn, &http_conn->all->open);
     if (http_conn->is_kept) { /* until its peer has read the answer */
         http_conn_set_timer(http_conn, atomic_load(&http_conn_limits(http_conn)->stall_timeout_ms));
     } else {

@@ -31,6 +31,7 @@ struct http_conn {
     void *owner;
     struct http_body body; /* while is_streaming */
     unsigned pins;
+    bool is_heading;     /* in the list of those whose head is not complete */
     bool is_deferred;    /* the head is complete, and its turn has not come */
     bool is_late;        /* nor did it come in time */
     bool is_waiting;     /* the request is under way elsewhere (http_conn_await) */
@@ -62,6 +63,8 @@ static inline const struct http_limits *http_conn_limits(const struct http_conn 
 /* ---- http_conn.c ---- */
 
 void http_conn_close(struct http_conn *http_conn); /* the socket, at once */
+/* Into one of the lists, as the one that has waited least. */
+void http_conn_move(struct http_conn *http_conn, struct list *list);
 /* From now. The timer itself moves only to an earlier time: most requests are over long before. */
 void http_conn_set_timer(struct http_conn *http_conn, int64_t ms);
 void http_conn_cancel_timer(struct http_conn *http_conn);

@@ -60,6 +60,8 @@ static void try_head(struct http_conn *http_conn)
     case HTTP_HEAD_MORE:
         if (http_conn->is_half_closed)
             http_conn_close(http_conn); /* no more will come */
+        else if (!http_conn->is_heading)
+            http_conn_move(http_conn, &http_conn->all->heads);
         break;
     case HTTP_HEAD_BAD:
         refuse_head(http_conn);
@@ -67,18 +69,14 @@ static void try_head(struct http_conn *http_conn)
     case HTTP_HEAD_DONE:
         if (peer_is_unresolved(http_conn->peer))
             peer_resolve_by_head(http_conn->peer, &http_conn->head, bytes.bytes);
+        if (http_conn->is_heading)
+            http_conn_move(http_conn, &http_conn->all->open);
         serve_request(http_conn);
         break;
     }
 }
 
 /* ---- the next request ---- */
-
-static void move_to_list(struct http_conn *http_conn, struct list *list)
-{
-    list_remove(&http_conn->link);
-    list_append(list, &http_conn->link);
-}
 
 /* The bytes of what was answered are over. */
 static void drop_request(struct http_conn *http_conn)
@@ -132,7 +130,7 @@ static void rest_until_next(struct http_conn *http_conn)
         return;
     }
     peer_rest(http_conn->peer);
-    move_to_list(http_conn, &http_conn->all->resting);
+    http_conn_move(http_conn, &http_conn->all->resting);
     http_conn_begin_to_linger(http_conn,
                               atomic_load(&http_conn_limits(http_conn)->idle_timeout_ms));
 }
@@ -171,7 +169,7 @@ static void go_on(struct http_conn *http_conn)
     else if (http_conn->is_half_closed)
         http_conn_close(http_conn);
     else
-        move_to_list(http_conn, &http_conn->all->written);
+        http_conn_move(http_conn, &http_conn->all->written);
 }
 
 void http_conn_on_next(struct letter *letter)
@@ -210,7 +208,7 @@ bool http_conn_half_close(struct http_conn *http_conn)
 static bool wake_from_rest(struct http_conn *http_conn)
 {
     http_conn_end_lingering(http_conn);
-    move_to_list(http_conn, &http_conn->all->open);
+    http_conn_move(http_conn, &http_conn->all->open);
     watch_for_head(http_conn);
     enum err error = peer_wake(http_conn->peer);
     if (error != ERR_OK)

@@ -1,5 +1,6 @@
 #include "gateway/http/http_conns.h"
 
+#include "gateway/base/metrics.h"
 #include "gateway/http/http_conn_parts.h"
 #include "gateway/net/tls.h"
 
@@ -91,7 +92,8 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     http_conn->next.deliver = http_conn_on_next;
     conn_write_late(&http_conn->conn); /* a push reaches its subscriber before it is answered */
     http_conn_expect_head(http_conn);
-    list_append(&all->open, &http_conn->link);
+    list_init(&http_conn->link);
+    http_conn_move(http_conn, &all->heads);
     timer_init(&http_conn->timer, on_http_conn_timer);
     http_conn->due_ms = due_ms;
     worker_set_timer(worker, &http_conn->timer, due_ms);
@@ -101,9 +103,11 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
 void http_conns_init(struct http_conns *http_conns, struct http_port *port)
 {
     http_conns->port = port;
+    list_init(&http_conns->heads);
     list_init(&http_conns->open);
     list_init(&http_conns->written);
     list_init(&http_conns->resting);
+    atomic_init(&http_conns->n_heads, 0);
     atomic_init(&http_conns->n_lingering, 0);
 }
 
@@ -115,14 +119,36 @@ static bool close_first(struct list *list)
     return true;
 }
 
-bool http_conns_make_room(struct http_conns *all)
+/* The head that has waited longest, if that is since `age_ms`. */
+static bool close_head(struct http_conns *all, int64_t age_ms)
 {
-    return close_first(&all->written) || close_first(&all->resting);
+    if (!all->port->heads_give_way || list_is_empty(&all->heads))
+        return false;
+    struct http_conn *first = CONTAINER_OF(all->heads.next, struct http_conn, link);
+    int64_t began_ms = first->due_ms - atomic_load(&all->port->limits.head_timeout_ms);
+    if (worker_now_ms(http_conn_worker(first)) - began_ms < age_ms)
+        return false;
+    metrics_count(METRIC_HEADS_GAVE_WAY);
+    http_conn_close(first);
+    return true;
 }
 
-void http_conns_drop_resting(struct http_conns *all)
+bool http_conns_make_room(struct http_conns *all)
 {
-    close_first(&all->resting);
+    return close_first(&all->written) || close_head(all, HTTP_FRESH_MS) ||
+           close_first(&all->resting) || close_head(all, 0);
+}
+
+void http_conns_yield(struct http_conns *all)
+{
+    if (!close_head(all, HTTP_FRESH_MS) && !close_first(&all->resting))
+        close_head(all, 0);
+}
+
+bool http_conns_can_yield(const struct http_conns *all)
+{
+    return atomic_load(&all->n_lingering) > 0 ||
+           (all->port->heads_give_way && atomic_load(&all->n_heads) > 0);
 }
 
 void http_conns_drop_unfinished(struct http_conns *all)
@@ -136,12 +162,13 @@ void http_conns_drop_unfinished(struct http_conns *all)
                  !http_conn->is_streaming)
             http_conn_close(http_conn);
     }
-    while (close_first(&all->resting)) {
+    while (close_first(&all->heads) || close_first(&all->resting)) {
     }
 }
 
 void http_conns_drop_all(struct http_conns *all)
 {
-    while (close_first(&all->open) || http_conns_make_room(all)) {
+    while (close_first(&all->heads) || close_first(&all->open) || close_first(&all->written) ||
+           close_first(&all->resting)) {
     }
 }

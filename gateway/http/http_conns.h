@@ -13,11 +13,19 @@ void http_conns_init(struct http_conns *http_conns, struct http_port *port);
 MUST_CHECK enum err http_conn_new(struct worker *worker, int fd, struct peer *peer,
                                   const struct ip *from, int64_t due_ms, struct http_conns *all);
 
-/* Closes the connection that has waited longest since its answer was written. false: there is none.
- * Constant time. */
+/* A head that is not complete by then takes its time. */
+enum { HTTP_FRESH_MS = 1000 };
+
+/* Closes the connection that can be missed most: one that was answered and waits for its peer to
+ * close; a head that takes its time, if heads give way at this port; one that rests between two
+ * requests; any head. Of these the one that has waited longest. false: there is none. Constant
+ * time. */
 bool http_conns_make_room(struct http_conns *all);
-/* The same among those that rest between two requests: another worker needs room. */
-void http_conns_drop_resting(struct http_conns *all);
+/* The same for another worker, which needs room; those that were answered are about to go anyway.
+ */
+void http_conns_yield(struct http_conns *all);
+/* Could they, or are some about to go? Any thread. */
+bool http_conns_can_yield(const struct http_conns *all);
 
 /* Closes those whose head is not complete, and refuses the deferred ones (http_conn_is_late). The
  * others are answered as always. */

@@ -41,8 +41,8 @@ struct http_port {
     enum metric accepted;                   /* owner: what to count */
     enum metric accept_errors;              /* owner */
     void (*count_refused)(unsigned status); /* owner: requests refused, by status */
-    bool
-        has_pages; /* owner: pages of browsers ask here, whose refusals are logged for developers */
+    bool heads_give_way; /* owner: at a full port, heads that are not complete make room */
+    bool has_pages;      /* owner: pages ask here; what they are refused is logged for developers */
 
     atomic_int_fast64_t arrived_ms; /* monotonic: when the last connection was accepted */
 };

@@ -43,6 +43,9 @@ struct peers {
     size_t n_trusted;
     bool trusts_unix;
     uint32_t max_connections; /* per address; 0: no limit */
+    uint32_t max_crowd;       /* connections of an address that are read without a slot */
+    bool counts_resting;      /* idle connections count as well */
+    enum metric limited;      /* counts what the limit on connections refuses */
     uint32_t max_handshakes;  /* per address and second; 0: no limit */
     struct shard *shards;     /* NULL: no limit */
 };
@@ -132,7 +135,7 @@ static enum err join_row(struct peer *peer)
     if (row == NULL) {
         error = ERR_NO_MEMORY;
     } else if (peers->max_connections != 0 &&
-               row->n_here >= (uint64_t)peers->max_connections + CROWD_MAX) {
+               row->n_here >= (uint64_t)peers->max_connections + peers->max_crowd) {
         error = ERR_CROWDED;
     } else {
         list_remove(&row->idle);
@@ -142,7 +145,7 @@ static enum err join_row(struct peer *peer)
     }
     pthread_mutex_unlock(&shard->lock);
     if (error == ERR_CROWDED)
-        metrics_count(METRIC_LIMITED_CONNECTIONS);
+        metrics_count(peers->limited);
     return error;
 }
 
@@ -202,9 +205,28 @@ enum err peers_new(const struct options *options, struct peers **ret_peers)
         return ERR_NO_MEMORY;
     peers->max_connections = (uint32_t)options->max_connections_per_address;
     peers->max_handshakes = (uint32_t)options->max_handshakes_per_address;
+    peers->max_crowd = CROWD_MAX;
+    peers->limited = METRIC_LIMITED_CONNECTIONS;
     enum err error = read_trusted(peers, &options->trusted_proxy);
     if (error == ERR_OK && (peers->max_connections != 0 || peers->max_handshakes != 0))
         error = make_shards(peers);
+    if (error != ERR_OK) {
+        peers_free(peers);
+        return error;
+    }
+    *ret_peers = peers;
+    return ERR_OK;
+}
+
+enum err peers_new_share(uint32_t max_connections, struct peers **ret_peers)
+{
+    struct peers *peers = calloc(1, sizeof *peers);
+    if (peers == NULL)
+        return ERR_NO_MEMORY;
+    *peers = (struct peers){.max_connections = max_connections,
+                            .counts_resting = true,
+                            .limited = METRIC_LIMITED_ADMIN_CONNECTIONS};
+    enum err error = make_shards(peers);
     if (error != ERR_OK) {
         peers_free(peers);
         return error;
@@ -307,13 +329,15 @@ void peer_next(struct peer *peer)
 
 void peer_rest(struct peer *peer)
 {
-    if (peer != NULL)
+    if (peer != NULL && !peer->peers->counts_resting)
         leave_row(peer);
 }
 
 enum err peer_wake(struct peer *peer)
 {
-    return peer == NULL || peer->is_unresolved ? ERR_OK : join_row(peer);
+    if (peer == NULL || peer->is_unresolved || peer->peers->counts_resting)
+        return ERR_OK;
+    return join_row(peer);
 }
 
 bool peer_is_proxied(const struct peer *peer)
@@ -340,7 +364,7 @@ enum err peer_enter(struct peer *peer)
         error = ERR_CROWDED;
     pthread_mutex_unlock(&shard->lock);
     if (error != ERR_OK)
-        metrics_count(error == ERR_RATE ? METRIC_LIMITED_HANDSHAKES : METRIC_LIMITED_CONNECTIONS);
+        metrics_count(error == ERR_RATE ? METRIC_LIMITED_HANDSHAKES : peers->limited);
     return error;
 }
 

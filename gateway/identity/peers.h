@@ -18,6 +18,9 @@ struct peer;
 
 /* ERR_NO_MEMORY; ERR_INVALID_FIELD: a --trusted-proxy is not a valid range. */
 MUST_CHECK enum err peers_new(const struct options *options, struct peers **ret_peers);
+/* For a port that only bounds how many of its connections an address has, idle ones included:
+ * peer_arrive answers ERR_CROWDED beyond that. No proxy is trusted. ERR_NO_MEMORY. */
+MUST_CHECK enum err peers_new_share(uint32_t max_connections, struct peers **ret_peers);
 void peers_free(struct peers *peers); /* when no peer is left; NULL is fine */
 
 /* Call it when a connection arrives from the address `from`; NULL: from a unix socket, whose peers

@@ -178,7 +178,7 @@ Test(http_conn, makes_room_for_others_while_it_rests)
     say(0, "GET /");
     reactor_turn(worker->reactor, 0);
     cr_expect_eq(all.n_lingering, 2, "one has begun its next head");
-    http_conns_drop_resting(&all);
+    http_conns_yield(&all);
     cr_expect(has_gone(1));
     cr_assert(http_conns_make_room(&all));
     cr_expect(has_gone(2));

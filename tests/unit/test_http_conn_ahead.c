@@ -164,7 +164,7 @@ Test(http_conn_ahead, has_room_for_a_read_after_the_one_that_ends_its_head)
     records.read = read_records;
     route = answer_later;
     arrive(0);
-    CONTAINER_OF(all.open.next, struct http_conn, link)->conn.transport = &transport;
+    CONTAINER_OF(all.heads.next, struct http_conn, link)->conn.transport = &transport;
     say(0, "POST /slow HTTP/1.1\r\nHost: a\r\nX: ");
     say_much(0, HTTP_HEAD_USUAL_BYTES - 100);
     reactor_turn(worker->reactor, 0);

@@ -15,7 +15,8 @@ static size_t take_piece(struct http_conn *http_conn, struct span piece, bool is
 {
     cr_assert_eq(http_conn_owner(http_conn), body);
     size_t n = piece.len < bite ? piece.len : bite;
-    memcpy(body + body_len, piece.bytes, n);
+    if (n > 0)
+        memcpy(body + body_len, piece.bytes, n);
     body_len += n;
     n_pieces++;
     if (!is_last || n < piece.len)
