@@ -30,27 +30,27 @@ void page_queue_free(struct worker *worker)
     worker->page_queue = NULL;
 }
 
-void page_queue_add_new(struct page_queue *queue, struct reader *reader)
+void page_queue_add_new(struct page_queue *queue, struct reader_wait *wait)
 {
-    reader_become(reader, READER_WAITING_TURN);
-    list_append(&queue->first_pages, &reader->turn);
+    reader_become(wait->reader, READER_WAITING_TURN);
+    list_append(&queue->first_pages, &wait->turn);
 }
 
-void page_queue_add(struct page_queue *queue, struct reader *reader)
+void page_queue_add(struct page_queue *queue, struct reader_wait *wait)
 {
-    reader_become(reader, READER_WAITING_TURN);
-    list_append(&queue->more_pages, &reader->turn);
+    reader_become(wait->reader, READER_WAITING_TURN);
+    list_append(&queue->more_pages, &wait->turn);
 }
 
-void page_queue_put_off(struct page_queue *queue, struct reader *reader)
+void page_queue_put_off(struct page_queue *queue, struct reader_wait *wait)
 {
-    reader_become(reader, READER_WAITING_STORE);
-    list_append(&queue->put_off, &reader->turn);
+    reader_become(wait->reader, READER_WAITING_STORE);
+    list_append(&queue->put_off, &wait->turn);
 }
 
-void page_queue_remove(struct reader *reader)
+void page_queue_remove(struct reader_wait *wait)
 {
-    list_remove(&reader->turn);
+    list_remove(&wait->turn);
 }
 
 void page_queue_retry(struct page_queue *queue)
@@ -58,19 +58,19 @@ void page_queue_retry(struct page_queue *queue)
     queue->n_failed = 0;
     LIST_FOR_EACH(link, &queue->put_off)
     {
-        reader_become(CONTAINER_OF(link, struct reader, turn), READER_WAITING_TURN);
+        reader_become(CONTAINER_OF(link, struct reader_wait, turn)->reader, READER_WAITING_TURN);
     }
     list_move_all(&queue->more_pages, &queue->put_off);
 }
 
-static struct reader *take_first_reader(struct list *list)
+static struct reader_wait *take_first_reader(struct list *list)
 {
-    struct reader *reader = CONTAINER_OF(list->next, struct reader, turn);
-    list_remove(&reader->turn);
-    return reader;
+    struct reader_wait *wait = CONTAINER_OF(list->next, struct reader_wait, turn);
+    list_remove(&wait->turn);
+    return wait;
 }
 
-struct reader *page_queue_next(struct page_queue *queue)
+struct reader_wait *page_queue_next(struct page_queue *queue)
 {
     if (!list_is_empty(&queue->first_pages) && queue->n_pages < queue->max_pages)
         return take_first_reader(&queue->first_pages);

@@ -20,16 +20,16 @@ MUST_CHECK enum err page_queue_new(struct worker *worker);
 void page_queue_free(struct worker *worker); /* every reader has left it */
 
 /* WAITING_TURN, for its first page. */
-void page_queue_add_new(struct page_queue *queue, struct reader *reader);
+void page_queue_add_new(struct page_queue *queue, struct reader_wait *wait);
 
 /* WAITING_TURN, for another page. */
-void page_queue_add(struct page_queue *queue, struct reader *reader);
+void page_queue_add(struct page_queue *queue, struct reader_wait *wait);
 
 /* WAITING_STORE, until page_queue_retry. */
-void page_queue_put_off(struct page_queue *queue, struct reader *reader);
+void page_queue_put_off(struct page_queue *queue, struct reader_wait *wait);
 
 /* The reader's session is ending: takes it out of the list that it is in. */
-void page_queue_remove(struct reader *reader);
+void page_queue_remove(struct reader_wait *wait);
 
 /* The store is back, or a second is over: those that were put off have their turn again, after
  * those that wait already. */
@@ -37,7 +37,7 @@ void page_queue_retry(struct page_queue *queue);
 
 /* Takes out the reader whose turn it is. NULL: none waits, or no more pages may be under way. The
  * caller begins its page, or puts it off. */
-struct reader *page_queue_next(struct page_queue *queue);
+struct reader_wait *page_queue_next(struct page_queue *queue);
 
 void page_queue_page_begins(struct page_queue *queue);
 void page_queue_page_ends(struct page_queue *queue, bool has_failed);

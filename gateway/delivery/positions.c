@@ -50,7 +50,7 @@ static uint64_t lowest_acked_of(const struct client *client, const struct positi
     LIST_FOR_EACH(link, &client->sessions)
     {
         const struct session *session = CONTAINER_OF(link, struct session, link);
-        if (session->position_number != position->number)
+        if (session->reader.position_number != position->number)
             continue;
         bool has_begun = reader_has_begun(&session->reader);
         uint64_t acked = has_begun ? session->acked : position_acked(position);
@@ -107,17 +107,17 @@ enum err positions_enter(struct session *session, struct span device)
     if (position == NULL)
         return ERR_NO_MEMORY;
     position->n_sessions++;
-    session->position_number = position->number;
+    session->reader.position_number = position->number;
     return ERR_OK;
 }
 
 struct position *positions_of(const struct session *session)
 {
     struct client *client = session->client;
-    if (session->position_number == 0)
+    if (session->reader.position_number == 0)
         return &client->shared;
     struct device_position *device = client->devices;
-    while (device->position.number != session->position_number)
+    while (device->position.number != session->reader.position_number)
         device = device->next;
     return &device->position;
 }
@@ -149,9 +149,10 @@ void positions_leave(struct session *session)
     struct client *client = session->client;
     struct position *position = positions_of(session);
     bool has_devices = atomic_load_explicit(&client->has_devices, memory_order_relaxed);
-    uint64_t written = session->sent > session->acked ? session->sent : 0;
+    uint64_t sent = session_sent(session);
+    uint64_t written = sent > session->acked ? sent : 0;
     bool is_last = --position->n_sessions == 0;
-    session->position_number = 0;
+    session->reader.position_number = 0;
     if (is_last)
         advance_position(client, position, position->best);
     else

@@ -59,10 +59,21 @@ static uint32_t page_bytes(const struct session *session)
     return ceiling < PAGE_BYTES ? (uint32_t)ceiling : PAGE_BYTES;
 }
 
+/* What the reader waits with. NULL: there is no memory for it, and the session ends. */
+static struct reader_wait *wait_of(struct session *session)
+{
+    struct session_extra *extra = session_extra(session);
+    if (extra == NULL)
+        session_give_up(session);
+    return extra == NULL ? NULL : &extra->wait;
+}
+
 /* Until the store is back, or the second is over (page_queue.h). */
 static void put_off_page(struct session *session)
 {
-    page_queue_put_off(session_worker(session)->page_queue, &session->reader);
+    struct reader_wait *wait = wait_of(session);
+    if (wait != NULL)
+        page_queue_put_off(session_worker(session)->page_queue, wait);
 }
 
 /* Where the page begins: a new session where it asked to resume, or else at its position, as far as
@@ -86,7 +97,7 @@ static void choose_start(const struct session *session, struct store_page *page)
 /* Withdrawals among the numbers that the client may show, and among those that wait in memory. */
 static void ask_for_withdrawn(struct session *session, struct store_page *page)
 {
-    page->withdrawn_after = session_has_gaps(session) ? session->acked : session->sent;
+    page->withdrawn_after = session_has_gaps(session) ? session->acked : session_sent(session);
     page->wants_withdrawn = session->reader.must_look_back && session->reader.has_begun;
     session->reader.must_look_back = false;
 }
@@ -135,7 +146,7 @@ static void request_page(struct session *session)
     read->page.device = (struct span){read->names + client->user_id_len, device.len};
     ask_for_withdrawn(session, &read->page);
     reader_become(&session->reader, READER_READING);
-    session->reader.page = read;
+    session->extra->wait.page = read; /* it has had its turn, so it has a wait */
     page_queue_page_begins(client->worker->page_queue);
     store_page(client->worker->node->store, &read->page);
 }
@@ -144,15 +155,18 @@ static void request_page(struct session *session)
 
 static void read_in_turn(struct worker *worker)
 {
-    struct reader *reader;
-    while ((reader = page_queue_next(worker->page_queue)) != NULL)
-        request_page(CONTAINER_OF(reader, struct session, reader));
+    struct reader_wait *wait;
+    while ((wait = page_queue_next(worker->page_queue)) != NULL)
+        request_page(CONTAINER_OF(wait->reader, struct session, reader));
 }
 
 static void want_page(struct session *session)
 {
     struct worker *worker = session_worker(session);
-    page_queue_add(worker->page_queue, &session->reader);
+    struct reader_wait *wait = wait_of(session);
+    if (wait == NULL)
+        return;
+    page_queue_add(worker->page_queue, wait);
     read_in_turn(worker);
 }
 
@@ -233,9 +247,9 @@ void replay_forget(struct session *session)
     if (state == READER_ENDED)
         return;
     if (state == READER_WAITING_TURN || state == READER_WAITING_STORE)
-        page_queue_remove(reader);
-    if (state == READER_READING && reader->page != NULL)
-        reader->page->session = NULL;
+        page_queue_remove(&session->extra->wait);
+    if (state == READER_READING && session->extra != NULL && session->extra->wait.page != NULL)
+        session->extra->wait.page->session = NULL;
     reader_become(reader, READER_ENDED);
     if (state == READER_READING)
         drop_kept_if_unused(session->client);
@@ -274,9 +288,7 @@ static void begin_session_at(struct session *session, const struct store_page *p
     uint64_t acked = position_acked(positions_of(session));
     uint64_t start = page->is_resumed || page->start > acked ? page->start : acked;
     session->reader.has_begun = true;
-    session->reader.tail = start;
-    session->sent = start;
-    session->acked = start;
+    session_begin_at(session, start);
     session_greet(session, page->head, has_asked && page->is_resumed);
     if (has_asked) {
         metrics_count(page->is_resumed ? METRIC_RESUMED : METRIC_RESET);
@@ -285,7 +297,6 @@ static void begin_session_at(struct session *session, const struct store_page *p
         session->extra->resume = (struct resume){0};
     }
     session_send_answer(session);
-    session_trim(session);
     positions_acked(session); /* a resume acknowledges */
 }
 
@@ -403,6 +414,7 @@ static void take_page(struct session *session, const struct store_page *page)
     if (!session->reader.has_begun)
         begin_session_at(session, page);
     give_page(session, page);
+    session_trim(session);
 }
 
 /* The first page, where the store knows without work that nothing waits: it needs no turn, because
@@ -414,7 +426,6 @@ static bool read_at_once(struct session *session)
         !learn_from_page(session, &page))
         return false;
     reader_become(&session->reader, READER_READING);
-    session->reader.page = NULL;
     take_page(session, &page);
     return true;
 }
@@ -424,7 +435,10 @@ void replay_arrive(struct session *session)
     struct worker *worker = session_worker(session);
     if (read_at_once(session))
         return;
-    page_queue_add_new(worker->page_queue, &session->reader);
+    struct reader_wait *wait = wait_of(session);
+    if (wait == NULL)
+        return;
+    page_queue_add_new(worker->page_queue, wait);
     read_in_turn(worker);
 }
 
@@ -448,6 +462,7 @@ static void on_page_letter(struct letter *letter)
         goto out;
 
     struct client *client = session->client;
+    session->extra->wait.page = NULL;
     if (page->error != ERR_OK) {
         session_send_answer(session); /* accepted: it waits for the store */
         session->reader.must_look_back |= page->wants_withdrawn;

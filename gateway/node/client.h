@@ -60,7 +60,7 @@ struct client {
     uint32_t hash;               /* constant */
     uint32_t n_sessions;         /* written by home under the lock, read by others under it */
     bool is_posted;              /* lock */
-    enum missed missed;          /* lock */
+    uint8_t missed;              /* lock: enum missed */
     _Atomic bool has_devices;    /* the store knows devices of this user; as position.acked */
     uint8_t unstored_slot;       /* home: 1 + its slot of positions to be written; 0: in none */
     uint8_t due_slot;    /* home: 1 + the slot, that one or a later, in which they are due */

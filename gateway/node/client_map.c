@@ -128,7 +128,7 @@ static void unlock_and_ring(struct shard *shard, struct mailbox *mailbox)
 static void note_missed(struct client *client, enum missed missed)
 {
     if (missed > client->missed)
-        client->missed = missed;
+        client->missed = (uint8_t)missed;
 }
 
 /* Lock held. */
@@ -242,7 +242,8 @@ static void grow_shard(struct client_map *map, struct shard *shard)
 static struct client *client_new(struct client_map *map, struct span user_id, uint32_t hash,
                                  struct worker *home)
 {
-    struct client *client = calloc(1, sizeof *client + user_id.len);
+    size_t len = offsetof(struct client, user_id) + user_id.len; /* the padding is used */
+    struct client *client = calloc(1, len < sizeof *client ? sizeof *client : len);
     if (client == NULL)
         return NULL;
     client->worker = home;
@@ -324,7 +325,7 @@ struct channel *client_map_take(struct client_map *map, struct client *client,
     }
     if (taken != NULL && taken->has_overflowed)
         note_missed(client, MISSED_NOTIFICATIONS);
-    *ret_missed = client->missed;
+    *ret_missed = (enum missed)client->missed;
     client->missed = MISSED_NOTHING;
     client->is_posted = false;
     pthread_mutex_unlock(&shard->lock);

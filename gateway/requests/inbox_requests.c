@@ -90,7 +90,7 @@ static bool was_written_here(struct node *node, const struct store_withdraw *wit
         return false;
     LIST_FOR_EACH(link, &client->sessions)
     {
-        if (CONTAINER_OF(link, struct session, link)->sent >= withdraw->seq)
+        if (session_sent(CONTAINER_OF(link, struct session, link)) >= withdraw->seq)
             return true;
     }
     return false;

@@ -41,7 +41,8 @@ struct backlog {
     uint32_t first;
     uint32_t end;
     uint32_t cap;
-    size_t bytes; /* of the notifications' data, and of the items */
+    size_t bytes;  /* of the notifications' data, and of the items */
+    uint64_t sent; /* the owner's: the last number that was handed to the connection */
     struct backlog_item *items;
 };
 

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-_Static_assert(sizeof(struct reader) <= 32, "one for each open connection");
+_Static_assert(sizeof(struct reader) <= 16, "one for each open connection");
 
 static const uint8_t successors[] = {
     [READER_NEW] = 1u << READER_WAITING_TURN | 1u << READER_READING | 1u << READER_ENDED,
@@ -18,7 +18,6 @@ static const uint8_t successors[] = {
 void reader_init(struct reader *reader)
 {
     *reader = (struct reader){.state = READER_NEW};
-    list_init(&reader->turn);
 }
 
 void reader_become(struct reader *reader, enum reader_state state)

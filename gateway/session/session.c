@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-_Static_assert(sizeof(struct session) <= 280, "one for each open connection");
-_Static_assert(sizeof(struct session_extra) <= 168, "one for each stream and herald.v1 session");
+_Static_assert(sizeof(struct session) <= 216, "one for each open connection");
+_Static_assert(sizeof(struct session_extra) <= 200, "one for each stream");
 
-enum { RETRY_SPREAD_MS = 5000 };
+enum { RETRY_SPREAD_MS = 5000, VERIFY_EACH_MS = 1000 };
 
 static const uint8_t successors[] = {
     [SESSION_NEW] =
@@ -32,6 +32,19 @@ void session_become(struct session *session, enum session_state state)
 
 /* ---- what only some sessions need ---- */
 
+/* The last token may have been verified weeks ago, and a comparison of two moments of 32 bits goes
+ * wrong after 25 days. The time since then wraps after 49. */
+int32_t session_verify_wait_ms(const struct session *session)
+{
+    const struct session_hold *held;
+    if (session->extra == NULL)
+        return 0;
+    held = &session->extra->hold;
+    uint32_t since_ms = session_clock(session) - held->verified_ms;
+    return held->has_verified && since_ms < VERIFY_EACH_MS ? (int32_t)(VERIFY_EACH_MS - since_ms)
+                                                           : 0;
+}
+
 char *session_copy(struct span text)
 {
     char *copy = malloc(text.len + 1);
@@ -47,32 +60,46 @@ struct session_extra *session_extra(struct session *session)
 {
     if (session->extra != NULL)
         return session->extra;
-    session->extra = calloc(1, sizeof *session->extra);
-    if (session->extra != NULL)
-        buf_init(&session->extra->message, (size_t)session_options(session)->max_message);
-    return session->extra;
+    struct session_extra *extra = calloc(1, sizeof *extra);
+    if (extra == NULL)
+        return NULL;
+    extra->wait.reader = &session->reader;
+    if (session->level != LEVEL_SSE)
+        buf_init(&extra->incoming.message, (size_t)session_options(session)->max_message);
+    session->extra = extra;
+    return extra;
 }
 
-void session_extra_free(struct session_extra *extra)
+void session_extra_free(struct session *session)
 {
+    struct session_extra *extra = session->extra;
     if (extra == NULL)
         return;
-    buf_fini(&extra->message);
+    if (session->level != LEVEL_SSE)
+        buf_fini(&extra->incoming.message);
     free(extra->answer.text);
     free(extra->auth.claim);
     free(extra->hold.token);
     free(extra->rates);
     free(extra);
+    session->extra = NULL;
+}
+
+static bool needs_extra(const struct session *session)
+{
+    const struct session_extra *extra = session->extra;
+    return session->level == LEVEL_SSE || session->is_unfinished || session->n_unmatched == 2 ||
+           ws_decoder_is_in_message(&extra->incoming.decoder) ||
+           reader_is_waiting(&session->reader) || extra->rates != NULL || extra->backlog != NULL ||
+           !epoch_is_none(extra->resume.epoch) || extra->answer.text != NULL ||
+           extra->auth.claim != NULL || extra->hold.token != NULL ||
+           session_verify_wait_ms(session) > 0;
 }
 
 void session_trim(struct session *session)
 {
-    struct session_extra *extra = session->extra;
-    if (extra == NULL || session->level > LEVEL_PLAIN_NAMED || extra->answer.text != NULL ||
-        extra->backlog != NULL || extra->rates != NULL || !epoch_is_none(extra->resume.epoch))
-        return;
-    session->extra = NULL;
-    session_extra_free(extra);
+    if (session->extra != NULL && !needs_extra(session))
+        session_extra_free(session);
 }
 
 /* ---- who it is ---- */
@@ -140,7 +167,7 @@ uint32_t session_until_s(int64_t until_ms)
 
 bool session_ack(struct session *session, uint64_t seq)
 {
-    if (seq > session->sent)
+    if (seq > session_sent(session))
         return false;
     if (seq > session->acked) {
         session->acked = seq;

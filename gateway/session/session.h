@@ -67,6 +67,14 @@ struct session_answer {
     struct deflate_terms deflate; /* WebSocket: what was agreed */
 };
 
+/* WebSockets: a message or a frame that has begun, and the second of two pings without a pong. */
+struct session_incoming {
+    struct ws_decoder decoder; /* while a message is under way (session_read.c) */
+    struct buf message;        /* herald.v1: of a message that came in pieces */
+    uint32_t begun_ms;         /* is_unfinished: when it began, on session_clock */
+    uint32_t ping_before;      /* n_unmatched is 2: as reader.ping_number, of the ping before it */
+};
+
 /* SSE (session_sse.c). */
 struct session_stream {
     uint64_t mark_seq;       /* what is acknowledged... */
@@ -80,19 +88,22 @@ struct session_stream {
 
 struct refusal_subject;
 
-/* At most 168 bytes (session.c). */
+/* At most 200 bytes (session.c). */
 struct session_extra {
     struct session_rates *rates; /* with a limit on what comes in: what it has left of that */
     struct backlog *backlog;     /* what waits for the connection to take more; NULL: nothing */
     struct resume resume;        /* until its first page has come */
+    struct reader_wait wait;     /* while it waits for a page */
     struct session_answer answer;
     struct session_auth auth;
     struct session_hold hold;
-    struct buf message; /* herald.v1: of a message that came in pieces */
-    struct session_stream stream;
+    union {
+        struct session_incoming incoming; /* WebSockets */
+        struct session_stream stream;     /* SSE */
+    };
 };
 
-/* At most 280 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
+/* At most 216 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
@@ -101,33 +112,27 @@ struct session {
         struct timer timer;
         struct deferred_free deferred; /* once closed */
     };
-    struct ws_decoder decoder;
     struct reader reader;
     struct session_extra *extra;
     /* The address that counts for it (peers.h). NULL: that of its socket. */
     struct peer *peer;
     struct user_agent *agent;
     uint64_t id;       /* of the connection */
-    uint64_t sent;     /* the last number that was handed to the connection */
     uint64_t acked;    /* the last number that it has acknowledged */
-    int64_t since_ms;  /* since 1970 */
-    uint32_t heard_ms; /* these five on session_clock */
-    uint32_t begun_ms; /* is_unfinished: when what has not ended began */
+    uint32_t since_s;  /* since 1970 */
+    uint32_t until_s;  /* since 1970: when its credentials end; 0: never */
+    uint32_t heard_ms; /* these four on session_clock */
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
-    uint32_t ping_number;     /* the low bits of what the last ping carries */
-    uint32_t ping_before;     /* and of the one before it, while n_unmatched is 2 */
-    uint32_t until_s;         /* since 1970: when its credentials end; 0: never */
-    uint16_t round_trip_ms;   /* of the last ping; UINT16_MAX: not known yet */
-    uint16_t position_number; /* of its device, among its client's positions (positions.h) */
-    uint8_t state : 4;        /* enum session_state */
-    uint8_t level : 4;        /* enum handshake_level */
-    bool has_ping_out : 1;    /* one ping is under way: no pong has come since it was sent */
-    uint8_t n_unmatched : 2;  /* of the last two pings: those whose number no pong has brought */
-    bool wants_ping : 1;      /* numbered notifications were written since the last ping */
-    bool is_suspect : 1;      /* silent; one last look before it is closed */
-    bool is_draining : 1;     /* drain_at_ms holds */
+    uint16_t round_trip_ms;  /* of the last ping; UINT16_MAX: not known yet */
+    uint8_t state : 4;       /* enum session_state */
+    uint8_t level : 4;       /* enum handshake_level */
+    bool has_ping_out : 1;   /* one ping is under way: no pong has come since it was sent */
+    uint8_t n_unmatched : 2; /* of the last two pings: those whose number no pong has brought */
+    bool wants_ping : 1;     /* numbered notifications were written since the last ping */
+    bool is_suspect : 1;     /* silent; one last look before it is closed */
+    bool is_draining : 1;    /* drain_at_ms holds */
     bool has_peer_close : 1;
     bool is_given_up : 1;    /* there was no memory for what it needs */
     bool is_unfinished : 1;  /* a message or a frame has begun, and its end has not come */
@@ -150,9 +155,11 @@ void session_become(struct session *session, enum session_state state);
 
 /* session->extra, made when it is first asked for. NULL: out of memory. */
 struct session_extra *session_extra(struct session *session);
-void session_extra_free(struct session_extra *extra); /* NULL is fine */
-/* Its first page is written, or what waited in memory: gives back what only that needed. */
+void session_extra_free(struct session *session); /* without one it does nothing */
+/* Something that needed session->extra is over: gives it back, if nothing else needs it. */
 void session_trim(struct session *session);
+/* How long until the next token may be verified (session_hold.h); 0: now. */
+int32_t session_verify_wait_ms(const struct session *session);
 /* A copy with a NUL, which the span need not have. NULL: out of memory. */
 char *session_copy(struct span text);
 
@@ -212,6 +219,14 @@ static inline uint32_t session_clock(const struct session *session)
 static inline bool session_has_come(uint32_t now_ms, uint32_t due_ms)
 {
     return (int32_t)(now_ms - due_ms) >= 0;
+}
+
+/* The last number that was handed to the connection. */
+static inline uint64_t session_sent(const struct session *session)
+{
+    return session->extra == NULL || session->extra->backlog == NULL
+               ? reader_tail(&session->reader)
+               : session->extra->backlog->sent;
 }
 
 /* What waits until its connection takes more; NULL: nothing. */

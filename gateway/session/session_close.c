@@ -28,7 +28,7 @@ static void free_session(struct deferred_free *deferred)
     user_agents_put(&worker->agents, session->agent);
     atomic_fetch_sub(&worker->node->n_sockets, 1);
     peer_leave(session->peer);
-    session_extra_free(session->extra);
+    session_extra_free(session);
     free(session);
 }
 

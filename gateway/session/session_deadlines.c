@@ -7,7 +7,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 
-enum { STOOD_STILL_MS = 1000, VERIFY_EACH_MS = 1000 };
+enum { STOOD_STILL_MS = 1000 };
 
 /* ---- a message that has begun ---- */
 
@@ -15,7 +15,7 @@ static int32_t unfinished_wait_ms(const struct session *session)
 {
     if (!session->is_unfinished)
         return INT32_MAX;
-    return (int32_t)(session->begun_ms - session_clock(session)) +
+    return (int32_t)(session->extra->incoming.begun_ms - session_clock(session)) +
            (int32_t)session_options(session)->slow_timeout;
 }
 
@@ -25,7 +25,7 @@ bool session_is_unfinished_late(struct session *session)
 {
     int32_t wait_ms = unfinished_wait_ms(session);
     if (wait_ms < -STOOD_STILL_MS) {
-        session->begun_ms += (uint32_t)(SESSION_LAST_CHANCE_MS - wait_ms);
+        session->extra->incoming.begun_ms += (uint32_t)(SESSION_LAST_CHANCE_MS - wait_ms);
         return false;
     }
     metrics_add(METRIC_LIMITED_MESSAGE_TIME, wait_ms <= 0);
@@ -37,16 +37,6 @@ bool session_is_unfinished_late(struct session *session)
 bool session_is_holding(const struct session *session)
 {
     return session->extra != NULL && session->extra->hold.token != NULL;
-}
-
-/* The last token may have been verified weeks ago, and a comparison of two moments of 32 bits goes
- * wrong after 25 days. The time since then wraps after 49. */
-int32_t session_verify_wait_ms(const struct session *session)
-{
-    const struct session_hold *held = &session->extra->hold;
-    uint32_t since_ms = session_clock(session) - held->verified_ms;
-    return held->has_verified && since_ms < VERIFY_EACH_MS ? (int32_t)(VERIFY_EACH_MS - since_ms)
-                                                           : 0;
 }
 
 /* How long the token waits that is held; INT32_MAX: for its turn, of which no clock knows. */

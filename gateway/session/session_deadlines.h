@@ -20,8 +20,6 @@ bool session_auth_is_over(const struct session *session, enum err *ret_error);
 
 /* Does an auth message wait to be verified (session_hold.h)? */
 bool session_is_holding(const struct session *session);
-/* How long until the next token may be verified; 0: now. */
-int32_t session_verify_wait_ms(const struct session *session);
 bool session_hold_is_over(const struct session *session); /* its second has come */
 
 #endif

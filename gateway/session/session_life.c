@@ -213,7 +213,7 @@ static void set_first_deadlines(struct session *session)
     session->next_ping_ms =
         now_ms + 1 +
         (uint32_t)(worker_random(worker) % (uint64_t)session_options(session)->ping_interval);
-    if (session->extra != NULL)
+    if (session->level == LEVEL_SSE)
         session->extra->stream.progress_ms = now_ms;
     timer_init(&session->timer, on_session_timer);
     session_set_timer(session);
@@ -226,14 +226,11 @@ static void init_session(struct session *session, const struct admission *admiss
     reader_init(&session->reader);
     session->round_trip_ms = UINT16_MAX;
     session->id = atomic_fetch_add(&worker->node->next_connection, 1);
-    session->since_ms = clock_wall_ms();
+    session->since_s = (uint32_t)(clock_wall_ms() / 1000);
     session->peer = admission->peer;
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     session->until_s = session_until_s(admission->claim.identity.expires_ms);
     session->window_bits = (unsigned)admission->deflate.window_bits & 0xf;
-    ws_decoder_init(&session->decoder, (uint32_t)session_options(session)->max_message);
-    if (session->window_bits != 0)
-        ws_decoder_allow_compressed(&session->decoder);
     set_first_deadlines(session);
 }
 
@@ -265,7 +262,7 @@ undo_conn:;
     conn_release(&session->conn, &rest, &n_rest);
     free(rest);
 undo_alloc:
-    session_extra_free(session->extra);
+    session_extra_free(session);
     free(session);
     return error;
 }

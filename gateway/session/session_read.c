@@ -29,7 +29,8 @@ static bool read_number(struct span text, uint64_t *ret_number)
 /* What a ping carried, from its low bits: not above `sent`, and not as far below as they repeat. */
 static uint64_t ping_number(const struct session *session, uint32_t low_bits)
 {
-    return session->sent - (uint32_t)((uint32_t)session->sent - low_bits);
+    uint64_t sent = session_sent(session);
+    return sent - (uint32_t)((uint32_t)sent - low_bits);
 }
 
 static void measure_round_trip(struct session *session)
@@ -43,12 +44,13 @@ static void measure_round_trip(struct session *session)
  * answered. */
 static bool matches_ping(struct session *session, uint64_t number)
 {
-    if (session->n_unmatched >= 1 && number == ping_number(session, session->ping_number)) {
+    if (session->n_unmatched >= 1 && number == ping_number(session, session->reader.ping_number)) {
         session->n_unmatched = 0;
         measure_round_trip(session);
         return true;
     }
-    if (session->n_unmatched == 2 && number == ping_number(session, session->ping_before)) {
+    if (session->n_unmatched == 2 &&
+        number == ping_number(session, session->extra->incoming.ping_before)) {
         session->n_unmatched = 1;
         return true;
     }
@@ -174,19 +176,18 @@ static void on_v1_message(struct session *session, const struct ws_event *event,
  * ceiling, so the buffer has none of its own. */
 static void on_v1_data(struct session *session, const struct ws_event *event)
 {
-    struct buf *kept = session->extra == NULL ? NULL : &session->extra->message;
     if (event->is_first && event->is_last) {
         on_v1_message(session, event, event->payload);
         return;
     }
     struct session_extra *extra = session_extra(session);
-    if (extra == NULL || buf_append_span(&extra->message, event->payload) != ERR_OK) {
+    if (extra == NULL || buf_append_span(&extra->incoming.message, event->payload) != ERR_OK) {
         session_give_up(session);
         return;
     }
     if (!event->is_last)
         return;
-    kept = &extra->message;
+    struct buf *kept = &extra->incoming.message;
     on_v1_message(session, event, buf_span(kept));
     if (session_is_open(session))
         buf_clear(kept);
@@ -270,15 +271,43 @@ static bool is_counted(const struct ws_event *event)
 /* All that has come is read. The pieces of a message that never ends would stay in memory, as would
  * the bytes of a frame. A client that sends so fast that another message has begun each time this
  * is asked is not late. */
-static void note_unfinished(struct session *session, bool has_rest)
+static void note_unfinished(struct session *session, bool is_unfinished)
 {
-    bool is_unfinished = has_rest || ws_decoder_is_in_message(&session->decoder);
     if (is_unfinished == session->is_unfinished || !session_is_open(session))
         return;
+    struct session_extra *extra = is_unfinished ? session_extra(session) : NULL;
+    if (is_unfinished && extra == NULL) {
+        session_give_up(session);
+        return;
+    }
     session->is_unfinished = is_unfinished;
-    session->begun_ms = session_clock(session);
-    if (is_unfinished)
-        session_set_timer(session);
+    if (!is_unfinished)
+        return;
+    extra->incoming.begun_ms = session_clock(session);
+    session_set_timer(session);
+}
+
+/* ---- the decoder, which is kept while a message is under way ---- */
+
+static struct ws_decoder take_decoder(const struct session *session)
+{
+    struct ws_decoder decoder;
+    if (session->extra != NULL && ws_decoder_is_in_message(&session->extra->incoming.decoder))
+        return session->extra->incoming.decoder;
+    ws_decoder_init(&decoder, (uint32_t)session_options(session)->max_message);
+    if (session->window_bits != 0)
+        ws_decoder_allow_compressed(&decoder);
+    return decoder;
+}
+
+static void keep_decoder(struct session *session, const struct ws_decoder *decoder)
+{
+    bool is_needed = ws_decoder_is_in_message(decoder);
+    struct session_extra *extra = is_needed ? session_extra(session) : session->extra;
+    if (extra != NULL)
+        extra->incoming.decoder = *decoder;
+    else if (is_needed)
+        session_give_up(session);
 }
 
 static bool may_read_on(const struct session *session)
@@ -289,21 +318,23 @@ static bool may_read_on(const struct session *session)
 
 static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
 {
+    struct ws_decoder decoder = take_decoder(session);
     size_t taken = 0;
     while (taken < len && may_read_on(session)) {
         struct ws_event event;
-        taken += ws_decoder_next(&session->decoder, bytes + taken, len - taken, &event);
+        taken += ws_decoder_next(&decoder, bytes + taken, len - taken, &event);
         if (event.kind == WS_EVENT_MORE)
             break;
-        if (!ws_decoder_is_in_message(&session->decoder))
+        if (!ws_decoder_is_in_message(&decoder))
             session->is_unfinished = false;
         if (is_counted(&event))
             session_count_in(session, 1, 0);
         if (!session->is_deaf)
             on_event(session, &event);
     }
+    keep_decoder(session, &decoder);
     if (may_read_on(session)) {
-        note_unfinished(session, taken < len);
+        note_unfinished(session, taken < len || ws_decoder_is_in_message(&decoder));
         return taken;
     }
     if (session_is_identified(session) || session_is_holding(session))
@@ -334,5 +365,7 @@ size_t session_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
     size_t taken = session->level == LEVEL_SSE ? len : read_frames(session, bytes, len);
     worker->answering = NULL;
     session_count_in(session, 0, taken);
+    if (session_is_open(session))
+        session_trim(session);
     return taken;
 }

@@ -50,10 +50,10 @@ void session_sse_on_drained(struct session *session)
 {
     struct session_stream *stream = &session->extra->stream;
     uint64_t acked, unacked;
-    if (stream->is_explicit || stream->mark_seq != 0 || session->sent <= session->acked ||
+    if (stream->is_explicit || stream->mark_seq != 0 || session_sent(session) <= session->acked ||
         !read_tcp_progress(session, &acked, &unacked))
         return;
-    stream->mark_seq = session->sent;
+    stream->mark_seq = session_sent(session);
     stream->mark_bytes = acked + unacked;
     check_mark_after(session, FIRST_CHECK_MS);
 }

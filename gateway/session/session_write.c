@@ -4,9 +4,9 @@
  * connection together hold at most --session-max-bytes; beyond that the session goes back to
  * reading the inbox.
  *
- * The reader's tail is the last number that was accepted, `sent` the last one that was given to the
- * connection. A plain WebSocket is pinged after each notification, in the same write, unless a ping
- * is under way.
+ * The reader's tail is the last number that was accepted, session_sent the last one that was given
+ * to the connection: the same, unless there is a backlog. A plain WebSocket is pinged after each
+ * notification, in the same write, unless a ping is under way.
  *
  * Numbers that the client must hide wait in the backlog as well, as a range. */
 #include "gateway/session/session_write.h"
@@ -20,24 +20,34 @@
 #include "proto/note/sse.h"
 #include "proto/ws/deflate.h"
 
+#include <assert.h>
+
 enum { TEXT_MAX_BYTES = 4096 };
 
 /* ---- pings ---- */
 
+/* Without memory the ping before it is forgotten, and its pong does not match. */
+static void note_ping(struct session *session)
+{
+    struct session_extra *extra = session->n_unmatched == 0 ? NULL : session_extra(session);
+    if (extra != NULL)
+        extra->incoming.ping_before = session->reader.ping_number;
+    session->n_unmatched = extra == NULL ? 1 : 2;
+    session->reader.ping_number = (uint32_t)session_sent(session);
+    session->ping_sent_ms = session_clock(session);
+}
+
 bool session_send_ping(struct session *session)
 {
     char number[PUT_NUMBER_MAX_BYTES];
-    size_t len = (size_t)(put_number(number, session->sent) - number);
+    size_t len = (size_t)(put_number(number, session_sent(session)) - number);
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     size_t n = ws_control_write(WS_PING, (struct span){number, len}, frame);
     if (!session_say(session, SAY_SIGN, frame, n))
         return false;
     session->has_ping_out = true;
     session->wants_ping = false;
-    session->ping_before = session->ping_number;
-    session->n_unmatched = session->n_unmatched == 0 ? 1 : 2;
-    session->ping_number = (uint32_t)session->sent;
-    session->ping_sent_ms = session_clock(session);
+    note_ping(session);
     metrics_count(METRIC_PINGS);
     return true;
 }
@@ -156,6 +166,14 @@ static struct payload *payload_for(struct session *session, struct notification 
     return small;
 }
 
+/* Without a backlog it is the tail, which the caller moves. */
+static void note_sent(struct session *session, uint64_t seq)
+{
+    struct backlog *backlog = session_backlog(session);
+    if (backlog != NULL)
+        backlog->sent = seq;
+}
+
 static enum err write_note(struct session *session, struct notification *note)
 {
     struct payload *payload = payload_for(session, note);
@@ -165,7 +183,7 @@ static enum err write_note(struct session *session, struct notification *note)
         return error;
     }
     if (note->seq != 0) {
-        session->sent = note->seq;
+        note_sent(session, note->seq);
         session->wants_ping = session->level <= LEVEL_PLAIN_NAMED;
     }
     return ERR_OK;
@@ -174,13 +192,23 @@ static enum err write_note(struct session *session, struct notification *note)
 static void write_inbox_gap(struct session *session, const struct gap *gap)
 {
     send_gap(session, SAY_INBOX, gap);
-    session->sent = gap->to;
+    note_sent(session, gap->to);
 }
 
 static bool has_note_expired(const struct session *session, const struct notification *note)
 {
     const struct node *node = session_worker(session)->node;
     return note->seq != 0 && note->expires_ms <= store_now_ms(node->store);
+}
+
+/* With the last one the backlog ends: all up to the tail was handed over. */
+static void drop_first(struct session *session)
+{
+    struct session_extra *extra = session->extra;
+    uint64_t sent = extra->backlog->sent;
+    backlog_drop_first(&extra->backlog);
+    assert(extra->backlog != NULL || sent == reader_tail(&session->reader));
+    (void)sent;
 }
 
 /* The first number of a range in the backlog; the rest of it stays there. */
@@ -190,7 +218,7 @@ static void send_first_cancel(struct session *session, struct backlog_item *item
         send_cancel(session, item->from);
     item->from++;
     if (--item->n_missing == 0)
-        backlog_drop_first(&session->extra->backlog);
+        drop_first(session);
 }
 
 /* As much of the backlog as the connection may have. */
@@ -213,7 +241,7 @@ void session_feed(struct session *session)
         } else if (write_note(session, note) != ERR_OK) {
             return;
         }
-        backlog_drop_first(&session->extra->backlog);
+        drop_first(session);
     }
 }
 
@@ -226,7 +254,8 @@ static enum err queue_in_backlog(struct session *session, struct notification *n
         return ERR_FULL;
     struct session_extra *extra = session_extra(session);
     enum err error = ERR_NO_MEMORY;
-    if (extra != NULL && extra->backlog == NULL)
+    bool is_first = extra != NULL && extra->backlog == NULL;
+    if (is_first)
         session_set_timer(session); /* from here on --slow-timeout is looked at */
     if (extra != NULL && note != NULL)
         error = backlog_add(&extra->backlog, note);
@@ -234,7 +263,16 @@ static enum err queue_in_backlog(struct session *session, struct notification *n
         error = backlog_add_gap(&extra->backlog, gap);
     if (error != ERR_OK)
         session_give_up(session);
+    else if (is_first)
+        extra->backlog->sent = reader_tail(&session->reader);
     return error;
+}
+
+void session_begin_at(struct session *session, uint64_t seq)
+{
+    note_sent(session, seq);
+    reader_move_tail(&session->reader, seq);
+    session->acked = seq;
 }
 
 enum err session_write(struct session *session, struct notification *note)
@@ -282,7 +320,7 @@ static enum err send_cancels(struct session *session, uint64_t from, uint64_t to
 
 enum err session_withdraw(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)
 {
-    uint64_t unsent = session->sent + 1;
+    uint64_t unsent = session_sent(session) + 1;
     if (to >= unsent)
         metrics_add(METRIC_UNSENT_WITHDRAWN,
                     backlog_withdraw(session_backlog(session), from, to, cause));

@@ -5,6 +5,9 @@
 
 #include "gateway/session/session.h"
 
+/* The first page has come: the session continues after this number, and has acknowledged it. */
+void session_begin_at(struct session *session, uint64_t seq);
+
 /* The first page has come: what the session begins with (hello; SSE: retry and the position). */
 void session_greet(struct session *session, uint64_t head, bool is_resumed);
 

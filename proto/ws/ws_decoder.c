@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-_Static_assert(sizeof(struct ws_decoder) <= 24, "one for each open connection");
+_Static_assert(sizeof(struct ws_decoder) <= 24, "one for each message under way");
 
 enum { STATE_HEADER, STATE_PAYLOAD };
 /* The first two describe the current frame, the third the message, the last the connection. */

@@ -41,7 +41,8 @@ struct ws_event {
     struct span payload; /* inside the caller's bytes; DATA, PING, PONG, CLOSE (the reason) */
 };
 
-/* It is kept at 24 bytes, because each open connection has one. */
+/* It is kept at 24 bytes, because each message that is under way has one. Between two messages it
+ * has nothing to remember: it may be thrown away, and another one made (ws_decoder_init). */
 struct ws_decoder {
     uint32_t max_message; /* ceiling of a message in bytes as sent, over all its fragments */
     uint32_t message_len; /* so far */

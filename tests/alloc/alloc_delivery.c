@@ -68,7 +68,7 @@ static void be_served(struct worker *worker, struct session *session)
     replay_try_again(worker);
     push_first(worker->node);
     turn(worker);
-    if (is_there(worker) && session->sent == 1)
+    if (is_there(worker) && session_sent(session) == 1)
         CHECK(session_ack(session, 1));
     turn(worker);
 }

@@ -115,7 +115,7 @@ Test(delivery, does_not_write_what_was_withdrawn_while_it_waited_in_memory)
     for (unsigned i = 0; i < 12; i++)
         slow_subscriber_push("u", i, LEN, 60);
     cr_assert_eq(state_of(&subscriber), READER_LIVE);
-    cr_assert_lt(subscriber.session->sent, 12);
+    cr_assert_lt(session_sent(subscriber.session), 12);
     withdraw_number(12);
     cr_expect_eq(metrics_read(METRIC_UNSENT_WITHDRAWN), 1);
     for (unsigned i = 0; i < 11; i++)

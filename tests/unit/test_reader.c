@@ -51,5 +51,5 @@ Test(reader, begins_as_new_and_has_been_given_nothing)
     cr_expect_eq(reader_tail(&reader), 0);
     cr_expect_not(reader_has_begun(&reader));
     cr_expect_not(reader_is_live(&reader));
-    cr_expect(list_is_empty(&reader.turn), "its session may leave before it waits for a turn");
+    cr_expect_not(reader_is_waiting(&reader), "its session may leave before it waits for a turn");
 }

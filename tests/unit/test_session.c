@@ -55,6 +55,33 @@ Test(session, keeps_no_extra_memory_once_a_plain_client_is_live)
     cr_expect_null(subscriber.session->extra);
 }
 
+/* A text frame, masked with zeros: the first piece of a message, or the last. */
+static void send_piece(bool is_last, const char *text)
+{
+    uint8_t frame[6 + 16] = {is_last ? 0x80 : WS_TEXT, (uint8_t)(0x80 | strlen(text))};
+    memcpy(frame + 6, text, strlen(text));
+    subscriber_send_raw(&subscriber, frame, 6 + strlen(text));
+    node_fixture_turn();
+}
+
+Test(session, has_extra_memory_as_long_as_a_message_is_under_way)
+{
+    static const enum handshake_level levels[] = {LEVEL_PLAIN, LEVEL_V1};
+    for (int i = 0; i < 2; i++) {
+        subscriber_enter(&subscriber, levels[i], "u", NULL);
+        send_piece(false, "{\"type\":");
+        cr_assert_not_null(subscriber.session->extra);
+        cr_expect(subscriber.session->is_unfinished);
+        send_piece(true, "\"ping\"}");
+        cr_expect_null(subscriber.session->extra);
+        cr_expect_not(subscriber.session->is_unfinished);
+        if (levels[i] == LEVEL_V1) {
+            subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
+            subscriber_expect_start(&subscriber, "{\"type\":\"pong\"");
+        }
+    }
+}
+
 /* ---- closing ---- */
 
 static const struct {

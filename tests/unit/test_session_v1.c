@@ -154,7 +154,7 @@ Test(session_v1, gets_a_gap_for_what_expired_in_the_backlog)
     cr_expect_not_null(strstr(text, "\"from\":2,\"to\":2,\"cause\":\"expired\""));
     cr_expect_not_null(strstr(text, "\"stays\""));
     cr_expect_eq(metrics_read(METRIC_UNSENT_EXPIRED), before + 1);
-    cr_expect_eq(subscriber.session->sent, 3);
+    cr_expect_eq(session_sent(subscriber.session), 3);
 }
 
 Test(session_v1, gets_a_gap_for_what_was_withdrawn_in_the_backlog)
@@ -194,12 +194,12 @@ Test(session_v1, gets_gaps_for_numbers_that_will_not_come_in_the_order_of_all_nu
     fill_connection();
     cr_assert_eq(session_gap(subscriber.session, &(struct gap){3, 4, GAP_OVERFLOW}), ERR_OK);
     cr_expect_eq(reader_tail(&subscriber.session->reader), 4);
-    cr_expect_eq(subscriber.session->sent, 2, "it waits after what waits already");
+    cr_expect_eq(session_sent(subscriber.session), 2, "it waits after what waits already");
     cr_expect_not_null(
         strstr(subscriber_read_all(&subscriber), "\"from\":3,\"to\":4,\"cause\":\"overflow\""));
-    cr_expect_eq(subscriber.session->sent, 4);
+    cr_expect_eq(session_sent(subscriber.session), 4);
     cr_assert_eq(session_gap(subscriber.session, &(struct gap){5, 6, GAP_EXPIRED}), ERR_OK);
-    cr_expect_eq(subscriber.session->sent, 6);
+    cr_expect_eq(session_sent(subscriber.session), 6);
     node_fixture_turn();
     cr_expect_not_null(
         strstr(subscriber_read_all(&subscriber), "\"from\":5,\"to\":6,\"cause\":\"expired\""));
