@@ -108,6 +108,7 @@ struct store_page {
                             * frees it */
     int64_t
         blocked_until_ms; /* out, of an HTTP connection: by the store's clock; 0: is not blocked */
+    int64_t as_of_ms;     /* the store's own, while it has the request */
 };
 
 /* Moves a position; a lower one than the present changes nothing (ERR_OK). */

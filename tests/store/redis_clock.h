@@ -36,6 +36,10 @@ static struct span change(struct span text, struct script_change wanted)
 
 static atomic_int n_times_asked; /* by TIME */
 
+/* On the lane's thread, before a command is given to its link; NULL: nothing. Set while the lane is
+ * idle. */
+__attribute__((unused)) static void (*before_command)(struct span name);
+
 enum err __real_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
                                    redis_reply_fn on_reply, void *arg, size_t index);
 enum err __wrap_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
@@ -44,6 +48,8 @@ enum err __wrap_redis_link_command(struct redis_link *link, const struct span *a
 enum err __wrap_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
                                    redis_reply_fn on_reply, void *arg, size_t index)
 {
+    if (before_command != NULL)
+        before_command(args[0]);
     if (span_equal(args[0], SPAN_LITERAL("TIME"))) {
         const struct span asked[] = {SPAN_LITERAL("LRANGE"), SPAN_LITERAL("clock"),
                                      SPAN_LITERAL("0"), SPAN_LITERAL("1")};

@@ -259,6 +259,82 @@ static void arrive_with_nothing(const char *user, uint64_t head)
     page_free(&page);
 }
 
+/* The entries themselves are read by a command. */
+Test(store_redis, a_page_of_all_that_waits_is_read_without_functions)
+{
+    begin();
+    push_many("anna", 50, 600);
+    move_clock(1);
+    redis_server_do(&server, "DEL slow steps");
+    struct store_page page = arrive_and_read(store, "anna");
+    expect_fast("a page of fifty", ARRIVAL_STEPS);
+    cr_assert_eq(page.n_notes, 50);
+    cr_assert_eq(page.last, 50);
+    cr_assert_eq(page.notes[49]->seq, 50);
+    cr_assert(page.notes[49]->is_replay);
+    page_free(&page);
+    page = page_after(store, "anna", 48, 100, 1 << 20);
+    expect_fast("a page of two", ARRIVAL_STEPS);
+    cr_assert_eq(page.n_notes, 2);
+    page_free(&page);
+}
+
+static const char *meanwhile; /* done once between a page's script and its HMGET */
+
+static void do_meanwhile(struct span name)
+{
+    if (meanwhile != NULL && span_equal(name, SPAN_LITERAL("HMGET"))) {
+        redis_server_do(&server, meanwhile);
+        meanwhile = NULL;
+    }
+}
+
+/* Reads anna's page of three; what happens meanwhile has a script read it. */
+static struct store_page page_while(const char *line)
+{
+    char answer[64];
+    begin();
+    push_many("anna", 3, 600);
+    move_clock(1);
+    redis_server_do(&server, "DEL slow");
+    meanwhile = line;
+    before_command = do_meanwhile;
+    struct store_page page = page_after(store, "anna", 0, 100, 1 << 20);
+    cr_assert_null(meanwhile);
+    redis_server_ask(&server, "GET slow", answer, sizeof answer);
+    cr_assert_str_neq(answer, "$-1\r\n");
+    return page;
+}
+
+Test(store_redis, a_page_from_which_something_leaves_while_it_is_read_is_read_again)
+{
+    struct store_page page = page_while("HDEL herald:{anna}:inbox 2");
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.n_notes, 2);
+    cr_assert_eq(page.notes[1]->seq, 3);
+    page_free(&page);
+}
+
+/* Of another epoch: it was given after the script has answered. */
+Test(store_redis, a_page_with_an_entry_younger_than_it_is_read_again)
+{
+    struct store_page page =
+        page_while("HSET herald:{anna}:inbox 3 9000000000000:8000000000000:0:{}");
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.n_notes, 3);
+    page_free(&page);
+}
+
+Test(store_redis, a_page_whose_inbox_is_no_hash_any_more_is_an_error)
+{
+    begin();
+    push_many("anna", 3, 600);
+    move_clock(1);
+    redis_server_do(&server, "DEL herald:{anna}:inbox");
+    redis_server_do(&server, "LPUSH herald:{anna}:inbox x");
+    cr_assert_eq(page_after(store, "anna", 0, 100, 1 << 20).error, ERR_STORE_UNAVAILABLE);
+}
+
 Test(store_redis, what_nearly_always_happens_takes_few_calls_and_no_functions)
 {
     static const char *const keys[] = {"a", "b", "c"};

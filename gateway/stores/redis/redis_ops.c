@@ -1,11 +1,14 @@
 /* A request that is one script goes out as EVALSHA and comes back to on_op_reply, which either
  * reads the answer, or sends the script's text when Redis has lost it (it did nothing then, so a
- * repeat is safe), or answers an error. An append is several scripts and has a file of its own. */
+ * repeat is safe), or answers an error. A page may go on from there: what waits is fetched by a
+ * command, and if it has changed meanwhile, or nothing can be written, the page is asked once more.
+ * An append is several scripts and has a file of its own. */
 #include "gateway/stores/redis/redis_ops.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
 #include "gateway/stores/redis/redis_blocks.h"
+#include "gateway/stores/redis/redis_entries.h"
 #include "gateway/stores/redis/redis_look.h"
 #include "gateway/stores/redis/redis_page.h"
 #include "gateway/stores/redis/redis_positions.h"
@@ -15,27 +18,36 @@
 
 enum { WITHDRAW_UNHEARD = 6 }; /* where withdraw.lua says that it could not publish */
 
+/* All but appends: which function sends it, which reads the answer, and what the request is, where
+ * `error` is. */
+#define OPERATIONS(X)                                                                              \
+    X(STORE_OP_PAGE, redis_page_send, redis_page_read, store_page)                                 \
+    X(REDIS_OP_PAGE_ENTRIES, redis_entries_send, redis_entries_read, store_page)                   \
+    X(REDIS_OP_PAGE_WHOLE, redis_page_send_whole, redis_page_read, store_page)                     \
+    X(REDIS_OP_PAGE_READ_ONLY, redis_page_send_read_only, redis_page_read, store_page)             \
+    X(REDIS_OP_BROADCAST, NULL, NULL, store_broadcast)                                             \
+    X(STORE_OP_ACK, redis_ack_send, redis_ack_read, store_ack)                                     \
+    X(STORE_OP_PEEK, redis_peek_send, redis_peek_read, store_peek)                                 \
+    X(STORE_OP_LOOK, redis_look_send, redis_look_read, store_look)                                 \
+    X(STORE_OP_WITHDRAW, redis_withdraw_send, redis_withdraw_read, store_withdraw)                 \
+    X(STORE_OP_BLOCK, redis_block_send, redis_block_read, store_block)                             \
+    X(STORE_OP_TICKET_GIVE, redis_ticket_give_send, redis_ticket_give_read, store_ticket_give)     \
+    X(STORE_OP_TICKET_TAKE, redis_ticket_take_send, redis_ticket_take_read, store_ticket_take)
+
 static const struct {
     enum err (*send)(struct redis_commands *commands, struct store_request *request,
                      const struct redis_call *call);
     enum err (*read)(const struct redis_value *reply, struct store_request *request);
     size_t error; /* where the request has it */
 } operations[] = {
-    [REDIS_OP_BROADCAST] = {NULL, NULL, offsetof(struct store_broadcast, error)},
-    [STORE_OP_PAGE] = {redis_page_send, redis_page_read, offsetof(struct store_page, error)},
-    [REDIS_OP_PAGE_READ_ONLY] = {redis_page_send_read_only, redis_page_read,
-                                 offsetof(struct store_page, error)},
-    [STORE_OP_ACK] = {redis_ack_send, redis_ack_read, offsetof(struct store_ack, error)},
-    [STORE_OP_PEEK] = {redis_peek_send, redis_peek_read, offsetof(struct store_peek, error)},
-    [STORE_OP_LOOK] = {redis_look_send, redis_look_read, offsetof(struct store_look, error)},
-    [STORE_OP_WITHDRAW] = {redis_withdraw_send, redis_withdraw_read,
-                           offsetof(struct store_withdraw, error)},
-    [STORE_OP_BLOCK] = {redis_block_send, redis_block_read, offsetof(struct store_block, error)},
-    [STORE_OP_TICKET_GIVE] = {redis_ticket_give_send, redis_ticket_give_read,
-                              offsetof(struct store_ticket_give, error)},
-    [STORE_OP_TICKET_TAKE] = {redis_ticket_take_send, redis_ticket_take_read,
-                              offsetof(struct store_ticket_take, error)},
+#define OPERATION(op, send, read, request) [op] = {send, read, offsetof(struct request, error)},
+    OPERATIONS(OPERATION)
+#undef OPERATION
 };
+
+#define ONE(op, send, read, request) +1
+_Static_assert(1 OPERATIONS(ONE) == REDIS_OPS, "a row for each operation, and one for the append");
+#undef ONE
 
 static void set_op_error(struct store_request *request, enum err error)
 {
@@ -62,7 +74,8 @@ void redis_ops_refuse(struct redis_commands *commands, struct store_request *req
  * without. */
 static bool can_read_only(const struct store_request *request, const struct redis_value *reply)
 {
-    return request->op == STORE_OP_PAGE && redis_value_is(reply, REDIS_ERROR) &&
+    return (request->op == STORE_OP_PAGE || request->op == REDIS_OP_PAGE_WHOLE) &&
+           redis_value_is(reply, REDIS_ERROR) &&
            redis_trouble_at(redis_trouble_find(reply->bytes))->is_refusal;
 }
 
@@ -75,28 +88,53 @@ static enum err send_op(struct redis_commands *commands, struct store_request *r
     return operations[request->op].send(commands, request, &call);
 }
 
+/* A page that has been answered, and for which more is to be asked: request->op says what. */
+static bool page_goes_on(struct store_request *request, const struct redis_value *reply,
+                         enum err error)
+{
+    if (request->op == STORE_OP_PAGE && error == ERR_OK && redis_page_must_fetch(reply, request))
+        request->op = REDIS_OP_PAGE_ENTRIES;
+    else if (request->op == REDIS_OP_PAGE_ENTRIES && error == ERR_CONFLICT)
+        request->op = REDIS_OP_PAGE_WHOLE;
+    else
+        return false;
+    return true;
+}
+
+/* true: it is to be sent once more, or as what request->op has become; else *ret_error is the
+ * answer. */
+static bool take_op_reply(struct redis_commands *commands, struct store_request *request,
+                          const struct redis_value *reply, enum err *ret_error)
+{
+    *ret_error = ERR_STORE_UNAVAILABLE;
+    if (reply == NULL || redis_answer_has_lost_script(reply))
+        return reply != NULL;
+    if (can_read_only(request, reply)) {
+        redis_answer_refused(commands, reply);
+        request->op = REDIS_OP_PAGE_READ_ONLY;
+        return true;
+    }
+    *ret_error = operations[request->op].read(reply, request);
+    if (page_goes_on(request, reply, *ret_error))
+        return true;
+    if (*ret_error == ERR_STORE_UNAVAILABLE)
+        redis_answer_refused(commands, reply);
+    else if (request->op == STORE_OP_WITHDRAW)
+        redis_answer_unheard(commands, redis_value_item(reply, WITHDRAW_UNHEARD));
+    return false;
+}
+
 static void on_op_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)index;
     struct redis_commands *commands = owner;
     struct store_request *request = arg;
-    enum err error = ERR_STORE_UNAVAILABLE;
-    if (redis_answer_has_lost_script(reply)) {
-        error = redis_answer_error(send_op(commands, request, true));
+    enum err error;
+    if (take_op_reply(commands, request, reply, &error)) {
+        bool has_lost_script = redis_answer_has_lost_script(reply);
+        error = redis_answer_error(send_op(commands, request, has_lost_script));
         if (error == ERR_OK)
             return;
-    } else if (can_read_only(request, reply)) {
-        redis_answer_refused(commands, reply);
-        request->op = REDIS_OP_PAGE_READ_ONLY;
-        error = redis_answer_error(send_op(commands, request, false));
-        if (error == ERR_OK)
-            return;
-    } else if (reply != NULL) {
-        error = operations[request->op].read(reply, request);
-        if (error == ERR_STORE_UNAVAILABLE)
-            redis_answer_refused(commands, reply);
-        else if (request->op == STORE_OP_WITHDRAW)
-            redis_answer_unheard(commands, redis_value_item(reply, WITHDRAW_UNHEARD));
     }
     set_op_error(request, error);
     request->on_done(request);

@@ -1,5 +1,5 @@
-/* The requests of the store as scripts, one per user and request (a ticket: one command), on the
- * lane's thread. on_done never runs inside these calls. */
+/* The requests of the store as scripts, one per user and request (a ticket: one command; a page:
+ * mostly a script and a command), on the lane's thread. on_done never runs inside these calls. */
 #ifndef HERALD_STORE_REDIS_OPS_H
 #define HERALD_STORE_REDIS_OPS_H
 
@@ -9,8 +9,11 @@
 /* What store_request.op says while a request waits for its lane, beside enum store_op. Afterwards
  * an append counts there how many of its targets are still to be answered. */
 enum redis_op {
-    REDIS_OP_PAGE_READ_ONLY = STORE_OPS, /* a page once more, where Redis refuses writes */
-    REDIS_OP_BROADCAST,                  /* no script: redis_broadcast.h carries it out */
+    REDIS_OP_PAGE_ENTRIES = STORE_OPS, /* what waits on a page, after page_fast.lua */
+    REDIS_OP_PAGE_WHOLE,               /* a page once more, by a script alone */
+    REDIS_OP_PAGE_READ_ONLY,           /* a page once more, where Redis refuses writes */
+    REDIS_OP_BROADCAST,                /* no script: redis_broadcast.h carries it out */
+    REDIS_OPS,
 };
 
 /* Carries it out; the page of an HTTP connection comes here once its subscription stands. */

@@ -1,12 +1,18 @@
+/* A page is one script (page_fast.lua, page.lua), which answers in one of two forms. The short one
+ * says that nothing waits, or which numbers do: these are fetched then (redis_entries.h). The long
+ * one has everything: positions, what has changed on the way, entries, and where numbers are
+ * missing the list of causes, from which the gaps are made here. */
 #include "gateway/stores/redis/redis_page.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
+#include "gateway/stores/redis/redis_entries.h"
 
 #include <stdlib.h>
 
+/* Letters that page.lua knows, beside those of what the request wishes; empty: none. */
 static enum err send_page(struct redis_commands *commands, struct store_request *request,
-                          bool is_read_only, const struct redis_call *call)
+                          const char *more, const struct redis_call *call)
 {
     struct store_page *page = (struct store_page *)request;
     struct redis_keys keys;
@@ -27,8 +33,8 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
         wishes[n_wishes++] = 'g';
     if (page->wants_withdrawn)
         wishes[n_wishes++] = 'w';
-    if (is_read_only)
-        wishes[n_wishes++] = 'r';
+    if (more[0] != '\0')
+        wishes[n_wishes++] = more[0];
     struct span args[] = {
         keys.inbox,
         keys.meta,
@@ -51,13 +57,19 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
 enum err redis_page_send(struct redis_commands *commands, struct store_request *request,
                          const struct redis_call *call)
 {
-    return send_page(commands, request, false, call);
+    return send_page(commands, request, "", call);
+}
+
+enum err redis_page_send_whole(struct redis_commands *commands, struct store_request *request,
+                               const struct redis_call *call)
+{
+    return send_page(commands, request, "s", call);
 }
 
 enum err redis_page_send_read_only(struct redis_commands *commands, struct store_request *request,
                                    const struct redis_call *call)
 {
-    return send_page(commands, request, true, call);
+    return send_page(commands, request, "r", call);
 }
 
 /* --- the answer --- */
@@ -161,25 +173,32 @@ static bool count_changes(const struct redis_value *reply)
     return true;
 }
 
-/* Of page_fast.lua: no device, nothing waits. */
+/* Of page_fast.lua. */
 static bool take_short_answer(const struct redis_value *reply, struct store_page *page)
 {
     struct span text;
-    uint64_t numbers[3];
+    uint64_t numbers[5] = {0};
     struct epoch epoch = {{0}};
     bool is_unknown = redis_value_is(reply, REDIS_TEXT) && redis_value_text(reply, &text) &&
                       span_equal(text, SPAN_LITERAL(":"));
-    if (!is_unknown && !redis_answer_text(reply, numbers, 3, &epoch))
+    if (!is_unknown && !redis_answer_text(reply, numbers, 5, &epoch))
         return false;
     page->epoch = epoch;
-    page->head = is_unknown ? 0 : numbers[0];
-    page->acked = is_unknown ? 0 : numbers[1];
-    page->is_resumed = !is_unknown && numbers[2] != 0;
-    page->position = page->acked;
-    page->start = page->last = page->head;
+    page->head = page->last = numbers[0];
+    page->acked = page->position = numbers[1];
+    page->start = numbers[2];
+    page->is_resumed = numbers[3] != 0;
     page->has_devices = false;
+    page->as_of_ms = (int64_t)numbers[4];
     page->blocked_until_ms = 0;
-    return page->acked <= page->head;
+    return page->acked <= page->head && page->start <= page->head &&
+           page->head - page->start <= REDIS_ENTRIES_MAX;
+}
+
+bool redis_page_must_fetch(const struct redis_value *reply, const struct store_request *request)
+{
+    const struct store_page *page = (const struct store_page *)request;
+    return redis_value_is(reply, REDIS_TEXT) && page->start < page->head;
 }
 
 enum err redis_page_read(const struct redis_value *reply, struct store_request *request)

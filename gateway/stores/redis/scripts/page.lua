@@ -4,7 +4,6 @@
 --          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }, until
 --          when the user is blocked or 0: an arrival is then shown nothing, and makes nothing
 local CHUNK_READ = 64 -- entries read at once: a page of big ones ends long before a chunk of 1000
-local max_count, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local is_lost, expired, forgotten = 0, 0, 0
 
 local function bring_up_to_date()
@@ -55,7 +54,7 @@ if device ~= '' then
     position = devices[device] and math.max(acked, devices[device][1]) or acked
 end
 is_resumed = after <= head and (ARGV[2] == '' or ARGV[2] == epoch) -- a new epoch may have begun
-local start = is_resumed and after or position
+start = is_resumed and after or position
 
 local entries, size_of_page, covered = {}, 0, nil
 

@@ -1,5 +1,7 @@
 -- Reads the inbox from a position on. A user to whom nothing was ever pushed has no epoch yet.
--- Here as it nearly always is: nothing waits for a user without devices, or nothing was ever pushed.
+-- Here as it nearly always is: for a user without devices nothing waits, or what waits has room in a
+-- page, none of it has expired and no number is missing; or nothing was ever pushed. What waits is not
+-- read here: Lua would copy and hash all of it twice, so the node asks for it by HMGET (redis_entries.c).
 -- It stands before the functions of inbox.lua and common.lua and makes none itself, because Lua makes
 -- those anew for each call. What is not decided here goes on to page.lua.
 -- KEYS  5 block
@@ -7,10 +9,12 @@
 --       3 most entries  4 most bytes of data  5 known head  6 known epoch or ''  7 an epoch to begin
 --       8 device or ''  9 any of: a (an arrival, of the device if any), b (begin a user who is not there),
 --       g (tell why numbers are missing), w (tell all causes that are recorded), r (writes are refused:
---       only read; answers nothing where that is not enough)
--- Answers: ":" for a user never heard of; "HEAD:ACKED:RESUMED:", epoch, where the page is empty and
---          complete up to head, with 1 if it begins above ARGV[1]; what page.lua answers
+--       only read; answers nothing where that is not enough), s (read what waits in the script)
+-- Answers: ":" for a user never heard of; "HEAD:ACKED:START:RESUMED:TIME:", epoch, where all numbers
+--          above START wait, and with 1 if that is ARGV[1]; what page.lua answers
+local MAX_FETCHED = 512 -- as in redis_entries.h
 local device, wishes = ARGV[8], ARGV[9]
+local max_count, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local known_head, after = tonumber(ARGV[5]), tonumber(ARGV[1] ~= '' and ARGV[1] or NEVER)
 local is_resumed = after <= head and (ARGV[2] == '' or ARGV[2] == epoch)
 local is_arrival = string.find(wishes, 'a', 1, true)
@@ -26,8 +30,11 @@ local must_begin = is_arrival or string.find(wishes, 'b', 1, true)
 if not epoch and ARGV[6] == '' and not must_begin then -- whatever the known head: it is of no epoch
     return ':'
 end
-if is_known and device == '' and flags % HAS_KEYS == 0 and day == today and count == 0
+local start = is_resumed and after or acked
+if is_known and device == '' and flags % HAS_KEYS == 0 and day == today and not has_numbers
     and (known_head <= head or (ARGV[6] ~= '' and ARGV[6] ~= epoch))
-    and (is_resumed and after or acked) == head and not string.find(wishes, '[rw]') then
-    return string.format('%d:%d:%d:', head, acked, is_resumed and 1 or 0) .. epoch
+    and (start == head or (start >= edge and low > edge and now < due
+        and count <= math.min(max_count, MAX_FETCHED) and bytes <= max_bytes))
+    and (count == 0 or now < due) and not string.find(wishes, '[rws]') then
+    return string.format('%d:%d:%d:%d:%d:', head, acked, start, is_resumed and 1 or 0, now) .. epoch
 end
