@@ -43,13 +43,30 @@ void timer_init(struct timer *timer, void (*on_due)(struct timer *timer))
     timer->on_due = on_due;
 }
 
+static int64_t round_up(int64_t number, int64_t step)
+{
+    return (number + step - 1) / step * step;
+}
+
+/* Of how many slots only the last is used for a timer that many slots ahead. Each slot in use wakes
+ * the worker. */
+static int64_t grain_of(int64_t ahead)
+{
+    int64_t grain = 1;
+    int64_t near = TIMER_NEAR_MS / TIMER_SLOT_MS;
+    for (; ahead > near && grain < TIMER_LATEST_MS / TIMER_SLOT_MS; near *= 2)
+        grain *= 2;
+    return grain;
+}
+
 void timer_set(struct timers *timers, struct timer *timer, int64_t due_ms)
 {
     list_remove(&timer->link);
     /* Rounded up, so that it never fires early, and at the earliest the next slot. */
-    int64_t tick = (due_ms + TIMER_SLOT_MS - 1) / TIMER_SLOT_MS;
+    int64_t tick = round_up(due_ms, TIMER_SLOT_MS) / TIMER_SLOT_MS;
     if (tick <= timers->tick)
         tick = timers->tick + 1;
+    tick = round_up(tick, grain_of(tick - timers->tick));
     timer->due_ms = due_ms;
     size_t slot = slot_of(tick);
     list_append(&timers->slots[slot], &timer->link);

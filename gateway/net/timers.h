@@ -1,6 +1,8 @@
 /* A hashed timing wheel: 1024 slots of 16 ms, one link per timer, no allocation. A timer fires up
- * to one slot late, never early; if many are due at once, each turn of the reactor fires some of
- * them. It belongs to one reactor and its thread. */
+ * to one slot late, never early; one that is set more than TIMER_NEAR_MS ahead may be late by a
+ * 64th of that time, and by 128 ms at most. Each wake-up of an idle worker so serves the pings of
+ * many connections. If many timers are due at once, each turn of the reactor fires some of them. It
+ * belongs to one reactor and its thread. */
 #ifndef HERALD_NET_TIMERS_H
 #define HERALD_NET_TIMERS_H
 
@@ -9,7 +11,13 @@
 
 #include <stdint.h>
 
-enum { TIMER_SLOT_MS = 16, TIMER_SLOTS = 1024, TIMERS_AT_ONCE = 32 };
+enum {
+    TIMER_SLOT_MS = 16,
+    TIMER_SLOTS = 1024,
+    TIMER_NEAR_MS = 128 * TIMER_SLOT_MS,
+    TIMER_LATEST_MS = 8 * TIMER_SLOT_MS, /* the most by which a timer is late */
+    TIMERS_AT_ONCE = 32,
+};
 
 struct timer {
     struct list link; /* timer_init before the first use */

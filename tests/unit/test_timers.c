@@ -69,7 +69,7 @@ Test(timers, beyond_a_turn_of_the_wheel_wait_for_their_turn)
     for (int64_t now = 0; now < 40000; now += 16)
         timers_fire(timers, now);
     cr_assert_eq(probe.fired, 0);
-    timers_fire(timers, 40016);
+    timers_fire(timers, 40000 + TIMER_LATEST_MS);
     cr_assert_eq(probe.fired, 1);
     timers_free(timers);
 }
@@ -110,7 +110,7 @@ Test(timers, of_many_that_are_due_some_fire_at_a_time_and_the_oldest_first)
     for (int i = 0; i < MANY; i++)
         cr_assert_eq(probes[i].fired, i < MANY - 2);
     cr_expect_gt(timers_wait_ms(timers, 1000), 0);
-    timers_fire(timers, 5016);
+    timers_fire(timers, 5000 + TIMER_LATEST_MS);
     cr_expect_eq(probes[MANY - 2].fired, 1);
     cr_expect_eq(probes[MANY - 1].fired, 0);
     timers_free(timers);
@@ -128,5 +128,53 @@ Test(timers, may_set_themselves_again_inside_their_callback)
     timers_fire(timers, 64);
     cr_assert_eq(probe.fired, 2);
     cr_assert(!timer_is_set(&probe.timer));
+    timers_free(timers);
+}
+
+/* Looked at each millisecond. */
+static int64_t late_by(int64_t wait_ms)
+{
+    struct timers *timers = make(1000);
+    struct probe probe = {0};
+    int64_t now_ms = 1000;
+    timer_init(&probe.timer, on_due);
+    timer_set(timers, &probe.timer, 1000 + wait_ms);
+    while (probe.fired == 0 && now_ms < 1000 + wait_ms + 1000)
+        timers_fire(timers, ++now_ms);
+    timers_free(timers);
+    return now_ms - (1000 + wait_ms);
+}
+
+Test(timers, are_late_by_a_64th_of_their_time_at_most)
+{
+    for (int64_t wait_ms = 1; wait_ms < 40000; wait_ms += 37) {
+        int64_t late_ms = late_by(wait_ms);
+        int64_t most_ms = wait_ms / 64 > TIMER_SLOT_MS ? wait_ms / 64 : TIMER_SLOT_MS;
+        cr_assert_geq(late_ms, 0, "of %d ms", (int)wait_ms);
+        cr_assert_leq(late_ms, most_ms + TIMER_SLOT_MS, "of %d ms", (int)wait_ms);
+        cr_assert_leq(late_ms, TIMER_LATEST_MS, "of %d ms", (int)wait_ms);
+    }
+}
+
+/* As the pings of many idle connections are: each at a time of its own, all of them seconds ahead.
+ */
+Test(timers, that_are_far_ahead_share_their_wake_ups)
+{
+    enum { MANY = 1000, SPREAD_MS = 10000 };
+    static struct probe probes[MANY];
+    struct timers *timers = make(0);
+    int n_wakes = 0;
+    int wait_ms;
+    for (int i = 0; i < MANY; i++) {
+        timer_init(&probes[i].timer, on_due);
+        timer_set(timers, &probes[i].timer, SPREAD_MS + i * SPREAD_MS / MANY);
+    }
+    for (int64_t now_ms = 0; (wait_ms = timers_wait_ms(timers, now_ms)) >= 0; n_wakes++) {
+        now_ms += wait_ms;
+        timers_fire(timers, now_ms);
+    }
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(probes[i].fired, 1);
+    cr_expect_leq(n_wakes, 2 * SPREAD_MS / TIMER_LATEST_MS + 2);
     timers_free(timers);
 }
