@@ -122,6 +122,7 @@ enum err http_conn_take_body(struct http_conn *http_conn, const char **ret_detai
     if (error != ERR_OK)
         return error;
     http_conn->is_streaming = http_conn->was_streamed = true;
+    conn_set_bulk(&http_conn->conn, true); /* the owner wants it, and pauses what is too much */
     if (expects_word(http_conn) &&
         conn_write_bytes(&http_conn->conn, go_on, sizeof go_on - 1) != ERR_OK)
         conn_break(&http_conn->conn);

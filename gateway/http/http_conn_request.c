@@ -12,6 +12,9 @@
 
 #include <stdio.h>
 
+/* Of a turn's budget: so 16 requests of a port are served in a turn of a worker. */
+enum { REQUEST_COST_BYTES = 2 * CONN_READ_BYTES / 16 };
+
 void http_conn_expect_head(struct http_conn *http_conn)
 {
     size_t max_bytes = atomic_load(&http_conn_limits(http_conn)->max_head);
@@ -44,6 +47,7 @@ static void refuse_head(struct http_conn *http_conn)
 
 static void serve_request(struct http_conn *http_conn)
 {
+    conn_spend_turn(&http_conn->conn, REQUEST_COST_BYTES);
     http_conn_own_port(http_conn)->on_request(http_conn);
     if (http_conn->is_gone || http_conn->is_answered)
         return;
@@ -150,6 +154,7 @@ static void begin_next_request(struct http_conn *http_conn)
         return;
     }
     watch_for_head(http_conn);
+    conn_set_bulk(&http_conn->conn, false);
     if (http_conn->bytes.len > 0) {
         try_head(http_conn);
         settle(http_conn);
@@ -176,6 +181,10 @@ void http_conn_on_next(struct letter *letter)
 {
     struct http_conn *http_conn = CONTAINER_OF(letter, struct http_conn, next);
     const struct http_request_ops *ops = http_conn->ops;
+    if (!http_conn->is_gone && has_more_here(http_conn) && !conn_has_turn(&http_conn->conn)) {
+        mailbox_post(worker_mailbox(http_conn_worker(http_conn)), letter); /* in the next turn */
+        return;
+    }
     http_conn->is_next_posted = false;
     if (!http_conn->is_gone && !atomic_load(&http_conn_node(http_conn)->is_stopping)) {
         if (http_conn->is_answered && http_conn_unsent(http_conn) == 0)
@@ -254,6 +263,7 @@ static void take_request_bytes(struct http_conn *http_conn, const uint8_t *bytes
     } else if (http_conn->bytes.len > 0 || http_conn->is_waiting || http_conn->is_answered) {
         add_bytes(http_conn, bytes, len);
     } else {
+        conn_set_bulk(&http_conn->conn, false);
         http_conn->lent = (struct span){(const char *)bytes, len};
         try_head(http_conn);
     }

@@ -26,6 +26,11 @@ struct http_limits {
     atomic_uint max_head;                 /* bytes; HTTP_HEAD_MAX_BYTES at most */
 };
 
+/* The kinds of HTTP connections (conn.h). Sessions are of kind 0: so a push is written to its
+ * subscriber before it is answered, and neither port takes the turns of the other, or of sessions.
+ */
+enum { HTTP_KIND_SUBSCRIBERS = 1, HTTP_KIND_ADMIN = 2 };
+
 struct http_port {
     struct node *node;
     struct acceptor **acceptors; /* by the worker's index; NULL: there are none */
@@ -41,6 +46,7 @@ struct http_port {
     enum metric accepted;                   /* owner: what to count */
     enum metric accept_errors;              /* owner */
     void (*count_refused)(unsigned status); /* owner: requests refused, by status */
+    unsigned conn_kind;                     /* owner */
     bool heads_give_way; /* owner: at a full port, heads that are not complete make room */
     bool has_pages;      /* owner: pages ask here; what they are refused is logged for developers */
 

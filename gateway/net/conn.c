@@ -273,9 +273,9 @@ enum err conn_write_heap(struct conn *conn, void *bytes, size_t len)
     return out_queue_heap(out, bytes, len);
 }
 
-void conn_write_late(struct conn *conn)
+void conn_set_kind(struct conn *conn, unsigned kind)
 {
-    conn->watch.flags |= CONN_LATE;
+    conn->watch.flags = conn->watch.flags % CONN_KIND_UNIT + kind * CONN_KIND_UNIT;
 }
 
 void conn_break(struct conn *conn)
@@ -289,7 +289,7 @@ void conn_mark(struct conn *conn)
     if (!list_is_empty(&conn->dirty))
         return;
     struct conn_loop *loop = conn->loop;
-    list_append(conn->watch.flags & CONN_LATE ? &loop->late : &loop->dirty, &conn->dirty);
+    list_append(kind_of(conn) == 0 ? &loop->dirty : &loop->late, &conn->dirty);
     reactor_at_turn_end(conn->loop->reactor, &conn->loop->flush);
 }
 

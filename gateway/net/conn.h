@@ -41,11 +41,16 @@ enum {
     CONN_WORK_US_PER_MS = 500, /* work uses the share in proportion to its time */
 };
 
+/* Connections are of kinds, whose meaning is their owners'. Each kind has a budget of its own in a
+ * turn, so that a flood of one leaves every turn to the others. Kind 0, which a connection has at
+ * first, is flushed first. */
+enum { CONN_KINDS = 3 };
+
 /* The state that all connections of one thread share. */
 struct conn_loop {
     struct reactor *reactor;
     struct list dirty; /* connections with something to flush */
-    struct list late;  /* the same, flushed after these (conn_write_late) */
+    struct list late;  /* the same of other kinds than 0, flushed after these */
     struct reactor_task flush;
     struct handshakes handshakes;
     struct throttle throttle; /* for busy connections, which receive much at once */
@@ -54,22 +59,24 @@ struct conn_loop {
     struct out_queue *spare;  /* queues of the usual size, kept for the next writer */
     unsigned n_spare;
     uint8_t *read_buffer;
-    uint64_t read_turn; /* the turn that read_bytes belongs to */
-    size_t read_bytes;  /* read in that turn */
+    uint64_t read_turn;             /* the turn that the next two belong to */
+    size_t read_bytes[CONN_KINDS];  /* read in that turn, by the connection's kind */
+    size_t spent_bytes[CONN_KINDS]; /* used of its budget besides (conn_spend_turn) */
 };
 
 MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor);
 void conn_loop_fini(struct conn_loop *loop);
 
 enum {
-    CONN_BLOCKED = 1,   /* the socket accepts no more at the moment */
-    CONN_BROKEN = 2,    /* it ends at the end of the turn */
-    CONN_SHAKING = 4,   /* the handshake is not complete */
-    CONN_PAUSED = 8,    /* nothing more is read */
-    CONN_BUSY = 16,     /* waits in the throttle for its next read */
-    CONN_DEAF = 32,     /* nothing can be read before the socket accepts a write */
-    CONN_DEFERRED = 64, /* waits in the throttle to continue with the bytes that it has read */
-    CONN_LATE = 128,    /* flushed after the others (conn_write_late) */
+    CONN_BLOCKED = 1,     /* the socket accepts no more at the moment */
+    CONN_BROKEN = 2,      /* it ends at the end of the turn */
+    CONN_SHAKING = 4,     /* the handshake is not complete */
+    CONN_PAUSED = 8,      /* nothing more is read */
+    CONN_BUSY = 16,       /* waits in the throttle for its next read */
+    CONN_DEAF = 32,       /* nothing can be read before the socket accepts a write */
+    CONN_DEFERRED = 64,   /* waits in the throttle to continue with the bytes that it has read */
+    CONN_BULK = 128,      /* its reads are not throttled */
+    CONN_KIND_UNIT = 256, /* the bits above are its kind */
 };
 
 struct conn {
@@ -100,6 +107,12 @@ static inline bool conn_is_shaking(const struct conn *conn)
     return conn->watch.flags & CONN_SHAKING;
 }
 
+void conn_set_kind(struct conn *conn, unsigned kind);
+
+/* From now on its reads are not throttled: only the turn's budget of its kind bounds them. For what
+ * somebody trusted sends. */
+void conn_set_bulk(struct conn *conn, bool is_bulk);
+
 /* Passes bytes to on_bytes as if they had just arrived; the socket's previous owner had read them.
  * They may be modified; what is not taken is kept. */
 void conn_feed(struct conn *conn, uint8_t *bytes, size_t len);
@@ -107,6 +120,11 @@ void conn_feed(struct conn *conn, uint8_t *bytes, size_t len);
 /* The bytes that were read have caused more work than their number suggests; counts `bytes` more as
  * read in this turn. */
 void conn_count_read(struct conn *conn, size_t bytes);
+
+/* The same without counting them as read: work that is done now counts for the turn's budget of its
+ * kind like so many bytes. Ask conn_has_turn first where nothing was read for it. */
+void conn_spend_turn(struct conn *conn, size_t bytes);
+MUST_CHECK bool conn_has_turn(const struct conn *conn);
 
 /* Ask before work that few bytes cause, like verifying a signature. true: do it now. false: the
  * share of the busy connections is used up, and on_bytes must take nothing more. When the turn of
@@ -124,10 +142,6 @@ MUST_CHECK enum err conn_write_bytes(struct conn *conn, const void *bytes, size_
 
 /* Takes over bytes from malloc, `len` of them and not 0; on an error they are the caller's. */
 MUST_CHECK enum err conn_write_heap(struct conn *conn, void *bytes, size_t len);
-
-/* From now on it is flushed after all connections that are not late: an answer that is due in the
- * same turn as what it has caused goes out after that. */
-void conn_write_late(struct conn *conn);
 
 /* Ends the connection at the end of this turn (on_gone), as if it had broken. */
 void conn_break(struct conn *conn);

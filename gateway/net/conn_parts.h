@@ -43,6 +43,11 @@ static inline bool is_deaf(const struct conn *conn)
     return conn->watch.flags & CONN_DEAF;
 }
 
+static inline unsigned kind_of(const struct conn *conn)
+{
+    return conn->watch.flags / CONN_KIND_UNIT;
+}
+
 /* Updates epoll according to the flags. */
 void conn_watch_again(struct conn *conn);
 

@@ -6,7 +6,8 @@
  * is used up they wait in the throttle, and epoll does not watch them. Subscribers send little;
  * without this limit a flood would use whole cores, including the kernel's receive path, and delay
  * the pushes to others. Connections that receive less at once are not throttled. However many they
- * are, a turn reads at most READS_BYTES and one read more; the others stay ready for the next turn.
+ * are, a turn reads at most READS_BYTES of each kind and one read more; the others stay ready for
+ * the next turn.
  *
  * Work that few bytes cause uses the same share, by its time. When that is used up, the connection
  * is deferred: it waits in the throttle, is not read, and then continues with the bytes that it
@@ -116,19 +117,43 @@ struct span conn_rest(const struct conn *conn)
     return (struct span){(const char *)conn->rest->bytes, conn->rest->len};
 }
 
-static size_t read_in_this_turn(struct conn_loop *loop)
+static void count_turn(struct conn_loop *loop)
 {
     uint64_t turn = reactor_turns(loop->reactor);
-    if (turn != loop->read_turn) {
-        loop->read_turn = turn;
-        loop->read_bytes = 0;
-    }
-    return loop->read_bytes;
+    if (turn == loop->read_turn)
+        return;
+    loop->read_turn = turn;
+    memset(loop->read_bytes, 0, sizeof loop->read_bytes);
+    memset(loop->spent_bytes, 0, sizeof loop->spent_bytes);
+}
+
+/* Read in this turn by connections of its kind. */
+static size_t *read_bytes_of(const struct conn *conn)
+{
+    count_turn(conn->loop);
+    return &conn->loop->read_bytes[kind_of(conn)];
+}
+
+bool conn_has_turn(const struct conn *conn)
+{
+    return *read_bytes_of(conn) + conn->loop->spent_bytes[kind_of(conn)] < READS_BYTES;
+}
+
+void conn_spend_turn(struct conn *conn, size_t bytes)
+{
+    count_turn(conn->loop);
+    conn->loop->spent_bytes[kind_of(conn)] += bytes;
 }
 
 void conn_count_read(struct conn *conn, size_t bytes)
 {
-    conn->loop->read_bytes += bytes;
+    *read_bytes_of(conn) += bytes;
+}
+
+void conn_set_bulk(struct conn *conn, bool is_bulk)
+{
+    conn->watch.flags &= ~(uint32_t)CONN_BULK;
+    conn->watch.flags |= is_bulk ? CONN_BULK : 0;
 }
 
 static void stop_waiting(struct conn *conn)
@@ -254,7 +279,7 @@ static void continue_reading(struct conn *conn)
 /* Must the connection wait before it is read again? */
 static bool charge_conn(struct conn *conn, size_t bytes)
 {
-    if (!is_busy(conn) && bytes < BUSY_BYTES)
+    if (conn->watch.flags & CONN_BULK || (!is_busy(conn) && bytes < BUSY_BYTES))
         return false;
     bool is_used_up = throttle_charge(&conn->loop->throttle, READ_COST_BYTES + bytes);
     return bytes >= BUSY_BYTES && (is_used_up || is_busy(conn));
@@ -277,7 +302,7 @@ static void read_socket(struct conn *conn)
     struct transport_read got;
     enum transport_state state =
         conn->transport->ops->read(conn->transport, conn->watch.fd, buffer + kept, &got);
-    conn->loop->read_bytes += got.len + got.cost_bytes;
+    *read_bytes_of(conn) += got.len + got.cost_bytes;
     set_deaf(conn, state == TRANSPORT_WANTS_WRITE);
     if (state == TRANSPORT_MOVED)
         take_bytes(conn, buffer, kept, got.len);
@@ -294,7 +319,8 @@ static bool must_read_again(const struct conn *conn)
 
 static void read_now(struct conn *conn)
 {
-    size_t before = read_in_this_turn(conn->loop);
+    size_t *read_bytes = read_bytes_of(conn);
+    size_t before = *read_bytes;
     if (is_busy(conn)) /* the rest, which has its entry in the throttle, may be reallocated */
         throttle_leave(&conn->loop->throttle, &conn->rest->throttled);
     if (is_deferred(conn))
@@ -302,7 +328,7 @@ static void read_now(struct conn *conn)
     else
         read_socket(conn);
 
-    bool must_wait = charge_conn(conn, conn->loop->read_bytes - before);
+    bool must_wait = charge_conn(conn, *read_bytes - before);
     if (conn->watch.fd < 0)
         return;
     must_wait = must_wait || must_read_again(conn);
@@ -314,10 +340,10 @@ static void read_now(struct conn *conn)
 
 void conn_read(struct conn *conn)
 {
-    if (read_in_this_turn(conn->loop) >= READS_BYTES)
-        reactor_yield(conn->loop->reactor);
-    else
+    if (conn_has_turn(conn))
         read_now(conn);
+    else if (kind_of(conn) == 0)
+        reactor_yield(conn->loop->reactor);
 }
 
 void conn_read_in_turn(struct throttled *throttled)

@@ -15,6 +15,7 @@ static inline void plain_port_init(struct http_port *port, struct node *node,
     port->n_sockets = &node->n_sockets;
     port->is_ending = &node->is_draining;
     port->count_refused = refusals_count;
+    port->conn_kind = HTTP_KIND_SUBSCRIBERS;
     port->has_pages = true;
     port->limits.head_timeout_ms = port->limits.stall_timeout_ms = node->options->head_timeout;
     port->limits.idle_timeout_ms = 75000;

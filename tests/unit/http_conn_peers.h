@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEERS = 4 };
+#ifndef PEERS
+#define PEERS 4
+#endif
 
 static const struct options options = {
     .head_timeout = 10000, .max_head = HTTP_HEAD_USUAL_BYTES, .insecure = true};

@@ -320,13 +320,13 @@ static enum transport_state note_write(struct transport *transport, int fd,
     return transport_plain.ops->write(transport, fd, iovecs, n, ret_len);
 }
 
-Test(conn_fair, writes_a_late_connection_after_those_that_are_marked_after_it)
+Test(conn_fair, writes_other_kinds_after_the_first_though_they_were_marked_before)
 {
     static struct transport_ops noting;
     static struct transport transport = {&noting};
     noting = *transport_plain.ops;
     noting.write = note_write;
-    conn_write_late(&peers[1].conn);
+    conn_set_kind(&peers[1].conn, 1);
     for (int i = 0; i < 4; i++) {
         peers[i].conn.transport = &transport;
         cr_assert_eq(conn_write_bytes(&peers[i].conn, "x", 1), ERR_OK);
@@ -336,4 +336,55 @@ Test(conn_fair, writes_a_late_connection_after_those_that_are_marked_after_it)
     cr_assert_eq(n_written, 4);
     for (int i = 0; i < 4; i++)
         cr_expect_eq(written[i], peers[order[i]].conn.watch.fd);
+}
+
+/* ---- kinds, and what is not throttled ---- */
+
+static size_t taken_by(int first, int n)
+{
+    size_t sum = 0;
+    for (int i = first; i < first + n; i++)
+        sum += peers[i].n_taken;
+    return sum;
+}
+
+Test(conn_fair, has_a_budget_for_each_kind_in_a_turn)
+{
+    for (int i = 0; i < PEERS; i++) {
+        conn_set_kind(&peers[i].conn, (unsigned)i / 4);
+        fill(&peers[i]);
+    }
+    turn_after_ms(1);
+    for (int kind = 0; kind < CONN_KINDS; kind++)
+        cr_expect_eq(taken_by(4 * kind, 4), TURN_BYTES, "%d", kind);
+}
+
+Test(conn_fair, counts_work_for_the_budget_of_its_kind)
+{
+    conn_set_kind(&peers[1].conn, 1);
+    cr_assert(conn_has_turn(&peers[1].conn));
+    conn_spend_turn(&peers[1].conn, TURN_BYTES);
+    cr_expect_not(conn_has_turn(&peers[1].conn));
+    cr_expect(conn_has_turn(&peers[0].conn));
+    turn_after_ms(0);
+    cr_expect(conn_has_turn(&peers[1].conn), "it is another turn");
+}
+
+/* Time stands still, so the others wait in the throttle. */
+Test(conn_fair, does_not_throttle_a_connection_of_somebody_trusted)
+{
+    conn_set_kind(&peers[0].conn, 1);
+    conn_set_bulk(&peers[0].conn, true);
+    for (int i = 0; i < 4; i++)
+        fill(&peers[i]);
+    for (int turn = 0; turn < 4; turn++)
+        turn_after_ms(0);
+    cr_expect_eq(peers[0].n_taken, FILL_BYTES);
+    cr_expect_lt(taken_by(1, 3), 3 * FILL_BYTES);
+    conn_set_bulk(&peers[0].conn, false);
+    for (int turn = 0; turn < 8; turn++) {
+        fill(&peers[0]);
+        turn_after_ms(0);
+    }
+    cr_expect_lt(peers[0].n_taken, 2 * FILL_BYTES);
 }
