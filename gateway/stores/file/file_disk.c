@@ -19,12 +19,25 @@ static const uint64_t step_bytes = (uint64_t)1 << 20;
 /* A commit of one record writes a few pages, the way down the tree and the list of free pages. */
 static const uint64_t commit_bytes = (uint64_t)64 << 10;
 
+/* An open file keeps its numbers, so they are asked once. */
+static struct file_identity identify_file(int fd)
+{
+    struct stat stat_buf;
+    if (fstat(fd, &stat_buf) != 0)
+        return (struct file_identity){0};
+    return (struct file_identity){stat_buf.st_dev, stat_buf.st_ino};
+}
+
 enum err file_disk_open(struct file_disk *disk, int data_fd)
 {
     if (disk->data_fd >= 0)
         return ERR_OK;
     disk->data_fd = fcntl(data_fd, F_DUPFD_CLOEXEC, 0);
-    return disk->data_fd < 0 ? ERR_SYSTEM : ERR_OK;
+    if (disk->data_fd < 0)
+        return ERR_SYSTEM;
+    disk->data = identify_file(disk->data_fd);
+    disk->lock = identify_file(disk->lock_fd);
+    return ERR_OK;
 }
 
 void file_disk_close(struct file_disk *disk)
@@ -36,30 +49,41 @@ void file_disk_close(struct file_disk *disk)
 
 /* ---- is it still there? ---- */
 
-/* Does the name lead to the file that is open? */
-static enum err check_name(const char *path, const char *name, int fd, char *why)
+static void say_what_became(const char *path, const char *name, int fd, bool is_found, char *why)
 {
-    char full[PATH_MAX];
     struct stat opened;
-    struct stat found;
-    int len = snprintf(full, sizeof full, "%s/%s", path, name);
-    if (len < 0 || (size_t)len >= sizeof full || fstat(fd, &opened) != 0)
-        return ERR_OK; /* not to be known */
-    bool is_found = stat(full, &found) == 0;
-    if (!is_found && errno != ENOENT && errno != ENOTDIR)
-        return ERR_OK;
-    if (is_found && found.st_dev == opened.st_dev && found.st_ino == opened.st_ino)
-        return ERR_OK;
-    if (!is_found)
-        snprintf(why, STORE_WHY_MAX_BYTES, "%.160s/%s was %s while Herald ran: %s", path, name,
-                 opened.st_nlink == 0 ? "removed" : "moved",
-                 opened.st_nlink == 0 ? "restart Herald to begin anew"
-                                      : "move it back, or restart Herald to begin anew");
-    else
+    bool is_removed = fstat(fd, &opened) == 0 && opened.st_nlink == 0;
+    if (is_found)
         snprintf(why, STORE_WHY_MAX_BYTES,
                  "%.160s/%s was replaced by another file while Herald ran; restart Herald to use "
                  "that one",
                  path, name);
+    else
+        snprintf(why, STORE_WHY_MAX_BYTES, "%.160s/%s was %s while Herald ran: %s", path, name,
+                 is_removed ? "removed" : "moved",
+                 is_removed ? "restart Herald to begin anew"
+                            : "move it back, or restart Herald to begin anew");
+}
+
+/* Does the name lead to the file that is open? Asked before each commit: one system call. */
+static enum err check_name(const char *path, const char *name, int fd,
+                           struct file_identity identity, char *why)
+{
+    char full[PATH_MAX];
+    struct stat found;
+    size_t path_len = strlen(path);
+    size_t name_len = strlen(name);
+    if (path_len + name_len + 2 > sizeof full || identity.inode == 0)
+        return ERR_OK; /* not to be known */
+    memcpy(full, path, path_len);
+    full[path_len] = '/';
+    memcpy(full + path_len + 1, name, name_len + 1);
+    bool is_found = stat(full, &found) == 0;
+    if (!is_found && errno != ENOENT && errno != ENOTDIR)
+        return ERR_OK;
+    if (is_found && found.st_dev == identity.device && found.st_ino == identity.inode)
+        return ERR_OK;
+    say_what_became(path, name, fd, is_found, why);
     return ERR_STORE_UNAVAILABLE;
 }
 
@@ -67,8 +91,8 @@ enum err file_disk_check(const struct file_disk *disk, char *why)
 {
     if (disk->data_fd < 0)
         return ERR_OK;
-    enum err error = check_name(disk->path, "data.mdb", disk->data_fd, why);
-    return error == ERR_OK ? check_name(disk->path, "lock", disk->lock_fd, why) : error;
+    enum err error = check_name(disk->path, "data.mdb", disk->data_fd, disk->data, why);
+    return error == ERR_OK ? check_name(disk->path, "lock", disk->lock_fd, disk->lock, why) : error;
 }
 
 /* ---- room ---- */

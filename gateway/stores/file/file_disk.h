@@ -12,11 +12,21 @@
 #include "gateway/stores/file/file_lmdb.h"
 #include "gateway/stores/local/local_backing.h"
 
+#include <sys/types.h>
+
+/* Which file it is, wherever it stands. */
+struct file_identity {
+    dev_t device;
+    ino_t inode; /* 0: not known */
+};
+
 struct file_disk {
     const char *path; /* the directory; the owner's */
     int lock_fd;      /* of PATH/lock */
     int data_fd; /* of PATH/data.mdb, kept open so that its number is not given out again; -1: not
                     yet */
+    struct file_identity lock;
+    struct file_identity data;
     uint64_t ahead; /* bytes from the file's start that the disk has given blocks for */
     bool cannot_take_ahead;
 };
