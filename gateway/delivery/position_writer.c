@@ -1,5 +1,6 @@
 /* A client whose position has moved stands in a slot of a ring, and the timer runs slot after slot.
- * When the slot's time has come its positions are written, each in a request of its own.
+ * When the slot's time has come its positions are written, each in a request of its own, and all of
+ * them with one call of the store.
  *
  * A push takes the shared position along, so the user who is pushed before that needs no write:
  * what his next notification makes him acknowledge has its own time to wait. He is then due in a
@@ -32,6 +33,9 @@ struct position_writer {
     unsigned next;   /* the slot that is written next */
     unsigned n_marked;
     bool has_unlisted; /* there was no memory to put a client into its slot */
+    bool is_gathering; /* a slot is written: its positions go into the list */
+    struct store_ack *first;
+    struct store_ack *last;
 };
 
 /* One position on its way to the store. */
@@ -156,6 +160,32 @@ static void on_written(struct store_request *request)
     free(write); /* written, or of another epoch, which the next notification or page shows */
 }
 
+/* The positions of a slot go to the store in one call: one by one, the first would wake the store's
+ * thread, which would commit it alone. */
+static void hand_over(struct position_writer *writer, struct store_ack *ack)
+{
+    if (!writer->is_gathering) {
+        store_ack(writer->worker->node->store, ack);
+        return;
+    }
+    ack->request.next = NULL;
+    if (writer->first == NULL)
+        writer->first = ack;
+    else
+        writer->last->request.next = &ack->request;
+    writer->last = ack;
+}
+
+static void hand_over_gathered(struct position_writer *writer)
+{
+    struct store_ack *first = writer->first;
+    writer->is_gathering = false;
+    writer->first = NULL;
+    writer->last = NULL;
+    if (first != NULL)
+        store_ack_many(writer->worker->node->store, first);
+}
+
 void position_writer_write(struct client *client, struct position *position, uint64_t written)
 {
     struct span device = position_device(position);
@@ -176,7 +206,7 @@ void position_writer_write(struct client *client, struct position *position, uin
         .written = written,
     };
     position->stored = write->ack.seq;
-    store_ack(client->worker->node->store, &write->ack);
+    hand_over(client->worker->position_writer, &write->ack);
 }
 
 void position_writer_write_if_moved(struct client *client, struct position *position)
@@ -223,11 +253,13 @@ static void write_slot(struct position_writer *writer, unsigned index, bool may_
 {
     struct slot taken = writer->slots[index];
     writer->slots[index] = (struct slot){0};
+    writer->is_gathering = true;
     while (taken.n > 0) {
         struct client *client = taken.clients[--taken.n];
         write_client(writer, client, may_wait);
         writer->n_marked--;
     }
+    hand_over_gathered(writer);
     free(taken.clients);
 }
 

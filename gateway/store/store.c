@@ -55,6 +55,11 @@ void store_ack(struct store *store, struct store_ack *ack)
     submit_one(store, &ack->request, STORE_OP_ACK);
 }
 
+void store_ack_many(struct store *store, struct store_ack *first)
+{
+    store->ops->submit(store, &first->request, STORE_OP_ACK);
+}
+
 void store_peek(struct store *store, struct store_peek *peek)
 {
     submit_one(store, &peek->request, STORE_OP_PEEK);

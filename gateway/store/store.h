@@ -65,6 +65,7 @@ void store_page(struct store *store, struct store_page *page);
  * store_page. Any thread. */
 MUST_CHECK bool store_page_at_once(struct store *store, struct store_page *page);
 void store_ack(struct store *store, struct store_ack *ack);
+void store_ack_many(struct store *store, struct store_ack *first); /* as store_append_many */
 void store_peek(struct store *store, struct store_peek *peek);
 void store_look(struct store *store, struct store_look *look);
 void store_withdraw(struct store *store, struct store_withdraw *withdraw);

@@ -369,3 +369,19 @@ Test(positions, are_written_after_two_seconds_by_a_worker_that_stood_still)
     wait_ms(1 + TIMER_SLOT_MS);
     cr_expect_eq(n_written(), 2);
 }
+
+/* The store's thread is woken once for them, and commits them together. */
+Test(positions, of_one_slot_are_handed_over_in_one_call)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    subscriber_enter(&second, LEVEL_V1, "v", NULL);
+    push_all("u", 1);
+    push_all("v", 1);
+    acknowledge(&first, 1);
+    acknowledge(&second, 1);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 2);
+    cr_expect_eq(store_double_calls(STORE_OP_ACK), 1);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 2, "and once");
+}
