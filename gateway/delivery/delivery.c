@@ -1,5 +1,7 @@
-/* A push reaches the home worker as the client's letter. delivery_on_letter takes all that is in
- * the client's channel and gives it, one by one and in order, to each of the user's sessions. A
+/* A push that comes from another thread reaches the home worker as the client's letter.
+ * delivery_on_letter takes all that is in the client's channel and gives it, one by one and in
+ * order, to each of the user's sessions. A push that is made on the home worker itself
+ * (delivery_offer) is given to them at once, if nothing waits before it. A
  * session that is LIVE and has had the number before is written the notification at once. A session
  * whose tail is further back has missed a number, and reads the inbox again (replay.c); one that is
  * not LIVE gets it from a page, or from what replay_keep keeps. Notifications with ttl 0 have no
@@ -193,27 +195,35 @@ static void reread_all_sessions(struct client *client, enum missed missed)
     }
 }
 
+/* false: another epoch has begun. */
+static bool deliver_to_all(struct client *client, struct inbox_event event)
+{
+    if (!accept_event(client, event))
+        return false;
+    update_client(client, event);
+    LIST_FOR_EACH_SAFE(link, &client->sessions)
+    {
+        deliver_event(CONTAINER_OF(link, struct session, link), event);
+    }
+    return true;
+}
+
 static void deliver_taken(struct client *client, const struct channel *taken)
 {
     if (taken->has_overflowed)
         metrics_count(METRIC_CHANNEL_OVERFLOW);
-    for (uint32_t i = 0; i < taken->n; i++) {
-        struct inbox_event event = channel_at(taken, i);
-        if (!accept_event(client, event))
+    for (uint32_t i = 0; i < taken->n; i++)
+        if (!deliver_to_all(client, channel_at(taken, i)))
             return;
-        update_client(client, event);
-        LIST_FOR_EACH_SAFE(link, &client->sessions)
-        {
-            deliver_event(CONTAINER_OF(link, struct session, link), event);
-        }
-    }
 }
 
 void delivery_on_letter(struct letter *letter)
 {
     struct client *client = CONTAINER_OF(letter, struct client, letter);
+    struct worker *worker = client->worker;
     enum missed missed;
     struct channel *taken = client_map_take(map_of(client), client, &missed);
+    worker->is_delivering = true;
     if (client->is_removed) {
         free_client_later(client);
     } else {
@@ -222,5 +232,30 @@ void delivery_on_letter(struct letter *letter)
         if (missed != MISSED_NOTHING)
             reread_all_sessions(client, missed);
     }
+    worker->is_delivering = false;
     channel_free(taken);
+}
+
+/* The worker of this thread, if it may deliver now. */
+static struct worker *free_worker(const struct node *node)
+{
+    struct worker *worker = worker_here();
+    bool is_free = worker != NULL && worker->node == node && worker->answering == NULL &&
+                   !worker->is_delivering;
+    return is_free ? worker : NULL;
+}
+
+unsigned delivery_offer(struct node *node, struct span user_id, struct inbox_event event)
+{
+    struct worker *worker = free_worker(node);
+    struct client *client;
+    if (worker == NULL)
+        return client_map_offer(node->map, user_id, event);
+    unsigned online = client_map_offer_here(node->map, user_id, event, worker->index, &client);
+    if (client != NULL) {
+        worker->is_delivering = true;
+        deliver_to_all(client, event);
+        worker->is_delivering = false;
+    }
+    return online;
 }

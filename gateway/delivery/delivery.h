@@ -17,6 +17,12 @@ void delivery_free(struct worker *worker);
 MUST_CHECK enum err delivery_enter(struct session *session, struct span user_id,
                                    struct span device);
 
+/* Any thread. Gives the event to the user's sessions, and returns their number on this node; 0: the
+ * user is not online, or there was no room for an event without a number. On the thread of the
+ * user's home it is delivered inside the call, unless something that was offered before it waits,
+ * or a session is at work further up the stack. Otherwise it goes through the user's channel. */
+unsigned delivery_offer(struct node *node, struct span user_id, struct inbox_event event);
+
 /* The client map's on_letter: takes what was offered to the client, and delivers it. */
 void delivery_on_letter(struct letter *letter);
 

@@ -145,15 +145,36 @@ static enum err offer_event(struct client_map *map, struct client *client, struc
     return channel_offer(client->channel, event, map->channel_max_bytes);
 }
 
-unsigned client_map_offer(struct client_map *map, struct span user_id, struct inbox_event event)
+/* Lock held. Has the home worker taken all that was offered before? */
+static bool is_idle(const struct client *client)
+{
+    return client->channel == NULL && !client->is_posted && client->missed == MISSED_NOTHING;
+}
+
+/* Lock held; home worker. */
+static void raise_head(struct client *client, uint64_t seq)
+{
+    if (seq > client->head)
+        client->head = seq;
+}
+
+enum { NOWHERE = UINT32_MAX }; /* the index of no worker */
+
+unsigned client_map_offer_here(struct client_map *map, struct span user_id,
+                               struct inbox_event event, unsigned here, struct client **ret_client)
 {
     uint32_t hash = hash_user(user_id);
     struct shard *shard = shard_of(map, hash);
     struct mailbox *mailbox = NULL;
     unsigned online = 0;
+    *ret_client = NULL;
     pthread_mutex_lock(&shard->lock);
     struct client *client = *link_of(map, shard, hash, user_id);
-    if (client != NULL) {
+    if (client != NULL && home_of(map, hash) == here && is_idle(client)) {
+        raise_head(client, inbox_event_seq(event));
+        online = client->n_sessions;
+        *ret_client = client;
+    } else if (client != NULL) {
         enum err error = offer_event(map, client, event);
         /* A full channel has set has_overflowed, so the sessions will read the inbox. An event
          * without a number is dropped, and the result 0 reports that. */
@@ -163,6 +184,12 @@ unsigned client_map_offer(struct client_map *map, struct span user_id, struct in
     }
     unlock_and_ring(shard, mailbox);
     return online;
+}
+
+unsigned client_map_offer(struct client_map *map, struct span user_id, struct inbox_event event)
+{
+    struct client *client;
+    return client_map_offer_here(map, user_id, event, NOWHERE, &client);
 }
 
 unsigned client_map_count(struct client_map *map, struct span user_id)
@@ -319,10 +346,8 @@ struct channel *client_map_take(struct client_map *map, struct client *client,
     pthread_mutex_lock(&shard->lock);
     struct channel *taken = client->channel;
     client->channel = NULL;
-    for (uint32_t i = 0; taken != NULL && i < taken->n; i++) {
-        uint64_t seq = inbox_event_seq(channel_at(taken, i));
-        client->head = seq > client->head ? seq : client->head;
-    }
+    for (uint32_t i = 0; taken != NULL && i < taken->n; i++)
+        raise_head(client, inbox_event_seq(channel_at(taken, i)));
     if (taken != NULL && taken->has_overflowed)
         note_missed(client, MISSED_NOTIFICATIONS);
     *ret_missed = (enum missed)client->missed;

@@ -22,6 +22,11 @@ unsigned client_map_home(const struct client_map *map, struct span user_id); /* 
 /* Any thread. Queues in the user's channel and returns the number of the user's sessions on this
  * node; 0: not present, nothing was queued. */
 unsigned client_map_offer(struct client_map *map, struct span user_id, struct inbox_event event);
+/* The thread of the worker `here`. The same, but if that is the user's home and nothing waits for
+ * the user, nothing is queued: the head is raised, and the caller delivers the event to *ret_client
+ * now. Otherwise *ret_client is NULL. */
+unsigned client_map_offer_here(struct client_map *map, struct span user_id,
+                               struct inbox_event event, unsigned here, struct client **ret_client);
 /* Any thread. The number of the user's sessions on this node. */
 unsigned client_map_count(struct client_map *map, struct span user_id);
 /* Any thread. Records that events may have been missed; the next client_map_take reports it. */

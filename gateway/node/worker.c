@@ -106,9 +106,22 @@ undo_alloc:
     return error;
 }
 
+static _Thread_local struct worker *here;
+
+struct worker *worker_here(void)
+{
+    return here;
+}
+
+void worker_be_here(struct worker *worker)
+{
+    here = worker;
+}
+
 static void *run_worker(void *argument)
 {
     struct worker *worker = argument;
+    worker_be_here(worker);
     reactor_run(worker->reactor);
     return NULL;
 }

@@ -20,6 +20,12 @@ struct kicked_streams;
 /* The work, in microseconds, that a request counts for which asks the store at once. */
 enum { WORKER_ASK_US = 20 };
 
+/* The worker whose thread this is. NULL: it is another thread. */
+struct worker *worker_here(void);
+/* From now on this thread is the worker's; for tests, which have no thread for it. NULL: it is
+ * nobody's. */
+void worker_be_here(struct worker *worker);
+
 /* What all workers are ordered to do (worker_command_all); node->command_fns carries it out. */
 enum worker_command_kind {
     COMMAND_STORE_IS_BACK,
@@ -63,6 +69,7 @@ struct worker {
     size_t inflated_bytes; /* of the read under way */
 
     /* delivery/ (delivery_new) */
+    bool is_delivering; /* a client's sessions are being gone through */
     struct page_queue *page_queue;
     struct position_writer *position_writer;
     struct kicked_streams *kicked_streams;

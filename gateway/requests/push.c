@@ -13,6 +13,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/delivery.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/requests/requests.h"
 #include "proto/bytes/digest.h"
@@ -255,7 +256,7 @@ static void push_ephemeral(struct node *node, struct gateway_push *push, struct 
     for (size_t i = 0; i < push->n_targets; i++) {
         struct gateway_target *target = &push->targets[i];
         target->error = ERR_OK;
-        target->online = client_map_offer(node->map, target->user_id, inbox_event_of_note(note));
+        target->online = delivery_offer(node, target->user_id, inbox_event_of_note(note));
         target->nodes = target->online > 0 ? 1 : 0;
         count_target(target, METRIC_PUSH_DROPPED);
     }
@@ -302,7 +303,7 @@ void gateway_push_many(struct node *node, struct gateway_push *first)
 void push_on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
 {
     struct node *node = owner;
-    client_map_offer(node->map, user_id, event);
+    delivery_offer(node, user_id, event);
     push_waits_on_event(node, user_id, event);
 }
 

@@ -216,6 +216,9 @@ void sim_node_turn(struct sim *sim, unsigned skip_per_mille, unsigned late_worke
 void sim_node_crash(struct sim *sim); /* the node is gone; the store stays */
 void sim_node_drain(struct sim *sim);
 bool sim_node_is_draining(const struct sim *sim);
+/* What follows runs on the thread of the user's home, or on another one; worker_be_here(NULL) ends
+ * it. */
+void sim_node_come_from(struct sim *sim, struct span user_id);
 void sim_node_push(struct sim *sim, uint32_t ttl_s, size_t n_pad);
 void sim_node_repeat(struct sim *sim, uint32_t number); /* with its idempotency key */
 void sim_node_kick(struct sim *sim, unsigned user);

@@ -255,11 +255,18 @@ static void draw_keys(struct sim *sim, struct sim_push *push, uint32_t number)
     }
 }
 
+void sim_node_come_from(struct sim *sim, struct span user_id)
+{
+    worker_be_here(sim_chance(sim, 500) ? node_home(&sim->node, user_id) : NULL);
+}
+
 static void ask_push(struct sim *sim, struct sim_push *push)
 {
+    sim_node_come_from(sim, push->targets[0].user_id);
     sim_memory_scarce(sim);
     gateway_push(&sim->node, &push->push);
     sim_memory_plenty();
+    worker_be_here(NULL);
 }
 
 void sim_node_push(struct sim *sim, uint32_t ttl_s, size_t n_pad)

@@ -191,9 +191,11 @@ static void on_answer(struct store_request *request)
 
 static void hear(struct sim *sim, struct span user_id, struct inbox_event event)
 {
+    sim_node_come_from(sim, user_id);
     sim_memory_scarce(sim);
     push_on_inbox_event(&sim->node, user_id, event);
     sim_memory_plenty();
+    worker_be_here(NULL);
 }
 
 static void on_inbox_event(void *owner, struct span user_id, struct inbox_event event)

@@ -231,3 +231,40 @@ Test(client_map, visits_everyone_who_stays_once_while_it_grows)
     }
     client_map_free(map);
 }
+
+/* Only the home delivers by itself, and only what nothing waits before. */
+Test(client_map, lets_the_home_deliver_what_nothing_waits_before)
+{
+    struct client *client = enter("a");
+    struct client *found;
+    struct notification *note = ephemeral();
+    struct inbox_event event = inbox_event_of_note(note);
+    struct span user = SPAN_LITERAL("a");
+    unsigned here = client_map_home(map, user);
+    note->seq = 7;
+    cr_expect_eq(client_map_offer_here(map, user, event, here, &found), 1);
+    cr_expect_eq(found, client);
+    cr_expect_eq(client->head, 7);
+    cr_expect_eq(mailbox_deliver(&mailbox), 0);
+
+    cr_expect_eq(client_map_offer_here(map, user, event, 1 - here, &found), 1);
+    cr_expect_null(found);
+    cr_expect_eq(client_map_offer_here(map, user, event, here, &found), 1);
+    cr_expect_null(found, "one waits before it");
+    enum missed missed;
+    struct channel *taken = client_map_take(map, client, &missed);
+    cr_expect_eq(taken->n, 2);
+    channel_free(taken);
+    mailbox_deliver(&mailbox);
+
+    client_map_missed(map, user, MISSED_NOTIFICATIONS);
+    cr_expect_eq(client_map_offer_here(map, user, event, here, &found), 1);
+    cr_expect_null(found, "something was missed before it");
+    channel_free(client_map_take(map, client, &missed));
+    mailbox_deliver(&mailbox);
+    cr_expect_eq(client_map_offer_here(map, SPAN_LITERAL("nobody"), event, here, &found), 0);
+    cr_expect_null(found);
+    notification_unref(note);
+    leave(client);
+    client_map_free(map);
+}

@@ -1,5 +1,6 @@
 /* From a user's channel to the user's sessions. */
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/delivery.h"
 #include "gateway/requests/requests.h"
 #include "gateway/session/session_close.h"
 #include "tests/support/node_fixture.h"
@@ -199,4 +200,95 @@ Test(delivery, closes_the_oldest_session_of_a_user_who_has_too_many)
     subscriber_expect_close(&subscriber, 4508);
     cr_expect_eq(state_of(&other), READER_LIVE);
     cr_expect_eq(client_map_count(fixture.node.map, SPAN_LITERAL("u")), 1);
+}
+
+/* ---- on the home worker itself ---- */
+
+static unsigned offer(const char *data, uint64_t seq)
+{
+    struct client *client = client_map_find(fixture.node.map, SPAN_LITERAL("u"));
+    struct payload *payload = payload_new_keyed(span_of(data), SPAN_NONE);
+    int64_t now_ms = store_now_ms(fixture.node.store);
+    struct epoch epoch = seq == 0 ? (struct epoch){{0}} : client->epoch;
+    struct notification *note = notification_new(payload, epoch, seq, now_ms, now_ms + 60000);
+    unsigned online = delivery_offer(&fixture.node, SPAN_LITERAL("u"), inbox_event_of_note(note));
+    notification_unref(note);
+    payload_unref(payload);
+    return online;
+}
+
+static bool has_written(const struct subscriber *to)
+{
+    return conn_queued_bytes(&to->session->conn) > 0;
+}
+
+/* It needs no letter there, so the frame is written in the same turn. */
+Test(delivery, happens_inside_the_call_on_the_thread_of_the_home)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    subscriber_enter(&other, LEVEL_PLAIN, "u", NULL);
+    node_fixture_push("u", "1", 60);
+    subscriber_expect(&subscriber, WS_TEXT, "1");
+    subscriber_expect(&subscriber, WS_PING, "1");
+    worker_be_here(fixture.worker);
+    cr_expect_eq(offer("0", 0), 2);
+    cr_expect(has_written(&subscriber) && has_written(&other));
+    cr_expect_eq(offer("2", 2), 2);
+    worker_be_here(NULL);
+    const struct client *client = client_map_find(fixture.node.map, SPAN_LITERAL("u"));
+    cr_expect_eq(client->head, 2);
+    cr_expect_null(client->channel);
+    cr_expect_not(client->is_posted);
+    cr_expect_eq(offer("3", 3), 2);
+    cr_expect(client->is_posted, "from another thread it is a letter");
+    node_fixture_turn();
+    subscriber_expect(&subscriber, WS_TEXT, "0");
+    subscriber_expect(&subscriber, WS_TEXT, "2");
+    subscriber_expect(&subscriber, WS_TEXT, "3");
+    cr_expect_eq(state_of(&subscriber), READER_LIVE);
+}
+
+Test(delivery, on_the_thread_of_the_home_waits_for_what_was_offered_before)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    offer("1", 0);
+    worker_be_here(fixture.worker);
+    offer("2", 0);
+    cr_expect_not(has_written(&subscriber));
+    worker_be_here(NULL);
+    node_fixture_turn();
+    subscriber_expect(&subscriber, WS_TEXT, "1");
+    subscriber_expect(&subscriber, WS_TEXT, "2");
+}
+
+/* What a session does further up the stack must not be met halfway. */
+Test(delivery, on_the_thread_of_the_home_waits_for_a_session_that_is_at_work)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    worker_be_here(fixture.worker);
+    fixture.worker->answering = subscriber.session;
+    offer("1", 0);
+    cr_expect_not(has_written(&subscriber));
+    fixture.worker->answering = NULL;
+    node_fixture_turn();
+    subscriber_expect(&subscriber, WS_TEXT, "1");
+    fixture.worker->is_delivering = true;
+    offer("2", 0);
+    cr_expect_not(has_written(&subscriber));
+    fixture.worker->is_delivering = false;
+    worker_be_here(NULL);
+    node_fixture_turn();
+    subscriber_expect(&subscriber, WS_TEXT, "2");
+}
+
+Test(delivery, on_the_thread_of_the_home_of_others_or_to_nobody_is_as_anywhere)
+{
+    worker_be_here(fixture.worker);
+    struct payload *payload = payload_new(SPAN_LITERAL("1"));
+    struct notification *note = notification_new(payload, (struct epoch){{0}}, 0, 1, 0);
+    cr_expect_eq(delivery_offer(&fixture.node, SPAN_LITERAL("nobody"), inbox_event_of_note(note)),
+                 0);
+    worker_be_here(NULL);
+    notification_unref(note);
+    payload_unref(payload);
 }
