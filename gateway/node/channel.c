@@ -49,28 +49,35 @@ static bool can_extend(const struct inbox_event *last, struct epoch epoch, uint6
            epoch_equal(last->withdrawal->epoch, epoch);
 }
 
-/* For a notification that does not fit: queues a withdrawal of the number that it has replaced,
- * unless memory is short or there are too many withdrawals. */
-static void withdraw_replaced(struct channel *channel, struct inbox_event event)
+/* Queues a withdrawal of a number that was replaced. false: memory is short, or there are too many.
+ */
+static bool queue_replaced(struct channel *channel, struct epoch epoch, uint64_t replaced)
 {
-    uint64_t replaced = replaced_by(event);
-    if (replaced == 0)
-        return;
     struct inbox_event *last = channel->n == 0 ? NULL : slot_of(channel, channel->n - 1);
-    bool is_longer = can_extend(last, event.note->epoch, replaced);
+    bool is_longer = can_extend(last, epoch, replaced);
     if (!is_longer && channel->n_shed == CHANNEL_WITHDRAWALS_MAX)
-        return;
-    struct withdrawal *made = withdrawal_new(
-        event.note->epoch, is_longer ? last->withdrawal->from : replaced, replaced, GAP_COLLAPSED);
-    if (made == NULL)
-        return;
-    if (is_longer) {
+        return false;
+    struct withdrawal *made = withdrawal_new(epoch, is_longer ? last->withdrawal->from : replaced,
+                                             replaced, GAP_COLLAPSED);
+    bool is_queued = made != NULL;
+    if (is_queued && is_longer) {
         inbox_event_unref(*last);
         last->withdrawal = withdrawal_ref(made);
-    } else if (append_event(channel, inbox_event_of_withdrawal(made)) == ERR_OK) {
-        channel->n_shed++;
+    } else if (is_queued) {
+        is_queued = append_event(channel, inbox_event_of_withdrawal(made)) == ERR_OK;
+        channel->n_shed += is_queued;
     }
     withdrawal_unref(made);
+    return is_queued;
+}
+
+/* For an event that does not fit: what it withdraws must not be forgotten. */
+static void keep_withdrawn(struct channel *channel, struct inbox_event event)
+{
+    uint64_t replaced = replaced_by(event);
+    if (event.kind == INBOX_WITHDRAWAL ||
+        (replaced != 0 && !queue_replaced(channel, event.note->epoch, replaced)))
+        channel->has_lost_withdrawn = true;
 }
 
 enum err channel_offer(struct channel *channel, struct inbox_event event, uint32_t max_bytes)
@@ -82,19 +89,19 @@ enum err channel_offer(struct channel *channel, struct inbox_event event, uint32
     if (error == ERR_OK)
         return ERR_OK;
     channel->has_overflowed |= inbox_event_seq(event) != 0;
-    withdraw_replaced(channel, event);
+    keep_withdrawn(channel, event);
     return error;
 }
 
 void channel_shed(struct channel *channel)
 {
-    struct channel left = {.n_shed = channel->n_shed, .has_overflowed = channel->has_overflowed};
+    struct channel left = {.n_shed = channel->n_shed,
+                           .has_overflowed = channel->has_overflowed,
+                           .has_lost_withdrawn = channel->has_lost_withdrawn};
     for (uint32_t i = 0; channel->has_withdrawn && i < channel->n; i++) {
         struct inbox_event event = channel_at(channel, i);
-        if (event.kind == INBOX_NOTIFICATION)
-            withdraw_replaced(&left, event);
-        else if (append_event(&left, event) != ERR_OK)
-            break; /* out of memory: the others are left out */
+        if (event.kind == INBOX_NOTIFICATION || append_event(&left, event) != ERR_OK)
+            keep_withdrawn(&left, event);
     }
     channel_clear(channel);
     *channel = left;

@@ -15,11 +15,12 @@ struct channel {
     struct inbox_event first; /* most channels have one event, which needs no array */
     struct inbox_event *more;
     uint32_t n;
-    uint32_t cap;        /* of more */
-    uint32_t bytes;      /* of the data, and CHANNEL_NOTE_BYTES per notification */
-    bool has_overflowed; /* an event did not fit since the last take */
-    bool has_withdrawn;  /* it has withdrawals, or notifications that replace others */
-    uint16_t n_shed;     /* withdrawals made from notifications that did not fit */
+    uint32_t cap;            /* of more */
+    uint32_t bytes;          /* of the data, and CHANNEL_NOTE_BYTES per notification */
+    bool has_overflowed;     /* an event did not fit since the last take */
+    bool has_withdrawn;      /* it has withdrawals, or notifications that replace others */
+    bool has_lost_withdrawn; /* some that did not fit are not in it */
+    uint16_t n_shed;         /* withdrawals made from notifications that did not fit */
 };
 
 /* What a notification adds to `bytes` besides its data: its own memory and its slot in the
@@ -29,7 +30,8 @@ enum { CHANNEL_NOTE_BYTES = 128 };
 /* Queues an event. ERR_OK: the channel has added a reference. ERR_FULL: the channel would exceed
  * max_bytes (one notification always fits, and so do withdrawals). Then a notification with a
  * number sets has_overflowed, and one that replaces another leaves a withdrawal (up to
- * CHANNEL_WITHDRAWALS_MAX; adjacent ones are merged). ERR_NO_MEMORY: as ERR_FULL. */
+ * CHANNEL_WITHDRAWALS_MAX; adjacent ones are merged). ERR_NO_MEMORY: as ERR_FULL. Where a
+ * withdrawal could not be left, has_lost_withdrawn is set. */
 enum { CHANNEL_WITHDRAWALS_MAX = 1000 };
 MUST_CHECK enum err channel_offer(struct channel *channel, struct inbox_event event,
                                   uint32_t max_bytes);

@@ -349,7 +349,7 @@ struct channel *client_map_take(struct client_map *map, struct client *client,
     for (uint32_t i = 0; taken != NULL && i < taken->n; i++)
         raise_head(client, inbox_event_seq(channel_at(taken, i)));
     if (taken != NULL && taken->has_overflowed)
-        note_missed(client, MISSED_NOTIFICATIONS);
+        note_missed(client, taken->has_lost_withdrawn ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
     *ret_missed = (enum missed)client->missed;
     client->missed = MISSED_NOTHING;
     client->is_posted = false;

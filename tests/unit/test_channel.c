@@ -114,9 +114,11 @@ Test(channel, makes_one_withdrawal_of_what_replaces_each_other_in_turn)
     cr_assert_eq(channel.n, 2);
     cr_assert_eq(channel_at(&channel, 1).withdrawal->from, 7);
     cr_assert_eq(channel_at(&channel, 1).withdrawal->to, 4998);
+    cr_assert_not(channel.has_lost_withdrawn);
     for (uint64_t seq = 5000; seq < 20000; seq += 2)
         offer(&channel, replacing(seq, seq - 2), ERR_FULL);
     cr_assert_eq(channel.n, 1 + CHANNEL_WITHDRAWALS_MAX);
+    cr_assert(channel.has_lost_withdrawn, "the others are not in it");
     channel_clear(&channel);
 }
 

@@ -252,19 +252,50 @@ Test(client_map, lets_the_home_deliver_what_nothing_waits_before)
     cr_expect_eq(client_map_offer_here(map, user, event, here, &found), 1);
     cr_expect_null(found, "one waits before it");
     enum missed missed;
+    mailbox_deliver(&mailbox);
     struct channel *taken = client_map_take(map, client, &missed);
     cr_expect_eq(taken->n, 2);
     channel_free(taken);
-    mailbox_deliver(&mailbox);
 
     client_map_missed(map, user, MISSED_NOTIFICATIONS);
     cr_expect_eq(client_map_offer_here(map, user, event, here, &found), 1);
     cr_expect_null(found, "something was missed before it");
-    channel_free(client_map_take(map, client, &missed));
     mailbox_deliver(&mailbox);
+    channel_free(client_map_take(map, client, &missed));
     cr_expect_eq(client_map_offer_here(map, SPAN_LITERAL("nobody"), event, here, &found), 0);
     cr_expect_null(found);
     notification_unref(note);
+    leave(client);
+    client_map_free(map);
+}
+
+/* More than fit, each of which has replaced another one. */
+static void offer_replacing(unsigned n)
+{
+    struct payload *payload = payload_new(SPAN_LITERAL("1"));
+    for (uint64_t seq = 2; seq <= 2 * n; seq += 2) {
+        struct notification *note =
+            notification_new(payload, (struct epoch){"abcdefgh"}, seq, 1, 2);
+        note->replaces = seq - 1;
+        client_map_offer(map, SPAN_LITERAL("a"), inbox_event_of_note(note));
+        notification_unref(note);
+    }
+    payload_unref(payload);
+}
+
+/* A channel that could not keep what was withdrawn says so: pages alone would not show it. */
+Test(client_map, reports_withdrawals_that_did_not_fit_as_missed)
+{
+    struct client *client = enter("a");
+    enum missed missed;
+    offer_replacing(CHANNEL_WITHDRAWALS_MAX / 2);
+    mailbox_deliver(&mailbox);
+    channel_free(client_map_take(map, client, &missed));
+    cr_expect_eq(missed, MISSED_NOTIFICATIONS);
+    offer_replacing(CHANNEL_WITHDRAWALS_MAX + 100);
+    mailbox_deliver(&mailbox);
+    channel_free(client_map_take(map, client, &missed));
+    cr_expect_eq(missed, MISSED_WITHDRAWALS);
     leave(client);
     client_map_free(map);
 }
