@@ -93,3 +93,22 @@ Test(file_stale, a_run_is_due_by_records_and_by_bytes)
     cr_assert(file_stale_is_run_due(&stale));
     file_stale_clear(&stale);
 }
+
+/* So a run has left before the next one is due, whatever the groups are, and large data does not
+ * wait for much that is small. */
+Test(file_stale, more_leaves_with_a_group_than_it_can_make_stale)
+{
+    struct file_stale stale = {0};
+    add(&stale, 1);
+    cr_assert_eq(file_stale_share(&stale, 0), FILE_STALE_ALONE);
+    for (size_t n_changes = 1; n_changes < 100000; n_changes *= 3)
+        cr_assert_gt(file_stale_share(&stale, n_changes), 2 * n_changes);
+    for (uint64_t key = 2; key < 67; key++)
+        cr_assert_eq(file_stale_add(&stale, key, 0, 1 << 20), ERR_OK);
+    cr_assert_eq(file_stale_share(&stale, 1), FILE_STALE_HURRY);
+    cr_assert_eq(file_stale_begin_run(&stale), ERR_OK);
+    cr_assert_eq(file_stale_take(&stale).key, 1);
+    cr_assert_eq(file_stale_take(&stale).key, 2);
+    cr_assert_lt(file_stale_share(&stale, 1), FILE_STALE_ALONE, "two runs' bytes are left");
+    file_stale_clear(&stale);
+}

@@ -231,10 +231,45 @@ static void pass_seconds(uint64_t n)
     }
 }
 
+/* One group: the second push carries what the first acknowledgement may have moved already, and the
+ * newest may be cancelled, or acknowledged, in the group that numbers it. */
+static void do_much_at_once(int user)
+{
+    struct append_call pushes[2];
+    struct ack_call acks[2];
+    struct withdraw_call cancels[2];
+    struct store_target targets[2];
+    uint64_t head = known[user].head;
+    if (head == 0)
+        return;
+    for (int i = 0; i < 2; i++) {
+        targets[i] = target_of(user);
+        targets[i].known_acked = head - pick(2);
+        append_start(running, &pushes[i],
+                     (struct store_append){.payload = payload_new(SPAN_LITERAL("{}")),
+                                           .ttl_s = 60,
+                                           .n_targets = 1,
+                                           .targets = &targets[i]});
+        withdraw_begin(running, &cancels[i],
+                       (struct store_withdraw){.user_id = span_of(users[user]),
+                                               .epoch = known[user].epoch,
+                                               .seq = head + pick(3)});
+        ack_begin(running, &acks[i], users[user], known[user].epoch, head + pick(2));
+    }
+    store_local_turn(running);
+    for (int i = 0; i < 2; i++) {
+        append_end(&pushes[i]);
+        call_wait(&cancels[i].call);
+        call_wait(&acks[i].call);
+        learn(user, &targets[i]);
+    }
+    known[user].seen = head;
+}
+
 static void do_something(void)
 {
     int user = (int)pick(USERS);
-    uint64_t what = pick(40);
+    uint64_t what = pick(44);
     if (what < 14)
         push(user, NULL, 60);
     else if (what < 16)
@@ -257,8 +292,10 @@ static void do_something(void)
         withdraw(user, true);
     else if (what < 37 && pick(3) == 0)
         push_after_a_loss(user);
-    else
+    else if (what < 40)
         pass_seconds(1 + pick(3));
+    else
+        do_much_at_once(user);
 }
 
 /* ---- what is in the file at last ---- */

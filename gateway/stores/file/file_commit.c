@@ -130,9 +130,6 @@ static enum err write_group(void *owner, struct file_lmdb *lmdb)
 
 /* ---- what leaves ---- */
 
-/* With a group, beside twice what it changes; with none. */
-enum { STALE_BESIDE = 32, STALE_ALONE = 256 };
-
 static enum err drop_key(struct file_backing *file, uint64_t key)
 {
     if (file->n_drops == file->cap_drops) {
@@ -180,7 +177,7 @@ static size_t stale_share(const struct file_backing *file, const struct group *g
     size_t n_written = group->n_users + file->n_drops;
     if (file->is_tight)
         return file->backing.full_changes > n_written ? file->backing.full_changes - n_written : 0;
-    return n_changes == 0 ? STALE_ALONE : STALE_BESIDE + 2 * n_changes;
+    return file_stale_share(&file->stale, n_changes);
 }
 
 static enum err drop_stale_share(struct file_backing *file, const struct group *group)

@@ -18,6 +18,7 @@ struct file_backing {
     uint64_t next_key;      /* from 1: in the index 0 is none */
     uint64_t probe_key;     /* of the PROBE record; 0: there is none */
     uint64_t max_bytes;     /* 0: no limit */
+    bool has_lost_stale;    /* some is in the file and no longer known as stale: a scan finds it */
     bool is_tight;          /* the disk gave no room when it was last asked */
     unsigned n_quiet_s;     /* seconds since a run of stale records began */
     struct file_shared shared;

@@ -26,6 +26,13 @@ bool file_stale_is_run_due(const struct file_stale *stale)
     return stale->n_young >= FILE_STALE_RUN || stale->bytes >= FILE_STALE_RUN_BYTES;
 }
 
+size_t file_stale_share(const struct file_stale *stale, size_t n_changes)
+{
+    if (stale->bytes > 2 * (uint64_t)FILE_STALE_RUN_BYTES)
+        return FILE_STALE_HURRY;
+    return n_changes == 0 ? FILE_STALE_ALONE : FILE_STALE_BESIDE + 2 * n_changes;
+}
+
 /* ---- in the order of the keys ---- */
 
 /* By one digit of the key; records that are equal in it keep their order. */

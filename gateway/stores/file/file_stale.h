@@ -17,6 +17,10 @@
 /* A run begins when this many records, or that many bytes of data, have become stale. */
 enum { FILE_STALE_RUN = 65536, FILE_STALE_RUN_BYTES = 32 << 20 };
 
+/* How many records of a run leave with a group: twice what it changes and some more; with none; and
+ * while there are more than two runs' bytes, because the data was small before and is large now. */
+enum { FILE_STALE_BESIDE = 32, FILE_STALE_ALONE = 256, FILE_STALE_HURRY = 8192 };
+
 struct file_stale_record {
     uint64_t key;
     uint32_t distance; /* of a REF; else 0 */
@@ -40,6 +44,9 @@ MUST_CHECK enum err file_stale_add(struct file_stale *stale, uint64_t key, uint3
 
 /* Have so many become stale that a run is worth while? */
 bool file_stale_is_run_due(const struct file_stale *stale);
+
+/* How many of the run may leave with a group that makes this many changes. */
+size_t file_stale_share(const struct file_stale *stale, size_t n_changes);
 
 /* All that wait leave in one run, with what is left of the present one. ERR_NO_MEMORY: they wait
  * on. */

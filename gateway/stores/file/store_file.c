@@ -43,6 +43,7 @@ static void drop_stale(struct file_backing *file)
     enum err error = file_commit_begin_run(file);
     for (int i = 0; i < STALE_COMMITS && error == ERR_OK && file_stale_has_run(&file->stale); i++)
         error = file_commit_group(file, &none);
+    file->has_lost_stale = error != ERR_OK;
 }
 
 static enum err file_take_room(struct backing *backing, uint64_t more_bytes, char *why)
@@ -155,7 +156,7 @@ static enum err file_commit(struct backing *backing, struct group *group, char *
     if (file_disk_check(&file->disk, why) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     backing->wants_commit = false;
-    enum err error = file_commit_group(file, group);
+    enum err error = file->has_lost_stale ? ERR_STORE_UNAVAILABLE : file_commit_group(file, group);
     if (error == ERR_OK)
         return ERR_OK;
     explain_write_error(file, error, why);
@@ -257,6 +258,7 @@ static enum err file_rebuild(struct backing *backing, struct local_index *index,
     struct file_keys keys = {0};
     if (file_scan(file->lmdb, index, &file->shared, &file->stale, &keys, why_lmdb,
                   sizeof why_lmdb) == ERR_OK) {
+        file->has_lost_stale = false;
         file->next_key = keys.next;
         file->probe_key = keys.probe;
         return ERR_OK;
