@@ -74,8 +74,9 @@ void mailbox_ring(struct mailbox *mailbox)
 void mailbox_release(void)
 {
     held.is_held = false;
-    while (held.n > 0)
-        write_wake_up(held.mailboxes[--held.n]);
+    for (unsigned i = 0; i < held.n; i++)
+        write_wake_up(held.mailboxes[i]);
+    held.n = 0;
 }
 
 void mailbox_post(struct mailbox *mailbox, struct letter *letter)

@@ -39,9 +39,9 @@ MUST_CHECK bool mailbox_put(struct mailbox *mailbox, struct letter *letter);
 void mailbox_ring(struct mailbox *mailbox);
 
 /* For a sender that posts many letters at one moment, to many receivers: from mailbox_hold on the
- * wake-ups of this thread wait, and mailbox_release makes them, one for each receiver. Between the
- * two the sender must not wait for a receiver, and should do little: other senders' letters may
- * wait for the same wake-up. */
+ * wake-ups of this thread wait, and mailbox_release makes them in their order, one for each
+ * receiver. Between the two the sender must not wait for a receiver, and should do little: other
+ * senders' letters may wait for the same wake-up. */
 void mailbox_hold(void);
 void mailbox_release(void);
 

@@ -320,13 +320,17 @@ static void count_group(const struct group *group)
  * would wake, find one, and sleep again. What waits for the others waits for at most this many. */
 enum { REPORTS_A_WAKE_UP = 32 };
 
-static void count_report(struct local_core *core)
+static void make_wake_ups(struct local_core *core)
 {
-    if (++core->n_held < REPORTS_A_WAKE_UP)
-        return;
     core->n_held = 0;
     mailbox_release();
     mailbox_hold();
+}
+
+static void count_report(struct local_core *core)
+{
+    if (++core->n_held == REPORTS_A_WAKE_UP)
+        make_wake_ups(core);
 }
 
 static void report_event(struct local_core *core, struct span user_id, struct inbox_event event)
@@ -353,6 +357,7 @@ static void report_group(struct local_core *core)
         if (i < group->n_puts)
             report_event(core, group->puts[i].user_id, inbox_event_of_note(group->puts[i].note));
     }
+    make_wake_ups(core); /* subscribers before publishers */
 }
 
 static bool commit_group(struct local_core *core)
