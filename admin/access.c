@@ -1,3 +1,7 @@
+/* What a file said is a struct access_file: its keys, and the account of each. The newest is
+ * replaced by a reload; each thread holds a reference to the one that it has seen last, and looks
+ * at each request whether it still is the newest. So only the first request after a reload takes
+ * the lock. Accounts outlive the files, because requests under way count in them. */
 #include "admin/access.h"
 
 #include "gateway/base/clock.h"
@@ -11,37 +15,80 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+struct access_file {
+    atomic_uint refs; /* changed under the lock */
+    struct keys *keys;
+    struct access_account *accounts[]; /* of each key */
+};
+
 struct access {
     struct watched_file file; /* path empty: no keys; used by the reloading thread alone */
     int64_t max_per_second;
-    pthread_mutex_t lock; /* for what follows; held while keys are compared */
-    struct keys *keys;
-    struct rate *rates; /* one per key; NULL: no limit */
+    struct access_account keyless;
+    struct access_account *accounts; /* the reloading thread's */
+    pthread_mutex_t lock;            /* for `refs` of files, and for `newest` where it is changed */
+    _Atomic(struct access_file *) newest;
 };
 
-static enum err make_rates(const struct access *access, const struct keys *keys,
-                           struct rate **ret_rates)
+static void unref_file(struct access_file *file)
 {
-    *ret_rates = NULL;
-    if (access->max_per_second == 0)
-        return ERR_OK;
-    *ret_rates = calloc(keys->n, sizeof **ret_rates);
-    return *ret_rates == NULL ? ERR_NO_MEMORY : ERR_OK;
+    if (file == NULL || atomic_fetch_sub(&file->refs, 1) != 1)
+        return;
+    free(file->keys);
+    free(file);
 }
 
-static enum err read_keys(struct access *access, struct keys **ret_keys, struct rate **ret_rates,
-                          char *why, size_t why_cap)
+/* The account of a key that was seen before, or a new one; NULL: out of memory. */
+static struct access_account *account_of(struct access *access, const struct key *key)
+{
+    for (struct access_account *at = access->accounts; at != NULL; at = at->next) {
+        if (memcmp(at->digest, key->digest, DIGEST_LEN) == 0)
+            return at;
+    }
+    struct access_account *account = calloc(1, sizeof *account);
+    if (account == NULL)
+        return NULL;
+    memcpy(account->digest, key->digest, DIGEST_LEN);
+    account->next = access->accounts;
+    access->accounts = account;
+    return account;
+}
+
+/* Takes over the keys. */
+static enum err make_file(struct access *access, struct keys *keys, struct access_file **ret_file)
+{
+    struct access_file *file = malloc(sizeof *file + keys->n * sizeof file->accounts[0]);
+    if (file == NULL) {
+        free(keys);
+        return ERR_NO_MEMORY;
+    }
+    atomic_init(&file->refs, 1);
+    file->keys = keys;
+    for (size_t i = 0; i < keys->n; i++) {
+        file->accounts[i] = account_of(access, &keys->keys[i]);
+        if (file->accounts[i] == NULL) {
+            unref_file(file);
+            return ERR_NO_MEMORY;
+        }
+    }
+    *ret_file = file;
+    return ERR_OK;
+}
+
+static enum err read_file(struct access *access, struct access_file **ret_file, char *why,
+                          size_t why_cap)
 {
     struct buf text;
+    struct keys *keys;
     char detail[200];
     buf_init(&text, WATCHED_FILE_MAX_BYTES);
     enum err error = watched_file_read(&access->file, &text, why, why_cap);
     if (error == ERR_OK) {
-        error = keys_read(buf_span(&text), ret_keys, detail, sizeof detail);
+        error = keys_read(buf_span(&text), &keys, detail, sizeof detail);
         if (error != ERR_OK)
             snprintf(why, why_cap, "%s: %s", access->file.path, detail);
         else
-            error = make_rates(access, *ret_keys, ret_rates);
+            error = make_file(access, keys, ret_file);
         if (error == ERR_NO_MEMORY)
             snprintf(why, why_cap, "out of memory");
     }
@@ -74,12 +121,14 @@ enum err access_open(const char *path, int64_t max_per_second, struct access **r
     access->file.path = path;
     access->max_per_second = max_per_second;
     if (path[0] != '\0') {
-        enum err error = read_keys(access, &access->keys, &access->rates, detail, sizeof detail);
+        struct access_file *file;
+        enum err error = read_file(access, &file, detail, sizeof detail);
         if (error != ERR_OK) {
             snprintf(why, why_cap, "--admin-keys: %s", detail);
             access_close(access);
             return error == ERR_NO_MEMORY ? error : ERR_INVALID_FIELD;
         }
+        atomic_init(&access->newest, file);
         (void)watched_file_take(&access->file);
         warn_if_public(access);
     }
@@ -91,60 +140,101 @@ void access_close(struct access *access)
 {
     if (access == NULL)
         return;
+    unref_file(atomic_load(&access->newest));
+    while (access->accounts != NULL) {
+        struct access_account *account = access->accounts;
+        access->accounts = account->next;
+        free(account);
+    }
     pthread_mutex_destroy(&access->lock);
-    free(access->keys);
-    free(access->rates);
     free(access);
 }
 
-/* Under the lock. At most the requests of one second may come in a burst. */
-static enum err take_request(struct access *access, const struct key *key)
+void access_view_fini(struct access *access, struct access_view *view)
 {
-    int64_t max = access->max_per_second;
-    if (access->rates == NULL ||
-        rate_take(&access->rates[key - access->keys->keys], clock_monotonic_us(), max, max, 1))
-        return ERR_OK;
-    metrics_count(METRIC_LIMITED_ADMIN);
-    return ERR_RATE;
+    pthread_mutex_lock(&access->lock);
+    unref_file((struct access_file *)view->file);
+    pthread_mutex_unlock(&access->lock);
+    view->file = NULL;
 }
 
-enum err access_check(struct access *access, struct span authorization, unsigned role)
+static void look_again(struct access *access, struct access_view *view)
 {
+    if (atomic_load_explicit(&access->newest, memory_order_acquire) == view->file)
+        return;
+    access_view_fini(access, view);
+    pthread_mutex_lock(&access->lock);
+    struct access_file *file = atomic_load(&access->newest);
+    atomic_fetch_add(&file->refs, 1);
+    view->file = file;
+    pthread_mutex_unlock(&access->lock);
+}
+
+/* At most the requests of one second may come in a burst. */
+static enum err take_request(const struct access *access, struct access_account *account)
+{
+    int64_t max = access->max_per_second;
+    if (max == 0)
+        return ERR_OK;
+    int64_t now_us = clock_monotonic_us();
+    int64_t before = atomic_load_explicit(&account->full_us, memory_order_relaxed);
+    struct rate rate;
+    do {
+        rate.full_us = before;
+        if (!rate_take(&rate, now_us, max, max, 1)) {
+            metrics_count(METRIC_LIMITED_ADMIN);
+            return ERR_RATE;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&account->full_us, &before, rate.full_us,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return ERR_OK;
+}
+
+enum err access_check(struct access *access, struct access_view *view, struct span authorization,
+                      unsigned role, struct access_account **ret_account)
+{
+    *ret_account = &access->keyless;
     if (role == 0 || access->file.path[0] == '\0')
         return ERR_OK;
-    pthread_mutex_lock(&access->lock);
-    const struct key *key = keys_find(access->keys, authorization);
-    enum err error = key == NULL ? ERR_UNAUTHORIZED : take_request(access, key);
+    look_again(access, view);
+    const struct keys *keys = view->file->keys;
+    const struct key *key = keys_find(keys, authorization);
+    if (key == NULL)
+        return ERR_UNAUTHORIZED;
+    *ret_account = view->file->accounts[key - keys->keys];
+    enum err error = take_request(access, *ret_account);
     if (error == ERR_OK && !key_may(key, (enum admin_role)role))
         error = ERR_FORBIDDEN;
-    pthread_mutex_unlock(&access->lock);
     return error;
+}
+
+bool access_is_shared(const struct access_view *view)
+{
+    return view->file != NULL && view->file->keys->n > 1;
 }
 
 void access_reload(struct access *access, bool must)
 {
     char why[600];
-    struct keys *keys = NULL;
-    struct rate *rates = NULL;
+    struct access_file *file;
     if (access->file.path[0] == '\0' || (!must && !watched_file_has_changed(&access->file)))
         return;
-    if (read_keys(access, &keys, &rates, why, sizeof why) != ERR_OK) {
+    if (read_file(access, &file, why, sizeof why) != ERR_OK) {
         log_event(LOG_ERROR, "the admin keys stay as they were",
                   LOG_TEXT("result", reread_name(REREAD_REFUSED)), LOG_TEXT("why", why));
-        free(keys);
         return;
     }
+    for (struct access_account *at = access->accounts; at != NULL; at = at->next)
+        atomic_store_explicit(&at->full_us, 0, memory_order_relaxed);
+    size_t n_keys = file->keys->n;
     pthread_mutex_lock(&access->lock);
-    struct keys *old = access->keys;
-    struct rate *old_rates = access->rates;
-    access->keys = keys;
-    access->rates = rates;
+    struct access_file *before = atomic_load(&access->newest);
+    atomic_store_explicit(&access->newest, file, memory_order_release);
+    unref_file(before);
     pthread_mutex_unlock(&access->lock);
-    free(old);
-    free(old_rates);
     enum reread_result result =
         watched_file_take(&access->file) ? REREAD_REPLACED : REREAD_UNCHANGED;
     log_event(LOG_INFO, "admin keys read again", LOG_TEXT("result", reread_name(result)),
-              LOG_INT("keys", keys->n));
+              LOG_INT("keys", n_keys));
     warn_if_public(access);
 }

@@ -1,11 +1,32 @@
 /* Whether a request is allowed: the current keys of --admin-keys, their file, and the rate limit of
- * each key. Any thread, except access_reload and access_close: one thread at a time. */
+ * each key; and what the requests of a key have of what all share. What is read of the file is
+ * immutable, and replaced as a whole.
+ *
+ * Threads: access_check any, each with a view of its own and without a lock; access_reload,
+ * access_open and access_close one at a time. */
 #ifndef HERALD_ADMIN_ACCESS_H
 #define HERALD_ADMIN_ACCESS_H
 
+#include "admin/budget.h"
 #include "admin/keys.h"
 
 struct access;
+struct access_file;
+
+/* One key, whatever the file says later: it lives until access_close. Requests without a key have
+ * one together. Any thread. */
+struct access_account {
+    struct budget_account memory;
+    atomic_uint n_waiting; /* pushes that wait for an acknowledgement */
+    atomic_int_fast64_t full_us;
+    uint8_t digest[DIGEST_LEN];
+    struct access_account *next;
+};
+
+/* What one thread has read; zeroed at first. */
+struct access_view {
+    const struct access_file *file;
+};
 
 /* `path` empty: there are no keys, and every request is allowed; a limit is then refused, because
  * requests are counted per key. Each key is good for at most `max_per_second` requests per second
@@ -14,11 +35,18 @@ struct access;
 MUST_CHECK enum err access_open(const char *path, int64_t max_per_second,
                                 struct access **ret_access, char *why, size_t why_cap);
 void access_close(struct access *access); /* NULL is fine */
+/* Before access_close, once for each view. */
+void access_view_fini(struct access *access, struct access_view *view);
 
 /* role 0: routes that need no key. ERR_UNAUTHORIZED: not a known key; ERR_FORBIDDEN: a key of
  * another role; ERR_RATE: too many requests with it in this second. `authorization` is the header's
- * value, empty if there is none. */
-MUST_CHECK enum err access_check(struct access *access, struct span authorization, unsigned role);
+ * value, empty if there is none. *ret_account is set in any case. */
+MUST_CHECK enum err access_check(struct access *access, struct access_view *view,
+                                 struct span authorization, unsigned role,
+                                 struct access_account **ret_account);
+
+/* Is there more than one key? */
+bool access_is_shared(const struct access_view *view);
 
 /* Reads the file again, if it has changed or `must`. A bad file is logged, and what was read before
  * goes on counting. */

@@ -1,348 +1,281 @@
-/* The daemon. libmicrohttpd calls `serve_request` several times for each request: once with the
- * head, once for each piece of the body, once at its end, and once more after a suspended
- * connection was resumed. `on_completed` ends the HTTP half of the request.
+/* Start and stop of the admin port. Its connections are served on the workers (admin/door), where
+ * everything that belongs to a worker is made and closed too.
  *
- * The stop: the library ends by cutting off the connections that it has. Until then open
- * connections are still served, but with refusals and `Connection: close` (admin/pending), so that
- * no request is carried out whose answer might not be sent. */
+ * The stop: open connections are still served, but with refusals and `Connection: close`, so that
+ * no request is carried out whose answer might not be sent. This thread looks every few
+ * milliseconds how far the workers are. */
 #include "admin/admin.h"
 
-#include "admin/admin_tls.h"
-#include "admin/request.h"
-#include "admin/service.h"
-#include "gateway/base/listen_address.h"
-#include "gateway/base/log_limit.h"
+#include "admin/door.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
-#include "gateway/net/listener.h"
+#include "gateway/http/acceptors.h"
+#include "gateway/http/certificates.h"
+#include "gateway/http/listeners.h"
+#include "gateway/identity/peers.h"
 
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
+    HEAD_TIMEOUT_MS = 10000,
     /* 1000 of them may wait; within OTHER_FILES of the limit of descriptors (limits.c) */
     MAX_CONNECTIONS = 1200,
-    /* the library's memory for a connection, the head included: 431 beyond */
+    SHARE_OF_ADDRESS = 1100, /* the others are for other addresses */
     HEAD_MAX_BYTES = 8192,
-    READ_STEP_BYTES = 4096,
-    ANSWER_PIECE_BYTES = 16384,
+    STOP_WAIT_MS = 5000,  /* a stop waits at most this long for the gateway, */
+    STOP_FLUSH_MS = 2000, /* for answers to be written, */
+    STOP_LEAVE_MS = 1000, /* for the clients to close their connections, */
+    STOP_QUIET_MS = 250,  /* and for those while nothing comes */
+    STOP_BODY_MS = 1000,  /* a body of many lines of which nothing comes for so long is cut off */
+    STOP_LOOK_MS = 5,
 };
 
 struct admin {
+    struct door door;
     struct service *service;
-    struct MHD_Daemon *daemon;
-    struct admin_tls *tls; /* NULL: without */
-    struct listen_address address;
-    int fd;
+    atomic_uint n_sockets;
+    enum err error; /* of the first worker's part that could not be made */
 };
 
-/* Answers */
+/* ---- start ---- */
 
-static bool is_get_request(struct request *request)
+static void open_home(struct worker *worker, void *argument)
 {
-    return request->match.route != NULL && strcmp(request->match.route->method, "GET") == 0;
+    struct admin *admin = argument;
+    enum err error = door_open_home(&admin->door, worker, admin->service);
+    if (admin->error == ERR_OK)
+        admin->error = error;
 }
 
-static void add_headers(struct request *request, struct MHD_Response *response, bool is_last)
+static void close_home(struct worker *worker, void *argument)
 {
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->content_type);
-    if (is_get_request(request))
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (request->status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
-    if (request->status == MHD_HTTP_SERVICE_UNAVAILABLE ||
-        request->status == MHD_HTTP_TOO_MANY_REQUESTS)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-    if (request->status == 401)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-    if (is_last)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    struct admin *admin = argument;
+    door_close_home(&admin->door, worker);
 }
 
-/* An answer in pieces holds a reference to its request until the library has finished with it. */
-
-static ssize_t read_answer(void *closure, uint64_t at, char *out, size_t cap)
+static void count_refusal(unsigned status)
 {
-    struct request *request = closure;
-    (void)at;
-    ptrdiff_t len = request->read_more(request, out, cap);
-    if (len > 0)
-        return len;
-    return len == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+    (void)status;
+    metrics_count(METRIC_ADMIN_REFUSED);
 }
 
-static void end_answer(void *closure)
+static void set_up_port(struct admin *admin, const struct options *options, struct node *node)
 {
-    request_unref(closure);
+    struct http_port *port = &admin->door.port;
+    http_port_init(port, node);
+    port->on_request = door_on_request;
+    port->max_sockets = MAX_CONNECTIONS;
+    port->n_sockets = &admin->n_sockets;
+    port->is_ending = &admin->service->is_stopping;
+    port->accepted = METRIC_ADMIN_ACCEPTED;
+    port->accept_errors = METRIC_ACCEPT_ERRORS;
+    port->count_refused = count_refusal;
+    port->log_malformed = door_log_malformed;
+    port->conn_kind = HTTP_KIND_ADMIN;
+    port->heads_give_way = true;
+    atomic_store(&port->limits.head_timeout_ms, HEAD_TIMEOUT_MS);
+    atomic_store(&port->limits.idle_timeout_ms, options->admin_idle_timeout);
+    atomic_store(&port->limits.stall_timeout_ms, options->admin_idle_timeout);
+    atomic_store(&port->limits.max_head, HEAD_MAX_BYTES);
 }
 
-static struct MHD_Response *make_response(struct request *request)
+static enum err open_listeners(struct admin *admin, const struct options *options, char *why,
+                               size_t why_cap)
 {
-    struct json_out *out = &request->out;
-    struct MHD_Response *response;
-    if (request->read_more != NULL) {
-        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, ANSWER_PIECE_BYTES,
-                                                     read_answer, request, end_answer);
-        if (response != NULL)
-            request_ref(request);
-        return response;
+    struct socket_rights rights;
+    struct listen_address address;
+    char *listen = options->admin_listen;
+    const struct option_list addresses = {.values = &listen, .n = 1};
+    enum err error = listen_address_parse(listen, &address);
+    if (error != ERR_OK) {
+        snprintf(why, why_cap, "--admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH");
+        return error;
     }
-    response = MHD_create_response_from_buffer(out->buf.len, out->buf.bytes, MHD_RESPMEM_MUST_FREE);
-    if (response != NULL)
-        buf_init(&out->buf, 0); /* the response owns the bytes now */
-    return response;
+    error = socket_rights_read(options, &rights, why, why_cap);
+    if (error == ERR_OK)
+        error = listeners_open(&addresses, "admin-listen", &rights, &admin->door.port.listeners,
+                               why, why_cap);
+    return error;
 }
 
-/* MHD_NO: out of memory, and the connection is closed without an answer. */
-static enum MHD_Result queue_answer(struct request *request, bool is_last)
+static enum err open_homes(struct admin *admin, struct node *node)
 {
-    if (request->out.has_failed)
-        return MHD_NO;
-    struct MHD_Response *response = make_response(request);
-    if (response == NULL)
-        return MHD_NO;
-    add_headers(request, response, is_last || pending_is_stopping(&request->service->pending));
-    enum MHD_Result result = MHD_queue_response(request->connection, request->status, response);
-    MHD_destroy_response(response);
-    return result;
+    admin->door.homes = calloc(node->n_workers, sizeof(struct admin_worker *));
+    if (admin->door.homes == NULL)
+        return ERR_NO_MEMORY;
+    worker_run_on_all(node, open_home, admin);
+    enum err error = admin->error;
+    if (error == ERR_OK)
+        error = acceptors_new(&admin->door.port);
+    if (error == ERR_OK)
+        error = acceptors_open_running(&admin->door.port);
+    return error;
 }
 
-/* Requests */
-
-static void run_request(struct request *request)
+static void free_admin(struct admin *admin)
 {
-    if (request->pending.is_running || pending_enter(&request->pending))
-        request_run(request);
-    else
-        request_refuse_with(request, ERR_DRAINING, NULL, NULL);
-}
-
-static enum MHD_Result begin_request(struct service *service, struct MHD_Connection *connection,
-                                     const char *method, const char *path, void **ret_request)
-{
-    struct request *request = request_new(service, connection);
-    metrics_count(METRIC_ADMIN_REQUESTS);
-    if (request == NULL)
-        return MHD_NO;
-    *ret_request = request;
-    pending_begin(&request->pending);
-    if (!request_begin(request, method, path))
-        return MHD_YES;
-    run_request(request);
-    return queue_answer(request, true);
-}
-
-static enum MHD_Result complete_request(struct request *request)
-{
-    request->is_complete = true;
-    run_request(request);
-    if (request->status == 0) {
-        if (!pending_wait(&request->pending))
-            return MHD_YES;
-        request_finish(request);
-    }
-    return queue_answer(request, false);
-}
-
-static enum MHD_Result serve_request(void *closure, struct MHD_Connection *connection,
-                                     const char *path, const char *method, const char *version,
-                                     const char *bytes, size_t *len, void **inout_request)
-{
-    struct request *request = *inout_request;
-    (void)version;
-    if (request == NULL)
-        return begin_request(closure, connection, method, path, inout_request);
-    if (*len > 0)
-        return request_take_body(request, bytes, len) ? MHD_YES : MHD_NO;
-    if (!request->is_complete)
-        return complete_request(request);
-    request_finish(request);
-    return queue_answer(request, false);
-}
-
-static void on_completed(void *closure, struct MHD_Connection *connection, void **inout_request,
-                         enum MHD_RequestTerminationCode code)
-{
-    struct request *request = *inout_request;
-    (void)closure;
-    (void)connection;
-    (void)code;
-    if (request == NULL)
-        return;
-    *inout_request = NULL;
-    pending_leave(&request->pending);
-    request_unref(request);
-}
-
-static void on_connection(void *closure, struct MHD_Connection *connection, void **socket_context,
-                          enum MHD_ConnectionNotificationCode code)
-{
-    struct service *service = closure;
-    (void)connection;
-    (void)socket_context;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        pending_connected(&service->pending);
-    else
-        pending_disconnected(&service->pending);
-}
-
-/* The library must not decode the path: it is split first (route_find), so that an encoded slash
- * stays inside its segment. */
-static size_t leave_escaped(void *closure, struct MHD_Connection *connection, char *text)
-{
-    (void)closure;
-    (void)connection;
-    return strlen(text);
-}
-
-__attribute__((format(printf, 2, 0))) static void log_library(void *closure, const char *format,
-                                                              va_list args)
-{
-    static struct log_limit complaints = LOG_LIMIT(1000);
-    char text[LOG_TEXT_MAX_BYTES];
-    (void)closure;
-    if (vsnprintf(text, sizeof text, format, args) < 0)
-        return;
-    text[strcspn(text, "\n")] = '\0';
-    /* The format is the cause that is limited: its arguments may come from the request. */
-    log_limited(&complaints, span_of(format), LOG_INFO, "admin port", LOG_TEXT("detail", text));
-}
-
-/* Start and stop */
-
-static struct MHD_Daemon *start_daemon(int fd, struct service *service,
-                                       const struct options *options, bool has_tls)
-{
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    /* Without TLS the list ends before its last two options. */
-    enum MHD_OPTION first_of_tls = has_tls ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END;
-    return MHD_start_daemon(
-        has_tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, serve_request, service,
-        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, /* must be the first option */
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, service, MHD_OPTION_UNESCAPE_CALLBACK,
-        leave_escaped, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)(options->admin_idle_timeout / 1000), MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX_BYTES,
-        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_STEP_BYTES, first_of_tls,
-        admin_tls_callback(), MHD_OPTION_HTTPS_PRIORITIES, ADMIN_TLS_PRIORITIES, MHD_OPTION_END);
-}
-
-static bool has_library_tls(void)
-{
-    return MHD_is_feature_supported(MHD_FEATURE_SSL) == MHD_YES &&
-           MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) == MHD_YES;
+    struct http_port *port = &admin->door.port;
+    if (admin->door.homes != NULL)
+        worker_run_on_all(port->node, close_home, admin);
+    free(admin->door.homes);
+    listeners_close(port->listeners);
+    tls_context_free(port->tls);
+    peers_free(port->peers);
+    service_unref(admin->service);
+    free(admin);
 }
 
 enum err admin_start(const struct options *options, const struct route_table *routes,
                      struct node *node, struct admin **ret_admin, char *why, size_t why_cap)
 {
-    enum err error = ERR_NO_MEMORY;
-    snprintf(why, why_cap, "the admin API could not start: out of memory or threads");
     struct admin *admin = calloc(1, sizeof *admin);
+    snprintf(why, why_cap, "the admin API could not start: out of memory or descriptors");
     if (admin == NULL)
-        goto failed;
-    error = listen_address_parse(options->admin_listen, &admin->address);
+        return ERR_NO_MEMORY;
+    enum err error = service_new(options, routes, node, &admin->service, why, why_cap);
     if (error != ERR_OK) {
-        snprintf(why, why_cap, "--admin-listen must be HOST:PORT, [V6]:PORT or unix:PATH");
-        goto free_admin;
+        free(admin);
+        return error;
     }
-    error = admin_tls_new(options, &admin->tls, why, why_cap);
-    if (error != ERR_OK)
-        goto free_admin;
-    error = ERR_INVALID_FIELD;
-    if (admin->tls != NULL && !has_library_tls()) {
-        snprintf(why, why_cap,
-                 "--admin-tls-cert: this machine's libmicrohttpd was built without TLS");
-        goto free_tls;
-    }
-    struct socket_rights rights;
-    error = socket_rights_read(options, &rights, why, why_cap);
+    set_up_port(admin, options, node);
+    error = peers_new_share(SHARE_OF_ADDRESS, &admin->door.port.peers);
     if (error == ERR_OK)
-        error = listener_open(&admin->address, &rights, "admin-listen", &admin->fd, why, why_cap);
+        error = certificates_open_admin(options, &admin->door.port.tls, why, why_cap);
+    if (error == ERR_OK)
+        error = open_listeners(admin, options, why, why_cap);
     if (error != ERR_OK)
-        goto free_tls;
-    error = service_new(options, routes, node, &admin->service, why, why_cap);
+        goto failed;
+    snprintf(why, why_cap, "the admin API could not start: out of memory or descriptors");
+    error = open_homes(admin, node);
     if (error != ERR_OK)
-        goto close_listener;
-    error = ERR_SYSTEM;
-    snprintf(why, why_cap, "the admin API could not start: out of memory or threads");
-    admin->daemon = start_daemon(admin->fd, admin->service, options, admin->tls != NULL);
-    if (admin->daemon == NULL)
-        goto free_service;
+        goto failed;
 
     char where[300];
-    listener_describe(admin->fd, where, sizeof where);
+    listeners_describe(admin->door.port.listeners, where, sizeof where);
     log_event(LOG_INFO, "the admin API is served", LOG_TEXT("admin_listen", where),
-              LOG_TEXT("tls", admin->tls != NULL ? "on" : "off"));
+              LOG_TEXT("tls", admin->door.port.tls != NULL ? "on" : "off"));
     *ret_admin = admin;
     return ERR_OK;
 
-free_service:
-    pending_stop(&admin->service->pending);
-    service_unref(admin->service);
-close_listener:
-    listener_close(admin->fd, &admin->address);
-free_tls:
-    admin_tls_free(admin->tls);
-free_admin:
-    free(admin);
 failed:
+    free_admin(admin);
     return error;
 }
 
+/* ---- stop ---- */
+
+/* What the workers have left to do. */
+struct stop_look {
+    struct admin *admin;
+    unsigned n_requests; /* that have begun */
+    unsigned n_running;  /* of these, complete ones, and bodies of many lines */
+    int64_t quiet_ms;    /* nothing has come or was answered for so long */
+};
+
+static void look_at_home(struct worker *worker, void *argument)
+{
+    struct stop_look *look = argument;
+    struct admin_worker *home = look->admin->door.homes[worker->index];
+    int64_t quiet_ms = worker_now_ms(worker) - home->active_ms;
+    door_cut_quiet_bodies(home, STOP_BODY_MS);
+    look->n_requests += home->n_requests;
+    look->n_running += !list_is_empty(&home->running);
+    if (quiet_ms < look->quiet_ms)
+        look->quiet_ms = quiet_ms;
+}
+
+static struct stop_look look_at_all(struct admin *admin)
+{
+    struct stop_look look = {.admin = admin, .quiet_ms = INT64_MAX};
+    worker_run_on_all(admin->service->node, look_at_home, &look);
+    return look;
+}
+
+static void cut_bodies_of_home(struct worker *worker, void *argument)
+{
+    struct admin *admin = argument;
+    door_cut_quiet_bodies(admin->door.homes[worker->index], 0);
+}
+
+static void give_up_home(struct worker *worker, void *argument)
+{
+    struct admin *admin = argument;
+    door_give_up(admin->door.homes[worker->index]);
+}
+
+/* Waits until no request runs, at most `ms`. */
+static void wait_until_answered(struct admin *admin, int64_t ms)
+{
+    int64_t end_ms = clock_monotonic_ms() + ms;
+    while (look_at_all(admin).n_running > 0 && clock_monotonic_ms() < end_ms)
+        usleep(STOP_LOOK_MS * 1000);
+}
+
+/* Waits until no connection is open, or the open ones have been silent for STOP_QUIET_MS, at most
+ * until `end_ms`. A client between two requests sends the next one over the connection that it has,
+ * and must get an answer that says `Connection: close`. */
+static void wait_until_closed(struct admin *admin, int64_t begin_ms)
+{
+    while (atomic_load(&admin->n_sockets) > 0) {
+        int64_t now_ms = clock_monotonic_ms();
+        struct stop_look look = look_at_all(admin);
+        bool is_quiet = look.n_requests == 0 && look.quiet_ms >= STOP_QUIET_MS &&
+                        now_ms - begin_ms >= STOP_QUIET_MS;
+        if (is_quiet || now_ms - begin_ms >= STOP_LEAVE_MS)
+            break;
+        usleep(STOP_LOOK_MS * 1000);
+    }
+}
+
 /* Clients that have connected by now get an answer. The kernel refuses later ones at once, not only
- * when the descriptor is closed. */
+ * when the descriptors are closed. */
 static void end_listening(struct admin *admin)
 {
-    int fd;
-    struct sockaddr_storage peer;
-    socklen_t peer_len = sizeof peer;
-    while ((fd = accept4(admin->fd, (struct sockaddr *)&peer, &peer_len,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        pending_hand_over(&admin->service->pending);
-        /* On failure the library has closed the socket, and the stop waits for it in vain, briefly.
-         */
-        (void)MHD_add_connection(admin->daemon, fd, (struct sockaddr *)&peer, peer_len);
-        peer_len = sizeof peer;
-    }
-    shutdown(admin->fd, SHUT_RDWR);
+    const struct listeners *listeners = admin->door.port.listeners;
+    acceptors_take_last(&admin->door.port);
+    for (size_t i = 0; i < listeners_count(listeners); i++)
+        shutdown(listeners_fd(listeners, i), SHUT_RDWR);
 }
 
 void admin_stop(struct admin *admin)
 {
     if (admin == NULL)
         return;
-    bool is_quiet = MHD_quiesce_daemon(admin->daemon) != MHD_INVALID_SOCKET;
-    if (is_quiet)
-        end_listening(admin);
+    int64_t begin_ms = clock_monotonic_ms();
+    atomic_store(&admin->service->is_stopping, true);
+    end_listening(admin);
     gateway_end_waits(admin->service->node);
-    pending_stop(&admin->service->pending);
-    MHD_stop_daemon(admin->daemon);
-    /* Otherwise the daemon has closed the socket itself. */
-    if (is_quiet)
-        listener_close(admin->fd, &admin->address);
-    service_unref(admin->service);
-    admin_tls_free(admin->tls);
-    free(admin);
+    wait_until_answered(admin, STOP_WAIT_MS);
+    worker_run_on_all(admin->service->node, give_up_home, admin);
+    wait_until_answered(admin, STOP_FLUSH_MS);
+    worker_run_on_all(admin->service->node, cut_bodies_of_home, admin);
+    wait_until_closed(admin, begin_ms);
+    wait_until_answered(admin, STOP_FLUSH_MS); /* of requests refused at the last moment */
+    acceptors_free_running(&admin->door.port);
+    free_admin(admin);
 }
+
+/* ---- reload and check ---- */
 
 void admin_reload(struct admin *admin, bool must)
 {
     access_reload(admin->service->access, must);
-    if (must && admin->tls != NULL)
-        admin_tls_reload(admin->tls);
+    if (must && admin->door.port.tls != NULL)
+        certificates_reload(admin->door.port.tls);
 }
 
 enum err admin_check(const struct options *options, char *why, size_t why_cap)
 {
-    struct admin_tls *tls;
+    struct tls_context *tls;
     struct access *access;
-    enum err error = admin_tls_new(options, &tls, why, why_cap);
+    enum err error = certificates_open_admin(options, &tls, why, why_cap);
     if (error != ERR_OK)
         return error;
-    admin_tls_free(tls);
+    tls_context_free(tls);
     error = access_open(options->admin_keys, options->max_admin_requests_per_key, &access, why,
                         why_cap);
     if (error == ERR_OK)

@@ -1,4 +1,4 @@
-/* The admin REST API on libmicrohttpd, in a daemon and threads of its own (CONTRACT section 3). */
+/* The admin REST API, served on the workers' threads (CONTRACT section 3). */
 #ifndef HERALD_ADMIN_ADMIN_H
 #define HERALD_ADMIN_ADMIN_H
 
@@ -7,8 +7,9 @@
 
 struct admin;
 
-/* Binds options->admin_listen (HOST:PORT, [V6]:PORT or unix:PATH) and serves `routes`, which must
- * outlive it. On error *why says what to do. ERR_INVALID_FIELD, ERR_SYSTEM (the port is in use...).
+/* The node's workers run. Binds options->admin_listen (HOST:PORT, [V6]:PORT or unix:PATH) and
+ * serves `routes`, which must outlive it. On error *why says what to do. ERR_INVALID_FIELD,
+ * ERR_SYSTEM (the port is in use...).
  */
 MUST_CHECK enum err admin_start(const struct options *options, const struct route_table *routes,
                                 struct node *node, struct admin **ret_admin, char *why,

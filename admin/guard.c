@@ -28,6 +28,8 @@ void guard_note(struct guard_head *head, struct span name, struct span value)
         note_header_value(&head->transfer_encoding, &head->n_transfer_encoding, value);
     else if (is_header(name, "Authorization"))
         note_header_value(&head->authorization, &head->n_authorization, value);
+    else if (is_header(name, "Content-Encoding"))
+        head->is_encoded |= !span_equal_nocase(span_trim(value), SPAN_LITERAL("identity"));
     else if (is_header(name, "Expect"))
         head->has_expect = true;
     else if (forwarded_is_sign(name))
@@ -109,7 +111,7 @@ enum err guard_origin(const struct guard_head *head, const struct guard_rules *r
 enum guard_media guard_media(const struct guard_head *head)
 {
     struct span type = head->content_type;
-    if (type.len == 0)
+    if (type.len == 0 || head->is_encoded)
         return GUARD_OTHER;
     const char *semicolon = memchr(type.bytes, ';', type.len);
     if (semicolon != NULL)

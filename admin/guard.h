@@ -1,6 +1,6 @@
 /* Requests that are refused by their head: heads that two HTTP parsers could read differently, and
  * requests that reach an unprotected admin port through a browser or a proxy (CONTRACT section 1).
- * The heads come from libmicrohttpd, but the rules are pure. */
+ * Pure. */
 #ifndef HERALD_ADMIN_GUARD_H
 #define HERALD_ADMIN_GUARD_H
 
@@ -22,6 +22,7 @@ struct guard_head {
     unsigned n_authorization;
     bool is_forwarded; /* a header that proxies add is present (forwarded_is_sign) */
     bool has_expect;
+    bool is_encoded; /* the body has a content coding */
 };
 
 struct guard_rules {
@@ -35,7 +36,7 @@ void guard_note(struct guard_head *head, struct span name, struct span value);
 
 /* RFC 9112, 6.1-6.3 and 3.2. ERR_BAD_HEAD: *ret_detail says why, and the connection must be closed,
  * because it is unknown where the next request begins. ERR_TOO_LARGE: a length that no integer
- * holds. Host may be missing: the library accepts that from HTTP/1.0 only. */
+ * holds. Host may be missing: the parser of heads accepts that from HTTP/1.0 only. */
 MUST_CHECK enum err guard_framing(const struct guard_head *head, uint64_t *ret_content_length,
                                   const char **ret_detail);
 
@@ -48,7 +49,7 @@ bool guard_is_health(struct span path);
 MUST_CHECK enum err guard_origin(const struct guard_head *head, const struct guard_rules *rules,
                                  bool is_health, const char **ret_detail);
 
-/* The body's media type without its parameters. */
+/* The body's media type without its parameters; OTHER if the body is encoded. */
 enum guard_media { GUARD_OTHER, GUARD_JSON, GUARD_NDJSON };
 enum guard_media guard_media(const struct guard_head *head);
 

@@ -15,15 +15,16 @@ static struct span take_segment(struct span *path)
 }
 
 static bool path_matches(const char *pattern, struct span path,
-                         struct span segments[ROUTE_SEGMENTS_MAX])
+                         struct http_part segments[ROUTE_SEGMENTS_MAX])
 {
+    const char *begin = path.bytes;
     struct span wanted = span_of(pattern);
     size_t n = 0;
     while (wanted.len > 0 && path.len > 0 && path.bytes[0] == '/') {
         struct span want = take_segment(&wanted);
         struct span have = take_segment(&path);
         if (n < ROUTE_SEGMENTS_MAX && span_equal(want, SPAN_LITERAL("*")))
-            segments[n++] = have;
+            segments[n++] = (struct http_part){(uint16_t)(have.bytes - begin), (uint16_t)have.len};
         else if (!span_equal(want, have))
             return false;
     }
@@ -39,19 +40,19 @@ static void add_allowed_method(char allow[ROUTE_ALLOW_MAX_BYTES], const struct r
         snprintf(allow + len, ROUTE_ALLOW_MAX_BYTES - len, "%s%s", len > 0 ? ", " : "", text);
 }
 
-enum err route_find(const struct route_table *table, const char *method, struct span path,
+enum err route_find(const struct route_table *table, struct span method, struct span path,
                     enum guard_media media, struct route_match *ret_match)
 {
-    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
-    bool is_post = strcmp(method, "POST") == 0;
+    struct span wanted = span_equal(method, SPAN_LITERAL("HEAD")) ? SPAN_LITERAL("GET") : method;
+    bool is_post = span_equal(method, SPAN_LITERAL("POST"));
     enum err error = ERR_NOT_FOUND;
     *ret_match = (struct route_match){0};
     for (size_t i = 0; i < table->n; i++) {
         const struct route *route = &table->routes[i];
-        struct span segments[ROUTE_SEGMENTS_MAX] = {{0}};
+        struct http_part segments[ROUTE_SEGMENTS_MAX] = {{0}};
         if (!path_matches(route->path, path, segments))
             continue;
-        if (strcmp(route->method, wanted) != 0) {
+        if (!span_equal(wanted, span_of(route->method))) {
             add_allowed_method(ret_match->allow, route);
             if (error == ERR_NOT_FOUND)
                 error = ERR_METHOD_NOT_ALLOWED;

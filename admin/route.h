@@ -5,27 +5,30 @@
 
 #include "admin/guard.h"
 #include "admin/keys.h"
+#include "proto/http/http_head.h"
 
 enum { ROUTE_SEGMENTS_MAX = 2, ROUTE_ALLOW_MAX_BYTES = 64 };
 
 struct request;
 
-/* What a route does with its requests. All of it is called by the daemon's thread, except `end`. */
+/* What a route does with its requests, on the thread of their worker. */
 struct route_action {
     /* The size of the route's own struct, whose first member is a struct request. A request is
      * allocated with the largest size of the table, and everything after that member is zero. */
     size_t request_bytes;
     void (*run)(struct request *request);    /* the request is complete */
     void (*finish)(struct request *request); /* NULL: run answers itself, without the gateway */
-    void (*end)(struct request *request);    /* any thread, last of all; NULL: nothing to free */
+    void (*end)(struct request *request);    /* last of all; NULL: nothing to free */
+    bool is_direct; /* the door runs it, not the library: pushes have no time to lose */
 
     /* NULL: the body is collected, and is at most --max-body long. Otherwise it may have any
      * length, and the route takes it as it arrives: `begin` is called once the head is there,
-     * `take` with each piece. What `take` leaves in *inout_len comes again, at once or when the
-     * connection, which is suspended then, is resumed. At its deadline, too, such a request is
-     * answered by `finish`. */
+     * `take` with each piece. What `take` leaves in *inout_len comes again when it resumes
+     * (request_pause). At its deadline, too, such a request is answered by `finish`. `abandon`: the
+     * client has gone, before or after `run`. Such a route is direct. */
     void (*begin)(struct request *request);
     void (*take)(struct request *request, const char *bytes, size_t *inout_len);
+    void (*abandon)(struct request *request);
 };
 
 struct route {
@@ -45,15 +48,15 @@ struct route_table {
 /* What the address, the method and the body's type lead to. */
 struct route_match {
     const struct route *route;
-    struct span segments[ROUTE_SEGMENTS_MAX]; /* what each `*` stands for; inside the path */
-    char allow[ROUTE_ALLOW_MAX_BYTES];        /* ERR_METHOD_NOT_ALLOWED: the value of Allow */
+    struct http_part segments[ROUTE_SEGMENTS_MAX]; /* what each `*` stands for; of the path */
+    char allow[ROUTE_ALLOW_MAX_BYTES];             /* ERR_METHOD_NOT_ALLOWED: the value of Allow */
 };
 
 /* ERR_OK; ERR_NOT_FOUND; ERR_METHOD_NOT_ALLOWED; ERR_UNSUPPORTED_MEDIA_TYPE: a POST whose body has
  * another type than the path takes. On error ret_match->route is NULL. `path` is as it was sent: it
  * is split before it is decoded, so that an encoded `/` stays inside its segment. HEAD takes the
  * row of GET. */
-MUST_CHECK enum err route_find(const struct route_table *table, const char *method,
+MUST_CHECK enum err route_find(const struct route_table *table, struct span method,
                                struct span path, enum guard_media media,
                                struct route_match *ret_match);
 

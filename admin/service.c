@@ -4,7 +4,6 @@
 #include "proto/bytes/utf8.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 static void name_node(char out[NODE_NAME_MAX_BYTES + 1])
@@ -42,14 +41,7 @@ enum err service_new(const struct options *options, const struct route_table *ro
     if (listen_address_parse(options->admin_listen, &address) == ERR_OK)
         service->rules.is_unix = address.is_unix;
     name_node(service->node_name);
-    /* Request ids must differ but need not be secret: the zero that a failure leaves is fine. */
-    if (getrandom(&service->id_state, sizeof service->id_state, 0) < 0)
-        service->id_state = 0;
-    if (pending_start(&service->pending) != ERR_OK) {
-        access_close(service->access);
-        free(service);
-        return ERR_NO_MEMORY;
-    }
+    budget_init(&service->budget);
     *ret_service = service;
     return ERR_OK;
 }
@@ -64,7 +56,6 @@ void service_unref(struct service *service)
 {
     if (atomic_fetch_sub_explicit(&service->refs, 1, memory_order_acq_rel) != 1)
         return;
-    pending_fini(&service->pending);
     access_close(service->access);
     free(service);
 }

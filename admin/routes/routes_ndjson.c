@@ -5,11 +5,14 @@
  * has ended and the last on_done has run, the results are written while the client reads them.
  *
  * A sender that is faster than the store is slowed down: with too many lines in flight the rest of
- * the piece is left to the library, and the connection is suspended (admin/pending) until half of
- * the lines are answered. An error in a line is reported in the result of that line. If the body
- * breaks off, the request ends without an answer: its complete lines were pushed, the unfinished
- * one was not. During a stop, and when the gateway does not answer in time, the lines that have not
- * been given to the gateway are refused. */
+ * the piece is left to the door, and nothing more is read until half of the lines are answered. An
+ * error in a line is reported in the result of that line. If the body breaks off, the request ends
+ * without an answer: its complete lines were pushed, the unfinished one was not. During a stop, and
+ * when the gateway does not answer in time, the lines that have not been given to the gateway are
+ * refused.
+ *
+ * Lines are answered on any thread. The one that makes room, and the last one, send a letter to the
+ * request's worker, unless they are answered there. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/routes/ndjson.h"
@@ -27,11 +30,10 @@ enum { IN_FLIGHT_MAX = 512, IN_FLIGHT_MAX_BYTES = 4 << 20 };
  */
 struct ndjson_push {
     struct request request;
-    /* the daemon's thread only */
+    /* the worker's thread only */
     bool is_begun;
     bool is_over;      /* ended by the problem in `last`: the rest of the body is discarded */
     enum err refused;  /* not ERR_OK: every further line is refused with it */
-    bool is_waiting;   /* the connection is or was suspended until there is room */
     size_t held_bytes; /* charged for the lines that the gateway has */
     size_t rest_bytes; /* charged for the line that is arriving */
     struct ndjson_splitter splitter;
@@ -41,8 +43,10 @@ struct ndjson_push {
     pthread_mutex_t lock;
     unsigned n_in_flight;
     size_t bytes_in_flight;
-    bool is_paused; /* the line that makes room resumes the connection */
-    bool is_ended;  /* the body has ended: the last line finishes the request */
+    bool is_paused; /* the line that makes room resumes the body */
+    bool is_ended;  /* no more lines come: the last one finishes the request */
+    bool is_posted; /* `letter` is on its way */
+    struct letter letter;
 };
 
 static struct ndjson_push *ndjson_push_of(struct request *request)
@@ -107,21 +111,48 @@ static void count_line_pushed(struct ndjson_push *push, size_t bytes)
     pthread_mutex_unlock(&push->lock);
 }
 
-static void count_line_answered(struct request *request, size_t bytes)
+/* Under the lock: is there something to do for the request's worker? */
+static bool has_news(const struct ndjson_push *push)
 {
-    struct ndjson_push *push = ndjson_push_of(request);
+    return (push->is_paused && !is_in_flight_full(push, 2)) ||
+           (push->is_ended && push->n_in_flight == 0);
+}
+
+/* There is room again, or the last line is answered. */
+static void take_news(struct ndjson_push *push)
+{
+    struct request *request = &push->request;
     pthread_mutex_lock(&push->lock);
-    push->n_in_flight--;
-    push->bytes_in_flight -= bytes;
+    push->is_posted = false;
     bool has_room = push->is_paused && !is_in_flight_full(push, 2);
     bool is_last = push->is_ended && push->n_in_flight == 0;
     if (has_room)
         push->is_paused = false;
+    if (is_last)
+        push->is_ended = false; /* once */
     pthread_mutex_unlock(&push->lock);
     if (has_room)
-        pending_done(&request->pending);
+        request_resume(request);
     if (is_last)
         request_done(request);
+}
+
+static void on_news_letter(struct letter *letter)
+{
+    take_news(CONTAINER_OF(letter, struct ndjson_push, letter));
+}
+
+static void count_line_answered(struct ndjson_push *push, size_t bytes)
+{
+    struct worker *worker = push->request.home->worker;
+    pthread_mutex_lock(&push->lock);
+    push->n_in_flight--;
+    push->bytes_in_flight -= bytes;
+    bool has_to_tell = has_news(push) && !push->is_posted;
+    push->is_posted |= has_to_tell;
+    pthread_mutex_unlock(&push->lock);
+    if (has_to_tell)
+        worker_post(worker, &push->letter, on_news_letter);
 }
 
 static void free_line(struct gateway_push *push)
@@ -136,7 +167,7 @@ static void free_line(struct gateway_push *push)
 static void on_line_done(struct gateway_push *push)
 {
     struct line_push *line = CONTAINER_OF(push, struct line_push, op);
-    struct request *request = line->request;
+    struct ndjson_push *of = ndjson_push_of(line->request);
     size_t bytes = line->bytes;
     if (line->parsed.is_list) {
         ndjson_result_take_list(line->result, push);
@@ -144,8 +175,7 @@ static void on_line_done(struct gateway_push *push)
         ndjson_result_take(line->result, push);
         free_line(push);
     }
-    count_line_answered(request, bytes);
-    request_unref(request);
+    count_line_answered(of, bytes);
 }
 
 /* A line of the body */
@@ -197,7 +227,6 @@ static void push_line(struct request *request, struct ndjson_result *result, str
         free_line(&line->op);
         return;
     }
-    request_ref(request);
     count_line_pushed(ndjson_push_of(request), line->bytes);
     gateway_push(request->service->node, &line->op);
 }
@@ -235,7 +264,7 @@ static void take_line(struct request *request, const struct ndjson_line *line)
     struct ndjson_result *result = add_line_result(request, line->number);
     if (result == NULL)
         return;
-    if (push->refused == ERR_OK && pending_is_stopping(&request->service->pending))
+    if (push->refused == ERR_OK && service_is_stopping(request->service))
         push->refused = ERR_DRAINING;
     if (line->error == ERR_TOO_LARGE)
         refuse_line_with(request, result, ERR_TOO_LARGE, "the line is longer than --max-body");
@@ -248,42 +277,30 @@ static void take_line(struct request *request, const struct ndjson_line *line)
 
 /* The body while it arrives */
 
-/* false: the connection is suspended, or was; the daemon calls again. */
-static bool wait_for_room(struct request *request)
+/* false: the rest comes again when there is room, or too late. */
+static bool has_room_for_line(struct request *request)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     pthread_mutex_lock(&push->lock);
-    bool has_room = !is_in_flight_full(push, 1);
+    push->is_paused = is_in_flight_full(push, 1) && push->refused == ERR_OK;
+    bool has_room = !push->is_paused;
     pthread_mutex_unlock(&push->lock);
-    if (has_room || push->refused != ERR_OK)
-        return true;
-    pending_working(&request->pending);
-    pthread_mutex_lock(&push->lock);
-    push->is_paused = is_in_flight_full(push, 1); /* lines may have been answered meanwhile */
-    push->is_waiting = push->is_paused;
-    pthread_mutex_unlock(&push->lock);
-    if (!push->is_waiting)
-        return true;
-    if (!pending_wait(&request->pending))
-        return false;
-    push->is_waiting = false;
-    return true;
+    if (!has_room)
+        request_pause(request);
+    return has_room;
 }
 
-/* The connection was resumed: there is room, or the deadline has passed. */
-static void end_room_wait(struct request *request)
+/* The deadline of a pause has passed. */
+static void refuse_rest_if_late(struct request *request)
 {
     struct ndjson_push *push = ndjson_push_of(request);
-    if (!push->is_waiting)
+    if (!request->is_late)
         return;
-    push->is_waiting = false;
-    if (pending_is_done(&request->pending))
-        return;
+    request->is_late = false;
     pthread_mutex_lock(&push->lock);
     push->is_paused = false;
     pthread_mutex_unlock(&push->lock);
-    push->refused =
-        pending_is_stopping(&request->service->pending) ? ERR_DRAINING : ERR_STORE_UNAVAILABLE;
+    push->refused = service_is_stopping(request->service) ? ERR_DRAINING : ERR_STORE_UNAVAILABLE;
 }
 
 /* Charges the growth of the splitter's memory. */
@@ -304,9 +321,9 @@ static void take_ndjson_push(struct request *request, const char *bytes, size_t 
     struct ndjson_push *push = ndjson_push_of(request);
     struct span left = {bytes, *inout_len};
     struct ndjson_line line;
-    end_room_wait(request);
+    refuse_rest_if_late(request);
     while (left.len > 0 && !push->is_over) {
-        if (!wait_for_room(request)) {
+        if (!has_room_for_line(request)) {
             *inout_len = left.len;
             return;
         }
@@ -326,11 +343,6 @@ static void begin_ndjson_push(struct request *request)
                             "the lines have their own: Idempotency-Key is not for NDJSON");
         return;
     }
-    /* From its first line on, a stop must not cut off the request. */
-    if (!pending_enter(&request->pending)) {
-        request_refuse_head(request, ERR_DRAINING, NULL, NULL);
-        return;
-    }
     ndjson_splitter_init(&push->splitter, request->service->max_body_bytes);
     pthread_mutex_init(&push->lock, NULL);
     push->is_begun = true;
@@ -338,19 +350,35 @@ static void begin_ndjson_push(struct request *request)
 
 /* The end of the body */
 
+/* No more lines come. The request is the gateway's until the last one is answered. */
+static void end_lines(struct request *request)
+{
+    struct ndjson_push *push = ndjson_push_of(request);
+    request_hand_over(request);
+    pthread_mutex_lock(&push->lock);
+    push->is_ended = true;
+    push->is_paused = false;
+    bool is_done = push->n_in_flight == 0 && !push->is_posted;
+    pthread_mutex_unlock(&push->lock);
+    if (is_done)
+        take_news(push);
+}
+
+/* A body that a stop has cut off has no last line. */
 static void run_ndjson_push(struct request *request)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     struct ndjson_line line;
-    if (!push->is_over && ndjson_last(&push->splitter, &line))
+    if (!push->is_over && !request->is_cut && ndjson_last(&push->splitter, &line))
         take_line(request, &line);
-    request_hand_over(request);
-    pthread_mutex_lock(&push->lock);
-    push->is_ended = true;
-    bool is_done = push->n_in_flight == 0;
-    pthread_mutex_unlock(&push->lock);
-    if (is_done)
-        request_done(request);
+    end_lines(request);
+}
+
+/* Without an answer, or while it was written. */
+static void abandon_ndjson_push(struct request *request)
+{
+    if (ndjson_push_of(request)->is_begun && !request->is_complete)
+        end_lines(request);
 }
 
 /* As many of the next results as fit. A line that does not fit is continued in the next piece. */
@@ -402,5 +430,7 @@ const struct route_action ndjson_push_action = {.request_bytes = sizeof(struct n
                                                 .run = run_ndjson_push,
                                                 .finish = finish_ndjson_push,
                                                 .end = end_ndjson_push,
+                                                .is_direct = true,
                                                 .begin = begin_ndjson_push,
-                                                .take = take_ndjson_push};
+                                                .take = take_ndjson_push,
+                                                .abandon = abandon_ndjson_push};

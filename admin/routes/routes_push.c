@@ -3,6 +3,7 @@
 #include "admin/routes/actions.h"
 #include "admin/routes/push_results.h"
 #include "admin/service.h"
+#include "gateway/base/metrics.h"
 #include "gateway/requests/push_result.h"
 
 #include <inttypes.h>
@@ -13,6 +14,7 @@ struct push_call {
     struct gateway_push op;
     struct push_request parsed;
     struct gateway_target one; /* targets of a push to one user */
+    bool is_waiting;           /* counted in its key's account */
 };
 
 static struct push_call *push_of(struct request *request)
@@ -62,10 +64,34 @@ static enum err parse_push(struct push_call *push, struct json_problem *ret_bad)
     return ERR_INVALID_FIELD;
 }
 
-static void end_push_wait(struct pending_request *pending)
+static void end_push_wait(struct request *request)
 {
-    struct request *request = CONTAINER_OF(pending, struct request, pending);
     gateway_end_wait(request->service->node, &push_of(request)->op);
+}
+
+/* A push whose key has too many that wait already is answered without waiting. */
+static void begin_wait(struct push_call *push)
+{
+    struct request *request = &push->request;
+    unsigned most = access_is_shared(&request->home->view) ? WAITS_MAX / 2 : WAITS_MAX;
+    if (push->parsed.wait_ms == 0)
+        return;
+    if (atomic_fetch_add(&request->account->n_waiting, 1) >= most) {
+        atomic_fetch_sub(&request->account->n_waiting, 1);
+        metrics_count(METRIC_WAITS_REFUSED);
+        return;
+    }
+    push->is_waiting = true;
+    push->op.wait_ms = push->parsed.wait_ms;
+    request->wait_ms = push->parsed.wait_ms;
+    request->give_up = end_push_wait;
+}
+
+static void end_wait(struct push_call *push)
+{
+    if (push->is_waiting)
+        atomic_fetch_sub(&push->request.account->n_waiting, 1);
+    push->is_waiting = false;
 }
 
 static void run_push(struct request *request)
@@ -87,17 +113,16 @@ static void run_push(struct request *request)
     op->ttl_s = parsed->ttl_s;
     op->collapse_key = parsed->collapse_key;
     op->idempotency_key = parsed->idempotency_key;
-    op->wait_ms = parsed->wait_ms;
-    request->pending.wait_ms = parsed->wait_ms;
-    request->pending.give_up = parsed->wait_ms > 0 ? end_push_wait : NULL;
+    begin_wait(push);
     request_hand_over(request);
     gateway_push(request->service->node, op);
 }
 
 static void finish_push(struct request *request)
 {
-    const struct push_call *push = push_of(request);
-    const struct gateway_push *op = &push->op;
+    struct push_call *push = push_of(request);
+    struct gateway_push *op = &push->op;
+    op->wait_ms = push->parsed.wait_ms; /* the answer says so if it did not wait */
     if (push->parsed.is_list) {
         char refusal[STORE_PROBLEM_MAX_BYTES];
         gateway_store_refusal(request->service->node, refusal);
@@ -119,6 +144,7 @@ static void finish_push(struct request *request)
 static void end_push(struct request *request)
 {
     struct push_call *push = push_of(request);
+    end_wait(push);
     if (push->op.targets != &push->one)
         free(push->op.targets);
     push_request_fini(&push->parsed);
@@ -127,7 +153,8 @@ static void end_push(struct request *request)
 const struct route_action push_action = {.request_bytes = sizeof(struct push_call),
                                          .run = run_push,
                                          .finish = finish_push,
-                                         .end = end_push};
+                                         .end = end_push,
+                                         .is_direct = true};
 
 /* POST /broadcast */
 

@@ -6,6 +6,7 @@
 #include "gateway/base/reread.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char *path_or_null(const char *path)
 {
@@ -29,6 +30,11 @@ static enum err check_pair(const struct options *options, char *why, size_t why_
     return ERR_INVALID_FIELD;
 }
 
+static bool is_of_subscribers(struct tls_context *context)
+{
+    return strcmp(tls_context_files(context)->certificate_option, "--tls-cert") == 0;
+}
+
 /* Answers when the certificate expires. One that is not valid is served all the same: an outage
  * would not be better, and some clients do not check. */
 static int64_t check_validity(struct tls_context *context)
@@ -36,14 +42,20 @@ static int64_t check_validity(struct tls_context *context)
     int64_t not_before, not_after;
     char date[REREAD_DATE_BYTES];
     tls_context_validity(context, &not_before, &not_after);
-    metrics_set(METRIC_TLS_NOT_AFTER, not_after);
+    bool is_admin = !is_of_subscribers(context);
+    if (!is_admin)
+        metrics_set(METRIC_TLS_NOT_AFTER, not_after);
     reread_date(not_after, date);
     int64_t now = clock_wall_ms() / 1000;
     if (now > not_after)
-        log_event(LOG_WARN, "the certificate of the subscriber port has expired",
+        log_event(LOG_WARN,
+                  is_admin ? "the certificate of the admin port has expired"
+                           : "the certificate of the subscriber port has expired",
                   LOG_TEXT("not_after", date));
     else if (now < not_before)
-        log_event(LOG_WARN, "the certificate of the subscriber port is not valid yet",
+        log_event(LOG_WARN,
+                  is_admin ? "the certificate of the admin port is not valid yet"
+                           : "the certificate of the subscriber port is not valid yet",
                   LOG_TEXT("not_after", date));
     return not_after;
 }
@@ -52,7 +64,9 @@ static void log_validity(struct tls_context *context)
 {
     char date[REREAD_DATE_BYTES];
     reread_date(check_validity(context), date);
-    log_event(LOG_INFO, "the certificate of the subscriber port is read",
+    log_event(LOG_INFO,
+              is_of_subscribers(context) ? "the certificate of the subscriber port is read"
+                                         : "the certificate of the admin port is read",
               LOG_TEXT("not_after", date));
 }
 
@@ -75,6 +89,32 @@ enum err certificates_open(const struct options *options, struct tls_context **r
         .client_ca_option = "--tls-client-ca",
     };
     error = tls_context_new(&files, ret_context, why, why_cap);
+    if (error == ERR_OK)
+        log_validity(*ret_context);
+    return error;
+}
+
+enum err certificates_open_admin(const struct options *options, struct tls_context **ret_context,
+                                 char *why, size_t why_cap)
+{
+    const struct tls_files files = {
+        .certificate = options->admin_tls_cert,
+        .key = options->admin_tls_key,
+        .certificate_option = "--admin-tls-cert",
+        .key_option = "--admin-tls-key",
+    };
+    bool has_certificate = path_or_null(files.certificate) != NULL;
+    bool has_key = path_or_null(files.key) != NULL;
+    *ret_context = NULL;
+    if (has_certificate != has_key) {
+        snprintf(why, why_cap,
+                 "--admin-tls-cert and --admin-tls-key need each other: %s is missing",
+                 has_key ? files.certificate_option : files.key_option);
+        return ERR_INVALID_FIELD;
+    }
+    if (!has_certificate)
+        return ERR_OK;
+    enum err error = tls_context_new(&files, ret_context, why, why_cap);
     if (error == ERR_OK)
         log_validity(*ret_context);
     return error;

@@ -188,7 +188,7 @@ void http_conn_own(struct http_conn *http_conn, const struct http_request_ops *o
 
 void *http_conn_owner(const struct http_conn *http_conn)
 {
-    return http_conn->ops != NULL ? http_conn->owner : NULL;
+    return http_conn->owner;
 }
 
 void http_conn_want_body(struct http_conn *http_conn, size_t len,

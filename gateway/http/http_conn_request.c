@@ -41,6 +41,8 @@ static void refuse_head(struct http_conn *http_conn)
     char detail[160];
     snprintf(detail, sizeof detail, "%s: --max-head allows %u bytes and %u fields", head->detail,
              head->max_bytes, head->max_fields);
+    if (http_conn_port(http_conn)->log_malformed != NULL)
+        http_conn_port(http_conn)->log_malformed(head->detail);
     http_conn_refuse(http_conn, head->error,
                      head->error == ERR_HEAD_TOO_LARGE ? detail : head->detail, NULL, NULL);
 }

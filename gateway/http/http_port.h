@@ -47,6 +47,7 @@ struct http_port {
     enum metric accept_errors;              /* owner */
     void (*count_refused)(unsigned status); /* owner: requests refused, by status */
     unsigned conn_kind;                     /* owner */
+    void (*log_malformed)(const char *detail); /* owner: of a head, a constant; NULL: not logged */
     bool heads_give_way; /* owner: at a full port, heads that are not complete make room */
     bool has_pages;      /* owner: pages ask here; what they are refused is logged for developers */
 

@@ -106,6 +106,12 @@ static inline struct mailbox *worker_mailbox(struct worker *worker)
     return reactor_mailbox(worker->reactor);
 }
 
+/* Any thread: is this the worker's own? */
+static inline bool worker_is_here(const struct worker *worker)
+{
+    return pthread_equal(pthread_self(), worker->thread);
+}
+
 /* Any thread. The letter is part of what it is about, and is free again when it is delivered. */
 static inline void worker_post(struct worker *worker, struct letter *letter,
                                void (*deliver)(struct letter *letter))

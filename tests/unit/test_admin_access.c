@@ -10,6 +10,22 @@
 #define ONE SPAN_LITERAL("Bearer first-key-of-the-test")
 #define TWO SPAN_LITERAL("Bearer second-key-of-the-test")
 
+static struct access_view view;
+
+static enum err check(struct access *access, struct span authorization, unsigned role)
+{
+    struct access_account *account = NULL;
+    enum err error = access_check(access, &view, authorization, role, &account);
+    cr_assert_not_null(account);
+    return error;
+}
+
+static void close_all(struct access *access)
+{
+    access_view_fini(access, &view);
+    access_close(access);
+}
+
 static struct access *open_with(char path[32], int64_t max_per_second)
 {
     static const char text[] = "one admin first-key-of-the-test\ntwo read second-key-of-the-test\n";
@@ -32,7 +48,7 @@ Test(admin_access, refuses_a_limit_of_requests_without_keys)
     cr_assert_str_eq(why, "--max-admin-requests-per-key needs --admin-keys: without keys nobody is "
                           "counted");
     cr_assert_eq(access_open("", 0, &access, why, sizeof why), ERR_OK);
-    access_close(access);
+    close_all(access);
 }
 
 Test(admin_access, gives_each_key_its_requests_of_a_second)
@@ -43,18 +59,18 @@ Test(admin_access, gives_each_key_its_requests_of_a_second)
     enum err error = ERR_OK;
     unsigned n = 0;
     while (error == ERR_OK && n < 100000) {
-        error = access_check(access, ONE, ROLE_READ);
+        error = check(access, ONE, ROLE_READ);
         n++;
     }
     cr_assert_eq(error, ERR_RATE);
     cr_assert_gt(n, 1000);
-    cr_assert_eq(access_check(access, TWO, ROLE_READ), ERR_OK);
-    cr_assert_eq(access_check(access, TWO, ROLE_PUSH), ERR_FORBIDDEN);
-    cr_assert_eq(access_check(access, SPAN_LITERAL("Bearer of-nobody-at-all-00"), ROLE_READ),
+    cr_assert_eq(check(access, TWO, ROLE_READ), ERR_OK);
+    cr_assert_eq(check(access, TWO, ROLE_PUSH), ERR_FORBIDDEN);
+    cr_assert_eq(check(access, SPAN_LITERAL("Bearer of-nobody-at-all-00"), ROLE_READ),
                  ERR_UNAUTHORIZED);
-    cr_assert_eq(access_check(access, ONE, 0), ERR_OK);
+    cr_assert_eq(check(access, ONE, 0), ERR_OK);
     cr_assert_eq(metrics_read(METRIC_LIMITED_ADMIN), before + 1);
-    access_close(access);
+    close_all(access);
     unlink(path);
 }
 
@@ -62,9 +78,9 @@ Test(admin_access, counts_what_the_role_forbids_too)
 {
     char path[32];
     struct access *access = open_with(path, 1);
-    cr_assert_eq(access_check(access, TWO, ROLE_PUSH), ERR_FORBIDDEN);
-    cr_assert_eq(access_check(access, TWO, ROLE_READ), ERR_RATE);
-    access_close(access);
+    cr_assert_eq(check(access, TWO, ROLE_PUSH), ERR_FORBIDDEN);
+    cr_assert_eq(check(access, TWO, ROLE_READ), ERR_RATE);
+    close_all(access);
     unlink(path);
 }
 
@@ -73,10 +89,10 @@ Test(admin_access, limits_nothing_by_default)
     char path[32];
     struct access *access = open_with(path, 0);
     for (int i = 0; i < 10000; i++)
-        cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_OK);
+        cr_assert_eq(check(access, ONE, ROLE_READ), ERR_OK);
     access_reload(access, true);
-    cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_OK);
-    access_close(access);
+    cr_assert_eq(check(access, ONE, ROLE_READ), ERR_OK);
+    close_all(access);
     unlink(path);
 }
 
@@ -84,10 +100,58 @@ Test(admin_access, limits_the_keys_of_a_file_that_was_read_again)
 {
     char path[32];
     struct access *access = open_with(path, 1);
-    cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_OK);
+    cr_assert_eq(check(access, ONE, ROLE_READ), ERR_OK);
     access_reload(access, true);
-    cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_OK);
-    cr_assert_eq(access_check(access, ONE, ROLE_READ), ERR_RATE);
-    access_close(access);
+    cr_assert_eq(check(access, ONE, ROLE_READ), ERR_OK);
+    cr_assert_eq(check(access, ONE, ROLE_READ), ERR_RATE);
+    close_all(access);
+    unlink(path);
+}
+
+static struct access_account *account_of(struct access *access, struct access_view *of)
+{
+    struct access_account *account = NULL;
+    cr_assert_eq(access_check(access, of, TWO, ROLE_READ, &account), ERR_OK);
+    return account;
+}
+
+/* Requests under way count in the account of their key, also after its file was read again. */
+Test(admin_access, keeps_the_account_of_a_key_for_every_thread_and_over_a_reload)
+{
+    char path[32];
+    struct access_view other = {0};
+    struct access *access = open_with(path, 0);
+    struct access_account *account = account_of(access, &view);
+    cr_expect_eq(account_of(access, &other), account);
+    access_reload(access, true);
+    cr_expect_eq(account_of(access, &view), account);
+    struct access_account *keyless = NULL;
+    cr_expect_eq(access_check(access, &view, SPAN_LITERAL(""), 0, &keyless), ERR_OK);
+    cr_expect_neq(keyless, account);
+    access_view_fini(access, &other);
+    close_all(access);
+    unlink(path);
+}
+
+Test(admin_access, lets_each_thread_see_at_its_next_request_that_a_key_has_gone)
+{
+    static const char text[] = "one admin first-key-of-the-test\n";
+    char path[32];
+    struct access_view other = {0};
+    struct access *access = open_with(path, 0);
+    account_of(access, &view);
+    account_of(access, &other);
+    cr_expect(access_is_shared(&view));
+    FILE *file = fopen(path, "w");
+    cr_assert_eq(fwrite(text, 1, sizeof text - 1, file), sizeof text - 1);
+    fclose(file);
+    access_reload(access, true);
+    struct access_account *account;
+    cr_expect_eq(access_check(access, &view, TWO, ROLE_READ, &account), ERR_UNAUTHORIZED);
+    cr_expect_eq(access_check(access, &other, TWO, ROLE_READ, &account), ERR_UNAUTHORIZED);
+    cr_expect_eq(access_check(access, &other, ONE, ROLE_READ, &account), ERR_OK);
+    cr_expect_not(access_is_shared(&view), "the one key has all");
+    access_view_fini(access, &other);
+    close_all(access);
     unlink(path);
 }
