@@ -123,11 +123,11 @@ static void collapse(struct sim *sim, struct sim_user *user, uint32_t number)
     }
 }
 
-static enum gap_cause cause_of(const struct sim *sim, const struct sim_user *user, uint64_t seq)
+static enum gap_cause cause_at(const struct sim_user *user, uint64_t seq, int64_t at_ms)
 {
     switch (user->entries[seq - 1].fate) {
     case SIM_WAITING:
-        return sim_model_is_waiting(sim, user, seq) ? GAP_NONE : GAP_EXPIRED;
+        return user->entries[seq - 1].expires_ms > at_ms ? GAP_NONE : GAP_EXPIRED;
     case SIM_OVERFLOW:
         return GAP_OVERFLOW;
     case SIM_CANCELLED:
@@ -140,18 +140,28 @@ static enum gap_cause cause_of(const struct sim *sim, const struct sim_user *use
     return GAP_ACKNOWLEDGED;
 }
 
-/* Are there enough ranges of causes that the store merges some? It does not part them again when
- * what lay between two others leaves as well. */
-static bool are_causes_merged(const struct sim *sim, const struct sim_user *user)
+static enum gap_cause cause_of(const struct sim *sim, const struct sim_user *user, uint64_t seq)
+{
+    return cause_at(user, seq, sim_wall_ms(sim));
+}
+
+/* Were there enough ranges of causes then that the store merged some? It does not part them again
+ * when what lay between two others leaves as well. */
+static bool are_causes_merged_at(const struct sim_user *user, int64_t at_ms)
 {
     unsigned n_ranges = 0;
     enum gap_cause before = GAP_NONE;
     for (uint64_t seq = 1; seq <= user->head; seq++) {
-        enum gap_cause cause = cause_of(sim, user, seq);
+        enum gap_cause cause = cause_at(user, seq, at_ms);
         n_ranges += gap_cause_is_recorded(cause) && cause != before;
         before = cause;
     }
     return n_ranges > GAPS_MAX;
+}
+
+static bool are_causes_merged(const struct sim *sim, const struct sim_user *user)
+{
+    return are_causes_merged_at(user, sim_wall_ms(sim));
 }
 
 void sim_model_appended(struct sim *sim, const struct store_append *append)
@@ -330,9 +340,22 @@ void sim_model_resumed(struct sim_tab *tab, const uint64_t *had, uint32_t n_had)
         entry_of(&tab->sim->users[tab->user], had[i])->was_acked = true;
 }
 
+/* Between two events of an inbox its notifications may expire one by one, so there may have been
+ * more ranges for a while than before and after. */
+static bool were_causes_merged(const struct sim *sim, const struct sim_user *user)
+{
+    int64_t now_ms = sim_wall_ms(sim);
+    for (uint64_t seq = 1; seq <= user->head; seq++) {
+        int64_t at_ms = user->entries[seq - 1].expires_ms;
+        if (at_ms <= now_ms && are_causes_merged_at(user, at_ms))
+            return true;
+    }
+    return false;
+}
+
 static bool must_know(const struct sim *sim, const struct sim_user *user)
 {
-    return !user->has_merged && !are_causes_merged(sim, user);
+    return !user->has_merged && !are_causes_merged(sim, user) && !were_causes_merged(sim, user);
 }
 
 void sim_model_gap(struct sim_tab *tab, uint64_t seq, enum gap_cause cause)
