@@ -10,7 +10,7 @@ bool span_equal_nocase(struct span a, struct span b)
     if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++) {
-        if (lower_case(a.bytes[i]) != lower_case(b.bytes[i]))
+        if (a.bytes[i] != b.bytes[i] && lower_case(a.bytes[i]) != lower_case(b.bytes[i]))
             return false;
     }
     return true;

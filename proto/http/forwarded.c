@@ -62,22 +62,27 @@ bool forwarded_for(const struct http_head *head, const char *bytes, const struct
     return is_found;
 }
 
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
+
 bool forwarded_is_sign(struct span name)
 {
-    static const char *const names[] = {
-        "Forwarded",
-        "X-Forwarded",
-        "X-Original-Forwarded-For",
-        "Via",
-        "X-Real-IP",
-        "X-Client-IP",
-        "True-Client-IP",
-        "CF-Connecting-IP",
-        "X-Envoy-External-Address",
+    static const struct span names[] = {
+        NAME("Forwarded"),
+        NAME("X-Forwarded"),
+        NAME("X-Original-Forwarded-For"),
+        NAME("Via"),
+        NAME("X-Real-IP"),
+        NAME("X-Client-IP"),
+        NAME("True-Client-IP"),
+        NAME("CF-Connecting-IP"),
+        NAME("X-Envoy-External-Address"),
     };
     const struct span prefix = SPAN_LITERAL("X-Forwarded-");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (span_equal_nocase(name, span_of(names[i])))
+        if (name.len == names[i].len && span_equal_nocase(name, names[i]))
             return true;
     }
     return name.len >= prefix.len &&

@@ -1,12 +1,20 @@
 #include "proto/bytes/decimal.h"
 #include "proto/http/http_head.h"
 
+/* Most names differ in length or in their first letter. */
+static bool has_name(const struct http_head *head, const char *bytes, size_t i, struct span wanted)
+{
+    struct http_part name = head->fields[i].name;
+    return name.len == wanted.len && ((bytes[name.at] ^ wanted.bytes[0]) & ~0x20) == 0 &&
+           span_equal_nocase(http_part_span(bytes, name), wanted);
+}
+
 bool http_head_find(const struct http_head *head, const char *bytes, const char *name,
                     struct span *ret_value)
 {
     struct span wanted = span_of(name);
     for (size_t i = 0; i < head->n_fields; i++) {
-        if (span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted)) {
+        if (has_name(head, bytes, i, wanted)) {
             *ret_value = http_part_span(bytes, head->fields[i].value);
             return true;
         }
@@ -19,7 +27,7 @@ unsigned http_head_count(const struct http_head *head, const char *bytes, const 
     struct span wanted = span_of(name);
     unsigned n = 0;
     for (size_t i = 0; i < head->n_fields; i++)
-        n += span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted);
+        n += has_name(head, bytes, i, wanted);
     return n;
 }
 
@@ -37,7 +45,7 @@ bool http_head_has_token(const struct http_head *head, const char *bytes, const 
 {
     struct span wanted = span_of(name);
     for (size_t i = 0; i < head->n_fields; i++) {
-        if (span_equal_nocase(http_part_span(bytes, head->fields[i].name), wanted) &&
+        if (has_name(head, bytes, i, wanted) &&
             list_has_token(http_part_span(bytes, head->fields[i].value), span_of(token)))
             return true;
     }

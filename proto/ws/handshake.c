@@ -5,10 +5,17 @@
  * writes the 101. */
 #include "proto/ws/handshake.h"
 
+#include "proto/bytes/put.h"
+
 #include <openssl/evp.h>
+#include <stdatomic.h>
 #include <string.h>
 
-enum { KEY_LEN = 24, SHA1_LEN = 20 }; /* base64 of 16 bytes; RFC 3174 */
+enum {
+    KEY_LEN = 24,          /* base64 of 16 bytes */
+    SHA1_LEN = 20,         /* RFC 3174 */
+    FIXED_MAX_BYTES = 256, /* of a 101 without its date and extensions */
+};
 
 /* RFC 6455, 1.3 appends this to the key. */
 #define HANDSHAKE_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -162,6 +169,24 @@ static enum err choose_level(const struct http_head *head, const char *bytes,
     return ERR_OK;
 }
 
+/* Finding the digest again for each handshake costs more than the digest. It is found once and kept
+ * until the process ends; two threads that find it at the same time find the same one. NULL: this
+ * machine's OpenSSL has none. */
+static const EVP_MD *sha1(void)
+{
+    static _Atomic(EVP_MD *) found;
+    EVP_MD *md = atomic_load_explicit(&found, memory_order_acquire);
+    if (md != NULL)
+        return md;
+    md = EVP_MD_fetch(NULL, "SHA1", NULL);
+    EVP_MD *first = NULL;
+    if (md != NULL && !atomic_compare_exchange_strong(&found, &first, md)) {
+        EVP_MD_free(md);
+        md = first;
+    }
+    return md;
+}
+
 /* base64(SHA-1(key + GUID)): RFC 6455, 4.2.2, 5.4. */
 static enum err make_accept(struct span key, char out[HANDSHAKE_ACCEPT_LEN])
 {
@@ -172,7 +197,9 @@ static enum err make_accept(struct span key, char out[HANDSHAKE_ACCEPT_LEN])
     unsigned char encoded[HANDSHAKE_ACCEPT_LEN + 1]; /* EVP_EncodeBlock ends it with a NUL */
     memcpy(text, key.bytes, KEY_LEN);
     memcpy(text + KEY_LEN, guid, sizeof guid);
-    if (EVP_Digest(text, KEY_LEN + sizeof guid - 1, digest, &digest_len, EVP_sha1(), NULL) != 1 ||
+    const EVP_MD *md = sha1();
+    if (md == NULL ||
+        EVP_Digest(text, KEY_LEN + sizeof guid - 1, digest, &digest_len, md, NULL) != 1 ||
         digest_len != SHA1_LEN)
         return ERR_SYSTEM;
     EVP_EncodeBlock(encoded, digest, SHA1_LEN);
@@ -201,21 +228,32 @@ enum err handshake_check(const struct http_head *head, const char *bytes,
     return ERR_OK;
 }
 
+static char *put_field(char *at, struct span name, struct span value)
+{
+    return PUT_LITERAL(put_span(put_span(at, name), value), "\r\n");
+}
+
 enum err handshake_accept(struct buf *out, enum handshake_level level,
                           const char accept[HANDSHAKE_ACCEPT_LEN], const char *extensions,
                           const char *date)
 {
     const char *name = levels[level].subprotocol;
-    bool has_extensions = extensions[0] != '\0';
-    return buf_printf(out,
-                      "HTTP/1.1 101 Switching Protocols\r\n"
-                      "Upgrade: websocket\r\n"
-                      "Connection: Upgrade\r\n"
-                      "Sec-WebSocket-Accept: %.*s\r\n"
-                      "%s%s%s%s%s%s%s\r\n",
-                      (int)HANDSHAKE_ACCEPT_LEN, accept, date,
-                      name == NULL ? "" : "Sec-WebSocket-Protocol: ", name == NULL ? "" : name,
-                      name == NULL ? "" : "\r\n",
-                      has_extensions ? "Sec-WebSocket-Extensions: " : "", extensions,
-                      has_extensions ? "\r\n" : "");
+    struct span agreed = span_of(extensions);
+    struct span date_line = span_of(date);
+    enum err error = buf_reserve(out, FIXED_MAX_BYTES + agreed.len + date_line.len);
+    if (error != ERR_OK)
+        return error;
+    char *at = PUT_LITERAL(out->bytes + out->len, "HTTP/1.1 101 Switching Protocols\r\n"
+                                                  "Upgrade: websocket\r\n"
+                                                  "Connection: Upgrade\r\n");
+    at = put_field(at, SPAN_LITERAL("Sec-WebSocket-Accept: "),
+                   (struct span){accept, HANDSHAKE_ACCEPT_LEN});
+    at = put_span(at, date_line);
+    if (name != NULL)
+        at = put_field(at, SPAN_LITERAL("Sec-WebSocket-Protocol: "), span_of(name));
+    if (agreed.len > 0)
+        at = put_field(at, SPAN_LITERAL("Sec-WebSocket-Extensions: "), agreed);
+    at = PUT_LITERAL(at, "\r\n");
+    out->len = (size_t)(at - out->bytes);
+    return ERR_OK;
 }
