@@ -39,18 +39,17 @@ static void note_value(struct buf *log, const struct redis_value *value)
 static bool feed(struct redis_reader *reader, struct span bytes, struct buf *log)
 {
     char *copy = fuzz_copy(bytes);
-    struct redis_value *value = NULL;
+    const struct redis_value *value = NULL;
     enum err error = redis_reader_feed(reader, copy, bytes.len);
-    free(copy);
     while (error == ERR_OK) {
         error = redis_reader_next(reader, &value);
-        if (error == ERR_OK && value == NULL)
-            return true;
-        if (error == ERR_OK)
-            note_value(log, value);
-        if (error == ERR_OK)
-            redis_value_free(value);
+        if (error != ERR_OK || value == NULL)
+            break;
+        note_value(log, value);
     }
+    free(copy);
+    if (error == ERR_OK)
+        return true;
     FUZZ_CHECK(error == ERR_PROTOCOL || error == ERR_NO_MEMORY);
     FUZZ_NOTE(log, error);
     return false;

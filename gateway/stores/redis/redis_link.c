@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 
 enum {
-    READ_BYTES = 16 << 10, /* small, because the reader moves its rest for each reply */
-    READS_PER_TURN = 32,   /* then the sessions of this worker have their turn */
+    READ_BYTES = 64 << 10, /* at a time */
+    READS_PER_TURN = 8,    /* then the sessions of this worker have their turn */
     TICK_MS = 250,
 };
 
@@ -136,12 +136,11 @@ static void take_reply(struct redis_link *link, const struct redis_value *reply)
 static enum err take_replies(struct redis_link *link)
 {
     while (!link->is_failing) {
-        struct redis_value *reply = NULL;
+        const struct redis_value *reply;
         enum err error = redis_reader_next(link->reader, &reply);
         if (error != ERR_OK || reply == NULL)
             return error;
         take_reply(link, reply);
-        redis_value_free(reply);
     }
     return ERR_OK;
 }

@@ -1,6 +1,7 @@
 /* Replies of a Redis, read piece by piece (RESP2). What comes in is never trusted: a reply above
- * REDIS_REPLY_MAX_BYTES or with more elements than REDIS_REPLY_MAX_ELEMENTS is a protocol error.
- * One thread at a time. */
+ * REDIS_REPLY_MAX_BYTES or with an array of more elements than REDIS_REPLY_MAX_ELEMENTS is a
+ * protocol error, and so are arrays more than 7 deep, lines above 64 KiB and values that would take
+ * REDIS_REPLY_MAX_BYTES. One thread at a time. */
 #ifndef HERALD_STORE_REDIS_READER_H
 #define HERALD_STORE_REDIS_READER_H
 
@@ -15,10 +16,12 @@ enum redis_type { REDIS_TEXT, REDIS_STATUS, REDIS_ERROR, REDIS_INTEGER, REDIS_NI
 
 struct redis_value {
     enum redis_type type;
-    size_t n;                   /* bytes or items */
-    int64_t integer;            /* REDIS_INTEGER */
-    const char *bytes;          /* REDIS_TEXT, REDIS_STATUS, REDIS_ERROR; a NUL follows */
-    struct redis_value **items; /* REDIS_ARRAY; complete once redis_reader_next gave it out */
+    size_t n; /* bytes or items */
+    union {
+        int64_t integer;            /* REDIS_INTEGER */
+        const char *bytes;          /* REDIS_TEXT, REDIS_STATUS, REDIS_ERROR; a NUL follows */
+        struct redis_value **items; /* REDIS_ARRAY */
+    };
 };
 
 struct redis_reader;
@@ -26,13 +29,15 @@ struct redis_reader;
 struct redis_reader *redis_reader_new(void); /* NULL: out of memory */
 void redis_reader_free(struct redis_reader *reader);
 
-/* ERR_PROTOCOL, ERR_NO_MEMORY: the connection is of no more use. */
-MUST_CHECK enum err redis_reader_feed(struct redis_reader *reader, const char *bytes, size_t len);
+/* Bytes that have come. They stay the caller's, who keeps them until redis_reader_next has answered
+ * NULL, and feeds no more before that; the reader writes NULs into them. ERR_PROTOCOL,
+ * ERR_NO_MEMORY: the connection is of no more use. */
+MUST_CHECK enum err redis_reader_feed(struct redis_reader *reader, char *bytes, size_t len);
 
-/* *ret_value is the next whole reply, which the caller frees, or NULL when more bytes are needed.
- */
-MUST_CHECK enum err redis_reader_next(struct redis_reader *reader, struct redis_value **ret_value);
-void redis_value_free(struct redis_value *value); /* NULL is fine */
+/* *ret_value is the next whole reply, which is there until the next call, or NULL when more bytes
+ * are needed. Errors as above. */
+MUST_CHECK enum err redis_reader_next(struct redis_reader *reader,
+                                      const struct redis_value **ret_value);
 
 /* These take any value, NULL included, so that a reply is taken apart without a check at each step.
  */
