@@ -34,6 +34,7 @@ enum {
     ACCEPTS_PER_TURN = 16, /* so that a storm of connections does not starve the sessions */
     UNSENT_BYTES = 16 * 1024,
     PAUSE_MS = 10,
+    YIELDS_MAX = 4, /* another worker may take the place that was made */
 };
 
 /* A listening socket, which all workers watch. */
@@ -90,6 +91,10 @@ static void take_connection(struct acceptor *acceptor, int fd, const struct peer
     int64_t now_ms = worker_now_ms(acceptor->worker);
     int64_t due_ms = now_ms + atomic_load(&port->limits.head_timeout_ms);
     enum err error = peer_of(port, from, &peer);
+    for (int i = 0; error == ERR_CROWDED && i < YIELDS_MAX &&
+                    http_conns_yield_to(&acceptor->http_conns, &from->ip);
+         i++)
+        error = peer_of(port, from, &peer);
     atomic_store_explicit(&port->arrived_ms, now_ms, memory_order_relaxed);
     if (error == ERR_OK && peer_is_unresolved(peer))
         error = proxy_conn_new(acceptor->worker, fd, peer, &acceptor->proxy_conns,

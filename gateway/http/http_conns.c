@@ -1,3 +1,6 @@
+/* New HTTP connections, what becomes of one whose time is over or whose peer goes, and which of an
+ * acceptor's are closed for others or at the stop. Each connection is in one of the acceptor's
+ * lists, at the end of which it begins to wait, so the first one of a list has waited longest. */
 #include "gateway/http/http_conns.h"
 
 #include "gateway/base/metrics.h"
@@ -5,6 +8,10 @@
 #include "gateway/net/tls.h"
 
 #include <stdlib.h>
+
+/* Connections that are looked at to find one of an address: those that wait longest are mostly of
+ * the address that has too many. */
+enum { LOOKS_MAX = 64 };
 
 static void on_http_conn_gone(struct conn *conn, bool is_clean)
 {
@@ -119,30 +126,70 @@ static bool close_first(struct list *list)
     return true;
 }
 
-/* The head that has waited longest, if that is since `age_ms`. */
-static bool close_head(struct http_conns *all, int64_t age_ms)
+static bool takes_its_time(struct http_conn *http_conn)
+{
+    int64_t timeout_ms = atomic_load(&http_conn_limits(http_conn)->head_timeout_ms);
+    int64_t left_ms = http_conn->due_ms - worker_now_ms(http_conn_worker(http_conn));
+    return timeout_ms - left_ms >= HTTP_FRESH_MS;
+}
+
+static void close_for_other(struct http_conn *http_conn)
+{
+    metrics_add(METRIC_HEADS_GAVE_WAY, http_conn->is_heading);
+    http_conn_close(http_conn);
+}
+
+/* The head that has waited longest; not a fresh one, unless `is_fresh_too`. */
+static bool close_head(struct http_conns *all, bool is_fresh_too)
 {
     if (!all->port->heads_give_way || list_is_empty(&all->heads))
         return false;
     struct http_conn *first = CONTAINER_OF(all->heads.next, struct http_conn, link);
-    int64_t began_ms = first->due_ms - atomic_load(&all->port->limits.head_timeout_ms);
-    if (worker_now_ms(http_conn_worker(first)) - began_ms < age_ms)
+    if (!is_fresh_too && !takes_its_time(first))
         return false;
-    metrics_count(METRIC_HEADS_GAVE_WAY);
-    http_conn_close(first);
+    close_for_other(first);
     return true;
 }
 
 bool http_conns_make_room(struct http_conns *all)
 {
-    return close_first(&all->written) || close_head(all, HTTP_FRESH_MS) ||
-           close_first(&all->resting) || close_head(all, 0);
+    return close_first(&all->written) || close_head(all, false) || close_first(&all->resting) ||
+           close_head(all, true);
 }
 
 void http_conns_yield(struct http_conns *all)
 {
-    if (!close_head(all, HTTP_FRESH_MS) && !close_first(&all->resting))
-        close_head(all, 0);
+    if (!close_head(all, false) && !close_first(&all->resting))
+        close_head(all, true);
+}
+
+/* The first of them from that network. NULL: none of the first few is. */
+static struct http_conn *first_from(const struct list *list, const struct ip *network)
+{
+    int n = 0;
+    for (const struct list *link = list->next; link != list && n < LOOKS_MAX; link = link->next) {
+        struct http_conn *http_conn = CONTAINER_OF(link, struct http_conn, link);
+        struct ip other = {0};
+        if (http_conn->peer != NULL)
+            other = ip_network(peer_address(http_conn->peer));
+        if (http_conn->peer != NULL && ip_equal(&other, network))
+            return http_conn;
+        n++;
+    }
+    return NULL;
+}
+
+bool http_conns_yield_to(struct http_conns *all, const struct ip *from)
+{
+    struct ip network = ip_network(from);
+    struct http_conn *head = first_from(&all->heads, &network);
+    struct http_conn *resting = first_from(&all->resting, &network);
+    bool prefers_head = head != NULL && (resting == NULL || takes_its_time(head));
+    struct http_conn *gives_way = prefers_head ? head : resting;
+    if (!all->port->heads_give_way || gives_way == NULL)
+        return false;
+    close_for_other(gives_way);
+    return true;
 }
 
 bool http_conns_can_yield(const struct http_conns *all)

@@ -24,6 +24,9 @@ bool http_conns_make_room(struct http_conns *all);
 /* The same for another worker, which needs room; those that were answered are about to go anyway.
  */
 void http_conns_yield(struct http_conns *all);
+/* The same for a new connection of an address that has its share, where heads give way: one of the
+ * same address. false: none is found. */
+bool http_conns_yield_to(struct http_conns *all, const struct ip *from);
 /* Could they, or are some about to go? Any thread. */
 bool http_conns_can_yield(const struct http_conns *all);
 

@@ -199,24 +199,62 @@ Test(acceptors, have_the_silent_connections_of_another_worker_give_way)
     cr_expect_eq(ask(SOCKETS), 204);
 }
 
+static struct http_conn *under_way;
+
+static void answer_one_later(struct http_conn *http_conn)
+{
+    if (under_way != NULL) {
+        answer_request(http_conn);
+        return;
+    }
+    under_way = http_conn;
+    http_conn_await(http_conn);
+}
+
+static void give_shares_of(uint32_t n)
+{
+    cr_assert_eq(peers_new_share(n, &port.peers), ERR_OK);
+}
+
+static void take_shares_back(void)
+{
+    acceptors_free(&port);
+    peers_free(port.peers);
+}
+
 Test(acceptor, gives_an_address_its_share_alone)
 {
     int64_t before = metrics_read(METRIC_LIMITED_ADMIN_CONNECTIONS);
-    cr_assert_eq(peers_new_share(2, &port.peers), ERR_OK);
+    give_shares_of(1);
+    port.on_request = answer_one_later;
+    connect_silent(0);
+    cr_assert_eq(ask(0), 0);
+    connect_silent(1);
+    cr_expect_eq(status_of(1), 429);
+    cr_expect_eq(metrics_read(METRIC_LIMITED_ADMIN_CONNECTIONS) - before, 1);
+    answer_request(under_way);
+    pass_ms(1);
+    cr_expect_eq(status_of(0), 204);
+    connect_silent(2);
+    cr_expect_eq(ask(2), 204, "what rests gives way to another of its address");
+    cr_expect_eq(status_of(0), -1);
+    take_shares_back();
+}
+
+Test(acceptor, lets_a_silent_connection_give_way_to_a_new_one_of_its_address)
+{
+    give_shares_of(2);
     connect_silent(0);
     connect_silent(1);
     cr_assert_eq(ask(1), 204);
+    pass_ms(HTTP_FRESH_MS);
     connect_silent(2);
-    cr_expect_eq(status_of(2), 429);
-    cr_expect_eq(metrics_read(METRIC_LIMITED_ADMIN_CONNECTIONS) - before, 1);
-    cr_expect_eq(ask(1), 204, "it rested meanwhile, and counted");
-    close(clients[0]);
-    clients[0] = 0;
-    pass_ms(1);
+    cr_expect_eq(status_of(0), -1);
+    cr_expect_eq(ask(1), 204);
     connect_silent(3);
-    cr_expect_eq(ask(3), 204);
-    acceptors_free(&port);
-    peers_free(port.peers);
+    cr_expect_eq(status_of(2), 0, "it is fresh");
+    cr_expect_eq(status_of(1), -1, "it rested meanwhile, and counted");
+    take_shares_back();
 }
 
 Test(acceptor, takes_what_waits_before_it_accepts_no_more)

@@ -1,0 +1,118 @@
+'use strict';
+/* The admin port as an HTTP server: which heads are refused, how bodies come, who gives way when it is full. */
+
+const assert = require('node:assert/strict');
+const net = require('node:net');
+const { exchange, range, waitUntil } = require('./harness');
+
+const head = (lines) => [...lines, '', ''].join('\r\n');
+const push = () => ['POST /push HTTP/1.1', 'Host: localhost', 'Content-Type: application/json'];
+const body = (userId) => JSON.stringify({ userId, data: 1, ttl: 0 });
+
+/* Two parsers could read these differently (RFC 9112, 2.2, 3, 5.1, 5.2, 6.1). */
+const malformed = {
+    'a space before a colon': 'GET /livez HTTP/1.1\r\nHost : localhost\r\n\r\n',
+    'NUL in the target': 'GET /live\0z HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'NUL in a value': 'GET /livez HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n',
+    'a bare LF': 'GET /livez HTTP/1.1\nHost: localhost\n\n',
+    'a bare LF after a value': 'GET /livez HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n',
+    'a folded line': 'GET /livez HTTP/1.1\r\nHost: localhost\r\nX: y\r\n z\r\n\r\n',
+    'Transfer-Encoding in HTTP/1.0': 'POST /push HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'two lengths': head([...push(), 'Content-Length: 2', 'Transfer-Encoding: chunked']),
+    'another coding than chunked': head([...push(), 'Transfer-Encoding: gzip, chunked']),
+    'a chunk without its CR LF': `${head([...push(), 'Transfer-Encoding: chunked'])}2\r\n{}0\r\n\r\n`,
+};
+
+const silent = (port) => new Promise((resolve, reject) => {
+    const socket = net.connect({ host: '127.0.0.1', port });
+    socket.once('connect', () => resolve(socket));
+    socket.once('error', reject);
+});
+
+module.exports = (test) => {
+    for (const [what, bytes] of Object.entries(malformed)) {
+        test(`the admin port refuses ${what} with 400 and closes the connection`, async (t) => {
+            const herald = await t.sharedHerald('plain', { store: 'memory' });
+            const raw = (await t.raw(herald.adminPort)).send(bytes);
+            const answer = await raw.answer();
+            assert.equal(answer.status, 400);
+            assert.equal(answer.headers['content-type'], 'application/problem+json');
+            assert.equal(answer.headers.connection, 'close');
+            await raw.waitEnd();
+        });
+    }
+
+    test('the authority of an absolute target stands for the Host', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const ask = async (target, host) => (await exchange(herald.adminPort,
+            head([`GET ${target} HTTP/1.1`, `Host: ${host}`, 'Connection: close']))).status;
+        assert.equal(await ask('http://localhost/stats', 'evil.example'), 200);
+        assert.equal(await ask('http://evil.example/stats', 'localhost'), 403);
+        assert.equal(await ask('http://evil.example/livez', 'localhost'), 200);
+    });
+
+    test('every answer of the admin port says nosniff', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        for (const [target, status] of [['/livez', 200], ['/stats', 200], ['/metrics', 200], ['/nowhere', 404], ['/push', 405],
+            ['/users/a/inbox?limit=0', 400], ['/live\0z', 400]]) {
+            const answer = await exchange(herald.adminPort,
+                head([`GET ${target} HTTP/1.1`, 'Host: localhost', 'Connection: close']));
+            assert.equal(answer.status, status, target);
+            assert.equal(answer.headers['x-content-type-options'], 'nosniff', target);
+        }
+    });
+
+    test('pushes in chunks with trailers, after a 100 and sent ahead are answered in order', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const raw = await t.raw(herald.adminPort);
+        const text = body('nobody');
+        const chunks = `5;x\r\n${text.slice(0, 5)}\r\n${(text.length - 5).toString(16)}\r\n${text.slice(5)}\r\n0\r\nX: y\r\n\r\n`;
+        raw.send(head([...push(), 'Transfer-Encoding: chunked']) + chunks);
+        assert.deepEqual((await raw.answer()).json.status, 'dropped');
+        raw.send(head([...push(), `Content-Length: ${text.length}`, 'Expect: 100-continue']));
+        await waitUntil('the 100', () => raw.bytes.toString() === 'HTTP/1.1 100 Continue\r\n\r\n');
+        raw.bytes = Buffer.alloc(0);
+        raw.send(text);
+        assert.equal((await raw.answer()).json.status, 'dropped');
+        const whole = head([...push(), `Content-Length: ${text.length}`]) + text;
+        raw.send(whole + head(['HEAD /stats HTTP/1.1', 'Host: localhost'])
+            + head(['GET /nowhere HTTP/1.1', 'Host: localhost']) + whole);
+        assert.equal((await raw.answer()).json.status, 'dropped');
+        await waitUntil('the head', () => raw.bytes.includes('\r\n\r\n'));
+        const at = raw.bytes.indexOf('\r\n\r\n') + 4;
+        assert.match(raw.bytes.subarray(0, at).toString(), /^HTTP\/1\.1 200 OK\r\n[^]*Content-Length: [1-9]/);
+        raw.bytes = raw.bytes.subarray(at);
+        assert.equal((await raw.answer()).status, 404);
+        assert.equal((await raw.answer()).json.status, 'dropped');
+    });
+
+    test('a kept connection is told --admin-idle-timeout, and closed after it', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--admin-idle-timeout', '1s'] });
+        const raw = (await t.raw(herald.adminPort)).send(head(['GET /livez HTTP/1.1', 'Host: localhost']));
+        assert.equal((await raw.answer()).headers['keep-alive'], 'timeout=1');
+        assert.ok(!raw.isEnded);
+        await raw.waitEnd();
+        const usual = await t.sharedHerald('plain', { store: 'memory' });
+        const answer = await (await t.raw(usual.adminPort)).send(head(['GET /livez HTTP/1.1', 'Host: localhost'])).answer();
+        assert.equal(answer.headers['keep-alive'], 'timeout=75');
+    });
+
+    /* A kubelet would restart the pod. The silent ones would be refused in ten seconds. */
+    test('1300 silent connections do not keep others from the admin port', { timeoutMs: 40000 }, async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        const sockets = [];
+        t.cleanup(() => sockets.forEach((socket) => socket.destroy()));
+        for (let i = 0; i < 13; i++) {
+            sockets.push(...await Promise.all(range(100).map(() => silent(herald.adminPort))));
+        }
+        let late = 0;
+        sockets.forEach((socket) => socket.on('error', () => {}).on('data', (bytes) => { late += bytes.includes(' 408 '); }));
+        for (const time of range(5)) {
+            const live = await exchange(herald.adminPort, head(['GET /livez HTTP/1.1', 'Host: a', 'Connection: close']));
+            assert.equal(live.status, 200, `${time}`);
+        }
+        assert.equal(late, 0, 'nobody waited for their deadline');
+        const { text } = await herald.request('GET', '/metrics');
+        assert.match(text, /^herald_admin_heads_gave_way_total [1-9]/m);
+    });
+};
