@@ -76,21 +76,24 @@ Test(file_stale, knows_whether_one_is_below_a_key)
     file_stale_clear(&stale);
 }
 
-Test(file_stale, a_run_is_due_by_records_and_by_bytes)
+Test(file_stale, a_run_is_due_by_its_share_of_the_file_by_records_and_by_bytes)
 {
     struct file_stale stale = {0};
-    for (uint64_t key = 1; key < FILE_STALE_RUN; key++)
+    for (uint64_t key = 1; key < FILE_STALE_RUN; key++) {
         cr_assert_eq(file_stale_add(&stale, key, 0, 0), ERR_OK);
-    cr_assert_not(file_stale_is_run_due(&stale));
+        cr_assert_eq(file_stale_is_run_due(&stale, key), key >= FILE_STALE_SHORT_RUN);
+        cr_assert_eq(file_stale_is_run_due(&stale, 3 * 10000), key >= 2 * 10000);
+        cr_assert_not(file_stale_is_run_due(&stale, 2 * FILE_STALE_RUN));
+    }
     cr_assert_eq(file_stale_add(&stale, FILE_STALE_RUN, 0, 0), ERR_OK);
-    cr_assert(file_stale_is_run_due(&stale));
+    cr_assert(file_stale_is_run_due(&stale, 2 * FILE_STALE_RUN));
     file_stale_clear(&stale);
     cr_assert_eq(file_stale_add(&stale, 1, 0, FILE_STALE_RUN_BYTES - 1), ERR_OK);
-    cr_assert_not(file_stale_is_run_due(&stale));
+    cr_assert_not(file_stale_is_run_due(&stale, 1));
     cr_assert_eq(file_stale_add(&stale, 2, 7, 1000), ERR_OK);
-    cr_assert_not(file_stale_is_run_due(&stale), "a reference takes no bytes of data");
+    cr_assert_not(file_stale_is_run_due(&stale, 2), "a reference takes no bytes of data");
     cr_assert_eq(file_stale_add(&stale, 3, 0, 1), ERR_OK);
-    cr_assert(file_stale_is_run_due(&stale));
+    cr_assert(file_stale_is_run_due(&stale, 3));
     file_stale_clear(&stale);
 }
 

@@ -183,7 +183,8 @@ static size_t stale_share(const struct file_backing *file, const struct group *g
 static enum err drop_stale_share(struct file_backing *file, const struct group *group)
 {
     enum err error = ERR_OK;
-    bool is_due = file_stale_is_run_due(&file->stale) || file->is_tight ||
+    bool is_due = file_stale_is_run_due(&file->stale, file_lmdb_records(file->lmdb)) ||
+                  file->is_tight ||
                   (file->max_bytes != 0 && file->stale.bytes > file->max_bytes / 8);
     if (is_due && !file_stale_has_run(&file->stale))
         error = file_commit_begin_run(file);

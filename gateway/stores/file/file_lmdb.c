@@ -30,6 +30,7 @@ struct file_lmdb {
     MDB_cursor *tail; /* the writer's, at the end: it spares each append the way down the tree */
     bool is_reading;
     int code; /* of the last call that failed */
+    uint64_t n_records;
     uint64_t used_bytes;
     uint64_t list_bytes; /* LMDB's own: the list of free pages, and where it all begins */
     uint64_t end_bytes;
@@ -57,6 +58,11 @@ uint64_t file_lmdb_used_bytes(const struct file_lmdb *lmdb)
     return lmdb->used_bytes;
 }
 
+uint64_t file_lmdb_records(const struct file_lmdb *lmdb)
+{
+    return lmdb->n_records;
+}
+
 struct file_extent file_lmdb_extent(const struct file_lmdb *lmdb)
 {
     return (struct file_extent){lmdb->end_bytes, lmdb->used_bytes + lmdb->list_bytes};
@@ -73,8 +79,10 @@ static uint64_t bytes_of(const MDB_stat *stat)
 static void measure_lmdb(struct file_lmdb *lmdb, MDB_txn *txn)
 {
     MDB_stat stat;
-    if (mdb_stat(txn, lmdb->table, &stat) == 0)
+    if (mdb_stat(txn, lmdb->table, &stat) == 0) {
         lmdb->used_bytes = bytes_of(&stat);
+        lmdb->n_records = stat.ms_entries;
+    }
     if (mdb_stat(txn, FREE_LIST, &stat) == 0)
         lmdb->list_bytes = bytes_of(&stat) + META_PAGES * (uint64_t)stat.ms_psize;
 }
@@ -364,6 +372,7 @@ static enum err write_once(struct file_lmdb *lmdb, file_lmdb_write_fn *write, vo
         measure_end(lmdb);
         return ERR_OK;
     }
+    lmdb->n_records = before.n_records;
     lmdb->used_bytes = before.used_bytes;
     lmdb->list_bytes = before.list_bytes;
     return fail_lmdb(lmdb, code);

@@ -58,6 +58,9 @@ uint64_t file_lmdb_used_bytes(const struct file_lmdb *lmdb);
  * last two commits have freed are not used again yet. */
 struct file_extent file_lmdb_extent(const struct file_lmdb *lmdb);
 
+/* How many records there are, as of the last commit. */
+uint64_t file_lmdb_records(const struct file_lmdb *lmdb);
+
 /* The data file's descriptor, LMDB's own; -1: there is none. */
 int file_lmdb_fd(const struct file_lmdb *lmdb);
 

@@ -21,9 +21,10 @@ enum err file_stale_add(struct file_stale *stale, uint64_t key, uint32_t distanc
     return ERR_OK;
 }
 
-bool file_stale_is_run_due(const struct file_stale *stale)
+bool file_stale_is_run_due(const struct file_stale *stale, uint64_t n_records)
 {
-    return stale->n_young >= FILE_STALE_RUN || stale->bytes >= FILE_STALE_RUN_BYTES;
+    bool is_most = stale->n_young >= FILE_STALE_SHORT_RUN && stale->n_young >= n_records / 3 * 2;
+    return is_most || stale->n_young >= FILE_STALE_RUN || stale->bytes >= FILE_STALE_RUN_BYTES;
 }
 
 size_t file_stale_share(const struct file_stale *stale, size_t n_changes)

@@ -14,8 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A run begins when this many records, or that many bytes of data, have become stale. */
-enum { FILE_STALE_RUN = 65536, FILE_STALE_RUN_BYTES = 32 << 20 };
+/* A run begins when two thirds of the records in the file are stale, so that most pages it changes
+ * become empty: of at least so many records, and at the latest with that many, or that many bytes
+ * of data. */
+enum { FILE_STALE_SHORT_RUN = 4096, FILE_STALE_RUN = 65536, FILE_STALE_RUN_BYTES = 32 << 20 };
 
 /* How many records of a run leave with a group: twice what it changes and some more; with none; and
  * while there are more than two runs' bytes, because the data was small before and is large now. */
@@ -42,8 +44,8 @@ struct file_stale {
 MUST_CHECK enum err file_stale_add(struct file_stale *stale, uint64_t key, uint32_t distance,
                                    uint32_t bytes);
 
-/* Have so many become stale that a run is worth while? */
-bool file_stale_is_run_due(const struct file_stale *stale);
+/* Have so many of the records in the file become stale that a run is worth while? */
+bool file_stale_is_run_due(const struct file_stale *stale, uint64_t n_records);
 
 /* How many of the run may leave with a group that makes this many changes. */
 size_t file_stale_share(const struct file_stale *stale, size_t n_changes);
