@@ -18,8 +18,10 @@ struct local_core {
     bool is_held_down; /* by a simulation */
     bool is_reported_usable;
     bool is_ceiling_reported;
-    int64_t tried_ms; /* when the backing was last looked at */
-    unsigned n_held;  /* reports and answers since wake-ups were made */
+    int64_t tried_ms;  /* when the backing was last looked at */
+    size_t n_answered; /* requests, in the last turn that committed something */
+    int64_t commit_us; /* how long that commit took */
+    unsigned n_held;   /* reports and answers since wake-ups were made */
     pthread_mutex_t why_lock;
     char why[STORE_WHY_MAX_BYTES]; /* under why_lock; empty while all is well */
 };
@@ -34,6 +36,12 @@ void local_core_fini(struct local_core *core);
  * those; answers the rest of the list. NULL is fine: what is due by time is done all the same. */
 MUST_CHECK struct store_request *local_core_turn(struct local_core *core,
                                                  struct store_request *requests);
+
+/* How long the next turn may wait for more requests, in microseconds, after a turn that answered
+ * this many with a commit of that duration: half as long as the commit, if it answered several at
+ * once. A commit costs the same for one request as for twenty. 0: the next request need not wait,
+ * because this one was alone or the commit was short. */
+int64_t local_core_gather_us(size_t n_answered, int64_t commit_us);
 
 /* Has it work of its own to do as time passes? */
 bool local_core_needs_time(const struct local_core *core);

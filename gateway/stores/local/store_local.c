@@ -2,6 +2,11 @@
  * thread takes the whole list as one batch and runs turns (local_core.c) until all of it is
  * answered. It sleeps without a timeout only while nothing is due by time.
  *
+ * While requests come faster than they are committed, each turn takes what has come during the last
+ * commit, so groups grow with the load. After a turn with several requests the thread also waits
+ * half as long as their commit took, without being woken, before it takes the next; a request that
+ * comes later than that is carried out at once.
+ *
  * Closing lets the thread finish what was submitted, so every request is answered. A simulation has
  * no thread: it runs the same turns by hand, on a clock of its own.
  */
@@ -21,6 +26,7 @@ struct store_local {
     struct store_ops ops;
     bool is_threaded;
     pthread_t thread;
+    int64_t turned_us; /* the thread's: when its last turn ended */
 
     pthread_mutex_t lock; /* of what follows; never held while a request is carried out */
     pthread_cond_t wake;
@@ -74,6 +80,18 @@ static struct store_request *take_all(struct store_local *local)
     return batch;
 }
 
+/* After a commit: sleeps until the next turn may begin, if a request has come before that. */
+static void gather_requests(struct store_local *local)
+{
+    const struct local_core *core = &local->core;
+    int64_t until_us = local->turned_us + local_core_gather_us(core->n_answered, core->commit_us);
+    int64_t now_us = clock_monotonic_us();
+    if (until_us <= now_us)
+        return;
+    struct timespec rest = {0, (long)(until_us - now_us) * 1000};
+    nanosleep(&rest, NULL);
+}
+
 /* Waits for requests, or until something is due by time. false: closing, and nothing waits. */
 static bool wait_for_batch(struct store_local *local, struct store_request **ret_batch)
 {
@@ -89,6 +107,11 @@ static bool wait_for_batch(struct store_local *local, struct store_request **ret
                          : pthread_cond_wait(&local->wake, &local->lock);
     }
     local->is_asleep = false;
+    if (local->first != NULL && !local->is_closing) {
+        pthread_mutex_unlock(&local->lock);
+        gather_requests(local);
+        pthread_mutex_lock(&local->lock);
+    }
     *ret_batch = take_all(local);
     bool is_over = local->is_closing && *ret_batch == NULL;
     pthread_mutex_unlock(&local->lock);
@@ -106,8 +129,10 @@ static void *run_store(void *arg)
 {
     struct store_local *local = arg;
     struct store_request *batch;
-    while (wait_for_batch(local, &batch))
+    while (wait_for_batch(local, &batch)) {
         run_batch(local, batch);
+        local->turned_us = clock_monotonic_us();
+    }
     return NULL;
 }
 
