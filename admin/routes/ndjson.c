@@ -68,6 +68,7 @@ static bool complete_line(struct ndjson_splitter *splitter, struct span piece,
     if (!is_whole)
         keep_piece(splitter, piece);
     *ret_line = (struct ndjson_line){.number = splitter->line, .error = splitter->dropped};
+    ret_line->is_in_piece = is_whole;
     if (ret_line->error == ERR_OK)
         ret_line->text = is_whole ? piece : buf_span(&splitter->rest);
     splitter->is_rest_used_up = true;

@@ -24,7 +24,8 @@ struct ndjson_line {
     uint32_t number;  /* from 1; blank lines are counted but not returned */
     enum err error;   /* ERR_OK; otherwise there is no text: ERR_TOO_LARGE, ERR_NO_MEMORY, or the
                        * error of ndjson_drop */
-    struct span text; /* without its line break; until the next call */
+    bool is_in_piece; /* the text is a part of the bytes that were passed */
+    struct span text; /* without its line break; until the next call, or as long as these bytes */
 };
 
 void ndjson_splitter_init(struct ndjson_splitter *splitter, size_t max_line_bytes);

@@ -1,8 +1,9 @@
 /* POST /push with application/x-ndjson: one push per line (CONTRACT section 3).
  *
  * The happy path: each piece of the body goes through the splitter, and each complete line is
- * parsed and given to the gateway at once, with a result that its on_done fills in. When the body
- * has ended and the last on_done has run, the results are written while the client reads them.
+ * parsed where it arrived and added to a batch (ndjson_batch), with a result that its answer fills
+ * in. A batch that is full, and the last one of a piece, is given to the gateway. When the body has
+ * ended and the last batch is answered, the results are written while the client reads them.
  *
  * A sender that is faster than the store is slowed down: with too many lines in flight the rest of
  * the piece is left to the door, and nothing more is read until half of the lines are answered. An
@@ -11,11 +12,11 @@
  * when the gateway does not answer in time, the lines that have not been given to the gateway are
  * refused.
  *
- * Lines are answered on any thread. The one that makes room, and the last one, send a letter to the
- * request's worker, unless they are answered there. */
+ * Batches are answered on any thread. The one that makes room, and the last one, send a letter to
+ * the request's worker. A batch of the largest size is kept, to be filled anew. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
-#include "admin/routes/ndjson.h"
+#include "admin/routes/ndjson_batch.h"
 #include "admin/service.h"
 
 #include <pthread.h>
@@ -25,6 +26,16 @@
 /* Lines that the gateway may have at once, and their bytes, before the sender has to wait. */
 enum { IN_FLIGHT_MAX = 512, IN_FLIGHT_MAX_BYTES = 4 << 20 };
 
+/* Of a batch where a piece of the body has few lines. */
+enum { FEW_LINES = 8 };
+
+/* What the gateway has: lines, their bytes, and these with the memory of their batches. */
+struct in_flight {
+    unsigned n_lines;
+    size_t bytes;
+    size_t memory;
+};
+
 /* One push of many lines: its results, which of its lines the gateway has, and whether the sender
  * has to wait for them. `lock` guards the members after it; no function is called out to under it.
  */
@@ -32,17 +43,20 @@ struct ndjson_push {
     struct request request;
     /* the worker's thread only */
     bool is_begun;
-    bool is_over;      /* ended by the problem in `last`: the rest of the body is discarded */
-    enum err refused;  /* not ERR_OK: every further line is refused with it */
-    size_t held_bytes; /* charged for the lines that the gateway has */
-    size_t rest_bytes; /* charged for the line that is arriving */
+    bool is_over;          /* ended by the problem in `last`: the rest of the body is discarded */
+    enum err refused;      /* not ERR_OK: every further line is refused with it */
+    size_t held_bytes;     /* charged for the lines that the gateway has */
+    size_t rest_bytes;     /* charged for the line that is arriving */
+    struct in_flight most; /* is in flight, with the lines of `filling`: nothing is counted as
+                            * answered before the lock is taken the next time */
+    struct ndjson_batch *filling; /* NULL outside of the calls that take the body */
     struct ndjson_splitter splitter;
     struct ndjson_results results;
     struct ndjson_result last; /* with is_over: of the first line that was not read */
 
     pthread_mutex_t lock;
-    unsigned n_in_flight;
-    size_t bytes_in_flight;
+    struct in_flight in_flight;
+    struct ndjson_batch *spare;
     bool is_paused; /* the line that makes room resumes the body */
     bool is_ended;  /* no more lines come: the last one finishes the request */
     bool is_posted; /* `letter` is on its way */
@@ -53,18 +67,6 @@ static struct ndjson_push *ndjson_push_of(struct request *request)
 {
     return CONTAINER_OF(request, struct ndjson_push, request);
 }
-
-/* One line that the gateway has. Its userIds and keys point into its own text. A line with a list
- * of users is kept for its result; a line with one user is freed as soon as it is answered. */
-struct line_push {
-    struct request *request;
-    struct ndjson_result *result;
-    size_t bytes;
-    struct push_request parsed;
-    struct gateway_target one; /* targets of a push to one user */
-    struct gateway_push op;
-    char text[];
-};
 
 static void refuse_line(struct request *request, struct ndjson_result *result,
                         const struct json_problem *problem)
@@ -82,19 +84,22 @@ static void refuse_line_with(struct request *request, struct ndjson_result *resu
 
 /* What is in flight */
 
-static bool is_in_flight_full(const struct ndjson_push *push, unsigned part)
+static bool is_full(const struct in_flight *in_flight, unsigned part)
 {
-    return push->n_in_flight >= IN_FLIGHT_MAX / part ||
-           push->bytes_in_flight >= IN_FLIGHT_MAX_BYTES / part;
+    return in_flight->n_lines >= IN_FLIGHT_MAX / part ||
+           in_flight->bytes >= IN_FLIGHT_MAX_BYTES / part;
 }
 
-/* The budget is charged with the most bytes that were ever in flight. */
-static bool charge_in_flight(struct request *request, size_t bytes)
+static size_t memory_of(const struct ndjson_batch *batch)
+{
+    return batch->bytes + ndjson_batch_size(batch->cap);
+}
+
+/* The budget is charged with the most memory that was ever in flight. */
+static bool charge_in_flight(struct request *request, size_t memory)
 {
     struct ndjson_push *push = ndjson_push_of(request);
-    pthread_mutex_lock(&push->lock);
-    size_t need = push->bytes_in_flight + bytes;
-    pthread_mutex_unlock(&push->lock);
+    size_t need = push->most.memory + memory;
     if (need <= push->held_bytes)
         return true;
     if (!request_charge(request, need - push->held_bytes))
@@ -103,19 +108,36 @@ static bool charge_in_flight(struct request *request, size_t bytes)
     return true;
 }
 
-static void count_line_pushed(struct ndjson_push *push, size_t bytes)
+/* Under the lock: what is answered by now does not count any more. */
+static void look_again(struct ndjson_push *push)
 {
+    push->most = push->in_flight;
+}
+
+static void push_batch(struct ndjson_push *push)
+{
+    struct ndjson_batch *batch = push->filling;
+    push->filling = NULL;
+    if (batch == NULL)
+        return;
+    if (batch->n == 0) {
+        free(batch);
+        return;
+    }
     pthread_mutex_lock(&push->lock);
-    push->n_in_flight++;
-    push->bytes_in_flight += bytes;
+    push->in_flight.n_lines += batch->n;
+    push->in_flight.bytes += batch->bytes;
+    push->in_flight.memory += memory_of(batch);
+    look_again(push);
     pthread_mutex_unlock(&push->lock);
+    ndjson_batch_push(batch, push->request.service->node);
 }
 
 /* Under the lock: is there something to do for the request's worker? */
 static bool has_news(const struct ndjson_push *push)
 {
-    return (push->is_paused && !is_in_flight_full(push, 2)) ||
-           (push->is_ended && push->n_in_flight == 0);
+    return (push->is_paused && !is_full(&push->in_flight, 2)) ||
+           (push->is_ended && push->in_flight.n_lines == 0);
 }
 
 /* There is room again, or the last line is answered. */
@@ -124,8 +146,8 @@ static void take_news(struct ndjson_push *push)
     struct request *request = &push->request;
     pthread_mutex_lock(&push->lock);
     push->is_posted = false;
-    bool has_room = push->is_paused && !is_in_flight_full(push, 2);
-    bool is_last = push->is_ended && push->n_in_flight == 0;
+    bool has_room = push->is_paused && !is_full(&push->in_flight, 2);
+    bool is_last = push->is_ended && push->in_flight.n_lines == 0;
     if (has_room)
         push->is_paused = false;
     if (is_last)
@@ -142,40 +164,27 @@ static void on_news_letter(struct letter *letter)
     take_news(CONTAINER_OF(letter, struct ndjson_push, letter));
 }
 
-static void count_line_answered(struct ndjson_push *push, size_t bytes)
+/* Any thread. Once the lock is free the request may end, unless the letter is ours to post. */
+static void on_batch_done(struct ndjson_batch *batch)
 {
+    struct ndjson_push *push = batch->owner;
     struct worker *worker = push->request.home->worker;
+    bool is_kept = batch->cap == NDJSON_BATCH_LINES_MAX;
     pthread_mutex_lock(&push->lock);
-    push->n_in_flight--;
-    push->bytes_in_flight -= bytes;
+    push->in_flight.n_lines -= batch->n;
+    push->in_flight.bytes -= batch->bytes;
+    push->in_flight.memory -= memory_of(batch);
+    if (is_kept) {
+        batch->next = push->spare;
+        push->spare = batch;
+    }
     bool has_to_tell = has_news(push) && !push->is_posted;
     push->is_posted |= has_to_tell;
     pthread_mutex_unlock(&push->lock);
+    if (!is_kept)
+        free(batch);
     if (has_to_tell)
         worker_post(worker, &push->letter, on_news_letter);
-}
-
-static void free_line(struct gateway_push *push)
-{
-    struct line_push *line = CONTAINER_OF(push, struct line_push, op);
-    if (push->targets != &line->one)
-        free(push->targets);
-    push_request_fini(&line->parsed);
-    free(line);
-}
-
-static void on_line_done(struct gateway_push *push)
-{
-    struct line_push *line = CONTAINER_OF(push, struct line_push, op);
-    struct ndjson_push *of = ndjson_push_of(line->request);
-    size_t bytes = line->bytes;
-    if (line->parsed.is_list) {
-        ndjson_result_take_list(line->result, push);
-    } else {
-        ndjson_result_take(line->result, push);
-        free_line(push);
-    }
-    count_line_answered(of, bytes);
 }
 
 /* A line of the body */
@@ -183,52 +192,70 @@ static void on_line_done(struct gateway_push *push)
 static const struct json_problem budget_used_up = {.error = ERR_BUSY,
                                                    .detail = "too many large requests at once"};
 
-/* The targets of a list, and the line with them, are held until the answer is written. */
-static bool make_line_targets(struct request *request, struct line_push *line)
+static struct ndjson_batch *take_spare(struct ndjson_push *push)
 {
-    size_t n = line->parsed.n_users;
-    size_t list_bytes = n * (sizeof(struct gateway_target) + sizeof(struct span));
-    line->op.targets = &line->one;
-    line->op.n_targets = n;
-    if (line->parsed.is_list) {
-        line->bytes += list_bytes;
-        line->op.targets =
-            request_charge(request, line->bytes) ? calloc(n, sizeof(struct gateway_target)) : NULL;
-    }
-    for (size_t i = 0; i < n && line->op.targets != NULL; i++)
-        line->op.targets[i].user_id = push_request_user(&line->parsed, i);
-    return line->op.targets != NULL;
+    pthread_mutex_lock(&push->lock);
+    struct ndjson_batch *batch = push->spare;
+    if (batch != NULL)
+        push->spare = batch->next;
+    pthread_mutex_unlock(&push->lock);
+    return batch;
 }
 
-static void push_line(struct request *request, struct ndjson_result *result, struct span text)
+/* A batch with room for one more line, of which about n_lines come together. NULL: the budget or
+ * the memory is used up. */
+static struct ndjson_batch *batch_for_line(struct request *request, size_t n_lines)
+{
+    struct ndjson_push *push = ndjson_push_of(request);
+    unsigned cap = n_lines > FEW_LINES ? NDJSON_BATCH_LINES_MAX : FEW_LINES;
+    if (push->filling != NULL && ndjson_batch_has_room(push->filling))
+        return push->filling;
+    push_batch(push);
+    if (!charge_in_flight(request, ndjson_batch_size(cap)))
+        return NULL;
+    struct ndjson_batch *batch = cap > FEW_LINES ? take_spare(push) : NULL;
+    if (batch == NULL)
+        batch = ndjson_batch_new(cap, push, on_batch_done);
+    if (batch == NULL)
+        return NULL;
+    ndjson_batch_clear(batch);
+    push->most.memory += ndjson_batch_size(cap);
+    push->filling = batch;
+    return batch;
+}
+
+/* false: the budget or the memory is used up. A list is held until the answer is written. */
+static bool add_to_batch(struct request *request, const struct ndjson_line *line, size_t n_lines,
+                         struct push_request *parsed, struct ndjson_result *result)
+{
+    struct ndjson_push *push = ndjson_push_of(request);
+    struct ndjson_batch *batch = batch_for_line(request, n_lines);
+    if (batch == NULL || !charge_in_flight(request, line->text.len) ||
+        !request_charge(request, ndjson_batch_list_bytes(parsed, line->text))) {
+        push_request_fini(parsed);
+        return false;
+    }
+    if (ndjson_batch_add(batch, line->text, parsed, result) != ERR_OK)
+        return false;
+    push->most.n_lines++;
+    push->most.bytes += line->text.len;
+    push->most.memory += line->text.len;
+    if (!line->is_in_piece) /* its text does not stay */
+        push_batch(push);
+    return true;
+}
+
+/* n_left: the bytes of the piece behind the line. */
+static void push_line(struct request *request, struct ndjson_result *result,
+                      const struct ndjson_line *line, size_t n_left)
 {
     struct json_problem problem;
-    size_t bytes = sizeof(struct line_push) + text.len;
-    struct line_push *line = charge_in_flight(request, bytes) ? malloc(bytes) : NULL;
-    if (line == NULL) {
-        refuse_line(request, result, &budget_used_up);
-        return;
-    }
-    *line = (struct line_push){.request = request, .result = result, .bytes = bytes};
-    memcpy(line->text, text.bytes, text.len);
-    if (push_line_parse((struct span){line->text, text.len}, &request->service->limits,
-                        &line->parsed, &problem) != ERR_OK) {
+    struct push_request parsed;
+    size_t n_lines = line->is_in_piece ? 1 + n_left / (line->text.len + 1) : 1;
+    if (push_line_parse(line->text, &request->service->limits, &parsed, &problem) != ERR_OK)
         refuse_line(request, result, &problem);
-        free(line);
-        return;
-    }
-    line->op = (struct gateway_push){.on_done = on_line_done,
-                                     .data = line->parsed.data,
-                                     .ttl_s = line->parsed.ttl_s,
-                                     .collapse_key = line->parsed.collapse_key,
-                                     .idempotency_key = line->parsed.idempotency_key};
-    if (!make_line_targets(request, line)) {
+    else if (!add_to_batch(request, line, n_lines, &parsed, result))
         refuse_line(request, result, &budget_used_up);
-        free_line(&line->op);
-        return;
-    }
-    count_line_pushed(ndjson_push_of(request), line->bytes);
-    gateway_push(request->service->node, &line->op);
 }
 
 /* For the first line that is not read; the lines after it have no result. */
@@ -258,7 +285,7 @@ static struct ndjson_result *add_line_result(struct request *request, uint32_t n
     return result;
 }
 
-static void take_line(struct request *request, const struct ndjson_line *line)
+static void take_line(struct request *request, const struct ndjson_line *line, size_t n_left)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     struct ndjson_result *result = add_line_result(request, line->number);
@@ -272,7 +299,7 @@ static void take_line(struct request *request, const struct ndjson_line *line)
         refuse_line_with(request, result, line->error != ERR_OK ? line->error : push->refused,
                          "this line was not pushed");
     else
-        push_line(request, result, line->text);
+        push_line(request, result, line, n_left);
 }
 
 /* The body while it arrives */
@@ -281,8 +308,12 @@ static void take_line(struct request *request, const struct ndjson_line *line)
 static bool has_room_for_line(struct request *request)
 {
     struct ndjson_push *push = ndjson_push_of(request);
+    if (push->refused != ERR_OK || !is_full(&push->most, 1))
+        return true;
+    push_batch(push);
     pthread_mutex_lock(&push->lock);
-    push->is_paused = is_in_flight_full(push, 1) && push->refused == ERR_OK;
+    look_again(push);
+    push->is_paused = is_full(&push->in_flight, 1);
     bool has_room = !push->is_paused;
     pthread_mutex_unlock(&push->lock);
     if (!has_room)
@@ -322,16 +353,13 @@ static void take_ndjson_push(struct request *request, const char *bytes, size_t 
     struct span left = {bytes, *inout_len};
     struct ndjson_line line;
     refuse_rest_if_late(request);
-    while (left.len > 0 && !push->is_over) {
-        if (!has_room_for_line(request)) {
-            *inout_len = left.len;
-            return;
-        }
+    while (left.len > 0 && !push->is_over && has_room_for_line(request)) {
         if (ndjson_next(&push->splitter, &left, &line))
-            take_line(request, &line);
+            take_line(request, &line, left.len);
         charge_splitter(request);
     }
-    *inout_len = 0;
+    push_batch(push);
+    *inout_len = push->is_over ? 0 : left.len;
 }
 
 static void begin_ndjson_push(struct request *request)
@@ -358,7 +386,7 @@ static void end_lines(struct request *request)
     pthread_mutex_lock(&push->lock);
     push->is_ended = true;
     push->is_paused = false;
-    bool is_done = push->n_in_flight == 0 && !push->is_posted;
+    bool is_done = push->in_flight.n_lines == 0 && !push->is_posted;
     pthread_mutex_unlock(&push->lock);
     if (is_done)
         take_news(push);
@@ -370,7 +398,8 @@ static void run_ndjson_push(struct request *request)
     struct ndjson_push *push = ndjson_push_of(request);
     struct ndjson_line line;
     if (!push->is_over && !request->is_cut && ndjson_last(&push->splitter, &line))
-        take_line(request, &line);
+        take_line(request, &line, 0);
+    push_batch(push);
     end_lines(request);
 }
 
@@ -420,7 +449,12 @@ static void end_ndjson_push(struct request *request)
     if (!push->is_begun)
         return;
     ndjson_splitter_fini(&push->splitter);
-    ndjson_results_fini(&push->results, free_line);
+    ndjson_results_fini(&push->results, ndjson_batch_free_list);
+    while (push->spare != NULL) {
+        struct ndjson_batch *batch = push->spare;
+        push->spare = batch->next;
+        free(batch);
+    }
     if (push->last.is_problem)
         free(push->last.of.problem.text);
     pthread_mutex_destroy(&push->lock);
