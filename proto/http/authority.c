@@ -57,13 +57,22 @@ static bool is_loopback_v4(struct span name)
     return n == 3 && has_digit && parts[0] == 127;
 }
 
+/* Unreserved characters and the percent sign (RFC 3986, 2.1 and 2.3): a row for each 16 codes; none
+ * is above 127. */
+static const char name_chars[256] = "                "
+                                    "                "
+                                    "     x       xx " /* % - . */
+                                    "xxxxxxxxxx      "
+                                    " xxxxxxxxxxxxxxx"
+                                    "xxxxxxxxxxx    x" /* _ */
+                                    " xxxxxxxxxxxxxxx"
+                                    "xxxxxxxxxxx   x "; /* ~ */
+
 /* A name or an IPv4 address: unreserved characters and percent-escapes (RFC 3986, 3.2.2). */
 static bool is_reg_name(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        char c = text.bytes[i];
-        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!is_letter && !decimal_is_digit(c) && (c == '\0' || strchr("-._~%", c) == NULL))
+        if (name_chars[(unsigned char)text.bytes[i]] != 'x')
             return false;
     }
     return text.len > 0;

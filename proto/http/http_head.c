@@ -56,20 +56,19 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* The token characters (RFC 9110, 5.6.2): a row for each 16 codes. */
-static const char token_chars[128 + 1] = "                "
-                                         "                "
-                                         " x xxxxx  xx xx " /* ! # $ % & ' * + - . */
-                                         "xxxxxxxxxx      "
-                                         " xxxxxxxxxxxxxxx"
-                                         "xxxxxxxxxxx   xx"  /* ^ _ */
-                                         "xxxxxxxxxxxxxxxx"  /* ` */
-                                         "xxxxxxxxxxx x x "; /* | ~ */
+/* The token characters (RFC 9110, 5.6.2): a row for each 16 codes; none is above 127. */
+static const char token_chars[256] = "                "
+                                     "                "
+                                     " x xxxxx  xx xx " /* ! # $ % & ' * + - . */
+                                     "xxxxxxxxxx      "
+                                     " xxxxxxxxxxxxxxx"
+                                     "xxxxxxxxxxx   xx"  /* ^ _ */
+                                     "xxxxxxxxxxxxxxxx"  /* ` */
+                                     "xxxxxxxxxxx x x "; /* | ~ */
 
 bool http_is_token_char(char c)
 {
-    unsigned char code = (unsigned char)c;
-    return code < 128 && token_chars[code] == 'x';
+    return token_chars[(unsigned char)c] == 'x';
 }
 
 /* Browsers send some characters unescaped that RFC 3986 does not allow (| and ^ in a query), so
@@ -222,18 +221,27 @@ static void on_name(struct http_head *head, char c)
 /* Their lengths differ, so one comparison tells them apart. */
 static void note_known(struct http_head *head, struct span name)
 {
+    enum { LONGEST = 17 };
     static const struct span known[HTTP_KNOWN_FIELDS] = {
         [HTTP_HOST] = {"Host", 4},
         [HTTP_CONTENT_LENGTH] = {"Content-Length", 14},
-        [HTTP_TRANSFER_ENCODING] = {"Transfer-Encoding", 17},
+        [HTTP_TRANSFER_ENCODING] = {"Transfer-Encoding", LONGEST},
         [HTTP_CONNECTION] = {"Connection", 10},
         [HTTP_EXPECT] = {"Expect", 6},
     };
-    for (int i = 0; i < HTTP_KNOWN_FIELDS; i++) {
-        if (name.len == known[i].len && span_equal_nocase(name, known[i]) &&
-            head->n_known[i]++ == 0)
-            head->first_known[i] = head->n_fields;
-    }
+    /* by length: one more than its index above; 0: there is none */
+    static const uint8_t of_length[LONGEST + 1] = {
+        [4] = HTTP_HOST + 1,
+        [14] = HTTP_CONTENT_LENGTH + 1,
+        [17] = HTTP_TRANSFER_ENCODING + 1,
+        [10] = HTTP_CONNECTION + 1,
+        [6] = HTTP_EXPECT + 1,
+    };
+    if (name.len > LONGEST || of_length[name.len] == 0)
+        return;
+    int i = of_length[name.len] - 1;
+    if (span_equal_nocase(name, known[i]) && head->n_known[i]++ == 0)
+        head->first_known[i] = head->n_fields;
 }
 
 static void end_value(struct http_head *head, const char *bytes)
