@@ -3,34 +3,53 @@
 #include "proto/http/authority.h"
 #include "proto/http/forwarded.h"
 
+#include <stddef.h>
+
 static void note_header_value(struct span *slot, unsigned *n, struct span value)
 {
     if ((*n)++ == 0)
         *slot = span_trim(value);
 }
 
-static bool is_header(struct span name, const char *wanted)
+struct known_header {
+    struct span name;
+    size_t value; /* offsets into struct guard_head: of its span, and of its number */
+    size_t n;
+};
+
+#define KNOWN_HEADER(text, member)                                                                 \
+    {                                                                                              \
+        {text, sizeof text - 1}, offsetof(struct guard_head, member),                              \
+            offsetof(struct guard_head, n_##member)                                                \
+    }
+
+static bool note_known_header(struct guard_head *head, struct span name, struct span value)
 {
-    return span_equal_nocase(name, span_of(wanted));
+    static const struct known_header known[] = {
+        KNOWN_HEADER("Host", host),
+        KNOWN_HEADER("Origin", origin),
+        KNOWN_HEADER("Content-Type", content_type),
+        KNOWN_HEADER("Authorization", authorization),
+        KNOWN_HEADER("Content-Length", content_length),
+        KNOWN_HEADER("Transfer-Encoding", transfer_encoding),
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (name.len != known[i].name.len || !span_equal_nocase(name, known[i].name))
+            continue;
+        note_header_value((void *)((char *)head + known[i].value),
+                          (void *)((char *)head + known[i].n), value);
+        return true;
+    }
+    return false;
 }
 
 void guard_note(struct guard_head *head, struct span name, struct span value)
 {
-    if (is_header(name, "Host"))
-        note_header_value(&head->host, &head->n_host, value);
-    else if (is_header(name, "Origin"))
-        note_header_value(&head->origin, &head->n_origin, value);
-    else if (is_header(name, "Content-Type"))
-        note_header_value(&head->content_type, &head->n_content_type, value);
-    else if (is_header(name, "Content-Length"))
-        note_header_value(&head->content_length, &head->n_content_length, value);
-    else if (is_header(name, "Transfer-Encoding"))
-        note_header_value(&head->transfer_encoding, &head->n_transfer_encoding, value);
-    else if (is_header(name, "Authorization"))
-        note_header_value(&head->authorization, &head->n_authorization, value);
-    else if (is_header(name, "Content-Encoding"))
+    if (note_known_header(head, name, value))
+        return;
+    if (span_equal_nocase(name, SPAN_LITERAL("Content-Encoding")))
         head->is_encoded |= !span_equal_nocase(span_trim(value), SPAN_LITERAL("identity"));
-    else if (is_header(name, "Expect"))
+    else if (span_equal_nocase(name, SPAN_LITERAL("Expect")))
         head->has_expect = true;
     else if (forwarded_is_sign(name))
         head->is_forwarded = true;

@@ -47,7 +47,9 @@ unsigned request_header(struct request *request, const char *name, struct span *
     struct span wanted = span_of(name);
     unsigned n = 0;
     for (unsigned i = 0; i < head->n_fields; i++) {
-        if (!span_equal_nocase(http_part_span(request->head_bytes, head->fields[i].name), wanted))
+        struct http_part part = head->fields[i].name;
+        if (part.len != wanted.len ||
+            !span_equal_nocase(http_part_span(request->head_bytes, part), wanted))
             continue;
         *ret_value = http_part_span(request->head_bytes, head->fields[i].value);
         n++;

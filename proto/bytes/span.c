@@ -9,6 +9,8 @@ bool span_equal_nocase(struct span a, struct span b)
 {
     if (a.len != b.len)
         return false;
+    if (a.len == 0 || memcmp(a.bytes, b.bytes, a.len) == 0) /* as mostly */
+        return true;
     for (size_t i = 0; i < a.len; i++) {
         if (a.bytes[i] != b.bytes[i] && lower_case(a.bytes[i]) != lower_case(b.bytes[i]))
             return false;
