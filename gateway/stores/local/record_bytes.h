@@ -1,16 +1,18 @@
-/* Numbers and bytes of the file store's records: little-endian, one after the other. Pure. */
+/* Numbers and bytes of the file store's records: little-endian, one after the other, of 1 to 8
+ * bytes. Pure. */
 #ifndef HERALD_STORE_RECORD_BYTES_H
 #define HERALD_STORE_RECORD_BYTES_H
 
+#include <endian.h>
 #include <stdint.h>
 #include <string.h>
 
 /* Both answer where the next may be written. */
 static inline char *put_number(char *out, uint64_t number, unsigned n_bytes)
 {
-    for (unsigned i = 0; i < n_bytes; i++)
-        *out++ = (char)(unsigned char)(number >> (8 * i));
-    return out;
+    uint64_t bytes = htole64(number);
+    memcpy(out, &bytes, n_bytes);
+    return out + n_bytes;
 }
 
 static inline char *put_bytes(char *out, const void *bytes, size_t len)
@@ -23,10 +25,10 @@ static inline char *put_bytes(char *out, const void *bytes, size_t len)
 /* Moves *at past the number; the caller has seen that it lies in the record. */
 static inline uint64_t take_number(const char **at, unsigned n_bytes)
 {
-    uint64_t number = 0;
-    for (unsigned i = 0; i < n_bytes; i++)
-        number |= (uint64_t)(unsigned char)*(*at)++ << (8 * i);
-    return number;
+    uint64_t bytes = 0;
+    memcpy(&bytes, *at, n_bytes);
+    *at += n_bytes;
+    return le64toh(bytes);
 }
 
 #endif
