@@ -3,7 +3,7 @@
 
 #include <criterion/criterion.h>
 
-Test(local_core, waits_for_more_only_after_a_commit_that_several_have_shared)
+Test(local_core, waits_for_more_only_after_a_commit_that_several_appends_have_shared)
 {
     cr_assert_eq(local_core_gather_us(0, 0), 0);
     cr_assert_eq(local_core_gather_us(1, 800), 0, "it was alone: so may the next be");

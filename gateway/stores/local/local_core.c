@@ -211,9 +211,9 @@ void local_core_describe(struct local_core *core, char *out, size_t cap)
 /* Commits that are shorter cost less than the sleep; nobody waits longer, however slow the disk. */
 enum { GATHER_MIN_COMMIT_US = 100, GATHER_MAX_US = 1000 };
 
-int64_t local_core_gather_us(size_t n_answered, int64_t commit_us)
+int64_t local_core_gather_us(size_t n_appends, int64_t commit_us)
 {
-    if (n_answered < 2 || commit_us < GATHER_MIN_COMMIT_US)
+    if (n_appends < 2 || commit_us < GATHER_MIN_COMMIT_US)
         return 0;
     return commit_us / 2 < GATHER_MAX_US ? commit_us / 2 : GATHER_MAX_US;
 }
@@ -408,7 +408,7 @@ static void answer_requests(struct local_core *core, struct store_request *first
                             const struct store_request *end)
 {
     core->n_held = 0;
-    core->n_answered = 0;
+    core->n_appends = 0;
     core->commit_us = 0;
     mailbox_hold();
     bool is_committed = commit_group(core);
@@ -419,8 +419,8 @@ static void answer_requests(struct local_core *core, struct store_request *first
         first = request->next; /* on_done may free the request */
         if (!is_committed)
             take_answer_back(request);
+        core->n_appends += (request->op & OP_KIND) == STORE_OP_APPEND;
         request->on_done(request);
-        core->n_answered++;
         count_report(core);
     }
     mailbox_release();

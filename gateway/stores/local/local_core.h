@@ -19,7 +19,7 @@ struct local_core {
     bool is_reported_usable;
     bool is_ceiling_reported;
     int64_t tried_ms;  /* when the backing was last looked at */
-    size_t n_answered; /* requests, in the last turn that committed something */
+    size_t n_appends;  /* that the last turn has answered */
     int64_t commit_us; /* how long that commit took */
     unsigned n_held;   /* reports and answers since wake-ups were made */
     pthread_mutex_t why_lock;
@@ -38,10 +38,10 @@ MUST_CHECK struct store_request *local_core_turn(struct local_core *core,
                                                  struct store_request *requests);
 
 /* How long the next turn may wait for more requests, in microseconds, after a turn that answered
- * this many with a commit of that duration: half as long as the commit, if it answered several at
- * once. A commit costs the same for one request as for twenty. 0: the next request need not wait,
- * because this one was alone or the commit was short. */
-int64_t local_core_gather_us(size_t n_answered, int64_t commit_us);
+ * this many appends with a commit of that duration: half as long as the commit, if they were
+ * several. A commit costs the same for one push as for twenty. 0: the next request need not wait,
+ * because no publishers come back together, or because the commit was short. */
+int64_t local_core_gather_us(size_t n_appends, int64_t commit_us);
 
 /* Has it work of its own to do as time passes? */
 bool local_core_needs_time(const struct local_core *core);

@@ -3,7 +3,7 @@
  * answered. It sleeps without a timeout only while nothing is due by time.
  *
  * While requests come faster than they are committed, each turn takes what has come during the last
- * commit, so groups grow with the load. After a turn with several requests the thread also waits
+ * commit, so groups grow with the load. After a turn with several appends the thread also waits
  * half as long as their commit took, without being woken, before it takes the next; a request that
  * comes later than that is carried out at once.
  *
@@ -84,7 +84,7 @@ static struct store_request *take_all(struct store_local *local)
 static void gather_requests(struct store_local *local)
 {
     const struct local_core *core = &local->core;
-    int64_t until_us = local->turned_us + local_core_gather_us(core->n_answered, core->commit_us);
+    int64_t until_us = local->turned_us + local_core_gather_us(core->n_appends, core->commit_us);
     int64_t now_us = clock_monotonic_us();
     if (until_us <= now_us)
         return;
