@@ -282,8 +282,10 @@ void request_fail(struct request *request, enum err error, const char *detail)
 
 void request_give_up(struct request *request)
 {
-    if (request->give_up != NULL && request->state == REQUEST_WORKING)
-        request->give_up(request);
+    if (request->give_up == NULL || request->state != REQUEST_WORKING)
+        return;
+    request->give_up(request);
+    request->give_up = NULL; /* a client that sends no more may be found to have gone later */
 }
 
 void request_client_gone(struct request *request)
