@@ -9,16 +9,11 @@ enum err bridge_head_write(struct buf *out, const struct http_head *head, const 
 {
     struct span method = http_part_span(bytes, head->method);
     struct span path = http_part_span(bytes, head->path);
-    struct span query = http_part_span(bytes, head->query);
     enum err error = buf_append_span(out, method);
     if (error == ERR_OK)
         error = buf_append_text(out, " ");
     if (error == ERR_OK)
         error = buf_append_span(out, path);
-    if (error == ERR_OK && query.len > 0)
-        error = buf_append_text(out, "?");
-    if (error == ERR_OK)
-        error = buf_append_span(out, query);
     if (error == ERR_OK)
         error = buf_append_text(out, " HTTP/1.1\r\nHost: localhost\r\n");
     if (error == ERR_OK && body_len > 0)

@@ -8,8 +8,8 @@
 #include "proto/bytes/buf.h"
 #include "proto/http/http_head.h"
 
-/* Appends "METHOD TARGET HTTP/1.1" with the path and the query, Host, and the Content-Length of a
- * body. ERR_NO_MEMORY, ERR_FULL. */
+/* Appends "METHOD PATH HTTP/1.1", Host, and the Content-Length of a body. ERR_NO_MEMORY,
+ * ERR_FULL. */
 MUST_CHECK enum err bridge_head_write(struct buf *out, const struct http_head *head,
                                       const char *bytes, size_t body_len);
 

@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 enum {
-    /* Of a connection: the head of the door's size as the bridge writes it, and the head of the
-     * answer. */
-    POOL_BYTES = 16384,
+    /* Of a connection: a path as long as the door's heads are, and the head of the answer. The
+     * library clears all of it after each request. */
+    POOL_BYTES = 12288,
     POOL_STEP_BYTES = 4096,
     CONNECTIONS_MAX = 65536,
 };

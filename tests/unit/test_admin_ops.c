@@ -39,3 +39,28 @@ Test(admin_ops, a_user_shows_until_when_it_is_blocked)
     twin.blocked_until_ms = 1790000000123;
     expect_get("GET", "/users/a", 200, "\"blockedUntil\":1790000000123,\"connections\":[]");
 }
+
+/* The head of a request is at most 8 KiB; whatever of it is the path or the query, the answer is
+ * ours. */
+Test(admin_ops, answers_a_request_whose_target_takes_all_of_its_head)
+{
+    static const struct {
+        const char *begin, *more;
+        unsigned status;
+        const char *part;
+    } rows[] = {
+        {"/users/", "x", 400, "userId must be 1 to 128 bytes"},
+        {"/clients?a=1", "&a", 200, "\"clients\":[]"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char head[8192];
+        int len = snprintf(head, sizeof head, "GET %s", rows[i].begin);
+        while (len < 8100)
+            len += snprintf(head + len, sizeof head - (size_t)len, "%s", rows[i].more);
+        snprintf(head + len, sizeof head - (size_t)len, " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        int fd = client_open();
+        client_say(fd, head);
+        expect_answer(fd, rows[i].status, rows[i].part);
+        close(fd);
+    }
+}
