@@ -36,6 +36,9 @@ static unsigned n_answers;
 static void append_targets(struct store_append *append)
 {
     for (size_t i = 0; i < append->n_targets; i++) {
+        append->targets[i].error = ERR_OK;
+        append->targets[i].is_duplicate = false;
+        append->targets[i].nodes = 0;
         append->targets[i].epoch = epoch;
         append->targets[i].seq = 1;
         append->targets[i].time_ms = 1;

@@ -3,7 +3,7 @@
 #include "gateway/stores/local/devices.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { PRESENT_VERSION = 2 };
+enum { PRESENT_VERSION = 3 };
 
 static void read_devices(const struct file_record *record)
 {
