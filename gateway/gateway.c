@@ -182,6 +182,7 @@ static enum err make_port(struct node *node)
     port->count_refused = refusals_count;
     port->conn_kind = HTTP_KIND_SUBSCRIBERS;
     port->has_pages = true;
+    port->awaits_bytes = true;
     port->limits.idle_timeout_ms = KEEP_S * 1000;
     set_port_limits(port, node->options);
     node->port = port;

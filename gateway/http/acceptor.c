@@ -242,15 +242,17 @@ static void on_listening_ready(struct reactor_watch *watch, uint32_t events)
     }
 }
 
-/* Accepted sockets inherit both. Bytes that the kernel holds unsent can neither expire nor be
- * withdrawn any more, so it may hold few. On a unix socket both calls fail, and nothing is to be
- * set. */
-static void prepare_sockets(int listen_fd)
+/* Accepted sockets inherit the first two. Bytes that the kernel holds unsent can neither expire nor
+ * be withdrawn any more, so it may hold few. A connection that is accepted with its request needs
+ * no turn of its own to be read. On a unix socket the calls fail, and nothing is to be set. */
+static void prepare_sockets(int listen_fd, bool awaits_bytes)
 {
     int one = 1;
     int unsent = UNSENT_BYTES;
     setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    if (awaits_bytes)
+        setsockopt(listen_fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof one); /* seconds */
 }
 
 static void init_listening(struct acceptor *acceptor, const struct listeners *listeners)
@@ -258,7 +260,7 @@ static void init_listening(struct acceptor *acceptor, const struct listeners *li
     acceptor->n_listening = listeners_count(listeners);
     for (size_t i = 0; i < acceptor->n_listening; i++) {
         int fd = listeners_fd(listeners, i);
-        prepare_sockets(fd);
+        prepare_sockets(fd, acceptor->http_conns.port->awaits_bytes);
         acceptor->listening[i].acceptor = acceptor;
         acceptor->listening[i].watch =
             (struct reactor_watch){.on_ready = on_listening_ready, .fd = fd};

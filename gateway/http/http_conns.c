@@ -104,6 +104,7 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     timer_init(&http_conn->timer, on_http_conn_timer);
     http_conn->due_ms = due_ms;
     worker_set_timer(worker, &http_conn->timer, due_ms);
+    conn_begin(&http_conn->conn);
     return ERR_OK;
 }
 

@@ -48,6 +48,7 @@ struct http_port {
     void (*count_refused)(unsigned status); /* owner: requests refused, by status */
     unsigned conn_kind;                     /* owner */
     void (*log_malformed)(const char *detail); /* owner: of a head, a constant; NULL: not logged */
+    bool awaits_bytes;   /* owner: accepts a TCP connection with its first bytes, or 1 s later */
     bool heads_give_way; /* owner: at a full port, heads that are not complete make room */
     bool has_pages;      /* owner: pages ask here; what they are refused is logged for developers */
 

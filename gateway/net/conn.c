@@ -188,12 +188,18 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
                             in the throttle */
 }
 
-enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
-                   struct transport_socket socket)
+static void init_conn(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
+                      struct transport_socket socket)
 {
     *conn = (struct conn){.loop = loop, .ops = ops, .transport = socket.transport};
     conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = socket.fd};
     list_init(&conn->dirty);
+}
+
+enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
+                   struct transport_socket socket)
+{
+    init_conn(conn, loop, ops, socket);
     /* What the last owner's transport has kept is read as soon as the socket is writable. */
     bool has_unread = transport_has_unread(socket.transport);
     conn->watch.flags = has_unread ? CONN_DEAF : 0;
@@ -203,8 +209,13 @@ enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_
 enum err conn_accept(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
                      struct transport_socket socket, const struct ip *from)
 {
+    if (socket.transport->ops->shake == NULL) {
+        init_conn(conn, loop, ops, socket);
+        conn->watch.flags = CONN_UNWATCHED;
+        return ERR_OK;
+    }
     enum err error = conn_open(conn, loop, ops, socket);
-    if (error != ERR_OK || socket.transport->ops->shake == NULL)
+    if (error != ERR_OK)
         return error;
     error = handshake_new(&loop->handshakes, &conn->watch, conn->transport, from, &conn->handshake);
     if (error != ERR_OK)
@@ -212,6 +223,19 @@ enum err conn_accept(struct conn *conn, struct conn_loop *loop, const struct con
     else
         conn->watch.flags |= CONN_SHAKING;
     return error;
+}
+
+void conn_begin(struct conn *conn)
+{
+    if (!is_unwatched(conn))
+        return; /* its handshake comes first */
+    conn_read(conn);
+    if (conn->watch.fd < 0)
+        return;
+    if (reactor_watch_add(conn->loop->reactor, &conn->watch, conn_epoll_events(conn)) == ERR_OK)
+        conn->watch.flags &= ~(uint32_t)CONN_UNWATCHED;
+    else
+        conn_break(conn);
 }
 
 static void end_handshake(struct conn *conn)
@@ -313,7 +337,8 @@ void conn_shutdown(struct conn *conn)
 
 static void detach_socket(struct conn *conn)
 {
-    reactor_watch_remove(conn->loop->reactor, &conn->watch);
+    if (!is_unwatched(conn))
+        reactor_watch_remove(conn->loop->reactor, &conn->watch);
     list_remove(&conn->dirty);
     conn_leave_throttle(conn);
     if (conn_is_shaking(conn)) {

@@ -76,7 +76,8 @@ enum {
     CONN_DEAF = 32,       /* nothing can be read before the socket accepts a write */
     CONN_DEFERRED = 64,   /* waits in the throttle to continue with the bytes that it has read */
     CONN_BULK = 128,      /* its reads are not throttled */
-    CONN_KIND_UNIT = 256, /* the bits above are its kind */
+    CONN_UNWATCHED = 256, /* epoll does not know the socket (conn_begin) */
+    CONN_KIND_UNIT = 512, /* the bits above are its kind */
 };
 
 struct conn {
@@ -95,11 +96,17 @@ struct conn {
 /* Takes over a non-blocking socket. On an error the caller keeps it. */
 MUST_CHECK enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
                               struct transport_socket socket);
-/* The same for a socket that has just been accepted; if the transport has a handshake, it comes
- * first. `from` is the client's address, by which handshakes are limited; all zero: it has none. */
+/* The same for a socket that has just been accepted; nothing is read before conn_begin. If the
+ * transport has a handshake, it comes first. `from` is the client's address, by which handshakes
+ * are limited; all zero: it has none. */
 MUST_CHECK enum err conn_accept(struct conn *conn, struct conn_loop *loop,
                                 const struct conn_ops *ops, struct transport_socket socket,
                                 const struct ip *from);
+
+/* The owner calls it once after conn_accept, when it is ready for on_bytes, and touches the
+ * connection no more in that call: a client has often sent its request by then, which is read here,
+ * and the socket may be released or abandoned before epoll has come to know it. */
+void conn_begin(struct conn *conn);
 
 /* Is the handshake not complete yet? Writes are queued until then. */
 static inline bool conn_is_shaking(const struct conn *conn)

@@ -43,13 +43,19 @@ static inline bool is_deaf(const struct conn *conn)
     return conn->watch.flags & CONN_DEAF;
 }
 
+static inline bool is_unwatched(const struct conn *conn)
+{
+    return conn->watch.flags & CONN_UNWATCHED;
+}
+
 static inline unsigned kind_of(const struct conn *conn)
 {
     return conn->watch.flags / CONN_KIND_UNIT;
 }
 
-/* Updates epoll according to the flags. */
+/* Updates epoll according to the flags, if it knows the socket. */
 void conn_watch_again(struct conn *conn);
+uint32_t conn_epoll_events(const struct conn *conn); /* according to the flags */
 
 /* Reads once, unless this turn has read enough; a busy connection enters the throttle. */
 void conn_read(struct conn *conn);

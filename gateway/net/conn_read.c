@@ -46,12 +46,17 @@ void conn_leave_throttle(struct conn *conn)
     drop_empty_rest(conn);
 }
 
-void conn_watch_again(struct conn *conn)
+uint32_t conn_epoll_events(const struct conn *conn)
 {
     uint32_t reading = is_deaf(conn) ? EPOLLOUT : EPOLLIN;
-    uint32_t events = (is_paused(conn) || is_busy(conn) ? 0 : reading) |
-                      (is_blocked(conn) ? (uint32_t)EPOLLOUT : 0);
-    if (reactor_watch_change(conn->loop->reactor, &conn->watch, events) != ERR_OK)
+    return (is_paused(conn) || is_busy(conn) ? 0 : reading) |
+           (is_blocked(conn) ? (uint32_t)EPOLLOUT : 0);
+}
+
+void conn_watch_again(struct conn *conn)
+{
+    if (!is_unwatched(conn) &&
+        reactor_watch_change(conn->loop->reactor, &conn->watch, conn_epoll_events(conn)) != ERR_OK)
         conn->watch.flags |= CONN_BROKEN;
 }
 
