@@ -182,7 +182,8 @@ static enum err make_port(struct node *node)
     port->count_refused = refusals_count;
     port->conn_kind = HTTP_KIND_SUBSCRIBERS;
     port->has_pages = true;
-    port->awaits_bytes = true;
+    /* A proxy's connection counts from its beginning: --head-timeout, and its health checks. */
+    port->awaits_bytes = node->options->trusted_proxy.n == 0;
     port->limits.idle_timeout_ms = KEEP_S * 1000;
     set_port_limits(port, node->options);
     node->port = port;
