@@ -15,10 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+struct access_entry {
+    struct access_account *account;
+};
+
 struct access_file {
     atomic_uint refs; /* changed under the lock */
     struct keys *keys;
-    struct access_account *accounts[]; /* of each key */
+    struct access_entry entries[]; /* of each key */
 };
 
 struct access {
@@ -57,7 +61,7 @@ static struct access_account *account_of(struct access *access, const struct key
 /* Takes over the keys. */
 static enum err make_file(struct access *access, struct keys *keys, struct access_file **ret_file)
 {
-    struct access_file *file = malloc(sizeof *file + keys->n * sizeof file->accounts[0]);
+    struct access_file *file = malloc(sizeof *file + keys->n * sizeof file->entries[0]);
     if (file == NULL) {
         free(keys);
         return ERR_NO_MEMORY;
@@ -65,8 +69,8 @@ static enum err make_file(struct access *access, struct keys *keys, struct acces
     atomic_init(&file->refs, 1);
     file->keys = keys;
     for (size_t i = 0; i < keys->n; i++) {
-        file->accounts[i] = account_of(access, &keys->keys[i]);
-        if (file->accounts[i] == NULL) {
+        file->entries[i].account = account_of(access, &keys->keys[i]);
+        if (file->entries[i].account == NULL) {
             unref_file(file);
             return ERR_NO_MEMORY;
         }
@@ -201,7 +205,7 @@ enum err access_check(struct access *access, struct access_view *view, struct sp
     const struct key *key = keys_find(keys, authorization);
     if (key == NULL)
         return ERR_UNAUTHORIZED;
-    *ret_account = view->file->accounts[key - keys->keys];
+    *ret_account = view->file->entries[key - keys->keys].account;
     enum err error = take_request(access, *ret_account);
     if (error == ERR_OK && !key_may(key, (enum admin_role)role))
         error = ERR_FORBIDDEN;

@@ -25,11 +25,11 @@ MUST_CHECK enum err bridges_new(struct admin_worker *home, const struct bridges_
                                 struct bridges **ret_bridges);
 /* The requests on bridges have ended. Afterwards the library is freed, then the bridges. NULL is
  * fine. */
-void bridges_close(struct bridges *bridges);
-void bridges_free(struct bridges *bridges);
+void bridges_close(struct bridges *all);
+void bridges_free(struct bridges *all);
 
 /* The request is complete: the library runs its route, and the answer is written to its client. */
-void bridge_carry(struct bridges *bridges, struct request *request);
+void bridge_carry(struct bridges *all, struct request *request);
 
 /* The client has read: there is room for more of the answer. */
 void bridge_on_room(struct request *request);
