@@ -158,7 +158,7 @@ static void raise_head(struct client *client, uint64_t seq)
         client->head = seq;
 }
 
-enum { NOWHERE = UINT32_MAX }; /* the index of no worker */
+static const unsigned nowhere = UINT32_MAX; /* the index of no worker */
 
 unsigned client_map_offer_here(struct client_map *map, struct span user_id,
                                struct inbox_event event, unsigned here, struct client **ret_client)
@@ -189,7 +189,7 @@ unsigned client_map_offer_here(struct client_map *map, struct span user_id,
 unsigned client_map_offer(struct client_map *map, struct span user_id, struct inbox_event event)
 {
     struct client *client;
-    return client_map_offer_here(map, user_id, event, NOWHERE, &client);
+    return client_map_offer_here(map, user_id, event, nowhere, &client);
 }
 
 unsigned client_map_count(struct client_map *map, struct span user_id)

@@ -29,11 +29,13 @@ static bool is_plain_ascii(struct span text)
 
 enum err user_id_check(struct span user_id, const char **ret_detail)
 {
-    if (user_id.len == 0 || user_id.len > USER_ID_MAX_BYTES)
+    if (user_id.len == 0 || user_id.len > USER_ID_MAX_BYTES) {
         *ret_detail = "userId must be 1 to 128 bytes";
-    else if (is_plain_ascii(user_id))
+        return ERR_INVALID_FIELD;
+    }
+    if (is_plain_ascii(user_id))
         return ERR_OK;
-    else if (!utf8_is_valid(user_id))
+    if (!utf8_is_valid(user_id))
         *ret_detail = "userId must be valid UTF-8";
     else if (has_control_character(user_id))
         *ret_detail = "userId must have no control characters";
