@@ -217,9 +217,7 @@ static void write_kept(struct json_out *out, const struct ndjson_result *result)
         .online = result->of.kept.online,
         .nodes = result->of.kept.nodes,
     };
-    json_out_text(out, "{");
     push_results_write_one(out, &push, &target);
-    json_out_text(out, "}");
 }
 
 void ndjson_result_write(struct json_out *out, struct ndjson_result *result, const char *refusal)

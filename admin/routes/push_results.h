@@ -5,7 +5,7 @@
 #include "admin/json_out.h"
 #include "gateway/requests/requests.h"
 
-/* The members of one result, without braces. The target has no error. */
+/* One result as an object. The target has no error. */
 void push_results_write_one(struct json_out *out, const struct gateway_push *push,
                             const struct gateway_target *target);
 

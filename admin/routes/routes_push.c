@@ -135,9 +135,7 @@ static void finish_push(struct request *request)
         request_refuse_with(request, target->error, NULL, NULL);
         return;
     }
-    json_out_text(&request->out, "{");
     push_results_write_one(&request->out, op, target);
-    json_out_text(&request->out, "}");
     request_reply(request, push_result_status(op));
 }
 

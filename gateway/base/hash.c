@@ -36,11 +36,26 @@ static void run_rounds(uint64_t v[4], unsigned n)
     }
 }
 
-static uint64_t little_endian(const char *bytes, size_t len)
+/* Eight bytes, the first one lowest. */
+static uint64_t word_at(const char *bytes)
 {
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/* What is left after the whole words: 0 to 7 bytes, which may be the end of the last eight. */
+static uint64_t last_bytes(struct span bytes)
+{
+    size_t n = bytes.len % 8;
     uint64_t word = 0;
-    for (size_t i = 0; i < len; i++)
-        word |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
+    if (n > 0 && bytes.len >= 8)
+        return word_at(bytes.bytes + bytes.len - 8) >> (64 - 8 * n);
+    for (size_t i = 0; i < n; i++)
+        word |= (uint64_t)(unsigned char)bytes.bytes[i] << (8 * i);
     return word;
 }
 
@@ -54,14 +69,12 @@ uint64_t hash_bytes_keyed(struct span bytes, const uint64_t with_key[2])
     };
     size_t whole = bytes.len & ~(size_t)7;
     for (size_t i = 0; i < whole; i += 8) {
-        uint64_t word = little_endian(bytes.bytes + i, 8);
+        uint64_t word = word_at(bytes.bytes + i);
         v[3] ^= word;
         run_rounds(v, 2);
         v[0] ^= word;
     }
-    uint64_t last = (uint64_t)bytes.len << 56;
-    if (bytes.len > whole)
-        last |= little_endian(bytes.bytes + whole, bytes.len - whole);
+    uint64_t last = (uint64_t)bytes.len << 56 | last_bytes(bytes);
     v[3] ^= last;
     run_rounds(v, 2);
     v[0] ^= last;

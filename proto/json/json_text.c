@@ -31,6 +31,14 @@ static enum err append_inner(struct buf *out, struct span text)
     return error;
 }
 
+bool json_text_is_plain(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!is_plain((unsigned char)text.bytes[i]))
+            return false;
+    return true;
+}
+
 enum err json_text_string(struct buf *out, struct span text)
 {
     size_t before = out->len;

@@ -8,4 +8,7 @@
  * included) are escaped, everything else is copied. A failure leaves the buffer as it was. */
 MUST_CHECK enum err json_text_string(struct buf *out, struct span text);
 
+/* Does nothing in the text have to be escaped? */
+bool json_text_is_plain(struct span text);
+
 #endif

@@ -1,6 +1,7 @@
 /* NDJSON without the network: lines at every split, and results (CONTRACT section 3). */
 #include "admin/json_out.h"
 #include "admin/routes/ndjson.h"
+#include "proto/bytes/user_id.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -182,5 +183,33 @@ Test(ndjson_results, reads_thousands_in_order_while_they_stay_in_place)
     for (uint32_t line = 2; line <= 3 * NDJSON_BLOCK_RESULTS + 1; line++)
         cr_assert_eq(ndjson_results_read(&results)->line, line);
     cr_expect_null(ndjson_results_read(&results));
+    ndjson_results_fini(&results, NULL);
+}
+
+/* The longest userId fits, and one that needs escapes is written as any other. */
+Test(ndjson_results, writes_the_userIds_of_a_list_of_every_form)
+{
+    static char longest[USER_ID_MAX_BYTES + 1];
+    char wanted[1024];
+    memset(longest, 'u', USER_ID_MAX_BYTES);
+    struct ndjson_results results = {0};
+    struct gateway_target targets[] = {
+        {.user_id = SPAN_LITERAL("anna"), .online = 1, .nodes = 1},
+        {.user_id = span_of(longest)},
+        {.user_id = SPAN_LITERAL("a\"\\b"), .online = 1, .nodes = 1},
+        {.user_id = SPAN_LITERAL("\xc3\xa4"), .error = ERR_STORE_UNAVAILABLE}};
+    struct gateway_push push = {.n_targets = 4, .targets = targets};
+    struct ndjson_result *result = ndjson_results_add(&results, 1);
+    ndjson_result_take_list(result, &push);
+    snprintf(wanted, sizeof wanted,
+             "{\"results\":[{\"userId\":\"anna\",\"status\":\"sent\",\"online\":1,\"nodes\":1},"
+             "{\"userId\":\"%s\",\"status\":\"dropped\",\"online\":0,\"nodes\":0},"
+             "{\"userId\":\"a\\\"\\\\b\",\"status\":\"sent\",\"online\":1,\"nodes\":1},"
+             "{\"userId\":\"\xc3\xa4\",\"status\":\"failed\",\"error\":{\"type\":"
+             "\"store-unavailable\",\"title\":\"the store cannot be reached or written\","
+             "\"status\":503,\"detail\":\"no room\"}}]}\n",
+             longest);
+    expect_written(result, wanted);
+    result->is_list = false; /* the list is the test's own */
     ndjson_results_fini(&results, NULL);
 }

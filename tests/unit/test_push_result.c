@@ -2,11 +2,15 @@
 #include "admin/routes/push_results.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
+/* `members` are those of the object. */
 static void expect_result(const struct gateway_push *push, const struct gateway_target *target,
-                          const char *wanted)
+                          const char *members)
 {
     struct json_out out;
+    char wanted[512];
+    snprintf(wanted, sizeof wanted, "{%s}", members);
     json_out_init(&out, 4096);
     push_results_write_one(&out, push, target);
     cr_expect_not(out.has_failed);
