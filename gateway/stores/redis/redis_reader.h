@@ -1,7 +1,6 @@
 /* Replies of a Redis, read piece by piece (RESP2). What comes in is never trusted: a reply above
- * REDIS_REPLY_MAX_BYTES or with an array of more elements than REDIS_REPLY_MAX_ELEMENTS is a
- * protocol error, and so are arrays more than 7 deep, lines above 64 KiB and values that would take
- * REDIS_REPLY_MAX_BYTES. One thread at a time. */
+ * REDIS_REPLY_MAX_BYTES, with an array of more elements than REDIS_REPLY_MAX_ELEMENTS, or with
+ * arrays more than 8 deep ends the connection. One thread at a time. */
 #ifndef HERALD_STORE_REDIS_READER_H
 #define HERALD_STORE_REDIS_READER_H
 
@@ -29,10 +28,9 @@ struct redis_reader;
 struct redis_reader *redis_reader_new(void); /* NULL: out of memory */
 void redis_reader_free(struct redis_reader *reader);
 
-/* Bytes that have come. They stay the caller's, who keeps them until redis_reader_next has answered
- * NULL, and feeds no more before that; the reader writes NULs into them. ERR_PROTOCOL,
- * ERR_NO_MEMORY: the connection is of no more use. */
-MUST_CHECK enum err redis_reader_feed(struct redis_reader *reader, char *bytes, size_t len);
+/* Bytes that have come; they are copied. ERR_PROTOCOL, ERR_NO_MEMORY: the connection is of no more
+ * use. */
+MUST_CHECK enum err redis_reader_feed(struct redis_reader *reader, const char *bytes, size_t len);
 
 /* *ret_value is the next whole reply, which is there until the next call, or NULL when more bytes
  * are needed. Errors as above. */
