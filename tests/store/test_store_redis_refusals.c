@@ -304,6 +304,36 @@ Test(store_redis, a_missing_right_to_a_key_or_to_scripts_is_named)
     expect_up();
 }
 
+/* The store anew, on a Redis that does not know this command. */
+static void open_without(const char *command)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/renamed.conf", server.folder);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fprintf(file, "rename-command %s \"\"\n", command);
+    cr_assert_eq(fclose(file), 0);
+    backend_close(store);
+    redis_server_stop(&server);
+    redis_server_start(&server, "--include", path);
+    cr_assert_eq(unlink(path), 0);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_on(&config, server.url);
+}
+
+Test(store_redis, a_command_that_was_renamed_away_is_named)
+{
+    open_without("EVALSHA");
+    expect_down("unknown command 'EVALSHA' (");
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    open_without("PEXPIREAT");
+    expect_down("Unknown Redis command called from script");
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    char answer[64];
+    redis_server_ask(&server, "EXISTS herald:{anna}:inbox", answer, sizeof answer);
+    cr_assert_str_eq(answer, ":0\r\n", "nothing is left half done");
+}
+
 /* Nothing of the trial remains. */
 Test(store_redis, nothing_remains_of_a_trial)
 {

@@ -52,9 +52,17 @@ Test(redis_troubles, a_missing_right_is_named_as_the_rule_that_gives_it)
 
 Test(redis_troubles, what_cannot_store_is_distinguished_from_what_concerns_one_user)
 {
-    static const char *const refusals[] = {"OOM x",        "READONLY x", "MISCONF x",
-                                           "NOREPLICAS x", "NOPERM x",   "CLUSTERDOWN x",
-                                           "LOADING x",    "BUSY x",     "MASTERDOWN x"};
+    static const char *const refusals[] = {"OOM x",
+                                           "READONLY x",
+                                           "MISCONF x",
+                                           "NOREPLICAS x",
+                                           "NOPERM x",
+                                           "CLUSTERDOWN x",
+                                           "LOADING x",
+                                           "BUSY x",
+                                           "MASTERDOWN x",
+                                           "ERR unknown command 'EVALSHA'",
+                                           "ERR Unknown Redis command called from script"};
     static const char *const others[] = {"SCHEMA x", "WRONGTYPE x", "ERR x", "MOVED 7 x", ""};
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
         cr_expect(redis_trouble_at(redis_trouble_find(refusals[i]))->is_refusal, "%s", refusals[i]);

@@ -245,11 +245,14 @@ static void set_problem(struct redis_common *common, const char *text, const cha
              text, advice);
 }
 
-/* After its words Redis names the script and the line, which do not help an operator. */
+/* After its words Redis names the script and the line, which do not help an operator, or the
+ * arguments of a command that it does not know, which name users. */
 static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
 {
-    const char *script = strstr(words, " script: ");
-    size_t len = script != NULL ? (size_t)(script - words) : strlen(words);
+    const char *rest = strstr(words, " script: ");
+    if (rest == NULL)
+        rest = strstr(words, ", with args ");
+    size_t len = rest != NULL ? (size_t)(rest - words) : strlen(words);
     snprintf(error, REDIS_WORDS_MAX_BYTES, "%.*s", (int)len, words);
 }
 

@@ -55,8 +55,9 @@ static void fail_trial(struct redis_commands *commands, const char *error,
         redis_common_unheard(commands->common, error);
     else
         redis_commands_refused(commands, error);
-    redis_commands_deny(commands, meaning == TRIAL_BREAKS_OFF &&
-                                      redis_trouble_at(redis_trouble_find(error))->is_denial);
+    const struct redis_trouble *trouble = redis_trouble_at(redis_trouble_find(error));
+    redis_commands_deny(commands,
+                        meaning == TRIAL_BREAKS_OFF && (trouble->is_denial || trouble->is_missing));
 }
 
 static void read_verdict(struct redis_trial *trial, const struct redis_value *reply)

@@ -34,6 +34,12 @@ static const struct redis_trouble troubles[] = {
      "Redis takes connections of its own machine alone (protected mode): give it a password and "
      "write it in --store",
      .is_refusal = true},
+    {"ERR unknown command",
+     "this Redis has no such command: take its rename-command out of redis.conf",
+     .is_refusal = true, .is_missing = true},
+    {"ERR Unknown Redis command called from script",
+     "this Redis lacks a command: take rename-command out of redis.conf", .is_refusal = true,
+     .is_missing = true},
     {.word = "SCHEMA",
      .advice = "another version of Herald wrote this user's keys: update this one"},
     {.word = "VERSION", .advice = "Herald needs Redis 7.0 or later"},

@@ -12,6 +12,7 @@ struct redis_trouble {
     bool is_refusal; /* not of one user: nothing can be stored while it lasts */
     bool is_replica; /* look the name up again: the primary may be another by now */
     bool is_denial;  /* the Redis user lacks a right */
+    bool is_missing; /* this Redis does not have the command */
 };
 
 enum { REDIS_TROUBLES_MAX = 32, REDIS_ADVICE_MAX_BYTES = 160, REDIS_RULE_MAX_BYTES = 96 };
