@@ -251,6 +251,31 @@ static void push_next(struct store_target *last, const char *idempotency_key)
     *last = target;
 }
 
+/* In a burst a push may know that some of what waits is acknowledged, but not the last. */
+Test(store_redis, a_push_that_covers_a_part_needs_no_functions_while_little_waits)
+{
+    begin();
+    struct store_target last = append_one(store, "anna", "{}", 60);
+    redis_server_do(&server, "DEL slow steps");
+    for (uint64_t seq = 2; seq <= 8; seq++) {
+        struct store_target target = {.user_id = SPAN_LITERAL("anna"),
+                                      .known_epoch = last.epoch,
+                                      .known_head = seq - 1,
+                                      .known_acked = seq - 2};
+        append_to(store, &target, 1, SPAN_LITERAL("{}"), 60);
+        cr_assert_eq(target.seq, seq);
+        expect_fast("a push", PUSH_STEPS);
+    }
+    struct store_target target = {.user_id = SPAN_LITERAL("anna"),
+                                  .known_epoch = last.epoch,
+                                  .known_head = 8,
+                                  .known_acked = 7};
+    append_to(store, &target, 1, SPAN_LITERAL("{}"), 60);
+    struct store_peek peek = peek_one(store, "anna");
+    cr_assert_eq(peek.acked, 7, "more may not gather");
+    cr_assert_eq(peek.pending, 2);
+}
+
 static void arrive_with_nothing(const char *user, uint64_t head)
 {
     struct store_page page = arrive_and_read(store, user);

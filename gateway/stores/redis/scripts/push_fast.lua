@@ -13,6 +13,7 @@
 --          published: number, epoch, time, expiry, nodes (Redis's words if it would not publish); and
 --          push.lua besides: expired, pushed out, 1 if the store had lost something, the number that
 --          was replaced or 0, 1 for a repeat or 2 for another push with that key
+local FEW_WAIT = 8
 local data = ARGV[1]
 local ttl, known_head, covered, max_count, max_bytes, max_inside, known_epoch, fresh_epoch =
     struct.unpack('<ddddddc8c8', ARGV[2])
@@ -23,9 +24,10 @@ if is_known and flags == 0 and day == today and #data <= max_inside and (ARGV[3]
         and (has_numbers or count < BIG)))
     and (known_head <= head or (known_epoch ~= epoch and string.byte(known_epoch) ~= 0)) then
     local is_covered = covered > acked and known_epoch == epoch
-    local is_all_covered = is_covered and covered == head and head - low < 8 and not has_numbers
-    if (is_all_covered or (not is_covered
-            and (count == 0 or (count < max_count and bytes + #data <= max_bytes))))
+    local is_all_covered = is_covered and covered == head and head - low < FEW_WAIT and not has_numbers
+    -- What is covered in part, or too long to be named here, may wait a little if there is room.
+    if (is_all_covered or count == 0 or (count < (is_covered and FEW_WAIT or max_count)
+            and count < max_count and bytes + #data <= max_bytes))
         and not (KEYS[6] and redis.call('GET', KEYS[6])) then
         local number_text, now_text, expires_text =
             string.format('%d', number), string.format('%d', now), string.format('%d', expires)
