@@ -134,6 +134,11 @@ bool http_conn_hold(struct http_conn *http_conn)
     return error == ERR_OK;
 }
 
+bool http_conn_has_more_here(const struct http_conn *http_conn)
+{
+    return http_conn->bytes.len > http_conn->head.len + http_conn->body_len;
+}
+
 void http_conn_pin(struct http_conn *http_conn)
 {
     http_conn->pins++;

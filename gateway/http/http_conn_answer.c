@@ -95,10 +95,11 @@ static bool can_be_kept(struct http_conn *http_conn)
     const struct http_head *head = &http_conn->head;
     const char *bytes = http_conn_bytes(http_conn).bytes;
     return http_conn->may_be_kept && !http_conn->is_late && !head->is_1_0 &&
-           !http_conn->is_half_closed && !atomic_load(http_conn_own_port(http_conn)->is_ending) &&
+           !atomic_load(http_conn_own_port(http_conn)->is_ending) &&
            (head->n_known[HTTP_CONNECTION] == 0 ||
             !http_head_has_token(head, bytes, "Connection", "close")) &&
-           has_end_of_body(http_conn, bytes);
+           has_end_of_body(http_conn, bytes) &&
+           (!http_conn->is_half_closed || http_conn_has_more_here(http_conn));
 }
 
 static struct http_terms answer_terms(struct http_conn *http_conn)

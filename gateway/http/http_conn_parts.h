@@ -73,6 +73,8 @@ void http_conn_begin_to_linger(struct http_conn *http_conn, int64_t ms);
 void http_conn_end_lingering(struct http_conn *http_conn); /* if it does */
 /* What was lent and is still needed is copied. false: out of memory, and it is closed. */
 bool http_conn_hold(struct http_conn *http_conn);
+/* Bytes that came after the request are held: they are the next ones. */
+bool http_conn_has_more_here(const struct http_conn *http_conn);
 
 /* Calls http_conn_on_next in a later turn. */
 void http_conn_go_on_later(struct http_conn *http_conn);

@@ -112,6 +112,19 @@ static void forget_request(struct http_conn *http_conn)
     peer_next(http_conn->peer);
 }
 
+static bool has_room_to_read(const struct http_conn *http_conn)
+{
+    return http_conn->bytes.max - http_conn->bytes.len >= TRANSPORT_ROOM_BYTES;
+}
+
+/* A request that took its body has been read to its end, so what is read now are later ones. */
+static void pause_without_room(struct http_conn *http_conn)
+{
+    if ((http_conn->is_waiting || http_conn->is_answered) && !http_conn->is_streaming &&
+        !http_conn->is_gone && !has_room_to_read(http_conn))
+        conn_pause(&http_conn->conn);
+}
+
 /* After the callbacks: the bytes will not stay where they were read. */
 static void settle(struct http_conn *http_conn)
 {
@@ -121,12 +134,8 @@ static void settle(struct http_conn *http_conn)
     }
     if (http_conn->is_answered && http_conn->lent.bytes != NULL)
         drop_request(http_conn);
-    (void)http_conn_hold(http_conn);
-}
-
-static bool has_room_to_read(const struct http_conn *http_conn)
-{
-    return http_conn->bytes.max - http_conn->bytes.len >= TRANSPORT_ROOM_BYTES;
+    if (http_conn_hold(http_conn))
+        pause_without_room(http_conn);
 }
 
 static void rest_until_next(struct http_conn *http_conn)
@@ -163,11 +172,6 @@ static void begin_next_request(struct http_conn *http_conn)
     }
 }
 
-static bool has_more_here(const struct http_conn *http_conn)
-{
-    return http_conn->bytes.len > http_conn->head.len + http_conn->body_len;
-}
-
 /* The answer is written. */
 static void go_on(struct http_conn *http_conn)
 {
@@ -183,7 +187,8 @@ void http_conn_on_next(struct letter *letter)
 {
     struct http_conn *http_conn = CONTAINER_OF(letter, struct http_conn, next);
     const struct http_request_ops *ops = http_conn->ops;
-    if (!http_conn->is_gone && has_more_here(http_conn) && !conn_has_turn(&http_conn->conn)) {
+    if (!http_conn->is_gone && http_conn_has_more_here(http_conn) &&
+        !conn_has_turn(&http_conn->conn)) {
         mailbox_post(worker_mailbox(http_conn_worker(http_conn)), letter); /* in the next turn */
         return;
     }
@@ -203,7 +208,7 @@ bool http_conn_half_close(struct http_conn *http_conn)
     bool is_under_way = http_conn->is_waiting && !http_conn->is_answered && ops != NULL &&
                         ops->on_half_closed != NULL;
     bool is_unwritten =
-        (http_conn->is_answered && http_conn->is_kept && has_more_here(http_conn)) ||
+        (http_conn->is_answered && http_conn->is_kept && http_conn_has_more_here(http_conn)) ||
         ((http_conn->is_answered || http_conn->is_answering) && http_conn_unsent(http_conn) > 0);
     if (!is_under_way && !is_unwritten)
         return false;
@@ -248,14 +253,12 @@ static void add_bytes(struct http_conn *http_conn, const uint8_t *bytes, size_t 
         http_conn_close(http_conn); /* out of memory */
         return;
     }
-    if (http_conn->is_waiting || http_conn->is_answered) {
-        if (!has_room_to_read(http_conn))
-            conn_pause(&http_conn->conn);
-    } else if (http_conn->on_body != NULL) {
+    if (http_conn->is_waiting || http_conn->is_answered)
+        return; /* for later */
+    if (http_conn->on_body != NULL)
         try_body(http_conn);
-    } else {
+    else
         try_head(http_conn);
-    }
 }
 
 static void take_request_bytes(struct http_conn *http_conn, const uint8_t *bytes, size_t len)
@@ -285,8 +288,10 @@ size_t http_conn_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
         return 0;
     }
     if (len == 0) { /* it is read again from now on */
-        if (http_conn->is_streaming)
+        if (http_conn->is_streaming) {
             http_conn_pump_body(http_conn);
+            settle(http_conn);
+        }
         return 0;
     }
     if (http_conn->is_lingering && !wake_from_rest(http_conn))
@@ -301,7 +306,7 @@ void http_conn_on_drained(struct conn *conn)
 {
     struct http_conn *http_conn = CONTAINER_OF(conn, struct http_conn, conn);
     if (http_conn->is_answering ||
-        (http_conn->is_answered && http_conn->is_kept && has_more_here(http_conn)))
+        (http_conn->is_answered && http_conn->is_kept && http_conn_has_more_here(http_conn)))
         http_conn_go_on_later(http_conn);
     else if (http_conn->is_answered)
         go_on(http_conn);

@@ -224,3 +224,58 @@ Test(http_conn_ahead, reads_on_where_a_body_is_wanted_though_there_was_no_room_a
     cr_expect_eq(n_bodies, 1);
     clock_replace(NULL, NULL);
 }
+
+/* ---- requests whose bodies come in pieces ---- */
+
+static size_t take_piece(struct http_conn *http_conn, struct span piece, bool is_last)
+{
+    if (is_last) {
+        http_conn_keep(http_conn);
+        http_conn_answer(http_conn, 200, "text/plain", NULL, SPAN_LITERAL("taken"));
+    }
+    return piece.len;
+}
+
+static void stream(struct http_conn *http_conn)
+{
+    static const struct http_request_ops ops = {.on_body = take_piece};
+    const char *detail;
+    http_conn_own(http_conn, &ops, &n_bodies);
+    cr_assert_eq(http_conn_take_body(http_conn, &detail), ERR_OK);
+}
+
+/* Taking a body resumes the reading, also where the body is held already. */
+Test(http_conn_ahead, answers_each_of_the_streamed_bodies_that_are_sent_far_ahead)
+{
+    static const char push[] = "POST /push HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345";
+    enum { PUSHES = 2000 };
+    size_t sent = 0;
+    unsigned n = 0;
+    bool goes_on = false;
+    route = stream;
+    arrive(0);
+    for (int i = 0; i < 20 * PUSHES && n < PUSHES; i++) {
+        send_ahead(0, push, PUSHES, &sent);
+        reactor_turn(worker->reactor, 1);
+        n += take_answers(0, &goes_on);
+        cr_assert_eq(node.n_sockets, 1, "it is closed after %u answers", n);
+    }
+    cr_assert_eq(n, PUSHES);
+    cr_assert(goes_on);
+}
+
+Test(http_conn_ahead, answers_all_that_was_sent_before_the_peer_ended_its_side)
+{
+    char bytes[4096];
+    unsigned n = 0;
+    bool goes_on = false;
+    arrive(0);
+    say(0, LIVEZ "\r\n" LIVEZ "\r\n" LIVEZ "\r\n");
+    shutdown(theirs[0], SHUT_WR);
+    for (int i = 0; i < 20; i++) {
+        reactor_turn(worker->reactor, 1);
+        n += take_answers(0, &goes_on);
+    }
+    cr_expect_eq(n, 3);
+    cr_expect_eq(recv(theirs[0], bytes, sizeof bytes, 0), 0, "the end");
+}
