@@ -184,9 +184,12 @@ size_t http_conn_unsent(const struct http_conn *http_conn)
     return conn_queued_bytes(&http_conn->conn);
 }
 
+/* What has been read and not parsed yet, of its body or behind it, is nobody's any more. */
 void http_conn_break_off(struct http_conn *http_conn)
 {
     http_conn_disown(http_conn);
+    http_conn->is_answered = true;
+    http_conn->is_kept = false;
     conn_break(&http_conn->conn);
 }
 

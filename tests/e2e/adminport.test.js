@@ -214,6 +214,20 @@ module.exports = (test) => {
         }
     });
 
+    /* More than is discarded: many chunks are still in what was read when the connection is given up. */
+    test('a body without end to a path that does not exist loses its connection, and nobody else does', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        const other = await t.raw(herald.adminPort);
+        const raw = await t.raw(herald.adminPort);
+        const chunks = Buffer.from(`400\r\n${'x'.repeat(1024)}\r\n`.repeat(1024));
+        raw.send(head(['POST /nowhere HTTP/1.1', host, json, 'Transfer-Encoding: chunked']));
+        for (const _ of range(18)) {
+            raw.send(chunks);
+        }
+        await raw.waitEnd();
+        assert.equal((await other.send(pushOf('other')).answer()).status, 202);
+    });
+
     test('HEAD is GET without its body, and the connection goes on', async (t) => {
         const herald = await memory(t);
         const raw = await t.raw(herald.adminPort);

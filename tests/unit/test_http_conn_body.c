@@ -398,3 +398,47 @@ Test(http_conn_body, whose_answer_moves_is_not_ended)
     cr_expect_eq(node.n_sockets, 0);
     clock_replace(NULL, NULL);
 }
+
+/* ---- ends from within on_body ---- */
+
+static bool breaks_off; /* else the answer begins, and is not read */
+
+static size_t end_inside(struct http_conn *http_conn, struct span piece, bool is_last)
+{
+    n_pieces++;
+    if (breaks_off) {
+        http_conn_break_off(http_conn);
+    } else if (is_last) {
+        static char much[1 << 20];
+        http_conn_keep(http_conn);
+        http_conn_begin_answer(http_conn, 200, "text/plain", NULL, -1);
+        http_conn_send_piece(http_conn, (struct span){much, sizeof much}, false);
+    }
+    return piece.len;
+}
+
+static const struct http_request_ops inside_ops = {.on_body = end_inside, .on_gone = on_gone};
+
+static void stream_inside(struct http_conn *http_conn)
+{
+    const char *detail;
+    http_conn_own(http_conn, &inside_ops, body);
+    cr_assert_eq(http_conn_take_body(http_conn, &detail), ERR_OK);
+}
+
+Test(http_conn_body, is_not_offered_any_more_once_its_owner_has_broken_off)
+{
+    route = stream_inside;
+    breaks_off = true;
+    arrive(0);
+    arrive(1);
+    say(0, PUSH CHUNKED "\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n");
+    say(1, PUSH CHUNKED "\r\n");
+    turn();
+    say(1, "2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n" PUSH "\r\n");
+    cr_expect(has_ended(0));
+    cr_expect(has_ended(1));
+    cr_expect_eq(n_pieces, 2, "one each");
+    cr_expect_eq(n_gone, 0);
+    cr_expect_eq(node.n_sockets, 0);
+}
