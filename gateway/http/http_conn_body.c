@@ -25,7 +25,8 @@ static size_t give_piece(struct http_conn *http_conn, struct span piece, bool is
         http_conn_pause_body(http_conn);
     } else if (is_last) {
         http_conn->is_waiting = true;
-        http_conn_cancel_timer(http_conn);
+        if (!http_conn->is_answering) /* an answer that has begun has a time of its own */
+            http_conn_cancel_timer(http_conn);
     }
     return n_taken;
 }

@@ -442,3 +442,18 @@ Test(http_conn_body, is_not_offered_any_more_once_its_owner_has_broken_off)
     cr_expect_eq(n_gone, 0);
     cr_expect_eq(node.n_sockets, 0);
 }
+
+Test(http_conn_body, whose_answer_begins_with_its_end_and_is_not_read_is_left)
+{
+    route = stream_inside;
+    breaks_off = false;
+    show_clock();
+    arrive(0);
+    say(0, PUSH "Content-Length: 5\r\n\r\nhello");
+    turn();
+    cr_expect_eq(node.n_sockets, 1);
+    wait_s(21);
+    cr_expect_eq(n_gone, 1);
+    cr_expect_eq(node.n_sockets, 0);
+    clock_replace(NULL, NULL);
+}
