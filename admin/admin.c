@@ -116,9 +116,11 @@ static enum err open_homes(struct admin *admin, struct node *node)
     return error;
 }
 
+/* Connections may be open, also where the port was opened on some of the workers only. */
 static void free_admin(struct admin *admin)
 {
     struct http_port *port = &admin->door.port;
+    acceptors_free_running(port);
     if (admin->door.homes != NULL)
         worker_run_on_all(port->node, close_home, admin);
     free(admin->door.homes);
@@ -255,7 +257,6 @@ void admin_stop(struct admin *admin)
     worker_run_on_all(admin->service->node, cut_bodies_of_home, admin);
     wait_until_closed(admin, begin_ms);
     wait_until_answered(admin, STOP_FLUSH_MS); /* of requests refused at the last moment */
-    acceptors_free_running(&admin->door.port);
     free_admin(admin);
 }
 
