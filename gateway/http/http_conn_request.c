@@ -234,14 +234,15 @@ static bool wake_from_rest(struct http_conn *http_conn)
 
 /* ---- bytes ---- */
 
-/* A body that is not read passes by. false: that was all of it. */
+/* A body that is not read passes by, before or after the answer is written. false: no byte is left
+ * of those that have come. */
 static bool skip_body(struct http_conn *http_conn, uint8_t **bytes, size_t *len)
 {
     size_t skipped = http_conn->n_skipped < *len ? http_conn->n_skipped : *len;
     http_conn->n_skipped -= skipped;
     *bytes += skipped;
     *len -= skipped;
-    if (*len == 0 && http_conn->n_skipped == 0)
+    if (*len == 0 && http_conn->n_skipped == 0 && !http_conn->is_answered)
         rest_until_next(http_conn);
     return *len > 0;
 }

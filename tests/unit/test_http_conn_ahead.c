@@ -32,6 +32,32 @@ Test(http_conn_ahead,
     clock_replace(NULL, NULL);
 }
 
+/* It rests once its answer is written, and not when its body has passed by before that. */
+Test(http_conn_ahead, does_not_rest_before_its_answer_is_written)
+{
+    bool is_unwritten = false;
+    bool goes_on;
+    arrive(0);
+    while (!is_unwritten) { /* its peer reads nothing */
+        say(0, LIVEZ "Content-Length: 5\r\n\r\n12");
+        reactor_turn(worker->reactor, 0);
+        cr_assert_not(list_is_empty(&all.open), "it is inside of a body");
+        const struct http_conn *http_conn =
+            CONTAINER_OF(all.open.next, const struct http_conn, link);
+        is_unwritten = http_conn_unsent(http_conn) > 0;
+        say(0, "345");
+        reactor_turn(worker->reactor, 0);
+    }
+    cr_expect_eq(all.n_lingering, 0);
+    for (int i = 0; i < 10; i++) {
+        while (take_answers(0, &goes_on) > 0) {
+        }
+        reactor_turn(worker->reactor, 0);
+    }
+    cr_expect_eq(all.n_lingering, 1);
+    cr_expect(goes_on_after(0, LIVEZ "\r\n"));
+}
+
 /* A client that sends many requests at once waits for its turn with each. */
 Test(http_conn_ahead, answers_one_request_a_turn_and_each_of_them)
 {
