@@ -80,6 +80,7 @@ struct request {
     /* Not NULL: writes the next piece of the answer, at most `cap` bytes. 0: the end. -1: the
      * answer must be cut off. */
     ptrdiff_t (*read_more)(struct request *request, char *out, size_t cap);
+    size_t n_sent; /* of an answer that is sent from `out` in pieces (admin/door) */
 
     char user_id[USER_ID_MAX_BYTES]; /* decoded from the path; of tickets: from the body */
 };

@@ -268,4 +268,30 @@ module.exports = (test) => {
         assert.ok(page.notifications.every((note) => note.data === data));
         assert.equal((await raw.send(pushOf('after')).answer()).status, 202);
     });
+
+    test('answers that are not read keep what their requests were charged with', { timeoutMs: 60000 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--max-body', '16MiB'] });
+        const userIds = Array.from({ length: 10000 }, (_, i) => `${i}`.padEnd(120, 'u'));
+        const body = JSON.stringify({ userIds, ttl: 0, data: 1 }) + ' '.repeat(10 << 20);
+        const request = head(['POST /push HTTP/1.1', host, json, `Content-Length: ${body.length}`]) + body;
+        const begin = async () => {
+            const raw = await t.raw(herald.adminPort);
+            raw.socket.once('data', () => raw.socket.pause());
+            raw.send(request);
+            const text = await waitUntil('an answer begins', () => raw.bytes.toString('latin1') || null);
+            return { raw, status: Number(text.split(' ')[1]) };
+        };
+        const begun = [];
+        do {
+            begun.push(await begin());
+        } while (begun.at(-1).status === 200 && begun.length < 30);
+        assert.equal(begun.at(-1).status, 503, `after ${begun.length} answers`);
+        await herald.mustPush('small', 1);
+        const [{ raw }] = begun;
+        raw.socket.resume();
+        assert.equal((await raw.answer()).json.results.length, 10000);
+        const again = await begin();
+        assert.equal(again.status, 200, 'there is room for one more');
+        assert.equal((await raw.send(pushOf('after')).answer()).status, 202);
+    });
 };
