@@ -1,4 +1,4 @@
-/* The command side of a lane: a link, what is asked of Redis once it is connected (its version and
+/* The command side of a shard: a link, what is asked of Redis once it is connected (its version and
  * settings, the scripts), and scripts by name. On the lane's thread.
  *
  * Connected and with its scripts loaded it is not ready yet: the owner finds out what Redis takes

@@ -9,19 +9,16 @@
 #include "gateway/stores/redis/redis_broadcast.h"
 #include "gateway/stores/redis/redis_ops.h"
 #include "gateway/stores/redis/redis_subs.h"
-#include "gateway/stores/redis/redis_trial.h"
 
 #include <stdlib.h>
 
 struct redis_lane {
     struct redis_common *common;
     struct reactor *reactor;
-    struct redis_commands commands;
-    struct redis_trial trial;
+    struct redis_shard shard; /* of all users: there is one Redis */
     struct redis_subs subs;
     struct redis_gather gather; /* of the first lane alone */
     bool is_first;
-    bool is_up;
 
     pthread_mutex_t lock; /* for the queue */
     struct store_request *queue;
@@ -30,67 +27,50 @@ struct redis_lane {
     struct letter letter;
 };
 
+static struct redis_shard *shard_of_user(struct redis_lane *lane, struct span user_id)
+{
+    (void)user_id;
+    return &lane->shard;
+}
+
 /* --- up and down --- */
 
-static void review_lane(void *owner)
+static void on_shard_up(struct redis_shard *shard)
 {
-    struct redis_lane *lane = owner;
-    bool is_up = lane->commands.is_ready && lane->subs.is_ready;
-    if (is_up == lane->is_up)
-        return;
-    lane->is_up = is_up;
-    if (!is_up)
-        redis_subs_lane_down(&lane->subs);
-    redis_common_lane(lane->common, is_up);
-    if (is_up)
-        redis_subs_lane_up(&lane->subs);
+    struct redis_lane *lane = shard->owner;
+    redis_common_lane(lane->common, true);
+    redis_subs_shard_up(&lane->subs, shard);
 }
 
-static void on_commands_loaded(void *owner)
+static void on_shard_down(struct redis_shard *shard)
 {
-    struct redis_lane *lane = owner;
-    redis_trial_begin(&lane->trial);
+    struct redis_lane *lane = shard->owner;
+    redis_subs_shard_down(&lane->subs, shard);
+    redis_common_lane(lane->common, false);
 }
 
-/* A name that resolved to a replica may resolve to another Redis now: the subscriptions follow. */
-static void on_commands_ready(void *owner)
+static void on_shard_heard(struct redis_shard *shard)
 {
-    struct redis_lane *lane = owner;
-    if (lane->commands.was_replica)
-        redis_subs_restart(&lane->subs, "the primary may be another now");
-    lane->commands.was_replica = false;
-    review_lane(lane);
-}
-
-static void on_commands_down(void *owner, bool was_ready)
-{
-    struct redis_lane *lane = owner;
-    redis_trial_stop(&lane->trial);
-    if (was_ready)
-        review_lane(lane);
-}
-
-static void on_heard(void *owner)
-{
-    struct redis_lane *lane = owner;
-    redis_subs_report_all(&lane->subs);
+    struct redis_lane *lane = shard->owner;
+    redis_subs_report_all(&lane->subs, shard);
 }
 
 static void on_arrived(void *owner, struct store_request *page)
 {
     struct redis_lane *lane = owner;
-    redis_ops_run(&lane->commands, page);
+    redis_ops_run(&lane->shard.commands, page);
 }
 
 static void on_refused(void *owner, struct store_request *page)
 {
     struct redis_lane *lane = owner;
-    redis_ops_refuse(&lane->commands, page, ERR_STORE_UNAVAILABLE);
+    redis_ops_refuse(&lane->shard.commands, page, ERR_STORE_UNAVAILABLE);
 }
 
 static void on_plain(void *owner, struct span channel, struct span message)
 {
-    struct redis_lane *lane = owner;
+    struct redis_shard *shard = owner;
+    struct redis_lane *lane = shard->owner;
     if (span_equal(channel, redis_gather_reply_channel(&lane->gather)))
         redis_gather_take_answer(&lane->gather, message);
     else if (span_equal(channel, redis_gather_all_channel(&lane->gather)))
@@ -107,12 +87,13 @@ static void run_one(struct redis_lane *lane, struct store_request *request)
         return;
     }
     if (page == NULL || !page->is_arrival) {
-        redis_ops_run(&lane->commands, request);
+        redis_ops_run(&lane->shard.commands, request);
         return;
     }
-    enum err error = redis_subs_arrive(&lane->subs, page->user_id, request);
+    enum err error =
+        redis_subs_arrive(&lane->subs, shard_of_user(lane, page->user_id), page->user_id, request);
     if (error != ERR_OK)
-        redis_ops_refuse(&lane->commands, request, error);
+        redis_ops_refuse(&lane->shard.commands, request, error);
 }
 
 static struct store_request *take_queue(struct redis_lane *lane, bool is_letter)
@@ -167,16 +148,17 @@ void redis_lane_leave(struct redis_lane *lane, struct span user_id)
 
 /* --- made and freed --- */
 
-/* After the commands. The channels are subscribed when the link of the subscriptions is up. */
+/* Before the shard: the channels are subscribed when its subscription link comes up. */
 static enum err init_gather(struct redis_lane *lane)
 {
-    enum err error = redis_gather_init(&lane->gather, lane->common, lane->reactor, &lane->commands);
+    enum err error =
+        redis_gather_init(&lane->gather, lane->common, lane->reactor, &lane->shard.commands);
     if (error != ERR_OK)
         return error;
     lane->is_first = true;
-    lane->subs.plain[0] = redis_gather_all_channel(&lane->gather);
-    lane->subs.plain[1] = redis_gather_reply_channel(&lane->gather);
-    lane->subs.on_plain = on_plain;
+    lane->shard.sub_link.plain[0] = redis_gather_all_channel(&lane->gather);
+    lane->shard.sub_link.plain[1] = redis_gather_reply_channel(&lane->gather);
+    lane->shard.sub_link.on_plain = on_plain;
     return ERR_OK;
 }
 
@@ -191,34 +173,28 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
     lane->queue_last = &lane->queue;
     lane->letter.deliver = deliver_requests;
 
-    lane->commands.owner = lane;
-    lane->commands.on_loaded = on_commands_loaded;
-    lane->commands.on_ready = on_commands_ready;
-    lane->commands.on_down = on_commands_down;
-    lane->trial.is_first = is_first;
-    lane->trial.owner = lane;
-    lane->trial.on_heard = on_heard;
-    enum err error = redis_commands_init(&lane->commands, common, reactor);
-    if (error != ERR_OK)
-        goto undo_alloc;
-    redis_trial_init(&lane->trial, &lane->commands);
-
     lane->subs.owner = lane;
-    lane->subs.on_ready = review_lane;
-    lane->subs.on_lost = review_lane;
     lane->subs.on_arrived = on_arrived;
     lane->subs.on_refused = on_refused;
+    lane->shard.owner = lane;
+    lane->shard.on_up = on_shard_up;
+    lane->shard.on_down = on_shard_down;
+    lane->shard.on_heard = on_shard_heard;
+    enum err error = redis_subs_init(&lane->subs, common);
+    if (error != ERR_OK)
+        goto undo_alloc;
+    redis_subs_attach(&lane->subs, &lane->shard);
     error = is_first ? init_gather(lane) : ERR_OK;
     if (error == ERR_OK)
-        error = redis_subs_init(&lane->subs, common, reactor);
+        error = redis_shard_init(&lane->shard, common, reactor, is_first);
     if (error != ERR_OK)
-        goto undo_commands;
+        goto undo_subs;
     pthread_mutex_init(&lane->lock, NULL);
     *ret_lane = lane;
     return ERR_OK;
 
-undo_commands:
-    redis_commands_fini(&lane->commands);
+undo_subs:
+    redis_subs_fini(&lane->subs);
 undo_alloc:
     free(lane);
     return error;
@@ -228,19 +204,18 @@ void redis_lane_free(struct redis_lane *lane)
 {
     if (lane == NULL)
         return;
-    lane->commands.is_ready = false;
+    lane->shard.commands.is_ready = false;
     struct store_request *request;
     while ((request = take_queue(lane, false)) != NULL)
         while (request != NULL) {
             struct store_request *next = request->next;
-            redis_ops_refuse(&lane->commands, request, ERR_STORE_UNAVAILABLE);
+            redis_ops_refuse(&lane->shard.commands, request, ERR_STORE_UNAVAILABLE);
             request = next;
         }
     if (lane->is_first)
         redis_gather_fini(&lane->gather);
     redis_subs_fini(&lane->subs);
-    redis_trial_stop(&lane->trial);
-    redis_commands_fini(&lane->commands);
+    redis_shard_fini(&lane->shard);
     pthread_mutex_destroy(&lane->lock);
     free(lane);
 }

@@ -1,6 +1,6 @@
-/* A lane of the Redis store: what one worker has of it. A command link and a subscription link on
- * the worker's reactor, and a queue through which any thread hands it requests. It is up when both
- * links are. */
+/* A lane of the Redis store: what one worker has of it. A shard on the worker's reactor, the users
+ * who are online there, and a queue through which any thread hands it requests. It is up when its
+ * shard is. */
 #ifndef HERALD_STORE_REDIS_LANE_H
 #define HERALD_STORE_REDIS_LANE_H
 

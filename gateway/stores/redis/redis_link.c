@@ -32,14 +32,9 @@ void redis_link_move(struct redis_link *link, enum redis_link_state next)
     link->state = next;
 }
 
-static bool is_subscribed_mode(const struct redis_link *link)
-{
-    return link->config.is_pubsub && link->state == REDIS_LINK_UP;
-}
-
 static bool awaits_something(const struct redis_link *link)
 {
-    return redis_pipeline_waiting(&link->pipeline) > 0 || link->pushes_awaited > 0;
+    return redis_pipeline_waiting(&link->pipeline) > 0;
 }
 
 void redis_link_break(struct redis_link *link, const char *why)
@@ -65,13 +60,10 @@ enum err redis_link_give(struct redis_link *link, const struct span *args, size_
                          redis_reply_fn on_reply, void *arg, size_t index)
 {
     bool was_idle = !awaits_something(link);
-    bool has_reply = !is_subscribed_mode(link);
     struct redis_waiting waiting = {on_reply, arg, index};
-    enum err error = redis_pipeline_add(&link->pipeline, args, n_args, has_reply ? &waiting : NULL);
+    enum err error = redis_pipeline_add(&link->pipeline, args, n_args, &waiting);
     if (error != ERR_OK)
         return error;
-    if (!has_reply)
-        link->pushes_awaited++;
     if (was_idle)
         link->progress_ms = reactor_now_ms(link->config.reactor);
     reactor_at_turn_end(link->config.reactor, &link->turn_end);
@@ -93,36 +85,17 @@ bool redis_link_is_misconf(const struct redis_value *reply)
     return redis_value_is(reply, REDIS_ERROR) && redis_value_starts(reply, "MISCONF");
 }
 
-static void take_push(struct redis_link *link, const struct redis_value *push)
+static bool is_push(const struct redis_link *link, const struct redis_value *value)
 {
-    struct span kind;
-    if (redis_link_is_misconf(push) && link->pushes_awaited > 0) {
-        link->pushes_awaited--; /* no other command here is answered so */
-        return;
-    }
-    if (redis_value_is(push, REDIS_ERROR)) {
-        redis_link_break(link, push->bytes);
-        return;
-    }
-    const struct redis_value *first =
-        redis_value_is(push, REDIS_ARRAY) ? redis_value_item(push, 0) : push;
-    if (redis_value_is(push, REDIS_TEXT) || !redis_value_text(first, &kind)) {
-        redis_link_break(link, "a message of Redis is malformed");
-        return;
-    }
-    bool is_message =
-        span_equal(kind, SPAN_LITERAL("smessage")) || span_equal(kind, SPAN_LITERAL("message"));
-    if (!is_message && link->pushes_awaited > 0)
-        link->pushes_awaited--;
-    if (redis_value_is(push, REDIS_ARRAY))
-        link->config.on_push(link->config.owner, push);
+    return link->config.is_pubsub && link->state == REDIS_LINK_UP &&
+           link->config.is_push(link->config.owner, value, redis_pipeline_oldest(&link->pipeline));
 }
 
 static void take_reply(struct redis_link *link, const struct redis_value *reply)
 {
     link->progress_ms = reactor_now_ms(link->config.reactor);
-    if (is_subscribed_mode(link)) {
-        take_push(link, reply);
+    if (is_push(link, reply)) {
+        link->config.on_push(link->config.owner, reply);
         return;
     }
     struct redis_waiting waiting;
@@ -234,7 +207,6 @@ static void close_connection(struct redis_link *link)
     redis_link_stop_watching(link);
     redis_reader_free(link->reader);
     link->reader = NULL;
-    link->pushes_awaited = 0;
     link->is_failing = false;
     link->parting[0] = '\0';
 }
@@ -339,7 +311,8 @@ enum err redis_link_new(const struct redis_link_config *config, struct redis_lin
     link->watch = (struct reactor_watch){.on_ready = on_ready, .fd = -1};
     list_init(&link->turn_end.link);
     link->turn_end.run = run_turn_end;
-    redis_pipeline_init(&link->pipeline, REDIS_UNSENT_MAX_BYTES, REDIS_WAITING_MAX);
+    redis_pipeline_init(&link->pipeline, REDIS_UNSENT_MAX_BYTES,
+                        config->is_pubsub ? REDIS_SUBS_WAITING_MAX : REDIS_WAITING_MAX);
     timer_init(&link->timer, on_due);
     timer_set(reactor_timers(config->reactor), &link->timer, reactor_now_ms(config->reactor));
     *ret_link = link;

@@ -9,7 +9,7 @@
  * Redis may have done it.
  *
  * A publish-subscribe link takes SUBSCRIBE, SSUBSCRIBE and SUNSUBSCRIBE with one channel each,
- * without callback; what comes goes to on_push.
+ * whose answers are their confirmations or errors. What is_push says is no answer goes to on_push.
  *
  * Threads: all calls on the reactor's, or while it does not run. on_* never run inside a call. */
 #ifndef HERALD_STORE_REDIS_LINK_H
@@ -26,9 +26,11 @@ enum {
     REDIS_BACKOFF_MAX_MS = 5000,
     REDIS_UNSENT_MAX_BYTES = 128 << 20, /* one userIds push may hold 64 MiB of data */
     REDIS_WAITING_MAX = 1 << 18,        /* commands */
+    REDIS_SUBS_WAITING_MAX = 1 << 22,   /* of a publish-subscribe link: one for each user */
 };
 
 struct redis_link;
+struct redis_waiting;
 
 /* reply: NULL: the link broke, and it is not known whether the command was carried out. */
 typedef void (*redis_reply_fn)(void *owner, void *arg, size_t index,
@@ -40,8 +42,11 @@ struct redis_link_config {
     bool is_pubsub;
     void *owner;
     void (*on_up)(void *owner); /* connected and let in; commands may be given */
-    void (*on_down)(void *owner, bool was_up, const char *why);   /* each failed attempt, too */
-    void (*on_push)(void *owner, const struct redis_value *push); /* is_pubsub: an array */
+    void (*on_down)(void *owner, bool was_up, const char *why); /* each failed attempt, too */
+    /* is_pubsub: does it come by itself? `oldest` waits for the next answer; NULL: nothing does. */
+    bool (*is_push)(void *owner, const struct redis_value *value,
+                    const struct redis_waiting *oldest);
+    void (*on_push)(void *owner, const struct redis_value *push);
 };
 
 MUST_CHECK enum err redis_link_new(const struct redis_link_config *config,

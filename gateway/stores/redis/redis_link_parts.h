@@ -27,7 +27,6 @@ struct redis_link {
     unsigned tries;      /* ever; chooses among a name's addresses */
     struct redis_reader *reader;
     struct redis_pipeline pipeline;
-    size_t pushes_awaited; /* publish-subscribe: confirmations and pongs */
     bool is_failing;
     char failure[200];
     char parting[200]; /* an error of the greeting that was let pass; empty: none */

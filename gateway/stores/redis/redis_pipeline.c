@@ -9,7 +9,17 @@ enum {
     KEEP_MAX_BYTES = 1 << 20,    /* a larger buffer is given back once it is empty */
     MOVE_MIN_BYTES = 256 << 10,  /* sent bytes in front are worth moving the rest */
     RING_FIRST_CAP = 64,
+    RING_KEEP_CAP = 4096, /* a larger ring is given back once it is empty */
 };
+
+static void free_ring(struct redis_pipeline *pipeline)
+{
+    free(pipeline->ring);
+    pipeline->ring = NULL;
+    pipeline->cap = 0;
+    pipeline->first = 0;
+    pipeline->last = 0;
+}
 
 void redis_pipeline_init(struct redis_pipeline *pipeline, size_t max_bytes, size_t max_waiting)
 {
@@ -20,9 +30,7 @@ void redis_pipeline_init(struct redis_pipeline *pipeline, size_t max_bytes, size
 void redis_pipeline_fini(struct redis_pipeline *pipeline)
 {
     buf_fini(&pipeline->out);
-    free(pipeline->ring);
-    pipeline->ring = NULL;
-    pipeline->cap = 0;
+    free_ring(pipeline);
 }
 
 static char *put_head(char *at, char kind, size_t number)
@@ -82,14 +90,13 @@ static enum err grow_ring(struct redis_pipeline *pipeline)
 enum err redis_pipeline_add(struct redis_pipeline *pipeline, const struct span *args, size_t n_args,
                             const struct redis_waiting *waiting)
 {
-    enum err error = waiting != NULL ? grow_ring(pipeline) : ERR_OK;
+    enum err error = grow_ring(pipeline);
     if (error == ERR_OK)
         error = make_room(pipeline, args, n_args);
     if (error != ERR_OK)
         return error;
     write_command(pipeline, args, n_args);
-    if (waiting != NULL)
-        pipeline->ring[pipeline->last++ & (pipeline->cap - 1)] = *waiting;
+    pipeline->ring[pipeline->last++ & (pipeline->cap - 1)] = *waiting;
     return ERR_OK;
 }
 
@@ -124,10 +131,19 @@ size_t redis_pipeline_waiting(const struct redis_pipeline *pipeline)
     return pipeline->last - pipeline->first;
 }
 
+const struct redis_waiting *redis_pipeline_oldest(const struct redis_pipeline *pipeline)
+{
+    if (pipeline->first == pipeline->last)
+        return NULL;
+    return &pipeline->ring[pipeline->first & (pipeline->cap - 1)];
+}
+
 bool redis_pipeline_take(struct redis_pipeline *pipeline, struct redis_waiting *ret_waiting)
 {
     if (pipeline->first == pipeline->last)
         return false;
     *ret_waiting = pipeline->ring[pipeline->first++ & (pipeline->cap - 1)];
+    if (pipeline->first == pipeline->last && pipeline->cap > RING_KEEP_CAP)
+        free_ring(pipeline);
     return true;
 }

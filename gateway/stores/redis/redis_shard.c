@@ -1,0 +1,70 @@
+#include "gateway/stores/redis/redis_shard.h"
+
+void redis_shard_review(struct redis_shard *shard)
+{
+    bool is_up = shard->commands.is_ready && shard->sub_link.is_ready;
+    if (is_up == shard->is_up)
+        return;
+    shard->is_up = is_up;
+    if (is_up)
+        shard->on_up(shard);
+    else
+        shard->on_down(shard);
+}
+
+static void on_commands_loaded(void *owner)
+{
+    struct redis_shard *shard = owner;
+    redis_trial_begin(&shard->trial);
+}
+
+/* A name that resolved to a replica may resolve to another Redis now: the subscriptions follow. */
+static void on_commands_ready(void *owner)
+{
+    struct redis_shard *shard = owner;
+    if (shard->commands.was_replica)
+        redis_sub_link_restart(&shard->sub_link, "the primary may be another now");
+    shard->commands.was_replica = false;
+    redis_shard_review(shard);
+}
+
+static void on_commands_down(void *owner, bool was_ready)
+{
+    struct redis_shard *shard = owner;
+    redis_trial_stop(&shard->trial);
+    if (was_ready)
+        redis_shard_review(shard);
+}
+
+static void on_trial_heard(void *owner)
+{
+    struct redis_shard *shard = owner;
+    shard->on_heard(shard);
+}
+
+enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common,
+                          struct reactor *reactor, bool is_first)
+{
+    shard->commands.owner = shard;
+    shard->commands.on_loaded = on_commands_loaded;
+    shard->commands.on_ready = on_commands_ready;
+    shard->commands.on_down = on_commands_down;
+    enum err error = redis_commands_init(&shard->commands, common, reactor);
+    if (error != ERR_OK)
+        return error;
+    shard->trial.is_first = is_first;
+    shard->trial.owner = shard;
+    shard->trial.on_heard = on_trial_heard;
+    redis_trial_init(&shard->trial, &shard->commands);
+    error = redis_sub_link_init(&shard->sub_link, common, reactor);
+    if (error != ERR_OK)
+        redis_commands_fini(&shard->commands);
+    return error;
+}
+
+void redis_shard_fini(struct redis_shard *shard)
+{
+    redis_sub_link_fini(&shard->sub_link);
+    redis_trial_stop(&shard->trial);
+    redis_commands_fini(&shard->commands);
+}

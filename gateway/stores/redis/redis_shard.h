@@ -1,0 +1,37 @@
+/* A shard of the store: one Redis that takes writes, as a lane sees it. A command link with its
+ * trial, and a subscription link; it is up when both are ready. On the lane's thread. */
+#ifndef HERALD_STORE_REDIS_SHARD_H
+#define HERALD_STORE_REDIS_SHARD_H
+
+#include "gateway/stores/redis/redis_commands.h"
+#include "gateway/stores/redis/redis_sub_link.h"
+#include "gateway/stores/redis/redis_trial.h"
+
+struct redis_subs;
+
+struct redis_shard {
+    uint16_t index; /* in its lane */
+    struct redis_commands commands;
+    struct redis_trial trial;
+    struct redis_sub_link sub_link;
+    struct redis_subs *subs; /* whose users are subscribed here (redis_subs_attach) */
+    bool is_up;
+    void *owner;
+    void (*on_up)(struct redis_shard *shard);
+    void (*on_down)(struct redis_shard *shard); /* it was up */
+    /* What was kept meanwhile was not published; what is kept from now on is. */
+    void (*on_heard)(struct redis_shard *shard);
+};
+
+/* After redis_subs_attach. The owner, the callbacks, and on_plain of sub_link are set by the caller
+ * before. is_first: it is the first lane's, which probes while all is well. */
+MUST_CHECK enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common,
+                                     struct reactor *reactor, bool is_first);
+/* Answers what is under way. Afterwards nothing waits at sub_link, and no callback comes. */
+void redis_shard_fini(struct redis_shard *shard);
+
+/* Looks whether the shard is up, and calls on_up or on_down when that has changed. To be called
+ * when sub_link has become ready or is lost; for the commands the shard does it. */
+void redis_shard_review(struct redis_shard *shard);
+
+#endif

@@ -1,0 +1,26 @@
+/* A user who has a session on this node, as a lane keeps him. Owned by redis_subs; the links of
+ * the shards hold pointers to those that wait for an answer. On the lane's thread. */
+#ifndef HERALD_STORE_REDIS_SUB_H
+#define HERALD_STORE_REDIS_SUB_H
+
+#include "gateway/base/hash_table.h"
+#include "gateway/store/store_request.h"
+
+struct redis_sub {
+    struct hash_link link;
+    struct store_request *waiting; /* pages, the oldest first */
+    uint32_t hash;
+    uint32_t awaited; /* answers on the present connection */
+    uint16_t shard;   /* whose link has the subscription: its index in the lane */
+    bool is_wanted;
+    bool is_missed; /* on_missed is owed */
+    uint8_t user_len;
+    char user[];
+};
+
+static inline struct span redis_sub_user(const struct redis_sub *sub)
+{
+    return (struct span){sub->user, sub->user_len};
+}
+
+#endif

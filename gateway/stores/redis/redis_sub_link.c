@@ -1,0 +1,212 @@
+/* What comes on a subscription link is an answer to the oldest command, or comes by itself: a
+ * message, or the end of a subscription that nobody asked for. The latter has the form of an
+ * answer, and is told apart by its channel. */
+#include "gateway/stores/redis/redis_sub_link.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_pipeline.h"
+
+#include <stdio.h>
+
+/* What a command asked for: `index` of what waits for its answer. Its `arg` is the user, or NULL.
+ */
+enum wish { WISH_LEAVE, WISH_SUBSCRIBE };
+
+/* ---- what comes ---- */
+
+static bool read_push(const struct redis_value *push, struct span *ret_kind,
+                      struct span *ret_channel)
+{
+    return redis_value_is(push, REDIS_ARRAY) &&
+           redis_value_text(redis_value_item(push, 0), ret_kind) &&
+           redis_value_text(redis_value_item(push, 1), ret_channel);
+}
+
+static bool is_message(struct span kind)
+{
+    return span_equal(kind, SPAN_LITERAL("smessage")) || span_equal(kind, SPAN_LITERAL("message"));
+}
+
+static bool is_of(const struct redis_sub_link *subs, const struct redis_sub *sub,
+                  struct span channel)
+{
+    char user[USER_ID_MAX_BYTES];
+    size_t len;
+    return redis_channel_user(subs->common->channels, channel, user, &len) &&
+           span_equal((struct span){user, len}, redis_sub_user(sub));
+}
+
+/* Comes it by itself? What waits for the oldest answer is NULL if nothing does. */
+static bool is_unasked(void *owner, const struct redis_value *push,
+                       const struct redis_waiting *oldest)
+{
+    const struct redis_sub_link *subs = owner;
+    struct span kind, channel;
+    if (!read_push(push, &kind, &channel))
+        return false;
+    if (is_message(kind))
+        return true;
+    if (!span_equal(kind, SPAN_LITERAL("sunsubscribe")))
+        return false;
+    bool is_answer = oldest != NULL && oldest->index == WISH_LEAVE &&
+                     (oldest->arg == NULL || is_of(subs, oldest->arg, channel));
+    return !is_answer;
+}
+
+static void on_push(void *owner, const struct redis_value *push)
+{
+    struct redis_sub_link *subs = owner;
+    struct span kind, channel, message;
+    char user[USER_ID_MAX_BYTES];
+    size_t user_len;
+    if (!read_push(push, &kind, &channel))
+        return;
+    bool is_user = redis_channel_user(subs->common->channels, channel, user, &user_len);
+    if (!is_message(kind)) {
+        if (is_user)
+            subs->on_ended(subs->owner, (struct span){user, user_len});
+        return;
+    }
+    if (!redis_value_text(redis_value_item(push, 2), &message))
+        return;
+    if (is_user)
+        subs->on_message(subs->owner, (struct span){user, user_len}, message);
+    else if (subs->on_plain != NULL)
+        subs->on_plain(subs->owner, channel, message);
+}
+
+/* ---- wishes ---- */
+
+/* false: the link breaks, because this is neither a confirmation of the wish nor an error. */
+static bool check_answer(struct redis_sub_link *subs, enum wish wish,
+                         const struct redis_value *reply)
+{
+    static const char *const kinds[][2] = {
+        [WISH_LEAVE] = {"sunsubscribe", "unsubscribe"},
+        [WISH_SUBSCRIBE] = {"ssubscribe", "subscribe"},
+    };
+    struct span kind, channel;
+    if (redis_value_is(reply, REDIS_ERROR))
+        return true;
+    bool is_fine =
+        read_push(reply, &kind, &channel) &&
+        (span_equal(kind, span_of(kinds[wish][0])) || span_equal(kind, span_of(kinds[wish][1])));
+    if (!is_fine)
+        redis_link_break(subs->link, "a message of Redis is malformed");
+    return is_fine;
+}
+
+static void on_wish_answered(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct redis_sub_link *subs = owner;
+    struct redis_sub *sub = arg;
+    if (reply == NULL || !subs->is_ready || !check_answer(subs, (enum wish)index, reply))
+        return; /* the link is lost, and with it the wishes */
+    sub->awaited--;
+    subs->on_answer(subs->owner, sub, redis_value_is(reply, REDIS_ERROR) ? reply->bytes : NULL);
+}
+
+void redis_sub_link_send_wish(struct redis_sub_link *subs, struct redis_sub *sub)
+{
+    struct redis_keys keys;
+    redis_keys_write(&keys, subs->common->prefix, redis_sub_user(sub));
+    redis_keys_write_channel(&keys, subs->common->channels);
+    enum wish wish = sub->is_wanted ? WISH_SUBSCRIBE : WISH_LEAVE;
+    struct span args[] = {
+        sub->is_wanted ? SPAN_LITERAL("SSUBSCRIBE") : SPAN_LITERAL("SUNSUBSCRIBE"), keys.channel};
+    /* What cannot be sent now is made good when all users are subscribed anew. */
+    if (redis_link_command(subs->link, args, 2, on_wish_answered, sub, wish) == ERR_OK)
+        sub->awaited++;
+    else
+        redis_link_break(subs->link, "too many subscriptions wait to be sent");
+}
+
+/* ---- it comes and goes ---- */
+
+static void on_first_answered(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    struct redis_sub_link *subs = owner;
+    if (reply == NULL || !redis_link_is_up(subs->link) ||
+        !check_answer(subs, (enum wish)index, reply))
+        return;
+    if (redis_value_is(reply, REDIS_ERROR)) {
+        redis_link_break(subs->link, reply->bytes);
+        return;
+    }
+    if (--subs->awaited > 0)
+        return;
+    subs->is_ready = true;
+    subs->on_ready(subs->owner);
+}
+
+static void send_first(struct redis_sub_link *subs, struct span command, enum wish wish,
+                       struct span channel)
+{
+    struct span args[] = {command, channel};
+    subs->awaited++;
+    if (redis_link_command(subs->link, args, 2, on_first_answered, NULL, wish) != ERR_OK)
+        redis_link_break(subs->link, "out of memory");
+}
+
+static void on_link_up(void *owner)
+{
+    struct redis_sub_link *subs = owner;
+    char nobody[REDIS_CHANNELS_MAX_BYTES + 8]; /* in a name two digits follow each `%` */
+    snprintf(nobody, sizeof nobody, "%s:{%%}", subs->common->channels);
+    subs->awaited = 0;
+    send_first(subs, SPAN_LITERAL("SSUBSCRIBE"), WISH_SUBSCRIBE, span_of(nobody));
+    send_first(subs, SPAN_LITERAL("SUNSUBSCRIBE"), WISH_LEAVE, span_of(nobody));
+    for (size_t i = 0; i < REDIS_PLAIN_CHANNELS; i++)
+        if (subs->plain[i].len > 0)
+            send_first(subs, SPAN_LITERAL("SUBSCRIBE"), WISH_SUBSCRIBE, subs->plain[i]);
+}
+
+static void lose_it(struct redis_sub_link *subs)
+{
+    if (!subs->is_ready)
+        return;
+    subs->is_ready = false;
+    subs->on_lost(subs->owner);
+}
+
+static void on_link_down(void *owner, bool was_up, const char *why)
+{
+    struct redis_sub_link *subs = owner;
+    if (was_up)
+        metrics_count(METRIC_STORE_RECONNECTS);
+    redis_common_away(subs->common, why);
+    lose_it(subs);
+}
+
+void redis_sub_link_restart(struct redis_sub_link *subs, const char *why)
+{
+    lose_it(subs);
+    redis_link_break(subs->link, why);
+}
+
+/* ---- made and freed ---- */
+
+enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *common,
+                             struct reactor *reactor)
+{
+    subs->common = common;
+    struct redis_link_config config = {
+        .reactor = reactor,
+        .url = &common->url,
+        .is_pubsub = true,
+        .owner = subs,
+        .on_up = on_link_up,
+        .on_down = on_link_down,
+        .is_push = is_unasked,
+        .on_push = on_push,
+    };
+    return redis_link_new(&config, &subs->link);
+}
+
+void redis_sub_link_fini(struct redis_sub_link *subs)
+{
+    subs->is_ready = false;
+    redis_link_free(subs->link);
+    subs->link = NULL;
+}

@@ -1,0 +1,47 @@
+/* The subscription link of a shard (redis_shard.h). When it comes up, a channel that can be no
+ * user's is subscribed and left again, which shows whether that is allowed; then the channels of
+ * the fleet are subscribed. It is ready when these are confirmed, and takes wishes from then on.
+ *
+ * Redis answers the commands here in order, each with a confirmation or an error. So an error finds
+ * the user whom it concerns, and what Redis ends by itself is told from what it was asked to end.
+ * On the lane's thread. */
+#ifndef HERALD_STORE_REDIS_SUB_LINK_H
+#define HERALD_STORE_REDIS_SUB_LINK_H
+
+#include "gateway/stores/redis/redis_common.h"
+#include "gateway/stores/redis/redis_link.h"
+#include "gateway/stores/redis/redis_sub.h"
+
+enum { REDIS_PLAIN_CHANNELS = 2 };
+
+struct redis_sub_link {
+    struct redis_common *common;
+    struct redis_link *link;
+    void *owner;
+    void (*on_ready)(void *owner);
+    void (*on_lost)(void *owner); /* it was ready; no wish is answered any more */
+    void (*on_answer)(void *owner, struct redis_sub *sub, const char *error); /* NULL: confirmed */
+    void (*on_ended)(void *owner, struct span user_id); /* Redis unsubscribed him by itself */
+    void (*on_message)(void *owner, struct span user_id, struct span message);
+    struct span plain[REDIS_PLAIN_CHANNELS]; /* channels of the fleet; unused: empty */
+    void (*on_plain)(void *owner, struct span channel, struct span message);
+    unsigned awaited; /* answers before it is ready */
+    bool is_ready;
+};
+
+/* Callbacks, owner and plain are set by the caller before. */
+MUST_CHECK enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *common,
+                                        struct reactor *reactor);
+/* on_answer and on_lost are not called; the users may be gone already. */
+void redis_sub_link_fini(struct redis_sub_link *subs);
+
+/* While it is ready: subscribes the user's channel (sub->is_wanted), or leaves it. One answer is
+ * due, and counted in sub->awaited until on_answer or on_lost; `sub` stays until then. What cannot
+ * be sent breaks the link. */
+void redis_sub_link_send_wish(struct redis_sub_link *subs, struct redis_sub *sub);
+
+/* The link is taken down, and comes up again by itself; on_lost is called first, if it was ready.
+ */
+void redis_sub_link_restart(struct redis_sub_link *subs, const char *why);
+
+#endif
