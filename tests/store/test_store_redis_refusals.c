@@ -254,6 +254,59 @@ Test(store_redis, a_node_that_pushes_nothing_notices_that_others_are_not_heard)
     wait_for_missed(missed + 1);
 }
 
+/* --- one user's channel is refused --- */
+
+#define CHANNELS_BUT_BERT                                                                          \
+    " resetchannels &herald:{%} &herald:all &herald:reply:* &herald:{anna} &herald:{carl}"
+
+Test(store_redis, a_refused_subscription_breaks_nobody_elses_link)
+{
+    open_as(ALL_RULES CHANNELS_BUT_BERT);
+    expect_up();
+    arrive(store, "anna");
+    int64_t reconnects = metrics_read(METRIC_STORE_RECONNECTS);
+    int missed = atomic_load(&n_missed);
+
+    struct store_page page = arrive_and_read(store, "bert"); /* waits for the deadline */
+    cr_assert_eq(page.error, ERR_STORE_UNAVAILABLE);
+    page = arrive_and_read(store, "bert"); /* and does not any more */
+    cr_assert_eq(page.error, ERR_STORE_UNAVAILABLE);
+    arrive(store, "carl");
+    append_number(store, "anna", 0, 60);
+    wait_for_notification("anna", 1);
+    cr_assert_eq(metrics_read(METRIC_STORE_RECONNECTS), reconnects);
+    cr_assert_eq(atomic_load(&n_missed), missed);
+    expect_up();
+
+    allow("&herald:*");
+    wait_for_missed(missed + 1); /* bert's, subscribed at last */
+    append_number(store, "bert", 0, 60);
+    wait_for_notification("bert", 1);
+    cr_assert_eq(metrics_read(METRIC_STORE_RECONNECTS), reconnects);
+}
+
+Test(store_redis, a_refused_user_may_leave_and_come_again)
+{
+    open_as(ALL_RULES CHANNELS_BUT_BERT);
+    expect_up();
+    struct store_page page = arrive_and_read(store, "bert");
+    cr_assert_eq(page.error, ERR_STORE_UNAVAILABLE);
+    backend_leave(store, 0, SPAN_LITERAL("bert"));
+    int missed = atomic_load(&n_missed);
+    allow("&herald:*");
+    for (int i = 0; i < SOON_MS / 10; i++) {
+        page = arrive_and_read(store, "bert");
+        if (page.error == ERR_OK)
+            break;
+        pause_ms(10);
+    }
+    cr_assert_eq(page.error, ERR_OK);
+    page_free(&page);
+    append_number(store, "bert", 0, 60);
+    wait_for_notification("bert", 1);
+    cr_assert_leq(atomic_load(&n_missed), missed + 1);
+}
+
 /* A script that may not do its last write would leave half of what it does. */
 Test(store_redis, nothing_is_sent_that_would_break_off_in_the_middle)
 {

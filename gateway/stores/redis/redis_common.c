@@ -272,20 +272,23 @@ void redis_common_away(struct redis_common *common, const char *words)
                   LOG_TEXT("advice", advice));
 }
 
-static void take_refusal(struct redis_common *common, const char *words, bool is_unheard)
+enum refused { REFUSED_BY_ITS_ERROR, REFUSED_UNHEARD, REFUSED_FOR_ONE };
+
+static void take_refusal(struct redis_common *common, const char *words, enum refused refused)
 {
     char error[REDIS_WORDS_MAX_BYTES];
     cut_script(words, error);
     char advice[REDIS_ADVICE_MAX_BYTES];
     size_t row = redis_trouble_find(error);
-    bool is_refusal = is_unheard || redis_trouble_at(row)->is_refusal;
+    bool is_refusal = refused == REFUSED_UNHEARD ||
+                      (refused == REFUSED_BY_ITS_ERROR && redis_trouble_at(row)->is_refusal);
     bool is_clear = redis_trouble_advise(error, common->prefix, advice);
     pthread_mutex_lock(&common->lock);
     if (is_refusal) {
         set_problem(common, error, advice);
         common->is_refusing = true;
         common->refusals.n++;
-        common->refusals.n_unheard += is_unheard;
+        common->refusals.n_unheard += refused == REFUSED_UNHEARD;
     }
     bool must_say = is_clear && is_due(common, row);
     pthread_mutex_unlock(&common->lock);
@@ -298,12 +301,17 @@ static void take_refusal(struct redis_common *common, const char *words, bool is
 
 void redis_common_refused(struct redis_common *common, const char *error)
 {
-    take_refusal(common, error, false);
+    take_refusal(common, error, REFUSED_BY_ITS_ERROR);
 }
 
 void redis_common_unheard(struct redis_common *common, const char *error)
 {
-    take_refusal(common, error, true);
+    take_refusal(common, error, REFUSED_UNHEARD);
+}
+
+void redis_common_refused_one(struct redis_common *common, const char *error)
+{
+    take_refusal(common, error, REFUSED_FOR_ONE);
 }
 
 void redis_common_describe(struct redis_common *common, char *out, size_t cap)

@@ -75,6 +75,9 @@ void redis_common_away(struct redis_common *common, const char *words);
  * the store is down until redis_common_taken. */
 void redis_common_refused(struct redis_common *common, const char *error);
 
+/* Redis refused what concerns one user alone. As above, but the store stays as it is. */
+void redis_common_refused_one(struct redis_common *common, const char *error);
+
 /* Redis kept what it was given and refused to publish it. As above. */
 void redis_common_unheard(struct redis_common *common, const char *error);
 

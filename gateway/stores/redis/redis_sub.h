@@ -12,8 +12,11 @@ struct redis_sub {
     uint32_t hash;
     uint32_t awaited; /* answers on the present connection */
     uint16_t shard;   /* whose link has the subscription: its index in the lane */
-    bool is_wanted;
-    bool is_missed; /* on_missed is owed */
+    bool is_wanted : 1;
+    bool is_missed : 1;   /* on_missed is owed */
+    bool is_refused : 1;  /* Redis refused the last wish to subscribe him */
+    bool is_retrying : 1; /* a struct redis_retry points here */
+    bool is_late : 1;     /* he has been refused for so long that his pages no longer wait */
     uint8_t user_len;
     char user[];
 };

@@ -66,8 +66,11 @@ static struct redis_sub *add_sub(struct redis_subs *subs, const struct redis_sha
     return sub;
 }
 
-static void drop_sub(struct redis_subs *subs, struct redis_sub *sub)
+/* Unless he is wanted, or something still points at him. */
+static void drop_if_unwanted(struct redis_subs *subs, struct redis_sub *sub)
 {
+    if (sub->is_wanted || sub->awaited > 0 || sub->is_retrying)
+        return;
     hash_table_remove(&subs->users, &sub->link);
     free(sub);
 }
@@ -123,7 +126,8 @@ static struct store_request *take_waiting(struct redis_sub *sub)
 
 static void report_missed(struct redis_subs *subs, struct redis_sub *sub)
 {
-    if (!sub->is_missed || !sub->is_wanted || sub->awaited > 0 || !shard_of(subs, sub)->is_up)
+    if (!sub->is_missed || !sub->is_wanted || sub->awaited > 0 || sub->is_refused ||
+        !shard_of(subs, sub)->is_up)
         return;
     sub->is_missed = false;
     if (subs->common->events.on_missed != NULL)
@@ -138,9 +142,16 @@ static void settle_sub(struct redis_subs *subs, struct redis_sub *sub)
     while ((page = take_waiting(sub)) != NULL)
         subs->on_arrived(subs->owner, page);
     if (!sub->is_wanted)
-        drop_sub(subs, sub);
+        drop_if_unwanted(subs, sub);
     else
         report_missed(subs, sub);
+}
+
+static void refuse_waiting(struct redis_subs *subs, struct redis_sub *sub)
+{
+    struct store_request *page;
+    while ((page = take_waiting(sub)) != NULL)
+        subs->on_refused(subs->owner, page);
 }
 
 enum err redis_subs_arrive(struct redis_subs *subs, struct redis_shard *shard, struct span user_id,
@@ -155,9 +166,9 @@ enum err redis_subs_arrive(struct redis_subs *subs, struct redis_shard *shard, s
         send_wish(subs, sub, true);
     if (!shard->is_up)
         sub->is_missed = true; /* this page will fail */
-    if (!shard->sub_link.is_ready)
+    if (!shard->sub_link.is_ready || sub->is_late)
         return ERR_STORE_UNAVAILABLE;
-    if (sub->awaited == 0) {
+    if (sub->awaited == 0 && !sub->is_refused) {
         subs->on_arrived(subs->owner, page);
         return ERR_OK;
     }
@@ -175,26 +186,126 @@ void redis_subs_leave(struct redis_subs *subs, struct span user_id)
     if (sub == NULL || !sub->is_wanted)
         return;
     send_wish(subs, sub, false);
-    if (sub->awaited == 0 && !subs->is_walking)
-        drop_sub(subs, sub);
+    if (!subs->is_walking)
+        drop_if_unwanted(subs, sub);
+}
+
+/* --- refused subscriptions --- */
+
+struct redis_retry {
+    struct list link;
+    struct timer timer;
+    struct redis_subs *subs;
+    struct redis_sub *sub;
+    int64_t since_ms; /* the first refusal */
+    int64_t pause_ms; /* the next one */
+    int64_t max_pause_ms;
+};
+
+static struct reactor *reactor_of(const struct redis_retry *retry)
+{
+    return shard_of(retry->subs, retry->sub)->commands.reactor;
+}
+
+/* The random half keeps the users of a slot from knocking at once. */
+static void pause_retry(struct redis_retry *retry)
+{
+    struct reactor *reactor = reactor_of(retry);
+    uint32_t random = retry->sub->hash * 2654435761u ^ (uint32_t)reactor_now_ms(reactor);
+    int64_t half_ms = retry->pause_ms / 2;
+    timer_set(reactor_timers(reactor), &retry->timer,
+              reactor_now_ms(reactor) + half_ms + (int64_t)(random % (uint32_t)(half_ms + 1)));
+    retry->pause_ms =
+        retry->pause_ms * 2 < retry->max_pause_ms ? retry->pause_ms * 2 : retry->max_pause_ms;
+}
+
+static void end_retry(struct redis_retry *retry)
+{
+    struct redis_sub *sub = retry->sub;
+    timer_cancel(reactor_timers(reactor_of(retry)), &retry->timer);
+    list_remove(&retry->link);
+    sub->is_retrying = false;
+    sub->is_late = false;
+    drop_if_unwanted(retry->subs, sub);
+    free(retry);
+}
+
+static void on_retry_due(struct timer *timer)
+{
+    struct redis_retry *retry = CONTAINER_OF(timer, struct redis_retry, timer);
+    struct redis_sub *sub = retry->sub;
+    if (sub->awaited == 0 && !sub->is_refused) {
+        end_retry(retry); /* subscribed, gone, or the link is away and begins anew */
+        return;
+    }
+    if (sub->awaited == 0) {
+        sub->is_refused = false;
+        send_wish(retry->subs, sub, true);
+    }
+    sub->is_late = reactor_now_ms(reactor_of(retry)) - retry->since_ms >= REDIS_WISH_MS;
+    if (sub->is_late)
+        refuse_waiting(retry->subs, sub);
+    pause_retry(retry);
+}
+
+enum {
+    SLOT_MOVES_PAUSE_MS = 5,
+    SLOT_MOVES_MAX_PAUSE_MS = 100,
+    REFUSED_PAUSE_MS = 50,
+    REFUSED_MAX_PAUSE_MS = 5000,
+};
+
+/* false: no memory. */
+static bool begin_retry(struct redis_subs *subs, struct redis_sub *sub, const char *error)
+{
+    static const char slot_moves[] = "TRYAGAIN";
+    struct redis_retry *retry = calloc(1, sizeof *retry);
+    if (retry == NULL)
+        return false;
+    bool is_moving = strncmp(error, slot_moves, sizeof slot_moves - 1) == 0;
+    retry->subs = subs;
+    retry->sub = sub;
+    retry->since_ms = reactor_now_ms(reactor_of(retry));
+    retry->pause_ms = is_moving ? SLOT_MOVES_PAUSE_MS : REFUSED_PAUSE_MS;
+    retry->max_pause_ms = is_moving ? SLOT_MOVES_MAX_PAUSE_MS : REFUSED_MAX_PAUSE_MS;
+    timer_init(&retry->timer, on_retry_due);
+    list_append(&subs->retries, &retry->link);
+    sub->is_retrying = true;
+    pause_retry(retry);
+    return true;
 }
 
 /* --- what comes in --- */
 
+static void take_refusal(struct redis_shard *shard, struct redis_sub *sub, const char *error)
+{
+    redis_common_refused_one(shard->subs->common, error);
+    sub->is_refused = true;
+    sub->is_missed = true;
+    if (!sub->is_retrying && !begin_retry(shard->subs, sub, error))
+        redis_link_break(shard->sub_link.link, "out of memory");
+}
+
+/* With a wish behind it, the answer to that one counts. */
 static void on_answer(void *owner, struct redis_sub *sub, const char *error)
 {
     struct redis_shard *shard = owner;
-    if (error != NULL)
-        redis_link_break(shard->sub_link.link, error);
-    else if (sub->awaited == 0)
-        settle_sub(shard->subs, sub);
+    if (sub->awaited > 0)
+        return;
+    if (error != NULL && sub->is_wanted) {
+        take_refusal(shard, sub, error);
+        return;
+    }
+    sub->is_refused = false;
+    sub->is_late = false;
+    settle_sub(shard->subs, sub);
 }
 
 static void on_ended(void *owner, struct span user_id)
 {
     struct redis_shard *shard = owner;
     struct redis_sub *sub = find_sub(shard->subs, user_id);
-    if (sub == NULL || !sub->is_wanted || sub->awaited > 0)
+    if (sub == NULL || !sub->is_wanted || sub->awaited > 0 || sub->is_refused)
         return;
     sub->is_missed = true;
     send_wish(shard->subs, sub, true);
@@ -252,11 +363,10 @@ static void on_link_ready(void *owner)
 
 static void forget_connection(struct redis_subs *subs, struct redis_sub *sub)
 {
-    struct store_request *page;
     sub->awaited = 0;
+    sub->is_refused = false;
     sub->is_missed = true;
-    while ((page = take_waiting(sub)) != NULL)
-        subs->on_refused(subs->owner, page);
+    refuse_waiting(subs, sub);
 }
 
 static void drop_unwanted(struct redis_subs *subs)
@@ -264,9 +374,7 @@ static void drop_unwanted(struct redis_subs *subs)
     for (size_t i = 0; i < subs->users.n_buckets; i++) {
         HASH_TABLE_FOR_EACH_IN(link, &subs->users, i)
         {
-            struct redis_sub *sub = sub_of(link);
-            if (!sub->is_wanted && sub->awaited == 0)
-                drop_sub(subs, sub);
+            drop_if_unwanted(subs, sub_of(link));
         }
     }
 }
@@ -320,11 +428,16 @@ void redis_subs_attach(struct redis_subs *subs, struct redis_shard *shard)
 enum err redis_subs_init(struct redis_subs *subs, struct redis_common *common)
 {
     subs->common = common;
+    list_init(&subs->retries);
     return hash_table_init(&subs->users, sub_hash);
 }
 
 void redis_subs_fini(struct redis_subs *subs)
 {
+    LIST_FOR_EACH_SAFE(link, &subs->retries)
+    {
+        end_retry(CONTAINER_OF(link, struct redis_retry, link));
+    }
     for (size_t i = 0; i < subs->users.n_buckets; i++) {
         HASH_TABLE_FOR_EACH_IN(link, &subs->users, i)
         {

@@ -1,6 +1,7 @@
 /* The users whom this node has online on a lane, and the links that have their subscriptions. The
  * table is what survives a broken link: every user of its shard is subscribed again, and on_missed
- * is then called for each, once the shard can read inboxes. On the lane's thread. */
+ * is then called for each, once the shard can read inboxes. A user whose subscription Redis refuses
+ * is tried again after a pause, and concerns nobody else. On the lane's thread. */
 #ifndef HERALD_STORE_REDIS_SUBS_H
 #define HERALD_STORE_REDIS_SUBS_H
 
@@ -8,7 +9,10 @@
 #include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_shard.h"
 
-enum { REDIS_SHARDS_MAX = 1024 }; /* of a lane */
+enum {
+    REDIS_SHARDS_MAX = 1024, /* of a lane */
+    REDIS_WISH_MS = 3000,    /* so long a page waits for a subscription that is refused */
+};
 
 struct redis_subs {
     struct redis_common *common;
@@ -18,6 +22,7 @@ struct redis_subs {
     void (*on_arrived)(void *owner, struct store_request *page);
     void (*on_refused)(void *owner, struct store_request *page);
     struct redis_shard *shards[REDIS_SHARDS_MAX]; /* by their index */
+    struct list retries;                          /* struct redis_retry */
     struct hash_table users;                      /* struct redis_sub, by userId */
     bool is_walking;                              /* the table must neither grow nor lose a user */
     struct hash_link *late; /* users who came meanwhile, not in the table yet */
@@ -32,8 +37,9 @@ void redis_subs_fini(struct redis_subs *subs);
 void redis_subs_attach(struct redis_subs *subs, struct redis_shard *shard);
 
 /* Subscribes on the user's shard, unless that was done, and then hands the page on.
- * ERR_STORE_UNAVAILABLE: the link is away; the user is remembered all the same and gets on_missed
- * when it is back. ERR_NO_MEMORY. In both cases the page stays the caller's. */
+ * ERR_STORE_UNAVAILABLE: the link is away, or the subscription has been refused for REDIS_WISH_MS;
+ * the user is remembered all the same and gets on_missed when he is subscribed. ERR_NO_MEMORY. In
+ * both cases the page stays the caller's. */
 MUST_CHECK enum err redis_subs_arrive(struct redis_subs *subs, struct redis_shard *shard,
                                       struct span user_id, struct store_request *page);
 void redis_subs_leave(struct redis_subs *subs, struct span user_id);
