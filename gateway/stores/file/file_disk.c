@@ -19,6 +19,11 @@ static const uint64_t step_bytes = (uint64_t)1 << 20;
 /* A commit of one record writes a few pages, the way down the tree and the list of free pages. */
 static const uint64_t commit_bytes = (uint64_t)64 << 10;
 
+/* A commit of some pushes writes fewer pages than this. */
+static const uint64_t length_margin_bytes = (uint64_t)32 << 10;
+
+enum { LENGTHEN_BYTES = 128 << 10 };
+
 /* An open file keeps its numbers, so they are asked once. */
 static struct file_identity identify_file(int fd)
 {
@@ -26,6 +31,12 @@ static struct file_identity identify_file(int fd)
     if (fstat(fd, &stat_buf) != 0)
         return (struct file_identity){0};
     return (struct file_identity){stat_buf.st_dev, stat_buf.st_ino};
+}
+
+static uint64_t length_of(int fd)
+{
+    struct stat stat_buf;
+    return fstat(fd, &stat_buf) == 0 ? (uint64_t)stat_buf.st_size : 0;
 }
 
 enum err file_disk_open(struct file_disk *disk, int data_fd)
@@ -37,6 +48,7 @@ enum err file_disk_open(struct file_disk *disk, int data_fd)
         return ERR_SYSTEM;
     disk->data = identify_file(disk->data_fd);
     disk->lock = identify_file(disk->lock_fd);
+    disk->length = length_of(disk->data_fd);
     return ERR_OK;
 }
 
@@ -148,6 +160,21 @@ enum err file_disk_take(struct file_disk *disk, struct file_extent extent, uint6
              "acknowledging, purging and expiry go on",
              disk->path, strerror(code));
     return ERR_STORE_UNAVAILABLE;
+}
+
+void file_disk_lengthen(struct file_disk *disk, struct file_extent extent)
+{
+    static const char zeros[LENGTHEN_BYTES];
+    if (disk->length < extent.end_bytes)
+        disk->length = extent.end_bytes;
+    uint64_t wanted = disk->length + LENGTHEN_BYTES;
+    if (disk->cannot_lengthen || disk->length >= extent.end_bytes + length_margin_bytes ||
+        wanted > disk->ahead)
+        return;
+    if (pwrite(disk->data_fd, zeros, sizeof zeros, (off_t)disk->length) == LENGTHEN_BYTES)
+        disk->length = wanted;
+    else
+        disk->cannot_lengthen = true;
 }
 
 size_t file_disk_full_changes(struct file_extent extent)

@@ -5,7 +5,10 @@
  * Room is taken ahead: the disk gives the file its blocks before a commit needs them, and a part of
  * them, the reserve, is for commits that free something. So a disk that fills up is noticed before
  * anything is written, and what waits can still be acknowledged, purged and expire. Where a file
- * system cannot give blocks ahead, a full disk shows in a commit that fails. */
+ * system cannot give blocks ahead, a full disk shows in a commit that fails.
+ *
+ * The file is also lengthened ahead, with zeros: the sync of a commit that makes the file longer
+ * waits for the journal of the file system, that of one that writes over zeros does not. */
 #ifndef HERALD_STORE_FILE_DISK_H
 #define HERALD_STORE_FILE_DISK_H
 
@@ -27,8 +30,10 @@ struct file_disk {
                     yet */
     struct file_identity lock;
     struct file_identity data;
-    uint64_t ahead; /* bytes from the file's start that the disk has given blocks for */
+    uint64_t ahead;  /* bytes from the file's start that the disk has given blocks for */
+    uint64_t length; /* of the file, at least */
     bool cannot_take_ahead;
+    bool cannot_lengthen;
 };
 
 /* The file as LMDB opened it for the first time; its descriptor is duplicated. */
@@ -43,6 +48,10 @@ MUST_CHECK enum err file_disk_check(const struct file_disk *disk, char *why);
  * is full. */
 MUST_CHECK enum err file_disk_take(struct file_disk *disk, struct file_extent extent,
                                    uint64_t bytes, char *why);
+
+/* Before a commit: where the records come close to the end of the file, zeros are written behind
+ * it, in blocks that the disk has given. If that fails, the commit makes the file longer itself. */
+void file_disk_lengthen(struct file_disk *disk, struct file_extent extent);
 
 /* How many records one commit on a full disk may change, so that the reserve holds the pages that
  * they are stored on. The pages it frees can be used two commits later. */

@@ -156,6 +156,8 @@ static enum err file_commit(struct backing *backing, struct group *group, char *
     if (file_disk_check(&file->disk, why) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     backing->wants_commit = false;
+    if (!file->is_tight && file->lmdb != NULL)
+        file_disk_lengthen(&file->disk, file_lmdb_extent(file->lmdb));
     enum err error = file->has_lost_stale ? ERR_STORE_UNAVAILABLE : file_commit_group(file, group);
     if (error == ERR_OK)
         return ERR_OK;

@@ -330,7 +330,9 @@ static void count_group(const struct group *group)
 }
 
 /* Workers are woken once for what is reported and answered to them: for each letter by itself they
- * would wake, find one, and sleep again. What waits for the others waits for at most this many. */
+ * would wake, find one, and sleep again. What waits for the others waits for at most this many. The
+ * reports of a group that is smaller leave with its answers; those of a larger one before them,
+ * because subscribers come before publishers. */
 enum { REPORTS_A_WAKE_UP = 32 };
 
 static void make_wake_ups(struct local_core *core)
@@ -370,7 +372,8 @@ static void report_group(struct local_core *core)
         if (i < group->n_puts)
             report_event(core, group->puts[i].user_id, inbox_event_of_note(group->puts[i].note));
     }
-    make_wake_ups(core); /* subscribers before publishers */
+    if (group->n_puts + group->n_withdrawals >= REPORTS_A_WAKE_UP)
+        make_wake_ups(core);
 }
 
 static bool commit_group(struct local_core *core)
