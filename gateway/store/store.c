@@ -73,6 +73,7 @@ void store_look(struct store *store, struct store_look *look)
 void store_withdraw(struct store *store, struct store_withdraw *withdraw)
 {
     withdraw->n_removed = 0;
+    withdraw->n_committed = 0;
     submit_one(store, &withdraw->request, STORE_OP_WITHDRAW);
 }
 

@@ -195,7 +195,8 @@ struct store_withdraw {
     uint64_t seq;
     enum err error;           /* out: as store_look's; with is_all never ERR_NOT_FOUND */
     struct store_found found; /* out: what the number was before */
-    uint64_t n_removed;       /* out */
+    uint64_t n_removed;       /* out; with an error: those that have left all the same */
+    uint64_t n_committed;     /* the store's own */
 };
 
 /* Blocks a user from now on, in place of an earlier block. */

@@ -3,11 +3,10 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/local/local_core.h"
 #include "tests/store/block_calls.h"
-#include "tests/store/file_directory.h"
+#include "tests/store/small_disk.h"
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 
 TestSuite(store_file_disk, .init = contract_open, .fini = contract_close,
@@ -26,39 +25,6 @@ static void expect_described(const char *word)
 }
 
 /* ---- a full disk ---- */
-
-/* false: it cannot be mounted here, and the store is as it was. */
-static bool open_on_small_disk(void)
-{
-    store_close(store);
-    bool is_small = mount("herald-test", directory, "tmpfs", 0, "size=16m") == 0;
-    if (!is_small)
-        fprintf(stderr, "SKIPPED: no small disk can be mounted (%s)\n", strerror(errno));
-    struct store_config config = contract_config(100000, (uint64_t)1 << 40);
-    store = open_at(&config, directory);
-    return is_small;
-}
-
-static void leave_small_disk(void)
-{
-    store_close(store);
-    umount(directory);
-    struct store_config config = contract_config(1000, 1 << 20);
-    store = open_at(&config, directory);
-}
-
-/* Somebody else takes all that is left of the disk. */
-static void fill_disk(void)
-{
-    static char zeros[4096];
-    char path[100];
-    snprintf(path, sizeof path, "%s/ballast", directory);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    while (write(fd, zeros, sizeof zeros) > 0)
-        continue;
-    cr_assert_eq(errno, ENOSPC);
-    close(fd);
-}
 
 /* Each page of the tree holds notes of all of them. */
 static void append_small(uint32_t ttl_s_of_the_last)

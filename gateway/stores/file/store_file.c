@@ -40,6 +40,8 @@ enum { STALE_COMMITS = 64 };
 static void drop_stale(struct file_backing *file)
 {
     struct group none = {0};
+    if (file->has_lost_stale)
+        return; /* they are known again when the next group has failed */
     enum err error = file_commit_begin_run(file);
     for (int i = 0; i < STALE_COMMITS && error == ERR_OK && file_stale_has_run(&file->stale); i++)
         error = file_commit_group(file, &none);

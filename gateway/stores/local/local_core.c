@@ -272,7 +272,7 @@ static void fail_append(struct store_append *append)
 static void fail_withdraw(struct store_withdraw *withdraw)
 {
     withdraw->error = ERR_STORE_UNAVAILABLE;
-    withdraw->n_removed = 0;
+    withdraw->n_removed = withdraw->n_committed;
 }
 
 static void fail_block(struct store_block *block)
@@ -406,15 +406,29 @@ static uint64_t bytes_read(const struct store_request *request)
     return bytes;
 }
 
+/* A part of it was in this group; it is carried out again. */
+static void settle_unfinished(struct store_request *request, bool is_committed)
+{
+    if ((request->op & OP_KIND) != STORE_OP_WITHDRAW)
+        return;
+    struct store_withdraw *withdraw = (struct store_withdraw *)(void *)request;
+    if (is_committed)
+        withdraw->n_committed = withdraw->n_removed;
+    else
+        fail_withdraw(withdraw);
+}
+
 /* Commits, reports, and answers the requests before `end`. */
 static void answer_requests(struct local_core *core, struct store_request *first,
-                            const struct store_request *end)
+                            struct store_request *end)
 {
     core->n_held = 0;
     core->n_appends = 0;
     core->commit_us = 0;
     mailbox_hold();
     bool is_committed = commit_group(core);
+    if (core->state.is_unfinished)
+        settle_unfinished(end, is_committed);
     if (core->state.backing->ops->end_turn != NULL)
         core->state.backing->ops->end_turn(core->state.backing);
     while (first != end) {
