@@ -41,13 +41,13 @@ static bool feed(struct redis_reader *reader, struct span bytes, struct buf *log
     char *copy = fuzz_copy(bytes);
     const struct redis_value *value = NULL;
     enum err error = redis_reader_feed(reader, copy, bytes.len);
+    free(copy); /* a reader that keeps what it was given is found */
     while (error == ERR_OK) {
         error = redis_reader_next(reader, &value);
         if (error != ERR_OK || value == NULL)
             break;
         note_value(log, value);
     }
-    free(copy);
     if (error == ERR_OK)
         return true;
     FUZZ_CHECK(error == ERR_PROTOCOL || error == ERR_NO_MEMORY);

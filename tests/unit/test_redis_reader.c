@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 static struct redis_reader *reader;
-static char *fed; /* what the last feed was given */
 
 static void set_up(void)
 {
@@ -17,18 +16,18 @@ static void set_up(void)
 static void tear_down(void)
 {
     redis_reader_free(reader);
-    free(fed);
 }
 
-/* In a block of its own, so that the address sanitizer sees what is read beyond. */
+/* In a block of its own that goes at once, so that the address sanitizer sees what is read beyond
+ * it, and what is read of it later. */
 static enum err feed(const char *bytes, size_t len)
 {
-    free(fed);
-    fed = malloc(len + 1);
-    cr_assert_not_null(fed);
-    char *copy = fed + 1; /* its end is the end of the block */
-    memcpy(copy, bytes, len);
-    return redis_reader_feed(reader, copy, len);
+    char *block = malloc(len + 1);
+    cr_assert_not_null(block);
+    memcpy(block + 1, bytes, len); /* its end is the end of the block */
+    enum err error = redis_reader_feed(reader, block + 1, len);
+    free(block);
+    return error;
 }
 
 static const struct redis_value *next(void)
@@ -182,24 +181,83 @@ Test(redis_reader, takes_arrays_eight_deep)
     expect_integer(value, 1);
 }
 
-/* A large reply is not copied into one block: what is above the first goes when it is read. */
+/* A large reply is not copied into one block: what is above the first goes when the next reply is
+ * read. In all it is more than one reply may have, so values that stay are found. */
 Test(redis_reader, reads_small_replies_after_a_large_one)
 {
-    enum { LEN = 100000 };
+    enum { LEN = 1 << 20, ROUNDS = REDIS_REPLY_MAX_BYTES / LEN + 2 };
     static char text[LEN + 32];
+    const struct redis_value *first = NULL;
     int head = snprintf(text, sizeof text, "*2\r\n$%d\r\n", LEN);
     memset(text + head, 'x', LEN);
     int tail = snprintf(text + head + LEN, sizeof text - (size_t)head - LEN, "\r\n:7\r\n");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ROUNDS; i++) {
         cr_assert_eq(feed(text, (size_t)head + LEN + (size_t)tail), ERR_OK);
         const struct redis_value *value = next();
         cr_assert_eq(redis_value_item(value, 0)->n, LEN);
         cr_assert_eq(redis_value_item(value, 0)->bytes[LEN - 1], 'x');
         expect_integer(redis_value_item(value, 1), 7);
         cr_assert_eq(feed("+OK\r\n", 5), ERR_OK);
-        expect_text(next(), REDIS_STATUS, "OK");
+        value = next();
+        expect_text(value, REDIS_STATUS, "OK");
+        first = first == NULL ? value : first;
+        cr_assert_eq(value, first, "each small reply lies where the first one lay");
         cr_assert_null(next());
     }
+}
+
+/* Feeds mebibytes of a text of which that length was announced. Answers how many were taken before
+ * the reader gave up, at most one more than a reply may have. */
+static unsigned feed_text_of(const char *announced)
+{
+    enum { MIB = 1 << 20, MOST = REDIS_REPLY_MAX_BYTES / MIB + 1 };
+    static char piece[MIB];
+    unsigned n_taken = 0;
+    enum err error = ERR_OK;
+    const struct redis_value *value;
+    redis_reader_free(reader);
+    reader = redis_reader_new();
+    cr_assert_not_null(reader);
+    error = feed(announced, strlen(announced));
+    for (; error == ERR_OK && n_taken <= MOST; n_taken++) {
+        error = redis_reader_next(reader, &value);
+        cr_assert(error != ERR_OK || value == NULL);
+        if (error == ERR_OK)
+            error = feed(piece, sizeof piece);
+    }
+    cr_assert_eq(error, ERR_PROTOCOL, "%s", announced);
+    return n_taken;
+}
+
+/* Whatever size is announced, no more is kept than a reply may have. */
+Test(redis_reader, gives_up_on_a_text_that_is_announced_above_the_ceiling)
+{
+    static const char *const texts[] = {
+        "$68157441\r\n",               /* 65 MiB and one byte */
+        "*2\r\n:1\r\n$1073741824\r\n", /* 1 GiB */
+        "$9223372036854775807\r\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        cr_expect_leq(feed_text_of(texts[i]), REDIS_REPLY_MAX_BYTES / (1 << 20) + 2, "%s",
+                      texts[i]);
+}
+
+/* One that comes whole is refused all the same, and one below the ceiling is read. */
+Test(redis_reader, reads_a_text_up_to_the_ceiling)
+{
+    enum { BELOW = REDIS_REPLY_MAX_BYTES - 4096 };
+    char *text = calloc(1, REDIS_REPLY_MAX_BYTES + 64);
+    const struct redis_value *value;
+    cr_assert_not_null(text);
+    int head = snprintf(text, 64, "$%d\r\n", BELOW);
+    memcpy(text + head + BELOW, "\r\n", 2);
+    cr_assert_eq(feed(text, (size_t)head + BELOW + 2), ERR_OK);
+    cr_assert_eq(next()->n, BELOW);
+    head = snprintf(text, 64, "$%d\r\n", REDIS_REPLY_MAX_BYTES);
+    memcpy(text + head + REDIS_REPLY_MAX_BYTES, "\r\n", 2);
+    cr_assert_eq(feed(text, (size_t)head + REDIS_REPLY_MAX_BYTES + 2), ERR_OK);
+    cr_assert_eq(redis_reader_next(reader, &value), ERR_PROTOCOL);
+    free(text);
 }
 
 /* Many small arrays: their values would take more memory than a reply may. */

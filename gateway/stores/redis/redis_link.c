@@ -12,9 +12,14 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+/* A full read of 64 KiB is one system call where 16 KiB would be four. The reader gets it in
+ * slices, because hiredis moves the rest of what it was given to the front for each KiB that it has
+ * read: of messages with 256 bytes each costs 12 300 instructions if it gets 64 KiB at once, 3 700
+ * with 16 KiB and 1 300 with 4 KiB (callgrind). */
 enum {
     READ_BYTES = 64 << 10, /* at a time */
-    READS_PER_TURN = 8,    /* then the sessions of this worker have their turn */
+    SLICE_BYTES = 4 << 10,
+    READS_PER_TURN = 8, /* then the sessions of this worker have their turn */
     TICK_MS = 250,
 };
 
@@ -118,6 +123,18 @@ static enum err take_replies(struct redis_link *link)
     return ERR_OK;
 }
 
+static void take_bytes(struct redis_link *link, const char *bytes, size_t len)
+{
+    for (size_t at = 0; at < len && !link->is_failing; at += SLICE_BYTES) {
+        size_t n = len - at < SLICE_BYTES ? len - at : SLICE_BYTES;
+        enum err error = redis_reader_feed(link->reader, bytes + at, n);
+        if (error == ERR_OK)
+            error = take_replies(link);
+        if (error != ERR_OK)
+            redis_link_break(link, "what Redis answered is malformed or too large");
+    }
+}
+
 /* A Redis that refuses the connection says why in place of the first answer, and closes it: too
  * many clients, protected mode. What ends the connection then is the least of it. */
 static void end_of_connection(struct redis_link *link, const char *why)
@@ -140,11 +157,7 @@ static void read_some(struct redis_link *link)
             end_of_connection(link, "Redis closed the connection");
             return;
         }
-        enum err error = redis_reader_feed(link->reader, bytes, (size_t)got);
-        if (error == ERR_OK)
-            error = take_replies(link);
-        if (error != ERR_OK)
-            redis_link_break(link, "what Redis answered is malformed or too large");
+        take_bytes(link, bytes, (size_t)got);
         if ((size_t)got < sizeof bytes)
             return;
     }
