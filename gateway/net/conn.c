@@ -35,11 +35,16 @@ enum err conn_loop_init(struct conn_loop *loop, struct reactor *reactor)
         throttle_init(&loop->throttle, reactor, CONN_BUSY_BYTES_PER_MS, conn_read_in_turn);
     if (error != ERR_OK)
         goto undo_buffer;
-    error = handshakes_init(&loop->handshakes, reactor, &handshake_ops);
+    error = bypass_init(&loop->bypass, reactor, conn_read_passing);
     if (error != ERR_OK)
         goto undo_throttle;
+    error = handshakes_init(&loop->handshakes, reactor, &handshake_ops);
+    if (error != ERR_OK)
+        goto undo_bypass;
     return ERR_OK;
 
+undo_bypass:
+    bypass_fini(&loop->bypass);
 undo_throttle:
     throttle_fini(&loop->throttle);
 undo_buffer:
@@ -51,6 +56,7 @@ void conn_loop_fini(struct conn_loop *loop)
 {
     reactor_task_cancel(&loop->flush);
     handshakes_fini(&loop->handshakes);
+    bypass_fini(&loop->bypass);
     throttle_fini(&loop->throttle);
     while (loop->spare != NULL) {
         struct out_queue *queue = loop->spare;
@@ -175,6 +181,8 @@ static bool waits_to_read(const struct conn *conn)
 static void on_ready(struct reactor_watch *watch, uint32_t events)
 {
     struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
+    if (kind_of(conn) == 0)
+        conn_count_ready(conn->loop);
     if (conn_is_shaking(conn)) {
         on_ready_to_shake(conn, events);
         return;
@@ -225,6 +233,12 @@ enum err conn_accept(struct conn *conn, struct conn_loop *loop, const struct con
     return error;
 }
 
+static void let_pass(struct conn *conn)
+{
+    if (kind_of(conn) != 0)
+        bypass_add(&conn->loop->bypass, &conn->watch);
+}
+
 void conn_begin(struct conn *conn)
 {
     if (!is_unwatched(conn))
@@ -232,10 +246,12 @@ void conn_begin(struct conn *conn)
     conn_read(conn);
     if (conn->watch.fd < 0)
         return;
-    if (reactor_watch_add(conn->loop->reactor, &conn->watch, conn_epoll_events(conn)) == ERR_OK)
-        conn->watch.flags &= ~(uint32_t)CONN_UNWATCHED;
-    else
+    if (reactor_watch_add(conn->loop->reactor, &conn->watch, conn_epoll_events(conn)) != ERR_OK) {
         conn_break(conn);
+        return;
+    }
+    conn->watch.flags &= ~(uint32_t)CONN_UNWATCHED;
+    let_pass(conn);
 }
 
 static void end_handshake(struct conn *conn)
@@ -255,6 +271,7 @@ static void on_shaken(struct reactor_watch *watch)
 {
     struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
     end_handshake(conn);
+    let_pass(conn);
     if (conn->out != NULL)
         conn_mark(conn);
 }
@@ -339,6 +356,8 @@ static void detach_socket(struct conn *conn)
 {
     if (!is_unwatched(conn))
         reactor_watch_remove(conn->loop->reactor, &conn->watch);
+    if (kind_of(conn) != 0 && !is_unwatched(conn) && !conn_is_shaking(conn))
+        bypass_remove(&conn->loop->bypass, &conn->watch);
     list_remove(&conn->dirty);
     conn_leave_throttle(conn);
     if (conn_is_shaking(conn)) {

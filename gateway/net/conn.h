@@ -11,6 +11,7 @@
 #ifndef HERALD_NET_CONN_H
 #define HERALD_NET_CONN_H
 
+#include "gateway/net/bypass.h"
 #include "gateway/net/handshakes.h"
 #include "gateway/net/throttle.h"
 #include "gateway/net/transport.h"
@@ -43,7 +44,7 @@ enum {
 
 /* Connections are of kinds, whose meaning is their owners'. Each kind has a budget of its own in a
  * turn, so that a flood of one leaves every turn to the others. Kind 0, which a connection has at
- * first, is flushed first. */
+ * first, is flushed first. The other kinds pass it where many of kind 0 are ready (bypass.h). */
 enum { CONN_KINDS = 3 };
 
 /* The state that all connections of one thread share. */
@@ -54,12 +55,14 @@ struct conn_loop {
     struct reactor_task flush;
     struct handshakes handshakes;
     struct throttle throttle; /* for busy connections, which receive much at once */
+    struct bypass bypass;     /* connections of other kinds than 0 */
     struct conn *offered;     /* the connection whose on_bytes runs */
     struct conn *in_turn;     /* the connection that continues deferred work */
     struct out_queue *spare;  /* queues of the usual size, kept for the next writer */
     unsigned n_spare;
     uint8_t *read_buffer;
-    uint64_t read_turn;             /* the turn that the next two belong to */
+    uint64_t read_turn;             /* the turn that the next three belong to */
+    unsigned n_ready;               /* events of connections of kind 0 */
     size_t read_bytes[CONN_KINDS];  /* read in that turn, by the connection's kind */
     size_t spent_bytes[CONN_KINDS]; /* used of its budget besides (conn_spend_turn) */
 };

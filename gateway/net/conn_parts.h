@@ -57,6 +57,10 @@ static inline unsigned kind_of(const struct conn *conn)
 void conn_watch_again(struct conn *conn);
 uint32_t conn_epoll_events(const struct conn *conn); /* according to the flags */
 
+/* A connection of kind 0 has an event. With many of them in one turn the other kinds pass. */
+void conn_count_ready(struct conn_loop *loop);
+void conn_read_passing(struct reactor_watch *watch); /* the bypass's callback */
+
 /* Reads once, unless this turn has read enough; a busy connection enters the throttle. */
 void conn_read(struct conn *conn);
 void conn_read_in_turn(struct throttled *throttled); /* the throttle's callback */

@@ -25,6 +25,7 @@
 enum {
     READS_BYTES = 2 * CONN_READ_BYTES,
     BUSY_BYTES = CONN_READ_BYTES / 4,
+    CROWD_EVENTS = 48,     /* of kind 0 in a turn, most of those that it serves (reactor.c) */
     READ_COST_BYTES = 512, /* a read counts as this many bytes in addition to its own */
 };
 
@@ -128,8 +129,16 @@ static void count_turn(struct conn_loop *loop)
     if (turn == loop->read_turn)
         return;
     loop->read_turn = turn;
+    loop->n_ready = 0;
     memset(loop->read_bytes, 0, sizeof loop->read_bytes);
     memset(loop->spent_bytes, 0, sizeof loop->spent_bytes);
+}
+
+void conn_count_ready(struct conn_loop *loop)
+{
+    count_turn(loop);
+    if (++loop->n_ready == CROWD_EVENTS)
+        bypass_look(&loop->bypass);
 }
 
 /* Read in this turn by connections of its kind. */
@@ -354,4 +363,11 @@ void conn_read(struct conn *conn)
 void conn_read_in_turn(struct throttled *throttled)
 {
     read_now(CONTAINER_OF(throttled, struct conn_rest, throttled)->conn);
+}
+
+void conn_read_passing(struct reactor_watch *watch)
+{
+    struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
+    if (conn_epoll_events(conn) & EPOLLIN)
+        conn_read(conn);
 }
