@@ -11,6 +11,7 @@ enum err mailbox_init(struct mailbox *mailbox)
         return ERR_SYSTEM;
     atomic_init(&mailbox->head, NULL);
     atomic_init(&mailbox->is_asleep, false);
+    mailbox->taken = NULL;
     return ERR_OK;
 }
 
@@ -85,7 +86,8 @@ void mailbox_post(struct mailbox *mailbox, struct letter *letter)
         mailbox_ring(mailbox);
 }
 
-size_t mailbox_deliver(struct mailbox *mailbox)
+/* All that were posted, the oldest first. */
+static struct letter *take_posted(struct mailbox *mailbox)
 {
     struct letter *newest_first = atomic_exchange(&mailbox->head, NULL);
     struct letter *oldest_first = NULL;
@@ -95,18 +97,26 @@ size_t mailbox_deliver(struct mailbox *mailbox)
         oldest_first = newest_first;
         newest_first = next;
     }
+    return oldest_first;
+}
+
+size_t mailbox_deliver(struct mailbox *mailbox)
+{
     size_t n = 0;
-    while (oldest_first != NULL) {
-        struct letter *letter = oldest_first;
-        oldest_first = letter->next; /* deliver may post or free the letter */
+    if (mailbox->taken == NULL)
+        mailbox->taken = take_posted(mailbox);
+    for (; mailbox->taken != NULL && n < MAILBOX_TURN_LETTERS; n++) {
+        struct letter *letter = mailbox->taken;
+        mailbox->taken = letter->next; /* deliver may post or free the letter */
         letter->deliver(letter);
-        n++;
     }
     return n;
 }
 
 bool mailbox_sleep(struct mailbox *mailbox)
 {
+    if (mailbox->taken != NULL)
+        return false;
     atomic_store(&mailbox->is_asleep, true);
     if (atomic_load(&mailbox->head) == NULL)
         return true;

@@ -22,7 +22,8 @@ struct letter {
 struct mailbox {
     _Atomic(struct letter *) head; /* newest first */
     atomic_bool is_asleep;
-    int event_fd; /* written to wake the receiver; never read: watch it with EPOLLET */
+    int event_fd;         /* written to wake the receiver; never read: watch it with EPOLLET */
+    struct letter *taken; /* the receiver's: not delivered yet, the oldest first */
 };
 
 MUST_CHECK enum err mailbox_init(struct mailbox *mailbox);
@@ -45,7 +46,11 @@ void mailbox_ring(struct mailbox *mailbox);
 void mailbox_hold(void);
 void mailbox_release(void);
 
-/* The receiver: delivers all waiting letters; returns their number. */
+/* The receiver: delivers the letters that wait, at most MAILBOX_TURN_LETTERS of them; returns their
+ * number. So thousands of letters that come at once, as from the commit of a push to thousands of
+ * users, leave room for other work between them. The rest comes with the next calls, and before
+ * what is posted meanwhile. */
+enum { MAILBOX_TURN_LETTERS = 128 };
 size_t mailbox_deliver(struct mailbox *mailbox);
 
 /* The receiver calls it before it blocks on event_fd. false: a letter waits already, do not

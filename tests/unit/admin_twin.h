@@ -58,7 +58,8 @@ static inline void twin_stop(void)
     for (unsigned i = 0; i < TWIN_WORKERS; i++)
         worker_stop(twin_workers[i]);
     for (unsigned i = 0; i < TWIN_WORKERS; i++) {
-        mailbox_deliver(worker_mailbox(twin_workers[i]));
+        while (mailbox_deliver(worker_mailbox(twin_workers[i])) > 0) {
+        }
         worker_free(twin_workers[i]);
     }
 }

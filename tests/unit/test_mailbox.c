@@ -1,9 +1,12 @@
+/* Letters between threads: each is delivered, in its sender's order, and no wake-up is lost. */
 #include "gateway/base/list.h"
 #include "gateway/net/reactor.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 struct numbered {
@@ -124,6 +127,54 @@ Test(mailbox, has_a_sender_ring_after_its_lock_and_only_one)
     mailbox_ring(&mailbox);
     cr_expect_eq(rings(&mailbox), 1);
     mailbox_fini(&mailbox);
+}
+
+/* ---- many letters ---- */
+
+static int n_delivered_before; /* the descriptor was served */
+
+static void count_in_order(struct letter *letter)
+{
+    struct numbered *numbered = CONTAINER_OF(letter, struct numbered, letter);
+    cr_assert_eq(numbered->number, n_delivered++);
+}
+
+static void on_served(struct reactor_watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+    n_delivered_before = n_delivered;
+}
+
+/* A push to thousands, say. Whoever comes meanwhile is served between them. */
+Test(mailbox, delivers_many_letters_in_slices_and_in_order)
+{
+    enum { MANY = 2 * MAILBOX_TURN_LETTERS + 10, LATER = 5 };
+    static struct numbered letters[MANY + LATER];
+    struct reactor_watch watch = {.on_ready = on_served, .fd = eventfd(1, EFD_NONBLOCK)};
+    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    struct mailbox *mailbox = reactor_mailbox(reactor);
+    for (int i = 0; i < MANY + LATER; i++)
+        letters[i] = (struct numbered){.letter.deliver = count_in_order, .number = i};
+    for (int i = 0; i < MANY; i++)
+        mailbox_post(mailbox, &letters[i].letter);
+    reactor_turn(reactor, -1);
+    cr_assert_eq(n_delivered, MAILBOX_TURN_LETTERS);
+    cr_expect_not(mailbox_sleep(mailbox), "letters wait");
+
+    for (int i = MANY; i < MANY + LATER; i++)
+        mailbox_post(mailbox, &letters[i].letter);
+    cr_assert_eq(reactor_watch_add(reactor, &watch, EPOLLIN | EPOLLET), ERR_OK);
+    reactor_turn(reactor, -1);
+    cr_assert_eq(n_delivered, 2 * MAILBOX_TURN_LETTERS);
+    cr_expect_eq(n_delivered_before, MAILBOX_TURN_LETTERS);
+    reactor_turn(reactor, -1);
+    reactor_turn(reactor, -1);
+    cr_expect_eq(n_delivered, MANY + LATER);
+    cr_expect(mailbox_sleep(mailbox));
+    reactor_watch_remove(reactor, &watch);
+    close(watch.fd);
+    reactor_free(reactor);
 }
 
 /* ---- wake-ups that wait ---- */
