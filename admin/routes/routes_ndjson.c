@@ -12,6 +12,11 @@
  * when the gateway does not answer in time, the lines that have not been given to the gateway are
  * refused.
  *
+ * Lists with ttl 0 are sent on in the turns in which they are read, or, if they are long, in turns
+ * after that. So after lists with GATEWAY_AT_ONCE users the next line waits until all are answered,
+ * and for another turn: a user gets the lines in their order, and other users do not wait for all
+ * of them.
+ *
  * Batches are answered on any thread. The one that makes room, and the last one, send a letter to
  * the request's worker. A batch of the largest size is kept, to be filled anew. */
 #include "admin/request.h"
@@ -49,6 +54,7 @@ struct ndjson_push {
     size_t rest_bytes;     /* charged for the line that is arriving */
     struct in_flight most; /* is in flight, with the lines of `filling`: nothing is counted as
                             * answered before the lock is taken the next time */
+    size_t n_listed; /* users of lists with ttl 0, since the last time that all was answered */
     struct ndjson_batch *filling; /* NULL outside of the calls that take the body */
     struct ndjson_splitter splitter;
     struct ndjson_results results;
@@ -57,9 +63,10 @@ struct ndjson_push {
     pthread_mutex_t lock;
     struct in_flight in_flight;
     struct ndjson_batch *spare;
-    bool is_paused; /* the line that makes room resumes the body */
-    bool is_ended;  /* no more lines come: the last one finishes the request */
-    bool is_posted; /* `letter` is on its way */
+    bool is_paused;     /* the line that makes room resumes the body */
+    bool waits_for_all; /* there is room when all lines are answered */
+    bool is_ended;      /* no more lines come: the last one finishes the request */
+    bool is_posted;     /* `letter` is on its way */
     struct letter letter;
 };
 
@@ -133,11 +140,18 @@ static void push_batch(struct ndjson_push *push)
     ndjson_batch_push(batch, push->request.service->node);
 }
 
+/* Under the lock. */
+static bool has_room_again(const struct ndjson_push *push)
+{
+    bool has_room =
+        push->waits_for_all ? push->in_flight.n_lines == 0 : !is_full(&push->in_flight, 2);
+    return push->is_paused && has_room;
+}
+
 /* Under the lock: is there something to do for the request's worker? */
 static bool has_news(const struct ndjson_push *push)
 {
-    return (push->is_paused && !is_full(&push->in_flight, 2)) ||
-           (push->is_ended && push->in_flight.n_lines == 0);
+    return has_room_again(push) || (push->is_ended && push->in_flight.n_lines == 0);
 }
 
 /* There is room again, or the last line is answered. */
@@ -146,15 +160,17 @@ static void take_news(struct ndjson_push *push)
     struct request *request = &push->request;
     pthread_mutex_lock(&push->lock);
     push->is_posted = false;
-    bool has_room = push->is_paused && !is_full(&push->in_flight, 2);
+    bool has_room = has_room_again(push);
     bool is_last = push->is_ended && push->in_flight.n_lines == 0;
     if (has_room)
-        push->is_paused = false;
+        push->is_paused = push->waits_for_all = false;
     if (is_last)
         push->is_ended = false; /* once */
     pthread_mutex_unlock(&push->lock);
-    if (has_room)
+    if (has_room) {
+        push->n_listed = 0;
         request_resume(request);
+    }
     if (is_last)
         request_done(request);
 }
@@ -235,8 +251,10 @@ static bool add_to_batch(struct request *request, const struct ndjson_line *line
         push_request_fini(parsed);
         return false;
     }
+    size_t n_listed = parsed->is_list && parsed->ttl_s == 0 ? parsed->n_users : 0;
     if (ndjson_batch_add(batch, line->text, parsed, result) != ERR_OK)
         return false;
+    push->n_listed += n_listed;
     push->most.n_lines++;
     push->most.bytes += line->text.len;
     push->most.memory += line->text.len;
@@ -308,14 +326,20 @@ static void take_line(struct request *request, const struct ndjson_line *line, s
 static bool has_room_for_line(struct request *request)
 {
     struct ndjson_push *push = ndjson_push_of(request);
-    if (push->refused != ERR_OK || !is_full(&push->most, 1))
+    bool must_wait = push->n_listed >= GATEWAY_AT_ONCE;
+    if (push->refused != ERR_OK || (!must_wait && !is_full(&push->most, 1)))
         return true;
     push_batch(push);
     pthread_mutex_lock(&push->lock);
     look_again(push);
-    push->is_paused = is_full(&push->in_flight, 1);
+    push->waits_for_all = must_wait;
+    push->is_paused = must_wait || is_full(&push->in_flight, 1);
     bool has_room = !push->is_paused;
+    bool has_to_post = must_wait && has_news(push) && !push->is_posted;
+    push->is_posted |= has_to_post;
     pthread_mutex_unlock(&push->lock);
+    if (has_to_post)
+        worker_post(request->home->worker, &push->letter, on_news_letter);
     if (!has_room)
         request_pause(request);
     return has_room;

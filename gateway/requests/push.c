@@ -1,7 +1,7 @@
 /* A push with a time to live goes to the store, which numbers and keeps it; the store's event then
  * takes it to the sessions (push_on_inbox_event), on this node as on others, and the store's answer
- * to the caller. One with ttl 0 goes straight to the sessions that are open, and the store never
- * sees it.
+ * to the caller. One with ttl 0 goes straight to the sessions that are open (push_ephemeral.c), and
+ * the store never sees it.
  *
  * A push to one user, which most are, has the store's request in its own struct and needs no memory
  * but its payload. The targets of another one go to the store in slices: each has users of one home
@@ -11,9 +11,9 @@
  * when nothing was begun. */
 #include "gateway/requests/push.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/delivery.h"
+#include "gateway/requests/push_ephemeral.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/requests/requests.h"
 #include "proto/bytes/digest.h"
@@ -65,12 +65,12 @@ static void refuse_push(struct gateway_push *push, enum err error)
 
 /* ---- what the store answers ---- */
 
-static void count_target(const struct gateway_target *target, enum metric when_offline)
+static void count_target(const struct gateway_target *target)
 {
     if (target->error != ERR_OK)
         metrics_count(METRIC_PUSH_FAILED);
     else
-        metrics_count(target->nodes > 0 ? METRIC_PUSH_SENT : when_offline);
+        metrics_count(target->nodes > 0 ? METRIC_PUSH_SENT : METRIC_PUSH_STORED);
 }
 
 static void take_target_answer(const struct node *node, const struct store_target *stored,
@@ -88,7 +88,7 @@ static void take_target_answer(const struct node *node, const struct store_targe
         if (target->online > 0 && target->nodes == 0)
             target->nodes = 1;
     }
-    count_target(target, METRIC_PUSH_STORED);
+    count_target(target);
 }
 
 static void on_one_appended(struct store_request *request)
@@ -245,25 +245,6 @@ static void push_stored(struct gateway_push *push, struct payload *payload,
         refuse_push(push, ERR_NO_MEMORY);
 }
 
-static void push_ephemeral(struct node *node, struct gateway_push *push, struct payload *payload)
-{
-    struct notification *note =
-        notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
-    if (note == NULL) {
-        refuse_push(push, ERR_NO_MEMORY);
-        return;
-    }
-    for (size_t i = 0; i < push->n_targets; i++) {
-        struct gateway_target *target = &push->targets[i];
-        target->error = ERR_OK;
-        target->online = delivery_offer(node, target->user_id, inbox_event_of_note(note));
-        target->nodes = target->online > 0 ? 1 : 0;
-        count_target(target, METRIC_PUSH_DROPPED);
-    }
-    notification_unref(note);
-    push->on_done(push);
-}
-
 static void begin_push(struct node *node, struct gateway_push *push, struct append_chain *chain)
 {
     push->has_waited = false;
@@ -277,8 +258,8 @@ static void begin_push(struct node *node, struct gateway_push *push, struct appe
     }
     if (push->ttl_s > 0)
         push_stored(push, payload, chain);
-    else
-        push_ephemeral(node, push, payload);
+    else if (push_ephemeral(node, push, payload) != ERR_OK)
+        refuse_push(push, ERR_NO_MEMORY);
     payload_unref(payload);
 }
 

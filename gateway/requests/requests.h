@@ -50,6 +50,11 @@ struct gateway_push {
     } own;
 };
 enum { WAITS_MAX = 1000 };
+
+/* A push with ttl 0 to that many targets at most reaches them inside the call. One to more reaches
+ * all of them in slices of this size, in turns of their home workers, because that many sends take
+ * about a millisecond; until its on_done, a push that is made later may come first. */
+enum { GATEWAY_AT_ONCE = 128 };
 void gateway_push(struct node *node, struct gateway_push *push);
 
 /* As gateway_push for each in turn, from `first` on, and each is answered by itself; the store is

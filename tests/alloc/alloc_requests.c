@@ -114,6 +114,24 @@ static void push_to(size_t n, uint32_t ttl_s, struct span idempotency_key, unsig
         (void)WENT_WELL(targets[i].error);
 }
 
+/* All or nothing, and one answer. */
+static void push_to_many(void)
+{
+    enum { MANY = 2 * GATEWAY_AT_ONCE + 1 };
+    static struct gateway_target targets[MANY];
+    struct gateway_push push = {
+        .on_done = on_pushed, .data = SPAN_LITERAL("1"), .n_targets = MANY, .targets = targets};
+    for (size_t i = 0; i < MANY; i++)
+        targets[i] = (struct gateway_target){.user_id = SPAN_LITERAL("u")};
+    unsigned long asked = fail_asked();
+    gateway_push(&node, &push);
+    expect_one_answer();
+    CHECK(fail_asked() - asked <= 3);
+    for (size_t i = 0; i < MANY; i++)
+        CHECK(targets[i].error == targets[0].error);
+    (void)WENT_WELL(targets[0].error);
+}
+
 static void report_withdrawal(void)
 {
     struct withdrawal *withdrawal = withdrawal_new(epoch, 7, 7, GAP_CANCELLED);
@@ -287,6 +305,7 @@ static void ask_everything(void)
     push_to(1, 60, SPAN_NONE, 1);
     push_to(TARGETS, 60, SPAN_LITERAL("key"), 2);
     push_to(1, 0, SPAN_NONE, 1);
+    push_to_many();
     push_and_wait();
     kick_user();
     look_at_user();

@@ -39,6 +39,52 @@ static void *pusher(void *argument)
     return NULL;
 }
 
+/* ---- ttl 0 to many: a walk on each worker ---- */
+
+enum { MANY = 2 * GATEWAY_AT_ONCE + 7 };
+
+struct push_to_many {
+    struct gateway_push push;
+    struct gateway_target targets[MANY];
+    char names[2 * USERS][RACE_USER_CAP]; /* half of them absent */
+};
+
+static void on_many_pushed(struct gateway_push *push)
+{
+    for (size_t i = 0; i < MANY; i++) {
+        if (push->targets[i].error != ERR_OK)
+            abort();
+    }
+    race_answered(push);
+}
+
+static void push_to_many(void)
+{
+    struct push_to_many *many = calloc(1, sizeof *many);
+    for (int i = 0; i < 2 * USERS; i++)
+        snprintf(many->names[i], sizeof many->names[i], "u%d", i);
+    for (size_t i = 0; i < MANY; i++) {
+        many->targets[i].user_id = span_of(many->names[i % (2 * USERS)]);
+        many->targets[i].error = ERR_SYSTEM;
+    }
+    many->push = (struct gateway_push){.on_done = on_many_pushed,
+                                       .data = SPAN_LITERAL("1"),
+                                       .n_targets = MANY,
+                                       .targets = many->targets};
+    atomic_fetch_add(&race.n_asked, 1);
+    gateway_push(race.node, &many->push);
+}
+
+static void *pusher_to_many(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&race.is_over)) {
+        push_to_many();
+        usleep(5000);
+    }
+    return NULL;
+}
+
 /* A WebSocket of either level, with a device or without, an event stream, or an acknowledgement for
  * somebody who may be absent. */
 static int write_head(char *text, size_t cap, unsigned *seed)
@@ -201,6 +247,7 @@ int main(int argc, char **argv)
         race_thread(pusher, i + 1);
     for (size_t i = 0; i < CONNECTORS; i++)
         race_thread(connector, i + 100);
+    race_thread(pusher_to_many, 0);
     race_thread(operator_thread, 7);
     usleep((useconds_t)race_run_ms(argc, argv, USUAL_MS) * 1000);
     race_join();

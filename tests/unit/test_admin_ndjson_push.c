@@ -313,3 +313,70 @@ Test(admin_ndjson_push, gives_up_on_lines_that_are_not_answered_at_a_stop)
     cr_expect_eq(twin_pushes(), IN_FLIGHT_MAX);
     answer_free(&answer);
 }
+
+/* ---- lists with ttl 0 ---- */
+
+/* A line with that many userIds. */
+static void say_list(int fd, unsigned n_users)
+{
+    char user[32];
+    client_say(fd, "{\"ttl\":0,\"data\":1,\"userIds\":[\"a\"");
+    for (unsigned i = 1; i < n_users; i++) {
+        snprintf(user, sizeof user, ",\"%u\"", i);
+        client_say(fd, user);
+    }
+    client_say(fd, "]}\n");
+}
+
+/* The length of what say_list writes. */
+static size_t list_len(unsigned n_users)
+{
+    size_t len = strlen("{\"ttl\":0,\"data\":1,\"userIds\":[\"a\"]}\n");
+    for (unsigned i = 1; i < n_users; i++)
+        len += (size_t)snprintf(NULL, 0, ",\"%u\"", i);
+    return len;
+}
+
+static int begin_lists(unsigned n_lists, unsigned n_users, const char *last)
+{
+    int fd = client_open();
+    char head[64];
+    snprintf(head, sizeof head, "Content-Length: %zu\r\n",
+             n_lists * list_len(n_users) + strlen(last));
+    client_head(fd, "/push", NDJSON, head);
+    for (unsigned i = 0; i < n_lists; i++)
+        say_list(fd, n_users);
+    client_say(fd, last);
+    return fd;
+}
+
+/* The gateway sends them on in slices, and a later push would come first. */
+Test(admin_ndjson_push, gives_the_line_after_a_long_list_of_ttl_0_when_that_is_answered)
+{
+    twin_hold(true);
+    int fd = begin_lists(1, GATEWAY_AT_ONCE + 1, "{\"userId\":\"z\",\"data\":2,\"ttl\":0}\n");
+    cr_expect_eq(twin_await_pushes(1), 1);
+    usleep(100 * 1000);
+    cr_expect_eq(twin_pushes(), 1, "the next line did not wait");
+    twin_hold(false);
+    struct answer answer = client_answer(fd);
+    cr_expect_eq(answer.status, 200);
+    cr_expect_eq(count(&answer, "\n"), 2);
+    cr_expect_str_eq(twin.last_user, "z");
+    answer_free(&answer);
+    close(fd);
+}
+
+/* They are answered at once, so it is the next turn that resumes the body. */
+Test(admin_ndjson_push, goes_on_after_many_short_lists_of_ttl_0)
+{
+    enum { LISTS = 50, USERS = 60 };
+    int fd = begin_lists(LISTS, USERS, "{\"userId\":\"z\",\"data\":2,\"ttl\":0}");
+    struct answer answer = client_answer(fd);
+    cr_expect_eq(answer.status, 200);
+    cr_expect_eq(count(&answer, "\n"), LISTS + 1);
+    cr_expect_eq(twin_pushes(), LISTS + 1);
+    cr_expect_str_eq(twin.last_user, "z");
+    answer_free(&answer);
+    close(fd);
+}

@@ -24,6 +24,15 @@ static void on_pushed(struct gateway_push *push)
     n_answers++;
 }
 
+/* One to many takes a turn a slice. */
+static void await_answer(void)
+{
+    node_fixture_turn();
+    for (int i = 0; i < 100 && n_answers == 0; i++)
+        node_fixture_turn();
+    cr_assert_eq(n_answers, 1, "%u answers", n_answers);
+}
+
 static void push_to(struct gateway_target *targets, size_t n, struct gateway_push push)
 {
     push.on_done = on_pushed;
@@ -31,8 +40,7 @@ static void push_to(struct gateway_target *targets, size_t n, struct gateway_pus
     push.n_targets = n;
     n_answers = 0;
     gateway_push(&fixture.node, &push);
-    node_fixture_turn();
-    cr_assert_eq(n_answers, 1, "%u answers", n_answers);
+    await_answer();
 }
 
 /* CONTRACT 3: with ttl 0 the store is not touched, so there is neither number nor epoch. */
@@ -153,6 +161,95 @@ Test(push, is_kept_while_the_node_drains)
     push_to(&target, 1, (struct gateway_push){.data = SPAN_LITERAL("7"), .ttl_s = 60});
     cr_expect_eq(target.error, ERR_OK);
     cr_expect_eq(target.seq, 1);
+}
+
+/* ---- ttl 0 to many ---- */
+
+enum { FAN_OUT = 4 * GATEWAY_AT_ONCE + 10 };
+
+static struct gateway_target *targets_of_clients(unsigned n)
+{
+    static char names[FAN_OUT][NAME_BYTES];
+    static struct gateway_target targets[FAN_OUT];
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(names[i], sizeof names[i], "c%u", i);
+        targets[i] = (struct gateway_target){.user_id = span_of(names[i]), .error = ERR_SYSTEM};
+    }
+    return targets;
+}
+
+static unsigned n_answers_between;
+
+static void on_other_work(struct letter *letter)
+{
+    (void)letter;
+    n_answers_between = n_answers;
+}
+
+/* What comes after it is done between two of its slices. */
+Test(push, of_ttl_0_to_many_lets_other_work_through_and_is_answered_once)
+{
+    struct letter letter = {0};
+    struct gateway_target *targets = targets_of_clients(FAN_OUT);
+    struct gateway_push push = {
+        .on_done = on_pushed, .data = SPAN_LITERAL("7"), .n_targets = FAN_OUT, .targets = targets};
+    int64_t sent = metrics_read(METRIC_PUSH_SENT);
+    int64_t dropped = metrics_read(METRIC_PUSH_DROPPED);
+    worker_be_here(fixture.worker);
+    node_fixture_enter_clients(FAN_OUT - 50);
+    n_answers = 0;
+    n_answers_between = 99;
+    gateway_push(&fixture.node, &push);
+    cr_expect_eq(n_answers, 0);
+    worker_post(fixture.worker, &letter, on_other_work);
+    await_answer();
+    cr_expect_eq(n_answers_between, 0, "it waited for the whole push");
+    for (unsigned i = 0; i < FAN_OUT; i++)
+        cr_assert(targets[i].error == ERR_OK && targets[i].seq == 0, "%u", i);
+    cr_expect_eq(metrics_read(METRIC_PUSH_SENT), sent + FAN_OUT - 50);
+    cr_expect_eq(metrics_read(METRIC_PUSH_DROPPED), dropped + 50);
+    node_fixture_leave_clients();
+}
+
+Test(push, of_ttl_0_to_many_reaches_each_session_as_often_as_its_user_is_named)
+{
+    static struct subscriber second;
+    struct gateway_target *targets = targets_of_clients(FAN_OUT);
+    worker_be_here(fixture.worker);
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    subscriber_enter(&second, LEVEL_PLAIN, "v", NULL);
+    targets[0].user_id = targets[FAN_OUT - 1].user_id = SPAN_LITERAL("u");
+    targets[FAN_OUT / 2].user_id = SPAN_LITERAL("v");
+    push_to(targets, FAN_OUT, (struct gateway_push){.data = SPAN_LITERAL("7")});
+    subscriber_expect(&subscriber, WS_TEXT, "7");
+    subscriber_expect(&subscriber, WS_TEXT, "7");
+    subscriber_expect_nothing(&subscriber);
+    subscriber_expect(&second, WS_TEXT, "7");
+    subscriber_expect_nothing(&second);
+    cr_expect_eq(targets[0].online, 1);
+    cr_expect_eq(targets[FAN_OUT / 2].nodes, 1);
+    cr_expect_eq(targets[1].online, 0);
+}
+
+/* Of thousands, many may leave between two slices. */
+Test(push, of_ttl_0_to_many_finds_those_who_are_there_when_their_turn_comes)
+{
+    struct gateway_target *targets = targets_of_clients(FAN_OUT);
+    struct gateway_push push = {
+        .on_done = on_pushed, .data = SPAN_LITERAL("7"), .n_targets = FAN_OUT, .targets = targets};
+    targets[FAN_OUT - 1].user_id = SPAN_LITERAL("u");
+    worker_be_here(fixture.worker);
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    node_fixture_enter_clients(FAN_OUT);
+    n_answers = 0;
+    gateway_push(&fixture.node, &push);
+    reactor_turn(fixture.worker->reactor, 0);
+    cr_assert_eq(n_answers, 0);
+    node_fixture_leave_clients();
+    await_answer();
+    subscriber_expect(&subscriber, WS_TEXT, "7");
+    cr_expect_eq(targets[FAN_OUT - 1].online, 1);
+    cr_expect_eq(targets[FAN_OUT - 2].online, 0);
 }
 
 /* ---- several at once ---- */
