@@ -8,7 +8,7 @@
 /* What the store reports without being asked. Called on the store's threads; must not block. */
 struct store_events {
     /* A notification was committed, or numbers were withdrawn. The callee refs it if it keeps it.
-     */
+     * On the thread of the user's lane it may call store_leave. */
     void (*on_inbox_event)(void *owner, struct span user_id, struct inbox_event event);
     /* Calls of on_inbox_event for this user may have been missed: read the inbox. has_withdrawals:
      * withdrawals, and what notifications have replaced, may be among it. */

@@ -311,7 +311,10 @@ static void on_ended(void *owner, struct span user_id)
     send_wish(shard->subs, sub, true);
 }
 
-static void take_message(struct redis_subs *subs, struct redis_sub *sub, struct span message)
+/* The user may leave inside the call that reports the event, and the sub be freed with its copy of
+ * the name: user_id is another one. */
+static void take_message(struct redis_subs *subs, const struct redis_sub *sub, struct span user_id,
+                         struct span message)
 {
     const struct store_events *events = &subs->common->events;
     struct inbox_event event = {0};
@@ -322,13 +325,12 @@ static void take_message(struct redis_subs *subs, struct redis_sub *sub, struct 
     if (error == ERR_NOT_FOUND || !sub->is_wanted)
         goto out;
     if (error == ERR_STORE_UNAVAILABLE)
-        log_event(LOG_DEBUG, "a message on a channel is malformed",
-                  LOG_SPAN("user", redis_sub_user(sub)));
+        log_event(LOG_DEBUG, "a message on a channel is malformed", LOG_SPAN("user", user_id));
     if (error == ERR_OK) {
         if (events->on_inbox_event != NULL)
-            events->on_inbox_event(subs->common->owner, redis_sub_user(sub), event);
+            events->on_inbox_event(subs->common->owner, user_id, event);
     } else if (events->on_missed != NULL) {
-        events->on_missed(subs->common->owner, redis_sub_user(sub), false);
+        events->on_missed(subs->common->owner, user_id, false);
     }
 out:
     inbox_event_unref(event);
@@ -339,7 +341,7 @@ static void on_message(void *owner, struct span user_id, struct span message)
     struct redis_shard *shard = owner;
     struct redis_sub *sub = find_sub(shard->subs, user_id);
     if (sub != NULL)
-        take_message(shard->subs, sub, message);
+        take_message(shard->subs, sub, user_id, message);
 }
 
 /* --- a link comes and goes --- */

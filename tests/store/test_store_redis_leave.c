@@ -1,0 +1,45 @@
+/* The last session of a user may end while the user's notification is being delivered, inside
+ * on_inbox_event. */
+#include "tests/store/redis_backend.h"
+
+#include "gateway/stores/redis/redis_link.h"
+
+/* ---- a link that has no room for what ends a subscription ---- */
+
+static atomic_int n_refused;
+
+enum err __real_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
+                                   redis_reply_fn on_reply, void *arg, size_t index);
+enum err __wrap_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
+                                   redis_reply_fn on_reply, void *arg, size_t index);
+
+enum err __wrap_redis_link_command(struct redis_link *link, const struct span *args, size_t n_args,
+                                   redis_reply_fn on_reply, void *arg, size_t index)
+{
+    if (memmem(args[n_args - 1].bytes, args[n_args - 1].len, "anna", 4) != NULL &&
+        span_equal(args[0], SPAN_LITERAL("SUNSUBSCRIBE"))) {
+        atomic_fetch_add(&n_refused, 1);
+        return ERR_BUSY;
+    }
+    return __real_redis_link_command(link, args, n_args, on_reply, arg, index);
+}
+
+/* ---- the user leaves inside the call ---- */
+
+static void leave_and_record(void *owner, struct span user_id, struct inbox_event event)
+{
+    store_leave(store, 0, user_id);
+    record_inbox_event(owner, user_id, event);
+}
+
+Test(store_redis, a_user_who_leaves_while_an_event_is_delivered_has_a_name_until_its_end)
+{
+    backend_close(store);
+    struct store_config config = contract_config(1000, 1 << 20);
+    config.events.on_inbox_event = leave_and_record;
+    store = backend_open(&config);
+    arrive(store, "anna");
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_OK);
+    wait_for_notification("anna", 1);
+    cr_assert_eq(atomic_load(&n_refused), 1);
+}
