@@ -10,7 +10,7 @@
  *   a thread of the store's choosing (a store thread, or the reactor of `lane`). It must not block.
  * - Requests may be made on any thread, until store_close. Requests of one thread for one user, all
  *   of one lane (an append's is that of all its targets), are carried out in the order they were
- *   made; nothing is promised between users.
+ *   made (with redis unless somebody flushes its scripts); nothing is promised between users.
  * - append answers ERR_OK for a target only after the notification is committed. Before that
  *   answer, on_inbox_event has been or will be called for it without another request being needed;
  *   all calls of on_inbox_event for one user come in number order, from one thread at a time.
