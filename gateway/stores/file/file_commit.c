@@ -207,6 +207,16 @@ static int compare_keys(const void *a, const void *b)
     return (first > second) - (first < second);
 }
 
+/* Mostly they are in order: a run of stale records is. */
+static void sort_drops(struct file_backing *file)
+{
+    size_t n = 1;
+    while (n < file->n_drops && file->drops[n - 1] <= file->drops[n])
+        n++;
+    if (n < file->n_drops)
+        qsort(file->drops, file->n_drops, sizeof *file->drops, compare_keys);
+}
+
 static enum err settle_drops(struct file_backing *file, const struct group *group)
 {
     enum err error = ERR_OK;
@@ -224,8 +234,7 @@ static enum err settle_drops(struct file_backing *file, const struct group *grou
             error = drop_key(file, group->blocks[i].old_key);
     if (error == ERR_OK)
         error = drop_stale_share(file, group);
-    if (file->n_drops > 0)
-        qsort(file->drops, file->n_drops, sizeof *file->drops, compare_keys);
+    sort_drops(file);
     return error;
 }
 

@@ -48,7 +48,8 @@ MUST_CHECK enum err file_lmdb_write(struct file_lmdb *lmdb, file_lmdb_write_fn *
 /* Keys rise from call to call. *ret_room is for the caller to fill before the next call. */
 MUST_CHECK enum err file_lmdb_append(struct file_lmdb *lmdb, uint64_t key, size_t len,
                                      char **ret_room);
-MUST_CHECK enum err file_lmdb_delete(struct file_lmdb *lmdb, uint64_t key); /* absent is fine */
+/* After all appends. Absent is fine. Fastest where keys rise. */
+MUST_CHECK enum err file_lmdb_delete(struct file_lmdb *lmdb, uint64_t key);
 
 /* What the records take in whole pages, as of the last commit. The file may be larger: pages that
  * became free stay in it and are used again. */
