@@ -77,6 +77,7 @@ static void set_up_port(struct admin *admin, const struct options *options, stru
     port->log_malformed = door_log_malformed;
     port->conn_kind = HTTP_KIND_ADMIN;
     port->heads_give_way = true;
+    port->is_uncounted = true;
     atomic_store(&port->limits.head_timeout_ms, HEAD_TIMEOUT_MS);
     atomic_store(&port->limits.idle_timeout_ms, options->admin_idle_timeout);
     atomic_store(&port->limits.stall_timeout_ms, options->admin_idle_timeout);

@@ -196,6 +196,7 @@ static struct bridge *make_bridge(struct bridges *all)
     if (conn_open(&bridge->conn, &all->home->worker->loop, &bridge_conn_ops, socket) != ERR_OK)
         goto close_sockets;
     conn_set_kind(&bridge->conn, HTTP_KIND_ADMIN);
+    conn_set_uncounted(&bridge->conn);
     conn_set_bulk(&bridge->conn, true);
     bridge->all = all;
     bridge->exchange.on_closed = on_library_closed;

@@ -98,6 +98,8 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     http_conn->peer = peer;
     http_conn->next.deliver = http_conn_on_next;
     conn_set_kind(&http_conn->conn, all->port->conn_kind);
+    if (all->port->is_uncounted)
+        conn_set_uncounted(&http_conn->conn);
     http_conn_expect_head(http_conn);
     list_init(&http_conn->link);
     http_conn_move(http_conn, &all->heads);

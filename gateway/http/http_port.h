@@ -51,6 +51,7 @@ struct http_port {
     bool awaits_bytes;   /* owner: accepts a TCP connection with its first bytes, or 1 s later */
     bool heads_give_way; /* owner: at a full port, heads that are not complete make room */
     bool has_pages;      /* owner: pages ask here; what they are refused is logged for developers */
+    bool is_uncounted;   /* owner: the bytes of its connections are not those of subscribers */
 
     atomic_int_fast64_t arrived_ms; /* monotonic: when the last connection was accepted */
 };

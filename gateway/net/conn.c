@@ -109,7 +109,7 @@ static bool write_some(struct conn *conn)
     if (state != TRANSPORT_MOVED && state != TRANSPORT_WANTS_WRITE)
         return false;
     if (sent > 0) {
-        metrics_add(METRIC_BYTES_OUT, sent);
+        metrics_add(METRIC_BYTES_OUT, is_uncounted(conn) ? 0 : sent);
         out_queue_written(out, sent);
         out->moved_ms = reactor_now_ms(conn->loop->reactor);
     } else if (out->moved_ms == 0) {
@@ -317,6 +317,11 @@ enum err conn_write_heap(struct conn *conn, void *bytes, size_t len)
 void conn_set_kind(struct conn *conn, unsigned kind)
 {
     conn->watch.flags = conn->watch.flags % CONN_KIND_UNIT + kind * CONN_KIND_UNIT;
+}
+
+void conn_set_uncounted(struct conn *conn)
+{
+    conn->watch.flags |= CONN_UNCOUNTED;
 }
 
 void conn_break(struct conn *conn)

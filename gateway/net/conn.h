@@ -71,16 +71,17 @@ MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *react
 void conn_loop_fini(struct conn_loop *loop);
 
 enum {
-    CONN_BLOCKED = 1,     /* the socket accepts no more at the moment */
-    CONN_BROKEN = 2,      /* it ends at the end of the turn */
-    CONN_SHAKING = 4,     /* the handshake is not complete */
-    CONN_PAUSED = 8,      /* nothing more is read */
-    CONN_BUSY = 16,       /* waits in the throttle for its next read */
-    CONN_DEAF = 32,       /* nothing can be read before the socket accepts a write */
-    CONN_DEFERRED = 64,   /* waits in the throttle to continue with the bytes that it has read */
-    CONN_BULK = 128,      /* its reads are not throttled */
-    CONN_UNWATCHED = 256, /* epoll does not know the socket (conn_begin) */
-    CONN_KIND_UNIT = 512, /* the bits above are its kind */
+    CONN_BLOCKED = 1,      /* the socket accepts no more at the moment */
+    CONN_BROKEN = 2,       /* it ends at the end of the turn */
+    CONN_SHAKING = 4,      /* the handshake is not complete */
+    CONN_PAUSED = 8,       /* nothing more is read */
+    CONN_BUSY = 16,        /* waits in the throttle for its next read */
+    CONN_DEAF = 32,        /* nothing can be read before the socket accepts a write */
+    CONN_DEFERRED = 64,    /* waits in the throttle to continue with the bytes that it has read */
+    CONN_BULK = 128,       /* its reads are not throttled */
+    CONN_UNWATCHED = 256,  /* epoll does not know the socket (conn_begin) */
+    CONN_UNCOUNTED = 512,  /* its bytes are no subscriber's */
+    CONN_KIND_UNIT = 1024, /* the bits above are its kind */
 };
 
 struct conn {
@@ -118,6 +119,9 @@ static inline bool conn_is_shaking(const struct conn *conn)
 }
 
 void conn_set_kind(struct conn *conn, unsigned kind);
+
+/* Its bytes are not counted by the metrics that count those of subscribers. */
+void conn_set_uncounted(struct conn *conn);
 
 /* From now on its reads are not throttled: only the turn's budget of its kind bounds them. For what
  * somebody trusted sends. */

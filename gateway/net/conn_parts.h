@@ -48,6 +48,11 @@ static inline bool is_unwatched(const struct conn *conn)
     return conn->watch.flags & CONN_UNWATCHED;
 }
 
+static inline bool is_uncounted(const struct conn *conn)
+{
+    return conn->watch.flags & CONN_UNCOUNTED;
+}
+
 static inline unsigned kind_of(const struct conn *conn)
 {
     return conn->watch.flags / CONN_KIND_UNIT;

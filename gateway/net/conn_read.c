@@ -103,7 +103,7 @@ static size_t offer_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 
 static void take_bytes(struct conn *conn, uint8_t *buffer, size_t kept, size_t got)
 {
-    metrics_add(METRIC_BYTES_IN, got);
+    metrics_add(METRIC_BYTES_IN, is_uncounted(conn) ? 0 : got);
     if (kept > 0)
         memcpy(buffer, conn->rest->bytes, kept);
     size_t len = kept + got;

@@ -269,6 +269,15 @@ module.exports = (test) => {
         assert.equal((await raw.send(pushOf('after')).answer()).status, 202);
     });
 
+    test('the bytes of backends are not counted as those of subscribers', async (t) => {
+        const herald = await t.herald({ store: 'memory' });
+        const counted = async () => await herald.metric('herald_bytes_sent_total') + await herald.metric('herald_bytes_received_total');
+        const before = await counted();
+        await herald.mustPush('nobody', 'x'.repeat(10000));
+        await herald.request('GET', '/users/nobody/inbox');
+        assert.equal(await counted(), before);
+    });
+
     test('answers that are not read keep what their requests were charged with', { timeoutMs: 60000 }, async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--max-body', '16MiB'] });
         const userIds = Array.from({ length: 10000 }, (_, i) => `${i}`.padEnd(120, 'u'));
