@@ -184,12 +184,14 @@ static struct http_conn *first_from(const struct list *list, const struct ip *ne
 
 bool http_conns_yield_to(struct http_conns *all, const struct ip *from)
 {
+    if (!all->port->heads_give_way)
+        return false;
     struct ip network = ip_network(from);
     struct http_conn *head = first_from(&all->heads, &network);
     struct http_conn *resting = first_from(&all->resting, &network);
     bool prefers_head = head != NULL && (resting == NULL || takes_its_time(head));
     struct http_conn *gives_way = prefers_head ? head : resting;
-    if (!all->port->heads_give_way || gives_way == NULL)
+    if (gives_way == NULL)
         return false;
     close_for_other(gives_way);
     return true;
