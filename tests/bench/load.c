@@ -152,13 +152,13 @@ static void connect_all(void)
     result.connect_cpu = proc_cpu_seconds((int)options.pid) - cpu;
 }
 
-/* Until all that was accepted has come, or nothing came for three seconds; then a little for late
- * repeats. */
+/* Until all that was due is sent, and all that was accepted has come, or nothing came for three
+ * seconds; then a little for late repeats. */
 static void drain(void)
 {
     uint64_t quiet_since = now_ns(), received = tally.received;
     plan_stop();
-    while ((tally.received < owed() || http.accepted + http.failed < http.sent) &&
+    while ((plan_is_late() || tally.received < owed() || http.accepted + http.failed < http.sent) &&
            now_ns() - quiet_since < 3 * SECOND) {
         turn(now_ns() + SECOND / 50);
         if (tally.received != received)

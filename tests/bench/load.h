@@ -178,6 +178,7 @@ void ping_answered(uint32_t index, uint64_t now);
 /* Pushes, or pings, are made from now on: --rate a second, or as fast as answers come. */
 void plan_start(void);
 void plan_stop(void);
+bool plan_is_late(void); /* in the open loop: something that was due in the window is not sent */
 /* What is done next, and the time at which it was due; false: nothing now. */
 bool plan_next(uint64_t now, uint32_t *ret_user, uint64_t *ret_stamp);
 /* Who gets a line of this publisher's, whose users nobody else pushes to. */

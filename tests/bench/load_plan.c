@@ -1,6 +1,7 @@
 /* What is done next. In the open loop (--rate) each push, or ping, is stamped with the moment at
- * which it was due, so that a gateway that stalls the generator is charged with the wait. No user
- * has two pushes under way in two requests, so that order is defined. */
+ * which it was due, so that a gateway that stalls the generator is charged with the wait; what was
+ * due in the measured window is sent after its end, if it could not be sent before. No user has two
+ * pushes under way in two requests, so that order is defined. */
 #include "load.h"
 
 static bool is_on;
@@ -16,6 +17,11 @@ void plan_start(void)
 void plan_stop(void)
 {
     is_on = false;
+}
+
+bool plan_is_late(void)
+{
+    return interval_ns > 0 && due_ns < tally.to_ns;
 }
 
 static uint64_t random_next(void)
@@ -69,7 +75,7 @@ static bool choose_user(uint32_t *ret_user)
 
 bool plan_next(uint64_t now, uint32_t *ret_user, uint64_t *ret_stamp)
 {
-    if (!is_on || (interval_ns > 0 && due_ns > now) || !choose_user(ret_user))
+    if (!(is_on || plan_is_late()) || (interval_ns > 0 && due_ns > now) || !choose_user(ret_user))
         return false;
     *ret_stamp = interval_ns > 0 ? due_ns : now;
     due_ns += interval_ns;

@@ -36,7 +36,7 @@ function excessOf(figure, value, ratio) {
 }
 
 function missShown(excess) {
-    return excess > 1 + MUCH ? `missed by ${Math.round((excess - 1) * 100)} %` : '';
+    return Number.isFinite(excess) && excess > 1 + MUCH ? `missed by ${Math.round((excess - 1) * 100)} %` : '';
 }
 
 function printRow({ figure, value, other, quotient, unit, ratio, aim, miss, others }, isPair) {
