@@ -22,7 +22,8 @@
 
 enum {
     HEAD_TIMEOUT_MS = 10000,
-    /* 1000 of them may wait; within OTHER_FILES of the limit of descriptors (limits.c) */
+    /* 1000 of them may wait; with their bridges within OTHER_FILES of the limit of descriptors
+     * (limits.c) */
     MAX_CONNECTIONS = 1200,
     SHARE_OF_ADDRESS = 1100, /* the others are for other addresses */
     HEAD_MAX_BYTES = 8192,

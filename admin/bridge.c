@@ -249,7 +249,7 @@ static void carry_now(struct bridges *all, struct request *request)
 {
     struct bridge *bridge = take_bridge(all);
     if (bridge == NULL) {
-        all->ops->on_broken(request);
+        all->ops->on_unserved(request);
         return;
     }
     bridge->request = request;

@@ -17,6 +17,8 @@ enum { BRIDGE_REQUESTS_PER_TURN = 16, BRIDGES_SPARE = 16, BRIDGE_UNSENT_BYTES = 
 struct bridges_ops {
     /* The whole answer was given to the client's connection: the request ends (request_end). */
     void (*on_sent)(struct request *request);
+    /* There is no memory or no descriptor for a bridge: the route does not run. */
+    void (*on_unserved)(struct request *request);
     /* There will be no answer, or not all of it. */
     void (*on_broken)(struct request *request);
 };
@@ -34,7 +36,7 @@ void bridge_carry(struct bridges *all, struct request *request);
 /* The client has read: there is room for more of the answer. */
 void bridge_on_room(struct request *request);
 
-/* The client has gone, before on_sent or on_broken. Call it after request->conn is NULL. */
+/* The client has gone, before one of the three. Call it after request->conn is NULL. */
 void bridge_abandon(struct request *request);
 
 #endif

@@ -127,18 +127,30 @@ static const struct request_engine door_engine = {.on_answered = on_answered,
 
 /* ---- the library's answers ---- */
 
-static void on_bridge_broken(struct request *request)
+static void log_unserved(void)
 {
     static struct log_limit failures = LOG_LIMIT(1000);
-    log_limited(&failures, span_of("any"), LOG_WARN, "an admin request could not be answered",
+    log_limited(&failures, span_of("any"), LOG_WARN, "an admin request could not be served",
                 LOG_TEXT("why", "out of memory or descriptors"));
+}
+
+static void on_no_bridge(struct request *request)
+{
+    log_unserved();
+    request_refuse_with(request, ERR_BUSY, NULL, "out of memory or descriptors");
+    on_answered(request);
+}
+
+static void on_bridge_broken(struct request *request)
+{
+    log_unserved();
     http_conn_break_off(request->conn);
     request->conn = NULL;
     end_request(request);
 }
 
-static const struct bridges_ops bridges_ops = {.on_sent = end_request,
-                                               .on_broken = on_bridge_broken};
+static const struct bridges_ops bridges_ops = {
+    .on_sent = end_request, .on_unserved = on_no_bridge, .on_broken = on_bridge_broken};
 
 /* ---- requests ---- */
 

@@ -370,13 +370,18 @@ module.exports = (test) => {
         assert.ok(times.at(-1)[0] - times[0][0] > 300, `closed within ${times.at(-1)[0] - times[0][0]} ms`);
     });
 
-    test('it survives running out of descriptors', async (t) => {
-        const herald = await t.prepare({ store: 'memory' });
+    const startWithFewDescriptors = async (t, options, more = []) => {
+        const herald = await t.prepare(options);
         const binary = herald.binary;
         const args = herald.arguments();
         herald.binary = '/bin/sh';
-        herald.arguments = () => ['-c', 'ulimit -n 64; exec "$0" "$@"', binary, ...args, '--max-connections', '1000'];
+        herald.arguments = () => ['-c', 'ulimit -n 64; exec "$0" "$@"', binary, ...args, ...more];
         await herald.start();
+        return herald;
+    };
+
+    test('it survives running out of descriptors', async (t) => {
+        const herald = await startWithFewDescriptors(t, { store: 'memory' }, ['--max-connections', '1000']);
         const raws = [];
         for (const _ of range(100)) {
             raws.push(await t.raw(herald.port));
@@ -388,6 +393,29 @@ module.exports = (test) => {
             await client.waitCount(1, 1000);
             return true;
         });
+    });
+
+    test('an admin request that finds no descriptor is refused, and its connection goes on', async (t) => {
+        const herald = await startWithFewDescriptors(t, { store: 'memory', args: ['--workers', '1', '--inbox-max-bytes', '8MiB'] });
+        for (const _ of range(60)) {
+            await herald.mustPush('large', 'x'.repeat(60000));
+        }
+        const raws = await Promise.all(range(20).map(() => t.raw(herald.adminPort)));
+        const ask = (raw) => raw.send('GET /users/large/inbox?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+        let refused;
+        for (const raw of raws) { /* what they have asked for is not read, but for its beginning */
+            raw.socket.once('data', () => raw.socket.pause());
+            ask(raw);
+            await waitUntil('an answer begins', () => raw.bytes.length > 0);
+            refused = raw;
+            if (/^HTTP\/1\.1 503 /.test(raw.bytes.toString('latin1'))) {
+                break;
+            }
+        }
+        assertProblem(await refused.answer(), 503, { detail: 'out of memory or descriptors' });
+        refused.socket.resume();
+        raws.filter((raw) => raw !== refused).forEach((raw) => raw.destroy());
+        await waitUntil('it is served again', async () => (await ask(refused).answer()).status === 200);
     });
 
     test('--listen and --admin-listen may be unix sockets', async (t) => {
