@@ -7,7 +7,8 @@
  * heads that take their time, is a connection accepted and refused at once (early_refusal.h).
  *
  * When the process has no descriptor left, a spare one is given up for a moment to accept the
- * connection, refuse it and close it. */
+ * connection, refuse it and close it. If another thread has taken that one, too, nothing is
+ * accepted for PAUSE_MS. */
 #include "gateway/http/acceptor.h"
 
 #include "gateway/base/log_limit.h"
@@ -58,8 +59,9 @@ struct acceptor {
     struct listening listening[];
 };
 
-/* EMFILE, ENFILE: the connection stays in the backlog and would wake us again and again. */
-static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, int code)
+/* EMFILE, ENFILE: the connection stays in the backlog and would wake us again and again. false: it
+ * does. */
+static bool refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, int code)
 {
     close(acceptor->spare_fd);
     struct peer_address from;
@@ -72,6 +74,7 @@ static void refuse_without_descriptor(struct acceptor *acceptor, int listen_fd, 
     log_limited(&failures, span_of("any"), LOG_WARN,
                 "no descriptor left for a connection: raise the limit of open files",
                 LOG_TEXT("error", strerrordesc_np(code)));
+    return fd >= 0;
 }
 
 static enum err peer_of(const struct http_port *port, const struct peer_address *from,
@@ -224,7 +227,8 @@ static enum accepted accept_one(struct acceptor *acceptor, int listen_fd)
         return ACCEPTED_ONE;
     if (code != EAGAIN) {
         metrics_count(port->accept_errors);
-        refuse_without_descriptor(acceptor, listen_fd, code);
+        if (!refuse_without_descriptor(acceptor, listen_fd, code))
+            return ACCEPTED_LATER;
     }
     return ACCEPTED_NONE;
 }

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -176,6 +177,23 @@ Test(acceptor, refuses_a_new_connection_where_heads_do_not_give_way)
     connect_silent(SOCKETS);
     cr_expect_eq(status_of(SOCKETS), 503);
     cr_expect_eq(status_of(0), 0);
+}
+
+Test(acceptor, looks_away_for_a_while_when_no_descriptor_can_be_had)
+{
+    struct rlimit limit, none;
+    int64_t before = metrics_read(METRIC_ACCEPT_ERRORS);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    connect_client(0);
+    none = limit;
+    none.rlim_cur = 3; /* not even the acceptor's spare one can be had again */
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int i = 0; i < 100; i++)
+        reactor_turn(workers[0]->reactor, 0);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_expect_eq(metrics_read(METRIC_ACCEPT_ERRORS) - before, 1);
+    pass_ms(100);
+    cr_expect_eq(ask(0), 204);
 }
 
 /* The first worker has all connections, and the second one accepts. */
