@@ -13,7 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { SPARE_QUEUES = 64 };
+enum { SPARE_QUEUES = 128 }; /* what a slice of a push to many takes in a turn */
 
 static void flush_all(struct reactor_task *task);
 static void on_shaken(struct reactor_watch *watch);

@@ -93,7 +93,7 @@ void client_map_free(struct client_map *map)
 
 unsigned client_map_home(const struct client_map *map, struct span user_id)
 {
-    return home_of(map, hash_user(user_id));
+    return map->n_workers == 1 ? 0 : home_of(map, hash_user(user_id));
 }
 
 /* The link of the chain that points to the user's client; if there is none, the last link, which is

@@ -59,49 +59,52 @@ static void on_slice(struct letter *letter)
         finish_fan_out(fan_out);
 }
 
-/* NULL: out of memory. */
-static struct fan_out *fan_out_new(struct node *node, struct gateway_push *push)
+/* NULL: out of memory. Behind the indexes is room for the home of each target. */
+static struct fan_out *fan_out_new(struct node *node, struct gateway_push *push,
+                                   uint32_t **ret_homes)
 {
     size_t indexes_at = sizeof(struct fan_out) + node->n_workers * sizeof(struct walk);
-    char *block = calloc(1, indexes_at + push->n_targets * sizeof(uint32_t));
+    char *block = calloc(1, indexes_at + 2 * push->n_targets * sizeof(uint32_t));
     if (block == NULL)
         return NULL;
     struct fan_out *fan_out = (struct fan_out *)(void *)block;
     fan_out->node = node;
     fan_out->push = push;
     fan_out->indexes = (uint32_t *)(void *)(block + indexes_at);
+    *ret_homes = fan_out->indexes + push->n_targets;
     return fan_out;
 }
 
 /* Counts the targets of each home in its walk's `end`, and makes of that where the walk begins and
  * ends. */
-static void sort_by_home(struct fan_out *fan_out)
+static void sort_by_home(struct fan_out *fan_out, uint32_t *homes)
 {
     const struct node *node = fan_out->node;
     const struct gateway_push *push = fan_out->push;
     struct walk *walks = fan_out->walks;
     size_t at = 0;
-    for (size_t i = 0; i < push->n_targets; i++)
-        walks[client_map_home(node->map, push->targets[i].user_id)].end++;
+    for (size_t i = 0; i < push->n_targets; i++) {
+        homes[i] = client_map_home(node->map, push->targets[i].user_id);
+        walks[homes[i]].end++;
+    }
     for (unsigned home = 0; home < node->n_workers; home++) {
         size_t n = walks[home].end;
         walks[home] = (struct walk){.fan_out = fan_out, .home = home, .at = at, .end = at};
         at += n;
     }
-    for (size_t i = 0; i < push->n_targets; i++) {
-        struct walk *walk = &walks[client_map_home(node->map, push->targets[i].user_id)];
-        fan_out->indexes[walk->end++] = (uint32_t)i;
-    }
+    for (size_t i = 0; i < push->n_targets; i++)
+        fan_out->indexes[walks[homes[i]].end++] = (uint32_t)i;
 }
 
 static enum err begin_fan_out(struct node *node, struct gateway_push *push,
                               struct notification *note)
 {
-    struct fan_out *fan_out = fan_out_new(node, push);
+    uint32_t *homes;
+    struct fan_out *fan_out = fan_out_new(node, push, &homes);
     if (fan_out == NULL)
         return ERR_NO_MEMORY;
     fan_out->note = notification_ref(note);
-    sort_by_home(fan_out);
+    sort_by_home(fan_out, homes);
     atomic_init(&fan_out->n_left, node->n_workers);
     for (unsigned i = 0, n = node->n_workers; i < n; i++) /* the last walk frees it */
         worker_post(node->workers[i], &fan_out->walks[i].letter, on_slice);
