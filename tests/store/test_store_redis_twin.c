@@ -76,6 +76,41 @@ static void push(struct twin twins[2], bool is_mixed)
         cr_assert_eq(ack_one(twins[i].store, "anna", twins[i].epoch, known_acked), ERR_OK);
 }
 
+enum { TOGETHER_MAX = 20 };
+
+/* Many in one call, of which some have collapse keys and are sent by themselves. */
+static void push_together_to(struct twin *twin, const char *const *keys, size_t n, uint32_t ttl_s)
+{
+    static struct append_call calls[TOGETHER_MAX];
+    for (size_t i = 0; i < n; i++) {
+        append_prepare(&calls[i], "anna", SPAN_LITERAL("{}"), ttl_s);
+        calls[i].target.known_head = twin->head;
+        calls[i].target.known_epoch = twin->epoch;
+        payload_unref(calls[i].append.payload);
+        calls[i].append.payload = payload_new_keyed(SPAN_LITERAL("{}"), span_of(keys[i]));
+        calls[i].append.request.next = i + 1 < n ? &calls[i + 1].append.request : NULL;
+    }
+    store_append_many(twin->store, &calls[0].append);
+    for (size_t i = 0; i < n; i++) {
+        append_end(&calls[i]);
+        cr_assert_eq(calls[i].target.error, ERR_OK);
+        cr_assert_eq(calls[i].target.seq, twin->head + 1 + i);
+    }
+    twin->epoch = calls[0].target.epoch;
+    twin->head += n;
+}
+
+static void push_together(struct twin twins[2], bool is_mixed)
+{
+    const char *keys[TOGETHER_MAX];
+    size_t n = 1 + draw(TOGETHER_MAX);
+    uint32_t ttl_s = draw_ttl_s(is_mixed);
+    for (size_t i = 0; i < n; i++)
+        keys[i] = draw(6) == 0 ? "score" : "";
+    for (int i = 0; i < 2; i++)
+        push_together_to(&twins[i], keys, n, ttl_s);
+}
+
 static void acknowledge(struct twin twins[2], bool is_held)
 {
     const char *device = devices[draw(DEVICES)];
@@ -210,7 +245,9 @@ static void forget_the_sets(void)
 
 static void run_one(struct twin twins[2], uint64_t what, bool is_held, bool is_mixed)
 {
-    if (what < 60)
+    if (what < 3)
+        push_together(twins, is_mixed);
+    else if (what < 60)
         push(twins, is_mixed);
     else if (what < 72)
         acknowledge(twins, is_held);

@@ -6,6 +6,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "proto/bytes/put.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -178,15 +179,15 @@ enum err redis_commands_eval(struct redis_commands *commands, const struct redis
                              enum redis_script script, const struct span *args, size_t n_args,
                              size_t n_keys)
 {
-    static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6"};
-    assert(n_args + 3 <= EVAL_MAX_ARGS && n_keys < sizeof digits / sizeof digits[0]);
+    char digits[PUT_NUMBER_MAX_BYTES];
+    assert(n_args + 3 <= EVAL_MAX_ARGS && n_keys <= n_args);
     if (script != SCRIPT_TRIAL && (!commands->is_ready || commands->is_denied))
         return ERR_STORE_UNAVAILABLE;
     struct span all[EVAL_MAX_ARGS];
     all[0] = call->with_text ? SPAN_LITERAL("EVAL") : SPAN_LITERAL("EVALSHA");
     all[1] = call->with_text ? commands->common->scripts[script]
                              : (struct span){commands->sha[script], SHA_HEX_LEN};
-    all[2] = (struct span){digits[n_keys], 1};
+    all[2] = (struct span){digits, (size_t)(put_number(digits, n_keys) - digits)};
     memcpy(all + 3, args, n_args * sizeof *args);
     return redis_link_command(commands->link, all, n_args + 3, call->on_reply, call->arg,
                               call->index);

@@ -9,7 +9,27 @@
 #include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_link.h"
 
-enum { SHA_HEX_LEN = 40, EVAL_MAX_ARGS = 22, REDIS_ASK_TIME_MS = 60000 };
+/* Pushes in one batch, and what each of them has of keys, and of keys and arguments. Twice as many
+ * would save Redis 2 % of what a push costs, and keep it from others twice as long. */
+enum { REDIS_BATCH_MAX = 16, REDIS_PUSH_KEYS = 5, REDIS_PUSH_ARGS = REDIS_PUSH_KEYS + 2 };
+
+enum {
+    SHA_HEX_LEN = 40,
+    EVAL_MAX_ARGS = 3 + REDIS_BATCH_MAX * REDIS_PUSH_ARGS,
+    REDIS_ASK_TIME_MS = 60000
+};
+
+/* One target of an append. */
+struct redis_push {
+    struct store_append *append;
+    size_t index;
+};
+
+/* Pushes that go to Redis in one call. */
+struct redis_batch {
+    size_t n;
+    struct redis_push pushes[REDIS_BATCH_MAX];
+};
 
 struct redis_commands {
     struct redis_common *common;
@@ -25,6 +45,7 @@ struct redis_commands {
     void (*on_loaded)(void *owner); /* connected, and the scripts are loaded */
     void (*on_ready)(void *owner);
     void (*on_down)(void *owner, bool was_ready); /* each failed attempt, too */
+    struct redis_batch gathered;                  /* pushes that are not sent yet: redis_push.h */
     struct store_request *refused;                /* to be answered at the turn's end */
     struct store_request **refused_last;
     struct reactor_task refuse_task;

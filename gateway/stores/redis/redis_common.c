@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const char clock_text[] = {
+#include "embedded/script_clock.inc"
+};
 static const char record_text[] = {
 #include "embedded/script_record.inc"
 };
@@ -27,6 +30,12 @@ static const char push_fast_text[] = {
 };
 static const char push_text[] = {
 #include "embedded/script_push.inc"
+};
+static const char batch_open_text[] = {
+#include "embedded/script_batch_open.inc"
+};
+static const char batch_close_text[] = {
+#include "embedded/script_batch_close.inc"
 };
 static const char page_fast_text[] = {
 #include "embedded/script_page_fast.inc"
@@ -72,7 +81,7 @@ static bool prefix_is_fine(const char *prefix)
     return true;
 }
 
-enum { PARTS_MAX = 5 };
+enum { PARTS_MAX = 8 };
 
 static enum err join_texts(const char *const parts[PARTS_MAX], struct span *ret_whole)
 {
@@ -95,12 +104,17 @@ static enum err join_texts(const char *const parts[PARTS_MAX], struct span *ret_
 static enum err join_scripts(struct redis_common *common)
 {
     static const char *const texts[SCRIPTS][PARTS_MAX] = {
-        [SCRIPT_PUSH] = {record_text, push_fast_text, inbox_text, common_text, push_text},
-        [SCRIPT_PAGE] = {record_text, page_fast_text, inbox_text, common_text, page_text},
-        [SCRIPT_ACK] = {record_text, ack_fast_text, inbox_text, common_text, ack_text},
-        [SCRIPT_PEEK] = {record_text, inbox_text, common_text, peek_text},
-        [SCRIPT_LOOK] = {record_text, inbox_text, common_text, fate_text, look_text},
-        [SCRIPT_WITHDRAW] = {record_text, inbox_text, common_text, fate_text, withdraw_text},
+        [SCRIPT_PUSH] = {clock_text, record_text, push_fast_text, inbox_text, common_text,
+                         push_text},
+        [SCRIPT_PUSHES] = {clock_text, batch_open_text, record_text, push_fast_text, inbox_text,
+                           common_text, push_text, batch_close_text},
+        [SCRIPT_PAGE] = {clock_text, record_text, page_fast_text, inbox_text, common_text,
+                         page_text},
+        [SCRIPT_ACK] = {clock_text, record_text, ack_fast_text, inbox_text, common_text, ack_text},
+        [SCRIPT_PEEK] = {clock_text, record_text, inbox_text, common_text, peek_text},
+        [SCRIPT_LOOK] = {clock_text, record_text, inbox_text, common_text, fate_text, look_text},
+        [SCRIPT_WITHDRAW] = {clock_text, record_text, inbox_text, common_text, fate_text,
+                             withdraw_text},
         [SCRIPT_BLOCK] = {block_text},
         [SCRIPT_TRIAL] = {trial_text},
     };

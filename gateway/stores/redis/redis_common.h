@@ -14,6 +14,7 @@
 
 enum redis_script {
     SCRIPT_PUSH,
+    SCRIPT_PUSHES, /* many in one call */
     SCRIPT_PAGE,
     SCRIPT_ACK,
     SCRIPT_PEEK,

@@ -8,6 +8,7 @@
 
 #include "gateway/stores/redis/redis_broadcast.h"
 #include "gateway/stores/redis/redis_ops.h"
+#include "gateway/stores/redis/redis_push.h"
 #include "gateway/stores/redis/redis_subs.h"
 
 #include <stdlib.h>
@@ -82,6 +83,8 @@ static void on_plain(void *owner, struct span channel, struct span message)
 static void run_one(struct redis_lane *lane, struct store_request *request)
 {
     struct store_page *page = request->op == STORE_OP_PAGE ? (struct store_page *)request : NULL;
+    if (request->op != STORE_OP_APPEND)
+        redis_push_flush(&lane->shard.commands); /* what was asked first is sent first */
     if (request->op == REDIS_OP_BROADCAST) {
         redis_broadcast_run(&lane->gather, (struct store_broadcast *)request);
         return;
@@ -117,6 +120,7 @@ static void run_queue(struct redis_lane *lane, bool is_letter)
         run_one(lane, request);
         request = next;
     }
+    redis_push_flush(&lane->shard.commands);
 }
 
 static void deliver_requests(struct letter *letter)

@@ -1,5 +1,6 @@
 /* The requests of the store as scripts, one per user and request (a ticket: one command; a page:
- * mostly a script and a command), on the lane's thread. on_done never runs inside these calls. */
+ * mostly a script and a command; appends: redis_push.h), on the lane's thread. on_done never runs
+ * inside these calls. */
 #ifndef HERALD_STORE_REDIS_OPS_H
 #define HERALD_STORE_REDIS_OPS_H
 

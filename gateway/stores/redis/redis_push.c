@@ -1,7 +1,19 @@
+/* A push becomes one call of push.lua, and pushes that come together become one call for up to
+ * REDIS_BATCH_MAX of them. The lane hands over what waits in its queue, one request after the
+ * other. An append that can be gathered waits in commands->gathered until that is full, until a
+ * request comes that has to be sent by itself, or until the queue is empty; so everything is sent
+ * in the order in which it was asked. One that has remained alone is sent as a push of its own. A
+ * batch is a block of memory until its answer has come, which has an answer for each push.
+ *
+ * What goes wrong: where Redis has lost the script, it did nothing, and the whole call is sent once
+ * more with the text. An error within one push is the answer of that push alone; another answer, or
+ * none because the link broke, is that of all. */
 #include "gateway/stores/redis/redis_push.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
+
+#include <stdlib.h>
 
 enum { MESSAGE_DATA_MAX_BYTES = 16 << 10 }; /* more does not travel in the message */
 
@@ -88,19 +100,20 @@ static enum err read_push(struct redis_commands *commands, const struct redis_va
     return ERR_OK;
 }
 
-static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
+/* --- sending --- */
 
 /* What push_fast.lua unpacks. */
 enum { PACKED_BYTES = 8 * REDIS_PACKED_BYTES };
 
-static enum err pack_target(const struct redis_common *common, const struct store_append *append,
-                            const struct store_target *target, char packed[PACKED_BYTES])
+static enum err pack_target(const struct redis_common *common, const struct redis_push *push,
+                            char packed[PACKED_BYTES])
 {
+    const struct store_target *target = &push->append->targets[push->index];
     struct epoch fresh;
     enum err error = epoch_random(&fresh);
     if (error != ERR_OK)
         return error;
-    char *at = redis_pack_number(packed, (uint64_t)append->ttl_s * 1000);
+    char *at = redis_pack_number(packed, (uint64_t)push->append->ttl_s * 1000);
     at = redis_pack_number(at, target->known_head);
     at = redis_pack_number(at, target->known_acked);
     at = redis_pack_number(at, common->inbox_max);
@@ -111,23 +124,37 @@ static enum err pack_target(const struct redis_common *common, const struct stor
     return ERR_OK;
 }
 
-static enum err send_push(struct redis_commands *commands, struct store_append *append,
-                          size_t index, bool with_text)
+/* The keys of a push without an idempotency key. */
+static void write_keys(const struct redis_common *common, const struct redis_push *push,
+                       struct redis_keys *keys, struct span args[REDIS_PUSH_KEYS])
+{
+    redis_keys_write(keys, common->prefix, push->append->targets[push->index].user_id);
+    redis_keys_write_channel(keys, common->channels);
+    args[0] = keys->inbox;
+    args[1] = keys->meta;
+    args[2] = keys->numbers;
+    args[3] = keys->times;
+    args[4] = keys->channel;
+}
+
+static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
+
+static enum err send_push(struct redis_commands *commands, const struct redis_push *push,
+                          bool with_text)
 {
     const struct redis_common *common = commands->common;
-    const struct store_target *target = &append->targets[index];
+    const struct store_append *append = push->append;
     struct span key = payload_key(append->payload);
     bool has_idem = append->idempotency_key.len > 0;
     struct redis_keys keys;
     struct redis_number window;
     char packed[PACKED_BYTES];
-    enum err error = pack_target(common, append, target, packed);
+    enum err error = pack_target(common, push, packed);
     if (error != ERR_OK)
         return error;
-    redis_keys_write(&keys, common->prefix, target->user_id);
-    redis_keys_write_channel(&keys, common->channels);
-    struct span args[11] = {keys.inbox, keys.meta, keys.numbers, keys.times, keys.channel};
-    size_t n_keys = 5;
+    struct span args[REDIS_PUSH_ARGS + 4];
+    size_t n_keys = REDIS_PUSH_KEYS;
+    write_keys(common, push, &keys, args);
     if (has_idem) {
         redis_keys_write_idem(&keys, append->idempotency_key);
         args[n_keys++] = keys.idem;
@@ -140,45 +167,173 @@ static enum err send_push(struct redis_commands *commands, struct store_append *
         args[n++] = (struct span){(const char *)append->print.bytes, sizeof append->print.bytes};
         args[n++] = redis_number_write(&window, (uint64_t)common->idempotency_window_s * 1000);
     }
-    struct redis_call call = {on_push_reply, append, index, with_text};
+    struct redis_call call = {on_push_reply, push->append, push->index, with_text};
     return redis_commands_eval(commands, &call, SCRIPT_PUSH, args, n, n_keys);
 }
 
-/* One more target has its answer; true: it was the last. */
-static bool target_done(struct store_append *append, size_t index, enum err error)
+static void on_batch_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
+
+static enum err send_batch(struct redis_commands *commands, struct redis_batch *batch,
+                           bool with_text)
 {
-    append->targets[index].error = error;
+    struct redis_keys keys[REDIS_BATCH_MAX];
+    char packed[REDIS_BATCH_MAX][PACKED_BYTES];
+    struct span args[REDIS_BATCH_MAX * REDIS_PUSH_ARGS];
+    size_t n_keys = 0;
+    for (; n_keys < batch->n * REDIS_PUSH_KEYS; n_keys += REDIS_PUSH_KEYS)
+        write_keys(commands->common, &batch->pushes[n_keys / REDIS_PUSH_KEYS],
+                   &keys[n_keys / REDIS_PUSH_KEYS], args + n_keys);
+    size_t n = n_keys;
+    for (size_t i = 0; i < batch->n; i++) {
+        enum err error = pack_target(commands->common, &batch->pushes[i], packed[i]);
+        if (error != ERR_OK)
+            return error;
+        args[n++] = payload_data(batch->pushes[i].append->payload);
+        args[n++] = (struct span){packed[i], PACKED_BYTES};
+    }
+    struct redis_call call = {on_batch_reply, batch, 0, with_text};
+    return redis_commands_eval(commands, &call, SCRIPT_PUSHES, args, n, n_keys);
+}
+
+/* --- answers --- */
+
+/* true: it was the last of its append's targets. */
+static bool push_done(const struct redis_push *push, enum err error)
+{
+    push->append->targets[push->index].error = error;
     if (error == ERR_STORE_UNAVAILABLE || error == ERR_NO_MEMORY)
         metrics_count(METRIC_STORE_ERRORS);
-    return --append->request.op == 0;
+    return --push->append->request.op == 0;
+}
+
+/* Not inside the calls of redis_push.h. */
+static void answer_push(const struct redis_push *push, enum err error)
+{
+    if (push_done(push, error))
+        push->append->request.on_done(&push->append->request);
+}
+
+/* Inside them: the answer waits for the end of the turn. */
+static void refuse_push(struct redis_commands *commands, const struct redis_push *push,
+                        enum err error)
+{
+    if (push_done(push, redis_answer_error(error)))
+        redis_commands_refuse(commands, &push->append->request);
+}
+
+/* reply: NULL: the link broke. */
+static void take_push_reply(struct redis_commands *commands, const struct redis_push *push,
+                            const struct redis_value *reply)
+{
+    enum err error = ERR_STORE_UNAVAILABLE;
+    if (reply != NULL) {
+        error =
+            read_push(commands, reply, push->append->ttl_s, &push->append->targets[push->index]);
+        if (error == ERR_STORE_UNAVAILABLE)
+            redis_answer_refused(commands, reply);
+    }
+    answer_push(push, error);
 }
 
 static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     struct redis_commands *commands = owner;
-    struct store_append *append = arg;
-    enum err error = ERR_STORE_UNAVAILABLE;
+    struct redis_push push = {arg, index};
+    if (!redis_answer_has_lost_script(reply)) {
+        take_push_reply(commands, &push, reply);
+        return;
+    }
+    enum err error = redis_answer_error(send_push(commands, &push, true));
+    if (error != ERR_OK)
+        answer_push(&push, error);
+}
+
+/* Of an answer that is no list, an error for instance, each push gets the whole. */
+static void on_batch_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)index;
+    struct redis_commands *commands = owner;
+    struct redis_batch *batch = arg;
+    enum err error = ERR_OK;
     if (redis_answer_has_lost_script(reply)) {
-        error = redis_answer_error(send_push(commands, append, index, true));
+        error = redis_answer_error(send_batch(commands, batch, true));
         if (error == ERR_OK)
             return;
-    } else if (reply != NULL) {
-        error = read_push(commands, reply, append->ttl_s, &append->targets[index]);
-        if (error == ERR_STORE_UNAVAILABLE)
-            redis_answer_refused(commands, reply);
     }
-    if (target_done(append, index, error))
-        append->request.on_done(&append->request);
+    for (size_t i = 0; i < batch->n; i++) {
+        const struct redis_value *item = redis_value_item(reply, i);
+        if (error != ERR_OK)
+            answer_push(&batch->pushes[i], error);
+        else
+            take_push_reply(commands, &batch->pushes[i], item != NULL ? item : reply);
+    }
+    free(batch);
+}
+
+/* --- gathering --- */
+
+/* Larger data is where the time goes, and a batch shall keep Redis from others for no longer than
+ * what one link sends in a turn of Redis anyway. In a Cluster, where a call may only name the keys
+ * of one slot, this is where the slot would have to be the same. */
+static bool can_be_gathered(const struct store_append *append)
+{
+    enum { GATHERED_DATA_MAX_BYTES = 2 << 10 };
+    return append->idempotency_key.len == 0 && payload_key(append->payload).len == 0 &&
+           payload_data(append->payload).len <= GATHERED_DATA_MAX_BYTES;
+}
+
+static void send_each(struct redis_commands *commands, const struct redis_batch *batch)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        enum err error = send_push(commands, &batch->pushes[i], false);
+        if (error != ERR_OK)
+            refuse_push(commands, &batch->pushes[i], error);
+    }
+}
+
+void redis_push_flush(struct redis_commands *commands)
+{
+    struct redis_batch *gathered = &commands->gathered;
+    struct redis_batch *batch = gathered->n > 1 ? malloc(sizeof *batch) : NULL;
+    if (batch == NULL) {
+        send_each(commands, gathered);
+        gathered->n = 0;
+        return;
+    }
+    *batch = *gathered;
+    gathered->n = 0;
+    enum err error = send_batch(commands, batch, false);
+    if (error == ERR_OK)
+        return;
+    for (size_t i = 0; i < batch->n; i++)
+        refuse_push(commands, &batch->pushes[i], error);
+    free(batch);
+}
+
+static void gather_push(struct redis_commands *commands, const struct redis_push *push)
+{
+    struct redis_batch *gathered = &commands->gathered;
+    gathered->pushes[gathered->n++] = *push;
+    if (gathered->n == REDIS_BATCH_MAX)
+        redis_push_flush(commands);
 }
 
 void redis_push_run(struct redis_commands *commands, struct store_append *append)
 {
+    bool is_gathered = can_be_gathered(append);
     append->request.op = (int)append->n_targets + 1; /* one for ourselves, until all are sent */
+    if (!is_gathered)
+        redis_push_flush(commands);
     for (size_t i = 0; i < append->n_targets; i++) {
+        struct redis_push push = {append, i};
         append->targets[i].is_duplicate = false;
-        enum err error = send_push(commands, append, i, false);
+        enum err error = ERR_OK;
+        if (is_gathered)
+            gather_push(commands, &push);
+        else
+            error = send_push(commands, &push, false);
         if (error != ERR_OK)
-            target_done(append, i, redis_answer_error(error));
+            refuse_push(commands, &push, error);
     }
     if (--append->request.op == 0)
         redis_commands_refuse(commands, &append->request);

@@ -1,10 +1,16 @@
-/* An append: one push.lua for each of its targets. On the lane's thread. */
+/* Appends: push.lua for each of their targets, and one call for many targets that come together. On
+ * the lane's thread. */
 #ifndef HERALD_STORE_REDIS_PUSH_H
 #define HERALD_STORE_REDIS_PUSH_H
 
 #include "gateway/stores/redis/redis_commands.h"
 
-/* on_done runs when the last target has its answer, never inside this call. */
+/* Sends its targets, or gathers them: redis_push_flush is due before anything else is sent, and
+ * when no more requests come. on_done runs when the last target has its answer, never inside this
+ * call. */
 void redis_push_run(struct redis_commands *commands, struct store_append *append);
+
+/* Sends what was gathered; on_done never runs inside this call. */
+void redis_push_flush(struct redis_commands *commands);
 
 #endif

@@ -40,7 +40,7 @@ if KEYS[6] then
 end
 
 is_push, own_key = true, key
-local is_lost = settle(known_head, known_epoch, fresh_epoch)
+local is_lost = settle(known_head, known_epoch, struct.unpack('c8', ARGV[2], 57))
 local expired, pushed_out, replaced = find_expired(), 0, 0
 if flags % HAS_KEYS > 0 and not devices then
     load_devices()

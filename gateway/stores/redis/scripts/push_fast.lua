@@ -2,7 +2,8 @@
 -- no collapse key, an inbox that expires in the order of its numbers. What is not decided here goes on
 -- to push.lua. It stands before the functions of inbox.lua and common.lua and makes none itself, because
 -- Lua makes those anew for each call; and what it is told and answers is one text each, because each
--- argument and each part of an answer costs Redis about a per cent of all this.
+-- argument and each part of an answer costs Redis about a per cent of all this. In a batch it is called
+-- for one push after the other (batch_open.lua).
 -- KEYS  5 channel  6 idempotency key, if any
 -- ARGV  1 data  2 what else a push needs, packed: time to live in ms, known head, the position that the
 --       node knows, most entries, most bytes, most bytes of data inside the message, known epoch or
@@ -15,8 +16,8 @@
 --          was replaced or 0, 1 for a repeat or 2 for another push with that key
 local FEW_WAIT = 8
 local data = ARGV[1]
-local ttl, known_head, covered, max_count, max_bytes, max_inside, known_epoch, fresh_epoch =
-    struct.unpack('<ddddddc8c8', ARGV[2])
+local ttl, known_head, covered, max_count, max_bytes, max_inside, known_epoch =
+    struct.unpack('<ddddddc8', ARGV[2])
 local number, expires = head + 1, now + ttl
 
 if is_known and flags == 0 and day == today and #data <= max_inside and (ARGV[3] or '') == ''
@@ -29,15 +30,19 @@ if is_known and flags == 0 and day == today and #data <= max_inside and (ARGV[3]
     if (is_all_covered or count == 0 or (count < (is_covered and FEW_WAIT or max_count)
             and count < max_count and bytes + #data <= max_bytes))
         and not (KEYS[6] and redis.call('GET', KEYS[6])) then
-        local number_text, now_text, expires_text =
+        local number_text, now_text, expires_text, acked_text =
             string.format('%d', number), string.format('%d', now), string.format('%d', expires)
         redis.call('HSET', inbox, number_text, expires_text .. ':' .. now_text .. ':0:' .. data)
         if has_numbers then
             redis.call('ZADD', KEYS[3], number_text, number_text)
         end
         if is_all_covered then
-            for at = low, count > 0 and head or 0 do
-                redis.call('HDEL', inbox, string.format('%d', at))
+            acked_text = string.format('%d', head)
+            if count > 0 then
+                for at = low, head - 1 do
+                    redis.call('HDEL', inbox, string.format('%d', at))
+                end
+                redis.call('HDEL', inbox, acked_text)
             end
             acked, count, bytes = head, 0, 0
         end
@@ -45,7 +50,8 @@ if is_known and flags == 0 and day == today and #data <= max_inside and (ARGV[3]
             low, due = number, NEVER
         end
         head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
-        local must_move = expires >= (math.floor(top / 2 ^ slack) + 1) * 2 ^ slack
+        local step = 2 ^ slack
+        local must_move = expires >= top - top % step + step
         if must_move then
             local _, exponent = math.frexp(ttl / 16)
             slack = math.max(0, math.min(21, exponent - 1)) -- 35 minutes at most
@@ -66,10 +72,12 @@ if is_known and flags == 0 and day == today and #data <= max_inside and (ARGV[3]
         end
         -- M: the notification itself, see push.lua. It is the last thing that a script does.
         local nodes = redis.pcall('SPUBLISH', KEYS[5], 'M:' .. epoch .. ':' .. number_text .. ':'
-            .. now_text .. ':' .. expires_text .. ':' .. string.format('%d', acked) .. ':0:0:' .. data)
+            .. now_text .. ':' .. expires_text .. ':' .. (acked_text or string.format('%d', acked))
+            .. ':0:0:' .. data)
         if type(nodes) == 'table' then
             return { number, epoch, now, expires, nodes.err }
         end
-        return number_text .. ':' .. now_text .. ':' .. string.format('%d:', nodes) .. epoch
+        return number_text .. ':' .. now_text .. ':' .. (nodes == 1 and '1' or string.format('%d', nodes))
+            .. ':' .. epoch
     end
 end

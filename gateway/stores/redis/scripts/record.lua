@@ -1,4 +1,4 @@
--- Stands first in every script: the clock, and the user's record.
+-- Stands in every script after clock.lua: the time, and the user's record.
 --
 -- KEYS  1  inbox:   number -> "EXPIRES:TIME:LENGTH:", collapse key (LENGTH bytes), data
 --                   c!KEY -> the number of the entry with that collapse key
@@ -33,7 +33,6 @@ local VERSION, LAYOUT, HAS_KEYS = 2, '<I1c8dddddI4I3I2I1', 16
 local MARKS_AT, HAS_NUMBERS, HAS_TIMES, HAS_EDGE, MARKS = 60, 1, 2, 4, 8
 local LAYOUT_MARKED = LAYOUT .. 'B'
 
-local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local today = math.floor(now / 86400000)
 
