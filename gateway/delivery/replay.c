@@ -213,15 +213,16 @@ void replay_drained(struct session *session)
         want_page(session);
 }
 
-/* What the pages under way show may be withdrawn by now. */
-static void look_back_after_pages(struct client *client)
+/* What the pages under way do not show was not kept either, and what they show may be withdrawn by
+ * now: another page is read after them. */
+static void reread_after_pages(struct client *client)
 {
     LIST_FOR_EACH(link, &client->sessions)
     {
         struct reader *reader = &CONTAINER_OF(link, struct session, link)->reader;
         if (reader->state != READER_READING)
             continue;
-        reader->must_look_back = true;
+        reader->must_look_back |= client->kept->has_lost_withdrawn;
         reader->must_reread = true;
     }
 }
@@ -233,9 +234,8 @@ void replay_keep(struct client *client, struct inbox_event event)
     uint32_t max_bytes = (uint32_t)client->worker->node->options->session_max_bytes;
     if (channel_offer(client->kept, event, max_bytes) == ERR_OK)
         return;
-    channel_shed(client->kept); /* the numbers will show the hole, and a page fills it */
-    if (client->kept->has_lost_withdrawn)
-        look_back_after_pages(client);
+    channel_shed(client->kept);
+    reread_after_pages(client);
 }
 
 void replay_drop_kept(struct client *client)

@@ -189,6 +189,24 @@ Test(replay, reads_again_what_there_was_no_room_to_keep)
     cr_expect_eq(n_pages(), 3);
 }
 
+Test(replay, reads_again_at_once_when_a_page_brings_nothing_and_nothing_was_kept)
+{
+    enum { NOTES = 3, LEN = 600 };
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    slow_subscriber_push("u", 0, LEN, 60);
+    store_double_hold(STORE_OP_PAGE);
+    miss("u", MISSED_NOTIFICATIONS);
+    fixture.options.session_max_bytes = LEN;
+    for (unsigned i = 1; i < NOTES; i++)
+        slow_subscriber_push("u", i, LEN, 60);
+    fixture.options.session_max_bytes = 262144;
+    store_double_release(STORE_OP_PAGE);
+    node_fixture_turn();
+    cr_expect_eq(state_of(&subscriber), READER_LIVE);
+    cr_expect_eq(n_pages(), 3);
+    slow_subscriber_expect_all(&subscriber, NOTES);
+}
+
 Test(replay, reads_another_page_when_there_is_a_hole_in_the_numbers)
 {
     subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
