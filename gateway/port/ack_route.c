@@ -135,6 +135,14 @@ static bool identify_ack_user(struct http_conn *http_conn, struct ack_work *work
     return true;
 }
 
+/* The peer has sent all that it has to send, and may read the answer. */
+static void wait_for_answer(struct http_conn *http_conn)
+{
+    (void)http_conn;
+}
+
+static const struct http_request_ops ack_ops = {.on_half_closed = wait_for_answer};
+
 void ack_route_serve(struct http_conn *http_conn)
 {
     if (!http_conn_take_turn(http_conn)) {
@@ -161,6 +169,7 @@ void ack_route_serve(struct http_conn *http_conn)
     }
     struct node *node = http_conn_node(http_conn);
     http_conn_count_work(http_conn, WORKER_ASK_US);
+    http_conn_own(http_conn, &ack_ops, work);
     http_conn_pin(http_conn);
     http_conn_await(http_conn);
     work->http_conn = http_conn;

@@ -42,7 +42,7 @@ void port_client_stop(void)
         close(sockets[--n_sockets]);
 }
 
-int port_client_send(const char *request)
+static int send_request(const char *request, bool is_last)
 {
     int ends[2];
     size_t len = strlen(request);
@@ -54,8 +54,15 @@ int port_client_send(const char *request)
                                worker_now_ms(fixture.worker) + 10000, &http_conns),
                  ERR_OK);
     cr_assert_eq(send(ends[1], request, len, MSG_NOSIGNAL), (ssize_t)len);
+    if (is_last)
+        cr_assert_eq(shutdown(ends[1], SHUT_WR), 0);
     node_fixture_turn();
     return ends[1];
+}
+
+int port_client_send(const char *request)
+{
+    return send_request(request, false);
 }
 
 const char *port_client_read(int fd)
@@ -69,4 +76,9 @@ const char *port_client_read(int fd)
 const char *port_client_ask(const char *request)
 {
     return port_client_read(port_client_send(request));
+}
+
+const char *port_client_ask_last(const char *request)
+{
+    return port_client_read(send_request(request, true));
 }

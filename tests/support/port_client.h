@@ -24,5 +24,7 @@ const char *port_client_read(int fd);
 
 /* The answer to a request: port_client_send and port_client_read. */
 const char *port_client_ask(const char *request);
+/* The same for a client that ends its side of the connection after the request. */
+const char *port_client_ask_last(const char *request);
 
 #endif

@@ -103,6 +103,18 @@ Test(ack_route, asks_the_store_when_no_stream_of_the_position_is_open)
     expect_ack("userId=berta&id=zzzzzzzz-1", 409, "no such notification was sent to this user");
 }
 
+Test(ack_route, answers_a_client_that_has_ended_its_side_after_the_request)
+{
+    int stream = open_stream("userId=anna&ack=explicit");
+    node_fixture_push("anna", "\"hello\"", 60);
+    read_epoch(stream);
+    char request[300];
+    snprintf(request, sizeof request, "POST /ack?%s HTTP/1.1\r\n" PORT_CLIENT_HOST "\r\n",
+             with_id("userId=berta", 1));
+    const char *answer = port_client_ask_last(request);
+    cr_expect_eq(strncmp(answer, "HTTP/1.1 409 ", 13), 0, "%s", answer);
+}
+
 Test(ack_route, refuses_a_query_that_names_no_notification)
 {
     expect_ack("userId=anna", 400, "\"field\":\"id\"");
