@@ -69,6 +69,7 @@ static void set_up_port(struct admin *admin, const struct options *options, stru
     struct http_port *port = &admin->door.port;
     http_port_init(port, node);
     port->on_request = door_on_request;
+    port->is_open_path = guard_is_health;
     port->max_sockets = MAX_CONNECTIONS;
     port->n_sockets = &admin->n_sockets;
     port->is_ending = &admin->service->is_stopping;

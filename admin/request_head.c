@@ -31,7 +31,8 @@ static struct span request_path(const struct request *request)
     return http_part_span(request->head_bytes, request->head->path);
 }
 
-/* The authority of an absolute target stands for Host (RFC 9112, 3.2.2). */
+/* The authority of an absolute target stands for Host (RFC 9112, 3.2.2). A Host that is malformed,
+ * which only an open path may have, counts as none. */
 static void note_head(const struct request *request, struct guard_head *ret_head)
 {
     const struct http_head *head = request->head;
@@ -40,10 +41,8 @@ static void note_head(const struct request *request, struct guard_head *ret_head
     for (unsigned i = 0; i < head->n_fields; i++)
         guard_note(ret_head, http_part_span(bytes, head->fields[i].name),
                    http_part_span(bytes, head->fields[i].value));
-    if (head->host.len == 0)
-        return;
     ret_head->host = http_part_span(bytes, head->host);
-    ret_head->n_host += ret_head->n_host == 0;
+    ret_head->n_host = head->host.len > 0;
 }
 
 static const char *why_other_media(const struct guard_head *head)

@@ -174,6 +174,7 @@ static enum err make_port(struct node *node)
         return ERR_NO_MEMORY;
     http_port_init(port, node);
     port->on_request = port_routes_serve;
+    port->is_open_path = port_routes_is_open;
     port->max_sockets = node->max_connections + HEAD_SOCKETS;
     port->n_sockets = &node->n_sockets;
     port->is_ending = &node->is_draining;

@@ -132,9 +132,9 @@ bool http_conn_is_answered(const struct http_conn *http_conn);
 /* Gives the socket and the peer to the caller. Only a pin still keeps the HTTP connection. */
 struct transport_socket http_conn_release(struct http_conn *http_conn, struct peer **ret_peer);
 
-/* Before the answer: the connection goes on after it, unless the request says otherwise (HTTP/1.0,
- * Connection: close), the node drains, or the end of the request's body cannot be known. A short
- * body is skipped. */
+/* Before the answer: the connection goes on after it, unless the request says otherwise
+ * (Connection: close, or HTTP/1.0 without Connection: keep-alive), the node drains, or the end of
+ * the request's body cannot be known. A short body is skipped. */
 void http_conn_keep(struct http_conn *http_conn);
 /* Before the answer: pages of the request's Origin, if it has one, may read it (CORS). */
 void http_conn_let_read(struct http_conn *http_conn);

@@ -90,22 +90,32 @@ static bool has_end_of_body(struct http_conn *http_conn, const char *bytes)
     return http_conn->body_len == 0 || head->n_known[HTTP_EXPECT] == 0;
 }
 
+/* HTTP/1.0 ends a connection with its answer, and some of its clients ask for more (RFC 9112,
+ * C.2.2).
+ */
+static bool wants_more(const struct http_head *head, const char *bytes)
+{
+    if (head->n_known[HTTP_CONNECTION] == 0)
+        return !head->is_1_0;
+    return !http_head_has_token(head, bytes, "Connection", "close") &&
+           (!head->is_1_0 || http_head_has_token(head, bytes, "Connection", "keep-alive"));
+}
+
 static bool can_be_kept(struct http_conn *http_conn)
 {
     const struct http_head *head = &http_conn->head;
     const char *bytes = http_conn_bytes(http_conn).bytes;
-    return http_conn->may_be_kept && !http_conn->is_late && !head->is_1_0 &&
-           !atomic_load(http_conn_own_port(http_conn)->is_ending) &&
-           (head->n_known[HTTP_CONNECTION] == 0 ||
-            !http_head_has_token(head, bytes, "Connection", "close")) &&
+    return http_conn->may_be_kept && !http_conn->is_late &&
+           !atomic_load(http_conn_own_port(http_conn)->is_ending) && wants_more(head, bytes) &&
            has_end_of_body(http_conn, bytes) &&
            (!http_conn->is_half_closed || http_conn_has_more_here(http_conn));
 }
 
-static struct http_terms answer_terms(struct http_conn *http_conn)
+/* has_end: the peer will know where the answer ends. */
+static struct http_terms answer_terms(struct http_conn *http_conn, bool has_end)
 {
     struct http_terms terms = {.date = worker_date(http_conn_worker(http_conn))};
-    http_conn->is_kept = can_be_kept(http_conn);
+    http_conn->is_kept = has_end && can_be_kept(http_conn);
     if (http_conn->is_kept)
         terms.keep_s =
             (unsigned)(atomic_load(&http_conn_limits(http_conn)->idle_timeout_ms) / 1000);
@@ -118,7 +128,7 @@ void http_conn_answer(struct http_conn *http_conn, unsigned status, const char *
                       const char *headers, struct span body)
 {
     struct buf answer;
-    struct http_terms terms = answer_terms(http_conn);
+    struct http_terms terms = answer_terms(http_conn, true);
     buf_init(&answer, body.len + HTTP_HEAD_MAX_BYTES + 1024);
     enum err error = http_answer(&answer, status, content_type, headers, &terms, body);
     send_answer(http_conn, &answer, error);
@@ -138,10 +148,11 @@ void http_conn_begin_answer(struct http_conn *http_conn, unsigned status, const 
                             const char *headers, int64_t len)
 {
     struct buf answer;
-    struct http_terms terms = answer_terms(http_conn);
+    bool is_to_end = len < 0 && http_conn->head.is_1_0;
+    struct http_terms terms = answer_terms(http_conn, !is_to_end);
     http_conn->is_answering = true;
-    http_conn->is_chunked = len < 0 && !http_conn->head.is_1_0;
-    if (len < 0 && !http_conn->is_chunked)
+    http_conn->is_chunked = len < 0 && !is_to_end;
+    if (is_to_end)
         len = HTTP_ANSWER_TO_END;
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 1024);
     if (http_answer_head(&answer, status, content_type, headers, &terms, len) != ERR_OK ||
@@ -252,7 +263,7 @@ void http_conn_problem(struct http_conn *http_conn, enum err error, const char *
                        const char *field, const char *allow)
 {
     struct buf answer;
-    struct http_terms terms = answer_terms(http_conn);
+    struct http_terms terms = answer_terms(http_conn, true);
     buf_init(&answer, HTTP_HEAD_MAX_BYTES + 4096);
     uint64_t request_id = worker_random(http_conn_worker(http_conn));
     log_refusal(error, detail, request_id);

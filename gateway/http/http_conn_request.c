@@ -22,6 +22,7 @@ void http_conn_expect_head(struct http_conn *http_conn)
         buf_init(&http_conn->bytes, max_bytes + HTTP_CONN_AHEAD_MAX_BYTES);
     http_head_init(&http_conn->head, max_bytes, http_conn->all->fields,
                    max_bytes / HTTP_HEAD_FIELD_BYTES);
+    http_conn->head.is_open_path = http_conn_port(http_conn)->is_open_path;
 }
 
 static void try_body(struct http_conn *http_conn)
@@ -112,6 +113,23 @@ static void forget_request(struct http_conn *http_conn)
     peer_next(http_conn->peer);
 }
 
+/* Some clients send an empty line after a body. It is not the begin of a request (RFC 9112, 2.2):
+ * the connection rests all the same. */
+static size_t empty_lines_len(struct span bytes)
+{
+    size_t at = 0;
+    while (bytes.len - at >= 2 && bytes.bytes[at] == '\r' && bytes.bytes[at + 1] == '\n')
+        at += 2;
+    return at;
+}
+
+static void drop_empty_lines(struct buf *bytes)
+{
+    buf_consume(bytes, empty_lines_len(buf_span(bytes)));
+    if (bytes->len == 0)
+        buf_clear(bytes);
+}
+
 static bool has_room_to_read(const struct http_conn *http_conn)
 {
     return http_conn->bytes.max - http_conn->bytes.len >= TRANSPORT_ROOM_BYTES;
@@ -158,6 +176,8 @@ static void watch_for_head(struct http_conn *http_conn)
 static void begin_next_request(struct http_conn *http_conn)
 {
     forget_request(http_conn);
+    if (http_conn->n_skipped == 0)
+        drop_empty_lines(&http_conn->bytes);
     if (has_room_to_read(http_conn) && !http_conn->is_half_closed)
         conn_resume(&http_conn->conn);
     if (http_conn->bytes.len == 0 && http_conn->n_skipped == 0) {
@@ -234,15 +254,18 @@ static bool wake_from_rest(struct http_conn *http_conn)
 
 /* ---- bytes ---- */
 
-/* A body that is not read passes by, before or after the answer is written. false: no byte is left
- * of those that have come. */
-static bool skip_body(struct http_conn *http_conn, uint8_t **bytes, size_t *len)
+/* A body that is not read passes by, before or after the answer is written, and so do empty lines
+ * after a request. false: no byte is left of those that have come. */
+static bool skip_bytes(struct http_conn *http_conn, uint8_t **bytes, size_t *len)
 {
+    bool is_resting = http_conn->is_lingering;
     size_t skipped = http_conn->n_skipped < *len ? http_conn->n_skipped : *len;
     http_conn->n_skipped -= skipped;
+    if (http_conn->n_skipped == 0 && (skipped > 0 || is_resting))
+        skipped += empty_lines_len((struct span){(const char *)*bytes + skipped, *len - skipped});
     *bytes += skipped;
     *len -= skipped;
-    if (*len == 0 && http_conn->n_skipped == 0 && !http_conn->is_answered)
+    if (*len == 0 && http_conn->n_skipped == 0 && !is_resting && !http_conn->is_answered)
         rest_until_next(http_conn);
     return *len > 0;
 }
@@ -295,9 +318,8 @@ size_t http_conn_on_bytes(struct conn *conn, uint8_t *bytes, size_t len)
         }
         return 0;
     }
-    if (http_conn->is_lingering && !wake_from_rest(http_conn))
-        return len;
-    if (skip_body(http_conn, &bytes, &len))
+    if (skip_bytes(http_conn, &bytes, &len) &&
+        (!http_conn->is_lingering || wake_from_rest(http_conn)))
         take_request_bytes(http_conn, bytes, len);
     return n_taken;
 }

@@ -47,6 +47,7 @@ struct http_port {
     enum metric accept_errors;              /* owner */
     void (*count_refused)(unsigned status); /* owner: requests refused, by status */
     unsigned conn_kind;                     /* owner */
+    bool (*is_open_path)(struct span path); /* owner: whatever its Host says; NULL: none is */
     void (*log_malformed)(const char *detail); /* owner: of a head, a constant; NULL: not logged */
     bool awaits_bytes;   /* owner: accepts a TCP connection with its first bytes, or 1 s later */
     bool heads_give_way; /* owner: at a full port, heads that are not complete make room */

@@ -200,20 +200,27 @@ static const struct port_route {
 };
 
 /* NULL: there is none of that path. */
-static const struct port_route *find_route(struct http_conn *http_conn)
+static const struct port_route *find_route(struct span path)
 {
-    struct span path = http_conn_part(http_conn, http_conn_head(http_conn)->path);
-    bool has_demo = http_conn_node(http_conn)->options->demo;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         if (span_equal(path, span_of(routes[i].path)))
-            return routes[i].kind != ROUTE_DEMO || has_demo ? &routes[i] : NULL;
+            return &routes[i];
     }
     return NULL;
 }
 
+bool port_routes_is_open(struct span path)
+{
+    const struct port_route *route = find_route(path);
+    return route != NULL && route->kind == ROUTE_OPEN;
+}
+
 void port_routes_serve(struct http_conn *http_conn)
 {
-    const struct port_route *route = find_route(http_conn);
+    const struct port_route *route =
+        find_route(http_conn_part(http_conn, http_conn_head(http_conn)->path));
+    if (route != NULL && route->kind == ROUTE_DEMO && !http_conn_node(http_conn)->options->demo)
+        route = NULL;
     if ((route == NULL || route->kind != ROUTE_OPEN) && !is_allowed_request(http_conn))
         return;
     if (route != NULL)

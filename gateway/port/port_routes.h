@@ -8,4 +8,7 @@
 /* What the acceptors are started with (acceptor_new). On the HTTP connection's worker. */
 void port_routes_serve(struct http_conn *http_conn);
 
+/* The port's is_open_path: the routes of the node's health. */
+bool port_routes_is_open(struct span path);
+
 #endif

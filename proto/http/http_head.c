@@ -15,6 +15,7 @@ _Static_assert(HTTP_HEAD_MAX_BYTES <= UINT16_MAX, "offsets are 16 bits");
 
 enum state {
     IN_METHOD,
+    AT_EMPTY_LINE_FEED,
     AT_TARGET,
     IN_TARGET,
     IN_VERSION,
@@ -101,10 +102,15 @@ static void begin_part_after(struct http_head *head, enum state state)
     head->state = (uint8_t)state;
 }
 
+/* Empty lines in front of the request line are passed over (RFC 9112, 2.2). */
 static void on_method(struct http_head *head, char c)
 {
     if (http_is_token_char(c))
         return;
+    if (c == '\r' && head->at == head->start) {
+        head->state = AT_EMPTY_LINE_FEED;
+        return;
+    }
     head->method = part_here(head);
     if (c != ' ' || head->method.len == 0)
         mark_malformed(head, "the request line must begin with a method and one space");
@@ -183,10 +189,10 @@ static void on_version(struct http_head *head, const char *bytes, char c)
         head->state = AT_LINE_FEED;
 }
 
-static void on_line_feed(struct http_head *head, char c)
+static void on_line_feed(struct http_head *head, char c, enum state next)
 {
     if (c == '\n')
-        begin_part_after(head, AT_FIELD);
+        begin_part_after(head, next);
     else
         mark_malformed(head, "a CR must be followed by LF");
 }
@@ -289,6 +295,11 @@ static void check_length(struct http_head *head, const char *bytes)
         mark_malformed(head, "Content-Length and Transfer-Encoding exclude each other");
 }
 
+static bool takes_any_host(const struct http_head *head, const char *bytes)
+{
+    return head->is_open_path != NULL && head->is_open_path(http_part_span(bytes, head->path));
+}
+
 /* The host of an absolute target takes precedence over Host, which must be present all the same
  * (RFC 9112, 3.2). HTTP/1.0 has no Host, and a sender that uses Transfer-Encoding with it is faulty
  * (6.1). */
@@ -296,17 +307,18 @@ static void check_whole(struct http_head *head, const char *bytes)
 {
     struct span host = {bytes, 0};
     bool has_host = http_head_get(head, bytes, HTTP_HOST, &host);
+    bool is_host_valid = !has_host || authority_is_valid(host);
     if (!has_host && !head->is_1_0)
         mark_malformed(head, "Host is missing");
     else if (head->is_1_0 && head->n_known[HTTP_TRANSFER_ENCODING] > 0)
         mark_malformed(head, "HTTP/1.0 has no Transfer-Encoding");
     else if (head->n_known[HTTP_HOST] > 1)
         mark_malformed(head, "Host is given twice");
-    else if (has_host && !authority_is_valid(host))
+    else if (!is_host_valid && !takes_any_host(head, bytes))
         mark_malformed(head, "Host must be a host name or address and a port");
     else
         check_length(head, bytes);
-    if (head->state == IS_DONE && head->host.len == 0)
+    if (head->state == IS_DONE && head->host.len == 0 && is_host_valid)
         head->host = (struct http_part){(uint16_t)(host.bytes - bytes), (uint16_t)host.len};
 }
 
@@ -327,6 +339,9 @@ static void on_byte(struct http_head *head, const char *bytes, char c)
     case IN_METHOD:
         on_method(head, c);
         break;
+    case AT_EMPTY_LINE_FEED:
+        on_line_feed(head, c, IN_METHOD);
+        break;
     case AT_TARGET:
         on_target_begin(head, c);
         break;
@@ -337,7 +352,7 @@ static void on_byte(struct http_head *head, const char *bytes, char c)
         on_version(head, bytes, c);
         break;
     case AT_LINE_FEED:
-        on_line_feed(head, c);
+        on_line_feed(head, c, AT_FIELD);
         break;
     case AT_FIELD:
         on_field_begin(head, c);

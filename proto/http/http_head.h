@@ -1,7 +1,8 @@
 /* The head of an HTTP/1.1 request (RFC 9112, sections 2-5), strictly: CRLF only, no obs-fold, no
  * space before the colon, no NUL, token characters only in names, one Host; targets in origin-form,
- * and in absolute-form, which every server must take (3.2.2). HTTP/1.0, which some proxies speak,
- * is parsed in the same way, except that Host may be missing and the body needs a Content-Length.
+ * and in absolute-form, which every server must take (3.2.2). Empty lines in front of the request
+ * line are a part of the head, and mean nothing (2.2). HTTP/1.0, which some proxies speak, is
+ * parsed in the same way, except that Host may be missing and the body needs a Content-Length.
  *
  * Incremental: the caller keeps all bytes of the head in one growing buffer and calls
  * http_head_parse after each read; the parser remembers its position, so that each byte is read
@@ -64,6 +65,9 @@ struct http_head {
     struct http_part query;    /* the part after '?'; len 0 if none */
     struct http_part host;     /* of an absolute target; else the value of Host; len 0 if none */
     struct http_field *fields; /* the caller's room */
+    /* May be set after http_head_init: a path that is served whatever its Host says. There a Host
+     * that is malformed counts as none. NULL: there is no such path. */
+    bool (*is_open_path)(struct span path);
     uint16_t max_bytes;
     uint16_t max_fields;
     uint16_t at;                             /* parser: the offset of the next byte */

@@ -30,6 +30,45 @@ const silent = (port) => new Promise((resolve, reject) => {
 });
 
 module.exports = (test) => {
+    test('empty lines before a request are passed over, and after one the connection rests', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const raw = await t.raw(herald.adminPort);
+        const text = body('nobody');
+        const whole = head([...push(), `Content-Length: ${text.length}`]) + text;
+        for (const bytes of [`\r\n${whole}`, `\r\n\r\n${whole}`, `${whole}\r\n`, whole]) {
+            assert.equal((await raw.send(bytes).answer()).json.status, 'dropped', JSON.stringify(bytes));
+        }
+        raw.send(`\r\n${whole}\r\n${whole}\r\n`);
+        assert.equal((await raw.answer()).json.status, 'dropped');
+        assert.equal((await raw.answer()).json.status, 'dropped');
+        assert.equal((await exchange(herald.adminPort, `\n${whole}`)).status, 400);
+    });
+
+    test('a client of HTTP/1.0 that asks for it keeps its connection', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const raw = await t.raw(herald.adminPort);
+        const text = body('nobody');
+        const old = (line, ...more) => head([`${line} HTTP/1.0`, 'Host: localhost', ...more]);
+        for (const bytes of [old('GET /livez', 'Connection: keep-alive'), old('GET /stats', 'Connection: Keep-Alive'),
+            old('POST /push', 'Connection: keep-alive', 'Content-Type: application/json', `Content-Length: ${text.length}`) + text]) {
+            const answer = await raw.send(bytes).answer();
+            assert.equal(answer.status, 200);
+            assert.deepEqual([answer.headers.connection, answer.headers['keep-alive']], ['keep-alive', 'timeout=75']);
+        }
+        assert.equal((await raw.send(old('GET /livez')).answer()).headers.connection, 'close');
+        await raw.waitEnd();
+    });
+
+    /* The end of the answer is the end of the connection: its length is not known, and HTTP/1.0 has no chunks. */
+    test('an answer of unknown length ends a connection of HTTP/1.0', async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const text = `${body('nobody')}\n`;
+        const answer = await exchange(herald.adminPort, head(['POST /push HTTP/1.0', 'Host: localhost', 'Connection: keep-alive',
+            'Content-Type: application/x-ndjson', `Content-Length: ${text.length}`]) + text);
+        assert.deepEqual([answer.status, answer.headers.connection, answer.headers['transfer-encoding']], [200, 'close', undefined]);
+        assert.equal(JSON.parse(answer.text).status, 'dropped');
+    });
+
     for (const [what, bytes] of Object.entries(malformed)) {
         test(`the admin port refuses ${what} with 400 and closes the connection`, async (t) => {
             const herald = await t.sharedHerald('plain', { store: 'memory' });

@@ -164,7 +164,7 @@ module.exports = (test) => {
             ['a bare LF behind the request line', 400, changed('HTTP/1.1\r\n', 'HTTP/1.1\n')],
             ['a bare LF behind a field', 400, changed('websocket\r\n', 'websocket\n')],
             ['a bare CR in a field', 400, handshake('/ws?userId=1', { lines: ['X-Thing: a\rb'] })],
-            ['an empty line first', 400, `\r\n${whole}`],
+            ['an empty line first that ends with a bare LF', 400, `\n${whole}`],
             ['two Content-Lengths', 400, handshake('/ws?userId=1', { lines: ['Content-Length: 0', 'Content-Length: 0'] })],
             ['Content-Length and Transfer-Encoding', 400, handshake('/ws?userId=1', { lines: ['Content-Length: 0', 'Transfer-Encoding: chunked'] })],
             ['authority-form', 400, line('127.0.0.1:80')],

@@ -22,7 +22,7 @@ module.exports = (test) => {
         const ack = await exchange(herald.port,
             head([`POST /ack?userId=old&id=${id} HTTP/1.0`, 'Host: localhost', 'Connection: keep-alive', 'Content-Length: 0']));
         assert.equal(ack.status, 204);
-        assert.equal(ack.headers.connection, 'close');
+        assert.equal(ack.headers.connection, 'keep-alive');
         await waitUntil('the acknowledgement', async () => (await herald.user('old')).pending === 0);
     });
 
@@ -50,6 +50,13 @@ module.exports = (test) => {
             }
             const ready = await exchange(port, head(['GET /readyz HTTP/1.0']));
             assert.deepEqual([ready.status, ready.text], [200, '{"status":"ready"}']);
+            for (const malformed of ['', 'a b', '[::1', 'a:70000', 'http://a/']) {
+                const asked = (target) => exchange(port, head([`GET ${target} HTTP/1.1`, `Host: ${malformed}`, 'Connection: close']));
+                assert.equal((await asked('/livez')).status, 200, malformed);
+                assert.equal((await asked('/readyz')).status, 200, malformed);
+                assert.equal((await asked('/stats')).status, 400, malformed);
+            }
+            assert.equal((await exchange(port, head(['GET /livez HTTP/1.1', 'Host: a', 'Host: a']))).status, 400);
         }
         assertProblem(await exchange(herald.port, head(['POST /readyz HTTP/1.1', 'Host: a'])), 405);
     });

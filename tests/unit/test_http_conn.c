@@ -90,7 +90,7 @@ Test(http_conn, goes_on_until_the_peer_wants_no_more)
 Test(http_conn, ends_where_it_is_not_clear_where_the_next_request_begins)
 {
     static const char *const requests[PEERS] = {
-        "GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "GET /livez HTTP/1.0\r\n\r\n",
         LIVEZ "Transfer-Encoding: chunked\r\n\r\n",
         LIVEZ "Content-Length: 8193\r\n\r\n",
         LIVEZ "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
@@ -99,6 +99,37 @@ Test(http_conn, ends_where_it_is_not_clear_where_the_next_request_begins)
         arrive(i);
         cr_expect_not(goes_on_after(i, requests[i]), "%s", requests[i]);
     }
+}
+
+/* RFC 9112, C.2.2. */
+Test(http_conn, of_an_older_version_goes_on_if_it_asks_for_that)
+{
+    arrive(0);
+    for (int i = 0; i < 3; i++)
+        cr_assert(goes_on_after(0, "GET /livez HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+    cr_expect_not(goes_on_after(0, "GET /livez HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n"));
+}
+
+/* RFC 9112, 2.2. */
+Test(http_conn, rests_though_an_empty_line_follows_a_request)
+{
+    static const char *const requests[PEERS] = {
+        LIVEZ "\r\n\r\n",
+        LIVEZ "Content-Length: 5\r\n\r\nhello\r\n",
+        LIVEZ "Content-Length: 5\r\n\r\nhello\r\n\r\n\r\n",
+        LIVEZ "\r\n",
+    };
+    for (int i = 0; i < PEERS; i++) {
+        arrive(i);
+        cr_assert(goes_on_after(i, requests[i]));
+    }
+    say(3, "\r\n");
+    reactor_turn(worker->reactor, 0);
+    cr_expect_eq(all.n_lingering, PEERS, "they rest");
+    show_clock();
+    wait_s(30); /* longer than a head may take */
+    for (int i = 0; i < PEERS; i++)
+        cr_expect(goes_on_after(i, "\r\n" LIVEZ "\r\n"));
 }
 
 Test(http_conn, of_a_node_that_is_leaving_is_not_kept)

@@ -144,11 +144,6 @@ Test(http_head, takes_any_token_for_a_method)
     BAD("\x16\x03\x01\x02"); /* TLS on the plain port */
 }
 
-Test(http_head, takes_no_empty_line_before_the_request)
-{
-    BAD("\r\n" BEGIN "\r\n");
-}
-
 Test(http_head, takes_single_spaces_only_in_the_request_line)
 {
     BAD("GET  /a HTTP/1.1\r\n" HOST "\r\n");
@@ -261,6 +256,63 @@ Test(http_head, gives_values_without_the_white_space_around_them)
     cr_assert(field_is(&head, text, "B", "z"));
     cr_assert(field_is(&head, text, "C", ""));
     cr_assert(field_is(&head, text, "D", ""));
+}
+
+/* RFC 9112, 2.2: in front of the request line, and nowhere else. */
+Test(http_head, passes_over_empty_lines_in_front_of_the_request_line)
+{
+    static const char text[] = "\r\n\r\n" BEGIN "\r\nbehind";
+    struct http_head head;
+    cr_assert_eq(parse(&head, SPAN_LITERAL(text)), HTTP_HEAD_DONE);
+    cr_expect_eq(head.len, sizeof text - sizeof "behind");
+    cr_expect(part_is(text, head.method, "GET"));
+    cr_expect(part_is(text, head.host, "example.com"));
+    BAD("\n" BEGIN "\r\n");
+    BAD("\r" BEGIN "\r\n");
+    BAD("\r\r\n" BEGIN "\r\n");
+    BAD(" \r\n" BEGIN "\r\n");
+    BAD("GET\r\n /a HTTP/1.1\r\n" HOST "\r\n");
+}
+
+Test(http_head, counts_empty_lines_among_the_bytes_of_a_head)
+{
+    static char text[HTTP_HEAD_USUAL_BYTES];
+    for (size_t i = 0; i < sizeof text; i += 2)
+        memcpy(text + i, "\r\n", 2);
+    struct http_head head;
+    cr_expect_eq(parse(&head, (struct span){text, sizeof text - 2}), HTTP_HEAD_MORE);
+    cr_expect_eq(parse(&head, (struct span){text, sizeof text}), HTTP_HEAD_BAD);
+    cr_expect_eq(head.error, ERR_HEAD_TOO_LARGE);
+}
+
+static bool is_a(struct span path)
+{
+    return span_equal(path, SPAN_LITERAL("/a"));
+}
+
+static enum http_head_result parse_open(struct http_head *head, const char *text)
+{
+    begin_head(head, false);
+    head->is_open_path = is_a;
+    return http_head_parse(head, text, strlen(text));
+}
+
+Test(http_head, takes_a_malformed_host_for_none_where_the_path_is_open)
+{
+    static const char *const hosts[] = {"", "a b", "user@example.com", "example.com/x", "a, b"};
+    struct http_head head;
+    char text[200];
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        snprintf(text, sizeof text, "GET /a?b HTTP/1.1\r\nHost: %s\r\n\r\n", hosts[i]);
+        cr_expect_eq(parse_open(&head, text), HTTP_HEAD_DONE, "%s", hosts[i]);
+        cr_expect_eq(head.host.len, 0, "%s", hosts[i]);
+        snprintf(text, sizeof text, "GET /b HTTP/1.1\r\nHost: %s\r\n\r\n", hosts[i]);
+        cr_expect_eq(parse_open(&head, text), HTTP_HEAD_BAD, "%s", hosts[i]);
+    }
+    cr_expect_eq(parse_open(&head, "GET /a HTTP/1.1\r\n\r\n"), HTTP_HEAD_BAD);
+    cr_expect_eq(parse_open(&head, "GET /a HTTP/1.1\r\n" HOST HOST "\r\n"), HTTP_HEAD_BAD);
+    cr_expect_eq(parse_open(&head, "GET /a HTTP/1.1\r\nHost: /\r\nContent-Length: x\r\n\r\n"),
+                 HTTP_HEAD_BAD);
 }
 
 /* RFC 9112, 3.2. */
