@@ -3,13 +3,14 @@
  *
  * The stop: open connections are still served, but with refusals and `Connection: close`, so that
  * no request is carried out whose answer might not be sent. This thread looks every few
- * milliseconds how far the workers are. */
+ * milliseconds how far the workers are, and whether it has to hurry: then it waits for nobody. */
 #include "admin/admin.h"
 
 #include "admin/door.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/http/acceptor.h"
 #include "gateway/http/acceptors.h"
 #include "gateway/http/certificates.h"
 #include "gateway/http/listeners.h"
@@ -31,7 +32,7 @@ enum {
     STOP_FLUSH_MS = 2000, /* for answers to be written, */
     STOP_LEAVE_MS = 1000, /* for the clients to close their connections, */
     STOP_QUIET_MS = 250,  /* and for those while nothing comes */
-    STOP_BODY_MS = 1000,  /* a body of many lines of which nothing comes for so long is cut off */
+    STOP_STILL_MS = 1000, /* a body or an answer that does not move for so long is cut off */
     STOP_LOOK_MS = 5,
 };
 
@@ -173,22 +174,32 @@ failed:
 
 /* ---- stop ---- */
 
+struct stop {
+    struct admin *admin;
+    int64_t begin_ms;
+    bool (*is_urgent)(void *owner); /* NULL: never */
+    void *owner;
+};
+
 /* What the workers have left to do. */
 struct stop_look {
     struct admin *admin;
     unsigned n_requests; /* that have begun */
-    unsigned n_running;  /* of these, complete ones, and bodies of many lines */
+    unsigned n_waited;   /* complete requests, bodies of many lines, and answers on their way */
     int64_t quiet_ms;    /* nothing has come or was answered for so long */
 };
 
+/* What does not move is cut off. A client that reads nothing would hold up the stop of the node. */
 static void look_at_home(struct worker *worker, void *argument)
 {
     struct stop_look *look = argument;
-    struct admin_worker *home = look->admin->door.homes[worker->index];
+    struct door *door = &look->admin->door;
+    struct admin_worker *home = door->homes[worker->index];
     int64_t quiet_ms = worker_now_ms(worker) - home->active_ms;
-    door_cut_quiet_bodies(home, STOP_BODY_MS);
+    door_cut_quiet_bodies(home, STOP_STILL_MS);
+    look->n_waited += acceptor_drop_unread(door->port.acceptors[worker->index], STOP_STILL_MS);
+    look->n_waited += home->n_running;
     look->n_requests += home->n_requests;
-    look->n_running += !list_is_empty(&home->running);
     if (quiet_ms < look->quiet_ms)
         look->quiet_ms = quiet_ms;
 }
@@ -206,31 +217,46 @@ static void cut_bodies_of_home(struct worker *worker, void *argument)
     door_cut_quiet_bodies(admin->door.homes[worker->index], 0);
 }
 
+static void cut_bodies(struct admin *admin)
+{
+    worker_run_on_all(admin->service->node, cut_bodies_of_home, admin);
+}
+
 static void give_up_home(struct worker *worker, void *argument)
 {
     struct admin *admin = argument;
     door_give_up(admin->door.homes[worker->index]);
 }
 
-/* Waits until no request runs, at most `ms`. */
-static void wait_until_answered(struct admin *admin, int64_t ms)
+/* Once it hurries, it does so to the end. */
+static bool has_time(const struct stop *stop, int64_t end_ms)
+{
+    return (stop->is_urgent == NULL || !stop->is_urgent(stop->owner)) &&
+           clock_monotonic_ms() < end_ms;
+}
+
+/* Waits until no request runs and no answer is on its way, at most `ms`. false: that was too short.
+ */
+static bool wait_until_answered(const struct stop *stop, int64_t ms)
 {
     int64_t end_ms = clock_monotonic_ms() + ms;
-    while (look_at_all(admin).n_running > 0 && clock_monotonic_ms() < end_ms)
+    while (look_at_all(stop->admin).n_waited > 0) {
+        if (!has_time(stop, end_ms))
+            return false;
         usleep(STOP_LOOK_MS * 1000);
+    }
+    return true;
 }
 
 /* Waits until no connection is open, or the open ones have been silent for STOP_QUIET_MS, at most
  * until `end_ms`. A client between two requests sends the next one over the connection that it has,
  * and must get an answer that says `Connection: close`. */
-static void wait_until_closed(struct admin *admin, int64_t begin_ms)
+static void wait_until_closed(const struct stop *stop, int64_t end_ms)
 {
-    while (atomic_load(&admin->n_sockets) > 0) {
-        int64_t now_ms = clock_monotonic_ms();
-        struct stop_look look = look_at_all(admin);
-        bool is_quiet = look.n_requests == 0 && look.quiet_ms >= STOP_QUIET_MS &&
-                        now_ms - begin_ms >= STOP_QUIET_MS;
-        if (is_quiet || now_ms - begin_ms >= STOP_LEAVE_MS)
+    while (atomic_load(&stop->admin->n_sockets) > 0 && has_time(stop, end_ms)) {
+        struct stop_look look = look_at_all(stop->admin);
+        if (look.n_requests == 0 && look.quiet_ms >= STOP_QUIET_MS &&
+            clock_monotonic_ms() - stop->begin_ms >= STOP_QUIET_MS)
             break;
         usleep(STOP_LOOK_MS * 1000);
     }
@@ -246,20 +272,29 @@ static void end_listening(struct admin *admin)
         shutdown(listeners_fd(listeners, i), SHUT_RDWR);
 }
 
-void admin_stop(struct admin *admin)
+/* A socket that is closed with bytes unread resets the answer: a client whose body was cut off has
+ * a moment to read it. */
+static void refuse_bodies(const struct stop *stop)
+{
+    cut_bodies(stop->admin);
+    wait_until_answered(stop, STOP_FLUSH_MS);
+    wait_until_closed(stop, clock_monotonic_ms() + STOP_QUIET_MS);
+}
+
+void admin_stop(struct admin *admin, bool (*is_urgent)(void *owner), void *owner)
 {
     if (admin == NULL)
         return;
-    int64_t begin_ms = clock_monotonic_ms();
+    struct stop stop = {admin, clock_monotonic_ms(), is_urgent, owner};
     atomic_store(&admin->service->is_stopping, true);
     end_listening(admin);
     gateway_end_waits(admin->service->node);
-    wait_until_answered(admin, STOP_WAIT_MS);
+    wait_until_answered(&stop, STOP_WAIT_MS);
     worker_run_on_all(admin->service->node, give_up_home, admin);
-    wait_until_answered(admin, STOP_FLUSH_MS);
-    worker_run_on_all(admin->service->node, cut_bodies_of_home, admin);
-    wait_until_closed(admin, begin_ms);
-    wait_until_answered(admin, STOP_FLUSH_MS); /* of requests refused at the last moment */
+    if (!wait_until_answered(&stop, STOP_FLUSH_MS))
+        cut_bodies(admin);
+    wait_until_closed(&stop, stop.begin_ms + STOP_LEAVE_MS);
+    refuse_bodies(&stop);
     free_admin(admin);
 }
 

@@ -23,7 +23,9 @@ MUST_CHECK enum err admin_check(const struct options *options, char *why, size_t
  * certificate if `must`. A wrong one is logged, and the old one stays. One thread at a time. */
 void admin_reload(struct admin *admin, bool must);
 
-/* Answers every request that is under way, then ends. The gateway must still run. */
-void admin_stop(struct admin *admin);
+/* Answers every request that is under way, then ends. The gateway must still run. `is_urgent` is
+ * asked every few milliseconds, on this thread: once it says true, nothing is waited for any more.
+ * NULL: it is not asked. */
+void admin_stop(struct admin *admin, bool (*is_urgent)(void *owner), void *owner);
 
 #endif

@@ -13,7 +13,7 @@ enum err admin_worker_new(struct worker *worker, struct service *service,
     home->worker = worker;
     home->service = service_ref(service);
     home->id_state = worker_random(worker);
-    list_init(&home->running);
+    list_init(&home->requests);
     budget_purse_init(&home->purse, &service->budget);
     *ret_home = home;
     return ERR_OK;

@@ -23,8 +23,9 @@ struct admin_worker {
     struct budget_purse purse;
     struct library *library; /* the engine of all routes but POST /push */
     struct bridges *bridges;
-    struct list running;   /* requests that are complete and not answered */
-    unsigned n_requests;   /* that have begun and are not answered */
+    struct list requests;  /* that have begun and are not answered */
+    unsigned n_requests;   /* how many these are */
+    unsigned n_running;    /* of these, complete ones, and bodies of many lines */
     unsigned n_allocated;  /* with those that only the gateway has */
     struct request *spare; /* the memory of the next request, and the buffers of its body and */
     struct buf spare_body; /* its answer; kept while they are of the usual size */

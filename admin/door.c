@@ -298,8 +298,8 @@ void door_close_home(struct door *door, struct worker *worker)
     door->homes[worker->index] = NULL;
 }
 
-/* The connection ends with the answer, when it comes: the port is ending (http_port's is_ending).
- */
+/* The lines of many that are complete are answered; any other request is refused (run_route). The
+ * connection ends with the answer, when it comes: the port is ending (http_port's is_ending). */
 static void cut_body(struct request *request)
 {
     request->is_cut = true;
@@ -310,7 +310,7 @@ static void cut_body(struct request *request)
 void door_cut_quiet_bodies(struct admin_worker *home, int64_t quiet_ms)
 {
     int64_t since_ms = worker_now_ms(home->worker) - quiet_ms;
-    LIST_FOR_EACH_SAFE(link, &home->running)
+    LIST_FOR_EACH_SAFE(link, &home->requests)
     {
         struct request *request = CONTAINER_OF(link, struct request, link);
         if (!request->is_complete && request->state == REQUEST_READING &&
@@ -322,7 +322,7 @@ void door_cut_quiet_bodies(struct admin_worker *home, int64_t quiet_ms)
 void door_give_up(struct admin_worker *home)
 {
     home->has_given_up = true;
-    LIST_FOR_EACH_SAFE(link, &home->running)
+    LIST_FOR_EACH_SAFE(link, &home->requests)
     {
         struct request *request = CONTAINER_OF(link, struct request, link);
         if (request->is_complete)

@@ -28,8 +28,8 @@ MUST_CHECK enum err door_open_home(struct door *door, struct worker *worker,
 /* When the port is closed. */
 void door_close_home(struct door *door, struct worker *worker);
 
-/* For a stop. A body that its route takes and of which nothing has come for quiet_ms is cut off,
- * unless the route has paused it: its request is answered with what has come. */
+/* For a stop. A body of which nothing has come for quiet_ms is cut off, unless its route has paused
+ * it: the complete ones of many lines are answered, and any other request is refused. */
 void door_cut_quiet_bodies(struct admin_worker *home, int64_t quiet_ms);
 /* From now on no request waits for the gateway; those that do are overdue, and bodies that are
  * paused go on. */

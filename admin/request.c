@@ -63,6 +63,8 @@ struct request *request_new(struct admin_worker *home, const struct request_engi
     take_buffer(&home->spare_out, max_answer_bytes, &request->out.buf);
     timer_init(&request->deadline, on_deadline);
     list_init(&request->turn);
+    request->moved_ms = worker_now_ms(home->worker);
+    list_append(&home->requests, &request->link);
     home->n_allocated++;
     home->n_requests++;
     return request;
@@ -144,8 +146,7 @@ static void run_route(struct request *request)
 
 void request_mark_running(struct request *request)
 {
-    if (!request->is_running)
-        list_append(&request->home->running, &request->link);
+    request->home->n_running += !request->is_running;
     request->is_running = true;
 }
 
@@ -260,9 +261,9 @@ void request_end(struct request *request)
     request->conn = NULL;
     request->has_ended = true;
     cancel_deadline(request);
+    list_remove(&request->link);
     request->home->n_requests--;
-    if (request->is_running)
-        list_remove(&request->link);
+    request->home->n_running -= request->is_running;
     request->is_running = false;
     request_unref(request);
 }

@@ -44,13 +44,13 @@ struct request {
     enum request_state state;
     struct timer deadline;
     struct letter answered; /* on_done ran on another thread */
-    struct list link;       /* in home->running while is_running */
+    struct list link;       /* in home->requests, until has_ended */
     struct list turn;       /* while it waits for a bridge (admin/bridge) */
-    bool is_running;        /* complete, and not answered */
+    bool is_running;        /* a stop waits for its answer: complete, or a body of many lines */
     bool is_waiting;        /* on_answered will be called */
     bool is_late;           /* the deadline of a pause has passed */
     bool is_complete;       /* the body has ended */
-    int64_t moved_ms;       /* when a piece of the body came last; on worker_now_ms */
+    int64_t moved_ms;       /* when it began, or a piece of its body came; on worker_now_ms */
     bool is_cut;            /* by a stop, before its end */
     bool has_ended;         /* answered, or its client has gone: it is not counted any more */
     uint32_t wait_ms;       /* the gateway may take this long before the deadline's time begins */

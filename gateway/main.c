@@ -138,23 +138,6 @@ static void log_ignored_signal(int number)
         log_event(LOG_INFO, "SIGUSR2 is ignored: it has no meaning", LOG_INT("signal", number));
 }
 
-static void drain_sessions(struct node *node, const sigset_t *signals)
-{
-    uint32_t drain_ms = gateway_drain(node);
-    int64_t end_ms = clock_monotonic_ms() + drain_ms + GRACE_MS;
-    while (!gateway_is_drained(node) && clock_monotonic_ms() < end_ms) {
-        int number = wait_for_signal(signals, POLL_MS);
-        if (number == SIGTERM || number == SIGINT) {
-            log_event(LOG_WARN, "a second signal: stopping at once", LOG_INT("signal", number));
-            return;
-        }
-        log_ignored_signal(number);
-        if (number == SIGHUP)
-            log_event(LOG_WARN, "SIGHUP is ignored: Herald is draining, and reads nothing again",
-                      LOG_INT("signal", number));
-    }
-}
-
 static void serve_until_signal(struct configuration *configuration, struct node *node,
                                struct admin *admin, const sigset_t *signals)
 {
@@ -168,7 +151,50 @@ static void serve_until_signal(struct configuration *configuration, struct node 
         gateway_reload(node, number == SIGHUP);
         admin_reload(admin, number == SIGHUP);
     }
-    drain_sessions(node, signals);
+}
+
+/* ---- the stop ---- */
+
+struct stopping {
+    const sigset_t *signals;
+    bool is_urgent; /* a second signal has come */
+};
+
+/* Waits for one, and answers whether a second signal to stop has come by now. */
+static bool take_signal(struct stopping *stopping, int timeout_ms)
+{
+    int number = stopping->is_urgent ? 0 : wait_for_signal(stopping->signals, timeout_ms);
+    if (number == SIGTERM || number == SIGINT) {
+        log_event(LOG_WARN, "a second signal: stopping at once", LOG_INT("signal", number));
+        stopping->is_urgent = true;
+    }
+    log_ignored_signal(number);
+    if (number == SIGHUP)
+        log_event(LOG_WARN, "SIGHUP is ignored: Herald is draining, and reads nothing again",
+                  LOG_INT("signal", number));
+    return stopping->is_urgent;
+}
+
+static void drain_sessions(struct node *node, struct stopping *stopping)
+{
+    uint32_t drain_ms = gateway_drain(node);
+    int64_t end_ms = clock_monotonic_ms() + drain_ms + GRACE_MS;
+    while (!gateway_is_drained(node) && clock_monotonic_ms() < end_ms) {
+        if (take_signal(stopping, POLL_MS))
+            return;
+    }
+}
+
+static bool is_urgent(void *owner)
+{
+    return take_signal(owner, 0);
+}
+
+static void stop_serving(struct node *node, struct admin *admin, const sigset_t *signals)
+{
+    struct stopping stopping = {.signals = signals};
+    drain_sessions(node, &stopping);
+    admin_stop(admin, is_urgent, &stopping);
 }
 
 /* ---- the process ---- */
@@ -225,8 +251,8 @@ static int run_gateway(const struct options *options, int argc, char **argv,
     if (error != ERR_OK)
         goto stop_gateway;
     serve_until_signal(&configuration, node, admin, signals);
+    stop_serving(node, admin, signals);
     code = 0;
-    admin_stop(admin);
 stop_gateway:
     gateway_stop(node);
     free_later_options(&configuration);

@@ -313,6 +313,11 @@ void acceptor_take_last(struct acceptor *acceptor)
     stop_accepting(acceptor);
 }
 
+unsigned acceptor_drop_unread(struct acceptor *acceptor, int64_t quiet_ms)
+{
+    return http_conns_drop_unread(&acceptor->http_conns, quiet_ms);
+}
+
 void acceptor_close(struct acceptor *acceptor)
 {
     stop_accepting(acceptor);

@@ -20,6 +20,9 @@ MUST_CHECK enum err acceptor_open(struct acceptor *acceptor);
 /* Accepts what waits in the kernel, and then no more. */
 void acceptor_take_last(struct acceptor *acceptor);
 
+/* For a stop (http_conns_drop_unread). */
+unsigned acceptor_drop_unread(struct acceptor *acceptor, int64_t quiet_ms);
+
 /* Accepts no more, and closes connections whose request is not complete. */
 void acceptor_close(struct acceptor *acceptor);
 

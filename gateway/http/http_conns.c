@@ -218,6 +218,23 @@ void http_conns_drop_unfinished(struct http_conns *all)
     }
 }
 
+unsigned http_conns_drop_unread(struct http_conns *all, int64_t quiet_ms)
+{
+    unsigned n_unread = 0;
+    LIST_FOR_EACH_SAFE(link, &all->open)
+    {
+        struct http_conn *http_conn = CONTAINER_OF(link, struct http_conn, link);
+        int64_t moved_ms = conn_moved_ms(&http_conn->conn);
+        if (moved_ms == 0)
+            continue;
+        if (worker_now_ms(http_conn_worker(http_conn)) - moved_ms >= quiet_ms)
+            http_conn_close(http_conn);
+        else
+            n_unread++;
+    }
+    return n_unread;
+}
+
 void http_conns_drop_all(struct http_conns *all)
 {
     while (close_first(&all->heads) || close_first(&all->open) || close_first(&all->written) ||

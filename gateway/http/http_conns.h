@@ -35,4 +35,8 @@ bool http_conns_can_yield(const struct http_conns *all);
 void http_conns_drop_unfinished(struct http_conns *all);
 void http_conns_drop_all(struct http_conns *all);
 
+/* For a stop: closes those whose peer has read nothing for quiet_ms of what waits to be written to
+ * it. Returns how many others have something that waits. */
+unsigned http_conns_drop_unread(struct http_conns *all, int64_t quiet_ms);
+
 #endif

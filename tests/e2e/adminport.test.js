@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { assertProblem, exchange, parallel, range, rawConnect, sleep, waitUntil } = require('./harness');
+const { assertProblem, exchange, kernelBytes, parallel, range, rawConnect, sleep, waitUntil } = require('./harness');
 
 const memory = (t) => t.sharedHerald('admin port', { store: 'memory' });
 const head = (lines) => `${lines.join('\r\n')}\r\n\r\n`;
@@ -21,14 +21,6 @@ function pushOf(userId, ...more) {
 }
 
 const descriptors = (herald) => fs.readdirSync(`/proc/${herald.child.process.pid}/fd`).length;
-
-/* What the kernel holds of an answer that is not read: at the sender's socket and at the receiver's. */
-function kernelBytes(adminPort, clientPort) {
-    const hex = (port) => port.toString(16).toUpperCase().padStart(4, '0');
-    return fs.readFileSync('/proc/net/tcp', 'utf8').split('\n').map((line) => line.trim().split(/\s+/))
-        .filter((row) => row.length > 4 && [row[1], row[2]].every((end) => [hex(adminPort), hex(clientPort)].includes(end.split(':')[1])))
-        .flatMap((row) => row[4].split(':')).reduce((sum, bytes) => sum + parseInt(bytes, 16), 0);
-}
 
 const MALFORMED = [
     ['a space before a colon', head(['GET /stats HTTP/1.1', host, 'X-A : 1'])],

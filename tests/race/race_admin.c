@@ -121,7 +121,7 @@ int main(int argc, char **argv)
         admin_reload(admin, true);
     }
     int64_t begin_ms = clock_monotonic_ms();
-    admin_stop(admin);
+    admin_stop(admin, NULL, NULL);
     bool is_in_time = clock_monotonic_ms() - begin_ms < 15000;
     race_join();
     unlink(path);

@@ -53,7 +53,7 @@ static inline void twin_start(void)
 /* What the gateway answers after the admin API has stopped still finds the workers. */
 static inline void twin_stop(void)
 {
-    admin_stop(twin_admin);
+    admin_stop(twin_admin, NULL, NULL);
     twin_end();
     for (unsigned i = 0; i < TWIN_WORKERS; i++)
         worker_stop(twin_workers[i]);

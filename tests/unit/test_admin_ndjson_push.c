@@ -263,7 +263,7 @@ Test(admin_ndjson_push, refuses_a_key_for_all_of_them)
 
 static void *stop_in_thread(void *nothing)
 {
-    admin_stop(twin_admin);
+    admin_stop(twin_admin, NULL, NULL);
     twin_admin = NULL;
     return nothing;
 }

@@ -180,7 +180,7 @@ Test(admin_push, answers_the_pushes_that_wait_at_a_stop_with_202)
     client_post(fd, "/push", JSON, "", SPAN_LITERAL("{\"userId\":\"a\",\"data\":1,\"wait\":30}"));
     cr_assert_eq(twin_await_pushes(1), 1);
     int64_t begin_ms = clock_monotonic_ms();
-    admin_stop(twin_admin);
+    admin_stop(twin_admin, NULL, NULL);
     twin_admin = NULL;
     cr_expect_lt(clock_monotonic_ms() - begin_ms, 2000);
     cr_expect(twin.has_no_waits);

@@ -69,7 +69,8 @@ static void tear_down(void)
         request_end(request);
     cr_expect_eq(home->n_allocated, 0);
     cr_expect_eq(home->n_requests, 0);
-    cr_expect(list_is_empty(&home->running));
+    cr_expect(list_is_empty(&home->requests));
+    cr_expect_eq(home->n_running, 0);
     admin_worker_close(home);
     service_unref(service);
     node_fixture_stop();

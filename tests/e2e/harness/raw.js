@@ -2,6 +2,7 @@
 /* Sockets whose bytes the test writes itself: HTTP heads and WebSocket frames by hand. */
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const net = require('node:net');
 const { answerOf } = require('./answer');
 const { sleep, waitUntil } = require('./waiting');
@@ -156,6 +157,14 @@ async function exchange(port, bytes, timeoutMs) {
     }
 }
 
+/* What the kernel holds of an answer that is not read: at the sender's socket and at the receiver's. */
+function kernelBytes(adminPort, clientPort) {
+    const hex = (port) => port.toString(16).toUpperCase().padStart(4, '0');
+    return fs.readFileSync('/proc/net/tcp', 'utf8').split('\n').map((line) => line.trim().split(/\s+/))
+        .filter((row) => row.length > 4 && [row[1], row[2]].every((end) => [hex(adminPort), hex(clientPort)].includes(end.split(':')[1])))
+        .flatMap((row) => row[4].split(':')).reduce((sum, bytes) => sum + parseInt(bytes, 16), 0);
+}
+
 /* An open WebSocket whose frames the test writes itself. */
 async function rawWebSocket(herald, userId, more = '') {
     const raw = await herald.raw();
@@ -218,4 +227,4 @@ function decodeFrame(bytes) {
     };
 }
 
-module.exports = { Closed, OP, Raw, encodeFrame, exchange, handshake, rawConnect, rawWebSocket };
+module.exports = { Closed, OP, Raw, encodeFrame, exchange, handshake, kernelBytes, rawConnect, rawWebSocket };
