@@ -25,7 +25,7 @@ enum {
     HEAD_TIMEOUT_MS = 10000,
     /* 1000 of them may wait; with their bridges within OTHER_FILES of the limit of descriptors
      * (limits.c) */
-    MAX_CONNECTIONS = 1200,
+    MAX_CONNECTIONS = BUDGET_REQUESTS,
     SHARE_OF_ADDRESS = 1100, /* the others are for other addresses */
     HEAD_MAX_BYTES = 8192,
     STOP_WAIT_MS = 5000,  /* a stop waits at most this long for the gateway, */

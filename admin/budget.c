@@ -1,10 +1,12 @@
 #include "admin/budget.h"
 
-/* A purse takes and gives back at least this much at once. */
-enum { PURSE_STEP_BYTES = 256 << 10 };
+enum { STEP_MAX_BYTES = 256 << 10 };
 
-void budget_init(struct budget *budget)
+void budget_init(struct budget *budget, unsigned n_purses)
 {
+    size_t to_spare = BUDGET_SMALL_PART_BYTES - (size_t)BUDGET_REQUESTS * BUDGET_SMALL_BYTES;
+    size_t step_bytes = to_spare / ((size_t)2 * n_purses);
+    budget->step_bytes = step_bytes < STEP_MAX_BYTES ? step_bytes : STEP_MAX_BYTES;
     atomic_init(&budget->small_left, BUDGET_SMALL_PART_BYTES);
     atomic_init(&budget->large_left, BUDGET_LARGE_PART_BYTES);
 }
@@ -36,7 +38,8 @@ static bool take_small(struct budget_purse *purse, size_t bytes)
 {
     if (purse->left < bytes) {
         size_t missing = bytes - purse->left;
-        size_t step = missing < PURSE_STEP_BYTES ? PURSE_STEP_BYTES : missing;
+        size_t least = purse->budget->step_bytes;
+        size_t step = missing < least ? least : missing;
         if (!take_from(&purse->budget->small_left, step)) {
             step = missing; /* the last of the part */
             if (!take_from(&purse->budget->small_left, step))
@@ -50,12 +53,12 @@ static bool take_small(struct budget_purse *purse, size_t bytes)
 
 static void give_small(struct budget_purse *purse, size_t bytes)
 {
+    size_t step = purse->budget->step_bytes;
     purse->left += bytes;
-    if (purse->left < 2 * PURSE_STEP_BYTES)
+    if (purse->left < 2 * step)
         return;
-    atomic_fetch_add_explicit(&purse->budget->small_left, purse->left - PURSE_STEP_BYTES,
-                              memory_order_relaxed);
-    purse->left = PURSE_STEP_BYTES;
+    atomic_fetch_add_explicit(&purse->budget->small_left, purse->left - step, memory_order_relaxed);
+    purse->left = step;
 }
 
 static bool take_large(struct budget *budget, struct budget_account *account, bool is_shared,

@@ -4,7 +4,9 @@
  * are several keys. What is charged is what has arrived, never what was announced.
  *
  * Each worker charges small amounts to a purse of its own, which it fills from the shared part and
- * empties into it, so that a push touches no memory that other workers write.
+ * empties into it in steps, so that a push touches no memory that other workers write. The steps
+ * are as small as it takes for all purses together to keep no more than the first part has beyond
+ * BUDGET_REQUESTS small requests.
  *
  * Threads: a purse and what is charged through it belong to one thread; a budget and an account to
  * any. */
@@ -17,15 +19,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { BUDGET_SMALL_BYTES = 65536 };
-/* 1200 connections with 64 KiB each have room in the first part. */
+enum { BUDGET_SMALL_BYTES = 65536, BUDGET_REQUESTS = 1200 };
 #define BUDGET_SMALL_PART_BYTES ((size_t)80 << 20)
 #define BUDGET_LARGE_PART_BYTES ((size_t)176 << 20)
 
-/* What is left of both parts. */
 struct budget {
-    atomic_size_t small_left;
+    atomic_size_t small_left; /* what is left of both parts */
     atomic_size_t large_left;
+    size_t step_bytes; /* what a purse takes and gives back at once; it keeps less than two steps */
 };
 
 /* What the requests of one key have of the second part. */
@@ -44,7 +45,7 @@ struct budget_charge {
     size_t large_bytes;
 };
 
-void budget_init(struct budget *budget);
+void budget_init(struct budget *budget, unsigned n_purses); /* 1 at least */
 void budget_purse_init(struct budget_purse *purse, struct budget *budget);
 void budget_purse_fini(struct budget_purse *purse);
 

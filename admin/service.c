@@ -1,6 +1,7 @@
 #include "admin/service.h"
 
 #include "gateway/base/listen_address.h"
+#include "gateway/node/node.h"
 #include "proto/bytes/utf8.h"
 
 #include <stdlib.h>
@@ -41,7 +42,7 @@ enum err service_new(const struct options *options, const struct route_table *ro
     if (listen_address_parse(options->admin_listen, &address) == ERR_OK)
         service->rules.is_unix = address.is_unix;
     name_node(service->node_name);
-    budget_init(&service->budget);
+    budget_init(&service->budget, node->n_workers);
     *ret_service = service;
     return ERR_OK;
 }

@@ -10,7 +10,7 @@ static struct budget_account account, other_account;
 
 static void set_up(void)
 {
-    budget_init(&budget);
+    budget_init(&budget, 2);
     budget_purse_init(&purse, &budget);
     budget_purse_init(&other_purse, &budget);
 }
@@ -72,5 +72,30 @@ Test(admin_budget, gives_out_all_of_its_small_part_and_gets_it_back)
     cr_expect_leq(purse.left, (size_t)512 << 10, "a purse keeps little");
     budget_purse_fini(&purse);
     budget_purse_fini(&other_purse);
+    cr_expect_eq(atomic_load(&budget.small_left), BUDGET_SMALL_PART_BYTES);
+}
+
+/* What a purse keeps is taken from the room of other workers' requests. */
+Test(admin_budget, has_room_for_every_connection_however_many_workers_keep_a_purse)
+{
+    enum { PURSES = 256 };
+    static struct budget_purse purses[PURSES];
+    static struct budget_charge charges[BUDGET_REQUESTS];
+    budget_init(&budget, PURSES);
+    for (size_t i = 0; i < PURSES; i++) {
+        struct budget_charge rounds[8] = {0};
+        budget_purse_init(&purses[i], &budget);
+        for (size_t n = 0; n < 8; n++)
+            cr_assert(budget_take(&purses[i], &account, false, BUDGET_SMALL_BYTES, &rounds[n]));
+        for (size_t n = 0; n < 8; n++)
+            budget_give_back(&purses[i], &account, &rounds[n]);
+    }
+    for (size_t i = 0; i < BUDGET_REQUESTS; i++)
+        cr_assert(budget_take(&purses[0], &account, false, BUDGET_SMALL_BYTES, &charges[i]),
+                  "request %zu", i);
+    for (size_t i = 0; i < BUDGET_REQUESTS; i++)
+        budget_give_back(&purses[0], &account, &charges[i]);
+    for (size_t i = 0; i < PURSES; i++)
+        budget_purse_fini(&purses[i]);
     cr_expect_eq(atomic_load(&budget.small_left), BUDGET_SMALL_PART_BYTES);
 }
