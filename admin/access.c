@@ -1,7 +1,11 @@
 /* What a file said is a struct access_file: its keys, and the account of each. The newest is
- * replaced by a reload; each thread holds a reference to the one that it has seen last, and looks
- * at each request whether it still is the newest. So only the first request after a reload takes
- * the lock. Accounts outlive the files, because requests under way count in them. */
+ * replaced by a reload; each thread holds the one that it has seen last, and looks at each request
+ * whether it still is the newest. So only the first request after a reload takes the lock.
+ *
+ * A request under way counts in the account of its key, so it holds the file that it began with. A
+ * thread counts its own requests of a file in a place of its own, and takes the lock for the last
+ * one alone. A file that nobody holds is freed, and with it the accounts of keys that are in no
+ * other. */
 #include "admin/access.h"
 
 #include "gateway/base/clock.h"
@@ -19,64 +23,106 @@ struct access_entry {
     struct access_account *account;
 };
 
+/* What one thread holds of a file: its view, and its requests. Threads do not share a cache line.
+ */
+struct access_hold {
+    unsigned n;
+    char padding[60];
+};
+
 struct access_file {
-    atomic_uint refs; /* changed under the lock */
+    unsigned refs; /* under the lock: of `newest`, and of each thread that holds it */
     struct keys *keys;
+    struct access_hold *holds;     /* by the view's index */
     struct access_entry entries[]; /* of each key */
 };
 
 struct access {
     struct watched_file file; /* path empty: no keys; used by the reloading thread alone */
     int64_t max_per_second;
+    unsigned n_views;
     struct access_account keyless;
-    struct access_account *accounts; /* the reloading thread's */
-    pthread_mutex_t lock;            /* for `refs` of files, and for `newest` where it is changed */
+    pthread_mutex_t lock; /* for what follows, and `refs` of files */
+    struct access_account *accounts;
     _Atomic(struct access_file *) newest;
 };
 
-static void unref_file(struct access_file *file)
+/* Under the lock. */
+static void unref_account(struct access *access, struct access_account *account)
 {
-    if (file == NULL || atomic_fetch_sub(&file->refs, 1) != 1)
+    struct access_account **at = &access->accounts;
+    if (account == NULL || --account->n_files > 0)
         return;
+    while (*at != account)
+        at = &(*at)->next;
+    *at = account->next;
+    free(account);
+}
+
+/* Under the lock. */
+static void unref_file(struct access *access, struct access_file *file)
+{
+    if (--file->refs > 0)
+        return;
+    for (size_t i = 0; i < file->keys->n; i++)
+        unref_account(access, file->entries[i].account);
     free(file->keys);
+    free(file->holds);
     free(file);
 }
 
-/* The account of a key that was seen before, or a new one; NULL: out of memory. */
-static struct access_account *account_of(struct access *access, const struct key *key)
+/* Under the lock: the account of a key that is in another file, or a new one; NULL: out of memory.
+ */
+static struct access_account *ref_account(struct access *access, const struct key *key)
 {
-    for (struct access_account *at = access->accounts; at != NULL; at = at->next) {
-        if (memcmp(at->digest, key->digest, DIGEST_LEN) == 0)
-            return at;
+    struct access_account *account = access->accounts;
+    while (account != NULL && memcmp(account->digest, key->digest, DIGEST_LEN) != 0)
+        account = account->next;
+    if (account == NULL) {
+        account = calloc(1, sizeof *account);
+        if (account == NULL)
+            return NULL;
+        memcpy(account->digest, key->digest, DIGEST_LEN);
+        account->next = access->accounts;
+        access->accounts = account;
     }
-    struct access_account *account = calloc(1, sizeof *account);
-    if (account == NULL)
-        return NULL;
-    memcpy(account->digest, key->digest, DIGEST_LEN);
-    account->next = access->accounts;
-    access->accounts = account;
+    account->n_files++;
     return account;
+}
+
+static enum err find_accounts(struct access *access, struct access_file *file)
+{
+    enum err error = ERR_OK;
+    pthread_mutex_lock(&access->lock);
+    for (size_t i = 0; i < file->keys->n && error == ERR_OK; i++) {
+        file->entries[i].account = ref_account(access, &file->keys->keys[i]);
+        if (file->entries[i].account == NULL)
+            error = ERR_NO_MEMORY;
+    }
+    if (error != ERR_OK)
+        unref_file(access, file);
+    pthread_mutex_unlock(&access->lock);
+    return error;
 }
 
 /* Takes over the keys. */
 static enum err make_file(struct access *access, struct keys *keys, struct access_file **ret_file)
 {
-    struct access_file *file = malloc(sizeof *file + keys->n * sizeof file->entries[0]);
-    if (file == NULL) {
+    struct access_file *file = calloc(1, sizeof *file + keys->n * sizeof file->entries[0]);
+    struct access_hold *holds = calloc(access->n_views, sizeof holds[0]);
+    if (file == NULL || holds == NULL) {
         free(keys);
+        free(file);
+        free(holds);
         return ERR_NO_MEMORY;
     }
-    atomic_init(&file->refs, 1);
+    file->refs = 1;
     file->keys = keys;
-    for (size_t i = 0; i < keys->n; i++) {
-        file->entries[i].account = account_of(access, &keys->keys[i]);
-        if (file->entries[i].account == NULL) {
-            unref_file(file);
-            return ERR_NO_MEMORY;
-        }
-    }
-    *ret_file = file;
-    return ERR_OK;
+    file->holds = holds;
+    enum err error = find_accounts(access, file);
+    if (error == ERR_OK)
+        *ret_file = file;
+    return error;
 }
 
 static enum err read_file(struct access *access, struct access_file **ret_file, char *why,
@@ -107,8 +153,8 @@ static void warn_if_public(const struct access *access)
                   LOG_TEXT("path", access->file.path));
 }
 
-enum err access_open(const char *path, int64_t max_per_second, struct access **ret_access,
-                     char *why, size_t why_cap)
+enum err access_open(const char *path, int64_t max_per_second, unsigned n_views,
+                     struct access **ret_access, char *why, size_t why_cap)
 {
     char detail[600];
     if (path[0] == '\0' && max_per_second > 0) {
@@ -124,6 +170,7 @@ enum err access_open(const char *path, int64_t max_per_second, struct access **r
     }
     access->file.path = path;
     access->max_per_second = max_per_second;
+    access->n_views = n_views;
     if (path[0] != '\0') {
         struct access_file *file;
         enum err error = read_file(access, &file, detail, sizeof detail);
@@ -140,38 +187,65 @@ enum err access_open(const char *path, int64_t max_per_second, struct access **r
     return ERR_OK;
 }
 
+static struct access_file *newest_file(const struct access *access)
+{
+    return atomic_load_explicit(&access->newest, memory_order_acquire);
+}
+
+/* The keys are replaced by `file`. */
+static void take_file(struct access *access, struct access_file *file)
+{
+    pthread_mutex_lock(&access->lock);
+    struct access_file *before = newest_file(access);
+    atomic_store_explicit(&access->newest, file, memory_order_release);
+    if (before != NULL)
+        unref_file(access, before);
+    pthread_mutex_unlock(&access->lock);
+}
+
 void access_close(struct access *access)
 {
     if (access == NULL)
         return;
-    unref_file(atomic_load(&access->newest));
-    while (access->accounts != NULL) {
-        struct access_account *account = access->accounts;
-        access->accounts = account->next;
-        free(account);
-    }
+    take_file(access, NULL);
     pthread_mutex_destroy(&access->lock);
     free(access);
 }
 
+/* ---- what a thread has read ---- */
+
+struct access_file *access_hold(struct access_view *view)
+{
+    if (view->file != NULL)
+        view->file->holds[view->index].n++;
+    return view->file;
+}
+
+void access_release(struct access *access, const struct access_view *view, struct access_file *file)
+{
+    if (file == NULL || --file->holds[view->index].n > 0)
+        return;
+    pthread_mutex_lock(&access->lock);
+    unref_file(access, file);
+    pthread_mutex_unlock(&access->lock);
+}
+
 void access_view_fini(struct access *access, struct access_view *view)
 {
-    pthread_mutex_lock(&access->lock);
-    unref_file((struct access_file *)view->file);
-    pthread_mutex_unlock(&access->lock);
+    access_release(access, view, view->file);
     view->file = NULL;
 }
 
 static void look_again(struct access *access, struct access_view *view)
 {
-    if (atomic_load_explicit(&access->newest, memory_order_acquire) == view->file)
+    if (newest_file(access) == view->file)
         return;
     access_view_fini(access, view);
     pthread_mutex_lock(&access->lock);
-    struct access_file *file = atomic_load(&access->newest);
-    atomic_fetch_add(&file->refs, 1);
-    view->file = file;
+    view->file = newest_file(access);
+    view->file->refs++;
     pthread_mutex_unlock(&access->lock);
+    (void)access_hold(view);
 }
 
 /* At most the requests of one second may come in a burst. */
@@ -228,14 +302,10 @@ void access_reload(struct access *access, bool must)
                   LOG_TEXT("result", reread_name(REREAD_REFUSED)), LOG_TEXT("why", why));
         return;
     }
-    for (struct access_account *at = access->accounts; at != NULL; at = at->next)
-        atomic_store_explicit(&at->full_us, 0, memory_order_relaxed);
     size_t n_keys = file->keys->n;
-    pthread_mutex_lock(&access->lock);
-    struct access_file *before = atomic_load(&access->newest);
-    atomic_store_explicit(&access->newest, file, memory_order_release);
-    unref_file(before);
-    pthread_mutex_unlock(&access->lock);
+    for (size_t i = 0; i < n_keys; i++)
+        atomic_store_explicit(&file->entries[i].account->full_us, 0, memory_order_relaxed);
+    take_file(access, file);
     enum reread_result result =
         watched_file_take(&access->file) ? REREAD_REPLACED : REREAD_UNCHANGED;
     log_event(LOG_INFO, "admin keys read again", LOG_TEXT("result", reread_name(result)),

@@ -315,7 +315,7 @@ enum err admin_check(const struct options *options, char *why, size_t why_cap)
     if (error != ERR_OK)
         return error;
     tls_context_free(tls);
-    error = access_open(options->admin_keys, options->max_admin_requests_per_key, &access, why,
+    error = access_open(options->admin_keys, options->max_admin_requests_per_key, 1, &access, why,
                         why_cap);
     if (error == ERR_OK)
         access_close(access);

@@ -12,6 +12,7 @@ enum err admin_worker_new(struct worker *worker, struct service *service,
         return ERR_NO_MEMORY;
     home->worker = worker;
     home->service = service_ref(service);
+    home->view.index = worker->index;
     home->id_state = worker_random(worker);
     list_init(&home->requests);
     budget_purse_init(&home->purse, &service->budget);

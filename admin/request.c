@@ -80,6 +80,7 @@ static void free_request(struct request *request)
     give_buffer(&home->spare_out, &request->out.buf);
     if (request->account != NULL)
         budget_give_back(&home->purse, &request->account->memory, &request->charge);
+    access_release(home->service->access, &home->view, request->keys);
     if (home->spare == NULL)
         home->spare = request;
     else

@@ -64,6 +64,7 @@ struct request {
     const struct http_head *head;
     const char *head_bytes;
     struct access_account *account;
+    struct access_file *keys; /* held, with the account */
     struct route_match match; /* route NULL: refused before one was found */
 
     enum err refused; /* not ERR_OK: decided before the body was complete */

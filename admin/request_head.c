@@ -82,6 +82,7 @@ static void check_access(struct request *request, const struct guard_head *head)
     unsigned role = is_decided ? 0 : route == NULL ? ROLE_ADMIN : route->role;
     enum err error = access_check(home->service->access, &home->view, head->authorization, role,
                                   &request->account);
+    request->keys = access_hold(&home->view);
     if (error == ERR_OK || (error == ERR_FORBIDDEN && route == NULL))
         return; /* with any key a client may learn that the path does not exist */
     request->refused = error;

@@ -23,7 +23,7 @@ enum err service_new(const struct options *options, const struct route_table *ro
     if (service == NULL)
         return ERR_NO_MEMORY;
     enum err error = access_open(options->admin_keys, options->max_admin_requests_per_key,
-                                 &service->access, why, why_cap);
+                                 node->n_workers, &service->access, why, why_cap);
     if (error != ERR_OK) {
         free(service);
         return error;
