@@ -54,12 +54,15 @@ static void free_if_closed(struct bridge *bridge)
         worker_free_later(bridge->all->home->worker, &bridge->deferred, free_bridge);
 }
 
+/* The library finds out that its end has no other one, also if it has suspended it: it may not be
+ * stopped before. */
 static void close_bridge(struct bridge *bridge)
 {
     list_remove(&bridge->link);
     bridge->request = NULL;
     bridge->is_open = false;
     conn_abandon(&bridge->conn);
+    library_resume(&bridge->exchange);
     free_if_closed(bridge);
 }
 
@@ -301,10 +304,8 @@ void bridge_abandon(struct request *request)
 {
     struct library_conn *exchange = request->exchange;
     list_remove(&request->turn);
-    if (exchange == NULL)
-        return;
-    close_bridge(CONTAINER_OF(exchange, struct bridge, exchange));
-    library_resume(exchange);
+    if (exchange != NULL)
+        close_bridge(CONTAINER_OF(exchange, struct bridge, exchange));
 }
 
 /* ---- all of them ---- */

@@ -39,7 +39,8 @@ MUST_CHECK enum err library_add(struct library *library, struct library_conn *co
  * library has written the answer, or has closed the connection. */
 void library_expect(struct library_conn *conn, struct request *request);
 
-/* The client of the request has gone (request_client_gone): the library closes the connection. */
+/* The other end is closed: the library closes the connection, and asks nothing more of its request.
+ */
 void library_resume(struct library_conn *conn);
 
 #endif

@@ -213,3 +213,68 @@ Test(admin_messages, refuses_what_is_no_message_id, .init = twin_start, .fini = 
     twin.play_message = play_message;
     expect_get("GET", "/users/42/messages/k3f9a2qd%2D1", 200, "\"status\":\"pending\"");
 }
+
+/* ---- a bridge that breaks ---- */
+
+static bool is_nameless(int fd, int (*name_of)(int, struct sockaddr *, socklen_t *))
+{
+    struct sockaddr_un address = {0};
+    socklen_t len = sizeof address;
+    return name_of(fd, (struct sockaddr *)&address, &len) == 0 && address.sun_family == AF_UNIX &&
+           len == sizeof address.sun_family;
+}
+
+static int own_name(int fd, struct sockaddr *address, socklen_t *len)
+{
+    return getsockname(fd, address, len);
+}
+
+static int name_of_peer(int fd, struct sockaddr *address, socklen_t *len)
+{
+    return getpeername(fd, address, len);
+}
+
+/* The ends of socketpairs: of clients and listeners at least one end has a name. */
+static unsigned count_pair_ends(int *ret_one)
+{
+    unsigned n = 0;
+    for (int fd = 3; fd < 256; fd++) {
+        if (!is_nameless(fd, own_name) || !is_nameless(fd, name_of_peer))
+            continue;
+        *ret_one = fd;
+        n++;
+    }
+    return n;
+}
+
+static unsigned wait_for_pair_ends(unsigned wanted)
+{
+    int one;
+    unsigned n = count_pair_ends(&one);
+    for (int i = 0; i < 500 && n != wanted; i++) {
+        usleep(10000);
+        n = count_pair_ends(&one);
+    }
+    return n;
+}
+
+/* Nothing from outside breaks one; the library may not be stopped with a suspended connection. */
+Test(admin_inbox, lets_the_library_go_when_a_bridge_breaks_while_the_gateway_has_the_request)
+{
+    int one = -1;
+    char byte;
+    twin.play_inbox = play_two;
+    twin_hold(true);
+    int fd = client_open();
+    client_say(fd, "GET /users/a/inbox HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    cr_assert_eq(wait_for_pair_ends(2), 2);
+    usleep(50000); /* the library has begun */
+    cr_assert_eq(count_pair_ends(&one), 2);
+    cr_assert_eq(shutdown(one, SHUT_RDWR), 0);
+    cr_expect_eq(recv(fd, &byte, 1, 0), 0, "its client is hung up");
+    cr_expect_eq(wait_for_pair_ends(0), 0, "both ends are closed before the gateway answers");
+    close(fd);
+    expect_get("GET", "/livez", 200, "live");
+    twin_hold(false);
+    expect_get("GET", "/users/a/inbox", 200, "notifications");
+}
