@@ -59,6 +59,7 @@ struct ndjson_push {
     struct ndjson_splitter splitter;
     struct ndjson_results results;
     struct ndjson_result last; /* with is_over: of the first line that was not read */
+    size_t n_written;          /* of the results in request.out */
 
     pthread_mutex_t lock;
     struct in_flight in_flight;
@@ -434,12 +435,17 @@ static void abandon_ndjson_push(struct request *request)
         end_lines(request);
 }
 
-/* As many of the next results as fit. A line that does not fit is continued in the next piece. */
-static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
+/* Adds results until there are `cap` bytes that are not written. What is written moves out of the
+ * way only here: a line of many users has a result of a megabyte, and is written in many pieces. */
+static void fill_results(struct request *request, size_t cap)
 {
     struct ndjson_push *push = ndjson_push_of(request);
     struct buf *text = &request->out.buf;
     char refusal[STORE_PROBLEM_MAX_BYTES];
+    if (text->len - push->n_written >= cap)
+        return;
+    buf_consume(text, push->n_written);
+    push->n_written = 0;
     gateway_store_refusal(request->service->node, refusal);
     while (text->len < cap && !request->out.has_failed) {
         struct ndjson_result *result = ndjson_results_read(&push->results);
@@ -451,12 +457,21 @@ static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
             break;
         ndjson_result_write(&request->out, result, refusal);
     }
+}
+
+/* As many of the next results as fit. A line that does not fit is continued in the next piece. */
+static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
+{
+    struct ndjson_push *push = ndjson_push_of(request);
+    fill_results(request, cap);
     if (request->out.has_failed)
         return -1;
-    size_t len = text->len < cap ? text->len : cap;
+    struct span left = buf_span(&request->out.buf);
+    left = (struct span){left.bytes + push->n_written, left.len - push->n_written};
+    size_t len = left.len < cap ? left.len : cap;
     if (len > 0)
-        memcpy(out, text->bytes, len);
-    buf_consume(text, len);
+        memcpy(out, left.bytes, len);
+    push->n_written += len;
     return (ptrdiff_t)len;
 }
 
