@@ -4,39 +4,19 @@
 #include "gateway/base/log.h"
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/kicked_streams.h"
-#include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
 #include "tests/alloc/empty_store.h"
 #include "tests/alloc/fail.h"
+#include "tests/support/bare_node.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { TURNS = 3 };
 
-static const struct options options = {
-    .ping_interval = 10000,
-    .silence_timeout = 20000,
-    .slow_timeout = 60000,
-    .max_message = 65536,
-    .session_max_bytes = 262144,
-    .max_connections_per_user = 32,
-    .inbox_max = 1000,
-};
-static const struct session_events session_events = {
-    .on_acked = positions_acked,
-    .on_drained = replay_drained,
-    .on_leave = delivery_leave,
-};
-
 /* ---- a session's life ---- */
-
-static void on_position(struct client *client, uint64_t acked)
-{
-    (void)client, (void)acked;
-}
 
 static void turn(struct worker *worker)
 {
@@ -100,28 +80,17 @@ static void come_and_go(struct worker *worker)
 static void run(void)
 {
     struct worker *worker;
+    struct options options;
+    struct node node;
     struct store store = {.ops = &empty_store_ops};
-    struct node node = {
-        .workers = &worker,
-        .n_workers = 1,
-        .store = &store,
-        .pages_at_once = REPLAY_PAGES_AT_ONCE,
-        .session_events = &session_events,
-        .delivery_events = {on_position},
-    };
-    atomic_init(&node.options, &options);
-    if (!WENT_WELL(client_map_new(1, 262144, delivery_on_letter, &node.map)))
+    bare_node_init(&node, &options, &worker);
+    node.store = &store;
+    if (!WENT_WELL(bare_node_open(&node)))
         return;
-    if (WENT_WELL(worker_new(&node, 0, replay_try_again, &worker))) {
-        if (WENT_WELL(delivery_new(worker))) {
-            kicked_streams_remember(worker, SPAN_LITERAL("u"));
-            come_and_go(worker);
-        }
-        CHECK(node.n_sockets == 0 && node.n_sessions == 0 && client_map_users(node.map) == 0);
-        delivery_free(worker);
-        worker_free(worker);
-    }
-    client_map_free(node.map);
+    kicked_streams_remember(worker, SPAN_LITERAL("u"));
+    come_and_go(worker);
+    CHECK(node.n_sockets == 0 && node.n_sessions == 0 && client_map_users(node.map) == 0);
+    bare_node_close(&node);
 }
 
 int main(void)

@@ -2,76 +2,21 @@
  * ERR_NO_MEMORY, and what it took is given back (requests.h). */
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
-#include "gateway/delivery/delivery.h"
-#include "gateway/delivery/replay.h"
 #include "gateway/identity/auth.h"
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
-#include "gateway/store/store_backend.h"
 #include "tests/alloc/fail.h"
+#include "tests/alloc/prompt_store.h"
+#include "tests/support/bare_node.h"
 
 enum { TURNS = 3, TARGETS = 3 };
 
-static const struct epoch epoch = {"abcdefgh"};
-static const struct options options = {
-    .auth = "ticket",
-    .jwt_keys = "",
-    .jwt_user_claim = "sub",
-    .jwt_audience_claim = "aud",
-    .token_cookie = "",
-    .session_max_bytes = 262144,
-    .max_data = 65536,
-    .inbox_max = 1000,
-    .inbox_max_bytes = 1048576,
-};
-
+static struct options options;
 static struct worker *worker;
 static struct store store;
 static struct node node;
 static unsigned n_answers;
-
-/* ---- a store that does at once what it is asked ---- */
-
-static void append_targets(struct store_append *append)
-{
-    for (size_t i = 0; i < append->n_targets; i++) {
-        append->targets[i].error = ERR_OK;
-        append->targets[i].is_duplicate = false;
-        append->targets[i].nodes = 0;
-        append->targets[i].epoch = epoch;
-        append->targets[i].seq = 1;
-        append->targets[i].time_ms = 1;
-        append->targets[i].expires_ms = INT64_MAX / 2;
-    }
-}
-
-static void submit(struct store *asked, struct store_request *request, enum store_op op)
-{
-    (void)asked;
-    while (request != NULL) {
-        struct store_request *next = request->next;
-        if (op == STORE_OP_APPEND)
-            append_targets(CONTAINER_OF(request, struct store_append, request));
-        request->on_done(request);
-        request = next;
-    }
-}
-
-static void broadcast(struct store *asked, struct store_broadcast *question)
-{
-    (void)asked;
-    question->nodes = 1;
-    question->request.on_done(&question->request);
-}
-
-static int64_t now_ms(const struct store *asked)
-{
-    (void)asked;
-    return 1;
-}
-
-static const struct store_ops ops = {.submit = submit, .broadcast = broadcast, .now_ms = now_ms};
 
 /* ---- what is asked ---- */
 
@@ -134,7 +79,7 @@ static void push_to_many(void)
 
 static void report_withdrawal(void)
 {
-    struct withdrawal *withdrawal = withdrawal_new(epoch, 7, 7, GAP_CANCELLED);
+    struct withdrawal *withdrawal = withdrawal_new(prompt_store_epoch, 7, 7, GAP_CANCELLED);
     if (withdrawal != NULL)
         push_on_inbox_event(&node, SPAN_LITERAL("u"), inbox_event_of_withdrawal(withdrawal));
     withdrawal_unref(withdrawal);
@@ -209,12 +154,14 @@ static void on_cancelled(struct gateway_cancel *cancel)
 static void ask_about_message(void)
 {
     struct gateway_message message = {
-        .on_done = on_message, .user_id = SPAN_LITERAL("u"), .epoch = epoch, .seq = 1};
+        .on_done = on_message, .user_id = SPAN_LITERAL("u"), .epoch = prompt_store_epoch, .seq = 1};
     gateway_message(&node, &message);
     expect_one_answer();
     (void)WENT_WELL(message.error);
-    struct gateway_cancel cancel = {
-        .on_done = on_cancelled, .user_id = SPAN_LITERAL("u"), .epoch = epoch, .seq = 1};
+    struct gateway_cancel cancel = {.on_done = on_cancelled,
+                                    .user_id = SPAN_LITERAL("u"),
+                                    .epoch = prompt_store_epoch,
+                                    .seq = 1};
     gateway_cancel(&node, &cancel);
     expect_one_answer();
     (void)WENT_WELL(cancel.error);
@@ -319,23 +266,17 @@ static void ask_everything(void)
 static void run(void)
 {
     char why[200];
-    store.ops = &ops;
-    node = (struct node){
-        .workers = &worker, .n_workers = 1, .store = &store, .pages_at_once = REPLAY_PAGES_AT_ONCE};
-    atomic_init(&node.options, &options);
-    if (!WENT_WELL(client_map_new(1, 262144, delivery_on_letter, &node.map)))
+    store.ops = &prompt_store_ops;
+    bare_node_init(&node, &options, &worker);
+    options.auth = "ticket";
+    options.max_data = 65536;
+    node.store = &store;
+    if (!WENT_WELL(bare_node_open(&node)))
         return;
-    if (WENT_WELL(push_waits_new(1, &node.wait_table)) &&
-        WENT_WELL(auth_open(&options, &node.auth, why, sizeof why)) &&
-        WENT_WELL(worker_new(&node, 0, replay_try_again, &worker))) {
-        if (WENT_WELL(delivery_new(worker)))
-            ask_everything();
-        delivery_free(worker);
-        worker_free(worker);
-    }
+    if (WENT_WELL(auth_open(&options, &node.auth, why, sizeof why)))
+        ask_everything();
     auth_close(node.auth);
-    push_waits_free(node.wait_table);
-    client_map_free(node.map);
+    bare_node_close(&node);
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 #include "proto/ws/ws_frame.h"
 #include "tests/alloc/empty_store.h"
 #include "tests/alloc/fail.h"
+#include "tests/support/bare_node.h"
 #include "tests/support/plain_port.h"
 
 #include <sys/socket.h>
@@ -28,42 +29,10 @@ enum { TURNS = 5 };
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIiwiZXhwIjo0MTAyNDQ0ODAwfQ."                             \
     "Eea0-o9Vhg8QRbajGtm9nJgR73Ifu6KuX2ikAjSRNrI"
 
-static const struct options options = {
-    .auth = "jwt",
-    .jwt_user_claim = "sub",
-    .jwt_audience_claim = "aud",
-    .token_cookie = "",
-    .insecure = true,
-    .head_timeout = 10000,
-    .auth_timeout = 10000,
-    .ping_interval = 10000,
-    .silence_timeout = 20000,
-    .slow_timeout = 60000,
-    .max_head = HTTP_HEAD_USUAL_BYTES,
-    .max_message = 65536,
-    .session_max_bytes = 262144,
-    .max_connections_per_user = 32,
-    .inbox_max = 1000,
-};
-static const struct session_events session_events = {
-    .on_identified = handover_identified,
-    .on_acked = positions_acked,
-    .on_drained = replay_drained,
-    .on_leave = delivery_leave,
-};
+static struct options options;
 static struct auth *auth; /* made outside of the runs */
 static struct buf request;
 static const char *expected; /* in what a subscriber is sent while nothing fails */
-
-static void on_second(struct worker *unused)
-{
-    (void)unused;
-}
-
-static void on_position(struct client *client, uint64_t acked)
-{
-    (void)client, (void)acked;
-}
 
 static void turn(struct worker *worker)
 {
@@ -109,28 +78,17 @@ static void come_and_go(struct worker *worker, struct node *node)
 static void run(void)
 {
     struct worker *worker;
+    struct node node;
     struct store store = {.ops = &empty_store_ops};
-    struct node node = {
-        .workers = &worker,
-        .n_workers = 1,
-        .auth = auth,
-        .store = &store,
-        .max_connections = 10,
-        .pages_at_once = REPLAY_PAGES_AT_ONCE,
-        .session_events = &session_events,
-        .delivery_events = {on_position},
-    };
-    atomic_init(&node.options, &options);
-    if (!WENT_WELL(client_map_new(1, 262144, delivery_on_letter, &node.map)))
+    bare_node_init(&node, &options, &worker);
+    options.auth = "jwt";
+    node.auth = auth;
+    node.store = &store;
+    if (!WENT_WELL(bare_node_open(&node)))
         return;
-    if (WENT_WELL(worker_new(&node, 0, on_second, &worker))) {
-        if (WENT_WELL(delivery_new(worker)))
-            come_and_go(worker, &node);
-        CHECK(node.n_sockets == 0 && node.n_sessions == 0 && client_map_users(node.map) == 0);
-        delivery_free(worker);
-        worker_free(worker);
-    }
-    client_map_free(node.map);
+    come_and_go(worker, &node);
+    CHECK(node.n_sockets == 0 && node.n_sessions == 0 && client_map_users(node.map) == 0);
+    bare_node_close(&node);
 }
 
 static void add(enum err error)
@@ -174,11 +132,12 @@ int main(void)
     int fd = mkstemp(path);
     CHECK(fd >= 0 && write(fd, secret, sizeof secret - 1) == sizeof secret - 1);
     close(fd);
-    struct options with_keys = options;
-    with_keys.jwt_keys = path;
+    bare_node_init(&(struct node){0}, &options, NULL);
+    options.auth = "jwt";
+    options.jwt_keys = path;
     log_set_level(LOG_ERROR);
     CHECK(hash_init() == ERR_OK);
-    CHECK(auth_open(&with_keys, &auth, why, sizeof why) == ERR_OK);
+    CHECK(auth_open(&options, &auth, why, sizeof why) == ERR_OK);
     unlink(path);
     run_with("an ack first", "{\"type\":\"ack\",\"id\":\"abcdefgh-1\"}", "auth must come first");
     run_with("a bad token", "{\"type\":\"auth\",\"token\":\"x.y.z\"}",

@@ -3,16 +3,13 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
-#include "gateway/delivery/delivery.h"
-#include "gateway/delivery/positions.h"
-#include "gateway/delivery/replay.h"
 #include "gateway/identity/auth.h"
-#include "gateway/port/handover.h"
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/session/session_close.h"
 #include "tests/sim/sim_inner.h"
+#include "tests/support/bare_node.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -53,19 +50,6 @@ static void on_store_state(void *owner, bool is_up)
     atomic_store(&node->is_store_up, is_up);
 }
 
-/* As in gateway.c. */
-static const struct session_events session_events = {
-    .on_identified = handover_identified,
-    .on_acked = positions_acked,
-    .on_drained = replay_drained,
-    .on_leave = delivery_leave,
-};
-
-static const worker_command_fn command_fns[COMMANDS] = {
-    [COMMAND_STORE_IS_BACK] = replay_try_again,
-    [COMMAND_END_WAITS] = push_waits_stop,
-};
-
 static void open_store(void)
 {
     struct store_config config = {
@@ -86,44 +70,10 @@ void node_fixture_start(void)
     now_us = INT64_C(5000000);
     clock_replace(show_wall_ms, show_us);
     cr_assert_eq(hash_init(), ERR_OK);
-    fixture.options = (struct options){
-        .auth = "none",
-        .jwt_keys = "",
-        .jwt_user_claim = "sub",
-        .jwt_audience_claim = "aud",
-        .token_cookie = "",
-        .insecure = true,
-        .ping_interval = 10000,
-        .silence_timeout = 20000,
-        .slow_timeout = 60000,
-        .auth_timeout = 10000,
-        .head_timeout = 10000,
-        .max_head = 16384,
-        .max_message = 65536,
-        .session_max_bytes = 262144,
-        .max_connections_per_user = 32,
-        .inbox_max = 1000,
-        .inbox_max_bytes = 1048576,
-    };
+    bare_node_init(&fixture.node, &fixture.options, &fixture.worker);
     fixture.loses_events = false;
-    fixture.node = (struct node){
-        .options = &fixture.options,
-        .workers = &fixture.worker,
-        .n_workers = 1,
-        .session_events = &session_events,
-        .command_fns = command_fns,
-        .delivery_events = {push_waits_acked},
-        .max_connections = 100,
-        .max_sockets = 100,
-        .pages_at_once = REPLAY_PAGES_AT_ONCE,
-    };
-    cr_assert_eq(client_map_new(1, (uint32_t)fixture.options.session_max_bytes, delivery_on_letter,
-                                &fixture.node.map),
-                 ERR_OK);
-    cr_assert_eq(push_waits_new(1, &fixture.node.wait_table), ERR_OK);
-    cr_assert_eq(worker_new(&fixture.node, 0, replay_try_again, &fixture.worker), ERR_OK);
+    cr_assert_eq(bare_node_open(&fixture.node), ERR_OK);
     fixture.worker->random = 1; /* pings have the same phase in each run */
-    cr_assert_eq(delivery_new(fixture.worker), ERR_OK);
     open_store();
 }
 
@@ -194,10 +144,7 @@ void node_fixture_stop(void)
     cr_expect_eq(fixture.node.n_sessions, 0, "%u sessions left", fixture.node.n_sessions);
     cr_expect_eq(fixture.node.n_sockets, 0, "%u sockets left", fixture.node.n_sockets);
     cr_expect_eq(client_map_users(fixture.node.map), 0);
-    delivery_free(worker);
-    worker_free(worker);
-    push_waits_free(fixture.node.wait_table);
-    client_map_free(fixture.node.map);
+    bare_node_close(&fixture.node);
     auth_close(fixture.node.auth); /* of tests that have opened one */
     clock_replace(NULL, NULL);
 }
