@@ -15,8 +15,8 @@ struct watched_file {
     uint8_t in_use[DIGEST_LEN];    /* of the bytes that watched_file_take accepted */
 };
 
-/* As whole_file_read. Fills `out`, which the caller has initialised. ERR_SYSTEM, ERR_TOO_LARGE:
- * *why is a sentence that names the file; the content of `out` must not be used then. */
+/* As whole_file_read. Fills `out`, which the caller has initialised. On an error *why is a sentence
+ * that names the file; the content of `out` must not be used then. */
 MUST_CHECK enum err watched_file_read(struct watched_file *file, struct buf *out, char *why,
                                       size_t why_cap);
 

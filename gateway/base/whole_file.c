@@ -10,6 +10,12 @@ static enum err fail_reading(int code, const char **ret_why)
     return ERR_SYSTEM;
 }
 
+static enum err fail_for_memory(const char **ret_why)
+{
+    *ret_why = strerror(ENOMEM);
+    return ERR_NO_MEMORY;
+}
+
 static enum err check_kind(const struct stat *looks, const char **ret_why)
 {
     if (S_ISDIR(looks->st_mode))
@@ -28,7 +34,7 @@ static enum err read_all(int fd, off_t size, struct buf *out, const char **ret_w
     char piece[8192];
     ssize_t got;
     if (size > 0 && size <= WHOLE_FILE_MAX_BYTES && buf_reserve(out, (size_t)size) != ERR_OK)
-        return fail_reading(ENOMEM, ret_why);
+        return fail_for_memory(ret_why);
     while ((got = read(fd, piece, sizeof piece)) != 0) {
         if (got < 0 && errno == EINTR)
             continue;
@@ -39,7 +45,7 @@ static enum err read_all(int fd, off_t size, struct buf *out, const char **ret_w
             return ERR_TOO_LARGE;
         }
         if (buf_append(out, piece, (size_t)got) != ERR_OK)
-            return fail_reading(ENOMEM, ret_why);
+            return fail_for_memory(ret_why);
     }
     explicit_bzero(piece, sizeof piece);
     return ERR_OK;

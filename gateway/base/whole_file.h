@@ -12,9 +12,10 @@
 enum { WHOLE_FILE_MAX_BYTES = 1 << 20 };
 
 /* Fills `out`, which the caller has initialised and frees. *ret_looks (NULL is fine) is the status
- * of the file, all zero if it is not known. ERR_SYSTEM, ERR_TOO_LARGE: *ret_why says why, without
- * the file's name ("No such file or directory"); it is a constant, or belongs to the C library and
- * is valid until this thread's next error. The content of `out` must not be used then. */
+ * of the file, all zero if it is not known. ERR_SYSTEM, ERR_TOO_LARGE, ERR_NO_MEMORY: *ret_why says
+ * why, without the file's name ("No such file or directory"); it is a constant, or belongs to the C
+ * library and is valid until this thread's next error. The content of `out` must not be used then.
+ */
 MUST_CHECK enum err whole_file_read(const char *path, struct buf *out, struct stat *ret_looks,
                                     const char **ret_why);
 
