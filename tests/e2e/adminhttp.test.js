@@ -136,6 +136,38 @@ module.exports = (test) => {
         assert.equal(answer.headers['keep-alive'], 'timeout=75');
     });
 
+    /* Each waits 10 s, side by side. */
+    test('a head that is not complete in 10 s is refused, however it comes', { timeoutMs: 40000 }, async (t) => {
+        const herald = await t.sharedHerald('plain', { store: 'memory' });
+        const live = head(['GET /livez HTTP/1.1', 'Host: localhost']);
+        const begin = Date.now();
+        const raws = await Promise.all(range(4).map(() => t.raw(herald.adminPort)));
+        const [, half, slow, second] = raws;
+        half.send(live.slice(0, 10));
+        let n = 0;
+        const timer = setInterval(() => slow.send(live[Math.min(n++, 30)]), 300);
+        t.cleanup(() => clearInterval(timer));
+        assert.equal((await second.send(live).answer()).status, 200);
+        second.send(`\r\n${live.slice(0, 10)}`);
+        for (const raw of raws) {
+            const answer = await raw.answer(20000);
+            assert.deepEqual([answer.status, answer.headers.connection], [408, 'close']);
+            await raw.waitEnd();
+        }
+        assert.ok(Date.now() - begin > 9000, `${Date.now() - begin} ms`);
+    });
+
+    test('a body that does not go on is refused after --admin-idle-timeout', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--admin-idle-timeout', '1s'] });
+        for (const target of ['/push', '/online', '/nowhere']) {
+            const raw = await t.raw(herald.adminPort);
+            raw.send(head([`POST ${target} HTTP/1.1`, 'Host: localhost', 'Content-Type: application/json', 'Content-Length: 100']));
+            const answer = await raw.send('{').answer();
+            assert.deepEqual([answer.status, answer.headers.connection], [408, 'close'], target);
+            await raw.waitEnd();
+        }
+    });
+
     /* A kubelet would restart the pod. The silent ones would be refused in ten seconds. */
     test('1300 silent connections do not keep others from the admin port', { timeoutMs: 40000 }, async (t) => {
         const herald = await t.herald({ store: 'memory' });
