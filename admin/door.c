@@ -73,17 +73,6 @@ static void send_pieces(struct request *request)
     }
 }
 
-/* An answer that is written already. */
-static ptrdiff_t read_answer(struct request *request, char *out, size_t cap)
-{
-    const struct buf *answer = &request->out.buf;
-    size_t left = answer->len - request->n_sent;
-    size_t len = left < cap ? left : cap;
-    memcpy(out, answer->bytes + request->n_sent, len);
-    request->n_sent += len;
-    return (ptrdiff_t)len;
-}
-
 /* A large answer stays the request's, with what is charged for it, until the client has read it. */
 static void send_answer(struct request *request)
 {
@@ -97,7 +86,7 @@ static void send_answer(struct request *request)
     }
     request_answer_fields(request, add_field, &fields);
     if (request->read_more == NULL && request->out.buf.len > UNSENT_MAX_BYTES) {
-        request->read_more = read_answer;
+        request->read_more = request_read_answer;
         len = (int64_t)request->out.buf.len;
     }
     if (request->read_more != NULL) {

@@ -315,6 +315,17 @@ void request_answer_fields(const struct request *request,
         add(closure, "Accept-Encoding", "identity");
 }
 
+ptrdiff_t request_read_answer(struct request *request, char *out, size_t cap)
+{
+    const struct buf *answer = &request->out.buf;
+    size_t left = answer->len - request->n_sent;
+    size_t len = left < cap ? left : cap;
+    if (len > 0)
+        memcpy(out, answer->bytes + request->n_sent, len);
+    request->n_sent += len;
+    return (ptrdiff_t)len;
+}
+
 void request_reply(struct request *request, unsigned status)
 {
     if (request->out.has_failed) {

@@ -81,7 +81,7 @@ struct request {
     /* Not NULL: writes the next piece of the answer, at most `cap` bytes. 0: the end. -1: the
      * answer must be cut off. */
     ptrdiff_t (*read_more)(struct request *request, char *out, size_t cap);
-    size_t n_sent; /* of an answer that is sent from `out` in pieces (admin/door) */
+    size_t n_sent; /* by now, of an answer that is sent from `out` in pieces */
 
     char user_id[USER_ID_MAX_BYTES]; /* decoded from the path; of tickets: from the body */
 };
@@ -127,6 +127,9 @@ void request_overdue(struct request *request);
 void request_answer_fields(const struct request *request,
                            void (*add)(void *closure, const char *name, const char *value),
                            void *closure);
+
+/* A read_more: passes on what is written to `out`. Also for routes that write more of it before. */
+ptrdiff_t request_read_answer(struct request *request, char *out, size_t cap);
 
 /* For the routes */
 

@@ -2,9 +2,10 @@
  * one file that includes both admin/ and gateway/.
  *
  * SIGHUP reads the options and all files again; files of keys that have changed are also noticed
- * without it. SIGTERM and SIGINT drain: the sessions are closed over --drain-time, a second signal
- * ends that, and the admin API and the gateway stop. Exit codes: 0 after a stop, 2 for options that
- * are wrong, 1 for what cannot be done here and now, each with one line that says what to do. */
+ * without it. SIGTERM and SIGINT drain: the sessions are closed over --drain-time, and the admin
+ * API and the gateway stop; after a second signal nobody is waited for any more. Exit codes: 0
+ * after a stop, 2 for options that are wrong, 1 for what cannot be done here and now, each with one
+ * line that says what to do. */
 #include "admin/admin.h"
 #include "admin/routes/routes.h"
 #include "gateway/base/clock.h"

@@ -245,3 +245,12 @@ void ndjson_result_write(struct json_out *out, struct ndjson_result *result, con
     }
     json_out_text(out, "\n");
 }
+
+void ndjson_results_write(struct json_out *out, struct ndjson_results *results, size_t len,
+                          const char *refusal)
+{
+    struct ndjson_result *result;
+    while (out->buf.len < len && !out->has_failed &&
+           (result = ndjson_results_read(results)) != NULL)
+        ndjson_result_write(out, result, refusal);
+}

@@ -96,5 +96,8 @@ struct ndjson_result *ndjson_results_read(struct ndjson_results *results); /* in
  * `refusal` is as for push_results_write. */
 struct json_out;
 void ndjson_result_write(struct json_out *out, struct ndjson_result *result, const char *refusal);
+/* The next results, until `out` has `len` bytes, or fails, or there are no more. */
+void ndjson_results_write(struct json_out *out, struct ndjson_results *results, size_t len,
+                          const char *refusal);
 
 #endif

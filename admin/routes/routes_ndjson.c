@@ -59,7 +59,6 @@ struct ndjson_push {
     struct ndjson_splitter splitter;
     struct ndjson_results results;
     struct ndjson_result last; /* with is_over: of the first line that was not read */
-    size_t n_written;          /* of the results in request.out */
 
     pthread_mutex_t lock;
     struct in_flight in_flight;
@@ -442,37 +441,23 @@ static void fill_results(struct request *request, size_t cap)
     struct ndjson_push *push = ndjson_push_of(request);
     struct buf *text = &request->out.buf;
     char refusal[STORE_PROBLEM_MAX_BYTES];
-    if (text->len - push->n_written >= cap)
+    if (text->len - request->n_sent >= cap)
         return;
-    buf_consume(text, push->n_written);
-    push->n_written = 0;
+    buf_consume(text, request->n_sent);
+    request->n_sent = 0;
     gateway_store_refusal(request->service->node, refusal);
-    while (text->len < cap && !request->out.has_failed) {
-        struct ndjson_result *result = ndjson_results_read(&push->results);
-        if (result == NULL && push->is_over) {
-            result = &push->last;
-            push->is_over = false;
-        }
-        if (result == NULL)
-            break;
-        ndjson_result_write(&request->out, result, refusal);
+    ndjson_results_write(&request->out, &push->results, cap, refusal);
+    if (text->len < cap && push->is_over) {
+        push->is_over = false;
+        ndjson_result_write(&request->out, &push->last, refusal);
     }
 }
 
 /* As many of the next results as fit. A line that does not fit is continued in the next piece. */
 static ptrdiff_t read_results(struct request *request, char *out, size_t cap)
 {
-    struct ndjson_push *push = ndjson_push_of(request);
     fill_results(request, cap);
-    if (request->out.has_failed)
-        return -1;
-    struct span left = buf_span(&request->out.buf);
-    left = (struct span){left.bytes + push->n_written, left.len - push->n_written};
-    size_t len = left.len < cap ? left.len : cap;
-    if (len > 0)
-        memcpy(out, left.bytes, len);
-    push->n_written += len;
-    return (ptrdiff_t)len;
+    return request->out.has_failed ? -1 : request_read_answer(request, out, cap);
 }
 
 static void finish_ndjson_push(struct request *request)
