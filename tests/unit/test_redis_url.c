@@ -1,3 +1,4 @@
+/* The addresses that --store takes, and what is said about wrong ones. */
 #include "gateway/stores/redis/redis_url.h"
 
 #include <criterion/criterion.h>
@@ -13,8 +14,8 @@ static struct redis_url parse(const char *text)
 Test(redis_url, reads_host_and_port)
 {
     struct redis_url url = parse("redis://redis.example.com:7000");
-    cr_assert_str_eq(url.host, "redis.example.com");
-    cr_assert_str_eq(url.port, "7000");
+    cr_assert_str_eq(url.hosts[0].host, "redis.example.com");
+    cr_assert_eq(url.hosts[0].port, 7000);
     cr_assert_str_empty(url.user);
     cr_assert_str_empty(url.password);
     cr_assert_eq(url.db, 0);
@@ -24,8 +25,8 @@ Test(redis_url, reads_host_and_port)
 
 Test(redis_url, takes_6379_when_no_port_is_given)
 {
-    cr_assert_str_eq(parse("redis://localhost").port, "6379");
-    cr_assert_str_eq(parse("redis://localhost/3").port, "6379");
+    cr_assert_eq(parse("redis://localhost").hosts[0].port, 6379);
+    cr_assert_eq(parse("redis://localhost/3").hosts[0].port, 6379);
 }
 
 Test(redis_url, decodes_user_and_password_and_never_shows_them)
@@ -43,8 +44,8 @@ Test(redis_url, decodes_user_and_password_and_never_shows_them)
 Test(redis_url, reads_ipv6_in_brackets)
 {
     struct redis_url url = parse("redis://[::1]:6380/1");
-    cr_assert_str_eq(url.host, "::1");
-    cr_assert_str_eq(url.port, "6380");
+    cr_assert_str_eq(url.hosts[0].host, "::1");
+    cr_assert_eq(url.hosts[0].port, 6380);
     cr_assert_str_eq(url.shown, "[::1]:6380");
 }
 
@@ -52,7 +53,7 @@ Test(redis_url, reads_a_unix_socket)
 {
     struct redis_url url = parse("redis+unix:///tmp/a%20b/redis.sock");
     cr_assert(url.is_unix);
-    cr_assert_str_eq(url.host, "/tmp/a b/redis.sock");
+    cr_assert_str_eq(url.path, "/tmp/a b/redis.sock");
     cr_assert_str_eq(url.shown, "unix:/tmp/a b/redis.sock");
 }
 
@@ -79,6 +80,24 @@ Test(redis_url, refuses_what_is_wrong_and_keeps_the_password_to_itself)
         "redis+unix://relative/path",
         "redis+unix:///tmp/%zz",
         "http://host:6379",
+        "redis",
+        "redis:/host",
+        "redisx://host",
+        "redis://a,b",
+        "rediss+unix:///tmp/s",
+        "redis+unix://me:secret@relative",
+        "redis+unix:///tmp/s?db=x",
+        "redis+unix:///tmp/s?x=1",
+        "redis+unix:///tmp/s?db=",
+        "redis+sentinel://me:secret@a",
+        "redis+sentinel://me:secret@a/",
+        "redis+sentinel://a/my%20name",
+        "redis+sentinel://a/name/x",
+        "redis+sentinel://a,,b/name",
+        "redis+sentinel://,a/name",
+        "redis+cluster://",
+        "redis+cluster://a,",
+        "redis+cluster://me:secret@a/0",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct redis_url url;
@@ -104,4 +123,80 @@ Test(redis_url, refuses_what_is_too_long)
     memcpy(text, "redis://u:", 10);
     memcpy(text + 800, "@h:1", 5);
     cr_assert_eq(redis_url_parse(text, &url, why, sizeof why), ERR_INVALID_FIELD);
+}
+
+static void expect_refused(const char *text, const char *wanted)
+{
+    struct redis_url url;
+    char why[300] = "";
+    cr_expect_eq(redis_url_parse(text, &url, why, sizeof why), ERR_INVALID_FIELD, "%s", text);
+    cr_expect_str_eq(why, wanted);
+}
+
+Test(redis_url, reads_sentinels_and_the_name_of_the_primary)
+{
+    struct redis_url url = parse("redis+sentinel://me:pw@a,b:5000,[::1]/my-master.1/7");
+    cr_assert_eq(url.topology, REDIS_SENTINEL);
+    cr_assert_eq(url.n_hosts, 3);
+    cr_assert_str_eq(url.hosts[0].host, "a");
+    cr_assert_eq(url.hosts[0].port, 26379);
+    cr_assert_eq(url.hosts[1].port, 5000);
+    cr_assert_str_eq(url.hosts[2].host, "::1");
+    cr_assert_str_eq(url.master_name, "my-master.1");
+    cr_assert_eq(url.db, 7);
+    cr_assert_str_eq(url.user, "me");
+    cr_assert_str_eq(url.shown, "my-master.1 of Sentinel a:26379,b:5000,[::1]:26379");
+}
+
+Test(redis_url, reads_the_seeds_of_a_cluster)
+{
+    struct redis_url url = parse("rediss+cluster://:pw@a:7000,b");
+    cr_assert_eq(url.topology, REDIS_CLUSTER);
+    cr_assert(url.is_tls);
+    cr_assert_eq(url.n_hosts, 2);
+    cr_assert_eq(url.hosts[1].port, 6379);
+    cr_assert_str_eq(url.shown, "a:7000,b:6379 (Cluster)");
+    cr_assert_eq(parse("redis+cluster://a/").db, 0);
+}
+
+Test(redis_url, reads_valkey_as_redis)
+{
+    cr_assert_eq(parse("valkey://a/3").db, 3);
+    cr_assert(parse("valkeys://a").is_tls);
+    cr_assert_eq(parse("valkey+cluster://a").topology, REDIS_CLUSTER);
+    cr_assert_eq(parse("valkeys+sentinel://a/m").topology, REDIS_SENTINEL);
+    cr_assert(parse("valkey+unix:///tmp/s").is_unix);
+    cr_assert(redis_url_is_one("valkey://"));
+    cr_assert_not(redis_url_is_one("valley://a"));
+}
+
+Test(redis_url, a_unix_socket_has_a_user_and_a_database_too)
+{
+    struct redis_url url = parse("redis+unix://me:p%40ss@/tmp/a@b.sock?db=4");
+    cr_assert_str_eq(url.path, "/tmp/a@b.sock");
+    cr_assert_str_eq(url.user, "me");
+    cr_assert_str_eq(url.password, "p@ss");
+    cr_assert_eq(url.db, 4);
+    url = parse("redis+unix:///tmp/a@b");
+    cr_assert_str_eq(url.path, "/tmp/a@b");
+    cr_assert_str_empty(url.user);
+}
+
+Test(redis_url, says_what_is_wrong_with_several_hosts)
+{
+    expect_refused("redis+sentinel://a,b", "--store: redis+sentinel:// needs the name of the "
+                                           "primary: write "
+                                           "redis+sentinel://HOST:26379,HOST:26379/NAME");
+    expect_refused("redis+cluster://a/3",
+                   "--store: a Redis Cluster has no databases: leave out /3");
+    expect_refused("redis+cluster://a,b:1,a:6379", "--store: a:6379 stands twice");
+    expect_refused("redis+cluster://[::1]:7,[::1]:7", "--store: [::1]:7 stands twice");
+    char text[200] = "redis+cluster://h0";
+    for (int i = 1; i < REDIS_HOSTS_MAX; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), ",h%d", i);
+    cr_assert_eq(parse(text).n_hosts, REDIS_HOSTS_MAX);
+    strcat(text, ",h16");
+    expect_refused(text, "--store: more than 16 hosts");
+    expect_refused("redis://a,b", "--store: several hosts need redis+sentinel:// or "
+                                  "redis+cluster://; write redis://[USER:PASSWORD@]HOST:PORT[/DB]");
 }

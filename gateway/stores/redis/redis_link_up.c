@@ -35,10 +35,12 @@ void redis_link_stop_watching(struct redis_link *link)
 
 static enum err look_up_host(struct redis_link *link, char *why, size_t why_cap)
 {
-    const struct redis_url *url = link->config.url;
+    const struct redis_address *host = &link->config.url->hosts[0];
+    char port[6];
     int fd = -1;
     redis_link_move(link, REDIS_LINK_LOOKING_UP);
-    enum err error = tcp_look_up(url->host, url->port, link->tries++, &fd, why, why_cap);
+    snprintf(port, sizeof port, "%u", (unsigned)host->port);
+    enum err error = tcp_look_up(host->host, port, link->tries++, &fd, why, why_cap);
     if (error != ERR_OK)
         return error;
     return watch_new(link, fd, EPOLLIN, why, why_cap);
@@ -57,7 +59,7 @@ static enum err begin_to_connect(struct redis_link *link, const struct tcp_addre
         snprintf(why, why_cap, "out of memory");
         return ERR_NO_MEMORY;
     }
-    enum err error = url->is_unix ? tcp_connect_unix(url->host, &fd, why, why_cap)
+    enum err error = url->is_unix ? tcp_connect_unix(url->path, &fd, why, why_cap)
                                   : tcp_connect(address, &fd, why, why_cap);
     if (error != ERR_OK)
         return error;
@@ -81,7 +83,9 @@ void redis_link_try(struct redis_link *link)
     const struct redis_url *url = link->config.url;
     char why[sizeof link->failure] = "";
     struct tcp_address address = {0};
-    bool is_name = !url->is_unix && !tcp_address_of(url->host, url->port, &address);
+    char port[6];
+    snprintf(port, sizeof port, "%u", (unsigned)url->hosts[0].port);
+    bool is_name = !url->is_unix && !tcp_address_of(url->hosts[0].host, port, &address);
     enum err error = is_name ? look_up_host(link, why, sizeof why)
                              : begin_to_connect(link, &address, why, sizeof why);
     if (error != ERR_OK)

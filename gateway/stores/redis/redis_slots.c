@@ -19,11 +19,6 @@ struct redis_slot_map {
     struct redis_address addresses[];
 };
 
-bool redis_address_equal(const struct redis_address *a, const struct redis_address *b)
-{
-    return a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
 /* ---- the slot of a key ---- */
 
 /* CRC-16/XMODEM: polynomial 0x1021, from 0, four bits at a time. */

@@ -7,23 +7,13 @@
 #ifndef HERALD_STORE_REDIS_SLOTS_H
 #define HERALD_STORE_REDIS_SLOTS_H
 
+#include "gateway/stores/redis/redis_address.h"
 #include "gateway/stores/redis/redis_reader.h"
-
-#include <stdbool.h>
-#include <stdint.h>
 
 enum {
     REDIS_SLOTS = 16384,
     REDIS_PRIMARIES_MAX = 1000, /* as many nodes as a Cluster may have */
-    REDIS_HOST_MAX_BYTES = 255,
 };
-
-struct redis_address {
-    char host[REDIS_HOST_MAX_BYTES + 1]; /* a name or a number, without brackets */
-    uint16_t port;
-};
-
-bool redis_address_equal(const struct redis_address *a, const struct redis_address *b);
 
 /* The slot of a key or a channel: CRC16 of its hash tag, or of all of it where there is none. */
 uint16_t redis_slot_of(struct span key);

@@ -1,26 +1,44 @@
-/* The address of a Redis and the user that Herald is there:
- * redis://[USER:PASSWORD@]HOST[:PORT][/DB] or redis+unix:///path/to/socket. User, password and path
- * are percent-decoded. Pure. */
+/* The address of the store in `--store`, and the user that Herald is there. Pure.
+ *
+ *     redis://[USER:PASSWORD@]HOST[:6379][/DB]                   one Redis
+ *     redis+unix://[USER:PASSWORD@]/PATH[?db=N]                  the same at a unix socket
+ *     redis+sentinel://[USER:PASSWORD@]HOST[:26379][,...]/NAME[/DB]
+ *     redis+cluster://[USER:PASSWORD@]HOST[:6379][,...]
+ *
+ * `rediss` in place of `redis` is TLS, except at a unix socket; `valkey` and `valkeys` mean the
+ * same. User, password and path are percent-decoded. The order of the hosts does not matter. */
 #ifndef HERALD_STORE_REDIS_URL_H
 #define HERALD_STORE_REDIS_URL_H
 
+#include "gateway/stores/redis/redis_address.h"
 #include "proto/bytes/span.h"
 #include "proto/error.h"
 
-#include <stdbool.h>
-#include <stddef.h>
+enum {
+    REDIS_DB_MAX = 1000000,
+    REDIS_HOSTS_MAX = 16,
+    REDIS_MASTER_NAME_MAX_BYTES = 127,
+    REDIS_SHOWN_MAX_BYTES = 288,
+};
 
-enum { REDIS_DB_MAX = 1000000 };
+enum redis_topology { REDIS_SINGLE, REDIS_SENTINEL, REDIS_CLUSTER };
 
 struct redis_url {
+    enum redis_topology topology;
     bool is_unix;
-    char host[256]; /* or the socket's path */
-    char port[6];   /* 6379 when none is given */
-    char user[128]; /* empty: the default user */
+    bool is_tls;
+    char path[108]; /* of a unix socket */
+    unsigned n_hosts;
+    struct redis_address hosts[REDIS_HOSTS_MAX];       /* REDIS_SENTINEL: the Sentinels */
+    char master_name[REDIS_MASTER_NAME_MAX_BYTES + 1]; /* REDIS_SENTINEL */
+    char user[128];                                    /* empty: the default user */
     char password[512];
     unsigned db;
-    char shown[288]; /* for people: the address without the password */
+    char shown[REDIS_SHOWN_MAX_BYTES]; /* for people: without the password */
 };
+
+/* Is it an address of this kind, right or wrong? */
+bool redis_url_is_one(const char *text);
 
 /* ERR_INVALID_FIELD: *why is a sentence that says what is wrong; it never holds the password. */
 MUST_CHECK enum err redis_url_parse(const char *text, struct redis_url *ret_url, char *why,
