@@ -91,7 +91,8 @@ static void talk_to(struct fake fake, const char *expected)
                 expected);                                                                         \
     }
 
-#define GREETED "+OK\r\n+PONG\r\n"
+#define MASTER  "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+#define GREETED "+OK\r\n" MASTER "+PONG\r\n"
 #define SHA     "$40\r\n0123456789012345678901234567890123456789\r\n"
 
 FAKE(garbage_is_no_redis, "HTTP/1.1 400 Bad Request\r\n\r\n", "malformed")
@@ -99,19 +100,21 @@ FAKE(bytes_at_random_are_no_redis, "\0\xff\x01*$:\r\n\r\n", "malformed")
 FAKE(an_endless_array_is_refused, "*2000000000\r\n", "malformed or too large")
 FAKE(deep_nesting_is_refused, "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",
      "malformed")
-FAKE(an_array_is_no_pong, "+OK\r\n*-1\r\n", "no Redis")
+FAKE(an_array_is_no_pong, "+OK\r\n" MASTER "*-1\r\n", "no Redis")
+FAKE(a_redis_without_a_role_is_no_redis, "+OK\r\n+PONG\r\n+PONG\r\n", "no Redis")
 FAKE(answers_that_nobody_asked_for_break_the_link, GREETED GREETED GREETED GREETED GREETED GREETED,
      "Redis at")
-FAKE(a_redis_that_still_loads_is_waited_for, "+OK\r\n-LOADING Redis is loading the dataset\r\n",
-     "still loading")
-FAKE(bytes_that_are_no_text_are_not_shown, "+OK\r\n-\xff\x1b[1m of\xe4\r\n", ": ??[1m of?")
+FAKE(a_redis_that_still_loads_is_waited_for,
+     "+OK\r\n" MASTER "-LOADING Redis is loading the dataset\r\n", "still loading")
+FAKE(bytes_that_are_no_text_are_not_shown, "+OK\r\n" MASTER "-\xff\x1b[1m of\xe4\r\n",
+     ": ??[1m of?")
 TURNS_AWAY(a_redis_in_protected_mode_is_said_as_such,
            "-DENIED Redis is running in protected mode because protected mode is enabled\r\n",
            "protected mode")
 TURNS_AWAY(a_redis_with_too_many_clients_is_said_as_such, "-ERR max number of clients reached\r\n",
            "raise maxclients")
 FAKE(a_redis_that_cannot_write_to_its_disk_is_connected_all_the_same,
-     "+OK\r\n-MISCONF Redis is configured to save RDB snapshots\r\n"
+     "+OK\r\n" MASTER "-MISCONF Redis is configured to save RDB snapshots\r\n"
      "$21\r\nredis_version:6.2.14\n\r\n",
      "7.0 or later")
 FAKE(a_redis_before_7_is_refused, GREETED "$21\r\nredis_version:6.2.14\n\r\n", "7.0 or later")

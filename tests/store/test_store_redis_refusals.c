@@ -136,7 +136,7 @@ Test(store_redis, a_primary_that_becomes_a_replica_is_left_and_used_again_when_i
     append_number(store, "anna", 0, 60);
     redis_server_do(&server, "REPLICAOF 127.0.0.1 1");
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
-    expect_down("READONLY You can't write against a read only replica");
+    expect_down("this Redis is a replica of 127.0.0.1:1");
     redis_server_do(&server, "REPLICAOF NO ONE");
     expect_up();
     wait_for_missed(1);
@@ -144,12 +144,23 @@ Test(store_redis, a_primary_that_becomes_a_replica_is_left_and_used_again_when_i
     wait_for_notification("anna", 2);
 }
 
+Test(store_redis, a_node_of_a_cluster_is_named_as_such)
+{
+    backend_close(store);
+    redis_server_stop(&server);
+    redis_server_start(&server, "--cluster-enabled", "yes");
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_on(&config, server.url);
+    expect_down("this is a node of a Redis Cluster (write redis+cluster://HOST:PORT in --store)");
+}
+
 /* --- a user with rights of its own --- */
 
 /* Also in deploy/README.md; tests/lint/acl compares. */
 #define ALL_RULES                                                                                  \
-    "reset on >secret ~herald:* &herald:* +ping +select +client|setname +info +config|get "        \
-    "+script|load +eval +evalsha +time +get +set +getdel +del +unlink +exists +pttl +pexpire "     \
+    "reset on >secret ~herald:* &herald:* +ping +select +client|setname +role +info "              \
+    "+config|get +script|load +eval +evalsha +time +get +set +getdel +del +unlink +exists +pttl "  \
+    "+pexpire "                                                                                    \
     "+pexpireat +pexpiretime +hget +hmget +hset +hdel +hgetall +zadd +zrem +zrange +zcount "       \
     "+publish +spublish +subscribe +ssubscribe +sunsubscribe +pubsub|shardnumsub"
 
@@ -183,6 +194,13 @@ Test(store_redis, a_user_with_the_rules_of_the_readme_can_do_all)
     append_number(store, "anna", 0, 60);
     wait_for_notification("anna", 1);
     cr_assert_eq(metrics_read(METRIC_STORE_ERRORS), 0);
+}
+
+Test(store_redis, a_user_who_may_not_ask_for_the_role_is_let_in)
+{
+    open_as(ALL_RULES " -role");
+    expect_up();
+    append_number(store, "anna", 0, 60);
 }
 
 /* Like a user of Redis 7 that has rights to keys and commands only. */

@@ -29,11 +29,16 @@ static void on_info(void *owner, void *arg, size_t index, const struct redis_val
     (void)index;
     struct redis_commands *commands = owner;
     static const char name[] = "redis_version:";
+    static const char cluster[] = "redis_mode:cluster";
     struct span text;
     if (!redis_value_text(reply, &text)) {
         if (redis_value_is(reply, REDIS_ERROR))
             log_event(LOG_DEBUG, "the version of Redis is not told",
                       LOG_TEXT("error", reply->bytes));
+        return;
+    }
+    if (memmem(text.bytes, text.len, cluster, sizeof cluster - 1) != NULL) {
+        redis_link_break(commands->link, REDIS_WHY_CLUSTER);
         return;
     }
     const char *at = memmem(text.bytes, text.len, name, sizeof name - 1);

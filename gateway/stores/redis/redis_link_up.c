@@ -1,9 +1,11 @@
 /* A link goes up: an address from the URL, by a look-up when it is a name; a connection; the
- * greeting (AUTH, SELECT, CLIENT SETNAME, PING). The first pong is the sign that a Redis is there
- * and takes commands. Each failure breaks the link, and its next attempt begins here again. */
+ * greeting (AUTH, SELECT, CLIENT SETNAME, ROLE, PING). The first pong is the sign that a Redis is
+ * there and takes commands; one that is no primary is left. Each failure breaks the link, and its
+ * next attempt begins here again. */
 #include "gateway/stores/redis/redis_link_parts.h"
 
 #include "gateway/net/tcp.h"
+#include "gateway/stores/redis/redis_troubles.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -113,6 +115,37 @@ static void on_courtesy_reply(void *owner, void *arg, size_t index, const struct
         snprintf(link->parting, sizeof link->parting, "%s", reply->bytes);
 }
 
+/* [role, ...]; of a replica [slave, host of the primary, port, ...]. Who may not ask is let in, and
+ * learns it from READONLY. */
+static void on_role(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct redis_link *link = arg;
+    struct span role, host;
+    int64_t port;
+    if (reply == NULL || link->is_failing)
+        return;
+    if (redis_value_is(reply, REDIS_ERROR)) {
+        const struct redis_trouble *trouble = redis_trouble_at(redis_trouble_find(reply->bytes));
+        if (!trouble->is_denial && !trouble->is_missing)
+            on_greeting_reply(owner, arg, index, reply);
+        return;
+    }
+    if (!redis_value_text(redis_value_item(reply, 0), &role)) {
+        redis_link_break(link, "what answers there is no Redis");
+        return;
+    }
+    if (span_equal(role, SPAN_LITERAL("master")))
+        return;
+    char why[sizeof link->failure];
+    if (redis_value_text(redis_value_item(reply, 1), &host) &&
+        redis_value_integer(redis_value_item(reply, 2), &port))
+        snprintf(why, sizeof why, "this Redis is a replica of %.*s:%d",
+                 (int)(host.len < 100 ? host.len : 100), host.bytes, (int)port);
+    else
+        snprintf(why, sizeof why, "this Redis is no primary");
+    redis_link_break(link, why);
+}
+
 static void on_first_pong(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     struct redis_link *link = arg;
@@ -149,7 +182,9 @@ static void greet_redis(struct redis_link *link)
         greet_with(link, command->args, command->n_args,
                    command->is_courtesy ? on_courtesy_reply : on_greeting_reply);
     }
+    struct span role[] = {SPAN_LITERAL("ROLE")};
     struct span ping[] = {SPAN_LITERAL("PING")};
+    greet_with(link, role, 1, on_role);
     greet_with(link, ping, 1, on_first_pong);
 }
 

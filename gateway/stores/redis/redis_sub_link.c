@@ -131,7 +131,9 @@ static void on_first_answered(void *owner, void *arg, size_t index, const struct
         !check_answer(subs, (enum wish)index, reply))
         return;
     if (redis_value_is(reply, REDIS_ERROR)) {
-        redis_link_break(subs->link, reply->bytes);
+        bool is_cluster =
+            redis_value_starts(reply, "MOVED") || redis_value_starts(reply, "CLUSTERDOWN");
+        redis_link_break(subs->link, is_cluster ? REDIS_WHY_CLUSTER : reply->bytes);
         return;
     }
     if (--subs->awaited > 0)

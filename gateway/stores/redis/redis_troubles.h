@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What Herald finds out itself; there are rows for these as well. */
+#define REDIS_WHY_CLUSTER "this is a node of a Redis Cluster"
+
 struct redis_trouble {
     const char *word;
     const char *advice;
