@@ -15,8 +15,8 @@ static void check_map(const struct redis_slot_map *map)
 {
     uint16_t first;
     unsigned missing = 0;
-    for (uint16_t slot = 0; slot < REDIS_SLOTS; slot++) {
-        const struct redis_address *owner = redis_slot_map_owner(map, slot);
+    for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
+        const struct redis_address *owner = redis_slot_map_owner(map, (uint16_t)slot);
         if (owner == NULL)
             missing++;
         else

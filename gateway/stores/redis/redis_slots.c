@@ -201,9 +201,9 @@ const struct redis_address *redis_slot_map_owner(const struct redis_slot_map *ma
 unsigned redis_slot_map_missing(const struct redis_slot_map *map, uint16_t *ret_first)
 {
     unsigned n = 0;
-    for (uint16_t slot = 0; slot < REDIS_SLOTS; slot++)
+    for (unsigned slot = 0; slot < REDIS_SLOTS; slot++)
         if (map->owners[slot] == NO_OWNER && n++ == 0)
-            *ret_first = slot;
+            *ret_first = (uint16_t)slot;
     return n;
 }
 
