@@ -25,9 +25,8 @@ static_assert(sizeof(size_t) == sizeof(uint64_t), "MDB_INTEGERKEY takes a size_t
 struct file_lmdb {
     MDB_env *env;
     MDB_dbi table;
-    MDB_txn *reader; /* reset between turns, so that it never keeps pages from being used again */
-    MDB_cursor *read_place; /* the reader's: it spares the way down to a record beside the last */
-    MDB_txn *writer;        /* while file_lmdb_write runs */
+    MDB_txn *reader;   /* reset between turns, so that it never keeps pages from being used again */
+    MDB_txn *writer;   /* while file_lmdb_write runs */
     MDB_cursor *place; /* the writer's: it spares the way down the tree, to an append at the end,
                         * and to a delete on the page of the last one */
     bool is_reading;
@@ -184,8 +183,6 @@ static int open_environment(struct file_lmdb *lmdb, const char *path)
     if (code == 0)
         code = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &lmdb->reader);
     if (code == 0)
-        code = mdb_cursor_open(lmdb->reader, lmdb->table, &lmdb->read_place);
-    if (code == 0)
         mdb_txn_reset(lmdb->reader);
     return code;
 }
@@ -221,8 +218,6 @@ void file_lmdb_close(struct file_lmdb *lmdb)
 {
     if (lmdb == NULL)
         return;
-    if (lmdb->read_place != NULL)
-        mdb_cursor_close(lmdb->read_place);
     if (lmdb->reader != NULL)
         mdb_txn_abort(lmdb->reader);
     if (lmdb->env != NULL)
@@ -272,11 +267,6 @@ static enum err begin_reads(struct file_lmdb *lmdb)
     int code = mdb_txn_renew(lmdb->reader);
     if (code != 0)
         return fail_lmdb(lmdb, code);
-    code = mdb_cursor_renew(lmdb->reader, lmdb->read_place);
-    if (code != 0) {
-        mdb_txn_reset(lmdb->reader);
-        return fail_lmdb(lmdb, code);
-    }
     lmdb->is_reading = true;
     return ERR_OK;
 }
@@ -295,9 +285,7 @@ enum err file_lmdb_read(struct file_lmdb *lmdb, uint64_t key, struct span *ret_b
     enum err error = begin_reads(lmdb);
     if (error != ERR_OK)
         return error;
-    int code = mdb_cursor_get(lmdb->read_place, &mdb_key, &value, MDB_SET);
-    if (code == MDB_NOTFOUND) /* from there: it is asked from the root */
-        code = mdb_get(lmdb->reader, lmdb->table, &mdb_key, &value);
+    int code = mdb_get(lmdb->reader, lmdb->table, &mdb_key, &value);
     if (code != 0) {
         lmdb->code = code;
         return code == MDB_NOTFOUND ? ERR_NOT_FOUND : ERR_STORE_UNAVAILABLE;
