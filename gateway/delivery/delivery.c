@@ -43,7 +43,7 @@ void delivery_free(struct worker *worker)
 
 static struct client_map *map_of(const struct client *client)
 {
-    return client->worker->node->map;
+    return client_worker(client)->node->map;
 }
 
 static void free_client(struct deferred_free *deferred)
@@ -56,7 +56,7 @@ static void free_client(struct deferred_free *deferred)
 static void free_client_later(struct client *client)
 {
     if (!client->is_posted && client->unstored_slot == 0)
-        worker_free_later(client->worker, &client->deferred, free_client);
+        worker_free_later(client_worker(client), &client->deferred, free_client);
 }
 
 static void leave_client_map(struct client *client)
@@ -64,8 +64,9 @@ static void leave_client_map(struct client *client)
     if (!client_map_leave(map_of(client), client))
         return;
     metrics_gauge_add(METRIC_USERS, -1);
-    replay_drop_kept(client);
-    store_leave(client->worker->node->store, client->worker->index, client_user_id(client));
+    client_drop_kept(client);
+    store_leave(client_worker(client)->node->store, client_worker(client)->index,
+                client_user_id(client));
     client->is_removed = true;
     free_client_later(client); /* outside the map no letter of it is posted any more */
 }
@@ -220,7 +221,7 @@ static void deliver_taken(struct client *client, const struct channel *taken)
 void delivery_on_letter(struct letter *letter)
 {
     struct client *client = CONTAINER_OF(letter, struct client, letter);
-    struct worker *worker = client->worker;
+    struct worker *worker = client_worker(client);
     enum missed missed;
     struct channel *taken = client_map_take(map_of(client), client, &missed);
     worker->is_delivering = true;

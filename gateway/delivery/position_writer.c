@@ -77,7 +77,7 @@ static bool has_moved(const struct client *client, const struct position *positi
 bool position_writer_has_all(const struct client *client)
 {
     bool has_all = !has_moved(client, &client->shared);
-    const struct device_position *device = client->devices;
+    const struct device_position *device = client->more->devices;
     for (; has_all && device != NULL; device = device->next)
         has_all = !has_moved(client, &device->position);
     return has_all;
@@ -112,13 +112,13 @@ static unsigned slots_before(const struct position_writer *writer, unsigned inde
 static unsigned longest_wait(const struct client *client)
 {
     bool has_devices = atomic_load_explicit(&client->has_devices, memory_order_relaxed);
-    return has_devices && store_is_shared(client->worker->node->store) ? SLOTS / 2 : SLOTS;
+    return has_devices && store_is_shared(client_worker(client)->node->store) ? SLOTS / 2 : SLOTS;
 }
 
 /* Due as late as it may be; in no case before the slot in which it stands. */
 static void put_off(struct client *client)
 {
-    struct position_writer *writer = client->worker->position_writer;
+    struct position_writer *writer = client_worker(client)->position_writer;
     unsigned due = (writer->next + longest_wait(client) - 1) % SLOTS;
     if (client->unstored_slot == 0)
         add_to_slot(writer, client, due);
@@ -128,7 +128,7 @@ static void put_off(struct client *client)
 
 void position_writer_mark(struct client *client, bool had_all)
 {
-    const struct position_writer *writer = client->worker->position_writer;
+    const struct position_writer *writer = client_worker(client)->position_writer;
     if (client->unstored_slot != 0 &&
         slots_before(writer, client->unstored_slot - 1u) >= longest_wait(client))
         position_writer_flush(client); /* its devices have come since */
@@ -195,9 +195,9 @@ void position_writer_write(struct client *client, struct position *position, uin
     memcpy(write->names, client->user_id, client->user_id_len);
     if (device.len > 0)
         memcpy(write->names + client->user_id_len, device.bytes, device.len);
-    write->worker = client->worker;
+    write->worker = client_worker(client);
     write->ack = (struct store_ack){
-        .request = {.on_done = on_written, .lane = client->worker->index},
+        .request = {.on_done = on_written, .lane = client_worker(client)->index},
         .user_id = {write->names, client->user_id_len},
         .device = {write->names + client->user_id_len, device.len},
         .is_held = client->shared.n_sessions > 0,
@@ -206,7 +206,7 @@ void position_writer_write(struct client *client, struct position *position, uin
         .written = written,
     };
     position->stored = write->ack.seq;
-    hand_over(client->worker->position_writer, &write->ack);
+    hand_over(client_worker(client)->position_writer, &write->ack);
 }
 
 void position_writer_write_if_moved(struct client *client, struct position *position)
@@ -219,7 +219,8 @@ void position_writer_flush(struct client *client)
 {
     /* The client stays in its slot, which then finds nothing to write. */
     position_writer_write_if_moved(client, &client->shared);
-    for (struct device_position *device = client->devices; device != NULL; device = device->next)
+    struct device_position *device = client->more->devices;
+    for (; device != NULL; device = device->next)
         position_writer_write_if_moved(client, &device->position);
 }
 

@@ -23,7 +23,7 @@ void positions_stored(struct client *client, uint64_t acked)
 /* What waits to be written must not fill a small inbox. */
 static uint64_t batch_of(const struct client *client)
 {
-    int64_t half = client->worker->node->options->inbox_max / 2;
+    int64_t half = client_worker(client)->node->options->inbox_max / 2;
     return half < BATCH ? (uint64_t)half : BATCH;
 }
 
@@ -36,7 +36,7 @@ static void advance_position(struct client *client, struct position *position, u
     metrics_add(METRIC_ACKED, acked - before);
     set_acked(position, acked);
     latencies_end(client, acked);
-    client->worker->node->delivery_events.on_position(client, acked);
+    client_worker(client)->node->delivery_events.on_position(client, acked);
     position_writer_mark(client, had_all);
     if (acked - position->stored >= batch_of(client))
         position_writer_write_if_moved(client, position);
@@ -65,37 +65,43 @@ static uint64_t lowest_acked_of(const struct client *client, const struct positi
 static uint16_t free_number(const struct client *client)
 {
     uint16_t number = 1;
-    const struct device_position *at = client->devices;
+    const struct device_position *at = client->more->devices;
     while (at != NULL) {
         bool is_taken = at->position.number == number;
         number = (uint16_t)(number + is_taken);
-        at = is_taken ? client->devices : at->next;
+        at = is_taken ? client->more->devices : at->next;
     }
     return number;
 }
 
 static struct position *add_device(struct client *client, struct span name)
 {
-    struct device_position *device = calloc(1, sizeof *device + name.len);
+    struct client_more *more = client_more(client);
+    struct device_position *device = more == NULL ? NULL : calloc(1, sizeof *device + name.len);
     if (device == NULL)
-        return NULL;
+        goto undo_more;
     device->position.number = free_number(client);
     device->position.device_len = (uint8_t)name.len;
     memcpy(device->name, name.bytes, name.len);
-    device->next = client->devices;
-    client->devices = device;
+    device->next = more->devices;
+    more->devices = device;
     atomic_store_explicit(&client->has_devices, true, memory_order_relaxed);
     return &device->position;
+
+undo_more:
+    client_trim(client);
+    return NULL;
 }
 
 static void remove_device(struct client *client, struct position *position)
 {
-    struct device_position **link = &client->devices;
+    struct device_position **link = &client->more->devices;
     while (&(*link)->position != position)
         link = &(*link)->next;
     struct device_position *device = *link;
     *link = device->next;
     free(device);
+    client_trim(client);
 }
 
 enum err positions_enter(struct session *session, struct span device)
@@ -116,7 +122,7 @@ struct position *positions_of(const struct session *session)
     struct client *client = session->client;
     if (session->reader.position_number == 0)
         return &client->shared;
-    struct device_position *device = client->devices;
+    struct device_position *device = client->more->devices;
     while (device->position.number != session->reader.position_number)
         device = device->next;
     return &device->position;

@@ -1,7 +1,7 @@
 /* A session that is not LIVE has at most one page under way. The page says up to which number it is
  * complete and what the highest number was when it was read. When the two are equal the session is
  * at the tail as it was then; whatever was numbered since has been, or will be, offered to the
- * client's channel. What came meanwhile was kept (client->kept), so the session continues from
+ * client's channel. What came meanwhile was kept (client_more.kept), so the session continues from
  * there and is LIVE, without a hole and without a repeat. If a part of it is missing (there was no
  * room to keep it, or a wake-up was lost), the numbers show the hole and another page is read.
  *
@@ -107,7 +107,7 @@ static struct store_page page_for(const struct session *session)
 {
     const struct client *client = session->client;
     struct store_page page = {
-        .request = {.on_done = on_page, .lane = client->worker->index},
+        .request = {.on_done = on_page, .lane = client_worker(client)->index},
         .user_id = client_user_id(client),
         .device = position_device(positions_of(session)),
         .is_arrival = !session->reader.has_begun,
@@ -128,9 +128,7 @@ static void request_page(struct session *session)
     struct span device = position_device(positions_of(session));
     session->reader.must_reread = false;
     struct page_read *read = calloc(1, sizeof *read + client->user_id_len + device.len);
-    if (client->kept == NULL)
-        client->kept = channel_new();
-    if (read == NULL || client->kept == NULL) {
+    if (read == NULL || client_keep(client) != ERR_OK) {
         free(read);
         put_off_page(session); /* memory may be back in a second, as a store may */
         return;
@@ -139,7 +137,7 @@ static void request_page(struct session *session)
     if (device.len > 0)
         memcpy(read->names + client->user_id_len, device.bytes, device.len);
     read->session = session;
-    read->worker = client->worker;
+    read->worker = client_worker(client);
     read->letter.deliver = on_page_letter;
     read->page = page_for(session);
     read->page.user_id = (struct span){read->names, client->user_id_len};
@@ -147,8 +145,8 @@ static void request_page(struct session *session)
     ask_for_withdrawn(session, &read->page);
     reader_become(&session->reader, READER_READING);
     session->extra->wait.page = read; /* it has had its turn, so it has a wait */
-    page_queue_page_begins(client->worker->page_queue);
-    store_page(client->worker->node->store, &read->page);
+    page_queue_page_begins(client_worker(client)->page_queue);
+    store_page(client_worker(client)->node->store, &read->page);
 }
 
 /* ---- turns ---- */
@@ -222,28 +220,21 @@ static void reread_after_pages(struct client *client)
         struct reader *reader = &CONTAINER_OF(link, struct session, link)->reader;
         if (reader->state != READER_READING)
             continue;
-        reader->must_look_back |= client->kept->has_lost_withdrawn;
+        reader->must_look_back |= client->more->kept->has_lost_withdrawn;
         reader->must_reread = true;
     }
 }
 
 void replay_keep(struct client *client, struct inbox_event event)
 {
-    if (client->kept == NULL)
+    struct channel *kept = client->more->kept;
+    if (kept == NULL)
         return;
-    uint32_t max_bytes = (uint32_t)client->worker->node->options->session_max_bytes;
-    if (channel_offer(client->kept, event, max_bytes) == ERR_OK)
+    uint32_t max_bytes = (uint32_t)client_worker(client)->node->options->session_max_bytes;
+    if (channel_offer(kept, event, max_bytes) == ERR_OK)
         return;
-    channel_shed(client->kept);
+    channel_shed(kept);
     reread_after_pages(client);
-}
-
-void replay_drop_kept(struct client *client)
-{
-    if (client->kept == NULL)
-        return;
-    channel_free(client->kept);
-    client->kept = NULL;
 }
 
 static void drop_kept_if_unused(struct client *client)
@@ -253,7 +244,7 @@ static void drop_kept_if_unused(struct client *client)
         if (CONTAINER_OF(link, struct session, link)->reader.state == READER_READING)
             return;
     }
-    replay_drop_kept(client);
+    client_drop_kept(client);
 }
 
 void replay_forget(struct session *session)
@@ -273,19 +264,20 @@ void replay_forget(struct session *session)
 
 static void learn_epoch(struct client *client, struct epoch epoch, uint64_t head)
 {
-    client_map_learn(client->worker->node->map, client, epoch, head);
+    client_map_learn(client_worker(client)->node->map, client, epoch, head);
 }
 
 /* What the page says about the user. false: it is of another epoch than the sessions. */
 static bool learn_from_page(struct session *session, const struct store_page *page)
 {
     struct client *client = session->client;
+    const struct channel *kept = client->more->kept;
     if (page->has_devices)
         atomic_store_explicit(&client->has_devices, true, memory_order_relaxed);
     if (epoch_is_none(page->epoch)) {
         /* Nothing was ever pushed to this user, when the page was read. */
-        if (client->kept != NULL && client->kept->n > 0) /* but the first push has come since */
-            learn_epoch(client, inbox_event_epoch(channel_at(client->kept, 0)), 0);
+        if (kept != NULL && kept->n > 0) /* but the first push has come since */
+            learn_epoch(client, inbox_event_epoch(channel_at(kept, 0)), 0);
         positions_learn(client, positions_of(session), 0);
         return true;
     }
@@ -328,7 +320,7 @@ static bool drain_unless_queued(struct session *session, enum err error)
 /* Writes a notification with a number above the tail. */
 static bool write_note(struct session *session, struct notification *note)
 {
-    enum gap_cause cause = channel_withdrawn(session->client->kept, note->seq);
+    enum gap_cause cause = channel_withdrawn(session->client->more->kept, note->seq);
     if (cause != GAP_NONE) { /* since the page was read, or before it was written from memory */
         struct gap gap = {note->seq, note->seq, cause};
         return drain_unless_queued(session, session_gap(session, &gap));
@@ -389,7 +381,7 @@ static bool write_page(struct session *session, const struct store_page *page)
 static bool catch_up(struct session *session)
 {
     const struct client *client = session->client;
-    const struct channel *kept = client->kept;
+    const struct channel *kept = client->more->kept;
     for (uint32_t i = 0; kept != NULL && i < kept->n; i++) {
         struct inbox_event event = channel_at(kept, i);
         if (event.kind == INBOX_WITHDRAWAL || event.note->seq <= session->reader.tail)

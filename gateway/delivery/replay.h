@@ -39,7 +39,4 @@ void replay_keep(struct client *client, struct inbox_event event);
 /* The session is leaving its client: its reader has ended, and its page is thrown away. */
 void replay_forget(struct session *session);
 
-/* The client has no session any more. */
-void replay_drop_kept(struct client *client);
-
 #endif

@@ -13,7 +13,6 @@
 #include <stdatomic.h>
 
 struct worker;
-struct latencies;
 
 /* An acknowledged position (CONTRACT 5.6): sessions without a device share one, those of a device
  * another. Home. */
@@ -34,6 +33,31 @@ struct device_position {
     char name[];
 };
 
+/* One notification on its way to be acknowledged. Home. */
+struct latency {
+    uint64_t seq;
+    int64_t accepted_ms;
+};
+
+/* Those that are followed, with rising numbers (latencies.c). Home. */
+struct latencies {
+    struct latency *followed; /* NULL: `only` */
+    struct latency only;      /* most users have one, which needs no array */
+    uint32_t first;
+    uint32_t end;
+    uint32_t cap; /* of followed */
+};
+
+/* What a client needs now and then. All clients of a worker who need nothing of it have one
+ * together, which stays empty; the client map owns that one. Home. */
+struct client_more {
+    struct worker *worker;     /* constant: the home */
+    struct client_more *empty; /* constant: the one that clients have together */
+    struct device_position *devices;
+    struct channel *kept; /* kept for sessions whose page is under way; NULL: no such session */
+    struct latencies latencies;
+};
+
 /* What may not have come through the channel. */
 enum missed {
     MISSED_NOTHING,
@@ -42,32 +66,52 @@ enum missed {
 };
 
 struct client {
-    struct client *chain;  /* lock: next of the same bucket */
-    struct worker *worker; /* constant: the home */
-    struct list sessions;  /* home: the oldest first */
+    struct client *chain;    /* lock: next of the same bucket */
+    uint32_t hash;           /* constant */
+    uint32_t n_sessions;     /* written by home under the lock, read by others under it */
+    struct list sessions;    /* home: the oldest first */
+    struct channel *channel; /* lock; NULL while nothing waits in it */
+    /* These two are written by home under the lock, and read by others under it. */
+    struct epoch epoch; /* none until a page or a push has named it */
+    uint64_t head;      /* the highest number that a page or a push has named */
     union {
         struct letter letter;          /* posted while is_posted */
         struct deferred_free deferred; /* once it is removed, and no longer posted */
     };
-    struct channel *channel; /* lock; NULL while nothing waits in it */
-    /* These two are written by home under the lock, and read by others under it. */
-    struct epoch epoch;     /* none until a page or a push has named it */
-    uint64_t head;          /* the highest number that a page or a push has named */
-    struct position shared; /* home, and what follows: of the sessions without a device */
-    struct device_position *devices;
-    struct channel *kept; /* kept for sessions whose page is under way; NULL: no such session */
-    struct latencies *latencies; /* of what is on its way to be acknowledged (latencies.c) */
-    uint32_t hash;               /* constant */
-    uint32_t n_sessions;         /* written by home under the lock, read by others under it */
-    bool is_posted;              /* lock */
-    uint8_t missed;              /* lock: enum missed */
-    _Atomic bool has_devices;    /* the store knows devices of this user; as position.acked */
-    uint8_t unstored_slot;       /* home: 1 + its slot of positions to be written; 0: in none */
-    uint8_t due_slot;    /* home: 1 + the slot, that one or a later, in which they are due */
-    bool is_removed;     /* home: out of the map; freed when nothing refers to it any more */
-    uint8_t user_id_len; /* constant */
+    struct client_more *more; /* home; never NULL */
+    struct position shared;   /* home: of the sessions without a device */
+    bool is_posted;           /* lock */
+    uint8_t missed;           /* lock: enum missed */
+    _Atomic bool has_devices; /* the store knows devices of this user; as position.acked */
+    uint8_t unstored_slot;    /* home: 1 + its slot of positions to be written; 0: in none */
+    uint8_t due_slot;         /* home: 1 + the slot, that one or a later, in which they are due */
+    bool is_removed;          /* home: out of the map; freed when nothing refers to it any more */
+    uint8_t user_id_len;      /* constant */
     char user_id[];
 };
+
+/* ---- client.c ---- */
+
+/* At home in the worker of that `empty`. The caller sets what else is not zero. NULL: out of
+ * memory. */
+struct client *client_new(struct span user_id, uint32_t hash, struct client_more *empty);
+/* Home worker: frees a client that has left the map, once nothing refers to it any more. */
+void client_free(struct client *client);
+
+/* client->more, its own from now on. NULL: out of memory. */
+struct client_more *client_more(struct client *client);
+/* Something that it needed client_more for is over: gives it back, if nothing else needs it. */
+void client_trim(struct client *client);
+
+/* From now on it has a channel that keeps (client_more.kept). ERR_NO_MEMORY. */
+MUST_CHECK enum err client_keep(struct client *client);
+void client_drop_kept(struct client *client); /* without one it does nothing */
+
+/* The home. Home worker. */
+static inline struct worker *client_worker(const struct client *client)
+{
+    return client->more->worker;
+}
 
 static inline struct span client_user_id(const struct client *client)
 {
@@ -94,7 +138,7 @@ static inline struct position *client_position(struct client *client, struct spa
 {
     if (device.len == 0)
         return &client->shared;
-    struct device_position *at = client->devices;
+    struct device_position *at = client->more->devices;
     while (at != NULL && !span_equal(position_device(&at->position), device))
         at = at->next;
     return at == NULL ? NULL : &at->position;

@@ -29,6 +29,7 @@ struct client_map {
     unsigned n_shards;
     uint32_t channel_max_bytes;
     void (*on_letter)(struct letter *letter);
+    struct client_more *empties; /* for the clients of each worker; the home worker's */
     struct shard shards[];
 };
 
@@ -65,6 +66,11 @@ enum err client_map_new(unsigned n_workers, uint32_t channel_max_bytes,
     map->n_shards = n_shards;
     map->channel_max_bytes = channel_max_bytes;
     map->on_letter = on_letter;
+    map->empties = calloc(n_workers, sizeof map->empties[0]);
+    if (map->empties == NULL) {
+        free(map);
+        return ERR_NO_MEMORY;
+    }
     for (unsigned i = 0; i < n_shards; i++) {
         struct shard *shard = &map->shards[i];
         pthread_mutex_init(&shard->lock, NULL);
@@ -88,6 +94,7 @@ void client_map_free(struct client_map *map)
         free(map->shards[i].buckets);
         pthread_mutex_destroy(&map->shards[i].lock);
     }
+    free(map->empties);
     free(map);
 }
 
@@ -266,27 +273,13 @@ static void grow_shard(struct client_map *map, struct shard *shard)
     free(old);
 }
 
-static struct client *client_new(struct client_map *map, struct span user_id, uint32_t hash,
-                                 struct worker *home)
+/* What the clients of a worker have together (client.h). */
+static struct client_more *empty_of(struct client_map *map, uint32_t hash, struct worker *home)
 {
-    size_t len = offsetof(struct client, user_id) + user_id.len; /* the padding is used */
-    struct client *client = calloc(1, len < sizeof *client ? sizeof *client : len);
-    if (client == NULL)
-        return NULL;
-    client->worker = home;
-    client->hash = hash;
-    client->letter.deliver = map->on_letter;
-    list_init(&client->sessions);
-    client->user_id_len = (uint8_t)user_id.len;
-    memcpy(client->user_id, user_id.bytes, user_id.len);
-    return client;
-}
-
-void client_free(struct client *client)
-{
-    channel_free(client->channel);
-    free(client->latencies);
-    free(client);
+    struct client_more *empty = &map->empties[home_of(map, hash)];
+    empty->worker = home;
+    empty->empty = empty;
+    return empty;
 }
 
 struct client *client_map_enter(struct client_map *map, struct span user_id, struct worker *home,
@@ -298,9 +291,10 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
     struct client *client = *link_of(map, shard, hash, user_id);
     struct client *made = NULL;
     if (client == NULL) {
-        made = client_new(map, user_id, hash, home);
+        made = client_new(user_id, hash, empty_of(map, hash, home));
         if (made == NULL)
             return NULL;
+        made->letter.deliver = map->on_letter;
         client = made;
     }
     pthread_mutex_lock(&shard->lock);

@@ -54,9 +54,6 @@ struct client *client_map_enter(struct client_map *map, struct span user_id, str
 bool client_map_leave(struct client_map *map, struct client *client);
 struct client *client_map_find(struct client_map *map, struct span user_id); /* home worker */
 
-/* Home worker: frees a client that has left the map, once nothing refers to it any more. */
-void client_free(struct client *client);
-
 /* Home worker: takes the channel with all events that were offered since the last take, raises the
  * head accordingly, and reports what may have been missed. The caller frees the channel
  * (channel_free); NULL: nothing was offered. */

@@ -42,7 +42,7 @@ static void remember_streams(struct client *client)
     LIST_FOR_EACH(link, &client->sessions)
     {
         if (CONTAINER_OF(link, struct session, link)->level == LEVEL_SSE)
-            kicked_streams_remember(client->worker, client_user_id(client));
+            kicked_streams_remember(client_worker(client), client_user_id(client));
     }
 }
 

@@ -273,7 +273,7 @@ static bool is_for(const struct wait *wait, uint64_t hash, struct span user_id, 
 
 void push_waits_acked(struct client *client, uint64_t acked)
 {
-    struct worker *home = client->worker;
+    struct worker *home = client_worker(client);
     if (atomic_load_explicit(&home->node->wait_table->n_waits, memory_order_relaxed) == 0)
         return;
     uint64_t hash = hash_bytes(client_user_id(client));

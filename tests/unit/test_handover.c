@@ -93,9 +93,9 @@ Test(handover, gives_the_session_its_device_and_its_user_agent)
     node_fixture_turn();
     struct session *session = session_of("u");
     cr_expect_eq(session->agent->len, 7);
-    cr_assert_not_null(session->client->devices);
-    cr_expect(
-        span_equal(position_device(&session->client->devices->position), SPAN_LITERAL("phone")));
+    cr_assert_not_null(session->client->more->devices);
+    cr_expect(span_equal(position_device(&session->client->more->devices->position),
+                         SPAN_LITERAL("phone")));
 }
 
 Test(handover, to_a_draining_node_makes_a_session_that_is_closed_with_the_others)
