@@ -253,7 +253,7 @@ void http_conn_set_timer(struct http_conn *http_conn, int64_t ms)
 {
     struct worker *worker = http_conn_worker(http_conn);
     http_conn->due_ms = worker_now_ms(worker) + ms;
-    if (!timer_is_set(&http_conn->timer) || http_conn->timer.due_ms > http_conn->due_ms)
+    if (!timer_is_set(&http_conn->timer) || timer_is_later(&http_conn->timer, http_conn->due_ms))
         worker_set_timer(worker, &http_conn->timer, http_conn->due_ms);
 }
 

@@ -9,6 +9,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/net/out_queue.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -129,12 +130,13 @@ static void flush_one(struct conn *conn)
 {
     if (conn->watch.fd < 0 || (conn_is_shaking(conn) && !is_broken(conn)))
         return;
-    if (!is_broken(conn) && conn->ops->on_flush != NULL)
-        conn->ops->on_flush(conn);
+    const struct conn_ops *ops = conn_ops_of(conn);
+    if (!is_broken(conn) && ops->on_flush != NULL)
+        ops->on_flush(conn);
     if (conn->watch.fd < 0 || (conn->out == NULL && !is_broken(conn)))
         return;
     if (is_broken(conn) || (conn->out->n > 0 && !write_some(conn))) {
-        conn->ops->on_gone(conn, false);
+        ops->on_gone(conn, false);
         return;
     }
     if (conn->out->n > 0) {
@@ -148,8 +150,8 @@ static void flush_one(struct conn *conn)
     conn->out = NULL;
     if (wants_shutdown)
         finish_writing(conn);
-    if (conn->ops->on_drained != NULL)
-        conn->ops->on_drained(conn);
+    if (ops->on_drained != NULL)
+        ops->on_drained(conn);
 }
 
 static void flush_all(struct reactor_task *task)
@@ -168,7 +170,7 @@ static void on_ready_to_shake(struct conn *conn, uint32_t events)
     if (!handshake_is_waiting(conn->handshake))
         handshake_ready(&conn->loop->handshakes, conn->handshake);
     else if (events & (EPOLLHUP | EPOLLERR)) /* the peer closed it before its turn came */
-        conn->ops->on_gone(conn, false);
+        conn_ops_of(conn)->on_gone(conn, false);
 }
 
 /* The socket is writable: was a read waiting for that? If only the queue was waiting, the
@@ -190,27 +192,39 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
     if (events & EPOLLOUT)
         conn_mark(conn);
     if ((is_paused(conn) || is_deferred(conn)) && (events & (EPOLLHUP | EPOLLERR)))
-        conn->ops->on_gone(conn, false);
+        conn_ops_of(conn)->on_gone(conn, false);
     else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) || (events & EPOLLOUT && waits_to_read(conn)))
         conn_read(conn); /* epoll reports a closed peer in each turn, even if the connection waits
                             in the throttle */
 }
 
-static void init_conn(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
-                      struct transport_socket socket)
+/* A connection remembers a number of two bits instead of a pointer. */
+static uint32_t number_of_ops(struct conn_loop *loop, const struct conn_ops *ops)
 {
-    *conn = (struct conn){.loop = loop, .ops = ops, .transport = socket.transport};
-    conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = socket.fd};
+    uint32_t number = 0;
+    while (loop->ops[number] != ops && loop->ops[number] != NULL) {
+        number++;
+        assert(number < CONN_OPS_MAX);
+    }
+    loop->ops[number] = ops;
+    return number;
+}
+
+static void init_conn(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
+                      struct transport_socket socket, uint32_t flags)
+{
+    *conn = (struct conn){.loop = loop, .transport = socket.transport};
+    flags |= number_of_ops(loop, ops) * CONN_OPS_UNIT;
+    conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = socket.fd, .flags = flags};
     list_init(&conn->dirty);
 }
 
 enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
                    struct transport_socket socket)
 {
-    init_conn(conn, loop, ops, socket);
     /* What the last owner's transport has kept is read as soon as the socket is writable. */
     bool has_unread = transport_has_unread(socket.transport);
-    conn->watch.flags = has_unread ? CONN_DEAF : 0;
+    init_conn(conn, loop, ops, socket, has_unread ? CONN_DEAF : 0);
     return reactor_watch_add(loop->reactor, &conn->watch, has_unread ? EPOLLOUT : EPOLLIN);
 }
 
@@ -218,8 +232,7 @@ enum err conn_accept(struct conn *conn, struct conn_loop *loop, const struct con
                      struct transport_socket socket, const struct ip *from)
 {
     if (socket.transport->ops->shake == NULL) {
-        init_conn(conn, loop, ops, socket);
-        conn->watch.flags = CONN_UNWATCHED;
+        init_conn(conn, loop, ops, socket, CONN_UNWATCHED);
         return ERR_OK;
     }
     enum err error = conn_open(conn, loop, ops, socket);
@@ -264,7 +277,7 @@ static void end_handshake(struct conn *conn)
 static void on_shake_failed(struct reactor_watch *watch)
 {
     struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
-    conn->ops->on_gone(conn, false);
+    conn_ops_of(conn)->on_gone(conn, false);
 }
 
 static void on_shaken(struct reactor_watch *watch)

@@ -47,6 +47,9 @@ enum {
  * first, is flushed first. The other kinds pass it where many of kind 0 are ready (bypass.h). */
 enum { CONN_KINDS = 3 };
 
+/* How many different conn_ops the connections of a loop have. */
+enum { CONN_OPS_MAX = 4 };
+
 /* The state that all connections of one thread share. */
 struct conn_loop {
     struct reactor *reactor;
@@ -56,9 +59,11 @@ struct conn_loop {
     struct handshakes handshakes;
     struct throttle throttle; /* for busy connections, which receive much at once */
     struct bypass bypass;     /* connections of other kinds than 0 */
-    struct conn *offered;     /* the connection whose on_bytes runs */
-    struct conn *in_turn;     /* the connection that continues deferred work */
-    struct out_queue *spare;  /* queues of the usual size, kept for the next writer */
+    /* Those of its connections, of which each knows a number; NULL: none yet. */
+    const struct conn_ops *ops[CONN_OPS_MAX];
+    struct conn *offered;    /* the connection whose on_bytes runs */
+    struct conn *in_turn;    /* the connection that continues deferred work */
+    struct out_queue *spare; /* queues of the usual size, kept for the next writer */
     unsigned n_spare;
     uint8_t *read_buffer;
     uint64_t read_turn;             /* the turn that the next three belong to */
@@ -71,23 +76,23 @@ MUST_CHECK enum err conn_loop_init(struct conn_loop *loop, struct reactor *react
 void conn_loop_fini(struct conn_loop *loop);
 
 enum {
-    CONN_BLOCKED = 1,      /* the socket accepts no more at the moment */
-    CONN_BROKEN = 2,       /* it ends at the end of the turn */
-    CONN_SHAKING = 4,      /* the handshake is not complete */
-    CONN_PAUSED = 8,       /* nothing more is read */
-    CONN_BUSY = 16,        /* waits in the throttle for its next read */
-    CONN_DEAF = 32,        /* nothing can be read before the socket accepts a write */
-    CONN_DEFERRED = 64,    /* waits in the throttle to continue with the bytes that it has read */
-    CONN_BULK = 128,       /* its reads are not throttled */
-    CONN_UNWATCHED = 256,  /* epoll does not know the socket (conn_begin) */
-    CONN_UNCOUNTED = 512,  /* its bytes are no subscriber's */
-    CONN_KIND_UNIT = 1024, /* the bits above are its kind */
+    CONN_BLOCKED = 1,     /* the socket accepts no more at the moment */
+    CONN_BROKEN = 2,      /* it ends at the end of the turn */
+    CONN_SHAKING = 4,     /* the handshake is not complete */
+    CONN_PAUSED = 8,      /* nothing more is read */
+    CONN_BUSY = 16,       /* waits in the throttle for its next read */
+    CONN_DEAF = 32,       /* nothing can be read before the socket accepts a write */
+    CONN_DEFERRED = 64,   /* waits in the throttle to continue with the bytes that it has read */
+    CONN_BULK = 128,      /* its reads are not throttled */
+    CONN_UNWATCHED = 256, /* epoll does not know the socket (conn_begin) */
+    CONN_UNCOUNTED = 512, /* its bytes are no subscriber's */
+    CONN_OPS_UNIT = 1024, /* two bits for the number of its ops in the loop */
+    CONN_KIND_UNIT = CONN_OPS_UNIT * CONN_OPS_MAX, /* the bits above are its kind */
 };
 
 struct conn {
     struct reactor_watch watch; /* watch.fd: the socket, -1 after its end; flags: CONN_ */
     struct conn_loop *loop;
-    const struct conn_ops *ops;
     struct list dirty;
     struct out_queue *out; /* NULL: nothing is queued */
     union {
@@ -111,6 +116,11 @@ MUST_CHECK enum err conn_accept(struct conn *conn, struct conn_loop *loop,
  * connection no more in that call: a client has often sent its request by then, which is read here,
  * and the socket may be released or abandoned before epoll has come to know it. */
 void conn_begin(struct conn *conn);
+
+static inline const struct conn_ops *conn_ops_of(const struct conn *conn)
+{
+    return conn->loop->ops[conn->watch.flags / CONN_OPS_UNIT % CONN_OPS_MAX];
+}
 
 /* Is the handshake not complete yet? Writes are queued until then. */
 static inline bool conn_is_shaking(const struct conn *conn)

@@ -96,7 +96,7 @@ static size_t offer_bytes(struct conn *conn, uint8_t *bytes, size_t len)
 {
     struct conn *before = conn->loop->offered;
     conn->loop->offered = conn;
-    size_t taken = conn->ops->on_bytes(conn, bytes, len);
+    size_t taken = conn_ops_of(conn)->on_bytes(conn, bytes, len);
     conn->loop->offered = before;
     return taken;
 }
@@ -111,7 +111,7 @@ static void take_bytes(struct conn *conn, uint8_t *buffer, size_t kept, size_t g
     if (conn->watch.fd < 0)
         return;
     if (len - taken > CONN_REST_MAX_BYTES)
-        conn->ops->on_gone(conn, false);
+        conn_ops_of(conn)->on_gone(conn, false);
     else if (kept > 0 || taken < len)
         keep_unread_bytes(conn, buffer + taken, len - taken);
 }
@@ -185,7 +185,8 @@ static enum err enter_throttle(struct conn *conn)
     if (conn->rest == NULL)
         return ERR_NO_MEMORY;
     struct throttle *throttle = &conn->loop->throttle;
-    struct ip ip = conn->ops->address != NULL ? conn->ops->address(conn) : (struct ip){0};
+    const struct conn_ops *ops = conn_ops_of(conn);
+    struct ip ip = ops->address != NULL ? ops->address(conn) : (struct ip){0};
     throttle_leave(throttle, &conn->rest->throttled);
     return throttle_wait(throttle, &conn->rest->throttled,
                          is_deferred(conn) ? THROTTLE_WORK : THROTTLE_READ, &ip);
@@ -222,7 +223,7 @@ void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
     if (conn->watch.fd < 0)
         return;
     if (len - taken > CONN_REST_MAX_BYTES) {
-        conn->ops->on_gone(conn, false);
+        conn_ops_of(conn)->on_gone(conn, false);
         return;
     }
     keep_unread_bytes(conn, bytes + taken, len - taken);
@@ -321,7 +322,7 @@ static void read_socket(struct conn *conn)
     if (state == TRANSPORT_MOVED)
         take_bytes(conn, buffer, kept, got.len);
     else if (state == TRANSPORT_CLOSED || state == TRANSPORT_BROKEN)
-        conn->ops->on_gone(conn, state == TRANSPORT_CLOSED);
+        conn_ops_of(conn)->on_gone(conn, state == TRANSPORT_CLOSED);
 }
 
 /* epoll does not report what the transport holds, so it is read in the next turn of the throttle.

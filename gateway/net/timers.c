@@ -4,6 +4,8 @@
 
 enum { WORD_BITS = 64, WORDS = TIMER_SLOTS / WORD_BITS };
 
+static const int64_t most_ticks = INT64_C(86400000) * TIMER_MOST_DAYS / TIMER_SLOT_MS;
+
 /* A timer is in the slot of its due time modulo the wheel. A timer that is due later than one
  * revolution of the wheel (16 s) is skipped until its time has come. */
 struct timers {
@@ -39,8 +41,14 @@ void timers_free(struct timers *timers)
 void timer_init(struct timer *timer, void (*on_due)(struct timer *timer))
 {
     list_init(&timer->link);
-    timer->due_ms = 0;
+    timer->due_tick = 0;
     timer->on_due = on_due;
+}
+
+/* Does the one come after the other? The numbers wrap after two years. */
+static bool is_after(uint32_t tick, uint32_t other)
+{
+    return (int32_t)(tick - other) > 0;
 }
 
 static int64_t round_up(int64_t number, int64_t step)
@@ -59,15 +67,27 @@ static int64_t grain_of(int64_t ahead)
     return grain;
 }
 
+/* Rounded up, so that it never fires early. */
+static int64_t tick_of(int64_t ms)
+{
+    return round_up(ms, TIMER_SLOT_MS) / TIMER_SLOT_MS;
+}
+
+bool timer_is_later(const struct timer *timer, int64_t due_ms)
+{
+    return is_after(timer->due_tick, (uint32_t)tick_of(due_ms));
+}
+
 void timer_set(struct timers *timers, struct timer *timer, int64_t due_ms)
 {
     list_remove(&timer->link);
-    /* Rounded up, so that it never fires early, and at the earliest the next slot. */
-    int64_t tick = round_up(due_ms, TIMER_SLOT_MS) / TIMER_SLOT_MS;
-    if (tick <= timers->tick)
+    int64_t tick = tick_of(due_ms);
+    if (tick <= timers->tick) /* at the earliest the next slot */
         tick = timers->tick + 1;
+    if (tick - timers->tick > most_ticks)
+        tick = timers->tick + most_ticks;
+    timer->due_tick = (uint32_t)tick;
     tick = round_up(tick, grain_of(tick - timers->tick));
-    timer->due_ms = due_ms;
     size_t slot = slot_of(tick);
     list_append(&timers->slots[slot], &timer->link);
     timers->used[slot / WORD_BITS] |= UINT64_C(1) << (slot % WORD_BITS);
@@ -97,12 +117,12 @@ int timers_wait_ms(const struct timers *timers, int64_t now_ms)
     return -1;
 }
 
-static void collect_slot(struct timers *timers, size_t slot, int64_t now_ms)
+static void collect_slot(struct timers *timers, size_t slot, int64_t now_tick)
 {
     bool has_more = false;
     LIST_FOR_EACH_SAFE(link, &timers->slots[slot])
     {
-        if (CONTAINER_OF(link, struct timer, link)->due_ms > now_ms) {
+        if (is_after(CONTAINER_OF(link, struct timer, link)->due_tick, (uint32_t)now_tick)) {
             has_more = true;
             continue;
         }
@@ -124,7 +144,7 @@ static void collect_due(struct timers *timers, int64_t now_ms)
         timers->tick++;
         size_t slot = slot_of(timers->tick);
         if (timers->used[slot / WORD_BITS] & (UINT64_C(1) << (slot % WORD_BITS)))
-            collect_slot(timers, slot, now_ms);
+            collect_slot(timers, slot, now_tick);
     }
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 enum {
+    TIMER_MOST_DAYS = 180, /* a timer that is set further ahead fires then */
     TIMER_SLOT_MS = 16,
     TIMER_SLOTS = 1024,
     TIMER_NEAR_MS = 128 * TIMER_SLOT_MS,
@@ -21,8 +22,9 @@ enum {
 
 struct timer {
     struct list link; /* timer_init before the first use */
-    int64_t due_ms;   /* on the reactor's monotonic clock */
     void (*on_due)(struct timer *timer);
+    uint32_t due_tick; /* the number of a slot on the monotonic clock, which wraps */
+    uint32_t owned;    /* for the owner's use; it fills the padding */
 };
 
 struct timers;
@@ -34,6 +36,8 @@ void timer_init(struct timer *timer, void (*on_due)(struct timer *timer));
 void timer_set(struct timers *timers, struct timer *timer,
                int64_t due_ms);                                /* moves a timer that is set */
 void timer_cancel(struct timers *timers, struct timer *timer); /* not set: does nothing */
+/* Is it due later than that? It is set. */
+bool timer_is_later(const struct timer *timer, int64_t due_ms);
 static inline bool timer_is_set(const struct timer *timer)
 {
     return !list_is_empty(&timer->link);

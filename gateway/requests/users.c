@@ -50,7 +50,7 @@ static void describe_session(const struct session *session, struct gateway_conne
     struct span device = position_device(positions_of(session));
     snprintf(out->device, sizeof out->device, "%.*s", (int)device.len,
              device.len > 0 ? device.bytes : "");
-    out->since_ms = (int64_t)session->since_s * 1000;
+    out->since_ms = (int64_t)session_since_s(session) * 1000;
     out->round_trip_ms =
         session->round_trip_ms == UINT16_MAX ? -1 : (int64_t)session->round_trip_ms;
     out->queued_bytes = session_queued_bytes(session);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-_Static_assert(sizeof(struct session) <= 216, "one for each open connection");
+_Static_assert(sizeof(struct session) <= 200, "one for each open connection");
 _Static_assert(sizeof(struct session_extra) <= 200, "one for each stream");
 
 enum { RETRY_SPREAD_MS = 5000, VERIFY_EACH_MS = 1000 };

@@ -103,13 +103,15 @@ struct session_extra {
     };
 };
 
-/* At most 216 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
+enum { SESSION_ID_BITS = 48 };
+
+/* At most 200 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
 struct session {
     struct conn conn;
     struct list link; /* in client->sessions; CLOSING: in worker->closing */
     struct client *client;
     union {
-        struct timer timer;
+        struct timer timer;            /* owned: when the session began, in seconds since 1970 */
         struct deferred_free deferred; /* once closed */
     };
     struct reader reader;
@@ -117,15 +119,14 @@ struct session {
     /* The address that counts for it (peers.h). NULL: that of its socket. */
     struct peer *peer;
     struct user_agent *agent;
-    uint64_t id;       /* of the connection */
-    uint64_t acked;    /* the last number that it has acknowledged */
-    uint32_t since_s;  /* since 1970 */
-    uint32_t until_s;  /* since 1970: when its credentials end; 0: never */
-    uint32_t heard_ms; /* these four on session_clock */
+    uint64_t id : SESSION_ID_BITS; /* of the connection */
+    uint64_t round_trip_ms : 16;   /* of the last ping; UINT16_MAX: not known yet */
+    uint64_t acked;                /* the last number that it has acknowledged */
+    uint32_t until_s;              /* since 1970: when its credentials end; 0: never */
+    uint32_t heard_ms;             /* these four on session_clock */
     uint32_t next_ping_ms;
     uint32_t ping_sent_ms;
     uint32_t drain_at_ms;
-    uint16_t round_trip_ms;  /* of the last ping; UINT16_MAX: not known yet */
     uint8_t state : 4;       /* enum session_state */
     uint8_t level : 4;       /* enum handshake_level */
     bool has_ping_out : 1;   /* one ping is under way: no pong has come since it was sent */
@@ -179,6 +180,12 @@ bool session_claim_is_known(const struct session *session);
 static inline bool session_is_identified(const struct session *session)
 {
     return session->state == SESSION_AUTH && session_claim_is_known(session);
+}
+
+/* When it began, in seconds since 1970. */
+static inline uint32_t session_since_s(const struct session *session)
+{
+    return session->timer.owned;
 }
 
 /* For until_s, of milliseconds since 1970; 0: never. */

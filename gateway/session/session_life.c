@@ -225,8 +225,9 @@ static void init_session(struct session *session, const struct admission *admiss
     list_init(&session->link);
     reader_init(&session->reader);
     session->round_trip_ms = UINT16_MAX;
-    session->id = atomic_fetch_add(&worker->node->next_connection, 1);
-    session->since_s = (uint32_t)(clock_wall_ms() / 1000);
+    session->id =
+        atomic_fetch_add(&worker->node->next_connection, 1) % (UINT64_C(1) << SESSION_ID_BITS);
+    session->timer.owned = (uint32_t)(clock_wall_ms() / 1000);
     session->peer = admission->peer;
     session->agent = user_agents_get(&worker->agents, admission->user_agent);
     session->until_s = session_until_s(admission->claim.identity.expires_ms);

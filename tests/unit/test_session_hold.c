@@ -80,7 +80,7 @@ Test(session_hold, has_the_turns_of_the_address_that_a_proxy_has_named)
     cr_assert_eq(peers_new(&of_proxies, &peers), ERR_OK);
     cr_assert_eq(peer_arrive(peers, NULL, &session->peer), ERR_OK);
     cr_assert_eq(peer_resolve(session->peer, true, &client), ERR_OK);
-    struct ip ip = session->conn.ops->address(&session->conn);
+    struct ip ip = conn_ops_of(&session->conn)->address(&session->conn);
     cr_expect(ip_equal(&ip, &client));
     peer_leave(session->peer);
     session->peer = NULL;

@@ -1,3 +1,4 @@
+/* The timer wheel: never early, hardly late, far ahead, after a stall, and many at once. */
 #include "gateway/net/timers.h"
 
 #include <criterion/criterion.h>
@@ -176,5 +177,49 @@ Test(timers, that_are_far_ahead_share_their_wake_ups)
     for (int i = 0; i < MANY; i++)
         cr_assert_eq(probes[i].fired, 1);
     cr_expect_leq(n_wakes, 2 * SPREAD_MS / TIMER_LATEST_MS + 2);
+    timers_free(timers);
+}
+
+Test(timers, beyond_the_most_days_fire_then_and_not_at_once)
+{
+    const int64_t day_ms = 86400000;
+    struct timers *timers = make(0);
+    struct probe probe = {0};
+    timer_init(&probe.timer, on_due);
+    timer_set(timers, &probe.timer, 10000 * day_ms);
+    cr_assert(timer_is_later(&probe.timer, (TIMER_MOST_DAYS - 1) * day_ms));
+    timers_fire(timers, (TIMER_MOST_DAYS - 1) * day_ms);
+    cr_assert_eq(probe.fired, 0);
+    timers_fire(timers, (TIMER_MOST_DAYS + 1) * day_ms);
+    cr_assert_eq(probe.fired, 1);
+    timers_free(timers);
+}
+
+Test(timers, work_while_the_number_of_the_slot_wraps)
+{
+    const int64_t wraps_ms = (INT64_C(1) << 32) * TIMER_SLOT_MS;
+    struct timers *timers = make(wraps_ms - 30000);
+    struct probe probe = {0};
+    timer_init(&probe.timer, on_due);
+    timer_set(timers, &probe.timer, wraps_ms + 30000);
+    cr_assert(timer_is_later(&probe.timer, wraps_ms - 1000));
+    cr_assert(timer_is_later(&probe.timer, wraps_ms + 29000));
+    cr_assert(!timer_is_later(&probe.timer, wraps_ms + 30000));
+    for (int64_t now = wraps_ms - 30000; now < wraps_ms + 30000; now += 1000)
+        timers_fire(timers, now);
+    cr_assert_eq(probe.fired, 0);
+    timers_fire(timers, wraps_ms + 30000 + TIMER_LATEST_MS);
+    cr_assert_eq(probe.fired, 1);
+    timers_free(timers);
+}
+
+Test(timers, leave_alone_what_is_the_owners)
+{
+    struct timers *timers = make(0);
+    struct probe probe = {.timer = {.owned = 7}};
+    timer_init(&probe.timer, on_due);
+    timer_set(timers, &probe.timer, 160);
+    timers_fire(timers, 160 + TIMER_SLOT_MS);
+    cr_assert_eq(probe.timer.owned, 7);
     timers_free(timers);
 }
