@@ -132,6 +132,7 @@ static enum transport_state read_until_empty(struct tls *tls, uint8_t *bytes, si
     size_t len = 0;
     do {
         size_t got;
+        tls->socket.may_read_ahead = len <= TRANSPORT_SMALL_BYTES;
         forget_errors();
         int result = SSL_read_ex(tls->ssl, bytes + len, TRANSPORT_ROOM_BYTES - len, &got);
         state = result == 1 ? TRANSPORT_MOVED : state_of(tls, result);

@@ -32,12 +32,12 @@ static bool is_worth_a_retry(ssize_t result)
     return result < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-/* OpenSSL reads a header alone. Only then is anything read ahead, because a body must not bring the
- * beginning of a large record with it: the caller's room would be too small. */
+/* OpenSSL reads a header alone. Only then is anything read ahead, and only while the caller has
+ * read little: what comes with it may be the beginning of a record of the largest size. */
 static ssize_t receive_record(struct tls_socket *socket, char *bytes, int len)
 {
     struct tls_ahead *ahead = socket->ahead;
-    if (ahead == NULL || len > SSL3_RT_HEADER_LENGTH)
+    if (ahead == NULL || !socket->may_read_ahead || len > SSL3_RT_HEADER_LENGTH)
         return receive(socket, bytes, (size_t)len);
     ssize_t got = receive(socket, ahead->bytes, sizeof ahead->bytes);
     ahead->at = 0;

@@ -18,9 +18,9 @@ struct ssl_st;
 
 /* No more records are begun in one call (tls_socket_begin). */
 enum { TLS_RECORDS_PER_CALL = 16 };
-/* As many records as one call may begin, if each has one byte (RFC 8446, 5.2: header, byte, type
- * and tag). */
-enum { TLS_AHEAD_BYTES = TLS_RECORDS_PER_CALL * (5 + 1 + 1 + 16) };
+/* A push of some hundred bytes with its head fits. So do more small records than one call may
+ * begin: what is left of these is kept. */
+enum { TLS_AHEAD_BYTES = 1024 };
 
 struct tls_ahead {
     size_t at; /* the first byte that was not taken */
@@ -31,6 +31,7 @@ struct tls_ahead {
 struct tls_socket {
     int fd;
     bool is_drained;         /* the last read from the socket brought less than it asked for */
+    bool may_read_ahead;     /* set by the owner: it has room for what would come with a header */
     unsigned n_records;      /* begun since tls_socket_begin; counted by the owner */
     struct tls_ahead *ahead; /* NULL: only what OpenSSL asks for is read */
 };
@@ -42,7 +43,8 @@ void tls_socket_fini(struct tls_socket *socket);
 /* Begins a call of OpenSSL, or several that share TLS_RECORDS_PER_CALL. */
 void tls_socket_begin(struct tls_socket *socket);
 
-/* Reads ahead into `room`, unless bytes are kept from an earlier read: then their place is used. */
+/* Reads ahead into `room` while that is allowed (may_read_ahead), unless bytes are kept from an
+ * earlier read: then their place is used. */
 void tls_socket_read_ahead(struct tls_socket *socket, struct tls_ahead *room);
 /* Ends that: `room` is the caller's again, and what was not taken is kept on the heap.
  * ERR_NO_MEMORY: it is lost. */

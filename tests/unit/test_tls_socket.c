@@ -71,6 +71,38 @@ Test(tls_socket, small_records_take_one_read)
     close_peer(&peer);
 }
 
+/* As those of a push are: a head and some hundred bytes. */
+Test(tls_socket, a_record_of_a_push_takes_one_read)
+{
+    struct peer peer;
+    open_peer(&peer);
+    shake(&peer);
+    send_record(&peer, 800);
+    cr_expect_eq(receives_of_a_turn(), 1);
+    send_record(&peer, TLS_AHEAD_BYTES - 30);
+    cr_expect_eq(receives_of_a_turn(), 1);
+    cr_expect_eq(peer.n_taken, 800 + TLS_AHEAD_BYTES - 30);
+    close_peer(&peer);
+}
+
+/* More of them come together than one read may begin; the last wait for the throttle's turn. */
+Test(tls_socket, many_tiny_records_all_arrive_in_order)
+{
+    struct peer peer;
+    open_peer(&peer);
+    shake(&peer);
+    for (int i = 0; i < 3 * TLS_RECORDS_PER_CALL; i++)
+        send_record(&peer, 1);
+    turn();
+    cr_expect_eq(peer.n_taken, TLS_RECORDS_PER_CALL);
+    for (int i = 0; i < 4; i++) {
+        fake_us += 1000;
+        turn();
+    }
+    cr_expect_eq(peer.n_taken, 3 * TLS_RECORDS_PER_CALL);
+    close_peer(&peer);
+}
+
 /* The third finds out that there is no more. */
 Test(tls_socket, a_large_record_takes_three_reads)
 {
@@ -140,8 +172,9 @@ static void expect_all_of(size_t small, int n_small)
  * the last of them: it must have room. */
 Test(tls_socket, a_large_record_after_small_ones_has_room)
 {
-    for (size_t small = 335; small <= TLS_AHEAD_BYTES - 22; small++) {
-        for (int n_small = 11; n_small <= 14; n_small++)
+    for (size_t small = 270; small <= TLS_AHEAD_BYTES - 22; small += 12) {
+        int n_limit = TRANSPORT_SMALL_BYTES / (int)small;
+        for (int n_small = n_limit - 1; n_small <= n_limit + 2; n_small++)
             expect_all_of(small, n_small);
     }
 }
