@@ -3,8 +3,8 @@
  * bridge writes (admin/bridge), and answers go back. The daemon's epoll descriptor is a watch of
  * the worker's reactor, and the daemon runs at most once a turn.
  *
- * Threads: the worker's. The library allows no other: a request that is answered on another thread
- * has its worker resume the connection (admin/request). */
+ * Threads: whoever holds the worker's turn. The library allows one at a time: a request that is
+ * answered elsewhere has its worker resume the connection (admin/request). */
 #ifndef HERALD_ADMIN_LIBRARY_H
 #define HERALD_ADMIN_LIBRARY_H
 

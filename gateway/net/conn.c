@@ -215,7 +215,8 @@ static void init_conn(struct conn *conn, struct conn_loop *loop, const struct co
 {
     *conn = (struct conn){.loop = loop, .transport = socket.transport};
     flags |= number_of_ops(loop, ops) * CONN_OPS_UNIT;
-    conn->watch = (struct reactor_watch){.on_ready = on_ready, .fd = socket.fd, .flags = flags};
+    conn->watch =
+        (struct reactor_watch){.on_ready = on_ready, .fd = socket.fd, .flags = (uint16_t)flags};
     list_init(&conn->dirty);
 }
 
@@ -263,13 +264,13 @@ void conn_begin(struct conn *conn)
         conn_break(conn);
         return;
     }
-    conn->watch.flags &= ~(uint32_t)CONN_UNWATCHED;
+    conn->watch.flags &= (uint16_t)~CONN_UNWATCHED;
     let_pass(conn);
 }
 
 static void end_handshake(struct conn *conn)
 {
-    conn->watch.flags &= ~(uint32_t)CONN_SHAKING;
+    conn->watch.flags &= (uint16_t)~CONN_SHAKING;
     handshake_free(&conn->loop->handshakes, conn->handshake);
     conn->handshake = NULL;
 }
@@ -329,7 +330,7 @@ enum err conn_write_heap(struct conn *conn, void *bytes, size_t len)
 
 void conn_set_kind(struct conn *conn, unsigned kind)
 {
-    conn->watch.flags = conn->watch.flags % CONN_KIND_UNIT + kind * CONN_KIND_UNIT;
+    conn->watch.flags = (uint16_t)(conn->watch.flags % CONN_KIND_UNIT + kind * CONN_KIND_UNIT);
 }
 
 void conn_set_uncounted(struct conn *conn)

@@ -2,9 +2,9 @@
  * HTTP, WebSocket or users. A TLS handshake runs before the first on_bytes; writes are queued until
  * it is complete, and a handshake that fails is reported by on_gone.
  *
- * It belongs to one conn_loop and that loop's thread. Reads go into the loop's buffer; only bytes
- * that the owner did not take are kept. Writes are queued and go out together at the end of the
- * turn, in one system call. An idle connection therefore has no buffer at all.
+ * It belongs to one conn_loop and whoever holds its reactor's turn. Reads go into the loop's
+ * buffer; only bytes that the owner did not take are kept. Writes are queued and go out together at
+ * the end of the turn, in one system call. An idle connection therefore has no buffer at all.
  *
  * After conn_abandon or conn_release there are no more callbacks; neither may be called twice, and
  * the memory of a conn may be freed only at the end of the turn. */

@@ -41,7 +41,7 @@ void conn_leave_throttle(struct conn *conn)
 {
     if (!is_busy(conn))
         return;
-    conn->watch.flags &= ~(uint32_t)(CONN_BUSY | CONN_DEFERRED);
+    conn->watch.flags &= (uint16_t) ~(CONN_BUSY | CONN_DEFERRED);
     if (conn->rest != NULL)
         throttle_leave(&conn->loop->throttle, &conn->rest->throttled);
     drop_empty_rest(conn);
@@ -64,7 +64,7 @@ void conn_watch_again(struct conn *conn)
 void conn_pause(struct conn *conn)
 {
     conn_leave_throttle(conn);
-    conn->watch.flags &= ~(uint32_t)CONN_DEFERRED;
+    conn->watch.flags &= (uint16_t)~CONN_DEFERRED;
     conn->watch.flags |= CONN_PAUSED;
     conn_watch_again(conn);
 }
@@ -166,7 +166,7 @@ void conn_count_read(struct conn *conn, size_t bytes)
 
 void conn_set_bulk(struct conn *conn, bool is_bulk)
 {
-    conn->watch.flags &= ~(uint32_t)CONN_BULK;
+    conn->watch.flags &= (uint16_t)~CONN_BULK;
     conn->watch.flags |= is_bulk ? CONN_BULK : 0;
 }
 
@@ -199,7 +199,7 @@ static void do_without_throttle(struct conn *conn)
 {
     if (is_deferred(conn) || transport_has_unread(conn->transport))
         conn_break(conn);
-    conn->watch.flags &= ~(uint32_t)CONN_DEFERRED;
+    conn->watch.flags &= (uint16_t)~CONN_DEFERRED;
     stop_waiting(conn);
     drop_empty_rest(conn);
 }
@@ -264,7 +264,7 @@ void conn_resume(struct conn *conn)
 {
     if (!is_paused(conn))
         return;
-    conn->watch.flags &= ~(uint32_t)CONN_PAUSED;
+    conn->watch.flags &= (uint16_t)~CONN_PAUSED;
     defer_conn(conn);
 }
 
@@ -281,7 +281,7 @@ static void continue_reading(struct conn *conn)
     uint8_t *bytes = conn->loop->read_buffer;
     if (len > 0)
         memcpy(bytes, conn->rest->bytes, len);
-    conn->watch.flags &= ~(uint32_t)CONN_DEFERRED;
+    conn->watch.flags &= (uint16_t)~CONN_DEFERRED;
     conn->loop->in_turn = conn;
     size_t taken = offer_bytes(conn, bytes, len);
     conn->loop->in_turn = NULL;

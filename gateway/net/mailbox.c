@@ -1,6 +1,7 @@
 #include "gateway/net/mailbox.h"
 
 #include <stdint.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@ enum err mailbox_init(struct mailbox *mailbox)
     atomic_init(&mailbox->head, NULL);
     atomic_init(&mailbox->is_asleep, false);
     mailbox->taken = NULL;
+    mailbox->visit = NULL;
     return ERR_OK;
 }
 
@@ -80,6 +82,28 @@ void mailbox_release(void)
     held.n = 0;
 }
 
+/* The oldest first. Its receiver may be among the held again while it is visited. */
+static struct mailbox *take_held(void)
+{
+    struct mailbox *mailbox = held.mailboxes[0];
+    held.n--;
+    memmove(held.mailboxes, held.mailboxes + 1, held.n * sizeof held.mailboxes[0]);
+    return mailbox;
+}
+
+size_t mailbox_visit_held(size_t max)
+{
+    size_t n = 0;
+    while (held.n > 0 && n < max) {
+        struct mailbox *mailbox = take_held();
+        if (mailbox->visit != NULL && mailbox->visit(mailbox))
+            n++;
+        else
+            write_wake_up(mailbox);
+    }
+    return n;
+}
+
 void mailbox_post(struct mailbox *mailbox, struct letter *letter)
 {
     if (mailbox_put(mailbox, letter))
@@ -111,6 +135,14 @@ size_t mailbox_deliver(struct mailbox *mailbox)
         letter->deliver(letter);
     }
     return n;
+}
+
+bool mailbox_has_more_than(const struct mailbox *mailbox, size_t n)
+{
+    const struct letter *letter = atomic_load(&mailbox->head);
+    for (; letter != NULL && n > 0; n--)
+        letter = letter->next;
+    return letter != NULL;
 }
 
 bool mailbox_sleep(struct mailbox *mailbox)

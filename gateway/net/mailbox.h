@@ -16,7 +16,7 @@
 
 struct letter {
     struct letter *next;
-    void (*deliver)(struct letter *letter); /* on the receiver's thread */
+    void (*deliver)(struct letter *letter); /* in the receiver's turn (reactor.h) */
 };
 
 struct mailbox {
@@ -24,6 +24,9 @@ struct mailbox {
     atomic_bool is_asleep;
     int event_fd;         /* written to wake the receiver; never read: watch it with EPOLLET */
     struct letter *taken; /* the receiver's: not delivered yet, the oldest first */
+    /* Delivers the mail of a sleeping receiver on the sender's thread. false: the receiver must be
+     * woken, for what is left or was left undone. NULL, as mailbox_init leaves it: always. */
+    bool (*visit)(struct mailbox *mailbox);
 };
 
 MUST_CHECK enum err mailbox_init(struct mailbox *mailbox);
@@ -46,12 +49,19 @@ void mailbox_ring(struct mailbox *mailbox);
 void mailbox_hold(void);
 void mailbox_release(void);
 
+/* Between the two, and not from within `deliver`: visits the receivers whose wake-ups wait, in
+ * place of waking them. One that cannot be visited is woken; so are those that are left at
+ * mailbox_release. Visits at most `max`, and returns how many. */
+size_t mailbox_visit_held(size_t max);
+
 /* The receiver: delivers the letters that wait, at most MAILBOX_TURN_LETTERS of them; returns their
  * number. So thousands of letters that come at once, as from the commit of a push to thousands of
  * users, leave room for other work between them. The rest comes with the next calls, and before
  * what is posted meanwhile. */
 enum { MAILBOX_TURN_LETTERS = 128 };
 size_t mailbox_deliver(struct mailbox *mailbox);
+/* The same for one who delivers in its place. */
+MUST_CHECK bool mailbox_has_more_than(const struct mailbox *mailbox, size_t n);
 
 /* The receiver calls it before it blocks on event_fd. false: a letter waits already, do not
  * block. */

@@ -1,10 +1,15 @@
 /* The event loop of one thread: epoll, a timer wheel, a mailbox, and a list of tasks for the end of
  * the turn.
  *
- * A reactor belongs to the thread that calls reactor_run or reactor_turn. Only that thread may call
- * these functions, except mailbox_post (mailbox.h) to reactor_mailbox, and reactor_stop. The owner
- * of a watch or a timer must not be freed inside its own callback, but in a task at the end of the
- * turn (reactor_at_turn_end). */
+ * A reactor, and all that its callbacks touch, belongs to whoever holds its turn. That is a mutex:
+ * the thread in reactor_run holds it always, except while it waits for events. Meanwhile another
+ * reactor's thread may visit it, that is, deliver its mail in its place, which spares the wake-up.
+ * Inside a turn or a visit every function here may be called; outside only mailbox_post (mailbox.h)
+ * to reactor_mailbox, reactor_turns and reactor_stop. Before reactor_run and after it, the reactor
+ * belongs to its owner, who runs single turns with reactor_turn or none; it is not visited then.
+ *
+ * The owner of a watch or a timer must not be freed inside its own callback, but in a task at the
+ * end of the turn: one with a watch by reactor_free_at_turn_end. */
 #ifndef HERALD_NET_REACTOR_H
 #define HERALD_NET_REACTOR_H
 
@@ -13,7 +18,10 @@
 #include "gateway/net/timers.h"
 #include "proto/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+enum { VISIT_LETTERS = 16 };
 
 struct reactor;
 
@@ -21,21 +29,39 @@ struct reactor;
 struct reactor_watch {
     void (*on_ready)(struct reactor_watch *watch, uint32_t events); /* EPOLLIN, EPOLLOUT, ... */
     int fd;
-    uint32_t flags; /* for the owner's use; it fills the padding */
+    uint16_t flags; /* for the owner's use; it fills the padding */
+    bool is_removed;
 };
 
-/* A task that runs once at the end of the current turn; embedded. Adding it twice runs it once. */
+/* A task that runs once at the end of the current turn, or of the visit; embedded. Adding it twice
+ * runs it once. */
 struct reactor_task {
     struct list link; /* list_init before the first use */
     void (*run)(struct reactor_task *task);
 };
 
-MUST_CHECK enum err reactor_new(struct reactor **ret_reactor);
+/* `owner` is what reactor_owner returns. */
+MUST_CHECK enum err reactor_new(void *owner, struct reactor **ret_reactor);
 void reactor_free(struct reactor *reactor);
+void *reactor_owner(const struct reactor *reactor);
 
 /* Runs turns until reactor_stop. A turn waits, calls watches, delivers mail, fires timers, then
- * runs the turn-end tasks until none is left. */
+ * runs the turn-end tasks until none is left.
+ *
+ * A turn with few events does not wake sleeping reactors for the letters that it posts, but visits
+ * them: before its own turn-end tasks, and once more after them. A visit delivers at most
+ * VISIT_LETTERS letters, runs the turn-end tasks, and counts as a turn. It calls no watch and fires
+ * no timer; what it leaves behind for the reactor's own thread wakes it. Letters that the visited
+ * reactor sends back are delivered in the same turn. */
 void reactor_run(struct reactor *reactor);
+
+/* The reactor whose turn this thread holds, in reactor_run or for a visit. NULL: none. */
+struct reactor *reactor_here(void);
+/* From now on it counts as held by this thread; for tests, which run no reactor. NULL: none is. */
+void reactor_be_here(struct reactor *reactor);
+/* Is this a visit? Then the reactor's thread may have an event in its hands already, for a watch
+ * that is removed now: the memory of a watch must stay until the thread's own turn. */
+bool reactor_is_visited(const struct reactor *reactor);
 /* Runs one turn, for a caller with its own loop. It waits at most max_wait_ms for something to do;
  * -1: without a limit. */
 void reactor_turn(struct reactor *reactor, int max_wait_ms);
@@ -47,10 +73,14 @@ MUST_CHECK enum err reactor_watch_add(struct reactor *reactor, struct reactor_wa
 MUST_CHECK enum err reactor_watch_change(struct reactor *reactor, struct reactor_watch *watch,
                                          uint32_t events);
 /* Afterwards the watch has no more callbacks, not even in the current turn. The owner closes the
- * descriptor after this call. */
+ * descriptor after this call. It may be added again, but not in a visit if it was removed in
+ * one. */
 void reactor_watch_remove(struct reactor *reactor, struct reactor_watch *watch);
 
 void reactor_at_turn_end(struct reactor *reactor, struct reactor_task *task);
+/* Adds a task that runs after all of those, at the end of the present turn, or if this is a visit,
+ * of the next turn. Whatever has a watch in it may be freed there. */
+void reactor_free_at_turn_end(struct reactor *reactor, struct reactor_task *task);
 /* Adds a task for the next turn, which then does not wait. */
 void reactor_in_next_turn(struct reactor *reactor, struct reactor_task *task);
 /* Adds a task for the first turn in a later millisecond; timers are too coarse for that. */

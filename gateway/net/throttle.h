@@ -6,7 +6,7 @@
  * so that a connection waits for at most one turn of each other address, however many connections
  * that has. Each call takes constant time.
  *
- * Each thread has one throttle on its reactor, and only that thread uses it. */
+ * Each reactor has one throttle, which belongs to whoever holds its turn. */
 #ifndef HERALD_NET_THROTTLE_H
 #define HERALD_NET_THROTTLE_H
 

@@ -2,7 +2,7 @@
  * to one slot late, never early; one that is set more than TIMER_NEAR_MS ahead may be late by a
  * 64th of that time, and by 128 ms at most. Each wake-up of an idle worker so serves the pings of
  * many connections. If many timers are due at once, each turn of the reactor fires some of them. It
- * belongs to one reactor and its thread. */
+ * belongs to one reactor, whoever holds its turn. */
 #ifndef HERALD_NET_TIMERS_H
 #define HERALD_NET_TIMERS_H
 

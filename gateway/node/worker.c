@@ -80,7 +80,7 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
         worker->random = index;
     worker->random |= 1; /* xorshift stands still at 0 */
 
-    enum err error = reactor_new(&worker->reactor);
+    enum err error = reactor_new(worker, &worker->reactor);
     if (error != ERR_OK)
         goto undo_alloc;
     error = conn_loop_init(&worker->loop, worker->reactor);
@@ -106,22 +106,20 @@ undo_alloc:
     return error;
 }
 
-static _Thread_local struct worker *here;
-
 struct worker *worker_here(void)
 {
-    return here;
+    const struct reactor *reactor = reactor_here();
+    return reactor == NULL ? NULL : reactor_owner(reactor);
 }
 
 void worker_be_here(struct worker *worker)
 {
-    here = worker;
+    reactor_be_here(worker == NULL ? NULL : worker->reactor);
 }
 
 static void *run_worker(void *argument)
 {
     struct worker *worker = argument;
-    worker_be_here(worker);
     reactor_run(worker->reactor);
     return NULL;
 }
@@ -162,7 +160,7 @@ void worker_free_later(struct worker *worker, struct deferred_free *deferred,
     deferred->free_it = free_it;
     deferred->next = worker->deferred;
     worker->deferred = deferred;
-    reactor_at_turn_end(worker->reactor, &worker->free_task);
+    reactor_free_at_turn_end(worker->reactor, &worker->free_task);
 }
 
 void worker_command_all(struct node *node, enum worker_command_kind kind)
@@ -182,9 +180,14 @@ struct errand {
     sem_t done;
 };
 
+/* An errand may free what has watches in it. */
 static void on_errand(struct letter *letter)
 {
     struct errand *errand = CONTAINER_OF(letter, struct errand, letter);
+    if (reactor_is_visited(errand->worker->reactor)) {
+        worker_post(errand->worker, &errand->letter, on_errand);
+        return;
+    }
     errand->run(errand->worker, errand->argument);
     sem_post(&errand->done); /* it may be gone now */
 }

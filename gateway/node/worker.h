@@ -1,5 +1,7 @@
 /* A worker: one thread with its reactor, and the sessions whose home it is. Everything in it
- * belongs to that thread, except what node.h and the mailbox say. */
+ * belongs to whoever holds the reactor's turn (net/reactor.h), except what node.h and the mailbox
+ * say. That is the worker's thread, or for a visit another worker's; "the worker's thread" in the
+ * headers means both. */
 #ifndef HERALD_WORKER_H
 #define HERALD_WORKER_H
 
@@ -20,10 +22,10 @@ struct kicked_streams;
 /* The work, in microseconds, that a request counts for which asks the store at once. */
 enum { WORKER_ASK_US = 20 };
 
-/* The worker whose thread this is. NULL: it is another thread. */
+/* The worker whose turn this thread holds. NULL: none. */
 struct worker *worker_here(void);
-/* From now on this thread is the worker's; for tests, which have no thread for it. NULL: it is
- * nobody's. */
+/* From now on this thread holds the worker's turn; for tests, which have no thread for it. NULL: it
+ * holds none. */
 void worker_be_here(struct worker *worker);
 
 /* What all workers are ordered to do (worker_command_all); node->command_fns carries it out. */
@@ -86,12 +88,12 @@ void worker_free(struct worker *worker);
  * to it again. */
 void worker_command_all(struct node *node, enum worker_command_kind kind);
 
-/* Calls `run` on the thread of each worker, on one after the other, and returns when all have
- * returned. While the workers run, on a thread that is none of theirs. */
+/* Calls `run` on the thread of each worker, on one after the other and in no visit, and returns
+ * when all have returned. While the workers run, on a thread that is none of theirs. */
 void worker_run_on_all(struct node *node, void (*run)(struct worker *worker, void *argument),
                        void *argument);
 
-/* Frees it at the end of the turn. */
+/* Frees it at the end of the turn; in a visit, at the end of the next turn. */
 void worker_free_later(struct worker *worker, struct deferred_free *deferred,
                        void (*free_it)(struct deferred_free *deferred));
 
@@ -106,10 +108,10 @@ static inline struct mailbox *worker_mailbox(struct worker *worker)
     return reactor_mailbox(worker->reactor);
 }
 
-/* Any thread: is this the worker's own? */
+/* Any thread: does it hold the worker's turn? */
 static inline bool worker_is_here(const struct worker *worker)
 {
-    return pthread_equal(pthread_self(), worker->thread);
+    return worker_here() == worker;
 }
 
 /* Any thread. The letter is part of what it is about, and is free again when it is delivered. */

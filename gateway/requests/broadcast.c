@@ -82,6 +82,7 @@ void broadcast_on_received(void *owner, struct notification *note, struct store_
     atomic_init(&work->n_left, node->n_workers);
     for (unsigned i = 0; i < node->n_workers; i++)
         work->walks[i] = (struct walk){.work = work, .worker = node->workers[i]};
+    mailbox_release(); /* they are woken at once, and work side by side */
     for (unsigned i = 0, n = node->n_workers; i < n; i++) /* the last answer frees the work */
         worker_post(node->workers[i], &work->walks[i].letter, on_slice);
 }

@@ -273,6 +273,8 @@ void gateway_push_many(struct node *node, struct gateway_push *first)
 {
     struct append_chain chain = {0};
     struct gateway_push *next;
+    if (first->next != NULL)
+        mailbox_release(); /* the users' homes are woken at once, and work side by side */
     for (struct gateway_push *push = first; push != NULL; push = next) {
         next = push->next; /* one that is answered is its caller's */
         begin_push(node, push, &chain);

@@ -11,6 +11,9 @@
 
 #include <stdlib.h>
 
+/* With more targets the users' homes are woken at once, and work side by side. */
+enum { FEW_TARGETS = 4 };
+
 struct walk {
     struct letter letter;
     struct fan_out *fan_out;
@@ -118,6 +121,8 @@ enum err push_ephemeral(struct node *node, struct gateway_push *push, struct pay
     if (note == NULL)
         return ERR_NO_MEMORY;
     enum err error = ERR_OK;
+    if (push->n_targets > FEW_TARGETS)
+        mailbox_release();
     if (push->n_targets > GATEWAY_AT_ONCE) {
         error = begin_fan_out(node, push, note);
     } else {

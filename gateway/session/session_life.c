@@ -235,6 +235,11 @@ static void init_session(struct session *session, const struct admission *admiss
     set_first_deadlines(session);
 }
 
+static void free_unborn(struct deferred_free *deferred)
+{
+    free(CONTAINER_OF(deferred, struct session, deferred));
+}
+
 enum err session_new(struct worker *worker, const struct admission *admission,
                      struct session **ret_session)
 {
@@ -262,8 +267,11 @@ undo_conn:;
     size_t n_rest;
     conn_release(&session->conn, &rest, &n_rest);
     free(rest);
-undo_alloc:
     session_extra_free(session);
+    worker_free_later(worker, &session->deferred, free_unborn); /* epoll has known it */
+    return error;
+
+undo_alloc:
     free(session);
     return error;
 }

@@ -264,12 +264,13 @@ static void run(void)
     options.default_ttl = 60000;
     if (!WENT_WELL(bare_node_open(&node)))
         return;
-    worker->thread = pthread_self(); /* what is answered here needs no letter */
+    worker_be_here(worker); /* what is answered here needs no letter */
     if (WENT_WELL(auth_open(&options, &node.auth, why, sizeof why)) &&
         WENT_WELL(service_new(&options, &admin_routes, &node, &service, why, sizeof why))) {
         serve(service, worker);
         service_unref(service);
     }
+    worker_be_here(NULL);
     auth_close(node.auth);
     bare_node_close(&node);
     CHECK(lowest_free_descriptor() == before);

@@ -89,7 +89,7 @@ static void come_and_go(struct reactor *reactor,
 static void run(void)
 {
     struct reactor *reactor;
-    if (!WENT_WELL(reactor_new(&reactor)))
+    if (!WENT_WELL(reactor_new(NULL, &reactor)))
         return;
     if (WENT_WELL(conn_loop_init(&loop, reactor))) {
         come_and_go(reactor, ask_for_work);

@@ -76,7 +76,7 @@ static int serve(const char *port)
     struct reactor_watch clients = {.on_ready = on_client, .fd = socket(AF_INET, SOCK_STREAM, 0)};
     struct reactor_watch daemon_watch = {.on_ready = on_daemon_ready};
     list_init(&run.link);
-    if (reactor_new(&reactor) != ERR_OK ||
+    if (reactor_new(NULL, &reactor) != ERR_OK ||
         bind(clients.fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(clients.fd, 16) != 0)
         return 1;
     daemon_alone = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |

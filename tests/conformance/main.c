@@ -106,7 +106,7 @@ int main(int argc, char **argv)
     }
     int signal_fd = watch_signals();
     bool has_run = false;
-    if (signal_fd >= 0 && reactor_new(&program.reactor) == ERR_OK) {
+    if (signal_fd >= 0 && reactor_new(NULL, &program.reactor) == ERR_OK) {
         if (echo_server_init(&program.server, program.reactor) == ERR_OK) {
             program.server.compress = arguments.compress;
             program.server.chop = arguments.chop;

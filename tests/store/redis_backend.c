@@ -40,7 +40,7 @@ struct store *open_on(struct store_config *config, const char *url)
     static char why[300];
     static struct reactor *lanes[2];
     static struct store *opened;
-    cr_assert_eq(reactor_new(&lane), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &lane), ERR_OK);
     config->url = url;
     lanes[0] = lane;
     lanes[1] = lane;

@@ -49,7 +49,7 @@ static void set_up(void)
     static const struct route_table table = {routes, 0};
     char why[200] = "";
     node_fixture_start();
-    fixture.worker->thread = pthread_self(); /* what is answered here needs no letter */
+    worker_be_here(fixture.worker); /* what is answered here needs no letter */
     fixture.options.admin_keys = fixture.options.admin_tls_cert = "";
     fixture.options.admin_listen = "127.0.0.1:0";
     fixture.options.max_body = MAX_BODY;
@@ -359,7 +359,7 @@ Test(request, is_answered_when_the_gateway_has_answered_on_its_thread)
 Test(request, is_answered_on_its_own_thread_when_the_gateway_answers_on_another)
 {
     ask();
-    fixture.worker->thread = 0; /* this thread is not the worker's */
+    worker_be_here(NULL); /* this thread is not the worker's */
     request_done(asked);
     cr_expect_eq(n_answered, 0);
     node_fixture_turn();

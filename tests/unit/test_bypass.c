@@ -50,7 +50,7 @@ static const struct conn_ops ops = {.on_bytes = on_bytes, .on_gone = on_gone};
 static void set_up(void)
 {
     stop_the_clock();
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
     cr_assert_eq(conn_loop_init(&loop, reactor), ERR_OK);
     for (int i = 0; i < PEERS; i++) {
         int ends[2];

@@ -49,7 +49,7 @@ static void set_up(void)
 {
     int ends[2];
     cr_assert_eq(hash_init(), ERR_OK);
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
     cr_assert_eq(conn_loop_init(&loop, reactor), ERR_OK);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     struct transport_socket socket = {ends[0], &transport_plain};

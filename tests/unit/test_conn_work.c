@@ -82,7 +82,7 @@ static void set_up(void)
 {
     stop_the_clock();
     cr_assert_eq(hash_init(), ERR_OK);
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
     cr_assert_eq(conn_loop_init(&loop, reactor), ERR_OK);
     for (int i = 0; i < PEERS; i++) {
         int ends[2];

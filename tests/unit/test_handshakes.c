@@ -72,7 +72,7 @@ static void set_up(void)
 {
     static const struct handshake_ops ops = {on_shaken, on_failed};
     cr_assert_eq(hash_init(), ERR_OK);
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
     cr_assert_eq(handshakes_init(&handshakes, reactor, &ops), ERR_OK);
 }
 

@@ -44,7 +44,7 @@ static void *send_many(void *argument)
 Test(mailbox, delivers_every_letter_in_its_senders_order, .timeout = 30)
 {
     pthread_t threads[4];
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
     for (size_t i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, send_many, (void *)i);
     reactor_run(reactor);
@@ -81,7 +81,7 @@ static void *send_to_a_sleeper(void *argument)
 Test(mailbox, wakes_its_receiver_each_time_that_it_sleeps, .timeout = 30)
 {
     pthread_t thread;
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
     pthread_create(&thread, NULL, send_to_a_sleeper, NULL);
     reactor_run(reactor);
     pthread_join(thread, NULL);
@@ -152,7 +152,7 @@ Test(mailbox, delivers_many_letters_in_slices_and_in_order)
     enum { MANY = 2 * MAILBOX_TURN_LETTERS + 10, LATER = 5 };
     static struct numbered letters[MANY + LATER];
     struct reactor_watch watch = {.on_ready = on_served, .fd = eventfd(1, EFD_NONBLOCK)};
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
     struct mailbox *mailbox = reactor_mailbox(reactor);
     for (int i = 0; i < MANY + LATER; i++)
         letters[i] = (struct numbered){.letter.deliver = count_in_order, .number = i};
@@ -209,4 +209,18 @@ Test(mailbox, makes_the_wake_ups_that_were_held_once_for_each_receiver)
         cr_assert_eq(rings(&mailboxes[i]), 1, "nothing waits any more");
         mailbox_fini(&mailboxes[i]);
     }
+}
+
+Test(mailbox, counts_what_waits)
+{
+    struct mailbox mailbox;
+    struct letter letters[2] = {{.deliver = on_nothing}, {.deliver = on_nothing}};
+    cr_assert_eq(mailbox_init(&mailbox), ERR_OK);
+    cr_expect_not(mailbox_has_more_than(&mailbox, 0));
+    mailbox_post(&mailbox, &letters[0]);
+    mailbox_post(&mailbox, &letters[1]);
+    cr_expect(mailbox_has_more_than(&mailbox, 1));
+    cr_expect_not(mailbox_has_more_than(&mailbox, 2));
+    mailbox_deliver(&mailbox);
+    mailbox_fini(&mailbox);
 }

@@ -11,7 +11,7 @@ static struct reactor *reactor;
 static void open_reactor(void)
 {
     stop_the_clock();
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
 }
 
 static void close_reactor(void)

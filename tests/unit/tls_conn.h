@@ -70,7 +70,7 @@ static inline void set_up(void)
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    cr_assert_eq(reactor_new(&reactor), ERR_OK);
+    cr_assert_eq(reactor_new(NULL, &reactor), ERR_OK);
     cr_assert_eq(conn_loop_init(&loop, reactor), ERR_OK);
     context = open_context(false);
     client_ctx = client_settings(TLS1_3_VERSION);
