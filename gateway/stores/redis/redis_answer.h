@@ -28,7 +28,7 @@ bool redis_answer_epoch(const struct redis_value *reply, size_t at, struct epoch
 bool redis_answer_text(const struct redis_value *reply, uint64_t *ret_numbers, size_t n_numbers,
                        struct epoch *ret_epoch);
 
-/* Redis has lost the script; it did nothing, so a repeat is safe. */
+/* Redis has lost the script, and did nothing. */
 bool redis_answer_has_lost_script(const struct redis_value *reply);
 
 /* Counts what a script says has expired. */

@@ -98,8 +98,23 @@ static void on_script_loaded(void *owner, void *arg, size_t index, const struct 
         return;
     }
     memcpy(commands->sha[index], sha.bytes, SHA_HEX_LEN);
-    if (index + 1 == SCRIPTS)
+    if (index + 1 < SCRIPTS)
+        return;
+    commands->is_loading = false;
+    if (!commands->is_ready)
         commands->on_loaded(commands->owner);
+}
+
+void redis_commands_load_scripts(struct redis_commands *commands)
+{
+    if (commands->is_loading || !redis_link_is_up(commands->link))
+        return;
+    commands->is_loading = true;
+    for (size_t i = 0; i < SCRIPTS; i++) {
+        struct span load[] = {SPAN_LITERAL("SCRIPT"), SPAN_LITERAL("LOAD"),
+                              commands->common->scripts[i]};
+        ask_redis(commands, load, 3, on_script_loaded, i);
+    }
 }
 
 void redis_commands_become_ready(struct redis_commands *commands)
@@ -144,7 +159,9 @@ static void ask_time(struct redis_commands *commands)
 
 static void on_clock_due(struct timer *timer)
 {
-    ask_time(CONTAINER_OF(timer, struct redis_commands, clock_timer));
+    struct redis_commands *commands = CONTAINER_OF(timer, struct redis_commands, clock_timer);
+    if (redis_link_is_up(commands->link))
+        ask_time(commands);
 }
 
 static void on_commands_up(void *owner)
@@ -159,11 +176,7 @@ static void on_commands_up(void *owner)
         ask_redis(commands, get, 3, on_setting, i);
     }
     ask_time(commands); /* before anything is read that is compared with it */
-    for (size_t i = 0; i < SCRIPTS; i++) {
-        struct span load[] = {SPAN_LITERAL("SCRIPT"), SPAN_LITERAL("LOAD"),
-                              commands->common->scripts[i]};
-        ask_redis(commands, load, 3, on_script_loaded, i);
-    }
+    redis_commands_load_scripts(commands);
 }
 
 static void on_commands_down(void *owner, bool was_up, const char *why)
@@ -173,6 +186,7 @@ static void on_commands_down(void *owner, bool was_up, const char *why)
         metrics_count(METRIC_STORE_RECONNECTS);
     bool was_ready = commands->is_ready;
     commands->is_ready = false;
+    commands->is_loading = false;
     timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
     redis_common_away(commands->common, why);
     commands->on_down(commands->owner, was_ready);
@@ -224,7 +238,7 @@ void redis_commands_refused(struct redis_commands *commands, const char *error)
     if (!redis_trouble_at(redis_trouble_find(error))->is_replica)
         return;
     commands->was_replica = true;
-    redis_link_break(commands->link, error);
+    redis_link_leave(commands->link, error);
 }
 
 static void answer_refused(struct redis_commands *commands)

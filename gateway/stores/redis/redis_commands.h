@@ -31,16 +31,20 @@ struct redis_batch {
     struct redis_push pushes[REDIS_BATCH_MAX];
 };
 
+struct redis_repeats;
+
 struct redis_commands {
     struct redis_common *common;
     struct reactor *reactor;
     struct redis_link *link;
     bool is_ready;
     bool is_denied;           /* scripts would break off in their middle: none is sent */
+    bool is_loading;          /* SCRIPT LOAD is under way */
     bool was_replica;         /* what answered before was one: the owner clears it */
     struct timer clock_timer; /* the next TIME */
     int64_t clock_asked_ms;   /* the one that was asked last */
     char sha[SCRIPTS][SHA_HEX_LEN + 1];
+    struct redis_repeats *repeats; /* of the lane */
     void *owner;
     void (*on_loaded)(void *owner); /* connected, and the scripts are loaded */
     void (*on_ready)(void *owner);
@@ -56,10 +60,10 @@ struct redis_call {
     redis_reply_fn on_reply; /* its owner is `commands` */
     void *arg;
     size_t index;
-    bool with_text; /* a script's text instead of its name, where Redis said NOSCRIPT */
+    bool with_text; /* a script's text instead of its name */
 };
 
-/* Callbacks and owner are set by the caller before. */
+/* Callbacks, owner and repeats are set by the caller before. */
 MUST_CHECK enum err redis_commands_init(struct redis_commands *commands,
                                         struct redis_common *common, struct reactor *reactor);
 /* Answers what is under way. */
@@ -75,8 +79,11 @@ MUST_CHECK enum err redis_commands_send(struct redis_commands *commands,
                                         const struct redis_call *call, const struct span *args,
                                         size_t n_args);
 
+/* Redis says NOSCRIPT: loads all scripts again, before whatever is sent from now on. */
+void redis_commands_load_scripts(struct redis_commands *commands);
+
 /* Tells the operator about an error, and what it means for the store. One of a replica breaks the
- * link, so that the name is looked up again. */
+ * link as soon as it has answered all, so that the name is looked up again. */
 void redis_commands_refused(struct redis_commands *commands, const char *error);
 
 /* From here on no script is sent, or again: the store is down while one lane sends none. */

@@ -9,6 +9,7 @@
 #include "gateway/stores/redis/redis_broadcast.h"
 #include "gateway/stores/redis/redis_ops.h"
 #include "gateway/stores/redis/redis_push.h"
+#include "gateway/stores/redis/redis_repeats.h"
 #include "gateway/stores/redis/redis_subs.h"
 
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct redis_lane {
     struct reactor *reactor;
     struct redis_shard shard; /* of all users: there is one Redis */
     struct redis_subs subs;
+    struct redis_repeats repeats;
     struct redis_gather gather; /* of the first lane alone */
     bool is_first;
 
@@ -32,6 +34,13 @@ static struct redis_shard *shard_of_user(struct redis_lane *lane, struct span us
 {
     (void)user_id;
     return &lane->shard;
+}
+
+static struct redis_commands *owner_of_slot(void *owner, uint16_t slot)
+{
+    (void)slot;
+    struct redis_lane *lane = owner;
+    return &lane->shard.commands;
 }
 
 /* --- up and down --- */
@@ -184,9 +193,16 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
     lane->shard.on_up = on_shard_up;
     lane->shard.on_down = on_shard_down;
     lane->shard.on_heard = on_shard_heard;
-    enum err error = redis_subs_init(&lane->subs, common);
+    lane->shard.commands.repeats = &lane->repeats;
+    lane->repeats.common = common;
+    lane->repeats.owner = lane;
+    lane->repeats.owner_of = owner_of_slot;
+    enum err error = redis_repeats_init(&lane->repeats, reactor);
     if (error != ERR_OK)
         goto undo_alloc;
+    error = redis_subs_init(&lane->subs, common);
+    if (error != ERR_OK)
+        goto undo_repeats;
     redis_subs_attach(&lane->subs, &lane->shard);
     error = is_first ? init_gather(lane) : ERR_OK;
     if (error == ERR_OK)
@@ -199,6 +215,8 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
 
 undo_subs:
     redis_subs_fini(&lane->subs);
+undo_repeats:
+    redis_repeats_fini(&lane->repeats);
 undo_alloc:
     free(lane);
     return error;
@@ -209,6 +227,7 @@ void redis_lane_free(struct redis_lane *lane)
     if (lane == NULL)
         return;
     lane->shard.commands.is_ready = false;
+    redis_repeats_stop(&lane->repeats);
     struct store_request *request;
     while ((request = take_queue(lane, false)) != NULL)
         while (request != NULL) {
@@ -220,6 +239,7 @@ void redis_lane_free(struct redis_lane *lane)
         redis_gather_fini(&lane->gather);
     redis_subs_fini(&lane->subs);
     redis_shard_fini(&lane->shard);
+    redis_repeats_fini(&lane->repeats);
     pthread_mutex_destroy(&lane->lock);
     free(lane);
 }

@@ -42,13 +42,39 @@ static bool awaits_something(const struct redis_link *link)
     return redis_pipeline_waiting(&link->pipeline) > 0;
 }
 
+static void go_down(struct redis_link *link)
+{
+    link->is_failing = true;
+    reactor_at_turn_end(link->config.reactor, &link->turn_end);
+}
+
 void redis_link_break(struct redis_link *link, const char *why)
 {
     if (link->is_failing || link->state == REDIS_LINK_WAITING)
         return;
-    link->is_failing = true;
+    if (!link->is_leaving) /* else it says why already */
+        snprintf(link->failure, sizeof link->failure, "%s", why);
+    go_down(link);
+}
+
+static void leave_if_answered(struct redis_link *link)
+{
+    if (link->is_leaving && !awaits_something(link))
+        go_down(link);
+}
+
+void redis_link_leave(struct redis_link *link, const char *why)
+{
+    if (!redis_link_is_up(link))
+        return;
+    link->is_leaving = true;
     snprintf(link->failure, sizeof link->failure, "%s", why);
-    reactor_at_turn_end(link->config.reactor, &link->turn_end);
+    leave_if_answered(link);
+}
+
+int64_t redis_link_asked_ms(const struct redis_link *link)
+{
+    return link->asked_ms;
 }
 
 void redis_link_accept(struct redis_link *link)
@@ -58,19 +84,20 @@ void redis_link_accept(struct redis_link *link)
 
 bool redis_link_is_up(const struct redis_link *link)
 {
-    return link->state == REDIS_LINK_UP && !link->is_failing;
+    return link->state == REDIS_LINK_UP && !link->is_failing && !link->is_leaving;
 }
 
 enum err redis_link_give(struct redis_link *link, const struct span *args, size_t n_args,
                          redis_reply_fn on_reply, void *arg, size_t index)
 {
     bool was_idle = !awaits_something(link);
-    struct redis_waiting waiting = {on_reply, arg, index};
+    int64_t now_ms = reactor_now_ms(link->config.reactor);
+    struct redis_waiting waiting = {on_reply, arg, index, now_ms};
     enum err error = redis_pipeline_add(&link->pipeline, args, n_args, &waiting);
     if (error != ERR_OK)
         return error;
     if (was_idle)
-        link->progress_ms = reactor_now_ms(link->config.reactor);
+        link->progress_ms = now_ms;
     reactor_at_turn_end(link->config.reactor, &link->turn_end);
     return ERR_OK;
 }
@@ -108,7 +135,9 @@ static void take_reply(struct redis_link *link, const struct redis_value *reply)
         redis_link_break(link, "Redis answered what nobody asked");
         return;
     }
+    link->asked_ms = waiting.asked_ms;
     waiting.on_reply(link->config.owner, waiting.arg, waiting.index, reply);
+    leave_if_answered(link);
 }
 
 static enum err take_replies(struct redis_link *link)
@@ -221,6 +250,7 @@ static void close_connection(struct redis_link *link)
     redis_reader_free(link->reader);
     link->reader = NULL;
     link->is_failing = false;
+    link->is_leaving = false;
     link->parting[0] = '\0';
 }
 

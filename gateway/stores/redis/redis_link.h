@@ -65,6 +65,12 @@ MUST_CHECK enum err redis_link_command(struct redis_link *link, const struct spa
 /* Breaks the link at the end of this turn. */
 void redis_link_break(struct redis_link *link, const char *why);
 
+/* From now on it is not up: it takes no commands, and breaks when those under way are answered. */
+void redis_link_leave(struct redis_link *link, const char *why);
+
+/* Inside on_reply: when the command that is answered was given, by reactor_now_ms. */
+int64_t redis_link_asked_ms(const struct redis_link *link);
+
 /* The owner is content with what it found: the next pause is a short one again. */
 void redis_link_accept(struct redis_link *link);
 

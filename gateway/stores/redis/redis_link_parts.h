@@ -23,11 +23,13 @@ struct redis_link {
     struct timer timer;  /* WAITING: the next attempt; else a tick */
     int64_t progress_ms; /* when something last came, or began to be waited for */
     int64_t ping_ms;     /* when the last PING was sent */
+    int64_t asked_ms;    /* when what was answered last was given */
     unsigned attempts;   /* since redis_link_accept */
     unsigned tries;      /* ever; chooses among a name's addresses */
     struct redis_reader *reader;
     struct redis_pipeline pipeline;
     bool is_failing;
+    bool is_leaving; /* takes no more, and breaks when all is answered; failure says why */
     char failure[200];
     char parting[200]; /* an error of the greeting that was let pass; empty: none */
 };

@@ -1,6 +1,6 @@
 /* A request that is one script goes out as EVALSHA and comes back to on_op_reply, which either
- * reads the answer, or sends the script's text when Redis has lost it (it did nothing then, so a
- * repeat is safe), or answers an error. A page may go on from there: what waits is fetched by a
+ * reads the answer, or answers an error, or leaves it to the repeats (redis_repeats.h) where Redis
+ * says that it did nothing. A page may go on from there: what waits is fetched by a
  * command, and if it has changed meanwhile, or nothing can be written, the page is asked once more.
  * An append is several scripts and has a file of its own. */
 #include "gateway/stores/redis/redis_ops.h"
@@ -13,39 +13,45 @@
 #include "gateway/stores/redis/redis_page.h"
 #include "gateway/stores/redis/redis_positions.h"
 #include "gateway/stores/redis/redis_push.h"
+#include "gateway/stores/redis/redis_repeats.h"
+#include "gateway/stores/redis/redis_slots.h"
 
 #include <stddef.h>
 
 enum { WITHDRAW_UNHEARD = 6 }; /* where withdraw.lua says that it could not publish */
 
-/* All but appends: which function sends it, which reads the answer, and what the request is, where
- * `error` is. */
+/* All but appends: which function sends it, which reads the answer, what the request is, where
+ * `error` is, and which of its texts the slot comes from. */
 #define OPERATIONS(X)                                                                              \
-    X(STORE_OP_PAGE, redis_page_send, redis_page_read, store_page)                                 \
-    X(REDIS_OP_PAGE_ENTRIES, redis_entries_send, redis_entries_read, store_page)                   \
-    X(REDIS_OP_PAGE_WHOLE, redis_page_send_whole, redis_page_read, store_page)                     \
-    X(REDIS_OP_PAGE_READ_ONLY, redis_page_send_read_only, redis_page_read, store_page)             \
-    X(REDIS_OP_BROADCAST, NULL, NULL, store_broadcast)                                             \
-    X(STORE_OP_ACK, redis_ack_send, redis_ack_read, store_ack)                                     \
-    X(STORE_OP_PEEK, redis_peek_send, redis_peek_read, store_peek)                                 \
-    X(STORE_OP_LOOK, redis_look_send, redis_look_read, store_look)                                 \
-    X(STORE_OP_WITHDRAW, redis_withdraw_send, redis_withdraw_read, store_withdraw)                 \
-    X(STORE_OP_BLOCK, redis_block_send, redis_block_read, store_block)                             \
-    X(STORE_OP_TICKET_GIVE, redis_ticket_give_send, redis_ticket_give_read, store_ticket_give)     \
-    X(STORE_OP_TICKET_TAKE, redis_ticket_take_send, redis_ticket_take_read, store_ticket_take)
+    X(STORE_OP_PAGE, redis_page_send, redis_page_read, store_page, user_id)                        \
+    X(REDIS_OP_PAGE_ENTRIES, redis_entries_send, redis_entries_read, store_page, user_id)          \
+    X(REDIS_OP_PAGE_WHOLE, redis_page_send_whole, redis_page_read, store_page, user_id)            \
+    X(REDIS_OP_PAGE_READ_ONLY, redis_page_send_read_only, redis_page_read, store_page, user_id)    \
+    X(REDIS_OP_BROADCAST, NULL, NULL, store_broadcast, error)                                      \
+    X(STORE_OP_ACK, redis_ack_send, redis_ack_read, store_ack, user_id)                            \
+    X(STORE_OP_PEEK, redis_peek_send, redis_peek_read, store_peek, user_id)                        \
+    X(STORE_OP_LOOK, redis_look_send, redis_look_read, store_look, user_id)                        \
+    X(STORE_OP_WITHDRAW, redis_withdraw_send, redis_withdraw_read, store_withdraw, user_id)        \
+    X(STORE_OP_BLOCK, redis_block_send, redis_block_read, store_block, user_id)                    \
+    X(STORE_OP_TICKET_GIVE, redis_ticket_give_send, redis_ticket_give_read, store_ticket_give,     \
+      ticket)                                                                                      \
+    X(STORE_OP_TICKET_TAKE, redis_ticket_take_send, redis_ticket_take_read, store_ticket_take,     \
+      ticket)
 
 static const struct {
     enum err (*send)(struct redis_commands *commands, struct store_request *request,
                      const struct redis_call *call);
     enum err (*read)(const struct redis_value *reply, struct store_request *request);
     size_t error; /* where the request has it */
+    size_t key;   /* and the text */
 } operations[] = {
-#define OPERATION(op, send, read, request) [op] = {send, read, offsetof(struct request, error)},
+#define OPERATION(op, send, read, request, key)                                                    \
+    [op] = {send, read, offsetof(struct request, error), offsetof(struct request, key)},
     OPERATIONS(OPERATION)
 #undef OPERATION
 };
 
-#define ONE(op, send, read, request) +1
+#define ONE(op, send, read, request, key) +1
 _Static_assert(1 OPERATIONS(ONE) == REDIS_OPS, "a row for each operation, and one for the append");
 #undef ONE
 
@@ -81,12 +87,46 @@ static bool can_read_only(const struct store_request *request, const struct redi
 
 static void on_op_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
 
-static enum err send_op(struct redis_commands *commands, struct store_request *request,
-                        bool with_text)
+static enum err send_op(struct redis_commands *commands, struct store_request *request)
 {
-    struct redis_call call = {.on_reply = on_op_reply, .arg = request, .with_text = with_text};
+    struct redis_call call = {.on_reply = on_op_reply, .arg = request};
     return operations[request->op].send(commands, request, &call);
 }
+
+/* --- as what is repeated --- */
+
+static uint16_t slot_of_op(const struct redis_common *common, void *arg, size_t index)
+{
+    (void)index;
+    const struct store_request *request = arg;
+    struct span key;
+    memcpy(&key, (const char *)request + operations[request->op].key, sizeof key);
+    bool is_ticket = request->op == STORE_OP_TICKET_GIVE || request->op == STORE_OP_TICKET_TAKE;
+    if (!is_ticket)
+        return redis_slot_of_user(common->prefix, key);
+    char text[REDIS_TICKET_KEY_MAX_BYTES];
+    return redis_slot_of(redis_ticket_key(text, common->prefix, key));
+}
+
+static enum err send_op_again(struct redis_commands *commands, void *arg, size_t index,
+                              const struct redis_call *call)
+{
+    (void)index;
+    struct store_request *request = arg;
+    return operations[request->op].send(commands, request, call);
+}
+
+static void answer_op(void *arg, size_t index, enum err error)
+{
+    (void)index;
+    struct store_request *request = arg;
+    set_op_error(request, error);
+    request->on_done(request);
+}
+
+static const struct redis_repeat_kind op_kind = {slot_of_op, send_op_again, on_op_reply, answer_op};
+
+/* --- answers --- */
 
 /* A page that has been answered, and for which more is to be asked: request->op says what. */
 static bool page_goes_on(struct store_request *request, const struct redis_value *reply,
@@ -107,8 +147,8 @@ static bool take_op_reply(struct redis_commands *commands, struct store_request 
                           const struct redis_value *reply, enum err *ret_error)
 {
     *ret_error = ERR_STORE_UNAVAILABLE;
-    if (reply == NULL || redis_answer_has_lost_script(reply))
-        return reply != NULL;
+    if (reply == NULL)
+        return false;
     if (can_read_only(request, reply)) {
         redis_answer_refused(commands, reply);
         request->op = REDIS_OP_PAGE_READ_ONLY;
@@ -130,14 +170,14 @@ static void on_op_reply(void *owner, void *arg, size_t index, const struct redis
     struct redis_commands *commands = owner;
     struct store_request *request = arg;
     enum err error;
+    if (redis_repeats_take(commands, &op_kind, request, 0, reply))
+        return;
     if (take_op_reply(commands, request, reply, &error)) {
-        bool has_lost_script = redis_answer_has_lost_script(reply);
-        error = redis_answer_error(send_op(commands, request, has_lost_script));
+        error = redis_answer_error(send_op(commands, request));
         if (error == ERR_OK)
             return;
     }
-    set_op_error(request, error);
-    request->on_done(request);
+    answer_op(request, 0, error);
 }
 
 void redis_ops_run(struct redis_commands *commands, struct store_request *request)
@@ -146,7 +186,9 @@ void redis_ops_run(struct redis_commands *commands, struct store_request *reques
         redis_push_run(commands, (struct store_append *)request);
         return;
     }
-    enum err error = send_op(commands, request, false);
+    enum err error = ERR_OK;
+    if (!redis_repeats_hold(commands->repeats, &op_kind, request, 0, &error))
+        error = send_op(commands, request);
     if (error != ERR_OK)
         redis_ops_refuse(commands, request, redis_answer_error(error));
 }

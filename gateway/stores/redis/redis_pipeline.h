@@ -12,6 +12,7 @@ struct redis_waiting {
     void (*on_reply)(void *owner, void *arg, size_t index, const struct redis_value *reply);
     void *arg;
     size_t index;
+    int64_t asked_ms; /* the caller's */
 };
 
 struct redis_pipeline {

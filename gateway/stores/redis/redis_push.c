@@ -5,13 +5,15 @@
  * in the order in which it was asked. One that has remained alone is sent as a push of its own. A
  * batch is a block of memory until its answer has come, which has an answer for each push.
  *
- * What goes wrong: where Redis has lost the script, it did nothing, and the whole call is sent once
- * more with the text. An error within one push is the answer of that push alone; another answer, or
- * none because the link broke, is that of all. */
+ * What goes wrong: an error within one push is the answer of that push alone; another answer, or
+ * none because the link broke, is that of all. What says that nothing was done is repeated, each
+ * push of a batch by itself (redis_repeats.h). */
 #include "gateway/stores/redis/redis_push.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
+#include "gateway/stores/redis/redis_repeats.h"
+#include "gateway/stores/redis/redis_slots.h"
 
 #include <stdlib.h>
 
@@ -137,10 +139,8 @@ static void write_keys(const struct redis_common *common, const struct redis_pus
     args[4] = keys->channel;
 }
 
-static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
-
-static enum err send_push(struct redis_commands *commands, const struct redis_push *push,
-                          bool with_text)
+static enum err send_push_as(struct redis_commands *commands, const struct redis_push *push,
+                             const struct redis_call *call)
 {
     const struct redis_common *common = commands->common;
     const struct store_append *append = push->append;
@@ -167,14 +167,20 @@ static enum err send_push(struct redis_commands *commands, const struct redis_pu
         args[n++] = (struct span){(const char *)append->print.bytes, sizeof append->print.bytes};
         args[n++] = redis_number_write(&window, (uint64_t)common->idempotency_window_s * 1000);
     }
-    struct redis_call call = {on_push_reply, push->append, push->index, with_text};
-    return redis_commands_eval(commands, &call, SCRIPT_PUSH, args, n, n_keys);
+    return redis_commands_eval(commands, call, SCRIPT_PUSH, args, n, n_keys);
+}
+
+static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
+
+static enum err send_push(struct redis_commands *commands, const struct redis_push *push)
+{
+    struct redis_call call = {.on_reply = on_push_reply, .arg = push->append, .index = push->index};
+    return send_push_as(commands, push, &call);
 }
 
 static void on_batch_reply(void *owner, void *arg, size_t index, const struct redis_value *reply);
 
-static enum err send_batch(struct redis_commands *commands, struct redis_batch *batch,
-                           bool with_text)
+static enum err send_batch(struct redis_commands *commands, struct redis_batch *batch)
 {
     struct redis_keys keys[REDIS_BATCH_MAX];
     char packed[REDIS_BATCH_MAX][PACKED_BYTES];
@@ -191,7 +197,7 @@ static enum err send_batch(struct redis_commands *commands, struct redis_batch *
         args[n++] = payload_data(batch->pushes[i].append->payload);
         args[n++] = (struct span){packed[i], PACKED_BYTES};
     }
-    struct redis_call call = {on_batch_reply, batch, 0, with_text};
+    struct redis_call call = {.on_reply = on_batch_reply, .arg = batch};
     return redis_commands_eval(commands, &call, SCRIPT_PUSHES, args, n, n_keys);
 }
 
@@ -221,11 +227,37 @@ static void refuse_push(struct redis_commands *commands, const struct redis_push
         redis_commands_refuse(commands, &push->append->request);
 }
 
+/* --- as what is repeated --- */
+
+static uint16_t slot_of_push(const struct redis_common *common, void *arg, size_t index)
+{
+    const struct store_append *append = arg;
+    return redis_slot_of_user(common->prefix, append->targets[index].user_id);
+}
+
+static enum err send_push_again(struct redis_commands *commands, void *arg, size_t index,
+                                const struct redis_call *call)
+{
+    struct redis_push push = {arg, index};
+    return send_push_as(commands, &push, call);
+}
+
+static void answer_target(void *arg, size_t index, enum err error)
+{
+    struct redis_push push = {arg, index};
+    answer_push(&push, error);
+}
+
+static const struct redis_repeat_kind push_kind = {slot_of_push, send_push_again, on_push_reply,
+                                                   answer_target};
+
 /* reply: NULL: the link broke. */
 static void take_push_reply(struct redis_commands *commands, const struct redis_push *push,
                             const struct redis_value *reply)
 {
     enum err error = ERR_STORE_UNAVAILABLE;
+    if (redis_repeats_take(commands, &push_kind, push->append, push->index, reply))
+        return;
     if (reply != NULL) {
         error =
             read_push(commands, reply, push->append->ttl_s, &push->append->targets[push->index]);
@@ -239,13 +271,7 @@ static void on_push_reply(void *owner, void *arg, size_t index, const struct red
 {
     struct redis_commands *commands = owner;
     struct redis_push push = {arg, index};
-    if (!redis_answer_has_lost_script(reply)) {
-        take_push_reply(commands, &push, reply);
-        return;
-    }
-    enum err error = redis_answer_error(send_push(commands, &push, true));
-    if (error != ERR_OK)
-        answer_push(&push, error);
+    take_push_reply(commands, &push, reply);
 }
 
 /* Of an answer that is no list, an error for instance, each push gets the whole. */
@@ -254,18 +280,9 @@ static void on_batch_reply(void *owner, void *arg, size_t index, const struct re
     (void)index;
     struct redis_commands *commands = owner;
     struct redis_batch *batch = arg;
-    enum err error = ERR_OK;
-    if (redis_answer_has_lost_script(reply)) {
-        error = redis_answer_error(send_batch(commands, batch, true));
-        if (error == ERR_OK)
-            return;
-    }
     for (size_t i = 0; i < batch->n; i++) {
         const struct redis_value *item = redis_value_item(reply, i);
-        if (error != ERR_OK)
-            answer_push(&batch->pushes[i], error);
-        else
-            take_push_reply(commands, &batch->pushes[i], item != NULL ? item : reply);
+        take_push_reply(commands, &batch->pushes[i], item != NULL ? item : reply);
     }
     free(batch);
 }
@@ -285,7 +302,7 @@ static bool can_be_gathered(const struct store_append *append)
 static void send_each(struct redis_commands *commands, const struct redis_batch *batch)
 {
     for (size_t i = 0; i < batch->n; i++) {
-        enum err error = send_push(commands, &batch->pushes[i], false);
+        enum err error = send_push(commands, &batch->pushes[i]);
         if (error != ERR_OK)
             refuse_push(commands, &batch->pushes[i], error);
     }
@@ -302,7 +319,7 @@ void redis_push_flush(struct redis_commands *commands)
     }
     *batch = *gathered;
     gathered->n = 0;
-    enum err error = send_batch(commands, batch, false);
+    enum err error = send_batch(commands, batch);
     if (error == ERR_OK)
         return;
     for (size_t i = 0; i < batch->n; i++)
@@ -328,10 +345,11 @@ void redis_push_run(struct redis_commands *commands, struct store_append *append
         struct redis_push push = {append, i};
         append->targets[i].is_duplicate = false;
         enum err error = ERR_OK;
-        if (is_gathered)
+        bool is_held = redis_repeats_hold(commands->repeats, &push_kind, append, i, &error);
+        if (!is_held && is_gathered)
             gather_push(commands, &push);
-        else
-            error = send_push(commands, &push, false);
+        else if (!is_held)
+            error = send_push(commands, &push);
         if (error != ERR_OK)
             refuse_push(commands, &push, error);
     }

@@ -1,5 +1,7 @@
 #include "gateway/stores/redis/redis_shard.h"
 
+#include "gateway/stores/redis/redis_repeats.h"
+
 void redis_shard_review(struct redis_shard *shard)
 {
     bool is_up = shard->commands.is_ready && shard->sub_link.is_ready;
@@ -25,6 +27,7 @@ static void on_commands_ready(void *owner)
     if (shard->commands.was_replica)
         redis_sub_link_restart(&shard->sub_link, "the primary may be another now");
     shard->commands.was_replica = false;
+    redis_repeats_wake(shard->commands.repeats);
     redis_shard_review(shard);
 }
 

@@ -23,8 +23,8 @@ struct redis_shard {
     void (*on_heard)(struct redis_shard *shard);
 };
 
-/* After redis_subs_attach. The owner, the callbacks, and on_plain of sub_link are set by the caller
- * before. is_first: it is the first lane's, which probes while all is well. */
+/* After redis_subs_attach. The owner, the callbacks, commands.repeats, and on_plain of sub_link are
+ * set by the caller before. is_first: it is the first lane's, which probes while all is well. */
 MUST_CHECK enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common,
                                      struct reactor *reactor, bool is_first);
 /* Answers what is under way. Afterwards nothing waits at sub_link, and no callback comes. */

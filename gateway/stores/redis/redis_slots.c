@@ -3,6 +3,7 @@
  * map, and each lets go of the old one when it has looked at the new. */
 #include "gateway/stores/redis/redis_slots.h"
 
+#include "gateway/stores/redis/redis_record.h"
 #include "proto/bytes/decimal.h"
 
 #include <stdatomic.h>
@@ -47,6 +48,13 @@ uint16_t redis_slot_of(struct span key)
             key = (struct span){open + 1, (size_t)(close - open - 1)};
     }
     return crc16(key) % REDIS_SLOTS;
+}
+
+uint16_t redis_slot_of_user(const char *prefix, struct span user_id)
+{
+    struct redis_keys keys;
+    redis_keys_write(&keys, prefix, user_id);
+    return redis_slot_of(keys.user);
 }
 
 /* ---- addresses ---- */

@@ -17,6 +17,8 @@ enum {
 
 /* The slot of a key or a channel: CRC16 of its hash tag, or of all of it where there is none. */
 uint16_t redis_slot_of(struct span key);
+/* The slot of all keys of a user, and of his channel. */
+uint16_t redis_slot_of_user(const char *prefix, struct span user_id);
 
 struct redis_slot_map;
 

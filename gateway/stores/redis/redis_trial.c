@@ -156,7 +156,8 @@ static void on_trial_due(struct timer *timer)
 {
     struct redis_trial *trial = CONTAINER_OF(timer, struct redis_trial, timer);
     set_trial_timer(trial);
-    if (trial->is_under_way || !trial->commands->is_ready)
+    bool is_ready = trial->commands->is_ready && redis_link_is_up(trial->commands->link);
+    if (trial->is_under_way || !is_ready)
         return;
     trial->asked = redis_common_refusals(trial->commands->common);
     if (trial->asked.n != trial->settled.n)
