@@ -1,0 +1,81 @@
+/* The fake that tests of redirects and refusals stand on is a Redis like the one behind it, and
+ * says what its rule says in its place. */
+#include "tests/store/fake_redis.h"
+#include "tests/store/redis_backend.h"
+
+static struct fake_redis fake;
+static atomic_int n_seen;
+
+static void open_on_fake(fake_rule *rule)
+{
+    backend_close(store);
+    atomic_store(&n_seen, 0);
+    fake_redis_start(&fake, &server, rule, NULL);
+    static struct store_config config;
+    config = contract_config(1000, 1 << 20);
+    store = open_on(&config, fake.url);
+    wait_for_state(true);
+}
+
+/* The store goes first: what it still asks is answered. */
+static void close_fake(void)
+{
+    backend_close(store);
+    fake_redis_stop(&fake);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_on(&config, server.url);
+    wait_for_state(true);
+}
+
+static enum fake_verdict let_pass(void *owner, struct fake_command *command)
+{
+    (void)owner;
+    atomic_fetch_add(&n_seen, command->n_words > 0);
+    return FAKE_PASS;
+}
+
+Test(store_redis, a_fake_that_lets_all_pass_is_the_redis_behind_it)
+{
+    open_on_fake(let_pass);
+    arrive(store, "anna");
+    append_number(store, "anna", 0, 60);
+    wait_for_notification("anna", 1);
+    cr_assert_gt(atomic_load(&n_seen), 5);
+    int64_t reconnects = metrics_read(METRIC_STORE_RECONNECTS);
+    fake_redis_drop(&fake);
+    for (int i = 0; i < SOON_MS / 10 && metrics_read(METRIC_STORE_RECONNECTS) == reconnects; i++)
+        pause_ms(10);
+    cr_assert_gt(metrics_read(METRIC_STORE_RECONNECTS), reconnects);
+    wait_for_state(true);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 2);
+    close_fake();
+}
+
+static enum fake_verdict refuse_anna(void *owner, struct fake_command *command)
+{
+    (void)owner;
+    if (!fake_is(command, "EVALSHA") || !fake_names(command, "herald:{anna}"))
+        return FAKE_PASS;
+    atomic_fetch_add(&n_seen, 1);
+    return fake_say(command, "-ERR scripted refusal %d\r\n", atomic_load(&n_seen));
+}
+
+Test(store_redis, a_fake_answers_in_the_place_of_redis_and_in_order)
+{
+    open_on_fake(refuse_anna);
+    cr_assert_neq(append_one(store, "anna", "{}", 60).error, ERR_OK);
+    cr_assert_eq(append_one(store, "bert", "{}", 60).seq, 1);
+    cr_assert_geq(atomic_load(&n_seen), 1);
+    close_fake();
+}
+
+/* An unasked message: as another node's push would come. */
+Test(store_redis, a_fake_says_what_nobody_asked_for)
+{
+    open_on_fake(let_pass);
+    arrive(store, "anna");
+    fake_redis_tell(&fake, "*3\r\n$8\r\nsmessage\r\n$13\r\nherald:{anna}\r\n"
+                           "$37\r\nM:aaaaaaaa:7:1:9999999999999:0:0:0:{}\r\n");
+    wait_for_notification("anna", 7);
+    close_fake();
+}
