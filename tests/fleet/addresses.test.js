@@ -1,0 +1,130 @@
+'use strict';
+/* FLEET 1: addresses that are wrong at the start, and servers that are not what the address says. */
+
+const assert = require('node:assert/strict');
+const { SETTINGS, Skip, fakeRedis, fakeSentinel, freePort, isNotServed, prepareNode, range, redisNode, secret, slotsAnswer,
+    waitUntil } = require('./harness');
+
+const HOSTS = range(17).map((n) => `h${n}`).join(',');
+const PASSWORD = secret('swordfish-of-a-store');
+
+const REFUSED = [
+    ['redis+sentinel://h:26379', 'redis+sentinel:// needs the name of the primary: write redis+sentinel://HOST:26379,HOST:26379/NAME'],
+    ['redis+cluster://h:6379/3', 'a Redis Cluster has no databases: leave out /3'],
+    [`redis+cluster://${HOSTS}`, 'more than 16 hosts'],
+    ['redis+cluster://a:7000,b,a:7000', 'a:7000 stands twice'],
+    [`rediss+cluster://u:${PASSWORD}@a,b,a`, 'a:6379 stands twice'],
+];
+
+/* Started on a store that it cannot use; what it says of it stands in the answer of /readyz. */
+async function assertUnready(t, store, why, advice) {
+    const herald = await prepareNode(t, 0, { store });
+    herald.launch();
+    await waitUntil(`${why} is said`, async () => {
+        if (!herald.child.isRunning()) {
+            await herald.child.exited;
+            herald.wasKilled = true;
+            return isNotServed(herald);
+        }
+        const { status, json } = await herald.request('GET', '/readyz', { timeoutMs: 2000 });
+        return status === 503 && json.detail.includes(why) && json.detail.includes(advice);
+    });
+    if (isNotServed(herald)) {
+        throw new Skip(`the program does not serve ${store.split('://')[0]}:// yet`);
+    }
+    const { store: told } = (await herald.request('GET', '/stats')).json;
+    assert.equal(told.up, false);
+    assert.ok(told.problem.includes(why), told.problem);
+    await herald.waitLog(new RegExp(why.replace(/[()]/g, '\\$&')));
+    return herald;
+}
+
+/* A fake that greets like a primary, in cluster mode or not. */
+async function greetingFake(t, isCluster) {
+    const fake = await fakeRedis(t);
+    const info = `redis_version:7.0.15\r\nredis_mode:${isCluster ? 'cluster' : 'standalone'}\r\ncluster_enabled:${isCluster ? 1 : 0}\r\n`;
+    fake.on('PING', () => '+PONG\r\n');
+    fake.on('CLIENT', () => '+OK\r\n');
+    fake.on('ROLE', () => '*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n');
+    fake.on('INFO', () => `$${info.length}\r\n${info}\r\n`);
+    fake.on('TIME', () => `*2\r\n$10\r\n${Math.floor(Date.now() / 1000)}\r\n$1\r\n0\r\n`);
+    return fake;
+}
+
+module.exports = (test) => {
+    test('addresses that cannot be meant are refused at the start, with their sentences', { timeoutMs: 60000 }, async (t) => {
+        for (const [store, text] of REFUSED) {
+            const { code, stderr } = await t.runToEnd(['--store', store, '--listen', '127.0.0.1:1', '--admin-listen', '127.0.0.1:2']);
+            assert.equal(code, 2, store);
+            assert.ok(stderr.includes(`herald: --store: ${text}`), `${store}: ${stderr}`);
+        }
+    });
+
+    test('a replica behind a plain address is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+        const primary = await (await redisNode(t, SETTINGS)).start();
+        const replica = await (await redisNode(t, { ...SETTINGS, replicaof: `127.0.0.1 ${primary.port}` })).start();
+        await assertUnready(t, `redis://127.0.0.1:${replica.port}`, `this Redis is a replica of 127.0.0.1:${primary.port}`,
+            'write redis+sentinel:// or redis+cluster://, or point --store at the primary');
+    });
+
+    test('a node of a Cluster behind a plain address is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+        const node = await (await redisNode(t, { ...SETTINGS, 'cluster-enabled': 'yes', 'cluster-port': await freePort() })).start();
+        await assertUnready(t, `redis://127.0.0.1:${node.port}`, 'this is a node of a Redis Cluster',
+            'write redis+cluster://HOST:PORT in --store');
+    });
+
+    test('a single Redis behind the address of a Cluster is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+        const node = await (await redisNode(t, SETTINGS)).start();
+        await assertUnready(t, `redis+cluster://127.0.0.1:${node.port}`, 'this Redis is not in cluster mode',
+            'write redis:// in --store');
+    });
+
+    test('a Cluster in formation has no owner for a slot', { timeoutMs: 60000 }, async (t) => {
+        const node = await (await redisNode(t, { ...SETTINGS, 'cluster-enabled': 'yes', 'cluster-port': await freePort() })).start();
+        await assertUnready(t, `redis+cluster://127.0.0.1:${node.port}`, 'the Cluster has no owner for slot', 'see CLUSTER INFO');
+    });
+
+    test('a Cluster that announces no address is named', { timeoutMs: 60000 }, async (t) => {
+        const fake = await greetingFake(t, true);
+        fake.on('CLUSTER', () => slotsAnswer([{ from: 0, to: 16383, host: '?', port: fake.port }]));
+        await assertUnready(t, `redis+cluster://127.0.0.1:${fake.port}`, 'the Cluster announces no address for slot',
+            'see cluster-announce-hostname');
+    });
+
+    test('Sentinels that do not know the name, and Sentinels that do not answer', { timeoutMs: 60000 }, async (t) => {
+        const sentinels = [await fakeSentinel(t), await fakeSentinel(t, { another: { port: 1 } })];
+        const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',');
+        await assertUnready(t, `redis+sentinel://u:${PASSWORD}@${hosts}/pigeons`, 'no Sentinel knows pigeons',
+            'see SENTINEL MASTERS there');
+        sentinels.forEach((sentinel) => sentinel.close());
+        await assertUnready(t, `redis+sentinel://${hosts}/pigeons`, 'no Sentinel answers (2 asked)', 'start them, or change --store');
+    });
+
+    test('a Sentinel of an older epoch is not believed, nor one that names a replica', { timeoutMs: 60000 }, async (t) => {
+        const primary = await (await redisNode(t, SETTINGS)).start();
+        const replica = await (await redisNode(t, { ...SETTINGS, replicaof: `127.0.0.1 ${primary.port}` })).start();
+        const other = await (await redisNode(t, SETTINGS)).start();
+        const honest = await fakeSentinel(t, { pigeons: { port: primary.port, epoch: 5 } });
+        const liar = await fakeSentinel(t, { pigeons: { port: other.port, epoch: 4 } });
+        const herald = await prepareNode(t, 0, { store: `redis+sentinel://127.0.0.1:${liar.port},127.0.0.1:${honest.port}/pigeons` });
+        herald.launch();
+        await Promise.race([herald.child.exited, herald.waitReady()]).catch(() => {});
+        if (isNotServed(herald)) {
+            herald.wasKilled = true;
+            throw new Skip('the program does not serve redis+sentinel:// yet');
+        }
+        await herald.mustPush('u', 1);
+        assert.equal(await primary.call('EXISTS', 'herald:{u}:meta'), 1);
+        assert.equal(await other.call('EXISTS', 'herald:{u}:meta'), 0);
+        honest.close(); /* the only one left says an older epoch */
+        await primary.kill();
+        await primary.start();
+        await waitUntil('it stays away from what it does not believe', async () =>
+            (await herald.request('GET', '/readyz')).json.degraded?.includes('store'));
+        assert.equal(await other.call('DBSIZE'), 0);
+        liar.masters.pigeons = { port: replica.port, epoch: 6 };
+        await waitUntil('a replica is no primary', async () => (await herald.push('u', 2)).status === 503);
+        liar.masters.pigeons = { port: primary.port, epoch: 6 };
+        await waitUntil('it is back', async () => (await herald.push('u', 3)).status === 202, 20000);
+    });
+};

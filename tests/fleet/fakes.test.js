@@ -1,0 +1,71 @@
+'use strict';
+/* A Herald behind a Redis that says what the test wants (harness/fake_redis.js). */
+
+const assert = require('node:assert/strict');
+const { SETTINGS, answers, fakeRedis, range, redisNode, startNode, startReader, waitUntil } = require('./harness');
+
+async function startBehindFake(t) {
+    const redis = await (await redisNode(t, SETTINGS)).start();
+    const fake = await fakeRedis(t, { upstream: redis.port });
+    const herald = await startNode(t, 0, { store: fake.url });
+    return { redis, fake, herald };
+}
+
+const isOf = (userId, words) => words.some((word) => word.startsWith(`herald:{${userId}}`));
+
+module.exports = (test) => {
+    test('without a rule the fake is the Redis behind it', { timeoutMs: 60000 }, async (t) => {
+        const { redis, fake, herald } = await startBehindFake(t);
+        const direct = await startNode(t, 1, { store: redis.url });
+        const clients = await Promise.all([herald, direct].map((node) => node.subscribe('u')));
+        for (const n of range(50)) {
+            assert.equal((await [herald, direct][n % 2].mustPush('u', n)).seq, n + 1);
+        }
+        for (const client of clients) {
+            await client.waitCount(50);
+            assert.deepEqual(client.values(), range(50));
+        }
+        await herald.waitPending('u', 0);
+        assert.ok(fake.counts.get('SSUBSCRIBE') > 0);
+    });
+
+    test('connections that break take nothing with them that was accepted', { timeoutMs: 60000 }, async (t) => {
+        const { fake, herald } = await startBehindFake(t);
+        const reader = await startReader(t, [herald], 'u');
+        const accepted = [];
+        for (const n of range(60)) {
+            if (n % 10 === 9) {
+                fake.dropConnections();
+            }
+            if ((await herald.push('u', n)).status === 202) {
+                accepted.push(n);
+            }
+        }
+        await waitUntil('a push is accepted', async () => (await herald.push('u', 'last')).status === 202);
+        await reader.waitValues([...accepted, 'last']);
+    });
+
+    /* FLEET 0.8 */
+    for (const refusal of ['MOVED 100 127.0.0.1:1', 'TRYAGAIN Multiple keys request during rehashing of slot', 'NOPERM no channel']) {
+        test(`one user's subscription refused with ${refusal.split(' ')[0]} breaks nobody else's link`, { timeoutMs: 60000 }, async (t) => {
+            const { fake, herald } = await startBehindFake(t);
+            const bert = await startReader(t, [herald], 'bert');
+            const reconnects = await herald.metric('herald_store_reconnects_total');
+            const takeBack = fake.on('SSUBSCRIBE', ({ words }) => (isOf('anna', words) ? answers.error(refusal) : undefined));
+            const anna = await startReader(t, [herald], 'anna');
+            for (const n of range(30)) {
+                await herald.mustPush('bert', n);
+                await herald.mustPush('anna', n);
+            }
+            await bert.waitValues(range(30));
+            assert.equal(await herald.metric('herald_store_reconnects_total'), reconnects);
+            assert.deepEqual(anna.values(), []);
+            takeBack();
+            await anna.waitValues(range(30));
+            await herald.mustPush('anna', 'and on');
+            await anna.waitValues(['and on']);
+            assert.equal(await herald.metric('herald_store_reconnects_total'), reconnects);
+            assert.equal(bert.sessions, 1);
+        });
+    }
+};

@@ -1,0 +1,132 @@
+'use strict';
+/* A Redis Cluster: its primaries, a replica for each if asked for, and what happens to slots. */
+
+const { freePort, range, waitUntil } = require('../../e2e/harness');
+const { SETTINGS, redisNode } = require('./redis_node');
+
+const SLOTS = 16384;
+
+class Cluster {
+    constructor(nodes) {
+        this.nodes = nodes;
+        this.url = `redis+cluster://${nodes.slice(0, 3).map(({ port }) => `127.0.0.1:${port}`).join(',')}`;
+    }
+
+    running() {
+        return this.nodes.filter((node) => node.isRunning());
+    }
+
+    /* [{from, to, node}] as a node that runs sees it. */
+    async ranges() {
+        const slots = await this.running()[0].call('CLUSTER', 'SLOTS');
+        return slots.map(([from, to, [, port]]) => ({ from, to, node: this.nodes.find((node) => node.port === port) }));
+    }
+
+    async primaries() {
+        return [...new Set((await this.ranges()).map(({ node }) => node))];
+    }
+
+    slotOf(key) {
+        return this.running()[0].call('CLUSTER', 'KEYSLOT', key);
+    }
+
+    async ownerOf(slot) {
+        return (await this.ranges()).find(({ from, to }) => from <= slot && slot <= to)?.node;
+    }
+
+    async ownerOfUser(userId) {
+        return this.ownerOf(await this.slotOf(`herald:{${userId}}:meta`));
+    }
+
+    /* A replica of this primary that runs, has all that it has and is known to it; undefined: there is none. */
+    async replicaOf(primary) {
+        const known = (await primary.call('CLUSTER', 'REPLICAS', await primary.call('CLUSTER', 'MYID'))).join('\n');
+        for (const node of this.running().filter((each) => each !== primary)) {
+            const [role, , port, state] = await node.call('ROLE').catch(() => []);
+            if (role === 'slave' && port === primary.port && state === 'connected' && known.includes(`:${node.port}@`)) {
+                return node;
+            }
+        }
+        return undefined;
+    }
+
+    waitWhole(timeoutMs = 30000) {
+        return waitUntil('every node sees every node and all slots', async () => {
+            const infos = await Promise.all(this.nodes.map((node) => node.call('CLUSTER', 'INFO')));
+            return infos.every((text) => text.includes('cluster_state:ok')
+                && text.includes(`cluster_slots_ok:${SLOTS}`) && text.includes(`cluster_known_nodes:${this.nodes.length}`));
+        }, timeoutMs);
+    }
+
+    /* Each primary has a replica that has all. */
+    waitReplicas(timeoutMs = 30000) {
+        return waitUntil('each primary has a replica', async () => {
+            const found = await Promise.all((await this.primaries()).map((primary) => this.replicaOf(primary)));
+            return found.every((replica) => replica !== undefined);
+        }, timeoutMs);
+    }
+
+    waitOwner(slot, isWanted, timeoutMs = 30000) {
+        return waitUntil(`another owner of slot ${slot}`, async () => {
+            const owner = await this.ownerOf(slot);
+            return owner !== undefined && isWanted(owner) && owner;
+        }, timeoutMs);
+    }
+
+    /* A planned failover: the replica of this primary takes over while both are up. Answers the new primary. */
+    async failover(primary) {
+        const replica = await waitUntil('it has a replica', () => this.replicaOf(primary));
+        await replica.call('CLUSTER', 'FAILOVER');
+        await waitUntil('the replica is the primary', async () => await replica.role() === 'master');
+        return replica;
+    }
+
+    /* With all that is in it, 10 keys at a time. onHalf is awaited while the slot is on the move. */
+    async moveSlot(slot, from, to, onHalf = async () => {}) {
+        const [fromId, toId] = await Promise.all([from, to].map((node) => node.call('CLUSTER', 'MYID')));
+        await to.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId);
+        await from.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId);
+        await onHalf();
+        for (;;) {
+            const keys = await from.call('CLUSTER', 'GETKEYSINSLOT', slot, 10);
+            if (keys.length === 0) {
+                break;
+            }
+            await from.call('MIGRATE', '127.0.0.1', to.port, '', 0, 5000, 'KEYS', ...keys);
+        }
+        for (const node of [to, from, ...(await this.primaries()).filter((each) => each !== to && each !== from)]) {
+            await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', toId).catch(() => {}); /* the others hear of it anyway */
+        }
+    }
+}
+
+/* replicas: 0 or 1 for each primary. */
+async function startCluster(t, { primaries = 3, replicas = 0, settings = {} } = {}) {
+    const nodes = await Promise.all(range(primaries * (1 + replicas)).map(async () => (await redisNode(t, {
+        ...SETTINGS, 'cluster-enabled': 'yes', 'cluster-port': await freePort(), 'cluster-node-timeout': '1500',
+        'cluster-require-full-coverage': 'no', 'cluster-replica-validity-factor': '0', ...settings,
+    })).start()));
+    const busPorts = await Promise.all(nodes.map((node) => node.call('CONFIG', 'GET', 'cluster-port')));
+    for (const [i, node] of nodes.entries()) {
+        await node.call('CLUSTER', 'SET-CONFIG-EPOCH', i + 1);
+        if (i < primaries) {
+            const end = Math.floor((i + 1) * SLOTS / primaries) - 1;
+            await node.call('CLUSTER', 'ADDSLOTSRANGE', Math.floor(i * SLOTS / primaries), end);
+        }
+        for (const other of range(i)) {
+            await node.call('CLUSTER', 'MEET', '127.0.0.1', nodes[other].port, busPorts[other][1]);
+        }
+    }
+    const cluster = new Cluster(nodes);
+    await cluster.waitWhole();
+    for (const i of range(primaries * replicas)) {
+        const id = await nodes[i].call('CLUSTER', 'MYID');
+        await waitUntil('a replica is taken', () => nodes[primaries + i].call('CLUSTER', 'REPLICATE', id).then(() => true));
+    }
+    if (replicas > 0) {
+        await cluster.waitReplicas();
+    }
+    return cluster;
+}
+
+module.exports = { Cluster, SLOTS, startCluster };
