@@ -1,7 +1,8 @@
-/* The life of a link: WAITING (a pause before the next attempt) -> LOOKING_UP (a host by name) ->
- * CONNECTING -> GREETING (AUTH, SELECT, CLIENT SETNAME, PING) -> UP -> WAITING. Whatever goes wrong
- * marks the link as failing; the task at the end of the turn takes it down, so that nothing is torn
- * from under a loop that is still running. The same task writes what the turn has gathered. */
+/* The life of a link: WAITING (a pause before the next attempt) -> ASKING (a resolver) ->
+ * LOOKING_UP (a host by name) -> CONNECTING -> GREETING (AUTH, SELECT, CLIENT SETNAME, ROLE, PING)
+ * -> UP -> WAITING. Whatever goes wrong marks the link as failing; the task at the end of the turn
+ * takes it down, so that nothing is torn from under a loop that is still running. The same task
+ * writes what the turn has gathered. */
 #include "gateway/stores/redis/redis_link_parts.h"
 
 #include <assert.h>
@@ -24,7 +25,10 @@ enum {
 };
 
 static const unsigned allowed_next[REDIS_LINK_STATES] = {
-    [REDIS_LINK_WAITING] = 1u << REDIS_LINK_LOOKING_UP | 1u << REDIS_LINK_CONNECTING,
+    [REDIS_LINK_WAITING] =
+        1u << REDIS_LINK_ASKING | 1u << REDIS_LINK_LOOKING_UP | 1u << REDIS_LINK_CONNECTING,
+    [REDIS_LINK_ASKING] =
+        1u << REDIS_LINK_LOOKING_UP | 1u << REDIS_LINK_CONNECTING | 1u << REDIS_LINK_WAITING,
     [REDIS_LINK_LOOKING_UP] = 1u << REDIS_LINK_CONNECTING | 1u << REDIS_LINK_WAITING,
     [REDIS_LINK_CONNECTING] = 1u << REDIS_LINK_GREETING | 1u << REDIS_LINK_WAITING,
     [REDIS_LINK_GREETING] = 1u << REDIS_LINK_UP | 1u << REDIS_LINK_WAITING,
@@ -246,6 +250,8 @@ static void flush_link(struct redis_link *link)
 
 static void close_connection(struct redis_link *link)
 {
+    if (link->state == REDIS_LINK_ASKING)
+        link->config.resolver->forget(link->config.resolver, &link->asker);
     redis_link_stop_watching(link);
     redis_reader_free(link->reader);
     link->reader = NULL;
@@ -265,8 +271,10 @@ static void answer_all_with_null(struct redis_link *link)
 /* Doubles with each attempt; the random half keeps the nodes of a cluster from knocking at once. */
 static int64_t pause_ms(struct redis_link *link)
 {
-    int64_t pause = REDIS_BACKOFF_MAX_MS;
-    if (link->attempts < 8 && (REDIS_BACKOFF_MIN_MS << link->attempts) < REDIS_BACKOFF_MAX_MS)
+    int64_t longest =
+        link->config.resolver != NULL ? REDIS_BACKOFF_RESOLVED_MAX_MS : REDIS_BACKOFF_MAX_MS;
+    int64_t pause = longest;
+    if (link->attempts < 8 && (REDIS_BACKOFF_MIN_MS << link->attempts) < longest)
         pause = REDIS_BACKOFF_MIN_MS << link->attempts;
     link->attempts++;
     uint32_t random = 0;
@@ -326,7 +334,15 @@ static void ping_redis(struct redis_link *link, int64_t now_ms)
         redis_link_break(link, "out of memory");
 }
 
-/* A look-up has no deadline here: the resolver has one, and a link waits for one look-up only. */
+static bool has_moved(const struct redis_link *link)
+{
+    struct redis_resolver *resolver = link->config.resolver;
+    return resolver != NULL && link->state > REDIS_LINK_ASKING &&
+           resolver->has_moved(resolver, &link->target);
+}
+
+/* A question and a look-up have no deadline here: who answers them has one, and a link waits for
+ * one only. */
 static void on_due(struct timer *timer)
 {
     struct redis_link *link = CONTAINER_OF(timer, struct redis_link, timer);
@@ -337,7 +353,9 @@ static void on_due(struct timer *timer)
     int64_t now_ms = reactor_now_ms(link->config.reactor);
     redis_link_set_tick(link);
     bool is_waiting = link->state == REDIS_LINK_CONNECTING || awaits_something(link);
-    if (is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS)
+    if (has_moved(link))
+        redis_link_break(link, "the primary has moved");
+    else if (is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS)
         redis_link_break(link, "Redis did not answer in time");
     else if (!is_waiting && link->state == REDIS_LINK_UP && now_ms - link->ping_ms >= REDIS_PING_MS)
         ping_redis(link, now_ms);
@@ -351,6 +369,8 @@ enum err redis_link_new(const struct redis_link_config *config, struct redis_lin
     if (link == NULL)
         return ERR_NO_MEMORY;
     link->config = *config;
+    list_init(&link->asker.link);
+    link->asker.on_address = redis_link_on_address;
     link->watch = (struct reactor_watch){.on_ready = on_ready, .fd = -1};
     list_init(&link->turn_end.link);
     link->turn_end.run = run_turn_end;

@@ -17,6 +17,7 @@
 
 #include "gateway/net/reactor.h"
 #include "gateway/stores/redis/redis_reader.h"
+#include "gateway/stores/redis/redis_resolver.h"
 #include "gateway/stores/redis/redis_url.h"
 
 enum {
@@ -24,9 +25,10 @@ enum {
     REDIS_PING_MS = 1000,
     REDIS_BACKOFF_MIN_MS = 50,
     REDIS_BACKOFF_MAX_MS = 5000,
-    REDIS_UNSENT_MAX_BYTES = 128 << 20, /* one userIds push may hold 64 MiB of data */
-    REDIS_WAITING_MAX = 1 << 18,        /* commands */
-    REDIS_SUBS_WAITING_MAX = 1 << 22,   /* of a publish-subscribe link: one for each user */
+    REDIS_BACKOFF_RESOLVED_MAX_MS = 1000, /* with a resolver: after a failover clients wait */
+    REDIS_UNSENT_MAX_BYTES = 128 << 20,   /* one userIds push may hold 64 MiB of data */
+    REDIS_WAITING_MAX = 1 << 18,          /* commands */
+    REDIS_SUBS_WAITING_MAX = 1 << 22,     /* of a publish-subscribe link: one for each user */
 };
 
 struct redis_link;
@@ -38,7 +40,9 @@ typedef void (*redis_reply_fn)(void *owner, void *arg, size_t index,
 
 struct redis_link_config {
     struct reactor *reactor;
-    const struct redis_url *url; /* stays */
+    const struct redis_url *url;         /* who we are there; stays */
+    const struct redis_address *address; /* stays; NULL: the first host of the url */
+    struct redis_resolver *resolver;     /* in place of an address; NULL: none */
     bool is_pubsub;
     void *owner;
     void (*on_up)(void *owner); /* connected and let in; commands may be given */

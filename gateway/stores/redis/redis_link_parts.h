@@ -7,6 +7,7 @@
 
 enum redis_link_state {
     REDIS_LINK_WAITING,
+    REDIS_LINK_ASKING,
     REDIS_LINK_LOOKING_UP,
     REDIS_LINK_CONNECTING,
     REDIS_LINK_GREETING,
@@ -17,7 +18,9 @@ enum redis_link_state {
 struct redis_link {
     struct redis_link_config config;
     enum redis_link_state state;
-    struct reactor_watch watch; /* the connection or the look-up; fd -1: none */
+    struct redis_asker asker;
+    struct redis_address target; /* of this attempt, or of the last; unused for a unix socket */
+    struct reactor_watch watch;  /* the connection or the look-up; fd -1: none */
     uint32_t watched_events;
     struct reactor_task turn_end;
     struct timer timer;  /* WAITING: the next attempt; else a tick */
@@ -49,6 +52,8 @@ void redis_link_ignore_reply(void *owner, void *arg, size_t index, const struct 
 /* redis_link_up.c: from WAITING to UP */
 
 void redis_link_try(struct redis_link *link);
+void redis_link_on_address(struct redis_asker *asker, const struct redis_address *address,
+                           const char *why);
 void redis_link_on_looked_up(struct redis_link *link);
 void redis_link_on_connect_ready(struct redis_link *link);
 /* The connection or the look-up, if there is one, is closed. */

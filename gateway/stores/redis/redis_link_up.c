@@ -1,7 +1,7 @@
-/* A link goes up: an address from the URL, by a look-up when it is a name; a connection; the
- * greeting (AUTH, SELECT, CLIENT SETNAME, ROLE, PING). The first pong is the sign that a Redis is
- * there and takes commands; one that is no primary is left. Each failure breaks the link, and its
- * next attempt begins here again. */
+/* A link goes up: an address, fixed or asked of a resolver; a look-up when it is a name; a
+ * connection; the greeting (AUTH, SELECT, CLIENT SETNAME, ROLE, PING). The first pong is the sign
+ * that a Redis is there and takes commands; one that is no primary is left. Each failure breaks the
+ * link, and its next attempt begins here again. */
 #include "gateway/stores/redis/redis_link_parts.h"
 
 #include "gateway/net/tcp.h"
@@ -35,14 +35,11 @@ void redis_link_stop_watching(struct redis_link *link)
     link->watch.fd = -1;
 }
 
-static enum err look_up_host(struct redis_link *link, char *why, size_t why_cap)
+static enum err look_up_target(struct redis_link *link, const char *port, char *why, size_t why_cap)
 {
-    const struct redis_address *host = &link->config.url->hosts[0];
-    char port[6];
     int fd = -1;
     redis_link_move(link, REDIS_LINK_LOOKING_UP);
-    snprintf(port, sizeof port, "%u", (unsigned)host->port);
-    enum err error = tcp_look_up(host->host, port, link->tries++, &fd, why, why_cap);
+    enum err error = tcp_look_up(link->target.host, port, link->tries++, &fd, why, why_cap);
     if (error != ERR_OK)
         return error;
     return watch_new(link, fd, EPOLLIN, why, why_cap);
@@ -80,19 +77,44 @@ void redis_link_on_looked_up(struct redis_link *link)
         redis_link_break(link, why);
 }
 
-void redis_link_try(struct redis_link *link)
+static void try_target(struct redis_link *link)
 {
-    const struct redis_url *url = link->config.url;
     char why[sizeof link->failure] = "";
     struct tcp_address address = {0};
     char port[6];
-    snprintf(port, sizeof port, "%u", (unsigned)url->hosts[0].port);
-    bool is_name = !url->is_unix && !tcp_address_of(url->hosts[0].host, port, &address);
-    enum err error = is_name ? look_up_host(link, why, sizeof why)
+    snprintf(port, sizeof port, "%u", (unsigned)link->target.port);
+    bool is_name = !link->config.url->is_unix && !tcp_address_of(link->target.host, port, &address);
+    enum err error = is_name ? look_up_target(link, port, why, sizeof why)
                              : begin_to_connect(link, &address, why, sizeof why);
     if (error != ERR_OK)
         redis_link_break(link, why);
+}
+
+void redis_link_on_address(struct redis_asker *asker, const struct redis_address *address,
+                           const char *why)
+{
+    struct redis_link *link = CONTAINER_OF(asker, struct redis_link, asker);
+    if (link->is_failing || link->state != REDIS_LINK_ASKING)
+        return;
+    if (address == NULL) {
+        redis_link_break(link, why);
+        return;
+    }
+    link->target = *address;
+    try_target(link);
+}
+
+void redis_link_try(struct redis_link *link)
+{
+    const struct redis_link_config *config = &link->config;
     redis_link_set_tick(link);
+    if (config->resolver != NULL) {
+        redis_link_move(link, REDIS_LINK_ASKING);
+        config->resolver->ask(config->resolver, &link->asker);
+        return;
+    }
+    link->target = config->address != NULL ? *config->address : config->url->hosts[0];
+    try_target(link);
 }
 
 /* An error is the end. */
