@@ -76,6 +76,24 @@ static void on_store_state(void *owner, bool is_up)
     worker_command_all(node, COMMAND_STORE_IS_BACK);
 }
 
+/* What --store means, without what belongs to this node. */
+static struct store_config store_config_of(const struct options *options)
+{
+    return (struct store_config){
+        .url = options->store,
+        .redis_prefix = options->redis_prefix,
+        .redis_tls_ca = options->redis_tls_ca,
+        .redis_tls_cert = options->redis_tls_cert,
+        .redis_tls_key = options->redis_tls_key,
+        .redis_tls_name = options->redis_tls_name,
+        .inbox_max = (uint32_t)options->inbox_max,
+        .inbox_max_bytes = (uint64_t)options->inbox_max_bytes,
+        .max_bytes = (uint64_t)options->store_max_bytes,
+        .idempotency_window_s = (uint32_t)(options->idempotency_window / 1000),
+        .idempotency_max = (uint32_t)options->idempotency_max,
+    };
+}
+
 static enum err open_store(struct node *node, char *why, size_t why_cap)
 {
     const struct options *options = node->options;
@@ -84,19 +102,12 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
         return ERR_NO_MEMORY;
     for (unsigned i = 0; i < node->n_workers; i++)
         lanes[i] = node->workers[i]->reactor;
-    struct store_config config = {
-        .url = options->store,
-        .redis_prefix = options->redis_prefix,
-        .inbox_max = (uint32_t)options->inbox_max,
-        .inbox_max_bytes = (uint64_t)options->inbox_max_bytes,
-        .max_bytes = (uint64_t)options->store_max_bytes,
-        .idempotency_window_s = (uint32_t)(options->idempotency_window / 1000),
-        .idempotency_max = (uint32_t)options->idempotency_max,
-        .lanes = lanes,
-        .n_lanes = node->n_workers,
-        .events = {push_on_inbox_event, push_on_missed, on_store_state, broadcast_on_received},
-        .owner = node,
-    };
+    struct store_config config = store_config_of(options);
+    config.lanes = lanes;
+    config.n_lanes = node->n_workers;
+    config.events = (struct store_events){push_on_inbox_event, push_on_missed, on_store_state,
+                                          broadcast_on_received};
+    config.owner = node;
     enum err error = store_open(&config, &node->store, why, why_cap);
     free(lanes);
     return error;
@@ -387,6 +398,8 @@ void gateway_reload(struct node *node, bool must)
     auth_reload(node->auth, must);
     if (must && node->port->tls != NULL)
         certificates_reload(node->port->tls);
+    if (must)
+        store_reload(node->store);
 }
 
 void gateway_set_options(struct node *node, const struct options *options)
@@ -410,7 +423,8 @@ enum err gateway_check(const struct options *options, char *why, size_t why_cap)
     if (error != ERR_OK)
         return error;
     auth_close(auth);
-    return store_check(options->store, why, why_cap);
+    const struct store_config config = store_config_of(options);
+    return store_check(&config, why, why_cap);
 }
 
 void gateway_stats(struct node *node, struct gateway_stats *ret_stats)

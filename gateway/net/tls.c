@@ -19,6 +19,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -41,6 +42,14 @@ struct tls {
     unsigned n_handshaking; /* records of the handshake protocol in this call */
     bool is_over;           /* no more is written */
     bool is_broken;         /* OpenSSL must not be called any more, not even SSL_shutdown */
+    bool is_attached;       /* `ssl` uses the socket */
+    bool is_outgoing;       /* it is the first member of a struct tls_outgoing */
+};
+
+struct tls_outgoing {
+    struct tls tls;
+    enum tls_problem problem;
+    char text[128];
 };
 
 static struct tls *tls_of(struct transport *transport)
@@ -56,6 +65,23 @@ static void forget_errors(void)
         ERR_clear_error();
 }
 
+static void keep_problem(struct tls *tls)
+{
+    struct tls_outgoing *outgoing = CONTAINER_OF(tls, struct tls_outgoing, tls);
+    long verified = SSL_get_verify_result(tls->ssl);
+    unsigned long error = ERR_peek_error();
+    const char *text = ERR_reason_error_string(error);
+    outgoing->problem = TLS_BROKEN;
+    if (verified != X509_V_OK) {
+        outgoing->problem = TLS_UNTRUSTED;
+        text = X509_verify_cert_error_string(verified);
+    } else if (ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER) {
+        outgoing->problem = TLS_NOT_SPOKEN;
+    }
+    snprintf(outgoing->text, sizeof outgoing->text, "%s",
+             text != NULL ? text : "the connection ended");
+}
+
 static enum transport_state state_of(struct tls *tls, int result)
 {
     switch (SSL_get_error(tls->ssl, result)) {
@@ -66,6 +92,8 @@ static enum transport_state state_of(struct tls *tls, int result)
     case SSL_ERROR_ZERO_RETURN:
         return TRANSPORT_CLOSED;
     default:
+        if (tls->is_outgoing)
+            keep_problem(tls);
         ERR_clear_error();
         tls->is_broken = true;
         return TRANSPORT_BROKEN;
@@ -88,11 +116,13 @@ static void count_record(int is_written, int version, int kind, const void *byte
 
 static bool attach_ssl(struct tls *tls, int fd)
 {
-    tls->ssl = tls_context_connection(tls->context);
+    if (tls->ssl == NULL)
+        tls->ssl = tls_context_connection(tls->context);
     if (tls->ssl == NULL || tls_socket_attach(&tls->socket, tls->ssl, fd) != ERR_OK)
         return false;
     SSL_set_msg_callback(tls->ssl, count_record);
     SSL_set_msg_callback_arg(tls->ssl, tls);
+    tls->is_attached = true;
     return true;
 }
 
@@ -100,15 +130,16 @@ static enum transport_state tls_shake(struct transport *transport, int fd)
 {
     struct tls *tls = tls_of(transport);
     forget_errors();
-    if (tls->ssl == NULL && !attach_ssl(tls, fd)) {
+    if (!tls->is_attached && !attach_ssl(tls, fd)) {
         tls->is_broken = true;
         return TRANSPORT_BROKEN;
     }
     tls_socket_begin(&tls->socket);
-    int result = SSL_accept(tls->ssl);
+    int result = tls->is_outgoing ? SSL_connect(tls->ssl) : SSL_accept(tls->ssl);
     if (result != 1)
         return state_of(tls, result);
-    metrics_count(SSL_session_reused(tls->ssl) ? METRIC_TLS_RESUMED : METRIC_TLS_FULL);
+    if (!tls->is_outgoing)
+        metrics_count(SSL_session_reused(tls->ssl) ? METRIC_TLS_RESUMED : METRIC_TLS_FULL);
     return TRANSPORT_MOVED;
 }
 
@@ -247,7 +278,7 @@ static void tls_finish(struct transport *transport, int fd)
 {
     struct tls *tls = tls_of(transport);
     (void)fd;
-    if (tls->ssl == NULL || tls->is_over || tls->is_broken || !SSL_is_init_finished(tls->ssl))
+    if (!tls->is_attached || tls->is_over || tls->is_broken || !SSL_is_init_finished(tls->ssl))
         return;
     tls->is_over = true;
     forget_errors();
@@ -261,7 +292,7 @@ static void free_tls(struct transport *transport)
     struct tls *tls = tls_of(transport);
     SSL_free(tls->ssl);
     tls_socket_fini(&tls->socket);
-    free(tls);
+    free(tls); /* the first member of what was allocated */
 }
 
 static const struct transport_ops tls_ops = {
@@ -282,4 +313,29 @@ enum err tls_new(struct tls_context *context, struct transport **ret_transport)
     tls->context = context;
     *ret_transport = &tls->transport;
     return ERR_OK;
+}
+
+enum err tls_new_outgoing(struct tls_client *client, const char *name,
+                          struct transport **ret_transport)
+{
+    struct tls_outgoing *outgoing = calloc(1, sizeof *outgoing);
+    if (outgoing == NULL)
+        return ERR_NO_MEMORY;
+    outgoing->tls.transport.ops = &tls_ops;
+    outgoing->tls.is_outgoing = true;
+    outgoing->tls.ssl = tls_client_connection(client, name);
+    if (outgoing->tls.ssl == NULL) {
+        free(outgoing);
+        return ERR_NO_MEMORY;
+    }
+    *ret_transport = &outgoing->tls.transport;
+    return ERR_OK;
+}
+
+enum tls_problem tls_outgoing_problem(const struct transport *transport, const char **ret_text)
+{
+    const struct tls *tls = CONTAINER_OF(transport, struct tls, transport);
+    const struct tls_outgoing *outgoing = CONTAINER_OF(tls, struct tls_outgoing, tls);
+    *ret_text = outgoing->text;
+    return outgoing->problem;
 }

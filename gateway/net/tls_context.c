@@ -4,6 +4,7 @@
 #include "gateway/net/tls_context.h"
 
 #include "gateway/base/whole_file.h"
+#include "gateway/net/tls_pem.h"
 #include "gateway/net/tls_tickets.h"
 
 #include <openssl/err.h>
@@ -35,137 +36,18 @@ struct tls_context {
     struct digests digests;
 };
 
-/* ---- messages ---- */
-
-struct reason {
-    char *text;
-    size_t cap;
-    const char *option; /* of the file that was refused; NULL: none */
-};
-
-static enum err refuse_file(struct reason *why, const char *option, const char *path,
-                            const char *text)
-{
-    snprintf(why->text, why->cap, "%s: %.300s: %s", option, path, text);
-    why->option = option;
-    ERR_clear_error();
-    return ERR_INVALID_FIELD;
-}
-
-static enum err out_of_memory(struct reason *why)
-{
-    snprintf(why->text, why->cap, "TLS cannot be set up: out of memory");
-    ERR_clear_error();
-    return ERR_NO_MEMORY;
-}
-
-/* Reads a file; the caller wipes the bytes (whole_file_wipe) also after an error. */
-static enum err read_file(struct reason *why, const char *option, const char *path,
-                          struct buf *ret_bytes, BIO **ret_bio)
-{
-    const char *reason;
-    buf_init(ret_bytes, WHOLE_FILE_MAX_BYTES);
-    *ret_bio = NULL;
-    if (whole_file_read(path, ret_bytes, NULL, &reason) != ERR_OK)
-        return refuse_file(why, option, path, reason);
-    if (ret_bytes->len == 0)
-        return refuse_file(why, option, path, "the file is empty");
-    ERR_clear_error();
-    *ret_bio = BIO_new_mem_buf(ret_bytes->bytes, (int)ret_bytes->len);
-    return *ret_bio != NULL ? ERR_OK : out_of_memory(why);
-}
-
 /* ---- the files ---- */
-
-/* Like SSL_CTX_use_certificate_chain_file, but from memory. */
-static bool take_chain(SSL_CTX *ctx, BIO *bio)
-{
-    X509 *certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
-    bool is_taken = certificate != NULL && SSL_CTX_use_certificate(ctx, certificate) == 1;
-    X509_free(certificate);
-    while (is_taken && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-        is_taken = SSL_CTX_add0_chain_cert(ctx, certificate) == 1;
-        if (!is_taken)
-            X509_free(certificate);
-    }
-    return is_taken && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-}
-
-static enum err use_certificate(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
-{
-    const char *option = files->certificate_option;
-    struct buf bytes;
-    BIO *bio;
-    char text[300];
-    enum err error = read_file(why, option, files->certificate, &bytes, &bio);
-    if (error == ERR_OK && !take_chain(ctx, bio)) {
-        const char *detail = ERR_reason_error_string(ERR_peek_last_error());
-        snprintf(text, sizeof text, "the certificate cannot be used: %s",
-                 detail != NULL ? detail : "unknown reason");
-        bool is_none = ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE;
-        error = refuse_file(why, option, files->certificate,
-                            is_none ? "no certificate is in it: it must be PEM, the server's "
-                                      "certificate first and its chain behind it"
-                                    : text);
-    }
-    ERR_clear_error();
-    BIO_free(bio);
-    whole_file_wipe(&bytes);
-    return error;
-}
-
-/* Encrypted keys are refused, because there is nobody to ask for a passphrase. */
-static int refuse_passphrase(char *out, int cap, int is_writing, void *was_asked)
-{
-    (void)out;
-    (void)cap;
-    (void)is_writing;
-    *(bool *)was_asked = true;
-    return -1;
-}
-
-static enum err check_key(SSL_CTX *ctx, const struct tls_files *files, EVP_PKEY *key,
-                          bool is_encrypted, struct reason *why)
-{
-    const char *text = NULL;
-    if (is_encrypted)
-        text = "the key is encrypted, and nobody can type its passphrase: decrypt it with "
-               "`openssl pkey -in FILE -out NEW`, readable for Herald alone";
-    else if (key == NULL)
-        text = "no private key is in it: it must be PEM";
-    else if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
-        text = "the key does not belong to the first certificate of the certificate file";
-    else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
-        text = "the key cannot be used";
-    return text == NULL ? ERR_OK : refuse_file(why, files->key_option, files->key, text);
-}
-
-static enum err use_key(SSL_CTX *ctx, const struct tls_files *files, struct reason *why)
-{
-    struct buf bytes;
-    BIO *bio;
-    enum err error = read_file(why, files->key_option, files->key, &bytes, &bio);
-    if (error == ERR_OK) {
-        bool is_encrypted = false;
-        EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &is_encrypted);
-        error = check_key(ctx, files, key, is_encrypted, why);
-        EVP_PKEY_free(key);
-    }
-    BIO_free(bio);
-    whole_file_wipe(&bytes);
-    return error;
-}
 
 /* Sets the session id context. A ticket of a session under another client CA is not accepted,
  * because that CA verified the client's certificate. */
 static enum err name_sessions(SSL_CTX *ctx, struct span client_ca, unsigned char *ret_digest,
-                              struct reason *why)
+                              struct tls_pem_reason *why)
 {
     unsigned len = 0;
     bool is_done =
         EVP_Digest(client_ca.bytes, client_ca.len, ret_digest, &len, EVP_sha256(), NULL) == 1 &&
         SSL_CTX_set_session_id_context(ctx, ret_digest, len) == 1;
-    return is_done ? ERR_OK : out_of_memory(why);
+    return is_done ? ERR_OK : tls_pem_no_memory(why);
 }
 
 /* Does the list have this name? Each name is sent to the client once. */
@@ -210,18 +92,18 @@ static bool take_authorities(SSL_CTX *ctx, BIO *bio)
 }
 
 static enum err use_client_ca(SSL_CTX *ctx, const struct tls_files *files,
-                              unsigned char *ret_digest, struct reason *why)
+                              unsigned char *ret_digest, struct tls_pem_reason *why)
 {
     struct buf bytes;
     BIO *bio;
     if (files->client_ca == NULL)
         return name_sessions(ctx, (struct span){"", 0}, ret_digest, why);
-    enum err error = read_file(why, files->client_ca_option, files->client_ca, &bytes, &bio);
+    enum err error = tls_pem_read(why, files->client_ca_option, files->client_ca, &bytes, &bio);
     if (error == ERR_OK && !take_authorities(ctx, bio))
         error =
-            refuse_file(why, files->client_ca_option, files->client_ca,
-                        "no certificate is in it: it must be PEM, the authorities that sign the "
-                        "clients' certificates");
+            tls_pem_refuse(why, files->client_ca_option, files->client_ca,
+                           "no certificate is in it: it must be PEM, the authorities that sign the "
+                           "clients' certificates");
     if (error == ERR_OK) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
         error = name_sessions(ctx, buf_span(&bytes), ret_digest, why);
@@ -306,19 +188,19 @@ static void digest_certificates(SSL_CTX *ctx, struct digests *digests)
 }
 
 static enum err build_context(struct tls_context *context, SSL_CTX **ret_ctx,
-                              struct digests *digests, struct reason *why)
+                              struct digests *digests, struct tls_pem_reason *why)
 {
     const struct tls_files *files = &context->files;
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL)
-        return out_of_memory(why);
+        return tls_pem_no_memory(why);
     enum err error = set_up_context(ctx) && tls_tickets_use(&context->tickets, ctx) == ERR_OK
                          ? ERR_OK
-                         : out_of_memory(why);
+                         : tls_pem_no_memory(why);
     if (error == ERR_OK)
-        error = use_certificate(ctx, files, why);
+        error = tls_pem_use_certificate(ctx, files->certificate_option, files->certificate, why);
     if (error == ERR_OK)
-        error = use_key(ctx, files, why);
+        error = tls_pem_use_key(ctx, files->key_option, files->key, why);
     if (error == ERR_OK)
         error = use_client_ca(ctx, files, digests->client_ca, why);
     if (error != ERR_OK) {
@@ -335,10 +217,10 @@ static enum err build_context(struct tls_context *context, SSL_CTX **ret_ctx,
 enum err tls_context_new(const struct tls_files *files, struct tls_context **ret_context, char *why,
                          size_t why_cap)
 {
-    struct reason reason = {why, why_cap, NULL};
+    struct tls_pem_reason reason = {why, why_cap, NULL};
     struct tls_context *context = calloc(1, sizeof *context);
     if (context == NULL)
-        return out_of_memory(&reason);
+        return tls_pem_no_memory(&reason);
     context->files = *files;
     enum err error = tls_tickets_init(&context->tickets);
     if (error != ERR_OK) {
@@ -383,7 +265,7 @@ static enum tls_file file_of(const struct tls_files *files, const char *option)
 enum err tls_context_reload(struct tls_context *context, struct tls_changes *ret_changes, char *why,
                             size_t why_cap)
 {
-    struct reason reason = {why, why_cap, NULL};
+    struct tls_pem_reason reason = {why, why_cap, NULL};
     const struct digests before = context->digests;
     struct digests after;
     SSL_CTX *next;

@@ -124,6 +124,12 @@ bool store_is_shared(const struct store *store)
     return store->ops->is_shared;
 }
 
+void store_reload(struct store *store)
+{
+    if (store->ops->reload != NULL)
+        store->ops->reload(store);
+}
+
 /* What a server or a file system says may be any bytes. */
 void store_describe(struct store *store, char *out, size_t cap)
 {

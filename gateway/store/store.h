@@ -87,6 +87,10 @@ int64_t store_now_ms(const struct store *store);
 /* Do other nodes read and write the same inboxes? */
 bool store_is_shared(const struct store *store);
 
+/* Reads the files that its settings name again, for new connections, and logs what became of them.
+ * Any thread, one at a time. */
+void store_reload(struct store *store);
+
 /* One line of UTF-8 for an operator about what is wrong now; empty when all is well. Any thread. */
 void store_describe(struct store *store, char *out, size_t cap);
 

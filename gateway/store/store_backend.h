@@ -41,6 +41,8 @@ struct store_ops {
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
     int64_t (*now_ms)(const struct store *store);
+    /* store_reload. NULL: there is nothing to read again. */
+    void (*reload)(struct store *store);
 };
 
 /* Hands a broadcast's note to this node's on_broadcast; without that callback nobody is online

@@ -23,9 +23,12 @@ struct store_events {
 };
 
 struct store_config {
-    const char *url;               /* memory:  file:PATH  redis://[USER:PASSWORD@]HOST:PORT[/DB]
-                                    * redis+unix:///path/to/socket (tests) */
-    const char *redis_prefix;      /* "herald" */
+    const char *url;          /* memory:  file:PATH  or an address of Redis */
+    const char *redis_prefix; /* "herald" */
+    const char *redis_tls_ca; /* PEM files of rediss://; these four: NULL or empty: none */
+    const char *redis_tls_cert;
+    const char *redis_tls_key;
+    const char *redis_tls_name;    /* what the certificates must name */
     uint32_t inbox_max;            /* notifications a user */
     uint64_t inbox_max_bytes;      /* bytes of data a user */
     uint64_t max_bytes;            /* file: of the whole store; 0: no limit */

@@ -4,9 +4,9 @@
 
 #include "gateway/store/store.h"
 
-/* Is it the url of a store, as far as can be said without opening it? ERR_INVALID_FIELD: *why says
- * what would be. */
-MUST_CHECK enum err store_check(const char *url, char *why, size_t why_cap);
+/* Can a store be opened with this, as far as can be said without opening it? Looks at the url and
+ * at what belongs to it. ERR_INVALID_FIELD: *why says what would be right. */
+MUST_CHECK enum err store_check(const struct store_config *config, char *why, size_t why_cap);
 
 /* `memory:` and `file:` are ready when this returns. `redis://` returns at once, and on_state tells
  * when it is there; until then requests answer ERR_STORE_UNAVAILABLE.

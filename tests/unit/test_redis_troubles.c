@@ -50,6 +50,16 @@ Test(redis_troubles, a_missing_right_is_named_as_the_rule_that_gives_it)
     }
 }
 
+Test(redis_troubles, an_address_that_stands_first_does_not_hide_what_is_said_of_it)
+{
+    expect_advice("10.0.0.1:6379 speaks TLS", "write rediss:// in --store");
+    expect_advice("[::1]:6379 does not speak TLS", "write redis:// in --store");
+    expect_advice("the certificate of h:1 is not good: certificate has expired",
+                  "see --redis-tls-ca and --redis-tls-name");
+    expect_advice("TLS with h:1 failed: certificate required", "see --redis-tls-cert");
+    expect_advice("TLS", "see that Redis runs there");
+}
+
 Test(redis_troubles, what_cannot_store_is_distinguished_from_what_concerns_one_user)
 {
     static const char *const refusals[] = {"OOM x",

@@ -277,6 +277,8 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
+        .tls = common->tls,
+        .tls_name = common->tls_name[0] != '\0' ? common->tls_name : NULL,
         .owner = commands,
         .on_up = on_commands_up,
         .on_down = on_commands_down,

@@ -68,8 +68,6 @@ static const char trial_text[] = {
 #include "embedded/script_trial.inc"
 };
 
-enum { TROUBLE_AWAY = REDIS_TROUBLES_MAX - 1 }; /* its index in said_ms; the rows have the others */
-
 static bool prefix_is_fine(const char *prefix)
 {
     size_t len = strlen(prefix);
@@ -124,17 +122,57 @@ static enum err join_scripts(struct redis_common *common)
     return error;
 }
 
-enum err redis_common_init(struct redis_common *common, const struct store_config *config,
-                           char *why, size_t why_cap)
+/* After the url. */
+static enum err read_settings(struct redis_common *common, const struct store_config *config,
+                              char *why, size_t why_cap)
 {
-    enum err error = redis_url_parse(config->url, &common->url, why, why_cap);
-    if (error != ERR_OK)
-        return error;
+    const char *name = config->redis_tls_name != NULL ? config->redis_tls_name : "";
+    common->tls = NULL;
+    if (common->url.topology != REDIS_SINGLE) {
+        snprintf(why, why_cap,
+                 "--store: this version serves one Redis: write redis:// or rediss://HOST:PORT");
+        return ERR_INVALID_FIELD;
+    }
     if (!prefix_is_fine(config->redis_prefix)) {
         snprintf(why, why_cap,
                  "--redis-prefix must be 1 to 64 printable characters without spaces, { and }");
         return ERR_INVALID_FIELD;
     }
+    if (strlen(name) >= sizeof common->tls_name) {
+        snprintf(why, why_cap, "--redis-tls-name is longer than a host name");
+        return ERR_INVALID_FIELD;
+    }
+    memcpy(common->tls_name, name, strlen(name) + 1);
+    return common->url.is_tls ? redis_tls_open(config, &common->tls, why, why_cap)
+                              : redis_tls_check_unused(config, why, why_cap);
+}
+
+static enum err read_config(struct redis_common *common, const struct store_config *config,
+                            char *why, size_t why_cap)
+{
+    enum err error = redis_url_parse(config->url, &common->url, why, why_cap);
+    return error == ERR_OK ? read_settings(common, config, why, why_cap) : error;
+}
+
+enum err redis_common_check(const struct store_config *config, char *why, size_t why_cap)
+{
+    struct redis_common *common = calloc(1, sizeof *common);
+    if (common == NULL) {
+        snprintf(why, why_cap, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    enum err error = read_config(common, config, why, why_cap);
+    tls_client_free(common->tls);
+    free(common);
+    return error;
+}
+
+enum err redis_common_init(struct redis_common *common, const struct store_config *config,
+                           char *why, size_t why_cap)
+{
+    enum err error = read_config(common, config, why, why_cap);
+    if (error != ERR_OK)
+        return error;
     snprintf(common->prefix, sizeof common->prefix, "%s", config->redis_prefix);
     redis_channels_write(common->channels, common->prefix, common->url.db);
     common->n_lanes = config->n_lanes;
@@ -160,6 +198,7 @@ void redis_common_fini(struct redis_common *common)
 {
     for (size_t i = 0; i < SCRIPTS; i++)
         free((char *)common->scripts[i].bytes);
+    tls_client_free(common->tls);
     pthread_mutex_destroy(&common->lock);
     redis_clock_fini(&common->clock);
 }
@@ -185,7 +224,7 @@ static void report_state(struct redis_common *common)
         common->is_said_up = common->is_said_up || is_up;
         if (is_up) {
             common->problem[0] = '\0';
-            common->said_ms[TROUBLE_AWAY] = 0; /* the next loss is news */
+            memset(common->said_away_ms, 0, sizeof common->said_away_ms); /* the next is news */
         }
         pthread_mutex_unlock(&common->lock);
         if (must_say)
@@ -241,10 +280,9 @@ void redis_common_denied(struct redis_common *common, bool is_denied)
 /* ---- what is wrong ---- */
 
 /* Under the lock. Is it time to log it? */
-static bool is_due(struct redis_common *common, size_t row)
+static bool is_due(struct redis_common *common, int64_t *said_ms)
 {
     int64_t now_ms = clock_monotonic_ms();
-    int64_t *said_ms = &common->said_ms[row];
     if (*said_ms != 0 && now_ms - *said_ms < REDIS_SAY_AGAIN_MS)
         return false;
     *said_ms = now_ms;
@@ -278,7 +316,7 @@ void redis_common_away(struct redis_common *common, const char *words)
     redis_trouble_advise(why, common->prefix, advice);
     pthread_mutex_lock(&common->lock);
     set_problem(common, why, advice);
-    bool must_say = is_due(common, TROUBLE_AWAY);
+    bool must_say = is_due(common, &common->said_away_ms[redis_trouble_find(why)]);
     pthread_mutex_unlock(&common->lock);
     if (must_say)
         log_event(LOG_WARN, "cannot reach Redis, trying again",
@@ -304,7 +342,7 @@ static void take_refusal(struct redis_common *common, const char *words, enum re
         common->refusals.n++;
         common->refusals.n_unheard += refused == REFUSED_UNHEARD;
     }
-    bool must_say = is_clear && is_due(common, row);
+    bool must_say = is_clear && is_due(common, &common->said_ms[row]);
     pthread_mutex_unlock(&common->lock);
     if (must_say)
         log_event(LOG_ERROR, "Redis refused a command", LOG_TEXT("address", common->url.shown),

@@ -6,6 +6,7 @@
 #include "gateway/store/store_config.h"
 #include "gateway/stores/redis/redis_clock.h"
 #include "gateway/stores/redis/redis_record.h"
+#include "gateway/stores/redis/redis_tls.h"
 #include "gateway/stores/redis/redis_troubles.h"
 #include "gateway/stores/redis/redis_url.h"
 
@@ -36,6 +37,8 @@ struct redis_refusals {
 
 struct redis_common {
     struct redis_url url;
+    struct tls_client *tls;                      /* NULL: without TLS */
+    char tls_name[REDIS_HOST_MAX_BYTES + 1];     /* what certificates must name; empty: the host */
     char prefix[REDIS_PREFIX_MAX_BYTES + 1];     /* of keys */
     char channels[REDIS_CHANNELS_MAX_BYTES + 1]; /* what channels begin with */
     uint32_t inbox_max;
@@ -55,10 +58,15 @@ struct redis_common {
     struct redis_refusals refusals;
     bool is_reported_up;
     bool is_reporting;
-    bool is_said_up; /* the last line about it says that it is there */
-    int64_t said_ms[REDIS_TROUBLES_MAX];
-    char problem[736]; /* empty: all is well */
+    bool is_said_up;                          /* the last line about it says that it is there */
+    int64_t said_ms[REDIS_TROUBLES_MAX];      /* of each row: as a refusal */
+    int64_t said_away_ms[REDIS_TROUBLES_MAX]; /* and as why Redis cannot be reached */
+    char problem[736];                        /* empty: all is well */
 };
+
+/* Looks at the settings alone: ERR_INVALID_FIELD, *why is a sentence that says what to do. */
+MUST_CHECK enum err redis_common_check(const struct store_config *config, char *why,
+                                       size_t why_cap);
 
 MUST_CHECK enum err redis_common_init(struct redis_common *common,
                                       const struct store_config *config, char *why, size_t why_cap);
@@ -69,7 +77,7 @@ void redis_common_fini(struct redis_common *common);
 void redis_common_lane(struct redis_common *common, bool is_up);
 
 /* Redis cannot be reached or does not let us in; `words` may be the error that it answered. Says so
- * at most once a minute, with what to do. */
+ * at most once a minute for each kind of reason, with what to do. */
 void redis_common_away(struct redis_common *common, const char *words);
 
 /* Redis refused a command with this error. As above; and if nothing can be stored while it lasts,

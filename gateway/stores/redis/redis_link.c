@@ -1,9 +1,11 @@
 /* The life of a link: WAITING (a pause before the next attempt) -> ASKING (a resolver) ->
- * LOOKING_UP (a host by name) -> CONNECTING -> GREETING (AUTH, SELECT, CLIENT SETNAME, ROLE, PING)
- * -> UP -> WAITING. Whatever goes wrong marks the link as failing; the task at the end of the turn
- * takes it down, so that nothing is torn from under a loop that is still running. The same task
- * writes what the turn has gathered. */
+ * LOOKING_UP (a host by name) -> CONNECTING -> SHAKING (hands, over TLS) -> GREETING (AUTH, SELECT,
+ * CLIENT SETNAME, ROLE, PING) -> UP -> WAITING. Whatever goes wrong marks the link as failing; the
+ * task at the end of the turn takes it down, so that nothing is torn from under a loop that is
+ * still running. The same task writes what the turn has gathered. */
 #include "gateway/stores/redis/redis_link_parts.h"
+
+#include "gateway/net/transport.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,7 +20,6 @@
  * read: of messages with 256 bytes each costs 12 300 instructions if it gets 64 KiB at once, 3 700
  * with 16 KiB and 1 300 with 4 KiB (callgrind). */
 enum {
-    READ_BYTES = 64 << 10, /* at a time */
     SLICE_BYTES = 4 << 10,
     READS_PER_TURN = 8, /* then the sessions of this worker have their turn */
     TICK_MS = 250,
@@ -30,7 +31,9 @@ static const unsigned allowed_next[REDIS_LINK_STATES] = {
     [REDIS_LINK_ASKING] =
         1u << REDIS_LINK_LOOKING_UP | 1u << REDIS_LINK_CONNECTING | 1u << REDIS_LINK_WAITING,
     [REDIS_LINK_LOOKING_UP] = 1u << REDIS_LINK_CONNECTING | 1u << REDIS_LINK_WAITING,
-    [REDIS_LINK_CONNECTING] = 1u << REDIS_LINK_GREETING | 1u << REDIS_LINK_WAITING,
+    [REDIS_LINK_CONNECTING] =
+        1u << REDIS_LINK_SHAKING | 1u << REDIS_LINK_GREETING | 1u << REDIS_LINK_WAITING,
+    [REDIS_LINK_SHAKING] = 1u << REDIS_LINK_GREETING | 1u << REDIS_LINK_WAITING,
     [REDIS_LINK_GREETING] = 1u << REDIS_LINK_UP | 1u << REDIS_LINK_WAITING,
     [REDIS_LINK_UP] = 1u << REDIS_LINK_WAITING,
 };
@@ -168,32 +171,66 @@ static void take_bytes(struct redis_link *link, const char *bytes, size_t len)
     }
 }
 
-/* A Redis that refuses the connection says why in place of the first answer, and closes it: too
- * many clients, protected mode. What ends the connection then is the least of it. */
-static void end_of_connection(struct redis_link *link, const char *why)
+void redis_link_end(struct redis_link *link, const char *why)
 {
     redis_link_break(link, link->parting[0] != '\0' ? link->parting : why);
 }
 
+static void end_by_errno(struct redis_link *link, int failure)
+{
+    bool is_reset = failure == ECONNRESET || failure == EPIPE;
+    if (!is_reset || !redis_link_was_reset_by_tls(link))
+        redis_link_end(link, strerrordesc_np(failure));
+}
+
+/* false: there are no bytes. */
+static bool receive_bytes(struct redis_link *link, char *bytes, size_t *ret_len)
+{
+    if (link->transport != NULL)
+        return redis_link_read_tls(link, bytes, ret_len);
+    ssize_t got = recv(link->watch.fd, bytes, REDIS_LINK_READ_BYTES, 0);
+    *ret_len = got > 0 ? (size_t)got : 0;
+    if (got < 0 && errno != EAGAIN && errno != EINTR)
+        end_by_errno(link, errno);
+    else if (got == 0)
+        redis_link_end(link, "Redis closed the connection");
+    return got > 0;
+}
+
+static bool has_unread(const struct redis_link *link)
+{
+    return link->transport != NULL && transport_has_unread(link->transport);
+}
+
+/* false: what comes next, epoll tells. A read of TLS may bring nothing and leave something, because
+ * what the server says below our bytes (its tickets) ends the read. */
+static bool read_once(struct redis_link *link, char *bytes)
+{
+    size_t got = 0;
+    if (!receive_bytes(link, bytes, &got))
+        return has_unread(link);
+    if (!redis_link_heard_tls(link, bytes, got))
+        take_bytes(link, bytes, got);
+    if (link->transport == NULL)
+        return got == REDIS_LINK_READ_BYTES;
+    return got > TRANSPORT_SMALL_BYTES || has_unread(link);
+}
+
 static void read_some(struct redis_link *link)
 {
-    char bytes[READ_BYTES];
-    for (int i = 0; i < READS_PER_TURN && !link->is_failing; i++) {
-        ssize_t got = recv(link->watch.fd, bytes, sizeof bytes, 0);
-        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    char bytes[REDIS_LINK_READ_BYTES];
+    for (int i = 0; i < READS_PER_TURN && !link->is_failing; i++)
+        if (!read_once(link, bytes))
             return;
-        if (got < 0) {
-            end_of_connection(link, strerrordesc_np(errno));
-            return;
-        }
-        if (got == 0) {
-            end_of_connection(link, "Redis closed the connection");
-            return;
-        }
-        take_bytes(link, bytes, (size_t)got);
-        if ((size_t)got < sizeof bytes)
-            return;
-    }
+    if (!link->is_failing && has_unread(link))
+        reactor_in_next_turn(link->config.reactor, &link->read_on);
+}
+
+static void run_read_on(struct reactor_task *task)
+{
+    struct redis_link *link = CONTAINER_OF(task, struct redis_link, read_on);
+    if (!link->is_failing && link->transport != NULL)
+        read_some(link);
 }
 
 static void on_ready(struct reactor_watch *watch, uint32_t events)
@@ -209,6 +246,11 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
         redis_link_on_connect_ready(link);
         return;
     }
+    if (link->state == REDIS_LINK_SHAKING) {
+        redis_link_shake(link);
+        link->progress_ms = reactor_now_ms(link->config.reactor);
+        return;
+    }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         read_some(link);
     if (events & EPOLLOUT)
@@ -217,7 +259,7 @@ static void on_ready(struct reactor_watch *watch, uint32_t events)
 
 /* --- writing and going down, at the end of a turn --- */
 
-static void watch_for(struct redis_link *link, uint32_t events)
+void redis_link_watch_for(struct redis_link *link, uint32_t events)
 {
     if (events == link->watched_events)
         return;
@@ -227,36 +269,49 @@ static void watch_for(struct redis_link *link, uint32_t events)
         redis_link_break(link, "out of memory");
 }
 
+/* false: no more can be sent now. */
+static bool send_bytes(struct redis_link *link, struct span bytes, size_t *ret_sent)
+{
+    if (link->transport != NULL)
+        return redis_link_write_tls(link, bytes, ret_sent);
+    ssize_t sent = send(link->watch.fd, bytes.bytes, bytes.len, MSG_NOSIGNAL);
+    *ret_sent = sent > 0 ? (size_t)sent : 0;
+    if (sent >= 0 || errno == EINTR)
+        return true;
+    int failure = errno;
+    if (failure == EAGAIN)
+        return false;
+    read_some(link); /* the reason may have come before */
+    end_by_errno(link, failure);
+    return false;
+}
+
 static void flush_link(struct redis_link *link)
 {
     struct span rest = redis_pipeline_unsent(&link->pipeline);
-    while (rest.len > 0) {
-        ssize_t sent = send(link->watch.fd, rest.bytes, rest.len, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0 && errno != EAGAIN) {
-            const char *why = strerrordesc_np(errno);
-            read_some(link); /* the reason may have come before */
-            end_of_connection(link, why);
-            return;
-        }
-        if (sent < 0)
-            break;
-        redis_pipeline_sent(&link->pipeline, (size_t)sent);
+    bool goes_on = true;
+    while (goes_on && rest.len > 0) {
+        size_t sent = 0;
+        goes_on = send_bytes(link, rest, &sent);
+        redis_pipeline_sent(&link->pipeline, sent);
         rest = redis_pipeline_unsent(&link->pipeline);
     }
-    watch_for(link, rest.len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (!link->is_failing)
+        redis_link_watch_for(link, rest.len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 static void close_connection(struct redis_link *link)
 {
     if (link->state == REDIS_LINK_ASKING)
         link->config.resolver->forget(link->config.resolver, &link->asker);
+    redis_link_end_tls(link);
+    reactor_task_cancel(&link->read_on);
     redis_link_stop_watching(link);
     redis_reader_free(link->reader);
     link->reader = NULL;
     link->is_failing = false;
     link->is_leaving = false;
+    link->has_heard = false;
     link->parting[0] = '\0';
 }
 
@@ -304,7 +359,7 @@ static void take_down(struct redis_link *link)
 static void run_turn_end(struct reactor_task *task)
 {
     struct redis_link *link = CONTAINER_OF(task, struct redis_link, turn_end);
-    if (!link->is_failing && link->state > REDIS_LINK_CONNECTING)
+    if (!link->is_failing && link->state >= REDIS_LINK_GREETING)
         flush_link(link);
     if (link->is_failing)
         take_down(link);
@@ -352,7 +407,8 @@ static void on_due(struct timer *timer)
     }
     int64_t now_ms = reactor_now_ms(link->config.reactor);
     redis_link_set_tick(link);
-    bool is_waiting = link->state == REDIS_LINK_CONNECTING || awaits_something(link);
+    bool is_waiting = link->state == REDIS_LINK_CONNECTING || link->state == REDIS_LINK_SHAKING ||
+                      awaits_something(link);
     if (has_moved(link))
         redis_link_break(link, "the primary has moved");
     else if (is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS)
@@ -374,6 +430,8 @@ enum err redis_link_new(const struct redis_link_config *config, struct redis_lin
     link->watch = (struct reactor_watch){.on_ready = on_ready, .fd = -1};
     list_init(&link->turn_end.link);
     link->turn_end.run = run_turn_end;
+    list_init(&link->read_on.link);
+    link->read_on.run = run_read_on;
     redis_pipeline_init(&link->pipeline, REDIS_UNSENT_MAX_BYTES,
                         config->is_pubsub ? REDIS_SUBS_WAITING_MAX : REDIS_WAITING_MAX);
     timer_init(&link->timer, on_due);

@@ -33,6 +33,7 @@ enum {
 
 struct redis_link;
 struct redis_waiting;
+struct tls_client;
 
 /* reply: NULL: the link broke, and it is not known whether the command was carried out. */
 typedef void (*redis_reply_fn)(void *owner, void *arg, size_t index,
@@ -43,6 +44,8 @@ struct redis_link_config {
     const struct redis_url *url;         /* who we are there; stays */
     const struct redis_address *address; /* stays; NULL: the first host of the url */
     struct redis_resolver *resolver;     /* in place of an address; NULL: none */
+    struct tls_client *tls;              /* NULL: plain */
+    const char *tls_name;                /* what the certificate must name; NULL: the host */
     bool is_pubsub;
     void *owner;
     void (*on_up)(void *owner); /* connected and let in; commands may be given */

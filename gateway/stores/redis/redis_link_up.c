@@ -1,7 +1,7 @@
 /* A link goes up: an address, fixed or asked of a resolver; a look-up when it is a name; a
- * connection; the greeting (AUTH, SELECT, CLIENT SETNAME, ROLE, PING). The first pong is the sign
- * that a Redis is there and takes commands; one that is no primary is left. Each failure breaks the
- * link, and its next attempt begins here again. */
+ * connection, with TLS a handshake; the greeting (AUTH, SELECT, CLIENT SETNAME, ROLE, PING). The
+ * first pong is the sign that a Redis is there and takes commands; one that is no primary is left.
+ * Each failure breaks the link, and its next attempt begins here again. */
 #include "gateway/stores/redis/redis_link_parts.h"
 
 #include "gateway/net/tcp.h"
@@ -195,9 +195,10 @@ static void greet_with(struct redis_link *link, const struct span *args, size_t 
         redis_link_break(link, "out of memory");
 }
 
-static void greet_redis(struct redis_link *link)
+void redis_link_greet(struct redis_link *link)
 {
     struct redis_greeting greeting;
+    redis_link_move(link, REDIS_LINK_GREETING);
     redis_url_greeting(link->config.url, &greeting);
     for (size_t i = 0; i < greeting.n_commands; i++) {
         const struct redis_greeting_command *command = &greeting.commands[i];
@@ -219,6 +220,13 @@ void redis_link_on_connect_ready(struct redis_link *link)
         redis_link_break(link, strerrordesc_np(failure));
         return;
     }
-    redis_link_move(link, REDIS_LINK_GREETING);
-    greet_redis(link);
+    if (link->config.tls == NULL) {
+        redis_link_greet(link);
+        return;
+    }
+    redis_link_move(link, REDIS_LINK_SHAKING);
+    if (redis_link_begin_tls(link) == ERR_OK)
+        redis_link_shake(link);
+    else
+        redis_link_break(link, "out of memory");
 }

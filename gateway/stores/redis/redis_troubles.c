@@ -24,6 +24,10 @@ static const struct redis_trouble troubles[] = {
     {.word = "this Redis is a replica of",
      .advice = "write redis+sentinel:// or redis+cluster://, or point --store at the primary"},
     {.word = "this Redis is no primary", .advice = "point --store at the primary"},
+    {.word = REDIS_WHY_CERTIFICATE, .advice = "see --redis-tls-ca and --redis-tls-name"},
+    {.word = REDIS_WHY_SPEAKS_TLS, .advice = "write rediss:// in --store", .is_ending = true},
+    {.word = REDIS_WHY_NO_TLS, .advice = "write redis:// in --store", .is_ending = true},
+    {.word = "TLS with", .advice = "see --redis-tls-cert, --redis-tls-key and the log of Redis"},
     {"NOPERM", "", .is_refusal = true, .is_denial = true},
     {"ERR The user executing the script can't", "", .is_refusal = true, .is_denial = true},
     {"NOAUTH", "Redis asks for a password: write redis://[USER:PASSWORD@]HOST:PORT in --store",
@@ -51,10 +55,19 @@ static const struct redis_trouble troubles[] = {
 };
 _Static_assert(sizeof troubles / sizeof troubles[0] < REDIS_TROUBLES_MAX, "a row for each");
 
+static bool is_of_row(const struct redis_trouble *row, const char *error)
+{
+    size_t len = strlen(row->word);
+    size_t error_len = strlen(error);
+    if (len > error_len)
+        return false;
+    return memcmp(row->is_ending ? error + error_len - len : error, row->word, len) == 0;
+}
+
 size_t redis_trouble_find(const char *error)
 {
     size_t i = 0;
-    while (strncmp(error, troubles[i].word, strlen(troubles[i].word)) != 0)
+    while (!is_of_row(&troubles[i], error))
         i++;
     return i;
 }

@@ -1,5 +1,5 @@
-/* Errors that Redis answers, by the word they begin with: what an operator can do, and what they
- * mean for the store. Pure. */
+/* Errors that Redis answers, by the words they begin or end with: what an operator can do, and what
+ * they mean for the store. Pure. */
 #ifndef HERALD_STORE_REDIS_TROUBLES_H
 #define HERALD_STORE_REDIS_TROUBLES_H
 
@@ -7,18 +7,22 @@
 #include <stddef.h>
 
 /* What Herald finds out itself; there are rows for these as well. */
-#define REDIS_WHY_CLUSTER "this is a node of a Redis Cluster"
+#define REDIS_WHY_CLUSTER     "this is a node of a Redis Cluster"
+#define REDIS_WHY_CERTIFICATE "the certificate of" /* H:P is not good: REASON */
+#define REDIS_WHY_SPEAKS_TLS  " speaks TLS"        /* behind H:P */
+#define REDIS_WHY_NO_TLS      " does not speak TLS"
 
 struct redis_trouble {
-    const char *word;
+    const char *word; /* it begins with it; is_ending: it ends with it */
     const char *advice;
     bool is_refusal; /* not of one user: nothing can be stored while it lasts */
     bool is_replica; /* look the name up again: the primary may be another by now */
     bool is_denial;  /* the Redis user lacks a right */
     bool is_missing; /* this Redis does not have the command */
+    bool is_ending;
 };
 
-enum { REDIS_TROUBLES_MAX = 32, REDIS_ADVICE_MAX_BYTES = 160, REDIS_RULE_MAX_BYTES = 96 };
+enum { REDIS_TROUBLES_MAX = 48, REDIS_ADVICE_MAX_BYTES = 160, REDIS_RULE_MAX_BYTES = 96 };
 
 /* The row of an error, below REDIS_TROUBLES_MAX - 1; there is one for every text. */
 size_t redis_trouble_find(const char *error);

@@ -86,6 +86,13 @@ static void redis_close(struct store *store)
     free(redis);
 }
 
+static void redis_reload(struct store *store)
+{
+    struct redis_common *common = &redis_of(store)->common;
+    if (common->tls != NULL)
+        redis_tls_reload(common->tls);
+}
+
 static const struct store_ops redis_ops = {
     .kind = "redis",
     .is_shared = true,
@@ -95,7 +102,13 @@ static const struct store_ops redis_ops = {
     .leave = redis_leave,
     .describe = redis_describe,
     .now_ms = redis_now_ms,
+    .reload = redis_reload,
 };
+
+enum err store_redis_check(const struct store_config *config, char *why, size_t why_cap)
+{
+    return redis_common_check(config, why, why_cap);
+}
 
 enum err store_redis_open(const struct store_config *config, struct store **ret_store, char *why,
                           size_t why_cap)

@@ -26,11 +26,11 @@ class Authority {
     }
 
     /* {cert, key}: paths of PEM files. A second call with the same name writes over them. */
-    issue(name, { days = '30', commonName = 'localhost' } = {}) {
+    issue(name, { days = '30', commonName = 'localhost', names = 'DNS:localhost,IP:127.0.0.1' } = {}) {
         const files = { cert: this.path(`${name}.pem`), key: this.path(`${name}.key`) };
         const request = this.path(`${name}.csr`);
         const extensions = this.path(`${name}.ext`);
-        fs.writeFileSync(extensions, 'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
+        fs.writeFileSync(extensions, `subjectAltName=${names}\n`);
         this.openssl('req', '-new', ...KEY, '-subj', `/CN=${commonName}`, '-keyout', files.key, '-out', request);
         this.openssl('x509', '-req', '-in', request, '-CA', this.file, '-CAkey', this.path(`${this.name}.key`),
             '-CAcreateserial', '-days', days, '-extfile', extensions, '-out', files.cert);
