@@ -86,6 +86,7 @@ static struct store_config store_config_of(const struct options *options)
         .redis_tls_cert = options->redis_tls_cert,
         .redis_tls_key = options->redis_tls_key,
         .redis_tls_name = options->redis_tls_name,
+        .redis_sentinel_auth = options->redis_sentinel_auth,
         .inbox_max = (uint32_t)options->inbox_max,
         .inbox_max_bytes = (uint64_t)options->inbox_max_bytes,
         .max_bytes = (uint64_t)options->store_max_bytes,

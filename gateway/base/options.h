@@ -42,7 +42,7 @@ void options_free(struct options *options); /* NULL is fine */
 MUST_CHECK enum err options_print_help(struct buf *out);
 /* Appends an INI file that --config can read back. Each line has a comment that says where its
  * value came from; the comment is on the next line if it does not fit. Passwords in the store's URL
- * are replaced by ***. */
+ * and the credentials of the Sentinels are replaced by ***. */
 MUST_CHECK enum err options_print_config(const struct options *options, struct buf *out);
 
 #endif

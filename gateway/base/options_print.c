@@ -128,6 +128,8 @@ static enum err print_config_value(struct buf *out, const struct options *option
 {
     if (row == &option_rows[OPTION_store])
         return print_text(out, options->store);
+    if (row == &option_rows[OPTION_redis_sentinel_auth])
+        return buf_append_text(out, options->redis_sentinel_auth[0] != '\0' ? "***" : "");
     return option_format(row, options, line, out);
 }
 

@@ -25,18 +25,19 @@ struct store_events {
 struct store_config {
     const char *url;          /* memory:  file:PATH  or an address of Redis */
     const char *redis_prefix; /* "herald" */
-    const char *redis_tls_ca; /* PEM files of rediss://; these four: NULL or empty: none */
+    const char *redis_tls_ca; /* PEM files of rediss://; these five: NULL or empty: none */
     const char *redis_tls_cert;
     const char *redis_tls_key;
-    const char *redis_tls_name;    /* what the certificates must name */
-    uint32_t inbox_max;            /* notifications a user */
-    uint64_t inbox_max_bytes;      /* bytes of data a user */
-    uint64_t max_bytes;            /* file: of the whole store; 0: no limit */
-    uint32_t idempotency_window_s; /* how long a key is remembered */
-    uint32_t idempotency_max;      /* keys that the local stores remember, beyond it the oldest is
-                                    * forgotten; 0: STORE_IDEMPOTENCY_MAX */
-    struct reactor **lanes;        /* one a worker; redis runs its links on them */
-    unsigned n_lanes;              /* at least 1 for redis; the local stores need none */
+    const char *redis_tls_name;      /* what the certificates must name */
+    const char *redis_sentinel_auth; /* USER:PASSWORD at the Sentinels */
+    uint32_t inbox_max;              /* notifications a user */
+    uint64_t inbox_max_bytes;        /* bytes of data a user */
+    uint64_t max_bytes;              /* file: of the whole store; 0: no limit */
+    uint32_t idempotency_window_s;   /* how long a key is remembered */
+    uint32_t idempotency_max;        /* keys that the local stores remember, beyond it the oldest is
+                                      * forgotten; 0: STORE_IDEMPOTENCY_MAX */
+    struct reactor **lanes;          /* one a worker; redis runs its links on them */
+    unsigned n_lanes;                /* at least 1 for redis; the local stores need none */
     struct store_events events;
     void *owner; /* handed to the events */
 };

@@ -84,6 +84,28 @@ static void on_setting(void *owner, void *arg, size_t index, const struct redis_
                   LOG_TEXT("advice", settings[index].advice));
 }
 
+/* With Sentinel. What INFO says of good replicas is there only if their number matters. */
+static void on_replication(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    (void)index;
+    struct redis_commands *commands = owner;
+    static const char number[] = "connected_slaves:";
+    static const char good[] = "min_slaves_good_slaves:";
+    struct span text;
+    const char *at = redis_value_text(reply, &text)
+                         ? memmem(text.bytes, text.len, number, sizeof number - 1)
+                         : NULL;
+    if (at == NULL || strtol(at + sizeof number - 1, NULL, 10) == 0 ||
+        memmem(text.bytes, text.len, good, sizeof good - 1) != NULL)
+        return;
+    log_event(LOG_WARN, "a setting of Redis is risky",
+              LOG_TEXT("address", commands->common->url.shown),
+              LOG_TEXT("setting", "min-replicas-to-write"), LOG_TEXT("value", "0"),
+              LOG_TEXT("advice", "a primary that is cut off goes on taking pushes that are then "
+                                 "lost: set min-replicas-to-write 1 and min-replicas-max-lag 10"));
+}
+
 static void on_script_loaded(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)arg;
@@ -174,6 +196,10 @@ static void on_commands_up(void *owner)
         struct span get[] = {SPAN_LITERAL("CONFIG"), SPAN_LITERAL("GET"),
                              span_of(settings[i].name)};
         ask_redis(commands, get, 3, on_setting, i);
+    }
+    if (!has_warned && commands->common->url.topology == REDIS_SENTINEL) {
+        struct span replication[] = {SPAN_LITERAL("INFO"), SPAN_LITERAL("replication")};
+        ask_redis(commands, replication, 2, on_replication, 0);
     }
     ask_time(commands); /* before anything is read that is compared with it */
     redis_commands_load_scripts(commands);
@@ -277,6 +303,7 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
+        .resolver = commands->resolver,
         .tls = common->tls,
         .tls_name = common->tls_name[0] != '\0' ? common->tls_name : NULL,
         .owner = commands,

@@ -36,6 +36,7 @@ struct redis_repeats;
 struct redis_commands {
     struct redis_common *common;
     struct reactor *reactor;
+    struct redis_resolver *resolver; /* of the link's address; NULL: that of the url */
     struct redis_link *link;
     bool is_ready;
     bool is_denied;           /* scripts would break off in their middle: none is sent */
@@ -63,7 +64,7 @@ struct redis_call {
     bool with_text; /* a script's text instead of its name */
 };
 
-/* Callbacks, owner and repeats are set by the caller before. */
+/* Callbacks, owner, resolver and repeats are set by the caller before. */
 MUST_CHECK enum err redis_commands_init(struct redis_commands *commands,
                                         struct redis_common *common, struct reactor *reactor);
 /* Answers what is under way. */

@@ -128,9 +128,10 @@ static enum err read_settings(struct redis_common *common, const struct store_co
 {
     const char *name = config->redis_tls_name != NULL ? config->redis_tls_name : "";
     common->tls = NULL;
-    if (common->url.topology != REDIS_SINGLE) {
-        snprintf(why, why_cap,
-                 "--store: this version serves one Redis: write redis:// or rediss://HOST:PORT");
+    if (common->url.topology == REDIS_CLUSTER) {
+        snprintf(
+            why, why_cap,
+            "--store: redis+cluster:// is not served yet: write redis:// or redis+sentinel://");
         return ERR_INVALID_FIELD;
     }
     if (!prefix_is_fine(config->redis_prefix)) {
@@ -143,6 +144,10 @@ static enum err read_settings(struct redis_common *common, const struct store_co
         return ERR_INVALID_FIELD;
     }
     memcpy(common->tls_name, name, strlen(name) + 1);
+    enum err error = redis_url_of_sentinels(&common->url, config->redis_sentinel_auth,
+                                            &common->sentinel_url, why, why_cap);
+    if (error != ERR_OK)
+        return error;
     return common->url.is_tls ? redis_tls_open(config, &common->tls, why, why_cap)
                               : redis_tls_check_unused(config, why, why_cap);
 }
@@ -174,6 +179,7 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
     if (error != ERR_OK)
         return error;
     snprintf(common->prefix, sizeof common->prefix, "%s", config->redis_prefix);
+    redis_sentinels_init(&common->sentinels, &common->url);
     redis_channels_write(common->channels, common->prefix, common->url.db);
     common->n_lanes = config->n_lanes;
     common->inbox_max = config->inbox_max;
@@ -201,6 +207,7 @@ void redis_common_fini(struct redis_common *common)
     tls_client_free(common->tls);
     pthread_mutex_destroy(&common->lock);
     redis_clock_fini(&common->clock);
+    redis_sentinels_fini(&common->sentinels);
 }
 
 /* ---- up and down ---- */

@@ -6,6 +6,7 @@
 #include "gateway/store/store_config.h"
 #include "gateway/stores/redis/redis_clock.h"
 #include "gateway/stores/redis/redis_record.h"
+#include "gateway/stores/redis/redis_sentinels.h"
 #include "gateway/stores/redis/redis_tls.h"
 #include "gateway/stores/redis/redis_troubles.h"
 #include "gateway/stores/redis/redis_url.h"
@@ -37,6 +38,8 @@ struct redis_refusals {
 
 struct redis_common {
     struct redis_url url;
+    struct redis_url sentinel_url;               /* who we are at the Sentinels */
+    struct redis_sentinels sentinels;            /* REDIS_SENTINEL */
     struct tls_client *tls;                      /* NULL: without TLS */
     char tls_name[REDIS_HOST_MAX_BYTES + 1];     /* what certificates must name; empty: the host */
     char prefix[REDIS_PREFIX_MAX_BYTES + 1];     /* of keys */

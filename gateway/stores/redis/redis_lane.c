@@ -10,6 +10,7 @@
 #include "gateway/stores/redis/redis_ops.h"
 #include "gateway/stores/redis/redis_push.h"
 #include "gateway/stores/redis/redis_repeats.h"
+#include "gateway/stores/redis/redis_sentinel_watch.h"
 #include "gateway/stores/redis/redis_subs.h"
 
 #include <stdlib.h>
@@ -20,7 +21,9 @@ struct redis_lane {
     struct redis_shard shard; /* of all users: there is one Redis */
     struct redis_subs subs;
     struct redis_repeats repeats;
-    struct redis_gather gather; /* of the first lane alone */
+    struct redis_gather gather;         /* of the first lane alone */
+    struct redis_sentinel_round *round; /* REDIS_SENTINEL */
+    struct redis_sentinel_watch *watch; /* and the first lane */
     bool is_first;
 
     pthread_mutex_t lock; /* for the queue */
@@ -175,6 +178,28 @@ static enum err init_gather(struct redis_lane *lane)
     return ERR_OK;
 }
 
+/* Before the shard, whose links ask. */
+static enum err init_sentinels(struct redis_lane *lane, bool is_first)
+{
+    if (lane->common->url.topology != REDIS_SENTINEL)
+        return ERR_OK;
+    enum err error = redis_sentinel_round_new(lane->common, lane->reactor, &lane->round);
+    if (error != ERR_OK)
+        return error;
+    lane->shard.commands.resolver = redis_sentinel_round_resolver(lane->round);
+    lane->shard.sub_link.resolver = lane->shard.commands.resolver;
+    return is_first
+               ? redis_sentinel_watch_new(lane->common, lane->reactor, lane->round, &lane->watch)
+               : ERR_OK;
+}
+
+/* After the shard. */
+static void free_sentinels(struct redis_lane *lane)
+{
+    redis_sentinel_watch_free(lane->watch);
+    redis_sentinel_round_free(lane->round);
+}
+
 enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bool is_first,
                         struct redis_lane **ret_lane)
 {
@@ -206,6 +231,8 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
     redis_subs_attach(&lane->subs, &lane->shard);
     error = is_first ? init_gather(lane) : ERR_OK;
     if (error == ERR_OK)
+        error = init_sentinels(lane, is_first);
+    if (error == ERR_OK)
         error = redis_shard_init(&lane->shard, common, reactor, is_first);
     if (error != ERR_OK)
         goto undo_subs;
@@ -214,6 +241,7 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
     return ERR_OK;
 
 undo_subs:
+    free_sentinels(lane);
     redis_subs_fini(&lane->subs);
 undo_repeats:
     redis_repeats_fini(&lane->repeats);
@@ -240,6 +268,7 @@ void redis_lane_free(struct redis_lane *lane)
     redis_subs_fini(&lane->subs);
     redis_shard_fini(&lane->shard);
     redis_repeats_fini(&lane->repeats);
+    free_sentinels(lane);
     pthread_mutex_destroy(&lane->lock);
     free(lane);
 }

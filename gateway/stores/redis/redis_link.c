@@ -340,8 +340,11 @@ static int64_t pause_ms(struct redis_link *link)
 
 static void wait_for_next_attempt(struct redis_link *link)
 {
+    bool is_short = link->config.resolver != NULL && link->was_replica;
+    int64_t pause = is_short ? REDIS_REPLICA_PAUSE_MS : pause_ms(link);
+    link->was_replica = false;
     timer_set(reactor_timers(link->config.reactor), &link->timer,
-              reactor_now_ms(link->config.reactor) + pause_ms(link));
+              reactor_now_ms(link->config.reactor) + pause);
 }
 
 static void take_down(struct redis_link *link)

@@ -26,6 +26,7 @@ enum {
     REDIS_BACKOFF_MIN_MS = 50,
     REDIS_BACKOFF_MAX_MS = 5000,
     REDIS_BACKOFF_RESOLVED_MAX_MS = 1000, /* with a resolver: after a failover clients wait */
+    REDIS_REPLICA_PAUSE_MS = 100,         /* where a resolver names a replica, a failover goes on */
     REDIS_UNSENT_MAX_BYTES = 128 << 20,   /* one userIds push may hold 64 MiB of data */
     REDIS_WAITING_MAX = 1 << 18,          /* commands */
     REDIS_SUBS_WAITING_MAX = 1 << 22,     /* of a publish-subscribe link: one for each user */
@@ -46,6 +47,7 @@ struct redis_link_config {
     struct redis_resolver *resolver;     /* in place of an address; NULL: none */
     struct tls_client *tls;              /* NULL: plain */
     const char *tls_name;                /* what the certificate must name; NULL: the host */
+    bool is_sentinel;                    /* a Sentinel, which is no primary */
     bool is_pubsub;
     void *owner;
     void (*on_up)(void *owner); /* connected and let in; commands may be given */

@@ -34,6 +34,7 @@ struct redis_link {
     int64_t progress_ms;         /* when something last came, or began to be waited for */
     int64_t ping_ms;             /* when the last PING was sent */
     int64_t asked_ms;            /* when what was answered last was given */
+    bool was_replica;            /* what the resolver named; it will name another soon */
     unsigned attempts;           /* since redis_link_accept */
     unsigned tries;              /* ever; chooses among a name's addresses */
     struct redis_reader *reader;

@@ -158,6 +158,7 @@ static void on_role(void *owner, void *arg, size_t index, const struct redis_val
     }
     if (span_equal(role, SPAN_LITERAL("master")))
         return;
+    link->was_replica = true;
     char why[sizeof link->failure];
     if (redis_value_text(redis_value_item(reply, 1), &host) &&
         redis_value_integer(redis_value_item(reply, 2), &port))
@@ -207,7 +208,8 @@ void redis_link_greet(struct redis_link *link)
     }
     struct span role[] = {SPAN_LITERAL("ROLE")};
     struct span ping[] = {SPAN_LITERAL("PING")};
-    greet_with(link, role, 1, on_role);
+    if (!link->config.is_sentinel)
+        greet_with(link, role, 1, on_role);
     greet_with(link, ping, 1, on_first_pong);
 }
 

@@ -196,6 +196,7 @@ enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *c
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
+        .resolver = subs->resolver,
         .tls = common->tls,
         .tls_name = common->tls_name[0] != '\0' ? common->tls_name : NULL,
         .is_pubsub = true,

@@ -16,6 +16,7 @@ enum { REDIS_PLAIN_CHANNELS = 2 };
 
 struct redis_sub_link {
     struct redis_common *common;
+    struct redis_resolver *resolver; /* of the link's address; NULL: that of the url */
     struct redis_link *link;
     void *owner;
     void (*on_ready)(void *owner);
@@ -29,7 +30,7 @@ struct redis_sub_link {
     bool is_ready;
 };
 
-/* Callbacks, owner and plain are set by the caller before. */
+/* Callbacks, owner, resolver and plain are set by the caller before. */
 MUST_CHECK enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *common,
                                         struct reactor *reactor);
 /* on_answer and on_lost are not called; the users may be gone already. */

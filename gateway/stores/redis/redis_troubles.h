@@ -12,6 +12,12 @@
 #define REDIS_WHY_SPEAKS_TLS  " speaks TLS"        /* behind H:P */
 #define REDIS_WHY_NO_TLS      " does not speak TLS"
 
+/* What Herald finds out about Sentinels. */
+#define REDIS_WHY_NO_SENTINEL      "no Sentinel answers"
+#define REDIS_WHY_UNKNOWN_NAME     "no Sentinel knows"
+#define REDIS_WHY_OLD_SENTINELS    "the Sentinels know only an older primary of"
+#define REDIS_WHY_SENTINEL_REFUSES "a Sentinel refuses: "
+
 struct redis_trouble {
     const char *word; /* it begins with it; is_ending: it ends with it */
     const char *advice;
@@ -19,6 +25,7 @@ struct redis_trouble {
     bool is_replica; /* look the name up again: the primary may be another by now */
     bool is_denial;  /* the Redis user lacks a right */
     bool is_missing; /* this Redis does not have the command */
+    bool is_of_tls;  /* the connection is there, and TLS does not come about */
     bool is_ending;
 };
 

@@ -326,6 +326,27 @@ enum err redis_url_parse(const char *text, struct redis_url *ret_url, char *why,
     return ERR_OK;
 }
 
+enum err redis_url_of_sentinels(const struct redis_url *url, const char *auth,
+                                struct redis_url *ret_url, char *why, size_t why_cap)
+{
+    *ret_url = *url;
+    ret_url->db = 0;
+    ret_url->user[0] = '\0';
+    ret_url->password[0] = '\0';
+    if (auth == NULL || auth[0] == '\0')
+        return ERR_OK;
+    struct span user;
+    struct span password = span_of(auth);
+    bool is_fine = split_at(&password, ':', &user) &&
+                   (user.len == 0 || copy_part(user, ret_url->user, sizeof ret_url->user)) &&
+                   copy_part(password, ret_url->password, sizeof ret_url->password);
+    if (is_fine)
+        return ERR_OK;
+    snprintf(why, why_cap,
+             "--redis-sentinel-auth must be USER:PASSWORD, or :PASSWORD where there is no user");
+    return ERR_INVALID_FIELD;
+}
+
 void redis_url_greeting(const struct redis_url *url, struct redis_greeting *ret_greeting)
 {
     struct redis_greeting_command *next = ret_greeting->commands;

@@ -44,6 +44,11 @@ bool redis_url_is_one(const char *text);
 MUST_CHECK enum err redis_url_parse(const char *text, struct redis_url *ret_url, char *why,
                                     size_t why_cap);
 
+/* Who we are at the Sentinels of the url: `auth` is USER:PASSWORD as it is, NULL or empty for
+ * nobody. ERR_INVALID_FIELD, as above. */
+MUST_CHECK enum err redis_url_of_sentinels(const struct redis_url *url, const char *auth,
+                                           struct redis_url *ret_url, char *why, size_t why_cap);
+
 struct redis_greeting_command {
     struct span args[3];
     size_t n_args;
