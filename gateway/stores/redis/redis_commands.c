@@ -31,6 +31,7 @@ static void on_info(void *owner, void *arg, size_t index, const struct redis_val
     static const char name[] = "redis_version:";
     static const char cluster[] = "redis_mode:cluster";
     struct span text;
+    redis_run_id_read(reply, &commands->run_id);
     if (!redis_value_text(reply, &text)) {
         if (redis_value_is(reply, REDIS_ERROR))
             log_event(LOG_DEBUG, "the version of Redis is not told",
@@ -142,6 +143,7 @@ void redis_commands_load_scripts(struct redis_commands *commands)
 void redis_commands_become_ready(struct redis_commands *commands)
 {
     commands->is_ready = true;
+    commands->ready_ms = reactor_now_ms(commands->reactor);
     redis_link_accept(commands->link);
     commands->on_ready(commands->owner);
 }
@@ -305,7 +307,7 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
         .url = &common->url,
         .resolver = commands->resolver,
         .tls = common->tls,
-        .tls_name = common->tls_name[0] != '\0' ? common->tls_name : NULL,
+        .tls_name = redis_common_tls_name(common),
         .owner = commands,
         .on_up = on_commands_up,
         .on_down = on_commands_down,

@@ -8,6 +8,7 @@
 
 #include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_link.h"
+#include "gateway/stores/redis/redis_run_id.h"
 
 /* Pushes in one batch, and what each of them has of keys, and of keys and arguments. Twice as many
  * would save Redis 2 % of what a push costs, and keep it from others twice as long. */
@@ -38,6 +39,8 @@ struct redis_commands {
     struct reactor *reactor;
     struct redis_resolver *resolver; /* of the link's address; NULL: that of the url */
     struct redis_link *link;
+    struct redis_run_id run_id; /* of the Redis there */
+    int64_t ready_ms;           /* is_ready: since when */
     bool is_ready;
     bool is_denied;           /* scripts would break off in their middle: none is sent */
     bool is_loading;          /* SCRIPT LOAD is under way */

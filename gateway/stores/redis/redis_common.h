@@ -75,6 +75,12 @@ MUST_CHECK enum err redis_common_init(struct redis_common *common,
                                       const struct store_config *config, char *why, size_t why_cap);
 void redis_common_fini(struct redis_common *common);
 
+/* What certificates must name; NULL: the host. */
+static inline const char *redis_common_tls_name(const struct redis_common *common)
+{
+    return common->tls_name[0] != '\0' ? common->tls_name : NULL;
+}
+
 /* A lane can be used, or no longer. on_state is called from here when the store as a whole changes.
  */
 void redis_common_lane(struct redis_common *common, bool is_up);

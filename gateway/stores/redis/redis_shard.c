@@ -2,8 +2,26 @@
 
 #include "gateway/stores/redis/redis_repeats.h"
 
+/* The name in --store may lead to another Redis by now: whoever came last is where it leads. */
+static bool leave_other_redis(struct redis_shard *shard)
+{
+    static const char why[] = REDIS_WHY_TWO_REDIS;
+    struct redis_commands *commands = &shard->commands;
+    struct redis_sub_link *sub_link = &shard->sub_link;
+    if (!commands->is_ready || !sub_link->is_ready ||
+        !redis_run_id_differs(&commands->run_id, &sub_link->run_id))
+        return false;
+    if (sub_link->ready_ms > commands->ready_ms)
+        redis_link_break(commands->link, why);
+    else
+        redis_sub_link_restart(sub_link, why);
+    return true;
+}
+
 void redis_shard_review(struct redis_shard *shard)
 {
+    if (!shard->is_up && leave_other_redis(shard))
+        return;
     bool is_up = shard->commands.is_ready && shard->sub_link.is_ready;
     if (is_up == shard->is_up)
         return;

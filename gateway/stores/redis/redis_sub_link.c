@@ -139,6 +139,7 @@ static void on_first_answered(void *owner, void *arg, size_t index, const struct
     if (--subs->awaited > 0)
         return;
     subs->is_ready = true;
+    subs->ready_ms = reactor_now_ms(subs->reactor);
     subs->on_ready(subs->owner);
 }
 
@@ -151,9 +152,26 @@ static void send_first(struct redis_sub_link *subs, struct span command, enum wi
         redis_link_break(subs->link, "out of memory");
 }
 
+/* Who may not ask is let in. */
+static void on_info(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct redis_sub_link *subs = owner;
+    (void)arg;
+    (void)index;
+    redis_run_id_read(reply, &subs->run_id);
+}
+
+static void ask_run_id(struct redis_sub_link *subs)
+{
+    struct span info[] = {SPAN_LITERAL("INFO"), SPAN_LITERAL("server")};
+    if (redis_link_command(subs->link, info, 2, on_info, NULL, 0) != ERR_OK)
+        redis_link_break(subs->link, "out of memory");
+}
+
 static void on_link_up(void *owner)
 {
     struct redis_sub_link *subs = owner;
+    ask_run_id(subs);
     char nobody[REDIS_CHANNELS_MAX_BYTES + 8]; /* in a name two digits follow each `%` */
     snprintf(nobody, sizeof nobody, "%s:{%%}", subs->common->channels);
     subs->awaited = 0;
@@ -193,12 +211,13 @@ enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *c
                              struct reactor *reactor)
 {
     subs->common = common;
+    subs->reactor = reactor;
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
         .resolver = subs->resolver,
         .tls = common->tls,
-        .tls_name = common->tls_name[0] != '\0' ? common->tls_name : NULL,
+        .tls_name = redis_common_tls_name(common),
         .is_pubsub = true,
         .owner = subs,
         .on_up = on_link_up,

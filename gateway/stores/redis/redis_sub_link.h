@@ -10,12 +10,14 @@
 
 #include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_link.h"
+#include "gateway/stores/redis/redis_run_id.h"
 #include "gateway/stores/redis/redis_sub.h"
 
 enum { REDIS_PLAIN_CHANNELS = 2 };
 
 struct redis_sub_link {
     struct redis_common *common;
+    struct reactor *reactor;
     struct redis_resolver *resolver; /* of the link's address; NULL: that of the url */
     struct redis_link *link;
     void *owner;
@@ -26,7 +28,9 @@ struct redis_sub_link {
     void (*on_message)(void *owner, struct span user_id, struct span message);
     struct span plain[REDIS_PLAIN_CHANNELS]; /* channels of the fleet; unused: empty */
     void (*on_plain)(void *owner, struct span channel, struct span message);
-    unsigned awaited; /* answers before it is ready */
+    struct redis_run_id run_id; /* of the Redis there */
+    int64_t ready_ms;           /* is_ready: since when */
+    unsigned awaited;           /* answers before it is ready */
     bool is_ready;
 };
 

@@ -24,6 +24,7 @@ static const struct redis_trouble troubles[] = {
     {.word = "this Redis is a replica of",
      .advice = "write redis+sentinel:// or redis+cluster://, or point --store at the primary"},
     {.word = "this Redis is no primary", .advice = "point --store at the primary"},
+    {.word = REDIS_WHY_TWO_REDIS, .advice = "see that the name in --store leads to one primary"},
     {.word = REDIS_WHY_CERTIFICATE,
      .advice = "see --redis-tls-ca and --redis-tls-name",
      .is_of_tls = true},
