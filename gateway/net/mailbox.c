@@ -1,7 +1,6 @@
 #include "gateway/net/mailbox.h"
 
 #include <stdint.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -87,7 +86,8 @@ static struct mailbox *take_held(void)
 {
     struct mailbox *mailbox = held.mailboxes[0];
     held.n--;
-    memmove(held.mailboxes, held.mailboxes + 1, held.n * sizeof held.mailboxes[0]);
+    for (unsigned i = 0; i < held.n; i++)
+        held.mailboxes[i] = held.mailboxes[i + 1];
     return mailbox;
 }
 

@@ -132,7 +132,8 @@ int main(void)
     int fd = mkstemp(path);
     CHECK(fd >= 0 && write(fd, secret, sizeof secret - 1) == sizeof secret - 1);
     close(fd);
-    bare_node_init(&(struct node){0}, &options, NULL);
+    static struct node unused; /* for its options alone */
+    bare_node_init(&unused, &options, NULL);
     options.auth = "jwt";
     options.jwt_keys = path;
     log_set_level(LOG_ERROR);

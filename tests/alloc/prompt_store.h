@@ -25,7 +25,7 @@ static inline void prompt_store_append(struct store_append *append)
 static inline void prompt_store_show(struct store_page *page)
 {
     struct payload *payload = payload_new((struct span){"1", 1});
-    page->notes = malloc(sizeof page->notes[0]);
+    page->notes = malloc(sizeof(struct notification *));
     page->epoch = prompt_store_epoch;
     page->head = page->last = 1;
     page->error = ERR_NO_MEMORY;

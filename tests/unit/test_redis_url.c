@@ -195,7 +195,7 @@ Test(redis_url, says_what_is_wrong_with_several_hosts)
     for (int i = 1; i < REDIS_HOSTS_MAX; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), ",h%d", i);
     cr_assert_eq(parse(text).n_hosts, REDIS_HOSTS_MAX);
-    strcat(text, ",h16");
+    snprintf(text + strlen(text), sizeof text - strlen(text), ",h%d", REDIS_HOSTS_MAX);
     expect_refused(text, "--store: more than 16 hosts");
     expect_refused("redis://a,b", "--store: several hosts need redis+sentinel:// or "
                                   "redis+cluster://; write redis://[USER:PASSWORD@]HOST:PORT[/DB]");
