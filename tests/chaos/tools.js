@@ -1,6 +1,5 @@
 'use strict';
-/* What chaos takes from the end-to-end tests: how to start and stop things. Nothing else here requires them. */
+/* What chaos takes from the tests of fleets, which have all that the end-to-end tests have: how to start and stop things.
+ * Nothing else here requires them. */
 
-const { EventStream, Scope, Skip, parallel, range, sleep, waitUntil, within } = require('../e2e/harness');
-
-module.exports = { EventStream, Scope, Skip, parallel, range, sleep, waitUntil, within };
+module.exports = require('../fleet/harness');

@@ -1,0 +1,327 @@
+'use strict';
+/* node tests/chaos/fleet.js [--herald PATH] [--store standalone|sentinel|cluster] [--seconds 600] [--nodes 5]
+ *     [--connections 4000] [--rate 1000] [--every 10] [--seed N]
+ *
+ * The long run of a fleet, by hand: NODES Heralds with CONNECTIONS readers each on one store, RATE pushes a second with
+ * keys, and every EVERY seconds something that goes wrong (fleet/faults.js). One node's clock is 5 s ahead. Readers
+ * (fleet/crowd.js) and publishers (fleet/press.js) are processes of their own. At the end everything is up, and each
+ * invariant has a line of its own with what was counted; the exit is 0 when all hold.
+ *
+ * As root, and where `ip` is there, all of it runs in a network namespace of its own, so that a node can be cut off from
+ * Redis and nothing else on the machine is touched; otherwise that fault is left out. */
+
+const { execFileSync, fork, spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { Random } = require('./random');
+const { runFaults } = require('./fleet/faults');
+const { SETTINGS, Scope, clockAhead, hasCommand, range, redisNode, sleep, startCluster, startNode, startSentinels,
+    waitUntil, within } = require('./tools');
+
+const CROWD_MAX = 4500; /* readers of a process */
+const PRESSES = 2;
+const FIRST_UID = 23000;
+const BLOCKED = 5;
+const SETTLE_MS = 5000;
+const SLACK_BYTES = 2 ** 20; /* what a node may grow by when it is small: it starts without having pushed anything */
+
+function parseArguments(args) {
+    const options = {
+        herald: path.join(__dirname, '../../build/release/herald'), store: 'standalone', seconds: '600', nodes: '5',
+        connections: '4000', rate: '1000', every: '10', seed: String(Date.now() % 2 ** 31),
+    };
+    for (let i = 0; i < args.length; i += 2) {
+        const name = args[i].replace(/^--/, '');
+        if (!(name in options) || args[i + 1] === undefined) {
+            throw new Error(`not understood: ${args[i]}; the options are ${Object.keys(options).map((each) => `--${each}`).join(' ')}`);
+        }
+        options[name] = args[i + 1];
+    }
+    for (const name of ['seconds', 'nodes', 'connections', 'rate', 'every', 'seed']) {
+        options[name] = Number(options[name]);
+    }
+    options.herald = path.resolve(options.herald);
+    return options;
+}
+
+/* Again, in a network namespace in which only this run is: true when that has happened, with its exit code set. */
+function enterNamespace() {
+    if (process.env.FLEET_NAMESPACE !== undefined || process.getuid() !== 0 || !hasCommand('unshare') || !hasCommand('ip')
+        || spawnSync('unshare', ['-n', 'true']).status !== 0) {
+        return false;
+    }
+    const { status } = spawnSync('unshare', ['-n', process.execPath, ...process.argv.slice(1)],
+        { stdio: 'inherit', env: { ...process.env, FLEET_NAMESPACE: '1' } });
+    process.exitCode = status ?? 1;
+    return true;
+}
+
+/* Rules for one user's packets count only when they are asked before the table of local addresses. */
+function prepareNamespace() {
+    for (const words of ['link set lo up', 'rule add pref 100 lookup local', 'rule del pref 0 lookup local']) {
+        execFileSync('ip', words.split(' '));
+    }
+}
+
+class World {
+    constructor(kind, seed) {
+        this.kind = kind;
+        this.random = new Random(seed).branch(`fleet ${kind}`);
+        this.happened = new Map();
+        this.beginMs = Date.now();
+        this.canCut = process.env.FLEET_NAMESPACE !== undefined;
+        this.parts = []; /* the processes of readers and publishers */
+        this.asked = 0;
+    }
+
+    note(text) {
+        console.log(`     ${((Date.now() - this.beginMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+    }
+
+    start(scope, script, options) {
+        const child = fork(path.join(__dirname, 'fleet', script), [JSON.stringify(options)]);
+        scope.cleanup(() => child.kill('SIGKILL'));
+        this.parts.push({ script, child });
+    }
+
+    /* The answers of all processes of a kind. */
+    ask(script, message, timeoutMs = 60000) {
+        this.asked += 1;
+        const asked = this.asked;
+        return Promise.all(this.parts.filter((part) => part.script === script).map(({ child }) => within(new Promise((resolve) => {
+            const take = (answer) => {
+                if (answer.asked === asked) {
+                    child.off('message', take);
+                    resolve(answer);
+                }
+            };
+            child.on('message', take);
+            child.send({ ...message, asked });
+        }), timeoutMs, `an answer of ${script} to ${message.what}`)));
+    }
+}
+
+async function startStore(scope, kind) {
+    const settings = { ...SETTINGS, maxclients: '10000' };
+    if (kind === 'cluster') {
+        return startCluster(scope, { replicas: 1, settings });
+    }
+    if (kind === 'sentinel') {
+        return startSentinels(scope, settings);
+    }
+    const node = await (await redisNode(scope, settings)).start();
+    return { url: `redis://127.0.0.1:${node.port}`, nodes: [node], primaries: async () => [node] };
+}
+
+/* A node that ends without having been told to is a fault. */
+function watchNode(world, node) {
+    node.isMeantToRun = true;
+    const launch = node.launch.bind(node);
+    const follow = () => node.child.exited.then(() => {
+        world.nEnded += node.isMeantToRun && !world.isOver ? 1 : 0;
+    });
+    node.launch = () => {
+        launch();
+        follow();
+    };
+    follow();
+}
+
+async function startNodes(world, scope, options) {
+    world.nEnded = 0;
+    world.nodes = [];
+    for (const n of range(options.nodes)) {
+        const uid = FIRST_UID + n;
+        const user = world.canCut ? { user: { uid, gid: uid } } : {};
+        const env = n === options.nodes - 1 ? clockAhead(scope, 5000) : {};
+        if (env.LD_PRELOAD !== undefined) {
+            fs.chmodSync(path.dirname(env.LD_PRELOAD), 0o755);
+        }
+        const cwd = scope.tempDir();
+        fs.chownSync(cwd, world.canCut ? uid : process.getuid(), process.getgid());
+        const node = await startNode(scope, n, { store: world.store.url, cwd, env, ...user,
+            args: ['--drain-time', '2s', '--ping-interval', '20s', '--silence-timeout', '45s'] });
+        node.uid = uid;
+        watchNode(world, node);
+        world.nodes.push(node);
+    }
+}
+
+/* Descriptors beside the connections, and memory, of all nodes. */
+async function measureNodes(world) {
+    let [fds, bytes, connections] = [0, 0, 0];
+    for (const node of world.nodes) {
+        fds += fs.readdirSync(`/proc/${node.child.process.pid}/fd`).length;
+        bytes += node.residentBytes();
+        connections += await node.metric('herald_connections');
+    }
+    return { fds: fds - connections, bytes, connections };
+}
+
+const sumOf = (answers, name) => answers.reduce((sum, each) => sum + each[name], 0);
+
+async function subscriptionsInRedis(world) {
+    let count = 0;
+    for (const primary of await world.store.primaries()) {
+        const channels = await primary.call('PUBSUB', 'SHARDCHANNELS', 'herald:{*');
+        count += channels.filter((channel) => channel !== 'herald:{%}').length;
+    }
+    return count;
+}
+
+/* The readers and publishers, with what there is before anything goes wrong. */
+async function startLoad(world, scope, options) {
+    const total = options.nodes * options.connections;
+    const folder = scope.tempDir();
+    const ports = world.nodes.map(({ port }) => port);
+    const crowds = Math.ceil(total / CROWD_MAX);
+    for (const n of range(crowds)) {
+        /* No user's readers are in two processes. */
+        const [first, last] = [n, n + 1].map((each) => (each === crowds ? total : Math.floor(total * each / crowds / 11) * 11));
+        world.start(scope, 'crowd.js', { ports, first, count: last - first, folder, number: n });
+    }
+    await waitUntil(`${total} readers`, async () =>
+        sumOf(await world.ask('crowd.js', { what: 'status' }), 'open') === total, 180000);
+    world.total = total;
+    world.users = Math.floor(total / 11) * 10;
+    world.before = await measureNodes(world);
+    for (const n of range(PRESSES)) {
+        world.start(scope, 'press.js', { ports: world.nodes.map(({ adminPort }) => adminPort), users: world.users,
+            rate: options.rate / PRESSES, folder, number: n });
+    }
+}
+
+/* A few users are blocked at one node while all goes on; a minute later they may have no session anywhere. */
+async function blockSome(world) {
+    world.blocked = range(BLOCKED).map((n) => `u${n * 10 + 3}`);
+    for (const userId of world.blocked) {
+        await waitUntil(`${userId} is blocked`, async () => {
+            const { status } = await world.nodes[0].post('/deleteClient', { userId, blockFor: 86400 }, {}, { timeoutMs: 3000 });
+            return status === 200 || status === 404;
+        }, 60000);
+    }
+    world.blockedMs = Date.now();
+}
+
+function startStatus(world) {
+    const timer = setInterval(async () => {
+        try {
+            const readers = await world.ask('crowd.js', { what: 'status' });
+            const presses = await world.ask('press.js', { what: 'status' });
+            world.note(`${sumOf(readers, 'open')} readers are open, ${sumOf(presses, 'accepted')} pushes accepted, ${
+                sumOf(presses, 'repeated')} of them repeated`);
+        } catch (error) {
+            world.note(error.message);
+        }
+    }, 15000);
+    return () => clearInterval(timer);
+}
+
+/* After the last fault: everybody is back, and all that was accepted has arrived. */
+async function settle(world) {
+    const presses = await world.ask('press.js', { what: 'stop' }, 120000);
+    const expected = world.total - range(BLOCKED).length;
+    await waitUntil('every reader is back', async () =>
+        sumOf(await world.ask('crowd.js', { what: 'status' }), 'open') >= expected, 90000)
+        .catch((error) => world.note(error.message));
+    let judged;
+    await waitUntil('all that was accepted arrives', async () => {
+        judged = await world.ask('crowd.js', { what: 'judge', blocked: world.blocked }, 120000);
+        return sumOf(judged, 'nMissing') === 0;
+    }, 90000).catch((error) => world.note(error.message));
+    await sleep(Math.max(SETTLE_MS, world.blockedMs + 60000 - Date.now()));
+    return { presses, judged };
+}
+
+/* [holds, the invariant, what was counted] */
+async function checkInvariants(world, { presses, judged }) {
+    const status = await world.ask('crowd.js', { what: 'status' });
+    const open = sumOf(status, 'open');
+    const blockedOpen = sumOf(await world.ask('crowd.js', { what: 'blocked', users: world.blocked }), 'open');
+    const after = await measureNodes(world);
+    const subscribed = await subscriptionsInRedis(world);
+    const users = sumOf(status, 'users');
+    const of = (kind) => judged.flatMap(({ faults }) => faults).filter((text) => text.startsWith(kind)).length;
+    const grown = after.bytes - world.before.bytes;
+    const most = Math.max(world.before.bytes / 10, world.nodes.length * SLACK_BYTES);
+    return [
+        [sumOf(judged, 'nMissing') === 0, 'accepted and not told as a gap = received, by every reader',
+            `${sumOf(judged, 'accepted')} due, ${sumOf(judged, 'nMissing')} lost, ${sumOf(judged, 'gaps')} told as gaps`],
+        [of('foreign') === 0, 'no foreign message', `${sumOf(judged, 'arrived')} arrivals`],
+        [sumOf(judged, 'nFaults') === 0, 'numbers rise within a session', `${sumOf(judged, 'nFaults')} faults`],
+        [sumOf(presses, 'contradicted') === 0, 'no push answered twice with different ids',
+            `${sumOf(presses, 'confirmed')} asked again, ${sumOf(presses, 'contradicted')} contradicted`],
+        [blockedOpen === 0, 'a blocked user has no session 60 s later', `${world.blocked.length} blocked, ${blockedOpen} sessions`],
+        [after.connections === open, 'the sum of herald_connections = the readers open', `${after.connections}, ${open}`],
+        [subscribed === users, 'subscriptions in Redis = users online', `${subscribed}, ${users}`],
+        [world.nEnded === 0, 'no node ends by itself', `${world.nEnded} did`],
+        [after.fds <= world.before.fds * 1.1 + 5, 'every descriptor is back', `${world.before.fds} before, ${after.fds} after`],
+        [grown <= most, 'memory is within 10 % of the start, or 1 MiB a node', `${(world.before.bytes / 2 ** 20).toFixed(1)} MiB before, ${
+            (after.bytes / 2 ** 20).toFixed(1)} after`],
+    ];
+}
+
+function printFigures(world, { presses, judged }) {
+    const list = (entries) => [...entries].map(([name, count]) => `${name} ${count}`).join(', ') || 'none';
+    const sum = (answers, name) => {
+        const total = new Map();
+        answers.flatMap((each) => Object.entries(each[name])).forEach(([key, n]) => total.set(key, (total.get(key) ?? 0) + n));
+        return total;
+    };
+    console.log(`faults: ${list(world.happened)}`);
+    console.log(`pushes: begun ${sumOf(presses, 'begun')}, accepted ${sumOf(presses, 'accepted')}, repeated ${
+        sumOf(presses, 'repeated')}, slowest ${Math.max(...presses.map(({ slowestMs }) => slowestMs))} ms; refused: ${
+        list(sum(presses, 'refusals'))}`);
+    console.log(`sessions: ${sumOf(judged, 'opened')}; closed with: ${list(sum(judged, 'closes'))}`);
+    [...presses, ...judged].flatMap(({ faults, missing = [] }) => [...faults, ...missing.map((text) => `lost: ${text}`)])
+        .slice(0, 20).forEach((text) => console.log(`     ${text}`));
+}
+
+async function run(world, scope, options) {
+    world.store = await startStore(scope, options.store);
+    await startNodes(world, scope, options);
+    await startLoad(world, scope, options);
+    world.note(`${world.total} readers of ${world.users} users are open at ${options.nodes} nodes${
+        world.canCut ? '' : '; no node can be cut off here'}`);
+    const stopStatus = startStatus(world);
+    const end = Date.now() + options.seconds * 1000;
+    await runFaults(world, options.every * 1000, end - options.seconds * 500);
+    await blockSome(world);
+    await runFaults(world, options.every * 1000, end);
+    stopStatus();
+    world.note('everything is up again');
+    const found = await settle(world);
+    const invariants = await checkInvariants(world, found);
+    world.isOver = true;
+    printFigures(world, found);
+    invariants.forEach(([holds, text, counted]) => console.log(`${holds ? 'ok  ' : 'FAIL'} ${text}: ${counted}`));
+    return invariants.every(([holds]) => holds);
+}
+
+async function main() {
+    const options = parseArguments(process.argv.slice(2));
+    if (enterNamespace()) {
+        return;
+    }
+    const world = new World(options.store, options.seed);
+    const scope = new Scope(options.herald);
+    if (world.canCut) {
+        prepareNamespace();
+    }
+    console.log(`seed ${options.seed}, store ${options.store}`);
+    let isGood = false;
+    try {
+        isGood = await run(world, scope, options);
+    } catch (error) {
+        console.log(`FAIL the run: ${error.stack}`);
+    }
+    world.isOver = true;
+    world.parts.forEach(({ child }) => child.kill('SIGKILL'));
+    await scope.end().catch((error) => {
+        console.log(`FAIL the end: ${error.message}`);
+        isGood = false;
+    });
+    process.exit(isGood ? 0 : 1);
+}
+
+main();
