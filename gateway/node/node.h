@@ -4,6 +4,7 @@
 #define HERALD_NODE_H
 
 #include "gateway/base/options.h"
+#include "gateway/base/shared_rate.h"
 #include "gateway/node/client_map.h"
 #include "gateway/store/store.h"
 
@@ -44,6 +45,7 @@ struct node {
 
     atomic_uint n_sockets; /* of the subscriber port, sessions included */
     atomic_uint n_sessions;
+    struct shared_rate handshakes;        /* of --max-handshakes-per-second */
     atomic_uint_fast64_t next_connection; /* the id of the next session's connection */
 
     atomic_bool is_store_up;

@@ -1,6 +1,8 @@
 /* The order of CONTRACT 2: the handshake (426, 400), the query (400), who it is (401), is there
  * room at its address (429) and here (503). A ticket is asked of the store, and the HTTP connection
- * waits for that.
+ * waits for that. Whether the node takes one more session in this second is found out before a
+ * token is verified or a ticket is used up, because a rush would pay for both in vain; who turns
+ * out to be nobody has taken nothing from the others.
  *
  * A refusal depends on the kind of client. A browser's page does not see the HTTP status, so a
  * well-formed handshake with an Origin is upgraded and closed at once with a code. EventSource
@@ -8,6 +10,7 @@
  * come again, and ends. All others get the status. */
 #include "gateway/port/subscribe.h"
 
+#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/identity/identity.h"
 #include "gateway/node/refusals.h"
@@ -105,6 +108,33 @@ static void refuse_subscriber(struct http_conn *http_conn, const struct admissio
 
 /* ---- letting in ---- */
 
+/* One of the sessions of this second. A node that is going away says so instead. */
+static bool take_handshake(struct node *node)
+{
+    int64_t per_second = atomic_load(&node->options)->max_handshakes_per_second;
+    if (per_second == 0 || atomic_load(&node->is_draining) ||
+        shared_rate_take(&node->handshakes, clock_monotonic_us(), per_second))
+        return true;
+    metrics_count(METRIC_LIMITED_SESSIONS);
+    return false;
+}
+
+/* For one that was taken and becomes no session. */
+static void put_handshake_back(struct node *node)
+{
+    int64_t per_second = atomic_load(&node->options)->max_handshakes_per_second;
+    if (per_second != 0)
+        shared_rate_put_back(&node->handshakes, per_second);
+}
+
+/* Refuses one that has taken its handshake. */
+static void turn_away(struct http_conn *http_conn, const struct admission *admission,
+                      enum err error, const char *detail)
+{
+    put_handshake_back(http_conn_node(http_conn));
+    refuse_subscriber(http_conn, admission, error, detail);
+}
+
 /* One place among max_connections. */
 static enum err take_session_place(struct node *node)
 {
@@ -138,14 +168,13 @@ static void admit_subscriber(struct http_conn *http_conn, struct admission *admi
 {
     enum err error = take_session_place(http_conn_node(http_conn));
     if (error != ERR_OK) {
-        refuse_subscriber(http_conn, admission, error,
-                          error == ERR_FULL ? "too many connections" : NULL);
+        turn_away(http_conn, admission, error, error == ERR_FULL ? "too many connections" : NULL);
         return;
     }
     struct handover *handover = make_handover(http_conn, admission);
     if (handover == NULL) {
         atomic_fetch_sub(&http_conn_node(http_conn)->n_sessions, 1);
-        refuse_subscriber(http_conn, admission, ERR_NO_MEMORY, NULL);
+        turn_away(http_conn, admission, ERR_NO_MEMORY, NULL);
         return;
     }
     if (!epoch_is_none(admission->resume.epoch))
@@ -187,12 +216,12 @@ static void on_ticket_letter(struct letter *letter)
     struct http_conn *http_conn = work->http_conn;
     const char *detail = NULL;
     enum err error = identify_by_ticket(work, &detail);
-    if (!http_conn_is_gone(http_conn) && !http_conn_is_answered(http_conn)) {
-        if (error == ERR_OK)
-            admit_subscriber(http_conn, &work->admission);
-        else
-            refuse_subscriber(http_conn, &work->admission, error, detail);
-    }
+    if (http_conn_is_gone(http_conn) || http_conn_is_answered(http_conn))
+        put_handshake_back(http_conn_node(http_conn));
+    else if (error == ERR_OK)
+        admit_subscriber(http_conn, &work->admission);
+    else
+        turn_away(http_conn, &work->admission, error, detail);
     http_conn_unpin(http_conn);
     free(work);
 }
@@ -218,14 +247,14 @@ static void redeem_ticket(struct http_conn *http_conn, const struct admission *a
 {
     struct ticket_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
-        refuse_subscriber(http_conn, admission, ERR_NO_MEMORY, NULL);
+        turn_away(http_conn, admission, ERR_NO_MEMORY, NULL);
         return;
     }
     if (admission->level == LEVEL_SSE || read_ticket(http_conn, work) != ERR_OK ||
         work->ticket_len == 0) {
-        refuse_subscriber(http_conn, admission, ERR_UNAUTHORIZED,
-                          admission->level == LEVEL_SSE ? "tickets are for WebSockets"
-                                                        : "a ticket is needed");
+        turn_away(http_conn, admission, ERR_UNAUTHORIZED,
+                  admission->level == LEVEL_SSE ? "tickets are for WebSockets"
+                                                : "a ticket is needed");
         free(work);
         return;
     }
@@ -265,6 +294,10 @@ static void identify_subscriber(struct http_conn *http_conn, struct admission *a
         refuse_subscriber(http_conn, admission, error, NULL);
         return;
     }
+    if (!take_handshake(http_conn_node(http_conn))) {
+        refuse_subscriber(http_conn, admission, ERR_FULL, "too many new sessions in this second");
+        return;
+    }
     enum auth_kind kind = auth_kind(http_conn_node(http_conn)->auth);
     if (kind == AUTH_TICKET) {
         redeem_ticket(http_conn, admission);
@@ -280,8 +313,7 @@ static void identify_subscriber(struct http_conn *http_conn, struct admission *a
     if (error == ERR_OK || will_say)
         admit_subscriber(http_conn, admission);
     else
-        refuse_subscriber(http_conn, admission, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error,
-                          detail);
+        turn_away(http_conn, admission, error == ERR_NOT_FOUND ? ERR_UNAUTHORIZED : error, detail);
 }
 
 static bool read_query(struct http_conn *http_conn, struct admission *admission)

@@ -10,7 +10,7 @@
 #include <time.h>
 
 enum {
-    RETRY_AFTER_S = 5,
+    RETRY_AFTER_MAX_S = 11,
     PROBLEM_MAX_BYTES = 4096,
     FIXED_MAX_BYTES = 512, /* of a head without its date, type, headers and origin */
 };
@@ -212,7 +212,8 @@ enum err http_refusal(struct buf *out, enum err error, const char *detail, const
     else if (status == 426)
         snprintf(headers, sizeof headers, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     else if (status == 503 || status == 429)
-        snprintf(headers, sizeof headers, "Retry-After: %d\r\n", RETRY_AFTER_S);
+        snprintf(headers, sizeof headers, "Retry-After: %d\r\n",
+                 1 + (int)(request_id % RETRY_AFTER_MAX_S));
     buf_init(&body, PROBLEM_MAX_BYTES);
     enum err result = write_problem(&body, error, detail, field, request_id);
     if (result == ERR_OK)

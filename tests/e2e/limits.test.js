@@ -103,6 +103,37 @@ module.exports = (test) => {
         assert.ok(await herald.metric('herald_limited_total') >= 1);
     });
 
+    test('over --max-handshakes-per-second it is 503, for a page 1013, for a stream an end, on all workers alike', async (t) => {
+        const herald = await t.herald({
+            store: 'memory', args: ['--max-handshakes-per-second', '5', '--workers', '3'],
+        });
+        const began = Date.now();
+        const answers = await Promise.all(Array.from({ length: 40 }, (_, i) =>
+            exchange(herald.port, handshake(`/ws?userId=${i}`))));
+        const seconds = Math.floor((Date.now() - began) / 1000) + 1;
+        const let_in = answers.filter(({ status }) => status === 101);
+        const refused = answers.filter(({ status }) => status !== 101);
+        assert.ok(let_in.length >= 5 && let_in.length <= 5 * (seconds + 1), `${let_in.length} in ${seconds} s`);
+        for (const answer of refused) {
+            assertProblem(answer, 503, { type: 'full' });
+            assert.ok(answer.headers['retry-after'] >= 1 && answer.headers['retry-after'] <= 11);
+        }
+        assert.ok(new Set(refused.map(({ headers }) => headers['retry-after'])).size > 1, 'each at a moment of its own');
+        assert.equal(await herald.metric('herald_limited_total{limit="handshakes-per-second"}'), refused.length);
+    });
+
+    test('--max-handshakes-per-second is read again on SIGHUP', async (t) => {
+        const file = path.join(t.tempDir(), 'herald.ini');
+        fs.writeFileSync(file, 'max-handshakes-per-second = 1\n');
+        const herald = await t.herald({ store: 'memory', args: ['--config', file] });
+        const statuses = () => Promise.all(Array.from({ length: 10 }, async (_, i) =>
+            (await exchange(herald.port, handshake(`/ws?userId=${i}`))).status));
+        await waitUntil('some are refused', async () => (await statuses()).includes(503));
+        fs.writeFileSync(file, 'max-handshakes-per-second = 0\n');
+        herald.child.signal('SIGHUP');
+        await waitUntil('all come in', async () => !(await statuses()).includes(503));
+    });
+
     for (const [name, opcode] of [['text messages', OP.TEXT], ['pings', OP.PING], ['pongs', OP.PONG]]) {
         test(`more ${name} than --max-messages-per-second close with 4005`, async (t) => {
             const herald = await t.sharedHerald('messages', {
