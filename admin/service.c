@@ -2,18 +2,8 @@
 
 #include "gateway/base/listen_address.h"
 #include "gateway/node/node.h"
-#include "proto/bytes/utf8.h"
 
 #include <stdlib.h>
-#include <unistd.h>
-
-static void name_node(char out[NODE_NAME_MAX_BYTES + 1])
-{
-    memset(out, 0, NODE_NAME_MAX_BYTES + 1);
-    if (gethostname(out, NODE_NAME_MAX_BYTES) != 0 || out[0] == '\0' ||
-        !utf8_is_valid(span_of(out)))
-        memcpy(out, "local", sizeof "local");
-}
 
 enum err service_new(const struct options *options, const struct route_table *routes,
                      struct node *node, struct service **ret_service, char *why, size_t why_cap)
@@ -41,7 +31,6 @@ enum err service_new(const struct options *options, const struct route_table *ro
     service->rules.is_tls = options->admin_tls_cert[0] != '\0';
     if (listen_address_parse(options->admin_listen, &address) == ERR_OK)
         service->rules.is_unix = address.is_unix;
-    name_node(service->node_name);
     budget_init(&service->budget, node->n_workers);
     *ret_service = service;
     return ERR_OK;

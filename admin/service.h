@@ -13,8 +13,6 @@
 
 #include <stdatomic.h>
 
-enum { NODE_NAME_MAX_BYTES = 255 };
-
 struct service {
     atomic_uint refs;
     struct node *node;
@@ -24,7 +22,6 @@ struct service {
     struct guard_rules rules;
     struct push_limits limits;
     size_t max_body_bytes;
-    char node_name[NODE_NAME_MAX_BYTES + 1]; /* UTF-8 */
     struct budget budget;
     atomic_bool is_stopping; /* every request that becomes complete is refused */
 };

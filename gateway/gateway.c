@@ -109,6 +109,7 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
     config.events = (struct store_events){push_on_inbox_event, push_on_missed, on_store_state,
                                           broadcast_on_received};
     config.owner = node;
+    config.node_name = node->name;
     enum err error = store_open(&config, &node->store, why, why_cap);
     free(lanes);
     return error;
@@ -254,6 +255,7 @@ enum err gateway_start(const struct options *options, struct node **ret_node, ch
     if (node == NULL)
         return ERR_NO_MEMORY;
     atomic_init(&node->options, options);
+    node_name_choose(options->node_name, node->name);
     node->session_events = &session_events;
     node->command_fns = command_fns;
     node->delivery_events.on_position = push_waits_acked;
@@ -272,7 +274,8 @@ enum err gateway_start(const struct options *options, struct node **ret_node, ch
     char where[LOG_TEXT_MAX_BYTES];
     listeners_describe(node->port->listeners, where, sizeof where);
     log_event(LOG_INFO, "subscribers are served", LOG_TEXT("listen", where),
-              LOG_INT("workers", node->n_workers), LOG_TEXT("store", store_kind(node->store)),
+              LOG_TEXT("node", node->name), LOG_INT("workers", node->n_workers),
+              LOG_TEXT("store", store_kind(node->store)),
               LOG_INT("max_connections", node->max_connections),
               LOG_TEXT("tls", node->port->tls != NULL ? "on" : "off"));
     *ret_node = node;

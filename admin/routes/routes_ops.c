@@ -24,7 +24,7 @@ static void run_stats(struct request *request)
     struct json_out *out = &request->out;
     gateway_stats(request->service->node, &stats);
     json_out_text(out, "{\"version\":\"" HERALD_VERSION "\",\"node\":");
-    json_out_string(out, span_of(request->service->node_name));
+    json_out_string(out, span_of(request->service->node->name));
     json_out_printf(out, ",\"connections\":%" PRIu64 ",\"users\":%" PRIu64 ",\"workers\":%u",
                     stats.connections, stats.users, stats.workers);
     json_out_printf(out, ",\"uptimeSeconds\":%" PRId64 ",\"store\":{\"kind\":\"%s\",\"up\":%s",

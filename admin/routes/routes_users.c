@@ -208,7 +208,7 @@ static void finish_user(struct request *request)
     json_out_text(out, ",\"connections\":[");
     for (size_t i = 0; i < user->n_connections; i++) {
         json_out_text(out, i == 0 ? "" : ",");
-        write_connection(out, &user->connections[i], request->service->node_name);
+        write_connection(out, &user->connections[i], request->service->node->name);
     }
     json_out_printf(out, "],%s}", nodes_json);
     request_reply(request, 200);

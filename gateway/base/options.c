@@ -2,6 +2,7 @@
 
 #include "gateway/base/listen_address.h"
 #include "gateway/base/log.h"
+#include "gateway/base/node_name.h"
 #include "gateway/base/options_value.h"
 #include "gateway/base/whole_file.h"
 #include "proto/bytes/cidr.h"
@@ -450,6 +451,8 @@ static enum err check_together(struct reading *reading)
     error = check_origins(reading);
     if (error != ERR_OK)
         return error;
+    if (options->node_name[0] != '\0' && !node_name_is_valid(options->node_name))
+        return refuse_option(reading, "--node-name must be 1 to 64 of A-Z a-z 0-9 . _ -");
     if (options->silence_timeout <= options->ping_interval)
         return refuse_option(reading,
                              "--silence-timeout must be longer than --ping-interval, or every "

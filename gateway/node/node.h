@@ -3,6 +3,7 @@
 #ifndef HERALD_NODE_H
 #define HERALD_NODE_H
 
+#include "gateway/base/node_name.h"
 #include "gateway/base/options.h"
 #include "gateway/base/shared_rate.h"
 #include "gateway/node/client_map.h"
@@ -26,6 +27,7 @@ struct delivery_events {
 typedef void (*worker_command_fn)(struct worker *worker);
 
 struct node {
+    char name[NODE_NAME_MAX_BYTES + 1];      /* --node-name */
     _Atomic(const struct options *) options; /* replaced by SIGHUP; the old ones stay readable */
     struct client_map *map;
     struct store *store;

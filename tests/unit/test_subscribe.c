@@ -2,8 +2,8 @@
  * client can take (CONTRACT 2). */
 #include "gateway/port/subscribe.h"
 
+#include "gateway/base/clock.h"
 #include "gateway/requests/requests.h"
-#include "tests/support/fake_clock.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/port_client.h"
 #include "tests/support/store_double.h"
@@ -198,13 +198,6 @@ Test(subscribe, at_a_draining_node_gets_a_time_to_retry)
 
 /* ---- --max-handshakes-per-second ---- */
 
-static void limit_handshakes(int64_t per_second)
-{
-    fake_us = clock_monotonic_us();
-    clock_replace(fake_wall_ms, fake_monotonic_us);
-    fixture.options.max_handshakes_per_second = per_second;
-}
-
 static void expect_admitted(const char *path)
 {
     expect_answer(path, PORT_CLIENT_UPGRADE, "HTTP/1.1 101 ", "");
@@ -218,7 +211,7 @@ static void expect_too_many(const char *path)
 
 Test(subscribe, beyond_the_handshakes_of_this_second_gets_a_time_to_retry)
 {
-    limit_handshakes(2);
+    fixture.options.max_handshakes_per_second = 2;
     expect_admitted("/ws?userId=anna");
     expect_answer("/sse?userId=berta", "", "HTTP/1.1 200 ", "");
     expect_too_many("/ws?userId=clara");
@@ -226,18 +219,17 @@ Test(subscribe, beyond_the_handshakes_of_this_second_gets_a_time_to_retry)
     expect_answer("/sse?userId=clara", PAGE, "HTTP/1.1 200 ", "\r\n\r\nretry: ");
     cr_expect_eq(count_sessions("clara"), 0);
     cr_expect_eq(fixture.node.n_sessions, 2);
-    fake_us += 500000;
+    node_fixture_stall_ms(500);
     expect_admitted("/ws?userId=clara");
     expect_too_many("/ws?userId=dora");
     fixture.options.max_handshakes_per_second = 0;
     expect_admitted("/ws?userId=dora");
-    let_the_clock_go();
 }
 
 /* What is refused for another reason takes nothing from the others. */
 Test(subscribe, that_becomes_no_session_takes_no_handshake_of_this_second)
 {
-    limit_handshakes(1);
+    fixture.options.max_handshakes_per_second = 1;
     const char *path = path_with_ticket("device=phone", "anna");
     expect_answer("/ws?userId=anna", PORT_CLIENT_UPGRADE, "HTTP/1.1 401 ", "a ticket is needed");
     expect_answer("/ws?ticket=none", PORT_CLIENT_UPGRADE, "HTTP/1.1 401 ", "");
@@ -245,29 +237,26 @@ Test(subscribe, that_becomes_no_session_takes_no_handshake_of_this_second)
     expect_answer("/ws?ticket=none", PORT_CLIENT_UPGRADE, "HTTP/1.1 401 ", "");
     fixture.node.max_connections = 100;
     expect_admitted(path);
-    let_the_clock_go();
 }
 
 /* A ticket is good for one connection, so it is not used up for nothing. */
 Test(subscribe, beyond_the_handshakes_of_this_second_keeps_its_ticket)
 {
     const char *path = path_with_ticket("device=phone", "anna");
-    limit_handshakes(1);
-    cr_assert(shared_rate_take(&fixture.node.handshakes, fake_us, 1));
+    fixture.options.max_handshakes_per_second = 1;
+    cr_assert(shared_rate_take(&fixture.node.handshakes, clock_monotonic_us(), 1));
     expect_too_many(path);
-    fake_us += 1000000;
+    node_fixture_stall_ms(1000);
     expect_admitted(path);
-    let_the_clock_go();
 }
 
 Test(subscribe, at_a_draining_node_is_told_so_whatever_came_in_this_second)
 {
-    limit_handshakes(1);
+    fixture.options.max_handshakes_per_second = 1;
     expect_admitted("/ws?userId=anna");
     atomic_store(&fixture.node.is_draining, true);
     expect_answer("/ws?userId=berta", PORT_CLIENT_UPGRADE, "HTTP/1.1 503 ",
                   "\"type\":\"draining\"");
-    let_the_clock_go();
 }
 
 /* ---- where to resume ---- */

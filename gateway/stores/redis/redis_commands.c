@@ -308,6 +308,7 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
         .resolver = commands->resolver,
         .tls = common->tls,
         .tls_name = redis_common_tls_name(common),
+        .client_name = common->client_name,
         .owner = commands,
         .on_up = on_commands_up,
         .on_down = on_commands_down,

@@ -181,6 +181,9 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
     snprintf(common->prefix, sizeof common->prefix, "%s", config->redis_prefix);
     redis_sentinels_init(&common->sentinels, &common->url);
     redis_channels_write(common->channels, common->prefix, common->url.db);
+    snprintf(common->client_name, sizeof common->client_name, "herald%s%s",
+             config->node_name != NULL ? ":" : "",
+             config->node_name != NULL ? config->node_name : "");
     common->n_lanes = config->n_lanes;
     common->inbox_max = config->inbox_max;
     common->inbox_max_bytes = config->inbox_max_bytes;

@@ -27,7 +27,7 @@ enum redis_script {
     SCRIPTS
 };
 
-enum { REDIS_SAY_AGAIN_MS = 60000, REDIS_WORDS_MAX_BYTES = 256 };
+enum { REDIS_SAY_AGAIN_MS = 60000, REDIS_WORDS_MAX_BYTES = 256, REDIS_CLIENT_NAME_MAX_BYTES = 71 };
 
 /* How often Redis refused to store, for any lane. A lane that has seen fewer tries whether it
  * takes writes again. */
@@ -44,6 +44,7 @@ struct redis_common {
     char tls_name[REDIS_HOST_MAX_BYTES + 1];     /* what certificates must name; empty: the host */
     char prefix[REDIS_PREFIX_MAX_BYTES + 1];     /* of keys */
     char channels[REDIS_CHANNELS_MAX_BYTES + 1]; /* what channels begin with */
+    char client_name[REDIS_CLIENT_NAME_MAX_BYTES + 1]; /* of this node's connections */
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
     uint32_t idempotency_window_s;

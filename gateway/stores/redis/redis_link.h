@@ -48,6 +48,7 @@ struct redis_link_config {
     struct tls_client *tls;              /* NULL: plain */
     const char *tls_name;                /* what the certificate must name; NULL: the host */
     bool is_sentinel;                    /* a Sentinel, which is no primary */
+    const char *client_name;             /* of CLIENT SETNAME; stays */
     bool is_pubsub;
     void *owner;
     void (*on_up)(void *owner); /* connected and let in; commands may be given */

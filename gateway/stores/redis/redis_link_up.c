@@ -200,7 +200,7 @@ void redis_link_greet(struct redis_link *link)
 {
     struct redis_greeting greeting;
     redis_link_move(link, REDIS_LINK_GREETING);
-    redis_url_greeting(link->config.url, &greeting);
+    redis_url_greeting(link->config.url, link->config.client_name, &greeting);
     for (size_t i = 0; i < greeting.n_commands; i++) {
         const struct redis_greeting_command *command = &greeting.commands[i];
         greet_with(link, command->args, command->n_args,

@@ -176,6 +176,7 @@ static void begin_asked(struct redis_sentinel_round *round, struct asked *asked,
     struct redis_link_config config = {
         .reactor = round->reactor,
         .url = &common->sentinel_url,
+        .client_name = common->client_name,
         .address = &asked->address,
         .is_sentinel = true,
         .tls = common->tls,

@@ -119,6 +119,7 @@ enum err redis_sentinel_watch_new(struct redis_common *common, struct reactor *r
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->sentinel_url,
+        .client_name = common->client_name,
         .resolver = &watch->resolver,
         .is_sentinel = true,
         .tls = common->tls,

@@ -218,6 +218,7 @@ enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *c
         .resolver = subs->resolver,
         .tls = common->tls,
         .tls_name = redis_common_tls_name(common),
+        .client_name = common->client_name,
         .is_pubsub = true,
         .owner = subs,
         .on_up = on_link_up,

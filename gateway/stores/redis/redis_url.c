@@ -347,7 +347,8 @@ enum err redis_url_of_sentinels(const struct redis_url *url, const char *auth,
     return ERR_INVALID_FIELD;
 }
 
-void redis_url_greeting(const struct redis_url *url, struct redis_greeting *ret_greeting)
+void redis_url_greeting(const struct redis_url *url, const char *client_name,
+                        struct redis_greeting *ret_greeting)
 {
     struct redis_greeting_command *next = ret_greeting->commands;
     if (url->password[0] != '\0' && url->user[0] != '\0')
@@ -362,6 +363,6 @@ void redis_url_greeting(const struct redis_url *url, struct redis_greeting *ret_
             {SPAN_LITERAL("SELECT"), span_of(ret_greeting->db)}, 2, false};
     }
     *next++ = (struct redis_greeting_command){
-        {SPAN_LITERAL("CLIENT"), SPAN_LITERAL("SETNAME"), SPAN_LITERAL("herald")}, 3, true};
+        {SPAN_LITERAL("CLIENT"), SPAN_LITERAL("SETNAME"), span_of(client_name)}, 3, true};
     ret_greeting->n_commands = (size_t)(next - ret_greeting->commands);
 }

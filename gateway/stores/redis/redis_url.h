@@ -55,13 +55,14 @@ struct redis_greeting_command {
     bool is_courtesy; /* may be forbidden */
 };
 
-/* What a new connection says first: AUTH, SELECT, CLIENT SETNAME. The spans point into the url and
- * into the greeting itself. */
+/* What a new connection says first: AUTH, SELECT, CLIENT SETNAME. The spans point into the url, the
+ * name and the greeting itself. */
 struct redis_greeting {
     struct redis_greeting_command commands[3];
     size_t n_commands;
     char db[16];
 };
-void redis_url_greeting(const struct redis_url *url, struct redis_greeting *ret_greeting);
+void redis_url_greeting(const struct redis_url *url, const char *client_name,
+                        struct redis_greeting *ret_greeting);
 
 #endif
