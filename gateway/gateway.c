@@ -26,6 +26,7 @@
 #include "gateway/port/handover.h"
 #include "gateway/port/port_routes.h"
 #include "gateway/requests/broadcast.h"
+#include "gateway/requests/nodes.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/session/session_close.h"
@@ -142,6 +143,7 @@ static void drain_worker(struct worker *worker)
 static void on_second(struct worker *worker)
 {
     replay_try_again(worker);
+    nodes_on_second(worker);
 }
 
 static enum err make_workers(struct node *node)
@@ -239,6 +241,8 @@ static enum err open_parts(struct node *node, char *why, size_t why_cap)
     if (error == ERR_OK)
         error = push_waits_new(node->n_workers, &node->wait_table);
     if (error == ERR_OK)
+        error = nodes_new(node, &node->nodes);
+    if (error == ERR_OK)
         error = make_workers(node);
     if (error == ERR_OK)
         error = open_store(node, why, why_cap);
@@ -335,6 +339,7 @@ static void close_sessions(struct node *node)
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
          waited_ms += 10)
         usleep(10 * 1000);
+    nodes_leave(node);
 }
 
 static void deliver_all_mail(struct node *node)
@@ -391,6 +396,7 @@ void gateway_stop(struct node *node)
         free_worker(node->workers[i]);
     free(node->workers);
     push_waits_free(node->wait_table);
+    nodes_free(node->nodes);
     client_map_free(node->map);
     auth_close(node->auth);
     free_port(node->port);

@@ -17,6 +17,7 @@ static const struct route routes[] = {
     {"POST", "/tickets", GUARD_JSON, ROLE_PUSH, &ticket_action},
     {"POST", "/drain", GUARD_JSON, ROLE_ADMIN, &drain_action},
     {"GET", "/clients", GUARD_OTHER, ROLE_READ, &clients_action},
+    {"GET", "/nodes", GUARD_OTHER, ROLE_READ, &nodes_action},
     {"GET", "/stats", GUARD_OTHER, ROLE_READ, &stats_action},
     {"GET", "/metrics", GUARD_OTHER, ROLE_READ, &metrics_action},
     {"GET", "/livez", GUARD_OTHER, 0, &livez_action},

@@ -1,4 +1,6 @@
-/* The routes for monitoring, and the drain (CONTRACT section 3). */
+/* The routes for monitoring, and the drain (CONTRACT section 3). Sums over the fleet are of the
+ * nodes that are not silent: the clients of a silent one are most likely elsewhere, and would be
+ * counted twice. */
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"
@@ -6,6 +8,7 @@
 #include "proto/json/json_members.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* The problem of the store, or null: a store that has just come back has none. */
 static void write_problem(struct request *request)
@@ -18,7 +21,82 @@ static void write_problem(struct request *request)
         json_out_string(&request->out, span_of(problem));
 }
 
-static void run_stats(struct request *request)
+/* ---- GET /nodes, GET /stats ---- */
+
+struct nodes_call {
+    struct request request;
+    struct gateway_nodes op;
+};
+
+static struct gateway_nodes *nodes_of(struct request *request)
+{
+    return &CONTAINER_OF(request, struct nodes_call, request)->op;
+}
+
+static void on_nodes_done(struct gateway_nodes *nodes)
+{
+    request_done(&CONTAINER_OF(nodes, struct nodes_call, op)->request);
+}
+
+static void ask_for_nodes(struct request *request)
+{
+    struct gateway_nodes *op = nodes_of(request);
+    op->on_done = on_nodes_done;
+    request_hand_over(request);
+    gateway_nodes(request->service->node, op);
+}
+
+static void end_nodes(struct request *request)
+{
+    free(nodes_of(request)->nodes);
+}
+
+static void write_node(struct json_out *out, const struct gateway_node *node)
+{
+    static const char *const states[] = {"up", "draining", "silent"};
+    const struct store_node *said = &node->said;
+    json_out_text(out, "{\"node\":");
+    json_out_string(out, span_of(said->node));
+    json_out_text(out, ",\"name\":");
+    json_out_string(out, (struct span){said->name.text, EPOCH_LEN});
+    json_out_text(out, ",\"version\":");
+    json_out_string(out, span_of(said->version));
+    json_out_printf(out, ",\"self\":%s,\"state\":\"%s\"", node->is_self ? "true" : "false",
+                    states[node->state]);
+    json_out_printf(out, ",\"startedSeconds\":%" PRId64 ",\"seenSecondsAgo\":%" PRId64,
+                    node->started_ago_ms / 1000, node->seen_ago_ms / 1000);
+    json_out_printf(
+        out, ",\"connections\":%" PRIu64 ",\"users\":%" PRIu64 ",\"maxConnections\":%" PRIu64,
+        said->connections, said->users, said->max_connections);
+    json_out_printf(out, ",\"pushesPerSecond\":%" PRIu64 ",\"store\":\"%s\"}",
+                    said->pushes_per_second, said->is_store_up ? "up" : "down");
+}
+
+static void finish_nodes(struct request *request)
+{
+    const struct gateway_nodes *nodes = nodes_of(request);
+    struct json_out *out = &request->out;
+    if (nodes->error != ERR_OK) {
+        request_refuse_with(request, nodes->error, NULL, NULL);
+        return;
+    }
+    json_out_text(out, "{\"nodes\":[");
+    for (size_t i = 0; i < nodes->n; i++) {
+        json_out_text(out, i == 0 ? "" : ",");
+        write_node(out, &nodes->nodes[i]);
+    }
+    json_out_printf(out, "],\"connections\":%" PRIu64 ",\"users\":%" PRIu64 "}", nodes->connections,
+                    nodes->users);
+    request_reply(request, 200);
+}
+
+const struct route_action nodes_action = {.request_bytes = sizeof(struct nodes_call),
+                                          .run = ask_for_nodes,
+                                          .finish = finish_nodes,
+                                          .end = end_nodes};
+
+/* All but the closing brace. */
+static void write_stats(struct request *request)
 {
     struct gateway_stats stats;
     struct json_out *out = &request->out;
@@ -31,9 +109,64 @@ static void run_stats(struct request *request)
                     stats.uptime_ms / 1000, stats.store, stats.is_store_up ? "true" : "false");
     json_out_text(out, ",\"problem\":");
     write_problem(request);
-    json_out_printf(out, "},\"draining\":%s}", stats.is_draining ? "true" : "false");
+    json_out_printf(out, "},\"draining\":%s", stats.is_draining ? "true" : "false");
+}
+
+static void write_fleet(struct json_out *out, const struct gateway_nodes *nodes)
+{
+    unsigned counts[] = {0, 0, 0}; /* by state */
+    uint64_t max_connections = 0;
+    uint64_t pushes_per_second = 0;
+    for (size_t i = 0; i < nodes->n; i++) {
+        const struct gateway_node *node = &nodes->nodes[i];
+        counts[node->state]++;
+        if (node->state == GATEWAY_NODE_SILENT)
+            continue;
+        max_connections += node->said.max_connections;
+        pushes_per_second += node->said.pushes_per_second;
+    }
+    json_out_printf(out, ",\"fleet\":{\"nodes\":%zu,\"up\":%u,\"draining\":%u,\"silent\":%u",
+                    nodes->n, counts[GATEWAY_NODE_UP], counts[GATEWAY_NODE_DRAINING],
+                    counts[GATEWAY_NODE_SILENT]);
+    json_out_printf(out, ",\"connections\":%" PRIu64 ",\"users\":%" PRIu64, nodes->connections,
+                    nodes->users);
+    json_out_printf(out, ",\"maxConnections\":%" PRIu64 ",\"pushesPerSecond\":%" PRIu64 "}",
+                    max_connections, pushes_per_second);
+}
+
+static void finish_stats(struct request *request)
+{
+    const struct gateway_nodes *nodes = nodes_of(request);
+    if (nodes->error != ERR_OK) {
+        request_refuse_with(request, nodes->error, NULL, NULL);
+        return;
+    }
+    write_stats(request);
+    write_fleet(&request->out, nodes);
+    json_out_text(&request->out, "}");
     request_reply(request, 200);
 }
+
+static void run_stats(struct request *request)
+{
+    uint64_t with_fleet = 0;
+    if (!request_query_number(request, "fleet", 0, 1, &with_fleet))
+        return;
+    if (with_fleet == 1) {
+        ask_for_nodes(request);
+        return;
+    }
+    write_stats(request);
+    json_out_text(&request->out, "}");
+    request_reply(request, 200);
+}
+
+const struct route_action stats_action = {.request_bytes = sizeof(struct nodes_call),
+                                          .run = run_stats,
+                                          .finish = finish_stats,
+                                          .end = end_nodes};
+
+/* ---- POST /drain ---- */
 
 /* The same as SIGTERM, but Herald keeps running. */
 static void run_drain(struct request *request)
@@ -50,6 +183,8 @@ static void run_drain(struct request *request)
     json_out_printf(&request->out, "{\"drainMs\":%" PRIu32 "}", drain_ms);
     request_reply(request, 202);
 }
+
+/* ---- GET /metrics, /livez and /readyz ---- */
 
 static void run_metrics(struct request *request)
 {
@@ -98,8 +233,6 @@ static void run_readyz(struct request *request)
     request_reply(request, 200);
 }
 
-const struct route_action stats_action = {.request_bytes = sizeof(struct request),
-                                          .run = run_stats};
 const struct route_action drain_action = {.request_bytes = sizeof(struct request),
                                           .run = run_drain};
 const struct route_action metrics_action = {.request_bytes = sizeof(struct request),

@@ -209,6 +209,27 @@ MUST_CHECK enum err gateway_clients(struct node *node, struct span after,
                                     struct gateway_client *clients, size_t cap, size_t *ret_n,
                                     char ret_next[32]);
 
+/* The nodes of the fleet. What the others say of themselves is at most 5 s old; while the store is
+ * away, as old as the outage. */
+enum gateway_node_state { GATEWAY_NODE_UP, GATEWAY_NODE_DRAINING, GATEWAY_NODE_SILENT };
+struct gateway_node {
+    struct store_node said;
+    bool is_self;
+    enum gateway_node_state state; /* SILENT: no sign for 15 s */
+    int64_t started_ago_ms;
+    int64_t seen_ago_ms;
+};
+struct gateway_nodes {
+    void (*on_done)(struct gateway_nodes *nodes);
+    /* out */
+    enum err error; /* ERR_OK, ERR_NO_MEMORY */
+    size_t n;
+    struct gateway_node *nodes; /* by --node-name; this one is among them. The caller frees it */
+    uint64_t connections;       /* of those that are not silent */
+    uint64_t users;
+};
+void gateway_nodes(struct node *node, struct gateway_nodes *nodes);
+
 /* Has the user a session on this node? Any thread, at once. */
 bool gateway_is_online(struct node *node, struct span user_id);
 

@@ -102,6 +102,14 @@ void store_broadcast(struct store *store, struct store_broadcast *broadcast)
     store->ops->broadcast(store, broadcast);
 }
 
+void store_nodes(struct store *store, struct store_nodes *nodes)
+{
+    nodes->request.next = NULL;
+    nodes->n = 0;
+    nodes->nodes = NULL;
+    store->ops->nodes(store, nodes);
+}
+
 void store_leave(struct store *store, unsigned lane, struct span user_id)
 {
     store->ops->leave(store, lane, user_id);

@@ -94,6 +94,9 @@ void store_reload(struct store *store);
 /* One line of UTF-8 for an operator about what is wrong now; empty when all is well. Any thread. */
 void store_describe(struct store *store, char *out, size_t cap);
 
+/* Of a store that is shared: what this node says of itself, and what the others have said. */
+void store_nodes(struct store *store, struct store_nodes *nodes);
+
 void store_broadcast(struct store *store, struct store_broadcast *broadcast);
 
 #endif

@@ -38,6 +38,8 @@ struct store_ops {
     /* A broadcast is not kept, so it need not be carried out in order with the requests. Any
      * thread. */
     void (*broadcast)(struct store *store, struct store_broadcast *broadcast);
+    /* Of a shared store. Any thread. */
+    void (*nodes)(struct store *store, struct store_nodes *nodes);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
     int64_t (*now_ms)(const struct store *store);

@@ -229,6 +229,37 @@ struct store_ticket_take {
     size_t user_id_len;              /* out; 0 with an error */
 };
 
+/* A node of the fleet, as it has described itself. It is information: nothing depends on it. */
+enum {
+    STORE_NODE_NAME_MAX_BYTES = 64,
+    STORE_VERSION_MAX_BYTES = 31,
+    STORE_MAX_NODES = 1000,     /* that an answer shows */
+    STORE_NODE_KEPT_MS = 60000, /* after its last sign */
+};
+struct store_node {
+    struct epoch name;                        /* drawn at its start, so no two share it */
+    char node[STORE_NODE_NAME_MAX_BYTES + 1]; /* --node-name: printable, which two may share */
+    char version[STORE_VERSION_MAX_BYTES + 1];
+    int64_t seen_ms; /* its last sign; the store writes it */
+    int64_t started_ms;
+    uint64_t connections;
+    uint64_t users;
+    uint64_t max_connections;
+    uint64_t pushes_per_second;
+    bool is_draining;
+    bool is_store_up;
+};
+
+/* Describes this node, or with is_leaving takes away what it has said, and asks for all. */
+struct store_nodes {
+    struct store_request request; /* any lane */
+    struct store_node self;
+    bool is_leaving;
+    enum err error;           /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
+    size_t n;                 /* out */
+    struct store_node *nodes; /* out: in no order, this one included; the caller frees it */
+};
+
 /* Gives back what a page's answer holds. */
 void store_page_clear(struct store_page *page);
 

@@ -112,7 +112,7 @@ module.exports = (test) => {
             ['--workers', 'many'], ['--workers', '-1'], ['--workers', '1.5'], ['--inbox-max', '0'],
             ['--max-data', '64 potatoes'], ['--max-data', '99999999999999999999999KiB'], ['--auth', 'magic'],
             ['--log-level', 'loud'], ['--listen', '127.0.0.1:99999'], ['--listen', 'nonsense'],
-            ['--admin-listen', '127.0.0.1:'],
+            ['--admin-listen', '127.0.0.1:'], ['--node-name', 'a b'], ['--max-handshakes-per-second', '-1'],
         ];
         for (const [flag, value] of cases) {
             const message = await refused(t, { [flag]: value });

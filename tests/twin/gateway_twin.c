@@ -271,6 +271,17 @@ void gateway_stats(struct node *node, struct gateway_stats *ret_stats)
     *ret_stats = (struct gateway_stats){.store = "twin"};
 }
 
+void gateway_nodes(struct node *node, struct gateway_nodes *nodes)
+{
+    (void)node;
+    nodes->error = ERR_OK;
+    nodes->n = 0;
+    nodes->nodes = NULL;
+    if (twin.play_nodes != NULL)
+        twin.play_nodes(nodes);
+    nodes->on_done(nodes);
+}
+
 bool node_is_live(const struct node *node)
 {
     (void)node;

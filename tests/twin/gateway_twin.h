@@ -35,6 +35,7 @@ struct gateway_twin {
     void (*play_cancel)(struct gateway_cancel *cancel);
     void (*play_inbox)(struct gateway_inbox *inbox);
     void (*play_purge)(struct gateway_purge *purge);
+    void (*play_nodes)(struct gateway_nodes *nodes);
     enum node_readiness readiness;
     const char *store_problem;
     int64_t blocked_until_ms;

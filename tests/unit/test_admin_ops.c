@@ -33,6 +33,61 @@ Test(admin_ops, without_a_problem_none_is_said)
     expect_get("GET", "/readyz", 200, "{\"degraded\":[\"store\"],\"detail\":null}");
 }
 
+/* ---- the fleet ---- */
+
+static void play_two_nodes(struct gateway_nodes *nodes)
+{
+    static const struct gateway_node rows[] = {
+        {.said = {.name = {"k3f9a2qd"},
+                  .node = "a-1",
+                  .version = "1.2.0",
+                  .connections = 4012,
+                  .users = 3990,
+                  .max_connections = 18500,
+                  .pushes_per_second = 310,
+                  .is_store_up = true},
+         .is_self = true,
+         .started_ago_ms = 812999,
+         .seen_ago_ms = 2001},
+        {.said = {.name = {"22222222"}, .node = "b", .version = "1.3", .connections = 7},
+         .state = GATEWAY_NODE_SILENT,
+         .seen_ago_ms = 15000},
+    };
+    nodes->nodes = calloc(2, sizeof rows[0]);
+    cr_assert_not_null(nodes->nodes);
+    memcpy(nodes->nodes, rows, sizeof rows);
+    nodes->n = 2;
+    nodes->connections = 4012;
+    nodes->users = 3990;
+}
+
+Test(admin_ops, nodes_are_shown_with_their_sums)
+{
+    expect_get("GET", "/nodes", 200, "{\"nodes\":[],\"connections\":0,\"users\":0}");
+    twin.play_nodes = play_two_nodes;
+    expect_get("GET", "/nodes", 200,
+               "{\"nodes\":[{\"node\":\"a-1\",\"name\":\"k3f9a2qd\",\"version\":\"1.2.0\","
+               "\"self\":true,\"state\":\"up\",\"startedSeconds\":812,\"seenSecondsAgo\":2,"
+               "\"connections\":4012,\"users\":3990,\"maxConnections\":18500,"
+               "\"pushesPerSecond\":310,\"store\":\"up\"},{\"node\":\"b\",");
+    expect_get("GET", "/nodes", 200,
+               "\"self\":false,\"state\":\"silent\",\"startedSeconds\":0,\"seenSecondsAgo\":15,"
+               "\"connections\":7,\"users\":0,\"maxConnections\":0,\"pushesPerSecond\":0,"
+               "\"store\":\"down\"}],\"connections\":4012,\"users\":3990}");
+}
+
+Test(admin_ops, stats_have_the_sums_of_the_fleet_when_they_are_asked_for)
+{
+    twin.play_nodes = play_two_nodes;
+    expect_get("GET", "/stats", 200, "\"draining\":false}");
+    expect_get("GET", "/stats?fleet=0", 200, "\"draining\":false}");
+    expect_get("GET", "/stats?fleet=1", 200,
+               "\"draining\":false,\"fleet\":{\"nodes\":2,\"up\":1,\"draining\":0,\"silent\":1,"
+               "\"connections\":4012,\"users\":3990,\"maxConnections\":18500,"
+               "\"pushesPerSecond\":310}}");
+    expect_get("GET", "/stats?fleet=2", 400, "\"field\":\"fleet\"");
+}
+
 Test(admin_ops, a_user_shows_until_when_it_is_blocked)
 {
     expect_get("GET", "/users/a", 200, "\"acked\":0,\"blockedUntil\":null,\"connections\":[]");

@@ -326,6 +326,14 @@ Test(options, answers_what_else_is_asked_for)
     cr_assert_eq(READ("--help=me"), ERR_INVALID_FIELD);
 }
 
+Test(options, refuses_a_node_name_of_other_bytes)
+{
+    cr_assert_eq(READ("--node-name", "a b"), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--node-name must be 1 to 64 of A-Z a-z 0-9 . _ -");
+    cr_assert_eq(READ("--node-name", "a-1.example_2"), ERR_OK);
+    cr_assert_str_eq(options.node_name, "a-1.example_2");
+}
+
 Test(options, refuses_a_silence_that_ends_before_the_ping)
 {
     cr_assert_eq(READ("--ping-interval=30s"), ERR_INVALID_FIELD);

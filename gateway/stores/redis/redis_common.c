@@ -64,6 +64,9 @@ static const char withdraw_text[] = {
 static const char block_text[] = {
 #include "embedded/script_block.inc"
 };
+static const char node_text[] = {
+#include "embedded/script_node.inc"
+};
 static const char trial_text[] = {
 #include "embedded/script_trial.inc"
 };
@@ -114,6 +117,7 @@ static enum err join_scripts(struct redis_common *common)
         [SCRIPT_WITHDRAW] = {clock_text, record_text, inbox_text, common_text, fate_text,
                              withdraw_text},
         [SCRIPT_BLOCK] = {block_text},
+        [SCRIPT_NODE] = {node_text},
         [SCRIPT_TRIAL] = {trial_text},
     };
     enum err error = ERR_OK;

@@ -23,6 +23,7 @@ enum redis_script {
     SCRIPT_LOOK,
     SCRIPT_WITHDRAW,
     SCRIPT_BLOCK,
+    SCRIPT_NODE,
     SCRIPT_TRIAL,
     SCRIPTS
 };

@@ -10,6 +10,7 @@
 #include "gateway/stores/redis/redis_blocks.h"
 #include "gateway/stores/redis/redis_entries.h"
 #include "gateway/stores/redis/redis_look.h"
+#include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_page.h"
 #include "gateway/stores/redis/redis_positions.h"
 #include "gateway/stores/redis/redis_push.h"
@@ -21,12 +22,13 @@
 enum { WITHDRAW_UNHEARD = 6 }; /* where withdraw.lua says that it could not publish */
 
 /* All but appends: which function sends it, which reads the answer, what the request is, where
- * `error` is, and which of its texts the slot comes from. */
+ * `error` is, and which of its texts the slot comes from (of REDIS_OP_NODES none does). */
 #define OPERATIONS(X)                                                                              \
     X(STORE_OP_PAGE, redis_page_send, redis_page_read, store_page, user_id)                        \
     X(REDIS_OP_PAGE_ENTRIES, redis_entries_send, redis_entries_read, store_page, user_id)          \
     X(REDIS_OP_PAGE_WHOLE, redis_page_send_whole, redis_page_read, store_page, user_id)            \
     X(REDIS_OP_PAGE_READ_ONLY, redis_page_send_read_only, redis_page_read, store_page, user_id)    \
+    X(REDIS_OP_NODES, redis_nodes_send, redis_nodes_read, store_nodes, error)                      \
     X(REDIS_OP_BROADCAST, NULL, NULL, store_broadcast, error)                                      \
     X(STORE_OP_ACK, redis_ack_send, redis_ack_read, store_ack, user_id)                            \
     X(STORE_OP_PEEK, redis_peek_send, redis_peek_read, store_peek, user_id)                        \
@@ -99,6 +101,9 @@ static uint16_t slot_of_op(const struct redis_common *common, void *arg, size_t 
 {
     (void)index;
     const struct store_request *request = arg;
+    char nodes[REDIS_NODES_KEY_MAX_BYTES];
+    if (request->op == REDIS_OP_NODES)
+        return redis_slot_of(redis_nodes_key(nodes, common->prefix));
     struct span key;
     memcpy(&key, (const char *)request + operations[request->op].key, sizeof key);
     bool is_ticket = request->op == STORE_OP_TICKET_GIVE || request->op == STORE_OP_TICKET_TAKE;
@@ -157,8 +162,10 @@ static bool take_op_reply(struct redis_commands *commands, struct store_request 
     *ret_error = operations[request->op].read(reply, request);
     if (page_goes_on(request, reply, *ret_error))
         return true;
-    if (*ret_error == ERR_STORE_UNAVAILABLE)
+    if (*ret_error == ERR_STORE_UNAVAILABLE && request->op != REDIS_OP_NODES)
         redis_answer_refused(commands, reply);
+    else if (redis_value_is(reply, REDIS_ERROR)) /* nothing depends on it */
+        redis_common_refused_one(commands->common, reply->bytes);
     else if (request->op == STORE_OP_WITHDRAW)
         redis_answer_unheard(commands, redis_value_item(reply, WITHDRAW_UNHEARD));
     return false;

@@ -13,6 +13,7 @@ enum redis_op {
     REDIS_OP_PAGE_ENTRIES = STORE_OPS, /* what waits on a page, after page_fast.lua */
     REDIS_OP_PAGE_WHOLE,               /* a page once more, by a script alone */
     REDIS_OP_PAGE_READ_ONLY,           /* a page once more, where Redis refuses writes */
+    REDIS_OP_NODES,                    /* redis_nodes.h */
     REDIS_OP_BROADCAST,                /* no script: redis_broadcast.h carries it out */
     REDIS_OPS,
 };

@@ -67,6 +67,13 @@ static void redis_broadcast(struct store *store, struct store_broadcast *broadca
     redis_lane_submit(redis_of(store)->lanes[0], &broadcast->request, &broadcast->request);
 }
 
+/* Any lane would do. */
+static void redis_nodes(struct store *store, struct store_nodes *nodes)
+{
+    nodes->request.op = REDIS_OP_NODES;
+    redis_lane_submit(redis_of(store)->lanes[0], &nodes->request, &nodes->request);
+}
+
 static void redis_describe(struct store *store, char *out, size_t cap)
 {
     redis_common_describe(&redis_of(store)->common, out, cap);
@@ -99,6 +106,7 @@ static const struct store_ops redis_ops = {
     .close = redis_close,
     .submit = redis_submit,
     .broadcast = redis_broadcast,
+    .nodes = redis_nodes,
     .leave = redis_leave,
     .describe = redis_describe,
     .now_ms = redis_now_ms,

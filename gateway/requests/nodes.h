@@ -1,0 +1,21 @@
+/* The nodes of the fleet. With a store that several nodes share, each says there every 5 s how it
+ * is, and learns what the others have said; with the others, this node is alone. It is information
+ * for operators: nothing is decided by it. */
+#ifndef HERALD_REQUESTS_NODES_H
+#define HERALD_REQUESTS_NODES_H
+
+#include "gateway/node/node.h"
+#include "gateway/requests/requests.h"
+
+/* Before the workers run; freed after they and the store have ended. ERR_NO_MEMORY, ERR_SYSTEM. */
+MUST_CHECK enum err nodes_new(struct node *node, struct node_list **ret_list);
+void nodes_free(struct node_list *list); /* NULL is fine */
+
+/* On each worker's thread, once a second: the first one speaks for the node. */
+void nodes_on_second(struct worker *worker);
+
+/* Takes back what this node has said; from now on it says nothing. Waits up to 500 ms for the
+ * store. From outside, while the workers run. */
+void nodes_leave(struct node *node);
+
+#endif
