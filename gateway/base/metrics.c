@@ -50,7 +50,7 @@ static const struct {
     const char *help;
     bool is_gauge;
 } rows[] = {
-#define HISTOGRAM(name, prometheus, help)
+#define HISTOGRAM(name, prometheus, labels, help)
 #define COUNTER(name, prometheus, labels, help) {prometheus, labels, help, false},
 #define GAUGE(name, prometheus, labels, help)   {prometheus, labels, help, true},
 #include "gateway/base/metrics.def"
@@ -61,9 +61,10 @@ static const struct {
 
 static const struct {
     const char *name;
+    const char *labels;
     const char *help;
 } histograms[] = {
-#define HISTOGRAM(name, prometheus, help) {prometheus, help},
+#define HISTOGRAM(name, prometheus, labels, help) {prometheus, labels, help},
 #define COUNTER(name, prometheus, labels, help)
 #define GAUGE(name, prometheus, labels, help)
 #include "gateway/base/metrics.def"
@@ -177,22 +178,48 @@ int64_t metrics_read(enum metric metric)
     return (int64_t)sum_of(metric);
 }
 
+/* "NAME_sum{LABELS} ", or without the braces where there are no labels. */
+static enum err print_part(struct buf *out, size_t histogram, const char *part)
+{
+    const char *labels = histograms[histogram].labels;
+    bool has_labels = labels[0] != '\0';
+    return buf_printf(out, "%s_%s%s%s%s ", histograms[histogram].name, part, has_labels ? "{" : "",
+                      labels, has_labels ? "}" : "");
+}
+
+static enum err print_buckets(struct buf *out, size_t histogram, uint64_t *ret_count)
+{
+    const char *labels = histograms[histogram].labels;
+    size_t first = METRIC_COUNT + histogram * HISTOGRAM_WORDS;
+    enum err error = ERR_OK;
+    *ret_count = 0;
+    for (size_t i = 0; i < BOUNDS && error == ERR_OK; i++) {
+        *ret_count += sum_of(first + i);
+        error =
+            buf_printf(out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", histograms[histogram].name,
+                       labels, labels[0] != '\0' ? "," : "", bounds[i].le, *ret_count);
+    }
+    return error;
+}
+
 static enum err print_histogram(struct buf *out, size_t histogram)
 {
     const char *name = histograms[histogram].name;
-    size_t first = METRIC_COUNT + histogram * HISTOGRAM_WORDS;
     uint64_t count = 0;
-    enum err error = buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name,
-                                histograms[histogram].help, name);
-    for (size_t i = 0; i < BOUNDS && error == ERR_OK; i++) {
-        count += sum_of(first + i);
-        error = buf_printf(out, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", name, bounds[i].le, count);
-    }
-    uint64_t sum_ms = sum_of(first + BOUNDS);
+    enum err error = ERR_OK;
+    if (histogram == 0 || strcmp(name, histograms[histogram - 1].name) != 0)
+        error = buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name,
+                           histograms[histogram].help, name);
     if (error == ERR_OK)
-        error = buf_printf(out, "%s_sum %" PRIu64 ".%03u\n%s_count %" PRIu64 "\n", name,
-                           sum_ms / 1000, (unsigned)(sum_ms % 1000), name, count);
-    return error;
+        error = print_buckets(out, histogram, &count);
+    uint64_t sum_ms = sum_of(METRIC_COUNT + histogram * HISTOGRAM_WORDS + BOUNDS);
+    if (error == ERR_OK)
+        error = print_part(out, histogram, "sum");
+    if (error == ERR_OK)
+        error = buf_printf(out, "%" PRIu64 ".%03u\n", sum_ms / 1000, (unsigned)(sum_ms % 1000));
+    if (error == ERR_OK)
+        error = print_part(out, histogram, "count");
+    return error != ERR_OK ? error : buf_printf(out, "%" PRIu64 "\n", count);
 }
 
 enum err metrics_print(struct buf *out)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum metric {
-#define HISTOGRAM(name, prometheus, help)
+#define HISTOGRAM(name, prometheus, labels, help)
 #define COUNTER(name, prometheus, labels, help) METRIC_##name,
 #define GAUGE(name, prometheus, labels, help)   METRIC_##name,
 #include "gateway/base/metrics.def"
@@ -20,7 +20,7 @@ enum metric {
 #undef HISTOGRAM
 
 enum histogram {
-#define HISTOGRAM(name, prometheus, help) HISTOGRAM_##name,
+#define HISTOGRAM(name, prometheus, labels, help) HISTOGRAM_##name,
 #define COUNTER(name, prometheus, labels, help)
 #define GAUGE(name, prometheus, labels, help)
 #include "gateway/base/metrics.def"

@@ -28,6 +28,7 @@ struct store_request {
     struct store_request *next; /* the store's own, while it has the request; for
                                  * store_append_many also the caller's, until the call */
     int op;                     /* the store's own */
+    int64_t began_ms;           /* the store's own */
 };
 
 struct store_target {

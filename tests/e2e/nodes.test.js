@@ -35,6 +35,25 @@ module.exports = (test) => {
         await waitUntil('Redis shows it', () => raw.bytes.includes(' name=herald:a-1 '));
     });
 
+    test('subscriptions and the time of requests are in the metrics', { timeoutMs: 60000 }, async (t) => {
+        const redis = await (await t.redis()).start();
+        const herald = await t.herald({ store: redis.url });
+        const subscriptions = (count) => waitUntil(`${count} users are subscribed`,
+            async () => await herald.metric('herald_store_subscriptions') === count);
+        const clients = [await herald.subscribe('u'), await herald.subscribe('u'), await herald.subscribe('v')];
+        await subscriptions(2);
+        await redis.kill();
+        await subscriptions(0);
+        await redis.start();
+        await waitUntil('Redis takes pushes', async () => (await herald.request('GET', '/stats')).json.store.up);
+        await subscriptions(2);
+        clients.forEach((client) => client.terminate());
+        await subscriptions(0);
+        await herald.mustPush('u', 1);
+        assert.equal(await herald.metric('herald_store_operation_seconds_count{op="append"}'), 1);
+        assert.ok(await herald.metric('herald_store_operation_seconds_count{op="page"}') >= 2);
+    });
+
     test('without --node-name a node is called as its host', async (t) => {
         const unnamed = await t.herald({ store: 'memory' });
         assert.match((await unnamed.request('GET', '/stats')).json.node, /^[A-Za-z0-9._-]{1,64}$/);
@@ -76,7 +95,7 @@ module.exports = (test) => {
         clients.forEach((client) => client.terminate());
     });
 
-    test('a node is gone at once after a clean stop, and silent 15 s after a kill', async (t) => {
+    test('a node is gone at once after a clean stop, and silent 15 s after a kill', { timeoutMs: 60000 }, async (t) => {
         const { redis, a, b } = await twoNodes(t);
         const c = await startNode(t, redis, 'c');
         await waitUntil('all are seen', async () => names(await nodesOf(a)).join() === 'a,b,c');

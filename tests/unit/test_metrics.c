@@ -95,11 +95,17 @@ Test(metrics, prints_a_histogram_with_rising_buckets)
     metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK, 1);
     metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK, 3);
     metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK, 700000);
+    metrics_observe_ms(HISTOGRAM_STORE_PAGE, 3);
     metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK, -5); /* the clock was set back: 0 */
     buf_init(&out, 1 << 20);
     cr_assert_eq(metrics_print(&out), ERR_OK);
     cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
     const char *const lines[] = {
+        "\nherald_store_operation_seconds_bucket{op=\"page\",le=\"0.001\"} 0\n",
+        "\nherald_store_operation_seconds_bucket{op=\"page\",le=\"0.005\"} 1\n",
+        "\nherald_store_operation_seconds_sum{op=\"page\"} 0.003\n",
+        "\nherald_store_operation_seconds_count{op=\"page\"} 1\n",
+        "\nherald_store_operation_seconds_count{op=\"append\"} 0\n",
         "# TYPE herald_push_to_ack_seconds histogram\n",
         "\nherald_push_to_ack_seconds_bucket{le=\"0.001\"} 2\n",
         "\nherald_push_to_ack_seconds_bucket{le=\"0.002\"} 2\n",
@@ -120,7 +126,7 @@ Test(metrics, has_no_name_in_two_places)
     static const char *const names[] = {
 #define COUNTER(name, prometheus, labels, help) prometheus,
 #define GAUGE(name, prometheus, labels, help)   prometheus,
-#define HISTOGRAM(name, prometheus, help)
+#define HISTOGRAM(name, prometheus, labels, help)
 #include "gateway/base/metrics.def"
 #undef HISTOGRAM
 #undef COUNTER

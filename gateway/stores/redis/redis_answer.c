@@ -96,6 +96,21 @@ void redis_answer_unheard(struct redis_commands *commands, const struct redis_va
     redis_common_unheard(commands->common, error);
 }
 
+void redis_answer_begin(const struct redis_commands *commands, struct store_request *request)
+{
+    request->began_ms = reactor_now_ms(commands->reactor);
+}
+
+_Static_assert(HISTOGRAM_STORE_TICKET_TAKE - HISTOGRAM_STORE_APPEND == (int)STORE_OP_TICKET_TAKE,
+               "a row for each kind of request, in their order");
+
+void redis_answer_observe(const struct redis_commands *commands,
+                          const struct store_request *request, enum store_op op)
+{
+    metrics_observe_ms((enum histogram)(HISTOGRAM_STORE_APPEND + (int)op),
+                       reactor_now_ms(commands->reactor) - request->began_ms);
+}
+
 enum err redis_answer_error(enum err error)
 {
     return error == ERR_OK || error == ERR_NO_MEMORY ? error : ERR_STORE_UNAVAILABLE;

@@ -4,6 +4,7 @@
 #ifndef HERALD_STORE_REDIS_ANSWER_H
 #define HERALD_STORE_REDIS_ANSWER_H
 
+#include "gateway/store/store_backend.h"
 #include "gateway/stores/redis/redis_commands.h"
 #include "proto/bytes/put.h"
 
@@ -40,6 +41,12 @@ void redis_answer_refused(struct redis_commands *commands, const struct redis_va
 /* A part of a script's answer: Redis's words, if it kept what the script wrote and refused to
  * publish it; else anything but a text, or an empty one. */
 void redis_answer_unheard(struct redis_commands *commands, const struct redis_value *words);
+
+/* The request is on its way to Redis now; and is answered, as one of this kind
+ * (herald_store_operation_seconds). By the loop's clock, so it costs no look at another. */
+void redis_answer_begin(const struct redis_commands *commands, struct store_request *request);
+void redis_answer_observe(const struct redis_commands *commands,
+                          const struct store_request *request, enum store_op op);
 
 /* The caller of the store knows no error of ours but ERR_NO_MEMORY and ERR_STORE_UNAVAILABLE. */
 enum err redis_answer_error(enum err error);

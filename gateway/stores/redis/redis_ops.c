@@ -171,6 +171,23 @@ static bool take_op_reply(struct redis_commands *commands, struct store_request 
     return false;
 }
 
+/* A page is one request, whatever was sent for it. */
+static void observe_op(const struct redis_commands *commands, const struct store_request *request)
+{
+    switch (request->op) {
+    case REDIS_OP_PAGE_ENTRIES:
+    case REDIS_OP_PAGE_WHOLE:
+    case REDIS_OP_PAGE_READ_ONLY:
+        redis_answer_observe(commands, request, STORE_OP_PAGE);
+        break;
+    case REDIS_OP_NODES:
+    case REDIS_OP_BROADCAST:
+        break;
+    default:
+        redis_answer_observe(commands, request, (enum store_op)request->op);
+    }
+}
+
 static void on_op_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)index;
@@ -184,11 +201,13 @@ static void on_op_reply(void *owner, void *arg, size_t index, const struct redis
         if (error == ERR_OK)
             return;
     }
+    observe_op(commands, request);
     answer_op(request, 0, error);
 }
 
 void redis_ops_run(struct redis_commands *commands, struct store_request *request)
 {
+    redis_answer_begin(commands, request);
     if (request->op == STORE_OP_APPEND) {
         redis_push_run(commands, (struct store_append *)request);
         return;

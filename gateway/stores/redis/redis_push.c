@@ -213,10 +213,13 @@ static bool push_done(const struct redis_push *push, enum err error)
 }
 
 /* Not inside the calls of redis_push.h. */
-static void answer_push(const struct redis_push *push, enum err error)
+static void answer_push(const struct redis_commands *commands, const struct redis_push *push,
+                        enum err error)
 {
-    if (push_done(push, error))
-        push->append->request.on_done(&push->append->request);
+    if (!push_done(push, error))
+        return;
+    redis_answer_observe(commands, &push->append->request, STORE_OP_APPEND);
+    push->append->request.on_done(&push->append->request);
 }
 
 /* Inside them: the answer waits for the end of the turn. */
@@ -245,7 +248,8 @@ static enum err send_push_again(struct redis_commands *commands, void *arg, size
 static void answer_target(void *arg, size_t index, enum err error)
 {
     struct redis_push push = {arg, index};
-    answer_push(&push, error);
+    if (push_done(&push, error))
+        push.append->request.on_done(&push.append->request);
 }
 
 static const struct redis_repeat_kind push_kind = {slot_of_push, send_push_again, on_push_reply,
@@ -264,7 +268,7 @@ static void take_push_reply(struct redis_commands *commands, const struct redis_
         if (error == ERR_STORE_UNAVAILABLE)
             redis_answer_refused(commands, reply);
     }
-    answer_push(push, error);
+    answer_push(commands, push, error);
 }
 
 static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)

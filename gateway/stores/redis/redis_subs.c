@@ -8,6 +8,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
 
 #include <stdlib.h>
 
@@ -114,6 +115,13 @@ static void send_wish(struct redis_subs *subs, struct redis_sub *sub, bool is_wa
     sub->is_wanted = is_wanted;
     if (sub_link->is_ready)
         redis_sub_link_send_wish(sub_link, sub);
+}
+
+static void set_held(struct redis_sub *sub, bool is_held)
+{
+    if (sub->is_held != is_held)
+        metrics_gauge_add(METRIC_STORE_SUBSCRIPTIONS, is_held ? 1 : -1);
+    sub->is_held = is_held;
 }
 
 static struct store_request *take_waiting(struct redis_sub *sub)
@@ -292,6 +300,7 @@ static void on_answer(void *owner, struct redis_sub *sub, const char *error)
     struct redis_shard *shard = owner;
     if (sub->awaited > 0)
         return;
+    set_held(sub, error == NULL && sub->is_wanted);
     if (error != NULL && sub->is_wanted) {
         take_refusal(shard, sub, error);
         return;
@@ -307,6 +316,7 @@ static void on_ended(void *owner, struct span user_id)
     struct redis_sub *sub = find_sub(shard->subs, user_id);
     if (sub == NULL || !sub->is_wanted || sub->awaited > 0 || sub->is_refused)
         return;
+    set_held(sub, false);
     sub->is_missed = true;
     send_wish(shard->subs, sub, true);
 }
@@ -365,6 +375,7 @@ static void on_link_ready(void *owner)
 
 static void forget_connection(struct redis_subs *subs, struct redis_sub *sub)
 {
+    set_held(sub, false);
     sub->awaited = 0;
     sub->is_refused = false;
     sub->is_missed = true;
