@@ -25,6 +25,7 @@
 #include "gateway/node/refusals.h"
 #include "gateway/port/handover.h"
 #include "gateway/port/port_routes.h"
+#include "gateway/requests/blocked.h"
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/nodes.h"
 #include "gateway/requests/push.h"
@@ -107,8 +108,12 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
     struct store_config config = store_config_of(options);
     config.lanes = lanes;
     config.n_lanes = node->n_workers;
-    config.events = (struct store_events){push_on_inbox_event, push_on_missed, on_store_state,
-                                          broadcast_on_received};
+    config.events = (struct store_events){push_on_inbox_event,
+                                          push_on_missed,
+                                          on_store_state,
+                                          broadcast_on_received,
+                                          .get_known = push_get_known,
+                                          .on_blocked = blocked_on_found};
     config.owner = node;
     config.node_name = node->name;
     enum err error = store_open(&config, &node->store, why, why_cap);

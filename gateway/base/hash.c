@@ -87,3 +87,11 @@ uint64_t hash_bytes(struct span bytes)
 {
     return hash_bytes_keyed(bytes, key);
 }
+
+uint32_t hash_reverse_bits(uint32_t hash)
+{
+    hash = __builtin_bswap32(hash);
+    hash = (hash & 0x0f0f0f0fu) << 4 | (hash >> 4 & 0x0f0f0f0fu);
+    hash = (hash & 0x33333333u) << 2 | (hash >> 2 & 0x33333333u);
+    return (hash & 0x55555555u) << 1 | (hash >> 1 & 0x55555555u);
+}

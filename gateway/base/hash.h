@@ -11,7 +11,12 @@
 MUST_CHECK enum err hash_init(void); /* call once before threads start; ERR_SYSTEM: no randomness */
 uint64_t hash_bytes(struct span bytes);
 
-/* The same with the caller's key, for the published test vectors. */
+/* The bits of a hash from the last to the first. A table that takes the low bits of a hash as a
+ * bucket and grows by splitting buckets, b into b and b + n, keeps its links in the order of the
+ * reversed hashes, so a walk in this order is not disturbed by the growth (as in Redis's SCAN). */
+uint32_t hash_reverse_bits(uint32_t hash);
+
+/* hash_bytes with the caller's key, for the published test vectors. */
 uint64_t hash_bytes_keyed(struct span bytes, const uint64_t with_key[2]);
 
 #endif

@@ -372,17 +372,9 @@ void client_map_each(struct client_map *map, unsigned worker,
  * b + n, whose list keys are the two halves of those of b (as in Redis's SCAN). So the order never
  * changes, and a user who stays is neither missed nor listed twice. The cursor is the shard and the
  * first list key that is not listed yet. */
-static uint32_t reverse_bits(uint32_t value)
-{
-    value = __builtin_bswap32(value);
-    value = (value & 0x0f0f0f0fu) << 4 | (value >> 4 & 0x0f0f0f0fu);
-    value = (value & 0x33333333u) << 2 | (value >> 2 & 0x33333333u);
-    return (value & 0x55555555u) << 1 | (value >> 1 & 0x55555555u);
-}
-
 static uint64_t list_key_of(const struct client_map *map, const struct client *client)
 {
-    return reverse_bits(client->hash / map->n_workers / SHARDS_PER_WORKER);
+    return hash_reverse_bits(client->hash / map->n_workers / SHARDS_PER_WORKER);
 }
 
 /* The lowest list key in a bucket from `from` on; UINT64_MAX: none. */
@@ -426,7 +418,7 @@ static uint64_t list_shard(const struct client_map *map, const struct shard *sha
 {
     uint64_t step = (UINT64_C(1) << 32) / shard->n_buckets;
     for (uint64_t at = from - from % step; at < UINT64_C(1) << 32; at += step) {
-        const struct client *chain = shard->buckets[reverse_bits((uint32_t)at)];
+        const struct client *chain = shard->buckets[hash_reverse_bits((uint32_t)at)];
         uint64_t left = list_bucket(map, chain, from, rows, cap, n);
         if (left != UINT64_MAX)
             return left;
@@ -469,7 +461,7 @@ void client_map_visit(struct client_map *map, unsigned worker, uint64_t *cursor,
                 *cursor = i << 32 | at;
                 return;
             }
-            struct client *client = shard->buckets[reverse_bits((uint32_t)at)];
+            struct client *client = shard->buckets[hash_reverse_bits((uint32_t)at)];
             visited++; /* an empty bucket costs time as well */
             while (client != NULL) {
                 struct client *next = client->chain;

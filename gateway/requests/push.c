@@ -296,3 +296,11 @@ void push_on_missed(void *owner, struct span user_id, bool has_withdrawals)
     client_map_missed(node->map, user_id,
                       has_withdrawals ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
 }
+
+void push_get_known(void *owner, struct span user_id, struct store_known *ret_known)
+{
+    const struct node *node = owner;
+    struct client_known known = client_map_known(node->map, user_id);
+    ret_known->epoch = known.epoch;
+    ret_known->head = known.head;
+}

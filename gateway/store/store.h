@@ -32,6 +32,9 @@
  *   ERR_STALE_EPOCH.
  * - A broadcast is kept nowhere. on_broadcast is called once for it on the node that asked,
  *   whatever the store's state, and at most once on each other node that the store reaches.
+ * - Of a shared store an event can be lost on its way. So it compares what it has of each user who
+ *   is online with what the node knows (get_known), once a minute, and on_missed is called if that
+ *   differs. The local stores report within the process, where nothing is lost.
  * - A store that has lost what it had begins a new epoch: its head is lower than what the request
  *   says is known of that epoch, or the user is gone. What is still there may be kept, numbered
  *   anew. A caller that knows another epoch is answered the present one. A user without push,

@@ -21,6 +21,12 @@ enum { STORE_IDEMPOTENCY_MAX = 1000000 };
 
 enum { STORE_MAX_BLOCKS = 100000 }; /* users that the local stores have blocked at a time */
 
+/* What this node knows of a user's inbox: the epoch and the highest number. No epoch: nothing. */
+struct store_known {
+    struct epoch epoch;
+    uint64_t head;
+};
+
 /* Common to all requests; first member of each. */
 struct store_request {
     void (*on_done)(struct store_request *request);

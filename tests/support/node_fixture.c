@@ -4,6 +4,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/hash.h"
 #include "gateway/identity/auth.h"
+#include "gateway/requests/blocked.h"
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
@@ -58,7 +59,8 @@ static void open_store(void)
         .inbox_max_bytes = (uint64_t)fixture.options.inbox_max_bytes,
         .idempotency_window_s = 600,
         .idempotency_max = 1000,
-        .events = {on_inbox_event, push_on_missed, on_store_state, broadcast_on_received},
+        .events = {on_inbox_event, push_on_missed, on_store_state, broadcast_on_received,
+                   .get_known = push_get_known, .on_blocked = blocked_on_found},
         .owner = &fixture.node,
     };
     cr_assert_eq(sim_inner_open(&config, show_store_ms, &memory), ERR_OK);

@@ -7,7 +7,9 @@
 #include "gateway/stores/redis/redis_lane.h"
 
 #include "gateway/stores/redis/redis_broadcast.h"
+#include "gateway/stores/redis/redis_heads.h"
 #include "gateway/stores/redis/redis_ops.h"
+#include "gateway/stores/redis/redis_probe.h"
 #include "gateway/stores/redis/redis_push.h"
 #include "gateway/stores/redis/redis_repeats.h"
 #include "gateway/stores/redis/redis_sentinel_watch.h"
@@ -20,6 +22,8 @@ struct redis_lane {
     struct reactor *reactor;
     struct redis_shard shard; /* of all users: there is one Redis */
     struct redis_subs subs;
+    struct redis_heads heads;
+    struct redis_probe probe;
     struct redis_repeats repeats;
     struct redis_gather gather;         /* of the first lane alone */
     struct redis_sentinel_round *round; /* REDIS_SENTINEL */
@@ -236,6 +240,8 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
         error = redis_shard_init(&lane->shard, common, reactor, is_first);
     if (error != ERR_OK)
         goto undo_subs;
+    redis_heads_init(&lane->heads, &lane->subs, reactor);
+    redis_probe_init(&lane->probe, &lane->shard);
     pthread_mutex_init(&lane->lock, NULL);
     *ret_lane = lane;
     return ERR_OK;
@@ -265,6 +271,8 @@ void redis_lane_free(struct redis_lane *lane)
         }
     if (lane->is_first)
         redis_gather_fini(&lane->gather);
+    redis_heads_fini(&lane->heads);
+    redis_probe_fini(&lane->probe);
     redis_subs_fini(&lane->subs);
     redis_shard_fini(&lane->shard);
     redis_repeats_fini(&lane->repeats);

@@ -123,6 +123,32 @@ bool redis_epoch_read(struct span text, struct epoch *ret_epoch)
     return true;
 }
 
+/* The eight bytes of a double, the lowest first. false: it is no number up to 2^53. */
+static bool unpack_number(const char *bytes, uint64_t *ret_number)
+{
+    uint64_t word = 0;
+    double number;
+    for (unsigned i = 0; i < sizeof word; i++)
+        word |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
+    memcpy(&number, &word, sizeof number);
+    if (!(number >= 0 && number <= (double)(UINT64_C(1) << 53)))
+        return false;
+    *ret_number = (uint64_t)number;
+    return true;
+}
+
+bool redis_record_head(struct span packed, struct store_known *ret_known)
+{
+    enum { VERSION = 2, EPOCH_AT = 1, HEAD_AT = EPOCH_AT + EPOCH_LEN, PACKED_BYTES = 59 };
+    struct store_known known = {0};
+    if (packed.len < PACKED_BYTES || packed.bytes[0] != VERSION ||
+        !redis_epoch_read((struct span){packed.bytes + EPOCH_AT, EPOCH_LEN}, &known.epoch) ||
+        !unpack_number(packed.bytes + HEAD_AT, &known.head))
+        return false;
+    *ret_known = known;
+    return true;
+}
+
 enum { NUMBER_MAX_DIGITS = 15 }; /* they stay below 2^53 */
 
 bool redis_take_number(struct span *rest, int64_t *ret_number)

@@ -18,6 +18,9 @@ struct redis_sub {
     bool is_refused : 1;  /* Redis refused the last wish to subscribe him */
     bool is_retrying : 1; /* a struct redis_retry points here */
     bool is_late : 1;     /* he has been refused for so long that his pages no longer wait */
+    bool is_compared : 1; /* redis_heads points here */
+    bool is_steady : 1;   /* no wish was sent since redis_probe has set this */
+    uint8_t n_held : 2;   /* others than the table that point here: he stays */
     uint8_t user_len;
     char user[];
 };

@@ -69,6 +69,7 @@ static void on_push(void *owner, const struct redis_value *push)
     }
     if (!redis_value_text(redis_value_item(push, 2), &message))
         return;
+    subs->heard_ms = reactor_now_ms(subs->reactor);
     if (is_user)
         subs->on_message(subs->owner, (struct span){user, user_len}, message);
     else if (subs->on_plain != NULL)
@@ -140,6 +141,7 @@ static void on_first_answered(void *owner, void *arg, size_t index, const struct
         return;
     subs->is_ready = true;
     subs->ready_ms = reactor_now_ms(subs->reactor);
+    subs->heard_ms = reactor_now_ms(subs->reactor);
     subs->on_ready(subs->owner);
 }
 

@@ -20,6 +20,7 @@ struct redis_sub_link {
     struct reactor *reactor;
     struct redis_resolver *resolver; /* of the link's address; NULL: that of the url */
     struct redis_link *link;
+    int64_t heard_ms; /* the last message, or when it became ready */
     void *owner;
     void (*on_ready)(void *owner);
     void (*on_lost)(void *owner); /* it was ready; no wish is answered any more */

@@ -37,9 +37,15 @@ static struct redis_sub *find_late_sub(struct redis_subs *subs, struct span user
     return NULL;
 }
 
+/* The low half has chosen the lane already. */
+static uint32_t hash_user(struct span user_id)
+{
+    return (uint32_t)(hash_bytes(user_id) >> 32);
+}
+
 static struct redis_sub *find_sub(struct redis_subs *subs, struct span user_id)
 {
-    uint32_t hash = (uint32_t)hash_bytes(user_id);
+    uint32_t hash = hash_user(user_id);
     HASH_TABLE_FOR_EACH_IN(link, &subs->users, hash_table_bucket(&subs->users, hash))
     {
         if (is_sub_of(sub_of(link), user_id, hash))
@@ -54,7 +60,7 @@ static struct redis_sub *add_sub(struct redis_subs *subs, const struct redis_sha
     struct redis_sub *sub = calloc(1, sizeof *sub + user_id.len);
     if (sub == NULL)
         return NULL;
-    sub->hash = (uint32_t)hash_bytes(user_id);
+    sub->hash = hash_user(user_id);
     sub->shard = shard->index;
     sub->user_len = (uint8_t)user_id.len;
     memcpy(sub->user, user_id.bytes, user_id.len);
@@ -70,7 +76,7 @@ static struct redis_sub *add_sub(struct redis_subs *subs, const struct redis_sha
 /* Unless he is wanted, or something still points at him. */
 static void drop_if_unwanted(struct redis_subs *subs, struct redis_sub *sub)
 {
-    if (sub->is_wanted || sub->awaited > 0 || sub->is_retrying)
+    if (sub->is_wanted || sub->awaited > 0 || sub->is_retrying || sub->n_held > 0)
         return;
     hash_table_remove(&subs->users, &sub->link);
     free(sub);
@@ -113,6 +119,7 @@ static void send_wish(struct redis_subs *subs, struct redis_sub *sub, bool is_wa
 {
     struct redis_sub_link *sub_link = &shard_of(subs, sub)->sub_link;
     sub->is_wanted = is_wanted;
+    sub->is_steady = false;
     if (sub_link->is_ready)
         redis_sub_link_send_wish(sub_link, sub);
 }
@@ -422,6 +429,26 @@ void redis_subs_report_all(struct redis_subs *subs, struct redis_shard *shard)
     visit_subs(subs, shard, mark_missed);
     visit_subs(subs, shard, report_missed);
     drop_unwanted(subs);
+}
+
+/* --- one user, for others --- */
+
+bool redis_subs_is_settled(const struct redis_subs *subs, const struct redis_sub *sub)
+{
+    return sub->is_wanted && sub->awaited == 0 && !sub->is_refused && !sub->is_missed &&
+           shard_of(subs, sub)->is_up;
+}
+
+void redis_subs_report(struct redis_subs *subs, struct redis_sub *sub)
+{
+    sub->is_missed = true;
+    report_missed(subs, sub);
+}
+
+void redis_subs_release(struct redis_subs *subs, struct redis_sub *sub)
+{
+    sub->n_held--;
+    drop_if_unwanted(subs, sub);
 }
 
 /* --- made and freed --- */

@@ -49,6 +49,19 @@ void redis_subs_leave(struct redis_subs *subs, struct span user_id);
 void redis_subs_shard_up(struct redis_subs *subs, struct redis_shard *shard);
 void redis_subs_shard_down(struct redis_subs *subs, struct redis_shard *shard);
 
+/* Is he subscribed, and has on_missed been called if it was due? */
+bool redis_subs_is_settled(const struct redis_subs *subs, const struct redis_sub *sub);
+
+/* He may have missed something: on_missed, as above. He may leave inside, so he must be held. */
+void redis_subs_report(struct redis_subs *subs, struct redis_sub *sub);
+
+/* Whoever is held stays, also when he has left, until he is released. */
+static inline void redis_subs_hold(struct redis_sub *sub)
+{
+    sub->n_held++;
+}
+void redis_subs_release(struct redis_subs *subs, struct redis_sub *sub);
+
 /* All users of a shard may have missed something: on_missed for each, now or when it is up. */
 void redis_subs_report_all(struct redis_subs *subs, struct redis_shard *shard);
 

@@ -21,6 +21,8 @@ static const struct redis_trouble troubles[] = {
     {"CLUSTERDOWN", "write redis+cluster://HOST:PORT in --store", .is_refusal = true},
     {.word = "MOVED", .advice = "write redis+cluster://HOST:PORT in --store"},
     {.word = REDIS_WHY_CLUSTER, .advice = "write redis+cluster://HOST:PORT in --store"},
+    {.word = REDIS_WHY_DEAF,
+     .advice = "Herald subscribes anew; if it happens again, see what stands between it and Redis"},
     {.word = "this Redis is a replica of",
      .advice = "write redis+sentinel:// or redis+cluster://, or point --store at the primary"},
     {.word = "this Redis is no primary", .advice = "point --store at the primary"},

@@ -9,6 +9,7 @@
 /* What Herald finds out itself; there are rows for these as well. */
 #define REDIS_WHY_CLUSTER     "this is a node of a Redis Cluster"
 #define REDIS_WHY_TWO_REDIS   "commands and subscriptions reached two different Redis"
+#define REDIS_WHY_DEAF        "what Redis publishes does not come any more"
 #define REDIS_WHY_CERTIFICATE "the certificate of" /* H:P is not good: REASON */
 #define REDIS_WHY_SPEAKS_TLS  " speaks TLS"        /* behind H:P */
 #define REDIS_WHY_NO_TLS      " does not speak TLS"

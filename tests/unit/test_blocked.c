@@ -1,0 +1,47 @@
+/* What the store finds of users who are online, where this node was not told. */
+#include "gateway/requests/blocked.h"
+#include "gateway/requests/push.h"
+#include "tests/support/node_fixture.h"
+#include "tests/support/subscriber.h"
+
+#include <criterion/criterion.h>
+
+enum { BLOCKED = 4503 };
+
+static struct subscriber subscriber, second, other;
+
+TestSuite(blocked, .init = node_fixture_start, .fini = node_fixture_stop);
+
+Test(blocked, a_user_who_is_blocked_has_no_session_afterwards)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    subscriber_enter(&second, LEVEL_V1, "u", NULL);
+    subscriber_text(&second);
+    subscriber_enter(&other, LEVEL_PLAIN, "v", NULL);
+    blocked_on_found(&fixture.node, SPAN_LITERAL("u"));
+    node_fixture_turn();
+    subscriber_expect_close(&subscriber, BLOCKED);
+    subscriber_expect_close(&second, BLOCKED);
+    subscriber_expect_nothing(&other);
+}
+
+Test(blocked, a_user_who_has_left_is_none)
+{
+    blocked_on_found(&fixture.node, SPAN_LITERAL("u"));
+    node_fixture_turn();
+    cr_expect_eq(fixture.node.n_sessions, 0);
+}
+
+Test(blocked, the_store_is_told_what_is_known_of_a_user)
+{
+    struct store_known known = {0};
+    push_get_known(&fixture.node, SPAN_LITERAL("u"), &known);
+    cr_expect(epoch_is_none(known.epoch));
+    cr_expect_eq(known.head, 0);
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    node_fixture_push("u", "1", 60);
+    node_fixture_push("u", "2", 60);
+    push_get_known(&fixture.node, SPAN_LITERAL("u"), &known);
+    cr_expect_not(epoch_is_none(known.epoch));
+    cr_expect_eq(known.head, 2);
+}
