@@ -128,7 +128,7 @@ static void deliver_note(struct session *session, struct notification *note)
     if (!reader_is_live(&session->reader) || note->seq <= reader_tail(&session->reader))
         return;
     if (note->seq != reader_tail(&session->reader) + 1) {
-        replay_reread(session, MISSED_NOTIFICATIONS);
+        replay_reread(session, MISSED_WITHDRAWALS); /* what was lost may have replaced another */
         return;
     }
     enum err error = session_write(session, note);
@@ -168,7 +168,7 @@ static bool accept_event(struct client *client, struct inbox_event event)
     if (event.kind == INBOX_NOTIFICATION && epoch_is_none(client->epoch) &&
         has_begun_to_read(client)) {
         /* the inbox was empty so far: this is the first of its epoch */
-        client_map_learn(map_of(client), client, epoch, seq);
+        client_map_learn(map_of(client), client, epoch, seq, store_time(event.note->time_ms));
     }
     if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, epoch)) {
         session_resync_all(client);

@@ -114,6 +114,7 @@ static struct store_page page_for(const struct session *session)
         .must_begin = session_has_gaps(session), /* hello names the epoch */
         .wants_gaps = session_has_gaps(session),
         .known_head = client->head,
+        .known_time = client->head_time,
         .known_epoch = client->epoch,
         .max_count = PAGE_COUNT,
         .max_bytes = page_bytes(session),
@@ -262,9 +263,9 @@ void replay_forget(struct session *session)
         drop_kept_if_unused(session->client);
 }
 
-static void learn_epoch(struct client *client, struct epoch epoch, uint64_t head)
+static void learn_epoch(struct client *client, struct epoch epoch, uint64_t head, uint32_t time)
 {
-    client_map_learn(client_worker(client)->node->map, client, epoch, head);
+    client_map_learn(client_worker(client)->node->map, client, epoch, head, time);
 }
 
 /* What the page says about the user. false: it is of another epoch than the sessions. */
@@ -277,13 +278,13 @@ static bool learn_from_page(struct session *session, const struct store_page *pa
     if (epoch_is_none(page->epoch)) {
         /* Nothing was ever pushed to this user, when the page was read. */
         if (kept != NULL && kept->n > 0) /* but the first push has come since */
-            learn_epoch(client, inbox_event_epoch(channel_at(kept, 0)), 0);
+            learn_epoch(client, inbox_event_epoch(channel_at(kept, 0)), 0, 0);
         positions_learn(client, positions_of(session), 0);
         return true;
     }
     if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, page->epoch))
         return false;
-    learn_epoch(client, page->epoch, page->head);
+    learn_epoch(client, page->epoch, page->head, page->head_time);
     positions_learn(client, positions_of(session), page->position);
     return true;
 }

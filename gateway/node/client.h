@@ -80,6 +80,7 @@ struct client {
     };
     struct client_more *more; /* home; never NULL */
     struct position shared;   /* home: of the sessions without a device */
+    uint32_t head_time;       /* as head: its store_time; 0: not known */
     bool is_posted;           /* lock */
     uint8_t missed;           /* lock: enum missed */
     _Atomic bool has_devices; /* the store knows devices of this user; as position.acked */

@@ -2,12 +2,12 @@
  * offer from any thread takes the shard's lock, finds the client, queues in its channel, and posts
  * the client's letter unless it is posted already. The mailbox is rung after the lock is released,
  * so that the woken worker does not block on it. Only the home worker adds and removes clients, so
- * it reads its own chains without the lock. Pages of all clients (client_map_list,
- * client_map_visit) follow the reversed bits of the hash, an order that a growing shard does not
- * disturb. */
+ * it reads its own chains without the lock. Pages of all clients follow the reversed bits of the
+ * hash, an order that a growing shard does not disturb. */
 #include "gateway/node/client_map.h"
 
 #include "gateway/base/hash.h"
+#include "gateway/store/store_request.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -103,8 +103,7 @@ unsigned client_map_home(const struct client_map *map, struct span user_id)
     return map->n_workers == 1 ? 0 : home_of(map, hash_user(user_id));
 }
 
-/* The link of the chain that points to the user's client; if there is none, the last link, which is
- * NULL. */
+/* The link of the chain that points to the user's client; without one, the last, which is NULL. */
 static struct client **link_of(struct client_map *map, struct shard *shard, uint32_t hash,
                                struct span user_id)
 {
@@ -114,8 +113,8 @@ static struct client **link_of(struct client_map *map, struct shard *shard, uint
     return link;
 }
 
-/* The lock is held. Posts a letter to the home worker unless it is posted already. Returns the
- * mailbox that must be rung after the lock is released; NULL: none. */
+/* Lock held. Posts a letter to the home worker unless one is on its way. Returns the mailbox that
+ * must be rung after the lock is released; NULL: none. */
 static struct mailbox *post_letter(struct shard *shard, struct client *client)
 {
     if (client->is_posted)
@@ -152,17 +151,32 @@ static enum err offer_event(struct client_map *map, struct client *client, struc
     return channel_offer(client->channel, event, map->channel_max_bytes);
 }
 
-/* Lock held. Has the home worker taken all that was offered before? */
+/* Lock held. Has all that was offered before been taken? */
 static bool is_idle(const struct client *client)
 {
     return client->channel == NULL && !client->is_posted && client->missed == MISSED_NOTHING;
 }
 
 /* Lock held; home worker. */
-static void raise_head(struct client *client, uint64_t seq)
+static void raise_head(struct client *client, uint64_t seq, uint32_t time)
 {
-    if (seq > client->head)
-        client->head = seq;
+    if (seq == 0 || seq < client->head)
+        return;
+    if (seq > client->head || client->head_time == 0)
+        client->head_time = time;
+    client->head = seq;
+}
+
+/* As above. A number that comes at another time was given again: the store has lost the one that is
+ * known here. The page that is read then says which one that is. */
+static void hear_event(struct client *client, struct inbox_event event)
+{
+    uint64_t seq = inbox_event_seq(event);
+    uint32_t time = event.kind == INBOX_NOTIFICATION ? store_time(event.note->time_ms) : 0;
+    bool is_same = seq != 0 && seq == client->head;
+    if (is_same && time != client->head_time && time != 0 && client->head_time != 0)
+        note_missed(client, MISSED_NOTIFICATIONS);
+    raise_head(client, seq, time);
 }
 
 static const unsigned nowhere = UINT32_MAX; /* the index of no worker */
@@ -178,8 +192,10 @@ unsigned client_map_offer_here(struct client_map *map, struct span user_id,
     pthread_mutex_lock(&shard->lock);
     struct client *client = *link_of(map, shard, hash, user_id);
     if (client != NULL && home_of(map, hash) == here && is_idle(client)) {
-        raise_head(client, inbox_event_seq(event));
+        hear_event(client, event);
         online = client->n_sessions;
+        if (client->missed != MISSED_NOTHING)
+            mailbox = post_letter(shard, client);
         *ret_client = client;
     } else if (client != NULL) {
         enum err error = offer_event(map, client, event);
@@ -234,6 +250,7 @@ struct client_known client_map_known(struct client_map *map, struct span user_id
     if (client != NULL && !epoch_is_none(client->epoch)) {
         known.epoch = client->epoch;
         known.head = client->head;
+        known.head_time = client->head_time;
         if (!atomic_load_explicit(&client->has_devices, memory_order_relaxed))
             known.acked = position_acked(&client->shared);
     }
@@ -242,12 +259,12 @@ struct client_known client_map_known(struct client_map *map, struct span user_id
 }
 
 void client_map_learn(struct client_map *map, struct client *client, struct epoch epoch,
-                      uint64_t head)
+                      uint64_t head, uint32_t time)
 {
     struct shard *shard = shard_of(map, client->hash);
     pthread_mutex_lock(&shard->lock);
     client->epoch = epoch;
-    client->head = head > client->head ? head : client->head;
+    raise_head(client, head, time);
     pthread_mutex_unlock(&shard->lock);
 }
 
@@ -341,7 +358,7 @@ struct channel *client_map_take(struct client_map *map, struct client *client,
     struct channel *taken = client->channel;
     client->channel = NULL;
     for (uint32_t i = 0; taken != NULL && i < taken->n; i++)
-        raise_head(client, inbox_event_seq(channel_at(taken, i)));
+        hear_event(client, channel_at(taken, i));
     if (taken != NULL && taken->has_overflowed)
         note_missed(client, taken->has_lost_withdrawn ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
     *ret_missed = (enum missed)client->missed;
@@ -367,11 +384,9 @@ void client_map_each(struct client_map *map, unsigned worker,
     }
 }
 
-/* A page lists a shard's users in the order of their list keys. A list key is the part of the hash
- * that chooses the bucket, with its bits reversed. A growing shard splits each bucket b into b and
- * b + n, whose list keys are the two halves of those of b (as in Redis's SCAN). So the order never
- * changes, and a user who stays is neither missed nor listed twice. The cursor is the shard and the
- * first list key that is not listed yet. */
+/* A page lists a shard's users in the order of their list keys: the part of the hash that chooses
+ * the bucket, reversed (hash_reverse_bits). So a user who stays is neither missed nor listed twice.
+ * The cursor is the shard and the first list key that is not listed yet. */
 static uint64_t list_key_of(const struct client_map *map, const struct client *client)
 {
     return hash_reverse_bits(client->hash / map->n_workers / SHARDS_PER_WORKER);
@@ -390,8 +405,7 @@ static uint64_t next_list_key(const struct client_map *map, const struct client 
     return lowest;
 }
 
-/* Lists one bucket from `from` on; returns the first list key for which there was no room, or
- * UINT64_MAX. */
+/* One bucket from `from` on. Returns the first key for which there was no room, or UINT64_MAX. */
 static uint64_t list_bucket(const struct client_map *map, const struct client *chain, uint64_t from,
                             struct client_map_row *rows, size_t cap, size_t *n)
 {

@@ -40,11 +40,12 @@ struct client_known {
     struct epoch epoch;
     uint64_t head;
     uint64_t acked;
+    uint32_t head_time;
 };
 struct client_known client_map_known(struct client_map *map, struct span user_id);
-/* Home worker. Sets the epoch, and raises the head. */
+/* Home worker. Sets the epoch, and raises the head; `time` is the head's, 0 if it is not known. */
 void client_map_learn(struct client_map *map, struct client *client, struct epoch epoch,
-                      uint64_t head);
+                      uint64_t head, uint32_t time);
 
 /* Home worker. Counts one more session; finds or makes the client. NULL: out of memory. */
 struct client *client_map_enter(struct client_map *map, struct span user_id, struct worker *home,

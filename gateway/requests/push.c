@@ -137,6 +137,7 @@ static unsigned fill_target(const struct node *node, struct span user_id,
     target->user_id = user_id;
     target->known_epoch = known.epoch;
     target->known_head = known.head;
+    target->known_time = known.head_time;
     target->known_acked = known.acked;
     return known.home;
 }
@@ -297,10 +298,22 @@ void push_on_missed(void *owner, struct span user_id, bool has_withdrawals)
                       has_withdrawals ? MISSED_WITHDRAWALS : MISSED_NOTIFICATIONS);
 }
 
+/* A page of one session may have named a number whose message has not come: then what the others
+ * have is what is known. */
 void push_get_known(void *owner, struct span user_id, struct store_known *ret_known)
 {
     const struct node *node = owner;
     struct client_known known = client_map_known(node->map, user_id);
-    ret_known->epoch = known.epoch;
-    ret_known->head = known.head;
+    *ret_known = (struct store_known){known.epoch, known.head, known.head_time};
+    const struct client *client = client_map_find(node->map, user_id);
+    if (client == NULL)
+        return;
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        const struct reader *reader = &CONTAINER_OF(link, struct session, link)->reader;
+        if (!reader_is_live(reader) || reader_tail(reader) >= ret_known->head)
+            continue;
+        ret_known->head = reader_tail(reader);
+        ret_known->time = 0;
+    }
 }

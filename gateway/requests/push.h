@@ -5,8 +5,8 @@
 
 #include "gateway/node/node.h"
 
-/* store_events.on_inbox_event, on_missed and get_known; owner is the node. On the store's threads.
- */
+/* store_events.on_inbox_event, on_missed and get_known; owner is the node. On the store's threads;
+ * get_known on that of the user's home. */
 void push_on_inbox_event(void *owner, struct span user_id, struct inbox_event event);
 void push_on_missed(void *owner, struct span user_id, bool has_withdrawals);
 void push_get_known(void *owner, struct span user_id, struct store_known *ret_known);

@@ -36,6 +36,7 @@ static void clear_answer(struct store_page *page)
     page->n_withdrawn = 0;
     page->withdrawn = NULL;
     page->blocked_until_ms = 0;
+    page->head_time = 0;
 }
 
 void store_page(struct store *store, struct store_page *page)

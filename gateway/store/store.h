@@ -36,9 +36,10 @@
  *   is online with what the node knows (get_known), once a minute, and on_missed is called if that
  *   differs. The local stores report within the process, where nothing is lost.
  * - A store that has lost what it had begins a new epoch: its head is lower than what the request
- *   says is known of that epoch, or the user is gone. What is still there may be kept, numbered
- *   anew. A caller that knows another epoch is answered the present one. A user without push,
- *   acknowledgement or page for 30 days is forgotten.
+ *   says is known of that epoch, the number was given at another time (known_time; the local stores
+ *   cannot lose numbers while a node knows them), or the user is gone. What is still there may be
+ * kept, numbered anew. A caller that knows another epoch is answered the present one. A user
+ * without push, acknowledgement or page for 30 days is forgotten.
  * - A block is kept as an append is (over a restart where notifications are), ends by itself, to
  *   the millisecond, and needs no inbox. It is reported in the page of an
  *   arrival and in peeks; the store refuses nothing because of it, and keeps pushes as before.

@@ -20,8 +20,9 @@ struct store_events {
      * that it was sent to. Also called on the thread that asks. The callee refs the note if it
      * keeps it. */
     void (*on_broadcast)(void *owner, struct notification *note, struct store_question *question);
-    /* What does this node know of the user's inbox? A shared store compares that with what it has,
-     * for each user of store_page.is_arrival once a minute, and calls on_missed if it differs. */
+    /* What do the user's sessions know of the inbox? On the thread of the user's lane. A shared
+     * store compares that with what it has, for each user of store_page.is_arrival once a minute,
+     * and calls on_missed if it differs. */
     void (*get_known)(void *owner, struct span user_id, struct store_known *ret_known);
     /* It has found then that the user is blocked. */
     void (*on_blocked)(void *owner, struct span user_id);

@@ -25,7 +25,14 @@ enum { STORE_MAX_BLOCKS = 100000 }; /* users that the local stores have blocked 
 struct store_known {
     struct epoch epoch;
     uint64_t head;
+    uint32_t time; /* store_time of that number; 0: not known */
 };
+
+/* A time as it is kept beside a number, to tell it from the same number given again. 0 is none. */
+static inline uint32_t store_time(int64_t time_ms)
+{
+    return (uint32_t)((uint64_t)time_ms & UINT32_MAX);
+}
 
 /* Common to all requests; first member of each. */
 struct store_request {
@@ -41,6 +48,7 @@ struct store_target {
     struct span user_id;
     uint64_t known_head;      /* the highest number that this node knows; 0: none */
     struct epoch known_epoch; /* its epoch */
+    uint32_t known_time;      /* its store_time; 0: not known */
     uint64_t known_acked; /* the position of known_epoch as this node's sessions without a device
                            * have moved it, written or not; 0: not known. What it covers does not
                            * count towards a full inbox and is not replaced; whether it is written
@@ -93,12 +101,14 @@ struct store_page {
                                * not above head; otherwise as from_acked */
     uint64_t known_head;      /* as in store_target */
     struct epoch known_epoch;
+    uint32_t known_time;
     uint32_t
         max_count; /* notifications; at least one is shown, and at most about max_bytes of data */
     uint32_t max_bytes;
     enum err error;     /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY */
     struct epoch epoch; /* out: the user's; none: nothing was ever pushed */
     uint64_t head;      /* out, at the moment of reading */
+    uint32_t head_time; /* out: its store_time; 0: not known, as with the local stores */
     uint64_t acked;     /* out */
     uint64_t position;  /* out: of the device, or the shared one */
     bool has_devices;   /* out */

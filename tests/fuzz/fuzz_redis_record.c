@@ -1,5 +1,5 @@
 /* What is stored and published in Redis. A byte chooses: a message, an entry of an inbox, a
- * channel, an epoch, a userId in keys. */
+ * channel, an epoch, a userId in keys, a packed record. */
 #include "gateway/stores/redis/redis_record.h"
 #include "proto/note/notification_forms.h"
 #include "tests/fuzz/fuzz.h"
@@ -69,6 +69,14 @@ static void read_epoch(struct span text)
         FUZZ_CHECK(epoch_is_none(epoch) == (text.len == 0));
 }
 
+static void read_record(struct span text)
+{
+    static const uint64_t exact_max = UINT64_C(1) << 53;
+    struct store_known known;
+    if (redis_record_head(text, &known))
+        FUZZ_CHECK(known.head <= exact_max && text.len >= 59);
+}
+
 /* A userId comes back from its channel, and its keys share a slot. */
 static void write_keys(struct span user_id)
 {
@@ -96,8 +104,8 @@ static void write_keys(struct span user_id)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-    static void (*const kinds[])(struct span) = {read_message, read_entry, read_channel, read_epoch,
-                                                 write_keys};
+    static void (*const kinds[])(struct span) = {read_message, read_entry, read_channel,
+                                                 read_epoch,   write_keys, read_record};
     struct fuzz_input input = {bytes, len};
     unsigned which = fuzz_byte(&input) % (sizeof kinds / sizeof kinds[0]);
     char *copy = fuzz_copy(fuzz_rest(&input));

@@ -149,7 +149,7 @@ struct sim_totals {
     uint64_t connects, drops, goodbyes, torn_writes, silent_tabs, stuck_tabs, slow_tabs, kicks;
     uint64_t asked_cancels, asked_purges;
     uint64_t crashes, drains, fulls, aways, late_stores, late_workers, hidden, lost_requests,
-        failed_acks, crash_lost_acks;
+        failed_acks, crash_lost_acks, lost_messages, heads_behind;
     uint64_t calms, devices, pages_at_once;
     uint64_t shortages, failed_allocations, not_entered;
     uint64_t shared_users; /* a notification came to a user with several sessions */
@@ -171,6 +171,7 @@ struct sim_plan {
     unsigned bad_tab_per_mille, v1_per_mille, device_per_mille, burst_per_mille, big_per_mille,
         short_ttl_per_mille, ephemeral_per_mille;
     unsigned collapse_per_mille, key_per_mille, cancel_per_mille;
+    unsigned lost_per_mille; /* of what the store reports */
 };
 
 struct sim_store; /* sim_store.c */
@@ -181,7 +182,8 @@ struct sim {
     uint64_t trace; /* a hash of everything that happened */
     bool is_tracing;
     unsigned step;
-    int64_t now_ms; /* since the run began */
+    int64_t now_ms;      /* since the run began */
+    int64_t compared_ms; /* when the heads were compared last */
     struct sim_plan plan;
     struct options options;
     struct node node;
@@ -240,6 +242,9 @@ void sim_store_die(struct sim *sim);
 size_t sim_store_lose(struct sim *sim); /* answers what was lost, with errors; how many */
 void sim_store_revive(struct sim *sim);
 uint64_t sim_store_ack_under_way(struct sim *sim, unsigned user); /* the highest; 0: none */
+/* As a shared store does once a minute, here more often: whose head is not what the node knows may
+ * have missed something. */
+void sim_store_compare_heads(struct sim *sim);
 struct store_peek sim_store_peek(struct sim *sim, unsigned user);
 
 /* sim_memory.c. Around what the node does: between them allocations fail. */

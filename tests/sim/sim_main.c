@@ -143,6 +143,8 @@ static bool print_faults(const struct sim_totals *t, bool must_happen)
         {"store late", t->late_stores},
         {"worker late", t->late_workers},
         {"requests lost", t->lost_requests},
+        {"messages lost", t->lost_messages},
+        {"heads behind", t->heads_behind},
         {"positions not written", t->failed_acks},
         {"positions lost", t->crash_lost_acks},
         {"kicks", t->kicks},

@@ -54,6 +54,7 @@ static void draw_plan(struct sim *sim)
         .cancel_per_mille = one_of(sim, 0, 10, 50),
         .pages_at_once = one_of(sim, 1, 3, 2000),
         .ephemeral_per_mille = one_of(sim, 0, 50, 200),
+        .lost_per_mille = one_of(sim, 0, 20, 200),
         .wall_ahead_ms = (int64_t)one_of(sim, 0, 5000, 120000) - (int64_t)one_of(sim, 0, 0, 60000),
     };
 }
@@ -266,6 +267,7 @@ static void calm(struct sim *sim)
         sim->now_ms += SETTLE_STEP_MS;
         act_all(sim);
         sim_store_turn(sim, false);
+        sim_store_compare_heads(sim);
         sim_node_turn(sim, 0, SIM_NOBODY);
     }
     sim_model_check_calm(sim);
@@ -306,6 +308,7 @@ static void misbehave(struct sim *sim)
         act_all(sim);
         if (faults.late_store_until < sim->step)
             sim_store_turn(sim, true);
+        sim_store_compare_heads(sim);
         sim_node_turn(sim, 200,
                       faults.late_worker_until < sim->step ? SIM_NOBODY : faults.late_worker);
     }
@@ -369,6 +372,7 @@ static void settle(struct sim *sim)
         sim->now_ms += SETTLE_STEP_MS;
         act_all(sim);
         sim_store_turn(sim, false);
+        sim_store_compare_heads(sim);
         sim_node_turn(sim, 0, SIM_NOBODY);
         connect_missing(sim);
     }

@@ -202,7 +202,9 @@ static void on_inbox_event(void *owner, struct span user_id, struct inbox_event 
 {
     struct sim *sim = owner;
     sim_model_told(sim, user_id, event);
-    if (!sim->store->is_dead && !sim->store->is_away)
+    bool is_lost = event.kind == INBOX_NOTIFICATION && sim_chance(sim, sim->plan.lost_per_mille);
+    sim->totals.lost_messages += is_lost;
+    if (!sim->store->is_dead && !sim->store->is_away && !is_lost)
         hear(sim, user_id, event);
     else
         sim_model_untold(sim, user_id, event);
@@ -317,6 +319,25 @@ struct store_peek sim_store_peek(struct sim *sim, unsigned user)
     store_peek(sim->store->inner, &peek);
     sim_inner_turn(sim->store->inner);
     return peek;
+}
+
+void sim_store_compare_heads(struct sim *sim)
+{
+    enum { PERIOD_MS = 1000 };
+    if (sim->now_ms - sim->compared_ms < PERIOD_MS || sim->store->is_dead || sim->store->is_away)
+        return;
+    sim->compared_ms = sim->now_ms;
+    for (unsigned i = 0; i < sim->plan.n_users; i++) {
+        struct store_known known;
+        push_get_known(&sim->node, span_of(sim->users[i].id), &known);
+        bool is_online = client_map_count(sim->node.map, span_of(sim->users[i].id)) > 0;
+        if (!is_online || known.head == sim_store_peek(sim, i).head)
+            continue;
+        sim->totals.heads_behind++;
+        sim_memory_scarce(sim);
+        push_on_missed(&sim->node, span_of(sim->users[i].id), true);
+        sim_memory_plenty();
+    }
 }
 
 static int64_t inner_now_ms(void *owner)

@@ -31,6 +31,7 @@ struct twin {
     struct store *store;
     struct epoch epoch;
     uint64_t head;
+    uint32_t time; /* of the head */
 };
 
 static void push_to(struct twin *twin, const char *key, uint32_t ttl_s, uint64_t known_acked)
@@ -38,6 +39,7 @@ static void push_to(struct twin *twin, const char *key, uint32_t ttl_s, uint64_t
     struct store_target target = {.user_id = SPAN_LITERAL("anna"),
                                   .known_head = twin->head,
                                   .known_epoch = twin->epoch,
+                                  .known_time = twin->time,
                                   .known_acked = known_acked};
     append_run(twin->store,
                (struct store_append){.payload = payload_new_keyed(SPAN_LITERAL("{}"), span_of(key)),
@@ -48,6 +50,7 @@ static void push_to(struct twin *twin, const char *key, uint32_t ttl_s, uint64_t
     cr_assert_eq(target.seq, twin->head + 1);
     twin->epoch = target.epoch;
     twin->head = target.seq;
+    twin->time = store_time(target.time_ms);
 }
 
 /* One for all, as most do; or any, so that what was pushed later may expire earlier. */
@@ -86,6 +89,7 @@ static void push_together_to(struct twin *twin, const char *const *keys, size_t 
         append_prepare(&calls[i], "anna", SPAN_LITERAL("{}"), ttl_s);
         calls[i].target.known_head = twin->head;
         calls[i].target.known_epoch = twin->epoch;
+        calls[i].target.known_time = twin->time;
         payload_unref(calls[i].append.payload);
         calls[i].append.payload = payload_new_keyed(SPAN_LITERAL("{}"), span_of(keys[i]));
         calls[i].append.request.next = i + 1 < n ? &calls[i + 1].append.request : NULL;
@@ -98,6 +102,7 @@ static void push_together_to(struct twin *twin, const char *const *keys, size_t 
     }
     twin->epoch = calls[0].target.epoch;
     twin->head += n;
+    twin->time = store_time(calls[n - 1].target.time_ms);
 }
 
 static void push_together(struct twin twins[2], bool is_mixed)

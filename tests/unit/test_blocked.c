@@ -45,3 +45,21 @@ Test(blocked, the_store_is_told_what_is_known_of_a_user)
     cr_expect_not(epoch_is_none(known.epoch));
     cr_expect_eq(known.head, 2);
 }
+
+/* Else nobody would find out that the first session has missed what the page of the second shows.
+ */
+Test(blocked, what_a_page_shows_to_one_session_is_not_known_to_the_others)
+{
+    struct store_known known = {0};
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    node_fixture_push("u", "1", 60);
+    fixture.loses_events = true;
+    node_fixture_push("u", "2", 60);
+    subscriber_enter(&second, LEVEL_PLAIN, "u", NULL);
+    push_get_known(&fixture.node, SPAN_LITERAL("u"), &known);
+    cr_expect_eq(known.head, 1);
+    push_on_missed(&fixture.node, SPAN_LITERAL("u"), true);
+    node_fixture_turn();
+    push_get_known(&fixture.node, SPAN_LITERAL("u"), &known);
+    cr_expect_eq(known.head, 2);
+}

@@ -178,12 +178,13 @@ Test(client_map, returns_what_is_known_of_a_user_who_is_present)
     struct client *client = enter("a");
     struct client_known known = client_map_known(map, SPAN_LITERAL("a"));
     cr_assert(epoch_is_none(known.epoch));
-    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 7);
-    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 3);
+    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 7, 70);
+    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 3, 30);
     atomic_store(&client->shared.acked, 5);
     known = client_map_known(map, SPAN_LITERAL("a"));
     cr_assert(epoch_equal(known.epoch, (struct epoch){"abcdefgh"}));
     cr_assert_eq(known.head, 7);
+    cr_assert_eq(known.head_time, 70);
     cr_assert_eq(known.acked, 5);
     atomic_store(&client->has_devices, true);
     known = client_map_known(map, SPAN_LITERAL("a"));
@@ -296,6 +297,58 @@ Test(client_map, reports_withdrawals_that_did_not_fit_as_missed)
     mailbox_deliver(&mailbox);
     channel_free(client_map_take(map, client, &missed));
     cr_expect_eq(missed, MISSED_WITHDRAWALS);
+    leave(client);
+    client_map_free(map);
+}
+
+static void offer_numbered(uint64_t seq, int64_t time_ms)
+{
+    struct payload *payload = payload_new(SPAN_LITERAL("1"));
+    struct notification *note =
+        notification_new(payload, (struct epoch){"abcdefgh"}, seq, time_ms, time_ms + 1000);
+    payload_unref(payload);
+    client_map_offer(map, SPAN_LITERAL("a"), inbox_event_of_note(note));
+    notification_unref(note);
+}
+
+static enum missed take_all(struct client *client)
+{
+    enum missed missed;
+    channel_free(client_map_take(map, client, &missed));
+    return missed;
+}
+
+Test(client_map, a_number_that_comes_at_another_time_means_that_something_was_missed)
+{
+    struct client *client = enter("a");
+    offer_numbered(7, 70);
+    cr_expect_eq(take_all(client), MISSED_NOTHING);
+    offer_numbered(7, 70);
+    cr_expect_eq(take_all(client), MISSED_NOTHING);
+    offer_numbered(7, 71);
+    cr_expect_eq(take_all(client), MISSED_NOTIFICATIONS);
+    offer_numbered(6, 60); /* the page that told of 7 was faster */
+    offer_numbered(8, 80);
+    cr_expect_eq(take_all(client), MISSED_NOTHING);
+    leave(client);
+    client_map_free(map);
+}
+
+/* What is delivered on the spot takes the same way. */
+Test(client_map, a_number_that_is_given_again_here_posts_a_letter)
+{
+    struct client *client = enter("a");
+    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 7, 70);
+    struct payload *payload = payload_new(SPAN_LITERAL("1"));
+    struct notification *note = notification_new(payload, (struct epoch){"abcdefgh"}, 7, 71, 1000);
+    struct client *found;
+    unsigned here = client_map_home(map, SPAN_LITERAL("a"));
+    client_map_offer_here(map, SPAN_LITERAL("a"), inbox_event_of_note(note), here, &found);
+    cr_expect_eq(found, client);
+    cr_expect(client->is_posted);
+    cr_expect_eq(take_all(client), MISSED_NOTIFICATIONS);
+    notification_unref(note);
+    payload_unref(payload);
     leave(client);
     client_map_free(map);
 }

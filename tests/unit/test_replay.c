@@ -401,7 +401,7 @@ Test(replay, closes_all_sessions_when_a_page_is_of_another_epoch)
     subscriber_enter(&other, LEVEL_PLAIN, "u", NULL);
     push_numbers("u", 1, 1);
     struct client *client = other.session->client;
-    client_map_learn(fixture.node.map, client, another, 1);
+    client_map_learn(fixture.node.map, client, another, 1, 0);
     subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
     expect_numbers(&other, 1, 1);
     slow_subscriber_skip_pings(&other);

@@ -29,6 +29,13 @@ char *redis_pack_number(char *at, uint64_t number)
     return at;
 }
 
+char *redis_pack_time(char *at, uint32_t time)
+{
+    for (size_t i = 0; i < REDIS_PACKED_TIME_BYTES; i++)
+        *at++ = (char)(unsigned char)(time >> 8 * i);
+    return at;
+}
+
 char *redis_pack_epoch(char *at, const struct epoch *epoch)
 {
     memcpy(at, epoch->text, EPOCH_LEN);

@@ -16,10 +16,11 @@ struct redis_number {
 struct span redis_number_write(struct redis_number *number, uint64_t value);
 struct span redis_epoch_text(const struct epoch *epoch); /* empty for none */
 
-/* What scripts read by struct.unpack: "d", and "c8", which is zeros for no epoch. Each returns the
- * position after it. */
-enum { REDIS_PACKED_BYTES = 8 };
+/* What scripts read by struct.unpack: "d", "I4", and "c8", which is zeros for no epoch. Each
+ * returns the position after it. */
+enum { REDIS_PACKED_BYTES = 8, REDIS_PACKED_TIME_BYTES = 4 };
 char *redis_pack_number(char *at, uint64_t number); /* exact up to 2^53 */
+char *redis_pack_time(char *at, uint32_t time);     /* "I4" */
 char *redis_pack_epoch(char *at, const struct epoch *epoch);
 
 bool redis_answer_number(const struct redis_value *reply, size_t at, uint64_t *ret_number);

@@ -39,8 +39,10 @@ static bool knows(const struct store_known *known, const struct store_known *fou
 /* Was known before Redis was asked, and is not so there. */
 static bool is_lost(const struct store_known *known, const struct store_known *found)
 {
-    return !epoch_is_none(known->epoch) &&
-           (!epoch_equal(known->epoch, found->epoch) || found->head < known->head);
+    bool is_given_again = found->head == known->head && found->time != known->time &&
+                          found->time != 0 && known->time != 0;
+    return !epoch_is_none(known->epoch) && (!epoch_equal(known->epoch, found->epoch) ||
+                                            found->head < known->head || is_given_again);
 }
 
 static void report_behind(struct redis_heads *heads, struct redis_sub *sub)

@@ -22,7 +22,7 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
         return error;
     redis_keys_write(&keys, commands->common->prefix, page->user_id);
     redis_keys_write_block(&keys);
-    struct redis_number after, count, bytes, head;
+    struct redis_number after, count, bytes, head, time;
     char wishes[5];
     size_t n_wishes = 0;
     if (page->is_arrival)
@@ -50,6 +50,7 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
         redis_epoch_text(&fresh),
         page->device,
         {wishes, n_wishes},
+        redis_number_write(&time, page->known_time),
     };
     return redis_commands_eval(commands, call, SCRIPT_PAGE, args, sizeof args / sizeof args[0], 5);
 }
@@ -140,7 +141,7 @@ static enum err read_gaps(const struct redis_value *text, struct store_page *pag
 
 static bool take_positions(const struct redis_value *reply, struct store_page *page)
 {
-    uint64_t n_devices, is_resumed, blocked_until;
+    uint64_t n_devices, is_resumed, blocked_until, head_time;
     if (!redis_answer_epoch(reply, 0, &page->epoch) ||
         !redis_answer_number(reply, 1, &page->head) ||
         !redis_answer_number(reply, 2, &page->acked) ||
@@ -149,8 +150,10 @@ static bool take_positions(const struct redis_value *reply, struct store_page *p
         !redis_answer_number(reply, 5, &page->start) ||
         !redis_answer_number(reply, 6, &is_resumed) ||
         !redis_answer_number(reply, 7, &page->last) ||
-        !redis_answer_number(reply, 13, &blocked_until))
+        !redis_answer_number(reply, 13, &blocked_until) ||
+        !redis_answer_number(reply, 14, &head_time))
         return false;
+    page->head_time = (uint32_t)head_time;
     page->blocked_until_ms = (int64_t)blocked_until;
     page->has_devices = n_devices > 0;
     page->is_resumed = is_resumed != 0;
@@ -177,11 +180,11 @@ static bool count_changes(const struct redis_value *reply)
 static bool take_short_answer(const struct redis_value *reply, struct store_page *page)
 {
     struct span text;
-    uint64_t numbers[5] = {0};
+    uint64_t numbers[6] = {0};
     struct epoch epoch = {{0}};
     bool is_unknown = redis_value_is(reply, REDIS_TEXT) && redis_value_text(reply, &text) &&
                       span_equal(text, SPAN_LITERAL(":"));
-    if (!is_unknown && !redis_answer_text(reply, numbers, 5, &epoch))
+    if (!is_unknown && !redis_answer_text(reply, numbers, 6, &epoch))
         return false;
     page->epoch = epoch;
     page->head = page->last = numbers[0];
@@ -190,6 +193,7 @@ static bool take_short_answer(const struct redis_value *reply, struct store_page
     page->is_resumed = numbers[3] != 0;
     page->has_devices = false;
     page->as_of_ms = (int64_t)numbers[4];
+    page->head_time = (uint32_t)numbers[5];
     page->blocked_until_ms = 0;
     return page->acked <= page->head && page->start <= page->head &&
            page->head - page->start <= REDIS_ENTRIES_MAX;

@@ -105,7 +105,7 @@ static enum err read_push(struct redis_commands *commands, const struct redis_va
 /* --- sending --- */
 
 /* What push_fast.lua unpacks. */
-enum { PACKED_BYTES = 8 * REDIS_PACKED_BYTES };
+enum { PACKED_BYTES = 8 * REDIS_PACKED_BYTES + REDIS_PACKED_TIME_BYTES };
 
 static enum err pack_target(const struct redis_common *common, const struct redis_push *push,
                             char packed[PACKED_BYTES])
@@ -121,6 +121,7 @@ static enum err pack_target(const struct redis_common *common, const struct redi
     at = redis_pack_number(at, common->inbox_max);
     at = redis_pack_number(at, common->inbox_max_bytes);
     at = redis_pack_number(at, MESSAGE_DATA_MAX_BYTES);
+    at = redis_pack_time(at, target->known_time);
     at = redis_pack_epoch(at, &target->known_epoch);
     redis_pack_epoch(at, &fresh);
     return ERR_OK;

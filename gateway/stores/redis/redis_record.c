@@ -140,11 +140,14 @@ static bool unpack_number(const char *bytes, uint64_t *ret_number)
 bool redis_record_head(struct span packed, struct store_known *ret_known)
 {
     enum { VERSION = 2, EPOCH_AT = 1, HEAD_AT = EPOCH_AT + EPOCH_LEN, PACKED_BYTES = 59 };
+    enum { TIME_AT = PACKED_BYTES + 1, TIMED_BYTES = TIME_AT + 4 };
     struct store_known known = {0};
     if (packed.len < PACKED_BYTES || packed.bytes[0] != VERSION ||
         !redis_epoch_read((struct span){packed.bytes + EPOCH_AT, EPOCH_LEN}, &known.epoch) ||
         !unpack_number(packed.bytes + HEAD_AT, &known.head))
         return false;
+    for (size_t i = TIME_AT; packed.len >= TIMED_BYTES && i < TIMED_BYTES; i++)
+        known.time |= (uint32_t)(unsigned char)packed.bytes[i] << (8 * (i - TIME_AT));
     *ret_known = known;
     return true;
 }

@@ -65,8 +65,8 @@ bool redis_epoch_read(struct span text, struct epoch *ret_epoch);
 MUST_CHECK enum err redis_entry_read(struct epoch epoch, int64_t seq, struct span entry,
                                      struct notification **ret_note);
 
-/* The epoch and the head in a packed record (`r` in scripts/record.lua). false: it is none that
- * this version knows. */
+/* The epoch, the head and its time in a packed record (`r` in scripts/record.lua). false: it is
+ * none that this version knows. */
 bool redis_record_head(struct span packed, struct store_known *ret_known);
 
 /* When a script published this notification, by its Redis's clock. false: it says none. */

@@ -12,8 +12,8 @@ if is_known and ARGV[3] == '' and flags % HAS_KEYS == 0 and day == today and ARG
         else
             redis.call('HDEL', meta, '')
         end
-        redis.call('HSET', meta, 'r', struct.pack(LAYOUT_MARKED, VERSION, epoch, head, head, head + 1,
-            NEVER, 0, 0, 0, day, 0, 0))
+        redis.call('HSET', meta, 'r', struct.pack(head_time and LAYOUT_TIMED or LAYOUT_MARKED, VERSION,
+            epoch, head, head, head + 1, NEVER, 0, 0, 0, day, 0, 0, head_time))
     end
     return 0
 end

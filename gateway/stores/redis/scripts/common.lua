@@ -1,5 +1,6 @@
 -- Precedes the scripts, after record.lua and inbox.lua: positions, epochs, and save(), which
--- writes what was gathered in these.
+-- writes what was gathered in these. A script that knows what the node knows calls settle() first:
+-- where Redis has lost something, all that follows is of the new epoch.
 local MONTH_MS, LIFE_MS = 30 * 86400000, '2678400000' -- 30 days, and the one that `day` may be old
 local MAX_DEVICES = 8
 local micros = clock[1] * 1000000 + clock[2]
@@ -163,7 +164,7 @@ local function begin_epoch(fresh)
     clear_inbox()
     redis.call('HDEL', meta, 'gaps', 'written', 'edge')
     gaps, is_gaps_changed, is_begun = {}, false, true
-    epoch, head, acked, shared, low, edge = fresh, 0, 0, 0, 1, 0
+    epoch, head, acked, shared, low, edge, head_time = fresh, 0, 0, 0, 1, 0, false
     for _, device in pairs(devices) do
         device[1] = 0
     end
@@ -182,13 +183,26 @@ local function begin_epoch(fresh)
     end
 end
 
+-- Was the number that the node knows given at another time? Not, as far as is known, if the entry has
+-- left the inbox and a higher number has been given.
+local function is_given_again(number, time)
+    local given = number == head and head_time
+    if not given then
+        local value = redis.call('HGET', inbox, digits(number))
+        given = value and tonumber(string.match(value, '^%d+:(%d+):') or time) % TIMES
+    end
+    return given and given ~= time
+end
+
 -- Compares with what the node knows; 1: the store has lost numbers and a new epoch has begun. A node
 -- that knows another epoch learns of the present one by the answer: were that a loss, every request
 -- in its pipeline would begin an epoch of its own.
-local function settle(known, known_epoch, fresh)
+local function settle(known, known_time, known_epoch, fresh)
     local is_lost
     if epoch then
-        is_lost = known > head and (known_epoch == '' or known_epoch == epoch)
+        is_lost = (known > head and (known_epoch == '' or known_epoch == epoch))
+            or (known > 0 and known_time > 0 and known_epoch == epoch
+                and is_given_again(known, known_time))
     else
         is_lost = known_epoch ~= '' or known > 0
     end

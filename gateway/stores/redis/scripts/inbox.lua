@@ -37,7 +37,8 @@ local function write_record(...)
     local marks = (has_numbers and HAS_NUMBERS or 0) + (has_times and HAS_TIMES or 0)
         + (is_apart and HAS_EDGE or 0) + slack * MARKS
     redis.call('HSET', meta, 'r', struct.pack(LAYOUT, VERSION, epoch, head, acked, low,
-        is_apart and 0 or due, top, math.max(0, bytes), count, day, flags) .. string.char(marks), ...)
+        is_apart and 0 or due, top, math.max(0, bytes), count, day, flags) .. string.char(marks)
+        .. (head_time and struct.pack('<I4', head_time) or ''), ...)
 end
 
 -- When an entry expires, the bytes of its data, its collapse key. What is no entry has expired long

@@ -2,13 +2,14 @@
 -- Answers: epoch ('' for a user never heard of), head, acked, position, devices, start, 1 if that is
 --          ARGV[1], the number up to which the page is complete, expired, 1 if the store had lost
 --          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }, until
---          when the user is blocked or 0: an arrival is then shown nothing, and makes nothing
+--          when the user is blocked or 0: an arrival is then shown nothing, and makes nothing; when
+--          head was given, modulo TIMES, or 0
 local CHUNK_READ = 64 -- entries read at once: a page of big ones ends long before a chunk of 1000
 local is_lost, expired, forgotten = 0, 0, 0
 
 local function bring_up_to_date()
     if epoch or ARGV[6] ~= '' then
-        is_lost = settle(known_head, ARGV[6], ARGV[7])
+        is_lost = settle(known_head, known_time, ARGV[6], ARGV[7])
     else
         begin_epoch(ARGV[7])
     end
@@ -105,4 +106,4 @@ if string.find(wishes, 'w', 1, true)
     causes = gaps_text()
 end
 return { epoch, head, acked, position, flags % HAS_KEYS, start, is_resumed and 1 or 0, page_end,
-    expired, is_lost, forgotten, causes, entries, 0 }
+    expired, is_lost, forgotten, causes, entries, 0, head_time or 0 }

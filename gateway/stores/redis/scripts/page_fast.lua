@@ -10,18 +10,20 @@
 --       8 device or ''  9 any of: a (an arrival, of the device if any), b (begin a user who is not there),
 --       g (tell why numbers are missing), w (tell all causes that are recorded), r (writes are refused:
 --       only read; answers nothing where that is not enough), s (read what waits in the script)
--- Answers: ":" for a user never heard of; "HEAD:ACKED:START:RESUMED:TIME:", epoch, where all numbers
---          above START wait, and with 1 if that is ARGV[1]; what page.lua answers
+--       10 the time of the known head, modulo TIMES, or 0
+-- Answers: ":" for a user never heard of; "HEAD:ACKED:START:RESUMED:TIME:HEADTIME:", epoch, where all
+--          numbers above START wait, and with 1 if that is ARGV[1]; what page.lua answers
 local MAX_FETCHED = 512 -- as in redis_entries.h
 local device, wishes = ARGV[8], ARGV[9]
 local max_count, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local known_head, after = tonumber(ARGV[5]), tonumber(ARGV[1] ~= '' and ARGV[1] or NEVER)
+local known_head, known_time = tonumber(ARGV[5]), tonumber(ARGV[10])
+local after = tonumber(ARGV[1] ~= '' and ARGV[1] or NEVER)
 local is_resumed = after <= head and (ARGV[2] == '' or ARGV[2] == epoch)
 local is_arrival = string.find(wishes, 'a', 1, true)
 if is_arrival then
     local blocked_until = redis.call('PEXPIRETIME', KEYS[5])
     if blocked_until > now then
-        return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, blocked_until }
+        return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, blocked_until, 0 }
     end
 end
 is_arrival = is_arrival and device ~= ''
@@ -32,9 +34,14 @@ if not epoch and ARGV[6] == '' and not must_begin then -- whatever the known hea
 end
 local start = is_resumed and after or acked
 if is_known and device == '' and flags % HAS_KEYS == 0 and day == today and not has_numbers
-    and (known_head <= head or (ARGV[6] ~= '' and ARGV[6] ~= epoch))
+    and ((ARGV[6] ~= '' and ARGV[6] ~= epoch)
+        or (known_head == head and (known_time == 0 or known_time == head_time or ARGV[6] == ''))
+        or (known_head < head and (known_time == 0 or ARGV[6] == '' or tonumber(string.match(redis.call(
+            'HGET', inbox, string.format('%d', known_head)) or '', ':(%d+)') or known_time) % TIMES
+            == known_time)))
     and (start == head or (start >= edge and low > edge and now < due
         and count <= math.min(max_count, MAX_FETCHED) and bytes <= max_bytes))
     and (count == 0 or now < due) and not string.find(wishes, '[rws]') then
-    return string.format('%d:%d:%d:%d:%d:', head, acked, start, is_resumed and 1 or 0, now) .. epoch
+    return string.format('%d:%d:%d:%d:%d:%d:', head, acked, start, is_resumed and 1 or 0, now,
+        head_time or 0) .. epoch
 end

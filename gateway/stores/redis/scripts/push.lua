@@ -40,7 +40,7 @@ if KEYS[6] then
 end
 
 is_push, own_key = true, key
-local is_lost = settle(known_head, known_epoch, struct.unpack('c8', ARGV[2], 57))
+local is_lost = settle(known_head, known_time, known_epoch, struct.unpack('c8', ARGV[2], 61))
 local expired, pushed_out, replaced = find_expired(), 0, 0
 if flags % HAS_KEYS > 0 and not devices then
     load_devices()
@@ -80,6 +80,7 @@ if count == 0 then
     low, edge = number, head
 end
 head, count, bytes, due = number, count + 1, bytes + #data, math.min(due, expires)
+head_time = now % TIMES
 if expires >= end_of_inbox() then
     local _, exponent = math.frexp(ttl / 16) -- as in push_fast.lua
     slack, must_move = math.max(0, math.min(21, exponent - 1)), true

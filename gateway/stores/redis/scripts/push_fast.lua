@@ -6,8 +6,8 @@
 -- for one push after the other (batch_open.lua).
 -- KEYS  5 channel  6 idempotency key, if any
 -- ARGV  1 data  2 what else a push needs, packed: time to live in ms, known head, the position that the
---       node knows, most entries, most bytes, most bytes of data inside the message, known epoch or
---       zeros, an epoch to begin
+--       node knows, most entries, most bytes, most bytes of data inside the message, the time of the
+--       known head or 0, known epoch or zeros, an epoch to begin
 --       and only with one of the keys: 3 collapse key or ''  4 print  5 how long the idempotency key is
 --       remembered, in ms
 -- Answers: "NUMBER:TIME:NODES:", epoch. What push.lua answers, and a push that was kept and not
@@ -16,14 +16,18 @@
 --          was replaced or 0, 1 for a repeat or 2 for another push with that key
 local FEW_WAIT = 8
 local data = ARGV[1]
-local ttl, known_head, covered, max_count, max_bytes, max_inside, known_epoch =
-    struct.unpack('<ddddddc8', ARGV[2])
+local ttl, known_head, covered, max_count, max_bytes, max_inside, known_time, known_epoch =
+    struct.unpack('<ddddddI4c8', ARGV[2])
 local number, expires = head + 1, now + ttl
 
 if is_known and flags == 0 and day == today and #data <= max_inside and (ARGV[3] or '') == ''
     and (count == 0 or (now < due and expires >= top and low > edge and not has_times
         and (has_numbers or count < BIG)))
-    and (known_head <= head or (known_epoch ~= epoch and string.byte(known_epoch) ~= 0)) then
+    and (known_epoch == epoch
+        and ((known_head == head and (known_time == 0 or known_time == head_time))
+            or (known_head < head and (known_time == 0 or tonumber(string.match(redis.call('HGET', inbox,
+                string.format('%d', known_head)) or '', ':(%d+)') or known_time) % TIMES == known_time)))
+        or (known_epoch ~= epoch and (known_head <= head or string.byte(known_epoch) ~= 0))) then
     local is_covered = covered > acked and known_epoch == epoch
     local is_all_covered = is_covered and covered == head and head - low < FEW_WAIT and not has_numbers
     -- What is covered in part, or too long to be named here, may wait a little if there is room.
@@ -57,8 +61,9 @@ if is_known and flags == 0 and day == today and #data <= max_inside and (ARGV[3]
             slack = math.max(0, math.min(21, exponent - 1)) -- 35 minutes at most
         end
         top = expires
-        redis.call('HSET', meta, 'r', struct.pack(LAYOUT_MARKED, VERSION, epoch, head, acked, low, due,
-            top, bytes, count, day, flags, slack * MARKS + (has_numbers and HAS_NUMBERS or 0)))
+        redis.call('HSET', meta, 'r', struct.pack(LAYOUT_TIMED, VERSION, epoch, head, acked, low, due,
+            top, bytes, count, day, flags, slack * MARKS + (has_numbers and HAS_NUMBERS or 0),
+            now % TIMES))
         if must_move then
             local at = string.format('%d', (math.floor(top / 2 ^ slack) + 1) * 2 ^ slack)
             redis.call('PEXPIREAT', inbox, at)

@@ -24,14 +24,18 @@ local NEVER = 2 ^ 53
 local BIG = 1000 -- so that no script makes a set of more
 -- version, epoch, head, acked, low (no entry has a lower number), due (none expires earlier), top (an
 -- entry that expires earlier than this when it comes stands in `times`; none expires later), bytes,
--- count, day of the last sign of life, flags: the number of devices, and HAS_KEYS. Below 64 bytes with
--- the marks after it, so that Redis keeps the hash compact.
+-- count, day of the last sign of life, flags: the number of devices, and HAS_KEYS. At most 64 bytes with
+-- what comes after it, so that Redis keeps the hash compact.
 local VERSION, LAYOUT, HAS_KEYS = 2, '<I1c8dddddI4I3I2I1', 16
 -- One byte: which of the two sorted sets there are, and whether there is an edge; and how far after
 -- `top`, as a power of two in ms, Redis drops the whole inbox. An older Herald writes the record
 -- without it, and keeps none of these: without it the inbox has to be read as a whole, once.
 local MARKS_AT, HAS_NUMBERS, HAS_TIMES, HAS_EDGE, MARKS = 60, 1, 2, 4, 8
-local LAYOUT_MARKED = LAYOUT .. 'B'
+local LAYOUT_MARKED = '<I1c8dddddI4I3I2I1B'
+-- And when the number `head` was given, in ms modulo TIMES. It says whether a number that a node knows
+-- is the one that is meant here: if Redis has lost the latest numbers, they are given again. A Herald
+-- that does not know this writes the record without it; it stays away then until the next push.
+local LAYOUT_TIMED, TIMES = '<I1c8dddddI4I3I2I1BI4', 2 ^ 32
 
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local today = math.floor(now / 86400000)
@@ -39,13 +43,20 @@ local today = math.floor(now / 86400000)
 local version, epoch, head, acked, low, due, top, bytes, count, day, flags
 local edge -- what has this number or a lower one has left the inbox; it may stand in Redis from low on
 local has_numbers, has_times, has_edge, slack = false, false, false, 0
+local head_time = false -- false: is not known
 local is_known = false -- all that an older Herald does not know
 local is_old = false   -- written by the version before: one field each
 local packed = redis.call('HGET', meta, 'r')
 if packed then
-    version, epoch, head, acked, low, due, top, bytes, count, day, flags =
-        struct.unpack(LAYOUT, packed)
-    local marks = string.byte(packed, MARKS_AT)
+    local marks
+    if #packed > MARKS_AT then
+        version, epoch, head, acked, low, due, top, bytes, count, day, flags, marks, head_time =
+            struct.unpack(LAYOUT_TIMED, packed)
+    else
+        version, epoch, head, acked, low, due, top, bytes, count, day, flags =
+            struct.unpack(LAYOUT, packed)
+        marks = string.byte(packed, MARKS_AT)
+    end
     if marks then
         is_known, slack = true, math.floor(marks / MARKS)
         has_numbers, has_times = marks % 2 == 1, marks % 4 >= HAS_TIMES
