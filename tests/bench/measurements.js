@@ -130,6 +130,7 @@ const measurements = [
     ...require('./fair_admin'),
     ...require('./attacks'),
     ...require('./hellos'),
+    ...require('./storm'),
 ];
 
 /* --- what goes on beside a measurement, or before it --- */

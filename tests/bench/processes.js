@@ -11,7 +11,8 @@ const os = require('node:os');
 const path = require('node:path');
 
 const out = path.resolve(__dirname, '../out');
-const programs = { load: path.join(out, 'bench_load'), attack: path.join(out, 'bench_attack'), floor: path.join(out, 'bench_floor') };
+const programs = { load: path.join(out, 'bench_load'), attack: path.join(out, 'bench_attack'), floor: path.join(out, 'bench_floor'),
+    storm: path.join(out, 'bench_storm') };
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const children = new Set();
@@ -61,15 +62,20 @@ async function stop(child) {
     }
 }
 
-/* Runs a program that prints one line of JSON. */
-function runForLine(command, args, priority) {
+/* Runs a program whose last line is JSON; onLine is told of each before it. */
+function runForLine(command, args, priority, onLine) {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '', stderr = '';
     children.add(child);
     if (priority !== undefined) {
         setPriority(child, priority);
     }
-    child.stdout.on('data', (chunk) => { stdout += chunk; });
+    child.stdout.on('data', (chunk) => {
+        stdout += chunk;
+        for (let end; onLine && !stdout.startsWith('{') && (end = stdout.indexOf('\n')) >= 0; stdout = stdout.slice(end + 1)) {
+            onLine(stdout.slice(0, end));
+        }
+    });
     child.stderr.on('data', (chunk) => { stderr += chunk; });
     const ended = new Promise((resolve, reject) => {
         child.once('close', (code) => {
