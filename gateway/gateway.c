@@ -22,6 +22,7 @@
 #include "gateway/identity/peers.h"
 #include "gateway/limits.h"
 #include "gateway/net/socket_rights.h"
+#include "gateway/node/health.h"
 #include "gateway/node/refusals.h"
 #include "gateway/port/handover.h"
 #include "gateway/port/port_routes.h"
@@ -458,7 +459,7 @@ void gateway_stats(struct node *node, struct gateway_stats *ret_stats)
 void gateway_store_problem(struct node *node, char out[STORE_PROBLEM_MAX_BYTES])
 {
     out[0] = '\0';
-    if (!atomic_load(&node->is_store_up))
+    if (!atomic_load(&node->is_store_up) || node_slots_missing(node) > 0)
         store_describe(node->store, out, STORE_PROBLEM_MAX_BYTES);
 }
 

@@ -47,7 +47,8 @@ struct gateway_stats {
 };
 void gateway_stats(struct node *node, struct gateway_stats *ret_stats);
 
-/* Why the store is away: one line of UTF-8 for an operator; empty while it is up. Any thread. */
+/* Why the store, or a part of it, is away: one line of UTF-8 for an operator; empty while it is up.
+ * Any thread. */
 enum { STORE_PROBLEM_MAX_BYTES = 736 };
 void gateway_store_problem(struct node *node, char out[STORE_PROBLEM_MAX_BYTES]);
 /* The same, and also why a store that is up may refuse a push: it is at its ceiling. */

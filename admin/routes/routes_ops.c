@@ -218,6 +218,12 @@ static void run_readyz(struct request *request)
     case NODE_READY:
         json_out_text(&request->out, "{\"status\":\"ready\"}");
         break;
+    case NODE_PARTLY:
+        json_out_printf(&request->out, "{\"degraded\":[\"store\"],\"slotsMissing\":%u,\"detail\":",
+                        node_slots_missing(request->service->node));
+        write_problem(request);
+        json_out_text(&request->out, "}");
+        break;
     case NODE_DEGRADED:
         json_out_text(&request->out, "{\"degraded\":[\"store\"],\"detail\":");
         write_problem(request);

@@ -2,6 +2,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/node/worker.h"
+#include "gateway/store/store.h"
 
 enum { LIVENESS_MS = 5000 };
 
@@ -21,5 +22,12 @@ enum node_readiness node_readiness(const struct node *node)
         return NODE_DRAINING;
     if (!atomic_load(&node->was_store_up))
         return NODE_NO_STORE;
-    return atomic_load(&node->is_store_up) ? NODE_READY : NODE_DEGRADED;
+    if (!atomic_load(&node->is_store_up))
+        return NODE_DEGRADED;
+    return node_slots_missing(node) > 0 ? NODE_PARTLY : NODE_READY;
+}
+
+unsigned node_slots_missing(const struct node *node)
+{
+    return node->store != NULL ? store_slots_missing(node->store) : 0;
 }

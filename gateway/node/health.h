@@ -10,9 +10,12 @@ struct node;
 /* Has every worker turned within 5 s? */
 bool node_is_live(const struct node *node);
 
-/* DEGRADED: the store was there and is away, or takes no writes. NO_STORE: it has never answered.
- */
-enum node_readiness { NODE_READY, NODE_DEGRADED, NODE_NO_STORE, NODE_DRAINING };
+/* PARTLY: a part of the store is away (node_slots_missing). DEGRADED: the store was there and is
+ * away, or takes no writes. NO_STORE: it has never answered. */
+enum node_readiness { NODE_READY, NODE_PARTLY, NODE_DEGRADED, NODE_NO_STORE, NODE_DRAINING };
 enum node_readiness node_readiness(const struct node *node);
+
+/* store_slots_missing */
+unsigned node_slots_missing(const struct node *node);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include "gateway/node/health.h"
 
+#include <stdio.h>
+
 /* The connection goes on after the answer. false: it is refused (405). */
 static bool is_get_or_head(struct http_conn *http_conn, struct span method)
 {
@@ -35,6 +37,13 @@ void health_serve_readyz(struct http_conn *http_conn, struct span method)
     case NODE_READY:
         answer_json(http_conn, "{\"status\":\"ready\"}");
         break;
+    case NODE_PARTLY: {
+        char json[64];
+        snprintf(json, sizeof json, "{\"degraded\":[\"store\"],\"slotsMissing\":%u}",
+                 node_slots_missing(http_conn_node(http_conn)));
+        answer_json(http_conn, json);
+        break;
+    }
     case NODE_DEGRADED:
         answer_json(http_conn, "{\"degraded\":[\"store\"]}");
         break;

@@ -139,6 +139,11 @@ void store_reload(struct store *store)
         store->ops->reload(store);
 }
 
+unsigned store_slots_missing(struct store *store)
+{
+    return store->ops->slots_missing != NULL ? store->ops->slots_missing(store) : 0;
+}
+
 /* What a server or a file system says may be any bytes. */
 void store_describe(struct store *store, char *out, size_t cap)
 {

@@ -95,6 +95,10 @@ bool store_is_shared(const struct store *store);
  * Any thread, one at a time. */
 void store_reload(struct store *store);
 
+/* How much of the store is away: slots of 16384. Of a store that is up: whose users cannot be
+ * served while others are. 0 for a store of one piece. Any thread. */
+unsigned store_slots_missing(struct store *store);
+
 /* One line of UTF-8 for an operator about what is wrong now; empty when all is well. Any thread. */
 void store_describe(struct store *store, char *out, size_t cap);
 

@@ -42,6 +42,7 @@ struct store_ops {
     void (*nodes)(struct store *store, struct store_nodes *nodes);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
+    unsigned (*slots_missing)(struct store *store); /* NULL: it is of one piece */
     int64_t (*now_ms)(const struct store *store);
     /* store_reload. NULL: there is nothing to read again. */
     void (*reload)(struct store *store);

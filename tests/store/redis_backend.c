@@ -1,5 +1,7 @@
 #include "tests/store/redis_backend.h"
 
+#include "tests/store/cluster_server.h"
+
 struct redis_server server;
 struct reactor *lane;
 unsigned n_lanes = 1;
@@ -53,8 +55,29 @@ struct store *open_on(struct store_config *config, const char *url)
     return opened;
 }
 
+/* Several tests share it, so each store has a prefix of its own. All primaries are up then. */
+static struct store *open_on_cluster(struct store_config *config)
+{
+    static struct cluster_server cluster;
+    static char prefix[32];
+    static unsigned n_opened;
+    char problem[600] = "?";
+    cluster_server_find(&cluster);
+    snprintf(prefix, sizeof prefix, "h%d-%u", (int)getpid(), n_opened++);
+    config->redis_prefix = prefix;
+    struct store *opened = open_on(config, cluster.url);
+    for (int i = 0; i < SOON_MS / 5 && problem[0] != '\0'; i++) {
+        pause_ms(5);
+        store_describe(opened, problem, sizeof problem);
+    }
+    cr_assert_str_empty(problem);
+    return opened;
+}
+
 struct store *backend_open(struct store_config *config)
 {
+    if (cluster_server_is_there())
+        return open_on_cluster(config);
     prepare_server();
     if (server.pid == 0)
         redis_server_start(&server, NULL, NULL);

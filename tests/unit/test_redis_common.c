@@ -1,5 +1,5 @@
 /* When the lanes of a node call their Redis up or down, and what they say then. */
-#include "gateway/stores/redis/redis_common.h"
+#include "gateway/stores/redis/redis_primary.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -15,7 +15,18 @@ static void record_state(void *owner, bool is_up)
     reported_state = is_up;
 }
 
-static void begin(struct redis_common *common)
+/* Both lanes have it, and can use it. */
+static struct redis_primary *open_primary(struct redis_common *common,
+                                          const struct redis_address *address)
+{
+    struct redis_primary *primary = redis_primary_open(common, address);
+    cr_assert_eq(redis_primary_open(common, address), primary);
+    redis_primary_shard(primary, true);
+    redis_primary_shard(primary, true);
+    return primary;
+}
+
+static struct redis_primary *begin(struct redis_common *common)
 {
     char why[200];
     struct store_config config = {.url = "redis://127.0.0.1:6379",
@@ -24,31 +35,38 @@ static void begin(struct redis_common *common)
                                   .events = {.on_state = record_state}};
     *common = (struct redis_common){0};
     cr_assert_eq(redis_common_init(common, &config, why, sizeof why), ERR_OK);
-    redis_common_lane(common, true);
-    redis_common_lane(common, true);
+    struct redis_primary *primary = open_primary(common, NULL);
     cr_assert_eq(reported_state, 1);
+    return primary;
+}
+
+static void end(struct redis_common *common)
+{
+    while (common->primaries != NULL)
+        redis_primary_close(common->primaries);
+    redis_common_fini(common);
 }
 
 Test(redis_common, it_is_up_only_when_each_lane_sends_scripts_again)
 {
     struct redis_common common;
     char text[800];
-    begin(&common);
+    struct redis_primary *primary = begin(&common);
     for (int i = 0; i < 2; i++) {
-        redis_common_refused(&common, denial);
-        redis_common_denied(&common, true);
+        redis_primary_refused(primary, denial);
+        redis_primary_denied(primary, true);
     }
     cr_assert_eq(reported_state, 0);
-    redis_common_denied(&common, false);
-    redis_common_taken(&common, redis_common_refusals(&common));
+    redis_primary_denied(primary, false);
+    redis_primary_taken(primary, redis_primary_refusals(primary));
     cr_assert_eq(reported_state, 0, "the trial of the other lane has not passed");
     redis_common_describe(&common, text, sizeof text);
     cr_assert_not_null(strstr(text, "lacks +hget"), "%s", text);
-    redis_common_denied(&common, false);
+    redis_primary_denied(primary, false);
     cr_assert_eq(reported_state, 1);
     redis_common_describe(&common, text, sizeof text);
     cr_assert_str_empty(text);
-    redis_common_fini(&common);
+    end(&common);
 }
 
 /* However the words came: as an answer, or as the reason for which a link was broken. */
@@ -58,12 +76,50 @@ Test(redis_common, of_what_redis_says_the_place_in_the_script_is_left_out)
                                 "d8329bd5, on @user_script:118.";
     struct redis_common common;
     char text[800];
-    begin(&common);
-    redis_common_refused(&common, words);
+    struct redis_primary *primary = begin(&common);
+    redis_primary_refused(primary, words);
     redis_common_describe(&common, text, sizeof text);
     cr_assert_null(strstr(text, "user_script"), "%s", text);
-    redis_common_away(&common, words);
+    redis_primary_away(primary, words);
     redis_common_describe(&common, text, sizeof text);
     cr_assert_not_null(strstr(text, "read only replica. (this Redis is a replica"), "%s", text);
-    redis_common_fini(&common);
+    end(&common);
+}
+
+Test(redis_common, the_store_is_up_while_one_primary_is)
+{
+    static const struct redis_address address = {"10.0.0.2", 6379};
+    struct redis_common common;
+    char text[800];
+    struct redis_primary *one = begin(&common);
+    struct redis_primary *other = open_primary(&common, &address);
+    redis_primary_shard(one, false);
+    cr_assert_eq(reported_state, 1);
+    redis_primary_away(one, "Connection refused");
+    redis_primary_shard(other, false);
+    cr_assert_eq(reported_state, 0);
+    redis_primary_shard(other, true);
+    cr_assert_eq(reported_state, 1);
+    redis_common_describe(&common, text, sizeof text);
+    cr_assert_not_null(strstr(text, "Connection refused"), "one is still away: %s", text);
+    redis_primary_shard(one, true);
+    redis_common_describe(&common, text, sizeof text);
+    cr_assert_str_empty(text);
+    end(&common);
+}
+
+Test(redis_common, what_one_primary_refuses_another_may_take)
+{
+    static const struct redis_address address = {"10.0.0.2", 6379};
+    struct redis_common common;
+    struct redis_primary *one = begin(&common);
+    struct redis_primary *other = open_primary(&common, &address);
+    redis_primary_refused(one, "OOM command not allowed");
+    cr_assert_eq(reported_state, 1);
+    redis_primary_taken(other, redis_primary_refusals(other));
+    cr_assert_not(redis_primary_is_up(&common, &(struct redis_address){.host = ""}));
+    cr_assert(redis_primary_is_up(&common, &address));
+    redis_primary_refused(other, "OOM command not allowed");
+    cr_assert_eq(reported_state, 0);
+    end(&common);
 }

@@ -1,6 +1,8 @@
 /* The slot of a key, and the map of a Cluster from what it answers. */
 #include "gateway/stores/redis/redis_slots.h"
 
+#include "gateway/stores/redis/redis_record.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +68,24 @@ Test(redis_slots, a_key_has_the_slot_that_redis_gives_it)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         cr_expect_eq(redis_slot_of(span_of(rows[i].key)), rows[i].slot, "%s: %u", rows[i].key,
                      redis_slot_of(span_of(rows[i].key)));
+}
+
+/* What the keys of a user have between their braces is encoded where the userId has some. */
+Test(redis_slots, a_user_has_the_slot_of_all_keys)
+{
+    static const char *const users[] = {"anna", "a{b}%c", "{}", "%", "\xf0\x9f\x93\xaf ", ":inbox"};
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
+        struct redis_keys keys;
+        redis_keys_write(&keys, "herald", span_of(users[i]));
+        redis_keys_write_channel(&keys, "herald:2");
+        uint16_t slot = redis_slot_of_user(span_of(users[i]));
+        cr_expect_eq(slot, redis_slot_of(keys.inbox), "%s", users[i]);
+        cr_expect_eq(slot, redis_slot_of(keys.channel), "%s", users[i]);
+    }
+    struct span with_nul = {"a\0b{", 4};
+    struct redis_keys keys;
+    redis_keys_write(&keys, "herald", with_nul);
+    cr_expect_eq(redis_slot_of_user(with_nul), redis_slot_of(keys.meta));
 }
 
 #define NODE(host, port) "*3\r\n" host ":" port "\r\n$2\r\nid\r\n"
@@ -157,6 +177,19 @@ Test(redis_slots, more_primaries_than_a_cluster_can_have_are_refused)
     cr_expect_eq(read_map(answer), ERR_PROTOCOL);
     cr_expect_null(map);
     free(answer);
+}
+
+Test(redis_slots, maps_are_the_same_when_each_slot_has_the_same_owner)
+{
+    cr_assert_eq(read_map("*2\r\n*3\r\n:0\r\n:100\r\n" A "*3\r\n:101\r\n:200\r\n" B), ERR_OK);
+    struct redis_slot_map *first = map;
+    cr_assert_eq(read_map("*2\r\n*3\r\n:101\r\n:200\r\n" B "*3\r\n:0\r\n:100\r\n" A), ERR_OK);
+    cr_expect(redis_slot_map_equal(first, map), "whatever the order");
+    redis_slot_map_unref(map);
+    cr_assert_eq(read_map("*2\r\n*3\r\n:101\r\n:201\r\n" B "*3\r\n:0\r\n:100\r\n" A), ERR_OK);
+    cr_expect_not(redis_slot_map_equal(first, map));
+    cr_expect_eq(redis_slot_map_owner_at(map, 202), -1);
+    redis_slot_map_unref(first);
 }
 
 Test(redis_slots, a_redirection_corrects_one_slot)

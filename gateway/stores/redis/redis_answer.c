@@ -90,7 +90,7 @@ void redis_answer_refused(struct redis_commands *commands, const struct redis_va
     if (redis_value_is(reply, REDIS_ERROR))
         redis_commands_refused(commands, reply->bytes);
     else if (reply != NULL && !redis_value_is(reply, REDIS_NIL))
-        redis_common_refused(commands->common, "a script's answer is malformed");
+        redis_primary_refused(commands->primary, "a script's answer is malformed");
 }
 
 void redis_answer_unheard(struct redis_commands *commands, const struct redis_value *words)
@@ -100,7 +100,7 @@ void redis_answer_unheard(struct redis_commands *commands, const struct redis_va
     metrics_count(METRIC_STORE_UNPUBLISHED);
     char error[REDIS_WORDS_MAX_BYTES];
     snprintf(error, sizeof error, "%s (SPUBLISH)", words->bytes);
-    redis_common_unheard(commands->common, error);
+    redis_primary_unheard(commands->primary, error);
 }
 
 void redis_answer_begin(const struct redis_commands *commands, struct store_request *request)

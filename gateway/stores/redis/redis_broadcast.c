@@ -46,7 +46,8 @@ void redis_broadcast_run(struct redis_gather *gather, struct store_broadcast *br
         error = offer_here(gather, broadcast->payload, gather->name, gather->last_number + 1);
     if (error != ERR_OK) {
         free(ask);
-        redis_ops_refuse(gather->commands, &broadcast->request, error);
+        redis_ops_refuse(gather->of_channel(gather->owner, redis_gather_all_channel(gather)),
+                         &broadcast->request, error);
         return;
     }
     ask->broadcast = broadcast;

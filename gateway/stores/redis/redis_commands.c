@@ -6,6 +6,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_cluster.h"
 #include "proto/bytes/put.h"
 
 #include <assert.h>
@@ -38,8 +39,9 @@ static void on_info(void *owner, void *arg, size_t index, const struct redis_val
                       LOG_TEXT("error", reply->bytes));
         return;
     }
-    if (memmem(text.bytes, text.len, cluster, sizeof cluster - 1) != NULL) {
-        redis_link_break(commands->link, REDIS_WHY_CLUSTER);
+    bool is_cluster = memmem(text.bytes, text.len, cluster, sizeof cluster - 1) != NULL;
+    if (is_cluster != (commands->common->cluster != NULL)) {
+        redis_link_break(commands->link, is_cluster ? REDIS_WHY_CLUSTER : REDIS_WHY_NO_CLUSTER);
         return;
     }
     const char *at = memmem(text.bytes, text.len, name, sizeof name - 1);
@@ -80,7 +82,7 @@ static void on_setting(void *owner, void *arg, size_t index, const struct redis_
     }
     if (!span_equal(value, span_of(settings[index].wanted)))
         log_event(LOG_WARN, "a setting of Redis is risky",
-                  LOG_TEXT("address", commands->common->url.shown),
+                  LOG_TEXT("address", commands->primary->shown),
                   LOG_TEXT("setting", settings[index].name), LOG_SPAN("value", value),
                   LOG_TEXT("advice", settings[index].advice));
 }
@@ -216,7 +218,8 @@ static void on_commands_down(void *owner, bool was_up, const char *why)
     commands->is_ready = false;
     commands->is_loading = false;
     timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
-    redis_common_away(commands->common, why);
+    redis_primary_away(commands->primary, why);
+    redis_cluster_want(commands->common->cluster);
     commands->on_down(commands->owner, was_ready);
 }
 
@@ -255,12 +258,16 @@ void redis_commands_deny(struct redis_commands *commands, bool is_denied)
     if (is_denied == commands->is_denied)
         return;
     commands->is_denied = is_denied;
-    redis_common_denied(commands->common, is_denied);
+    redis_primary_denied(commands->primary, is_denied);
 }
 
 void redis_commands_refused(struct redis_commands *commands, const char *error)
 {
-    redis_common_refused(commands->common, error);
+    if (redis_cluster_redirected(commands->common->cluster, error, &commands->primary->address))
+        return;
+    if (strncmp(error, "CLUSTERDOWN", 11) == 0)
+        redis_cluster_want(commands->common->cluster);
+    redis_primary_refused(commands->primary, error);
     if (redis_trouble_breaks_off(error))
         redis_commands_deny(commands, true); /* until the next trial, which knows more */
     if (!redis_trouble_at(redis_trouble_find(error))->is_replica)
@@ -302,6 +309,8 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
     list_init(&commands->refuse_task.link);
     commands->refuse_task.run = run_refuse_task;
     timer_init(&commands->clock_timer, on_clock_due);
+    if (commands->primary == NULL)
+        return ERR_OK;
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
@@ -309,6 +318,7 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
         .tls = common->tls,
         .tls_name = redis_common_tls_name(common),
         .client_name = common->client_name,
+        .address = redis_primary_address(commands->primary),
         .owner = commands,
         .on_up = on_commands_up,
         .on_down = on_commands_down,

@@ -6,8 +6,8 @@
 #ifndef HERALD_STORE_REDIS_COMMANDS_H
 #define HERALD_STORE_REDIS_COMMANDS_H
 
-#include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_link.h"
+#include "gateway/stores/redis/redis_primary.h"
 #include "gateway/stores/redis/redis_run_id.h"
 
 /* Pushes in one batch, and what each of them has of keys, and of keys and arguments. Twice as many
@@ -36,6 +36,7 @@ struct redis_repeats;
 
 struct redis_commands {
     struct redis_common *common;
+    struct redis_primary *primary; /* NULL: of nobody; it is never ready then */
     struct reactor *reactor;
     struct redis_resolver *resolver; /* of the link's address; NULL: that of the url */
     struct redis_link *link;
@@ -54,6 +55,7 @@ struct redis_commands {
     void (*on_ready)(void *owner);
     void (*on_down)(void *owner, bool was_ready); /* each failed attempt, too */
     struct redis_batch gathered;                  /* pushes that are not sent yet: redis_push.h */
+    uint16_t gathered_slot;                       /* of all of them */
     struct store_request *refused;                /* to be answered at the turn's end */
     struct store_request **refused_last;
     struct reactor_task refuse_task;
@@ -67,7 +69,13 @@ struct redis_call {
     bool with_text; /* a script's text instead of its name */
 };
 
-/* Callbacks, owner, resolver and repeats are set by the caller before. */
+/* Which commands a user's requests go to, and his slot (0 without a Cluster). */
+struct redis_route {
+    void *owner;
+    struct redis_commands *(*of_user)(void *owner, struct span user_id, uint16_t *ret_slot);
+};
+
+/* Callbacks, owner, primary, resolver and repeats are set by the caller before. */
 MUST_CHECK enum err redis_commands_init(struct redis_commands *commands,
                                         struct redis_common *common, struct reactor *reactor);
 /* Answers what is under way. */
@@ -87,7 +95,8 @@ MUST_CHECK enum err redis_commands_send(struct redis_commands *commands,
 void redis_commands_load_scripts(struct redis_commands *commands);
 
 /* Tells the operator about an error, and what it means for the store. One of a replica breaks the
- * link as soon as it has answered all, so that the name is looked up again. */
+ * link as soon as it has answered all, so that the name is looked up again. One that says that a
+ * slot is elsewhere corrects the map. */
 void redis_commands_refused(struct redis_commands *commands, const char *error);
 
 /* From here on no script is sent, or again: the store is down while one lane sends none. */

@@ -1,10 +1,6 @@
-/* The store is up while every lane is up, no write was refused since the last trial that passed,
- * and every lane may send scripts. Lanes report on their own threads; one of them calls on_state,
- * in order, until what was reported is what is.
- *
- * What is wrong is logged at most once a minute for each kind of trouble, with advice, and kept for
- * store_describe until the store is up again.
- */
+/* What all lanes share is made whole before the first of them is: the settings, and the text of
+ * each script, joined from its parts. What is wrong is logged at most once a minute for each kind
+ * of trouble, with advice, and kept for store_describe. */
 #include "gateway/stores/redis/redis_common.h"
 
 #include "gateway/base/clock.h"
@@ -132,12 +128,6 @@ static enum err read_settings(struct redis_common *common, const struct store_co
 {
     const char *name = config->redis_tls_name != NULL ? config->redis_tls_name : "";
     common->tls = NULL;
-    if (common->url.topology == REDIS_CLUSTER) {
-        snprintf(
-            why, why_cap,
-            "--store: redis+cluster:// is not served yet: write redis:// or redis+sentinel://");
-        return ERR_INVALID_FIELD;
-    }
     if (!prefix_is_fine(config->redis_prefix)) {
         snprintf(why, why_cap,
                  "--redis-prefix must be 1 to 64 printable characters without spaces, { and }");
@@ -217,80 +207,6 @@ void redis_common_fini(struct redis_common *common)
     redis_sentinels_fini(&common->sentinels);
 }
 
-/* ---- up and down ---- */
-
-static bool is_up_now(const struct redis_common *common)
-{
-    return common->n_up == common->n_lanes && !common->is_refusing && common->n_denied == 0;
-}
-
-/* Two lanes may come and go at the same time: one thread reports, in order and until it is right.
- */
-static void report_state(struct redis_common *common)
-{
-    pthread_mutex_lock(&common->lock);
-    bool is_mine = !common->is_reporting;
-    common->is_reporting = true;
-    while (is_mine && common->is_reported_up != is_up_now(common)) {
-        bool is_up = !common->is_reported_up;
-        bool must_say = is_up && !common->is_said_up;
-        common->is_reported_up = is_up;
-        common->is_said_up = common->is_said_up || is_up;
-        if (is_up) {
-            common->problem[0] = '\0';
-            memset(common->said_away_ms, 0, sizeof common->said_away_ms); /* the next is news */
-        }
-        pthread_mutex_unlock(&common->lock);
-        if (must_say)
-            log_event(LOG_INFO, "redis is there", LOG_TEXT("address", common->url.shown));
-        if (common->events.on_state != NULL)
-            common->events.on_state(common->owner, is_up);
-        pthread_mutex_lock(&common->lock);
-    }
-    if (is_mine)
-        common->is_reporting = false;
-    pthread_mutex_unlock(&common->lock);
-}
-
-void redis_common_lane(struct redis_common *common, bool is_up)
-{
-    pthread_mutex_lock(&common->lock);
-    if (is_up)
-        common->n_up++;
-    else
-        common->n_up--;
-    pthread_mutex_unlock(&common->lock);
-    report_state(common);
-}
-
-struct redis_refusals redis_common_refusals(struct redis_common *common)
-{
-    pthread_mutex_lock(&common->lock);
-    struct redis_refusals refusals = common->refusals;
-    pthread_mutex_unlock(&common->lock);
-    return refusals;
-}
-
-void redis_common_taken(struct redis_common *common, struct redis_refusals as_of)
-{
-    pthread_mutex_lock(&common->lock);
-    if (common->refusals.n == as_of.n)
-        common->is_refusing = false;
-    pthread_mutex_unlock(&common->lock);
-    report_state(common);
-}
-
-void redis_common_denied(struct redis_common *common, bool is_denied)
-{
-    pthread_mutex_lock(&common->lock);
-    if (is_denied)
-        common->n_denied++;
-    else
-        common->n_denied--;
-    pthread_mutex_unlock(&common->lock);
-    report_state(common);
-}
-
 /* ---- what is wrong ---- */
 
 /* Under the lock. Is it time to log it? */
@@ -305,10 +221,17 @@ static bool is_due(struct redis_common *common, int64_t *said_ms)
 }
 
 /* Under the lock. */
-static void set_problem(struct redis_common *common, const char *text, const char *advice)
+static void set_problem(struct redis_common *common, const char *where, const char *text,
+                        const char *advice)
 {
-    snprintf(common->problem, sizeof common->problem, "Redis at %s: %.255s (%s)", common->url.shown,
-             text, advice);
+    snprintf(common->problem, sizeof common->problem, "Redis at %s: %.255s (%s)", where, text,
+             advice);
+}
+
+void redis_common_forget_problem(struct redis_common *common)
+{
+    common->problem[0] = '\0';
+    memset(common->said_away_ms, 0, sizeof common->said_away_ms); /* the next loss is news */
 }
 
 /* After its words Redis names the script and the line, which do not help an operator, or the
@@ -322,62 +245,42 @@ static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
     snprintf(error, REDIS_WORDS_MAX_BYTES, "%.*s", (int)len, words);
 }
 
-void redis_common_away(struct redis_common *common, const char *words)
+void redis_common_say_away(struct redis_common *common, const char *where, const char *words)
 {
     char why[REDIS_WORDS_MAX_BYTES];
     cut_script(words, why);
     char advice[REDIS_ADVICE_MAX_BYTES];
     redis_trouble_advise(why, common->prefix, advice);
     pthread_mutex_lock(&common->lock);
-    set_problem(common, why, advice);
+    set_problem(common, where, why, advice);
     bool must_say = is_due(common, &common->said_away_ms[redis_trouble_find(why)]);
     pthread_mutex_unlock(&common->lock);
     if (must_say)
-        log_event(LOG_WARN, "cannot reach Redis, trying again",
-                  LOG_TEXT("address", common->url.shown), LOG_TEXT("why", why),
-                  LOG_TEXT("advice", advice));
+        log_event(LOG_WARN, "cannot reach Redis, trying again", LOG_TEXT("address", where),
+                  LOG_TEXT("why", why), LOG_TEXT("advice", advice));
 }
 
-enum refused { REFUSED_BY_ITS_ERROR, REFUSED_UNHEARD, REFUSED_FOR_ONE };
+void redis_common_away(struct redis_common *common, const char *words)
+{
+    redis_common_say_away(common, common->url.shown, words);
+}
 
-static void take_refusal(struct redis_common *common, const char *words, enum refused refused)
+void redis_common_say_refused(struct redis_common *common, const char *where, const char *words,
+                              bool is_problem)
 {
     char error[REDIS_WORDS_MAX_BYTES];
     cut_script(words, error);
     char advice[REDIS_ADVICE_MAX_BYTES];
     size_t row = redis_trouble_find(error);
-    bool is_refusal = refused == REFUSED_UNHEARD ||
-                      (refused == REFUSED_BY_ITS_ERROR && redis_trouble_at(row)->is_refusal);
     bool is_clear = redis_trouble_advise(error, common->prefix, advice);
     pthread_mutex_lock(&common->lock);
-    if (is_refusal) {
-        set_problem(common, error, advice);
-        common->is_refusing = true;
-        common->refusals.n++;
-        common->refusals.n_unheard += refused == REFUSED_UNHEARD;
-    }
+    if (is_problem)
+        set_problem(common, where, error, advice);
     bool must_say = is_clear && is_due(common, &common->said_ms[row]);
     pthread_mutex_unlock(&common->lock);
     if (must_say)
-        log_event(LOG_ERROR, "Redis refused a command", LOG_TEXT("address", common->url.shown),
+        log_event(LOG_ERROR, "Redis refused a command", LOG_TEXT("address", where),
                   LOG_TEXT("error", error), LOG_TEXT("advice", advice));
-    if (is_refusal)
-        report_state(common);
-}
-
-void redis_common_refused(struct redis_common *common, const char *error)
-{
-    take_refusal(common, error, REFUSED_BY_ITS_ERROR);
-}
-
-void redis_common_unheard(struct redis_common *common, const char *error)
-{
-    take_refusal(common, error, REFUSED_UNHEARD);
-}
-
-void redis_common_refused_one(struct redis_common *common, const char *error)
-{
-    take_refusal(common, error, REFUSED_FOR_ONE);
 }
 
 void redis_common_describe(struct redis_common *common, char *out, size_t cap)

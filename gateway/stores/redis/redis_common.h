@@ -30,12 +30,15 @@ enum redis_script {
 
 enum { REDIS_SAY_AGAIN_MS = 60000, REDIS_WORDS_MAX_BYTES = 256, REDIS_CLIENT_NAME_MAX_BYTES = 71 };
 
-/* How often Redis refused to store, for any lane. A lane that has seen fewer tries whether it
+/* How often a Redis refused to store, for any lane. A lane that has seen fewer tries whether it
  * takes writes again. */
 struct redis_refusals {
     uint64_t n;
     uint64_t n_unheard; /* of them: something was kept, and its publication refused */
 };
+
+struct redis_cluster;
+struct redis_primary;
 
 struct redis_common {
     struct redis_url url;
@@ -46,6 +49,7 @@ struct redis_common {
     char prefix[REDIS_PREFIX_MAX_BYTES + 1];     /* of keys */
     char channels[REDIS_CHANNELS_MAX_BYTES + 1]; /* what channels begin with */
     char client_name[REDIS_CLIENT_NAME_MAX_BYTES + 1]; /* of this node's connections */
+    unsigned n_lanes;
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
     uint32_t idempotency_window_s;
@@ -53,14 +57,12 @@ struct redis_common {
     void *owner;
     struct span scripts[SCRIPTS]; /* each whole, one text */
     struct redis_clock clock;
-    atomic_bool has_warned; /* about the settings of Redis */
+    struct redis_cluster *cluster; /* who has which slot; NULL: it is no Cluster */
+    atomic_bool has_warned;        /* about the settings of Redis */
 
     pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */
-    unsigned n_lanes;
-    unsigned n_up;     /* lanes */
-    unsigned n_denied; /* lanes that send no script until a trial passes */
-    bool is_refusing;  /* it answers, and does not take writes, or not all of them */
-    struct redis_refusals refusals;
+    struct redis_primary *primaries; /* redis_primary.h */
+    bool is_whole;                   /* all of them are up */
     bool is_reported_up;
     bool is_reporting;
     bool is_said_up;                          /* the last line about it says that it is there */
@@ -83,31 +85,18 @@ static inline const char *redis_common_tls_name(const struct redis_common *commo
     return common->tls_name[0] != '\0' ? common->tls_name : NULL;
 }
 
-/* A lane can be used, or no longer. on_state is called from here when the store as a whole changes.
- */
-void redis_common_lane(struct redis_common *common, bool is_up);
-
 /* Redis cannot be reached or does not let us in; `words` may be the error that it answered. Says so
- * at most once a minute for each kind of reason, with what to do. */
+ * at most once a minute for each kind of reason, with what to do. `where`: an address to show;
+ * without it the URL's. */
 void redis_common_away(struct redis_common *common, const char *words);
+void redis_common_say_away(struct redis_common *common, const char *where, const char *words);
 
-/* Redis refused a command with this error. As above; and if nothing can be stored while it lasts,
- * the store is down until redis_common_taken. */
-void redis_common_refused(struct redis_common *common, const char *error);
+/* Redis refused a command with this error. As above; is_problem: store_describe shows it. */
+void redis_common_say_refused(struct redis_common *common, const char *where, const char *words,
+                              bool is_problem);
 
-/* Redis refused what concerns one user alone. As above, but the store stays as it is. */
-void redis_common_refused_one(struct redis_common *common, const char *error);
-
-/* Redis kept what it was given and refused to publish it. As above. */
-void redis_common_unheard(struct redis_common *common, const char *error);
-
-/* Redis took all that it may refuse. It was asked when there were `as_of` refusals: if there is one
- * more, that counts. */
-struct redis_refusals redis_common_refusals(struct redis_common *common);
-void redis_common_taken(struct redis_common *common, struct redis_refusals as_of);
-
-/* A lane sends no script any more, or does again. */
-void redis_common_denied(struct redis_common *common, bool is_denied);
+/* All is well again. Under the lock. */
+void redis_common_forget_problem(struct redis_common *common);
 
 void redis_common_describe(struct redis_common *common, char *out, size_t cap);
 

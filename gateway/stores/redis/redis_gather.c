@@ -30,11 +30,10 @@ static void name_channel(const struct redis_gather *gather, const struct epoch *
 }
 
 enum err redis_gather_init(struct redis_gather *gather, struct redis_common *common,
-                           struct reactor *reactor, struct redis_commands *commands)
+                           struct reactor *reactor)
 {
     gather->common = common;
     gather->reactor = reactor;
-    gather->commands = commands;
     gather->last_number = 0;
     list_init(&gather->asked);
     list_init(&gather->heard);
@@ -108,10 +107,11 @@ static void on_published(void *owner, void *arg, size_t index, const struct redi
 static enum err publish_message(struct redis_gather *gather, struct span channel,
                                 struct span message, redis_reply_fn on_reply, uint64_t number)
 {
-    if (!gather->commands->is_ready)
+    struct redis_commands *commands = gather->of_channel(gather->owner, channel);
+    if (!commands->is_ready)
         return ERR_STORE_UNAVAILABLE;
     struct span args[] = {SPAN_LITERAL("PUBLISH"), channel, message};
-    return redis_link_command(gather->commands->link, args, 3, on_reply, gather, number);
+    return redis_link_command(commands->link, args, 3, on_reply, gather, number);
 }
 
 void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, struct span channel,

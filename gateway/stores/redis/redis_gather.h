@@ -11,8 +11,9 @@ enum { REDIS_ASK_MAX_BYTES = EPOCH_LEN + 20, REDIS_SUFFIX_MAX_BYTES = 8 + EPOCH_
 struct redis_gather {
     struct redis_common *common;
     struct reactor *reactor;
-    struct redis_commands *commands; /* what is asked and answered goes out on their link */
-    struct epoch name;               /* of this node's reply channel */
+    void *owner; /* of_channel: whose link takes what is published there */
+    struct redis_commands *(*of_channel)(void *owner, struct span channel);
+    struct epoch name; /* of this node's reply channel */
     char all[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     char reply[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     uint64_t last_number;
@@ -37,9 +38,9 @@ struct redis_ask {
     void (*on_over)(struct redis_ask *ask); /* takes it; never inside the calls below */
 };
 
-/* `commands` may be initialised later, but before anything is asked. */
+/* owner and of_channel are set by the caller before. */
 MUST_CHECK enum err redis_gather_init(struct redis_gather *gather, struct redis_common *common,
-                                      struct reactor *reactor, struct redis_commands *commands);
+                                      struct reactor *reactor);
 /* What is asked is over. Questions that were heard are forgotten. */
 void redis_gather_fini(struct redis_gather *gather);
 

@@ -172,13 +172,13 @@ static bool can_be_asked(const struct redis_heads *heads, const struct redis_sub
 static bool ask_about_bucket(struct redis_heads *heads, size_t bucket)
 {
     size_t n = 0;
-    HASH_TABLE_FOR_EACH_IN(link, &heads->subs->users, bucket)
+    HASH_TABLE_FOR_EACH_IN(link, &heads->subs->table.users, bucket)
     {
         n += can_be_asked(heads, CONTAINER_OF(link, struct redis_sub, link));
     }
     if (heads->n_asked > 0 && heads->n_asked + n > REDIS_HEADS_AT_ONCE)
         return false;
-    HASH_TABLE_FOR_EACH_IN(link, &heads->subs->users, bucket)
+    HASH_TABLE_FOR_EACH_IN(link, &heads->subs->table.users, bucket)
     {
         struct redis_sub *sub = CONTAINER_OF(link, struct redis_sub, link);
         if (heads->n_asked < REDIS_HEADS_AT_ONCE && can_be_asked(heads, sub))
@@ -190,7 +190,7 @@ static bool ask_about_bucket(struct redis_heads *heads, size_t bucket)
 /* A bucket that is not split yet comes at the place of its first half. */
 static void ask_about_due(struct redis_heads *heads)
 {
-    const struct hash_table *users = &heads->subs->users;
+    const struct hash_table *users = &heads->subs->table.users;
     uint64_t step = cycle / (2 * users->level);
     while (heads->at < heads->to) {
         size_t bucket = hash_reverse_bits((uint32_t)heads->at);

@@ -8,22 +8,22 @@
 
 #include "gateway/stores/redis/redis_broadcast.h"
 #include "gateway/stores/redis/redis_heads.h"
+#include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_ops.h"
-#include "gateway/stores/redis/redis_probe.h"
 #include "gateway/stores/redis/redis_push.h"
 #include "gateway/stores/redis/redis_repeats.h"
 #include "gateway/stores/redis/redis_sentinel_watch.h"
-#include "gateway/stores/redis/redis_subs.h"
+#include "gateway/stores/redis/redis_shards.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 struct redis_lane {
     struct redis_common *common;
     struct reactor *reactor;
-    struct redis_shard shard; /* of all users: there is one Redis */
+    struct redis_shards shards;
     struct redis_subs subs;
     struct redis_heads heads;
-    struct redis_probe probe;
     struct redis_repeats repeats;
     struct redis_gather gather;         /* of the first lane alone */
     struct redis_sentinel_round *round; /* REDIS_SENTINEL */
@@ -37,25 +37,12 @@ struct redis_lane {
     struct letter letter;
 };
 
-static struct redis_shard *shard_of_user(struct redis_lane *lane, struct span user_id)
-{
-    (void)user_id;
-    return &lane->shard;
-}
-
-static struct redis_commands *owner_of_slot(void *owner, uint16_t slot)
-{
-    (void)slot;
-    struct redis_lane *lane = owner;
-    return &lane->shard.commands;
-}
-
 /* --- up and down --- */
 
 static void on_shard_up(struct redis_shard *shard)
 {
     struct redis_lane *lane = shard->owner;
-    redis_common_lane(lane->common, true);
+    redis_primary_shard(shard->primary, true);
     redis_subs_shard_up(&lane->subs, shard);
 }
 
@@ -63,7 +50,7 @@ static void on_shard_down(struct redis_shard *shard)
 {
     struct redis_lane *lane = shard->owner;
     redis_subs_shard_down(&lane->subs, shard);
-    redis_common_lane(lane->common, false);
+    redis_primary_shard(shard->primary, false);
 }
 
 static void on_shard_heard(struct redis_shard *shard)
@@ -72,16 +59,106 @@ static void on_shard_heard(struct redis_shard *shard)
     redis_subs_report_all(&lane->subs, shard);
 }
 
-static void on_arrived(void *owner, struct store_request *page)
+/* --- which shard --- */
+
+static struct redis_shard *shard_of_user(void *owner, struct span user_id)
 {
     struct redis_lane *lane = owner;
-    redis_ops_run(&lane->shard.commands, page);
+    uint16_t slot;
+    return redis_shards_of_user(&lane->shards, user_id, &slot);
+}
+
+static struct redis_commands *commands_of_user(void *owner, struct span user_id, uint16_t *ret_slot)
+{
+    struct redis_lane *lane = owner;
+    return &redis_shards_of_user(&lane->shards, user_id, ret_slot)->commands;
+}
+
+static struct redis_commands *commands_of_slot(void *owner, uint16_t slot)
+{
+    struct redis_lane *lane = owner;
+    return &redis_shards_of_slot(&lane->shards, slot)->commands;
+}
+
+static struct redis_commands *follow_redirect(void *owner, struct redis_commands *asked,
+                                              const char *error)
+{
+    struct redis_lane *lane = owner;
+    return redis_shards_redirect(&lane->shards, asked, error);
+}
+
+static struct redis_commands *commands_of_ticket(struct redis_lane *lane, struct span ticket)
+{
+    char key[REDIS_TICKET_KEY_MAX_BYTES];
+    struct span all = redis_ticket_key(key, lane->common->prefix, ticket);
+    return &redis_shards_of_key(&lane->shards, all)->commands;
+}
+
+/* Of what is no append and no broadcast. */
+static struct redis_commands *commands_of_request(struct redis_lane *lane,
+                                                  const struct store_request *request)
+{
+    static const size_t users[STORE_OPS] = {
+        [STORE_OP_PAGE] = offsetof(struct store_page, user_id),
+        [STORE_OP_ACK] = offsetof(struct store_ack, user_id),
+        [STORE_OP_PEEK] = offsetof(struct store_peek, user_id),
+        [STORE_OP_LOOK] = offsetof(struct store_look, user_id),
+        [STORE_OP_WITHDRAW] = offsetof(struct store_withdraw, user_id),
+        [STORE_OP_BLOCK] = offsetof(struct store_block, user_id),
+    };
+    char nodes[REDIS_NODES_KEY_MAX_BYTES];
+    if (request->op == REDIS_OP_NODES) {
+        struct span key = redis_nodes_key(nodes, lane->common->prefix);
+        return &redis_shards_of_key(&lane->shards, key)->commands;
+    }
+    if (request->op == STORE_OP_TICKET_GIVE)
+        return commands_of_ticket(lane, ((const struct store_ticket_give *)request)->ticket);
+    if (request->op == STORE_OP_TICKET_TAKE)
+        return commands_of_ticket(lane, ((const struct store_ticket_take *)request)->ticket);
+    struct span user_id;
+    uint16_t slot;
+    memcpy(&user_id, (const char *)request + users[request->op], sizeof user_id);
+    return commands_of_user(lane, user_id, &slot);
+}
+
+/* The channels of the fleet, each at the shard of its slot. */
+static struct redis_commands *commands_of_channel(void *owner, struct span channel)
+{
+    struct redis_lane *lane = owner;
+    return &redis_shards_of_key(&lane->shards, channel)->commands;
+}
+
+static void place_channel(struct redis_lane *lane, size_t at, struct span channel)
+{
+    const struct redis_shard *place = redis_shards_of_key(&lane->shards, channel);
+    for (unsigned i = 0; i < lane->subs.n_shards; i++) {
+        struct redis_shard *shard = lane->subs.shards[i];
+        if (shard != NULL && shard->primary != NULL)
+            redis_sub_link_set_plain(&shard->sub_link, at,
+                                     shard == place ? channel : (struct span){NULL, 0});
+    }
+}
+
+static void on_slots_moved(void *owner)
+{
+    struct redis_lane *lane = owner;
+    redis_repeats_wake(&lane->repeats);
+    if (!lane->is_first)
+        return;
+    place_channel(lane, 0, redis_gather_all_channel(&lane->gather));
+    place_channel(lane, 1, redis_gather_reply_channel(&lane->gather));
+}
+
+/* --- what comes --- */
+
+static void on_arrived(void *owner, struct store_request *page)
+{
+    redis_ops_run(commands_of_request(owner, page), page);
 }
 
 static void on_refused(void *owner, struct store_request *page)
 {
-    struct redis_lane *lane = owner;
-    redis_ops_refuse(&lane->shard.commands, page, ERR_STORE_UNAVAILABLE);
+    redis_ops_refuse(commands_of_request(owner, page), page, ERR_STORE_UNAVAILABLE);
 }
 
 static void on_plain(void *owner, struct span channel, struct span message)
@@ -98,21 +175,25 @@ static void on_plain(void *owner, struct span channel, struct span message)
 
 static void run_one(struct redis_lane *lane, struct store_request *request)
 {
-    struct store_page *page = request->op == STORE_OP_PAGE ? (struct store_page *)request : NULL;
-    if (request->op != STORE_OP_APPEND)
-        redis_push_flush(&lane->shard.commands); /* what was asked first is sent first */
+    if (request->op == STORE_OP_APPEND) {
+        struct redis_route route = {lane, commands_of_user};
+        redis_push_run(&route, (struct store_append *)request);
+        return;
+    }
     if (request->op == REDIS_OP_BROADCAST) {
         redis_broadcast_run(&lane->gather, (struct store_broadcast *)request);
         return;
     }
+    struct redis_commands *commands = commands_of_request(lane, request);
+    redis_push_flush(commands); /* what was asked first is sent first */
+    struct store_page *page = request->op == STORE_OP_PAGE ? (struct store_page *)request : NULL;
     if (page == NULL || !page->is_arrival) {
-        redis_ops_run(&lane->shard.commands, request);
+        redis_ops_run(commands, request);
         return;
     }
-    enum err error =
-        redis_subs_arrive(&lane->subs, shard_of_user(lane, page->user_id), page->user_id, request);
+    enum err error = redis_subs_arrive(&lane->subs, page->user_id, request);
     if (error != ERR_OK)
-        redis_ops_refuse(&lane->shard.commands, request, error);
+        redis_ops_refuse(commands, request, error);
 }
 
 static struct store_request *take_queue(struct redis_lane *lane, bool is_letter)
@@ -136,7 +217,9 @@ static void run_queue(struct redis_lane *lane, bool is_letter)
         run_one(lane, request);
         request = next;
     }
-    redis_push_flush(&lane->shard.commands);
+    for (unsigned i = 0; i < lane->subs.n_shards; i++)
+        if (lane->subs.shards[i] != NULL)
+            redis_push_flush(&lane->subs.shards[i]->commands);
 }
 
 static void deliver_requests(struct letter *letter)
@@ -168,31 +251,44 @@ void redis_lane_leave(struct redis_lane *lane, struct span user_id)
 
 /* --- made and freed --- */
 
-/* Before the shard: the channels are subscribed when its subscription link comes up. */
-static enum err init_gather(struct redis_lane *lane)
+static void prepare_shard(void *owner, struct redis_shard *shard)
 {
-    enum err error =
-        redis_gather_init(&lane->gather, lane->common, lane->reactor, &lane->shard.commands);
-    if (error != ERR_OK)
-        return error;
-    lane->is_first = true;
-    lane->shard.sub_link.plain[0] = redis_gather_all_channel(&lane->gather);
-    lane->shard.sub_link.plain[1] = redis_gather_reply_channel(&lane->gather);
-    lane->shard.sub_link.on_plain = on_plain;
-    return ERR_OK;
+    struct redis_lane *lane = owner;
+    shard->owner = lane;
+    shard->on_up = on_shard_up;
+    shard->on_down = on_shard_down;
+    shard->on_heard = on_shard_heard;
+    shard->commands.repeats = &lane->repeats;
+    if (lane->round != NULL)
+        shard->commands.resolver = redis_sentinel_round_resolver(lane->round);
+    shard->sub_link.resolver = shard->commands.resolver;
+    if (!lane->is_first)
+        return;
+    shard->sub_link.on_plain = on_plain;
+    if (lane->common->cluster != NULL)
+        return; /* the map says where the channels are */
+    shard->sub_link.plain[0] = redis_gather_all_channel(&lane->gather);
+    shard->sub_link.plain[1] = redis_gather_reply_channel(&lane->gather);
+}
+
+static enum err init_repeats(struct redis_lane *lane)
+{
+    lane->repeats.common = lane->common;
+    lane->repeats.owner = lane;
+    lane->repeats.owner_of = commands_of_slot;
+    lane->repeats.redirect = follow_redirect;
+    return redis_repeats_init(&lane->repeats, lane->reactor);
 }
 
 /* Before the shard, whose links ask. */
-static enum err init_sentinels(struct redis_lane *lane, bool is_first)
+static enum err init_sentinels(struct redis_lane *lane)
 {
     if (lane->common->url.topology != REDIS_SENTINEL)
         return ERR_OK;
     enum err error = redis_sentinel_round_new(lane->common, lane->reactor, &lane->round);
     if (error != ERR_OK)
         return error;
-    lane->shard.commands.resolver = redis_sentinel_round_resolver(lane->round);
-    lane->shard.sub_link.resolver = lane->shard.commands.resolver;
-    return is_first
+    return lane->is_first
                ? redis_sentinel_watch_new(lane->common, lane->reactor, lane->round, &lane->watch)
                : ERR_OK;
 }
@@ -204,6 +300,35 @@ static void free_sentinels(struct redis_lane *lane)
     redis_sentinel_round_free(lane->round);
 }
 
+static enum err init_parts(struct redis_lane *lane)
+{
+    lane->subs.owner = lane;
+    lane->subs.on_arrived = on_arrived;
+    lane->subs.on_refused = on_refused;
+    lane->subs.shard_of = shard_of_user;
+    enum err error = redis_subs_init(&lane->subs, lane->common);
+    if (error != ERR_OK)
+        return error;
+    lane->gather.owner = lane;
+    lane->gather.of_channel = commands_of_channel;
+    if (lane->is_first)
+        error = redis_gather_init(&lane->gather, lane->common, lane->reactor);
+    if (error == ERR_OK)
+        error = init_sentinels(lane);
+    lane->shards.common = lane->common;
+    lane->shards.reactor = lane->reactor;
+    lane->shards.subs = &lane->subs;
+    lane->shards.is_first = lane->is_first;
+    lane->shards.owner = lane;
+    lane->shards.prepare = prepare_shard;
+    lane->shards.on_moved = on_slots_moved;
+    if (error == ERR_OK)
+        error = redis_shards_init(&lane->shards);
+    if (error != ERR_OK)
+        redis_subs_fini(&lane->subs);
+    return error;
+}
+
 enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bool is_first,
                         struct redis_lane **ret_lane)
 {
@@ -212,69 +337,45 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bo
         return ERR_NO_MEMORY;
     lane->common = common;
     lane->reactor = reactor;
+    lane->is_first = is_first;
     lane->queue_last = &lane->queue;
     lane->letter.deliver = deliver_requests;
-
-    lane->subs.owner = lane;
-    lane->subs.on_arrived = on_arrived;
-    lane->subs.on_refused = on_refused;
-    lane->shard.owner = lane;
-    lane->shard.on_up = on_shard_up;
-    lane->shard.on_down = on_shard_down;
-    lane->shard.on_heard = on_shard_heard;
-    lane->shard.commands.repeats = &lane->repeats;
-    lane->repeats.common = common;
-    lane->repeats.owner = lane;
-    lane->repeats.owner_of = owner_of_slot;
-    enum err error = redis_repeats_init(&lane->repeats, reactor);
-    if (error != ERR_OK)
-        goto undo_alloc;
-    error = redis_subs_init(&lane->subs, common);
-    if (error != ERR_OK)
-        goto undo_repeats;
-    redis_subs_attach(&lane->subs, &lane->shard);
-    error = is_first ? init_gather(lane) : ERR_OK;
-    if (error == ERR_OK)
-        error = init_sentinels(lane, is_first);
-    if (error == ERR_OK)
-        error = redis_shard_init(&lane->shard, common, reactor, is_first);
-    if (error != ERR_OK)
-        goto undo_subs;
+    enum err error = init_repeats(lane);
+    if (error == ERR_OK) {
+        error = init_parts(lane);
+        if (error != ERR_OK)
+            redis_repeats_fini(&lane->repeats);
+    }
+    if (error != ERR_OK) {
+        free_sentinels(lane);
+        free(lane);
+        return error;
+    }
     redis_heads_init(&lane->heads, &lane->subs, reactor);
-    redis_probe_init(&lane->probe, &lane->shard);
     pthread_mutex_init(&lane->lock, NULL);
     *ret_lane = lane;
     return ERR_OK;
-
-undo_subs:
-    free_sentinels(lane);
-    redis_subs_fini(&lane->subs);
-undo_repeats:
-    redis_repeats_fini(&lane->repeats);
-undo_alloc:
-    free(lane);
-    return error;
 }
 
 void redis_lane_free(struct redis_lane *lane)
 {
     if (lane == NULL)
         return;
-    lane->shard.commands.is_ready = false;
     redis_repeats_stop(&lane->repeats);
+    struct redis_commands *any = &redis_shards_of_slot(&lane->shards, 0)->commands;
+    redis_shards_stop(&lane->shards);
     struct store_request *request;
     while ((request = take_queue(lane, false)) != NULL)
         while (request != NULL) {
             struct store_request *next = request->next;
-            redis_ops_refuse(&lane->shard.commands, request, ERR_STORE_UNAVAILABLE);
+            redis_ops_refuse(any, request, ERR_STORE_UNAVAILABLE);
             request = next;
         }
     if (lane->is_first)
         redis_gather_fini(&lane->gather);
     redis_heads_fini(&lane->heads);
-    redis_probe_fini(&lane->probe);
     redis_subs_fini(&lane->subs);
-    redis_shard_fini(&lane->shard);
+    redis_shards_fini(&lane->shards);
     redis_repeats_fini(&lane->repeats);
     free_sentinels(lane);
     pthread_mutex_destroy(&lane->lock);

@@ -1,6 +1,5 @@
-/* A lane of the Redis store: what one worker has of it. A shard on the worker's reactor, the users
- * who are online there, and a queue through which any thread hands it requests. It is up when its
- * shard is. */
+/* A lane of the Redis store: what one worker has of it. Its shards on the worker's reactor, the
+ * users who are online there, and a queue through which any thread hands it requests. */
 #ifndef HERALD_STORE_REDIS_LANE_H
 #define HERALD_STORE_REDIS_LANE_H
 

@@ -49,6 +49,7 @@ struct redis_link_config {
     const char *tls_name;                /* what the certificate must name; NULL: the host */
     bool is_sentinel;                    /* a Sentinel, which is no primary */
     const char *client_name;             /* of CLIENT SETNAME; stays */
+    bool takes_replicas;                 /* a Redis that is no primary is good enough */
     bool is_pubsub;
     void *owner;
     void (*on_up)(void *owner); /* connected and let in; commands may be given */

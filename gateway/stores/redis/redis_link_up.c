@@ -144,7 +144,7 @@ static void on_role(void *owner, void *arg, size_t index, const struct redis_val
     struct redis_link *link = arg;
     struct span role, host;
     int64_t port;
-    if (reply == NULL || link->is_failing)
+    if (reply == NULL || link->is_failing || link->config.takes_replicas)
         return;
     if (redis_value_is(reply, REDIS_ERROR)) {
         const struct redis_trouble *trouble = redis_trouble_at(redis_trouble_find(reply->bytes));

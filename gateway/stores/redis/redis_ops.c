@@ -13,7 +13,6 @@
 #include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_page.h"
 #include "gateway/stores/redis/redis_positions.h"
-#include "gateway/stores/redis/redis_push.h"
 #include "gateway/stores/redis/redis_repeats.h"
 #include "gateway/stores/redis/redis_slots.h"
 
@@ -108,7 +107,7 @@ static uint16_t slot_of_op(const struct redis_common *common, void *arg, size_t 
     memcpy(&key, (const char *)request + operations[request->op].key, sizeof key);
     bool is_ticket = request->op == STORE_OP_TICKET_GIVE || request->op == STORE_OP_TICKET_TAKE;
     if (!is_ticket)
-        return redis_slot_of_user(common->prefix, key);
+        return redis_slot_of_user(key);
     char text[REDIS_TICKET_KEY_MAX_BYTES];
     return redis_slot_of(redis_ticket_key(text, common->prefix, key));
 }
@@ -165,7 +164,7 @@ static bool take_op_reply(struct redis_commands *commands, struct store_request 
     if (*ret_error == ERR_STORE_UNAVAILABLE && request->op != REDIS_OP_NODES)
         redis_answer_refused(commands, reply);
     else if (redis_value_is(reply, REDIS_ERROR)) /* nothing depends on it */
-        redis_common_refused_one(commands->common, reply->bytes);
+        redis_primary_refused_one(commands->primary, reply->bytes);
     else if (request->op == STORE_OP_WITHDRAW)
         redis_answer_unheard(commands, redis_value_item(reply, WITHDRAW_UNHEARD));
     return false;
@@ -208,10 +207,6 @@ static void on_op_reply(void *owner, void *arg, size_t index, const struct redis
 void redis_ops_run(struct redis_commands *commands, struct store_request *request)
 {
     redis_answer_begin(commands, request);
-    if (request->op == STORE_OP_APPEND) {
-        redis_push_run(commands, (struct store_append *)request);
-        return;
-    }
     enum err error = ERR_OK;
     if (!redis_repeats_hold(commands->repeats, &op_kind, request, 0, &error))
         error = send_op(commands, request);

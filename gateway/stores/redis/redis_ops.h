@@ -18,7 +18,8 @@ enum redis_op {
     REDIS_OPS,
 };
 
-/* Carries it out; the page of an HTTP connection comes here once its subscription stands. */
+/* Carries out what is no append (redis_push.h) and no broadcast; the page of an HTTP connection
+ * comes here once its subscription stands. */
 void redis_ops_run(struct redis_commands *commands, struct store_request *request);
 
 /* Answers it with an error, at the end of the turn. */

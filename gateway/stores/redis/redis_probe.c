@@ -34,10 +34,10 @@ static struct redis_sub *find_user(const struct redis_shard *shard)
 {
     enum { LOOK_THROUGH = 1024 };
     const struct redis_subs *subs = shard->subs;
-    size_t n = subs->users.n_buckets;
+    size_t n = subs->table.users.n_buckets;
     uint32_t at = (uint32_t)reactor_now_ms(shard->commands.reactor) * 2654435761u;
     for (size_t i = 0; i < n && i < LOOK_THROUGH; i++) {
-        HASH_TABLE_FOR_EACH_IN(link, &subs->users, (at + i) % n)
+        HASH_TABLE_FOR_EACH_IN(link, &subs->table.users, (at + i) % n)
         {
             struct redis_sub *sub = CONTAINER_OF(link, struct redis_sub, link);
             if (sub->shard == shard->index && redis_subs_is_settled(subs, sub))

@@ -235,8 +235,9 @@ static void refuse_push(struct redis_commands *commands, const struct redis_push
 
 static uint16_t slot_of_push(const struct redis_common *common, void *arg, size_t index)
 {
+    (void)common;
     const struct store_append *append = arg;
-    return redis_slot_of_user(common->prefix, append->targets[index].user_id);
+    return redis_slot_of_user(append->targets[index].user_id);
 }
 
 static enum err send_push_again(struct redis_commands *commands, void *arg, size_t index,
@@ -295,8 +296,7 @@ static void on_batch_reply(void *owner, void *arg, size_t index, const struct re
 /* --- gathering --- */
 
 /* Larger data is where the time goes, and a batch shall keep Redis from others for no longer than
- * what one link sends in a turn of Redis anyway. In a Cluster, where a call may only name the keys
- * of one slot, this is where the slot would have to be the same. */
+ * what one link sends in a turn of Redis anyway. */
 static bool can_be_gathered(const struct store_append *append)
 {
     enum { GATHERED_DATA_MAX_BYTES = 2 << 10 };
@@ -332,29 +332,45 @@ void redis_push_flush(struct redis_commands *commands)
     free(batch);
 }
 
-static void gather_push(struct redis_commands *commands, const struct redis_push *push)
+/* A call may only name the keys of one slot. */
+static void gather_push(struct redis_commands *commands, const struct redis_push *push,
+                        uint16_t slot)
 {
     struct redis_batch *gathered = &commands->gathered;
+    if (gathered->n > 0 && commands->gathered_slot != slot)
+        redis_push_flush(commands);
+    commands->gathered_slot = slot;
     gathered->pushes[gathered->n++] = *push;
     if (gathered->n == REDIS_BATCH_MAX)
         redis_push_flush(commands);
 }
 
-void redis_push_run(struct redis_commands *commands, struct store_append *append)
+/* What was asked first is sent first. */
+static enum err send_in_order(struct redis_commands *commands, const struct redis_push *push)
+{
+    redis_push_flush(commands);
+    return send_push(commands, push);
+}
+
+void redis_push_run(const struct redis_route *route, struct store_append *append)
 {
     bool is_gathered = can_be_gathered(append);
+    uint16_t first;
+    struct redis_commands *commands =
+        route->of_user(route->owner, append->targets[0].user_id, &first);
+    redis_answer_begin(commands, &append->request);
     append->request.op = (int)append->n_targets + 1; /* one for ourselves, until all are sent */
-    if (!is_gathered)
-        redis_push_flush(commands);
     for (size_t i = 0; i < append->n_targets; i++) {
         struct redis_push push = {append, i};
+        uint16_t slot;
+        commands = route->of_user(route->owner, append->targets[i].user_id, &slot);
         append->targets[i].is_duplicate = false;
         enum err error = ERR_OK;
         bool is_held = redis_repeats_hold(commands->repeats, &push_kind, append, i, &error);
         if (!is_held && is_gathered)
-            gather_push(commands, &push);
+            gather_push(commands, &push, slot);
         else if (!is_held)
-            error = send_push(commands, &push);
+            error = send_in_order(commands, &push);
         if (error != ERR_OK)
             refuse_push(commands, &push, error);
     }

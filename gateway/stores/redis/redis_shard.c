@@ -66,17 +66,23 @@ static void on_trial_heard(void *owner)
 enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common,
                           struct reactor *reactor, bool is_first)
 {
+    if (shard->nobody[0] == '\0')
+        shard->nobody[0] = '%'; /* in a name two digits follow each `%` */
     shard->commands.owner = shard;
+    shard->commands.primary = shard->primary;
     shard->commands.on_loaded = on_commands_loaded;
     shard->commands.on_ready = on_commands_ready;
     shard->commands.on_down = on_commands_down;
     enum err error = redis_commands_init(&shard->commands, common, reactor);
     if (error != ERR_OK)
         return error;
+    shard->trial.nobody = shard->nobody;
     shard->trial.is_first = is_first;
     shard->trial.owner = shard;
     shard->trial.on_heard = on_trial_heard;
     redis_trial_init(&shard->trial, &shard->commands);
+    shard->sub_link.primary = shard->primary;
+    shard->sub_link.nobody = shard->nobody;
     error = redis_sub_link_init(&shard->sub_link, common, reactor);
     if (error != ERR_OK)
         redis_commands_fini(&shard->commands);

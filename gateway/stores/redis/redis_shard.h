@@ -9,8 +9,13 @@
 
 struct redis_subs;
 
+enum { REDIS_NOBODY_MAX_BYTES = 16 };
+
 struct redis_shard {
-    uint16_t index; /* in its lane */
+    uint16_t index;                /* in its lane */
+    struct redis_primary *primary; /* NULL: of the slots that no primary has; it is never up */
+    char nobody[REDIS_NOBODY_MAX_BYTES]; /* a user who cannot exist, of a slot of this shard */
+    int64_t unused_ms;                   /* since when no slot has been here; 0: one is */
     struct redis_commands commands;
     struct redis_trial trial;
     struct redis_sub_link sub_link;
@@ -23,8 +28,9 @@ struct redis_shard {
     void (*on_heard)(struct redis_shard *shard);
 };
 
-/* After redis_subs_attach. The owner, the callbacks, commands.repeats, and on_plain of sub_link are
- * set by the caller before. is_first: it is the first lane's, which probes while all is well. */
+/* After redis_subs_attach. The owner, the primary, the callbacks, commands.repeats, and on_plain of
+ * sub_link are set by the caller before; fini leaves the primary. is_first: it is the first lane's,
+ * which probes while all is well. */
 MUST_CHECK enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common,
                                      struct reactor *reactor, bool is_first);
 /* Answers what is under way. Afterwards nothing waits at sub_link, and no callback comes. */

@@ -50,10 +50,15 @@ uint16_t redis_slot_of(struct span key)
     return crc16(key) % REDIS_SLOTS;
 }
 
-uint16_t redis_slot_of_user(const char *prefix, struct span user_id)
+uint16_t redis_slot_of_user(struct span user_id)
 {
+    bool is_plain = true;
+    for (size_t i = 0; i < user_id.len && is_plain; i++)
+        is_plain = strchr("{}%", user_id.bytes[i]) == NULL || user_id.bytes[i] == '\0';
+    if (is_plain)
+        return crc16(user_id) % REDIS_SLOTS;
     struct redis_keys keys;
-    redis_keys_write(&keys, prefix, user_id);
+    redis_keys_write(&keys, "", user_id);
     return redis_slot_of(keys.user);
 }
 
@@ -204,6 +209,23 @@ const struct redis_address *redis_slot_map_owner(const struct redis_slot_map *ma
 {
     uint16_t owner = map->owners[slot];
     return owner == NO_OWNER ? NULL : &map->addresses[owner];
+}
+
+int redis_slot_map_owner_at(const struct redis_slot_map *map, uint16_t slot)
+{
+    uint16_t owner = map->owners[slot];
+    return owner == NO_OWNER ? -1 : owner;
+}
+
+bool redis_slot_map_equal(const struct redis_slot_map *a, const struct redis_slot_map *b)
+{
+    for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
+        const struct redis_address *one = redis_slot_map_owner(a, (uint16_t)slot);
+        const struct redis_address *other = redis_slot_map_owner(b, (uint16_t)slot);
+        if ((one == NULL) != (other == NULL) || (one != NULL && !redis_address_equal(one, other)))
+            return false;
+    }
+    return true;
 }
 
 unsigned redis_slot_map_missing(const struct redis_slot_map *map, uint16_t *ret_first)

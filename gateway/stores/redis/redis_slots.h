@@ -17,8 +17,8 @@ enum {
 
 /* The slot of a key or a channel: CRC16 of its hash tag, or of all of it where there is none. */
 uint16_t redis_slot_of(struct span key);
-/* The slot of all keys of a user, and of his channel. */
-uint16_t redis_slot_of_user(const char *prefix, struct span user_id);
+/* The slot of all keys and of the channel of a user (redis_record.h). */
+uint16_t redis_slot_of_user(struct span user_id);
 
 struct redis_slot_map;
 
@@ -39,6 +39,10 @@ void redis_slot_map_unref(struct redis_slot_map *map); /* NULL is fine */
 
 /* NULL: the slot has no owner. It is there as long as the map. */
 const struct redis_address *redis_slot_map_owner(const struct redis_slot_map *map, uint16_t slot);
+/* Its place among the addresses; -1: none. */
+int redis_slot_map_owner_at(const struct redis_slot_map *map, uint16_t slot);
+/* Do both say the same of every slot? */
+bool redis_slot_map_equal(const struct redis_slot_map *a, const struct redis_slot_map *b);
 /* Slots without an owner; *ret_first is the first of them. */
 unsigned redis_slot_map_missing(const struct redis_slot_map *map, uint16_t *ret_first);
 /* The addresses that it names: `at` from 0 on; NULL: there are no more. */

@@ -14,6 +14,7 @@ struct redis_sub {
     uint16_t shard;   /* whose link has the subscription: its index in the lane */
     bool is_wanted : 1;
     bool is_held : 1;     /* Redis has confirmed that he is subscribed */
+    bool is_moved : 1;    /* his slot is elsewhere, and so is another of these, which counts */
     bool is_missed : 1;   /* on_missed is owed */
     bool is_refused : 1;  /* Redis refused the last wish to subscribe him */
     bool is_retrying : 1; /* a struct redis_retry points here */

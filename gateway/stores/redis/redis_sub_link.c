@@ -3,7 +3,10 @@
  * answer, and is told apart by its channel. */
 #include "gateway/stores/redis/redis_sub_link.h"
 
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_cluster.h"
 #include "gateway/stores/redis/redis_pipeline.h"
 
 #include <stdio.h>
@@ -76,6 +79,31 @@ static void on_push(void *owner, const struct redis_value *push)
         subs->on_plain(subs->owner, channel, message);
 }
 
+/* The user may leave inside the call that reports the event, and the sub be freed with its copy of
+ * the name: user_id is another one. */
+void redis_sub_link_report(struct redis_sub_link *subs, const struct redis_sub *sub,
+                           struct span user_id, struct span message)
+{
+    const struct store_events *events = &subs->common->events;
+    struct inbox_event event = {0};
+    int64_t time_ms;
+    if (redis_message_time(message, &time_ms))
+        redis_clock_hear(&subs->common->clock, time_ms, clock_monotonic_ms());
+    enum err error = redis_message_read(message, &event);
+    if (error == ERR_NOT_FOUND || !sub->is_wanted)
+        goto out;
+    if (error == ERR_STORE_UNAVAILABLE)
+        log_event(LOG_DEBUG, "a message on a channel is malformed", LOG_SPAN("user", user_id));
+    if (error == ERR_OK) {
+        if (events->on_inbox_event != NULL)
+            events->on_inbox_event(subs->common->owner, user_id, event);
+    } else if (events->on_missed != NULL) {
+        events->on_missed(subs->common->owner, user_id, false);
+    }
+out:
+    inbox_event_unref(event);
+}
+
 /* ---- wishes ---- */
 
 /* false: the link breaks, because this is neither a confirmation of the wish nor an error. */
@@ -124,6 +152,16 @@ void redis_sub_link_send_wish(struct redis_sub_link *subs, struct redis_sub *sub
 
 /* ---- it comes and goes ---- */
 
+static const char *why_refused(const struct redis_sub_link *subs, const struct redis_value *reply)
+{
+    struct redis_cluster *cluster = subs->common->cluster;
+    if (redis_cluster_redirected(cluster, reply->bytes, &subs->primary->address))
+        return "the Cluster's slots have moved";
+    bool is_cluster =
+        redis_value_starts(reply, "MOVED") || redis_value_starts(reply, "CLUSTERDOWN");
+    return is_cluster && cluster == NULL ? REDIS_WHY_CLUSTER : reply->bytes;
+}
+
 static void on_first_answered(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)arg;
@@ -132,9 +170,7 @@ static void on_first_answered(void *owner, void *arg, size_t index, const struct
         !check_answer(subs, (enum wish)index, reply))
         return;
     if (redis_value_is(reply, REDIS_ERROR)) {
-        bool is_cluster =
-            redis_value_starts(reply, "MOVED") || redis_value_starts(reply, "CLUSTERDOWN");
-        redis_link_break(subs->link, is_cluster ? REDIS_WHY_CLUSTER : reply->bytes);
+        redis_link_break(subs->link, why_refused(subs, reply));
         return;
     }
     if (--subs->awaited > 0)
@@ -173,9 +209,9 @@ static void ask_run_id(struct redis_sub_link *subs)
 static void on_link_up(void *owner)
 {
     struct redis_sub_link *subs = owner;
+    char nobody[REDIS_CHANNELS_MAX_BYTES + 24];
     ask_run_id(subs);
-    char nobody[REDIS_CHANNELS_MAX_BYTES + 8]; /* in a name two digits follow each `%` */
-    snprintf(nobody, sizeof nobody, "%s:{%%}", subs->common->channels);
+    snprintf(nobody, sizeof nobody, "%s:{%s}", subs->common->channels, subs->nobody);
     subs->awaited = 0;
     send_first(subs, SPAN_LITERAL("SSUBSCRIBE"), WISH_SUBSCRIBE, span_of(nobody));
     send_first(subs, SPAN_LITERAL("SUNSUBSCRIBE"), WISH_LEAVE, span_of(nobody));
@@ -197,7 +233,8 @@ static void on_link_down(void *owner, bool was_up, const char *why)
     struct redis_sub_link *subs = owner;
     if (was_up)
         metrics_count(METRIC_STORE_RECONNECTS);
-    redis_common_away(subs->common, why);
+    redis_primary_away(subs->primary, why);
+    redis_cluster_want(subs->common->cluster);
     lose_it(subs);
 }
 
@@ -207,6 +244,15 @@ void redis_sub_link_restart(struct redis_sub_link *subs, const char *why)
     redis_link_break(subs->link, why);
 }
 
+void redis_sub_link_set_plain(struct redis_sub_link *subs, size_t at, struct span channel)
+{
+    if (span_equal(subs->plain[at], channel))
+        return;
+    subs->plain[at] = channel;
+    if (channel.len > 0 && redis_link_is_up(subs->link))
+        redis_sub_link_restart(subs, "the Cluster's slots have moved");
+}
+
 /* ---- made and freed ---- */
 
 enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *common,
@@ -214,9 +260,12 @@ enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *c
 {
     subs->common = common;
     subs->reactor = reactor;
+    if (subs->primary == NULL)
+        return ERR_OK;
     struct redis_link_config config = {
         .reactor = reactor,
         .url = &common->url,
+        .address = redis_primary_address(subs->primary),
         .resolver = subs->resolver,
         .tls = common->tls,
         .tls_name = redis_common_tls_name(common),

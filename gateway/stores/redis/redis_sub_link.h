@@ -8,8 +8,8 @@
 #ifndef HERALD_STORE_REDIS_SUB_LINK_H
 #define HERALD_STORE_REDIS_SUB_LINK_H
 
-#include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_link.h"
+#include "gateway/stores/redis/redis_primary.h"
 #include "gateway/stores/redis/redis_run_id.h"
 #include "gateway/stores/redis/redis_sub.h"
 
@@ -17,8 +17,10 @@ enum { REDIS_PLAIN_CHANNELS = 2 };
 
 struct redis_sub_link {
     struct redis_common *common;
+    struct redis_primary *primary; /* NULL: of nobody; it is never ready then */
+    const char *nobody;            /* stays: a user who cannot exist, encoded; of a slot there */
     struct reactor *reactor;
-    struct redis_resolver *resolver; /* of the link's address; NULL: that of the url */
+    struct redis_resolver *resolver; /* of the link's address; NULL: that of the primary */
     struct redis_link *link;
     int64_t heard_ms; /* the last message, or when it became ready */
     void *owner;
@@ -35,7 +37,7 @@ struct redis_sub_link {
     bool is_ready;
 };
 
-/* Callbacks, owner, resolver and plain are set by the caller before. */
+/* Callbacks, owner, primary, nobody, resolver and plain are set by the caller before. */
 MUST_CHECK enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *common,
                                         struct reactor *reactor);
 /* on_answer and on_lost are not called; the users may be gone already. */
@@ -46,8 +48,16 @@ void redis_sub_link_fini(struct redis_sub_link *subs);
  * be sent breaks the link. */
 void redis_sub_link_send_wish(struct redis_sub_link *subs, struct redis_sub *sub);
 
+/* Reports what a message on the user's channel says, if he is wanted. He may leave inside. */
+void redis_sub_link_report(struct redis_sub_link *subs, const struct redis_sub *sub,
+                           struct span user_id, struct span message);
+
 /* The link is taken down, and comes up again by itself; on_lost is called first, if it was ready.
  */
 void redis_sub_link_restart(struct redis_sub_link *subs, const char *why);
+
+/* A channel of the fleet belongs here from now on, or (empty) no longer: a link that is up begins
+ * anew with one more. */
+void redis_sub_link_set_plain(struct redis_sub_link *subs, size_t at, struct span channel);
 
 #endif

@@ -5,108 +5,11 @@
  */
 #include "gateway/stores/redis/redis_subs.h"
 
-#include "gateway/base/clock.h"
-#include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_cluster.h"
 
 #include <stdlib.h>
-
-/* --- the table --- */
-
-static struct redis_sub *sub_of(const struct hash_link *link)
-{
-    return CONTAINER_OF(link, struct redis_sub, link);
-}
-
-static uint64_t sub_hash(const struct hash_link *link)
-{
-    return sub_of(link)->hash;
-}
-
-static bool is_sub_of(const struct redis_sub *sub, struct span user_id, uint32_t hash)
-{
-    return sub->hash == hash && span_equal(redis_sub_user(sub), user_id);
-}
-
-static struct redis_sub *find_late_sub(struct redis_subs *subs, struct span user_id, uint32_t hash)
-{
-    for (struct hash_link *link = subs->late; link != NULL; link = link->next)
-        if (is_sub_of(sub_of(link), user_id, hash))
-            return sub_of(link);
-    return NULL;
-}
-
-/* The low half has chosen the lane already. */
-static uint32_t hash_user(struct span user_id)
-{
-    return (uint32_t)(hash_bytes(user_id) >> 32);
-}
-
-static struct redis_sub *find_sub(struct redis_subs *subs, struct span user_id)
-{
-    uint32_t hash = hash_user(user_id);
-    HASH_TABLE_FOR_EACH_IN(link, &subs->users, hash_table_bucket(&subs->users, hash))
-    {
-        if (is_sub_of(sub_of(link), user_id, hash))
-            return sub_of(link);
-    }
-    return find_late_sub(subs, user_id, hash);
-}
-
-static struct redis_sub *add_sub(struct redis_subs *subs, const struct redis_shard *shard,
-                                 struct span user_id)
-{
-    struct redis_sub *sub = calloc(1, sizeof *sub + user_id.len);
-    if (sub == NULL)
-        return NULL;
-    sub->hash = hash_user(user_id);
-    sub->shard = shard->index;
-    sub->user_len = (uint8_t)user_id.len;
-    memcpy(sub->user, user_id.bytes, user_id.len);
-    if (subs->is_walking) {
-        sub->link.next = subs->late;
-        subs->late = &sub->link;
-    } else {
-        hash_table_add(&subs->users, &sub->link);
-    }
-    return sub;
-}
-
-/* Unless he is wanted, or something still points at him. */
-static void drop_if_unwanted(struct redis_subs *subs, struct redis_sub *sub)
-{
-    if (sub->is_wanted || sub->awaited > 0 || sub->is_retrying || sub->n_held > 0)
-        return;
-    hash_table_remove(&subs->users, &sub->link);
-    free(sub);
-}
-
-static void add_late_subs(struct redis_subs *subs)
-{
-    while (subs->late != NULL) {
-        struct hash_link *link = subs->late;
-        subs->late = link->next;
-        hash_table_add(&subs->users, link);
-    }
-}
-
-/* Calls `visit` for every user of the shard. What it calls may add users and mark them unwanted:
- * those who are added are not visited, and none is dropped before the end. */
-static void visit_subs(struct redis_subs *subs, const struct redis_shard *shard,
-                       void (*visit)(struct redis_subs *subs, struct redis_sub *sub))
-{
-    subs->is_walking = true;
-    for (size_t i = 0; i < subs->users.n_buckets; i++) {
-        HASH_TABLE_FOR_EACH_IN(link, &subs->users, i)
-        {
-            if (sub_of(link)->shard == shard->index)
-                visit(subs, sub_of(link));
-        }
-    }
-    subs->is_walking = false;
-    add_late_subs(subs);
-}
 
 /* --- one user --- */
 
@@ -139,8 +42,9 @@ static struct store_request *take_waiting(struct redis_sub *sub)
     return first;
 }
 
-static void report_missed(struct redis_subs *subs, struct redis_sub *sub)
+static void report_missed(void *owner, struct redis_sub *sub)
 {
+    struct redis_subs *subs = owner;
     if (!sub->is_missed || !sub->is_wanted || sub->awaited > 0 || sub->is_refused ||
         !shard_of(subs, sub)->is_up)
         return;
@@ -157,7 +61,7 @@ static void settle_sub(struct redis_subs *subs, struct redis_sub *sub)
     while ((page = take_waiting(sub)) != NULL)
         subs->on_arrived(subs->owner, page);
     if (!sub->is_wanted)
-        drop_if_unwanted(subs, sub);
+        redis_sub_table_drop(&subs->table, sub);
     else
         report_missed(subs, sub);
 }
@@ -169,14 +73,15 @@ static void refuse_waiting(struct redis_subs *subs, struct redis_sub *sub)
         subs->on_refused(subs->owner, page);
 }
 
-enum err redis_subs_arrive(struct redis_subs *subs, struct redis_shard *shard, struct span user_id,
-                           struct store_request *page)
+enum err redis_subs_arrive(struct redis_subs *subs, struct span user_id, struct store_request *page)
 {
-    struct redis_sub *sub = find_sub(subs, user_id);
+    struct redis_sub *sub = redis_sub_table_find(&subs->table, user_id);
     if (sub == NULL)
-        sub = add_sub(subs, shard, user_id);
+        sub =
+            redis_sub_table_add(&subs->table, subs->shard_of(subs->owner, user_id)->index, user_id);
     if (sub == NULL)
         return ERR_NO_MEMORY;
+    const struct redis_shard *shard = shard_of(subs, sub);
     if (!sub->is_wanted)
         send_wish(subs, sub, true);
     if (!shard->is_up)
@@ -197,12 +102,12 @@ enum err redis_subs_arrive(struct redis_subs *subs, struct redis_shard *shard, s
 
 void redis_subs_leave(struct redis_subs *subs, struct span user_id)
 {
-    struct redis_sub *sub = find_sub(subs, user_id);
+    struct redis_sub *sub = redis_sub_table_find(&subs->table, user_id);
     if (sub == NULL || !sub->is_wanted)
         return;
     send_wish(subs, sub, false);
-    if (!subs->is_walking)
-        drop_if_unwanted(subs, sub);
+    if (!subs->table.is_walking)
+        redis_sub_table_drop(&subs->table, sub);
 }
 
 /* --- refused subscriptions --- */
@@ -212,6 +117,7 @@ struct redis_retry {
     struct timer timer;
     struct redis_subs *subs;
     struct redis_sub *sub;
+    uint64_t round;   /* of the map to wait for; 0: none */
     int64_t since_ms; /* the first refusal */
     int64_t pause_ms; /* the next one */
     int64_t max_pause_ms;
@@ -241,8 +147,15 @@ static void end_retry(struct redis_retry *retry)
     list_remove(&retry->link);
     sub->is_retrying = false;
     sub->is_late = false;
-    drop_if_unwanted(retry->subs, sub);
+    redis_sub_table_drop(&retry->subs->table, sub);
     free(retry);
+}
+
+static void wish_again(struct redis_retry *retry)
+{
+    retry->round = 0;
+    retry->sub->is_refused = false;
+    send_wish(retry->subs, retry->sub, true);
 }
 
 static void on_retry_due(struct timer *timer)
@@ -253,10 +166,10 @@ static void on_retry_due(struct timer *timer)
         end_retry(retry); /* subscribed, gone, or the link is away and begins anew */
         return;
     }
-    if (sub->awaited == 0) {
-        sub->is_refused = false;
-        send_wish(retry->subs, sub, true);
-    }
+    if (sub->awaited == 0 && retry->round > 0)
+        (void)redis_cluster_want(retry->subs->common->cluster);
+    else if (sub->awaited == 0)
+        wish_again(retry);
     sub->is_late = reactor_now_ms(reactor_of(retry)) - retry->since_ms >= REDIS_WISH_MS;
     if (sub->is_late)
         refuse_waiting(retry->subs, sub);
@@ -270,13 +183,25 @@ enum {
     REFUSED_MAX_PAUSE_MS = 5000,
 };
 
-/* false: no memory. */
-static bool begin_retry(struct redis_subs *subs, struct redis_sub *sub, const char *error)
+static struct redis_retry *find_retry(struct redis_subs *subs, const struct redis_sub *sub)
+{
+    LIST_FOR_EACH(link, &subs->retries)
+    {
+        struct redis_retry *retry = CONTAINER_OF(link, struct redis_retry, link);
+        if (retry->sub == sub)
+            return retry;
+    }
+    return NULL;
+}
+
+/* NULL: no memory. */
+static struct redis_retry *begin_retry(struct redis_subs *subs, struct redis_sub *sub,
+                                       const char *error)
 {
     static const char slot_moves[] = "TRYAGAIN";
     struct redis_retry *retry = calloc(1, sizeof *retry);
     if (retry == NULL)
-        return false;
+        return NULL;
     bool is_moving = strncmp(error, slot_moves, sizeof slot_moves - 1) == 0;
     retry->subs = subs;
     retry->sub = sub;
@@ -287,18 +212,32 @@ static bool begin_retry(struct redis_subs *subs, struct redis_sub *sub, const ch
     list_append(&subs->retries, &retry->link);
     sub->is_retrying = true;
     pause_retry(retry);
-    return true;
+    return retry;
 }
 
 /* --- what comes in --- */
 
-static void take_refusal(struct redis_shard *shard, struct redis_sub *sub, const char *error)
+/* round: of the map to wait for; 0: none. */
+static void try_again_later(struct redis_shard *shard, struct redis_sub *sub, const char *error,
+                            uint64_t round)
 {
-    redis_common_refused_one(shard->subs->common, error);
     sub->is_refused = true;
     sub->is_missed = true;
-    if (!sub->is_retrying && !begin_retry(shard->subs, sub, error))
+    struct redis_retry *retry =
+        sub->is_retrying ? find_retry(shard->subs, sub) : begin_retry(shard->subs, sub, error);
+    if (retry != NULL)
+        retry->round = round;
+    else
         redis_link_break(shard->sub_link.link, "out of memory");
+}
+
+static void take_refusal(struct redis_shard *shard, struct redis_sub *sub, const char *error)
+{
+    struct redis_cluster *cluster = shard->subs->common->cluster;
+    bool is_elsewhere = redis_cluster_redirected(cluster, error, &shard->primary->address);
+    if (!is_elsewhere)
+        redis_primary_refused_one(shard->primary, error);
+    try_again_later(shard, sub, error, is_elsewhere ? redis_cluster_want(cluster) : 0);
 }
 
 /* With a wish behind it, the answer to that one counts. */
@@ -320,51 +259,96 @@ static void on_answer(void *owner, struct redis_sub *sub, const char *error)
 static void on_ended(void *owner, struct span user_id)
 {
     struct redis_shard *shard = owner;
-    struct redis_sub *sub = find_sub(shard->subs, user_id);
-    if (sub == NULL || !sub->is_wanted || sub->awaited > 0 || sub->is_refused)
+    struct redis_sub *sub = redis_sub_table_find(&shard->subs->table, user_id);
+    if (sub == NULL || sub->shard != shard->index || !sub->is_wanted || sub->awaited > 0 ||
+        sub->is_refused)
         return;
     set_held(sub, false);
     sub->is_missed = true;
-    send_wish(shard->subs, sub, true);
-}
-
-/* The user may leave inside the call that reports the event, and the sub be freed with its copy of
- * the name: user_id is another one. */
-static void take_message(struct redis_subs *subs, const struct redis_sub *sub, struct span user_id,
-                         struct span message)
-{
-    const struct store_events *events = &subs->common->events;
-    struct inbox_event event = {0};
-    int64_t time_ms;
-    if (redis_message_time(message, &time_ms))
-        redis_clock_hear(&subs->common->clock, time_ms, clock_monotonic_ms());
-    enum err error = redis_message_read(message, &event);
-    if (error == ERR_NOT_FOUND || !sub->is_wanted)
-        goto out;
-    if (error == ERR_STORE_UNAVAILABLE)
-        log_event(LOG_DEBUG, "a message on a channel is malformed", LOG_SPAN("user", user_id));
-    if (error == ERR_OK) {
-        if (events->on_inbox_event != NULL)
-            events->on_inbox_event(subs->common->owner, user_id, event);
-    } else if (events->on_missed != NULL) {
-        events->on_missed(subs->common->owner, user_id, false);
-    }
-out:
-    inbox_event_unref(event);
+    if (shard->subs->common->cluster != NULL)
+        try_again_later(shard, sub, "", redis_cluster_want(shard->subs->common->cluster));
+    else
+        send_wish(shard->subs, sub, true);
 }
 
 static void on_message(void *owner, struct span user_id, struct span message)
 {
     struct redis_shard *shard = owner;
-    struct redis_sub *sub = find_sub(shard->subs, user_id);
+    struct redis_sub *sub = redis_sub_table_find(&shard->subs->table, user_id);
     if (sub != NULL)
-        take_message(shard->subs, sub, user_id, message);
+        redis_sub_link_report(&shard->sub_link, sub, user_id, message);
+}
+
+/* --- slots move --- */
+
+/* A new one at the shard where he is now, with the retry if there is one. Redis ends the old
+ * subscription by itself, and the old one goes when no answer is due any more. */
+static void move_sub(struct redis_subs *subs, struct redis_sub *sub, struct redis_shard *shard,
+                     struct redis_retry *retry)
+{
+    struct redis_sub *fresh = redis_sub_table_add(&subs->table, shard->index, redis_sub_user(sub));
+    if (fresh == NULL)
+        return; /* Redis refuses what the old one asks, and this is tried again */
+    fresh->waiting = sub->waiting;
+    fresh->is_missed = true;
+    fresh->is_late = sub->is_late;
+    fresh->is_retrying = sub->is_retrying;
+    if (retry != NULL) {
+        retry->sub = fresh;
+        retry->round = 0;
+    }
+    set_held(sub, false);
+    sub->waiting = NULL;
+    sub->is_retrying = false;
+    sub->is_wanted = false;
+    sub->is_moved = true;
+    send_wish(subs, fresh, true);
+    if (!shard->sub_link.is_ready)
+        refuse_waiting(subs, fresh);
+}
+
+/* Those who wait for a retry were moved before. */
+static void follow_slot(void *owner, struct redis_sub *sub)
+{
+    struct redis_subs *subs = owner;
+    if (!sub->is_wanted || sub->is_retrying)
+        return;
+    struct redis_shard *shard = subs->shard_of(subs->owner, redis_sub_user(sub));
+    if (shard->index != sub->shard)
+        move_sub(subs, sub, shard, NULL);
+}
+
+void redis_subs_follow(struct redis_subs *subs)
+{
+    LIST_FOR_EACH(link, &subs->retries)
+    {
+        struct redis_retry *retry = CONTAINER_OF(link, struct redis_retry, link);
+        struct redis_shard *shard = subs->shard_of(subs->owner, redis_sub_user(retry->sub));
+        if (retry->sub->is_wanted && shard->index != retry->sub->shard)
+            move_sub(subs, retry->sub, shard, retry);
+    }
+    redis_sub_table_visit(&subs->table, REDIS_ANY_SHARD, follow_slot, subs);
+    redis_sub_table_drop_all(&subs->table);
+}
+
+void redis_subs_know_map(struct redis_subs *subs, uint64_t round)
+{
+    LIST_FOR_EACH(link, &subs->retries)
+    {
+        struct redis_retry *retry = CONTAINER_OF(link, struct redis_retry, link);
+        if (retry->round == 0 || retry->round > round)
+            continue;
+        if (retry->sub->awaited == 0 && retry->sub->is_refused && retry->sub->is_wanted)
+            wish_again(retry);
+        retry->round = 0;
+    }
 }
 
 /* --- a link comes and goes --- */
 
-static void subscribe_again(struct redis_subs *subs, struct redis_sub *sub)
+static void subscribe_again(void *owner, struct redis_sub *sub)
 {
+    struct redis_subs *subs = owner;
     sub->is_missed = true;
     if (sub->is_wanted && redis_link_is_up(shard_of(subs, sub)->sub_link.link))
         send_wish(subs, sub, true);
@@ -373,15 +357,16 @@ static void subscribe_again(struct redis_subs *subs, struct redis_sub *sub)
 static void on_link_ready(void *owner)
 {
     struct redis_shard *shard = owner;
-    visit_subs(shard->subs, shard, subscribe_again);
+    redis_sub_table_visit(&shard->subs->table, shard->index, subscribe_again, shard->subs);
     if (!redis_link_is_up(shard->sub_link.link))
         return;
     redis_link_accept(shard->sub_link.link);
     redis_shard_review(shard);
 }
 
-static void forget_connection(struct redis_subs *subs, struct redis_sub *sub)
+static void forget_connection(void *owner, struct redis_sub *sub)
 {
+    struct redis_subs *subs = owner;
     set_held(sub, false);
     sub->awaited = 0;
     sub->is_refused = false;
@@ -389,46 +374,50 @@ static void forget_connection(struct redis_subs *subs, struct redis_sub *sub)
     refuse_waiting(subs, sub);
 }
 
-static void drop_unwanted(struct redis_subs *subs)
-{
-    for (size_t i = 0; i < subs->users.n_buckets; i++) {
-        HASH_TABLE_FOR_EACH_IN(link, &subs->users, i)
-        {
-            drop_if_unwanted(subs, sub_of(link));
-        }
-    }
-}
-
 static void on_link_lost(void *owner)
 {
     struct redis_shard *shard = owner;
-    visit_subs(shard->subs, shard, forget_connection);
-    drop_unwanted(shard->subs);
+    redis_sub_table_visit(&shard->subs->table, shard->index, forget_connection, shard->subs);
+    redis_sub_table_drop_all(&shard->subs->table);
     redis_shard_review(shard);
 }
 
-static void mark_missed(struct redis_subs *subs, struct redis_sub *sub)
+static void mark_missed(void *owner, struct redis_sub *sub)
 {
-    (void)subs;
+    (void)owner;
     sub->is_missed = true;
 }
 
 void redis_subs_shard_up(struct redis_subs *subs, struct redis_shard *shard)
 {
-    visit_subs(subs, shard, report_missed);
-    drop_unwanted(subs); /* users who left meanwhile and needed no confirmation */
+    redis_sub_table_visit(&subs->table, shard->index, report_missed, subs);
+    redis_sub_table_drop_all(
+        &subs->table); /* users who left meanwhile and needed no confirmation */
 }
 
 void redis_subs_shard_down(struct redis_subs *subs, struct redis_shard *shard)
 {
-    visit_subs(subs, shard, mark_missed);
+    redis_sub_table_visit(&subs->table, shard->index, mark_missed, subs);
 }
 
 void redis_subs_report_all(struct redis_subs *subs, struct redis_shard *shard)
 {
-    visit_subs(subs, shard, mark_missed);
-    visit_subs(subs, shard, report_missed);
-    drop_unwanted(subs);
+    redis_sub_table_visit(&subs->table, shard->index, mark_missed, subs);
+    redis_sub_table_visit(&subs->table, shard->index, report_missed, subs);
+    redis_sub_table_drop_all(&subs->table);
+}
+
+static void leave_behind(void *owner, struct redis_sub *sub)
+{
+    struct redis_subs *subs = owner;
+    forget_connection(subs, sub);
+    sub->shard = 0;
+}
+
+void redis_subs_detach(struct redis_subs *subs, struct redis_shard *shard)
+{
+    redis_sub_table_visit(&subs->table, shard->index, leave_behind, subs);
+    redis_sub_table_drop_all(&subs->table);
 }
 
 /* --- one user, for others --- */
@@ -448,7 +437,7 @@ void redis_subs_report(struct redis_subs *subs, struct redis_sub *sub)
 void redis_subs_release(struct redis_subs *subs, struct redis_sub *sub)
 {
     sub->n_held--;
-    drop_if_unwanted(subs, sub);
+    redis_sub_table_drop(&subs->table, sub);
 }
 
 /* --- made and freed --- */
@@ -456,6 +445,8 @@ void redis_subs_release(struct redis_subs *subs, struct redis_sub *sub)
 void redis_subs_attach(struct redis_subs *subs, struct redis_shard *shard)
 {
     subs->shards[shard->index] = shard;
+    if (subs->n_shards <= shard->index)
+        subs->n_shards = shard->index + 1u;
     shard->subs = subs;
     shard->sub_link.owner = shard;
     shard->sub_link.on_ready = on_link_ready;
@@ -469,7 +460,13 @@ enum err redis_subs_init(struct redis_subs *subs, struct redis_common *common)
 {
     subs->common = common;
     list_init(&subs->retries);
-    return hash_table_init(&subs->users, sub_hash);
+    return redis_sub_table_init(&subs->table);
+}
+
+static void let_go(void *owner, struct redis_sub *sub)
+{
+    forget_connection(owner, sub);
+    sub->is_wanted = false;
 }
 
 void redis_subs_fini(struct redis_subs *subs)
@@ -478,13 +475,7 @@ void redis_subs_fini(struct redis_subs *subs)
     {
         end_retry(CONTAINER_OF(link, struct redis_retry, link));
     }
-    for (size_t i = 0; i < subs->users.n_buckets; i++) {
-        HASH_TABLE_FOR_EACH_IN(link, &subs->users, i)
-        {
-            forget_connection(subs, sub_of(link));
-            sub_of(link)->is_wanted = false;
-        }
-    }
-    drop_unwanted(subs);
-    hash_table_fini(&subs->users);
+    redis_sub_table_visit(&subs->table, REDIS_ANY_SHARD, let_go, subs);
+    redis_sub_table_drop_all(&subs->table);
+    redis_sub_table_fini(&subs->table);
 }

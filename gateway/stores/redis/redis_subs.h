@@ -5,9 +5,9 @@
 #ifndef HERALD_STORE_REDIS_SUBS_H
 #define HERALD_STORE_REDIS_SUBS_H
 
-#include "gateway/base/hash_table.h"
 #include "gateway/stores/redis/redis_common.h"
 #include "gateway/stores/redis/redis_shard.h"
+#include "gateway/stores/redis/redis_sub_table.h"
 
 enum {
     REDIS_SHARDS_MAX = 1024, /* of a lane */
@@ -21,11 +21,11 @@ struct redis_subs {
      * redis_subs_arrive. */
     void (*on_arrived)(void *owner, struct store_request *page);
     void (*on_refused)(void *owner, struct store_request *page);
-    struct redis_shard *shards[REDIS_SHARDS_MAX]; /* by their index */
+    struct redis_shard *(*shard_of)(void *owner, struct span user_id);
+    struct redis_shard *shards[REDIS_SHARDS_MAX]; /* by their index; NULL: free */
+    unsigned n_shards;                            /* above all indexes in use */
     struct list retries;                          /* struct redis_retry */
-    struct hash_table users;                      /* struct redis_sub, by userId */
-    bool is_walking;                              /* the table must neither grow nor lose a user */
-    struct hash_link *late; /* users who came meanwhile, not in the table yet */
+    struct redis_sub_table table;
 };
 
 /* Callbacks and owner are set by the caller before. */
@@ -36,12 +36,22 @@ void redis_subs_fini(struct redis_subs *subs);
 /* Before redis_shard_init: users may be subscribed there. Sets the callbacks of its sub_link. */
 void redis_subs_attach(struct redis_subs *subs, struct redis_shard *shard);
 
+/* Users are there no more, and no answer of its link comes; it is about to be freed. */
+void redis_subs_detach(struct redis_subs *subs, struct redis_shard *shard);
+
+/* Slots are at other shards now: their users are subscribed there, and get on_missed. */
+void redis_subs_follow(struct redis_subs *subs);
+
+/* The map of this round is known (redis_cluster.h). Whose slot it leaves where it was, and whose
+ * subscription had ended or was refused because it is elsewhere, is subscribed there again. */
+void redis_subs_know_map(struct redis_subs *subs, uint64_t round);
+
 /* Subscribes on the user's shard, unless that was done, and then hands the page on.
  * ERR_STORE_UNAVAILABLE: the link is away, or the subscription has been refused for REDIS_WISH_MS;
  * the user is remembered all the same and gets on_missed when he is subscribed. ERR_NO_MEMORY. In
  * both cases the page stays the caller's. */
-MUST_CHECK enum err redis_subs_arrive(struct redis_subs *subs, struct redis_shard *shard,
-                                      struct span user_id, struct store_request *page);
+MUST_CHECK enum err redis_subs_arrive(struct redis_subs *subs, struct span user_id,
+                                      struct store_request *page);
 void redis_subs_leave(struct redis_subs *subs, struct span user_id);
 
 /* The inboxes of a shard can be read from now on, or no longer. Up calls on_missed for each of its

@@ -9,24 +9,21 @@ enum trial_meaning { TRIAL_OTHER, TRIAL_BREAKS_OFF, TRIAL_IS_UNHEARD };
 
 /* Of a user who cannot exist (in a name two digits follow each `%`), and the channel on which all
  * nodes listen: an empty message is none. */
-enum { NAMES = 7, CHANNEL = 3, IDEM = 4, NAME_MAX_BYTES = REDIS_CHANNELS_MAX_BYTES + 16 };
+enum { NAMES = 7, CHANNEL = 3, IDEM = 4, NAME_MAX_BYTES = REDIS_CHANNELS_MAX_BYTES + 32 };
 
 struct names {
     char text[NAMES][NAME_MAX_BYTES];
 };
 
-static void write_names(const struct redis_common *common, struct names *names)
+static void write_names(const struct redis_trial *trial, struct names *names)
 {
-    static const struct {
-        const char *end;
-        bool is_channel;
-    } rows[NAMES] = {
-        {"{%}:inbox", false}, {"{%}:meta", false},  {"{%}:numbers", false}, {"{%}", true},
-        {"{%}:idem:", false}, {"{%}:block", false}, {"all", true},
-    };
-    for (size_t i = 0; i < NAMES; i++)
-        snprintf(names->text[i], NAME_MAX_BYTES, "%s:%s",
-                 rows[i].is_channel ? common->channels : common->prefix, rows[i].end);
+    static const char *const ends[NAMES - 1] = {":inbox", ":meta",  ":numbers",
+                                                "",       ":idem:", ":block"};
+    const struct redis_common *common = trial->commands->common;
+    for (size_t i = 0; i < NAMES - 1; i++)
+        snprintf(names->text[i], NAME_MAX_BYTES, "%s:{%s}%s",
+                 i == CHANNEL ? common->channels : common->prefix, trial->nobody, ends[i]);
+    snprintf(names->text[NAMES - 1], NAME_MAX_BYTES, "%s:all", common->channels);
 }
 
 static void set_trial_timer(struct redis_trial *trial)
@@ -43,7 +40,7 @@ static void pass_trial(struct redis_trial *trial)
     bool was_unheard = trial->settled.n_unheard != trial->asked.n_unheard;
     trial->settled = trial->asked;
     redis_commands_deny(commands, false);
-    redis_common_taken(commands->common, trial->asked);
+    redis_primary_taken(commands->primary, trial->asked);
     if (was_unheard)
         trial->on_heard(trial->owner);
 }
@@ -52,7 +49,7 @@ static void fail_trial(struct redis_commands *commands, const char *error,
                        enum trial_meaning meaning)
 {
     if (meaning == TRIAL_IS_UNHEARD)
-        redis_common_unheard(commands->common, error);
+        redis_primary_unheard(commands->primary, error);
     else
         redis_commands_refused(commands, error);
     const struct redis_trouble *trouble = redis_trouble_at(redis_trouble_find(error));
@@ -84,7 +81,7 @@ static void send_trial(struct redis_trial *trial, bool with_text)
     struct redis_call call = {.on_reply = on_trial, .arg = trial, .with_text = with_text};
     struct names names;
     struct span args[NAMES];
-    write_names(commands->common, &names);
+    write_names(trial, &names);
     for (size_t i = 0; i < NAMES; i++)
         args[i] = span_of(names.text[i]);
     trial->is_under_way = true;
@@ -130,7 +127,7 @@ static void on_probe_published(void *owner, void *arg, size_t index,
     if (!redis_value_is(reply, REDIS_ERROR))
         return;
     if (redis_trouble_at(redis_trouble_find(reply->bytes))->is_denial)
-        redis_common_unheard(commands->common, reply->bytes);
+        redis_primary_unheard(commands->primary, reply->bytes);
     else
         redis_commands_refused(commands, reply->bytes);
 }
@@ -141,7 +138,7 @@ static void send_probe(struct redis_trial *trial)
     struct redis_call written = {.on_reply = on_probe_written, .arg = trial};
     struct redis_call published = {.on_reply = on_probe_published, .arg = trial};
     struct names names;
-    write_names(commands->common, &names);
+    write_names(trial, &names);
     struct span write[] = {SPAN_LITERAL("SET"), span_of(names.text[IDEM]), SPAN_LITERAL(""),
                            SPAN_LITERAL("XX")};
     struct span publish[] = {SPAN_LITERAL("SPUBLISH"), span_of(names.text[CHANNEL]),
@@ -159,7 +156,7 @@ static void on_trial_due(struct timer *timer)
     bool is_ready = trial->commands->is_ready && redis_link_is_up(trial->commands->link);
     if (trial->is_under_way || !is_ready)
         return;
-    trial->asked = redis_common_refusals(trial->commands->common);
+    trial->asked = redis_primary_refusals(trial->commands->primary);
     if (trial->asked.n != trial->settled.n)
         send_trial(trial, false);
     else if (trial->is_first)
@@ -168,7 +165,7 @@ static void on_trial_due(struct timer *timer)
 
 void redis_trial_begin(struct redis_trial *trial)
 {
-    trial->asked = redis_common_refusals(trial->commands->common);
+    trial->asked = redis_primary_refusals(trial->commands->primary);
     send_trial(trial, false);
     set_trial_timer(trial);
 }

@@ -12,7 +12,8 @@ enum { REDIS_TRIAL_MS = 1000 };
 
 struct redis_trial {
     struct redis_commands *commands;
-    bool is_first; /* of the first lane */
+    const char *nobody; /* stays: a user who cannot exist, encoded; of a slot of this Redis */
+    bool is_first;      /* of the first lane */
     void *owner;
     void (*on_heard)(void *owner); /* what was kept meanwhile was not published; now all is */
     struct timer timer;
@@ -21,7 +22,7 @@ struct redis_trial {
     struct redis_refusals settled; /* up to these all is well again */
 };
 
-/* is_first, owner and on_heard are set by the caller before. */
+/* nobody, is_first, owner and on_heard are set by the caller before. */
 void redis_trial_init(struct redis_trial *trial, struct redis_commands *commands);
 
 /* The link is up and the scripts are loaded. The answer ends in redis_commands_become_ready, and

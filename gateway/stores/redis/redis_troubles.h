@@ -19,6 +19,8 @@
 #define REDIS_WHY_UNKNOWN_NAME     "no Sentinel knows"
 #define REDIS_WHY_OLD_SENTINELS    "the Sentinels know only an older primary of"
 #define REDIS_WHY_SENTINEL_REFUSES "a Sentinel refuses: "
+#define REDIS_WHY_NO_CLUSTER       "this Redis is not in cluster mode"
+#define REDIS_WHY_NO_OWNER         "the Cluster has no owner for slot"
 
 struct redis_trouble {
     const char *word; /* it begins with it; is_ending: it ends with it */

@@ -1,8 +1,9 @@
-/* The Redis store: several nodes, one Redis. A request goes to the lane of its user's home worker
- * and becomes a script there (redis_ops.c); what other nodes, and this one, append comes back on
- * the lane's subscriptions (redis_subs.c). See README.md for the schema. */
+/* The Redis store: several nodes, one Redis or one Redis Cluster. A request goes to the lane of its
+ * user's home worker and becomes a script there (redis_ops.c); what other nodes, and this one,
+ * append comes back on the lane's subscriptions (redis_subs.c). See README.md for the schema. */
 #include "gateway/stores/redis/store_redis.h"
 
+#include "gateway/stores/redis/redis_cluster.h"
 #include "gateway/stores/redis/redis_lane.h"
 #include "gateway/stores/redis/redis_ops.h"
 
@@ -79,6 +80,12 @@ static void redis_describe(struct store *store, char *out, size_t cap)
     redis_common_describe(&redis_of(store)->common, out, cap);
 }
 
+static unsigned redis_slots_missing(struct store *store)
+{
+    struct redis_cluster *cluster = redis_of(store)->common.cluster;
+    return cluster != NULL ? redis_cluster_missing(cluster) : 0;
+}
+
 static int64_t redis_now_ms(const struct store *store)
 {
     return redis_clock_now_ms(&((const struct store_redis *)(const void *)store)->common.clock);
@@ -89,6 +96,7 @@ static void redis_close(struct store *store)
     struct store_redis *redis = redis_of(store);
     for (unsigned i = 0; i < redis->n_lanes; i++)
         redis_lane_free(redis->lanes[i]);
+    redis_cluster_free(redis->common.cluster);
     redis_common_fini(&redis->common);
     free(redis);
 }
@@ -109,6 +117,7 @@ static const struct store_ops redis_ops = {
     .nodes = redis_nodes,
     .leave = redis_leave,
     .describe = redis_describe,
+    .slots_missing = redis_slots_missing,
     .now_ms = redis_now_ms,
     .reload = redis_reload,
 };
@@ -133,14 +142,18 @@ enum err store_redis_open(const struct store_config *config, struct store **ret_
     error = redis_common_init(&redis->common, config, why, why_cap);
     if (error != ERR_OK)
         goto undo_alloc;
-    for (; redis->n_lanes < config->n_lanes; redis->n_lanes++) {
+    if (redis->common.url.topology == REDIS_CLUSTER)
+        error = redis_cluster_new(&redis->common, config->lanes[0], &redis->common.cluster);
+    for (; error == ERR_OK && redis->n_lanes < config->n_lanes; redis->n_lanes++) {
         error = redis_lane_new(&redis->common, config->lanes[redis->n_lanes], redis->n_lanes == 0,
                                &redis->lanes[redis->n_lanes]);
-        if (error != ERR_OK) {
-            snprintf(why, why_cap, "out of memory");
-            redis_close(&redis->store);
-            return error;
-        }
+        if (error != ERR_OK)
+            break;
+    }
+    if (error != ERR_OK) {
+        snprintf(why, why_cap, "out of memory");
+        redis_close(&redis->store);
+        return error;
     }
     *ret_store = &redis->store;
     return ERR_OK;
