@@ -1,0 +1,69 @@
+'use strict';
+/* FLEET 1.1: answers that mean that nothing was done are no answers to a push. */
+
+const assert = require('node:assert/strict');
+const { SETTINGS, answers, assertProblem, fakeRedis, range, redisNode, sleep, startNode } = require('./harness');
+
+const REFUSALS = {
+    tryagain: 'TRYAGAIN Multiple keys request during rehashing of slot',
+    clusterdown: 'CLUSTERDOWN Hash slot not served',
+    loading: 'LOADING Redis is loading the dataset in memory',
+};
+
+async function startBehindFake(t) {
+    const redis = await (await redisNode(t, SETTINGS)).start();
+    const fake = await fakeRedis(t, { upstream: redis.port });
+    const herald = await startNode(t, 0, { store: fake.url });
+    return { redis, fake, herald };
+}
+
+/* Refuses what is asked for this user, by script or by its text. */
+function refuse(fake, userId, text) {
+    const rule = ({ words }) => (words.some((word) => word.startsWith(`herald:{${userId}}`)) ? answers.error(text) : undefined);
+    const undo = [fake.on('EVALSHA', rule), fake.on('EVAL', rule)];
+    return () => undo.forEach((each) => each());
+}
+
+module.exports = (test) => {
+    for (const [name, text] of Object.entries(REFUSALS)) {
+        test(`a push that is refused with ${name} for half a second is repeated by itself, in its order`, async (t) => {
+            const { fake, herald } = await startBehindFake(t);
+            await herald.mustPush('u', 'before');
+            const takeBack = refuse(fake, 'u', text);
+            const pushes = [];
+            for (const n of range(10)) {
+                pushes.push(herald.push('u', n));
+                await sleep(20);
+            }
+            assert.equal((await herald.push('other', 1)).status, 202, 'another user does not wait');
+            await sleep(300);
+            takeBack();
+            const told = await Promise.all(pushes);
+            told.forEach(({ status, text: body }) => assert.equal(status, 202, body));
+            assert.deepEqual(told.map(({ json }) => json.seq), range(10, 2));
+            const client = await herald.subscribe('u');
+            await client.waitCount(11);
+            assert.deepEqual(client.values(), ['before', ...range(10)]);
+        });
+    }
+
+    test('a push that is refused for longer than 3 s is 503, and is not done later', async (t) => {
+        const { redis, fake, herald } = await startBehindFake(t);
+        const takeBack = refuse(fake, 'u', REFUSALS.tryagain);
+        const begin = Date.now();
+        assertProblem(await herald.push('u', 'late'), 503, { type: 'store-unavailable' });
+        assert.ok(Date.now() - begin >= 2500 && Date.now() - begin < 9000, `after ${Date.now() - begin} ms`);
+        takeBack();
+        await sleep(500);
+        assert.equal(await redis.call('EXISTS', 'herald:{u}:inbox'), 0);
+        assert.equal((await herald.mustPush('u', 'next')).seq, 1);
+    });
+
+    test('a loop of redirects is given up after a few', async (t) => {
+        const { fake, herald } = await startBehindFake(t);
+        refuse(fake, 'u', `MOVED 100 127.0.0.1:${fake.port}`);
+        const before = fake.counts.get('EVALSHA') ?? 0;
+        assertProblem(await herald.push('u', 1), 503, { type: 'store-unavailable' });
+        assert.ok((fake.counts.get('EVALSHA') ?? 0) - before < 20, 'it does not go round for ever');
+    });
+};
