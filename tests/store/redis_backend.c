@@ -29,9 +29,24 @@ static void remove_server(void)
     redis_server_remove(&server);
 }
 
+/* tests/fleet has the cases run on a Redis that it has started, behind Sentinels: the address of
+ * the store, and the primary's unix socket. It ends that Redis, too. */
+static bool use_given_server(void)
+{
+    const char *url = getenv("HERALD_TEST_STORE");
+    const char *socket_path = getenv("HERALD_TEST_STORE_SOCKET");
+    if (url == NULL || socket_path == NULL)
+        return false;
+    snprintf(server.folder, sizeof server.folder, "%s", "given");
+    snprintf(server.url, sizeof server.url, "%s", url);
+    snprintf(server.socket_path, sizeof server.socket_path, "%s", socket_path);
+    server.pid = -1;
+    return true;
+}
+
 void prepare_server(void)
 {
-    if (server.folder[0] != '\0')
+    if (server.folder[0] != '\0' || use_given_server())
         return;
     redis_server_prepare(&server);
     atexit(remove_server);
