@@ -159,6 +159,17 @@ Test(options_print, hides_the_password_of_the_store)
     }
 }
 
+Test(options_print, hides_the_credentials_of_the_sentinels)
+{
+    struct buf out;
+    cr_assert_eq(READ("--redis-sentinel-auth", "herald:swordfish"), ERR_OK);
+    print_config(&out);
+    cr_assert_not_null(strstr(out.bytes, "\nredis-sentinel-auth = *** ;"), "%s", out.bytes);
+    cr_assert_null(strstr(out.bytes, "swordfish"));
+    buf_fini(&out);
+    options_fini(&options);
+}
+
 /* After a space, a semicolon begins a comment in the file. */
 Test(options_print, prints_a_value_that_begins_with_a_semicolon_so_that_it_reads_back)
 {
