@@ -90,4 +90,21 @@ module.exports = (test) => {
         await all.cluster.waitOwner(slot, (owner) => owner !== dead);
         await assertNothingLost(all);
     });
+
+    test('nodes know of each other, also after the slot of what they say has moved', { timeoutMs: 60000 }, async (t) => {
+        const cluster = await startCluster(t);
+        const nodes = await startFleet(t, 2, { store: cluster.url });
+        const seeBoth = () => Promise.all(nodes.map((node) => waitUntil('it sees both', async () => {
+            const { json } = await node.request('GET', '/nodes');
+            return json.nodes.length === 2 && json.nodes.every(({ state }) => state === 'up');
+        }, 20000)));
+        await seeBoth();
+        const slot = await cluster.slotOf('herald:nodes');
+        const from = await cluster.ownerOf(slot);
+        const to = (await cluster.primaries()).find((primary) => primary !== from);
+        await cluster.moveSlot(slot, from, to);
+        await seeBoth();
+        await nodes[1].stop();
+        assert.equal((await nodes[0].request('GET', '/nodes')).json.nodes.length, 1);
+    });
 };
