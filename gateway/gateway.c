@@ -85,6 +85,7 @@ static struct store_config store_config_of(const struct options *options)
     return (struct store_config){
         .url = options->store,
         .redis_prefix = options->redis_prefix,
+        .redis_wait_replicas = (int)options->redis_wait_replicas,
         .redis_tls_ca = options->redis_tls_ca,
         .redis_tls_cert = options->redis_tls_cert,
         .redis_tls_key = options->redis_tls_key,

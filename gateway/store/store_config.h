@@ -31,6 +31,8 @@ struct store_events {
 struct store_config {
     const char *url;          /* memory:  file:PATH  or an address of Redis */
     const char *redis_prefix; /* "herald" */
+    int redis_wait_replicas;  /* an answer waits until so many replicas have what was written; below
+                               * 0:  one, where it is known that there is one */
     const char *redis_tls_ca; /* PEM files of rediss://; these five: NULL or empty: none */
     const char *redis_tls_cert;
     const char *redis_tls_key;

@@ -162,7 +162,7 @@ Test(store_redis, a_node_of_a_cluster_is_named_as_such)
     "+config|get +script|load +eval +evalsha +time +get +set +getdel +del +unlink +exists +pttl "  \
     "+pexpire "                                                                                    \
     "+pexpireat +pexpiretime +hget +hmget +hset +hdel +hgetall +zadd +zrem +zrange +zcount "       \
-    "+publish +spublish +subscribe +ssubscribe +sunsubscribe +pubsub|shardnumsub"
+    "+publish +spublish +subscribe +ssubscribe +sunsubscribe +pubsub|shardnumsub +wait +asking"
 
 static void allow(const char *rules)
 {

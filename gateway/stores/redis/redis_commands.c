@@ -7,6 +7,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_cluster.h"
+#include "gateway/stores/redis/redis_replicas.h"
 #include "proto/bytes/put.h"
 
 #include <assert.h>
@@ -183,11 +184,29 @@ static void ask_time(struct redis_commands *commands)
               reactor_now_ms(commands->reactor) + REDIS_ASK_TIME_MS);
 }
 
+static void on_role(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    (void)index;
+    struct redis_commands *commands = owner;
+    redis_replicas_take_role(commands->replicas, reply);
+}
+
+/* Which replicas are online changes by itself. */
+static void ask_role(struct redis_commands *commands)
+{
+    struct span role[] = {SPAN_LITERAL("ROLE")};
+    if (commands->common->url.topology != REDIS_SINGLE)
+        ask_redis(commands, role, 1, on_role, 0);
+}
+
 static void on_clock_due(struct timer *timer)
 {
     struct redis_commands *commands = CONTAINER_OF(timer, struct redis_commands, clock_timer);
-    if (redis_link_is_up(commands->link))
-        ask_time(commands);
+    if (!redis_link_is_up(commands->link))
+        return;
+    ask_time(commands);
+    ask_role(commands);
 }
 
 static void on_commands_up(void *owner)
@@ -206,6 +225,7 @@ static void on_commands_up(void *owner)
         ask_redis(commands, replication, 2, on_replication, 0);
     }
     ask_time(commands); /* before anything is read that is compared with it */
+    ask_role(commands);
     redis_commands_load_scripts(commands);
 }
 

@@ -33,6 +33,7 @@ struct redis_batch {
 };
 
 struct redis_repeats;
+struct redis_replicas;
 
 struct redis_commands {
     struct redis_common *common;
@@ -49,7 +50,8 @@ struct redis_commands {
     struct timer clock_timer; /* the next TIME */
     int64_t clock_asked_ms;   /* the one that was asked last */
     char sha[SCRIPTS][SHA_HEX_LEN + 1];
-    struct redis_repeats *repeats; /* of the lane */
+    struct redis_repeats *repeats;   /* of the lane */
+    struct redis_replicas *replicas; /* of the shard */
     void *owner;
     void (*on_loaded)(void *owner); /* connected, and the scripts are loaded */
     void (*on_ready)(void *owner);
@@ -75,7 +77,7 @@ struct redis_route {
     struct redis_commands *(*of_user)(void *owner, struct span user_id, uint16_t *ret_slot);
 };
 
-/* Callbacks, owner, primary, resolver and repeats are set by the caller before. */
+/* Callbacks, owner, primary, resolver, repeats and replicas are set by the caller before. */
 MUST_CHECK enum err redis_commands_init(struct redis_commands *commands,
                                         struct redis_common *common, struct reactor *reactor);
 /* Answers what is under way. */

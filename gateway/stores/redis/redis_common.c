@@ -183,6 +183,7 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
     common->inbox_max_bytes = config->inbox_max_bytes;
     common->idempotency_window_s =
         config->idempotency_window_s > 0 ? config->idempotency_window_s : 1;
+    common->wait_replicas = config->redis_wait_replicas;
     common->events = config->events;
     common->owner = config->owner;
     snprintf(common->problem, sizeof common->problem, "not connected to Redis at %s yet",

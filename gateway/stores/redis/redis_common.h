@@ -53,6 +53,7 @@ struct redis_common {
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
     uint32_t idempotency_window_s;
+    int wait_replicas; /* below 0: auto */
     struct store_events events;
     void *owner;
     struct span scripts[SCRIPTS]; /* each whole, one text */

@@ -14,6 +14,7 @@
 #include "gateway/stores/redis/redis_page.h"
 #include "gateway/stores/redis/redis_positions.h"
 #include "gateway/stores/redis/redis_repeats.h"
+#include "gateway/stores/redis/redis_replicas.h"
 #include "gateway/stores/redis/redis_slots.h"
 
 #include <stddef.h>
@@ -187,6 +188,18 @@ static void observe_op(const struct redis_commands *commands, const struct store
     }
 }
 
+static void answer_kept(void *owner, void *arg, size_t index, enum err error)
+{
+    observe_op(owner, arg);
+    answer_op(arg, index, error);
+}
+
+/* What its caller was promised to be kept. */
+static bool has_written(const struct store_request *request)
+{
+    return request->op == STORE_OP_BLOCK || request->op == STORE_OP_WITHDRAW;
+}
+
 static void on_op_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)index;
@@ -200,8 +213,10 @@ static void on_op_reply(void *owner, void *arg, size_t index, const struct redis
         if (error == ERR_OK)
             return;
     }
-    observe_op(commands, request);
-    answer_op(request, 0, error);
+    if (error == ERR_OK && has_written(request) && redis_replicas_are_wanted(commands->replicas))
+        redis_replicas_hold(commands->replicas, answer_kept, request, 0);
+    else
+        answer_kept(commands, request, 0, error);
 }
 
 void redis_ops_run(struct redis_commands *commands, struct store_request *request)

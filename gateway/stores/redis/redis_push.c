@@ -13,6 +13,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
 #include "gateway/stores/redis/redis_repeats.h"
+#include "gateway/stores/redis/redis_replicas.h"
 #include "gateway/stores/redis/redis_slots.h"
 
 #include <stdlib.h>
@@ -254,6 +255,12 @@ static void answer_target(void *arg, size_t index, enum err error)
         push.append->request.on_done(&push.append->request);
 }
 
+static void answer_kept(void *owner, void *arg, size_t index, enum err error)
+{
+    struct redis_push push = {arg, index};
+    answer_push(owner, &push, error);
+}
+
 static const struct redis_repeat_kind push_kind = {slot_of_push, send_push_again, on_push_reply,
                                                    answer_target};
 
@@ -270,7 +277,10 @@ static void take_push_reply(struct redis_commands *commands, const struct redis_
         if (error == ERR_STORE_UNAVAILABLE)
             redis_answer_refused(commands, reply);
     }
-    answer_push(commands, push, error);
+    if (error == ERR_OK && redis_replicas_are_wanted(commands->replicas))
+        redis_replicas_hold(commands->replicas, answer_kept, push->append, push->index);
+    else
+        answer_push(commands, push, error);
 }
 
 static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)

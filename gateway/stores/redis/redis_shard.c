@@ -53,8 +53,10 @@ static void on_commands_down(void *owner, bool was_ready)
 {
     struct redis_shard *shard = owner;
     redis_trial_stop(&shard->trial);
-    if (was_ready)
-        redis_shard_review(shard);
+    if (!was_ready)
+        return;
+    redis_replicas_restart(&shard->replicas, "the primary may be another now");
+    redis_shard_review(shard);
 }
 
 static void on_trial_heard(void *owner)
@@ -73,9 +75,16 @@ enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common
     shard->commands.on_loaded = on_commands_loaded;
     shard->commands.on_ready = on_commands_ready;
     shard->commands.on_down = on_commands_down;
-    enum err error = redis_commands_init(&shard->commands, common, reactor);
+    shard->commands.replicas = &shard->replicas;
+    shard->replicas.owner = &shard->commands;
+    shard->replicas.primary = shard->primary;
+    shard->replicas.resolver = shard->commands.resolver;
+    enum err error = redis_replicas_init(&shard->replicas, common, reactor);
     if (error != ERR_OK)
         return error;
+    error = redis_commands_init(&shard->commands, common, reactor);
+    if (error != ERR_OK)
+        goto undo_replicas;
     shard->trial.nobody = shard->nobody;
     shard->trial.is_first = is_first;
     shard->trial.owner = shard;
@@ -85,7 +94,13 @@ enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common
     shard->sub_link.nobody = shard->nobody;
     error = redis_sub_link_init(&shard->sub_link, common, reactor);
     if (error != ERR_OK)
-        redis_commands_fini(&shard->commands);
+        goto undo_commands;
+    return ERR_OK;
+
+undo_commands:
+    redis_commands_fini(&shard->commands);
+undo_replicas:
+    redis_replicas_fini(&shard->replicas);
     return error;
 }
 
@@ -93,5 +108,6 @@ void redis_shard_fini(struct redis_shard *shard)
 {
     redis_sub_link_fini(&shard->sub_link);
     redis_trial_stop(&shard->trial);
+    redis_replicas_fini(&shard->replicas);
     redis_commands_fini(&shard->commands);
 }

@@ -1,9 +1,11 @@
 /* A shard of the store: one Redis that takes writes, as a lane sees it. A command link with its
- * trial, and a subscription link; it is up when both are ready. On the lane's thread. */
+ * trial, and a subscription link; it is up when both are ready. Where answers wait for replicas, a
+ * third link does. On the lane's thread. */
 #ifndef HERALD_STORE_REDIS_SHARD_H
 #define HERALD_STORE_REDIS_SHARD_H
 
 #include "gateway/stores/redis/redis_commands.h"
+#include "gateway/stores/redis/redis_replicas.h"
 #include "gateway/stores/redis/redis_sub_link.h"
 #include "gateway/stores/redis/redis_trial.h"
 
@@ -17,6 +19,7 @@ struct redis_shard {
     char nobody[REDIS_NOBODY_MAX_BYTES]; /* a user who cannot exist, of a slot of this shard */
     int64_t unused_ms;                   /* since when no slot has been here; 0: one is */
     struct redis_commands commands;
+    struct redis_replicas replicas;
     struct redis_trial trial;
     struct redis_sub_link sub_link;
     struct redis_subs *subs; /* whose users are subscribed here (redis_subs_attach) */

@@ -1,0 +1,198 @@
+#include "gateway/stores/redis/redis_replicas.h"
+
+#include "gateway/base/metrics.h"
+#include "proto/bytes/put.h"
+
+#include <stdlib.h>
+
+static bool is_auto(const struct redis_replicas *replicas)
+{
+    return replicas->common->wait_replicas < 0;
+}
+
+/* --- answering --- */
+
+static void answer_kept(struct redis_replicas *replicas, const struct redis_kept *kept,
+                        bool is_enough)
+{
+    bool must_refuse = !is_enough && !is_auto(replicas);
+    if (!is_enough)
+        metrics_count(METRIC_STORE_UNREPLICATED);
+    kept->on_kept(replicas->owner, kept->arg, kept->index,
+                  must_refuse ? ERR_STORE_UNAVAILABLE : ERR_OK);
+}
+
+/* Meanwhile `held` may grow, but `asked` stays as it is. */
+static void answer_asked(struct redis_replicas *replicas, bool is_enough)
+{
+    if (!is_enough && is_auto(replicas))
+        replicas->rest_until_ms = reactor_now_ms(replicas->reactor) + REDIS_REPLICAS_REST_MS;
+    for (size_t i = 0; i < replicas->asked.n; i++)
+        answer_kept(replicas, &replicas->asked.items[i], is_enough);
+    replicas->asked.n = 0;
+    replicas->is_asking = false;
+    if (replicas->held.n > 0)
+        reactor_at_turn_end(replicas->reactor, &replicas->task);
+}
+
+static void take_held(struct redis_replicas *replicas)
+{
+    struct redis_kept_list empty = replicas->asked;
+    replicas->asked = replicas->held;
+    replicas->held = empty;
+    replicas->is_asking = true;
+}
+
+/* --- asking --- */
+
+static void ignore_pong(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)arg;
+    (void)index;
+    (void)reply;
+}
+
+static void on_waited(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)arg;
+    struct redis_replicas *replicas = owner;
+    int64_t n;
+    if (redis_value_is(reply, REDIS_ERROR))
+        redis_primary_refused_one(replicas->primary, reply->bytes);
+    answer_asked(replicas, redis_value_integer(reply, &n) && n >= (int64_t)index);
+}
+
+static enum err send_wait(struct redis_replicas *replicas)
+{
+    char digits[PUT_NUMBER_MAX_BYTES];
+    char ms[PUT_NUMBER_MAX_BYTES];
+    struct span ping[] = {SPAN_LITERAL("PING")};
+    struct span wait[] = {
+        SPAN_LITERAL("WAIT"),
+        {digits, (size_t)(put_number(digits, replicas->n_wanted) - digits)},
+        {ms, (size_t)(put_number(ms, REDIS_REPLICAS_MS) - ms)},
+    };
+    if (replicas->link == NULL)
+        return ERR_STORE_UNAVAILABLE;
+    enum err error = redis_link_command(replicas->link, ping, 1, ignore_pong, NULL, 0);
+    if (error == ERR_OK)
+        error = redis_link_command(replicas->link, wait, 3, on_waited, NULL, replicas->n_wanted);
+    return error;
+}
+
+static void run_task(struct reactor_task *task)
+{
+    struct redis_replicas *replicas = CONTAINER_OF(task, struct redis_replicas, task);
+    if (replicas->is_asking || replicas->held.n == 0)
+        return;
+    take_held(replicas);
+    if (send_wait(replicas) != ERR_OK)
+        answer_asked(replicas, false);
+}
+
+bool redis_replicas_are_wanted(const struct redis_replicas *replicas)
+{
+    return replicas->n_wanted > 0 && (replicas->rest_until_ms == 0 ||
+                                      reactor_now_ms(replicas->reactor) >= replicas->rest_until_ms);
+}
+
+static enum err make_room(struct redis_kept_list *list)
+{
+    enum { FIRST_CAP = 64 };
+    if (list->n < list->cap)
+        return ERR_OK;
+    size_t cap = list->cap == 0 ? FIRST_CAP : list->cap * 2;
+    struct redis_kept *items = realloc(list->items, cap * sizeof *items);
+    if (items == NULL)
+        return ERR_NO_MEMORY;
+    list->items = items;
+    list->cap = cap;
+    return ERR_OK;
+}
+
+void redis_replicas_hold(struct redis_replicas *replicas, redis_kept_fn on_kept, void *arg,
+                         size_t index)
+{
+    struct redis_kept kept = {on_kept, arg, index};
+    if (make_room(&replicas->held) != ERR_OK) {
+        answer_kept(replicas, &kept, false);
+        return;
+    }
+    replicas->held.items[replicas->held.n++] = kept;
+    reactor_at_turn_end(replicas->reactor, &replicas->task);
+}
+
+/* --- the link --- */
+
+static void on_link_up(void *owner)
+{
+    struct redis_replicas *replicas = owner;
+    redis_link_accept(replicas->link);
+}
+
+static void on_link_down(void *owner, bool was_up, const char *why)
+{
+    (void)owner;
+    (void)why;
+    if (was_up)
+        metrics_count(METRIC_STORE_RECONNECTS);
+}
+
+static enum err open_link(struct redis_replicas *replicas)
+{
+    struct redis_link_config config = {
+        .reactor = replicas->reactor,
+        .url = &replicas->common->url,
+        .address = redis_primary_address(replicas->primary),
+        .resolver = replicas->resolver,
+        .tls = replicas->common->tls,
+        .tls_name = redis_common_tls_name(replicas->common),
+        .client_name = replicas->common->client_name,
+        .owner = replicas,
+        .on_up = on_link_up,
+        .on_down = on_link_down,
+    };
+    return redis_link_new(&config, &replicas->link);
+}
+
+void redis_replicas_restart(struct redis_replicas *replicas, const char *why)
+{
+    if (replicas->link != NULL)
+        redis_link_break(replicas->link, why);
+}
+
+/* ["master", offset, [[host, port, offset], ...]] */
+void redis_replicas_take_role(struct redis_replicas *replicas, const struct redis_value *role)
+{
+    const struct redis_value *online = redis_value_item(role, 2);
+    if (!is_auto(replicas) || !redis_value_is(online, REDIS_ARRAY))
+        return;
+    replicas->n_wanted = online->n > 0 ? 1 : 0;
+    if (replicas->n_wanted > 0 && replicas->link == NULL && open_link(replicas) != ERR_OK)
+        replicas->n_wanted = 0; /* out of memory: the next ROLE tries again */
+}
+
+enum err redis_replicas_init(struct redis_replicas *replicas, struct redis_common *common,
+                             struct reactor *reactor)
+{
+    replicas->common = common;
+    replicas->reactor = reactor;
+    list_init(&replicas->task.link);
+    replicas->task.run = run_task;
+    replicas->n_wanted = is_auto(replicas) ? 0 : (unsigned)common->wait_replicas;
+    return replicas->n_wanted > 0 ? open_link(replicas) : ERR_OK;
+}
+
+void redis_replicas_fini(struct redis_replicas *replicas)
+{
+    redis_link_free(replicas->link); /* answers those of the WAIT */
+    replicas->link = NULL;
+    while (replicas->held.n > 0) {
+        take_held(replicas);
+        answer_asked(replicas, false);
+    }
+    reactor_task_cancel(&replicas->task);
+    free(replicas->asked.items);
+    free(replicas->held.items);
+}

@@ -1,0 +1,251 @@
+/* Accepted means kept, with replicas: --redis-wait-replicas on a Redis with a replica or without.
+ */
+#include "tests/store/block_calls.h"
+#include "tests/store/redis_backend.h"
+#include "tests/support/loopback.h"
+
+#include "gateway/stores/redis/redis_replicas.h"
+
+static struct redis_server replica;
+
+/* The store anew, its Redis at a port; answers wait for so many replicas. */
+static void open_waiting(int n_replicas, bool has_replica)
+{
+    char port[16];
+    char line[64];
+    char answer[2048] = "";
+    snprintf(port, sizeof port, "%u", loopback_free_port());
+    backend_close(store);
+    redis_server_stop(&server);
+    redis_server_start(&server, "--port", port);
+    if (has_replica) {
+        redis_server_prepare(&replica);
+        redis_server_do(&server, "CONFIG SET repl-diskless-sync-delay 0");
+        redis_server_start(&replica, NULL, NULL);
+        snprintf(line, sizeof line, "REPLICAOF 127.0.0.1 %s", port);
+        redis_server_do(&replica, line);
+        /* online, and it has said once how far it is */
+        for (int i = 0; i < 2 * SOON_MS / 10; i++) {
+            redis_server_do(&server, "INCR written");
+            redis_server_ask(&server, "INFO replication", answer, sizeof answer);
+            if (strstr(answer, "state=online") != NULL && strstr(answer, "offset=0,") == NULL)
+                break;
+            pause_ms(10);
+        }
+        cr_assert_not_null(strstr(answer, "state=online"), "%s", answer);
+        cr_assert_null(strstr(answer, "offset=0,"), "%s", answer);
+    }
+    struct store_config config = contract_config(1000, 1 << 20);
+    config.redis_wait_replicas = n_replicas;
+    store = open_on(&config, server.url);
+    wait_for_state(true);
+}
+
+static void end_replica(void)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/dump.rdb", replica.folder);
+    redis_server_stop(&replica);
+    unlink(path);
+    redis_server_remove(&replica);
+}
+
+/* The link of WAIT comes up beside the others. */
+static void wait_for_first_push(void)
+{
+    enum err error = ERR_STORE_UNAVAILABLE;
+    for (int i = 0; i < SOON_MS / 10 && error != ERR_OK; i++) {
+        error = append_one(store, "first", "{}", 60).error;
+        pause_ms(10);
+    }
+    cr_assert_eq(error, ERR_OK);
+}
+
+/* calls of WAIT, as Redis counts them */
+static long count_waits(void)
+{
+    char answer[8192];
+    redis_server_ask(&server, "INFO commandstats", answer, sizeof answer);
+    const char *at = strstr(answer, "cmdstat_wait:calls=");
+    return at == NULL ? 0 : strtol(at + strlen("cmdstat_wait:calls="), NULL, 10);
+}
+
+static void expect_at_replica(const char *question)
+{
+    char answer[64];
+    redis_server_ask(&replica, question, answer, sizeof answer);
+    cr_assert_str_eq(answer, ":1\r\n", "%s", question);
+}
+
+Test(store_redis, what_is_answered_is_at_a_replica)
+{
+    open_waiting(1, true);
+    wait_for_first_push();
+    int64_t short_before = metrics_read(METRIC_STORE_UNREPLICATED);
+    char question[64];
+    for (int i = 0; i < 50; i++) {
+        char user[16];
+        snprintf(user, sizeof user, "user%d", i);
+        append_number(store, user, i, 60);
+        snprintf(question, sizeof question, "EXISTS herald:{%s}:inbox", user);
+        expect_at_replica(question);
+    }
+    cr_assert_gt(block_for(store, "anna", 60), 0);
+    expect_at_replica("EXISTS herald:{anna}:block");
+    cr_assert_eq(purge(store, "user1").n_removed, 1);
+    redis_server_ask(&replica, "EXISTS herald:{user1}:inbox", question, sizeof question);
+    cr_assert_str_eq(question, ":0\r\n");
+    cr_assert_eq(metrics_read(METRIC_STORE_UNREPLICATED), short_before);
+    end_replica();
+}
+
+Test(store_redis, pushes_that_are_answered_together_wait_together)
+{
+    enum { MANY = 300 };
+    static struct append_call calls[MANY];
+    open_waiting(1, true);
+    wait_for_first_push();
+    long before = count_waits();
+    for (int i = 0; i < MANY; i++) {
+        append_prepare(&calls[i], "anna", SPAN_LITERAL("{}"), 60);
+        calls[i].append.request.next = i + 1 < MANY ? &calls[i + 1].append.request : NULL;
+    }
+    store_append_many(store, &calls[0].append);
+    for (int i = 0; i < MANY; i++) {
+        append_end(&calls[i]);
+        cr_assert_eq(calls[i].target.error, ERR_OK);
+    }
+    cr_assert_gt(count_waits(), before);
+    cr_assert_lt(count_waits() - before, MANY / 2);
+    end_replica();
+}
+
+Test(store_redis, what_too_few_replicas_have_is_refused_and_may_be_kept)
+{
+    open_waiting(1, false);
+    int64_t before = metrics_read(METRIC_STORE_UNREPLICATED);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(metrics_read(METRIC_STORE_UNREPLICATED), before + 1);
+    cr_assert_eq(peek_one(store, "anna").pending, 1);
+    cr_assert_eq(purge(store, "anna").error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(peek_one(store, "anna").pending, 0);
+}
+
+Test(store_redis, a_replica_that_hangs_refuses_pushes_until_it_is_back)
+{
+    open_waiting(1, true);
+    wait_for_first_push();
+    kill(replica.pid, SIGSTOP);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    kill(replica.pid, SIGCONT);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 2);
+    end_replica();
+}
+
+/* One Redis: nobody says that there is a replica. */
+Test(store_redis, auto_waits_for_nobody_at_a_redis_that_stands_alone)
+{
+    open_waiting(-1, true);
+    append_number(store, "anna", 0, 60);
+    cr_assert_eq(count_waits(), 0);
+    end_replica();
+}
+
+/* --- auto, where ROLE says which replicas are online --- */
+
+static struct {
+    int n_answers;
+    enum err error;
+} told;
+
+static void on_kept(void *owner, void *arg, size_t index, enum err error)
+{
+    (void)owner;
+    (void)arg;
+    (void)index;
+    told.n_answers++;
+    told.error = error;
+}
+
+static void tell_role(struct redis_replicas *replicas, size_t n_online)
+{
+    struct redis_value words = {.type = REDIS_TEXT, .n = 6, .bytes = "master"};
+    struct redis_value offset = {.type = REDIS_INTEGER, .integer = 7};
+    struct redis_value one = {.type = REDIS_ARRAY};
+    struct redis_value *ones[] = {&one};
+    struct redis_value online = {.type = REDIS_ARRAY, .n = n_online, .items = ones};
+    struct redis_value *items[] = {&words, &offset, &online};
+    struct redis_value role = {.type = REDIS_ARRAY, .n = 3, .items = items};
+    redis_replicas_take_role(replicas, &role);
+}
+
+static void expect_kept(struct reactor *turns, struct redis_replicas *replicas)
+{
+    told.n_answers = 0;
+    redis_replicas_hold(replicas, on_kept, NULL, 0);
+    cr_assert_eq(told.n_answers, 0);
+    for (int i = 0; i < SOON_MS && told.n_answers == 0; i++)
+        reactor_turn(turns, 1);
+    cr_assert_eq(told.n_answers, 1);
+    cr_assert_eq(told.error, ERR_OK);
+}
+
+Test(store_redis, auto_waits_for_a_replica_that_is_online_and_refuses_nothing)
+{
+    static struct redis_common common;
+    static struct redis_replicas replicas;
+    struct reactor *turns;
+    char why[300];
+    open_waiting(0, true);
+    struct store_config config = contract_config(1000, 1 << 20);
+    config.url = server.url;
+    config.n_lanes = 1;
+    config.redis_wait_replicas = -1;
+    cr_assert_eq(redis_common_init(&common, &config, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(reactor_new(NULL, &turns), ERR_OK);
+    replicas.primary = redis_primary_open(&common, NULL);
+    cr_assert_not_null(replicas.primary);
+    cr_assert_eq(redis_replicas_init(&replicas, &common, turns), ERR_OK);
+    cr_assert_not(redis_replicas_are_wanted(&replicas));
+    tell_role(&replicas, 0);
+    cr_assert_not(redis_replicas_are_wanted(&replicas));
+    tell_role(&replicas, 1);
+    cr_assert(redis_replicas_are_wanted(&replicas));
+    for (int i = 0; i < SOON_MS && !redis_link_is_up(replicas.link); i++)
+        reactor_turn(turns, 1);
+    int64_t before = metrics_read(METRIC_STORE_UNREPLICATED);
+    expect_kept(turns, &replicas);
+    cr_assert_eq(metrics_read(METRIC_STORE_UNREPLICATED), before);
+    cr_assert(redis_replicas_are_wanted(&replicas));
+    kill(replica.pid, SIGSTOP);
+    redis_server_do(&server, "SET x 1");
+    expect_kept(turns, &replicas);
+    cr_assert_eq(metrics_read(METRIC_STORE_UNREPLICATED), before + 1);
+    cr_assert_not(redis_replicas_are_wanted(&replicas), "it rests");
+    redis_replicas_fini(&replicas);
+    redis_primary_close(replicas.primary);
+    redis_common_fini(&common);
+    reactor_free(turns);
+    end_replica();
+}
+
+Test(store_redis, what_waits_for_a_replica_when_the_store_is_closed_is_answered_once)
+{
+    enum { CALLS = 5 };
+    static struct append_call calls[CALLS];
+    open_waiting(1, true);
+    wait_for_first_push();
+    kill(replica.pid, SIGSTOP);
+    for (int i = 0; i < CALLS; i++)
+        append_begin(store, &calls[i], "anna", SPAN_LITERAL("{}"), 60);
+    pause_ms(50);
+    backend_close(store);
+    for (int i = 0; i < CALLS; i++) {
+        append_end(&calls[i]);
+        cr_assert_eq(calls[i].target.error, ERR_STORE_UNAVAILABLE);
+        cr_assert_eq(atomic_load(&calls[i].call.n_answers), 1);
+    }
+    end_replica();
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_on(&config, server.url);
+}
