@@ -77,6 +77,26 @@ module.exports = (test) => {
         await assertNothingLost(all);
     });
 
+    test('a primary is away: the node is ready for the others, and says how many slots are missing', { timeoutMs: 60000 }, async (t) => {
+        const cluster = await startCluster(t);
+        const [node] = await startFleet(t, 1, { store: cluster.url });
+        await Promise.all(USERS.map((userId) => waitAccepted([node], userId)));
+        assert.deepEqual((await node.request('GET', '/readyz')).json, { status: 'ready' });
+        const away = await cluster.ownerOfUser('u0');
+        const missing = (await cluster.ranges()).filter((range) => range.node === away).reduce((sum, { from, to }) => sum + to - from + 1, 0);
+        await away.kill();
+        const answer = await waitUntil('it says that slots are missing', async () => {
+            const { status, json } = await node.request('GET', '/readyz');
+            return status === 200 && json.slotsMissing > 0 && json;
+        });
+        assert.deepEqual(answer.degraded, ['store']);
+        assert.equal(answer.slotsMissing, missing);
+        assert.match(answer.detail, new RegExp(`Redis at 127.0.0.1:${away.port}: `));
+        const { store } = (await node.request('GET', '/stats')).json;
+        assert.equal(store.up, true);
+        assert.equal(store.problem, answer.detail);
+    });
+
     test('a primary is killed: its users wait for the election, the others do not', { timeoutMs: 90000 }, async (t) => {
         const all = await startAll(t, { replicas: 1 });
         const dead = await all.cluster.ownerOfUser('u0');
