@@ -31,6 +31,7 @@
 #include "gateway/requests/nodes.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/requests/questions.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
 #include "gateway/stores/stores.h"
@@ -114,6 +115,9 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
                                           push_on_missed,
                                           on_store_state,
                                           broadcast_on_received,
+                                          questions_on_asked,
+                                          push_waits_on_watch,
+                                          push_waits_on_watch_answer,
                                           .get_known = push_get_known,
                                           .on_blocked = blocked_on_found};
     config.owner = node;

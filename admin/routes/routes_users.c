@@ -12,9 +12,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* How many nodes were asked, and how many of them answered (CONTRACT section 3). Nodes that share a
- * Redis share its inboxes, but a kick and a look at a user reach the sessions of this node only. */
-static const char nodes_json[] = "\"nodes\":{\"asked\":1,\"answered\":1}";
+static void write_nodes(struct json_out *out, unsigned n_asked, unsigned n_answered)
+{
+    json_out_printf(out, ",\"nodes\":{\"asked\":%u,\"answered\":%u}", n_asked, n_answered);
+}
 
 /* POST /deleteClient and DELETE /users/ID/connections */
 
@@ -77,6 +78,14 @@ static const char *why_incomplete(const struct gateway_kick *op)
                         : "the sessions are closed, and the user is not blocked";
 }
 
+/* Nothing was closed, purged or blocked. That nobody is there is known when each node that was
+ * asked has said so. */
+static bool is_not_connected(const struct gateway_kick *op)
+{
+    return op->closed == 0 && op->purged == 0 && op->blocked_until_ms == 0 &&
+           op->n_answered == op->n_asked;
+}
+
 static void write_time_or_null(struct json_out *out, int64_t time_ms)
 {
     if (time_ms == 0)
@@ -95,16 +104,21 @@ static void finish_kick(struct request *request)
                                                                         : NULL);
         return;
     }
-    if (op->closed == 0 && op->purged == 0 && op->blocked_until_ms == 0) {
-        request_refuse_with(request, ERR_NOT_CONNECTED, NULL, NULL);
+    if (is_not_connected(op)) {
+        request_refuse_with(request, op->is_alone ? ERR_STORE_UNAVAILABLE : ERR_NOT_CONNECTED, NULL,
+                            op->is_alone ? "the user has no session on this node, and the others "
+                                           "cannot be asked"
+                                         : NULL);
         return;
     }
     json_out_text(out, "{\"userId\":");
     json_out_string(out, op->user_id);
-    json_out_printf(out, ",\"closed\":%u,\"purged\":%" PRIu64 ",\"blockedUntil\":", op->closed,
+    json_out_printf(out,
+                    ",\"closed\":%" PRIu64 ",\"purged\":%" PRIu64 ",\"blockedUntil\":", op->closed,
                     op->purged);
     write_time_or_null(out, op->blocked_until_ms);
-    json_out_printf(out, ",%s}", nodes_json);
+    write_nodes(out, op->n_asked, op->n_answered);
+    json_out_text(out, "}");
     request_reply(request, 200);
 }
 
@@ -163,36 +177,6 @@ static void write_inbox(struct json_out *out, const struct gateway_user *user)
     write_time_or_null(out, user->blocked_until_ms);
 }
 
-static void write_text_or_null(struct json_out *out, const char *text)
-{
-    if (text[0] == '\0')
-        json_out_text(out, "null");
-    else
-        json_out_string(out, span_of(text));
-}
-
-static void write_connection(struct json_out *out, const struct gateway_connection *connection,
-                             const char *node)
-{
-    json_out_text(out, "{\"connection\":");
-    json_out_string(out, span_of(connection->connection));
-    json_out_text(out, ",\"node\":");
-    json_out_string(out, span_of(node));
-    json_out_text(out, ",\"address\":");
-    json_out_string(out, span_of(connection->address));
-    json_out_text(out, ",\"userAgent\":");
-    write_text_or_null(out, connection->user_agent);
-    json_out_printf(out, ",\"level\":\"%s\",\"device\":", connection->level);
-    write_text_or_null(out, connection->device);
-    json_out_printf(out, ",\"since\":%" PRId64, connection->since_ms);
-    if (connection->round_trip_ms < 0)
-        json_out_text(out, ",\"roundTripMs\":null");
-    else
-        json_out_printf(out, ",\"roundTripMs\":%" PRId64, connection->round_trip_ms);
-    json_out_printf(out, ",\"queuedBytes\":%" PRIu64 ",\"acked\":%" PRIu64 "}",
-                    connection->queued_bytes, connection->acked);
-}
-
 static void finish_user(struct request *request)
 {
     const struct gateway_user *user = user_op_of(request);
@@ -206,17 +190,16 @@ static void finish_user(struct request *request)
     json_out_printf(out, ",\"online\":%s", user->n_connections > 0 ? "true" : "false");
     write_inbox(out, user);
     json_out_text(out, ",\"connections\":[");
-    for (size_t i = 0; i < user->n_connections; i++) {
-        json_out_text(out, i == 0 ? "" : ",");
-        write_connection(out, &user->connections[i], request->service->node->name);
-    }
-    json_out_printf(out, "],%s}", nodes_json);
+    json_out_raw(out, buf_span(&user->connections));
+    json_out_text(out, user->is_truncated ? "],\"truncated\":true" : "]");
+    write_nodes(out, user->n_asked, user->n_answered);
+    json_out_text(out, "}");
     request_reply(request, 200);
 }
 
 static void end_user(struct request *request)
 {
-    free(user_op_of(request)->connections);
+    gateway_user_clear(user_op_of(request));
 }
 
 const struct route_action user_action = {.request_bytes = sizeof(struct user_call),
@@ -239,7 +222,10 @@ static void write_clients(struct request *request, const struct gateway_client *
         json_out_printf(out, ",\"connections\":%u}", clients[i].connections);
     }
     json_out_text(out, "],\"next\":");
-    write_text_or_null(out, next);
+    if (next[0] == '\0')
+        json_out_text(out, "null");
+    else
+        json_out_string(out, span_of(next));
     json_out_text(out, "}");
     request_reply(request, 200);
 }

@@ -9,9 +9,10 @@
  * client was written, and has not acknowledged, were withdrawn. Notifications that it was written
  * are not sent again.
  *
- * The first page of a session says whether the user is blocked. The store reads the block and the
- * page in one step, so a session that is let in was in the client map before the block, and the
- * kick that follows the block closes it.
+ * Each page says whether the user is blocked. The store reads the block and the page in one step,
+ * so a session that is let in was in the client map before the block, and the kick that follows the
+ * block closes it. A node that the kick did not reach finds the block with its next page, which it
+ * reads at the latest when its link to the store is back.
  *
  * The next page is asked for when the last one is on its way to the client, so a slow reader holds
  * one page in memory.
@@ -111,6 +112,7 @@ static struct store_page page_for(const struct session *session)
         .user_id = client_user_id(client),
         .device = position_device(positions_of(session)),
         .is_arrival = !session->reader.has_begun,
+        .tells_block = true,
         .must_begin = session_has_gaps(session), /* hello names the epoch */
         .wants_gaps = session_has_gaps(session),
         .known_head = client->head,
@@ -476,6 +478,9 @@ static void on_page_letter(struct letter *letter)
         session_send_answer(session); /* accepted: it waits for the store */
         session->reader.must_look_back |= page->wants_withdrawn;
         put_off_page(session);
+    } else if (page->blocked_until_ms != 0 && session->reader.has_begun) {
+        session_close_all(client, ERR_BLOCKED, SPAN_NONE); /* a kick has missed this node */
+        goto out;
     } else if (page->blocked_until_ms != 0) {
         refuse_blocked(session);
     } else if (!learn_from_page(session, page)) {

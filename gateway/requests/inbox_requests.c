@@ -2,12 +2,11 @@
  * how they take them back (CONTRACT 3).
  *
  * Each request passes the user's home worker first, which writes the acknowledgements that are not
- * in the store yet, and then goes to the store. A cancellation passes the home worker once more, to
- * see whether the notification was written to a session. */
+ * in the store yet, and then goes to the store. A cancellation then asks all nodes that have the
+ * user whether the notification was written to a session. */
 #include "gateway/requests/requests.h"
 
 #include "gateway/delivery/position_writer.h"
-#include "gateway/session/session.h"
 
 #include <stdlib.h>
 
@@ -79,40 +78,51 @@ void gateway_message(struct node *node, struct gateway_message *message)
 struct cancel_work {
     struct letter letter;
     struct store_withdraw withdraw;
+    struct store_ask ask;
     struct node *node;
     struct gateway_cancel *cancel;
 };
 
-static bool was_written_here(struct node *node, const struct store_withdraw *withdraw)
+static void finish_cancel(struct cancel_work *work)
 {
-    const struct client *client = client_map_find(node->map, withdraw->user_id);
-    if (client == NULL || !epoch_equal(client->epoch, withdraw->epoch))
-        return false;
-    LIST_FOR_EACH(link, &client->sessions)
-    {
-        if (session_sent(CONTAINER_OF(link, struct session, link)) >= withdraw->seq)
-            return true;
-    }
-    return false;
-}
-
-static void on_cancelled_letter(struct letter *letter)
-{
-    struct cancel_work *work = CONTAINER_OF(letter, struct cancel_work, letter);
     struct gateway_cancel *cancel = work->cancel;
-    const struct store_withdraw *withdraw = &work->withdraw;
-    cancel->error = withdraw->error;
-    cancel->fate = (enum gateway_fate)withdraw->found.fate;
-    cancel->cause = withdraw->found.cause;
-    cancel->is_written = withdraw->found.is_written || was_written_here(work->node, withdraw);
     free(work);
     cancel->on_done(cancel);
 }
 
+/* A node that did not answer may have written it. */
+static void on_written_asked(struct store_request *request)
+{
+    struct cancel_work *work = CONTAINER_OF(request, struct cancel_work, ask.request);
+    struct store_ask *ask = &work->ask;
+    store_ask_clear(ask); /* nobody was asked for a text */
+    work->cancel->is_written =
+        ask->error != ERR_OK || ask->is_alone || ask->count > 0 || ask->n_answered < ask->n_asked;
+    finish_cancel(work);
+}
+
+/* Where it was pending, the nodes that have the user are asked whether a session was written it. At
+ * a stop the store may be closed already. */
 static void on_cancelled(struct store_request *request)
 {
     struct cancel_work *work = CONTAINER_OF(request, struct cancel_work, withdraw.request);
-    node_ask_home(work->node, work->withdraw.user_id, &work->letter, on_cancelled_letter);
+    struct gateway_cancel *cancel = work->cancel;
+    const struct store_withdraw *withdraw = &work->withdraw;
+    bool is_pending = withdraw->error == ERR_OK && withdraw->found.fate == FATE_PENDING;
+    cancel->error = withdraw->error;
+    cancel->fate = (enum gateway_fate)withdraw->found.fate;
+    cancel->cause = withdraw->found.cause;
+    cancel->is_written = withdraw->found.is_written || atomic_load(&work->node->is_stopping);
+    if (!is_pending || cancel->is_written) {
+        finish_cancel(work);
+        return;
+    }
+    work->ask = (struct store_ask){
+        .request = {.on_done = on_written_asked},
+        .user_id = cancel->user_id,
+        .asked = {.kind = STORE_ASK_WRITTEN, .seq = cancel->seq, .epoch = cancel->epoch},
+    };
+    store_ask(work->node->store, &work->ask);
 }
 
 static void on_cancel_letter(struct letter *letter)

@@ -1,7 +1,8 @@
 /* A push with a time to live goes to the store, which numbers and keeps it; the store's event then
  * takes it to the sessions (push_on_inbox_event), on this node as on others, and the store's answer
- * to the caller. One with ttl 0 goes straight to the sessions that are open (push_ephemeral.c), and
- * the store never sees it.
+ * to the caller. One with ttl 0 goes to the sessions that are open (push_ephemeral.c): through a
+ * store that other nodes share, which tells those where the user is, or straight; it is kept
+ * nowhere.
  *
  * A push to one user, which most are, has the store's request in its own struct and needs no memory
  * but its payload. The targets of another one go to the store in slices: each has users of one home
@@ -91,10 +92,23 @@ static void take_target_answer(const struct node *node, const struct store_targe
     count_target(target);
 }
 
+static void take_sent_answer(const struct store_target *sent, struct gateway_target *target)
+{
+    target->error = sent->error;
+    target->nodes = sent->nodes;
+}
+
 static void on_one_appended(struct store_request *request)
 {
     struct gateway_push *push = CONTAINER_OF(request, struct gateway_push, own.append.request);
-    payload_unref(push->own.append.payload);
+    struct payload *payload = push->own.append.payload;
+    if (push->ttl_s == 0) {
+        take_sent_answer(&push->own.target, &push->targets[0]);
+        push_ephemeral_sent(push->own.node, push, payload); /* the push may be freed */
+        payload_unref(payload);
+        return;
+    }
+    payload_unref(payload);
     take_target_answer(push->own.node, &push->own.target, &push->targets[0]);
     if (push->wait_ms > 0 && push->targets[0].error == ERR_OK &&
         push_waits_begin(push->own.node, push, push->own.target.time_ms))
@@ -105,11 +119,21 @@ static void on_one_appended(struct store_request *request)
 static void finish_push(struct push_work *work)
 {
     struct gateway_push *push = work->push;
-    for (size_t i = 0; i < push->n_targets; i++)
-        take_target_answer(push->own.node, &work->targets[i], &push->targets[work->indexes[i]]);
-    payload_unref(work->payload);
+    struct payload *payload = work->payload;
+    bool is_sent = push->ttl_s == 0;
+    for (size_t i = 0; i < push->n_targets; i++) {
+        struct gateway_target *target = &push->targets[work->indexes[i]];
+        if (is_sent)
+            take_sent_answer(&work->targets[i], target);
+        else
+            take_target_answer(push->own.node, &work->targets[i], target);
+    }
     free(work);
-    push->on_done(push);
+    if (is_sent)
+        push_ephemeral_sent(push->own.node, push, payload);
+    else
+        push->on_done(push);
+    payload_unref(payload);
 }
 
 static void on_slice_appended(struct store_request *request)
@@ -246,7 +270,13 @@ static void push_stored(struct gateway_push *push, struct payload *payload,
         refuse_push(push, ERR_NO_MEMORY);
 }
 
-static void begin_push(struct node *node, struct gateway_push *push, struct append_chain *chain)
+/* What the store is asked for in one call. */
+struct chains {
+    struct append_chain kept;
+    struct append_chain sent; /* with ttl 0 */
+};
+
+static void begin_push(struct node *node, struct gateway_push *push, struct chains *chains)
 {
     push->has_waited = false;
     push->own.node = node;
@@ -258,7 +288,9 @@ static void begin_push(struct node *node, struct gateway_push *push, struct appe
         return;
     }
     if (push->ttl_s > 0)
-        push_stored(push, payload, chain);
+        push_stored(push, payload, &chains->kept);
+    else if (store_is_shared(node->store))
+        push_stored(push, payload, &chains->sent);
     else if (push_ephemeral(node, push, payload) != ERR_OK)
         refuse_push(push, ERR_NO_MEMORY);
     payload_unref(payload);
@@ -272,16 +304,18 @@ void gateway_push(struct node *node, struct gateway_push *push)
 
 void gateway_push_many(struct node *node, struct gateway_push *first)
 {
-    struct append_chain chain = {0};
+    struct chains chains = {0};
     struct gateway_push *next;
     if (first->next != NULL)
         mailbox_release(); /* the users' homes are woken at once, and work side by side */
     for (struct gateway_push *push = first; push != NULL; push = next) {
         next = push->next; /* one that is answered is its caller's */
-        begin_push(node, push, &chain);
+        begin_push(node, push, &chains);
     }
-    if (chain.first != NULL)
-        store_append_many(node->store, chain.first);
+    if (chains.kept.first != NULL)
+        store_append_many(node->store, chains.kept.first);
+    if (chains.sent.first != NULL)
+        store_send_many(node->store, chains.sent.first);
 }
 
 void push_on_inbox_event(void *owner, struct span user_id, struct inbox_event event)

@@ -1,6 +1,8 @@
-/* A push with ttl 0 to one user, or a few, is offered to their sessions at once. One to many is a
- * walk on each home worker over the targets that live there: without a letter for each of them, and
- * in slices between which the worker does its other work, so that nobody waits for thousands of
+/* Where other nodes share the store, a push with ttl 0 goes through it, so that this node's
+ * sessions get it as those of the others do; what follows is for a store of one node, and while the
+ * store is away. A push to one user, or a few, is offered to their sessions at once. One to many is
+ * a walk on each home worker over the targets that live there: without a letter for each of them,
+ * and in slices between which the worker does its other work, so that nobody waits for thousands of
  * sends. The last walk answers the push. */
 #include "gateway/requests/push_ephemeral.h"
 
@@ -132,4 +134,35 @@ enum err push_ephemeral(struct node *node, struct gateway_push *push, struct pay
     }
     notification_unref(note);
     return error;
+}
+
+/* The store has told the nodes where the user is. */
+static void settle_target(struct node *node, struct payload *payload, struct gateway_target *target)
+{
+    struct notification *note = NULL;
+    target->online = client_map_count(node->map, target->user_id);
+    bool is_unheard = target->error != ERR_OK || target->nodes == 0;
+    if (is_unheard && target->online > 0)
+        note = notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
+    if (note != NULL) {
+        offer_target(node, note, target);
+        notification_unref(note);
+        return;
+    }
+    if (is_unheard)
+        target->nodes = 0;
+    target->error = is_unheard && target->online > 0 ? ERR_NO_MEMORY : ERR_OK;
+    metrics_count(target->nodes > 0 ? METRIC_PUSH_SENT : METRIC_PUSH_DROPPED);
+}
+
+void push_ephemeral_sent(struct node *node, struct gateway_push *push, struct payload *payload)
+{
+    size_t n_failed = 0;
+    for (size_t i = 0; i < push->n_targets; i++)
+        n_failed += push->targets[i].error != ERR_OK;
+    if (n_failed == push->n_targets && push_ephemeral(node, push, payload) == ERR_OK)
+        return;
+    for (size_t i = 0; i < push->n_targets; i++)
+        settle_target(node, payload, &push->targets[i]);
+    push->on_done(push);
 }

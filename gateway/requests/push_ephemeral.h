@@ -11,4 +11,9 @@
 MUST_CHECK enum err push_ephemeral(struct node *node, struct gateway_push *push,
                                    struct payload *payload);
 
+/* A push with ttl 0 that the store has sent, with the error and the nodes of each target: what no
+ * node has received is offered to the sessions that are open here. Then the push is answered, in
+ * this call or on the home workers. */
+void push_ephemeral_sent(struct node *node, struct gateway_push *push, struct payload *payload);
+
 #endif

@@ -3,7 +3,8 @@
  * delivery/ and ack_route.c, of withdrawals and of notifications that replace its own by the
  * store's events. It asks the store again when its notification expires, when its time is over, and
  * once a second where the user has devices or may be on another node, because this node does not
- * see those positions move.
+ * see those positions move. Nodes that have the user then are told (watches.h), and say at once
+ * when it is acknowledged there; the second's look is for what gets lost.
  *
  * Any thread may report an event, so the table counts the waits by the hash of their user: an event
  * of a user without one costs two loads. A wait is counted before it looks and until it is
@@ -15,6 +16,7 @@
 #include "gateway/base/hash.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/position_writer.h"
+#include "gateway/requests/watches.h"
 
 #include <stdlib.h>
 
@@ -30,6 +32,7 @@ struct wait_table {
     atomic_uint n_waits;
     atomic_uint filter[FILTER_SLOTS]; /* how many of them, by the hash of their user */
     atomic_uint_fast64_t last_number;
+    struct watches *watches;
     struct wait_buckets workers[]; /* by their index */
 };
 
@@ -99,6 +102,11 @@ enum err push_waits_new(unsigned n_workers, struct wait_table **ret_table)
     struct wait_table *table = calloc(1, sizeof *table + n_workers * sizeof table->workers[0]);
     if (table == NULL)
         return ERR_NO_MEMORY;
+    table->watches = watches_new(n_workers);
+    if (table->watches == NULL) {
+        free(table);
+        return ERR_NO_MEMORY;
+    }
     for (unsigned i = 0; i < n_workers; i++) {
         for (unsigned k = 0; k < BUCKETS; k++)
             list_init(&table->workers[i].buckets[k]);
@@ -109,6 +117,8 @@ enum err push_waits_new(unsigned n_workers, struct wait_table **ret_table)
 
 void push_waits_free(struct wait_table *table)
 {
+    if (table != NULL)
+        watches_free(table->watches);
     free(table);
 }
 
@@ -213,6 +223,25 @@ static void on_wait_due(struct timer *timer)
 
 /* ---- registering ---- */
 
+/* Are there sessions of the user on another node, whose acknowledgements come in there? */
+static bool may_be_acked_elsewhere(const struct wait *wait, const struct client *client)
+{
+    return store_is_shared(wait->home->node->store) &&
+           wait->push->targets[0].nodes > (client == NULL ? 0 : 1);
+}
+
+/* The number says which worker has the wait, so that the answer finds it. */
+static void tell_other_nodes(const struct wait *wait)
+{
+    const struct node *node = wait->home->node;
+    struct store_watch watch = {
+        .number = wait->push->own.number * node->n_workers + wait->home->index,
+        .epoch = wait->epoch,
+        .seq = wait->seq,
+    };
+    store_watch(node->store, wait->home->index, wait_user(wait), &watch);
+}
+
 static void on_begin_letter(struct letter *letter)
 {
     struct wait *wait = CONTAINER_OF(letter, struct wait, letter);
@@ -232,6 +261,8 @@ static void on_begin_letter(struct letter *letter)
         }
         position_writer_flush(client);
     }
+    if (may_be_acked_elsewhere(wait, client))
+        tell_other_nodes(wait);
     look_up_wait(wait);
 }
 
@@ -274,6 +305,7 @@ static bool is_for(const struct wait *wait, uint64_t hash, struct span user_id, 
 void push_waits_acked(struct client *client, uint64_t acked)
 {
     struct worker *home = client_worker(client);
+    watches_acked(home->node->wait_table->watches, client, acked);
     if (atomic_load_explicit(&home->node->wait_table->n_waits, memory_order_relaxed) == 0)
         return;
     uint64_t hash = hash_bytes(client_user_id(client));
@@ -300,6 +332,66 @@ void push_waits_asked(struct worker *home, struct span user_id)
         if (wait->hash == hash && span_equal(wait_user(wait), user_id))
             look_up_wait(wait);
     }
+}
+
+void push_waits_on_watch(void *owner, struct span user_id, const struct store_watch *watch)
+{
+    struct node *node = owner;
+    struct client *client = client_map_find(node->map, user_id);
+    if (client != NULL)
+        watches_add(node->wait_table->watches, client, watch);
+}
+
+/* An answer of another node on its way to the home worker. */
+struct watch_answer {
+    struct letter letter;
+    struct worker *home;
+    uint64_t push; /* its number */
+    struct epoch epoch;
+    uint64_t acked;
+};
+
+static struct wait *find_wait(struct worker *home, uint64_t push)
+{
+    struct wait_buckets *waits = &home->node->wait_table->workers[home->index];
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        LIST_FOR_EACH(link, &waits->buckets[i])
+        {
+            struct wait *wait = CONTAINER_OF(link, struct wait, link);
+            if (wait->push->own.number == push)
+                return wait;
+        }
+    }
+    return NULL;
+}
+
+/* What has expired was passed, and not acknowledged. */
+static void on_watch_answer_letter(struct letter *letter)
+{
+    struct watch_answer *answer = CONTAINER_OF(letter, struct watch_answer, letter);
+    struct wait *wait = find_wait(answer->home, answer->push);
+    if (wait != NULL && epoch_equal(wait->epoch, answer->epoch)) {
+        bool is_acked =
+            answer->acked >= wait->seq && store_now_ms(wait->home->node->store) < wait->expires_ms;
+        if (is_acked)
+            answer_wait(wait, GATEWAY_DELIVERED, GAP_NONE);
+        else
+            look_up_wait(wait);
+    }
+    free(answer);
+}
+
+void push_waits_on_watch_answer(void *owner, uint64_t number, struct epoch epoch, uint64_t acked)
+{
+    const struct node *node = owner;
+    struct watch_answer *answer = malloc(sizeof *answer);
+    if (answer == NULL)
+        return; /* the wait looks by itself */
+    answer->home = node->workers[number % node->n_workers];
+    answer->push = number / node->n_workers;
+    answer->epoch = epoch;
+    answer->acked = acked;
+    worker_post(answer->home, &answer->letter, on_watch_answer_letter);
 }
 
 /* An event on its way to the home worker of a user who has waits. */

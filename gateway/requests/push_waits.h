@@ -29,6 +29,10 @@ void push_waits_asked(struct worker *home, struct span user_id);
 /* Any thread: the store has reported this event. */
 void push_waits_on_event(struct node *node, struct span user_id, struct inbox_event event);
 
+/* store_events.on_watch and on_watch_answer; the owner is the node. */
+void push_waits_on_watch(void *owner, struct span user_id, const struct store_watch *watch);
+void push_waits_on_watch_answer(void *owner, uint64_t number, struct epoch epoch, uint64_t acked);
+
 /* Home worker's thread, or after it has ended: answers all of that worker's with what is known. */
 void push_waits_stop(struct worker *worker);
 

@@ -29,7 +29,7 @@ struct gateway_target {
 struct gateway_push {
     void (*on_done)(struct gateway_push *push);
     struct span data;         /* JSON text, checked by the caller; copied before the call returns */
-    uint32_t ttl_s;           /* 0: to the open sessions alone; the store is not touched */
+    uint32_t ttl_s;           /* 0: to the open sessions alone, and kept nowhere */
     struct span collapse_key; /* empty: none; copied */
     struct span idempotency_key; /* empty: none; stays until on_done, as the userIds do */
     uint32_t wait_ms; /* 0: answer when it is kept; else when it has left the inbox or the time is
@@ -51,14 +51,16 @@ struct gateway_push {
 };
 enum { WAITS_MAX = 1000 };
 
-/* A push with ttl 0 to that many targets at most reaches them inside the call. One to more reaches
- * all of them in slices of this size, in turns of their home workers, because that many sends take
- * about a millisecond; until its on_done, a push that is made later may come first. */
+/* With ttl 0, and a store that no other node shares: a push to that many targets at most reaches
+ * them inside the call. One to more reaches all of them in slices of this size, in turns of their
+ * home workers, because that many sends take about a millisecond; until its on_done, a push that is
+ * made later may come first. */
 enum { GATEWAY_AT_ONCE = 128 };
 void gateway_push(struct node *node, struct gateway_push *push);
 
 /* As gateway_push for each in turn, from `first` on, and each is answered by itself; the store is
- * asked once for all of them. A push with ttl 0 does not wait for those before it. */
+ * asked once for those that are kept, and once for those with ttl 0, which do not wait for each
+ * other. */
 void gateway_push_many(struct node *node, struct gateway_push *first);
 
 /* For a push whose caller has gone: if it waits, it is answered soon with what is known and makes
@@ -69,9 +71,9 @@ void gateway_end_wait(struct node *node, struct gateway_push *push);
  * answered at once. For a stop, before gateway_stop. Calling it again changes nothing. */
 void gateway_end_waits(struct node *node);
 
-/* Closes all sessions of a user. With block_s the user is blocked first, so that no session enters
- * in between; with is_purge what waits is withdrawn last. The sessions are closed in any case, but
- * a user who could not be blocked is not purged. */
+/* Closes all sessions of a user, on every node. With block_s the user is blocked first, so that no
+ * session enters in between; with is_purge what waits is withdrawn last. The sessions are closed in
+ * any case, but a user who could not be blocked is not purged. */
 struct gateway_kick {
     void (*on_done)(struct gateway_kick *kick);
     struct span user_id;
@@ -79,10 +81,13 @@ struct gateway_kick {
     bool is_purge;
     uint32_t block_s; /* for how long connections are refused; 0: a block that is there stays */
     /* out */
-    enum err error;  /* ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE; with block_s:
-                      * ERR_FULL; ERR_NO_MEMORY: nothing else is known to be done */
-    unsigned closed; /* sessions */
-    uint64_t purged; /* notifications */
+    enum err error;      /* ERR_OK; with block_s and is_purge: ERR_STORE_UNAVAILABLE; with block_s:
+                          * ERR_FULL; ERR_NO_MEMORY: nothing else is known to be done */
+    uint64_t closed;     /* sessions, on the nodes that answered */
+    unsigned n_asked;    /* nodes with sessions of the user; as in store_ask */
+    unsigned n_answered; /* of these */
+    bool is_alone;       /* the store is away: no other node could be asked */
+    uint64_t purged;     /* notifications */
     int64_t blocked_until_ms; /* since 1970; 0: block_s was 0, or failed */
 };
 void gateway_kick(struct node *node, struct gateway_kick *kick);
@@ -165,19 +170,7 @@ struct gateway_ticket {
 };
 void gateway_ticket(struct node *node, struct gateway_ticket *ticket);
 
-enum { CONNECTION_ID_MAX_BYTES = 24, USER_AGENT_MAX_BYTES = 256 };
-
-struct gateway_connection {
-    char connection[CONNECTION_ID_MAX_BYTES];  /* "c-7f3a" */
-    char address[ADDRESS_MAX_BYTES];           /* "127.0.0.1" */
-    char user_agent[USER_AGENT_MAX_BYTES + 1]; /* valid UTF-8; empty: none was sent */
-    const char *level;                         /* "plain", "herald.v1" or "sse" */
-    char device[64 + 1];                       /* empty: none */
-    int64_t since_ms;                          /* since 1970 */
-    int64_t round_trip_ms;                     /* of the last ping; -1: not known yet */
-    uint64_t queued_bytes;
-    uint64_t acked;
-};
+enum { GATEWAY_CONNECTIONS_MAX_BYTES = 1 << 20 };
 
 struct gateway_user {
     void (*on_done)(struct gateway_user *user);
@@ -191,10 +184,14 @@ struct gateway_user {
     uint64_t pending;
     int64_t oldest_pending_ms; /* age; 0: none pending */
     int64_t blocked_until_ms;  /* since 1970; 0: is not blocked */
-    size_t n_connections;
-    struct gateway_connection *connections; /* the caller frees the array */
+    uint64_t n_connections;    /* on the nodes that answered */
+    struct buf connections;    /* JSON objects with commas between them; gateway_user_clear */
+    bool is_truncated;         /* there are more than these */
+    unsigned n_asked;          /* as in gateway_kick */
+    unsigned n_answered;
 };
 void gateway_user(struct node *node, struct gateway_user *user);
+void gateway_user_clear(struct gateway_user *user);
 
 /* This node's users in pages, in an order of its own. `after` empty: from the start. A user who is
  * online all the while is seen once; others may be missed. */
@@ -230,7 +227,14 @@ struct gateway_nodes {
 };
 void gateway_nodes(struct node *node, struct gateway_nodes *nodes);
 
-/* Has the user a session on this node? Any thread, at once. */
-bool gateway_is_online(struct node *node, struct span user_id);
+/* Which of these users have a session, on any node. */
+struct gateway_online {
+    void (*on_done)(struct gateway_online *online);
+    size_t n_users;
+    const struct span *users;
+    bool *is_online;           /* out, one for each: while the store is away of this node alone */
+    struct store_online store; /* the gateway's own, until on_done */
+};
+void gateway_online(struct node *node, struct gateway_online *online);
 
 #endif

@@ -1,30 +1,35 @@
-/* What is known of a user, and which users are online. The question about one user passes the home
- * worker first, which describes the connections and writes what was acknowledged and is not in the
- * store yet; then the store is asked about the inbox. */
+/* What is known of a user, and which users are online. Every node that has the user is asked for
+ * his connections, and writes what was acknowledged there and is not in the store yet; then the
+ * store is asked about the inbox. */
 #include "gateway/requests/requests.h"
 
-#include "gateway/delivery/position_writer.h"
-#include "gateway/delivery/positions.h"
-#include "gateway/net/listener.h"
-#include "gateway/session/session_say.h"
+#include "gateway/node/node.h"
+#include "gateway/requests/connections_json.h"
 #include "proto/bytes/hex.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 struct user_work {
-    struct letter letter;
+    struct store_ask ask;
     struct store_peek peek;
     struct node *node;
     struct gateway_user *user;
 };
+
+static void finish_user(struct user_work *work, enum err error)
+{
+    struct gateway_user *user = work->user;
+    user->error = error;
+    free(work);
+    user->on_done(user);
+}
 
 static void on_peeked(struct store_request *request)
 {
     struct user_work *work = CONTAINER_OF(request, struct user_work, peek.request);
     const struct store_peek *peek = &work->peek;
     struct gateway_user *user = work->user;
-    user->error = peek->error;
     if (peek->error == ERR_OK) {
         user->epoch = peek->epoch;
         user->head = peek->head;
@@ -34,70 +39,53 @@ static void on_peeked(struct store_request *request)
         user->oldest_pending_ms = peek->pending > 0 && age_ms > 0 ? age_ms : 0;
         user->blocked_until_ms = peek->blocked_until_ms;
     }
-    free(work);
-    user->on_done(user);
+    finish_user(work, peek->error);
 }
 
-static void describe_session(const struct session *session, struct gateway_connection *out)
+static void take_connections(struct gateway_user *user, struct store_ask *ask)
 {
-    session_name(session, out->connection);
-    if (!peer_describe(session->peer, out->address, sizeof out->address))
-        listener_peer(session->conn.watch.fd, out->address, sizeof out->address);
-    if (session->agent != NULL)
-        snprintf(out->user_agent, sizeof out->user_agent, "%.*s", (int)session->agent->len,
-                 session->agent->text);
-    out->level = handshake_level_word((enum handshake_level)session->level);
-    struct span device = position_device(positions_of(session));
-    snprintf(out->device, sizeof out->device, "%.*s", (int)device.len,
-             device.len > 0 ? device.bytes : "");
-    out->since_ms = (int64_t)session_since_s(session) * 1000;
-    out->round_trip_ms =
-        session->round_trip_ms == UINT16_MAX ? -1 : (int64_t)session->round_trip_ms;
-    out->queued_bytes = session_queued_bytes(session);
-    out->acked = session->acked;
+    size_t n_shown = 0;
+    for (struct store_text *text = ask->texts; text != NULL; text = text->next)
+        n_shown +=
+            connections_json_append((struct span){text->bytes, text->len}, &user->connections);
+    store_ask_clear(ask);
+    user->n_connections = ask->count;
+    user->is_truncated = n_shown < ask->count;
+    user->n_asked = ask->n_asked;
+    user->n_answered = ask->n_answered;
 }
 
-static void describe_sessions(const struct client *client, struct gateway_user *user)
+/* At a stop the store may be closed already. */
+static void on_nodes_asked(struct store_request *request)
 {
-    user->connections = calloc(client->n_sessions, sizeof user->connections[0]);
-    if (user->connections == NULL)
+    struct user_work *work = CONTAINER_OF(request, struct user_work, ask.request);
+    struct gateway_user *user = work->user;
+    take_connections(user, &work->ask);
+    if (work->ask.error == ERR_NO_MEMORY || atomic_load(&work->node->is_stopping)) {
+        finish_user(work, work->ask.error == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_STORE_UNAVAILABLE);
         return;
-    LIST_FOR_EACH(link, &client->sessions)
-    {
-        describe_session(CONTAINER_OF(link, struct session, link),
-                         &user->connections[user->n_connections++]);
-    }
-}
-
-static void on_user_letter(struct letter *letter)
-{
-    struct user_work *work = CONTAINER_OF(letter, struct user_work, letter);
-    struct node *node = work->node;
-    struct client *client = client_map_find(node->map, work->user->user_id);
-    if (client != NULL) {
-        describe_sessions(client, work->user);
-        position_writer_flush(client); /* so that what the store answers includes it */
-        work->user->epoch = client->epoch;
-        work->user->head = client->head;
     }
     work->peek = (struct store_peek){
-        .request = {.on_done = on_peeked, .lane = node_home(node, work->user->user_id)->index},
-        .user_id = work->user->user_id,
+        .request = {.on_done = on_peeked, .lane = client_map_home(work->node->map, user->user_id)},
+        .user_id = user->user_id,
     };
-    store_peek(node->store, &work->peek);
+    store_peek(work->node->store, &work->peek);
 }
 
 void gateway_user(struct node *node, struct gateway_user *user)
 {
     struct user_work *work = calloc(1, sizeof *work);
     user->n_connections = 0;
-    user->connections = NULL;
+    user->is_truncated = false;
+    user->n_asked = 0;
+    user->n_answered = 0;
     user->epoch = (struct epoch){{0}};
     user->head = 0;
     user->acked = 0;
     user->pending = 0;
     user->oldest_pending_ms = 0;
     user->blocked_until_ms = 0;
+    buf_init(&user->connections, GATEWAY_CONNECTIONS_MAX_BYTES);
     if (work == NULL) {
         user->error = ERR_NO_MEMORY;
         user->on_done(user);
@@ -105,7 +93,15 @@ void gateway_user(struct node *node, struct gateway_user *user)
     }
     work->node = node;
     work->user = user;
-    node_ask_home(node, user->user_id, &work->letter, on_user_letter);
+    work->ask = (struct store_ask){.request = {.on_done = on_nodes_asked},
+                                   .user_id = user->user_id,
+                                   .asked = {.kind = STORE_ASK_DESCRIBE}};
+    store_ask(node->store, &work->ask);
+}
+
+void gateway_user_clear(struct gateway_user *user)
+{
+    buf_fini(&user->connections);
 }
 
 enum err gateway_clients(struct node *node, struct span after, struct gateway_client *clients,
@@ -131,7 +127,25 @@ enum err gateway_clients(struct node *node, struct span after, struct gateway_cl
     return ERR_OK;
 }
 
-bool gateway_is_online(struct node *node, struct span user_id)
+static void on_online_counted(struct store_request *request)
 {
-    return client_map_count(node->map, user_id) > 0;
+    struct gateway_online *online = CONTAINER_OF(request, struct gateway_online, store.request);
+    online->on_done(online);
+}
+
+void gateway_online(struct node *node, struct gateway_online *online)
+{
+    for (size_t i = 0; i < online->n_users; i++)
+        online->is_online[i] = client_map_count(node->map, online->users[i]) > 0;
+    if (!store_is_shared(node->store)) {
+        online->on_done(online);
+        return;
+    }
+    online->store = (struct store_online){
+        .request = {.on_done = on_online_counted},
+        .n_users = online->n_users,
+        .users = online->users,
+        .is_online = online->is_online,
+    };
+    store_online(node->store, &online->store);
 }

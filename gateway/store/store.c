@@ -27,6 +27,11 @@ void store_append_many(struct store *store, struct store_append *first)
     store->ops->submit(store, &first->request, STORE_OP_APPEND);
 }
 
+void store_send_many(struct store *store, struct store_append *first)
+{
+    store->ops->submit(store, &first->request, STORE_OP_SEND);
+}
+
 static void clear_answer(struct store_page *page)
 {
     page->n_notes = 0;
@@ -64,6 +69,11 @@ void store_ack_many(struct store *store, struct store_ack *first)
 void store_peek(struct store *store, struct store_peek *peek)
 {
     submit_one(store, &peek->request, STORE_OP_PEEK);
+}
+
+void store_online(struct store *store, struct store_online *online)
+{
+    submit_one(store, &online->request, STORE_OP_ONLINE);
 }
 
 void store_look(struct store *store, struct store_look *look)
@@ -109,6 +119,31 @@ void store_nodes(struct store *store, struct store_nodes *nodes)
     nodes->n = 0;
     nodes->nodes = NULL;
     store->ops->nodes(store, nodes);
+}
+
+void store_ask(struct store *store, struct store_ask *ask)
+{
+    ask->error = ERR_OK;
+    ask->is_alone = false;
+    ask->count = 0;
+    ask->n_asked = 0;
+    ask->n_answered = 0;
+    ask->texts = NULL;
+    store->ops->ask(store, ask);
+}
+
+void store_watch(struct store *store, unsigned lane, struct span user_id,
+                 const struct store_watch *watch)
+{
+    if (store->ops->watch != NULL)
+        store->ops->watch(store, lane, user_id, watch);
+}
+
+void store_watch_answer(struct store *store, unsigned lane, const struct store_watch *watch,
+                        uint64_t acked)
+{
+    if (store->ops->answer_watch != NULL)
+        store->ops->answer_watch(store, lane, watch, acked);
 }
 
 void store_leave(struct store *store, unsigned lane, struct span user_id)

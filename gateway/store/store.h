@@ -35,6 +35,8 @@
  * - Of a shared store an event can be lost on its way. So it compares what it has of each user who
  *   is online with what the node knows (get_known), once a minute, and on_missed is called if that
  *   differs. The local stores report within the process, where nothing is lost.
+ * - A question about a user reaches, by on_question, each node that has sessions of his and that
+ * the store reaches, at most once; there it comes behind what was committed for him before it.
  * - A store that has lost what it had begins a new epoch: its head is lower than what the request
  *   says is known of that epoch, the number was given at another time (known_time; the local stores
  *   cannot lose numbers while a node knows them), or the user is gone. What is still there may be
@@ -61,6 +63,11 @@ void store_append(struct store *store, struct store_append *append);
 /* As store_append for each in turn; `request.next` of each is the next one's request, NULL the last
  * one's. The store takes its lock, and wakes its thread, once for all (Redis: once a lane). */
 void store_append_many(struct store *store, struct store_append *first);
+/* Tells the nodes where the users are, and keeps nothing: on_inbox_event is called there with a
+ * notification without a number, also on this node. Of the request the payload without a collapse
+ * key, and the users, count; of each target's answer the error and the nodes that have received it.
+ * ERR_STORE_UNAVAILABLE: it is not known that anybody has. As store_append_many. */
+void store_send_many(struct store *store, struct store_append *first);
 void store_page(struct store *store, struct store_page *page);
 /* Answers a page at once if nothing waits for the user and the store knows it without work. true:
  * the page is answered as store_page would have done; it shows no notification and no gap, and
@@ -71,6 +78,7 @@ MUST_CHECK bool store_page_at_once(struct store *store, struct store_page *page)
 void store_ack(struct store *store, struct store_ack *ack);
 void store_ack_many(struct store *store, struct store_ack *first); /* as store_append_many */
 void store_peek(struct store *store, struct store_peek *peek);
+void store_online(struct store *store, struct store_online *online);
 void store_look(struct store *store, struct store_look *look);
 void store_withdraw(struct store *store, struct store_withdraw *withdraw);
 void store_block(struct store *store, struct store_block *block);
@@ -106,5 +114,15 @@ void store_describe(struct store *store, char *out, size_t cap);
 void store_nodes(struct store *store, struct store_nodes *nodes);
 
 void store_broadcast(struct store *store, struct store_broadcast *broadcast);
+
+/* store_watch.h. Each on the thread of `lane`, the user's; with the local stores nothing happens.
+ * The answer goes out behind what was asked of the store before, on that thread. */
+void store_watch(struct store *store, unsigned lane, struct span user_id,
+                 const struct store_watch *watch);
+void store_watch_answer(struct store *store, unsigned lane, const struct store_watch *watch,
+                        uint64_t acked);
+
+/* Asks all nodes with sessions of a user (store_ask.h). */
+void store_ask(struct store *store, struct store_ask *ask);
 
 #endif

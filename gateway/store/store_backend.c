@@ -17,3 +17,13 @@ enum err store_offer_broadcast(const struct store_events *events, void *owner,
     notification_unref(note);
     return ERR_OK;
 }
+
+void store_offer_question(const struct store_events *events, void *owner,
+                          struct store_user_question *question)
+{
+    question->owner = owner;
+    if (events->on_question == NULL)
+        store_answer(&question->question, 0);
+    else
+        events->on_question(question);
+}

@@ -4,14 +4,13 @@
 #define HERALD_STORE_STORE_BACKEND_H
 
 #include "gateway/store/store_config.h"
-#include "gateway/store/store_request.h"
 
 /* First member of every backend's own struct. */
 struct store {
     const struct store_ops *ops;
 };
 
-/* The kinds of request: the struct is that of the same name. */
+/* The kinds of request: the struct is that of the same name; of SEND it is store_append. */
 enum store_op {
     STORE_OP_APPEND,
     STORE_OP_PAGE,
@@ -22,6 +21,8 @@ enum store_op {
     STORE_OP_BLOCK,
     STORE_OP_TICKET_GIVE,
     STORE_OP_TICKET_TAKE,
+    STORE_OP_SEND,
+    STORE_OP_ONLINE,
     STORE_OPS
 };
 
@@ -40,6 +41,13 @@ struct store_ops {
     void (*broadcast)(struct store *store, struct store_broadcast *broadcast);
     /* Of a shared store. Any thread. */
     void (*nodes)(struct store *store, struct store_nodes *nodes);
+    /* The counts are 0, and there are no texts. Any thread. */
+    void (*ask)(struct store *store, struct store_ask *ask);
+    /* store_watch and store_watch_answer; NULL: no other node shares it. */
+    void (*watch)(struct store *store, unsigned lane, struct span user_id,
+                  const struct store_watch *watch);
+    void (*answer_watch)(struct store *store, unsigned lane, const struct store_watch *watch,
+                         uint64_t acked);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
     unsigned (*slots_missing)(struct store *store); /* NULL: it is of one piece */
@@ -52,5 +60,9 @@ struct store_ops {
  * here. ERR_NO_MEMORY: the question is still the caller's. */
 MUST_CHECK enum err store_offer_broadcast(const struct store_events *events, void *owner,
                                           struct payload *payload, struct store_question *question);
+
+/* Hands a question to this node's on_question; without that callback nobody is here. */
+void store_offer_question(const struct store_events *events, void *owner,
+                          struct store_user_question *question);
 
 #endif

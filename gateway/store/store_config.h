@@ -3,7 +3,8 @@
 #define HERALD_STORE_STORE_CONFIG_H
 
 #include "gateway/net/reactor.h"
-#include "gateway/store/store_request.h"
+#include "gateway/store/store_ask.h"
+#include "gateway/store/store_watch.h"
 
 /* What the store reports without being asked. Called on the store's threads; must not block. */
 struct store_events {
@@ -20,6 +21,15 @@ struct store_events {
      * that it was sent to. Also called on the thread that asks. The callee refs the note if it
      * keeps it. */
     void (*on_broadcast)(void *owner, struct notification *note, struct store_question *question);
+    /* A question about a user, of this node or of another one, behind every on_inbox_event that was
+     * due before it. Also called on the thread that asks. */
+    void (*on_question)(struct store_user_question *question);
+    /* Another node waits for a number of a user who has sessions here; it is answered by
+     * store_watch_answer, once or not at all. On the thread of the user's lane. */
+    void (*on_watch)(void *owner, struct span user_id, const struct store_watch *watch);
+    /* What this node waits for is acknowledged up to that number. 0: the store knows what has
+     * become of it. `number` and `epoch` are of the watch; more than one answer may come. */
+    void (*on_watch_answer)(void *owner, uint64_t number, struct epoch epoch, uint64_t acked);
     /* What do the user's sessions know of the inbox? On the thread of the user's lane. A shared
      * store compares that with what it has, for each user of store_page.is_arrival once a minute,
      * and calls on_missed if it differs. */

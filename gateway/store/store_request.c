@@ -8,6 +8,13 @@ void store_answer(struct store_question *question, uint64_t count)
     question->on_answer(question);
 }
 
+void store_answer_text(struct store_question *question, uint64_t count, struct buf *text)
+{
+    question->text = *text;
+    *text = (struct buf){0};
+    store_answer(question, count);
+}
+
 void store_page_clear(struct store_page *page)
 {
     for (size_t i = 0; i < page->n_notes; i++)

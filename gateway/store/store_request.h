@@ -9,6 +9,7 @@
 #define HERALD_STORE_STORE_REQUEST_H
 
 #include "gateway/net/mailbox.h"
+#include "proto/bytes/buf.h"
 #include "proto/bytes/user_id.h"
 #include "proto/note/inbox_event.h"
 
@@ -90,7 +91,8 @@ struct store_page {
     struct span user_id;
     struct span device; /* empty: none; is_arrival makes one that is not there */
     bool is_arrival;
-    bool must_begin; /* makes the user, with an epoch, if there is none */
+    bool tells_block; /* shows nothing to a blocked user either, as is_arrival */
+    bool must_begin;  /* makes the user, with an epoch, if there is none */
     bool wants_gaps;
     bool wants_withdrawn;
     uint64_t withdrawn_after;
@@ -123,9 +125,9 @@ struct store_page {
     size_t n_withdrawn;    /* out, with wants_withdrawn: of withdrawn_after+1..start what was */
     struct gap *withdrawn; /* cancelled or collapsed, as far as causes are kept, rising; the caller
                             * frees it */
-    int64_t
-        blocked_until_ms; /* out, of an HTTP connection: by the store's clock; 0: is not blocked */
-    int64_t as_of_ms;     /* the store's own, while it has the request */
+    int64_t blocked_until_ms; /* out, with is_arrival or tells_block: by the store's clock; 0: is
+                               * not blocked */
+    int64_t as_of_ms;         /* the store's own, while it has the request */
 };
 
 /* Moves a position; a lower one than the present changes nothing (ERR_OK). */
@@ -161,13 +163,16 @@ struct store_broadcast {
 /* A question that an event hands over. The callee answers it once, on any thread; with redis before
  * store_close, while the lanes or their mailboxes still run. */
 struct store_question {
-    struct letter letter; /* all of it is the store's own */
+    struct letter letter; /* the callee may use it until it answers; the rest is the store's own */
     uint64_t count;
+    struct buf text;
     void (*on_answer)(struct store_question *question);
 };
 
 /* Answers a question. Any thread. */
 void store_answer(struct store_question *question, uint64_t count);
+/* The same with a text, which is the store's from here on; `text` is empty afterwards. */
+void store_answer_text(struct store_question *question, uint64_t count, struct buf *text);
 
 /* What waits for a user; a user never heard of has no epoch and zeros. */
 struct store_peek {
@@ -180,6 +185,17 @@ struct store_peek {
     uint64_t pending;         /* unexpired, above acked */
     int64_t oldest_time_ms;   /* of the oldest pending; 0: none */
     int64_t blocked_until_ms; /* 0: is not */
+};
+
+/* Which of these users have a session on any node. */
+struct store_online {
+    struct store_request request; /* any lane */
+    size_t n_users;
+    const struct span *users;
+    bool *is_online; /* out, one for each: true where a node has one; others stay as they are. The
+                      * local stores know of none */
+    enum err
+        error; /* out: ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY: others may be online, too */
 };
 
 /* What became of a number. DELIVERED only where that is known. */

@@ -136,7 +136,7 @@ static void look_at_user(void)
     gateway_user(&node, &user);
     expect_one_answer();
     (void)WENT_WELL(user.error);
-    free(user.connections);
+    gateway_user_clear(&user);
 }
 
 static void on_message(struct gateway_message *message)

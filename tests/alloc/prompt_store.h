@@ -63,6 +63,17 @@ static inline void prompt_store_broadcast(struct store *store, struct store_broa
     question->request.on_done(&question->request);
 }
 
+static inline void prompt_store_ask(struct store *store, struct store_ask *question)
+{
+    (void)store;
+    question->n_asked = question->n_answered = 1;
+    if (question->asked.kind == STORE_ASK_DESCRIBE) {
+        question->count = 1;
+        store_ask_add_text(question, (struct span){"[{}]", 4});
+    }
+    question->request.on_done(&question->request);
+}
+
 static inline int64_t prompt_store_now_ms(const struct store *store)
 {
     (void)store;
@@ -79,6 +90,7 @@ static inline void prompt_store_describe(struct store *store, char *out, size_t 
 static const struct store_ops prompt_store_ops = {.kind = "memory",
                                                   .submit = prompt_store_submit,
                                                   .broadcast = prompt_store_broadcast,
+                                                  .ask = prompt_store_ask,
                                                   .describe = prompt_store_describe,
                                                   .now_ms = prompt_store_now_ms};
 

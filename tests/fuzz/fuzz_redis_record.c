@@ -1,5 +1,7 @@
-/* What is stored and published in Redis. A byte chooses: a message, an entry of an inbox, a
- * channel, an epoch, a userId in keys, a packed record. */
+/* What is stored and published in Redis. A byte chooses: a message of a script, an entry of an
+ * inbox, a channel, an epoch, a userId in keys, a packed record, a
+ * message of a node. */
+#include "gateway/stores/redis/redis_message.h"
 #include "gateway/stores/redis/redis_record.h"
 #include "proto/note/notification_forms.h"
 #include "tests/fuzz/fuzz.h"
@@ -8,7 +10,7 @@
 
 static void check_note(struct notification *note)
 {
-    FUZZ_CHECK(!epoch_is_none(note->epoch) && note->seq > 0);
+    FUZZ_CHECK(epoch_is_none(note->epoch) == (note->seq == 0));
     FUZZ_CHECK(payload_key(note->payload).len <= COLLAPSE_KEY_MAX_BYTES);
     for (int form = FORM_PLAIN; form <= FORM_SSE; form++) {
         struct payload *payload = notification_form(note, (enum notification_form)form);
@@ -35,6 +37,8 @@ static void read_message(struct span text)
         return;
     if (text.bytes[0] == 'M')
         FUZZ_CHECK(is_timed && time_ms == event.note->time_ms);
+    if (event.kind == INBOX_NOTIFICATION)
+        FUZZ_CHECK((event.note->seq == 0) == (text.bytes[0] == 'E'));
     if (event.kind == INBOX_NOTIFICATION)
         check_note(event.note);
     else
@@ -102,10 +106,28 @@ static void write_keys(struct span user_id)
     FUZZ_CHECK(memcmp(keys.channel.bytes, keys.block.bytes, keys.channel.len) == 0);
 }
 
+static void read_of_node(struct span text)
+{
+    struct epoch name, epoch;
+    uint64_t number, acked;
+    struct store_asked asked;
+    struct store_watch watch;
+    enum err error = redis_question_read(text, &name, &number, &asked);
+    FUZZ_CHECK(error == ERR_OK || error == ERR_NOT_FOUND || error == ERR_STORE_UNAVAILABLE);
+    if (error == ERR_OK)
+        FUZZ_CHECK(!epoch_is_none(name) && asked.kind < STORE_ASK_KINDS &&
+                   asked.reason.len <= STORE_REASON_MAX_BYTES && asked.until_ms >= 0);
+    if (redis_watch_read(text, &watch))
+        FUZZ_CHECK(text.bytes[0] == 'Y' && !epoch_is_none(watch.node) &&
+                   !epoch_is_none(watch.epoch) && watch.seq > 0);
+    if (redis_watch_answer_read(text, &number, &epoch, &acked))
+        FUZZ_CHECK(text.bytes[0] == 'A' && !epoch_is_none(epoch));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-    static void (*const kinds[])(struct span) = {read_message, read_entry, read_channel,
-                                                 read_epoch,   write_keys, read_record};
+    static void (*const kinds[])(struct span) = {
+        read_message, read_entry, read_channel, read_epoch, write_keys, read_record, read_of_node};
     struct fuzz_input input = {bytes, len};
     unsigned which = fuzz_byte(&input) % (sizeof kinds / sizeof kinds[0]);
     char *copy = fuzz_copy(fuzz_rest(&input));

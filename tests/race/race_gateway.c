@@ -228,7 +228,7 @@ static void broadcast_one(void)
 
 static void on_looked(struct gateway_user *user)
 {
-    free(user->connections);
+    gateway_user_clear(user);
     race_answered(user);
 }
 

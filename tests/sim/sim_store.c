@@ -2,6 +2,7 @@
  * later; a crash loses what waits, as a process that dies loses what it had not written. To the
  * node a lost request is answered with an error, but there is nobody left to hear it. */
 #include "gateway/requests/push.h"
+#include "gateway/requests/questions.h"
 #include "gateway/stores/stores.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_inner.h"
@@ -81,6 +82,18 @@ static bool page_at_once(struct store *store, struct store_page *page)
     return true;
 }
 
+/* To the node that has crashed nothing is asked any more. */
+static void ask(struct store *store, struct store_ask *question)
+{
+    struct sim_store *sim_store = (struct sim_store *)(void *)store;
+    if (!sim_store->is_dead) {
+        sim_store->inner->ops->ask(sim_store->inner, question);
+        return;
+    }
+    question->error = ERR_STORE_UNAVAILABLE;
+    question->request.on_done(&question->request);
+}
+
 static void leave(struct store *store, unsigned lane, struct span user_id)
 {
     store_leave(((struct sim_store *)(void *)store)->inner, lane, user_id);
@@ -100,6 +113,7 @@ static const struct store_ops ops = {
     .kind = "simulated",
     .submit = hold,
     .page_at_once = page_at_once,
+    .ask = ask,
     .leave = leave,
     .describe = describe,
     .now_ms = now_ms,
@@ -187,6 +201,13 @@ static void on_answer(struct store_request *request)
         return;
     }
     sim_fail(present->sim, "the store answered what was not asked, or twice");
+}
+
+static void on_question(struct store_user_question *question)
+{
+    struct sim *sim = question->owner;
+    question->owner = &sim->node;
+    questions_on_asked(question);
 }
 
 static void hear(struct sim *sim, struct span user_id, struct inbox_event event)
@@ -360,7 +381,9 @@ void sim_store_open(struct sim *sim)
         .inbox_max = (uint32_t)sim->options.inbox_max,
         .inbox_max_bytes = (uint64_t)sim->options.inbox_max_bytes,
         .idempotency_window_s = (uint32_t)(sim->options.idempotency_window / 1000),
-        .events = {.on_inbox_event = on_inbox_event, .on_state = on_state},
+        .events = {.on_inbox_event = on_inbox_event,
+                   .on_state = on_state,
+                   .on_question = on_question},
         .owner = sim,
     };
     if (sim_inner_open(&config, inner_now_ms, &sim_store->inner) != ERR_OK)

@@ -55,6 +55,28 @@ Test(store_contract, an_arrival_that_is_blocked_is_shown_nothing_and_makes_nothi
     cr_assert(epoch_is_none(peek_one(store, "new").epoch), "a user was made");
 }
 
+/* What the pages of an open session ask for. */
+Test(store_contract, a_page_that_tells_a_block_shows_a_blocked_user_nothing)
+{
+    append_number(store, "anna", 1, 60);
+    struct store_page asked = page_asked("anna");
+    asked.tells_block = true;
+    struct store_page page = page_run(store, asked);
+    cr_assert_eq(page.n_notes, 1);
+    cr_assert_eq(page.blocked_until_ms, 0);
+    page_free(&page);
+    int64_t until_ms = block_for(store, "anna", 60);
+    page = page_run(store, asked);
+    cr_assert_eq(page.error, ERR_OK);
+    cr_assert_eq(page.blocked_until_ms, until_ms);
+    cr_assert_eq(page.n_notes, 0);
+    page_free(&page);
+    block_for(store, "anna", 0);
+    page = page_run(store, asked);
+    cr_assert_eq(page.n_notes, 1);
+    page_free(&page);
+}
+
 Test(store_contract, a_block_is_reported_to_arrivals_only)
 {
     append_number(store, "anna", 1, 60);

@@ -5,9 +5,12 @@ struct recorder recorder;
 
 struct broadcasts broadcasts;
 
+struct questions questions;
+
 void recorder_init(void)
 {
     broadcasts = (struct broadcasts){0};
+    questions = (struct questions){.absent = &questions};
     pthread_mutex_init(&recorder.lock, NULL);
     pthread_cond_init(&recorder.changed, NULL);
     recorder.list = malloc(RECORDED_MAX * sizeof *recorder.list);
@@ -106,6 +109,77 @@ struct store_question *wait_for_held_question(void)
         pthread_cond_wait(&recorder.changed, &recorder.lock);
     struct store_question *question = broadcasts.held;
     broadcasts.held = NULL;
+    pthread_mutex_unlock(&recorder.lock);
+    return question;
+}
+
+static void copy_span(char *out, size_t cap, struct span text)
+{
+    size_t len = text.len < cap ? text.len : cap - 1;
+    if (len > 0)
+        memcpy(out, text.bytes, len);
+    out[len] = '\0';
+}
+
+static void answer_question(struct store_user_question *question)
+{
+    struct buf text;
+    buf_init(&text, STORE_ANSWER_MAX_BYTES);
+    if (questions.text == NULL || question->owner == questions.absent) {
+        store_answer(&question->question,
+                     question->owner == questions.absent ? 0 : questions.count);
+        return;
+    }
+    cr_assert_eq(buf_append_text(&text, questions.text), ERR_OK);
+    store_answer_text(&question->question, questions.count, &text);
+}
+
+void record_question(struct store_user_question *question)
+{
+    pthread_mutex_lock(&recorder.lock);
+    if (questions.n < QUESTIONS_MAX) {
+        struct recorded_question *entry = &questions.list[questions.n++];
+        entry->asked = question->asked;
+        entry->owner = question->owner;
+        entry->n_events = recorder.n;
+        copy_span(entry->user, sizeof entry->user, question->user_id);
+        copy_span(entry->reason, sizeof entry->reason, question->asked.reason);
+    }
+    bool is_held = questions.must_hold;
+    questions.must_hold = false;
+    if (is_held)
+        questions.held = question;
+    pthread_cond_broadcast(&recorder.changed);
+    pthread_mutex_unlock(&recorder.lock);
+    if (!is_held)
+        answer_question(question);
+}
+
+size_t count_questions(const void *owner)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&recorder.lock);
+    for (size_t i = 0; i < questions.n; i++)
+        n += owner == NULL || questions.list[i].owner == owner;
+    pthread_mutex_unlock(&recorder.lock);
+    return n;
+}
+
+struct recorded_question recorded_question(size_t at)
+{
+    pthread_mutex_lock(&recorder.lock);
+    struct recorded_question found = questions.list[at];
+    pthread_mutex_unlock(&recorder.lock);
+    return found;
+}
+
+struct store_user_question *wait_for_held_user_question(void)
+{
+    pthread_mutex_lock(&recorder.lock);
+    while (questions.held == NULL)
+        pthread_cond_wait(&recorder.changed, &recorder.lock);
+    struct store_user_question *question = questions.held;
+    questions.held = NULL;
     pthread_mutex_unlock(&recorder.lock);
     return question;
 }

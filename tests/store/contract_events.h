@@ -50,6 +50,26 @@ extern struct broadcasts {
     size_t n;
 } broadcasts;
 
+/* What on_question was called with, and how it is answered. */
+struct recorded_question {
+    char user[USER_ID_MAX_BYTES + 1];
+    char reason[STORE_REASON_MAX_BYTES + 1];
+    struct store_asked asked; /* without its reason */
+    const void *owner;
+    size_t n_events; /* that were recorded before */
+};
+
+enum { QUESTIONS_MAX = 100 };
+extern struct questions {
+    uint64_t count;     /* the answer of each node */
+    const char *text;   /* NULL: none */
+    const void *absent; /* the node with this owner has nobody */
+    bool must_hold;     /* the next question is left to the test */
+    struct store_user_question *held;
+    struct recorded_question list[QUESTIONS_MAX];
+    size_t n;
+} questions;
+
 void recorder_init(void);
 
 void recorder_fini(void);
@@ -64,6 +84,15 @@ size_t count_told_broadcasts(const void *owner);
 struct recorded recorded_broadcast(size_t at);
 
 struct store_question *wait_for_held_question(void);
+
+void record_question(struct store_user_question *question);
+
+/* By the node with this owner; NULL: by any. */
+size_t count_questions(const void *owner);
+
+struct recorded_question recorded_question(size_t at);
+
+struct store_user_question *wait_for_held_user_question(void);
 
 void record_state(void *owner, bool is_up);
 

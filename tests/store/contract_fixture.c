@@ -11,7 +11,8 @@ struct store_config contract_config(uint32_t inbox_max, uint64_t inbox_max_bytes
         .idempotency_window_s = 3600,
         .events = {.on_inbox_event = record_inbox_event,
                    .on_state = record_state,
-                   .on_broadcast = record_broadcast},
+                   .on_broadcast = record_broadcast,
+                   .on_question = record_question},
     };
 }
 

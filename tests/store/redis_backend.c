@@ -134,5 +134,45 @@ void wait_for_missed(int wanted)
     cr_assert_geq(atomic_load(&n_missed), wanted);
 }
 
+void other_open(struct other_node *other)
+{
+    struct store_config config = contract_config(1000, 1 << 20);
+    other_open_with(other, &config);
+}
+
+void other_open_with(struct other_node *other, const struct store_config *like)
+{
+    struct reactor *first_lane = lane;
+    pthread_t first_thread = lane_thread;
+    struct store_config config = *like;
+    config.owner = other;
+    other->store = open_on(&config, server.url);
+    other->lane = lane;
+    other->thread = lane_thread;
+    lane = first_lane;
+    lane_thread = first_thread;
+    wait_for_state(true);
+}
+
+void other_stop(struct other_node *other)
+{
+    reactor_stop(other->lane);
+    pthread_join(other->thread, NULL);
+}
+
+void other_go_on(struct other_node *other)
+{
+    cr_assert_eq(pthread_create(&other->thread, NULL, run_lane, other->lane), 0);
+}
+
+void other_close(struct other_node *other)
+{
+    other_stop(other);
+    while (mailbox_deliver(reactor_mailbox(other->lane)) > 0)
+        ;
+    store_close(other->store);
+    reactor_free(other->lane);
+}
+
 TestSuite(store_redis, .init = contract_open, .fini = contract_close,
           .timeout = STORE_TEST_TIMEOUT_S);

@@ -38,4 +38,17 @@ void deliver_leave(struct letter *letter);
 
 void wait_for_missed(int wanted);
 
+/* Another node beside `store`, its lane on a thread of its own. */
+struct other_node {
+    struct store *store;
+    struct reactor *lane;
+    pthread_t thread;
+};
+
+void other_open(struct other_node *other); /* it is the owner of its events */
+void other_open_with(struct other_node *other, const struct store_config *like);
+void other_stop(struct other_node *other);
+void other_go_on(struct other_node *other);
+void other_close(struct other_node *other);
+
 #endif

@@ -3,47 +3,6 @@
 
 #include "tests/store/broadcast_calls.h"
 
-/* Another node beside `store`, its lane on a thread of its own. */
-struct other_node {
-    struct store *store;
-    struct reactor *lane;
-    pthread_t thread;
-};
-
-static void other_open(struct other_node *other)
-{
-    struct reactor *first_lane = lane;
-    pthread_t first_thread = lane_thread;
-    struct store_config config = contract_config(1000, 1 << 20);
-    config.owner = other;
-    other->store = open_on(&config, server.url);
-    other->lane = lane;
-    other->thread = lane_thread;
-    lane = first_lane;
-    lane_thread = first_thread;
-    wait_for_state(true);
-}
-
-static void other_stop(struct other_node *other)
-{
-    reactor_stop(other->lane);
-    pthread_join(other->thread, NULL);
-}
-
-static void other_go_on(struct other_node *other)
-{
-    cr_assert_eq(pthread_create(&other->thread, NULL, run_lane, other->lane), 0);
-}
-
-static void other_close(struct other_node *other)
-{
-    other_stop(other);
-    while (mailbox_deliver(reactor_mailbox(other->lane)) > 0)
-        ;
-    store_close(other->store);
-    reactor_free(other->lane);
-}
-
 static int64_t timed_broadcast(const char *text, struct store_broadcast *ret_got)
 {
     int64_t before_ms = clock_monotonic_ms();
@@ -175,10 +134,10 @@ Test(store_redis, a_malformed_or_unknown_message_to_all_is_not_reported)
                                            "B:abcdefgh:1"};
     char line[80];
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
-        snprintf(line, sizeof line, "PUBLISH herald:all %s", messages[i]);
+        snprintf(line, sizeof line, "SPUBLISH herald:all %s", messages[i]);
         redis_server_do(&server, line);
     }
-    redis_server_do(&server, "PUBLISH herald:all B:abcdefgh:1:[1]");
+    redis_server_do(&server, "SPUBLISH herald:all B:abcdefgh:1:[1]");
     for (int i = 0; i < SOON_MS && count_told_broadcasts(NULL) == 0; i++)
         pause_ms(1);
     cr_assert_eq(broadcast_one(store, "2").nodes, 1);

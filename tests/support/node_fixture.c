@@ -8,6 +8,7 @@
 #include "gateway/requests/broadcast.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/requests/questions.h"
 #include "gateway/session/session_close.h"
 #include "tests/sim/sim_inner.h"
 #include "tests/support/bare_node.h"
@@ -60,6 +61,8 @@ static void open_store(void)
         .idempotency_window_s = 600,
         .idempotency_max = 1000,
         .events = {on_inbox_event, push_on_missed, on_store_state, broadcast_on_received,
+                   questions_on_asked, push_waits_on_watch, push_waits_on_watch_answer,
+
                    .get_known = push_get_known, .on_blocked = blocked_on_found},
         .owner = &fixture.node,
     };

@@ -25,12 +25,25 @@ static struct {
     unsigned calls[STORE_OPS];
     bool holds[STORE_OPS];
     bool is_away;
+    bool says_nodes;
+    unsigned n_nodes;
     struct store_double_ack last_ack;
+    struct store_double_watch watches;
 } between;
+
+static void say_nodes(struct asked *asked)
+{
+    if (!between.says_nodes || (asked->op != STORE_OP_APPEND && asked->op != STORE_OP_SEND))
+        return;
+    struct store_append *append = CONTAINER_OF(asked->request, struct store_append, request);
+    for (size_t i = 0; i < append->n_targets; i++)
+        append->targets[i].nodes = between.n_nodes;
+}
 
 static void answer(struct asked *asked)
 {
     struct store_request *request = asked->request;
+    say_nodes(asked);
     list_remove(&asked->link);
     request->on_done = asked->on_done;
     free(asked);
@@ -52,8 +65,19 @@ static void on_inner_done(struct store_request *request)
     cr_assert_fail("an answer to nothing that was asked");
 }
 
+static void refuse_send(struct store_append *send)
+{
+    for (size_t i = 0; i < send->n_targets; i++)
+        send->targets[i].error = ERR_STORE_UNAVAILABLE;
+    send->request.on_done(&send->request);
+}
+
 static bool refuse_if_away(struct store_request *request, enum store_op op)
 {
+    if (between.is_away && op == STORE_OP_SEND) {
+        refuse_send(CONTAINER_OF(request, struct store_append, request));
+        return true;
+    }
     if (!between.is_away || (op != STORE_OP_PAGE && op != STORE_OP_ACK))
         return false;
     if (op == STORE_OP_PAGE)
@@ -105,6 +129,33 @@ static void broadcast(struct store *store, struct store_broadcast *question)
     between.inner->ops->broadcast(between.inner, question);
 }
 
+static void ask(struct store *store, struct store_ask *question)
+{
+    (void)store;
+    between.inner->ops->ask(between.inner, question);
+}
+
+static void watch(struct store *store, unsigned lane, struct span user_id,
+                  const struct store_watch *asked)
+{
+    (void)store;
+    (void)lane;
+    (void)user_id;
+    between.watches.n_watches++;
+    between.watches.watch = *asked;
+}
+
+static void answer_watch(struct store *store, unsigned lane, const struct store_watch *asked,
+                         uint64_t acked)
+{
+    (void)store;
+    (void)lane;
+    between.watches.n_answers++;
+    between.watches.watch = *asked;
+    between.watches.acked = acked;
+    between.watches.acks_before = between.counts[STORE_OP_ACK];
+}
+
 static void leave(struct store *store, unsigned lane, struct span user_id)
 {
     (void)store;
@@ -137,6 +188,9 @@ static struct store_ops ops = {
     .close = close_both,
     .submit = submit,
     .broadcast = broadcast,
+    .ask = ask,
+    .watch = watch,
+    .answer_watch = answer_watch,
     .leave = leave,
     .describe = describe,
     .now_ms = now_ms,
@@ -196,6 +250,17 @@ void store_double_set_away(bool is_away)
 void store_double_set_shared(void)
 {
     ops.is_shared = true;
+}
+
+void store_double_set_nodes(unsigned n_nodes)
+{
+    between.says_nodes = true;
+    between.n_nodes = n_nodes;
+}
+
+struct store_double_watch store_double_watches(void)
+{
+    return between.watches;
 }
 
 struct store_double_ack store_double_last_ack(void)

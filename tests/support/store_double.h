@@ -22,11 +22,25 @@ unsigned store_double_under_way(enum store_op op);
 void store_double_hold(enum store_op op);
 void store_double_release(enum store_op op);
 
-/* While it is away pages and positions are answered ERR_STORE_UNAVAILABLE, and nothing is done. */
+/* While it is away pages, positions and what is sent are answered ERR_STORE_UNAVAILABLE, and
+ * nothing is done. */
 void store_double_set_away(bool is_away);
 
 /* It says that other nodes share it. Before the first request. */
 void store_double_set_shared(void);
+
+/* It says that so many nodes have received what is pushed and sent from now on. */
+void store_double_set_nodes(unsigned n_nodes);
+
+/* What it was told of pushes that wait, and the answers to those of other nodes. */
+struct store_double_watch {
+    unsigned n_watches;
+    unsigned n_answers;
+    struct store_watch watch; /* the last one, of either */
+    uint64_t acked;           /* of the last answer */
+    unsigned acks_before;     /* positions that were written before the last answer */
+};
+struct store_double_watch store_double_watches(void);
 
 /* The position that the last store_ack was about, and what it said was written. */
 struct store_double_ack {

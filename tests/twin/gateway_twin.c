@@ -232,6 +232,8 @@ void gateway_user(struct node *node, struct gateway_user *user)
 {
     (void)node;
     user->blocked_until_ms = twin.blocked_until_ms;
+    user->n_asked = 1;
+    user->n_answered = 1;
     user->on_done(user);
 }
 
@@ -242,6 +244,11 @@ void gateway_ticket(struct node *node, struct gateway_ticket *ticket)
     memcpy(ticket->text, "0123456789abcdef0123456789abcdef", TICKET_LEN + 1);
     ticket->expires_ms = 1790000000123;
     ticket->on_done(ticket);
+}
+
+void gateway_user_clear(struct gateway_user *user)
+{
+    (void)user;
 }
 
 uint32_t gateway_drain(struct node *node)
@@ -259,10 +266,13 @@ enum err gateway_clients(struct node *node, struct span after, struct gateway_cl
     return ERR_OK;
 }
 
-bool gateway_is_online(struct node *node, struct span user_id)
+void gateway_online(struct node *node, struct gateway_online *online)
 {
     (void)node;
-    return user_id.len >= 2 && memcmp(user_id.bytes, "on", 2) == 0;
+    for (size_t i = 0; i < online->n_users; i++)
+        online->is_online[i] =
+            online->users[i].len >= 2 && memcmp(online->users[i].bytes, "on", 2) == 0;
+    online->on_done(online);
 }
 
 void gateway_stats(struct node *node, struct gateway_stats *ret_stats)

@@ -46,7 +46,7 @@ static struct gateway_user look_at_user(void)
     gateway_user(&fixture.node, &user);
     node_fixture_turn();
     cr_assert_eq(n_answers, 1);
-    free(user.connections);
+    gateway_user_clear(&user);
     return user;
 }
 

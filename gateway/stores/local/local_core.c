@@ -240,10 +240,12 @@ static void apply_request(struct local_core *core, struct store_request *request
         local_apply_ticket_give(&core->state, (struct store_ticket_give *)(void *)request);
     else if (kind == STORE_OP_TICKET_TAKE)
         local_apply_ticket_take(&core->state, (struct store_ticket_take *)(void *)request);
+    else if (kind == STORE_OP_ONLINE)
+        ((struct store_online *)(void *)request)->error = ERR_OK;
     else if (kind == STORE_OP_PEEK)
         local_apply_peek(&core->state, (struct store_peek *)(void *)request);
     else
-        assert(false);
+        assert(kind == STORE_OP_SEND); /* it is sent when what was asked before it is reported */
     if (!group_is_empty(&core->state.group))
         request->op |= OP_SAW_GROUP;
 }
@@ -305,6 +307,8 @@ static void take_answer_back(struct store_request *request)
     case STORE_OP_BLOCK:
         fail_block((struct store_block *)(void *)request);
         break;
+    case STORE_OP_SEND:
+    case STORE_OP_ONLINE:
     case STORE_OP_TICKET_GIVE:
     case STORE_OP_TICKET_TAKE:
         break; /* no group holds it */
@@ -406,6 +410,20 @@ static uint64_t bytes_read(const struct store_request *request)
     return bytes;
 }
 
+static void send_targets(struct local_core *core, struct store_append *append)
+{
+    struct notification *note =
+        notification_new(append->payload, (struct epoch){{0}}, 0, local_now_ms(&core->state), 0);
+    for (size_t i = 0; i < append->n_targets; i++) {
+        struct store_target *target = &append->targets[i];
+        target->error = note == NULL ? ERR_NO_MEMORY : ERR_OK;
+        target->nodes = 0;
+        if (note != NULL && core->events.on_inbox_event != NULL)
+            report_event(core, target->user_id, inbox_event_of_note(note));
+    }
+    notification_unref(note);
+}
+
 /* A part of it was in this group; it is carried out again. */
 static void settle_unfinished(struct store_request *request, bool is_committed)
 {
@@ -437,6 +455,8 @@ static void answer_requests(struct local_core *core, struct store_request *first
         if (!is_committed)
             take_answer_back(request);
         core->n_appends += (request->op & OP_KIND) == STORE_OP_APPEND;
+        if ((request->op & OP_KIND) == STORE_OP_SEND)
+            send_targets(core, (struct store_append *)(void *)request);
         request->on_done(request);
         count_report(core);
     }

@@ -227,6 +227,41 @@ static void local_broadcast(struct store *store, struct store_broadcast *broadca
     broadcast->request.on_done(&broadcast->request);
 }
 
+struct local_ask {
+    struct store_user_question asked;
+    struct store_ask *ask;
+};
+
+static void on_ask_answer(struct store_question *question)
+{
+    struct local_ask *offered = CONTAINER_OF(question, struct local_ask, asked.question);
+    struct store_ask *ask = offered->ask;
+    ask->count = question->count;
+    ask->n_answered = 1;
+    store_ask_add_text(ask, buf_span(&question->text));
+    buf_fini(&question->text);
+    free(offered);
+    ask->request.on_done(&ask->request);
+}
+
+/* Past the queue, too: what was committed is reported already. */
+static void local_ask(struct store *store, struct store_ask *ask)
+{
+    const struct local_core *core = &local_of(store)->core;
+    struct local_ask *offered = calloc(1, sizeof *offered);
+    ask->n_asked = 1;
+    if (offered == NULL) {
+        ask->error = ERR_NO_MEMORY;
+        ask->request.on_done(&ask->request);
+        return;
+    }
+    offered->ask = ask;
+    offered->asked.question.on_answer = on_ask_answer;
+    offered->asked.user_id = ask->user_id;
+    offered->asked.asked = ask->asked;
+    store_offer_question(&core->events, core->owner, &offered->asked);
+}
+
 static void local_describe(struct store *store, char *out, size_t cap)
 {
     local_core_describe(&local_of(store)->core, out, cap);
@@ -288,6 +323,7 @@ static void fill_ops(struct store_local *local, const char *kind)
         .submit = local_submit,
         .page_at_once = answer_page_at_once,
         .broadcast = local_broadcast,
+        .ask = local_ask,
         .leave = local_leave,
         .describe = local_describe,
         .now_ms = local_store_now_ms,

@@ -1,7 +1,9 @@
 #include "gateway/stores/redis/redis_broadcast.h"
 
 #include "gateway/base/log_limit.h"
+#include "gateway/base/metrics.h"
 #include "gateway/store/store_backend.h"
+#include "gateway/stores/redis/redis_message.h"
 #include "gateway/stores/redis/redis_ops.h"
 
 #include <stdlib.h>
@@ -21,14 +23,14 @@ static void on_over(struct redis_ask *asked)
     broadcast->request.on_done(&broadcast->request);
 }
 
-static enum err offer_here(struct redis_gather *gather, struct payload *payload, struct epoch name,
+static enum err offer_here(struct redis_asked *asked, struct payload *payload, struct epoch name,
                            uint64_t number)
 {
-    struct store_question *question = redis_question_new(gather, name, number);
+    struct store_question *question = redis_question_new(asked, name, number);
     if (question == NULL)
         return ERR_NO_MEMORY;
     enum err error =
-        store_offer_broadcast(&gather->common->events, gather->common->owner, payload, question);
+        store_offer_broadcast(&asked->common->events, asked->common->owner, payload, question);
     if (error != ERR_OK)
         redis_question_free(question);
     return error;
@@ -38,29 +40,32 @@ static enum err offer_here(struct redis_gather *gather, struct payload *payload,
  * answer comes by letter, later in the turn or after it, so it finds the ask that is published
  * here.
  */
-void redis_broadcast_run(struct redis_gather *gather, struct store_broadcast *broadcast)
+void redis_broadcast_run(struct redis_asked *asked, struct store_broadcast *broadcast)
 {
+    struct redis_gather *gather = asked->gather;
     struct broadcast_ask *ask = calloc(1, sizeof *ask);
     enum err error = ERR_NO_MEMORY;
     if (ask != NULL)
-        error = offer_here(gather, broadcast->payload, gather->name, gather->last_number + 1);
+        error = offer_here(asked, broadcast->payload, gather->name, gather->last_number + 1);
     if (error != ERR_OK) {
         free(ask);
         redis_ops_refuse(gather->of_channel(gather->owner, redis_gather_all_channel(gather)),
                          &broadcast->request, error);
         return;
     }
+    metrics_count(METRIC_QUESTIONS_BROADCAST);
     ask->broadcast = broadcast;
     ask->ask.on_over = on_over;
+    ask->ask.waits_here = true;
     redis_gather_publish(gather, &ask->ask, redis_gather_all_channel(gather), 'B',
                          payload_data(broadcast->payload));
 }
 
-static void take_broadcast(struct redis_gather *gather, struct epoch name, uint64_t number,
+static void take_broadcast(struct redis_asked *asked, struct epoch name, uint64_t number,
                            struct span data)
 {
     struct payload *payload = payload_new(data);
-    enum err error = payload == NULL ? ERR_NO_MEMORY : offer_here(gather, payload, name, number);
+    enum err error = payload == NULL ? ERR_NO_MEMORY : offer_here(asked, payload, name, number);
     static struct log_limit drops = LOG_LIMIT(1000);
     if (error != ERR_OK)
         log_limited(&drops, span_of("any"), LOG_WARN, "a broadcast of another node was dropped",
@@ -68,16 +73,16 @@ static void take_broadcast(struct redis_gather *gather, struct epoch name, uint6
     payload_unref(payload);
 }
 
-void redis_broadcast_take(struct redis_gather *gather, struct span message)
+void redis_broadcast_take(struct redis_asked *asked, struct span message)
 {
     struct epoch name;
     uint64_t number;
     struct span data;
     if (message.len == 0 || message.bytes[0] != 'B')
         return;
-    if (!redis_gather_read(message, &name, &number, &data) || epoch_is_none(name) || data.len == 0)
+    if (!redis_asker_read(message, &name, &number, &data) || data.len == 0)
         log_event(LOG_DEBUG, "a message to all nodes is malformed",
                   LOG_INT("bytes", (int64_t)message.len));
-    else if (!redis_gather_take_own(gather, name, number))
-        take_broadcast(gather, name, number, data);
+    else if (!redis_gather_take_own(asked->gather, name, number))
+        take_broadcast(asked, name, number, data);
 }

@@ -1,10 +1,6 @@
-/* A question is published with a number; the asker keeps a struct redis_ask until it is over: this
- * node has answered, and either all receivers have, or STORE_REPLIES_MS have passed. Redis says in
- * its answer to PUBLISH how many nodes received the question, the asker itself included.
- *
- * A node that is asked makes a struct redis_question and hands it to an event. Its answer may come
- * on any thread, so it is posted to the lane, which publishes it on the asker's reply channel. When
- * Redis is away only this node is asked, and an answer that cannot be sent is dropped.
+/* A question is published with a number; the asker keeps a struct redis_ask until it is over. Redis
+ * says in its answer to SPUBLISH how many nodes received the question, the asker itself included.
+ * Answers come as messages of the reply channel, this node's own by a call.
  */
 #include "gateway/stores/redis/redis_gather.h"
 
@@ -14,19 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct redis_question {
-    struct store_question question;
-    struct list link;
-    struct redis_gather *gather;
-    struct epoch name; /* whose */
-    uint64_t number;
-};
-
-static void name_channel(const struct redis_gather *gather, const struct epoch *name,
-                         char out[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES])
+void redis_gather_name_channel(const struct redis_common *common, const struct epoch *name,
+                               char out[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES])
 {
     snprintf(out, REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES, "%s:reply:%.*s",
-             gather->common->channels, EPOCH_LEN, name->text);
+             common->channels, EPOCH_LEN, name->text);
 }
 
 enum err redis_gather_init(struct redis_gather *gather, struct redis_common *common,
@@ -36,12 +24,11 @@ enum err redis_gather_init(struct redis_gather *gather, struct redis_common *com
     gather->reactor = reactor;
     gather->last_number = 0;
     list_init(&gather->asked);
-    list_init(&gather->heard);
     enum err error = epoch_random(&gather->name);
     if (error != ERR_OK)
         return error;
     snprintf(gather->all, sizeof gather->all, "%s:all", common->channels);
-    name_channel(gather, &gather->name, gather->reply);
+    redis_gather_name_channel(common, &gather->name, gather->reply);
     return ERR_OK;
 }
 
@@ -68,17 +55,22 @@ static struct redis_ask *find_ask(struct redis_gather *gather, uint64_t number)
     return NULL;
 }
 
-static void end_ask(struct redis_ask *ask)
+void redis_gather_end(struct redis_ask *ask)
 {
     timer_cancel(reactor_timers(ask->gather->reactor), &ask->timer);
     list_remove(&ask->link);
+}
+
+static void end_ask(struct redis_ask *ask)
+{
+    redis_gather_end(ask);
     ask->on_over(ask);
 }
 
 static void end_if_over(struct redis_ask *ask)
 {
     bool has_all = ask->has_receivers && ask->n_heard >= ask->n_receivers;
-    if (ask->is_answered_here && (has_all || ask->is_late))
+    if ((ask->is_answered_here || !ask->waits_here) && (has_all || ask->is_late))
         end_ask(ask);
 }
 
@@ -110,7 +102,7 @@ static enum err publish_message(struct redis_gather *gather, struct span channel
     struct redis_commands *commands = gather->of_channel(gather->owner, channel);
     if (!commands->is_ready)
         return ERR_STORE_UNAVAILABLE;
-    struct span args[] = {SPAN_LITERAL("PUBLISH"), channel, message};
+    struct span args[] = {SPAN_LITERAL("SPUBLISH"), channel, message};
     return redis_link_command(commands->link, args, 3, on_reply, gather, number);
 }
 
@@ -134,23 +126,8 @@ void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, st
                                 on_published, ask->number);
     }
     free(message);
-    ask->has_receivers = error != ERR_OK; /* and then there is none */
-}
-
-bool redis_gather_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
-                       struct span *ret_rest)
-{
-    enum { NAME_AT = 2, NUMBER_AT = NAME_AT + EPOCH_LEN + 1 };
-    int64_t number;
-    if (message.len <= NUMBER_AT || message.bytes[1] != ':' ||
-        message.bytes[NUMBER_AT - 1] != ':' ||
-        !redis_epoch_read((struct span){message.bytes + NAME_AT, EPOCH_LEN}, ret_name))
-        return false;
-    *ret_rest = (struct span){message.bytes + NUMBER_AT, message.len - NUMBER_AT};
-    if (!redis_take_number(ret_rest, &number))
-        return false;
-    *ret_number = (uint64_t)number;
-    return true;
+    ask->is_sent = error == ERR_OK;
+    ask->has_receivers = !ask->is_sent; /* and then there is none */
 }
 
 bool redis_gather_take_own(struct redis_gather *gather, struct epoch name, uint64_t number)
@@ -165,6 +142,12 @@ bool redis_gather_take_own(struct redis_gather *gather, struct epoch name, uint6
     return true;
 }
 
+static void take_text(struct redis_ask *ask, struct span text)
+{
+    if (text.len > 0 && ask->on_text != NULL)
+        ask->on_text(ask, text);
+}
+
 void redis_gather_take_answer(struct redis_gather *gather, struct span message)
 {
     int64_t number, count;
@@ -176,92 +159,29 @@ void redis_gather_take_answer(struct redis_gather *gather, struct span message)
     ask->n_heard++;
     ask->n_answers++;
     ask->count += (uint64_t)count;
+    take_text(ask, message);
     end_if_over(ask);
 }
 
-/* --- being asked --- */
-
-static void ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
-{
-    (void)owner;
-    (void)arg;
-    (void)index;
-    (void)reply;
-}
-
-/* An answer that cannot be sent is missing at the node that asked, which has a deadline. */
-static void answer_other(const struct redis_question *question)
-{
-    char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
-    char answer[48];
-    name_channel(question->gather, &question->name, channel);
-    snprintf(answer, sizeof answer, "%" PRIu64 ":%" PRIu64 ":", question->number,
-             question->question.count);
-    if (publish_message(question->gather, span_of(channel), span_of(answer), ignore_reply, 0) !=
-        ERR_OK)
-        metrics_count(METRIC_STORE_ERRORS);
-}
-
-static void answer_here(struct redis_gather *gather, uint64_t number, uint64_t count)
+void redis_gather_answer_here(struct redis_gather *gather, uint64_t number, uint64_t count,
+                              struct span text)
 {
     struct redis_ask *ask = find_ask(gather, number);
-    if (ask == NULL)
+    if (ask == NULL || ask->is_answered_here)
         return;
     ask->is_answered_here = true;
+    ask->n_heard += !ask->waits_here;
     ask->n_answers++;
     ask->count += count;
+    take_text(ask, text);
     end_if_over(ask);
-}
-
-static void deliver_answer(struct letter *letter)
-{
-    struct store_question *asked = CONTAINER_OF(letter, struct store_question, letter);
-    struct redis_question *question = CONTAINER_OF(asked, struct redis_question, question);
-    if (epoch_equal(question->name, question->gather->name))
-        answer_here(question->gather, question->number, asked->count);
-    else
-        answer_other(question);
-    redis_question_free(asked);
-}
-
-/* Any thread. */
-static void on_answer(struct store_question *asked)
-{
-    struct redis_question *question = CONTAINER_OF(asked, struct redis_question, question);
-    mailbox_post(reactor_mailbox(question->gather->reactor), &asked->letter);
-}
-
-struct store_question *redis_question_new(struct redis_gather *gather, struct epoch name,
-                                          uint64_t number)
-{
-    struct redis_question *question = calloc(1, sizeof *question);
-    if (question == NULL)
-        return NULL;
-    question->question.letter.deliver = deliver_answer;
-    question->question.on_answer = on_answer;
-    question->gather = gather;
-    question->name = name;
-    question->number = number;
-    list_append(&gather->heard, &question->link);
-    return &question->question;
-}
-
-void redis_question_free(struct store_question *asked)
-{
-    struct redis_question *question = CONTAINER_OF(asked, struct redis_question, question);
-    list_remove(&question->link);
-    free(question);
 }
 
 void redis_gather_fini(struct redis_gather *gather)
 {
+    gather->is_closing = true;
     LIST_FOR_EACH_SAFE(link, &gather->asked)
     {
         end_ask(CONTAINER_OF(link, struct redis_ask, link));
-    }
-    LIST_FOR_EACH_SAFE(link, &gather->heard)
-    {
-        struct redis_question *question = CONTAINER_OF(link, struct redis_question, link);
-        redis_question_free(&question->question);
     }
 }

@@ -9,11 +9,15 @@
 #include "gateway/stores/redis/redis_broadcast.h"
 #include "gateway/stores/redis/redis_heads.h"
 #include "gateway/stores/redis/redis_nodes.h"
+#include "gateway/stores/redis/redis_online.h"
 #include "gateway/stores/redis/redis_ops.h"
 #include "gateway/stores/redis/redis_push.h"
 #include "gateway/stores/redis/redis_repeats.h"
+#include "gateway/stores/redis/redis_send.h"
 #include "gateway/stores/redis/redis_sentinel_watch.h"
 #include "gateway/stores/redis/redis_shards.h"
+#include "gateway/stores/redis/redis_user_ask.h"
+#include "gateway/stores/redis/redis_watch.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -25,7 +29,8 @@ struct redis_lane {
     struct redis_subs subs;
     struct redis_heads heads;
     struct redis_repeats repeats;
-    struct redis_gather gather;         /* of the first lane alone */
+    struct redis_gather gather; /* of the first lane alone */
+    struct redis_asked asked;
     struct redis_sentinel_round *round; /* REDIS_SENTINEL */
     struct redis_sentinel_watch *watch; /* and the first lane */
     bool is_first;
@@ -94,7 +99,7 @@ static struct redis_commands *commands_of_ticket(struct redis_lane *lane, struct
     return &redis_shards_of_key(&lane->shards, all)->commands;
 }
 
-/* Of what is no append and no broadcast. */
+/* Of what one script or command carries out. */
 static struct redis_commands *commands_of_request(struct redis_lane *lane,
                                                   const struct store_request *request)
 {
@@ -161,17 +166,56 @@ static void on_refused(void *owner, struct store_request *page)
     redis_ops_refuse(commands_of_request(owner, page), page, ERR_STORE_UNAVAILABLE);
 }
 
+/* A message of a user's channel that reports no event. */
+static void on_other(void *owner, struct span user_id, struct span message)
+{
+    struct redis_shard *shard = owner;
+    struct redis_lane *lane = shard->owner;
+    if (message.len > 0 && message.bytes[0] == 'Y')
+        redis_watch_take(lane->common, &lane->asked.gather->name, user_id, message);
+    else
+        redis_asked_take(&lane->asked, user_id, message);
+}
+
 static void on_plain(void *owner, struct span channel, struct span message)
 {
     struct redis_shard *shard = owner;
     struct redis_lane *lane = shard->owner;
-    if (span_equal(channel, redis_gather_reply_channel(&lane->gather)))
+    bool is_reply = span_equal(channel, redis_gather_reply_channel(&lane->gather));
+    if (is_reply && message.len > 0 && message.bytes[0] == 'A')
+        redis_watch_take_answer(lane->common, message);
+    else if (is_reply)
         redis_gather_take_answer(&lane->gather, message);
     else if (span_equal(channel, redis_gather_all_channel(&lane->gather)))
-        redis_broadcast_take(&lane->gather, message);
+        redis_broadcast_take(&lane->asked, message);
 }
 
 /* --- requests --- */
+
+static void flush_pushes(struct redis_lane *lane)
+{
+    for (unsigned i = 0; i < lane->subs.n_shards; i++)
+        if (lane->subs.shards[i] != NULL)
+            redis_push_flush(&lane->subs.shards[i]->commands);
+}
+
+/* What goes to more than one shard, or to a channel. false: it is another request. */
+static bool run_published(struct redis_lane *lane, struct store_request *request)
+{
+    if (request->op == REDIS_OP_BROADCAST) {
+        redis_broadcast_run(&lane->asked, (struct store_broadcast *)request);
+    } else if (request->op == REDIS_OP_ASK) {
+        redis_user_ask_run(&lane->gather, (struct store_ask *)request);
+    } else if (request->op == STORE_OP_ONLINE) {
+        redis_online_run(lane, shard_of_user, (struct store_online *)request);
+    } else if (request->op == STORE_OP_SEND) {
+        flush_pushes(lane);
+        redis_send_run(lane, shard_of_user, (struct store_append *)request);
+    } else {
+        return false;
+    }
+    return true;
+}
 
 static void run_one(struct redis_lane *lane, struct store_request *request)
 {
@@ -180,10 +224,8 @@ static void run_one(struct redis_lane *lane, struct store_request *request)
         redis_push_run(&route, (struct store_append *)request);
         return;
     }
-    if (request->op == REDIS_OP_BROADCAST) {
-        redis_broadcast_run(&lane->gather, (struct store_broadcast *)request);
+    if (run_published(lane, request))
         return;
-    }
     struct redis_commands *commands = commands_of_request(lane, request);
     redis_push_flush(commands); /* what was asked first is sent first */
     struct store_page *page = request->op == STORE_OP_PAGE ? (struct store_page *)request : NULL;
@@ -217,9 +259,7 @@ static void run_queue(struct redis_lane *lane, bool is_letter)
         run_one(lane, request);
         request = next;
     }
-    for (unsigned i = 0; i < lane->subs.n_shards; i++)
-        if (lane->subs.shards[i] != NULL)
-            redis_push_flush(&lane->subs.shards[i]->commands);
+    flush_pushes(lane);
 }
 
 static void deliver_requests(struct letter *letter)
@@ -249,6 +289,23 @@ void redis_lane_leave(struct redis_lane *lane, struct span user_id)
     redis_subs_leave(&lane->subs, user_id);
 }
 
+void redis_lane_watch(struct redis_lane *lane, struct span user_id, const struct store_watch *watch)
+{
+    uint16_t slot;
+    run_queue(lane, false);
+    redis_watch_send(commands_of_user(lane, user_id, &slot), &lane->asked.gather->name, user_id,
+                     watch);
+}
+
+void redis_lane_answer_watch(struct redis_lane *lane, const struct store_watch *watch,
+                             uint64_t acked)
+{
+    char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    run_queue(lane, false);
+    redis_gather_name_channel(lane->common, &watch->node, channel);
+    redis_watch_answer(commands_of_channel(lane, span_of(channel)), watch, acked);
+}
+
 /* --- made and freed --- */
 
 static void prepare_shard(void *owner, struct redis_shard *shard)
@@ -262,6 +319,7 @@ static void prepare_shard(void *owner, struct redis_shard *shard)
     if (lane->round != NULL)
         shard->commands.resolver = redis_sentinel_round_resolver(lane->round);
     shard->sub_link.resolver = shard->commands.resolver;
+    shard->sub_link.on_other = on_other;
     if (!lane->is_first)
         return;
     shard->sub_link.on_plain = on_plain;
@@ -300,7 +358,7 @@ static void free_sentinels(struct redis_lane *lane)
     redis_sentinel_round_free(lane->round);
 }
 
-static enum err init_parts(struct redis_lane *lane)
+static enum err init_parts(struct redis_lane *lane, struct redis_lane *first)
 {
     lane->subs.owner = lane;
     lane->subs.on_arrived = on_arrived;
@@ -311,6 +369,10 @@ static enum err init_parts(struct redis_lane *lane)
         return error;
     lane->gather.owner = lane;
     lane->gather.of_channel = commands_of_channel;
+    lane->asked.owner = lane;
+    lane->asked.of_channel = commands_of_channel;
+    redis_asked_init(&lane->asked, lane->common, lane->reactor,
+                     first == NULL ? &lane->gather : &first->gather);
     if (lane->is_first)
         error = redis_gather_init(&lane->gather, lane->common, lane->reactor);
     if (error == ERR_OK)
@@ -329,20 +391,20 @@ static enum err init_parts(struct redis_lane *lane)
     return error;
 }
 
-enum err redis_lane_new(struct redis_common *common, struct reactor *reactor, bool is_first,
-                        struct redis_lane **ret_lane)
+enum err redis_lane_new(struct redis_common *common, struct reactor *reactor,
+                        struct redis_lane *first, struct redis_lane **ret_lane)
 {
     struct redis_lane *lane = calloc(1, sizeof *lane);
     if (lane == NULL)
         return ERR_NO_MEMORY;
     lane->common = common;
     lane->reactor = reactor;
-    lane->is_first = is_first;
+    lane->is_first = first == NULL;
     lane->queue_last = &lane->queue;
     lane->letter.deliver = deliver_requests;
     enum err error = init_repeats(lane);
     if (error == ERR_OK) {
-        error = init_parts(lane);
+        error = init_parts(lane, first);
         if (error != ERR_OK)
             redis_repeats_fini(&lane->repeats);
     }
@@ -373,6 +435,7 @@ void redis_lane_free(struct redis_lane *lane)
         }
     if (lane->is_first)
         redis_gather_fini(&lane->gather);
+    redis_asked_fini(&lane->asked);
     redis_heads_fini(&lane->heads);
     redis_subs_fini(&lane->subs);
     redis_shards_fini(&lane->shards);

@@ -8,8 +8,8 @@
  * answering is not broken. Everything under way is then answered with NULL, and never sent again:
  * Redis may have done it.
  *
- * A publish-subscribe link takes SUBSCRIBE, SSUBSCRIBE and SUNSUBSCRIBE with one channel each,
- * whose answers are their confirmations or errors. What is_push says is no answer goes to on_push.
+ * A publish-subscribe link takes SSUBSCRIBE and SUNSUBSCRIBE with one channel each, whose answers
+ * are their confirmations or errors. What is_push says is no answer goes to on_push.
  *
  * Threads: all calls on the reactor's, or while it does not run. on_* never run inside a call. */
 #ifndef HERALD_STORE_REDIS_LINK_H

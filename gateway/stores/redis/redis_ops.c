@@ -21,8 +21,8 @@
 
 enum { WITHDRAW_UNHEARD = 6 }; /* where withdraw.lua says that it could not publish */
 
-/* All but appends: which function sends it, which reads the answer, what the request is, where
- * `error` is, and which of its texts the slot comes from (of REDIS_OP_NODES none does). */
+/* All but appends and sends: which function sends it, which reads the answer, what the request is,
+ * where `error` is, and which of its texts the slot comes from (of REDIS_OP_NODES none does). */
 #define OPERATIONS(X)                                                                              \
     X(STORE_OP_PAGE, redis_page_send, redis_page_read, store_page, user_id)                        \
     X(REDIS_OP_PAGE_ENTRIES, redis_entries_send, redis_entries_read, store_page, user_id)          \
@@ -30,7 +30,9 @@ enum { WITHDRAW_UNHEARD = 6 }; /* where withdraw.lua says that it could not publ
     X(REDIS_OP_PAGE_READ_ONLY, redis_page_send_read_only, redis_page_read, store_page, user_id)    \
     X(REDIS_OP_NODES, redis_nodes_send, redis_nodes_read, store_nodes, error)                      \
     X(REDIS_OP_BROADCAST, NULL, NULL, store_broadcast, error)                                      \
+    X(REDIS_OP_ASK, NULL, NULL, store_ask, user_id)                                                \
     X(STORE_OP_ACK, redis_ack_send, redis_ack_read, store_ack, user_id)                            \
+    X(STORE_OP_ONLINE, NULL, NULL, store_online, error)                                            \
     X(STORE_OP_PEEK, redis_peek_send, redis_peek_read, store_peek, user_id)                        \
     X(STORE_OP_LOOK, redis_look_send, redis_look_read, store_look, user_id)                        \
     X(STORE_OP_WITHDRAW, redis_withdraw_send, redis_withdraw_read, store_withdraw, user_id)        \
@@ -54,7 +56,7 @@ static const struct {
 };
 
 #define ONE(op, send, read, request, key) +1
-_Static_assert(1 OPERATIONS(ONE) == REDIS_OPS, "a row for each operation, and one for the append");
+_Static_assert(2 OPERATIONS(ONE) == REDIS_OPS, "a row for each, but for append and send");
 #undef ONE
 
 static void set_op_error(struct store_request *request, enum err error)
@@ -67,7 +69,7 @@ static void set_op_error(struct store_request *request, enum err error)
 void redis_ops_refuse(struct redis_commands *commands, struct store_request *request,
                       enum err error)
 {
-    if (request->op == STORE_OP_APPEND) {
+    if (request->op == STORE_OP_APPEND || request->op == STORE_OP_SEND) {
         struct store_append *append = (struct store_append *)request;
         for (size_t i = 0; i < append->n_targets; i++)
             append->targets[i].error = error;

@@ -15,6 +15,7 @@ enum redis_op {
     REDIS_OP_PAGE_READ_ONLY,           /* a page once more, where Redis refuses writes */
     REDIS_OP_NODES,                    /* redis_nodes.h */
     REDIS_OP_BROADCAST,                /* no script: redis_broadcast.h carries it out */
+    REDIS_OP_ASK,                      /* no script: redis_user_ask.h carries it out */
     REDIS_OPS,
 };
 

@@ -23,10 +23,12 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
     redis_keys_write(&keys, commands->common->prefix, page->user_id);
     redis_keys_write_block(&keys);
     struct redis_number after, count, bytes, head, time;
-    char wishes[5];
+    char wishes[6];
     size_t n_wishes = 0;
     if (page->is_arrival)
         wishes[n_wishes++] = 'a';
+    if (page->tells_block)
+        wishes[n_wishes++] = 'k';
     if (page->must_begin)
         wishes[n_wishes++] = 'b';
     if (page->wants_gaps)

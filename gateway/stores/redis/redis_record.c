@@ -251,6 +251,24 @@ static enum err read_live(char kind, struct epoch epoch, struct span rest,
     return ERR_OK;
 }
 
+/* "TIME:LENGTH:", data of that length. 0: up to the end. */
+static enum err read_ephemeral(struct span rest, struct inbox_event *ret_event)
+{
+    int64_t time_ms, len;
+    if (!redis_take_number(&rest, &time_ms) || !redis_take_number(&rest, &len) || rest.len == 0 ||
+        (len != 0 && (size_t)len != rest.len))
+        return ERR_STORE_UNAVAILABLE;
+    struct payload *payload = payload_new(rest);
+    if (payload == NULL)
+        return ERR_NO_MEMORY;
+    struct notification *note = notification_new(payload, (struct epoch){{0}}, 0, time_ms, 0);
+    payload_unref(payload);
+    if (note == NULL)
+        return ERR_NO_MEMORY;
+    *ret_event = inbox_event_of_note(note);
+    return ERR_OK;
+}
+
 bool redis_message_time(struct span message, int64_t *ret_ms)
 {
     enum { BEFORE = 2 + EPOCH_LEN + 1 }; /* the letter, the epoch and their colons */
@@ -267,9 +285,11 @@ enum err redis_message_read(struct span message, struct inbox_event *ret_event)
     if (message.len < 2 || message.bytes[1] != ':')
         return ERR_STORE_UNAVAILABLE;
     char kind = message.bytes[0];
-    if (kind != 'M' && kind != 'N' && kind != 'B' && kind != 'W')
+    if (kind != 'M' && kind != 'N' && kind != 'B' && kind != 'W' && kind != 'E')
         return ERR_NOT_FOUND;
     struct span rest = {message.bytes + 2, message.len - 2};
+    if (kind == 'E')
+        return read_ephemeral(rest, ret_event);
     struct epoch epoch;
     if (rest.len <= EPOCH_LEN || rest.bytes[EPOCH_LEN] != ':' ||
         !redis_epoch_read((struct span){rest.bytes, EPOCH_LEN}, &epoch))

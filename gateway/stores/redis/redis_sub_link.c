@@ -27,7 +27,7 @@ static bool read_push(const struct redis_value *push, struct span *ret_kind,
 
 static bool is_message(struct span kind)
 {
-    return span_equal(kind, SPAN_LITERAL("smessage")) || span_equal(kind, SPAN_LITERAL("message"));
+    return span_equal(kind, SPAN_LITERAL("smessage"));
 }
 
 static bool is_of(const struct redis_sub_link *subs, const struct redis_sub *sub,
@@ -68,6 +68,8 @@ static void on_push(void *owner, const struct redis_value *push)
     if (!is_message(kind)) {
         if (is_user)
             subs->on_ended(subs->owner, (struct span){user, user_len});
+        else
+            redis_link_break(subs->link, "Redis has ended the subscription to all nodes' messages");
         return;
     }
     if (!redis_value_text(redis_value_item(push, 2), &message))
@@ -90,8 +92,13 @@ void redis_sub_link_report(struct redis_sub_link *subs, const struct redis_sub *
     if (redis_message_time(message, &time_ms))
         redis_clock_hear(&subs->common->clock, time_ms, clock_monotonic_ms());
     enum err error = redis_message_read(message, &event);
-    if (error == ERR_NOT_FOUND || !sub->is_wanted)
+    if (!sub->is_wanted)
         goto out;
+    if (error == ERR_NOT_FOUND) {
+        if (subs->on_other != NULL)
+            subs->on_other(subs->owner, user_id, message);
+        return;
+    }
     if (error == ERR_STORE_UNAVAILABLE)
         log_event(LOG_DEBUG, "a message on a channel is malformed", LOG_SPAN("user", user_id));
     if (error == ERR_OK) {
@@ -110,16 +117,14 @@ out:
 static bool check_answer(struct redis_sub_link *subs, enum wish wish,
                          const struct redis_value *reply)
 {
-    static const char *const kinds[][2] = {
-        [WISH_LEAVE] = {"sunsubscribe", "unsubscribe"},
-        [WISH_SUBSCRIBE] = {"ssubscribe", "subscribe"},
+    static const char *const kinds[] = {
+        [WISH_LEAVE] = "sunsubscribe",
+        [WISH_SUBSCRIBE] = "ssubscribe",
     };
     struct span kind, channel;
     if (redis_value_is(reply, REDIS_ERROR))
         return true;
-    bool is_fine =
-        read_push(reply, &kind, &channel) &&
-        (span_equal(kind, span_of(kinds[wish][0])) || span_equal(kind, span_of(kinds[wish][1])));
+    bool is_fine = read_push(reply, &kind, &channel) && span_equal(kind, span_of(kinds[wish]));
     if (!is_fine)
         redis_link_break(subs->link, "a message of Redis is malformed");
     return is_fine;
@@ -217,7 +222,7 @@ static void on_link_up(void *owner)
     send_first(subs, SPAN_LITERAL("SUNSUBSCRIBE"), WISH_LEAVE, span_of(nobody));
     for (size_t i = 0; i < REDIS_PLAIN_CHANNELS; i++)
         if (subs->plain[i].len > 0)
-            send_first(subs, SPAN_LITERAL("SUBSCRIBE"), WISH_SUBSCRIBE, subs->plain[i]);
+            send_first(subs, SPAN_LITERAL("SSUBSCRIBE"), WISH_SUBSCRIBE, subs->plain[i]);
 }
 
 static void lose_it(struct redis_sub_link *subs)

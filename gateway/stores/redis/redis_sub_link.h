@@ -30,6 +30,8 @@ struct redis_sub_link {
     void (*on_ended)(void *owner, struct span user_id); /* Redis unsubscribed him by itself */
     void (*on_message)(void *owner, struct span user_id, struct span message);
     struct span plain[REDIS_PLAIN_CHANNELS]; /* channels of the fleet; unused: empty */
+    /* A message of a user's channel that reports no event of the inbox. */
+    void (*on_other)(void *owner, struct span user_id, struct span message);
     void (*on_plain)(void *owner, struct span channel, struct span message);
     struct redis_run_id run_id; /* of the Redis there */
     int64_t ready_ms;           /* is_ready: since when */

@@ -7,9 +7,8 @@
 /* What the script answers beside the words. */
 enum trial_meaning { TRIAL_OTHER, TRIAL_BREAKS_OFF, TRIAL_IS_UNHEARD };
 
-/* Of a user who cannot exist (in a name two digits follow each `%`), and the channel on which all
- * nodes listen: an empty message is none. */
-enum { NAMES = 7, CHANNEL = 3, IDEM = 4, NAME_MAX_BYTES = REDIS_CHANNELS_MAX_BYTES + 32 };
+/* Of a user who cannot exist: in a name two digits follow each `%`. */
+enum { NAMES = 6, CHANNEL = 3, IDEM = 4, NAME_MAX_BYTES = REDIS_CHANNELS_MAX_BYTES + 32 };
 
 struct names {
     char text[NAMES][NAME_MAX_BYTES];
@@ -17,13 +16,11 @@ struct names {
 
 static void write_names(const struct redis_trial *trial, struct names *names)
 {
-    static const char *const ends[NAMES - 1] = {":inbox", ":meta",  ":numbers",
-                                                "",       ":idem:", ":block"};
+    static const char *const ends[NAMES] = {":inbox", ":meta", ":numbers", "", ":idem:", ":block"};
     const struct redis_common *common = trial->commands->common;
-    for (size_t i = 0; i < NAMES - 1; i++)
+    for (size_t i = 0; i < NAMES; i++)
         snprintf(names->text[i], NAME_MAX_BYTES, "%s:{%s}%s",
                  i == CHANNEL ? common->channels : common->prefix, trial->nobody, ends[i]);
-    snprintf(names->text[NAMES - 1], NAME_MAX_BYTES, "%s:all", common->channels);
 }
 
 static void set_trial_timer(struct redis_trial *trial)
@@ -85,7 +82,7 @@ static void send_trial(struct redis_trial *trial, bool with_text)
     for (size_t i = 0; i < NAMES; i++)
         args[i] = span_of(names.text[i]);
     trial->is_under_way = true;
-    if (redis_commands_eval(commands, &call, SCRIPT_TRIAL, args, NAMES, NAMES - 1) != ERR_OK)
+    if (redis_commands_eval(commands, &call, SCRIPT_TRIAL, args, NAMES, NAMES) != ERR_OK)
         redis_link_break(commands->link, "out of memory");
 }
 

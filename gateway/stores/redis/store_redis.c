@@ -75,6 +75,24 @@ static void redis_nodes(struct store *store, struct store_nodes *nodes)
     redis_lane_submit(redis_of(store)->lanes[0], &nodes->request, &nodes->request);
 }
 
+static void redis_ask(struct store *store, struct store_ask *ask)
+{
+    ask->request.op = REDIS_OP_ASK;
+    redis_lane_submit(redis_of(store)->lanes[0], &ask->request, &ask->request);
+}
+
+static void redis_watch(struct store *store, unsigned lane, struct span user_id,
+                        const struct store_watch *watch)
+{
+    redis_lane_watch(redis_of(store)->lanes[lane], user_id, watch);
+}
+
+static void redis_answer_watch(struct store *store, unsigned lane, const struct store_watch *watch,
+                               uint64_t acked)
+{
+    redis_lane_answer_watch(redis_of(store)->lanes[lane], watch, acked);
+}
+
 static void redis_describe(struct store *store, char *out, size_t cap)
 {
     redis_common_describe(&redis_of(store)->common, out, cap);
@@ -115,6 +133,9 @@ static const struct store_ops redis_ops = {
     .submit = redis_submit,
     .broadcast = redis_broadcast,
     .nodes = redis_nodes,
+    .ask = redis_ask,
+    .watch = redis_watch,
+    .answer_watch = redis_answer_watch,
     .leave = redis_leave,
     .describe = redis_describe,
     .slots_missing = redis_slots_missing,
@@ -145,7 +166,8 @@ enum err store_redis_open(const struct store_config *config, struct store **ret_
     if (redis->common.url.topology == REDIS_CLUSTER)
         error = redis_cluster_new(&redis->common, config->lanes[0], &redis->common.cluster);
     for (; error == ERR_OK && redis->n_lanes < config->n_lanes; redis->n_lanes++) {
-        error = redis_lane_new(&redis->common, config->lanes[redis->n_lanes], redis->n_lanes == 0,
+        error = redis_lane_new(&redis->common, config->lanes[redis->n_lanes],
+                               redis->n_lanes == 0 ? NULL : redis->lanes[0],
                                &redis->lanes[redis->n_lanes]);
         if (error != ERR_OK)
             break;

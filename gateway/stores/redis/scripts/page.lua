@@ -2,8 +2,7 @@
 -- Answers: epoch ('' for a user never heard of), head, acked, position, devices, start, 1 if that is
 --          ARGV[1], the number up to which the page is complete, expired, 1 if the store had lost
 --          something, devices forgotten for this one, gaps, { number, entry, number, entry ... }, until
---          when the user is blocked or 0: an arrival is then shown nothing, and makes nothing; when
---          head was given, modulo TIMES, or 0
+--          when the user is blocked or 0 (page_fast.lua); when head was given, modulo TIMES, or 0
 local CHUNK_READ = 64 -- entries read at once: a page of big ones ends long before a chunk of 1000
 local is_lost, expired, forgotten = 0, 0, 0
 

@@ -9,7 +9,8 @@
 --       3 most entries  4 most bytes of data  5 known head  6 known epoch or ''  7 an epoch to begin
 --       8 device or ''  9 any of: a (an arrival, of the device if any), b (begin a user who is not there),
 --       g (tell why numbers are missing), w (tell all causes that are recorded), r (writes are refused:
---       only read; answers nothing where that is not enough), s (read what waits in the script)
+--       only read; answers nothing where that is not enough), s (read what waits in the script),
+--       k (show nothing to a user who is blocked, and tell until when; an arrival asks for it as well)
 --       10 the time of the known head, modulo TIMES, or 0
 -- Answers: ":" for a user never heard of; "HEAD:ACKED:START:RESUMED:TIME:HEADTIME:", epoch, where all
 --          numbers above START wait, and with 1 if that is ARGV[1]; what page.lua answers
@@ -20,7 +21,7 @@ local known_head, known_time = tonumber(ARGV[5]), tonumber(ARGV[10])
 local after = tonumber(ARGV[1] ~= '' and ARGV[1] or NEVER)
 local is_resumed = after <= head and (ARGV[2] == '' or ARGV[2] == epoch)
 local is_arrival = string.find(wishes, 'a', 1, true)
-if is_arrival then
+if string.find(wishes, '[ak]') then
     local blocked_until = redis.call('PEXPIRETIME', KEYS[5])
     if blocked_until > now then
         return { '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', {}, blocked_until, 0 }

@@ -1,7 +1,6 @@
 -- Is Herald's Redis user allowed all that the scripts do, and are writes taken? Asked for a user who
 -- cannot exist, {%}: nothing is left over, and but for HSET nothing is written.
 -- KEYS  1 inbox  2 meta  3 numbers  4 channel  5 idempotency key  6 block
--- ARGV  1 a channel of all nodes
 -- Answers: '' or Redis's words for what it refused, with the command; what that means: 1 scripts would
 --          break off there, 2 what they keep is not published
 local inbox, meta, numbers, channel, idem, block = unpack(KEYS)
@@ -18,7 +17,7 @@ local needed = {
 }
 -- What a script does last, or no script does: without it the others still keep.
 local others = {
-    { 'SPUBLISH', channel, '' }, { 'PUBLISH', ARGV[1], '' }, { 'PUBSUB', 'SHARDNUMSUB', channel },
+    { 'SPUBLISH', channel, '' }, { 'PUBSUB', 'SHARDNUMSUB', channel },
     { 'GETDEL', idem },
 }
 

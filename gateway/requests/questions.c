@@ -1,0 +1,84 @@
+/* A question about a user is answered on the user's home worker, by a letter that is the question's
+ * own: behind the notifications and withdrawals that the store reported before it, which go the
+ * same way. For a user who has no session here it is answered at once. */
+#include "gateway/requests/questions.h"
+
+#include "gateway/delivery/kicked_streams.h"
+#include "gateway/delivery/position_writer.h"
+#include "gateway/requests/connections_json.h"
+#include "gateway/session/session.h"
+#include "gateway/session/session_close.h"
+
+static void remember_streams(struct client *client)
+{
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        if (CONTAINER_OF(link, struct session, link)->level == LEVEL_SSE)
+            kicked_streams_remember(client_worker(client), client_user_id(client));
+    }
+}
+
+static void kick_client(struct client *client, struct store_user_question *question)
+{
+    uint64_t closed = client->n_sessions;
+    remember_streams(client);
+    session_close_all(client, ERR_KICKED, question->asked.reason);
+    store_answer(&question->question, closed);
+}
+
+/* The answer goes out behind the positions. */
+static void describe_client(struct client *client, struct store_user_question *question)
+{
+    struct buf text;
+    buf_init(&text, STORE_ANSWER_MAX_BYTES);
+    position_writer_flush(client);
+    connections_json_write(client, &text);
+    store_answer_text(&question->question, client->n_sessions, &text);
+}
+
+static void count_written(const struct client *client, struct store_user_question *question)
+{
+    const struct store_asked *asked = &question->asked;
+    uint64_t n = 0;
+    bool is_epoch = epoch_is_none(asked->epoch) || epoch_equal(asked->epoch, client->epoch);
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        n += is_epoch && session_sent(CONTAINER_OF(link, struct session, link)) >= asked->seq;
+    }
+    store_answer(&question->question, n);
+}
+
+static void on_asked_letter(struct letter *letter)
+{
+    struct store_question *asked = CONTAINER_OF(letter, struct store_question, letter);
+    struct store_user_question *question =
+        CONTAINER_OF(asked, struct store_user_question, question);
+    struct node *node = question->owner;
+    struct client *client = client_map_find(node->map, question->user_id);
+    if (client == NULL) {
+        store_answer(asked, 0);
+        return;
+    }
+    switch (question->asked.kind) {
+    case STORE_ASK_KICK:
+        kick_client(client, question);
+        break;
+    case STORE_ASK_DESCRIBE:
+        describe_client(client, question);
+        break;
+    case STORE_ASK_WRITTEN:
+        count_written(client, question);
+        break;
+    case STORE_ASK_KINDS:
+        break;
+    }
+}
+
+void questions_on_asked(struct store_user_question *question)
+{
+    struct node *node = question->owner;
+    if (client_map_count(node->map, question->user_id) == 0)
+        store_answer(&question->question, 0);
+    else
+        node_ask_home(node, question->user_id, &question->question.letter, on_asked_letter);
+}

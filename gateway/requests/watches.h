@@ -1,0 +1,24 @@
+/* Numbers that pushes of other nodes wait for (store_watch.h): the node where the acknowledgement
+ * comes in says so at once. Each is kept on the home worker of its user, for a while; the other
+ * node's own look at the store finds what is forgotten. */
+#ifndef HERALD_WATCHES_H
+#define HERALD_WATCHES_H
+
+#include "gateway/node/client.h"
+#include "gateway/store/store_watch.h"
+
+enum { WATCHES_MAX = 1000, WATCH_LIFE_MS = 30000 };
+
+struct watches;
+
+/* For a node with that many workers. NULL: out of memory. */
+struct watches *watches_new(unsigned n_workers);
+void watches_free(struct watches *watches); /* NULL is fine */
+
+/* Home worker: another node waits for a number of the client. Answered, or kept. */
+void watches_add(struct watches *watches, struct client *client, const struct store_watch *watch);
+
+/* Home worker: a position of the client has moved to `acked`. */
+void watches_acked(struct watches *watches, struct client *client, uint64_t acked);
+
+#endif

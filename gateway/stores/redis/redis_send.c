@@ -1,0 +1,82 @@
+#include "gateway/stores/redis/redis_send.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_answer.h"
+
+#include <stdlib.h>
+
+/* Until it is answered the request's op counts what is still to come. */
+static bool is_last(struct store_append *send, size_t index, enum err error)
+{
+    send->targets[index].error = error;
+    if (error != ERR_OK)
+        metrics_count(METRIC_STORE_ERRORS);
+    return --send->request.op == 0;
+}
+
+static void on_sent(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct store_append *send = arg;
+    int64_t nodes = 0;
+    enum err error = ERR_OK;
+    if (!redis_value_integer(reply, &nodes) || nodes < 0)
+        error = ERR_STORE_UNAVAILABLE;
+    if (redis_value_is(reply, REDIS_ERROR))
+        redis_commands_refused(owner, reply->bytes);
+    send->targets[index].nodes = error == ERR_OK ? (unsigned)nodes : 0;
+    if (is_last(send, index, error))
+        send->request.on_done(&send->request);
+}
+
+/* The same for all targets. NULL: out of memory. */
+static char *write_message(const struct redis_common *common, struct span data,
+                           struct span *ret_message)
+{
+    int64_t now_ms = redis_clock_now_ms(&common->clock);
+    char *message = malloc(2 * (PUT_NUMBER_MAX_BYTES + 2) + data.len);
+    if (message == NULL)
+        return NULL;
+    char *at = PUT_LITERAL(message, "E:");
+    at = put_number(at, now_ms > 0 ? (uint64_t)now_ms : 0);
+    *at++ = ':';
+    at = put_number(at, data.len);
+    *at++ = ':';
+    at = put_span(at, data);
+    *ret_message = (struct span){message, (size_t)(at - message)};
+    return message;
+}
+
+static enum err send_target(struct redis_commands *commands, struct store_append *send,
+                            size_t index, struct span message)
+{
+    struct redis_call call = {.on_reply = on_sent, .arg = send, .index = index};
+    struct redis_keys keys;
+    redis_keys_write(&keys, commands->common->prefix, send->targets[index].user_id);
+    redis_keys_write_channel(&keys, commands->common->channels);
+    struct span args[] = {SPAN_LITERAL("SPUBLISH"), keys.channel, message};
+    return redis_commands_send(commands, &call, args, 3);
+}
+
+void redis_send_run(void *owner, struct redis_shard *(*shard_of)(void *owner, struct span user_id),
+                    struct store_append *send)
+{
+    struct span message = SPAN_NONE;
+    struct redis_shard *shard = NULL;
+    char *bytes = NULL;
+    send->request.op = (int)send->n_targets + 1; /* one for ourselves, until all are sent */
+    for (size_t i = 0; i < send->n_targets; i++) {
+        shard = shard_of(owner, send->targets[i].user_id);
+        if (bytes == NULL)
+            bytes = write_message(shard->commands.common, payload_data(send->payload), &message);
+        enum err error = bytes == NULL ? ERR_NO_MEMORY : ERR_STORE_UNAVAILABLE;
+        if (bytes != NULL && shard->is_up)
+            error = redis_answer_error(send_target(&shard->commands, send, i, message));
+        if (error != ERR_OK) {
+            send->targets[i].nodes = 0;
+            (void)is_last(send, i, error);
+        }
+    }
+    free(bytes);
+    if (--send->request.op == 0)
+        redis_commands_refuse(&shard->commands, &send->request);
+}

@@ -1,0 +1,225 @@
+/* Pushes that wait on one node for acknowledgements on another (CONTRACT 3, `wait`): both sides. */
+#include "gateway/requests/watches.h"
+
+#include "gateway/base/metrics.h"
+#include "gateway/requests/push_waits.h"
+#include "tests/support/node_fixture.h"
+#include "tests/support/store_double.h"
+#include "tests/support/subscriber.h"
+
+#include <criterion/criterion.h>
+
+static const struct epoch another_node = {"nodename"};
+static struct gateway_push push;
+static struct gateway_target target;
+static unsigned n_answers;
+static struct subscriber subscriber;
+
+static void start(void)
+{
+    node_fixture_start();
+    fixture.options.max_data = 65536;
+    store_double_start();
+    store_double_set_shared();
+}
+
+TestSuite(watches, .init = start, .fini = node_fixture_stop);
+
+/* ---- where the acknowledgement comes in ---- */
+
+static struct epoch epoch_of_user(void)
+{
+    return client_map_find(fixture.node.map, SPAN_LITERAL("u"))->epoch;
+}
+
+static void watch_from_afar(uint64_t number, struct epoch epoch, uint64_t seq)
+{
+    struct store_watch watch = {another_node, number, epoch, seq};
+    push_waits_on_watch(&fixture.node, SPAN_LITERAL("u"), &watch);
+}
+
+static void send_pong(const char *number)
+{
+    subscriber_send(&subscriber, WS_PONG, span_of(number));
+    node_fixture_turn();
+}
+
+/* A plain session of "u" that was written two notifications. */
+static void enter_and_push(void)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    node_fixture_push("u", "1", 60);
+    node_fixture_push("u", "2", 60);
+    node_fixture_turn();
+}
+
+static void expect_answer(unsigned n, uint64_t number, uint64_t acked)
+{
+    struct store_double_watch seen = store_double_watches();
+    cr_assert_eq(seen.n_answers, n, "%u answers", seen.n_answers);
+    cr_assert_eq(seen.watch.number, number);
+    cr_assert(epoch_equal(seen.watch.node, another_node));
+    cr_assert_eq(seen.acked, acked);
+}
+
+Test(watches, are_answered_once_when_the_acknowledgement_comes)
+{
+    enter_and_push();
+    watch_from_afar(7, epoch_of_user(), 2);
+    send_pong("1");
+    cr_assert_eq(store_double_watches().n_answers, 0);
+    send_pong("2");
+    expect_answer(1, 7, 2);
+    node_fixture_push("u", "3", 60);
+    send_pong("3");
+    expect_answer(1, 7, 2);
+}
+
+Test(watches, are_answered_at_once_when_it_has_come)
+{
+    enter_and_push();
+    send_pong("1");
+    send_pong("2");
+    watch_from_afar(8, epoch_of_user(), 1);
+    expect_answer(1, 8, 2);
+}
+
+Test(watches, of_another_epoch_or_of_a_user_who_is_not_here_are_not_answered)
+{
+    struct epoch other = {"abcdefgh"};
+    enter_and_push();
+    watch_from_afar(1, other, 1);
+    send_pong("2");
+    watch_from_afar(2, other, 1);
+    cr_expect_eq(store_double_watches().n_answers, 0);
+    subscriber_hang_up(&subscriber);
+    node_fixture_turn();
+    watch_from_afar(3, other, 1);
+    cr_expect_eq(store_double_watches().n_answers, 0);
+}
+
+/* Whether all devices have it only the store knows: it has the position before the answer. */
+Test(watches, send_the_other_node_to_the_store_where_the_user_has_devices)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", "phone");
+    node_fixture_push("u", "1", 60);
+    node_fixture_turn();
+    watch_from_afar(9, epoch_of_user(), 1);
+    unsigned acks = store_double_count(STORE_OP_ACK);
+    send_pong("1");
+    expect_answer(1, 9, 0);
+    cr_expect_eq(store_double_watches().acks_before, acks + 1);
+}
+
+Test(watches, are_answered_at_once_when_a_device_has_acknowledged)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", "phone");
+    node_fixture_push("u", "1", 60);
+    node_fixture_turn();
+    send_pong("1");
+    watch_from_afar(9, epoch_of_user(), 1);
+    expect_answer(1, 9, 0);
+}
+
+Test(watches, are_forgotten_after_half_a_minute)
+{
+    enter_and_push();
+    watch_from_afar(1, epoch_of_user(), 2);
+    for (int waited_ms = 0; waited_ms < WATCH_LIFE_MS; waited_ms += 5000) {
+        send_pong("a sign of life");
+        node_fixture_wait_ms(5000);
+    }
+    watch_from_afar(2, epoch_of_user(), 2);
+    send_pong("1");
+    send_pong("2");
+    expect_answer(1, 2, 2);
+}
+
+Test(watches, are_kept_up_to_a_ceiling)
+{
+    enter_and_push();
+    for (uint64_t i = 1; i <= WATCHES_MAX + 1; i++)
+        watch_from_afar(i, epoch_of_user(), 2);
+    send_pong("1");
+    send_pong("2");
+    cr_expect_eq(store_double_watches().n_answers, WATCHES_MAX);
+    watch_from_afar(1, epoch_of_user(), 3);
+    node_fixture_push("u", "3", 60);
+    send_pong("3");
+    expect_answer(WATCHES_MAX + 1, 1, 3);
+}
+
+/* ---- where the push waits ---- */
+
+static void on_pushed(struct gateway_push *pushed)
+{
+    (void)pushed;
+    n_answers++;
+}
+
+static void begin_wait(unsigned n_nodes)
+{
+    target = (struct gateway_target){.user_id = SPAN_LITERAL("u")};
+    push = (struct gateway_push){.on_done = on_pushed,
+                                 .data = SPAN_LITERAL("1"),
+                                 .ttl_s = 60,
+                                 .wait_ms = 20000,
+                                 .n_targets = 1,
+                                 .targets = &target};
+    n_answers = 0;
+    store_double_set_nodes(n_nodes);
+    gateway_push(&fixture.node, &push);
+    node_fixture_turn();
+    cr_assert(push.has_waited);
+    cr_assert_eq(n_answers, 0);
+}
+
+static void answer_from_afar(struct epoch epoch, uint64_t acked)
+{
+    push_waits_on_watch_answer(&fixture.node, store_double_watches().watch.number, epoch, acked);
+    node_fixture_turn();
+}
+
+Test(watches, end_a_wait_when_another_node_has_the_acknowledgement)
+{
+    struct epoch other = {"abcdefgh"};
+    begin_wait(1);
+    struct store_double_watch seen = store_double_watches();
+    cr_assert_eq(seen.n_watches, 1);
+    cr_assert_eq(seen.watch.seq, 1);
+    cr_assert(epoch_equal(seen.watch.epoch, target.epoch));
+    answer_from_afar(other, 1);
+    cr_assert_eq(n_answers, 0);
+    push_waits_on_watch_answer(&fixture.node, seen.watch.number + 1, target.epoch, 1);
+    node_fixture_turn();
+    cr_assert_eq(n_answers, 0);
+    answer_from_afar(target.epoch, 1);
+    cr_assert_eq(n_answers, 1);
+    cr_assert_eq(push.fate, GATEWAY_DELIVERED);
+    answer_from_afar(target.epoch, 1);
+    cr_assert_eq(n_answers, 1);
+}
+
+Test(watches, have_a_wait_ask_the_store_where_the_other_node_is_not_sure)
+{
+    begin_wait(1);
+    unsigned looks = store_double_count(STORE_OP_LOOK);
+    answer_from_afar(target.epoch, 0);
+    cr_expect_eq(store_double_count(STORE_OP_LOOK), looks + 1);
+    cr_expect_eq(n_answers, 0);
+    gateway_end_waits(&fixture.node);
+    node_fixture_turn();
+}
+
+Test(watches, are_not_begun_where_no_other_node_has_the_user)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    begin_wait(1);
+    cr_expect_eq(store_double_watches().n_watches, 0);
+    send_pong("1");
+    cr_expect_eq(n_answers, 1);
+    begin_wait(2);
+    cr_expect_eq(store_double_watches().n_watches, 1);
+    gateway_end_waits(&fixture.node);
+    node_fixture_turn();
+}
