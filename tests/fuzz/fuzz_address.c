@@ -27,16 +27,19 @@ static void read_redis_url(const char *text)
         FUZZ_CHECK(strnlen(why, sizeof why) < sizeof why && why[0] != '\0');
         return;
     }
-    FUZZ_CHECK(strnlen(url.host, sizeof url.host) < sizeof url.host && url.host[0] != '\0');
-    FUZZ_CHECK(strnlen(url.shown, sizeof url.shown) < sizeof url.shown);
-    /* Where it is, and no password. */
-    char expected[sizeof url.shown];
-    if (url.is_unix)
-        snprintf(expected, sizeof expected, "unix:%s", url.host);
-    else
-        snprintf(expected, sizeof expected, strchr(url.host, ':') != NULL ? "[%s]:%s" : "%s:%s",
-                 url.host, url.port);
-    FUZZ_CHECK(strcmp(url.shown, expected) == 0);
+    FUZZ_CHECK(strnlen(url.shown, sizeof url.shown) < sizeof url.shown && url.shown[0] != '\0');
+    if (url.is_unix) {
+        FUZZ_CHECK(url.path[0] == '/' && strnlen(url.path, sizeof url.path) < sizeof url.path);
+    } else {
+        FUZZ_CHECK(url.n_hosts >= 1 && url.n_hosts <= REDIS_HOSTS_MAX);
+        for (unsigned i = 0; i < url.n_hosts; i++)
+            check_redis_host(&url, i);
+        char expected[REDIS_ADDRESS_TEXT_BYTES]; /* where it is, and no password */
+        redis_address_write(&url.hosts[0], expected);
+        FUZZ_CHECK(url.topology != REDIS_SINGLE || strcmp(url.shown, expected) == 0);
+    }
+    FUZZ_CHECK((url.topology == REDIS_SENTINEL) == (url.master_name[0] != '\0'));
+    FUZZ_CHECK(url.topology != REDIS_CLUSTER || url.db == 0);
     redis_url_greeting(&url, "herald", &greeting);
     FUZZ_CHECK(greeting.n_commands <= 3);
     for (size_t i = 0; i < greeting.n_commands; i++)
