@@ -103,6 +103,7 @@ function judge_circle(members, i, k, n, list, is_known) {
 BEGIN {
     meant["gateway/net/conn"] = meant["gateway/net/conn_read"] = "conn"
     meant["gateway/stores/redis/redis_link"] = meant["gateway/stores/redis/redis_link_up"] = "redis_link"
+    meant["gateway/stores/redis/redis_link_tls"] = "redis_link"
     for (i = 1; i < ARGC; i++)
         is_source[ARGV[i]] = 1
     names_file = ARGV[1]

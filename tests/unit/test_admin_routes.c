@@ -47,6 +47,7 @@ static const struct {
     {"POST", "/tickets", &ticket_action, ROLE_PUSH, "POST"},
     {"POST", "/drain", &drain_action, ROLE_ADMIN, "POST"},
     {"GET", "/clients", &clients_action, ROLE_READ, "GET, HEAD"},
+    {"GET", "/nodes", &nodes_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/stats", &stats_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/metrics", &metrics_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/livez", &livez_action, 0, "GET, HEAD"},

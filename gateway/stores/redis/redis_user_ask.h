@@ -6,6 +6,6 @@
 #include "gateway/stores/redis/redis_gather.h"
 
 /* on_done never runs inside. */
-void redis_user_ask_run(struct redis_gather *gather, struct store_ask *ask);
+void redis_user_ask_run(struct redis_gather *gather, struct store_ask *request);
 
 #endif
