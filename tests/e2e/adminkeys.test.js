@@ -34,6 +34,7 @@ const ROUTES = [
     ['GET', '/users/u/inbox', ['read', 'admin']],
     ['GET', '/users/u/messages/abcdefgh-1', ['read', 'admin']],
     ['GET', '/clients', ['read', 'admin']],
+    ['GET', '/nodes', ['read', 'admin']],
     ['GET', '/stats', ['read', 'admin']],
     ['GET', '/metrics', ['read', 'admin']],
     ['DELETE', '/users/u/messages/abcdefgh-1', ['admin']],

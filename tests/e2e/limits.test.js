@@ -93,10 +93,16 @@ module.exports = (test) => {
         }
         assert.deepEqual(statuses.slice(0, 3), [101, 101, 101]);
         assert.ok(statuses.includes(429), String(statuses));
-        for (let i = 0; i < 4; i++) {
+        /* On a slow machine a place may come free between two of them. */
+        let frame;
+        for (let i = 0; i < 30 && frame?.opcode !== OP.CLOSE; i++) {
             await exchange(herald.port, handshake('/ws?userId=1'));
+            const raw = await t.raw(herald.port);
+            raw.send(handshakeOfPage(herald, '3'));
+            assert.equal((await raw.answer()).status, 101);
+            frame = await raw.frameButPings(300).catch(() => undefined);
         }
-        assert.equal(await closeCodeOfPage(t, herald, '3'), 4005);
+        assert.equal(frame?.payload.readUInt16BE(0), 4005);
         await assertPutOff(herald);
         await sleep(1100);
         assert.equal((await exchange(herald.port, handshake('/ws?userId=1'))).status, 101);
