@@ -330,7 +330,7 @@ static void correct_slot(struct redis_cluster *cluster, uint16_t slot,
     if (known != NULL && redis_address_equal(known, owner))
         return;
     if (redis_slot_map_correct(cluster->map, slot, owner, &corrected) != ERR_OK)
-        return; /* the map that is asked for now says it as well */
+        return; /* the map that was just asked for says it as well */
     put_map(cluster, corrected);
     tell_readers(cluster);
 }
