@@ -57,7 +57,8 @@ static const struct redis_trouble troubles[] = {
     {"WRONGPASS", "the user or the password in --store is wrong", .is_refusal = true},
     {"ERR AUTH", "Redis has no password: take the one out of --store", .is_refusal = true},
     {"ERR max number of clients",
-     "raise maxclients in redis.conf: a node takes two connections for each of its --workers",
+     "raise maxclients in redis.conf: a node takes two connections for each of its --workers and "
+     "each primary, three if it waits for replicas",
      .is_refusal = true},
     {"DENIED",
      "Redis takes connections of its own machine alone (protected mode): give it a password and "
