@@ -2,6 +2,7 @@
  * looked at, which is what keeps the order. */
 #include "tests/store/fake_redis.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <strings.h>
@@ -217,18 +218,31 @@ static void serve_link(struct fake_redis *fake, struct fake_link *link)
         close_link(link);
 }
 
+/* The Redis behind says so itself, and the client has not asked. */
+static void end_subscription(struct fake_link *link, const char *channel)
+{
+    dprintf(link->redis_fd, "SUNSUBSCRIBE %s\r\n", channel);
+    while (!pass_values(link, true))
+        if (!read_more(link->redis_fd, &link->replied, &link->n_replied))
+            return;
+}
+
 /* What other threads have ordered. */
 static void obey_orders(struct fake_redis *fake)
 {
     pthread_mutex_lock(&fake->lock);
     for (unsigned i = 0; i < FAKE_LINKS; i++) {
         struct fake_link *link = &fake->links[i];
-        if (link->client_fd >= 0 && link->is_subscribed)
+        if (link->client_fd >= 0 && link->is_subscribed) {
             send_all(link->client_fd, fake->unasked, strlen(fake->unasked));
+            if (fake->ended[0] != '\0')
+                end_subscription(link, fake->ended);
+        }
         if (fake->must_drop)
             close_link(link);
     }
     fake->unasked[0] = '\0';
+    fake->ended[0] = '\0';
     fake->must_drop = false;
     pthread_mutex_unlock(&fake->lock);
 }
@@ -256,13 +270,39 @@ static void *run_fake(void *argument)
 
 /* --- what tests call --- */
 
-void fake_redis_start(struct fake_redis *fake, const struct redis_server *behind, fake_rule *rule,
-                      void *owner)
+static void prepare_fake(struct fake_redis *fake, const struct redis_server *behind,
+                         fake_rule *rule, void *owner)
 {
     *fake = (struct fake_redis){.behind = behind, .rule = rule, .owner = owner};
     for (unsigned i = 0; i < FAKE_LINKS; i++)
         fake->links[i] = (struct fake_link){.client_fd = -1, .redis_fd = -1};
     pthread_mutex_init(&fake->lock, NULL);
+}
+
+static void run_it(struct fake_redis *fake)
+{
+    cr_assert_eq(listen(fake->listen_fd, FAKE_LINKS), 0);
+    cr_assert_eq(pthread_create(&fake->thread, NULL, run_fake, fake), 0);
+}
+
+void fake_redis_start_on_port(struct fake_redis *fake, const struct redis_server *behind,
+                              fake_rule *rule, void *owner)
+{
+    prepare_fake(fake, behind, rule, owner);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    fake->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fake->listen_fd, (struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(getsockname(fake->listen_fd, (struct sockaddr *)&address, &len), 0);
+    fake->port = ntohs(address.sin_port);
+    snprintf(fake->url, sizeof fake->url, "redis://127.0.0.1:%u", fake->port);
+    run_it(fake);
+}
+
+void fake_redis_start(struct fake_redis *fake, const struct redis_server *behind, fake_rule *rule,
+                      void *owner)
+{
+    prepare_fake(fake, behind, rule, owner);
     snprintf(fake->socket_path, sizeof fake->socket_path, "%s/fake-%d-%p",
              behind == NULL ? "/tmp" : behind->folder, (int)getpid(), (void *)fake);
     snprintf(fake->url, sizeof fake->url, "redis+unix://%s", fake->socket_path);
@@ -270,8 +310,7 @@ void fake_redis_start(struct fake_redis *fake, const struct redis_server *behind
     memcpy(address.sun_path, fake->socket_path, strlen(fake->socket_path));
     fake->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     cr_assert_eq(bind(fake->listen_fd, (struct sockaddr *)&address, sizeof address), 0);
-    cr_assert_eq(listen(fake->listen_fd, FAKE_LINKS), 0);
-    cr_assert_eq(pthread_create(&fake->thread, NULL, run_fake, fake), 0);
+    run_it(fake);
 }
 
 void fake_redis_stop(struct fake_redis *fake)
@@ -279,7 +318,8 @@ void fake_redis_stop(struct fake_redis *fake)
     atomic_store(&fake->is_over, true);
     pthread_join(fake->thread, NULL);
     close(fake->listen_fd);
-    unlink(fake->socket_path);
+    if (fake->socket_path[0] != '\0')
+        unlink(fake->socket_path);
     pthread_mutex_destroy(&fake->lock);
 }
 
@@ -311,7 +351,7 @@ bool fake_names(const struct fake_command *command, const char *text)
 static bool has_orders(struct fake_redis *fake)
 {
     pthread_mutex_lock(&fake->lock);
-    bool has = fake->unasked[0] != '\0' || fake->must_drop;
+    bool has = fake->unasked[0] != '\0' || fake->ended[0] != '\0' || fake->must_drop;
     pthread_mutex_unlock(&fake->lock);
     return has;
 }
@@ -327,6 +367,14 @@ void fake_redis_tell(struct fake_redis *fake, const char *bytes)
 {
     pthread_mutex_lock(&fake->lock);
     snprintf(fake->unasked, sizeof fake->unasked, "%s", bytes);
+    pthread_mutex_unlock(&fake->lock);
+    wait_obeyed(fake);
+}
+
+void fake_redis_end(struct fake_redis *fake, const char *channel)
+{
+    pthread_mutex_lock(&fake->lock);
+    snprintf(fake->ended, sizeof fake->ended, "%s", channel);
     pthread_mutex_unlock(&fake->lock);
     wait_obeyed(fake);
 }

@@ -1,7 +1,7 @@
 /* A Redis that says what a test wants: a rule sees each command, and answers it or lets it pass to
- * the redis-server behind. It listens on a unix socket and runs on a thread of its own, which is
- * also where the rule is called. One command at a time, so answers have the order of their
- * commands. */
+ * the redis-server behind. It listens on a unix socket, or on a port of 127.0.0.1, and runs on a
+ * thread of its own, which is also where the rule is called. One command at a time, so answers have
+ * the order of their commands. */
 #ifndef HERALD_TESTS_STORE_FAKE_REDIS_H
 #define HERALD_TESTS_STORE_FAKE_REDIS_H
 
@@ -44,7 +44,8 @@ struct fake_link {
 };
 
 struct fake_redis {
-    char socket_path[108];
+    char socket_path[108]; /* empty: it listens on the port */
+    unsigned short port;
     char url[128];
     const struct redis_server *behind;
     fake_rule *rule;
@@ -55,6 +56,7 @@ struct fake_redis {
     char answer[FAKE_ANSWER];
     pthread_mutex_t lock; /* of what follows */
     char unasked[1024];   /* goes to every link with subscriptions */
+    char ended[256];      /* a channel: Redis ends its subscriptions on every link */
     bool must_drop;
     atomic_bool is_over;
     pthread_t thread;
@@ -63,6 +65,9 @@ struct fake_redis {
 /* behind may be NULL; its folder holds the socket of the fake, otherwise /tmp does. */
 void fake_redis_start(struct fake_redis *fake, const struct redis_server *behind, fake_rule *rule,
                       void *owner);
+/* On a port that is free. */
+void fake_redis_start_on_port(struct fake_redis *fake, const struct redis_server *behind,
+                              fake_rule *rule, void *owner);
 void fake_redis_stop(struct fake_redis *fake);
 
 /* For rules: the answer, as printf makes it. */
@@ -73,9 +78,11 @@ enum fake_verdict fake_say(struct fake_command *command, const char *format, ...
 bool fake_is(const struct fake_command *command, const char *name);
 bool fake_names(const struct fake_command *command, const char *text);
 
-/* From any thread: bytes that nobody asked for to each link with subscriptions, such as an
- * `sunsubscribe`; and the end of all links. Both have happened when they return. */
+/* From any thread: bytes that nobody asked for to each link with subscriptions; the end of a
+ * channel's subscriptions, which nobody asked for either: Redis says `sunsubscribe`; and the end of
+ * all links. They have happened when these return. */
 void fake_redis_tell(struct fake_redis *fake, const char *bytes);
+void fake_redis_end(struct fake_redis *fake, const char *channel);
 void fake_redis_drop(struct fake_redis *fake);
 
 #endif

@@ -1,6 +1,8 @@
 /* What comes on a subscription link is an answer to the oldest command, or comes by itself: a
  * message, or the end of a subscription that nobody asked for. The latter has the form of an
- * answer, and is told apart by its channel. */
+ * answer, and is told apart by its channel. Where it crosses the command of a user who leaves, it
+ * is taken for the answer to that command; the answer proper, which comes later, then finds another
+ * user's command the oldest. It is told by its slot, if it is MOVED. Any other breaks the link. */
 #include "gateway/stores/redis/redis_sub_link.h"
 
 #include "gateway/base/clock.h"
@@ -12,8 +14,8 @@
 #include <stdio.h>
 
 /* What a command asked for: `index` of what waits for its answer. Its `arg` is the user, or NULL.
- */
-enum wish { WISH_LEAVE, WISH_SUBSCRIBE };
+ * 0: another command, such as PING. */
+enum wish { WISH_LEAVE = 1, WISH_SUBSCRIBE };
 
 /* ---- what comes ---- */
 
@@ -39,6 +41,19 @@ static bool is_of(const struct redis_sub_link *subs, const struct redis_sub *sub
            span_equal((struct span){user, len}, redis_sub_user(sub));
 }
 
+/* Is it of another slot than the oldest command, or is there none of a user? */
+static bool is_late_refusal(const struct redis_sub_link *subs, const struct redis_value *reply,
+                            const struct redis_waiting *oldest)
+{
+    uint16_t slot;
+    struct redis_address owner;
+    const struct redis_sub *sub = oldest != NULL ? oldest->arg : NULL;
+    return subs->is_ready && redis_value_is(reply, REDIS_ERROR) &&
+           redis_value_starts(reply, "MOVED ") &&
+           redis_redirect_read(reply->bytes, &subs->primary->address, &slot, &owner) &&
+           (sub == NULL || slot != redis_slot_of_user(redis_sub_user(sub)));
+}
+
 /* Comes it by itself? What waits for the oldest answer is NULL if nothing does. */
 static bool is_unasked(void *owner, const struct redis_value *push,
                        const struct redis_waiting *oldest)
@@ -46,7 +61,7 @@ static bool is_unasked(void *owner, const struct redis_value *push,
     const struct redis_sub_link *subs = owner;
     struct span kind, channel;
     if (!read_push(push, &kind, &channel))
-        return false;
+        return is_late_refusal(subs, push, oldest);
     if (is_message(kind))
         return true;
     if (!span_equal(kind, SPAN_LITERAL("sunsubscribe")))
@@ -62,8 +77,10 @@ static void on_push(void *owner, const struct redis_value *push)
     struct span kind, channel, message;
     char user[USER_ID_MAX_BYTES];
     size_t user_len;
-    if (!read_push(push, &kind, &channel))
+    if (!read_push(push, &kind, &channel)) {
+        (void)redis_cluster_redirected(subs->common->cluster, push->bytes, &subs->primary->address);
         return;
+    }
     bool is_user = redis_channel_user(subs->common->channels, channel, user, &user_len);
     if (!is_message(kind)) {
         if (is_user)
@@ -113,8 +130,9 @@ out:
 
 /* ---- wishes ---- */
 
-/* false: the link breaks, because this is neither a confirmation of the wish nor an error. */
-static bool check_answer(struct redis_sub_link *subs, enum wish wish,
+/* false: the link breaks, because this is neither a confirmation of the wish nor an error. `sub` is
+ * whose wish it was; NULL: nobody's. */
+static bool check_answer(struct redis_sub_link *subs, const struct redis_sub *sub, enum wish wish,
                          const struct redis_value *reply)
 {
     static const char *const kinds[] = {
@@ -124,7 +142,8 @@ static bool check_answer(struct redis_sub_link *subs, enum wish wish,
     struct span kind, channel;
     if (redis_value_is(reply, REDIS_ERROR))
         return true;
-    bool is_fine = read_push(reply, &kind, &channel) && span_equal(kind, span_of(kinds[wish]));
+    bool is_fine = read_push(reply, &kind, &channel) && span_equal(kind, span_of(kinds[wish])) &&
+                   (sub == NULL || is_of(subs, sub, channel));
     if (!is_fine)
         redis_link_break(subs->link, "a message of Redis is malformed");
     return is_fine;
@@ -134,7 +153,7 @@ static void on_wish_answered(void *owner, void *arg, size_t index, const struct 
 {
     struct redis_sub_link *subs = owner;
     struct redis_sub *sub = arg;
-    if (reply == NULL || !subs->is_ready || !check_answer(subs, (enum wish)index, reply))
+    if (reply == NULL || !subs->is_ready || !check_answer(subs, sub, (enum wish)index, reply))
         return; /* the link is lost, and with it the wishes */
     sub->awaited--;
     subs->on_answer(subs->owner, sub, redis_value_is(reply, REDIS_ERROR) ? reply->bytes : NULL);
@@ -172,7 +191,7 @@ static void on_first_answered(void *owner, void *arg, size_t index, const struct
     (void)arg;
     struct redis_sub_link *subs = owner;
     if (reply == NULL || !redis_link_is_up(subs->link) ||
-        !check_answer(subs, (enum wish)index, reply))
+        !check_answer(subs, NULL, (enum wish)index, reply))
         return;
     if (redis_value_is(reply, REDIS_ERROR)) {
         redis_link_break(subs->link, why_refused(subs, reply));
