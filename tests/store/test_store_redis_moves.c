@@ -5,22 +5,29 @@
 #include "tests/store/fake_cluster.h"
 #include "tests/store/redis_backend.h"
 
+#include "gateway/stores/redis/redis_slots.h"
+
 static struct fake_cluster cluster;
 static int64_t reconnects;
 
-static void begin_cluster(fake_node_rule *rule)
+static void begin_cluster_with(fake_node_rule *rule, struct store_config *config)
 {
     char problem[800] = "?";
     backend_close(store);
     fake_cluster_start(&cluster, &server, rule);
-    struct store_config config = contract_config(1000, 1 << 20);
-    store = open_on(&config, cluster.url);
+    store = open_on(config, cluster.url);
     for (int i = 0; i < SOON_MS / 5 && problem[0] != '\0'; i++) {
         pause_ms(5);
         store_describe(store, problem, sizeof problem);
     }
     cr_assert_str_empty(problem);
     reconnects = metrics_read(METRIC_STORE_RECONNECTS);
+}
+
+static void begin_cluster(fake_node_rule *rule)
+{
+    struct store_config config = contract_config(1000, 1 << 20);
+    begin_cluster_with(rule, &config);
 }
 
 static void end_cluster(void)
@@ -157,5 +164,183 @@ Test(store_redis, the_end_of_a_subscription_that_crosses_a_ping_is_no_pong)
     append_number(store, comer, 0, 60);
     wait_for_notification(comer, 1);
     expect_same_links();
+    end_cluster();
+}
+
+/* ---- what is published while a slot moves ---- */
+
+/* Nobody is told, and who is subscribed stays: the first command of the slot finds out. */
+static void move_quietly(unsigned slot, unsigned to)
+{
+    cluster.owner[slot] = (unsigned char)to;
+}
+
+Test(store_redis, what_is_sent_with_ttl_0_finds_a_slot_that_has_moved)
+{
+    const char *user = fake_cluster_user(0, 0);
+    begin_cluster(NULL);
+    arrive(store, user);
+    move_quietly(fake_cluster_slot(user), 1);
+    struct store_target target = send_one(store, user, SPAN_LITERAL("{}"));
+    cr_assert_eq(target.error, ERR_OK);
+    cr_assert_geq(target.nodes, 1);
+    cr_assert_str_eq(recorded_at(user, 0).text, "{}");
+    end_cluster();
+}
+
+static atomic_int n_left; /* commands to be refused */
+static atomic_int n_refused;
+
+static enum fake_verdict refuse_publishing(struct fake_cluster *of, unsigned node,
+                                           struct fake_command *command)
+{
+    (void)of;
+    (void)node;
+    bool is_of_user = fake_is(command, "SPUBLISH") && fake_names(command, comer);
+    if (!is_of_user || atomic_load(&n_left) == 0)
+        return FAKE_PASS;
+    atomic_fetch_sub(&n_left, 1);
+    atomic_fetch_add(&n_refused, 1);
+    return fake_say(command, "-TRYAGAIN Multiple keys request during rehashing of slot\r\n");
+}
+
+Test(store_redis, what_is_sent_with_ttl_0_keeps_its_order_while_it_is_refused)
+{
+    comer = fake_cluster_user(0, 0);
+    begin_cluster(refuse_publishing);
+    arrive(store, comer);
+    atomic_store(&n_left, 3);
+    cr_assert_eq(send_one(store, comer, SPAN_LITERAL("1")).nodes, 1);
+    cr_assert_eq(atomic_load(&n_refused), 3);
+    atomic_store(&n_left, 1 << 30);
+    int64_t began_ms = clock_monotonic_ms();
+    cr_assert_eq(send_one(store, comer, SPAN_LITERAL("2")).error, ERR_STORE_UNAVAILABLE);
+    cr_assert_geq(clock_monotonic_ms() - began_ms, 2900);
+    cr_assert_eq(count_told(comer), 1);
+    end_cluster();
+}
+
+/* The other node is at the Redis behind, where nothing moves. */
+Test(store_redis, a_question_finds_a_slot_that_has_moved)
+{
+    struct other_node other;
+    struct store_asked asked = {.kind = STORE_ASK_DESCRIBE};
+    const char *user = fake_cluster_user(0, 0);
+    questions.count = 1;
+    questions.absent = NULL; /* the owner of `store` */
+    begin_cluster(NULL);
+    other_open(&other);
+    arrive(other.store, user);
+    move_quietly(fake_cluster_slot(user), 2);
+    struct store_ask ask = ask_one(store, user, asked);
+    cr_assert_eq(ask.n_answered, 1);
+    cr_assert_eq(ask.n_asked, 1);
+    cr_assert_not(ask.is_alone);
+    other_close(&other);
+    end_cluster();
+}
+
+Test(store_redis, a_question_that_is_refused_is_over_in_its_time_and_never_asked_later)
+{
+    struct store_asked asked = {.kind = STORE_ASK_DESCRIBE};
+    comer = fake_cluster_user(0, 0);
+    begin_cluster(refuse_publishing);
+    arrive(store, comer);
+    atomic_store(&n_left, 1 << 30);
+    int64_t began_ms = clock_monotonic_ms();
+    struct store_ask ask = ask_one(store, comer, asked);
+    cr_assert_geq(clock_monotonic_ms() - began_ms, STORE_REPLIES_MS - 20);
+    cr_assert_gt(ask.n_asked, ask.n_answered);
+    pause_ms(50);
+    atomic_store(&n_left, 0);
+    size_t n_asked = count_questions(NULL);
+    append_number(store, comer, 0, 60); /* the queue of its slot is empty */
+    wait_for_notification(comer, 1);
+    cr_assert_eq(count_questions(NULL), n_asked);
+    end_cluster();
+}
+
+/* ---- pushes that wait ---- */
+
+static struct store_watch heard;
+static atomic_int n_watches, n_answers;
+
+static void on_watch(void *owner, struct span user_id, const struct store_watch *watch)
+{
+    (void)owner;
+    (void)user_id;
+    heard = *watch;
+    atomic_fetch_add(&n_watches, 1);
+}
+
+static void on_watch_answer(void *owner, uint64_t number, struct epoch epoch, uint64_t acked)
+{
+    (void)owner;
+    (void)number;
+    (void)epoch;
+    (void)acked;
+    atomic_fetch_add(&n_answers, 1);
+}
+
+/* What belongs to the lane's thread. */
+struct watch_letter {
+    struct posted posted;
+    struct store *store;
+    struct store_watch watch;
+};
+
+static void deliver_watch(struct letter *letter)
+{
+    struct watch_letter *watch =
+        CONTAINER_OF(CONTAINER_OF(letter, struct posted, letter), struct watch_letter, posted);
+    if (epoch_is_none(watch->watch.node))
+        store_watch(watch->store, 0, span_of(comer), &watch->watch);
+    else
+        store_watch_answer(watch->store, 0, &watch->watch, 7);
+    sem_post(&watch->posted.done);
+}
+
+static void tell_or_answer(struct reactor *reactor, struct store *from, struct store_watch watch)
+{
+    struct watch_letter letter = {
+        .posted.letter.deliver = deliver_watch, .store = from, .watch = watch};
+    sem_init(&letter.posted.done, 0, 0);
+    mailbox_post(reactor_mailbox(reactor), &letter.posted.letter);
+    sem_wait(&letter.posted.done);
+}
+
+static void wait_for_count(atomic_int *count, int wanted)
+{
+    for (int i = 0; i < SOON_MS && atomic_load(count) < wanted; i++)
+        pause_ms(1);
+    cr_assert_eq(atomic_load(count), wanted);
+}
+
+/* As above. */
+Test(store_redis, what_nodes_tell_of_pushes_that_wait_finds_a_slot_that_has_moved)
+{
+    struct other_node other;
+    struct store_watch watch = {.number = 5, .epoch = {"abcdefgh"}, .seq = 7};
+    char reply[40];
+    comer = fake_cluster_user(0, 0);
+    struct store_config config = contract_config(1000, 1 << 20);
+    config.events.on_watch = on_watch;
+    config.events.on_watch_answer = on_watch_answer;
+    begin_cluster_with(NULL, &config);
+    other_open_with(&other, &config);
+    arrive(other.store, comer);
+    move_quietly(fake_cluster_slot(comer), 1);
+    tell_or_answer(lane, store, watch);
+    wait_for_count(&n_watches, 1);
+    comer = fake_cluster_user(0, 1);
+    arrive(store, comer);
+    tell_or_answer(other.lane, other.store, watch);
+    wait_for_count(&n_watches, 2);
+    snprintf(reply, sizeof reply, "herald:reply:%.*s", EPOCH_LEN, heard.node.text);
+    unsigned slot = redis_slot_of(span_of(reply));
+    move_quietly(slot, (cluster.owner[slot] + 1u) % FAKE_NODES);
+    tell_or_answer(lane, store, heard);
+    wait_for_count(&n_answers, 1);
+    other_close(&other);
     end_cluster();
 }

@@ -9,6 +9,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/store/store_backend.h"
 #include "gateway/stores/redis/redis_message.h"
+#include "gateway/stores/redis/redis_publish.h"
 #include "proto/bytes/put.h"
 
 #include <stdlib.h>
@@ -46,20 +47,11 @@ void redis_asked_fini(struct redis_asked *asked)
 
 /* --- answering --- */
 
-static void ignore_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)
-{
-    (void)owner;
-    (void)arg;
-    (void)index;
-    (void)reply;
-}
-
 /* "NUMBER:COUNT:text". An answer that cannot be sent is missing at the node that asked, which has a
  * deadline. */
 static enum err answer_other(const struct redis_question *question)
 {
     const struct redis_asked *asked = question->asked;
-    struct redis_call call = {.on_reply = ignore_reply};
     char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     struct span text = buf_span(&question->user.question.text);
     char *answer = malloc(2 * (PUT_NUMBER_MAX_BYTES + 1) + text.len);
@@ -71,9 +63,9 @@ static enum err answer_other(const struct redis_question *question)
     *at++ = ':';
     at = put_span(at, text);
     redis_gather_name_channel(asked->common, &question->name, channel);
-    struct span args[] = {
-        SPAN_LITERAL("SPUBLISH"), span_of(channel), {answer, (size_t)(at - answer)}};
-    enum err error = redis_commands_send(asked->of_channel(asked->owner, args[1]), &call, args, 3);
+    enum err error = redis_publish(asked->of_channel(asked->owner, span_of(channel)),
+                                   REDIS_PUBLISH_FOR_AN_ANSWER, span_of(channel),
+                                   (struct span){answer, (size_t)(at - answer)}, NULL, NULL, 0);
     free(answer);
     return error;
 }

@@ -5,6 +5,7 @@
 #include "gateway/stores/redis/redis_gather.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_publish.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,24 +87,13 @@ static void on_late(struct timer *timer)
 /* NULL or an error: it is not known how many nodes received it, so the time decides. */
 static void on_published(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
-    if (redis_value_is(reply, REDIS_ERROR))
-        redis_commands_refused(owner, reply->bytes);
+    (void)owner;
     struct redis_ask *ask = find_ask(arg, index);
     if (ask == NULL || !redis_value_is(reply, REDIS_INTEGER) || reply->integer < 0)
         return;
     ask->has_receivers = true;
     ask->n_receivers = (unsigned)reply->integer;
     end_if_over(ask);
-}
-
-static enum err publish_message(struct redis_gather *gather, struct span channel,
-                                struct span message, redis_reply_fn on_reply, uint64_t number)
-{
-    struct redis_commands *commands = gather->of_channel(gather->owner, channel);
-    if (!commands->is_ready)
-        return ERR_STORE_UNAVAILABLE;
-    struct span args[] = {SPAN_LITERAL("SPUBLISH"), channel, message};
-    return redis_link_command(commands->link, args, 3, on_reply, gather, number);
 }
 
 void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, struct span channel,
@@ -122,8 +112,9 @@ void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, st
         int len = snprintf(message, REDIS_ASK_MAX_BYTES + 8, "%c:%.*s:%" PRIu64 ":", kind,
                            EPOCH_LEN, gather->name.text, ask->number);
         memcpy(message + len, rest.bytes, rest.len);
-        error = publish_message(gather, channel, (struct span){message, (size_t)len + rest.len},
-                                on_published, ask->number);
+        error = redis_publish(
+            gather->of_channel(gather->owner, channel), REDIS_PUBLISH_FOR_AN_ANSWER, channel,
+            (struct span){message, (size_t)len + rest.len}, on_published, gather, ask->number);
     }
     free(message);
     ask->is_sent = error == ERR_OK;

@@ -131,7 +131,8 @@ static void answer_op(void *arg, size_t index, enum err error)
     request->on_done(request);
 }
 
-static const struct redis_repeat_kind op_kind = {slot_of_op, send_op_again, on_op_reply, answer_op};
+static const struct redis_repeat_kind op_kind = {slot_of_op, send_op_again, on_op_reply, answer_op,
+                                                 REDIS_REPEAT_MS};
 
 /* --- answers --- */
 

@@ -49,14 +49,15 @@ static struct redis_sub *find_user(const struct redis_shard *shard)
 
 static void on_published(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
-    (void)owner;
     (void)index;
     struct redis_probe *probe = arg;
     int64_t n_receivers;
     if (probe->sub == NULL)
         return;
     if (!redis_value_integer(reply, &n_receivers)) {
-        end_probe(probe); /* the link broke, or publishing is refused: redis_trial finds that out */
+        if (redis_value_is(reply, REDIS_ERROR))
+            redis_commands_refused(owner, reply->bytes);
+        end_probe(probe);
         return;
     }
     probe->is_answered = true;

@@ -262,7 +262,7 @@ static void answer_kept(void *owner, void *arg, size_t index, enum err error)
 }
 
 static const struct redis_repeat_kind push_kind = {slot_of_push, send_push_again, on_push_reply,
-                                                   answer_target};
+                                                   answer_target, REDIS_REPEAT_MS};
 
 /* reply: NULL: the link broke. */
 static void take_push_reply(struct redis_commands *commands, const struct redis_push *push,

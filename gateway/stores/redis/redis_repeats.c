@@ -140,7 +140,7 @@ static struct redis_repeat *new_repeat(const struct redis_repeat_kind *kind, voi
     repeat->kind = kind;
     repeat->arg = arg;
     repeat->index = index;
-    repeat->deadline_ms = since_ms + REDIS_REPEAT_MS;
+    repeat->deadline_ms = since_ms + kind->life_ms;
     return repeat;
 }
 
@@ -244,7 +244,8 @@ static void send_first(struct redis_repeat_queue *queue, int64_t now_ms)
 }
 
 /* When the queue is to be looked at again; INT64_MAX: when the one under way is answered. Deadlines
- * rise along a list, but for what two links have answered. */
+ * rise along a list, but for what two links have answered, and for kinds with another life: one
+ * that is over earlier than those before it is answered with them, and not sent. */
 static int64_t next_review_ms(const struct redis_repeat_queue *queue, int64_t now_ms)
 {
     const struct list *lists[] = {&queue->refused, &queue->waiting};

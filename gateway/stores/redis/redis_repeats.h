@@ -4,8 +4,8 @@
  *
  * A refused request waits in the queue of its slot, and what is asked of this slot later waits
  * behind it, so that nothing that was asked later is carried out earlier. One of a queue is under
- * way at a time. It is refused for good when REDIS_REPEAT_MS have passed since it was first sent,
- * or after REDIS_REDIRECTS_MAX redirects in a row.
+ * way at a time. It is refused for good when the time of its kind has passed since it was first
+ * sent, or after REDIS_REDIRECTS_MAX redirects in a row.
  *
  * On the lane's thread. Nothing is answered inside these calls, but by redis_repeats_stop. */
 #ifndef HERALD_STORE_REDIS_REPEATS_H
@@ -15,7 +15,7 @@
 #include "gateway/stores/redis/redis_commands.h"
 
 enum {
-    REDIS_REPEAT_MS = 3000,
+    REDIS_REPEAT_MS = 3000,          /* the time of a request of the store */
     REDIS_REPEAT_WAITING_MAX = 1000, /* of one slot, behind what was refused */
     REDIS_REDIRECTS_MAX = 5,
 };
@@ -27,6 +27,7 @@ struct redis_repeat_kind {
                      const struct redis_call *call);
     redis_reply_fn on_reply; /* an answer that is no such refusal; NULL: the link broke */
     void (*answer)(void *arg, size_t index, enum err error); /* there is none of Redis */
+    int64_t life_ms; /* for so long it is repeated; at most REDIS_REPEAT_MS */
 };
 
 struct redis_repeats {

@@ -2,6 +2,8 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
+#include "gateway/stores/redis/redis_repeats.h"
+#include "gateway/stores/redis/redis_slots.h"
 
 #include <stdlib.h>
 
@@ -14,19 +16,7 @@ static bool is_last(struct store_append *send, size_t index, enum err error)
     return --send->request.op == 0;
 }
 
-static void on_sent(void *owner, void *arg, size_t index, const struct redis_value *reply)
-{
-    struct store_append *send = arg;
-    int64_t nodes = 0;
-    enum err error = ERR_OK;
-    if (!redis_value_integer(reply, &nodes) || nodes < 0)
-        error = ERR_STORE_UNAVAILABLE;
-    if (redis_value_is(reply, REDIS_ERROR))
-        redis_commands_refused(owner, reply->bytes);
-    send->targets[index].nodes = error == ERR_OK ? (unsigned)nodes : 0;
-    if (is_last(send, index, error))
-        send->request.on_done(&send->request);
-}
+static void on_sent(void *owner, void *arg, size_t index, const struct redis_value *reply);
 
 /* The same for all targets. NULL: out of memory. */
 static char *write_message(const struct redis_common *common, struct span data,
@@ -47,14 +37,74 @@ static char *write_message(const struct redis_common *common, struct span data,
 }
 
 static enum err send_target(struct redis_commands *commands, struct store_append *send,
-                            size_t index, struct span message)
+                            size_t index, struct span message, const struct redis_call *call)
 {
-    struct redis_call call = {.on_reply = on_sent, .arg = send, .index = index};
     struct redis_keys keys;
     redis_keys_write(&keys, commands->common->prefix, send->targets[index].user_id);
     redis_keys_write_channel(&keys, commands->common->channels);
     struct span args[] = {SPAN_LITERAL("SPUBLISH"), keys.channel, message};
-    return redis_commands_send(commands, &call, args, 3);
+    return redis_commands_send(commands, call, args, 3);
+}
+
+/* --- as what is repeated --- */
+
+static uint16_t slot_of_send(const struct redis_common *common, void *arg, size_t index)
+{
+    (void)common;
+    const struct store_append *send = arg;
+    return redis_slot_of_user(send->targets[index].user_id);
+}
+
+static enum err send_again(struct redis_commands *commands, void *arg, size_t index,
+                           const struct redis_call *call)
+{
+    struct store_append *send = arg;
+    struct span message;
+    char *bytes = write_message(commands->common, payload_data(send->payload), &message);
+    if (bytes == NULL)
+        return ERR_NO_MEMORY;
+    enum err error = send_target(commands, send, index, message, call);
+    free(bytes);
+    return error;
+}
+
+static void give_up_send(void *arg, size_t index, enum err error)
+{
+    struct store_append *send = arg;
+    send->targets[index].nodes = 0;
+    if (is_last(send, index, error))
+        send->request.on_done(&send->request);
+}
+
+static const struct redis_repeat_kind send_kind = {slot_of_send, send_again, on_sent, give_up_send,
+                                                   REDIS_REPEAT_MS};
+
+/* --- sending --- */
+
+static void on_sent(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct store_append *send = arg;
+    int64_t nodes = 0;
+    enum err error = ERR_OK;
+    if (redis_repeats_take(owner, &send_kind, send, index, reply))
+        return;
+    if (!redis_value_integer(reply, &nodes) || nodes < 0)
+        error = ERR_STORE_UNAVAILABLE;
+    if (redis_value_is(reply, REDIS_ERROR))
+        redis_commands_refused(owner, reply->bytes);
+    send->targets[index].nodes = error == ERR_OK ? (unsigned)nodes : 0;
+    if (is_last(send, index, error))
+        send->request.on_done(&send->request);
+}
+
+static enum err send_or_hold(struct redis_shard *shard, struct store_append *send, size_t index,
+                             struct span message)
+{
+    struct redis_call call = {.on_reply = on_sent, .arg = send, .index = index};
+    enum err error = ERR_OK;
+    if (!redis_repeats_hold(shard->commands.repeats, &send_kind, send, index, &error))
+        error = send_target(&shard->commands, send, index, message, &call);
+    return error;
 }
 
 void redis_send_run(void *owner, struct redis_shard *(*shard_of)(void *owner, struct span user_id),
@@ -70,7 +120,7 @@ void redis_send_run(void *owner, struct redis_shard *(*shard_of)(void *owner, st
             bytes = write_message(shard->commands.common, payload_data(send->payload), &message);
         enum err error = bytes == NULL ? ERR_NO_MEMORY : ERR_STORE_UNAVAILABLE;
         if (bytes != NULL && shard->is_up)
-            error = redis_answer_error(send_target(&shard->commands, send, i, message));
+            error = redis_answer_error(send_or_hold(shard, send, i, message));
         if (error != ERR_OK) {
             send->targets[i].nodes = 0;
             (void)is_last(send, i, error);

@@ -3,6 +3,7 @@
 #include "gateway/base/log.h"
 #include "gateway/stores/redis/redis_gather.h"
 #include "gateway/stores/redis/redis_message.h"
+#include "gateway/stores/redis/redis_publish.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,20 +11,11 @@
 /* Both messages: a letter, two names, two numbers and their colons. */
 enum { MESSAGE_MAX_BYTES = 2 + 2 * (EPOCH_LEN + 1) + 2 * 21 + 1 };
 
-static void on_published(void *owner, void *arg, size_t index, const struct redis_value *reply)
-{
-    (void)arg;
-    (void)index;
-    if (redis_value_is(reply, REDIS_ERROR))
-        redis_commands_refused(owner, reply->bytes);
-}
-
 /* What cannot be sent the other node's look makes good. */
 static void publish(struct redis_commands *commands, struct span channel, const char *message)
 {
-    struct redis_call call = {.on_reply = on_published};
-    struct span args[] = {SPAN_LITERAL("SPUBLISH"), channel, span_of(message)};
-    if (redis_commands_send(commands, &call, args, 3) != ERR_OK)
+    if (redis_publish(commands, REDIS_PUBLISH_FOR_A_REQUEST, channel, span_of(message), NULL, NULL,
+                      0) != ERR_OK)
         log_event(LOG_DEBUG, "a push that waits is not told of", LOG_TEXT("message", message));
 }
 
