@@ -122,6 +122,7 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
                                           .on_blocked = blocked_on_found};
     config.owner = node;
     config.node_name = node->name;
+    config.name = nodes_name(node->nodes);
     enum err error = store_open(&config, &node->store, why, why_cap);
     free(lanes);
     return error;

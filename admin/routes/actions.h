@@ -18,6 +18,7 @@ extern const struct route_action cancel_action;
 extern const struct route_action kick_body_action;
 extern const struct route_action kick_path_action;
 extern const struct route_action user_action;
+/* routes_clients.c */
 extern const struct route_action clients_action;
 /* routes_online.c */
 extern const struct route_action online_action;

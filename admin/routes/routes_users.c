@@ -1,7 +1,7 @@
-/* Users: close the connections of one, look at one, list them (CONTRACT section 3).
+/* Users: close the connections of one, look at one (CONTRACT section 3).
  *
  * The happy path: a route checks the address or the body, asks the gateway with a struct of
- * requests.h, and writes the answer once on_done has run; the list of users is answered at once.
+ * requests.h, and writes the answer once on_done has run.
  * The failures: a kick whose block or purge failed says what was done all the same, and a look at a
  * user while the store is unreachable shows null for what only the store knows. */
 #include "admin/request.h"
@@ -10,7 +10,6 @@
 #include "proto/note/kick_json.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 static void write_nodes(struct json_out *out, unsigned n_asked, unsigned n_answered)
 {
@@ -206,52 +205,3 @@ const struct route_action user_action = {.request_bytes = sizeof(struct user_cal
                                          .run = run_user,
                                          .finish = finish_user,
                                          .end = end_user};
-
-/* GET /clients */
-
-enum { CLIENTS_DEFAULT = 100, CLIENTS_MAX = 1000, CURSOR_MAX_BYTES = 32 };
-
-static void write_clients(struct request *request, const struct gateway_client *clients, size_t n,
-                          const char *next)
-{
-    struct json_out *out = &request->out;
-    json_out_text(out, "{\"clients\":[");
-    for (size_t i = 0; i < n; i++) {
-        json_out_text(out, i == 0 ? "{\"userId\":" : ",{\"userId\":");
-        json_out_string(out, (struct span){clients[i].user_id, clients[i].user_id_len});
-        json_out_printf(out, ",\"connections\":%u}", clients[i].connections);
-    }
-    json_out_text(out, "],\"next\":");
-    if (next[0] == '\0')
-        json_out_text(out, "null");
-    else
-        json_out_string(out, span_of(next));
-    json_out_text(out, "}");
-    request_reply(request, 200);
-}
-
-static void run_clients(struct request *request)
-{
-    char after[CURSOR_MAX_BYTES] = "";
-    char next[CURSOR_MAX_BYTES] = "";
-    uint64_t limit = CLIENTS_DEFAULT;
-    size_t n;
-    if (!request_query_number(request, "limit", 1, CLIENTS_MAX, &limit))
-        return;
-    enum err error = request_query(request, "after", after, sizeof after);
-    struct gateway_client *clients = malloc(limit * sizeof *clients);
-    if (clients == NULL)
-        error = ERR_NO_MEMORY;
-    else if (error == ERR_OK || error == ERR_NOT_FOUND)
-        error = gateway_clients(request->service->node, span_of(after), clients, limit, &n, next);
-    if (error == ERR_OK)
-        write_clients(request, clients, n, next);
-    else if (error == ERR_INVALID_FIELD)
-        request_refuse_with(request, error, "after", "after must be the next of an earlier page");
-    else
-        request_refuse_with(request, error, NULL, NULL);
-    free(clients);
-}
-
-const struct route_action clients_action = {.request_bytes = sizeof(struct request),
-                                            .run = run_clients};

@@ -36,6 +36,11 @@ struct node_list {
 
 /* ---- this node ---- */
 
+struct epoch nodes_name(const struct node_list *list)
+{
+    return list->name;
+}
+
 static uint64_t count_pushes(void)
 {
     return (uint64_t)(metrics_read(METRIC_PUSH_SENT) + metrics_read(METRIC_PUSH_STORED) +

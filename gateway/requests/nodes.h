@@ -11,6 +11,9 @@
 MUST_CHECK enum err nodes_new(struct node *node, struct node_list **ret_list);
 void nodes_free(struct node_list *list); /* NULL is fine */
 
+/* What this process calls itself among the nodes: drawn, so no two share it. Any thread. */
+struct epoch nodes_name(const struct node_list *list);
+
 /* On each worker's thread, once a second: the first one speaks for the node. */
 void nodes_on_second(struct worker *worker);
 

@@ -1,10 +1,12 @@
 /* A question about a user is answered on the user's home worker, by a letter that is the question's
  * own: behind the notifications and withdrawals that the store reported before it, which go the
- * same way. For a user who has no session here it is answered at once. */
+ * same way. For a user who has no session here it is answered at once, and so is a question about
+ * all users. */
 #include "gateway/requests/questions.h"
 
 #include "gateway/delivery/kicked_streams.h"
 #include "gateway/delivery/position_writer.h"
+#include "gateway/requests/clients_json.h"
 #include "gateway/requests/connections_json.h"
 #include "gateway/session/session.h"
 #include "gateway/session/session_close.h"
@@ -69,15 +71,30 @@ static void on_asked_letter(struct letter *letter)
     case STORE_ASK_WRITTEN:
         count_written(client, question);
         break;
+    case STORE_ASK_CLIENTS: /* of no user */
     case STORE_ASK_KINDS:
         break;
     }
 }
 
+/* Without an answer in the text the asker takes it for none. */
+static void list_clients(struct node *node, struct store_user_question *question)
+{
+    const struct store_asked *asked = &question->asked;
+    struct buf text;
+    size_t n = 0;
+    buf_init(&text, STORE_ANSWER_MAX_BYTES);
+    if (clients_json_write(node->map, asked->after, asked->limit, &text, &n) != ERR_OK)
+        buf_clear(&text);
+    store_answer_text(&question->question, n, &text);
+}
+
 void questions_on_asked(struct store_user_question *question)
 {
     struct node *node = question->owner;
-    if (client_map_count(node->map, question->user_id) == 0)
+    if (question->asked.kind == STORE_ASK_CLIENTS)
+        list_clients(node, question);
+    else if (client_map_count(node->map, question->user_id) == 0)
         store_answer(&question->question, 0);
     else
         node_ask_home(node, question->user_id, &question->question.letter, on_asked_letter);

@@ -193,18 +193,30 @@ struct gateway_user {
 void gateway_user(struct node *node, struct gateway_user *user);
 void gateway_user_clear(struct gateway_user *user);
 
-/* This node's users in pages, in an order of its own. `after` empty: from the start. A user who is
- * online all the while is seen once; others may be missed. */
-struct gateway_client {
-    char user_id[128];
-    size_t user_id_len;
-    unsigned connections;
+/* The users of a node in pages, in an order of that node's own. A user who is online all the while
+ * is seen once; others may be missed. The node is named by its --node-name, by the name that it has
+ * drawn (GET /nodes lists both), or by both; without a name it is this one. */
+enum { GATEWAY_CLIENTS_MAX_BYTES = 1 << 20 };
+struct gateway_clients {
+    void (*on_done)(struct gateway_clients *clients);
+    struct span node;  /* --node-name; empty: any */
+    struct span name;  /* drawn at its start; empty: any */
+    struct span after; /* empty: from the start; else the `next` of the page before */
+    uint32_t limit;    /* 1..STORE_CLIENTS_MAX; another node answers at most
+                        * STORE_ANSWER_MAX_BYTES */
+    /* out */
+    enum err error; /* ERR_OK; ERR_INVALID_FIELD: `after` is no cursor; ERR_NOT_FOUND: no such node;
+                     * ERR_CONFLICT: there are several, so the drawn name is needed;
+                     * ERR_NODE_SILENT: it has not answered; ERR_STORE_UNAVAILABLE: it cannot be
+                     * asked; ERR_NO_MEMORY */
+    bool is_unheard; /* NODE_SILENT: it does not hear the question, and never will */
+    struct buf page; /* ERR_OK: the answer of GET /clients, as JSON; gateway_clients_clear */
+    struct {         /* the gateway's own, until on_done */
+        uint64_t after;
+    } own;
 };
-/* Fills up to `cap` (1..1000); answers how many. *ret_next is the cursor for the next page, empty
- * at the end (32 bytes with its NUL). ERR_INVALID_FIELD: not a cursor. */
-MUST_CHECK enum err gateway_clients(struct node *node, struct span after,
-                                    struct gateway_client *clients, size_t cap, size_t *ret_n,
-                                    char ret_next[32]);
+void gateway_clients(struct node *node, struct gateway_clients *clients);
+void gateway_clients_clear(struct gateway_clients *clients);
 
 /* The nodes of the fleet. What the others say of themselves is at most 5 s old; while the store is
  * away, as old as the outage. */

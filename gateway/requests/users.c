@@ -5,9 +5,7 @@
 
 #include "gateway/node/node.h"
 #include "gateway/requests/connections_json.h"
-#include "proto/bytes/hex.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct user_work {
@@ -102,29 +100,6 @@ void gateway_user(struct node *node, struct gateway_user *user)
 void gateway_user_clear(struct gateway_user *user)
 {
     buf_fini(&user->connections);
-}
-
-enum err gateway_clients(struct node *node, struct span after, struct gateway_client *clients,
-                         size_t cap, size_t *ret_n, char ret_next[32])
-{
-    uint64_t cursor;
-    if (!hex_read(after, &cursor))
-        return ERR_INVALID_FIELD;
-    struct client_map_row *rows = calloc(cap, sizeof *rows);
-    if (rows == NULL)
-        return ERR_NO_MEMORY;
-    size_t n = client_map_list(node->map, &cursor, rows, cap);
-    for (size_t i = 0; i < n; i++) {
-        clients[i].user_id_len = rows[i].user_id_len;
-        memcpy(clients[i].user_id, rows[i].user_id, rows[i].user_id_len);
-        clients[i].connections = rows[i].n_sessions;
-    }
-    free(rows);
-    *ret_n = n;
-    ret_next[0] = '\0';
-    if (cursor != UINT64_MAX)
-        snprintf(ret_next, 32, "%016llx", (unsigned long long)cursor);
-    return ERR_OK;
 }
 
 static void on_online_counted(struct store_request *request)

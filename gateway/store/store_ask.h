@@ -1,8 +1,9 @@
-/* Questions about one user to every node that has sessions of his.
+/* Questions about one user to every node that has sessions of his, and to one node about all of its
+ * users.
  *
- * store_ask asks, and each node that is asked, the asker among them, hears of it by on_question and
- * answers once, with a count and perhaps a text. The asker's counts are added up, and its texts
- * kept apart.
+ * store_ask asks, and each node that is asked, the asker among them if it is about a user, hears of
+ * it by on_question and answers once, with a count and perhaps a text. The asker's counts are added
+ * up, and its texts kept apart.
  * Threads and memory: as store_request.h. */
 #ifndef HERALD_STORE_STORE_ASK_H
 #define HERALD_STORE_STORE_ASK_H
@@ -13,6 +14,7 @@
 enum {
     STORE_REASON_MAX_BYTES = 64,
     STORE_ANSWER_MAX_BYTES = 64 * 1024,
+    STORE_CLIENTS_MAX = 1000, /* users on a page */
 };
 
 enum store_ask_kind {
@@ -21,6 +23,8 @@ enum store_ask_kind {
                          * are written first, so that a request to the store made after the answer
                          * finds them */
     STORE_ASK_WRITTEN,  /* counts his sessions that were written the number */
+    STORE_ASK_CLIENTS,  /* of one node, and no user: counts the users on a page of those who are
+                         * online there; the text is the page */
     STORE_ASK_KINDS
 };
 
@@ -31,14 +35,17 @@ struct store_asked {
     int64_t until_ms;   /* KICK: until when he is blocked, by the store's clock; 0: he is not */
     uint64_t seq;       /* WRITTEN */
     struct epoch epoch; /* WRITTEN; none: whatever it is */
+    struct epoch node;  /* CLIENTS: store_config.name of the node that is asked */
+    uint64_t after;     /* CLIENTS: where that node's page begins; 0: at the start */
+    uint32_t limit;     /* CLIENTS: 1..STORE_CLIENTS_MAX */
 };
 
 /* What on_question hands over, which answers it once, as a store_question. All of it is there until
  * then, so the callee needs no memory of its own. */
 struct store_user_question {
     struct store_question question;
-    void *owner; /* of the events */
-    struct span user_id;
+    void *owner;         /* of the events */
+    struct span user_id; /* CLIENTS: empty */
     struct store_asked asked;
 };
 
@@ -51,11 +58,13 @@ struct store_text {
 
 /* With the local stores this node is asked. With redis those that are subscribed to the user's
  * channel; one that does not answer within STORE_REPLIES_MS is missing, and on_done runs. While
- * Redis is away this node alone is asked. */
+ * Redis is away this node alone is asked. CLIENTS is asked of the node that has the name, and of no
+ * other: n_asked is 0 if it is not there or its version does not know the question, and while Redis
+ * is away the error is ERR_STORE_UNAVAILABLE. */
 struct store_ask {
     struct store_request request; /* any lane. With the local stores on_done may run inside the
                                    * call, if on_question's callee answers there */
-    struct span user_id;
+    struct span user_id;          /* CLIENTS: empty */
     struct store_asked asked;
     enum err error;           /* out: ERR_OK, ERR_NO_MEMORY; at store_close ERR_STORE_UNAVAILABLE */
     bool is_alone;            /* out: the store is away: no other node was asked */

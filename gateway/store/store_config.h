@@ -49,6 +49,8 @@ struct store_config {
     const char *redis_tls_name;      /* what the certificates must name */
     const char *redis_sentinel_auth; /* USER:PASSWORD at the Sentinels */
     const char *node_name;           /* as Redis's list of clients shows it; NULL: none */
+    struct epoch name;               /* of this process: who asks it alone calls it so; none: the
+                                      * store draws one */
     uint32_t inbox_max;              /* notifications a user */
     uint64_t inbox_max_bytes;        /* bytes of data a user */
     uint64_t max_bytes;              /* file: of the whole store; 0: no limit */

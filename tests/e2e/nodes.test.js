@@ -70,6 +70,18 @@ module.exports = (test) => {
         assert.deepEqual({ self, state, store, own, connections, users },
             { self: true, state: 'up', store: 'up', own: 1, connections: 1, users: 1 });
         await waitUntil('the metric says so', async () => await herald.metric('herald_nodes{state="up"}') === 1);
+        const clients = (query) => herald.request('GET', `/clients?${query}`);
+        for (const query of ['', 'node=alone', `name=${nodes[0].name}`, `node=alone&name=${nodes[0].name}`]) {
+            assert.deepEqual((await clients(query)).json, { clients: [{ userId: 'u', connections: 1 }], next: null });
+        }
+        for (const [query, field] of [['node=other', 'node'], ['name=alone', 'name'], ['node=alone&name=22222222', 'node']]) {
+            assertProblem(await clients(query), 404, { type: 'not-found', field });
+        }
+        const long = 'n'.repeat(65);
+        for (const [query, field] of [['node=', 'node'], ['node=a%20b', 'node'], ['node=a&node=b', 'node'], [`node=${long}`, 'node'],
+            ['name=', 'name'], ['name=%zz', 'name'], ['node=alone&after=!', 'after'], ['node=alone&limit=0', 'limit']]) {
+            assertProblem(await clients(query), 400, { type: 'invalid-field', field });
+        }
         client.terminate();
     });
 

@@ -2,9 +2,8 @@
 /* One user, many nodes (CONTRACT 3): whichever node is asked, all of them are meant. */
 
 const assert = require('node:assert/strict');
-const fs = require('node:fs');
 const net = require('node:net');
-const { assertProblem, range, sleep, waitUntil, within } = require('./harness');
+const { assertProblem, freeze, range, sleep, waitUntil, within } = require('./harness');
 
 /* Nodes on one Redis; all tests of this file share one, with users of their own. */
 async function startNodes(t, count) {
@@ -44,14 +43,6 @@ async function startWire(t, port) {
     };
     wire.join = () => { wire.isCut = false; };
     return wire;
-}
-
-/* It does nothing from here on, until SIGCONT. */
-async function freeze(node) {
-    node.child.signal('SIGSTOP');
-    const { pid } = node.child.process;
-    await waitUntil('each thread has stopped', () => fs.readdirSync(`/proc/${pid}/task`)
-        .every((task) => /\) T /.test(fs.readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1'))));
 }
 
 const kick = (node, userId, more = {}) => node.post('/deleteClient', { userId, ...more });

@@ -117,6 +117,8 @@ static void read_of_node(struct span text)
     if (error == ERR_OK)
         FUZZ_CHECK(!epoch_is_none(name) && asked.kind < STORE_ASK_KINDS &&
                    asked.reason.len <= STORE_REASON_MAX_BYTES && asked.until_ms >= 0);
+    if (error == ERR_OK && asked.kind == STORE_ASK_CLIENTS)
+        FUZZ_CHECK(text.bytes[0] == 'L' && asked.limit >= 1 && asked.limit <= STORE_CLIENTS_MAX);
     if (redis_watch_read(text, &watch))
         FUZZ_CHECK(text.bytes[0] == 'Y' && !epoch_is_none(watch.node) &&
                    !epoch_is_none(watch.epoch) && watch.seq > 0);

@@ -232,12 +232,17 @@ static void on_looked(struct gateway_user *user)
     race_answered(user);
 }
 
+static void on_listed(struct gateway_clients *clients)
+{
+    if (clients->error != ERR_OK)
+        abort();
+    gateway_clients_clear(clients);
+    race_answered(clients);
+}
+
 static void *operator_thread(void *argument)
 {
     unsigned seed = (unsigned)(size_t)argument;
-    struct gateway_client clients[8];
-    char next[32];
-    size_t n;
     while (!atomic_load(&race.is_over)) {
         struct race_kick *kick = calloc(1, sizeof *kick);
         snprintf(kick->user, sizeof kick->user, "u%d", rand_r(&seed) % USERS);
@@ -258,8 +263,11 @@ static void *operator_thread(void *argument)
         broadcast_one();
         struct gateway_stats stats;
         gateway_stats(race.node, &stats);
-        if (gateway_clients(race.node, (struct span){0}, clients, 8, &n, next) != ERR_OK)
-            abort();
+        struct gateway_clients *clients = calloc(1, sizeof *clients);
+        clients->on_done = on_listed;
+        clients->limit = 8;
+        atomic_fetch_add(&race.n_asked, 1);
+        gateway_clients(race.node, clients);
         usleep(2000);
     }
     return NULL;

@@ -1,4 +1,5 @@
-/* Questions about a user (store_ask.h), on one node: it is asked, and answers. */
+/* Questions about a user, and about the users of a node (store_ask.h), on one node: it is asked,
+ * and answers. */
 #include "tests/store/ask_calls.h"
 #include "tests/store/contract_fixture.h"
 
@@ -82,4 +83,33 @@ Test(store_contract, questions_under_way_at_the_same_time_have_an_answer_each)
     store_answer(&held->question, 5);
     ask_end(&first);
     cr_assert_eq(first.ask.count, 5);
+}
+
+Test(store_contract, a_question_about_all_users_is_answered_by_the_node_that_has_the_name)
+{
+    struct store_config config = contract_config(1000, 1 << 20);
+    struct ask_call call;
+    backend_close(store);
+    config.name = (struct epoch){"abcdefgh"};
+    store = backend_open(&config);
+    questions.count = 2;
+    questions.text = "{}";
+    ask_begin(store, &call, "",
+              (struct store_asked){.kind = STORE_ASK_CLIENTS,
+                                   .node = config.name,
+                                   .after = 0x0123456789abcdef,
+                                   .limit = STORE_CLIENTS_MAX});
+    ask_end(&call);
+    cr_assert_eq(call.ask.error, ERR_OK);
+    cr_assert_eq(call.ask.count, 2);
+    cr_assert_eq(call.ask.n_asked, 1);
+    cr_assert_eq(call.ask.n_answered, 1);
+    cr_assert_not_null(call.ask.texts);
+    store_ask_clear(&call.ask);
+    cr_assert_eq(count_questions(NULL), 1);
+    struct recorded_question heard = recorded_question(0);
+    cr_assert_eq(heard.asked.kind, STORE_ASK_CLIENTS);
+    cr_assert_str_eq(heard.user, "");
+    cr_assert_eq(heard.asked.after, 0x0123456789abcdef);
+    cr_assert_eq(heard.asked.limit, STORE_CLIENTS_MAX);
 }

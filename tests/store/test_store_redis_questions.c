@@ -1,5 +1,5 @@
-/* Questions about a user over several nodes on one Redis, and while it is away; what is sent to
- * them; pushes that wait. */
+/* Questions about a user over several nodes on one Redis, and while it is away; questions of one
+ * node; what is sent to users; pushes that wait. */
 #include "tests/store/redis_backend.h"
 
 #include "tests/store/ask_calls.h"
@@ -193,6 +193,102 @@ Test(store_redis, a_store_that_closes_answers_the_questions_that_wait)
     ask_end(&call);
     cr_assert_eq(call.ask.error, ERR_STORE_UNAVAILABLE);
     other_close(&hanging);
+}
+
+/* ---- of one node ---- */
+
+static const struct store_asked clients = {
+    .kind = STORE_ASK_CLIENTS, .node = {"abcdefgh"}, .after = 7, .limit = 10};
+
+static void open_named(struct other_node *other, const char *name)
+{
+    struct store_config config = contract_config(1000, 1 << 20);
+    memcpy(config.name.text, name, EPOCH_LEN);
+    other_open_with(other, &config);
+}
+
+Test(store_redis, a_question_of_one_node_is_answered_by_it_alone)
+{
+    struct other_node named;
+    struct other_node other;
+    struct ask_call call;
+    open_named(&named, "abcdefgh");
+    open_named(&other, "bcdefghi");
+    questions.count = 3;
+    questions.text = "{}";
+    for (size_t round = 1; round <= 3; round++) {
+        ask_begin(round == 1 ? other.store : store, &call, "", clients);
+        ask_end(&call);
+        cr_assert_eq(call.ask.error, ERR_OK);
+        cr_assert_eq(call.ask.n_asked, 1);
+        cr_assert_eq(call.ask.n_answered, 1);
+        cr_assert_eq(call.ask.count, 3);
+        cr_assert(span_equal((struct span){call.ask.texts->bytes, call.ask.texts->len},
+                             SPAN_LITERAL("{}")));
+        store_ask_clear(&call.ask);
+        cr_assert_eq(count_questions(&named), round);
+        cr_assert_eq(count_questions(NULL), round);
+    }
+    cr_assert_eq(recorded_question(0).asked.after, 7);
+    cr_assert_eq(recorded_question(0).asked.limit, 10);
+    other_close(&named);
+    other_close(&other);
+}
+
+/* Nor by this one in its place. */
+Test(store_redis, a_question_of_a_node_that_is_not_there_has_no_answer)
+{
+    int64_t before_ms = clock_monotonic_ms();
+    struct store_ask got = ask_one(store, "", clients);
+    cr_assert_lt(clock_monotonic_ms() - before_ms, STORE_REPLIES_MS);
+    cr_assert_eq(got.error, ERR_OK);
+    cr_assert_eq(got.n_asked, 0);
+    cr_assert_eq(got.n_answered, 0);
+    redis_server_stop(&server);
+    wait_for_state(false);
+    got = ask_one(store, "", clients);
+    cr_assert_eq(got.error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(count_questions(NULL), 0);
+    redis_server_start(&server, NULL, NULL);
+    wait_for_state(true);
+}
+
+Test(store_redis, a_node_that_does_not_answer_its_question_is_missing_after_250_ms)
+{
+    struct other_node hanging;
+    open_named(&hanging, "abcdefgh");
+    int64_t missing = metrics_read(METRIC_NODES_SILENT);
+    other_stop(&hanging);
+    int64_t before_ms = clock_monotonic_ms();
+    struct store_ask got = ask_one(store, "", clients);
+    cr_assert_geq(clock_monotonic_ms() - before_ms, STORE_REPLIES_MS);
+    cr_assert_eq(got.n_asked, 1);
+    cr_assert_eq(got.n_answered, 0);
+    cr_assert_eq(metrics_read(METRIC_NODES_SILENT), missing + 1);
+    other_close(&hanging);
+}
+
+/* What belongs on another kind of channel, and what a later version may ask. */
+Test(store_redis, what_is_no_question_of_one_node_is_not_reported)
+{
+    static const char *const lines[] = {
+        "SPUBLISH herald:node:abcdefgh K:bcdefghi:1:0:moved",
+        "SPUBLISH herald:node:abcdefgh Q:bcdefghi:1:c",
+        "SPUBLISH herald:node:abcdefgh L:bcdefghi:1:0:0",
+        "SPUBLISH herald:node:abcdefgh L:bcdefghi:1:0",
+        "SPUBLISH herald:node:abcdefgh Z:bcdefghi:1:0:1",
+        "SPUBLISH herald:{anna} L:bcdefghi:1:0:1",
+        "SPUBLISH herald:all L:bcdefghi:1:0:1",
+    };
+    struct other_node named;
+    open_named(&named, "abcdefgh");
+    arrive(named.store, "anna");
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        redis_server_do(&server, lines[i]);
+    ask_one(store, "anna", describe);
+    ask_one(store, "", clients);
+    cr_assert_eq(count_questions(&named), 2);
+    other_close(&named);
 }
 
 /* ---- what is sent ---- */

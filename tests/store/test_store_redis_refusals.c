@@ -275,7 +275,8 @@ Test(store_redis, a_node_that_pushes_nothing_notices_that_others_are_not_heard)
 /* --- one user's channel is refused --- */
 
 #define CHANNELS_BUT_BERT                                                                          \
-    " resetchannels &herald:{%} &herald:all &herald:reply:* &herald:{anna} &herald:{carl}"
+    " resetchannels &herald:{%} &herald:all &herald:reply:* &herald:node:* &herald:{anna} "        \
+    "&herald:{carl}"
 
 Test(store_redis, a_refused_subscription_breaks_nobody_elses_link)
 {

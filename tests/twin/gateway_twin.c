@@ -257,13 +257,20 @@ uint32_t gateway_drain(struct node *node)
     return 0;
 }
 
-enum err gateway_clients(struct node *node, struct span after, struct gateway_client *clients,
-                         size_t cap, size_t *ret_n, char ret_next[32])
+void gateway_clients(struct node *node, struct gateway_clients *clients)
 {
-    (void)node, (void)after, (void)clients, (void)cap;
-    *ret_n = 0;
-    ret_next[0] = '\0';
-    return ERR_OK;
+    (void)node;
+    buf_init(&clients->page, GATEWAY_CLIENTS_MAX_BYTES);
+    if (twin.play_clients != NULL)
+        twin.play_clients(clients);
+    else
+        clients->error = buf_append_text(&clients->page, "{\"clients\":[],\"next\":null}");
+    clients->on_done(clients);
+}
+
+void gateway_clients_clear(struct gateway_clients *clients)
+{
+    buf_fini(&clients->page);
 }
 
 void gateway_online(struct node *node, struct gateway_online *online)

@@ -36,6 +36,7 @@ struct gateway_twin {
     void (*play_inbox)(struct gateway_inbox *inbox);
     void (*play_purge)(struct gateway_purge *purge);
     void (*play_nodes)(struct gateway_nodes *nodes);
+    void (*play_clients)(struct gateway_clients *clients); /* NULL: nobody is online */
     enum node_readiness readiness;
     const char *store_problem;
     int64_t blocked_until_ms;

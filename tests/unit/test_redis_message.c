@@ -29,6 +29,16 @@ Test(redis_message, a_question_says_who_asks_and_what)
                  ERR_OK);
     cr_expect_eq(asked.seq, 118);
     cr_expect(epoch_is_none(asked.epoch));
+    cr_assert_eq(redis_question_read(SPAN_LITERAL("L:k3f9a2qd:1:0000000112a40000:1000"), &name,
+                                     &number, &asked),
+                 ERR_OK);
+    cr_expect_eq(asked.kind, STORE_ASK_CLIENTS);
+    cr_expect_eq(asked.after, 0x112a40000);
+    cr_expect_eq(asked.limit, 1000);
+    cr_assert_eq(redis_question_read(SPAN_LITERAL("L:k3f9a2qd:1::1"), &name, &number, &asked),
+                 ERR_OK);
+    cr_expect_eq(asked.after, 0);
+    cr_expect_eq(asked.limit, 1);
 }
 
 Test(redis_message, a_question_of_a_later_version_is_skipped_and_a_malformed_one_refused)
@@ -49,6 +59,13 @@ Test(redis_message, a_question_of_a_later_version_is_skipped_and_a_malformed_one
         {"K:k3f9a2qd:1:0:\xff", ERR_STORE_UNAVAILABLE},
         {"Q:k3f9a2qd:1:w:x", ERR_STORE_UNAVAILABLE},
         {"Q:k3f9a2qd:1:w:1:abc", ERR_STORE_UNAVAILABLE},
+        {"L:k3f9a2qd:1", ERR_STORE_UNAVAILABLE},
+        {"L:k3f9a2qd:1:", ERR_STORE_UNAVAILABLE},
+        {"L:k3f9a2qd:1:0", ERR_STORE_UNAVAILABLE},
+        {"L:k3f9a2qd:1:0:0", ERR_STORE_UNAVAILABLE},
+        {"L:k3f9a2qd:1:0:1001", ERR_STORE_UNAVAILABLE},
+        {"L:k3f9a2qd:1:x:1", ERR_STORE_UNAVAILABLE},
+        {"L:k3f9a2qd:1:00000000000000000:1", ERR_STORE_UNAVAILABLE},
     };
     struct epoch name;
     uint64_t number;

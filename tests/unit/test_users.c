@@ -1,14 +1,10 @@
-/* What is known about one user, and the users who are online, in pages (CONTRACT 3). */
+/* What is known about one user, and which users are online (CONTRACT 3). */
 #include "gateway/requests/requests.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/subscriber.h"
 
 #include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { MANY_USERS = 300, PAGE = 7, NAME_BYTES = 16 };
 
 static unsigned n_answers;
 
@@ -128,42 +124,4 @@ Test(users, lists_the_users_who_are_online)
     subscriber_hang_up(&plain);
     node_fixture_turn();
     expect_online(false);
-}
-
-/* ---- pages of users ---- */
-
-Test(users, are_all_seen_once_in_pages)
-{
-    static unsigned n_seen[MANY_USERS];
-    struct gateway_client page[PAGE];
-    char cursor[32] = "";
-    size_t n = 0;
-    unsigned n_pages = 0;
-    node_fixture_enter_clients(MANY_USERS);
-    do {
-        char next[32];
-        cr_assert_eq(gateway_clients(&fixture.node, span_of(cursor), page, PAGE, &n, next), ERR_OK);
-        for (size_t i = 0; i < n; i++) {
-            char name[NAME_BYTES] = "";
-            memcpy(name, page[i].user_id, page[i].user_id_len);
-            n_seen[strtoll(name + 1, NULL, 10)]++;
-            cr_expect_eq(page[i].connections, 1);
-        }
-        memcpy(cursor, next, sizeof cursor);
-        cr_assert_lt(++n_pages, MANY_USERS);
-    } while (cursor[0] != '\0');
-    for (unsigned i = 0; i < MANY_USERS; i++)
-        cr_assert_eq(n_seen[i], 1, "u%u was seen %u times", i, n_seen[i]);
-    node_fixture_leave_clients();
-}
-
-Test(users, are_not_shown_from_what_is_no_cursor)
-{
-    static const char *const wrong[] = {"x", "-1", "0x10", "12 ", "00000000000000000", "AB"};
-    struct gateway_client page[PAGE];
-    char next[32];
-    size_t n;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        cr_expect_eq(gateway_clients(&fixture.node, span_of(wrong[i]), page, PAGE, &n, next),
-                     ERR_INVALID_FIELD, "%s", wrong[i]);
 }

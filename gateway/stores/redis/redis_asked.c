@@ -159,13 +159,14 @@ void redis_asked_take(struct redis_asked *asked, struct span user_id, struct spa
     uint64_t number;
     struct store_asked about;
     enum err error = redis_question_read(message, &name, &number, &about);
-    if (error == ERR_NOT_FOUND)
+    if (error == ERR_NOT_FOUND ||
+        (error == ERR_OK && (about.kind == STORE_ASK_CLIENTS) != (user_id.len == 0)))
         return;
     struct redis_question *question = NULL;
     if (error == ERR_OK)
         question = user_question_new(asked, name, number, user_id, &about);
     if (question == NULL)
-        log_event(LOG_DEBUG, "a question about a user is not answered", LOG_SPAN("user", user_id),
+        log_event(LOG_DEBUG, "a question of a node is not answered", LOG_SPAN("user", user_id),
                   LOG_TEXT("why", error == ERR_OK ? "out of memory" : "it is malformed"));
     else
         store_offer_question(&asked->common->events, asked->common->owner, &question->user);

@@ -30,8 +30,9 @@ struct store_question *redis_question_new(struct redis_asked *asked, struct epoc
 /* Frees one that will not be answered. */
 void redis_question_free(struct store_question *question);
 
-/* A message on a user's channel: a question is handed to on_question. One of a kind that this
- * version does not know is skipped. */
+/* A message on a user's channel, or with an empty user_id on that of this node: a question is
+ * handed to on_question. One of a kind that does not belong there, or that this version does not
+ * know, is skipped. */
 void redis_asked_take(struct redis_asked *asked, struct span user_id, struct span message);
 
 #endif

@@ -172,6 +172,9 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
     enum err error = read_config(common, config, why, why_cap);
     if (error != ERR_OK)
         return error;
+    common->name = config->name;
+    if (epoch_is_none(common->name) && (error = epoch_random(&common->name)) != ERR_OK)
+        return error;
     snprintf(common->prefix, sizeof common->prefix, "%s", config->redis_prefix);
     redis_sentinels_init(&common->sentinels, &common->url);
     redis_channels_write(common->channels, common->prefix, common->url.db);

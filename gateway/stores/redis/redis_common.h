@@ -49,6 +49,7 @@ struct redis_common {
     char prefix[REDIS_PREFIX_MAX_BYTES + 1];     /* of keys */
     char channels[REDIS_CHANNELS_MAX_BYTES + 1]; /* what channels begin with */
     char client_name[REDIS_CLIENT_NAME_MAX_BYTES + 1]; /* of this node's connections */
+    struct epoch name;                                 /* of this process */
     unsigned n_lanes;
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;

@@ -18,6 +18,13 @@ void redis_gather_name_channel(const struct redis_common *common, const struct e
              common->channels, EPOCH_LEN, name->text);
 }
 
+void redis_gather_name_node(const struct redis_common *common, const struct epoch *name,
+                            char out[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES])
+{
+    snprintf(out, REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES, "%s:node:%.*s",
+             common->channels, EPOCH_LEN, name->text);
+}
+
 enum err redis_gather_init(struct redis_gather *gather, struct redis_common *common,
                            struct reactor *reactor)
 {
@@ -30,6 +37,7 @@ enum err redis_gather_init(struct redis_gather *gather, struct redis_common *com
         return error;
     snprintf(gather->all, sizeof gather->all, "%s:all", common->channels);
     redis_gather_name_channel(common, &gather->name, gather->reply);
+    redis_gather_name_node(common, &common->name, gather->node);
     return ERR_OK;
 }
 
@@ -41,6 +49,11 @@ struct span redis_gather_all_channel(const struct redis_gather *gather)
 struct span redis_gather_reply_channel(const struct redis_gather *gather)
 {
     return span_of(gather->reply);
+}
+
+struct span redis_gather_node_channel(const struct redis_gather *gather)
+{
+    return span_of(gather->node);
 }
 
 /* --- asking --- */

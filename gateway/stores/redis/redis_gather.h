@@ -16,6 +16,7 @@ struct redis_gather {
     struct epoch name; /* of this node's reply channel */
     char all[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     char reply[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    char node[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     uint64_t last_number;
     struct list asked; /* struct redis_ask */
     bool is_closing;
@@ -52,9 +53,13 @@ void redis_gather_fini(struct redis_gather *gather);
 struct span
 redis_gather_all_channel(const struct redis_gather *gather); /* CHANNELS:all: every node */
 struct span redis_gather_reply_channel(const struct redis_gather *gather);
-/* The reply channel of any node. */
+/* CHANNELS:node:NAME: this node alone. */
+struct span redis_gather_node_channel(const struct redis_gather *gather);
+/* The reply channel of any node, and where it is asked alone. */
 void redis_gather_name_channel(const struct redis_common *common, const struct epoch *name,
                                char out[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES]);
+void redis_gather_name_node(const struct redis_common *common, const struct epoch *name,
+                            char out[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES]);
 
 /* Numbers the ask, publishes it on `channel`, and waits. `kind` and `rest` make the message
  * "K:NAME:NUMBER:rest". With waits_here the caller hands the question to this node as well

@@ -152,6 +152,7 @@ static void on_slots_moved(void *owner)
         return;
     place_channel(lane, 0, redis_gather_all_channel(&lane->gather));
     place_channel(lane, 1, redis_gather_reply_channel(&lane->gather));
+    place_channel(lane, 2, redis_gather_node_channel(&lane->gather));
 }
 
 /* --- what comes --- */
@@ -188,6 +189,8 @@ static void on_plain(void *owner, struct span channel, struct span message)
         redis_gather_take_answer(&lane->gather, message);
     else if (span_equal(channel, redis_gather_all_channel(&lane->gather)))
         redis_broadcast_take(&lane->asked, message);
+    else if (span_equal(channel, redis_gather_node_channel(&lane->gather)))
+        redis_asked_take(&lane->asked, SPAN_NONE, message);
 }
 
 /* --- requests --- */
@@ -327,6 +330,7 @@ static void prepare_shard(void *owner, struct redis_shard *shard)
         return; /* the map says where the channels are */
     shard->sub_link.plain[0] = redis_gather_all_channel(&lane->gather);
     shard->sub_link.plain[1] = redis_gather_reply_channel(&lane->gather);
+    shard->sub_link.plain[2] = redis_gather_node_channel(&lane->gather);
 }
 
 static enum err init_repeats(struct redis_lane *lane)

@@ -2,6 +2,7 @@
 
 #include "gateway/stores/redis/redis_record.h"
 #include "proto/bytes/decimal.h"
+#include "proto/bytes/hex.h"
 #include "proto/bytes/utf8.h"
 
 bool redis_asker_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
@@ -33,17 +34,38 @@ static bool read_kick(struct span rest, struct store_asked *ret_asked)
     return true;
 }
 
+/* What stands before the first colon; *rest is what stands behind it. */
+static struct span take_field(struct span *rest)
+{
+    const char *colon = rest->len > 0 ? memchr(rest->bytes, ':', rest->len) : NULL;
+    size_t len = colon == NULL ? rest->len : (size_t)(colon - rest->bytes);
+    struct span field = {rest->bytes, len};
+    *rest = (struct span){rest->bytes + len, rest->len - len};
+    if (colon != NULL)
+        *rest = (struct span){colon + 1, rest->len - 1};
+    return field;
+}
+
 /* "SEQ", and perhaps ":EPOCH" */
 static bool read_written(struct span rest, struct store_asked *ret_asked)
 {
-    const char *colon = rest.len > 0 ? memchr(rest.bytes, ':', rest.len) : NULL;
-    size_t len = colon == NULL ? rest.len : (size_t)(colon - rest.bytes);
-    struct span epoch = {rest.bytes + len, rest.len - len};
-    if (colon != NULL)
-        epoch = (struct span){colon + 1, epoch.len - 1};
+    struct span seq = take_field(&rest);
     ret_asked->kind = STORE_ASK_WRITTEN;
-    return decimal_read((struct span){rest.bytes, len}, INT64_MAX, &ret_asked->seq) &&
-           redis_epoch_read(epoch, &ret_asked->epoch);
+    return decimal_read(seq, INT64_MAX, &ret_asked->seq) &&
+           redis_epoch_read(rest, &ret_asked->epoch);
+}
+
+/* "AFTER:LIMIT" */
+static bool read_clients(struct span rest, struct store_asked *ret_asked)
+{
+    uint64_t limit;
+    struct span after = take_field(&rest);
+    ret_asked->kind = STORE_ASK_CLIENTS;
+    if (!hex_read(after, &ret_asked->after) || !decimal_read(rest, STORE_CLIENTS_MAX, &limit) ||
+        limit == 0)
+        return false;
+    ret_asked->limit = (uint32_t)limit;
+    return true;
 }
 
 /* ERR_NOT_FOUND: of a kind that this version does not know. */
@@ -54,6 +76,8 @@ static enum err read_what(char kind, struct span rest, struct store_asked *ret_a
     *ret_asked = (struct store_asked){0};
     if (kind == 'K')
         is_fine = read_kick(rest, ret_asked);
+    else if (kind == 'L')
+        is_fine = read_clients(rest, ret_asked);
     else if (span_equal(rest, SPAN_LITERAL("c")))
         ret_asked->kind = STORE_ASK_DESCRIBE;
     else if (rest.len > SKIP && memcmp(rest.bytes, "w:", SKIP) == 0)
@@ -67,7 +91,7 @@ enum err redis_question_read(struct span message, struct epoch *ret_name, uint64
                              struct store_asked *ret_asked)
 {
     struct span rest;
-    if (message.len == 0 || (message.bytes[0] != 'K' && message.bytes[0] != 'Q'))
+    if (message.len == 0 || memchr("KQL", message.bytes[0], 3) == NULL)
         return ERR_NOT_FOUND;
     if (!redis_asker_read(message, ret_name, ret_number, &rest))
         return ERR_STORE_UNAVAILABLE;

@@ -11,7 +11,7 @@
 bool redis_asker_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
                       struct span *ret_rest);
 
-/* K and Q. ERR_NOT_FOUND: another letter, or a question that this version does not know.
+/* K, Q and L. ERR_NOT_FOUND: another letter, or a question that this version does not know.
  * ERR_STORE_UNAVAILABLE: malformed. The reason is inside `message`. */
 MUST_CHECK enum err redis_question_read(struct span message, struct epoch *ret_name,
                                         uint64_t *ret_number, struct store_asked *ret_asked);

@@ -13,7 +13,7 @@
 #include "gateway/stores/redis/redis_run_id.h"
 #include "gateway/stores/redis/redis_sub.h"
 
-enum { REDIS_PLAIN_CHANNELS = 2 };
+enum { REDIS_PLAIN_CHANNELS = 3 };
 
 struct redis_sub_link {
     struct redis_common *common;

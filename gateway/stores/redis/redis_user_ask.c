@@ -1,7 +1,8 @@
-/* This node hears its own question on the user's channel like the others, if it has sessions of
+/* This node hears its own question on a user's channel like the others, if it has sessions of
  * his. If it has not heard it when all that did have answered, because Redis is away, or because
  * the user's subscription is refused or not there yet, it is asked without Redis. That adds nothing
  * for a node where nobody is: it is counted only if it has something to say, or was asked alone.
+ * What is asked of one node is that node's to answer, and no other's.
  */
 #include "gateway/stores/redis/redis_user_ask.h"
 
@@ -11,6 +12,8 @@
 #include "proto/bytes/put.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct user_ask {
@@ -77,7 +80,8 @@ static void on_over(struct redis_ask *asked)
     struct user_ask *ask = CONTAINER_OF(asked, struct user_ask, ask);
     if (asked->gather->is_closing)
         ask->request->error = ERR_STORE_UNAVAILABLE;
-    if (asked->is_answered_here || asked->gather->is_closing)
+    bool is_of_one_node = ask->request->asked.kind == STORE_ASK_CLIENTS;
+    if (is_of_one_node || asked->is_answered_here || asked->gather->is_closing)
         finish_ask(ask);
     else
         ask_here(ask);
@@ -107,6 +111,10 @@ static char write_question(const struct store_asked *asked, char rest[REST_MAX_B
         if (!epoch_is_none(asked->epoch))
             at = put_span(at, (struct span){asked->epoch.text, EPOCH_LEN});
         break;
+    case STORE_ASK_CLIENTS:
+        kind = 'L';
+        at += snprintf(at, REST_MAX_BYTES, "%016" PRIx64 ":%" PRIu32, asked->after, asked->limit);
+        break;
     case STORE_ASK_KINDS:
         break;
     }
@@ -120,32 +128,64 @@ static void count_question(enum store_ask_kind kind)
         [STORE_ASK_KICK] = METRIC_QUESTIONS_KICK,
         [STORE_ASK_DESCRIBE] = METRIC_QUESTIONS_DESCRIBE,
         [STORE_ASK_WRITTEN] = METRIC_QUESTIONS_WRITTEN,
+        [STORE_ASK_CLIENTS] = METRIC_QUESTIONS_CLIENTS,
     };
     metrics_count(metrics[kind]);
 }
 
-void redis_user_ask_run(struct redis_gather *gather, struct store_ask *request)
+static void refuse_request(struct redis_gather *gather, struct store_ask *request, enum err error)
 {
+    redis_ops_refuse(gather->of_channel(gather->owner, redis_gather_all_channel(gather)),
+                     &request->request, error);
+}
+
+/* Nobody gets it: Redis is away. */
+static void end_unsent(struct user_ask *ask)
+{
+    struct redis_gather *gather = ask->ask.gather;
+    struct store_ask *request = ask->request;
+    request->is_alone = true;
+    redis_gather_end(&ask->ask);
+    if (request->asked.kind != STORE_ASK_CLIENTS) {
+        ask_here(ask);
+        return;
+    }
+    free(ask);
+    refuse_request(gather, request, ERR_STORE_UNAVAILABLE);
+}
+
+static void publish_question(struct redis_gather *gather, struct user_ask *ask)
+{
+    const struct store_ask *request = ask->request;
+    char node[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     struct redis_keys keys;
     char rest[REST_MAX_BYTES];
     size_t rest_len;
+    char kind = write_question(&request->asked, rest, &rest_len);
+    struct span channel;
+    if (request->asked.kind == STORE_ASK_CLIENTS) {
+        redis_gather_name_node(gather->common, &request->asked.node, node);
+        channel = span_of(node);
+    } else {
+        redis_keys_write(&keys, gather->common->prefix, request->user_id);
+        redis_keys_write_channel(&keys, gather->common->channels);
+        channel = keys.channel;
+    }
+    redis_gather_publish(gather, &ask->ask, channel, kind, (struct span){rest, rest_len});
+}
+
+void redis_user_ask_run(struct redis_gather *gather, struct store_ask *request)
+{
     struct user_ask *ask = calloc(1, sizeof *ask);
     if (ask == NULL) {
-        redis_ops_refuse(gather->of_channel(gather->owner, redis_gather_all_channel(gather)),
-                         &request->request, ERR_NO_MEMORY);
+        refuse_request(gather, request, ERR_NO_MEMORY);
         return;
     }
     count_question(request->asked.kind);
     ask->request = request;
     ask->ask.on_text = on_text;
     ask->ask.on_over = on_over;
-    redis_keys_write(&keys, gather->common->prefix, request->user_id);
-    redis_keys_write_channel(&keys, gather->common->channels);
-    char kind = write_question(&request->asked, rest, &rest_len);
-    redis_gather_publish(gather, &ask->ask, keys.channel, kind, (struct span){rest, rest_len});
-    if (ask->ask.is_sent)
-        return;
-    request->is_alone = true;
-    redis_gather_end(&ask->ask);
-    ask_here(ask);
+    publish_question(gather, ask);
+    if (!ask->ask.is_sent)
+        end_unsent(ask);
 }

@@ -1,6 +1,7 @@
 'use strict';
 /* Several Heralds on one store. */
 
+const fs = require('node:fs');
 const { Child, Skip, range, waitUntil, within } = require('../../e2e/harness');
 
 /* The program ended, because it does not serve this kind of store. */
@@ -62,6 +63,14 @@ async function replaceProgram(herald, binary) {
     await herald.restart();
 }
 
+/* It does nothing from here on, until SIGCONT. */
+async function freeze(node) {
+    node.child.signal('SIGSTOP');
+    const { pid } = node.child.process;
+    await waitUntil('each thread has stopped', () => fs.readdirSync(`/proc/${pid}/task`)
+        .every((task) => /\) T /.test(fs.readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1'))));
+}
+
 /* All that a node counts, summed over the nodes that run. */
 async function sumMetric(nodes, name) {
     const values = await Promise.all(nodes.map((node) => node.metric(name)));
@@ -79,4 +88,4 @@ function soon(promise, ms, what) {
     return within(promise, 3 * ms, what);
 }
 
-module.exports = { hasOption, isNotServed, prepareNode, replaceProgram, soon, startFleet, startNode, sumMetric, waitAccepted };
+module.exports = { freeze, hasOption, isNotServed, prepareNode, replaceProgram, soon, startFleet, startNode, sumMetric, waitAccepted };
