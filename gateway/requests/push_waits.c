@@ -7,7 +7,7 @@
  * when it is acknowledged there; the second's look is for what gets lost.
  *
  * Any thread may report an event, so the table counts the waits by the hash of their user: an event
- * of a user without one costs two loads. A wait is counted before it looks and until it is
+ * of a user without one costs a few loads. A wait is counted before it looks and until it is
  * answered, so no event after the look is missed. Everything else of a wait belongs to the user's
  * home worker. */
 #include "gateway/requests/push_waits.h"
@@ -418,12 +418,13 @@ static void on_event_letter(struct letter *letter)
     struct waited_event *reported = CONTAINER_OF(letter, struct waited_event, letter);
     struct span user_id = {reported->user_id, reported->user_id_len};
     uint64_t hash = hash_bytes(user_id);
-    uint64_t inbox_max = (uint64_t)reported->home->node->options->inbox_max;
+    const struct node *node = reported->home->node;
+    watches_on_event(node->wait_table->watches, reported->home, user_id, reported->event);
     LIST_FOR_EACH_SAFE(link, bucket_of(reported->home, hash))
     {
         struct wait *wait = CONTAINER_OF(link, struct wait, link);
         if (is_for(wait, hash, user_id, inbox_event_epoch(reported->event)))
-            apply_event(wait, reported->event, inbox_max);
+            apply_event(wait, reported->event, (uint64_t)node->options->inbox_max);
     }
     inbox_event_unref(reported->event);
     free(reported);
@@ -432,8 +433,9 @@ static void on_event_letter(struct letter *letter)
 void push_waits_on_event(struct node *node, struct span user_id, struct inbox_event event)
 {
     struct wait_table *table = node->wait_table;
-    if (atomic_load(&table->n_waits) == 0 ||
-        atomic_load(filter_of(table, hash_bytes(user_id))) == 0)
+    bool may_wait =
+        atomic_load(&table->n_waits) > 0 && atomic_load(filter_of(table, hash_bytes(user_id))) > 0;
+    if (!may_wait && !watches_may_have(table->watches, user_id))
         return;
     struct waited_event *reported = calloc(1, sizeof *reported + user_id.len);
     if (reported == NULL)

@@ -1,6 +1,7 @@
 /* A position passes numbers that were not acknowledged, too. Where it shows by itself that one was,
  * the answer says so; otherwise it sends the other node to the store, behind the position. Whether
- * the notification has expired the other node knows. */
+ * the notification has expired the other node knows; that it was withdrawn or replaced it does not
+ * hear, and is sent to the store as soon as that is reported here. */
 #include "gateway/requests/watches.h"
 
 #include "gateway/base/hash.h"
@@ -8,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { BUCKETS = 64 };
+enum { BUCKETS = 64, FILTER_SLOTS = 256 };
 
 struct watch {
     struct list link; /* in its bucket */
@@ -22,19 +23,27 @@ struct watch {
 
 /* Of one worker. Its thread's. */
 struct worker_watches {
+    struct watches *watches;
+    struct worker *worker; /* once it has had one */
+    struct timer timer;    /* set while it has one: when the oldest is overdue */
     unsigned n;
     struct list ages;
     struct list buckets[BUCKETS];
 };
 
 struct watches {
-    atomic_uint n; /* of all workers */
+    atomic_uint n;                    /* of all workers */
+    atomic_uint filter[FILTER_SLOTS]; /* how many of them, by the hash of their user */
     unsigned n_workers;
     struct worker_watches workers[];
 };
 
-static void init_worker(struct worker_watches *at)
+static void on_overdue(struct timer *timer);
+
+static void init_worker(struct watches *watches, struct worker_watches *at)
 {
+    at->watches = watches;
+    timer_init(&at->timer, on_overdue);
     list_init(&at->ages);
     for (unsigned i = 0; i < BUCKETS; i++)
         list_init(&at->buckets[i]);
@@ -47,16 +56,22 @@ struct watches *watches_new(unsigned n_workers)
         return NULL;
     watches->n_workers = n_workers;
     for (unsigned i = 0; i < n_workers; i++)
-        init_worker(&watches->workers[i]);
+        init_worker(watches, &watches->workers[i]);
     return watches;
 }
 
-static void forget_watch(struct watches *watches, struct worker_watches *at, struct watch *watch)
+static void count_watch(struct worker_watches *at, uint64_t hash, int delta)
+{
+    at->n += (unsigned)delta;
+    atomic_fetch_add(&at->watches->n, (unsigned)delta);
+    atomic_fetch_add(&at->watches->filter[hash % FILTER_SLOTS], (unsigned)delta);
+}
+
+static void forget_watch(struct worker_watches *at, struct watch *watch)
 {
     list_remove(&watch->link);
     list_remove(&watch->age);
-    at->n--;
-    atomic_fetch_sub_explicit(&watches->n, 1, memory_order_relaxed);
+    count_watch(at, watch->hash, -1);
     free(watch);
 }
 
@@ -70,7 +85,7 @@ void watches_free(struct watches *watches)
     for (unsigned i = 0; watches != NULL && i < watches->n_workers; i++) {
         struct worker_watches *at = &watches->workers[i];
         while (!list_is_empty(&at->ages))
-            forget_watch(watches, at, oldest_watch(at));
+            forget_watch(at, oldest_watch(at));
     }
     free(watches);
 }
@@ -95,22 +110,25 @@ static void answer_watch(struct client *client, const struct store_watch *watch,
     store_watch_answer(worker->node->store, worker->index, watch, is_certain ? acked : 0);
 }
 
-static void forget_overdue(struct watches *watches, struct worker_watches *at, int64_t now_ms)
+/* Also on a worker that hears of no other: what is overdue takes the room of all workers. */
+static void on_overdue(struct timer *timer)
 {
+    struct worker_watches *at = CONTAINER_OF(timer, struct worker_watches, timer);
     struct watch *oldest;
-    while ((oldest = oldest_watch(at)) != NULL && oldest->until_ms <= now_ms)
-        forget_watch(watches, at, oldest);
+    while ((oldest = oldest_watch(at)) != NULL && oldest->until_ms <= worker_now_ms(at->worker))
+        forget_watch(at, oldest);
+    if (oldest != NULL)
+        worker_set_timer(at->worker, timer, oldest->until_ms);
 }
 
 /* There is no room, or no memory: the other node finds it by itself. */
 static void keep_watch(struct watches *watches, struct client *client,
                        const struct store_watch *asked)
 {
-    const struct worker *worker = client_worker(client);
+    struct worker *worker = client_worker(client);
     struct worker_watches *at = &watches->workers[worker->index];
     struct span user_id = client_user_id(client);
-    forget_overdue(watches, at, worker_now_ms(worker));
-    if (atomic_load_explicit(&watches->n, memory_order_relaxed) >= WATCHES_MAX)
+    if (atomic_load(&watches->n) >= WATCHES_MAX)
         return;
     struct watch *watch = calloc(1, sizeof *watch + user_id.len);
     if (watch == NULL)
@@ -122,8 +140,10 @@ static void keep_watch(struct watches *watches, struct client *client,
     memcpy(watch->user_id, user_id.bytes, user_id.len);
     list_append(&at->ages, &watch->age);
     list_append(&at->buckets[watch->hash % BUCKETS], &watch->link);
-    at->n++;
-    atomic_fetch_add_explicit(&watches->n, 1, memory_order_relaxed);
+    count_watch(at, watch->hash, 1);
+    at->worker = worker;
+    if (at->n == 1)
+        worker_set_timer(worker, &at->timer, watch->until_ms);
 }
 
 /* By any of the sessions, with a device or without. */
@@ -144,11 +164,11 @@ void watches_add(struct watches *watches, struct client *client, const struct st
         keep_watch(watches, client, watch);
 }
 
-static bool is_of(const struct watch *watch, uint64_t hash, const struct client *client)
+static bool is_of(const struct watch *watch, uint64_t hash, struct span user_id, struct epoch epoch)
 {
     return watch->hash == hash &&
-           span_equal((struct span){watch->user_id, watch->user_id_len}, client_user_id(client)) &&
-           epoch_equal(watch->watch.epoch, client->epoch);
+           span_equal((struct span){watch->user_id, watch->user_id_len}, user_id) &&
+           epoch_equal(watch->watch.epoch, epoch);
 }
 
 void watches_acked(struct watches *watches, struct client *client, uint64_t acked)
@@ -160,9 +180,39 @@ void watches_acked(struct watches *watches, struct client *client, uint64_t acke
     LIST_FOR_EACH_SAFE(link, &at->buckets[hash % BUCKETS])
     {
         struct watch *watch = CONTAINER_OF(link, struct watch, link);
-        if (!is_of(watch, hash, client) || watch->watch.seq > acked)
+        if (!is_of(watch, hash, client_user_id(client), client->epoch) || watch->watch.seq > acked)
             continue;
         answer_watch(client, &watch->watch, acked);
-        forget_watch(watches, at, watch);
+        forget_watch(at, watch);
+    }
+}
+
+/* ---- what leaves the inbox otherwise ---- */
+
+bool watches_may_have(const struct watches *watches, struct span user_id)
+{
+    return atomic_load(&watches->n) > 0 &&
+           atomic_load(&watches->filter[hash_bytes(user_id) % FILTER_SLOTS]) > 0;
+}
+
+static bool takes_out(struct inbox_event event, uint64_t seq)
+{
+    return event.kind == INBOX_WITHDRAWAL ? withdrawal_has(event.withdrawal, seq)
+                                          : event.note->replaces == seq;
+}
+
+void watches_on_event(struct watches *watches, const struct worker *home, struct span user_id,
+                      struct inbox_event event)
+{
+    struct worker_watches *at = &watches->workers[home->index];
+    uint64_t hash = hash_bytes(user_id);
+    LIST_FOR_EACH_SAFE(link, &at->buckets[hash % BUCKETS])
+    {
+        struct watch *watch = CONTAINER_OF(link, struct watch, link);
+        if (!is_of(watch, hash, user_id, inbox_event_epoch(event)) ||
+            !takes_out(event, watch->watch.seq))
+            continue;
+        store_watch_answer(home->node->store, home->index, &watch->watch, 0);
+        forget_watch(at, watch);
     }
 }

@@ -5,6 +5,7 @@
 #define HERALD_WATCHES_H
 
 #include "gateway/node/client.h"
+#include "gateway/node/worker.h"
 #include "gateway/store/store_watch.h"
 
 enum { WATCHES_MAX = 1000, WATCH_LIFE_MS = 30000 };
@@ -13,12 +14,20 @@ struct watches;
 
 /* For a node with that many workers. NULL: out of memory. */
 struct watches *watches_new(unsigned n_workers);
-void watches_free(struct watches *watches); /* NULL is fine */
+void watches_free(struct watches *watches); /* after the workers; NULL is fine */
 
 /* Home worker: another node waits for a number of the client. Answered, or kept. */
 void watches_add(struct watches *watches, struct client *client, const struct store_watch *watch);
 
 /* Home worker: a position of the client has moved to `acked`. */
 void watches_acked(struct watches *watches, struct client *client, uint64_t acked);
+
+/* Any thread: is one of that user to be told of an event? Some are told of in vain. */
+bool watches_may_have(const struct watches *watches, struct span user_id);
+
+/* Home worker: the store has reported this event. Who waits for what it takes out of the inbox is
+ * sent to the store. */
+void watches_on_event(struct watches *watches, const struct worker *home, struct span user_id,
+                      struct inbox_event event);
 
 #endif

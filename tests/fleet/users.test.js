@@ -278,6 +278,25 @@ module.exports = (test) => {
         phone.terminate();
     });
 
+    /* What the client acknowledges then is a later number. */
+    test('a push that waits is told that its notification was replaced or withdrawn on another node', async (t) => {
+        const { nodes } = await startNodes(t, 3);
+        const client = await nodes[1].subscribeV1('u');
+        const received = (data) => waitUntil('it', () => client.frames.find((frame) => frame.data === data));
+        for (const [n, cause] of ['collapsed', 'cancelled'].entries()) {
+            const answer = nodes[0].push('u', `first-${n}`, { wait: 20, collapseKey: 'k' });
+            const { id } = await received(`first-${n}`);
+            await sleep(50);
+            if (cause === 'cancelled') {
+                await nodes[2].cancel('u', id);
+            }
+            await nodes[2].mustPush('u', `second-${n}`, { collapseKey: 'k' });
+            client.ack((await received(`second-${n}`)).id);
+            const { status, json, text } = await within(answer, 10000, 'an answer');
+            assert.deepEqual([status, json.status, json.cause], [200, 'gone', cause], text);
+        }
+    });
+
     test('a notification that any node has written is cancelled as written', async (t) => {
         const { nodes } = await startNodes(t, 3);
         const client = await nodes[0].subscribeV1('u');

@@ -53,6 +53,21 @@ static void enter_and_push(void)
     node_fixture_turn();
 }
 
+static void on_pushed(struct gateway_push *pushed)
+{
+    (void)pushed;
+    n_answers++;
+}
+
+/* And a little: timers may be late. */
+static void wait_half_a_minute(void)
+{
+    for (int waited_ms = 0; waited_ms <= WATCH_LIFE_MS; waited_ms += 5000) {
+        send_pong("a sign of life");
+        node_fixture_wait_ms(5000);
+    }
+}
+
 static void expect_answer(unsigned n, uint64_t number, uint64_t acked)
 {
     struct store_double_watch seen = store_double_watches();
@@ -125,10 +140,7 @@ Test(watches, are_forgotten_after_half_a_minute)
 {
     enter_and_push();
     watch_from_afar(1, epoch_of_user(), 2);
-    for (int waited_ms = 0; waited_ms < WATCH_LIFE_MS; waited_ms += 5000) {
-        send_pong("a sign of life");
-        node_fixture_wait_ms(5000);
-    }
+    wait_half_a_minute();
     watch_from_afar(2, epoch_of_user(), 2);
     send_pong("1");
     send_pong("2");
@@ -149,13 +161,90 @@ Test(watches, are_kept_up_to_a_ceiling)
     expect_answer(WATCHES_MAX + 1, 1, 3);
 }
 
-/* ---- where the push waits ---- */
-
-static void on_pushed(struct gateway_push *pushed)
+/* The first worker's take the room of all; it is there again though nobody asks that one. */
+Test(watches, give_their_room_back_when_they_are_overdue_on_any_worker)
 {
-    (void)pushed;
+    struct watches *watches = watches_new(2);
+    enter_and_push();
+    struct client *client = client_map_find(fixture.node.map, SPAN_LITERAL("u"));
+    struct store_watch watch = {another_node, 1, client->epoch, 2};
+    for (; watch.number <= WATCHES_MAX; watch.number++)
+        watches_add(watches, client, &watch);
+    fixture.worker->index = 1;
+    watches_add(watches, client, &watch);
+    watches_acked(watches, client, 2);
+    cr_expect_eq(store_double_watches().n_answers, 0, "there was no room");
+    fixture.worker->index = 0;
+    wait_half_a_minute();
+    fixture.worker->index = 1;
+    watches_add(watches, client, &watch);
+    watches_acked(watches, client, 2);
+    expect_answer(1, watch.number, 2);
+    fixture.worker->index = 0;
+    watches_free(watches);
+}
+
+/* ---- and the number leaves otherwise ---- */
+
+static void on_cancelled(struct gateway_cancel *cancel)
+{
+    cr_expect_eq(cancel->error, ERR_OK);
     n_answers++;
 }
+
+static void cancel_number(uint64_t seq)
+{
+    struct gateway_cancel cancel = {.on_done = on_cancelled,
+                                    .user_id = SPAN_LITERAL("u"),
+                                    .epoch = epoch_of_user(),
+                                    .seq = seq};
+    n_answers = 0;
+    gateway_cancel(&fixture.node, &cancel);
+    node_fixture_turn();
+    cr_assert_eq(n_answers, 1);
+}
+
+static void push_with_key(const char *key)
+{
+    target = (struct gateway_target){.user_id = SPAN_LITERAL("u")};
+    push = (struct gateway_push){.on_done = on_pushed,
+                                 .data = SPAN_LITERAL("1"),
+                                 .ttl_s = 60,
+                                 .collapse_key = span_of(key),
+                                 .n_targets = 1,
+                                 .targets = &target};
+    gateway_push(&fixture.node, &push);
+    node_fixture_turn();
+}
+
+/* A later acknowledgement passes the number, and would seem to be its own. */
+Test(watches, send_the_other_node_to_the_store_when_the_number_is_withdrawn)
+{
+    enter_and_push();
+    watch_from_afar(7, epoch_of_user(), 1);
+    watch_from_afar(8, epoch_of_user(), 2);
+    cancel_number(1);
+    expect_answer(1, 7, 0);
+    send_pong("1");
+    expect_answer(1, 7, 0);
+    send_pong("2");
+    expect_answer(2, 8, 2);
+}
+
+Test(watches, send_the_other_node_to_the_store_when_the_number_is_replaced)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    push_with_key("score");
+    watch_from_afar(7, epoch_of_user(), 1);
+    push_with_key("other");
+    cr_expect_eq(store_double_watches().n_answers, 0);
+    push_with_key("score");
+    expect_answer(1, 7, 0);
+    send_pong("3");
+    expect_answer(1, 7, 0);
+}
+
+/* ---- where the push waits ---- */
 
 static void begin_wait(unsigned n_nodes)
 {
