@@ -2,7 +2,7 @@
 /* FLEET 1: addresses that are wrong at the start, and servers that are not what the address says. */
 
 const assert = require('node:assert/strict');
-const { SETTINGS, Skip, fakeRedis, fakeSentinel, freePort, isNotServed, prepareNode, range, redisNode, secret, slotsAnswer,
+const { SETTINGS, Skip, answers: { error }, fakeRedis, fakeSentinel, freePort, isNotServed, prepareNode, range, redisNode, secret, sleep, slotsAnswer,
     waitUntil } = require('./harness');
 
 const HOSTS = range(17).map((n) => `h${n}`).join(',');
@@ -40,9 +40,9 @@ async function assertUnready(t, store, why, advice) {
 }
 
 /* A fake that greets like a primary, in cluster mode or not. */
-async function greetingFake(t, isCluster) {
+async function greetingFake(t, isCluster, version = '7.0.15') {
     const fake = await fakeRedis(t);
-    const info = `redis_version:7.0.15\r\nredis_mode:${isCluster ? 'cluster' : 'standalone'}\r\ncluster_enabled:${isCluster ? 1 : 0}\r\n`;
+    const info = `redis_version:${version}\r\nredis_mode:${isCluster ? 'cluster' : 'standalone'}\r\ncluster_enabled:${isCluster ? 1 : 0}\r\n`;
     fake.on('PING', () => '+PONG\r\n');
     fake.on('CLIENT', () => '+OK\r\n');
     fake.on('ROLE', () => '*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n');
@@ -89,6 +89,40 @@ module.exports = (test) => {
         fake.on('CLUSTER', () => slotsAnswer([{ from: 0, to: 16383, host: '?', port: fake.port }]));
         await assertUnready(t, `redis+cluster://127.0.0.1:${fake.port}`, 'the Cluster announces no address for slot',
             'see cluster-announce-hostname');
+    });
+
+    test('a Sentinel behind the address of a Redis is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+        const sentinel = await fakeSentinel(t);
+        for (const scheme of ['redis', 'redis+cluster']) {
+            await assertUnready(t, `${scheme}://127.0.0.1:${sentinel.port}`, 'this is a Sentinel',
+                'write redis+sentinel://HOST:26379,HOST:26379/NAME');
+        }
+    });
+
+    test('a Redis among the Sentinels is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+        const node = await (await redisNode(t, SETTINGS)).start();
+        await assertUnready(t, `redis+sentinel://127.0.0.1:${node.port}/pigeons`, `127.0.0.1:${node.port} is no Sentinel`,
+            'name Sentinels in --store');
+    });
+
+    test('a Redis without TLS behind an address with it is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+        const node = await (await redisNode(t, SETTINGS)).start();
+        await assertUnready(t, `rediss://127.0.0.1:${node.port}`, `127.0.0.1:${node.port} does not answer TLS`,
+            'write redis:// in --store if it is without TLS');
+    });
+
+    test('a Redis of version 6 is named as too old, whatever it refuses first', { timeoutMs: 60000 }, async (t) => {
+        for (const scheme of ['redis', 'redis+cluster']) {
+            const fake = await greetingFake(t, scheme === 'redis+cluster', '6.2.14');
+            fake.on('CLUSTER', () => slotsAnswer([{ from: 0, to: 16383, host: '', port: fake.port }]));
+            fake.on('SSUBSCRIBE', ({ words }) => error(`ERR unknown command \`${words[0]}\`, with args beginning with: \`x\`, `));
+            const herald = await assertUnready(t, `${scheme}://127.0.0.1:${fake.port}`, '', 'Herald needs Redis 7.0 or later');
+            await herald.waitLog(/VERSION 6\.2\.14 of Redis is too old/);
+            await Promise.all(range(20).map(async (n) => { /* both links have failed several times meanwhile */
+                await sleep(50 * n);
+                assert.match((await herald.request('GET', '/readyz')).json.detail, /Herald needs Redis 7.0 or later/);
+            }));
+        }
     });
 
     test('Sentinels that do not know the name, and Sentinels that do not answer', { timeoutMs: 60000 }, async (t) => {

@@ -58,6 +58,14 @@ Test(redis_troubles, an_address_that_stands_first_does_not_hide_what_is_said_of_
                   "see --redis-tls-ca and --redis-tls-name");
     expect_advice("TLS with h:1 failed: certificate required", "see --redis-tls-cert");
     expect_advice("TLS", "see that Redis runs there");
+    expect_advice("h:1 does not answer TLS", "write redis:// in --store if it is without TLS");
+    expect_advice("h:1 is no Sentinel", "name Sentinels in --store");
+}
+
+Test(redis_troubles, a_command_that_only_a_newer_redis_has_is_not_called_renamed)
+{
+    expect_advice("ERR unknown command `SSUBSCRIBE`", "Herald needs Redis 7.0 or later");
+    expect_advice("ERR unknown command 'SSUBSCRIBE'", "take its rename-command out");
 }
 
 Test(redis_troubles, what_cannot_store_is_distinguished_from_what_concerns_one_user)

@@ -412,9 +412,12 @@ static void on_due(struct timer *timer)
     redis_link_set_tick(link);
     bool is_waiting = link->state == REDIS_LINK_CONNECTING || link->state == REDIS_LINK_SHAKING ||
                       awaits_something(link);
+    bool is_late = is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS;
     if (has_moved(link))
         redis_link_break(link, "the primary has moved");
-    else if (is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS)
+    else if (is_late && link->state == REDIS_LINK_SHAKING)
+        redis_link_end_shaking(link);
+    else if (is_late)
         redis_link_break(link, "Redis did not answer in time");
     else if (!is_waiting && link->state == REDIS_LINK_UP && now_ms - link->ping_ms >= REDIS_PING_MS)
         ping_redis(link, now_ms);

@@ -78,6 +78,8 @@ void redis_link_stop_watching(struct redis_link *link);
 MUST_CHECK enum err redis_link_begin_tls(struct redis_link *link);
 /* The next step of the handshake. */
 void redis_link_shake(struct redis_link *link);
+/* It took too long: the link breaks. */
+void redis_link_end_shaking(struct redis_link *link);
 /* Bytes that have come, at most REDIS_LINK_READ_BYTES. false: there are none, and if that is the
  * end, the link breaks. */
 bool redis_link_read_tls(struct redis_link *link, char *bytes, size_t *ret_len);

@@ -70,6 +70,12 @@ void redis_link_shake(struct redis_link *link)
     }
 }
 
+/* A Redis without TLS takes what we say for the beginning of a line, and waits for its end. */
+void redis_link_end_shaking(struct redis_link *link)
+{
+    break_with_address(link, "", REDIS_WHY_NO_SHAKE);
+}
+
 bool redis_link_read_tls(struct redis_link *link, char *bytes, size_t *ret_len)
 {
     struct transport_read read;

@@ -137,36 +137,46 @@ static void on_courtesy_reply(void *owner, void *arg, size_t index, const struct
         snprintf(link->parting, sizeof link->parting, "%s", reply->bytes);
 }
 
-/* [role, ...]; of a replica [slave, host of the primary, port, ...]. Who may not ask is let in, and
- * learns it from READONLY. */
-static void on_role(void *owner, void *arg, size_t index, const struct redis_value *reply)
+/* It is no primary. */
+static void break_by_role(struct redis_link *link, const struct redis_value *role)
 {
-    struct redis_link *link = arg;
-    struct span role, host;
+    struct span host;
     int64_t port;
-    if (reply == NULL || link->is_failing || link->config.takes_replicas)
-        return;
-    if (redis_value_is(reply, REDIS_ERROR)) {
-        const struct redis_trouble *trouble = redis_trouble_at(redis_trouble_find(reply->bytes));
-        if (!trouble->is_denial && !trouble->is_missing)
-            on_greeting_reply(owner, arg, index, reply);
-        return;
-    }
-    if (!redis_value_text(redis_value_item(reply, 0), &role)) {
-        redis_link_break(link, "what answers there is no Redis");
-        return;
-    }
-    if (span_equal(role, SPAN_LITERAL("master")))
-        return;
-    link->was_replica = true;
     char why[sizeof link->failure];
-    if (redis_value_text(redis_value_item(reply, 1), &host) &&
-        redis_value_integer(redis_value_item(reply, 2), &port))
+    link->was_replica = true;
+    if (redis_value_text(redis_value_item(role, 1), &host) &&
+        redis_value_integer(redis_value_item(role, 2), &port))
         snprintf(why, sizeof why, "this Redis is a replica of %.*s:%d",
                  (int)(host.len < 100 ? host.len : 100), host.bytes, (int)port);
     else
         snprintf(why, sizeof why, "this Redis is no primary");
     redis_link_break(link, why);
+}
+
+/* [role, ...]; of a replica [slave, host of the primary, port, ...]. Who may not ask is let in, and
+ * learns it from READONLY. */
+static void on_role(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct redis_link *link = arg;
+    struct span role = {NULL, 0};
+    if (reply == NULL || link->is_failing)
+        return;
+    bool has_role = redis_value_text(redis_value_item(reply, 0), &role);
+    if (has_role && span_equal(role, SPAN_LITERAL("sentinel"))) {
+        redis_link_break(link, REDIS_WHY_SENTINEL);
+        return;
+    }
+    if (link->config.takes_replicas)
+        return;
+    if (redis_value_is(reply, REDIS_ERROR)) {
+        const struct redis_trouble *trouble = redis_trouble_at(redis_trouble_find(reply->bytes));
+        if (!trouble->is_denial && !trouble->is_missing)
+            on_greeting_reply(owner, arg, index, reply);
+    } else if (!has_role) {
+        redis_link_break(link, "what answers there is no Redis");
+    } else if (!span_equal(role, SPAN_LITERAL("master"))) {
+        break_by_role(link, reply);
+    }
 }
 
 static void on_first_pong(void *owner, void *arg, size_t index, const struct redis_value *reply)

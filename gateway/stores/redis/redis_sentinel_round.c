@@ -82,18 +82,28 @@ static const struct redis_value *value_of(const struct redis_value *record, cons
     return NULL;
 }
 
+/* A Redis has no such command as SENTINEL. */
+static void note_refusal(struct asked *asked, const char *error)
+{
+    struct redis_sentinel_round *round = asked->round;
+    char address[REDIS_ADDRESS_TEXT_BYTES];
+    redis_address_write(&asked->address, address);
+    if (redis_trouble_at(redis_trouble_find(error))->is_missing)
+        snprintf(round->problem, sizeof round->problem, "%.150s" REDIS_WHY_IS_NO_SENTINEL, address);
+    else
+        snprintf(round->problem, sizeof round->problem, REDIS_WHY_SENTINEL_REFUSES "%.150s", error);
+}
+
 static void on_record(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     struct asked *asked = owner;
-    struct redis_sentinel_round *round = asked->round;
     struct span epoch;
     (void)arg;
     (void)index;
     if (redis_value_is(reply, REDIS_ERROR)) {
         bool is_unknown = redis_value_starts(reply, "ERR No such master");
         if (!is_unknown)
-            snprintf(round->problem, sizeof round->problem, REDIS_WHY_SENTINEL_REFUSES "%.150s",
-                     reply->bytes);
+            note_refusal(asked, reply->bytes);
         settle_asked(asked, is_unknown ? ASKED_UNKNOWN : ASKED_FAILED);
         return;
     }
@@ -162,7 +172,7 @@ static void on_sentinel_down(void *owner, bool was_up, const char *why)
     if (trouble->is_of_tls)
         snprintf(round->problem, sizeof round->problem, "%s", why);
     else if (trouble->is_refusal)
-        snprintf(round->problem, sizeof round->problem, REDIS_WHY_SENTINEL_REFUSES "%.150s", why);
+        note_refusal(asked, why);
     settle_asked(asked, ASKED_FAILED);
 }
 

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The last row is for all others. Redis 7.0 has no NOPERM for what a script may not do. */
+/* The last row is for all others. Redis 7.0 has no NOPERM for what a script may not do,
+ * and only those before it write the name of a command like `this`. */
 static const struct redis_trouble troubles[] = {
     {"OOM", "Redis is out of memory: raise its maxmemory", .is_refusal = true},
     {"READONLY", "this Redis is a replica: point --store at the primary", .is_refusal = true,
@@ -30,6 +31,8 @@ static const struct redis_trouble troubles[] = {
     {.word = "this Redis is a replica of",
      .advice = "write redis+sentinel:// or redis+cluster://, or point --store at the primary"},
     {.word = "this Redis is no primary", .advice = "point --store at the primary"},
+    {.word = REDIS_WHY_SENTINEL,
+     .advice = "write redis+sentinel://HOST:26379,HOST:26379/NAME in --store"},
     {.word = REDIS_WHY_TWO_REDIS, .advice = "see that the name in --store leads to one primary"},
     {.word = REDIS_WHY_CERTIFICATE,
      .advice = "see --redis-tls-ca and --redis-tls-name",
@@ -42,6 +45,10 @@ static const struct redis_trouble troubles[] = {
      .advice = "write redis:// in --store",
      .is_of_tls = true,
      .is_ending = true},
+    {.word = REDIS_WHY_NO_SHAKE,
+     .advice = "write redis:// in --store if it is without TLS",
+     .is_of_tls = true,
+     .is_ending = true},
     {.word = "TLS with",
      .advice = "see --redis-tls-cert, --redis-tls-key and the log of Redis",
      .is_of_tls = true},
@@ -50,6 +57,9 @@ static const struct redis_trouble troubles[] = {
     {.word = REDIS_WHY_OLD_SENTINELS,
      .advice = "see SENTINEL MASTER there; restart Herald if they were set up anew"},
     {.word = REDIS_WHY_SENTINEL_REFUSES, .advice = "see --redis-sentinel-auth"},
+    {.word = REDIS_WHY_IS_NO_SENTINEL,
+     .advice = "name Sentinels in --store, or write redis://HOST:PORT",
+     .is_ending = true},
     {"NOPERM", "", .is_refusal = true, .is_denial = true},
     {"ERR The user executing the script can't", "", .is_refusal = true, .is_denial = true},
     {"NOAUTH", "Redis asks for a password: write redis://[USER:PASSWORD@]HOST:PORT in --store",
@@ -64,6 +74,8 @@ static const struct redis_trouble troubles[] = {
      "Redis takes connections of its own machine alone (protected mode): give it a password and "
      "write it in --store",
      .is_refusal = true},
+    {"ERR unknown command `", "Herald needs Redis 7.0 or later", .is_refusal = true,
+     .is_missing = true},
     {"ERR unknown command",
      "this Redis has no such command: take its rename-command out of redis.conf",
      .is_refusal = true, .is_missing = true},

@@ -13,12 +13,15 @@
 #define REDIS_WHY_CERTIFICATE "the certificate of" /* H:P is not good: REASON */
 #define REDIS_WHY_SPEAKS_TLS  " speaks TLS"        /* behind H:P */
 #define REDIS_WHY_NO_TLS      " does not speak TLS"
+#define REDIS_WHY_NO_SHAKE    " does not answer TLS" /* a Redis without TLS waits for more */
+#define REDIS_WHY_SENTINEL    "this is a Sentinel"
 
 /* What Herald finds out about Sentinels. */
 #define REDIS_WHY_NO_SENTINEL      "no Sentinel answers"
 #define REDIS_WHY_UNKNOWN_NAME     "no Sentinel knows"
 #define REDIS_WHY_OLD_SENTINELS    "the Sentinels know only an older primary of"
 #define REDIS_WHY_SENTINEL_REFUSES "a Sentinel refuses: "
+#define REDIS_WHY_IS_NO_SENTINEL   " is no Sentinel" /* behind H:P */
 #define REDIS_WHY_NO_CLUSTER       "this Redis is not in cluster mode"
 #define REDIS_WHY_NO_OWNER         "the Cluster has no owner for slot"
 
