@@ -166,6 +166,13 @@ Test(redis_slots, what_is_malformed_makes_no_map)
     }
 }
 
+Test(redis_slots, a_slot_with_two_owners_makes_no_map)
+{
+    cr_expect_eq(read_map("*2\r\n*3\r\n:0\r\n:100\r\n" A "*3\r\n:100\r\n:200\r\n" B), ERR_PROTOCOL);
+    cr_expect_str_eq(why, "the answer to CLUSTER SLOTS names a slot twice");
+    cr_expect_null(map);
+}
+
 Test(redis_slots, more_primaries_than_a_cluster_can_have_are_refused)
 {
     char *answer = malloc(200000);

@@ -120,6 +120,17 @@ static struct redis_slot_map *new_map(unsigned cap)
 
 /* ---- CLUSTER SLOTS ---- */
 
+/* false: a slot has an owner already. So an answer takes no longer than there are slots. */
+static bool give_slots(struct redis_slot_map *map, int64_t first, int64_t last, uint16_t owner)
+{
+    for (int64_t slot = first; slot <= last; slot++) {
+        if (map->owners[slot] != NO_OWNER)
+            return false;
+        map->owners[slot] = owner;
+    }
+    return true;
+}
+
 /* One range: [first, last, [host, port, ...], replicas ...]. */
 static enum err take_range(struct redis_slot_map *map, unsigned cap,
                            const struct redis_value *range, const struct redis_address *asked,
@@ -145,8 +156,10 @@ static enum err take_range(struct redis_slot_map *map, unsigned cap,
         snprintf(why, why_cap, "the Cluster has more than %d primaries", REDIS_PRIMARIES_MAX);
         return ERR_PROTOCOL;
     }
-    for (int64_t slot = first; slot <= last; slot++)
-        map->owners[slot] = owner;
+    if (!give_slots(map, first, last, owner)) {
+        snprintf(why, why_cap, "the answer to CLUSTER SLOTS names a slot twice");
+        return ERR_PROTOCOL;
+    }
     return ERR_OK;
 }
 
