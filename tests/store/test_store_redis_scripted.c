@@ -87,3 +87,36 @@ Test(store_redis, a_fake_says_what_nobody_asked_for)
     wait_for_notification("anna", 7);
     close_fake();
 }
+
+static enum fake_verdict say_no_time(void *owner, struct fake_command *command)
+{
+    static const char *const answers[] = {
+        "*2\r\n$16\r\n4611686018427387\r\n$1\r\n0\r\n",
+        "*2\r\n$19\r\n9223372036854775807\r\n$1\r\n0\r\n",
+        "*2\r\n$10\r\n1700000000\r\n$7\r\n1000000\r\n",
+        "*2\r\n$11\r\n-1700000000\r\n$1\r\n0\r\n",
+        "*2\r\n$1\r\n0\r\n$1\r\n0\r\n",
+        "*2\r\n:1700000000\r\n:0\r\n",
+        "*1\r\n$10\r\n1700000000\r\n",
+    };
+    (void)owner;
+    if (!fake_is(command, "TIME"))
+        return FAKE_PASS;
+    int n = atomic_fetch_add(&n_seen, 1);
+    return fake_say(command, "%s", answers[(size_t)n % (sizeof answers / sizeof answers[0])]);
+}
+
+Test(store_redis, what_is_no_time_sets_no_clock)
+{
+    open_on_fake(say_no_time);
+    for (int n = 1; n <= 8; n++) { /* each connection asks for the time before it is up */
+        int64_t ahead_ms = store_now_ms(store) - clock_wall_ms();
+        cr_assert_geq(atomic_load(&n_seen), n);
+        cr_assert(ahead_ms < 60000 && ahead_ms > -60000, "answer %d: %lld ms", n,
+                  (long long)ahead_ms);
+        drop_both_links();
+        for (int i = 0; i < SOON_MS / 5 && atomic_load(&n_seen) <= n; i++)
+            pause_ms(5);
+    }
+    close_fake();
+}

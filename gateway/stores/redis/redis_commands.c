@@ -8,6 +8,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_cluster.h"
 #include "gateway/stores/redis/redis_replicas.h"
+#include "proto/bytes/decimal.h"
 #include "proto/bytes/put.h"
 
 #include <assert.h>
@@ -151,15 +152,23 @@ void redis_commands_become_ready(struct redis_commands *commands)
     commands->on_ready(commands->owner);
 }
 
+/* The year 33658; what is computed with times stays far below what 64 bits hold. */
+static const uint64_t seconds_max = UINT64_C(1000000000000);
+
 /* Two texts: seconds and microseconds. */
 static bool read_time(const struct redis_value *reply, int64_t *ret_ms)
 {
-    struct span seconds, micros;
-    if (!redis_value_text(redis_value_item(reply, 0), &seconds) ||
-        !redis_value_text(redis_value_item(reply, 1), &micros))
+    enum { MICROS = 1000000 };
+    struct span texts[2];
+    uint64_t seconds, micros;
+    for (size_t i = 0; i < 2; i++)
+        if (!redis_value_text(redis_value_item(reply, i), &texts[i]))
+            return false;
+    if (!decimal_read(texts[0], seconds_max, &seconds) ||
+        !decimal_read(texts[1], MICROS - 1, &micros) || seconds == 0)
         return false;
-    *ret_ms = strtoll(seconds.bytes, NULL, 10) * 1000 + strtol(micros.bytes, NULL, 10) / 1000;
-    return *ret_ms > 0;
+    *ret_ms = (int64_t)(seconds * 1000 + micros / 1000);
+    return true;
 }
 
 static void on_time(void *owner, void *arg, size_t index, const struct redis_value *reply)
