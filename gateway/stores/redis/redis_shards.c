@@ -182,12 +182,13 @@ struct redis_commands *redis_shards_redirect(struct redis_shards *shards,
     if (strncmp(error, "ASK ", 4) != 0 || !redis_redirect_read(error, from, &slot, &to))
         return NULL;
     struct redis_shard *shard = find_shard(shards, &to);
-    if (shard != NULL)
-        return &shard->commands;
-    shard = open_shard(shards, &to);
+    bool is_used = shard != NULL && shard->unused_ms == 0;
+    if (shard == NULL)
+        shard = open_shard(shards, &to);
     if (shard == NULL)
         return NULL;
-    shard->unused_ms = reactor_now_ms(shards->reactor);
+    if (!is_used) /* not closed under a request that is on its way there */
+        shard->unused_ms = reactor_now_ms(shards->reactor);
     return &shard->commands;
 }
 
