@@ -79,6 +79,14 @@ module.exports = (test) => {
             'write redis:// in --store');
     });
 
+    test('of several hosts the one that is no node of a Cluster is named', { timeoutMs: 60000 }, async (t) => {
+        const node = await (await redisNode(t, SETTINGS)).start();
+        const herald = await assertUnready(t, `redis+cluster://127.0.0.1:1,127.0.0.1:${node.port}`, 'this Redis is not in cluster mode',
+            'write redis:// in --store');
+        await herald.waitLog(new RegExp(`address=127.0.0.1:${node.port} why="this Redis is not in cluster mode"`));
+        await herald.waitLog(/address=127.0.0.1:1 why="Connection refused"/);
+    });
+
     test('a Cluster in formation has no owner for a slot', { timeoutMs: 60000 }, async (t) => {
         const node = await (await redisNode(t, { ...SETTINGS, 'cluster-enabled': 'yes', 'cluster-port': await freePort() })).start();
         await assertUnready(t, `redis+cluster://127.0.0.1:${node.port}`, 'the Cluster has no owner for slot', 'see CLUSTER INFO');

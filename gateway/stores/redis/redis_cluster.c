@@ -172,10 +172,18 @@ static void plan_question(struct redis_cluster *cluster)
 
 static const char another_node[] = "another node is asked for the Cluster's slots";
 
+/* With the node that was asked, which is one of several. */
+static void say_node_away(struct redis_cluster *cluster, const char *why)
+{
+    char address[REDIS_ADDRESS_TEXT_BYTES];
+    redis_address_write(&cluster->asked, address);
+    redis_common_say_away(cluster->common, address, why);
+}
+
 /* Goes on to the next node. */
 static void give_up_node(struct redis_cluster *cluster, const char *why)
 {
-    redis_common_away(cluster->common, why);
+    say_node_away(cluster, why);
     redis_link_break(cluster->link, why);
 }
 
@@ -282,7 +290,7 @@ static void on_map_link_down(void *owner, bool was_up, const char *why)
     cluster->is_wanted = true; /* what is asked next may be answered by another node */
     pthread_mutex_unlock(&cluster->lock);
     if (!has_map && !was_up)
-        redis_common_away(cluster->common, why);
+        say_node_away(cluster, why);
     cluster->is_asking = false;
     go_to_next(cluster);
 }
