@@ -150,12 +150,13 @@ static void drain_worker(struct worker *worker)
         session_drain(CONTAINER_OF(link, struct session, link));
     }
     client_map_each(worker->node->map, worker->index, drain_client, NULL);
+    nodes_say(worker);
 }
 
 static void on_second(struct worker *worker)
 {
     replay_try_again(worker);
-    nodes_on_second(worker);
+    nodes_say(worker);
 }
 
 static enum err make_workers(struct node *node)

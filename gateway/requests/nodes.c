@@ -195,15 +195,18 @@ static void on_said(struct store_request *request)
     atomic_store(&list->is_under_way, false);
 }
 
-void nodes_on_second(struct worker *worker)
+void nodes_say(struct worker *worker)
 {
     struct node *node = worker->node;
     struct node_list *list = node->nodes;
     int64_t now_ms = worker_now_ms(worker);
-    if (worker->index != 0 || atomic_load(&list->is_under_way) || atomic_load(&list->is_leaving) ||
-        (list->said_at_ms != 0 && now_ms - list->said_at_ms < SAY_EACH_MS))
+    if (worker->index != 0 || atomic_load(&list->is_under_way) || atomic_load(&list->is_leaving))
         return;
-    count_rate(list, now_ms);
+    bool is_due = list->said_at_ms == 0 || now_ms - list->said_at_ms >= SAY_EACH_MS;
+    if (!is_due && list->said.self.is_draining == atomic_load(&node->is_draining))
+        return;
+    if (is_due)
+        count_rate(list, now_ms);
     if (!store_is_shared(node->store) || !atomic_load(&node->is_store_up)) {
         report_nodes(node);
         return;

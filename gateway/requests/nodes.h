@@ -1,6 +1,6 @@
 /* The nodes of the fleet. With a store that several nodes share, each says there every 5 s how it
- * is, and learns what the others have said; with the others, this node is alone. It is information
- * for operators: nothing is decided by it. */
+ * is, and at once that it drains, and learns what the others have said; with the others, this node
+ * is alone. It is information for operators: nothing is decided by it. */
 #ifndef HERALD_REQUESTS_NODES_H
 #define HERALD_REQUESTS_NODES_H
 
@@ -14,8 +14,9 @@ void nodes_free(struct node_list *list); /* NULL is fine */
 /* What this process calls itself among the nodes: drawn, so no two share it. Any thread. */
 struct epoch nodes_name(const struct node_list *list);
 
-/* On each worker's thread, once a second: the first one speaks for the node. */
-void nodes_on_second(struct worker *worker);
+/* On each worker's thread, once a second and when a drain has begun: the first one speaks for the
+ * node, if that is due. */
+void nodes_say(struct worker *worker);
 
 /* Takes back what this node has said; from now on it says nothing. Waits up to 500 ms for the
  * store. From outside, while the workers run. */

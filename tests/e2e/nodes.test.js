@@ -107,6 +107,19 @@ module.exports = (test) => {
         clients.forEach((client) => client.terminate());
     });
 
+    test('a drain is seen by the others before the node is due to say how it is', { timeoutMs: 60000 }, async (t) => {
+        const redis = await (await t.redis()).start();
+        const a = await startNode(t, redis, 'a');
+        const b = await startNode(t, redis, 'b', '--drain-time', '60s');
+        await b.subscribe('u'); /* so that it goes on draining */
+        const stateOfB = async () => (await nodesOf(a)).nodes.find(({ node }) => node === 'b');
+        await waitUntil('it has not spoken for a while', async () => (await stateOfB())?.seenSecondsAgo >= 3);
+        await waitUntil('it has spoken now', async () => (await stateOfB()).seenSecondsAgo === 0, 10000);
+        b.child.signal('SIGTERM');
+        await waitUntil('it drains', async () => (await stateOfB()).state === 'draining', 2500);
+        await b.kill();
+    });
+
     test('a node is gone at once after a clean stop, and silent 15 s after a kill', { timeoutMs: 60000 }, async (t) => {
         const { redis, a, b } = await twoNodes(t);
         const c = await startNode(t, redis, 'c');

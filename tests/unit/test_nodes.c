@@ -119,7 +119,7 @@ Test(nodes, with_a_store_of_its_own_is_this_one_alone)
     fixture.node.store = own_store;
     node_fixture_enter_clients(3);
     gateway_nodes(&fixture.node, &nodes);
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     cr_assert_eq(n_done, 1);
     cr_assert_eq(nodes.n, 1);
     cr_expect(nodes.nodes[0].is_self);
@@ -135,26 +135,26 @@ Test(nodes, with_a_store_of_its_own_is_this_one_alone)
 
 Test(nodes, are_told_of_this_one_each_5_s)
 {
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     cr_assert_eq(n_asked, 1);
     cr_expect_str_eq(asked->self.node, "a");
     cr_expect_not(asked->is_leaving);
     node_fixture_stall_ms(5000);
-    nodes_on_second(fixture.worker); /* the first is not answered yet */
+    nodes_say(fixture.worker); /* the first is not answered yet */
     answer_nothing();
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     cr_assert_eq(n_asked, 2);
     answer_nothing();
     node_fixture_stall_ms(4999);
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     cr_expect_eq(n_asked, 2);
     node_fixture_stall_ms(1);
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     cr_expect_eq(n_asked, 3);
     answer_nothing();
     node_fixture_stall_ms(5000);
     set_store_up(false);
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     cr_expect_eq(n_asked, 3);
 }
 
@@ -183,7 +183,7 @@ Test(nodes, who_ask_for_them_have_the_store_asked)
 Test(nodes, are_silent_after_15_s_and_gone_after_60)
 {
     struct gateway_nodes nodes;
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     answer_with(other_node("22222222", "0", 0));
     cr_expect_eq(metrics_read(METRIC_NODES_UP), 2);
     node_fixture_stall_ms(14999);
@@ -209,7 +209,7 @@ Test(nodes, that_drain_say_so)
     struct store_node other = other_node("22222222", "b", 0);
     other.is_draining = true;
     atomic_store(&fixture.node.is_draining, true);
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     cr_expect(asked->self.is_draining);
     answer_with(other);
     look(&nodes);
@@ -219,16 +219,56 @@ Test(nodes, that_drain_say_so)
     free(nodes.nodes);
 }
 
+Test(nodes, that_begin_to_drain_say_so_once_before_it_is_due)
+{
+    nodes_say(fixture.worker);
+    answer_nothing();
+    node_fixture_stall_ms(1000);
+    atomic_store(&fixture.node.is_draining, true);
+    nodes_say(fixture.worker);
+    cr_assert_eq(n_asked, 2);
+    cr_expect(asked->self.is_draining);
+    nodes_say(fixture.worker); /* it is under way */
+    answer_nothing();
+    nodes_say(fixture.worker);
+    node_fixture_stall_ms(3999);
+    nodes_say(fixture.worker);
+    cr_expect_eq(n_asked, 2);
+    node_fixture_stall_ms(1);
+    nodes_say(fixture.worker);
+    cr_expect_eq(n_asked, 3, "each 5 s as before");
+    answer_nothing();
+}
+
+/* While the question before is under way, and while the store is away, that must wait. */
+Test(nodes, that_begin_to_drain_when_they_cannot_say_so_say_it_as_soon_as_they_can)
+{
+    nodes_say(fixture.worker);
+    atomic_store(&fixture.node.is_draining, true);
+    nodes_say(fixture.worker);
+    cr_assert_eq(n_asked, 1);
+    cr_expect_not(asked->self.is_draining);
+    answer_nothing();
+    set_store_up(false);
+    nodes_say(fixture.worker);
+    cr_expect_eq(n_asked, 1);
+    set_store_up(true);
+    nodes_say(fixture.worker);
+    cr_assert_eq(n_asked, 2);
+    cr_expect(asked->self.is_draining);
+    answer_nothing();
+}
+
 /* What an earlier process of this name has left is no other node. */
 Test(nodes, of_one_name_are_warned_of_while_both_live)
 {
     captured_log_begin();
     node_fixture_stall_ms(3000);
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     answer_with(other_node("22222222", "a", 3000));
     cr_expect_null(strstr(captured_log_take(), "calls itself"));
     node_fixture_stall_ms(5000);
-    nodes_on_second(fixture.worker);
+    nodes_say(fixture.worker);
     answer_with(other_node("22222222", "a", 0));
     const char *said = captured_log_take();
     cr_expect_not_null(strstr(said, "level=warn event=\"another node calls itself a\""), "%s",
