@@ -11,8 +11,8 @@
  *
  * Each page says whether the user is blocked. The store reads the block and the page in one step,
  * so a session that is let in was in the client map before the block, and the kick that follows the
- * block closes it. A node that the kick did not reach finds the block with its next page, which it
- * reads at the latest when its link to the store is back.
+ * block closes it. A node that the kick did not reach finds the block with its next page, of any of
+ * the user's sessions, which it reads at the latest when its link to the store is back.
  *
  * The next page is asked for when the last one is on its way to the client, so a slow reader holds
  * one page in memory.
@@ -478,11 +478,11 @@ static void on_page_letter(struct letter *letter)
         session_send_answer(session); /* accepted: it waits for the store */
         session->reader.must_look_back |= page->wants_withdrawn;
         put_off_page(session);
-    } else if (page->blocked_until_ms != 0 && session->reader.has_begun) {
-        session_close_all(client, ERR_BLOCKED, SPAN_NONE); /* a kick has missed this node */
-        goto out;
     } else if (page->blocked_until_ms != 0) {
-        refuse_blocked(session);
+        if (!session->reader.has_begun)
+            refuse_blocked(session);
+        session_close_all(client, ERR_BLOCKED, SPAN_NONE); /* those that a kick has missed */
+        goto out;
     } else if (!learn_from_page(session, page)) {
         session_resync_all(client);
         goto out; /* the client is on its way out */

@@ -1,4 +1,5 @@
 /* What the store finds of users who are online, where this node was not told. */
+#include "gateway/delivery/replay.h"
 #include "gateway/requests/blocked.h"
 #include "gateway/requests/push.h"
 #include "tests/support/node_fixture.h"
@@ -30,6 +31,47 @@ Test(blocked, a_user_who_has_left_is_none)
     blocked_on_found(&fixture.node, SPAN_LITERAL("u"));
     node_fixture_turn();
     cr_expect_eq(fixture.node.n_sessions, 0);
+}
+
+static void on_block_kept(struct store_request *request)
+{
+    (void)request;
+}
+
+/* Nobody is told. */
+static void block_user(void)
+{
+    struct store_block block = {
+        .request = {.on_done = on_block_kept}, .user_id = SPAN_LITERAL("u"), .for_s = 60};
+    store_block(fixture.node.store, &block);
+    node_fixture_turn();
+    cr_assert_eq(block.error, ERR_OK);
+}
+
+static void expect_both_closed(void)
+{
+    subscriber_expect_close(&subscriber, BLOCKED);
+    subscriber_expect_close(&second, BLOCKED);
+    cr_expect_eq(client_map_users(fixture.node.map), 0);
+}
+
+Test(blocked, a_page_of_one_session_closes_all_of_the_user)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    subscriber_enter(&second, LEVEL_PLAIN, "u", NULL);
+    block_user();
+    cr_expect_eq(client_map_users(fixture.node.map), 1);
+    replay_reread(second.session, MISSED_NOTIFICATIONS);
+    node_fixture_turn();
+    expect_both_closed();
+}
+
+Test(blocked, the_page_of_a_new_session_closes_all_of_the_user)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    block_user();
+    subscriber_enter(&second, LEVEL_PLAIN, "u", NULL);
+    expect_both_closed();
 }
 
 Test(blocked, the_store_is_told_what_is_known_of_a_user)
