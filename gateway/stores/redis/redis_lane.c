@@ -1,8 +1,9 @@
 /* Callers append their requests to a list under a lock, and post one letter to the lane's reactor
- * if none is on its way. The letter runs the list: a page of an HTTP connection waits for its
- * subscription first, a broadcast becomes a question to all nodes, everything else is sent at once.
- * A request whose letter was not delivered when the reactor stopped is still found in the list, and
- * answered with an error.
+ * if none is on its way. That is done under the lock as well: what a caller posts to the reactor
+ * after its request comes behind it, whoever's letter takes that along. The letter runs the list: a
+ * page of an HTTP connection waits for its subscription first, a broadcast becomes a question to
+ * all nodes, everything else is sent at once. A request whose letter was not delivered when the
+ * reactor stopped is still found in the list, and answered with an error.
  */
 #include "gateway/stores/redis/redis_lane.h"
 
@@ -277,11 +278,11 @@ void redis_lane_submit(struct redis_lane *lane, struct store_request *first,
     pthread_mutex_lock(&lane->lock);
     *lane->queue_last = first;
     lane->queue_last = &last->next;
-    bool must_post = !lane->is_posted;
+    bool must_ring = !lane->is_posted && mailbox_put(reactor_mailbox(lane->reactor), &lane->letter);
     lane->is_posted = true;
     pthread_mutex_unlock(&lane->lock);
-    if (must_post)
-        mailbox_post(reactor_mailbox(lane->reactor), &lane->letter);
+    if (must_ring)
+        mailbox_ring(reactor_mailbox(lane->reactor));
 }
 
 /* What was asked before the leave goes first: else an HTTP connection would be subscribed after
