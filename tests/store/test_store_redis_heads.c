@@ -159,6 +159,66 @@ Test(store_redis, a_lower_head_and_another_epoch_are_missed_within_a_minute)
     wait_for_missed(missed + 1);
 }
 
+static void know_time(uint32_t time)
+{
+    pthread_mutex_lock(&lock);
+    known.time = time;
+    pthread_mutex_unlock(&lock);
+}
+
+Test(store_redis, a_head_that_was_given_at_another_time_is_missed_within_a_minute)
+{
+    open_node();
+    arrive(store, "anna");
+    struct store_target target = append_one(store, "anna", "{}", 600);
+    wait_for_notification("anna", 1);
+    know_time(store_time(target.time_ms));
+    pass_seconds(MINUTE_S);
+    cr_expect_eq(atomic_load(&n_missed), 0, "it is the same");
+    know_time(store_time(target.time_ms) + 1);
+    pass_seconds(MINUTE_S);
+    wait_for_missed(1);
+}
+
+/* A Herald of the version before has written the record last. */
+Test(store_redis, a_head_whose_time_redis_does_not_have_is_believed)
+{
+    char answer[64];
+    open_node();
+    arrive(store, "anna");
+    struct store_target target = append_one(store, "anna", "{}", 600);
+    wait_for_notification("anna", 1);
+    redis_server_ask(&server,
+                     "EVAL \"return redis.call('HSET', KEYS[1], 'r', string.sub(redis.call('HGET', "
+                     "KEYS[1], 'r'), 1, 60))\" 1 herald:{anna}:meta",
+                     answer, sizeof answer);
+    cr_assert_eq(answer[0], ':', "%s", answer);
+    know_time(store_time(target.time_ms));
+    pass_seconds(MINUTE_S);
+    cr_expect_geq(read_count(&n_asked), 1);
+    cr_expect_eq(atomic_load(&n_missed), 0);
+}
+
+/* Its message is on the way on the other link while Redis is asked. */
+Test(store_redis, a_head_that_comes_a_moment_later_is_not_missed)
+{
+    open_node();
+    arrive(store, "anna");
+    append_number(store, "anna", 0, 600);
+    wait_for_notification("anna", 1);
+    int64_t before = n_behind();
+    push_to_the_deaf();
+    int asked = read_count(&n_asked);
+    while (read_count(&n_asked) == asked)
+        pass_seconds(1);
+    pthread_mutex_lock(&lock);
+    known.head = 2;
+    pthread_mutex_unlock(&lock);
+    pass_seconds(MINUTE_S);
+    cr_expect_eq(atomic_load(&n_missed), 0);
+    cr_expect_eq(n_behind(), before);
+}
+
 Test(store_redis, a_block_of_which_nobody_told_is_found_within_a_minute)
 {
     open_node();
