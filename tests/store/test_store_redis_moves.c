@@ -344,3 +344,54 @@ Test(store_redis, what_nodes_tell_of_pushes_that_wait_finds_a_slot_that_has_move
     other_close(&other);
     end_cluster();
 }
+
+/* ---- a reply channel whose slot nobody has ---- */
+
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
+static char reply_channel[64]; /* the last one that was subscribed */
+
+static enum fake_verdict note_reply_channel(struct fake_cluster *of, unsigned node,
+                                            struct fake_command *command)
+{
+    (void)of;
+    (void)node;
+    if (fake_is(command, "SSUBSCRIBE") && fake_names(command, "herald:reply:")) {
+        pthread_mutex_lock(&names_lock);
+        snprintf(reply_channel, sizeof reply_channel, "%.*s", (int)command->words[1].len,
+                 command->words[1].bytes);
+        pthread_mutex_unlock(&names_lock);
+    }
+    return FAKE_PASS;
+}
+
+static bool is_reply_channel(const char *name)
+{
+    pthread_mutex_lock(&names_lock);
+    bool is_same = strcmp(reply_channel, name) == 0;
+    pthread_mutex_unlock(&names_lock);
+    return is_same;
+}
+
+Test(store_redis, a_reply_channel_whose_slot_nobody_has_gets_another_name)
+{
+    struct other_node other;
+    struct store_asked asked = {.kind = STORE_ASK_DESCRIBE};
+    char former[64];
+    questions.count = 1;
+    questions.absent = NULL; /* the owner of `store` */
+    begin_cluster(note_reply_channel);
+    other_open(&other);
+    arrive(other.store, "anna");
+    snprintf(former, sizeof former, "%s", reply_channel);
+    unsigned slot = redis_slot_of(span_of(former));
+    unsigned owner = cluster.owner[slot];
+    cluster.owner[slot] = FAKE_NOBODY;
+    fake_redis_end(&cluster.nodes[owner], former);
+    struct store_ask ask = {.n_answered = 0};
+    for (int i = 0; i < SOON_MS / STORE_REPLIES_MS && ask.n_answered == 0; i++)
+        ask = ask_one(store, "anna", asked);
+    cr_assert_eq(ask.n_answered, 1);
+    cr_assert_not(is_reply_channel(former));
+    other_close(&other);
+    end_cluster();
+}

@@ -46,7 +46,8 @@ void redis_broadcast_run(struct redis_asked *asked, struct store_broadcast *broa
     struct broadcast_ask *ask = calloc(1, sizeof *ask);
     enum err error = ERR_NO_MEMORY;
     if (ask != NULL)
-        error = offer_here(asked, broadcast->payload, gather->name, gather->last_number + 1);
+        error = offer_here(asked, broadcast->payload, atomic_load(&gather->name),
+                           gather->last_number + 1);
     if (error != ERR_OK) {
         free(ask);
         redis_ops_refuse(gather->of_channel(gather->owner, redis_gather_all_channel(gather)),

@@ -32,13 +32,22 @@ enum err redis_gather_init(struct redis_gather *gather, struct redis_common *com
     gather->reactor = reactor;
     gather->last_number = 0;
     list_init(&gather->asked);
-    enum err error = epoch_random(&gather->name);
+    struct epoch name;
+    enum err error = epoch_random(&name);
     if (error != ERR_OK)
         return error;
     snprintf(gather->all, sizeof gather->all, "%s:all", common->channels);
-    redis_gather_name_channel(common, &gather->name, gather->reply);
+    atomic_store(&gather->name, name);
+    redis_gather_rename(gather, name);
     redis_gather_name_node(common, &common->name, gather->node);
     return ERR_OK;
+}
+
+void redis_gather_rename(struct redis_gather *gather, struct epoch name)
+{
+    atomic_store(&gather->former, atomic_load(&gather->name));
+    atomic_store(&gather->name, name);
+    redis_gather_name_channel(gather->common, &name, gather->reply);
 }
 
 struct span redis_gather_all_channel(const struct redis_gather *gather)
@@ -121,9 +130,10 @@ void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, st
 
     enum err error = ERR_NO_MEMORY;
     char *message = malloc(REDIS_ASK_MAX_BYTES + 8 + rest.len);
+    struct epoch name = atomic_load(&gather->name);
     if (message != NULL) {
         int len = snprintf(message, REDIS_ASK_MAX_BYTES + 8, "%c:%.*s:%" PRIu64 ":", kind,
-                           EPOCH_LEN, gather->name.text, ask->number);
+                           EPOCH_LEN, name.text, ask->number);
         memcpy(message + len, rest.bytes, rest.len);
         error = redis_publish(
             gather->of_channel(gather->owner, channel), REDIS_PUBLISH_FOR_AN_ANSWER, channel,
@@ -136,7 +146,8 @@ void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, st
 
 bool redis_gather_take_own(struct redis_gather *gather, struct epoch name, uint64_t number)
 {
-    if (!epoch_equal(name, gather->name))
+    if (!epoch_equal(name, atomic_load(&gather->name)) &&
+        !epoch_equal(name, atomic_load(&gather->former)))
         return false;
     struct redis_ask *ask = find_ask(gather, number);
     if (ask != NULL) {

@@ -13,7 +13,8 @@ struct redis_gather {
     struct reactor *reactor;
     void *owner; /* of_channel: whose link takes what is published there */
     struct redis_commands *(*of_channel)(void *owner, struct span channel);
-    struct epoch name; /* of this node's reply channel */
+    _Atomic struct epoch name;   /* of this node's reply channel; any thread may read it */
+    _Atomic struct epoch former; /* the one before: its questions may still come back */
     char all[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     char reply[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     char node[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
@@ -55,6 +56,8 @@ redis_gather_all_channel(const struct redis_gather *gather); /* CHANNELS:all: ev
 struct span redis_gather_reply_channel(const struct redis_gather *gather);
 /* CHANNELS:node:NAME: this node alone. */
 struct span redis_gather_node_channel(const struct redis_gather *gather);
+/* Another reply channel from now on: answers to what was asked before find nobody. */
+void redis_gather_rename(struct redis_gather *gather, struct epoch name);
 /* The reply channel of any node, and where it is asked alone. */
 void redis_gather_name_channel(const struct redis_common *common, const struct epoch *name,
                                char out[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES]);

@@ -145,12 +145,39 @@ static void place_channel(struct redis_lane *lane, size_t at, struct span channe
     }
 }
 
+static bool has_place(const struct redis_lane *lane, struct span channel)
+{
+    return redis_shards_of_key(&lane->shards, channel)->primary != NULL;
+}
+
+/* Without an owner of its slot nothing can be answered there: another NAME has another slot. The
+ * links let go of the name before, which stands where the new one will. */
+static void rename_if_nowhere(struct redis_lane *lane)
+{
+    enum { TRIES_MAX = 100 };
+    char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    struct epoch name;
+    if (has_place(lane, redis_gather_reply_channel(&lane->gather)))
+        return;
+    for (int i = 0; i < TRIES_MAX && epoch_random(&name) == ERR_OK; i++) {
+        redis_gather_name_channel(lane->common, &name, channel);
+        if (!has_place(lane, span_of(channel)))
+            continue;
+        for (unsigned at = 0; at < lane->subs.n_shards; at++)
+            if (lane->subs.shards[at] != NULL)
+                redis_sub_link_set_plain(&lane->subs.shards[at]->sub_link, 1, SPAN_NONE);
+        redis_gather_rename(&lane->gather, name);
+        return;
+    }
+}
+
 static void on_slots_moved(void *owner)
 {
     struct redis_lane *lane = owner;
     redis_repeats_wake(&lane->repeats);
     if (!lane->is_first)
         return;
+    rename_if_nowhere(lane);
     place_channel(lane, 0, redis_gather_all_channel(&lane->gather));
     place_channel(lane, 1, redis_gather_reply_channel(&lane->gather));
     place_channel(lane, 2, redis_gather_node_channel(&lane->gather));
@@ -173,8 +200,9 @@ static void on_other(void *owner, struct span user_id, struct span message)
 {
     struct redis_shard *shard = owner;
     struct redis_lane *lane = shard->owner;
+    struct epoch name = atomic_load(&lane->asked.gather->name);
     if (message.len > 0 && message.bytes[0] == 'Y')
-        redis_watch_take(lane->common, &lane->asked.gather->name, user_id, message);
+        redis_watch_take(lane->common, &name, user_id, message);
     else
         redis_asked_take(&lane->asked, user_id, message);
 }
@@ -297,8 +325,8 @@ void redis_lane_watch(struct redis_lane *lane, struct span user_id, const struct
 {
     uint16_t slot;
     run_queue(lane, false);
-    redis_watch_send(commands_of_user(lane, user_id, &slot), &lane->asked.gather->name, user_id,
-                     watch);
+    struct epoch name = atomic_load(&lane->asked.gather->name);
+    redis_watch_send(commands_of_user(lane, user_id, &slot), &name, user_id, watch);
 }
 
 void redis_lane_answer_watch(struct redis_lane *lane, const struct store_watch *watch,
