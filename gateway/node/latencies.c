@@ -42,7 +42,7 @@ void latencies_end(struct client *client, uint64_t seq)
     struct latencies *list = &client->more->latencies;
     if (list->first == list->end || latency_at(list, list->first)->seq > seq)
         return;
-    int64_t now_ms = store_now_ms(client_worker(client)->node->store);
+    int64_t now_ms = store_now_of(client_worker(client)->node->store, client_user_id(client));
     while (list->first < list->end && latency_at(list, list->first)->seq <= seq)
         metrics_observe_ms(HISTOGRAM_PUSH_TO_ACK,
                            now_ms - latency_at(list, list->first++)->accepted_ms);

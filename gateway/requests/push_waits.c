@@ -60,6 +60,11 @@ static struct span wait_user(const struct wait *wait)
     return (struct span){wait->user_id, wait->user_id_len};
 }
 
+static int64_t now_of(const struct wait *wait)
+{
+    return store_now_of(wait->home->node->store, wait_user(wait));
+}
+
 static atomic_uint *filter_of(struct wait_table *table, uint64_t hash)
 {
     return &table->filter[hash % FILTER_SLOTS];
@@ -86,9 +91,8 @@ static void answer_wait(struct wait *wait, enum gateway_fate fate, enum gap_caus
     count_wait(home->node->wait_table, wait->hash, -1);
     push->fate = fate;
     push->cause = cause;
-    push->latency_ms = store_now_ms(home->node->store) - wait->time_ms;
-    if (push->latency_ms < 0)
-        push->latency_ms = 0; /* the store's clock was set back */
+    int64_t latency_ms = now_of(wait) - wait->time_ms; /* below 0: the store's clock was set back */
+    push->latency_ms = latency_ms > 0 ? latency_ms : 0;
     wait->push = NULL;
     if (!wait->is_looking)
         free(wait);
@@ -154,11 +158,9 @@ static bool is_fate_seen_here(const struct wait *wait)
 static bool shows_fate(const struct client *client, const struct wait *wait)
 {
     const struct options *options = wait->home->node->options;
-    int64_t room = options->inbox_max_bytes / options->max_data;
-    if (options->inbox_max < room)
-        room = options->inbox_max;
-    return store_now_ms(wait->home->node->store) < wait->expires_ms &&
-           client->head < wait->seq + (uint64_t)room &&
+    int64_t of_bytes = options->inbox_max_bytes / options->max_data;
+    int64_t room = options->inbox_max < of_bytes ? options->inbox_max : of_bytes;
+    return now_of(wait) < wait->expires_ms && client->head < wait->seq + (uint64_t)room &&
            !atomic_load_explicit(&client->has_devices, memory_order_relaxed);
 }
 
@@ -166,7 +168,7 @@ static void set_wait_timer(struct wait *wait)
 {
     int64_t due_ms = wait->deadline_ms;
     int64_t now_ms = worker_now_ms(wait->home);
-    int64_t life_ms = wait->expires_ms - store_now_ms(wait->home->node->store);
+    int64_t life_ms = wait->expires_ms - now_of(wait);
     if (now_ms + life_ms < due_ms)
         due_ms = now_ms + (life_ms > 0 ? life_ms : 1);
     if (!is_fate_seen_here(wait) && now_ms + ASK_AGAIN_MS < due_ms)
@@ -371,9 +373,7 @@ static void on_watch_answer_letter(struct letter *letter)
     struct watch_answer *answer = CONTAINER_OF(letter, struct watch_answer, letter);
     struct wait *wait = find_wait(answer->home, answer->push);
     if (wait != NULL && epoch_equal(wait->epoch, answer->epoch)) {
-        bool is_acked =
-            answer->acked >= wait->seq && store_now_ms(wait->home->node->store) < wait->expires_ms;
-        if (is_acked)
+        if (answer->acked >= wait->seq && now_of(wait) < wait->expires_ms)
             answer_wait(wait, GATEWAY_DELIVERED, GAP_NONE);
         else
             look_up_wait(wait);

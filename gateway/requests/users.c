@@ -33,7 +33,7 @@ static void on_peeked(struct store_request *request)
         user->head = peek->head;
         user->acked = peek->acked;
         user->pending = peek->pending;
-        int64_t age_ms = store_now_ms(work->node->store) - peek->oldest_time_ms;
+        int64_t age_ms = store_now_of(work->node->store, user->user_id) - peek->oldest_time_ms;
         user->oldest_pending_ms = peek->pending > 0 && age_ms > 0 ? age_ms : 0;
         user->blocked_until_ms = peek->blocked_until_ms;
     }

@@ -198,7 +198,8 @@ static void write_inbox_gap(struct session *session, const struct gap *gap)
 static bool has_note_expired(const struct session *session, const struct notification *note)
 {
     const struct node *node = session_worker(session)->node;
-    return note->seq != 0 && note->expires_ms <= store_now_ms(node->store);
+    return note->seq != 0 &&
+           note->expires_ms <= store_now_of(node->store, client_user_id(session->client));
 }
 
 /* With the last one the backlog ends: all up to the tail was handed over. */

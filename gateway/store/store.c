@@ -163,6 +163,12 @@ int64_t store_now_ms(const struct store *store)
     return store->ops->now_ms(store);
 }
 
+int64_t store_now_of(const struct store *store, struct span user_id)
+{
+    return store->ops->now_of != NULL ? store->ops->now_of(store, user_id)
+                                      : store->ops->now_ms(store);
+}
+
 bool store_is_shared(const struct store *store)
 {
     return store->ops->is_shared;

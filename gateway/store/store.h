@@ -92,9 +92,11 @@ void store_leave(struct store *store, unsigned lane, struct span user_id);
 const char *store_kind(const struct store *store);
 
 /* The store's clock, by which it stamps and lets expire: ms since 1970. Redis's, or this machine's
- * with the local stores. Every time that came from the store is compared by this clock. Any
- * thread. */
+ * with the local stores. Every time that came from the store is compared by this clock. What
+ * concerns a user is compared by store_now_of: where a store has parts with clocks of their own,
+ * that is the clock of his part. Any thread. */
 int64_t store_now_ms(const struct store *store);
+int64_t store_now_of(const struct store *store, struct span user_id);
 
 /* Do other nodes read and write the same inboxes? */
 bool store_is_shared(const struct store *store);

@@ -52,6 +52,7 @@ struct store_ops {
     void (*describe)(struct store *store, char *out, size_t cap);
     unsigned (*slots_missing)(struct store *store); /* NULL: it is of one piece */
     int64_t (*now_ms)(const struct store *store);
+    int64_t (*now_of)(const struct store *store, struct span user_id); /* NULL: all have one */
     /* store_reload. NULL: there is nothing to read again. */
     void (*reload)(struct store *store);
 };

@@ -395,3 +395,52 @@ Test(store_redis, a_reply_channel_whose_slot_nobody_has_gets_another_name)
     other_close(&other);
     end_cluster();
 }
+
+/* ---- clocks ---- */
+
+enum { HOUR_MS = 3600000, NEAR_MS = 60000 };
+
+/* That of the node with this number is so many hours ahead. */
+static enum fake_verdict say_other_times(struct fake_cluster *of, unsigned node,
+                                         struct fake_command *command)
+{
+    struct timespec now;
+    (void)of;
+    if (!fake_is(command, "TIME"))
+        return FAKE_PASS;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return fake_say(command, "*2\r\n$10\r\n%lld\r\n$1\r\n0\r\n",
+                    (long long)now.tv_sec + (long long)node * HOUR_MS / 1000);
+}
+
+static void expect_hours_ahead(const char *user, int hours)
+{
+    int64_t ahead_ms =
+        store_now_of(store, span_of(user)) - clock_wall_ms() - (int64_t)hours * HOUR_MS;
+    cr_assert(ahead_ms > -NEAR_MS && ahead_ms < NEAR_MS, "%s: %lld ms", user, (long long)ahead_ms);
+}
+
+Test(store_redis, each_primary_has_a_clock_of_its_own)
+{
+    const char *users[FAKE_NODES];
+    begin_cluster(say_other_times);
+    for (unsigned i = 0; i < FAKE_NODES; i++) {
+        users[i] = fake_cluster_user(i, 0);
+        expect_hours_ahead(users[i], (int)i);
+        arrive(store, users[i]);
+        cr_assert_eq(send_one(store, users[i], SPAN_LITERAL("{}")).error, ERR_OK);
+        int64_t ahead_ms =
+            recorded_at(users[i], 0).time_ms - clock_wall_ms() - (int64_t)i * HOUR_MS;
+        cr_assert(ahead_ms > -NEAR_MS && ahead_ms < NEAR_MS, "it carries the time there");
+    }
+    int64_t offset_s = metrics_read(METRIC_CLOCK_OFFSET);
+    cr_assert(offset_s > (FAKE_NODES - 1) * HOUR_MS / 1000 - NEAR_MS / 1000, "the furthest: %lld",
+              (long long)offset_s);
+    fake_cluster_move(&cluster, users[2], 0);
+    wait_for_missed(1);
+    expect_hours_ahead(users[2], 0);
+    fake_cluster_move(&cluster, users[1], FAKE_NOBODY);
+    cr_assert_eq(append_one(store, users[1], "{}", 60).error, ERR_STORE_UNAVAILABLE);
+    expect_hours_ahead(users[1], 1);
+    end_cluster();
+}

@@ -27,6 +27,7 @@ static struct {
     bool is_away;
     bool says_nodes;
     unsigned n_nodes;
+    int64_t ahead_ms;
     struct store_double_ack last_ack;
     struct store_double_watch watches;
 } between;
@@ -174,6 +175,12 @@ static int64_t now_ms(const struct store *store)
     return between.inner->ops->now_ms(between.inner);
 }
 
+static int64_t now_of(const struct store *store, struct span user_id)
+{
+    (void)user_id;
+    return now_ms(store) + between.ahead_ms;
+}
+
 static void close_both(struct store *store)
 {
     (void)store;
@@ -194,6 +201,7 @@ static struct store_ops ops = {
     .leave = leave,
     .describe = describe,
     .now_ms = now_ms,
+    .now_of = now_of,
 };
 
 void store_double_start(void)
@@ -266,4 +274,9 @@ struct store_double_watch store_double_watches(void)
 struct store_double_ack store_double_last_ack(void)
 {
     return between.last_ack;
+}
+
+void store_double_set_ahead(int64_t ms)
+{
+    between.ahead_ms = ms;
 }

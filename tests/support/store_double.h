@@ -26,6 +26,9 @@ void store_double_release(enum store_op op);
  * nothing is done. */
 void store_double_set_away(bool is_away);
 
+/* The clock of all users' parts is so far ahead of the store's own. */
+void store_double_set_ahead(int64_t ms);
+
 /* It says that other nodes share it. Before the first request. */
 void store_double_set_shared(void);
 

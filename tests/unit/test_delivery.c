@@ -202,6 +202,21 @@ Test(delivery, closes_the_oldest_session_of_a_user_who_has_too_many)
     cr_expect_eq(client_map_count(fixture.node.map, SPAN_LITERAL("u")), 1);
 }
 
+/* Where parts of a store have clocks of their own. */
+Test(delivery, lets_expire_by_the_clock_of_the_users_part_of_the_store)
+{
+    subscriber_enter(&subscriber, LEVEL_V1, "u", NULL);
+    slow_subscriber_expect_part(&subscriber, "hello");
+    store_double_set_ahead(59000);
+    push_unseen("1", ""); /* for 60 s */
+    node_fixture_turn();
+    slow_subscriber_expect_part(&subscriber, "\"data\":1");
+    store_double_set_ahead(61000);
+    push_unseen("2", "");
+    node_fixture_turn();
+    slow_subscriber_expect_part(&subscriber, "\"cause\":\"expired\"");
+}
+
 /* ---- on the home worker itself ---- */
 
 static unsigned offer(const char *data, uint64_t seq)

@@ -1,6 +1,7 @@
 /* Which of the times that Redis has reported a node uses. */
 #include "gateway/stores/redis/redis_clock.h"
 
+#include "gateway/base/metrics.h"
 #include "tests/support/fake_clock.h"
 
 #include <criterion/criterion.h>
@@ -10,7 +11,7 @@ static struct redis_clock redis;
 static void begin(void)
 {
     stop_the_clock(); /* the monotonic clock at 5000 ms, the wall clock at 0 */
-    redis_clock_init(&redis);
+    redis_clock_init(&redis, "a");
 }
 
 static void end(void)
@@ -65,4 +66,34 @@ Test(redis_clock, takes_a_message_if_no_time_was_reported)
     cr_assert_eq(redis_clock_now_ms(&redis), 1700000000000);
     redis_clock_set(&redis, 1700000000020, 4990, 5000);
     cr_assert_eq(redis_clock_now_ms(&redis), 1700000000020);
+}
+
+Test(redis_clock, has_the_time_of_the_one_before_until_it_has_told_its_own)
+{
+    struct redis_clock next;
+    redis_clock_init(&next, "b");
+    redis_clock_guess(&next, &redis);
+    cr_assert_eq(redis_clock_now_ms(&next), 0, "nothing is known of either");
+    redis_clock_set(&redis, 1700000000000, 4990, 5000);
+    redis_clock_guess(&next, &redis);
+    cr_assert_eq(redis_clock_now_ms(&next), 1700000000000);
+    redis_clock_set(&next, 1600000000000, 4990, 5000);
+    cr_assert_eq(redis_clock_now_ms(&next), 1600000000000);
+    redis_clock_guess(&next, &redis);
+    cr_assert_eq(redis_clock_now_ms(&next), 1600000000000, "what it told is better");
+    redis_clock_fini(&next);
+}
+
+Test(redis_clock, that_is_furthest_from_this_machines_is_shown)
+{
+    struct redis_clock near, far;
+    redis_clock_init(&near, "b");
+    redis_clock_init(&far, "c");
+    redis_clock_join(&near, &redis);
+    redis_clock_join(&far, &redis);
+    redis_clock_set(&far, -90000, 5000, 5000);
+    redis_clock_set(&near, 3000, 5000, 5000);
+    cr_assert_eq(metrics_read(METRIC_CLOCK_OFFSET), -90);
+    redis_clock_fini(&near);
+    redis_clock_fini(&far);
 }

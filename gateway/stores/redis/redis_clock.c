@@ -8,9 +8,12 @@ enum { SAID_MS = 1000 }; /* a difference that changes by more than this is news 
 
 static const int64_t unknown_ms = INT64_MIN;
 
-void redis_clock_init(struct redis_clock *clock)
+void redis_clock_init(struct redis_clock *clock, const char *shown)
 {
+    clock->shown = shown;
     pthread_mutex_init(&clock->lock, NULL);
+    clock->first = NULL;
+    atomic_init(&clock->next, NULL);
     atomic_init(&clock->offset_ms, unknown_ms);
     clock->largest_ms = unknown_ms;
     clock->said_ms = 0;
@@ -21,11 +24,41 @@ void redis_clock_fini(struct redis_clock *clock)
     pthread_mutex_destroy(&clock->lock);
 }
 
+void redis_clock_join(struct redis_clock *clock, struct redis_clock *first)
+{
+    clock->first = first;
+    atomic_store(&clock->next, atomic_load(&first->next));
+    atomic_store(&first->next, clock);
+}
+
+void redis_clock_guess(struct redis_clock *clock, const struct redis_clock *like)
+{
+    int64_t unknown = unknown_ms;
+    atomic_compare_exchange_strong(&clock->offset_ms, &unknown, atomic_load(&like->offset_ms));
+}
+
+static int64_t ahead_of_wall(const struct redis_clock *clock)
+{
+    return redis_clock_now_ms(clock) - clock_wall_ms();
+}
+
+static void show_furthest(const struct redis_clock *clock)
+{
+    int64_t furthest_ms = ahead_of_wall(clock);
+    for (const struct redis_clock *other = clock->first; other != NULL;
+         other = atomic_load(&other->next)) {
+        int64_t ahead_ms = ahead_of_wall(other);
+        if ((ahead_ms < 0 ? -ahead_ms : ahead_ms) > (furthest_ms < 0 ? -furthest_ms : furthest_ms))
+            furthest_ms = ahead_ms;
+    }
+    metrics_set(METRIC_CLOCK_OFFSET, (furthest_ms + (furthest_ms < 0 ? -500 : 500)) / 1000);
+}
+
 /* How far the wall clock of this machine is from Redis's; says so when that has changed. */
 static void compare_with_wall(struct redis_clock *clock)
 {
-    int64_t ahead_ms = redis_clock_now_ms(clock) - clock_wall_ms();
-    metrics_set(METRIC_CLOCK_OFFSET, (ahead_ms + (ahead_ms < 0 ? -500 : 500)) / 1000);
+    int64_t ahead_ms = ahead_of_wall(clock);
+    show_furthest(clock);
     pthread_mutex_lock(&clock->lock);
     int64_t changed_ms = ahead_ms - clock->said_ms;
     int is_news = changed_ms > SAID_MS || changed_ms < -SAID_MS;
@@ -33,7 +66,8 @@ static void compare_with_wall(struct redis_clock *clock)
         clock->said_ms = ahead_ms;
     pthread_mutex_unlock(&clock->lock);
     if (is_news)
-        log_event(LOG_WARN, "the clock differs from Redis's", LOG_INT("redis_ahead_ms", ahead_ms),
+        log_event(LOG_WARN, "the clock differs from Redis's", LOG_TEXT("address", clock->shown),
+                  LOG_INT("redis_ahead_ms", ahead_ms),
                   LOG_TEXT("advice", "what expires goes by Redis's clock; set both by NTP"));
 }
 

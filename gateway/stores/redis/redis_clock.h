@@ -16,14 +16,25 @@
 enum { REDIS_CLOCK_SLACK_MS = 100 };
 
 struct redis_clock {
+    const char *shown;
+    struct redis_clock *first; /* of all clocks of the store; NULL: it is alone */
+    _Atomic(struct redis_clock *) next;
     pthread_mutex_t lock;      /* for changes */
     _Atomic int64_t offset_ms; /* INT64_MIN: not known */
     int64_t largest_ms;        /* since the last TIME */
     int64_t said_ms;           /* what the log knows of this node's wall clock */
 };
 
-void redis_clock_init(struct redis_clock *clock);
+/* `shown` is the address of the Redis, for the log; stays. */
+void redis_clock_init(struct redis_clock *clock, const char *shown);
 void redis_clock_fini(struct redis_clock *clock);
+
+/* One more clock of the store whose first one this is, until all of them end. One thread at a time.
+ * herald_clock_offset_seconds is that of the clock that is furthest from this machine's. */
+void redis_clock_join(struct redis_clock *clock, struct redis_clock *first);
+
+/* Until its own time is known, what `like` says is the best there is. */
+void redis_clock_guess(struct redis_clock *clock, const struct redis_clock *like);
 
 /* TIME was answered at now_ms, and had been asked at asked_ms (both of the monotonic clock). */
 void redis_clock_set(struct redis_clock *clock, int64_t time_ms, int64_t asked_ms, int64_t now_ms);

@@ -18,6 +18,13 @@
 
 enum { REDIS_SAME_MAX = 3 };
 
+struct primary_clock {
+    struct redis_clock clock;
+    struct redis_address address;
+    char shown[REDIS_SHOWN_MAX_BYTES];
+    struct primary_clock *next;
+};
+
 struct redis_cluster {
     struct redis_common *common;
     struct reactor *reactor;
@@ -41,6 +48,8 @@ struct redis_cluster {
     bool is_posted; /* the letter is on its way */
     struct letter letter;
     struct redis_map_reader *readers;
+    struct primary_clock *clocks; /* of all primaries that any map has named */
+    _Atomic(struct redis_clock *) of_slot[REDIS_SLOTS]; /* read without the lock */
 };
 
 /* ---- readers ---- */
@@ -87,11 +96,80 @@ struct redis_slot_map *redis_cluster_map(struct redis_cluster *cluster, uint64_t
     return map;
 }
 
+/* ---- clocks ---- */
+
+/* Under the lock. NULL: no memory. */
+static struct redis_clock *find_clock(struct redis_cluster *cluster,
+                                      const struct redis_address *address)
+{
+    struct primary_clock *at = cluster->clocks;
+    while (at != NULL && !redis_address_equal(&at->address, address))
+        at = at->next;
+    if (at != NULL)
+        return &at->clock;
+    at = calloc(1, sizeof *at);
+    if (at == NULL)
+        return NULL;
+    at->address = *address;
+    redis_address_write(address, at->shown);
+    redis_clock_init(&at->clock, at->shown);
+    redis_clock_join(&at->clock, &cluster->common->clock);
+    at->next = cluster->clocks;
+    cluster->clocks = at;
+    return &at->clock;
+}
+
+/* Under the lock. A slot that nobody has keeps the clock that it had. A primary that is new, a
+ * replica until now, is taken to have the time of the one before until it has told its own. */
+static void give_clocks(struct redis_cluster *cluster)
+{
+    struct redis_clock *clocks[REDIS_PRIMARIES_MAX];
+    const struct redis_address *address;
+    for (unsigned i = 0; (address = redis_slot_map_address(cluster->map, i)) != NULL; i++)
+        clocks[i] = find_clock(cluster, address);
+    for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
+        int owner = redis_slot_map_owner_at(cluster->map, (uint16_t)slot);
+        struct redis_clock *former = atomic_load(&cluster->of_slot[slot]);
+        if (owner < 0 || clocks[owner] == NULL || clocks[owner] == former)
+            continue;
+        if (former != NULL)
+            redis_clock_guess(clocks[owner], former);
+        atomic_store(&cluster->of_slot[slot], clocks[owner]);
+    }
+}
+
+const struct redis_clock *redis_cluster_clock(const struct redis_cluster *cluster, uint16_t slot)
+{
+    return atomic_load_explicit(&cluster->of_slot[slot], memory_order_acquire);
+}
+
+struct redis_clock *redis_cluster_clock_at(struct redis_cluster *cluster,
+                                           const struct redis_address *address)
+{
+    if (cluster == NULL)
+        return NULL;
+    pthread_mutex_lock(&cluster->lock);
+    struct redis_clock *clock = find_clock(cluster, address);
+    pthread_mutex_unlock(&cluster->lock);
+    return clock;
+}
+
+static void free_clocks(struct redis_cluster *cluster)
+{
+    while (cluster->clocks != NULL) {
+        struct primary_clock *at = cluster->clocks;
+        cluster->clocks = at->next;
+        redis_clock_fini(&at->clock);
+        free(at);
+    }
+}
+
 /* Under the lock. Takes the caller's reference. */
 static void put_map(struct redis_cluster *cluster, struct redis_slot_map *map)
 {
     redis_slot_map_unref(cluster->map);
     cluster->map = map;
+    give_clocks(cluster);
 }
 
 /* ---- whom to ask ---- */
@@ -404,6 +482,7 @@ void redis_cluster_free(struct redis_cluster *cluster)
     timer_cancel(reactor_timers(cluster->reactor), &cluster->timer);
     redis_link_free(cluster->link);
     redis_slot_map_unref(cluster->map);
+    free_clocks(cluster);
     pthread_mutex_destroy(&cluster->lock);
     free(cluster);
 }

@@ -50,6 +50,13 @@ uint64_t redis_cluster_want(struct redis_cluster *cluster);
 bool redis_cluster_redirected(struct redis_cluster *cluster, const char *error,
                               const struct redis_address *asked);
 
+/* The clock of the primary that has the slot, or had it last; NULL: none had. It stays until the
+ * Cluster is freed. No lock is taken. */
+const struct redis_clock *redis_cluster_clock(const struct redis_cluster *cluster, uint16_t slot);
+/* The clock of this primary. NULL: no memory, or no Cluster (NULL is fine). */
+struct redis_clock *redis_cluster_clock_at(struct redis_cluster *cluster,
+                                           const struct redis_address *address);
+
 /* Slots that nobody serves now: without an owner, or whose owner is not up. Before the first map:
  * all. */
 unsigned redis_cluster_missing(struct redis_cluster *cluster);

@@ -178,7 +178,7 @@ static void on_time(void *owner, void *arg, size_t index, const struct redis_val
     struct redis_commands *commands = owner;
     int64_t time_ms;
     if (read_time(reply, &time_ms))
-        redis_clock_set(&commands->common->clock, time_ms, commands->clock_asked_ms,
+        redis_clock_set(commands->primary->clock, time_ms, commands->clock_asked_ms,
                         clock_monotonic_ms());
     else if (redis_value_is(reply, REDIS_ERROR))
         log_event(LOG_DEBUG, "the time of Redis is not told", LOG_TEXT("error", reply->bytes));

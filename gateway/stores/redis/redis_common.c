@@ -192,7 +192,7 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
     snprintf(common->problem, sizeof common->problem, "not connected to Redis at %s yet",
              common->url.shown);
     pthread_mutex_init(&common->lock, NULL);
-    redis_clock_init(&common->clock);
+    redis_clock_init(&common->clock, common->url.shown);
     error = join_scripts(common);
     if (error != ERR_OK) {
         snprintf(why, why_cap, "out of memory");

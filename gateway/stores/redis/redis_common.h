@@ -57,8 +57,8 @@ struct redis_common {
     int wait_replicas; /* below 0: auto */
     struct store_events events;
     void *owner;
-    struct span scripts[SCRIPTS]; /* each whole, one text */
-    struct redis_clock clock;
+    struct span scripts[SCRIPTS];  /* each whole, one text */
+    struct redis_clock clock;      /* in a Cluster: until that of a slot's primary is known */
     struct redis_cluster *cluster; /* who has which slot; NULL: it is no Cluster */
     atomic_bool has_warned;        /* about the settings of Redis */
 

@@ -8,6 +8,7 @@
 #include "gateway/stores/redis/redis_primary.h"
 
 #include "gateway/base/log.h"
+#include "gateway/stores/redis/redis_cluster.h"
 
 #include <stdlib.h>
 
@@ -173,12 +174,14 @@ static struct redis_primary *find_primary(struct redis_common *common,
 
 /* Under the lock. */
 static struct redis_primary *add_primary(struct redis_common *common,
-                                         const struct redis_address *address)
+                                         const struct redis_address *address,
+                                         struct redis_clock *clock)
 {
     struct redis_primary *primary = calloc(1, sizeof *primary);
     if (primary == NULL)
         return NULL;
     primary->common = common;
+    primary->clock = clock;
     primary->address = *address;
     if (address->host[0] != '\0')
         redis_address_write(address, primary->shown);
@@ -195,10 +198,13 @@ struct redis_primary *redis_primary_open(struct redis_common *common,
     static const struct redis_address of_url = {.host = ""};
     if (address == NULL)
         address = &of_url;
+    struct redis_clock *clock = redis_cluster_clock_at(common->cluster, address);
+    if (clock == NULL)
+        clock = &common->clock;
     pthread_mutex_lock(&common->lock);
     struct redis_primary *primary = find_primary(common, address);
     if (primary == NULL)
-        primary = add_primary(common, address);
+        primary = add_primary(common, address, clock);
     if (primary != NULL)
         primary->n_shards++;
     pthread_mutex_unlock(&common->lock);

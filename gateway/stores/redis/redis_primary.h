@@ -10,6 +10,7 @@ struct redis_primary {
     struct redis_common *common;
     struct redis_address address; /* of a Cluster's; empty: the address in the URL */
     char shown[REDIS_SHOWN_MAX_BYTES];
+    struct redis_clock *clock; /* stays until the store is closed */
 
     struct redis_primary *next; /* from here on under the lock of `common` */
     unsigned n_shards;          /* lanes that have it */

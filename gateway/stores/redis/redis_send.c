@@ -18,11 +18,11 @@ static bool is_last(struct store_append *send, size_t index, enum err error)
 
 static void on_sent(void *owner, void *arg, size_t index, const struct redis_value *reply);
 
-/* The same for all targets. NULL: out of memory. */
-static char *write_message(const struct redis_common *common, struct span data,
+/* The same for all targets at a primary. NULL: out of memory. */
+static char *write_message(const struct redis_primary *primary, struct span data,
                            struct span *ret_message)
 {
-    int64_t now_ms = redis_clock_now_ms(&common->clock);
+    int64_t now_ms = redis_clock_now_ms(primary->clock);
     char *message = malloc(2 * (PUT_NUMBER_MAX_BYTES + 2) + data.len);
     if (message == NULL)
         return NULL;
@@ -60,7 +60,7 @@ static enum err send_again(struct redis_commands *commands, void *arg, size_t in
 {
     struct store_append *send = arg;
     struct span message;
-    char *bytes = write_message(commands->common, payload_data(send->payload), &message);
+    char *bytes = write_message(commands->primary, payload_data(send->payload), &message);
     if (bytes == NULL)
         return ERR_NO_MEMORY;
     enum err error = send_target(commands, send, index, message, call);
@@ -112,15 +112,20 @@ void redis_send_run(void *owner, struct redis_shard *(*shard_of)(void *owner, st
 {
     struct span message = SPAN_NONE;
     struct redis_shard *shard = NULL;
+    const struct redis_primary *stamped = NULL; /* whose time the message has */
     char *bytes = NULL;
     send->request.op = (int)send->n_targets + 1; /* one for ourselves, until all are sent */
     for (size_t i = 0; i < send->n_targets; i++) {
         shard = shard_of(owner, send->targets[i].user_id);
-        if (bytes == NULL)
-            bytes = write_message(shard->commands.common, payload_data(send->payload), &message);
-        enum err error = bytes == NULL ? ERR_NO_MEMORY : ERR_STORE_UNAVAILABLE;
-        if (bytes != NULL && shard->is_up)
-            error = redis_answer_error(send_or_hold(shard, send, i, message));
+        if (shard->is_up && stamped != shard->primary) {
+            free(bytes);
+            bytes = write_message(shard->primary, payload_data(send->payload), &message);
+            stamped = bytes != NULL ? shard->primary : NULL;
+        }
+        enum err error = ERR_STORE_UNAVAILABLE;
+        if (shard->is_up)
+            error = bytes == NULL ? ERR_NO_MEMORY
+                                  : redis_answer_error(send_or_hold(shard, send, i, message));
         if (error != ERR_OK) {
             send->targets[i].nodes = 0;
             (void)is_last(send, i, error);

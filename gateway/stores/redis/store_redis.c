@@ -5,6 +5,7 @@
 
 #include "gateway/stores/redis/redis_cluster.h"
 #include "gateway/stores/redis/redis_lane.h"
+#include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_ops.h"
 
 #include <assert.h>
@@ -104,9 +105,28 @@ static unsigned redis_slots_missing(struct store *store)
     return cluster != NULL ? redis_cluster_missing(cluster) : 0;
 }
 
+/* In a Cluster each primary has a clock of its own. */
+static int64_t redis_now_of_slot(const struct redis_common *common, uint16_t slot)
+{
+    const struct redis_clock *clock = redis_cluster_clock(common->cluster, slot);
+    return redis_clock_now_ms(clock != NULL ? clock : &common->clock);
+}
+
 static int64_t redis_now_ms(const struct store *store)
 {
-    return redis_clock_now_ms(&((const struct store_redis *)(const void *)store)->common.clock);
+    const struct redis_common *common = &((const struct store_redis *)(const void *)store)->common;
+    char key[REDIS_NODES_KEY_MAX_BYTES];
+    if (common->cluster == NULL)
+        return redis_clock_now_ms(&common->clock);
+    return redis_now_of_slot(common, redis_slot_of(redis_nodes_key(key, common->prefix)));
+}
+
+static int64_t redis_now_of(const struct store *store, struct span user_id)
+{
+    const struct redis_common *common = &((const struct store_redis *)(const void *)store)->common;
+    if (common->cluster == NULL)
+        return redis_clock_now_ms(&common->clock);
+    return redis_now_of_slot(common, redis_slot_of_user(user_id));
 }
 
 static void redis_close(struct store *store)
@@ -140,6 +160,7 @@ static const struct store_ops redis_ops = {
     .describe = redis_describe,
     .slots_missing = redis_slots_missing,
     .now_ms = redis_now_ms,
+    .now_of = redis_now_of,
     .reload = redis_reload,
 };
 
