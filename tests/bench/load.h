@@ -28,6 +28,7 @@
 #define SECOND      1000000000ull
 #define USER_ALL    UINT32_MAX /* the user in the mark of a push to everyone */
 #define USER_LENGTH 7          /* "u000042" */
+#define NODES_MAX   8
 #define MARK_LENGTH                                                                                \
     40 /* of a data string: quote, "bench ", 8 hex user, 8 hex number, 16 hex time */
 
@@ -38,7 +39,8 @@ enum level { LEVEL_PLAIN, LEVEL_V1, LEVEL_SSE, N_LEVELS };
 
 struct options {
     enum mode mode;
-    struct sockaddr_in ws, admin;
+    struct sockaddr_in ws[NODES_MAX], admin[NODES_MAX]; /* subscribers and publishers in turn */
+    uint32_t n_ws, n_admin;
     enum level level;
     long subscribers;
     long first_user; /* the number in the first subscriber's userId */
@@ -47,9 +49,12 @@ struct options {
     long lines; /* of a request of mode lines */
     long size;  /* of the data, with both quotes */
     long per_user;
-    long rate; /* a second; 0: the next follows the answer */
-    long ttl;  /* below 0: pushes name none */
-    long tls;  /* 1: on both ports */
+    long rate;    /* a second; 0: the next follows the answer */
+    long ttl;     /* below 0: pushes name none */
+    long wait;    /* seconds until a push is acknowledged; below 0: pushes name none */
+    long keys;    /* 1: each push has an idempotency key of its own */
+    long in_turn; /* 1: users are pushed to one after the other, so each at equal intervals */
+    long tls;     /* 1: on both ports */
     long warmup_ms, window_ms, settle_ms;
     long pid, redis_pid; /* whose CPU and memory are measured */
 };

@@ -40,7 +40,7 @@ void http_init(void)
         struct publisher *publisher = &publishers[i];
         publisher->request = request_new();
         publisher->answer = answer_new();
-        bool is_connected = conn_start(&publisher->conn, &options.admin, 0);
+        bool is_connected = conn_start(&publisher->conn, &options.admin[i % options.n_admin], 0);
         watch(EPOLL_CTL_ADD, publisher->conn.fd, is_connected ? EPOLLIN : EPOLLIN | EPOLLOUT,
               TAG_PUBLISHER, i);
         if (is_connected)
@@ -81,12 +81,24 @@ static void push(uint32_t index, uint32_t user, uint64_t stamp)
     send_more(index);
 }
 
+/* Who was idle last has its request in the caches. In turn nobody is idle for so long that the
+ * gateway closes the connection, and all nodes are asked. */
+static uint32_t take_idle(void)
+{
+    uint32_t first = idle[0];
+    http.idle--;
+    if (!options.in_turn)
+        return idle[http.idle];
+    memmove(idle, idle + 1, http.idle * sizeof *idle);
+    return first;
+}
+
 void http_publish(void)
 {
     uint32_t user;
     uint64_t stamp;
     while (http.idle > 0 && plan_next(now_ns(), &user, &stamp))
-        push(idle[--http.idle], user, stamp);
+        push(take_idle(), user, stamp);
 }
 
 static void answered(uint32_t index, uint64_t now)

@@ -12,6 +12,7 @@ struct options options = {.subscribers = 1000,
                           .size = 256,
                           .per_user = 50,
                           .ttl = -1,
+                          .wait = -1,
                           .warmup_ms = 1000,
                           .window_ms = 5000,
                           .settle_ms = 1000};
@@ -33,6 +34,9 @@ static const struct number_option {
     {"--per-user", &options.per_user, 1, 1000},
     {"--rate", &options.rate, 0, 1000000},
     {"--ttl", &options.ttl, 0, 2592000},
+    {"--wait", &options.wait, 0, 30},
+    {"--keys", &options.keys, 0, 1},
+    {"--in-turn", &options.in_turn, 0, 1},
     {"--tls", &options.tls, 0, 1},
     {"--warmup-ms", &options.warmup_ms, 0, 30000},
     {"--window-ms", &options.window_ms, 100, 60000},
@@ -43,8 +47,9 @@ static const struct number_option {
 
 static _Noreturn void usage(void)
 {
-    fputs("load MODE --ws 127.0.0.1:PORT --admin 127.0.0.1:PORT [--level plain/v1/sse] "
-          "[OPTION NUMBER]...\nMODE: idle, push, lines, fanout, flush, ping\n",
+    fputs("load MODE --ws 127.0.0.1:PORT[,...] --admin 127.0.0.1:PORT[,...] "
+          "[--level plain/v1/sse] [OPTION NUMBER]...\n"
+          "MODE: idle, push, lines, fanout, flush, ping\n",
           stderr);
     for (size_t i = 0; i < sizeof number_options / sizeof number_options[0]; i++)
         fprintf(stderr, "  %s %ld..%ld\n", number_options[i].name, number_options[i].min,
@@ -63,6 +68,18 @@ static void take_address(struct sockaddr_in *address, const char *text)
         die("load goes to 127.0.0.0/8 alone, not to %s", text);
     address->sin_family = AF_INET;
     address->sin_port = htons((uint16_t)port);
+}
+
+/* One or more, between commas. */
+static void take_addresses(struct sockaddr_in *addresses, uint32_t *ret_count, char *text)
+{
+    char *rest;
+    *ret_count = 0;
+    for (char *one = strtok_r(text, ",", &rest); one; one = strtok_r(NULL, ",", &rest)) {
+        if (*ret_count == NODES_MAX)
+            die("at most %d addresses", NODES_MAX);
+        take_address(&addresses[(*ret_count)++], one);
+    }
 }
 
 static void take_number(const char *name, const char *text)
@@ -96,10 +113,12 @@ static void check_options(void)
         die("somebody has to read");
     if (options.mode == MODE_LINES && options.publishers > options.subscribers)
         die("each publisher of lines needs a user");
+    if (options.keys && options.mode != MODE_PUSH)
+        die("only the pushes of mode push have keys");
     if (options.mode == MODE_PING && options.level != LEVEL_V1)
         die("only herald.v1 has a ping of its own");
-    if (options.ws.sin_port == 0 ||
-        (options.admin.sin_port == 0 && options.mode != MODE_IDLE && options.mode != MODE_PING))
+    if (options.n_ws == 0 ||
+        (options.n_admin == 0 && options.mode != MODE_IDLE && options.mode != MODE_PING))
         usage();
 }
 
@@ -110,9 +129,9 @@ void options_take(int count, char **words)
     options.mode = (enum mode)find_name(mode_names, N_MODES, words[1]);
     for (int i = 2; i < count; i += 2) {
         if (strcmp(words[i], "--ws") == 0)
-            take_address(&options.ws, words[i + 1]);
+            take_addresses(options.ws, &options.n_ws, words[i + 1]);
         else if (strcmp(words[i], "--admin") == 0)
-            take_address(&options.admin, words[i + 1]);
+            take_addresses(options.admin, &options.n_admin, words[i + 1]);
         else if (strcmp(words[i], "--level") == 0)
             options.level = (enum level)find_name(level_names, N_LEVELS, words[i + 1]);
         else

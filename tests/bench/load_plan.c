@@ -50,6 +50,15 @@ static bool choose_random(uint64_t users, uint32_t *ret_user)
     return false;
 }
 
+static bool choose_next(uint64_t users, uint32_t *ret_user)
+{
+    static uint64_t next;
+    *ret_user = (uint32_t)(next % users);
+    bool is_free = !http_is_busy(*ret_user);
+    next += is_free;
+    return is_free;
+}
+
 /* A frame that meets an unread one at its socket costs the server less. So that no server profits
  * from a generator that is kept from reading, a fan-out begins when the last one has arrived
  * everywhere, and the lines that have not arrived are at most those of one request a publisher. */
@@ -69,7 +78,7 @@ static bool choose_user(uint32_t *ret_user)
             USER_ALL; /* chosen later: plan_user_of, and whoever has been idle for longest */
         return true;
     default:
-        return choose_random(users, ret_user);
+        return options.in_turn ? choose_next(users, ret_user) : choose_random(users, ret_user);
     }
 }
 

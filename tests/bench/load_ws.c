@@ -58,7 +58,8 @@ static void subscriber_close(struct subscriber *subscriber)
 
 static int write_handshake(char *request, size_t cap, uint32_t index)
 {
-    unsigned port = ntohs(options.ws.sin_port), user = (unsigned)options.first_user + index;
+    unsigned port = ntohs(options.ws[index % options.n_ws].sin_port);
+    unsigned user = (unsigned)options.first_user + index;
     if (options.level == LEVEL_SSE)
         return snprintf(request, cap,
                         "GET /sse?userId=u%06u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
@@ -94,7 +95,8 @@ void ws_connect_more(uint32_t limit)
         subscriber->started_ns = now_ns();
         subscriber->state = STATE_CONNECTING;
         ws.under_way++;
-        bool is_connected = conn_start(&subscriber->conn, &options.ws, index / USERS_PER_ADDRESS);
+        bool is_connected = conn_start(&subscriber->conn, &options.ws[index % options.n_ws],
+                                       index / USERS_PER_ADDRESS);
         if (is_connected)
             go_on(index);
         watch(EPOLL_CTL_ADD, subscriber->conn.fd, is_connected ? EPOLLIN : EPOLLOUT, TAG_SUBSCRIBER,

@@ -8,17 +8,19 @@ const { connectionsOf, makeCertificate, makePlace, programs, runForLine, sleep, 
 /* What the generator is told of a measurement, under the names of its options. */
 const numberNames = {
     subscribers: 'subscribers', firstUser: 'first-user', stuck: 'stuck', publishers: 'publishers', lines: 'lines', perUser: 'per-user',
-    rate: 'rate', ttl: 'ttl', warmupMs: 'warmup-ms', windowMs: 'window-ms', settleMs: 'settle-ms',
+    rate: 'rate', ttl: 'ttl', wait: 'wait', keys: 'keys', inTurn: 'in-turn', warmupMs: 'warmup-ms', windowMs: 'window-ms', settleMs: 'settle-ms',
 };
 const usual = { warmupMs: 1000, windowMs: 4000, settleMs: 500 };
 const quick = { warmupMs: 300, windowMs: 1000, settleMs: 200 };
 const endless = { warmupMs: 0, windowMs: 60000 }; /* until it is stopped */
 const isQuick = process.argv.includes('--quick');
 
-/* Starts the generator: { ended, stop }. */
+const addresses = (ports) => [].concat(ports).map((port) => `127.0.0.1:${port}`).join(',');
+
+/* Starts the generator: { ended, stop }. The ports of a server are one each, or those of several nodes. */
 function startLoad(work, server, redis) {
-    const numbers = { ...usual, ...work, ...(isQuick ? quick : {}), ...(work.isEndless ? endless : {}) };
-    const args = [work.mode, '--ws', `127.0.0.1:${server.port}`, '--admin', `127.0.0.1:${server.adminPort}`, '--pid', String(server.child.pid)];
+    const numbers = { ...usual, ...work, ...(isQuick ? quick : {}), ...(work.isEndless ? endless : {}), ...work.times };
+    const args = [work.mode, '--ws', addresses(server.port), '--admin', addresses(server.adminPort), '--pid', String(server.child.pid)];
     Object.entries(numberNames).filter(([name]) => numbers[name] !== undefined)
         .forEach(([name, option]) => args.push(`--${option}`, String(numbers[name])));
     args.push(...(work.level ? ['--level', work.level] : []), ...(work.hasTls ? ['--tls', '1'] : []),

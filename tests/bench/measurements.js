@@ -131,6 +131,8 @@ const measurements = [
     ...require('./attacks'),
     ...require('./hellos'),
     ...require('./storm'),
+    ...require('./fleet'),
+    ...require('./fleet_price'),
 ];
 
 /* --- what goes on beside a measurement, or before it --- */

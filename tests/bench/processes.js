@@ -2,7 +2,7 @@
 /* Starts and ends what the benchmark needs: Herald, Redis, the floor, the generator. All that is started here ends with
  * this process. */
 
-const { execFileSync, spawn } = require('node:child_process');
+const { execFileSync, spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const http = require('node:http');
 const https = require('node:https');
@@ -113,8 +113,8 @@ async function freePort() {
     }
 }
 
-async function waitFor(what, child, logPath, ask) {
-    for (const end = Date.now() + 10000; Date.now() < end; await sleep(20)) {
+async function waitFor(what, child, logPath, ask, seconds = 10) {
+    for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(20)) {
         if (child.isOver) {
             break;
         }
@@ -125,12 +125,16 @@ async function waitFor(what, child, logPath, ask) {
     throw new Error(`${what} did not start:\n${fs.readFileSync(logPath, 'utf8').slice(-1000)}`);
 }
 
-async function startRedis(place) {
+const startSeconds = (under) => (under.length > 0 ? 60 : 10);
+
+/* under: what it runs under, as words. */
+async function startRedis(place, under = []) {
     const socket = path.join(place, 'redis.sock'), logPath = path.join(place, 'redis.log');
-    const child = start('redis-server', ['--port', '0', '--unixsocket', socket, '--dir', place, '--save', '',
+    const [command, ...words] = [...under, 'redis-server'];
+    const child = start(command, [...words, '--port', '0', '--unixsocket', socket, '--dir', place, '--save', '',
         '--appendonly', 'yes', '--appendfsync', 'everysec'], logPath);
-    await waitFor('redis-server', child, logPath, async () => fs.existsSync(socket));
-    return { child, url: `redis+unix://${socket}` };
+    await waitFor('redis-server', child, logPath, async () => fs.existsSync(socket), startSeconds(under));
+    return { child, socket, place, url: `redis+unix://${socket}` };
 }
 
 /* ECDSA with P-256, as most certificates of today. */
@@ -141,15 +145,21 @@ function makeCertificate(place) {
     return { cert, key };
 }
 
-/* files: of a certificate, for both ports. */
-async function startHerald(program, place, store, args = [], files = null) {
+/* files: of a certificate, for both ports; under: as above. */
+async function startHerald(program, place, store, args = [], files = null, under = []) {
     const port = await freePort(), adminPort = await freePort(), logPath = path.join(place, 'herald.log');
     const tls = files ? ['--tls-cert', files.cert, '--tls-key', files.key, '--admin-tls-cert', files.cert, '--admin-tls-key', files.key] : [];
-    const child = start(program, ['--listen', `127.0.0.1:${port}`, '--admin-listen', `127.0.0.1:${adminPort}`,
+    const [command, ...words] = [...under, program];
+    const child = start(command, [...words, '--listen', `127.0.0.1:${port}`, '--admin-listen', `127.0.0.1:${adminPort}`,
         '--store', store, '--drain-time', '0s', ...tls, ...args], logPath);
-    const herald = { child, port, adminPort, ca: files && fs.readFileSync(files.cert) };
-    await waitFor('herald', child, logPath, () => request(herald, 'GET', '/readyz').then(() => true));
+    const herald = { child, program, port, adminPort, ca: files && fs.readFileSync(files.cert) };
+    await waitFor('herald', child, logPath, () => request(herald, 'GET', '/readyz').then(() => true), startSeconds(under));
     return herald;
+}
+
+/* What a node that shares a store is started with: a program of before the fleet has no name. */
+function nameArgs(program, name) {
+    return spawnSync(program, ['--help'], { encoding: 'utf8' }).stdout.includes('--node-name') ? ['--node-name', name] : [];
 }
 
 async function startFloor(place, files) {
@@ -197,5 +207,5 @@ function cpuSeconds(pid) {
     return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-module.exports = { connectionsOf, cpuSeconds, makeCertificate, makePlace, out, post, programs, request, runForLine, setPriority,
+module.exports = { connectionsOf, cpuSeconds, makeCertificate, makePlace, nameArgs, out, post, programs, request, runForLine, setPriority,
     sleep, startFloor, startHerald, startRedis, stop };

@@ -2,14 +2,14 @@
 /* What happens when a node of a fleet is killed: 9 000 users come back on another one, which goes on pushing to them
  * (storm/storm.c). */
 
-const { cpuSeconds, makePlace, programs, runForLine, startHerald, stop } = require('./processes');
+const { cpuSeconds, makePlace, nameArgs, programs, runForLine, startHerald, stop } = require('./processes');
 const { isQuick } = require('./measure');
 
 const USERS = isQuick ? 1000 : 9000, RATE = 500;
 
 /* The Herald that the measurement has started is the one that stays; the one that is killed has the same store. */
 async function kill(measurement, herald, redis) {
-    const killed = await startHerald(herald.child.spawnfile, makePlace('killed'), redis.url, ['--node-name', 'killed']);
+    const killed = await startHerald(herald.program, makePlace('killed'), redis.url, nameArgs(herald.program, 'killed'));
     const used = () => ({ herald: cpuSeconds(herald.child.pid), redis: cpuSeconds(redis.child.pid) });
     let before, after;
     try {

@@ -11,8 +11,7 @@ function median(values) {
     return sorted.length === 0 ? NaN : sorted[Math.floor((sorted.length - 1) / 2)];
 }
 
-function shown(value) {
-    const digits = Math.abs(value) < 100 ? 1 : 0;
+function shown(value, digits = Math.abs(value) < 100 ? 1 : 0) {
     return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits }).replaceAll(',', ' ');
 }
 
@@ -60,8 +59,8 @@ function printFigure(figure, results, isPair, others) {
     const ratio = figure.floor ? median(results.map(({ herald, floor }) => figure.of(herald) / ofFloor(floor))) : NaN;
     const excess = figure.excess ? median(results.map(({ herald }) => figure.excess(herald))) : excessOf(figure, value, ratio);
     printRow({
-        figure: figure.what, value: shown(value), unit: figure.unit, ratio: ratioShown(ratio), aim: aimShown(figure), miss: missShown(excess), others,
-        other: isPair ? shown(median(results.map(({ against }) => figure.of(against)))) : '',
+        figure: figure.what, value: shown(value, figure.digits), unit: figure.unit, ratio: ratioShown(ratio), aim: aimShown(figure), miss: missShown(excess), others,
+        other: isPair ? shown(median(results.map(({ against }) => figure.of(against))), figure.digits) : '',
         quotient: isPair ? ratioShown(median(results.map(({ herald, against }) => figure.of(herald) / figure.of(against)))) : '',
     }, isPair);
 }
