@@ -2,9 +2,10 @@
  * the client's position, else in the store. From then on it is notified: of acknowledgements by
  * delivery/ and ack_route.c, of withdrawals and of notifications that replace its own by the
  * store's events. It asks the store again when its notification expires, when its time is over, and
- * once a second where the user has devices or may be on another node, because this node does not
- * see those positions move. Nodes that have the user then are told (watches.h), and say at once
- * when it is acknowledged there; the second's look is for what gets lost.
+ * once a second where the user has devices or other nodes share the store, because this node does
+ * not see those positions move. Nodes that have the user when it begins are told (watches.h), and
+ * say at once when it is acknowledged there; the second's look is for what gets lost, and for the
+ * nodes that the user comes to later.
  *
  * Any thread may report an event, so the table counts the waits by the hash of their user: an event
  * of a user without one costs a few loads. A wait is counted before it looks and until it is
@@ -140,17 +141,15 @@ static bool is_wait_over(const struct wait *wait)
     return worker_now_ms(wait->home) >= wait->deadline_ms;
 }
 
-/* Does this node notice by itself when the notification leaves the inbox? */
+/* Does this node notice by itself when the notification leaves the inbox? Where others share the
+ * store the user may come to one of them, and acknowledge there, at any time. */
 static bool is_fate_seen_here(const struct wait *wait)
 {
     const struct node *node = wait->home->node;
     const struct client *client = client_map_find(node->map, wait_user(wait));
-    if (client != NULL && atomic_load_explicit(&client->has_devices, memory_order_relaxed))
-        return false;
-    if (!store_is_shared(node->store))
-        return true; /* every acknowledgement arrives here */
-    return client != NULL && epoch_equal(client->epoch, wait->epoch) &&
-           wait->push->targets[0].nodes <= 1;
+    bool has_devices =
+        client != NULL && atomic_load_explicit(&client->has_devices, memory_order_relaxed);
+    return !has_devices && !store_is_shared(node->store);
 }
 
 /* A position passes numbers that were not acknowledged, too. Does it show by itself that this one

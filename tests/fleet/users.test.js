@@ -278,6 +278,20 @@ module.exports = (test) => {
         phone.terminate();
     });
 
+    test('a push that waits is answered soon when its user comes to another node later, and acknowledges there', async (t) => {
+        const { nodes } = await startNodes(t, 2);
+        await nodes[0].subscribeV1('u');
+        const begin = Date.now();
+        const answer = nodes[0].push('u', 1, { wait: 20 });
+        await waitUntil('it is kept', async () => (await nodes[1].user('u')).pending === 1);
+        const later = await nodes[1].subscribeV1('u', { autoAck: true });
+        await later.wait('notification');
+        later.terminate();
+        const { json, text } = await within(answer, 25000, 'an answer');
+        assert.equal(json.status, 'delivered', text);
+        assert.ok(Date.now() - begin < 15000, `not at its end: after ${Date.now() - begin} ms`);
+    });
+
     /* What the client acknowledges then is a later number. */
     test('a push that waits is told that its notification was replaced or withdrawn on another node', async (t) => {
         const { nodes } = await startNodes(t, 3);

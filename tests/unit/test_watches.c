@@ -300,6 +300,20 @@ Test(watches, have_a_wait_ask_the_store_where_the_other_node_is_not_sure)
     node_fixture_turn();
 }
 
+/* The user may have come to another node since. */
+Test(watches, leave_a_look_at_the_store_each_second_also_where_the_user_is_here_alone)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    begin_wait(1);
+    cr_expect_eq(store_double_watches().n_watches, 0);
+    unsigned looks = store_double_count(STORE_OP_LOOK);
+    node_fixture_wait_ms(3000);
+    cr_expect_geq(store_double_count(STORE_OP_LOOK), looks + 2);
+    cr_expect_leq(store_double_count(STORE_OP_LOOK), looks + 3);
+    gateway_end_waits(&fixture.node);
+    node_fixture_turn();
+}
+
 Test(watches, are_not_begun_where_no_other_node_has_the_user)
 {
     subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
