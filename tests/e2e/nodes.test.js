@@ -40,13 +40,23 @@ module.exports = (test) => {
         const herald = await t.herald({ store: redis.url });
         const subscriptions = (count) => waitUntil(`${count} users are subscribed`,
             async () => await herald.metric('herald_store_subscriptions') === count);
+        const links = (count) => waitUntil(`${count} links of each kind are up`, async () => {
+            const kinds = ['commands', 'subscriptions', 'replicas', 'map', 'sentinel'];
+            const up = await Promise.all(kinds.map((kind) => herald.metric(`herald_store_links{kind="${kind}"}`)));
+            return up.join() === [count, count, 0, 0, 0].join();
+        });
         const clients = [await herald.subscribe('u'), await herald.subscribe('u'), await herald.subscribe('v')];
         await subscriptions(2);
+        await links(2); /* one a worker */
+        assert.equal(await herald.metric('herald_store_resubscribed_total'), 0);
         await redis.kill();
         await subscriptions(0);
+        await links(0);
         await redis.start();
         await waitUntil('Redis takes pushes', async () => (await herald.request('GET', '/stats')).json.store.up);
         await subscriptions(2);
+        await links(2);
+        assert.equal(await herald.metric('herald_store_resubscribed_total'), 2);
         clients.forEach((client) => client.terminate());
         await subscriptions(0);
         await herald.mustPush('u', 1);

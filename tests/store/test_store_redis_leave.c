@@ -43,3 +43,14 @@ Test(store_redis, a_user_who_leaves_while_an_event_is_delivered_has_a_name_until
     wait_for_notification("anna", 1);
     cr_assert_eq(atomic_load(&n_refused), 1);
 }
+
+Test(store_redis, links_are_counted_while_they_are_up)
+{
+    cr_expect_eq(metrics_read(METRIC_STORE_LINKS_COMMANDS), n_lanes);
+    cr_expect_eq(metrics_read(METRIC_STORE_LINKS_SUBSCRIPTIONS), n_lanes);
+    backend_close(store);
+    cr_expect_eq(metrics_read(METRIC_STORE_LINKS_COMMANDS), 0);
+    cr_expect_eq(metrics_read(METRIC_STORE_LINKS_SUBSCRIPTIONS), 0);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = backend_open(&config);
+}

@@ -454,6 +454,7 @@ enum err redis_cluster_new(struct redis_common *common, struct reactor *reactor,
     timer_init(&cluster->timer, on_question_due);
     shuffle_seeds(cluster);
     struct redis_link_config config = {
+        .kind = REDIS_LINK_OF_MAP,
         .reactor = reactor,
         .url = &common->url,
         .address = &cluster->asked,

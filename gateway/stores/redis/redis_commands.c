@@ -341,6 +341,7 @@ enum err redis_commands_init(struct redis_commands *commands, struct redis_commo
     if (commands->primary == NULL)
         return ERR_OK;
     struct redis_link_config config = {
+        .kind = REDIS_LINK_OF_COMMANDS,
         .reactor = reactor,
         .url = &common->url,
         .resolver = commands->resolver,

@@ -5,6 +5,7 @@
  * still running. The same task writes what the turn has gathered. */
 #include "gateway/stores/redis/redis_link_parts.h"
 
+#include "gateway/base/metrics.h"
 #include "gateway/net/transport.h"
 
 #include <assert.h>
@@ -40,7 +41,18 @@ static const unsigned allowed_next[REDIS_LINK_STATES] = {
 
 void redis_link_move(struct redis_link *link, enum redis_link_state next)
 {
+    static const enum metric gauges[] = {
+        [REDIS_LINK_OF_COMMANDS] = METRIC_STORE_LINKS_COMMANDS,
+        [REDIS_LINK_OF_SUBSCRIPTIONS] = METRIC_STORE_LINKS_SUBSCRIPTIONS,
+        [REDIS_LINK_OF_REPLICAS] = METRIC_STORE_LINKS_REPLICAS,
+        [REDIS_LINK_OF_MAP] = METRIC_STORE_LINKS_MAP,
+        [REDIS_LINK_OF_SENTINEL] = METRIC_STORE_LINKS_SENTINEL,
+    };
     assert((allowed_next[link->state] & 1u << next) != 0);
+    if (next == REDIS_LINK_UP)
+        metrics_gauge_add(gauges[link->config.kind], 1);
+    else if (link->state == REDIS_LINK_UP)
+        metrics_gauge_add(gauges[link->config.kind], -1);
     link->state = next;
 }
 
@@ -453,7 +465,8 @@ void redis_link_free(struct redis_link *link)
     timer_cancel(reactor_timers(link->config.reactor), &link->timer);
     reactor_task_cancel(&link->turn_end);
     close_connection(link);
-    link->state = REDIS_LINK_WAITING;
+    if (link->state != REDIS_LINK_WAITING)
+        redis_link_move(link, REDIS_LINK_WAITING);
     answer_all_with_null(link);
     redis_pipeline_fini(&link->pipeline);
     free(link);

@@ -40,7 +40,17 @@ struct tls_client;
 typedef void (*redis_reply_fn)(void *owner, void *arg, size_t index,
                                const struct redis_value *reply);
 
+/* By which herald_store_links counts those that are up. */
+enum redis_link_kind {
+    REDIS_LINK_OF_COMMANDS,
+    REDIS_LINK_OF_SUBSCRIPTIONS,
+    REDIS_LINK_OF_REPLICAS,
+    REDIS_LINK_OF_MAP,
+    REDIS_LINK_OF_SENTINEL,
+};
+
 struct redis_link_config {
+    enum redis_link_kind kind;
     struct reactor *reactor;
     const struct redis_url *url;         /* who we are there; stays */
     const struct redis_address *address; /* stays; NULL: the first host of the url */

@@ -142,6 +142,7 @@ static void on_link_down(void *owner, bool was_up, const char *why)
 static enum err open_link(struct redis_replicas *replicas)
 {
     struct redis_link_config config = {
+        .kind = REDIS_LINK_OF_REPLICAS,
         .reactor = replicas->reactor,
         .url = &replicas->common->url,
         .address = redis_primary_address(replicas->primary),

@@ -184,6 +184,7 @@ static void begin_asked(struct redis_sentinel_round *round, struct asked *asked,
     struct redis_common *common = round->common;
     *asked = (struct asked){.round = round, .address = *address, .state = ASKED_WAITS};
     struct redis_link_config config = {
+        .kind = REDIS_LINK_OF_SENTINEL,
         .reactor = round->reactor,
         .url = &common->sentinel_url,
         .client_name = common->client_name,

@@ -117,6 +117,7 @@ enum err redis_sentinel_watch_new(struct redis_common *common, struct reactor *r
     watch->reactor = reactor;
     watch->round = round;
     struct redis_link_config config = {
+        .kind = REDIS_LINK_OF_SENTINEL,
         .reactor = reactor,
         .url = &common->sentinel_url,
         .client_name = common->client_name,

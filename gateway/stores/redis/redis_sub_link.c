@@ -287,6 +287,7 @@ enum err redis_sub_link_init(struct redis_sub_link *subs, struct redis_common *c
     if (subs->primary == NULL)
         return ERR_OK;
     struct redis_link_config config = {
+        .kind = REDIS_LINK_OF_SUBSCRIPTIONS,
         .reactor = reactor,
         .url = &common->url,
         .address = redis_primary_address(subs->primary),

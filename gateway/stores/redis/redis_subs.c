@@ -27,6 +27,13 @@ static void send_wish(struct redis_subs *subs, struct redis_sub *sub, bool is_wa
         redis_sub_link_send_wish(sub_link, sub);
 }
 
+static void wish_anew(struct redis_subs *subs, struct redis_sub *sub)
+{
+    if (shard_of(subs, sub)->sub_link.is_ready)
+        metrics_count(METRIC_STORE_RESUBSCRIBED);
+    send_wish(subs, sub, true);
+}
+
 static void set_held(struct redis_sub *sub, bool is_held)
 {
     if (sub->is_held != is_held)
@@ -155,7 +162,7 @@ static void wish_again(struct redis_retry *retry)
 {
     retry->round = 0;
     retry->sub->is_refused = false;
-    send_wish(retry->subs, retry->sub, true);
+    wish_anew(retry->subs, retry->sub);
 }
 
 static void on_retry_due(struct timer *timer)
@@ -268,7 +275,7 @@ static void on_ended(void *owner, struct span user_id)
     if (shard->subs->common->cluster != NULL)
         try_again_later(shard, sub, "", redis_cluster_want(shard->subs->common->cluster));
     else
-        send_wish(shard->subs, sub, true);
+        wish_anew(shard->subs, sub);
 }
 
 static void on_message(void *owner, struct span user_id, struct span message)
@@ -302,7 +309,7 @@ static void move_sub(struct redis_subs *subs, struct redis_sub *sub, struct redi
     sub->is_retrying = false;
     sub->is_wanted = false;
     sub->is_moved = true;
-    send_wish(subs, fresh, true);
+    wish_anew(subs, fresh);
     if (!shard->sub_link.is_ready)
         refuse_waiting(subs, fresh);
 }
@@ -351,7 +358,7 @@ static void subscribe_again(void *owner, struct redis_sub *sub)
     struct redis_subs *subs = owner;
     sub->is_missed = true;
     if (sub->is_wanted && redis_link_is_up(shard_of(subs, sub)->sub_link.link))
-        send_wish(subs, sub, true);
+        wish_anew(subs, sub);
 }
 
 static void on_link_ready(void *owner)
