@@ -111,7 +111,7 @@ static void on_one_appended(struct store_request *request)
     payload_unref(payload);
     take_target_answer(push->own.node, &push->own.target, &push->targets[0]);
     if (push->wait_ms > 0 && push->targets[0].error == ERR_OK &&
-        push_waits_begin(push->own.node, push, push->own.target.time_ms))
+        push_waits_begin(push->own.node, push, &push->own.target))
         return;
     push->on_done(push);
 }

@@ -50,6 +50,7 @@ struct wait {
     int64_t deadline_ms; /* monotonic */
     uint64_t hash;
     struct store_look look;
+    bool has_devices; /* the store has said so; this node may not know of them */
     bool is_looking;
     bool must_look_again;
     size_t user_id_len;
@@ -141,26 +142,28 @@ static bool is_wait_over(const struct wait *wait)
     return worker_now_ms(wait->home) >= wait->deadline_ms;
 }
 
+/* NULL: he is not here. */
+static bool has_devices(const struct wait *wait, const struct client *client)
+{
+    return wait->has_devices ||
+           (client != NULL && atomic_load_explicit(&client->has_devices, memory_order_relaxed));
+}
+
 /* Does this node notice by itself when the notification leaves the inbox? Where others share the
  * store the user may come to one of them, and acknowledge there, at any time. */
 static bool is_fate_seen_here(const struct wait *wait)
 {
     const struct node *node = wait->home->node;
     const struct client *client = client_map_find(node->map, wait_user(wait));
-    bool has_devices =
-        client != NULL && atomic_load_explicit(&client->has_devices, memory_order_relaxed);
-    return !has_devices && !store_is_shared(node->store);
+    return !has_devices(wait, client) && !store_is_shared(node->store);
 }
 
 /* A position passes numbers that were not acknowledged, too. Does it show by itself that this one
  * was: has the notification neither expired, nor may a full inbox have pushed it out? */
 static bool shows_fate(const struct client *client, const struct wait *wait)
 {
-    const struct options *options = wait->home->node->options;
-    int64_t of_bytes = options->inbox_max_bytes / options->max_data;
-    int64_t room = options->inbox_max < of_bytes ? options->inbox_max : of_bytes;
-    return now_of(wait) < wait->expires_ms && client->head < wait->seq + (uint64_t)room &&
-           !atomic_load_explicit(&client->has_devices, memory_order_relaxed);
+    return now_of(wait) < wait->expires_ms && !wait->has_devices &&
+           watches_show_fate(client, wait->seq);
 }
 
 static void set_wait_timer(struct wait *wait)
@@ -267,7 +270,8 @@ static void on_begin_letter(struct letter *letter)
     look_up_wait(wait);
 }
 
-bool push_waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms)
+bool push_waits_begin(struct node *node, struct gateway_push *push,
+                      const struct store_target *stored)
 {
     const struct gateway_target *target = &push->targets[0];
     struct wait_table *table = node->wait_table;
@@ -283,7 +287,8 @@ bool push_waits_begin(struct node *node, struct gateway_push *push, int64_t time
     wait->home = node_home(node, target->user_id);
     wait->epoch = target->epoch;
     wait->seq = target->seq;
-    wait->time_ms = time_ms;
+    wait->time_ms = stored->time_ms;
+    wait->has_devices = stored->has_devices;
     wait->expires_ms = target->expires_ms;
     wait->deadline_ms = clock_monotonic_ms() + push->wait_ms;
     wait->hash = hash_bytes(target->user_id);
@@ -306,7 +311,7 @@ static bool is_for(const struct wait *wait, uint64_t hash, struct span user_id, 
 void push_waits_acked(struct client *client, uint64_t acked)
 {
     struct worker *home = client_worker(client);
-    watches_acked(home->node->wait_table->watches, client, acked);
+    watches_acked(home->node->wait_table->watches, client);
     if (atomic_load_explicit(&home->node->wait_table->n_waits, memory_order_relaxed) == 0)
         return;
     uint64_t hash = hash_bytes(client_user_id(client));
@@ -366,13 +371,16 @@ static struct wait *find_wait(struct worker *home, uint64_t push)
     return NULL;
 }
 
-/* What has expired was passed, and not acknowledged. */
+/* What has expired was passed, and not acknowledged. The other node may not know of devices that
+ * have connected elsewhere. */
 static void on_watch_answer_letter(struct letter *letter)
 {
     struct watch_answer *answer = CONTAINER_OF(letter, struct watch_answer, letter);
     struct wait *wait = find_wait(answer->home, answer->push);
     if (wait != NULL && epoch_equal(wait->epoch, answer->epoch)) {
-        if (answer->acked >= wait->seq && now_of(wait) < wait->expires_ms)
+        const struct client *client = client_map_find(answer->home->node->map, wait_user(wait));
+        if (answer->acked >= wait->seq && now_of(wait) < wait->expires_ms &&
+            !has_devices(wait, client))
             answer_wait(wait, GATEWAY_DELIVERED, GAP_NONE);
         else
             look_up_wait(wait);
@@ -453,20 +461,14 @@ struct wait_end {
     struct letter letter;
     struct worker *home;
     uint64_t push; /* its number: it may be answered by now, and its memory another's */
-    uint64_t hash;
 };
 
 static void on_end_letter(struct letter *letter)
 {
     struct wait_end *end = CONTAINER_OF(letter, struct wait_end, letter);
-    LIST_FOR_EACH_SAFE(link, bucket_of(end->home, end->hash))
-    {
-        struct wait *wait = CONTAINER_OF(link, struct wait, link);
-        if (wait->push->own.number == end->push) {
-            answer_wait(wait, GATEWAY_PENDING, GAP_NONE);
-            break;
-        }
-    }
+    struct wait *wait = find_wait(end->home, end->push);
+    if (wait != NULL)
+        answer_wait(wait, GATEWAY_PENDING, GAP_NONE);
     free(end);
 }
 
@@ -478,7 +480,6 @@ void gateway_end_wait(struct node *node, struct gateway_push *push)
         return; /* its time will be over */
     end->home = node_home(node, user_id);
     end->push = push->own.number;
-    end->hash = hash_bytes(user_id);
     worker_post(end->home, &end->letter, on_end_letter);
 }
 

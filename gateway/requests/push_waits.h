@@ -16,9 +16,10 @@ void push_waits_free(struct wait_table *table); /* NULL is fine */
 /* Any thread: a number for a push that is going to wait, by which gateway_end_wait finds it. */
 uint64_t push_waits_next_number(struct node *node);
 
-/* Any thread: the push's one target was stored at time_ms. false: it does not wait (WAITS_MAX do,
- * or the node is draining), and the caller answers it. */
-MUST_CHECK bool push_waits_begin(struct node *node, struct gateway_push *push, int64_t time_ms);
+/* Any thread: the push's one target was stored. false: it does not wait (WAITS_MAX do, or the node
+ * is draining), and the caller answers it. */
+MUST_CHECK bool push_waits_begin(struct node *node, struct gateway_push *push,
+                                 const struct store_target *stored);
 
 /* Home worker: a position of the client has moved to `acked`. */
 void push_waits_acked(struct client *client, uint64_t acked);

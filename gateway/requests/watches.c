@@ -90,21 +90,19 @@ void watches_free(struct watches *watches)
     free(watches);
 }
 
-/* Does the client's position show by itself that the number was acknowledged, unless it expired? */
-static bool shows_fate(const struct client *client, const struct store_watch *watch)
+bool watches_show_fate(const struct client *client, uint64_t seq)
 {
     const struct options *options = client_worker(client)->node->options;
-    int64_t room = options->inbox_max_bytes / options->max_data;
-    if (options->inbox_max < room)
-        room = options->inbox_max;
-    return client->head < watch->seq + (uint64_t)room &&
+    int64_t of_bytes = options->inbox_max_bytes / options->max_data;
+    int64_t room = options->inbox_max < of_bytes ? options->inbox_max : of_bytes;
+    return client->head < seq + (uint64_t)room &&
            !atomic_load_explicit(&client->has_devices, memory_order_relaxed);
 }
 
 static void answer_watch(struct client *client, const struct store_watch *watch, uint64_t acked)
 {
     const struct worker *worker = client_worker(client);
-    bool is_certain = shows_fate(client, watch);
+    bool is_certain = watches_show_fate(client, watch->seq);
     if (!is_certain)
         position_writer_flush(client); /* before the answer */
     store_watch_answer(worker->node->store, worker->index, watch, is_certain ? acked : 0);
@@ -146,18 +144,27 @@ static void keep_watch(struct watches *watches, struct client *client,
         worker_set_timer(worker, &at->timer, watch->until_ms);
 }
 
-/* By any of the sessions, with a device or without. */
-static uint64_t highest_acked(const struct client *client)
+static uint64_t lower_of(const struct position *position, uint64_t lowest)
 {
-    uint64_t acked = client->shared.is_known ? position_acked(&client->shared) : 0;
+    uint64_t acked = position->is_known ? position_acked(position) : 0;
+    return acked < lowest ? acked : lowest;
+}
+
+/* By all of the positions here: the inbox waits for the devices, and for the sessions without a
+ * device while one is open. */
+static uint64_t lowest_acked(const struct client *client)
+{
+    uint64_t lowest = UINT64_MAX;
     for (const struct device_position *at = client->more->devices; at != NULL; at = at->next)
-        acked = position_acked(&at->position) > acked ? position_acked(&at->position) : acked;
-    return acked;
+        lowest = lower_of(&at->position, lowest);
+    if (client->shared.n_sessions > 0 || client->more->devices == NULL)
+        lowest = lower_of(&client->shared, lowest);
+    return lowest;
 }
 
 void watches_add(struct watches *watches, struct client *client, const struct store_watch *watch)
 {
-    uint64_t acked = highest_acked(client);
+    uint64_t acked = lowest_acked(client);
     if (epoch_equal(client->epoch, watch->epoch) && acked >= watch->seq)
         answer_watch(client, watch, acked);
     else
@@ -171,11 +178,12 @@ static bool is_of(const struct watch *watch, uint64_t hash, struct span user_id,
            epoch_equal(watch->watch.epoch, epoch);
 }
 
-void watches_acked(struct watches *watches, struct client *client, uint64_t acked)
+void watches_acked(struct watches *watches, struct client *client)
 {
     struct worker_watches *at = &watches->workers[client_worker(client)->index];
     if (at->n == 0)
         return;
+    uint64_t acked = lowest_acked(client);
     uint64_t hash = hash_bytes(client_user_id(client));
     LIST_FOR_EACH_SAFE(link, &at->buckets[hash % BUCKETS])
     {

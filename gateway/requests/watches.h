@@ -19,8 +19,13 @@ void watches_free(struct watches *watches); /* after the workers; NULL is fine *
 /* Home worker: another node waits for a number of the client. Answered, or kept. */
 void watches_add(struct watches *watches, struct client *client, const struct store_watch *watch);
 
-/* Home worker: a position of the client has moved to `acked`. */
-void watches_acked(struct watches *watches, struct client *client, uint64_t acked);
+/* Home worker: a position of the client has moved. */
+void watches_acked(struct watches *watches, struct client *client);
+
+/* Home worker: does the client's position show by itself that a number which it covers was
+ * acknowledged, unless that has expired? A full inbox may have pushed it out, and whether all
+ * devices have it only the store knows. */
+bool watches_show_fate(const struct client *client, uint64_t seq);
 
 /* Any thread: is one of that user to be told of an event? Some are told of in vain. */
 bool watches_may_have(const struct watches *watches, struct span user_id);

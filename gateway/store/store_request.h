@@ -63,6 +63,8 @@ struct store_target {
     int64_t expires_ms; /* out */
     unsigned nodes;     /* out: other nodes and this one with sessions of the user, as far as the
                          * store knows; the local stores leave it 0 */
+    bool has_devices; /* out: the user has devices, of which some may have connected to other nodes
+                       * alone; the local stores leave it false */
 };
 
 /* A digest of what is pushed: it distinguishes a repeat from another push with the same idempotency

@@ -311,6 +311,45 @@ module.exports = (test) => {
         }
     });
 
+    test('a push that waits is answered when the last of several devices on another node has acknowledged', async (t) => {
+        const { nodes } = await startNodes(t, 2);
+        const devices = await Promise.all(['phone', 'tablet'].map((name) => nodes[1].subscribeV1('u', { query: `&device=${name}` })));
+        const took = [];
+        for (const n of range(5)) {
+            const answer = nodes[0].push('u', n, { wait: 20 });
+            let before;
+            for (const device of devices) {
+                const note = await waitUntil('it', () => device.frames.find(({ type, data }) => type === 'notification' && data === n));
+                await sleep(50);
+                before = Date.now();
+                device.ack(note.id);
+            }
+            const { json, text } = await within(answer, 10000, 'an answer');
+            took.push(Date.now() - before);
+            assert.equal(json.status, 'delivered', text);
+        }
+        assert.ok(Math.min(...took) < 500, `without its look once a second: ${took}`);
+        devices.forEach((device) => device.terminate());
+    });
+
+    test('a push that waits is not delivered as long as a device that connected elsewhere has not acknowledged', async (t) => {
+        const { nodes } = await startNodes(t, 3);
+        await nodes[0].subscribe('u');
+        await nodes[1].subscribe('u');
+        const phone = await nodes[2].subscribeV1('u', { query: '&device=phone' });
+        await phone.roundTrip();
+        for (const node of nodes) {
+            const { status, json, text } = await node.push('u', 'while it is online', { wait: 1 });
+            assert.deepEqual([status, json.status], [202, 'sent'], text);
+        }
+        await phone.close();
+        for (const node of nodes) {
+            const { status, json, text } = await node.push('u', 'while it is away', { wait: 1 });
+            assert.deepEqual([status, json.status], [202, 'sent'], text);
+        }
+        assert.equal((await nodes[0].user('u')).pending, 6);
+    });
+
     test('a notification that any node has written is cancelled as written', async (t) => {
         const { nodes } = await startNodes(t, 3);
         const client = await nodes[0].subscribeV1('u');

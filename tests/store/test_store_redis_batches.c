@@ -163,3 +163,20 @@ Test(store_redis, the_targets_of_one_append_are_a_batch)
         cr_assert_eq(targets[i].seq, MANY / USERS + i / USERS + 1);
     }
 }
+
+/* A node that has the user's page from before his first device hears of it by its next push. */
+Test(store_redis, a_push_says_whether_the_user_has_devices)
+{
+    cr_assert_not(append_one(store, "anna", "1", 60).has_devices);
+    cr_assert_not(append_keyed(store, "anna", "1", "key").has_devices, "without the fast path");
+    cr_assert_not(append_idempotent(store, "anna", "first").has_devices);
+    struct store_page page = page_of_device(store, "anna", "phone", true);
+    page_free(&page);
+    cr_assert(append_one(store, "anna", "1", 60).has_devices);
+    cr_assert(append_idempotent(store, "anna", "first").has_devices, "a repeat");
+    append_many();
+    for (unsigned i = 0; i < MANY; i++) {
+        cr_assert_eq(calls[i].target.error, ERR_OK);
+        cr_assert_eq(calls[i].target.has_devices, i % USERS == 0, "%u", i);
+    }
+}

@@ -26,25 +26,29 @@ static struct {
     bool holds[STORE_OPS];
     bool is_away;
     bool says_nodes;
+    bool says_devices;
     unsigned n_nodes;
     int64_t ahead_ms;
     struct store_double_ack last_ack;
     struct store_double_watch watches;
 } between;
 
-static void say_nodes(struct asked *asked)
+static void say_more(struct asked *asked)
 {
-    if (!between.says_nodes || (asked->op != STORE_OP_APPEND && asked->op != STORE_OP_SEND))
+    if (asked->op != STORE_OP_APPEND && asked->op != STORE_OP_SEND)
         return;
     struct store_append *append = CONTAINER_OF(asked->request, struct store_append, request);
-    for (size_t i = 0; i < append->n_targets; i++)
-        append->targets[i].nodes = between.n_nodes;
+    for (size_t i = 0; i < append->n_targets; i++) {
+        struct store_target *target = &append->targets[i];
+        target->nodes = between.says_nodes ? between.n_nodes : target->nodes;
+        target->has_devices = between.says_devices;
+    }
 }
 
 static void answer(struct asked *asked)
 {
     struct store_request *request = asked->request;
-    say_nodes(asked);
+    say_more(asked);
     list_remove(&asked->link);
     request->on_done = asked->on_done;
     free(asked);
@@ -264,6 +268,11 @@ void store_double_set_nodes(unsigned n_nodes)
 {
     between.says_nodes = true;
     between.n_nodes = n_nodes;
+}
+
+void store_double_set_devices(void)
+{
+    between.says_devices = true;
 }
 
 struct store_double_watch store_double_watches(void)

@@ -35,6 +35,9 @@ void store_double_set_shared(void);
 /* It says that so many nodes have received what is pushed and sent from now on. */
 void store_double_set_nodes(unsigned n_nodes);
 
+/* It says that each user who is pushed to from now on has devices. */
+void store_double_set_devices(void);
+
 /* What it was told of pushes that wait, and the answers to those of other nodes. */
 struct store_double_watch {
     unsigned n_watches;

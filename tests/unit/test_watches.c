@@ -136,6 +136,56 @@ Test(watches, are_answered_at_once_when_a_device_has_acknowledged)
     expect_answer(1, 9, 0);
 }
 
+/* The subscriber is one of two: the inbox waits for both. */
+static void expect_answer_to_the_last_of_two(const char *one, const char *other)
+{
+    static struct subscriber second;
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", one);
+    subscriber_enter(&second, LEVEL_PLAIN, "u", other);
+    node_fixture_push("u", "1", 60);
+    node_fixture_turn();
+    watch_from_afar(1, epoch_of_user(), 1);
+    send_pong("1");
+    cr_assert_eq(store_double_watches().n_answers, 0);
+    watch_from_afar(2, epoch_of_user(), 1);
+    cr_assert_eq(store_double_watches().n_answers, 0);
+    unsigned acks = store_double_count(STORE_OP_ACK);
+    subscriber_send(&second, WS_PONG, SPAN_LITERAL("1"));
+    node_fixture_turn();
+    expect_answer(2, 2, 0);
+    cr_expect_gt(store_double_watches().acks_before, acks);
+    watch_from_afar(3, epoch_of_user(), 1);
+    expect_answer(3, 3, 0);
+    subscriber_hang_up(&second);
+    node_fixture_turn();
+}
+
+Test(watches, are_answered_when_the_last_of_two_devices_has_acknowledged)
+{
+    expect_answer_to_the_last_of_two("phone", "tablet");
+}
+
+Test(watches, are_answered_when_the_last_of_a_device_and_a_session_without_has_acknowledged)
+{
+    expect_answer_to_the_last_of_two("phone", NULL);
+}
+
+/* It holds the inbox no more. */
+Test(watches, do_not_wait_for_sessions_without_a_device_that_have_left)
+{
+    static struct subscriber tab;
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", "phone");
+    subscriber_enter(&tab, LEVEL_PLAIN, "u", NULL);
+    node_fixture_push("u", "1", 60);
+    node_fixture_turn();
+    watch_from_afar(1, epoch_of_user(), 1);
+    subscriber_hang_up(&tab);
+    node_fixture_turn();
+    cr_assert_eq(store_double_watches().n_answers, 0);
+    send_pong("1");
+    expect_answer(1, 1, 0);
+}
+
 Test(watches, are_forgotten_after_half_a_minute)
 {
     enter_and_push();
@@ -161,6 +211,14 @@ Test(watches, are_kept_up_to_a_ceiling)
     expect_answer(WATCHES_MAX + 1, 1, 3);
 }
 
+/* As if a pong had acknowledged it, with other watches than the node's. */
+static void acknowledge_in(struct watches *watches, struct client *client, uint64_t acked)
+{
+    uint64_t before = atomic_exchange(&client->shared.acked, acked);
+    watches_acked(watches, client);
+    atomic_store(&client->shared.acked, before);
+}
+
 /* The first worker's take the room of all; it is there again though nobody asks that one. */
 Test(watches, give_their_room_back_when_they_are_overdue_on_any_worker)
 {
@@ -172,13 +230,13 @@ Test(watches, give_their_room_back_when_they_are_overdue_on_any_worker)
         watches_add(watches, client, &watch);
     fixture.worker->index = 1;
     watches_add(watches, client, &watch);
-    watches_acked(watches, client, 2);
+    acknowledge_in(watches, client, 2);
     cr_expect_eq(store_double_watches().n_answers, 0, "there was no room");
     fixture.worker->index = 0;
     wait_half_a_minute();
     fixture.worker->index = 1;
     watches_add(watches, client, &watch);
-    watches_acked(watches, client, 2);
+    acknowledge_in(watches, client, 2);
     expect_answer(1, watch.number, 2);
     fixture.worker->index = 0;
     watches_free(watches);
@@ -312,6 +370,21 @@ Test(watches, leave_a_look_at_the_store_each_second_also_where_the_user_is_here_
     cr_expect_leq(store_double_count(STORE_OP_LOOK), looks + 3);
     gateway_end_waits(&fixture.node);
     node_fixture_turn();
+}
+
+/* This node and the one with the acknowledgement may have had the user's page before the device. */
+Test(watches, end_no_wait_of_a_user_who_has_devices_elsewhere)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    store_double_set_devices();
+    begin_wait(2);
+    unsigned looks = store_double_count(STORE_OP_LOOK);
+    answer_from_afar(target.epoch, 1);
+    cr_expect_eq(n_answers, 0);
+    cr_expect_eq(store_double_count(STORE_OP_LOOK), looks + 1);
+    send_pong("1"); /* with the memory store, that knows of none, it leaves the inbox */
+    cr_expect_eq(store_double_count(STORE_OP_LOOK), looks + 2);
+    cr_expect_eq(n_answers, 1);
 }
 
 Test(watches, are_not_begun_where_no_other_node_has_the_user)

@@ -247,6 +247,7 @@ void local_apply_append(struct local_state *state, struct store_append *append)
     for (size_t i = 0; i < append->n_targets; i++) {
         struct store_target *target = &append->targets[i];
         target->nodes = 0;
+        target->has_devices = false;
         target->is_duplicate = false;
         target->time_ms = now_ms;
         target->expires_ms = now_ms + (int64_t)append->ttl_s * 1000;

@@ -27,6 +27,7 @@ enum push_outcome { PUSH_KEPT, PUSH_REPEATED, PUSH_MISMATCHED };
 
 struct push_answer {
     uint64_t seq, time_ms, expires_ms, nodes, expired, pushed_out, is_lost, replaced, outcome;
+    uint64_t has_devices;
     struct epoch epoch;
 };
 
@@ -61,7 +62,8 @@ static bool take_answer(const struct redis_value *reply, uint32_t ttl_s, struct 
                                           redis_answer_number(reply, 6, &answer->pushed_out) &&
                                           redis_answer_number(reply, 7, &answer->is_lost) &&
                                           redis_answer_number(reply, 8, &answer->replaced) &&
-                                          redis_answer_number(reply, 9, &answer->outcome));
+                                          redis_answer_number(reply, 9, &answer->outcome) &&
+                                          redis_answer_number(reply, 10, &answer->has_devices));
 }
 
 static void count_kept(const struct push_answer *answer)
@@ -98,6 +100,7 @@ static enum err read_push(struct redis_commands *commands, const struct redis_va
     target->seq = answer.seq;
     target->epoch = answer.epoch;
     target->nodes = (unsigned)answer.nodes;
+    target->has_devices = answer.has_devices > 0;
     target->time_ms = (int64_t)answer.time_ms;
     target->expires_ms = (int64_t)answer.expires_ms;
     return ERR_OK;

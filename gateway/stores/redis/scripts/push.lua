@@ -26,16 +26,20 @@ local function publish(replaced)
     return say(string.format('B:%s:%d:%d:%d:', epoch, number, now, expires))
 end
 
+local function has_devices()
+    return flags % HAS_KEYS > 0 and 1 or 0
+end
+
 if KEYS[6] then
     local seen = redis.call('GET', KEYS[6])
     if seen and string.sub(seen, 1, 16) ~= ARGV[4] then
-        return { 0, '', 0, 0, 0, 0, 0, 0, 0, 2 }
+        return { 0, '', 0, 0, 0, 0, 0, 0, 0, 2, 0 }
     end
     if seen then
         local first = { string.match(seen, '^(%w+):(%d+):(%d+):(%d+)$', 17) }
         local nodes = redis.pcall('PUBSUB', 'SHARDNUMSUB', KEYS[5])[2] or 0 -- may be forbidden
         return { tonumber(first[2]), first[1], tonumber(first[3]), tonumber(first[4]), nodes,
-            0, 0, 0, 0, 1 }
+            0, 0, 0, 0, 1, has_devices() }
     end
 end
 
@@ -95,4 +99,4 @@ if KEYS[6] then
         'PX', ARGV[5])
 end
 return { number, epoch, now, expires, publish(replaced), expired, pushed_out, is_lost, replaced,
-    0 }
+    0, has_devices() }

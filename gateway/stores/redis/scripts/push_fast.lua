@@ -13,7 +13,8 @@
 -- Answers: "NUMBER:TIME:NODES:", epoch. What push.lua answers, and a push that was kept and not
 --          published: number, epoch, time, expiry, nodes (Redis's words if it would not publish); and
 --          push.lua besides: expired, pushed out, 1 if the store had lost something, the number that
---          was replaced or 0, 1 for a repeat or 2 for another push with that key
+--          was replaced or 0, 1 for a repeat or 2 for another push with that key, 1 if the user has
+--          devices (what is decided here goes to users without)
 local FEW_WAIT = 8
 local data = ARGV[1]
 local ttl, known_head, covered, max_count, max_bytes, max_inside, known_time, known_epoch =
