@@ -169,6 +169,31 @@ static void warn_of_namesakes(struct node *node, const struct gateway_nodes *nod
     }
 }
 
+/* Records and messages are understood by the version before and the one after. */
+static void warn_of_versions(const struct gateway_nodes *nodes)
+{
+    enum { FEW = 2 };
+    static struct log_limit limit = LOG_LIMIT(60000);
+    const char *found[FEW];
+    size_t n = 0;
+    for (size_t i = 0; i < nodes->n; i++) {
+        const struct gateway_node *node = &nodes->nodes[i];
+        size_t known = 0;
+        while (known < n && strcmp(found[known], node->said.version) != 0)
+            known++;
+        if (known < n || node->state == GATEWAY_NODE_SILENT)
+            continue;
+        if (n == FEW) {
+            log_limited(&limit, span_of("any"), LOG_WARN,
+                        "more than two versions run in this fleet", LOG_TEXT("one", found[0]),
+                        LOG_TEXT("another", found[1]), LOG_TEXT("third", node->said.version),
+                        LOG_TEXT("advice", "upgrade from each version to the one after it"));
+            return;
+        }
+        found[n++] = node->said.version;
+    }
+}
+
 /* What operators are told of it all. */
 static void report_nodes(struct node *node)
 {
@@ -182,6 +207,7 @@ static void report_nodes(struct node *node)
         metrics_set(METRIC_NODES_DRAINING, counts[GATEWAY_NODE_DRAINING]);
         metrics_set(METRIC_NODES_QUIET, counts[GATEWAY_NODE_SILENT]);
         warn_of_namesakes(node, &nodes);
+        warn_of_versions(&nodes);
     }
     free(nodes.nodes);
 }

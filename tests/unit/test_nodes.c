@@ -63,19 +63,24 @@ static struct store_node other_node(const char *name, const char *node, int64_t 
     return other;
 }
 
-/* The question under way is answered with what it says itself, and with this node. */
-static void answer_with(struct store_node other)
+/* The question under way is answered with these, and with what it says itself. */
+static void answer_with_all(const struct store_node *others, size_t n)
 {
     struct store_nodes *answered = asked;
     cr_assert_not_null(answered);
     asked = NULL;
-    answered->nodes = calloc(2, sizeof *answered->nodes);
+    answered->nodes = calloc(n + 1, sizeof *answered->nodes);
     cr_assert_not_null(answered->nodes);
-    answered->nodes[0] = other;
-    answered->nodes[1] = answered->self;
-    answered->n = 2;
+    memcpy(answered->nodes, others, n * sizeof *others);
+    answered->nodes[n] = answered->self;
+    answered->n = n + 1;
     answered->error = ERR_OK;
     answered->request.on_done(&answered->request);
+}
+
+static void answer_with(struct store_node other)
+{
+    answer_with_all(&other, 1);
 }
 
 static void answer_nothing(void)
@@ -273,4 +278,25 @@ Test(nodes, of_one_name_are_warned_of_while_both_live)
     const char *said = captured_log_take();
     cr_expect_not_null(strstr(said, "level=warn event=\"another node calls itself a\""), "%s",
                        said);
+}
+
+/* A fleet is between two versions while it is upgraded, whatever a node that is gone was of. */
+Test(nodes, of_three_versions_are_warned_of)
+{
+    static const char words[] = "level=warn event=\"more than two versions run in this fleet\"";
+    struct store_node others[] = {other_node("22222222", "b", 0),
+                                  other_node("33333333", "c", 15000),
+                                  other_node("44444444", "d", 0)};
+    memcpy(others[1].version, "9.8", 4);
+    captured_log_begin();
+    nodes_say(fixture.worker);
+    answer_with_all(others, 3);
+    cr_expect_null(strstr(captured_log_take(), words), "one is silent");
+    node_fixture_stall_ms(5000);
+    others[1].seen_ms = now_ms(NULL);
+    nodes_say(fixture.worker);
+    answer_with_all(others, 3);
+    const char *said = captured_log_take();
+    cr_expect_not_null(strstr(said, words), "%s", said);
+    cr_expect_not_null(strstr(said, "9.8"), "%s", said);
 }
