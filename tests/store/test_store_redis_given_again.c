@@ -89,6 +89,7 @@ Test(store_redis, a_page_that_knows_a_number_given_again_begins_a_new_epoch)
     page = read_knowing(&lost);
     cr_expect_not(epoch_equal(page.epoch, second.epoch));
     cr_expect_eq(page.n_notes, 2);
+    cr_expect_eq(page.head_time, 0, "what was kept was given its number at another time");
     page_free(&page);
 }
 
@@ -103,6 +104,26 @@ Test(store_redis, a_number_below_the_head_is_known_by_its_entry)
     page_free(&page);
     cr_expect(epoch_equal(push_knowing(&second).epoch, second.epoch));
     cr_expect_not(epoch_equal(push_knowing(&lost).epoch, second.epoch));
+}
+
+/* What the fast paths see of it. */
+Test(store_redis, a_push_that_knows_the_last_number_at_another_time_begins_a_new_epoch)
+{
+    struct store_target second;
+    struct store_target lost = give_2_again(&second);
+    cr_expect_not(epoch_equal(push_knowing(&lost).epoch, second.epoch));
+}
+
+Test(store_redis, a_page_that_knows_a_number_below_the_head_at_another_time_begins_a_new_epoch)
+{
+    struct store_target second;
+    struct store_target lost = give_2_again(&second);
+    append_number(store, "anna", 3, 600);
+    pause_ms(2); /* of the same millisecond the script would show it */
+    struct store_page page = read_knowing(&lost);
+    cr_expect_not(epoch_equal(page.epoch, second.epoch));
+    cr_expect_eq(page.n_notes, 3);
+    page_free(&page);
 }
 
 /* An inbox that has more to it than the fast paths decide. */
@@ -182,4 +203,18 @@ Test(store_redis, an_acknowledgement_keeps_the_time_as_it_is)
     write_as_an_older_herald();
     cr_assert_eq(ack_one(store, "anna", first.epoch, 3), ERR_OK);
     cr_expect_eq(ask_number("HSTRLEN herald:{anna}:meta r"), OLDER_BYTES);
+}
+
+/* By the scripts that decide more than the fast paths, too. */
+Test(store_redis, what_is_written_without_a_time_stays_without_it)
+{
+    append_number(store, "anna", 1, 600);
+    struct store_target second = append_one(store, "anna", "{}", 600);
+    write_as_an_older_herald();
+    cr_assert_eq(ack_one(store, "anna", second.epoch, 1), ERR_OK);
+    cr_expect_eq(ask_number("HSTRLEN herald:{anna}:meta r"), OLDER_BYTES);
+    struct store_page page = read_knowing(&second);
+    cr_expect(epoch_equal(page.epoch, second.epoch));
+    cr_expect_eq(page.head_time, 0);
+    page_free(&page);
 }
