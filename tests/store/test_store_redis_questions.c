@@ -91,6 +91,21 @@ Test(store_redis, a_node_that_does_not_answer_is_missing_after_250_ms)
     other_close(&other);
 }
 
+Test(store_redis, an_asker_that_is_not_subscribed_answers_for_no_other_node)
+{
+    struct other_node other;
+    struct store_ask got;
+    other_open(&other);
+    arrive(other.store, "anna");
+    questions.count = 2;
+    other_stop(&other);
+    timed_ask("anna", &got);
+    cr_assert_eq(got.n_asked, 2);
+    cr_assert_eq(got.n_answered, 1);
+    cr_assert_eq(got.count, 2);
+    other_close(&other);
+}
+
 Test(store_redis, an_answer_that_comes_too_late_counts_for_no_other_question_about_a_user)
 {
     struct other_node other;

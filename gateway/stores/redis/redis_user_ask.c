@@ -28,9 +28,10 @@ static void finish_ask(struct user_ask *ask)
 {
     struct store_ask *request = ask->request;
     request->count += ask->ask.count;
+    request->n_asked = ask->ask.n_receivers + request->n_answered; /* those, and this node */
     request->n_answered += ask->ask.n_answers;
-    request->n_asked =
-        ask->ask.n_receivers > request->n_answered ? ask->ask.n_receivers : request->n_answered;
+    if (request->n_asked < request->n_answered)
+        request->n_asked = request->n_answered;
     if (!ask->ask.has_receivers)
         request->n_asked = request->n_answered + 1; /* or more: Redis has not said */
     free(ask);
