@@ -161,6 +161,28 @@ static bool print_faults(const struct sim_totals *t, bool must_happen)
     return PRINT("faults", faults, must_happen);
 }
 
+static bool print_fleet(const struct sim_totals *t, bool must_happen)
+{
+    const struct row fleet[] = {
+        {"runs", t->fleets},
+        {"links away", t->links_away},
+        {"subscriptions", t->subscriptions},
+        {"told of missed", t->missed_reports},
+        {"answers late", t->late_answers},
+        {"sent", t->sent},
+        {"sent in a calm", t->sent_in_calm},
+        {"questions", t->questions},
+        {"asked alone", t->asked_alone},
+        {"answers missing", t->answers_missing},
+        {"closed by kicks", t->closed_by_kick},
+        {"blocks", t->blocks},
+        {"blocks found", t->blocked_found},
+        {"blocked", metric(METRIC_CLOSED_BLOCKED)},
+        {"withdrawn unseen", t->unwritten},
+    };
+    return PRINT("the fleet", fleet, must_happen);
+}
+
 static bool print_paths(const struct sim_totals *t, bool must_happen)
 {
     const struct row paths[] = {
@@ -225,6 +247,7 @@ static bool print_totals(const struct sim_totals *t, bool must_happen)
     bool is_good = print_pushes(t, must_happen);
     is_good &= print_clients(t, must_happen);
     is_good &= print_faults(t, must_happen);
+    is_good &= print_fleet(t, must_happen);
     is_good &= print_paths(t, must_happen);
     is_good &= print_v1(t, must_happen);
     is_good &= print_never();

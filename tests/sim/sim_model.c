@@ -57,14 +57,14 @@ void sim_model_told(struct sim *sim, struct span user_id, struct inbox_event eve
     entry_of(user, note->seq)->position = note->acked;
 }
 
-void sim_model_untold(struct sim *sim, struct span user_id, struct inbox_event event)
+void sim_model_untold(struct sim_node *node, struct span user_id, struct inbox_event event)
 {
-    struct sim_user *user = sim_model_user(sim, user_id);
+    struct sim_user *user = sim_model_user(node->sim, user_id);
     bool is_withdrawal = event.kind == INBOX_WITHDRAWAL;
     uint64_t from = is_withdrawal ? event.withdrawal->from : event.note->replaces;
     uint64_t to = is_withdrawal ? event.withdrawal->to : event.note->replaces;
     for (uint64_t seq = from; seq > 0 && seq <= to; seq++)
-        user->entries[seq - 1].is_unreported = true;
+        user->entries[seq - 1].unreported |= (uint8_t)(1u << node->index);
 }
 
 /* The oldest leave until what is left fits; what has expired goes first and pushes nobody out. */
@@ -164,11 +164,17 @@ static bool are_causes_merged(const struct sim *sim, const struct sim_user *user
     return are_causes_merged_at(user, sim_wall_ms(sim));
 }
 
-void sim_model_appended(struct sim *sim, const struct store_append *append)
+struct sim_push *sim_model_push(struct sim *sim, struct payload *payload)
 {
-    struct span data = payload_data(append->payload);
-    uint32_t number = (uint32_t)strtoul(data.bytes + strlen("{\"n\":"), NULL, 10);
-    struct sim_push *push = &sim->pushes[number];
+    struct span data = payload_data(payload);
+    return &sim->pushes[strtoul(data.bytes + strlen("{\"n\":"), NULL, 10)];
+}
+
+void sim_model_appended(struct sim_node *node, const struct store_append *append)
+{
+    struct sim *sim = node->sim;
+    struct sim_push *push = sim_model_push(sim, append->payload);
+    uint32_t number = (uint32_t)(push - sim->pushes);
     for (size_t i = 0; i < append->n_targets; i++) {
         const struct store_target *target = &append->targets[i];
         struct sim_user *user = sim_model_user(sim, target->user_id);
@@ -188,7 +194,7 @@ void sim_model_appended(struct sim *sim, const struct store_append *append)
         if (user->head > 0 && !epoch_equal(user->epoch, target->epoch))
             sim_fail(sim, "user %s: another epoch has begun", user->id);
         if (target->known_acked > 0)
-            sim_model_known(sim, user, append, target);
+            sim_model_known(node, user, append, target);
         collapse(sim, user, number);
         user->epoch = target->epoch;
         user->head = target->seq;
@@ -275,7 +281,7 @@ static void had_ephemeral(struct sim_tab *tab, uint32_t number)
                  number);
     if (push->push.ttl_s != 0)
         sim_fail(sim, "tab %u was given push %u, which was refused", tab->number, number);
-    if (tab->had_ephemeral[number]++ > 0)
+    if (tab->had_ephemeral[number]++ > 0 && !push->may_repeat)
         sim_fail(sim, "tab %u was given push %u (ttl 0) twice", tab->number, number);
     sim->totals.ephemeral_had++;
 }
@@ -305,7 +311,10 @@ void sim_model_had(struct sim_tab *tab, struct span data)
     struct sim_entry *entry = entry_of(user, seq);
     sim->totals.had++;
     sim->totals.repeated += entry->was_had;
-    sim->totals.shared_users += sim_model_online(sim, tab->user) > 1;
+    sim->totals.shared_users += sim_model_online(tab->node, tab->user) > 1;
+    if (entry->is_unwritten && tab->session != NULL)
+        sim_fail(sim, "tab %u was given %" PRIu64 ", which was withdrawn as not shown", tab->number,
+                 seq);
     entry->was_had = true;
     tab->last_seq = seq;
     tab->had[tab->n_had++] = seq;
@@ -358,6 +367,15 @@ static bool must_know(const struct sim *sim, const struct sim_user *user)
     return !user->has_merged && !are_causes_merged(sim, user) && !were_causes_merged(sim, user);
 }
 
+/* That a position may have been, in any node. */
+static uint64_t highest_of(const struct sim_user *user)
+{
+    uint64_t highest = user->stored;
+    for (unsigned i = 0; i < SIM_NODES_MAX; i++)
+        highest = user->highest[i] > highest ? user->highest[i] : highest;
+    return highest;
+}
+
 void sim_model_gap(struct sim_tab *tab, uint64_t seq, enum gap_cause cause)
 {
     struct sim *sim = tab->sim;
@@ -368,7 +386,7 @@ void sim_model_gap(struct sim_tab *tab, uint64_t seq, enum gap_cause cause)
     if (cause == GAP_EXPIRED) /* it may have left otherwise before, unseen */
         is_right |= seq <= user->head && user->entries[seq - 1].expires_ms <= sim_wall_ms(sim);
     if (cause == GAP_ACKNOWLEDGED)
-        is_right |= seq <= user->highest;
+        is_right |= seq <= highest_of(user);
     if (!is_right)
         sim_fail(sim, "tab %u of user %s: %" PRIu64 " is in a gap as %s, but was %s", tab->number,
                  user->id, seq, gap_cause_text(cause),
@@ -436,7 +454,8 @@ static void check_hidden(const struct sim_tab *tab)
         uint64_t seq = tab->had[i];
         const struct sim_entry *entry = &user->entries[seq - 1];
         enum sim_fate fate = entry->fate;
-        if (seq > tab->ponged && (!entry->is_unreported || must_know(sim, user)) &&
+        bool is_unreported = (entry->unreported >> tab->node->index & 1) != 0;
+        if (seq > tab->ponged && (!is_unreported || must_know(sim, user)) &&
             (fate == SIM_CANCELLED || fate == SIM_COLLAPSED) && !tab->hidden[seq])
             sim_fail(sim, "tab %u still shows %" PRIu64 ", which was withdrawn", tab->number, seq);
     }

@@ -3,22 +3,16 @@
  * calm, in which everything must arrive; and at the end sim_model.c is asked whether what happened
  * could happen. */
 #include "gateway/base/clock.h"
-#include "gateway/stores/stores.h"
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum {
-    SETTLE_STEP_MS = 25,
-    SETTLE_STEPS_MAX = 4000,
-    CALM_STEPS = 80,
-    SIM_NOBODY = SIM_WORKERS_MAX
-};
+enum { SETTLE_STEP_MS = 25, SETTLE_STEPS_MAX = 4000, CALM_STEPS = 80, SEND_STEPS = 20 };
 
 /* ---- what the seed says ---- */
 
-static unsigned one_of(struct sim *sim, unsigned a, unsigned b, unsigned c)
+unsigned sim_one_of(struct sim *sim, unsigned a, unsigned b, unsigned c)
 {
     unsigned choice = (unsigned)sim_below(sim, 3);
     return choice == 0 ? a : choice == 1 ? b : c;
@@ -27,36 +21,43 @@ static unsigned one_of(struct sim *sim, unsigned a, unsigned b, unsigned c)
 static void draw_plan(struct sim *sim)
 {
     sim->plan = (struct sim_plan){
+        .n_nodes = sim->seed % 2 == 0 ? 2 + (unsigned)sim_below(sim, SIM_NODES_MAX - 1) : 1,
         .n_users = 1 + (unsigned)sim_below(sim, SIM_USERS_MAX),
         .n_workers = 1 + (unsigned)sim_below(sim, SIM_WORKERS_MAX),
         .n_steps = 200 + (unsigned)sim_below(sim, 600),
         .tabs_max = 1 + (unsigned)sim_below(sim, 4),
-        .send_buffer = one_of(sim, 1, 20000, 200000),
-        .push_per_mille = one_of(sim, 50, 300, 900),
-        .connect_per_mille = one_of(sim, 10, 50, 200),
-        .drop_per_mille = one_of(sim, 1, 5, 30),
-        .kick_per_mille = one_of(sim, 0, 0, 5),
-        .full_per_mille = one_of(sim, 0, 4, 10),
-        .away_per_mille = one_of(sim, 0, 3, 8),
-        .stall_per_mille = one_of(sim, 0, 10, 20),
-        .crash_per_mille = one_of(sim, 0, 2, 8),
-        .drain_per_mille = one_of(sim, 0, 0, 3),
-        .short_per_mille = one_of(sim, 0, 10, 40),
-        .idle_per_mille = one_of(sim, 5, 20, 100),
-        .bad_tab_per_mille = one_of(sim, 0, 150, 500),
-        .device_per_mille = one_of(sim, 0, 0, 500),
-        .v1_per_mille = one_of(sim, 0, 500, 1000),
-        .burst_per_mille = one_of(sim, 0, 20, 100),
-        .big_per_mille = one_of(sim, 0, 100, 500),
-        .short_ttl_per_mille = one_of(sim, 0, 100, 500),
-        .collapse_per_mille = one_of(sim, 0, 100, 500),
-        .key_per_mille = one_of(sim, 0, 300, 1000),
-        .cancel_per_mille = one_of(sim, 0, 10, 50),
-        .pages_at_once = one_of(sim, 1, 3, 2000),
-        .ephemeral_per_mille = one_of(sim, 0, 50, 200),
-        .lost_per_mille = one_of(sim, 0, 20, 200),
-        .wall_ahead_ms = (int64_t)one_of(sim, 0, 5000, 120000) - (int64_t)one_of(sim, 0, 0, 60000),
+        .send_buffer = sim_one_of(sim, 1, 20000, 200000),
+        .push_per_mille = sim_one_of(sim, 50, 300, 900),
+        .connect_per_mille = sim_one_of(sim, 10, 50, 200),
+        .drop_per_mille = sim_one_of(sim, 1, 5, 30),
+        .kick_per_mille = sim_one_of(sim, 0, 0, 5),
+        .full_per_mille = sim_one_of(sim, 0, 4, 10),
+        .away_per_mille = sim_one_of(sim, 0, 3, 8),
+        .stall_per_mille = sim_one_of(sim, 0, 10, 20),
+        .crash_per_mille = sim_one_of(sim, 0, 2, 8),
+        .drain_per_mille = sim_one_of(sim, 0, 0, 3),
+        .short_per_mille = sim_one_of(sim, 0, 10, 40),
+        .idle_per_mille = sim_one_of(sim, 5, 20, 100),
+        .bad_tab_per_mille = sim_one_of(sim, 0, 150, 500),
+        .device_per_mille = sim_one_of(sim, 0, 0, 500),
+        .v1_per_mille = sim_one_of(sim, 0, 500, 1000),
+        .burst_per_mille = sim_one_of(sim, 0, 20, 100),
+        .big_per_mille = sim_one_of(sim, 0, 100, 500),
+        .short_ttl_per_mille = sim_one_of(sim, 0, 100, 500),
+        .collapse_per_mille = sim_one_of(sim, 0, 100, 500),
+        .key_per_mille = sim_one_of(sim, 0, 300, 1000),
+        .cancel_per_mille = sim_one_of(sim, 0, 10, 50),
+        .pages_at_once = sim_one_of(sim, 1, 3, 2000),
+        .ephemeral_per_mille = sim_one_of(sim, 0, 50, 200),
+        .lost_per_mille = sim_one_of(sim, 0, 20, 200),
+        .link_per_mille = sim_one_of(sim, 0, 5, 20),
+        .mute_per_mille = sim_one_of(sim, 0, 50, 300),
     };
+    if (sim_store_is_shared(sim))
+        sim->plan.kick_per_mille = sim_one_of(sim, 0, 5, 20);
+    for (unsigned i = 0; i < sim->plan.n_nodes; i++)
+        sim->nodes[i].wall_ahead_ms =
+            (int64_t)sim_one_of(sim, 0, 5000, 120000) - (int64_t)sim_one_of(sim, 0, 0, 60000);
 }
 
 static void draw_options(struct sim *sim)
@@ -68,13 +69,13 @@ static void draw_options(struct sim *sim)
     if (options_read(1, arguments, (char **)(void *)no_variables, &sim->options, &action, why,
                      sizeof why) != ERR_OK)
         sim_fail(sim, "%s", why);
-    sim->options.inbox_max = one_of(sim, 8, 60, 1000);
-    sim->options.inbox_max_bytes = one_of(sim, 16384, 1 << 20, 1 << 20);
-    sim->options.session_max_bytes = one_of(sim, 4096, 8192, 262144);
+    sim->options.inbox_max = sim_one_of(sim, 8, 60, 1000);
+    sim->options.inbox_max_bytes = sim_one_of(sim, 16384, 1 << 20, 1 << 20);
+    sim->options.session_max_bytes = sim_one_of(sim, 4096, 8192, 262144);
     sim->options.max_connections_per_user = 3 + (int64_t)sim_below(sim, 3);
     sim->options.ping_interval = 1000;
     sim->options.silence_timeout = 3000;
-    sim->options.slow_timeout = one_of(sim, 2000, 10000, 60000);
+    sim->options.slow_timeout = sim_one_of(sim, 2000, 10000, 60000);
 }
 
 /* ---- steps ---- */
@@ -89,7 +90,7 @@ static void push_one(struct sim *sim)
     size_t n_pad = sim_below(sim, 100);
     if (sim_chance(sim, sim->plan.big_per_mille))
         n_pad = sim_below(sim, SIM_DATA_MAX_BYTES - 64);
-    sim_node_push(sim, ttl_s, n_pad);
+    sim_push_new(sim, ttl_s, n_pad);
 }
 
 /* true: several at once. */
@@ -107,7 +108,7 @@ static bool maybe_push(struct sim *sim)
 static void maybe_repeat(struct sim *sim)
 {
     if (sim->n_pushes > 0 && sim_chance(sim, sim->plan.key_per_mille / 4))
-        sim_node_repeat(sim, (uint32_t)(sim->n_pushes - 1 - sim_below(sim, sim->n_pushes) / 4));
+        sim_push_again(sim, (uint32_t)(sim->n_pushes - 1 - sim_below(sim, sim->n_pushes) / 4));
 }
 
 static void maybe_withdraw(struct sim *sim)
@@ -117,17 +118,25 @@ static void maybe_withdraw(struct sim *sim)
     if (head == 0 || !sim_chance(sim, sim->plan.cancel_per_mille))
         return;
     if (sim_chance(sim, 100))
-        sim_node_purge(sim, user);
+        sim_purge(sim, user);
     else
-        sim_node_cancel(sim, user, head - sim_below(sim, head < 5 ? head : 5));
+        sim_cancel(sim, user, head - sim_below(sim, head < 5 ? head : 5));
 }
 
 static void repeat_refused(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->n_pushes; i++) {
         if (sim->pushes[i].was_refused)
-            sim_node_repeat(sim, i);
+            sim_push_again(sim, i);
     }
+}
+
+static bool maybe_kick(struct sim *sim)
+{
+    if (!sim_chance(sim, sim->plan.kick_per_mille))
+        return false;
+    sim_kick(sim, (unsigned)sim_below(sim, sim->plan.n_users));
+    return true;
 }
 
 static unsigned count_tabs(const struct sim *sim, unsigned user)
@@ -141,15 +150,13 @@ static unsigned count_tabs(const struct sim *sim, unsigned user)
     return n;
 }
 
-/* While the node drains it lets nobody in (http_conn.c). */
 static void maybe_connect(struct sim *sim)
 {
     unsigned user = (unsigned)sim_below(sim, sim->plan.n_users);
     unsigned place = 0;
     if (sim_chance(sim, sim->plan.device_per_mille))
         place = 1 + (unsigned)sim_below(sim, SIM_PLACES - 1);
-    if (sim_chance(sim, sim->plan.connect_per_mille) && !sim_node_is_draining(sim) &&
-        count_tabs(sim, user) < sim->plan.tabs_max)
+    if (sim_chance(sim, sim->plan.connect_per_mille) && count_tabs(sim, user) < sim->plan.tabs_max)
         sim_tab_connect(sim, user, place, false);
 }
 
@@ -161,96 +168,23 @@ static void act_all(struct sim *sim)
     }
 }
 
-static void restart(struct sim *sim)
+void sim_step(struct sim *sim, bool is_smooth, unsigned late_worker, bool is_store_late)
 {
-    sim_node_crash(sim);
-    LIST_FOR_EACH_SAFE(link, &sim->tabs)
-    {
-        sim_tab_free_if_over(CONTAINER_OF(link, struct sim_tab, link));
-    }
-    sim_node_start(sim);
-}
-
-/* Faults that last; each ends at its step. */
-struct faults {
-    unsigned full_until;
-    unsigned away_until;
-    unsigned late_store_until;
-    unsigned late_worker_until;
-    unsigned late_worker;
-    unsigned short_until;
-    uint64_t n_failed; /* allocations, until the last step */
-    unsigned drained_at;
-};
-
-static void maybe_lose_store(struct sim *sim, struct faults *faults)
-{
-    unsigned step = sim->step;
-    if (faults->full_until == step && step > 0) {
-        sim_store_set_full(sim, false);
-    } else if (faults->full_until < step && sim_chance(sim, sim->plan.full_per_mille)) {
-        faults->full_until = step + 1 + (unsigned)sim_below(sim, 100);
-        sim_store_set_full(sim, true);
-        sim->totals.fulls++;
-    }
-    if (faults->away_until == step && step > 0) {
-        sim_store_set_away(sim, false);
-    } else if (faults->away_until < step && sim_chance(sim, sim->plan.away_per_mille)) {
-        faults->away_until = step + 1 + (unsigned)sim_below(sim, 100);
-        sim_store_set_away(sim, true);
-        sim->totals.aways++;
+    act_all(sim);
+    for (unsigned i = 0; i < sim->plan.n_nodes && !is_store_late; i++)
+        sim_link_turn(&sim->nodes[i], !is_smooth);
+    sim_ask_turn(sim);
+    for (unsigned i = 0; i < sim->plan.n_nodes; i++) {
+        sim_store_compare_heads(&sim->nodes[i]);
+        sim_node_turn(&sim->nodes[i], is_smooth ? 0 : 200, late_worker);
     }
 }
 
-static void maybe_stall(struct sim *sim, struct faults *faults)
+static void step_smoothly(struct sim *sim)
 {
-    if (faults->late_store_until < sim->step && sim_chance(sim, sim->plan.stall_per_mille)) {
-        faults->late_store_until = sim->step + (unsigned)sim_below(sim, 40);
-        sim->totals.late_stores++;
-    }
-    if (faults->late_worker_until < sim->step && sim_chance(sim, sim->plan.stall_per_mille)) {
-        faults->late_worker_until = sim->step + (unsigned)sim_below(sim, 40);
-        faults->late_worker = (unsigned)sim_below(sim, sim->plan.n_workers);
-        sim->totals.late_workers++;
-    }
-}
-
-static void maybe_run_short(struct sim *sim, struct faults *faults)
-{
-    if (faults->short_until < sim->step && sim_chance(sim, sim->plan.short_per_mille)) {
-        faults->short_until = sim->step + 1 + (unsigned)sim_below(sim, 20);
-        sim->failing_per_mille = one_of(sim, 20, 100, 700);
-        sim->totals.shortages++;
-    }
-    if (faults->short_until < sim->step)
-        sim->failing_per_mille = 0;
-}
-
-static bool has_just_failed(struct sim *sim, struct faults *faults)
-{
-    uint64_t n_failed = faults->n_failed;
-    faults->n_failed = sim->totals.failed_allocations;
-    return faults->n_failed > n_failed;
-}
-
-static void maybe_end(struct sim *sim, struct faults *faults)
-{
-    unsigned step = sim->step;
-    if (sim_node_is_draining(sim)) {
-        if (step >= faults->drained_at)
-            restart(sim);
-    } else if (sim_chance(sim, sim->plan.drain_per_mille)) {
-        sim_node_drain(sim);
-        faults->drained_at = step + 50;
-        sim->totals.drains++;
-    } else if (sim_chance(sim, sim->plan.crash_per_mille)) {
-        restart(sim);
-        sim->totals.crashes++;
-    }
-    if (sim_chance(sim, sim->plan.kick_per_mille)) {
-        sim_node_kick(sim, (unsigned)sim_below(sim, sim->plan.n_users));
-        sim->totals.kicks++;
-    }
+    sim->step++;
+    sim->now_ms += SETTLE_STEP_MS;
+    sim_step(sim, true, SIM_WORKERS_MAX, false);
 }
 
 /* Nothing is pushed and nothing fails, until nobody is given anything any more: whoever reads has
@@ -258,65 +192,66 @@ static void maybe_end(struct sim *sim, struct faults *faults)
 static void calm(struct sim *sim)
 {
     sim_trace(sim, "calm");
+    sim->is_calm = true;
     uint64_t had = sim->totals.had;
     for (unsigned n_quiet = 0; n_quiet < CALM_STEPS; n_quiet++) {
         if (sim->totals.had != had)
             n_quiet = 0;
         had = sim->totals.had;
-        sim->step++;
-        sim->now_ms += SETTLE_STEP_MS;
-        act_all(sim);
-        sim_store_turn(sim, false);
-        sim_store_compare_heads(sim);
-        sim_node_turn(sim, 0, SIM_NOBODY);
+        step_smoothly(sim);
     }
     sim_model_check_calm(sim);
+    sim_fleet_send_to_all(sim);
+    for (unsigned n = 0; n < SEND_STEPS; n++)
+        step_smoothly(sim);
+    sim_fleet_check_calm(sim);
+    sim->is_calm = false;
     sim->totals.calms++;
 }
 
 /* Often at a revealing moment, after a burst or a failed allocation: nothing that comes later shows
  * what was missed. */
-static void maybe_calm(struct sim *sim, struct faults *faults, bool is_telling)
+static void maybe_calm(struct sim *sim, struct sim_faults *faults, bool is_telling)
 {
-    if (sim_node_is_draining(sim) || !sim_chance(sim, is_telling ? 200 : 5))
+    for (unsigned i = 0; i < sim->plan.n_nodes; i++)
+        if (sim_node_is_draining(&sim->nodes[i]))
+            return;
+    if (!sim_chance(sim, is_telling ? 200 : 5))
         return;
-    sim_store_set_full(sim, false);
-    sim_store_set_away(sim, false);
-    sim->failing_per_mille = 0;
-    *faults = (struct faults){.n_failed = faults->n_failed};
+    sim_faults_end(sim, faults);
     calm(sim);
+}
+
+static bool has_just_failed(struct sim *sim, struct sim_faults *faults)
+{
+    uint64_t n_failed = faults->n_failed;
+    faults->n_failed = sim->totals.failed_allocations;
+    return faults->n_failed > n_failed;
 }
 
 static void misbehave(struct sim *sim)
 {
-    struct faults faults = {0};
+    struct sim_faults faults = {0};
     for (unsigned n = 0; n < sim->plan.n_steps; n++) {
         sim->step++;
         sim->now_ms += (int64_t)sim_below(sim, 40);
         if (sim_chance(sim, sim->plan.idle_per_mille))
             sim->now_ms += (int64_t)sim_below(sim, 1500);
-        maybe_lose_store(sim, &faults);
-        maybe_stall(sim, &faults);
-        maybe_run_short(sim, &faults);
-        maybe_end(sim, &faults);
-        if (has_just_failed(sim, &faults))
+        sim_faults_come(sim, &faults);
+        if (has_just_failed(sim, &faults) || maybe_kick(sim))
             maybe_calm(sim, &faults, true);
         maybe_calm(sim, &faults, maybe_push(sim));
         maybe_repeat(sim);
         maybe_withdraw(sim);
         maybe_connect(sim);
-        act_all(sim);
-        if (faults.late_store_until < sim->step)
-            sim_store_turn(sim, true);
-        sim_store_compare_heads(sim);
-        sim_node_turn(sim, 200,
-                      faults.late_worker_until < sim->step ? SIM_NOBODY : faults.late_worker);
+        sim_step(sim, false,
+                 faults.late_worker_until < sim->step ? SIM_WORKERS_MAX : faults.late_worker,
+                 faults.late_store_until >= sim->step);
     }
-    sim->failing_per_mille = 0;
-    sim_store_set_full(sim, false);
-    sim_store_set_away(sim, false);
-    if (sim_node_is_draining(sim))
-        restart(sim);
+    sim_faults_end(sim, &faults);
+    for (unsigned i = 0; i < sim->plan.n_nodes; i++)
+        if (sim_node_is_draining(&sim->nodes[i]))
+            sim_restart(&sim->nodes[i]);
 }
 
 /* ---- the end ---- */
@@ -368,12 +303,7 @@ static void settle(struct sim *sim)
     }
     for (unsigned n = 0; n < SETTLE_STEPS_MAX && !is_settled(sim); n++) {
         repeat_refused(sim);
-        sim->step++;
-        sim->now_ms += SETTLE_STEP_MS;
-        act_all(sim);
-        sim_store_turn(sim, false);
-        sim_store_compare_heads(sim);
-        sim_node_turn(sim, 0, SIM_NOBODY);
+        step_smoothly(sim);
         connect_missing(sim);
     }
 }
@@ -386,10 +316,10 @@ static void set_users(struct sim *sim)
 
 static struct sim *present; /* the clocks name no owner */
 
-/* The node's own clock, which nothing in the store goes by. */
+/* A node's own clock, which nothing in the store goes by. */
 static int64_t wall_ms(void)
 {
-    return sim_wall_ms(present) + present->plan.wall_ahead_ms;
+    return sim_wall_ms(present) + (present->here == NULL ? 0 : present->here->wall_ahead_ms);
 }
 
 static int64_t monotonic_us(void)
@@ -397,13 +327,35 @@ static int64_t monotonic_us(void)
     return (1000000 + present->now_ms) * 1000;
 }
 
+static void begin(struct sim *sim)
+{
+    list_init(&sim->tabs);
+    list_init(&sim->asks);
+    list_init(&sim->answers);
+    sim_store_open(sim);
+    for (unsigned i = 0; i < sim->plan.n_nodes; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        node->sim = sim;
+        node->index = i;
+        sim_channel_init(node);
+        sim_link_open(node);
+        sim_node_start(node);
+    }
+    sim->totals.fleets += sim->plan.n_nodes > 1;
+}
+
 static void end(struct sim *sim)
 {
-    sim_node_crash(sim);
+    for (unsigned i = 0; i < sim->plan.n_nodes; i++)
+        sim_node_crash(&sim->nodes[i]);
     LIST_FOR_EACH_SAFE(link, &sim->tabs)
     {
         sim_tab_drop(CONTAINER_OF(link, struct sim_tab, link));
     }
+    sim->now_ms += STORE_REPLIES_MS;
+    sim_ask_turn(sim); /* frees the answers to questions that are over */
+    for (unsigned i = 0; i < sim->plan.n_nodes; i++)
+        sim_link_close(&sim->nodes[i]);
     sim_store_close(sim);
     sim_model_check_answers(sim);
     for (unsigned i = 0; i < sim->n_pushes; i++)
@@ -417,12 +369,10 @@ void sim_run(struct sim *sim)
 {
     present = sim;
     clock_replace(wall_ms, monotonic_us);
-    list_init(&sim->tabs);
     draw_plan(sim);
     draw_options(sim);
     set_users(sim);
-    sim_store_open(sim);
-    sim_node_start(sim);
+    begin(sim);
     misbehave(sim);
     sim_model_compare(sim);
     settle(sim);

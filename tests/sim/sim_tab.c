@@ -39,8 +39,23 @@ static void hang_up(struct sim_tab *tab)
     tab->is_writing_ack = false;
 }
 
+/* While a node drains it lets nobody in (http_conn.c). NULL: all do. */
+static struct sim_node *find_open_node(struct sim *sim)
+{
+    struct sim_node *node = sim_node_any(sim);
+    for (unsigned i = 0; i < sim->plan.n_nodes; i++) {
+        if (!sim_node_is_draining(node))
+            return node;
+        node = &sim->nodes[(node->index + 1) % sim->plan.n_nodes];
+    }
+    return NULL;
+}
+
 void sim_tab_connect(struct sim *sim, unsigned user, unsigned place, bool is_good)
 {
+    struct sim_node *node = find_open_node(sim);
+    if (node == NULL)
+        return;
     int fds[2];
     int size = (int)sim->plan.send_buffer;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0 ||
@@ -51,6 +66,7 @@ void sim_tab_connect(struct sim *sim, unsigned user, unsigned place, bool is_goo
     tab->had_ephemeral = calloc(SIM_PUSHES_MAX, 1);
     tab->hidden = calloc(SIM_NUMBERS_MAX + 1, 1);
     tab->sim = sim;
+    tab->node = node;
     tab->number = sim->n_tabs++;
     tab->user = user;
     tab->place = place;
@@ -75,8 +91,8 @@ void sim_tab_connect(struct sim *sim, unsigned user, unsigned place, bool is_goo
     list_append(&sim->tabs, &tab->link);
     if (tab->is_v1)
         sim_v1_resume(tab);
-    sim_trace(sim, "tab %u of user %u place %u connects, %s, pace %d%s%s, after %u%s", tab->number,
-              user, place, tab->is_v1 ? "v1" : "plain", (int)tab->pace,
+    sim_trace(sim, "tab %u of user %u place %u connects to %u, %s, pace %d%s%s, after %u%s",
+              tab->number, user, place, node->index, tab->is_v1 ? "v1" : "plain", (int)tab->pace,
               tab->is_silent ? ", silent" : "", tab->is_lazy ? ", lazy" : "", (unsigned)tab->after,
               tab->is_lost ? " lost" : "");
     sim_node_enter(tab);
