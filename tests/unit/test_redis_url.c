@@ -200,3 +200,69 @@ Test(redis_url, says_what_is_wrong_with_several_hosts)
     expect_refused("redis://a,b", "--store: several hosts need redis+sentinel:// or "
                                   "redis+cluster://; write redis://[USER:PASSWORD@]HOST:PORT[/DB]");
 }
+
+/* ---- credentials ---- */
+
+Test(redis_url, decodes_the_credentials_of_every_form)
+{
+    static const char *const texts[] = {
+        "redis://m%65%3A:p%40ss%25%2B+@host",
+        "rediss://m%65%3a:p%40ss%25%2b+@host/3",
+        "redis+unix://m%65%3A:p%40ss%25%2B+@/socket",
+        "redis+sentinel://m%65%3A:p%40ss%25%2B+@a,b/mymaster",
+        "valkeys+cluster://m%65%3A:p%40ss%25%2B+@a,b",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct redis_url url = parse(texts[i]);
+        cr_expect_str_eq(url.user, "me:", "%s", texts[i]);
+        cr_expect_str_eq(url.password, "p@ss%++", "%s", texts[i]);
+    }
+}
+
+static struct redis_url of_sentinels(const char *auth)
+{
+    struct redis_url url = parse("redis+sentinel://me:secret@a:1,b/mymaster/3");
+    struct redis_url sentinels;
+    char why[200] = "";
+    cr_assert_eq(redis_url_of_sentinels(&url, auth, &sentinels, why, sizeof why), ERR_OK, "%s",
+                 why);
+    cr_expect_eq(sentinels.n_hosts, 2);
+    cr_expect_eq(sentinels.db, 0, "Sentinels have no databases");
+    return sentinels;
+}
+
+Test(redis_url, gives_the_sentinels_no_credentials_of_the_redis_servers)
+{
+    cr_expect_str_empty(of_sentinels(NULL).user);
+    cr_expect_str_empty(of_sentinels(NULL).password);
+    cr_expect_str_empty(of_sentinels("").password);
+}
+
+/* What a store of secrets holds can be passed on as it is. */
+Test(redis_url, takes_the_credentials_of_the_sentinels_as_they_are)
+{
+    struct redis_url url = of_sentinels("herald:a%41:b@c/%zz");
+    cr_expect_str_eq(url.user, "herald");
+    cr_expect_str_eq(url.password, "a%41:b@c/%zz");
+    url = of_sentinels(":secret");
+    cr_expect_str_empty(url.user);
+    cr_expect_str_eq(url.password, "secret");
+}
+
+Test(redis_url, refuses_credentials_of_the_sentinels_that_are_none_and_does_not_repeat_them)
+{
+    char long_user[140];
+    memset(long_user, 'u', sizeof long_user);
+    memcpy(long_user + 130, ":swordfish", 11 - 1);
+    long_user[139] = '\0';
+    const char *const wrong[] = {"swordfish", "me:", ":", long_user};
+    struct redis_url url = parse("redis+sentinel://a/mymaster");
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct redis_url sentinels;
+        char why[200] = "";
+        cr_expect_eq(redis_url_of_sentinels(&url, wrong[i], &sentinels, why, sizeof why),
+                     ERR_INVALID_FIELD, "%s", wrong[i]);
+        cr_expect_str_eq(why, "--redis-sentinel-auth must be USER:PASSWORD, or :PASSWORD where "
+                              "there is no user");
+    }
+}
