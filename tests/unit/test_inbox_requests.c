@@ -1,5 +1,7 @@
 /* What became of one notification, what waits, and taking it back (CONTRACT 3). */
+#include "gateway/requests/questions.h"
 #include "gateway/requests/requests.h"
+#include "gateway/store/store_backend.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/subscriber.h"
 
@@ -166,6 +168,90 @@ Test(inbox_requests, say_that_a_session_was_written_what_is_cancelled)
     struct gateway_cancel cancel = cancel_one(3);
     cr_expect_eq(cancel.fate, GATEWAY_PENDING);
     cr_expect(cancel.is_written);
+}
+
+static struct store_ask other_nodes; /* what they answer */
+
+static void answer_for_others(struct store *store, struct store_ask *ask)
+{
+    (void)store;
+    cr_assert_eq(ask->asked.kind, STORE_ASK_WRITTEN);
+    cr_assert_eq(ask->asked.seq, 3);
+    ask->error = other_nodes.error;
+    ask->is_alone = other_nodes.is_alone;
+    ask->count = other_nodes.count;
+    ask->n_asked = other_nodes.n_asked;
+    ask->n_answered = other_nodes.n_answered;
+    ask->request.on_done(&ask->request);
+}
+
+static void expect_written(struct store_ask answered, bool is_written)
+{
+    static struct store_ops ops;
+    ops = *fixture.node.store->ops;
+    ops.ask = answer_for_others;
+    fixture.node.store->ops = &ops;
+    other_nodes = answered;
+    push_three();
+    struct gateway_cancel cancel = cancel_one(3);
+    cr_expect_eq(cancel.fate, GATEWAY_PENDING);
+    cr_expect_eq(cancel.is_written, is_written);
+}
+
+Test(inbox_requests, say_that_what_no_node_has_written_was_not_shown)
+{
+    expect_written((struct store_ask){.n_asked = 2, .n_answered = 2}, false);
+}
+
+Test(inbox_requests, say_that_what_another_node_has_written_was_shown)
+{
+    expect_written((struct store_ask){.count = 1, .n_asked = 2, .n_answered = 2}, true);
+}
+
+Test(inbox_requests, say_that_it_may_have_been_shown_where_a_node_does_not_answer)
+{
+    expect_written((struct store_ask){.n_asked = 2, .n_answered = 1}, true);
+}
+
+Test(inbox_requests, say_that_it_may_have_been_shown_where_no_other_node_can_be_asked)
+{
+    expect_written((struct store_ask){.is_alone = true, .n_asked = 1, .n_answered = 1}, true);
+}
+
+Test(inbox_requests, say_that_it_may_have_been_shown_where_asking_fails)
+{
+    expect_written((struct store_ask){.error = ERR_NO_MEMORY}, true);
+}
+
+static void on_told(struct store_question *question)
+{
+    (void)question;
+    n_answers++;
+}
+
+static uint64_t sessions_that_have(uint64_t seq, struct epoch of)
+{
+    struct store_user_question question = {
+        .question = {.on_answer = on_told},
+        .owner = &fixture.node,
+        .user_id = SPAN_LITERAL("u"),
+        .asked = {.kind = STORE_ASK_WRITTEN, .seq = seq, .epoch = of}};
+    n_answers = 0;
+    questions_on_asked(&question);
+    await_answer();
+    return question.question.count;
+}
+
+Test(inbox_requests, are_answered_about_the_numbers_of_their_epoch_alone)
+{
+    struct epoch other = {"zzzzzzzz"};
+    struct epoch none = {{0}};
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    push_three();
+    cr_expect_eq(sessions_that_have(3, epoch), 1);
+    cr_expect_eq(sessions_that_have(3, none), 1);
+    cr_expect_eq(sessions_that_have(4, epoch), 0);
+    cr_expect_eq(sessions_that_have(3, other), 0);
 }
 
 Test(inbox_requests, cancel_nothing_that_was_acknowledged)
