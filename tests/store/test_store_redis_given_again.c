@@ -126,6 +126,18 @@ Test(store_redis, a_page_that_knows_a_number_below_the_head_at_another_time_begi
     page_free(&page);
 }
 
+Test(store_redis, a_page_that_knows_a_user_who_is_gone_begins_a_new_epoch)
+{
+    struct store_target first = append_one(store, "anna", "{}", 600);
+    redis_server_do(&server, "DEL herald:{anna}:meta herald:{anna}:inbox");
+    int64_t resyncs = metrics_read(METRIC_STORE_RESYNCS);
+    struct store_page page = read_knowing(&first);
+    cr_expect_not(epoch_is_none(page.epoch));
+    cr_expect_not(epoch_equal(page.epoch, first.epoch));
+    cr_expect_eq(metrics_read(METRIC_STORE_RESYNCS), resyncs + 1);
+    page_free(&page);
+}
+
 /* An inbox that has more to it than the fast paths decide. */
 Test(store_redis, a_user_with_devices_is_no_exception)
 {
