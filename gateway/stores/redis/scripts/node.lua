@@ -14,7 +14,7 @@ local known = redis.call('HGETALL', KEYS[1])
 local answer = { now_ms }
 for i = 1, #known, 2 do
     local seen_ms = tonumber(string.match(known[i + 1], '^(%d+):'))
-    if not seen_ms or now_ms - seen_ms > kept_ms then
+    if not seen_ms or math.abs(now_ms - seen_ms) > kept_ms then -- the clock may have been set back
         redis.call('HDEL', KEYS[1], known[i])
     else
         answer[#answer + 1] = known[i]
