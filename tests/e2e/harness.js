@@ -3,6 +3,7 @@
  * Everything a test starts hangs on its Scope and is gone when the test ends. */
 
 module.exports = {
+    ...require('./harness/admin'),
     ...require('./harness/answer'),
     ...require('./harness/certificates'),
     ...require('./harness/checks'),

@@ -153,4 +153,4 @@ function isOpen(port, isPlain) {
     });
 }
 
-module.exports = { PROXIES, Proxy };
+module.exports = { PROXIES, Proxy, programOf };
