@@ -218,7 +218,7 @@ module.exports = (test) => {
         const directory = t.tempDir();
         const acl = path.join(directory, 'users.acl');
         fs.writeFileSync(acl, fs.readFileSync(path.join(FOLDER, 'users.acl'), 'utf8').replaceAll(/[A-Z]+_PASSWORD/g, 'secret'));
-        const redis = await (await redisNode(t, { port: await freePort(), bind: '127.0.0.1', appendonly: 'yes', aclfile: acl })).start();
+        const redis = await (await redisNode(t, { port: await freePort(), bind: '127.0.0.1', appendonly: 'yes', appendfsync: 'always', aclfile: acl })).start();
         const herald = await t.herald({ store: `redis://herald:secret@127.0.0.1:${redis.port}` });
         await herald.mustPush('alice', 1);
         await herald.mustPush('alice', 2);
