@@ -6,7 +6,6 @@
  * sends. The last walk answers the push. */
 #include "gateway/requests/push_ephemeral.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/delivery.h"
 #include "gateway/node/worker.h"
@@ -119,7 +118,7 @@ static enum err begin_fan_out(struct node *node, struct gateway_push *push,
 enum err push_ephemeral(struct node *node, struct gateway_push *push, struct payload *payload)
 {
     struct notification *note =
-        notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
+        notification_new(payload, (struct epoch){{0}}, 0, store_now_ms(node->store), 0);
     if (note == NULL)
         return ERR_NO_MEMORY;
     enum err error = ERR_OK;
@@ -143,7 +142,7 @@ static void settle_target(struct node *node, struct payload *payload, struct gat
     target->online = client_map_count(node->map, target->user_id);
     bool is_unheard = target->error != ERR_OK || target->nodes == 0;
     if (is_unheard && target->online > 0)
-        note = notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
+        note = notification_new(payload, (struct epoch){{0}}, 0, store_now_ms(node->store), 0);
     if (note != NULL) {
         offer_target(node, note, target);
         notification_unref(note);

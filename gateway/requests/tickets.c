@@ -2,7 +2,6 @@
  * to one taker only. */
 #include "gateway/requests/requests.h"
 
-#include "gateway/base/clock.h"
 #include "gateway/identity/auth.h"
 #include "gateway/node/node.h"
 #include "proto/bytes/hex.h"
@@ -53,7 +52,7 @@ void gateway_ticket(struct node *node, struct gateway_ticket *ticket)
         free(work);
         return;
     }
-    ticket->expires_ms = clock_wall_ms() + TICKET_LIFE_S * 1000;
+    ticket->expires_ms = store_now_ms(node->store) + TICKET_LIFE_S * 1000;
     work->ticket = ticket;
     work->give = (struct store_ticket_give){
         .request = {.on_done = on_ticket_given,

@@ -1,16 +1,14 @@
 #include "gateway/store/store_backend.h"
 
-#include "gateway/base/clock.h"
-
 enum err store_offer_broadcast(const struct store_events *events, void *owner,
-                               struct payload *payload, struct store_question *question)
+                               struct payload *payload, int64_t now_ms,
+                               struct store_question *question)
 {
     if (events->on_broadcast == NULL) {
         store_answer(question, 0);
         return ERR_OK;
     }
-    struct notification *note =
-        notification_new(payload, (struct epoch){{0}}, 0, clock_wall_ms(), 0);
+    struct notification *note = notification_new(payload, (struct epoch){{0}}, 0, now_ms, 0);
     if (note == NULL)
         return ERR_NO_MEMORY;
     events->on_broadcast(owner, note, question);

@@ -58,9 +58,10 @@ struct store_ops {
 };
 
 /* Hands a broadcast's note to this node's on_broadcast; without that callback nobody is online
- * here. ERR_NO_MEMORY: the question is still the caller's. */
+ * here. now_ms: by the store's clock. ERR_NO_MEMORY: the question is still the caller's. */
 MUST_CHECK enum err store_offer_broadcast(const struct store_events *events, void *owner,
-                                          struct payload *payload, struct store_question *question);
+                                          struct payload *payload, int64_t now_ms,
+                                          struct store_question *question);
 
 /* Hands a question to this node's on_question; without that callback nobody is here. */
 void store_offer_question(const struct store_events *events, void *owner,

@@ -78,7 +78,7 @@ module.exports = (test) => {
     });
 
     /* FLEET 0.5 */
-    test('expiry does not depend on a node\'s clock', { timeoutMs: 60000 }, async (t) => {
+    test('neither expiry nor the times that clients see depend on a node\'s clock', { timeoutMs: 60000 }, async (t) => {
         const redis = await startRedis(t);
         const right = await startNode(t, 0, { store: redis.url });
         for (const [n, ms] of [5000, -5000].entries()) {
@@ -93,6 +93,11 @@ module.exports = (test) => {
             await client.wait('notification', 2);
             assert.deepEqual(client.values(), ['of its own', 'of the other']);
             assert.deepEqual(client.gaps, []);
+            await right.post('/broadcast', { data: 'to all' });
+            await wrong.mustPush(userId, 'live', { ttl: 0 });
+            for (const { data, time } of await client.wait('notification', 4)) {
+                assert.ok(Math.abs(time - begin) < 2500, `${data} is stamped ${time - begin} ms later`);
+            }
             await wrong.mustPush(`absent${n}`, 'kept', { ttl: 3 });
             const late = await wrong.subscribeV1(`absent${n}`);
             await late.wait('notification');

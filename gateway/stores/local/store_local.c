@@ -218,7 +218,7 @@ static void local_broadcast(struct store *store, struct store_broadcast *broadca
         offered->broadcast = broadcast;
         offered->question.on_answer = on_broadcast_answer;
         error = store_offer_broadcast(&core->events, core->owner, broadcast->payload,
-                                      &offered->question);
+                                      local_now_ms(&core->state), &offered->question);
     }
     if (error == ERR_OK)
         return;

@@ -23,14 +23,23 @@ static void on_over(struct redis_ask *asked)
     broadcast->request.on_done(&broadcast->request);
 }
 
+/* Of the primary that broadcasts go through. */
+static int64_t now_ms(const struct redis_asked *asked)
+{
+    struct span all = redis_gather_all_channel(asked->gather);
+    const struct redis_commands *commands = asked->of_channel(asked->owner, all);
+    return redis_clock_now_ms(commands->primary != NULL ? commands->primary->clock
+                                                        : &asked->common->clock);
+}
+
 static enum err offer_here(struct redis_asked *asked, struct payload *payload, struct epoch name,
                            uint64_t number)
 {
     struct store_question *question = redis_question_new(asked, name, number);
     if (question == NULL)
         return ERR_NO_MEMORY;
-    enum err error =
-        store_offer_broadcast(&asked->common->events, asked->common->owner, payload, question);
+    enum err error = store_offer_broadcast(&asked->common->events, asked->common->owner, payload,
+                                           now_ms(asked), question);
     if (error != ERR_OK)
         redis_question_free(question);
     return error;
