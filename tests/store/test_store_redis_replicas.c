@@ -131,6 +131,16 @@ Test(store_redis, what_too_few_replicas_have_is_refused_and_may_be_kept)
     cr_assert_eq(peek_one(store, "anna").pending, 0);
 }
 
+/* Before its first map no slot of a Cluster has an owner. */
+Test(store_redis, answers_of_a_cluster_that_is_away_wait_for_no_replica)
+{
+    struct store_config config = contract_config(1000, 1 << 20);
+    config.redis_wait_replicas = 1;
+    backend_close(store);
+    store = open_on(&config, "redis+cluster://127.0.0.1:1");
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
+}
+
 Test(store_redis, a_replica_that_hangs_refuses_pushes_until_it_is_back)
 {
     open_waiting(1, true);

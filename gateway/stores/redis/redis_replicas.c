@@ -182,7 +182,8 @@ enum err redis_replicas_init(struct redis_replicas *replicas, struct redis_commo
     list_init(&replicas->task.link);
     replicas->task.run = run_task;
     replicas->n_wanted = is_auto(replicas) ? 0 : (unsigned)common->wait_replicas;
-    return replicas->n_wanted > 0 ? open_link(replicas) : ERR_OK;
+    bool has_redis = replicas->primary != NULL; /* the shard of slots without an owner has none */
+    return replicas->n_wanted > 0 && has_redis ? open_link(replicas) : ERR_OK;
 }
 
 void redis_replicas_fini(struct redis_replicas *replicas)
