@@ -1,6 +1,7 @@
 /* Accepted means kept, with replicas: --redis-wait-replicas on a Redis with a replica or without.
  */
 #include "tests/store/block_calls.h"
+#include "tests/store/fake_redis.h"
 #include "tests/store/redis_backend.h"
 #include "tests/support/loopback.h"
 
@@ -189,53 +190,171 @@ static void tell_role(struct redis_replicas *replicas, size_t n_online)
     redis_replicas_take_role(replicas, &role);
 }
 
-static void expect_kept(struct reactor *turns, struct redis_replicas *replicas)
+/* The waiting alone, with `auto` and a replica that is said to be online. */
+struct waiting {
+    struct redis_common common;
+    struct redis_replicas replicas;
+    struct reactor *turns;
+};
+
+static void wait_for_link(struct waiting *waiting)
+{
+    for (int i = 0; i < SOON_MS && !redis_link_is_up(waiting->replicas.link); i++)
+        reactor_turn(waiting->turns, 1);
+    cr_assert(redis_link_is_up(waiting->replicas.link));
+}
+
+static void begin_waiting(struct waiting *waiting, const char *url)
+{
+    char why[300];
+    struct store_config config = contract_config(1000, 1 << 20);
+    config.url = url;
+    config.n_lanes = 1;
+    config.redis_wait_replicas = -1;
+    memset(waiting, 0, sizeof *waiting);
+    cr_assert_eq(redis_common_init(&waiting->common, &config, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(reactor_new(NULL, &waiting->turns), ERR_OK);
+    waiting->replicas.primary = redis_primary_open(&waiting->common, NULL);
+    cr_assert_not_null(waiting->replicas.primary);
+    cr_assert_eq(redis_replicas_init(&waiting->replicas, &waiting->common, waiting->turns), ERR_OK);
+    cr_assert_not(redis_replicas_are_wanted(&waiting->replicas));
+    tell_role(&waiting->replicas, 0);
+    cr_assert_not(redis_replicas_are_wanted(&waiting->replicas));
+    tell_role(&waiting->replicas, 1);
+    cr_assert(redis_replicas_are_wanted(&waiting->replicas));
+    wait_for_link(waiting);
+}
+
+static void end_waiting(struct waiting *waiting)
+{
+    redis_replicas_fini(&waiting->replicas);
+    redis_primary_close(waiting->replicas.primary);
+    redis_common_fini(&waiting->common);
+    reactor_free(waiting->turns);
+}
+
+static void expect_told(struct waiting *waiting, enum err error)
 {
     told.n_answers = 0;
-    redis_replicas_hold(replicas, on_kept, NULL, 0);
+    redis_replicas_hold(&waiting->replicas, on_kept, NULL, 0);
     cr_assert_eq(told.n_answers, 0);
     for (int i = 0; i < SOON_MS && told.n_answers == 0; i++)
-        reactor_turn(turns, 1);
+        reactor_turn(waiting->turns, 1);
     cr_assert_eq(told.n_answers, 1);
-    cr_assert_eq(told.error, ERR_OK);
+    cr_assert_eq(told.error, error);
 }
 
 Test(store_redis, auto_waits_for_a_replica_that_is_online_and_refuses_nothing)
 {
-    static struct redis_common common;
-    static struct redis_replicas replicas;
-    struct reactor *turns;
-    char why[300];
+    static struct waiting waiting;
     open_waiting(0, true);
-    struct store_config config = contract_config(1000, 1 << 20);
-    config.url = server.url;
-    config.n_lanes = 1;
-    config.redis_wait_replicas = -1;
-    cr_assert_eq(redis_common_init(&common, &config, why, sizeof why), ERR_OK, "%s", why);
-    cr_assert_eq(reactor_new(NULL, &turns), ERR_OK);
-    replicas.primary = redis_primary_open(&common, NULL);
-    cr_assert_not_null(replicas.primary);
-    cr_assert_eq(redis_replicas_init(&replicas, &common, turns), ERR_OK);
-    cr_assert_not(redis_replicas_are_wanted(&replicas));
-    tell_role(&replicas, 0);
-    cr_assert_not(redis_replicas_are_wanted(&replicas));
-    tell_role(&replicas, 1);
-    cr_assert(redis_replicas_are_wanted(&replicas));
-    for (int i = 0; i < SOON_MS && !redis_link_is_up(replicas.link); i++)
-        reactor_turn(turns, 1);
+    begin_waiting(&waiting, server.url);
     int64_t before = metrics_read(METRIC_STORE_UNREPLICATED);
-    expect_kept(turns, &replicas);
+    expect_told(&waiting, ERR_OK);
     cr_assert_eq(metrics_read(METRIC_STORE_UNREPLICATED), before);
-    cr_assert(redis_replicas_are_wanted(&replicas));
+    cr_assert(redis_replicas_are_wanted(&waiting.replicas));
     kill(replica.pid, SIGSTOP);
     redis_server_do(&server, "SET x 1");
-    expect_kept(turns, &replicas);
+    expect_told(&waiting, ERR_OK);
     cr_assert_eq(metrics_read(METRIC_STORE_UNREPLICATED), before + 1);
-    cr_assert_not(redis_replicas_are_wanted(&replicas), "it rests");
-    redis_replicas_fini(&replicas);
-    redis_primary_close(replicas.primary);
-    redis_common_fini(&common);
-    reactor_free(turns);
+    cr_assert_not(redis_replicas_are_wanted(&waiting.replicas), "it rests");
+    end_waiting(&waiting);
+    end_replica();
+}
+
+/* What the fake answers to WAIT; NULL: it hangs up. */
+static enum fake_verdict answer_wait(void *owner, struct fake_command *command)
+{
+    const char *answer = *(const char **)owner;
+    if (!fake_is(command, "WAIT"))
+        return FAKE_PASS;
+    return answer != NULL ? fake_say(command, "%s", answer) : FAKE_HANG_UP;
+}
+
+static void expect_of_wait(const char *answer, enum err error)
+{
+    static struct fake_redis fake;
+    static struct waiting waiting;
+    fake_redis_start(&fake, &server, answer_wait, &answer);
+    begin_waiting(&waiting, fake.url);
+    expect_told(&waiting, error);
+    end_waiting(&waiting);
+    fake_redis_stop(&fake);
+}
+
+/* It was one when it wrote what is waited for; its replica, which may lack that, is one now. */
+Test(store_redis, auto_refuses_what_a_primary_wrote_that_is_none_any_more)
+{
+    expect_of_wait("-UNBLOCKED force unblock from blocking operation, instance state changed\r\n",
+                   ERR_STORE_UNAVAILABLE);
+    expect_of_wait("-ERR WAIT cannot be used with replica instances.\r\n", ERR_STORE_UNAVAILABLE);
+    expect_of_wait(NULL, ERR_STORE_UNAVAILABLE);
+}
+
+Test(store_redis, auto_refuses_nothing_where_waiting_is_forbidden)
+{
+    expect_of_wait("-NOPERM this user has no permissions to run the 'wait' command\r\n", ERR_OK);
+    expect_of_wait("-ERR unknown command 'WAIT'\r\n", ERR_OK);
+}
+
+/* A real one, in the middle of a WAIT. */
+Test(store_redis, auto_refuses_what_waits_when_its_primary_becomes_a_replica)
+{
+    static struct waiting waiting;
+    open_waiting(0, true);
+    begin_waiting(&waiting, server.url);
+    kill(replica.pid, SIGSTOP);
+    redis_server_do(&server, "SET x 1");
+    told.n_answers = 0;
+    redis_replicas_hold(&waiting.replicas, on_kept, NULL, 0);
+    while (!waiting.replicas.is_asking)
+        reactor_turn(waiting.turns, 1);
+    reactor_turn(waiting.turns, 1); /* it is on its way */
+    redis_server_do(&server, "REPLICAOF 127.0.0.1 1");
+    for (int i = 0; i < SOON_MS && told.n_answers == 0; i++)
+        reactor_turn(waiting.turns, 1);
+    cr_assert_eq(told.n_answers, 1);
+    cr_assert_eq(told.error, ERR_STORE_UNAVAILABLE);
+    end_waiting(&waiting);
+    end_replica();
+}
+
+/* Links move one after the other: WAIT at the new primary says nothing of what the old one wrote.
+ */
+Test(store_redis, waiting_at_another_redis_is_no_answer)
+{
+    static struct waiting waiting;
+    struct redis_run_id there, other = {"0123456789012345678901234567890123456789"};
+    open_waiting(0, true);
+    begin_waiting(&waiting, server.url);
+    expect_told(&waiting, ERR_OK);
+    there = waiting.replicas.run_id;
+    cr_assert_neq(there.text[0], '\0');
+    waiting.replicas.written_at = &other;
+    expect_told(&waiting, ERR_STORE_UNAVAILABLE);
+    waiting.replicas.written_at = &there;
+    reactor_turn(waiting.turns, 1);
+    cr_assert_not(redis_link_is_up(waiting.replicas.link));
+    wait_for_link(&waiting);
+    expect_told(&waiting, ERR_OK);
+    end_waiting(&waiting);
+    end_replica();
+}
+
+Test(store_redis, what_is_held_when_the_primary_may_be_another_is_refused)
+{
+    static struct waiting waiting;
+    open_waiting(0, true);
+    begin_waiting(&waiting, server.url);
+    told.n_answers = 0;
+    redis_replicas_hold(&waiting.replicas, on_kept, NULL, 0);
+    redis_replicas_restart(&waiting.replicas, "the primary may be another now");
+    cr_assert_eq(told.n_answers, 1);
+    cr_assert_eq(told.error, ERR_STORE_UNAVAILABLE);
+    wait_for_link(&waiting);
+    expect_told(&waiting, ERR_OK);
+    cr_assert_eq(told.n_answers, 1);
+    end_waiting(&waiting);
     end_replica();
 }
 

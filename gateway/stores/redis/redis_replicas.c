@@ -1,6 +1,10 @@
+/* What is answered goes to `held`. At the end of the turn it becomes `asked`, and one WAIT is sent
+ * for all of it; the answer ends it in one of three ways. Enough replicas have it; or too few; or
+ * nobody knows, because the primary is none any more. */
 #include "gateway/stores/redis/redis_replicas.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_troubles.h"
 #include "proto/bytes/put.h"
 
 #include <stdlib.h>
@@ -12,23 +16,27 @@ static bool is_auto(const struct redis_replicas *replicas)
 
 /* --- answering --- */
 
+/* GONE: the Redis that has written it is no primary any more, or cannot be asked: another may have
+ * taken its place without it. */
+enum outcome { ENOUGH, TOO_FEW, GONE };
+
 static void answer_kept(struct redis_replicas *replicas, const struct redis_kept *kept,
-                        bool is_enough)
+                        enum outcome outcome)
 {
-    bool must_refuse = !is_enough && !is_auto(replicas);
-    if (!is_enough)
+    bool must_refuse = outcome == GONE || (outcome == TOO_FEW && !is_auto(replicas));
+    if (outcome != ENOUGH)
         metrics_count(METRIC_STORE_UNREPLICATED);
     kept->on_kept(replicas->owner, kept->arg, kept->index,
                   must_refuse ? ERR_STORE_UNAVAILABLE : ERR_OK);
 }
 
 /* Meanwhile `held` may grow, but `asked` stays as it is. */
-static void answer_asked(struct redis_replicas *replicas, bool is_enough)
+static void answer_asked(struct redis_replicas *replicas, enum outcome outcome)
 {
-    if (!is_enough && is_auto(replicas))
+    if (outcome == TOO_FEW && is_auto(replicas))
         replicas->rest_until_ms = reactor_now_ms(replicas->reactor) + REDIS_REPLICAS_REST_MS;
     for (size_t i = 0; i < replicas->asked.n; i++)
-        answer_kept(replicas, &replicas->asked.items[i], is_enough);
+        answer_kept(replicas, &replicas->asked.items[i], outcome);
     replicas->asked.n = 0;
     replicas->is_asking = false;
     if (replicas->held.n > 0)
@@ -53,14 +61,40 @@ static void ignore_pong(void *owner, void *arg, size_t index, const struct redis
     (void)reply;
 }
 
+/* Redis says so to a WAIT under way when it becomes a replica, and to one that comes later. */
+static bool was_demoted(const struct redis_value *reply)
+{
+    return redis_value_starts(reply, "UNBLOCKED") ||
+           redis_value_starts(reply, "ERR WAIT cannot be used with replica");
+}
+
+/* The links to a name that moves, or to what Sentinels name, follow one after the other. */
+static bool is_elsewhere(const struct redis_replicas *replicas)
+{
+    return replicas->written_at != NULL &&
+           redis_run_id_differs(&replicas->run_id, replicas->written_at);
+}
+
+static enum outcome read_outcome(const struct redis_replicas *replicas,
+                                 const struct redis_value *reply, int64_t n_wanted)
+{
+    int64_t n;
+    if (reply == NULL || (redis_value_is(reply, REDIS_ERROR) && was_demoted(reply)))
+        return GONE;
+    if (is_elsewhere(replicas))
+        return GONE;
+    return redis_value_integer(reply, &n) && n >= n_wanted ? ENOUGH : TOO_FEW;
+}
+
 static void on_waited(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)arg;
     struct redis_replicas *replicas = owner;
-    int64_t n;
     if (redis_value_is(reply, REDIS_ERROR))
         redis_primary_refused_one(replicas->primary, reply->bytes);
-    answer_asked(replicas, redis_value_integer(reply, &n) && n >= (int64_t)index);
+    if (reply != NULL && is_elsewhere(replicas))
+        redis_link_break(replicas->link, REDIS_WHY_TWO_REDIS);
+    answer_asked(replicas, read_outcome(replicas, reply, (int64_t)index));
 }
 
 static enum err send_wait(struct redis_replicas *replicas)
@@ -88,7 +122,7 @@ static void run_task(struct reactor_task *task)
         return;
     take_held(replicas);
     if (send_wait(replicas) != ERR_OK)
-        answer_asked(replicas, false);
+        answer_asked(replicas, TOO_FEW);
 }
 
 bool redis_replicas_are_wanted(const struct redis_replicas *replicas)
@@ -116,7 +150,7 @@ void redis_replicas_hold(struct redis_replicas *replicas, redis_kept_fn on_kept,
 {
     struct redis_kept kept = {on_kept, arg, index};
     if (make_room(&replicas->held) != ERR_OK) {
-        answer_kept(replicas, &kept, false);
+        answer_kept(replicas, &kept, TOO_FEW);
         return;
     }
     replicas->held.items[replicas->held.n++] = kept;
@@ -125,10 +159,23 @@ void redis_replicas_hold(struct redis_replicas *replicas, redis_kept_fn on_kept,
 
 /* --- the link --- */
 
+/* Who may not ask is let in. Its answer comes before those of WAIT. */
+static void on_info(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct redis_replicas *replicas = owner;
+    (void)arg;
+    (void)index;
+    redis_run_id_read(reply, &replicas->run_id);
+}
+
 static void on_link_up(void *owner)
 {
     struct redis_replicas *replicas = owner;
-    redis_link_accept(replicas->link);
+    struct span info[] = {SPAN_LITERAL("INFO"), SPAN_LITERAL("server")};
+    if (redis_link_command(replicas->link, info, 2, on_info, NULL, 0) != ERR_OK)
+        redis_link_break(replicas->link, "out of memory");
+    else
+        redis_link_accept(replicas->link);
 }
 
 static void on_link_down(void *owner, bool was_up, const char *why)
@@ -157,8 +204,14 @@ static enum err open_link(struct redis_replicas *replicas)
     return redis_link_new(&config, &replicas->link);
 }
 
+/* Those that a WAIT is under way for are answered when its link breaks. */
 void redis_replicas_restart(struct redis_replicas *replicas, const char *why)
 {
+    struct redis_kept_list lost = replicas->held;
+    replicas->held = (struct redis_kept_list){0};
+    for (size_t i = 0; i < lost.n; i++)
+        answer_kept(replicas, &lost.items[i], GONE);
+    free(lost.items);
     if (replicas->link != NULL)
         redis_link_break(replicas->link, why);
 }
@@ -192,7 +245,7 @@ void redis_replicas_fini(struct redis_replicas *replicas)
     replicas->link = NULL;
     while (replicas->held.n > 0) {
         take_held(replicas);
-        answer_asked(replicas, false);
+        answer_asked(replicas, GONE);
     }
     reactor_task_cancel(&replicas->task);
     free(replicas->asked.items);
