@@ -7,6 +7,12 @@ const { SETTINGS, redisNode } = require('./redis_node');
 const SLOTS = 16384;
 const FAILOVER_GIVEN_UP_MS = 5500;
 
+/* A line of CLUSTER NODES: its ninth word and those behind are slots, `N` or `N-M`. */
+function hasSlot(line, slot) {
+    return line.split(' ').slice(8).map((range) => range.split('-').map(Number))
+        .some(([from, to = from]) => from <= slot && slot <= to);
+}
+
 class Cluster {
     constructor(nodes) {
         this.nodes = nodes;
@@ -92,6 +98,16 @@ class Cluster {
         return replica;
     }
 
+    /* Every node has heard of the owner's epoch: of two owners of a slot the higher epoch wins, so one that moves on
+     * before that may be taken back, and each says MOVED to the other. */
+    waitHeard(slot, ownerId) {
+        return waitUntil(`every node knows the owner of slot ${slot}`, async () => {
+            const views = await Promise.all(this.running().map((node) => node.call('CLUSTER', 'NODES')));
+            const lines = views.map((view) => view.split('\n').find((line) => line.startsWith(ownerId)) ?? '');
+            return new Set(lines.map((line) => line.split(' ')[6])).size === 1 && lines.every((line) => hasSlot(line, slot));
+        });
+    }
+
     /* With all that is in it, 10 keys at a time. onHalf is awaited while the slot is on the move. */
     async moveSlot(slot, from, to, onHalf = async () => {}) {
         const [fromId, toId] = await Promise.all([from, to].map((node) => node.call('CLUSTER', 'MYID')));
@@ -108,6 +124,7 @@ class Cluster {
         for (const node of [to, from, ...(await this.primaries()).filter((each) => each !== to && each !== from)]) {
             await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', toId).catch(() => {}); /* the others hear of it anyway */
         }
+        await this.waitHeard(slot, toId);
     }
 }
 
