@@ -108,6 +108,8 @@ module.exports = (test) => {
             await all.nodes[n % 2].mustPush(other, `while the other is away ${n}`);
         }
         await all.cluster.waitOwner(slot, (owner) => owner !== dead);
+        await Promise.all(all.nodes.map((node) => waitUntil('no slot is missing any more', async () =>
+            (await node.request('GET', '/readyz')).json.status === 'ready')));
         await assertNothingLost(all);
     });
 

@@ -285,18 +285,34 @@ static void run_it(struct fake_redis *fake)
     cr_assert_eq(pthread_create(&fake->thread, NULL, run_fake, fake), 0);
 }
 
-void fake_redis_start_on_port(struct fake_redis *fake, const struct redis_server *behind,
-                              fake_rule *rule, void *owner)
+/* port: 0: one that is free. */
+static void listen_on_port(struct fake_redis *fake, unsigned short port)
 {
-    prepare_fake(fake, behind, rule, owner);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons(port)};
     socklen_t len = sizeof address;
+    int on = 1;
     fake->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fake->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     cr_assert_eq(bind(fake->listen_fd, (struct sockaddr *)&address, sizeof address), 0);
     cr_assert_eq(getsockname(fake->listen_fd, (struct sockaddr *)&address, &len), 0);
     fake->port = ntohs(address.sin_port);
     snprintf(fake->url, sizeof fake->url, "redis://127.0.0.1:%u", fake->port);
     run_it(fake);
+}
+
+void fake_redis_start_on_port(struct fake_redis *fake, const struct redis_server *behind,
+                              fake_rule *rule, void *owner)
+{
+    prepare_fake(fake, behind, rule, owner);
+    listen_on_port(fake, 0);
+}
+
+void fake_redis_start_again(struct fake_redis *fake)
+{
+    unsigned short port = fake->port;
+    prepare_fake(fake, fake->behind, fake->rule, fake->owner);
+    listen_on_port(fake, port);
 }
 
 void fake_redis_start(struct fake_redis *fake, const struct redis_server *behind, fake_rule *rule,

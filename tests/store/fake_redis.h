@@ -69,6 +69,8 @@ void fake_redis_start(struct fake_redis *fake, const struct redis_server *behind
 void fake_redis_start_on_port(struct fake_redis *fake, const struct redis_server *behind,
                               fake_rule *rule, void *owner);
 void fake_redis_stop(struct fake_redis *fake);
+/* At the same port as before. */
+void fake_redis_start_again(struct fake_redis *fake);
 
 /* For rules: the answer, as printf makes it. */
 enum fake_verdict fake_say(struct fake_command *command, const char *format, ...)

@@ -1,47 +1,11 @@
 /* What a Cluster does while its slots move, told by one that says what a test wants: nothing of it
  * needs luck with the time. */
 #include "tests/store/ask_calls.h"
-#include "tests/store/broadcast_calls.h"
-#include "tests/store/fake_cluster.h"
 #include "tests/store/redis_backend.h"
 
+#include "tests/store/fake_cluster_store.h"
+
 #include "gateway/stores/redis/redis_slots.h"
-
-static struct fake_cluster cluster;
-static int64_t reconnects;
-
-static void begin_cluster_with(fake_node_rule *rule, struct store_config *config)
-{
-    char problem[800] = "?";
-    backend_close(store);
-    fake_cluster_start(&cluster, &server, rule);
-    store = open_on(config, cluster.url);
-    for (int i = 0; i < SOON_MS / 5 && problem[0] != '\0'; i++) {
-        pause_ms(5);
-        store_describe(store, problem, sizeof problem);
-    }
-    cr_assert_str_empty(problem);
-    reconnects = metrics_read(METRIC_STORE_RECONNECTS);
-}
-
-static void begin_cluster(fake_node_rule *rule)
-{
-    struct store_config config = contract_config(1000, 1 << 20);
-    begin_cluster_with(rule, &config);
-}
-
-static void end_cluster(void)
-{
-    backend_close(store);
-    fake_cluster_stop(&cluster);
-    struct store_config config = contract_config(1000, 1 << 20);
-    store = backend_open(&config);
-}
-
-static void expect_same_links(void)
-{
-    cr_assert_eq(metrics_read(METRIC_STORE_RECONNECTS), reconnects);
-}
 
 /* ---- answers find who asked ---- */
 
@@ -168,12 +132,6 @@ Test(store_redis, the_end_of_a_subscription_that_crosses_a_ping_is_no_pong)
 }
 
 /* ---- what is published while a slot moves ---- */
-
-/* Nobody is told, and who is subscribed stays: the first command of the slot finds out. */
-static void move_quietly(unsigned slot, unsigned to)
-{
-    cluster.owner[slot] = (unsigned char)to;
-}
 
 Test(store_redis, what_is_sent_with_ttl_0_finds_a_slot_that_has_moved)
 {
@@ -393,54 +351,5 @@ Test(store_redis, a_reply_channel_whose_slot_nobody_has_gets_another_name)
     cr_assert_eq(ask.n_answered, 1);
     cr_assert_not(is_reply_channel(former));
     other_close(&other);
-    end_cluster();
-}
-
-/* ---- clocks ---- */
-
-enum { HOUR_MS = 3600000, NEAR_MS = 60000 };
-
-/* That of the node with this number is so many hours ahead. */
-static enum fake_verdict say_other_times(struct fake_cluster *of, unsigned node,
-                                         struct fake_command *command)
-{
-    struct timespec now;
-    (void)of;
-    if (!fake_is(command, "TIME"))
-        return FAKE_PASS;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return fake_say(command, "*2\r\n$10\r\n%lld\r\n$1\r\n0\r\n",
-                    (long long)now.tv_sec + (long long)node * HOUR_MS / 1000);
-}
-
-static void expect_hours_ahead(const char *user, int hours)
-{
-    int64_t ahead_ms =
-        store_now_of(store, span_of(user)) - clock_wall_ms() - (int64_t)hours * HOUR_MS;
-    cr_assert(ahead_ms > -NEAR_MS && ahead_ms < NEAR_MS, "%s: %lld ms", user, (long long)ahead_ms);
-}
-
-Test(store_redis, each_primary_has_a_clock_of_its_own)
-{
-    const char *users[FAKE_NODES];
-    begin_cluster(say_other_times);
-    for (unsigned i = 0; i < FAKE_NODES; i++) {
-        users[i] = fake_cluster_user(i, 0);
-        expect_hours_ahead(users[i], (int)i);
-        arrive(store, users[i]);
-        cr_assert_eq(send_one(store, users[i], SPAN_LITERAL("{}")).error, ERR_OK);
-        int64_t ahead_ms =
-            recorded_at(users[i], 0).time_ms - clock_wall_ms() - (int64_t)i * HOUR_MS;
-        cr_assert(ahead_ms > -NEAR_MS && ahead_ms < NEAR_MS, "it carries the time there");
-    }
-    int64_t offset_s = metrics_read(METRIC_CLOCK_OFFSET);
-    cr_assert(offset_s > (FAKE_NODES - 1) * HOUR_MS / 1000 - NEAR_MS / 1000, "the furthest: %lld",
-              (long long)offset_s);
-    fake_cluster_move(&cluster, users[2], 0);
-    wait_for_missed(1);
-    expect_hours_ahead(users[2], 0);
-    fake_cluster_move(&cluster, users[1], FAKE_NOBODY);
-    cr_assert_eq(append_one(store, users[1], "{}", 60).error, ERR_STORE_UNAVAILABLE);
-    expect_hours_ahead(users[1], 1);
     end_cluster();
 }

@@ -21,6 +21,8 @@ static struct redis_primary *open_primary(struct redis_common *common,
 {
     struct redis_primary *primary = redis_primary_open(common, address);
     cr_assert_eq(redis_primary_open(common, address), primary);
+    redis_primary_use(primary, true);
+    redis_primary_use(primary, true);
     redis_primary_shard(primary, true);
     redis_primary_shard(primary, true);
     return primary;
@@ -121,5 +123,78 @@ Test(redis_common, what_one_primary_refuses_another_may_take)
     cr_assert(redis_primary_is_up(&common, &address));
     redis_primary_refused(other, "OOM command not allowed");
     cr_assert_eq(reported_state, 0);
+    end(&common);
+}
+
+static void expect_problem(struct redis_common *common, const char *part)
+{
+    char text[800];
+    redis_common_describe(common, text, sizeof text);
+    if (part == NULL)
+        cr_assert_str_empty(text);
+    else
+        cr_assert_not_null(strstr(text, part), "%s", text);
+}
+
+/* A primary whose place another has taken. */
+Test(redis_common, one_that_no_slot_is_at_does_not_count)
+{
+    static const struct redis_address address = {"10.0.0.2", 6379};
+    struct redis_common common;
+    struct redis_primary *one = begin(&common);
+    struct redis_primary *other = open_primary(&common, &address);
+    redis_primary_shard(one, false);
+    redis_primary_shard(one, false);
+    redis_primary_away(one, "Connection refused");
+    expect_problem(&common, "Connection refused");
+    redis_primary_use(one, false);
+    redis_primary_use(one, false);
+    redis_primary_report(&common);
+    expect_problem(&common, NULL);
+    redis_primary_away(one, "Connection refused");
+    expect_problem(&common, NULL);
+    redis_primary_shard(other, false);
+    cr_assert_eq(reported_state, 0);
+    end(&common);
+}
+
+Test(redis_common, it_is_whole_when_every_slot_has_an_owner_and_nodes_say_so)
+{
+    struct redis_common common;
+    begin(&common);
+    redis_common_say_ownerless(&common, "the Cluster has no owner for slot 7");
+    redis_primary_map_taken(&common, 1);
+    expect_problem(&common, "slot 7 (see CLUSTER INFO");
+    redis_primary_map_taken(&common, 0);
+    expect_problem(&common, NULL);
+    redis_common_away(&common, "the Cluster announces no address");
+    redis_primary_map_failed(&common);
+    expect_problem(&common, "announces no address");
+    cr_assert_eq(reported_state, 1);
+    redis_primary_map_taken(&common, 0);
+    expect_problem(&common, NULL);
+    end(&common);
+}
+
+Test(redis_common, at_the_start_it_is_up_when_each_primary_is_or_has_failed)
+{
+    static const struct redis_address address = {"10.0.0.2", 6379};
+    struct redis_common common;
+    char why[200];
+    struct store_config config = {.url = "redis+cluster://10.0.0.1",
+                                  .redis_prefix = "herald",
+                                  .n_lanes = 1,
+                                  .events = {.on_state = record_state}};
+    common = (struct redis_common){0};
+    cr_assert_eq(redis_common_init(&common, &config, why, sizeof why), ERR_OK);
+    struct redis_primary *one = redis_primary_open(&common, NULL);
+    struct redis_primary *other = redis_primary_open(&common, &address);
+    redis_primary_use(one, true);
+    redis_primary_use(other, true);
+    redis_primary_shard(one, true);
+    cr_assert_eq(reported_state, -1);
+    redis_primary_away(other, "Connection refused");
+    cr_assert_eq(reported_state, 1);
+    expect_problem(&common, "Connection refused");
     end(&common);
 }

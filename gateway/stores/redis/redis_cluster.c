@@ -9,6 +9,7 @@
 #include "gateway/stores/redis/redis_cluster.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_clocks.h"
 #include "gateway/stores/redis/redis_link.h"
 #include "gateway/stores/redis/redis_primary.h"
 
@@ -17,13 +18,6 @@
 #include <sys/random.h>
 
 enum { REDIS_SAME_MAX = 3 };
-
-struct primary_clock {
-    struct redis_clock clock;
-    struct redis_address address;
-    char shown[REDIS_SHOWN_MAX_BYTES];
-    struct primary_clock *next;
-};
 
 struct redis_cluster {
     struct redis_common *common;
@@ -48,8 +42,7 @@ struct redis_cluster {
     bool is_posted; /* the letter is on its way */
     struct letter letter;
     struct redis_map_reader *readers;
-    struct primary_clock *clocks; /* of all primaries that any map has named */
-    _Atomic(struct redis_clock *) of_slot[REDIS_SLOTS]; /* read without the lock */
+    struct redis_clocks clocks;
 };
 
 /* ---- readers ---- */
@@ -96,51 +89,9 @@ struct redis_slot_map *redis_cluster_map(struct redis_cluster *cluster, uint64_t
     return map;
 }
 
-/* ---- clocks ---- */
-
-/* Under the lock. NULL: no memory. */
-static struct redis_clock *find_clock(struct redis_cluster *cluster,
-                                      const struct redis_address *address)
-{
-    struct primary_clock *at = cluster->clocks;
-    while (at != NULL && !redis_address_equal(&at->address, address))
-        at = at->next;
-    if (at != NULL)
-        return &at->clock;
-    at = calloc(1, sizeof *at);
-    if (at == NULL)
-        return NULL;
-    at->address = *address;
-    redis_address_write(address, at->shown);
-    redis_clock_init(&at->clock, at->shown);
-    redis_clock_join(&at->clock, &cluster->common->clock);
-    at->next = cluster->clocks;
-    cluster->clocks = at;
-    return &at->clock;
-}
-
-/* Under the lock. A slot that nobody has keeps the clock that it had. A primary that is new, a
- * replica until now, is taken to have the time of the one before until it has told its own. */
-static void give_clocks(struct redis_cluster *cluster)
-{
-    struct redis_clock *clocks[REDIS_PRIMARIES_MAX];
-    const struct redis_address *address;
-    for (unsigned i = 0; (address = redis_slot_map_address(cluster->map, i)) != NULL; i++)
-        clocks[i] = find_clock(cluster, address);
-    for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
-        int owner = redis_slot_map_owner_at(cluster->map, (uint16_t)slot);
-        struct redis_clock *former = atomic_load(&cluster->of_slot[slot]);
-        if (owner < 0 || clocks[owner] == NULL || clocks[owner] == former)
-            continue;
-        if (former != NULL)
-            redis_clock_guess(clocks[owner], former);
-        atomic_store(&cluster->of_slot[slot], clocks[owner]);
-    }
-}
-
 const struct redis_clock *redis_cluster_clock(const struct redis_cluster *cluster, uint16_t slot)
 {
-    return atomic_load_explicit(&cluster->of_slot[slot], memory_order_acquire);
+    return redis_clocks_of(&cluster->clocks, slot);
 }
 
 struct redis_clock *redis_cluster_clock_at(struct redis_cluster *cluster,
@@ -149,19 +100,9 @@ struct redis_clock *redis_cluster_clock_at(struct redis_cluster *cluster,
     if (cluster == NULL)
         return NULL;
     pthread_mutex_lock(&cluster->lock);
-    struct redis_clock *clock = find_clock(cluster, address);
+    struct redis_clock *clock = redis_clocks_at(&cluster->clocks, address);
     pthread_mutex_unlock(&cluster->lock);
     return clock;
-}
-
-static void free_clocks(struct redis_cluster *cluster)
-{
-    while (cluster->clocks != NULL) {
-        struct primary_clock *at = cluster->clocks;
-        cluster->clocks = at->next;
-        redis_clock_fini(&at->clock);
-        free(at);
-    }
 }
 
 /* Under the lock. Takes the caller's reference. */
@@ -169,7 +110,7 @@ static void put_map(struct redis_cluster *cluster, struct redis_slot_map *map)
 {
     redis_slot_map_unref(cluster->map);
     cluster->map = map;
-    give_clocks(cluster);
+    redis_clocks_give(&cluster->clocks, map);
 }
 
 /* ---- whom to ask ---- */
@@ -262,6 +203,7 @@ static void say_node_away(struct redis_cluster *cluster, const char *why)
 static void give_up_node(struct redis_cluster *cluster, const char *why)
 {
     say_node_away(cluster, why);
+    redis_primary_map_failed(cluster->common);
     redis_link_break(cluster->link, why);
 }
 
@@ -276,6 +218,13 @@ static bool is_doubtful(struct redis_cluster *cluster, unsigned n_missing)
     bool is_less = n_missing > n_before;
     cluster->n_doubts = is_less ? cluster->n_doubts + 1 : 0;
     return is_less && cluster->n_doubts < REDIS_SAME_MAX;
+}
+
+static void say_ownerless(struct redis_cluster *cluster, uint16_t first)
+{
+    char why[80];
+    snprintf(why, sizeof why, REDIS_WHY_NO_OWNER " %u", (unsigned)first);
+    redis_common_say_ownerless(cluster->common, why);
 }
 
 static void take_map(struct redis_cluster *cluster, struct redis_slot_map *map)
@@ -296,11 +245,9 @@ static void take_map(struct redis_cluster *cluster, struct redis_slot_map *map)
         put_map(cluster, map);
     tell_readers(cluster);
     pthread_mutex_unlock(&cluster->lock);
-    if (n_missing > 0) {
-        char why[80];
-        snprintf(why, sizeof why, REDIS_WHY_NO_OWNER " %u", (unsigned)first);
-        redis_common_away(cluster->common, why);
-    }
+    if (n_missing > 0)
+        say_ownerless(cluster, first);
+    redis_primary_map_taken(cluster->common, n_missing);
     cluster->n_same = is_same && cluster->is_in_trouble ? cluster->n_same + 1 : 0;
     if (cluster->n_same == REDIS_SAME_MAX)
         redis_link_break(cluster->link, another_node);
@@ -448,6 +395,7 @@ enum err redis_cluster_new(struct redis_common *common, struct reactor *reactor,
     if (cluster == NULL)
         return ERR_NO_MEMORY;
     cluster->common = common;
+    cluster->clocks.first = &common->clock;
     cluster->reactor = reactor;
     cluster->letter.deliver = deliver_wish;
     cluster->is_wanted = true;
@@ -483,7 +431,7 @@ void redis_cluster_free(struct redis_cluster *cluster)
     timer_cancel(reactor_timers(cluster->reactor), &cluster->timer);
     redis_link_free(cluster->link);
     redis_slot_map_unref(cluster->map);
-    free_clocks(cluster);
+    redis_clocks_fini(&cluster->clocks);
     pthread_mutex_destroy(&cluster->lock);
     free(cluster);
 }

@@ -249,7 +249,8 @@ static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
     snprintf(error, REDIS_WORDS_MAX_BYTES, "%.*s", (int)len, words);
 }
 
-void redis_common_say_away(struct redis_common *common, const char *where, const char *words)
+static void say_trouble(struct redis_common *common, const char *event, const char *where,
+                        const char *words)
 {
     char why[REDIS_WORDS_MAX_BYTES];
     cut_script(words, why);
@@ -260,8 +261,18 @@ void redis_common_say_away(struct redis_common *common, const char *where, const
     bool must_say = is_due(common, &common->said_away_ms[redis_trouble_find(why)]);
     pthread_mutex_unlock(&common->lock);
     if (must_say)
-        log_event(LOG_WARN, "cannot reach Redis, trying again", LOG_TEXT("address", where),
-                  LOG_TEXT("why", why), LOG_TEXT("advice", advice));
+        log_event(LOG_WARN, event, LOG_TEXT("address", where), LOG_TEXT("why", why),
+                  LOG_TEXT("advice", advice));
+}
+
+void redis_common_say_away(struct redis_common *common, const char *where, const char *words)
+{
+    say_trouble(common, "cannot reach Redis, trying again", where, words);
+}
+
+void redis_common_say_ownerless(struct redis_common *common, const char *words)
+{
+    say_trouble(common, "a part of the Cluster is missing", common->url.shown, words);
 }
 
 void redis_common_away(struct redis_common *common, const char *words)

@@ -64,7 +64,10 @@ struct redis_common {
 
     pthread_mutex_t lock; /* for all below; held for a few instructions, never while calling out */
     struct redis_primary *primaries; /* redis_primary.h */
-    bool is_whole;                   /* all of them are up */
+    bool is_whole;                   /* all of them are up, and have all slots */
+    bool has_begun;                  /* each of them was up once, or failed */
+    bool is_map_failed;              /* the last node that was asked gave no map of the slots */
+    unsigned n_ownerless;            /* slots that nobody has */
     bool is_reported_up;
     bool is_reporting;
     bool is_said_up;                          /* the last line about it says that it is there */
@@ -92,6 +95,8 @@ static inline const char *redis_common_tls_name(const struct redis_common *commo
  * without it the URL's. */
 void redis_common_away(struct redis_common *common, const char *words);
 void redis_common_say_away(struct redis_common *common, const char *where, const char *words);
+/* Slots of a Cluster have no primary. As above. */
+void redis_common_say_ownerless(struct redis_common *common, const char *words);
 
 /* Redis refused a command with this error. As above; is_problem: store_describe shows it. */
 void redis_common_say_refused(struct redis_common *common, const char *where, const char *words,

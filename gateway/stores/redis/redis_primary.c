@@ -23,6 +23,7 @@ static bool is_up_now(const struct redis_primary *primary)
 struct tally {
     unsigned n;
     unsigned n_up;
+    unsigned n_tried; /* up, or not for a reason that is known */
 };
 
 /* Under the lock. */
@@ -30,10 +31,21 @@ static struct tally count_primaries(const struct redis_common *common)
 {
     struct tally tally = {0};
     for (const struct redis_primary *one = common->primaries; one != NULL; one = one->next) {
+        if (one->n_used == 0)
+            continue;
         tally.n++;
         tally.n_up += is_up_now(one);
+        tally.n_tried += one->has_failed || is_up_now(one);
     }
     return tally;
+}
+
+/* Under the lock. A node that has just begun is not ready for a part while the others come up. */
+static bool is_store_up(struct redis_common *common)
+{
+    struct tally tally = count_primaries(common);
+    common->has_begun = common->has_begun || (tally.n > 0 && tally.n_tried == tally.n);
+    return common->has_begun && tally.n_up > 0;
 }
 
 /* Under the lock. true: it is time to say that all is well. */
@@ -41,7 +53,8 @@ static bool note_whole(struct redis_common *common)
 {
     struct tally tally = count_primaries(common);
     bool was_whole = common->is_whole;
-    common->is_whole = tally.n > 0 && tally.n_up == tally.n;
+    common->is_whole =
+        tally.n > 0 && tally.n_up == tally.n && common->n_ownerless == 0 && !common->is_map_failed;
     if (was_whole || !common->is_whole)
         return false;
     redis_common_forget_problem(common);
@@ -58,8 +71,8 @@ static void report_state(struct redis_common *common)
     bool is_mine = !common->is_reporting;
     common->is_reporting = true;
     bool must_say = is_mine && note_whole(common);
-    while (is_mine && (must_say || common->is_reported_up != (count_primaries(common).n_up > 0))) {
-        bool is_up = count_primaries(common).n_up > 0;
+    while (is_mine && (must_say || common->is_reported_up != is_store_up(common))) {
+        bool is_up = is_store_up(common);
         bool is_news = is_up != common->is_reported_up;
         common->is_reported_up = is_up;
         pthread_mutex_unlock(&common->lock);
@@ -110,6 +123,7 @@ void redis_primary_denied(struct redis_primary *primary, bool is_denied)
 {
     struct redis_common *common = primary->common;
     pthread_mutex_lock(&common->lock);
+    primary->has_failed = primary->has_failed || is_denied;
     if (is_denied)
         primary->n_denied++;
     else
@@ -120,9 +134,20 @@ void redis_primary_denied(struct redis_primary *primary, bool is_denied)
 
 /* ---- what is wrong ---- */
 
+/* One that another has taken the place of is nobody's trouble. At the start the others are not kept
+ * waiting for one that has failed. */
 void redis_primary_away(struct redis_primary *primary, const char *words)
 {
-    redis_common_say_away(primary->common, primary->shown, words);
+    struct redis_common *common = primary->common;
+    pthread_mutex_lock(&common->lock);
+    bool is_used = primary->n_used > 0;
+    bool is_first = !primary->has_failed;
+    primary->has_failed = true;
+    pthread_mutex_unlock(&common->lock);
+    if (is_used)
+        redis_common_say_away(common, primary->shown, words);
+    if (is_first)
+        report_state(common);
 }
 
 enum refused { REFUSED_BY_ITS_ERROR, REFUSED_UNHEARD, REFUSED_FOR_ONE };
@@ -136,6 +161,7 @@ static void take_refusal(struct redis_primary *primary, const char *error, enum 
     if (is_refusal) {
         pthread_mutex_lock(&common->lock);
         primary->is_refusing = true;
+        primary->has_failed = true;
         primary->refusals.n++;
         primary->refusals.n_unheard += refused == REFUSED_UNHEARD;
         pthread_mutex_unlock(&common->lock);
@@ -230,6 +256,34 @@ void redis_primary_close(struct redis_primary *primary)
     pthread_mutex_unlock(&common->lock);
     if (is_last)
         free(primary);
+}
+
+void redis_primary_use(struct redis_primary *primary, bool is_used)
+{
+    struct redis_common *common = primary->common;
+    pthread_mutex_lock(&common->lock);
+    if (is_used)
+        primary->n_used++;
+    else
+        primary->n_used--;
+    pthread_mutex_unlock(&common->lock);
+}
+
+void redis_primary_map_taken(struct redis_common *common, unsigned n_ownerless)
+{
+    pthread_mutex_lock(&common->lock);
+    common->n_ownerless = n_ownerless;
+    common->is_map_failed = false;
+    pthread_mutex_unlock(&common->lock);
+    report_state(common);
+}
+
+void redis_primary_map_failed(struct redis_common *common)
+{
+    pthread_mutex_lock(&common->lock);
+    common->is_map_failed = true;
+    pthread_mutex_unlock(&common->lock);
+    report_state(common);
 }
 
 void redis_primary_report(struct redis_common *common)

@@ -17,7 +17,8 @@ struct redis_shard {
     uint16_t index;                /* in its lane */
     struct redis_primary *primary; /* NULL: of the slots that no primary has; it is never up */
     char nobody[REDIS_NOBODY_MAX_BYTES]; /* a user who cannot exist, of a slot of this shard */
-    int64_t unused_ms;                   /* since when no slot has been here; 0: one is */
+    bool is_used;                        /* a slot is here, or all are */
+    int64_t unused_ms;                   /* since when it is not, or the last ASK */
     struct redis_commands commands;
     struct redis_replicas replicas;
     struct redis_trial trial;

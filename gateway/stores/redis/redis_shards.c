@@ -29,10 +29,20 @@ static struct redis_probe *probe_of(struct redis_shard *shard)
     return &CONTAINER_OF(shard, struct probed_shard, shard)->probe;
 }
 
+static void set_used(const struct redis_shards *shards, struct redis_shard *shard, bool is_used)
+{
+    if (is_used == shard->is_used)
+        return;
+    shard->is_used = is_used;
+    shard->unused_ms = reactor_now_ms(shards->reactor);
+    redis_primary_use(shard->primary, is_used);
+}
+
 static void free_shard(struct redis_shards *shards, struct redis_shard *shard)
 {
     redis_shard_fini(shard);
     shards->subs->shards[shard->index] = NULL;
+    set_used(shards, shard, false);
     if (shard->primary != NULL)
         redis_primary_close(shard->primary);
     free(CONTAINER_OF(shard, struct probed_shard, shard));
@@ -113,17 +123,8 @@ static struct redis_shard *find_shard(const struct redis_shards *shards,
     return NULL;
 }
 
-static void mark_all_unused(const struct redis_shards *shards)
-{
-    for (unsigned i = 0; i < shards->subs->n_shards; i++) {
-        struct redis_shard *shard = shards->subs->shards[i];
-        if (shard != NULL && shard->unused_ms == 0)
-            shard->unused_ms = reactor_now_ms(shards->reactor);
-    }
-}
-
 static void open_owner(struct redis_shards *shards, unsigned at,
-                       const struct redis_address *address)
+                       const struct redis_address *address, bool is_used[REDIS_SHARDS_MAX])
 {
     struct redis_shard *shard = find_shard(shards, address);
     if (shard == NULL)
@@ -133,24 +134,30 @@ static void open_owner(struct redis_shards *shards, unsigned at,
         log_fields(LOG_ERROR, "no memory for a connection to Redis", NULL, 0);
         return;
     }
-    shard->unused_ms = 0;
+    is_used[shard->index] = true;
+    set_used(shards, shard, true);
     choose_nobody(shards->map, shard);
 }
 
-/* Addresses that no slot has any more stay in a map that was corrected. */
+/* Addresses that no slot has any more stay in a map that was corrected. What is used is said before
+ * what is not: else the store might have nothing for a moment. */
 static void open_owners(struct redis_shards *shards)
 {
     bool is_owner[REDIS_PRIMARIES_MAX] = {false};
+    bool is_used[REDIS_SHARDS_MAX] = {false};
     const struct redis_address *address;
     for (unsigned slot = 0; slot < REDIS_SLOTS; slot++) {
         int owner = redis_slot_map_owner_at(shards->map, (uint16_t)slot);
         if (owner >= 0)
             is_owner[owner] = true;
     }
-    mark_all_unused(shards);
     for (unsigned at = 0; (address = redis_slot_map_address(shards->map, at)) != NULL; at++)
         if (is_owner[at])
-            open_owner(shards, at, address);
+            open_owner(shards, at, address, is_used);
+    for (unsigned i = NOWHERE + 1; i < shards->subs->n_shards; i++)
+        if (shards->subs->shards[i] != NULL && !is_used[i])
+            set_used(shards, shards->subs->shards[i], false);
+    redis_primary_report(shards->common);
 }
 
 static void on_map(void *owner)
@@ -182,13 +189,11 @@ struct redis_commands *redis_shards_redirect(struct redis_shards *shards,
     if (strncmp(error, "ASK ", 4) != 0 || !redis_redirect_read(error, from, &slot, &to))
         return NULL;
     struct redis_shard *shard = find_shard(shards, &to);
-    bool is_used = shard != NULL && shard->unused_ms == 0;
     if (shard == NULL)
         shard = open_shard(shards, &to);
     if (shard == NULL)
         return NULL;
-    if (!is_used) /* not closed under a request that is on its way there */
-        shard->unused_ms = reactor_now_ms(shards->reactor);
+    shard->unused_ms = reactor_now_ms(shards->reactor); /* it stays for what is on its way there */
     return &shard->commands;
 }
 
@@ -200,7 +205,7 @@ static void run_close_task(struct reactor_task *task)
     int64_t now_ms = reactor_now_ms(shards->reactor);
     for (unsigned i = NOWHERE + 1; i < shards->subs->n_shards; i++) {
         struct redis_shard *shard = shards->subs->shards[i];
-        if (shard != NULL && shard->unused_ms != 0 && now_ms - shard->unused_ms >= REDIS_UNUSED_MS)
+        if (shard != NULL && !shard->is_used && now_ms - shard->unused_ms >= REDIS_UNUSED_MS)
             close_shard(shards, shard);
     }
 }
@@ -241,8 +246,12 @@ enum err redis_shards_init(struct redis_shards *shards)
     timer_init(&shards->timer, on_look_due);
     list_init(&shards->close_task.link);
     shards->close_task.run = run_close_task;
-    if (cluster == NULL)
-        return open_shard(shards, NULL) != NULL ? ERR_OK : ERR_NO_MEMORY;
+    if (cluster == NULL) {
+        struct redis_shard *all = open_shard(shards, NULL);
+        if (all != NULL)
+            set_used(shards, all, true);
+        return all != NULL ? ERR_OK : ERR_NO_MEMORY;
+    }
     if (add_shard(shards, NULL) == NULL)
         return ERR_NO_MEMORY;
     shards->reader.reactor = shards->reactor;

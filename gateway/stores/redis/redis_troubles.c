@@ -19,6 +19,8 @@ static const struct redis_trouble troubles[] = {
      .is_refusal = true},
     {"BUSY", "another script blocks Redis: see SLOWLOG GET, end it with SCRIPT KILL",
      .is_refusal = true},
+    {.word = "CLUSTERDOWN Hash slot not served", /* others are */
+     .advice = "see CLUSTER INFO; cluster-require-full-coverage"},
     {"CLUSTERDOWN", "see CLUSTER INFO; cluster-require-full-coverage", .is_refusal = true},
     {.word = "MOVED", .advice = "write redis+cluster://HOST:PORT in --store"},
     {.word = REDIS_WHY_CLUSTER, .advice = "write redis+cluster://HOST:PORT in --store"},
