@@ -88,6 +88,22 @@ Test(blocked, the_store_is_told_what_is_known_of_a_user)
     cr_expect_eq(known.head, 2);
 }
 
+/* The time is of the number that the map knows, which is another one. */
+Test(blocked, of_the_number_of_a_session_that_is_behind_the_time_is_not_known)
+{
+    struct store_known known = {0};
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    node_fixture_push("u", "1", 60);
+    push_get_known(&fixture.node, SPAN_LITERAL("u"), &known);
+    cr_expect_eq(known.head, 1);
+    cr_expect_neq(known.time, 0);
+    client_map_learn(fixture.node.map, client_map_find(fixture.node.map, SPAN_LITERAL("u")),
+                     known.epoch, 2, 77);
+    push_get_known(&fixture.node, SPAN_LITERAL("u"), &known);
+    cr_expect_eq(known.head, 1);
+    cr_expect_eq(known.time, 0);
+}
+
 /* Else nobody would find out that the first session has missed what the page of the second shows.
  */
 Test(blocked, what_a_page_shows_to_one_session_is_not_known_to_the_others)

@@ -223,6 +223,26 @@ Test(inbox_requests, say_that_it_may_have_been_shown_where_asking_fails)
     expect_written((struct store_ask){.error = ERR_NO_MEMORY}, true);
 }
 
+static void ask_nobody(struct store *store, struct store_ask *ask)
+{
+    (void)store;
+    (void)ask;
+    cr_assert_fail("the store may be closed already");
+}
+
+Test(inbox_requests, ask_no_node_what_was_written_while_this_one_stops)
+{
+    static struct store_ops ops;
+    ops = *fixture.node.store->ops;
+    ops.ask = ask_nobody;
+    fixture.node.store->ops = &ops;
+    push_three();
+    atomic_store(&fixture.node.is_stopping, true);
+    struct gateway_cancel cancel = cancel_one(3);
+    cr_expect_eq(cancel.fate, GATEWAY_PENDING);
+    cr_expect(cancel.is_written);
+}
+
 static void on_told(struct store_question *question)
 {
     (void)question;

@@ -2,6 +2,7 @@
  * purged. */
 #include "gateway/delivery/kicked_streams.h"
 #include "gateway/requests/requests.h"
+#include "gateway/store/store_backend.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/subscriber.h"
 
@@ -172,5 +173,25 @@ Test(kick, asks_the_store_for_no_purge_while_the_node_stops)
     atomic_store(&fixture.node.is_stopping, true);
     struct gateway_kick kick = kick_user((struct gateway_kick){.is_purge = true});
     cr_expect_eq(kick.error, ERR_STORE_UNAVAILABLE);
+    cr_expect_eq(kick.purged, 0);
+}
+
+static void fail_to_ask(struct store *store, struct store_ask *ask)
+{
+    (void)store;
+    ask->error = ERR_NO_MEMORY;
+    ask->request.on_done(&ask->request);
+}
+
+/* Sessions elsewhere may be open, so nothing is purged under them. */
+Test(kick, that_could_ask_no_node_says_so_and_purges_nothing)
+{
+    static struct store_ops ops;
+    ops = *fixture.node.store->ops;
+    ops.ask = fail_to_ask;
+    fixture.node.store->ops = &ops;
+    node_fixture_push("u", "1", 60);
+    struct gateway_kick kick = kick_user((struct gateway_kick){.is_purge = true});
+    cr_expect_eq(kick.error, ERR_NO_MEMORY);
     cr_expect_eq(kick.purged, 0);
 }

@@ -1,4 +1,5 @@
 /* What is known about one user, and which users are online (CONTRACT 3). */
+#include "gateway/requests/connections_json.h"
 #include "gateway/requests/requests.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/subscriber.h"
@@ -16,13 +17,18 @@ static void on_user(struct gateway_user *user)
     n_answers++;
 }
 
-static void look_at(struct gateway_user *user, const char *user_id)
+static void ask_about(struct gateway_user *user, const char *user_id)
 {
     *user = (struct gateway_user){.on_done = on_user, .user_id = span_of(user_id)};
     n_answers = 0;
     gateway_user(&fixture.node, user);
     node_fixture_turn();
     cr_assert_eq(n_answers, 1);
+}
+
+static void look_at(struct gateway_user *user, const char *user_id)
+{
+    ask_about(user, user_id);
     cr_assert_eq(user->error, ERR_OK);
 }
 
@@ -94,6 +100,49 @@ Test(users, knows_nothing_of_an_unknown_user)
     cr_expect_eq(user.oldest_pending_ms, 0);
     cr_expect_eq(user.n_connections, 0);
     cr_expect_eq(user.connections.len, 0);
+}
+
+/* The store may be closed already; the connections are shown all the same. */
+Test(users, are_not_looked_up_in_the_store_while_the_node_stops)
+{
+    static struct subscriber plain;
+    struct gateway_user user;
+    subscriber_enter(&plain, LEVEL_PLAIN, "u", NULL);
+    atomic_store(&fixture.node.is_stopping, true);
+    ask_about(&user, "u");
+    cr_expect_eq(user.error, ERR_STORE_UNAVAILABLE);
+    cr_expect_eq(user.n_connections, 1);
+    gateway_user_clear(&user);
+}
+
+/* Whatever there is room for, the text is an array of whole objects. */
+Test(users, have_as_many_connections_in_an_answer_as_there_is_room_for)
+{
+    static struct subscriber sessions[3];
+    struct buf whole;
+    struct buf joined;
+    for (size_t i = 0; i < 3; i++)
+        subscriber_enter(&sessions[i], LEVEL_PLAIN, "u", NULL);
+    const struct client *client = client_map_find(fixture.node.map, SPAN_LITERAL("u"));
+    buf_init(&whole, 1 << 16);
+    connections_json_write(client, &whole);
+    size_t n_before = 0;
+    for (size_t max = 2; max <= whole.len; max++) {
+        struct buf text;
+        buf_init(&text, max);
+        connections_json_write(client, &text);
+        cr_assert_geq(text.len, 2, "with %zu bytes", max);
+        cr_assert_eq(text.bytes[text.len - 1], ']', "with %zu bytes", max);
+        buf_init(&joined, 1 << 16);
+        size_t n = connections_json_append(buf_span(&text), &joined);
+        cr_assert(n >= n_before && n <= 3, "%zu with %zu bytes", n, max);
+        cr_assert(n > 0 || text.len == 2, "%.*s", (int)text.len, text.bytes);
+        n_before = n;
+        buf_fini(&joined);
+        buf_fini(&text);
+    }
+    cr_expect_eq(n_before, 3);
+    buf_fini(&whole);
 }
 
 static void on_online(struct gateway_online *online)

@@ -8,6 +8,8 @@
 #include "tests/support/subscriber.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 static const struct epoch another_node = {"nodename"};
 static struct gateway_push push;
@@ -124,6 +126,23 @@ Test(watches, send_the_other_node_to_the_store_where_the_user_has_devices)
     send_pong("1");
     expect_answer(1, 9, 0);
     cr_expect_eq(store_double_watches().acks_before, acks + 1);
+}
+
+/* So many fit into an inbox at least: with one more it may have been pushed out. */
+Test(watches, send_the_other_node_to_the_store_where_a_full_inbox_may_have_pushed_the_number_out)
+{
+    uint64_t room = (uint64_t)(fixture.options.inbox_max_bytes / fixture.options.max_data);
+    char number[24];
+    enter_and_push();
+    watch_from_afar(7, epoch_of_user(), 1);
+    watch_from_afar(8, epoch_of_user(), 2);
+    for (uint64_t seq = 3; seq <= room + 1; seq++)
+        node_fixture_push("u", "1", 60);
+    snprintf(number, sizeof number, "%" PRIu64, room + 1);
+    send_pong("1");
+    expect_answer(1, 7, 0);
+    send_pong(number);
+    expect_answer(2, 8, room + 1);
 }
 
 Test(watches, are_answered_at_once_when_a_device_has_acknowledged)
