@@ -8,8 +8,8 @@ const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
 const {
-    Admin, Authority, Child, Herald, cleanEnvironment, freePort, programOf, range, redisNode, secret, startReader, waitUntil,
-    within,
+    Admin, Authority, Child, Herald, Subscriber, cleanEnvironment, freePort, programOf, range, redisNode, secret, startReader,
+    waitUntil, within,
 } = require('./harness');
 
 const ROOT = path.join(__dirname, '../..');
@@ -44,16 +44,17 @@ function processesOf(directory) {
 }
 
 class Example {
-    constructor(t, kind) {
+    constructor(t, kind, flags) {
         this.directory = path.join(t.tempDir(), 'run');
         this.kind = kind;
+        this.flags = flags;
         this.binary = t.binary;
         t.cleanup(() => this.end('SIGKILL'));
     }
 
     async start() {
         const port = await freeRow();
-        this.child = new Child(path.join(FOLDER, this.kind), ['--port', port, '--dir', this.directory, '--herald', this.binary],
+        this.child = new Child(path.join(FOLDER, this.kind), ['--port', port, '--dir', this.directory, '--herald', this.binary, ...this.flags],
             { env: cleanEnvironment(), detached: true });
         await waitUntil('the example is ready', () => this.child.stdout.includes('Ctrl-C stops') || !this.child.isRunning(), 60000);
         const { stdout, stderr } = this.child;
@@ -65,6 +66,7 @@ class Example {
         this.front = this.hasNginx ? port : this.nodes[0].port;
         this.back = this.admin(this.hasNginx ? port + 1 : this.nodes[1].admin.adminPort);
         this.password = fs.readFileSync(path.join(this.directory, 'admin.password'), 'latin1').trim();
+        this.tls = /redis-cli (--tls .*?)--user/.exec(stdout)?.[1].trim().split(' ') ?? [];
         this.redis = range(this.kind === 'cluster' ? 6 : 3, port + 8);
         return this;
     }
@@ -83,7 +85,7 @@ class Example {
 
     /* What redis-cli prints for one of the Redis. */
     async ask(port, ...words) {
-        const child = new Child('redis-cli', ['--user', 'admin', '-p', port, ...words],
+        const child = new Child('redis-cli', [...this.tls, '--user', 'admin', '-p', port, ...words],
             { env: { ...process.env, REDISCLI_AUTH: this.password } });
         await within(child.exited, 10000, 'the end of redis-cli');
         return child.stdout;
@@ -132,8 +134,20 @@ async function killTheNodeOf(example, userId) {
     return had;
 }
 
-async function runExample(t, kind) {
-    const example = await new Example(t, kind).start();
+async function assertPassesOver(t, example, { name, admin }) {
+    const users = range(6).map((n) => `new ${n}`);
+    assert.equal((await admin.post('/drain', '')).status, 202);
+    for (const userId of users) {
+        const client = new Subscriber(example.entrance().url(userId));
+        t.cleanup(() => client.terminate());
+        await client.opened;
+    }
+    const { online } = (await example.back.post('/online', { userIds: users })).json;
+    assert.deepEqual(online, users, `${name} drains and is passed over`);
+}
+
+async function runExample(t, kind, ...flags) {
+    const example = await new Example(t, kind, flags).start();
     await waitUntil('the nodes know each other', async () =>
         (await example.back.request('GET', '/nodes')).json.nodes.filter(({ state }) => state === 'up').length === 3);
     const reader = await startReader(t, [example.entrance()], 'alice', { kind: 'v1' });
@@ -159,6 +173,9 @@ module.exports = (test) => {
             await example.back.mustPush('alice', n);
         }
         await reader.waitValues(range(6));
+        if (example.hasNginx) {
+            await assertPassesOver(t, example, example.nodes.find((node) => node !== killed));
+        }
         await reader.stop();
         example.child.signal('SIGINT'); /* to its group, as a terminal does it */
         assert.deepEqual(await within(example.child.exited, 20000, 'the end of the example'), { code: 0, signal: null });
@@ -172,6 +189,16 @@ module.exports = (test) => {
         const { example } = await runExample(t, 'cluster');
         await Promise.all(range(30).map((n) => example.back.mustPush(`user ${n}`, n)));
         await example.end('SIGKILL');
+    });
+
+    test('with --tls all links to Redis are TLS', { timeoutMs: 90000 }, async (t) => {
+        for (const kind of ['sentinel', 'cluster']) {
+            const { example } = await runExample(t, kind, '--tls');
+            const raw = await t.raw(example.redis[0]);
+            raw.send('PING\r\n');
+            await waitUntil('what is not TLS is refused', () => raw.isEnded);
+            await example.end('SIGTERM');
+        }
     });
 
     test('an example says which port is taken', async (t) => {
