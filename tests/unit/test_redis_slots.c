@@ -142,6 +142,22 @@ Test(redis_slots, a_question_mark_is_no_address)
                      "the Cluster announces no address for slot 5; see cluster-announce-hostname");
 }
 
+Test(redis_slots, whose_owner_has_no_address_are_missing_and_no_others)
+{
+    uint16_t first;
+    char words[120];
+    cr_assert_eq(
+        read_map("*2\r\n*3\r\n:0\r\n:4\r\n" NODE(
+            "$8\r\n10.0.0.1\r\n", "7001") "*3\r\n:5\r\n:9\r\n" NODE("$1\r\n?\r\n", "7002")),
+        ERR_OK);
+    expect_owner(4, "10.0.0.1", 7001);
+    cr_expect_null(redis_slot_map_owner(map, 5));
+    cr_expect_eq(redis_slot_map_missing(map, &first), REDIS_SLOTS - 5);
+    redis_slot_map_describe_missing(map, words, sizeof words);
+    cr_expect_str_eq(words,
+                     "the Cluster announces no address for slot 5; see cluster-announce-hostname");
+}
+
 Test(redis_slots, what_is_malformed_makes_no_map)
 {
     static const char *const answers[] = {

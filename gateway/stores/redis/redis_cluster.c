@@ -115,7 +115,8 @@ static void put_map(struct redis_cluster *cluster, struct redis_slot_map *map)
 
 /* ---- whom to ask ---- */
 
-static void go_to_next(struct redis_cluster *cluster)
+/* false: they begin anew. */
+static bool go_to_next(struct redis_cluster *cluster)
 {
     unsigned next = ++cluster->next;
     pthread_mutex_lock(&cluster->lock);
@@ -126,6 +127,7 @@ static void go_to_next(struct redis_cluster *cluster)
         next = cluster->next = 0;
     cluster->asked = address != NULL ? *address : cluster->seeds[next];
     pthread_mutex_unlock(&cluster->lock);
+    return next != 0;
 }
 
 static void shuffle_seeds(struct redis_cluster *cluster)
@@ -220,17 +222,12 @@ static bool is_doubtful(struct redis_cluster *cluster, unsigned n_missing)
     return is_less && cluster->n_doubts < REDIS_SAME_MAX;
 }
 
-static void say_ownerless(struct redis_cluster *cluster, uint16_t first)
-{
-    char why[80];
-    snprintf(why, sizeof why, REDIS_WHY_NO_OWNER " %u", (unsigned)first);
-    redis_common_say_ownerless(cluster->common, why);
-}
-
 static void take_map(struct redis_cluster *cluster, struct redis_slot_map *map)
 {
     uint16_t first;
+    char why[120];
     unsigned n_missing = redis_slot_map_missing(map, &first);
+    redis_slot_map_describe_missing(map, why, sizeof why);
     if (is_doubtful(cluster, n_missing)) {
         redis_slot_map_unref(map);
         redis_link_break(cluster->link, another_node);
@@ -246,7 +243,7 @@ static void take_map(struct redis_cluster *cluster, struct redis_slot_map *map)
     tell_readers(cluster);
     pthread_mutex_unlock(&cluster->lock);
     if (n_missing > 0)
-        say_ownerless(cluster, first);
+        redis_common_say_ownerless(cluster->common, why);
     redis_primary_map_taken(cluster->common, n_missing);
     cluster->n_same = is_same && cluster->is_in_trouble ? cluster->n_same + 1 : 0;
     if (cluster->n_same == REDIS_SAME_MAX)
@@ -317,7 +314,8 @@ static void on_map_link_down(void *owner, bool was_up, const char *why)
     if (!has_map && !was_up)
         say_node_away(cluster, why);
     cluster->is_asking = false;
-    go_to_next(cluster);
+    if (go_to_next(cluster))
+        redis_link_hurry(cluster->link);
 }
 
 /* ---- wanting ---- */

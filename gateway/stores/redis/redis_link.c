@@ -359,6 +359,14 @@ static void wait_for_next_attempt(struct redis_link *link)
               reactor_now_ms(link->config.reactor) + pause);
 }
 
+void redis_link_hurry(struct redis_link *link)
+{
+    if (link->attempts > 0)
+        link->attempts--;
+    timer_set(reactor_timers(link->config.reactor), &link->timer,
+              reactor_now_ms(link->config.reactor) + REDIS_BACKOFF_MIN_MS / 2);
+}
+
 static void take_down(struct redis_link *link)
 {
     char why[sizeof link->failure];

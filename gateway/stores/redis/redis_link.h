@@ -92,6 +92,10 @@ void redis_link_leave(struct redis_link *link, const char *why);
 /* Inside on_reply: when the command that is answered was given, by reactor_now_ms. */
 int64_t redis_link_asked_ms(const struct redis_link *link);
 
+/* Inside on_down: the next attempt is at another address, and so comes after the shortest pause;
+ * the pauses grow with the attempts that are not. */
+void redis_link_hurry(struct redis_link *link);
+
 /* The owner is content with what it found: the next pause is a short one again. */
 void redis_link_accept(struct redis_link *link);
 

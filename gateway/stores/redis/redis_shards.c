@@ -1,7 +1,7 @@
-/* A letter says that the map may be another. Then the shards that it names and that are not there
- * yet are opened, each user whose slot is elsewhere moves, and a shard that no slot is at any more
- * gets a time. A timer closes those that have been unused for long, at the end of a turn, where
- * their links may be freed. */
+/* A letter says that the map may be another, or a redirect corrects it. Then the shards that it
+ * names and that are not there yet are opened, each user whose slot is elsewhere moves, and a shard
+ * that no slot is at any more gets a time. A timer closes those that have been unused for long, at
+ * the end of a turn, where their links may be freed. */
 #include "gateway/stores/redis/redis_shards.h"
 
 #include "gateway/base/log.h"
@@ -160,23 +160,44 @@ static void open_owners(struct redis_shards *shards)
     redis_primary_report(shards->common);
 }
 
-static void on_map(void *owner)
+/* The present map counts from here on; users are not moved yet. */
+static void take_map(struct redis_shards *shards)
 {
-    struct redis_shards *shards = owner;
-    uint64_t round;
-    struct redis_slot_map *map = redis_cluster_map(shards->common->cluster, &round);
+    struct redis_slot_map *map = redis_cluster_map(shards->common->cluster, &shards->round);
     if (map == shards->map) {
         redis_slot_map_unref(map);
-    } else {
-        redis_slot_map_unref(shards->map);
-        shards->map = map;
-        open_owners(shards);
+        return;
+    }
+    redis_slot_map_unref(shards->map);
+    shards->map = map;
+    shards->must_follow = true;
+    open_owners(shards);
+}
+
+static void follow_map(struct redis_shards *shards)
+{
+    if (shards->must_follow) {
+        shards->must_follow = false;
         redis_subs_follow(shards->subs);
         shards->on_moved(shards->owner);
     }
-    redis_subs_know_map(shards->subs, round);
+    redis_subs_know_map(shards->subs, shards->round);
 }
 
+static void on_map(void *owner)
+{
+    struct redis_shards *shards = owner;
+    take_map(shards);
+    follow_map(shards);
+}
+
+static void run_follow_task(struct reactor_task *task)
+{
+    follow_map(CONTAINER_OF(task, struct redis_shards, follow_task));
+}
+
+/* Many slots may move at once, and for each a user says so: the walk over all users of the lane is
+ * made once, at the end of the turn. */
 struct redis_commands *redis_shards_redirect(struct redis_shards *shards,
                                              const struct redis_commands *asked, const char *error)
 {
@@ -185,7 +206,9 @@ struct redis_commands *redis_shards_redirect(struct redis_shards *shards,
     const struct redis_address *from = &asked->primary->address;
     if (!redis_cluster_redirected(shards->common->cluster, error, from))
         return NULL;
-    on_map(shards);
+    take_map(shards);
+    if (shards->must_follow)
+        reactor_at_turn_end(shards->reactor, &shards->follow_task);
     if (strncmp(error, "ASK ", 4) != 0 || !redis_redirect_read(error, from, &slot, &to))
         return NULL;
     struct redis_shard *shard = find_shard(shards, &to);
@@ -246,6 +269,8 @@ enum err redis_shards_init(struct redis_shards *shards)
     timer_init(&shards->timer, on_look_due);
     list_init(&shards->close_task.link);
     shards->close_task.run = run_close_task;
+    list_init(&shards->follow_task.link);
+    shards->follow_task.run = run_follow_task;
     if (cluster == NULL) {
         struct redis_shard *all = open_shard(shards, NULL);
         if (all != NULL)
@@ -279,6 +304,7 @@ void redis_shards_fini(struct redis_shards *shards)
 {
     timer_cancel(reactor_timers(shards->reactor), &shards->timer);
     reactor_task_cancel(&shards->close_task);
+    reactor_task_cancel(&shards->follow_task);
     for (unsigned i = 0; i < shards->subs->n_shards; i++)
         if (shards->subs->shards[i] != NULL)
             free_shard(shards, shards->subs->shards[i]);

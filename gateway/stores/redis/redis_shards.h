@@ -25,6 +25,9 @@ struct redis_shards {
     uint16_t of_owner[REDIS_PRIMARIES_MAX]; /* the index of a shard, by that of an address */
     struct timer timer;                     /* looks for what is not used any more */
     struct reactor_task close_task;
+    uint64_t round;   /* of the map */
+    bool must_follow; /* users are not yet where it says */
+    struct reactor_task follow_task;
 };
 
 /* Opens what is there from the start. What is said above is set by the caller before, and the subs

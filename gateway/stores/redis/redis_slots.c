@@ -16,6 +16,7 @@ enum { NO_OWNER = UINT16_MAX };
 struct redis_slot_map {
     atomic_uint refs;
     unsigned n_addresses;
+    int unnamed;                  /* the first slot whose owner has no address; -1: none */
     uint16_t owners[REDIS_SLOTS]; /* index into addresses, or NO_OWNER */
     struct redis_address addresses[];
 };
@@ -114,6 +115,7 @@ static struct redis_slot_map *new_map(unsigned cap)
     if (map == NULL)
         return NULL;
     atomic_init(&map->refs, 1);
+    map->unnamed = -1;
     memset(map->owners, 0xff, sizeof map->owners);
     return map;
 }
@@ -146,10 +148,8 @@ static enum err take_range(struct redis_slot_map *map, unsigned cap,
         return ERR_PROTOCOL;
     }
     if (!is_named) {
-        snprintf(why, why_cap,
-                 "the Cluster announces no address for slot %d; see cluster-announce-hostname",
-                 (int)first);
-        return ERR_NOT_FOUND;
+        map->unnamed = map->unnamed < 0 ? (int)first : map->unnamed;
+        return ERR_OK;
     }
     uint16_t owner = find_or_add(map, cap, &address);
     if (owner == NO_OWNER) {
@@ -179,6 +179,10 @@ enum err redis_slot_map_read(const struct redis_value *reply, const struct redis
     enum err error = ERR_OK;
     for (size_t i = 0; i < reply->n && error == ERR_OK; i++)
         error = take_range(map, cap, reply->items[i], asked, why, why_cap);
+    if (error == ERR_OK && map->n_addresses == 0 && map->unnamed >= 0) {
+        redis_slot_map_describe_missing(map, why, why_cap);
+        error = ERR_NOT_FOUND;
+    }
     if (error != ERR_OK) {
         redis_slot_map_unref(map);
         return error;
@@ -248,6 +252,18 @@ unsigned redis_slot_map_missing(const struct redis_slot_map *map, uint16_t *ret_
         if (map->owners[slot] == NO_OWNER && n++ == 0)
             *ret_first = (uint16_t)slot;
     return n;
+}
+
+void redis_slot_map_describe_missing(const struct redis_slot_map *map, char *out, size_t cap)
+{
+    uint16_t first = 0;
+    (void)redis_slot_map_missing(map, &first);
+    if (map->unnamed >= 0)
+        snprintf(out, cap,
+                 "the Cluster announces no address for slot %d; see cluster-announce-hostname",
+                 map->unnamed);
+    else
+        snprintf(out, cap, "the Cluster has no owner for slot %u", (unsigned)first);
 }
 
 const struct redis_address *redis_slot_map_address(const struct redis_slot_map *map, unsigned at)

@@ -23,8 +23,8 @@ uint16_t redis_slot_of_user(struct span user_id);
 struct redis_slot_map;
 
 /* `asked` is who answered. ERR_PROTOCOL: the answer is malformed, or names more than
- * REDIS_PRIMARIES_MAX. ERR_NOT_FOUND: a slot has no address (`?`). ERR_NO_MEMORY. The caller has
- * one reference to *ret_map; on an error `why` is a sentence. */
+ * REDIS_PRIMARIES_MAX. ERR_NOT_FOUND: no slot has an owner with an address (`?` is none).
+ * ERR_NO_MEMORY. The caller has one reference to *ret_map; on an error `why` is a sentence. */
 MUST_CHECK enum err redis_slot_map_read(const struct redis_value *reply,
                                         const struct redis_address *asked,
                                         struct redis_slot_map **ret_map, char *why, size_t why_cap);
@@ -43,8 +43,10 @@ const struct redis_address *redis_slot_map_owner(const struct redis_slot_map *ma
 int redis_slot_map_owner_at(const struct redis_slot_map *map, uint16_t slot);
 /* Do both say the same of every slot? */
 bool redis_slot_map_equal(const struct redis_slot_map *a, const struct redis_slot_map *b);
-/* Slots without an owner; *ret_first is the first of them. */
+/* Slots without an owner, or whose owner has no address; *ret_first is the first of them. */
 unsigned redis_slot_map_missing(const struct redis_slot_map *map, uint16_t *ret_first);
+/* Why there are any, as a sentence. */
+void redis_slot_map_describe_missing(const struct redis_slot_map *map, char *out, size_t cap);
 /* The addresses that it names: `at` from 0 on; NULL: there are no more. */
 const struct redis_address *redis_slot_map_address(const struct redis_slot_map *map, unsigned at);
 
