@@ -103,7 +103,7 @@ const ttl0 = (count) => ({
 
 /* Each user has had a notification before: the first one costs more, and here it would be one of five. */
 const atRate = (work, count) => (measurement, herald, redis) => withNodes(count, herald, redis, async (nodes) => {
-    const all = { mode: 'push', subscribers: quickOr(300, 3000), rate: quickOr(500, 2000), warmupMs: 2000, windowMs: 6000, ...work };
+    const all = { mode: 'push', subscribers: quickOr(300, 3000), rate: quickOr(500, 2000), inTurn: 1, warmupMs: 2000, windowMs: 6000, ...work };
     await pushLines(herald, 0, all.subscribers);
     const server = work.isAcross ? { ...nodes[1], adminPort: nodes[0].adminPort } : spread(nodes);
     const r = await load(all, server, redis);

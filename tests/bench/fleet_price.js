@@ -6,61 +6,93 @@
 
 const { execFileSync, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
+const http = require('node:http');
 const path = require('node:path');
-const { faultsOfLoad, isQuick, startLoad } = require('./measure');
-const { pushLines } = require('./lines');
-const { connectionsOf, makePlace, sleep, startHerald, startRedis, stop } = require('./processes');
+const { isQuick, startLoad } = require('./measure');
+const { pushLines, userId } = require('./lines');
+const { connectionsOf, makePlace, setPriority, sleep, startHerald, startRedis, stop } = require('./processes');
 
-const QUIET_MS = isQuick ? 3000 : 12000, PUSH_MS = isQuick ? 4000 : 12000;
+const WINDOW_MS = isQuick ? 3000 : 12000, RATE = 100;
 const hasCallgrind = spawnSync('callgrind_control', ['--version']).status === 0;
+const control = (child, ...words) => execFileSync('callgrind_control', [...words, String(child.pid)], { stdio: 'ignore' });
 
-/* What the process has executed since the last call. */
-function instructionsOf(child, place) {
-    execFileSync('callgrind_control', ['-d', 'now', String(child.pid)], { stdio: 'ignore' });
-    const dumps = fs.readdirSync(place).filter((name) => name.startsWith('callgrind.'));
-    const total = dumps.reduce((sum, name) => {
-        const found = /^(?:summary|totals): (\d+)/m.exec(fs.readFileSync(path.join(place, name), 'latin1'));
-        fs.rmSync(path.join(place, name));
-        return sum + Number(found ? found[1] : 0);
-    }, 0);
-    if (total === 0) {
-        throw new Error('callgrind has written no dump');
-    }
-    return total;
+/* What the process has executed since the last call, and in how many seconds. */
+function counterOf(child, place) {
+    let since = Date.now();
+    return () => {
+        control(child, '-d', 'now');
+        const seconds = (Date.now() - since) / 1000;
+        const dumps = fs.readdirSync(place).filter((name) => name.startsWith('callgrind.'));
+        const instructions = dumps.reduce((sum, name) => {
+            const found = /^(?:summary|totals): (\d+)/m.exec(fs.readFileSync(path.join(place, name), 'latin1'));
+            fs.rmSync(path.join(place, name));
+            return sum + Number(found ? found[1] : 0);
+        }, 0);
+        if (instructions === 0) {
+            throw new Error('callgrind has written no dump');
+        }
+        since = Date.now();
+        return { instructions, seconds };
+    };
 }
 
-async function pushMeanwhile(work, herald, watched) {
-    const loading = startLoad(work, herald);
-    loading.ended.catch(() => {}); /* awaited below */
-    for (const end = Date.now() + 90000; await connectionsOf(herald) < work.subscribers; await sleep(50)) {
+const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
+
+/* Undefined, or what was answered instead of 202. */
+function pushOne(herald, index, users, hasKey) {
+    const body = JSON.stringify({ userId: userId(index % users), ...(hasKey ? { idempotencyKey: `order-${index}` } : {}), data: `cast ${'x'.repeat(249)}` });
+    return new Promise((resolve) => {
+        http.request({ host: '127.0.0.1', port: herald.adminPort, path: '/push', method: 'POST', agent,
+            headers: { 'Content-Type': 'application/json', 'Content-Length': body.length } }, (answer) => {
+            answer.resume().on('end', () => resolve(answer.statusCode === 202 ? undefined : `a push was answered with ${answer.statusCode}`));
+        }).on('error', (error) => resolve(error.message)).end(body);
+    });
+}
+
+/* At fixed times, whatever the answers take; what went wrong. */
+async function pushAll(herald, { users, hasKey }) {
+    const all = [], from = Date.now();
+    for (; Date.now() - from < WINDOW_MS; await sleep(5)) {
+        for (; all.length < (Date.now() - from) * RATE / 1000; all.push(pushOne(herald, all.length, users, hasKey)));
+    }
+    const failures = (await Promise.all(all)).filter(Boolean);
+    await sleep(3000); /* the last positions are written */
+    return { pushes: all.length, faults: failures.length > 0 ? [`${failures.length} times: ${failures[0]}`] : [] };
+}
+
+/* Until all are there nothing is counted, which is some times as fast. */
+async function connectAll(herald, users) {
+    await pushLines(herald, 0, users); /* the first push to a user costs more */
+    const readers = startLoad({ mode: 'idle', subscribers: users, times: { settleMs: 0, windowMs: 60000 } }, herald);
+    readers.ended.catch(() => {});
+    for (const end = Date.now() + 60000; await connectionsOf(herald) < users; await sleep(50)) {
         if (Date.now() > end) {
-            throw new Error('not all users are connected after 90 s');
+            throw new Error('not all users are connected after a minute');
         }
     }
-    await sleep(1000);
-    watched();
-    await sleep(QUIET_MS);
-    const quiet = watched();
-    return { loading, quiet };
+    await sleep(3000);
+    return readers;
 }
 
 /* Instructions of a push, and of a second without one. */
 async function priceOf(work, program, isOfRedis) {
     const place = makePlace('price');
-    const under = ['valgrind', '--tool=callgrind', `--callgrind-out-file=${place}/callgrind`, '--'];
-    let redis, herald;
+    const under = ['valgrind', '--tool=callgrind', '--instr-atstart=no', `--callgrind-out-file=${place}/callgrind`, '--'];
+    let redis, herald, readers;
     try {
         redis = await startRedis(makePlace('redis'), isOfRedis ? under : []);
         herald = await startHerald(program, makePlace('herald'), redis.url, [], null, isOfRedis ? [] : under);
-        await pushLines(herald, 0, work.subscribers); /* the first push to a user costs more */
-        const watched = () => instructionsOf((isOfRedis ? redis : herald).child, place);
-        const { loading, quiet } = await pushMeanwhile({ ...work, mode: 'push', times: { settleMs: QUIET_MS + 4000, warmupMs: 0, windowMs: PUSH_MS } }, herald, watched);
-        watched();
-        const from = Date.now();
-        const r = await loading.ended;
-        const all = watched(), ms = Date.now() - from;
-        return { push: (all - quiet * ms / QUIET_MS) / r.accepted, second: quiet / QUIET_MS * 1000, faults: faultsOfLoad(work, r) };
+        const { child } = isOfRedis ? redis : herald, count = counterOf(child, place);
+        setPriority(child, -10); /* a Redis that does not answer for two seconds is away */
+        readers = await connectAll(herald, work.users);
+        control(child, '-i', 'on');
+        await pushAll(herald, work); /* callgrind translates what it has not seen: slowly */
+        count();
+        await sleep(WINDOW_MS);
+        const quiet = count(), { pushes, faults } = await pushAll(herald, work), all = count();
+        return { push: (all.instructions - quiet.instructions * all.seconds / quiet.seconds) / pushes, second: quiet.instructions / quiet.seconds, faults };
     } finally {
+        await (readers && readers.stop());
         await stop(herald && herald.child);
         await stop(redis && redis.child);
     }
@@ -82,7 +114,7 @@ const price = (name, what, work) => ({
 });
 
 module.exports = !hasCallgrind ? [] : [
-    price('one', 'a push to the only user, who is pushed often', { subscribers: 1, publishers: 1, rate: 100 }),
-    price('many', 'a push to one of 3 000 users', { subscribers: isQuick ? 300 : 3000, publishers: 16, rate: 100 }),
-    price('keys', 'the same with an idempotency key', { subscribers: isQuick ? 300 : 3000, publishers: 16, rate: 100, keys: 1 }),
+    price('one', 'a push to the only user, who is pushed often', { users: 1 }),
+    price('many', 'a push to one of 3 000 users', { users: isQuick ? 300 : 3000 }),
+    price('keys', 'the same with an idempotency key', { users: isQuick ? 300 : 3000, hasKey: true }),
 ];
