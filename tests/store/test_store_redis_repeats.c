@@ -10,6 +10,8 @@
 /* What is refused: commands in which this text stands. Changed while nothing is asked. */
 static struct {
     const char *word; /* the error; NULL: nothing is refused */
+    const char *once; /* another error in its place, when so many are left */
+    int once_at;
     const char *of;
     atomic_int n_left; /* so many times */
     atomic_int n_refused;
@@ -40,10 +42,11 @@ enum err __wrap_redis_link_command(struct redis_link *link, const struct span *a
         span_equal(args[0], SPAN_LITERAL("SCRIPT")) ||
         span_equal(args[0], SPAN_LITERAL("SSUBSCRIBE")) || !is_planned(args, n_args))
         return __real_redis_link_command(link, args, n_args, on_reply, arg, index);
-    atomic_fetch_sub(&plan.n_left, 1);
+    int n_left = atomic_fetch_sub(&plan.n_left, 1);
     atomic_fetch_add(&plan.n_refused, 1);
+    const char *word = plan.once != NULL && n_left == plan.once_at ? plan.once : plan.word;
     struct span refusal[] = {SPAN_LITERAL("EVAL"), SPAN_LITERAL("return {err = ARGV[1]}"),
-                             SPAN_LITERAL("0"), span_of(plan.word)};
+                             SPAN_LITERAL("0"), span_of(word)};
     return __real_redis_link_command(link, refusal, 4, on_reply, arg, index);
 }
 
@@ -52,6 +55,7 @@ enum { ALWAYS = 1 << 30 };
 static void refuse(const char *word, const char *of, int n)
 {
     plan.word = word;
+    plan.once = NULL;
     plan.of = of;
     atomic_store(&plan.n_refused, 0);
     atomic_store(&plan.n_left, n);
@@ -163,8 +167,146 @@ Test(store_redis, what_is_refused_for_three_seconds_is_refused_for_good)
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
     cr_assert_geq(clock_monotonic_ms() - began_ms, REDIS_REPEAT_MS - 100);
     cr_assert_gt(atomic_load(&plan.n_refused), 10);
+    cr_assert_lt(atomic_load(&plan.n_refused), 120, "the pauses grow");
     refuse(NULL, "", 0);
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
+}
+
+/* --- by a clock that the test moves --- */
+
+static _Atomic int64_t stopped_us; /* it stands still there; 0: it runs */
+static _Atomic int64_t ahead_us;
+
+static int64_t read_wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t read_monotonic_us(void)
+{
+    struct timespec now;
+    int64_t at_us = atomic_load(&stopped_us);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return at_us != 0 ? at_us
+                      : (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + atomic_load(&ahead_us);
+}
+
+__attribute__((constructor)) static void take_the_clock(void)
+{
+    clock_replace(read_wall_ms, read_monotonic_us);
+}
+
+struct posted {
+    struct letter letter;
+    sem_t done;
+};
+
+static void deliver_posted(struct letter *letter)
+{
+    sem_post(&CONTAINER_OF(letter, struct posted, letter)->done);
+}
+
+static void stop_the_clock(void)
+{
+    atomic_store(&stopped_us, read_monotonic_us());
+}
+
+static void run_the_clock(void)
+{
+    int64_t at_us = atomic_exchange(&stopped_us, 0);
+    atomic_fetch_add(&ahead_us, at_us - read_monotonic_us());
+}
+
+/* Of the clock that stands still; the lane has done what is due by then. */
+static void skip_ms(int64_t ms)
+{
+    atomic_fetch_add(&stopped_us, ms * 1000);
+    for (int i = 0; i < 5; i++) {
+        struct posted posted = {.letter.deliver = deliver_posted};
+        sem_init(&posted.done, 0, 0);
+        mailbox_post(reactor_mailbox(lane), &posted.letter);
+        sem_wait(&posted.done);
+    }
+}
+
+/* Redis is stopped, so the answer to the first sending comes late, but in time for the link. */
+Test(store_redis, the_three_seconds_begin_when_a_request_is_sent_first)
+{
+    struct append_call call;
+    int64_t refused = metrics_read(METRIC_REDIRECTS_TRYAGAIN);
+    refuse("TRYAGAIN", "{anna}", ALWAYS);
+    kill(server.pid, SIGSTOP);
+    stop_the_clock();
+    begin_push(&call, "anna");
+    wait_for_refusals(1);
+    skip_ms(1500);
+    kill(server.pid, SIGCONT);
+    for (int i = 0; i < SOON_MS && metrics_read(METRIC_REDIRECTS_TRYAGAIN) == refused; i++)
+        pause_ms(1);
+    skip_ms(REDIS_REPEAT_MS - 1500 + 100);
+    cr_assert_eq(atomic_load(&call.call.n_answers), 1);
+    append_end(&call);
+    cr_assert_eq(call.target.error, ERR_STORE_UNAVAILABLE);
+    run_the_clock();
+}
+
+Test(store_redis, what_waits_behind_a_refused_request_has_three_seconds_of_its_own)
+{
+    struct append_call calls[2];
+    refuse("TRYAGAIN", "{anna}", ALWAYS);
+    begin_push(&calls[0], "anna");
+    wait_for_refusals(2);
+    stop_the_clock();
+    skip_ms(1500);
+    begin_push(&calls[1], "anna");
+    skip_ms(0); /* the lane has it */
+    skip_ms(REDIS_REPEAT_MS - 1500 + 100);
+    append_end(&calls[0]);
+    cr_assert_eq(calls[0].target.error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(atomic_load(&calls[1].call.n_answers), 0);
+    atomic_store(&plan.n_left, 0);
+    run_the_clock();
+    expect_seq(&calls[1], 1);
+}
+
+/* While no link is up nothing of a queue is sent: its timer alone ends what waits in it. */
+Test(store_redis, what_waits_for_a_link_is_answered_when_its_time_is_over)
+{
+    struct append_call calls[2];
+    int64_t heard = metrics_read(METRIC_REDIRECTS_TRYAGAIN);
+    refuse("TRYAGAIN", "{anna}", ALWAYS);
+    begin_push(&calls[0], "anna");
+    wait_for_refusals(2);
+    stop_the_clock(); /* and when it has heard the last refusal, it pauses for ever */
+    skip_ms(0);
+    while (metrics_read(METRIC_REDIRECTS_TRYAGAIN) - heard < atomic_load(&plan.n_refused))
+        pause_ms(1);
+    redis_server_stop(&server);
+    wait_for_state(false);
+    skip_ms(REDIS_REPEAT_MS / 2);
+    begin_push(&calls[1], "anna");
+    skip_ms(0); /* the lane has it */
+    skip_ms(REDIS_REPEAT_MS / 2 + 100);
+    append_end(&calls[0]);
+    cr_assert_eq(calls[0].target.error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(atomic_load(&calls[1].call.n_answers), 0);
+    skip_ms(REDIS_REPEAT_MS / 2);
+    append_end(&calls[1]);
+    cr_assert_eq(calls[1].target.error, ERR_STORE_UNAVAILABLE);
+    run_the_clock();
+}
+
+/* --- redirects --- */
+
+Test(store_redis, redirects_are_counted_in_a_row)
+{
+    refuse("MOVED 1234 127.0.0.1:7001", "{anna}", 2 * REDIS_REDIRECTS_MAX + 1);
+    plan.once = "TRYAGAIN Multiple keys request during rehashing of slot";
+    plan.once_at = REDIS_REDIRECTS_MAX + 1;
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_OK);
+    cr_assert_eq(atomic_load(&plan.n_left), 0);
 }
 
 Test(store_redis, redirects_that_lead_nowhere_are_followed_five_times)
