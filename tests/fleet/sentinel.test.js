@@ -2,7 +2,8 @@
 /* A primary and a replica that three Sentinels watch, and Heralds that ask these where the primary is. */
 
 const assert = require('node:assert/strict');
-const { range, startFleet, startPublisher, startReader, startSentinels, waitAccepted, waitUntil } = require('./harness');
+const { HANG_UP, SETTINGS, answers: { value }, fakeRedis, fakeSentinel, range, redisNode, sleep, startFleet, startNode, startPublisher,
+    startReader, startSentinels, waitAccepted, waitUntil } = require('./harness');
 
 const USERS = range(6).map((n) => `u${n}`);
 const KINDS = ['plain', 'v1', 'sse'];
@@ -54,5 +55,88 @@ module.exports = (test) => {
         await old.start();
         await all.group.waitWhole();
         await assertNothingLost(all);
+    });
+
+    /* The old primary stays, and goes on taking writes. */
+    test('a Sentinel that says the primary has moved takes all links there at once', { timeoutMs: 60000 }, async (t) => {
+        const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
+        const sentinel = await fakeSentinel(t, { pigeons: { port: old.port, epoch: 1 } });
+        const node = await startNode(t, 0, { store: `redis+sentinel://127.0.0.1:${sentinel.port}/pigeons` });
+        const client = await node.subscribe('u');
+        await node.mustPush('u', 'old');
+        await client.waitCount(1);
+        await waitUntil('it listens', () => sentinel.seen.some(([name, channel]) => name === 'SUBSCRIBE' && channel === '+switch-master'));
+        sentinel.masters.pigeons = { port: next.port, epoch: 2 };
+        const said = ['message', '+switch-master', `pigeons 127.0.0.1 ${old.port} 127.0.0.1 ${next.port}`];
+        sentinel.connections.forEach((connection) => connection.send(value(said)));
+        await waitUntil('no link is left', async () => !(await old.call('CLIENT', 'LIST')).includes('name=herald'));
+        await waitAccepted([node], 'u');
+        assert.equal(await next.call('EXISTS', 'herald:{u}:meta'), 1);
+        await node.waitLog(/the primary has moved/);
+    });
+
+    test('what a Sentinel says of another name moves nobody', { timeoutMs: 60000 }, async (t) => {
+        const primary = await (await redisNode(t, SETTINGS)).start();
+        const sentinel = await fakeSentinel(t, { pigeons: { port: primary.port, epoch: 1 } });
+        const node = await startNode(t, 0, { store: `redis+sentinel://127.0.0.1:${sentinel.port}/pigeons` });
+        await waitUntil('it listens', () => sentinel.seen.some(([name]) => name === 'SUBSCRIBE'));
+        let asked = 0; /* by the rounds of the start */
+        await waitUntil('it asks no more', async () => {
+            asked = sentinel.counts.get('SENTINEL');
+            await sleep(500);
+            return sentinel.counts.get('SENTINEL') === asked;
+        });
+        for (const name of ['pigeons2', 'pigeon', 'doves']) {
+            sentinel.connections.forEach((connection) =>
+                connection.send(value(['message', '+switch-master', `${name} 127.0.0.1 1 127.0.0.1 2`])));
+        }
+        await sleep(500);
+        assert.equal(sentinel.counts.get('SENTINEL'), asked);
+        await node.mustPush('u', 1);
+    });
+
+    /* While it leads a failover its record has the old address beside the new epoch. */
+    test('the address that a Sentinel gives counts, not the one in its record', { timeoutMs: 60000 }, async (t) => {
+        const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
+        const sentinel = await fakeSentinel(t, { pigeons: { port: old.port, epoch: 2 } });
+        sentinel.on('SENTINEL', ({ words }) => (words[1] === 'GET-MASTER-ADDR-BY-NAME' ? value(['127.0.0.1', String(next.port)]) : undefined));
+        const node = await startNode(t, 0, { store: `redis+sentinel://127.0.0.1:${sentinel.port}/pigeons` });
+        await node.mustPush('u', 1);
+        assert.equal(await next.call('EXISTS', 'herald:{u}:meta'), 1);
+        assert.equal(await old.call('DBSIZE'), 0);
+    });
+
+    test('Sentinels that were not named are learnt, and believed', { timeoutMs: 60000 }, async (t) => {
+        const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
+        const unnamed = await fakeSentinel(t, { pigeons: { port: old.port, epoch: 1 } });
+        const named = await fakeSentinel(t, { pigeons: { port: old.port, epoch: 1 } });
+        named.on('SENTINEL', ({ words }) => (words[1] === 'SENTINELS'
+            ? value([['name', 'other', 'ip', '127.0.0.1', 'port', String(unnamed.port)], ['ip', '', 'port', '0'], []]) : undefined));
+        const node = await startNode(t, 0, { store: `redis+sentinel://127.0.0.1:${named.port}/pigeons` });
+        await node.mustPush('u', 1);
+        unnamed.masters.pigeons = { port: next.port, epoch: 2 };
+        named.close();
+        await old.kill(); /* the links ask again */
+        await waitAccepted([node], 'u');
+        assert.equal(await next.call('EXISTS', 'herald:{u}:meta'), 1);
+    });
+
+    test('a Redis that hangs up is not knocked at all the time', { timeoutMs: 60000 }, async (t) => {
+        const fake = await fakeRedis(t);
+        let count = 0;
+        fake.on('*', ({ name }) => {
+            count += name === 'CLIENT' ? 1 : 0;
+            return HANG_UP;
+        });
+        const sentinel = await fakeSentinel(t, { pigeons: { port: fake.port, epoch: 1 } });
+        for (const store of [fake.url, `redis+sentinel://127.0.0.1:${sentinel.port}/pigeons`]) {
+            const node = await t.prepare({ store });
+            node.launch();
+            await waitUntil('it has tried', () => count > 4);
+            await sleep(1500);
+            assert.ok(count < 80, `${count} connections of four links in 1.5 s: ${store}`);
+            await node.stop();
+            count = 0;
+        }
     });
 };
