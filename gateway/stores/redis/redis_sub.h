@@ -8,16 +8,19 @@
 
 struct redis_sub {
     struct hash_link link;
-    struct store_request *waiting; /* pages, the oldest first */
+    union {
+        struct store_request *waiting; /* pages, the oldest first */
+        struct redis_retry *retry;     /* is_retrying: it has the pages */
+    };
     uint32_t hash;
     uint32_t awaited; /* answers on the present connection */
     uint16_t shard;   /* whose link has the subscription: its index in the lane */
     bool is_wanted : 1;
-    bool is_held : 1;     /* Redis has confirmed that he is subscribed */
-    bool is_moved : 1;    /* his slot is elsewhere, and so is another of these, which counts */
-    bool is_missed : 1;   /* on_missed is owed */
-    bool is_refused : 1;  /* Redis refused the last wish to subscribe him */
-    bool is_retrying : 1; /* a struct redis_retry points here */
+    bool is_held : 1;    /* Redis has confirmed that he is subscribed */
+    bool is_moved : 1;   /* his slot is elsewhere, and so is another of these, which counts */
+    bool is_missed : 1;  /* on_missed is owed */
+    bool is_refused : 1; /* Redis refused the last wish to subscribe him */
+    bool is_retrying : 1;
     bool is_late : 1;     /* he has been refused for so long that his pages no longer wait */
     bool is_compared : 1; /* redis_heads points here */
     bool is_steady : 1;   /* no wish was sent since redis_probe has set this */

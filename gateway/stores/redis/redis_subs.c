@@ -11,6 +11,19 @@
 
 #include <stdlib.h>
 
+/* A user whose subscription was refused. */
+struct redis_retry {
+    struct list link;
+    struct timer timer;
+    struct redis_subs *subs;
+    struct redis_sub *sub;
+    struct store_request *waiting; /* his pages */
+    uint64_t round;                /* of the map to wait for; 0: none */
+    int64_t since_ms;              /* the first refusal */
+    int64_t pause_ms;              /* the next one */
+    int64_t max_pause_ms;
+};
+
 /* --- one user --- */
 
 static struct redis_shard *shard_of(const struct redis_subs *subs, const struct redis_sub *sub)
@@ -41,11 +54,17 @@ static void set_held(struct redis_sub *sub, bool is_held)
     sub->is_held = is_held;
 }
 
+static struct store_request **waiting_of(struct redis_sub *sub)
+{
+    return sub->is_retrying ? &sub->retry->waiting : &sub->waiting;
+}
+
 static struct store_request *take_waiting(struct redis_sub *sub)
 {
-    struct store_request *first = sub->waiting;
+    struct store_request **at = waiting_of(sub);
+    struct store_request *first = *at;
     if (first != NULL)
-        sub->waiting = first->next;
+        *at = first->next;
     return first;
 }
 
@@ -100,7 +119,7 @@ enum err redis_subs_arrive(struct redis_subs *subs, struct span user_id, struct 
         return ERR_OK;
     }
     page->next = NULL;
-    struct store_request **last = &sub->waiting;
+    struct store_request **last = waiting_of(sub);
     while (*last != NULL)
         last = &(*last)->next;
     *last = page;
@@ -118,17 +137,6 @@ void redis_subs_leave(struct redis_subs *subs, struct span user_id)
 }
 
 /* --- refused subscriptions --- */
-
-struct redis_retry {
-    struct list link;
-    struct timer timer;
-    struct redis_subs *subs;
-    struct redis_sub *sub;
-    uint64_t round;   /* of the map to wait for; 0: none */
-    int64_t since_ms; /* the first refusal */
-    int64_t pause_ms; /* the next one */
-    int64_t max_pause_ms;
-};
 
 static struct reactor *reactor_of(const struct redis_retry *retry)
 {
@@ -153,6 +161,7 @@ static void end_retry(struct redis_retry *retry)
     timer_cancel(reactor_timers(reactor_of(retry)), &retry->timer);
     list_remove(&retry->link);
     sub->is_retrying = false;
+    sub->waiting = retry->waiting;
     sub->is_late = false;
     redis_sub_table_drop(&retry->subs->table, sub);
     free(retry);
@@ -190,17 +199,6 @@ enum {
     REFUSED_MAX_PAUSE_MS = 5000,
 };
 
-static struct redis_retry *find_retry(struct redis_subs *subs, const struct redis_sub *sub)
-{
-    LIST_FOR_EACH(link, &subs->retries)
-    {
-        struct redis_retry *retry = CONTAINER_OF(link, struct redis_retry, link);
-        if (retry->sub == sub)
-            return retry;
-    }
-    return NULL;
-}
-
 /* NULL: no memory. */
 static struct redis_retry *begin_retry(struct redis_subs *subs, struct redis_sub *sub,
                                        const char *error)
@@ -217,6 +215,8 @@ static struct redis_retry *begin_retry(struct redis_subs *subs, struct redis_sub
     retry->max_pause_ms = is_moving ? SLOT_MOVES_MAX_PAUSE_MS : REFUSED_MAX_PAUSE_MS;
     timer_init(&retry->timer, on_retry_due);
     list_append(&subs->retries, &retry->link);
+    retry->waiting = sub->waiting;
+    sub->retry = retry;
     sub->is_retrying = true;
     pause_retry(retry);
     return retry;
@@ -231,7 +231,7 @@ static void try_again_later(struct redis_shard *shard, struct redis_sub *sub, co
     sub->is_refused = true;
     sub->is_missed = true;
     struct redis_retry *retry =
-        sub->is_retrying ? find_retry(shard->subs, sub) : begin_retry(shard->subs, sub, error);
+        sub->is_retrying ? sub->retry : begin_retry(shard->subs, sub, error);
     if (retry != NULL)
         retry->round = round;
     else
@@ -290,19 +290,20 @@ static void on_message(void *owner, struct span user_id, struct span message)
 
 /* A new one at the shard where he is now, with the retry if there is one. Redis ends the old
  * subscription by itself, and the old one goes when no answer is due any more. */
-static void move_sub(struct redis_subs *subs, struct redis_sub *sub, struct redis_shard *shard,
-                     struct redis_retry *retry)
+static void move_sub(struct redis_subs *subs, struct redis_sub *sub, struct redis_shard *shard)
 {
     struct redis_sub *fresh = redis_sub_table_add(&subs->table, shard->index, redis_sub_user(sub));
     if (fresh == NULL)
         return; /* Redis refuses what the old one asks, and this is tried again */
-    fresh->waiting = sub->waiting;
     fresh->is_missed = true;
     fresh->is_late = sub->is_late;
     fresh->is_retrying = sub->is_retrying;
-    if (retry != NULL) {
-        retry->sub = fresh;
-        retry->round = 0;
+    if (sub->is_retrying) {
+        fresh->retry = sub->retry;
+        fresh->retry->sub = fresh;
+        fresh->retry->round = 0;
+    } else {
+        fresh->waiting = sub->waiting;
     }
     set_held(sub, false);
     sub->waiting = NULL;
@@ -322,7 +323,7 @@ static void follow_slot(void *owner, struct redis_sub *sub)
         return;
     struct redis_shard *shard = subs->shard_of(subs->owner, redis_sub_user(sub));
     if (shard->index != sub->shard)
-        move_sub(subs, sub, shard, NULL);
+        move_sub(subs, sub, shard);
 }
 
 void redis_subs_follow(struct redis_subs *subs)
@@ -332,7 +333,7 @@ void redis_subs_follow(struct redis_subs *subs)
         struct redis_retry *retry = CONTAINER_OF(link, struct redis_retry, link);
         struct redis_shard *shard = subs->shard_of(subs->owner, redis_sub_user(retry->sub));
         if (retry->sub->is_wanted && shard->index != retry->sub->shard)
-            move_sub(subs, retry->sub, shard, retry);
+            move_sub(subs, retry->sub, shard);
     }
     redis_sub_table_visit(&subs->table, REDIS_ANY_SHARD, follow_slot, subs);
     redis_sub_table_drop_all(&subs->table);
