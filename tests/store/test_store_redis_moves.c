@@ -218,6 +218,53 @@ Test(store_redis, a_question_that_is_refused_is_over_in_its_time_and_never_asked
     end_cluster();
 }
 
+static atomic_bool must_hold;
+
+static enum fake_verdict hold_positions(struct fake_cluster *of, unsigned node,
+                                        struct fake_command *command)
+{
+    (void)of;
+    (void)node;
+    while (fake_is(command, "EVALSHA") && fake_names(command, comer) && atomic_load(&must_hold))
+        pause_ms(1);
+    return FAKE_PASS;
+}
+
+/* The answer goes to another primary than the position, but for one of three. */
+Test(store_redis, an_answer_never_overtakes_the_positions_that_were_written_for_it)
+{
+    struct other_node other;
+    struct store_asked asked = {.kind = STORE_ASK_DESCRIBE};
+    comer = fake_cluster_user(0, 0);
+    begin_cluster(hold_positions);
+    other_open(&other);
+    questions.count = 1;
+    questions.absent = &other;
+    for (unsigned i = 0; i < FAKE_NODES; i++) {
+        struct ask_call ask;
+        struct ack_call ack = {.ack = {.seq = 1}};
+        comer = fake_cluster_user(i, 0);
+        atomic_store(&must_hold, false);
+        arrive(store, comer);
+        struct epoch epoch = append_one(store, comer, "{}", 60).epoch;
+        for (int is_held = 1; is_held >= 0; is_held--) {
+            questions.must_hold = true;
+            ask_begin(other.store, &ask, comer, asked);
+            struct store_user_question *question = wait_for_held_user_question();
+            atomic_store(&must_hold, is_held != 0);
+            ack_begin(store, &ack, comer, epoch, 1);
+            store_answer(&question->question, 1);
+            ask_end(&ask);
+            cr_assert_eq(ask.ask.n_answered, is_held ? 0 : 1, "node %u", i);
+            atomic_store(&must_hold, false);
+            call_wait(&ack.call);
+            cr_assert_eq(ack.ack.error, ERR_OK);
+        }
+    }
+    other_close(&other);
+    end_cluster();
+}
+
 /* ---- pushes that wait ---- */
 
 static struct store_watch heard;

@@ -1,7 +1,8 @@
 /* An answer may be given on any thread, so it is posted to the lane that heard the question. An
  * answer to another node is published from there: behind what that lane has sent before, so what
- * was written for the answer is in Redis when the asker reads on. An answer to this node itself
- * goes on to the first lane without Redis.
+ * was written for the answer is in Redis when the asker reads on. In a Cluster the user and the
+ * asker's reply channel may be at two primaries: then a PING behind what was written for the user
+ * is answered first. An answer to this node itself goes on to the first lane without Redis.
  */
 #include "gateway/stores/redis/redis_asked.h"
 
@@ -10,6 +11,8 @@
 #include "gateway/store/store_backend.h"
 #include "gateway/stores/redis/redis_message.h"
 #include "gateway/stores/redis/redis_publish.h"
+#include "gateway/stores/redis/redis_repeats.h"
+#include "gateway/stores/redis/redis_slots.h"
 #include "proto/bytes/put.h"
 
 #include <stdlib.h>
@@ -70,6 +73,72 @@ static enum err answer_other(const struct redis_question *question)
     return error;
 }
 
+static void send_answer(struct redis_question *question)
+{
+    if (answer_other(question) != ERR_OK)
+        metrics_count(METRIC_STORE_ERRORS);
+    redis_question_free(&question->user.question);
+}
+
+/* --- behind what was written for it --- */
+
+/* Without a pong it is not known whether that was done: the answer is missing. */
+static void on_pong(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    (void)owner;
+    (void)index;
+    struct redis_question *question = arg;
+    if (reply != NULL) {
+        send_answer(question);
+        return;
+    }
+    metrics_count(METRIC_STORE_ERRORS);
+    redis_question_free(&question->user.question);
+}
+
+static uint16_t slot_of_question(const struct redis_common *common, void *arg, size_t index)
+{
+    (void)common;
+    (void)index;
+    return redis_slot_of_user(((const struct redis_question *)arg)->user.user_id);
+}
+
+static enum err send_ping(struct redis_commands *commands, void *arg, size_t index,
+                          const struct redis_call *call)
+{
+    struct span ping[] = {SPAN_LITERAL("PING")};
+    (void)arg;
+    (void)index;
+    return redis_commands_send(commands, call, ping, 1);
+}
+
+static void give_up_answer(void *arg, size_t index, enum err error)
+{
+    (void)error;
+    on_pong(NULL, arg, index, NULL);
+}
+
+static const struct redis_repeat_kind ping_kind = {slot_of_question, send_ping, on_pong,
+                                                   give_up_answer, STORE_REPLIES_MS};
+
+/* It is nobody's but the link's, or that of what waits there, until it is sent or given up. */
+static void send_answer_behind(struct redis_question *question)
+{
+    const struct redis_asked *asked = question->asked;
+    struct redis_call call = {.on_reply = on_pong, .arg = question};
+    uint16_t slot;
+    struct redis_commands *commands = asked->of_user(asked->owner, question->user.user_id, &slot);
+    enum err error = ERR_OK;
+    list_remove(&question->link);
+    list_init(&question->link);
+    if (!redis_repeats_hold(commands->repeats, &ping_kind, question, 0, &error))
+        error = send_ping(commands, question, 0, &call);
+    if (error != ERR_OK)
+        give_up_answer(question, 0, error);
+}
+
+/* --- an answer was given --- */
+
 static void deliver_own_answer(struct letter *letter)
 {
     struct store_question *answered = CONTAINER_OF(letter, struct store_question, letter);
@@ -94,9 +163,11 @@ static void deliver_answer(struct letter *letter)
             mailbox_post(reactor_mailbox(asked->gather->reactor), letter);
         return;
     }
-    if (answer_other(question) != ERR_OK)
-        metrics_count(METRIC_STORE_ERRORS);
-    redis_question_free(answered);
+    if (asked->common->cluster != NULL && question->user.asked.kind == STORE_ASK_DESCRIBE &&
+        question->user.user_id.len > 0)
+        send_answer_behind(question);
+    else
+        send_answer(question);
 }
 
 /* Any thread. */

@@ -13,10 +13,12 @@ struct redis_asked {
     void *owner;
     /* Whose link has the channel: answers go out there. */
     struct redis_commands *(*of_channel)(void *owner, struct span channel);
+    /* Whose link has the user's positions, and his slot. */
+    struct redis_commands *(*of_user)(void *owner, struct span user_id, uint16_t *ret_slot);
     struct list heard; /* what this lane has not answered yet */
 };
 
-/* owner and of_channel are set by the caller before. */
+/* owner, of_channel and of_user are set by the caller before. */
 void redis_asked_init(struct redis_asked *asked, struct redis_common *common,
                       struct reactor *reactor, struct redis_gather *gather);
 /* What was heard is forgotten. */

@@ -404,6 +404,7 @@ static enum err init_parts(struct redis_lane *lane, struct redis_lane *first)
     lane->gather.of_channel = commands_of_channel;
     lane->asked.owner = lane;
     lane->asked.of_channel = commands_of_channel;
+    lane->asked.of_user = commands_of_user;
     redis_asked_init(&lane->asked, lane->common, lane->reactor,
                      first == NULL ? &lane->gather : &first->gather);
     if (lane->is_first)
