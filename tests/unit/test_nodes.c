@@ -163,6 +163,24 @@ Test(nodes, are_told_of_this_one_each_5_s)
     cr_expect_eq(n_asked, 3);
 }
 
+Test(nodes, say_how_many_pushes_came_each_second_since_they_said_it_last)
+{
+    nodes_say(fixture.worker);
+    cr_expect_eq(asked->self.pushes_per_second, 0);
+    answer_nothing();
+    metrics_add(METRIC_PUSH_SENT, 70);
+    metrics_add(METRIC_PUSH_STORED, 20);
+    metrics_add(METRIC_PUSH_DROPPED, 10);
+    node_fixture_stall_ms(5000);
+    nodes_say(fixture.worker);
+    cr_expect_eq(asked->self.pushes_per_second, 20);
+    answer_nothing();
+    node_fixture_stall_ms(5000);
+    nodes_say(fixture.worker);
+    cr_expect_eq(asked->self.pushes_per_second, 0);
+    answer_nothing();
+}
+
 Test(nodes, who_ask_for_them_have_the_store_asked)
 {
     struct gateway_nodes nodes = {.on_done = on_done};

@@ -328,7 +328,7 @@ static void begin_wait(unsigned n_nodes)
     target = (struct gateway_target){.user_id = SPAN_LITERAL("u")};
     push = (struct gateway_push){.on_done = on_pushed,
                                  .data = SPAN_LITERAL("1"),
-                                 .ttl_s = 60,
+                                 .ttl_s = 10,
                                  .wait_ms = 20000,
                                  .n_targets = 1,
                                  .targets = &target};
@@ -364,6 +364,33 @@ Test(watches, end_a_wait_when_another_node_has_the_acknowledgement)
     cr_assert_eq(push.fate, GATEWAY_DELIVERED);
     answer_from_afar(target.epoch, 1);
     cr_assert_eq(n_answers, 1);
+}
+
+Test(watches, do_not_end_a_wait_for_a_number_that_is_not_acknowledged_yet)
+{
+    node_fixture_push("u", "1", 60);
+    begin_wait(1);
+    cr_assert_eq(target.seq, 2);
+    answer_from_afar(target.epoch, 1);
+    cr_assert_eq(n_answers, 0);
+    answer_from_afar(target.epoch, 2);
+    cr_assert_eq(n_answers, 1);
+}
+
+/* What has expired is not delivered, though a position passes it. */
+Test(watches, do_not_end_a_wait_for_a_number_that_has_expired)
+{
+    begin_wait(1);
+    store_double_hold(STORE_OP_LOOK);
+    node_fixture_wait_ms(push.wait_ms - 1000);
+    cr_assert_lt(target.expires_ms, store_now_ms(fixture.node.store));
+    answer_from_afar(target.epoch, 1);
+    cr_assert_eq(n_answers, 0);
+    store_double_release(STORE_OP_LOOK);
+    node_fixture_turn();
+    cr_assert_eq(n_answers, 1);
+    cr_assert_eq(push.fate, GATEWAY_GONE);
+    cr_assert_eq(push.cause, GAP_EXPIRED);
 }
 
 Test(watches, have_a_wait_ask_the_store_where_the_other_node_is_not_sure)
