@@ -1,4 +1,5 @@
 /* A subscription link that brings nothing any more, while both links are up. */
+#include "tests/store/ask_calls.h"
 #include "tests/store/fake_cluster.h"
 #include "tests/store/redis_backend.h"
 
@@ -90,9 +91,17 @@ static enum fake_verdict stay_deaf_there(struct fake_cluster *of, unsigned node,
     return stay_deaf(NULL, command);
 }
 
+static void know_nothing(void *owner, struct span user_id, struct store_known *ret_known)
+{
+    (void)owner;
+    (void)user_id;
+    *ret_known = (struct store_known){.head = 0};
+}
+
 static void open_at(const char *url)
 {
     struct store_config config = contract_config(1000, 1 << 20);
+    config.events.get_known = know_nothing;
     store = open_on(&config, url);
     wait_for_state(true);
 }
@@ -182,4 +191,64 @@ Test(store_redis, a_link_on_which_nothing_comes_is_made_anew)
     cr_expect_eq(n_failed(), before + 1);
     append_number(store, "anna", 0, 600);
     wait_for_notification("anna", 1);
+}
+
+/* ---- a slot that has moved, and nobody was told ---- */
+
+static atomic_bool gives_no_map;
+
+static enum fake_verdict keep_maps_back(struct fake_cluster *of, unsigned node,
+                                        struct fake_command *command)
+{
+    (void)of;
+    (void)node;
+    return fake_is(command, "CLUSTER") && atomic_load(&gives_no_map) ? FAKE_SILENCE : FAKE_PASS;
+}
+
+static void begin_cluster(const char *user)
+{
+    backend_close(store);
+    fake_cluster_start(&cluster, &server, keep_maps_back);
+    open_at(cluster.url);
+    wait_until_up();
+    arrive(store, user);
+    pass_seconds(2);
+    atomic_store(&gives_no_map, true);
+}
+
+static void end_cluster(const char *user)
+{
+    wait_for_missed(1);
+    cr_expect_geq(append_one(store, user, "{}", 600).nodes, 1);
+    backend_close(store);
+    fake_cluster_stop(&cluster);
+    open_at(server.url);
+}
+
+Test(store_redis, a_probe_finds_a_slot_that_has_moved)
+{
+    const char *user = fake_cluster_user(0, 0);
+    begin_cluster(user);
+    cluster.owner[fake_cluster_slot(user)] = 1;
+    for (int i = 0; i < QUIET_S + TICKS_S && atomic_load(&n_missed) == 0; i++)
+        pass_seconds(1);
+    cr_assert_eq(atomic_load(&n_missed), 1);
+    end_cluster(user);
+}
+
+/* The link is never quiet, so it is not probed. */
+Test(store_redis, a_comparison_of_heads_finds_a_slot_that_has_moved)
+{
+    enum { PERIODS_S = 2 * 55 };
+    const char *user = fake_cluster_user(0, 0);
+    const char *busy = fake_cluster_user(0, 1);
+    begin_cluster(user);
+    arrive(store, busy);
+    cluster.owner[fake_cluster_slot(user)] = 1;
+    for (int i = 0; i < PERIODS_S && atomic_load(&n_missed) == 0; i++) {
+        cr_assert_eq(send_one(store, busy, SPAN_LITERAL("{}")).nodes, 1); /* nobody has a head */
+        pass_seconds(1);
+    }
+    cr_assert_eq(atomic_load(&n_missed), 1);
+    end_cluster(user);
 }

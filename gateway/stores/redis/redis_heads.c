@@ -6,6 +6,7 @@
 
 #include "gateway/base/hash.h"
 #include "gateway/base/metrics.h"
+#include "gateway/stores/redis/redis_cluster.h"
 
 /* What is asked about a user: the `index` of an answer is that of the user, twice, and one of
  * these.
@@ -118,13 +119,17 @@ static void end_asking(struct redis_heads *heads)
     heads->n_asked = 0;
 }
 
-/* An error is left to the operations of users, which report it. */
+/* An error is left to the operations of users, which report it; but for MOVED, because the user's
+ * subscription is where his slot was. */
 static void on_answer(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
-    (void)owner;
+    const struct redis_commands *commands = owner;
     struct redis_heads *heads = arg;
     if (heads->subs == NULL)
         return;
+    if (redis_value_is(reply, REDIS_ERROR))
+        (void)redis_cluster_redirected(heads->subs->common->cluster, reply->bytes,
+                                       &commands->primary->address);
     struct redis_heads_user *user = &heads->asked[index / ASKED];
     if (index % ASKED == ASKED_BLOCK)
         take_block(heads, user->sub, reply);
