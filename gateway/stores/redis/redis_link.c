@@ -338,10 +338,8 @@ static void answer_all_with_null(struct redis_link *link)
 /* Doubles with each attempt; the random half keeps the nodes of a cluster from knocking at once. */
 static int64_t pause_ms(struct redis_link *link)
 {
-    int64_t longest =
-        link->config.resolver != NULL ? REDIS_BACKOFF_RESOLVED_MAX_MS : REDIS_BACKOFF_MAX_MS;
-    int64_t pause = longest;
-    if (link->attempts < 8 && (REDIS_BACKOFF_MIN_MS << link->attempts) < longest)
+    int64_t pause = REDIS_BACKOFF_MAX_MS;
+    if (link->attempts < 8 && (REDIS_BACKOFF_MIN_MS << link->attempts) < pause)
         pause = REDIS_BACKOFF_MIN_MS << link->attempts;
     link->attempts++;
     uint32_t random = 0;

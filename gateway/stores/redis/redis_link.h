@@ -1,5 +1,5 @@
 /* One connection to a Redis, on one reactor: connects, authenticates, pipelines commands, gives
- * up on a Redis that does not answer, and comes back with growing pauses (50 ms to 5 s, spread at
+ * up on a Redis that does not answer, and comes back with growing pauses (50 ms to 1 s, spread at
  * random).
  *
  * Commands of a loop turn leave with one send at its end. Answers come in the order of the
@@ -24,12 +24,11 @@ enum {
     REDIS_DEADLINE_MS = 2000,
     REDIS_PING_MS = 1000,
     REDIS_BACKOFF_MIN_MS = 50,
-    REDIS_BACKOFF_MAX_MS = 5000,
-    REDIS_BACKOFF_RESOLVED_MAX_MS = 1000, /* with a resolver: after a failover clients wait */
-    REDIS_REPLICA_PAUSE_MS = 100,         /* where a resolver names a replica, a failover goes on */
-    REDIS_UNSENT_MAX_BYTES = 128 << 20,   /* one userIds push may hold 64 MiB of data */
-    REDIS_WAITING_MAX = 1 << 18,          /* commands */
-    REDIS_SUBS_WAITING_MAX = 1 << 22,     /* of a publish-subscribe link: one for each user */
+    REDIS_BACKOFF_MAX_MS = 1000,
+    REDIS_REPLICA_PAUSE_MS = 100,       /* where a resolver names a replica, a failover goes on */
+    REDIS_UNSENT_MAX_BYTES = 128 << 20, /* one userIds push may hold 64 MiB of data */
+    REDIS_WAITING_MAX = 1 << 18,        /* commands */
+    REDIS_SUBS_WAITING_MAX = 1 << 22,   /* of a publish-subscribe link: one for each user */
 };
 
 struct redis_link;
