@@ -2,8 +2,9 @@
 /* FLEET 1: addresses that are wrong at the start, and servers that are not what the address says. */
 
 const assert = require('node:assert/strict');
+const net = require('node:net');
 const { SETTINGS, Skip, answers: { error }, fakeRedis, fakeSentinel, freePort, isNotServed, prepareNode, range, redisNode, secret, sleep, slotsAnswer,
-    waitUntil } = require('./harness');
+    startNode, waitAccepted, waitUntil } = require('./harness');
 
 const HOSTS = range(17).map((n) => `h${n}`).join(',');
 const PASSWORD = secret('swordfish-of-a-store');
@@ -117,6 +118,35 @@ module.exports = (test) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         await assertUnready(t, `rediss://127.0.0.1:${node.port}`, `127.0.0.1:${node.port} does not answer TLS`,
             'write redis:// in --store if it is without TLS');
+    });
+
+    /* Of a server with TLS a plain link is reset at its first byte each time. */
+    test('a Redis that resets a connection now and then is not said to speak TLS', { timeoutMs: 60000 }, async (t) => {
+        const node = await (await redisNode(t, SETTINGS)).start();
+        const open = new Set();
+        let resets = 2; /* one worker has two links, which connect at the same time */
+        const server = net.createServer((socket) => {
+            socket.on('error', () => {});
+            if (resets > 0) {
+                resets -= 1;
+                socket.once('data', () => socket.resetAndDestroy());
+                return;
+            }
+            const redis = net.connect(node.port, '127.0.0.1');
+            redis.on('error', () => {});
+            socket.pipe(redis).pipe(socket);
+            open.add(socket);
+        });
+        const port = await freePort();
+        await new Promise((resolve) => { server.listen(port, '127.0.0.1', resolve); });
+        t.cleanup(() => [...open, server].forEach((each) => (each === server ? server.close() : each.destroy())));
+        const herald = await startNode(t, 0, { store: `redis://127.0.0.1:${port}`, args: ['--workers', '1'] });
+        assert.equal(resets, 0);
+        resets = 1;
+        open.forEach((socket) => socket.resetAndDestroy());
+        await waitUntil('one was reset again', () => resets === 0);
+        await waitAccepted([herald]);
+        assert.ok(!herald.log.includes('speaks TLS'), herald.log);
     });
 
     test('a Redis of version 6 is named as too old, whatever it refuses first', { timeoutMs: 60000 }, async (t) => {
