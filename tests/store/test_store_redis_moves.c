@@ -1,6 +1,7 @@
 /* What a Cluster does while its slots move, told by one that says what a test wants: nothing of it
  * needs luck with the time. */
 #include "tests/store/ask_calls.h"
+#include "tests/store/broadcast_calls.h"
 #include "tests/store/redis_backend.h"
 
 #include "tests/store/fake_cluster_store.h"
@@ -346,6 +347,58 @@ Test(store_redis, what_nodes_tell_of_pushes_that_wait_finds_a_slot_that_has_move
     move_quietly(slot, (cluster.owner[slot] + 1u) % FAKE_NODES);
     tell_or_answer(lane, store, heard);
     wait_for_count(&n_answers, 1);
+    other_close(&other);
+    end_cluster();
+}
+
+/* ---- channels of the fleet ---- */
+
+/* Who is where that channel was loses nothing. */
+static void take_the_channel_of_all(unsigned to)
+{
+    static const char all[] = "herald:all";
+    unsigned slot = redis_slot_of(span_of(all));
+    unsigned from = cluster.owner[slot];
+    cluster.owner[slot] = (unsigned char)to;
+    if (from != FAKE_NOBODY)
+        fake_redis_end(&cluster.nodes[from], all);
+}
+
+static size_t count_here(const struct other_node *other)
+{
+    return count_told_broadcasts(NULL) - count_told_broadcasts(other);
+}
+
+static void wait_until_told(struct other_node *other)
+{
+    size_t before = count_here(other);
+    for (int i = 0; i < SOON_MS / 10 && count_here(other) == before; i++) {
+        (void)broadcast_one(other->store, "1"); /* until the channel is subscribed again */
+        pause_ms(10);
+    }
+    cr_assert_gt(count_here(other), before);
+}
+
+Test(store_redis, the_channel_of_all_nodes_moves_and_takes_no_link_with_it)
+{
+    struct other_node other;
+    begin_cluster(NULL);
+    unsigned from = cluster.owner[redis_slot_of(SPAN_LITERAL("herald:all"))];
+    const char *user = fake_cluster_user(from, 0);
+    other_open(&other);
+    arrive(store, user);
+    wait_until_told(&other);
+    take_the_channel_of_all((from + 1) % FAKE_NODES);
+    wait_until_told(&other);
+    take_the_channel_of_all(FAKE_NOBODY);
+    cr_assert_eq(append_one(store, user, "{}", 60).nodes, 1);
+    for (int i = 0; i < SOON_MS && store_slots_missing(store) != 1; i++)
+        pause_ms(1);
+    cr_assert_eq(send_one(store, user, SPAN_LITERAL("{}")).nodes, 1);
+    take_the_channel_of_all(from);
+    wait_until_told(&other);
+    cr_assert_eq(atomic_load(&n_missed), 0);
+    expect_same_links();
     other_close(&other);
     end_cluster();
 }

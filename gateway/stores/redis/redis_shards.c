@@ -182,6 +182,9 @@ static void follow_map(struct redis_shards *shards)
         shards->on_moved(shards->owner);
     }
     redis_subs_know_map(shards->subs, shards->round);
+    for (unsigned i = NOWHERE + 1; i < shards->subs->n_shards; i++)
+        if (shards->subs->shards[i] != NULL)
+            redis_sub_link_know_map(&shards->subs->shards[i]->sub_link, shards->round);
 }
 
 static void on_map(void *owner)

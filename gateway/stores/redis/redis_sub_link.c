@@ -13,9 +13,9 @@
 
 #include <stdio.h>
 
-/* What a command asked for: `index` of what waits for its answer. Its `arg` is the user, or NULL.
- * 0: another command, such as PING. */
-enum wish { WISH_LEAVE = 1, WISH_SUBSCRIBE };
+/* What a command asked for: `index` of what waits for its answer. Its `arg` is the user, or NULL;
+ * of a channel of the fleet its place in `plain`. 0: another command, such as PING. */
+enum wish { WISH_LEAVE = 1, WISH_SUBSCRIBE, WISH_PLAIN };
 
 /* ---- what comes ---- */
 
@@ -41,17 +41,25 @@ static bool is_of(const struct redis_sub_link *subs, const struct redis_sub *sub
            span_equal((struct span){user, len}, redis_sub_user(sub));
 }
 
-/* Is it of another slot than the oldest command, or is there none of a user? */
+/* Of the channel that the command names; -1: it names none. */
+static int slot_of_wish(const struct redis_waiting *oldest)
+{
+    if (oldest == NULL || oldest->arg == NULL)
+        return -1;
+    return oldest->index == WISH_PLAIN ? redis_slot_of(*(const struct span *)oldest->arg)
+                                       : redis_slot_of_user(redis_sub_user(oldest->arg));
+}
+
+/* Is it of another slot than the oldest command, or does that name no channel? */
 static bool is_late_refusal(const struct redis_sub_link *subs, const struct redis_value *reply,
                             const struct redis_waiting *oldest)
 {
     uint16_t slot;
     struct redis_address owner;
-    const struct redis_sub *sub = oldest != NULL ? oldest->arg : NULL;
     return subs->is_ready && redis_value_is(reply, REDIS_ERROR) &&
            redis_value_starts(reply, "MOVED ") &&
            redis_redirect_read(reply->bytes, &subs->primary->address, &slot, &owner) &&
-           (sub == NULL || slot != redis_slot_of_user(redis_sub_user(sub)));
+           slot_of_wish(oldest) != slot;
 }
 
 /* Comes it by itself? What waits for the oldest answer is NULL if nothing does. */
@@ -71,6 +79,22 @@ static bool is_unasked(void *owner, const struct redis_value *push,
     return !is_answer;
 }
 
+/* A channel of the fleet is over here, at least until the next map. */
+static void lose_plain(struct redis_sub_link *subs, size_t at)
+{
+    subs->plain_round[at] = redis_cluster_want(subs->common->cluster);
+}
+
+/* One that is not here any more was to end. */
+static void end_plain(struct redis_sub_link *subs, struct span channel)
+{
+    if (subs->common->cluster == NULL)
+        redis_link_break(subs->link, "Redis has ended the subscription to all nodes' messages");
+    for (size_t at = 0; at < REDIS_PLAIN_CHANNELS; at++)
+        if (span_equal(subs->plain[at], channel))
+            lose_plain(subs, at);
+}
+
 static void on_push(void *owner, const struct redis_value *push)
 {
     struct redis_sub_link *subs = owner;
@@ -86,7 +110,7 @@ static void on_push(void *owner, const struct redis_value *push)
         if (is_user)
             subs->on_ended(subs->owner, (struct span){user, user_len});
         else
-            redis_link_break(subs->link, "Redis has ended the subscription to all nodes' messages");
+            end_plain(subs, channel);
         return;
     }
     if (!redis_value_text(redis_value_item(push, 2), &message))
@@ -138,6 +162,7 @@ static bool check_answer(struct redis_sub_link *subs, const struct redis_sub *su
     static const char *const kinds[] = {
         [WISH_LEAVE] = "sunsubscribe",
         [WISH_SUBSCRIBE] = "ssubscribe",
+        [WISH_PLAIN] = "ssubscribe",
     };
     struct span kind, channel;
     if (redis_value_is(reply, REDIS_ERROR))
@@ -186,6 +211,17 @@ static const char *why_refused(const struct redis_sub_link *subs, const struct r
     return is_cluster && cluster == NULL ? REDIS_WHY_CLUSTER : reply->bytes;
 }
 
+/* One of the first commands was answered. */
+static void count_first(struct redis_sub_link *subs)
+{
+    if (--subs->awaited > 0)
+        return;
+    subs->is_ready = true;
+    subs->ready_ms = reactor_now_ms(subs->reactor);
+    subs->heard_ms = reactor_now_ms(subs->reactor);
+    subs->on_ready(subs->owner);
+}
+
 static void on_first_answered(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)arg;
@@ -197,12 +233,41 @@ static void on_first_answered(void *owner, void *arg, size_t index, const struct
         redis_link_break(subs->link, why_refused(subs, reply));
         return;
     }
-    if (--subs->awaited > 0)
+    count_first(subs);
+}
+
+/* Its slot is elsewhere, or nobody's: the next map says more. */
+static bool is_of_map(const struct redis_sub_link *subs, const struct redis_value *reply)
+{
+    struct redis_cluster *cluster = subs->common->cluster;
+    return cluster != NULL &&
+           (redis_cluster_redirected(cluster, reply->bytes, &subs->primary->address) ||
+            redis_value_starts(reply, "CLUSTERDOWN"));
+}
+
+static void on_plain_answered(void *owner, void *arg, size_t index, const struct redis_value *reply)
+{
+    struct redis_sub_link *subs = owner;
+    if (reply == NULL || !redis_link_is_up(subs->link) ||
+        !check_answer(subs, NULL, (enum wish)index, reply))
         return;
-    subs->is_ready = true;
-    subs->ready_ms = reactor_now_ms(subs->reactor);
-    subs->heard_ms = reactor_now_ms(subs->reactor);
-    subs->on_ready(subs->owner);
+    if (redis_value_is(reply, REDIS_ERROR) && !is_of_map(subs, reply)) {
+        redis_link_break(subs->link, why_refused(subs, reply));
+        return;
+    }
+    if (redis_value_is(reply, REDIS_ERROR))
+        lose_plain(subs, (size_t)((const struct span *)arg - subs->plain));
+    if (!subs->is_ready)
+        count_first(subs);
+}
+
+static void send_plain(struct redis_sub_link *subs, size_t at)
+{
+    struct span args[] = {SPAN_LITERAL("SSUBSCRIBE"), subs->plain[at]};
+    subs->plain_round[at] = 0;
+    if (redis_link_command(subs->link, args, 2, on_plain_answered, &subs->plain[at], WISH_PLAIN) !=
+        ERR_OK)
+        redis_link_break(subs->link, "out of memory");
 }
 
 static void send_first(struct redis_sub_link *subs, struct span command, enum wish wish,
@@ -239,9 +304,12 @@ static void on_link_up(void *owner)
     subs->awaited = 0;
     send_first(subs, SPAN_LITERAL("SSUBSCRIBE"), WISH_SUBSCRIBE, span_of(nobody));
     send_first(subs, SPAN_LITERAL("SUNSUBSCRIBE"), WISH_LEAVE, span_of(nobody));
-    for (size_t i = 0; i < REDIS_PLAIN_CHANNELS; i++)
-        if (subs->plain[i].len > 0)
-            send_first(subs, SPAN_LITERAL("SSUBSCRIBE"), WISH_SUBSCRIBE, subs->plain[i]);
+    for (size_t i = 0; i < REDIS_PLAIN_CHANNELS; i++) {
+        if (subs->plain[i].len == 0)
+            continue;
+        subs->awaited++;
+        send_plain(subs, i);
+    }
 }
 
 static void lose_it(struct redis_sub_link *subs)
@@ -273,8 +341,22 @@ void redis_sub_link_set_plain(struct redis_sub_link *subs, size_t at, struct spa
     if (span_equal(subs->plain[at], channel))
         return;
     subs->plain[at] = channel;
-    if (channel.len > 0 && redis_link_is_up(subs->link))
-        redis_sub_link_restart(subs, "the Cluster's slots have moved");
+    subs->plain_round[at] = 0;
+    if (channel.len == 0 || !redis_link_is_up(subs->link))
+        return;
+    if (subs->is_ready)
+        send_plain(subs, at);
+    else
+        redis_link_break(subs->link,
+                         "the Cluster's slots have moved"); /* it begins with this one */
+}
+
+void redis_sub_link_know_map(struct redis_sub_link *subs, uint64_t round)
+{
+    for (size_t at = 0; at < REDIS_PLAIN_CHANNELS; at++)
+        if (subs->plain_round[at] != 0 && subs->plain_round[at] <= round && subs->is_ready &&
+            subs->plain[at].len > 0)
+            send_plain(subs, at);
 }
 
 /* ---- made and freed ---- */

@@ -1,6 +1,7 @@
 /* The subscription link of a shard (redis_shard.h). When it comes up, a channel that can be no
  * user's is subscribed and left again, which shows whether that is allowed; then the channels of
- * the fleet are subscribed. It is ready when these are confirmed, and takes wishes from then on.
+ * the fleet are subscribed. It is ready when these are answered, and takes wishes from then on. In
+ * a Cluster a channel of the fleet whose slot is elsewhere, or nobody's, waits for the next map.
  *
  * Redis answers the commands here in order, each with a confirmation or an error. So an error finds
  * the user whom it concerns, and what Redis ends by itself is told from what it was asked to end.
@@ -29,7 +30,8 @@ struct redis_sub_link {
     void (*on_answer)(void *owner, struct redis_sub *sub, const char *error); /* NULL: confirmed */
     void (*on_ended)(void *owner, struct span user_id); /* Redis unsubscribed him by itself */
     void (*on_message)(void *owner, struct span user_id, struct span message);
-    struct span plain[REDIS_PLAIN_CHANNELS]; /* channels of the fleet; unused: empty */
+    struct span plain[REDIS_PLAIN_CHANNELS];    /* channels of the fleet; unused: empty */
+    uint64_t plain_round[REDIS_PLAIN_CHANNELS]; /* of the map that it waits for; 0: none */
     /* A message of a user's channel that reports no event of the inbox. */
     void (*on_other)(void *owner, struct span user_id, struct span message);
     void (*on_plain)(void *owner, struct span channel, struct span message);
@@ -58,8 +60,10 @@ void redis_sub_link_report(struct redis_sub_link *subs, const struct redis_sub *
  */
 void redis_sub_link_restart(struct redis_sub_link *subs, const char *why);
 
-/* A channel of the fleet belongs here from now on, or (empty) no longer: a link that is up begins
- * anew with one more. */
+/* A channel of the fleet belongs here from now on, or (empty) no longer. */
 void redis_sub_link_set_plain(struct redis_sub_link *subs, size_t at, struct span channel);
+
+/* The map of this round is known, and set_plain was called by it: what waits is subscribed. */
+void redis_sub_link_know_map(struct redis_sub_link *subs, uint64_t round);
 
 #endif
