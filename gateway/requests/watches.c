@@ -105,7 +105,8 @@ static void answer_watch(struct client *client, const struct store_watch *watch,
     bool is_certain = watches_show_fate(client, watch->seq);
     if (!is_certain)
         position_writer_flush(client); /* before the answer */
-    store_watch_answer(worker->node->store, worker->index, watch, is_certain ? acked : 0);
+    store_watch_answer(worker->node->store, worker->index, client_user_id(client), watch,
+                       is_certain ? acked : 0);
 }
 
 /* Also on a worker that hears of no other: what is overdue takes the room of all workers. */
@@ -220,7 +221,7 @@ void watches_on_event(struct watches *watches, const struct worker *home, struct
         if (!is_of(watch, hash, user_id, inbox_event_epoch(event)) ||
             !takes_out(event, watch->watch.seq))
             continue;
-        store_watch_answer(home->node->store, home->index, &watch->watch, 0);
+        store_watch_answer(home->node->store, home->index, user_id, &watch->watch, 0);
         forget_watch(at, watch);
     }
 }

@@ -139,11 +139,11 @@ void store_watch(struct store *store, unsigned lane, struct span user_id,
         store->ops->watch(store, lane, user_id, watch);
 }
 
-void store_watch_answer(struct store *store, unsigned lane, const struct store_watch *watch,
-                        uint64_t acked)
+void store_watch_answer(struct store *store, unsigned lane, struct span user_id,
+                        const struct store_watch *watch, uint64_t acked)
 {
     if (store->ops->answer_watch != NULL)
-        store->ops->answer_watch(store, lane, watch, acked);
+        store->ops->answer_watch(store, lane, user_id, watch, acked);
 }
 
 void store_leave(struct store *store, unsigned lane, struct span user_id)

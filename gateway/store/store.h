@@ -121,8 +121,8 @@ void store_broadcast(struct store *store, struct store_broadcast *broadcast);
  * The answer goes out behind what was asked of the store before, on that thread. */
 void store_watch(struct store *store, unsigned lane, struct span user_id,
                  const struct store_watch *watch);
-void store_watch_answer(struct store *store, unsigned lane, const struct store_watch *watch,
-                        uint64_t acked);
+void store_watch_answer(struct store *store, unsigned lane, struct span user_id,
+                        const struct store_watch *watch, uint64_t acked);
 
 /* Asks all nodes with sessions of a user (store_ask.h). */
 void store_ask(struct store *store, struct store_ask *ask);

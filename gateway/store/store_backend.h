@@ -46,8 +46,8 @@ struct store_ops {
     /* store_watch and store_watch_answer; NULL: no other node shares it. */
     void (*watch)(struct store *store, unsigned lane, struct span user_id,
                   const struct store_watch *watch);
-    void (*answer_watch)(struct store *store, unsigned lane, const struct store_watch *watch,
-                         uint64_t acked);
+    void (*answer_watch)(struct store *store, unsigned lane, struct span user_id,
+                         const struct store_watch *watch, uint64_t acked);
     void (*leave)(struct store *store, unsigned lane, struct span user_id);
     void (*describe)(struct store *store, char *out, size_t cap);
     unsigned (*slots_missing)(struct store *store); /* NULL: it is of one piece */

@@ -302,7 +302,7 @@ static void deliver_watch(struct letter *letter)
     if (epoch_is_none(watch->watch.node))
         store_watch(watch->store, 0, span_of(comer), &watch->watch);
     else
-        store_watch_answer(watch->store, 0, &watch->watch, 7);
+        store_watch_answer(watch->store, 0, span_of(comer), &watch->watch, 7);
     sem_post(&watch->posted.done);
 }
 

@@ -427,7 +427,7 @@ static void deliver_watch(struct letter *letter)
 static void deliver_watch_answer(struct letter *letter)
 {
     struct watch_letter *watch = CONTAINER_OF(letter, struct watch_letter, letter);
-    store_watch_answer(watch->store, 0, watch->watch, watch->acked);
+    store_watch_answer(watch->store, 0, SPAN_LITERAL("anna"), watch->watch, watch->acked);
     sem_post(&watch->done);
 }
 

@@ -150,9 +150,10 @@ static void watch(struct store *store, unsigned lane, struct span user_id,
     between.watches.watch = *asked;
 }
 
-static void answer_watch(struct store *store, unsigned lane, const struct store_watch *asked,
-                         uint64_t acked)
+static void answer_watch(struct store *store, unsigned lane, struct span user_id,
+                         const struct store_watch *asked, uint64_t acked)
 {
+    (void)user_id;
     (void)store;
     (void)lane;
     between.watches.n_answers++;

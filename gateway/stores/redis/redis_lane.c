@@ -329,13 +329,15 @@ void redis_lane_watch(struct redis_lane *lane, struct span user_id, const struct
     redis_watch_send(commands_of_user(lane, user_id, &slot), &name, user_id, watch);
 }
 
-void redis_lane_answer_watch(struct redis_lane *lane, const struct store_watch *watch,
-                             uint64_t acked)
+void redis_lane_answer_watch(struct redis_lane *lane, struct span user_id,
+                             const struct store_watch *watch, uint64_t acked)
 {
     char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
+    uint16_t slot;
     run_queue(lane, false);
     redis_gather_name_channel(lane->common, &watch->node, channel);
-    redis_watch_answer(commands_of_channel(lane, span_of(channel)), watch, acked);
+    redis_watch_answer(commands_of_user(lane, user_id, &slot),
+                       commands_of_channel(lane, span_of(channel)), watch, acked);
 }
 
 /* --- made and freed --- */

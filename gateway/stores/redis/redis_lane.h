@@ -23,8 +23,8 @@ void redis_lane_submit(struct redis_lane *lane, struct store_request *first,
 /* These on the lane's thread, behind what was submitted there before. */
 void redis_lane_watch(struct redis_lane *lane, struct span user_id,
                       const struct store_watch *watch);
-void redis_lane_answer_watch(struct redis_lane *lane, const struct store_watch *watch,
-                             uint64_t acked);
+void redis_lane_answer_watch(struct redis_lane *lane, struct span user_id,
+                             const struct store_watch *watch, uint64_t acked);
 void redis_lane_leave(struct redis_lane *lane, struct span user_id);
 
 #endif

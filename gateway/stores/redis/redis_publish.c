@@ -69,25 +69,72 @@ static const struct redis_repeat_kind kinds[] = {
                                      give_up_publication, REDIS_REPEAT_MS},
 };
 
-enum err redis_publish(struct redis_commands *commands, enum redis_publish_life life,
-                       struct span channel, struct span message, redis_reply_fn on_published,
-                       void *arg, size_t index)
+static struct publication *publication_new(enum redis_publish_life life, struct span channel,
+                                           struct span message)
 {
     struct publication *publication = malloc(sizeof *publication + channel.len + message.len);
     if (publication == NULL)
-        return ERR_NO_MEMORY;
+        return NULL;
     char *bytes = (char *)(publication + 1);
     put_span(put_span(bytes, channel), message);
     *publication = (struct publication){
         .kind = &kinds[life],
-        .on_published = on_published,
-        .arg = arg,
-        .index = index,
         .channel = {bytes, channel.len},
         .message = {bytes + channel.len, message.len},
     };
+    return publication;
+}
+
+static enum err publish_first(struct redis_commands *commands, struct publication *publication)
+{
     struct redis_call call = {.on_reply = on_answer, .arg = publication};
-    enum err error = send_publication(commands, publication, 0, &call);
+    return send_publication(commands, publication, 0, &call);
+}
+
+enum err redis_publish(struct redis_commands *commands, enum redis_publish_life life,
+                       struct span channel, struct span message, redis_reply_fn on_published,
+                       void *arg, size_t index)
+{
+    struct publication *publication = publication_new(life, channel, message);
+    if (publication == NULL)
+        return ERR_NO_MEMORY;
+    publication->on_published = on_published;
+    publication->arg = arg;
+    publication->index = index;
+    enum err error = publish_first(commands, publication);
+    if (error != ERR_OK)
+        free(publication);
+    return error;
+}
+
+/* --- behind what another link was sent --- */
+
+/* The channel may have another owner by now. */
+static void on_answered_before(void *owner, void *arg, size_t index,
+                               const struct redis_value *reply)
+{
+    (void)index;
+    const struct redis_repeats *repeats = ((struct redis_commands *)owner)->repeats;
+    struct publication *publication = arg;
+    if (reply != NULL) {
+        uint16_t slot = redis_slot_of(publication->channel);
+        if (publish_first(repeats->owner_of(repeats->owner, slot), publication) == ERR_OK)
+            return;
+    }
+    free(publication);
+}
+
+enum err redis_publish_behind(struct redis_commands *before, struct redis_commands *commands,
+                              enum redis_publish_life life, struct span channel,
+                              struct span message)
+{
+    struct span ping[] = {SPAN_LITERAL("PING")};
+    if (before == commands || !before->is_ready)
+        return redis_publish(commands, life, channel, message, NULL, NULL, 0);
+    struct publication *publication = publication_new(life, channel, message);
+    if (publication == NULL)
+        return ERR_NO_MEMORY;
+    enum err error = redis_link_command(before->link, ping, 1, on_answered_before, publication, 0);
     if (error != ERR_OK)
         free(publication);
     return error;

@@ -21,4 +21,12 @@ MUST_CHECK enum err redis_publish(struct redis_commands *commands, enum redis_pu
                                   struct span channel, struct span message,
                                   redis_reply_fn on_published, void *arg, size_t index);
 
+/* The same without on_published, behind what `before` has been sent until now: where that is
+ * another link, as in a Cluster, it is sent when all of it is answered, and not at all if that link
+ * breaks first. */
+MUST_CHECK enum err redis_publish_behind(struct redis_commands *before,
+                                         struct redis_commands *commands,
+                                         enum redis_publish_life life, struct span channel,
+                                         struct span message);
+
 #endif

@@ -12,10 +12,11 @@
 enum { MESSAGE_MAX_BYTES = 2 + 2 * (EPOCH_LEN + 1) + 2 * 21 + 1 };
 
 /* What cannot be sent the other node's look makes good. */
-static void publish(struct redis_commands *commands, struct span channel, const char *message)
+static void publish(struct redis_commands *before, struct redis_commands *commands,
+                    struct span channel, const char *message)
 {
-    if (redis_publish(commands, REDIS_PUBLISH_FOR_A_REQUEST, channel, span_of(message), NULL, NULL,
-                      0) != ERR_OK)
+    if (redis_publish_behind(before, commands, REDIS_PUBLISH_FOR_A_REQUEST, channel,
+                             span_of(message)) != ERR_OK)
         log_event(LOG_DEBUG, "a push that waits is not told of", LOG_TEXT("message", message));
 }
 
@@ -28,18 +29,18 @@ void redis_watch_send(struct redis_commands *commands, const struct epoch *name,
     redis_keys_write_channel(&keys, commands->common->channels);
     snprintf(message, sizeof message, "Y:%.*s:%" PRIu64 ":%.*s:%" PRIu64 ":", EPOCH_LEN, name->text,
              watch->number, EPOCH_LEN, watch->epoch.text, watch->seq);
-    publish(commands, keys.channel, message);
+    publish(commands, commands, keys.channel, message);
 }
 
-void redis_watch_answer(struct redis_commands *commands, const struct store_watch *watch,
-                        uint64_t acked)
+void redis_watch_answer(struct redis_commands *of_user, struct redis_commands *commands,
+                        const struct store_watch *watch, uint64_t acked)
 {
     char message[MESSAGE_MAX_BYTES];
     char channel[REDIS_CHANNELS_MAX_BYTES + REDIS_SUFFIX_MAX_BYTES];
     redis_gather_name_channel(commands->common, &watch->node, channel);
     snprintf(message, sizeof message, "A:%" PRIu64 ":%.*s:%" PRIu64, watch->number, EPOCH_LEN,
              watch->epoch.text, acked);
-    publish(commands, span_of(channel), message);
+    publish(acked == 0 ? of_user : commands, commands, span_of(channel), message);
 }
 
 void redis_watch_take(const struct redis_common *common, const struct epoch *name,

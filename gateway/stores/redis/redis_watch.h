@@ -8,9 +8,10 @@
 
 void redis_watch_send(struct redis_commands *commands, const struct epoch *name,
                       struct span user_id, const struct store_watch *watch);
-/* `commands` are those of the reply channel of watch->node (redis_gather_name_channel). */
-void redis_watch_answer(struct redis_commands *commands, const struct store_watch *watch,
-                        uint64_t acked);
+/* `commands` are those of the reply channel of watch->node (redis_gather_name_channel). Who is sent
+ * to look (acked 0) is sent behind what those of the user were sent before. */
+void redis_watch_answer(struct redis_commands *of_user, struct redis_commands *commands,
+                        const struct store_watch *watch, uint64_t acked);
 
 /* Messages that have come. One of this node itself, `name`, is skipped, and what is malformed. */
 void redis_watch_take(const struct redis_common *common, const struct epoch *name,

@@ -88,10 +88,10 @@ static void redis_watch(struct store *store, unsigned lane, struct span user_id,
     redis_lane_watch(redis_of(store)->lanes[lane], user_id, watch);
 }
 
-static void redis_answer_watch(struct store *store, unsigned lane, const struct store_watch *watch,
-                               uint64_t acked)
+static void redis_answer_watch(struct store *store, unsigned lane, struct span user_id,
+                               const struct store_watch *watch, uint64_t acked)
 {
-    redis_lane_answer_watch(redis_of(store)->lanes[lane], watch, acked);
+    redis_lane_answer_watch(redis_of(store)->lanes[lane], user_id, watch, acked);
 }
 
 static void redis_describe(struct store *store, char *out, size_t cap)
