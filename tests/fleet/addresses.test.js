@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const net = require('node:net');
-const { SETTINGS, Skip, answers: { error }, fakeRedis, fakeSentinel, freePort, isNotServed, prepareNode, range, redisNode, secret, sleep, slotsAnswer,
+const { SETTINGS, Skip, answers: { error, value }, fakeRedis, fakeSentinel, freePort, isNotServed, prepareNode, range, redisNode, secret, sleep, slotsAnswer,
     startNode, waitAccepted, waitUntil } = require('./harness');
 
 const HOSTS = range(17).map((n) => `h${n}`).join(',');
@@ -78,6 +78,19 @@ module.exports = (test) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         await assertUnready(t, `redis+cluster://127.0.0.1:${node.port}`, 'this Redis is not in cluster mode',
             'write redis:// in --store');
+    });
+
+    /* A Cluster of one node refuses nothing, and so does a Redis that has learnt CLUSTER SLOTS. */
+    test('what a Redis says of its mode counts, though nothing is refused', { timeoutMs: 60000 }, async (t) => {
+        for (const [scheme, isCluster, why] of [['redis', true, 'this is a node of a Redis Cluster'],
+            ['redis+cluster', false, 'this Redis is not in cluster mode']]) {
+            const fake = await greetingFake(t, isCluster);
+            fake.on('CLUSTER', () => slotsAnswer([{ from: 0, to: 16383, host: '', port: fake.port }]));
+            for (const name of ['SSUBSCRIBE', 'SUNSUBSCRIBE']) {
+                fake.on(name, ({ words }) => value([words[0].toLowerCase(), words[1], 1]));
+            }
+            await assertUnready(t, `${scheme}://127.0.0.1:${fake.port}`, why, 'in --store');
+        }
     });
 
     test('of several hosts the one that is no node of a Cluster is named', { timeoutMs: 60000 }, async (t) => {

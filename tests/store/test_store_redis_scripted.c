@@ -3,6 +3,8 @@
 #include "tests/store/fake_redis.h"
 #include "tests/store/redis_backend.h"
 
+#include <limits.h>
+
 static struct fake_redis fake;
 static atomic_int n_seen;
 
@@ -74,6 +76,27 @@ Test(store_redis, a_fake_answers_in_the_place_of_redis_and_in_order)
     cr_assert_neq(append_one(store, "anna", "{}", 60).error, ERR_OK);
     cr_assert_eq(append_one(store, "bert", "{}", 60).seq, 1);
     cr_assert_geq(atomic_load(&n_seen), 1);
+    close_fake();
+}
+
+static atomic_uint first_cut = UINT_MAX; /* this link and all that come later are hung up */
+
+static enum fake_verdict cut_links(void *owner, struct fake_command *command)
+{
+    (void)owner;
+    return command->link >= atomic_load(&first_cut) ? FAKE_HANG_UP : FAKE_PASS;
+}
+
+/* The links of the first lane are the first two. */
+Test(store_redis, the_store_is_down_while_one_lane_cannot_use_it)
+{
+    n_lanes = 2;
+    open_on_fake(cut_links);
+    atomic_store(&first_cut, 2);
+    wait_for_state(false);
+    atomic_store(&first_cut, UINT_MAX);
+    wait_for_state(true);
+    n_lanes = 1;
     close_fake();
 }
 

@@ -1,8 +1,13 @@
 /* When the lanes of a node call their Redis up or down, and what they say then. */
 #include "gateway/stores/redis/redis_primary.h"
 
+#include "gateway/base/clock.h"
+
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char denial[] =
     "ERR The user executing the script can't run this command or subcommand (HGET)";
@@ -196,5 +201,97 @@ Test(redis_common, at_the_start_it_is_up_when_each_primary_is_or_has_failed)
     redis_primary_away(other, "Connection refused");
     cr_assert_eq(reported_state, 1);
     expect_problem(&common, "Connection refused");
+    end(&common);
+}
+
+/* Between the question and the answer of a trial another lane was refused. */
+Test(redis_common, a_trial_does_not_speak_for_a_refusal_that_came_after_it)
+{
+    struct redis_common common;
+    struct redis_primary *primary = begin(&common);
+    redis_primary_refused(primary, "OOM command not allowed");
+    struct redis_refusals asked = redis_primary_refusals(primary);
+    redis_primary_refused(primary, "OOM command not allowed");
+    redis_primary_taken(primary, asked);
+    cr_assert_eq(reported_state, 0);
+    redis_primary_taken(primary, redis_primary_refusals(primary));
+    cr_assert_eq(reported_state, 1);
+    end(&common);
+}
+
+/* --- what is logged --- */
+
+static int64_t now_us = INT64_C(3600) * 1000000;
+
+static int64_t wall_ms(void)
+{
+    return INT64_C(1700000000000) + now_us / 1000;
+}
+
+static int64_t monotonic_us(void)
+{
+    return now_us;
+}
+
+static int log_fd;
+
+static void read_log_from_here(void)
+{
+    char path[] = "/tmp/herald-common-XXXXXX";
+    clock_replace(wall_ms, monotonic_us);
+    log_fd = mkstemp(path);
+    cr_assert_geq(log_fd, 0);
+    unlink(path);
+    cr_assert_eq(dup2(log_fd, STDERR_FILENO), STDERR_FILENO);
+}
+
+/* Lines with this text since the last call. */
+static unsigned count_lines(const char *text)
+{
+    static char bytes[1 << 16];
+    static off_t from;
+    unsigned n = 0;
+    ssize_t len = pread(log_fd, bytes, sizeof bytes - 1, from);
+    cr_assert_geq(len, 0);
+    bytes[len] = '\0';
+    from += len;
+    for (const char *at = bytes; (at = strstr(at, text)) != NULL; at += strlen(text))
+        n++;
+    return n;
+}
+
+Test(redis_common, each_kind_of_trouble_is_logged_once_a_minute)
+{
+    struct redis_common common;
+    read_log_from_here();
+    struct redis_primary *primary = begin(&common);
+    for (int i = 0; i < 3; i++) {
+        redis_primary_away(primary, "Connection refused");
+        redis_primary_away(primary, "Redis did not answer in time");
+        redis_primary_refused(primary, "OOM command not allowed");
+        now_us += 19 * 1000000;
+    }
+    cr_assert_eq(count_lines("\n"), 4, "that it is there, and three");
+    now_us += 4 * 1000000;
+    redis_primary_away(primary, "Connection refused");
+    redis_primary_refused(primary, "OOM command not allowed");
+    cr_assert_eq(count_lines("\n"), 2);
+    end(&common);
+}
+
+Test(redis_common, the_next_loss_is_news_when_all_was_well_between)
+{
+    struct redis_common common;
+    read_log_from_here();
+    struct redis_primary *primary = begin(&common);
+    cr_assert_eq(count_lines("redis is there"), 1);
+    for (int i = 0; i < 2; i++) {
+        redis_primary_shard(primary, false);
+        redis_primary_away(primary, "Connection refused");
+        redis_primary_away(primary, "Connection refused");
+        cr_assert_eq(count_lines("Connection refused"), 1);
+        redis_primary_shard(primary, true);
+        cr_assert_eq(count_lines("redis is there"), 1);
+    }
     end(&common);
 }
