@@ -121,6 +121,22 @@ module.exports = (test) => {
         assert.equal(await next.call('EXISTS', 'herald:{u}:meta'), 1);
     });
 
+    test('a primary with replicas that need not have anything is called risky, once', { timeoutMs: 60000 }, async (t) => {
+        const primary = await (await redisNode(t, SETTINGS)).start();
+        await (await redisNode(t, { ...SETTINGS, replicaof: `127.0.0.1 ${primary.port}` })).start();
+        const sentinel = await fakeSentinel(t, { pigeons: { port: primary.port, epoch: 1 } });
+        await waitUntil('the replica is there', async () => await primary.info('connected_slaves') === '1');
+        for (const [number, count] of [['0', 1], ['1', 0]]) {
+            await primary.call('CONFIG', 'SET', 'min-replicas-to-write', number);
+            await waitUntil('it takes writes', async () => await primary.call('SET', 'x', 'y').catch(() => '') === 'OK');
+            const node = await startNode(t, 0, { store: `redis+sentinel://127.0.0.1:${sentinel.port}/pigeons` });
+            await node.mustPush('u', 1);
+            await (count > 0 ? node.waitLog(/set min-replicas-to-write 1/) : node.mustPush('u', 2));
+            assert.equal(node.log.split('set min-replicas-to-write 1 and min-replicas-max-lag 10').length - 1, count);
+            await node.stop();
+        }
+    });
+
     test('a Redis that hangs up is not knocked at all the time', { timeoutMs: 60000 }, async (t) => {
         const fake = await fakeRedis(t);
         let count = 0;

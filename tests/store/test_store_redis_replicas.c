@@ -252,6 +252,9 @@ Test(store_redis, auto_waits_for_a_replica_that_is_online_and_refuses_nothing)
     int64_t before = metrics_read(METRIC_STORE_UNREPLICATED);
     expect_told(&waiting, ERR_OK);
     cr_assert_eq(metrics_read(METRIC_STORE_UNREPLICATED), before);
+    tell_role(&waiting.replicas, 0);
+    cr_assert_not(redis_replicas_are_wanted(&waiting.replicas), "the last one has gone");
+    tell_role(&waiting.replicas, 1);
     cr_assert(redis_replicas_are_wanted(&waiting.replicas));
     kill(replica.pid, SIGSTOP);
     redis_server_do(&server, "SET x 1");
