@@ -1,6 +1,6 @@
 'use strict';
 /* node tests/chaos/fleet.js [--herald PATH] [--store standalone|sentinel|cluster] [--seconds 600] [--nodes 5]
- *     [--connections 4000] [--rate 1000] [--every 10] [--seed N]
+ *     [--connections 4000] [--rate 1000] [--every 10] [--seed N] [--only FAULT] [--keep DIR]
  *
  * The long run of a fleet, by hand: NODES Heralds with CONNECTIONS readers each on one store, RATE pushes a second with
  * keys, and every EVERY seconds something that goes wrong (fleet/faults.js). One node's clock is 5 s ahead. Readers
@@ -15,7 +15,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { Random } = require('./random');
 const { runFaults } = require('./fleet/faults');
-const { SETTINGS, Scope, clockAhead, hasCommand, range, redisNode, sleep, startCluster, startNode, startSentinels,
+const { bytesInUse, tellingHeap } = require('./fleet/heap');
+const { SETTINGS, Scope, clockAhead, hasCommand, isSanitized, range, redisNode, sleep, startCluster, startNode, startSentinels,
     waitUntil, within } = require('./tools');
 
 const CROWD_MAX = 4500; /* readers of a process */
@@ -23,12 +24,14 @@ const PRESSES = 2;
 const FIRST_UID = 23000;
 const BLOCKED = 5;
 const SETTLE_MS = 5000;
-const SLACK_BYTES = 2 ** 20; /* what a node may grow by when it is small: it starts without having pushed anything */
+const WARM_MS = 10000; /* of pushes, before it is measured how much memory is in use */
+const BACK_MS = 120000; /* until all is as it was; connections to a primary that is none any more stay for a minute */
 
 function parseArguments(args) {
     const options = {
         herald: path.join(__dirname, '../../build/release/herald'), store: 'standalone', seconds: '600', nodes: '5',
         connections: '4000', rate: '1000', every: '10', seed: String(Date.now() % 2 ** 31),
+        only: '', keep: '', wait: '1',
     };
     for (let i = 0; i < args.length; i += 2) {
         const name = args[i].replace(/^--/, '');
@@ -56,11 +59,17 @@ function enterNamespace() {
     return true;
 }
 
-/* Rules for one user's packets count only when they are asked before the table of local addresses. */
+/* Rules for some packets count only when they are asked before the table of local addresses. */
 function prepareNamespace() {
     for (const words of ['link set lo up', 'rule add pref 100 lookup local', 'rule del pref 0 lookup local']) {
         execFileSync('ip', words.split(' '));
     }
+}
+
+/* What this user connects to sees this address, so that what goes back to it can be told from what goes to others. */
+function giveAddress(uid, address) {
+    execFileSync('ip', ['rule', 'add', 'pref', '60', 'uidrange', `${uid}-${uid}`, 'lookup', String(uid)]);
+    execFileSync('ip', ['route', 'add', 'local', '127.0.0.1', 'dev', 'lo', 'src', address, 'table', String(uid)]);
 }
 
 class World {
@@ -102,7 +111,7 @@ class World {
 }
 
 async function startStore(scope, kind) {
-    const settings = { ...SETTINGS, maxclients: '10000' };
+    const settings = { ...SETTINGS, maxclients: '10000', 'protected-mode': 'no' }; /* it lets 127.0.0.1 in alone */
     if (kind === 'cluster') {
         return startCluster(scope, { replicas: 1, settings });
     }
@@ -127,21 +136,34 @@ function watchNode(world, node) {
     follow();
 }
 
+/* The clock of one node is ahead; each tells how much memory it has in use. A sanitizer takes no library before it. */
+function environmentOf(scope, isAhead) {
+    if (isSanitized(scope.binary)) {
+        return {};
+    }
+    const env = isAhead ? clockAhead(scope, 5000) : {};
+    if (isAhead) {
+        fs.chmodSync(path.dirname(env.LD_PRELOAD), 0o755);
+    }
+    return tellingHeap(scope, env);
+}
+
 async function startNodes(world, scope, options) {
     world.nEnded = 0;
     world.nodes = [];
     for (const n of range(options.nodes)) {
         const uid = FIRST_UID + n;
         const user = world.canCut ? { user: { uid, gid: uid } } : {};
-        const env = n === options.nodes - 1 ? clockAhead(scope, 5000) : {};
-        if (env.LD_PRELOAD !== undefined) {
-            fs.chmodSync(path.dirname(env.LD_PRELOAD), 0o755);
+        const address = `127.0.1.${n + 1}`;
+        if (world.canCut) {
+            giveAddress(uid, address);
         }
+        const env = environmentOf(scope, n === options.nodes - 1);
         const cwd = scope.tempDir();
         fs.chownSync(cwd, world.canCut ? uid : process.getuid(), process.getgid());
         const node = await startNode(scope, n, { store: world.store.url, cwd, env, ...user,
-            args: ['--drain-time', '2s', '--ping-interval', '20s', '--silence-timeout', '45s'] });
-        node.uid = uid;
+            args: ['--drain-time', '2s', ...(options.store === 'standalone' ? [] : ['--redis-wait-replicas', options.wait])] });
+        Object.assign(node, { uid, address });
         watchNode(world, node);
         world.nodes.push(node);
     }
@@ -149,13 +171,14 @@ async function startNodes(world, scope, options) {
 
 /* Descriptors beside the connections, and memory, of all nodes. */
 async function measureNodes(world) {
-    let [fds, bytes, connections] = [0, 0, 0];
+    let [fds, resident, inUse, connections] = [0, 0, 0, 0];
     for (const node of world.nodes) {
         fds += fs.readdirSync(`/proc/${node.child.process.pid}/fd`).length;
-        bytes += node.residentBytes();
+        resident += node.residentBytes();
+        inUse += isSanitized(node.binary) ? 0 : bytesInUse(node);
         connections += await node.metric('herald_connections');
     }
-    return { fds: fds - connections, bytes, connections };
+    return { fds: fds - connections, resident, inUse, connections };
 }
 
 const sumOf = (answers, name) => answers.reduce((sum, each) => sum + each[name], 0);
@@ -184,11 +207,13 @@ async function startLoad(world, scope, options) {
         sumOf(await world.ask('crowd.js', { what: 'status' }), 'open') === total, 180000);
     world.total = total;
     world.users = Math.floor(total / 11) * 10;
-    world.before = await measureNodes(world);
+    const { fds, resident } = await measureNodes(world); /* the publishers' connections are not counted */
     for (const n of range(PRESSES)) {
         world.start(scope, 'press.js', { ports: world.nodes.map(({ adminPort }) => adminPort), users: world.users,
             rate: options.rate / PRESSES, folder, number: n });
     }
+    await sleep(WARM_MS);
+    world.before = { ...await measureNodes(world), fds, resident };
 }
 
 /* A few users are blocked at one node while all goes on; a minute later they may have no session anywhere. */
@@ -226,24 +251,35 @@ async function settle(world) {
         .catch((error) => world.note(error.message));
     let judged;
     await waitUntil('all that was accepted arrives', async () => {
-        judged = await world.ask('crowd.js', { what: 'judge', blocked: world.blocked }, 120000);
+        judged = await world.ask('crowd.js', { what: 'judge', blocked: world.blocked, blockedMs: world.blockedMs }, 120000);
         return sumOf(judged, 'nMissing') === 0;
     }, 90000).catch((error) => world.note(error.message));
     await sleep(Math.max(SETTLE_MS, world.blockedMs + 60000 - Date.now()));
     return { presses, judged };
 }
 
+async function lookAtAll(world) {
+    const status = await world.ask('crowd.js', { what: 'status' });
+    return {
+        ...await measureNodes(world), open: sumOf(status, 'open'), users: sumOf(status, 'users'),
+        blockedOpen: sumOf(await world.ask('crowd.js', { what: 'blocked', users: world.blocked }), 'open'),
+        subscribed: await subscriptionsInRedis(world),
+    };
+}
+
+const hasAsMany = (world, { connections, open, subscribed, users, fds }) =>
+    connections === open && subscribed === users && fds <= world.before.fds + 5;
+
 /* [holds, the invariant, what was counted] */
 async function checkInvariants(world, { presses, judged }) {
-    const status = await world.ask('crowd.js', { what: 'status' });
-    const open = sumOf(status, 'open');
-    const blockedOpen = sumOf(await world.ask('crowd.js', { what: 'blocked', users: world.blocked }), 'open');
-    const after = await measureNodes(world);
-    const subscribed = await subscriptionsInRedis(world);
-    const users = sumOf(status, 'users');
+    const { before } = world;
+    let after;
+    await waitUntil('all is as it was', async () => {
+        after = await lookAtAll(world);
+        return hasAsMany(world, after);
+    }, BACK_MS).catch((error) => world.note(error.message));
     const of = (kind) => judged.flatMap(({ faults }) => faults).filter((text) => text.startsWith(kind)).length;
-    const grown = after.bytes - world.before.bytes;
-    const most = Math.max(world.before.bytes / 10, world.nodes.length * SLACK_BYTES);
+    const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
     return [
         [sumOf(judged, 'nMissing') === 0, 'accepted and not told as a gap = received, by every reader',
             `${sumOf(judged, 'accepted')} due, ${sumOf(judged, 'nMissing')} lost, ${sumOf(judged, 'gaps')} told as gaps`],
@@ -251,13 +287,14 @@ async function checkInvariants(world, { presses, judged }) {
         [sumOf(judged, 'nFaults') === 0, 'numbers rise within a session', `${sumOf(judged, 'nFaults')} faults`],
         [sumOf(presses, 'contradicted') === 0, 'no push answered twice with different ids',
             `${sumOf(presses, 'confirmed')} asked again, ${sumOf(presses, 'contradicted')} contradicted`],
-        [blockedOpen === 0, 'a blocked user has no session 60 s later', `${world.blocked.length} blocked, ${blockedOpen} sessions`],
-        [after.connections === open, 'the sum of herald_connections = the readers open', `${after.connections}, ${open}`],
-        [subscribed === users, 'subscriptions in Redis = users online', `${subscribed}, ${users}`],
+        [after.blockedOpen === 0 && sumOf(judged, 'nLate') === 0, 'a blocked user has no session 60 s later', `${
+            world.blocked.length} blocked, ${after.blockedOpen} sessions, ${sumOf(judged, 'nLate')} arrivals of what was pushed later`],
+        [after.connections === after.open, 'the sum of herald_connections = the readers open', `${after.connections}, ${after.open}`],
+        [after.subscribed === after.users, 'subscriptions in Redis = users online', `${after.subscribed}, ${after.users}`],
         [world.nEnded === 0, 'no node ends by itself', `${world.nEnded} did`],
-        [after.fds <= world.before.fds * 1.1 + 5, 'every descriptor is back', `${world.before.fds} before, ${after.fds} after`],
-        [grown <= most, 'memory is within 10 % of the start, or 1 MiB a node', `${(world.before.bytes / 2 ** 20).toFixed(1)} MiB before, ${
-            (after.bytes / 2 ** 20).toFixed(1)} after`],
+        [after.fds <= before.fds * 1.1 + 5, 'every descriptor is back', `${before.fds} before, ${after.fds} after`],
+        [after.inUse <= before.inUse * 1.1, 'memory in use is within 10 % of the start', `${mib(before.inUse)} before, ${
+            mib(after.inUse)} after; resident ${mib(before.resident)}, ${mib(after.resident)}`],
     ];
 }
 
@@ -285,9 +322,10 @@ async function run(world, scope, options) {
         world.canCut ? '' : '; no node can be cut off here'}`);
     const stopStatus = startStatus(world);
     const end = Date.now() + options.seconds * 1000;
-    await runFaults(world, options.every * 1000, end - options.seconds * 500);
+    const faults = { everyMs: options.every * 1000, only: options.only };
+    await runFaults(world, { ...faults, endMs: end - options.seconds * 500 });
     await blockSome(world);
-    await runFaults(world, options.every * 1000, end);
+    await runFaults(world, { ...faults, endMs: end });
     stopStatus();
     world.note('everything is up again');
     const found = await settle(world);
@@ -317,6 +355,10 @@ async function main() {
     }
     world.isOver = true;
     world.parts.forEach(({ child }) => child.kill('SIGKILL'));
+    if (options.keep !== '') {
+        fs.mkdirSync(options.keep, { recursive: true });
+        world.nodes?.forEach(({ name, log }) => fs.writeFileSync(path.join(options.keep, `${name}.log`), log));
+    }
     await scope.end().catch((error) => {
         console.log(`FAIL the end: ${error.message}`);
         isGood = false;

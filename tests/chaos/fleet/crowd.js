@@ -11,6 +11,7 @@ const WebSocket = require('ws');
 const { EventStream, parallel, range, sleep } = require('../tools');
 
 const { ports, first, count, folder, number } = JSON.parse(process.argv[2]);
+const BLOCKED_MS = 60000;
 const SLOW_MS = 15000; /* an attempt is given up after this; a node may be stopped for 5 s */
 
 const state = { isOver: false, faults: [], nFaults: 0, closes: {}, opened: 0 };
@@ -37,9 +38,10 @@ class Reader {
     constructor(r) {
         Object.assign(this, planOf(r));
         this.at = r;
-        this.sessions = []; /* the numbers of the publisher, in the order in which they came */
+        this.sessions = []; /* [number of the publisher, id if it has one], in the order in which they came */
         this.gaps = []; /* [epoch, from, to, cause] */
         this.openMs = undefined; /* of the session that is open */
+        this.lastPushedMs = 0; /* when the youngest of what came was pushed */
     }
 
     target() {
@@ -53,7 +55,8 @@ class Reader {
             fault(`foreign: ${this.user} got what is for ${JSON.stringify(data).slice(0, 80)}`);
             return;
         }
-        this.sessions[this.sessions.length - 1].push(data.n);
+        this.sessions[this.sessions.length - 1].push([data.n, id]);
+        this.lastPushedMs = Math.max(this.lastPushedMs, data.t);
         this.lastId = id ?? this.lastId;
     }
 
@@ -143,42 +146,61 @@ class Reader {
 
 const readers = range(count).map((n) => new Reader(first + n));
 
-/* user -> Map of the publisher's number -> [epoch, seq], from the lines [user, n, id] of the publishers. */
+function readId(id) {
+    const dash = id.indexOf('-');
+    return [id.slice(0, dash), Number(id.slice(dash + 1))];
+}
+
+/* user -> Map of the publisher's number -> {epoch, seq, isRepeated}, from the lines [user, n, id, tries] of the publishers. */
 function readAccepted() {
     const mine = new Map(readers.map(({ user }) => [user, new Map()]));
     for (const name of fs.readdirSync(folder).filter((each) => each.startsWith('accepted'))) {
         for (const line of fs.readFileSync(path.join(folder, name), 'utf8').split('\n').filter(Boolean)) {
-            const [user, n, id] = JSON.parse(line);
-            const dash = id.indexOf('-');
-            mine.get(user)?.set(n, [id.slice(0, dash), Number(id.slice(dash + 1))]);
+            const [user, n, id, tries] = JSON.parse(line);
+            const [epoch, seq] = readId(id);
+            mine.get(user)?.set(n, { epoch, seq, isRepeated: tries > 0 });
         }
     }
     return mine;
 }
 
+/* The number with which it came. A plain reader is not told; a push that was refused and repeated may have come with the
+ * number that it had at a primary which lost it. */
+function numberOf(id, told) {
+    if (id !== undefined) {
+        return readId(id);
+    }
+    return told.isRepeated ? null : [told.epoch, told.seq];
+}
+
 function judgeSession(reader, session, accepted, counts) {
     let last = null;
-    for (const n of session) {
+    for (const [n, id] of session) {
         const told = accepted.get(n);
         counts.arrived += 1;
         if (told === undefined) {
             fault(`${reader.user} got ${n}, which was never accepted`);
-        } else if (last !== null && last[0] === told[0] && told[1] <= last[1]) {
-            fault(`disorder: ${reader.user} got number ${told[1]} behind ${last[1]} in one session`);
+            continue;
         }
-        last = told ?? last;
+        const at = numberOf(id, told);
+        if (at !== null && last !== null && last[0] === at[0] && at[1] <= last[1]) {
+            fault(`disorder: ${reader.user} (${reader.kind}) got number ${at[1]} behind ${last[1]} in one session`);
+        }
+        last = at ?? last;
     }
 }
 
-/* What was accepted, and neither came nor was told as missing. */
-function judge(blocked) {
+/* What was accepted, and neither came nor was told as missing; and who was blocked and got what was pushed more than a
+ * minute later. */
+function judge({ blocked, blockedMs }) {
     const accepted = readAccepted();
     const counts = { accepted: 0, arrived: 0, gaps: 0, missing: [] };
+    counts.nLate = readers.filter(({ user, lastPushedMs }) => blocked.includes(user) && lastPushedMs > blockedMs + BLOCKED_MS).length;
     for (const reader of readers.filter(({ user }) => !blocked.includes(user))) {
-        const had = new Set(reader.sessions.flat());
+        const had = new Set(reader.sessions.flat().map(([n]) => n));
         const mine = accepted.get(reader.user);
         reader.sessions.forEach((session) => judgeSession(reader, session, mine, counts));
-        for (const [n, [epoch, seq]] of mine) {
+        for (const [n, { epoch, seq }] of mine) {
             counts.accepted += 1;
             if (had.has(n)) {
                 continue;
@@ -204,7 +226,7 @@ process.on('message', (message) => {
         answer.open = readers.filter(({ user, openMs }) => openMs !== undefined && message.users.includes(user)).length;
     } else if (message.what === 'judge') {
         const before = { faults: [...state.faults], nFaults: state.nFaults };
-        Object.assign(answer, judge(message.blocked), state);
+        Object.assign(answer, judge(message), state);
         Object.assign(state, before); /* it may be asked again */
     }
     process.send(answer);

@@ -7,6 +7,7 @@ const { range, sleep, waitUntil } = require('../tools');
 
 const STOPPED_MS = 5000;
 const CUT_MS = 8000;
+const LONG_CUT_MS = 25000; /* a node gives a silent connection up after 20 s */
 
 async function bringBack(node) {
     node.wasKilled = false;
@@ -15,13 +16,36 @@ async function bringBack(node) {
     node.isMeantToRun = true;
 }
 
-/* What this node sends to a port of Redis gets lost; its clients are not cut off. Only in a network namespace of the run's
- * own, where each node is a user of its own (../fleet.js). */
-function cutRules(verb, node, ports) {
-    for (const port of ports) {
-        execFileSync('ip', ['rule', verb, 'pref', '50', 'uidrange', `${node.uid}-${node.uid}`, 'ipproto', 'tcp',
-            'dport', String(port), 'blackhole']);
+/* Packets of one node get lost for a while: on their way to these ports, from them, or both. Only in a network namespace
+ * of the run's own, where each node is a user and has an address of its own (../fleet.js). */
+const WAYS = {
+    'to Redis': ({ uid }, port) => [['uidrange', `${uid}-${uid}`, 'dport', port]],
+    'from Redis': ({ address }, port) => [['to', address, 'sport', port]],
+    'to its clients': (_, port) => [['sport', port]],
+    'from its clients': (_, port) => [['dport', port]],
+};
+
+async function cutFor(ms, node, ways, ports) {
+    const rules = ports.flatMap((port) => ways.flatMap((way) => WAYS[way](node, String(port))));
+    const change = (verb) => rules.forEach((rule) =>
+        execFileSync('ip', ['rule', verb, 'pref', '50', 'ipproto', 'tcp', ...rule, 'blackhole']));
+    change('add');
+    try {
+        await sleep(ms);
+    } finally {
+        change('del');
     }
+}
+
+/* From all primaries, or from one. */
+async function cutFromRedis(world, node, ways) {
+    const primaries = (await world.store.primaries()).map(({ port }) => port);
+    await cutFor(CUT_MS, node, ways, world.random.isTrue(0.5) ? primaries : [world.random.pick(primaries)]);
+}
+
+/* In a third of the cases for so long that the node gives its clients up. */
+function cutFromClients(world, node, ways) {
+    return cutFor(world.random.isTrue(1 / 3) ? LONG_CUT_MS : CUT_MS, node, ways, [node.port, node.adminPort]);
 }
 
 async function pauseNode(server) {
@@ -48,17 +72,23 @@ const NODE_FAULTS = {
 };
 
 const CUT_FAULTS = {
-    async 'a node is cut off from Redis'(world, node) {
-        const primaries = (await world.store.primaries()).map(({ port }) => port);
-        const ports = world.random.isTrue(0.5) ? primaries : [world.random.pick(primaries)];
-        cutRules('add', node, ports);
-        try {
-            await sleep(CUT_MS);
-        } finally {
-            cutRules('del', node, ports);
-        }
-    },
+    'a node and Redis are cut apart': (world, node) => cutFromRedis(world, node, ['to Redis', 'from Redis']),
+    'nothing comes from a node to Redis': (world, node) => cutFromRedis(world, node, ['to Redis']),
+    'nothing comes from Redis to a node': (world, node) => cutFromRedis(world, node, ['from Redis']),
+    'a node and its clients are cut apart': (world, node) => cutFromClients(world, node, ['to its clients', 'from its clients']),
+    'nothing comes from a node to its clients': (world, node) => cutFromClients(world, node, ['to its clients']),
+    'nothing comes from its clients to a node': (world, node) => cutFromClients(world, node, ['from its clients']),
 };
+
+/* One way at a time, and from one primary to one other: a slot that goes back before all have heard of its move can end
+ * with two primaries that each name the other, and then Redis drops what is in it. */
+async function moveSlots(store, slots, from, to) {
+    await store.waitWhole(60000);
+    for (const slot of slots) {
+        await store.moveSlot(slot, from, to);
+    }
+    await store.waitWhole(60000);
+}
 
 const REDIS_FAULTS = {
     standalone: {
@@ -72,6 +102,18 @@ const REDIS_FAULTS = {
         },
     },
     sentinel: {
+        async 'SIGSTOP of the primary'(world) {
+            await world.store.waitWhole(60000);
+            const old = await world.store.primary();
+            await pauseNode(old);
+            await world.store.waitSwitched(old);
+            await world.store.waitWhole(60000);
+        },
+        async 'a planned failover'(world) {
+            await world.store.waitWhole(60000);
+            await world.store.failover();
+            await world.store.waitWhole(60000);
+        },
         async 'kill -9 of the primary'(world) {
             await world.store.waitWhole();
             const old = await world.store.primary();
@@ -95,7 +137,7 @@ const REDIS_FAULTS = {
     cluster: {
         async 'kill -9 of a primary'(world) {
             await world.store.waitReplicas(60000);
-            const [{ from, node: old }] = (await world.store.ranges()).filter(({ node }) => node.isRunning());
+            const { from, node: old } = world.random.pick(await world.store.ranges());
             await old.kill();
             await world.store.waitOwner(from, (owner) => owner !== old);
             await old.start();
@@ -104,16 +146,17 @@ const REDIS_FAULTS = {
         async 'a planned failover'(world) {
             await world.store.waitReplicas(60000);
             await world.store.failover(world.random.pick(await world.store.primaries()));
-            await world.store.waitReplicas(60000);
+            await world.store.waitWhole(60000);
         },
         async '50 slots there and back'(world) {
-            const primaries = await world.store.primaries();
-            for (const slot of range(50).map(() => world.random.between(0, 16383))) {
-                const from = await world.store.ownerOf(slot);
-                const to = world.random.pick(primaries.filter((primary) => primary !== from));
-                await world.store.moveSlot(slot, from, to);
-                await world.store.moveSlot(slot, to, from);
-            }
+            await world.store.waitWhole(60000);
+            const ranges = await world.store.ranges();
+            const { node: from } = world.random.pick(ranges);
+            const to = world.random.pick(ranges.map(({ node }) => node).filter((node) => node !== from));
+            const own = ranges.filter(({ node }) => node === from);
+            const slots = range(50).map(() => world.random.pick(own)).map((each) => world.random.between(each.from, each.to));
+            await moveSlots(world.store, [...new Set(slots)], from, to);
+            await moveSlots(world.store, [...new Set(slots)], to, from);
         },
         async 'SIGSTOP of a Redis'(world) {
             await world.store.waitReplicas(60000);
@@ -123,14 +166,19 @@ const REDIS_FAULTS = {
     },
 };
 
-/* Each kind once before any comes again. */
-async function runFaults(world, everyMs, endMs) {
+/* Each kind once before any comes again; `only`: those whose names contain it. */
+async function runFaults(world, { everyMs, endMs, only }) {
     const ofNodes = { ...NODE_FAULTS, ...(world.canCut ? CUT_FAULTS : {}) };
     const all = { ...ofNodes, ...REDIS_FAULTS[world.kind] };
+    const names = Object.keys(all).filter((name) => name.includes(only));
     let bag = [];
     while (Date.now() < endMs) {
         const next = Date.now() + everyMs;
-        bag = bag.length === 0 ? Object.keys(all) : bag;
+        bag = bag.length === 0 ? [...names] : bag;
+        if (bag.length === 0) {
+            await sleep(endMs - Date.now());
+            break;
+        }
         const name = bag.splice(world.random.between(0, bag.length - 1), 1)[0];
         const node = name in ofNodes ? world.random.pick(world.nodes) : undefined;
         world.note(node === undefined ? name : `${name} (${node.name})`);
@@ -138,8 +186,13 @@ async function runFaults(world, everyMs, endMs) {
         world.happened.set(name, (world.happened.get(name) ?? 0) + 1);
         await sleep(Math.max(0, Math.min(next, endMs) - Date.now()));
     }
-    await Promise.all(world.nodes.map((node) => waitUntil(`${node.name} is ready`, async () =>
-        (await node.request('GET', '/readyz', { timeoutMs: 2000 })).json?.status === 'ready', 60000)));
+    await Promise.all(world.nodes.map((node) => waitUntil(`${node.name} is ready`, async () => {
+        const { json } = await node.request('GET', '/readyz', { timeoutMs: 2000 });
+        if (json?.status !== 'ready' || json.degraded !== undefined) {
+            throw new Error(JSON.stringify(json));
+        }
+        return true;
+    }, 60000)));
 }
 
 module.exports = { runFaults };

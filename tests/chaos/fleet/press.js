@@ -1,6 +1,6 @@
 'use strict';
 /* A process of publishers, started by ../fleet.js: each pushes one notification after the other, with a key, and repeats
- * it at the next node until one has accepted it. What was accepted goes into a file, [user, n, id] a line. */
+ * it at the next node until one has accepted it. What was accepted goes into a file, [user, n, id, tries] a line. */
 
 const fs = require('node:fs');
 const http = require('node:http');
@@ -53,12 +53,12 @@ async function confirm(port, body, id) {
 
 async function push(lane, at, n) {
     const user = `u${Math.floor(Math.random() * users)}`;
-    const body = { userId: user, data: { u: user, n, fill: '~'.repeat(180) }, idempotencyKey: `${number}-${lane}-${n}` };
+    const body = { userId: user, data: { u: user, n, t: Date.now(), fill: '~'.repeat(160) }, idempotencyKey: `${number}-${lane}-${n}` };
     const begin = Date.now();
     for (let tries = 0; ; tries++) {
         const { status, json, text } = await post(ports[(at + tries) % ports.length], body);
         if (status === 202) {
-            file.write(`${JSON.stringify([user, n, json.id])}\n`);
+            file.write(`${JSON.stringify([user, n, json.id, tries])}\n`);
             counts.accepted += 1;
             counts.repeated += tries > 0;
             counts.slowestMs = Math.max(counts.slowestMs, Date.now() - begin);

@@ -23,9 +23,9 @@ class Cluster {
         return this.nodes.filter((node) => node.isRunning());
     }
 
-    /* [{from, to, node}] as a node that runs sees it. */
-    async ranges() {
-        const slots = await this.running()[0].call('CLUSTER', 'SLOTS');
+    /* [{from, to, node}] as one node sees it, which runs. */
+    async ranges(seenBy = this.running()[0]) {
+        const slots = await seenBy.call('CLUSTER', 'SLOTS');
         return slots.map(([from, to, [, port]]) => ({ from, to, node: this.nodes.find((node) => node.port === port) }));
     }
 
@@ -57,10 +57,18 @@ class Cluster {
         return undefined;
     }
 
+    /* Every node sees every node and names the same owners, and each of these takes itself for a primary: after a failover
+     * some nodes, and the old primary above all, hear of it later than others. */
     waitWhole(timeoutMs = 30000) {
-        return waitUntil('every node sees every node and all slots', async () => {
+        return waitUntil('every node sees every node and all slots alike', async () => {
             const infos = await Promise.all(this.nodes.map((node) => node.call('CLUSTER', 'INFO')));
-            return infos.every((text) => text.includes('cluster_state:ok')
+            const views = await Promise.all(this.nodes.map(async (node) => (await this.ranges(node))
+                .map(({ from, to, node: owner }) => `${from}-${to} ${owner?.port}`).join(', ')));
+            if (new Set(views).size > 1) {
+                throw new Error(views.map((view, i) => `${this.nodes[i].port} sees ${view}`).join('; '));
+            }
+            const roles = await Promise.all((await this.primaries()).map((node) => node.role()));
+            return roles.every((role) => role === 'master') && infos.every((text) => text.includes('cluster_state:ok')
                 && text.includes(`cluster_slots_ok:${SLOTS}`) && text.includes(`cluster_known_nodes:${this.nodes.length}`));
         }, timeoutMs);
     }

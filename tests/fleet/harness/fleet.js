@@ -44,7 +44,7 @@ async function startNode(t, number, options) {
         if (isNotServed(herald)) {
             throw new Skip(`the program does not serve ${options.store.split('://')[0]}:// yet`);
         }
-        throw new Error(`it ended: ${herald.log}`);
+        throw new Error(`it ended (${JSON.stringify(herald.child.end)}): ${herald.log}${herald.child.stdout}`);
     }
     return herald;
 }
