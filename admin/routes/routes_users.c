@@ -176,6 +176,13 @@ static void write_inbox(struct json_out *out, const struct gateway_user *user)
     write_time_or_null(out, user->blocked_until_ms);
 }
 
+/* A node that was asked has sessions of the user, also where it has not answered. Redis that does
+ * not say who was asked does not say this either. */
+static bool is_online(const struct gateway_user *user)
+{
+    return user->n_connections > 0 || (user->error == ERR_OK && user->n_answered < user->n_asked);
+}
+
 static void finish_user(struct request *request)
 {
     const struct gateway_user *user = user_op_of(request);
@@ -186,7 +193,7 @@ static void finish_user(struct request *request)
     }
     json_out_text(out, "{\"userId\":");
     json_out_string(out, user->user_id);
-    json_out_printf(out, ",\"online\":%s", user->n_connections > 0 ? "true" : "false");
+    json_out_printf(out, ",\"online\":%s", is_online(user) ? "true" : "false");
     write_inbox(out, user);
     json_out_text(out, ",\"connections\":[");
     json_out_raw(out, buf_span(&user->connections));

@@ -100,6 +100,8 @@ module.exports = (test) => {
         assert.deepEqual(results.map(({ status, nodes: n }) => [status, n]), [['dropped', 0], ['sent', 1]]);
         await redis.start();
         await waitUntil('both hear again', async () => (await nodes[1].user('u')).connections.length === 2);
+        await Promise.all(nodes.map((node) => waitUntil('each worker has Redis again', async () =>
+            (await node.request('GET', '/stats')).json.store.up)));
         await nodes[1].mustPush('u', 'again', { ttl: 0 });
         await clients[0].waitCount(3);
         await clients[1].waitCount(1);
@@ -141,6 +143,9 @@ module.exports = (test) => {
             assert.equal(status, 200, text);
             assert.deepEqual([json.closed, json.nodes], [0, { asked: 1, answered: 0 }]);
             assert.equal(await nodes[0].metric('herald_node_answers_missing_total'), 1);
+            const user = await nodes[0].user('u');
+            assert.deepEqual([user.connections, user.nodes], [[], { asked: 1, answered: 0 }]);
+            assert.equal(user.online, true, 'as POST /online says');
         } finally {
             nodes[1].child.signal('SIGCONT');
         }
