@@ -96,6 +96,7 @@ static void take_sent_answer(const struct store_target *sent, struct gateway_tar
 {
     target->error = sent->error;
     target->nodes = sent->nodes;
+    target->is_unheard = sent->is_unheard;
 }
 
 static void on_one_appended(struct store_request *request)
@@ -163,6 +164,8 @@ static unsigned fill_target(const struct node *node, struct span user_id,
     target->known_head = known.head;
     target->known_time = known.head_time;
     target->known_acked = known.acked;
+    target->has_devices = false;
+    target->is_unheard = false;
     return known.home;
 }
 

@@ -1,9 +1,9 @@
 /* Where other nodes share the store, a push with ttl 0 goes through it, so that this node's
- * sessions get it as those of the others do; what follows is for a store of one node, and while the
- * store is away. A push to one user, or a few, is offered to their sessions at once. One to many is
- * a walk on each home worker over the targets that live there: without a letter for each of them,
- * and in slices between which the worker does its other work, so that nobody waits for thousands of
- * sends. The last walk answers the push. */
+ * sessions get it as those of the others do; what follows is for a store of one node, while the
+ * store is away, and where it does not tell this node. A push to one user, or a few, is offered to
+ * their sessions at once. One to many is a walk on each home worker over the targets that live
+ * there: without a letter for each of them, and in slices between which the worker does its other
+ * work, so that nobody waits for thousands of sends. The last walk answers the push. */
 #include "gateway/requests/push_ephemeral.h"
 
 #include "gateway/base/metrics.h"
@@ -135,22 +135,23 @@ enum err push_ephemeral(struct node *node, struct gateway_push *push, struct pay
     return error;
 }
 
-/* The store has told the nodes where the user is. */
+/* The store has told the nodes where the user is, perhaps without this one. */
 static void settle_target(struct node *node, struct payload *payload, struct gateway_target *target)
 {
     struct notification *note = NULL;
+    unsigned others = target->error == ERR_OK ? target->nodes : 0;
+    bool is_unheard = others == 0 || target->is_unheard;
     target->online = client_map_count(node->map, target->user_id);
-    bool is_unheard = target->error != ERR_OK || target->nodes == 0;
     if (is_unheard && target->online > 0)
         note = notification_new(payload, (struct epoch){{0}}, 0, store_now_ms(node->store), 0);
     if (note != NULL) {
         offer_target(node, note, target);
         notification_unref(note);
+        target->nodes += others;
         return;
     }
-    if (is_unheard)
-        target->nodes = 0;
-    target->error = is_unheard && target->online > 0 ? ERR_NO_MEMORY : ERR_OK;
+    target->nodes = others;
+    target->error = others == 0 && target->online > 0 ? ERR_NO_MEMORY : ERR_OK;
     metrics_count(target->nodes > 0 ? METRIC_PUSH_SENT : METRIC_PUSH_DROPPED);
 }
 

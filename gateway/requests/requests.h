@@ -24,6 +24,7 @@ struct gateway_target {
     int64_t expires_ms; /* ttl 0: 0 */
     unsigned online;    /* the user's sessions on this node */
     unsigned nodes;     /* nodes where the user is online */
+    bool is_unheard;    /* the gateway's own, until on_done */
 };
 
 struct gateway_push {

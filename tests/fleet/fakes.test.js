@@ -45,6 +45,18 @@ module.exports = (test) => {
         await reader.waitValues([...accepted, 'last']);
     });
 
+    test('a push with ttl 0 reaches the sessions here while Redis refuses their subscription', { timeoutMs: 60000 }, async (t) => {
+        const { redis, fake, herald } = await startBehindFake(t);
+        const direct = await startNode(t, 1, { store: redis.url });
+        fake.on('SSUBSCRIBE', ({ words }) => (isOf('anna', words) ? answers.error('NOPERM no channel') : undefined));
+        const clients = [await herald.subscribe('anna'), await direct.subscribe('anna')];
+        await waitUntil('it is subscribed', async () => (await direct.mustPush('anna', 'first', { ttl: 0 })).nodes === 1);
+        assert.deepEqual(await herald.mustPush('anna', 'second', { ttl: 0 }), { status: 'sent', online: 1, nodes: 2 });
+        await clients[0].waitCount(1);
+        await waitUntil('the second', () => clients[1].values().includes('second'));
+        assert.deepEqual(clients[0].values(), ['second']);
+    });
+
     /* FLEET 0.8. 15278 is anna's slot: a MOVED of another one is taken for an answer that came late. */
     for (const refusal of ['MOVED 15278 127.0.0.1:1', 'TRYAGAIN Multiple keys request during rehashing of slot', 'NOPERM no channel']) {
         test(`one user's subscription refused with ${refusal.split(' ')[0]} breaks nobody else's link`, { timeoutMs: 60000 }, async (t) => {

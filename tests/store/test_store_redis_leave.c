@@ -3,6 +3,7 @@
 #include "tests/store/redis_backend.h"
 
 #include "gateway/stores/redis/redis_link.h"
+#include "tests/store/ask_calls.h"
 
 /* ---- a link that has no room for what ends a subscription ---- */
 
@@ -42,6 +43,24 @@ Test(store_redis, a_user_who_leaves_while_an_event_is_delivered_has_a_name_until
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_OK);
     wait_for_notification("anna", 1);
     cr_assert_eq(atomic_load(&n_refused), 1);
+}
+
+/* The gateway gives it to the sessions that are here, then. */
+Test(store_redis, what_is_sent_where_this_node_is_not_subscribed_is_unheard)
+{
+    arrive(store, "anna");
+    struct store_target target = send_one(store, "anna", SPAN_LITERAL("1"));
+    cr_expect_eq(target.nodes, 1);
+    cr_expect_not(target.is_unheard);
+    target = send_one(store, "bert", SPAN_LITERAL("1"));
+    cr_expect_eq(target.nodes, 0);
+    cr_expect(target.is_unheard);
+    redis_server_do(&server, "CLIENT KILL TYPE pubsub");
+    wait_for_state(false);
+    target = send_one(store, "anna", SPAN_LITERAL("2"));
+    cr_expect_eq(target.error, ERR_OK);
+    cr_expect(target.is_unheard || target.nodes == 1, "or the link is back already");
+    wait_for_state(true);
 }
 
 Test(store_redis, links_are_counted_while_they_are_up)

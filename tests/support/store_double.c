@@ -27,6 +27,7 @@ static struct {
     bool is_away;
     bool says_nodes;
     bool says_devices;
+    bool says_unheard;
     unsigned n_nodes;
     int64_t ahead_ms;
     struct store_double_ack last_ack;
@@ -42,6 +43,7 @@ static void say_more(struct asked *asked)
         struct store_target *target = &append->targets[i];
         target->nodes = between.says_nodes ? between.n_nodes : target->nodes;
         target->has_devices = between.says_devices;
+        target->is_unheard = between.says_unheard && asked->op == STORE_OP_SEND;
     }
 }
 
@@ -269,6 +271,11 @@ void store_double_set_nodes(unsigned n_nodes)
 {
     between.says_nodes = true;
     between.n_nodes = n_nodes;
+}
+
+void store_double_set_unheard(void)
+{
+    between.says_unheard = true;
 }
 
 void store_double_set_devices(void)

@@ -35,6 +35,9 @@ void store_double_set_shared(void);
 /* It says that so many nodes have received what is pushed and sent from now on. */
 void store_double_set_nodes(unsigned n_nodes);
 
+/* It says that this node was not told of what is sent from now on. */
+void store_double_set_unheard(void);
+
 /* It says that each user who is pushed to from now on has devices. */
 void store_double_set_devices(void);
 

@@ -106,6 +106,24 @@ Test(push_shared, of_ttl_0_that_no_node_has_received_reaches_the_sessions_here)
     subscriber_expect(&subscriber, WS_TEXT, "7");
 }
 
+/* As above, and other nodes have received it. */
+Test(push_shared, of_ttl_0_that_this_node_was_not_told_of_reaches_its_sessions_too)
+{
+    struct gateway_target targets[] = {{.user_id = SPAN_LITERAL("elsewhere")},
+                                       {.user_id = SPAN_LITERAL("u")}};
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    fixture.loses_events = true;
+    store_double_set_nodes(2);
+    store_double_set_unheard();
+    push_to(targets, 2);
+    cr_expect_eq(targets[0].nodes, 2);
+    cr_expect_eq(targets[0].online, 0);
+    cr_expect_eq(targets[1].nodes, 3);
+    cr_expect_eq(targets[1].online, 1);
+    subscriber_expect(&subscriber, WS_TEXT, "7");
+    subscriber_expect_nothing(&subscriber);
+}
+
 Test(push_shared, of_ttl_0_to_many_is_answered_for_each)
 {
     struct gateway_target *targets = calloc(MANY_TARGETS, sizeof *targets);

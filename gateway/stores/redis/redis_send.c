@@ -4,6 +4,7 @@
 #include "gateway/stores/redis/redis_answer.h"
 #include "gateway/stores/redis/redis_repeats.h"
 #include "gateway/stores/redis/redis_slots.h"
+#include "gateway/stores/redis/redis_subs.h"
 
 #include <stdlib.h>
 
@@ -117,13 +118,14 @@ void redis_send_run(void *owner, struct redis_shard *(*shard_of)(void *owner, st
     send->request.op = (int)send->n_targets + 1; /* one for ourselves, until all are sent */
     for (size_t i = 0; i < send->n_targets; i++) {
         shard = shard_of(owner, send->targets[i].user_id);
-        if (shard->is_up && stamped != shard->primary) {
+        send->targets[i].is_unheard = redis_subs_is_deaf_to(shard->subs, send->targets[i].user_id);
+        if (shard->commands.is_ready && stamped != shard->primary) {
             free(bytes);
             bytes = write_message(shard->primary, payload_data(send->payload), &message);
             stamped = bytes != NULL ? shard->primary : NULL;
         }
         enum err error = ERR_STORE_UNAVAILABLE;
-        if (shard->is_up)
+        if (shard->commands.is_ready)
             error = bytes == NULL ? ERR_NO_MEMORY
                                   : redis_answer_error(send_or_hold(shard, send, i, message));
         if (error != ERR_OK) {

@@ -5,8 +5,9 @@
 
 #include "gateway/stores/redis/redis_shard.h"
 
-/* One SPUBLISH for each target, at his shard; ERR_STORE_UNAVAILABLE where that is not up, because
- * this node would not hear it. on_done runs when the last has its answer, never inside. */
+/* One SPUBLISH for each target, at his shard; ERR_STORE_UNAVAILABLE where that takes no commands.
+ * Where this node is not subscribed it does not hear it (is_unheard). on_done runs when the last
+ * has its answer, never inside. */
 void redis_send_run(void *owner, struct redis_shard *(*shard_of)(void *owner, struct span user_id),
                     struct store_append *send);
 
