@@ -30,9 +30,9 @@ static enum fake_verdict write_slowly(struct fake_cluster *of, unsigned node,
 
 static void find_asker(void)
 {
-    for (char first = 'a'; first <= 'z'; first++) {
+    for (int i = 0; i < 26; i++) {
         asker = (struct epoch){"abcdefgh"};
-        asker.text[0] = first;
+        asker.text[0] = (char)('a' + i);
         snprintf(reply, sizeof reply, "herald:reply:%.8s", asker.text);
         if (cluster.owner[redis_slot_of(span_of(reply))] == 1)
             return;
