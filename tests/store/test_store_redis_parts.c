@@ -94,6 +94,7 @@ Test(store_redis, a_slot_that_nobody_has_is_a_problem_until_somebody_has_it)
     cr_assert_eq(append_one(store, fake_cluster_user(1, 1), "{}", 60).error, ERR_OK);
     fake_cluster_move(&cluster, user, 1);
     wait_for_no_problem();
+    wait_for_missed(1);
     cr_assert_eq(append_one(store, user, "{}", 60).nodes, 1);
     expect_same_links();
     end_cluster();
