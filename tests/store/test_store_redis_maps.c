@@ -4,6 +4,9 @@
 
 #include "tests/store/fake_cluster_store.h"
 
+#include "gateway/stores/redis/redis_slots.h"
+#include "gateway/stores/redis/redis_subs.h"
+
 static atomic_bool is_on;
 static atomic_int n_counted;
 
@@ -375,4 +378,54 @@ Test(store_redis, redirects_in_a_circle_are_given_up)
 Test(store_redis, an_owner_that_redirects_to_itself_is_given_up)
 {
     expect_given_up(lead_to_itself);
+}
+
+/* ---- many slots at once ---- */
+
+enum { MANY = 60 };
+
+static atomic_int n_walks;
+
+void __real_redis_subs_follow(struct redis_subs *subs);
+void __wrap_redis_subs_follow(struct redis_subs *subs);
+
+void __wrap_redis_subs_follow(struct redis_subs *subs)
+{
+    atomic_fetch_add(&n_walks, 1);
+    __real_redis_subs_follow(subs);
+}
+
+/* Answers all of them together, so that they come in one turn. */
+static enum fake_verdict move_all_together(struct fake_cluster *of, unsigned node,
+                                           struct fake_command *command)
+{
+    static char answers[FAKE_ANSWER - 1];
+    static size_t len;
+    if (node != 0 || !fake_is(command, "EVALSHA") || !atomic_load(&is_on))
+        return FAKE_PASS;
+    len += (size_t)snprintf(answers + len, sizeof answers - len, "-MOVED %u 127.0.0.1:%u\r\n",
+                            redis_slot_of(command->words[3]), of->nodes[1].port);
+    if (atomic_fetch_add(&n_counted, 1) < MANY - 1)
+        return FAKE_SILENCE;
+    atomic_store(&is_on, false);
+    return fake_say(command, "%s", answers);
+}
+
+Test(store_redis, however_many_slots_have_moved_the_users_are_looked_through_once)
+{
+    static struct store_target targets[MANY];
+    static char names[MANY][16];
+    begin_cluster(move_all_together);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "%s", fake_cluster_user(0, i));
+        targets[i] = (struct store_target){.user_id = span_of(names[i])};
+        move_quietly(fake_cluster_slot(names[i]), 1);
+    }
+    int before = atomic_load(&n_walks);
+    atomic_store(&is_on, true);
+    append_to(store, targets, MANY, SPAN_LITERAL("{}"), 60);
+    for (unsigned i = 0; i < MANY; i++)
+        cr_assert_eq(targets[i].error, ERR_OK);
+    cr_assert_leq(atomic_load(&n_walks) - before, 5, "and once for a map that was asked for");
+    end_cluster();
 }
