@@ -14,6 +14,19 @@ static bool has_prefix(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+/* What only a Redis heeds. */
+static enum err check_unused(const struct store_config *config, char *why, size_t why_cap)
+{
+    const char *auth = config->redis_sentinel_auth;
+    const char *set = config->redis_wait_replicas > 0   ? "--redis-wait-replicas"
+                      : auth != NULL && auth[0] != '\0' ? "--redis-sentinel-auth"
+                                                        : NULL;
+    if (set == NULL)
+        return redis_tls_check_unused(config, why, why_cap);
+    snprintf(why, why_cap, "--store: %s is set, but the address is none of a Redis", set);
+    return ERR_INVALID_FIELD;
+}
+
 enum err store_check(const struct store_config *config, char *why, size_t why_cap)
 {
     const char *url = config->url;
@@ -25,7 +38,7 @@ enum err store_check(const struct store_config *config, char *why, size_t why_ca
                  "--store must be memory:, file:PATH or redis://[USER:PASSWORD@]HOST:PORT[/DB]");
         return ERR_INVALID_FIELD;
     }
-    return redis_tls_check_unused(config, why, why_cap);
+    return check_unused(config, why, why_cap);
 }
 
 enum err store_open(const struct store_config *config, struct store **ret_store, char *why,

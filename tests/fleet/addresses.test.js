@@ -15,6 +15,11 @@ const REFUSED = [
     [`redis+cluster://${HOSTS}`, 'more than 16 hosts'],
     ['redis+cluster://a:7000,b,a:7000', 'a:7000 stands twice'],
     [`rediss+cluster://u:${PASSWORD}@a,b,a`, 'a:6379 stands twice'],
+    [`redis+cluster://u:${PASSWORD}@a,u:${PASSWORD}@b`, 'USER:PASSWORD stands once, before all hosts'],
+    ['redis://h?db=3', 'only redis+unix:// has a part that begins with ?'],
+    ['redis://h', '--redis-sentinel-auth is set, but the address does not begin with redis+sentinel', '--redis-sentinel-auth', `u:${PASSWORD}`],
+    ['memory:', '--redis-sentinel-auth is set, but the address is none of a Redis', '--redis-sentinel-auth', `u:${PASSWORD}`],
+    ['memory:', '--redis-wait-replicas is set, but the address is none of a Redis', '--redis-wait-replicas', '1'],
 ];
 
 /* Started on a store that it cannot use; what it says of it stands in the answer of /readyz. */
@@ -54,8 +59,8 @@ async function greetingFake(t, isCluster, version = '7.0.15') {
 
 module.exports = (test) => {
     test('addresses that cannot be meant are refused at the start, with their sentences', { timeoutMs: 60000 }, async (t) => {
-        for (const [store, text] of REFUSED) {
-            const { code, stderr } = await t.runToEnd(['--store', store, '--listen', '127.0.0.1:1', '--admin-listen', '127.0.0.1:2']);
+        for (const [store, text, ...args] of REFUSED) {
+            const { code, stderr } = await t.runToEnd([...args, '--store', store, '--listen', '127.0.0.1:1', '--admin-listen', '127.0.0.1:2']);
             assert.equal(code, 2, store);
             assert.ok(stderr.includes(`herald: --store: ${text}`), `${store}: ${stderr}`);
         }

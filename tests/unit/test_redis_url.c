@@ -197,11 +197,27 @@ Test(redis_url, says_what_is_wrong_with_several_hosts)
     cr_assert_eq(parse(text).n_hosts, REDIS_HOSTS_MAX);
     snprintf(text + strlen(text), sizeof text - strlen(text), ",h%d", REDIS_HOSTS_MAX);
     expect_refused(text, "--store: more than 16 hosts");
+    expect_refused("redis://a?db=3", "--store: only redis+unix:// has a part that begins with ?; "
+                                     "write redis://[USER:PASSWORD@]HOST:PORT[/DB]");
+    expect_refused("redis://a:1?db=3", "--store: only redis+unix:// has a part that begins with ?; "
+                                       "write redis://[USER:PASSWORD@]HOST:PORT[/DB]");
     expect_refused("redis://a,b", "--store: several hosts need redis+sentinel:// or "
                                   "redis+cluster://; write redis://[USER:PASSWORD@]HOST:PORT[/DB]");
 }
 
 /* ---- credentials ---- */
+
+/* The last @ ends them, so the first host would be a part of the password. */
+Test(redis_url, takes_no_credentials_for_each_host)
+{
+    static const char why[] =
+        "--store: USER:PASSWORD stands once, before all hosts (a password has %2C for , and %40 "
+        "for @); write redis+cluster://[USER:PASSWORD@]HOST:6379,HOST:6379";
+    expect_refused("redis+cluster://me:swordfish@a:1,me:swordfish@b:2", why);
+    cr_assert_str_eq(parse("redis+cluster://me:sword,fish@a:1,b:2").password, "sword,fish");
+    cr_assert_str_eq(parse("redis+cluster://me:sword%2Cfi%40sh@a:1,b:2").password, "sword,fi@sh");
+    cr_assert_str_eq(parse("redis://me:sword,fi@sh@a:1").password, "sword,fi@sh");
+}
 
 Test(redis_url, decodes_the_credentials_of_every_form)
 {
@@ -236,6 +252,18 @@ Test(redis_url, gives_the_sentinels_no_credentials_of_the_redis_servers)
     cr_expect_str_empty(of_sentinels(NULL).user);
     cr_expect_str_empty(of_sentinels(NULL).password);
     cr_expect_str_empty(of_sentinels("").password);
+}
+
+Test(redis_url, takes_credentials_of_sentinels_only_where_there_are_some)
+{
+    struct redis_url url = parse("redis://a");
+    struct redis_url sentinels;
+    char why[200] = "";
+    cr_assert_eq(redis_url_of_sentinels(&url, NULL, &sentinels, why, sizeof why), ERR_OK);
+    cr_assert_eq(redis_url_of_sentinels(&url, "me:swordfish", &sentinels, why, sizeof why),
+                 ERR_INVALID_FIELD);
+    cr_assert_str_eq(why, "--store: --redis-sentinel-auth is set, but the address does not begin "
+                          "with redis+sentinel");
 }
 
 /* What a store of secrets holds can be passed on as it is. */

@@ -111,10 +111,21 @@ static bool split_at(struct span *rest, char separator, struct span *ret_before)
     return true;
 }
 
+/* As USER:PASSWORD@HOST,USER:PASSWORD@HOST would be read. */
+static bool has_a_host(const struct reading *reading, struct span credentials)
+{
+    return reading->scheme->topology != REDIS_SINGLE &&
+           memchr(credentials.bytes, ',', credentials.len) != NULL &&
+           memchr(credentials.bytes, '@', credentials.len) != NULL;
+}
+
 static enum err read_credentials(const struct reading *reading, struct span credentials)
 {
     struct redis_url *url = reading->url;
     struct span user;
+    if (has_a_host(reading, credentials))
+        return refuse_form(reading, "USER:PASSWORD stands once, before all hosts (a password has "
+                                    "%2C for , and %40 for @)");
     if (!split_at(&credentials, ':', &user))
         return refuse_form(reading, "a user needs a password");
     if (!decode_part(user, url->user, sizeof url->user))
@@ -192,6 +203,8 @@ static enum err read_hosts(const struct reading *reading, struct span hosts)
     enum err error = ERR_OK;
     if (reading->scheme->topology == REDIS_SINGLE && memchr(hosts.bytes, ',', hosts.len) != NULL)
         return refuse_form(reading, "several hosts need redis+sentinel:// or redis+cluster://");
+    if (memchr(hosts.bytes, '?', hosts.len) != NULL)
+        return refuse_form(reading, "only redis+unix:// has a part that begins with ?");
     while (error == ERR_OK && split_at(&hosts, ',', &one))
         error = add_host(reading, one);
     return error == ERR_OK ? add_host(reading, hosts) : error;
@@ -335,6 +348,12 @@ enum err redis_url_of_sentinels(const struct redis_url *url, const char *auth,
     ret_url->password[0] = '\0';
     if (auth == NULL || auth[0] == '\0')
         return ERR_OK;
+    if (url->topology != REDIS_SENTINEL) {
+        snprintf(why, why_cap,
+                 "--store: --redis-sentinel-auth is set, but the address does not "
+                 "begin with redis+sentinel");
+        return ERR_INVALID_FIELD;
+    }
     struct span user;
     struct span password = span_of(auth);
     bool is_fine = split_at(&password, ':', &user) &&
