@@ -70,6 +70,30 @@ Test(store_redis, a_notification_carries_the_time)
     wait_for_time(time_ms);
 }
 
+/* Whoever may publish there could have everything of the node expire. */
+Test(store_redis, a_notification_with_a_time_that_is_not_redis_s_moves_no_clock)
+{
+    int64_t time_ms = set_ahead(0);
+    break_links();
+    wait_for_time(time_ms);
+    wait_for_state(true);
+    arrive(store, "anna");
+    arrive(store, "bert");
+    int asked = atomic_load(&n_times_asked);
+    char forged[160];
+    snprintf(forged, sizeof forged,
+             "SPUBLISH herald:{anna} M:aaaaaaaa:7:%lld:9999999999999:0:0:0:{}",
+             (long long)(time_ms + 240 * (int64_t)HOUR_MS));
+    redis_server_do(&server, forged);
+    wait_for_notification("anna", 7);
+    for (int i = 0; i < SOON_MS / 5 && atomic_load(&n_times_asked) == asked; i++)
+        pause_ms(5);
+    cr_assert_gt(atomic_load(&n_times_asked), asked);
+    cr_assert_lt(store_now_ms(store), time_ms + NEAR_MS);
+    append_number(store, "bert", 0, 60);
+    wait_for_notification("bert", 1);
+}
+
 Test(store_redis, the_time_is_asked_each_minute)
 {
     int64_t time_ms = set_ahead(HOUR_MS);

@@ -40,6 +40,20 @@ Test(redis_clock, takes_what_was_shortest_on_its_way)
     cr_assert_eq(redis_clock_now_ms(&redis), 1700000000010);
 }
 
+Test(redis_clock, asks_before_it_believes_a_message_that_is_far_ahead)
+{
+    redis_clock_set(&redis, 1700000000000, 4990, 5000);
+    for (int64_t i = 1; i <= 10; i++)
+        cr_assert(redis_clock_hear(&redis, 1700000000000 + i * 100, 5000));
+    cr_assert_eq(redis_clock_now_ms(&redis), 1700000001000);
+    cr_assert_not(redis_clock_hear(&redis, 1700000001001, 5000), "not step by step either");
+    cr_assert_not(redis_clock_hear(&redis, 1800000000000, 5000));
+    cr_assert_eq(redis_clock_now_ms(&redis), 1700000001000);
+    redis_clock_set(&redis, 1700000002000, 5000, 5000);
+    cr_assert_eq(redis_clock_now_ms(&redis), 1700000002000);
+    cr_assert(redis_clock_hear(&redis, 1700000003000, 5000));
+}
+
 Test(redis_clock, follows_one_that_runs_slower_with_the_second_time)
 {
     redis_clock_set(&redis, 1700000000000, 5000, 5000);

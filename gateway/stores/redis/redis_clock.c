@@ -15,6 +15,7 @@ void redis_clock_init(struct redis_clock *clock, const char *shown)
     clock->first = NULL;
     atomic_init(&clock->next, NULL);
     atomic_init(&clock->offset_ms, unknown_ms);
+    clock->told_ms = unknown_ms;
     clock->largest_ms = unknown_ms;
     clock->said_ms = 0;
 }
@@ -81,20 +82,24 @@ void redis_clock_set(struct redis_clock *clock, int64_t time_ms, int64_t asked_m
     if (known_ms == unknown_ms || heard_ms < best_ms - on_its_way_ms - REDIS_CLOCK_SLACK_MS)
         best_ms = heard_ms;
     atomic_store(&clock->offset_ms, best_ms);
+    clock->told_ms = heard_ms;
     clock->largest_ms = heard_ms;
     pthread_mutex_unlock(&clock->lock);
     compare_with_wall(clock);
 }
 
-void redis_clock_hear(struct redis_clock *clock, int64_t time_ms, int64_t now_ms)
+bool redis_clock_hear(struct redis_clock *clock, int64_t time_ms, int64_t now_ms)
 {
     int64_t heard_ms = time_ms - now_ms;
     pthread_mutex_lock(&clock->lock);
-    if (heard_ms > clock->largest_ms)
+    bool is_believed =
+        clock->told_ms == unknown_ms || heard_ms <= clock->told_ms + REDIS_CLOCK_AHEAD_MS;
+    if (is_believed && heard_ms > clock->largest_ms)
         clock->largest_ms = heard_ms;
-    if (heard_ms > atomic_load(&clock->offset_ms))
+    if (is_believed && heard_ms > atomic_load(&clock->offset_ms))
         atomic_store(&clock->offset_ms, heard_ms);
     pthread_mutex_unlock(&clock->lock);
+    return is_believed;
 }
 
 int64_t redis_clock_now_ms(const struct redis_clock *clock)

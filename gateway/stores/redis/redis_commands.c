@@ -193,6 +193,15 @@ static void ask_time(struct redis_commands *commands)
               reactor_now_ms(commands->reactor) + REDIS_ASK_TIME_MS);
 }
 
+void redis_commands_ask_time(struct redis_commands *commands)
+{
+    int64_t now_ms = reactor_now_ms(commands->reactor);
+    int64_t due_ms = commands->clock_asked_ms + REDIS_TIME_PAUSE_MS;
+    if (redis_link_is_up(commands->link))
+        timer_set(reactor_timers(commands->reactor), &commands->clock_timer,
+                  due_ms > now_ms ? due_ms : now_ms);
+}
+
 static void on_role(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
     (void)arg;

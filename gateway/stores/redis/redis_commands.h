@@ -17,7 +17,8 @@ enum { REDIS_BATCH_MAX = 16, REDIS_PUSH_KEYS = 5, REDIS_PUSH_ARGS = REDIS_PUSH_K
 enum {
     SHA_HEX_LEN = 40,
     EVAL_MAX_ARGS = 3 + REDIS_BATCH_MAX * REDIS_PUSH_ARGS,
-    REDIS_ASK_TIME_MS = 60000
+    REDIS_ASK_TIME_MS = 60000,
+    REDIS_TIME_PAUSE_MS = 1000 /* at least so long between two */
 };
 
 /* One target of an append. */
@@ -95,6 +96,9 @@ MUST_CHECK enum err redis_commands_send(struct redis_commands *commands,
 
 /* Redis says NOSCRIPT: loads all scripts again, before whatever is sent from now on. */
 void redis_commands_load_scripts(struct redis_commands *commands);
+
+/* TIME is asked soon, and not with the minute. */
+void redis_commands_ask_time(struct redis_commands *commands);
 
 /* Tells the operator about an error, and what it means for the store. One of a replica breaks the
  * link as soon as it has answered all, so that the name is looked up again. One that says that a

@@ -59,6 +59,12 @@ static void on_commands_down(void *owner, bool was_ready)
     redis_shard_review(shard);
 }
 
+static void on_doubt(void *owner)
+{
+    struct redis_shard *shard = owner;
+    redis_commands_ask_time(&shard->commands);
+}
+
 static void on_trial_heard(void *owner)
 {
     struct redis_shard *shard = owner;
@@ -93,6 +99,7 @@ enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common
     redis_trial_init(&shard->trial, &shard->commands);
     shard->sub_link.primary = shard->primary;
     shard->sub_link.nobody = shard->nobody;
+    shard->sub_link.on_doubt = on_doubt;
     error = redis_sub_link_init(&shard->sub_link, common, reactor);
     if (error != ERR_OK)
         goto undo_commands;

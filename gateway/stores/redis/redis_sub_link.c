@@ -130,8 +130,9 @@ void redis_sub_link_report(struct redis_sub_link *subs, const struct redis_sub *
     const struct store_events *events = &subs->common->events;
     struct inbox_event event = {0};
     int64_t time_ms;
-    if (redis_message_time(message, &time_ms))
-        redis_clock_hear(subs->primary->clock, time_ms, clock_monotonic_ms());
+    if (redis_message_time(message, &time_ms) &&
+        !redis_clock_hear(subs->primary->clock, time_ms, clock_monotonic_ms()))
+        subs->on_doubt(subs->owner);
     enum err error = redis_message_read(message, &event);
     if (!sub->is_wanted)
         goto out;

@@ -35,9 +35,10 @@ struct redis_sub_link {
     /* A message of a user's channel that reports no event of the inbox. */
     void (*on_other)(void *owner, struct span user_id, struct span message);
     void (*on_plain)(void *owner, struct span channel, struct span message);
-    struct redis_run_id run_id; /* of the Redis there */
-    int64_t ready_ms;           /* is_ready: since when */
-    unsigned awaited;           /* answers before it is ready */
+    void (*on_doubt)(void *owner); /* a message says a time that TIME has to confirm */
+    struct redis_run_id run_id;    /* of the Redis there */
+    int64_t ready_ms;              /* is_ready: since when */
+    unsigned awaited;              /* answers before it is ready */
     bool is_ready;
 };
 
