@@ -214,7 +214,7 @@ static void begin_waiting(struct waiting *waiting, const char *url)
     memset(waiting, 0, sizeof *waiting);
     cr_assert_eq(redis_common_init(&waiting->common, &config, why, sizeof why), ERR_OK, "%s", why);
     cr_assert_eq(reactor_new(NULL, &waiting->turns), ERR_OK);
-    waiting->replicas.primary = redis_primary_open(&waiting->common, NULL);
+    waiting->replicas.primary = redis_primary_open(&waiting->common, NULL, NULL);
     cr_assert_not_null(waiting->replicas.primary);
     cr_assert_eq(redis_replicas_init(&waiting->replicas, &waiting->common, waiting->turns), ERR_OK);
     cr_assert_not(redis_replicas_are_wanted(&waiting->replicas));

@@ -24,8 +24,8 @@ static void record_state(void *owner, bool is_up)
 static struct redis_primary *open_primary(struct redis_common *common,
                                           const struct redis_address *address)
 {
-    struct redis_primary *primary = redis_primary_open(common, address);
-    cr_assert_eq(redis_primary_open(common, address), primary);
+    struct redis_primary *primary = redis_primary_open(common, address, NULL);
+    cr_assert_eq(redis_primary_open(common, address, NULL), primary);
     redis_primary_use(primary, true);
     redis_primary_use(primary, true);
     redis_primary_shard(primary, true);
@@ -192,8 +192,8 @@ Test(redis_common, at_the_start_it_is_up_when_each_primary_is_or_has_failed)
                                   .events = {.on_state = record_state}};
     common = (struct redis_common){0};
     cr_assert_eq(redis_common_init(&common, &config, why, sizeof why), ERR_OK);
-    struct redis_primary *one = redis_primary_open(&common, NULL);
-    struct redis_primary *other = redis_primary_open(&common, &address);
+    struct redis_primary *one = redis_primary_open(&common, NULL, NULL);
+    struct redis_primary *other = redis_primary_open(&common, &address, NULL);
     redis_primary_use(one, true);
     redis_primary_use(other, true);
     redis_primary_shard(one, true);

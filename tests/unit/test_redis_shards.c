@@ -72,7 +72,7 @@ static void set_up(void)
                                    .prepare = prepare_shard,
                                    .on_moved = ignore_move};
     cr_assert_eq(redis_shards_init(&shards), ERR_OK);
-    asked.primary = redis_primary_open(&common, &address);
+    asked.primary = redis_primary_open(&common, &address, NULL);
 }
 
 static void tear_down(void)

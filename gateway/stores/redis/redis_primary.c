@@ -8,7 +8,6 @@
 #include "gateway/stores/redis/redis_primary.h"
 
 #include "gateway/base/log.h"
-#include "gateway/stores/redis/redis_cluster.h"
 
 #include <stdlib.h>
 
@@ -219,12 +218,12 @@ static struct redis_primary *add_primary(struct redis_common *common,
 }
 
 struct redis_primary *redis_primary_open(struct redis_common *common,
-                                         const struct redis_address *address)
+                                         const struct redis_address *address,
+                                         struct redis_clock *clock)
 {
     static const struct redis_address of_url = {.host = ""};
     if (address == NULL)
         address = &of_url;
-    struct redis_clock *clock = redis_cluster_clock_at(common->cluster, address);
     if (clock == NULL)
         clock = &common->clock;
     pthread_mutex_lock(&common->lock);

@@ -23,9 +23,11 @@ struct redis_primary {
     struct redis_refusals refusals;
 };
 
-/* A lane has it from now on. address: NULL: the one in the URL. NULL: no memory. */
+/* A lane has it from now on. address: NULL: the one in the URL. clock: the primary's own, for the
+ * first lane that opens it; NULL: that of all. NULL: no memory. */
 struct redis_primary *redis_primary_open(struct redis_common *common,
-                                         const struct redis_address *address);
+                                         const struct redis_address *address,
+                                         struct redis_clock *clock);
 /* The lane has it no more, and does not use it. Nothing is reported. */
 void redis_primary_close(struct redis_primary *primary);
 

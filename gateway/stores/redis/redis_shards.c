@@ -76,7 +76,9 @@ static struct redis_shard *add_shard(struct redis_shards *shards, struct redis_p
 static struct redis_shard *open_shard(struct redis_shards *shards,
                                       const struct redis_address *address)
 {
-    struct redis_primary *primary = redis_primary_open(shards->common, address);
+    struct redis_clock *clock =
+        address != NULL ? redis_cluster_clock_at(shards->common->cluster, address) : NULL;
+    struct redis_primary *primary = redis_primary_open(shards->common, address, clock);
     struct redis_shard *shard = primary != NULL ? add_shard(shards, primary) : NULL;
     if (shard == NULL && primary != NULL)
         redis_primary_close(primary);
