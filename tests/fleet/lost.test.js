@@ -13,15 +13,19 @@ async function startBehindFake(t) {
 }
 
 module.exports = (test) => {
-    /* FLEET 0.4 */
-    test('a notification whose message got lost arrives within a minute', { timeoutMs: 120000 }, async (t) => {
+    /* FLEET 0.4, and the last of 0.2: a node that nobody could tell. */
+    test('a notification and a block whose messages got lost are found within a minute', { timeoutMs: 120000 }, async (t) => {
         const { fake, herald, other } = await startBehindFake(t);
         const reader = await startReader(t, [herald], 'u');
+        const blocked = await herald.subscribe('v');
         await other.mustPush('u', 'first');
         await reader.waitValues(['first']);
-        fake.filter((message) => (String(message[2]).startsWith('M:') ? undefined : message));
+        fake.filter((message) => (/^[MK]:/.test(String(message[2])) ? undefined : message));
         await other.mustPush('u', 'lost on the way');
-        await reader.waitValues(['lost on the way'], 65000);
+        const { status, json } = await other.post('/deleteClient', { userId: 'v', blockFor: 600 });
+        assert.deepEqual([status, json.closed, json.nodes], [200, 0, { asked: 1, answered: 0 }]);
+        const [{ code }] = await Promise.all([blocked.waitClosed(65000), reader.waitValues(['lost on the way'], 65000)]);
+        assert.equal(code, 4503);
         assert.equal(reader.sessions, 1);
         assert.ok(await herald.metric('herald_store_heads_behind_total') > 0);
     });
