@@ -198,3 +198,64 @@ Test(store_redis, a_node_that_begins_is_up_when_each_primary_is_or_has_failed)
     cr_assert_eq(append_one(store, fake_cluster_user(2, 0), "{}", 60).error, ERR_OK);
     end_cluster();
 }
+
+/* ---- a primary that takes over ---- */
+
+/* A replica until now: no map has named it. */
+static struct fake_redis heir;
+
+static enum fake_verdict come_up_slowly(void *owner, struct fake_command *command)
+{
+    (void)owner;
+    if (!fake_is(command, "INFO"))
+        return FAKE_PASS;
+    while (atomic_load(&must_hold))
+        pause_ms(1);
+    return fake_say(command, "$47\r\nredis_version:7.0.15\r\nredis_mode:cluster\r\nx:1\r\n\r\n");
+}
+
+/* Node 2 has handed over. */
+static enum fake_verdict name_the_heir(struct fake_cluster *of, unsigned node,
+                                       struct fake_command *command)
+{
+    (void)node;
+    if (!fake_is(command, "CLUSTER") || !atomic_load(&must_fail))
+        return FAKE_PASS;
+    return fake_say(command,
+                    "*3\r\n*3\r\n:0\r\n:5461\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n"
+                    "*3\r\n:5462\r\n:10922\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n"
+                    "*3\r\n:10923\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n",
+                    of->nodes[0].port, of->nodes[1].port, heir.port);
+}
+
+Test(store_redis, what_is_asked_of_a_primary_that_takes_over_waits_until_its_links_are_up)
+{
+    const char *user = fake_cluster_user(2, 0);
+    struct append_call calls[3];
+    struct peek_call peek;
+    atomic_store(&must_hold, true);
+    fake_redis_start_on_port(&heir, &server, come_up_slowly, NULL);
+    begin_cluster(name_the_heir);
+    arrive(store, user);
+    atomic_store(&must_fail, true);
+    fake_cluster_move(&cluster, user, 2); /* as a primary that hands over: it ends subscriptions */
+    for (int i = 0; i < SOON_MS && store_slots_missing(store) == 0; i++)
+        pause_ms(1);
+    cr_assert_gt(store_slots_missing(store), 0);
+    for (size_t i = 0; i < 3; i++)
+        append_begin(store, &calls[i], user, SPAN_LITERAL("{}"), 60);
+    peek_begin(store, &peek, user);
+    cr_assert_eq(append_one(store, fake_cluster_user(0, 0), "{}", 60).error, ERR_OK);
+    atomic_store(&must_hold, false);
+    for (size_t i = 0; i < 3; i++) {
+        append_end(&calls[i]);
+        cr_assert_eq(calls[i].target.error, ERR_OK);
+        cr_assert_eq(calls[i].target.seq, i + 1);
+    }
+    call_wait(&peek.call);
+    cr_assert_eq(peek.peek.pending, 3);
+    wait_for_missed(1);
+    wait_for_no_problem();
+    end_cluster();
+    fake_redis_stop(&heir);
+}

@@ -131,7 +131,7 @@ static void send_answer_behind(struct redis_question *question)
     enum err error = ERR_OK;
     list_remove(&question->link);
     list_init(&question->link);
-    if (!redis_repeats_hold(commands->repeats, &ping_kind, question, 0, &error))
+    if (!redis_repeats_hold(commands, &ping_kind, question, 0, &error))
         error = send_ping(commands, question, 0, &call);
     if (error != ERR_OK)
         give_up_answer(question, 0, error);

@@ -147,6 +147,7 @@ void redis_commands_load_scripts(struct redis_commands *commands)
 void redis_commands_become_ready(struct redis_commands *commands)
 {
     commands->is_ready = true;
+    commands->is_coming = false;
     commands->ready_ms = reactor_now_ms(commands->reactor);
     redis_link_accept(commands->link);
     commands->on_ready(commands->owner);
@@ -254,6 +255,7 @@ static void on_commands_down(void *owner, bool was_up, const char *why)
         metrics_count(METRIC_STORE_RECONNECTS);
     bool was_ready = commands->is_ready;
     commands->is_ready = false;
+    commands->is_coming = false;
     commands->is_loading = false;
     timer_cancel(reactor_timers(commands->reactor), &commands->clock_timer);
     redis_primary_away(commands->primary, why);

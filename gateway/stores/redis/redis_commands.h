@@ -45,9 +45,11 @@ struct redis_commands {
     struct redis_run_id run_id; /* of the Redis there */
     int64_t ready_ms;           /* is_ready: since when */
     bool is_ready;
-    bool is_denied;           /* scripts would break off in their middle: none is sent */
-    bool is_loading;          /* SCRIPT LOAD is under way */
-    bool was_replica;         /* what answered before was one: the owner clears it */
+    bool is_coming;   /* its slots were elsewhere until now, and nothing has failed here: what is
+                       * asked   waits (redis_repeats.h). Set by the owner */
+    bool is_denied;   /* scripts would break off in their middle: none is sent */
+    bool is_loading;  /* SCRIPT LOAD is under way */
+    bool was_replica; /* what answered before was one: the owner clears it */
     struct timer clock_timer; /* the next TIME */
     int64_t clock_asked_ms;   /* the one that was asked last */
     char sha[SCRIPTS][SHA_HEX_LEN + 1];

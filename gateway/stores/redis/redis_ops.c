@@ -226,7 +226,7 @@ void redis_ops_run(struct redis_commands *commands, struct store_request *reques
 {
     redis_answer_begin(commands, request);
     enum err error = ERR_OK;
-    if (!redis_repeats_hold(commands->repeats, &op_kind, request, 0, &error))
+    if (!redis_repeats_hold(commands, &op_kind, request, 0, &error))
         error = send_op(commands, request);
     if (error != ERR_OK)
         redis_ops_refuse(commands, request, redis_answer_error(error));

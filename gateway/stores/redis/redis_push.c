@@ -379,7 +379,7 @@ void redis_push_run(const struct redis_route *route, struct store_append *append
         commands = route->of_user(route->owner, append->targets[i].user_id, &slot);
         append->targets[i].is_duplicate = false;
         enum err error = ERR_OK;
-        bool is_held = redis_repeats_hold(commands->repeats, &push_kind, append, i, &error);
+        bool is_held = redis_repeats_hold(commands, &push_kind, append, i, &error);
         if (!is_held && is_gathered)
             gather_push(commands, &push, slot);
         else if (!is_held)

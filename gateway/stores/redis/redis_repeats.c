@@ -407,11 +407,21 @@ bool redis_repeats_take(struct redis_commands *commands, const struct redis_repe
     return true;
 }
 
-bool redis_repeats_hold_queued(struct redis_repeats *repeats, const struct redis_repeat_kind *kind,
-                               void *arg, size_t index, enum err *ret_error)
+static struct redis_repeat_queue *queue_to_wait_in(struct redis_commands *commands, uint16_t slot)
 {
-    struct redis_repeat_queue *queue = find_queue(repeats, kind->slot(repeats->common, arg, index));
-    if (queue == NULL || repeats->is_stopped)
+    struct redis_repeat_queue *queue = find_queue(commands->repeats, slot);
+    return queue == NULL && commands->is_coming ? new_queue(commands->repeats, slot) : queue;
+}
+
+bool redis_repeats_hold_queued(struct redis_commands *commands,
+                               const struct redis_repeat_kind *kind, void *arg, size_t index,
+                               enum err *ret_error)
+{
+    struct redis_repeats *repeats = commands->repeats;
+    struct redis_repeat_queue *queue =
+        repeats->is_stopped ? NULL
+                            : queue_to_wait_in(commands, kind->slot(repeats->common, arg, index));
+    if (queue == NULL)
         return false;
     *ret_error = ERR_BUSY;
     if (queue->n_waiting >= REDIS_REPEAT_WAITING_MAX)
@@ -419,8 +429,10 @@ bool redis_repeats_hold_queued(struct redis_repeats *repeats, const struct redis
     int64_t now_ms = reactor_now_ms(repeats->reactor);
     struct redis_repeat *repeat = new_repeat(kind, arg, index, now_ms);
     *ret_error = ERR_NO_MEMORY;
-    if (repeat == NULL)
+    if (repeat == NULL) {
+        mark_due(queue); /* it goes if it is empty */
         return true;
+    }
     *ret_error = ERR_OK;
     repeat->queue = queue;
     list_append(&queue->waiting, &repeat->link);

@@ -60,17 +60,19 @@ void redis_repeats_fini(struct redis_repeats *repeats);
 bool redis_repeats_take(struct redis_commands *commands, const struct redis_repeat_kind *kind,
                         void *arg, size_t index, const struct redis_value *reply);
 
-/* Before a request is sent for the first time. true: it must not be sent now. With ERR_OK it waits
- * behind another of its slot; ERR_BUSY: too many do. ERR_NO_MEMORY. */
-bool redis_repeats_hold_queued(struct redis_repeats *repeats, const struct redis_repeat_kind *kind,
-                               void *arg, size_t index, enum err *ret_error);
+/* Before a request is sent for the first time to the owner of its slot. true: it must not be sent
+ * now. With ERR_OK it waits behind another of its slot, or for an owner whose links are coming up;
+ * ERR_BUSY: too many do. ERR_NO_MEMORY. */
+bool redis_repeats_hold_queued(struct redis_commands *commands,
+                               const struct redis_repeat_kind *kind, void *arg, size_t index,
+                               enum err *ret_error);
 
-static inline bool redis_repeats_hold(struct redis_repeats *repeats,
+static inline bool redis_repeats_hold(struct redis_commands *commands,
                                       const struct redis_repeat_kind *kind, void *arg, size_t index,
                                       enum err *ret_error)
 {
-    return repeats->slots.n_links > 0 &&
-           redis_repeats_hold_queued(repeats, kind, arg, index, ret_error);
+    return (commands->repeats->slots.n_links > 0 || commands->is_coming) &&
+           redis_repeats_hold_queued(commands, kind, arg, index, ret_error);
 }
 
 /* A link is up, or a slot has another owner: what waits may be sent. */

@@ -103,7 +103,7 @@ static enum err send_or_hold(struct redis_shard *shard, struct store_append *sen
 {
     struct redis_call call = {.on_reply = on_sent, .arg = send, .index = index};
     enum err error = ERR_OK;
-    if (!redis_repeats_hold(shard->commands.repeats, &send_kind, send, index, &error))
+    if (!redis_repeats_hold(&shard->commands, &send_kind, send, index, &error))
         error = send_target(&shard->commands, send, index, message, &call);
     return error;
 }

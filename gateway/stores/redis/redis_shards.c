@@ -129,8 +129,11 @@ static void open_owner(struct redis_shards *shards, unsigned at,
                        const struct redis_address *address, bool is_used[REDIS_SHARDS_MAX])
 {
     struct redis_shard *shard = find_shard(shards, address);
-    if (shard == NULL)
+    if (shard == NULL) {
         shard = open_shard(shards, address);
+        if (shard != NULL)
+            shard->commands.is_coming = shards->had_map;
+    }
     shards->of_owner[at] = shard != NULL ? shard->index : NOWHERE;
     if (shard == NULL) {
         log_fields(LOG_ERROR, "no memory for a connection to Redis", NULL, 0);
@@ -170,6 +173,7 @@ static void take_map(struct redis_shards *shards)
         redis_slot_map_unref(map);
         return;
     }
+    shards->had_map = shards->map != NULL;
     redis_slot_map_unref(shards->map);
     shards->map = map;
     shards->must_follow = true;

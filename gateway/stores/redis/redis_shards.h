@@ -26,6 +26,7 @@ struct redis_shards {
     struct timer timer;                     /* looks for what is not used any more */
     struct reactor_task close_task;
     uint64_t round;   /* of the map */
+    bool had_map;     /* there was one before it */
     bool must_follow; /* users are not yet where it says */
     struct reactor_task follow_task;
 };
