@@ -48,4 +48,27 @@ __attribute__((unused)) static void move_quietly(unsigned slot, unsigned to)
     cluster.owner[slot] = (unsigned char)to;
 }
 
+/* ---- the lane's thread ---- */
+
+struct posted {
+    struct letter letter;
+    sem_t done;
+};
+
+static void deliver_posted(struct letter *letter)
+{
+    sem_post(&CONTAINER_OF(letter, struct posted, letter)->done);
+}
+
+/* What was submitted before has been sent. */
+__attribute__((unused)) static void wait_for_lane(void)
+{
+    for (int i = 0; i < 2; i++) { /* a turn sends at its end */
+        struct posted posted = {.letter.deliver = deliver_posted};
+        sem_init(&posted.done, 0, 0);
+        mailbox_post(reactor_mailbox(lane), &posted.letter);
+        sem_wait(&posted.done);
+    }
+}
+
 #endif

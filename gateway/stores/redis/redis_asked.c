@@ -153,7 +153,7 @@ static void deliver_answer(struct letter *letter)
     struct store_question *answered = CONTAINER_OF(letter, struct store_question, letter);
     struct redis_question *question = question_of(answered);
     struct redis_asked *asked = question->asked;
-    if (epoch_equal(question->name, atomic_load(&asked->gather->name))) {
+    if (redis_gather_is_own(asked->gather, question->name)) {
         list_remove(&question->link);
         list_init(&question->link);
         letter->deliver = deliver_own_answer;

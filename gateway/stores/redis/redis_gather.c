@@ -50,6 +50,12 @@ void redis_gather_rename(struct redis_gather *gather, struct epoch name)
     redis_gather_name_channel(gather->common, &name, gather->reply);
 }
 
+bool redis_gather_is_own(const struct redis_gather *gather, struct epoch name)
+{
+    return epoch_equal(name, atomic_load(&gather->name)) ||
+           epoch_equal(name, atomic_load(&gather->former));
+}
+
 struct span redis_gather_all_channel(const struct redis_gather *gather)
 {
     return span_of(gather->all);
@@ -146,8 +152,7 @@ void redis_gather_publish(struct redis_gather *gather, struct redis_ask *ask, st
 
 bool redis_gather_take_own(struct redis_gather *gather, struct epoch name, uint64_t number)
 {
-    if (!epoch_equal(name, atomic_load(&gather->name)) &&
-        !epoch_equal(name, atomic_load(&gather->former)))
+    if (!redis_gather_is_own(gather, name))
         return false;
     struct redis_ask *ask = find_ask(gather, number);
     if (ask != NULL) {

@@ -56,6 +56,8 @@ redis_gather_all_channel(const struct redis_gather *gather); /* CHANNELS:all: ev
 struct span redis_gather_reply_channel(const struct redis_gather *gather);
 /* CHANNELS:node:NAME: this node alone. */
 struct span redis_gather_node_channel(const struct redis_gather *gather);
+/* Is it the name of this node, or was it until lately? Any thread. */
+bool redis_gather_is_own(const struct redis_gather *gather, struct epoch name);
 /* Another reply channel from now on: answers to what was asked before find nobody. */
 void redis_gather_rename(struct redis_gather *gather, struct epoch name);
 /* The reply channel of any node, and where it is asked alone. */

@@ -200,9 +200,8 @@ static void on_other(void *owner, struct span user_id, struct span message)
 {
     struct redis_shard *shard = owner;
     struct redis_lane *lane = shard->owner;
-    struct epoch name = atomic_load(&lane->asked.gather->name);
     if (message.len > 0 && message.bytes[0] == 'Y')
-        redis_watch_take(lane->common, &name, user_id, message);
+        redis_watch_take(lane->asked.gather, user_id, message);
     else
         redis_asked_take(&lane->asked, user_id, message);
 }

@@ -43,15 +43,15 @@ void redis_watch_answer(struct redis_commands *of_user, struct redis_commands *c
     publish(acked == 0 ? of_user : commands, commands, span_of(channel), message);
 }
 
-void redis_watch_take(const struct redis_common *common, const struct epoch *name,
-                      struct span user_id, struct span message)
+void redis_watch_take(const struct redis_gather *gather, struct span user_id, struct span message)
 {
+    const struct redis_common *common = gather->common;
     struct store_watch watch;
     if (!redis_watch_read(message, &watch)) {
         log_event(LOG_DEBUG, "a message on a channel is malformed", LOG_SPAN("user", user_id));
         return;
     }
-    if (!epoch_equal(watch.node, *name) && common->events.on_watch != NULL)
+    if (!redis_gather_is_own(gather, watch.node) && common->events.on_watch != NULL)
         common->events.on_watch(common->owner, user_id, &watch);
 }
 

@@ -4,7 +4,7 @@
 #ifndef HERALD_STORE_REDIS_WATCH_H
 #define HERALD_STORE_REDIS_WATCH_H
 
-#include "gateway/stores/redis/redis_commands.h"
+#include "gateway/stores/redis/redis_gather.h"
 
 void redis_watch_send(struct redis_commands *commands, const struct epoch *name,
                       struct span user_id, const struct store_watch *watch);
@@ -13,9 +13,8 @@ void redis_watch_send(struct redis_commands *commands, const struct epoch *name,
 void redis_watch_answer(struct redis_commands *of_user, struct redis_commands *commands,
                         const struct store_watch *watch, uint64_t acked);
 
-/* Messages that have come. One of this node itself, `name`, is skipped, and what is malformed. */
-void redis_watch_take(const struct redis_common *common, const struct epoch *name,
-                      struct span user_id, struct span message);
+/* Messages that have come. One of this node itself is skipped, and what is malformed. */
+void redis_watch_take(const struct redis_gather *gather, struct span user_id, struct span message);
 void redis_watch_take_answer(const struct redis_common *common, struct span message);
 
 #endif
