@@ -2,8 +2,9 @@
 /* Several nodes on one Redis: what holds while nodes and Redis come and go, whatever their clocks say. */
 
 const assert = require('node:assert/strict');
-const { SETTINGS, assertProblem, clockAhead, range, redisNode, sleep, soon, startFleet, startNode, startPublisher, startReader,
-    waitAccepted, waitUntil } = require('./harness');
+const net = require('node:net');
+const { SETTINGS, assertProblem, clockAhead, freePort, range, redisNode, sleep, soon, startFleet, startNode, startPublisher,
+    startReader, waitAccepted, waitUntil } = require('./harness');
 
 const startRedis = async (t) => (await redisNode(t, SETTINGS)).start();
 
@@ -76,6 +77,40 @@ module.exports = (test) => {
         await reader.waitValues(['before', 'after']);
         assert.equal(reader.sessions, 1, 'the session stayed');
     });
+
+    /* A balancer, or a name that moves: what connects from now on reaches another Redis, and nothing refuses anything. */
+    for (const type of ['pubsub', 'normal']) {
+        test(`links of type ${type} that come to another Redis take the others there`, { timeoutMs: 60000 }, async (t) => {
+            const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
+            const open = new Set();
+            let { port: target } = old;
+            const balancer = net.createServer((socket) => {
+                const redis = net.connect(target, '127.0.0.1');
+                [socket, redis].forEach((each) => each.on('error', () => {}).on('close', () => [socket, redis].forEach((end) => end.destroy())));
+                socket.pipe(redis).pipe(socket);
+                open.add(socket);
+            });
+            const port = await freePort();
+            await new Promise((resolve) => { balancer.listen(port, '127.0.0.1', resolve); });
+            t.cleanup(() => {
+                balancer.close();
+                open.forEach((socket) => socket.destroy());
+            });
+            const node = await startNode(t, 0, { store: `redis://127.0.0.1:${port}` });
+            const readers = await Promise.all(range(12).map((n) => startReader(t, [node], `u${n}`))); /* some of each worker */
+            await node.mustPush('u0', 'old');
+            await readers[0].waitValues(['old']);
+            target = next.port;
+            await old.call('CLIENT', 'KILL', 'TYPE', type);
+            await waitUntil('no link is left at the old one', async () => !(await old.call('CLIENT', 'LIST')).includes('name=herald'));
+            await Promise.all(readers.map(async (reader) => {
+                await waitAccepted([node], reader.userId);
+                await node.mustPush(reader.userId, 'next');
+                await reader.waitValues(['next']);
+            }));
+            await node.waitLog(/commands and subscriptions reached two different Redis/);
+        });
+    }
 
     /* FLEET 0.5 */
     test('neither expiry nor the times that clients see depend on a node\'s clock', { timeoutMs: 60000 }, async (t) => {

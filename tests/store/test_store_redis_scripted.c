@@ -100,6 +100,27 @@ Test(store_redis, the_store_is_down_while_one_lane_cannot_use_it)
     close_fake();
 }
 
+static atomic_int n_texts; /* trials by their text */
+
+/* SCRIPT FLUSH comes between the loading and the trial. */
+static enum fake_verdict forget_trial(void *owner, struct fake_command *command)
+{
+    (void)owner;
+    if (!fake_names(command, "{%}"))
+        return FAKE_PASS;
+    atomic_fetch_add(&n_texts, fake_is(command, "EVAL"));
+    return fake_is(command, "EVALSHA") ? fake_say(command, "-NOSCRIPT No matching script.\r\n")
+                                       : FAKE_PASS;
+}
+
+Test(store_redis, a_trial_whose_script_is_lost_is_made_with_its_text)
+{
+    open_on_fake(forget_trial);
+    cr_assert_eq(atomic_load(&n_texts), 1);
+    cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_OK);
+    close_fake();
+}
+
 /* An unasked message: as another node's push would come. */
 Test(store_redis, a_fake_says_what_nobody_asked_for)
 {
