@@ -3,8 +3,8 @@
 
 const assert = require('node:assert/strict');
 const net = require('node:net');
-const { SETTINGS, Skip, answers: { error, value }, fakeRedis, fakeSentinel, freePort, isNotServed, prepareNode, range, redisNode, secret, sleep, slotsAnswer,
-    startNode, waitAccepted, waitUntil } = require('./harness');
+const { Authority, SETTINGS, Skip, answers: { error, value }, fakeRedis, fakeSentinel, freePort, isNotServed, prepareNode, range,
+    redisNode, secret, sleep, slotsAnswer, startNode, waitAccepted, waitUntil } = require('./harness');
 
 const HOSTS = range(17).map((n) => `h${n}`).join(',');
 const PASSWORD = secret('swordfish-of-a-store');
@@ -132,6 +132,33 @@ module.exports = (test) => {
             'name Sentinels in --store');
     });
 
+    /* What answers at the port of a Sentinel: the round is over in half a second, and says why. */
+    test('a Sentinel that speaks TLS, or does not, and what is none, each with its sentence', { timeoutMs: 60000 }, async (t) => {
+        const authority = new Authority(t.tempDir());
+        const { cert, key } = authority.issue('redis');
+        const securePort = await freePort();
+        await (await redisNode(t, { ...SETTINGS, 'tls-port': securePort, 'tls-cert-file': cert, 'tls-key-file': key,
+            'tls-ca-cert-file': authority.file, 'tls-auth-clients': 'no' })).start();
+        const sentinel = await fakeSentinel(t);
+        const web = net.createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+        t.cleanup(() => web.close());
+        const webPort = await freePort();
+        await new Promise((resolve) => { web.listen(webPort, '127.0.0.1', resolve); });
+        for (const [scheme, port, why, advice] of [
+            ['redis', securePort, 'speaks TLS', 'write rediss+sentinel:// in --store'],
+            ['rediss', securePort, 'is not good', 'see --redis-tls-ca and --redis-tls-name'],
+            ['rediss', sentinel.port, 'does not answer TLS', 'write redis+sentinel:// in --store if it is without TLS'],
+            ['redis', webPort, 'is no Sentinel', 'name Sentinels in --store']]) {
+            const address = `127.0.0.1:${port}`;
+            await assertUnready(t, `${scheme}+sentinel://${address}/pigeons`, `${address} ${why}`, advice);
+        }
+    });
+
+    test('a database that Redis does not have is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+        const node = await (await redisNode(t, SETTINGS)).start();
+        await assertUnready(t, `redis://127.0.0.1:${node.port}/99`, 'ERR DB index is out of range', 'take a lower /N in --store');
+    });
+
     test('a Redis without TLS behind an address with it is named, with what to write', { timeoutMs: 60000 }, async (t) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         await assertUnready(t, `rediss://127.0.0.1:${node.port}`, `127.0.0.1:${node.port} does not answer TLS`,
@@ -173,7 +200,7 @@ module.exports = (test) => {
             fake.on('CLUSTER', () => slotsAnswer([{ from: 0, to: 16383, host: '', port: fake.port }]));
             fake.on('SSUBSCRIBE', ({ words }) => error(`ERR unknown command \`${words[0]}\`, with args beginning with: \`x\`, `));
             const herald = await assertUnready(t, `${scheme}://127.0.0.1:${fake.port}`, '', 'Herald needs Redis 7.0 or later');
-            await herald.waitLog(/VERSION 6\.2\.14 of Redis is too old/);
+            await herald.waitLog(/Redis 6\.2\.14 is too old/);
             await Promise.all(range(20).map(async (n) => { /* both links have failed several times meanwhile */
                 await sleep(50 * n);
                 assert.match((await herald.request('GET', '/readyz')).json.detail, /Herald needs Redis 7.0 or later/);

@@ -204,6 +204,28 @@ Test(redis_common, at_the_start_it_is_up_when_each_primary_is_or_has_failed)
     end(&common);
 }
 
+Test(redis_common, what_to_write_has_the_form_of_the_address)
+{
+    static const struct {
+        const char *url, *words, *advice;
+    } cases[] = {
+        {"redis://h", "h:1 speaks TLS", "(write rediss:// in --store)"},
+        {"redis+cluster://h", "h:1 speaks TLS", "(write rediss+cluster:// in --store)"},
+        {"redis+sentinel://h/n", "h:1 speaks TLS", "(write rediss+sentinel:// in --store)"},
+        {"rediss+cluster://h", "h:1 does not speak TLS", "(write redis+cluster:// in --store)"},
+        {"redis+cluster://h", "this Redis is not in cluster mode", "(write redis:// in --store)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct redis_common common = {0};
+        char why[200];
+        struct store_config config = {.url = cases[i].url, .redis_prefix = "herald", .n_lanes = 1};
+        cr_assert_eq(redis_common_init(&common, &config, why, sizeof why), ERR_OK, "%s", why);
+        redis_common_away(&common, cases[i].words);
+        expect_problem(&common, cases[i].advice);
+        redis_common_fini(&common);
+    }
+}
+
 /* Between the question and the answer of a trial another lane was refused. */
 Test(redis_common, a_trial_does_not_speak_for_a_refusal_that_came_after_it)
 {

@@ -85,6 +85,31 @@ Test(tls_client, another_name_another_address_and_another_authority_are_refused)
     identity_free(&stranger);
 }
 
+/* Does what we say first, which is not encrypted, have the name in it? */
+static bool tells_name(struct tls_client *client, const char *name)
+{
+    char bytes[4096];
+    struct transport *ours;
+    int fds[2];
+    make_pair(fds);
+    cr_assert_eq(tls_new_outgoing(client, name, &ours), ERR_OK);
+    cr_assert_eq(ours->ops->shake(ours, fds[0]), TRANSPORT_WANTS_READ);
+    ssize_t len = read(fds[1], bytes, sizeof bytes);
+    cr_assert_gt(len, 0);
+    transport_close((struct transport_socket){fds[0], ours});
+    close(fds[1]);
+    return memmem(bytes, (size_t)len, name, strlen(name)) != NULL;
+}
+
+/* By which a server, or a balancer in front of several, chooses its certificate. */
+Test(tls_client, the_server_is_told_the_name_but_no_address)
+{
+    struct tls_client *client = open_client(ca_path);
+    cr_assert(tells_name(client, "redis.example.com"));
+    cr_assert_not(tells_name(client, "10.11.12.13"));
+    tls_client_free(client);
+}
+
 Test(tls_client, what_is_no_tls_is_told_apart)
 {
     static const char plain[] = "-ERR Protocol error: unauthenticated multibulk length\r\n";

@@ -54,7 +54,8 @@ static void on_info(void *owner, void *arg, size_t index, const struct redis_val
     if (major >= OLDEST_MAJOR_VERSION)
         return;
     char why[80];
-    snprintf(why, sizeof why, "VERSION %.*s of Redis is too old", (int)strcspn(at, "\r\n"), at);
+    size_t len = strcspn(at, " \r\n");
+    snprintf(why, sizeof why, "Redis %.*s" REDIS_WHY_TOO_OLD, (int)(len < 40 ? len : 40), at);
     redis_link_break(commands->link, why);
 }
 

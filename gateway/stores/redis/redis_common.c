@@ -249,13 +249,31 @@ static void cut_script(const char *words, char error[REDIS_WORDS_MAX_BYTES])
     snprintf(error, REDIS_WORDS_MAX_BYTES, "%.*s", (int)len, words);
 }
 
+/* What it says to write has the form of the address that was written. false: as
+ * redis_trouble_advise. */
+static bool advise(const struct redis_common *common, const char *why,
+                   char advice[REDIS_ADVICE_MAX_BYTES])
+{
+    static const char *const forms[] = {
+        [REDIS_SINGLE] = "", [REDIS_SENTINEL] = "+sentinel", [REDIS_CLUSTER] = "+cluster"};
+    char rest[REDIS_ADVICE_MAX_BYTES];
+    bool is_clear = redis_trouble_advise(why, common->prefix, advice);
+    char *at = strstr(advice, "://");
+    if (at == NULL || !redis_trouble_at(redis_trouble_find(why))->is_of_tls)
+        return is_clear;
+    snprintf(rest, sizeof rest, "%s", at);
+    snprintf(at, REDIS_ADVICE_MAX_BYTES - (size_t)(at - advice), "%s%s",
+             forms[common->url.topology], rest);
+    return is_clear;
+}
+
 static void say_trouble(struct redis_common *common, const char *event, const char *where,
                         const char *words)
 {
     char why[REDIS_WORDS_MAX_BYTES];
     cut_script(words, why);
     char advice[REDIS_ADVICE_MAX_BYTES];
-    redis_trouble_advise(why, common->prefix, advice);
+    advise(common, why, advice);
     pthread_mutex_lock(&common->lock);
     set_problem(common, where, why, advice);
     bool must_say = is_due(common, &common->said_away_ms[redis_trouble_find(why)]);
@@ -287,7 +305,7 @@ void redis_common_say_refused(struct redis_common *common, const char *where, co
     cut_script(words, error);
     char advice[REDIS_ADVICE_MAX_BYTES];
     size_t row = redis_trouble_find(error);
-    bool is_clear = redis_trouble_advise(error, common->prefix, advice);
+    bool is_clear = advise(common, error, advice);
     pthread_mutex_lock(&common->lock);
     if (is_problem)
         set_problem(common, where, error, advice);

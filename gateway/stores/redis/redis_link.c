@@ -7,6 +7,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/net/transport.h"
+#include "gateway/stores/redis/redis_troubles.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -179,7 +180,9 @@ static void take_bytes(struct redis_link *link, const char *bytes, size_t len)
         if (error == ERR_OK)
             error = take_replies(link);
         if (error != ERR_OK)
-            redis_link_break(link, "what Redis answered is malformed or too large");
+            redis_link_break(link, link->state == REDIS_LINK_UP
+                                       ? "what Redis answered is malformed or too large"
+                                       : REDIS_WHY_NO_REDIS);
     }
 }
 

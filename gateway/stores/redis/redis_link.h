@@ -88,6 +88,12 @@ void redis_link_break(struct redis_link *link, const char *why);
 /* From now on it is not up: it takes no commands, and breaks when those under way are answered. */
 void redis_link_leave(struct redis_link *link, const char *why);
 
+/* Inside on_down: for the first time it was reset before anything came. A server that wants TLS
+ * does so each time; the next attempt says it. */
+bool redis_link_may_meet_tls(const struct redis_link *link);
+/* A handshake of TLS is under way. */
+bool redis_link_is_shaking(const struct redis_link *link);
+
 /* Inside on_reply: when the command that is answered was given, by reactor_now_ms. */
 int64_t redis_link_asked_ms(const struct redis_link *link);
 

@@ -141,6 +141,16 @@ bool redis_link_heard_tls(struct redis_link *link, const char *bytes, size_t len
     return true;
 }
 
+bool redis_link_may_meet_tls(const struct redis_link *link)
+{
+    return link->silent_ends > 0 && link->silent_ends < SILENT_ENDS_OF_TLS;
+}
+
+bool redis_link_is_shaking(const struct redis_link *link)
+{
+    return link->state == REDIS_LINK_SHAKING && !link->is_failing;
+}
+
 bool redis_link_was_reset_by_tls(struct redis_link *link)
 {
     if (link->is_failing || link->has_heard || !is_plain(link) ||

@@ -173,7 +173,7 @@ static void on_role(void *owner, void *arg, size_t index, const struct redis_val
         if (!trouble->is_denial && !trouble->is_missing)
             on_greeting_reply(owner, arg, index, reply);
     } else if (!has_role) {
-        redis_link_break(link, "what answers there is no Redis");
+        redis_link_break(link, REDIS_WHY_NO_REDIS);
     } else if (!span_equal(role, SPAN_LITERAL("master"))) {
         break_by_role(link, reply);
     }
@@ -190,7 +190,7 @@ static void on_first_pong(void *owner, void *arg, size_t index, const struct red
     if (link->is_failing)
         return;
     if (!is_misconf && !redis_value_is(reply, REDIS_STATUS)) {
-        redis_link_break(link, "what answers there is no Redis");
+        redis_link_break(link, REDIS_WHY_NO_REDIS);
         return;
     }
     redis_link_move(link, REDIS_LINK_UP);

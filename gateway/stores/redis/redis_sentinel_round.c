@@ -82,14 +82,20 @@ static const struct redis_value *value_of(const struct redis_value *record, cons
     return NULL;
 }
 
-/* A Redis has no such command as SENTINEL. */
-static void note_refusal(struct asked *asked, const char *error)
+static void note_problem(struct asked *asked, const char *behind_address)
 {
     struct redis_sentinel_round *round = asked->round;
     char address[REDIS_ADDRESS_TEXT_BYTES];
     redis_address_write(&asked->address, address);
+    snprintf(round->problem, sizeof round->problem, "%.150s%s", address, behind_address);
+}
+
+/* A Redis has no such command as SENTINEL. */
+static void note_refusal(struct asked *asked, const char *error)
+{
+    struct redis_sentinel_round *round = asked->round;
     if (redis_trouble_at(redis_trouble_find(error))->is_missing)
-        snprintf(round->problem, sizeof round->problem, "%.150s" REDIS_WHY_IS_NO_SENTINEL, address);
+        note_problem(asked, REDIS_WHY_IS_NO_SENTINEL);
     else
         snprintf(round->problem, sizeof round->problem, REDIS_WHY_SENTINEL_REFUSES "%.150s", error);
 }
@@ -159,18 +165,20 @@ static void on_sentinel_up(void *owner)
     ask_sentinel(asked, "GET-MASTER-ADDR-BY-NAME", on_primary);
 }
 
-/* A Sentinel that refuses us, or that cannot be trusted, is another matter than one that is away.
- */
+/* A Sentinel that refuses us, that cannot be trusted or is none, is another matter than one that is
+ * away. Whether it wants TLS the next attempt tells, for which there is time in a round. */
 static void on_sentinel_down(void *owner, bool was_up, const char *why)
 {
     struct asked *asked = owner;
     struct redis_sentinel_round *round = asked->round;
     const struct redis_trouble *trouble = redis_trouble_at(redis_trouble_find(why));
     (void)was_up;
-    if (asked->state != ASKED_WAITS)
+    if (asked->state != ASKED_WAITS || redis_link_may_meet_tls(asked->link))
         return;
     if (trouble->is_of_tls)
         snprintf(round->problem, sizeof round->problem, "%s", why);
+    else if (strncmp(why, REDIS_WHY_NO_REDIS, strlen(REDIS_WHY_NO_REDIS)) == 0)
+        note_problem(asked, REDIS_WHY_IS_NO_SENTINEL);
     else if (trouble->is_refusal)
         note_refusal(asked, why);
     settle_asked(asked, ASKED_FAILED);
@@ -299,6 +307,9 @@ static void run_end(struct reactor_task *task)
 static void on_deadline(struct timer *timer)
 {
     struct redis_sentinel_round *round = CONTAINER_OF(timer, struct redis_sentinel_round, deadline);
+    for (unsigned i = 0; i < round->n; i++)
+        if (round->asked[i].state == ASKED_WAITS && redis_link_is_shaking(round->asked[i].link))
+            note_problem(&round->asked[i], REDIS_WHY_NO_SHAKE);
     reactor_free_at_turn_end(round->reactor, &round->end);
 }
 

@@ -35,6 +35,7 @@ static const struct redis_trouble troubles[] = {
     {.word = "this Redis is no primary", .advice = "point --store at the primary"},
     {.word = REDIS_WHY_SENTINEL,
      .advice = "write redis+sentinel://HOST:26379,HOST:26379/NAME in --store"},
+    {.word = REDIS_WHY_NO_REDIS, .advice = "see which host and port --store names"},
     {.word = REDIS_WHY_TWO_REDIS, .advice = "see that the name in --store leads to one primary"},
     {.word = REDIS_WHY_CERTIFICATE,
      .advice = "see --redis-tls-ca and --redis-tls-name",
@@ -68,6 +69,8 @@ static const struct redis_trouble troubles[] = {
      .is_refusal = true},
     {"WRONGPASS", "the user or the password in --store is wrong", .is_refusal = true},
     {"ERR AUTH", "Redis has no password: take the one out of --store", .is_refusal = true},
+    {.word = "ERR DB index is out of range",
+     .advice = "take a lower /N in --store, or raise databases in redis.conf"},
     {"ERR max number of clients",
      "raise maxclients in redis.conf: a node takes two connections for each of its --workers and "
      "each primary, three if it waits for replicas",
@@ -86,7 +89,7 @@ static const struct redis_trouble troubles[] = {
      .is_missing = true},
     {.word = "SCHEMA",
      .advice = "another version of Herald wrote this user's keys: update this one"},
-    {.word = "VERSION", .advice = "Herald needs Redis 7.0 or later"},
+    {.word = REDIS_WHY_TOO_OLD, .advice = "Herald needs Redis 7.0 or later", .is_ending = true},
     {.word = "Connection refused", .advice = "start Redis there, or change --store"},
     {.word = "", .advice = "see that Redis runs there and answers, or change --store"},
 };

@@ -15,6 +15,8 @@
 #define REDIS_WHY_NO_TLS      " does not speak TLS"
 #define REDIS_WHY_NO_SHAKE    " does not answer TLS" /* a Redis without TLS waits for more */
 #define REDIS_WHY_SENTINEL    "this is a Sentinel"
+#define REDIS_WHY_NO_REDIS    "what answers there is no Redis"
+#define REDIS_WHY_TOO_OLD     " is too old" /* behind Redis and its version */
 
 /* What Herald finds out about Sentinels. */
 #define REDIS_WHY_NO_SENTINEL      "no Sentinel answers"
@@ -36,7 +38,7 @@ struct redis_trouble {
     bool is_ending;
 };
 
-enum { REDIS_TROUBLES_MAX = 48, REDIS_ADVICE_MAX_BYTES = 160, REDIS_RULE_MAX_BYTES = 96 };
+enum { REDIS_TROUBLES_MAX = 56, REDIS_ADVICE_MAX_BYTES = 160, REDIS_RULE_MAX_BYTES = 96 };
 
 /* The row of an error, below REDIS_TROUBLES_MAX - 1; there is one for every text. */
 size_t redis_trouble_find(const char *error);
