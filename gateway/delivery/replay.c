@@ -412,6 +412,7 @@ static void give_page(struct session *session, const struct store_page *page)
     } else if (catch_up(session)) {
         reader_become(reader, READER_LIVE);
     } else if (reader->state == READER_READING) { /* there was room for all of it */
+        reader->must_look_back = true; /* what is missing may have replaced another */
         if (reader->tail > before)
             want_page(session);
         else
