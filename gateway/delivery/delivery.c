@@ -125,7 +125,8 @@ static void deliver_note(struct session *session, struct notification *note)
     }
     if (note->replaces != 0)
         withdraw_from(session, note->replaces, note->replaces, GAP_COLLAPSED);
-    if (!reader_is_live(&session->reader) || note->seq <= reader_tail(&session->reader))
+    if (!reader_is_live(&session->reader) || note->seq <= reader_tail(&session->reader) ||
+        session->client->is_unsure) /* a page brings it, if the numbers are still the same */
         return;
     if (note->seq != reader_tail(&session->reader) + 1) {
         replay_reread(session, MISSED_WITHDRAWALS); /* what was lost may have replaced another */

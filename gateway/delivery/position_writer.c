@@ -211,7 +211,7 @@ void position_writer_write(struct client *client, struct position *position, uin
 
 void position_writer_write_if_moved(struct client *client, struct position *position)
 {
-    if (has_moved(client, position))
+    if (has_moved(client, position) && !client->is_unsure) /* else later */
         position_writer_write(client, position, 0);
 }
 

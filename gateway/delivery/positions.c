@@ -142,6 +142,14 @@ void positions_learn(struct client *client, struct position *position, uint64_t 
         position_writer_mark(client, false); /* what the last session left could not be written */
 }
 
+void positions_compare(struct client *client, struct position *position, uint64_t stored)
+{
+    if (!position->is_known || stored >= position->stored)
+        return;
+    position->stored = stored;
+    position_writer_mark(client, false);
+}
+
 void positions_acked(struct session *session)
 {
     struct position *position = positions_of(session);
@@ -166,7 +174,7 @@ void positions_leave(struct session *session)
     /* What was written and is not acknowledged may have been shown. And in an inbox with devices,
      * the shared position without sessions no longer keeps notifications. */
     bool must_write = written > 0 || (is_last && position->device_len == 0 && has_devices);
-    if (epoch_is_none(client->epoch) || !position->is_known)
+    if (epoch_is_none(client->epoch) || !position->is_known || client->is_unsure)
         must_write = false;
     /* Whose session has just closed may be about to open one at another node, which asks the store.
      */

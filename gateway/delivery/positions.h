@@ -14,6 +14,10 @@ MUST_CHECK enum err positions_enter(struct session *session, struct span device)
  * on this node knows better. */
 void positions_learn(struct client *client, struct position *position, uint64_t stored);
 
+/* A page that was read after something may have been missed has said so: what the store has lost of
+ * the position is written again. */
+void positions_compare(struct client *client, struct position *position, uint64_t stored);
+
 /* The position of a session that has entered its client. */
 struct position *positions_of(const struct session *session);
 

@@ -5,6 +5,11 @@
  * there and is LIVE, without a hole and without a repeat. If a part of it is missing (there was no
  * room to keep it, or a wake-up was lost), the numbers show the hole and another page is read.
  *
+ * Where events may have been missed the store may have lost numbers, too, and given them again.
+ * Then the client is unsure: until a page has told the store what was known before, nothing that
+ * has a number is given live, and no position is written; a page that was asked for earlier is read
+ * again.
+ *
  * Where withdrawals may have been missed, the next page also says which of the numbers that the
  * client was written, and has not acknowledged, were withdrawn. Notifications that it was written
  * are not sent again.
@@ -25,6 +30,7 @@
 #include "gateway/delivery/replay.h"
 
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/page_learn.h"
 #include "gateway/delivery/page_queue.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/node/refusals.h"
@@ -43,7 +49,8 @@ struct page_read {
     struct letter letter;
     struct session *session;
     struct worker *worker;
-    char names[]; /* the userId, the device */
+    bool was_unsure; /* the client, when it was asked for */
+    char names[];    /* the userId, the device */
 };
 
 static void on_page_letter(struct letter *letter);
@@ -141,6 +148,7 @@ static void request_page(struct session *session)
         memcpy(read->names + client->user_id_len, device.bytes, device.len);
     read->session = session;
     read->worker = client_worker(client);
+    read->was_unsure = client->is_unsure;
     read->letter.deliver = on_page_letter;
     read->page = page_for(session);
     read->page.user_id = (struct span){read->names, client->user_id_len};
@@ -265,32 +273,6 @@ void replay_forget(struct session *session)
         drop_kept_if_unused(session->client);
 }
 
-static void learn_epoch(struct client *client, struct epoch epoch, uint64_t head, uint32_t time)
-{
-    client_map_learn(client_worker(client)->node->map, client, epoch, head, time);
-}
-
-/* What the page says about the user. false: it is of another epoch than the sessions. */
-static bool learn_from_page(struct session *session, const struct store_page *page)
-{
-    struct client *client = session->client;
-    const struct channel *kept = client->more->kept;
-    if (page->has_devices)
-        atomic_store_explicit(&client->has_devices, true, memory_order_relaxed);
-    if (epoch_is_none(page->epoch)) {
-        /* Nothing was ever pushed to this user, when the page was read. */
-        if (kept != NULL && kept->n > 0) /* but the first push has come since */
-            learn_epoch(client, inbox_event_epoch(channel_at(kept, 0)), 0, 0);
-        positions_learn(client, positions_of(session), 0);
-        return true;
-    }
-    if (!epoch_is_none(client->epoch) && !epoch_equal(client->epoch, page->epoch))
-        return false;
-    learn_epoch(client, page->epoch, page->head, page->head_time);
-    positions_learn(client, positions_of(session), page->position);
-    return true;
-}
-
 /* The first page has come: the session begins where the page does, but not before what the other
  * sessions of its position have acknowledged meanwhile. */
 static void begin_session_at(struct session *session, const struct store_page *page)
@@ -390,7 +372,7 @@ static bool catch_up(struct session *session)
         if (event.kind == INBOX_WITHDRAWAL || event.note->seq <= session->reader.tail)
             continue;
         if (event.note->seq != session->reader.tail + 1 || !write_note(session, event.note))
-            break;
+            return false;
     }
     return session->reader.tail >= client->head;
 }
@@ -412,7 +394,7 @@ static void give_page(struct session *session, const struct store_page *page)
     } else if (catch_up(session)) {
         reader_become(reader, READER_LIVE);
     } else if (reader->state == READER_READING) { /* there was room for all of it */
-        reader->must_look_back = true; /* what is missing may have replaced another */
+        reader->must_look_back = true;            /* what is missing may have replaced another */
         if (reader->tail > before)
             want_page(session);
         else
@@ -435,7 +417,7 @@ static bool read_at_once(struct session *session)
 {
     struct store_page page = page_for(session);
     if (!store_page_at_once(session_worker(session)->node->store, &page) ||
-        !learn_from_page(session, &page))
+        !page_learn(session, &page))
         return false;
     reader_become(&session->reader, READER_READING);
     take_page(session, &page);
@@ -484,10 +466,15 @@ static void on_page_letter(struct letter *letter)
             refuse_blocked(session);
         session_close_all(client, ERR_BLOCKED, SPAN_NONE); /* those that a kick has missed */
         goto out;
-    } else if (!learn_from_page(session, page)) {
+    } else if (client->is_unsure && !read->was_unsure) { /* it may be older than what was missed */
+        session->reader.must_look_back |= page->wants_withdrawn;
+        want_page(session);
+    } else if (!page_learn(session, page)) {
         session_resync_all(client);
         goto out; /* the client is on its way out */
     } else {
+        if (read->was_unsure)
+            positions_compare(client, positions_of(session), page->position);
         take_page(session, page);
     }
     drop_kept_if_unused(client);

@@ -82,7 +82,10 @@ struct client {
     struct position shared;   /* home: of the sessions without a device */
     uint32_t head_time;       /* as head: its store_time; 0: not known */
     bool is_posted;           /* lock */
-    uint8_t missed;           /* lock: enum missed */
+    _Atomic bool is_unsure; /* events may have been missed, or were of other numbers: the head stays
+                             * as it is, and what comes is left to the page that tells the store
+                             * of it (page_learn.h). Set under the lock; home reads and clears it */
+    uint8_t missed;         /* lock: enum missed */
     _Atomic bool has_devices; /* the store knows devices of this user; as position.acked */
     uint8_t unstored_slot;    /* home: 1 + its slot of positions to be written; 0: in none */
     uint8_t due_slot;         /* home: 1 + the slot, that one or a later, in which they are due */

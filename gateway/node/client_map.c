@@ -160,22 +160,22 @@ static bool is_idle(const struct client *client)
 /* Lock held; home worker. */
 static void raise_head(struct client *client, uint64_t seq, uint32_t time)
 {
-    if (seq == 0 || seq < client->head)
+    if (seq == 0 || seq < client->head || client->is_unsure)
         return;
     if (seq > client->head || client->head_time == 0)
         client->head_time = time;
     client->head = seq;
 }
 
-/* As above. A number that comes at another time was given again: the store has lost the one that is
- * known here. The page that is read then says which one that is. */
+/* As above. A number that comes at another time is another one: the known one is lost. */
 static void hear_event(struct client *client, struct inbox_event event)
 {
     uint64_t seq = inbox_event_seq(event);
     uint32_t time = event.kind == INBOX_NOTIFICATION ? store_time(event.note->time_ms) : 0;
-    bool is_same = seq != 0 && seq == client->head;
-    if (is_same && time != client->head_time && time != 0 && client->head_time != 0)
+    if (time != 0 && client->head_time != 0 && seq == client->head && time != client->head_time) {
+        client->is_unsure = true;
         note_missed(client, MISSED_NOTIFICATIONS);
+    }
     raise_head(client, seq, time);
 }
 
@@ -199,8 +199,7 @@ unsigned client_map_offer_here(struct client_map *map, struct span user_id,
         *ret_client = client;
     } else if (client != NULL) {
         enum err error = offer_event(map, client, event);
-        /* A full channel has set has_overflowed, so the sessions will read the inbox. An event
-         * without a number is dropped, and the result 0 reports that. */
+        /* Where it is full the sessions read the inbox, but what has no number is dropped. */
         if (error == ERR_OK || inbox_event_seq(event) != 0)
             online = client->n_sessions;
         mailbox = post_letter(shard, client);
@@ -234,6 +233,7 @@ void client_map_missed(struct client_map *map, struct span user_id, enum missed 
     pthread_mutex_lock(&shard->lock);
     struct client *client = *link_of(map, shard, hash, user_id);
     if (client != NULL) {
+        client->is_unsure = true;
         note_missed(client, missed);
         mailbox = post_letter(shard, client);
     }

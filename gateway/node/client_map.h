@@ -29,7 +29,8 @@ unsigned client_map_offer_here(struct client_map *map, struct span user_id,
                                struct inbox_event event, unsigned here, struct client **ret_client);
 /* Any thread. The number of the user's sessions on this node. */
 unsigned client_map_count(struct client_map *map, struct span user_id);
-/* Any thread. Records that events may have been missed; the next client_map_take reports it. */
+/* Any thread. Records that events may have been missed; the next client_map_take reports it. Until
+ * the client is sure again (client.h) the head stays as it is. */
 void client_map_missed(struct client_map *map, struct span user_id, enum missed missed);
 
 /* Any thread. The home of a user, and what this node knows of one who is present: the epoch, the
@@ -43,7 +44,8 @@ struct client_known {
     uint32_t head_time;
 };
 struct client_known client_map_known(struct client_map *map, struct span user_id);
-/* Home worker. Sets the epoch, and raises the head; `time` is the head's, 0 if it is not known. */
+/* Home worker. Sets the epoch, and raises the head unless the client is unsure; `time` is the
+ * head's, 0 if it is not known. */
 void client_map_learn(struct client_map *map, struct client *client, struct epoch epoch,
                       uint64_t head, uint32_t time);
 

@@ -334,6 +334,27 @@ Test(client_map, a_number_that_comes_at_another_time_means_that_something_was_mi
     client_map_free(map);
 }
 
+/* Otherwise a number behind those that were missed would hide that they were given again. */
+Test(client_map, what_is_known_stays_until_a_page_confirms_it)
+{
+    struct client *client = enter("a");
+    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 7, 70);
+    client_map_missed(map, SPAN_LITERAL("a"), MISSED_WITHDRAWALS);
+    offer_numbered(8, 80);
+    cr_expect_eq(take_all(client), MISSED_WITHDRAWALS);
+    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 9, 90);
+    struct client_known known = client_map_known(map, SPAN_LITERAL("a"));
+    cr_expect_eq(known.head, 7);
+    cr_expect_eq(known.head_time, 70);
+    client->is_unsure = false;
+    client_map_learn(map, client, (struct epoch){"abcdefgh"}, 9, 90);
+    known = client_map_known(map, SPAN_LITERAL("a"));
+    cr_expect_eq(known.head, 9);
+    cr_expect_eq(known.head_time, 90);
+    leave(client);
+    client_map_free(map);
+}
+
 /* What is delivered on the spot takes the same way. */
 Test(client_map, a_number_that_is_given_again_here_posts_a_letter)
 {

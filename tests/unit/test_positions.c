@@ -244,6 +244,19 @@ Test(positions, that_could_not_be_written_are_written_for_the_next_session)
 }
 
 /* To a full inbox a push takes the shared position along, and its notification says so. */
+/* As after a failover to a replica that had not had the write. */
+Test(positions, that_the_store_has_lost_are_written_again)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    push_all("u", 1);
+    acknowledge(&first, 1);
+    positions_of(first.session)->stored = 1;
+    client_map_missed(fixture.node.map, SPAN_LITERAL("u"), MISSED_WITHDRAWALS);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 1);
+    cr_expect_eq(store_double_last_ack().seq, 1);
+}
+
 Test(positions, need_no_write_when_a_push_has_carried_them)
 {
     subscriber_enter(&first, LEVEL_V1, "u", NULL);

@@ -482,29 +482,6 @@ Test(replay, looks_back_for_what_was_withdrawn)
     subscriber_expect_nothing(&subscriber);
 }
 
-/* What is missing behind the page that is under way may have replaced what was written. */
-Test(replay, looks_back_when_something_is_missing_behind_a_page)
-{
-    subscriber_enter(&subscriber, LEVEL_V1, "u", NULL);
-    push_numbers("u", 1, 1);
-    slow_subscriber_expect_part(&subscriber, "hello");
-    slow_subscriber_expect_part(&subscriber, "\"data\":1");
-    store_double_hold(STORE_OP_PAGE);
-    miss("u", MISSED_NOTIFICATIONS);
-    fixture.loses_events = true;
-    withdraw_number("u", subscriber.session->client->epoch, 1);
-    push_numbers("u", 2, 2);
-    fixture.loses_events = false;
-    push_numbers("u", 3, 3);
-    store_double_release(STORE_OP_PAGE);
-    node_fixture_turn();
-    wait_second();
-    slow_subscriber_expect_part(&subscriber, "\"type\":\"cancel\"");
-    slow_subscriber_expect_part(&subscriber, "\"data\":2");
-    slow_subscriber_expect_part(&subscriber, "\"data\":3");
-    subscriber_expect_nothing(&subscriber);
-}
-
 /* The withdrawal is newer than the page. */
 Test(replay, does_not_give_what_was_withdrawn_while_the_page_was_under_way)
 {

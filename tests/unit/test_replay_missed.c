@@ -1,0 +1,120 @@
+/* What a session does when messages from the store may have been missed. */
+#include "gateway/delivery/delivery.h"
+#include "tests/support/node_fixture.h"
+#include "tests/support/slow_subscriber.h"
+#include "tests/support/store_double.h"
+#include "tests/support/subscriber.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+static struct subscriber subscriber;
+
+static void set_up(void)
+{
+    node_fixture_start();
+    store_double_start();
+}
+
+static enum reader_state state_of(const struct subscriber *of)
+{
+    return of->session->reader.state;
+}
+
+static void miss(const char *user_id, enum missed missed)
+{
+    client_map_missed(fixture.node.map, span_of(user_id), missed);
+    node_fixture_turn();
+}
+
+/* Notifications of these numbers come next, whatever else does. */
+static void expect_numbers(struct subscriber *of, unsigned from, unsigned to)
+{
+    char text[16];
+    struct subscriber_frame frame;
+    for (unsigned n = from; n <= to; n++) {
+        do
+            cr_assert(subscriber_next(of, &frame), "%u has not come", n);
+        while (frame.opcode == WS_PING);
+        snprintf(text, sizeof text, "%u", n);
+        cr_assert(span_equal(frame.payload, span_of(text)), "%s, not %u", frame.payload.bytes, n);
+    }
+}
+
+static void push_numbers(const char *user_id, unsigned from, unsigned to)
+{
+    char text[16];
+    for (unsigned n = from; n <= to; n++) {
+        snprintf(text, sizeof text, "%u", n);
+        cr_assert_eq(node_fixture_push(user_id, text, 60), n);
+    }
+}
+
+/* To the worker's next heartbeat, which is on_second. */
+static void wait_second(void)
+{
+    int64_t seen_ms = atomic_load(&fixture.worker->seen_ms);
+    for (unsigned i = 0; i < 200 && atomic_load(&fixture.worker->seen_ms) == seen_ms; i++)
+        node_fixture_wait_ms(10);
+}
+
+static void on_done(struct store_request *request)
+{
+    (void)request;
+}
+
+static void withdraw_number(const char *user_id, struct epoch epoch, uint64_t seq)
+{
+    struct store_withdraw withdraw = {
+        .request = {.on_done = on_done}, .user_id = span_of(user_id), .epoch = epoch, .seq = seq};
+    store_withdraw(fixture.node.store, &withdraw);
+    node_fixture_turn();
+    cr_assert_eq(withdraw.error, ERR_OK);
+}
+
+TestSuite(replay_missed, .init = set_up, .fini = node_fixture_stop);
+
+/* What comes may be behind numbers that were given again, so the page is to say what was known. */
+Test(replay_missed, gives_nothing_live_until_the_page_after_what_was_missed)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    push_numbers("u", 1, 1);
+    expect_numbers(&subscriber, 1, 1);
+    store_double_hold(STORE_OP_PAGE);
+    client_map_missed(fixture.node.map, SPAN_LITERAL("u"), MISSED_WITHDRAWALS);
+    push_numbers("u", 2, 2);
+    cr_expect_eq(state_of(&subscriber), READER_READING);
+    cr_expect_eq(reader_tail(&subscriber.session->reader), 1);
+    cr_expect_eq(subscriber.session->client->head, 1);
+    push_numbers("u", 3, 3);
+    store_double_release(STORE_OP_PAGE);
+    node_fixture_turn();
+    expect_numbers(&subscriber, 2, 3);
+    cr_expect_eq(state_of(&subscriber), READER_LIVE);
+    cr_expect_eq(subscriber.session->client->head, 3);
+    push_numbers("u", 4, 4);
+    expect_numbers(&subscriber, 4, 4);
+}
+
+/* What is missing behind the page that is under way may have replaced what was written. */
+Test(replay_missed, looks_back_when_something_is_missing_behind_a_page)
+{
+    subscriber_enter(&subscriber, LEVEL_V1, "u", NULL);
+    push_numbers("u", 1, 1);
+    slow_subscriber_expect_part(&subscriber, "hello");
+    slow_subscriber_expect_part(&subscriber, "\"data\":1");
+    store_double_hold(STORE_OP_PAGE);
+    miss("u", MISSED_NOTIFICATIONS);
+    fixture.loses_events = true;
+    withdraw_number("u", subscriber.session->client->epoch, 1);
+    push_numbers("u", 2, 2);
+    fixture.loses_events = false;
+    push_numbers("u", 3, 3);
+    store_double_release(STORE_OP_PAGE);
+    node_fixture_turn();
+    wait_second();
+    slow_subscriber_expect_part(&subscriber, "\"type\":\"cancel\"");
+    slow_subscriber_expect_part(&subscriber, "\"data\":2");
+    slow_subscriber_expect_part(&subscriber, "\"data\":3");
+    subscriber_expect_nothing(&subscriber);
+}
