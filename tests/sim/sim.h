@@ -9,8 +9,10 @@
  *   sim_node.c   the gateway without threads: workers, sessions, pushes, crash, drain
  *   sim_requests.c  what is asked of a node: pushes, withdrawals, kicks
  *   sim_store.c  what the nodes share: the store, and what it reports
- *   sim_link.c   between a node and the store: holds requests back, loses them in a crash, and
- *                shows every answer to the model
+ *   sim_link.c   between a node and the store: holds requests back, and shows every answer to the
+ *                model; sim_link_ends.c breaks it
+ *   sim_request.c  the kinds of requests
+ *   sim_loss.c   a store that has lost its last writes
  *   sim_channel.c  a node's subscription to a user: messages come late, or not at all
  *   sim_ask.c    questions between nodes
  *   sim_memory.c allocations of the node that fail
@@ -18,6 +20,7 @@
  *   sim_v1.c     what a herald.v1 client reads and says
  *   sim_frame.c  WebSocket frames as a client writes and reads them
  *   sim_model.c  what CONTRACT 5 promises, and the checks
+ *   sim_gaps.c   the part of it that is about gaps
  *   sim_fleet.c  the part of it that is about several nodes: blocks, kicks, ttl 0
  *   sim_positions.c  the part of it that is about positions and devices */
 #ifndef HERALD_TESTS_SIM_H
@@ -36,6 +39,8 @@ enum {
     SIM_NODES_MAX = 3,
     SIM_WORKERS_MAX = 3,
     SIM_PLACES = 3,
+    SIM_PARTS = 2, /* of a shared store, which are away one by one; each has its users */
+    SIM_ALL_PARTS = SIM_PARTS,
     SIM_PUSHES_MAX = 2048,
     SIM_DATA_MAX_BYTES = 6000,
     SIM_NUMBERS_MAX = SIM_PUSHES_MAX,
@@ -49,6 +54,7 @@ enum sim_fate { SIM_WAITING, SIM_ACKED, SIM_OVERFLOW, SIM_CANCELLED, SIM_COLLAPS
 struct sim_entry {
     uint32_t push;
     uint32_t bytes;
+    int64_t time_ms; /* when it was given */
     int64_t expires_ms;
     enum sim_fate fate;
     bool was_had;          /* a client has received all of it */
@@ -75,6 +81,10 @@ struct sim_presence {
 
 struct sim_user {
     char id[32];
+    char store_id[40];  /* in the store behind sim_link.c */
+    struct list writes; /* sim_loss.c */
+    unsigned n_losses;  /* and new epochs */
+    bool is_moving;     /* his slot: nothing is done for him, and nothing fails */
     struct epoch epoch;
     uint64_t head;
     uint64_t reported;               /* on_inbox_event has reported up to here */
@@ -93,8 +103,9 @@ struct sim_user {
 struct sim_push {
     struct gateway_push push;
     struct gateway_target targets[SIM_USERS_MAX];
-    unsigned users[SIM_USERS_MAX]; /* of the targets */
-    uint64_t seqs[SIM_USERS_MAX];  /* by user; 0: not accepted, or ttl 0 */
+    unsigned users[SIM_USERS_MAX];    /* of the targets */
+    uint64_t seqs[SIM_USERS_MAX];     /* by user; 0: not accepted, or ttl 0 */
+    unsigned n_losses[SIM_USERS_MAX]; /* of the user, when it was numbered */
     unsigned n_asked;
     unsigned n_answers;
     bool may_repeat;  /* ttl 0: the node does not know whether it was sent */
@@ -133,6 +144,10 @@ struct sim_tab {
     bool is_lost;    /* it resumes after a number that the server cannot know */
     bool must_reset; /* the reset was not reported to it yet */
     bool has_hello;
+    bool may_show;      /* something that was replaced, and it could not hear of that */
+    bool is_doomed;     /* its node knows numbers that the store has lost */
+    uint64_t common;    /* up to here they are those of the store */
+    uint32_t doomed_at; /* pushes from this one on were made later */
     unsigned kick;      /* the question that must close it; 0: none */
     uint32_t ephemeral; /* 1 + the push with ttl 0 that must have come; 0: none */
     enum sim_pace pace;
@@ -173,6 +188,7 @@ struct sim_totals {
         failed_acks, crash_lost_acks, lost_messages, heads_behind;
     uint64_t calms, devices, pages_at_once;
     uint64_t fleets, subscriptions, missed_reports, late_answers, links_away, blocks, blocked_found;
+    uint64_t moves, moved_too_long, parts_away, losses, lost_writes, epochs, doomed;
     uint64_t questions, answers_missing, asked_alone, sent, sent_in_calm, closed_by_kick, unwritten;
     uint64_t shortages, failed_allocations, not_entered;
     uint64_t shared_users; /* a notification came to a user with several sessions */
@@ -189,7 +205,8 @@ struct sim_plan {
     unsigned pages_at_once;
     unsigned push_per_mille, connect_per_mille, drop_per_mille, kick_per_mille;
     unsigned full_per_mille, away_per_mille, stall_per_mille, crash_per_mille, drain_per_mille,
-        short_per_mille, link_per_mille;
+        short_per_mille, link_per_mille, part_per_mille, move_per_mille;
+    bool may_lose; /* what a part has written last, when it goes */
     unsigned idle_per_mille;
     unsigned bad_tab_per_mille, v1_per_mille, device_per_mille, burst_per_mille, big_per_mille,
         short_ttl_per_mille, ephemeral_per_mille;
@@ -201,13 +218,17 @@ struct sim_plan {
 struct sim_store; /* sim_store.c */
 struct sim_link;  /* sim_link.c */
 
-/* A node's subscription to a user. */
+enum sim_away { SIM_AWAY_ALL = 1, SIM_AWAY_LINK = 2, SIM_AWAY_PART = 4 };
+
+/* A node's subscription to a user, and whether the store is there for him. */
 struct sim_channel {
     bool is_wanted;
     bool is_asking;     /* the store has not heard of it yet */
     bool is_subscribed; /* in the store: what is published is on its way */
     bool is_confirmed;  /* the node knows */
     bool is_missed;     /* the node must hear that something may be missing */
+    uint8_t away;       /* enum sim_away: why requests fail and nothing is heard */
+    int64_t arrived_ms; /* the first of the arrivals */
     uint64_t behind;    /* the head that the node did not know when it was last compared; 0: none */
     struct list messages;
     struct store_request *arrivals; /* pages that wait for the confirmation */
@@ -222,6 +243,7 @@ struct sim_node {
     struct sim_link *link;
     struct sim_channel channels[SIM_USERS_MAX];
     int64_t wall_ahead_ms; /* of the store's clock */
+    int64_t behind_ms;     /* of the store's clock: what it believes that to be */
     int64_t compared_ms;   /* when the heads were compared last */
     bool is_store_back;    /* the sessions must hear of it */
 };
@@ -243,6 +265,8 @@ struct sim {
     struct list asks; /* questions of nodes, and the answers on their way */
     struct list answers;
     unsigned n_asks;
+    bool is_full;               /* the store takes no writes */
+    bool is_replaying;          /* sim_loss.c writes again what was written before */
     bool is_calm;               /* nothing fails, until what must arrive has arrived */
     unsigned failing_per_mille; /* of the nodes' allocations; 0: there is memory */
     struct sim_user users[SIM_USERS_MAX];
@@ -270,6 +294,9 @@ struct sim_faults {
     unsigned full_until;
     unsigned away_until;
     unsigned link_until;
+    unsigned part_until;
+    unsigned part;
+    unsigned move_until;
     unsigned late_store_until;
     unsigned late_worker_until;
     unsigned late_worker;
@@ -302,62 +329,6 @@ void sim_push_to(struct sim *sim, unsigned user);      /* with ttl 0, in a calm 
 void sim_kick(struct sim *sim, unsigned user);
 void sim_cancel(struct sim *sim, unsigned user, uint64_t seq);
 void sim_purge(struct sim *sim, unsigned user);
-
-/* sim_store.c */
-void sim_store_open(struct sim *sim);
-void sim_store_close(struct sim *sim);
-bool sim_store_is_shared(const struct sim *sim);
-void sim_store_set_full(struct sim *sim, bool is_full);
-struct store_peek sim_store_peek(struct sim *sim, unsigned user);
-void sim_store_submit(struct sim *sim, struct store_request *request, enum store_op op);
-void sim_store_turn(struct sim *sim);
-bool sim_store_page_at_once(struct sim *sim, struct store_page *page);
-void sim_store_ask(struct sim *sim, struct store_ask *ask);
-/* As a shared store does once a minute, here more often: whose head is not what the node knows may
- * have missed something. Where no message is lost it is not needed, so it is left out. */
-bool sim_store_compares(const struct sim *sim);
-void sim_store_compare_heads(struct sim_node *node);
-
-/* sim_link.c. All that was asked for and not answered is under way. */
-void sim_link_open(struct sim_node *node);
-void sim_link_close(struct sim_node *node);
-struct store *sim_link_store(struct sim_node *node);
-void sim_link_turn(struct sim_node *node, bool may_stop_early);
-/* Like a store whose connection breaks: requests fail, appends that were kept may seem to, and the
- * node hears of no notification until the store is back. */
-void sim_link_set_away(struct sim_node *node, bool is_away);
-bool sim_link_is_away(const struct sim_node *node);
-/* The node dies: what is under way is lost, or was just carried out. */
-void sim_link_die(struct sim_node *node);
-size_t sim_link_lose(struct sim_node *node); /* answers what was lost, with errors; how many */
-void sim_link_revive(struct sim_node *node);
-bool sim_link_is_dead(const struct sim_node *node);
-void sim_link_ask_page(struct sim_node *node, struct store_request *page); /* of an arrival */
-/* The highest that any node has asked for; 0: none. */
-uint64_t sim_link_ack_under_way(struct sim *sim, unsigned user);
-
-/* sim_channel.c: of a shared store. */
-void sim_channel_init(struct sim_node *node);
-void sim_channel_arrive(struct sim_node *node, unsigned user, struct store_request *page);
-void sim_channel_leave(struct sim_node *node, unsigned user);
-void sim_channel_break(struct sim_node *node, unsigned user);
-void sim_channel_mend(struct sim_node *node, unsigned user);
-void sim_channel_die(struct sim_node *node);
-void sim_channel_turn(struct sim_node *node, bool may_stop_early);
-void sim_channel_compare(struct sim_node *node, unsigned user);
-bool sim_channel_is_subscribed(const struct sim_node *node, unsigned user);
-unsigned sim_channel_count(const struct sim *sim, unsigned user); /* nodes that are */
-/* Is every node that has sessions of his, and has missed nothing? */
-bool sim_channel_is_whole(const struct sim *sim, unsigned user);
-/* To every node that is subscribed; answer how many these are. */
-unsigned sim_channel_publish(struct sim *sim, unsigned user, struct inbox_event event);
-unsigned sim_channel_publish_ask(struct sim *sim, unsigned user, unsigned number);
-
-/* sim_ask.c: of a shared store. */
-void sim_ask_begin(struct sim_node *node, struct store_ask *ask);
-void sim_ask_turn(struct sim *sim);
-void sim_ask_hear(struct sim_node *node, unsigned number); /* on the user's channel */
-size_t sim_ask_lose(struct sim_node *node);                /* of a node that dies */
 
 /* sim_memory.c. Around what a node does: between them allocations fail. */
 void sim_memory_scarce(struct sim *sim);
@@ -397,6 +368,8 @@ struct sim_user *sim_model_user(struct sim *sim, struct span user_id);
 void sim_model_told(struct sim *sim, struct span user_id, struct inbox_event event);
 /* But this node does not hear it. */
 void sim_model_untold(struct sim_node *node, struct span user_id, struct inbox_event event);
+/* Nor is the node told that it may have missed something; it is a notification. */
+void sim_model_lost(struct sim_node *node, struct span user_id, struct inbox_event event);
 void sim_model_appended(struct sim_node *node, const struct store_append *append);
 void sim_model_acking(struct sim_node *node, const struct store_ack *ack);
 void sim_model_failed(struct sim_node *node, const struct store_ack *ack);
@@ -408,9 +381,14 @@ void sim_model_known(struct sim_node *node, struct sim_user *user,
                      const struct store_append *append, const struct store_target *target);
 void sim_model_move_stored(struct sim *sim, struct sim_user *user, uint64_t position);
 struct span sim_device_name(unsigned place);
+unsigned sim_place_index(struct span device); /* SIM_PLACES: there is none */
+/* All that the store has of the user, before it is written again. */
+void sim_model_forget(struct sim *sim, struct sim_user *user);
+void sim_model_count_fate(struct sim *sim, const struct sim_entry *entry); /* has left */
 /* What the node does with its sessions. */
 void sim_model_entered(struct sim_tab *tab);
 void sim_model_session_acked(struct sim_tab *tab, uint64_t acked);
+void sim_model_unsure(struct sim_tab *tab); /* its position may stay unwritten */
 void sim_model_left(struct sim_tab *tab);
 void sim_model_check_written(struct sim_tab *tab); /* after the last has left */
 void sim_model_ran_short(struct sim *sim);         /* an allocation failed */
@@ -429,6 +407,11 @@ void sim_model_check_calm(struct sim *sim);
 void sim_model_check_end(struct sim *sim);
 void sim_model_check_answers(struct sim *sim);
 
+/* sim_gaps.c */
+enum gap_cause sim_gaps_cause(const struct sim *sim, const struct sim_user *user, uint64_t seq);
+bool sim_gaps_are_merged(const struct sim *sim, const struct sim_user *user);
+bool sim_gaps_must_be_known(const struct sim *sim, const struct sim_user *user);
+
 /* sim_fleet.c */
 void sim_fleet_blocked(struct sim *sim, const struct store_block *block);
 void sim_fleet_check_page(struct sim *sim, const struct store_page *page);
@@ -441,5 +424,7 @@ void sim_fleet_asking(struct sim *sim, unsigned user, uint64_t seq); /* who has 
 void sim_fleet_cancelled(struct sim *sim, const struct gateway_cancel *cancel);
 void sim_fleet_send_to_all(struct sim *sim); /* in a calm */
 void sim_fleet_check_calm(struct sim *sim);
+
+#include "tests/sim/sim_store.h"
 
 #endif

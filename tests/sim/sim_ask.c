@@ -27,6 +27,7 @@ struct sim_asked {
     struct store_user_question question;
     struct sim_node *at;
     unsigned number;
+    unsigned user;
     int64_t due_ms;
     bool is_past_the_store; /* the asker has asked itself */
 };
@@ -65,9 +66,9 @@ static void on_answer(struct store_question *question)
     struct sim_asked *asked = CONTAINER_OF(question, struct sim_asked, question.question);
     struct sim *sim = asked->at->sim;
     buf_fini(&question->text);
-    bool is_lost =
-        !asked->is_past_the_store && (sim_link_is_dead(asked->at) || sim_link_is_away(asked->at) ||
-                                      (!sim->is_calm && sim_chance(sim, sim->plan.mute_per_mille)));
+    bool is_lost = !asked->is_past_the_store &&
+                   (sim_link_is_dead(asked->at) || sim_link_is_away(asked->at, asked->user) ||
+                    (!sim->is_calm && sim_chance(sim, sim->plan.mute_per_mille)));
     if (is_lost) {
         free(asked);
         return;
@@ -81,6 +82,7 @@ static void ask_node(struct sim_node *node, struct sim_ask *ask, bool is_past_th
     struct sim_asked *asked = calloc(1, sizeof *asked);
     asked->at = node;
     asked->number = ask->number;
+    asked->user = user_of(ask);
     asked->is_past_the_store = is_past_the_store;
     asked->question = (struct store_user_question){
         .question = {.on_answer = on_answer},
@@ -155,7 +157,7 @@ static void publish_ask(struct sim_ask *ask)
 {
     struct sim *sim = ask->node->sim;
     unsigned user = user_of(ask);
-    if (sim_link_is_away(ask->node)) {
+    if (sim_link_is_away(ask->node, user)) {
         sim->totals.asked_alone++;
         ask->ask->is_alone = true;
         ask->state = ASK_HERE;

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum message_kind { MESSAGE_CONFIRMED, MESSAGE_EVENT, MESSAGE_QUESTION };
+enum message_kind { MESSAGE_CONFIRMED, MESSAGE_ENDED, MESSAGE_EVENT, MESSAGE_QUESTION };
 
 struct message {
     struct list link;
@@ -80,7 +80,7 @@ static void let_arrive(struct sim_node *node, struct sim_channel *channel)
 void sim_channel_arrive(struct sim_node *node, unsigned user, struct store_request *page)
 {
     struct sim_channel *channel = channel_of(node, user);
-    bool is_away = sim_link_is_away(node);
+    bool is_away = sim_link_is_away(node, user);
     if (!channel->is_wanted)
         wish(channel);
     channel->is_missed |= is_away; /* this page may fail */
@@ -89,6 +89,8 @@ void sim_channel_arrive(struct sim_node *node, unsigned user, struct store_reque
         sim_link_ask_page(node, page);
         return;
     }
+    if (channel->arrivals == NULL)
+        channel->arrived_ms = node->sim->now_ms;
     struct store_request **last = &channel->arrivals;
     while (*last != NULL)
         last = &(*last)->next;
@@ -116,6 +118,16 @@ void sim_channel_mend(struct sim_node *node, unsigned user)
 {
     struct sim_channel *channel = channel_of(node, user);
     channel->is_asking = channel->is_wanted;
+}
+
+/* Messages that are on their way still come, and then this. */
+void sim_channel_move(struct sim_node *node, unsigned user)
+{
+    struct sim_channel *channel = channel_of(node, user);
+    if (!channel->is_subscribed)
+        return;
+    channel->is_subscribed = false;
+    put_message(channel, (struct message){.kind = MESSAGE_ENDED});
 }
 
 void sim_channel_die(struct sim_node *node)
@@ -161,13 +173,10 @@ unsigned sim_channel_publish(struct sim *sim, unsigned user, struct inbox_event 
 {
     for (unsigned i = 0; i < sim->plan.n_nodes; i++) {
         struct sim_node *node = &sim->nodes[i];
-        bool is_unheard = !node->channels[user].is_subscribed;
-        if (!is_unheard && is_lost(sim, event)) {
-            sim->totals.lost_messages++;
-            is_unheard = true;
-        }
-        if (is_unheard)
+        if (!node->channels[user].is_subscribed)
             sim_model_untold(node, id_of(node, user), event);
+        else if (is_lost(sim, event))
+            sim_model_lost(node, id_of(node, user), event);
         else
             put_message(&node->channels[user],
                         (struct message){.kind = MESSAGE_EVENT, .event = inbox_event_ref(event)});
@@ -206,11 +215,21 @@ static void on_confirmed(struct sim_node *node, unsigned user)
         tell_missed(node, user);
 }
 
+static void on_ended(struct sim_channel *channel)
+{
+    channel->is_confirmed = false;
+    channel->is_missed = true;
+    channel->is_asking = true;
+    channel->behind = 0;
+}
+
 /* The node may leave the user meanwhile, which ends the subscription. */
 static void hear_message(struct sim_node *node, unsigned user, struct message message)
 {
     if (message.kind == MESSAGE_CONFIRMED) {
         on_confirmed(node, user);
+    } else if (message.kind == MESSAGE_ENDED) {
+        on_ended(channel_of(node, user));
     } else if (message.kind == MESSAGE_QUESTION) {
         sim_ask_hear(node, message.question);
     } else {
@@ -221,11 +240,29 @@ static void hear_message(struct sim_node *node, unsigned user, struct message me
     }
 }
 
+/* Who cannot be subscribed for so long does not wait any more. */
+static void refuse_late(struct sim_node *node, unsigned user)
+{
+    enum { WISH_MS = 3000 };
+    struct sim_channel *channel = channel_of(node, user);
+    if (node->sim->now_ms - channel->arrived_ms < WISH_MS)
+        return;
+    while (channel->arrivals != NULL) {
+        struct store_request *page = channel->arrivals;
+        channel->arrivals = page->next;
+        page->next = NULL;
+        channel->is_missed = true;
+        sim_link_refuse_page(node, page);
+    }
+}
+
 static void turn_channel(struct sim_node *node, unsigned user, bool may_stop_early)
 {
     struct sim *sim = node->sim;
     struct sim_channel *channel = channel_of(node, user);
-    if (channel->is_asking && !(may_stop_early && sim_chance(sim, 300))) {
+    refuse_late(node, user);
+    if (channel->is_asking && !sim->users[user].is_moving &&
+        !(may_stop_early && sim_chance(sim, 300))) {
         channel->is_asking = false;
         channel->is_subscribed = true;
         put_message(channel, (struct message){.kind = MESSAGE_CONFIRMED});
@@ -247,24 +284,39 @@ void sim_channel_turn(struct sim_node *node, bool may_stop_early)
 
 /* ---- comparing heads ---- */
 
+/* Does the node know what the store has lost? */
+static bool is_lost_there(const struct sim_user *user, const struct store_known *known)
+{
+    bool is_given_again = known->head > 0 && known->head == user->head && known->time != 0 &&
+                          known->time != store_time(user->entries[user->head - 1].time_ms);
+    return !epoch_is_none(known->epoch) &&
+           (!epoch_equal(known->epoch, user->epoch) || user->head < known->head || is_given_again);
+}
+
 /* A head that is higher than the node knows, and that it does not know at the next look either, is
- * reported, and one that is lower at once. */
+ * reported; what was lost, at once. */
+static bool must_be_told(const struct sim_user *user, struct sim_channel *channel,
+                         const struct store_known *known)
+{
+    bool is_behind = channel->behind > 0 && known->head < channel->behind;
+    channel->behind = !is_behind && user->head > known->head ? user->head : 0;
+    return is_behind || is_lost_there(user, known);
+}
+
 void sim_channel_compare(struct sim_node *node, unsigned user)
 {
     struct sim *sim = node->sim;
     struct sim_channel *channel = channel_of(node, user);
     struct store_known known;
-    if (!channel->is_wanted || !channel->is_confirmed || channel->is_missed)
+    if (!channel->is_wanted || !channel->is_confirmed || channel->is_missed ||
+        sim_link_is_away(node, user) || sim->users[user].is_moving)
         return;
     push_get_known(&node->node, id_of(node, user), &known);
-    struct store_peek peek = sim_store_peek(sim, user);
-    bool is_behind = channel->behind > 0 && known.head < channel->behind;
-    channel->behind = !is_behind && peek.head > known.head ? peek.head : 0;
-    if (is_behind) {
+    if (must_be_told(&sim->users[user], channel, &known)) {
         sim->totals.heads_behind++;
         tell_missed(node, user);
     }
-    if (peek.blocked_until_ms != 0 && channel->is_wanted) {
+    if (sim_store_peek(sim, user).blocked_until_ms != 0 && channel->is_wanted) {
         sim->totals.blocked_found++;
         sim_node_begin(node, id_of(node, user));
         blocked_on_found(&node->node, id_of(node, user));

@@ -63,6 +63,8 @@ void sim_fleet_kicked(struct sim *sim, unsigned number)
 void sim_fleet_asking(struct sim *sim, unsigned user, uint64_t seq)
 {
     struct sim_entry *entry = &sim->users[user].entries[seq - 1];
+    if (sim->users[user].n_losses > 0)
+        return;
     entry->was_asked_of_all = entry->unreported == 0 && sim_channel_is_whole(sim, user);
 }
 
@@ -81,6 +83,8 @@ void sim_fleet_cancelled(struct sim *sim, const struct gateway_cancel *cancel)
     if (cancel->error != ERR_OK || cancel->fate != GATEWAY_PENDING || cancel->is_written)
         return;
     struct sim_entry *entry = &user->entries[cancel->seq - 1];
+    if (user->n_losses > 0)
+        return;
     if (sim_store_is_shared(sim) && !entry->was_asked_of_all)
         return;
     sim->totals.unwritten++;
@@ -126,6 +130,7 @@ void sim_fleet_check_calm(struct sim *sim)
         const struct sim_user *user = &sim->users[tab->user];
         if (tab->session == NULL)
             continue;
+        sim_loss_check_calm(tab);
         if (must_be_gone(sim, user))
             sim_fail(sim, "user %s is blocked, and tab %u is there at node %u", user->id,
                      tab->number, tab->node->index);

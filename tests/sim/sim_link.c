@@ -6,28 +6,9 @@
  * A local store answers as soon as it has carried a request out. The answers of a shared one are on
  * their way for a while, and what it reports meanwhile may come before them or after them. */
 #include "gateway/requests/push.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/sim_link_parts.h"
 
 #include <stdlib.h>
-
-struct held {
-    struct list link;
-    struct sim_link *at;
-    struct store_request *request;
-    void (*on_done)(struct store_request *request);
-    enum store_op op;
-};
-
-struct sim_link {
-    struct store store; /* first: it is handed out */
-    struct sim_node *node;
-    struct list waiting;    /* not handed on yet */
-    struct list handed_on;  /* in the store's hands */
-    struct list answered;   /* on the way back */
-    struct list unanswered; /* lost in a crash */
-    bool is_dead;
-    bool is_away;
-};
 
 static struct sim_link *link_of(const struct store *store)
 {
@@ -64,7 +45,16 @@ static void hold_one(struct sim_link *link, struct store_request *request, enum 
     if (op == STORE_OP_ACK && !link->is_dead)
         sim_model_acking(link->node, CONTAINER_OF(request, struct store_ack, request));
     struct held *held = calloc(1, sizeof *held);
-    *held = (struct held){.at = link, .request = request, .on_done = request->on_done, .op = op};
+    struct span user_id = *sim_request_user(request, op);
+    *held = (struct held){
+        .at = link,
+        .request = request,
+        .on_done = request->on_done,
+        .op = op,
+        .user = user_index(link->node->sim, user_id),
+        .user_id = user_id,
+        .since_ms = link->node->sim->now_ms,
+    };
     list_append(link->is_dead ? &link->unanswered : &link->waiting, &held->link);
     if (op == STORE_OP_PAGE && !link->is_dead)
         check_pages(link, request->lane);
@@ -75,13 +65,23 @@ void sim_link_ask_page(struct sim_node *node, struct store_request *page)
     hold_one(node->link, page, STORE_OP_PAGE);
 }
 
-/* The page of an arrival waits for the subscription. */
-static void submit_one(struct sim_link *link, struct store_request *request, enum store_op op)
+void sim_link_refuse_page(struct sim_node *node, struct store_request *page)
 {
-    struct sim *sim = link->node->sim;
+    sim_request_fail(page, STORE_OP_PAGE);
+    sim_node_begin(node, SPAN_NONE);
+    page->on_done(page);
+    sim_node_end(node);
+}
+
+/* The page of an arrival waits for the subscription, and users may be at different places. */
+static void submit_shared(struct sim_link *link, struct store_request *request, enum store_op op)
+{
     const struct store_page *page = CONTAINER_OF(request, struct store_page, request);
-    if (op == STORE_OP_PAGE && page->is_arrival && sim_store_is_shared(sim) && !link->is_dead)
-        sim_channel_arrive(link->node, user_index(sim, page->user_id), request);
+    const struct store_append *append = CONTAINER_OF(request, struct store_append, request);
+    if (op == STORE_OP_PAGE && page->is_arrival && !link->is_dead)
+        sim_channel_arrive(link->node, user_index(link->node->sim, page->user_id), request);
+    else if ((op == STORE_OP_APPEND || op == STORE_OP_SEND) && append->n_targets > 1)
+        sim_request_split(request, op, link, hold_one);
     else
         hold_one(link, request, op);
 }
@@ -92,7 +92,10 @@ static void hold(struct store *store, struct store_request *first, enum store_op
     for (struct store_request *request = first; request != NULL; request = next) {
         next = request->next;
         request->next = NULL;
-        submit_one(link_of(store), request, op);
+        if (sim_store_is_shared(link_of(store)->node->sim))
+            submit_shared(link_of(store), request, op);
+        else
+            hold_one(link_of(store), request, op);
     }
 }
 
@@ -101,7 +104,7 @@ static bool page_at_once(struct store *store, struct store_page *page)
 {
     struct sim_link *link = link_of(store);
     struct sim *sim = link->node->sim;
-    if (link->is_dead || link->is_away || sim_store_is_shared(sim) ||
+    if (link->is_dead || sim_link_is_away(link->node, 0) || sim_store_is_shared(sim) ||
         !list_is_empty(&link->waiting) || !sim_store_page_at_once(sim, page))
         return false;
     sim->totals.pages_at_once++;
@@ -138,7 +141,8 @@ static void describe(struct store *store, char *out, size_t cap)
 
 static int64_t now_ms(const struct store *store)
 {
-    return sim_wall_ms(link_of(store)->node->sim);
+    const struct sim_node *node = link_of(store)->node;
+    return sim_wall_ms(node->sim) - node->behind_ms;
 }
 
 static const struct store_ops local_ops = {
@@ -161,43 +165,10 @@ static const struct store_ops shared_ops = {
     .now_ms = now_ms,
 };
 
-/* ---- failing ---- */
-
-/* What a page had read is thrown away with it. */
-static void fail_page(struct store_page *page)
-{
-    store_page_clear(page);
-    page->error = ERR_STORE_UNAVAILABLE;
-}
-
-static void fail_append(struct store_append *append)
-{
-    for (size_t i = 0; i < append->n_targets; i++)
-        append->targets[i].error = ERR_STORE_UNAVAILABLE;
-}
-
-static void set_failed(struct held *held)
-{
-    struct store_request *request = held->request;
-    const enum err error = ERR_STORE_UNAVAILABLE;
-    if (held->op == STORE_OP_APPEND || held->op == STORE_OP_SEND)
-        fail_append(CONTAINER_OF(request, struct store_append, request));
-    else if (held->op == STORE_OP_PAGE)
-        fail_page(CONTAINER_OF(request, struct store_page, request));
-    else if (held->op == STORE_OP_ACK)
-        CONTAINER_OF(request, struct store_ack, request)->error = error;
-    else if (held->op == STORE_OP_LOOK)
-        CONTAINER_OF(request, struct store_look, request)->error = error;
-    else if (held->op == STORE_OP_WITHDRAW)
-        CONTAINER_OF(request, struct store_withdraw, request)->error = error;
-    else if (held->op == STORE_OP_BLOCK)
-        CONTAINER_OF(request, struct store_block, request)->error = error;
-    else
-        CONTAINER_OF(request, struct store_peek, request)->error = error;
-}
+/* ---- what the store answers ---- */
 
 /* The node hears the answer, or that there is none. */
-static void answer(struct held *held)
+void held_answer(struct held *held)
 {
     struct store_request *request = held->request;
     struct sim_link *link = held->at;
@@ -213,49 +184,36 @@ static void answer(struct held *held)
     sim_node_end(link->node);
 }
 
-static void fail(struct held *held)
+void held_fail(struct held *held)
 {
     if (held->op == STORE_OP_ACK)
         sim_model_failed(held->at->node, CONTAINER_OF(held->request, struct store_ack, request));
-    set_failed(held);
-    answer(held);
+    sim_request_fail(held->request, held->op);
+    held_answer(held);
 }
 
-/* ---- what the store answers ---- */
-
 /* The connection broke after the request: it was carried out, but the answer is lost. */
-static void hide(struct sim *sim, struct held *held)
+void held_hide(struct held *held)
 {
+    struct sim *sim = held->at->node->sim;
     if (held->op == STORE_OP_APPEND)
         sim->totals.hidden++;
     if (held->op == STORE_OP_SEND)
         sim_model_push(sim, CONTAINER_OF(held->request, struct store_append, request)->payload)
             ->may_repeat = true; /* the node gives it to its own sessions as well */
-    set_failed(held);
+    sim_request_fail(held->request, held->op);
 }
 
-static void show_answer(struct sim_node *node, const struct held *held)
+/* A shared store says when its head was given, and counts the nodes that it has told. */
+static void add_to_answer(struct sim *sim, struct held *held)
 {
-    struct store_request *request = held->request;
+    struct store_append *append = CONTAINER_OF(held->request, struct store_append, request);
+    struct store_page *page = CONTAINER_OF(held->request, struct store_page, request);
+    const struct sim_user *user = &sim->users[held->user];
     if (held->op == STORE_OP_APPEND)
-        sim_model_appended(node, CONTAINER_OF(request, struct store_append, request));
-    else if (held->op == STORE_OP_ACK)
-        sim_model_acked(node, CONTAINER_OF(request, struct store_ack, request));
-    else if (held->op == STORE_OP_PAGE)
-        sim_model_paged(node->sim, CONTAINER_OF(request, struct store_page, request));
-    else if (held->op == STORE_OP_LOOK)
-        sim_model_looked(node->sim, CONTAINER_OF(request, struct store_look, request));
-    else if (held->op == STORE_OP_WITHDRAW)
-        sim_model_withdrawn(node->sim, CONTAINER_OF(request, struct store_withdraw, request));
-    else if (held->op == STORE_OP_BLOCK)
-        sim_fleet_blocked(node->sim, CONTAINER_OF(request, struct store_block, request));
-}
-
-static void count_nodes(struct sim *sim, struct store_append *append)
-{
-    for (size_t i = 0; i < append->n_targets; i++)
-        append->targets[i].nodes =
-            sim_channel_count(sim, user_index(sim, append->targets[i].user_id));
+        append->targets[0].nodes = sim_channel_count(sim, held->user);
+    if (held->op == STORE_OP_PAGE && page->head > 0)
+        page->head_time = store_time(user->entries[page->head - 1].time_ms);
 }
 
 /* It comes back, at once or later. */
@@ -263,14 +221,14 @@ static void return_answer(struct held *held)
 {
     struct sim_link *link = held->at;
     struct sim *sim = link->node->sim;
-    if (link->is_away)
-        hide(sim, held);
-    if (link->is_away || link->is_dead || !sim_store_is_shared(sim)) {
-        answer(held);
+    bool is_away = sim_link_is_away(link->node, held->user);
+    if (is_away)
+        held_hide(held);
+    if (is_away || link->is_dead || !sim_store_is_shared(sim)) {
+        held_answer(held);
         return;
     }
-    if (held->op == STORE_OP_APPEND)
-        count_nodes(sim, CONTAINER_OF(held->request, struct store_append, request));
+    add_to_answer(sim, held);
     list_remove(&held->link);
     list_append(&link->answered, &held->link);
 }
@@ -286,7 +244,10 @@ static void on_answer(struct store_request *request)
             struct held *held = CONTAINER_OF(link, struct held, link);
             if (held->request != request)
                 continue;
-            show_answer(at->node, held);
+            *sim_request_user(request, held->op) = held->user_id;
+            if (sim_store_is_shared(present))
+                sim_loss_record(present, held->user, request, held->op);
+            sim_request_show(at->node, request, held->op);
             return_answer(held);
             return;
         }
@@ -301,21 +262,24 @@ static void send_on(struct held *held)
     struct store_append *append = CONTAINER_OF(held->request, struct store_append, request);
     struct notification *note =
         notification_new(append->payload, (struct epoch){{0}}, 0, sim_wall_ms(sim), 0);
-    for (size_t i = 0; i < append->n_targets; i++) {
-        struct store_target *target = &append->targets[i];
-        target->error = ERR_OK;
-        target->nodes =
-            sim_channel_publish(sim, user_index(sim, target->user_id), inbox_event_of_note(note));
-    }
+    append->targets[0].error = ERR_OK;
+    append->targets[0].nodes = sim_channel_publish(sim, held->user, inbox_event_of_note(note));
     notification_unref(note);
-    sim->totals.sent += append->n_targets;
+    sim->totals.sent++;
     return_answer(held);
 }
 
-static void hand_on(struct held *held)
+void held_hand_on(struct held *held)
 {
     struct sim_link *link = held->at;
     struct sim *sim = link->node->sim;
+    if (sim_store_is_shared(sim) && sim_loss_is_seen(sim, held->user, held->request, held->op)) {
+        if (sim->is_full) {
+            held_fail(held);
+            return;
+        }
+        sim_loss_begin_epoch(sim, held->user, held->request, held->op);
+    }
     list_remove(&held->link);
     list_append(&link->handed_on, &held->link);
     if (held->op == STORE_OP_SEND) {
@@ -323,14 +287,11 @@ static void hand_on(struct held *held)
         return;
     }
     held->request->on_done = on_answer;
+    if (sim_store_is_shared(sim))
+        *sim_request_user(held->request, held->op) = span_of(sim->users[held->user].store_id);
     sim_store_submit(sim, held->request, held->op);
     if (sim_store_is_shared(sim))
         sim_store_turn(sim);
-}
-
-static struct held *first_of(struct list *list)
-{
-    return CONTAINER_OF(list->next, struct held, link);
 }
 
 /* Of a shared store, whose answers take their time. */
@@ -338,21 +299,36 @@ static void bring_answers(struct sim_link *link, bool may_stop_early)
 {
     struct sim *sim = link->node->sim;
     while (!list_is_empty(&link->answered) && !(may_stop_early && sim_chance(sim, 200)))
-        answer(first_of(&link->answered));
+        held_answer(held_first(&link->answered));
     if (!list_is_empty(&link->answered))
         sim->totals.late_answers++;
+}
+
+/* While a user's slot moves nothing is done for him, for 3 s at most. */
+static void turn_held(struct held *held)
+{
+    enum { REPEAT_MS = 3000 };
+    struct sim *sim = held->at->node->sim;
+    bool is_away = sim_link_is_away(held->at->node, held->user);
+    if (is_away && (sim_store_is_shared(sim) || sim_chance(sim, 700))) {
+        held_fail(held);
+    } else if (!sim->users[held->user].is_moving) {
+        held_hand_on(held);
+    } else if (sim->now_ms - held->since_ms > REPEAT_MS) {
+        sim->totals.moved_too_long++;
+        held_fail(held);
+    }
 }
 
 void sim_link_turn(struct sim_node *node, bool may_stop_early)
 {
     struct sim_link *link = node->link;
     struct sim *sim = node->sim;
-    while (!list_is_empty(&link->waiting) && !(may_stop_early && sim_chance(sim, 50))) {
-        struct held *held = first_of(&link->waiting);
-        if (link->is_away && sim_chance(sim, 700))
-            fail(held);
-        else
-            hand_on(held);
+    LIST_FOR_EACH_SAFE(at, &link->waiting)
+    {
+        if (may_stop_early && sim_chance(sim, 50))
+            break;
+        turn_held(CONTAINER_OF(at, struct held, link));
     }
     if (sim_store_is_shared(sim)) {
         bring_answers(link, may_stop_early);
@@ -361,107 +337,6 @@ void sim_link_turn(struct sim_node *node, bool may_stop_early)
             bring_answers(link, may_stop_early);
     }
     sim_store_turn(sim);
-}
-
-/* ---- crashes ---- */
-
-void sim_link_die(struct sim_node *node)
-{
-    struct sim_link *link = node->link;
-    struct sim *sim = node->sim;
-    if (sim_store_is_shared(sim))
-        sim_channel_die(node);
-    link->is_dead = true;
-    list_move_all(&link->unanswered, &link->answered);
-    while (!list_is_empty(&link->waiting) && sim_chance(sim, 500))
-        hand_on(first_of(&link->waiting));
-    sim_store_turn(sim);
-    list_move_all(&link->unanswered, &link->waiting);
-}
-
-void sim_link_revive(struct sim_node *node)
-{
-    node->link->is_dead = false;
-}
-
-bool sim_link_is_dead(const struct sim_node *node)
-{
-    return node->link->is_dead;
-}
-
-/* The node is being taken apart: what it still waits for is answered. */
-size_t sim_link_lose(struct sim_node *node)
-{
-    size_t n = sim_ask_lose(node);
-    while (!list_is_empty(&node->link->unanswered)) {
-        struct held *held = first_of(&node->link->unanswered);
-        set_failed(held);
-        answer(held);
-        n++;
-    }
-    node->sim->totals.lost_requests += n;
-    return n;
-}
-
-/* ---- for the model and the run ---- */
-
-/* As a local store's sessions hear that it is back. */
-static void tell_all(struct sim_node *node)
-{
-    struct sim *sim = node->sim;
-    sim_node_begin(node, SPAN_NONE);
-    for (unsigned i = 0; i < sim->plan.n_users; i++)
-        push_on_missed(&node->node, span_of(sim->users[i].id), true);
-    sim_node_end(node);
-}
-
-void sim_link_set_away(struct sim_node *node, bool is_away)
-{
-    struct sim_link *link = node->link;
-    struct sim *sim = node->sim;
-    if (link->is_away == is_away)
-        return; /* it comes back with a word to everybody, which would hide what was missed */
-    sim_trace(sim, "store %s for node %u", is_away ? "away" : "back", node->index);
-    link->is_away = is_away;
-    node->is_store_back |= !is_away;
-    while (is_away && !list_is_empty(&link->answered)) {
-        hide(sim, first_of(&link->answered));
-        answer(first_of(&link->answered));
-    }
-    for (unsigned i = 0; sim_store_is_shared(sim) && i < sim->plan.n_users; i++) {
-        if (is_away)
-            sim_channel_break(node, i);
-        else
-            sim_channel_mend(node, i);
-    }
-    if (!is_away && !sim_store_is_shared(sim))
-        tell_all(node);
-}
-
-bool sim_link_is_away(const struct sim_node *node)
-{
-    return node->link->is_away;
-}
-
-static void find_highest_ack(const struct sim_link *at, struct span user_id, uint64_t *highest)
-{
-    LIST_FOR_EACH(link, &at->waiting)
-    {
-        const struct held *held = CONTAINER_OF(link, struct held, link);
-        if (held->op != STORE_OP_ACK)
-            continue;
-        const struct store_ack *ack = CONTAINER_OF(held->request, struct store_ack, request);
-        if (span_equal(ack->user_id, user_id) && ack->seq > *highest)
-            *highest = ack->seq;
-    }
-}
-
-uint64_t sim_link_ack_under_way(struct sim *sim, unsigned user)
-{
-    uint64_t highest = 0;
-    for (unsigned i = 0; i < sim->plan.n_nodes; i++)
-        find_highest_ack(sim->nodes[i].link, span_of(sim->users[user].id), &highest);
-    return highest;
 }
 
 void sim_link_open(struct sim_node *node)

@@ -171,6 +171,14 @@ static bool print_fleet(const struct sim_totals *t, bool must_happen)
         {"answers late", t->late_answers},
         {"sent", t->sent},
         {"sent in a calm", t->sent_in_calm},
+        {"parts away", t->parts_away},
+        {"slots moved", t->moves},
+        {"moved too long", t->moved_too_long},
+        {"losses", t->losses},
+        {"writes lost", t->lost_writes},
+        {"new epochs", t->epochs},
+        {"had what was lost", t->doomed},
+        {"resyncs", metric(METRIC_CLOSED_RESYNC)},
         {"questions", t->questions},
         {"asked alone", t->asked_alone},
         {"answers missing", t->answers_missing},
@@ -227,7 +235,6 @@ static bool print_never(void)
 {
     const struct row never[] = {
         {"protocol errors", metric(METRIC_CLOSED_PROTOCOL)},
-        {"resyncs", metric(METRIC_CLOSED_RESYNC)},
         {"sessions left open", metric(METRIC_CONNECTIONS)},
         {"users left", metric(METRIC_USERS)},
     };

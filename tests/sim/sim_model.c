@@ -67,6 +67,22 @@ void sim_model_untold(struct sim_node *node, struct span user_id, struct inbox_e
         user->entries[seq - 1].unreported |= (uint8_t)(1u << node->index);
 }
 
+/* A session that is about to read may be given the number by its page, before anybody finds that it
+ * was not heard of: then it is not told what that has replaced. */
+void sim_model_lost(struct sim_node *node, struct span user_id, struct inbox_event event)
+{
+    struct sim *sim = node->sim;
+    sim->totals.lost_messages++;
+    sim_model_untold(node, user_id, event);
+    LIST_FOR_EACH(link, &sim->tabs)
+    {
+        struct sim_tab *tab = CONTAINER_OF(link, struct sim_tab, link);
+        if (tab->node == node && tab->session != NULL && event.note->replaces != 0 &&
+            !reader_is_live(&tab->session->reader))
+            tab->may_show = true;
+    }
+}
+
 /* The oldest leave until what is left fits; what has expired goes first and pushes nobody out. */
 static void push_out(struct sim *sim, struct sim_user *user)
 {
@@ -123,47 +139,6 @@ static void collapse(struct sim *sim, struct sim_user *user, uint32_t number)
     }
 }
 
-static enum gap_cause cause_at(const struct sim_user *user, uint64_t seq, int64_t at_ms)
-{
-    switch (user->entries[seq - 1].fate) {
-    case SIM_WAITING:
-        return user->entries[seq - 1].expires_ms > at_ms ? GAP_NONE : GAP_EXPIRED;
-    case SIM_OVERFLOW:
-        return GAP_OVERFLOW;
-    case SIM_CANCELLED:
-        return GAP_CANCELLED;
-    case SIM_COLLAPSED:
-        return GAP_COLLAPSED;
-    case SIM_ACKED:
-        break;
-    }
-    return GAP_ACKNOWLEDGED;
-}
-
-static enum gap_cause cause_of(const struct sim *sim, const struct sim_user *user, uint64_t seq)
-{
-    return cause_at(user, seq, sim_wall_ms(sim));
-}
-
-/* Were there enough ranges of causes then that the store merged some? It does not part them again
- * when what lay between two others leaves as well. */
-static bool are_causes_merged_at(const struct sim_user *user, int64_t at_ms)
-{
-    unsigned n_ranges = 0;
-    enum gap_cause before = GAP_NONE;
-    for (uint64_t seq = 1; seq <= user->head; seq++) {
-        enum gap_cause cause = cause_at(user, seq, at_ms);
-        n_ranges += gap_cause_is_recorded(cause) && cause != before;
-        before = cause;
-    }
-    return n_ranges > GAPS_MAX;
-}
-
-static bool are_causes_merged(const struct sim *sim, const struct sim_user *user)
-{
-    return are_causes_merged_at(user, sim_wall_ms(sim));
-}
-
 struct sim_push *sim_model_push(struct sim *sim, struct payload *payload)
 {
     struct span data = payload_data(payload);
@@ -193,16 +168,19 @@ void sim_model_appended(struct sim_node *node, const struct store_append *append
                      target->seq, user->head);
         if (user->head > 0 && !epoch_equal(user->epoch, target->epoch))
             sim_fail(sim, "user %s: another epoch has begun", user->id);
-        if (target->known_acked > 0)
+        if (target->known_acked > 0 && !target->is_duplicate)
             sim_model_known(node, user, append, target);
         collapse(sim, user, number);
         user->epoch = target->epoch;
         user->head = target->seq;
-        *entry_of(user, user->head) = (struct sim_entry){
-            .push = number, .bytes = append->payload->len, .expires_ms = target->expires_ms};
+        *entry_of(user, user->head) = (struct sim_entry){.push = number,
+                                                         .bytes = append->payload->len,
+                                                         .time_ms = target->time_ms,
+                                                         .expires_ms = target->expires_ms};
         push->seqs[index_of(sim, user)] = user->head;
+        push->n_losses[index_of(sim, user)] = user->n_losses;
         push_out(sim, user);
-        user->has_merged |= are_causes_merged(sim, user);
+        user->has_merged |= sim_gaps_are_merged(sim, user);
         sim->totals.stored++;
         sim_trace(sim, "append push %u user %s seq %" PRIu64, number, user->id, user->head);
     }
@@ -211,7 +189,7 @@ void sim_model_appended(struct sim_node *node, const struct store_append *append
 static void check_fate(struct sim *sim, const struct sim_user *user, uint64_t seq,
                        const struct store_found *found)
 {
-    enum gap_cause cause = cause_of(sim, user, seq);
+    enum gap_cause cause = sim_gaps_cause(sim, user, seq);
     bool is_right =
         found->fate == FATE_PENDING ? cause == GAP_NONE
         : found->fate == FATE_DELIVERED
@@ -225,14 +203,16 @@ static void check_fate(struct sim *sim, const struct sim_user *user, uint64_t se
 
 void sim_model_looked(struct sim *sim, const struct store_look *look)
 {
-    if (look->error == ERR_OK)
-        check_fate(sim, sim_model_user(sim, look->user_id), look->seq, &look->found);
+    const struct sim_user *user = sim_model_user(sim, look->user_id);
+    if (look->error == ERR_OK && epoch_equal(look->epoch, user->epoch))
+        check_fate(sim, user, look->seq, &look->found);
 }
 
 void sim_model_withdrawn(struct sim *sim, const struct store_withdraw *withdraw)
 {
     struct sim_user *user = sim_model_user(sim, withdraw->user_id);
-    if (withdraw->error != ERR_OK)
+    bool is_old = !withdraw->is_all && !epoch_equal(withdraw->epoch, user->epoch);
+    if (withdraw->error != ERR_OK || (is_old && withdraw->n_removed == 0))
         return;
     uint64_t from = withdraw->is_all ? user->stored + 1 : withdraw->seq;
     uint64_t to = withdraw->is_all ? user->head : withdraw->seq;
@@ -246,7 +226,7 @@ void sim_model_withdrawn(struct sim *sim, const struct store_withdraw *withdraw)
         n_removed++;
         sim_trace(sim, "cancelled user %s seq %" PRIu64, user->id, seq);
     }
-    user->has_merged |= are_causes_merged(sim, user);
+    user->has_merged |= sim_gaps_are_merged(sim, user);
     if (withdraw->n_removed != n_removed)
         sim_fail(sim, "user %s: %" PRIu64 " were withdrawn, expected %" PRIu64, user->id,
                  withdraw->n_removed, n_removed);
@@ -260,6 +240,8 @@ static void check_skipped(struct sim_tab *tab, uint64_t end)
     struct sim *sim = tab->sim;
     const struct sim_user *user = &sim->users[tab->user];
     uint64_t after = tab->last_seq > tab->start_max ? tab->last_seq : tab->start_max;
+    if (tab->is_doomed)
+        return;
     if (tab->is_v1)
         after = tab->tail;
     for (uint64_t seq = after + 1; seq < end; seq++) {
@@ -300,6 +282,8 @@ void sim_model_had(struct sim_tab *tab, struct span data)
     uint64_t seq = sim->pushes[number].seqs[tab->user];
     sim_trace(sim, "tab %u of user %s has push %u seq %" PRIu64, tab->number, user->id, number,
               seq);
+    if (tab->is_doomed && !sim_loss_is_kept(tab, number))
+        return;
     if (seq == 0) {
         had_ephemeral(tab, number);
         return;
@@ -323,7 +307,7 @@ void sim_model_had(struct sim_tab *tab, struct span data)
 /* A ping says: up to this number you have had everything. */
 void sim_model_covered(struct sim_tab *tab, uint64_t number)
 {
-    if (number > tab->sim->users[tab->user].head)
+    if (number > tab->sim->users[tab->user].head && !tab->is_doomed)
         sim_fail(tab->sim, "tab %u: a ping with %" PRIu64 ", a number never given", tab->number,
                  number);
     if (number < tab->last_seq)
@@ -338,7 +322,8 @@ void sim_model_ponged(struct sim_tab *tab)
 {
     struct sim_user *user = &tab->sim->users[tab->user];
     for (; tab->n_ponged < tab->n_covered; tab->n_ponged++)
-        entry_of(user, tab->had[tab->n_ponged])->was_acked = true;
+        if (!tab->is_doomed || tab->had[tab->n_ponged] <= tab->common)
+            entry_of(user, tab->had[tab->n_ponged])->was_acked = true;
     if (tab->covered > tab->ponged)
         tab->ponged = tab->covered;
 }
@@ -347,66 +332,6 @@ void sim_model_resumed(struct sim_tab *tab, const uint64_t *had, uint32_t n_had)
 {
     for (uint32_t i = 0; i < n_had; i++)
         entry_of(&tab->sim->users[tab->user], had[i])->was_acked = true;
-}
-
-/* Between two events of an inbox its notifications may expire one by one, so there may have been
- * more ranges for a while than before and after. */
-static bool were_causes_merged(const struct sim *sim, const struct sim_user *user)
-{
-    int64_t now_ms = sim_wall_ms(sim);
-    for (uint64_t seq = 1; seq <= user->head; seq++) {
-        int64_t at_ms = user->entries[seq - 1].expires_ms;
-        if (at_ms <= now_ms && are_causes_merged_at(user, at_ms))
-            return true;
-    }
-    return false;
-}
-
-static bool must_know(const struct sim *sim, const struct sim_user *user)
-{
-    return !user->has_merged && !are_causes_merged(sim, user) && !were_causes_merged(sim, user);
-}
-
-/* That a position may have been, in any node. */
-static uint64_t highest_of(const struct sim_user *user)
-{
-    uint64_t highest = user->stored;
-    for (unsigned i = 0; i < SIM_NODES_MAX; i++)
-        highest = user->highest[i] > highest ? user->highest[i] : highest;
-    return highest;
-}
-
-void sim_model_gap(struct sim_tab *tab, uint64_t seq, enum gap_cause cause)
-{
-    struct sim *sim = tab->sim;
-    const struct sim_user *user = &sim->users[tab->user];
-    enum gap_cause real = seq > user->head ? GAP_NONE : cause_of(sim, user, seq);
-    bool is_right =
-        real != GAP_NONE && (cause == real || (cause == GAP_UNKNOWN && !must_know(sim, user)));
-    if (cause == GAP_EXPIRED) /* it may have left otherwise before, unseen */
-        is_right |= seq <= user->head && user->entries[seq - 1].expires_ms <= sim_wall_ms(sim);
-    if (cause == GAP_ACKNOWLEDGED)
-        is_right |= seq <= highest_of(user);
-    if (!is_right)
-        sim_fail(sim, "tab %u of user %s: %" PRIu64 " is in a gap as %s, but was %s", tab->number,
-                 user->id, seq, gap_cause_text(cause),
-                 real == GAP_NONE ? "waiting" : gap_cause_text(real));
-    sim->totals.gap_numbers[(uint8_t)cause]++;
-}
-
-void sim_model_hidden(struct sim_tab *tab, uint64_t seq)
-{
-    struct sim *sim = tab->sim;
-    const struct sim_user *user = &sim->users[tab->user];
-    enum gap_cause real = seq > user->head ? GAP_NONE : cause_of(sim, user, seq);
-    if (real != GAP_CANCELLED && real != GAP_COLLAPSED)
-        sim_fail(sim, "tab %u is told to hide %" PRIu64 ", which was %s", tab->number, seq,
-                 real == GAP_NONE ? "waiting" : gap_cause_text(real));
-    if (seq > tab->tail)
-        sim_fail(sim, "tab %u is told to hide %" PRIu64 ", which it never heard of", tab->number,
-                 seq);
-    tab->hidden[seq] = 1;
-    sim->totals.hidden_told++;
 }
 
 /* ---- the whole ---- */
@@ -426,22 +351,21 @@ void sim_model_compare(struct sim *sim)
     }
 }
 
+void sim_model_count_fate(struct sim *sim, const struct sim_entry *entry)
+{
+    sim->totals.acked += entry->fate == SIM_ACKED;
+    sim->totals.overflow += entry->fate == SIM_OVERFLOW;
+    sim->totals.cancelled += entry->fate == SIM_CANCELLED;
+    sim->totals.collapsed += entry->fate == SIM_COLLAPSED;
+    sim->totals.expired += entry->fate == SIM_WAITING;
+}
+
 static void count_fates(struct sim *sim, const struct sim_user *user)
 {
     for (uint64_t seq = 1; seq <= user->head; seq++) {
-        const struct sim_entry *entry = &user->entries[seq - 1];
-        if (entry->fate == SIM_ACKED)
-            sim->totals.acked++;
-        else if (entry->fate == SIM_OVERFLOW)
-            sim->totals.overflow++;
-        else if (entry->fate == SIM_CANCELLED)
-            sim->totals.cancelled++;
-        else if (entry->fate == SIM_COLLAPSED)
-            sim->totals.collapsed++;
-        else if (!sim_model_is_waiting(sim, user, seq))
-            sim->totals.expired++;
-        else
+        if (sim_model_is_waiting(sim, user, seq))
             sim_fail(sim, "user %s: %" PRIu64 " still waits at the end", user->id, seq);
+        sim_model_count_fate(sim, &user->entries[seq - 1]);
     }
 }
 
@@ -450,12 +374,12 @@ static void check_hidden(const struct sim_tab *tab)
 {
     struct sim *sim = tab->sim;
     const struct sim_user *user = &sim->users[tab->user];
-    for (uint32_t i = 0; tab->is_v1 && i < tab->n_had; i++) {
+    for (uint32_t i = 0; tab->is_v1 && !tab->is_doomed && !tab->may_show && i < tab->n_had; i++) {
         uint64_t seq = tab->had[i];
         const struct sim_entry *entry = &user->entries[seq - 1];
         enum sim_fate fate = entry->fate;
         bool is_unreported = (entry->unreported >> tab->node->index & 1) != 0;
-        if (seq > tab->ponged && (!is_unreported || must_know(sim, user)) &&
+        if (seq > tab->ponged && (!is_unreported || sim_gaps_must_be_known(sim, user)) &&
             (fate == SIM_CANCELLED || fate == SIM_COLLAPSED) && !tab->hidden[seq])
             sim_fail(sim, "tab %u still shows %" PRIu64 ", which was withdrawn", tab->number, seq);
     }

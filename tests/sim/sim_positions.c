@@ -5,14 +5,22 @@
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
+#include <string.h>
 
-static unsigned place_index(struct sim *sim, struct span device)
+unsigned sim_place_index(struct span device)
 {
-    for (unsigned i = 0; i < SIM_PLACES; i++) {
-        if (span_equal(sim_device_name(i), device))
-            return i;
-    }
-    sim_fail(sim, "the node speaks of a device that does not exist");
+    unsigned i = 0;
+    while (i < SIM_PLACES && !span_equal(sim_device_name(i), device))
+        i++;
+    return i;
+}
+
+static unsigned place_index(const struct sim *sim, struct span device)
+{
+    unsigned index = sim_place_index(device);
+    if (index == SIM_PLACES)
+        sim_fail(sim, "the node speaks of a device that does not exist");
+    return index;
 }
 
 struct span sim_device_name(unsigned place)
@@ -114,7 +122,7 @@ static void handover(const struct move *move, uint64_t position)
 {
     struct sim_user *user = move->user;
     raise_to(&user->highest[move->node->index], position);
-    if (position > user->stored)
+    if (position > user->stored && !move->node->sim->is_replaying)
         check_nobody_is_behind(move, position);
     sim_model_move_stored(move->node->sim, user, position);
     if (user->places[0].stored < user->stored)
@@ -174,6 +182,13 @@ void sim_model_acked(struct sim_node *node, const struct store_ack *ack)
         sim_model_failed(node, ack);
         return;
     }
+    if (!epoch_equal(ack->epoch, user->epoch) || ack->seq > user->head) {
+        if (ack->error != ERR_STALE_EPOCH || user->n_losses == 0)
+            sim_fail(sim, "user %s: a position of another epoch: %s", user->id,
+                     error_title(ack->error));
+        user->presences[node->index][index].has_failed = true;
+        return;
+    }
     if (ack->error != ERR_OK)
         sim_fail(sim, "user %s: an acknowledgement was refused: %s", user->id,
                  error_title(ack->error));
@@ -205,7 +220,7 @@ void sim_model_known(struct sim_node *node, struct sim_user *user,
                      const struct store_append *append, const struct store_target *target)
 {
     struct sim *sim = node->sim;
-    if (target->known_acked > user->highest[node->index])
+    if (target->known_acked > user->highest[node->index] && !sim->is_replaying)
         sim_fail(sim, "user %s: a push tells the position %" PRIu64 ", beyond what all have",
                  user->id, target->known_acked);
     if (has_devices(user) || !epoch_equal(target->known_epoch, user->epoch) ||
@@ -224,6 +239,8 @@ void sim_model_paged(struct sim *sim, const struct store_page *page)
 {
     if (page->error == ERR_OK)
         sim_fleet_check_page(sim, page);
+    if (page->error == ERR_OK && !epoch_is_none(page->epoch))
+        sim_model_user(sim, page->user_id)->epoch = page->epoch;
     if (page->error != ERR_OK || !page->is_arrival || page->device.len == 0 ||
         page->blocked_until_ms != 0)
         return;
@@ -232,7 +249,7 @@ void sim_model_paged(struct sim *sim, const struct store_page *page)
     if (!place->is_known) {
         place->is_known = true;
         place->stored = user->stored;
-        sim->totals.devices++;
+        sim->totals.devices += !sim->is_replaying;
     }
     if (page->position != place->stored)
         sim_fail(sim, "user %s: the device stands at %" PRIu64 ", expected %" PRIu64, user->id,
@@ -322,6 +339,11 @@ void sim_model_left(struct sim_tab *tab)
         set_position(tab, presence->best);
 }
 
+void sim_model_unsure(struct sim_tab *tab)
+{
+    presence_of(tab)->has_failed = true;
+}
+
 /* A position that cannot be written costs repeats (CONTRACT 5.3). */
 void sim_model_ran_short(struct sim *sim)
 {
@@ -341,6 +363,22 @@ void sim_model_check_written(struct sim_tab *tab)
     if (sim_link_ack_under_way(tab->sim, tab->user) < presence->said)
         sim_fail(tab->sim, "user %u: all have left, but %" PRIu64 " is not written", tab->user,
                  presence->said);
+}
+
+void sim_model_forget(struct sim *sim, struct sim_user *user)
+{
+    unsigned index = (unsigned)(user - sim->users);
+    user->epoch = (struct epoch){{0}};
+    user->head = user->reported = user->stored = 0;
+    user->blocked_until_ms = 0;
+    user->was_kicked = false;
+    user->n_resume = 0;
+    memset(user->places, 0, sizeof user->places);
+    for (unsigned i = 0; i < SIM_NODES_MAX; i++)
+        for (unsigned place = 0; place < SIM_PLACES; place++)
+            user->presences[i][place].has_failed = true;
+    for (unsigned i = 0; i < sim->n_pushes; i++)
+        sim->pushes[i].seqs[index] = 0;
 }
 
 void sim_model_crashed(struct sim_node *node)

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { SETTLE_STEP_MS = 25, SETTLE_STEPS_MAX = 4000, CALM_STEPS = 80, SEND_STEPS = 20 };
 
@@ -51,10 +52,15 @@ static void draw_plan(struct sim *sim)
         .ephemeral_per_mille = sim_one_of(sim, 0, 50, 200),
         .lost_per_mille = sim_one_of(sim, 0, 20, 200),
         .link_per_mille = sim_one_of(sim, 0, 5, 20),
+        .part_per_mille = sim_one_of(sim, 0, 5, 15),
+        .move_per_mille = sim_one_of(sim, 0, 10, 40),
+        .may_lose = sim_chance(sim, 500),
         .mute_per_mille = sim_one_of(sim, 0, 50, 300),
     };
     if (sim_store_is_shared(sim))
         sim->plan.kick_per_mille = sim_one_of(sim, 0, 5, 20);
+    if (sim_store_is_shared(sim) && sim->plan.may_lose)
+        sim->plan.lost_per_mille = 0; /* a number that is given again is known by its message */
     for (unsigned i = 0; i < sim->plan.n_nodes; i++)
         sim->nodes[i].wall_ahead_ms =
             (int64_t)sim_one_of(sim, 0, 5000, 120000) - (int64_t)sim_one_of(sim, 0, 0, 60000);
@@ -310,8 +316,12 @@ static void settle(struct sim *sim)
 
 static void set_users(struct sim *sim)
 {
-    for (unsigned i = 0; i < sim->plan.n_users; i++)
-        snprintf(sim->users[i].id, sizeof sim->users[i].id, "user-%u-%" PRIu64, i, sim->seed);
+    for (unsigned i = 0; i < sim->plan.n_users; i++) {
+        struct sim_user *user = &sim->users[i];
+        snprintf(user->id, sizeof user->id, "user-%u-%" PRIu64, i, sim->seed);
+        memcpy(user->store_id, user->id, sizeof user->id);
+        list_init(&user->writes);
+    }
 }
 
 static struct sim *present; /* the clocks name no owner */
@@ -357,6 +367,7 @@ static void end(struct sim *sim)
     for (unsigned i = 0; i < sim->plan.n_nodes; i++)
         sim_link_close(&sim->nodes[i]);
     sim_store_close(sim);
+    sim_loss_end(sim);
     sim_model_check_answers(sim);
     for (unsigned i = 0; i < sim->n_pushes; i++)
         free((void *)(uintptr_t)sim->pushes[i].push.data.bytes);

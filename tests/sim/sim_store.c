@@ -32,31 +32,47 @@ static void hear(struct sim_node *node, struct span user_id, struct inbox_event 
 {
     struct sim *sim = node->sim;
     bool is_lost = event.kind == INBOX_NOTIFICATION && sim_chance(sim, sim->plan.lost_per_mille);
-    sim->totals.lost_messages += is_lost;
-    if (sim_link_is_dead(node) || sim_link_is_away(node) || is_lost) {
+    if (sim_link_is_dead(node) || sim_link_is_away(node, 0)) {
         sim_model_untold(node, user_id, event);
-        return;
+    } else if (is_lost) {
+        sim_model_lost(node, user_id, event);
+    } else {
+        sim_node_begin(node, user_id);
+        push_on_inbox_event(&node->node, user_id, event);
+        sim_node_end(node);
     }
-    sim_node_begin(node, user_id);
-    push_on_inbox_event(&node->node, user_id, event);
-    sim_node_end(node);
 }
 
-static void on_inbox_event(void *owner, struct span user_id, struct inbox_event event)
+/* The user of this name in the store; NULL: it was one before what he had was lost. */
+static struct sim_user *find_user(struct sim *sim, struct span store_id)
+{
+    for (unsigned i = 0; i < sim->plan.n_users; i++) {
+        if (span_equal(span_of(sim->users[i].store_id), store_id))
+            return &sim->users[i];
+    }
+    return NULL;
+}
+
+static void on_inbox_event(void *owner, struct span store_id, struct inbox_event event)
 {
     struct sim *sim = owner;
-    sim_model_told(sim, user_id, event);
+    struct sim_user *user = find_user(sim, store_id);
+    if (user == NULL)
+        return;
+    sim_model_told(sim, span_of(user->id), event);
+    if (sim->is_replaying)
+        return;
     if (sim_store_is_shared(sim))
-        (void)sim_channel_publish(sim, (unsigned)(sim_model_user(sim, user_id) - sim->users),
-                                  event);
+        (void)sim_channel_publish(sim, (unsigned)(user - sim->users), event);
     else
-        hear(&sim->nodes[0], user_id, event);
+        hear(&sim->nodes[0], span_of(user->id), event);
 }
 
 static void on_state(void *owner, bool is_up)
 {
     struct sim *sim = owner;
     sim_trace(sim, "store %s", is_up ? "up" : "full");
+    sim->is_full = !is_up;
     for (unsigned i = 0; i < sim->plan.n_nodes; i++)
         sim->nodes[i].is_store_back |= is_up;
 }
@@ -96,7 +112,7 @@ static void on_own_peek(struct store_request *request)
 struct store_peek sim_store_peek(struct sim *sim, unsigned user)
 {
     struct store_peek peek = {.request = {.on_done = on_own_peek},
-                              .user_id = span_of(sim->users[user].id)};
+                              .user_id = span_of(sim->users[user].store_id)};
     store_peek(sim->store->inner, &peek);
     sim_store_turn(sim);
     return peek;
@@ -106,7 +122,7 @@ struct store_peek sim_store_peek(struct sim *sim, unsigned user)
 
 bool sim_store_compares(const struct sim *sim)
 {
-    return sim->plan.lost_per_mille > 0;
+    return sim->plan.lost_per_mille > 0 || (sim_store_is_shared(sim) && sim->plan.may_lose);
 }
 
 static void compare_head(struct sim_node *node, unsigned user)
@@ -130,7 +146,7 @@ void sim_store_compare_heads(struct sim_node *node)
     struct sim *sim = node->sim;
     int64_t period_ms = sim_store_is_shared(sim) ? SHARED_PERIOD_MS : PERIOD_MS;
     if (!sim_store_compares(sim) || sim->now_ms - node->compared_ms < period_ms ||
-        sim_link_is_away(node))
+        (!sim_store_is_shared(sim) && sim_link_is_away(node, 0)))
         return;
     node->compared_ms = sim->now_ms;
     for (unsigned i = 0; i < sim->plan.n_users; i++) {

@@ -209,6 +209,8 @@ static void on_frame(struct sim_tab *tab, const struct sim_frame *frame)
                                                 : 0;
         sim_trace(tab->sim, "tab %u is closed: %u", tab->number, code);
         tab->has_closed = true;
+        if (code == 4004 && tab->sim->users[tab->user].n_losses == 0)
+            sim_fail(tab->sim, "tab %u is sent away, and nothing was lost", tab->number);
     } else if (frame->opcode != WS_PONG) {
         sim_fail(tab->sim, "tab %u was sent opcode %u", tab->number, frame->opcode);
     }

@@ -42,7 +42,10 @@ static void on_hello(struct sim_tab *tab, struct span text)
         sim_fail(sim, "tab %u begins behind %" PRIu64 ", beyond %" PRIu64, tab->number, acked,
                  most);
     bool is_resumed = has(text, "\"resumed\":true");
-    if (is_resumed != (tab->after > 0 && !tab->is_lost) || (is_resumed && acked != tab->after))
+    bool must_resume =
+        tab->after > 0 && epoch_equal(tab->resume.epoch, tab->epoch) && tab->resume.seq <= head;
+    tab->is_lost |= tab->after > 0 && !must_resume;
+    if (is_resumed != (must_resume && !tab->is_lost) || (is_resumed && acked != tab->after))
         sim_fail(sim, "tab %u: resumed behind %" PRIu64 " is not %d at %" PRIu64, tab->number,
                  tab->after, is_resumed, acked);
     sim->totals.resumed += is_resumed;
@@ -69,7 +72,7 @@ static void on_notification(struct sim_tab *tab, struct span text)
     if (seq != tab->tail + 1)
         sim_fail(sim, "tab %u was given %" PRIu64 " behind %" PRIu64, tab->number, seq, tab->tail);
     sim_model_had(tab, value);
-    if (tab->last_seq != seq)
+    if (tab->last_seq != seq && !tab->is_doomed)
         sim_fail(sim, "tab %u: %" PRIu64 " is another push's number", tab->number, seq);
     tab->tail = seq;
 }
@@ -95,6 +98,8 @@ static void on_gap(struct sim_tab *tab, struct span text)
     uint64_t to = number_of(tab, text, "\"to\":");
     sim_trace(tab->sim, "tab %u: gap %" PRIu64 "-%" PRIu64 " %s", tab->number, from, to,
               gap_cause_text(cause));
+    if (cause == GAP_RESET && !tab->must_reset && tab->sim->users[tab->user].n_losses > 0)
+        return; /* the server closes it */
     if (cause == GAP_RESET) {
         if (!tab->must_reset || to != tab->tail)
             sim_fail(tab->sim, "tab %u: a reset that is none", tab->number);
@@ -169,7 +174,7 @@ size_t sim_v1_ack(struct sim_tab *tab, char *out, size_t cap)
 void sim_v1_remember(struct sim_tab *tab)
 {
     struct sim_user *user = &tab->sim->users[tab->user];
-    if (!tab->is_v1 || tab->n_had == 0)
+    if (!tab->is_v1 || tab->n_had == 0 || tab->is_doomed)
         return;
     free(user->resume);
     user->resume = tab->had;
