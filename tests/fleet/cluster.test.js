@@ -16,13 +16,16 @@ async function startAll(t, clusterOptions) {
     return { cluster, nodes, readers, publishers };
 }
 
-async function assertNothingLost({ nodes, readers, publishers }) {
+/* A primary that is killed may have published what its replica did not get, and what nobody was told was accepted: mayReset
+ * says that a session may then be closed because Redis has lost a number that the client has seen. */
+async function assertNothingLost({ nodes, readers, publishers }, { mayReset = false } = {}) {
     await Promise.all(USERS.map((userId) => waitAccepted(nodes, userId)));
     for (const publisher of publishers) {
         await publisher.stop();
         for (const reader of readers) {
             await reader.waitValues(publisher.valuesFor(reader.userId));
-            assert.equal(reader.sessions, 1, `the session of ${reader.userId} stayed: ${reader.closes}`);
+            const hasReset = mayReset && reader.closes.length > 0 && reader.closes.every((code) => code === 4004);
+            assert.ok(reader.sessions === 1 || hasReset, `the session of ${reader.userId} stayed: ${reader.closes}`);
         }
         await publisher.assertRemembered();
     }
@@ -110,7 +113,7 @@ module.exports = (test) => {
         await all.cluster.waitOwner(slot, (owner) => owner !== dead);
         await Promise.all(all.nodes.map((node) => waitUntil('no slot is missing any more', async () =>
             (await node.request('GET', '/readyz')).json.status === 'ready')));
-        await assertNothingLost(all);
+        await assertNothingLost(all, { mayReset: true });
     });
 
     test('nodes know of each other, also after the slot of what they say has moved', { timeoutMs: 60000 }, async (t) => {
