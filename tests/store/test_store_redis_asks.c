@@ -79,7 +79,7 @@ Test(store_redis, an_ask_concerns_one_request_of_its_slot_alone)
     begin(1);
     for (int i = 0; i < CALLS; i++) {
         append_prepare(&calls[i], user, SPAN_LITERAL("{}"), 60);
-        calls[i].append.idempotency_key = (struct span){"abcd" + i, 1}; /* a call of its own */
+        calls[i].append.idempotency_key = (struct span){&"abcd"[i], 1}; /* a call of its own */
         calls[i].append.request.next = i + 1 < CALLS ? &calls[i + 1].append.request : NULL;
     }
     store_append_many(store, &calls[0].append);
