@@ -159,11 +159,11 @@ static bool is_fate_seen_here(const struct wait *wait)
 }
 
 /* A position passes numbers that were not acknowledged, too. Does it show by itself that this one
- * was: has the notification neither expired, nor may a full inbox have pushed it out? */
+ * was: has it not expired, was not pushed out, and not withdrawn before the push was repeated? */
 static bool shows_fate(const struct client *client, const struct wait *wait)
 {
-    return now_of(wait) < wait->expires_ms && !wait->has_devices &&
-           watches_show_fate(client, wait->seq);
+    return !wait->push->targets[0].is_duplicate && now_of(wait) < wait->expires_ms &&
+           !wait->has_devices && watches_show_fate(client, wait->seq);
 }
 
 static void set_wait_timer(struct wait *wait)

@@ -233,6 +233,36 @@ Test(push_waits, ends_when_its_notification_is_cancelled)
     expect_answer(&waiting, GATEWAY_GONE, GAP_CANCELLED);
 }
 
+static void push_with_key(struct waiting_push *one, uint32_t wait_ms)
+{
+    *one = (struct waiting_push){.push = {.on_done = on_pushed,
+                                          .data = SPAN_LITERAL("1"),
+                                          .ttl_s = 60,
+                                          .idempotency_key = SPAN_LITERAL("key"),
+                                          .wait_ms = wait_ms,
+                                          .n_targets = 1,
+                                          .targets = &one->target},
+                                 .user = "u"};
+    one->target.user_id = span_of(one->user);
+    gateway_push(&fixture.node, &one->push);
+    node_fixture_turn();
+    cr_assert_eq(one->target.error, ERR_OK);
+}
+
+/* A position that passes it says nothing of what was withdrawn before the wait began. */
+Test(push_waits, of_a_repeat_asks_what_has_become_of_the_first)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    push_with_key(&waiting, 0);
+    purge_user("u");
+    node_fixture_push("u", "2", 60);
+    send_pong("1");
+    send_pong("2");
+    push_with_key(&waiting, 5000);
+    cr_assert(waiting.target.is_duplicate);
+    expect_answer(&waiting, GATEWAY_GONE, GAP_CANCELLED);
+}
+
 Test(push_waits, ends_when_the_inbox_is_purged)
 {
     begin_wait(&waiting, "u", 60, 5000);
