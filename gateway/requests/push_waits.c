@@ -53,6 +53,7 @@ struct wait {
     bool has_devices; /* the store has said so; this node may not know of them */
     bool is_looking;
     bool must_look_again;
+    bool was_pending; /* a look since it began has said so */
     size_t user_id_len;
     char user_id[];
 };
@@ -159,11 +160,11 @@ static bool is_fate_seen_here(const struct wait *wait)
 }
 
 /* A position passes numbers that were not acknowledged, too. Does it show by itself that this one
- * was: has it not expired, was not pushed out, and not withdrawn before the push was repeated? */
+ * was: has it not expired, was not pushed out, and not withdrawn before the wait began? */
 static bool shows_fate(const struct client *client, const struct wait *wait)
 {
-    return !wait->push->targets[0].is_duplicate && now_of(wait) < wait->expires_ms &&
-           !wait->has_devices && watches_show_fate(client, wait->seq);
+    return wait->was_pending && now_of(wait) < wait->expires_ms && !wait->has_devices &&
+           watches_show_fate(client, wait->seq);
 }
 
 static void set_wait_timer(struct wait *wait)
@@ -185,6 +186,7 @@ static void on_looked_letter(struct letter *letter)
     bool must_look_again = wait->must_look_again;
     wait->is_looking = false;
     wait->must_look_again = false;
+    wait->was_pending |= wait->look.error == ERR_OK && found->fate == FATE_PENDING;
     if (wait->push == NULL)
         free(wait);
     else if (wait->look.error == ERR_OK && found->fate != FATE_PENDING)
@@ -257,14 +259,8 @@ static void on_begin_letter(struct letter *letter)
         answer_wait(wait, GATEWAY_PENDING, GAP_NONE);
         return;
     }
-    if (client != NULL) {
-        if (epoch_equal(client->epoch, wait->epoch) && client->shared.is_known &&
-            shows_fate(client, wait) && position_acked(&client->shared) >= wait->seq) {
-            answer_wait(wait, GATEWAY_DELIVERED, GAP_NONE);
-            return;
-        }
+    if (client != NULL)
         position_writer_flush(client);
-    }
     if (may_be_acked_elsewhere(wait, client))
         tell_other_nodes(wait);
     look_up_wait(wait);

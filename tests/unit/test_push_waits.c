@@ -233,6 +233,24 @@ Test(push_waits, ends_when_its_notification_is_cancelled)
     expect_answer(&waiting, GATEWAY_GONE, GAP_CANCELLED);
 }
 
+/* It is replaced before the wait begins, and nobody tells it. */
+Test(push_waits, ends_when_it_is_replaced_in_the_same_group)
+{
+    static struct waiting_push second;
+    store_double_start();
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    store_double_hold(STORE_OP_LOOK);
+    begin_push(&waiting, "u", "key", 60, 5000);
+    begin_push(&second, "u", "key", 60, 0);
+    node_fixture_turn();
+    send_pong("1");
+    send_pong("2");
+    expect_waiting(&waiting);
+    store_double_release(STORE_OP_LOOK);
+    node_fixture_turn();
+    expect_answer(&waiting, GATEWAY_GONE, GAP_COLLAPSED);
+}
+
 static void push_with_key(struct waiting_push *one, uint32_t wait_ms)
 {
     *one = (struct waiting_push){.push = {.on_done = on_pushed,
