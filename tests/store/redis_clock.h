@@ -6,6 +6,7 @@
 #define HERALD_TESTS_STORE_REDIS_CLOCK_H
 
 #include "gateway/stores/redis/redis_link.h"
+#include "tests/support/skipped_clock.h"
 
 struct script_change {
     const char *from, *to;
@@ -71,30 +72,6 @@ enum err __wrap_redis_link_command(struct redis_link *link, const struct span *a
 
 /* --- their clock --- */
 
-static _Atomic int64_t clock_ms; /* 0: the time */
-
-static int64_t read_clock_ms(void)
-{
-    int64_t set_ms = atomic_load(&clock_ms);
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return set_ms != 0 ? set_ms : (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static _Atomic int64_t skipped_us; /* of the monotonic clock */
-
-static int64_t read_monotonic_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + atomic_load(&skipped_us);
-}
-
-__attribute__((constructor)) static void take_the_clock(void)
-{
-    clock_replace(read_clock_ms, read_monotonic_us);
-}
-
 /* Only that of Redis. It is never slow, so that Redis itself drops nothing too early. */
 static void set_redis_clock(int64_t time_ms)
 {
@@ -108,8 +85,8 @@ static void set_redis_clock(int64_t time_ms)
 /* Both. */
 __attribute__((unused)) static void move_clock(int64_t by_ms)
 {
-    atomic_store(&clock_ms, read_clock_ms() + by_ms);
-    set_redis_clock(read_clock_ms());
+    atomic_store(&set_wall_ms, read_wall_ms() + by_ms);
+    set_redis_clock(read_wall_ms());
 }
 
 #endif

@@ -73,7 +73,7 @@ static void open_node(void)
     config.events.get_known = say_known;
     config.events.on_blocked = hear_of_block;
     store = backend_open(&config);
-    set_redis_clock(read_clock_ms());
+    set_redis_clock(read_wall_ms());
     before_command = count_asked;
 }
 

@@ -1,33 +1,12 @@
 /* How soon a Redis that was away for long is found again. */
 #include "tests/store/fake_redis.h"
 #include "tests/store/redis_backend.h"
-
-#include "gateway/base/clock.h"
+#include "tests/support/skipped_clock.h"
 
 enum { LINKS = 2, ROUNDS = 5, LONG_S = 20 };
 
 static struct fake_redis fake;
 static atomic_bool is_away;
-static _Atomic int64_t skipped_us;
-
-static int64_t read_wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int64_t read_monotonic_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + atomic_load(&skipped_us);
-}
-
-__attribute__((constructor)) static void take_the_clock(void)
-{
-    clock_replace(read_wall_ms, read_monotonic_us);
-}
 
 static enum fake_verdict hang_up(void *owner, struct fake_command *command)
 {

@@ -2,6 +2,7 @@
 #include "tests/store/ask_calls.h"
 #include "tests/store/fake_cluster.h"
 #include "tests/store/redis_backend.h"
+#include "tests/support/skipped_clock.h"
 
 #include "gateway/stores/redis/redis_link.h"
 
@@ -32,27 +33,6 @@ enum err __wrap_redis_link_command(struct redis_link *link, const struct span *a
 }
 
 /* ---- time ---- */
-
-static _Atomic int64_t skipped_us;
-
-static int64_t read_wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int64_t read_monotonic_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + atomic_load(&skipped_us);
-}
-
-__attribute__((constructor)) static void take_the_clock(void)
-{
-    clock_replace(read_wall_ms, read_monotonic_us);
-}
 
 /* Each second has the time for what Redis answers in it. */
 static void pass_seconds(int n)

@@ -3,6 +3,7 @@
  * everything else is a real Redis. */
 #include "tests/store/block_calls.h"
 #include "tests/store/redis_backend.h"
+#include "tests/support/skipped_clock.h"
 
 #include "gateway/stores/redis/redis_link.h"
 #include "gateway/stores/redis/redis_repeats.h"
@@ -174,30 +175,6 @@ Test(store_redis, what_is_refused_for_three_seconds_is_refused_for_good)
 
 /* --- by a clock that the test moves --- */
 
-static _Atomic int64_t stopped_us; /* it stands still there; 0: it runs */
-static _Atomic int64_t ahead_us;
-
-static int64_t read_wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int64_t read_monotonic_us(void)
-{
-    struct timespec now;
-    int64_t at_us = atomic_load(&stopped_us);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return at_us != 0 ? at_us
-                      : (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + atomic_load(&ahead_us);
-}
-
-__attribute__((constructor)) static void take_the_clock(void)
-{
-    clock_replace(read_wall_ms, read_monotonic_us);
-}
-
 struct posted {
     struct letter letter;
     sem_t done;
@@ -216,7 +193,7 @@ static void stop_the_clock(void)
 static void run_the_clock(void)
 {
     int64_t at_us = atomic_exchange(&stopped_us, 0);
-    atomic_fetch_add(&ahead_us, at_us - read_monotonic_us());
+    atomic_fetch_add(&skipped_us, at_us - read_monotonic_us());
 }
 
 /* Of the clock that stands still; the lane has done what is due by then. */

@@ -25,7 +25,7 @@ static void break_links(void)
 
 static int64_t set_ahead(int64_t by_ms)
 {
-    int64_t time_ms = read_clock_ms() + by_ms;
+    int64_t time_ms = read_wall_ms() + by_ms;
     set_redis_clock(time_ms);
     return time_ms;
 }
