@@ -473,7 +473,7 @@ static void on_page_letter(struct letter *letter)
         session_resync_all(client);
         goto out; /* the client is on its way out */
     } else {
-        if (read->was_unsure)
+        if (page->wants_withdrawn) /* something may have been missed */
             positions_compare(client, positions_of(session), page->position);
         take_page(session, page);
     }
