@@ -15,6 +15,7 @@
  *   sim_loss.c   a store that has lost its last writes
  *   sim_channel.c  a node's subscription to a user: messages come late, or not at all
  *   sim_ask.c    questions between nodes
+ *   sim_watch.c  pushes that wait, and nodes that tell each other
  *   sim_memory.c allocations of the node that fail
  *   sim_tab.c    the client's end of a connection, and how it misbehaves
  *   sim_v1.c     what a herald.v1 client reads and says
@@ -56,6 +57,7 @@ struct sim_entry {
     uint32_t bytes;
     int64_t time_ms; /* when it was given */
     int64_t expires_ms;
+    int64_t left_ms; /* when it got its fate */
     enum sim_fate fate;
     bool was_had;          /* a client has received all of it */
     bool was_acked;        /* a client that had it has sent what acknowledges it */
@@ -113,6 +115,8 @@ struct sim_push {
     char collapse_key[8];
     char idempotency_key[16];
     struct sim_node *node; /* that was asked last */
+    int64_t asked_ms;      /* then */
+    uint64_t n_failed;     /* allocations, then */
 };
 
 /* ---- the client's end of one connection ---- */
@@ -188,6 +192,7 @@ struct sim_totals {
         failed_acks, crash_lost_acks, lost_messages, heads_behind;
     uint64_t calms, devices, pages_at_once;
     uint64_t fleets, subscriptions, missed_reports, late_answers, links_away, blocks, blocked_found;
+    uint64_t waited, waited_gone, waited_delivered, watches, watch_answers;
     uint64_t moves, moved_too_long, parts_away, losses, lost_writes, epochs, doomed;
     uint64_t questions, answers_missing, asked_alone, sent, sent_in_calm, closed_by_kick, unwritten;
     uint64_t shortages, failed_allocations, not_entered;
@@ -213,6 +218,7 @@ struct sim_plan {
     unsigned collapse_per_mille, key_per_mille, cancel_per_mille;
     unsigned lost_per_mille; /* of what the store reports */
     unsigned mute_per_mille; /* of answers to questions */
+    unsigned wait_per_mille; /* of pushes */
 };
 
 struct sim_store; /* sim_store.c */
@@ -246,6 +252,7 @@ struct sim_node {
     int64_t behind_ms;     /* of the store's clock: what it believes that to be */
     int64_t compared_ms;   /* when the heads were compared last */
     bool is_store_back;    /* the sessions must hear of it */
+    unsigned n_starts;
 };
 
 struct sim {
@@ -264,6 +271,7 @@ struct sim {
     unsigned n_tabs;
     struct list asks; /* questions of nodes, and the answers on their way */
     struct list answers;
+    struct list told; /* sim_watch.c */
     unsigned n_asks;
     bool is_full;               /* the store takes no writes */
     bool is_replaying;          /* sim_loss.c writes again what was written before */

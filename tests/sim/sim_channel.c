@@ -8,13 +8,20 @@
 
 #include <stdlib.h>
 
-enum message_kind { MESSAGE_CONFIRMED, MESSAGE_ENDED, MESSAGE_EVENT, MESSAGE_QUESTION };
+enum message_kind {
+    MESSAGE_CONFIRMED,
+    MESSAGE_ENDED,
+    MESSAGE_EVENT,
+    MESSAGE_QUESTION,
+    MESSAGE_WATCH
+};
 
 struct message {
     struct list link;
     enum message_kind kind;
     struct inbox_event event; /* one reference */
     unsigned question;
+    struct store_watch watch;
 };
 
 static struct sim_channel *channel_of(struct sim_node *node, unsigned user)
@@ -194,12 +201,20 @@ unsigned sim_channel_publish_ask(struct sim *sim, unsigned user, unsigned number
     return sim_channel_count(sim, user);
 }
 
+void sim_channel_tell(struct sim_node *node, unsigned user, const struct store_watch *watch)
+{
+    struct sim_channel *channel = channel_of(node, user);
+    if (channel->is_subscribed)
+        put_message(channel, (struct message){.kind = MESSAGE_WATCH, .watch = *watch});
+}
+
 /* ---- hearing ---- */
 
 static void tell_missed(struct sim_node *node, unsigned user)
 {
     node->channels[user].is_missed = false;
     node->sim->totals.missed_reports++;
+    sim_trace(node->sim, "node %u may have missed something of user %u", node->index, user);
     sim_node_begin(node, id_of(node, user));
     push_on_missed(&node->node, id_of(node, user), true);
     sim_node_end(node);
@@ -232,6 +247,8 @@ static void hear_message(struct sim_node *node, unsigned user, struct message me
         on_ended(channel_of(node, user));
     } else if (message.kind == MESSAGE_QUESTION) {
         sim_ask_hear(node, message.question);
+    } else if (message.kind == MESSAGE_WATCH) {
+        sim_watch_hear(node, user, &message.watch);
     } else {
         sim_node_begin(node, id_of(node, user));
         push_on_inbox_event(&node->node, id_of(node, user), message.event);

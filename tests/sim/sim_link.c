@@ -133,6 +133,24 @@ static void leave(struct store *store, unsigned lane, struct span user_id)
         sim_channel_leave(link->node, user_index(link->node->sim, user_id));
 }
 
+static void watch(struct store *store, unsigned lane, struct span user_id,
+                  const struct store_watch *watched)
+{
+    struct sim_node *node = link_of(store)->node;
+    (void)lane;
+    if (!sim_link_is_dead(node))
+        sim_watch_send(node, user_index(node->sim, user_id), watched);
+}
+
+static void answer_watch(struct store *store, unsigned lane, struct span user_id,
+                         const struct store_watch *watched, uint64_t acked)
+{
+    struct sim_node *node = link_of(store)->node;
+    (void)lane;
+    if (!sim_link_is_dead(node))
+        sim_watch_answer(node, user_index(node->sim, user_id), watched, acked);
+}
+
 static void describe(struct store *store, char *out, size_t cap)
 {
     (void)store;
@@ -160,6 +178,8 @@ static const struct store_ops shared_ops = {
     .is_shared = true,
     .submit = hold,
     .ask = ask,
+    .watch = watch,
+    .answer_watch = answer_watch,
     .leave = leave,
     .describe = describe,
     .now_ms = now_ms,

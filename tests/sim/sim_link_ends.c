@@ -123,6 +123,16 @@ bool sim_link_is_away(const struct sim_node *node, unsigned user)
     return node->channels[user].away != 0;
 }
 
+bool sim_link_has_asked(const struct sim_node *node, unsigned user)
+{
+    LIST_FOR_EACH(link, &node->link->waiting)
+    {
+        if (CONTAINER_OF(link, struct held, link)->user == user)
+            return true;
+    }
+    return false;
+}
+
 static void find_highest_ack(const struct sim_link *at, struct span user_id, uint64_t *highest)
 {
     LIST_FOR_EACH(link, &at->waiting)

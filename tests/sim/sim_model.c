@@ -13,6 +13,12 @@ static struct sim_entry *entry_of(struct sim_user *user, uint64_t seq)
     return &user->entries[seq - 1];
 }
 
+static void leave(const struct sim *sim, struct sim_entry *entry, enum sim_fate fate)
+{
+    entry->fate = fate;
+    entry->left_ms = sim_wall_ms(sim);
+}
+
 static unsigned index_of(const struct sim *sim, const struct sim_user *user)
 {
     return (unsigned)(user - sim->users);
@@ -102,7 +108,7 @@ static void push_out(struct sim *sim, struct sim_user *user)
     for (uint64_t seq = user->stored + 1; seq < first; seq++) {
         if (!sim_model_is_waiting(sim, user, seq))
             continue;
-        entry_of(user, seq)->fate = SIM_OVERFLOW;
+        leave(sim, entry_of(user, seq), SIM_OVERFLOW);
         sim_trace(sim, "overflow user %s seq %" PRIu64, user->id, seq);
     }
 }
@@ -116,7 +122,7 @@ void sim_model_move_stored(struct sim *sim, struct sim_user *user, uint64_t posi
         if (!entry->was_acked)
             sim_fail(sim, "user %s: %" PRIu64 " left as acknowledged, but %s", user->id, seq,
                      entry->was_had ? "no client that had it said so" : "no client ever had it");
-        entry->fate = SIM_ACKED;
+        leave(sim, entry, SIM_ACKED);
     }
     if (position > user->stored)
         user->stored = position;
@@ -134,7 +140,7 @@ static void collapse(struct sim *sim, struct sim_user *user, uint32_t number)
         struct sim_entry *entry = entry_of(user, seq);
         if (!sim_model_is_waiting(sim, user, seq) || !is_same_key(sim, entry, number))
             continue;
-        entry->fate = SIM_COLLAPSED;
+        leave(sim, entry, SIM_COLLAPSED);
         sim_trace(sim, "collapsed user %s seq %" PRIu64, user->id, seq);
     }
 }
@@ -222,7 +228,7 @@ void sim_model_withdrawn(struct sim *sim, const struct store_withdraw *withdraw)
     for (uint64_t seq = from; seq <= to; seq++) {
         if (!sim_model_is_waiting(sim, user, seq))
             continue;
-        entry_of(user, seq)->fate = SIM_CANCELLED;
+        leave(sim, entry_of(user, seq), SIM_CANCELLED);
         n_removed++;
         sim_trace(sim, "cancelled user %s seq %" PRIu64, user->id, seq);
     }

@@ -6,6 +6,7 @@
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/requests/requests.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
 #include "tests/sim/sim.h"
@@ -125,6 +126,8 @@ void sim_node_end(struct sim_node *node)
     node->sim->here = NULL;
 }
 
+static const worker_command_fn command_fns[COMMANDS] = {[COMMAND_END_WAITS] = push_waits_stop};
+
 void sim_node_start(struct sim_node *at)
 {
     struct sim *sim = at->sim;
@@ -136,11 +139,13 @@ void sim_node_start(struct sim_node *at)
         .n_workers = sim->plan.n_workers,
         .session_events = &events,
         .delivery_events = {push_waits_acked},
+        .command_fns = command_fns,
         .max_connections = 1000,
         .max_sockets = 1000,
         .pages_at_once = sim->plan.pages_at_once,
     };
     sim->here = at;
+    at->n_starts++;
     if (client_map_new(node->n_workers, (uint32_t)sim->options.session_max_bytes,
                        delivery_on_letter, &node->map) != ERR_OK)
         sim_fail(sim, "no client map");
@@ -198,10 +203,9 @@ void sim_node_crash(struct sim_node *at)
     sim_link_die(at);
     at->sim->here = at;
     atomic_store(&node->is_stopping, true);
-    for (unsigned i = 0; i < node->n_workers; i++) {
-        push_waits_stop(at->workers[i]);
+    gateway_end_waits(node);
+    for (unsigned i = 0; i < node->n_workers; i++)
         client_map_each(node->map, i, close_client, NULL);
-    }
     while (deliver_mail(at) + sim_link_lose(at) > 0) {
     }
     for (unsigned i = 0; i < node->n_workers; i++) {

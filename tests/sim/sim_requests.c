@@ -25,13 +25,15 @@ static void on_pushed(struct gateway_push *push)
             sim_fail(sim, "a push was answered with number %llu, not %llu",
                      (unsigned long long)target->seq, (unsigned long long)sim_push->seqs[user]);
         if (target->error == ERR_OK && !atomic_load(&node->node.is_stopping) && push->ttl_s > 0 &&
-            target->online != sim_model_online(node, user))
+            !push->has_waited && target->online != sim_model_online(node, user))
             sim_fail(sim, "a push was answered with %u online, not %u", target->online,
                      sim_model_online(node, user));
         sim->totals.accepted += target->error == ERR_OK;
         sim->totals.refused += target->error != ERR_OK;
         sim_push->was_refused |= target->error != ERR_OK;
     }
+    if (push->wait_ms > 0)
+        sim_watch_check(sim, sim_push);
 }
 
 static struct span make_data(struct sim *sim, uint32_t number, size_t n_pad)
@@ -61,6 +63,8 @@ static void ask_push(struct sim *sim, struct sim_push *push)
 {
     push->node = sim_node_any(sim);
     push->n_asked++;
+    push->asked_ms = sim->now_ms;
+    push->n_failed = sim->totals.failed_allocations;
     sim_node_begin(push->node, sim_chance(sim, 500) ? push->targets[0].user_id : SPAN_NONE);
     gateway_push(&push->node->node, &push->push);
     sim_node_end(push->node);
@@ -86,6 +90,8 @@ static void push_to(struct sim *sim, unsigned first, unsigned n_targets, uint32_
     };
     if (ttl_s > 0)
         draw_keys(sim, push, number);
+    if (ttl_s > 0 && n_targets == 1 && sim_chance(sim, sim->plan.wait_per_mille))
+        push->push.wait_ms = 500 + (uint32_t)sim_below(sim, 10000);
     sim_trace(sim, "push %u to %u users from %u, ttl %u s, %zu bytes", number, n_targets, first,
               ttl_s, push->push.data.len);
     sim->totals.pushed += n_targets;

@@ -54,6 +54,7 @@ static void draw_plan(struct sim *sim)
         .link_per_mille = sim_one_of(sim, 0, 5, 20),
         .part_per_mille = sim_one_of(sim, 0, 5, 15),
         .move_per_mille = sim_one_of(sim, 0, 10, 40),
+        .wait_per_mille = sim_one_of(sim, 0, 50, 300),
         .may_lose = sim_chance(sim, 500),
         .mute_per_mille = sim_one_of(sim, 0, 50, 300),
     };
@@ -180,6 +181,7 @@ void sim_step(struct sim *sim, bool is_smooth, unsigned late_worker, bool is_sto
     for (unsigned i = 0; i < sim->plan.n_nodes && !is_store_late; i++)
         sim_link_turn(&sim->nodes[i], !is_smooth);
     sim_ask_turn(sim);
+    sim_watch_turn(sim);
     for (unsigned i = 0; i < sim->plan.n_nodes; i++) {
         sim_store_compare_heads(&sim->nodes[i]);
         sim_node_turn(&sim->nodes[i], is_smooth ? 0 : 200, late_worker);
@@ -207,6 +209,7 @@ static void calm(struct sim *sim)
         step_smoothly(sim);
     }
     sim_model_check_calm(sim);
+    sim_watch_check_calm(sim);
     sim_fleet_send_to_all(sim);
     for (unsigned n = 0; n < SEND_STEPS; n++)
         step_smoothly(sim);
@@ -342,6 +345,7 @@ static void begin(struct sim *sim)
     list_init(&sim->tabs);
     list_init(&sim->asks);
     list_init(&sim->answers);
+    list_init(&sim->told);
     sim_store_open(sim);
     for (unsigned i = 0; i < sim->plan.n_nodes; i++) {
         struct sim_node *node = &sim->nodes[i];
@@ -363,6 +367,7 @@ static void end(struct sim *sim)
         sim_tab_drop(CONTAINER_OF(link, struct sim_tab, link));
     }
     sim->now_ms += STORE_REPLIES_MS;
+    sim_watch_end(sim);
     sim_ask_turn(sim); /* frees the answers to questions that are over */
     for (unsigned i = 0; i < sim->plan.n_nodes; i++)
         sim_link_close(&sim->nodes[i]);

@@ -7,6 +7,7 @@
 struct sim;
 struct sim_node;
 struct sim_tab;
+struct sim_push;
 struct sim_link;
 
 /* sim_store.c */
@@ -40,6 +41,7 @@ void sim_link_revive(struct sim_node *node);
 bool sim_link_is_dead(const struct sim_node *node);
 void sim_link_ask_page(struct sim_node *node, struct store_request *page); /* of an arrival */
 void sim_link_refuse_page(struct sim_node *node, struct store_request *page);
+bool sim_link_has_asked(const struct sim_node *node, unsigned user); /* and it waits here */
 /* The highest that any node has asked for; 0: none. */
 uint64_t sim_link_ack_under_way(struct sim *sim, unsigned user);
 
@@ -81,9 +83,20 @@ bool sim_channel_is_subscribed(const struct sim_node *node, unsigned user);
 unsigned sim_channel_count(const struct sim *sim, unsigned user); /* nodes that are */
 /* Is every node that has sessions of his, and has missed nothing? */
 bool sim_channel_is_whole(const struct sim *sim, unsigned user);
+void sim_channel_tell(struct sim_node *node, unsigned user, const struct store_watch *watch);
 /* To every node that is subscribed; answer how many these are. */
 unsigned sim_channel_publish(struct sim *sim, unsigned user, struct inbox_event event);
 unsigned sim_channel_publish_ask(struct sim *sim, unsigned user, unsigned number);
+
+/* sim_watch.c: of a shared store, but for the checks. */
+void sim_watch_send(struct sim_node *node, unsigned user, const struct store_watch *watch);
+void sim_watch_hear(struct sim_node *node, unsigned user, const struct store_watch *watch);
+void sim_watch_answer(struct sim_node *node, unsigned user, const struct store_watch *watch,
+                      uint64_t acked);
+void sim_watch_turn(struct sim *sim);
+void sim_watch_end(struct sim *sim);
+void sim_watch_check(struct sim *sim, const struct sim_push *waited); /* it was answered */
+void sim_watch_check_calm(struct sim *sim);
 
 /* sim_ask.c: of a shared store. */
 void sim_ask_begin(struct sim_node *node, struct store_ask *ask);
