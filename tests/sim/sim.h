@@ -59,6 +59,7 @@ struct sim_entry {
     int64_t expires_ms;
     int64_t left_ms; /* when it got its fate */
     enum sim_fate fate;
+    bool had_left;         /* before the store lost that */
     bool was_had;          /* a client has received all of it */
     bool was_acked;        /* a client that had it has sent what acknowledges it */
     uint8_t unreported;    /* nodes, by bit, that could not hear that it was withdrawn */

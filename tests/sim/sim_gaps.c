@@ -71,12 +71,18 @@ static uint64_t highest_of(const struct sim_user *user)
     return highest;
 }
 
+/* The store has lost that it had left, and the client hears of it all the same. */
+static bool has_left_before(const struct sim_user *user, uint64_t seq)
+{
+    return seq <= user->head && user->entries[seq - 1].had_left;
+}
+
 void sim_model_gap(struct sim_tab *tab, uint64_t seq, enum gap_cause cause)
 {
     struct sim *sim = tab->sim;
     const struct sim_user *user = &sim->users[tab->user];
     enum gap_cause real = seq > user->head ? GAP_NONE : sim_gaps_cause(sim, user, seq);
-    if (tab->is_doomed)
+    if (tab->is_doomed || has_left_before(user, seq))
         return;
     bool is_right = real != GAP_NONE &&
                     (cause == real || (cause == GAP_UNKNOWN && !sim_gaps_must_be_known(sim, user)));
@@ -96,9 +102,7 @@ void sim_model_hidden(struct sim_tab *tab, uint64_t seq)
     struct sim *sim = tab->sim;
     const struct sim_user *user = &sim->users[tab->user];
     enum gap_cause real = seq > user->head ? GAP_NONE : sim_gaps_cause(sim, user, seq);
-    if (tab->is_doomed)
-        return;
-    if (tab->is_doomed)
+    if (tab->is_doomed || has_left_before(user, seq))
         return;
     if (real != GAP_CANCELLED && real != GAP_COLLAPSED)
         sim_fail(sim, "tab %u is told to hide %" PRIu64 ", which was %s", tab->number, seq,

@@ -141,6 +141,7 @@ static void keep_marks(struct sim_user *user, const struct sim_entry *before)
         entry->was_had = old->was_had;
         entry->was_acked = old->was_acked;
         entry->unreported = old->unreported;
+        entry->had_left = old->had_left || old->fate != SIM_WAITING;
     }
 }
 
