@@ -75,6 +75,27 @@ module.exports = (test) => {
         await node.waitLog(/the primary has moved/);
     });
 
+    /* What it takes once a replica is promoted is lost, and nobody hears when that is. The old primary goes on here. */
+    for (const isGivenUp of [false, true]) {
+        test(`a primary that a Sentinel begins to replace is given no push${isGivenUp ? ', until that is given up' : ''}`, { timeoutMs: 60000 }, async (t) => {
+            const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
+            const masters = { pigeons: { port: old.port, epoch: 1 } };
+            const [first, leader] = await Promise.all(range(2).map(() => fakeSentinel(t, masters)));
+            const node = await startNode(t, 0, { store: `redis+sentinel://127.0.0.1:${first.port},127.0.0.1:${leader.port}/pigeons` });
+            await node.mustPush('u', 'old');
+            await waitUntil('it listens', () => leader.seen.some(([name, channel]) => name === 'SUBSCRIBE' && channel === '+try-failover'));
+            leader.masters = { pigeons: { port: old.port, epoch: 1, flags: 'master,failover_in_progress' } };
+            leader.connections.forEach((connection) => connection.send(value(['message', '+try-failover', `master pigeons 127.0.0.1 ${old.port}`])));
+            await waitUntil('it is believed', async () => (await node.push('u', 'lost')).status === 503);
+            await waitUntil('no link is left', async () => !(await old.call('CLIENT', 'LIST')).includes('name=herald'));
+            await waitUntil('it says why', async () =>
+                /a Sentinel is replacing the primary of pigeons/.test((await node.request('GET', '/stats')).json.store.problem));
+            leader.masters = { pigeons: { port: isGivenUp ? old.port : next.port, epoch: 2 } };
+            await waitAccepted([node], 'u');
+            assert.equal(await next.call('EXISTS', 'herald:{u}:meta'), isGivenUp ? 0 : 1);
+        });
+    }
+
     test('what a Sentinel says of another name moves nobody', { timeoutMs: 60000 }, async (t) => {
         const primary = await (await redisNode(t, SETTINGS)).start();
         const sentinel = await fakeSentinel(t, { pigeons: { port: primary.port, epoch: 1 } });

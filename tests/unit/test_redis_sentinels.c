@@ -14,7 +14,7 @@ static struct redis_address at_port(uint16_t port)
 
 static struct redis_sentinel_says says_port(uint64_t epoch, uint16_t port)
 {
-    return (struct redis_sentinel_says){epoch, at_port(port)};
+    return (struct redis_sentinel_says){.epoch = epoch, .primary = at_port(port)};
 }
 
 static void begin_with(unsigned n)
@@ -103,6 +103,31 @@ Test(redis_sentinels, an_epoch_below_the_highest_ever_is_not_believed)
     cr_assert_not(redis_sentinels_have_moved(&sentinels, &newer.primary));
     cr_assert_eq(redis_sentinels_believe(&sentinels, &first), REDIS_BELIEF_OLDER);
     cr_assert_eq(redis_sentinels_believe(&sentinels, &newer), REDIS_BELIEF_SAME);
+}
+
+Test(redis_sentinels, while_it_is_being_replaced_nobody_is_the_primary)
+{
+    begin_with(1);
+    struct redis_sentinel_says first = says_port(4, 1);
+    cr_assert_eq(redis_sentinels_believe(&sentinels, &first), REDIS_BELIEF_SAME);
+    cr_assert(redis_sentinels_replace(&sentinels, true, 5000));
+    cr_assert(redis_sentinels_have_moved(&sentinels, &first.primary));
+    cr_assert_not(redis_sentinels_replace(&sentinels, false, 6000), "it was given up");
+    cr_assert_not(redis_sentinels_have_moved(&sentinels, &first.primary));
+}
+
+Test(redis_sentinels, a_replacement_without_an_end_is_not_believed_for_ever)
+{
+    begin_with(1);
+    struct redis_sentinel_says first = says_port(4, 1);
+    cr_assert_eq(redis_sentinels_believe(&sentinels, &first), REDIS_BELIEF_SAME);
+    for (int64_t ms = 5000; ms < 5000 + REDIS_REPLACED_MAX_MS; ms += 100)
+        cr_assert(redis_sentinels_replace(&sentinels, true, ms));
+    cr_assert_not(redis_sentinels_replace(&sentinels, true, 5000 + REDIS_REPLACED_MAX_MS));
+    cr_assert_not(redis_sentinels_have_moved(&sentinels, &first.primary));
+    cr_assert_not(redis_sentinels_replace(&sentinels, true, 90000));
+    cr_assert_not(redis_sentinels_replace(&sentinels, false, 91000));
+    cr_assert(redis_sentinels_replace(&sentinels, true, 92000), "the next one is");
 }
 
 Test(redis_sentinels, before_the_first_answer_nobody_has_moved)

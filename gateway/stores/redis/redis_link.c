@@ -413,7 +413,7 @@ static void ping_redis(struct redis_link *link, int64_t now_ms)
         redis_link_break(link, "out of memory");
 }
 
-static bool has_moved(const struct redis_link *link)
+bool redis_link_has_moved(const struct redis_link *link)
 {
     struct redis_resolver *resolver = link->config.resolver;
     return resolver != NULL && link->state > REDIS_LINK_ASKING &&
@@ -434,7 +434,7 @@ static void on_due(struct timer *timer)
     bool is_waiting = link->state == REDIS_LINK_CONNECTING || link->state == REDIS_LINK_SHAKING ||
                       awaits_something(link);
     bool is_late = is_waiting && now_ms - link->progress_ms >= REDIS_DEADLINE_MS;
-    if (has_moved(link))
+    if (redis_link_has_moved(link))
         redis_link_break(link, "the primary has moved");
     else if (is_late && link->state == REDIS_LINK_SHAKING)
         redis_link_end_shaking(link);

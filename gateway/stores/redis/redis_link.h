@@ -91,6 +91,8 @@ void redis_link_leave(struct redis_link *link, const char *why);
 /* Inside on_down: for the first time it was reset before anything came. A server that wants TLS
  * does so each time; the next attempt says it. */
 bool redis_link_may_meet_tls(const struct redis_link *link);
+/* It leads, or is to lead, to what is no longer where its resolver leads: it breaks soon. */
+bool redis_link_has_moved(const struct redis_link *link);
 /* A handshake of TLS is under way. */
 bool redis_link_is_shaking(const struct redis_link *link);
 

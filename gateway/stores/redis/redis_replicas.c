@@ -75,13 +75,20 @@ static bool is_elsewhere(const struct redis_replicas *replicas)
            redis_run_id_differs(&replicas->run_id, replicas->written_at);
 }
 
+/* Where it was written is the primary no more, which that link itself sees at its next look. */
+static bool has_moved(const struct redis_replicas *replicas)
+{
+    return replicas->writer != NULL && *replicas->writer != NULL &&
+           redis_link_has_moved(*replicas->writer);
+}
+
 static enum outcome read_outcome(const struct redis_replicas *replicas,
                                  const struct redis_value *reply, int64_t n_wanted)
 {
     int64_t n;
     if (reply == NULL || (redis_value_is(reply, REDIS_ERROR) && was_demoted(reply)))
         return GONE;
-    if (is_elsewhere(replicas))
+    if (is_elsewhere(replicas) || has_moved(replicas))
         return GONE;
     return redis_value_integer(reply, &n) && n >= n_wanted ? ENOUGH : TOO_FEW;
 }
@@ -122,13 +129,14 @@ static void run_task(struct reactor_task *task)
         return;
     take_held(replicas);
     if (send_wait(replicas) != ERR_OK)
-        answer_asked(replicas, TOO_FEW);
+        answer_asked(replicas, has_moved(replicas) ? GONE : TOO_FEW);
 }
 
 bool redis_replicas_are_wanted(const struct redis_replicas *replicas)
 {
-    return replicas->n_wanted > 0 && (replicas->rest_until_ms == 0 ||
-                                      reactor_now_ms(replicas->reactor) >= replicas->rest_until_ms);
+    bool is_resting =
+        replicas->rest_until_ms != 0 && reactor_now_ms(replicas->reactor) < replicas->rest_until_ms;
+    return (replicas->n_wanted > 0 && !is_resting) || has_moved(replicas);
 }
 
 static enum err make_room(struct redis_kept_list *list)

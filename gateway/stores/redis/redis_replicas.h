@@ -40,6 +40,7 @@ struct redis_replicas {
     struct redis_resolver *resolver;       /* where it connects; NULL: the address of `primary` */
     void *owner;                           /* for on_kept */
     const struct redis_run_id *written_at; /* where what is held was written; NULL: anywhere */
+    struct redis_link *const *writer;      /* by which it was written; NULL: any */
     struct redis_run_id run_id;            /* where the link is */
     struct redis_link *link;               /* NULL: none was needed yet */
     unsigned n_wanted;                     /* 0: answers do not wait */

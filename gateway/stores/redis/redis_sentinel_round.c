@@ -23,6 +23,7 @@ struct asked {
     struct redis_address address;
     enum asked_state state;
     bool has_record;
+    bool is_leader; /* of a failover */
     struct redis_sentinel_says says;
 };
 
@@ -32,6 +33,7 @@ struct redis_sentinel_round {
     struct reactor *reactor;
     struct list askers;
     bool is_running;
+    bool is_wanted_again; /* there was news meanwhile */
     bool with_others;
     unsigned n;
     struct asked asked[REDIS_SENTINELS_MAX];
@@ -102,8 +104,9 @@ static void note_refusal(struct asked *asked, const char *error)
 
 static void on_record(void *owner, void *arg, size_t index, const struct redis_value *reply)
 {
+    static const char leader[] = "failover_in_progress";
     struct asked *asked = owner;
-    struct span epoch;
+    struct span epoch, flags;
     (void)arg;
     (void)index;
     if (redis_value_is(reply, REDIS_ERROR)) {
@@ -117,6 +120,8 @@ static void on_record(void *owner, void *arg, size_t index, const struct redis_v
         redis_value_text(value_of(reply, "config-epoch"), &epoch) &&
         decimal_read(epoch, UINT64_MAX, &asked->says.epoch) &&
         read_address(value_of(reply, "ip"), value_of(reply, "port"), &asked->says.primary);
+    asked->is_leader = redis_value_text(value_of(reply, "flags"), &flags) &&
+                       memmem(flags.bytes, flags.len, leader, sizeof leader - 1) != NULL;
 }
 
 static void on_others(void *owner, void *arg, size_t index, const struct redis_value *reply)
@@ -141,8 +146,11 @@ static void on_primary(void *owner, void *arg, size_t index, const struct redis_
     (void)index;
     if (reply == NULL || asked->state != ASKED_WAITS)
         return;
-    if (read_address(redis_value_item(reply, 0), redis_value_item(reply, 1), &primary))
-        asked->says.primary = primary;
+    if (!read_address(redis_value_item(reply, 0), redis_value_item(reply, 1), &primary))
+        primary = asked->says.primary;
+    asked->says.is_replaced =
+        asked->is_leader && redis_address_equal(&primary, &asked->says.primary);
+    asked->says.primary = primary;
     if (asked->has_record)
         redis_sentinels_answered(&asked->round->common->sentinels, &asked->address);
     settle_asked(asked, asked->has_record ? ASKED_SAYS : ASKED_FAILED);
@@ -256,6 +264,19 @@ static const struct redis_sentinel_says *choose_answer(const struct redis_sentin
     return NULL;
 }
 
+/* Does the leader of a failover still name the one that counts? */
+static bool is_being_replaced(const struct redis_sentinel_round *round,
+                              const struct redis_sentinel_says *chosen)
+{
+    for (unsigned i = 0; i < round->n; i++) {
+        const struct asked *asked = &round->asked[i];
+        if (asked->state == ASKED_SAYS && asked->says.is_replaced &&
+            redis_address_equal(&asked->says.primary, &chosen->primary))
+            return true;
+    }
+    return false;
+}
+
 static void log_move(const struct redis_sentinel_round *round, const struct redis_address *primary)
 {
     char address[REDIS_ADDRESS_TEXT_BYTES];
@@ -272,6 +293,11 @@ static bool conclude_round(const struct redis_sentinel_round *round,
     const struct redis_sentinel_says *chosen = choose_answer(round, says, why, why_cap);
     if (chosen == NULL)
         return false;
+    if (redis_sentinels_replace(&round->common->sentinels, is_being_replaced(round, chosen),
+                                reactor_now_ms(round->reactor))) {
+        snprintf(why, why_cap, REDIS_WHY_REPLACED " %s", round->common->url.master_name);
+        return false;
+    }
     switch (redis_sentinels_believe(&round->common->sentinels, chosen)) {
     case REDIS_BELIEF_OLDER:
         snprintf(why, why_cap, REDIS_WHY_OLD_SENTINELS " %s", round->common->url.master_name);
@@ -293,6 +319,8 @@ static void run_end(struct reactor_task *task)
     struct redis_address primary;
     char why[200];
     bool is_found = conclude_round(round, &primary, why, sizeof why);
+    bool is_wanted_again = round->is_wanted_again;
+    round->is_wanted_again = false;
     end_links(round);
     struct list askers;
     list_init(&askers);
@@ -302,6 +330,8 @@ static void run_end(struct reactor_task *task)
         list_remove(&asker->link);
         asker->on_address(asker, is_found ? &primary : NULL, why);
     }
+    if (is_wanted_again && !round->is_running)
+        begin_round(round);
 }
 
 static void on_deadline(struct timer *timer)
@@ -345,6 +375,7 @@ struct redis_resolver *redis_sentinel_round_resolver(struct redis_sentinel_round
 void redis_sentinel_round_look(struct redis_sentinel_round *round, bool with_others)
 {
     round->with_others = round->with_others || with_others;
+    round->is_wanted_again = round->is_running;
     if (!round->is_running)
         begin_round(round);
 }

@@ -1,6 +1,6 @@
-/* The first lane hears from one Sentinel when the primary has moved, asks all once a minute, and
- * then for Sentinels that were not named. Without it links find out by themselves, later. On the
- * lane's thread. */
+/* The first lane hears from the Sentinels when the primary has moved, and when one of them begins
+ * to replace it; it asks all once a minute, and then for Sentinels that were not named. Without it
+ * links find out by themselves, later. On the lane's thread. */
 #ifndef HERALD_STORE_REDIS_SENTINEL_WATCH_H
 #define HERALD_STORE_REDIS_SENTINEL_WATCH_H
 

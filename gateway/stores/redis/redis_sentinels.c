@@ -120,12 +120,26 @@ enum redis_belief redis_sentinels_believe(struct redis_sentinels *sentinels,
     return belief;
 }
 
+bool redis_sentinels_replace(struct redis_sentinels *sentinels, bool is_replaced, int64_t now_ms)
+{
+    pthread_mutex_lock(&sentinels->lock);
+    if (!is_replaced)
+        sentinels->replaced_ms = 0;
+    else if (sentinels->replaced_ms == 0)
+        sentinels->replaced_ms = now_ms;
+    bool is_believed = is_replaced && now_ms - sentinels->replaced_ms < REDIS_REPLACED_MAX_MS;
+    sentinels->is_replaced = is_believed;
+    pthread_mutex_unlock(&sentinels->lock);
+    return is_believed;
+}
+
 bool redis_sentinels_have_moved(struct redis_sentinels *sentinels,
                                 const struct redis_address *address)
 {
     pthread_mutex_lock(&sentinels->lock);
     bool have_moved =
-        sentinels->has_primary && !redis_address_equal(&sentinels->latest.primary, address);
+        sentinels->is_replaced ||
+        (sentinels->has_primary && !redis_address_equal(&sentinels->latest.primary, address));
     pthread_mutex_unlock(&sentinels->lock);
     return have_moved;
 }

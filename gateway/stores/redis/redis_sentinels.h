@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-enum { REDIS_SENTINELS_MAX = 32 };
+enum { REDIS_SENTINELS_MAX = 32, REDIS_REPLACED_MAX_MS = 10000 };
 
 struct redis_sentinel_list {
     unsigned n;
@@ -23,6 +23,7 @@ struct redis_sentinel_list {
 struct redis_sentinel_says {
     uint64_t epoch;
     struct redis_address primary;
+    bool is_replaced; /* by a failover that it leads, and that has not come to another one yet */
 };
 
 struct redis_sentinels {
@@ -30,6 +31,8 @@ struct redis_sentinels {
     struct redis_sentinel_list known;
     bool has_primary;
     struct redis_sentinel_says latest; /* has_primary: what is believed now */
+    bool is_replaced;                  /* nobody is the primary, as long as that is believed */
+    int64_t replaced_ms;               /* since when some Sentinel says so; 0: none does */
 };
 
 /* The hosts of the url, in an order drawn at random. */
@@ -55,7 +58,13 @@ enum redis_belief {
 };
 MUST_CHECK enum redis_belief redis_sentinels_believe(struct redis_sentinels *sentinels,
                                                      const struct redis_sentinel_says *says);
-/* Is the primary known to be at another address? */
+/* All have been asked, at now_ms: whether one of them leads a failover of what is the primary yet.
+ * What that primary takes from then on may be lost, so nobody writes there until there is another
+ * one, or the failover is given up. Answers whether that is believed: for REDIS_REPLACED_MAX_MS
+ * without a pause, or a Sentinel that errs would keep the store away. */
+MUST_CHECK bool redis_sentinels_replace(struct redis_sentinels *sentinels, bool is_replaced,
+                                        int64_t now_ms);
+/* Is the primary known to be at another address, or about to be? */
 bool redis_sentinels_have_moved(struct redis_sentinels *sentinels,
                                 const struct redis_address *address);
 

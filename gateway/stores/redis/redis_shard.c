@@ -84,6 +84,7 @@ enum err redis_shard_init(struct redis_shard *shard, struct redis_common *common
     shard->commands.replicas = &shard->replicas;
     shard->replicas.owner = &shard->commands;
     shard->replicas.primary = shard->primary;
+    shard->replicas.writer = &shard->commands.link;
     shard->replicas.written_at = &shard->commands.run_id;
     shard->replicas.resolver = shard->commands.resolver;
     enum err error = redis_replicas_init(&shard->replicas, common, reactor);

@@ -56,6 +56,7 @@ static const struct redis_trouble troubles[] = {
      .advice = "see --redis-tls-cert, --redis-tls-key and the log of Redis",
      .is_of_tls = true},
     {.word = REDIS_WHY_NO_SENTINEL, .advice = "start them, or change --store"},
+    {.word = REDIS_WHY_REPLACED, .advice = "Herald waits for the new one"},
     {.word = REDIS_WHY_UNKNOWN_NAME, .advice = "see SENTINEL MASTERS there"},
     {.word = REDIS_WHY_OLD_SENTINELS,
      .advice = "see SENTINEL MASTER there; restart Herald if they were set up anew"},

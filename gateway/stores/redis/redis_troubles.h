@@ -19,6 +19,7 @@
 #define REDIS_WHY_TOO_OLD     " is too old" /* behind Redis and its version */
 
 /* What Herald finds out about Sentinels. */
+#define REDIS_WHY_REPLACED         "a Sentinel is replacing the primary of"
 #define REDIS_WHY_NO_SENTINEL      "no Sentinel answers"
 #define REDIS_WHY_UNKNOWN_NAME     "no Sentinel knows"
 #define REDIS_WHY_OLD_SENTINELS    "the Sentinels know only an older primary of"
