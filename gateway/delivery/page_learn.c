@@ -25,7 +25,10 @@ bool page_learn(struct session *session, const struct store_page *page)
     struct client *client = session->client;
     const struct channel *kept = client->more->kept;
     bool is_same = epoch_equal(client->epoch, page->epoch);
-    if (client->is_unsure && (is_same || epoch_is_none(client->epoch)))
+    /* Of one without an epoch nothing was known when the page was asked for, so nothing was lost.
+     */
+    bool is_first = epoch_is_none(client->epoch) || epoch_is_none(page->epoch);
+    if (client->is_unsure && (is_same || is_first))
         confirm_head(client);
     if (page->has_devices)
         atomic_store_explicit(&client->has_devices, true, memory_order_relaxed);

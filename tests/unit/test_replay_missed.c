@@ -96,6 +96,22 @@ Test(replay_missed, gives_nothing_live_until_the_page_after_what_was_missed)
     expect_numbers(&subscriber, 4, 4);
 }
 
+/* The first push of a user comes while a page is under way that was read before it. */
+Test(replay_missed, a_page_that_shows_that_nothing_was_pushed_yet_ends_the_doubt)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    store_double_hold(STORE_OP_PAGE);
+    miss("u", MISSED_NOTIFICATIONS);
+    cr_expect_eq(state_of(&subscriber), READER_READING);
+    push_numbers("u", 1, 1);
+    store_double_release(STORE_OP_PAGE);
+    node_fixture_turn();
+    expect_numbers(&subscriber, 1, 1);
+    cr_expect_eq(subscriber.session->client->head, 1);
+    push_numbers("u", 2, 2);
+    expect_numbers(&subscriber, 2, 2);
+}
+
 /* What is missing behind the page that is under way may have replaced what was written. */
 Test(replay_missed, looks_back_when_something_is_missing_behind_a_page)
 {
