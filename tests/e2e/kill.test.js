@@ -6,6 +6,8 @@ const assert = require('node:assert/strict');
 const { range, sleep, waitUntil } = require('./harness');
 
 const SECONDS = 8;
+const LEAST_KILLS = 5; /* however slow the machine is */
+const LEAST_ACCEPTED = 100;
 const USERS = 16;
 
 /* One publisher a user, so that its numbers rise. A push whose answer broke may or may not be kept. */
@@ -55,7 +57,7 @@ async function stayOnline(herald, user, state) {
 
 async function killAgainAndAgain(herald, state) {
     const end = Date.now() + SECONDS * 1000;
-    while (Date.now() < end) {
+    while (Date.now() < end || state.kills < LEAST_KILLS || state.accepted < LEAST_ACCEPTED) {
         await sleep(300);
         await herald.kill();
         state.kills += 1;
@@ -89,7 +91,5 @@ module.exports = (test) => {
             + `${lost.reduce((sum, [, numbers]) => sum + numbers.length, 0)} lost`);
         assert.deepEqual(lost.map(([id, numbers]) => [id, numbers.slice(0, 5)]), []);
         assert.deepEqual(users.filter((user) => user.disorder).map((user) => [user.id, user.disorder]), []);
-        assert.ok(state.kills >= 5, `${state.kills} kills`);
-        assert.ok(state.accepted > 100, `${state.accepted} accepted`);
     });
 };
