@@ -50,8 +50,8 @@ module.exports = (test) => {
         await old.kill();
         const next = await all.group.waitSwitched(old);
         await waitAccepted(all.nodes);
-        const own = await next.call('CLIENT', 'LIST', 'TYPE', 'pubsub');
-        assert.ok(own.includes('name=herald'), own);
+        await waitUntil('the subscriptions follow', async () =>
+            (await next.call('CLIENT', 'LIST', 'TYPE', 'pubsub')).includes('name=herald'));
         await old.start();
         await all.group.waitWhole();
         await assertNothingLost(all);
