@@ -19,14 +19,6 @@
 
 enum { LANES = 3, ASKERS = 3, ROUNDS = 2, ASKED_MAX = 1 << 17, UNDER_WAY_MAX = 3000 };
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "FAIL %s:%d: %s\n", __FILE__, __LINE__, #condition);                   \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
 /* Whatever is asked, as one struct: it stays until the end, so that a second answer is seen. */
 struct asked {
     union {

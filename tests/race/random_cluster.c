@@ -18,14 +18,6 @@
 
 enum { NODES = 4, PEERS = 128, WORDS = 160, IN_BYTES = 1 << 18, OUT_BYTES = 1 << 18, RANGES = 16 };
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "FAIL %s:%d: %s\n", __FILE__, __LINE__, #condition);                   \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
 struct peer {
     int fd; /* -1: none */
     unsigned node;

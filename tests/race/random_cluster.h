@@ -7,6 +7,16 @@
 #define HERALD_TESTS_RACE_RANDOM_CLUSTER_H
 
 #include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "FAIL %s:%d: %s\n", __FILE__, __LINE__, #condition);                   \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
 
 enum { RANDOM_USERS = 64, RANDOM_PUSHES = 1 << 18 };
 

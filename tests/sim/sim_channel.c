@@ -73,7 +73,7 @@ static void end_subscription(struct sim_node *node, unsigned user)
     drop_messages(node, user);
 }
 
-/* The pages that have waited for the confirmation are asked for now. */
+/* Asks for the pages that have waited for the confirmation. */
 static void let_arrive(struct sim_node *node, struct sim_channel *channel)
 {
     while (channel->arrivals != NULL) {

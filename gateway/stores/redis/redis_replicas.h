@@ -63,7 +63,8 @@ void redis_replicas_restart(struct redis_replicas *replicas, const char *why);
 /* With `auto`: whether a replica is online, as the answer to ROLE says. */
 void redis_replicas_take_role(struct redis_replicas *replicas, const struct redis_value *role);
 
-/* Is the answer to what has just been written to wait? */
+/* Is the answer to what has just been written to wait? Also where nothing waits by itself, while
+ * the primary is no more the one that Sentinels name: then the answer is an error. */
 bool redis_replicas_are_wanted(const struct redis_replicas *replicas);
 /* on_kept runs when the replicas have it, or without memory at once. Any number of calls. */
 void redis_replicas_hold(struct redis_replicas *replicas, redis_kept_fn on_kept, void *arg,
