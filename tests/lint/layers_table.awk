@@ -15,7 +15,8 @@ BEGIN {
     may["admin/routes"] = "admin gateway/gateway.h gateway/requests/requests.h gateway/requests/push_result.h gateway/node/worker.h gateway/base proto"
     may["admin"] = "gateway/gateway.h gateway/requests/requests.h gateway/http gateway/identity gateway/node gateway/net gateway/base proto"
     all = "gateway/node gateway/store gateway/net gateway/base proto"
-    may["gateway"] = "gateway/port gateway/http gateway/requests gateway/delivery gateway/session gateway/identity gateway/stores " all
+    may["gateway"] = "gateway/upgrade gateway/port gateway/http gateway/requests gateway/delivery gateway/session gateway/identity gateway/stores " all
+    may["gateway/upgrade"] = "gateway/port gateway/http gateway/requests gateway/delivery gateway/session gateway/identity gateway/stores " all
     may["gateway/port"] = "gateway/http gateway/requests gateway/delivery gateway/session gateway/identity " all
     may["gateway/http"] = "gateway/identity " all
     may["gateway/requests"] = "gateway/delivery gateway/session gateway/identity " all
