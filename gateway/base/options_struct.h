@@ -43,7 +43,8 @@ struct options {
     uint8_t sources[OPTION_COUNT]; /* enum option_source */
 };
 
-enum { OPTION_AUTO = -1 }; /* drain_time: depends on the store */
+/* A word in place of a number: `auto` depends on the rest (drain_time: on the store). */
+enum { OPTION_AUTO = -1, OPTION_OFF = -2 };
 
 /* What the command line asks for instead of running. */
 enum options_action {

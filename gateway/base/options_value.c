@@ -27,10 +27,28 @@ static const struct unit *units_of(enum option_kind kind)
     return kind == OPTION_DURATION ? durations : kind == OPTION_SIZE ? sizes : numbers;
 }
 
+/* The words that a row may have in place of a number; its default is one of them. */
+static const struct number_word {
+    const char *text;
+    int64_t value;
+} number_words[] = {{"auto", OPTION_AUTO}, {"off", OPTION_OFF}};
+
+/* NULL: the row takes numbers alone. */
+static const struct number_word *word_of(const struct option_row *row)
+{
+    for (size_t i = 0; i < sizeof number_words / sizeof number_words[0]; i++) {
+        if (strcmp(row->value, number_words[i].text) == 0)
+            return &number_words[i];
+    }
+    return NULL;
+}
+
 static enum err format_number(enum option_kind kind, int64_t value, struct buf *out)
 {
-    if (value == OPTION_AUTO)
-        return buf_append_text(out, "auto");
+    for (size_t i = 0; i < sizeof number_words / sizeof number_words[0]; i++) {
+        if (value == number_words[i].value)
+            return buf_append_text(out, number_words[i].text);
+    }
     if (value == 0)
         return buf_append_text(out, "0");
     const struct unit *unit = units_of(kind);
@@ -74,24 +92,9 @@ static const char *form_of(enum option_kind kind)
     return "a whole number";
 }
 
-static enum err set_number(const struct option_row *row, int64_t *member, const char *text,
-                           char *why, size_t why_cap)
+static enum err refuse_range(const struct option_row *row, const struct number_word *word,
+                             const char *text, char *why, size_t why_cap)
 {
-    bool may_be_auto = strcmp(row->value, "auto") == 0;
-    if (may_be_auto && strcmp(text, "auto") == 0) {
-        *member = OPTION_AUTO;
-        return ERR_OK;
-    }
-    int64_t value = 0;
-    if (!parse_number(units_of(row->kind), text, &value)) {
-        snprintf(why, why_cap, "must be %s%s, not \"%s\"", form_of(row->kind),
-                 may_be_auto ? " (or auto)" : "", text);
-        return ERR_INVALID_FIELD;
-    }
-    if (value >= row->min && value <= row->max) {
-        *member = value;
-        return ERR_OK;
-    }
     struct buf range;
     buf_init(&range, 128);
     enum err error = format_number(row->kind, row->min, &range);
@@ -100,13 +103,36 @@ static enum err set_number(const struct option_row *row, int64_t *member, const 
     if (error == ERR_OK)
         error = format_number(row->kind, row->max, &range);
     if (error == ERR_OK) {
-        snprintf(why, why_cap, "must be from %.*s, not \"%s\"", (int)range.len, range.bytes, text);
+        snprintf(why, why_cap, "must be from %.*s%s%s%s, not \"%s\"", (int)range.len, range.bytes,
+                 word != NULL ? " (or " : "", word != NULL ? word->text : "",
+                 word != NULL ? ")" : "", text);
         error = ERR_INVALID_FIELD;
     }
     buf_fini(&range);
     return error;
 }
 
+static enum err set_number(const struct option_row *row, int64_t *member, const char *text,
+                           char *why, size_t why_cap)
+{
+    const struct number_word *word = word_of(row);
+    int64_t value = 0;
+    if (word != NULL && strcmp(text, word->text) == 0) {
+        *member = word->value;
+        return ERR_OK;
+    }
+    if (!parse_number(units_of(row->kind), text, &value)) {
+        snprintf(why, why_cap, "must be %s%s%s%s, not \"%s\"", form_of(row->kind),
+                 word != NULL ? " (or " : "", word != NULL ? word->text : "",
+                 word != NULL ? ")" : "", text);
+        return ERR_INVALID_FIELD;
+    }
+    if (value >= row->min && value <= row->max) {
+        *member = value;
+        return ERR_OK;
+    }
+    return refuse_range(row, word, text, why, why_cap);
+}
 static bool is_one_of(const char *words, const char *text)
 {
     size_t len = strlen(text);

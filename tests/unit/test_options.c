@@ -96,6 +96,34 @@ Test(options, knows_every_unit_of_a_size)
     }
 }
 
+Test(options, reads_the_word_that_may_stand_in_place_of_a_number)
+{
+    cr_assert_eq(READ("--drain-delay=auto", "--max-session-age=off"), ERR_OK, "%s", why);
+    cr_expect_eq(options.drain_delay, OPTION_AUTO);
+    cr_expect_eq(options.max_session_age, OPTION_OFF);
+    options_fini(&options);
+    cr_assert_eq(READ("--drain-delay=0", "--max-session-age=1m"), ERR_OK, "%s", why);
+    cr_expect_eq(options.drain_delay, 0);
+    cr_expect_eq(options.max_session_age, 60000);
+    options_fini(&options);
+    cr_assert_eq(READ("--demo"), ERR_OK, "%s", why);
+    cr_expect_eq(options.drain_delay, OPTION_AUTO);
+    cr_expect_eq(options.max_session_age, OPTION_OFF, "no session ends because of its age");
+    options_fini(&options);
+    cr_assert_eq(READ("--drain-delay=off"), ERR_INVALID_FIELD);
+    cr_assert_str_eq(why,
+                     "--drain-delay must be a duration like 100ms, 10s, 5m, 2h or 7d (or auto), "
+                     "not \"off\"");
+    static const char *const ages[] = {"59999ms", "0", "31d"};
+    for (size_t i = 0; i < sizeof ages / sizeof ages[0]; i++) {
+        char text[100];
+        snprintf(text, sizeof text, "--max-session-age must be from 1m to 30d (or off), not \"%s\"",
+                 ages[i]);
+        cr_assert_eq(READ("--max-session-age", (char *)ages[i]), ERR_INVALID_FIELD, "%s", ages[i]);
+        cr_assert_str_eq(why, text);
+    }
+}
+
 Test(options, refuses_values_of_another_form_and_shows_the_right_one)
 {
     static const char *const durations[] = {"",     "10",  "s",   "-1s", "1.5s",

@@ -44,7 +44,7 @@ static void print_config(struct buf *ret_out)
 Test(options_print, prints_a_configuration_that_reads_back_the_same)
 {
     cr_assert_eq(READ("--workers=9", "--ping-interval=1500ms", "--drain-time=auto", "--demo",
-                      "--store=memory:", "--max-data=65537"),
+                      "--store=memory:", "--max-data=65537", "--max-session-age=off"),
                  ERR_OK);
     struct buf first;
     struct buf second;
@@ -58,6 +58,7 @@ Test(options_print, prints_a_configuration_that_reads_back_the_same)
     cr_assert_eq(options.workers, 9);
     cr_assert_eq(options.ping_interval, 1500);
     cr_assert_eq(options.drain_time, OPTION_AUTO);
+    cr_assert_eq(options.max_session_age, OPTION_OFF);
     cr_assert_eq(options.max_data, 65537);
     cr_assert(options.demo);
     cr_assert_str_eq(options.store, "memory:");
