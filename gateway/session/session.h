@@ -20,7 +20,9 @@
  *   session_auth       the token in a message, and the end of credentials
  *   session_rate       the limits on what comes in
  *   session_read       WebSocket frames that come in
- *   session_life       the beginning, the timer, the connection's callbacks, drains */
+ *   session_life       the beginning, the timer, the connection's callbacks, drains
+ *   carried_session    what of it travels to another process
+ *   session_carry      reads that out, and makes a session of it */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
