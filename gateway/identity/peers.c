@@ -120,7 +120,13 @@ static bool take_address_slot(const struct peers *peers, struct address_row *row
     return true;
 }
 
-static enum err join_row(struct peer *peer)
+static bool has_room(const struct peers *peers, const struct address_row *row)
+{
+    return peers->max_connections == 0 ||
+           row->n_here < (uint64_t)peers->max_connections + peers->max_crowd;
+}
+
+static enum err join_row(struct peer *peer, bool is_adopted)
 {
     struct peers *peers = peer->peers;
     struct address_row **bucket;
@@ -134,8 +140,7 @@ static enum err join_row(struct peer *peer)
     struct address_row *row = find_row(bucket, &network);
     if (row == NULL) {
         error = ERR_NO_MEMORY;
-    } else if (peers->max_connections != 0 &&
-               row->n_here >= (uint64_t)peers->max_connections + peers->max_crowd) {
+    } else if (!is_adopted && !has_room(peers, row)) {
         error = ERR_CROWDED;
     } else {
         list_remove(&row->idle);
@@ -259,26 +264,70 @@ static bool is_trusted(const struct peers *peers, const struct ip *ip)
     return false;
 }
 
-enum err peer_arrive(struct peers *peers, const struct ip *from, struct peer **ret_peer)
+static struct peer peer_from(struct peers *peers, const struct ip *from)
 {
-    *ret_peer = NULL;
     struct peer found = {.peers = peers, .has_address = from != NULL};
     if (from != NULL)
         found.address = *from;
     found.is_unresolved = from != NULL ? is_trusted(peers, from) : peers->trusts_unix;
-    if (!found.is_unresolved && (peers->shards == NULL || from == NULL))
+    return found;
+}
+
+/* NULL for one of which nothing has to be stored. */
+static enum err keep_peer(const struct peer *found, bool is_adopted, struct peer **ret_peer)
+{
+    *ret_peer = NULL;
+    if (!found->is_unresolved && !found->is_proxied &&
+        (found->peers->shards == NULL || !found->has_address))
         return ERR_OK;
     struct peer *peer = malloc(sizeof *peer);
     if (peer == NULL)
         return ERR_NO_MEMORY;
-    *peer = found;
-    enum err error = found.is_unresolved ? ERR_OK : join_row(peer);
+    *peer = *found;
+    enum err error = found->is_unresolved ? ERR_OK : join_row(peer, is_adopted);
     if (error != ERR_OK) {
         free(peer);
         return error;
     }
     *ret_peer = peer;
     return ERR_OK;
+}
+
+enum err peer_arrive(struct peers *peers, const struct ip *from, struct peer **ret_peer)
+{
+    struct peer found = peer_from(peers, from);
+    return keep_peer(&found, false, ret_peer);
+}
+
+void peer_carry(const struct peer *peer, struct carried_peer *ret_carried)
+{
+    *ret_carried = (struct carried_peer){0};
+    if (peer == NULL)
+        return;
+    ret_carried->is_unresolved = peer->is_unresolved;
+    ret_carried->is_proxied = peer->is_proxied;
+    if (peer->is_proxied)
+        ret_carried->address = peer->address;
+}
+
+void peer_carry_unnamed(const struct peer *peer, struct carried_peer *ret_carried)
+{
+    peer_carry(peer, ret_carried);
+    if (peer != NULL && peer->is_named_by_head)
+        *ret_carried = (struct carried_peer){.is_unresolved = true};
+}
+
+enum err peer_adopt(struct peers *peers, const struct ip *from, const struct carried_peer *carried,
+                    struct peer **ret_peer)
+{
+    struct peer found = peer_from(peers, from);
+    found.is_unresolved &= carried->is_unresolved;
+    found.is_proxied = carried->is_proxied;
+    if (carried->is_proxied) {
+        found.has_address = true;
+        found.address = carried->address;
+    }
+    return keep_peer(&found, true, ret_peer);
 }
 
 void peer_leave(struct peer *peer)
@@ -302,7 +351,7 @@ enum err peer_resolve(struct peer *peer, bool has_address, const struct ip *ip)
         peer->has_address = true;
         peer->address = *ip;
     }
-    return join_row(peer);
+    return join_row(peer, false);
 }
 
 void peer_resolve_by_head(struct peer *peer, const struct http_head *head, const char *bytes)
@@ -337,7 +386,7 @@ enum err peer_wake(struct peer *peer)
 {
     if (peer == NULL || peer->is_unresolved || peer->peers->counts_resting)
         return ERR_OK;
-    return join_row(peer);
+    return join_row(peer, false);
 }
 
 bool peer_is_proxied(const struct peer *peer)

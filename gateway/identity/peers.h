@@ -23,6 +23,23 @@ MUST_CHECK enum err peers_new(const struct options *options, struct peers **ret_
 MUST_CHECK enum err peers_new_share(uint32_t max_connections, struct peers **ret_peers);
 void peers_free(struct peers *peers); /* when no peer is left; NULL is fine */
 
+/* What of a peer travels to a process that takes its connection over. */
+struct carried_peer {
+    bool is_proxied;    /* a trusted proxy has named its client's address... */
+    struct ip address;  /* ...this */
+    bool is_unresolved; /* it is a trusted proxy that has not named its client yet */
+};
+
+/* NULL is a peer whose socket says all. */
+void peer_carry(const struct peer *peer, struct carried_peer *ret_carried);
+/* The same between two requests: an address that a head has named is dropped, as in peer_next. */
+void peer_carry_unnamed(const struct peer *peer, struct carried_peer *ret_carried);
+/* As peer_arrive, for a connection that comes from another process. It counts for its address, and
+ * is taken however many that has. A proxy that is not trusted any more is its own client.
+ * ERR_NO_MEMORY. */
+MUST_CHECK enum err peer_adopt(struct peers *peers, const struct ip *from,
+                               const struct carried_peer *carried, struct peer **ret_peer);
+
 /* Call it when a connection arrives from the address `from`; NULL: from a unix socket, whose peers
  * have no address and are either all trusted (--trusted-proxy unix:) or not. ERR_CROWDED: its
  * address is so far above its limit that the request is not read. ERR_NO_MEMORY. */

@@ -2,6 +2,7 @@
 #include "gateway/identity/peers.h"
 
 #include "gateway/base/hash.h"
+#include "gateway/net/listener.h"
 
 #include <criterion/criterion.h>
 #include <netinet/in.h>
@@ -282,5 +283,106 @@ Test(peers, ask_again_whose_the_next_request_of_a_proxy_is)
     cr_assert_not(peer_is_proxied(peer));
     peer_leave(other);
     peer_leave(peer);
+    tear_down();
+}
+
+/* ---- taken over from another process ---- */
+
+static struct peer *adopt(const struct ip *socket, const struct carried_peer *carried)
+{
+    struct peer *peer = NULL;
+    cr_assert_eq(peer_adopt(peers, socket, carried, &peer), ERR_OK);
+    return peer;
+}
+
+Test(peers, carry_the_address_that_a_proxy_has_named)
+{
+    struct carried_peer carried;
+    struct ip ip;
+    char text[ADDRESS_MAX_BYTES];
+    cr_assert_eq(ip_parse(SPAN_LITERAL("192.0.2.1"), &ip), ERR_OK);
+    set_up("127.0.0.1", 0, 0);
+    struct peer *peer = arrive();
+    peer_carry(peer, &carried);
+    cr_assert(carried.is_unresolved && !carried.is_proxied);
+    struct peer *again = adopt(&from, &carried);
+    cr_assert(peer_is_unresolved(again));
+    peer_leave(again);
+    cr_assert_eq(peer_resolve(peer, true, &ip), ERR_OK);
+    peer_carry(peer, &carried);
+    cr_assert(!carried.is_unresolved && carried.is_proxied);
+    again = adopt(NULL, &carried);
+    cr_assert(peer_is_proxied(again));
+    cr_assert(ip_equal(peer_address(again), &ip));
+    cr_assert(peer_describe(again, text, sizeof text));
+    cr_assert_str_eq(text, "192.0.2.1");
+    peer_leave(again);
+    peer_leave(peer);
+    peer_carry(NULL, &carried);
+    cr_assert(!carried.is_unresolved && !carried.is_proxied);
+    tear_down();
+}
+
+Test(peers, carry_the_proxy_s_own_connection_as_its_own)
+{
+    struct carried_peer carried;
+    set_up("127.0.0.1", 0, 0);
+    struct peer *peer = arrive();
+    cr_assert_eq(peer_resolve(peer, false, NULL), ERR_OK);
+    peer_carry(peer, &carried);
+    cr_assert_null(adopt(&from, &carried), "it is trusted, and has said that it is its own client");
+    peer_leave(peer);
+    tear_down();
+}
+
+Test(peers, carry_no_address_of_a_head_into_the_next_request)
+{
+    static const char bytes[] = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n";
+    struct http_field fields[8];
+    struct http_head head;
+    struct carried_peer carried;
+    http_head_init(&head, 1000, fields, 8);
+    cr_assert_eq(http_head_parse(&head, bytes, sizeof bytes - 1), HTTP_HEAD_DONE);
+    set_up("127.0.0.1", 0, 0);
+    struct peer *peer = arrive();
+    peer_resolve_by_head(peer, &head, bytes);
+    cr_assert(peer_is_proxied(peer));
+    peer_carry(peer, &carried);
+    cr_assert(carried.is_proxied, "a session keeps it");
+    peer_carry_unnamed(peer, &carried);
+    cr_assert(carried.is_unresolved && !carried.is_proxied);
+    peer_leave(peer);
+    tear_down();
+}
+
+Test(peers, do_not_trust_a_carried_proxy_that_the_options_do_not)
+{
+    const struct carried_peer carried = {.is_unresolved = true};
+    set_up("10.0.0.0/8", 1, 0);
+    struct peer *peer = adopt(&from, &carried);
+    cr_assert_not(peer_is_unresolved(peer));
+    cr_assert(ip_equal(peer_address(peer), &from));
+    peer_leave(peer);
+    tear_down();
+}
+
+/* Nobody who is connected already is refused for the number of others; they count for those that
+ * come. */
+Test(peers, take_over_more_than_an_address_may_have)
+{
+    enum { MANY = 100 };
+    struct peer *adopted[MANY];
+    struct peer *fresh;
+    set_up(NULL, 1, 0);
+    for (int i = 0; i < MANY; i++) {
+        adopted[i] = adopt(&from, &(struct carried_peer){0});
+        cr_assert_not_null(adopted[i]);
+    }
+    cr_assert_eq(peer_arrive(peers, &from, &fresh), ERR_CROWDED);
+    for (int i = 0; i < MANY; i++)
+        peer_leave(adopted[i]);
+    fresh = arrive();
+    cr_assert_eq(peer_enter(fresh), ERR_OK);
+    peer_leave(fresh);
     tear_down();
 }
