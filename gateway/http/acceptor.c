@@ -54,7 +54,7 @@ struct acceptor {
     int spare_fd;            /* given up for a moment when the process has no descriptor left */
     struct timer pause;      /* runs while no slot is free, and nothing is accepted */
     bool is_open;
-    bool is_paused;
+    bool is_paused; /* the listening sockets are not watched */
     size_t n_listening;
     struct listening listening[];
 };
@@ -253,10 +253,10 @@ static void prepare_sockets(int listen_fd, bool awaits_bytes)
 {
     int one = 1;
     int unsent = UNSENT_BYTES;
+    int seconds = awaits_bytes; /* another process may have set it the other way */
     setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-    if (awaits_bytes)
-        setsockopt(listen_fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof one); /* seconds */
+    setsockopt(listen_fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
 }
 
 static void init_listening(struct acceptor *acceptor, const struct listeners *listeners)
@@ -294,6 +294,19 @@ enum err acceptor_open(struct acceptor *acceptor)
     return error;
 }
 
+void acceptor_pause(struct acceptor *acceptor)
+{
+    worker_cancel_timer(acceptor->worker, &acceptor->pause);
+    if (acceptor->is_open && !acceptor->is_paused)
+        stop_listening(acceptor);
+}
+
+void acceptor_resume(struct acceptor *acceptor)
+{
+    if (acceptor->is_open && acceptor->is_paused)
+        resume_accepting(&acceptor->pause);
+}
+
 static void stop_accepting(struct acceptor *acceptor)
 {
     if (!acceptor->is_open)
@@ -311,6 +324,12 @@ void acceptor_take_last(struct acceptor *acceptor)
         }
     }
     stop_accepting(acceptor);
+}
+
+void acceptor_let_go(struct acceptor *acceptor)
+{
+    stop_accepting(acceptor);
+    acceptor->n_listening = 0;
 }
 
 unsigned acceptor_drop_unread(struct acceptor *acceptor, int64_t quiet_ms)

@@ -17,6 +17,14 @@ struct acceptor *acceptor_new(struct worker *worker, struct http_port *port);
 /* Begins to accept. ERR_NO_MEMORY, ERR_SYSTEM: the listening sockets cannot be watched. */
 MUST_CHECK enum err acceptor_open(struct acceptor *acceptor);
 
+/* Accepts nothing until acceptor_resume; what comes waits in the kernel. Both may be called while
+ * it is closed, and then mean nothing. */
+void acceptor_pause(struct acceptor *acceptor);
+void acceptor_resume(struct acceptor *acceptor);
+
+/* It accepts no more, and knows the listening sockets no more: another process has them. */
+void acceptor_let_go(struct acceptor *acceptor);
+
 /* Accepts what waits in the kernel, and then no more. */
 void acceptor_take_last(struct acceptor *acceptor);
 

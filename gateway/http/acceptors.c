@@ -1,6 +1,7 @@
 #include "gateway/http/acceptors.h"
 
 #include "gateway/http/acceptor.h"
+#include "gateway/http/listeners.h"
 
 #include <stdlib.h>
 
@@ -27,6 +28,18 @@ static void open_here(struct worker *worker, void *argument)
     struct port_task *task = argument;
     if (task->error == ERR_OK)
         task->error = acceptor_open(task->port->acceptors[worker->index]);
+}
+
+static void pause_here(struct worker *worker, void *argument)
+{
+    struct port_task *task = argument;
+    acceptor_pause(task->port->acceptors[worker->index]);
+}
+
+static void resume_here(struct worker *worker, void *argument)
+{
+    struct port_task *task = argument;
+    acceptor_resume(task->port->acceptors[worker->index]);
 }
 
 static void take_last_here(struct worker *worker, void *argument)
@@ -69,6 +82,24 @@ enum err acceptors_open_running(struct http_port *port)
     if (task.error != ERR_OK)
         worker_run_on_all(port->node, close_here, &task);
     return task.error;
+}
+
+void acceptors_pause(struct http_port *port)
+{
+    worker_run_on_all(port->node, pause_here, &(struct port_task){.port = port});
+}
+
+void acceptors_resume(struct http_port *port)
+{
+    worker_run_on_all(port->node, resume_here, &(struct port_task){.port = port});
+}
+
+void acceptors_let_go(struct http_port *port)
+{
+    for (unsigned i = 0; i < port->node->n_workers; i++)
+        acceptor_let_go(port->acceptors[i]);
+    listeners_let_go(port->listeners);
+    port->listeners = NULL;
 }
 
 void acceptors_take_last(struct http_port *port)

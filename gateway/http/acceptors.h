@@ -19,6 +19,9 @@ MUST_CHECK enum err acceptors_open(struct http_port *port);
 /* For workers that run: these post to each of them and wait, so they are called on another thread.
  * open: on all workers or on none. */
 MUST_CHECK enum err acceptors_open_running(struct http_port *port);
+/* Accepts nothing until acceptors_resume; what comes waits in the kernel. */
+void acceptors_pause(struct http_port *port);
+void acceptors_resume(struct http_port *port);
 /* Accepts what waits in the kernel, and then no more. */
 void acceptors_take_last(struct http_port *port);
 /* Accepts no more, and closes connections whose request is not complete. The others are answered as
@@ -27,7 +30,11 @@ void acceptors_close(struct http_port *port);
 /* Closes all connections, and frees the acceptors. */
 void acceptors_free_running(struct http_port *port);
 
-/* The same when the workers have stopped. Both do nothing if there are none. */
+/* Another process has the listening sockets: closes them here and forgets them, and leaves the
+ * connections. For the thread that has all workers' turns. */
+void acceptors_let_go(struct http_port *port);
+
+/* As acceptors_free_running, when the workers have stopped. Both do nothing if there are none. */
 void acceptors_free(struct http_port *port);
 
 #endif

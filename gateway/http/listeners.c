@@ -1,17 +1,32 @@
+/* Opening takes the addresses one by one, and undoes what it opened when one fails. Sockets that
+ * another process has given are looked through first: by what named them there, which tells sockets
+ * of port 0 apart, and then by where they listen. Those that nobody asks for are kept until the
+ * other process is gone: it may have to go on with them. */
 #include "gateway/http/listeners.h"
 
 #include "gateway/base/listen_address.h"
+#include "gateway/base/log.h"
 #include "gateway/net/listener.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+struct one_listener {
+    struct listen_address address;
+    const char *text; /* the options' */
+    int fd;
+    bool is_given; /* another process has it, too: its file is not ours to remove */
+};
 
 struct listeners {
+    struct socket_rights rights;
+    bool has_rights;
     size_t n; /* that are open */
-    struct {
-        struct listen_address address;
-        int fd;
-    } all[];
+    size_t n_unnamed;
+    struct one_listener *unnamed; /* given, and at no address of ours; behind `all` */
+    struct one_listener all[];
 };
 
 static bool is_v6(const struct listen_address *address)
@@ -33,30 +48,96 @@ static bool shares_port(const struct option_list *texts, const struct listen_add
     return false;
 }
 
-static enum err open_listener(const struct option_list *texts, size_t i, const char *option,
-                              const struct socket_rights *rights, struct listeners *listeners,
-                              char *why, size_t why_cap)
+/* ---- sockets of another process ---- */
+
+/* Takes one of those that nobody has asked for yet. */
+static bool take_given(struct listeners *listeners, struct one_listener *one)
 {
-    struct listen_address *address = &listeners->all[i].address;
-    if (listen_address_parse(texts->values[i], address) != ERR_OK) {
+    struct one_listener *found = NULL;
+    for (size_t i = 0; i < listeners->n_unnamed && found == NULL; i++) {
+        if (strcmp(listeners->unnamed[i].text, one->text) == 0)
+            found = &listeners->unnamed[i];
+    }
+    for (size_t i = 0; i < listeners->n_unnamed && found == NULL; i++) {
+        if (listener_is_at(listeners->unnamed[i].fd, &one->address))
+            found = &listeners->unnamed[i];
+    }
+    if (found == NULL)
+        return false;
+    one->fd = found->fd;
+    one->is_given = true;
+    *found = listeners->unnamed[--listeners->n_unnamed];
+    return true;
+}
+
+static void close_listener(const struct one_listener *one)
+{
+    if (one->is_given)
+        close(one->fd);
+    else
+        listener_close(one->fd, &one->address);
+}
+
+static void close_unnamed(struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->n_unnamed; i++)
+        close_listener(&listeners->unnamed[i]);
+    listeners->n_unnamed = 0;
+}
+
+/* ---- opening ---- */
+
+static enum err open_listener(const struct option_list *texts, size_t i, const char *option,
+                              struct listeners *listeners, char *why, size_t why_cap)
+{
+    struct one_listener *one = &listeners->all[i];
+    const struct socket_rights *rights = listeners->has_rights ? &listeners->rights : NULL;
+    one->text = texts->values[i];
+    if (listen_address_parse(one->text, &one->address) != ERR_OK) {
         snprintf(why, why_cap, "--%s must be HOST:PORT, [V6]:PORT or unix:PATH", option);
         return ERR_INVALID_FIELD;
     }
-    address->is_v6_only = is_v6(address) && shares_port(texts, address);
-    return listener_open(address, rights, option, &listeners->all[i].fd, why, why_cap);
+    one->address.is_v6_only = is_v6(&one->address) && shares_port(texts, &one->address);
+    if (take_given(listeners, one))
+        return ERR_OK;
+    return listener_open(&one->address, rights, option, &one->fd, why, why_cap);
 }
 
-enum err listeners_open(const struct option_list *addresses, const char *option,
-                        const struct socket_rights *rights, struct listeners **ret_listeners,
-                        char *why, size_t why_cap)
+static struct listeners *new_listeners(size_t room, const struct socket_rights *rights,
+                                       const struct given_listener *given, size_t n_given)
 {
     struct listeners *listeners =
-        calloc(1, sizeof *listeners + addresses->n * sizeof listeners->all[0]);
+        calloc(1, sizeof *listeners + (room + n_given) * sizeof listeners->all[0]);
     if (listeners == NULL)
+        return NULL;
+    listeners->has_rights = rights != NULL;
+    if (rights != NULL)
+        listeners->rights = *rights;
+    listeners->n_unnamed = n_given;
+    listeners->unnamed = listeners->all + room;
+    for (size_t i = 0; i < n_given; i++) {
+        struct one_listener *one = &listeners->unnamed[i];
+        *one = (struct one_listener){.text = given[i].text, .fd = given[i].fd, .is_given = true};
+        /* It was an option's value, so it can be parsed; its path is removed if it is not named. */
+        if (listen_address_parse(one->text, &one->address) != ERR_OK)
+            one->address = (struct listen_address){0};
+    }
+    return listeners;
+}
+
+enum err listeners_adopt(const struct option_list *addresses, const char *option,
+                         const struct socket_rights *rights, const struct given_listener *given,
+                         size_t n_given, struct listeners **ret_listeners, char *why,
+                         size_t why_cap)
+{
+    struct listeners *listeners = new_listeners(addresses->n, rights, given, n_given);
+    if (listeners == NULL) {
+        for (size_t i = 0; i < n_given; i++)
+            close(given[i].fd);
         return ERR_NO_MEMORY;
+    }
     for (; listeners->n < addresses->n; listeners->n++) {
-        enum err error =
-            open_listener(addresses, listeners->n, option, rights, listeners, why, why_cap);
+        enum err error = open_listener(addresses, listeners->n, option, listeners, why, why_cap);
         if (error != ERR_OK) {
             listeners_close(listeners);
             return error;
@@ -66,12 +147,53 @@ enum err listeners_open(const struct option_list *addresses, const char *option,
     return ERR_OK;
 }
 
+enum err listeners_open(const struct option_list *addresses, const char *option,
+                        const struct socket_rights *rights, struct listeners **ret_listeners,
+                        char *why, size_t why_cap)
+{
+    return listeners_adopt(addresses, option, rights, NULL, 0, ret_listeners, why, why_cap);
+}
+
+/* ---- the end of the other process's part ---- */
+
+static void apply_rights(const struct listeners *listeners, const struct one_listener *one)
+{
+    const char *what = NULL;
+    if (!listeners->has_rights || !one->address.is_unix ||
+        socket_rights_apply(&listeners->rights, one->address.host, &what) == ERR_OK)
+        return;
+    log_event(LOG_WARN, "a socket's file has the rights that it had before",
+              LOG_TEXT("path", one->address.host), LOG_TEXT("why", what),
+              LOG_TEXT("error", strerrordesc_np(errno)));
+}
+
+void listeners_settle(struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->n_unnamed; i++)
+        listeners->unnamed[i].is_given = false;
+    close_unnamed(listeners);
+    for (size_t i = 0; i < listeners->n; i++) {
+        listeners->all[i].is_given = false;
+        apply_rights(listeners, &listeners->all[i]);
+    }
+}
+
+void listeners_let_go(struct listeners *listeners)
+{
+    if (listeners == NULL)
+        return;
+    for (size_t i = 0; i < listeners->n; i++)
+        listeners->all[i].is_given = true;
+    listeners_close(listeners);
+}
+
 void listeners_close(struct listeners *listeners)
 {
     if (listeners == NULL)
         return;
     for (size_t i = 0; i < listeners->n; i++)
-        listener_close(listeners->all[i].fd, &listeners->all[i].address);
+        close_listener(&listeners->all[i]);
+    close_unnamed(listeners);
     free(listeners);
 }
 
@@ -83,6 +205,11 @@ size_t listeners_count(const struct listeners *listeners)
 int listeners_fd(const struct listeners *listeners, size_t i)
 {
     return listeners->all[i].fd;
+}
+
+const char *listeners_text(const struct listeners *listeners, size_t i)
+{
+    return listeners->all[i].text;
 }
 
 void listeners_describe(const struct listeners *listeners, char *out, size_t cap)

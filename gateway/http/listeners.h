@@ -1,5 +1,8 @@
 /* The listening sockets of a port: one for each address that its option names, all served alike.
- * Constant once they are open. */
+ * Constant once they are open, and settled where some were given.
+ *
+ * They may come from another process that has listened at them until now (listeners_adopt). Until
+ * listeners_settle both have them, and nothing is changed that the other one would notice. */
 #ifndef HERALD_LISTENERS_H
 #define HERALD_LISTENERS_H
 
@@ -15,8 +18,32 @@ MUST_CHECK enum err listeners_open(const struct option_list *addresses, const ch
                                    struct listeners **ret_listeners, char *why, size_t why_cap);
 void listeners_close(struct listeners *listeners); /* NULL is fine */
 
+/* A listening socket of another process. */
+struct given_listener {
+    int fd;
+    const char *text; /* the value of the option that named it there */
+};
+
+/* As listeners_open, but an address at which one of the given sockets listens is not opened again.
+ * Takes over the sockets, also on an error. What cannot be changed of a socket that listens stays:
+ * a given [::] takes IPv4 or not, as it did before. */
+MUST_CHECK enum err listeners_adopt(const struct option_list *addresses, const char *option,
+                                    const struct socket_rights *rights,
+                                    const struct given_listener *given, size_t n_given,
+                                    struct listeners **ret_listeners, char *why, size_t why_cap);
+
+/* The other process has let go. Those that no address names any more are closed, and the sockets'
+ * files have the rights that the options name from now on. */
+void listeners_settle(struct listeners *listeners);
+
+/* Another process has the sockets: closes them here and leaves the files of unix sockets. NULL is
+ * fine. */
+void listeners_let_go(struct listeners *listeners);
+
 size_t listeners_count(const struct listeners *listeners);
 int listeners_fd(const struct listeners *listeners, size_t i);
+/* The option's value that named it, for given_listener; it is the options'. */
+const char *listeners_text(const struct listeners *listeners, size_t i);
 
 /* The addresses that they listen at (port 0 is a real one by then), separated by commas; cut at
  * cap. */

@@ -162,6 +162,38 @@ void listener_close(int fd, const struct listen_address *address)
     close(fd);
 }
 
+static bool is_same_endpoint(const union any_address *any, const struct sockaddr *other)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)other;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)other;
+    if (any->sa.sa_family != other->sa_family)
+        return false;
+    if (other->sa_family == AF_INET)
+        return any->in.sin_port == in->sin_port && any->in.sin_port != 0 &&
+               any->in.sin_addr.s_addr == in->sin_addr.s_addr;
+    return other->sa_family == AF_INET6 && any->in6.sin6_port == in6->sin6_port &&
+           any->in6.sin6_port != 0 && IN6_ARE_ADDR_EQUAL(&any->in6.sin6_addr, &in6->sin6_addr);
+}
+
+bool listener_is_at(int fd, const struct listen_address *address)
+{
+    union any_address any = {0};
+    socklen_t len = sizeof any;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    if (getsockname(fd, &any.sa, &len) != 0 || address->is_unix != (any.sa.sa_family == AF_UNIX))
+        return false;
+    if (address->is_unix)
+        return strncmp(any.un.sun_path, address->host, sizeof any.un.sun_path) == 0;
+    if (getaddrinfo(address->host, address->port, &hints, &found) != 0)
+        return false;
+    bool is_found = false;
+    for (const struct addrinfo *one = found; one != NULL && !is_found; one = one->ai_next)
+        is_found = is_same_endpoint(&any, one->ai_addr);
+    freeaddrinfo(found);
+    return is_found;
+}
+
 /* with_port: a listener's address; otherwise a peer's. */
 static void describe_address(const union any_address *any, bool with_port, char *out, size_t cap)
 {

@@ -17,6 +17,10 @@ MUST_CHECK enum err listener_open(const struct listen_address *address,
 void listener_close(int fd,
                     const struct listen_address *address); /* removes a unix socket's file */
 
+/* Does the listening socket listen where the address says? A host is resolved for that; with port 0
+ * nobody can tell, and the answer is false. */
+bool listener_is_at(int fd, const struct listen_address *address);
+
 /* The address of a connection's peer. */
 struct peer_address {
     bool has_ip; /* false: a unix socket; the rest is zero */

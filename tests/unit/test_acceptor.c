@@ -287,3 +287,64 @@ Test(acceptor, takes_what_waits_before_it_accepts_no_more)
     acceptor_close(port.acceptors[0]);
     cr_expect_eq(status_of(0), -1, "it rested");
 }
+
+Test(acceptor, leaves_new_connections_in_the_kernel_while_it_is_paused)
+{
+    connect_silent(0);
+    acceptor_pause(port.acceptors[0]);
+    connect_client(1);
+    cr_expect_eq(ask(1), 0);
+    cr_expect_eq(ask(0), 204, "who is here is served");
+    pass_ms(1000);
+    cr_expect_eq(status_of(1), 0);
+    acceptor_resume(port.acceptors[0]);
+    pass_ms(1);
+    cr_expect_eq(status_of(1), 204);
+    connect_client(2);
+    cr_expect_eq(ask(2), 204);
+}
+
+/* It was looking away for a moment, because no slot was free; it must not come back by itself. */
+Test(acceptor, stays_paused_when_it_was_waiting_for_a_slot)
+{
+    for (int i = 0; i < SOCKETS; i++)
+        connect_silent(i);
+    port.heads_give_way = false;
+    connect_silent(SOCKETS);
+    acceptor_pause(port.acceptors[0]);
+    for (int i = 0; i < SOCKETS; i++)
+        shutdown(clients[i], SHUT_RDWR);
+    pass_ms(1000);
+    cr_expect_eq(ask(SOCKETS), 0);
+    acceptor_resume(port.acceptors[0]);
+    pass_ms(1);
+    cr_expect_eq(status_of(SOCKETS), 204);
+}
+
+Test(acceptor, can_be_closed_while_it_is_paused)
+{
+    acceptor_pause(port.acceptors[0]);
+    acceptor_close(port.acceptors[0]);
+    acceptor_resume(port.acceptors[0]);
+    connect_client(0);
+    cr_expect_eq(ask(0), 0);
+}
+
+Test(acceptor, forgets_the_listening_sockets_that_another_process_has)
+{
+    connect_silent(0);
+    int kept = dup(listeners_fd(port.listeners, 0));
+    connect_client(1);
+    acceptors_let_go(&port);
+    cr_expect_null(port.listeners);
+    cr_expect_eq(ask(1), 0);
+    cr_expect_eq(ask(0), 204);
+    acceptor_take_last(port.acceptors[0]);
+    cr_expect_eq(status_of(1), 0);
+    struct sockaddr_in where;
+    socklen_t len = sizeof where;
+    int accepted = accept(kept, (struct sockaddr *)&where, &len);
+    cr_expect_geq(accepted, 0, "it waits for the other one");
+    close(accepted);
+    close(kept);
+}
