@@ -3,7 +3,8 @@
  * writes the queue with one call. An empty queue goes back to the loop's spares and the owner is
  * notified (on_drained). What the kernel does not accept waits for EPOLLOUT. A broken connection is
  * reported at the end of the turn and never from within a write. While a TLS handshake runs, the
- * queue waits and readiness belongs to handshakes.c. conn_read.c reads. */
+ * queue waits and readiness belongs to handshakes.c. conn_read.c reads; conn_held.c has what goes
+ * from one process to another. */
 #include "gateway/net/conn_parts.h"
 
 #include "gateway/base/metrics.h"
@@ -126,9 +127,14 @@ static void finish_writing(struct conn *conn)
     shutdown(conn->watch.fd, SHUT_WR);
 }
 
+static bool must_wait_to_write(const struct conn *conn)
+{
+    return conn_is_shaking(conn) || conn_is_held(conn);
+}
+
 static void flush_one(struct conn *conn)
 {
-    if (conn->watch.fd < 0 || (conn_is_shaking(conn) && !is_broken(conn)))
+    if (conn->watch.fd < 0 || (must_wait_to_write(conn) && !is_broken(conn)))
         return;
     const struct conn_ops *ops = conn_ops_of(conn);
     if (!is_broken(conn) && ops->on_flush != NULL)
@@ -210,8 +216,8 @@ static uint32_t number_of_ops(struct conn_loop *loop, const struct conn_ops *ops
     return number;
 }
 
-static void init_conn(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
-                      struct transport_socket socket, uint32_t flags)
+void conn_init(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
+               struct transport_socket socket, uint32_t flags)
 {
     *conn = (struct conn){.loop = loop, .transport = socket.transport};
     flags |= number_of_ops(loop, ops) * CONN_OPS_UNIT;
@@ -225,7 +231,7 @@ enum err conn_open(struct conn *conn, struct conn_loop *loop, const struct conn_
 {
     /* What the last owner's transport has kept is read as soon as the socket is writable. */
     bool has_unread = transport_has_unread(socket.transport);
-    init_conn(conn, loop, ops, socket, has_unread ? CONN_DEAF : 0);
+    conn_init(conn, loop, ops, socket, has_unread ? CONN_DEAF : 0);
     return reactor_watch_add(loop->reactor, &conn->watch, has_unread ? EPOLLOUT : EPOLLIN);
 }
 
@@ -233,7 +239,7 @@ enum err conn_accept(struct conn *conn, struct conn_loop *loop, const struct con
                      struct transport_socket socket, const struct ip *from)
 {
     if (socket.transport->ops->shake == NULL) {
-        init_conn(conn, loop, ops, socket, CONN_UNWATCHED);
+        conn_init(conn, loop, ops, socket, CONN_UNWATCHED);
         return ERR_OK;
     }
     enum err error = conn_open(conn, loop, ops, socket);
@@ -290,8 +296,7 @@ static void on_shaken(struct reactor_watch *watch)
         conn_mark(conn);
 }
 
-/* The queue, which is made for the first write. NULL: out of memory. */
-static struct out_queue *queue_of(struct conn *conn)
+struct out_queue *conn_queue(struct conn *conn)
 {
     if (conn->out == NULL)
         conn->out = take_queue(conn->loop);
@@ -300,7 +305,7 @@ static struct out_queue *queue_of(struct conn *conn)
 
 enum err conn_write_payload(struct conn *conn, struct payload *payload)
 {
-    struct out_queue *out = queue_of(conn);
+    struct out_queue *out = conn_queue(conn);
     if (out == NULL)
         return ERR_NO_MEMORY;
     if (!is_blocked(conn))
@@ -310,7 +315,7 @@ enum err conn_write_payload(struct conn *conn, struct payload *payload)
 
 enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len)
 {
-    struct out_queue *out = queue_of(conn);
+    struct out_queue *out = conn_queue(conn);
     if (out == NULL)
         return ERR_NO_MEMORY;
     if (!is_blocked(conn))
@@ -320,7 +325,7 @@ enum err conn_write_bytes(struct conn *conn, const void *bytes, size_t len)
 
 enum err conn_write_heap(struct conn *conn, void *bytes, size_t len)
 {
-    struct out_queue *out = queue_of(conn);
+    struct out_queue *out = conn_queue(conn);
     if (out == NULL)
         return ERR_NO_MEMORY;
     if (!is_blocked(conn))
@@ -365,7 +370,9 @@ int64_t conn_moved_ms(const struct conn *conn)
 
 void conn_shutdown(struct conn *conn)
 {
-    if (conn->out != NULL && conn->out->n > 0)
+    if (conn_is_held(conn) && conn_queue(conn) == NULL)
+        conn_break(conn);
+    else if (conn_is_held(conn) || (conn->out != NULL && conn->out->n > 0))
         conn->out->wants_shutdown = true;
     else
         finish_writing(conn);

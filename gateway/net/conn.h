@@ -15,6 +15,7 @@
 #include "gateway/net/handshakes.h"
 #include "gateway/net/throttle.h"
 #include "gateway/net/transport.h"
+#include "proto/bytes/buf.h"
 #include "proto/note/payload.h"
 
 struct conn;
@@ -86,7 +87,8 @@ enum {
     CONN_BULK = 128,      /* its reads are not throttled */
     CONN_UNWATCHED = 256, /* epoll does not know the socket (conn_begin) */
     CONN_UNCOUNTED = 512, /* its bytes are no subscriber's */
-    CONN_OPS_UNIT = 1024, /* two bits for the number of its ops in the loop */
+    CONN_HELD = 1024,     /* the socket is another's until conn_go */
+    CONN_OPS_UNIT = 2048, /* two bits for the number of its ops in the loop */
     CONN_KIND_UNIT = CONN_OPS_UNIT * CONN_OPS_MAX, /* the bits above are its kind */
 };
 
@@ -116,6 +118,38 @@ MUST_CHECK enum err conn_accept(struct conn *conn, struct conn_loop *loop,
  * connection no more in that call: a client has often sent its request by then, which is read here,
  * and the socket may be released or abandoned before epoll has come to know it. */
 void conn_begin(struct conn *conn);
+
+/* What the last owner of a socket, in another process, has left. */
+struct conn_left {
+    struct span rest;      /* received and not taken, at most CONN_REST_MAX_BYTES */
+    struct span unwritten; /* queued, and not taken by the kernel */
+    int64_t moved_ago_ms;  /* unwritten is not empty: as conn_moved_ms, but how long ago, when it
+                            * goes on */
+};
+
+/* Takes over a plain non-blocking socket that another process still uses, held: nothing is read or
+ * written, epoll does not know it, and on_flush and on_drained are not called. What is queued goes
+ * behind what was left unwritten. conn_break and conn_abandon close the descriptor, which the peer
+ * does not notice while the other process has it. On an error the caller keeps it. */
+MUST_CHECK enum err conn_open_held(struct conn *conn, struct conn_loop *loop,
+                                   const struct conn_ops *ops, int fd,
+                                   const struct conn_left *left);
+
+/* It is held no longer: it reads, and what is queued goes out at the end of the turn. Where epoll
+ * does not take it, it breaks. */
+void conn_go(struct conn *conn);
+
+static inline bool conn_is_held(const struct conn *conn)
+{
+    return conn->watch.flags & CONN_HELD;
+}
+
+/* Could conn_open_held go on with its socket? Not with TLS, nor if it broke. */
+bool conn_may_be_left(const struct conn *conn);
+
+/* For that: appends what is queued and not taken by the kernel. Changes nothing in the connection.
+ * ERR_NO_MEMORY; ERR_FULL: `out` has no room for it. */
+MUST_CHECK enum err conn_copy_unwritten(const struct conn *conn, struct buf *out);
 
 static inline const struct conn_ops *conn_ops_of(const struct conn *conn)
 {

@@ -1,4 +1,4 @@
-/* Shared by conn.c and conn_read.c, and used by no other file. */
+/* Shared by conn.c, conn_read.c and conn_held.c, and used by no other file. */
 #ifndef HERALD_NET_CONN_PARTS_H
 #define HERALD_NET_CONN_PARTS_H
 
@@ -57,6 +57,19 @@ static inline unsigned kind_of(const struct conn *conn)
 {
     return conn->watch.flags / CONN_KIND_UNIT;
 }
+
+/* Opens nothing: the struct alone. `flags`: CONN_ */
+void conn_init(struct conn *conn, struct conn_loop *loop, const struct conn_ops *ops,
+               struct transport_socket socket, uint32_t flags);
+
+/* The queue, which is made for the first write. NULL: out of memory. */
+struct out_queue *conn_queue(struct conn *conn);
+
+/* NULL: out of memory. */
+struct conn_rest *conn_rest_new(struct conn *conn, const uint8_t *bytes, size_t len);
+
+/* It is CONN_DEFERRED, or has used up its share: it waits for its turn. */
+void conn_wait_in_throttle(struct conn *conn);
 
 /* Updates epoll according to the flags, if it knows the socket. */
 void conn_watch_again(struct conn *conn);

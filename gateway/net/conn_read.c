@@ -69,7 +69,7 @@ void conn_pause(struct conn *conn)
     conn_watch_again(conn);
 }
 
-static struct conn_rest *new_rest(struct conn *conn, const uint8_t *bytes, size_t len)
+struct conn_rest *conn_rest_new(struct conn *conn, const uint8_t *bytes, size_t len)
 {
     struct conn_rest *rest = malloc(sizeof *rest + len);
     if (rest == NULL)
@@ -84,7 +84,7 @@ static void keep_unread_bytes(struct conn *conn, const uint8_t *bytes, size_t le
 {
     struct conn_rest *rest = NULL;
     if (len > 0) {
-        rest = new_rest(conn, bytes, len);
+        rest = conn_rest_new(conn, bytes, len);
         if (rest == NULL)
             conn_break(conn);
     }
@@ -181,7 +181,7 @@ static void stop_waiting(struct conn *conn)
 static enum err enter_throttle(struct conn *conn)
 {
     if (conn->rest == NULL)
-        conn->rest = new_rest(conn, NULL, 0);
+        conn->rest = conn_rest_new(conn, NULL, 0);
     if (conn->rest == NULL)
         return ERR_NO_MEMORY;
     struct throttle *throttle = &conn->loop->throttle;
@@ -204,7 +204,7 @@ static void do_without_throttle(struct conn *conn)
     drop_empty_rest(conn);
 }
 
-static void wait_in_throttle(struct conn *conn)
+void conn_wait_in_throttle(struct conn *conn)
 {
     if (enter_throttle(conn) != ERR_OK) {
         do_without_throttle(conn);
@@ -228,18 +228,18 @@ void conn_feed(struct conn *conn, uint8_t *bytes, size_t len)
     }
     keep_unread_bytes(conn, bytes + taken, len - taken);
     if (is_deferred(conn))
-        wait_in_throttle(conn);
+        conn_wait_in_throttle(conn);
 }
 
 /* ---- work ---- */
 
 /* While its on_bytes runs it is not known how many bytes will be left, so it enters the throttle
- * after on_bytes has returned. */
+ * after on_bytes has returned; a held one when it goes on. */
 static void defer_conn(struct conn *conn)
 {
     conn->watch.flags |= CONN_DEFERRED;
-    if (conn->loop->offered != conn)
-        wait_in_throttle(conn);
+    if (conn->loop->offered != conn && !conn_is_held(conn))
+        conn_wait_in_throttle(conn);
 }
 
 bool conn_take_turn(struct conn *conn)
@@ -348,7 +348,7 @@ static void read_now(struct conn *conn)
         return;
     must_wait = must_wait || must_read_again(conn);
     if (is_deferred(conn) || (must_wait && !is_paused(conn)))
-        wait_in_throttle(conn);
+        conn_wait_in_throttle(conn);
     else
         stop_waiting(conn);
 }

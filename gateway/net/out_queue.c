@@ -179,3 +179,15 @@ void out_queue_written(struct out_queue *queue, size_t len)
     if (queue->n == 0)
         queue->first = 0;
 }
+
+enum err out_queue_copy(const struct out_queue *queue, struct buf *out)
+{
+    enum err error = buf_reserve(out, queue->bytes);
+    uint32_t offset = queue->offset;
+    for (uint32_t i = 0; error == ERR_OK && i < queue->n; i++) {
+        const struct out_piece *piece = &queue->pieces[queue->first + i];
+        error = buf_append(out, piece_bytes(piece) + offset, piece->len - offset);
+        offset = 0;
+    }
+    return error;
+}

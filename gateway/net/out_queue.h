@@ -3,6 +3,7 @@
 #ifndef HERALD_NET_OUT_QUEUE_H
 #define HERALD_NET_OUT_QUEUE_H
 
+#include "proto/bytes/buf.h"
 #include "proto/note/payload.h"
 
 #include <sys/uio.h>
@@ -47,5 +48,8 @@ MUST_CHECK enum err out_queue_heap(struct out_queue *queue, void *bytes, size_t 
 /* Fills iovecs from the front of the queue; returns how many. */
 int out_queue_iovecs(struct out_queue *queue, struct iovec iovecs[OUT_IOVECS]);
 void out_queue_written(struct out_queue *queue, size_t len);
+
+/* Appends all that is not yet written. ERR_NO_MEMORY; ERR_FULL: `out` has no room for it. */
+MUST_CHECK enum err out_queue_copy(const struct out_queue *queue, struct buf *out);
 
 #endif
