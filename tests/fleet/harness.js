@@ -3,11 +3,13 @@
 
 module.exports = {
     ...require('../e2e/harness'),
+    ...require('./harness/balancer'),
     ...require('./harness/before'),
     ...require('./harness/clock'),
     ...require('./harness/cluster'),
     ...require('./harness/fake_redis'),
     ...require('./harness/fleet'),
+    ...require('./harness/guest'),
     ...require('./harness/publisher'),
     ...require('./harness/reader'),
     ...require('./harness/redis_node'),

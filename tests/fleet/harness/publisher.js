@@ -15,6 +15,7 @@ class Publisher {
         this.deadlineMs = deadlineMs;
         this.accepted = []; /* {userId, data, id, seq, tries} in the order of the answers */
         this.refusals = new Map(); /* status, or 'broken' -> how often */
+        this.failedAt = []; /* the node of each refusal */
         this.next = 0;
         this.isOver = false;
     }
@@ -23,9 +24,9 @@ class Publisher {
         return this.nodes[this.at % this.nodes.length];
     }
 
-    async ask(body) {
+    async ask(node, body) {
         try {
-            const answer = await this.node().post('/push', body, {}, { timeoutMs: 5000 });
+            const answer = await node.post('/push', body, {}, { timeoutMs: 5000 });
             return answer;
         } catch {
             return { status: 'broken' };
@@ -37,13 +38,15 @@ class Publisher {
         const body = { userId, data, idempotencyKey: extra.idempotencyKey ?? randomUUID(), ...extra };
         const end = Date.now() + this.deadlineMs;
         for (let tries = 1; ; tries++) {
-            const { status, json, text } = await this.ask(body);
+            const node = this.node();
+            const { status, json, text } = await this.ask(node, body);
             if (status === 202) {
                 const told = { userId, data, id: json.id, seq: json.seq, tries, key: body.idempotencyKey };
                 this.accepted.push(told);
                 return told;
             }
             this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
+            this.failedAt.push(node);
             assert.ok(['broken', 500, 503].includes(status), `a push is answered ${status}: ${text}`);
             assert.ok(Date.now() < end, `no node accepted a push in ${this.deadlineMs} ms: ${text}`);
             this.at += 1;
@@ -51,8 +54,9 @@ class Publisher {
         }
     }
 
-    /* Pushes 0, 1, 2 ... to these users in turn, until it is stopped. */
-    begin(userIds, { pauseMs = 5, extra } = {}) {
+    /* Pushes `from`, and the numbers behind it, to these users in turn, until it is stopped. */
+    begin(userIds, { pauseMs = 5, extra, from = 0 } = {}) {
+        this.next = from;
         this.done = (async () => {
             while (!this.isOver) {
                 await this.push(userIds[this.next % userIds.length], this.next, extra);
