@@ -2,6 +2,9 @@
 /* What goes wrong, in an order and with pauses that the seed decides. Each fault ends with its part running again. */
 
 const { sleep, waitUntil } = require('./tools');
+const { UPGRADE_DEATHS, canUpgrade, upgradeAndKill, waitWhole } = require('./upgrades');
+
+const CLOSES_COME_MS = 300; /* a connection that an upgrade has ended is known to have by then */
 
 async function bringBack(world, herald) {
     herald.wasKilled = false;
@@ -21,6 +24,14 @@ const FAULTS = {
         await world.herald.stop();
         await sleep(downMs / 4);
         await bringBack(world, world.herald);
+    },
+    /* Nobody's connection ends. */
+    async 'upgrade of Herald'(world) {
+        await waitWhole(world.herald);
+        world.isUpgrading = true;
+        await world.herald.upgrade();
+        await sleep(CLOSES_COME_MS);
+        world.isUpgrading = false;
     },
     async 'kill -9 of Redis'(world, downMs) {
         await world.redis.kill();
@@ -48,18 +59,31 @@ const FAULTS = {
     },
 };
 
-function faultsOf(kind) {
-    return Object.keys(FAULTS).filter((name) => kind === 'redis' || !name.includes('Redis') && !name.includes('both'));
+for (const [name, choose] of Object.entries(UPGRADE_DEATHS)) {
+    FAULTS[name] = async (world, downMs) => {
+        await waitWhole(world.herald);
+        world.count(await upgradeAndKill(world.herald, downMs / 4, choose));
+        if (!world.herald.child.isRunning()) {
+            await bringBack(world, world.herald);
+        }
+    };
+}
+
+function faultsOf(kind, binary) {
+    const hasUpgrades = canUpgrade(binary);
+    return Object.keys(FAULTS).filter((name) => (kind === 'redis' || !name.includes('Redis') && !name.includes('both'))
+        && (hasUpgrades || !name.includes('upgrade')));
 }
 
 /* Each kind of fault comes once before any comes again, so that a short run has seen them all. */
 async function runFaults(world, kind, endMs) {
     const random = world.random.branch('faults');
+    const names = faultsOf(kind, world.herald.binary);
     let bag = [];
     while (Date.now() < endMs) {
         await sleep(random.between(400, 1600));
         if (bag.length === 0) {
-            bag = faultsOf(kind);
+            bag = [...names];
         }
         const name = bag.splice(random.between(0, bag.length - 1), 1)[0];
         const downMs = random.between(50, 1700);

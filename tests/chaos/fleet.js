@@ -127,14 +127,17 @@ async function startStore(scope, kind) {
 function watchNode(world, node) {
     node.isMeantToRun = true;
     const launch = node.launch.bind(node);
-    const follow = () => node.child.exited.then(() => {
-        world.nEnded += node.isMeantToRun && !world.isOver ? 1 : 0;
-    });
+    node.watchChild = () => {
+        const { child } = node;
+        child.exited.then(() => {
+            world.nEnded += node.child === child && node.isMeantToRun && !world.isOver ? 1 : 0;
+        });
+    };
     node.launch = () => {
         launch();
-        follow();
+        node.watchChild();
     };
-    follow();
+    node.watchChild();
 }
 
 /* The clock of one node is ahead; each tells how much memory it has in use. A sanitizer takes no library before it. */
@@ -151,6 +154,7 @@ function environmentOf(scope, isAhead) {
 
 async function startNodes(world, scope, options) {
     world.nEnded = 0;
+    world.nNoticed = 0; /* sessions that ended because their node was replaced in place */
     world.nodes = [];
     for (const n of range(options.nodes)) {
         const uid = FIRST_UID + n;
@@ -295,6 +299,7 @@ async function checkInvariants(world, { presses, judged }) {
         [after.connections === after.open, 'the sum of herald_connections = the readers open', `${after.connections}, ${after.open}`],
         [after.subscribed === after.users, 'subscriptions in Redis = users online', `${after.subscribed}, ${after.users}`],
         [world.nEnded === 0, 'no node ends by itself', `${world.nEnded} did`],
+        [world.nNoticed === 0, 'no session ends because its node is replaced in place', `${world.nNoticed} did`],
         [after.fds <= before.fds * 1.1 + 5, 'every descriptor is back', `${before.fds} before, ${after.fds} after`],
         [after.inUse <= mostInUse(world), 'memory in use is within 10 % of the start, or 2 MiB a node', `${mib(before.inUse)} before, ${
             mib(after.inUse)} after; resident ${mib(before.resident)}, ${mib(after.resident)}`],

@@ -1,8 +1,8 @@
 'use strict';
 /* node tests/chaos/run.js [--herald PATH] [--seconds N] [--seed N] [--only NAME]
  *
- * The real program and a real redis-server under load, while both are killed, stopped and started again, and clients
- * come, go and die. At the end everything is up, every user reads what is left, and the judge looks at the ledger: what
+ * The real program and a real redis-server under load, while both are killed, stopped and started again, Herald is
+ * replaced by another process that takes its connections over, and clients come, go and die. At the end everything is up, every user reads what is left, and the judge looks at the ledger: what
  * was accepted arrived, or left in a way that it can have left and that those who know numbers were told of; nothing came
  * to another user or was numbered twice; each session's numbers rose without a silent hole; nothing was acknowledged that
  * nobody had; and the inboxes are empty.
@@ -25,6 +25,7 @@ const USERS = 140; /* 60 of them have two seats */
 const SEATS = 200;
 const LANES = 12;
 const SETTLE_MS = 60000; /* all that comes after the faults, and what keeps a hung run from going on */
+const NEVER_IN_AN_UPGRADE = [1001, 1006, 1011, 1012, 1013, 'end'];
 const HERALD_ARGS = ['--inbox-max', '1000000', '--inbox-max-bytes', '1GiB', '--session-max-bytes', '64KiB',
     '--ping-interval', '1s', '--silence-timeout', '3s'];
 
@@ -72,6 +73,13 @@ class World {
     follow(name, promise) {
         this.running.add(name);
         return promise.finally(() => this.running.delete(name));
+    }
+
+    /* A connection has ended, which may never have become a session. */
+    seesEnd(client, code) {
+        if (this.isUpgrading && !client.hasEnd && NEVER_IN_AN_UPGRADE.includes(code)) {
+            this.ledger.fault(`${client.session.name} ended (${code}) while Herald was replaced`);
+        }
     }
 
     count(what, where = this.happened) {

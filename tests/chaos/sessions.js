@@ -40,6 +40,7 @@ class Client {
         this.closed = new Promise((resolve) => {
             this.socket.once('close', (code) => {
                 world.closes.set(code, (world.closes.get(code) ?? 0) + 1);
+                world.seesEnd(this, code);
                 resolve(code);
             });
         });
@@ -63,6 +64,7 @@ class Client {
 
     /* Ends it as `how` says; a socket that is gone already stays gone. */
     end(how) {
+        this.hasEnd = true;
         const tcp = this.socket._socket; /* ws keeps the socket to itself, and only the socket can reset */
         this.tcp = tcp;
         if (how === 'close' && this.isOpen()) {
@@ -173,7 +175,10 @@ class SseClient {
             this.stream.opened.then(({ status }) => status === 200, () => false),
             this.stream.ended.then(() => false),
         ]);
-        this.stream.ended.then(() => { this.isEnded = true; });
+        this.stream.ended.then(() => {
+            this.isEnded = true;
+            world.seesEnd(this, 'end');
+        });
     }
 
     take({ event, id, data }) {

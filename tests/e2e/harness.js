@@ -16,6 +16,7 @@ module.exports = {
     ...require('./harness/scope'),
     ...require('./harness/secrets'),
     ...require('./harness/sse'),
+    ...require('./harness/successor'),
     ...require('./harness/tokens'),
     ...require('./harness/waiting'),
     ...require('./harness/websocket'),

@@ -14,7 +14,8 @@ const { ports, first, count, folder, number } = JSON.parse(process.argv[2]);
 const BLOCKED_MS = 60000;
 const SLOW_MS = 15000; /* an attempt is given up after this; a node may be stopped for 5 s */
 
-const state = { isOver: false, faults: [], nFaults: 0, closes: {}, opened: 0 };
+/* endedAt: port -> how many sessions there, and attempts of those who are not blocked, have ended */
+const state = { isOver: false, faults: [], nFaults: 0, closes: {}, endedAt: {}, opened: 0 };
 
 function fault(sentence) {
     state.nFaults += 1;
@@ -81,8 +82,9 @@ class Reader {
         state.opened += 1;
     }
 
-    ends(code) {
+    ends(code, port) {
         state.closes[code] = (state.closes[code] ?? 0) + 1;
+        state.endedAt[port] = (state.endedAt[port] ?? 0) + (this.isBlocked ? 0 : 1);
         this.openMs = undefined;
         this.endedMs = Date.now();
     }
@@ -134,7 +136,7 @@ class Reader {
         while (!state.isOver) {
             const port = ports[this.at % ports.length];
             this.sessions.push([]);
-            this.ends(await (this.kind === 'sse' ? this.eventStream(port) : this.webSocket(port)));
+            this.ends(await (this.kind === 'sse' ? this.eventStream(port) : this.webSocket(port)), port);
             if (this.sessions.at(-1).length === 0) {
                 this.sessions.pop();
             }
@@ -221,7 +223,7 @@ process.on('message', (message) => {
     const answer = { asked: message.asked, number };
     if (message.what === 'status') {
         Object.assign(answer, { open: nOpen(), opened: state.opened, users: new Set(readers.filter(({ openMs }) =>
-            openMs !== undefined).map(({ user }) => user)).size });
+            openMs !== undefined).map(({ user }) => user)).size, endedAt: state.endedAt });
     } else if (message.what === 'blocked') {
         answer.open = readers.filter(({ user, openMs }) => openMs !== undefined && message.users.includes(user)).length;
     } else if (message.what === 'judge') {

@@ -4,9 +4,12 @@
 
 const { execFileSync } = require('node:child_process');
 const { range, sleep, waitUntil } = require('../tools');
+const { UPGRADE_DEATHS, canUpgrade, upgradeAndKill, waitWhole } = require('../upgrades');
 
 const STOPPED_MS = 5000;
 const CUT_MS = 8000;
+const CLOSES_COME_MS = 1000; /* the readers know by then of what an upgrade has ended */
+const CALM_MS = 70000; /* after a cut: TCP repeats an end that got lost for so long */
 const LONG_CUT_MS = 25000; /* a node gives a silent connection up after 20 s */
 
 async function bringBack(node) {
@@ -25,7 +28,7 @@ const WAYS = {
     'from its clients': (_, port) => [['dport', port]],
 };
 
-async function cutFor(ms, node, ways, ports) {
+async function cutFor(world, ms, node, ways, ports) {
     const rules = ports.flatMap((port) => ways.flatMap((way) => WAYS[way](node, String(port))));
     const change = (verb) => rules.forEach((rule) =>
         execFileSync('ip', ['rule', verb, 'pref', '50', 'ipproto', 'tcp', ...rule, 'blackhole']));
@@ -34,24 +37,39 @@ async function cutFor(ms, node, ways, ports) {
         await sleep(ms);
     } finally {
         change('del');
+        world.calmMs = Date.now() + CALM_MS;
     }
 }
 
 /* From all primaries, or from one. */
 async function cutFromRedis(world, node, ways) {
     const primaries = (await world.store.primaries()).map(({ port }) => port);
-    await cutFor(CUT_MS, node, ways, world.random.isTrue(0.5) ? primaries : [world.random.pick(primaries)]);
+    await cutFor(world, CUT_MS, node, ways, world.random.isTrue(0.5) ? primaries : [world.random.pick(primaries)]);
 }
 
 /* In a third of the cases for so long that the node gives its clients up. */
 function cutFromClients(world, node, ways) {
-    return cutFor(world.random.isTrue(1 / 3) ? LONG_CUT_MS : CUT_MS, node, ways, [node.port, node.adminPort]);
+    return cutFor(world, world.random.isTrue(1 / 3) ? LONG_CUT_MS : CUT_MS, node, ways, [node.port, node.adminPort]);
 }
 
 async function pauseNode(server) {
     server.child.signal('SIGSTOP');
     await sleep(STOPPED_MS);
     server.child.signal('SIGCONT');
+}
+
+/* Everybody is back, and the node has its store. */
+async function waitCalm(world, node) {
+    await waitWhole(node);
+    const expected = world.total - (world.blocked ?? []).length;
+    await waitUntil('every reader is back', async () => (await world.ask('crowd.js', { what: 'status' }))
+        .reduce((sum, { open }) => sum + open, 0) >= expected, 60000).catch((error) => world.note(error.message));
+}
+
+/* How many sessions of a node, and attempts to get one, have ended. */
+async function endedAt(world, { port }) {
+    const answers = await world.ask('crowd.js', { what: 'status' });
+    return answers.reduce((sum, ended) => sum + (ended.endedAt[port] ?? 0), 0);
 }
 
 const NODE_FAULTS = {
@@ -66,10 +84,34 @@ const NODE_FAULTS = {
         await node.stop(60000);
         await bringBack(node);
     },
+    /* Where a cut may still be ending sessions it is not counted how many end. */
+    async 'upgrade of a node'(world, node) {
+        await waitCalm(world, node);
+        const before = await endedAt(world, node);
+        await node.upgrade();
+        node.watchChild();
+        await sleep(CLOSES_COME_MS);
+        world.nNoticed += Date.now() < (world.calmMs ?? 0) ? 0 : await endedAt(world, node) - before;
+    },
     async 'SIGSTOP of a node'(world, node) {
         await pauseNode(node);
     },
 };
+
+/* Whichever process dies while a node is replaced in place: one of them goes on, or the node is started anew. */
+for (const [name, choose] of Object.entries(UPGRADE_DEATHS)) {
+    NODE_FAULTS[name] = async (world, node) => {
+        await waitCalm(world, node);
+        node.isMeantToRun = false;
+        world.note(await upgradeAndKill(node, world.random.between(0, 1500), choose));
+        if (node.child.isRunning()) {
+            node.watchChild();
+            node.isMeantToRun = true;
+        } else {
+            await bringBack(node);
+        }
+    };
+}
 
 const CUT_FAULTS = {
     'a node and Redis are cut apart': (world, node) => cutFromRedis(world, node, ['to Redis', 'from Redis']),
@@ -170,7 +212,8 @@ const REDIS_FAULTS = {
 async function runFaults(world, { everyMs, endMs, only }) {
     const ofNodes = { ...NODE_FAULTS, ...(world.canCut ? CUT_FAULTS : {}) };
     const all = { ...ofNodes, ...REDIS_FAULTS[world.kind] };
-    const names = Object.keys(all).filter((name) => name.includes(only));
+    const hasUpgrades = canUpgrade(world.nodes[0].binary);
+    const names = Object.keys(all).filter((name) => name.includes(only) && (hasUpgrades || !name.includes('upgrade')));
     let bag = [];
     while (Date.now() < endMs) {
         const next = Date.now() + everyMs;
@@ -186,13 +229,7 @@ async function runFaults(world, { everyMs, endMs, only }) {
         world.happened.set(name, (world.happened.get(name) ?? 0) + 1);
         await sleep(Math.max(0, Math.min(next, endMs) - Date.now()));
     }
-    await Promise.all(world.nodes.map((node) => waitUntil(`${node.name} is ready`, async () => {
-        const { json } = await node.request('GET', '/readyz', { timeoutMs: 2000 });
-        if (json?.status !== 'ready' || json.degraded !== undefined) {
-            throw new Error(JSON.stringify(json));
-        }
-        return true;
-    }, 60000)));
+    await Promise.all(world.nodes.map(waitWhole));
 }
 
 module.exports = { runFaults };

@@ -9,6 +9,7 @@ const { Child, cleanEnvironment, residentBytes } = require('./processes');
 const { rawConnect } = require('./raw');
 const { keepLog } = require('./secrets');
 const { EventStream } = require('./sse');
+const { upgradeProcess } = require('./successor');
 const { waitUntil } = require('./waiting');
 const { Subscriber, V1 } = require('./websocket');
 
@@ -114,6 +115,23 @@ class Herald extends Admin {
         assert.ok(!this.child.isRunning(), 'stop or kill it before a restart');
         this.wasKilled = false;
         await this.start();
+    }
+
+    /* Sends SIGUSR2, and sees what comes of it (successor.js). */
+    async tryUpgrade(options = {}) {
+        const isServed = () => this.request('GET', '/livez', { timeoutMs: 1000, port: this.port }).then(() => true, () => false);
+        const result = await upgradeProcess(this.child, { readLog: () => this.log, isServed, ...options });
+        this.child = result.successor ?? this.child;
+        return result;
+    }
+
+    /* As a deploy in place does it: another process takes over all that this one has, and is `child` from now on. */
+    async upgrade(options) {
+        const old = this.child;
+        const from = this.log.length;
+        const { successor } = await this.tryUpgrade(options);
+        assert.ok(successor !== undefined, `it was not replaced:\n${this.log.slice(from).slice(-2000)}`);
+        assert.deepEqual([old.process.exitCode ?? 0, old.process.signalCode ?? null], [0, null], 'the old process ends with 0');
     }
 
     /* userId null: the address names nobody. */

@@ -103,4 +103,4 @@ function isSanitized(binary) {
     return bytes.includes('__asan_init') || bytes.includes('__tsan_init');
 }
 
-module.exports = { Child, cleanEnvironment, freePort, hasCommand, isSanitized, residentBytes };
+module.exports = { Child, children, cleanEnvironment, freePort, hasCommand, isSanitized, residentBytes };
