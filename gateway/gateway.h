@@ -15,6 +15,18 @@
 MUST_CHECK enum err gateway_start(const struct options *options, struct node **ret_node, char *why,
                                   size_t why_cap);
 
+/* The same in three steps, for a process that takes the sockets of a running one over.
+ * gateway_prepare: all but the listening sockets. gateway_listen: takes those of the other process
+ * (listeners_adopt), also on an error, and opens what it does not have. gateway_accept: this
+ * process owns them, and serves. After an error of the second or third the node is there to be
+ * stopped; errors as gateway_start. */
+struct given_listener;
+MUST_CHECK enum err gateway_prepare(const struct options *options, struct node **ret_node,
+                                    char *why, size_t why_cap);
+MUST_CHECK enum err gateway_listen(struct node *node, const struct given_listener *given,
+                                   size_t n_given, char *why, size_t why_cap);
+MUST_CHECK enum err gateway_accept(struct node *node);
+
 /* Are the files that the options name as they must be, and is the store's URL one? The store itself
  * is not opened. ERR_INVALID_FIELD: *why says what to do. */
 MUST_CHECK enum err gateway_check(const struct options *options, char *why, size_t why_cap);

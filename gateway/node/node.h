@@ -35,7 +35,8 @@ struct node {
     struct auth *auth;
     struct worker **workers;
     unsigned n_workers;
-    unsigned n_started; /* of the workers: their threads run (gateway.c) */
+    unsigned n_made;    /* of the workers: they and their parts are made (gateway_start.c) */
+    unsigned n_started; /* of the workers: their threads run (gateway_start.c) */
     const struct session_events *session_events;
     struct delivery_events delivery_events;
     const worker_command_fn *command_fns; /* by enum worker_command_kind (worker.h) */
