@@ -1,5 +1,6 @@
 /* herald: reads the options, starts the gateway and then its admin API, and waits for signals. The
- * one file that includes both admin/ and gateway/.
+ * one file that includes both admin/ and gateway/. What becomes of the process is told to the
+ * service manager that has started it, if there is one (service_report.h).
  *
  * SIGHUP reads the options and all files again; files of keys that have changed are also noticed
  * without it. SIGTERM and SIGINT drain: the sessions are closed over --drain-time, and the admin
@@ -14,6 +15,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/gateway.h"
 #include "gateway/limits.h"
+#include "gateway/service_report.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,15 +90,16 @@ static enum err take_options(struct configuration *configuration, struct node *n
     return ERR_OK;
 }
 
-static void reread_options(struct configuration *configuration, struct node *node)
+/* *why: why they stay as they were; empty if they do not. */
+static void reread_options(struct configuration *configuration, struct node *node, char *why,
+                           size_t why_cap)
 {
-    char why[1024];
     struct options_change change = {0};
     enum err error = options_reread(configuration->argc, configuration->argv, environ,
-                                    configuration->now, &change, why, sizeof why);
+                                    configuration->now, &change, why, why_cap);
     if (error == ERR_OK && change.options != NULL) {
         error = take_options(configuration, node, change.options);
-        snprintf(why, sizeof why, "%s", error_title(error));
+        snprintf(why, why_cap, "%s", error_title(error));
     }
     if (error != ERR_OK) {
         metrics_count(METRIC_OPTIONS_RELOADS_FAILED);
@@ -104,6 +107,7 @@ static void reread_options(struct configuration *configuration, struct node *nod
         options_free(change.options);
         return;
     }
+    why[0] = '\0';
     metrics_count(METRIC_OPTIONS_RELOADS);
     log_event(LOG_INFO, "options read again",
               LOG_TEXT("changed", change.live[0] != '\0' ? change.live : "none"));
@@ -139,18 +143,33 @@ static void log_ignored_signal(int number)
         log_event(LOG_INFO, "SIGUSR2 is ignored: it has no meaning", LOG_INT("signal", number));
 }
 
+/* What SIGHUP asks for. */
+static void reread_all(struct configuration *configuration, struct node *node, struct admin *admin,
+                       struct service_report *report)
+{
+    char why[1024];
+    service_report_reloading(report);
+    reread_options(configuration, node, why, sizeof why);
+    gateway_reload(node, true);
+    admin_reload(admin, true);
+    service_report_reloaded(report, why);
+}
+
 static void serve_until_signal(struct configuration *configuration, struct node *node,
-                               struct admin *admin, const sigset_t *signals)
+                               struct admin *admin, const sigset_t *signals,
+                               struct service_report *report)
 {
     for (;;) {
-        int number = wait_for_signal(signals, LOOK_AT_FILES_MS);
+        int number = wait_for_signal(signals, service_report_turn(report, LOOK_AT_FILES_MS));
         if (number == SIGTERM || number == SIGINT)
             break;
         log_ignored_signal(number);
-        if (number == SIGHUP)
-            reread_options(configuration, node);
-        gateway_reload(node, number == SIGHUP);
-        admin_reload(admin, number == SIGHUP);
+        if (number == SIGHUP) {
+            reread_all(configuration, node, admin, report);
+        } else {
+            gateway_reload(node, false);
+            admin_reload(admin, false);
+        }
     }
 }
 
@@ -158,6 +177,7 @@ static void serve_until_signal(struct configuration *configuration, struct node 
 
 struct stopping {
     const sigset_t *signals;
+    struct service_report *report;
     bool is_urgent; /* a second signal has come */
 };
 
@@ -168,7 +188,9 @@ static bool take_signal(struct stopping *stopping, int timeout_ms)
     if (number == SIGTERM || number == SIGINT) {
         log_event(LOG_WARN, "a second signal: stopping at once", LOG_INT("signal", number));
         stopping->is_urgent = true;
+        service_report_urgent(stopping->report);
     }
+    service_report_turn(stopping->report, 0);
     log_ignored_signal(number);
     if (number == SIGHUP)
         log_event(LOG_WARN, "SIGHUP is ignored: Herald is draining, and reads nothing again",
@@ -191,9 +213,11 @@ static bool is_urgent(void *owner)
     return take_signal(owner, 0);
 }
 
-static void stop_serving(struct node *node, struct admin *admin, const sigset_t *signals)
+static void stop_serving(struct node *node, struct admin *admin, const sigset_t *signals,
+                         struct service_report *report)
 {
-    struct stopping stopping = {.signals = signals};
+    struct stopping stopping = {.signals = signals, .report = report};
+    service_report_stopping(report);
     drain_sessions(node, &stopping);
     admin_stop(admin, is_urgent, &stopping);
 }
@@ -238,21 +262,27 @@ static int run_gateway(const struct options *options, int argc, char **argv,
     struct node *node = NULL;
     struct admin *admin = NULL;
     struct configuration configuration = {.argc = argc, .argv = argv, .now = options};
+    struct service_manager manager;
+    struct service_report report;
     list_init(&configuration.later);
     sigprocmask(SIG_BLOCK, signals, NULL);
+    service_manager_init(&manager);
 
     limits_raise_files();
     enum err error = limits_check_exposure(options, why, sizeof why);
     if (error != ERR_OK)
         goto out;
+    service_manager_status(&manager, "opening the store");
     error = gateway_start(options, &node, why, sizeof why);
     if (error != ERR_OK)
         goto out;
     error = admin_start(options, &admin_routes, node, &admin, why, sizeof why);
     if (error != ERR_OK)
         goto stop_gateway;
-    serve_until_signal(&configuration, node, admin, signals);
-    stop_serving(node, admin, signals);
+    service_report_init(&report, &manager, node);
+    service_report_ready(&report);
+    serve_until_signal(&configuration, node, admin, signals, &report);
+    stop_serving(node, admin, signals, &report);
     code = 0;
 stop_gateway:
     gateway_stop(node);
@@ -262,6 +292,7 @@ out:
         log_event(LOG_INFO, "stopped", LOG_INT("code", code));
     else
         log_failure(why);
+    service_manager_fini(&manager);
     return error == ERR_INVALID_FIELD ? EXIT_USAGE : code;
 }
 

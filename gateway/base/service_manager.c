@@ -40,10 +40,15 @@ static void warn_unheard(struct service_manager *manager, const char *why)
     manager->is_heard = false;
 }
 
+bool service_manager_is_told(const struct service_manager *manager)
+{
+    return manager->fd >= 0 && !manager->is_mute;
+}
+
 /* false: it was not taken. */
 static bool send_lines(struct service_manager *manager, const char *lines)
 {
-    if (manager->fd < 0 || manager->is_mute)
+    if (!service_manager_is_told(manager))
         return true;
     ssize_t sent;
     do {
@@ -129,13 +134,16 @@ void service_manager_stopping(struct service_manager *manager, const char *statu
     enter_state(manager, SERVICE_STOPPING, status);
 }
 
-void service_manager_status(struct service_manager *manager, const char *status)
+bool service_manager_status(struct service_manager *manager, const char *status)
 {
     char lines[MESSAGE_MAX_BYTES];
-    if (!set_status(manager, status) || manager->is_owed)
-        return; /* what is owed brings the status */
+    if (!set_status(manager, status))
+        return false;
+    if (manager->is_owed)
+        return true; /* the state that is owed brings it */
     snprintf(lines, sizeof lines, "STATUS=%s\n", manager->status);
     manager->is_owed = !send_lines(manager, lines);
+    return true;
 }
 
 void service_manager_extend(struct service_manager *manager, int64_t ms)
@@ -147,7 +155,7 @@ void service_manager_extend(struct service_manager *manager, int64_t ms)
 
 int service_manager_turn(struct service_manager *manager, bool is_alive, int at_most_ms)
 {
-    if (manager->fd < 0 || manager->is_mute)
+    if (!service_manager_is_told(manager))
         return at_most_ms;
     if (manager->is_owed)
         say_state(manager);

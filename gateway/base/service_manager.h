@@ -58,8 +58,8 @@ void service_manager_reloading(struct service_manager *manager, const char *stat
 void service_manager_stopping(struct service_manager *manager, const char *status);
 
 /* STATUS: one line of UTF-8, of which SERVICE_STATUS_MAX_BYTES - 1 bytes at most are said. Control
- * characters become spaces. Nothing is sent if it is what was said last. */
-void service_manager_status(struct service_manager *manager, const char *status);
+ * characters become spaces. false: nothing is sent, because it is what was said last. */
+bool service_manager_status(struct service_manager *manager, const char *status);
 
 /* EXTEND_TIMEOUT_USEC: a start or a stop may take that long from now, if the unit's timeout would
  * end it earlier. */
@@ -69,6 +69,9 @@ void service_manager_extend(struct service_manager *manager, int64_t ms);
  * `is_alive`, which must be a judgement about the threads that serve, not about the caller.
  * Returns in how many ms it must be called again, at most `at_most_ms`. */
 int service_manager_turn(struct service_manager *manager, bool is_alive, int at_most_ms);
+
+/* false: nobody would hear what is said, so it need not be found out. */
+bool service_manager_is_told(const struct service_manager *manager);
 
 /* From now on this process says nothing, and owes nothing: another one of the service speaks. */
 void service_manager_mute(struct service_manager *manager);

@@ -15,6 +15,7 @@ module.exports = {
     ...require('./harness/redis'),
     ...require('./harness/scope'),
     ...require('./harness/secrets'),
+    ...require('./harness/service_manager'),
     ...require('./harness/sse'),
     ...require('./harness/successor'),
     ...require('./harness/tokens'),

@@ -3,51 +3,13 @@
 
 #include "tests/support/captured_log.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/notify_socket.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-static char directory[] = "/tmp/herald-test-service-XXXXXX";
-static char path[128];
-static int listening = -1;
 static struct service_manager manager;
-
-static int bind_at(const struct sockaddr_un *address, socklen_t len)
-{
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    cr_assert_geq(fd, 0);
-    cr_assert_eq(bind(fd, (const struct sockaddr *)address, len), 0);
-    return fd;
-}
-
-static void listen_at_path(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memcpy(address.sun_path, path, strlen(path));
-    listening = bind_at(&address, sizeof address);
-}
-
-/* The next datagram; "": none has come. */
-static const char *heard(void)
-{
-    static char text[4096];
-    ssize_t len = recv(listening, text, sizeof text - 1, 0);
-    text[len > 0 ? len : 0] = '\0';
-    return text;
-}
 
 static void begin(void)
 {
-    cr_assert_not_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/notify", directory);
-    setenv("NOTIFY_SOCKET", path, 1);
-    unsetenv("WATCHDOG_USEC");
-    unsetenv("WATCHDOG_PID");
-    listen_at_path();
+    notify_socket_begin();
     stop_the_clock();
     captured_log_begin();
 }
@@ -55,9 +17,7 @@ static void begin(void)
 static void end(void)
 {
     service_manager_fini(&manager);
-    close(listening);
-    unlink(path);
-    rmdir(directory);
+    notify_socket_end();
 }
 
 TestSuite(service_manager, .init = begin, .fini = end);
@@ -95,29 +55,23 @@ static void fill_the_queue(void)
     }
 }
 
-static void empty_the_queue(void)
-{
-    while (heard()[0] != '\0') {
-    }
-}
-
 Test(service_manager, hears_each_state_with_its_status)
 {
     service_manager_init(&manager);
-    cr_assert_str_eq(heard(), "");
+    cr_assert_str_eq(notify_socket_heard(), "");
     service_manager_status(&manager, "opening the store");
-    cr_assert_str_eq(heard(), "STATUS=opening the store\n");
+    cr_assert_str_eq(notify_socket_heard(), "STATUS=opening the store\n");
     service_manager_ready(&manager, "serving");
-    cr_assert_str_eq(heard(), "READY=1\nSTATUS=serving\n");
+    cr_assert_str_eq(notify_socket_heard(), "READY=1\nSTATUS=serving\n");
     service_manager_reloading(&manager, "reading the options again");
-    cr_assert_str_eq(heard(),
+    cr_assert_str_eq(notify_socket_heard(),
                      "RELOADING=1\nMONOTONIC_USEC=5000000\nSTATUS=reading the options again\n");
     service_manager_ready(&manager, "serving");
-    cr_assert_str_eq(heard(), "READY=1\nSTATUS=serving\n");
+    cr_assert_str_eq(notify_socket_heard(), "READY=1\nSTATUS=serving\n");
     service_manager_stopping(&manager, "draining");
-    cr_assert_str_eq(heard(), "STOPPING=1\nSTATUS=draining\n");
+    cr_assert_str_eq(notify_socket_heard(), "STOPPING=1\nSTATUS=draining\n");
     service_manager_extend(&manager, 1500);
-    cr_assert_str_eq(heard(), "EXTEND_TIMEOUT_USEC=1500000\n");
+    cr_assert_str_eq(notify_socket_heard(), "EXTEND_TIMEOUT_USEC=1500000\n");
     cr_assert_str_eq(captured_log_take(), "");
 }
 
@@ -126,7 +80,7 @@ Test(service_manager, leaves_the_environment_to_a_child)
     set_watchdog("2000000", getpid());
     service_manager_ready(&manager, "serving");
     service_manager_fini(&manager);
-    cr_assert_str_eq(getenv("NOTIFY_SOCKET"), path);
+    cr_assert_str_eq(getenv("NOTIFY_SOCKET"), notify_socket_path);
     cr_assert_str_eq(getenv("WATCHDOG_USEC"), "2000000");
     cr_assert_not_null(getenv("WATCHDOG_PID"));
 }
@@ -137,21 +91,21 @@ Test(service_manager, says_a_status_once)
     service_manager_status(&manager, "one");
     service_manager_status(&manager, "one");
     service_manager_status(&manager, "two");
-    cr_assert_str_eq(heard(), "STATUS=one\n");
-    cr_assert_str_eq(heard(), "STATUS=two\n");
-    cr_assert_str_eq(heard(), "");
+    cr_assert_str_eq(notify_socket_heard(), "STATUS=one\n");
+    cr_assert_str_eq(notify_socket_heard(), "STATUS=two\n");
+    cr_assert_str_eq(notify_socket_heard(), "");
 }
 
 Test(service_manager, takes_nothing_in_a_status_for_another_line_or_another_encoding)
 {
     service_manager_init(&manager);
     service_manager_status(&manager, "a\nREADY=1\r\x01\x7f.");
-    cr_assert_str_eq(heard(), "STATUS=a READY=1   .\n");
+    cr_assert_str_eq(notify_socket_heard(), "STATUS=a READY=1   .\n");
     service_manager_status(&manager, "gr\xc3\xbc\xc3\x9f");
-    cr_assert_str_eq(heard(), "STATUS=gr\xc3\xbc\xc3\x9f\n");
+    cr_assert_str_eq(notify_socket_heard(), "STATUS=gr\xc3\xbc\xc3\x9f\n");
     service_manager_status(&manager, "a\xff"
                                      "b");
-    cr_assert_str_eq(heard(), "STATUS=a?b\n");
+    cr_assert_str_eq(notify_socket_heard(), "STATUS=a?b\n");
 }
 
 Test(service_manager, cuts_a_long_status_between_two_characters)
@@ -162,7 +116,7 @@ Test(service_manager, cuts_a_long_status_between_two_characters)
     status[sizeof status - 1] = '\0';
     service_manager_init(&manager);
     service_manager_status(&manager, status);
-    const char *text = heard();
+    const char *text = notify_socket_heard();
     cr_assert_eq(strlen(text), strlen("STATUS=\n") + SERVICE_STATUS_MAX_BYTES - 3);
     cr_assert_null(strchr(text, '\xe2'));
 }
@@ -174,12 +128,12 @@ Test(service_manager, is_heard_at_an_abstract_socket)
         snprintf(address.sun_path, sizeof address.sun_path, "@herald-test-%ld", (long)getpid());
     setenv("NOTIFY_SOCKET", address.sun_path, 1);
     address.sun_path[0] = '\0';
-    close(listening);
-    listening =
-        bind_at(&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len));
+    close(notify_socket_fd);
+    notify_socket_fd = notify_socket_bind(
+        &address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len));
     service_manager_init(&manager);
     service_manager_ready(&manager, "serving");
-    cr_assert_str_eq(heard(), "READY=1\nSTATUS=serving\n");
+    cr_assert_str_eq(notify_socket_heard(), "READY=1\nSTATUS=serving\n");
 }
 
 Test(service_manager, needs_no_service_manager)
@@ -218,24 +172,24 @@ Test(service_manager, warns_once_of_an_address_that_is_none_and_does_not_show_it
 
 Test(service_manager, warns_once_of_a_dead_socket_and_says_the_state_when_it_is_back)
 {
-    close(listening);
+    close(notify_socket_fd);
     service_manager_init(&manager);
     service_manager_ready(&manager, "serving");
     for (int i = 0; i < 10; i++)
         service_manager_turn(&manager, true, 1000);
     expect_one_warning("Connection refused");
-    unlink(path);
+    unlink(notify_socket_path);
     service_manager_turn(&manager, true, 1000);
-    listen_at_path();
+    notify_socket_listen();
     service_manager_status(&manager, "serving; 1 connection");
     service_manager_turn(&manager, true, 1000);
-    cr_assert_str_eq(heard(), "READY=1\nSTATUS=serving; 1 connection\n");
+    cr_assert_str_eq(notify_socket_heard(), "READY=1\nSTATUS=serving; 1 connection\n");
     service_manager_turn(&manager, true, 1000);
-    cr_assert_str_eq(heard(), "");
+    cr_assert_str_eq(notify_socket_heard(), "");
     cr_assert_str_eq(captured_log_take(), "");
 
-    close(listening);
-    unlink(path);
+    close(notify_socket_fd);
+    unlink(notify_socket_path);
     service_manager_status(&manager, "serving; 2 connections");
     expect_one_warning("No such file or directory");
 }
@@ -247,32 +201,32 @@ Test(service_manager, waits_for_nobody_who_does_not_read)
     fill_the_queue();
     expect_one_warning("it does not read");
     service_manager_stopping(&manager, "draining");
-    empty_the_queue();
+    notify_socket_empty();
     service_manager_turn(&manager, true, 1000);
-    cr_assert_str_eq(heard(), "STOPPING=1\nSTATUS=draining\n");
+    cr_assert_str_eq(notify_socket_heard(), "STOPPING=1\nSTATUS=draining\n");
 }
 
 Test(service_manager, hears_a_sign_of_life_each_half_of_its_patience_while_it_is_alive)
 {
     set_watchdog("2000000", getpid());
     cr_assert_eq(service_manager_turn(&manager, true, 5000), 1000);
-    cr_assert_str_eq(heard(), "WATCHDOG=1\n");
+    cr_assert_str_eq(notify_socket_heard(), "WATCHDOG=1\n");
     pass_ms(999);
     cr_assert_eq(service_manager_turn(&manager, true, 5000), 1);
-    cr_assert_str_eq(heard(), "");
+    cr_assert_str_eq(notify_socket_heard(), "");
     pass_ms(1);
     cr_assert_eq(service_manager_turn(&manager, true, 300), 300);
-    cr_assert_str_eq(heard(), "WATCHDOG=1\n");
+    cr_assert_str_eq(notify_socket_heard(), "WATCHDOG=1\n");
 
     pass_ms(1000);
     int next_ms = service_manager_turn(&manager, false, 5000);
     cr_assert(next_ms > 0 && next_ms <= 250, "it looks again in %d ms", next_ms);
     pass_ms(next_ms);
     service_manager_turn(&manager, false, 5000);
-    cr_assert_str_eq(heard(), "");
+    cr_assert_str_eq(notify_socket_heard(), "");
     pass_ms(next_ms);
     service_manager_turn(&manager, true, 5000);
-    cr_assert_str_eq(heard(), "WATCHDOG=1\n");
+    cr_assert_str_eq(notify_socket_heard(), "WATCHDOG=1\n");
 }
 
 Test(service_manager, repeats_a_sign_of_life_that_found_no_room)
@@ -281,18 +235,19 @@ Test(service_manager, repeats_a_sign_of_life_that_found_no_room)
     fill_the_queue();
     int next_ms = service_manager_turn(&manager, true, 5000);
     cr_assert(next_ms > 0 && next_ms <= 250, "it tries again in %d ms", next_ms);
-    empty_the_queue();
+    notify_socket_empty();
     pass_ms(next_ms);
     service_manager_turn(&manager, true, 5000);
-    cr_assert_eq(strncmp(heard(), "STATUS=status ", 14), 0, "the status that is owed");
-    cr_assert_str_eq(heard(), "WATCHDOG=1\n");
+    cr_assert_eq(strncmp(notify_socket_heard(), "STATUS=status ", 14), 0,
+                 "the status that is owed");
+    cr_assert_str_eq(notify_socket_heard(), "WATCHDOG=1\n");
 }
 
 Test(service_manager, gives_no_sign_of_life_for_another_process)
 {
     set_watchdog("2000000", getppid());
     cr_assert_eq(service_manager_turn(&manager, true, 5000), 5000);
-    cr_assert_str_eq(heard(), "");
+    cr_assert_str_eq(notify_socket_heard(), "");
     unsetenv("WATCHDOG_PID");
     service_manager_init(&manager);
     cr_assert_eq(service_manager_turn(&manager, true, 5000), 1000);
@@ -319,13 +274,13 @@ Test(service_manager, hears_of_the_process_that_takes_the_service_over)
     service_manager_mute(&manager);
     service_manager_ready(&manager, "not yet");
     service_manager_turn(&manager, true, 5000);
-    cr_assert_str_eq(heard(), "");
+    cr_assert_str_eq(notify_socket_heard(), "");
 
     service_manager_take_over(&manager, "serving");
     snprintf(expected, sizeof expected, "MAINPID=%ld\nREADY=1\nSTATUS=serving\n", (long)getpid());
-    cr_assert_str_eq(heard(), expected);
+    cr_assert_str_eq(notify_socket_heard(), expected);
     cr_assert_eq(service_manager_turn(&manager, true, 5000), 1000);
-    cr_assert_str_eq(heard(), "WATCHDOG=1\n");
+    cr_assert_str_eq(notify_socket_heard(), "WATCHDOG=1\n");
 }
 
 Test(service_manager,
@@ -335,19 +290,19 @@ Test(service_manager,
     set_watchdog("2000000", getpid());
     service_manager_ready(&manager, "serving");
     service_manager_turn(&manager, true, 5000);
-    empty_the_queue();
+    notify_socket_empty();
     service_manager_mute(&manager);
     service_manager_status(&manager, "handed over");
     service_manager_stopping(&manager, "draining");
     service_manager_extend(&manager, 1000);
     pass_ms(5000);
     cr_assert_eq(service_manager_turn(&manager, true, 5000), 5000);
-    cr_assert_str_eq(heard(), "");
+    cr_assert_str_eq(notify_socket_heard(), "");
 
     service_manager_take_over(&manager, "serving again");
     snprintf(expected, sizeof expected, "MAINPID=%ld\nREADY=1\nSTATUS=serving again\n",
              (long)getpid());
-    cr_assert_str_eq(heard(), expected);
+    cr_assert_str_eq(notify_socket_heard(), expected);
     service_manager_turn(&manager, true, 5000);
-    cr_assert_str_eq(heard(), "WATCHDOG=1\n");
+    cr_assert_str_eq(notify_socket_heard(), "WATCHDOG=1\n");
 }

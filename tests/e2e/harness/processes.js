@@ -76,11 +76,12 @@ class Child {
     }
 }
 
-/* HERALD_* variables of the caller must not leak into the tests. */
+/* Variables of the caller must not leak into the tests: HERALD_*, and those of its service manager. */
+const MANAGERS = ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID'];
 function cleanEnvironment(extra) {
     const env = { ...process.env };
     for (const name of Object.keys(env)) {
-        if (name.startsWith('HERALD_')) {
+        if (name.startsWith('HERALD_') || MANAGERS.includes(name)) {
             delete env[name];
         }
     }
