@@ -189,6 +189,7 @@ static void on_inbox_letter(struct letter *letter)
     work->page = (struct store_page){
         .request = {.on_done = on_inbox_page, .lane = lane_of(work->node, inbox->user_id)},
         .user_id = inbox->user_id,
+        .can_wait = true,
         .after = inbox->after,
         .max_count = inbox->limit,
         .max_bytes = INBOX_PAGE_BYTES,

@@ -52,6 +52,7 @@
 
 #include "gateway/store/store_config.h"
 #include "gateway/store/store_request.h"
+#include "gateway/store/store_upgrade.h"
 
 struct store;
 

@@ -10,6 +10,16 @@ struct store {
     const struct store_ops *ops;
 };
 
+/* store_upgrade.h: of a store that belongs to one process and can pass to the next. */
+struct store_upgrade_ops {
+    int (*lock_fd)(const struct store *store);
+    void (*let_go)(struct store *store);
+    void (*take_over)(struct store *store);
+    void (*each_ticket)(struct store *store, store_ticket_visit_fn *visit, void *owner);
+    enum err (*adopt_tickets)(struct store *store, const struct store_ticket *tickets,
+                              size_t n_tickets);
+};
+
 /* The kinds of request: the struct is that of the same name; of SEND it is store_append. */
 enum store_op {
     STORE_OP_APPEND,
@@ -55,6 +65,8 @@ struct store_ops {
     int64_t (*now_of)(const struct store *store, struct span user_id); /* NULL: all have one */
     /* store_reload. NULL: there is nothing to read again. */
     void (*reload)(struct store *store);
+    /* NULL: it is not handed over, or (is_shared) needs no step for it. */
+    const struct store_upgrade_ops *upgrade;
 };
 
 /* Hands a broadcast's note to this node's on_broadcast; without that callback nobody is online

@@ -51,14 +51,16 @@ struct store_config {
     const char *node_name;           /* as Redis's list of clients shows it; NULL: none */
     struct epoch name;               /* of this process: who asks it alone calls it so; none: the
                                       * store draws one */
-    uint32_t inbox_max;              /* notifications a user */
-    uint64_t inbox_max_bytes;        /* bytes of data a user */
-    uint64_t max_bytes;              /* file: of the whole store; 0: no limit */
-    uint32_t idempotency_window_s;   /* how long a key is remembered */
-    uint32_t idempotency_max;        /* keys that the local stores remember, beyond it the oldest is
-                                      * forgotten; 0: STORE_IDEMPOTENCY_MAX */
-    struct reactor **lanes;          /* one a worker; redis runs its links on them */
-    unsigned n_lanes;                /* at least 1 for redis; the local stores need none */
+    bool is_awaited;    /* file: another process still has it, and lets it go (store_upgrade.h); */
+    int lock_fd;        /* this is its lock, which the store duplicates */
+    uint32_t inbox_max; /* notifications a user */
+    uint64_t inbox_max_bytes;      /* bytes of data a user */
+    uint64_t max_bytes;            /* file: of the whole store; 0: no limit */
+    uint32_t idempotency_window_s; /* how long a key is remembered */
+    uint32_t idempotency_max;      /* keys that the local stores remember, beyond it the oldest is
+                                    * forgotten; 0: STORE_IDEMPOTENCY_MAX */
+    struct reactor **lanes;        /* one a worker; redis runs its links on them */
+    unsigned n_lanes;              /* at least 1 for redis; the local stores need none */
     struct store_events events;
     void *owner; /* handed to the events */
 };

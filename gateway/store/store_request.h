@@ -97,6 +97,7 @@ struct store_page {
     bool is_arrival;
     bool tells_block; /* shows nothing to a blocked user either, as is_arrival */
     bool must_begin;  /* makes the user, with an epoch, if there is none */
+    bool can_wait;    /* for a store that is awaited (store_upgrade.h): it is no session's */
     bool wants_gaps;
     bool wants_withdrawn;
     uint64_t withdrawn_after;
@@ -265,6 +266,14 @@ struct store_ticket_take {
     char user_id[USER_ID_MAX_BYTES]; /* out, with ERR_OK */
     size_t user_id_len;              /* out; 0 with an error */
 };
+
+/* A ticket that is out, on its way to another process. */
+struct store_ticket {
+    struct span ticket;  /* 1..STORE_TICKET_MAX_BYTES */
+    struct span user_id; /* 1..USER_ID_MAX_BYTES */
+    int64_t left_ms;     /* until it ends */
+};
+typedef void store_ticket_visit_fn(void *owner, const struct store_ticket *ticket);
 
 /* A node of the fleet, as it has described itself. It is information: nothing depends on it. */
 enum {

@@ -54,3 +54,22 @@ enum err store_open(const struct store_config *config, struct store **ret_store,
         return store_redis_open(config, ret_store, why, why_cap);
     return store_file_open(config, url + strlen("file:"), ret_store, why, why_cap);
 }
+
+enum err store_name_place(const struct store_config *config, struct buf *out)
+{
+    const char *url = config->url;
+    if (redis_url_is_one(url))
+        return store_redis_name_place(config, out);
+    if (has_prefix(url, "file:"))
+        return store_file_name_place(url + strlen("file:"), out);
+    return buf_append_text(out, url);
+}
+
+bool store_is_at(const struct store_config *config, struct span place)
+{
+    struct buf here;
+    buf_init(&here, STORE_PLACE_MAX_BYTES);
+    bool is_same = store_name_place(config, &here) == ERR_OK && span_equal(buf_span(&here), place);
+    buf_fini(&here);
+    return is_same;
+}

@@ -15,4 +15,15 @@ MUST_CHECK enum err store_check(const struct store_config *config, char *why, si
 MUST_CHECK enum err store_open(const struct store_config *config, struct store **ret_store,
                                char *why, size_t why_cap);
 
+/* What --store and --redis-prefix mean, for the process that is to go on with it: one text for each
+ * place, without user and password. The file store is named by the file that is its lock, whatever
+ * path leads there; Redis by its addresses, its database and the prefix. Adds to `out`, at most
+ * STORE_PLACE_MAX_BYTES. ERR_STORE_UNAVAILABLE: there is no such file; ERR_INVALID_FIELD: the url;
+ * ERR_FULL, ERR_NO_MEMORY: as buf.h. */
+enum { STORE_PLACE_MAX_BYTES = 8192 };
+MUST_CHECK enum err store_name_place(const struct store_config *config, struct buf *out);
+
+/* Does this mean the place that another process has named so? */
+bool store_is_at(const struct store_config *config, struct span place);
+
 #endif

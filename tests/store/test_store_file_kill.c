@@ -1,8 +1,11 @@
-/* A Herald that is killed between any two commits. After each request the file is copied, as a kill
- * would leave it, and opened again: the copy must show every user exactly as the running store
- * does. So no number is given twice, and nothing comes back that has left, whatever records are
+/* A Herald that is killed between any two commits, or hands its store over. After each request the
+ * file is copied, as a kill would leave it, and opened again: the copy must show every user exactly
+ * as the running store does, and so must the store of the process that it is handed to. So no
+ * number is given twice, and nothing comes back that has left, whatever records are
  * stale and still in the file, and whichever of them have left already. */
+#include "tests/store/block_calls.h"
 #include "tests/store/file_directory.h"
+#include "tests/store/file_same.h"
 #include "tests/store/file_twin.h"
 
 #include "gateway/stores/file/file_lmdb.h"
@@ -12,12 +15,14 @@ enum { USERS = 6, INBOX_MAX = 7 };
 
 static const char *const users[USERS] = {"anna", "bert", "carl", "dora", "emil", "fred"};
 static const char *const devices[] = {"phone", "tablet"};
+static const char *const keys[] = {"key-1", "key-2"};
 
 /* What was answered for each user, by which a repeated number is noticed. */
 static struct {
     struct epoch epoch;
     uint64_t head;
     uint64_t seen; /* acknowledged by the sessions, told to the store with the next push only */
+    struct store_target keyed[2]; /* the first answer to a push with that idempotency key */
 } known[USERS];
 
 static struct store *running;
@@ -55,53 +60,13 @@ TestSuite(store_file_kill, .init = setup, .fini = teardown, .timeout = STORE_TES
 
 /* ---- the same in both ---- */
 
-static void expect_same_notes(const struct store_page *page, const struct store_page *copied)
-{
-    cr_assert_eq(copied->n_notes, page->n_notes);
-    for (size_t i = 0; i < page->n_notes; i++) {
-        cr_assert_eq(copied->notes[i]->seq, page->notes[i]->seq);
-        cr_assert_eq(copied->notes[i]->expires_ms, page->notes[i]->expires_ms);
-        cr_assert(span_equal(payload_data(copied->notes[i]->payload),
-                             payload_data(page->notes[i]->payload)));
-    }
-    cr_assert_eq(copied->n_gaps, page->n_gaps);
-    for (size_t i = 0; i < page->n_gaps; i++) {
-        cr_assert_eq(copied->gaps[i].from, page->gaps[i].from);
-        cr_assert_eq(copied->gaps[i].to, page->gaps[i].to);
-        cr_assert_eq(copied->gaps[i].cause, page->gaps[i].cause);
-    }
-}
-
-static void expect_same_page(struct store *copy, const char *user, const char *device)
-{
-    struct store_page asked = page_asked(user);
-    asked.wants_gaps = true;
-    asked.device = span_of(device);
-    struct store_page page = file_twin_page(running, asked);
-    struct store_page copied = file_twin_page(copy, asked);
-    cr_assert_eq(page.error, ERR_OK);
-    cr_assert_eq(copied.error, ERR_OK);
-    cr_assert(epoch_equal(copied.epoch, page.epoch), "%s has another epoch", user);
-    cr_assert_eq(copied.head, page.head, "%s: head %d instead of %d", user, (int)copied.head,
-                 (int)page.head);
-    cr_assert_eq(copied.acked, page.acked, "%s: acked %d instead of %d", user, (int)copied.acked,
-                 (int)page.acked);
-    cr_assert_eq(copied.position, page.position);
-    cr_assert_eq(copied.has_devices, page.has_devices);
-    expect_same_notes(&page, &copied);
-    if (page.head > 0)
-        cr_assert_eq(file_twin_look(copy, user, page.epoch, page.head).found.is_written,
-                     file_twin_look(running, user, page.epoch, page.head).found.is_written);
-    page_free(&page);
-    page_free(&copied);
-}
-
 static void expect_same_inboxes(struct store *copy)
 {
     for (int user = 0; user < USERS; user++) {
-        expect_same_page(copy, users[user], "");
+        file_same_peek(running, copy, users[user]);
+        file_same_page(running, copy, users[user], "");
         for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
-            expect_same_page(copy, users[user], devices[i]);
+            file_same_page(running, copy, users[user], devices[i]);
     }
 }
 
@@ -119,6 +84,25 @@ static void open_copy(bool is_killed)
         running = copy;
         return;
     }
+    store_close(copy);
+    file_twin_remove(path);
+}
+
+/* To the next process, which shows what a copy shows that was made before. */
+static void hand_over(void)
+{
+    char path[64];
+    file_twin_copy(directory, path);
+    struct store *copy = file_twin_open(path, kill_config());
+    struct store_config config = kill_config();
+    config.is_awaited = true;
+    config.lock_fd = store_lock_fd(running);
+    struct store *next = file_twin_open(directory, config);
+    store_let_go(running);
+    store_take_over(next);
+    store_close(running);
+    running = next;
+    expect_same_inboxes(copy);
     store_close(copy);
     file_twin_remove(path);
 }
@@ -151,6 +135,40 @@ static void push(int user, const char *collapse_key, uint32_t ttl_s)
     struct store_target target = target_of(user);
     file_twin_append(running, &target, collapse_key, ttl_s);
     learn(user, &target);
+}
+
+/* A repeat is answered as the first was, whichever process did it. */
+static void push_with_key(int user, size_t key)
+{
+    struct append_call call;
+    struct store_target target = target_of(user);
+    struct store_target *first = &known[user].keyed[key];
+    append_start(running, &call,
+                 (struct store_append){.payload = payload_new(SPAN_LITERAL("{}")),
+                                       .ttl_s = 60,
+                                       .idempotency_key = span_of(keys[key]),
+                                       .n_targets = 1,
+                                       .targets = &target});
+    store_local_turn(running);
+    append_end(&call);
+    cr_assert_eq(target.is_duplicate, first->seq != 0);
+    if (target.is_duplicate) {
+        cr_assert_eq(target.seq, first->seq);
+        cr_assert(epoch_equal(target.epoch, first->epoch));
+        cr_assert_eq(target.time_ms, first->time_ms);
+        return;
+    }
+    learn(user, &target);
+    *first = target;
+}
+
+static void block(int user, uint32_t for_s)
+{
+    struct block_call call;
+    block_begin(running, &call, users[user], for_s);
+    store_local_turn(running);
+    call_wait(&call.call);
+    cr_assert_eq(call.block.error, ERR_OK);
 }
 
 static void push_to_all(void)
@@ -221,7 +239,7 @@ static void arrive_with_device(int user)
     asked.known_epoch = known[user].epoch;
     struct store_page page = file_twin_page(running, asked);
     cr_assert_eq(page.error, ERR_OK);
-    if (!epoch_equal(page.epoch, known[user].epoch)) {
+    if (page.blocked_until_ms == 0 && !epoch_equal(page.epoch, known[user].epoch)) {
         cr_assert_eq(page.head, 0, "it began here");
         known[user].epoch = page.epoch;
     }
@@ -275,7 +293,7 @@ static void do_much_at_once(int user)
 static void do_something(void)
 {
     int user = (int)pick(USERS);
-    uint64_t what = pick(44);
+    uint64_t what = pick(48);
     if (what < 14)
         push(user, NULL, 60);
     else if (what < 16)
@@ -300,6 +318,10 @@ static void do_something(void)
         push_after_a_loss(user);
     else if (what < 40)
         pass_seconds(1 + pick(3));
+    else if (what < 42)
+        push_with_key(user, pick(2));
+    else if (what < 44)
+        block(user, (uint32_t)pick(3) * 5);
     else
         do_much_at_once(user);
 }
@@ -358,6 +380,8 @@ static void live_and_be_killed(uint64_t seed)
     for (int step = 1; step <= STEPS; step++) {
         do_something();
         open_copy(step % STEPS_BETWEEN_KILLS == 0);
+        if (step % STEPS_BETWEEN_KILLS == STEPS_BETWEEN_KILLS / 2)
+            hand_over();
     }
     for (int user = 0; user < USERS; user++)
         purge_whole(user); /* or some of it would expire before the records are counted */

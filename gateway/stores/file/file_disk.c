@@ -39,6 +39,12 @@ static uint64_t length_of(int fd)
     return fstat(fd, &stat_buf) == 0 ? (uint64_t)stat_buf.st_size : 0;
 }
 
+void file_disk_begin(struct file_disk *disk, const char *path, int lock_fd)
+{
+    *disk = (struct file_disk){
+        .path = path, .lock_fd = lock_fd, .data_fd = -1, .lock = identify_file(lock_fd)};
+}
+
 enum err file_disk_open(struct file_disk *disk, int data_fd)
 {
     if (disk->data_fd >= 0)
@@ -47,7 +53,6 @@ enum err file_disk_open(struct file_disk *disk, int data_fd)
     if (disk->data_fd < 0)
         return ERR_SYSTEM;
     disk->data = identify_file(disk->data_fd);
-    disk->lock = identify_file(disk->lock_fd);
     disk->length = length_of(disk->data_fd);
     return ERR_OK;
 }
@@ -101,9 +106,9 @@ static enum err check_name(const char *path, const char *name, int fd,
 
 enum err file_disk_check(const struct file_disk *disk, char *why)
 {
-    if (disk->data_fd < 0)
-        return ERR_OK;
-    enum err error = check_name(disk->path, "data.mdb", disk->data_fd, disk->data, why);
+    enum err error = ERR_OK;
+    if (disk->data_fd >= 0)
+        error = check_name(disk->path, "data.mdb", disk->data_fd, disk->data, why);
     return error == ERR_OK ? check_name(disk->path, "lock", disk->lock_fd, disk->lock, why) : error;
 }
 

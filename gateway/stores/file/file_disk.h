@@ -36,6 +36,9 @@ struct file_disk {
     bool cannot_lengthen;
 };
 
+/* Of a directory that is locked; its data file is not open yet. The path stays the caller's. */
+void file_disk_begin(struct file_disk *disk, const char *path, int lock_fd);
+
 /* The file as LMDB opened it for the first time; its descriptor is duplicated. */
 MUST_CHECK enum err file_disk_open(struct file_disk *disk, int data_fd);
 void file_disk_close(struct file_disk *disk);

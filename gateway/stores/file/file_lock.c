@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -65,6 +66,43 @@ enum err file_lock_take(const char *path, int *ret_fd, char *why, size_t why_cap
     }
     *ret_fd = fd;
     return ERR_OK;
+}
+
+enum err file_lock_find(const char *path, struct stat *ret_found)
+{
+    char full[PATH_MAX];
+    int len = snprintf(full, sizeof full, "%s/lock", path);
+    return len > 0 && (size_t)len < sizeof full && stat(full, ret_found) == 0
+               ? ERR_OK
+               : ERR_STORE_UNAVAILABLE;
+}
+
+static bool is_lock_of(const char *path, int fd)
+{
+    struct stat given;
+    struct stat found;
+    return fstat(fd, &given) == 0 && file_lock_find(path, &found) == ERR_OK &&
+           given.st_dev == found.st_dev && given.st_ino == found.st_ino;
+}
+
+/* Of one open file the lock is taken once: to ask for it again finds out that nobody else has it.
+ */
+enum err file_lock_share(const char *path, int fd, int *ret_fd, char *why, size_t why_cap)
+{
+    if (!is_lock_of(path, fd)) {
+        snprintf(why, why_cap, "the lock that was handed over is not that of %.200s", path);
+        return ERR_STORE_UNAVAILABLE;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        snprintf(why, why_cap, "%.200s is used by another Herald than the one that hands it over",
+                 path);
+        return ERR_STORE_UNAVAILABLE;
+    }
+    *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (*ret_fd >= 0)
+        return ERR_OK;
+    snprintf(why, why_cap, "%.200s cannot be opened: too few descriptors", path);
+    return ERR_STORE_UNAVAILABLE;
 }
 
 void file_lock_release(int fd)

@@ -6,11 +6,21 @@
 #include "proto/error.h"
 
 #include <stddef.h>
+#include <sys/stat.h>
 
 /* Makes the last component of the path if it is missing, and locks PATH/lock; the lock ends with
  * the process, however it ends. ERR_STORE_UNAVAILABLE and *why. */
 MUST_CHECK enum err file_lock_take(const char *path, int *ret_fd, char *why, size_t why_cap);
 void file_lock_release(int fd);
+
+/* Which file PATH/lock is. ERR_STORE_UNAVAILABLE: there is none. */
+MUST_CHECK enum err file_lock_find(const char *path, struct stat *ret_found);
+
+/* The lock of another process, which hands the directory over, as a descriptor of ours: both have
+ * it until both have let it go. ERR_STORE_UNAVAILABLE and *why: `fd` is not PATH/lock, or is not
+ * locked. */
+MUST_CHECK enum err file_lock_share(const char *path, int fd, int *ret_fd, char *why,
+                                    size_t why_cap);
 
 /* The files just made are to be found again after a power cut: syncs the directory and the one
  * above. Not every file system can; nothing is said then. */

@@ -14,6 +14,8 @@
 enum { DAY_MS = 24 * 3600 * 1000 };
 
 struct file_scan {
+    const struct backing *backing;
+    unsigned n_in_one_breath;
     struct local_index *index;
     struct file_shared *shared;
     struct file_stale *stale;
@@ -190,9 +192,22 @@ static enum err scan_block(struct file_scan *scan, const struct file_record *rec
     return ERR_OK;
 }
 
+/* A few milliseconds. */
+enum { RECORDS_A_BREATH = 4096 };
+
+static void breathe(struct file_scan *scan)
+{
+    if (++scan->n_in_one_breath < RECORDS_A_BREATH)
+        return;
+    scan->n_in_one_breath = 0;
+    if (scan->backing->breathe != NULL)
+        scan->backing->breathe(scan->backing->breather);
+}
+
 static enum err scan_record(void *owner, uint64_t key, struct span bytes)
 {
     struct file_scan *scan = owner;
+    breathe(scan);
     struct file_record record;
     scan->key = key;
     scan->keys->next = key + 1;
@@ -216,11 +231,13 @@ static enum err scan_record(void *owner, uint64_t key, struct span bytes)
     }
 }
 
-enum err file_scan(struct file_lmdb *lmdb, struct local_index *index, struct file_shared *shared,
-                   struct file_stale *stale, struct file_keys *ret_keys, char *why, size_t why_cap)
+enum err file_scan(struct file_lmdb *lmdb, const struct backing *backing, struct local_index *index,
+                   struct file_shared *shared, struct file_stale *stale, struct file_keys *ret_keys,
+                   char *why, size_t why_cap)
 {
     struct file_keys keys = {.next = 1};
-    struct file_scan scan = {.index = index, .shared = shared, .stale = stale, .keys = &keys};
+    struct file_scan scan = {
+        .backing = backing, .index = index, .shared = shared, .stale = stale, .keys = &keys};
     enum err error = file_lmdb_scan(lmdb, scan_record, &scan);
     if (error == ERR_OK) {
         *ret_keys = keys;

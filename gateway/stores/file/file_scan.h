@@ -13,10 +13,11 @@ struct file_keys {
 };
 
 /* Fills the empty index, counts the references to shared payloads, and finds what is stale (a stale
- * REF is counted until it has left). ERR_STORE_UNAVAILABLE: *why names the record that is damaged;
- * the index then holds a part. */
-MUST_CHECK enum err file_scan(struct file_lmdb *lmdb, struct local_index *index,
-                              struct file_shared *shared, struct file_stale *stale,
-                              struct file_keys *ret_keys, char *why, size_t why_cap);
+ * REF is counted until it has left). Meanwhile `backing` breathes. ERR_STORE_UNAVAILABLE: *why
+ * names the record that is damaged; the index then holds a part. */
+MUST_CHECK enum err file_scan(struct file_lmdb *lmdb, const struct backing *backing,
+                              struct local_index *index, struct file_shared *shared,
+                              struct file_stale *stale, struct file_keys *ret_keys, char *why,
+                              size_t why_cap);
 
 #endif

@@ -260,7 +260,7 @@ static enum err file_rebuild(struct backing *backing, struct local_index *index,
     file_shared_clear(&file->shared);
     file_stale_clear(&file->stale);
     struct file_keys keys = {0};
-    if (file_scan(file->lmdb, index, &file->shared, &file->stale, &keys, why_lmdb,
+    if (file_scan(file->lmdb, backing, index, &file->shared, &file->stale, &keys, why_lmdb,
                   sizeof why_lmdb) == ERR_OK) {
         file->has_lost_stale = false;
         file->next_key = keys.next;
@@ -282,15 +282,27 @@ static void file_end_turn(struct backing *backing)
         file_lmdb_end_reads(file->lmdb);
 }
 
+static void file_let_go(struct backing *backing)
+{
+    struct file_backing *file = file_of(backing);
+    file_lmdb_close(file->lmdb);
+    file->lmdb = NULL;
+    file_disk_close(&file->disk);
+}
+
+static int file_lock_fd(const struct backing *backing)
+{
+    return ((const struct file_backing *)(const void *)backing)->disk.lock_fd;
+}
+
 static void file_close(struct backing *backing, struct local_index *index)
 {
     (void)index;
     struct file_backing *file = file_of(backing);
-    file_lmdb_close(file->lmdb);
+    file_let_go(backing);
     file_shared_clear(&file->shared);
     file_stale_clear(&file->stale);
     free(file->drops);
-    file_disk_close(&file->disk);
     file_lock_release(file->disk.lock_fd);
     free(file->path);
     free(file);
@@ -307,6 +319,8 @@ static const struct backing_ops file_ops = {
     .rebuild = file_rebuild,
     .check = file_check_disk,
     .probe = file_probe,
+    .let_go = file_let_go,
+    .lock_fd = file_lock_fd,
     .close = file_close,
 };
 
@@ -320,13 +334,14 @@ static enum err file_new(const struct store_config *config, const char *path,
     snprintf(why, why_cap, "%s", error_title(error));
     if (file == NULL || copy == NULL)
         goto undo;
-    error = file_lock_take(path, &file->disk.lock_fd, why, why_cap);
+    int lock_fd;
+    error = config->is_awaited ? file_lock_share(path, config->lock_fd, &lock_fd, why, why_cap)
+                               : file_lock_take(path, &lock_fd, why, why_cap);
     if (error != ERR_OK)
         goto undo;
     file->backing.ops = &file_ops;
     file->path = copy;
-    file->disk.path = copy;
-    file->disk.data_fd = -1;
+    file_disk_begin(&file->disk, copy, lock_fd);
     file->next_key = 1;
     file->max_bytes = config->max_bytes;
     *ret_file = file;
@@ -337,13 +352,29 @@ undo:
     return ERR_STORE_UNAVAILABLE;
 }
 
+/* A child process reads the file first; the records are then read by this one. */
+static enum err read_records(struct file_backing *file, struct local_index *index, char *why,
+                             size_t why_cap)
+{
+    char why_scan[STORE_WHY_MAX_BYTES] = "";
+    enum err error = file_check(file->path, why_scan, sizeof why_scan);
+    if (error == ERR_OK)
+        error = file_rebuild(&file->backing, index, why_scan);
+    if (error == ERR_OK)
+        file_lock_sync(file->path);
+    else
+        snprintf(why, why_cap, "%s", why_scan);
+    return error;
+}
+
+/* What is awaited was read by the process that has it, and is opened when that one has let it go.
+ */
 static enum err open_with(const struct store_config *config, const char *path,
                           const struct store_clock *clock, struct store **ret_store, char *why,
                           size_t why_cap)
 {
     struct file_backing *file;
     struct local_index index;
-    char why_scan[STORE_WHY_MAX_BYTES] = "";
     if (file_new(config, path, &file, why, why_cap) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     enum err error = local_index_new(&index);
@@ -352,14 +383,11 @@ static enum err open_with(const struct store_config *config, const char *path,
         file_close(&file->backing, NULL);
         return ERR_STORE_UNAVAILABLE;
     }
-    if (file_check(path, why_scan, sizeof why_scan) != ERR_OK ||
-        file_rebuild(&file->backing, &index, why_scan) != ERR_OK) {
-        snprintf(why, why_cap, "%s", why_scan);
+    if (!config->is_awaited && read_records(file, &index, why, why_cap) != ERR_OK) {
         local_index_free(&index);
         file_close(&file->backing, NULL);
         return ERR_STORE_UNAVAILABLE;
     }
-    file_lock_sync(path);
     error = store_local_open(config, clock, &file->backing, index, ret_store);
     if (error == ERR_OK)
         return ERR_OK;
@@ -378,4 +406,14 @@ enum err store_file_open_unthreaded(const struct store_config *config, const cha
                                     size_t why_cap)
 {
     return open_with(config, path, &clock, ret_store, why, why_cap);
+}
+
+/* A directory may be reached by several paths, and by a relative one from several places. */
+enum err store_file_name_place(const char *path, struct buf *out)
+{
+    struct stat lock;
+    enum err error = file_lock_find(path, &lock);
+    return error != ERR_OK
+               ? error
+               : buf_printf(out, "file %ju %ju", (uintmax_t)lock.st_dev, (uintmax_t)lock.st_ino);
 }

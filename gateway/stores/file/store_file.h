@@ -14,4 +14,7 @@ MUST_CHECK enum err store_file_open_unthreaded(const struct store_config *config
                                                struct store_clock clock, struct store **ret_store,
                                                char *why, size_t why_cap);
 
+/* As store_name_place. */
+MUST_CHECK enum err store_file_name_place(const char *path, struct buf *out);
+
 #endif

@@ -45,6 +45,10 @@ struct backing_ops {
     enum err (*check)(struct backing *backing, char *why);
     /* Could a group be committed now? ERR_FULL and `why`: one that frees something. */
     enum err (*probe)(struct backing *backing, char *why);
+    /* Closes the records and keeps what shows that they are taken, until `close`; only that is
+     * called afterwards. NULL: they cannot pass to another process. */
+    void (*let_go)(struct backing *backing);
+    int (*lock_fd)(const struct backing *backing); /* what shows it; with let_go */
     void (*close)(struct backing *backing, struct local_index *index);
 };
 
@@ -53,6 +57,10 @@ struct backing {
     const struct backing_ops *ops;
     size_t full_changes; /* how many records a group may change since take_room found no room */
     bool wants_commit;   /* also of an empty group, once: it has something of its own to write */
+    /* Called by rebuild every few thousand records, so that what comes meanwhile is answered;
+     * NULL: nothing is. */
+    void (*breathe)(void *breather);
+    void *breather;
 };
 
 #endif

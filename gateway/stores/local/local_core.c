@@ -181,7 +181,8 @@ static void look_at_backing(struct local_core *core)
 {
     int64_t now_ms = local_now_ms(&core->state);
     int64_t passed_ms = now_ms - core->tried_ms;
-    if (core->is_held_down || (passed_ms >= 0 && passed_ms < STORE_RETRY_MS))
+    if (core->is_held_down || core->state.tenure != LOCAL_HERE ||
+        (passed_ms >= 0 && passed_ms < STORE_RETRY_MS))
         return;
     core->tried_ms = now_ms;
     if (core->state.is_up)
@@ -447,7 +448,7 @@ static void answer_requests(struct local_core *core, struct store_request *first
     bool is_committed = commit_group(core);
     if (core->state.is_unfinished)
         settle_unfinished(end, is_committed);
-    if (core->state.backing->ops->end_turn != NULL)
+    if (core->state.is_readable && core->state.backing->ops->end_turn != NULL)
         core->state.backing->ops->end_turn(core->state.backing);
     while (first != end) {
         struct store_request *request = first;
@@ -466,6 +467,8 @@ static void answer_requests(struct local_core *core, struct store_request *first
 struct store_request *local_core_turn(struct local_core *core, struct store_request *requests)
 {
     look_at_backing(core);
+    if (core->state.tenure == LOCAL_AWAITED)
+        requests = local_deferred_sort(&core->deferred, requests, local_now_ms(&core->state));
     core->state.is_unfinished = false;
     struct store_request *rest = requests;
     uint64_t read_bytes = 0;

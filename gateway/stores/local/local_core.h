@@ -5,6 +5,7 @@
 #define HERALD_STORE_LOCAL_CORE_H
 
 #include "gateway/store/store_config.h"
+#include "gateway/stores/local/local_deferred.h"
 #include "gateway/stores/local/local_state.h"
 
 #include <pthread.h>
@@ -13,6 +14,7 @@ enum { STORE_RETRY_MS = 1000 };
 
 struct local_core {
     struct local_state state;
+    struct local_deferred deferred; /* while the records are awaited */
     struct store_events events;
     void *owner;
     bool is_held_down; /* by a simulation */

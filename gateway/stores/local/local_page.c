@@ -258,9 +258,8 @@ void local_apply_page(struct local_state *state, struct store_page *page)
 {
     int64_t now_ms = local_now_ms(state);
     struct inbox *inbox = NULL;
-    page->blocked_until_ms = page->is_arrival || page->tells_block
-                                 ? local_blocked_until(state, page->user_id, now_ms)
-                                 : 0;
+    bool must_tell = state->is_readable && (page->is_arrival || page->tells_block);
+    page->blocked_until_ms = must_tell ? local_blocked_until(state, page->user_id, now_ms) : 0;
     page->error = ERR_OK;
     if (page->blocked_until_ms == 0)
         page->error = find_for_page(state, page, now_ms, &inbox);

@@ -13,8 +13,16 @@ struct store_clock {
     void *owner;
 };
 
+/* Whose the records are (store_upgrade.h). */
+enum local_tenure {
+    LOCAL_HERE,
+    LOCAL_AWAITED, /* still the process's before this one */
+    LOCAL_LET_GO   /* the next process's */
+};
+
 struct local_state {
     struct backing *backing;
+    enum local_tenure tenure; /* unless LOCAL_HERE it is neither up nor readable */
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
     int64_t idempotency_window_ms;

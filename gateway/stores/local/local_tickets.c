@@ -1,5 +1,6 @@
 /* Tickets live for seconds and are worth nothing over a restart, which ends the sessions as well:
- * so they are in memory alone, beside the index, and need no commit. */
+ * so they are in memory alone, beside the index, and need no commit. Where the sessions pass to
+ * another process, they pass too (local_upgrade.c). */
 #include "gateway/base/metrics.h"
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
@@ -7,6 +8,8 @@
 static enum err give_ticket(struct local_state *state, const struct store_ticket_give *give,
                             int64_t now_ms)
 {
+    if (state->tenure == LOCAL_LET_GO)
+        return ERR_STORE_UNAVAILABLE; /* they are with the next process */
     struct expiring *entry = expiring_find(state->tickets, give->ticket);
     if (entry != NULL && entry->until_ms > now_ms)
         return ERR_CONFLICT;
@@ -25,6 +28,8 @@ void local_apply_ticket_give(struct local_state *state, struct store_ticket_give
 
 static enum err take_ticket(struct local_state *state, struct store_ticket_take *take)
 {
+    if (state->tenure == LOCAL_LET_GO)
+        return ERR_STORE_UNAVAILABLE;
     struct expiring *entry = expiring_find(state->tickets, take->ticket);
     if (entry == NULL)
         return ERR_NOT_FOUND;

@@ -1,6 +1,6 @@
-/* Callers append their requests to a list under a lock, and wake the thread if it sleeps. The
- * thread takes the whole list as one batch and runs turns (local_core.c) until all of it is
- * answered. It sleeps without a timeout only while nothing is due by time.
+/* Callers append their requests to a queue (local_queue.c). The thread takes all of it as one batch
+ * and runs turns (local_core.c) until all of it is answered. It sleeps without a timeout only while
+ * nothing is due by time.
  *
  * While requests come faster than they are committed, each turn takes what has come during the last
  * commit, so groups grow with the load. After a turn with several appends the thread also waits
@@ -14,27 +14,25 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/stores/local/local_apply.h"
+#include "gateway/stores/local/local_queue.h"
+#include "gateway/stores/local/local_upgrade.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <time.h>
 
-enum { WAIT_S = 1 };
+enum { WAIT_MS = 1000 };
 
 struct store_local {
     struct store store; /* first: it is handed out */
     struct local_core core;
     struct store_ops ops;
+    struct local_queue queue;
+    struct local_call take_over;
+    atomic_bool has_taken_over; /* it was asked to */
     bool is_threaded;
     pthread_t thread;
     int64_t turned_us; /* the thread's: when its last turn ended */
-
-    pthread_mutex_t lock; /* of what follows; never held while a request is carried out */
-    pthread_cond_t wake;
-    struct store_request *first;
-    struct store_request *last;
-    bool is_asleep; /* between two turns: all is committed, reported and answered */
-    bool is_closing;
 };
 
 static struct store_local *local_of(struct store *store)
@@ -42,43 +40,11 @@ static struct store_local *local_of(struct store *store)
     return (struct store_local *)(void *)store;
 }
 
-/* ---- the queue ---- */
+/* ---- the thread ---- */
 
-/* Marks the requests of a chain; answers the last of them. */
-static struct store_request *mark_chain(struct store_request *first, enum store_op op)
-{
-    struct store_request *last = first;
-    for (struct store_request *request = first; request != NULL; request = request->next) {
-        request->op = (int)op;
-        last = request;
-    }
-    return last;
-}
-
-/* The thread is woken once a batch: by the caller that finds it asleep. */
 static void local_submit(struct store *store, struct store_request *first, enum store_op op)
 {
-    struct store_local *local = local_of(store);
-    struct store_request *last = mark_chain(first, op);
-    pthread_mutex_lock(&local->lock);
-    if (local->first == NULL)
-        local->first = first;
-    else
-        local->last->next = first;
-    local->last = last;
-    bool must_wake = local->is_asleep;
-    local->is_asleep = false;
-    pthread_mutex_unlock(&local->lock);
-    if (must_wake)
-        pthread_cond_signal(&local->wake);
-}
-
-static struct store_request *take_all(struct store_local *local)
-{
-    struct store_request *batch = local->first;
-    local->first = NULL;
-    local->last = NULL;
-    return batch;
+    local_queue_submit(&local_of(store)->queue, first, op);
 }
 
 /* After a commit: sleeps until the next turn may begin, if a request has come before that. */
@@ -100,30 +66,27 @@ static void sleep_exactly(void)
     (void)prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS, 0UL, 0UL, 0UL);
 }
 
-/* Waits for requests, or until something is due by time. false: closing, and nothing waits. */
-static bool wait_for_batch(struct store_local *local, struct store_request **ret_batch)
+/* When the thread has work without being asked: each second, or when a request that waits for the
+ * store has waited long enough. */
+static struct timespec next_alarm(const struct store_local *local)
 {
-    struct timespec until;
-    bool needs_time = local_core_needs_time(&local->core);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += WAIT_S;
-    pthread_mutex_lock(&local->lock);
-    int got = 0;
-    while (local->first == NULL && !local->is_closing && got == 0) {
-        local->is_asleep = true;
-        got = needs_time ? pthread_cond_timedwait(&local->wake, &local->lock, &until)
-                         : pthread_cond_wait(&local->wake, &local->lock);
-    }
-    local->is_asleep = false;
-    if (local->first != NULL && !local->is_closing) {
-        pthread_mutex_unlock(&local->lock);
+    const struct local_core *core = &local->core;
+    struct timespec at;
+    int64_t rest_ms = local_deferred_rest_ms(&core->deferred, local_now_ms(&core->state), WAIT_MS);
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    int64_t ns = at.tv_nsec + rest_ms * 1000000;
+    at.tv_sec += ns / 1000000000;
+    at.tv_nsec = (long)(ns % 1000000000);
+    return at;
+}
+
+/* Waits for work, or until something is due by time. false: closing, and nothing waits. */
+static bool wait_for_work(struct store_local *local, struct local_work *ret_work)
+{
+    struct timespec at = next_alarm(local);
+    if (local_queue_sleep(&local->queue, local_core_needs_time(&local->core) ? &at : NULL))
         gather_requests(local);
-        pthread_mutex_lock(&local->lock);
-    }
-    *ret_batch = take_all(local);
-    bool is_over = local->is_closing && *ret_batch == NULL;
-    pthread_mutex_unlock(&local->lock);
-    return !is_over;
+    return local_queue_take(&local->queue, ret_work);
 }
 
 static void run_batch(struct store_local *local, struct store_request *batch)
@@ -133,13 +96,27 @@ static void run_batch(struct store_local *local, struct store_request *batch)
     } while (batch != NULL);
 }
 
+static void run_work(struct store_local *local, struct local_work work)
+{
+    bool has_calls = work.calls != NULL;
+    run_batch(local, work.batch);
+    while (work.calls != NULL) {
+        struct local_call *call = work.calls;
+        work.calls = call->next;
+        call->run(local, call);
+        local_queue_finish(&local->queue, call);
+    }
+    if (has_calls)
+        local_upgrade_forget(&local->core); /* nobody waits for that */
+}
+
 static void *run_store(void *arg)
 {
     struct store_local *local = arg;
-    struct store_request *batch;
+    struct local_work work;
     sleep_exactly();
-    while (wait_for_batch(local, &batch)) {
-        run_batch(local, batch);
+    while (wait_for_work(local, &work)) {
+        run_work(local, work);
         local->turned_us = clock_monotonic_us();
     }
     return NULL;
@@ -151,17 +128,13 @@ size_t store_local_turn(struct store *store)
     size_t n_batches = 0;
     bool has_more;
     do {
-        pthread_mutex_lock(&local->lock);
-        struct store_request *batch = take_all(local);
-        local->is_asleep = false;
-        pthread_mutex_unlock(&local->lock);
-        has_more = batch != NULL;
+        struct local_work work;
+        (void)local_queue_take(&local->queue, &work);
+        has_more = work.batch != NULL;
         n_batches += has_more;
-        run_batch(local, batch);
+        run_work(local, work);
     } while (has_more);
-    pthread_mutex_lock(&local->lock);
-    local->is_asleep = local->first == NULL;
-    pthread_mutex_unlock(&local->lock);
+    local_queue_rest(&local->queue);
     return n_batches;
 }
 
@@ -179,9 +152,9 @@ void store_local_set_full(struct store *store, bool is_full)
 static bool answer_page_at_once(struct store *store, struct store_page *page)
 {
     struct store_local *local = local_of(store);
-    pthread_mutex_lock(&local->lock);
-    bool is_answered = local->is_asleep && local_page_at_once(&local->core.state, page);
-    pthread_mutex_unlock(&local->lock);
+    pthread_mutex_lock(&local->queue.lock);
+    bool is_answered = local->queue.is_asleep && local_page_at_once(&local->core.state, page);
+    pthread_mutex_unlock(&local->queue.lock);
     return is_answered;
 }
 
@@ -276,19 +249,126 @@ static void local_close(struct store *store)
 {
     struct store_local *local = local_of(store);
     if (local->is_threaded) {
-        pthread_mutex_lock(&local->lock);
-        local->is_closing = true;
-        pthread_mutex_unlock(&local->lock);
-        pthread_cond_signal(&local->wake);
+        local_queue_close(&local->queue);
         pthread_join(local->thread, NULL);
     } else {
         store_local_turn(store);
     }
-    pthread_cond_destroy(&local->wake);
-    pthread_mutex_destroy(&local->lock);
+    run_batch(local,
+              local_deferred_take(&local->core.deferred)); /* what they wait for never came */
+    local_queue_fini(&local->queue);
     local_core_fini(&local->core);
     free(local);
 }
+
+/* ---- from one process to the next ---- */
+
+/* Returns when it was run. */
+static void run_call(struct store_local *local, struct local_call *call)
+{
+    local_queue_call(&local->queue, call);
+    if (local->is_threaded)
+        local_queue_wait_done(&local->queue, call);
+    else
+        store_local_turn(&local->store);
+}
+
+static int upgrade_lock_fd(const struct store *store)
+{
+    const struct backing *backing =
+        ((const struct store_local *)(const void *)store)->core.state.backing;
+    return backing->ops->lock_fd(backing);
+}
+
+static void run_let_go(void *owner, struct local_call *call)
+{
+    (void)call;
+    struct store_local *local = owner;
+    run_batch(local, local_upgrade_let_go(&local->core));
+}
+
+static void upgrade_let_go(struct store *store)
+{
+    struct local_call call = {.run = run_let_go};
+    run_call(local_of(store), &call);
+}
+
+/* While the index is built. */
+static void breathe(void *breather)
+{
+    struct store_local *local = breather;
+    run_batch(local, local_queue_take_requests(&local->queue));
+}
+
+static void run_take_over(void *owner, struct local_call *call)
+{
+    (void)call;
+    struct store_local *local = owner;
+    struct backing *backing = local->core.state.backing;
+    if (local->core.state.tenure != LOCAL_AWAITED)
+        return;
+    backing->breathe = breathe;
+    backing->breather = local;
+    struct store_request *waited = local_upgrade_take_over(&local->core);
+    backing->breathe = NULL;
+    run_batch(local, waited);
+}
+
+static void upgrade_take_over(struct store *store)
+{
+    struct store_local *local = local_of(store);
+    if (atomic_exchange(&local->has_taken_over, true))
+        return;
+    local->take_over.run = run_take_over;
+    local_queue_call(&local->queue, &local->take_over);
+    if (!local->is_threaded)
+        store_local_turn(store);
+}
+
+struct ticket_call {
+    struct local_call call;
+    store_ticket_visit_fn *visit;
+    void *owner;
+    const struct store_ticket *tickets;
+    size_t n_tickets;
+    enum err error;
+};
+
+static void run_each_ticket(void *owner, struct local_call *call)
+{
+    const struct store_local *local = owner;
+    const struct ticket_call *each = CONTAINER_OF(call, struct ticket_call, call);
+    local_upgrade_each_ticket(&local->core, each->visit, each->owner);
+}
+
+static void upgrade_each_ticket(struct store *store, store_ticket_visit_fn *visit, void *owner)
+{
+    struct ticket_call each = {.call.run = run_each_ticket, .visit = visit, .owner = owner};
+    run_call(local_of(store), &each.call);
+}
+
+static void run_adopt(void *owner, struct local_call *call)
+{
+    struct store_local *local = owner;
+    struct ticket_call *adopt = CONTAINER_OF(call, struct ticket_call, call);
+    adopt->error = local_upgrade_adopt(&local->core, adopt->tickets, adopt->n_tickets);
+}
+
+static enum err upgrade_adopt(struct store *store, const struct store_ticket *tickets,
+                              size_t n_tickets)
+{
+    struct ticket_call adopt = {.call.run = run_adopt, .tickets = tickets, .n_tickets = n_tickets};
+    run_call(local_of(store), &adopt.call);
+    return adopt.error;
+}
+
+static const struct store_upgrade_ops upgrade_ops = {
+    .lock_fd = upgrade_lock_fd,
+    .let_go = upgrade_let_go,
+    .take_over = upgrade_take_over,
+    .each_ticket = upgrade_each_ticket,
+    .adopt_tickets = upgrade_adopt,
+};
 
 /* ---- opening ---- */
 
@@ -298,27 +378,10 @@ static int64_t wall_now_ms(void *unused)
     return clock_wall_ms();
 }
 
-static enum err init_queue(struct store_local *local)
-{
-    pthread_condattr_t attributes;
-    if (pthread_mutex_init(&local->lock, NULL) != 0)
-        return ERR_SYSTEM;
-    if (pthread_condattr_init(&attributes) != 0)
-        goto undo_lock;
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    int failed = pthread_cond_init(&local->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    if (failed == 0)
-        return ERR_OK;
-undo_lock:
-    pthread_mutex_destroy(&local->lock);
-    return ERR_SYSTEM;
-}
-
-static void fill_ops(struct store_local *local, const char *kind)
+static void fill_ops(struct store_local *local, const struct backing_ops *ops)
 {
     local->ops = (struct store_ops){
-        .kind = kind,
+        .kind = ops->kind,
         .close = local_close,
         .submit = local_submit,
         .page_at_once = answer_page_at_once,
@@ -327,6 +390,7 @@ static void fill_ops(struct store_local *local, const char *kind)
         .leave = local_leave,
         .describe = local_describe,
         .now_ms = local_store_now_ms,
+        .upgrade = ops->let_go != NULL ? &upgrade_ops : NULL,
     };
     local->store.ops = &local->ops;
 }
@@ -355,11 +419,13 @@ enum err store_local_open(const struct store_config *config, const struct store_
         local_core_init(&local->core, config, clock == NULL ? wall : *clock, backing, index);
     if (error != ERR_OK)
         goto undo_alloc;
-    error = init_queue(local);
+    error = local_queue_init(&local->queue);
     if (error != ERR_OK)
         goto undo_core;
-    fill_ops(local, backing->ops->kind);
-    if (config->events.on_state != NULL)
+    fill_ops(local, backing->ops);
+    if (config->is_awaited)
+        local_upgrade_await(&local->core);
+    else if (config->events.on_state != NULL)
         config->events.on_state(config->owner, true);
     error = clock == NULL ? start_thread(local) : ERR_OK;
     if (error != ERR_OK)
@@ -368,8 +434,7 @@ enum err store_local_open(const struct store_config *config, const struct store_
     return ERR_OK;
 
 undo_queue:
-    pthread_cond_destroy(&local->wake);
-    pthread_mutex_destroy(&local->lock);
+    local_queue_fini(&local->queue);
 undo_core:
     local_core_fini(&local->core);
 undo_alloc:

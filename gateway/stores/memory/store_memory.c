@@ -133,6 +133,10 @@ static enum err open_with(const struct store_config *config, const struct store_
 enum err store_memory_open(const struct store_config *config, struct store **ret_store, char *why,
                            size_t why_cap)
 {
+    if (config->is_awaited) {
+        snprintf(why, why_cap, "the memory store cannot be handed over");
+        return ERR_STORE_UNAVAILABLE;
+    }
     enum err error = open_with(config, NULL, ret_store);
     if (error == ERR_OK)
         return ERR_OK;

@@ -7,6 +7,7 @@
 #include "gateway/stores/redis/redis_lane.h"
 #include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_ops.h"
+#include "gateway/stores/redis/redis_url.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -203,5 +204,32 @@ enum err store_redis_open(const struct store_config *config, struct store **ret_
 
 undo_alloc:
     free(redis);
+    return error;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+    const struct redis_address *left = a;
+    const struct redis_address *right = b;
+    int order = strcmp(left->host, right->host);
+    return order != 0 ? order : (int)left->port - (int)right->port;
+}
+
+/* The order of the hosts does not matter; who we are there, and TLS, may change. */
+enum err store_redis_name_place(const struct store_config *config, struct buf *out)
+{
+    char why[REDIS_SHOWN_MAX_BYTES];
+    struct redis_url url;
+    enum err error = redis_url_parse(config->url, &url, why, sizeof why);
+    if (error != ERR_OK)
+        return error;
+    qsort(url.hosts, url.n_hosts, sizeof url.hosts[0], compare_addresses);
+    error = buf_printf(out, "redis %d %u %s\n%s\n%s\n", (int)url.topology, url.db,
+                       config->redis_prefix, url.master_name, url.is_unix ? url.path : "");
+    for (unsigned i = 0; error == ERR_OK && i < url.n_hosts; i++) {
+        char address[REDIS_ADDRESS_TEXT_BYTES];
+        redis_address_write(&url.hosts[i], address);
+        error = buf_printf(out, "%s\n", address);
+    }
     return error;
 }

@@ -11,4 +11,7 @@ MUST_CHECK enum err store_redis_check(const struct store_config *config, char *w
 MUST_CHECK enum err store_redis_open(const struct store_config *config, struct store **ret_store,
                                      char *why, size_t why_cap);
 
+/* As store_name_place. */
+MUST_CHECK enum err store_redis_name_place(const struct store_config *config, struct buf *out);
+
 #endif
