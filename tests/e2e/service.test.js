@@ -2,6 +2,8 @@
 /* FLEET 4.1: what a service manager such as systemd is told at NOTIFY_SOCKET, and what it costs when nobody hears it. */
 
 const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
+const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
 const { exchange, freePort, range, serviceManager, sleep, stopThreads, waitUntil, within } = require('./harness');
@@ -9,10 +11,11 @@ const { exchange, freePort, range, serviceManager, sleep, stopThreads, waitUntil
 const SERVING = 'STATUS=serving; 0 connections, 0 users';
 const isWarned = (herald) => herald.log.split('\n').filter((line) => line.includes('service manager'));
 
-/* A Herald, launched, and its service manager. */
+/* A Herald, launched, and its service manager; options.change(herald) comes before the launch. */
 async function launch(t, options = {}, address = undefined) {
     const manager = await serviceManager(t, address);
     const herald = await t.prepare({ store: 'memory', ...options, env: { NOTIFY_SOCKET: manager.address, ...options.env } });
+    options.change?.(herald);
     herald.launch();
     return { manager, herald };
 }
@@ -26,7 +29,37 @@ async function serve(t, options, address) {
 const signsOfLife = (manager) => manager.heard.filter(({ lines }) => lines.includes('WATCHDOG=1')).length;
 const number = (manager) => manager.heard.length;
 
+/* The settings of deploy/herald.service, by their names. */
+function readUnit() {
+    const text = fs.readFileSync(path.join(__dirname, '../../deploy/herald.service'), 'utf8');
+    return Object.fromEntries([...text.matchAll(/^([A-Za-z]+)=(.*)$/gm)].map(([, name, value]) => [name, value]));
+}
+
 module.exports = (test) => {
+    test('the unit runs: its command line is READY, its reload reloads, its watchdog is fed, its stop has the time', async (t) => {
+        const unit = readUnit();
+        assert.equal(unit.Type, 'notify');
+        const patienceMs = Number(unit.WatchdogSec) * 1000;
+        const { manager, herald } = await launch(t, {
+            env: { WATCHDOG_USEC: String(patienceMs * 1000) },
+            change: (one) => {
+                one.writeFile('herald.conf', `listen = 127.0.0.1:${one.port}\nadmin-listen = 127.0.0.1:${one.adminPort}\n`);
+                const [, args] = /^\S+ (.*)$/.exec(unit.ExecStart);
+                one.arguments = () => args.replace('/etc/herald', one.options.cwd)
+                    .replace('${STATE_DIRECTORY}', path.join(one.options.cwd, 'store')).split(' ');
+            },
+        });
+        await manager.waitLine('READY=1');
+        await manager.waitLine('WATCHDOG=1');
+        const reload = unit.ExecReload.replace('$MAINPID', String(herald.child.process.pid)).split(' ');
+        execFileSync(reload[0], reload.slice(1));
+        await manager.waitLine('RELOADING=1');
+        await herald.waitLog(/event="options read again"/);
+        await herald.mustPush('ada', 'kept');
+        await herald.stop(Number(unit.TimeoutStopSec) * 1000);
+        await manager.waitLine('STOPPING=1');
+    });
+
     test('READY comes when both ports are served, and from the process itself', async (t) => {
         const { manager, herald } = await serve(t);
         assert.equal((await exchange(herald.port, 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')).status, 200);
