@@ -14,6 +14,7 @@
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/http/early_refusal.h"
+#include "gateway/http/held_conns.h"
 #include "gateway/http/listeners.h"
 #include "gateway/http/proxy_conn.h"
 #include "gateway/net/listener.h"
@@ -51,6 +52,7 @@ struct acceptor {
     atomic_bool is_asked;
     struct http_conns http_conns;
     struct list proxy_conns; /* connections of trusted proxies whose first bytes are awaited */
+    struct list held;        /* from another process, and not touched yet */
     int spare_fd;            /* given up for a moment when the process has no descriptor left */
     struct timer pause;      /* runs while no slot is free, and nothing is accepted */
     bool is_open;
@@ -100,7 +102,7 @@ static void take_connection(struct acceptor *acceptor, int fd, const struct peer
         error = peer_of(port, from, &peer);
     atomic_store_explicit(&port->arrived_ms, now_ms, memory_order_relaxed);
     if (error == ERR_OK && peer_is_unresolved(peer))
-        error = proxy_conn_new(acceptor->worker, fd, peer, &acceptor->proxy_conns,
+        error = proxy_conn_new(acceptor->worker, fd, peer, 0, &acceptor->proxy_conns,
                                &acceptor->http_conns);
     else if (error == ERR_OK)
         error = http_conn_new(acceptor->worker, fd, peer, &from->ip, due_ms, &acceptor->http_conns);
@@ -281,6 +283,7 @@ struct acceptor *acceptor_new(struct worker *worker, struct http_port *port)
     acceptor->port = port;
     http_conns_init(&acceptor->http_conns, port);
     list_init(&acceptor->proxy_conns);
+    list_init(&acceptor->held);
     acceptor->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     init_listening(acceptor, port->listeners);
     timer_init(&acceptor->pause, resume_accepting);
@@ -332,6 +335,33 @@ void acceptor_let_go(struct acceptor *acceptor)
     acceptor->n_listening = 0;
 }
 
+unsigned acceptor_under_way(const struct acceptor *acceptor)
+{
+    return http_conns_under_way(&acceptor->http_conns);
+}
+
+void acceptor_carry(struct acceptor *acceptor, carried_http_fn *visit, void *closure)
+{
+    proxy_conns_carry(&acceptor->proxy_conns, visit, closure);
+    http_conns_carry(&acceptor->http_conns, visit, closure);
+}
+
+void acceptor_drop_carried(struct acceptor *acceptor)
+{
+    proxy_conns_drop_carried(&acceptor->proxy_conns);
+    http_conns_drop_carried(&acceptor->http_conns);
+}
+
+enum err acceptor_adopt(struct acceptor *acceptor, int fd, const struct carried_http *carried)
+{
+    return held_conn_new(acceptor->port, fd, carried, &acceptor->held);
+}
+
+void acceptor_go_on(struct acceptor *acceptor)
+{
+    held_conns_go(&acceptor->held, acceptor->worker, &acceptor->proxy_conns, &acceptor->http_conns);
+}
+
 unsigned acceptor_drop_unread(struct acceptor *acceptor, int64_t quiet_ms)
 {
     return http_conns_drop_unread(&acceptor->http_conns, quiet_ms);
@@ -348,6 +378,7 @@ void acceptor_free(struct acceptor *acceptor)
 {
     if (acceptor == NULL)
         return;
+    held_conns_drop_all(&acceptor->held, acceptor->port);
     proxy_conns_drop_all(&acceptor->proxy_conns);
     http_conns_drop_all(&acceptor->http_conns);
     close(acceptor->spare_fd);

@@ -25,6 +25,16 @@ void acceptor_resume(struct acceptor *acceptor);
 /* It accepts no more, and knows the listening sockets no more: another process has them. */
 void acceptor_let_go(struct acceptor *acceptor);
 
+/* How many requests are under way (http_carry_busy). */
+unsigned acceptor_under_way(const struct acceptor *acceptor);
+
+/* Its connections on their way to another process, and those that come from one (http_carry.h). */
+void acceptor_carry(struct acceptor *acceptor, carried_http_fn *visit, void *closure);
+void acceptor_drop_carried(struct acceptor *acceptor);
+MUST_CHECK enum err acceptor_adopt(struct acceptor *acceptor, int fd,
+                                   const struct carried_http *carried);
+void acceptor_go_on(struct acceptor *acceptor);
+
 /* Accepts what waits in the kernel, and then no more. */
 void acceptor_take_last(struct acceptor *acceptor);
 

@@ -48,6 +48,7 @@ struct http_conn {
     bool is_readable;    /* for pages of its Origin */
     bool is_lingering;   /* the answer is written, or it rests: it makes room for others */
     bool is_gone;        /* the socket is closed or released */
+    bool is_carried;     /* another process has it, too (http_conn_carry.c) */
 };
 
 static inline struct http_port *http_conn_own_port(const struct http_conn *http_conn)
@@ -78,6 +79,14 @@ bool http_conn_has_more_here(const struct http_conn *http_conn);
 
 /* Calls http_conn_on_next in a later turn. */
 void http_conn_go_on_later(struct http_conn *http_conn);
+
+/* ---- http_conns.c ---- */
+
+/* In the list of heads, and nothing is read before conn_begin; no timer is set. `tls` NULL: a plain
+ * one. Parameters and errors as of http_conn_new. */
+MUST_CHECK enum err http_conn_make(struct worker *worker, int fd, struct peer *peer,
+                                   const struct ip *from, struct tls_context *tls,
+                                   struct http_conns *all, struct http_conn **ret_http_conn);
 
 /* ---- http_conn_answer.c ---- */
 

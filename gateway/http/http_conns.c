@@ -70,10 +70,9 @@ static void on_http_conn_timer(struct timer *timer)
 }
 
 static enum err accept_socket(struct http_conn *http_conn, struct worker *worker, int fd,
-                              const struct ip *from)
+                              const struct ip *from, struct tls_context *tls)
 {
     struct transport_socket socket = {fd, &transport_plain};
-    struct tls_context *tls = http_conn_own_port(http_conn)->tls;
     enum err error = tls == NULL ? ERR_OK : tls_new(tls, &socket.transport);
     if (error != ERR_OK)
         return error;
@@ -83,14 +82,15 @@ static enum err accept_socket(struct http_conn *http_conn, struct worker *worker
     return error;
 }
 
-enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const struct ip *from,
-                       int64_t due_ms, struct http_conns *all)
+enum err http_conn_make(struct worker *worker, int fd, struct peer *peer, const struct ip *from,
+                        struct tls_context *tls, struct http_conns *all,
+                        struct http_conn **ret_http_conn)
 {
     struct http_conn *http_conn = calloc(1, sizeof *http_conn);
     if (http_conn == NULL)
         return ERR_NO_MEMORY;
     http_conn->all = all;
-    enum err error = accept_socket(http_conn, worker, fd, from);
+    enum err error = accept_socket(http_conn, worker, fd, from, tls);
     if (error != ERR_OK) {
         free(http_conn);
         return error;
@@ -104,6 +104,17 @@ enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const s
     list_init(&http_conn->link);
     http_conn_move(http_conn, &all->heads);
     timer_init(&http_conn->timer, on_http_conn_timer);
+    *ret_http_conn = http_conn;
+    return ERR_OK;
+}
+
+enum err http_conn_new(struct worker *worker, int fd, struct peer *peer, const struct ip *from,
+                       int64_t due_ms, struct http_conns *all)
+{
+    struct http_conn *http_conn;
+    enum err error = http_conn_make(worker, fd, peer, from, all->port->tls, all, &http_conn);
+    if (error != ERR_OK)
+        return error;
     http_conn->due_ms = due_ms;
     worker_set_timer(worker, &http_conn->timer, due_ms);
     conn_begin(&http_conn->conn);

@@ -2,6 +2,7 @@
 #ifndef HERALD_HTTP_CONNS_H
 #define HERALD_HTTP_CONNS_H
 
+#include "gateway/http/carried_http.h"
 #include "gateway/http/http_conn.h"
 
 void http_conns_init(struct http_conns *http_conns, struct http_port *port);
@@ -34,6 +35,17 @@ bool http_conns_can_yield(const struct http_conns *all);
  * others are answered as always. */
 void http_conns_drop_unfinished(struct http_conns *all);
 void http_conns_drop_all(struct http_conns *all);
+
+/* For another process that takes connections over (http_carry.h). */
+void http_conns_carry(struct http_conns *all, carried_http_fn *visit, void *closure);
+void http_conns_drop_carried(struct http_conns *all);
+unsigned http_conns_under_way(const struct http_conns *all);
+
+/* A plain connection that another process has had until now, at the port's present limits. As
+ * http_conn_new otherwise. */
+MUST_CHECK enum err http_conn_adopt(struct worker *worker, int fd, struct peer *peer,
+                                    const struct ip *from, const struct carried_http *carried,
+                                    struct http_conns *all);
 
 /* For a stop: closes those whose peer has read nothing for quiet_ms of what waits to be written to
  * it. Returns how many others have something that waits. */

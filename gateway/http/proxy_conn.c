@@ -19,6 +19,7 @@ struct proxy_conn {
     struct timer timer;
     int64_t due_ms; /* of the request's head, the PROXY header included */
     struct deferred_free deferred;
+    bool is_carried; /* another process has it, too */
 };
 
 static void free_proxy_conn(struct deferred_free *deferred)
@@ -117,8 +118,8 @@ static void on_proxy_conn_timer(struct timer *timer)
     become_http_conn(CONTAINER_OF(timer, struct proxy_conn, timer));
 }
 
-enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct list *all,
-                        struct http_conns *http_conns)
+enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, uint32_t waited_ms,
+                        struct list *all, struct http_conns *http_conns)
 {
     struct proxy_conn *proxy_conn = calloc(1, sizeof *proxy_conn);
     if (proxy_conn == NULL)
@@ -137,7 +138,7 @@ enum err proxy_conn_new(struct worker *worker, int fd, struct peer *peer, struct
     list_append(all, &proxy_conn->link);
     timer_init(&proxy_conn->timer, on_proxy_conn_timer);
     proxy_conn->due_ms =
-        worker_now_ms(worker) + atomic_load(&http_conns->port->limits.head_timeout_ms);
+        worker_now_ms(worker) + atomic_load(&http_conns->port->limits.head_timeout_ms) - waited_ms;
     worker_set_timer(worker, &proxy_conn->timer, proxy_conn->due_ms);
     return ERR_OK;
 }
@@ -146,4 +147,36 @@ void proxy_conns_drop_all(struct list *all)
 {
     while (!list_is_empty(all))
         drop_proxy_conn(CONTAINER_OF(all->next, struct proxy_conn, link));
+}
+
+static uint32_t proxy_waited_ms(const struct proxy_conn *proxy_conn)
+{
+    int64_t left_ms = proxy_conn->due_ms - worker_now_ms(proxy_conn->worker);
+    int64_t waited_ms =
+        atomic_load(&proxy_conn->http_conns->port->limits.head_timeout_ms) - left_ms;
+    return waited_ms <= 0 ? 0 : waited_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)waited_ms;
+}
+
+void proxy_conns_carry(struct list *all, carried_http_fn *visit, void *closure)
+{
+    LIST_FOR_EACH(link, all)
+    {
+        struct proxy_conn *proxy_conn = CONTAINER_OF(link, struct proxy_conn, link);
+        struct carried_http carried = {.state = CARRIED_HTTP_PROXY,
+                                       .waited_ms = proxy_waited_ms(proxy_conn)};
+        /* Its first bytes may be a TLS client's hello, which stays in the socket. */
+        bool is_plain = proxy_conn->http_conns->port->tls == NULL;
+        peer_carry(proxy_conn->peer, &carried.peer);
+        proxy_conn->is_carried = is_plain && visit(closure, proxy_conn->watch.fd, &carried);
+    }
+}
+
+void proxy_conns_drop_carried(struct list *all)
+{
+    LIST_FOR_EACH_SAFE(link, all)
+    {
+        struct proxy_conn *proxy_conn = CONTAINER_OF(link, struct proxy_conn, link);
+        if (proxy_conn->is_carried)
+            drop_proxy_conn(proxy_conn);
+    }
 }

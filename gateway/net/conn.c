@@ -262,8 +262,9 @@ static void let_pass(struct conn *conn)
 void conn_begin(struct conn *conn)
 {
     if (!is_unwatched(conn))
-        return; /* its handshake comes first */
-    conn_read(conn);
+        return;                             /* its handshake comes first */
+    if (!is_paused(conn) && !is_busy(conn)) /* by what it was fed */
+        conn_read(conn);
     if (conn->watch.fd < 0)
         return;
     if (reactor_watch_add(conn->loop->reactor, &conn->watch, conn_epoll_events(conn)) != ERR_OK) {
