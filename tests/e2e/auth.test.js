@@ -235,7 +235,7 @@ module.exports = (test) => {
         assert.equal(answer.status, 101);
     });
 
-    test('within a second of exp a plain, a herald.v1 and an SSE session end', async (t) => {
+    test('within a second of exp a plain, a herald.v1 and an SSE session end', { tries: 3 }, async (t) => {
         const herald = await shared(t);
         const exp = now() + 3;
         const headers = bearer(makeToken(rs(), { sub: 'ending', exp }));
@@ -252,7 +252,7 @@ module.exports = (test) => {
         assert.equal((await herald.user('ending')).online, false);
     });
 
-    test('a renewal extends a herald.v1 session, and says until when', async (t) => {
+    test('a renewal extends a herald.v1 session, and says until when', { tries: 3 }, async (t) => {
         const herald = await shared(t);
         const client = await herald.subscribeV1(null, { headers: bearer(makeToken(rs(), { sub: 'renewed', exp: now() + 2 })) });
         await client.wait('hello');

@@ -78,7 +78,7 @@ module.exports = (test) => {
         await waitUntil('both are heard again', async () => {
             const { json } = await asked.post('/broadcast', { data: 'back' });
             return json.nodes === 2 && json.online === 2;
-        }, 20000);
+        });
         await waitUntil('it reaches the other', () => far.values().includes('back'));
         assert.ok(!far.values().includes('away'));
     });

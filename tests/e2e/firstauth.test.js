@@ -4,8 +4,8 @@
 
 const assert = require('node:assert/strict');
 const {
-    OP, assertProblem, encodeFrame, exchange, handshake, jwks, makeKey, makeToken, parallel, range, secret, sleep,
-    waitUntil, within,
+    OP, PATIENCE_MS, assertProblem, encodeFrame, exchange, handshake, jwks, makeKey, makeToken, parallel, range, secret,
+    sleep, waitUntil, within,
 } = require('./harness');
 
 const key = makeKey('HS256', 'k');
@@ -97,7 +97,7 @@ module.exports = (test) => {
         }
     });
 
-    test('a client that says nothing is closed with 4102 after --auth-timeout', async (t) => {
+    test('a client that says nothing is closed with 4102 after --auth-timeout', { tries: 3 }, async (t) => {
         const herald = await brief(t);
         const begin = Date.now();
         const client = await herald.subscribeV1(null);
@@ -198,7 +198,7 @@ module.exports = (test) => {
         });
     });
 
-    test('its session ends with its token, and a renewal puts that off', async (t) => {
+    test('its session ends with its token, and a renewal puts that off', { tries: 3 }, async (t) => {
         const herald = await shared(t);
         const exp = now() + 3;
         const [brief, renewed] = [await herald.subscribeV1(null), await herald.subscribeV1(null)];
@@ -335,7 +335,7 @@ module.exports = (test) => {
             assert.equal((await client.waitClosed()).code, 1012);
             assert.equal(client.goaways.length, 1);
         }
-        assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 0, signal: null });
+        assert.deepEqual(await within(herald.child.exited, PATIENCE_MS, 'the end'), { code: 0, signal: null });
     });
 
     test('an immediate stop in the midst of many moves ends cleanly', async (t) => {
@@ -349,7 +349,7 @@ module.exports = (test) => {
                 herald.child.signal('SIGTERM');
             }
         }).catch(() => {}); /* the last ones find nobody */
-        assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 0, signal: null });
+        assert.deepEqual(await within(herald.child.exited, PATIENCE_MS, 'the end'), { code: 0, signal: null });
         await Promise.all(raws.map((raw) => raw.waitEnd()));
     });
 

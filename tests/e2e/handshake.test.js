@@ -209,7 +209,7 @@ module.exports = (test) => {
         }
     });
 
-    test('one byte a second ends with the head timeout, and sets nothing back', async (t) => {
+    test('one byte a second ends with the head timeout, and sets nothing back', { tries: 3 }, async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--head-timeout', '2500ms'] });
         const raw = await t.raw(herald.port);
         const begun = Date.now();
@@ -217,7 +217,7 @@ module.exports = (test) => {
         let at = 0;
         const timer = setInterval(() => raw.send(bytes[at++]), 1000);
         try {
-            assertProblem(await raw.answer(8000), 408);
+            assertProblem(await raw.answer(), 408);
             const tookMs = Date.now() - begun;
             assert.ok(tookMs > 2000 && tookMs < 4500, `${tookMs} ms`);
             await raw.waitEnd();
@@ -241,7 +241,7 @@ module.exports = (test) => {
         const timer = setInterval(() => trickle.send('a'), 50);
         try {
             for (const raw of [half, trickle]) {
-                assertProblem(await raw.answer(8000), 408);
+                assertProblem(await raw.answer(), 408);
                 await raw.waitEnd();
             }
         } finally {
@@ -252,7 +252,7 @@ module.exports = (test) => {
     test('a connection that says nothing at all is given up after the head timeout', async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--head-timeout', '300ms'] });
         const raw = await t.raw(herald.port);
-        await raw.waitEnd(8000);
+        await raw.waitEnd();
     });
 
     test('a head that comes byte by byte is understood', async (t) => {

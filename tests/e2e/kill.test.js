@@ -66,7 +66,7 @@ async function killAgainAndAgain(herald, state) {
 }
 
 module.exports = (test) => {
-    test('kill -9 again and again: every 202 is delivered (file)', { timeoutMs: 90000 }, async (t) => {
+    test('kill -9 again and again: every 202 is delivered (file)', async (t) => {
         const herald = await t.herald({
             store: 'file', args: ['--inbox-max', '1000000', '--inbox-max-bytes', '1GiB'],
         });

@@ -62,7 +62,7 @@ module.exports = (test) => {
             await herald.stop();
             await herald.restart();
             await herald.mustPush('u', { n: 3 });
-            await waitUntil('the third', () => seen.length === 3, 20000);
+            await waitUntil('the third', () => seen.length === 3);
             assert.deepEqual(seen, [{ n: 1 }, { n: 2 }, { n: 3 }]);
         });
 

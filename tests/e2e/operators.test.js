@@ -63,7 +63,7 @@ async function publishUntilTold(t, herald, lane, state) {
 }
 
 module.exports = (test) => {
-    test('the log tells at debug which connection of which user began, and why it ended', async (t) => {
+    test('the log tells at debug which connection of which user began, and why it ended', { tries: 3 }, async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--log-level', 'debug', '--ping-interval', '100ms', '--silence-timeout', '300ms'] });
         const line = (event, user, rest) => new RegExp(`level=debug event="${event}" connection=c-[0-9a-f]+ user=${user}${rest}$`, 'm');
         const kicked = await herald.subscribe('kicked');
@@ -351,7 +351,7 @@ module.exports = (test) => {
             raw.send(head(['POST /push HTTP/1.1', `Host: 127.0.0.1:${herald.adminPort}`, json, ...lines]) + body);
             const answer = await raw.answer();
             assert.ok(answer.status >= 400 && answer.status < 502, `${answer.status} ${answer.text}`);
-            await raw.waitEnd(5000);
+            await raw.waitEnd();
             assert.equal((await herald.user('smuggled')).head, 0);
         });
     }
@@ -445,7 +445,7 @@ module.exports = (test) => {
         }
     });
 
-    test('silent connections do not hold up the stop', async (t) => {
+    test('silent connections do not hold up the stop', { tries: 3 }, async (t) => {
         const herald = await t.herald({ store: 'memory' });
         const silent = await Promise.all(range(8).map(() => t.raw(herald.adminPort)));
         const unfinished = await t.raw(herald.adminPort);

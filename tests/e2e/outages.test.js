@@ -6,8 +6,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { assertProblem, parallel, range, sleep, waitUntil } = require('./harness');
 
-/* Longer than the 2 s after which a command is given up, with room for a busy machine. */
-const DEADLINE_MS = 6000;
+/* Longer than the 2 s after which a command is given up, with room for a busy machine; a request is waited for 20 s. */
+const DEADLINE_MS = 15000;
 
 async function assertUnavailable(herald, userId, data) {
     const begin = Date.now();
@@ -111,7 +111,7 @@ async function assertStartsOrRefuses(t, directory, what) {
 }
 
 module.exports = (test) => {
-    test('Redis gone: sessions stay, new ones wait, and all get their inbox when it is back', { timeoutMs: 60000 }, async (t) => {
+    test('Redis gone: sessions stay, new ones wait, and all get their inbox when it is back', async (t) => {
         const redis = await (await t.redis()).start();
         const herald = await t.herald({ store: redis.url });
         const online = await herald.subscribe('online');
@@ -140,7 +140,7 @@ module.exports = (test) => {
         await assertUp(herald);
     });
 
-    test('Redis stopped with SIGSTOP: 503 in time, and nothing is lost or numbered twice', { timeoutMs: 60000 }, async (t) => {
+    test('Redis stopped with SIGSTOP: 503 in time, and nothing is lost or numbered twice', async (t) => {
         const redis = await (await t.redis()).start();
         const herald = await t.herald({ store: redis.url });
         const online = await herald.subscribe('online');
@@ -211,7 +211,7 @@ module.exports = (test) => {
         assert.deepEqual(again.values(), ['new world']);
     });
 
-    test('Redis at its maxmemory: 503, and acknowledging still works and makes room', { timeoutMs: 60000 }, async (t) => {
+    test('Redis at its maxmemory: 503, and acknowledging still works and makes room', async (t) => {
         const redis = await t.redis();
         await redis.start('--appendonly', 'no');
         const herald = await t.herald({ store: redis.url, args: ['--inbox-max-bytes', '1GiB'] });
@@ -237,7 +237,7 @@ module.exports = (test) => {
         assert.equal(client.messages.length, 1);
     });
 
-    test('Redis with a password: none or a wrong one is said and not ready, the right one works', { timeoutMs: 60000 }, async (t) => {
+    test('Redis with a password: none or a wrong one is said and not ready, the right one works', async (t) => {
         const redis = await t.redis();
         await redis.start('--appendonly', 'no', '--requirepass', 'open-sesame');
         for (const [password, word, advice] of [['', /NOAUTH/, /asks for a password/], [':swordfish@', /WRONGPASS/, /password in --store is wrong/]]) {
@@ -260,7 +260,7 @@ module.exports = (test) => {
         assert.doesNotMatch(herald.log, /open-sesame/);
     });
 
-    test('a limit on the size of files is a full disk: 503, not the end', { timeoutMs: 60000 }, async (t) => {
+    test('a limit on the size of files is a full disk: 503, not the end', async (t) => {
         limitedHerald(t, 4096);
         const herald = await t.herald({ store: 'file' });
         const userIds = range(4).map((n) => `u${n}`);
@@ -276,7 +276,7 @@ module.exports = (test) => {
         assert.equal((await herald.mustPush('u0', 'ttl 0', { ttl: 0 })).online, 1);
     });
 
-    test('kill -9 in the middle of a large commit: it starts, and what was answered is there', { timeoutMs: 60000 }, async (t) => {
+    test('kill -9 in the middle of a large commit: it starts, and what was answered is there', async (t) => {
         const herald = await t.herald({ store: 'file' });
         const answered = new Set();
         for (const round of range(8)) {
@@ -300,7 +300,7 @@ module.exports = (test) => {
         }
     });
 
-    test('a data.mdb that was cut short or scribbled on: it starts, or refuses with a sentence', { timeoutMs: 120000 }, async (t) => {
+    test('a data.mdb that was cut short or scribbled on: it starts, or refuses with a sentence', async (t) => {
         const directory = await fillStore(t);
         const file = path.join(directory, 'data.mdb');
         const whole = fs.readFileSync(file);

@@ -5,7 +5,7 @@ const { execFileSync } = require('node:child_process');
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { makeKey, range, waitUntil, within } = require('./harness');
+const { PATIENCE_MS, makeKey, range, waitUntil, within } = require('./harness');
 
 /* A named pipe that is open at both ends and that nobody reads. */
 function fullPipe(t) {
@@ -101,14 +101,14 @@ module.exports = (test) => {
         const { file } = fullPipe(t);
         const herald = await startInShell(t, `2>'${file}'`);
         herald.child.signal('SIGTERM');
-        assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 0, signal: null });
+        assert.deepEqual(await within(herald.child.exited, PATIENCE_MS, 'the end'), { code: 0, signal: null });
     });
 
     test('an error at the start ends it although nobody reads it', async (t) => {
         const { file } = fullPipe(t);
         const herald = await prepareInShell(t, `2>'${file}'`, { args: ['--auth', 'jwt'] });
         herald.launch();
-        assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 2, signal: null });
+        assert.deepEqual(await within(herald.child.exited, PATIENCE_MS, 'the end'), { code: 2, signal: null });
         herald.wasKilled = true;
     });
 

@@ -17,7 +17,7 @@ async function pushUntilAccepted(herald, userId, data) {
         const answer = await herald.push(userId, data);
         assert.ok([202, 503].includes(answer.status), answer.text);
         return answer.status === 202 && answer.json;
-    }, 20000);
+    });
 }
 
 /* Subscribes, and again after each close, and keeps all that came. */
@@ -264,12 +264,12 @@ module.exports = (test) => {
         const begin = Date.now();
         const answer = await herald.push('u', 'maybe');
         assertProblem(answer, 503, { type: 'store-unavailable' });
-        assert.ok(Date.now() - begin < 12000, `answered after ${Date.now() - begin} ms`);
+        assert.ok(Date.now() - begin < 15000, `answered after ${Date.now() - begin} ms`);
         assert.equal((await herald.mustPush('u', 'now', { ttl: 0 })).online, 1);
         await waitUntil('ttl 0 arrives', () => client.values().includes('now'));
         redis.resume();
         await pushUntilAccepted(herald, 'u', 'after');
-        await waitUntil('live again', () => client.values().includes('after'), 15000);
+        await waitUntil('live again', () => client.values().includes('after'));
         assert.equal(client.socket.readyState, 1);
     });
 

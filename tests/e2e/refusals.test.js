@@ -113,7 +113,7 @@ module.exports = (test) => {
         await waitUntil('the line', () => /event="request refused" why="the user is blocked" .*path=\/ws address=127\.0\.0\.1 user=bad advice=/.test(herald.log));
     });
 
-    test('a page is told which check its token failed, in the close reason, and the log tells it once', async (t) => {
+    test('a page is told which check its token failed, in the close reason, and the log tells it once', { tries: 3 }, async (t) => {
         const key = makeKey('HS256', 'k');
         const herald = await t.herald({
             store: 'memory', files: { keys: jwks(key) },

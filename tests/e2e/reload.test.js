@@ -39,7 +39,7 @@ module.exports = (test) => {
         assert.equal(await herald.metric('herald_options_reloads_total'), 2);
     });
 
-    test('times and limits count from then on, for open sessions too', async (t) => {
+    test('times and limits count from then on, for open sessions too', { tries: 3 }, async (t) => {
         const herald = await started(t, 'ping-interval = 500ms\nmax-connections-per-user = 3\n');
         const clients = [await herald.subscribe('ada'), await herald.subscribe('ada'), await herald.subscribe('ada')];
         await reload(herald, 'ping-interval = 100ms\nmax-connections-per-user = 2\nmax-messages-per-second = 30\n',

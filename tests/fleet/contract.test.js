@@ -15,7 +15,7 @@ async function runContract(t, url, socket) {
     const child = new Child(program, ['--filter=store_contract/*', '-j1'], {
         env: { ...process.env, HERALD_TEST_STORE: url, HERALD_TEST_STORE_SOCKET: socket },
     });
-    t.cleanup(() => child.stop('SIGKILL', 5000));
+    t.cleanup(() => child.stop('SIGKILL'));
     const { code } = await within(child.exited, 200000, 'the end of the cases');
     const failures = child.stderr.split('\n').filter((line) => /\[(FAIL|CRASH)\]/.test(line));
     assert.deepEqual([code, failures], [0, []]);

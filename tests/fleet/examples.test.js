@@ -8,8 +8,8 @@ const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
 const {
-    Admin, Authority, Child, Herald, Subscriber, cleanEnvironment, freePort, programOf, range, redisNode, secret, startReader,
-    waitUntil, within,
+    Admin, Authority, Child, Herald, PATIENCE_MS, Subscriber, cleanEnvironment, freePort, programOf, range, redisNode,
+    secret, startReader, waitUntil, within,
 } = require('./harness');
 
 const ROOT = path.join(__dirname, '../..');
@@ -87,7 +87,7 @@ class Example {
     async ask(port, ...words) {
         const child = new Child('redis-cli', [...this.tls, '--user', 'admin', '-p', port, ...words],
             { env: { ...process.env, REDISCLI_AUTH: this.password } });
-        await within(child.exited, 10000, 'the end of redis-cli');
+        await within(child.exited, PATIENCE_MS, 'the end of redis-cli');
         return child.stdout;
     }
 
@@ -98,9 +98,9 @@ class Example {
     async end(signal) {
         if (this.child?.isRunning()) {
             process.kill(this.child.process.pid, signal);
-            await within(this.child.exited, 20000, 'the end of the example');
+            await within(this.child.exited, PATIENCE_MS, 'the end of the example');
         }
-        await waitUntil('it leaves no process', () => processesOf(this.directory).length === 0, 20000);
+        await waitUntil('it leaves no process', () => processesOf(this.directory).length === 0);
     }
 }
 
@@ -162,7 +162,7 @@ async function runExample(t, kind, ...flags) {
 }
 
 module.exports = (test) => {
-    test('the one with Sentinel goes on behind nginx when a node is killed, and stops with Ctrl-C', { timeoutMs: 90000 }, async (t) => {
+    test('the one with Sentinel goes on behind nginx when a node is killed, and stops with Ctrl-C', async (t) => {
         const { example, reader } = await runExample(t, 'sentinel');
         const killed = example.hasNginx ? await killTheNodeOf(example, 'alice') : undefined;
         for (const { name, admin } of example.nodes.filter((node) => node !== killed)) {
@@ -178,20 +178,20 @@ module.exports = (test) => {
         }
         await reader.stop();
         example.child.signal('SIGINT'); /* to its group, as a terminal does it */
-        assert.deepEqual(await within(example.child.exited, 20000, 'the end of the example'), { code: 0, signal: null });
+        assert.deepEqual(await within(example.child.exited, PATIENCE_MS, 'the end of the example'), { code: 0, signal: null });
         await example.end();
         if (!example.hasNginx) {
             t.skip('the part with nginx: it is not installed and could not be fetched');
         }
     });
 
-    test('the one with a Cluster serves behind nginx, and leaves nothing when it is killed', { timeoutMs: 90000 }, async (t) => {
+    test('the one with a Cluster serves behind nginx, and leaves nothing when it is killed', async (t) => {
         const { example } = await runExample(t, 'cluster');
         await Promise.all(range(30).map((n) => example.back.mustPush(`user ${n}`, n)));
         await example.end('SIGKILL');
     });
 
-    test('with --tls all links to Redis are TLS', { timeoutMs: 90000 }, async (t) => {
+    test('with --tls all links to Redis are TLS', async (t) => {
         for (const kind of ['sentinel', 'cluster']) {
             const { example } = await runExample(t, kind, '--tls');
             const raw = await t.raw(example.redis[0]);
@@ -206,7 +206,7 @@ module.exports = (test) => {
         const server = net.createServer().listen(first + 7, '127.0.0.1');
         t.cleanup(() => server.close());
         const child = new Child(path.join(FOLDER, 'sentinel'), ['--port', first, '--dir', t.tempDir(), '--herald', t.binary]);
-        assert.equal((await within(child.exited, 20000, 'the end of the example')).code, 1);
+        assert.equal((await within(child.exited, PATIENCE_MS, 'the end of the example')).code, 1);
         assert.match(child.stderr, new RegExp(`^Port ${first + 7} of 127.0.0.1 is taken; this example needs ${first} to ${first + 13}\\.`));
     });
 
@@ -236,7 +236,7 @@ module.exports = (test) => {
         const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((each) => `${each}_temp_path ${directory}/${each};`);
         fs.writeFileSync(file, `pid ${directory}/pid; events {} http { access_log off; ${temporary.join(' ')}\n${text}\n}`);
         const child = new Child(nginx, ['-t', '-q', '-c', file, '-e', 'stderr']);
-        const { code } = await within(child.exited, 10000, 'the end of nginx -t');
+        const { code } = await within(child.exited, PATIENCE_MS, 'the end of nginx -t');
         assert.deepEqual([code, child.stderr.replace(/^.*bind\(\).*$/gm, '').trim()], [0, '']);
     });
 

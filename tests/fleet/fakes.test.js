@@ -14,7 +14,7 @@ async function startBehindFake(t) {
 const isOf = (userId, words) => words.some((word) => word.startsWith(`herald:{${userId}}`));
 
 module.exports = (test) => {
-    test('without a rule the fake is the Redis behind it', { timeoutMs: 60000 }, async (t) => {
+    test('without a rule the fake is the Redis behind it', async (t) => {
         const { redis, fake, herald } = await startBehindFake(t);
         const direct = await startNode(t, 1, { store: redis.url });
         const clients = await Promise.all([herald, direct].map((node) => node.subscribe('u')));
@@ -29,7 +29,7 @@ module.exports = (test) => {
         assert.ok(fake.counts.get('SSUBSCRIBE') > 0);
     });
 
-    test('connections that break take nothing with them that was accepted', { timeoutMs: 60000 }, async (t) => {
+    test('connections that break take nothing with them that was accepted', async (t) => {
         const { fake, herald } = await startBehindFake(t);
         const reader = await startReader(t, [herald], 'u');
         const accepted = [];
@@ -45,7 +45,7 @@ module.exports = (test) => {
         await reader.waitValues([...accepted, 'last']);
     });
 
-    test('a push with ttl 0 reaches the sessions here while Redis refuses their subscription', { timeoutMs: 60000 }, async (t) => {
+    test('a push with ttl 0 reaches the sessions here while Redis refuses their subscription', async (t) => {
         const { redis, fake, herald } = await startBehindFake(t);
         const direct = await startNode(t, 1, { store: redis.url });
         fake.on('SSUBSCRIBE', ({ words }) => (isOf('anna', words) ? answers.error('NOPERM no channel') : undefined));
@@ -59,7 +59,7 @@ module.exports = (test) => {
 
     /* FLEET 0.8. 15278 is anna's slot: a MOVED of another one is taken for an answer that came late. */
     for (const refusal of ['MOVED 15278 127.0.0.1:1', 'TRYAGAIN Multiple keys request during rehashing of slot', 'NOPERM no channel']) {
-        test(`one user's subscription refused with ${refusal.split(' ')[0]} breaks nobody else's link`, { timeoutMs: 60000 }, async (t) => {
+        test(`one user's subscription refused with ${refusal.split(' ')[0]} breaks nobody else's link`, async (t) => {
             const { fake, herald } = await startBehindFake(t);
             const bert = await startReader(t, [herald], 'bert');
             const reconnects = await herald.metric('herald_store_reconnects_total');

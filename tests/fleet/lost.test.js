@@ -14,7 +14,7 @@ async function startBehindFake(t) {
 
 module.exports = (test) => {
     /* FLEET 0.4, and the last of 0.2: a node that nobody could tell. */
-    test('a notification and a block whose messages got lost are found within a minute', { timeoutMs: 120000 }, async (t) => {
+    test('a notification and a block whose messages got lost are found within a minute', { timeoutMs: 200000 }, async (t) => {
         const { fake, herald, other } = await startBehindFake(t);
         const reader = await startReader(t, [herald], 'u');
         const blocked = await herald.subscribe('v');
@@ -24,14 +24,14 @@ module.exports = (test) => {
         await other.mustPush('u', 'lost on the way');
         const { status, json } = await other.post('/deleteClient', { userId: 'v', blockFor: 600 });
         assert.deepEqual([status, json.closed, json.nodes], [200, 0, { asked: 1, answered: 0 }]);
-        const [{ code }] = await Promise.all([blocked.waitClosed(65000), reader.waitValues(['lost on the way'], 65000)]);
+        const [{ code }] = await Promise.all([blocked.waitClosed(90000), reader.waitValues(['lost on the way'], 90000)]);
         assert.equal(code, 4503);
         assert.equal(reader.sessions, 1);
         assert.ok(await herald.metric('herald_store_heads_behind_total') > 0);
     });
 
     /* FLEET 0.10: Redis lost numbers 3 to 5, and gives them again to others. */
-    test('numbers that were lost and given again begin a new epoch, and what waits is shown', { timeoutMs: 120000 }, async (t) => {
+    test('numbers that were lost and given again begin a new epoch, and what waits is shown', { timeoutMs: 200000 }, async (t) => {
         const { redis, fake, herald, other } = await startBehindFake(t);
         const client = await herald.subscribe('u');
         for (const n of [1, 2]) {
@@ -51,7 +51,7 @@ module.exports = (test) => {
         for (const n of [6, 7, 8]) {
             await other.mustPush('u', n); /* 3, 4, 5 again: the head is what the node knows */
         }
-        assert.equal((await client.waitClosed(65000)).code, 4004);
+        assert.equal((await client.waitClosed(90000)).code, 4004);
         const again = await herald.subscribe('u');
         await again.waitCount(3);
         assert.deepEqual(again.values(), [6, 7, 8]);

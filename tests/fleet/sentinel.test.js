@@ -31,7 +31,7 @@ async function assertNothingLost({ nodes, readers, publishers }) {
 
 /* In a planned one Redis does not wait for the replica: what it had answered last can be gone, and is then told as 4004. */
 module.exports = (test) => {
-    test('the three Sentinels of the harness fail over and back', { timeoutMs: 90000 }, async (t) => {
+    test('the three Sentinels of the harness fail over and back', async (t) => {
         const group = await startSentinels(t);
         const first = await group.primary();
         await first.call('SET', 'kept', 'yes');
@@ -44,7 +44,7 @@ module.exports = (test) => {
         assert.equal(await first.role(), 'slave');
     });
 
-    test('the primary is killed: the nodes follow the Sentinels, sessions stay, nothing accepted is lost', { timeoutMs: 90000 }, async (t) => {
+    test('the primary is killed: the nodes follow the Sentinels, sessions stay, nothing accepted is lost', async (t) => {
         const all = await startAll(t);
         const old = await all.group.primary();
         await old.kill();
@@ -58,7 +58,7 @@ module.exports = (test) => {
     });
 
     /* The old primary stays, and goes on taking writes. */
-    test('a Sentinel that says the primary has moved takes all links there at once', { timeoutMs: 60000 }, async (t) => {
+    test('a Sentinel that says the primary has moved takes all links there at once', async (t) => {
         const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
         const sentinel = await fakeSentinel(t, { pigeons: { port: old.port, epoch: 1 } });
         const node = await startNode(t, 0, { store: `redis+sentinel://127.0.0.1:${sentinel.port}/pigeons` });
@@ -77,7 +77,7 @@ module.exports = (test) => {
 
     /* What it takes once a replica is promoted is lost, and nobody hears when that is. The old primary goes on here. */
     for (const isGivenUp of [false, true]) {
-        test(`a primary that a Sentinel begins to replace is given no push${isGivenUp ? ', until that is given up' : ''}`, { timeoutMs: 60000 }, async (t) => {
+        test(`a primary that a Sentinel begins to replace is given no push${isGivenUp ? ', until that is given up' : ''}`, async (t) => {
             const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
             const masters = { pigeons: { port: old.port, epoch: 1 } };
             const [first, leader] = await Promise.all(range(2).map(() => fakeSentinel(t, masters)));
@@ -96,7 +96,7 @@ module.exports = (test) => {
         });
     }
 
-    test('what a Sentinel says of another name moves nobody', { timeoutMs: 60000 }, async (t) => {
+    test('what a Sentinel says of another name moves nobody', async (t) => {
         const primary = await (await redisNode(t, SETTINGS)).start();
         const sentinel = await fakeSentinel(t, { pigeons: { port: primary.port, epoch: 1 } });
         const node = await startNode(t, 0, { store: `redis+sentinel://127.0.0.1:${sentinel.port}/pigeons` });
@@ -117,7 +117,7 @@ module.exports = (test) => {
     });
 
     /* While it leads a failover its record has the old address beside the new epoch. */
-    test('the address that a Sentinel gives counts, not the one in its record', { timeoutMs: 60000 }, async (t) => {
+    test('the address that a Sentinel gives counts, not the one in its record', async (t) => {
         const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
         const sentinel = await fakeSentinel(t, { pigeons: { port: old.port, epoch: 2 } });
         sentinel.on('SENTINEL', ({ words }) => (words[1] === 'GET-MASTER-ADDR-BY-NAME' ? value(['127.0.0.1', String(next.port)]) : undefined));
@@ -127,7 +127,7 @@ module.exports = (test) => {
         assert.equal(await old.call('DBSIZE'), 0);
     });
 
-    test('Sentinels that were not named are learnt, and believed', { timeoutMs: 60000 }, async (t) => {
+    test('Sentinels that were not named are learnt, and believed', async (t) => {
         const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
         const unnamed = await fakeSentinel(t, { pigeons: { port: old.port, epoch: 1 } });
         const named = await fakeSentinel(t, { pigeons: { port: old.port, epoch: 1 } });
@@ -142,7 +142,7 @@ module.exports = (test) => {
         assert.equal(await next.call('EXISTS', 'herald:{u}:meta'), 1);
     });
 
-    test('a primary with replicas that need not have anything is called risky, once', { timeoutMs: 60000 }, async (t) => {
+    test('a primary with replicas that need not have anything is called risky, once', async (t) => {
         const primary = await (await redisNode(t, SETTINGS)).start();
         await (await redisNode(t, { ...SETTINGS, replicaof: `127.0.0.1 ${primary.port}` })).start();
         const sentinel = await fakeSentinel(t, { pigeons: { port: primary.port, epoch: 1 } });
@@ -158,7 +158,7 @@ module.exports = (test) => {
         }
     });
 
-    test('a Redis that hangs up is not knocked at all the time', { timeoutMs: 60000 }, async (t) => {
+    test('a Redis that hangs up is not knocked at all the time', async (t) => {
         const fake = await fakeRedis(t);
         let count = 0;
         fake.on('*', ({ name }) => {

@@ -27,7 +27,7 @@ async function assertNothingLost(publisher, readers) {
 }
 
 module.exports = (test) => {
-    test('nodes are killed, stopped and started while readers and publishers go on: nothing accepted is lost', { timeoutMs: 90000 }, async (t) => {
+    test('nodes are killed, stopped and started while readers and publishers go on: nothing accepted is lost', async (t) => {
         const redis = await startRedis(t);
         const nodes = await startFleet(t, 3, { store: redis.url });
         const users = range(6).map((n) => `u${n}`);
@@ -47,7 +47,7 @@ module.exports = (test) => {
         await nodes[2].restart();
         await waitAccepted(nodes);
         const seen = publishers.map(({ accepted }) => accepted.length);
-        await waitUntil('each publisher goes on', () => publishers.every(({ accepted }, n) => accepted.length > seen[n] + 20), 20000);
+        await waitUntil('each publisher goes on', () => publishers.every(({ accepted }, n) => accepted.length > seen[n] + 20));
         for (const publisher of publishers) {
             await publisher.stop();
             await assertNothingLost(publisher, readers);
@@ -55,7 +55,7 @@ module.exports = (test) => {
     });
 
     /* FLEET 0.3 */
-    test('a Redis that is a replica is not there: both nodes say so, and use it when it is a primary again', { timeoutMs: 60000 }, async (t) => {
+    test('a Redis that is a replica is not there: both nodes say so, and use it when it is a primary again', async (t) => {
         const redis = await startRedis(t);
         const nodes = await startFleet(t, 2, { store: redis.url });
         const reader = await startReader(t, nodes, 'u');
@@ -80,7 +80,7 @@ module.exports = (test) => {
 
     /* A balancer, or a name that moves: what connects from now on reaches another Redis, and nothing refuses anything. */
     for (const type of ['pubsub', 'normal']) {
-        test(`links of type ${type} that come to another Redis take the others there`, { timeoutMs: 60000 }, async (t) => {
+        test(`links of type ${type} that come to another Redis take the others there`, async (t) => {
             const [old, next] = await Promise.all(range(2).map(async () => (await redisNode(t, SETTINGS)).start()));
             const open = new Set();
             let { port: target } = old;
@@ -113,27 +113,27 @@ module.exports = (test) => {
     }
 
     /* FLEET 0.5 */
-    test('neither expiry nor the times that clients see depend on a node\'s clock', { timeoutMs: 60000 }, async (t) => {
+    test('neither expiry nor the times that clients see depend on a node\'s clock', async (t) => {
         const redis = await startRedis(t);
         const right = await startNode(t, 0, { store: redis.url });
-        for (const [n, ms] of [5000, -5000].entries()) {
+        for (const [n, ms] of [60000, -60000].entries()) {
             const wrong = await startNode(t, n + 1, { store: redis.url, env: clockAhead(t, ms) });
             const userId = `live${n}`;
             const client = await wrong.subscribeV1(userId);
             await client.wait('hello');
             const begin = Date.now();
-            const { expires } = await wrong.mustPush(userId, 'of its own', { ttl: 3 });
-            assert.ok(Math.abs(expires - begin - 3000) < 2500, `expires ${expires - begin} ms later, and should in 3000`);
-            await right.mustPush(userId, 'of the other', { ttl: 3 });
+            const { expires } = await wrong.mustPush(userId, 'of its own', { ttl: 40 });
+            assert.ok(Math.abs(expires - begin - 40000) < 20000, `expires ${expires - begin} ms later, and should in 40000`);
+            await right.mustPush(userId, 'of the other', { ttl: 40 });
             await client.wait('notification', 2);
             assert.deepEqual(client.values(), ['of its own', 'of the other']);
             assert.deepEqual(client.gaps, []);
             await right.post('/broadcast', { data: 'to all' });
             await wrong.mustPush(userId, 'live', { ttl: 0 });
             for (const { data, time } of await client.wait('notification', 4)) {
-                assert.ok(Math.abs(time - begin) < 2500, `${data} is stamped ${time - begin} ms later`);
+                assert.ok(Math.abs(time - begin) < 20000, `${data} is stamped ${time - begin} ms later`);
             }
-            await wrong.mustPush(`absent${n}`, 'kept', { ttl: 3 });
+            await wrong.mustPush(`absent${n}`, 'kept', { ttl: 40 });
             const late = await wrong.subscribeV1(`absent${n}`);
             await late.wait('notification');
             await right.mustPush(`gone${n}`, 'short', { ttl: 1 });

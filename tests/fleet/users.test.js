@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const net = require('node:net');
-const { assertProblem, freeze, range, sleep, waitUntil, within } = require('./harness');
+const { PATIENCE_MS, assertProblem, freeze, range, sleep, waitUntil, within } = require('./harness');
 
 /* Nodes on one Redis; all tests of this file share one, with users of their own. */
 async function startNodes(t, count) {
@@ -248,7 +248,7 @@ module.exports = (test) => {
 
     /* ---- wait, cancel ---- */
 
-    test('a push that waits is answered when the acknowledgement comes in on another node', async (t) => {
+    test('a push that waits is answered when the acknowledgement comes in on another node', { tries: 3 }, async (t) => {
         const { nodes } = await startNodes(t, 2);
         const client = await nodes[1].subscribeV1('u');
         const took = [];
@@ -258,7 +258,7 @@ module.exports = (test) => {
             await sleep(50);
             const before = Date.now();
             client.ack(note.id);
-            const { status, json, text } = await within(answer, 10000, 'an answer');
+            const { status, json, text } = await within(answer, PATIENCE_MS, 'an answer');
             took.push(Date.now() - before);
             assert.deepEqual([status, json.status], [200, 'delivered'], text);
         }
@@ -266,7 +266,7 @@ module.exports = (test) => {
         assert.equal((await nodes[0].user('u')).pending, 0);
     });
 
-    test('a push that waits is answered by what other nodes have acknowledged already, and with devices', async (t) => {
+    test('a push that waits is answered by what other nodes have acknowledged already, and with devices', { tries: 3 }, async (t) => {
         const { nodes } = await startNodes(t, 2);
         await nodes[1].subscribe('plain');
         const phone = await nodes[1].subscribeV1('phone', { query: '&device=phone', autoAck: true });
@@ -292,7 +292,7 @@ module.exports = (test) => {
         const later = await nodes[1].subscribeV1('u', { autoAck: true });
         await later.wait('notification');
         later.terminate();
-        const { json, text } = await within(answer, 25000, 'an answer');
+        const { json, text } = await within(answer, PATIENCE_MS, 'an answer');
         assert.equal(json.status, 'delivered', text);
         assert.ok(Date.now() - begin < 15000, `not at its end: after ${Date.now() - begin} ms`);
     });
@@ -311,12 +311,12 @@ module.exports = (test) => {
             }
             await nodes[2].mustPush('u', `second-${n}`, { collapseKey: 'k' });
             client.ack((await received(`second-${n}`)).id);
-            const { status, json, text } = await within(answer, 10000, 'an answer');
+            const { status, json, text } = await within(answer, PATIENCE_MS, 'an answer');
             assert.deepEqual([status, json.status, json.cause], [200, 'gone', cause], text);
         }
     });
 
-    test('a push that waits is answered when the last of several devices on another node has acknowledged', async (t) => {
+    test('a push that waits is answered when the last of several devices on another node has acknowledged', { tries: 3 }, async (t) => {
         const { nodes } = await startNodes(t, 2);
         const devices = await Promise.all(['phone', 'tablet'].map((name) => nodes[1].subscribeV1('u', { query: `&device=${name}` })));
         const took = [];
@@ -329,7 +329,7 @@ module.exports = (test) => {
                 before = Date.now();
                 device.ack(note.id);
             }
-            const { json, text } = await within(answer, 10000, 'an answer');
+            const { json, text } = await within(answer, PATIENCE_MS, 'an answer');
             took.push(Date.now() - before);
             assert.equal(json.status, 'delivered', text);
         }

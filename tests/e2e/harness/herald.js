@@ -10,7 +10,7 @@ const { rawConnect } = require('./raw');
 const { keepLog } = require('./secrets');
 const { EventStream } = require('./sse');
 const { upgradeProcess } = require('./successor');
-const { waitUntil } = require('./waiting');
+const { PATIENCE_MS, waitUntil } = require('./waiting');
 const { Subscriber, V1 } = require('./websocket');
 
 class Herald extends Admin {
@@ -63,11 +63,11 @@ class Herald extends Admin {
         return this;
     }
 
-    waitReady(timeoutMs = 15000) {
+    waitReady(timeoutMs = PATIENCE_MS) {
         return this.waitStatus('/readyz', 200, timeoutMs);
     }
 
-    async waitStatus(target, status, timeoutMs = 15000) {
+    async waitStatus(target, status, timeoutMs = PATIENCE_MS) {
         await waitUntil(`${target} answers ${status}`, async () => {
             if (!this.child.isRunning()) {
                 return 'ended';
@@ -85,7 +85,7 @@ class Herald extends Admin {
     }
 
     /* A clean end is an exit with 0, and a sanitizer that found nothing. */
-    async stop(timeoutMs = 20000) {
+    async stop(timeoutMs = PATIENCE_MS) {
         if (!this.child) {
             return;
         }
@@ -107,7 +107,7 @@ class Herald extends Admin {
 
     async kill() {
         this.wasKilled = true;
-        await this.child.stop('SIGKILL', 5000);
+        await this.child.stop('SIGKILL');
         this.agent.destroy();
     }
 

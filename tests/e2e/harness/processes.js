@@ -5,7 +5,7 @@ const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const { within } = require('./waiting');
+const { PATIENCE_MS, within } = require('./waiting');
 
 /* Ports given out are remembered, so that a port that was just free is not given twice in a run. */
 const givenPorts = new Set();
@@ -64,7 +64,7 @@ class Child {
         }
     }
 
-    async stop(name, timeoutMs) {
+    async stop(name, timeoutMs = PATIENCE_MS) {
         this.signal(name);
         try {
             return await within(this.exited, timeoutMs, `the end of ${this.process.spawnfile} after ${name}`);

@@ -138,7 +138,7 @@ class Proxy {
     }
 
     async stop() {
-        await this.child?.stop(this.kind.end ?? 'SIGKILL', 5000);
+        await this.child?.stop(this.kind.end ?? 'SIGKILL');
     }
 }
 

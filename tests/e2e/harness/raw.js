@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const net = require('node:net');
 const { answerOf } = require('./answer');
-const { sleep, waitUntil } = require('./waiting');
+const { PATIENCE_MS, sleep, waitUntil } = require('./waiting');
 
 /* A socket that sends exactly the given bytes. */
 class Raw {
@@ -30,12 +30,12 @@ class Raw {
         this.socket.destroy();
     }
 
-    waitEnd(timeoutMs = 10000) {
+    waitEnd(timeoutMs = PATIENCE_MS) {
         return waitUntil('the end of the connection', () => this.isEnded, timeoutMs);
     }
 
     /* One HTTP answer: {status, headers, text, json, isOpen}. What follows stays in bytes. */
-    async answer(timeoutMs = 10000) {
+    async answer(timeoutMs = PATIENCE_MS) {
         const take = () => {
             const split = this.bytes.indexOf('\r\n\r\n');
             if (split < 0) {
@@ -73,7 +73,7 @@ class Raw {
     }
 
     /* The next frame from the server: {fin, rsv, opcode, isMasked, payload}; null at the end. */
-    async frame(timeoutMs = 10000) {
+    async frame(timeoutMs = PATIENCE_MS) {
         const end = Date.now() + timeoutMs;
         for (;;) {
             const found = decodeFrame(this.bytes);

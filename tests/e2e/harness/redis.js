@@ -47,7 +47,7 @@ class Redis {
     async kill() {
         if (this.child) {
             this.resume();
-            await this.child.stop('SIGKILL', 5000);
+            await this.child.stop('SIGKILL');
         }
     }
 

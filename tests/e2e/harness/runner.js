@@ -12,7 +12,7 @@ const { Scope, Skip } = require('./scope');
 const { findLeaks, secretCount } = require('./secrets');
 const { parallel, within } = require('./waiting');
 
-const DEFAULT_TIMEOUT_MS = 30000;
+const DEFAULT_TIMEOUT_MS = 120000;
 
 function parseArguments(args) {
     const options = {
@@ -29,23 +29,26 @@ function parseArguments(args) {
     return options;
 }
 
-/* A test file exports a function that gets test(name, body) or test(name, {timeoutMs}, body). */
+/* A test file exports a function that gets test(name, body) or test(name, {timeoutMs, tries}, body). `tries` is for what has
+ * to happen within a time: a busy machine misses it now and then, a fault each time. One of them has to succeed, and those
+ * that did not are shown. */
 function load(file) {
     const tests = [];
     const declare = require(file);
     declare((name, options, body) => {
         const given = body === undefined ? {} : options;
-        tests.push({ name, body: body ?? options, timeoutMs: given.timeoutMs ?? DEFAULT_TIMEOUT_MS });
+        tests.push({ name, body: body ?? options, timeoutMs: given.timeoutMs ?? DEFAULT_TIMEOUT_MS, tries: given.tries ?? 1 });
     });
     return { subject: path.basename(file, '.test.js'), tests, isAlone: declare.isAlone === true };
 }
 
-/* What a test gets: a scope of its own, and the Heralds its whole file shares. */
-function toolsFor(scope, fileScope) {
+/* What a test gets: a scope of its own, and the Heralds its whole file shares; a further try has others. */
+function toolsFor(scope, fileScope, attempt) {
     scope.skip = (reason) => {
         throw new Skip(reason);
     };
-    scope.sharedHerald = async (key, options) => {
+    scope.sharedHerald = async (name, options) => {
+        const key = attempt === 1 ? name : `${name}, try ${attempt}`;
         let herald = fileScope.shared.get(key);
         if (herald === undefined || !herald.child.isRunning()) {
             herald = await fileScope.herald(options);
@@ -55,6 +58,7 @@ function toolsFor(scope, fileScope) {
         scope.cleanup(() => herald.dropClients());
         return herald;
     };
+    scope.attempt = attempt;
     scope.note = (text) => console.log(`     ${text}`);
     return scope;
 }
@@ -66,20 +70,33 @@ process.on('unhandledRejection', (error) => {
     strays.push(`${error?.stack ?? error}\nwhile these ran: ${[...running].join(', ')}`);
 });
 
-async function runTest(test, binary, fileScope) {
-    const scope = toolsFor(new Scope(binary), fileScope);
+async function runOnce(test, binary, fileScope, attempt) {
+    const scope = toolsFor(new Scope(binary), fileScope, attempt);
     let failure = null;
     try {
         await within(test.body(scope), test.timeoutMs, 'the whole test');
     } catch (error) {
         failure = error;
     }
+    const hasFailed = failure !== null && !(failure instanceof Skip);
+    let endsCleanly = true; /* what does not was never for want of time */
     try {
         await scope.end();
     } catch (error) {
         failure ??= error;
+        endsCleanly = false;
     }
-    return { failure, logs: scope.heralds.map((herald) => herald.log) };
+    return { failure, mayTryAgain: hasFailed && endsCleanly, logs: scope.heralds.map((herald) => herald.log) };
+}
+
+async function runTest(test, binary, fileScope) {
+    for (let attempt = 1; ; attempt++) {
+        const result = await runOnce(test, binary, fileScope, attempt);
+        if (!result.mayTryAgain || attempt === test.tries) {
+            return result;
+        }
+        console.log(`     try ${attempt} of ${test.tries}: ${test.name}: ${result.failure.message.split('\n')[0]}`);
+    }
 }
 
 function report(title, failure, logs, ms) {

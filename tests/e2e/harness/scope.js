@@ -9,7 +9,7 @@ const { Child, cleanEnvironment, freePort, hasCommand } = require('./processes')
 const { rawConnect } = require('./raw');
 const { Redis } = require('./redis');
 const { keepLog } = require('./secrets');
-const { within } = require('./waiting');
+const { PATIENCE_MS, within } = require('./waiting');
 
 class Skip extends Error {}
 
@@ -79,8 +79,8 @@ class Scope {
         const child = new Child(this.binary, args, {
             env: cleanEnvironment(options.env), cwd: options.cwd ?? this.tempDir(),
         });
-        this.cleanup(() => child.stop('SIGKILL', 5000));
-        const end = await within(child.exited, 10000, `the end of herald ${args.join(' ')}`);
+        this.cleanup(() => child.stop('SIGKILL'));
+        const end = await within(child.exited, PATIENCE_MS, `the end of herald ${args.join(' ')}`);
         keepLog({ log: child.stderr });
         return { ...end, stdout: child.stdout, stderr: child.stderr };
     }

@@ -4,7 +4,7 @@
 const http = require('node:http');
 const https = require('node:https');
 const { StringDecoder } = require('node:string_decoder');
-const { waitUntil, within } = require('./waiting');
+const { PATIENCE_MS, waitUntil, within } = require('./waiting');
 
 class EventStream {
     /* options: lastEventId, headers, method; tls: options of node:tls; localAddress: where it connects from */
@@ -108,14 +108,14 @@ class EventStream {
         return this.events.filter(({ event }) => event === 'gap').map(({ data }) => JSON.parse(data));
     }
 
-    waitCount(count, timeoutMs = 10000) {
+    waitCount(count, timeoutMs = PATIENCE_MS) {
         return waitUntil(`${count} events of notifications`, () => this.messages().length >= count, timeoutMs)
             .catch((error) => {
                 throw new Error(`${error.message}; the last lines: ${JSON.stringify(this.lines.slice(-8))}`);
             });
     }
 
-    waitEnd(timeoutMs = 10000) {
+    waitEnd(timeoutMs = PATIENCE_MS) {
         return within(this.ended, timeoutMs, 'the end of the event stream');
     }
 

@@ -10,8 +10,11 @@ async function sleepUntil(ms) {
     }
 }
 
+/* For waits that end at once when all is well: long, so that no busy machine is taken for a fault. */
+const PATIENCE_MS = 45000;
+
 /* Asks until the answer is true-ish and returns it; what is asked may throw meanwhile. */
-async function waitUntil(what, ask, timeoutMs = 10000) {
+async function waitUntil(what, ask, timeoutMs = PATIENCE_MS) {
     const end = Date.now() + timeoutMs;
     let last;
     for (;;) {
@@ -31,14 +34,22 @@ async function waitUntil(what, ask, timeoutMs = 10000) {
     }
 }
 
+const TICK_MS = 100;
+
+/* By the time in which this process ran: what came while it stood still is seen before it is called late. */
 function within(promise, timeoutMs, what) {
     let timer;
     const late = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`not within ${timeoutMs} ms: ${what}`)), timeoutMs);
+        let left = timeoutMs;
+        timer = setInterval(() => {
+            left -= TICK_MS;
+            if (left <= 0) {
+                reject(new Error(`not within ${timeoutMs} ms: ${what}`));
+            }
+        }, TICK_MS);
     });
-    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+    return Promise.race([promise, late]).finally(() => clearInterval(timer));
 }
-
 
 const range = (count, from = 0) => Array.from({ length: count }, (_, i) => from + i);
 
@@ -53,4 +64,4 @@ async function parallel(count, width, job) {
     await Promise.all(range(Math.min(width, count)).map(lane));
 }
 
-module.exports = { parallel, range, sleep, sleepUntil, waitUntil, within };
+module.exports = { PATIENCE_MS, parallel, range, sleep, sleepUntil, waitUntil, within };

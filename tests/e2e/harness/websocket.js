@@ -2,7 +2,7 @@
 /* WebSocket subscribers of the ws package: plain ones, and those of herald.v1. */
 
 const WebSocket = require('ws');
-const { waitUntil, within } = require('./waiting');
+const { PATIENCE_MS, waitUntil, within } = require('./waiting');
 
 /* A client that is independent of Herald's own framing code. Keeps all that arrives. */
 class Subscriber {
@@ -11,7 +11,7 @@ class Subscriber {
         this.messages = [];
         this.pings = [];
         this.socket = new WebSocket(url, protocols, {
-            ...tls, autoPong, headers, perMessageDeflate, handshakeTimeout: 10000,
+            ...tls, autoPong, headers, perMessageDeflate, handshakeTimeout: PATIENCE_MS,
         });
         this.socket.on('message', (bytes, isBinary) => {
             this.messages.push(isBinary ? bytes : bytes.toString());
@@ -32,7 +32,7 @@ class Subscriber {
         return this.messages.map((text) => JSON.parse(text));
     }
 
-    waitCount(count, timeoutMs = 15000) {
+    waitCount(count, timeoutMs = PATIENCE_MS) {
         return waitUntil(`${count} messages`, () => {
             this.progress = this.messages.length;
             return this.messages.length >= count;
@@ -41,7 +41,7 @@ class Subscriber {
         });
     }
 
-    waitClosed(timeoutMs = 15000) {
+    waitClosed(timeoutMs = PATIENCE_MS) {
         return within(this.closed, timeoutMs, 'the close');
     }
 
@@ -98,7 +98,7 @@ class V1 extends Subscriber {
     }
 
     /* The first `count` frames of a type. */
-    async wait(type, count = 1, timeoutMs = 10000) {
+    async wait(type, count = 1, timeoutMs = PATIENCE_MS) {
         const list = this[LISTS[type]];
         await waitUntil(`${count} of ${type}`, () => list.length >= count, timeoutMs).catch((error) => {
             const seen = this.frames.slice(-5).map((frame) => JSON.stringify(frame).slice(0, 200));

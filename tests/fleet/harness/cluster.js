@@ -1,7 +1,7 @@
 'use strict';
 /* A Redis Cluster: its primaries, a replica for each if asked for, and what happens to slots. */
 
-const { freePort, range, waitUntil } = require('../../e2e/harness');
+const { PATIENCE_MS, freePort, range, waitUntil } = require('../../e2e/harness');
 const { SETTINGS, redisNode } = require('./redis_node');
 
 const SLOTS = 16384;
@@ -59,7 +59,7 @@ class Cluster {
 
     /* Every node sees every node and names the same owners, and each of these takes itself for a primary: after a failover
      * some nodes, and the old primary above all, hear of it later than others. */
-    waitWhole(timeoutMs = 30000) {
+    waitWhole(timeoutMs = PATIENCE_MS) {
         return waitUntil('every node sees every node and all slots alike', async () => {
             const infos = await Promise.all(this.nodes.map((node) => node.call('CLUSTER', 'INFO')));
             const views = await Promise.all(this.nodes.map(async (node) => (await this.ranges(node))
@@ -74,14 +74,14 @@ class Cluster {
     }
 
     /* Each primary has a replica that has all. */
-    waitReplicas(timeoutMs = 30000) {
+    waitReplicas(timeoutMs = PATIENCE_MS) {
         return waitUntil('each primary has a replica', async () => {
             const found = await Promise.all((await this.primaries()).map((primary) => this.replicaOf(primary)));
             return found.every((replica) => replica !== undefined);
         }, timeoutMs);
     }
 
-    waitOwner(slot, isWanted, timeoutMs = 30000) {
+    waitOwner(slot, isWanted, timeoutMs = PATIENCE_MS) {
         return waitUntil(`another owner of slot ${slot}`, async () => {
             const owner = await this.ownerOf(slot);
             return owner !== undefined && isWanted(owner) && owner;
@@ -102,7 +102,7 @@ class Cluster {
                 askMs = Date.now() + FAILOVER_GIVEN_UP_MS;
             }
             return false;
-        }, 30000);
+        }, PATIENCE_MS);
         return replica;
     }
 

@@ -2,7 +2,7 @@
 /* Several Heralds on one store. */
 
 const fs = require('node:fs');
-const { Child, Skip, range, waitUntil, within } = require('../../e2e/harness');
+const { Child, PATIENCE_MS, Skip, range, waitUntil, within } = require('../../e2e/harness');
 
 /* The program ended, because it does not serve this kind of store. */
 const isNotServed = (herald) => !herald.child.isRunning()
@@ -13,7 +13,7 @@ const helps = new Map();
 async function hasOption(t, binary, option) {
     if (!helps.has(binary)) {
         const child = new Child(binary, ['--help']);
-        t.cleanup(() => child.stop('SIGKILL', 5000));
+        t.cleanup(() => child.stop('SIGKILL'));
         helps.set(binary, child.exited.then(() => child.stdout));
     }
     return (await helps.get(binary)).includes(option);
@@ -33,7 +33,7 @@ async function prepareNode(t, number, { binary = t.binary, args = [], ...options
 async function startNode(t, number, options) {
     const herald = await prepareNode(t, number, options);
     herald.launch();
-    await Promise.race([herald.child.exited, herald.waitReady(30000)]).catch((error) => {
+    await Promise.race([herald.child.exited, herald.waitReady()]).catch((error) => {
         if (herald.child.isRunning()) {
             throw error;
         }
@@ -78,7 +78,7 @@ async function sumMetric(nodes, name) {
 }
 
 /* The nodes agree that the store takes what they push. */
-async function waitAccepted(nodes, userId = 'somebody', timeoutMs = 30000) {
+async function waitAccepted(nodes, userId = 'somebody', timeoutMs = PATIENCE_MS) {
     await Promise.all(nodes.map((node) => waitUntil('a push is accepted', async () =>
         (await node.push(userId, 'is it there?')).status === 202, timeoutMs)));
 }

@@ -1,7 +1,7 @@
 'use strict';
 /* A user's client that comes back after each close, at the next node, until it is stopped; it keeps all that it had. */
 
-const { EventStream, Subscriber, V1, sleep, waitUntil } = require('../../e2e/harness');
+const { EventStream, PATIENCE_MS, Subscriber, V1, sleep, waitUntil } = require('../../e2e/harness');
 
 const PAUSE_MS = 50;
 
@@ -101,12 +101,12 @@ class Reader {
         return this.arrivals.map(({ value }) => value);
     }
 
-    waitOpen(timeoutMs = 15000) {
+    waitOpen(timeoutMs = PATIENCE_MS) {
         return waitUntil(`${this.userId} has a session`, () => this.isOpen, timeoutMs);
     }
 
     /* Each of these came, in some session. */
-    waitValues(values, timeoutMs = 30000) {
+    waitValues(values, timeoutMs = PATIENCE_MS) {
         const missing = () => {
             const had = new Set(this.values().map((value) => JSON.stringify(value)));
             return values.filter((value) => !had.has(JSON.stringify(value)));

@@ -1,7 +1,7 @@
 'use strict';
 /* A primary and a replica that three Sentinels watch. */
 
-const { range, waitUntil } = require('../../e2e/harness');
+const { PATIENCE_MS, range, waitUntil } = require('../../e2e/harness');
 const { SETTINGS, redisNode } = require('./redis_node');
 
 const NAME = 'pigeons';
@@ -31,7 +31,7 @@ class Sentinels {
     }
 
     /* The Sentinels know each other and the replica, and the replica has all. */
-    async waitWhole(timeoutMs = 30000) {
+    async waitWhole(timeoutMs = PATIENCE_MS) {
         await waitUntil('the Sentinels know all, and the replica follows', async () => {
             const replica = await this.replica();
             const role = await replica.call('ROLE');
@@ -47,7 +47,7 @@ class Sentinels {
     }
 
     /* Until another node than `old` is named, and it takes writes. */
-    async waitSwitched(old, timeoutMs = 30000) {
+    async waitSwitched(old, timeoutMs = PATIENCE_MS) {
         return waitUntil('another primary', async () => {
             const primary = await this.primary();
             return primary !== undefined && primary !== old && await primary.role() === 'master' && primary;
@@ -67,7 +67,7 @@ async function startSentinels(t, settings = {}) {
     const primary = await (await redisNode(t, { ...SETTINGS, ...settings })).start();
     const replica = await (await redisNode(t, { ...SETTINGS, ...settings, replicaof: `127.0.0.1 ${primary.port}` })).start();
     /* A Sentinel looks at a replica at once and then each 10 s: it is to see one that follows. */
-    await waitUntil('the replica follows', async () => (await replica.call('ROLE'))[3] === 'connected', 20000);
+    await waitUntil('the replica follows', async () => (await replica.call('ROLE'))[3] === 'connected');
     const watched = [`monitor ${NAME} 127.0.0.1 ${primary.port} 2`, `down-after-milliseconds ${NAME} 1000`,
         `failover-timeout ${NAME} 4000`];
     const sentinels = await Promise.all(range(3).map(async () =>
