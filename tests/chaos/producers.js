@@ -4,6 +4,7 @@
 
 const { sleep } = require('./tools');
 
+const ANSWER_MS = 8000;
 const SHORT_TTL_S = [1, 2];
 const COLLAPSE_KEYS = ['score', 'status'];
 
@@ -68,13 +69,19 @@ class Lane {
     /* true: it was answered for good, which one with ttl 0 need not be. Some hang up before they can have an answer. */
     async push(push, isFirstTry) {
         const { world, random } = this;
-        const timeoutMs = isFirstTry && random.isTrue(0.03) ? random.between(1, 4) : 8000;
+        const timeoutMs = isFirstTry && random.isTrue(0.03) ? random.between(1, 4) : ANSWER_MS;
         try {
             const answer = await world.herald.post('/push', this.bodyOf(push), {}, { timeoutMs });
             const isAnswered = this.take(push, answer, isFirstTry);
+            if (answer.status === 503) {
+                world.seesRefusal(`push ${push.lane}.${push.n} was answered ${answer.text.slice(0, 200)}`);
+            }
             await sleep(isAnswered ? random.around(8) : 20);
             return isAnswered;
-        } catch {
+        } catch (error) {
+            if (timeoutMs === ANSWER_MS) {
+                world.seesRefusal(`push ${push.lane}.${push.n} was not answered (${error.message})`);
+            }
             await sleep(30);
             return false;
         }

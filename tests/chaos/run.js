@@ -82,6 +82,13 @@ class World {
         }
     }
 
+    /* Of a push that was not accepted. */
+    seesRefusal(sentence) {
+        if (this.isUpgrading) {
+            this.ledger.fault(`${sentence} while Herald was replaced`);
+        }
+    }
+
     count(what, where = this.happened) {
         where.set(what, (where.get(what) ?? 0) + 1);
     }
