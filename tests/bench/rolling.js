@@ -1,5 +1,5 @@
 'use strict';
-/* node tests/bench/rolling.js [--herald PATH] [--how replace|restart|both] [--balancer chooser|proxy] [--clients 3000]
+/* node tests/bench/rolling.js [--herald PATH] [--how replace|restart|upgrade|both] [--balancer chooser|proxy] [--clients 3000]
  *     [--nodes 3] [--rate 300] [--drain-time 30s] [--drain-delay TIME] [--keep DIR]
  *
  * A deploy of a fleet, and what its clients and publishers notice of it. NODES Heralds share a Redis; a balancer that
@@ -7,8 +7,9 @@
  * plain, herald.v1, event streams, and herald.v1 that moves when it hears goaway; each comes back as it is told to. RATE
  * pushes a second go to all of them in turn. Meanwhile
  *
- * replace  for each node a new one joins, and then the old one is stopped;
- * restart  one node after the other is stopped, and started again in its place.
+ * replace  for each node a new one joins, and then the old one is stopped
+ * restart  one node after the other is stopped, and started again in its place
+ * upgrade  one node after the other is replaced by a process that takes its connections over (SIGUSR2).
  *
  * chooser: the clients ask the balancer where to connect; proxy: all bytes go through it, and a connection that a node does
  * not take goes to the next one. Prints what was counted, with the goals; the exit is 0 when nothing was lost and no push
@@ -21,7 +22,7 @@ const { SETTINGS, Scope, range, redisNode, sleep, startNode, waitUntil } = requi
 
 const STOP_MS = 120000;
 const SETTLE_MS = 2000; /* between two nodes of a deploy, and before the first: nothing is under way then */
-const GOALS = { replace: 1.05, restart: 1.4 };
+const GOALS = { replace: 1.05, restart: 1.4, upgrade: 0 };
 
 function parseArguments(args) {
     const options = {
@@ -115,6 +116,16 @@ class Deploy {
         }
     }
 
+    async upgradeAll() {
+        for (const node of this.nodes) {
+            const begin = Date.now();
+            await node.upgrade();
+            const { json } = await node.request('GET', '/stats');
+            this.note(`${node.name} has a new process after ${Date.now() - begin} ms: ${JSON.stringify(json.upgrade)}`);
+            await this.settle();
+        }
+    }
+
     /* As one does who deploys: the next node's turn comes when everybody is back. */
     async settle() {
         await this.tell();
@@ -131,14 +142,15 @@ class Deploy {
             judged = await this.guests.ask('judge', { file: this.file });
             return judged.lost === 0;
         }, 20000).catch((error) => this.note(error.message));
-        return { pushes, judged, ...await this.guests.ask('figures') };
+        const proxy = this.balancer === this.guests ? undefined : await this.balancer.ask('figures');
+        return { pushes, judged, proxy, ...await this.guests.ask('figures') };
     }
 }
 
 const listed = (counts) => Object.entries(counts).map(([name, n]) => `${name} ${n}`).join(', ') || 'none';
 const summed = (counts) => Object.values(counts).reduce((sum, n) => sum + n, 0);
 
-function printFigures(how, { pushes, judged, all, kinds }) {
+function printFigures(how, { pushes, judged, proxy, all, kinds }) {
     const perClient = (each) => (each.nClosed / each.guests).toFixed(3);
     const away = ({ away: { n, p50, p99, most } }) => (n === 0 ? 'never' : `p50 ${p50}, p99 ${p99}, at most ${most} ms`);
     const rows = [
@@ -147,6 +159,7 @@ function printFigures(how, { pushes, judged, all, kinds }) {
         ...Object.entries(kinds).map(([kind, each]) => [`  ${kind}`, `${perClient(each)} closes; away ${away(each)}; ${
             each.repeated} repeated, ${each.gaps} gaps`, '']),
         ['refused handshakes', `${summed(all.refusals)}; ${listed(all.refusals)}`, 0],
+        ...(proxy === undefined ? [] : [['  that went to another node', proxy.failedOver, '']]),
         ['pushes', `${pushes.accepted} accepted, slowest ${pushes.slowestMs} ms`, ''],
         ['  failed at nodes that stay', `${summed(pushes.failed.staying)}; ${listed(pushes.failed.staying)}`, 0],
         ['  failed at nodes that leave', `${summed(pushes.failed.leaving)}; ${listed(pushes.failed.leaving)}`, ''],
@@ -165,7 +178,7 @@ async function run(how, options) {
     let isGood = false;
     try {
         await deploy.start();
-        await (how === 'replace' ? deploy.replaceAll() : deploy.restartAll());
+        await deploy[`${how}All`]();
         isGood = printFigures(how, await deploy.end());
     } catch (error) {
         console.log(`FAIL ${how}: ${error.stack}`);
@@ -185,6 +198,9 @@ async function run(how, options) {
 async function main() {
     const options = parseArguments(process.argv.slice(2));
     let isGood = true;
+    if (!(options.how in GOALS) && options.how !== 'both') {
+        throw new Error(`--how is ${Object.keys(GOALS).join(', ')} or both, which are the first two`);
+    }
     for (const how of options.how === 'both' ? ['replace', 'restart'] : [options.how]) {
         isGood = await run(how, options) && isGood;
     }
