@@ -16,6 +16,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/kicked_streams.h"
+#include "gateway/delivery/kicks.h"
 #include "gateway/delivery/page_queue.h"
 #include "gateway/delivery/position_writer.h"
 #include "gateway/delivery/positions.h"
@@ -36,6 +37,7 @@ enum err delivery_new(struct worker *worker)
 
 void delivery_free(struct worker *worker)
 {
+    kicks_free(worker);
     kicked_streams_free(worker);
     position_writer_free(worker);
     page_queue_free(worker);
@@ -71,11 +73,11 @@ static void leave_client_map(struct client *client)
     free_client_later(client); /* outside the map no letter of it is posted any more */
 }
 
-enum err delivery_enter(struct session *session, struct span user_id, struct span device)
+enum err delivery_join(struct session *session, struct span user_id, struct span device)
 {
     struct worker *worker = session_worker(session);
-    struct node *node = worker->node;
-    struct client *client = client_map_enter(node->map, user_id, worker, worker_mailbox(worker));
+    struct client *client =
+        client_map_enter(worker->node->map, user_id, worker, worker_mailbox(worker));
     if (client == NULL)
         return ERR_NO_MEMORY;
     if (client->n_sessions == 1)
@@ -88,7 +90,17 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
     }
     session_become(session, SESSION_ENTERED);
     list_append(&client->sessions, &session->link);
-    while (client->n_sessions > (uint32_t)node->options->max_connections_per_user) {
+    return ERR_OK;
+}
+
+enum err delivery_enter(struct session *session, struct span user_id, struct span device)
+{
+    const struct options *options = session_options(session);
+    enum err error = delivery_join(session, user_id, device);
+    if (error != ERR_OK)
+        return error;
+    struct client *client = session->client;
+    while (client->n_sessions > (uint32_t)options->max_connections_per_user) {
         struct list *oldest = client->sessions.next;
         session_close(CONTAINER_OF(oldest, struct session, link), ERR_REPLACED);
     }
@@ -97,14 +109,26 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
     return ERR_OK;
 }
 
-void delivery_leave(struct session *session)
+static void leave_with(struct session *session, void (*leave_positions)(struct session *session))
 {
     struct client *client = session->client;
     replay_forget(session);
     list_remove(&session->link);
-    positions_leave(session);
+    leave_positions(session);
     session->client = NULL;
     leave_client_map(client);
+}
+
+/* What a held one had acknowledged was written by the process that it comes from, and others of its
+ * position may be on their way. */
+void delivery_leave(struct session *session)
+{
+    leave_with(session, session_is_held(session) ? positions_part : positions_leave);
+}
+
+void delivery_part(struct session *session)
+{
+    leave_with(session, positions_part);
 }
 
 static void withdraw_from(struct session *session, uint64_t from, uint64_t to, enum gap_cause cause)

@@ -17,6 +17,11 @@ void delivery_free(struct worker *worker);
 MUST_CHECK enum err delivery_enter(struct session *session, struct span user_id,
                                    struct span device);
 
+/* For delivery_carry.c. Into the client, and out of it, without what comes before and after:
+ * nothing is read, no position is written. ERR_NO_MEMORY. */
+MUST_CHECK enum err delivery_join(struct session *session, struct span user_id, struct span device);
+void delivery_part(struct session *session);
+
 /* Any thread. Gives the event to the user's sessions, and returns their number on this node; 0: the
  * user is not online, or there was no room for an event without a number. On the thread of the
  * user's home it is delivered inside the call, unless something that was offered before it waits,

@@ -7,6 +7,8 @@
 #include "gateway/session/carried_session.h"
 #include "gateway/session/session.h"
 
+struct peers;
+
 /* ---- old ---- */
 
 /* Visits all sessions of the worker that session_is_carried, a user's oldest first: to read them
@@ -17,7 +19,7 @@ void delivery_each_carried(struct worker *worker,
 
 /* New has it. The session leaves its client, nothing is written to the store, and its socket is
  * closed as session_let_go does. Notifications with ttl 0 that wait for it in memory are counted as
- * dropped. */
+ * dropped. All letters to the worker are delivered, so none waits in a channel. */
 void delivery_let_go(struct session *session);
 
 /* ---- new ---- */
@@ -27,12 +29,12 @@ void delivery_let_go(struct session *session);
 struct worker *delivery_carried_home(const struct node *node, const struct carried_session *carried,
                                      unsigned any);
 
-/* On that worker: makes the session, held (session_carry.h), and enters its client: from now on it
+/* On that worker: makes the session, held (session_revive.h), and enters its client: from now on it
  * receives every later push, and it asks for what came since `sent`. A user's sessions are adopted
- * oldest first. No limit refuses it. On an error the socket is still the caller's: ERR_NO_MEMORY,
- * ERR_SYSTEM; ERR_PROTOCOL: *carried contradicts itself. */
-MUST_CHECK enum err delivery_adopt(struct worker *worker, const struct carried_session *carried,
-                                   int fd);
+ * oldest first. No limit refuses it. `peers` are the subscriber port's. On an error the socket
+ * is still the caller's: ERR_NO_MEMORY; ERR_PROTOCOL: *carried contradicts itself. */
+MUST_CHECK enum err delivery_adopt(struct worker *worker, struct peers *peers,
+                                   const struct carried_session *carried, int fd);
 
 /* All sessions are adopted, and their sockets are this process's: those of this worker go on, and
  * those that were closed meanwhile tell their clients. */

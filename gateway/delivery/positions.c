@@ -1,3 +1,6 @@
+/* A position moves in memory when one of its sessions acknowledges (positions_acked), joins or
+ * leaves, and position_writer.c is told. The first page of its first session says where the store
+ * has it (positions_learn); until then nothing is known of it, and it does not move. */
 #include "gateway/delivery/positions.h"
 
 #include "gateway/base/metrics.h"
@@ -33,7 +36,7 @@ static void advance_position(struct client *client, struct position *position, u
     if (acked <= before)
         return;
     bool had_all = position_writer_has_all(client);
-    metrics_add(METRIC_ACKED, acked - before);
+    metrics_add(METRIC_ACKED, position->is_known ? acked - before : 0);
     set_acked(position, acked);
     latencies_end(client, acked);
     client_worker(client)->node->delivery_events.on_position(client, acked);
@@ -119,13 +122,32 @@ enum err positions_enter(struct session *session, struct span device)
 
 struct position *positions_of(const struct session *session)
 {
-    struct client *client = session->client;
-    if (session->reader.position_number == 0)
-        return &client->shared;
-    struct device_position *device = client->more->devices;
-    while (device->position.number != session->reader.position_number)
-        device = device->next;
-    return &device->position;
+    return client_position_numbered(session->client, session->reader.position_number);
+}
+
+/* A session that begins here begins at the position. Only one that has begun in another process may
+ * be beyond it; what it had acknowledged was counted there. While sessions are held, others of the
+ * user may be on their way that have acknowledged less. */
+static void take_up(struct client *client, struct position *position)
+{
+    if (!position->is_known || session_any_is_held(client))
+        return;
+    uint64_t lowest = lowest_acked_of(client, position);
+    if (lowest == UINT64_MAX || lowest <= position_acked(position))
+        return;
+    bool had_all = position_writer_has_all(client);
+    set_acked(position, lowest);
+    latencies_end(client, lowest);
+    client_worker(client)->node->delivery_events.on_position(client, lowest);
+    position_writer_mark(client, had_all);
+}
+
+void positions_revived(struct session *session)
+{
+    struct position *position = positions_of(session);
+    if (session->acked > position->best)
+        position->best = session->acked;
+    take_up(session->client, position);
 }
 
 void positions_learn(struct client *client, struct position *position, uint64_t stored)
@@ -140,6 +162,7 @@ void positions_learn(struct client *client, struct position *position, uint64_t 
         set_acked(position, stored);
     else
         position_writer_mark(client, false); /* what the last session left could not be written */
+    take_up(client, position);
 }
 
 void positions_compare(struct client *client, struct position *position, uint64_t stored)
@@ -155,7 +178,22 @@ void positions_acked(struct session *session)
     struct position *position = positions_of(session);
     if (session->acked > position->best)
         position->best = session->acked;
-    advance_position(session->client, position, lowest_acked_of(session->client, position));
+    if (position->is_known) /* else with the first page, after another process */
+        advance_position(session->client, position, lowest_acked_of(session->client, position));
+}
+
+/* true: it was its last session. */
+static bool leave_position(struct session *session, struct position *position)
+{
+    session->reader.position_number = 0;
+    return --position->n_sessions == 0;
+}
+
+static void end_position(struct client *client, struct position *position)
+{
+    position->is_known = false; /* the next session asks the store */
+    if (position->device_len > 0)
+        remove_device(client, position);
 }
 
 void positions_leave(struct session *session)
@@ -165,8 +203,7 @@ void positions_leave(struct session *session)
     bool has_devices = atomic_load_explicit(&client->has_devices, memory_order_relaxed);
     uint64_t sent = session_sent(session);
     uint64_t written = sent > session->acked ? sent : 0;
-    bool is_last = --position->n_sessions == 0;
-    session->reader.position_number = 0;
+    bool is_last = leave_position(session, position);
     if (is_last)
         advance_position(client, position, position->best);
     else
@@ -182,7 +219,13 @@ void positions_leave(struct session *session)
         position_writer_write(client, position, written);
     else
         position_writer_write_if_moved(client, position);
-    position->is_known &= !is_last; /* the next session asks the store */
-    if (is_last && position->device_len > 0)
-        remove_device(client, position);
+    if (is_last)
+        end_position(client, position);
+}
+
+void positions_part(struct session *session)
+{
+    struct position *position = positions_of(session);
+    if (leave_position(session, position))
+        end_position(session->client, position);
 }

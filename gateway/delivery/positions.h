@@ -28,6 +28,14 @@ void positions_acked(struct session *session);
  * leaves is written at once. */
 void positions_leave(struct session *session);
 
+/* The same without writing anything: the session goes on in another process. */
+void positions_part(struct session *session);
+
+/* What sessions that another process has begun have acknowledged there counts, as far as the store
+ * does not have it: to be called when all of the user's sessions have gone on (session_revive.h).
+ */
+void positions_revived(struct session *session);
+
 /* The store has the shared position as far as `acked` already: a push has carried it there. */
 void positions_stored(struct client *client, uint64_t acked);
 

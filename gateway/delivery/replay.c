@@ -118,7 +118,7 @@ static struct store_page page_for(const struct session *session)
         .request = {.on_done = on_page, .lane = client_worker(client)->index},
         .user_id = client_user_id(client),
         .device = position_device(positions_of(session)),
-        .is_arrival = !session->reader.has_begun,
+        .is_arrival = !session->reader.has_begun || session->reader.must_arrive,
         .tells_block = true,
         .must_begin = session_has_gaps(session), /* hello names the epoch */
         .wants_gaps = session_has_gaps(session),
@@ -407,6 +407,7 @@ static void take_page(struct session *session, const struct store_page *page)
 {
     if (!session->reader.has_begun)
         begin_session_at(session, page);
+    session->reader.must_arrive = false;
     give_page(session, page);
     session_trim(session);
 }
@@ -427,13 +428,23 @@ static bool read_at_once(struct session *session)
 void replay_arrive(struct session *session)
 {
     struct worker *worker = session_worker(session);
-    if (read_at_once(session))
+    if (!session->reader.must_look_back && read_at_once(session))
         return;
     struct reader_wait *wait = wait_of(session);
     if (wait == NULL)
         return;
     page_queue_add_new(worker->page_queue, wait);
     read_in_turn(worker);
+}
+
+/* Of what it has acknowledged, and on the plain level of anything, it cannot be told. */
+void replay_go_on(struct session *session)
+{
+    struct reader *reader = &session->reader;
+    reader->has_begun = true;
+    reader->must_arrive = true;
+    reader->must_look_back = session_has_gaps(session) && session->acked < reader->tail;
+    replay_arrive(session);
 }
 
 static void refuse_blocked(struct session *session)

@@ -13,6 +13,10 @@ enum { REPLAY_PAGES_AT_ONCE = 2000 }; /* for node->pages_at_once */
 /* A session has entered its client: it wants its first page. */
 void replay_arrive(struct session *session);
 
+/* The same for one that has begun in another process, up to its tail: it asks for what came since,
+ * and what of its numbers was withdrawn. */
+void replay_go_on(struct session *session);
+
 /* Something may not have come to a LIVE session: it reads the inbox again, and with
  * MISSED_WITHDRAWALS asks which of its numbers were withdrawn. A session that is not LIVE does so
  * with the next page that it asks for. */

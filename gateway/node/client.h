@@ -148,4 +148,15 @@ static inline struct position *client_position(struct client *client, struct spa
     return at == NULL ? NULL : &at->position;
 }
 
+/* Home: the open position of that number. */
+static inline struct position *client_position_numbered(struct client *client, uint16_t number)
+{
+    if (number == 0)
+        return &client->shared;
+    struct device_position *device = client->more->devices;
+    while (device->position.number != number)
+        device = device->next;
+    return &device->position;
+}
+
 #endif

@@ -32,14 +32,18 @@ static void free_deferred(struct reactor_task *task)
     }
 }
 
-static enum err make_deflate(struct worker *worker)
+enum err worker_make_deflate(struct worker *worker)
 {
+    if (worker->deflater != NULL)
+        return ERR_OK;
     enum err error = deflater_new(&worker->deflater);
     if (error != ERR_OK)
         return error;
     error = inflater_new(&worker->inflater);
-    if (error != ERR_OK)
+    if (error != ERR_OK) {
         deflater_free(worker->deflater);
+        worker->deflater = NULL;
+    }
     return error;
 }
 
@@ -73,6 +77,7 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     list_init(&worker->free_task.link);
     list_init(&worker->closing);
     list_init(&worker->unauthenticated);
+    list_init(&worker->held_kicks);
     worker->free_task.run = free_deferred;
     timer_init(&worker->heartbeat, on_heartbeat);
     prepare_commands(worker);
@@ -87,7 +92,7 @@ enum err worker_new(struct node *node, unsigned index, void (*on_second)(struct 
     if (error != ERR_OK)
         goto undo_reactor;
     if (node->options->compress) {
-        error = make_deflate(worker);
+        error = worker_make_deflate(worker);
         if (error != ERR_OK)
             goto undo_loop;
     }

@@ -66,7 +66,7 @@ struct worker {
     struct list closing;       /* sessions that wait for the end of their connection */
     struct list unauthenticated; /* sessions whose first message brings their token */
     struct user_agents agents;
-    struct deflater *deflater; /* for all its sessions; both NULL without --compress */
+    struct deflater *deflater; /* for all its sessions; both NULL until one may need them */
     struct inflater *inflater;
     size_t inflated_bytes; /* of the read under way */
 
@@ -75,6 +75,7 @@ struct worker {
     struct page_queue *page_queue;
     struct position_writer *position_writer;
     struct kicked_streams *kicked_streams;
+    struct list held_kicks; /* of users whose sessions are held (kicks.h) */
 };
 
 MUST_CHECK enum err worker_new(struct node *node, unsigned index,
@@ -96,6 +97,10 @@ void worker_run_on_all(struct node *node, void (*run)(struct worker *worker, voi
 /* Frees it at the end of the turn; in a visit, at the end of the next turn. */
 void worker_free_later(struct worker *worker, struct deferred_free *deferred,
                        void (*free_it)(struct deferred_free *deferred));
+
+/* Its deflater and inflater, with --compress from the beginning, and else for the first session
+ * that has agreed on compression with the process before this one. ERR_NO_MEMORY. */
+MUST_CHECK enum err worker_make_deflate(struct worker *worker);
 
 /* The Date line of this second (http_answer.h), written once in it. */
 const char *worker_date(struct worker *worker);

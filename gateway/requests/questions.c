@@ -4,27 +4,16 @@
  * all users. */
 #include "gateway/requests/questions.h"
 
-#include "gateway/delivery/kicked_streams.h"
+#include "gateway/delivery/kicks.h"
 #include "gateway/delivery/position_writer.h"
 #include "gateway/requests/clients_json.h"
 #include "gateway/requests/connections_json.h"
 #include "gateway/session/session.h"
-#include "gateway/session/session_close.h"
-
-static void remember_streams(struct client *client)
-{
-    LIST_FOR_EACH(link, &client->sessions)
-    {
-        if (CONTAINER_OF(link, struct session, link)->level == LEVEL_SSE)
-            kicked_streams_remember(client_worker(client), client_user_id(client));
-    }
-}
 
 static void kick_client(struct client *client, struct store_user_question *question)
 {
     uint64_t closed = client->n_sessions;
-    remember_streams(client);
-    session_close_all(client, ERR_KICKED, question->asked.reason);
+    kicks_close(client, question->asked.reason);
     store_answer(&question->question, closed);
 }
 

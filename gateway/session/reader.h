@@ -32,6 +32,7 @@ struct reader {
     bool has_begun : 1;       /* its first page has come */
     bool must_reread : 1;    /* READING: the page may be too old, so another one is read after it */
     bool must_look_back : 1; /* its next page also says which of its numbers were withdrawn */
+    bool must_arrive : 1;    /* has_begun in another process: its next page is the first here */
 };
 
 /* What a reader needs while it is WAITING or READING; most sessions are LIVE, and have none. */

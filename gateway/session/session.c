@@ -153,6 +153,16 @@ void session_log(const struct session *session, const char *event, const char *c
                   LOG_TEXT("cause", cause));
 }
 
+bool session_any_is_held(const struct client *client)
+{
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        if (session_is_held(CONTAINER_OF(link, struct session, link)))
+            return true;
+    }
+    return false;
+}
+
 uint32_t session_until_s(int64_t until_ms)
 {
     int64_t until_s = until_ms / 1000; /* a part of a second early is within the second */

@@ -22,7 +22,8 @@
  *   session_read       WebSocket frames that come in
  *   session_life       the beginning, the timer, the connection's callbacks, drains
  *   carried_session    what of it travels to another process
- *   session_carry      reads that out, and makes a session of it */
+ *   session_carry      reads that out
+ *   session_revive     makes a session of it */
 #ifndef HERALD_SESSION_H
 #define HERALD_SESSION_H
 
@@ -219,10 +220,20 @@ static inline const struct session_events *session_events_of(const struct sessio
     return session_worker(session)->node->session_events;
 }
 
-/* Milliseconds that wrap after 49 days; only differences are looked at. */
+/* It goes on with another process's socket, which that process still has (session_carry.h). */
+static inline bool session_is_held(const struct session *session)
+{
+    return conn_is_held(&session->conn);
+}
+
+/* Is one of the user's sessions? */
+bool session_any_is_held(const struct client *client);
+
+/* Milliseconds that wrap after 49 days; only differences are looked at. For a session that is held
+ * time stands still at 0. */
 static inline uint32_t session_clock(const struct session *session)
 {
-    return (uint32_t)worker_now_ms(session_worker(session));
+    return session_is_held(session) ? 0 : (uint32_t)worker_now_ms(session_worker(session));
 }
 
 static inline bool session_has_come(uint32_t now_ms, uint32_t due_ms)

@@ -54,6 +54,13 @@ void session_finish(struct session *session)
     worker_free_later(worker, &session->deferred, free_session);
 }
 
+void session_linger(struct session *session)
+{
+    struct worker *worker = session_worker(session);
+    if (!session_is_held(session))
+        worker_set_timer(worker, &session->timer, worker_now_ms(worker) + CLOSE_LINGER_MS);
+}
+
 void session_begin_closing(struct session *session)
 {
     session_hold_drop(session);
@@ -61,9 +68,8 @@ void session_begin_closing(struct session *session)
     session_leave(session);
     session_become(session, SESSION_CLOSING);
     list_remove(&session->link);
-    struct worker *worker = session_worker(session);
-    list_append(&worker->closing, &session->link);
-    worker_set_timer(worker, &session->timer, worker_now_ms(worker) + CLOSE_LINGER_MS);
+    list_append(&session_worker(session)->closing, &session->link);
+    session_linger(session);
 }
 
 void session_detach(struct session *session)

@@ -23,6 +23,8 @@ void session_resync_all(struct client *client);
 void session_finish(struct session *session);
 /* It leaves its client and waits for the end of its connection, two seconds at most. */
 void session_begin_closing(struct session *session);
+/* These two seconds begin now; for a held session when it goes on. */
+void session_linger(struct session *session);
 /* Its socket has been given away (conn_release): the session leaves, and nothing is sent. The
  * memory goes at the end of the turn. */
 void session_detach(struct session *session);

@@ -122,6 +122,8 @@ void session_set_timer(struct session *session)
 {
     struct worker *worker = session_worker(session);
     uint32_t now_ms = session_clock(session);
+    if (session_is_held(session))
+        return;
     int64_t waits_ms[] = {
         session->level == LEVEL_SSE ? stream_wait_ms(session, now_ms)
                                     : websocket_wait_ms(session, now_ms),

@@ -9,7 +9,8 @@
  * still. */
 enum { SESSION_LAST_CHANCE_MS = 50 };
 
-/* Sets the timer to the earliest of what is to come; it fires then, and session_life.c looks. */
+/* Sets the timer to the earliest of what is to come; it fires then, and session_life.c looks. That
+ * of a held session is set when it goes on. */
 void session_set_timer(struct session *session);
 
 /* Has a message or a frame begun, and its end is not here after --slow-timeout? */

@@ -85,8 +85,8 @@ static struct ip conn_address(const struct conn *conn)
     return peer_of_work(session->peer, conn->watch.fd);
 }
 
-static const struct conn_ops ops = {session_on_bytes, on_session_flush, on_session_drained,
-                                    on_session_gone, conn_address};
+const struct conn_ops session_conn_ops = {session_on_bytes, on_session_flush, on_session_drained,
+                                          on_session_gone, conn_address};
 
 /* ---- the timer ---- */
 
@@ -169,7 +169,7 @@ static void watch_stream(struct session *session)
         session_set_timer(session);
 }
 
-static void on_session_timer(struct timer *timer)
+void session_on_timer(struct timer *timer)
 {
     struct session *session = CONTAINER_OF(timer, struct session, timer);
     enum err error;
@@ -215,7 +215,7 @@ static void set_first_deadlines(struct session *session)
         (uint32_t)(worker_random(worker) % (uint64_t)session_options(session)->ping_interval);
     if (session->level == LEVEL_SSE)
         session->extra->stream.progress_ms = now_ms;
-    timer_init(&session->timer, on_session_timer);
+    timer_init(&session->timer, session_on_timer);
     session_set_timer(session);
 }
 
@@ -246,7 +246,7 @@ enum err session_new(struct worker *worker, const struct admission *admission,
     struct session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return ERR_NO_MEMORY;
-    enum err error = conn_open(&session->conn, &worker->loop, &ops, admission->socket);
+    enum err error = conn_open(&session->conn, &worker->loop, &session_conn_ops, admission->socket);
     if (error != ERR_OK)
         goto undo_alloc;
     session->level = admission->level & 0xf;

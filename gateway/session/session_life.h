@@ -10,6 +10,10 @@
 MUST_CHECK enum err session_new(struct worker *worker, const struct admission *admission,
                                 struct session **ret_session);
 
+/* For session_carry.c, which makes sessions on another way. */
+extern const struct conn_ops session_conn_ops;
+void session_on_timer(struct timer *timer);
+
 /* Closes it with 1012 at a random moment before the end of the drain (node.h). A herald.v1 client
  * gets a goaway message. Does nothing the second time. */
 void session_drain(struct session *session);

@@ -32,6 +32,32 @@ static bool take_from_rate(struct rate *rate, int64_t per_second, size_t n)
            rate_take(rate, clock_monotonic_us(), per_second, BURST_S * per_second, (int64_t)n);
 }
 
+static int32_t until_full_us(const struct rate *rate, int64_t now_us)
+{
+    return rate->full_us > now_us ? (int32_t)(rate->full_us - now_us) : 0;
+}
+
+bool session_rates_left(const struct session *session, int32_t *ret_messages_us,
+                        int32_t *ret_bytes_us)
+{
+    const struct session_rates *rates = session->extra == NULL ? NULL : session->extra->rates;
+    int64_t now_us = clock_monotonic_us();
+    *ret_messages_us = rates == NULL ? 0 : until_full_us(&rates->messages, now_us);
+    *ret_bytes_us = rates == NULL ? 0 : until_full_us(&rates->bytes, now_us);
+    return *ret_messages_us > 0 || *ret_bytes_us > 0;
+}
+
+enum err session_rates_set(struct session *session, int32_t messages_us, int32_t bytes_us)
+{
+    struct session_rates *rates = rates_of(session);
+    int64_t now_us = clock_monotonic_us();
+    if (rates == NULL)
+        return ERR_NO_MEMORY;
+    rates->messages.full_us = now_us + messages_us;
+    rates->bytes.full_us = now_us + bytes_us;
+    return ERR_OK;
+}
+
 void session_count_in(struct session *session, size_t n_messages, size_t n_bytes)
 {
     const struct options *options = session_options(session);

@@ -44,6 +44,8 @@ static void on_inbox_event(void *owner, struct span user_id, struct inbox_event 
 {
     if (!fixture.loses_events)
         push_on_inbox_event(owner, user_id, event);
+    if (fixture.successor != NULL)
+        push_on_inbox_event(fixture.successor, user_id, event);
 }
 
 static void on_store_state(void *owner, bool is_up)
@@ -77,18 +79,28 @@ void node_fixture_start(void)
     cr_assert_eq(hash_init(), ERR_OK);
     bare_node_init(&fixture.node, &fixture.options, &fixture.worker);
     fixture.loses_events = false;
+    fixture.is_parked = false;
+    fixture.successor = NULL;
     cr_assert_eq(bare_node_open(&fixture.node), ERR_OK);
     fixture.worker->random = 1; /* pings have the same phase in each run */
     open_store();
 }
 
+static void turn_workers(void)
+{
+    if (!fixture.is_parked)
+        reactor_turn(fixture.worker->reactor, 0);
+    if (fixture.successor != NULL)
+        reactor_turn(fixture.successor->workers[0]->reactor, 0);
+}
+
 void node_fixture_turn(void)
 {
     for (int i = 0; i < ROUNDS; i++) {
-        reactor_turn(fixture.worker->reactor, 0);
+        turn_workers();
         sim_inner_turn(memory);
     }
-    reactor_turn(fixture.worker->reactor, 0);
+    turn_workers();
 }
 
 void node_fixture_turn_store(void)

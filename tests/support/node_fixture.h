@@ -11,6 +11,8 @@ struct node_fixture {
     struct node node;
     struct worker *worker;
     bool loses_events; /* what the store reports of inboxes does not reach the node's channels */
+    bool is_parked;    /* the worker has no turns */
+    struct node *successor; /* it hears the store's events as well, and its worker is turned */
 };
 
 extern struct node_fixture fixture;
