@@ -12,12 +12,6 @@ enum {
     EXTEND_MS = 10 * 1000, /* how long a stop may take from the last look on */
 };
 
-/* What a status says beside its numbers; another kind is said at the next look. */
-static int kind_of(const struct service_report *report)
-{
-    return (int)node_readiness(report->node) + 16 * (report->reload_problem[0] != '\0');
-}
-
 static const char *plural_of(uint64_t n)
 {
     return n == 1 ? "" : "s";
@@ -73,11 +67,11 @@ void service_report_describe(struct service_report *report, char out[SERVICE_STA
 static void note_said(struct service_report *report)
 {
     report->said_ms = clock_monotonic_ms();
-    report->said_kind = kind_of(report);
+    report->said_readiness = node_readiness(report->node);
 }
 
-/* The status, for what says a state with it. */
-static void look(struct service_report *report, char status[SERVICE_STATUS_MAX_BYTES])
+/* The status that is about to be said with a state. */
+static void take_status(struct service_report *report, char status[SERVICE_STATUS_MAX_BYTES])
 {
     service_report_describe(report, status);
     report->looked_ms = clock_monotonic_ms();
@@ -93,7 +87,7 @@ void service_report_init(struct service_report *report, struct service_manager *
 void service_report_ready(struct service_report *report)
 {
     char status[SERVICE_STATUS_MAX_BYTES];
-    look(report, status);
+    take_status(report, status);
     service_manager_ready(report->manager, status);
 }
 
@@ -112,7 +106,7 @@ void service_report_stopping(struct service_report *report)
 {
     char status[SERVICE_STATUS_MAX_BYTES];
     report->is_stopping = true;
-    look(report, status);
+    take_status(report, status);
     service_manager_stopping(report->manager, status);
     service_manager_extend(report->manager, EXTEND_MS);
 }
@@ -129,9 +123,10 @@ static void say_status(struct service_report *report, int64_t now_ms)
 {
     char status[SERVICE_STATUS_MAX_BYTES];
     report->looked_ms = now_ms;
-    if (report->is_stopping)
+    if (report->is_stopping && node_is_live(report->node))
         service_manager_extend(report->manager, EXTEND_MS);
-    else if (kind_of(report) == report->said_kind && now_ms - report->said_ms < SAY_MS)
+    if (!report->is_stopping && node_readiness(report->node) == report->said_readiness &&
+        now_ms - report->said_ms < SAY_MS)
         return;
     service_report_describe(report, status);
     if (service_manager_status(report->manager, status))

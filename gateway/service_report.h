@@ -22,9 +22,9 @@ struct service_report {
     char reload_problem[SERVICE_REPORT_WHY_MAX_BYTES]; /* "": the options were taken */
     bool is_stopping;
     bool is_urgent;
-    int64_t looked_ms; /* monotonic: the status was made last */
-    int64_t said_ms;   /* and said last */
-    int said_kind;
+    int64_t looked_ms;                  /* monotonic: the status was made last */
+    int64_t said_ms;                    /* and said last */
+    enum node_readiness said_readiness; /* another one is said at the next look */
 };
 
 /* Both stay the caller's, and must outlive the report. */
@@ -40,7 +40,8 @@ void service_report_reloading(struct service_report *report);
 void service_report_reloaded(struct service_report *report, const char *problem);
 
 /* The process drains and then ends. From now on service_report_turn also asks for the time that it
- * takes, 10 s ahead, so that a unit's TimeoutStopSec need not know --drain-time. */
+ * takes, 10 s ahead while the workers turn, so that a unit's TimeoutStopSec need not know
+ * --drain-time. */
 void service_report_stopping(struct service_report *report);
 
 /* A second signal: nobody is waited for any more. */

@@ -121,6 +121,20 @@ Test(service_report, counts_down_a_drain_and_asks_for_its_time)
     expect_heard("STATUS=a second signal: stopping at once\n");
 }
 
+Test(service_report, asks_for_no_time_while_a_worker_hangs)
+{
+    service_report_stopping(&report);
+    notify_socket_empty();
+    for (int i = 0; i < 4; i++) {
+        node_fixture_wait_ms(500);
+        atomic_store(&fixture.worker->seen_ms, node_fixture_now_ms() - 60000);
+        service_report_turn(&report, 2000);
+    }
+    expect_heard("");
+    pass_ms(1500);
+    expect_heard("EXTEND_TIMEOUT_USEC=10000000\n");
+}
+
 Test(service_report, says_that_a_node_drains_which_goes_on)
 {
     service_report_ready(&report);
