@@ -105,8 +105,10 @@ static void write_member(struct record_writer *writer, const struct record_row *
         write_number(writer, row, number, number == 0);
         break;
     case RECORD_SPAN:
+    case RECORD_MAYBE_SPAN:
         memcpy(&bytes, member, sizeof bytes);
-        if (bytes.len > 0 || row->is_required)
+        if (bytes.len > 0 || row->is_required ||
+            (row->kind == RECORD_MAYBE_SPAN && bytes.bytes != NULL))
             record_put(writer, row->tag, bytes);
         break;
     case RECORD_ARRAY:
@@ -156,6 +158,7 @@ static bool read_member(struct span bytes, const struct record_row *row, char *m
         *(bool *)(void *)member = number == 1;
         return true;
     case RECORD_SPAN:
+    case RECORD_MAYBE_SPAN:
         if (bytes.len > row->max)
             return false;
         memcpy(member, &bytes, sizeof bytes);

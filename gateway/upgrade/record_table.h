@@ -10,8 +10,9 @@ enum record_kind {
     RECORD_UNSIGNED, /* an unsigned integer or an enum of 1, 2, 4 or 8 bytes */
     RECORD_SIGNED,   /* a signed one */
     RECORD_BOOL,
-    RECORD_SPAN,  /* a struct span */
-    RECORD_ARRAY, /* an array of bytes, all of which are meant */
+    RECORD_SPAN,       /* a struct span */
+    RECORD_MAYBE_SPAN, /* one of which no bytes at all (NULL) and no bytes are two things */
+    RECORD_ARRAY,      /* an array of bytes, all of which are meant */
 };
 
 /* A member that is zero or empty is not written, and one that is not in the record stays as it was
