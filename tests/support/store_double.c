@@ -21,6 +21,7 @@ static struct {
     struct store store;
     struct store *inner;
     struct list asked;
+    unsigned n_arrivals;
     unsigned counts[STORE_OPS];
     unsigned calls[STORE_OPS];
     bool holds[STORE_OPS];
@@ -106,6 +107,8 @@ static void note_ack(const struct store_ack *ack)
 static void submit_one(struct store_request *request, enum store_op op)
 {
     between.counts[op]++;
+    if (op == STORE_OP_PAGE)
+        between.n_arrivals += CONTAINER_OF(request, struct store_page, request)->is_arrival;
     if (op == STORE_OP_ACK)
         note_ack(CONTAINER_OF(request, struct store_ack, request));
     if (refuse_if_away(request, op))
@@ -224,6 +227,11 @@ void store_double_start(void)
 unsigned store_double_count(enum store_op op)
 {
     return between.counts[op];
+}
+
+unsigned store_double_arrivals(void)
+{
+    return between.n_arrivals;
 }
 
 unsigned store_double_calls(enum store_op op)

@@ -12,6 +12,9 @@ void store_double_start(void);
 /* How many requests of that kind the node has made. */
 unsigned store_double_count(enum store_op op);
 
+/* How many of the pages were arrivals. */
+unsigned store_double_arrivals(void);
+
 /* In how many calls it has made them. */
 unsigned store_double_calls(enum store_op op);
 

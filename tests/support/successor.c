@@ -54,6 +54,7 @@ static void adopt_copy(struct carried_session carried, int fd)
         close(fd);
     for (size_t i = 0; i < n; i++)
         free(copies[i]);
+    node_fixture_turn(); /* the next one comes later */
 }
 
 static void take_one(struct session *session, void *scratch)
