@@ -48,7 +48,18 @@ static void forget_overdue(struct kicked_streams *streams, int64_t now_ms)
         forget_kick(streams, kick);
 }
 
-void kicked_streams_remember(struct worker *worker, struct span user_id)
+/* Before those that are remembered for longer, which only another process's are. */
+static void insert_kick(struct kicked_streams *streams, struct kick *kick)
+{
+    struct list *before = streams->kicks.prev;
+    while (before != &streams->kicks &&
+           CONTAINER_OF(before, struct kick, link)->until_ms > kick->until_ms)
+        before = before->prev;
+    list_append(before->next, &kick->link);
+    streams->n++;
+}
+
+void kicked_streams_adopt(struct worker *worker, struct span user_id, int64_t left_ms)
 {
     struct kicked_streams *streams = worker->kicked_streams;
     struct kick *kick = malloc(sizeof *kick + user_id.len);
@@ -59,11 +70,28 @@ void kicked_streams_remember(struct worker *worker, struct span user_id)
         forget_kick(streams, oldest_kick(streams));
         metrics_count(METRIC_KICKS_FORGOTTEN);
     }
-    kick->until_ms = worker_now_ms(worker) + REMEMBER_MS;
+    kick->until_ms = worker_now_ms(worker) + left_ms;
     kick->user_id_len = user_id.len;
     memcpy(kick->user_id, user_id.bytes, user_id.len);
-    list_append(&streams->kicks, &kick->link);
-    streams->n++;
+    insert_kick(streams, kick);
+}
+
+void kicked_streams_remember(struct worker *worker, struct span user_id)
+{
+    kicked_streams_adopt(worker, user_id, REMEMBER_MS);
+}
+
+void kicked_streams_each(const struct worker *worker,
+                         void (*visit)(void *owner, struct span user_id, int64_t left_ms),
+                         void *owner)
+{
+    const struct list *kicks = &worker->kicked_streams->kicks;
+    LIST_FOR_EACH(link, kicks)
+    {
+        const struct kick *kick = CONTAINER_OF(link, const struct kick, link);
+        visit(owner, (struct span){kick->user_id, kick->user_id_len},
+              kick->until_ms - worker_now_ms(worker));
+    }
 }
 
 bool kicked_streams_take(struct worker *worker, struct span user_id)

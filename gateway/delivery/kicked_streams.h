@@ -19,4 +19,13 @@ void kicked_streams_remember(struct worker *worker, struct span user_id);
 /* A stream of this user resumes. true: one was kicked, which is remembered no longer. */
 bool kicked_streams_take(struct worker *worker, struct span user_id);
 
+/* For another process that goes on with the worker's sessions. Calls with each that is remembered
+ * and for how long it will be, the oldest first; the text is valid within the call. */
+void kicked_streams_each(const struct worker *worker,
+                         void (*visit)(void *owner, struct span user_id, int64_t left_ms),
+                         void *owner);
+/* As kicked_streams_remember, for what another process has remembered and so much time is left of.
+ */
+void kicked_streams_adopt(struct worker *worker, struct span user_id, int64_t left_ms);
+
 #endif

@@ -255,6 +255,16 @@ void tls_context_free(struct tls_context *context)
     free(context);
 }
 
+void tls_context_carry_keys(struct tls_context *context, struct carried_ticket_keys *ret_carried)
+{
+    tls_tickets_carry(&context->tickets, ret_carried);
+}
+
+void tls_context_adopt_keys(struct tls_context *context, const struct carried_ticket_keys *carried)
+{
+    tls_tickets_adopt(&context->tickets, carried);
+}
+
 static enum tls_file file_of(const struct tls_files *files, const char *option)
 {
     if (option == files->key_option)

@@ -46,6 +46,11 @@ struct tls_changes {
 MUST_CHECK enum err tls_context_reload(struct tls_context *context, struct tls_changes *ret_changes,
                                        char *why, size_t why_cap);
 
+/* The keys of its tickets, for a process that serves the port after this one; see tls_tickets.h. */
+struct carried_ticket_keys;
+void tls_context_carry_keys(struct tls_context *context, struct carried_ticket_keys *ret_carried);
+void tls_context_adopt_keys(struct tls_context *context, const struct carried_ticket_keys *carried);
+
 const struct tls_files *tls_context_files(const struct tls_context *context); /* as given */
 
 /* The certificate's notBefore and notAfter, in seconds since 1970. */

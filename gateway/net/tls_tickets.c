@@ -46,6 +46,25 @@ static void change_if_due(struct tls_tickets *tickets)
     OPENSSL_cleanse(&next, sizeof next);
 }
 
+void tls_tickets_carry(struct tls_tickets *tickets, struct carried_ticket_keys *ret_carried)
+{
+    pthread_mutex_lock(&tickets->lock);
+    change_if_due(tickets);
+    *ret_carried =
+        (struct carried_ticket_keys){tickets->present, tickets->previous,
+                                     (uint32_t)(clock_monotonic_ms() - tickets->changed_ms)};
+    pthread_mutex_unlock(&tickets->lock);
+}
+
+void tls_tickets_adopt(struct tls_tickets *tickets, const struct carried_ticket_keys *carried)
+{
+    pthread_mutex_lock(&tickets->lock);
+    tickets->present = carried->present;
+    tickets->previous = carried->previous;
+    tickets->changed_ms = clock_monotonic_ms() - carried->age_ms;
+    pthread_mutex_unlock(&tickets->lock);
+}
+
 static bool is_named(const struct tls_ticket_key *key, const unsigned char *name)
 {
     return memcmp(key->name, name, sizeof key->name) == 0;

@@ -27,8 +27,19 @@ struct tls_tickets {
     int64_t changed_ms;
 };
 
+/* The keys on their way to another process. Whoever holds them wipes them (explicit_bzero). */
+struct carried_ticket_keys {
+    struct tls_ticket_key present;
+    struct tls_ticket_key previous;
+    uint32_t age_ms; /* of the present one */
+};
+
 MUST_CHECK enum err tls_tickets_init(struct tls_tickets *tickets);
 void tls_tickets_fini(struct tls_tickets *tickets);
+
+void tls_tickets_carry(struct tls_tickets *tickets, struct carried_ticket_keys *ret_carried);
+/* These replace its own, so that tickets of the other process are accepted. */
+void tls_tickets_adopt(struct tls_tickets *tickets, const struct carried_ticket_keys *carried);
 
 /* Makes the connections of this SSL_CTX use the keys, which must outlive these connections. */
 MUST_CHECK enum err tls_tickets_use(struct tls_tickets *tickets, struct ssl_ctx_st *ctx);

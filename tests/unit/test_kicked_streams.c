@@ -53,3 +53,33 @@ Test(kicked_streams, are_at_most_10000_and_the_oldest_is_forgotten_for_one_more)
     cr_expect(kicked_streams_take(fixture.worker, SPAN_LITERAL("u1")));
     cr_expect(kicked_streams_take(fixture.worker, SPAN_LITERAL("u10000")));
 }
+
+static unsigned n_seen;
+
+static void note_kick(void *owner, struct span user_id, int64_t left_ms)
+{
+    static const struct {
+        const char *user;
+        int64_t left_ms;
+    } expected[] = {{"short", 1000}, {"u", 5000}, {"u", 30000}};
+    (void)owner;
+    cr_assert_lt(n_seen, sizeof expected / sizeof expected[0]);
+    cr_expect(span_equal(user_id, span_of(expected[n_seen].user)));
+    cr_expect_eq(left_ms, expected[n_seen].left_ms);
+    n_seen++;
+}
+
+/* From another process, whose clock has gone on in the meantime. */
+Test(kicked_streams, of_another_process_are_forgotten_in_their_own_time)
+{
+    kicked_streams_remember(fixture.worker, user);
+    kicked_streams_adopt(fixture.worker, user, 5000);
+    kicked_streams_adopt(fixture.worker, SPAN_LITERAL("short"), 1000);
+    kicked_streams_each(fixture.worker, note_kick, NULL);
+    cr_expect_eq(n_seen, 3);
+    node_fixture_wait_ms(1000);
+    cr_expect_not(kicked_streams_take(fixture.worker, SPAN_LITERAL("short")));
+    node_fixture_wait_ms(4000);
+    cr_expect(kicked_streams_take(fixture.worker, user));
+    cr_expect_not(kicked_streams_take(fixture.worker, user));
+}

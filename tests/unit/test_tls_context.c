@@ -239,6 +239,30 @@ Test(tls_context, resumes_after_a_reload_because_the_ticket_keys_stay)
     tls_context_free(context);
 }
 
+/* As another process that serves the same port after this one. */
+Test(tls_context, resumes_what_another_one_has_begun_with_its_keys)
+{
+    struct carried_ticket_keys keys;
+    struct tls_context *context = open_context(false);
+    struct tls_context *next = open_context(false);
+    SSL_SESSION *old_ticket = ticket_from(context, TLS1_2_VERSION);
+    fake_us += INT64_C(1000) * TLS_TICKET_KEY_MS;
+    SSL_SESSION *ticket = ticket_from(context, TLS1_3_VERSION);
+    fake_us += INT64_C(1000) * (TLS_TICKET_KEY_MS - 1000);
+    tls_context_carry_keys(context, &keys);
+    cr_assert_eq(keys.age_ms, TLS_TICKET_KEY_MS - 1000);
+    tls_context_adopt_keys(next, &keys);
+    cr_assert(meet(next, TLS1_2_VERSION, old_ticket, NULL).is_reused);
+    cr_assert(meet(next, TLS1_3_VERSION, ticket, NULL).is_reused);
+    fake_us += INT64_C(1000) * 1000; /* the key changes when it would have there */
+    cr_assert(meet(next, TLS1_2_VERSION, NULL, NULL).is_through);
+    cr_assert_not(meet(next, TLS1_2_VERSION, old_ticket, NULL).is_reused);
+    SSL_SESSION_free(old_ticket);
+    SSL_SESSION_free(ticket);
+    tls_context_free(next);
+    tls_context_free(context);
+}
+
 Test(tls_context, takes_a_ticket_of_the_key_before_and_of_none_older)
 {
     struct tls_context *context = open_context(false);
