@@ -46,15 +46,16 @@ static void start_two(bool has_tls)
     buf_init(&record, MAX_BYTES);
 }
 
-static void remove_stores(void)
+static void remove_store(const char *name)
 {
-    DIR *entries = opendir(directory);
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s.db", directory, name);
+    DIR *entries = opendir(path);
     cr_assert_not_null(entries);
-    for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-        if (strncmp(entry->d_name, "old.db", 6) == 0 || strncmp(entry->d_name, "new.db", 6) == 0)
-            unlinkat(dirfd(entries), entry->d_name, 0);
-    }
+    for (struct dirent *entry; (entry = readdir(entries)) != NULL;)
+        unlinkat(dirfd(entries), entry->d_name, 0);
     closedir(entries);
+    cr_expect_eq(rmdir(path), 0);
 }
 
 static void stop_two(void)
@@ -64,7 +65,8 @@ static void stop_two(void)
     gateway_stop(new);
     options_fini(&old_options);
     options_fini(&new_options);
-    remove_stores();
+    remove_store("old");
+    remove_store("new");
     remove_files();
 }
 
