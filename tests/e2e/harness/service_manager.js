@@ -56,7 +56,7 @@ class ServiceManager {
 
     async end() {
         this.resume();
-        await this.child.stop('SIGKILL', 5000);
+        await this.child.stop('SIGKILL');
     }
 }
 

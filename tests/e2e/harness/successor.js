@@ -4,9 +4,10 @@
 
 const fs = require('node:fs');
 const { children } = require('./processes');
-const { sleep, waitUntil, within } = require('./waiting');
+const { PATIENCE_MS, sleep, waitUntil, within } = require('./waiting');
 
 const LOOK_MS = 20;
+const SAYS_LOOKS = 500;
 
 /* Also one that is a zombie has ended. */
 function isAlive(pid) {
@@ -50,8 +51,11 @@ class Successor {
         while (isAlive(this.process.pid)) {
             await sleep(LOOK_MS);
         }
-        await sleep(LOOK_MS); /* what it wrote last is on its way */
-        const said = /stopped.*\bcode\W+(\d+)/.exec(this.stderr.slice(this.stopFrom ?? this.stderr.length));
+        const find = () => /stopped.*\bcode\W+(\d+)/.exec(this.stderr.slice(this.stopFrom ?? this.stderr.length));
+        for (let looks = 0; find() === null && looks < (this.saysHow ? SAYS_LOOKS : 1); looks++) {
+            await sleep(LOOK_MS); /* what it wrote last is on its way */
+        }
+        const said = find();
         children.delete(this);
         this.end = { code: said === null ? null : Number(said[1]), signal: null };
         return this.end;
@@ -67,8 +71,9 @@ class Successor {
         }
     }
 
-    async stop(name, timeoutMs) {
+    async stop(name, timeoutMs = PATIENCE_MS) {
         this.stopFrom ??= this.stderr.length;
+        this.saysHow = name !== 'SIGKILL';
         this.signal(name);
         try {
             return await within(this.exited, timeoutMs, `the end of process ${this.process.pid} after ${name}`);
