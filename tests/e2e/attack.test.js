@@ -35,7 +35,7 @@ function build(t, directory) {
 
 /* Answers what it did, when it is over. */
 function start(t, program, { kind, connections }, port) {
-    const child = spawn(program, [kind, `127.0.0.1:${port}`, String(connections), String(LASTS_MS)],
+    const child = spawn(program, [kind, `127.0.0.1:${port}`, String(connections), String(LASTS_MS * t.scale)],
         { stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '', stderr = '';
     t.cleanup(() => child.kill('SIGKILL'));
@@ -49,7 +49,7 @@ function start(t, program, { kind, connections }, port) {
 const connectionsOf = async (herald) => (await herald.request('GET', '/stats')).json.connections;
 
 module.exports = (test) => {
-    attacks.forEach((attack) => test(`live sessions go on beside: ${attack.kind}`, async (t) => {
+    attacks.forEach((attack) => test(`live sessions go on beside: ${attack.kind}`, { tries: 3 }, async (t) => {
         const program = build(t, t.tempDir());
         const herald = await t.herald({ store: 'memory', args: ['--session-max-bytes', '64KiB'] });
         const live = await Promise.all(range(10).map((n) => herald.subscribe(`live ${n}`)));

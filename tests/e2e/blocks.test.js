@@ -14,9 +14,6 @@ async function mustBlock(herald, userId, blockFor, members = {}) {
     return json;
 }
 
-/* A block that is to end within the test: longer at each try, as what has to happen meanwhile may take long. */
-const briefFor = (t) => [1, 5, 25][t.attempt - 1];
-
 /* CONTRACT 2: a page, which sees no status, is upgraded and closed. */
 const pageOf = (herald, options = {}) => ({ ...options, headers: { Origin: `http://127.0.0.1:${herald.port}` } });
 
@@ -70,7 +67,7 @@ module.exports = (test) => {
         await herald.mustPush('brief', 'kept');
         const client = await herald.subscribe('brief', { autoPong: false });
         await client.waitCount(1);
-        const kicked = await mustBlock(herald, 'brief', briefFor(t));
+        const kicked = await mustBlock(herald, 'brief', t.scale);
         assert.deepEqual([kicked.closed, kicked.purged], [1, 0]);
         assert.equal((await client.waitClosed()).code, 4503);
         await assertRefused(herald, 'brief');
@@ -95,7 +92,7 @@ module.exports = (test) => {
         const herald = await t.sharedHerald(store, { store });
         const stream = await herald.events('stream');
         await waitUntil('it has begun', () => stream.retry > 0);
-        const kicked = await mustBlock(herald, 'stream', briefFor(t));
+        const kicked = await mustBlock(herald, 'stream', t.scale);
         await stream.waitEnd();
         for (const options of [{}, { headers: { Origin: `http://127.0.0.1:${herald.port}` } }]) {
             const refused = await herald.events('stream', options);
@@ -132,7 +129,7 @@ module.exports = (test) => {
             const herald = await t.herald({ store });
             await herald.mustPush('u', 1);
             await mustBlock(herald, 'u', 60);
-            const brief = await mustBlock(herald, 'brief', briefFor(t));
+            const brief = await mustBlock(herald, 'brief', t.scale);
             await herald.stop();
             await herald.restart();
             await assertRefused(herald, 'u');

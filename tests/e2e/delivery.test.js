@@ -149,7 +149,7 @@ module.exports = (test) => {
     });
 
     everyStore(test, 'a silent client is closed with 4003 and loses nothing', async (t, store) => {
-        const herald = await t.herald({ store, args: ['--ping-interval', '200ms', '--silence-timeout', '600ms'] });
+        const herald = await t.herald({ store, args: ['--ping-interval', '200ms', '--silence-timeout', `${600 * t.scale}ms`] });
         const silent = await herald.subscribe('u', { autoPong: false });
         const alive = await herald.subscribe('v');
         await herald.mustPush('u', 'kept');
@@ -348,13 +348,13 @@ module.exports = (test) => {
     /* The clock alone proves nobody dead: it may be Herald that stood still. */
     test('a stall of the server closes nobody', { tries: 3 }, async (t) => {
         const herald = await t.herald({
-            store: 'memory', args: ['--ping-interval', '500ms', '--silence-timeout', '1s'] });
+            store: 'memory', args: ['--ping-interval', `${500 * t.scale}ms`, '--silence-timeout', `${t.scale}s`] });
         const clients = await Promise.all(range(20).map((n) => herald.subscribe(`u${n}`)));
-        await sleep(700);
+        await sleep(700 * t.scale);
         herald.child.signal('SIGSTOP');
-        await sleep(1500);
+        await sleep(1500 * t.scale);
         herald.child.signal('SIGCONT');
-        await sleep(1500);
+        await sleep(1500 * t.scale);
         for (const client of clients) {
             assert.equal(client.socket.readyState, 1, 'still open');
         }

@@ -157,10 +157,10 @@ module.exports = (test) => {
 
     test('whoever answers pings with pongs of its own is pinged again and stays', { tries: 3 }, async (t) => {
         const herald = await t.herald({
-            store: 'memory', args: ['--ping-interval', '100ms', '--silence-timeout', '400ms'],
+            store: 'memory', args: ['--ping-interval', '100ms', '--silence-timeout', `${400 * t.scale}ms`],
         });
         const raw = await rawWebSocket(herald, 'odd');
-        for (let n = 0; n < 8; n++) {
+        for (let n = 0; n < 8 * t.scale; n++) {
             const ping = await raw.frame();
             assert.equal(ping?.opcode, OP.PING, `${n} pings, and then ${ping?.payload}`);
             raw.sendFrame({ opcode: OP.PONG });
@@ -241,13 +241,13 @@ module.exports = (test) => {
     }
 
     test('who ends each message in time is not closed, though one has always begun', { tries: 3 }, async (t) => {
-        const herald = await t.herald({ store: 'memory', args: ['--slow-timeout', '1s'] });
+        const herald = await t.herald({ store: 'memory', args: ['--slow-timeout', `${t.scale}s`] });
         const raw = await rawWebSocket(herald, 'goes on');
         t.cleanup(() => raw.destroy());
         const [head, tail] = [whole.subarray(0, 20), whole.subarray(20)];
         const begin = Date.now();
         raw.send(head);
-        while (Date.now() < begin + 1200) {
+        while (Date.now() < begin + 1200 * t.scale) {
             raw.send(Buffer.concat([tail, head]));
             await sleep(50);
         }

@@ -191,7 +191,7 @@ module.exports = (test) => {
 
     test('more bytes than --max-bytes-per-second close with 4005, and quiet clients stay', { tries: 3 }, async (t) => {
         const herald = await t.herald({
-            store: 'memory', args: ['--max-bytes-per-second', '4KiB', '--ping-interval', '100ms', '--silence-timeout', '1s'],
+            store: 'memory', args: ['--max-bytes-per-second', '4KiB', '--ping-interval', '100ms', '--silence-timeout', `${t.scale}s`],
         });
         const quiet = await herald.subscribe('quiet');
         const loud = await rawWebSocket(herald, 'loud');
@@ -206,7 +206,7 @@ module.exports = (test) => {
         await waitUntil('the stream is open', async () => (await herald.user('s')).online);
         stream.send('x'.repeat(20000));
         await stream.waitEnd();
-        await sleep(1500);
+        await sleep(1500 * t.scale);
         await herald.mustPush('quiet', 1);
         await quiet.waitCount(1);
         assert.equal(await herald.metric('herald_limited_total'), 2);

@@ -64,7 +64,7 @@ async function publishUntilTold(t, herald, lane, state) {
 
 module.exports = (test) => {
     test('the log tells at debug which connection of which user began, and why it ended', { tries: 3 }, async (t) => {
-        const herald = await t.herald({ store: 'memory', args: ['--log-level', 'debug', '--ping-interval', '100ms', '--silence-timeout', '300ms'] });
+        const herald = await t.herald({ store: 'memory', args: ['--log-level', 'debug', '--ping-interval', '100ms', '--silence-timeout', `${300 * t.scale}ms`] });
         const line = (event, user, rest) => new RegExp(`level=debug event="${event}" connection=c-[0-9a-f]+ user=${user}${rest}$`, 'm');
         const kicked = await herald.subscribe('kicked');
         await herald.post('/deleteClient', { userId: 'kicked' });

@@ -117,7 +117,7 @@ module.exports = (test) => {
         const key = makeKey('HS256', 'k');
         const herald = await t.herald({
             store: 'memory', files: { keys: jwks(key) },
-            args: ['--auth', 'jwt', '--jwt-keys', 'keys', '--jwt-audience', 'here', '--auth-timeout', '500ms'],
+            args: ['--auth', 'jwt', '--jwt-keys', 'keys', '--jwt-audience', 'here', '--auth-timeout', `${500 * t.scale}ms`],
         });
         const good = { sub: 'u', aud: 'here' };
         const cases = [

@@ -395,7 +395,7 @@ module.exports = (test) => {
         });
     });
 
-    test('an admin request that finds no descriptor is refused, and its connection goes on', async (t) => {
+    test('an admin request that finds no descriptor is refused, and its connection goes on', { tries: 3 }, async (t) => {
         const herald = await startWithFewDescriptors(t, { store: 'memory', args: ['--workers', '1', '--inbox-max-bytes', '8MiB'] });
         for (const _ of range(60)) {
             await herald.mustPush('large', 'x'.repeat(60000));

@@ -42,7 +42,7 @@ function load(file) {
     return { subject: path.basename(file, '.test.js'), tests, isAlone: declare.isAlone === true };
 }
 
-/* What a test gets: a scope of its own, and the Heralds its whole file shares; a further try has others. */
+/* What a test gets: a scope of its own, and the Heralds its whole file shares; a further try has others, and more time. */
 function toolsFor(scope, fileScope, attempt) {
     scope.skip = (reason) => {
         throw new Skip(reason);
@@ -58,7 +58,7 @@ function toolsFor(scope, fileScope, attempt) {
         scope.cleanup(() => herald.dropClients());
         return herald;
     };
-    scope.attempt = attempt;
+    scope.scale = 3 ** (attempt - 1); /* for the times of a test: a further try has more of it */
     scope.note = (text) => console.log(`     ${text}`);
     return scope;
 }
