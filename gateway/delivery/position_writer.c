@@ -33,7 +33,8 @@ struct position_writer {
     unsigned next;   /* the slot that is written next */
     unsigned n_marked;
     bool has_unlisted; /* there was no memory to put a client into its slot */
-    bool is_gathering; /* a slot is written: its positions go into the list */
+    bool is_gathering; /* many are written: their positions go into the list */
+    atomic_uint n_under_way;
     struct store_ack *first;
     struct store_ack *last;
 };
@@ -153,6 +154,7 @@ static void on_failed_letter(struct letter *letter)
 static void on_written(struct store_request *request)
 {
     struct position_write *write = CONTAINER_OF(request, struct position_write, ack.request);
+    atomic_fetch_sub(&write->worker->position_writer->n_under_way, 1);
     if (write->ack.error == ERR_STORE_UNAVAILABLE) {
         worker_post(write->worker, &write->letter, on_failed_letter);
         return;
@@ -206,6 +208,7 @@ void position_writer_write(struct client *client, struct position *position, uin
         .written = written,
     };
     position->stored = write->ack.seq;
+    atomic_fetch_add(&client_worker(client)->position_writer->n_under_way, 1);
     hand_over(client_worker(client)->position_writer, &write->ack);
 }
 
@@ -222,6 +225,24 @@ void position_writer_flush(struct client *client)
     struct device_position *device = client->more->devices;
     for (; device != NULL; device = device->next)
         position_writer_write_if_moved(client, &device->position);
+}
+
+static void flush_client(struct client *client, void *unused)
+{
+    (void)unused;
+    position_writer_flush(client);
+}
+
+void position_writer_write_all(struct worker *worker)
+{
+    worker->position_writer->is_gathering = true;
+    client_map_each(worker->node->map, worker->index, flush_client, NULL);
+    hand_over_gathered(worker->position_writer);
+}
+
+unsigned position_writer_under_way(const struct worker *worker)
+{
+    return atomic_load(&worker->position_writer->n_under_way);
 }
 
 static void mark_if_moved(struct client *client, void *unused)

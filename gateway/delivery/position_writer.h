@@ -35,4 +35,10 @@ void position_writer_write_if_moved(struct client *client, struct position *posi
 /* Writes now each of the user's positions that the store does not have yet. */
 void position_writer_flush(struct client *client);
 
+/* The same for all users of the worker, with one call of the store. */
+void position_writer_write_all(struct worker *worker);
+
+/* How many writes of this worker's users the store has not answered yet. Any thread. */
+unsigned position_writer_under_way(const struct worker *worker);
+
 #endif

@@ -398,3 +398,25 @@ Test(positions, of_one_slot_are_handed_over_in_one_call)
     wait_slots(SLOTS);
     cr_expect_eq(n_written(), 2, "and once");
 }
+
+/* As before a process hands its sessions over: nothing waits any more, and it is known when the
+ * store has it. */
+Test(positions, are_all_written_when_that_is_asked_for)
+{
+    subscriber_enter(&first, LEVEL_V1, "u", NULL);
+    subscriber_enter(&second, LEVEL_V1, "other", NULL);
+    push_all("u", 3);
+    push_all("other", 2);
+    acknowledge(&first, 3);
+    acknowledge(&second, 1);
+    cr_assert_eq(n_written(), 0);
+    position_writer_write_all(fixture.worker);
+    cr_expect_eq(position_writer_under_way(fixture.worker), 2);
+    node_fixture_turn();
+    cr_expect_eq(position_writer_under_way(fixture.worker), 0);
+    cr_expect_eq(n_written(), 2);
+    position_writer_write_all(fixture.worker);
+    cr_expect_eq(position_writer_under_way(fixture.worker), 0);
+    wait_slots(SLOTS);
+    cr_expect_eq(n_written(), 2, "their slots find nothing to write");
+}
