@@ -13,6 +13,7 @@
 #include "gateway/http/acceptor.h"
 #include "gateway/http/acceptors.h"
 #include "gateway/http/certificates.h"
+#include "gateway/http/http_carry.h"
 #include "gateway/http/listeners.h"
 #include "gateway/identity/peers.h"
 
@@ -35,6 +36,8 @@ enum {
     STOP_STILL_MS = 1000, /* a body or an answer that does not move for so long is cut off */
     STOP_LOOK_MS = 5,
 };
+
+static const char cannot_start[] = "the admin API could not start: out of memory or descriptors";
 
 struct admin {
     struct door door;
@@ -73,7 +76,7 @@ static void set_up_port(struct admin *admin, const struct options *options, stru
     port->is_open_path = guard_is_health;
     port->max_sockets = MAX_CONNECTIONS;
     port->n_sockets = &admin->n_sockets;
-    port->is_ending = &admin->service->is_stopping;
+    port->is_ending = &admin->service->is_ending;
     port->accepted = METRIC_ADMIN_ACCEPTED;
     port->accept_errors = METRIC_ACCEPT_ERRORS;
     port->count_refused = count_refusal;
@@ -87,7 +90,8 @@ static void set_up_port(struct admin *admin, const struct options *options, stru
     atomic_store(&port->limits.max_head, HEAD_MAX_BYTES);
 }
 
-static enum err open_listeners(struct admin *admin, const struct options *options, char *why,
+static enum err open_listeners(struct admin *admin, const struct options *options,
+                               const struct given_listener *given, size_t n_given, char *why,
                                size_t why_cap)
 {
     struct socket_rights rights;
@@ -101,8 +105,8 @@ static enum err open_listeners(struct admin *admin, const struct options *option
     }
     error = socket_rights_read(options, &rights, why, why_cap);
     if (error == ERR_OK)
-        error = listeners_open(&addresses, "admin-listen", &rights, &admin->door.port.listeners,
-                               why, why_cap);
+        error = listeners_adopt(&addresses, "admin-listen", &rights, given, n_given,
+                                &admin->door.port.listeners, why, why_cap);
     return error;
 }
 
@@ -112,12 +116,7 @@ static enum err open_homes(struct admin *admin, struct node *node)
     if (admin->door.homes == NULL)
         return ERR_NO_MEMORY;
     worker_run_on_all(node, open_home, admin);
-    enum err error = admin->error;
-    if (error == ERR_OK)
-        error = acceptors_new(&admin->door.port);
-    if (error == ERR_OK)
-        error = acceptors_open_running(&admin->door.port);
-    return error;
+    return admin->error;
 }
 
 /* Connections may be open, also where the port was opened on some of the workers only. */
@@ -135,11 +134,11 @@ static void free_admin(struct admin *admin)
     free(admin);
 }
 
-enum err admin_start(const struct options *options, const struct route_table *routes,
-                     struct node *node, struct admin **ret_admin, char *why, size_t why_cap)
+enum err admin_prepare(const struct options *options, const struct route_table *routes,
+                       struct node *node, struct admin **ret_admin, char *why, size_t why_cap)
 {
     struct admin *admin = calloc(1, sizeof *admin);
-    snprintf(why, why_cap, "the admin API could not start: out of memory or descriptors");
+    snprintf(why, why_cap, "%s", cannot_start);
     if (admin == NULL)
         return ERR_NO_MEMORY;
     enum err error = service_new(options, routes, node, &admin->service, why, why_cap);
@@ -152,24 +151,58 @@ enum err admin_start(const struct options *options, const struct route_table *ro
     if (error == ERR_OK)
         error = certificates_open_admin(options, &admin->door.port.tls, why, why_cap);
     if (error == ERR_OK)
-        error = open_listeners(admin, options, why, why_cap);
-    if (error != ERR_OK)
-        goto failed;
-    snprintf(why, why_cap, "the admin API could not start: out of memory or descriptors");
-    error = open_homes(admin, node);
-    if (error != ERR_OK)
-        goto failed;
-
-    char where[300];
-    listeners_describe(admin->door.port.listeners, where, sizeof where);
-    log_event(LOG_INFO, "the admin API is served", LOG_TEXT("admin_listen", where),
-              LOG_TEXT("tls", admin->door.port.tls != NULL ? "on" : "off"));
-    *ret_admin = admin;
-    return ERR_OK;
-
-failed:
-    free_admin(admin);
+        error = open_homes(admin, node);
+    if (error == ERR_OK)
+        *ret_admin = admin;
+    else
+        free_admin(admin);
     return error;
+}
+
+enum err admin_listen(struct admin *admin, const struct options *options,
+                      const struct given_listener *given, size_t n_given, char *why, size_t why_cap)
+{
+    enum err error = open_listeners(admin, options, given, n_given, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    snprintf(why, why_cap, "%s", cannot_start);
+    return acceptors_new(&admin->door.port);
+}
+
+enum err admin_accept(struct admin *admin)
+{
+    char where[300];
+    struct http_port *port = &admin->door.port;
+    listeners_settle(port->listeners);
+    enum err error = acceptors_open_running(port);
+    if (error != ERR_OK)
+        return error;
+    listeners_describe(port->listeners, where, sizeof where);
+    log_event(LOG_INFO, "the admin API is served", LOG_TEXT("admin_listen", where),
+              LOG_TEXT("tls", port->tls != NULL ? "on" : "off"));
+    return ERR_OK;
+}
+
+enum err admin_start(const struct options *options, const struct route_table *routes,
+                     struct node *node, struct admin **ret_admin, char *why, size_t why_cap)
+{
+    struct admin *admin;
+    enum err error = admin_prepare(options, routes, node, &admin, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    error = admin_listen(admin, options, NULL, 0, why, why_cap);
+    if (error == ERR_OK)
+        error = admin_accept(admin);
+    if (error == ERR_OK)
+        *ret_admin = admin;
+    else
+        free_admin(admin);
+    return error;
+}
+
+struct http_port *admin_port(struct admin *admin)
+{
+    return &admin->door.port;
 }
 
 /* ---- stop ---- */
@@ -286,6 +319,7 @@ void admin_stop(struct admin *admin, bool (*is_urgent)(void *owner), void *owner
     if (admin == NULL)
         return;
     struct stop stop = {admin, clock_monotonic_ms(), is_urgent, owner};
+    atomic_store(&admin->service->is_ending, true);
     atomic_store(&admin->service->is_stopping, true);
     end_listening(admin);
     gateway_end_waits(admin->service->node);
@@ -296,6 +330,21 @@ void admin_stop(struct admin *admin, bool (*is_urgent)(void *owner), void *owner
     wait_until_closed(&stop, stop.begin_ms + STOP_LEAVE_MS);
     refuse_bodies(&stop);
     free_admin(admin);
+}
+
+/* ---- before another process takes over ---- */
+
+bool admin_quiesce(struct admin *admin)
+{
+    if (!atomic_exchange(&admin->service->is_ending, true))
+        gateway_end_waits(admin->service->node);
+    return http_carry_busy(&admin->door.port) == 0;
+}
+
+void admin_resume(struct admin *admin)
+{
+    atomic_store(&admin->service->is_ending, false);
+    gateway_resume_waits(admin->service->node);
 }
 
 /* ---- reload and check ---- */

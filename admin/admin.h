@@ -15,6 +15,29 @@ MUST_CHECK enum err admin_start(const struct options *options, const struct rout
                                 struct node *node, struct admin **ret_admin, char *why,
                                 size_t why_cap);
 
+/* The same in three steps, for a process that takes the sockets of a running one over.
+ * admin_prepare: all but the listening sockets. admin_listen: takes those of the other process
+ * (listeners_adopt), also on an error, and opens what it does not have. admin_accept: this process
+ * owns them, and serves. Errors as admin_start. */
+struct given_listener;
+MUST_CHECK enum err admin_prepare(const struct options *options, const struct route_table *routes,
+                                  struct node *node, struct admin **ret_admin, char *why,
+                                  size_t why_cap);
+MUST_CHECK enum err admin_listen(struct admin *admin, const struct options *options,
+                                 const struct given_listener *given, size_t n_given, char *why,
+                                 size_t why_cap);
+MUST_CHECK enum err admin_accept(struct admin *admin);
+
+struct http_port;
+struct http_port *admin_port(struct admin *admin);
+
+/* Another process is about to take over. Requests are served, but each answer ends its connection,
+ * and pushes do not wait any more. true: no request is under way; call it again until then. From a
+ * thread that is no worker's. */
+bool admin_quiesce(struct admin *admin);
+/* It does not: all goes on as before. */
+void admin_resume(struct admin *admin);
+
 /* Are the files that the options name as they must be? ERR_INVALID_FIELD: *why says what to do. Not
  * while an admin API runs. */
 MUST_CHECK enum err admin_check(const struct options *options, char *why, size_t why_cap);

@@ -23,7 +23,8 @@ struct service {
     struct push_limits limits;
     size_t max_body_bytes;
     struct budget budget;
-    atomic_bool is_stopping; /* every request that becomes complete is refused */
+    atomic_bool is_ending;   /* answers end their connections */
+    atomic_bool is_stopping; /* and every request that becomes complete is refused */
 };
 
 /* One reference. `routes` has at least one row and must outlive it. ERR_INVALID_FIELD: the admin

@@ -199,7 +199,7 @@ void listeners_close(struct listeners *listeners)
 
 size_t listeners_count(const struct listeners *listeners)
 {
-    return listeners->n;
+    return listeners == NULL ? 0 : listeners->n;
 }
 
 int listeners_fd(const struct listeners *listeners, size_t i)

@@ -40,7 +40,7 @@ void listeners_settle(struct listeners *listeners);
  * fine. */
 void listeners_let_go(struct listeners *listeners);
 
-size_t listeners_count(const struct listeners *listeners);
+size_t listeners_count(const struct listeners *listeners); /* NULL, after it was let go: none */
 int listeners_fd(const struct listeners *listeners, size_t i);
 /* The option's value that named it, for given_listener; it is the options'. */
 const char *listeners_text(const struct listeners *listeners, size_t i);

@@ -485,11 +485,15 @@ void gateway_end_waits(struct node *node)
     worker_command_all(node, COMMAND_END_WAITS);
 }
 
+void gateway_resume_waits(struct node *node)
+{
+    atomic_store(&node->wait_table->has_ended, false);
+}
+
 void push_waits_stop(struct worker *worker)
 {
-    struct wait_buckets *waits = &worker->node->wait_table->workers[worker->index];
     for (unsigned i = 0; i < BUCKETS; i++) {
-        struct list *bucket = &waits->buckets[i];
+        struct list *bucket = bucket_of(worker, i);
         while (!list_is_empty(bucket))
             answer_wait(CONTAINER_OF(bucket->next, struct wait, link), GATEWAY_PENDING, GAP_NONE);
     }

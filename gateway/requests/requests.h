@@ -71,6 +71,8 @@ void gateway_end_wait(struct node *node, struct gateway_push *push);
 /* Answers the pushes that wait with what is known, and from now on none waits: what is kept is
  * answered at once. For a stop, before gateway_stop. Calling it again changes nothing. */
 void gateway_end_waits(struct node *node);
+/* From now on pushes wait again. */
+void gateway_resume_waits(struct node *node);
 
 /* Closes all sessions of a user, on every node. With block_s the user is blocked first, so that no
  * session enters in between; with is_purge what waits is withdrawn last. The sessions are closed in
