@@ -133,6 +133,9 @@ ptrdiff_t request_read_answer(struct request *request, char *out, size_t cap);
 
 /* For the routes */
 
+/* Does it come from this machine: over a unix socket, or from a loopback address? */
+bool request_is_local(const struct request *request);
+
 /* Charges `bytes` to the memory budget, given back when the request ends. false: the budget is used
  * up, and the request should be refused with ERR_BUSY. */
 MUST_CHECK bool request_charge(struct request *request, size_t bytes);

@@ -8,6 +8,7 @@
 
 #include "admin/service.h"
 #include "gateway/base/metrics.h"
+#include "gateway/http/http_conn.h"
 
 static const uint64_t max_discarded_bytes = 16 << 20; /* the body of a refused request */
 
@@ -173,4 +174,18 @@ bool request_take_body(struct request *request, const char *bytes, size_t *inout
     else
         refuse_head(request, ERR_BUSY, "too many large requests at once");
     return discard_body(request, len);
+}
+
+static bool is_loopback(const struct ip *ip)
+{
+    static const struct ip v6 = {{[15] = 1}};
+    return ip_is_v4(ip) ? ip->bytes[12] == 127 : ip_equal(ip, &v6);
+}
+
+bool request_is_local(const struct request *request)
+{
+    if (request->service->rules.is_unix)
+        return true;
+    const struct peer *peer = request->conn == NULL ? NULL : http_conn_peer(request->conn);
+    return peer != NULL && is_loopback(peer_address(peer));
 }

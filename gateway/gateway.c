@@ -23,7 +23,9 @@
 #include "gateway/requests/push_waits.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_life.h"
+#include "gateway/upgrade/upgrade_give.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -171,6 +173,7 @@ void gateway_stop(struct node *node)
     free(node->workers);
     push_waits_free(node->wait_table);
     nodes_free(node->nodes);
+    upgrade_free(node->upgrade);
     client_map_free(node->map);
     auth_close(node->auth);
     free_port(node->port);
@@ -184,6 +187,26 @@ void gateway_reload(struct node *node, bool must)
         certificates_reload(node->port->tls);
     if (must)
         store_reload(node->store);
+}
+
+enum err gateway_ask_for_upgrade(struct node *node, char *why, size_t why_cap)
+{
+    char reason[UPGRADE_WHY_MAX_BYTES];
+    if (upgrade_is_impossible(node, reason)) {
+        snprintf(why, why_cap, "upgrade given up: %s", reason);
+        return ERR_CONFLICT;
+    }
+    if (!upgrade_claim(node->upgrade)) {
+        snprintf(why, why_cap, "another upgrade is under way");
+        return ERR_CONFLICT;
+    }
+    kill(getpid(), SIGUSR2);
+    return ERR_OK;
+}
+
+void gateway_upgrade_status(struct node *node, struct upgrade_status *ret_status)
+{
+    upgrade_read_status(node->upgrade, ret_status);
 }
 
 void gateway_stats(struct node *node, struct gateway_stats *ret_stats)

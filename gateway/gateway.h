@@ -8,6 +8,7 @@
 #include "gateway/base/options.h"
 #include "gateway/node/health.h"
 #include "gateway/requests/requests.h"
+#include "gateway/upgrade/upgrade.h"
 
 /* Opens the store, binds the listener, starts the workers. On error *why is a sentence that says
  * what to do: ERR_INVALID_FIELD (an option), ERR_STORE_UNAVAILABLE, ERR_SYSTEM (the port is in
@@ -16,16 +17,29 @@ MUST_CHECK enum err gateway_start(const struct options *options, struct node **r
                                   size_t why_cap);
 
 /* The same in three steps, for a process that takes the sockets of a running one over.
- * gateway_prepare: all but the listening sockets. gateway_listen: takes those of the other process
+ * gateway_prepare: all but the listening sockets; the file store is awaited, whose lock is
+ * `lock_fd`
+ * (-1: the store has none). gateway_listen: takes the sockets of the other process
  * (listeners_adopt), also on an error, and opens what it does not have. gateway_accept: this
- * process owns them, and serves. After an error of the second or third the node is there to be
- * stopped; errors as gateway_start. */
+ * process owns them, and serves. Errors as gateway_start. */
 struct given_listener;
-MUST_CHECK enum err gateway_prepare(const struct options *options, struct node **ret_node,
-                                    char *why, size_t why_cap);
+MUST_CHECK enum err gateway_prepare(const struct options *options, int lock_fd,
+                                    struct node **ret_node, char *why, size_t why_cap);
 MUST_CHECK enum err gateway_listen(struct node *node, const struct given_listener *given,
                                    size_t n_given, char *why, size_t why_cap);
 MUST_CHECK enum err gateway_accept(struct node *node);
+
+/* Where the store is that the options name, without user and password, and whether that is the
+ * place which another process has named so (stores.h). The second answers before the store is
+ * opened. */
+MUST_CHECK enum err gateway_name_place(const struct options *options, struct buf *out);
+MUST_CHECK bool gateway_is_at_place(const struct options *options, struct span place);
+
+/* Asks for an upgrade to a new process, which the main thread begins at once. ERR_CONFLICT: *why is
+ * a sentence: one is under way, or there can be none. Any thread. */
+MUST_CHECK enum err gateway_ask_for_upgrade(struct node *node, char *why, size_t why_cap);
+/* How that is. Any thread. */
+void gateway_upgrade_status(struct node *node, struct upgrade_status *ret_status);
 
 /* Are the files that the options name as they must be, and is the store's URL one? The store itself
  * is not opened. ERR_INVALID_FIELD: *why says what to do. */

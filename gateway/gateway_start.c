@@ -29,6 +29,7 @@
 #include "gateway/requests/push_waits.h"
 #include "gateway/requests/questions.h"
 #include "gateway/stores/stores.h"
+#include "gateway/upgrade/upgrade.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +84,19 @@ static struct store_config store_config_of(const struct options *options)
     };
 }
 
-static enum err open_store(struct node *node, char *why, size_t why_cap)
+enum err gateway_name_place(const struct options *options, struct buf *out)
+{
+    const struct store_config config = store_config_of(options);
+    return store_name_place(&config, out);
+}
+
+bool gateway_is_at_place(const struct options *options, struct span place)
+{
+    const struct store_config config = store_config_of(options);
+    return store_is_at(&config, place);
+}
+
+static enum err open_store(struct node *node, const int *lock_fd, char *why, size_t why_cap)
 {
     const struct options *options = node->options;
     struct reactor **lanes = calloc(node->n_workers, sizeof(struct reactor *));
@@ -92,6 +105,8 @@ static enum err open_store(struct node *node, char *why, size_t why_cap)
     for (unsigned i = 0; i < node->n_workers; i++)
         lanes[i] = node->workers[i]->reactor;
     struct store_config config = store_config_of(options);
+    config.is_awaited = lock_fd != NULL && *lock_fd >= 0;
+    config.lock_fd = config.is_awaited ? *lock_fd : -1;
     config.lanes = lanes;
     config.n_lanes = node->n_workers;
     config.events = (struct store_events){push_on_inbox_event,
@@ -192,8 +207,10 @@ static enum err open_listeners(struct node *node, const struct given_listener *g
     return error;
 }
 
-static enum err open_parts(struct node *node, bool listens, char *why, size_t why_cap)
+/* `lock_fd`: of the process that has the listening sockets; NULL: there is none. */
+static enum err open_parts(struct node *node, const int *lock_fd, char *why, size_t why_cap)
 {
+    bool listens = lock_fd == NULL;
     enum err error = hash_init();
     if (error != ERR_OK)
         return error;
@@ -219,11 +236,13 @@ static enum err open_parts(struct node *node, bool listens, char *why, size_t wh
     if (error == ERR_OK)
         error = nodes_new(node, &node->nodes);
     if (error == ERR_OK)
+        error = upgrade_new(&node->upgrade);
+    if (error == ERR_OK)
         error = make_workers(node);
     if (error == ERR_OK && listens)
         error = acceptors_new(node->port);
     if (error == ERR_OK)
-        error = open_store(node, why, why_cap);
+        error = open_store(node, lock_fd, why, why_cap);
     if (error == ERR_OK && listens)
         error = acceptors_open(node->port);
     if (error == ERR_OK)
@@ -231,7 +250,7 @@ static enum err open_parts(struct node *node, bool listens, char *why, size_t wh
     return error;
 }
 
-static enum err start(const struct options *options, bool listens, struct node **ret_node,
+static enum err start(const struct options *options, const int *lock_fd, struct node **ret_node,
                       char *why, size_t why_cap)
 {
     struct node *node = calloc(1, sizeof *node);
@@ -250,7 +269,7 @@ static enum err start(const struct options *options, bool listens, struct node *
     /* Connection ids go on from the clock, so that two runs do not share them in a log. */
     atomic_init(&node->next_connection, (uint64_t)clock_wall_ms() << 4);
 
-    enum err error = open_parts(node, listens, why, why_cap);
+    enum err error = open_parts(node, lock_fd, why, why_cap);
     if (error != ERR_OK) {
         gateway_stop(node);
         return error;
@@ -273,16 +292,16 @@ static void log_start_of(const struct node *node)
 enum err gateway_start(const struct options *options, struct node **ret_node, char *why,
                        size_t why_cap)
 {
-    enum err error = start(options, true, ret_node, why, why_cap);
+    enum err error = start(options, NULL, ret_node, why, why_cap);
     if (error == ERR_OK)
         log_start_of(*ret_node);
     return error;
 }
 
-enum err gateway_prepare(const struct options *options, struct node **ret_node, char *why,
-                         size_t why_cap)
+enum err gateway_prepare(const struct options *options, int lock_fd, struct node **ret_node,
+                         char *why, size_t why_cap)
 {
-    return start(options, false, ret_node, why, why_cap);
+    return start(options, &lock_fd, ret_node, why, why_cap);
 }
 
 enum err gateway_listen(struct node *node, const struct given_listener *given, size_t n_given,

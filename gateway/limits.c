@@ -22,7 +22,7 @@ void limits_raise_files(void)
                   LOG_TEXT("error", strerror(errno)));
 }
 
-static uint32_t room_for_connections(void)
+uint32_t limits_room_for_connections(void)
 {
     struct rlimit limit = {.rlim_cur = 1024};
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -33,7 +33,7 @@ static uint32_t room_for_connections(void)
 
 uint32_t limits_max_connections(const struct options *options)
 {
-    uint32_t room = room_for_connections();
+    uint32_t room = limits_room_for_connections();
     if (options->max_connections > (int64_t)room) {
         log_event(LOG_WARN, "max-connections is more than the limit of open files allows",
                   LOG_INT("max_connections", options->max_connections), LOG_INT("used", room));

@@ -7,6 +7,9 @@
 /* Raises the soft limit of open files to the hard one. Once, at start. */
 void limits_raise_files(void);
 
+/* How many connections RLIMIT_NOFILE leaves room for, after the admin port and the store. */
+uint32_t limits_room_for_connections(void);
+
 /* --max-connections, or what RLIMIT_NOFILE leaves after the admin port and the store. Logs when
  * that is little, and when the option asks for more than there is. */
 uint32_t limits_max_connections(const struct options *options);

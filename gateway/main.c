@@ -6,7 +6,10 @@
  * without it. SIGTERM and SIGINT drain: the sessions are closed over --drain-time, and the admin
  * API and the gateway stop; after a second signal nobody is waited for any more. Exit codes: 0
  * after a stop, 2 for options that are wrong, 1 for what cannot be done here and now, each with one
- * line that says what to do. */
+ * line that says what to do.
+ *
+ * SIGUSR2 starts the program anew as a child, which takes all connections over; then this process
+ * drains what cannot be handed over, and ends (main_upgrade.h). */
 #include "admin/admin.h"
 #include "admin/routes/routes.h"
 #include "gateway/base/clock.h"
@@ -15,7 +18,9 @@
 #include "gateway/base/metrics.h"
 #include "gateway/gateway.h"
 #include "gateway/limits.h"
+#include "gateway/main_upgrade.h"
 #include "gateway/service_report.h"
+#include "gateway/upgrade/upgrade_take.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,14 +138,12 @@ static int wait_for_signal(const sigset_t *signals, int timeout_ms)
     return number > 0 ? number : 0;
 }
 
-/* What other programs do on them: a new log file, and an upgrade. */
+/* What other programs do on it: a new log file. */
 static void log_ignored_signal(int number)
 {
     if (number == SIGUSR1)
         log_event(LOG_INFO, "SIGUSR1 is ignored: the log goes to standard error, there is no file",
                   LOG_INT("signal", number));
-    if (number == SIGUSR2)
-        log_event(LOG_INFO, "SIGUSR2 is ignored: it has no meaning", LOG_INT("signal", number));
 }
 
 /* What SIGHUP asks for. */
@@ -155,15 +158,23 @@ static void reread_all(struct configuration *configuration, struct node *node, s
     service_report_reloaded(report, why);
 }
 
-static void serve_until_signal(struct configuration *configuration, struct node *node,
-                               struct admin *admin, const sigset_t *signals,
-                               struct service_report *report)
+/* Until a signal to stop; true: until another process has taken over. */
+static bool serve(struct configuration *configuration, struct node *node, struct admin *admin,
+                  const sigset_t *signals, struct service_report *report,
+                  struct main_upgrade *upgrade)
 {
     for (;;) {
-        int number = wait_for_signal(signals, service_report_turn(report, LOOK_AT_FILES_MS));
-        if (number == SIGTERM || number == SIGINT)
-            break;
+        int wait_ms = main_upgrade_turn(upgrade, service_report_turn(report, LOOK_AT_FILES_MS));
+        if (wait_ms < 0)
+            return true;
+        int number = wait_for_signal(signals, wait_ms);
+        if (number == SIGTERM || number == SIGINT) {
+            main_upgrade_cancel(upgrade);
+            return false;
+        }
         log_ignored_signal(number);
+        if (number == SIGUSR2)
+            main_upgrade_ask(upgrade);
         if (number == SIGHUP) {
             reread_all(configuration, node, admin, report);
         } else {
@@ -192,6 +203,8 @@ static bool take_signal(struct stopping *stopping, int timeout_ms)
     }
     service_report_turn(stopping->report, 0);
     log_ignored_signal(number);
+    if (number == SIGUSR2)
+        log_event(LOG_WARN, "SIGUSR2 is ignored: Herald is draining", LOG_INT("signal", number));
     if (number == SIGHUP)
         log_event(LOG_WARN, "SIGHUP is ignored: Herald is draining, and reads nothing again",
                   LOG_INT("signal", number));
@@ -213,11 +226,13 @@ static bool is_urgent(void *owner)
     return take_signal(owner, 0);
 }
 
+/* has_left: another process has the ports, and all connections that can be handed over. */
 static void stop_serving(struct node *node, struct admin *admin, const sigset_t *signals,
-                         struct service_report *report)
+                         struct service_report *report, bool has_left)
 {
     struct stopping stopping = {.signals = signals, .report = report};
-    service_report_stopping(report);
+    if (!has_left)
+        service_report_stopping(report);
     drain_sessions(node, &stopping);
     admin_stop(admin, is_urgent, &stopping);
 }
@@ -254,46 +269,87 @@ static void set_up_signals(sigset_t *ret_signals)
     signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails, and says so */
 }
 
-static int run_gateway(const struct options *options, int argc, char **argv,
-                       const sigset_t *signals)
-{
-    char why[1024] = "";
-    int code = EXIT_FAILED;
-    struct node *node = NULL;
-    struct admin *admin = NULL;
-    struct configuration configuration = {.argc = argc, .argv = argv, .now = options};
+/* What the program is made of while it serves. */
+struct program {
+    const struct options *options;
+    struct node *node;
+    struct admin *admin;
     struct service_manager manager;
     struct service_report report;
+};
+
+static enum err start_alone(struct program *program, char *why, size_t why_cap)
+{
+    service_manager_status(&program->manager, "opening the store");
+    enum err error = gateway_start(program->options, &program->node, why, why_cap);
+    if (error != ERR_OK)
+        return error;
+    error =
+        admin_start(program->options, &admin_routes, program->node, &program->admin, why, why_cap);
+    if (error != ERR_OK) {
+        gateway_stop(program->node);
+        return error;
+    }
+    service_report_init(&program->report, &program->manager, program->node);
+    service_report_ready(&program->report);
+    return ERR_OK;
+}
+
+/* Whatever a process that was to take over has of the running one, the end of this process must not
+ * touch. */
+_Noreturn static void leave(enum err error, const char *why)
+{
+    log_failure(why);
+    log_flush();
+    _exit(error == ERR_INVALID_FIELD ? EXIT_USAGE : EXIT_FAILED);
+}
+
+static enum err start_after(struct program *program, struct upgrade_take *take, char *why,
+                            size_t why_cap)
+{
+    service_manager_mute(&program->manager);
+    enum err error = main_upgrade_take(take, program->options, &program->manager, &program->report,
+                                       &program->node, &program->admin, why, why_cap);
+    if (error != ERR_OK)
+        leave(error, why);
+    return ERR_OK;
+}
+
+static int run_gateway(const struct options *options, int argc, char **argv,
+                       const sigset_t *signals, struct upgrade_take *take)
+{
+    char why[1024] = "";
+    struct program program = {.options = options};
+    struct configuration configuration = {.argc = argc, .argv = argv, .now = options};
+    struct main_upgrade upgrade;
     list_init(&configuration.later);
     sigprocmask(SIG_BLOCK, signals, NULL);
-    service_manager_init(&manager);
+    service_manager_init(&program.manager);
 
     limits_raise_files();
     enum err error = limits_check_exposure(options, why, sizeof why);
     if (error != ERR_OK)
-        goto out;
-    service_manager_status(&manager, "opening the store");
-    error = gateway_start(options, &node, why, sizeof why);
-    if (error != ERR_OK)
-        goto out;
-    error = admin_start(options, &admin_routes, node, &admin, why, sizeof why);
-    if (error != ERR_OK)
-        goto stop_gateway;
-    service_report_init(&report, &manager, node);
-    service_report_ready(&report);
-    serve_until_signal(&configuration, node, admin, signals, &report);
-    stop_serving(node, admin, signals, &report);
-    code = 0;
-stop_gateway:
-    gateway_stop(node);
-    free_later_options(&configuration);
-out:
-    if (error == ERR_OK)
-        log_event(LOG_INFO, "stopped", LOG_INT("code", code));
+        upgrade_take_refuse(take, why);
+    else if (take != NULL)
+        error = start_after(&program, take, why, sizeof why);
     else
+        error = start_alone(&program, why, sizeof why);
+    if (error == ERR_OK) {
+        main_upgrade_init(&upgrade, program.node, program.admin, argv, &program.manager,
+                          &program.report, take);
+        bool has_left =
+            serve(&configuration, program.node, program.admin, signals, &program.report, &upgrade);
+        main_upgrade_fini(&upgrade);
+        stop_serving(program.node, program.admin, signals, &program.report, has_left);
+        gateway_stop(program.node);
+        log_event(LOG_INFO, "stopped", LOG_INT("code", 0));
+    } else {
         log_failure(why);
-    service_manager_fini(&manager);
-    return error == ERR_INVALID_FIELD ? EXIT_USAGE : code;
+        upgrade_take_free(take);
+    }
+    free_later_options(&configuration);
+    service_manager_fini(&program.manager);
+    return error == ERR_OK ? 0 : error == ERR_INVALID_FIELD ? EXIT_USAGE : EXIT_FAILED;
 }
 
 static int check_configuration(const struct options *options)
@@ -309,16 +365,20 @@ static int check_configuration(const struct options *options)
     return 0;
 }
 
-static int carry_out(int argc, char **argv, const sigset_t *signals)
+static int carry_out(int argc, char **argv, const sigset_t *signals, struct upgrade_take *take)
 {
     struct options options;
     enum options_action action;
     char why[1024];
     if (options_read(argc, argv, environ, &options, &action, why, sizeof why) != ERR_OK) {
+        upgrade_take_refuse(take, why);
+        upgrade_take_free(take);
         log_failure(why);
         return EXIT_USAGE;
     }
     set_up_log(&options);
+    if (action != OPTIONS_RUN)
+        upgrade_take_free(take);
     int code = 0;
     switch (action) {
     case OPTIONS_HELP:
@@ -334,7 +394,7 @@ static int carry_out(int argc, char **argv, const sigset_t *signals)
         code = check_configuration(&options);
         break;
     case OPTIONS_RUN:
-        code = run_gateway(&options, argc, argv, signals);
+        code = run_gateway(&options, argc, argv, signals, take);
         break;
     }
     options_fini(&options);
@@ -351,7 +411,14 @@ int main(int argc, char **argv)
         log_failure("no thread can be started: raise the limit of processes (ulimit -u)");
         return EXIT_FAILED;
     }
-    int code = carry_out(argc, argv, &signals);
+    char why[1024];
+    struct upgrade_take *take;
+    int code = EXIT_USAGE;
+    enum err error = upgrade_take_open(&take, why, sizeof why);
+    if (error == ERR_OK)
+        code = carry_out(argc, argv, &signals, take);
+    else
+        log_failure(why);
     log_stop();
     return code;
 }

@@ -31,5 +31,7 @@ extern const struct route_action drain_action;
 extern const struct route_action metrics_action;
 extern const struct route_action livez_action;
 extern const struct route_action readyz_action;
+/* routes_upgrade.c */
+extern const struct route_action upgrade_action;
 
 #endif

@@ -16,6 +16,7 @@ static const struct route routes[] = {
     {"POST", "/online", GUARD_JSON, ROLE_READ, &online_action},
     {"POST", "/tickets", GUARD_JSON, ROLE_PUSH, &ticket_action},
     {"POST", "/drain", GUARD_JSON, ROLE_ADMIN, &drain_action},
+    {"POST", "/upgrade", GUARD_JSON, ROLE_ADMIN, &upgrade_action},
     {"GET", "/clients", GUARD_OTHER, ROLE_READ, &clients_action},
     {"GET", "/nodes", GUARD_OTHER, ROLE_READ, &nodes_action},
     {"GET", "/stats", GUARD_OTHER, ROLE_READ, &stats_action},

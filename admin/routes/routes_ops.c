@@ -4,6 +4,7 @@
 #include "admin/request.h"
 #include "admin/routes/actions.h"
 #include "admin/service.h"
+#include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
 #include "proto/json/json_members.h"
 
@@ -95,6 +96,28 @@ const struct route_action nodes_action = {.request_bytes = sizeof(struct nodes_c
                                           .finish = finish_nodes,
                                           .end = end_nodes};
 
+static void write_upgrade(struct request *request)
+{
+    struct upgrade_status status;
+    struct json_out *out = &request->out;
+    gateway_upgrade_status(request->service->node, &status);
+    json_out_printf(out, ",\"upgrade\":{\"state\":\"%s\"", upgrade_state_name(status.state));
+    if (status.reason[0] != '\0') {
+        json_out_text(out, ",\"reason\":");
+        json_out_string(out, span_of(status.reason));
+    }
+    if (status.state == UPGRADE_ENDED) {
+        json_out_text(out, ",\"from\":");
+        json_out_string(out, span_of(status.version));
+        json_out_printf(out, ",\"sessions\":%" PRIu32 ",\"pauseMs\":%" PRId64, status.n_sessions,
+                        status.pause_ms);
+    }
+    if (status.state != UPGRADE_NONE)
+        json_out_printf(out, ",\"secondsAgo\":%" PRId64,
+                        (clock_monotonic_ms() - status.at_ms) / 1000);
+    json_out_text(out, "}");
+}
+
 /* All but the closing brace. */
 static void write_stats(struct request *request)
 {
@@ -110,6 +133,7 @@ static void write_stats(struct request *request)
     json_out_text(out, ",\"problem\":");
     write_problem(request);
     json_out_printf(out, "},\"draining\":%s", stats.is_draining ? "true" : "false");
+    write_upgrade(request);
 }
 
 static void write_fleet(struct json_out *out, const struct gateway_nodes *nodes)

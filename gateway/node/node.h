@@ -17,6 +17,7 @@ struct http_port;
 struct session_events;
 struct wait_table;
 struct node_list;
+struct upgrade;
 
 /* What delivery/ reports to the parts above it; gateway.c plugs it in. Home worker's thread; none
  * may be NULL. */
@@ -43,6 +44,7 @@ struct node {
     struct http_port *port;               /* the subscribers' (http/http_port.h) */
     struct wait_table *wait_table;        /* pushes that wait (push_waits.h) */
     struct node_list *nodes;              /* of the fleet (nodes.h) */
+    struct upgrade *upgrade;              /* to a new process (upgrade.h) */
     uint32_t max_connections;             /* sessions */
     uint32_t max_sockets;                 /* sessions and those whose head is not complete yet */
     uint32_t pages_at_once;               /* of the inbox under way, a worker (page_queue.h) */

@@ -127,12 +127,10 @@ module.exports = (test) => {
         assert.ok(lines().length < 50, lines().join('\n'));
     });
 
-    test('SIGUSR1 and SIGUSR2 are ignored with a line', async (t) => {
+    test('SIGUSR1 is ignored with a line', async (t) => {
         const herald = await t.herald({ store: 'memory' });
-        for (const name of ['SIGUSR1', 'SIGUSR2']) {
-            herald.child.signal(name);
-            await waitUntil(name, () => herald.log.includes(`${name} is ignored`) || !herald.child.isRunning());
-        }
+        herald.child.signal('SIGUSR1');
+        await waitUntil('the line', () => herald.log.includes('SIGUSR1 is ignored') || !herald.child.isRunning());
         assert.equal((await herald.request('GET', '/livez')).status, 200);
     });
 

@@ -3,7 +3,7 @@
 
 # The folder that a file stands in: "gateway/stores/file", "proto/json"; "main", "gateway" and "admin" for the files of these.
 function folder_of(path) {
-    if (path == "gateway/main.c") return "main"
+    if (path ~ /^gateway\/main(_[a-z]+)?[.][ch]$/) return "main"
     sub(/\/[^\/]*$/, "", path)
     return path
 }
@@ -11,7 +11,7 @@ function has(list, word) {
     return index(" " list " ", " " word " ") > 0
 }
 BEGIN {
-    may["main"] = "admin/routes admin gateway gateway/base proto"
+    may["main"] = "admin/routes admin gateway gateway/upgrade gateway/base proto"
     may["admin/routes"] = "admin gateway/gateway.h gateway/requests/requests.h gateway/requests/push_result.h gateway/node/worker.h gateway/base proto"
     may["admin"] = "gateway/gateway.h gateway/requests/requests.h gateway/http gateway/identity gateway/node gateway/net gateway/base proto"
     all = "gateway/node gateway/store gateway/net gateway/base proto"

@@ -257,6 +257,26 @@ uint32_t gateway_drain(struct node *node)
     return 0;
 }
 
+enum err gateway_ask_for_upgrade(struct node *node, char *why, size_t why_cap)
+{
+    (void)node;
+    if (twin.upgrade_refusal == NULL)
+        return ERR_OK;
+    snprintf(why, why_cap, "%s", twin.upgrade_refusal);
+    return ERR_CONFLICT;
+}
+
+void gateway_upgrade_status(struct node *node, struct upgrade_status *ret_status)
+{
+    (void)node;
+    *ret_status = twin.upgrade;
+}
+
+void gateway_resume_waits(struct node *node)
+{
+    (void)node;
+}
+
 void gateway_clients(struct node *node, struct gateway_clients *clients)
 {
     (void)node;

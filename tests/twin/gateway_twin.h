@@ -39,6 +39,8 @@ struct gateway_twin {
     void (*play_clients)(struct gateway_clients *clients); /* NULL: nobody is online */
     enum node_readiness readiness;
     const char *store_problem;
+    struct upgrade_status upgrade;
+    const char *upgrade_refusal; /* NULL: there can be one */
     int64_t blocked_until_ms;
 };
 extern struct gateway_twin twin;

@@ -79,10 +79,11 @@ Test(admin_ops, nodes_are_shown_with_their_sums)
 Test(admin_ops, stats_have_the_sums_of_the_fleet_when_they_are_asked_for)
 {
     twin.play_nodes = play_two_nodes;
-    expect_get("GET", "/stats", 200, "\"draining\":false}");
-    expect_get("GET", "/stats?fleet=0", 200, "\"draining\":false}");
+    expect_get("GET", "/stats", 200, "\"draining\":false,\"upgrade\":{\"state\":\"none\"}}");
+    expect_get("GET", "/stats?fleet=0", 200, "\"upgrade\":{\"state\":\"none\"}}");
     expect_get("GET", "/stats?fleet=1", 200,
-               "\"draining\":false,\"fleet\":{\"nodes\":2,\"up\":1,\"draining\":0,\"silent\":1,"
+               "\"upgrade\":{\"state\":\"none\"},\"fleet\":{\"nodes\":2,\"up\":1,\"draining\":0,"
+               "\"silent\":1,"
                "\"connections\":4012,\"users\":3990,\"maxConnections\":18500,"
                "\"pushesPerSecond\":310}}");
     expect_get("GET", "/stats?fleet=2", 400, "\"field\":\"fleet\"");
@@ -118,4 +119,34 @@ Test(admin_ops, answers_a_request_whose_target_takes_all_of_its_head)
         expect_answer(fd, rows[i].status, rows[i].part);
         close(fd);
     }
+}
+
+/* ---- the upgrade ---- */
+
+static void post_upgrade(const char *body, unsigned status, const char *part)
+{
+    expect_post("/upgrade", "application/json", "", body, status, part);
+}
+
+Test(admin_ops, an_upgrade_is_asked_for_with_nothing)
+{
+    post_upgrade("", 202, "{\"state\":\"starting\"}");
+    post_upgrade("{}", 202, "{\"state\":\"starting\"}");
+    post_upgrade("{\"now\":true}", 400, "\"now\"");
+    twin.upgrade_refusal = "another upgrade is under way";
+    post_upgrade("{}", 409, "another upgrade is under way");
+}
+
+Test(admin_ops, stats_say_how_an_upgrade_is)
+{
+    twin.upgrade = (struct upgrade_status){.state = UPGRADE_HANDING_OVER};
+    expect_get("GET", "/stats", 200, "\"upgrade\":{\"state\":\"handing-over\",\"secondsAgo\":");
+    twin.upgrade = (struct upgrade_status){.state = UPGRADE_THAWED, .reason = "it \"died\""};
+    expect_get("GET", "/stats", 200,
+               "\"upgrade\":{\"state\":\"thawed\",\"reason\":\"it \\\"died\\\"\",");
+    twin.upgrade = (struct upgrade_status){
+        .state = UPGRADE_ENDED, .version = "1.2.0", .n_sessions = 19000, .pause_ms = 412};
+    expect_get("GET", "/stats", 200,
+               "\"upgrade\":{\"state\":\"done\",\"from\":\"1.2.0\",\"sessions\":19000,"
+               "\"pauseMs\":412,\"secondsAgo\":");
 }

@@ -46,6 +46,7 @@ static const struct {
     {"POST", "/online", &online_action, ROLE_READ, "POST"},
     {"POST", "/tickets", &ticket_action, ROLE_PUSH, "POST"},
     {"POST", "/drain", &drain_action, ROLE_ADMIN, "POST"},
+    {"POST", "/upgrade", &upgrade_action, ROLE_ADMIN, "POST"},
     {"GET", "/clients", &clients_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/nodes", &nodes_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/stats", &stats_action, ROLE_READ, "GET, HEAD"},

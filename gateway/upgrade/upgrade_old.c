@@ -1,0 +1,57 @@
+#include "gateway/upgrade/upgrade_old.h"
+
+#include "gateway/base/clock.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+enum { SIGN_OF_LIFE_MS = 100 };
+
+bool upgrade_peer_has_failed(struct upgrade_give *give, enum upgrade_receipt receipt,
+                             const struct upgrade_message *message)
+{
+    switch (receipt) {
+    case UPGRADE_NOTHING:
+        return false;
+    case UPGRADE_MESSAGE:
+        if (message->kind != UPGRADE_REFUSED)
+            return false;
+        upgrade_refusal_read(message->bytes, give->why);
+        return true;
+    case UPGRADE_CLOSED:
+        snprintf(give->why, sizeof give->why, "the new process has closed the link");
+        return true;
+    default:
+        snprintf(give->why, sizeof give->why, "the new process has sent what cannot be read");
+        return true;
+    }
+}
+
+static bool has_signal_to_stop(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+bool upgrade_await(struct upgrade_give *give, int64_t end_ms, struct upgrade_message *ret_message)
+{
+    for (;;) {
+        int64_t now_ms = clock_monotonic_ms();
+        int64_t until_ms = now_ms + SIGN_OF_LIFE_MS < end_ms ? now_ms + SIGN_OF_LIFE_MS : end_ms;
+        enum upgrade_receipt receipt = upgrade_link_receive(give->link, until_ms, ret_message);
+        if (upgrade_peer_has_failed(give, receipt, ret_message))
+            return false;
+        if (receipt == UPGRADE_MESSAGE)
+            return true;
+        if (has_signal_to_stop()) {
+            snprintf(give->why, sizeof give->why, "a signal to stop has come");
+            return false;
+        }
+        if (clock_monotonic_ms() >= end_ms) {
+            snprintf(give->why, sizeof give->why, "the new process has not answered in time");
+            return false;
+        }
+        give->old.on_wait(give->old.owner);
+    }
+}
