@@ -1,7 +1,6 @@
 /* A second node on the store of node_fixture.h, in the place of the process that takes its sockets
  * over: each has a descriptor of its own for each socket. What goes from one to the other is
- * copied, and the copies are freed when the sessions are made. Failures end the test (criterion).
- */
+ * written as a record and read again. Failures end the test (criterion). */
 #ifndef HERALD_TESTS_SUCCESSOR_H
 #define HERALD_TESTS_SUCCESSOR_H
 

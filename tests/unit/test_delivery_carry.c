@@ -98,6 +98,7 @@ Test(delivery_carry, a_store_that_is_not_there_yet_is_asked_again)
     cr_expect_eq(session->reader.state, READER_WAITING_STORE);
     acknowledge(&first, session, 1);
     cr_expect_eq(session->acked, 1);
+    cr_expect_eq(position_acked(positions_of(session)), 0, "nobody knows where it is");
     store_double_set_away(false);
     node_fixture_push("u", "2", 60);
     node_fixture_wait_ms(SECONDS_MS);
@@ -145,6 +146,25 @@ Test(delivery_carry, of_an_epoch_that_is_over_gets_a_reset_and_is_closed_when_it
     subscriber_expect(&second, WS_TEXT, "1");
     subscriber_expect(&second, WS_PING, "1");
     subscriber_expect_close(&second, 4004);
+}
+
+/* Two records that do not go together. */
+Test(delivery_carry, of_another_epoch_than_its_users_is_closed_when_it_goes_on)
+{
+    struct carried_session carried = {.user_id = SPAN_LITERAL("u"),
+                                      .level = LEVEL_V1,
+                                      .epoch = {"abcdefgh"},
+                                      .has_begun = true,
+                                      .sent = 1};
+    enter(&first, LEVEL_V1, NULL);
+    int ours;
+    subscriber_dial(&second, &ours);
+    successor_take();
+    cr_assert_eq(delivery_adopt(successor.worker, successor.peers, &carried, ours), ERR_OK);
+    successor_go();
+    subscriber_expect_start(&second, "{\"type\":\"gap\"");
+    subscriber_expect_close(&second, 4004);
+    subscriber_expect_nothing(&first);
 }
 
 Test(delivery_carry, keeps_its_device_and_that_devices_position)
@@ -235,6 +255,24 @@ Test(delivery_carry, leaves_its_client_without_a_word_to_the_store)
     cr_expect_eq(client_map_users(fixture.node.map), 0);
 }
 
+/* Others of its position may be on their way. */
+Test(delivery_carry, one_that_breaks_while_it_is_held_leaves_without_a_word_to_the_store)
+{
+    enter(&first, LEVEL_V1, NULL);
+    node_fixture_push("u", "1", 60);
+    successor_take();
+    unsigned n = store_double_count(STORE_OP_ACK);
+    session_give_up(successor_session("u"));
+    node_fixture_turn();
+    cr_expect_eq(successor.node.n_sessions, 0);
+    cr_expect_eq(client_map_users(successor.node.map), 0);
+    cr_expect_eq(store_double_count(STORE_OP_ACK), n);
+    cr_expect_not(subscriber_has_ended(&first));
+    successor_go();
+    expect_data(&first, "1");
+    cr_expect(subscriber_has_ended(&first));
+}
+
 /* ---- its first page has not come ---- */
 
 static void begin(enum handshake_level level, struct resume resume)
@@ -243,6 +281,7 @@ static void begin(enum handshake_level level, struct resume resume)
     subscriber_open(&first, (struct admission){.level = level,
                                                .claim.is_known = true,
                                                .resume = resume,
+                                               .deflate = {.window_bits = 12, .is_named = true},
                                                .origin = SPAN_LITERAL("https://a.example"),
                                                .is_explicit = true});
     cr_assert_eq(delivery_enter(first.session, SPAN_LITERAL("u"), SPAN_NONE), ERR_OK);
@@ -266,6 +305,7 @@ Test(delivery_carry, a_websocket_that_is_unanswered_is_answered_by_the_other_pro
     const char *head = subscriber_text(&first);
     cr_expect_eq(strncmp(head, "HTTP/1.1 101 ", 13), 0, "%s", head);
     expect_part(head, "Sec-WebSocket-Accept: aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n");
+    expect_part(head, "server_max_window_bits=12");
     node_fixture_push("u", "1", 60);
     subscriber_expect(&first, WS_TEXT, "1");
 }

@@ -341,11 +341,14 @@ Test(session_carry, of_a_client_that_takes_nothing_is_closed_after_the_time_that
     for (unsigned i = 0; i < 10; i++)
         slow_subscriber_push("u", i, 3000, 60);
     node_fixture_wait_ms(8000);
+    int64_t before = metrics_read(METRIC_CLOSED_SLOW);
     successor_take();
+    for (unsigned i = 10; i < 25; i++)
+        slow_subscriber_push("u", i, 3000, 60);
+    cr_assert_not_null(session_backlog(successor_session("u")));
     node_fixture_wait_ms(60000);
     successor_go();
     subscriber.session = successor_session("u");
-    int64_t before = metrics_read(METRIC_CLOSED_SLOW);
     node_fixture_wait_ms(6500);
     cr_expect_eq(metrics_read(METRIC_CLOSED_SLOW), before);
     node_fixture_wait_ms(1000);
@@ -392,6 +395,23 @@ Test(session_carry, is_acknowledged_by_a_late_pong_to_the_ping_before_the_last)
     send_number(WS_PONG, "2");
     cr_expect_eq(subscriber.session->acked, 2);
     cr_expect_null(subscriber.session->extra);
+}
+
+/* The pong has come in the turn in which the process stood still. */
+Test(session_carry, is_pinged_for_what_was_written_while_the_last_ping_was_under_way)
+{
+    enter(LEVEL_PLAIN);
+    node_fixture_push("u", "1", 60);
+    node_fixture_push("u", "2", 60);
+    cr_assert(subscriber.session->wants_ping);
+    subscriber.session->has_ping_out = false;
+    subscriber.session->n_unmatched = 0;
+    take_over();
+    subscriber_expect(&subscriber, WS_TEXT, "1");
+    subscriber_expect(&subscriber, WS_PING, "1");
+    subscriber_expect(&subscriber, WS_TEXT, "2");
+    subscriber_expect(&subscriber, WS_PING, "2");
+    subscriber_expect_nothing(&subscriber);
 }
 
 Test(session_carry, is_pinged_when_it_would_have_been)
