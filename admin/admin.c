@@ -295,16 +295,6 @@ static void wait_until_closed(const struct stop *stop, int64_t end_ms)
     }
 }
 
-/* Clients that have connected by now get an answer. The kernel refuses later ones at once, not only
- * when the descriptors are closed. */
-static void end_listening(struct admin *admin)
-{
-    const struct listeners *listeners = admin->door.port.listeners;
-    acceptors_take_last(&admin->door.port);
-    for (size_t i = 0; i < listeners_count(listeners); i++)
-        shutdown(listeners_fd(listeners, i), SHUT_RDWR);
-}
-
 /* A socket that is closed with bytes unread resets the answer: a client whose body was cut off has
  * a moment to read it. */
 static void refuse_bodies(const struct stop *stop)
@@ -321,7 +311,7 @@ void admin_stop(struct admin *admin, bool (*is_urgent)(void *owner), void *owner
     struct stop stop = {admin, clock_monotonic_ms(), is_urgent, owner};
     atomic_store(&admin->service->is_ending, true);
     atomic_store(&admin->service->is_stopping, true);
-    end_listening(admin);
+    acceptors_end(&admin->door.port); /* clients that have connected by now get an answer */
     gateway_end_waits(admin->service->node);
     wait_until_answered(&stop, STOP_WAIT_MS);
     worker_run_on_all(admin->service->node, give_up_home, admin);

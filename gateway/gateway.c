@@ -19,10 +19,10 @@
 #include "gateway/identity/peers.h"
 #include "gateway/limits.h"
 #include "gateway/node/health.h"
+#include "gateway/requests/drain.h"
 #include "gateway/requests/nodes.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/session/session_close.h"
-#include "gateway/session/session_life.h"
 #include "gateway/upgrade/upgrade_give.h"
 
 #include <signal.h>
@@ -30,60 +30,52 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { GOODBYE_MS = 1000 };
+enum {
+    GOODBYE_MS = 1000,
+    LAST_HEADS_MS = 250, /* for the requests of those that were accepted last */
+};
 
-static void drain_worker(struct worker *worker);
 static void close_worker(struct worker *worker);
 
 const worker_command_fn gateway_commands[COMMANDS] = {
     [COMMAND_STORE_IS_BACK] = replay_try_again,
-    [COMMAND_DRAIN] = drain_worker,
+    [COMMAND_DRAIN] = drain_apply,
     [COMMAND_END_WAITS] = push_waits_stop,
     [COMMAND_CLOSE] = close_worker,
 };
 
-static void drain_client(struct client *client, void *argument)
+/* ---- the drain ---- */
+
+static bool has_open_port(const struct node *node)
 {
-    (void)argument;
-    LIST_FOR_EACH(link, &client->sessions)
-    {
-        session_drain(CONTAINER_OF(link, struct session, link));
-    }
+    return acceptors_are_made(node->port) && node->port->listeners != NULL;
 }
 
-static void drain_worker(struct worker *worker)
+uint32_t gateway_begin_drain(struct node *node)
 {
-    LIST_FOR_EACH(link, &worker->unauthenticated)
-    {
-        session_drain(CONTAINER_OF(link, struct session, link));
-    }
-    client_map_each(worker->node->map, worker->index, drain_client, NULL);
-    nodes_say(worker);
+    if (has_open_port(node))
+        acceptors_accept_at_once(node->port);
+    return drain_announce(node);
 }
 
-static void begin_drain(struct node *node, uint32_t drain_ms)
+uint32_t gateway_end_listening(struct node *node)
 {
-    if (atomic_exchange(&node->has_begun_drain, true))
-        return;
-    atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + drain_ms);
-    atomic_store(&node->is_draining, true); /* after its end, which its readers read next */
-    log_event(LOG_INFO, "draining", LOG_INT("drain_ms", drain_ms));
-    metrics_set(METRIC_DRAINING, 1);
-    gateway_end_waits(node); /* those that would acknowledge are on their way out */
-    worker_command_all(node, COMMAND_DRAIN);
-}
-
-uint32_t gateway_drain(struct node *node)
-{
-    uint32_t drain_ms = limits_drain_ms(node->options);
-    begin_drain(node, drain_ms);
+    uint32_t drain_ms = drain_time_ms(node);
+    if (has_open_port(node))
+        acceptors_end(node->port);
+    node->port_ended_ms = clock_monotonic_ms();
+    drain_begin(node, drain_ms);
     return drain_ms;
 }
 
 bool gateway_is_drained(const struct node *node)
 {
-    return atomic_load(&node->n_sessions) == 0;
+    bool has_heads = atomic_load(&node->n_sockets) > 0 &&
+                     clock_monotonic_ms() - node->port_ended_ms < LAST_HEADS_MS;
+    return atomic_load(&node->n_sessions) == 0 && !has_heads;
 }
+
+/* ---- the stop ---- */
 
 static void close_client(struct client *client, void *argument)
 {
@@ -109,7 +101,8 @@ static void close_worker(struct worker *worker)
 
 static void close_sessions(struct node *node)
 {
-    begin_drain(node, 0);
+    atomic_store(&node->is_refusing, true);
+    drain_begin(node, 0);
     atomic_store(&node->is_stopping, true);
     worker_command_all(node, COMMAND_CLOSE);
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
@@ -173,6 +166,7 @@ void gateway_stop(struct node *node)
     free(node->workers);
     push_waits_free(node->wait_table);
     nodes_free(node->nodes);
+    drains_free(node->drains);
     upgrade_free(node->upgrade);
     client_map_free(node->map);
     auth_close(node->auth);
@@ -219,6 +213,7 @@ void gateway_stats(struct node *node, struct gateway_stats *ret_stats)
         .store = store_kind(node->store),
         .is_store_up = atomic_load(&node->is_store_up),
         .is_draining = atomic_load(&node->is_draining),
+        .closing = (uint64_t)metrics_read(METRIC_LEAVING),
     };
 }
 

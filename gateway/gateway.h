@@ -45,11 +45,13 @@ void gateway_upgrade_status(struct node *node, struct upgrade_status *ret_status
  * is not opened. ERR_INVALID_FIELD: *why says what to do. */
 MUST_CHECK enum err gateway_check(const struct options *options, char *why, size_t why_cap);
 
-/* From now on new connections get 503 and readiness fails; the open ones are closed with 1012,
- * spread over --drain-time, which it answers in ms. Returns at once; calling it again changes
- * nothing. */
-uint32_t gateway_drain(struct node *node);
-bool gateway_is_drained(const struct node *node); /* no session is left */
+/* The steps of a stop. First: readiness fails, and new sessions are still taken, for so many ms as
+ * it answers. Second: nobody can connect any more (a unix socket's file is removed), and the open
+ * sessions are closed with 1012 within so many ms as it answers. Both return at once. Then it is
+ * drained when no session is left, and gateway_stop ends it. Any of them may be left out. */
+uint32_t gateway_begin_drain(struct node *node);
+uint32_t gateway_end_listening(struct node *node);
+bool gateway_is_drained(const struct node *node);
 
 /* Reads the files again: the keys for tokens, if they have changed or `must`, and the certificates,
  * if `must`. What cannot be read stays as it was, and the log says why. One thread at a time. */
@@ -70,6 +72,7 @@ struct gateway_stats {
     const char *store; /* "file" */
     bool is_store_up;
     bool is_draining;
+    uint64_t closing; /* sessions that a drain or --max-session-age has set a moment for */
 };
 void gateway_stats(struct node *node, struct gateway_stats *ret_stats);
 

@@ -24,6 +24,7 @@
 #include "gateway/port/port_routes.h"
 #include "gateway/requests/blocked.h"
 #include "gateway/requests/broadcast.h"
+#include "gateway/requests/drain.h"
 #include "gateway/requests/nodes.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
@@ -235,6 +236,8 @@ static enum err open_parts(struct node *node, const int *lock_fd, char *why, siz
         error = push_waits_new(node->n_workers, &node->wait_table);
     if (error == ERR_OK)
         error = nodes_new(node, &node->nodes);
+    if (error == ERR_OK)
+        error = drains_new(node, &node->drains);
     if (error == ERR_OK)
         error = upgrade_new(&node->upgrade);
     if (error == ERR_OK)

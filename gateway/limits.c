@@ -102,19 +102,3 @@ enum err limits_check_exposure(const struct options *options, char *why, size_t 
     }
     return ERR_OK;
 }
-
-/* Many nodes' clients reconnect to the others, which must not be trampled; one machine's come back
- * to where they were. */
-/* A Redis, which other nodes may share, by any of its names. */
-static bool has_other_nodes(const char *store)
-{
-    return strncmp(store, "redis", strlen("redis")) == 0 ||
-           strncmp(store, "valkey", strlen("valkey")) == 0;
-}
-
-uint32_t limits_drain_ms(const struct options *options)
-{
-    if (options->drain_time != OPTION_AUTO)
-        return (uint32_t)options->drain_time;
-    return has_other_nodes(options->store) ? 30000 : 1000;
-}

@@ -17,7 +17,4 @@ uint32_t limits_max_connections(const struct options *options);
 /* Nothing is open by accident (CONTRACT section 1). ERR_INVALID_FIELD: *why says what to do. */
 MUST_CHECK enum err limits_check_exposure(const struct options *options, char *why, size_t why_cap);
 
-/* Over how many ms the closes of a shutdown are spread: --drain-time, or its default. */
-uint32_t limits_drain_ms(const struct options *options);
-
 #endif

@@ -3,8 +3,9 @@
  * service manager that has started it, if there is one (service_report.h).
  *
  * SIGHUP reads the options and all files again; files of keys that have changed are also noticed
- * without it. SIGTERM and SIGINT drain: the sessions are closed over --drain-time, and the admin
- * API and the gateway stop; after a second signal nobody is waited for any more. Exit codes: 0
+ * without it. SIGTERM and SIGINT drain: readiness fails; after --drain-delay nobody can connect any
+ * more, and the sessions are closed over --drain-time; then the admin API and the gateway stop.
+ * After a second signal nobody is waited for any more. Exit codes: 0
  * after a stop, 2 for options that are wrong, 1 for what cannot be done here and now, each with one
  * line that says what to do.
  *
@@ -211,9 +212,23 @@ static bool take_signal(struct stopping *stopping, int timeout_ms)
     return stopping->is_urgent;
 }
 
-static void drain_sessions(struct node *node, struct stopping *stopping)
+/* false: a second signal has come first. */
+static bool wait_ms(struct stopping *stopping, uint32_t ms)
 {
-    uint32_t drain_ms = gateway_drain(node);
+    int64_t end_ms = clock_monotonic_ms() + ms;
+    while (clock_monotonic_ms() < end_ms && !take_signal(stopping, POLL_MS)) {
+    }
+    return !stopping->is_urgent;
+}
+
+/* Balancers have --drain-delay to notice that readiness fails, and those who are just connecting
+ * have POLL_MS to come in. */
+static void drain_sessions(struct node *node, struct stopping *stopping, bool has_left)
+{
+    uint32_t delay_ms = gateway_begin_drain(node);
+    if (!has_left && !wait_ms(stopping, delay_ms > POLL_MS ? delay_ms : POLL_MS))
+        return;
+    uint32_t drain_ms = gateway_end_listening(node);
     int64_t end_ms = clock_monotonic_ms() + drain_ms + GRACE_MS;
     while (!gateway_is_drained(node) && clock_monotonic_ms() < end_ms) {
         if (take_signal(stopping, POLL_MS))
@@ -233,7 +248,7 @@ static void stop_serving(struct node *node, struct admin *admin, const sigset_t 
     struct stopping stopping = {.signals = signals, .report = report};
     if (!has_left)
         service_report_stopping(report);
-    drain_sessions(node, &stopping);
+    drain_sessions(node, &stopping, has_left);
     admin_stop(admin, is_urgent, &stopping);
 }
 

@@ -24,10 +24,11 @@ extern const struct route_action clients_action;
 extern const struct route_action online_action;
 /* routes_tickets.c */
 extern const struct route_action ticket_action;
+/* routes_drain.c */
+extern const struct route_action drain_action;
 /* routes_ops.c */
 extern const struct route_action nodes_action;
 extern const struct route_action stats_action;
-extern const struct route_action drain_action;
 extern const struct route_action metrics_action;
 extern const struct route_action livez_action;
 extern const struct route_action readyz_action;

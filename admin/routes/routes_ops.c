@@ -1,4 +1,4 @@
-/* The routes for monitoring, and the drain (CONTRACT section 3). Sums over the fleet are of the
+/* The routes for monitoring (CONTRACT section 3). Sums over the fleet are of the
  * nodes that are not silent: the clients of a silent one are most likely elsewhere, and would be
  * counted twice. */
 #include "admin/request.h"
@@ -6,7 +6,6 @@
 #include "admin/service.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
-#include "proto/json/json_members.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -132,7 +131,8 @@ static void write_stats(struct request *request)
                     stats.uptime_ms / 1000, stats.store, stats.is_store_up ? "true" : "false");
     json_out_text(out, ",\"problem\":");
     write_problem(request);
-    json_out_printf(out, "},\"draining\":%s", stats.is_draining ? "true" : "false");
+    json_out_printf(out, "},\"draining\":%s,\"closing\":%" PRIu64,
+                    stats.is_draining ? "true" : "false", stats.closing);
     write_upgrade(request);
 }
 
@@ -190,24 +190,6 @@ const struct route_action stats_action = {.request_bytes = sizeof(struct nodes_c
                                           .finish = finish_stats,
                                           .end = end_nodes};
 
-/* ---- POST /drain ---- */
-
-/* The same as SIGTERM, but Herald keeps running. */
-static void run_drain(struct request *request)
-{
-    static const char *const no_names[] = {NULL};
-    struct json_members members = {.names = no_names};
-    struct json_problem bad;
-    struct span body = buf_span(&request->body);
-    if (body.len > 0 && json_members_scan(body, &members, &bad) != ERR_OK) {
-        request_refuse_json(request, &bad);
-        return;
-    }
-    uint32_t drain_ms = gateway_drain(request->service->node);
-    json_out_printf(&request->out, "{\"drainMs\":%" PRIu32 "}", drain_ms);
-    request_reply(request, 202);
-}
-
 /* ---- GET /metrics, /livez and /readyz ---- */
 
 static void run_metrics(struct request *request)
@@ -263,8 +245,6 @@ static void run_readyz(struct request *request)
     request_reply(request, 200);
 }
 
-const struct route_action drain_action = {.request_bytes = sizeof(struct request),
-                                          .run = run_drain};
 const struct route_action metrics_action = {.request_bytes = sizeof(struct request),
                                             .run = run_metrics};
 const struct route_action livez_action = {.request_bytes = sizeof(struct request),

@@ -57,6 +57,7 @@ struct acceptor {
     struct timer pause;      /* runs while no slot is free, and nothing is accepted */
     bool is_open;
     bool is_paused; /* the listening sockets are not watched */
+    bool is_last;   /* what waits in the kernel is accepted now, or reset */
     size_t n_listening;
     struct listening listening[];
 };
@@ -211,6 +212,8 @@ static enum accepted accept_one(struct acceptor *acceptor, int listen_fd)
     struct http_port *port = acceptor->port;
     struct peer_address from;
     enum slot slot = take_socket_slot(acceptor, listen_fd);
+    if (slot == SLOT_SOON && acceptor->is_last)
+        slot = SLOT_NONE;
     if (slot == SLOT_SOON || slot == SLOT_NOT_NEEDED)
         return slot == SLOT_SOON ? ACCEPTED_LATER : ACCEPTED_NONE;
     int fd = listener_accept(listen_fd, &from);
@@ -320,8 +323,16 @@ static void stop_accepting(struct acceptor *acceptor)
         stop_listening(acceptor);
 }
 
+void acceptor_accept_at_once(struct acceptor *acceptor)
+{
+    int no = 0;
+    for (size_t i = 0; i < acceptor->n_listening; i++)
+        setsockopt(acceptor->listening[i].watch.fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &no, sizeof no);
+}
+
 void acceptor_take_last(struct acceptor *acceptor)
 {
+    acceptor->is_last = true;
     for (size_t i = 0; acceptor->is_open && i < acceptor->n_listening; i++) {
         while (accept_one(acceptor, acceptor->listening[i].watch.fd) == ACCEPTED_ONE) {
         }

@@ -11,13 +11,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct one_listener {
     struct listen_address address;
     const char *text; /* the options' */
     int fd;
-    bool is_given; /* another process has it, too: its file is not ours to remove */
+    bool is_given; /* its file is not ours to remove: another process has it, too, or it is gone */
 };
 
 struct listeners {
@@ -195,6 +196,21 @@ void listeners_close(struct listeners *listeners)
         close_listener(&listeners->all[i]);
     close_unnamed(listeners);
     free(listeners);
+}
+
+void listeners_hide(struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners_count(listeners); i++) {
+        if (!listeners->all[i].is_given)
+            listener_hide(&listeners->all[i].address);
+        listeners->all[i].is_given = true; /* the path may be another program's by now */
+    }
+}
+
+void listeners_end(const struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners_count(listeners); i++)
+        shutdown(listeners->all[i].fd, SHUT_RDWR);
 }
 
 size_t listeners_count(const struct listeners *listeners)

@@ -40,6 +40,12 @@ void listeners_settle(struct listeners *listeners);
  * fine. */
 void listeners_let_go(struct listeners *listeners);
 
+/* The files of unix sockets are removed, so that nobody finds them any more. */
+void listeners_hide(struct listeners *listeners);
+/* Connects are refused; what waits to be accepted is reset. Both before listeners_close; NULL is
+ * fine. */
+void listeners_end(const struct listeners *listeners);
+
 size_t listeners_count(const struct listeners *listeners); /* NULL, after it was let go: none */
 int listeners_fd(const struct listeners *listeners, size_t i);
 /* The option's value that named it, for given_listener; it is the options'. */

@@ -155,10 +155,15 @@ enum err listener_open(const struct listen_address *address, const struct socket
     return ERR_OK;
 }
 
-void listener_close(int fd, const struct listen_address *address)
+void listener_hide(const struct listen_address *address)
 {
     if (address->is_unix)
         unlink(address->host);
+}
+
+void listener_close(int fd, const struct listen_address *address)
+{
+    listener_hide(address);
     close(fd);
 }
 

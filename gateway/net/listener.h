@@ -14,6 +14,7 @@
 MUST_CHECK enum err listener_open(const struct listen_address *address,
                                   const struct socket_rights *rights, const char *option,
                                   int *ret_fd, char *why, size_t why_cap);
+void listener_hide(const struct listen_address *address); /* removes a unix socket's file */
 void listener_close(int fd,
                     const struct listen_address *address); /* removes a unix socket's file */
 

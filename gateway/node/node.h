@@ -17,6 +17,7 @@ struct http_port;
 struct session_events;
 struct wait_table;
 struct node_list;
+struct drains;
 struct upgrade;
 
 /* What delivery/ reports to the parts above it; gateway.c plugs it in. Home worker's thread; none
@@ -25,6 +26,9 @@ struct delivery_events {
     /* One of the user's positions has moved to `acked`. */
     void (*on_position)(struct client *client, uint64_t acked);
 };
+
+/* Which sessions a drain closes. */
+enum drain_kind { DRAIN_NONE, DRAIN_SOME, DRAIN_ALL };
 
 typedef void (*worker_command_fn)(struct worker *worker);
 
@@ -44,6 +48,7 @@ struct node {
     struct http_port *port;               /* the subscribers' (http/http_port.h) */
     struct wait_table *wait_table;        /* pushes that wait (push_waits.h) */
     struct node_list *nodes;              /* of the fleet (nodes.h) */
+    struct drains *drains;                /* drain.h */
     struct upgrade *upgrade;              /* to a new process (upgrade.h) */
     uint32_t max_connections;             /* sessions */
     uint32_t max_sockets;                 /* sessions and those whose head is not complete yet */
@@ -56,10 +61,14 @@ struct node {
     atomic_uint_fast64_t next_connection; /* the id of the next session's connection */
 
     atomic_bool is_store_up;
-    atomic_bool was_store_up; /* it has answered once */
-    atomic_bool has_begun_drain;
-    atomic_bool is_draining;
-    atomic_int_fast64_t drain_ends_ms; /* monotonic; while is_draining */
+    atomic_bool was_store_up;               /* it has answered once */
+    atomic_int_fast64_t others_up_until_ms; /* of the store's clock: another node is up until then,
+                                             * unless it says more (nodes.h) */
+    atomic_bool is_draining;                /* readiness fails, and the other nodes are told */
+    atomic_bool is_refusing;                /* it takes no new sessions */
+    int64_t port_ended_ms;             /* monotonic: since when nobody can connect (gateway.c) */
+    atomic_int drain_kind;             /* enum drain_kind */
+    atomic_int_fast64_t drain_ends_ms; /* monotonic; DRAIN_ALL: when all sessions are closed */
     atomic_bool is_stopping;           /* sockets on their way between workers are closed */
 };
 

@@ -2,6 +2,7 @@
 
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/kicked_streams.h"
+#include "gateway/requests/drain.h"
 #include "gateway/session/session_auth.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_hold.h"
@@ -121,10 +122,7 @@ static void open_session(struct handover *handover)
         session_close_with(session, ERR_NO_MEMORY, SPAN_LITERAL("full"), 0);
         return;
     }
-    if (handover->admission.is_draining)
-        session_drain_at(session, handover->admission.drain_at_ms);
-    else if (atomic_load(&home->node->is_draining))
-        session_drain(session); /* it was on its way when the drain began */
+    drain_arrived(session, &handover->admission);
     if (handover->n_early > 0)
         conn_feed(&session->conn, handover->early, handover->n_early);
 }

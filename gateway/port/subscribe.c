@@ -40,7 +40,7 @@ static const char *retry_reason(enum err error)
 {
     switch (error) {
     case ERR_DRAINING:
-        return "restart";
+        return "draining";
     case ERR_RATE:
         return "rate";
     case ERR_FULL:
@@ -108,11 +108,11 @@ static void refuse_subscriber(struct http_conn *http_conn, const struct admissio
 
 /* ---- letting in ---- */
 
-/* One of the sessions of this second. A node that is going away says so instead. */
+/* One of the sessions of this second. A node that takes none says so instead. */
 static bool take_handshake(struct node *node)
 {
     int64_t per_second = atomic_load(&node->options)->max_handshakes_per_second;
-    if (per_second == 0 || atomic_load(&node->is_draining) ||
+    if (per_second == 0 || atomic_load(&node->is_refusing) ||
         shared_rate_take(&node->handshakes, clock_monotonic_us(), per_second))
         return true;
     metrics_count(METRIC_LIMITED_SESSIONS);
@@ -138,7 +138,7 @@ static void turn_away(struct http_conn *http_conn, const struct admission *admis
 /* One place among max_connections. */
 static enum err take_session_place(struct node *node)
 {
-    if (atomic_load(&node->is_draining))
+    if (atomic_load(&node->is_refusing))
         return ERR_DRAINING;
     unsigned before = atomic_fetch_add(&node->n_sessions, 1);
     if (before < node->max_connections)

@@ -136,9 +136,23 @@ static void list_nodes(struct node *node, struct gateway_nodes *nodes)
         qsort(nodes->nodes, nodes->n, sizeof nodes->nodes[0], compare_nodes);
 }
 
+/* Until when one of the others counts as up, if none says any more. */
+static int64_t others_up_until_ms(const struct node_list *list, const struct store_nodes *answer)
+{
+    int64_t until_ms = 0;
+    for (size_t i = 0; i < answer->n; i++) {
+        const struct store_node *said = &answer->nodes[i];
+        if (!epoch_equal(said->name, list->name) && !said->is_draining &&
+            said->seen_ms + SILENT_MS > until_ms)
+            until_ms = said->seen_ms + SILENT_MS;
+    }
+    return until_ms;
+}
+
 /* Takes the array over. */
 static void keep_known(struct node_list *list, struct store_nodes *answer)
 {
+    atomic_store(&list->node->others_up_until_ms, others_up_until_ms(list, answer));
     pthread_mutex_lock(&list->lock);
     struct store_node *before = list->known;
     list->known = answer->nodes;

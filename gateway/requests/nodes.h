@@ -1,6 +1,7 @@
 /* The nodes of the fleet. With a store that several nodes share, each says there every 5 s how it
  * is, and at once that it drains, and learns what the others have said; with the others, this node
- * is alone. It is information for operators: nothing is decided by it. */
+ * is alone. It is information for operators. One thing alone is decided by it: how long a client
+ * should wait that a drain sends away (node->others_up_until_ms). */
 #ifndef HERALD_REQUESTS_NODES_H
 #define HERALD_REQUESTS_NODES_H
 

@@ -242,6 +242,25 @@ struct gateway_nodes {
 };
 void gateway_nodes(struct node *node, struct gateway_nodes *nodes);
 
+/* Closes sessions with 1012, spread over a time, or takes that back (drain.h). */
+enum { GATEWAY_DRAIN_MAX_S = 7 * 86400 };
+struct gateway_drain {
+    void (*on_done)(struct gateway_drain *drain);
+    uint32_t connections; /* those that are connected longest; the node stays ready. 0: all, and the
+                           * node takes no new ones */
+    uint32_t rate;        /* so many a second; 0: over --drain-time */
+    bool is_cancel;       /* nobody is closed any more, and the node is ready again */
+    /* out */
+    enum err error;    /* ERR_OK; ERR_CONFLICT: Herald ends (is_ending), or all are closed already;
+                        * ERR_INVALID_FIELD: at that rate it would take more than
+                        * GATEWAY_DRAIN_MAX_S; ERR_NO_MEMORY */
+    bool is_ending;    /* CONFLICT: SIGTERM has come */
+    bool is_cancelled; /* CONFLICT: another request has taken it back meanwhile */
+    uint64_t closing;  /* sessions that are closed... */
+    uint32_t ms;       /* ...within that time from now */
+};
+void gateway_drain(struct node *node, struct gateway_drain *drain);
+
 /* Which of these users have a session, on any node. */
 struct gateway_online {
     void (*on_done)(struct gateway_online *online);

@@ -17,10 +17,11 @@
  *   session_sse        what event streams do otherwise
  *   session_hold       tokens that wait to be verified
  *   session_close      every way to end
+ *   session_leaving    the close that a drain has set
  *   session_auth       the token in a message, and the end of credentials
  *   session_rate       the limits on what comes in
  *   session_read       WebSocket frames that come in
- *   session_life       the beginning, the timer, the connection's callbacks, drains
+ *   session_life       the beginning, the timer, the connection's callbacks
  *   carried_session    what of it travels to another process
  *   session_carry      reads that out
  *   session_revive     makes a session of it */
@@ -136,7 +137,7 @@ struct session {
     uint8_t n_unmatched : 2; /* of the last two pings: those whose number no pong has brought */
     bool wants_ping : 1;     /* numbered notifications were written since the last ping */
     bool is_suspect : 1;     /* silent; one last look before it is closed */
-    bool is_draining : 1;    /* drain_at_ms holds */
+    bool is_draining : 1;    /* drain_at_ms holds: it is closed then (session_leaving.h) */
     bool has_peer_close : 1;
     bool is_given_up : 1;    /* there was no memory for what it needs */
     bool is_unfinished : 1;  /* a message or a frame has begun, and its end has not come */

@@ -36,6 +36,7 @@ void session_leave(struct session *session)
 {
     atomic_fetch_sub(&session_worker(session)->node->n_sessions, 1);
     metrics_gauge_add(METRIC_CONNECTIONS, -1);
+    metrics_gauge_add(METRIC_LEAVING, -(int64_t)session->is_draining);
     if (session->client != NULL)
         session_events_of(session)->on_leave(session);
     if (session->extra != NULL) {
@@ -101,6 +102,8 @@ static enum metric close_metric(enum err error)
         return METRIC_CLOSED_REPLACED;
     case ERR_RESTART:
         return METRIC_CLOSED_RESTART;
+    case ERR_AGE:
+        return METRIC_CLOSED_AGE;
     case ERR_SLOW:
         return METRIC_CLOSED_SLOW;
     case ERR_SILENT:

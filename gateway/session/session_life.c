@@ -1,7 +1,6 @@
 /* The life of a session: it begins with the answer to its request, its timer fires, its connection
- * reports what came in, went out or broke, and a drain ends it. What comes in is read by
- * session_read.c; notifications are queued by delivery/ through session_write.c; all the ways to
- * end are in session_close.c. */
+ * reports what came in, went out or broke. What comes in is read by session_read.c; notifications
+ * are queued by delivery/ through session_write.c; all the ways to end are in session_close.c. */
 #include "gateway/session/session_life.h"
 
 #include "gateway/base/clock.h"
@@ -11,6 +10,7 @@
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_deadlines.h"
 #include "gateway/session/session_hold.h"
+#include "gateway/session/session_leaving.h"
 #include "gateway/session/session_read.h"
 #include "gateway/session/session_say.h"
 #include "gateway/session/session_sse.h"
@@ -175,8 +175,8 @@ void session_on_timer(struct timer *timer)
     enum err error;
     if (!session_is_open(session)) /* it has lingered long enough */
         session_finish(session);
-    else if (session->is_draining && session_has_come(session_clock(session), session->drain_at_ms))
-        session_close_with(session, ERR_RESTART, SPAN_NONE, session_retry_ms(session));
+    else if (session_leaving_is_over(session))
+        session_end_leaving(session);
     else if (session_hold_is_over(session))
         session_hold_resume(session);
     else if (session_auth_is_over(session, &error))
@@ -274,25 +274,4 @@ undo_conn:;
 undo_alloc:
     free(session);
     return error;
-}
-
-/* ---- drains ---- */
-
-void session_drain(struct session *session)
-{
-    struct worker *worker = session_worker(session);
-    int64_t left_ms = atomic_load(&worker->node->drain_ends_ms) - worker_now_ms(worker);
-    if (session->is_draining)
-        return;
-    uint32_t delay_ms = left_ms <= 0 ? 0 : (uint32_t)(worker_random(worker) % (uint64_t)left_ms);
-    session_drain_at(session, session_clock(session) + delay_ms);
-    if (session->level == LEVEL_V1)
-        session_send_goaway(session, delay_ms);
-}
-
-void session_drain_at(struct session *session, uint32_t drain_at_ms)
-{
-    session->is_draining = true;
-    session->drain_at_ms = drain_at_ms;
-    session_set_timer(session);
 }

@@ -1,4 +1,4 @@
-/* The beginning of a session, and its end in a drain. */
+/* The beginning of a session. */
 #ifndef HERALD_SESSION_LIFE_H
 #define HERALD_SESSION_LIFE_H
 
@@ -13,11 +13,5 @@ MUST_CHECK enum err session_new(struct worker *worker, const struct admission *a
 /* For session_carry.c, which makes sessions on another way. */
 extern const struct conn_ops session_conn_ops;
 void session_on_timer(struct timer *timer);
-
-/* Closes it with 1012 at a random moment before the end of the drain (node.h). A herald.v1 client
- * gets a goaway message. Does nothing the second time. */
-void session_drain(struct session *session);
-/* The same for a session that was given its moment before it was handed over. */
-void session_drain_at(struct session *session, uint32_t drain_at_ms);
 
 #endif

@@ -8,9 +8,9 @@
 /* Why something is said, and what happens to it when --session-max-bytes wait already. */
 enum say {
     SAY_ANSWER, /* the client asked: left out, and counted */
-    SAY_SIGN,   /* a sign of life: left out */
+    SAY_SIGN,   /* a sign of life, or of a close that a drain has set or taken back: left out */
     SAY_INBOX,  /* a gap or a withdrawal: written, and only while session_takes_more */
-    SAY_ONCE,   /* once in the life of a session (hello, reset, goaway, close): written */
+    SAY_ONCE,   /* once in the life of a session (hello, reset, close): written */
 };
 
 /* false: it was left out. A failure of another kind ends the session (see its state). */

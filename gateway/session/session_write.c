@@ -90,11 +90,18 @@ static void send_cancel(struct session *session, uint64_t seq)
     send_message(session, SAY_INBOX, &text, error);
 }
 
-void session_send_goaway(struct session *session, uint32_t delay_ms)
+void session_send_goaway(struct session *session, uint32_t delay_ms, const char *reason)
 {
     struct buf text;
     buf_init(&text, TEXT_MAX_BYTES);
-    send_message(session, SAY_ONCE, &text, envelope_goaway(&text, delay_ms, "drain"));
+    send_message(session, SAY_SIGN, &text, envelope_goaway(&text, delay_ms, reason));
+}
+
+void session_send_stay(struct session *session)
+{
+    struct buf text;
+    buf_init(&text, WS_CONTROL_MAX_BYTES);
+    send_message(session, SAY_SIGN, &text, envelope_stay(&text));
 }
 
 void session_send_error(struct session *session, const char *code, struct span raw_id,

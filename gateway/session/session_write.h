@@ -36,7 +36,9 @@ void session_feed(struct session *session);
 
 bool session_send_ping(struct session *session); /* false: there is no room for it */
 /* herald.v1: */
-void session_send_goaway(struct session *session, uint32_t delay_ms);
+/* It is closed after that time; `reason` is a constant. */
+void session_send_goaway(struct session *session, uint32_t delay_ms, const char *reason);
+void session_send_stay(struct session *session); /* it is not */
 void session_send_error(struct session *session, const char *code, struct span raw_id,
                         const char *detail);
 void session_send_pong(struct session *session);

@@ -10,6 +10,7 @@
 #include "gateway/delivery/kicked_streams.h"
 #include "gateway/http/http_port.h"
 #include "gateway/net/tls_context.h"
+#include "gateway/requests/drain.h"
 #include "gateway/upgrade/carried_process.h"
 
 #include <stdlib.h>
@@ -163,12 +164,8 @@ static void carry_drain(struct node *node, struct carried_process *process)
 
 static void adopt_drain(struct node *node, const struct carried_process *process)
 {
-    if (!process->is_draining)
-        return;
-    atomic_store(&node->drain_ends_ms, clock_monotonic_ms() + process->drain_in_ms);
-    atomic_store(&node->has_begun_drain, true);
-    atomic_store(&node->is_draining, true); /* after its end, as gateway_drain does */
-    metrics_set(METRIC_DRAINING, 1);
+    if (process->is_draining)
+        drain_adopt(node, process->drain_in_ms);
 }
 
 static enum err write_process(struct node *node, struct carried_process *process, unsigned format,

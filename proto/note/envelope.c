@@ -145,6 +145,11 @@ enum err envelope_goaway(struct buf *out, uint32_t reconnect_after_ms, const cha
     return error;
 }
 
+enum err envelope_stay(struct buf *out)
+{
+    return buf_append_text(out, "{\"type\":\"stay\"}");
+}
+
 enum err envelope_error(struct buf *out, const char *code, struct span raw_id, const char *detail)
 {
     size_t before = out->len;

@@ -26,6 +26,8 @@ MUST_CHECK enum err envelope_gap(struct buf *out, struct epoch epoch, const stru
 MUST_CHECK enum err envelope_cancel(struct buf *out, struct epoch epoch, uint64_t seq);
 MUST_CHECK enum err envelope_goaway(struct buf *out, uint32_t reconnect_after_ms,
                                     const char *reason);
+/* Takes a goaway back. */
+MUST_CHECK enum err envelope_stay(struct buf *out);
 /* `raw_id`: the bytes between the quotes in the client's JSON, undecoded; empty: none. */
 MUST_CHECK enum err envelope_error(struct buf *out, const char *code, struct span raw_id,
                                    const char *detail);

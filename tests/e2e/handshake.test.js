@@ -298,8 +298,7 @@ module.exports = (test) => {
         for (const i of range(16)) {
             await herald.subscribe(`drain ${i}`);
         }
-        herald.child.signal('SIGTERM');
-        await waitUntil('readiness fails', async () => (await herald.request('GET', '/readyz')).status === 503);
+        await herald.post('/drain', {});
         const answer = await exchange(herald.port, handshake('/ws?userId=late'));
         assertProblem(answer, 503, { type: 'draining' });
         assert.match(answer.headers['retry-after'], /^\d+$/);

@@ -88,21 +88,7 @@ module.exports = (test) => {
         ['DELETE /users/ID/connections',
             (herald, userId) => herald.request('DELETE', `/users/${encodeURIComponent(userId)}/connections`)],
     ]) {
-        test('POST /drain drains, answers 202 with its time, and does not end the program', async (t) => {
-        const herald = await t.herald({ store: 'memory', args: ['--drain-time', '300ms'] });
-        const client = await herald.subscribe('u');
-        assertProblem(await herald.post('/drain', { now: true }), 400, { type: 'unknown-field', field: 'now' });
-        assert.equal((await herald.request('GET', '/readyz')).status, 200);
-        const answer = await herald.post('/drain', {});
-        assert.deepEqual([answer.status, answer.json], [202, { drainMs: 300 }]);
-        assert.equal((await client.waitClosed()).code, 1012);
-        assert.equal((await herald.request('GET', '/readyz')).status, 503);
-        assert.equal((await herald.post('/drain', {})).status, 202);
-        const push = await herald.push('u', 1);
-        assert.equal(push.status, 202);
-    });
-
-    test(`${form} closes every session of the user with 4503, and nobody else's`, async (t) => {
+        test(`${form} closes every session of the user with 4503, and nobody else's`, async (t) => {
             const herald = await memory(t);
             const userId = `kick/${form}`;
             const clients = [await herald.subscribe(userId), await herald.subscribe(userId)];

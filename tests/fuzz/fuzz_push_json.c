@@ -1,6 +1,7 @@
-/* The bodies of the admin API. A byte chooses whose: push, line, broadcast, kick, ticket; of a
- * push, what follows a byte 0x1e is an Idempotency-Key header. */
+/* The bodies of the admin API. A byte chooses whose: push, line, broadcast, kick, ticket,
+ * drain; of a push, what follows a byte 0x1e is an Idempotency-Key header. */
 #include "proto/bytes/utf8.h"
+#include "proto/note/drain_json.h"
 #include "proto/note/kick_json.h"
 #include "proto/note/push_json.h"
 #include "tests/fuzz/fuzz.h"
@@ -117,10 +118,25 @@ static void read_ticket(struct span body)
     check_user((struct span){user_id, len});
 }
 
+static void read_drain(struct span body)
+{
+    struct drain_request drain;
+    struct json_problem problem;
+    enum err error = drain_request_parse(body, &drain, &problem);
+    if (error != ERR_OK) {
+        check_problem(&problem, error, body);
+        return;
+    }
+    if (body.len > 0)
+        check_json(body);
+    FUZZ_CHECK(drain.connections <= DRAIN_MAX_CONNECTIONS && drain.rate <= DRAIN_MAX_RATE);
+    FUZZ_CHECK(!drain.is_cancel || (drain.connections == 0 && drain.rate == 0));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct fuzz_input input = {bytes, len};
-    unsigned which = fuzz_byte(&input) % 5;
+    unsigned which = fuzz_byte(&input) % 6;
     struct span text = which == 0 ? fuzz_until(&input, 0x1e) : fuzz_rest(&input);
     struct span key = which == 0 ? fuzz_rest(&input) : (struct span){0};
     char *copy = fuzz_copy(text);
@@ -131,8 +147,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         read_broadcast(body);
     else if (which == 3)
         read_kick(body);
-    else
+    else if (which == 4)
         read_ticket(body);
+    else
+        read_drain(body);
     free(copy);
     return 0;
 }

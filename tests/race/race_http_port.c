@@ -85,7 +85,7 @@ static bool open_port(void)
 static bool close_port(void)
 {
     atomic_store(&is_ending, true);
-    acceptors_take_last(&port);
+    acceptors_end(&port);
     acceptors_close(&port);
     acceptors_free_running(&port);
     listeners_close(port.listeners);

@@ -8,6 +8,7 @@
 #include "gateway/requests/push_waits.h"
 #include "gateway/requests/requests.h"
 #include "gateway/session/session_close.h"
+#include "gateway/session/session_leaving.h"
 #include "gateway/session/session_life.h"
 #include "tests/sim/sim.h"
 

@@ -251,10 +251,14 @@ void gateway_user_clear(struct gateway_user *user)
     (void)user;
 }
 
-uint32_t gateway_drain(struct node *node)
+void gateway_drain(struct node *node, struct gateway_drain *drain)
 {
     (void)node;
-    return 0;
+    if (twin.play_drain != NULL)
+        twin.play_drain(drain);
+    else
+        drain->error = ERR_OK;
+    drain->on_done(drain);
 }
 
 enum err gateway_ask_for_upgrade(struct node *node, char *why, size_t why_cap)

@@ -37,6 +37,7 @@ struct gateway_twin {
     void (*play_purge)(struct gateway_purge *purge);
     void (*play_nodes)(struct gateway_nodes *nodes);
     void (*play_clients)(struct gateway_clients *clients); /* NULL: nobody is online */
+    void (*play_drain)(struct gateway_drain *drain);       /* NULL: nobody is closed */
     enum node_readiness readiness;
     const char *store_problem;
     struct upgrade_status upgrade;

@@ -79,7 +79,8 @@ Test(admin_ops, nodes_are_shown_with_their_sums)
 Test(admin_ops, stats_have_the_sums_of_the_fleet_when_they_are_asked_for)
 {
     twin.play_nodes = play_two_nodes;
-    expect_get("GET", "/stats", 200, "\"draining\":false,\"upgrade\":{\"state\":\"none\"}}");
+    expect_get("GET", "/stats", 200,
+               "\"draining\":false,\"closing\":0,\"upgrade\":{\"state\":\"none\"}}");
     expect_get("GET", "/stats?fleet=0", 200, "\"upgrade\":{\"state\":\"none\"}}");
     expect_get("GET", "/stats?fleet=1", 200,
                "\"upgrade\":{\"state\":\"none\"},\"fleet\":{\"nodes\":2,\"up\":1,\"draining\":0,"
@@ -149,4 +150,61 @@ Test(admin_ops, stats_say_how_an_upgrade_is)
     expect_get("GET", "/stats", 200,
                "\"upgrade\":{\"state\":\"done\",\"from\":\"1.2.0\",\"sessions\":19000,"
                "\"pauseMs\":412,\"secondsAgo\":");
+}
+
+/* ---- the drain ---- */
+
+static struct gateway_drain asked_drain;
+
+static void play_drain(struct gateway_drain *drain)
+{
+    asked_drain = *drain;
+    drain->error = ERR_OK;
+    drain->closing = 250;
+    drain->ms = 2500;
+}
+
+static void play_late_drain(struct gateway_drain *drain)
+{
+    drain->error = ERR_CONFLICT;
+}
+
+static void play_last_drain(struct gateway_drain *drain)
+{
+    drain->error = ERR_CONFLICT;
+    drain->is_ending = true;
+}
+
+static void play_long_drain(struct gateway_drain *drain)
+{
+    drain->error = ERR_INVALID_FIELD;
+}
+
+static void expect_drain(const char *body, unsigned status, const char *part)
+{
+    expect_post("/drain", "application/json", "", body, status, part);
+}
+
+Test(admin_ops, a_drain_says_how_many_are_closed_and_within_which_time)
+{
+    twin.play_drain = play_drain;
+    expect_drain("{\"connections\":300,\"rate\":100}", 202, "{\"closing\":250,\"seconds\":2.5}");
+    cr_expect_eq(asked_drain.connections, 300);
+    cr_expect_eq(asked_drain.rate, 100);
+    expect_drain("", 202, "{\"closing\":250,\"seconds\":2.5}");
+    cr_expect(asked_drain.connections == 0 && asked_drain.rate == 0 && !asked_drain.is_cancel);
+    expect_drain("{\"cancel\":true}", 202, "\"closing\":250");
+    cr_expect(asked_drain.is_cancel);
+}
+
+Test(admin_ops, a_drain_that_cannot_be_is_refused_with_the_reason)
+{
+    expect_drain("{\"rate\":0}", 400, "\"field\":\"rate\"");
+    expect_drain("{\"drain\":1}", 400, "\"type\":\"unknown-field\"");
+    twin.play_drain = play_late_drain;
+    expect_drain("{}", 409, "all connections are being closed: cancel that first");
+    twin.play_drain = play_last_drain;
+    expect_drain("{}", 409, "Herald is ending");
+    twin.play_drain = play_long_drain;
+    expect_drain("{}", 400, "rate must close them within 7 days");
 }

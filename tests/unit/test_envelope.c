@@ -180,6 +180,7 @@ Test(envelope, writes_the_short_messages)
     expect_json(&out, envelope_error(&out, "not-taken", SPAN_LITERAL("c\\u002d\\\"17"), "off"),
                 "{\"type\":\"error\",\"code\":\"not-taken\",\"id\":\"c\\u002d\\\"17\","
                 "\"detail\":\"off\"}");
+    expect_json(&out, envelope_stay(&out), "{\"type\":\"stay\"}");
     expect_json(&out, envelope_pong(&out), "{\"type\":\"pong\"}");
     buf_fini(&out);
 }
@@ -200,6 +201,8 @@ static enum err write_any(struct buf *out, int which, const struct notification 
         return envelope_goaway(out, 1, "drain");
     case 5:
         return envelope_error(out, "bad-ack", SPAN_LITERAL("c-17"), "no");
+    case 6:
+        return envelope_stay(out);
     default:
         return envelope_pong(out);
     }
@@ -209,7 +212,7 @@ Test(envelope, leaves_the_buffer_as_it_was_when_there_is_no_room)
 {
     struct payload *payload = payload_new(SPAN_LITERAL("[1,2]"));
     struct notification *note = notification_new(payload, EPOCH, 7, 1, 2);
-    for (int which = 0; which <= 6; which++) {
+    for (int which = 0; which <= 7; which++) {
         struct buf whole;
         buf_init(&whole, 1024);
         cr_assert_eq(write_any(&whole, which, note), ERR_OK);

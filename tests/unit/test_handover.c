@@ -7,6 +7,7 @@
 #include "gateway/identity/auth.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_deadlines.h"
+#include "gateway/session/session_leaving.h"
 #include "tests/support/node_fixture.h"
 #include "tests/support/subscriber.h"
 #include "tests/unit/jwt_tokens.h"
@@ -101,7 +102,7 @@ Test(handover, gives_the_session_its_device_and_its_user_agent)
 Test(handover, to_a_draining_node_makes_a_session_that_is_closed_with_the_others)
 {
     atomic_store(&fixture.node.drain_ends_ms, node_fixture_now_ms() + 1000);
-    atomic_store(&fixture.node.is_draining, true);
+    atomic_store(&fixture.node.drain_kind, DRAIN_ALL);
     hand_over(admission_of(LEVEL_V1, "u", true), SPAN_NONE);
     skip_head();
     cr_expect(session_of("u")->is_draining);
@@ -114,13 +115,29 @@ Test(handover, of_a_session_that_got_the_time_of_its_end_keeps_that_time)
     admission.is_answered = true;
     admission.is_draining = true;
     admission.drain_at_ms = (uint32_t)node_fixture_now_ms() + 321;
-    atomic_store(&fixture.node.is_draining, true);
+    atomic_store(&fixture.node.drain_kind, DRAIN_ALL);
     hand_over(admission, SPAN_NONE);
     node_fixture_turn();
     cr_expect_eq(session_of("u")->drain_at_ms, admission.drain_at_ms);
     subscriber_expect_start(&subscriber, "{\"type\":\"auth\"");
     subscriber_expect_start(&subscriber, "{\"type\":\"hello\"");
     subscriber_expect_nothing(&subscriber); /* no second goaway */
+}
+
+Test(handover, of_a_session_whose_drain_is_taken_back_meanwhile_makes_one_that_stays)
+{
+    struct admission admission = admission_of(LEVEL_PLAIN, "u", true);
+    admission.is_answered = true;
+    admission.is_draining = true;
+    hand_over(admission, SPAN_NONE);
+    cr_expect_not(session_of("u")->is_draining);
+}
+
+Test(handover, while_some_are_closed_makes_a_session_that_stays)
+{
+    atomic_store(&fixture.node.drain_kind, DRAIN_SOME);
+    hand_over(admission_of(LEVEL_PLAIN, "u", true), SPAN_NONE);
+    cr_expect_not(session_of("u")->is_draining);
 }
 
 Test(handover, to_a_node_that_stops_closes_the_socket_and_gives_its_places_back)
@@ -257,8 +274,8 @@ Test(handover, keeps_the_time_at_which_a_drain_will_close_it)
 {
     begin_unauthenticated("");
     struct session *before = first_of(&fixture.worker->unauthenticated);
-    before->is_draining = true;
-    before->drain_at_ms = (uint32_t)node_fixture_now_ms() + 60000;
+    atomic_store(&fixture.node.drain_kind, DRAIN_SOME);
+    session_drain_at(before, (uint32_t)node_fixture_now_ms() + 60000);
     uint32_t drain_at_ms = before->drain_at_ms;
     say_token(TOKEN_PAYLOAD);
     cr_expect(session_of("anna")->is_draining);

@@ -242,6 +242,23 @@ Test(nodes, that_drain_say_so)
     free(nodes.nodes);
 }
 
+/* Clients that a drain sends away need not wait if there is one. */
+Test(nodes, that_are_up_are_known_to_be_for_15_s)
+{
+    const struct store_node others[] = {other_node("22222222", "b", 4000),
+                                        other_node("33333333", "c", 1000),
+                                        other_node("44444444", "d", 0)};
+    struct store_node draining = others[2];
+    draining.is_draining = true;
+    nodes_say(fixture.worker);
+    answer_with_all((struct store_node[]){others[0], others[1], draining}, 3);
+    cr_expect_eq(fixture.node.others_up_until_ms, now_ms(NULL) - 1000 + 15000);
+    node_fixture_stall_ms(5000);
+    nodes_say(fixture.worker);
+    answer_with(draining);
+    cr_expect_eq(fixture.node.others_up_until_ms, 0, "this one does not count, nor does that one");
+}
+
 Test(nodes, that_begin_to_drain_say_so_once_before_it_is_due)
 {
     nodes_say(fixture.worker);

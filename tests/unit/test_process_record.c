@@ -7,6 +7,7 @@
 #include "gateway/http/http_port.h"
 #include "gateway/net/tls_context.h"
 #include "gateway/node/worker_park.h"
+#include "gateway/requests/drain.h"
 #include "gateway/upgrade/carried_process.h"
 #include "tests/unit/tls_peer.h"
 
@@ -235,10 +236,12 @@ Test(process_record, goes_on_draining)
     start_two(false);
     hand_over();
     cr_assert_not(atomic_load(&new->is_draining));
-    gateway_drain(old);
+    drain_begin(old, 60000);
     record.len = 0;
     hand_over();
     cr_assert(atomic_load(&new->is_draining));
+    cr_assert(atomic_load(&new->is_refusing));
+    cr_assert_eq(atomic_load(&new->drain_kind), DRAIN_ALL);
     int64_t apart_ms = atomic_load(&new->drain_ends_ms) - atomic_load(&old->drain_ends_ms);
     cr_assert(apart_ms >= 0 && apart_ms < 5000, "%lld", (long long)apart_ms);
     stop_two();

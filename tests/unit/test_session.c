@@ -380,27 +380,6 @@ Test(session, ends_a_client_that_does_not_end_the_message_that_it_has_begun)
     cr_expect(span_equal(reason, SPAN_LITERAL("slow message")), "%s", reason.bytes);
 }
 
-/* CONTRACT 5.10: the closes of a drain are spread over its time. */
-Test(session, of_a_draining_node_is_closed_before_the_drain_ends)
-{
-    enter_plain();
-    atomic_store(&fixture.node.drain_ends_ms, node_fixture_now_ms() + 5000);
-    session_drain(subscriber.session);
-    uint32_t drain_at_ms = subscriber.session->drain_at_ms;
-    session_drain(subscriber.session);
-    cr_expect_eq(subscriber.session->drain_at_ms, drain_at_ms, "drawn once");
-    node_fixture_turn();
-    subscriber_expect_nothing(&subscriber);
-    node_fixture_wait_ms(5000);
-    struct subscriber_frame frame;
-    unsigned n_pings = 0;
-    while (subscriber_next(&subscriber, &frame) && frame.opcode == WS_PING)
-        n_pings++;
-    cr_expect_leq(n_pings, 1);
-    cr_assert_eq(frame.opcode, WS_CLOSE);
-    cr_expect_eq(memcmp(frame.payload.bytes, "\x03\xf4restart retry_ms=", 19), 0);
-}
-
 /* ---- when its memory is full ---- */
 
 Test(session, takes_no_notification_and_no_answer_beyond_session_max_bytes)

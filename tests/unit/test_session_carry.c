@@ -6,6 +6,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/delivery.h"
 #include "gateway/session/session_close.h"
+#include "gateway/session/session_leaving.h"
 #include "gateway/session/session_life.h"
 #include "gateway/session/session_write.h"
 #include "proto/ws/deflate.h"

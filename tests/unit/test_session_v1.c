@@ -1,6 +1,7 @@
 /* herald.v1: the messages of the client and the server (CONTRACT 2). */
 #include "gateway/base/metrics.h"
 #include "gateway/session/session_close.h"
+#include "gateway/session/session_leaving.h"
 #include "gateway/session/session_life.h"
 #include "gateway/session/session_say.h"
 #include "gateway/session/session_write.h"
@@ -101,17 +102,24 @@ Test(session_v1, reads_a_message_that_comes_in_pieces)
 /* ---- the messages of the server ---- */
 
 /* CONTRACT 5.10 */
-Test(session_v1, gets_once_when_a_drain_will_close_it)
+Test(session_v1, gets_when_a_drain_will_close_it_and_that_this_is_taken_back)
 {
     enter();
     atomic_store(&fixture.node.drain_ends_ms, node_fixture_now_ms() + 5000);
-    session_drain(subscriber.session);
     session_drain(subscriber.session);
     node_fixture_turn();
     uint32_t left_ms = subscriber.session->drain_at_ms - (uint32_t)node_fixture_now_ms();
     char goaway[100];
     snprintf(goaway, sizeof goaway, "{\"type\":\"goaway\",\"reconnectAfterMs\":%u,", left_ms);
     subscriber_expect_start(&subscriber, goaway);
+    session_drain_in(subscriber.session, 7000);
+    node_fixture_turn();
+    subscriber_expect(&subscriber, WS_TEXT,
+                      "{\"type\":\"goaway\",\"reconnectAfterMs\":7000,\"reason\":\"drain\"}");
+    session_stay(subscriber.session);
+    session_stay(subscriber.session);
+    node_fixture_turn();
+    subscriber_expect(&subscriber, WS_TEXT, "{\"type\":\"stay\"}");
     subscriber_expect_nothing(&subscriber);
 }
 

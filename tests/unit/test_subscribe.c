@@ -192,8 +192,15 @@ Test(subscribe, at_a_full_node_gets_a_time_to_retry)
 
 Test(subscribe, at_a_draining_node_gets_a_time_to_retry)
 {
+    atomic_store(&fixture.node.is_refusing, true);
+    expect_refused_for_a_while("\"type\":\"draining\"", 1013, "draining retry_ms=");
+}
+
+/* FLEET 5: SIGTERM refuses nobody; balancers have a time to notice. */
+Test(subscribe, at_a_node_that_will_end_is_taken_in_as_before)
+{
     atomic_store(&fixture.node.is_draining, true);
-    expect_refused_for_a_while("\"type\":\"draining\"", 1012, "restart retry_ms=");
+    expect_answer("/ws?userId=anna", PORT_CLIENT_UPGRADE, "HTTP/1.1 101 ", "");
 }
 
 /* ---- --max-handshakes-per-second ---- */
@@ -254,7 +261,7 @@ Test(subscribe, at_a_draining_node_is_told_so_whatever_came_in_this_second)
 {
     fixture.options.max_handshakes_per_second = 1;
     expect_admitted("/ws?userId=anna");
-    atomic_store(&fixture.node.is_draining, true);
+    atomic_store(&fixture.node.is_refusing, true);
     expect_answer("/ws?userId=berta", PORT_CLIENT_UPGRADE, "HTTP/1.1 503 ",
                   "\"type\":\"draining\"");
 }

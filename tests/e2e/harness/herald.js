@@ -13,6 +13,9 @@ const { upgradeProcess } = require('./successor');
 const { PATIENCE_MS, waitUntil } = require('./waiting');
 const { Subscriber, V1 } = require('./websocket');
 
+/* No balancer is in front. A variable, which the program of before the fleet passes over with a warning. */
+const NO_DELAY = { HERALD_DRAIN_DELAY: '0s' };
+
 class Herald extends Admin {
     /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd, adminKey, files (texts by their
      * names in cwd, written before the start); tls, adminTls: options of node:tls for the clients of a port that
@@ -52,7 +55,7 @@ class Herald extends Admin {
     launch() {
         this.openAgent();
         this.child = new Child(this.binary, this.arguments(), {
-            env: cleanEnvironment(this.options.env), cwd: this.options.cwd, ...this.options.user,
+            env: cleanEnvironment({ ...NO_DELAY, ...this.options.env }), cwd: this.options.cwd, ...this.options.user,
         });
         this.child.process.stderr.on('data', (chunk) => { this.log += chunk; });
     }
