@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+enum { CHILD_FD = 3 }; /* behind standard error; nothing above it is inherited */
+
 /* The environment with the variable in place of an earlier one. The array alone is new. */
 static char **with_variable(char **environment, char *variable)
 {
@@ -55,8 +57,10 @@ static int start(char **argv, char **environment, int fd, pid_t *ret_pid)
     if (code != 0)
         goto undo_actions;
     code = set_signals(&attributes);
-    if (code == 0) /* onto itself: that takes close-on-exec away from it in the child */
-        code = posix_spawn_file_actions_adddup2(&actions, fd, fd);
+    if (code == 0) /* onto itself, it may be: that takes close-on-exec away from it */
+        code = posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD);
+    if (code == 0)
+        code = posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_FD + 1);
     if (code == 0)
         code = posix_spawnp(ret_pid, argv[0], &actions, &attributes, argv, environment);
     posix_spawnattr_destroy(&attributes);
@@ -69,7 +73,7 @@ enum err upgrade_spawn(char **argv, char **environment, int fd, pid_t *ret_pid, 
                        size_t why_cap)
 {
     char variable[sizeof UPGRADE_FD_VARIABLE + 16];
-    snprintf(variable, sizeof variable, UPGRADE_FD_VARIABLE "=%d", fd);
+    snprintf(variable, sizeof variable, UPGRADE_FD_VARIABLE "=%d", CHILD_FD);
     char **all = with_variable(environment, variable);
     if (all == NULL) {
         snprintf(why, why_cap, "out of memory");

@@ -13,9 +13,9 @@
 #define UPGRADE_FD_VARIABLE "HERALD_HANDOVER_FD"
 
 /* Starts argv[0] (by its path: the file may have been replaced since) with these arguments and this
- * environment. It inherits `fd`, standard input, output and error, and nothing else of ours, as all
- * other descriptors are close-on-exec; no signal is blocked or ignored in it that we have blocked
- * or ignored. ERR_NO_MEMORY; ERR_SYSTEM: *why says what failed. */
+ * environment. It inherits `fd` as 3, standard input, output and error, and nothing else, not even
+ * what is not close-on-exec, like LMDB's files; no signal is blocked or ignored in it that we have
+ * blocked or ignored. ERR_NO_MEMORY; ERR_SYSTEM: *why says what failed. */
 MUST_CHECK enum err upgrade_spawn(char **argv, char **environment, int fd, pid_t *ret_pid,
                                   char *why, size_t why_cap);
 

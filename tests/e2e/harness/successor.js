@@ -87,14 +87,14 @@ class Successor {
 
 const hasGivenUp = (log) => /upgrade given up/.test(log);
 
-/* Tells a Herald's process to have itself replaced, and sees what comes of it:
+/* Tells a Herald's process (by SIGUSR2, or in the way of `ask`) to have itself replaced, and sees what comes of it:
  * {successor}: another one has taken its place, and it has ended; {}: it goes on; {areBothGone}.
  * isServed(): whether anybody answers on its ports; onStarted(pid): the other one is there, and has taken nothing yet. */
-async function upgradeProcess(child, { readLog, isServed, timeoutMs = 60000, onStarted = () => {} }) {
+async function upgradeProcess(child, { readLog, isServed, timeoutMs = 60000, onStarted = () => {}, ask }) {
     const { pid } = child.process;
     const from = readLog().length;
     const before = childrenOf(pid);
-    child.signal('SIGUSR2');
+    await (ask ?? (() => child.signal('SIGUSR2')))();
     const started = await waitUntil(`${pid} starts its successor`, () => childrenOf(pid).find((each) => !before.includes(each))
         ?? (hasGivenUp(readLog().slice(from)) || !child.isRunning() ? -1 : undefined), timeoutMs);
     if (started < 0) {
@@ -102,9 +102,12 @@ async function upgradeProcess(child, { readLog, isServed, timeoutMs = 60000, onS
     }
     onStarted(started);
     await waitUntil(`one of ${pid} and ${started} ends`, () => !child.isRunning() || !isAlive(started), timeoutMs);
-    if (child.isRunning()) {
+    /* One that is killed is alive a little longer than it is heard; one that goes on says so. */
+    await waitUntil(`${pid} goes on, or ends`, () => hasGivenUp(readLog().slice(from)) || !isAlive(pid), timeoutMs);
+    if (isAlive(pid)) {
         return {};
     }
+    await waitUntil(`the end of ${pid} is seen`, () => !child.isRunning());
     /* One that is left alone before it has everything ends by itself, and answers nobody. */
     await waitUntil(`${started} serves, or ends`, async () => !isAlive(started) || await isServed(), timeoutMs);
     return isAlive(started) ? { successor: new Successor(child, started) } : { areBothGone: true };
