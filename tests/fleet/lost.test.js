@@ -34,6 +34,7 @@ module.exports = (test) => {
     test('numbers that were lost and given again begin a new epoch, and what waits is shown', { timeoutMs: 200000 }, async (t) => {
         const { redis, fake, herald, other } = await startBehindFake(t);
         const client = await herald.subscribe('u');
+        const stream = await startReader(t, [herald], 'u', { kind: 'sse' });
         for (const n of [1, 2]) {
             await other.mustPush('u', n);
         }
@@ -52,6 +53,8 @@ module.exports = (test) => {
             await other.mustPush('u', n); /* 3, 4, 5 again: the head is what the node knows */
         }
         assert.equal((await client.waitClosed(90000)).code, 4004);
+        await waitUntil('the event stream was told of it, too', () => stream.closes.length > 0);
+        assert.deepEqual(stream.closes, [4004]);
         const again = await herald.subscribe('u');
         await again.waitCount(3);
         assert.deepEqual(again.values(), [6, 7, 8]);

@@ -55,7 +55,7 @@ module.exports = (test) => {
     });
 
     /* FLEET 0.3 */
-    test('a Redis that is a replica is not there: both nodes say so, and use it when it is a primary again', async (t) => {
+    test('a Redis that is a replica is not there: both nodes say so, and use it when it is a primary again', { tries: 3 }, async (t) => {
         const redis = await startRedis(t);
         const nodes = await startFleet(t, 2, { store: redis.url });
         const reader = await startReader(t, nodes, 'u');
