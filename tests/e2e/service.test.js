@@ -26,6 +26,14 @@ async function serve(t, options, address) {
     return { manager, herald };
 }
 
+/* Started as systemd does it: WATCHDOG_PID is the process that it has started. */
+function nameItself(herald) {
+    const { binary } = herald;
+    const args = herald.arguments();
+    herald.binary = '/bin/sh';
+    herald.arguments = () => ['-c', 'WATCHDOG_PID=$$ exec "$0" "$@"', binary, ...args];
+}
+
 const signsOfLife = (manager) => manager.heard.filter(({ lines }) => lines.includes('WATCHDOG=1')).length;
 const number = (manager) => manager.heard.length;
 
@@ -114,6 +122,18 @@ module.exports = (test) => {
         await manager.waitLine('STOPPING=1');
         herald.child.signal('SIGTERM');
         await manager.waitLine('STATUS=a second signal: stopping at once');
+        assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 0, signal: null });
+    });
+
+    test('STOPPING comes at the signal, also while --drain-delay goes on serving', async (t) => {
+        const { manager, herald } = await serve(t, { args: ['--drain-delay', '10m'] });
+        herald.child.signal('SIGTERM');
+        await manager.waitLine('STOPPING=1');
+        await herald.subscribe('ada');
+        await manager.waitLine('STATUS=draining, 1 connection left');
+        const before = number(manager);
+        await manager.waitLine('EXTEND_TIMEOUT_USEC=10000000', before);
+        herald.child.signal('SIGTERM');
         assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), { code: 0, signal: null });
     });
 
@@ -212,6 +232,46 @@ module.exports = (test) => {
             assert.equal(isWarned(herald).length, env.WATCHDOG_PID ? 0 : 1, herald.log);
             await herald.stop();
         }
+    });
+
+    test('a process that takes over is the main one, and the signs of life are its own', async (t) => {
+        const { manager, herald } = await serve(t, { store: 'file', env: { WATCHDOG_USEC: '400000' }, change: nameItself });
+        const old = herald.child.process.pid;
+        await manager.waitLine('WATCHDOG=1');
+        const ada = await herald.subscribe('ada');
+        await herald.upgrade();
+        const { pid } = herald.child.process;
+        const { lines, pid: sender } = await manager.waitLine(`MAINPID=${pid}`);
+        assert.deepEqual([sender, lines[1]], [pid, 'READY=1']);
+        await manager.waitLine('STATUS=serving; 1 connection, 1 user');
+        const heard = manager.heard.filter((one) => one.pid === old).flatMap((one) => one.lines);
+        assert.ok(!heard.some((line) => /^(STOPPING|EXTEND)/.test(line)), heard.join('\n'));
+        const before = number(manager);
+        await waitUntil('three signs of life', () => manager.heard.slice(before)
+            .filter((one) => one.pid === pid && one.lines.includes('WATCHDOG=1')).length >= 3);
+        assert.ok(manager.heard.slice(before).every((one) => one.pid === pid));
+        herald.child.signal('SIGHUP');
+        await manager.waitLine('RELOADING=1');
+        ada.terminate();
+        await herald.stop();
+        assert.equal((await manager.waitLine('STOPPING=1')).pid, pid);
+    });
+
+    test('a process that cannot take over says nothing, and the old one stays the main one', async (t) => {
+        const { manager, herald } = await serve(t, {
+            store: 'file', args: ['--config', 'ini'], files: { ini: 'ping-interval = 5s\n' },
+            env: { WATCHDOG_USEC: '400000' }, change: nameItself,
+        });
+        const { pid } = herald.child.process;
+        herald.writeFile('ini', 'ping-interval = soon\n');
+        assert.deepEqual(await herald.tryUpgrade(), {});
+        await herald.waitLog(/upgrade given up/);
+        const before = number(manager);
+        await manager.waitLine('WATCHDOG=1', before);
+        await herald.subscribe('ada');
+        await manager.waitLine('STATUS=serving; 1 connection, 1 user');
+        assert.ok(manager.heard.every((one) => one.pid === pid));
+        herald.dropClients();
     });
 
     test('a NOTIFY_SOCKET that is wrong or dead is one warning, which does not show it, and Herald serves and stops', async (t) => {

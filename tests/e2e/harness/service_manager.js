@@ -40,7 +40,7 @@ class ServiceManager {
     waitLine(line, from = 0) {
         const fits = (text) => (line instanceof RegExp ? line.test(text) : text === line);
         return waitUntil(`the service manager hears ${line}`, () =>
-            this.heard.slice(from).find(({ lines }) => lines.some(fits)), 15000).catch((error) => {
+            this.heard.slice(from).find(({ lines }) => lines.some(fits))).catch((error) => {
             throw new Error(`${error.message}; it has heard ${JSON.stringify(this.heard)}`);
         });
     }
