@@ -19,7 +19,8 @@ const NO_DELAY = { HERALD_DRAIN_DELAY: '0s' };
 class Herald extends Admin {
     /* options: store ('memory:', 'file:DIR', 'redis://...'), args, env, cwd, adminKey, files (texts by their
      * names in cwd, written before the start); tls, adminTls: options of node:tls for the clients of a port that
-     * `args` makes speak TLS; user: {uid, gid}, where the tests run as root */
+     * `args` makes speak TLS; workers: 2, or null where `args` and files say it; user: {uid, gid}, where the tests run as
+     * root */
     constructor(binary, options) {
         super(options.adminPort, options.adminTls);
         this.binary = binary;
@@ -40,14 +41,14 @@ class Herald extends Admin {
     }
 
     arguments() {
-        const { store, args = [] } = this.options;
+        const { store, args = [], workers = 2 } = this.options;
         const defaults = ['--listen', `127.0.0.1:${this.port}`, '--admin-listen', `127.0.0.1:${this.adminPort}`,
             '--store', store];
         if (!args.some((arg) => arg.startsWith('--drain-time'))) {
             defaults.push('--drain-time', '0s');
         }
-        if (!args.some((arg) => arg.startsWith('--workers'))) {
-            defaults.push('--workers', '2');
+        if (workers !== null && !args.some((arg) => arg.startsWith('--workers'))) {
+            defaults.push('--workers', String(workers));
         }
         return [...defaults, ...args];
     }
