@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { waitUntil } = require('../e2e/harness');
+const { exchange, freePort, handshake, jwks, makeKey, makeToken, rawConnect, waitUntil } = require('../e2e/harness');
 
 const connectionsOf = async (herald, userId) => (await herald.request('GET', `/users/${userId}`)).json.connections;
 
@@ -88,5 +88,45 @@ module.exports = (test) => {
         await fresh.wait('hello');
         assert.equal(fresh.socket.extensions, '');
         assert.equal((await clients[0].waitClosed()).code, 4508);
+    });
+
+    test('another --listen: the old address is closed, and its sessions stay', async (t) => {
+        const herald = await t.prepare({ store: 'redis' });
+        const ports = [herald.port, await freePort()];
+        const listenAt = (port) => herald.writeFile('herald.ini', `listen = 127.0.0.1:${port}\n`);
+        const given = herald.arguments();
+        herald.arguments = () => ['--config', 'herald.ini', ...given.slice(2)];
+        listenAt(ports[0]);
+        await herald.start();
+        const client = await herald.subscribe('u');
+        listenAt(ports[1]);
+        herald.port = ports[1];
+        await herald.upgrade();
+        await herald.mustPush('u', 1);
+        await client.waitCount(1);
+        await assert.rejects(rawConnect(ports[0]), /ECONNREFUSED/);
+        const late = await herald.subscribe('u');
+        await herald.mustPush('u', 2);
+        await Promise.all([client.waitCount(2), late.waitCount(1)]);
+    });
+
+    test('other keys: sessions stay, and tokens of the old keys are refused', async (t) => {
+        const [before, after] = [makeKey('HS256', 'before'), makeKey('HS256', 'after')];
+        const tokenOf = (key) => makeToken(key, { sub: 'u', exp: Math.floor(Date.now() / 1000) + 300 });
+        const statusOf = async (herald, key) =>
+            (await exchange(herald.port, handshake('/ws', { headers: { Authorization: `Bearer ${tokenOf(key)}` } }))).status;
+        const herald = await t.herald({ store: 'redis', files: { keys: jwks(before) },
+            args: ['--auth', 'jwt', '--jwt-keys', 'keys'] });
+        const client = await herald.subscribeV1(null, { headers: { Authorization: `Bearer ${tokenOf(before)}` } });
+        await client.wait('hello');
+        herald.writeFile('keys', jwks(after));
+        await herald.upgrade();
+        assert.deepEqual([await statusOf(herald, before), await statusOf(herald, after)], [401, 101]);
+        await herald.mustPush('u', 1);
+        await client.wait('notification');
+        client.send({ type: 'auth', token: tokenOf(after) });
+        await client.wait('auth');
+        client.send({ type: 'auth', token: tokenOf(before) });
+        assert.equal((await client.waitClosed()).code, 4101);
     });
 };
