@@ -39,11 +39,24 @@ static bool has_spare_bucket(struct hash_table *table)
     return true;
 }
 
+/* The buckets are split in their order, so what a later split has to read is known now. */
+static void fetch_for_later(const struct hash_table *table)
+{
+    enum { LATER = 8, LINE_BYTES = 64 };
+    size_t later = table->n_buckets - table->level + LATER;
+    const struct hash_link *link = later < table->level ? table->buckets[later] : NULL;
+    if (link == NULL)
+        return;
+    __builtin_prefetch(link);
+    __builtin_prefetch((const char *)link + LINE_BYTES);
+}
+
 /* Splits bucket b of a level into b and b + level; about half of its chain moves to the second. */
 static void split_one_bucket(struct hash_table *table)
 {
     if (!has_spare_bucket(table))
         return;
+    fetch_for_later(table);
     size_t added = table->n_buckets++;
     struct hash_link **stays = &table->buckets[added - table->level];
     struct hash_link **moves = &table->buckets[added];

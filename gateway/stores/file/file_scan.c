@@ -13,9 +13,22 @@
 
 enum { DAY_MS = 24 * 3600 * 1000 };
 
+/* Most of the time goes into waiting for the memory of users, who come in no order. So so many
+ * records are read first, and what they need is fetched at the same time. */
+enum { RECORDS_AHEAD = 16 };
+
+struct record_ahead {
+    uint64_t key;
+    uint64_t hash; /* of the user */
+    struct file_record record;
+};
+
 struct file_scan {
     const struct backing *backing;
     unsigned n_in_one_breath;
+    struct record_ahead ahead[RECORDS_AHEAD];
+    size_t n_ahead;
+    uint64_t hash;
     struct local_index *index;
     struct file_shared *shared;
     struct file_stale *stale;
@@ -53,7 +66,7 @@ static enum err drop_user_record(struct file_scan *scan, struct inbox *inbox)
 static enum err scan_user(struct file_scan *scan, const struct file_record *record,
                           struct inbox **ret_inbox)
 {
-    struct inbox *inbox = inbox_find(scan->index->users, record->user_id);
+    struct inbox *inbox = inbox_find_hashed(scan->index->users, record->user_id, scan->hash);
     if (inbox == NULL)
         inbox = inbox_add(scan->index->users, record->user_id, record->epoch);
     if (inbox == NULL)
@@ -204,31 +217,63 @@ static void breathe(struct file_scan *scan)
         scan->backing->breathe(scan->backing->breather);
 }
 
-static enum err scan_record(void *owner, uint64_t key, struct span bytes)
+static enum err apply_record(struct file_scan *scan, const struct record_ahead *ahead)
 {
-    struct file_scan *scan = owner;
-    breathe(scan);
-    struct file_record record;
-    scan->key = key;
-    scan->keys->next = key + 1;
-    enum err error = file_record_read(bytes, &record, &scan->detail);
-    if (error != ERR_OK)
-        return error;
-    switch (record.kind) {
+    const struct file_record *record = &ahead->record;
+    scan->key = ahead->key;
+    scan->hash = ahead->hash;
+    switch (record->kind) {
     case FILE_RECORD_PROBE:
-        scan->keys->probe = key;
+        scan->keys->probe = ahead->key;
         return ERR_OK;
     case FILE_RECORD_SHARED:
         return ERR_OK; /* its references count it */
     case FILE_RECORD_USER:
-        return scan_numbers(scan, &record);
+        return scan_numbers(scan, record);
     case FILE_RECORD_KEY:
-        return scan_key(scan, &record);
+        return scan_key(scan, record);
     case FILE_RECORD_BLOCK:
-        return scan_block(scan, &record);
+        return scan_block(scan, record);
     default:
-        return scan_note(scan, &record);
+        return scan_note(scan, record);
     }
+}
+
+static enum err apply_ahead(struct file_scan *scan)
+{
+    for (int step = 0; step < INBOX_FETCH_STEPS; step++)
+        for (size_t i = 0; i < scan->n_ahead; i++)
+            inbox_fetch(scan->index->users, scan->ahead[i].hash, step);
+    enum err error = ERR_OK;
+    for (size_t i = 0; error == ERR_OK && i < scan->n_ahead; i++)
+        error = apply_record(scan, &scan->ahead[i]);
+    scan->n_ahead = 0;
+    return error;
+}
+
+/* What is wrong with those before it is said first. */
+static enum err fail_record(struct file_scan *scan, uint64_t key, const char *detail)
+{
+    enum err error = apply_ahead(scan);
+    if (error != ERR_OK)
+        return error;
+    scan->key = key;
+    scan->detail = detail;
+    return ERR_INVALID_FIELD;
+}
+
+static enum err scan_record(void *owner, uint64_t key, struct span bytes)
+{
+    struct file_scan *scan = owner;
+    const char *detail;
+    breathe(scan);
+    scan->keys->next = key + 1;
+    struct record_ahead *ahead = &scan->ahead[scan->n_ahead];
+    if (file_record_read(bytes, &ahead->record, &detail) != ERR_OK)
+        return fail_record(scan, key, detail);
+    ahead->key = key;
+    ahead->hash = inbox_hash_of(ahead->record.user_id);
+    return ++scan->n_ahead == RECORDS_AHEAD ? apply_ahead(scan) : ERR_OK;
 }
 
 enum err file_scan(struct file_lmdb *lmdb, const struct backing *backing, struct local_index *index,
@@ -239,6 +284,8 @@ enum err file_scan(struct file_lmdb *lmdb, const struct backing *backing, struct
     struct file_scan scan = {
         .backing = backing, .index = index, .shared = shared, .stale = stale, .keys = &keys};
     enum err error = file_lmdb_scan(lmdb, scan_record, &scan);
+    if (error == ERR_OK)
+        error = apply_ahead(&scan);
     if (error == ERR_OK) {
         *ret_keys = keys;
         return ERR_OK;

@@ -85,15 +85,43 @@ size_t inbox_table_buckets(const struct inbox_table *table)
     return table->users.n_buckets;
 }
 
-struct inbox *inbox_find(const struct inbox_table *table, struct span user_id)
+uint64_t inbox_hash_of(struct span user_id)
 {
-    HASH_TABLE_FOR_EACH_IN(link, &table->users,
-                           hash_table_bucket(&table->users, hash_bytes(user_id)))
+    return hash_bytes(user_id);
+}
+
+/* The place in the table; the user there, who is mostly the one; what waits for that one. */
+void inbox_fetch(const struct inbox_table *table, uint64_t hash, int step)
+{
+    struct hash_link **bucket = &table->users.buckets[hash_table_bucket(&table->users, hash)];
+    if (step == 0) {
+        __builtin_prefetch(bucket);
+        return;
+    }
+    const struct inbox *inbox = *bucket == NULL ? NULL : inbox_of(*bucket);
+    if (inbox == NULL)
+        return;
+    if (step == 1) {
+        __builtin_prefetch(inbox);
+        __builtin_prefetch(inbox->user_id);
+    } else if (inbox->waiting != NULL) {
+        __builtin_prefetch(inbox->waiting);
+    }
+}
+
+struct inbox *inbox_find_hashed(const struct inbox_table *table, struct span user_id, uint64_t hash)
+{
+    HASH_TABLE_FOR_EACH_IN(link, &table->users, hash_table_bucket(&table->users, hash))
     {
         if (span_equal(inbox_user(inbox_of(link)), user_id))
             return inbox_of(link);
     }
     return NULL;
+}
+
+struct inbox *inbox_find(const struct inbox_table *table, struct span user_id)
+{
+    return inbox_find_hashed(table, user_id, hash_bytes(user_id));
 }
 
 struct inbox *inbox_add(struct inbox_table *table, struct span user_id, struct epoch epoch)

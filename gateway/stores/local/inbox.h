@@ -44,6 +44,14 @@ size_t inbox_table_buckets(const struct inbox_table *table); /* about as many, n
 
 struct inbox *inbox_find(const struct inbox_table *table, struct span user_id); /* NULL: unknown */
 
+/* For a caller that finds many users: their hashes, and then for all of them one step of
+ * INBOX_FETCH_STEPS after the other, so that the memory of each is at hand when it is found. */
+enum { INBOX_FETCH_STEPS = 3 };
+uint64_t inbox_hash_of(struct span user_id);
+void inbox_fetch(const struct inbox_table *table, uint64_t hash, int step);
+struct inbox *inbox_find_hashed(const struct inbox_table *table, struct span user_id,
+                                uint64_t hash);
+
 /* Adds a user with this epoch and nothing else; the user must not be there yet. NULL: out of
  * memory. */
 struct inbox *inbox_add(struct inbox_table *table, struct span user_id, struct epoch epoch);
