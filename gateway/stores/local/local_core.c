@@ -193,6 +193,8 @@ static void look_at_backing(struct local_core *core)
 
 bool local_core_needs_time(const struct local_core *core)
 {
+    if (core->has_forgotten)
+        return false;
     return !core->state.is_up || core->state.is_full || core->state.backing->ops->check != NULL ||
            inbox_table_count(core->state.index.users) > 0 ||
            idempotency_table_count(core->state.index.keys) > 0 ||

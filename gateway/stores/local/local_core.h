@@ -15,6 +15,8 @@ enum { STORE_RETRY_MS = 1000 };
 struct local_core {
     struct local_state state;
     struct local_deferred deferred; /* while the records are awaited */
+    int64_t let_go_ms;              /* when they were */
+    bool has_forgotten;             /* the index was cleared since */
     struct store_events events;
     void *owner;
     bool is_held_down; /* by a simulation */

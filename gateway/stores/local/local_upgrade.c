@@ -94,6 +94,7 @@ struct store_request *local_upgrade_let_go(struct local_core *core)
         return NULL;
     state->backing->ops->let_go(state->backing);
     set_tenure(core, LOCAL_LET_GO, "the next process has the store");
+    core->let_go_ms = local_now_ms(state);
     expiring_table_clear(state->tickets);
     log_event(LOG_INFO, "the store was let go", LOG_TEXT("store", state->backing->ops->kind));
     if (core->events.on_state != NULL)
@@ -103,8 +104,12 @@ struct store_request *local_upgrade_let_go(struct local_core *core)
 
 void local_upgrade_forget(struct local_core *core)
 {
-    if (core->state.tenure == LOCAL_LET_GO)
-        local_index_clear(&core->state.index);
+    int64_t passed_ms = local_now_ms(&core->state) - core->let_go_ms;
+    if (core->state.tenure != LOCAL_LET_GO || core->has_forgotten ||
+        (passed_ms >= 0 && passed_ms < LOCAL_FORGET_AFTER_MS))
+        return;
+    core->has_forgotten = true;
+    local_index_clear(&core->state.index);
 }
 
 struct ticket_visit {

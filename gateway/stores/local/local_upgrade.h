@@ -15,7 +15,9 @@ void local_upgrade_await(struct local_core *core);
 MUST_CHECK struct store_request *local_upgrade_take_over(struct local_core *core);
 
 /* Closes the records, and answers what has waited, to be refused next. The index stays until
- * local_upgrade_forget, which takes long where much waits. */
+ * local_upgrade_forget finds that LOCAL_FORGET_AFTER_MS have passed: to free a large one takes as
+ * much of the CPU as the next process needs to build its own. Most processes have ended by then. */
+enum { LOCAL_FORGET_AFTER_MS = 10000 };
 MUST_CHECK struct store_request *local_upgrade_let_go(struct local_core *core);
 void local_upgrade_forget(struct local_core *core);
 

@@ -98,7 +98,6 @@ static void run_batch(struct store_local *local, struct store_request *batch)
 
 static void run_work(struct store_local *local, struct local_work work)
 {
-    bool has_calls = work.calls != NULL;
     run_batch(local, work.batch);
     while (work.calls != NULL) {
         struct local_call *call = work.calls;
@@ -106,8 +105,7 @@ static void run_work(struct store_local *local, struct local_work work)
         call->run(local, call);
         local_queue_finish(&local->queue, call);
     }
-    if (has_calls)
-        local_upgrade_forget(&local->core); /* nobody waits for that */
+    local_upgrade_forget(&local->core);
 }
 
 static void *run_store(void *arg)
