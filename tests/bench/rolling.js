@@ -22,6 +22,7 @@ const { SETTINGS, Scope, range, redisNode, sleep, startNode, waitUntil } = requi
 
 const STOP_MS = 120000;
 const SETTLE_MS = 2000; /* between two nodes of a deploy, and before the first: nothing is under way then */
+const MOST = { clients: 16000, nodes: 10, rate: 5000 }; /* a process has 20 000 descriptors */
 const GOALS = { replace: 1.05, restart: 1.4, upgrade: 0 };
 
 function parseArguments(args) {
@@ -36,10 +37,10 @@ function parseArguments(args) {
         }
         options[name] = args[i + 1];
     }
-    for (const name of ['clients', 'nodes', 'rate']) {
+    for (const [name, most] of Object.entries(MOST)) {
         options[name] = Number(options[name]);
-        if (!Number.isInteger(options[name]) || options[name] < 1 || options[name] > 9000) {
-            throw new Error(`--${name} is a number from 1 to 9000`);
+        if (!Number.isInteger(options[name]) || options[name] < 1 || options[name] > most) {
+            throw new Error(`--${name} is a number from 1 to ${most}`);
         }
     }
     return { ...options, herald: path.resolve(options.herald) };
