@@ -122,9 +122,10 @@ class Guest {
         this.lastId = id ?? this.lastId;
     }
 
-    /* The node leaves, and closes this session after that time: who comes early is let in elsewhere. */
+    /* The node closes this session after that time, unless it says something else until then. */
     hearsGoaway(session, { reconnectAfterMs }) {
-        if (this.kind === 'early') {
+        clearTimeout(session.timer);
+        if (this.kind === 'early' && reconnectAfterMs !== undefined) {
             session.timer = setTimeout(session.follow, reconnectAfterMs / 2);
         }
     }
@@ -135,7 +136,7 @@ class Guest {
             session.socket.send(JSON.stringify({ type: 'ack', id: frame.id }));
         } else if (frame.type === 'gap') {
             this.gaps.push(frame);
-        } else if (frame.type === 'goaway') {
+        } else if (frame.type === 'goaway' || frame.type === 'stay') {
             this.hearsGoaway(session, frame);
         }
     }
