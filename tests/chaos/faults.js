@@ -76,9 +76,12 @@ function faultsOf(kind, binary) {
 }
 
 /* Each kind of fault comes once before any comes again, so that a short run has seen them all. */
-async function runFaults(world, kind, endMs) {
+async function runFaults(world, { kind, only, endMs }) {
     const random = world.random.branch('faults');
-    const names = faultsOf(kind, world.herald.binary);
+    const names = faultsOf(kind, world.herald.binary).filter((name) => name.includes(only));
+    if (names.length === 0) {
+        throw new Error(`no fault is called ${only}: ${faultsOf(kind, world.herald.binary).join(', ')}`);
+    }
     let bag = [];
     while (Date.now() < endMs) {
         await sleep(random.between(400, 1600));

@@ -57,13 +57,14 @@ class Judge {
 
     /* Within a session numbers rise, so nothing comes twice; what was cancelled before it opened does not come. */
     order(session) {
-        const seen = new Set();
+        const seen = new Map(); /* entry -> when it came */
         let last = null;
-        for (const { entry, id } of session.order) {
+        for (const { entry, id, atMs } of session.order) {
             if (seen.has(entry)) {
-                this.fault(`twice: ${session.name} got ${entry.name} again`);
+                this.fault(`twice: ${session.name} got ${entry.name} (${entry.id ?? `ttl ${entry.ttl}`}, with ${id ?? 'no id'}) again at ${
+                    new Date(atMs).toISOString()}, ${atMs - seen.get(entry)} ms later`);
             }
-            seen.add(entry);
+            seen.set(entry, atMs);
             if (entry.state !== 'accepted') {
                 continue;
             }

@@ -156,7 +156,7 @@ class Ledger {
             this.covers(session, seqOf(id), seqOf(id), id);
         }
         entry.arrivals += 1;
-        session.order.push({ entry, id });
+        session.order.push({ entry, id, atMs: Date.now() });
         this.counts[entry.arrivals === 1 ? 'delivered' : 'repeated'] += 1;
     }
 

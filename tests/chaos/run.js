@@ -1,5 +1,5 @@
 'use strict';
-/* node tests/chaos/run.js [--herald PATH] [--seconds N] [--seed N] [--only NAME]
+/* node tests/chaos/run.js [--herald PATH] [--seconds N] [--seed N] [--only NAME] [--faults TEXT]
  *
  * The real program and a real redis-server under load, while both are killed, stopped and started again, Herald is
  * replaced by another process that takes its connections over, and clients come, go and die. At the end everything is up, every user reads what is left, and the judge looks at the ledger: what
@@ -9,7 +9,8 @@
  *
  * The seed decides who pushes what to whom, who lives how long and what fails when. When each thing meets another is up
  * to the machine: a seed repeats the schedule, not the run. The seconds are shared by the stores, two thirds to Redis.
- * NAME is a part of "chaos: redis" or "chaos: file". The last line is "N passed, N failed, N skipped". */
+ * NAME is a part of "chaos: redis" or "chaos: file", TEXT of the names of the faults that happen (all of them). The last
+ * line is "N passed, N failed, N skipped". */
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -31,13 +32,13 @@ const HERALD_ARGS = ['--inbox-max', '1000000', '--inbox-max-bytes', '1GiB', '--s
 
 function parseArguments(args) {
     const options = {
-        herald: path.join(__dirname, '../../build/release/herald'), seconds: '60', only: '',
+        herald: path.join(__dirname, '../../build/release/herald'), seconds: '60', only: '', faults: '',
         seed: String(Date.now() % 2 ** 31),
     };
     for (let i = 0; i < args.length; i += 2) {
         const name = args[i].replace(/^--/, '');
         if (!(name in options) || args[i + 1] === undefined) {
-            throw new Error(`not understood: ${args[i]} (usage: run.js [--herald PATH] [--seconds N] [--seed N] [--only NAME])`);
+            throw new Error(`not understood: ${args[i]} (usage: run.js [--herald PATH] [--seconds N] [--seed N] [--only NAME] [--faults TEXT])`);
         }
         options[name] = args[i + 1];
     }
@@ -161,12 +162,12 @@ function judgeEffort(world, { accepted, repeated, duplicates, gaps }, seconds) {
     }
 }
 
-async function chaos(world, scope, seconds) {
+async function chaos(world, scope, seconds, faults) {
     await startAll(world, scope);
     const lanes = range(LANES).map((n) => world.follow(`lane ${n}`, new Lane(n, world).run()));
     const seats = range(SEATS).map((n) => new Seat(n, world.userIds[n % USERS], world));
     const lives = seats.map((seat) => world.follow(seat.name, seat.run()));
-    await runFaults(world, world.kind, world.beginMs + seconds * 1000);
+    await runFaults(world, { kind: world.kind, only: faults, endMs: world.beginMs + seconds * 1000 });
     /* A slow machine needs longer for as much as proves something; judgeEffort says if it is too little. */
     await waitUntil('enough is accepted', () => world.ledger.counts.accepted >= 30 * seconds, seconds * 1000)
         .catch((error) => world.note(error.message));
@@ -191,7 +192,7 @@ async function runOne(kind, options, seconds, counts) {
     const world = new World(kind, options.seed);
     let failure = null;
     try {
-        await within(chaos(world, scope, seconds), seconds * 1000 + SETTLE_MS, 'the whole run');
+        await within(chaos(world, scope, seconds, options.faults), seconds * 1000 + SETTLE_MS, 'the whole run');
     } catch (error) {
         failure = error;
         if (world.running.size > 0) {
