@@ -171,6 +171,7 @@ void gateway_stop(struct node *node)
     client_map_free(node->map);
     auth_close(node->auth);
     free_port(node->port);
+    outages_fini(&node->outages);
     free(node);
 }
 

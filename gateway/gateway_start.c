@@ -56,8 +56,13 @@ static void on_store_state(void *owner, bool is_up)
     metrics_set(METRIC_STORE_UP, is_up);
     if (is_up)
         atomic_store(&node->was_store_up, true);
-    if (atomic_exchange(&node->is_store_up, is_up) == is_up || !is_up)
+    if (atomic_exchange(&node->is_store_up, is_up) == is_up)
         return;
+    if (!is_up) {
+        outages_begin(&node->outages, clock_wall_ms());
+        return;
+    }
+    outages_end(&node->outages, clock_wall_ms());
     for (unsigned i = 0; i < node->n_workers; i++) {
         if (node->workers[i] == NULL)
             return; /* still starting: no session waits */
@@ -262,6 +267,8 @@ static enum err start(const struct options *options, const int *lock_fd, struct 
         return ERR_NO_MEMORY;
     atomic_init(&node->options, options);
     node_name_choose(options->node_name, node->name);
+    outages_init(&node->outages);
+    outages_begin(&node->outages, clock_wall_ms()); /* until the store has answered */
     node->session_events = &session_events;
     node->command_fns = gateway_commands;
     node->delivery_events.on_position = push_waits_acked;

@@ -7,6 +7,7 @@
 #include "gateway/base/options.h"
 #include "gateway/base/shared_rate.h"
 #include "gateway/node/client_map.h"
+#include "gateway/node/outages.h"
 #include "gateway/store/store.h"
 
 #include <stdatomic.h>
@@ -61,6 +62,7 @@ struct node {
     atomic_uint_fast64_t next_connection; /* the id of the next session's connection */
 
     atomic_bool is_store_up;
+    struct outages outages;                 /* of the store, on the wall clock */
     atomic_bool was_store_up;               /* it has answered once */
     atomic_int_fast64_t others_up_until_ms; /* of the store's clock: another node is up until then,
                                              * unless it says more (nodes.h) */

@@ -26,7 +26,7 @@ static int compare_ids(const void *a, const void *b)
 
 static bool keeps_moment(const struct drain_plan *plan, const struct session *session)
 {
-    return plan->keeps_moments && session->is_draining &&
+    return plan->keeps_moments && session->is_draining && !session->is_aging &&
            session_has_come((uint32_t)plan->ends_ms, session->drain_at_ms);
 }
 

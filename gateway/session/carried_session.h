@@ -68,6 +68,7 @@ struct carried_session {
     bool wants_ping;          /* numbered notifications were written since the last ping */
     uint16_t round_trip_ms;   /* of the last ping; UINT16_MAX: not known yet */
     bool is_draining;         /* it is closed with 1012... */
+    bool is_aging;            /* ...because of its age... */
     int32_t drain_in_ms;      /* ...then; negative: it is due */
 
     /* ---- what has come in ---- */

@@ -10,6 +10,7 @@
  *   admission          what a session begins with
  *   backlog, reader    what waits in memory for it, and how much of the inbox it was given
  *   session            the struct, its states, names, acknowledgements
+ *   session_age        how old it may become
  *   session_deadlines  the timer, and which deadline has come
  *   session_answer     the answer to its request, at once or held back
  *   session_say        the one door for all that is written after it
@@ -17,7 +18,7 @@
  *   session_sse        what event streams do otherwise
  *   session_hold       tokens that wait to be verified
  *   session_close      every way to end
- *   session_leaving    the close that a drain has set
+ *   session_leaving    the close that a drain, or its age, has set
  *   session_auth       the token in a message, and the end of credentials
  *   session_rate       the limits on what comes in
  *   session_read       WebSocket frames that come in
@@ -142,6 +143,7 @@ struct session {
     bool is_given_up : 1;    /* there was no memory for what it needs */
     bool is_unfinished : 1;  /* a message or a frame has begun, and its end has not come */
     bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
+    bool is_aging : 1;       /* is_draining: because of its age */
     uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */
 };
 

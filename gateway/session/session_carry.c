@@ -40,6 +40,7 @@ static void carry_pings(const struct session *session, struct carried_session *c
     if (session->n_unmatched == 2)
         carried->ping_before = session->extra->incoming.ping_before;
     carried->is_draining = session->is_draining;
+    carried->is_aging = session->is_aging;
     if (session->is_draining)
         carried->drain_in_ms = in_ms(session, session->drain_at_ms);
 }

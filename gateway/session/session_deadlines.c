@@ -1,11 +1,12 @@
 /* One timer serves several deadlines: the next ping, the silence after which the peer is dead, the
- * end of a message that has begun, of credentials, of a drain, and what an event stream has
- * instead. It is not moved when a frame arrives: it fires, looks, and is set again
+ * end of a message that has begun, of credentials, of a drain, of its age, and what an event stream
+ * has instead. It is not moved when a frame arrives: it fires, looks, and is set again
  * (session_life.c). */
 #include "gateway/session/session_deadlines.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "gateway/session/session_age.h"
 
 enum { STOOD_STILL_MS = 1000 };
 
@@ -113,9 +114,12 @@ static int64_t stuck_wait_ms(const struct session *session)
            worker_now_ms(session_worker(session));
 }
 
-static int32_t drain_wait_ms(const struct session *session, uint32_t now_ms)
+/* Until it is closed; or until it is told that its age will close it. */
+static int64_t leaving_wait_ms(const struct session *session, uint32_t now_ms)
 {
-    return session->is_draining ? (int32_t)(session->drain_at_ms - now_ms) : INT32_MAX;
+    if (session->is_draining)
+        return (int32_t)(session->drain_at_ms - now_ms);
+    return session_age_left_ms(session) - SESSION_AGE_AHEAD_MS;
 }
 
 void session_set_timer(struct session *session)
@@ -130,7 +134,7 @@ void session_set_timer(struct session *session)
         stuck_wait_ms(session),
         unfinished_wait_ms(session),
         auth_wait_ms(session),
-        drain_wait_ms(session, now_ms),
+        leaving_wait_ms(session, now_ms),
     };
     int64_t wait_ms = waits_ms[0];
     for (size_t i = 1; i < sizeof waits_ms / sizeof waits_ms[0]; i++)

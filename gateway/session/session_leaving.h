@@ -1,6 +1,7 @@
-/* Sessions that are closed at a moment that was set before: by a drain. They get 1012 then, with
- * the time after which to come again; a herald.v1 client is told of the moment beforehand (goaway).
- * Such a session is_draining, and drain_at_ms is its moment. */
+/* Sessions that are closed at a moment that was set before: by a drain, or by their age
+ * (session_age.h). They get 1012 then, with the time after which to come again; a herald.v1 client
+ * is told of the moment beforehand (goaway). Such a session is_draining, and drain_at_ms is its
+ * moment; is_aging says that it is its age. A drain comes before the age. */
 #ifndef HERALD_SESSION_LEAVING_H
 #define HERALD_SESSION_LEAVING_H
 
@@ -17,7 +18,12 @@ void session_drain_at(struct session *session, uint32_t drain_at_ms);
  * session that no drain closes. */
 void session_stay(struct session *session);
 
-/* For its timer: its moment has come, so it is closed. */
+/* For its timer: it has almost reached its age, so its moment is set. */
+bool session_age_is_near(const struct session *session);
+void session_begin_aging(struct session *session);
+
+/* For its timer: its moment has come, so it is closed. One that has reached its age stays while the
+ * store is away, and if the option has been switched off. */
 bool session_leaving_is_over(const struct session *session);
 void session_end_leaving(struct session *session);
 

@@ -177,6 +177,8 @@ void session_on_timer(struct timer *timer)
         session_finish(session);
     else if (session_leaving_is_over(session))
         session_end_leaving(session);
+    else if (session_age_is_near(session))
+        session_begin_aging(session);
     else if (session_hold_is_over(session))
         session_hold_resume(session);
     else if (session_auth_is_over(session, &error))

@@ -203,6 +203,7 @@ static void revive_struct(struct session *session, const struct carried_session 
     session->wants_ping = carried->wants_ping;
     session->is_unfinished = carried->is_unfinished;
     session->is_draining = carried->is_draining;
+    session->is_aging = carried->is_aging;
     session->drain_at_ms = (uint32_t)carried->drain_in_ms;
     if (carried->is_stranger) {
         session_become(session, SESSION_AUTH);
@@ -242,6 +243,7 @@ enum err session_revive(struct worker *worker, struct peers *peers,
     atomic_fetch_add(&worker->node->n_sessions, 1);
     atomic_fetch_add(&worker->node->n_sockets, 1);
     metrics_gauge_add(METRIC_CONNECTIONS, 1);
+    metrics_gauge_add(METRIC_LEAVING, session->is_draining);
     *ret_session = session;
     return ERR_OK;
 

@@ -60,6 +60,7 @@ static const struct record_row session_rows[] = {
     MOMENT(10, heard_ago_ms, "heardAgo"), MOMENT(11, next_ping_in_ms, "nextPingIn"),
     MOMENT(12, ping_sent_ago_ms, "pingSentAgo"), FLAG(13, wants_ping, "wantsPing"),
     NUMBER(14, round_trip_ms, UINT16_MAX, "roundTrip"), MOMENT(15, drain_in_ms, "drainIn"),
+    FLAG(16, is_aging, "isAging"),
 
     /* what has come in */
     BYTES(160, rest, CONN_REST_MAX_BYTES, "rest"),

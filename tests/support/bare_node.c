@@ -50,6 +50,7 @@ void bare_node_init(struct node *node, struct options *options, struct worker **
         .max_sockets = 100,
         .pages_at_once = REPLAY_PAGES_AT_ONCE,
     };
+    outages_init(&node->outages);
 }
 
 enum err bare_node_open(struct node *node)

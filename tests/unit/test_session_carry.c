@@ -457,6 +457,7 @@ Test(session_carry, is_closed_when_the_drain_had_decided)
     successor_go();
     subscriber.session = successor_session("u");
     cr_expect(subscriber.session->is_draining);
+    cr_expect_eq(metrics_read(METRIC_LEAVING), 1);
     node_fixture_wait_ms(2900);
     subscriber_expect_nothing(&subscriber);
     node_fixture_wait_ms(200);
