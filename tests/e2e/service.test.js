@@ -2,11 +2,10 @@
 /* FLEET 4.1: what a service manager such as systemd is told at NOTIFY_SOCKET, and what it costs when nobody hears it. */
 
 const assert = require('node:assert/strict');
-const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const { exchange, freePort, range, serviceManager, sleep, stopThreads, waitUntil, within } = require('./harness');
+const { Child, exchange, freePort, range, serviceManager, sleep, stopThreads, waitUntil, within } = require('./harness');
 
 const SERVING = 'STATUS=serving; 0 connections, 0 users';
 const isWarned = (herald) => herald.log.split('\n').filter((line) => line.includes('service manager'));
@@ -37,35 +36,64 @@ function nameItself(herald) {
 const signsOfLife = (manager) => manager.heard.filter(({ lines }) => lines.includes('WATCHDOG=1')).length;
 const number = (manager) => manager.heard.length;
 
-/* The settings of deploy/herald.service, by their names. */
+/* The settings of deploy/herald.service: their values, by their names. */
 function readUnit() {
     const text = fs.readFileSync(path.join(__dirname, '../../deploy/herald.service'), 'utf8');
-    return Object.fromEntries([...text.matchAll(/^([A-Za-z]+)=(.*)$/gm)].map(([, name, value]) => [name, value]));
+    const unit = {};
+    for (const [, name, value] of text.matchAll(/^([A-Za-z]+)=(.*)$/gm)) {
+        (unit[name] ??= []).push(value);
+    }
+    return unit;
+}
+
+/* Runs the commands of a setting as systemd does it: one after the other. */
+async function execute(t, commands, pid) {
+    for (const command of commands) {
+        const [program, ...args] = command.replace(/^-/, '').replace(/\$MAINPID|\$\{MAINPID\}/, String(pid)).split(' ');
+        const child = new Child(program, args);
+        t.cleanup(() => child.stop('SIGKILL', 5000));
+        assert.deepEqual(await child.exited, { code: 0, signal: null }, `${command}: ${child.stderr}`);
+    }
+}
+
+/* With the command line of the unit; its configuration and its store are in the directory of the test. */
+async function launchUnit(t, unit, configuration) {
+    return launch(t, {
+        env: { WATCHDOG_USEC: String(Number(unit.WatchdogSec) * 1000000) },
+        change: (one) => {
+            one.writeFile('herald.conf', `listen = 127.0.0.1:${one.port}\nadmin-listen = 127.0.0.1:${one.adminPort}\n${configuration}`);
+            const [, args] = /^\S+ (.*)$/.exec(unit.ExecStart[0]);
+            one.arguments = () => args.replace('/etc/herald', one.options.cwd)
+                .replace('${STATE_DIRECTORY}', path.join(one.options.cwd, 'store')).split(' ');
+        },
+    });
 }
 
 module.exports = (test) => {
-    test('the unit runs: its command line is READY, its reload reloads, its watchdog is fed, its stop has the time', async (t) => {
+    test('the unit runs: its command line is READY, its reload reloads, its watchdog is fed', async (t) => {
         const unit = readUnit();
-        assert.equal(unit.Type, 'notify');
-        const patienceMs = Number(unit.WatchdogSec) * 1000;
-        const { manager, herald } = await launch(t, {
-            env: { WATCHDOG_USEC: String(patienceMs * 1000) },
-            change: (one) => {
-                one.writeFile('herald.conf', `listen = 127.0.0.1:${one.port}\nadmin-listen = 127.0.0.1:${one.adminPort}\n`);
-                const [, args] = /^\S+ (.*)$/.exec(unit.ExecStart);
-                one.arguments = () => args.replace('/etc/herald', one.options.cwd)
-                    .replace('${STATE_DIRECTORY}', path.join(one.options.cwd, 'store')).split(' ');
-            },
-        });
+        assert.deepEqual([unit.Type, unit.NotifyAccess], [['notify'], ['all']]);
+        const { manager, herald } = await launchUnit(t, unit, '');
         await manager.waitLine('READY=1');
         await manager.waitLine('WATCHDOG=1');
-        const reload = unit.ExecReload.replace('$MAINPID', String(herald.child.process.pid)).split(' ');
-        execFileSync(reload[0], reload.slice(1));
+        await execute(t, unit.ExecReload, herald.child.process.pid);
         await manager.waitLine('RELOADING=1');
         await herald.waitLog(/event="options read again"/);
         await herald.mustPush('ada', 'kept');
-        await herald.stop(Number(unit.TimeoutStopSec) * 1000);
-        await manager.waitLine('STOPPING=1');
+    });
+
+    test('the stop of the unit ends with the drain of its main process, also of one that has taken over', async (t) => {
+        const unit = readUnit();
+        const { manager, herald } = await launchUnit(t, unit, 'drain-time = 2s\n');
+        await manager.waitLine('READY=1');
+        const clients = await Promise.all(range(4).map((i) => herald.subscribe(`user-${i}`)));
+        await herald.upgrade();
+        const { pid } = herald.child.process;
+        await manager.waitLine(`MAINPID=${pid}`);
+        herald.child.stopFrom = herald.log.length;
+        await within(execute(t, unit.ExecStop, pid), Number(unit.TimeoutStopSec) * 1000, 'the stop');
+        assert.deepEqual((await Promise.all(clients.map((client) => client.waitClosed()))).map(({ code }) => code), [1012, 1012, 1012, 1012]);
+        assert.equal((await within(herald.child.exited, 10000, 'the end')).code, 0);
     });
 
     test('READY comes when both ports are served, and from the process itself', async (t) => {
