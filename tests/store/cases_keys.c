@@ -189,11 +189,11 @@ Test(store_contract, a_key_is_forgotten_after_its_window)
 {
     backend_close(store);
     struct store_config config = contract_config(1000, 1 << 20);
-    config.idempotency_window_s = 1;
+    config.idempotency_window_s = 3;
     store = backend_open(&config);
     struct store_target first = append_once("anna", "order-17", print_a);
     expect_duplicate(append_once("anna", "order-17", print_a), first);
-    sleep_until_wall_ms(first.time_ms + 1200);
+    sleep_until_wall_ms(first.time_ms + 3200);
     struct store_target second = append_once("anna", "order-17", print_b);
     expect_first(second, 2);
     expect_duplicate(append_once("anna", "order-17", print_b), second);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ANSWER_MAX_S = 20 };
+enum { ANSWER_MAX_S = 60 };
 
 enum { RECORDED_MAX = 100000 };
 

@@ -8,7 +8,7 @@
 #include "tests/store/contract_fixture.h"
 #include "tests/store/redis_server.h"
 
-enum { SOON_MS = 5000 };
+enum { SOON_MS = 20000 };
 
 extern struct redis_server server;
 extern struct reactor *lane; /* the reactor of all lanes */

@@ -214,7 +214,7 @@ Test(store_file_records, a_user_has_one_block_and_none_when_it_was_lifted_or_is_
     block_for(store, "anna", 600);
     block_for(store, "bert", 60);
     block_for(store, "bert", 0);
-    int64_t until_ms = block_for(store, "carl", 1);
+    int64_t until_ms = block_for(store, "carl", 3);
     cr_assert_eq(count_blocks_in_file(), 2);
     sleep_until_wall_ms(until_ms + 2500); /* a sweep and a wake-up later */
     cr_assert_eq(count_blocks_in_file(), 1);

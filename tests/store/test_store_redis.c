@@ -143,9 +143,9 @@ Test(store_redis, counts_what_left_an_inbox_unacknowledged)
     int64_t overflow = metrics_read(METRIC_INBOX_OVERFLOW);
     int64_t expired = metrics_read(METRIC_INBOX_EXPIRED);
     for (int i = 0; i < 8; i++)
-        append_number(store, "anna", i, i % 2 == 0 ? 1 : 60); /* 3..7 stay: three of them for 1 s */
+        append_number(store, "anna", i, i % 2 == 0 ? 3 : 60); /* 3..7 stay: three of them for 3 s */
     cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW), overflow + 3);
-    pause_ms(1050);
+    pause_ms(3050);
     append_number(store, "anna", 8, 60);
     cr_assert_eq(metrics_read(METRIC_INBOX_EXPIRED), expired + 2);
     cr_assert_eq(metrics_read(METRIC_INBOX_OVERFLOW), overflow + 3, "expired ones made room");
@@ -200,12 +200,12 @@ Test(store_redis, nothing_reads_a_whole_inbox_because_something_has_expired)
     let_an_acknowledged_one_expire("anna");
     long before = count_walks();
     for (int i = 0; i < 3; i++) {
-        append_number(store, "anna", 2 + i, 1);
+        append_number(store, "anna", 2 + i, 3);
         struct store_page page = page_all(store, "anna");
         cr_assert_eq(page.n_notes, (size_t)i + 2);
         page_free(&page);
     }
-    pause_ms(1050);
+    pause_ms(3050);
     cr_assert_eq(peek_one(store, "anna").pending, 1);
     append_number(store, "anna", 9, 60);
     cr_assert_eq(peek_one(store, "anna").pending, 2);

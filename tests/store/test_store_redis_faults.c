@@ -18,6 +18,16 @@ static void contract_open_absent(void)
     store = open_on(&config, server.url);
 }
 
+static void wait_for_problem(const char *part)
+{
+    char text[600] = "";
+    for (int i = 0; i < SOON_MS / 5 && strstr(text, part) == NULL; i++) {
+        pause_ms(5);
+        store_describe(store, text, sizeof text);
+    }
+    cr_assert_not_null(strstr(text, part), "%s", text);
+}
+
 TestSuite(store_redis_absent, .init = contract_open_absent, .fini = contract_close,
           .timeout = STORE_TEST_TIMEOUT_S);
 
@@ -27,10 +37,8 @@ Test(store_redis_absent, refuses_until_the_server_appears_and_then_serves)
     cr_assert_eq(peek_one(store, "anna").error, ERR_STORE_UNAVAILABLE);
     struct store_page page = arrive_and_read(store, "anna");
     cr_assert_eq(page.error, ERR_STORE_UNAVAILABLE);
-    pause_ms(100);
+    wait_for_problem(server.socket_path);
     char text[600];
-    store_describe(store, text, sizeof text);
-    cr_assert_not_null(strstr(text, server.socket_path), "%s", text);
     redis_server_start(&server, NULL, NULL);
     wait_for_state(true);
     store_describe(store, text, sizeof text);
@@ -46,10 +54,7 @@ Test(store_redis_absent, a_wrong_password_is_reported_and_not_shown)
     redis_server_start(&server, "--requirepass", "right");
     struct store_config config = contract_config(1000, 1 << 20);
     store = open_on(&config, server.url);
-    pause_ms(300);
-    char text[600];
-    store_describe(store, text, sizeof text);
-    cr_assert_not_null(strstr(text, "NOAUTH"), "%s", text);
+    wait_for_problem("NOAUTH");
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
 }
 
@@ -110,7 +115,7 @@ Test(store_redis_absent, a_slow_resolver_does_not_hold_up_the_lane)
     pause_ms(100); /* the look-up is under way */
     backend_leave(store, 0, SPAN_LITERAL("anna"));
     cr_assert_eq(append_one(store, "anna", "{}", 60).error, ERR_STORE_UNAVAILABLE);
-    cr_assert_lt(clock_monotonic_ms() - began_ms, RESOLVER_TAKES_MS / 2);
+    cr_assert_lt(clock_monotonic_ms() - began_ms, RESOLVER_TAKES_MS - 300);
     wait_for_state(true);
     cr_assert_eq(append_one(store, "anna", "{}", 60).seq, 1);
 }
@@ -121,14 +126,11 @@ Test(store_redis_absent, closes_while_a_name_is_looked_up)
     pause_ms(100);
     int64_t began_ms = clock_monotonic_ms();
     backend_close(store);
-    cr_assert_lt(clock_monotonic_ms() - began_ms, RESOLVER_TAKES_MS / 2);
+    cr_assert_lt(clock_monotonic_ms() - began_ms, RESOLVER_TAKES_MS - 300);
     pause_ms(RESOLVER_TAKES_MS); /* its answer comes when nobody waits any more */
     struct store_config config = contract_config(1000, 1 << 20);
     store = open_on(&config, "redis://absent.test");
-    pause_ms(RESOLVER_TAKES_MS + 200);
-    char text[600];
-    store_describe(store, text, sizeof text);
-    cr_assert_not_null(strstr(text, "Name or service not known"), "%s", text);
+    wait_for_problem("Name or service not known");
 }
 
 /* As a name does that follows the primary: commands and subscriptions follow it. */

@@ -3,6 +3,7 @@
 #include "tests/store/redis_backend.h"
 
 #include "tests/store/ask_calls.h"
+#include "tests/support/skipped_clock.h"
 
 static const struct store_asked describe = {.kind = STORE_ASK_DESCRIBE};
 static const struct store_asked kick = {.kind = STORE_ASK_KICK, .reason = {"moved", 5}};
@@ -27,6 +28,7 @@ Test(store_redis, a_question_is_answered_by_each_node_with_the_user_and_no_other
     questions.count = 2;
     questions.text = "[{}]";
     questions.absent = &others[2];
+    stop_time();
     for (size_t round = 1; round <= 10; round++) {
         struct store *asker = round % 2 == 0 ? store : others[2].store;
         struct store_ask got = ask_one(asker, "anna", round % 3 == 0 ? kick : describe);
@@ -45,8 +47,9 @@ Test(store_redis, a_question_about_a_user_who_is_nowhere_has_no_answer)
     struct other_node other;
     other_open(&other);
     questions.absent = NULL;
-    struct store_ask got;
-    cr_assert_lt(timed_ask("anna", &got), STORE_REPLIES_MS);
+    stop_time();
+    struct store_ask got = ask_one(store, "anna", describe);
+    cr_assert_eq(got.error, ERR_OK);
     cr_assert_eq(got.n_asked, 0);
     cr_assert_eq(got.n_answered, 0);
     cr_assert_eq(got.count, 0);
@@ -63,6 +66,7 @@ Test(store_redis, each_text_that_a_node_answers_is_kept)
     arrive(store, "anna");
     arrive(other.store, "anna");
     questions.text = text;
+    stop_time();
     ask_begin(store, &call, "anna", describe);
     ask_end(&call);
     size_t n = 0;
@@ -118,7 +122,8 @@ Test(store_redis, an_answer_that_comes_too_late_counts_for_no_other_question_abo
     cr_assert_eq(got.n_answered, 0);
     struct store_user_question *late = wait_for_held_user_question();
     questions.count = 3;
-    cr_assert_lt(timed_ask("anna", &got), STORE_REPLIES_MS);
+    stop_time();
+    timed_ask("anna", &got);
     store_answer(&late->question, 50);
     pause_ms(20);
     timed_ask("anna", &got);
@@ -133,7 +138,8 @@ Test(store_redis, while_redis_is_away_this_node_alone_is_asked)
     questions.count = 3;
     redis_server_stop(&server);
     wait_for_state(false);
-    cr_assert_lt(timed_ask("anna", &got), STORE_REPLIES_MS);
+    stop_time();
+    timed_ask("anna", &got);
     cr_assert(got.is_alone);
     cr_assert_eq(got.n_asked, 1);
     cr_assert_eq(got.n_answered, 1);
@@ -141,6 +147,7 @@ Test(store_redis, while_redis_is_away_this_node_alone_is_asked)
     questions.count = 0;
     timed_ask("bert", &got);
     cr_assert_eq(got.n_answered, 1);
+    let_time_go();
     redis_server_start(&server, NULL, NULL);
     wait_for_state(true);
 }
@@ -201,6 +208,7 @@ Test(store_redis, a_store_that_closes_answers_the_questions_that_wait)
     arrive(hanging.store, "anna");
     arrive(asking.store, "anna");
     other_stop(&hanging);
+    stop_time();
     ask_begin(asking.store, &call, "anna", describe);
     for (int i = 0; i < 100 && count_questions(&asking) == 0; i++)
         pause_ms(1);
@@ -231,6 +239,7 @@ Test(store_redis, a_question_of_one_node_is_answered_by_it_alone)
     open_named(&other, "bcdefghi");
     questions.count = 3;
     questions.text = "{}";
+    stop_time();
     for (size_t round = 1; round <= 3; round++) {
         ask_begin(round == 1 ? other.store : store, &call, "", clients);
         ask_end(&call);
@@ -253,9 +262,9 @@ Test(store_redis, a_question_of_one_node_is_answered_by_it_alone)
 /* Nor by this one in its place. */
 Test(store_redis, a_question_of_a_node_that_is_not_there_has_no_answer)
 {
-    int64_t before_ms = clock_monotonic_ms();
+    stop_time();
     struct store_ask got = ask_one(store, "", clients);
-    cr_assert_lt(clock_monotonic_ms() - before_ms, STORE_REPLIES_MS);
+    let_time_go();
     cr_assert_eq(got.error, ERR_OK);
     cr_assert_eq(got.n_asked, 0);
     cr_assert_eq(got.n_answered, 0);

@@ -181,11 +181,11 @@ Test(store_redis, what_vanished_with_the_whole_inbox_has_expired)
     append_number(store, "anna", 0, 60);
     struct epoch epoch = peek_one(store, "anna").epoch;
     cr_assert_eq(ack_one(store, "anna", epoch, 1), ERR_OK);
-    append_number(store, "anna", 1, 1);
-    append_number(store, "anna", 2, 1);
+    append_number(store, "anna", 1, 3);
+    append_number(store, "anna", 2, 3);
     cancel_one(store, "anna", epoch, 2);
-    append_number(store, "anna", 3, 1);
-    pause_ms(1200);
+    append_number(store, "anna", 3, 3);
+    pause_ms(3200);
     cr_assert_eq(ask_number("EXISTS herald:{anna}:inbox"), 0);
     int64_t expired = metrics_read(METRIC_INBOX_EXPIRED);
     append_number(store, "anna", 4, 60);
@@ -261,7 +261,7 @@ Test(store_redis, entries_that_somebody_else_took_do_not_keep_an_inbox_full)
 
 Test(store_redis, a_block_is_a_key_of_its_own_that_leaves_with_it)
 {
-    int64_t until_ms = block_for(store, "anna", 2);
+    int64_t until_ms = block_for(store, "anna", 50);
     cr_assert_eq(ask_number("PEXPIRETIME herald:{anna}:block"), until_ms);
     cr_assert_eq(ask_number("DBSIZE"), 1, "it needs no inbox");
     struct store_page page = arrive_and_read(store, "anna");

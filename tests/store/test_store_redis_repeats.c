@@ -185,17 +185,6 @@ static void deliver_posted(struct letter *letter)
     sem_post(&CONTAINER_OF(letter, struct posted, letter)->done);
 }
 
-static void stop_the_clock(void)
-{
-    atomic_store(&stopped_us, read_monotonic_us());
-}
-
-static void run_the_clock(void)
-{
-    int64_t at_us = atomic_exchange(&stopped_us, 0);
-    atomic_fetch_add(&skipped_us, at_us - read_monotonic_us());
-}
-
 /* Of the clock that stands still; the lane has done what is due by then. */
 static void skip_ms(int64_t ms)
 {
@@ -215,7 +204,7 @@ Test(store_redis, the_three_seconds_begin_when_a_request_is_sent_first)
     int64_t refused = metrics_read(METRIC_REDIRECTS_TRYAGAIN);
     refuse("TRYAGAIN", "{anna}", ALWAYS);
     kill(server.pid, SIGSTOP);
-    stop_the_clock();
+    stop_time();
     begin_push(&call, "anna");
     wait_for_refusals(1);
     skip_ms(1500);
@@ -226,7 +215,7 @@ Test(store_redis, the_three_seconds_begin_when_a_request_is_sent_first)
     cr_assert_eq(atomic_load(&call.call.n_answers), 1);
     append_end(&call);
     cr_assert_eq(call.target.error, ERR_STORE_UNAVAILABLE);
-    run_the_clock();
+    let_time_go();
 }
 
 Test(store_redis, what_waits_behind_a_refused_request_has_three_seconds_of_its_own)
@@ -235,7 +224,7 @@ Test(store_redis, what_waits_behind_a_refused_request_has_three_seconds_of_its_o
     refuse("TRYAGAIN", "{anna}", ALWAYS);
     begin_push(&calls[0], "anna");
     wait_for_refusals(2);
-    stop_the_clock();
+    stop_time();
     skip_ms(1500);
     begin_push(&calls[1], "anna");
     skip_ms(0); /* the lane has it */
@@ -244,7 +233,7 @@ Test(store_redis, what_waits_behind_a_refused_request_has_three_seconds_of_its_o
     cr_assert_eq(calls[0].target.error, ERR_STORE_UNAVAILABLE);
     cr_assert_eq(atomic_load(&calls[1].call.n_answers), 0);
     atomic_store(&plan.n_left, 0);
-    run_the_clock();
+    let_time_go();
     expect_seq(&calls[1], 1);
 }
 
@@ -256,7 +245,7 @@ Test(store_redis, what_waits_for_a_link_is_answered_when_its_time_is_over)
     refuse("TRYAGAIN", "{anna}", ALWAYS);
     begin_push(&calls[0], "anna");
     wait_for_refusals(2);
-    stop_the_clock(); /* and when it has heard the last refusal, it pauses for ever */
+    stop_time(); /* and when it has heard the last refusal, it pauses for ever */
     skip_ms(0);
     while (metrics_read(METRIC_REDIRECTS_TRYAGAIN) - heard < atomic_load(&plan.n_refused))
         pause_ms(1);
@@ -272,7 +261,7 @@ Test(store_redis, what_waits_for_a_link_is_answered_when_its_time_is_over)
     skip_ms(REDIS_REPEAT_MS / 2);
     append_end(&calls[1]);
     cr_assert_eq(calls[1].target.error, ERR_STORE_UNAVAILABLE);
-    run_the_clock();
+    let_time_go();
 }
 
 /* --- redirects --- */
