@@ -368,6 +368,53 @@ Test(store_file_upgrade, a_clock_that_is_set_back_keeps_nobody_waiting)
     store_close(twin);
 }
 
+static void arrive_twin(struct store *twin, const char *device)
+{
+    struct store_page asked = page_asked("anna");
+    asked.device = span_of(device);
+    asked.is_arrival = true;
+    struct store_page page = file_twin_page(twin, asked);
+    cr_assert_eq(page.error, ERR_OK);
+    page_free(&page);
+}
+
+/* A session without a device has acknowledged less than the user's devices, and goes on in the next
+ * process. What it has not had yet stays, until an acknowledgement says that it has gone. */
+Test(store_file_upgrade, the_shared_position_counts_until_it_is_known_that_it_does_not)
+{
+    enum { DAY_MS = 24 * 3600 * 1000, DAY_S = 24 * 3600 };
+    struct store_config config = {.inbox_max = 1000, .inbox_max_bytes = 1 << 20};
+    upgrade_close_both();
+    file_twin_ms = 1700000000000;
+    store = file_twin_open(directory, config);
+    struct store_target target;
+    for (int i = 0; i < 10; i++) {
+        target = (struct store_target){.user_id = span_of("anna")};
+        file_twin_append(store, &target, NULL, 90 * DAY_S);
+    }
+    arrive_twin(store, "tablet");
+    arrive_twin(store, "phone");
+    struct store_ack ack = {
+        .user_id = span_of("anna"), .is_held = true, .epoch = target.epoch, .seq = 3};
+    cr_assert_eq(file_twin_ack(store, ack), ERR_OK);
+    file_twin_ms += 20LL * DAY_MS;
+    ack.device = span_of("phone");
+    ack.seq = 8;
+    cr_assert_eq(file_twin_ack(store, ack), ERR_OK);
+
+    config.is_awaited = true;
+    config.lock_fd = store_lock_fd(store);
+    next = file_twin_open(directory, config);
+    hand_over();
+    file_twin_ms += 15LL * DAY_MS;
+    store_local_turn(next);
+    cr_assert_eq(file_twin_peek(next, "anna").acked, 3,
+                 "the tablet is forgotten, and the session is there");
+    ack.is_held = false;
+    cr_assert_eq(file_twin_ack(next, ack), ERR_OK);
+    cr_assert_eq(file_twin_peek(next, "anna").acked, 8);
+}
+
 /* Asks for a second page when the first is answered: that one comes while the index is built. */
 struct two_pages {
     struct store_page first;

@@ -162,6 +162,7 @@ enum err devices_read(struct span bytes, struct devices **ret_devices)
             return ERR_NO_MEMORY;
         }
         devices_add(devices, name, device.position, device.day);
+        devices->is_held = true;
     }
     *ret_devices = devices;
     return ERR_OK;

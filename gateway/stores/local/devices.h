@@ -17,7 +17,7 @@ struct device {
 /* In the order in which they were last seen: the longest unseen first. */
 struct devices {
     uint64_t shared;
-    bool is_held; /* as the last request said; not in the record, a restart ends all sessions */
+    bool is_held; /* as the last request said; of a record, whose reader does not know: true */
     uint8_t n;
     uint8_t cap;
     struct device list[];
