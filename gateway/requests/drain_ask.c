@@ -291,27 +291,43 @@ static bool takes_too_long(const struct node *node, const struct gateway_drain *
     return drain->rate > 0 && n / drain->rate >= GATEWAY_DRAIN_MAX_S;
 }
 
-void gateway_drain(struct node *node, struct gateway_drain *drain)
+/* Takes no memory: what cannot be taken back would be bad. */
+static void cancel_drain(struct node *node, struct gateway_drain *drain)
 {
-    struct drain_ask *ask = NULL;
-    drain->closing = 0;
-    drain->ms = 0;
-    drain->error = ERR_INVALID_FIELD;
-    if (!takes_too_long(node, drain)) {
-        ask = calloc(1, sizeof *ask + node->n_workers * sizeof ask->parts[0]);
-        drain->error = ask == NULL ? ERR_NO_MEMORY : begin_drain(node, drain);
-    }
-    if (drain->error == ERR_OK)
+    drain->error = begin_drain(node, drain);
+    if (drain->error == ERR_OK) {
         worker_command_all(node, COMMAND_DRAIN);
-    if (drain->error != ERR_OK || drain->is_cancel) {
-        if (drain->error == ERR_OK)
-            log_event(LOG_INFO, "the drain is taken back",
-                      LOG_INT("sessions", atomic_load(&node->n_sessions)));
+        log_event(LOG_INFO, "the drain is taken back",
+                  LOG_INT("sessions", atomic_load(&node->n_sessions)));
+    }
+    drain->on_done(drain);
+}
+
+static void ask_for_drain(struct node *node, struct gateway_drain *drain)
+{
+    struct drain_ask *ask = calloc(1, sizeof *ask + node->n_workers * sizeof ask->parts[0]);
+    drain->error = ask == NULL ? ERR_NO_MEMORY : begin_drain(node, drain);
+    if (drain->error != ERR_OK) {
         free(ask);
         drain->on_done(drain);
         return;
     }
+    worker_command_all(node, COMMAND_DRAIN);
     ask->node = node;
     ask->drain = drain;
     begin_ask(ask);
+}
+
+void gateway_drain(struct node *node, struct gateway_drain *drain)
+{
+    drain->closing = 0;
+    drain->ms = 0;
+    if (drain->is_cancel) {
+        cancel_drain(node, drain);
+    } else if (takes_too_long(node, drain)) {
+        drain->error = ERR_INVALID_FIELD;
+        drain->on_done(drain);
+    } else {
+        ask_for_drain(node, drain);
+    }
 }

@@ -2,10 +2,14 @@
  * ERR_NO_MEMORY, and what it took is given back (requests.h). */
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
+#include "gateway/delivery/replay.h"
 #include "gateway/identity/auth.h"
 #include "gateway/requests/broadcast.h"
+#include "gateway/requests/drain.h"
+#include "gateway/requests/nodes.h"
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/session/session.h"
 #include "tests/alloc/fail.h"
 #include "tests/alloc/prompt_store.h"
 #include "tests/support/bare_node.h"
@@ -254,8 +258,49 @@ static void broadcast_to_all(void)
     payload_unref(payload);
 }
 
+static void on_drained(struct gateway_drain *drain)
+{
+    (void)drain;
+    n_answers++;
+}
+
+static enum err drain_with(struct gateway_drain drain)
+{
+    drain.on_done = on_drained;
+    gateway_drain(&node, &drain);
+    for (int i = 0; i < 20 && n_answers == 0; i++)
+        turn();
+    expect_one_answer();
+    return drain.error;
+}
+
+static void expire(struct timer *timer)
+{
+    (void)timer;
+}
+
+/* Of a session that has nothing but its place among those who have not said who they are. */
+static void drain_sessions(void)
+{
+    struct session session = {.state = SESSION_ENTERED, .level = LEVEL_PLAIN};
+    session.conn.loop = &worker->loop;
+    timer_init(&session.timer, expire);
+    list_append(&worker->unauthenticated, &session.link);
+    (void)WENT_WELL(drain_with((struct gateway_drain){.connections = 1}));
+    CHECK(!atomic_load(&node.is_draining));
+    if (WENT_WELL(drain_with((struct gateway_drain){.connections = 0})))
+        CHECK(atomic_load(&node.is_draining) && session.is_draining);
+    CHECK(drain_with((struct gateway_drain){.is_cancel = true}) == ERR_OK);
+    for (int i = 0; i < 20 && session.is_draining; i++)
+        turn();
+    CHECK(!atomic_load(&node.is_draining) && !session.is_draining);
+    list_remove(&session.link);
+    worker_cancel_timer(worker, &session.timer);
+}
+
 static void ask_everything(void)
 {
+    drain_sessions();
     push_to(1, 60, SPAN_NONE, 1);
     push_to(TARGETS, 60, SPAN_LITERAL("key"), 2);
     push_to(1, 0, SPAN_NONE, 1);
@@ -270,6 +315,12 @@ static void ask_everything(void)
     broadcast_to_all();
 }
 
+static const worker_command_fn commands[COMMANDS] = {
+    [COMMAND_STORE_IS_BACK] = replay_try_again,
+    [COMMAND_DRAIN] = drain_apply,
+    [COMMAND_END_WAITS] = push_waits_stop,
+};
+
 static void run(void)
 {
     char why[200];
@@ -280,8 +331,12 @@ static void run(void)
     node.store = &store;
     if (!WENT_WELL(bare_node_open(&node)))
         return;
-    if (WENT_WELL(auth_open(&options, &node.auth, why, sizeof why)))
+    node.command_fns = commands;
+    if (WENT_WELL(auth_open(&options, &node.auth, why, sizeof why)) &&
+        WENT_WELL(nodes_new(&node, &node.nodes)) && WENT_WELL(drains_new(&node, &node.drains)))
         ask_everything();
+    drains_free(node.drains);
+    nodes_free(node.nodes);
     auth_close(node.auth);
     bare_node_close(&node);
 }
