@@ -29,6 +29,18 @@ function childrenOf(pid) {
     }
 }
 
+function commandLineOf(pid) {
+    try {
+        return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+    } catch {
+        return ''; /* it has just ended */
+    }
+}
+
+/* A successor has the arguments of the process before, whose ports and directories nobody else has. */
+const findAlike = (commandLine) => fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number)
+    .find((pid) => commandLineOf(pid) === commandLine && isAlive(pid));
+
 /* What the harness does with a process that it has started (processes.js), for one that it has not. */
 class Successor {
     constructor(before, pid) {
@@ -94,8 +106,12 @@ async function upgradeProcess(child, { readLog, isServed, timeoutMs = 60000, onS
     const { pid } = child.process;
     const from = readLog().length;
     const before = childrenOf(pid);
+    const commandLine = commandLineOf(pid);
+    /* All of it may be over before anybody looks: then nobody is its child any more. */
+    const findStarted = () => childrenOf(pid).find((each) => !before.includes(each))
+        ?? (child.isRunning() ? undefined : findAlike(commandLine));
     await (ask ?? (() => child.signal('SIGUSR2')))();
-    const started = await waitUntil(`${pid} starts its successor`, () => childrenOf(pid).find((each) => !before.includes(each))
+    const started = await waitUntil(`${pid} starts its successor`, () => findStarted()
         ?? (hasGivenUp(readLog().slice(from)) || !child.isRunning() ? -1 : undefined), timeoutMs);
     if (started < 0) {
         return child.isRunning() ? {} : { areBothGone: true };
