@@ -27,6 +27,32 @@ bool upgrade_peer_has_failed(struct upgrade_give *give, enum upgrade_receipt rec
     }
 }
 
+/* A process that refuses says why, and ends. */
+static void find_last_words(struct upgrade_give *give)
+{
+    struct upgrade_message message;
+    enum upgrade_receipt receipt;
+    do {
+        receipt = upgrade_link_receive(give->link, 0, &message);
+    } while (!upgrade_peer_has_failed(give, receipt, &message) && receipt == UPGRADE_MESSAGE);
+}
+
+bool upgrade_send(struct upgrade_give *give, enum upgrade_kind kind, struct span bytes,
+                  const int *fds, unsigned n_fds)
+{
+    switch (upgrade_link_send(give->link, kind, bytes, fds, n_fds, give->end_ms)) {
+    case ERR_OK:
+        return true;
+    case ERR_BUSY:
+        snprintf(give->why, sizeof give->why, "the new process has not taken everything in time");
+        return false;
+    default:
+        snprintf(give->why, sizeof give->why, "the new process has closed the link");
+        find_last_words(give);
+        return false;
+    }
+}
+
 static bool has_signal_to_stop(void)
 {
     sigset_t pending;

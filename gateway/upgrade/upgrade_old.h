@@ -47,6 +47,11 @@ struct upgrade_give {
 MUST_CHECK bool upgrade_peer_has_failed(struct upgrade_give *give, enum upgrade_receipt receipt,
                                         const struct upgrade_message *message);
 
+/* Sends it before the upgrade's time is over. false: give->why says why not; what the new process
+ * has said before it closed the link counts most. */
+MUST_CHECK bool upgrade_send(struct upgrade_give *give, enum upgrade_kind kind, struct span bytes,
+                             const int *fds, unsigned n_fds);
+
 /* Waits for the next message until `end_ms`, with signs of life. false: there is none in time, a
  * signal to stop has come (it stays pending), or the new process has failed: give->why. */
 MUST_CHECK bool upgrade_await(struct upgrade_give *give, int64_t end_ms,

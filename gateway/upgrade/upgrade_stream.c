@@ -65,18 +65,8 @@ static unsigned batch_fds(const struct upgrade_stream *stream)
 static void send_message(struct upgrade_stream *stream, enum upgrade_kind kind, struct span bytes,
                          const int *fds, unsigned n_fds)
 {
-    struct upgrade_give *give = stream->give;
-    if (stream->has_failed)
-        return;
-    switch (upgrade_link_send(give->link, kind, bytes, fds, n_fds, give->end_ms)) {
-    case ERR_OK:
-        break;
-    case ERR_BUSY:
-        fail(stream, "the new process has not taken everything in time");
-        break;
-    default:
-        fail(stream, "the new process has closed the link");
-    }
+    if (!stream->has_failed && !upgrade_send(stream->give, kind, bytes, fds, n_fds))
+        stream->has_failed = true;
 }
 
 /* Waits until the new process has received enough of what is in flight. */
