@@ -12,6 +12,8 @@ struct store {
 
 /* store_upgrade.h: of a store that belongs to one process and can pass to the next. */
 struct store_upgrade_ops {
+    bool (*is_here)(
+        const struct store *store); /* it was not awaited, or store_take_over was called */
     int (*lock_fd)(const struct store *store);
     void (*let_go)(struct store *store);
     void (*take_over)(struct store *store);

@@ -6,9 +6,13 @@
 
 bool store_can_be_handed_over(const struct store *store, char *why, size_t why_cap)
 {
-    if (store->ops->is_shared || store->ops->upgrade != NULL)
+    const struct store_upgrade_ops *upgrade = store->ops->upgrade;
+    if (store->ops->is_shared || (upgrade != NULL && upgrade->is_here(store)))
         return true;
-    snprintf(why, why_cap, "the %s store cannot be handed over", store->ops->kind);
+    if (upgrade == NULL)
+        snprintf(why, why_cap, "the %s store cannot be handed over", store->ops->kind);
+    else
+        snprintf(why, why_cap, "the process before this one has not let the store go yet");
     return false;
 }
 

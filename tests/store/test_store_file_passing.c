@@ -170,6 +170,16 @@ Test(store_file_passing, a_redis_is_the_same_whoever_logs_in)
     expect_place("redis+cluster://a,b", "herald", "redis+cluster://a", "herald", false);
 }
 
+/* Else the one that has it and the one after the next would both have it. */
+Test(store_file_passing, a_store_that_is_awaited_cannot_be_handed_over_yet)
+{
+    char why[400] = "";
+    cr_assert_not(store_can_be_handed_over(next, why, sizeof why));
+    cr_assert_str_eq(why, "the process before this one has not let the store go yet");
+    hand_over();
+    cr_assert(store_can_be_handed_over(next, why, sizeof why));
+}
+
 Test(store_file_passing, only_the_memory_store_cannot_be_handed_over)
 {
     char why[400] = "";

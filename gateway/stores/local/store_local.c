@@ -29,6 +29,7 @@ struct store_local {
     struct store_ops ops;
     struct local_queue queue;
     struct local_call take_over;
+    bool was_awaited;
     atomic_bool has_taken_over; /* it was asked to */
     bool is_threaded;
     pthread_t thread;
@@ -271,6 +272,12 @@ static void run_call(struct store_local *local, struct local_call *call)
         store_local_turn(&local->store);
 }
 
+static bool upgrade_is_here(const struct store *store)
+{
+    const struct store_local *local = (const struct store_local *)(const void *)store;
+    return !local->was_awaited || atomic_load(&local->has_taken_over);
+}
+
 static int upgrade_lock_fd(const struct store *store)
 {
     const struct backing *backing =
@@ -361,6 +368,7 @@ static enum err upgrade_adopt(struct store *store, const struct store_ticket *ti
 }
 
 static const struct store_upgrade_ops upgrade_ops = {
+    .is_here = upgrade_is_here,
     .lock_fd = upgrade_lock_fd,
     .let_go = upgrade_let_go,
     .take_over = upgrade_take_over,
@@ -421,6 +429,7 @@ enum err store_local_open(const struct store_config *config, const struct store_
     if (error != ERR_OK)
         goto undo_core;
     fill_ops(local, backing->ops);
+    local->was_awaited = config->is_awaited;
     if (config->is_awaited)
         local_upgrade_await(&local->core);
     else if (config->events.on_state != NULL)
