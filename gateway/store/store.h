@@ -67,7 +67,7 @@ void store_append_many(struct store *store, struct store_append *first);
 /* Tells the nodes where the users are, and keeps nothing: on_inbox_event is called there with a
  * notification without a number, also on this node. Of the request the payload without a collapse
  * key, and the users, count; of each target's answer the error, the nodes that have received it,
- * and whether this one has not (is_unheard).
+ * and whether this one has missed it (is_unheard).
  * ERR_STORE_UNAVAILABLE: it is not known that anybody has. As store_append_many. */
 void store_send_many(struct store *store, struct store_append *first);
 void store_page(struct store *store, struct store_page *page);

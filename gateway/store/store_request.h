@@ -65,8 +65,8 @@ struct store_target {
                          * store knows; the local stores leave it 0 */
     bool has_devices; /* out: the user has devices, of which some may have connected to other nodes
                        * alone; the local stores leave it false */
-    bool is_unheard;  /* out, of store_send_many; false before: this node was not told, and may have
-                       * sessions of the user */
+    bool is_unheard;  /* out, of store_send_many; false before: this node has sessions of the user,
+                       * and was not told */
 };
 
 /* A digest of what is pushed: it distinguishes a repeat from another push with the same idempotency

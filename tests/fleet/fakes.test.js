@@ -57,6 +57,29 @@ module.exports = (test) => {
         assert.deepEqual(clients[0].values(), ['second']);
     });
 
+    /* Redis may take the subscription first: then it sends the push here, and says that somebody has received it. */
+    test('a push with ttl 0 comes once to who connects while it is on its way', async (t) => {
+        const { redis, fake, herald } = await startBehindFake(t);
+        let release;
+        const held = new Promise((resolve) => { release = resolve; });
+        let nHeld = 0;
+        fake.on('SPUBLISH', ({ words }) => {
+            nHeld += isOf('late', words);
+            return isOf('late', words) ? held.then(() => redis.call(...words)).then((count) => answers.value(count)) : undefined;
+        });
+        const pushed = herald.mustPush('late', 'once', { ttl: 0 });
+        await waitUntil('the push is on its way', () => nHeld === 1);
+        const connecting = herald.subscribe('late'); /* its answer may wait for a page, which comes behind the push's answer */
+        await waitUntil('the client is subscribed', async () =>
+            (await redis.call('PUBSUB', 'SHARDNUMSUB', 'herald:{late}'))[1] === 1);
+        release();
+        const client = await connecting;
+        assert.deepEqual(await pushed, { status: 'sent', online: 1, nodes: 1 });
+        await herald.mustPush('late', 'last', { ttl: 0 });
+        await waitUntil('the last one', () => client.values().includes('last'));
+        assert.deepEqual(client.values(), ['once', 'last']);
+    });
+
     /* FLEET 0.8. 15278 is anna's slot: a MOVED of another one is taken for an answer that came late. */
     for (const refusal of ['MOVED 15278 127.0.0.1:1', 'TRYAGAIN Multiple keys request during rehashing of slot', 'NOPERM no channel']) {
         test(`one user's subscription refused with ${refusal.split(' ')[0]} breaks nobody else's link`, async (t) => {

@@ -6,7 +6,8 @@
 #include "gateway/stores/redis/redis_shard.h"
 
 /* One SPUBLISH for each target, at his shard; ERR_STORE_UNAVAILABLE where that takes no commands.
- * Where this node is not subscribed it does not hear it (is_unheard). on_done runs when the last
+ * Where this node wants to be subscribed and is not, it does not hear it (is_unheard); who comes
+ * later than the send may have it from Redis, or not. on_done runs when the last
  * has its answer, never inside. */
 void redis_send_run(void *owner, struct redis_shard *(*shard_of)(void *owner, struct span user_id),
                     struct store_append *send);

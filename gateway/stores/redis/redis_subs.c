@@ -439,7 +439,7 @@ bool redis_subs_is_settled(const struct redis_subs *subs, const struct redis_sub
 bool redis_subs_is_deaf_to(struct redis_subs *subs, struct span user_id)
 {
     const struct redis_sub *sub = redis_sub_table_find(&subs->table, user_id);
-    return sub == NULL || !shard_of(subs, sub)->sub_link.is_ready || sub->is_refused;
+    return sub != NULL && (!shard_of(subs, sub)->sub_link.is_ready || sub->is_refused);
 }
 
 void redis_subs_report(struct redis_subs *subs, struct redis_sub *sub)

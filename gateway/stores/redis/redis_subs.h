@@ -62,8 +62,8 @@ void redis_subs_shard_down(struct redis_subs *subs, struct redis_shard *shard);
 /* Is he subscribed, and has on_missed been called if it was due? */
 bool redis_subs_is_settled(const struct redis_subs *subs, const struct redis_sub *sub);
 
-/* Does Redis not send this node what is published on his channel? false also where that is not
- * known, because the answer to a wish is awaited. */
+/* Is he wished for, and Redis does not send this node what is published on his channel? false also
+ * where that is not known, because the answer to a wish is awaited. */
 bool redis_subs_is_deaf_to(struct redis_subs *subs, struct span user_id);
 
 /* He may have missed something: on_missed, as above. He may leave inside, so he must be held. */
