@@ -79,7 +79,10 @@ class World {
     /* A connection has ended, which may never have become a session. */
     seesEnd(client, code) {
         if (this.isUpgrading && !client.hasEnd && NEVER_IN_AN_UPGRADE.includes(code)) {
-            this.ledger.fault(`${client.session.name} ended (${code}) while Herald was replaced`);
+            const now = Date.now();
+            this.ledger.fault(`${client.session.name} ended (${code}, ${client.error ?? 'no error'}) while Herald was replaced, at ${
+                new Date(now).toISOString()}; it was begun ${now - client.session.openedMs} ms before, and ${
+                client.openedMs === undefined ? 'never open' : `open for ${now - client.openedMs} ms`}`);
         }
     }
 

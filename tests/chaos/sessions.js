@@ -32,9 +32,12 @@ class Client {
                 world.ledger.fault(`${name} got what nobody pushed: ${error.message}`);
             }
         });
-        this.socket.on('error', () => {});
+        this.socket.on('error', ({ message }) => { this.error = message; });
         this.opened = new Promise((resolve) => {
-            this.socket.once('open', () => resolve(true));
+            this.socket.once('open', () => {
+                this.openedMs = Date.now();
+                resolve(true);
+            });
             this.socket.once('close', () => resolve(false));
         });
         this.closed = new Promise((resolve) => {
@@ -170,7 +173,8 @@ class SseClient {
         this.stream = new Stream(world.herald.port, `/sse?userId=${userId}${explicit}`, { lastEventId: after });
         this.stream.onEvent = (event) => this.take(event);
         this.stream.request.setTimeout(15000, () => this.stream.terminate());
-        this.stream.request.on('error', () => {});
+        this.stream.request.on('error', ({ message }) => { this.error = message; });
+        this.stream.opened.then(() => { this.openedMs = Date.now(); }, () => {});
         this.opened = Promise.race([
             this.stream.opened.then(({ status }) => status === 200, () => false),
             this.stream.ended.then(() => false),
