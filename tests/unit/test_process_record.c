@@ -2,6 +2,7 @@
 #include "gateway/upgrade/process_record.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
 #include "gateway/delivery/kicked_streams.h"
 #include "gateway/gateway.h"
 #include "gateway/http/http_port.h"
@@ -9,13 +10,14 @@
 #include "gateway/node/worker_park.h"
 #include "gateway/requests/drain.h"
 #include "gateway/upgrade/carried_process.h"
+#include "gateway/upgrade/upgrade_link.h"
 #include "tests/unit/tls_peer.h"
 
 #include <dirent.h>
 #include <semaphore.h>
 #include <stdio.h>
 
-enum { USERS = 12, MAX_BYTES = 16 << 20 };
+enum { USERS = 12, KICKS_OF_WORKER = 10000, TICKETS = STORE_MAX_TICKETS };
 
 static struct options old_options, new_options;
 static struct node *old, *new;
@@ -44,7 +46,7 @@ static void start_two(bool has_tls)
     make_files();
     old = start(&old_options, "old", "3", has_tls);
     new = start(&new_options, "new", "2", has_tls);
-    buf_init(&record, MAX_BYTES);
+    buf_init(&record, UPGRADE_MAX_BYTES);
 }
 
 static void remove_store(const char *name)
@@ -179,6 +181,36 @@ Test(process_record, remembers_kicked_streams_at_their_new_homes)
     stop_two();
 }
 
+static void remember_very_many(struct worker *worker, void *argument)
+{
+    char name[USER_ID_MAX_BYTES + 1];
+    (void)argument;
+    for (unsigned i = 0; i < KICKS_OF_WORKER; i++) {
+        snprintf(name, sizeof name, "%0*u", USER_ID_MAX_BYTES, i);
+        kicked_streams_remember(worker, span_of(name));
+    }
+}
+
+/* Of more than a message takes, the oldest are left out, and counted. */
+Test(process_record, gives_as_many_kicks_as_a_message_takes)
+{
+    struct carried_process process;
+    struct carried_kick kick;
+    unsigned n = 0;
+    start_two(false);
+    worker_run_on_all(old, remember_very_many, NULL);
+    int64_t before = metrics_read(METRIC_KICKS_FORGOTTEN);
+    write_old(1);
+    cr_assert_eq(carried_process_read(buf_span(&record), &process, why), ERR_OK, "%s", why);
+    cr_assert_leq(process.kicks.len, CARRIED_KICKS_MAX_BYTES);
+    while (carried_kick_take(&process.kicks, &kick))
+        n++;
+    cr_assert_gt(n, KICKS_OF_WORKER);
+    cr_assert_lt(n, 3 * KICKS_OF_WORKER);
+    cr_assert_eq(metrics_read(METRIC_KICKS_FORGOTTEN) - before, 3 * KICKS_OF_WORKER - n);
+    stop_two();
+}
+
 /* ---- tickets ---- */
 
 static sem_t is_done;
@@ -214,6 +246,32 @@ Test(process_record, knows_the_tickets_that_were_given_out)
     cr_assert_eq(take_ticket(new, give.ticket, &take), ERR_OK);
     cr_assert(span_equal((struct span){take.user_id, take.user_id_len}, give.user_id));
     cr_assert_eq(take_ticket(new, give.ticket, &take), ERR_NOT_FOUND);
+    stop_two();
+}
+
+Test(process_record, gives_as_many_tickets_as_a_message_takes)
+{
+    static char texts[TICKETS][STORE_TICKET_MAX_BYTES + 1];
+    static char user[USER_ID_MAX_BYTES];
+    struct store_ticket *tickets = calloc(TICKETS, sizeof *tickets);
+    struct carried_process process;
+    struct store_ticket ticket;
+    unsigned n = 0;
+    start_two(false);
+    memset(user, 'u', sizeof user);
+    cr_assert_not_null(tickets);
+    for (unsigned i = 0; i < TICKETS; i++) {
+        snprintf(texts[i], sizeof texts[i], "%0*u", STORE_TICKET_MAX_BYTES, i);
+        tickets[i] = (struct store_ticket){span_of(texts[i]), {user, sizeof user}, 3600000};
+    }
+    cr_assert_eq(store_adopt_tickets(old->store, tickets, TICKETS), ERR_OK);
+    write_old(1);
+    cr_assert_eq(carried_process_read(buf_span(&record), &process, why), ERR_OK, "%s", why);
+    cr_assert_leq(process.tickets.len, CARRIED_TICKETS_MAX_BYTES);
+    while (carried_ticket_take(&process.tickets, &ticket))
+        n++;
+    cr_assert(n > TICKETS / 2 && n < TICKETS, "%u", n);
+    free(tickets);
     stop_two();
 }
 
