@@ -18,7 +18,7 @@
 
 enum { CLIENTS = 4, USERS = 12, USUAL_MS = 4000 };
 
-static unsigned admin_port;
+static unsigned port_of_admin;
 
 static int write_post(char *text, size_t cap, const char *path, const char *type, const char *body)
 {
@@ -60,7 +60,7 @@ static void *client(void *argument)
     unsigned seed = (unsigned)(size_t)argument;
     char text[4096];
     while (!atomic_load(&race.is_over)) {
-        int fd = loopback_dial(admin_port);
+        int fd = loopback_dial(port_of_admin);
         if (fd < 0)
             continue;
         int len = 0;
@@ -105,8 +105,8 @@ int main(int argc, char **argv)
     struct admin *admin;
     int run_ms = race_run_ms(argc, argv, USUAL_MS);
     log_setup(LOG_ERROR, LOG_LOGFMT);
-    admin_port = loopback_free_port();
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", admin_port);
+    port_of_admin = loopback_free_port();
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", port_of_admin);
     write_keys(path);
     if (!race_start((char *[]){"--admin-listen", listen, "--admin-keys", path, NULL}))
         return 1;
