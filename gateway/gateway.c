@@ -32,6 +32,7 @@
 
 enum {
     GOODBYE_MS = 1000,
+    REST_MS = 1000,      /* for the closes of sessions that cannot be handed over */
     LAST_HEADS_MS = 250, /* for the requests of those that were accepted last */
 };
 
@@ -63,6 +64,8 @@ uint32_t gateway_end_listening(struct node *node)
     uint32_t drain_ms = drain_time_ms(node);
     if (has_open_port(node))
         acceptors_end(node->port);
+    else if (!store_is_shared(node->store) && drain_ms > REST_MS)
+        drain_ms = REST_MS; /* another process has the store: who is left here gets nothing more */
     node->port_ended_ms = clock_monotonic_ms();
     drain_begin(node, drain_ms);
     return drain_ms;

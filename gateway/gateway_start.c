@@ -276,6 +276,7 @@ static enum err start(const struct options *options, const int *lock_fd, struct 
     node->max_connections = limits_max_connections(options);
     node->pages_at_once = REPLAY_PAGES_AT_ONCE;
     node->started_ms = clock_monotonic_ms();
+    atomic_init(&node->has_namesake_until_ms, lock_fd != NULL ? INT64_MAX : 0);
     /* Connection ids go on from the clock, so that two runs do not share them in a log. */
     atomic_init(&node->next_connection, (uint64_t)clock_wall_ms() << 4);
 

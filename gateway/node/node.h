@@ -71,7 +71,9 @@ struct node {
     int64_t port_ended_ms;             /* monotonic: since when nobody can connect (gateway.c) */
     atomic_int drain_kind;             /* enum drain_kind */
     atomic_int_fast64_t drain_ends_ms; /* monotonic; DRAIN_ALL: when all sessions are closed */
-    atomic_bool is_stopping;           /* sockets on their way between workers are closed */
+    /* Monotonic: until then another node of its name is the other process of an upgrade. */
+    atomic_int_fast64_t has_namesake_until_ms;
+    atomic_bool is_stopping; /* sockets on their way between workers are closed */
 };
 
 /* Any thread: the worker on which all sessions of the user live. */

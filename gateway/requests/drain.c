@@ -202,6 +202,15 @@ void drain_begin(struct node *node, uint32_t drain_ms)
     worker_command_all(node, COMMAND_DRAIN);
 }
 
+bool drain_is_ending(const struct node *node)
+{
+    struct drains *drains = node->drains;
+    pthread_mutex_lock(&drains->lock);
+    bool is_ending = drains->is_ending;
+    pthread_mutex_unlock(&drains->lock);
+    return is_ending;
+}
+
 void drain_adopt(struct node *node, int32_t ends_in_ms)
 {
     struct drains *drains = node->drains;

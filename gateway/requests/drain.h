@@ -29,6 +29,9 @@ uint32_t drain_announce(struct node *node);
  * one. Any thread, while the workers run. */
 void drain_begin(struct node *node, uint32_t drain_ms);
 
+/* Has SIGTERM come? Any thread. */
+bool drain_is_ending(const struct node *node);
+
 /* A process takes this node over, and with it a drain of all that has begun: it ends in so many ms.
  * The sessions bring their moments along. Any thread. */
 void drain_adopt(struct node *node, int32_t ends_in_ms);

@@ -165,15 +165,18 @@ static void keep_known(struct node_list *list, struct store_nodes *answer)
 /* ---- what is said every 5 s ---- */
 
 /* A node that has said something since this one started lives; what an earlier process of this name
- * has left does not count. */
+ * has left does not count, nor one that drains while another takes its place. */
 static void warn_of_namesakes(struct node *node, const struct gateway_nodes *nodes)
 {
     static struct log_limit limit = LOG_LIMIT(60000);
     char event[NODE_NAME_MAX_BYTES + 40];
-    int64_t up_ms = clock_monotonic_ms() - node->started_ms;
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t up_ms = now_ms - node->started_ms;
+    if (now_ms < atomic_load(&node->has_namesake_until_ms))
+        return;
     for (size_t i = 0; i < nodes->n; i++) {
         const struct gateway_node *other = &nodes->nodes[i];
-        if (other->is_self || other->state == GATEWAY_NODE_SILENT || other->seen_ago_ms >= up_ms ||
+        if (other->is_self || other->state != GATEWAY_NODE_UP || other->seen_ago_ms >= up_ms ||
             strcmp(other->said.node, node->name) != 0)
             continue;
         snprintf(event, sizeof event, "another node calls itself %s", node->name);

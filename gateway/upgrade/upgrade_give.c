@@ -5,6 +5,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/requests/drain.h"
 #include "gateway/store/store.h"
 #include "gateway/upgrade/upgrade_freeze.h"
 #include "gateway/upgrade/upgrade_spawn.h"
@@ -23,8 +24,8 @@ bool upgrade_is_impossible(const struct node *node, char why[UPGRADE_WHY_MAX_BYT
                  "as PID 1 of a container it takes its children with it; roll containers instead");
         return true;
     }
-    if (atomic_load(&node->is_draining)) {
-        snprintf(why, UPGRADE_WHY_MAX_BYTES, "this node is draining");
+    if (drain_is_ending(node)) {
+        snprintf(why, UPGRADE_WHY_MAX_BYTES, "this process is going away");
         return true;
     }
     return !store_can_be_handed_over(node->store, why, UPGRADE_WHY_MAX_BYTES);
@@ -92,6 +93,7 @@ struct upgrade_give *upgrade_give_start(const struct upgrade_old *old)
         upgrade_give_free(give);
         return NULL;
     }
+    atomic_store(&old->node->has_namesake_until_ms, give->end_ms + NAMESAKE_MS);
     log_event(LOG_INFO, "upgrade begins: the new process starts", LOG_TEXT("program", old->argv[0]),
               LOG_INT("pid", give->pid));
     /* A child that has ended already has closed its end; that is found in the next turn. */
@@ -168,6 +170,7 @@ void upgrade_give_cancel(struct upgrade_give *give, const char *why)
     give->pid = 0;
     if (give->is_ready)
         give->old.resume(give->old.owner);
+    atomic_store(&give->old.node->has_namesake_until_ms, clock_monotonic_ms() + NAMESAKE_MS);
     upgrade_give_up(give->old.node->upgrade, why);
 }
 

@@ -10,6 +10,9 @@
 
 #include <sys/types.h>
 
+/* As long as nodes know one that has not said goodbye. */
+enum { NAMESAKE_MS = 15000 };
+
 /* What an upgrade is about, and who is asked on the way. Everything stays the caller's, and as it
  * is until the upgrade has ended. On the main thread. */
 struct upgrade_old {

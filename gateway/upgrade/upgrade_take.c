@@ -31,6 +31,7 @@ enum {
     LOOK_MS = 250,    /* for signals, while nothing comes */
     DEATH_MS = 10000, /* from the end of the link to the end of the process that had it */
     DEATH_LOOK_US = 1000,
+    NAMESAKE_MS = 15000, /* as long as nodes know one that has not said goodbye */
     GREETING_MAX_BYTES = 65536,
     SMALL_BYTES = 65536,
 };
@@ -430,6 +431,7 @@ void upgrade_take_go(struct upgrade_take *take, const struct upgrade_new *new)
 {
     char version[UPGRADE_VERSION_MAX_BYTES];
     upgrade_adopt_go(&take->adopted);
+    atomic_store(&new->node->has_namesake_until_ms, clock_monotonic_ms() + NAMESAKE_MS);
     int64_t pause_ms = clock_monotonic_ms() - take->frozen_ms;
     snprintf(version, sizeof version, "%.*s", (int)take->greeting.version.len,
              take->greeting.version.bytes);

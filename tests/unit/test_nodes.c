@@ -315,6 +315,27 @@ Test(nodes, of_one_name_are_warned_of_while_both_live)
                        said);
 }
 
+/* While one process takes the place of another, and until the fleet has forgotten that. */
+Test(nodes, of_one_name_are_not_warned_of_within_an_upgrade_nor_while_they_drain)
+{
+    captured_log_begin();
+    node_fixture_stall_ms(8000);
+    atomic_store(&fixture.node.has_namesake_until_ms, node_fixture_now_ms() + 5000);
+    nodes_say(fixture.worker);
+    answer_with(other_node("22222222", "a", 0));
+    cr_expect_null(strstr(captured_log_take(), "calls itself"));
+    node_fixture_stall_ms(5000);
+    struct store_node draining = other_node("22222222", "a", 0);
+    draining.is_draining = true;
+    nodes_say(fixture.worker);
+    answer_with(draining);
+    cr_expect_null(strstr(captured_log_take(), "calls itself"));
+    node_fixture_stall_ms(5000);
+    nodes_say(fixture.worker);
+    answer_with(other_node("22222222", "a", 0));
+    cr_expect_not_null(strstr(captured_log_take(), "another node calls itself a"));
+}
+
 /* A fleet is between two versions while it is upgraded, whatever a node that is gone was of. */
 Test(nodes, of_three_versions_are_warned_of)
 {

@@ -93,6 +93,7 @@ class Herald extends Admin {
         if (!this.child) {
             return;
         }
+        await this.upgrading?.catch(() => {}); /* a test that failed meanwhile: both processes must end */
         /* A kept connection may bring one more request: Herald would wait for it, and here none comes. */
         Object.values(this.agent.freeSockets).flat().forEach((socket) => socket.destroy());
         const end = await this.child.stop('SIGTERM', timeoutMs);
@@ -122,8 +123,13 @@ class Herald extends Admin {
     }
 
     /* Sends SIGUSR2, and sees what comes of it (successor.js). */
-    async tryUpgrade(options = {}) {
-        const isServed = () => this.request('GET', '/livez', { timeoutMs: 1000, port: this.port }).then(() => true, () => false);
+    tryUpgrade(options = {}) {
+        this.upgrading = this.replace(options);
+        return this.upgrading;
+    }
+
+    async replace(options) {
+        const isServed = () => this.request('GET', '/livez', { timeoutMs: 1000 }).then(() => true, () => false);
         const result = await upgradeProcess(this.child, { readLog: () => this.log, isServed, ...options });
         this.child = result.successor ?? this.child;
         return result;
