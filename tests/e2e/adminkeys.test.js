@@ -43,6 +43,7 @@ const ROUTES = [
     ['POST', '/deleteClient', ['admin'], '{"userId":"u"}', JSON_TYPE],
     ['GET', '/livez', ['nobody', 'push', 'read', 'admin']],
     ['GET', '/readyz', ['nobody', 'push', 'read', 'admin']],
+    ['POST', '/upgrade', ['admin'], '{}', JSON_TYPE], /* there is none with the memory store */
     ['POST', '/drain', ['admin'], '{}', JSON_TYPE],
 ];
 
