@@ -71,6 +71,11 @@ uint32_t gateway_end_listening(struct node *node)
     return drain_ms;
 }
 
+unsigned gateway_count_sessions(const struct node *node)
+{
+    return atomic_load(&node->n_sessions);
+}
+
 bool gateway_is_drained(const struct node *node)
 {
     bool has_heads = atomic_load(&node->n_sockets) > 0 &&

@@ -51,6 +51,7 @@ MUST_CHECK enum err gateway_check(const struct options *options, char *why, size
  * drained when no session is left, and gateway_stop ends it. Any of them may be left out. */
 uint32_t gateway_begin_drain(struct node *node);
 uint32_t gateway_end_listening(struct node *node);
+unsigned gateway_count_sessions(const struct node *node);
 bool gateway_is_drained(const struct node *node);
 
 /* Reads the files again: the keys for tokens, if they have changed or `must`, and the certificates,

@@ -222,13 +222,16 @@ static bool wait_ms(struct stopping *stopping, uint32_t ms)
 }
 
 /* Balancers have --drain-delay to notice that readiness fails, and those who are just connecting
- * have POLL_MS to come in. */
+ * have POLL_MS to come in. has_left: another process has the ports, and nobody has to notice. */
 static void drain_sessions(struct node *node, struct stopping *stopping, bool has_left)
 {
-    uint32_t delay_ms = gateway_begin_drain(node);
+    uint32_t delay_ms = has_left ? 0 : gateway_begin_drain(node);
     if (!has_left && !wait_ms(stopping, delay_ms > POLL_MS ? delay_ms : POLL_MS))
         return;
     uint32_t drain_ms = gateway_end_listening(node);
+    if (has_left && gateway_count_sessions(node) > 0)
+        log_event(LOG_INFO, "what cannot be handed over is closed",
+                  LOG_INT("sessions", gateway_count_sessions(node)), LOG_INT("drain_ms", drain_ms));
     int64_t end_ms = clock_monotonic_ms() + drain_ms + GRACE_MS;
     while (!gateway_is_drained(node) && clock_monotonic_ms() < end_ms) {
         if (take_signal(stopping, POLL_MS))

@@ -76,4 +76,4 @@ async function openCrowd(herald, { perKind = 20, kinds = Object.keys(OPEN) } = {
     return new Crowd(herald, sessions);
 }
 
-module.exports = { openCrowd };
+module.exports = { openCrowd, valuesOf };

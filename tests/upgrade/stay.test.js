@@ -2,8 +2,8 @@
 /* What nobody notices: sessions stay, and pushes flow, while one process takes the place of another. */
 
 const assert = require('node:assert/strict');
-const { waitUntil } = require('../e2e/harness');
-const { openCrowd } = require('./crowd');
+const { range, waitUntil } = require('../e2e/harness');
+const { openCrowd, valuesOf } = require('./crowd');
 
 const statsOf = async (herald) => (await herald.request('GET', '/stats')).json;
 
@@ -24,11 +24,53 @@ async function upgradeUnderPushes(t, herald, times) {
     t.note(`${crowd.publisher.accepted.length} pushes, ${upgrade.pauseMs} ms`);
 }
 
+/* One push after the other over a kept connection, and no second try. */
+function publishOn(herald, userId) {
+    const publisher = { userId, accepted: [], longestMs: 0 };
+    publisher.done = (async () => {
+        for (let n = 0; !publisher.isOver && publisher.failed === undefined; n++) {
+            const began = Date.now();
+            const answer = await herald.push(userId, n).catch((error) => ({ status: error.message }));
+            publisher.longestMs = Math.max(publisher.longestMs, Date.now() - began);
+            if (answer.status === 202) {
+                publisher.accepted.push(n);
+            } else {
+                publisher.failed = `${answer.status} ${answer.text}`;
+            }
+        }
+    })();
+    return publisher;
+}
+
 module.exports = (test) => {
     for (const store of ['redis', 'file']) {
         test(`60 sessions stay over three upgrades in a row while pushes flow (${store})`, async (t) => {
             const herald = await t.herald({ store });
             await upgradeUnderPushes(t, herald, 3);
+        });
+    }
+
+    for (const store of ['redis', 'file']) {
+        test(`publishers that never rest lose no push, and get no refusal (${store})`, async (t) => {
+            const herald = await t.herald({ store, args: ['--inbox-max', '100000'] });
+            const crowd = await openCrowd(herald, { perKind: 4 });
+            const publishers = range(12).map((n) => publishOn(herald, crowd.userIds[n]));
+            for (let n = 0; n < 3; n++) {
+                const before = publishers.map(({ accepted }) => accepted.length);
+                await herald.upgrade();
+                await waitUntil('all go on', () => publishers.every(({ accepted, failed }, i) => accepted.length > before[i] + 20 || failed));
+            }
+            publishers.forEach((publisher) => { publisher.isOver = true; });
+            for (const { userId, accepted, done, failed } of publishers) {
+                await done;
+                assert.equal(failed, undefined);
+                const session = crowd.sessions.find((each) => each.userId === userId);
+                await waitUntil('all have come', () => valuesOf(session).length >= accepted.length);
+                assert.deepEqual(valuesOf(session), accepted);
+            }
+            assert.deepEqual(crowd.closes, []);
+            t.note(`${publishers.reduce((sum, { accepted }) => sum + accepted.length, 0)} pushes, the longest took `
+                + `${Math.max(...publishers.map(({ longestMs }) => longestMs))} ms`);
         });
     }
 
