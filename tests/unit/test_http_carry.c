@@ -243,7 +243,7 @@ Test(http_carry, takes_a_head_wherever_it_is_split)
         cr_assert_eq(n_given, 1);
         cr_assert_eq(given[0].carried.state, CARRIED_HTTP_HEAD);
         cr_assert_eq(given[0].carried.bytes.len, at);
-        say(0, REQUEST + at);
+        say(0, &REQUEST[at]);
         cr_assert_eq(status_of(0), 204, "%zu", at);
         close(clients[0]);
         clients[0] = 0;
@@ -261,7 +261,7 @@ Test(http_carry, reads_nothing_and_counts_no_time_while_it_holds)
     give_all();
     http_carry_let_go(&old); /* nothing is left that might read it */
     adopt_all();
-    cr_assert_eq(send(clients[0], REQUEST + 8, sizeof REQUEST - 9, 0), (ssize_t)sizeof REQUEST - 9);
+    cr_assert_eq(send(clients[0], &REQUEST[8], sizeof REQUEST - 9, 0), (ssize_t)sizeof REQUEST - 9);
     pass_ms(60000);
     cr_expect_eq(status_of(0), 0);
     cr_assert_eq(ioctl(given[0].fd, FIONREAD, &n_unread), 0);
@@ -421,7 +421,7 @@ Test(http_carry, knows_the_client_that_a_proxy_has_named)
     connect_to(&old, 0);
     say(0, "PROXY TCP4 192.0.2.1 10.0.0.1 1 2\r\nGET /");
     move_all();
-    say(0, REQUEST + 5);
+    say(0, &REQUEST[5]);
     cr_expect_eq(status_of(0), 204);
     cr_expect_str_eq(seen, "192.0.2.1");
     stop();
@@ -455,7 +455,7 @@ Test(http_carry, believes_no_proxy_that_is_not_trusted_any_more)
     cr_assert_eq(n_given, 2);
     say(0, "0.0.0.1 1 2\r\n" REQUEST);
     cr_expect_eq(status_of(0), 400);
-    say(1, REQUEST + 8);
+    say(1, &REQUEST[8]);
     cr_expect_eq(status_of(1), 204);
     cr_expect_str_eq(seen, "the socket's");
     stop();
