@@ -1,9 +1,10 @@
 /* Records of what another process hands over. A byte chooses: a session, an HTTP connection, the
- * state of the process, or any record at all. What is read is written again, and must then say the
- * same. */
+ * state of the process, any record at all, or what the two processes say of themselves. What is
+ * read is written again, and must then say the same. */
 #include "gateway/upgrade/carried_process.h"
 #include "gateway/upgrade/http_record.h"
 #include "gateway/upgrade/session_record.h"
+#include "gateway/upgrade/upgrade_hello.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { FORMAT = 1, WRITTEN_MAX_BYTES = 64 << 20 };
@@ -135,9 +136,48 @@ static void read_any(struct span bytes)
     buf_fini(&out);
 }
 
+static void read_greeting(struct span bytes)
+{
+    struct upgrade_greeting greeting, again;
+    struct buf first, second;
+    enum err error = upgrade_greeting_read(bytes, &greeting);
+    FUZZ_CHECK(error == ERR_OK || error == ERR_INVALID_FIELD || error == ERR_UNKNOWN_FIELD);
+    if (error != ERR_OK)
+        return;
+    FUZZ_CHECK(fuzz_is_inside(greeting.version, bytes) && fuzz_is_inside(greeting.place, bytes));
+    begin_writing(&first);
+    begin_writing(&second);
+    FUZZ_CHECK(upgrade_greeting_write(&greeting, &first) == ERR_OK);
+    FUZZ_CHECK(upgrade_greeting_read(buf_span(&first), &again) == ERR_OK);
+    FUZZ_CHECK(upgrade_greeting_write(&again, &second) == ERR_OK);
+    fuzz_same_logs(&first, &second);
+}
+
+static void read_short(struct span bytes)
+{
+    char why[UPGRADE_WHY_MAX_BYTES] = "";
+    struct upgrade_ready ready;
+    struct upgrade_counts counts;
+    struct span rest = bytes;
+    struct span text;
+    bool is_admin;
+    if (upgrade_ready_read(bytes, &ready) == ERR_OK) {
+        uint32_t format = upgrade_format_for(UPGRADE_FORMAT, UPGRADE_FORMAT_BEFORE, ready.format,
+                                             ready.format_before);
+        FUZZ_CHECK(format <= UPGRADE_FORMAT && (format == 0 || format >= UPGRADE_FORMAT_BEFORE));
+        FUZZ_CHECK(fuzz_is_inside(ready.version, bytes));
+    }
+    (void)(upgrade_counts_read(bytes, &counts) == ERR_OK);
+    upgrade_refusal_read(bytes, why);
+    FUZZ_CHECK(why[0] != '\0' || bytes.len > RECORD_HEAD_BYTES);
+    while (upgrade_listening_take(&rest, &is_admin, &text))
+        FUZZ_CHECK(fuzz_is_inside(text, bytes));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-    static void (*const kinds[])(struct span) = {read_session, read_http, read_process, read_any};
+    static void (*const kinds[])(struct span) = {read_session, read_http,     read_process,
+                                                 read_any,     read_greeting, read_short};
     struct fuzz_input input = {bytes, len};
     unsigned which = fuzz_byte(&input) % (sizeof kinds / sizeof kinds[0]);
     char *copy = fuzz_copy(fuzz_rest(&input));
