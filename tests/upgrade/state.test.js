@@ -75,4 +75,24 @@ module.exports = (test) => {
             await client.roundTrip();
         }
     });
+
+    test('a drain of some closes those that it has told, and the node stays ready', async (t) => {
+        const herald = await t.herald({ store: 'file' });
+        const clients = [];
+        for (let n = 0; n < 6; n++) {
+            clients.push(await herald.subscribeV1(`u${n}`));
+        }
+        const [told, others] = [clients.slice(0, 4), clients.slice(4)];
+        const answer = await herald.post('/drain', { connections: 4, rate: 1 });
+        assert.equal(answer.json.closing, 4, answer.text);
+        await Promise.all(told.map((client) => client.wait('goaway')));
+        await herald.upgrade();
+        assert.equal((await herald.request('GET', '/readyz')).status, 200);
+        assert.deepEqual((await Promise.all(told.map((client) => client.waitClosed()))).map(({ code }) => code),
+            [1012, 1012, 1012, 1012]);
+        for (const client of others) {
+            await client.roundTrip();
+            assert.equal(client.goaways.length, 0);
+        }
+    });
 };
