@@ -9,7 +9,6 @@
 static inline void sample_session_full(struct carried_session *session)
 {
     memset(session, 1, sizeof *session);
-    session->is_aging = false; /* the stored stream is older than this item, which may be missing */
     session->user_id = SPAN_LITERAL("alice");
     session->device = SPAN_LITERAL("phone");
     session->level = LEVEL_V1;

@@ -11,8 +11,15 @@
 
 enum { SAMPLE_SESSIONS = 4, SAMPLE_HTTP = 3, SAMPLE_ENTRIES = 2, SAMPLE_TAG_RECORD = 1 };
 
+/* Without the members that came after the first stream was stored: they may be missing. */
+static inline void sample_session_first(struct carried_session *session)
+{
+    sample_session_full(session);
+    session->is_aging = false;
+}
+
 static void (*const sample_sessions[SAMPLE_SESSIONS])(struct carried_session *) = {
-    sample_session_full, sample_session_idle, sample_session_busy, sample_session_stream};
+    sample_session_first, sample_session_idle, sample_session_busy, sample_session_stream};
 
 static const struct carried_http sample_http[SAMPLE_HTTP] = {
     {.state = CARRIED_HTTP_PROXY, .peer.is_unresolved = true, .waited_ms = 250},
