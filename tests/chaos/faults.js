@@ -14,6 +14,13 @@ async function bringBack(world, herald) {
     world.count('herald came back');
 }
 
+async function mustDrain(herald, body) {
+    const { status, text } = await herald.post('/drain', body);
+    if (status !== 202) {
+        throw new Error(`POST /drain: ${status} ${text}`);
+    }
+}
+
 const FAULTS = {
     async 'kill -9 of Herald'(world, downMs) {
         await world.herald.kill();
@@ -24,6 +31,17 @@ const FAULTS = {
         await world.herald.stop();
         await sleep(downMs / 4);
         await bringBack(world, world.herald);
+    },
+    /* Its clients come back to it. */
+    async 'drain of some'(world, downMs) {
+        await mustDrain(world.herald, { connections: 5, rate: 20 });
+        await sleep(downMs / 4);
+    },
+    /* Some are closed and refused by then. */
+    async 'drain that is taken back'(world, downMs) {
+        await mustDrain(world.herald, { rate: 5 });
+        await sleep(downMs / 2);
+        await mustDrain(world.herald, { cancel: true });
     },
     /* Nobody's connection ends. */
     async 'upgrade of Herald'(world) {
