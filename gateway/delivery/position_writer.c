@@ -32,9 +32,10 @@ struct position_writer {
     int64_t next_ms; /* when the next slot's time has come, while the timer is set */
     unsigned next;   /* the slot that is written next */
     unsigned n_marked;
-    bool has_unlisted; /* there was no memory to put a client into its slot */
-    bool is_gathering; /* many are written: their positions go into the list */
-    atomic_uint n_under_way;
+    bool has_unlisted;               /* there was no memory to put a client into its slot */
+    bool is_gathering;               /* many are written: their positions go into the list */
+    atomic_uint_fast64_t n_asked;    /* writes, ever */
+    atomic_uint_fast64_t n_answered; /* of them */
     struct store_ack *first;
     struct store_ack *last;
 };
@@ -154,7 +155,7 @@ static void on_failed_letter(struct letter *letter)
 static void on_written(struct store_request *request)
 {
     struct position_write *write = CONTAINER_OF(request, struct position_write, ack.request);
-    atomic_fetch_sub(&write->worker->position_writer->n_under_way, 1);
+    atomic_fetch_add(&write->worker->position_writer->n_answered, 1);
     if (write->ack.error == ERR_STORE_UNAVAILABLE) {
         worker_post(write->worker, &write->letter, on_failed_letter);
         return;
@@ -208,7 +209,7 @@ void position_writer_write(struct client *client, struct position *position, uin
         .written = written,
     };
     position->stored = write->ack.seq;
-    atomic_fetch_add(&client_worker(client)->position_writer->n_under_way, 1);
+    atomic_fetch_add(&client_worker(client)->position_writer->n_asked, 1);
     hand_over(client_worker(client)->position_writer, &write->ack);
 }
 
@@ -233,16 +234,17 @@ static void flush_client(struct client *client, void *unused)
     position_writer_flush(client);
 }
 
-void position_writer_write_all(struct worker *worker)
+uint64_t position_writer_write_all(struct worker *worker)
 {
     worker->position_writer->is_gathering = true;
     client_map_each(worker->node->map, worker->index, flush_client, NULL);
     hand_over_gathered(worker->position_writer);
+    return atomic_load(&worker->position_writer->n_asked);
 }
 
-unsigned position_writer_under_way(const struct worker *worker)
+bool position_writer_has_written(const struct worker *worker, uint64_t n)
 {
-    return atomic_load(&worker->position_writer->n_under_way);
+    return atomic_load(&worker->position_writer->n_answered) >= n;
 }
 
 static void mark_if_moved(struct client *client, void *unused)

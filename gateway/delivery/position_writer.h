@@ -35,10 +35,11 @@ void position_writer_write_if_moved(struct client *client, struct position *posi
 /* Writes now each of the user's positions that the store does not have yet. */
 void position_writer_flush(struct client *client);
 
-/* The same for all users of the worker, with one call of the store. */
-void position_writer_write_all(struct worker *worker);
+/* The same for all users of the worker, with one call of the store. Answers how many writes there
+ * have been on this worker, ever, for position_writer_has_written. */
+uint64_t position_writer_write_all(struct worker *worker);
 
-/* How many writes of this worker's users the store has not answered yet. Any thread. */
-unsigned position_writer_under_way(const struct worker *worker);
+/* Has the store answered as many of them? Any thread. */
+bool position_writer_has_written(const struct worker *worker, uint64_t n);
 
 #endif

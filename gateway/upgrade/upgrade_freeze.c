@@ -15,6 +15,7 @@
 #include "gateway/upgrade/upgrade_stream.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum {
@@ -30,35 +31,42 @@ static void do_nothing(struct worker *worker, void *argument)
     (void)argument;
 }
 
+/* `argument`: by the worker's index, how many writes there have been. */
 static void write_positions_here(struct worker *worker, void *argument)
 {
-    (void)argument;
-    position_writer_write_all(worker);
+    uint64_t *n_asked = argument;
+    n_asked[worker->index] = position_writer_write_all(worker);
 }
 
-static bool has_all_positions(const struct node *node)
+static bool have_written(const struct node *node, const uint64_t *n_asked)
 {
     for (unsigned i = 0; i < node->n_workers; i++) {
-        if (position_writer_under_way(node->workers[i]) > 0)
+        if (!position_writer_has_written(node->workers[i], n_asked[i]))
             return false;
     }
     return true;
 }
 
+/* What is acknowledged from here on travels with the session. */
 static bool write_positions(struct upgrade_give *give)
 {
     struct node *node = give->old.node;
     int64_t end_ms = clock_monotonic_ms() + REST_MS;
-    worker_run_on_all(node, write_positions_here, NULL);
-    while (!has_all_positions(node)) {
-        if (clock_monotonic_ms() >= end_ms) {
-            snprintf(give->why, sizeof give->why,
-                     "the store has not taken the acknowledged positions within %d ms", REST_MS);
-            return false;
-        }
-        usleep(LOOK_US);
+    uint64_t *n_asked = calloc(node->n_workers, sizeof *n_asked);
+    bool is_done = false;
+    snprintf(give->why, sizeof give->why, "out of memory");
+    if (n_asked == NULL)
+        return false;
+    worker_run_on_all(node, write_positions_here, n_asked);
+    snprintf(give->why, sizeof give->why,
+             "the store has not taken the acknowledged positions within %d ms", REST_MS);
+    while (!is_done && clock_monotonic_ms() < end_ms) {
+        is_done = have_written(node, n_asked);
+        if (!is_done)
+            usleep(LOOK_US);
     }
-    return true;
+    free(n_asked);
+    return is_done;
 }
 
 /* Those that take longer are answered by this process when the other one has taken over. */
@@ -149,13 +157,17 @@ bool upgrade_freeze(struct upgrade_give *give)
     struct upgrade_stream *stream = NULL;
     int64_t frozen_ms = clock_monotonic_ms();
     upgrade_set_state(give->old.node->upgrade, UPGRADE_HANDING_OVER);
-    bool is_committed = stop_the_world(give, &park) &&
-                        upgrade_stream_send(give, park, frozen_ms, &stream) && commit(give);
+    bool is_still = stop_the_world(give, &park);
+    int64_t still_ms = clock_monotonic_ms();
+    bool is_given = is_still && upgrade_stream_send(give, park, frozen_ms, &stream);
+    int64_t given_ms = clock_monotonic_ms();
+    bool is_committed = is_given && commit(give);
     if (is_committed) {
         log_event(LOG_INFO, "sessions handed over", LOG_INT("pid", give->pid),
                   LOG_TEXT("version", give->version), LOG_INT("sessions", give->n_sessions),
                   LOG_INT("http_connections", give->n_http),
-                  LOG_INT("frozen_ms", clock_monotonic_ms() - frozen_ms));
+                  LOG_INT("stop_ms", still_ms - frozen_ms), LOG_INT("give_ms", given_ms - still_ms),
+                  LOG_INT("adopt_ms", clock_monotonic_ms() - given_ms));
         let_go(give, stream, park);
         workers_unpark(park);
     } else {
