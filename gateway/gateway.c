@@ -54,7 +54,8 @@ static bool has_open_port(const struct node *node)
 
 uint32_t gateway_begin_drain(struct node *node)
 {
-    listeners_await_nothing(node->port->listeners);
+    if (has_open_port(node))
+        acceptors_accept_at_once(node->port);
     return drain_announce(node);
 }
 

@@ -74,6 +74,10 @@ static void start(struct main_upgrade *upgrade)
                               .quiesce = quiesce,
                               .resume = resume,
                               .on_wait = on_wait};
+    if (upgrade->take != NULL) {
+        upgrade_give_up(upgrade->node->upgrade, "the process before this one has not let go yet");
+        return;
+    }
     buf_clear(&upgrade->place);
     if (gateway_name_place(options, &upgrade->place) != ERR_OK) {
         upgrade_give_up(upgrade->node->upgrade, "the store's place cannot be told");

@@ -338,6 +338,14 @@ static bool has_signal_to_stop(void)
            (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
 }
 
+/* Who hears nothing of it any more may have said everything before: END tells. */
+static void say_taken(struct upgrade_take *take, unsigned n_fds)
+{
+    if (send_counts(take, UPGRADE_TAKEN, (struct upgrade_counts){.n_sessions = n_fds}) != ERR_OK)
+        log_event(LOG_DEBUG, "the running Herald takes no message",
+                  LOG_INT("pid", take->greeting.pid));
+}
+
 /* Up to END. On an error *why says what the other process is told; empty: there is nobody. */
 static enum err take_everything(struct upgrade_take *take, const struct upgrade_new *new, char *why,
                                 size_t why_cap)
@@ -361,10 +369,10 @@ static enum err take_everything(struct upgrade_take *take, const struct upgrade_
         enum err error = take_message(take, new, &message, why, why_cap);
         if (error == ERR_NO_MEMORY)
             snprintf(why, why_cap, "out of memory");
-        if (error == ERR_OK && n_fds > 0)
-            error = send_counts(take, UPGRADE_TAKEN, (struct upgrade_counts){.n_sessions = n_fds});
         if (error != ERR_OK)
             return error;
+        if (n_fds > 0)
+            say_taken(take, n_fds);
     }
     return ERR_OK;
 }

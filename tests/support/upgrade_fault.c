@@ -1,7 +1,7 @@
 /* Loaded in front of libc into a Herald: raises a signal in it at a message of the link between a
  * running Herald and its successor (gateway/upgrade/upgrade_link.h).
  *
- *     UPGRADE_FAULT=SIDE,MOMENT,KIND,N,SIGNAL
+ *     UPGRADE_FAULT=SIDE,MOMENT,KIND,N,SIGNAL[;SIDE,...]    one of each side
  *         SIDE    old or new: the process that was started by hand, or the one that it has started
  *         MOMENT  before or after the N-th message of that kind is sent by it
  *
@@ -42,11 +42,15 @@ __attribute__((constructor)) static void read_fault(void)
     const char *text = getenv("UPGRADE_FAULT");
     bool is_new = getenv("HERALD_HANDOVER_FD") != NULL;
     *(void **)&real_sendmsg = dlsym(RTLD_NEXT, "sendmsg");
-    if (text == NULL || sscanf(text, "%7[a-z],%7[a-z],%u,%u,%d", side, moment, &fault.kind,
-                               &fault.n, &fault.signal) != 5)
-        return;
-    fault.is_before = strcmp(moment, "before") == 0;
-    fault.is_armed = (strcmp(side, "new") == 0) == is_new;
+    while (text != NULL && !fault.is_armed) {
+        if (sscanf(text, "%7[a-z],%7[a-z],%u,%u,%d", side, moment, &fault.kind, &fault.n,
+                   &fault.signal) != 5)
+            return;
+        fault.is_before = strcmp(moment, "before") == 0;
+        fault.is_armed = (strcmp(side, "new") == 0) == is_new;
+        text = strchr(text, ';');
+        text = text == NULL ? NULL : text + 1;
+    }
 }
 
 static bool is_the_message(int fd, const struct msghdr *message)

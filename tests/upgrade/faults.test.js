@@ -15,13 +15,14 @@ const SIGKILL = 9;
 const SIGSTOP = 19;
 const TIMEOUT_MS = 2000;
 
-async function start(t, store, side, moment, kind, signal) {
+/* `more`: a fault of the other side. */
+async function start(t, store, side, moment, kind, signal, more = []) {
     const herald = await t.herald({
         store,
         args: ['--upgrade-timeout', `${TIMEOUT_MS}ms`],
         env: {
             LD_PRELOAD: path.join(path.dirname(t.binary), 'tests/libherald-upgrade-fault.so'),
-            UPGRADE_FAULT: [side, moment, KINDS[kind], 1, signal].join(),
+            UPGRADE_FAULT: [[side, moment, KINDS[kind], 1, signal].join(), ...more].join(';'),
         },
     });
     const crowd = await openCrowd(herald, { perKind: 4 });
@@ -69,8 +70,8 @@ async function kill(t, store, side, moment, kind) {
 const isStopped = (pid) => /\) T /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'));
 
 /* Goes on when `until` says so. */
-async function stop(t, side, moment, kind, until) {
-    const { herald, crowd } = await start(t, 'redis', side, moment, kind, SIGSTOP);
+async function stop(t, side, moment, kind, until, more) {
+    const { herald, crowd } = await start(t, 'redis', side, moment, kind, SIGSTOP, more);
     const old = herald.child.process.pid;
     let started;
     const upgraded = herald.tryUpgrade({ onStarted: (pid) => { started = pid; } });
@@ -146,6 +147,27 @@ module.exports = (test) => {
     test('the old one stands still after COMMIT: the new one serves', async (t) => {
         const { herald, crowd, result } = await stop(t, 'old', 'after', 'COMMIT', ({ crowd: waiting }) => waiting.waitFlow());
         await assertTakesOver(herald, crowd, result);
+    });
+
+    test('the old one is killed after END, and hears of nothing any more: the new one goes on', async (t) => {
+        const { herald, crowd, result } = await stop(t, 'new', 'before', 'TAKEN', async ({ herald: both, old }) => {
+            both.wasKilled = true;
+            await waitUntil('the old one is killed', () => !isAlive(old));
+        }, [['old', 'after', KINDS.END, 1, SIGKILL].join()]);
+        await assertTakesOver(herald, crowd, result);
+    });
+
+    test('an upgrade is refused until the process before has let go', async (t) => {
+        const { herald, crowd, result } = await stop(t, 'old', 'after', 'COMMIT', async ({ herald: both, started }) => {
+            await waitUntil('the new one serves', async () => (await upgradeOf(both)).state === 'done');
+            process.kill(started, 'SIGUSR2');
+            await waitUntil('it is refused', async () => (await upgradeOf(both)).reason === 'the process before this one has not let go yet');
+        });
+        assert.ok(result.successor);
+        herald.options.env = {};
+        await herald.upgrade();
+        await crowd.waitFlow();
+        await crowd.assertUnnoticed();
     });
 
     test('the old one stands still before END for longer than its time: it goes on', async (t) => {
