@@ -54,8 +54,7 @@ static bool has_open_port(const struct node *node)
 
 uint32_t gateway_begin_drain(struct node *node)
 {
-    if (has_open_port(node))
-        acceptors_accept_at_once(node->port);
+    listeners_await_nothing(node->port->listeners);
     return drain_announce(node);
 }
 

@@ -323,13 +323,6 @@ static void stop_accepting(struct acceptor *acceptor)
         stop_listening(acceptor);
 }
 
-void acceptor_accept_at_once(struct acceptor *acceptor)
-{
-    int no = 0;
-    for (size_t i = 0; i < acceptor->n_listening; i++)
-        setsockopt(acceptor->listening[i].watch.fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &no, sizeof no);
-}
-
 void acceptor_take_last(struct acceptor *acceptor)
 {
     acceptor->is_last = true;

@@ -35,9 +35,6 @@ MUST_CHECK enum err acceptor_adopt(struct acceptor *acceptor, int fd,
                                    const struct carried_http *carried);
 void acceptor_go_on(struct acceptor *acceptor);
 
-/* From now on connections are accepted without their first bytes, so that the kernel holds none
- * that acceptor_take_last does not see. */
-void acceptor_accept_at_once(struct acceptor *acceptor);
 /* Accepts what waits in the kernel, and then no more. What has no room is refused. */
 void acceptor_take_last(struct acceptor *acceptor);
 

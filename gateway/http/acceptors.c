@@ -42,13 +42,6 @@ static void resume_here(struct worker *worker, void *argument)
     acceptor_resume(task->port->acceptors[worker->index]);
 }
 
-static void accept_at_once_here(struct worker *worker, void *argument)
-{
-    struct port_task *task = argument;
-    if (worker->index == 0) /* all share the sockets */
-        acceptor_accept_at_once(task->port->acceptors[0]);
-}
-
 /* What comes between the last look and the end is reset, so the last worker ends the sockets. */
 static void take_last_here(struct worker *worker, void *argument)
 {
@@ -110,11 +103,6 @@ void acceptors_let_go(struct http_port *port)
         acceptor_let_go(port->acceptors[i]);
     listeners_let_go(port->listeners);
     port->listeners = NULL;
-}
-
-void acceptors_accept_at_once(struct http_port *port)
-{
-    worker_run_on_all(port->node, accept_at_once_here, &(struct port_task){.port = port});
 }
 
 void acceptors_end(struct http_port *port)

@@ -22,9 +22,8 @@ MUST_CHECK enum err acceptors_open_running(struct http_port *port);
 /* Accepts nothing until acceptors_resume; what comes waits in the kernel. */
 void acceptors_pause(struct http_port *port);
 void acceptors_resume(struct http_port *port);
-/* For the end of a port, and some ms before it (acceptor_accept_at_once). */
-void acceptors_accept_at_once(struct http_port *port);
-/* The end: accepts what waits in the kernel, and then nobody can connect any more. */
+/* The end of a port, some time after listeners_await_nothing: accepts what waits in the kernel, and
+ * then nobody can connect any more. */
 void acceptors_end(struct http_port *port);
 /* Accepts no more, and closes connections whose request is not complete. The others are answered as
  * always. */

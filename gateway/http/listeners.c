@@ -9,6 +9,8 @@
 #include "gateway/net/listener.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -196,6 +198,13 @@ void listeners_close(struct listeners *listeners)
         close_listener(&listeners->all[i]);
     close_unnamed(listeners);
     free(listeners);
+}
+
+void listeners_await_nothing(const struct listeners *listeners)
+{
+    int no = 0;
+    for (size_t i = 0; i < listeners_count(listeners); i++)
+        setsockopt(listeners->all[i].fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &no, sizeof no);
 }
 
 void listeners_hide(struct listeners *listeners)

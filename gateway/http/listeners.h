@@ -40,6 +40,9 @@ void listeners_settle(struct listeners *listeners);
  * fine. */
 void listeners_let_go(struct listeners *listeners);
 
+/* From now on connections can be accepted without their first bytes, for which the kernel may have
+ * held them back: within a second it has none that acceptors do not see. */
+void listeners_await_nothing(const struct listeners *listeners);
 /* The files of unix sockets are removed, so that nobody finds them any more. */
 void listeners_hide(struct listeners *listeners);
 /* Connects are refused; what waits to be accepted is reset. Both before listeners_close; NULL is

@@ -1,6 +1,6 @@
 'use strict';
 /* node tests/bench/rolling.js [--herald PATH] [--how replace|restart|upgrade|both] [--balancer chooser|proxy] [--clients 3000]
- *     [--nodes 3] [--rate 300] [--drain-time 30s] [--drain-delay TIME] [--keep DIR]
+ *     [--nodes 3] [--rate 300] [--drain-time 30s] [--drain-delay 5s] [--keep DIR]
  *
  * A deploy of a fleet, and what its clients and publishers notice of it. NODES Heralds share a Redis; a balancer that
  * looks at /readyz each second gives each connection to the node with the fewest. CLIENTS are connected, a quarter each
@@ -18,7 +18,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { startPart } = require('./rolling/talk');
-const { SETTINGS, Scope, range, redisNode, sleep, startNode, waitUntil } = require('./rolling/tools');
+const { SETTINGS, Scope, hasOption, range, redisNode, sleep, startNode, waitUntil } = require('./rolling/tools');
 
 const STOP_MS = 120000;
 const SETTLE_MS = 2000; /* between two nodes of a deploy, and before the first: nothing is under way then */
@@ -28,7 +28,7 @@ const GOALS = { replace: 1.05, restart: 1.4, upgrade: 0 };
 function parseArguments(args) {
     const options = {
         herald: path.join(__dirname, '../../build/release/herald'), how: 'both', balancer: 'chooser', clients: '3000',
-        nodes: '3', rate: '300', 'drain-time': '30s', 'drain-delay': '', keep: '',
+        nodes: '3', rate: '300', 'drain-time': '30s', 'drain-delay': '5s', keep: '',
     };
     for (let i = 0; i < args.length; i += 2) {
         const name = args[i].replace(/^--/, '');
@@ -60,9 +60,10 @@ class Deploy {
     }
 
     async startNode(number) {
-        const delay = this.options['drain-delay'];
+        const { herald } = this.options;
+        const delay = await hasOption(this.scope, herald, '--drain-delay') ? ['--drain-delay', this.options['drain-delay']] : [];
         const node = await startNode(this.scope, number, { store: this.redis.url,
-            args: ['--drain-time', this.options['drain-time'], ...(delay === '' ? [] : ['--drain-delay', delay])] });
+            args: ['--drain-time', this.options['drain-time'], ...delay] });
         this.nodes.push(node);
         this.all.push(node);
         return node;
@@ -159,6 +160,7 @@ function printFigures(how, { pushes, judged, proxy, all, kinds }) {
         ['away', away(all), 'p50 500 ms'],
         ...Object.entries(kinds).map(([kind, each]) => [`  ${kind}`, `${perClient(each)} closes; away ${away(each)}; ${
             each.repeated} repeated, ${each.gaps} gaps`, '']),
+        ['told to wait', `p50 ${all.told.p50}, p99 ${all.told.p99}, at most ${all.told.most} ms`, ''],
         ['refused handshakes', `${summed(all.refusals)}; ${listed(all.refusals)}`, 0],
         ...(proxy === undefined ? [] : [['  that went to another node', proxy.failedOver, '']]),
         ['pushes', `${pushes.accepted} accepted, slowest ${pushes.slowestMs} ms`, ''],

@@ -11,6 +11,7 @@ async function bringBack(world, herald) {
     herald.launch();
     /* Ready needs the store, which may be down at this moment: serving is enough. */
     await herald.waitStatus('/livez', 200, 20000);
+    world.backMs = Date.now();
     world.count('herald came back');
 }
 

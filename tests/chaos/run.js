@@ -64,6 +64,7 @@ class World {
         this.tries = new Map();
         this.running = new Set(); /* names, for when one does not end */
         this.isOver = false;
+        this.backMs = 0; /* when Herald was started again, the last time */
         this.beginMs = Date.now();
     }
 
@@ -76,9 +77,11 @@ class World {
         return promise.finally(() => this.running.delete(name));
     }
 
-    /* A connection has ended, which may never have become a session. */
+    /* A connection has ended, which may never have become a session. One that was begun before a Herald died may be dead
+     * since then, and reading again only now. */
     seesEnd(client, code) {
-        if (this.isUpgrading && !client.hasEnd && NEVER_IN_AN_UPGRADE.includes(code)) {
+        const isOwn = client.hasEnd || client.session.openedMs < this.backMs;
+        if (this.isUpgrading && !isOwn && NEVER_IN_AN_UPGRADE.includes(code)) {
             const now = Date.now();
             this.ledger.fault(`${client.session.name} ended (${code}, ${client.error ?? 'no error'}) while Herald was replaced, at ${
                 new Date(now).toISOString()}; it was begun ${now - client.session.openedMs} ms before, and ${

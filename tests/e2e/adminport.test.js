@@ -210,6 +210,7 @@ module.exports = (test) => {
     test('a body without end to a path that does not exist loses its connection, and nobody else does', async (t) => {
         const herald = await t.herald({ store: 'memory' });
         const other = await t.raw(herald.adminPort);
+        assert.equal((await other.send(pushOf('other')).answer()).status, 202);
         const raw = await t.raw(herald.adminPort);
         const chunks = Buffer.from(`400\r\n${'x'.repeat(1024)}\r\n`.repeat(1024));
         raw.send(head(['POST /nowhere HTTP/1.1', host, json, 'Transfer-Encoding: chunked']));

@@ -67,7 +67,7 @@ module.exports = (test) => {
         raw.destroy();
     });
 
-    test('a client that reads on slowly during the stop gets its answer whole', { tries: 3 }, async (t) => {
+    test('a client that reads on slowly during the stop gets its answer whole', { tries: 6 }, async (t) => {
         const herald = await withLargeInbox(t);
         const raw = await unreading(t, herald, head(['GET /users/large/inbox?limit=1000 HTTP/1.1', host]));
         let pauses = 0;

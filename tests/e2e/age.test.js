@@ -13,7 +13,7 @@ function watchCloses(clients) {
 }
 
 module.exports = (test) => {
-    test('a session is closed at 0.8 to 1.2 of --max-session-age, and told so before', { timeoutMs: 120000 }, async (t) => {
+    test('a session is closed at 0.8 to 1.2 of --max-session-age, and told so before', { timeoutMs: 200000, tries: 3 }, async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--config', 'herald.ini'], files: { 'herald.ini': '' } });
         herald.writeFile('herald.ini', 'max-session-age = 1m\n');
         herald.child.signal('SIGHUP');
@@ -22,7 +22,7 @@ module.exports = (test) => {
         const plain = await Promise.all(range(12).map((n) => herald.subscribe(`p${n}`)));
         const stream = await herald.events('s');
         const ends = watchCloses([...clients, ...plain]);
-        await waitUntil('all are closed', () => ends.length === 24, 80000);
+        await waitUntil('all are closed', () => ends.length === 24, 120000);
         assert.deepEqual(ends.filter(({ code }) => code !== 1012), []);
         const times = ends.map(({ ms }) => ms);
         assert.ok(Math.min(...times) >= 47500 && Math.max(...times) <= 73000, times.join());
@@ -35,7 +35,7 @@ module.exports = (test) => {
             assert.match((await client.closed).reason, /^restart retry_ms=\d+$/);
         }
         assert.deepEqual(plain.flatMap((client) => client.messages), []);
-        await stream.waitEnd(30000);
+        await stream.waitEnd();
         assert.ok(stream.retry > 0);
         assert.equal(await herald.metric('herald_sessions_closed_total{cause="age"}'), 25);
         assert.equal((await herald.request('GET', '/readyz')).status, 200);

@@ -59,7 +59,7 @@ async function flood(t, herald, target, userId, frame) {
 }
 
 module.exports = (test) => {
-    const args = ['--session-max-bytes', String(MAX), '--ping-interval', '100ms'];
+    const args = ['--session-max-bytes', String(MAX), '--ping-interval', '100ms', '--silence-timeout', '1h', '--slow-timeout', '1h'];
     for (const [name, frame] of ASKED) {
         test(`answers stay within their room: ${name}`, async (t) => {
             const herald = await t.sharedHerald('asked', { store: 'memory', args });
@@ -79,7 +79,8 @@ module.exports = (test) => {
             const many = 3000;
             const herald = await t.herald({
                 store: 'memory',
-                args: ['--session-max-bytes', String(max), '--inbox-max', String(many), '--inbox-max-bytes', '8MiB'],
+                args: ['--session-max-bytes', String(max), '--inbox-max', String(many), '--inbox-max-bytes', '8MiB',
+                    '--silence-timeout', '1h', '--slow-timeout', '1h'],
             });
             const client = await herald.subscribeV1('hides');
             await client.wait('hello');

@@ -6,9 +6,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const {
-    assertProblem, exchange, handshake, range, sleep, Subscriber, waitUntil, within,
-} = require('./harness');
+const { PATIENCE_MS, Subscriber, assertProblem, exchange, handshake, range, sleep, waitUntil, within } = require('./harness');
 
 const ORIGIN = 'https://a.example';
 const READYZ = 'GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
@@ -57,10 +55,10 @@ async function subscribeInOrder(herald, n) {
 module.exports = (test) => {
     /* ---- SIGTERM ---- */
 
-    test('SIGTERM: readiness fails, and until --drain-delay is over all are served; then connects are refused', async (t) => {
+    test('SIGTERM: readiness fails, and until --drain-delay is over all are served; then connects are refused', { tries: 3 }, async (t) => {
         const socket = path.join(t.tempDir(), 'subscribers.sock');
         const herald = await t.herald({ store: 'memory',
-            args: ['--listen', `unix:${socket}`, '--insecure', '--drain-delay', '1500ms', '--drain-time', '600ms'] });
+            args: ['--listen', `unix:${socket}`, '--insecure', '--drain-delay', `${1500 * t.scale}ms`, '--drain-time', '600ms'] });
         const early = await herald.subscribe('early');
         const begin = Date.now();
         herald.child.signal('SIGTERM');
@@ -73,10 +71,10 @@ module.exports = (test) => {
         assert.equal(stream.status, 200);
         assert.equal((await herald.push('late', 1)).status, 202);
         await late.waitCount(1);
-        await sleep(1000 - (Date.now() - begin));
+        await sleep(1000 * t.scale - (Date.now() - begin));
         assert.deepEqual([early, late].map((client) => client.socket.readyState), [1, 1], 'nobody is closed yet');
         await waitRefused(herald);
-        assert.ok(Date.now() - begin >= 1500, `${Date.now() - begin} ms`);
+        assert.ok(Date.now() - begin >= 1500 * t.scale, `${Date.now() - begin} ms`);
         assert.ok(!fs.existsSync(socket), 'the file of the unix socket is gone');
         assert.ok([503, 'ended'].includes(await readyz(herald).catch(() => 'ended')), 'the admin port is served to the end');
         for (const client of [early, late]) {
@@ -86,7 +84,7 @@ module.exports = (test) => {
         }
         await stream.waitEnd();
         assert.ok(stream.retry >= 500 && stream.retry <= 5500, `retry ${stream.retry}`);
-        assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), EXITED);
+        assert.deepEqual(await within(herald.child.exited, PATIENCE_MS, 'the end'), EXITED);
     });
 
     test('without other nodes SIGTERM delays nothing', async (t) => {
@@ -96,10 +94,10 @@ module.exports = (test) => {
         await herald.waitLog(/event=draining delay_ms=0 drain_ms=60000/);
         await waitRefused(herald);
         herald.child.signal('SIGTERM');
-        assert.deepEqual(await within(herald.child.exited, 5000, 'the end'), EXITED);
+        assert.deepEqual(await within(herald.child.exited, 20000, 'the end'), EXITED);
     });
 
-    test('with Redis SIGTERM delays 5 s by itself, and a second one in that time stops at once', async (t) => {
+    test('with Redis SIGTERM delays 5 s by itself, and a second one in that time stops at once', { tries: 3 }, async (t) => {
         const herald = await t.herald({ store: 'redis', env: { HERALD_DRAIN_DELAY: undefined } });
         const client = await herald.subscribe('u');
         herald.child.signal('SIGTERM');
@@ -122,12 +120,12 @@ module.exports = (test) => {
         herald.child.signal('SIGTERM');
         await herald.waitLog(/event=draining delay_ms=40000/);
         herald.child.signal('SIGTERM');
-        await within(herald.child.exited, 5000, 'the end');
+        await within(herald.child.exited, 20000, 'the end');
     });
 
     /* Each connection that was made is answered, and ends with a close frame. */
     for (const where of ['tcp', 'unix']) {
-        test(`clients that connect while SIGTERM closes the port are answered, or refused, and never reset (${where})`, async (t) => {
+        test(`clients that connect while SIGTERM closes the port are answered, or refused, and never reset (${where})`, { tries: 3 }, async (t) => {
             const socket = path.join(t.tempDir(), 's');
             const herald = await t.herald({ store: 'memory', args: ['--listen', `unix:${socket}`, '--insecure', '--drain-time', '1s'] });
             const target = where === 'unix' ? { path: socket } : { host: '127.0.0.1', port: herald.port };
@@ -160,10 +158,10 @@ module.exports = (test) => {
             const connecting = range(8).map(connectOn);
             await waitUntil('many are open', () => results.answered > 50);
             herald.child.signal('SIGTERM');
-            await within(Promise.all(connecting), 10000, 'the last connect');
+            await within(Promise.all(connecting), PATIENCE_MS, 'the last connect');
             isOver = true;
             assert.ok(['ECONNREFUSED', 'ENOENT'].includes(await connectError(target)));
-            assert.deepEqual(await within(herald.child.exited, 10000, 'the end'), EXITED);
+            assert.deepEqual(await within(herald.child.exited, PATIENCE_MS, 'the end'), EXITED);
             await sleep(50);
             /* Between the last look at a TCP socket and its end there is an instant. */
             const lost = results.other.filter((what) => what !== 'close 1006');
@@ -173,8 +171,8 @@ module.exports = (test) => {
     }
 
     /* The kernel holds them back until their first bytes come, and tries again after a second. */
-    test('a client that has connected and said nothing yet is answered when the port is closed', async (t) => {
-        const herald = await t.herald({ store: 'memory', args: ['--drain-delay', '2500ms', '--drain-time', '1s'] });
+    test('a client that has connected and said nothing yet is answered when the port is closed', { tries: 3 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--drain-delay', `${2500 * t.scale}ms`, '--drain-time', `${t.scale}s`] });
         await herald.subscribe('stays for the drain');
         const raws = await Promise.all(range(4).map(() => t.raw(herald.port)));
         herald.child.signal('SIGTERM');
@@ -259,7 +257,7 @@ module.exports = (test) => {
     /* ---- some, and the rate ---- */
 
     test('POST /drain {connections, rate} closes the longest connected, one after the other, and stays ready', async (t) => {
-        const herald = await t.herald({ store: 'memory', args: ['--workers', '1'] });
+        const herald = await t.herald({ store: 'memory', args: ['--workers', '1', '--log-level', 'debug'] });
         const clients = await subscribeInOrder(herald, 20);
         const ends = watchCloses(clients);
         const answer = await herald.post('/drain', { connections: 12, rate: 10 });
@@ -268,7 +266,12 @@ module.exports = (test) => {
         await herald.subscribe('new');
         await waitUntil('they are closed', () => ends.length === 12);
         assert.deepEqual(ends.map(({ code }) => code), Array(12).fill(1012));
-        assert.deepEqual(ends.map(({ i }) => i), range(12), 'in the order in which they came');
+        /* What is read at the same moment is seen in any order here. */
+        const ended = await waitUntil('the log says who was closed', () => {
+            const users = [...herald.log.matchAll(/event="session ended".* user=u(\d+)/g)].map(([, i]) => Number(i));
+            return users.length === 12 && users;
+        });
+        assert.deepEqual(ended, range(12), 'in the order in which they came');
         assert.ok(ends[11].ms >= 1000, `one in each tenth of a second: ${ends.map(({ ms }) => ms)}`);
         await sleep(300);
         assert.equal(ends.length, 12, 'the others stay');
@@ -285,7 +288,7 @@ module.exports = (test) => {
         assert.deepEqual(ends.map(({ i }) => i).sort((a, b) => a - b), range(10));
     });
 
-    test('a rate slows a drain of all down, and a second one speeds it up', async (t) => {
+    test('a rate slows a drain of all down, and a second one speeds it up', { tries: 3 }, async (t) => {
         const herald = await t.herald({ store: 'memory', args: ['--drain-time', '100ms'] });
         const clients = await Promise.all(range(4).map((n) => herald.subscribeV1(`u${n}`)));
         assert.deepEqual((await herald.post('/drain', { rate: 1 })).json, { closing: 4, seconds: 4 });
@@ -334,25 +337,25 @@ module.exports = (test) => {
         await herald.subscribe('v');
         assert.equal(client.socket.readyState, 1);
         herald.child.signal('SIGTERM');
-        await within(herald.child.exited, 5000, 'the end');
+        await within(herald.child.exited, 20000, 'the end');
     });
 
     /* An operator takes the node out of the balancer first, so SIGTERM has nothing to wait for. */
-    test('SIGTERM after POST /drain goes on refusing, and counts the delay from there', async (t) => {
-        const herald = await t.herald({ store: 'memory', args: ['--drain-delay', '2s', '--drain-time', '1h'] });
+    test('SIGTERM after POST /drain goes on refusing, and counts the delay from there', { tries: 3 }, async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--drain-delay', `${2 * t.scale}s`, '--drain-time', '1h'] });
         await herald.subscribe('u');
         const begin = Date.now();
         await herald.post('/drain', {});
-        await sleep(1000);
+        await sleep(1000 * t.scale);
         herald.child.signal('SIGTERM');
         await herald.waitLog(/event=draining delay_ms=\d+/);
         const [, delayMs] = /event=draining delay_ms=(\d+)/.exec(herald.log);
-        assert.ok(delayMs <= 1000, delayMs);
+        assert.ok(delayMs <= 1000 * t.scale, delayMs);
         assertProblem(await exchange(herald.port, handshake('/ws?userId=late')), 503, { type: 'draining' });
         await waitRefused(herald);
-        assert.ok(Date.now() - begin >= 2000);
+        assert.ok(Date.now() - begin >= 2000 * t.scale);
         herald.child.signal('SIGTERM');
-        await within(herald.child.exited, 5000, 'the end');
+        await within(herald.child.exited, 20000, 'the end');
     });
 
     /* ---- with another node ---- */

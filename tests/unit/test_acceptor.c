@@ -288,6 +288,19 @@ Test(acceptor, takes_what_waits_before_it_accepts_no_more)
     cr_expect_eq(status_of(0), -1, "it rested");
 }
 
+/* What it left in the kernel would be reset. Those that are there have just come, so they are about
+ * to be answered, and otherwise it would wait for them. */
+Test(acceptor, refuses_what_has_no_room_before_it_accepts_no_more)
+{
+    port.heads_give_way = false;
+    for (int i = 0; i < SOCKETS; i++)
+        connect_silent(i);
+    connect_client(SOCKETS);
+    acceptor_take_last(port.acceptors[0]);
+    cr_expect_eq(status_of(SOCKETS), 503);
+    cr_expect_eq(ask(0), 204);
+}
+
 Test(acceptor, leaves_new_connections_in_the_kernel_while_it_is_paused)
 {
     connect_silent(0);

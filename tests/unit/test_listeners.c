@@ -5,6 +5,7 @@
 #include "gateway/net/listener.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -193,4 +194,48 @@ Test(listeners, lose_nobody_who_has_connected_meanwhile)
     cr_assert_geq(accepted, 0);
     close(accepted);
     close(client);
+}
+
+/* ---- the end ---- */
+
+/* By the time of the close another program may listen there. */
+Test(listeners, remove_their_files_once)
+{
+    open_old(unix_text, NULL);
+    listeners_hide(old);
+    cr_assert_not(has_file());
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    listeners_hide(old);
+    listeners_close(old);
+    old = NULL;
+    cr_expect(has_file());
+}
+
+static int connect_to(unsigned port)
+{
+    struct sockaddr_in where = {.sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)port),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int result = connect(fd, (struct sockaddr *)&where, sizeof where);
+    int code = errno;
+    close(fd);
+    errno = code;
+    return result;
+}
+
+Test(listeners, refuse_connections_once_they_are_ended)
+{
+    open_old("127.0.0.1:0", NULL);
+    unsigned port = port_of(listeners_fd(old, 0));
+    listeners_await_nothing(old);
+    cr_assert_eq(connect_to(port), 0);
+    listeners_end(old);
+    cr_expect_eq(connect_to(port), -1);
+    cr_expect_eq(errno, ECONNREFUSED);
+    listeners_hide(NULL);
+    listeners_end(NULL);
+    listeners_await_nothing(NULL);
 }

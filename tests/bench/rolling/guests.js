@@ -46,13 +46,18 @@ function judge(accepted) {
     return found;
 }
 
+/* Of numbers of ms. */
+function spread(list) {
+    const sorted = list.sort((a, b) => a - b);
+    return { n: sorted.length, p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99), most: quantile(sorted, 1) };
+}
+
 function figuresOf(of) {
-    const away = of.flatMap(({ awayMs }) => awayMs).sort((a, b) => a - b);
     const arrivals = of.flatMap((guest) => [...guest.arrivals.values()]);
     return {
         guests: of.length, closes: sumUp(of, 'closes'), nClosed: of.reduce((sum, guest) => sum + guest.nClosed(), 0),
         most: Math.max(...of.map((guest) => guest.nClosed())), refusals: sumUp(of, 'refusals'),
-        away: { n: away.length, p50: quantile(away, 0.5), p99: quantile(away, 0.99), most: quantile(away, 1) },
+        away: spread(of.flatMap(({ awayMs }) => awayMs)), told: spread(of.flatMap(({ told }) => told)),
         arrived: arrivals.length, repeated: arrivals.reduce((sum, n) => sum + n - 1, 0),
         gaps: of.reduce((sum, { gaps }) => sum + gaps.length, 0),
     };

@@ -7,6 +7,7 @@ const { range, sleep, waitUntil } = require('../tools');
 const { UPGRADE_DEATHS, canUpgrade, upgradeAndKill, waitWhole } = require('../upgrades');
 
 const STOPPED_MS = 5000;
+const UPGRADE_MS = 400; /* most are over by then */
 const CUT_MS = 8000;
 const CLOSES_COME_MS = 1000; /* the readers know by then of what an upgrade has ended */
 const CALM_MS = 70000; /* after a cut: TCP repeats an end that got lost for so long */
@@ -103,7 +104,7 @@ for (const [name, choose] of Object.entries(UPGRADE_DEATHS)) {
     NODE_FAULTS[name] = async (world, node) => {
         await waitCalm(world, node);
         node.isMeantToRun = false;
-        world.note(await upgradeAndKill(node, world.random.between(0, 1500), choose));
+        world.note(await upgradeAndKill(node, world.random.between(0, UPGRADE_MS), choose));
         if (node.child.isRunning()) {
             node.watchChild();
             node.isMeantToRun = true;
