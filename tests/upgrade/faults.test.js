@@ -13,13 +13,15 @@ const KINDS = {
 };
 const SIGKILL = 9;
 const SIGSTOP = 19;
-const TIMEOUT_MS = 2000;
+/* Of those that are killed nobody's time may be over, of those that stand still it has to be. */
+const LONG_MS = 60000;
+const TIMEOUT_MS = 5000;
 
 /* `more`: a fault of the other side. */
 async function start(t, store, side, moment, kind, signal, more = []) {
     const herald = await t.herald({
         store,
-        args: ['--upgrade-timeout', `${TIMEOUT_MS}ms`],
+        args: ['--upgrade-timeout', `${signal === SIGKILL ? LONG_MS : TIMEOUT_MS}ms`],
         env: {
             LD_PRELOAD: path.join(path.dirname(t.binary), 'tests/libherald-upgrade-fault.so'),
             UPGRADE_FAULT: [[side, moment, KINDS[kind], 1, signal].join(), ...more].join(';'),
