@@ -1,5 +1,6 @@
 #include "gateway/base/hash_table.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -39,24 +40,11 @@ static bool has_spare_bucket(struct hash_table *table)
     return true;
 }
 
-/* The buckets are split in their order, so what a later split has to read is known now. */
-static void fetch_for_later(const struct hash_table *table)
-{
-    enum { LATER = 8, LINE_BYTES = 64 };
-    size_t later = table->n_buckets - table->level + LATER;
-    const struct hash_link *link = later < table->level ? table->buckets[later] : NULL;
-    if (link == NULL)
-        return;
-    __builtin_prefetch(link);
-    __builtin_prefetch((const char *)link + LINE_BYTES);
-}
-
 /* Splits bucket b of a level into b and b + level; about half of its chain moves to the second. */
 static void split_one_bucket(struct hash_table *table)
 {
     if (!has_spare_bucket(table))
         return;
-    fetch_for_later(table);
     size_t added = table->n_buckets++;
     struct hash_link **stays = &table->buckets[added - table->level];
     struct hash_link **moves = &table->buckets[added];
@@ -79,6 +67,66 @@ void hash_table_add(struct hash_table *table, struct hash_link *link)
     *bucket = link;
     if (++table->n_links > table->n_buckets)
         split_one_bucket(table);
+}
+
+/* So many buckets, all of them empty. false: out of memory, and nothing has changed. */
+static bool set_buckets(struct hash_table *table, size_t n)
+{
+    struct hash_link **buckets = calloc(n, sizeof(struct hash_link *));
+    if (buckets == NULL)
+        return false;
+    free(table->buckets);
+    table->buckets = buckets;
+    table->n_buckets = n;
+    table->cap = n;
+    table->level = FIRST_BUCKETS;
+    while (2 * table->level <= n)
+        table->level *= 2;
+    return true;
+}
+
+void hash_table_reserve(struct hash_table *table, size_t n_links)
+{
+    assert(table->n_links == 0);
+    if (n_links > table->n_buckets)
+        (void)set_buckets(table, n_links);
+}
+
+static struct hash_link *reverse_chain(struct hash_link *chain)
+{
+    struct hash_link *reversed = NULL;
+    while (chain != NULL) {
+        struct hash_link *next = chain->next;
+        chain->next = reversed;
+        reversed = chain;
+        chain = next;
+    }
+    return reversed;
+}
+
+void hash_table_fit(struct hash_table *table)
+{
+    struct hash_table before = *table;
+    size_t wanted = table->n_links < FIRST_BUCKETS ? FIRST_BUCKETS : table->n_links;
+    if (table->n_buckets / 2 < wanted)
+        return;
+    table->buckets = NULL;
+    if (!set_buckets(table, wanted)) {
+        *table = before;
+        return;
+    }
+    for (size_t i = 0; i < before.n_buckets; i++) {
+        struct hash_link *link = reverse_chain(before.buckets[i]); /* the latest stays the first */
+        while (link != NULL) {
+            struct hash_link *next = link->next;
+            struct hash_link **bucket =
+                &table->buckets[hash_table_bucket(table, table->hash_of(link))];
+            link->next = *bucket;
+            *bucket = link;
+            link = next;
+        }
+    }
+    free(before.buckets);
 }
 
 void hash_table_remove(struct hash_table *table, struct hash_link *link)

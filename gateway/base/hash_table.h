@@ -33,6 +33,12 @@ void hash_table_fini(struct hash_table *table);
 
 /* Cannot fail: without memory for more buckets only the chains grow longer. */
 void hash_table_add(struct hash_table *table, struct hash_link *link);
+/* For an owner that adds many at once, and may take its time for it. Of a table without links: it
+ * has room for so many before it splits a bucket; without memory it stays as it is. Then, when all
+ * are added: gives back the room of those that did not come. */
+void hash_table_reserve(struct hash_table *table, size_t n_links);
+void hash_table_fit(struct hash_table *table);
+
 /* The link must be in the table. */
 void hash_table_remove(struct hash_table *table, struct hash_link *link);
 

@@ -120,3 +120,60 @@ Test(hash_table, clearing_gives_each_link_once_and_leaves_an_empty_table)
     cr_assert_eq(first_of(items[7].hash), &items[7]);
     cr_assert_eq(table.n_links, 1);
 }
+
+/* ---- many at once ---- */
+
+static void expect_all(size_t n)
+{
+    cr_assert_eq(table.n_links, n);
+    for (size_t i = 0; i < N_ITEMS; i++)
+        cr_assert_eq(first_of(items[i].hash), i < n ? &items[i] : NULL);
+}
+
+Test(hash_table, a_table_with_room_for_many_finds_each_and_splits_beyond_them)
+{
+    static const size_t rooms[] = {1, 64, 65, 127, 128, 500, 999, 1000, 3000};
+    for (size_t room = 0; room < sizeof rooms / sizeof *rooms; room++) {
+        hash_table_fini(&table);
+        cr_assert_eq(hash_table_init(&table, hash_of), ERR_OK);
+        hash_table_reserve(&table, rooms[room]);
+        size_t n_buckets = table.n_buckets;
+        cr_assert_geq(n_buckets, rooms[room]);
+        for (size_t n = 0; n < N_ITEMS; n++) {
+            hash_table_add(&table, &items[n].link);
+            if (n < n_buckets)
+                cr_assert_eq(table.n_buckets, n_buckets, "nothing is split yet");
+        }
+        expect_all(N_ITEMS);
+    }
+}
+
+Test(hash_table, room_for_those_that_did_not_come_is_given_back)
+{
+    static const size_t counts[] = {0, 1, 63, 64, 65, 100, 333, 500, 501, 1000};
+    for (size_t count = 0; count < sizeof counts / sizeof *counts; count++) {
+        hash_table_fini(&table);
+        cr_assert_eq(hash_table_init(&table, hash_of), ERR_OK);
+        hash_table_reserve(&table, N_ITEMS);
+        size_t n = counts[count];
+        for (size_t i = 0; i < n; i++)
+            hash_table_add(&table, &items[i].link);
+        hash_table_fit(&table);
+        cr_assert_leq(table.n_buckets, n < 32 ? 64 : 2 * n + 1);
+        expect_all(n);
+        for (size_t i = n; i < N_ITEMS; i++)
+            hash_table_add(&table, &items[i].link);
+        expect_all(N_ITEMS);
+    }
+}
+
+Test(hash_table, the_latest_of_a_hash_stays_the_first)
+{
+    hash_table_reserve(&table, N_ITEMS);
+    for (size_t i = 0; i < 10; i++) {
+        items[i].hash = 7;
+        hash_table_add(&table, &items[i].link);
+    }
+    hash_table_fit(&table);
+    cr_assert_eq(first_of(7), &items[9]);
+}

@@ -283,10 +283,12 @@ enum err file_scan(struct file_lmdb *lmdb, const struct backing *backing, struct
     struct file_keys keys = {.next = 1};
     struct file_scan scan = {
         .backing = backing, .index = index, .shared = shared, .stale = stale, .keys = &keys};
+    inbox_table_reserve(index->users, file_lmdb_records(lmdb)); /* there are no more users */
     enum err error = file_lmdb_scan(lmdb, scan_record, &scan);
     if (error == ERR_OK)
         error = apply_ahead(&scan);
     if (error == ERR_OK) {
+        inbox_table_fit(index->users);
         *ret_keys = keys;
         return ERR_OK;
     }

@@ -75,6 +75,17 @@ void inbox_table_free(struct inbox_table *table)
     free(table);
 }
 
+void inbox_table_reserve(struct inbox_table *table, size_t n_users)
+{
+    hash_table_reserve(&table->users, n_users);
+}
+
+void inbox_table_fit(struct inbox_table *table)
+{
+    hash_table_fit(&table->users);
+    table->visited = 0;
+}
+
 size_t inbox_table_count(const struct inbox_table *table)
 {
     return table->users.n_links;

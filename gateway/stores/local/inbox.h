@@ -39,6 +39,9 @@ struct inbox_table;
 MUST_CHECK enum err inbox_table_new(struct inbox_table **ret_table);
 void inbox_table_free(struct inbox_table *table); /* NULL is fine */
 void inbox_table_clear(struct inbox_table *table);
+/* hash_table_reserve and hash_table_fit. */
+void inbox_table_reserve(struct inbox_table *table, size_t n_users);
+void inbox_table_fit(struct inbox_table *table);
 size_t inbox_table_count(const struct inbox_table *table);   /* users */
 size_t inbox_table_buckets(const struct inbox_table *table); /* about as many, never fewer again */
 
