@@ -27,7 +27,8 @@ async function whileAwaited(herald, body) {
     const old = herald.child.process.pid;
     const upgraded = herald.upgrade();
     await waitUntil('the old process stands still', () => isStopped(old));
-    await waitUntil('the new one serves', () => herald.request('GET', '/livez', { timeoutMs: 1000 }).then(({ status }) => status === 200, () => false));
+    await waitUntil('the new one serves',
+        () => herald.request('GET', '/livez', { timeoutMs: 1000 }).then(({ status }) => status === 200, () => false));
     try {
         await body();
     } finally {
@@ -54,20 +55,18 @@ module.exports = (test) => {
         await herald.mustPush('absent', 'before');
         let answers;
         await whileAwaited(herald, async () => {
-            const pushes = [];
-            for (const n of [1, 2, 3]) {
-                pushes.push(herald.push('u', n));
-                await sleep(20); /* the order in which they come in */
-            }
-            answers = [...pushes, herald.request('GET', '/users/absent'), herald.request('GET', '/users/absent/inbox')];
+            const lines = [1, 2, 3].map((data) => ({ userId: 'u', data }));
+            answers = [herald.ndjson(lines), herald.push('v', 1), herald.request('GET', '/users/absent'), herald.request('GET', '/users/absent/inbox')];
             for (const answer of answers) {
                 await assertWaits(answer);
             }
             const { status } = await herald.push('u', 'now', { ttl: 0 });
             assert.equal(status, 200, 'what is kept nowhere waits for no store');
         });
-        const [first, second, third, user, inbox] = await Promise.all(answers);
-        assert.deepEqual([first, second, third].map(({ status }) => status), [202, 202, 202]);
+        const [lines, push, user, inbox] = await Promise.all(answers);
+        const results = lines.text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+        assert.deepEqual(results.map(({ seq }) => seq), [2, 3, 4], lines.text);
+        assert.equal(push.status, 202);
         assert.equal(user.json.pending, 1);
         assert.deepEqual(inbox.json.notifications.map(({ data }) => data), ['before']);
         await waitUntil('all have come', () => client.values().length >= 5);
