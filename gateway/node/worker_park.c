@@ -89,3 +89,51 @@ void workers_unpark(struct worker_park *park)
     sem_destroy(&park->leave);
     free(park);
 }
+
+/* ---- at once ---- */
+
+struct share {
+    struct letter letter;
+    struct worker *worker;
+    struct shares *shares;
+};
+
+struct shares {
+    void (*run)(struct worker *worker, void *argument);
+    void *argument;
+    sem_t done;
+    struct share all[];
+};
+
+static void on_share(struct letter *letter)
+{
+    struct share *share = CONTAINER_OF(letter, struct share, letter);
+    struct shares *shares = share->shares;
+    if (reactor_is_visited(share->worker->reactor)) {
+        worker_post(share->worker, &share->letter, on_share);
+        return;
+    }
+    shares->run(share->worker, shares->argument);
+    sem_post(&shares->done); /* it may be gone now */
+}
+
+void workers_run_at_once(struct node *node, void (*run)(struct worker *worker, void *argument),
+                         void *argument)
+{
+    struct shares *shares = malloc(sizeof *shares + node->n_workers * sizeof shares->all[0]);
+    if (shares == NULL) {
+        worker_run_on_all(node, run, argument);
+        return;
+    }
+    shares->run = run;
+    shares->argument = argument;
+    sem_init(&shares->done, 0, 0);
+    for (unsigned i = 0; i < node->n_workers; i++) {
+        shares->all[i] = (struct share){.worker = node->workers[i], .shares = shares};
+        worker_post(node->workers[i], &shares->all[i].letter, on_share);
+    }
+    for (unsigned i = 0; i < node->n_workers; i++)
+        wait_on(&shares->done);
+    sem_destroy(&shares->done);
+    free(shares);
+}

@@ -23,4 +23,9 @@ void workers_parked_each(struct worker_park *park,
 /* The threads go on where they were. */
 void workers_unpark(struct worker_park *park);
 
+/* As worker_run_on_all, but on all workers at the same time; without memory for that, on one after
+ * the other. */
+void workers_run_at_once(struct node *node, void (*run)(struct worker *worker, void *argument),
+                         void *argument);
+
 #endif

@@ -7,7 +7,7 @@
 #include "gateway/delivery/delivery_carry.h"
 #include "gateway/http/http_carry.h"
 #include "gateway/http/http_port.h"
-#include "gateway/node/worker.h"
+#include "gateway/node/worker_park.h"
 #include "gateway/session/session_revive.h"
 #include "gateway/upgrade/http_record.h"
 #include "gateway/upgrade/record.h"
@@ -156,7 +156,7 @@ enum err upgrade_adopt_sessions(struct upgrade_adopted *adopted, struct upgrade_
     enum err error = read_batch(&batch, message, read_session);
     if (error == ERR_OK) {
         take_fds(&batch, message);
-        worker_run_on_all(adopted->node, adopt_sessions_here, &batch);
+        workers_run_at_once(adopted->node, adopt_sessions_here, &batch);
         adopted->n_sessions += batch.n;
     }
     for (unsigned i = 0; i < batch.n; i++) {
@@ -196,7 +196,7 @@ static void go_here(struct worker *worker, void *argument)
 
 void upgrade_adopt_go(struct upgrade_adopted *adopted)
 {
-    worker_run_on_all(adopted->node, go_here, adopted);
+    workers_run_at_once(adopted->node, go_here, adopted);
     while (adopted->away != NULL) {
         struct away *away = adopted->away;
         char why[RECORD_WHY_MAX_BYTES];

@@ -120,3 +120,24 @@ Test(worker_park, lets_the_caller_act_in_every_turn, .timeout = 20)
     workers_unpark(park);
     stop();
 }
+
+/* Each waits for the others: they would never all come one after the other. */
+static atomic_uint n_here;
+
+static void meet(struct worker *worker, void *argument)
+{
+    mark(worker, argument);
+    atomic_fetch_add(&n_here, 1);
+    while (atomic_load(&n_here) < N_WORKERS)
+        usleep(1000);
+}
+
+Test(worker_park, runs_an_errand_on_all_workers_at_once, .timeout = 20)
+{
+    unsigned marks[N_WORKERS] = {0};
+    start();
+    workers_run_at_once(&node, meet, marks);
+    for (unsigned i = 0; i < N_WORKERS; i++)
+        cr_assert_eq(marks[i], 1);
+    stop();
+}
