@@ -154,13 +154,13 @@ const summed = (counts) => Object.values(counts).reduce((sum, n) => sum + n, 0);
 
 function printFigures(how, { pushes, judged, proxy, all, kinds }) {
     const perClient = (each) => (each.nClosed / each.guests).toFixed(3);
-    const away = ({ away: { n, p50, p99, most } }) => (n === 0 ? 'never' : `p50 ${p50}, p99 ${p99}, at most ${most} ms`);
+    const spread = ({ n, p50, p99, most }) => (n === 0 ? 'never' : `p50 ${p50}, p99 ${p99}, at most ${most} ms`);
     const rows = [
         ['closes a client', `${perClient(all)} (at most ${all.most}); ${listed(all.closes)}`, GOALS[how]],
-        ['away', away(all), 'p50 500 ms'],
-        ...Object.entries(kinds).map(([kind, each]) => [`  ${kind}`, `${perClient(each)} closes; away ${away(each)}; ${
+        ['away', spread(all.away), 'p50 500 ms'],
+        ...Object.entries(kinds).map(([kind, each]) => [`  ${kind}`, `${perClient(each)} closes; away ${spread(each.away)}; ${
             each.repeated} repeated, ${each.gaps} gaps`, '']),
-        ['told to wait', `p50 ${all.told.p50}, p99 ${all.told.p99}, at most ${all.told.most} ms`, ''],
+        ['told to wait', spread(all.told), ''],
         ['refused handshakes', `${summed(all.refusals)}; ${listed(all.refusals)}`, 0],
         ...(proxy === undefined ? [] : [['  that went to another node', proxy.failedOver, '']]),
         ['pushes', `${pushes.accepted} accepted, slowest ${pushes.slowestMs} ms`, ''],
