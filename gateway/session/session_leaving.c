@@ -90,7 +90,7 @@ static uint32_t come_again_ms(struct session *session)
 
 void session_end_leaving(struct session *session)
 {
-    if (session->is_aging && !session_age_counts(session))
+    if (session->is_aging && session_age_left_ms(session) > SESSION_AGE_AHEAD_MS)
         take_back(session);
     else
         session_close_with(session, session->is_aging ? ERR_AGE : ERR_RESTART,

@@ -22,8 +22,8 @@ void session_stay(struct session *session);
 bool session_age_is_near(const struct session *session);
 void session_begin_aging(struct session *session);
 
-/* For its timer: its moment has come, so it is closed. One that has reached its age stays while the
- * store is away, and if the option has been switched off. */
+/* For its timer: its moment has come, so it is closed. One that had reached its age stays if that
+ * is far again: while the store is away, or because the option has become longer, or is off. */
 bool session_leaving_is_over(const struct session *session);
 void session_end_leaving(struct session *session);
 

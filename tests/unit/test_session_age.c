@@ -151,6 +151,21 @@ Test(session_age, that_is_near_when_the_option_is_switched_off_is_taken_back)
     subscriber_expect(&subscriber, WS_TEXT, "{\"type\":\"stay\"}");
 }
 
+/* Set to a minute by mistake: nobody of those that were told is closed once it is mended. */
+Test(session_age, that_is_near_when_the_option_becomes_longer_is_taken_back_and_comes_again)
+{
+    enter(LEVEL_V1);
+    wait_until_something_comes(2 * AGE_MS);
+    goaway_ms();
+    fixture.options.max_session_age = 10 * AGE_MS;
+    wait_until_something_comes(2 * AGE_MS);
+    subscriber_expect(&subscriber, WS_TEXT, "{\"type\":\"stay\"}");
+    cr_expect_eq(metrics_read(METRIC_LEAVING), 0);
+    int64_t waited_ms = wait_until_something_comes(12 * AGE_MS);
+    cr_expect_geq(waited_ms, 6 * AGE_MS, "%lld", (long long)waited_ms);
+    cr_expect(labs((long)goaway_ms() - SESSION_AGE_AHEAD_MS) <= 100);
+}
+
 /* All that are older than the option at once are not closed at once. */
 Test(session_age, of_old_sessions_is_spread_anew_when_the_option_is_switched_on)
 {
