@@ -127,9 +127,11 @@ void drain_arrived(struct session *session, const struct admission *admission)
 {
     const struct node *node = session_worker(session)->node;
     int kind = atomic_load(&node->drain_kind);
-    if (admission->is_draining && kind != DRAIN_NONE)
+    if (admission->is_draining)
         session_drain_at(session, admission->drain_at_ms);
-    else if (kind == DRAIN_ALL)
+    if (kind == DRAIN_NONE)
+        session_stay(session); /* it was on its way when the drain was taken back */
+    else if (kind == DRAIN_ALL && !session->is_draining)
         session_drain(session); /* it was on its way when the drain began */
 }
 

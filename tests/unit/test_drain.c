@@ -310,6 +310,22 @@ Test(drain, closes_whom_it_meets_on_the_way_if_it_is_of_all)
     cr_expect(is_leaving(1));
 }
 
+/* It was told of its moment before it was on its way. */
+Test(drain, that_is_taken_back_lets_whom_it_meets_on_the_way_stay)
+{
+    ask((struct gateway_drain){0});
+    ask((struct gateway_drain){.is_cancel = true});
+    subscriber_enter(&subscribers[0], LEVEL_V1, "u", NULL);
+    subscriber_expect_start(&subscribers[0], "{\"type\":\"hello\"");
+    const struct admission told = {.is_draining = true,
+                                   .drain_at_ms = (uint32_t)node_fixture_now_ms() + 5000};
+    drain_arrived(subscribers[0].session, &told);
+    node_fixture_turn();
+    subscriber_expect(&subscribers[0], WS_TEXT, "{\"type\":\"stay\"}");
+    cr_expect_not(is_leaving(0));
+    cr_expect_eq(metrics_read(METRIC_LEAVING), 0);
+}
+
 /* ---- the defaults ---- */
 
 Test(drain, takes_a_second_where_no_other_node_is)
