@@ -288,7 +288,7 @@ static bool takes_too_long(const struct node *node, const struct gateway_drain *
     uint64_t n = atomic_load(&node->n_sessions);
     if (drain->connections > 0 && drain->connections < n)
         n = drain->connections;
-    return drain->rate > 0 && n / drain->rate >= GATEWAY_DRAIN_MAX_S;
+    return drain->rate > 0 && n > (uint64_t)drain->rate * GATEWAY_DRAIN_MAX_S;
 }
 
 /* Takes no memory: what cannot be taken back would be bad. */

@@ -7,6 +7,7 @@
 #include "gateway/requests/nodes.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/requests/requests.h"
+#include "gateway/session/session_auth.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_leaving.h"
 #include "tests/support/node_fixture.h"
@@ -14,6 +15,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { SESSIONS = 5 };
 
@@ -193,6 +195,12 @@ Test(drain, that_is_asked_for_again_keeps_the_moments_and_at_a_rate_sets_new_one
     expect_answer(SESSIONS, 5);
     for (unsigned i = 0; i < SESSIONS; i++)
         cr_expect_leq(leaves_in_ms(i), 5);
+    ask((struct gateway_drain){.rate = 1});
+    expect_answer(SESSIONS, 5000);
+    for (unsigned i = 0; i < SESSIONS; i++)
+        cr_expect_geq(leaves_in_ms(i), (int)i * 1000, "a lower one slows it down");
+    ask((struct gateway_drain){.rate = 3});
+    expect_answer(SESSIONS, 1667);
 }
 
 /* The last one counts. */
@@ -224,9 +232,73 @@ Test(drain, that_would_take_more_than_a_week_is_refused)
     ask((struct gateway_drain){.rate = 1});
     cr_expect_eq(answer.error, ERR_INVALID_FIELD);
     cr_expect_not(atomic_load(&fixture.node.is_draining));
-    ask((struct gateway_drain){.rate = 1, .connections = 600000});
+    ask((struct gateway_drain){.rate = 1, .connections = GATEWAY_DRAIN_MAX_S + 1});
+    cr_expect_eq(answer.error, ERR_INVALID_FIELD);
+    ask((struct gateway_drain){.rate = 1, .connections = GATEWAY_DRAIN_MAX_S});
     cr_expect_eq(answer.error, ERR_OK);
+    atomic_store(&fixture.node.n_sessions, 699999);
+    ask((struct gateway_drain){.rate = 2, .connections = 2 * GATEWAY_DRAIN_MAX_S});
+    cr_expect_eq(answer.error, ERR_OK, "there are not so many");
     atomic_store(&fixture.node.n_sessions, n_sessions);
+}
+
+Test(drain, closes_those_who_have_not_said_who_they_are_and_counts_them)
+{
+    const struct claim nobody = {0};
+    enter_all(LEVEL_V1);
+    struct subscriber *stranger = malloc(sizeof *stranger);
+    cr_assert_not_null(stranger);
+    subscriber_open(stranger, (struct admission){.level = LEVEL_V1, .is_page = true});
+    cr_assert_eq(session_await_auth(stranger->session, &nobody), ERR_OK);
+    ask((struct gateway_drain){.connections = SESSIONS});
+    expect_answer(SESSIONS, 30000);
+    cr_expect_not(stranger->session->is_draining, "it has come last");
+    ask((struct gateway_drain){.rate = 2});
+    expect_answer(SESSIONS + 1, 3000);
+    cr_expect(stranger->session->is_draining);
+    subscriber_expect_start(stranger, "{\"type\":\"goaway\"");
+    free(stranger);
+}
+
+/* It may be closed because of its age soon, or not; the drain is sure. */
+Test(drain, comes_before_the_age_of_a_session)
+{
+    fixture.options.max_session_age = 60000;
+    fixture.options.silence_timeout = fixture.options.ping_interval = 3600000;
+    enter_all(LEVEL_PLAIN);
+    for (unsigned i = 0; i < 1000 && !subscribers[0].session->is_aging; i++)
+        node_fixture_wait_ms(100);
+    cr_assert(subscribers[0].session->is_aging);
+    ask((struct gateway_drain){0});
+    expect_answer(fixture.node.n_sessions, 30000);
+    cr_expect(is_leaving(0));
+    cr_expect_not(subscribers[0].session->is_aging);
+}
+
+/* The sessions are counted, or get their moments, when it is taken back. */
+Test(drain, that_is_taken_back_within_it_closes_nobody)
+{
+    unsigned n_refused = 0;
+    node_fixture_enter_clients(1000);
+    enter_all(LEVEL_PLAIN);
+    for (unsigned n_turns = 0; n_turns < 30; n_turns++) {
+        struct gateway_drain all = {.on_done = on_answered};
+        struct gateway_drain cancel = {.on_done = on_answered, .is_cancel = true};
+        unsigned before = n_answers;
+        gateway_drain(&fixture.node, &all);
+        for (unsigned i = 0; i < n_turns; i++)
+            reactor_turn(fixture.worker->reactor, 0);
+        gateway_drain(&fixture.node, &cancel);
+        turn_through();
+        cr_assert_eq(n_answers, before + 2);
+        cr_expect_eq(cancel.error, ERR_OK);
+        cr_expect_eq(all.error, all.is_cancelled ? ERR_CONFLICT : ERR_OK);
+        n_refused += all.is_cancelled;
+        cr_assert_eq(metrics_read(METRIC_LEAVING), 0, "after %u turns", n_turns);
+        cr_assert_not(atomic_load(&fixture.node.is_draining));
+    }
+    cr_expect(n_refused > 1 && n_refused < 30, "%u", n_refused);
+    node_fixture_leave_clients();
 }
 
 /* More clients than a slice has. */
@@ -279,6 +351,22 @@ Test(drain, of_sigterm_ends_a_slow_one_in_its_own_time)
     turn_through();
     cr_expect_eq(leaves_in_ms(0), first, "within the time");
     for (unsigned i = 1; i < SESSIONS; i++)
+        cr_expect(is_leaving(i) && leaves_in_ms(i) <= 1000);
+}
+
+/* The count of the sessions has begun, and its plan must not come behind that of the stop. */
+Test(drain, of_sigterm_comes_before_one_that_is_being_asked_for)
+{
+    enter_all(LEVEL_PLAIN);
+    drain = (struct gateway_drain){.on_done = on_answered, .rate = 1};
+    gateway_drain(&fixture.node, &drain);
+    drain_begin(&fixture.node, 1000);
+    turn_through();
+    cr_expect_eq(n_answers, 1);
+    cr_expect_eq(answer.error, ERR_CONFLICT);
+    cr_expect(answer.is_ending);
+    cr_expect_not(answer.is_cancelled);
+    for (unsigned i = 0; i < SESSIONS; i++)
         cr_expect(is_leaving(i) && leaves_in_ms(i) <= 1000);
 }
 
