@@ -27,7 +27,7 @@ function ask(herald, method, target, headers = {}) {
                 resolve({ status: response.statusCode, headers: response.headers, text, json });
             });
         });
-        request.setTimeout(5000, () => request.destroy(new Error(`no answer to ${method} ${target}`)));
+        request.setTimeout(45000, () => request.destroy(new Error(`no answer to ${method} ${target}`)));
         request.on('error', reject);
         request.end();
     });

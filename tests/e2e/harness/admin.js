@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const http = require('node:http');
 const https = require('node:https');
 const { collect } = require('./answer');
-const { waitUntil } = require('./waiting');
+const { PATIENCE_MS, waitUntil } = require('./waiting');
 
 class Admin {
     /* adminTls: options of node:tls, where the port speaks TLS */
@@ -21,7 +21,7 @@ class Admin {
 
     /* A request to the admin port ({port} for the other): {status, headers, text, json}. */
     request(method, target, options = {}) {
-        const { body, port = this.adminPort, timeoutMs = 20000 } = options;
+        const { body, port = this.adminPort, timeoutMs = PATIENCE_MS } = options;
         const key = this.adminKey === undefined || port !== this.adminPort ? {}
             : { Authorization: `Bearer ${this.adminKey}` };
         const headers = { ...key, ...options.headers };
