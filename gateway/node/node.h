@@ -73,6 +73,7 @@ struct node {
     atomic_int_fast64_t drain_ends_ms; /* monotonic; DRAIN_ALL: when all sessions are closed */
     /* Monotonic: until then another node of its name is the other process of an upgrade. */
     atomic_int_fast64_t has_namesake_until_ms;
+    atomic_bool is_frozen;   /* another process builds its sessions: it answers no question */
     atomic_bool is_stopping; /* sockets on their way between workers are closed */
 };
 

@@ -1,7 +1,11 @@
 /* A question about a user is answered on the user's home worker, by a letter that is the question's
  * own: behind the notifications and withdrawals that the store reported before it, which go the
  * same way. For a user who has no session here it is answered at once, and so is a question about
- * all users. */
+ * all users.
+ *
+ * What comes about a user while the sessions stand still waits like any letter. When they have gone
+ * to another process, which may not have heard the question, it is not answered: that nobody is
+ * there would be wrong. */
 #include "gateway/requests/questions.h"
 
 #include "gateway/delivery/kicks.h"
@@ -46,6 +50,12 @@ static void on_asked_letter(struct letter *letter)
         CONTAINER_OF(asked, struct store_user_question, question);
     struct node *node = question->owner;
     struct client *client = client_map_find(node->map, question->user_id);
+    if (atomic_load(&node->is_frozen)) { /* the user's sessions have left; some may have stayed */
+        if (client != NULL && question->asked.kind == STORE_ASK_KICK)
+            kicks_close(client, question->asked.reason);
+        store_answer_not(asked);
+        return;
+    }
     if (client == NULL) {
         store_answer(asked, 0);
         return;
@@ -83,7 +93,7 @@ void questions_on_asked(struct store_user_question *question)
     struct node *node = question->owner;
     if (question->asked.kind == STORE_ASK_CLIENTS)
         list_clients(node, question);
-    else if (client_map_count(node->map, question->user_id) == 0)
+    else if (!atomic_load(&node->is_frozen) && client_map_count(node->map, question->user_id) == 0)
         store_answer(&question->question, 0);
     else
         node_ask_home(node, question->user_id, &question->question.letter, on_asked_letter);

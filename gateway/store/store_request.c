@@ -15,6 +15,12 @@ void store_answer_text(struct store_question *question, uint64_t count, struct b
     store_answer(question, count);
 }
 
+void store_answer_not(struct store_question *question)
+{
+    question->is_unanswered = true;
+    store_answer(question, 0);
+}
+
 void store_page_clear(struct store_page *page)
 {
     for (size_t i = 0; i < page->n_notes; i++)

@@ -170,6 +170,7 @@ struct store_broadcast {
 struct store_question {
     struct letter letter; /* the callee may use it until it answers; the rest is the store's own */
     uint64_t count;
+    bool is_unanswered; /* store_answer_not */
     struct buf text;
     void (*on_answer)(struct store_question *question);
 };
@@ -178,6 +179,9 @@ struct store_question {
 void store_answer(struct store_question *question, uint64_t count);
 /* The same with a text, which is the store's from here on; `text` is empty afterwards. */
 void store_answer_text(struct store_question *question, uint64_t count, struct buf *text);
+/* Another node does not hear of this one, and counts it among those that have not answered. To a
+ * question of this node it is the answer 0. */
+void store_answer_not(struct store_question *question);
 
 /* What waits for a user; a user never heard of has no epoch and zeros. */
 struct store_peek {

@@ -97,6 +97,7 @@ static bool stop_the_world(struct upgrade_give *give, struct worker_park **ret_p
         return false;
     }
     workers_deliver(*ret_park);
+    atomic_store(&give->old.node->is_frozen, true);
     return true;
 }
 
@@ -140,12 +141,15 @@ static void let_go(struct upgrade_give *give, struct upgrade_stream *stream,
                           clock_monotonic_ms() + COMMIT_MS) != ERR_OK)
         log_event(LOG_DEBUG, "the new process takes no message", LOG_INT("pid", give->pid));
     upgrade_stream_let_go(stream, park);
+    workers_deliver(park); /* questions about those sessions */
+    atomic_store(&give->old.node->is_frozen, false);
 }
 
 static void thaw(struct upgrade_give *give, struct worker_park *park)
 {
     upgrade_spawn_kill(give->pid);
     give->pid = 0;
+    atomic_store(&give->old.node->is_frozen, false);
     if (park != NULL)
         workers_unpark(park);
     set_ports(give, acceptors_resume);

@@ -1,6 +1,7 @@
 /* A kick (CONTRACT 3): the block is kept first, then the sessions are closed, then what waits is
  * purged. */
 #include "gateway/delivery/kicked_streams.h"
+#include "gateway/requests/questions.h"
 #include "gateway/requests/requests.h"
 #include "gateway/store/store_backend.h"
 #include "tests/support/node_fixture.h"
@@ -194,4 +195,57 @@ Test(kick, that_could_ask_no_node_says_so_and_purges_nothing)
     struct gateway_kick kick = kick_user((struct gateway_kick){.is_purge = true});
     cr_expect_eq(kick.error, ERR_NO_MEMORY);
     cr_expect_eq(kick.purged, 0);
+}
+
+/* ---- sessions that go to another process ---- */
+
+static struct store_user_question asked;
+static unsigned n_asked_answers;
+
+static void on_asked_answer(struct store_question *question)
+{
+    cr_expect_eq(question, &asked.question);
+    n_asked_answers++;
+}
+
+/* Another node asks while the sessions stand still. */
+static void ask_while_frozen(const char *user_id)
+{
+    n_asked_answers = 0;
+    asked = (struct store_user_question){.question.on_answer = on_asked_answer,
+                                         .owner = &fixture.node,
+                                         .user_id = span_of(user_id),
+                                         .asked.kind = STORE_ASK_KICK};
+    atomic_store(&fixture.node.is_frozen, true);
+    questions_on_asked(&asked);
+    cr_expect_eq(n_asked_answers, 0, "the sessions may stay, or leave: nobody knows yet");
+}
+
+Test(kick, waits_while_sessions_stand_still)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    ask_while_frozen("u");
+    atomic_store(&fixture.node.is_frozen, false); /* they stay */
+    node_fixture_turn();
+    cr_expect_eq(n_asked_answers, 1);
+    cr_expect_not(asked.question.is_unanswered);
+    cr_expect_eq(asked.question.count, 1);
+    subscriber_expect_close(&subscriber, KICKED);
+}
+
+Test(kick, is_not_answered_when_sessions_have_left_meanwhile)
+{
+    ask_while_frozen("u");
+    node_fixture_turn();
+    cr_expect_eq(n_asked_answers, 1);
+    cr_expect(asked.question.is_unanswered);
+}
+
+Test(kick, closes_those_that_stayed_and_is_not_answered)
+{
+    subscriber_enter(&subscriber, LEVEL_PLAIN, "u", NULL);
+    ask_while_frozen("u");
+    node_fixture_turn();
+    cr_expect(asked.question.is_unanswered);
+    subscriber_expect_close(&subscriber, KICKED);
 }

@@ -163,6 +163,10 @@ static void deliver_answer(struct letter *letter)
             mailbox_post(reactor_mailbox(asked->gather->reactor), letter);
         return;
     }
+    if (answered->is_unanswered) {
+        redis_question_free(answered);
+        return;
+    }
     if (asked->common->cluster != NULL && question->user.asked.kind == STORE_ASK_DESCRIBE &&
         question->user.user_id.len > 0)
         send_answer_behind(question);
