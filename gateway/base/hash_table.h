@@ -21,7 +21,7 @@ struct hash_table {
     hash_link_hash_fn *hash_of;
     struct hash_link **buckets;
     size_t n_links;
-    size_t n_buckets; /* about the highest number of links so far; it never shrinks */
+    size_t n_buckets; /* about the highest number of links since the last hash_table_fit */
     size_t cap;
     size_t level; /* a power of two; level <= n_buckets < 2 * level */
 };

@@ -8,7 +8,7 @@
 
 extern int64_t file_twin_ms;
 
-/* `config` holds the ceilings alone. */
+/* `config` holds the ceilings, and whether the store is awaited. */
 struct store *file_twin_open(const char *path, struct store_config config);
 
 /* Data "{}" for that long; `target` says all that is known of the user. */

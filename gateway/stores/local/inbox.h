@@ -43,7 +43,7 @@ void inbox_table_clear(struct inbox_table *table);
 void inbox_table_reserve(struct inbox_table *table, size_t n_users);
 void inbox_table_fit(struct inbox_table *table);
 size_t inbox_table_count(const struct inbox_table *table);   /* users */
-size_t inbox_table_buckets(const struct inbox_table *table); /* about as many, never fewer again */
+size_t inbox_table_buckets(const struct inbox_table *table); /* about as many, or more */
 
 struct inbox *inbox_find(const struct inbox_table *table, struct span user_id); /* NULL: unknown */
 
