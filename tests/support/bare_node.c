@@ -5,6 +5,7 @@
 #include "gateway/delivery/replay.h"
 #include "gateway/port/handover.h"
 #include "gateway/requests/push_waits.h"
+#include "gateway/upgrade/upgrade.h"
 
 static const struct session_events session_events = {
     .on_identified = handover_identified,
@@ -62,14 +63,19 @@ enum err bare_node_open(struct node *node)
     error = push_waits_new(1, &node->wait_table);
     if (error != ERR_OK)
         goto free_map;
-    error = worker_new(node, 0, replay_try_again, &node->workers[0]);
+    error = upgrade_new(&node->upgrade);
     if (error != ERR_OK)
         goto free_waits;
+    error = worker_new(node, 0, replay_try_again, &node->workers[0]);
+    if (error != ERR_OK)
+        goto free_upgrade;
     error = delivery_new(node->workers[0]);
     if (error == ERR_OK)
         return ERR_OK;
     delivery_free(node->workers[0]);
     worker_free(node->workers[0]);
+free_upgrade:
+    upgrade_free(node->upgrade);
 free_waits:
     push_waits_free(node->wait_table);
 free_map:
@@ -81,6 +87,7 @@ void bare_node_close(struct node *node)
 {
     delivery_free(node->workers[0]);
     worker_free(node->workers[0]);
+    upgrade_free(node->upgrade);
     push_waits_free(node->wait_table);
     client_map_free(node->map);
 }
