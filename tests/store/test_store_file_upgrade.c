@@ -66,6 +66,25 @@ Test(store_file_upgrade, what_is_asked_of_an_awaited_store_waits_and_is_carried_
     cr_assert(are_recorded_in_order("anna"));
 }
 
+Test(store_file_upgrade, a_withdrawal_and_a_look_wait_in_their_order_too)
+{
+    struct look_call look;
+    struct withdraw_call withdraw;
+    struct store_target kept = append_one(store, "anna", "\"first\"", 60);
+    const struct span anna = span_of("anna");
+    withdraw_begin(next, &withdraw, (struct store_withdraw){.user_id = anna, .is_all = true});
+    look_begin(next, &look, (struct store_look){.user_id = anna, .epoch = kept.epoch, .seq = 1});
+    expect_away(next);
+    cr_assert_not(is_answered(&withdraw.call) || is_answered(&look.call));
+    hand_over();
+    call_wait(&withdraw.call);
+    call_wait(&look.call);
+    cr_assert_eq(withdraw.withdraw.error, ERR_OK);
+    cr_assert_eq(withdraw.withdraw.n_removed, 1);
+    cr_assert_eq(look.look.error, ERR_OK);
+    cr_assert_eq(look.look.found.fate, FATE_GONE);
+}
+
 Test(store_file_upgrade, an_awaited_store_is_up_when_it_was_taken_over)
 {
     char why[400] = "";
@@ -352,6 +371,28 @@ Test(store_file_upgrade, each_request_waits_for_the_same_time)
     append_end(&pushes[1]);
     cr_assert_eq(pushes[1].target.error, ERR_OK);
     cr_assert_eq(pushes[1].target.time_ms, file_twin_ms, "its life begins when it is kept");
+    store_close(twin);
+}
+
+Test(store_file_upgrade, the_room_of_those_whose_time_is_over_is_free_again)
+{
+    enum { BYTES = 4 << 20, FIT = STORE_AWAITING_MAX_BYTES / BYTES - 1 };
+    static char big[BYTES];
+    static struct append_call pushes[FIT];
+    struct store *twin = twin_of(store);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < FIT; i++)
+            append_begin(twin, &pushes[i], "anna", (struct span){big, sizeof big}, 60);
+        store_local_turn(twin);
+        for (int i = 0; i < FIT; i++)
+            cr_assert_not(is_answered(&pushes[i].call), "round %d", round);
+        file_twin_ms += STORE_AWAITED_MS;
+        store_local_turn(twin);
+        for (int i = 0; i < FIT; i++) {
+            append_end(&pushes[i]);
+            cr_assert_eq(pushes[i].target.error, ERR_STORE_UNAVAILABLE);
+        }
+    }
     store_close(twin);
 }
 
