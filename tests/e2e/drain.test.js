@@ -127,7 +127,8 @@ module.exports = (test) => {
     for (const where of ['tcp', 'unix']) {
         test(`clients that connect while SIGTERM closes the port are answered, or refused, and never reset (${where})`, { tries: 3 }, async (t) => {
             const socket = path.join(t.tempDir(), 's');
-            const herald = await t.herald({ store: 'memory', args: ['--listen', `unix:${socket}`, '--insecure', '--drain-time', '1s'] });
+            const herald = await t.herald({ store: 'memory', args: ['--listen', `unix:${socket}`, '--insecure', '--drain-time', '1s',
+                '--drain-delay', where === 'tcp' ? '2500ms' : '0s'] }); /* the kernel has held some back until then */
             const target = where === 'unix' ? { path: socket } : { host: '127.0.0.1', port: herald.port };
             const results = { answered: 0, refused: 0, other: [] };
             let isOver = false;
@@ -153,6 +154,7 @@ module.exports = (test) => {
                     if (i % 10 === 9) {
                         client.terminate();
                     }
+                    await sleep(5);
                 }
             };
             const connecting = range(8).map(connectOn);
