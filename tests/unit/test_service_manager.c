@@ -154,7 +154,7 @@ Test(service_manager, needs_no_service_manager)
 
 Test(service_manager, warns_once_of_an_address_that_is_none_and_does_not_show_it)
 {
-    char too_long[200];
+    char too_long[sizeof manager.address.sun_path + 1];
     memset(too_long, '/', sizeof too_long);
     too_long[sizeof too_long - 1] = '\0';
     const char *const wrong[] = {"secret", "vsock:2:1234", "@", "/", too_long};
