@@ -113,6 +113,8 @@ static enum err open_store(struct node *node, const int *lock_fd, char *why, siz
     struct store_config config = store_config_of(options);
     config.is_awaited = lock_fd != NULL && *lock_fd >= 0;
     config.lock_fd = config.is_awaited ? *lock_fd : -1;
+    /* The process that still has it was ready, and so is this one: degraded until it has it. */
+    atomic_store(&node->was_store_up, config.is_awaited);
     config.lanes = lanes;
     config.n_lanes = node->n_workers;
     config.events = (struct store_events){push_on_inbox_event,

@@ -62,6 +62,9 @@ module.exports = (test) => {
             }
             const { status } = await herald.push('u', 'now', { ttl: 0 });
             assert.equal(status, 200, 'what is kept nowhere waits for no store');
+            const ready = await herald.request('GET', '/readyz');
+            assert.equal(ready.status, 200, 'a balancer notices nothing');
+            assert.deepEqual(ready.json.degraded, ['store']);
         });
         const [lines, push, user, inbox] = await Promise.all(answers);
         const results = lines.text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
