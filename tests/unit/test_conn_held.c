@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -398,6 +399,20 @@ Test(conn_held, one_that_breaks_is_no_end_to_its_peer_while_the_old_one_has_it)
     say("one\n");
     turn(&old);
     expect_taken(&old, "one\n");
+}
+
+/* There is no memory for it, or epoll watches as many as it may. */
+Test(conn_held, one_that_cannot_be_watched_ends_when_it_goes)
+{
+    take_over();
+    let_go();
+    struct reactor_watch other = {.fd = new.conn.watch.fd};
+    cr_assert_eq(reactor_watch_add(new.reactor, &other, EPOLLIN), ERR_OK);
+    conn_go(&new.conn);
+    cr_expect(new.is_open, "at the end of the turn");
+    turn(&new);
+    cr_expect_not(new.is_open);
+    cr_expect(has_ended());
 }
 
 Test(conn_held, the_old_one_goes_on_when_the_new_one_gives_up)

@@ -369,6 +369,15 @@ Test(http_carry, goes_on_where_it_was)
     http_carry_each(&old, give_none, NULL);
     http_carry_let_go(&old);
     cr_expect_eq(ask(0), 200, "it was given to nobody this time");
+    give_all();
+    for (size_t i = 0; i < n_given; i++)
+        close(given[i].fd);
+    old.on_request = answer_later;
+    cr_assert_eq(ask(0), 0);
+    move_all();
+    answer_old(waiting);
+    pass_ms(1);
+    cr_expect_eq(status_of(0), 200, "its request had begun before the others left");
     stop();
 }
 

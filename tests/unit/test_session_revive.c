@@ -204,6 +204,22 @@ Test(session_revive, a_stranger_has_as_much_time_left_as_it_had)
     subscriber_expect_close(&subscriber, error_close_code(ERR_AUTH_TIMEOUT));
 }
 
+/* --max-message of the other process is less than what has come already. */
+Test(session_revive, a_message_that_has_begun_may_become_as_long_as_was_allowed_then)
+{
+    static const uint8_t first[] = "\x01\x88\0\0\0\0{\"type\":";
+    static const uint8_t second[] = "\x80\x87\0\0\0\0\"ping\"}";
+    subscriber_enter(&subscriber, LEVEL_V1, "u", NULL);
+    subscriber_text(&subscriber);
+    subscriber_send_raw(&subscriber, first, sizeof first - 1);
+    node_fixture_turn();
+    successor.options.max_message = 4;
+    successor_take_over();
+    subscriber_send_raw(&subscriber, second, sizeof second - 1);
+    node_fixture_turn();
+    subscriber_expect(&subscriber, WS_TEXT, "{\"type\":\"pong\"}");
+}
+
 /* Half of the auth message is here, half comes to the other process. */
 Test(session_revive, a_stranger_is_read_on_after_half_of_its_token)
 {
