@@ -1,10 +1,13 @@
 /* START: the new process is a child with one end of the link, and is greeted. It says READY when it
  * could go on, or REFUSED, or it ends, or its time is over. SETTLE: the admin API answers what is
- * under way. The rest is upgrade_freeze.c. Whatever fails up to then has changed nothing. */
+ * under way, and serves what comes; if it never rests, what comes in the last second waits in the
+ * kernel for the new process. The rest is upgrade_freeze.c. Whatever fails up to then has changed
+ * nothing. */
 #include "gateway/upgrade/upgrade_give.h"
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/http/acceptors.h"
 #include "gateway/requests/drain.h"
 #include "gateway/store/store.h"
 #include "gateway/upgrade/upgrade_freeze.h"
@@ -15,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SETTLE_MS = 5000, GREETING_MAX_BYTES = 65536 };
+enum { SETTLE_MS = 5000, HOLD_MS = 1000, GREETING_MAX_BYTES = 65536 };
 
 bool upgrade_is_impossible(const struct node *node, char why[UPGRADE_WHY_MAX_BYTES])
 {
@@ -168,10 +171,26 @@ void upgrade_give_cancel(struct upgrade_give *give, const char *why)
     if (give->pid != 0)
         upgrade_spawn_kill(give->pid);
     give->pid = 0;
+    if (give->holds_requests)
+        acceptors_resume(give->old.admin_port);
     if (give->is_ready)
         give->old.resume(give->old.owner);
     atomic_store(&give->old.node->has_namesake_until_ms, clock_monotonic_ms() + NAMESAKE_MS);
     upgrade_give_up(give->old.node->upgrade, why);
+}
+
+/* ---- SETTLE ---- */
+
+static bool has_settled(struct upgrade_give *give)
+{
+    if (give->old.quiesce(give->old.owner))
+        return true;
+    int64_t left_ms = give->settle_end_ms - clock_monotonic_ms();
+    if (left_ms <= HOLD_MS && !give->holds_requests) {
+        acceptors_pause(give->old.admin_port);
+        give->holds_requests = true;
+    }
+    return left_ms <= 0;
 }
 
 enum upgrade_step upgrade_give_turn(struct upgrade_give *give)
@@ -182,7 +201,7 @@ enum upgrade_step upgrade_give_turn(struct upgrade_give *give)
     }
     if (!give->is_ready)
         return UPGRADE_GOES_ON;
-    if (!give->old.quiesce(give->old.owner) && clock_monotonic_ms() < give->settle_end_ms)
+    if (!has_settled(give))
         return UPGRADE_GOES_ON;
     if (!upgrade_freeze(give)) {
         upgrade_give_cancel(give, give->why);

@@ -39,6 +39,7 @@ struct upgrade_give {
     int64_t end_ms;   /* of --upgrade-timeout */
     int64_t settle_end_ms;
     bool is_ready;
+    bool holds_requests; /* the admin port accepts no more, so that what is under way can end */
     uint32_t format;
     char version[UPGRADE_VERSION_MAX_BYTES]; /* of the new process */
     char why[UPGRADE_WHY_MAX_BYTES];         /* it is given up */

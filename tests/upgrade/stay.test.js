@@ -2,7 +2,8 @@
 /* What nobody notices: sessions stay, and pushes flow, while one process takes the place of another. */
 
 const assert = require('node:assert/strict');
-const { range, waitUntil } = require('../e2e/harness');
+const http = require('node:http');
+const { range, sleep, waitUntil } = require('../e2e/harness');
 const { openCrowd, valuesOf } = require('./crowd');
 
 const statsOf = async (herald) => (await herald.request('GET', '/stats')).json;
@@ -40,6 +41,41 @@ function publishOn(herald, userId) {
         }
     })();
     return publisher;
+}
+
+/* A body of ten lines that takes a fifth of a second: {status, text}. */
+function sendSlowBody(herald, userId) {
+    return new Promise((resolve, reject) => {
+        const request = http.request({
+            host: '127.0.0.1', port: herald.adminPort, method: 'POST', path: '/push', headers: { 'Content-Type': 'application/x-ndjson' },
+        }, (response) => {
+            let text = '';
+            response.setEncoding('utf8').on('data', (piece) => { text += piece; }).on('error', reject)
+                .on('end', () => resolve({ status: response.statusCode, text }));
+        });
+        request.on('error', reject);
+        (async () => {
+            for (let n = 0; n < 10; n++) {
+                request.write(`${JSON.stringify({ userId, data: n })}\n`);
+                await sleep(20);
+            }
+            request.end();
+        })();
+    });
+}
+
+/* One body after the other; `refused` are the results of lines that were not pushed. */
+function sendBodies(herald, userId) {
+    const sender = { bodies: 0, refused: [] };
+    sender.done = (async () => {
+        while (!sender.isOver) {
+            const { status, text } = await sendSlowBody(herald, userId);
+            const results = text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+            sender.refused.push(...results.filter(({ id }) => id === undefined), ...(status === 200 ? [] : [{ status }]));
+            sender.bodies += 1;
+        }
+    })();
+    return sender;
 }
 
 module.exports = (test) => {
@@ -90,4 +126,19 @@ module.exports = (test) => {
         await crowd.waitFlow();
         await crowd.assertUnnoticed();
     });
+
+    for (const store of ['redis', 'file']) {
+        /* A body that is under way in the last second has this second to end. */
+        test(`bodies that follow one another without rest are pushed whole (${store})`, { tries: 3 }, async (t) => {
+            const herald = await t.herald({ store });
+            const senders = ['a', 'b', 'c'].map((userId) => sendBodies(herald, userId));
+            await waitUntil('bodies are sent', () => senders.every(({ bodies }) => bodies > 0));
+            await herald.upgrade();
+            const before = senders.map(({ bodies }) => bodies);
+            await waitUntil('more are sent', () => senders.every(({ bodies }, n) => bodies > before[n] + 1));
+            senders.forEach((sender) => { sender.isOver = true; });
+            await Promise.all(senders.map(({ done }) => done));
+            assert.deepEqual(senders.flatMap(({ refused }) => refused), []);
+        });
+    }
 };
