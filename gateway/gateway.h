@@ -29,10 +29,9 @@ MUST_CHECK enum err gateway_listen(struct node *node, const struct given_listene
                                    size_t n_given, char *why, size_t why_cap);
 MUST_CHECK enum err gateway_accept(struct node *node);
 
-/* Where the store is that the options name, without user and password, and whether that is the
- * place which another process has named so (stores.h). The second answers before the store is
- * opened. */
-MUST_CHECK enum err gateway_name_place(const struct options *options, struct buf *out);
+/* Where the store is, without user and password, and whether the options name the place which
+ * another process has named so (stores.h). The second answers before the store is opened. */
+MUST_CHECK enum err gateway_name_place(const struct node *node, struct buf *out);
 MUST_CHECK bool gateway_is_at_place(const struct options *options, struct span place);
 
 /* Asks for an upgrade to a new process, which the main thread begins at once. ERR_CONFLICT: *why is

@@ -90,10 +90,10 @@ static struct store_config store_config_of(const struct options *options)
     };
 }
 
-enum err gateway_name_place(const struct options *options, struct buf *out)
+enum err gateway_name_place(const struct node *node, struct buf *out)
 {
-    const struct store_config config = store_config_of(options);
-    return store_name_place(&config, out);
+    const struct store_config config = store_config_of(atomic_load(&node->options));
+    return store_name_own_place(node->store, &config, out);
 }
 
 bool gateway_is_at_place(const struct options *options, struct span place)

@@ -79,7 +79,7 @@ static void start(struct main_upgrade *upgrade)
         return;
     }
     buf_clear(&upgrade->place);
-    if (gateway_name_place(options, &upgrade->place) != ERR_OK) {
+    if (gateway_name_place(upgrade->node, &upgrade->place) != ERR_OK) {
         upgrade_give_up(upgrade->node->upgrade, "the store's place cannot be told");
         return;
     }

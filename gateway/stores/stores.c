@@ -65,6 +65,13 @@ enum err store_name_place(const struct store_config *config, struct buf *out)
     return buf_append_text(out, url);
 }
 
+enum err store_name_own_place(const struct store *store, const struct store_config *config,
+                              struct buf *out)
+{
+    int lock_fd = store_lock_fd(store);
+    return lock_fd < 0 ? store_name_place(config, out) : store_file_name_lock(lock_fd, out);
+}
+
 bool store_is_at(const struct store_config *config, struct span place)
 {
     struct buf here;

@@ -23,6 +23,11 @@ MUST_CHECK enum err store_open(const struct store_config *config, struct store *
 enum { STORE_PLACE_MAX_BYTES = 8192 };
 MUST_CHECK enum err store_name_place(const struct store_config *config, struct buf *out);
 
+/* The same of a store that is open, which goes on where it is when its path leads elsewhere: to
+ * what it has. */
+MUST_CHECK enum err store_name_own_place(const struct store *store,
+                                         const struct store_config *config, struct buf *out);
+
 /* Does this mean the place that another process has named so? */
 bool store_is_at(const struct store_config *config, struct span place);
 

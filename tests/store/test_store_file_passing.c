@@ -4,6 +4,8 @@
 #include "tests/store/file_twin.h"
 #include "tests/store/upgrade_fixture.h"
 
+#include <sys/stat.h>
+
 TestSuite(store_file_passing, .init = upgrade_setup, .fini = upgrade_teardown,
           .timeout = STORE_TEST_TIMEOUT_S);
 
@@ -146,6 +148,32 @@ Test(store_file_passing, a_directory_is_the_same_by_whatever_path)
     store_close(copy);
     file_twin_remove(other);
     unlink(linked);
+}
+
+/* The directory was moved, or the link that led there: the store goes on where it is, and whoever
+ * follows the path gets elsewhere. */
+Test(store_file_passing, a_store_is_where_its_lock_is_whatever_its_path_leads_to)
+{
+    char url[100];
+    char moved[100];
+    struct buf place;
+    struct buf own;
+    snprintf(url, sizeof url, "file:%s", directory);
+    snprintf(moved, sizeof moved, "%s.moved", directory);
+    struct store_config config = {.url = url, .redis_prefix = "herald"};
+    place = place_of(url, "herald");
+    cr_assert_eq(rename(directory, moved), 0);
+    buf_init(&own, STORE_PLACE_MAX_BYTES);
+    cr_assert_eq(store_name_own_place(store, &config, &own), ERR_OK);
+    cr_assert(span_equal(buf_span(&own), buf_span(&place)));
+    cr_assert_not(store_is_at(&config, buf_span(&own)), "nothing is there");
+    cr_assert_eq(mkdir(directory, 0700), 0);
+    cr_assert_not(store_is_at(&config, buf_span(&own)), "nor is it this one");
+    cr_assert_eq(rmdir(directory), 0);
+    cr_assert_eq(rename(moved, directory), 0);
+    cr_assert(store_is_at(&config, buf_span(&own)));
+    buf_fini(&own);
+    buf_fini(&place);
 }
 
 Test(store_file_passing, a_redis_is_the_same_whoever_logs_in)

@@ -408,12 +408,21 @@ enum err store_file_open_unthreaded(const struct store_config *config, const cha
     return open_with(config, path, &clock, ret_store, why, why_cap);
 }
 
+static enum err name_lock(const struct stat *lock, struct buf *out)
+{
+    return buf_printf(out, "file %ju %ju", (uintmax_t)lock->st_dev, (uintmax_t)lock->st_ino);
+}
+
 /* A directory may be reached by several paths, and by a relative one from several places. */
 enum err store_file_name_place(const char *path, struct buf *out)
 {
     struct stat lock;
     enum err error = file_lock_find(path, &lock);
-    return error != ERR_OK
-               ? error
-               : buf_printf(out, "file %ju %ju", (uintmax_t)lock.st_dev, (uintmax_t)lock.st_ino);
+    return error == ERR_OK ? name_lock(&lock, out) : error;
+}
+
+enum err store_file_name_lock(int lock_fd, struct buf *out)
+{
+    struct stat lock;
+    return fstat(lock_fd, &lock) == 0 ? name_lock(&lock, out) : ERR_SYSTEM;
 }

@@ -16,5 +16,7 @@ MUST_CHECK enum err store_file_open_unthreaded(const struct store_config *config
 
 /* As store_name_place. */
 MUST_CHECK enum err store_file_name_place(const char *path, struct buf *out);
+/* The same by its lock, wherever that is now. ERR_SYSTEM: it is no open file. */
+MUST_CHECK enum err store_file_name_lock(int lock_fd, struct buf *out);
 
 #endif
