@@ -161,7 +161,9 @@ static bool hear_the_child(struct upgrade_give *give)
         return false;
     if (clock_monotonic_ms() < give->end_ms)
         return true;
-    snprintf(give->why, sizeof give->why, "the new process was not ready within %lld ms",
+    snprintf(give->why, sizeof give->why,
+             give->is_ready ? "requests of admin clients had not ended within %lld ms"
+                            : "the new process was not ready within %lld ms",
              (long long)give->old.timeout_ms);
     return false;
 }

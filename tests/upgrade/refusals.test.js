@@ -129,6 +129,23 @@ module.exports = (test) => {
         script: () => 'exec sleep 60',
     }));
 
+    test('requests of admin clients that take longer than --upgrade-timeout are named as the reason', async (t) => {
+        const herald = await t.herald({ args: ['--upgrade-timeout', '1s'] });
+        const body = JSON.stringify({ userId: 'u', data: 1 });
+        const socket = net.connect(herald.adminPort, '127.0.0.1');
+        t.cleanup(() => socket.destroy());
+        let answer = '';
+        socket.on('data', (bytes) => { answer += bytes; });
+        const key = herald.adminKey === undefined ? '' : `Authorization: Bearer ${herald.adminKey}\r\n`;
+        socket.write(`POST /push HTTP/1.1\r\nHost: 127.0.0.1\r\n${key}Content-Type: application/json\r\n` +
+            `Content-Length: ${body.length}\r\n\r\n${body.slice(0, 5)}`);
+        herald.child.signal('SIGUSR2');
+        await waitRefused(herald, /^requests of admin clients had not ended within 1000 ms$/);
+        socket.write(body.slice(5));
+        await waitUntil('it is answered', () => answer !== '');
+        assert.match(answer, /^HTTP\/1\.1 202 /);
+    });
+
     test('a program that is no Herald is ended', (t) => assertRefused(t, {
         reason: /^the new process has sent what cannot be read$/,
         script: () => 'printf "GET / HTTP/1.1\\r\\n\\r\\n" >&$HERALD_HANDOVER_FD\nexec sleep 60',
