@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SAY_EACH_MS = 5000, SILENT_MS = 15000, LEAVE_MS = 500, LEAVE_POLL_MS = 5 };
+enum { SAY_EACH_MS = 5000, SILENT_MS = 15000, LEAVE_MS = 500, LEAVE_POLL_MS = 5, ARRIVE_MS = 100 };
 
 struct node_list {
     struct node *node;
@@ -258,6 +258,20 @@ void nodes_say(struct worker *worker)
     describe_self(node, &list->said.self);
     atomic_store(&list->is_under_way, true);
     store_nodes(node->store, &list->said);
+}
+
+static void say_here(struct worker *worker, void *unused)
+{
+    (void)unused;
+    nodes_say(worker);
+}
+
+void nodes_arrive(struct node *node)
+{
+    worker_run_on_all(node, say_here, NULL);
+    for (int waited_ms = 0; waited_ms < ARRIVE_MS && atomic_load(&node->nodes->is_under_way);
+         waited_ms++)
+        usleep(1000);
 }
 
 /* ---- who asks ---- */

@@ -19,6 +19,11 @@ struct epoch nodes_name(const struct node_list *list);
  * node, if that is due. */
 void nodes_say(struct worker *worker);
 
+/* Says it for a process that is about to take a node over, before the other one takes back what it
+ * has said, so that nobody misses the node. Waits up to 100 ms for the store. From outside, while
+ * the workers run. */
+void nodes_arrive(struct node *node);
+
 /* Takes back what this node has said; from now on it says nothing. Waits up to 500 ms for the
  * store. From outside, while the workers run. */
 void nodes_leave(struct node *node);

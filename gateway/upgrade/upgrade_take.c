@@ -9,6 +9,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/requests/nodes.h"
 #include "gateway/upgrade/process_record.h"
 #include "gateway/upgrade/record.h"
 #include "gateway/upgrade/upgrade.h"
@@ -422,6 +423,7 @@ bool upgrade_take_all(struct upgrade_take *take, const struct upgrade_new *new, 
             snprintf(why, why_cap, "the running Herald has closed the link");
         return false;
     }
+    nodes_arrive(new->node);
     new->on_adopted(new->owner);
     struct upgrade_counts counts = {take->adopted.n_sessions, take->adopted.n_http};
     if (send_counts(take, UPGRADE_ADOPTED, counts) != ERR_OK)

@@ -76,6 +76,29 @@ module.exports = (test) => {
         }
     });
 
+    test('the other nodes do not miss it in GET /nodes for a moment', async (t) => {
+        const store = await t.store('redis');
+        const [here, there] = [await t.herald({ store, args: ['--node-name', 'here'] }), await t.herald({ store })];
+        const namesOfHere = async () => {
+            const { json } = await there.request('GET', '/nodes');
+            return json.nodes.filter(({ node, state }) => node === 'here' && state === 'up').map(({ name }) => name);
+        };
+        await waitUntil('it is seen', async () => (await namesOfHere()).length === 1);
+        const [old] = await namesOfHere();
+        let isOver = false;
+        const upgraded = here.upgrade().then(() => {
+            isOver = true;
+        });
+        for (let names = [old]; !isOver || names.includes(old); ) {
+            names = await namesOfHere();
+            assert.notEqual(names.length, 0, 'it is missed');
+        }
+        await upgraded;
+        const [present, ...more] = await namesOfHere();
+        assert.ok(present !== undefined && present !== old, `${present}, before ${old}`);
+        assert.deepEqual(more, []);
+    });
+
     test('a drain of some closes those that it has told, and the node stays ready', async (t) => {
         const herald = await t.herald({ store: 'file' });
         const clients = [];
