@@ -138,10 +138,12 @@ module.exports = (test) => {
         socket.on('data', (bytes) => { answer += bytes; });
         const key = herald.adminKey === undefined ? '' : `Authorization: Bearer ${herald.adminKey}\r\n`;
         socket.write(`POST /push HTTP/1.1\r\nHost: 127.0.0.1\r\n${key}Content-Type: application/json\r\n` +
-            `Content-Length: ${body.length}\r\n\r\n${body.slice(0, 5)}`);
+            `Expect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`);
+        await waitUntil('its body is awaited', () => answer.endsWith(' 100 Continue\r\n\r\n'));
+        answer = '';
         herald.child.signal('SIGUSR2');
         await waitRefused(herald, /^requests of admin clients had not ended within 1000 ms$/);
-        socket.write(body.slice(5));
+        socket.write(body);
         await waitUntil('it is answered', () => answer !== '');
         assert.match(answer, /^HTTP\/1\.1 202 /);
     });
