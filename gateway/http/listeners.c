@@ -9,11 +9,13 @@
 #include "gateway/net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct one_listener {
@@ -24,6 +26,7 @@ struct one_listener {
 };
 
 struct listeners {
+    const char *option;
     struct socket_rights rights;
     bool has_rights;
     size_t n; /* that are open */
@@ -106,13 +109,15 @@ static enum err open_listener(const struct option_list *texts, size_t i, const c
     return listener_open(&one->address, rights, option, &one->fd, why, why_cap);
 }
 
-static struct listeners *new_listeners(size_t room, const struct socket_rights *rights,
+static struct listeners *new_listeners(size_t room, const char *option,
+                                       const struct socket_rights *rights,
                                        const struct given_listener *given, size_t n_given)
 {
     struct listeners *listeners =
         calloc(1, sizeof *listeners + (room + n_given) * sizeof listeners->all[0]);
     if (listeners == NULL)
         return NULL;
+    listeners->option = option;
     listeners->has_rights = rights != NULL;
     if (rights != NULL)
         listeners->rights = *rights;
@@ -133,7 +138,7 @@ enum err listeners_adopt(const struct option_list *addresses, const char *option
                          size_t n_given, struct listeners **ret_listeners, char *why,
                          size_t why_cap)
 {
-    struct listeners *listeners = new_listeners(addresses->n, rights, given, n_given);
+    struct listeners *listeners = new_listeners(addresses->n, option, rights, given, n_given);
     if (listeners == NULL) {
         for (size_t i = 0; i < n_given; i++)
             close(given[i].fd);
@@ -170,14 +175,54 @@ static void apply_rights(const struct listeners *listeners, const struct one_lis
               LOG_TEXT("error", strerrordesc_np(errno)));
 }
 
+static bool has_lost_its_file(const struct one_listener *one)
+{
+    struct stat found;
+    if (!one->address.is_unix)
+        return false;
+    return lstat(one->address.host, &found) == 0 ? !S_ISSOCK(found.st_mode) : errno == ENOENT;
+}
+
+/* Somebody has removed the file of a given socket, so nobody can find it. If its name is free, a
+ * new socket takes it. Not before the other process has let go: it would leave a file of its own if
+ * it had to end without having taken over. false: it cannot be. */
+static bool is_made_anew(const struct listeners *listeners, const struct one_listener *one)
+{
+    const struct socket_rights *rights = listeners->has_rights ? &listeners->rights : NULL;
+    char why[1024];
+    int fd;
+    enum err error = listener_open(&one->address, rights, listeners->option, &fd, why, sizeof why);
+    if (error == ERR_OK) {
+        if (dup3(fd, one->fd, O_CLOEXEC) != one->fd) { /* acceptors know it by its number */
+            snprintf(why, sizeof why, "%s", strerrordesc_np(errno));
+            error = ERR_SYSTEM;
+        }
+        close(fd);
+    }
+    if (error == ERR_OK)
+        log_event(LOG_WARN, "a socket's file was gone, and is made anew",
+                  LOG_TEXT("path", one->address.host));
+    else
+        log_event(LOG_ERROR,
+                  "a socket's file is gone, and nobody can connect there: upgrade again, or "
+                  "restart, when it can be made",
+                  LOG_TEXT("path", one->address.host), LOG_TEXT("why", why));
+    return error == ERR_OK;
+}
+
 void listeners_settle(struct listeners *listeners)
 {
     for (size_t i = 0; i < listeners->n_unnamed; i++)
         listeners->unnamed[i].is_given = false;
     close_unnamed(listeners);
     for (size_t i = 0; i < listeners->n; i++) {
-        listeners->all[i].is_given = false;
-        apply_rights(listeners, &listeners->all[i]);
+        struct one_listener *one = &listeners->all[i];
+        if (one->is_given && has_lost_its_file(one)) {
+            one->is_given = !is_made_anew(listeners, one); /* what is there now is not ours */
+        } else {
+            one->is_given = false;
+            apply_rights(listeners, one);
+        }
     }
 }
 

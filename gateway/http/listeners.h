@@ -33,7 +33,10 @@ MUST_CHECK enum err listeners_adopt(const struct option_list *addresses, const c
                                     struct listeners **ret_listeners, char *why, size_t why_cap);
 
 /* The other process has let go. Those that no address names any more are closed, and the sockets'
- * files have the rights that the options name from now on. */
+ * files have the rights that the options name from now on. A given unix socket whose file somebody
+ * has removed is replaced by a new one at its path, with the same descriptor; where that cannot be
+ * it stays, a line of the log says that nobody can connect there, and what is at the path is left
+ * alone. Call it before anything is accepted. */
 void listeners_settle(struct listeners *listeners);
 
 /* Another process has the sockets: closes them here and leaves the files of unix sockets. NULL is

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { GIVEN_MAX = 4 };
@@ -161,6 +162,71 @@ Test(listeners, change_the_rights_of_a_given_file_when_they_are_settled)
     listeners_settle(new);
     cr_assert_eq(stat(path, &found), 0);
     cr_assert_eq(found.st_mode & 0777, 0600);
+}
+
+static int try_connect(void)
+{
+    struct sockaddr_un where = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(where.sun_path, sizeof where.sun_path, "%s", path);
+    int code = connect(fd, (struct sockaddr *)&where, sizeof where) == 0 ? 0 : errno;
+    close(fd);
+    return code;
+}
+
+Test(listeners, make_a_removed_file_anew_when_they_are_settled)
+{
+    const struct socket_rights rights = {.mode = 0600};
+    struct stat found;
+    open_old(unix_text, "127.0.0.1:0");
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(adopt(&rights, unix_text, "127.0.0.1:0"), ERR_OK, "%s", why);
+    unsigned before = count_fds();
+    int fd = listeners_fd(new, 0);
+    cr_assert_not(has_file(), "the other process may have to go on");
+    listeners_settle(new);
+    cr_assert_eq(try_connect(), 0);
+    cr_assert_eq(listeners_fd(new, 0), fd, "acceptors have its number by then");
+    cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    cr_assert_eq(stat(path, &found), 0);
+    cr_assert_eq(found.st_mode & 0777, 0600);
+    cr_assert_not(is_same_socket(listeners_fd(new, 0), listeners_fd(old, 0)));
+    cr_assert(is_same_socket(listeners_fd(new, 1), listeners_fd(old, 1)));
+    cr_assert_eq(count_fds(), before);
+}
+
+Test(listeners, keep_a_socket_whose_file_cannot_be_made_anew)
+{
+    open_old(unix_text, NULL);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(rmdir(directory), 0);
+    cr_assert_eq(adopt(NULL, unix_text, NULL), ERR_OK, "%s", why);
+    unsigned before = count_fds();
+    listeners_settle(new);
+    cr_assert(is_same_socket(listeners_fd(new, 0), listeners_fd(old, 0)));
+    cr_assert_eq(count_fds(), before);
+    cr_assert_eq(try_connect(), ENOENT);
+}
+
+Test(listeners, leave_the_file_of_another_program_in_place_of_a_removed_one)
+{
+    const struct socket_rights rights = {.mode = 0660};
+    open_old(unix_text, NULL);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(adopt(&rights, unix_text, NULL), ERR_OK, "%s", why);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    cr_assert_geq(fd, 0);
+    listeners_settle(new);
+    struct stat found;
+    cr_assert_eq(stat(path, &found), 0);
+    cr_assert_eq(found.st_mode, S_IFREG | 0600);
+    cr_assert(is_same_socket(listeners_fd(new, 0), listeners_fd(old, 0)));
+    listeners_hide(new);
+    listeners_close(new);
+    new = NULL;
+    cr_assert(has_file());
+    close(fd);
 }
 
 Test(listeners, close_all_that_was_given_when_one_cannot_be_opened)

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const { Raw, freePort, handshake, range, sleep } = require('../e2e/harness');
+const { Raw, freePort, handshake, range, sleep, waitUntil } = require('../e2e/harness');
 
 const LIVEZ = 'GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n';
 
@@ -125,6 +125,26 @@ module.exports = (test) => {
         assert.equal(fs.statSync(file).ino, ino, 'its file is the same');
         await herald.stop();
         assert.ok(!fs.existsSync(file), 'the last one takes it away');
+    });
+
+    test('a unix socket whose file somebody has removed is made anew', async (t) => {
+        const file = path.join(t.tempDir(), 'a', 's');
+        fs.mkdirSync(path.dirname(file));
+        const herald = await t.herald({ store: 'file', args: ['--listen', `unix:${file}`, '--socket-mode', '0600', '--insecure'] });
+        const client = await herald.subscribe('alice');
+        fs.rmSync(file);
+        await herald.upgrade();
+        await herald.waitLog(new RegExp(`level=warn event="a socket's file was gone, and is made anew" path=${file}`));
+        assert.equal(fs.statSync(file).mode & 0o777, 0o600);
+        const asker = keepAsking(t, file);
+        await waitUntil('somebody is answered there', () => asker.n > 0);
+        await herald.upgrade(); /* it is handed over like any other */
+        assert.ok(await asker.stop() > 0);
+        fs.rmSync(path.dirname(file), { recursive: true });
+        await herald.upgrade();
+        await herald.waitLog(/level=error event="a socket's file is gone, and nobody can connect there: upgrade again, or restart, when it can be made"/);
+        await herald.mustPush('alice', 'still here');
+        await client.waitCount(1);
     });
 
     test('an address that is not named any more is closed, another one is opened, and sessions stay', async (t) => {
