@@ -83,6 +83,7 @@ module.exports = (test) => {
         const answer = await herald.post('/upgrade', {});
         assert.equal(answer.status, 409);
         assert.match(answer.json.detail, /the memory store cannot be handed over/);
+        assert.equal(answer.json.title, 'it cannot be done as things are', 'it never could');
         herald.child.signal('SIGUSR2');
         await waitRefused(herald, /^the memory store cannot be handed over$/);
         await crowd.waitFlow();
