@@ -421,22 +421,25 @@ static int carry_out(int argc, char **argv, const sigset_t *signals, struct upgr
 
 int main(int argc, char **argv)
 {
+    static const char no_thread[] = "no thread can be started: raise the limit of processes, or of "
+                                    "memory (ulimit -u, ulimit -v)";
     sigset_t signals;
     if (!open_standard_files())
         return EXIT_FAILED; /* there is nowhere to say it */
     set_up_signals(&signals);
-    if (log_start() != ERR_OK) {
-        log_failure("no thread can be started: raise the limit of processes (ulimit -u)");
-        return EXIT_FAILED;
-    }
     char why[1024];
     struct upgrade_take *take;
-    int code = EXIT_USAGE;
-    enum err error = upgrade_take_open(&take, why, sizeof why);
-    if (error == ERR_OK)
-        code = carry_out(argc, argv, &signals, take);
-    else
+    if (upgrade_take_open(&take, why, sizeof why) != ERR_OK) {
         log_failure(why);
+        return EXIT_USAGE;
+    }
+    if (log_start() != ERR_OK) {
+        upgrade_take_refuse(take, no_thread);
+        upgrade_take_free(take);
+        log_failure(no_thread);
+        return EXIT_FAILED;
+    }
+    int code = carry_out(argc, argv, &signals, take);
     log_stop();
     return code;
 }

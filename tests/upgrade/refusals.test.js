@@ -114,6 +114,11 @@ module.exports = (test) => {
         script: ({ real }) => `exec ${real} "$@" --ping-interval nonsense`,
     }));
 
+    test('a program that cannot start a thread is refused in its own words', (t) => assertRefused(t, {
+        reason: /^no thread can be started: raise the limit of processes, or of memory \(ulimit -u, ulimit -v\)$/,
+        script: ({ real }) => `ulimit -s ${2 ** 40}\nexec ${real} "$@"`, /* KiB: no stack has room in the address space */
+    }));
+
     test('a program that ends is refused', (t) => assertRefused(t, {
         reason: /^the new process ended with status 3$/,
         script: () => 'exit 3',
