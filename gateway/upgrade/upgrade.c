@@ -82,9 +82,9 @@ void upgrade_give_up(struct upgrade *upgrade, const char *why)
     struct upgrade_status status = {.state = was_frozen ? UPGRADE_THAWED : UPGRADE_GIVEN_UP};
     snprintf(status.reason, sizeof status.reason, "%s", why);
     snprintf(event, sizeof event, "upgrade given up: %s", why);
-    log_fields(LOG_ERROR, event, NULL, 0);
     metrics_count(was_frozen ? METRIC_UPGRADES_THAWED : METRIC_UPGRADES_REFUSED);
     set_status(upgrade, &status);
+    log_fields(LOG_ERROR, event, NULL, 0); /* whoever reads that, asks then */
 }
 
 void upgrade_end(struct upgrade *upgrade, const char *version, uint32_t n_sessions,
