@@ -152,6 +152,8 @@ module.exports = (test) => {
         socket.write(body);
         await waitUntil('it is answered', () => answer !== '');
         assert.match(answer, /^HTTP\/1\.1 202 /);
+        const next = await herald.request('GET', '/livez'); /* no answer ends its connection any more */
+        assert.notEqual(next.headers.connection, 'close');
     });
 
     test('a program that is no Herald is ended', (t) => assertRefused(t, {
