@@ -37,11 +37,39 @@ static void find_last_words(struct upgrade_give *give)
     } while (!upgrade_peer_has_failed(give, receipt, &message) && receipt == UPGRADE_MESSAGE);
 }
 
+bool upgrade_count_taken(struct upgrade_give *give, const struct upgrade_message *message)
+{
+    struct upgrade_counts taken;
+    if (message->kind != UPGRADE_TAKEN || upgrade_counts_read(message->bytes, &taken) != ERR_OK ||
+        taken.n_sessions > give->in_flight) {
+        snprintf(give->why, sizeof give->why, "the new process has sent what cannot be read");
+        return false;
+    }
+    give->in_flight -= taken.n_sessions;
+    return true;
+}
+
+static bool hear_what_is_taken(struct upgrade_give *give)
+{
+    struct upgrade_message message;
+    for (;;) {
+        enum upgrade_receipt receipt = upgrade_link_receive(give->link, 0, &message);
+        if (receipt == UPGRADE_NOTHING)
+            return true;
+        if (upgrade_peer_has_failed(give, receipt, &message) ||
+            !upgrade_count_taken(give, &message))
+            return false;
+    }
+}
+
 bool upgrade_send(struct upgrade_give *give, enum upgrade_kind kind, struct span bytes,
                   const int *fds, unsigned n_fds)
 {
+    if (!hear_what_is_taken(give))
+        return false;
     switch (upgrade_link_send(give->link, kind, bytes, fds, n_fds, give->end_ms)) {
     case ERR_OK:
+        give->in_flight += n_fds;
         return true;
     case ERR_BUSY:
         snprintf(give->why, sizeof give->why, "the new process has not taken everything in time");

@@ -45,13 +45,19 @@ struct upgrade_give {
     char why[UPGRADE_WHY_MAX_BYTES];         /* it is given up */
     uint32_t n_sessions;                     /* that were given */
     uint32_t n_http;
+    uint32_t in_flight; /* descriptors that were sent and that TAKEN has not told of */
 };
 
 /* Has the new process refused, or is the link of no more use? Then give->why says how. */
 MUST_CHECK bool upgrade_peer_has_failed(struct upgrade_give *give, enum upgrade_receipt receipt,
                                         const struct upgrade_message *message);
 
-/* Sends it before the upgrade's time is over. false: give->why says why not; what the new process
+/* The new process has received as many descriptors as TAKEN says. false: give->why. */
+MUST_CHECK bool upgrade_count_taken(struct upgrade_give *give,
+                                    const struct upgrade_message *message);
+
+/* Takes each TAKEN that has come, so that what the new process says never fills the link, and sends
+ * it before the upgrade's time is over. false: give->why says why not; what the new process
  * has said before it closed the link counts most. */
 MUST_CHECK bool upgrade_send(struct upgrade_give *give, enum upgrade_kind kind, struct span bytes,
                              const int *fds, unsigned n_fds);

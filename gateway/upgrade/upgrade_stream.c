@@ -28,7 +28,6 @@ struct upgrade_stream {
     struct upgrade_give *give;
     struct http_port *ports[2]; /* subscribers, admin: by `is_admin` */
     unsigned window;
-    unsigned in_flight;
     unsigned n_fds; /* of the batch */
     int fds[UPGRADE_MAX_FDS];
     struct buf batch;
@@ -72,16 +71,11 @@ static void send_message(struct upgrade_stream *stream, enum upgrade_kind kind, 
 /* Waits until the new process has received enough of what is in flight. */
 static void wait_for_window(struct upgrade_stream *stream)
 {
-    while (!stream->has_failed && stream->in_flight + stream->n_fds > stream->window) {
+    struct upgrade_give *give = stream->give;
+    while (!stream->has_failed && give->in_flight + stream->n_fds > stream->window) {
         struct upgrade_message message;
-        struct upgrade_counts taken = {0};
-        if (!upgrade_await(stream->give, stream->give->end_ms, &message))
-            stream->has_failed = true;
-        else if (message.kind != UPGRADE_TAKEN ||
-                 upgrade_counts_read(message.bytes, &taken) != ERR_OK ||
-                 taken.n_sessions > stream->in_flight)
-            fail(stream, "the new process has sent what cannot be read");
-        stream->in_flight -= stream->has_failed ? 0 : taken.n_sessions;
+        stream->has_failed =
+            !upgrade_await(give, give->end_ms, &message) || !upgrade_count_taken(give, &message);
     }
 }
 
@@ -91,7 +85,6 @@ static void send_batch(struct upgrade_stream *stream, enum upgrade_kind kind)
         return;
     wait_for_window(stream);
     send_message(stream, kind, buf_span(&stream->batch), stream->fds, stream->n_fds);
-    stream->in_flight += stream->n_fds;
     stream->n_fds = 0;
     buf_clear(&stream->batch);
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static struct upgrade_give give;
 static struct upgrade_link *peer;
@@ -49,6 +50,16 @@ static void refuse(const char *why)
     buf_fini(&bytes);
 }
 
+static void say_taken(uint32_t n_fds)
+{
+    struct buf bytes;
+    const struct upgrade_counts counts = {.n_sessions = n_fds};
+    buf_init(&bytes, 65536);
+    cr_assert_eq(upgrade_counts_write(&counts, &bytes), ERR_OK);
+    say(UPGRADE_TAKEN, buf_span(&bytes));
+    buf_fini(&bytes);
+}
+
 static void leave(void)
 {
     upgrade_link_free(peer);
@@ -65,10 +76,32 @@ Test(upgrade_old, sends_what_the_new_process_takes)
     cr_assert(span_equal(message.bytes, SPAN_LITERAL("bytes")));
 }
 
+/* Each message is answered, and the link has room for some hundreds of answers. */
+Test(upgrade_old, hears_the_new_process_while_it_sends)
+{
+    struct upgrade_message message;
+    for (int i = 0; i < 2000; i++) {
+        int fd = STDIN_FILENO;
+        cr_assert(upgrade_send(&give, UPGRADE_SESSIONS, SPAN_LITERAL("bytes"), &fd, 1), "%s",
+                  give.why);
+        cr_assert_eq(give.in_flight, 1);
+        cr_assert_eq(upgrade_link_receive(peer, clock_monotonic_ms() + 10000, &message),
+                     UPGRADE_MESSAGE);
+        say_taken(1);
+    }
+}
+
+Test(upgrade_old, believes_no_more_than_was_sent)
+{
+    say_taken(1);
+    cr_assert_not(upgrade_send(&give, UPGRADE_SESSIONS, SPAN_LITERAL("bytes"), NULL, 0));
+    cr_assert_str_eq(give.why, "the new process has sent what cannot be read");
+}
+
 /* It refuses and ends while there is more to be sent. */
 Test(upgrade_old, learns_why_a_new_process_has_gone)
 {
-    say(UPGRADE_TAKEN, SPAN_NONE);
+    say_taken(0);
     refuse("--listen: cannot listen");
     leave();
     cr_assert_not(upgrade_send(&give, UPGRADE_SESSIONS, SPAN_LITERAL("bytes"), NULL, 0));
