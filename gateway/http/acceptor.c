@@ -305,10 +305,12 @@ void acceptor_pause(struct acceptor *acceptor)
     worker_cancel_timer(acceptor->worker, &acceptor->pause);
     if (acceptor->is_open && !acceptor->is_paused)
         stop_listening(acceptor);
+    http_conns_pause(&acceptor->http_conns);
 }
 
 void acceptor_resume(struct acceptor *acceptor)
 {
+    http_conns_resume(&acceptor->http_conns);
     if (acceptor->is_open && acceptor->is_paused)
         resume_accepting(&acceptor->pause);
 }

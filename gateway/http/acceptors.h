@@ -19,7 +19,7 @@ MUST_CHECK enum err acceptors_open(struct http_port *port);
 /* For workers that run: these post to each of them and wait, so they are called on another thread.
  * open: on all workers or on none. */
 MUST_CHECK enum err acceptors_open_running(struct http_port *port);
-/* Accepts nothing until acceptors_resume; what comes waits in the kernel. */
+/* Accepts nothing and begins no request until acceptors_resume; what comes waits in the kernel. */
 void acceptors_pause(struct http_port *port);
 void acceptors_resume(struct http_port *port);
 /* The end of a port, some time after listeners_await_nothing: accepts what waits in the kernel, and

@@ -74,6 +74,29 @@ unsigned http_conns_under_way(const struct http_conns *all)
     return n;
 }
 
+/* Of those that can be carried: TLS has its own business with the socket. */
+static void set_reading(struct list *list, void (*set)(struct conn *conn))
+{
+    LIST_FOR_EACH(link, list)
+    {
+        struct http_conn *http_conn = CONTAINER_OF(link, struct http_conn, link);
+        if (conn_may_be_left(&http_conn->conn))
+            set(&http_conn->conn);
+    }
+}
+
+void http_conns_pause(struct http_conns *all)
+{
+    set_reading(&all->heads, conn_pause);
+    set_reading(&all->resting, conn_pause);
+}
+
+void http_conns_resume(struct http_conns *all)
+{
+    set_reading(&all->heads, conn_resume);
+    set_reading(&all->resting, conn_resume);
+}
+
 static void drop_carried(struct list *list)
 {
     LIST_FOR_EACH_SAFE(link, list)

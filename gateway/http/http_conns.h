@@ -36,6 +36,11 @@ bool http_conns_can_yield(const struct http_conns *all);
 void http_conns_drop_unfinished(struct http_conns *all);
 void http_conns_drop_all(struct http_conns *all);
 
+/* No request begins until http_conns_resume: heads that are not complete and connections between
+ * two requests are not read, but for those that cannot be carried. */
+void http_conns_pause(struct http_conns *all);
+void http_conns_resume(struct http_conns *all);
+
 /* For another process that takes connections over (http_carry.h). */
 void http_conns_carry(struct http_conns *all, carried_http_fn *visit, void *closure);
 void http_conns_drop_carried(struct http_conns *all);

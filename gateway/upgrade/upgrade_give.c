@@ -1,8 +1,8 @@
 /* START: the new process is a child with one end of the link, and is greeted. It says READY when it
  * could go on, or REFUSED, or it ends, or its time is over. SETTLE: the admin API answers what is
- * under way, and serves what comes; if it never rests, what comes in the last second waits in the
- * kernel for the new process. The rest is upgrade_freeze.c. Whatever fails up to then has changed
- * nothing. */
+ * under way, and serves what comes. Once it rests, or in the last second if it never does, nothing
+ * new begins: what comes waits in the kernel for the new process. The rest is upgrade_freeze.c.
+ * Whatever fails up to then has changed nothing. */
 #include "gateway/upgrade/upgrade_give.h"
 
 #include "gateway/base/clock.h"
@@ -183,16 +183,24 @@ void upgrade_give_cancel(struct upgrade_give *give, const char *why)
 
 /* ---- SETTLE ---- */
 
+/* From here on nothing new begins, so that a quiet moment lasts; what has begun may still end. */
+static void hold_requests(struct upgrade_give *give, int64_t now_ms)
+{
+    acceptors_pause(give->old.admin_port);
+    give->holds_requests = true;
+    if (give->settle_end_ms > now_ms + HOLD_MS)
+        give->settle_end_ms = now_ms + HOLD_MS;
+}
+
 static bool has_settled(struct upgrade_give *give)
 {
-    if (give->old.quiesce(give->old.owner))
-        return true;
-    int64_t left_ms = give->settle_end_ms - clock_monotonic_ms();
-    if (left_ms <= HOLD_MS && !give->holds_requests) {
-        acceptors_pause(give->old.admin_port);
-        give->holds_requests = true;
+    int64_t now_ms = clock_monotonic_ms();
+    bool is_quiet = give->old.quiesce(give->old.owner);
+    if (!give->holds_requests && (is_quiet || give->settle_end_ms - now_ms <= HOLD_MS)) {
+        hold_requests(give, now_ms);
+        is_quiet = give->old.quiesce(give->old.owner);
     }
-    return left_ms <= 0;
+    return is_quiet || now_ms >= give->settle_end_ms;
 }
 
 enum upgrade_step upgrade_give_turn(struct upgrade_give *give)
