@@ -7,6 +7,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
 #include "gateway/delivery/position_writer.h"
 #include "gateway/http/acceptors.h"
 #include "gateway/http/http_carry.h"
