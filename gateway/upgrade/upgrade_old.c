@@ -96,14 +96,15 @@ bool upgrade_await(struct upgrade_give *give, int64_t end_ms, struct upgrade_mes
         enum upgrade_receipt receipt = upgrade_link_receive(give->link, until_ms, ret_message);
         if (upgrade_peer_has_failed(give, receipt, ret_message))
             return false;
+        /* This process may have stood still: what has come meanwhile has come too late. */
+        if (now_ms >= end_ms) {
+            snprintf(give->why, sizeof give->why, "the new process has not answered in time");
+            return false;
+        }
         if (receipt == UPGRADE_MESSAGE)
             return true;
         if (has_signal_to_stop()) {
             snprintf(give->why, sizeof give->why, "a signal to stop has come");
-            return false;
-        }
-        if (clock_monotonic_ms() >= end_ms) {
-            snprintf(give->why, sizeof give->why, "the new process has not answered in time");
             return false;
         }
         give->old.on_wait(give->old.owner);

@@ -125,6 +125,15 @@ Test(upgrade_old, waits_no_longer_than_it_has_time)
     cr_assert_str_eq(give.why, "the new process has not taken everything in time");
 }
 
+/* As after this process was stopped: the answer is there, and the time is over. */
+Test(upgrade_old, takes_no_answer_that_is_late)
+{
+    struct upgrade_message message;
+    say_taken(0);
+    cr_assert_not(upgrade_await(&give, clock_monotonic_ms() - 1, &message));
+    cr_assert_str_eq(give.why, "the new process has not answered in time");
+}
+
 Test(upgrade_old, hears_a_refusal_while_it_waits)
 {
     struct upgrade_message message;
