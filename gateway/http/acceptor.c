@@ -312,7 +312,7 @@ void acceptor_resume(struct acceptor *acceptor)
 {
     http_conns_resume(&acceptor->http_conns);
     if (acceptor->is_open && acceptor->is_paused)
-        resume_accepting(&acceptor->pause);
+        set_pause_timer(acceptor); /* first those are noticed that have gone */
 }
 
 static void stop_accepting(struct acceptor *acceptor)
