@@ -17,6 +17,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
+const { readArguments } = require('./arguments');
 const { startPart } = require('./rolling/talk');
 const { SETTINGS, Scope, hasOption, range, redisNode, sleep, startNode, waitUntil } = require('./rolling/tools');
 
@@ -25,26 +26,9 @@ const SETTLE_MS = 2000; /* between two nodes of a deploy, and before the first: 
 const MOST = { clients: 16000, nodes: 10, rate: 5000 }; /* a process has 20 000 descriptors */
 const GOALS = { replace: 1.05, restart: 1.4, upgrade: 0 };
 
-function parseArguments(args) {
-    const options = {
-        herald: path.join(__dirname, '../../build/release/herald'), how: 'both', balancer: 'chooser', clients: '3000',
-        nodes: '3', rate: '300', 'drain-time': '30s', 'drain-delay': '5s', keep: '',
-    };
-    for (let i = 0; i < args.length; i += 2) {
-        const name = args[i].replace(/^--/, '');
-        if (!(name in options) || args[i + 1] === undefined) {
-            throw new Error(`not understood: ${args[i]}; the options are ${Object.keys(options).map((each) => `--${each}`).join(' ')}`);
-        }
-        options[name] = args[i + 1];
-    }
-    for (const [name, most] of Object.entries(MOST)) {
-        options[name] = Number(options[name]);
-        if (!Number.isInteger(options[name]) || options[name] < 1 || options[name] > most) {
-            throw new Error(`--${name} is a number from 1 to ${most}`);
-        }
-    }
-    return { ...options, herald: path.resolve(options.herald) };
-}
+const DEFAULTS = {
+    how: 'both', balancer: 'chooser', clients: '3000', nodes: '3', rate: '300', 'drain-time': '30s', 'drain-delay': '5s', keep: '',
+};
 
 class Deploy {
     constructor(scope, options) {
@@ -199,7 +183,7 @@ async function run(how, options) {
 }
 
 async function main() {
-    const options = parseArguments(process.argv.slice(2));
+    const options = readArguments(process.argv.slice(2), DEFAULTS, MOST);
     let isGood = true;
     if (!(options.how in GOALS) && options.how !== 'both') {
         throw new Error(`--how is ${Object.keys(GOALS).join(', ')} or both, which are the first two`);

@@ -8,7 +8,7 @@
 
 const { fork } = require('node:child_process');
 const net = require('node:net');
-const path = require('node:path');
+const { readArguments } = require('./arguments');
 const { Scope, parallel, waitUntil } = require('../e2e/harness');
 
 const EACH = 4000; /* sessions of a client process */
@@ -17,24 +17,11 @@ const GOAL_MS = 1000;
 const MOST = { sessions: 16000, upgrades: 100 }; /* a process has 20 000 descriptors, of which Herald keeps 3900 for others */
 
 function parseArguments(args) {
-    const options = { herald: path.join(__dirname, '../../build/release/herald'), store: 'redis', sessions: '16000', upgrades: '3' };
-    for (let i = 0; i < args.length; i += 2) {
-        const name = args[i].replace(/^--/, '');
-        if (!(name in options) || args[i + 1] === undefined) {
-            throw new Error(`not understood: ${args[i]}; the options are ${Object.keys(options).map((each) => `--${each}`).join(' ')}`);
-        }
-        options[name] = args[i + 1];
-    }
-    for (const [name, most] of Object.entries(MOST)) {
-        options[name] = Number(options[name]);
-        if (!Number.isInteger(options[name]) || options[name] < 1 || options[name] > most) {
-            throw new Error(`--${name} is a number from 1 to ${most}`);
-        }
-    }
+    const options = readArguments(args, { store: 'redis', sessions: '16000', upgrades: '3' }, MOST);
     if (!['redis', 'file'].includes(options.store)) {
         throw new Error('--store is redis or file');
     }
-    return { ...options, herald: path.resolve(options.herald) };
+    return options;
 }
 
 /* ---- a client process ---- */
