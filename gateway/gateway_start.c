@@ -87,6 +87,10 @@ static struct store_config store_config_of(const struct options *options)
         .max_bytes = (uint64_t)options->store_max_bytes,
         .idempotency_window_s = (uint32_t)(options->idempotency_window / 1000),
         .idempotency_max = (uint32_t)options->idempotency_max,
+        .events_max = (uint32_t)options->events_max,
+        .events_max_bytes = (uint64_t)options->events_max_bytes,
+        .event_ttl_s = (uint32_t)(options->event_ttl / 1000),
+        .alerts_max = (uint32_t)options->alerts_max,
     };
 }
 

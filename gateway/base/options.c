@@ -6,6 +6,7 @@
 #include "gateway/base/options_value.h"
 #include "gateway/base/whole_file.h"
 #include "proto/bytes/cidr.h"
+#include "proto/bytes/text_distance.h"
 #include "proto/http/authority.h"
 
 #include <ini.h>
@@ -57,42 +58,15 @@ static const struct option_row *find_row(struct span name)
     return NULL;
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/* The number of letters to insert, delete or replace to turn a into b (Levenshtein distance), with
- * two rows of the matrix in memory. */
-static size_t edit_distance(struct span a, struct span b)
-{
-    size_t row[NAME_MAX_BYTES + 1];
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t change = diagonal + (a.bytes[i - 1] != b.bytes[j - 1]);
-            diagonal = row[j];
-            row[j] = min3(row[j] + 1, row[j - 1] + 1, change);
-        }
-    }
-    return row[b.len];
-}
-
 /* NULL: no name is similar enough. */
 static const char *nearest_name(struct span name, bool with_actions)
 {
     const char *nearest = NULL;
     size_t least = name.len / 2 + 1;
-    if (name.len > NAME_MAX_BYTES)
-        return NULL;
     for (size_t i = 0; i < OPTION_COUNT + (with_actions ? (size_t)ACTION_COUNT : 0); i++) {
         const char *known =
             i < OPTION_COUNT ? option_rows[i].name : action_rows[i - OPTION_COUNT].name;
-        size_t distance = edit_distance(name, span_of(known));
+        size_t distance = text_distance(name, span_of(known));
         if (distance < least) {
             least = distance;
             nearest = known;

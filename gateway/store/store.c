@@ -1,6 +1,11 @@
+/* The dispatch of all calls to the store that was opened. A request's answer is made empty first,
+ * so that its owner may free what it holds whatever becomes of it; then the backend has it. What a
+ * backend does not need (a local store has no other nodes) stays a NULL among its functions, and
+ * the call does nothing. */
 #include "gateway/store/store.h"
 
 #include "gateway/store/store_backend.h"
+#include "gateway/store/store_event_request.h"
 #include "proto/bytes/utf8.h"
 
 void store_close(struct store *store)
@@ -103,6 +108,42 @@ void store_ticket_take(struct store *store, struct store_ticket_take *take)
 {
     take->user_id_len = 0;
     submit_one(store, &take->request, STORE_OP_TICKET_TAKE);
+}
+
+void store_event_append(struct store *store, struct store_event_append *append)
+{
+    submit_one(store, &append->request, STORE_OP_EVENT_APPEND);
+}
+
+void store_consumers(struct store *store, struct store_consumers *consumers)
+{
+    store_event_answer(&consumers->request, STORE_OP_CONSUMERS, ERR_OK);
+    submit_one(store, &consumers->request, STORE_OP_CONSUMERS);
+}
+
+void store_presence(struct store *store, struct store_presence *presence)
+{
+    store_event_answer(&presence->request, STORE_OP_PRESENCE, ERR_OK);
+    submit_one(store, &presence->request, STORE_OP_PRESENCE);
+}
+
+void store_present(struct store *store, struct store_present *present)
+{
+    present->users = NULL;
+    store_event_answer(&present->request, STORE_OP_PRESENT, ERR_OK);
+    submit_one(store, &present->request, STORE_OP_PRESENT);
+}
+
+void store_serve(struct store *store, struct store_serve *serve)
+{
+    serve->alerts = NULL;
+    store_event_answer(&serve->request, STORE_OP_SERVE, ERR_OK);
+    submit_one(store, &serve->request, STORE_OP_SERVE);
+}
+
+void store_alert_end(struct store *store, struct store_alert_end *end)
+{
+    submit_one(store, &end->request, STORE_OP_ALERT_END);
 }
 
 void store_broadcast(struct store *store, struct store_broadcast *broadcast)

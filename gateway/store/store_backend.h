@@ -35,6 +35,12 @@ enum store_op {
     STORE_OP_TICKET_TAKE,
     STORE_OP_SEND,
     STORE_OP_ONLINE,
+    STORE_OP_EVENT_APPEND, /* from here on: store_event_request.h */
+    STORE_OP_CONSUMERS,
+    STORE_OP_PRESENCE,
+    STORE_OP_PRESENT,
+    STORE_OP_SERVE,
+    STORE_OP_ALERT_END,
     STORE_OPS
 };
 
@@ -76,6 +82,10 @@ struct store_ops {
 MUST_CHECK enum err store_offer_broadcast(const struct store_events *events, void *owner,
                                           struct payload *payload, int64_t now_ms,
                                           struct store_question *question);
+
+/* Makes the answer of a request of store_event_request.h empty, with this error: what it holds is
+ * freed, and nothing was done. on_done is the caller's to call. */
+void store_event_answer(struct store_request *request, enum store_op op, enum err error);
 
 /* Hands a question to this node's on_question; without that callback nobody is here. */
 void store_offer_question(const struct store_events *events, void *owner,

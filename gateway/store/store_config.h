@@ -59,6 +59,10 @@ struct store_config {
     uint32_t idempotency_window_s; /* how long a key is remembered */
     uint32_t idempotency_max;      /* keys that the local stores remember, beyond it the oldest is
                                     * forgotten; 0: STORE_IDEMPOTENCY_MAX */
+    uint32_t events_max;           /* events a partition (store_event_request.h) */
+    uint64_t events_max_bytes;     /* bytes of their data a partition */
+    uint32_t event_ttl_s;          /* how long an event is kept */
+    uint32_t alerts_max;           /* pending alerts a partition */
     struct reactor **lanes;        /* one a worker; redis runs its links on them */
     unsigned n_lanes;              /* at least 1 for redis; the local stores need none */
     struct store_events events;

@@ -12,13 +12,15 @@ function has(list, word) {
 }
 BEGIN {
     may["main"] = "admin/routes admin gateway gateway/upgrade gateway/base proto"
-    may["admin/routes"] = "admin gateway/gateway.h gateway/requests/requests.h gateway/requests/push_result.h gateway/node/worker.h gateway/base proto"
+    may["admin/routes"] = "admin gateway/gateway.h gateway/events/event_requests.h gateway/requests/requests.h gateway/requests/push_result.h gateway/node/worker.h gateway/base proto"
     may["admin"] = "gateway/gateway.h gateway/requests/requests.h gateway/http gateway/identity gateway/node gateway/net gateway/base proto"
     all = "gateway/node gateway/store gateway/net gateway/base proto"
-    may["gateway"] = "gateway/upgrade gateway/port gateway/http gateway/requests gateway/delivery gateway/session gateway/identity gateway/stores " all
-    may["gateway/upgrade"] = "gateway/port gateway/http gateway/requests gateway/delivery gateway/session gateway/identity gateway/stores " all
-    may["gateway/port"] = "gateway/http gateway/requests gateway/delivery gateway/session gateway/identity " all
+    may["gateway"] = "gateway/events gateway/upgrade gateway/port gateway/http gateway/requests gateway/delivery gateway/session gateway/identity gateway/stores " all
+    may["gateway/upgrade"] = "gateway/events gateway/port gateway/http gateway/requests gateway/delivery gateway/session gateway/identity gateway/stores " all
+    may["gateway/port"] = "gateway/events gateway/http gateway/requests gateway/delivery gateway/session gateway/identity " all
     may["gateway/http"] = "gateway/identity " all
+    # what backends hear: it is told by delivery and sessions through what gateway.c plugs in
+    may["gateway/events"] = all
     may["gateway/requests"] = "gateway/delivery gateway/session gateway/identity " all
     may["gateway/delivery"] = "gateway/session gateway/identity " all
     may["gateway/session"] = "gateway/identity " all

@@ -17,6 +17,7 @@
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/store/store_backend.h"
+#include "gateway/store/store_event_request.h"
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
 
@@ -314,11 +315,18 @@ static void take_answer_back(struct store_request *request)
     case STORE_OP_ONLINE:
     case STORE_OP_TICKET_GIVE:
     case STORE_OP_TICKET_TAKE:
+    case STORE_OPS:
         break; /* no group holds it */
     case STORE_OP_PEEK:
         ((struct store_peek *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
         break;
-    case STORE_OPS:
+    case STORE_OP_EVENT_APPEND:
+    case STORE_OP_CONSUMERS:
+    case STORE_OP_PRESENCE:
+    case STORE_OP_PRESENT:
+    case STORE_OP_SERVE:
+    case STORE_OP_ALERT_END:
+        store_event_answer(request, (enum store_op)(request->op & OP_KIND), ERR_STORE_UNAVAILABLE);
         break;
     }
 }

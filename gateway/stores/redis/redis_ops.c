@@ -56,7 +56,8 @@ static const struct {
 };
 
 #define ONE(op, send, read, request, key) +1
-_Static_assert(2 OPERATIONS(ONE) == REDIS_OPS, "a row for each, but for append and send");
+_Static_assert(2 OPERATIONS(ONE) + (STORE_OPS - STORE_OP_EVENT_APPEND) == REDIS_OPS,
+               "a row for each, but for append, send and the event log");
 #undef ONE
 
 static void set_op_error(struct store_request *request, enum err error)
