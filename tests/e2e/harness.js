@@ -7,6 +7,8 @@ module.exports = {
     ...require('./harness/answer'),
     ...require('./harness/certificates'),
     ...require('./harness/checks'),
+    ...require('./harness/consumer'),
+    ...require('./harness/event_ids'),
     ...require('./harness/herald'),
     ...require('./harness/processes'),
     ...require('./harness/proxies'),
@@ -18,7 +20,9 @@ module.exports = {
     ...require('./harness/service_manager'),
     ...require('./harness/sse'),
     ...require('./harness/successor'),
+    ...require('./harness/talker'),
     ...require('./harness/tokens'),
     ...require('./harness/waiting'),
+    ...require('./harness/webhook_receiver'),
     ...require('./harness/websocket'),
 };

@@ -57,7 +57,7 @@ class Subscriber {
 
 const LISTS = {
     hello: 'hellos', notification: 'notifications', gap: 'gaps', cancel: 'cancels',
-    goaway: 'goaways', error: 'errors', pong: 'pongs', auth: 'auths',
+    goaway: 'goaways', error: 'errors', pong: 'pongs', auth: 'auths', accepted: 'accepteds',
 };
 
 /* A subscriber of herald.v1. `frames` has all that arrived, in order; each type has a list of its own. */
@@ -71,6 +71,7 @@ class V1 extends Subscriber {
             const frame = JSON.parse(bytes.toString());
             this.frames.push(frame);
             this[LISTS[frame.type]]?.push(frame);
+            this.onFrame?.(frame);
             if (autoAck && frame.type === 'notification' && frame.id !== undefined) {
                 this.ack(frame.id);
             }
@@ -83,6 +84,15 @@ class V1 extends Subscriber {
 
     ack(id) {
         this.send({ type: 'ack', id });
+    }
+
+    /* Says something to the backends, and waits for the answer to this id: {type: 'accepted' | 'error', id, ...}. */
+    async say(id, data) {
+        const answers = () => this.frames.filter((frame) => ['accepted', 'error'].includes(frame.type) && frame.id === id);
+        const before = answers().length;
+        this.send({ type: 'message', id, data });
+        await waitUntil(`an answer to message ${id}`, () => answers().length > before || this.socket.readyState !== 1);
+        return answers()[before];
     }
 
     get hello() {
