@@ -6,6 +6,7 @@
 #include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/delivery/client_describe.h"
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
@@ -278,6 +279,7 @@ static enum err start(const struct options *options, const int *lock_fd, struct 
     node->session_events = &session_events;
     node->command_fns = gateway_commands;
     node->delivery_events.on_position = push_waits_acked;
+    node->describe_client = client_describe;
     node->n_workers = options->workers > 0 ? (unsigned)options->workers : count_cores();
     node->max_connections = limits_max_connections(options);
     node->pages_at_once = REPLAY_PAGES_AT_ONCE;

@@ -61,16 +61,18 @@ static void free_client_later(struct client *client)
         worker_free_later(client_worker(client), &client->deferred, free_client);
 }
 
-static void leave_client_map(struct client *client)
+/* true: it was the last session. */
+static bool leave_client_map(struct client *client)
 {
     if (!client_map_leave(map_of(client), client))
-        return;
+        return false;
     metrics_gauge_add(METRIC_USERS, -1);
     client_drop_kept(client);
     store_leave(client_worker(client)->node->store, client_worker(client)->index,
                 client_user_id(client));
     client->is_removed = true;
     free_client_later(client); /* outside the map no letter of it is posted any more */
+    return true;
 }
 
 enum err delivery_join(struct session *session, struct span user_id, struct span device)
@@ -93,6 +95,12 @@ enum err delivery_join(struct session *session, struct span user_id, struct span
     return ERR_OK;
 }
 
+/* What delivery/ reports to the parts above it. */
+static const struct delivery_events *delivery_events_of(const struct client *client)
+{
+    return &client_worker(client)->node->delivery_events;
+}
+
 enum err delivery_enter(struct session *session, struct span user_id, struct span device)
 {
     const struct options *options = session_options(session);
@@ -100,6 +108,8 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
     if (error != ERR_OK)
         return error;
     struct client *client = session->client;
+    if (client->n_sessions == 1 && delivery_events_of(client)->on_online != NULL)
+        delivery_events_of(client)->on_online(client);
     while (client->n_sessions > (uint32_t)options->max_connections_per_user) {
         struct list *oldest = client->sessions.next;
         session_close(CONTAINER_OF(oldest, struct session, link), ERR_REPLACED);
@@ -109,21 +119,25 @@ enum err delivery_enter(struct session *session, struct span user_id, struct spa
     return ERR_OK;
 }
 
-static void leave_with(struct session *session, void (*leave_positions)(struct session *session))
+/* true: it was the client's last session. */
+static bool leave_with(struct session *session, void (*leave_positions)(struct session *session))
 {
     struct client *client = session->client;
     replay_forget(session);
     list_remove(&session->link);
     leave_positions(session);
     session->client = NULL;
-    leave_client_map(client);
+    return leave_client_map(client);
 }
 
 /* What a held one had acknowledged was written by the process that it comes from, and others of its
  * position may be on their way. */
-void delivery_leave(struct session *session)
+void delivery_leave(struct session *session, enum offline_cause cause)
 {
-    leave_with(session, session_is_held(session) ? positions_part : positions_leave);
+    struct client *client = session->client; /* it is freed at the end of the turn */
+    bool is_last = leave_with(session, session_is_held(session) ? positions_part : positions_leave);
+    if (is_last && delivery_events_of(client)->on_offline != NULL)
+        delivery_events_of(client)->on_offline(client, cause);
 }
 
 void delivery_part(struct session *session)

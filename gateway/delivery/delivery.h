@@ -33,6 +33,6 @@ void delivery_on_letter(struct letter *letter);
 
 /* For session_events.on_leave: the session leaves its client, and the last one takes the client out
  * of the client map. */
-void delivery_leave(struct session *session);
+void delivery_leave(struct session *session, enum offline_cause cause);
 
 #endif

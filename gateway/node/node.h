@@ -9,6 +9,7 @@
 #include "gateway/node/client_map.h"
 #include "gateway/node/outages.h"
 #include "gateway/store/store.h"
+#include "proto/note/event_online.h"
 
 #include <stdatomic.h>
 
@@ -21,12 +22,24 @@ struct node_list;
 struct drains;
 struct upgrade;
 
-/* What delivery/ reports to the parts above it; gateway.c plugs it in. Home worker's thread; none
- * may be NULL. */
+/* What delivery/ reports to the parts above it; gateway_start.c plugs it in. Home worker's thread;
+ * on_position may not be NULL. */
 struct delivery_events {
     /* One of the user's positions has moved to `acked`. */
     void (*on_position)(struct client *client, uint64_t acked);
+    /* The first session of a user on this node has entered; the last one has left, for this
+     * reason. The client is still what it was. Neither is called for sessions that come from
+     * another process, or go to one. NULL: nobody keeps who is online. */
+    void (*on_online)(struct client *client);
+    void (*on_offline)(struct client *client, enum offline_cause cause);
 };
+
+/* Home worker's thread: what user.online says of the client's oldest session. The text that the
+ * members of *ret_online point to is the client's, the node's or lies in `room`. false: none is
+ * open. */
+enum { CLIENT_DESCRIPTION_BYTES = 128 };
+typedef bool (*client_describe_fn)(const struct client *client, char room[CLIENT_DESCRIPTION_BYTES],
+                                   struct event_online *ret_online);
 
 /* Which sessions a drain closes. */
 enum drain_kind { DRAIN_NONE, DRAIN_SOME, DRAIN_ALL };
@@ -45,6 +58,7 @@ struct node {
     unsigned n_started; /* of the workers: their threads run (gateway_start.c) */
     const struct session_events *session_events;
     struct delivery_events delivery_events;
+    client_describe_fn describe_client;   /* for the parts that may not see sessions */
     const worker_command_fn *command_fns; /* by enum worker_command_kind (worker.h) */
     struct http_port *port;               /* the subscribers' (http/http_port.h) */
     struct wait_table *wait_table;        /* pushes that wait (push_waits.h) */

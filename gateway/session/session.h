@@ -34,6 +34,7 @@
 #include "gateway/session/admission.h"
 #include "gateway/session/backlog.h"
 #include "gateway/session/reader.h"
+#include "proto/note/event.h"
 #include "proto/ws/ws_decoder.h"
 
 /* Allowed successors: see session.c. */
@@ -155,7 +156,8 @@ struct session_events {
     void (*on_identified)(struct session *session);
     void (*on_acked)(struct session *session);   /* session->acked has moved */
     void (*on_drained)(struct session *session); /* all that was queued is written */
-    void (*on_leave)(struct session *session);   /* it leaves its client for good */
+    /* It leaves its client for good. */
+    void (*on_leave)(struct session *session, enum offline_cause cause);
 };
 
 void session_become(struct session *session, enum session_state state);

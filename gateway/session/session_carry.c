@@ -167,6 +167,6 @@ enum err session_carry(const struct session *session, struct buf *scratch,
 
 void session_let_go(struct session *session)
 {
-    session_leave(session);
+    session_leave(session, OFFLINE_DRAINED);
     session_finish(session);
 }

@@ -32,13 +32,13 @@ static void free_session(struct deferred_free *deferred)
     free(session);
 }
 
-void session_leave(struct session *session)
+void session_leave(struct session *session, enum offline_cause cause)
 {
     atomic_fetch_sub(&session_worker(session)->node->n_sessions, 1);
     metrics_gauge_add(METRIC_CONNECTIONS, -1);
     metrics_gauge_add(METRIC_LEAVING, -(int64_t)session->is_draining);
     if (session->client != NULL)
-        session_events_of(session)->on_leave(session);
+        session_events_of(session)->on_leave(session, cause);
     if (session->extra != NULL) {
         backlog_free(session->extra->backlog); /* the inbox has it all */
         session->extra->backlog = NULL;
@@ -62,11 +62,11 @@ void session_linger(struct session *session)
         worker_set_timer(worker, &session->timer, worker_now_ms(worker) + CLOSE_LINGER_MS);
 }
 
-void session_begin_closing(struct session *session)
+void session_begin_closing(struct session *session, enum offline_cause cause)
 {
     session_hold_drop(session);
     session->is_suspect = false; /* the timer is for the end from now on */
-    session_leave(session);
+    session_leave(session, cause);
     session_become(session, SESSION_CLOSING);
     list_remove(&session->link);
     list_append(&session_worker(session)->closing, &session->link);
@@ -76,7 +76,7 @@ void session_begin_closing(struct session *session)
 void session_detach(struct session *session)
 {
     struct worker *worker = session_worker(session);
-    session_leave(session);
+    session_leave(session, OFFLINE_ERROR); /* it has no client any more */
     session_become(session, SESSION_CLOSED);
     list_remove(&session->link);
     worker_cancel_timer(worker, &session->timer);
@@ -123,6 +123,29 @@ static enum metric close_metric(enum err error)
     }
 }
 
+/* What backends are told of a session that was its user's last one. */
+static enum offline_cause offline_cause_of(enum err error)
+{
+    switch (error) {
+    case ERR_KICKED:
+    case ERR_BLOCKED:
+        return OFFLINE_KICKED;
+    case ERR_REPLACED:
+        return OFFLINE_REPLACED;
+    case ERR_RESTART:
+    case ERR_AGE:
+        return OFFLINE_DRAINED;
+    case ERR_SLOW:
+        return OFFLINE_SLOW;
+    case ERR_SILENT:
+        return OFFLINE_SILENT;
+    case ERR_EXPIRED:
+        return OFFLINE_EXPIRED;
+    default:
+        return OFFLINE_ERROR;
+    }
+}
+
 static void refuse_request(struct session *session, enum err error)
 {
     struct buf answer;
@@ -159,7 +182,7 @@ void session_close_with(struct session *session, enum err error, struct span rea
         return;
     metrics_count(close_metric(error));
     session_log(session, "session ended", error_title(error));
-    session_begin_closing(session);
+    session_begin_closing(session, offline_cause_of(error));
     if (session->level == LEVEL_SSE)
         session_sse_end(session, error, retry_ms);
     else if (session_is_unanswered(session) && error_http_status(error) != 0)

@@ -22,7 +22,7 @@ void session_resync_all(struct client *client);
 /* The socket is closed; the memory goes at the end of the turn. */
 void session_finish(struct session *session);
 /* It leaves its client and waits for the end of its connection, two seconds at most. */
-void session_begin_closing(struct session *session);
+void session_begin_closing(struct session *session, enum offline_cause cause);
 /* These two seconds begin now; for a held session when it goes on. */
 void session_linger(struct session *session);
 /* Its socket has been given away (conn_release): the session leaves, and nothing is sent. The
@@ -30,7 +30,7 @@ void session_linger(struct session *session);
 void session_detach(struct session *session);
 /* It leaves its client, and no longer counts as a session. All of these call it, once; so does the
  * end of a connection that broke. */
-void session_leave(struct session *session);
+void session_leave(struct session *session, enum offline_cause cause);
 
 /* The worker's thread, or after it has ended: no more waiting for the sessions that are CLOSING. */
 void session_abandon_closing(struct worker *worker);

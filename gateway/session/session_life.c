@@ -74,7 +74,7 @@ static void on_session_gone(struct conn *conn, bool is_clean)
     if (session_is_open(session)) {
         metrics_count(session->is_given_up ? METRIC_CLOSED_MEMORY : METRIC_CLOSED_DROPPED);
         session_log(session, "session ended", session->is_given_up ? "out of memory" : "dropped");
-        session_leave(session);
+        session_leave(session, session->is_given_up ? OFFLINE_ERROR : OFFLINE_CLOSED);
     }
     session_finish(session);
 }

@@ -225,7 +225,7 @@ static void on_peer_close(struct session *session, const struct ws_event *event)
     }
     metrics_count(METRIC_CLOSED_CLIENT);
     session_log(session, "session ended", "closed by the client");
-    session_begin_closing(session);
+    session_begin_closing(session, OFFLINE_CLOSED);
     uint8_t frame[WS_CONTROL_FRAME_MAX_BYTES];
     unsigned code = event->close_code == 1005 ? 0 : event->close_code;
     session_say(session, SAY_ONCE, frame, ws_close_write(code, SPAN_NONE, frame));

@@ -39,13 +39,13 @@ static void on_drained(struct session *session)
     replay_drained(session);
 }
 
-static void on_leave(struct session *session)
+static void on_leave(struct session *session, enum offline_cause cause)
 {
     struct sim_tab *tab = sim_tab_of(sim_of(session), session);
     if (session->client->is_unsure) /* what it has acknowledged is not written then */
         sim_model_unsure(tab);
     sim_model_left(tab);
-    delivery_leave(session);
+    delivery_leave(session, cause);
     if (!atomic_load(&tab->node->node.is_stopping))
         sim_model_check_written(tab);
 }
