@@ -47,6 +47,7 @@ static void clear_answer(struct store_page *page)
     page->withdrawn = NULL;
     page->blocked_until_ms = 0;
     page->head_time = 0;
+    page->has_device = false;
 }
 
 void store_page(struct store *store, struct store_page *page)

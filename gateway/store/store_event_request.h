@@ -32,18 +32,19 @@ enum store_consumer_kind { STORE_PULL = 'p', STORE_WEBHOOK = 'w' };
 enum { STORE_CONSUMER_KEY_MAX_BYTES = 1 + STORE_CONSUMER_MAX_BYTES };
 
 /* The worker on whose thread a partition is served, and store_request.lane. */
-static inline unsigned store_partition_lane(unsigned partition, unsigned n_lanes)
+static inline unsigned store_partition_lane(unsigned partition, unsigned lanes)
 {
-    return partition % n_lanes;
+    return partition % lanes;
 }
 
 /* Numbers events and keeps them, all or none, one after the other. */
+enum { STORE_EVENTS_AT_ONCE = 100 };
 struct store_event_append {
     struct store_request request;
     unsigned partition;
     bool is_bounded; /* refused with ERR_FULL from three quarters of the ceilings on, so that what
                       * was accepted is not pushed out at once by what comes next */
-    size_t n;        /* from 1 */
+    size_t n;        /* 1..STORE_EVENTS_AT_ONCE */
     const struct span *events; /* the data of each: proto/note/event.h */
     enum err error;            /* out: ERR_OK, ERR_FULL, ERR_STORE_UNAVAILABLE */
     struct epoch epoch;        /* out */

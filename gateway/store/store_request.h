@@ -125,6 +125,7 @@ struct store_page {
     uint64_t acked;     /* out */
     uint64_t position;  /* out: of the device, or the shared one */
     bool has_devices;   /* out */
+    bool has_device;    /* out, of a partition's reserved user: the consumer in `device` is there */
     uint64_t start;     /* out: the page shows the numbers above it */
     bool is_resumed;    /* out: start is `after` */
     uint64_t last;      /* out: the page covers every number up to this one (head at the tail) */

@@ -63,6 +63,27 @@ static const char block_text[] = {
 static const char node_text[] = {
 #include "embedded/script_node.inc"
 };
+static const char event_record_text[] = {
+#include "embedded/script_event_record.inc"
+};
+static const char event_put_text[] = {
+#include "embedded/script_event_put.inc"
+};
+static const char event_append_text[] = {
+#include "embedded/script_event_append.inc"
+};
+static const char event_page_text[] = {
+#include "embedded/script_event_page.inc"
+};
+static const char event_consumers_text[] = {
+#include "embedded/script_event_consumers.inc"
+};
+static const char event_ack_text[] = {
+#include "embedded/script_event_ack.inc"
+};
+static const char event_consume_text[] = {
+#include "embedded/script_event_consume.inc"
+};
 static const char trial_text[] = {
 #include "embedded/script_trial.inc"
 };
@@ -114,6 +135,11 @@ static enum err join_scripts(struct redis_common *common)
                              withdraw_text},
         [SCRIPT_BLOCK] = {block_text},
         [SCRIPT_NODE] = {node_text},
+        [SCRIPT_EVENT_APPEND] = {clock_text, event_record_text, event_put_text, event_append_text},
+        [SCRIPT_EVENT_PAGE] = {clock_text, event_record_text, event_page_text},
+        [SCRIPT_EVENT_ACK] = {clock_text, event_record_text, event_consumers_text, event_ack_text},
+        [SCRIPT_EVENT_CONSUME] = {clock_text, event_record_text, event_consumers_text,
+                                  event_consume_text},
         [SCRIPT_TRIAL] = {trial_text},
     };
     enum err error = ERR_OK;
@@ -186,6 +212,10 @@ enum err redis_common_init(struct redis_common *common, const struct store_confi
     common->inbox_max_bytes = config->inbox_max_bytes;
     common->idempotency_window_s =
         config->idempotency_window_s > 0 ? config->idempotency_window_s : 1;
+    common->events_max = config->events_max;
+    common->events_max_bytes = config->events_max_bytes;
+    common->event_ttl_s = config->event_ttl_s;
+    common->alerts_max = config->alerts_max;
     common->wait_replicas = config->redis_wait_replicas;
     common->events = config->events;
     common->owner = config->owner;

@@ -24,6 +24,10 @@ enum redis_script {
     SCRIPT_WITHDRAW,
     SCRIPT_BLOCK,
     SCRIPT_NODE,
+    SCRIPT_EVENT_APPEND, /* from here on of partitions */
+    SCRIPT_EVENT_PAGE,
+    SCRIPT_EVENT_ACK,
+    SCRIPT_EVENT_CONSUME,
     SCRIPT_TRIAL,
     SCRIPTS
 };
@@ -54,6 +58,10 @@ struct redis_common {
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
     uint32_t idempotency_window_s;
+    uint32_t events_max; /* of a partition, as all below */
+    uint64_t events_max_bytes;
+    uint32_t event_ttl_s;
+    uint32_t alerts_max;
     int wait_replicas; /* below 0: auto */
     struct store_events events;
     void *owner;

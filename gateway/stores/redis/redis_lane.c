@@ -8,6 +8,7 @@
 #include "gateway/stores/redis/redis_lane.h"
 
 #include "gateway/stores/redis/redis_broadcast.h"
+#include "gateway/stores/redis/redis_event.h"
 #include "gateway/stores/redis/redis_heads.h"
 #include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_online.h"
@@ -123,7 +124,10 @@ static struct redis_commands *commands_of_request(struct redis_lane *lane,
         return commands_of_ticket(lane, ((const struct store_ticket_take *)request)->ticket);
     struct span user_id;
     uint16_t slot;
-    memcpy(&user_id, (const char *)request + users[request->op], sizeof user_id);
+    if (redis_is_of_events(request))
+        user_id = redis_event_user(request);
+    else
+        memcpy(&user_id, (const char *)request + users[request->op], sizeof user_id);
     return commands_of_user(lane, user_id, &slot);
 }
 

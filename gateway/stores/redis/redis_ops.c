@@ -9,6 +9,8 @@
 #include "gateway/stores/redis/redis_answer.h"
 #include "gateway/stores/redis/redis_blocks.h"
 #include "gateway/stores/redis/redis_entries.h"
+#include "gateway/stores/redis/redis_event_consumers.h"
+#include "gateway/stores/redis/redis_event_log.h"
 #include "gateway/stores/redis/redis_look.h"
 #include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_page.h"
@@ -40,7 +42,10 @@ enum { WITHDRAW_UNHEARD = 6 }; /* where withdraw.lua says that it could not publ
     X(STORE_OP_TICKET_GIVE, redis_ticket_give_send, redis_ticket_give_read, store_ticket_give,     \
       ticket)                                                                                      \
     X(STORE_OP_TICKET_TAKE, redis_ticket_take_send, redis_ticket_take_read, store_ticket_take,     \
-      ticket)
+      ticket)                                                                                      \
+    X(STORE_OP_EVENT_APPEND, redis_event_append_send, redis_event_append_read, store_event_append, \
+      partition)                                                                                   \
+    X(STORE_OP_CONSUMERS, redis_consumers_send, redis_consumers_read, store_consumers, partition)
 
 static const struct {
     enum err (*send)(struct redis_commands *commands, struct store_request *request,
@@ -56,7 +61,7 @@ static const struct {
 };
 
 #define ONE(op, send, read, request, key) +1
-_Static_assert(2 OPERATIONS(ONE) + (STORE_OPS - STORE_OP_EVENT_APPEND) == REDIS_OPS,
+_Static_assert(2 OPERATIONS(ONE) + (STORE_OPS - STORE_OP_PRESENCE) == REDIS_OPS,
                "a row for each, but for append, send and the event log");
 #undef ONE
 
@@ -107,6 +112,8 @@ static uint16_t slot_of_op(const struct redis_common *common, void *arg, size_t 
     char nodes[REDIS_NODES_KEY_MAX_BYTES];
     if (request->op == REDIS_OP_NODES)
         return redis_slot_of(redis_nodes_key(nodes, common->prefix));
+    if (redis_is_of_events(request))
+        return redis_slot_of_user(redis_event_user(request));
     struct span key;
     memcpy(&key, (const char *)request + operations[request->op].key, sizeof key);
     bool is_ticket = request->op == STORE_OP_TICKET_GIVE || request->op == STORE_OP_TICKET_TAKE;
@@ -172,6 +179,8 @@ static bool take_op_reply(struct redis_commands *commands, struct store_request 
         redis_primary_refused_one(commands->primary, reply->bytes);
     else if (request->op == STORE_OP_WITHDRAW)
         redis_answer_unheard(commands, redis_value_item(reply, WITHDRAW_UNHEARD));
+    else if (request->op == STORE_OP_EVENT_APPEND)
+        redis_answer_unheard(commands, redis_value_item(reply, REDIS_EVENT_UNHEARD));
     return false;
 }
 
@@ -188,7 +197,8 @@ static void observe_op(const struct redis_commands *commands, const struct store
     case REDIS_OP_BROADCAST:
         break;
     default:
-        redis_answer_observe(commands, request, (enum store_op)request->op);
+        if (!redis_is_of_events(request))
+            redis_answer_observe(commands, request, (enum store_op)request->op);
     }
 }
 
@@ -201,7 +211,8 @@ static void answer_kept(void *owner, void *arg, size_t index, enum err error)
 /* What its caller was promised to be kept. */
 static bool has_written(const struct store_request *request)
 {
-    return request->op == STORE_OP_BLOCK || request->op == STORE_OP_WITHDRAW;
+    return request->op == STORE_OP_BLOCK || request->op == STORE_OP_WITHDRAW ||
+           request->op == STORE_OP_EVENT_APPEND;
 }
 
 static void on_op_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)

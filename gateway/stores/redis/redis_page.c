@@ -7,6 +7,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
 #include "gateway/stores/redis/redis_entries.h"
+#include "gateway/stores/redis/redis_event_log.h"
 
 #include <stdlib.h>
 
@@ -15,6 +16,8 @@ static enum err send_page(struct redis_commands *commands, struct store_request 
                           const char *more, const struct redis_call *call)
 {
     struct store_page *page = (struct store_page *)request;
+    if (redis_is_reserved(page->user_id))
+        return redis_event_page_send(commands, page, more, call);
     struct redis_keys keys;
     struct epoch fresh;
     enum err error = epoch_random(&fresh);
@@ -219,5 +222,7 @@ enum err redis_page_read(const struct redis_value *reply, struct store_request *
         error = read_gaps(redis_value_item(reply, 11), page);
     if (error != ERR_OK)
         store_page_clear(page);
+    else if (redis_is_reserved(page->user_id))
+        redis_event_page_take(reply, page);
     return error;
 }

@@ -1,6 +1,8 @@
 #include "gateway/stores/redis/redis_positions.h"
 
 #include "gateway/stores/redis/redis_answer.h"
+#include "gateway/stores/redis/redis_event_consumers.h"
+#include "gateway/stores/redis/redis_event_log.h"
 
 /* --- acknowledgements --- */
 
@@ -8,6 +10,8 @@ enum err redis_ack_send(struct redis_commands *commands, struct store_request *r
                         const struct redis_call *call)
 {
     struct store_ack *ack = (struct store_ack *)request;
+    if (redis_is_reserved(ack->user_id))
+        return redis_event_ack_send(commands, ack, call);
     struct redis_keys keys;
     redis_keys_write(&keys, commands->common->prefix, ack->user_id);
     struct redis_number seq, written;
@@ -27,9 +31,10 @@ enum err redis_ack_send(struct redis_commands *commands, struct store_request *r
 
 enum err redis_ack_read(const struct redis_value *reply, struct store_request *request)
 {
-    (void)request;
     uint64_t is_stale, expired;
     int64_t short_answer; /* of ack_fast.lua */
+    if (redis_is_reserved(((const struct store_ack *)request)->user_id))
+        return redis_event_ack_read(reply);
     if (redis_value_integer(reply, &short_answer) && short_answer == 0)
         return ERR_OK;
     if (!redis_answer_number(reply, 0, &is_stale) || !redis_answer_number(reply, 1, &expired))
@@ -44,6 +49,8 @@ enum err redis_peek_send(struct redis_commands *commands, struct store_request *
                          const struct redis_call *call)
 {
     struct store_peek *peek = (struct store_peek *)request;
+    if (redis_is_reserved(peek->user_id))
+        return redis_event_peek_send(commands, peek, call);
     struct redis_keys keys;
     redis_keys_write(&keys, commands->common->prefix, peek->user_id);
     redis_keys_write_block(&keys);
@@ -55,6 +62,8 @@ enum err redis_peek_read(const struct redis_value *reply, struct store_request *
 {
     struct store_peek *peek = (struct store_peek *)request;
     uint64_t oldest, expired, blocked_until;
+    if (redis_is_reserved(peek->user_id))
+        return redis_event_peek_read(reply, peek);
     if (!redis_answer_epoch(reply, 0, &peek->epoch) ||
         !redis_answer_number(reply, 1, &peek->head) ||
         !redis_answer_number(reply, 2, &peek->acked) ||

@@ -6,6 +6,7 @@
  */
 #include "gateway/stores/redis/redis_record.h"
 
+#include "gateway/store/store_partition.h"
 #include "gateway/stores/redis/redis_url.h"
 #include "proto/bytes/decimal.h"
 #include "proto/bytes/hex.h"
@@ -50,7 +51,10 @@ void redis_keys_write(struct redis_keys *keys, const char *prefix, struct span u
     size_t at = put_text(keys->inbox_bytes, 0, prefix);
     keys->prefix_len = at;
     at = put_text(keys->inbox_bytes, at, ":{");
+    size_t user_at = at;
     at = put_user(keys->inbox_bytes, at, user_id);
+    if (keys->inbox_bytes[user_at] == STORE_RESERVED_BYTE)
+        keys->inbox_bytes[user_at] = '%';
     at = put_text(keys->inbox_bytes, at, "}");
     memcpy(keys->meta_bytes, keys->inbox_bytes, at);
     memcpy(keys->numbers_bytes, keys->inbox_bytes, at);
@@ -97,6 +101,18 @@ struct span redis_ticket_key(char out[REDIS_TICKET_KEY_MAX_BYTES], const char *p
     return (struct span){out, at + ticket.len};
 }
 
+/* `%events.P`, which is no percent-encoding. */
+static bool take_reserved(struct span encoded, char out[USER_ID_MAX_BYTES], size_t *ret_len)
+{
+    unsigned partition;
+    if (encoded.len > USER_ID_MAX_BYTES)
+        return false;
+    memcpy(out, encoded.bytes, encoded.len);
+    out[0] = STORE_RESERVED_BYTE;
+    *ret_len = encoded.len;
+    return store_is_partition_user((struct span){out, encoded.len}, &partition);
+}
+
 bool redis_channel_user(const char *channels, struct span channel, char out[USER_ID_MAX_BYTES],
                         size_t *ret_len)
 {
@@ -105,7 +121,8 @@ bool redis_channel_user(const char *channels, struct span channel, char out[USER
         memcmp(channel.bytes + skip - 2, ":{", 2) != 0 || channel.bytes[channel.len - 1] != '}')
         return false;
     struct span encoded = {channel.bytes + skip, channel.len - skip - 1};
-    return percent_decode(encoded, false, out, USER_ID_MAX_BYTES, ret_len) == ERR_OK;
+    return percent_decode(encoded, false, out, USER_ID_MAX_BYTES, ret_len) == ERR_OK ||
+           take_reserved(encoded, out, ret_len);
 }
 
 bool redis_epoch_read(struct span text, struct epoch *ret_epoch)

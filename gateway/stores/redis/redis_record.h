@@ -20,7 +20,8 @@ void redis_channels_write(char out[REDIS_CHANNELS_MAX_BYTES + 1], const char *pr
 
 /* PREFIX:{USER}:inbox, :meta, :numbers, :times (scripts/record.lua), :idem:KEY, :block, and the
  * channel CHANNELS:{USER}.
- * `{`, `}` and `%` in a userId are percent-encoded, so that all of a user's keys share a slot. */
+ * `{`, `}` and `%` in a userId are percent-encoded, so that all of a user's keys share a slot. Of
+ * the reserved user of a partition USER is `%events.P`, which so is nobody's. */
 struct redis_keys {
     struct span inbox, meta, numbers, times; /* inside this struct */
     struct span user;                        /* what they begin with, PREFIX:{USER} */

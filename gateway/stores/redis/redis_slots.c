@@ -55,7 +55,7 @@ uint16_t redis_slot_of_user(struct span user_id)
 {
     bool is_plain = true;
     for (size_t i = 0; i < user_id.len && is_plain; i++)
-        is_plain = strchr("{}%", user_id.bytes[i]) == NULL || user_id.bytes[i] == '\0';
+        is_plain = strchr("{}%\x01", user_id.bytes[i]) == NULL || user_id.bytes[i] == '\0';
     if (is_plain)
         return crc16(user_id) % REDIS_SLOTS;
     struct redis_keys keys;

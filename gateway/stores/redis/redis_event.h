@@ -1,0 +1,46 @@
+/* What the requests of the event log (store_event_request.h) have in common as scripts. On the
+ * lane's thread. */
+#ifndef HERALD_STORE_REDIS_EVENT_H
+#define HERALD_STORE_REDIS_EVENT_H
+
+#include "gateway/store/store_event_request.h"
+#include "gateway/stores/redis/redis_answer.h"
+
+/* Where each of these requests has its partition. */
+_Static_assert(offsetof(struct store_event_append, partition) ==
+                       offsetof(struct store_consumers, partition) &&
+                   offsetof(struct store_event_append, partition) ==
+                       offsetof(struct store_presence, partition) &&
+                   offsetof(struct store_event_append, partition) ==
+                       offsetof(struct store_present, partition) &&
+                   offsetof(struct store_event_append, partition) ==
+                       offsetof(struct store_serve, partition) &&
+                   offsetof(struct store_event_append, partition) ==
+                       offsetof(struct store_alert_end, partition),
+               "the partition stands first in each");
+
+static inline bool redis_is_of_events(const struct store_request *request)
+{
+    return request->op >= STORE_OP_EVENT_APPEND && request->op <= STORE_OP_ALERT_END;
+}
+
+/* The reserved user of a request's partition. */
+static inline struct span redis_event_user(const struct store_request *request)
+{
+    return store_partition_user(
+        ((const struct store_event_append *)(const void *)request)->partition);
+}
+
+/* A page, an acknowledgement or a peek may be of a partition, too. */
+static inline bool redis_is_reserved(struct span user_id)
+{
+    return user_id.len > 0 && user_id.bytes[0] == STORE_RESERVED_BYTE;
+}
+
+/* PREFIX:{%events.P}:inbox and so on, and the channel. */
+void redis_event_keys(const struct redis_common *common, struct span user, struct redis_keys *keys);
+
+/* What events the answer of a script says have left unread. */
+void redis_event_count_left(uint64_t overflowed, uint64_t expired);
+
+#endif

@@ -1,0 +1,123 @@
+#include "gateway/stores/redis/redis_event_log.h"
+
+#include <assert.h>
+
+/* --- appends --- */
+
+enum err redis_event_append_send(struct redis_commands *commands, struct store_request *request,
+                                 const struct redis_call *call)
+{
+    enum { KEYS = 3, PACKED_BYTES = 5 * REDIS_PACKED_BYTES };
+    const struct store_event_append *append = (const struct store_event_append *)(void *)request;
+    const struct redis_common *common = commands->common;
+    struct redis_keys keys;
+    struct epoch fresh;
+    char packed[PACKED_BYTES];
+    struct span args[KEYS + 1 + STORE_EVENTS_AT_ONCE];
+    assert(append->n > 0 && append->n <= STORE_EVENTS_AT_ONCE);
+    enum err error = epoch_random(&fresh);
+    if (error != ERR_OK)
+        return error;
+    redis_event_keys(common, redis_event_user(request), &keys);
+    char *at = redis_pack_number(packed, (uint64_t)common->event_ttl_s * 1000);
+    at = redis_pack_number(at, common->events_max);
+    at = redis_pack_number(at, common->events_max_bytes);
+    at = redis_pack_number(at, append->is_bounded ? 1 : 0);
+    redis_pack_epoch(at, &fresh);
+    args[0] = keys.inbox;
+    args[1] = keys.meta;
+    args[2] = keys.channel;
+    args[KEYS] = (struct span){packed, sizeof packed};
+    for (size_t i = 0; i < append->n; i++)
+        args[KEYS + 1 + i] = append->events[i];
+    return redis_commands_eval(commands, call, SCRIPT_EVENT_APPEND, args, KEYS + 1 + append->n,
+                               KEYS);
+}
+
+enum err redis_event_append_read(const struct redis_value *reply, struct store_request *request)
+{
+    struct store_event_append *append = (struct store_event_append *)(void *)request;
+    uint64_t first, time_ms, overflowed, expired;
+    if (!redis_answer_number(reply, 0, &first) || !redis_answer_epoch(reply, 1, &append->epoch) ||
+        !redis_answer_number(reply, 2, &time_ms) || !redis_answer_number(reply, 3, &overflowed) ||
+        !redis_answer_number(reply, 4, &expired) || epoch_is_none(append->epoch))
+        return ERR_STORE_UNAVAILABLE;
+    append->first_seq = first;
+    append->time_ms = (int64_t)time_ms;
+    redis_event_count_left(overflowed, expired);
+    return first > 0 ? ERR_OK : ERR_FULL;
+}
+
+/* --- pages --- */
+
+enum err redis_event_page_send(struct redis_commands *commands, const struct store_page *page,
+                               const char *more, const struct redis_call *call)
+{
+    struct redis_keys keys;
+    struct epoch fresh;
+    enum err error = epoch_random(&fresh);
+    if (error != ERR_OK)
+        return error;
+    redis_event_keys(commands->common, page->user_id, &keys);
+    struct redis_number after, count, bytes, head, time;
+    char wishes[4];
+    size_t n_wishes = 0;
+    if (page->must_begin)
+        wishes[n_wishes++] = 'b';
+    if (page->wants_gaps)
+        wishes[n_wishes++] = 'g';
+    if (more[0] == 'r')
+        wishes[n_wishes++] = 'r';
+    struct span args[] = {
+        keys.inbox,
+        keys.meta,
+        keys.channel,
+        page->from_acked ? SPAN_LITERAL("") : redis_number_write(&after, page->after),
+        redis_epoch_text(&page->after_epoch),
+        redis_number_write(&count, page->max_count > 0 ? page->max_count : 1),
+        redis_number_write(&bytes, page->max_bytes),
+        redis_number_write(&head, page->known_head),
+        redis_epoch_text(&page->known_epoch),
+        redis_epoch_text(&fresh),
+        page->device,
+        {wishes, n_wishes},
+        redis_number_write(&time, page->known_time),
+    };
+    return redis_commands_eval(commands, call, SCRIPT_EVENT_PAGE, args,
+                               sizeof args / sizeof args[0], 3);
+}
+
+void redis_event_page_take(const struct redis_value *reply, struct store_page *page)
+{
+    uint64_t expired, has_device;
+    if (!redis_answer_number(reply, 15, &expired) || !redis_answer_number(reply, 16, &has_device))
+        return;
+    redis_event_count_left(0, expired);
+    page->has_device = has_device != 0;
+}
+
+/* --- acknowledgements --- */
+
+enum err redis_event_ack_send(struct redis_commands *commands, const struct store_ack *ack,
+                              const struct redis_call *call)
+{
+    struct redis_keys keys;
+    struct redis_number seq;
+    redis_event_keys(commands->common, ack->user_id, &keys);
+    struct span args[] = {keys.inbox,
+                          keys.meta,
+                          keys.channel,
+                          redis_epoch_text(&ack->epoch),
+                          redis_number_write(&seq, ack->seq),
+                          ack->device};
+    return redis_commands_eval(commands, call, SCRIPT_EVENT_ACK, args, 6, 3);
+}
+
+enum err redis_event_ack_read(const struct redis_value *reply)
+{
+    static const enum err errors[] = {ERR_OK, ERR_STALE_EPOCH, ERR_NOT_FOUND};
+    int64_t answer;
+    if (!redis_value_integer(reply, &answer) || answer < 0 || answer > 2)
+        return ERR_STORE_UNAVAILABLE;
+    return errors[answer];
+}

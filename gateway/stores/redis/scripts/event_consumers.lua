@@ -1,0 +1,36 @@
+-- Stands after event_record.lua in the scripts that need all consumers.
+local MONTH_MS = 30 * DAY_MS
+local consumers = {} -- name -> { position, seen }
+
+-- Moves `acked` to the lowest position; without consumers it stays.
+local function settle_acked()
+    local lowest = NEVER
+    for _, consumer in pairs(consumers) do
+        lowest = math.min(lowest, consumer[1])
+    end
+    if lowest > acked and lowest <= head then
+        acked, is_changed = lowest, true
+    end
+end
+
+-- One that was not seen for 30 days is forgotten.
+local function load_consumers()
+    local all = redis.call('HGETALL', meta)
+    n_consumers = 0
+    for i = 1, #all, 2 do
+        local name = string.match(all[i], '^d!(.+)$')
+        local position, seen = string.match(all[i + 1], '^(%d+):(%d+)$')
+        if name and position and now - seen > MONTH_MS then
+            begin_writing()
+            redis.call('HDEL', meta, all[i])
+            is_changed = true
+        elseif name and position then
+            consumers[name] = { tonumber(position), tonumber(seen) }
+            n_consumers = n_consumers + 1
+        end
+    end
+end
+
+local function write_consumer(name, position)
+    return 'd!' .. name, digits(position) .. ':' .. digits(now)
+end

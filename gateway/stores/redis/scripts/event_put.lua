@@ -1,0 +1,32 @@
+-- Stands after event_record.lua in the scripts that append events.
+
+-- Numbers and keeps them, and pushes out the oldest of a full partition; the newest always stays.
+local function put(events, ttl, max_count, max_bytes)
+    local expires = now + ttl
+    local before, fields = digits(expires) .. ':' .. digits(now) .. ':0:', {}
+    if low > head then
+        ends = 0
+    end
+    for i, data in ipairs(events) do
+        fields[2 * i - 1], fields[2 * i] = digits(head + i), before .. data
+        bytes = bytes + #data
+    end
+    for i = 1, #fields, 1000 do
+        redis.call('HSET', inbox, unpack(fields, i, math.min(i + 999, #fields)))
+    end
+    head, head_time, due, is_changed = head + #events, now % TIMES, math.min(due, expires), true
+    if expires >= ends then
+        ends = expires + SPARE_MS
+        redis.call('PEXPIREAT', inbox, digits(ends))
+    end
+    while low < head and (head - math.max(low - 1, acked) > max_count or bytes > max_bytes) do
+        take_first(redis.call('HGET', inbox, digits(low)), 'o')
+    end
+end
+
+-- Is the last thing that a script does, as in push.lua. Redis's words if it refuses, else ''.
+local function publish(ttl)
+    local answer = redis.pcall('SPUBLISH', channel, string.format('M:%s:%d:%d:%d:%d:0:0:', epoch, head,
+        now, now + ttl, acked))
+    return type(answer) == 'table' and answer.err or ''
+end
