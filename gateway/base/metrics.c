@@ -73,6 +73,24 @@ static const struct {
 #undef GAUGE
 };
 
+static const struct {
+    const char *name;
+    const char *type;
+    const char *help;
+} families[] = {
+#define COUNTER(name, prometheus, labels, help)
+#define GAUGE(name, prometheus, labels, help)
+#define HISTOGRAM(name, prometheus, labels, help)
+#define FAMILY(name, prometheus, type, help) {prometheus, type, help},
+#include "gateway/base/metrics.def"
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+};
+
+static pthread_mutex_t sources_mutex = PTHREAD_MUTEX_INITIALIZER; /* guards `sources` */
+static struct metrics_source *sources;
+
 static void fold_block(void *argument)
 {
     struct block *block = argument;
@@ -222,6 +240,46 @@ static enum err print_histogram(struct buf *out, size_t histogram)
     return error != ERR_OK ? error : buf_printf(out, "%" PRIu64 "\n", count);
 }
 
+void metrics_add_source(struct metrics_source *source)
+{
+    pthread_mutex_lock(&sources_mutex);
+    source->next = sources;
+    sources = source;
+    pthread_mutex_unlock(&sources_mutex);
+}
+
+void metrics_remove_source(struct metrics_source *source)
+{
+    pthread_mutex_lock(&sources_mutex);
+    struct metrics_source **at = &sources;
+    while (*at != NULL && *at != source)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = source->next;
+    pthread_mutex_unlock(&sources_mutex);
+}
+
+enum err metrics_print_line(struct buf *out, enum metric_family family, const char *labels,
+                            int64_t value)
+{
+    return buf_printf(out, "%s{%s} %" PRId64 "\n", families[family].name, labels, value);
+}
+
+static enum err print_families(struct buf *out)
+{
+    enum err error = ERR_OK;
+    pthread_mutex_lock(&sources_mutex);
+    for (size_t i = 0; i < FAMILY_COUNT && error == ERR_OK; i++) {
+        error = buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", families[i].name, families[i].help,
+                           families[i].name, families[i].type);
+        for (struct metrics_source *source = sources; source != NULL && error == ERR_OK;
+             source = source->next)
+            error = source->print(source, (enum metric_family)i, out);
+    }
+    pthread_mutex_unlock(&sources_mutex);
+    return error;
+}
+
 enum err metrics_print(struct buf *out)
 {
     for (size_t i = 0; i < METRIC_COUNT; i++) {
@@ -242,5 +300,5 @@ enum err metrics_print(struct buf *out)
         if (error != ERR_OK)
             return error;
     }
-    return ERR_OK;
+    return print_families(out);
 }

@@ -120,6 +120,40 @@ Test(metrics, prints_a_histogram_with_rising_buckets)
     buf_fini(&out);
 }
 
+static enum err print_two(struct metrics_source *source, enum metric_family family, struct buf *out)
+{
+    (void)source;
+    if (family != FAMILY_WEBHOOK_REQUESTS)
+        return ERR_OK;
+    enum err error = metrics_print_line(out, family, "endpoint=\"a\",result=\"ok\"", 3);
+    return error != ERR_OK ? error
+                           : metrics_print_line(out, family, "endpoint=\"b\",result=\"ok\"", -4);
+}
+
+Test(metrics, prints_the_lines_of_a_source_below_the_head_of_their_family)
+{
+    struct metrics_source source = {.print = print_two};
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    metrics_add_source(&source);
+    cr_assert_eq(metrics_print(&out), ERR_OK);
+    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    const char *head = strstr(out.bytes, "# TYPE herald_webhook_requests_total counter\n");
+    cr_assert_not_null(head);
+    const char *lines = strchr(head, '\n') + 1;
+    static const char expected[] =
+        "herald_webhook_requests_total{endpoint=\"a\",result=\"ok\"} 3\n"
+        "herald_webhook_requests_total{endpoint=\"b\",result=\"ok\"} -4\n";
+    cr_assert_eq(strncmp(lines, expected, sizeof expected - 1), 0, "%s", lines);
+    metrics_remove_source(&source);
+    buf_fini(&out);
+    buf_init(&out, 1 << 20);
+    cr_assert_eq(metrics_print(&out), ERR_OK);
+    cr_assert_eq(buf_append(&out, "", 1), ERR_OK);
+    cr_assert_null(strstr(out.bytes, "endpoint=\"a\""));
+    buf_fini(&out);
+}
+
 /* Rows of one name must stand together, or the text format is broken. */
 Test(metrics, has_no_name_in_two_places)
 {
