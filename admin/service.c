@@ -2,8 +2,18 @@
 
 #include "gateway/base/listen_address.h"
 #include "gateway/node/node.h"
+#include "proto/note/event.h"
 
 #include <stdlib.h>
+
+static bool keeps_event(const struct options *options, enum event_type wanted)
+{
+    enum event_type type;
+    for (size_t i = 0; i < options->events.n; i++)
+        if (event_type_find(span_of(options->events.values[i]), &type) && type == wanted)
+            return true;
+    return false;
+}
 
 enum err service_new(const struct options *options, const struct route_table *routes,
                      struct node *node, struct service **ret_service, char *why, size_t why_cap)
@@ -26,6 +36,7 @@ enum err service_new(const struct options *options, const struct route_table *ro
     service->limits = (struct push_limits){
         .max_data_bytes = (size_t)options->max_data,
         .default_ttl_s = (uint32_t)(options->default_ttl / 1000),
+        .keeps_alerts = keeps_event(options, EVENT_UNACKNOWLEDGED),
     };
     service->rules.is_unprotected = !options->insecure && options->admin_keys[0] == '\0';
     service->rules.is_tls = options->admin_tls_cert[0] != '\0';

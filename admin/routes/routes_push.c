@@ -111,6 +111,7 @@ static void run_push(struct request *request)
     op->on_done = on_push_done;
     op->data = parsed->data;
     op->ttl_s = parsed->ttl_s;
+    op->alert_after_s = parsed->alert_after_s;
     op->collapse_key = parsed->collapse_key;
     op->idempotency_key = parsed->idempotency_key;
     begin_wait(push);

@@ -75,8 +75,8 @@ static void on_push_body(struct http_conn *http_conn, struct span body)
 {
     struct worker *worker = http_conn_worker(http_conn);
     const struct options *options = worker->node->options;
-    struct push_limits limits = {(size_t)options->max_data,
-                                 (uint32_t)(options->default_ttl / 1000)};
+    struct push_limits limits = {.max_data_bytes = (size_t)options->max_data,
+                                 .default_ttl_s = (uint32_t)(options->default_ttl / 1000)};
     struct json_problem problem;
     struct demo_push *demo = calloc(1, sizeof *demo);
     if (demo == NULL) {

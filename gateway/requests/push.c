@@ -146,12 +146,16 @@ static void on_slice_appended(struct store_request *request)
 
 /* ---- what the store is asked ---- */
 
-/* Of what must be the same in a repeat with the same idempotency key. */
+/* Of what must be the same in a repeat with the same idempotency key. That of a push without an
+ * alert is the same as before there were alerts. */
 static enum err fingerprint_push(const struct gateway_push *push, struct store_print *ret_print)
 {
-    struct span parts[] = {
-        push->data, push->collapse_key, {(const char *)&push->ttl_s, sizeof push->ttl_s}};
-    return digest_of(parts, sizeof parts / sizeof parts[0], ret_print->bytes);
+    struct span parts[] = {push->data,
+                           push->collapse_key,
+                           {(const char *)&push->ttl_s, sizeof push->ttl_s},
+                           {(const char *)&push->alert_after_s, sizeof push->alert_after_s}};
+    size_t n = sizeof parts / sizeof parts[0] - (push->alert_after_s == 0);
+    return digest_of(parts, n, ret_print->bytes);
 }
 
 /* Answers the user's home. */
@@ -174,6 +178,7 @@ static void fill_append(struct store_append *append, const struct gateway_push *
 {
     append->payload = payload;
     append->ttl_s = push->ttl_s;
+    append->alert_after_s = push->alert_after_s;
     append->idempotency_key = push->idempotency_key;
     append->print = *print;
 }

@@ -33,6 +33,8 @@ struct gateway_push {
     uint32_t ttl_s;           /* 0: to the open sessions alone, and kept nowhere */
     struct span collapse_key; /* empty: none; copied */
     struct span idempotency_key; /* empty: none; stays until on_done, as the userIds do */
+    uint32_t alert_after_s;      /* 0: none; else below ttl_s: an event if it is not acknowledged
+                                  * then (store_append.alert_after_s) */
     uint32_t wait_ms; /* 0: answer when it is kept; else when it has left the inbox or the time is
                        * over. One target only */
     size_t n_targets;

@@ -7,7 +7,7 @@
 
 #include "proto/json/json_scan.h"
 
-enum { JSON_MEMBERS_MAX = 8 };
+enum { JSON_MEMBERS_MAX = 9 };
 
 struct json_members {
     const char *const *names;          /* ends with NULL; at most JSON_MEMBERS_MAX */

@@ -12,6 +12,7 @@
 #include "proto/json/json_scan.h"
 #include "proto/note/notification.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 static const size_t max_fanout_bytes = (size_t)64 << 20; /* userIds x data, which a push copies */
@@ -23,10 +24,12 @@ enum {
     PUSH_TTL,
     PUSH_COLLAPSE_KEY,
     PUSH_IDEMPOTENCY_KEY,
-    PUSH_WAIT
+    PUSH_WAIT,
+    PUSH_ALERT_AFTER
 };
-static const char *const push_names[] = {"userId",      "userIds",        "data", "ttl",
-                                         "collapseKey", "idempotencyKey", "wait", NULL};
+static const char *const push_names[] = {"userId", "userIds",     "data",
+                                         "ttl",    "collapseKey", "idempotencyKey",
+                                         "wait",   "alertAfter",  NULL};
 
 /* In the block the list of users comes first, then the texts of the keys, then those of the
  * userIds.
@@ -262,10 +265,30 @@ static enum err take_wait(struct span raw, uint32_t *ret_wait_ms, struct json_pr
     return ERR_OK;
 }
 
+/* The ttl is known. One that is not less than it would be due when the notification has expired. */
+static enum err take_alert_after(struct span raw, const struct push_limits *limits,
+                                 struct push_request *request, struct json_problem *problem)
+{
+    static const char field[] = "alertAfter";
+    uint64_t after;
+    if (!decimal_read(raw, PUSH_MAX_ALERT_S, &after) || after == 0)
+        return json_refuse(problem, ERR_INVALID_FIELD, field,
+                           "alertAfter must be a whole number of seconds, 1..%d", PUSH_MAX_ALERT_S);
+    if (!limits->keeps_alerts)
+        return json_refuse(problem, ERR_INVALID_FIELD, field,
+                           "alertAfter needs notification.unacknowledged in --events");
+    if (request->ttl_s > 0 && after >= request->ttl_s)
+        return json_refuse(problem, ERR_INVALID_FIELD, field,
+                           "alertAfter must be less than ttl, which is %" PRIu32, request->ttl_s);
+    request->alert_after_s = (uint32_t)after;
+    return ERR_OK;
+}
+
 /* With ttl 0 nothing is stored, so there is nothing to replace, to remember or to wait for. */
 static enum err refuse_with_ttl_0(const struct json_members *members, struct json_problem *problem)
 {
-    static const int fields[] = {PUSH_COLLAPSE_KEY, PUSH_IDEMPOTENCY_KEY, PUSH_WAIT};
+    static const int fields[] = {PUSH_COLLAPSE_KEY, PUSH_IDEMPOTENCY_KEY, PUSH_WAIT,
+                                 PUSH_ALERT_AFTER};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (members->raw[fields[i]].bytes != NULL)
             return json_refuse(problem, ERR_INVALID_FIELD, push_names[fields[i]],
@@ -301,6 +324,10 @@ static enum err take_content(struct span body, const struct json_members *member
         return error;
     if (request->is_list && members->raw[PUSH_WAIT].bytes != NULL)
         return json_refuse(problem, ERR_INVALID_FIELD, "wait", "wait is for one userId alone");
+    if (members->raw[PUSH_ALERT_AFTER].bytes != NULL)
+        error = take_alert_after(members->raw[PUSH_ALERT_AFTER], limits, request, problem);
+    if (error != ERR_OK)
+        return error;
     return request->ttl_s > 0 ? ERR_OK : refuse_with_ttl_0(members, problem);
 }
 

@@ -18,17 +18,20 @@ enum {
     PUSH_MAX_USERS = 10000,
     PUSH_MAX_TTL_S = 2592000,
     PUSH_MAX_WAIT_S = 30,
+    PUSH_MAX_ALERT_S = 2592000,
 };
 
 struct push_limits {
     size_t max_data_bytes;
     uint32_t default_ttl_s;
+    bool keeps_alerts; /* notification.unacknowledged is an event that is kept (--events) */
 };
 
 struct push_request {
     struct span data; /* inside the body */
     uint32_t ttl_s;
     uint32_t wait_ms;
+    uint32_t alert_after_s;      /* 0: none */
     struct span collapse_key;    /* decoded; empty: none */
     struct span idempotency_key; /* decoded; empty: none */
     bool is_list;                /* userIds was given, not userId */
@@ -46,7 +49,8 @@ static inline struct span push_request_user(const struct push_request *request, 
 
 /* Fields: userId or userIds (1 to 10 000), data, ttl (whole seconds, 0..2592000), collapseKey and
  * idempotencyKey (1 to 64 bytes of UTF-8 without control characters), wait (seconds, 0..30, with
- * fractions; kept to the millisecond). With ttl 0 no key and no wait are allowed, with userIds no
+ * fractions; kept to the millisecond), alertAfter (whole seconds, 1..2592000, less than ttl; only
+ * where keeps_alerts). With ttl 0 no key, no wait and no alertAfter are allowed, with userIds no
  * wait. ERR_OK: *ret_request is set, and the caller calls push_request_fini while the body is still
  * valid. Otherwise *ret_problem is set and *ret_request is empty. Over max_data_bytes, or userIds x
  * data over 64 MiB: ERR_TOO_LARGE, field data. */

@@ -7,7 +7,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/json_valid.h"
 
-static const struct push_limits limits = {.max_data_bytes = 1000, .default_ttl_s = 60};
+static const struct push_limits limits = {
+    .max_data_bytes = 1000, .default_ttl_s = 60, .keeps_alerts = true};
 
 static void check_problem(const struct json_problem *problem, enum err error, struct span body)
 {
@@ -48,6 +49,7 @@ static void check_push(const struct push_request *push, struct span body)
     FUZZ_CHECK(!push->is_list || push->wait_ms == 0);
     FUZZ_CHECK(push->ttl_s > 0 || (push->collapse_key.len == 0 && push->wait_ms == 0 &&
                                    push->idempotency_key.len == 0));
+    FUZZ_CHECK(push->alert_after_s == 0 || push->alert_after_s < push->ttl_s);
     check_key(push->collapse_key, 64);
     check_key(push->idempotency_key, 64);
     for (size_t i = 0; i < push->n_users; i++)

@@ -86,6 +86,7 @@ void gateway_push(struct node *node, struct gateway_push *push)
     copy_text(twin.last_idempotency_key, sizeof twin.last_idempotency_key, push->idempotency_key);
     twin.last_ttl_s = push->ttl_s;
     twin.last_wait_ms = push->wait_ms;
+    twin.last_alert_after_s = push->alert_after_s;
     for (size_t i = 0; i < push->n_targets && push->ttl_s > 0; i++) {
         memcpy(push->targets[i].epoch.text, "k3f9a2qd", EPOCH_LEN);
         push->targets[i].seq = n + i;

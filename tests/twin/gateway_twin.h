@@ -25,7 +25,7 @@ struct gateway_twin {
     uint64_t n_answered;
     uint64_t n_ended_waits; /* gateway_end_wait was called */
     char last_data[256], last_user[256], last_collapse_key[128], last_idempotency_key[128];
-    uint32_t last_ttl_s, last_wait_ms;
+    uint32_t last_ttl_s, last_wait_ms, last_alert_after_s;
     struct gateway_message asked_message;
     struct gateway_cancel asked_cancel;
     struct gateway_inbox asked_inbox;

@@ -30,6 +30,8 @@ static inline void twin_start(void)
     snprintf(listen, sizeof listen, "unix:%s", client_path);
     static char no_file[] = "";
     static char mode[] = "0660";
+    static char kept[] = "notification.unacknowledged";
+    static char *events[] = {kept};
     twin_options = (struct options){.admin_listen = listen,
                                     .socket_mode = mode,
                                     .socket_group = no_file,
@@ -39,7 +41,8 @@ static inline void twin_start(void)
                                     .admin_idle_timeout = 75000,
                                     .max_body = 1 << 20,
                                     .max_data = 65536,
-                                    .default_ttl = 604800000};
+                                    .default_ttl = 604800000,
+                                    .events = {events, 1}};
     twin_begin();
     for (unsigned i = 0; i < TWIN_WORKERS; i++) {
         cr_assert_eq(worker_new(&twin_node, i, do_nothing_each_second, &twin_workers[i]), ERR_OK);

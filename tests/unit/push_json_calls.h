@@ -8,7 +8,8 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-static const struct push_limits limits = {.max_data_bytes = 65536, .default_ttl_s = 604800};
+static const struct push_limits limits = {
+    .max_data_bytes = 65536, .default_ttl_s = 604800, .keeps_alerts = true};
 
 static inline struct push_request parse(struct span body)
 {

@@ -18,7 +18,7 @@ static void expect_push(const char *body, unsigned status, const char *part)
 Test(admin_push, hands_every_field_to_the_gateway)
 {
     expect_push("{\"userId\":\"4\\u0032\",\"data\":[1.0],\"ttl\":60,\"collapseKey\":\"sc\","
-                "\"idempotencyKey\":\"o-\\u0031\",\"wait\":0.5}",
+                "\"idempotencyKey\":\"o-\\u0031\",\"wait\":0.5,\"alertAfter\":59}",
                 202, "\"status\":\"stored\"");
     cr_expect_str_eq(twin.last_user, "42");
     cr_expect_str_eq(twin.last_data, "[1.0]");
@@ -26,6 +26,18 @@ Test(admin_push, hands_every_field_to_the_gateway)
     cr_expect_str_eq(twin.last_idempotency_key, "o-1");
     cr_expect_eq(twin.last_ttl_s, 60);
     cr_expect_eq(twin.last_wait_ms, 500);
+    cr_expect_eq(twin.last_alert_after_s, 59);
+}
+
+Test(admin_push, takes_an_alert_that_can_be_kept)
+{
+    expect_push("{\"userIds\":[\"a\",\"b\"],\"data\":1,\"alertAfter\":30}", 200, "\"results\":");
+    cr_expect_eq(twin.last_alert_after_s, 30);
+    expect_post("/push", "application/x-ndjson", "",
+                "{\"userId\":\"a\",\"data\":1,\"alertAfter\":31}\n", 200, "\"status\":\"stored\"");
+    cr_expect_eq(twin.last_alert_after_s, 31);
+    expect_push("{\"userId\":\"a\",\"data\":1,\"ttl\":30,\"alertAfter\":30}", 400,
+                "\"field\":\"alertAfter\"");
 }
 
 Test(admin_push, answers_what_is_kept_with_202)

@@ -215,6 +215,69 @@ Test(push_json, refuses_a_ttl_that_is_no_plain_whole_number)
     }
 }
 
+/* EVENTS, "Alerts" */
+Test(push_json, takes_an_alertAfter_of_1_second_to_what_is_left_of_30_days)
+{
+    struct push_request request =
+        parse(SPAN_LITERAL("{\"userId\":\"a\",\"data\":0,\"ttl\":2,\"alertAfter\":1}"));
+    cr_expect_eq(request.alert_after_s, 1);
+    push_request_fini(&request);
+    request = parse(SPAN_LITERAL(
+        "{\"userIds\":[\"a\",\"b\"],\"alertAfter\":2591999,\"data\":0,\"ttl\":2592000}"));
+    cr_expect_eq(request.alert_after_s, 2591999);
+    push_request_fini(&request);
+    request = parse(SPAN_LITERAL("{\"userId\":\"a\",\"data\":0}"));
+    cr_expect_eq(request.alert_after_s, 0);
+    push_request_fini(&request);
+}
+
+Test(push_json, refuses_an_alertAfter_that_is_no_whole_number_from_1)
+{
+    static const char *const values[] = {"0",        "-1",   "1.5",  "\"30\"", "1e1",
+                                         "30.0",     "null", "true", "{}",     "2592001",
+                                         "99999999", "[30]", "-0"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char body[128];
+        snprintf(body, sizeof body, "{\"userId\":\"a\",\"data\":0,\"alertAfter\":%s}", values[i]);
+        expect_field(body, ERR_INVALID_FIELD, "alertAfter");
+    }
+}
+
+static void expect_alert_refused(const char *body, const struct push_limits *of, const char *part)
+{
+    struct push_request request;
+    struct json_problem problem = {.error = ERR_OK};
+    enum err error = push_request_parse(span_of(body), of, &request, &problem);
+    cr_expect_eq(error, ERR_INVALID_FIELD, "%s", body);
+    cr_expect_str_eq(problem.field, "alertAfter", "%s", body);
+    cr_expect_not_null(strstr(problem.detail, part), "%s: %s", body, problem.detail);
+}
+
+Test(push_json, says_why_an_alertAfter_cannot_be_kept)
+{
+    struct push_limits without = limits;
+    without.keeps_alerts = false;
+    expect_alert_refused("{\"userId\":\"a\",\"data\":0,\"ttl\":0,\"alertAfter\":5}", &limits,
+                         "alertAfter needs a ttl above 0");
+    expect_alert_refused("{\"userId\":\"a\",\"data\":0,\"ttl\":5,\"alertAfter\":5}", &limits,
+                         "less than ttl, which is 5");
+    expect_alert_refused("{\"userId\":\"a\",\"data\":0,\"alertAfter\":604800}", &limits,
+                         "less than ttl, which is 604800");
+    expect_alert_refused("{\"userId\":\"a\",\"data\":0,\"alertAfter\":5}", &without,
+                         "needs notification.unacknowledged in --events");
+}
+
+Test(push_json, takes_an_alertAfter_in_a_line)
+{
+    struct push_request request;
+    struct json_problem problem;
+    cr_assert_eq(push_line_parse(SPAN_LITERAL("{\"userId\":\"a\",\"data\":0,\"alertAfter\":9}"),
+                                 &limits, &request, &problem),
+                 ERR_OK);
+    cr_expect_eq(request.alert_after_s, 9);
+    push_request_fini(&request);
+}
+
 Test(push_json, refuses_missing_data_and_unknown_fields_by_name)
 {
     expect_field("{\"userId\":\"a\"}", ERR_INVALID_FIELD, "data");
