@@ -29,6 +29,7 @@ static void clear_serve(struct store_serve *serve)
     serve->alerts = NULL;
     serve->n_alerts = 0;
     serve->next_alert_ms = 0;
+    serve->n_pending_alerts = 0;
     serve->is_mine = false;
     serve->n_nodes = 0;
     serve->has_more = false;

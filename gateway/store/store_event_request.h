@@ -163,6 +163,7 @@ struct store_serve {
     size_t n_alerts;  /* out: due ones, the oldest first; they stay until store_alert_end */
     struct store_alert *alerts; /* out: the caller frees it */
     int64_t next_alert_ms;      /* out: when the next one is due; 0: none is pending */
+    uint64_t n_pending_alerts;  /* out: due ones included */
 };
 
 /* Ends a pending alert: takes it away and appends its event in one step. An alert that is not there
