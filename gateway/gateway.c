@@ -10,6 +10,7 @@
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/replay.h"
+#include "gateway/events/events.h"
 #include "gateway/http/acceptor.h"
 #include "gateway/http/acceptors.h"
 #include "gateway/http/certificates.h"
@@ -134,6 +135,7 @@ static void close_parts(struct node *node)
     for (unsigned i = 0; i < node->n_workers; i++)
         close_worker(node->workers[i]); /* a session may have come after the command */
     deliver_all_mail(node);             /* what asks the store for something must still find it */
+    events_stop(node);
     store_close(node->store);
     deliver_all_mail(node);
     for (unsigned i = 0; i < node->n_workers; i++)
@@ -175,6 +177,7 @@ void gateway_stop(struct node *node)
     nodes_free(node->nodes);
     drains_free(node->drains);
     upgrade_free(node->upgrade);
+    events_free(node->events);
     client_map_free(node->map);
     auth_close(node->auth);
     free_port(node->port);

@@ -10,6 +10,8 @@
 #include "gateway/delivery/delivery.h"
 #include "gateway/delivery/positions.h"
 #include "gateway/delivery/replay.h"
+#include "gateway/events/event_log.h"
+#include "gateway/events/events.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_parts.h"
 #include "gateway/http/acceptors.h"
@@ -30,6 +32,7 @@
 #include "gateway/requests/push.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/requests/questions.h"
+#include "gateway/store/store_partition.h"
 #include "gateway/stores/stores.h"
 #include "gateway/upgrade/upgrade.h"
 
@@ -69,6 +72,45 @@ static void on_store_state(void *owner, bool is_up)
             return; /* still starting: no session waits */
     }
     worker_command_all(node, COMMAND_STORE_IS_BACK);
+}
+
+/* ---- what the store reports, where events are kept: a part of it is about their partitions ----
+ */
+
+static bool is_of_partition(struct span user_id, unsigned *ret_partition)
+{
+    return user_id.bytes[0] == STORE_RESERVED_BYTE &&
+           store_is_partition_user(user_id, ret_partition);
+}
+
+static void pass_inbox_event(void *owner, struct span user_id, struct inbox_event event)
+{
+    const struct node *node = owner;
+    unsigned partition;
+    if (is_of_partition(user_id, &partition))
+        event_log_on_event(node->events->log, partition, event);
+    else
+        push_on_inbox_event(owner, user_id, event);
+}
+
+static void pass_missed(void *owner, struct span user_id, bool has_withdrawals)
+{
+    const struct node *node = owner;
+    unsigned partition;
+    if (is_of_partition(user_id, &partition))
+        event_log_on_missed(node->events->log, partition);
+    else
+        push_on_missed(owner, user_id, has_withdrawals);
+}
+
+static void pass_known(void *owner, struct span user_id, struct store_known *ret_known)
+{
+    const struct node *node = owner;
+    unsigned partition;
+    if (is_of_partition(user_id, &partition))
+        event_log_get_known(node->events->log, partition, ret_known);
+    else
+        push_get_known(owner, user_id, ret_known);
 }
 
 /* What --store means, without what belongs to this node. */
@@ -131,6 +173,11 @@ static enum err open_store(struct node *node, const int *lock_fd, char *why, siz
                                           push_waits_on_watch_answer,
                                           .get_known = push_get_known,
                                           .on_blocked = blocked_on_found};
+    if (node->events != NULL) {
+        config.events.on_inbox_event = pass_inbox_event;
+        config.events.on_missed = pass_missed;
+        config.events.get_known = pass_known;
+    }
     config.owner = node;
     config.node_name = node->name;
     config.name = nodes_name(node->nodes);
@@ -149,6 +196,7 @@ static void on_second(struct worker *worker)
 {
     replay_try_again(worker);
     nodes_say(worker);
+    events_on_second(worker);
 }
 
 static enum err make_workers(struct node *node)
@@ -253,6 +301,8 @@ static enum err open_parts(struct node *node, const int *lock_fd, char *why, siz
     if (error == ERR_OK)
         error = upgrade_new(&node->upgrade);
     if (error == ERR_OK)
+        error = events_new(node, why, why_cap);
+    if (error == ERR_OK)
         error = make_workers(node);
     if (error == ERR_OK && listens)
         error = acceptors_new(node->port);
@@ -312,9 +362,11 @@ enum err gateway_start(const struct options *options, struct node **ret_node, ch
                        size_t why_cap)
 {
     enum err error = start(options, NULL, ret_node, why, why_cap);
-    if (error == ERR_OK)
-        log_start_of(*ret_node);
-    return error;
+    if (error != ERR_OK)
+        return error;
+    events_start(*ret_node);
+    log_start_of(*ret_node);
+    return ERR_OK;
 }
 
 enum err gateway_prepare(const struct options *options, int lock_fd, struct node **ret_node,
@@ -339,9 +391,11 @@ enum err gateway_accept(struct node *node)
 {
     listeners_settle(node->port->listeners);
     enum err error = acceptors_open_running(node->port);
-    if (error == ERR_OK)
-        log_start_of(node);
-    return error;
+    if (error != ERR_OK)
+        return error;
+    events_start(node);
+    log_start_of(node);
+    return ERR_OK;
 }
 
 void gateway_set_options(struct node *node, const struct options *options)
@@ -365,6 +419,9 @@ enum err gateway_check(const struct options *options, char *why, size_t why_cap)
     if (error != ERR_OK)
         return error;
     auth_close(auth);
+    error = events_check(options, why, why_cap);
+    if (error != ERR_OK)
+        return error;
     const struct store_config config = store_config_of(options);
     return store_check(&config, why, why_cap);
 }

@@ -21,6 +21,7 @@ struct wait_table;
 struct node_list;
 struct drains;
 struct upgrade;
+struct events;
 
 /* What delivery/ reports to the parts above it; gateway_start.c plugs it in. Home worker's thread;
  * on_position may not be NULL. */
@@ -65,6 +66,7 @@ struct node {
     struct node_list *nodes;              /* of the fleet (nodes.h) */
     struct drains *drains;                /* drain.h */
     struct upgrade *upgrade;              /* to a new process (upgrade.h) */
+    struct events *events;                /* NULL: none is kept (gateway/events/) */
     uint32_t max_connections;             /* sessions */
     uint32_t max_sockets;                 /* sessions and those whose head is not complete yet */
     uint32_t pages_at_once;               /* of the inbox under way, a worker (page_queue.h) */

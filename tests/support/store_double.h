@@ -5,6 +5,7 @@
 #define HERALD_TESTS_STORE_DOUBLE_H
 
 #include "gateway/store/store_backend.h"
+#include "gateway/store/store_event_request.h"
 
 /* After node_fixture_start, before the first request. The fixture closes it with the store. */
 void store_double_start(void);
@@ -24,6 +25,13 @@ unsigned store_double_under_way(enum store_op op);
 /* The memory store does what is asked, but the answers are kept back until the release. */
 void store_double_hold(enum store_op op);
 void store_double_release(enum store_op op);
+
+/* Requests of the event log to write do not reach the memory store: the double numbers the events
+ * of each partition itself, and answers with this error from now on. */
+void store_double_play_events(enum err error);
+
+/* The last request of the event log to write, while it has no answer. */
+const struct store_event_append *store_double_last_append(void);
 
 /* While it is away pages, positions and what is sent are answered ERR_STORE_UNAVAILABLE, and
  * nothing is done. */

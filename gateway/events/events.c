@@ -1,0 +1,84 @@
+/* The parts of the event log, and when each begins and ends. A part has its own file; what several
+ * of them need is in events_struct.h. */
+#include "gateway/events/events.h"
+
+#include "gateway/events/event_log.h"
+#include "gateway/node/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The types that --events names. */
+static enum err read_types(const struct options *options, unsigned *ret_types, char *why,
+                           size_t why_cap)
+{
+    unsigned types = 0;
+    for (size_t i = 0; i < options->events.n; i++) {
+        enum event_type type;
+        struct span text = span_of(options->events.values[i]);
+        if (!event_type_find(text, &type)) {
+            snprintf(why, why_cap, "--events: %.*s is no type of events; did you mean %s?",
+                     (int)(text.len < 64 ? text.len : 64), text.bytes, event_type_nearest(text));
+            return ERR_INVALID_FIELD;
+        }
+        if (type != EVENT_GAP) /* readers are told of gaps in any case */
+            types |= EVENT_BIT(type);
+    }
+    *ret_types = types;
+    return ERR_OK;
+}
+
+enum err events_check(const struct options *options, char *why, size_t why_cap)
+{
+    unsigned types;
+    return read_types(options, &types, why, why_cap);
+}
+
+enum err events_new(struct node *node, char *why, size_t why_cap)
+{
+    unsigned types;
+    enum err error = read_types(atomic_load(&node->options), &types, why, why_cap);
+    if (error != ERR_OK || types == 0)
+        return error;
+    struct events *events = calloc(1, sizeof *events);
+    if (events == NULL)
+        return ERR_NO_MEMORY;
+    events->node = node;
+    events->types = types;
+    node->events = events; /* what is made of it is freed with the node */
+    return event_log_new(events, &events->log);
+}
+
+void events_start(struct node *node)
+{
+    struct events *events = node->events;
+    if (events == NULL)
+        return;
+    atomic_store(&events->is_started, true);
+    event_log_start(events->log);
+}
+
+void events_on_second(struct worker *worker)
+{
+    struct events *events = worker->node->events;
+    if (events == NULL || !atomic_load(&events->is_started))
+        return;
+    event_log_on_second(events->log, worker);
+}
+
+void events_stop(struct node *node)
+{
+    struct events *events = node->events;
+    if (events == NULL)
+        return;
+    if (events->log != NULL)
+        event_log_stop(events->log);
+}
+
+void events_free(struct events *events)
+{
+    if (events == NULL)
+        return;
+    event_log_free(events->log);
+    free(events);
+}
