@@ -39,7 +39,6 @@ void store_send_many(struct store *store, struct store_append *first)
 
 static void clear_answer(struct store_page *page)
 {
-    page->has_device = false;
     page->n_notes = 0;
     page->notes = NULL;
     page->n_gaps = 0;

@@ -124,7 +124,6 @@ struct store_page {
     uint32_t head_time; /* out: its store_time; 0: not known, as with the local stores */
     uint64_t acked;     /* out */
     uint64_t position;  /* out: of the device, or the shared one */
-    bool has_device;    /* out, of a reserved user: the consumer in `device` is there */
     bool has_devices;   /* out */
     bool has_device;    /* out, of a partition's reserved user: the consumer in `device` is there */
     uint64_t start;     /* out: the page shows the numbers above it */
