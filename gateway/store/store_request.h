@@ -125,7 +125,8 @@ struct store_page {
     uint64_t acked;     /* out */
     uint64_t position;  /* out: of the device, or the shared one */
     bool has_devices;   /* out */
-    bool has_device;    /* out, of a partition's reserved user: the consumer in `device` is there */
+    bool has_device;    /* out, of a partition of the event log (store_partition.h): the consumer is
+                         * there; without it the page reads from `acked`, and makes none */
     uint64_t start;     /* out: the page shows the numbers above it */
     bool is_resumed;    /* out: start is `after` */
     uint64_t last;      /* out: the page covers every number up to this one (head at the tail) */
@@ -152,7 +153,8 @@ struct store_ack {
     uint64_t seq;
     uint64_t
         written;    /* the highest number that was ever written to a session, as far as is known */
-    enum err error; /* out: ERR_OK, ERR_STALE_EPOCH, ERR_STORE_UNAVAILABLE */
+    enum err error; /* out: ERR_OK, ERR_STALE_EPOCH, ERR_STORE_UNAVAILABLE; of a partition of the
+                     * event log also ERR_NOT_FOUND: the consumer is not there */
 };
 
 /* How long the other nodes have to answer a question. */

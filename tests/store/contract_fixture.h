@@ -26,4 +26,7 @@ void contract_close(void);
 /* A store with other ceilings, empty again. */
 void contract_open_with(uint32_t inbox_max, uint64_t inbox_max_bytes);
 
+/* The same with other ceilings of the event log: those of its members that are not 0. */
+void contract_open_events(struct store_config limits);
+
 #endif

@@ -21,8 +21,25 @@ enum err file_commit_record(struct file_lmdb *lmdb, uint64_t key, const struct f
     return error;
 }
 
+static enum err append_event(struct file_lmdb *lmdb, const struct group_put *put)
+{
+    const struct notification *note = put->note;
+    struct file_record record = {
+        .kind = FILE_RECORD_EVENT,
+        .user_id = put->user_id,
+        .epoch = note->epoch,
+        .seq = note->seq,
+        .time_ms = note->time_ms,
+        .left = note->acked,
+        .data = payload_data(note->payload),
+    };
+    return file_commit_record(lmdb, put->key, &record);
+}
+
 static enum err append_put(struct file_lmdb *lmdb, const struct group_put *put)
 {
+    if (put->is_event)
+        return append_event(lmdb, put);
     const struct notification *note = put->note;
     struct file_record record = {
         .kind = put->distance == 0 ? FILE_RECORD_NOTE : FILE_RECORD_REF,
@@ -78,6 +95,24 @@ static enum err append_user(struct file_lmdb *lmdb, const struct inbox *inbox)
     return file_commit_record(lmdb, inbox->record_key, &record);
 }
 
+static enum err append_partition(struct file_lmdb *lmdb, const struct partition *partition)
+{
+    char gaps[GAPS_TEXT_MAX_BYTES];
+    char consumers[CONSUMERS_MAX_BYTES];
+    struct file_record record = {
+        .kind = FILE_RECORD_PARTITION,
+        .user_id = store_partition_user(partition->number),
+        .epoch = partition->epoch,
+        .seq = partition->head,
+        .acked = partition->acked,
+        .left = partition_left(partition),
+        .devices = {consumers, consumers_size(partition->consumers)},
+        .gaps = {gaps, gaps_write(partition->gaps, gaps)},
+    };
+    consumers_write(partition->consumers, consumers);
+    return file_commit_record(lmdb, partition->record_key, &record);
+}
+
 static enum err append_key(struct file_lmdb *lmdb, const struct group_key *key)
 {
     const struct idempotency *entry = key->entry;
@@ -123,6 +158,8 @@ static enum err write_group(void *owner, struct file_lmdb *lmdb)
     for (size_t i = 0; error == ERR_OK && i < group->n_blocks; i++)
         if (group->blocks[i].entry->record_key != 0)
             error = append_block(lmdb, group->blocks[i].entry);
+    for (size_t i = 0; error == ERR_OK && i < group->n_partitions; i++)
+        error = append_partition(lmdb, group->partitions[i]);
     for (size_t i = 0; error == ERR_OK && i < commit->file->n_drops; i++)
         error = file_lmdb_delete(lmdb, commit->file->drops[i]);
     return error;
@@ -173,8 +210,9 @@ static enum err drop_stale_below(struct file_backing *file, uint64_t key)
 
 static size_t stale_share(const struct file_backing *file, const struct group *group)
 {
-    size_t n_changes = group->n_puts + group->n_users + group->n_keys + group->n_dels;
-    size_t n_written = group->n_users + file->n_drops;
+    size_t n_changes =
+        group->n_puts + group->n_users + group->n_keys + group->n_dels + group->n_partitions;
+    size_t n_written = group->n_users + group->n_partitions + file->n_drops;
     if (file->is_tight)
         return file->backing.full_changes > n_written ? file->backing.full_changes - n_written : 0;
     return file_stale_share(&file->stale, n_changes);
@@ -262,7 +300,19 @@ static enum err settle_users(struct file_backing *file, struct group *group)
     return error;
 }
 
-/* Keys rise: notes have theirs already; users, idempotency keys and blocks follow. */
+static enum err settle_partitions(struct file_backing *file, struct group *group)
+{
+    enum err error = ERR_OK;
+    for (size_t i = 0; i < group->n_partitions; i++) {
+        uint64_t old_key = group->partitions[i]->record_key;
+        if (old_key != 0 && error == ERR_OK)
+            error = file_stale_add(&file->stale, old_key, 0, 0);
+        group->partitions[i]->record_key = file->next_key++;
+    }
+    return error;
+}
+
+/* Keys rise: notes have theirs already; users, idempotency keys, blocks and partitions follow. */
 static enum err settle_group(struct file_backing *file, struct group *group)
 {
     file->n_drops = 0;
@@ -276,6 +326,8 @@ static enum err settle_group(struct file_backing *file, struct group *group)
         group->blocks[i].old_key = entry->record_key;
         entry->record_key = entry->until_ms == 0 ? 0 : file->next_key++;
     }
+    if (error == ERR_OK)
+        error = settle_partitions(file, group);
     return error == ERR_OK ? settle_drops(file, group) : error;
 }
 

@@ -6,10 +6,12 @@
 #include "gateway/stores/file/file_record.h"
 
 #include "gateway/stores/local/inbox.h"
+#include "gateway/stores/local/partition.h"
 #include "gateway/stores/local/record_bytes.h"
 
-/* Of the records that can be read; the last one is written. */
-enum { VERSION_1 = 1, VERSION_2, FORMAT_VERSION };
+/* Of the records that can be read. The third is written, and the last one of the kinds that came
+ * with it. */
+enum { VERSION_1 = 1, VERSION_2, FORMAT_VERSION, EVENTS_VERSION };
 
 /* What comes before the texts: version, kind, length of the userId, and (all but PROBE,
  * SHARED and BLOCK) the epoch; the fields of the kind. The texts follow in this order: userId; key
@@ -24,6 +26,8 @@ enum {
     USER_HEAD = USER_HEAD_1 + 8 + 2,
     KEY_HEAD = NOTE_HEAD_2 + 16,
     BLOCK_HEAD = SHORT_HEAD + 8,
+    EVENT_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8,
+    PARTITION_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8 + 2,
 };
 
 static bool is_note(enum file_record_kind kind)
@@ -39,6 +43,11 @@ static bool has_user(enum file_record_kind kind)
 static bool has_epoch(enum file_record_kind kind)
 {
     return has_user(kind) && kind != FILE_RECORD_BLOCK;
+}
+
+static int version_of(enum file_record_kind kind)
+{
+    return kind < FILE_RECORD_EVENT ? FORMAT_VERSION : EVENTS_VERSION;
 }
 
 static size_t note_head_len(int version)
@@ -61,6 +70,10 @@ static size_t head_len(enum file_record_kind kind, int version)
         return KEY_HEAD;
     case FILE_RECORD_BLOCK:
         return BLOCK_HEAD;
+    case FILE_RECORD_EVENT:
+        return EVENT_HEAD;
+    case FILE_RECORD_PARTITION:
+        return PARTITION_HEAD;
     default:
         return SHORT_HEAD;
     }
@@ -68,8 +81,17 @@ static size_t head_len(enum file_record_kind kind, int version)
 
 size_t file_record_size(const struct file_record *record)
 {
-    return head_len(record->kind, FORMAT_VERSION) + record->user_id.len + record->key.len +
-           record->devices.len + record->gaps.len + record->data.len;
+    return head_len(record->kind, version_of(record->kind)) + record->user_id.len +
+           record->key.len + record->devices.len + record->gaps.len + record->data.len;
+}
+
+static char *write_event_fields(const struct file_record *record, char *out)
+{
+    out = put_number(out, record->left, 8);
+    if (record->kind == FILE_RECORD_EVENT)
+        return put_number(out, (uint64_t)record->time_ms, 8);
+    out = put_number(out, record->acked, 8);
+    return put_number(out, record->devices.len, 2);
 }
 
 static char *write_fields(const struct file_record *record, char *out)
@@ -101,12 +123,12 @@ static char *write_fields(const struct file_record *record, char *out)
         out = put_number(out, record->acked, 8);
     if (kind == FILE_RECORD_KEY)
         out = put_bytes(out, record->print.bytes, sizeof record->print.bytes);
-    return out;
+    return kind < FILE_RECORD_EVENT ? out : write_event_fields(record, out);
 }
 
 void file_record_write(const struct file_record *record, char *out)
 {
-    out = put_number(out, FORMAT_VERSION, 1);
+    out = put_number(out, (uint64_t)version_of(record->kind), 1);
     out = put_number(out, (uint64_t)record->kind, 1);
     out = put_number(out, record->user_id.len, 1);
     out = write_fields(record, out);
@@ -115,6 +137,17 @@ void file_record_write(const struct file_record *record, char *out)
     out = put_bytes(out, record->devices.bytes, record->devices.len);
     out = put_bytes(out, record->gaps.bytes, record->gaps.len);
     put_bytes(out, record->data.bytes, record->data.len);
+}
+
+static void read_event_fields(const char *at, struct file_record *record)
+{
+    record->left = take_number(&at, 8);
+    if (record->kind == FILE_RECORD_EVENT) {
+        record->time_ms = (int64_t)take_number(&at, 8);
+        return;
+    }
+    record->acked = take_number(&at, 8);
+    record->devices.len = (size_t)take_number(&at, 2);
 }
 
 /* The lengths of the texts go into their spans. */
@@ -148,6 +181,8 @@ static void read_fields(const char *at, int version, struct file_record *record)
         record->acked = take_number(&at, 8);
     if (kind == FILE_RECORD_KEY)
         memcpy(record->print.bytes, at, sizeof record->print.bytes);
+    if (kind >= FILE_RECORD_EVENT)
+        read_event_fields(at, record);
 }
 
 static struct span take_text(struct span *rest, size_t len)
@@ -165,7 +200,8 @@ static bool read_texts(struct span rest, int version, struct file_record *record
     record->user_id = take_text(&rest, record->user_id.len);
     record->key = take_text(&rest, record->key.len);
     record->devices = take_text(&rest, record->devices.len);
-    if (record->kind == FILE_RECORD_USER && version != VERSION_1)
+    if ((record->kind == FILE_RECORD_USER && version != VERSION_1) ||
+        record->kind == FILE_RECORD_PARTITION)
         record->gaps = rest;
     else
         record->data = rest;
@@ -213,10 +249,26 @@ static const char *find_fault_of_note(const struct file_record *record)
     return NULL;
 }
 
+static const char *find_fault_of_partition(const struct file_record *record)
+{
+    unsigned partition;
+    if (!store_is_partition_user(record->user_id, &partition))
+        return "its partition is none";
+    if (record->left > record->seq || record->acked > record->seq)
+        return "its position is above the highest number";
+    if (record->kind == FILE_RECORD_EVENT) {
+        if (record->left == record->seq)
+            return "its number is 0, or has left";
+        return is_time(record->time_ms) ? NULL : "its time is out of range";
+    }
+    return consumers_are_sound(record->devices, record->seq) ? NULL : "its consumers are malformed";
+}
+
 /* What no record of ours can be; NULL: nothing is wrong. */
 static const char *find_fault(const struct file_record *record)
 {
-    bool may_have_data = record->kind == FILE_RECORD_NOTE || record->kind == FILE_RECORD_SHARED;
+    bool may_have_data = record->kind == FILE_RECORD_NOTE || record->kind == FILE_RECORD_SHARED ||
+                         record->kind == FILE_RECORD_EVENT;
     if (has_user(record->kind) != (record->user_id.len > 0) ||
         record->user_id.len > USER_ID_MAX_BYTES)
         return "its userId has a wrong length";
@@ -230,12 +282,16 @@ static const char *find_fault(const struct file_record *record)
         return "its epoch is none";
     if (record->seq >= FILE_RECORD_SEQ_END)
         return "its number is out of range";
+    if (record->kind >= FILE_RECORD_EVENT)
+        return find_fault_of_partition(record);
     return record->kind == FILE_RECORD_USER ? find_fault_of_user(record)
                                             : find_fault_of_note(record);
 }
 
 static bool is_known(int version, int kind)
 {
+    if (kind >= FILE_RECORD_EVENT)
+        return version == EVENTS_VERSION && kind < FILE_RECORD_KINDS;
     int last = version == VERSION_1 ? FILE_RECORD_USER : FILE_RECORD_BLOCK;
     return version >= VERSION_1 && version <= FORMAT_VERSION && kind >= FILE_RECORD_PROBE &&
            kind <= last;

@@ -1,7 +1,8 @@
 /* The records of the file store, to and from bytes. Numbers are little-endian; the first byte is
- * the format's version: 3 is written. What version 1 lacked (collapse keys, devices, causes, what
- * was written to a session, idempotency keys) is none in its records, and in those of versions 1
- * and 2 a NOTE or REF says no position. Pure.
+ * the format's version: 3 is written, and 4 of the kinds from EVENT on, so that a Herald that does
+ * not know them refuses a file that has them, and no other. What version 1 lacked (collapse keys,
+ * devices, causes, what was written to a session, idempotency keys) is none in its records, and in
+ * those of versions 1 and 2 a NOTE or REF says no position. Pure.
  *
  *   PROBE    says nothing; written to find out whether the disk takes a commit
  *   NOTE     one user's notification with its data
@@ -10,11 +11,15 @@
  *   USER     a user's numbers, positions and causes; one a user, the last written counts
  *   KEY      an idempotency key of a user, and the notification that was pushed with it
  *   BLOCK    until when a user is blocked; one a user
+ *   EVENT    an event with its data, of the reserved user of a partition
+ *   PARTITION  a partition's numbers, consumers and causes; the last written counts
  *
  * Of one user a record with a higher key says more: a NOTE, REF or USER says that all up to its
  * `acked` was acknowledged, and that its epoch is the user's. What it makes stale may stay in the
  * file with it: notes up to `acked`, earlier USER records, and all records of an earlier epoch. So
- * the last record of a user leaves only when all are gone that it makes stale. */
+ * the last record of a user leaves only when all are gone that it makes stale. The same goes for a
+ * partition: an EVENT or PARTITION says up to which number all have left. What an EVENT says has
+ * left since the record before it was pushed out. */
 #ifndef HERALD_STORE_FILE_RECORD_H
 #define HERALD_STORE_FILE_RECORD_H
 
@@ -30,6 +35,9 @@ enum file_record_kind {
     FILE_RECORD_USER,
     FILE_RECORD_KEY,
     FILE_RECORD_BLOCK,
+    FILE_RECORD_EVENT,
+    FILE_RECORD_PARTITION,
+    FILE_RECORD_KINDS
 };
 
 /* Numbers end below this one, so that causes can be written with 18 digits. */
@@ -39,19 +47,20 @@ struct file_record {
     enum file_record_kind kind;
     struct span user_id;      /* all but PROBE and SHARED */
     struct epoch epoch;       /* the same, but not BLOCK */
-    uint64_t seq;             /* NOTE, REF, KEY; USER: the head */
-    uint64_t acked;           /* NOTE, REF, USER */
+    uint64_t seq;             /* NOTE, REF, KEY, EVENT; USER, PARTITION: the head */
+    uint64_t acked;           /* NOTE, REF, USER, PARTITION */
+    uint64_t left;            /* EVENT, PARTITION: all up to this number have left */
     uint64_t written;         /* USER: the highest number that a session has had */
-    int64_t time_ms;          /* NOTE, REF, KEY */
+    int64_t time_ms;          /* NOTE, REF, KEY, EVENT */
     int64_t expires_ms;       /* NOTE, REF, KEY; BLOCK: its end */
     uint32_t distance;        /* REF */
     uint32_t bytes;           /* REF: of the shared data */
     uint16_t sign_day;        /* USER */
     struct store_print print; /* KEY */
     struct span key;          /* NOTE, REF: the collapse key; KEY: the idempotency key */
-    struct span devices;      /* USER: as devices_write made it */
-    struct span gaps;         /* USER: as gaps_write made it */
-    struct span data;         /* NOTE, SHARED */
+    struct span devices; /* USER: as devices_write made it; PARTITION: as consumers_write did */
+    struct span gaps;    /* USER, PARTITION: as gaps_write made it */
+    struct span data;    /* NOTE, SHARED, EVENT */
 };
 
 size_t file_record_size(const struct file_record *record);

@@ -7,6 +7,7 @@
 #include "gateway/stores/file/file_scan.h"
 
 #include "gateway/stores/file/file_record.h"
+#include "gateway/stores/file/file_scan_events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct file_scan {
     struct record_ahead ahead[RECORDS_AHEAD];
     size_t n_ahead;
     uint64_t hash;
+    struct file_scan_events events;
     struct local_index *index;
     struct file_shared *shared;
     struct file_stale *stale;
@@ -234,6 +236,9 @@ static enum err apply_record(struct file_scan *scan, const struct record_ahead *
         return scan_key(scan, record);
     case FILE_RECORD_BLOCK:
         return scan_block(scan, record);
+    case FILE_RECORD_EVENT:
+    case FILE_RECORD_PARTITION:
+        return file_scan_event(&scan->events, ahead->key, record, &scan->detail);
     default:
         return scan_note(scan, record);
     }
@@ -282,11 +287,19 @@ enum err file_scan(struct file_lmdb *lmdb, const struct backing *backing, struct
 {
     struct file_keys keys = {.next = 1};
     struct file_scan scan = {
-        .backing = backing, .index = index, .shared = shared, .stale = stale, .keys = &keys};
+        .backing = backing,
+        .index = index,
+        .shared = shared,
+        .stale = stale,
+        .keys = &keys,
+        .events = {.partitions = index->events, .stale = stale},
+    };
     inbox_table_reserve(index->users, file_lmdb_records(lmdb)); /* there are no more users */
     enum err error = file_lmdb_scan(lmdb, scan_record, &scan);
     if (error == ERR_OK)
         error = apply_ahead(&scan);
+    if (error == ERR_OK)
+        error = file_scan_end_events(&scan.events, &scan.detail);
     if (error == ERR_OK) {
         inbox_table_fit(index->users);
         *ret_keys = keys;

@@ -48,15 +48,18 @@ static void drop_stale(struct file_backing *file)
     file->has_lost_stale = error != ERR_OK;
 }
 
-static enum err file_take_room(struct backing *backing, uint64_t more_bytes, char *why)
+static enum err file_take_room(struct backing *backing, uint64_t more_bytes, uint64_t event_bytes,
+                               char *why)
 {
     struct file_backing *file = file_of(backing);
     uint64_t used_bytes = file_lmdb_used_bytes(file->lmdb);
-    uint64_t kept_bytes = used_bytes > file->stale.bytes ? used_bytes - file->stale.bytes : 0;
-    if (file->max_bytes != 0 && kept_bytes + more_bytes > file->max_bytes)
+    uint64_t other_bytes = file->stale.bytes + backing->event_bytes;
+    uint64_t kept_bytes = used_bytes > other_bytes ? used_bytes - other_bytes : 0;
+    if (more_bytes != 0 && file->max_bytes != 0 && kept_bytes + more_bytes > file->max_bytes)
         return ERR_FULL;
     struct file_extent extent = file_lmdb_extent(file->lmdb);
     file->backing.full_changes = file_disk_full_changes(extent);
+    more_bytes += event_bytes;
     enum err error = file_disk_take(&file->disk, extent, more_bytes, why);
     file->is_tight = error != ERR_OK;
     if (error == ERR_OK || file_stale_is_empty(&file->stale))
@@ -106,6 +109,22 @@ static enum err read_record(struct file_backing *file, uint64_t key, enum file_r
     return ERR_STORE_UNAVAILABLE;
 }
 
+static enum err read_note(const struct file_record *record, struct span data,
+                          struct notification **ret_note)
+{
+    struct payload *payload = payload_new_keyed(data, record->key);
+    if (payload == NULL)
+        return ERR_NO_MEMORY;
+    struct notification *note =
+        notification_new(payload, record->epoch, record->seq, record->time_ms, record->expires_ms);
+    payload_unref(payload);
+    if (note == NULL)
+        return ERR_NO_MEMORY;
+    note->is_replay = true;
+    *ret_note = note;
+    return ERR_OK;
+}
+
 static enum err file_read(struct backing *backing, const struct group *group,
                           const struct inbox *inbox, const struct waiting_entry *entry,
                           struct notification **ret_note)
@@ -127,17 +146,23 @@ static enum err file_read(struct backing *backing, const struct group *group,
         error = read_record(file, entry->key - entry->distance, FILE_RECORD_SHARED, &holder);
     if (error != ERR_OK)
         return error;
-    struct payload *payload = payload_new_keyed(holder.data, record.key);
-    if (payload == NULL)
-        return ERR_NO_MEMORY;
-    struct notification *note =
-        notification_new(payload, inbox->epoch, entry->seq, record.time_ms, record.expires_ms);
-    payload_unref(payload);
-    if (note == NULL)
-        return ERR_NO_MEMORY;
-    note->is_replay = true;
-    *ret_note = note;
-    return ERR_OK;
+    (void)inbox;
+    return read_note(&record, holder.data, ret_note);
+}
+
+static enum err file_read_event(struct backing *backing, const struct group *group,
+                                const struct partition *partition, uint64_t seq,
+                                struct notification **ret_note)
+{
+    uint64_t key = partition_at(partition, seq)->key;
+    struct notification *present = find_in_group(group, key);
+    if (present != NULL) {
+        *ret_note = notification_ref(present);
+        return ERR_OK;
+    }
+    struct file_record record;
+    enum err error = read_record(file_of(backing), key, FILE_RECORD_EVENT, &record);
+    return error == ERR_OK ? read_note(&record, record.data, ret_note) : error;
 }
 
 /* ---- writing ---- */
@@ -225,8 +250,9 @@ static enum err file_probe(struct backing *backing, char *why)
         error = probe_disk(file, why);
     if (error != ERR_OK)
         return error;
-    return file_take_room(backing, FILE_LOCK_PROBE_BYTES, why) == ERR_STORE_UNAVAILABLE ? ERR_FULL
-                                                                                        : ERR_OK;
+    return file_take_room(backing, FILE_LOCK_PROBE_BYTES, 0, why) == ERR_STORE_UNAVAILABLE
+               ? ERR_FULL
+               : ERR_OK;
 }
 
 /* ---- opening the records, and again after a failure ---- */
@@ -265,6 +291,7 @@ static enum err file_rebuild(struct backing *backing, struct local_index *index,
         file->has_lost_stale = false;
         file->next_key = keys.next;
         file->probe_key = keys.probe;
+        backing->event_bytes = partitions_bytes(index->events, GROUP_PUT_OVERHEAD_BYTES);
         return ERR_OK;
     }
     snprintf(why, STORE_WHY_MAX_BYTES, "%.130s: %.140s", file->path, why_lmdb);
@@ -314,6 +341,7 @@ static const struct backing_ops file_ops = {
     .payload_key = file_next_key,
     .take_room = file_take_room,
     .read = file_read,
+    .read_event = file_read_event,
     .end_turn = file_end_turn,
     .commit = file_commit,
     .rebuild = file_rebuild,

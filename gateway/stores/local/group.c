@@ -1,5 +1,7 @@
 #include "gateway/stores/local/group.h"
 
+#include "gateway/stores/local/partition.h"
+
 #include <stdlib.h>
 
 static enum err reserve_list(void **list, size_t *cap, size_t needed, size_t item_bytes)
@@ -63,6 +65,14 @@ void group_put(struct group *group, struct group_put put)
     group->puts[group->n_puts++] = put;
 }
 
+void group_put_event(struct group *group, struct group_put put)
+{
+    put.is_event = true;
+    group->event_bytes += put.note->payload->len + GROUP_PUT_OVERHEAD_BYTES;
+    group->counts.n_events++;
+    group->puts[group->n_puts++] = put;
+}
+
 void group_del(struct group *group, const struct waiting_entry *entry)
 {
     group->dels[group->n_dels++] =
@@ -76,6 +86,15 @@ void group_del_acked(struct group *group, const struct waiting_entry *entry)
 {
     group_del(group, entry);
     group->dels[group->n_dels - 1].may_stay = true;
+}
+
+void group_del_event(struct group *group, uint64_t key, uint32_t bytes)
+{
+    group->dels[group->n_dels++] = (struct group_del){.key = key,
+                                                      .bytes = bytes + GROUP_PUT_OVERHEAD_BYTES,
+                                                      .is_note = true,
+                                                      .is_event = true,
+                                                      .may_stay = true};
 }
 
 void group_del_user(struct group *group, const struct inbox *inbox)
@@ -103,6 +122,14 @@ void group_write_user(struct group *group, struct inbox *inbox)
         return;
     inbox->is_dirty = true;
     group->users[group->n_users++] = (struct group_user){.inbox = inbox};
+}
+
+void group_write_partition(struct group *group, struct partition *partition)
+{
+    if (partition->is_dirty)
+        return;
+    partition->is_dirty = true;
+    group->partitions[group->n_partitions++] = partition;
 }
 
 void group_write_key(struct group *group, struct group_key key)
@@ -137,7 +164,7 @@ void group_count_left(struct group *group, enum gap_cause cause)
 bool group_is_empty(const struct group *group)
 {
     return group->n_puts == 0 && group->n_dels == 0 && group->n_users == 0 && group->n_keys == 0 &&
-           group->n_blocks == 0;
+           group->n_blocks == 0 && group->n_partitions == 0;
 }
 
 void group_reset(struct group *group)
@@ -152,7 +179,9 @@ void group_reset(struct group *group)
     group->n_keys = 0;
     group->n_blocks = 0;
     group->n_withdrawals = 0;
+    group->n_partitions = 0;
     group->bytes = 0;
+    group->event_bytes = 0;
     group->shared_key = 0;
     group->shared_payload = NULL;
     group->counts = (struct group_counts){0};

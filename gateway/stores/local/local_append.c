@@ -144,7 +144,8 @@ static void put_note(struct local_state *state, struct inbox *inbox, struct noti
 static enum err take_room(struct local_state *state, uint64_t bytes)
 {
     struct backing *backing = state->backing;
-    enum err error = backing->ops->take_room(backing, state->group.bytes + bytes, state->why_full);
+    enum err error = backing->ops->take_room(backing, state->group.bytes + bytes,
+                                             state->group.event_bytes, state->why_full);
     state->is_at_ceiling = error == ERR_FULL;
     if (error == ERR_STORE_UNAVAILABLE)
         state->is_full = backing->ops->probe(backing, state->why_full) == ERR_FULL;

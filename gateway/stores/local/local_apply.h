@@ -3,6 +3,7 @@
 #ifndef HERALD_STORE_LOCAL_APPLY_H
 #define HERALD_STORE_LOCAL_APPLY_H
 
+#include "gateway/store/store_event_request.h"
 #include "gateway/stores/local/local_state.h"
 
 void local_apply_append(struct local_state *state, struct store_append *append);
@@ -18,12 +19,16 @@ void local_apply_block(struct local_state *state, struct store_block *block);
 void local_apply_ticket_give(struct local_state *state, struct store_ticket_give *give);
 void local_apply_ticket_take(struct local_state *state, struct store_ticket_take *take);
 
+/* store_event_request.h */
+void local_apply_event_append(struct local_state *state, struct store_event_append *append);
+void local_apply_consumers(struct local_state *state, struct store_consumers *consumers);
+
 /* A page whose group was not committed shows nothing. */
 void local_page_fail(struct store_page *page, enum err error);
 
 /* Forgets the keys, blocks and tickets whose time is over; visits a slice of the users, so that
  * each is visited about once a minute: drops what has expired, forgets devices and users that
- * gave no sign of life for long. */
+ * gave no sign of life for long. So for the partitions of the event log, each second. */
 void local_apply_sweep(struct local_state *state);
 
 #endif

@@ -3,6 +3,7 @@
 #define HERALD_STORE_LOCAL_BACKING_H
 
 #include "gateway/stores/local/group.h"
+#include "gateway/stores/local/partition.h"
 
 enum { STORE_WHY_MAX_BYTES = 320 };
 
@@ -13,6 +14,7 @@ struct local_index {
     struct inbox_table *users;
     struct idempotency_table *keys;
     struct expiring_table *blocks; /* by user */
+    struct partitions *events;
 };
 
 MUST_CHECK enum err local_index_new(struct local_index *ret_index);
@@ -25,14 +27,20 @@ struct backing_ops {
      * share: 0 if the backing shares by reference. */
     uint64_t (*note_key)(struct backing *backing, struct notification *note);
     uint64_t (*payload_key)(struct backing *backing);
-    /* Room for `more_bytes` of new records, those of the present group included. ERR_FULL: the
-     * store's own ceiling; ERR_STORE_UNAVAILABLE and `why`: nothing gives more. Only what is new is
-     * refused: groups that free something are committed all the same. */
-    enum err (*take_room)(struct backing *backing, uint64_t more_bytes, char *why);
+    /* Room for new records, those of the present group included: `more_bytes` that count towards
+     * the store's own ceiling (0: none are asked for), and `event_bytes` of the event log, which do
+     * not. ERR_FULL: the ceiling; ERR_STORE_UNAVAILABLE and `why`: nothing gives more. Only what is
+     * new is refused: groups that free something are committed all the same. */
+    enum err (*take_room)(struct backing *backing, uint64_t more_bytes, uint64_t event_bytes,
+                          char *why);
     /* A notification of the index, committed or put by this group, as it was kept or as a replay.
      * The caller unrefs it. */
     enum err (*read)(struct backing *backing, const struct group *group, const struct inbox *inbox,
                      const struct waiting_entry *entry, struct notification **ret_note);
+    /* The same of an event; it may be the note as it was kept. */
+    enum err (*read_event)(struct backing *backing, const struct group *group,
+                           const struct partition *partition, uint64_t seq,
+                           struct notification **ret_note);
     /* Lets go of what reads hold; a commit does it as well. NULL: they hold nothing. */
     void (*end_turn)(struct backing *backing);
     /* All of the group or nothing; `why` says what failed. Sets record_key of the users, keys and
@@ -55,8 +63,10 @@ struct backing_ops {
 /* First member of each backing's own struct. `why` is STORE_WHY_MAX_BYTES long everywhere. */
 struct backing {
     const struct backing_ops *ops;
-    size_t full_changes; /* how many records a group may change since take_room found no room */
-    bool wants_commit;   /* also of an empty group, once: it has something of its own to write */
+    size_t full_changes;  /* how many records a group may change since take_room found no room */
+    uint64_t event_bytes; /* that the records of the event log take, about: local_*.c and the scan
+                           * count them */
+    bool wants_commit;    /* also of an empty group, once: it has something of its own to write */
     /* Called by rebuild every few thousand records, so that what comes meanwhile is answered;
      * NULL: nothing is. */
     void (*breathe)(void *breather);

@@ -17,19 +17,14 @@
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/store/store_backend.h"
-#include "gateway/store/store_event_request.h"
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
+#include "gateway/stores/local/local_request.h"
 
-#include <assert.h>
 #include <stdio.h>
 
 /* A group ends here, so that the first request of a large batch is not answered with the last. */
 enum { GROUP_MAX_RECORDS = 8192, GROUP_MAX_BYTES = 16 << 20 };
-
-/* In store_request.op, beside the enum store_op: it was carried out when the group had changes
- * already. */
-enum { OP_KIND = 0xff, OP_SAW_GROUP = 0x100 };
 
 enum err local_core_init(struct local_core *core, const struct store_config *config,
                          struct store_clock clock, struct backing *backing,
@@ -44,6 +39,10 @@ enum err local_core_init(struct local_core *core, const struct store_config *con
                 .idempotency_window_ms = (int64_t)config->idempotency_window_s * 1000,
                 .idempotency_max =
                     config->idempotency_max == 0 ? STORE_IDEMPOTENCY_MAX : config->idempotency_max,
+                .events_max = config->events_max,
+                .events_max_bytes = config->events_max_bytes,
+                .event_ttl_ms = (int64_t)config->event_ttl_s * 1000,
+                .alerts_max = config->alerts_max,
                 .clock = clock,
                 .index = index,
                 .is_up = true,
@@ -200,7 +199,8 @@ bool local_core_needs_time(const struct local_core *core)
            inbox_table_count(core->state.index.users) > 0 ||
            idempotency_table_count(core->state.index.keys) > 0 ||
            expiring_table_count(core->state.index.blocks) > 0 ||
-           expiring_table_count(core->state.tickets) > 0;
+           expiring_table_count(core->state.tickets) > 0 ||
+           !partitions_are_empty(core->state.index.events);
 }
 
 void local_core_describe(struct local_core *core, char *out, size_t cap)
@@ -224,36 +224,6 @@ int64_t local_core_gather_us(size_t n_appends, int64_t commit_us)
 
 /* ---- one turn ---- */
 
-static void apply_request(struct local_core *core, struct store_request *request)
-{
-    int kind = request->op & OP_KIND;
-    request->op = kind;
-    if (kind == STORE_OP_APPEND)
-        local_apply_append(&core->state, (struct store_append *)(void *)request);
-    else if (kind == STORE_OP_PAGE)
-        local_apply_page(&core->state, (struct store_page *)(void *)request);
-    else if (kind == STORE_OP_ACK)
-        local_apply_ack(&core->state, (struct store_ack *)(void *)request);
-    else if (kind == STORE_OP_LOOK)
-        local_apply_look(&core->state, (struct store_look *)(void *)request);
-    else if (kind == STORE_OP_WITHDRAW)
-        local_apply_withdraw(&core->state, (struct store_withdraw *)(void *)request);
-    else if (kind == STORE_OP_BLOCK)
-        local_apply_block(&core->state, (struct store_block *)(void *)request);
-    else if (kind == STORE_OP_TICKET_GIVE)
-        local_apply_ticket_give(&core->state, (struct store_ticket_give *)(void *)request);
-    else if (kind == STORE_OP_TICKET_TAKE)
-        local_apply_ticket_take(&core->state, (struct store_ticket_take *)(void *)request);
-    else if (kind == STORE_OP_ONLINE)
-        ((struct store_online *)(void *)request)->error = ERR_OK;
-    else if (kind == STORE_OP_PEEK)
-        local_apply_peek(&core->state, (struct store_peek *)(void *)request);
-    else
-        assert(kind == STORE_OP_SEND); /* it is sent when what was asked before it is reported */
-    if (!group_is_empty(&core->state.group))
-        request->op |= OP_SAW_GROUP;
-}
-
 /* A storm of returning users reads its pages in several turns. */
 enum { TURN_MAX_READ_BYTES = 16 * 1024 * 1024 };
 
@@ -261,80 +231,13 @@ static bool is_large(const struct local_state *state)
 {
     const struct group *group = &state->group;
     return local_changes_left(state) == 0 || group->n_puts + group->n_dels > GROUP_MAX_RECORDS ||
-           group->bytes > GROUP_MAX_BYTES;
-}
-
-/* A mismatch may have been found with a first that was not kept either. */
-static void fail_append(struct store_append *append)
-{
-    for (size_t i = 0; i < append->n_targets; i++) {
-        struct store_target *target = &append->targets[i];
-        if (target->error == ERR_OK || target->error == ERR_IDEMPOTENCY_MISMATCH)
-            target->error = ERR_STORE_UNAVAILABLE;
-        target->is_duplicate = false;
-    }
-}
-
-static void fail_withdraw(struct store_withdraw *withdraw)
-{
-    withdraw->error = ERR_STORE_UNAVAILABLE;
-    withdraw->n_removed = withdraw->n_committed;
-}
-
-static void fail_block(struct store_block *block)
-{
-    block->error = ERR_STORE_UNAVAILABLE;
-    block->until_ms = 0;
-}
-
-static void take_answer_back(struct store_request *request)
-{
-    if (!(request->op & OP_SAW_GROUP))
-        return;
-    /* without a default, so that the compiler reports an operation that is missing here */
-    switch ((enum store_op)(request->op & OP_KIND)) {
-    case STORE_OP_APPEND:
-        fail_append((struct store_append *)(void *)request);
-        break;
-    case STORE_OP_PAGE:
-        local_page_fail((struct store_page *)(void *)request, ERR_STORE_UNAVAILABLE);
-        break;
-    case STORE_OP_ACK:
-        ((struct store_ack *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
-        break;
-    case STORE_OP_LOOK:
-        ((struct store_look *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
-        break;
-    case STORE_OP_WITHDRAW:
-        fail_withdraw((struct store_withdraw *)(void *)request);
-        break;
-    case STORE_OP_BLOCK:
-        fail_block((struct store_block *)(void *)request);
-        break;
-    case STORE_OP_SEND:
-    case STORE_OP_ONLINE:
-    case STORE_OP_TICKET_GIVE:
-    case STORE_OP_TICKET_TAKE:
-    case STORE_OPS:
-        break; /* no group holds it */
-    case STORE_OP_PEEK:
-        ((struct store_peek *)(void *)request)->error = ERR_STORE_UNAVAILABLE;
-        break;
-    case STORE_OP_EVENT_APPEND:
-    case STORE_OP_CONSUMERS:
-    case STORE_OP_PRESENCE:
-    case STORE_OP_PRESENT:
-    case STORE_OP_SERVE:
-    case STORE_OP_ALERT_END:
-        store_event_answer(request, (enum store_op)(request->op & OP_KIND), ERR_STORE_UNAVAILABLE);
-        break;
-    }
+           group->bytes + group->event_bytes > GROUP_MAX_BYTES;
 }
 
 static void count_group(const struct group *group)
 {
     metrics_count(METRIC_STORE_COMMITS);
-    metrics_add(METRIC_STORE_APPENDED, group->n_puts);
+    metrics_add(METRIC_STORE_APPENDED, group->n_puts - group->counts.n_events);
     metrics_add(METRIC_INBOX_EXPIRED, group->counts.n_expired);
     metrics_add(METRIC_INBOX_OVERFLOW, group->counts.n_overflow);
     metrics_add(METRIC_INBOX_CANCELLED, group->counts.n_cancelled);
@@ -342,6 +245,8 @@ static void count_group(const struct group *group)
     metrics_add(METRIC_STORE_RESYNCS, group->counts.n_resyncs);
     metrics_add(METRIC_DEVICES_FORGOTTEN, group->counts.n_forgotten);
     metrics_add(METRIC_KEYS_FORGOTTEN, group->counts.n_keys_forgotten);
+    metrics_add(METRIC_EVENTS_EXPIRED, group->counts.n_events_expired);
+    metrics_add(METRIC_EVENTS_OVERFLOW, group->counts.n_events_overflow);
 }
 
 /* Workers are woken once for what is reported and answered to them: for each letter by itself they
@@ -374,6 +279,8 @@ static void report_group(struct local_core *core)
     struct group *group = &core->state.group;
     for (size_t i = 0; i < group->n_users; i++)
         group->users[i].inbox->is_dirty = false;
+    for (size_t i = 0; i < group->n_partitions; i++)
+        group->partitions[i]->is_dirty = false;
     local_blocks_committed(&core->state);
     count_group(group);
     if (core->events.on_inbox_event == NULL)
@@ -412,7 +319,7 @@ static bool commit_group(struct local_core *core)
 /* What a page holds in memory until it is answered. */
 static uint64_t bytes_read(const struct store_request *request)
 {
-    if ((request->op & OP_KIND) != STORE_OP_PAGE)
+    if (local_request_op(request) != STORE_OP_PAGE)
         return 0;
     const struct store_page *page = (const struct store_page *)(const void *)request;
     uint64_t bytes = 0;
@@ -435,18 +342,6 @@ static void send_targets(struct local_core *core, struct store_append *append)
     notification_unref(note);
 }
 
-/* A part of it was in this group; it is carried out again. */
-static void settle_unfinished(struct store_request *request, bool is_committed)
-{
-    if ((request->op & OP_KIND) != STORE_OP_WITHDRAW)
-        return;
-    struct store_withdraw *withdraw = (struct store_withdraw *)(void *)request;
-    if (is_committed)
-        withdraw->n_committed = withdraw->n_removed;
-    else
-        fail_withdraw(withdraw);
-}
-
 /* Commits, reports, and answers the requests before `end`. */
 static void answer_requests(struct local_core *core, struct store_request *first,
                             struct store_request *end)
@@ -457,16 +352,16 @@ static void answer_requests(struct local_core *core, struct store_request *first
     mailbox_hold();
     bool is_committed = commit_group(core);
     if (core->state.is_unfinished)
-        settle_unfinished(end, is_committed);
+        local_settle_unfinished(end, is_committed);
     if (core->state.is_readable && core->state.backing->ops->end_turn != NULL)
         core->state.backing->ops->end_turn(core->state.backing);
     while (first != end) {
         struct store_request *request = first;
         first = request->next; /* on_done may free the request */
         if (!is_committed)
-            take_answer_back(request);
-        core->n_appends += (request->op & OP_KIND) == STORE_OP_APPEND;
-        if ((request->op & OP_KIND) == STORE_OP_SEND)
+            local_take_answer_back(request);
+        core->n_appends += local_request_op(request) == STORE_OP_APPEND;
+        if (local_request_op(request) == STORE_OP_SEND)
             send_targets(core, (struct store_append *)(void *)request);
         request->on_done(request);
         count_report(core);
@@ -483,7 +378,7 @@ struct store_request *local_core_turn(struct local_core *core, struct store_requ
     struct store_request *rest = requests;
     uint64_t read_bytes = 0;
     while (rest != NULL && !is_large(&core->state) && read_bytes < TURN_MAX_READ_BYTES) {
-        apply_request(core, rest);
+        local_apply_request(&core->state, rest);
         if (core->state.is_unfinished)
             break;
         read_bytes += bytes_read(rest);

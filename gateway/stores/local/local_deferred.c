@@ -2,6 +2,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/store/store_backend.h"
+#include "gateway/store/store_event_request.h"
 #include "gateway/store/store_upgrade.h"
 
 /* What a session asks for does not wait: it waits as such, and is told that the store is away. */
@@ -16,15 +17,41 @@ static bool can_wait(const struct store_request *request)
     case STORE_OP_LOOK:
     case STORE_OP_WITHDRAW:
     case STORE_OP_BLOCK:
+    case STORE_OP_EVENT_APPEND:
+    case STORE_OP_CONSUMERS:
+    case STORE_OP_PRESENCE:
+    case STORE_OP_PRESENT:
+    case STORE_OP_SERVE:
+    case STORE_OP_ALERT_END:
         return true;
     default:
         return false; /* it was deferred before, or is answered without the index */
     }
 }
 
+static uint64_t bytes_of_events(const struct store_event_append *append)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < append->n; i++)
+        bytes += append->events[i].len;
+    return bytes;
+}
+
+static uint64_t bytes_of_changes(const struct store_presence *presence)
+{
+    uint64_t bytes = presence->n_changes * sizeof *presence->changes;
+    for (size_t i = 0; i < presence->n_changes; i++)
+        bytes += presence->changes[i].event.len;
+    return bytes;
+}
+
 /* What it holds beside itself. */
 static uint64_t deferred_bytes(const struct store_request *request)
 {
+    if (request->op == STORE_OP_EVENT_APPEND)
+        return bytes_of_events((const struct store_event_append *)(const void *)request);
+    if (request->op == STORE_OP_PRESENCE)
+        return bytes_of_changes((const struct store_presence *)(const void *)request);
     if (request->op != STORE_OP_APPEND)
         return 0;
     const struct store_append *append = (const struct store_append *)(const void *)request;

@@ -1,6 +1,7 @@
 /* Asking what waits, and what became of a number. */
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
+#include "gateway/stores/local/local_events.h"
 
 /* Answers the oldest. What has expired is among what waits while it cannot leave. */
 static const struct waiting_entry *count_pending(struct local_state *state, struct inbox *inbox,
@@ -37,6 +38,9 @@ void local_apply_peek(struct local_state *state, struct store_peek *peek)
     int64_t now_ms = local_now_ms(state);
     peek->blocked_until_ms = local_blocked_until(state, peek->user_id, now_ms);
     struct inbox *inbox = inbox_find(state->index.users, peek->user_id);
+    struct partition *partition = inbox == NULL ? local_partition_of(state, peek->user_id) : NULL;
+    if (partition != NULL)
+        local_peek_partition(state, peek, partition);
     if (inbox == NULL)
         return;
     peek->epoch = inbox->epoch;

@@ -4,6 +4,7 @@
  */
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
+#include "gateway/stores/local/local_events.h"
 
 #include <stdlib.h>
 
@@ -31,18 +32,13 @@ static enum err add_device(struct local_state *state, struct inbox *inbox, struc
     return ERR_OK;
 }
 
-static bool can_add(const struct local_state *state)
-{
-    return state->is_up && !state->is_full;
-}
-
 /* Finds the user, or makes what the page needs of it. */
 static enum err renew_user(struct local_state *state, const struct store_page *page,
                            bool must_reset, bool is_new_device, int64_t now_ms,
                            struct inbox **inbox)
 {
     uint16_t today = local_day_of(now_ms);
-    if (!can_add(state) || group_reserve(&state->group, 0, 0) != ERR_OK)
+    if (!local_can_add(state) || group_reserve(&state->group, 0, 0) != ERR_OK)
         return ERR_STORE_UNAVAILABLE;
     bool is_new = *inbox == NULL;
     if (is_new)
@@ -82,11 +78,11 @@ static enum err find_for_page(struct local_state *state, const struct store_page
         inbox != NULL && local_has_lost_numbers(inbox, page->known_epoch, page->known_head);
     if (device != NULL) {
         is_new_day = is_new_day || device->day != today;
-        devices_see(inbox_devices(inbox), device, can_add(state) ? today : device->day);
+        devices_see(inbox_devices(inbox), device, local_can_add(state) ? today : device->day);
     }
     bool is_new_device = is_device && device == NULL;
     bool must_write = inbox == NULL || must_reset || is_new_device;
-    if (must_write || (is_new_day && can_add(state))) {
+    if (must_write || (is_new_day && local_can_add(state))) {
         enum err error = renew_user(state, page, must_reset, is_new_device, now_ms, &inbox);
         if (error != ERR_OK)
             return error;
@@ -238,7 +234,8 @@ static bool is_idle_for_page(const struct local_state *state, const struct store
         local_blocked_until(state, page->user_id, now_ms) != 0)
         return false;
     if (inbox == NULL)
-        return !page->must_begin && epoch_is_none(page->known_epoch);
+        return !page->must_begin && epoch_is_none(page->known_epoch) &&
+               local_partition_of(state, page->user_id) == NULL;
     return inbox_count(inbox) == 0 && inbox->sign_day == local_day_of(now_ms) &&
            !local_has_lost_numbers(inbox, page->known_epoch, page->known_head);
 }
@@ -256,6 +253,11 @@ bool local_page_at_once(const struct local_state *state, struct store_page *page
 
 void local_apply_page(struct local_state *state, struct store_page *page)
 {
+    struct partition *partition = local_partition_of(state, page->user_id);
+    if (partition != NULL) {
+        local_page_partition(state, page, partition);
+        return;
+    }
     int64_t now_ms = local_now_ms(state);
     struct inbox *inbox = NULL;
     bool must_tell = state->is_readable && (page->is_arrival || page->tells_block);

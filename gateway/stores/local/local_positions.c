@@ -5,6 +5,7 @@
 #include "gateway/stores/local/local_positions.h"
 
 #include "gateway/stores/local/local_apply.h"
+#include "gateway/stores/local/local_events.h"
 
 /* What one acknowledgement would do. */
 struct advance {
@@ -74,6 +75,11 @@ void local_apply_ack(struct local_state *state, struct store_ack *ack)
     if (!state->is_readable)
         return;
     struct inbox *inbox = inbox_find(state->index.users, ack->user_id);
+    struct partition *partition = inbox == NULL ? local_partition_of(state, ack->user_id) : NULL;
+    if (partition != NULL) {
+        local_ack_partition(state, ack, partition);
+        return;
+    }
     if (inbox == NULL || !epoch_equal(inbox->epoch, ack->epoch) || ack->seq > inbox->head) {
         ack->error = ERR_STALE_EPOCH;
         return;

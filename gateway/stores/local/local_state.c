@@ -17,9 +17,14 @@ enum err local_index_new(struct local_index *ret_index)
     error = expiring_table_new(STORE_MAX_BLOCKS, &index.blocks);
     if (error != ERR_OK)
         goto undo_keys;
+    error = partitions_new(&index.events);
+    if (error != ERR_OK)
+        goto undo_blocks;
     *ret_index = index;
     return ERR_OK;
 
+undo_blocks:
+    expiring_table_free(index.blocks);
 undo_keys:
     idempotency_table_free(index.keys);
 undo_users:
@@ -32,6 +37,7 @@ void local_index_clear(struct local_index *index)
     inbox_table_clear(index->users);
     idempotency_table_clear(index->keys);
     expiring_table_clear(index->blocks);
+    partitions_clear(index->events);
 }
 
 void local_index_free(struct local_index *index)
@@ -39,6 +45,7 @@ void local_index_free(struct local_index *index)
     inbox_table_free(index->users);
     idempotency_table_free(index->keys);
     expiring_table_free(index->blocks);
+    partitions_free(index->events);
 }
 
 uint16_t local_day_of(int64_t time_ms)

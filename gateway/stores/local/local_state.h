@@ -25,6 +25,10 @@ struct local_state {
     enum local_tenure tenure; /* unless LOCAL_HERE it is neither up nor readable */
     uint32_t inbox_max;
     uint64_t inbox_max_bytes;
+    uint32_t events_max; /* a partition */
+    uint64_t events_max_bytes;
+    int64_t event_ttl_ms;
+    uint32_t alerts_max;
     int64_t idempotency_window_ms;
     size_t idempotency_max;
     struct store_clock clock;

@@ -1,6 +1,7 @@
 #include "gateway/base/log_limit.h"
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
+#include "gateway/stores/local/local_events.h"
 #include "gateway/stores/local/local_positions.h"
 
 enum { SWEEP_SLICE_MS = 1000, SWEEP_ROUND_MS = 60 * 1000, SWEEP_KEYS = 8192 };
@@ -80,6 +81,7 @@ void local_apply_sweep(struct local_state *state)
     if (!is_due)
         return;
     local_sweep_blocks(state, now_ms);
+    local_sweep_events(state, now_ms);
     if (passed_ms < 0 || passed_ms > SWEEP_ROUND_MS)
         passed_ms = SWEEP_ROUND_MS;
     struct sweep sweep = {state, now_ms};

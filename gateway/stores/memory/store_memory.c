@@ -1,7 +1,8 @@
 /* memory: keeps notifications by reference. The key of a note is its address, so that there is no
  * second table beside the index. It is bounded by --store-max-bytes, or 1 GiB: data and
  * GROUP_PUT_OVERHEAD_BYTES for each note, a shared payload counted for every user that it waits
- * for, and GROUP_KEY_BYTES for each idempotency key; beyond that an append answers ERR_FULL. */
+ * for, and GROUP_KEY_BYTES for each idempotency key; beyond that an append answers ERR_FULL.
+ * Events have ceilings of their own, and do not count. */
 #include "gateway/stores/memory/store_memory.h"
 
 #include <stdio.h>
@@ -37,11 +38,14 @@ static uint64_t memory_payload_key(struct backing *backing)
     return 0;
 }
 
-static enum err memory_take_room(struct backing *backing, uint64_t more_bytes, char *why)
+static enum err memory_take_room(struct backing *backing, uint64_t more_bytes, uint64_t event_bytes,
+                                 char *why)
 {
+    (void)event_bytes;
     (void)why;
     const struct memory_backing *memory = memory_of(backing);
-    return memory->used_bytes + more_bytes <= memory->max_bytes ? ERR_OK : ERR_FULL;
+    bool has_room = more_bytes == 0 || memory->used_bytes + more_bytes <= memory->max_bytes;
+    return has_room ? ERR_OK : ERR_FULL;
 }
 
 static enum err memory_read(struct backing *backing, const struct group *group,
@@ -55,6 +59,16 @@ static enum err memory_read(struct backing *backing, const struct group *group,
     return ERR_OK;
 }
 
+static enum err memory_read_event(struct backing *backing, const struct group *group,
+                                  const struct partition *partition, uint64_t seq,
+                                  struct notification **ret_note)
+{
+    (void)backing;
+    (void)group;
+    *ret_note = notification_ref(note_at(partition_at(partition, seq)->key));
+    return ERR_OK;
+}
+
 static enum err memory_commit(struct backing *backing, struct group *group, char *why)
 {
     (void)why; /* memory that is there cannot refuse; what was not there was answered before */
@@ -65,7 +79,8 @@ static enum err memory_commit(struct backing *backing, struct group *group, char
         group->keys[i].entry->record_key = 1; /* committed; there is no record to find */
     memory->used_bytes += group->bytes;
     for (size_t i = 0; i < group->n_dels; i++) {
-        memory->used_bytes -= group->dels[i].bytes;
+        if (!group->dels[i].is_event)
+            memory->used_bytes -= group->dels[i].bytes;
         if (group->dels[i].is_note)
             notification_unref(note_at(group->dels[i].key));
     }
@@ -96,8 +111,16 @@ static void drop_notes(void *unused, struct inbox *inbox)
         notification_unref(note_at(waiting->entries[place].key));
 }
 
+static void drop_events(const struct partition *partition)
+{
+    for (uint64_t seq = partition_left(partition) + 1; seq <= partition->head; seq++)
+        notification_unref(note_at(partition_at(partition, seq)->key));
+}
+
 static void memory_close(struct backing *backing, struct local_index *index)
 {
+    for (int i = 0; i < STORE_PARTITIONS; i++)
+        drop_events(&index->events->list[i]);
     inbox_table_visit(index->users, inbox_table_buckets(index->users), drop_notes, NULL);
     free(memory_of(backing));
 }
@@ -108,6 +131,7 @@ static const struct backing_ops memory_ops = {
     .payload_key = memory_payload_key,
     .take_room = memory_take_room,
     .read = memory_read,
+    .read_event = memory_read_event,
     .commit = memory_commit,
     .rebuild = memory_rebuild,
     .probe = memory_probe,

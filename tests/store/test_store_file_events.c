@@ -1,0 +1,135 @@
+/* The event log in the file store: what was answered is there after a restart, and a file without
+ * events is one that an older Herald reads. */
+#include "gateway/stores/file/file_lmdb.h"
+#include "tests/store/event_calls.h"
+#include "tests/store/file_directory.h"
+
+TestSuite(store_file_events, .init = contract_open, .fini = contract_close,
+          .timeout = STORE_TEST_TIMEOUT_S);
+
+static void reopen_with(struct store_config limits)
+{
+    store_close(store);
+    struct store_config config = contract_config(1000, 1 << 20);
+    if (limits.events_max > 0)
+        config.events_max = limits.events_max;
+    store = open_at(&config, directory);
+}
+
+Test(store_file_events, events_and_positions_survive_a_restart)
+{
+    cr_assert_eq(consumer_add(store, 3, "pa", false).error, ERR_OK);
+    cr_assert_eq(consumer_add(store, 3, "wb", false).error, ERR_OK);
+    event_append_numbers(store, 3, 1, 6);
+    cr_assert_eq(event_ack(store, 3, "pa", 5), ERR_OK);
+    cr_assert_eq(event_ack(store, 3, "wb", 2), ERR_OK);
+    struct store_consumers before = consumers_list(store, 3);
+    for (int i = 0; i < 3; i++) {
+        reopen();
+        struct store_consumers after = consumers_list(store, 3);
+        cr_assert(epoch_equal(after.epoch, before.epoch));
+        cr_assert_eq(after.head, 6);
+        cr_assert_eq(after.count, 4);
+        cr_assert_eq(after.bytes, before.bytes);
+        cr_assert_eq(after.oldest_ms, before.oldest_ms);
+        cr_assert_eq(find_consumer(&after, "pa")->position, 5);
+        cr_assert_eq(find_consumer(&after, "wb")->position, 2);
+        expect_events(store, 3, "pa", ".");
+        expect_events(store, 3, "wb", "....");
+    }
+    struct store_page page = event_page(store, 3, "wb");
+    expect_number(page.notes[0], 3);
+    page_free(&page);
+    cr_assert_eq(event_append(store, 3, "{}"), 7);
+}
+
+/* No record of the partition says it: that of each event does. */
+Test(store_file_events, what_was_pushed_out_is_known_after_a_restart)
+{
+    reopen_with((struct store_config){.events_max = 16});
+    cr_assert_eq(consumer_add(store, 0, "pa", false).error, ERR_OK);
+    event_append_numbers(store, 0, 1, 20);
+    reopen_with((struct store_config){.events_max = 16});
+    expect_events(store, 0, "pa", "oooo................");
+    cr_assert_eq(consumers_list(store, 0).count, 16);
+    event_append_numbers(store, 0, 21, 22);
+    reopen_with((struct store_config){.events_max = 16});
+    expect_events(store, 0, "pa", "oooooo................");
+}
+
+/* Stale records leave the file in runs, the lowest first; what is left is enough. */
+Test(store_file_events, a_partition_is_known_when_most_of_its_records_have_left)
+{
+    enum { ROUNDS = 60, A_ROUND = 100 };
+    struct span events[A_ROUND];
+    for (int i = 0; i < A_ROUND; i++)
+        events[i] = SPAN_LITERAL("{\"type\":\"user.online\"}");
+    reopen_with((struct store_config){.events_max = 50});
+    cr_assert_eq(consumer_add(store, 0, "pa", false).error, ERR_OK);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct store_event_append append =
+            event_append_run(store, (struct store_event_append){.n = A_ROUND, .events = events});
+        cr_assert_eq(append.error, ERR_OK);
+        if (i % 10 != 0)
+            continue;
+        reopen_with((struct store_config){.events_max = 50});
+        struct store_consumers consumers = consumers_list(store, 0);
+        cr_assert_eq(consumers.head, (uint64_t)A_ROUND * (uint64_t)(i + 1));
+        cr_assert_eq(consumers.count, 50);
+        cr_assert_eq(find_consumer(&consumers, "pa")->position, 0);
+        struct store_page page = event_page(store, 0, "pa");
+        cr_assert_eq(page.n_gaps, 1);
+        cr_assert_eq(page.gaps[0].cause, GAP_OVERFLOW);
+        cr_assert_eq(page.gaps[0].from, 1);
+        cr_assert_eq(page.gaps[0].to, consumers.head - 50);
+        cr_assert_eq(page.n_notes, 50);
+        page_free(&page);
+    }
+}
+
+/* ---- the format ---- */
+
+struct versions {
+    unsigned n[256];
+};
+
+static enum err count_version(void *owner, uint64_t key, struct span bytes)
+{
+    (void)key;
+    ((struct versions *)owner)->n[(unsigned char)bytes.bytes[0]]++;
+    return ERR_OK;
+}
+
+static struct versions versions_in_file(void)
+{
+    char why[200];
+    struct file_lmdb *lmdb;
+    struct versions versions = {{0}};
+    store_close(store);
+    cr_assert_eq(file_lmdb_open(directory, &lmdb, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(file_lmdb_scan(lmdb, count_version, &versions), ERR_OK);
+    file_lmdb_close(lmdb);
+    struct store_config config = contract_config(1000, 1 << 20);
+    store = open_at(&config, directory);
+    return versions;
+}
+
+Test(store_file_events, a_file_without_events_is_of_version_3)
+{
+    append_number(store, "anna", 1, 60);
+    struct store_page page = event_page(store, 0, "pa");
+    page_free(&page);
+    cr_assert_eq(consumers_list(store, 0).n, 0);
+    struct versions versions = versions_in_file();
+    cr_assert_eq(versions.n[3], 1);
+    cr_assert_eq(versions.n[4], 0, "a look at the log writes nothing");
+}
+
+Test(store_file_events, events_are_of_version_4)
+{
+    append_number(store, "anna", 1, 60);
+    event_append(store, 0, "{}");
+    struct versions versions = versions_in_file();
+    cr_assert_eq(versions.n[3], 1);
+    cr_assert_eq(versions.n[4], 2, "the event, and the partition that began with it");
+}
