@@ -34,6 +34,7 @@ struct redis_batch {
 };
 
 struct redis_repeats;
+struct redis_alerts;
 struct redis_replicas;
 
 struct redis_commands {
@@ -55,6 +56,7 @@ struct redis_commands {
     char sha[SCRIPTS][SHA_HEX_LEN + 1];
     struct redis_repeats *repeats;   /* of the lane */
     struct redis_replicas *replicas; /* of the shard */
+    struct redis_alerts *alerts;     /* of the lane */
     void *owner;
     void (*on_loaded)(void *owner); /* connected, and the scripts are loaded */
     void (*on_ready)(void *owner);

@@ -84,6 +84,18 @@ static const char event_ack_text[] = {
 static const char event_consume_text[] = {
 #include "embedded/script_event_consume.inc"
 };
+static const char event_presence_text[] = {
+#include "embedded/script_event_presence.inc"
+};
+static const char event_serve_text[] = {
+#include "embedded/script_event_serve.inc"
+};
+static const char event_alerts_text[] = {
+#include "embedded/script_event_alerts.inc"
+};
+static const char event_alert_end_text[] = {
+#include "embedded/script_event_alert_end.inc"
+};
 static const char trial_text[] = {
 #include "embedded/script_trial.inc"
 };
@@ -140,6 +152,12 @@ static enum err join_scripts(struct redis_common *common)
         [SCRIPT_EVENT_ACK] = {clock_text, event_record_text, event_consumers_text, event_ack_text},
         [SCRIPT_EVENT_CONSUME] = {clock_text, event_record_text, event_consumers_text,
                                   event_consume_text},
+        [SCRIPT_EVENT_PRESENCE] = {clock_text, event_record_text, event_put_text,
+                                   event_presence_text},
+        [SCRIPT_EVENT_SERVE] = {clock_text, event_record_text, event_put_text, event_serve_text},
+        [SCRIPT_EVENT_ALERTS] = {clock_text, event_record_text, event_alerts_text},
+        [SCRIPT_EVENT_ALERT_END] = {clock_text, event_record_text, event_put_text,
+                                    event_alert_end_text},
         [SCRIPT_TRIAL] = {trial_text},
     };
     enum err error = ERR_OK;

@@ -15,3 +15,43 @@ void redis_event_count_left(uint64_t overflowed, uint64_t expired)
     if (expired > 0)
         metrics_add(METRIC_EVENTS_EXPIRED, expired);
 }
+
+static struct span put_key(const struct redis_keys *keys, struct span name, struct span more,
+                           struct redis_event_key *key)
+{
+    char *at = put_span(put_span(put_span(key->bytes, keys->user), name), more);
+    key->text = (struct span){key->bytes, (size_t)(at - key->bytes)};
+    return key->text;
+}
+
+void redis_event_keys_more(const struct redis_keys *keys, struct redis_event_keys *more)
+{
+    put_key(keys, SPAN_LITERAL(":on"), SPAN_NONE, &more->on);
+    put_key(keys, SPAN_LITERAL(":users"), SPAN_NONE, &more->users);
+    put_key(keys, SPAN_LITERAL(":offline"), SPAN_NONE, &more->offline);
+    put_key(keys, SPAN_LITERAL(":leases"), SPAN_NONE, &more->leases);
+    put_key(keys, SPAN_LITERAL(":serve"), SPAN_NONE, &more->serve);
+    put_key(keys, SPAN_LITERAL(":alerts"), SPAN_NONE, &more->alerts);
+}
+
+struct span redis_event_key_of_node(const struct redis_keys *keys, struct span node,
+                                    struct redis_event_key *key)
+{
+    if (node.len > STORE_NODE_NAME_MAX_BYTES)
+        node.len = STORE_NODE_NAME_MAX_BYTES;
+    return put_key(keys, SPAN_LITERAL(":on:"), node, key);
+}
+
+enum err redis_event_pack_limits(const struct redis_common *common,
+                                 char out[REDIS_EVENT_LIMITS_BYTES])
+{
+    struct epoch fresh;
+    enum err error = epoch_random(&fresh);
+    if (error != ERR_OK)
+        return error;
+    char *at = redis_pack_number(out, (uint64_t)common->event_ttl_s * 1000);
+    at = redis_pack_number(at, common->events_max);
+    at = redis_pack_number(at, common->events_max_bytes);
+    redis_pack_epoch(at, &fresh);
+    return ERR_OK;
+}

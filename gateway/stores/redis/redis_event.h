@@ -40,6 +40,25 @@ static inline bool redis_is_reserved(struct span user_id)
 /* PREFIX:{%events.P}:inbox and so on, and the channel. */
 void redis_event_keys(const struct redis_common *common, struct span user, struct redis_keys *keys);
 
+/* What a partition has besides, each after PREFIX:{%events.P} of `keys`. */
+enum { REDIS_EVENT_KEY_MAX_BYTES = REDIS_KEY_MAX_BYTES + 4 + STORE_NODE_NAME_MAX_BYTES };
+struct redis_event_key {
+    struct span text; /* in `bytes` */
+    char bytes[REDIS_EVENT_KEY_MAX_BYTES];
+};
+struct redis_event_keys {
+    struct redis_event_key on, users, offline, leases, serve, alerts;
+};
+void redis_event_keys_more(const struct redis_keys *keys, struct redis_event_keys *more);
+/* PREFIX:{%events.P}:on:NODE; of a longer name the beginning counts. */
+struct span redis_event_key_of_node(const struct redis_keys *keys, struct span node,
+                                    struct redis_event_key *key);
+
+/* What scripts that append events unpack: "dddc8". ERR_NO_MEMORY and the like of epoch_random. */
+enum { REDIS_EVENT_LIMITS_BYTES = 4 * REDIS_PACKED_BYTES };
+MUST_CHECK enum err redis_event_pack_limits(const struct redis_common *common,
+                                            char out[REDIS_EVENT_LIMITS_BYTES]);
+
 /* What events the answer of a script says have left unread. */
 void redis_event_count_left(uint64_t overflowed, uint64_t expired);
 

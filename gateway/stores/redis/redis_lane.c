@@ -8,7 +8,7 @@
 #include "gateway/stores/redis/redis_lane.h"
 
 #include "gateway/stores/redis/redis_broadcast.h"
-#include "gateway/stores/redis/redis_event.h"
+#include "gateway/stores/redis/redis_event_alerts.h"
 #include "gateway/stores/redis/redis_heads.h"
 #include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_online.h"
@@ -31,6 +31,7 @@ struct redis_lane {
     struct redis_subs subs;
     struct redis_heads heads;
     struct redis_repeats repeats;
+    struct redis_alerts alerts;
     struct redis_gather gather; /* of the first lane alone */
     struct redis_asked asked;
     struct redis_sentinel_round *round; /* REDIS_SENTINEL */
@@ -353,6 +354,7 @@ static void prepare_shard(void *owner, struct redis_shard *shard)
     shard->on_down = on_shard_down;
     shard->on_heard = on_shard_heard;
     shard->commands.repeats = &lane->repeats;
+    shard->commands.alerts = &lane->alerts;
     if (lane->round != NULL)
         shard->commands.resolver = redis_sentinel_round_resolver(lane->round);
     shard->sub_link.resolver = shard->commands.resolver;
@@ -441,6 +443,8 @@ enum err redis_lane_new(struct redis_common *common, struct reactor *reactor,
     lane->is_first = first == NULL;
     lane->queue_last = &lane->queue;
     lane->letter.deliver = deliver_requests;
+    lane->alerts.route = (struct redis_route){lane, commands_of_user};
+    redis_alerts_init(&lane->alerts, reactor);
     enum err error = init_repeats(lane);
     if (error == ERR_OK) {
         error = init_parts(lane, first);
@@ -465,6 +469,7 @@ void redis_lane_free(struct redis_lane *lane)
     redis_repeats_stop(&lane->repeats);
     struct redis_commands *any = &redis_shards_of_slot(&lane->shards, 0)->commands;
     redis_shards_stop(&lane->shards);
+    redis_alerts_fini(&lane->alerts);
     struct store_request *request;
     while ((request = take_queue(lane, false)) != NULL)
         while (request != NULL) {

@@ -11,6 +11,8 @@
 #include "gateway/stores/redis/redis_entries.h"
 #include "gateway/stores/redis/redis_event_consumers.h"
 #include "gateway/stores/redis/redis_event_log.h"
+#include "gateway/stores/redis/redis_event_presence.h"
+#include "gateway/stores/redis/redis_event_serve.h"
 #include "gateway/stores/redis/redis_look.h"
 #include "gateway/stores/redis/redis_nodes.h"
 #include "gateway/stores/redis/redis_page.h"
@@ -45,7 +47,11 @@ enum { WITHDRAW_UNHEARD = 6 }; /* where withdraw.lua says that it could not publ
       ticket)                                                                                      \
     X(STORE_OP_EVENT_APPEND, redis_event_append_send, redis_event_append_read, store_event_append, \
       partition)                                                                                   \
-    X(STORE_OP_CONSUMERS, redis_consumers_send, redis_consumers_read, store_consumers, partition)
+    X(STORE_OP_CONSUMERS, redis_consumers_send, redis_consumers_read, store_consumers, partition)  \
+    X(STORE_OP_PRESENCE, redis_presence_send, redis_presence_read, store_presence, partition)      \
+    X(STORE_OP_PRESENT, redis_present_send, redis_present_read, store_present, partition)          \
+    X(STORE_OP_SERVE, redis_serve_send, redis_serve_read, store_serve, partition)                  \
+    X(STORE_OP_ALERT_END, redis_alert_end_send, redis_alert_end_read, store_alert_end, partition)
 
 static const struct {
     enum err (*send)(struct redis_commands *commands, struct store_request *request,
@@ -61,8 +67,7 @@ static const struct {
 };
 
 #define ONE(op, send, read, request, key) +1
-_Static_assert(2 OPERATIONS(ONE) + (STORE_OPS - STORE_OP_PRESENCE) == REDIS_OPS,
-               "a row for each, but for append, send and the event log");
+_Static_assert(2 OPERATIONS(ONE) == REDIS_OPS, "a row for each, but for append and send");
 #undef ONE
 
 static void set_op_error(struct store_request *request, enum err error)
@@ -157,6 +162,25 @@ static bool page_goes_on(struct store_request *request, const struct redis_value
     return true;
 }
 
+/* Where a script says what Redis would not publish; of others there is no such place. */
+static size_t place_of_unheard(const struct store_request *request)
+{
+    switch (request->op) {
+    case STORE_OP_WITHDRAW:
+        return WITHDRAW_UNHEARD;
+    case STORE_OP_EVENT_APPEND:
+        return REDIS_EVENT_UNHEARD;
+    case STORE_OP_PRESENCE:
+        return REDIS_PRESENCE_UNHEARD;
+    case STORE_OP_SERVE:
+        return REDIS_SERVE_UNHEARD;
+    case STORE_OP_ALERT_END:
+        return REDIS_ALERT_END_UNHEARD;
+    default:
+        return SIZE_MAX;
+    }
+}
+
 /* true: it is to be sent once more, or as what request->op has become; else *ret_error is the
  * answer. */
 static bool take_op_reply(struct redis_commands *commands, struct store_request *request,
@@ -177,10 +201,8 @@ static bool take_op_reply(struct redis_commands *commands, struct store_request 
         redis_answer_refused(commands, reply);
     else if (redis_value_is(reply, REDIS_ERROR)) /* nothing depends on it */
         redis_primary_refused_one(commands->primary, reply->bytes);
-    else if (request->op == STORE_OP_WITHDRAW)
-        redis_answer_unheard(commands, redis_value_item(reply, WITHDRAW_UNHEARD));
-    else if (request->op == STORE_OP_EVENT_APPEND)
-        redis_answer_unheard(commands, redis_value_item(reply, REDIS_EVENT_UNHEARD));
+    else
+        redis_answer_unheard(commands, redis_value_item(reply, place_of_unheard(request)));
     return false;
 }
 
@@ -212,7 +234,7 @@ static void answer_kept(void *owner, void *arg, size_t index, enum err error)
 static bool has_written(const struct store_request *request)
 {
     return request->op == STORE_OP_BLOCK || request->op == STORE_OP_WITHDRAW ||
-           request->op == STORE_OP_EVENT_APPEND;
+           request->op == STORE_OP_EVENT_APPEND || request->op == STORE_OP_ALERT_END;
 }
 
 static void on_op_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)

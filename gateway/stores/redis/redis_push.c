@@ -12,6 +12,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/stores/redis/redis_answer.h"
+#include "gateway/stores/redis/redis_event_alerts.h"
 #include "gateway/stores/redis/redis_repeats.h"
 #include "gateway/stores/redis/redis_replicas.h"
 #include "gateway/stores/redis/redis_slots.h"
@@ -258,10 +259,20 @@ static void answer_target(void *arg, size_t index, enum err error)
         push.append->request.on_done(&push.append->request);
 }
 
-static void answer_kept(void *owner, void *arg, size_t index, enum err error)
+static void answer_alerted(void *owner, void *arg, size_t index, enum err error)
 {
     struct redis_push push = {arg, index};
     answer_push(owner, &push, error);
+}
+
+static void answer_kept(void *owner, void *arg, size_t index, enum err error)
+{
+    struct redis_commands *commands = owner;
+    struct redis_push push = {arg, index};
+    if (error == ERR_OK && push.append->alert_after_s > 0)
+        redis_alerts_add(commands->alerts, commands, push.append, index, answer_alerted);
+    else
+        answer_push(commands, &push, error);
 }
 
 static const struct redis_repeat_kind push_kind = {slot_of_push, send_push_again, on_push_reply,
@@ -283,7 +294,7 @@ static void take_push_reply(struct redis_commands *commands, const struct redis_
     if (error == ERR_OK && redis_replicas_are_wanted(commands->replicas))
         redis_replicas_hold(commands->replicas, answer_kept, push->append, push->index);
     else
-        answer_push(commands, push, error);
+        answer_kept(commands, push->append, push->index, error);
 }
 
 static void on_push_reply(void *owner, void *arg, size_t index, const struct redis_value *reply)

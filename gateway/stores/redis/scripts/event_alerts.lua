@@ -1,0 +1,31 @@
+-- Keeps alerts of pushes until they are due; one that is there already is there once.
+-- KEYS  4 alerts: EPOCH:SEQ:PUSHED:USER by the time when it is due
+-- ARGV  1 packed: most events, most bytes, most alerts  2... of each alert: when it is due, itself
+-- Answers: for each alert 0, or 1: too many are pending, or three quarters of the partition are full;
+--          events that expired before all had read them
+local max_count, max_bytes, max_alerts = struct.unpack('<ddd', ARGV[1])
+local alerts, answer = KEYS[4], {}
+takes_memory = true
+begin_writing()
+expire()
+while low <= acked and low <= head and 4 * bytes >= 3 * max_bytes do
+    sweep(SWEEP)
+end
+local is_full = 4 * (head - math.max(low - 1, acked)) >= 3 * max_count or 4 * bytes >= 3 * max_bytes
+local n = redis.call('ZCOUNT', alerts, '-inf', '+inf')
+for i = 2, #ARGV, 2 do
+    local added = redis.call('ZADD', alerts, 'NX', ARGV[i], ARGV[i + 1])
+    local is_refused = added == 1 and (is_full or n >= max_alerts)
+    if is_refused then
+        redis.call('ZREM', alerts, ARGV[i + 1])
+    else
+        n = n + added
+    end
+    answer[#answer + 1] = is_refused and 1 or 0
+end
+redis.call('PEXPIRE', alerts, '5356800000')
+if epoch and is_changed then
+    save()
+end
+answer[#answer + 1] = expired
+return answer
