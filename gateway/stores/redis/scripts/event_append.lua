@@ -5,7 +5,6 @@
 --          and that expired before all had read them, Redis's words if it would not publish
 local ttl, max_count, max_bytes, is_bounded, fresh = struct.unpack('<ddddc8', ARGV[1])
 takes_memory = true
-begin_writing()
 if not epoch then
     begin_epoch(fresh)
 end

@@ -11,6 +11,7 @@ local function put(events, ttl, max_count, max_bytes)
         fields[2 * i - 1], fields[2 * i] = digits(head + i), before .. data
         bytes = bytes + #data
     end
+    is_writing = true -- this may be the first write: a full Redis refuses it
     for i = 1, #fields, 1000 do
         redis.call('HSET', inbox, unpack(fields, i, math.min(i + 999, #fields)))
     end
@@ -20,7 +21,8 @@ local function put(events, ttl, max_count, max_bytes)
         redis.call('PEXPIREAT', inbox, digits(ends))
     end
     while low < head and (head - math.max(low - 1, acked) > max_count or bytes > max_bytes) do
-        take_first(redis.call('HGET', inbox, digits(low)), 'o')
+        local _, size = first()
+        take_first(size, 'o')
     end
 end
 

@@ -80,10 +80,16 @@ local function clear_inbox()
     gone, low, bytes, due, ends, is_changed = {}, head + 1, 0, NEVER, 0, true
 end
 
+-- When the lowest entry expires, and the bytes of its data; nil: it is not there.
+local function first()
+    local value = redis.call('HGET', inbox, digits(low))
+    local expires, at = string.match(value or '', '^(%d+):%d+:%d+:()')
+    return tonumber(expires), value and at and #value - at + 1 or 0
+end
+
 -- The lowest entry, or what there is of it, leaves.
-local function take_first(value, cause)
-    local at = value and string.match(value, '^%d+:%d+:%d+:()')
-    bytes = math.max(0, bytes - (at and #value - at + 1 or 0))
+local function take_first(size, cause)
+    bytes = math.max(0, bytes - size)
     gone[#gone + 1] = digits(low)
     if low > acked then
         note_left(low, low, cause)
@@ -100,7 +106,8 @@ local function sweep(n)
         clear_inbox()
     end
     while low <= acked and low <= head and n > 0 do
-        take_first(redis.call('HGET', inbox, digits(low)))
+        local _, size = first()
+        take_first(size)
         n = n - 1
     end
 end
@@ -108,17 +115,16 @@ end
 local function expire()
     local n = 0
     while now >= due and low <= head do
-        local value = redis.call('HGET', inbox, digits(low))
-        local expires = tonumber(value and string.match(value, '^%d+') or 0)
-        if not value and redis.call('EXISTS', inbox) == 0 then -- Redis has dropped it all
+        local expires, size = first()
+        if not expires and redis.call('EXISTS', inbox) == 0 then -- Redis has dropped it all
             if head > acked then
                 note_left(math.max(low, acked + 1), head, 'e')
             end
             clear_inbox()
-        elseif expires > now or n == SWEEP then
-            due, is_changed = math.max(expires, now + WALK_MS), true
+        elseif n == SWEEP or (expires and expires > now) then
+            due, is_changed = math.max(expires or 0, now + WALK_MS), true
         else
-            take_first(value, 'e')
+            take_first(size, 'e')
             n = n + 1
         end
     end
@@ -166,13 +172,14 @@ local function save(...)
     for i = 1, #gone, 1000 do -- unpack() has a limit
         redis.call('HDEL', inbox, unpack(gone, i, math.min(i + 999, #gone)))
     end
+    local fields = { ... }
     if #left > 0 then
-        redis.call('HSET', meta, 'gaps', gaps_text())
+        fields[#fields + 1], fields[#fields + 2] = 'gaps', gaps_text()
     end
     local must_renew = day ~= today
     day = today
     redis.call('HSET', meta, 'r', struct.pack(LAYOUT, version, epoch, head, acked, low, bytes, due, ends,
-        day, n_consumers, head_time), ...)
+        day, n_consumers, head_time), unpack(fields))
     if must_renew then
         redis.call('PEXPIRE', meta, LIFE_MS)
     end
