@@ -5,6 +5,10 @@
 #include "gateway/store/store_event_request.h"
 #include "tests/store/contract_calls.h"
 
+/* What a node knows of the clock of a shared store is what it has heard, and so behind by as long
+ * as the way takes. */
+enum { CLOCK_SLACK_MS = 1000 };
+
 struct event_append_call {
     struct store_event_append append;
     struct call call;

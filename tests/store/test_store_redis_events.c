@@ -2,84 +2,13 @@
  * they cost. What every store promises of them is in cases_events_*.c. */
 #include "tests/store/redis_backend.h"
 
-#include "gateway/store/store_event_request.h"
+#include "tests/store/event_calls.h"
 
 enum { PARTITION = 3 };
 
-struct consumers_call {
-    struct store_consumers consumers;
-    struct call call;
-};
-
-struct events_call {
-    struct store_event_append append;
-    struct call call;
-};
-
-static void on_events(struct store_request *request)
-{
-    call_answer(&((struct events_call *)(void *)request)->call);
-}
-
-static void on_consumers(struct store_request *request)
-{
-    call_answer(&((struct consumers_call *)(void *)request)->call);
-}
-
-static struct store_event_append append_events(size_t n, const struct span *events, bool is_bounded)
-{
-    struct events_call call = {.append = {.request.on_done = on_events,
-                                          .partition = PARTITION,
-                                          .is_bounded = is_bounded,
-                                          .n = n,
-                                          .events = events}};
-    call_init(&call.call);
-    store_event_append(store, &call.append);
-    call_wait(&call.call);
-    return call.append;
-}
-
-static struct store_event_append append_text(const char *text)
-{
-    struct span event = span_of(text);
-    struct store_event_append append = append_events(1, &event, false);
-    cr_assert_eq(append.error, ERR_OK);
-    return append;
-}
-
 static void append_many(int n)
 {
-    char text[32];
-    for (int i = 1; i <= n; i++) {
-        snprintf(text, sizeof text, "{\"n\":%d}", i);
-        append_text(text);
-    }
-}
-
-static struct store_consumers ask_consumers(struct store_consumers asked)
-{
-    struct consumers_call call = {.consumers = asked};
-    call.consumers.request.on_done = on_consumers;
-    call.consumers.partition = PARTITION;
-    call_init(&call.call);
-    store_consumers(store, &call.consumers);
-    call_wait(&call.call);
-    return call.consumers;
-}
-
-static struct store_consumers add_consumer(const char *key, bool from_now)
-{
-    struct store_consumers added = ask_consumers((struct store_consumers){
-        .action = CONSUMERS_ADD, .key = span_of(key), .from_now = from_now});
-    cr_assert_eq(added.error, ERR_OK);
-    return added;
-}
-
-static struct store_consumers list_partition(void)
-{
-    struct store_consumers list = ask_consumers((struct store_consumers){.action = CONSUMERS_LIST});
-    cr_assert_eq(list.error, ERR_OK);
-    return list;
+    event_append_numbers(store, PARTITION, 1, n);
 }
 
 static struct store_page read_events(const char *consumer, uint32_t max_count, uint32_t max_bytes)
@@ -102,13 +31,8 @@ static enum err ack_events(const char *consumer, struct epoch epoch, uint64_t se
 
 static void open_events(uint32_t max, uint64_t max_bytes, uint32_t ttl_s)
 {
-    struct store_config config = contract_config(1000, 1 << 20);
-    config.events_max = max;
-    config.events_max_bytes = max_bytes;
-    config.event_ttl_s = ttl_s;
-    config.alerts_max = 100;
-    backend_close(store);
-    store = backend_open(&config);
+    contract_open_events((struct store_config){
+        .events_max = max, .events_max_bytes = max_bytes, .event_ttl_s = ttl_s});
 }
 
 static long ask_number(const char *line)
@@ -123,8 +47,10 @@ Test(store_redis, events_are_numbered_and_read_by_a_consumer)
 {
     open_events(100, 1 << 20, 60);
     struct span events[] = {span_of("{\"n\":1}"), span_of("{\"n\":2}")};
-    add_consumer("pa", false);
-    struct store_event_append append = append_events(2, events, true);
+    consumer_add(store, PARTITION, "pa", false);
+    struct store_event_append append = event_append_run(
+        store, (struct store_event_append){
+                   .partition = PARTITION, .is_bounded = true, .n = 2, .events = events});
     cr_assert_eq(append.error, ERR_OK);
     cr_assert_eq(append.first_seq, 1);
     cr_assert_gt(append.time_ms, 0);
@@ -168,7 +94,7 @@ Test(store_redis, a_node_that_arrived_hears_the_last_number_of_each_append)
 Test(store_redis, a_page_of_events_ends_where_its_bytes_do)
 {
     open_events(100, 1 << 20, 60);
-    add_consumer("pa", false);
+    consumer_add(store, PARTITION, "pa", false);
     append_many(10);
     struct store_page page = read_events("pa", 100, 30);
     cr_assert_eq(page.n_notes, 4);
@@ -188,15 +114,15 @@ Test(store_redis, a_page_of_events_ends_where_its_bytes_do)
 Test(store_redis, a_full_partition_tells_each_consumer_what_it_lost)
 {
     open_events(5, 1 << 20, 60);
-    add_consumer("pa", false);
-    add_consumer("wb", false);
+    consumer_add(store, PARTITION, "pa", false);
+    consumer_add(store, PARTITION, "wb", false);
     append_many(3);
     struct store_page page = read_events("pa", 100, 1 << 20);
     struct epoch epoch = page.epoch;
     page_free(&page);
     cr_assert_eq(ack_events("pa", epoch, 3), ERR_OK);
     append_many(6);
-    struct store_consumers list = list_partition();
+    struct store_consumers list = consumers_list(store, PARTITION);
     cr_assert_eq(list.count, 5);
     cr_assert_eq(list.head, 9);
     page = read_events("pa", 100, 1 << 20);
@@ -216,13 +142,12 @@ Test(store_redis, a_full_partition_tells_each_consumer_what_it_lost)
 
 Test(store_redis, a_bounded_append_is_refused_from_three_quarters_on)
 {
-    struct span event = span_of("{}");
     open_events(16, 1 << 20, 60);
     append_many(11);
-    cr_assert_eq(append_events(1, &event, true).error, ERR_OK);
-    cr_assert_eq(append_events(1, &event, true).error, ERR_FULL);
-    cr_assert_eq(list_partition().head, 12);
-    cr_assert_eq(append_events(1, &event, false).error, ERR_OK);
+    cr_assert_eq(event_append_bounded(store, PARTITION, "{}"), ERR_OK);
+    cr_assert_eq(event_append_bounded(store, PARTITION, "{}"), ERR_FULL);
+    cr_assert_eq(consumers_list(store, PARTITION).head, 12);
+    append_many(1);
 }
 
 Test(store_redis, a_partition_has_at_most_fifteen_consumers)
@@ -230,24 +155,22 @@ Test(store_redis, a_partition_has_at_most_fifteen_consumers)
     open_events(100, 1 << 20, 60);
     append_many(2);
     for (char name[] = "pa"; name[1] < 'a' + STORE_MAX_CONSUMERS; name[1]++)
-        cr_assert(add_consumer(name, name[1] % 2 == 0).is_changed);
-    struct store_consumers added =
-        ask_consumers((struct store_consumers){.action = CONSUMERS_ADD, .key = span_of("pz")});
+        cr_assert(consumer_add(store, PARTITION, name, name[1] % 2 == 0).is_changed);
+    struct store_consumers added = consumer_add(store, PARTITION, "pz", false);
     cr_assert_eq(added.error, ERR_CONFLICT);
     cr_assert_eq(added.n, STORE_MAX_CONSUMERS);
-    cr_assert_not(add_consumer("pa", false).is_changed);
-    struct store_consumers gone =
-        ask_consumers((struct store_consumers){.action = CONSUMERS_REMOVE, .key = span_of("pa")});
+    cr_assert_not(consumer_add(store, PARTITION, "pa", false).is_changed);
+    struct store_consumers gone = consumer_remove(store, PARTITION, "pa");
     cr_assert(gone.is_changed);
     cr_assert_eq(gone.unread, 2);
     cr_assert_eq(gone.n, STORE_MAX_CONSUMERS - 1);
-    cr_assert(add_consumer("pz", true).is_changed);
+    cr_assert(consumer_add(store, PARTITION, "pz", true).is_changed);
 }
 
 Test(store_redis, expired_events_leave_at_the_low_end_and_are_told)
 {
     open_events(1000, 1 << 20, 1);
-    add_consumer("pa", false);
+    consumer_add(store, PARTITION, "pa", false);
     append_many(3);
     pause_ms(1100);
     append_many(1);
@@ -264,7 +187,7 @@ Test(store_redis, expired_events_leave_at_the_low_end_and_are_told)
 Test(store_redis, a_partition_that_redis_has_dropped_has_expired)
 {
     open_events(1000, 1 << 20, 1);
-    add_consumer("pa", false);
+    consumer_add(store, PARTITION, "pa", false);
     append_many(3);
     redis_server_do(&server, "DEL herald:{%events.3}:inbox");
     pause_ms(1100);
@@ -287,18 +210,22 @@ Test(store_redis, what_expires_together_leaves_in_parts)
     for (size_t i = 0; i < STORE_EVENTS_AT_ONCE; i++)
         events[i] = span_of("{}");
     for (int i = 0; i < 6; i++)
-        cr_assert_eq(append_events(STORE_EVENTS_AT_ONCE, events, false).error, ERR_OK);
+        cr_assert_eq(event_append_run(store, (struct store_event_append){.partition = PARTITION,
+                                                                         .n = STORE_EVENTS_AT_ONCE,
+                                                                         .events = events})
+                         .error,
+                     ERR_OK);
     pause_ms(1100);
-    cr_assert_eq(list_partition().count, 600 - 256);
-    cr_assert_eq(list_partition().count, 600 - 256, "once a second");
+    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 256);
+    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 256, "once a second");
     pause_ms(1100);
-    cr_assert_eq(list_partition().count, 600 - 512);
+    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 512);
 }
 
 Test(store_redis, lost_numbers_begin_an_epoch_and_what_is_there_stays)
 {
     open_events(100, 1 << 20, 60);
-    add_consumer("pa", false);
+    consumer_add(store, PARTITION, "pa", false);
     append_many(3);
     struct store_page page = read_events("pa", 100, 1 << 20);
     struct epoch epoch = page.epoch;
@@ -335,11 +262,10 @@ Test(store_redis, lost_numbers_begin_an_epoch_and_what_is_there_stays)
 Test(store_redis, a_full_redis_refuses_events_and_shows_them)
 {
     open_events(100, 1 << 20, 60);
-    add_consumer("pa", false);
+    consumer_add(store, PARTITION, "pa", false);
     append_many(2);
     redis_server_do(&server, "CONFIG SET maxmemory 1");
-    struct span event = span_of("{}");
-    cr_assert_eq(append_events(1, &event, false).error, ERR_STORE_UNAVAILABLE);
+    cr_assert_eq(event_append_bounded(store, PARTITION, "{}"), ERR_STORE_UNAVAILABLE);
     struct store_page page = read_events("pa", 100, 1 << 20);
     cr_assert_eq(page.error, ERR_OK);
     cr_assert_eq(page.n_notes, 2);
@@ -347,7 +273,7 @@ Test(store_redis, a_full_redis_refuses_events_and_shows_them)
     page_free(&page);
     cr_assert_eq(ack_events("pa", epoch, 2), ERR_OK);
     redis_server_do(&server, "CONFIG SET maxmemory 0");
-    cr_assert_eq(list_partition().count, 0);
+    cr_assert_eq(consumers_list(store, PARTITION).count, 0);
 }
 
 /* A user may have any name but that of a partition. */
@@ -356,6 +282,6 @@ Test(store_redis, a_user_of_that_name_is_another)
     open_events(100, 1 << 20, 60);
     append_many(2);
     append_one(store, "%events.3", "{}", 60);
-    cr_assert_eq(list_partition().head, 2);
+    cr_assert_eq(consumers_list(store, PARTITION).head, 2);
     cr_assert_eq(ask_number("EXISTS herald:{%25events.3}:inbox"), 1);
 }

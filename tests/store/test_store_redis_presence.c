@@ -49,13 +49,7 @@ static void on_end(struct store_request *request)
 
 static void open_events(void)
 {
-    struct store_config config = contract_config(1000, 1 << 20);
-    config.events_max = 1000;
-    config.events_max_bytes = 1 << 20;
-    config.event_ttl_s = 60;
-    config.alerts_max = 3;
-    backend_close(store);
-    store = backend_open(&config);
+    contract_open_events((struct store_config){.alerts_max = 3});
 }
 
 static struct store_presence write_presence(const char *node, size_t n,
