@@ -116,6 +116,7 @@ static void close_sessions(struct node *node)
     for (int waited_ms = 0; waited_ms < GOODBYE_MS && atomic_load(&node->n_sockets) > 0;
          waited_ms += 10)
         usleep(10 * 1000);
+    events_leave(node);
     nodes_leave(node);
 }
 

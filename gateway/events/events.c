@@ -2,11 +2,16 @@
  * of them need is in events_struct.h. */
 #include "gateway/events/events.h"
 
+#include "gateway/base/clock.h"
 #include "gateway/events/event_log.h"
+#include "gateway/events/presence.h"
+#include "gateway/events/serving.h"
 #include "gateway/node/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { LEAVE_MS = 1000 };
 
 /* The types that --events names. */
 static enum err read_types(const struct options *options, unsigned *ret_types, char *why,
@@ -46,7 +51,12 @@ enum err events_new(struct node *node, char *why, size_t why_cap)
     events->node = node;
     events->types = types;
     node->events = events; /* what is made of it is freed with the node */
-    return event_log_new(events, &events->log);
+    error = event_log_new(events, &events->log);
+    if (error == ERR_OK)
+        error = presence_new(events, &events->presence);
+    if (error == ERR_OK)
+        error = serving_new(events, &events->serving);
+    return error;
 }
 
 void events_start(struct node *node)
@@ -56,6 +66,8 @@ void events_start(struct node *node)
         return;
     atomic_store(&events->is_started, true);
     event_log_start(events->log);
+    presence_start(events->presence);
+    serving_start(events->serving);
 }
 
 void events_on_second(struct worker *worker)
@@ -64,7 +76,47 @@ void events_on_second(struct worker *worker)
     if (events == NULL || !atomic_load(&events->is_started))
         return;
     event_log_on_second(events->log, worker);
+    presence_on_second(events->presence, worker);
 }
+
+void events_leave(struct node *node)
+{
+    struct events *events = node->events;
+    if (events == NULL || !atomic_load(&events->is_started))
+        return;
+    int64_t until_ms = clock_monotonic_ms() + LEAVE_MS;
+    serving_leave(events->serving, until_ms);
+    presence_leave(events->presence, until_ms);
+}
+
+/* ---- an upgrade ---- */
+
+void events_flush(struct node *node, int64_t until_ms)
+{
+    if (node->events != NULL)
+        presence_flush(node->events->presence, until_ms);
+}
+
+void events_let_go(struct node *node)
+{
+    if (node->events == NULL)
+        return;
+    presence_let_go(node->events->presence);
+    serving_let_go(node->events->serving);
+}
+
+struct span events_presence_name(const struct node *node)
+{
+    return node->events == NULL ? SPAN_NONE : presence_name(node->events->presence);
+}
+
+void events_adopt_name(struct node *node, struct span name)
+{
+    if (node->events != NULL)
+        presence_adopt_name(node->events->presence, name);
+}
+
+/* ---- the end ---- */
 
 void events_stop(struct node *node)
 {
@@ -73,12 +125,18 @@ void events_stop(struct node *node)
         return;
     if (events->log != NULL)
         event_log_stop(events->log);
+    if (events->presence != NULL)
+        presence_stop(events->presence);
+    if (events->serving != NULL)
+        serving_stop(events->serving);
 }
 
 void events_free(struct events *events)
 {
     if (events == NULL)
         return;
+    serving_free(events->serving);
+    presence_free(events->presence);
     event_log_free(events->log);
     free(events);
 }

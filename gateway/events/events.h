@@ -23,6 +23,20 @@ void events_start(struct node *node);
 /* Each second on each worker's thread, from its start on. */
 void events_on_second(struct worker *worker);
 
+/* A clean stop: the sessions are closed, and the workers still run. What is not written is written,
+ * and the leases are given back. Waits up to a second for the store. */
+void events_leave(struct node *node);
+
+/* An upgrade, in the old process. Before it parks its workers: who came and who went is written;
+ * waits for the store until then, on the monotonic clock. Then, once the other process owns the
+ * sockets and the workers are parked: what they both would do is left to that one. */
+void events_flush(struct node *node, int64_t until_ms);
+void events_let_go(struct node *node);
+/* The name under which this process keeps presence, empty without events; and in the new process,
+ * before events_start: it goes on under that name. */
+struct span events_presence_name(const struct node *node);
+void events_adopt_name(struct node *node, struct span name);
+
 /* The workers have ended, or never ran: what waits in memory is answered, and nothing is asked of
  * the store any more. Before store_close. */
 void events_stop(struct node *node);
