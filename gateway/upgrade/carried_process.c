@@ -24,6 +24,7 @@ static const struct record_row process_rows[] = {
     PROCESS(3, RECORD_SIGNED, wall_ms, 0, "wall"),
     PROCESS(4, RECORD_SIGNED, monotonic_ms, 0, "monotonic"),
     PROCESS(5, RECORD_SPAN, kicks, CARRIED_KICKS_MAX_BYTES, "kicks"),
+    PROCESS(6, RECORD_SPAN, presence_name, STORE_NODE_NAME_MAX_BYTES, "presenceName"),
     PROCESS(10, RECORD_BOOL, has_ticket_keys, 0, "hasTicketKeys"),
     PROCESS(11, RECORD_UNSIGNED, ticket_keys.age_ms, UINT32_MAX, "ticketKeyAge"),
     KEY(12, present.name, "ticketKey.name"),

@@ -16,10 +16,11 @@ struct carried_process {
     int64_t monotonic_ms;
     bool has_ticket_keys; /* its subscriber port speaks TLS, with... */
     struct carried_ticket_keys ticket_keys;
-    bool is_draining;    /* by POST /drain: all of its sessions are being closed, ... */
-    int32_t drain_in_ms; /* ...the last one then; negative: all should have been */
-    struct span kicks;   /* kicked event streams (carried_kick_write), the oldest first */
-    struct span tickets; /* of a store that no other node knows (carried_ticket_write) */
+    bool is_draining;          /* by POST /drain: all of its sessions are being closed, ... */
+    int32_t drain_in_ms;       /* ...the last one then; negative: all should have been */
+    struct span kicks;         /* kicked event streams (carried_kick_write), the oldest first */
+    struct span presence_name; /* under which its users are on record; empty: it keeps no events */
+    struct span tickets;       /* of a store that no other node knows (carried_ticket_write) */
 };
 
 /* The most that `kicks` and `tickets` may be long. Together with the rest they fit into one

@@ -8,6 +8,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/kicked_streams.h"
+#include "gateway/events/events.h"
 #include "gateway/http/http_port.h"
 #include "gateway/net/tls_context.h"
 #include "gateway/requests/drain.h"
@@ -174,6 +175,7 @@ static enum err write_process(struct node *node, struct carried_process *process
     struct record_writer writer = {.out = out};
     process->version = SPAN_LITERAL(HERALD_VERSION);
     process->next_connection = atomic_load(&node->next_connection);
+    process->presence_name = events_presence_name(node);
     process->wall_ms = clock_wall_ms();
     process->monotonic_ms = clock_monotonic_ms();
     process->has_ticket_keys = node->port->tls != NULL;
@@ -211,6 +213,7 @@ static void adopt_process(struct node *node, struct carried_process *process)
         atomic_store(&node->next_connection, process->next_connection);
     if (process->has_ticket_keys && node->port->tls != NULL)
         tls_context_adopt_keys(node->port->tls, &process->ticket_keys);
+    events_adopt_name(node, process->presence_name);
     adopt_drain(node, process);
     adopt_tickets(node, process->tickets);
     worker_run_on_all(node, adopt_kicks_here, &task);

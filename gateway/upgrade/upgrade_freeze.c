@@ -9,6 +9,7 @@
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/position_writer.h"
+#include "gateway/events/events.h"
 #include "gateway/http/acceptors.h"
 #include "gateway/http/http_carry.h"
 #include "gateway/node/worker_park.h"
@@ -91,6 +92,7 @@ static bool stop_the_world(struct upgrade_give *give, struct worker_park **ret_p
     if (!write_positions(give))
         return false;
     wait_for_subscribers(give);
+    events_flush(give->old.node, clock_monotonic_ms() + REST_MS);
     for (int i = 0; i < ROUNDS; i++)
         worker_run_on_all(give->old.node, do_nothing, NULL);
     if (workers_park(give->old.node, ret_park) != ERR_OK) {
@@ -137,6 +139,7 @@ static bool commit(struct upgrade_give *give)
 static void let_go(struct upgrade_give *give, struct upgrade_stream *stream,
                    struct worker_park *park)
 {
+    events_let_go(give->old.node);
     store_let_go(give->old.node->store);
     if (upgrade_link_send(give->link, UPGRADE_DONE, SPAN_NONE, NULL, 0,
                           clock_monotonic_ms() + COMMIT_MS) != ERR_OK)
