@@ -20,6 +20,8 @@ extern const struct route_action kick_path_action;
 extern const struct route_action user_action;
 /* routes_clients.c */
 extern const struct route_action clients_action;
+/* routes_online_list.c */
+extern const struct route_action online_list_action;
 /* routes_online.c */
 extern const struct route_action online_action;
 /* routes_tickets.c */

@@ -13,6 +13,7 @@ static const struct route routes[] = {
     {"GET", "/users/*/messages/*", GUARD_OTHER, ROLE_READ, &message_action},
     {"DELETE", "/users/*/messages/*", GUARD_OTHER, ROLE_ADMIN, &cancel_action},
     {"GET", "/users/*", GUARD_OTHER, ROLE_READ, &user_action},
+    {"GET", "/online", GUARD_OTHER, ROLE_READ, &online_list_action},
     {"POST", "/online", GUARD_JSON, ROLE_READ, &online_action},
     {"POST", "/tickets", GUARD_JSON, ROLE_PUSH, &ticket_action},
     {"POST", "/drain", GUARD_JSON, ROLE_ADMIN, &drain_action},

@@ -5,6 +5,7 @@
 #include "tests/twin/gateway_twin.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/events/online_list.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -305,6 +306,25 @@ void gateway_online(struct node *node, struct gateway_online *online)
         online->is_online[i] =
             online->users[i].len >= 2 && memcmp(online->users[i].bytes, "on", 2) == 0;
     online->on_done(online);
+}
+
+/* Five users are online: a to e. */
+void gateway_online_page(struct node *node, struct gateway_online_page *page)
+{
+    static const char names[] = "abcde";
+    (void)node;
+    char first = page->after.len > 0 ? (char)(page->after.bytes[0] + 1) : 'a';
+    page->users = calloc(sizeof names, sizeof(struct span));
+    page->error = twin.online_error;
+    for (const char *name = names; *name != '\0'; name++) {
+        if (*name < first)
+            continue;
+        page->has_more = page->n == page->limit;
+        if (page->has_more)
+            break;
+        page->users[page->n++] = (struct span){name, 1};
+    }
+    page->on_done(page);
 }
 
 void gateway_stats(struct node *node, struct gateway_stats *ret_stats)

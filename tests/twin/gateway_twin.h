@@ -43,6 +43,7 @@ struct gateway_twin {
     struct upgrade_status upgrade;
     const char *upgrade_refusal; /* NULL: there can be one */
     int64_t blocked_until_ms;
+    enum err online_error; /* of GET /online */
 };
 extern struct gateway_twin twin;
 

@@ -29,9 +29,32 @@ Test(admin_online, refuses_what_is_no_list_of_userids)
     expect("{\"userIds\":[\"a\"],\"userIds\":[\"a\"]}", 400, "\"type\":\"bad-json\"");
     expect("[\"a\"]", 400, "\"type\":\"bad-json\"");
     expect("", 400, "\"type\":\"bad-json\"");
-    expect_get("GET", "/online", 405, "\r\nAllow: POST\r\n");
+    expect_get("DELETE", "/online", 405, "\r\nAllow: GET, HEAD, POST\r\n");
     expect_post("/online", "text/plain", "", "{\"userIds\":[\"a\"]}", 415,
                 "unsupported-media-type");
+}
+
+Test(admin_online, lists_who_is_online_in_pages)
+{
+    expect_get("GET", "/online", 200,
+               "\r\n\r\n{\"users\":[\"a\",\"b\",\"c\",\"d\",\"e\"],\"next\":null}");
+    expect_get("GET", "/online?limit=2", 200, "{\"users\":[\"a\",\"b\"],\"next\":\"b\"}");
+    expect_get("GET", "/online?limit=2&after=b", 200, "{\"users\":[\"c\",\"d\"],\"next\":\"d\"}");
+    expect_get("GET", "/online?limit=2&after=d", 200, "{\"users\":[\"e\"],\"next\":null}");
+    expect_get("GET", "/online?limit=3&after=b", 200,
+               "{\"users\":[\"c\",\"d\",\"e\"],\"next\":null}");
+    expect_get("GET", "/online?after=zz", 200, "{\"users\":[],\"next\":null}");
+}
+
+Test(admin_online, refuses_a_page_that_there_cannot_be)
+{
+    expect_get("GET", "/online?limit=0", 400, "\"field\":\"limit\"");
+    expect_get("GET", "/online?limit=1001", 400, "\"field\":\"limit\"");
+    expect_get("GET", "/online?after=", 400, "\"field\":\"after\"");
+    twin.online_error = ERR_CONFLICT;
+    expect_get("GET", "/online", 409, "add user.online or user.offline to --events");
+    twin.online_error = ERR_STORE_UNAVAILABLE;
+    expect_get("GET", "/online", 503, "\"type\":\"store-unavailable\"");
 }
 
 /* A list of n times "on". */
