@@ -1,8 +1,8 @@
 /* The event log in the file store: what was answered is there after a restart, and a file without
  * events is one that an older Herald reads. */
 #include "gateway/stores/file/file_lmdb.h"
-#include "tests/store/event_calls.h"
 #include "tests/store/file_directory.h"
+#include "tests/store/presence_calls.h"
 
 TestSuite(store_file_events, .init = contract_open, .fini = contract_close,
           .timeout = STORE_TEST_TIMEOUT_S);
@@ -85,6 +85,75 @@ Test(store_file_events, a_partition_is_known_when_most_of_its_records_have_left)
         cr_assert_eq(page.n_notes, 50);
         page_free(&page);
     }
+}
+
+/* ---- who is online ---- */
+
+/* The next process has another name: the users are on record until it has judged. */
+Test(store_file_events, users_on_record_are_there_after_a_restart)
+{
+    unsigned partition = store_partition_of(SPAN_LITERAL("anna"));
+    char other[32];
+    name_user(partition, 0, other);
+    user_comes(store, "node-1", "anna", ONLINE("anna"));
+    user_comes(store, "node-1", other, ONLINE("other"));
+    int64_t last_seen_ms = store_now_ms(store) - GRACE_MS;
+    user_leaves(store, "node-1", other, last_seen_ms, OFFLINE_SLOW);
+    reopen();
+    expect_present(store, partition, "node-1", "anna,");
+    cr_assert(user_comes(store, "node-2", "anna", ONLINE("anna")));
+    serve_until_head(store, partition, "node-2", 3);
+    char offline[200];
+    snprintf(offline, sizeof offline,
+             "{\"type\":\"user.offline\",\"userId\":\"%s\",\"lastSeen\":%lld,"
+             "\"cause\":\"slow\"}",
+             other, (long long)last_seen_ms);
+    expect_event(store, partition, 3, offline);
+    for (int i = 0; i < 2; i++) {
+        expect_present(store, partition, "", "anna,");
+        expect_present(store, partition, "node-1", "");
+        expect_present(store, partition, "node-2", "anna,");
+        reopen();
+    }
+}
+
+/* The grace time counts from the first request of the new process. */
+Test(store_file_events, the_users_of_a_process_that_died_are_offline)
+{
+    unsigned partition = store_partition_of(SPAN_LITERAL("anna"));
+    user_comes(store, "node-1", "anna", ONLINE("anna"));
+    reopen();
+    int64_t began_ms = store_now_ms(store);
+    serve_until_head(store, partition, "node-2", 2);
+    cr_assert_geq(store_now_ms(store), began_ms + GRACE_MS);
+    reopen();
+    expect_present(store, partition, "", "");
+    cr_assert_eq(consumers_list(store, partition).head, 2);
+    user_comes(store, "node-3", "anna", ONLINE("anna"));
+    reopen();
+    expect_present(store, partition, "node-3", "anna,");
+}
+
+/* Each leaves some hundred users behind, within one grace time. */
+Test(store_file_events, many_restarts_within_the_grace_time_are_no_event)
+{
+    enum { USERS = 40, RESTARTS = 50 };
+    char name[32];
+    for (int restart = 0; restart < RESTARTS; restart++) {
+        char node[16];
+        snprintf(node, sizeof node, "node-%d", restart);
+        for (int i = 0; i < USERS; i++) {
+            name_user(4, i, name);
+            user_comes(store, node, name, "{}");
+        }
+        reopen();
+    }
+    cr_assert_eq(consumers_list(store, 4).head, USERS);
+    struct store_present present = present_run(
+        store,
+        (struct store_present){.partition = 4, .node = SPAN_LITERAL("node-49"), .limit = 1000});
+    cr_assert_eq(present.n, USERS);
+    free(present.users);
 }
 
 /* ---- the format ---- */

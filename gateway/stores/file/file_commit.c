@@ -10,6 +10,8 @@
  * of theirs. */
 #include "gateway/stores/file/file_commit.h"
 
+#include "gateway/stores/local/presences.h"
+
 #include <stdlib.h>
 
 enum err file_commit_record(struct file_lmdb *lmdb, uint64_t key, const struct file_record *record)
@@ -113,6 +115,23 @@ static enum err append_partition(struct file_lmdb *lmdb, const struct partition 
     return file_commit_record(lmdb, partition->record_key, &record);
 }
 
+/* One who is gone leaves a record that says so, until those before it have left. */
+static enum err append_present(struct file_lmdb *lmdb, const struct group_present *written)
+{
+    char nodes[PRESENT_NODES_MAX_BYTES];
+    const struct present *present = written->present;
+    struct file_record record = {.kind = FILE_RECORD_PRESENCE, .user_id = present_user(present)};
+    if (!present->is_gone)
+        record.devices =
+            (struct span){nodes, present_write_nodes(written->presences, present, nodes)};
+    if (!present->is_gone && present->nodes == 0) {
+        record.expires_ms = present->due.at_ms;
+        record.time_ms = present->last_seen_ms;
+        record.cause = present->cause;
+    }
+    return file_commit_record(lmdb, written->key, &record);
+}
+
 static enum err append_key(struct file_lmdb *lmdb, const struct group_key *key)
 {
     const struct idempotency *entry = key->entry;
@@ -160,6 +179,9 @@ static enum err write_group(void *owner, struct file_lmdb *lmdb)
             error = append_block(lmdb, group->blocks[i].entry);
     for (size_t i = 0; error == ERR_OK && i < group->n_partitions; i++)
         error = append_partition(lmdb, group->partitions[i]);
+    for (size_t i = 0; error == ERR_OK && i < group->n_presents; i++)
+        if (group->presents[i].key != 0)
+            error = append_present(lmdb, &group->presents[i]);
     for (size_t i = 0; error == ERR_OK && i < commit->file->n_drops; i++)
         error = file_lmdb_delete(lmdb, commit->file->drops[i]);
     return error;
@@ -210,9 +232,9 @@ static enum err drop_stale_below(struct file_backing *file, uint64_t key)
 
 static size_t stale_share(const struct file_backing *file, const struct group *group)
 {
-    size_t n_changes =
-        group->n_puts + group->n_users + group->n_keys + group->n_dels + group->n_partitions;
-    size_t n_written = group->n_users + group->n_partitions + file->n_drops;
+    size_t n_of_events = group->n_partitions + group->n_presents;
+    size_t n_changes = group->n_puts + group->n_users + group->n_keys + group->n_dels + n_of_events;
+    size_t n_written = group->n_users + n_of_events + file->n_drops;
     if (file->is_tight)
         return file->backing.full_changes > n_written ? file->backing.full_changes - n_written : 0;
     return file_stale_share(&file->stale, n_changes);
@@ -312,7 +334,26 @@ static enum err settle_partitions(struct file_backing *file, struct group *group
     return error;
 }
 
-/* Keys rise: notes have theirs already; users, idempotency keys, blocks and partitions follow. */
+/* Of one who came and went within the group there is nothing to say. */
+static enum err settle_presents(struct file_backing *file, struct group *group)
+{
+    enum err error = ERR_OK;
+    for (size_t i = 0; i < group->n_presents; i++) {
+        struct present *present = group->presents[i].present;
+        uint64_t old_key = present->record_key;
+        bool is_nothing = present->is_gone && old_key == 0;
+        group->presents[i].key = is_nothing ? 0 : file->next_key++;
+        present->record_key = group->presents[i].key;
+        if (old_key != 0 && error == ERR_OK)
+            error = file_stale_add(&file->stale, old_key, 0, 0);
+        if (old_key != 0 && present->is_gone && error == ERR_OK)
+            error = file_stale_add(&file->stale, present->record_key, 0, 0);
+    }
+    return error;
+}
+
+/* Keys rise: notes have theirs already; users, idempotency keys, blocks, partitions and presences
+ * follow. */
 static enum err settle_group(struct file_backing *file, struct group *group)
 {
     file->n_drops = 0;
@@ -328,6 +369,8 @@ static enum err settle_group(struct file_backing *file, struct group *group)
     }
     if (error == ERR_OK)
         error = settle_partitions(file, group);
+    if (error == ERR_OK)
+        error = settle_presents(file, group);
     return error == ERR_OK ? settle_drops(file, group) : error;
 }
 

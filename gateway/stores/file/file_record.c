@@ -7,6 +7,7 @@
 
 #include "gateway/stores/local/inbox.h"
 #include "gateway/stores/local/partition.h"
+#include "gateway/stores/local/presences.h"
 #include "gateway/stores/local/record_bytes.h"
 
 /* Of the records that can be read. The third is written, and the last one of the kinds that came
@@ -28,6 +29,7 @@ enum {
     BLOCK_HEAD = SHORT_HEAD + 8,
     EVENT_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8,
     PARTITION_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8 + 2,
+    PRESENCE_HEAD = SHORT_HEAD + 2 * 8 + 1 + 2,
 };
 
 static bool is_note(enum file_record_kind kind)
@@ -42,7 +44,7 @@ static bool has_user(enum file_record_kind kind)
 
 static bool has_epoch(enum file_record_kind kind)
 {
-    return has_user(kind) && kind != FILE_RECORD_BLOCK;
+    return has_user(kind) && kind != FILE_RECORD_BLOCK && kind != FILE_RECORD_PRESENCE;
 }
 
 static int version_of(enum file_record_kind kind)
@@ -74,6 +76,8 @@ static size_t head_len(enum file_record_kind kind, int version)
         return EVENT_HEAD;
     case FILE_RECORD_PARTITION:
         return PARTITION_HEAD;
+    case FILE_RECORD_PRESENCE:
+        return PRESENCE_HEAD;
     default:
         return SHORT_HEAD;
     }
@@ -87,6 +91,12 @@ size_t file_record_size(const struct file_record *record)
 
 static char *write_event_fields(const struct file_record *record, char *out)
 {
+    if (record->kind == FILE_RECORD_PRESENCE) {
+        out = put_number(out, (uint64_t)record->expires_ms, 8);
+        out = put_number(out, (uint64_t)record->time_ms, 8);
+        out = put_number(out, record->cause, 1);
+        return put_number(out, record->devices.len, 2);
+    }
     out = put_number(out, record->left, 8);
     if (record->kind == FILE_RECORD_EVENT)
         return put_number(out, (uint64_t)record->time_ms, 8);
@@ -141,6 +151,13 @@ void file_record_write(const struct file_record *record, char *out)
 
 static void read_event_fields(const char *at, struct file_record *record)
 {
+    if (record->kind == FILE_RECORD_PRESENCE) {
+        record->expires_ms = (int64_t)take_number(&at, 8);
+        record->time_ms = (int64_t)take_number(&at, 8);
+        record->cause = (uint8_t)take_number(&at, 1);
+        record->devices.len = (size_t)take_number(&at, 2);
+        return;
+    }
     record->left = take_number(&at, 8);
     if (record->kind == FILE_RECORD_EVENT) {
         record->time_ms = (int64_t)take_number(&at, 8);
@@ -249,6 +266,17 @@ static const char *find_fault_of_note(const struct file_record *record)
     return NULL;
 }
 
+static const char *find_fault_of_presence(const struct file_record *record)
+{
+    if (record->cause >= OFFLINE_CAUSES)
+        return "its cause is none";
+    if (!is_time(record->time_ms) || !is_time(record->expires_ms))
+        return "its time is out of range";
+    if (record->devices.len > 0 && record->expires_ms != 0)
+        return "it is on a node and has an end";
+    return present_nodes_are_sound(record->devices) ? NULL : "its nodes are malformed";
+}
+
 static const char *find_fault_of_partition(const struct file_record *record)
 {
     unsigned partition;
@@ -278,6 +306,8 @@ static const char *find_fault(const struct file_record *record)
         return NULL;
     if (record->kind == FILE_RECORD_BLOCK)
         return is_time(record->expires_ms) ? NULL : "its time is out of range";
+    if (record->kind == FILE_RECORD_PRESENCE)
+        return find_fault_of_presence(record);
     if (!is_epoch(record->epoch))
         return "its epoch is none";
     if (record->seq >= FILE_RECORD_SEQ_END)

@@ -13,6 +13,8 @@
  *   BLOCK    until when a user is blocked; one a user
  *   EVENT    an event with its data, of the reserved user of a partition
  *   PARTITION  a partition's numbers, consumers and causes; the last written counts
+ *   PRESENCE the nodes that a user is on, or when the user is offline; neither: the user is.
+ *            The last written counts
  *
  * Of one user a record with a higher key says more: a NOTE, REF or USER says that all up to its
  * `acked` was acknowledged, and that its epoch is the user's. What it makes stale may stay in the
@@ -37,6 +39,7 @@ enum file_record_kind {
     FILE_RECORD_BLOCK,
     FILE_RECORD_EVENT,
     FILE_RECORD_PARTITION,
+    FILE_RECORD_PRESENCE,
     FILE_RECORD_KINDS
 };
 
@@ -45,22 +48,24 @@ enum file_record_kind {
 
 struct file_record {
     enum file_record_kind kind;
-    struct span user_id;      /* all but PROBE and SHARED */
-    struct epoch epoch;       /* the same, but not BLOCK */
-    uint64_t seq;             /* NOTE, REF, KEY, EVENT; USER, PARTITION: the head */
-    uint64_t acked;           /* NOTE, REF, USER, PARTITION */
-    uint64_t left;            /* EVENT, PARTITION: all up to this number have left */
-    uint64_t written;         /* USER: the highest number that a session has had */
-    int64_t time_ms;          /* NOTE, REF, KEY, EVENT */
-    int64_t expires_ms;       /* NOTE, REF, KEY; BLOCK: its end */
-    uint32_t distance;        /* REF */
-    uint32_t bytes;           /* REF: of the shared data */
-    uint16_t sign_day;        /* USER */
+    struct span user_id; /* all but PROBE and SHARED */
+    struct epoch epoch;  /* the same, but not BLOCK */
+    uint64_t seq;        /* NOTE, REF, KEY, EVENT; USER, PARTITION: the head */
+    uint64_t acked;      /* NOTE, REF, USER, PARTITION */
+    uint64_t left;       /* EVENT, PARTITION: all up to this number have left */
+    uint64_t written;    /* USER: the highest number that a session has had */
+    int64_t time_ms;     /* NOTE, REF, KEY, EVENT; PRESENCE: when the last session ended */
+    int64_t expires_ms;  /* NOTE, REF, KEY; BLOCK: its end; PRESENCE: when it is offline, or 0 */
+    uint32_t distance;   /* REF */
+    uint32_t bytes;      /* REF: of the shared data */
+    uint16_t sign_day;   /* USER */
+    uint8_t cause;       /* PRESENCE: enum offline_cause */
     struct store_print print; /* KEY */
     struct span key;          /* NOTE, REF: the collapse key; KEY: the idempotency key */
-    struct span devices; /* USER: as devices_write made it; PARTITION: as consumers_write did */
-    struct span gaps;    /* USER, PARTITION: as gaps_write made it */
-    struct span data;    /* NOTE, SHARED, EVENT */
+    struct span devices;      /* USER: as devices_write made it; PARTITION: as consumers_write did;
+                               * PRESENCE: as present_write_nodes did */
+    struct span gaps;         /* USER, PARTITION: as gaps_write made it */
+    struct span data;         /* NOTE, SHARED, EVENT */
 };
 
 size_t file_record_size(const struct file_record *record);

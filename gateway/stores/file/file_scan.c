@@ -239,6 +239,8 @@ static enum err apply_record(struct file_scan *scan, const struct record_ahead *
     case FILE_RECORD_EVENT:
     case FILE_RECORD_PARTITION:
         return file_scan_event(&scan->events, ahead->key, record, &scan->detail);
+    case FILE_RECORD_PRESENCE:
+        return file_scan_presence(&scan->events, ahead->key, record, &scan->detail);
     default:
         return scan_note(scan, record);
     }

@@ -4,6 +4,8 @@
  * below it had left, which a later record must say as well: if none does, an event is missing. */
 #include "gateway/stores/file/file_scan_events.h"
 
+#include "gateway/stores/local/presences.h"
+
 #include <stdlib.h>
 
 static enum err make_stale(struct file_scan_events *scan, struct partition *partition)
@@ -107,6 +109,69 @@ enum err file_scan_event(struct file_scan_events *scan, uint64_t key,
     partition->epoch = record->epoch;
     return is_event ? scan_event(scan, partition, key, record)
                     : scan_partition(scan, partition, key, record, ret_detail);
+}
+
+/* ---- who is online ---- */
+
+/* NULL: no memory. */
+static struct present *find_present(struct presences *presences, struct span user_id)
+{
+    struct present *present = presences_find(presences, user_id);
+    if (present != NULL || presences_reserve(presences, 1) != ERR_OK)
+        return present;
+    present = present_new(user_id);
+    if (present != NULL)
+        presences_add(presences, present);
+    return present;
+}
+
+static enum err set_present(struct presences *presences, struct present *present,
+                            const struct file_record *record)
+{
+    present_leave_all(presences, present);
+    if (record->devices.len > 0)
+        return present_read_nodes(presences, present, record->devices);
+    present->last_seen_ms = record->time_ms;
+    present->cause = record->cause;
+    present->due.at_ms = record->expires_ms;
+    due_heap_add(&presences->due, &present->due);
+    return ERR_OK;
+}
+
+/* The last word of a user: it is stale, and leaves after what was said before it. */
+static enum err forget_present(struct file_scan_events *scan, struct presences *presences,
+                               uint64_t key, struct span user_id)
+{
+    struct present *present = presences_find(presences, user_id);
+    enum err error = ERR_OK;
+    if (present != NULL) {
+        error = file_stale_add(scan->stale, present->record_key, 0, 0);
+        presences_remove(presences, present);
+        free(present);
+    }
+    return error == ERR_OK ? file_stale_add(scan->stale, key, 0, 0) : error;
+}
+
+enum err file_scan_presence(struct file_scan_events *scan, uint64_t key,
+                            const struct file_record *record, const char **ret_detail)
+{
+    struct partition *partition = &scan->partitions->list[store_partition_of(record->user_id)];
+    if (partition->presences == NULL && presences_new(&partition->presences) != ERR_OK)
+        return ERR_NO_MEMORY;
+    struct presences *presences = partition->presences;
+    if (record->devices.len == 0 && record->expires_ms == 0)
+        return forget_present(scan, presences, key, record->user_id);
+    struct present *present = find_present(presences, record->user_id);
+    if (present == NULL)
+        return ERR_NO_MEMORY;
+    enum err error = ERR_OK;
+    if (present->record_key != 0)
+        error = file_stale_add(scan->stale, present->record_key, 0, 0);
+    present->record_key = key;
+    if (error == ERR_OK)
+        error = set_present(presences, present, record);
+    *ret_detail = "its nodes are too many";
+    return error == ERR_FULL ? ERR_INVALID_FIELD : error;
 }
 
 enum err file_scan_end_events(const struct file_scan_events *scan, const char **ret_detail)

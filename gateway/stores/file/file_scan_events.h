@@ -17,6 +17,10 @@ struct file_scan_events {
 MUST_CHECK enum err file_scan_event(struct file_scan_events *scan, uint64_t key,
                                     const struct file_record *record, const char **ret_detail);
 
+/* A PRESENCE under this key; answers as file_scan_event. */
+MUST_CHECK enum err file_scan_presence(struct file_scan_events *scan, uint64_t key,
+                                       const struct file_record *record, const char **ret_detail);
+
 /* After the last record. ERR_INVALID_FIELD: events are missing. */
 MUST_CHECK enum err file_scan_end_events(const struct file_scan_events *scan,
                                          const char **ret_detail);

@@ -1,6 +1,10 @@
+/* Each list grows before it is needed: what is added afterwards has room. Lists that most groups
+ * leave empty (presences) have a reservation of their own, so that the others do not pay for them.
+ * A reset keeps the room, so after some groups of a size nothing is allocated any more. */
 #include "gateway/stores/local/group.h"
 
 #include "gateway/stores/local/partition.h"
+#include "gateway/stores/local/presences.h"
 
 #include <stdlib.h>
 
@@ -132,6 +136,26 @@ void group_write_partition(struct group *group, struct partition *partition)
     group->partitions[group->n_partitions++] = partition;
 }
 
+enum err group_reserve_presents(struct group *group, size_t n)
+{
+    void *presents = group->presents;
+    enum err error = reserve_list(&presents, &group->cap_presents, group->n_presents + n,
+                                  sizeof *group->presents);
+    group->presents = presents;
+    return error;
+}
+
+void group_write_present(struct group *group, const struct presences *presences,
+                         struct present *present)
+{
+    if (present->is_dirty)
+        return;
+    present->is_dirty = true;
+    group->event_bytes += GROUP_PUT_OVERHEAD_BYTES;
+    group->presents[group->n_presents++] =
+        (struct group_present){.presences = presences, .present = present};
+}
+
 void group_write_key(struct group *group, struct group_key key)
 {
     group->bytes += GROUP_KEY_BYTES;
@@ -164,7 +188,7 @@ void group_count_left(struct group *group, enum gap_cause cause)
 bool group_is_empty(const struct group *group)
 {
     return group->n_puts == 0 && group->n_dels == 0 && group->n_users == 0 && group->n_keys == 0 &&
-           group->n_blocks == 0 && group->n_partitions == 0;
+           group->n_blocks == 0 && group->n_partitions + group->n_presents == 0;
 }
 
 void group_reset(struct group *group)
@@ -173,6 +197,9 @@ void group_reset(struct group *group)
         notification_unref(group->puts[i].note);
     for (size_t i = 0; i < group->n_withdrawals; i++)
         withdrawal_unref(group->withdrawals[i].withdrawal);
+    for (size_t i = 0; i < group->n_presents; i++)
+        if (group->presents[i].present->is_gone)
+            free(group->presents[i].present);
     group->n_puts = 0;
     group->n_dels = 0;
     group->n_users = 0;
@@ -180,6 +207,7 @@ void group_reset(struct group *group)
     group->n_blocks = 0;
     group->n_withdrawals = 0;
     group->n_partitions = 0;
+    group->n_presents = 0;
     group->bytes = 0;
     group->event_bytes = 0;
     group->shared_key = 0;
@@ -196,4 +224,5 @@ void group_fini(struct group *group)
     free(group->keys);
     free(group->blocks);
     free(group->withdrawals);
+    free(group->presents);
 }

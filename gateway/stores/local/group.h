@@ -49,6 +49,16 @@ struct group_block {
     uint64_t old_key; /* the backing's own, while it commits */
 };
 
+struct presences;
+struct present;
+
+/* A user whose presence is to be written; one who is gone from the index is the group's own. */
+struct group_present {
+    const struct presences *presences;
+    struct present *present;
+    uint64_t key; /* the backing's own, while it commits */
+};
+
 /* Numbers that were withdrawn, to be reported. */
 struct group_withdrawal {
     struct span user_id;           /* the request's */
@@ -73,9 +83,10 @@ struct group {
     struct group_key *keys;
     struct group_block *blocks;
     struct group_withdrawal *withdrawals;
+    struct group_present *presents;
     struct partition *partitions[STORE_PARTITIONS]; /* whose own records are to be written */
     size_t n_puts, n_dels, n_users, n_keys, n_blocks, n_withdrawals;
-    size_t n_partitions;
+    size_t n_partitions, n_presents, cap_presents;
     size_t cap_puts, cap_dels, cap_users, cap_keys, cap_blocks, cap_withdrawals;
     uint64_t bytes;                       /* that the puts and keys of users will take, about */
     uint64_t event_bytes;                 /* the same of the event log */
@@ -106,6 +117,9 @@ void group_write_user(struct group *group, struct inbox *inbox);
 void group_write_key(struct group *group, struct group_key key);
 void group_write_block(struct group *group, struct expiring *entry);
 void group_write_partition(struct group *group, struct partition *partition); /* needs no room */
+MUST_CHECK enum err group_reserve_presents(struct group *group, size_t n);
+void group_write_present(struct group *group, const struct presences *presences,
+                         struct present *present);
 /* Takes over the reference. */
 void group_withdraw(struct group *group, struct span user_id, struct withdrawal *withdrawal);
 

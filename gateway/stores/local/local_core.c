@@ -20,6 +20,7 @@
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
 #include "gateway/stores/local/local_request.h"
+#include "gateway/stores/local/presences.h"
 
 #include <stdio.h>
 
@@ -281,6 +282,8 @@ static void report_group(struct local_core *core)
         group->users[i].inbox->is_dirty = false;
     for (size_t i = 0; i < group->n_partitions; i++)
         group->partitions[i]->is_dirty = false;
+    for (size_t i = 0; i < group->n_presents; i++)
+        group->presents[i].present->is_dirty = false;
     local_blocks_committed(&core->state);
     count_group(group);
     if (core->events.on_inbox_event == NULL)

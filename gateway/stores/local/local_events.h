@@ -41,6 +41,9 @@ void local_drop_read(struct local_state *state, struct partition *partition);
  * long. Once a second. */
 void local_sweep_events(struct local_state *state, int64_t now_ms);
 
+/* The part of store_serve that is about who is online. */
+void local_judge_presence(struct local_state *state, struct store_serve *serve, int64_t now_ms);
+
 /* store_page, store_ack and store_peek of a reserved user. */
 void local_page_partition(struct local_state *state, struct store_page *page,
                           struct partition *partition);

@@ -13,6 +13,12 @@ static void apply_event_request(struct local_state *state, struct store_request 
         local_apply_event_append(state, of);
     else if (request->op == STORE_OP_CONSUMERS)
         local_apply_consumers(state, of);
+    else if (request->op == STORE_OP_PRESENCE)
+        local_apply_presence(state, of);
+    else if (request->op == STORE_OP_PRESENT)
+        local_apply_present(state, of);
+    else if (request->op == STORE_OP_SERVE)
+        local_apply_serve(state, of);
     else
         store_event_answer(request, (enum store_op)request->op, ERR_STORE_UNAVAILABLE);
 }

@@ -1,5 +1,7 @@
 #include "gateway/stores/local/partition.h"
 
+#include "gateway/stores/local/presences.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@ static void clear_partition(struct partition *partition)
     free(partition->ring);
     free(partition->gaps);
     free(partition->consumers);
+    presences_free(partition->presences);
     *partition = (struct partition){.number = partition->number};
 }
 
@@ -54,8 +57,11 @@ bool partitions_are_empty(const struct partitions *partitions)
 uint64_t partitions_bytes(const struct partitions *partitions, uint64_t event_overhead)
 {
     uint64_t bytes = 0;
-    for (int i = 0; i < STORE_PARTITIONS; i++)
-        bytes += partitions->list[i].bytes + partitions->list[i].n * event_overhead;
+    for (int i = 0; i < STORE_PARTITIONS; i++) {
+        const struct partition *partition = &partitions->list[i];
+        size_t n_present = partition->presences == NULL ? 0 : partition->presences->n;
+        bytes += partition->bytes + (partition->n + n_present) * event_overhead;
+    }
     return bytes;
 }
 

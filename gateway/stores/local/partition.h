@@ -30,6 +30,7 @@ struct partition {
     uint32_t n;                   /* kept: the numbers up to head */
     struct gaps *gaps;            /* why numbers left that not all have read; NULL: none */
     struct consumers *consumers;  /* NULL: there never was one */
+    struct presences *presences;  /* who is online; NULL: nobody was */
     uint8_t number;
     bool is_dirty; /* the present group writes its record */
 };
