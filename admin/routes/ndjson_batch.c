@@ -122,6 +122,8 @@ static void fill_push(struct gateway_push *push, const struct push_request *pars
     push->data = parsed->data;
     push->ttl_s = parsed->ttl_s;
     push->alert_after_s = parsed->alert_after_s;
+    push->is_to_connection = parsed->is_to_connection;
+    push->connection = parsed->connection;
     push->wait_ms = 0;
     push->collapse_key = parsed->collapse_key;
     push->idempotency_key = parsed->idempotency_key;

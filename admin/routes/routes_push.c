@@ -112,6 +112,8 @@ static void run_push(struct request *request)
     op->data = parsed->data;
     op->ttl_s = parsed->ttl_s;
     op->alert_after_s = parsed->alert_after_s;
+    op->is_to_connection = parsed->is_to_connection;
+    op->connection = parsed->connection;
     op->collapse_key = parsed->collapse_key;
     op->idempotency_key = parsed->idempotency_key;
     begin_wait(push);

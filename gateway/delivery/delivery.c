@@ -5,7 +5,8 @@
  * session that is LIVE and has had the number before is written the notification at once. A session
  * whose tail is further back has missed a number, and reads the inbox again (replay.c); one that is
  * not LIVE gets it from a page, or from what replay_keep keeps. Notifications with ttl 0 have no
- * number: they go to every session that has room, and are dropped (counted) where there is none.
+ * number: they go to every session that has room, or to the one that they are for, and are dropped
+ * (counted) where there is none.
  *
  * A notification of another epoch means that the store has lost the inbox: all sessions of the user
  * are closed and resume from the beginning.
@@ -155,6 +156,8 @@ static void withdraw_from(struct session *session, uint64_t from, uint64_t to, e
 static void deliver_note(struct session *session, struct notification *note)
 {
     if (note->seq == 0) {
+        if (note->connection != 0 && note->connection != session->id)
+            return;
         if (session_write(session, note) == ERR_FULL)
             metrics_count(METRIC_EPHEMERAL_DROPPED);
         else

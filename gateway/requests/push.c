@@ -14,6 +14,7 @@
 
 #include "gateway/base/metrics.h"
 #include "gateway/delivery/delivery.h"
+#include "gateway/requests/push_connection.h"
 #include "gateway/requests/push_ephemeral.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/requests/requests.h"
@@ -297,6 +298,8 @@ static void begin_push(struct node *node, struct gateway_push *push, struct chai
     }
     if (push->ttl_s > 0)
         push_stored(push, payload, &chains->kept);
+    else if (push->is_to_connection)
+        push_to_connection(push, payload);
     else if (store_is_shared(node->store))
         push_stored(push, payload, &chains->sent);
     else if (push_ephemeral(node, push, payload) != ERR_OK)

@@ -43,6 +43,16 @@ static void count_written(const struct client *client, struct store_user_questio
     store_answer(&question->question, n);
 }
 
+static void count_connection(const struct client *client, struct store_user_question *question)
+{
+    uint64_t n = 0;
+    LIST_FOR_EACH(link, &client->sessions)
+    {
+        n += CONTAINER_OF(link, struct session, link)->id == question->asked.connection;
+    }
+    store_answer(&question->question, n);
+}
+
 static void on_asked_letter(struct letter *letter)
 {
     struct store_question *asked = CONTAINER_OF(letter, struct store_question, letter);
@@ -69,6 +79,9 @@ static void on_asked_letter(struct letter *letter)
         break;
     case STORE_ASK_WRITTEN:
         count_written(client, question);
+        break;
+    case STORE_ASK_CONNECTION:
+        count_connection(client, question);
         break;
     case STORE_ASK_CLIENTS: /* of no user */
     case STORE_ASK_KINDS:

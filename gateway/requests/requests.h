@@ -35,6 +35,9 @@ struct gateway_push {
     struct span idempotency_key; /* empty: none; stays until on_done, as the userIds do */
     uint32_t alert_after_s;      /* 0: none; else below ttl_s: an event if it is not acknowledged
                                   * then (store_append.alert_after_s) */
+    bool is_to_connection; /* with ttl 0 and one target: to one connection of the user alone, on
+                            * whichever node it is... */
+    uint64_t connection;   /* ...this one (proto/note/connection_id.h); 0: one that nobody has */
     uint32_t wait_ms; /* 0: answer when it is kept; else when it has left the inbox or the time is
                        * over. One target only */
     size_t n_targets;
@@ -50,6 +53,8 @@ struct gateway_push {
         uint64_t number;            /* of a push that waits */
         struct store_append append; /* of a push to one user, with its target */
         struct store_target target;
+        struct letter letter; /* these two of a push to one connection (push_connection.c) */
+        bool is_here;
     } own;
 };
 enum { WAITS_MAX = 1000 };

@@ -134,7 +134,9 @@ void session_who(const struct session *session, struct refusal_subject *ret_who)
 
 size_t session_name(const struct session *session, char out[SESSION_NAME_MAX_BYTES])
 {
-    return (size_t)snprintf(out, SESSION_NAME_MAX_BYTES, "c-%llx", (unsigned long long)session->id);
+    size_t len = connection_id_write(session->id, out);
+    out[len] = '\0';
+    return len;
 }
 
 void session_log(const struct session *session, const char *event, const char *cause)

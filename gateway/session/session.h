@@ -34,6 +34,7 @@
 #include "gateway/session/admission.h"
 #include "gateway/session/backlog.h"
 #include "gateway/session/reader.h"
+#include "proto/note/connection_id.h"
 #include "proto/note/event.h"
 #include "proto/ws/ws_decoder.h"
 
@@ -109,7 +110,7 @@ struct session_extra {
     };
 };
 
-enum { SESSION_ID_BITS = 48 };
+enum { SESSION_ID_BITS = CONNECTION_ID_BITS };
 
 /* At most 200 bytes (session.c): each open connection has one, and malloc gives out 16 n + 8. */
 struct session {

@@ -18,26 +18,28 @@ enum {
 };
 
 enum store_ask_kind {
-    STORE_ASK_KICK,     /* close his sessions; counts those that are closed by it */
-    STORE_ASK_DESCRIBE, /* counts his connections, and describes them in the text; his positions
-                         * are written first, so that a request to the store made after the answer
-                         * finds them */
-    STORE_ASK_WRITTEN,  /* counts his sessions that were written the number */
-    STORE_ASK_CLIENTS,  /* of one node, and no user: counts the users on a page of those who are
-                         * online there; the text is the page */
+    STORE_ASK_KICK,       /* close his sessions; counts those that are closed by it */
+    STORE_ASK_DESCRIBE,   /* counts his connections, and describes them in the text; his positions
+                           * are written first, so that a request to the store made after the answer
+                           * finds them */
+    STORE_ASK_WRITTEN,    /* counts his sessions that were written the number */
+    STORE_ASK_CONNECTION, /* counts his connections that have the number: 1 or 0 */
+    STORE_ASK_CLIENTS,    /* of one node, and no user: counts the users on a page of those who are
+                           * online there; the text is the page */
     STORE_ASK_KINDS
 };
 
 /* What is asked. */
 struct store_asked {
     enum store_ask_kind kind;
-    struct span reason; /* KICK: at most STORE_REASON_MAX_BYTES of UTF-8; empty: none */
-    int64_t until_ms;   /* KICK: until when he is blocked, by the store's clock; 0: he is not */
-    uint64_t seq;       /* WRITTEN */
-    struct epoch epoch; /* WRITTEN; none: whatever it is */
-    struct epoch node;  /* CLIENTS: store_config.name of the node that is asked */
-    uint64_t after;     /* CLIENTS: where that node's page begins; 0: at the start */
-    uint32_t limit;     /* CLIENTS: 1..STORE_CLIENTS_MAX */
+    struct span reason;  /* KICK: at most STORE_REASON_MAX_BYTES of UTF-8; empty: none */
+    int64_t until_ms;    /* KICK: until when he is blocked, by the store's clock; 0: he is not */
+    uint64_t seq;        /* WRITTEN */
+    struct epoch epoch;  /* WRITTEN; none: whatever it is */
+    uint64_t connection; /* CONNECTION: proto/note/connection_id.h */
+    struct epoch node;   /* CLIENTS: store_config.name of the node that is asked */
+    uint64_t after;      /* CLIENTS: where that node's page begins; 0: at the start */
+    uint32_t limit;      /* CLIENTS: 1..STORE_CLIENTS_MAX */
 };
 
 /* What on_question hands over, which answers it once, as a store_question. All of it is there until

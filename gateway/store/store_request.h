@@ -81,13 +81,17 @@ struct store_append {
     struct payload *payload; /* its collapse key included; the store takes references of its own */
     uint32_t ttl_s;          /* from 1 */
     struct span idempotency_key; /* for each target by itself; empty: none */
-    struct store_print print;    /* with an idempotency key */
-    uint32_t alert_after_s;      /* 0: none; else an alert is pending so long after the push, in the
-                                  * partition of each target, when on_done says ERR_OK for it
-                                  * (store_event_request.h); a repeat writes it if it is not there. If it
-                                  * cannot be written the target's error is ERR_STORE_UNAVAILABLE, or
-                                  * ERR_FULL where too many are pending; the local stores keep nothing
-                                  * then, a shared one may have kept the notification */
+    union {
+        struct store_print print; /* with an idempotency key; otherwise all zero */
+        uint64_t connection;      /* store_send_many, to one user: the one connection of the user
+                                   * that it is for (proto/note/connection_id.h); 0: all */
+    };
+    uint32_t alert_after_s; /* 0: none; else an alert is pending so long after the push, in the
+                             * partition of each target, when on_done says ERR_OK for it
+                             * (store_event_request.h); a repeat writes it if it is not there. If it
+                             * cannot be written the target's error is ERR_STORE_UNAVAILABLE, or
+                             * ERR_FULL where too many are pending; the local stores keep nothing
+                             * then, a shared one may have kept the notification */
     size_t n_targets;
     struct store_target *targets;
 };

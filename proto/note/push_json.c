@@ -10,6 +10,7 @@
 #include "proto/bytes/utf8.h"
 #include "proto/json/json_members.h"
 #include "proto/json/json_scan.h"
+#include "proto/note/connection_id.h"
 #include "proto/note/notification.h"
 
 #include <inttypes.h>
@@ -25,11 +26,12 @@ enum {
     PUSH_COLLAPSE_KEY,
     PUSH_IDEMPOTENCY_KEY,
     PUSH_WAIT,
-    PUSH_ALERT_AFTER
+    PUSH_ALERT_AFTER,
+    PUSH_CONNECTION
 };
-static const char *const push_names[] = {"userId", "userIds",     "data",
-                                         "ttl",    "collapseKey", "idempotencyKey",
-                                         "wait",   "alertAfter",  NULL};
+static const char *const push_names[] = {
+    "userId",         "userIds", "data",       "ttl",        "collapseKey",
+    "idempotencyKey", "wait",    "alertAfter", "connection", NULL};
 
 /* In the block the list of users comes first, then the texts of the keys, then those of the
  * userIds.
@@ -284,6 +286,35 @@ static enum err take_alert_after(struct span raw, const struct push_limits *limi
     return ERR_OK;
 }
 
+enum { CONNECTION_TEXT_MAX_BYTES = 64 };
+
+/* A text that is no connection's name is not an error: the connection is not there. */
+static enum err take_connection(struct span body, struct span raw, struct push_request *request,
+                                struct json_problem *problem)
+{
+    char text[CONNECTION_TEXT_MAX_BYTES];
+    size_t len;
+    if (raw.bytes == NULL)
+        return ERR_OK;
+    if (request->is_list)
+        return json_refuse(problem, ERR_INVALID_FIELD, "connection",
+                           "connection is for one userId alone");
+    if (request->ttl_s > 0)
+        return json_refuse(problem, ERR_INVALID_FIELD, "connection", "connection needs ttl 0");
+    if (!json_is_string(raw))
+        return json_refuse(problem, ERR_INVALID_FIELD, "connection", "connection must be a string");
+    enum err error = json_decode(body, raw, text, sizeof text, &len, problem);
+    if (error != ERR_OK)
+        return error;
+    if (len < 1 || len > sizeof text)
+        return json_refuse(problem, ERR_INVALID_FIELD, "connection",
+                           "connection must be 1 to %d bytes", CONNECTION_TEXT_MAX_BYTES);
+    request->is_to_connection = true;
+    if (!connection_id_parse((struct span){text, len}, &request->connection))
+        request->connection = 0;
+    return ERR_OK;
+}
+
 /* With ttl 0 nothing is stored, so there is nothing to replace, to remember or to wait for. */
 static enum err refuse_with_ttl_0(const struct json_members *members, struct json_problem *problem)
 {
@@ -324,7 +355,8 @@ static enum err take_content(struct span body, const struct json_members *member
         return error;
     if (request->is_list && members->raw[PUSH_WAIT].bytes != NULL)
         return json_refuse(problem, ERR_INVALID_FIELD, "wait", "wait is for one userId alone");
-    if (members->raw[PUSH_ALERT_AFTER].bytes != NULL)
+    error = take_connection(body, members->raw[PUSH_CONNECTION], request, problem);
+    if (error == ERR_OK && members->raw[PUSH_ALERT_AFTER].bytes != NULL)
         error = take_alert_after(members->raw[PUSH_ALERT_AFTER], limits, request, problem);
     if (error != ERR_OK)
         return error;

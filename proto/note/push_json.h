@@ -34,6 +34,8 @@ struct push_request {
     uint32_t alert_after_s;      /* 0: none */
     struct span collapse_key;    /* decoded; empty: none */
     struct span idempotency_key; /* decoded; empty: none */
+    bool is_to_connection;       /* connection was given: one of the user's... */
+    uint64_t connection;         /* ...this one; 0: what was given is no connection's name */
     bool is_list;                /* userIds was given, not userId */
     size_t n_users;
     struct span user;   /* of userId: decoded and checked; inside `memory` or the body */
@@ -49,11 +51,12 @@ static inline struct span push_request_user(const struct push_request *request, 
 
 /* Fields: userId or userIds (1 to 10 000), data, ttl (whole seconds, 0..2592000), collapseKey and
  * idempotencyKey (1 to 64 bytes of UTF-8 without control characters), wait (seconds, 0..30, with
- * fractions; kept to the millisecond), alertAfter (whole seconds, 1..2592000, less than ttl; only
- * where keeps_alerts). With ttl 0 no key, no wait and no alertAfter are allowed, with userIds no
- * wait. ERR_OK: *ret_request is set, and the caller calls push_request_fini while the body is still
- * valid. Otherwise *ret_problem is set and *ret_request is empty. Over max_data_bytes, or userIds x
- * data over 64 MiB: ERR_TOO_LARGE, field data. */
+ * fractions; kept to the millisecond), connection (1 to 64 bytes, with ttl 0), alertAfter (whole
+ * seconds, 1..2592000, less than ttl; only where keeps_alerts). With ttl 0 no key, no wait and no
+ * alertAfter are allowed, with userIds no wait and no connection. ERR_OK: *ret_request is set, and
+ * the caller calls push_request_fini while the body is still valid. Otherwise *ret_problem is set
+ * and *ret_request is empty. Over max_data_bytes, or userIds x data over 64 MiB: ERR_TOO_LARGE,
+ * field data. */
 MUST_CHECK enum err push_request_parse(struct span body, const struct push_limits *limits,
                                        struct push_request *ret_request,
                                        struct json_problem *ret_problem);

@@ -281,7 +281,7 @@ static void send_on(struct held *held)
     struct sim *sim = held->at->node->sim;
     struct store_append *append = CONTAINER_OF(held->request, struct store_append, request);
     struct notification *note =
-        notification_new(append->payload, (struct epoch){{0}}, 0, sim_wall_ms(sim), 0);
+        notification_new_live(append->payload, sim_wall_ms(sim), append->connection);
     append->targets[0].error = ERR_OK;
     append->targets[0].nodes = sim_channel_publish(sim, held->user, inbox_event_of_note(note));
     notification_unref(note);

@@ -109,6 +109,40 @@ Test(push_fields, refuses_keys_and_wait_where_nothing_is_kept)
                  ERR_INVALID_FIELD);
 }
 
+/* EVENTS, Client messages: an unknown connection is not an error. */
+Test(push_fields, reads_a_connection_with_ttl_0)
+{
+    struct push_request request = parse(
+        SPAN_LITERAL("{\"userId\":\"a\",\"data\":0,\"ttl\":0,\"connection\":\"c-7f\\u0033a\"}"));
+    cr_expect(request.is_to_connection);
+    cr_expect_eq(request.connection, 0x7f3a);
+    push_request_fini(&request);
+    request =
+        parse(SPAN_LITERAL("{\"userId\":\"a\",\"data\":0,\"ttl\":0,\"connection\":\"tab 7\"}"));
+    cr_expect(request.is_to_connection);
+    cr_expect_eq(request.connection, 0);
+    push_request_fini(&request);
+    request = parse(SPAN_LITERAL("{\"userId\":\"a\",\"data\":0,\"ttl\":0}"));
+    cr_expect_not(request.is_to_connection);
+    push_request_fini(&request);
+}
+
+Test(push_fields, refuses_a_connection_that_is_no_text_or_where_something_is_kept)
+{
+    expect_member("\"ttl\":0,\"connection\":\"\"", ERR_INVALID_FIELD, "connection");
+    expect_member("\"ttl\":0,\"connection\":7", ERR_INVALID_FIELD, "connection");
+    expect_member("\"ttl\":0,\"connection\":null", ERR_INVALID_FIELD, "connection");
+    expect_member(
+        "\"ttl\":0,\"connection\":\"c-0123456789012345678901234567890123456789012345678901"
+        "23456789012\"",
+        ERR_INVALID_FIELD, "connection");
+    expect_member("\"ttl\":1,\"connection\":\"c-7f3a\"", ERR_INVALID_FIELD, "connection");
+    expect_member("\"connection\":\"c-7f3a\"", ERR_INVALID_FIELD, "connection");
+    expect_member("\"ttl\":0,\"connection\":\"\\ud800\"", ERR_BAD_JSON, "");
+    expect_field("{\"userIds\":[\"a\"],\"data\":0,\"ttl\":0,\"connection\":\"c-7f3a\"}",
+                 ERR_INVALID_FIELD, "connection");
+}
+
 Test(push_fields, refuses_to_wait_for_a_list)
 {
     expect_field("{\"userIds\":[\"a\"],\"data\":0,\"wait\":1}", ERR_INVALID_FIELD, "wait");

@@ -29,6 +29,10 @@ Test(redis_message, a_question_says_who_asks_and_what)
                  ERR_OK);
     cr_expect_eq(asked.seq, 118);
     cr_expect(epoch_is_none(asked.epoch));
+    cr_assert_eq(redis_question_read(SPAN_LITERAL("Q:k3f9a2qd:1:h:c-7f3a"), &name, &number, &asked),
+                 ERR_OK);
+    cr_expect_eq(asked.kind, STORE_ASK_CONNECTION);
+    cr_expect_eq(asked.connection, 0x7f3a);
     cr_assert_eq(redis_question_read(SPAN_LITERAL("L:k3f9a2qd:1:0000000112a40000:1000"), &name,
                                      &number, &asked),
                  ERR_OK);
@@ -58,6 +62,8 @@ Test(redis_message, a_question_of_a_later_version_is_skipped_and_a_malformed_one
         {"K:k3f9a2qd:1:moved", ERR_STORE_UNAVAILABLE},
         {"K:k3f9a2qd:1:0:\xff", ERR_STORE_UNAVAILABLE},
         {"Q:k3f9a2qd:1:w:x", ERR_STORE_UNAVAILABLE},
+        {"Q:k3f9a2qd:1:h:", ERR_NOT_FOUND},
+        {"Q:k3f9a2qd:1:h:7f3a", ERR_STORE_UNAVAILABLE},
         {"Q:k3f9a2qd:1:w:1:abc", ERR_STORE_UNAVAILABLE},
         {"L:k3f9a2qd:1", ERR_STORE_UNAVAILABLE},
         {"L:k3f9a2qd:1:", ERR_STORE_UNAVAILABLE},

@@ -334,7 +334,7 @@ static uint64_t bytes_read(const struct store_request *request)
 static void send_targets(struct local_core *core, struct store_append *append)
 {
     struct notification *note =
-        notification_new(append->payload, (struct epoch){{0}}, 0, local_now_ms(&core->state), 0);
+        notification_new_live(append->payload, local_now_ms(&core->state), append->connection);
     for (size_t i = 0; i < append->n_targets; i++) {
         struct store_target *target = &append->targets[i];
         target->error = note == NULL ? ERR_NO_MEMORY : ERR_OK;

@@ -4,6 +4,7 @@
 #include "proto/bytes/decimal.h"
 #include "proto/bytes/hex.h"
 #include "proto/bytes/utf8.h"
+#include "proto/note/connection_id.h"
 
 bool redis_asker_read(struct span message, struct epoch *ret_name, uint64_t *ret_number,
                       struct span *ret_rest)
@@ -55,6 +56,13 @@ static bool read_written(struct span rest, struct store_asked *ret_asked)
            redis_epoch_read(rest, &ret_asked->epoch);
 }
 
+/* "c-7f3a" */
+static bool read_connection(struct span rest, struct store_asked *ret_asked)
+{
+    ret_asked->kind = STORE_ASK_CONNECTION;
+    return connection_id_parse(rest, &ret_asked->connection);
+}
+
 /* "AFTER:LIMIT" */
 static bool read_clients(struct span rest, struct store_asked *ret_asked)
 {
@@ -82,6 +90,8 @@ static enum err read_what(char kind, struct span rest, struct store_asked *ret_a
         ret_asked->kind = STORE_ASK_DESCRIBE;
     else if (rest.len > SKIP && memcmp(rest.bytes, "w:", SKIP) == 0)
         is_fine = read_written((struct span){rest.bytes + SKIP, rest.len - SKIP}, ret_asked);
+    else if (rest.len > SKIP && memcmp(rest.bytes, "h:", SKIP) == 0)
+        is_fine = read_connection((struct span){rest.bytes + SKIP, rest.len - SKIP}, ret_asked);
     else
         return ERR_NOT_FOUND;
     return is_fine ? ERR_OK : ERR_STORE_UNAVAILABLE;

@@ -10,6 +10,7 @@
 #include "gateway/store/store_backend.h"
 #include "gateway/stores/redis/redis_ops.h"
 #include "proto/bytes/put.h"
+#include "proto/note/connection_id.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -112,6 +113,10 @@ static char write_question(const struct store_asked *asked, char rest[REST_MAX_B
         if (!epoch_is_none(asked->epoch))
             at = put_span(at, (struct span){asked->epoch.text, EPOCH_LEN});
         break;
+    case STORE_ASK_CONNECTION:
+        at = PUT_LITERAL(at, "h:");
+        at += connection_id_write(asked->connection, at);
+        break;
     case STORE_ASK_CLIENTS:
         kind = 'L';
         at += snprintf(at, REST_MAX_BYTES, "%016" PRIx64 ":%" PRIu32, asked->after, asked->limit);
@@ -129,6 +134,7 @@ static void count_question(enum store_ask_kind kind)
         [STORE_ASK_KICK] = METRIC_QUESTIONS_KICK,
         [STORE_ASK_DESCRIBE] = METRIC_QUESTIONS_DESCRIBE,
         [STORE_ASK_WRITTEN] = METRIC_QUESTIONS_WRITTEN,
+        [STORE_ASK_CONNECTION] = METRIC_QUESTIONS_CONNECTION,
         [STORE_ASK_CLIENTS] = METRIC_QUESTIONS_CLIENTS,
     };
     metrics_count(metrics[kind]);
