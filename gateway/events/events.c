@@ -3,6 +3,7 @@
 #include "gateway/events/events.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/events/client_messages.h"
 #include "gateway/events/event_log.h"
 #include "gateway/events/presence.h"
 #include "gateway/events/serving.h"
@@ -36,7 +37,8 @@ static enum err read_types(const struct options *options, unsigned *ret_types, c
 enum err events_check(const struct options *options, char *why, size_t why_cap)
 {
     unsigned types;
-    return read_types(options, &types, why, why_cap);
+    enum err error = read_types(options, &types, why, why_cap);
+    return error == ERR_OK ? client_messages_check(options, types, why, why_cap) : error;
 }
 
 enum err events_new(struct node *node, char *why, size_t why_cap)
@@ -56,6 +58,8 @@ enum err events_new(struct node *node, char *why, size_t why_cap)
         error = presence_new(events, &events->presence);
     if (error == ERR_OK)
         error = serving_new(events, &events->serving);
+    if (error == ERR_OK)
+        error = client_messages_new(events, &events->client_messages);
     return error;
 }
 
@@ -77,6 +81,7 @@ void events_on_second(struct worker *worker)
         return;
     event_log_on_second(events->log, worker);
     presence_on_second(events->presence, worker);
+    client_messages_on_second(events->client_messages, worker);
 }
 
 void events_leave(struct node *node)
@@ -137,6 +142,7 @@ void events_free(struct events *events)
         return;
     serving_free(events->serving);
     presence_free(events->presence);
+    client_messages_free(events->client_messages);
     event_log_free(events->log);
     free(events);
 }

@@ -22,6 +22,8 @@ struct node_list;
 struct drains;
 struct upgrade;
 struct events;
+struct client_message;
+struct event_message;
 
 /* What delivery/ reports to the parts above it; gateway_start.c plugs it in. Home worker's thread;
  * on_position may not be NULL. */
@@ -59,7 +61,12 @@ struct node {
     unsigned n_started; /* of the workers: their threads run (gateway_start.c) */
     const struct session_events *session_events;
     struct delivery_events delivery_events;
-    client_describe_fn describe_client;   /* for the parts that may not see sessions */
+    client_describe_fn describe_client; /* for the parts that may not see sessions */
+    /* Messages of clients for the backends (client_message.h); NULL: none are taken. */
+    enum err (*take_message)(struct node *node, const struct client_message *message);
+    bool takes_plain_messages; /* take_message: those of plain clients as well */
+    /* One was kept. Any thread; it is valid inside the call. NULL: nobody wants to hear it. */
+    void (*on_message_kept)(struct node *node, const struct event_message *said);
     const worker_command_fn *command_fns; /* by enum worker_command_kind (worker.h) */
     struct http_port *port;               /* the subscribers' (http/http_port.h) */
     struct wait_table *wait_table;        /* pushes that wait (push_waits.h) */

@@ -69,6 +69,9 @@ struct worker {
     struct deflater *deflater; /* for all its sessions; both NULL until one may need them */
     struct inflater *inflater;
     size_t inflated_bytes; /* of the read under way */
+    uint32_t n_unanswered; /* messages of its sessions that were taken for the backends, also of
+                            * sessions that have gone */
+    bool holds_messages;   /* no WebSocket is read (session_unanswered.h) */
 
     /* delivery/ (delivery_new) */
     bool is_delivering; /* a client's sessions are being gone through */

@@ -4,7 +4,7 @@
 #include "gateway/port/ack_route.h"
 
 #include "gateway/delivery/positions.h"
-#include "gateway/identity/identity.h"
+#include "gateway/port/route_user.h"
 #include "gateway/requests/push_waits.h"
 #include "gateway/session/session.h"
 #include "proto/note/subscribe_query.h"
@@ -112,29 +112,6 @@ static void on_home(struct letter *letter)
         ack_on_streams(work, client);
 }
 
-/* By the credentials of the request. false: it is refused. */
-static bool identify_ack_user(struct http_conn *http_conn, struct ack_work *work)
-{
-    struct identity identity = {.user_id_len = work->query.user_id_len};
-    const char *detail = NULL;
-    memcpy(identity.user_id, work->query.user_id, work->query.user_id_len);
-    enum err error = identify(http_conn_node(http_conn)->auth, http_conn_head(http_conn),
-                              http_conn_bytes(http_conn).bytes, &identity, &detail);
-    http_conn_count_work(http_conn, identity.work_us);
-    if (error == ERR_NOT_FOUND)
-        error = ERR_UNAUTHORIZED;
-    if (error_http_status(error) == 401)
-        http_conn_report_credentials(http_conn, error, detail);
-    if (error != ERR_OK) {
-        http_conn_refuse(http_conn, error, detail, error == ERR_INVALID_FIELD ? "userId" : NULL,
-                         NULL);
-        return false;
-    }
-    memcpy(work->query.user_id, identity.user_id, identity.user_id_len);
-    work->query.user_id_len = identity.user_id_len;
-    return true;
-}
-
 /* The peer has sent all that it has to send, and may read the answer. */
 static void wait_for_answer(struct http_conn *http_conn)
 {
@@ -163,7 +140,7 @@ void ack_route_serve(struct http_conn *http_conn)
         free(work);
         return;
     }
-    if (!identify_ack_user(http_conn, work)) {
+    if (!route_user_identify(http_conn, work->query.user_id, &work->query.user_id_len)) {
         free(work);
         return;
     }

@@ -105,25 +105,15 @@ static void on_push_body(struct http_conn *http_conn, struct span body)
     gateway_push(worker->node, &demo->push);
 }
 
-static bool is_json(struct span type)
-{
-    const char *semicolon = type.len > 0 ? memchr(type.bytes, ';', type.len) : NULL;
-    if (semicolon != NULL)
-        type.len = (size_t)(semicolon - type.bytes);
-    return span_equal_nocase(span_trim(type), SPAN_LITERAL("application/json"));
-}
-
 void demo_serve_push(struct http_conn *http_conn, struct span method)
 {
     const struct http_head *head = http_conn_head(http_conn);
     const char *bytes = http_conn_bytes(http_conn).bytes;
-    struct span type = {0};
     size_t max = (size_t)http_conn_node(http_conn)->options->max_data + 1024;
     size_t len;
     if (!has_method(http_conn, method, "POST"))
         return;
-    http_conn_find_field(http_conn, "Content-Type", &type);
-    if (!is_json(type))
+    if (!http_head_is_json(head, bytes))
         http_conn_refuse(http_conn, ERR_UNSUPPORTED_MEDIA_TYPE, "application/json is taken", NULL,
                          NULL);
     else if (http_conn_count_fields(http_conn, "Content-Length") == 0 ||

@@ -11,6 +11,7 @@
 #include "gateway/port/ack_route.h"
 #include "gateway/port/demo.h"
 #include "gateway/port/health_routes.h"
+#include "gateway/port/message_route.h"
 #include "gateway/port/subscribe.h"
 #include "proto/http/authority.h"
 #include "proto/http/forwarded.h"
@@ -174,6 +175,23 @@ static void serve_ack(struct http_conn *http_conn, struct span method)
         http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "POST, OPTIONS");
 }
 
+static void serve_message(struct http_conn *http_conn, struct span method)
+{
+    bool takes_messages = http_conn_node(http_conn)->take_message != NULL;
+    http_conn_keep(http_conn);
+    http_conn_let_read(http_conn);
+    if (!takes_messages)
+        http_conn_refuse(http_conn, ERR_NOT_FOUND,
+                         "this server takes no messages from clients (--client-messages)", NULL,
+                         NULL);
+    else if (span_equal(method, SPAN_LITERAL("POST")))
+        message_route_serve(http_conn);
+    else if (span_equal(method, SPAN_LITERAL("OPTIONS")))
+        answer_options(http_conn, "POST, OPTIONS");
+    else
+        http_conn_refuse(http_conn, ERR_METHOD_NOT_ALLOWED, NULL, NULL, "POST, OPTIONS");
+}
+
 enum route_kind {
     ROUTE_USUAL,
     ROUTE_OPEN, /* to every host and page */
@@ -192,6 +210,7 @@ static const struct port_route {
     {"/getPushNews", serve_ws, ROUTE_USUAL},
     {"/sse", serve_sse, ROUTE_USUAL},
     {"/ack", serve_ack, ROUTE_USUAL},
+    {"/message", serve_message, ROUTE_USUAL},
     {"/", demo_serve_page, ROUTE_DEMO},
     {"/demo/page.css", demo_serve_style, ROUTE_DEMO},
     {"/demo/page.js", demo_serve_script, ROUTE_DEMO},

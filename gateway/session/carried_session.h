@@ -77,7 +77,8 @@ struct carried_session {
     bool is_unfinished;        /* a message or a frame has begun... */
     int32_t begun_ago_ms;      /* ...then */
     struct ws_decoder decoder; /* a message is under way if ws_decoder_is_in_message */
-    struct span message;       /* herald.v1: the pieces of it that have come, as they were sent */
+    struct span message;       /* the pieces of it that have come, as they were sent; plain: only
+                                * where such messages are taken */
     uint8_t window_bits;       /* of the deflate window of what is sent to it, 8 to 15; 0: no
                                 * compression was agreed */
     bool has_rates;            /* its token buckets were used: when each is full again */

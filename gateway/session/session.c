@@ -92,8 +92,8 @@ static bool needs_extra(const struct session *session)
            ws_decoder_is_in_message(&extra->incoming.decoder) ||
            reader_is_waiting(&session->reader) || extra->rates != NULL || extra->backlog != NULL ||
            !epoch_is_none(extra->resume.epoch) || extra->answer.text != NULL ||
-           extra->auth.claim != NULL || extra->hold.token != NULL ||
-           session_verify_wait_ms(session) > 0;
+           extra->auth.claim != NULL || extra->hold.token != NULL || extra->n_unanswered > 0 ||
+           extra->is_torn || session_verify_wait_ms(session) > 0;
 }
 
 void session_trim(struct session *session)

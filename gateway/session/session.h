@@ -17,10 +17,12 @@
  *   session_write      notifications, gaps, pings: what goes out and when
  *   session_sse        what event streams do otherwise
  *   session_hold       tokens that wait to be verified
+ *   session_unanswered messages that wait for an answer
  *   session_close      every way to end
  *   session_leaving    the close that a drain, or its age, has set
  *   session_auth       the token in a message, and the end of credentials
  *   session_rate       the limits on what comes in
+ *   session_message    messages for the backends
  *   session_read       WebSocket frames that come in
  *   session_life       the beginning, the timer, the connection's callbacks
  *   carried_session    what of it travels to another process
@@ -77,7 +79,7 @@ struct session_answer {
 /* WebSockets: a message or a frame that has begun, and the second of two pings without a pong. */
 struct session_incoming {
     struct ws_decoder decoder; /* while a message is under way (session_read.c) */
-    struct buf message;        /* herald.v1: of a message that came in pieces */
+    struct buf message;        /* of a message that came in pieces and is not dropped */
     uint32_t begun_ms;         /* is_unfinished: when it began, on session_clock */
     uint32_t ping_before;      /* n_unmatched is 2: as reader.ping_number, of the ping before it */
 };
@@ -104,6 +106,9 @@ struct session_extra {
     struct session_answer answer;
     struct session_auth auth;
     struct session_hold hold;
+    uint8_t n_unanswered; /* messages for the backends that were taken (session_unanswered.c) */
+    bool is_torn; /* plain: the message under way began where its pieces were not kept, and is
+                   * dropped */
     union {
         struct session_incoming incoming; /* WebSockets */
         struct session_stream stream;     /* SSE */
@@ -147,6 +152,7 @@ struct session {
     bool is_deaf : 1;        /* CLOSING: what comes in is no longer decoded */
     bool is_aging : 1;       /* is_draining: because of its age */
     uint8_t window_bits : 4; /* deflate_fits; 0: no compression was agreed */
+    bool is_resting : 1;     /* its bytes are not read (session_unanswered.c) */
 };
 
 /* What a session reports to the parts above it; gateway.c plugs them in. All are called on the

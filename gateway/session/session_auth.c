@@ -116,8 +116,10 @@ static void verify_auth_message(struct session *session, struct span token)
 void session_on_auth(struct session *session, struct span token)
 {
     if (auth_kind(session_worker(session)->node->auth) != AUTH_JWT) {
+        const struct envelope_error told = {.code = "auth-off",
+                                            .detail = "this server takes no tokens"};
         metrics_count(METRIC_BAD_MESSAGES);
-        session_send_error(session, "auth-off", SPAN_NONE, "this server takes no tokens");
+        session_send_error(session, &told, false);
         return;
     }
     if (session_may_verify(session, token))

@@ -10,6 +10,7 @@
 #include "gateway/session/session_hold.h"
 #include "gateway/session/session_say.h"
 #include "gateway/session/session_sse.h"
+#include "gateway/session/session_unanswered.h"
 #include "gateway/session/session_write.h"
 #include "proto/http/http_answer.h"
 #include "proto/ws/ws_frame.h"
@@ -65,6 +66,7 @@ void session_linger(struct session *session)
 void session_begin_closing(struct session *session, enum offline_cause cause)
 {
     session_hold_drop(session);
+    session_rest_end(session);
     session->is_suspect = false; /* the timer is for the end from now on */
     session_leave(session, cause);
     session_become(session, SESSION_CLOSING);
@@ -118,6 +120,8 @@ static enum metric close_metric(enum err error)
         return METRIC_CLOSED_AUTH;
     case ERR_NO_MEMORY:
         return METRIC_CLOSED_MEMORY;
+    case ERR_STORE_UNAVAILABLE:
+        return METRIC_CLOSED_STORE;
     default:
         return METRIC_CLOSED_PROTOCOL;
     }

@@ -14,6 +14,7 @@
 #include "gateway/session/session_read.h"
 #include "gateway/session/session_say.h"
 #include "gateway/session/session_sse.h"
+#include "gateway/session/session_unanswered.h"
 #include "gateway/session/session_write.h"
 
 #include <stdlib.h>
@@ -62,6 +63,7 @@ static void on_session_drained(struct conn *conn)
     if (session_backlog(session) != NULL)
         conn_mark(conn); /* on_session_flush hands over more */
     else {
+        session_read_on(session);
         session_trim(session);
         session_events_of(session)->on_drained(session);
     }
@@ -94,7 +96,7 @@ const struct conn_ops session_conn_ops = {session_on_bytes, on_session_flush, on
 static bool is_silent(const struct session *session, uint32_t now_ms)
 {
     uint32_t alive_ms = session->heard_ms;
-    if (session_is_holding(session) && conn_has_unread(&session->conn))
+    if ((session_is_holding(session) || session->is_resting) && conn_has_unread(&session->conn))
         return false; /* it is this side that does not read */
     int64_t moved_ms = conn_moved_ms(&session->conn);
     if (moved_ms != 0 && session_has_come((uint32_t)moved_ms, alive_ms))

@@ -1,15 +1,17 @@
-/* What comes in on a WebSocket: data messages of a plain client are counted and dropped, those of a
- * herald.v1 client are read; pings are answered; a pong that brings the number of a ping
- * measures the round trip and acknowledges, for a plain client, all that was written before that
- * ping. */
+/* What comes in on a WebSocket: data messages of a plain client are counted and dropped, unless
+ * --client-messages takes them; those of a herald.v1 client are read; pings are answered; a pong
+ * that brings the number of a ping measures the round trip and acknowledges, for a plain client,
+ * all that was written before that ping. */
 #include "gateway/session/session_read.h"
 
 #include "gateway/base/metrics.h"
 #include "gateway/session/session_auth.h"
 #include "gateway/session/session_close.h"
 #include "gateway/session/session_deadlines.h"
+#include "gateway/session/session_message.h"
 #include "gateway/session/session_rate.h"
 #include "gateway/session/session_say.h"
+#include "gateway/session/session_unanswered.h"
 #include "gateway/session/session_write.h"
 #include "proto/bytes/decimal.h"
 #include "proto/bytes/put.h"
@@ -76,22 +78,21 @@ static void on_pong(struct session *session, struct span payload)
 
 /* ---- herald.v1 ---- */
 
-static void refuse_message(struct session *session, const char *code, struct span raw_id,
-                           const char *detail)
+static void refuse_message(struct session *session, const char *code, const char *detail)
 {
+    const struct envelope_error told = {.code = code, .detail = detail};
     metrics_count(METRIC_BAD_MESSAGES);
-    session_send_error(session, code, raw_id, detail);
+    session_send_error(session, &told, false);
 }
 
 static void on_v1_ack(struct session *session, const struct envelope_message *message)
 {
     if (!epoch_equal(message->epoch, session->client->epoch)) {
         metrics_count(METRIC_BAD_ACKS);
-        refuse_message(session, "bad-ack", SPAN_NONE, "the id is of another epoch");
+        refuse_message(session, "bad-ack", "the id is of another epoch");
     } else if (!session_ack(session, message->seq)) {
         metrics_count(METRIC_BAD_ACKS);
-        refuse_message(session, "bad-ack", SPAN_NONE,
-                       "a notification with that id was not sent here");
+        refuse_message(session, "bad-ack", "a notification with that id was not sent here");
     }
 }
 
@@ -106,7 +107,7 @@ static void on_v1_text(struct session *session, struct span text)
         return;
     }
     if (error != ERR_OK) {
-        refuse_message(session, code, SPAN_NONE, detail);
+        refuse_message(session, code, detail);
         return;
     }
     switch (message.kind) {
@@ -120,9 +121,7 @@ static void on_v1_text(struct session *session, struct span text)
         session_send_pong(session);
         break;
     case ENVELOPE_MESSAGE:
-        metrics_count(METRIC_MESSAGES_NOT_TAKEN);
-        refuse_message(session, "not-taken", message.client_id,
-                       "this server takes no messages from clients");
+        session_on_message(session, &message);
         break;
     case ENVELOPE_UNKNOWN:
         metrics_count(METRIC_MESSAGES_IGNORED);
@@ -142,6 +141,14 @@ static bool may_inflate(struct session *session)
     return false;
 }
 
+static void on_text(struct session *session, struct span text)
+{
+    if (session->level == LEVEL_V1)
+        on_v1_text(session, text);
+    else
+        session_on_text(session, text);
+}
+
 static void on_compressed(struct session *session, struct span compressed)
 {
     struct buf text;
@@ -155,7 +162,7 @@ static void on_compressed(struct session *session, struct span compressed)
     if (error == ERR_OK && !utf8_is_valid(buf_span(&text)))
         error = ERR_BAD_UTF8;
     if (error == ERR_OK)
-        on_v1_text(session, buf_span(&text));
+        on_text(session, buf_span(&text));
     else if (error == ERR_NO_MEMORY)
         session_give_up(session);
     else
@@ -163,21 +170,20 @@ static void on_compressed(struct session *session, struct span compressed)
     buf_fini(&text);
 }
 
-static void on_v1_message(struct session *session, const struct ws_event *event,
-                          struct span message)
+static void on_whole_text(struct session *session, const struct ws_event *event, struct span text)
 {
     if (event->is_compressed)
-        on_compressed(session, message);
+        on_compressed(session, text);
     else
-        on_v1_text(session, message);
+        on_text(session, text);
 }
 
 /* A message in one piece is read where it lies; its pieces are kept otherwise. The decoder has its
  * ceiling, so the buffer has none of its own. */
-static void on_v1_data(struct session *session, const struct ws_event *event)
+static void read_text(struct session *session, const struct ws_event *event)
 {
     if (event->is_first && event->is_last) {
-        on_v1_message(session, event, event->payload);
+        on_whole_text(session, event, event->payload);
         return;
     }
     struct session_extra *extra = session_extra(session);
@@ -188,9 +194,19 @@ static void on_v1_data(struct session *session, const struct ws_event *event)
     if (!event->is_last)
         return;
     struct buf *kept = &extra->incoming.message;
-    on_v1_message(session, event, buf_span(kept));
+    on_whole_text(session, event, buf_span(kept));
     if (session_is_open(session))
         buf_clear(kept);
+}
+
+/* Of a message that began in another process, which has not kept its pieces, the rest is dropped as
+ * well. */
+static bool takes_text(struct session *session, const struct ws_event *event)
+{
+    bool is_torn = session->extra != NULL && session->extra->is_torn;
+    if (is_torn && event->is_last)
+        session->extra->is_torn = false;
+    return !is_torn && session_takes_texts(session);
 }
 
 /* ---- frames ---- */
@@ -203,8 +219,8 @@ static void on_data(struct session *session, const struct ws_event *event)
         session_close(session, ERR_BINARY);
         return;
     }
-    if (session->level == LEVEL_V1)
-        on_v1_data(session, event);
+    if (session->level == LEVEL_V1 || takes_text(session, event))
+        read_text(session, event);
     else if (event->is_last)
         metrics_count(METRIC_CLIENT_MESSAGES);
 }
@@ -313,11 +329,13 @@ static void keep_decoder(struct session *session, const struct ws_decoder *decod
 static bool may_read_on(const struct session *session)
 {
     return !session_is_identified(session) && !session_is_holding(session) && !session->is_deaf &&
-           !session->has_peer_close && session->state != SESSION_CLOSED;
+           !session->is_resting && !session->has_peer_close && session->state != SESSION_CLOSED;
 }
 
 static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
 {
+    if (session_worker(session)->holds_messages && !session_is_holding(session))
+        session_rest_while_held(session);
     struct ws_decoder decoder = take_decoder(session);
     size_t taken = 0;
     while (taken < len && may_read_on(session)) {
@@ -337,7 +355,7 @@ static size_t read_frames(struct session *session, uint8_t *bytes, size_t len)
         note_unfinished(session, taken < len || ws_decoder_is_in_message(&decoder));
         return taken;
     }
-    if (session_is_identified(session) || session_is_holding(session))
+    if (session_is_identified(session) || session_is_holding(session) || session->is_resting)
         return taken; /* the rest moves along, or waits for what is before it */
     return len;       /* what follows a close frame or an error is not looked at */
 }

@@ -35,8 +35,7 @@ static bool is_sound_decoder(const struct carried_session *carried)
         return carried->message.len == 0;
     return carried->level != LEVEL_SSE && decoder->message_len <= decoder->max_message &&
            decoder->remaining <= decoder->message_len &&
-           carried->message.len <= decoder->message_len - decoder->remaining &&
-           (carried->level == LEVEL_V1 || carried->message.len == 0);
+           carried->message.len <= decoder->message_len - decoder->remaining;
 }
 
 static bool is_sound_answer(const struct carried_session *carried)
@@ -103,6 +102,14 @@ static void revive_stream(struct session_stream *stream, const struct carried_st
     };
 }
 
+/* Of a plain client, what has come of a message was kept only where such messages are taken. */
+static bool is_torn(const struct carried_session *carried)
+{
+    const struct ws_decoder *decoder = &carried->decoder;
+    return ws_decoder_is_in_message(decoder) && carried->level != LEVEL_V1 &&
+           carried->message.len < decoder->message_len - decoder->remaining;
+}
+
 /* A message that was begun may become as long as was allowed when it began. */
 static enum err revive_incoming(struct session_incoming *incoming,
                                 const struct carried_session *carried)
@@ -149,6 +156,7 @@ static enum err revive_extra(struct session *session, const struct carried_sessi
     if (carried->is_unanswered)
         extra->answer.text = session_copy(carried->answer);
     enum err error = carried->is_unanswered && extra->answer.text == NULL ? ERR_NO_MEMORY : ERR_OK;
+    extra->is_torn = is_torn(carried);
     if (carried->level == LEVEL_SSE)
         revive_stream(&extra->stream, &carried->stream);
     else if (error == ERR_OK)
@@ -170,13 +178,17 @@ static enum err revive_peer(struct session *session, struct peers *peers,
     return peer_adopt(peers, from.has_ip ? &from.ip : NULL, &peer, &session->peer);
 }
 
-/* What is not read before its turn, or at all, because the session waits for something else. */
+/* What is not read before its turn, or at all, because the session waits for something else. What
+ * the process before had read and not looked at may be whole messages, and has its turn as well. */
 static void stop_reading(struct session *session)
 {
-    if (!session_is_holding(session) && !session_is_identified(session))
+    bool has_rest = session->level != LEVEL_SSE && conn_rest(&session->conn).len > 0;
+    bool is_waiting = session_is_holding(session) ? session->extra->hold.waits_second
+                                                  : session_is_identified(session);
+    if (!has_rest && !session_is_holding(session) && !is_waiting)
         return;
     conn_pause(&session->conn);
-    if (session_is_holding(session) && !session->extra->hold.waits_second)
+    if (!is_waiting)
         conn_resume(&session->conn); /* its turn comes behind those that wait already */
 }
 

@@ -46,7 +46,7 @@ static bool may_say(const struct session *session, enum say why, size_t len)
     assert(why != SAY_INBOX || session_takes_more(session));
     if (why == SAY_ONCE && is_answering && session->state != SESSION_CLOSING)
         why = SAY_ANSWER;
-    if (why == SAY_ONCE || why == SAY_INBOX || session_has_room(session, len))
+    if (why == SAY_ONCE || why == SAY_OWED || why == SAY_INBOX || session_has_room(session, len))
         return true;
     metrics_add(METRIC_ANSWERS_SKIPPED, why == SAY_ANSWER);
     return false;

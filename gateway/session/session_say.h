@@ -8,6 +8,8 @@
 /* Why something is said, and what happens to it when --session-max-bytes wait already. */
 enum say {
     SAY_ANSWER, /* the client asked: left out, and counted */
+    SAY_OWED,   /* the answer to a message that was taken for the backends: written. At most
+                 * SESSION_MAX_UNANSWERED wait for one, and no more are taken without room */
     SAY_SIGN,   /* a sign of life, or of a close that a drain has set or taken back: left out */
     SAY_INBOX,  /* a gap or a withdrawal: written, and only while session_takes_more */
     SAY_ONCE,   /* once in the life of a session (hello, reset, close): written */

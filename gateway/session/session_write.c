@@ -104,12 +104,18 @@ void session_send_stay(struct session *session)
     send_message(session, SAY_SIGN, &text, envelope_stay(&text));
 }
 
-void session_send_error(struct session *session, const char *code, struct span raw_id,
-                        const char *detail)
+void session_send_error(struct session *session, const struct envelope_error *told, bool is_owed)
 {
     struct buf text;
     buf_init(&text, TEXT_MAX_BYTES);
-    send_message(session, SAY_ANSWER, &text, envelope_error(&text, code, raw_id, detail));
+    send_message(session, is_owed ? SAY_OWED : SAY_ANSWER, &text, envelope_error(&text, told));
+}
+
+void session_send_accepted(struct session *session, struct span raw_id)
+{
+    struct buf text;
+    buf_init(&text, TEXT_MAX_BYTES);
+    send_message(session, SAY_OWED, &text, envelope_accepted(&text, raw_id));
 }
 
 void session_send_pong(struct session *session)

@@ -4,6 +4,7 @@
 #define HERALD_SESSION_WRITE_H
 
 #include "gateway/session/session.h"
+#include "proto/note/envelope.h"
 
 /* The first page has come: the session continues after this number, and has acknowledged it. */
 void session_begin_at(struct session *session, uint64_t seq);
@@ -39,8 +40,9 @@ bool session_send_ping(struct session *session); /* false: there is no room for 
 /* It is closed after that time; `reason` is a constant. */
 void session_send_goaway(struct session *session, uint32_t delay_ms, const char *reason);
 void session_send_stay(struct session *session); /* it is not */
-void session_send_error(struct session *session, const char *code, struct span raw_id,
-                        const char *detail);
+/* is_owed: the message was taken, and its answer is written whatever waits. */
+void session_send_error(struct session *session, const struct envelope_error *told, bool is_owed);
+void session_send_accepted(struct session *session, struct span raw_id);
 void session_send_pong(struct session *session);
 
 #endif

@@ -1,8 +1,9 @@
-/* FREEZE: no port accepts, what is acknowledged is in the store, no socket is on its way between
- * two workers, and the workers are parked. Then upgrade_stream.c reads everything out, which
- * changes nothing. The new process says ADOPTED when it has built all of it, and with COMMIT it
- * owns it: that is the one step that cannot be taken back. Before it, the world goes on as soon as
- * the new process is ended, because as long as that lives it might use the sockets. */
+/* FREEZE: no port accepts, messages of clients are answered, what is acknowledged is in the store,
+ * no socket is on its way between two workers, and the workers are parked. Then upgrade_stream.c
+ * reads everything out, which changes nothing. The new process says ADOPTED when it has built all
+ * of it, and with COMMIT it owns it: that is the one step that cannot be taken back. Before it, the
+ * world goes on as soon as the new process is ended, because as long as that lives it might use the
+ * sockets. */
 #include "gateway/upgrade/upgrade_freeze.h"
 
 #include "gateway/base/clock.h"
@@ -13,6 +14,7 @@
 #include "gateway/http/acceptors.h"
 #include "gateway/http/http_carry.h"
 #include "gateway/node/worker_park.h"
+#include "gateway/session/session_unanswered.h"
 #include "gateway/upgrade/upgrade_spawn.h"
 #include "gateway/upgrade/upgrade_stream.h"
 
@@ -48,6 +50,57 @@ static bool have_written(const struct node *node, const uint64_t *n_asked)
     }
     return true;
 }
+
+/* ---- messages of clients for the backends ---- */
+
+static void hold_messages_here(struct worker *worker, void *argument)
+{
+    (void)argument;
+    session_hold_all(worker);
+}
+
+static void read_on_here(struct worker *worker, void *argument)
+{
+    (void)argument;
+    session_read_on_all(worker);
+}
+
+static void count_unanswered_here(struct worker *worker, void *argument)
+{
+    uint64_t *n_unanswered = argument;
+    *n_unanswered += worker->n_unanswered;
+}
+
+/* An answer that comes after COMMIT would find no session, and its client waits for it as long as
+ * its connection lasts. So nothing more is read, and what was taken is answered first. */
+static bool answer_messages(struct upgrade_give *give)
+{
+    struct node *node = give->old.node;
+    int64_t end_ms = clock_monotonic_ms() + REST_MS;
+    uint64_t n_unanswered = 0;
+    if (node->take_message == NULL)
+        return true;
+    worker_run_on_all(node, hold_messages_here, NULL);
+    for (;;) {
+        n_unanswered = 0;
+        worker_run_on_all(node, count_unanswered_here, &n_unanswered);
+        if (n_unanswered == 0 || clock_monotonic_ms() >= end_ms)
+            break;
+        usleep(LOOK_US);
+    }
+    snprintf(give->why, sizeof give->why,
+             "the store has not taken the messages of clients within %d ms", REST_MS);
+    return n_unanswered == 0;
+}
+
+/* After a thaw all of them, and after COMMIT those that cannot travel. */
+static void read_on(const struct upgrade_give *give)
+{
+    if (give->old.node->take_message != NULL)
+        worker_run_on_all(give->old.node, read_on_here, NULL);
+}
+
+/* ---- the world ---- */
 
 /* What is acknowledged from here on travels with the session. */
 static bool write_positions(struct upgrade_give *give)
@@ -89,7 +142,7 @@ static void set_ports(const struct upgrade_give *give, void (*set)(struct http_p
 static bool stop_the_world(struct upgrade_give *give, struct worker_park **ret_park)
 {
     set_ports(give, acceptors_pause);
-    if (!write_positions(give))
+    if (!answer_messages(give) || !write_positions(give))
         return false;
     wait_for_subscribers(give);
     events_flush(give->old.node, clock_monotonic_ms() + REST_MS);
@@ -156,6 +209,7 @@ static void thaw(struct upgrade_give *give, struct worker_park *park)
     atomic_store(&give->old.node->is_frozen, false);
     if (park != NULL)
         workers_unpark(park);
+    read_on(give);
     set_ports(give, acceptors_resume);
 }
 
@@ -178,6 +232,7 @@ bool upgrade_freeze(struct upgrade_give *give)
                   LOG_INT("adopt_ms", clock_monotonic_ms() - given_ms));
         let_go(give, stream, park);
         workers_unpark(park);
+        read_on(give);
     } else {
         thaw(give, park);
     }

@@ -112,6 +112,9 @@ unsigned http_head_count(const struct http_head *head, const char *bytes, const 
 bool http_head_has_token(const struct http_head *head, const char *bytes, const char *name,
                          const char *token);
 
+/* Does the one Content-Type say that the body is JSON (RFC 8259, 11), whatever its parameters? */
+bool http_head_is_json(const struct http_head *head, const char *bytes);
+
 /* The length of the body after the head. false: it is not known in advance (Transfer-Encoding), or
  * is more than max. */
 bool http_head_body_len(const struct http_head *head, const char *bytes, size_t max,

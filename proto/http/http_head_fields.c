@@ -52,6 +52,18 @@ bool http_head_has_token(const struct http_head *head, const char *bytes, const 
     return false;
 }
 
+bool http_head_is_json(const struct http_head *head, const char *bytes)
+{
+    struct span type;
+    if (http_head_count(head, bytes, "Content-Type") != 1 ||
+        !http_head_find(head, bytes, "Content-Type", &type))
+        return false;
+    const char *semicolon = type.len > 0 ? memchr(type.bytes, ';', type.len) : NULL;
+    if (semicolon != NULL)
+        type.len = (size_t)(semicolon - type.bytes);
+    return span_equal_nocase(span_trim(type), SPAN_LITERAL("application/json"));
+}
+
 bool http_head_body_len(const struct http_head *head, const char *bytes, size_t max,
                         size_t *ret_len)
 {

@@ -2,7 +2,7 @@
  * into a small array, and the buffer reserves room once. All other messages are rare and are
  * printed with a format.
  *
- * Reading takes two steps. First the whole message is scanned as JSON, and its three known members
+ * Reading takes two steps. First the whole message is scanned as JSON, and its known members
  * are noted as slices of it. Malformed JSON or a repeated known member is bad-json, whatever the
  * message is. Then `type` decides which of the slices is read. */
 #include "proto/note/envelope.h"
@@ -11,6 +11,7 @@
 #include "proto/json/json_scan.h"
 #include "proto/json/json_string.h"
 #include "proto/json/json_text.h"
+#include "proto/note/event_message.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -150,18 +151,27 @@ enum err envelope_stay(struct buf *out)
     return buf_append_text(out, "{\"type\":\"stay\"}");
 }
 
-enum err envelope_error(struct buf *out, const char *code, struct span raw_id, const char *detail)
+enum err envelope_accepted(struct buf *out, struct span raw_id)
+{
+    return buf_printf(out, "{\"type\":\"accepted\",\"id\":\"%.*s\"}", (int)raw_id.len,
+                      raw_id.bytes);
+}
+
+enum err envelope_error(struct buf *out, const struct envelope_error *refused)
 {
     size_t before = out->len;
     enum err error = buf_append_text(out, "{\"type\":\"error\",\"code\":");
     if (error == ERR_OK)
-        error = json_text_string(out, span_of(code));
-    if (error == ERR_OK && raw_id.len > 0)
-        error = buf_printf(out, ",\"id\":\"%.*s\"", (int)raw_id.len, raw_id.bytes);
+        error = json_text_string(out, span_of(refused->code));
+    if (error == ERR_OK && refused->raw_id.len > 0)
+        error =
+            buf_printf(out, ",\"id\":\"%.*s\"", (int)refused->raw_id.len, refused->raw_id.bytes);
     if (error == ERR_OK)
         error = buf_append_text(out, ",\"detail\":");
     if (error == ERR_OK)
-        error = json_text_string(out, span_of(detail));
+        error = json_text_string(out, span_of(refused->detail));
+    if (error == ERR_OK && refused->field != NULL)
+        error = buf_printf(out, ",\"field\":\"%s\"", refused->field);
     if (error == ERR_OK)
         error = buf_append(out, "}", 1);
     if (error != ERR_OK)
@@ -181,9 +191,9 @@ enum err envelope_pong(struct buf *out)
 
 /* ---- messages of the client ---- */
 
-enum member { MEMBER_TYPE, MEMBER_ID, MEMBER_TOKEN, MEMBERS, MEMBER_NONE = MEMBERS };
+enum member { MEMBER_TYPE, MEMBER_ID, MEMBER_TOKEN, MEMBER_DATA, MEMBERS, MEMBER_NONE = MEMBERS };
 
-static const char *const member_names[MEMBERS] = {"type", "id", "token"};
+static const char *const member_names[MEMBERS] = {"type", "id", "token", "data"};
 
 struct members {
     struct span raw[MEMBERS + 1]; /* no bytes: absent; the last is for all other names */
@@ -284,13 +294,13 @@ static bool take_id(struct span raw, struct envelope_message *message)
 /* The client's own id of its message, undecoded; empty if it is not a valid one. */
 static struct span client_id(struct span raw)
 {
-    char decoded[ENVELOPE_CLIENT_ID_MAX_BYTES];
+    char decoded[CLIENT_ID_MAX_BYTES];
     struct span id;
     size_t len;
     size_t at;
     if (!take_string(raw, &id) ||
         json_string_decode(id, decoded, sizeof decoded, &len, &at) != ERR_OK ||
-        len > sizeof decoded)
+        len > sizeof decoded || len == 0)
         return (struct span){0};
     return id;
 }
@@ -338,8 +348,10 @@ enum err envelope_read(struct span text, struct envelope_message *ret_message,
         (!take_string(members.raw[MEMBER_TOKEN], &message.token) || message.token.len == 0))
         return refuse_message(ERR_INVALID_FIELD, "bad-auth",
                               "token must be a string that is not empty", ret_code, ret_detail);
-    if (message.kind == ENVELOPE_MESSAGE)
+    if (message.kind == ENVELOPE_MESSAGE) {
         message.client_id = client_id(members.raw[MEMBER_ID]);
+        message.data = members.raw[MEMBER_DATA];
+    }
     *ret_message = message;
     return ERR_OK;
 }

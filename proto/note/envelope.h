@@ -28,9 +28,17 @@ MUST_CHECK enum err envelope_goaway(struct buf *out, uint32_t reconnect_after_ms
                                     const char *reason);
 /* Takes a goaway back. */
 MUST_CHECK enum err envelope_stay(struct buf *out);
-/* `raw_id`: the bytes between the quotes in the client's JSON, undecoded; empty: none. */
-MUST_CHECK enum err envelope_error(struct buf *out, const char *code, struct span raw_id,
-                                   const char *detail);
+/* The answer to a client's message that was kept. `raw_id`: the bytes between the quotes in the
+ * client's JSON, undecoded. */
+MUST_CHECK enum err envelope_accepted(struct buf *out, struct span raw_id);
+
+struct envelope_error {
+    const char *code;
+    const char *detail;
+    const char *field;  /* the member that is to blame; NULL: none */
+    struct span raw_id; /* as in envelope_accepted; empty: none */
+};
+MUST_CHECK enum err envelope_error(struct buf *out, const struct envelope_error *refused);
 /* The answer to an auth message. expires_ms: when the credentials end, in ms since 1970. */
 MUST_CHECK enum err envelope_auth(struct buf *out, int64_t expires_ms);
 MUST_CHECK enum err envelope_pong(struct buf *out);
@@ -38,8 +46,6 @@ MUST_CHECK enum err envelope_pong(struct buf *out);
 /* `"epoch":...,"from":...,"to":...,"cause":...`: the members of a gap, which SSE writes as well. */
 MUST_CHECK enum err envelope_gap_members(struct buf *out, struct epoch epoch,
                                          const struct gap *gap);
-
-enum { ENVELOPE_CLIENT_ID_MAX_BYTES = 64 };
 
 enum envelope_kind {
     ENVELOPE_UNKNOWN,
@@ -57,11 +63,12 @@ struct envelope_message {
     struct span token;  /* AUTH: points into the message, undecoded; not empty */
     /* MESSAGE: the client's own id, undecoded like the token; empty: no string of 1 to 64 bytes. */
     struct span client_id;
+    struct span data; /* MESSAGE: valid JSON, points into the message; no bytes: absent */
 };
 
 /* ERR_BAD_JSON: not one JSON object, a lone surrogate in a name or in `type`, or a known member
- * (type, id, token) is repeated; ERR_INVALID_FIELD: `type` is missing or not a string, the id of an
- * ACK is missing or not EPOCH-SEQ, an AUTH has no token. Then *ret_message is unchanged, and
+ * (type, id, token, data) is repeated; ERR_INVALID_FIELD: `type` is missing or not a string, the id
+ * of an ACK is missing or not EPOCH-SEQ, an AUTH has no token. Then *ret_message is unchanged, and
  * *ret_code ("bad-json", "bad-message", "bad-ack", "bad-auth") and *ret_detail are constants for
  * envelope_error. */
 MUST_CHECK enum err envelope_read(struct span text, struct envelope_message *ret_message,

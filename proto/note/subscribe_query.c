@@ -1,4 +1,9 @@
+/* Each request of a subscriber has its parser, which takes the parameters that it knows from the
+ * query one by one. A value is decoded into a room of its own; one that is too long for any valid
+ * value is as wrong as one that cannot be decoded. */
 #include "proto/note/subscribe_query.h"
+
+#include "proto/bytes/utf8.h"
 
 bool device_is_valid(struct span device)
 {
@@ -26,12 +31,15 @@ static const struct parameter after_parameter = {"after", "after is given twice"
 static const struct parameter last_event_id_parameter = {
     "lastEventId", "lastEventId is given twice", "lastEventId must be EPOCH-SEQ"};
 static const struct parameter id_parameter = {"id", "id is given twice", "id must be EPOCH-SEQ"};
+static const struct parameter client_id_parameter = {
+    "id", "id is given twice", "id must be 1 to 64 bytes of UTF-8, percent-encoded"};
 static const struct parameter device_parameter = {"device", "device is given twice",
                                                   "device must be 1 to 64 of A-Za-z0-9._-"};
 static const struct parameter ack_parameter = {"ack", "ack is given twice",
                                                "ack must be \"explicit\""};
 
 enum { VALUE_MAX_BYTES = DEVICE_MAX_BYTES }; /* no valid value is longer */
+_Static_assert((int)VALUE_MAX_BYTES >= (int)CLIENT_ID_MAX_BYTES, "nor is a client's id");
 
 static enum err refuse_parameter(const char *field, const char *detail, const char **ret_field,
                                  const char **ret_detail)
@@ -188,4 +196,31 @@ enum err ack_query_parse(struct span query, struct ack_query *ret_query, const c
     if (error == ERR_OK)
         error = take_device(query, out->device, &out->device_len, ret_field, ret_detail);
     return error;
+}
+
+static enum err take_client_id(struct span query, struct message_query *out, const char **ret_field,
+                               const char **ret_detail)
+{
+    char room[VALUE_MAX_BYTES];
+    struct span value;
+    const struct parameter *parameter = &client_id_parameter;
+    enum err error = take_value(query, parameter, room, &value, ret_field, ret_detail);
+    if (error == ERR_NOT_FOUND)
+        return refuse_parameter(parameter->name, "id is missing", ret_field, ret_detail);
+    if (error != ERR_OK)
+        return error;
+    if (value.len < 1 || value.len > sizeof out->id || !utf8_is_valid(value))
+        return refuse_parameter(parameter->name, parameter->is_wrong, ret_field, ret_detail);
+    memcpy(out->id, value.bytes, value.len);
+    out->id_len = value.len;
+    return ERR_OK;
+}
+
+enum err message_query_parse(struct span query, struct message_query *ret_query,
+                             const char **ret_field, const char **ret_detail)
+{
+    struct message_query *out = ret_query;
+    *out = (struct message_query){0};
+    enum err error = take_user(query, out->user_id, &out->user_id_len, ret_field, ret_detail);
+    return error == ERR_OK ? take_client_id(query, out, ret_field, ret_detail) : error;
 }

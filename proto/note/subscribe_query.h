@@ -4,6 +4,7 @@
 #define HERALD_PROTO_SUBSCRIBE_QUERY_H
 
 #include "proto/bytes/user_id.h"
+#include "proto/note/event_message.h"
 #include "proto/note/message_id.h"
 
 /* A device's name: 1 to 64 of A-Za-z0-9._- */
@@ -44,6 +45,18 @@ struct ack_query {
     char device[DEVICE_MAX_BYTES];
     size_t device_len; /* 0: none */
 };
+
+/* POST /message: `id`, the client's own id of its message, and optionally `userId`. */
+struct message_query {
+    char user_id[USER_ID_MAX_BYTES];
+    size_t user_id_len; /* 0: it is left out */
+    char id[CLIENT_ID_MAX_BYTES];
+    size_t id_len; /* from 1 */
+};
+
+/* As subscribe_query_parse. */
+MUST_CHECK enum err message_query_parse(struct span query, struct message_query *ret_query,
+                                        const char **ret_field, const char **ret_detail);
 
 /* As subscribe_query_parse. */
 MUST_CHECK enum err ack_query_parse(struct span query, struct ack_query *ret_query,

@@ -71,7 +71,9 @@ static void write_note(struct notification *note)
     WRITE(envelope_gap(&out, EPOCH, &gap));
     WRITE(envelope_cancel(&out, EPOCH, 7));
     WRITE(envelope_goaway(&out, 100, "drain"));
-    WRITE(envelope_error(&out, "bad-ack", SPAN_LITERAL("c-17"), "what was wrong"));
+    const struct envelope_error told = {"bad-ack", "what was wrong", "data", SPAN_LITERAL("c-17")};
+    WRITE(envelope_error(&out, &told));
+    WRITE(envelope_accepted(&out, SPAN_LITERAL("c-17")));
     WRITE(envelope_auth(&out, 1700000000000));
     WRITE(sse_notification(&out, note));
     WRITE(sse_gap(&out, EPOCH, &gap));

@@ -3,8 +3,28 @@
 #include "proto/json/json_string.h"
 #include "proto/json/json_text.h"
 #include "proto/note/envelope.h"
+#include "proto/note/event_message.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/json_valid.h"
+
+/* What a client says becomes an event, in which its data stands as it was sent. */
+static void write_event(const struct envelope_message *message, struct span text)
+{
+    const struct event_message said = {.user_id = SPAN_LITERAL("u"),
+                                       .connection = 0x7f3a,
+                                       .level = "herald.v1",
+                                       .client_id = message->client_id,
+                                       .data = message->data};
+    struct buf out;
+    size_t offset;
+    FUZZ_CHECK(fuzz_is_inside(message->data, text));
+    buf_init(&out, EVENT_MESSAGE_EXTRA_MAX_BYTES + message->data.len);
+    FUZZ_CHECK(event_write_message(&out, &said) == ERR_OK);
+    FUZZ_CHECK(json_is_valid(buf_span(&out), &offset));
+    FUZZ_CHECK(out.len > message->data.len && memcmp(out.bytes + out.len - 1 - message->data.len,
+                                                     message->data.bytes, message->data.len) == 0);
+    buf_fini(&out);
+}
 
 static void read_said(struct span text)
 {
@@ -30,10 +50,17 @@ static void read_said(struct span text)
         struct buf out;
         fuzz_log_init(&out);
         FUZZ_CHECK(fuzz_is_inside(message.client_id, text));
-        FUZZ_CHECK(envelope_error(&out, "not-taken", message.client_id, "no") == ERR_OK);
+        const struct envelope_error told = {
+            .code = "not-taken", .detail = "no", .field = "data", .raw_id = message.client_id};
+        FUZZ_CHECK(envelope_error(&out, &told) == ERR_OK);
+        FUZZ_CHECK(json_is_valid(buf_span(&out), &offset));
+        buf_clear(&out);
+        FUZZ_CHECK(envelope_accepted(&out, message.client_id) == ERR_OK);
         FUZZ_CHECK(json_is_valid(buf_span(&out), &offset));
         buf_fini(&out);
     }
+    if (message.kind == ENVELOPE_MESSAGE && message.data.bytes != NULL)
+        write_event(&message, text);
     if (message.kind == ENVELOPE_AUTH)
         FUZZ_CHECK(message.token.len > 0 && fuzz_is_inside(message.token, text));
 }

@@ -39,6 +39,19 @@ static void read_query(struct span query)
         FUZZ_CHECK(user_id_check((struct span){user_id, len}, &detail) == ERR_OK);
 }
 
+static void read_message_query(struct span query)
+{
+    struct message_query message;
+    const char *field = NULL;
+    const char *detail = NULL;
+    if (message_query_parse(query, &message, &field, &detail) != ERR_OK) {
+        FUZZ_CHECK(field != NULL && detail != NULL);
+        return;
+    }
+    FUZZ_CHECK(message.id_len >= 1 && message.id_len <= CLIENT_ID_MAX_BYTES);
+    FUZZ_CHECK(utf8_is_valid((struct span){message.id, message.id_len}));
+}
+
 static void check_user(struct span text)
 {
     const char *detail = NULL;
@@ -89,6 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     struct span text = {copy, input.len};
     decode(text, false);
     decode(text, true);
+    read_message_query(text);
     read_query(text);
     check_user(text);
     check_utf8(text, split % (text.len + 1));

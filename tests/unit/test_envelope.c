@@ -173,13 +173,21 @@ Test(envelope, writes_the_short_messages)
                 "{\"type\":\"cancel\",\"id\":\"k3f9a2qd-118\"}");
     expect_json(&out, envelope_goaway(&out, 18230, "drain"),
                 "{\"type\":\"goaway\",\"reconnectAfterMs\":18230,\"reason\":\"drain\"}");
-    expect_json(&out, envelope_error(&out, "bad-ack", (struct span){0}, "id must be EPOCH-SEQ"),
+    struct envelope_error told = {.code = "bad-ack", .detail = "id must be EPOCH-SEQ"};
+    expect_json(&out, envelope_error(&out, &told),
                 "{\"type\":\"error\",\"code\":\"bad-ack\",\"detail\":\"id must be EPOCH-SEQ\"}");
-    expect_json(&out, envelope_error(&out, "bad-json", (struct span){0}, "\\u takes four"),
+    told = (struct envelope_error){.code = "bad-json", .detail = "\\u takes four"};
+    expect_json(&out, envelope_error(&out, &told),
                 "{\"type\":\"error\",\"code\":\"bad-json\",\"detail\":\"\\\\u takes four\"}");
-    expect_json(&out, envelope_error(&out, "not-taken", SPAN_LITERAL("c\\u002d\\\"17"), "off"),
-                "{\"type\":\"error\",\"code\":\"not-taken\",\"id\":\"c\\u002d\\\"17\","
-                "\"detail\":\"off\"}");
+    told = (struct envelope_error){.code = "too-large",
+                                   .raw_id = SPAN_LITERAL("c\\u002d\\\"17"),
+                                   .detail = "off",
+                                   .field = "data"};
+    expect_json(&out, envelope_error(&out, &told),
+                "{\"type\":\"error\",\"code\":\"too-large\",\"id\":\"c\\u002d\\\"17\","
+                "\"detail\":\"off\",\"field\":\"data\"}");
+    expect_json(&out, envelope_accepted(&out, SPAN_LITERAL("c\\u002d\\\"17")),
+                "{\"type\":\"accepted\",\"id\":\"c\\u002d\\\"17\"}");
     expect_json(&out, envelope_stay(&out), "{\"type\":\"stay\"}");
     expect_json(&out, envelope_pong(&out), "{\"type\":\"pong\"}");
     buf_fini(&out);
@@ -200,9 +208,14 @@ static enum err write_any(struct buf *out, int which, const struct notification 
     case 4:
         return envelope_goaway(out, 1, "drain");
     case 5:
-        return envelope_error(out, "bad-ack", SPAN_LITERAL("c-17"), "no");
+        return envelope_error(out, &(struct envelope_error){.code = "bad-ack",
+                                                            .detail = "no",
+                                                            .field = "data",
+                                                            .raw_id = SPAN_LITERAL("c-17")});
     case 6:
         return envelope_stay(out);
+    case 7:
+        return envelope_accepted(out, SPAN_LITERAL("c-17"));
     default:
         return envelope_pong(out);
     }
@@ -212,7 +225,7 @@ Test(envelope, leaves_the_buffer_as_it_was_when_there_is_no_room)
 {
     struct payload *payload = payload_new(SPAN_LITERAL("[1,2]"));
     struct notification *note = notification_new(payload, EPOCH, 7, 1, 2);
-    for (int which = 0; which <= 7; which++) {
+    for (int which = 0; which <= 8; which++) {
         struct buf whole;
         buf_init(&whole, 1024);
         cr_assert_eq(write_any(&whole, which, note), ERR_OK);

@@ -95,6 +95,17 @@ Test(envelope_read, gives_the_clients_id_of_its_message_undecoded)
     expect_message("{\"type\":\"message\"}", "");
 }
 
+Test(envelope_read, gives_the_data_of_a_message_byte_for_byte)
+{
+    struct envelope_message message =
+        said_by("{\"data\": {\"a\" : [1, 2.50]} ,\"id\":\"c-17\",\"type\":\"message\"}");
+    cr_expect(span_equal(message.data, SPAN_LITERAL("{\"a\" : [1, 2.50]}")));
+    message = said_by("{\"type\":\"message\",\"id\":\"c-17\",\"d\\u0061ta\":null}");
+    cr_expect(span_equal(message.data, SPAN_LITERAL("null")));
+    message = said_by("{\"type\":\"message\",\"id\":\"c-17\"}");
+    cr_expect_null(message.data.bytes);
+}
+
 Test(envelope_read, ignores_what_it_does_not_know)
 {
     cr_expect_eq(said_by("{\"type\":\"dance\"}").kind, ENVELOPE_UNKNOWN);

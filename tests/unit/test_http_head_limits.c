@@ -85,6 +85,26 @@ Test(http_head_limits, finds_tokens_in_lists_over_all_fields_of_the_name)
     cr_assert_not(http_head_has_token(&head, text, "c", "x"));
 }
 
+static bool is_json(const char *fields)
+{
+    static char text[400];
+    struct http_head head;
+    snprintf(text, sizeof text, BEGIN "%s\r\n", fields);
+    cr_assert_eq(parse(&head, span_of(text)), HTTP_HEAD_DONE);
+    return http_head_is_json(&head, text);
+}
+
+Test(http_head_limits, knows_a_body_of_json_by_its_one_media_type)
+{
+    cr_expect(is_json("Content-Type: application/json\r\n"));
+    cr_expect(is_json("content-type: Application/JSON ; charset=utf-8\r\n"));
+    cr_expect_not(is_json(""));
+    cr_expect_not(is_json("Content-Type:\r\n"));
+    cr_expect_not(is_json("Content-Type: text/plain\r\n"));
+    cr_expect_not(is_json("Content-Type: application/json-seq\r\n"));
+    cr_expect_not(is_json("Content-Type: application/json\r\nContent-Type: text/plain\r\n"));
+}
+
 Test(http_head_limits, takes_as_much_as_it_is_asked_to)
 {
     static char text[HTTP_HEAD_MAX_BYTES + 1];

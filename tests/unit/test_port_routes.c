@@ -46,6 +46,7 @@ Test(port_routes, answers_each_path_by_its_route)
     expect_status("GET", "/getPushNews?userId=anna", PORT_CLIENT_HOST PORT_CLIENT_UPGRADE, 101);
     expect_status("GET", "/sse?userId=anna", PORT_CLIENT_HOST, 200);
     expect_status("POST", "/ack?userId=anna", PORT_CLIENT_HOST, 400);
+    expect_status("POST", "/message?userId=anna&id=1", PORT_CLIENT_HOST, 404); /* none are taken */
 }
 
 Test(port_routes, refuses_a_path_that_it_does_not_have_and_says_which_it_has)

@@ -268,3 +268,44 @@ Test(subscribe_query, finds_the_position_that_a_polyfill_sends_as_last_event_id)
         expect_refusal(&wrong[i], error, field, detail);
     }
 }
+
+/* ---- POST /message ---- */
+
+static void expect_message_refused(const struct refusal *row)
+{
+    struct message_query out;
+    const char *field = "";
+    const char *detail = "";
+    enum err error = message_query_parse(guarded(span_of(row->query)), &out, &field, &detail);
+    expect_refusal(row, error, field, detail);
+}
+
+Test(message_query, names_a_user_and_an_id_of_the_clients_choice)
+{
+    struct message_query out;
+    const char *field, *detail;
+    cr_assert_eq(message_query_parse(guarded(SPAN_LITERAL("id=c%2017%22&userId=a+b&x=1&x=2")), &out,
+                                     &field, &detail),
+                 ERR_OK);
+    cr_expect(span_equal((struct span){out.user_id, out.user_id_len}, SPAN_LITERAL("a b")));
+    cr_expect(span_equal((struct span){out.id, out.id_len}, SPAN_LITERAL("c 17\"")));
+}
+
+Test(message_query, names_what_is_wrong)
+{
+#define MUST "id must be 1 to 64 bytes of UTF-8, percent-encoded"
+    static const struct refusal rows[] = {
+        {"", "id", "id is missing"},
+        {"userId=1", "id", "id is missing"},
+        {"userId=1&id=1&id=1", "id", "id is given twice"},
+        {"userId=1&id=", "id", MUST},
+        {"userId=1&id=%ff", "id", MUST},
+        {"userId=1&id=%zz", "id", MUST},
+        {"userId=1&id=01234567890123456789012345678901234567890123456789012345678901234", "id",
+         MUST},
+        {"userId=&id=1", "userId", "userId must be 1 to 128 bytes"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        expect_message_refused(&rows[i]);
+#undef MUST
+}
