@@ -5,10 +5,12 @@
 #include "gateway/events/client_messages.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/events/event_log.h"
 #include "gateway/events/message_rates.h"
 #include "gateway/node/client_message.h"
+#include "gateway/store/store_event_request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,9 @@
 struct client_messages {
     struct events *events;
     struct message_rates *rates;
+    atomic_bool has_looked; /* it is known whether anybody reads them */
+    atomic_bool is_looking; /* the next member is the store's */
+    struct store_consumers consumers;
 };
 
 /* A message under way, in one block of memory but for its data. */
@@ -175,6 +180,35 @@ static enum err take_message(struct node *node, const struct client_message *mes
     return error;
 }
 
+/* ---- does anybody read them? ---- */
+
+static void on_consumers(struct store_request *request)
+{
+    struct client_messages *messages =
+        CONTAINER_OF(request, struct client_messages, consumers.request);
+    if (messages->consumers.error == ERR_OK) {
+        if (messages->consumers.n == 0)
+            log_event(LOG_WARN, "messages of clients are kept, and nobody reads them",
+                      LOG_TEXT("advice", "GET /events?consumer=NAME, or --webhooks"));
+        atomic_store(&messages->has_looked, true);
+    }
+    atomic_store(&messages->is_looking, false);
+}
+
+/* Consumers are in all partitions. While the store is away nobody knows them, and this is asked
+ * again. */
+static void look_for_consumers(struct client_messages *messages)
+{
+    struct node *node = messages->events->node;
+    if (atomic_load(&messages->has_looked) || atomic_exchange(&messages->is_looking, true))
+        return;
+    messages->consumers = (struct store_consumers){
+        .request = {.on_done = on_consumers, .lane = store_partition_lane(0, node->n_workers)},
+        .action = CONSUMERS_LIST,
+    };
+    store_consumers(node->store, &messages->consumers);
+}
+
 /* ---- its life ---- */
 
 enum err client_messages_new(struct events *events, struct client_messages **ret_messages)
@@ -191,6 +225,7 @@ enum err client_messages_new(struct events *events, struct client_messages **ret
         free(messages);
         return ERR_NO_MEMORY;
     }
+    atomic_init(&messages->has_looked, options->webhooks != NULL && options->webhooks[0] != '\0');
     node->take_message = take_message;
     node->takes_plain_messages = strcmp(options->client_messages, "all") == 0;
     *ret_messages = messages;
@@ -209,6 +244,8 @@ void client_messages_on_second(struct client_messages *messages, const struct wo
 {
     if (messages == NULL)
         return;
+    if (worker->index == 0)
+        look_for_consumers(messages);
     for (unsigned i = worker->index; i < MESSAGE_RATES_SHARDS; i += worker->node->n_workers)
         message_rates_sweep(messages->rates, i, clock_monotonic_us());
 }

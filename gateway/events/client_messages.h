@@ -18,7 +18,7 @@ MUST_CHECK enum err client_messages_new(struct events *events,
 /* Every message is answered, and none comes any more. NULL is fine. */
 void client_messages_free(struct client_messages *messages);
 
-/* On each worker's thread. NULL is fine. */
+/* On each worker's thread, once the store may be asked. NULL is fine. */
 void client_messages_on_second(struct client_messages *messages, const struct worker *worker);
 
 #endif
