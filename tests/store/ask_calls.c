@@ -39,9 +39,16 @@ static void on_sent(struct store_request *request)
 
 struct store_target send_one(struct store *to, const char *user, struct span data)
 {
+    return send_to_connection(to, user, 0, data);
+}
+
+struct store_target send_to_connection(struct store *to, const char *user, uint64_t connection,
+                                       struct span data)
+{
     struct store_target target = {.user_id = span_of(user)};
     struct send_call call = {.send = {.request = {.on_done = on_sent},
                                       .payload = payload_new(data),
+                                      .connection = connection,
                                       .n_targets = 1,
                                       .targets = &target}};
     call_init(&call.call);

@@ -20,6 +20,10 @@ struct store_ask ask_one(struct store *to, const char *user, struct store_asked 
 /* To one user, kept nowhere. */
 struct store_target send_one(struct store *to, const char *user, struct span data);
 
+/* For the connection with this number alone; 0: for all. */
+struct store_target send_to_connection(struct store *to, const char *user, uint64_t connection,
+                                       struct span data);
+
 enum err online_of(struct store *to, const struct span *users, size_t n, bool *is_online);
 
 #endif

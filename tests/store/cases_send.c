@@ -29,6 +29,20 @@ Test(store_contract, what_is_sent_is_reported_without_a_number_and_not_kept)
     expect_inbox(store, "{an%na}", ".");
 }
 
+/* `acked` of what is recorded: a notification without a number has the connection there. */
+Test(store_contract, what_is_sent_to_one_connection_names_it)
+{
+    arrive(store, "anna");
+    cr_assert_eq(send_to_connection(store, "anna", 0x7f3a, SPAN_LITERAL("[1]")).error, ERR_OK);
+    cr_assert_eq(send_one(store, "anna", SPAN_LITERAL("[2]")).error, ERR_OK);
+    struct recorded note = recorded_at("anna", 0);
+    cr_assert_str_eq(note.text, "[1]");
+    cr_assert_eq(note.seq, 0);
+    cr_assert_eq(note.acked, 0x7f3a);
+    expect_of_now(note.time_ms);
+    cr_assert_eq(recorded_at("anna", 1).acked, 0);
+}
+
 Test(store_contract, what_is_sent_comes_behind_what_was_answered_before)
 {
     enum { ROUNDS = 50 };

@@ -355,6 +355,9 @@ Test(store_redis, what_is_no_message_of_ours_is_not_reported_as_sent)
     redis_server_do(&server, "SPUBLISH herald:{anna} E:x:3:[1]");
     redis_server_do(&server, "SPUBLISH herald:{anna} E:1:0:");
     redis_server_do(&server, "SPUBLISH herald:{anna} E:1:3:[2]");
+    redis_server_do(&server, "SPUBLISH herald:{anna} C:1:c-7f3a");
+    redis_server_do(&server, "SPUBLISH herald:{anna} C:1:x-7f3a:3:[1]");
+    redis_server_do(&server, "SPUBLISH herald:{anna} C:1:c-7f3a:2:[1]");
     redis_server_do(&server, "SPUBLISH herald:{anna} E:1:0:[3]");
     wait_for_notifications("anna", 2);
     cr_assert_str_eq(recorded_at("anna", 0).text, "[2]");

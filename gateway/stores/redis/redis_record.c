@@ -10,6 +10,7 @@
 #include "gateway/stores/redis/redis_url.h"
 #include "proto/bytes/decimal.h"
 #include "proto/bytes/hex.h"
+#include "proto/note/connection_id.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -268,17 +269,33 @@ static enum err read_live(char kind, struct epoch epoch, struct span rest,
     return ERR_OK;
 }
 
-/* "TIME:LENGTH:", data of that length. 0: up to the end. */
-static enum err read_ephemeral(struct span rest, struct inbox_event *ret_event)
+/* "c-7f3a:" */
+static bool take_connection(struct span *rest, uint64_t *ret_connection)
+{
+    const char *colon = rest->len > 0 ? memchr(rest->bytes, ':', rest->len) : NULL;
+    if (colon == NULL)
+        return false;
+    struct span name = {rest->bytes, (size_t)(colon - rest->bytes)};
+    *rest = (struct span){colon + 1, rest->len - name.len - 1};
+    return connection_id_parse(name, ret_connection);
+}
+
+/* "TIME:LENGTH:", data of that length. 0: up to the end. For one connection (C), its name stands
+ * between these; one that this version cannot read is of a kind that it does not know. */
+static enum err read_ephemeral(char kind, struct span rest, struct inbox_event *ret_event)
 {
     int64_t time_ms, len;
-    if (!redis_take_number(&rest, &time_ms) || !redis_take_number(&rest, &len) || rest.len == 0 ||
-        (len != 0 && (size_t)len != rest.len))
+    uint64_t connection = 0;
+    if (!redis_take_number(&rest, &time_ms))
+        return ERR_STORE_UNAVAILABLE;
+    if (kind == 'C' && !take_connection(&rest, &connection))
+        return ERR_NOT_FOUND;
+    if (!redis_take_number(&rest, &len) || rest.len == 0 || (len != 0 && (size_t)len != rest.len))
         return ERR_STORE_UNAVAILABLE;
     struct payload *payload = payload_new(rest);
     if (payload == NULL)
         return ERR_NO_MEMORY;
-    struct notification *note = notification_new(payload, (struct epoch){{0}}, 0, time_ms, 0);
+    struct notification *note = notification_new_live(payload, time_ms, connection);
     payload_unref(payload);
     if (note == NULL)
         return ERR_NO_MEMORY;
@@ -302,11 +319,11 @@ enum err redis_message_read(struct span message, struct inbox_event *ret_event)
     if (message.len < 2 || message.bytes[1] != ':')
         return ERR_STORE_UNAVAILABLE;
     char kind = message.bytes[0];
-    if (kind != 'M' && kind != 'N' && kind != 'B' && kind != 'W' && kind != 'E')
+    if (kind != 'M' && kind != 'N' && kind != 'B' && kind != 'W' && kind != 'E' && kind != 'C')
         return ERR_NOT_FOUND;
     struct span rest = {message.bytes + 2, message.len - 2};
-    if (kind == 'E')
-        return read_ephemeral(rest, ret_event);
+    if (kind == 'E' || kind == 'C')
+        return read_ephemeral(kind, rest, ret_event);
     struct epoch epoch;
     if (rest.len <= EPOCH_LEN || rest.bytes[EPOCH_LEN] != ':' ||
         !redis_epoch_read((struct span){rest.bytes, EPOCH_LEN}, &epoch))

@@ -5,6 +5,7 @@
 #include "gateway/stores/redis/redis_repeats.h"
 #include "gateway/stores/redis/redis_slots.h"
 #include "gateway/stores/redis/redis_subs.h"
+#include "proto/note/connection_id.h"
 
 #include <stdlib.h>
 
@@ -20,16 +21,23 @@ static bool is_last(struct store_append *send, size_t index, enum err error)
 static void on_sent(void *owner, void *arg, size_t index, const struct redis_value *reply);
 
 /* The same for all targets at a primary. NULL: out of memory. */
-static char *write_message(const struct redis_primary *primary, struct span data,
+static char *write_message(const struct redis_primary *primary, const struct store_append *send,
                            struct span *ret_message)
 {
+    struct span data = payload_data(send->payload);
     int64_t now_ms = redis_clock_now_ms(primary->clock);
-    char *message = malloc(2 * (PUT_NUMBER_MAX_BYTES + 2) + data.len);
+    char *message = malloc(2 * (PUT_NUMBER_MAX_BYTES + 2) + CONNECTION_ID_MAX_BYTES + 1 + data.len);
     if (message == NULL)
         return NULL;
-    char *at = PUT_LITERAL(message, "E:");
+    char *at = message;
+    *at++ = send->connection != 0 ? 'C' : 'E';
+    *at++ = ':';
     at = put_number(at, now_ms > 0 ? (uint64_t)now_ms : 0);
     *at++ = ':';
+    if (send->connection != 0) {
+        at += connection_id_write(send->connection, at);
+        *at++ = ':';
+    }
     at = put_number(at, data.len);
     *at++ = ':';
     at = put_span(at, data);
@@ -61,7 +69,7 @@ static enum err send_again(struct redis_commands *commands, void *arg, size_t in
 {
     struct store_append *send = arg;
     struct span message;
-    char *bytes = write_message(commands->primary, payload_data(send->payload), &message);
+    char *bytes = write_message(commands->primary, send, &message);
     if (bytes == NULL)
         return ERR_NO_MEMORY;
     enum err error = send_target(commands, send, index, message, call);
@@ -121,7 +129,7 @@ void redis_send_run(void *owner, struct redis_shard *(*shard_of)(void *owner, st
         send->targets[i].is_unheard = redis_subs_is_deaf_to(shard->subs, send->targets[i].user_id);
         if (shard->commands.is_ready && stamped != shard->primary) {
             free(bytes);
-            bytes = write_message(shard->primary, payload_data(send->payload), &message);
+            bytes = write_message(shard->primary, send, &message);
             stamped = bytes != NULL ? shard->primary : NULL;
         }
         enum err error = ERR_STORE_UNAVAILABLE;
