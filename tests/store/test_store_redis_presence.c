@@ -366,3 +366,20 @@ Test(store_redis, an_alert_that_cannot_be_kept_fails_its_push_until_it_is_repeat
     push_with_alert(&targets[4 - 1], user_at(4), "k");
     cr_assert_eq(targets[3].error, ERR_STORE_UNAVAILABLE);
 }
+
+/* A node that could not renew its lease would be taken for dead. */
+Test(store_redis, a_full_redis_refuses_alerts_and_keeps_presence)
+{
+    struct store_target target;
+    open_events();
+    push_with_alert(&target, user_at(0), "k");
+    cr_assert_eq(target.error, ERR_OK);
+    redis_server_do(&server, "CONFIG SET maxmemory 1");
+    cr_assert(write_presence("na", 0, NULL, false).is_new);
+    user_comes("na", "7");
+    cr_assert(serve_as("na", true).is_mine);
+    push_with_alert(&target, user_at(0), "k");
+    cr_assert_eq(target.error, ERR_STORE_UNAVAILABLE);
+    redis_server_do(&server, "CONFIG SET maxmemory 0");
+    expect_present("na", "7 ");
+}

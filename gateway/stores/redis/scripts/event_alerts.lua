@@ -6,7 +6,6 @@
 local max_count, max_bytes, max_alerts = struct.unpack('<ddd', ARGV[1])
 local alerts, answer = KEYS[4], {}
 takes_memory = true
-begin_writing()
 expire()
 while low <= acked and low <= head and 4 * bytes >= 3 * max_bytes do
     sweep(SWEEP)
