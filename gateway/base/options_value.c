@@ -83,6 +83,11 @@ static bool parse_number(const struct unit *units, const char *text, int64_t *re
     return false;
 }
 
+bool option_read_duration(const char *text, int64_t *ret_ms)
+{
+    return parse_number(units_of(OPTION_DURATION), text, ret_ms);
+}
+
 static const char *form_of(enum option_kind kind)
 {
     if (kind == OPTION_DURATION)

@@ -18,6 +18,9 @@ bool option_may_be_empty(const struct option_row *row);
 MUST_CHECK enum err option_set(const struct option_row *row, struct options *options,
                                const char *text, char *why, size_t why_cap);
 
+/* A duration as options are written, like 100ms, 10s or 5m; 0 needs no unit. false: it is none. */
+bool option_read_duration(const char *text, int64_t *ret_ms);
+
 /* Frees the value of the member and makes it empty. */
 void option_clear(const struct option_row *row, struct options *options);
 
