@@ -168,6 +168,10 @@ MUST_CHECK bool request_path_user(struct request *request, struct span *ret_user
 MUST_CHECK bool request_path_message(struct request *request, struct epoch *ret_epoch,
                                      uint64_t *ret_seq);
 
+/* The first `*` of the path, decoded. false: it has a bad escape, or is longer than `cap`. */
+MUST_CHECK bool request_path_name(struct request *request, char *out, size_t cap,
+                                  struct span *ret_name);
+
 /* How often the head has the header; its last value, which lives as long as the head. */
 unsigned request_header(struct request *request, const char *name, struct span *ret_value);
 

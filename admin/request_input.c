@@ -41,6 +41,14 @@ bool request_path_message(struct request *request, struct epoch *ret_epoch, uint
     return false;
 }
 
+bool request_path_name(struct request *request, char *out, size_t cap, struct span *ret_name)
+{
+    size_t len = 0;
+    bool is_name = percent_decode(segment_of(request, 0), false, out, cap, &len) == ERR_OK;
+    *ret_name = (struct span){out, len};
+    return is_name;
+}
+
 unsigned request_header(struct request *request, const char *name, struct span *ret_value)
 {
     const struct http_head *head = request->head;

@@ -193,6 +193,7 @@ void gateway_reload(struct node *node, bool must)
         certificates_reload(node->port->tls);
     if (must)
         store_reload(node->store);
+    events_reload(node, must);
 }
 
 enum err gateway_ask_for_upgrade(struct node *node, char *why, size_t why_cap)

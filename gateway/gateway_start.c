@@ -365,6 +365,11 @@ enum err gateway_start(const struct options *options, struct node **ret_node, ch
     if (error != ERR_OK)
         return error;
     events_start(*ret_node);
+    error = events_settle(*ret_node, why, why_cap);
+    if (error != ERR_OK) {
+        gateway_stop(*ret_node);
+        return error == ERR_CONFLICT ? ERR_INVALID_FIELD : error;
+    }
     log_start_of(*ret_node);
     return ERR_OK;
 }

@@ -42,6 +42,7 @@ static const char *describe_store(const struct service_report *report)
         return store_is_shared(report->node->store) ? "the store is away"
                                                     : "the store takes no writes";
     case NODE_READY:
+    case NODE_NO_WEBHOOKS:
     case NODE_DRAINING:
         break;
     }

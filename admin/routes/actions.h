@@ -34,6 +34,9 @@ extern const struct route_action stats_action;
 extern const struct route_action metrics_action;
 extern const struct route_action livez_action;
 extern const struct route_action readyz_action;
+/* routes_webhooks.c */
+extern const struct route_action webhooks_action;
+extern const struct route_action webhook_test_action;
 /* routes_upgrade.c */
 extern const struct route_action upgrade_action;
 

@@ -20,6 +20,8 @@ static const struct route routes[] = {
     {"POST", "/upgrade", GUARD_JSON, ROLE_ADMIN, &upgrade_action},
     {"GET", "/clients", GUARD_OTHER, ROLE_READ, &clients_action},
     {"GET", "/nodes", GUARD_OTHER, ROLE_READ, &nodes_action},
+    {"GET", "/webhooks", GUARD_OTHER, ROLE_READ, &webhooks_action},
+    {"POST", "/webhooks/*/test", GUARD_JSON, ROLE_ADMIN, &webhook_test_action},
     {"GET", "/stats", GUARD_OTHER, ROLE_READ, &stats_action},
     {"GET", "/metrics", GUARD_OTHER, ROLE_READ, &metrics_action},
     {"GET", "/livez", GUARD_OTHER, 0, &livez_action},

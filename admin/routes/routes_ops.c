@@ -238,6 +238,9 @@ static void run_readyz(struct request *request)
     case NODE_NO_STORE:
         refuse_without_store(request);
         return;
+    case NODE_NO_WEBHOOKS:
+        request_refuse_with(request, ERR_STORE_UNAVAILABLE, NULL, NODE_NO_WEBHOOKS_DETAIL);
+        return;
     case NODE_DRAINING:
         request_refuse_with(request, ERR_DRAINING, NULL, NULL);
         return;

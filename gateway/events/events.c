@@ -7,6 +7,7 @@
 #include "gateway/events/event_log.h"
 #include "gateway/events/presence.h"
 #include "gateway/events/serving.h"
+#include "gateway/events/webhooks.h"
 #include "gateway/node/worker.h"
 
 #include <stdio.h>
@@ -38,13 +39,17 @@ enum err events_check(const struct options *options, char *why, size_t why_cap)
 {
     unsigned types;
     enum err error = read_types(options, &types, why, why_cap);
-    return error == ERR_OK ? client_messages_check(options, types, why, why_cap) : error;
+    if (error == ERR_OK)
+        error = client_messages_check(options, types, why, why_cap);
+    return error == ERR_OK ? webhooks_check(options, types, why, why_cap) : error;
 }
 
 enum err events_new(struct node *node, char *why, size_t why_cap)
 {
     unsigned types;
     enum err error = read_types(atomic_load(&node->options), &types, why, why_cap);
+    if (error == ERR_OK)
+        error = webhooks_check(atomic_load(&node->options), types, why, why_cap);
     if (error != ERR_OK || types == 0)
         return error;
     struct events *events = calloc(1, sizeof *events);
@@ -60,6 +65,8 @@ enum err events_new(struct node *node, char *why, size_t why_cap)
         error = serving_new(events, &events->serving);
     if (error == ERR_OK)
         error = client_messages_new(events, &events->client_messages);
+    if (error == ERR_OK)
+        error = webhooks_new(events, &events->webhooks, why, why_cap);
     return error;
 }
 
@@ -72,6 +79,18 @@ void events_start(struct node *node)
     event_log_start(events->log);
     presence_start(events->presence);
     serving_start(events->serving);
+    webhooks_start(events->webhooks);
+}
+
+enum err events_settle(struct node *node, char *why, size_t why_cap)
+{
+    return node->events == NULL ? ERR_OK : webhooks_settle(node->events->webhooks, why, why_cap);
+}
+
+void events_reload(struct node *node, bool must)
+{
+    if (node->events != NULL)
+        webhooks_reload(node->events->webhooks, must);
 }
 
 void events_on_second(struct worker *worker)
@@ -89,6 +108,7 @@ void events_leave(struct node *node)
     struct events *events = node->events;
     if (events == NULL || !atomic_load(&events->is_started))
         return;
+    webhooks_stop(events->webhooks);
     int64_t until_ms = clock_monotonic_ms() + LEAVE_MS;
     serving_leave(events->serving, until_ms);
     presence_leave(events->presence, until_ms);
@@ -140,6 +160,7 @@ void events_free(struct events *events)
 {
     if (events == NULL)
         return;
+    webhooks_free(events->webhooks);
     serving_free(events->serving);
     presence_free(events->presence);
     client_messages_free(events->client_messages);

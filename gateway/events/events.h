@@ -20,6 +20,13 @@ MUST_CHECK enum err events_new(struct node *node, char *why, size_t why_cap);
  * on the parts ask the store. Once, on the main thread. */
 void events_start(struct node *node);
 
+/* Waits, for a short time, until the store has said whether there is room for all who are to hear.
+ * ERR_CONFLICT, ERR_SYSTEM: *why is a sentence. After events_start, where no process was before. */
+MUST_CHECK enum err events_settle(struct node *node, char *why, size_t why_cap);
+
+/* Reads the files again that the options name: if they have changed, or `must`. */
+void events_reload(struct node *node, bool must);
+
 /* Each second on each worker's thread, from its start on. */
 void events_on_second(struct worker *worker);
 

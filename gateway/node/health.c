@@ -22,6 +22,8 @@ enum node_readiness node_readiness(const struct node *node)
         return NODE_DRAINING;
     if (!atomic_load(&node->was_store_up))
         return NODE_NO_STORE;
+    if (atomic_load(&node->awaits_webhooks))
+        return NODE_NO_WEBHOOKS;
     if (!atomic_load(&node->is_store_up))
         return NODE_DEGRADED;
     return node_slots_missing(node) > 0 ? NODE_PARTLY : NODE_READY;

@@ -85,8 +85,9 @@ struct node {
     atomic_uint_fast64_t next_connection; /* the id of the next session's connection */
 
     atomic_bool is_store_up;
-    struct outages outages;                 /* of the store, on the wall clock */
-    atomic_bool was_store_up;               /* it has answered once */
+    struct outages outages;      /* of the store, on the wall clock */
+    atomic_bool was_store_up;    /* it has answered once */
+    atomic_bool awaits_webhooks; /* their consumers are being added (events/webhooks.h) */
     atomic_int_fast64_t others_up_until_ms; /* of the store's clock: another node is up until then,
                                              * unless it says more (nodes.h) */
     atomic_bool is_draining;                /* readiness fails, and the other nodes are told */

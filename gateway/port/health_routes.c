@@ -51,6 +51,9 @@ void health_serve_readyz(struct http_conn *http_conn, struct span method)
         http_conn_problem(http_conn, ERR_STORE_UNAVAILABLE, "the store has not answered yet", NULL,
                           NULL);
         break;
+    case NODE_NO_WEBHOOKS:
+        http_conn_problem(http_conn, ERR_STORE_UNAVAILABLE, NODE_NO_WEBHOOKS_DETAIL, NULL, NULL);
+        break;
     case NODE_DRAINING:
         http_conn_problem(http_conn, ERR_DRAINING, NULL, NULL, NULL);
         break;

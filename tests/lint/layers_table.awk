@@ -12,7 +12,7 @@ function has(list, word) {
 }
 BEGIN {
     may["main"] = "admin/routes admin gateway gateway/upgrade gateway/base proto"
-    may["admin/routes"] = "admin gateway/gateway.h gateway/events/event_requests.h gateway/events/online_list.h gateway/requests/requests.h gateway/requests/push_result.h gateway/node/worker.h gateway/base proto"
+    may["admin/routes"] = "admin gateway/gateway.h gateway/events/event_requests.h gateway/events/webhook_requests.h gateway/events/online_list.h gateway/requests/requests.h gateway/requests/push_result.h gateway/node/worker.h gateway/base proto"
     may["admin"] = "gateway/gateway.h gateway/requests/requests.h gateway/http gateway/identity gateway/node gateway/net gateway/base proto"
     all = "gateway/node gateway/store gateway/net gateway/base proto"
     may["gateway"] = "gateway/events gateway/upgrade gateway/port gateway/http gateway/requests gateway/delivery gateway/session gateway/identity gateway/stores " all

@@ -50,6 +50,8 @@ static const struct {
     {"POST", "/upgrade", &upgrade_action, ROLE_ADMIN, "POST"},
     {"GET", "/clients", &clients_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/nodes", &nodes_action, ROLE_READ, "GET, HEAD"},
+    {"GET", "/webhooks", &webhooks_action, ROLE_READ, "GET, HEAD"},
+    {"POST", "/webhooks/shop/test", &webhook_test_action, ROLE_ADMIN, "POST"},
     {"GET", "/stats", &stats_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/metrics", &metrics_action, ROLE_READ, "GET, HEAD"},
     {"GET", "/livez", &livez_action, 0, "GET, HEAD"},

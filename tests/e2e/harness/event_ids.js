@@ -5,6 +5,26 @@ const assert = require('node:assert/strict');
 
 const ID = /^(\d+)\.([^.-]+)-(\d+)$/;
 
+/* The partition of a user's events: FNV-1a of 32 bits, the upper half folded into the lower one. */
+function partitionOf(userId) {
+    let hash = 2166136261;
+    for (const byte of Buffer.from(userId)) {
+        hash = Math.imul(hash ^ byte, 16777619) >>> 0;
+    }
+    return ((hash ^ (hash >>> 16)) >>> 0) % 16;
+}
+
+/* So many users whose events are in one partition. */
+function usersOfPartition(partition, count) {
+    const users = [];
+    for (let n = 0; users.length < count; n++) {
+        if (partitionOf(`user${n}`) === partition) {
+            users.push(`user${n}`);
+        }
+    }
+    return users;
+}
+
 /* {partition, epoch, number} of "3.k3f9a2qd-118". */
 function parseEventId(id) {
     const match = ID.exec(id);
@@ -73,4 +93,4 @@ class EventRecord {
     }
 }
 
-module.exports = { EventRecord, parseEventId };
+module.exports = { EventRecord, parseEventId, partitionOf, usersOfPartition };

@@ -1,0 +1,224 @@
+/* An endpoint is a consumer of all partitions. It is added to them one after the other, the first
+ * of which decides whether there is room for it. One that leaves is removed in the opposite order,
+ * so that it is found again, in the first, if the process ends in between. The store's answers
+ * are asked for anew until they come. */
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/events/webhook_parts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    SOON_MS = 100, /* the store has not answered yet since the start, or others make room */
+    LATER_MS = 1000,
+};
+
+static struct timers *timers_of(struct webhook *webhook)
+{
+    return webhook_sender_timers(webhook->webhooks->sender);
+}
+
+static void ask_again_later(struct webhook *webhook)
+{
+    const struct node *node = webhooks_node(webhook->webhooks);
+    bool is_away = atomic_load(&node->was_store_up) && webhook->call.error != ERR_CONFLICT;
+    int64_t wait_ms = is_away ? LATER_MS : SOON_MS;
+    if (!webhook->webhooks->is_stopping)
+        timer_set(timers_of(webhook), &webhook->call_timer, clock_monotonic_ms() + wait_ms);
+}
+
+/* Once every endpoint has its consumers, or is refused, the node may be ready. */
+void webhooks_note_settled(struct webhooks *webhooks)
+{
+    bool are_all = true;
+    pthread_mutex_lock(&webhooks->lock);
+    LIST_FOR_EACH(link, &webhooks->list)
+    {
+        const struct webhook *webhook = CONTAINER_OF(link, struct webhook, link);
+        are_all = are_all && (webhook->is_settled || webhook->is_leaving);
+    }
+    webhooks->are_settled = webhooks->are_settled || are_all;
+    if (webhooks->are_settled)
+        atomic_store(&webhooks->events->node->awaits_webhooks, false);
+    pthread_cond_broadcast(&webhooks->changed);
+    pthread_mutex_unlock(&webhooks->lock);
+}
+
+static void note_settled(struct webhook *webhook)
+{
+    webhook->is_settled = true;
+    webhooks_note_settled(webhook->webhooks);
+}
+
+/* ---- one request ---- */
+
+static void on_called(struct store_request *request)
+{
+    struct store_consumers *call = CONTAINER_OF(request, struct store_consumers, request);
+    struct webhook *webhook = CONTAINER_OF(call, struct webhook, call);
+    mailbox_post(webhook_sender_mailbox(webhook->webhooks->sender), &webhook->call_letter);
+}
+
+static void call_store(struct webhook *webhook, unsigned partition, bool is_adding,
+                       void (*deliver)(struct letter *letter))
+{
+    const struct node *node = webhooks_node(webhook->webhooks);
+    webhook->call = (struct store_consumers){
+        .request = {.on_done = on_called, .lane = store_partition_lane(partition, node->n_workers)},
+        .partition = partition,
+        .key = webhook_key(webhook),
+        .from_now = webhook->config->line.from_now && !webhook->runs[partition].was_added,
+    };
+    if (is_adding)
+        webhook->call.action = CONSUMERS_ADD;
+    else
+        webhook->call.action = CONSUMERS_REMOVE;
+    webhook->call_letter.deliver = deliver;
+    webhook->is_calling = true;
+    webhooks_begin_work(webhook->webhooks);
+    store_consumers(node->store, &webhook->call);
+}
+
+/* ---- adding ---- */
+
+/* "pull a, b; webhooks c": who the consumers are that leave no room. */
+static void describe_consumers(const struct store_consumers *call, char *out, size_t cap)
+{
+    static const struct {
+        char kind;
+        const char *title;
+    } kinds[] = {{STORE_PULL, "GET /events: "}, {STORE_WEBHOOK, "webhooks: "}};
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t kind = 0; kind < 2; kind++) {
+        bool is_first = true;
+        for (size_t i = 0; i < call->n && len < cap; i++) {
+            const struct store_consumer *consumer = &call->list[i];
+            if (consumer->key_len < 1 || consumer->key[0] != kinds[kind].kind)
+                continue;
+            const char *before = !is_first ? ", " : len > 0 ? "; " : "";
+            len += (size_t)snprintf(out + len, cap - len, "%s%s%.*s", before,
+                                    is_first ? kinds[kind].title : "", consumer->key_len - 1,
+                                    consumer->key + 1);
+            is_first = false;
+        }
+    }
+}
+
+static void refuse_webhook(struct webhook *webhook)
+{
+    struct webhooks *webhooks = webhook->webhooks;
+    char names[900];
+    webhook->is_refused = true;
+    describe_consumers(&webhook->call, names, sizeof names);
+    log_event(LOG_ERROR, "webhook refused: there are 15 consumers already",
+              LOG_TEXT("webhook", webhook->config->line.name), LOG_TEXT("consumers", names));
+    pthread_mutex_lock(&webhooks->lock);
+    if (webhooks->conflict[0] == '\0')
+        snprintf(webhooks->conflict, sizeof webhooks->conflict,
+                 "--webhooks: %s: there are 15 consumers of events already (%s)",
+                 webhook->config->line.name, names);
+    pthread_mutex_unlock(&webhooks->lock);
+    note_settled(webhook);
+}
+
+/* Are consumers of others being removed? */
+static bool is_room_coming(const struct webhooks *webhooks)
+{
+    LIST_FOR_EACH(link, &webhooks->list)
+    {
+        const struct webhook *webhook = CONTAINER_OF(link, struct webhook, link);
+        if (webhook->is_leaving && !webhook->is_gone)
+            return true;
+    }
+    return false;
+}
+
+static void deliver_added(struct letter *letter)
+{
+    struct webhook *webhook = CONTAINER_OF(letter, struct webhook, call_letter);
+    struct webhooks *webhooks = webhook->webhooks;
+    struct webhook_run *run = &webhook->runs[webhook->call.partition];
+    webhook->is_calling = false;
+    if (webhook->is_leaving) {
+        webhook_remove_consumers(webhook);
+    } else if (webhook->call.error == ERR_CONFLICT && !is_room_coming(webhooks)) {
+        refuse_webhook(webhook);
+    } else if (webhook->call.error != ERR_OK) {
+        ask_again_later(webhook);
+    } else {
+        run->is_added = true;
+        run->was_added = true;
+        webhook_add_consumers(webhook);
+        webhook_run_go(run);
+    }
+    webhooks_end_work(webhooks);
+    webhook->webhooks->on_idle(webhook);
+}
+
+void webhook_add_consumers(struct webhook *webhook)
+{
+    unsigned partition = 0;
+    if (webhook->is_calling || webhook->is_refused || webhook->webhooks->is_stopping)
+        return;
+    while (partition < STORE_PARTITIONS && webhook->runs[partition].is_added)
+        partition++;
+    if (partition < STORE_PARTITIONS) {
+        call_store(webhook, partition, true, deliver_added);
+        return;
+    }
+    note_settled(webhook);
+}
+
+/* ---- removing ---- */
+
+static void note_left(struct webhook *webhook)
+{
+    char event[WEBHOOK_NAME_MAX_BYTES + 64];
+    snprintf(event, sizeof event, "webhook %s left, %" PRIu64 " events unread",
+             webhook->config->line.name, webhook->n_unread);
+    log_event(LOG_INFO, event, LOG_TEXT("webhook", webhook->config->line.name),
+              LOG_INT("unread", webhook->n_unread));
+}
+
+static void deliver_removed(struct letter *letter)
+{
+    struct webhook *webhook = CONTAINER_OF(letter, struct webhook, call_letter);
+    struct webhooks *webhooks = webhook->webhooks;
+    webhook->is_calling = false;
+    if (webhook->call.error != ERR_OK) {
+        ask_again_later(webhook);
+    } else {
+        webhook->n_unread += webhook->call.unread;
+        webhook->n_removed++;
+        webhook_remove_consumers(webhook);
+    }
+    webhooks_end_work(webhooks);
+    webhook->webhooks->on_idle(webhook);
+}
+
+void webhook_remove_consumers(struct webhook *webhook)
+{
+    if (webhook->is_calling || webhook->webhooks->is_stopping)
+        return;
+    if (webhooks_find(webhook->webhooks, span_of(webhook->config->line.name)) != NULL) {
+        webhook->is_gone = true; /* it is back, and adds what was removed */
+    } else if (webhook->n_removed == STORE_PARTITIONS) {
+        webhook->is_gone = true;
+        note_left(webhook);
+    } else {
+        call_store(webhook, STORE_PARTITIONS - 1 - webhook->n_removed, false, deliver_removed);
+    }
+}
+
+void webhook_on_call_timer(struct timer *timer)
+{
+    struct webhook *webhook = CONTAINER_OF(timer, struct webhook, call_timer);
+    if (webhook->is_leaving)
+        webhook_remove_consumers(webhook);
+    else
+        webhook_add_consumers(webhook);
+    webhook->webhooks->on_idle(webhook);
+}

@@ -1,0 +1,84 @@
+'use strict';
+/* Webhooks of a fleet: each partition is one node's to serve, and another's soon after that one has gone. */
+
+const assert = require('node:assert/strict');
+const { SETTINGS, partitionOf, range, redisNode, startFleet, startReceiver, waitUntil } = require('./harness');
+
+const FILE = 'hooks.conf';
+const FAIR = Math.ceil(16 / 3); /* partitions of one of three nodes */
+
+async function startServed(t, receiver) {
+    const redis = await (await redisNode(t, SETTINGS)).start();
+    const nodes = await startFleet(t, 3, {
+        store: redis.url, args: ['--events', 'user.online', '--webhooks', FILE], files: { [FILE]: receiver.line() },
+    });
+    return nodes;
+}
+
+async function served(node) {
+    return (await node.request('GET', '/webhooks')).json.webhooks[0].partitions;
+}
+
+const shares = (nodes) => Promise.all(nodes.map(served));
+
+/* Each partition is served, and no node serves more than its share. */
+async function waitShares(nodes, most, timeoutMs) {
+    await waitUntil('equal shares', async () => {
+        const all = await shares(nodes);
+        return all.reduce((sum, n) => sum + n, 0) === 16 && all.every((n) => n <= most);
+    }, timeoutMs);
+}
+
+async function come(node, users) {
+    for (const user of users) {
+        await node.subscribe(user);
+    }
+}
+
+const everywhere = (prefix) => range(48).map((n) => `${prefix}${n}`);
+
+/* The order of one partition is that of its ids. */
+function checkOrder(receiver) {
+    assert.equal(new Set(everywhere('a').map(partitionOf)).size, 16, 'each partition has an event');
+    receiver.check();
+}
+
+module.exports = (test) => {
+    test('three nodes have equal shares within a minute, and each event is sent once', { tries: 3, timeoutMs: 200000 }, async (t) => {
+        const receiver = await startReceiver(t);
+        const nodes = await startServed(t, receiver);
+        await waitShares(nodes, FAIR, 60000);
+        await come(nodes[0], everywhere('a'));
+        await receiver.waitCount('user.online', 48);
+        assert.equal(receiver.record.repeats, 0);
+        checkOrder(receiver);
+    });
+
+    test('what a killed node has served goes on within 20 s', { tries: 3, timeoutMs: 240000 }, async (t) => {
+        const receiver = await startReceiver(t);
+        const nodes = await startServed(t, receiver);
+        await waitShares(nodes, FAIR, 60000);
+        await come(nodes[0], everywhere('a'));
+        await receiver.waitCount('user.online', 48);
+        await nodes[2].kill();
+        const killedMs = Date.now();
+        await come(nodes[0], everywhere('b'));
+        await receiver.waitCount('user.online', 96);
+        assert.ok(Date.now() - killedMs < 20000, `${Date.now() - killedMs} ms`);
+        await waitShares(nodes.slice(0, 2), 8, 60000);
+        checkOrder(receiver);
+    });
+
+    test('a node that stops gives its partitions to the others at once', { tries: 3, timeoutMs: 240000 }, async (t) => {
+        const receiver = await startReceiver(t);
+        const nodes = await startServed(t, receiver);
+        await waitShares(nodes, FAIR, 60000);
+        await nodes[2].stop();
+        const stoppedMs = Date.now();
+        await come(nodes[0], everywhere('a'));
+        await receiver.waitCount('user.online', 48);
+        assert.ok(Date.now() - stoppedMs < 8000, `${Date.now() - stoppedMs} ms`);
+        assert.equal(receiver.record.repeats, 0);
+        checkOrder(receiver);
+    });
+};
