@@ -228,6 +228,19 @@ module.exports = (test) => {
         }
     });
 
+    test('that nobody reads what clients say is told at start', async (t) => {
+        const herald = await t.herald({ store: 'file', args: V1_ARGS });
+        await herald.waitLog(/messages of clients are kept, and nobody reads them/);
+        await new Consumer(herald, 'reader').peek();
+        await herald.stop();
+        const from = herald.log.length;
+        await herald.restart();
+        const client = await herald.subscribeV1('heard');
+        isAccepted(await client.say('1', 1), '1');
+        await sleep(2500);
+        assert.doesNotMatch(herald.log.slice(from), /nobody reads them/);
+    });
+
     test('a client whose 64 messages have no answer is not read, and lives on', async (t) => {
         const redis = await (await t.redis()).start();
         const herald = await t.herald({ store: redis.url, args: [...FAST_ARGS, '--ping-interval', '200ms', '--silence-timeout', '1s'] });
@@ -280,6 +293,32 @@ module.exports = (test) => {
         await second.wait('notification', 3);
         await first.roundTrip();
         assert.deepEqual(first.values(), ['for both']);
+    });
+
+    test('a push to one connection reaches it on whichever node it is', async (t) => {
+        const redis = await (await t.redis()).start();
+        const [here, there] = await Promise.all(range(2).map(() => t.herald({ store: redis.url })));
+        const near = await here.subscribeV1('tabs');
+        const far = await there.subscribeV1('tabs');
+        const stream = await there.events('tabs');
+        await near.wait('hello');
+        const [{ connection }] = await far.wait('hello');
+        for (const [herald, online] of [[here, 0], [there, 1]]) {
+            const sent = await herald.mustPush('tabs', `by ${online}`, { ttl: 0, connection });
+            assert.deepEqual([sent.status, sent.online, sent.nodes], ['sent', online, 1]);
+        }
+        for (const herald of [here, there]) {
+            const dropped = await herald.mustPush('tabs', 'nobody', { ttl: 0, connection: 'c-7f3a' });
+            assert.deepEqual([dropped.status, dropped.online, dropped.nodes], ['dropped', 0, 0]);
+        }
+        const { json: { connections } } = await here.request('GET', '/users/tabs');
+        const page = connections.find(({ level }) => level === 'sse');
+        await here.mustPush('tabs', 'for the page', { ttl: 0, connection: page.connection });
+        await here.mustPush('tabs', 'for all', { ttl: 0 });
+        await Promise.all([near.wait('notification', 1), far.wait('notification', 3), stream.waitCount(2)]);
+        assert.deepEqual(near.values(), ['for all']);
+        assert.deepEqual(far.values(), ['by 0', 'by 1', 'for all']);
+        assert.deepEqual(stream.messages().map(({ data }) => data), ['"for the page"', '"for all"']);
     });
 
     test('a push to one connection is with ttl 0 and one user alone', async (t) => {
