@@ -1,6 +1,6 @@
-/* How much of a partition the scripts read: what they answer or take out, and no more, however many
- * events there are and whenever these expire. Each word of a command counts as a step, and each of
- * its answer. */
+/* When events of a partition expire, by a clock that the test moves; and how much the scripts read:
+ * what they answer or take out, and no more, however many events there are. Each word of a command
+ * counts as a step, and each of its answer. */
 #include "tests/store/redis_backend.h"
 
 #define COUNTED                                                                                    \
@@ -31,6 +31,14 @@ static long steps_since_asked(void)
     redis_server_ask(&server, "GETSET steps 0", answer, sizeof answer);
     const char *line = strchr(answer, '\n');
     return line != NULL && answer[0] == '$' ? strtol(line + 1, NULL, 10) : 0;
+}
+
+static long ask_number(const char *line)
+{
+    char answer[64];
+    redis_server_ask(&server, line, answer, sizeof answer);
+    cr_assert_eq(answer[0], ':', "%s: %s", line, answer);
+    return strtol(answer + 1, NULL, 10);
 }
 
 static void expect_steps(const char *what, long most)
@@ -128,4 +136,61 @@ Test(store_redis, what_has_left_goes_in_parts)
     consumer_add(store, PARTITION, "pb", true);
     expect_steps("a consumer from now on", FEW_STEPS + OF_ONE * SWEPT);
     cr_assert_eq(consumers_list(store, PARTITION).count, 0);
+}
+
+/* ---- when events expire ---- */
+
+Test(store_redis, expired_events_leave_at_the_low_end_and_are_told)
+{
+    begin();
+    consumer_add(store, PARTITION, "pa", false);
+    event_append_numbers(store, PARTITION, 1, 3);
+    move_clock(TTL_S * 1000 + 100);
+    event_append_numbers(store, PARTITION, 1, 1);
+    struct store_page page = event_page(store, PARTITION, "pa");
+    cr_assert_eq(page.n_notes, 1);
+    cr_assert_eq(page.n_gaps, 1);
+    cr_assert_eq(page.gaps[0].to, 3);
+    cr_assert_eq(page.gaps[0].cause, GAP_EXPIRED);
+    page_free(&page);
+}
+
+/* What Redis drops by itself, half a minute after the last event, is told like what a step finds.
+ */
+Test(store_redis, a_partition_that_redis_has_dropped_has_expired)
+{
+    begin();
+    consumer_add(store, PARTITION, "pa", false);
+    event_append_numbers(store, PARTITION, 1, 3);
+    redis_server_do(&server, "DEL herald:{%events.3}:inbox");
+    move_clock(TTL_S * 1000 + 100);
+    struct store_page page = event_page(store, PARTITION, "pa");
+    cr_assert_eq(page.n_notes, 0);
+    cr_assert_eq(page.n_gaps, 1);
+    cr_assert_eq(page.gaps[0].to, 3);
+    cr_assert_eq(page.gaps[0].cause, GAP_EXPIRED);
+    page_free(&page);
+    event_append_numbers(store, PARTITION, 1, 1);
+    cr_assert_gt(ask_number("PTTL herald:{%events.3}:inbox"), 0);
+    cr_assert_gt(ask_number("PTTL herald:{%events.3}:meta"), 0);
+}
+
+/* A step takes 256 out and no more, so a crowd that expires at once leaves in parts. */
+Test(store_redis, what_expires_together_leaves_in_parts)
+{
+    begin();
+    struct span events[STORE_EVENTS_AT_ONCE];
+    for (size_t i = 0; i < STORE_EVENTS_AT_ONCE; i++)
+        events[i] = span_of("{}");
+    for (int i = 0; i < 6; i++)
+        cr_assert_eq(event_append_run(store, (struct store_event_append){.partition = PARTITION,
+                                                                         .n = STORE_EVENTS_AT_ONCE,
+                                                                         .events = events})
+                         .error,
+                     ERR_OK);
+    move_clock(TTL_S * 1000 + 100);
+    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 256);
+    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 256, "once a second");
+    move_clock(1100);
+    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 512);
 }

@@ -167,61 +167,6 @@ Test(store_redis, a_partition_has_at_most_fifteen_consumers)
     cr_assert(consumer_add(store, PARTITION, "pz", true).is_changed);
 }
 
-Test(store_redis, expired_events_leave_at_the_low_end_and_are_told)
-{
-    open_events(1000, 1 << 20, 1);
-    consumer_add(store, PARTITION, "pa", false);
-    append_many(3);
-    pause_ms(1100);
-    append_many(1);
-    struct store_page page = read_events("pa", 100, 1 << 20);
-    cr_assert_eq(page.n_notes, 1);
-    cr_assert_eq(page.n_gaps, 1);
-    cr_assert_eq(page.gaps[0].to, 3);
-    cr_assert_eq(page.gaps[0].cause, GAP_EXPIRED);
-    page_free(&page);
-}
-
-/* What Redis drops by itself, half a minute after the last event, is told like what a step finds.
- */
-Test(store_redis, a_partition_that_redis_has_dropped_has_expired)
-{
-    open_events(1000, 1 << 20, 1);
-    consumer_add(store, PARTITION, "pa", false);
-    append_many(3);
-    redis_server_do(&server, "DEL herald:{%events.3}:inbox");
-    pause_ms(1100);
-    struct store_page page = read_events("pa", 100, 1 << 20);
-    cr_assert_eq(page.n_notes, 0);
-    cr_assert_eq(page.n_gaps, 1);
-    cr_assert_eq(page.gaps[0].to, 3);
-    cr_assert_eq(page.gaps[0].cause, GAP_EXPIRED);
-    page_free(&page);
-    append_many(1);
-    cr_assert_gt(ask_number("PTTL herald:{%events.3}:inbox"), 0);
-    cr_assert_gt(ask_number("PTTL herald:{%events.3}:meta"), 0);
-}
-
-/* A step takes 256 out and no more, so a crowd that expires at once leaves in parts. */
-Test(store_redis, what_expires_together_leaves_in_parts)
-{
-    open_events(1000, 1 << 20, 1);
-    struct span events[STORE_EVENTS_AT_ONCE];
-    for (size_t i = 0; i < STORE_EVENTS_AT_ONCE; i++)
-        events[i] = span_of("{}");
-    for (int i = 0; i < 6; i++)
-        cr_assert_eq(event_append_run(store, (struct store_event_append){.partition = PARTITION,
-                                                                         .n = STORE_EVENTS_AT_ONCE,
-                                                                         .events = events})
-                         .error,
-                     ERR_OK);
-    pause_ms(1100);
-    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 256);
-    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 256, "once a second");
-    pause_ms(1100);
-    cr_assert_eq(consumers_list(store, PARTITION).count, 600 - 512);
-}
-
 Test(store_redis, lost_numbers_begin_an_epoch_and_what_is_there_stays)
 {
     open_events(100, 1 << 20, 60);

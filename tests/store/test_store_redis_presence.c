@@ -127,11 +127,12 @@ static struct store_serve serve_as(const char *node, bool wants_lease)
     return call.serve;
 }
 
-static void serve_and_forget(const char *node)
+static uint64_t count_pending(void)
 {
-    struct store_serve serve = serve_as(node, true);
+    struct store_serve serve = serve_as("na", true);
     cr_assert(serve.is_mine);
     free(serve.alerts);
+    return serve.n_pending_alerts;
 }
 
 static struct store_page read_events(void)
@@ -249,6 +250,7 @@ Test(store_redis, the_users_of_a_lost_node_are_ended_by_whoever_serves)
     enum { USERS = 300 };
     static struct store_presence_change changes[USERS];
     static char names[USERS][16];
+    int64_t opened_ms = clock_monotonic_ms();
     open_events();
     for (size_t i = 0; i < USERS; i++) {
         snprintf(names[i], sizeof names[i], "u%zu\"", i);
@@ -261,17 +263,18 @@ Test(store_redis, the_users_of_a_lost_node_are_ended_by_whoever_serves)
     user_leaves("nb", "gone", now_ms() - 5000);
     size_t before = count_events();
     int64_t lost_ms = age_node("na");
-    int64_t began_ms = clock_monotonic_ms();
     struct store_serve serve = serve_as("nb", true);
     cr_assert(serve.is_mine);
-    cr_assert_not(serve.has_more);
-    cr_assert_eq(count_events(), before, "it came too recently to judge");
+    if (clock_monotonic_ms() - opened_ms < STORE_PRESENCE_LEASE_MS) {
+        cr_assert_not(serve.has_more);
+        cr_assert_eq(count_events(), before, "it came too recently to judge");
+    }
     for (int i = 0; i < 400 && count_events() == before; i++) {
         pause_ms(100);
         write_presence("nb", 0, NULL, false);
         serve = serve_as("nb", true);
     }
-    cr_assert_geq(clock_monotonic_ms() - began_ms, 14000);
+    cr_assert_geq(clock_monotonic_ms() - opened_ms, STORE_PRESENCE_LEASE_MS - 100);
     while (serve.has_more)
         serve = serve_as("nb", true);
     cr_assert_eq(count_events(), before + USERS, "all but the one who is elsewhere, and one more");
@@ -328,7 +331,8 @@ Test(store_redis, an_alert_is_pending_once_when_its_push_is_answered)
     cr_assert(repeat.is_duplicate);
     struct store_serve serve = serve_as("na", true);
     cr_assert_eq(serve.n_pending_alerts, 1);
-    cr_assert_eq(serve.next_alert_ms, target.time_ms + 1000);
+    if (serve.n_alerts == 0)
+        cr_assert_eq(serve.next_alert_ms, target.time_ms + 1000);
     while (serve.n_alerts == 0) {
         pause_ms(20);
         serve = serve_as("na", true);
@@ -344,8 +348,7 @@ Test(store_redis, an_alert_is_pending_once_when_its_push_is_answered)
     cr_assert_eq(end_alert(&alert, "{}"), ERR_OK);
     cr_assert_eq(end_alert(&alert, "{}"), ERR_OK);
     cr_assert_eq(count_events(), 1);
-    serve_and_forget("na");
-    cr_assert_eq(serve_as("na", true).n_pending_alerts, 0);
+    cr_assert_eq(count_pending(), 0);
 }
 
 Test(store_redis, an_alert_that_cannot_be_kept_fails_its_push_until_it_is_repeated)
@@ -360,7 +363,7 @@ Test(store_redis, an_alert_that_cannot_be_kept_fails_its_push_until_it_is_repeat
     push_with_alert(&targets[3], user_at(3), "k");
     cr_assert_eq(targets[3].error, ERR_OK);
     cr_assert(targets[3].is_duplicate);
-    cr_assert_eq(serve_as("na", true).n_pending_alerts, 1);
+    cr_assert_eq(count_pending(), 1);
     redis_server_do(&server, "DEL herald:{%events.3}:alerts");
     redis_server_do(&server, "SET herald:{%events.3}:alerts wrong");
     push_with_alert(&targets[4 - 1], user_at(4), "k");
@@ -377,7 +380,7 @@ Test(store_redis, a_full_redis_refuses_alerts_and_keeps_presence)
     redis_server_do(&server, "CONFIG SET maxmemory 1");
     cr_assert(write_presence("na", 0, NULL, false).is_new);
     user_comes("na", "7");
-    cr_assert(serve_as("na", true).is_mine);
+    cr_assert_eq(count_pending(), 1);
     push_with_alert(&target, user_at(0), "k");
     cr_assert_eq(target.error, ERR_STORE_UNAVAILABLE);
     redis_server_do(&server, "CONFIG SET maxmemory 0");
