@@ -10,6 +10,7 @@
  * of theirs. */
 #include "gateway/stores/file/file_commit.h"
 
+#include "gateway/stores/local/alerts.h"
 #include "gateway/stores/local/presences.h"
 
 #include <stdlib.h>
@@ -132,6 +133,19 @@ static enum err append_present(struct file_lmdb *lmdb, const struct group_presen
     return file_commit_record(lmdb, written->key, &record);
 }
 
+static enum err append_alert(struct file_lmdb *lmdb, const struct alert *alert)
+{
+    struct file_record record = {
+        .kind = FILE_RECORD_ALERT,
+        .user_id = alert_user(alert),
+        .epoch = alert->epoch,
+        .seq = alert->seq,
+        .time_ms = alert->pushed_ms,
+        .expires_ms = alert->due.at_ms,
+    };
+    return file_commit_record(lmdb, alert->record_key, &record);
+}
+
 static enum err append_key(struct file_lmdb *lmdb, const struct group_key *key)
 {
     const struct idempotency *entry = key->entry;
@@ -182,6 +196,9 @@ static enum err write_group(void *owner, struct file_lmdb *lmdb)
     for (size_t i = 0; error == ERR_OK && i < group->n_presents; i++)
         if (group->presents[i].key != 0)
             error = append_present(lmdb, &group->presents[i]);
+    for (size_t i = 0; error == ERR_OK && i < group->n_alerts; i++)
+        if (!group->alerts[i].alert->is_gone)
+            error = append_alert(lmdb, group->alerts[i].alert);
     for (size_t i = 0; error == ERR_OK && i < commit->file->n_drops; i++)
         error = file_lmdb_delete(lmdb, commit->file->drops[i]);
     return error;
@@ -232,7 +249,7 @@ static enum err drop_stale_below(struct file_backing *file, uint64_t key)
 
 static size_t stale_share(const struct file_backing *file, const struct group *group)
 {
-    size_t n_of_events = group->n_partitions + group->n_presents;
+    size_t n_of_events = group->n_partitions + group->n_presents + group->n_alerts;
     size_t n_changes = group->n_puts + group->n_users + group->n_keys + group->n_dels + n_of_events;
     size_t n_written = group->n_users + n_of_events + file->n_drops;
     if (file->is_tight)
@@ -352,8 +369,8 @@ static enum err settle_presents(struct file_backing *file, struct group *group)
     return error;
 }
 
-/* Keys rise: notes have theirs already; users, idempotency keys, blocks, partitions and presences
- * follow. */
+/* Keys rise: notes have theirs already; users, idempotency keys, blocks, partitions, presences
+ * and alerts follow. */
 static enum err settle_group(struct file_backing *file, struct group *group)
 {
     file->n_drops = 0;
@@ -371,6 +388,8 @@ static enum err settle_group(struct file_backing *file, struct group *group)
         error = settle_partitions(file, group);
     if (error == ERR_OK)
         error = settle_presents(file, group);
+    for (size_t i = 0; i < group->n_alerts; i++)
+        group->alerts[i].alert->record_key = file->next_key++;
     return error == ERR_OK ? settle_drops(file, group) : error;
 }
 

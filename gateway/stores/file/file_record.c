@@ -29,6 +29,7 @@ enum {
     BLOCK_HEAD = SHORT_HEAD + 8,
     EVENT_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8,
     PARTITION_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8 + 2,
+    ALERT_HEAD = SHORT_HEAD + EPOCH_LEN + 3 * 8,
     PRESENCE_HEAD = SHORT_HEAD + 2 * 8 + 1 + 2,
 };
 
@@ -78,6 +79,8 @@ static size_t head_len(enum file_record_kind kind, int version)
         return PARTITION_HEAD;
     case FILE_RECORD_PRESENCE:
         return PRESENCE_HEAD;
+    case FILE_RECORD_ALERT:
+        return ALERT_HEAD;
     default:
         return SHORT_HEAD;
     }
@@ -96,6 +99,10 @@ static char *write_event_fields(const struct file_record *record, char *out)
         out = put_number(out, (uint64_t)record->time_ms, 8);
         out = put_number(out, record->cause, 1);
         return put_number(out, record->devices.len, 2);
+    }
+    if (record->kind == FILE_RECORD_ALERT) {
+        out = put_number(out, (uint64_t)record->time_ms, 8);
+        return put_number(out, (uint64_t)record->expires_ms, 8);
     }
     out = put_number(out, record->left, 8);
     if (record->kind == FILE_RECORD_EVENT)
@@ -156,6 +163,11 @@ static void read_event_fields(const char *at, struct file_record *record)
         record->time_ms = (int64_t)take_number(&at, 8);
         record->cause = (uint8_t)take_number(&at, 1);
         record->devices.len = (size_t)take_number(&at, 2);
+        return;
+    }
+    if (record->kind == FILE_RECORD_ALERT) {
+        record->time_ms = (int64_t)take_number(&at, 8);
+        record->expires_ms = (int64_t)take_number(&at, 8);
         return;
     }
     record->left = take_number(&at, 8);
@@ -312,7 +324,7 @@ static const char *find_fault(const struct file_record *record)
         return "its epoch is none";
     if (record->seq >= FILE_RECORD_SEQ_END)
         return "its number is out of range";
-    if (record->kind >= FILE_RECORD_EVENT)
+    if (record->kind == FILE_RECORD_EVENT || record->kind == FILE_RECORD_PARTITION)
         return find_fault_of_partition(record);
     return record->kind == FILE_RECORD_USER ? find_fault_of_user(record)
                                             : find_fault_of_note(record);

@@ -15,6 +15,7 @@
  *   PARTITION  a partition's numbers, consumers and causes; the last written counts
  *   PRESENCE the nodes that a user is on, or when the user is offline; neither: the user is.
  *            The last written counts
+ *   ALERT    a pending alert for one of a user's numbers; deleted when it ends
  *
  * Of one user a record with a higher key says more: a NOTE, REF or USER says that all up to its
  * `acked` was acknowledged, and that its epoch is the user's. What it makes stale may stay in the
@@ -40,6 +41,7 @@ enum file_record_kind {
     FILE_RECORD_EVENT,
     FILE_RECORD_PARTITION,
     FILE_RECORD_PRESENCE,
+    FILE_RECORD_ALERT,
     FILE_RECORD_KINDS
 };
 
@@ -48,18 +50,20 @@ enum file_record_kind {
 
 struct file_record {
     enum file_record_kind kind;
-    struct span user_id; /* all but PROBE and SHARED */
-    struct epoch epoch;  /* the same, but not BLOCK */
-    uint64_t seq;        /* NOTE, REF, KEY, EVENT; USER, PARTITION: the head */
-    uint64_t acked;      /* NOTE, REF, USER, PARTITION */
-    uint64_t left;       /* EVENT, PARTITION: all up to this number have left */
-    uint64_t written;    /* USER: the highest number that a session has had */
-    int64_t time_ms;     /* NOTE, REF, KEY, EVENT; PRESENCE: when the last session ended */
-    int64_t expires_ms;  /* NOTE, REF, KEY; BLOCK: its end; PRESENCE: when it is offline, or 0 */
-    uint32_t distance;   /* REF */
-    uint32_t bytes;      /* REF: of the shared data */
-    uint16_t sign_day;   /* USER */
-    uint8_t cause;       /* PRESENCE: enum offline_cause */
+    struct span user_id;      /* all but PROBE and SHARED */
+    struct epoch epoch;       /* the same, but not BLOCK */
+    uint64_t seq;             /* NOTE, REF, KEY, EVENT, ALERT; USER, PARTITION: the head */
+    uint64_t acked;           /* NOTE, REF, USER, PARTITION */
+    uint64_t left;            /* EVENT, PARTITION: all up to this number have left */
+    uint64_t written;         /* USER: the highest number that a session has had */
+    int64_t time_ms;          /* NOTE, REF, KEY, EVENT; PRESENCE: when the last session ended;
+                               * ALERT: when it was pushed */
+    int64_t expires_ms;       /* NOTE, REF, KEY; BLOCK: its end; PRESENCE: when it is offline, or 0;
+                               * ALERT: when it is due */
+    uint32_t distance;        /* REF */
+    uint32_t bytes;           /* REF: of the shared data */
+    uint16_t sign_day;        /* USER */
+    uint8_t cause;            /* PRESENCE: enum offline_cause */
     struct store_print print; /* KEY */
     struct span key;          /* NOTE, REF: the collapse key; KEY: the idempotency key */
     struct span devices;      /* USER: as devices_write made it; PARTITION: as consumers_write did;

@@ -241,6 +241,8 @@ static enum err apply_record(struct file_scan *scan, const struct record_ahead *
         return file_scan_event(&scan->events, ahead->key, record, &scan->detail);
     case FILE_RECORD_PRESENCE:
         return file_scan_presence(&scan->events, ahead->key, record, &scan->detail);
+    case FILE_RECORD_ALERT:
+        return file_scan_alert(&scan->events, ahead->key, record);
     default:
         return scan_note(scan, record);
     }

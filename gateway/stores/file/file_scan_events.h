@@ -21,6 +21,10 @@ MUST_CHECK enum err file_scan_event(struct file_scan_events *scan, uint64_t key,
 MUST_CHECK enum err file_scan_presence(struct file_scan_events *scan, uint64_t key,
                                        const struct file_record *record, const char **ret_detail);
 
+/* An ALERT under this key. ERR_NO_MEMORY. */
+MUST_CHECK enum err file_scan_alert(struct file_scan_events *scan, uint64_t key,
+                                    const struct file_record *record);
+
 /* After the last record. ERR_INVALID_FIELD: events are missing. */
 MUST_CHECK enum err file_scan_end_events(const struct file_scan_events *scan,
                                          const char **ret_detail);

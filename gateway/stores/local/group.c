@@ -3,6 +3,7 @@
  * A reset keeps the room, so after some groups of a size nothing is allocated any more. */
 #include "gateway/stores/local/group.h"
 
+#include "gateway/stores/local/alerts.h"
 #include "gateway/stores/local/partition.h"
 #include "gateway/stores/local/presences.h"
 
@@ -120,6 +121,12 @@ void group_del_block(struct group *group, const struct expiring *entry)
         group->dels[group->n_dels++] = (struct group_del){.key = entry->record_key};
 }
 
+void group_del_alert(struct group *group, const struct alert *alert)
+{
+    if (alert->record_key != 0)
+        group->dels[group->n_dels++] = (struct group_del){.key = alert->record_key};
+}
+
 void group_write_user(struct group *group, struct inbox *inbox)
 {
     if (inbox->is_dirty)
@@ -156,6 +163,22 @@ void group_write_present(struct group *group, const struct presences *presences,
         (struct group_present){.presences = presences, .present = present};
 }
 
+enum err group_reserve_alerts(struct group *group, size_t n)
+{
+    void *alerts = group->alerts;
+    enum err error =
+        reserve_list(&alerts, &group->cap_alerts, group->n_alerts + n, sizeof *group->alerts);
+    group->alerts = alerts;
+    return error;
+}
+
+void group_write_alert(struct group *group, struct alert *alert)
+{
+    alert->is_dirty = true;
+    group->event_bytes += GROUP_PUT_OVERHEAD_BYTES;
+    group->alerts[group->n_alerts++] = (struct group_alert){alert};
+}
+
 void group_write_key(struct group *group, struct group_key key)
 {
     group->bytes += GROUP_KEY_BYTES;
@@ -188,7 +211,7 @@ void group_count_left(struct group *group, enum gap_cause cause)
 bool group_is_empty(const struct group *group)
 {
     return group->n_puts == 0 && group->n_dels == 0 && group->n_users == 0 && group->n_keys == 0 &&
-           group->n_blocks == 0 && group->n_partitions + group->n_presents == 0;
+           group->n_blocks == 0 && group->n_partitions + group->n_presents + group->n_alerts == 0;
 }
 
 void group_reset(struct group *group)
@@ -206,7 +229,11 @@ void group_reset(struct group *group)
     group->n_keys = 0;
     group->n_blocks = 0;
     group->n_withdrawals = 0;
+    for (size_t i = 0; i < group->n_alerts; i++)
+        if (group->alerts[i].alert->is_gone)
+            free(group->alerts[i].alert);
     group->n_partitions = 0;
+    group->n_alerts = 0;
     group->n_presents = 0;
     group->bytes = 0;
     group->event_bytes = 0;
@@ -225,4 +252,5 @@ void group_fini(struct group *group)
     free(group->blocks);
     free(group->withdrawals);
     free(group->presents);
+    free(group->alerts);
 }

@@ -59,6 +59,13 @@ struct group_present {
     uint64_t key; /* the backing's own, while it commits */
 };
 
+struct alert;
+
+/* An alert to write; one that has ended already is the group's own. */
+struct group_alert {
+    struct alert *alert;
+};
+
 /* Numbers that were withdrawn, to be reported. */
 struct group_withdrawal {
     struct span user_id;           /* the request's */
@@ -84,9 +91,10 @@ struct group {
     struct group_block *blocks;
     struct group_withdrawal *withdrawals;
     struct group_present *presents;
+    struct group_alert *alerts;
     struct partition *partitions[STORE_PARTITIONS]; /* whose own records are to be written */
     size_t n_puts, n_dels, n_users, n_keys, n_blocks, n_withdrawals;
-    size_t n_partitions, n_presents, cap_presents;
+    size_t n_partitions, n_presents, cap_presents, n_alerts, cap_alerts;
     size_t cap_puts, cap_dels, cap_users, cap_keys, cap_blocks, cap_withdrawals;
     uint64_t bytes;                       /* that the puts and keys of users will take, about */
     uint64_t event_bytes;                 /* the same of the event log */
@@ -112,12 +120,15 @@ void group_del_event(struct group *group, uint64_t key, uint32_t bytes);
 void group_del_user(struct group *group, const struct inbox *inbox);
 void group_del_key(struct group *group, const struct idempotency *entry);
 void group_del_block(struct group *group, const struct expiring *entry);
+void group_del_alert(struct group *group, const struct alert *alert);
 /* Each group_reserve is good for one of each of these. */
 void group_write_user(struct group *group, struct inbox *inbox);
 void group_write_key(struct group *group, struct group_key key);
 void group_write_block(struct group *group, struct expiring *entry);
 void group_write_partition(struct group *group, struct partition *partition); /* needs no room */
 MUST_CHECK enum err group_reserve_presents(struct group *group, size_t n);
+MUST_CHECK enum err group_reserve_alerts(struct group *group, size_t n);
+void group_write_alert(struct group *group, struct alert *alert);
 void group_write_present(struct group *group, const struct presences *presences,
                          struct present *present);
 /* Takes over the reference. */

@@ -6,7 +6,10 @@
  * A target is first refused, or answered as a repeat, and only then anything is changed: what
  * follows the reservations in number_and_put cannot fail. */
 #include "gateway/base/metrics.h"
+#include "gateway/stores/local/local_alerts.h"
 #include "gateway/stores/local/local_apply.h"
+
+#include <stdlib.h>
 
 /* ---- idempotency keys ---- */
 
@@ -241,6 +244,34 @@ static uint64_t shared_key_of(struct local_state *state, const struct store_appe
     return state->backing->ops->payload_key(state->backing);
 }
 
+/* With an alert, if it asks for one: in the same transaction, or nothing is kept. */
+static void append_one(struct local_state *state, struct store_append *append,
+                       struct store_target *target, uint64_t shared_key)
+{
+    struct alert *alert = NULL;
+    if (append->alert_after_s != 0) {
+        target->error = local_prepare_alert(state, target->user_id, &alert);
+        if (target->error != ERR_OK)
+            return;
+    }
+    target->error = append_target(state, append, target, shared_key);
+    if (alert != NULL && target->error == ERR_OK)
+        local_add_alert(state, alert, target, append->alert_after_s);
+    else
+        free(alert);
+    if (target->error == ERR_FULL)
+        metrics_count(METRIC_STORE_REFUSED_CEILING);
+}
+
+static void repeat_alert(struct local_state *state, const struct store_append *append,
+                         struct store_target *target)
+{
+    if (append->alert_after_s == 0 || !target->is_duplicate)
+        return;
+    target->error = local_repeat_alert(state, target, append->alert_after_s);
+    target->is_duplicate = target->error == ERR_OK;
+}
+
 void local_apply_append(struct local_state *state, struct store_append *append)
 {
     int64_t now_ms = local_now_ms(state);
@@ -253,13 +284,15 @@ void local_apply_append(struct local_state *state, struct store_append *append)
         target->time_ms = now_ms;
         target->expires_ms = now_ms + (int64_t)append->ttl_s * 1000;
         target->error = ERR_STORE_UNAVAILABLE;
-        if (!state->is_up || answer_repeat(state, append, target))
+        if (!state->is_up)
             continue;
+        if (answer_repeat(state, append, target)) {
+            repeat_alert(state, append, target);
+            continue;
+        }
         if (!state->is_full)
-            target->error = append_target(state, append, target, shared_key);
-        if (target->error == ERR_FULL)
-            metrics_count(METRIC_STORE_REFUSED_CEILING);
-        else if (target->error != ERR_OK && state->is_full)
+            append_one(state, append, target, shared_key);
+        if (target->error == ERR_STORE_UNAVAILABLE && state->is_full)
             metrics_count(METRIC_STORE_REFUSED_DISK);
     }
 }

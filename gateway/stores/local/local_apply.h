@@ -25,6 +25,7 @@ void local_apply_consumers(struct local_state *state, struct store_consumers *co
 void local_apply_presence(struct local_state *state, struct store_presence *presence);
 void local_apply_present(struct local_state *state, struct store_present *present);
 void local_apply_serve(struct local_state *state, struct store_serve *serve);
+void local_apply_alert_end(struct local_state *state, struct store_alert_end *end);
 
 /* A page whose group was not committed shows nothing. */
 void local_page_fail(struct store_page *page, enum err error);

@@ -17,6 +17,7 @@
 #include "gateway/base/log_limit.h"
 #include "gateway/base/metrics.h"
 #include "gateway/store/store_backend.h"
+#include "gateway/stores/local/alerts.h"
 #include "gateway/stores/local/local_apply.h"
 #include "gateway/stores/local/local_blocks.h"
 #include "gateway/stores/local/local_request.h"
@@ -284,6 +285,8 @@ static void report_group(struct local_core *core)
         group->partitions[i]->is_dirty = false;
     for (size_t i = 0; i < group->n_presents; i++)
         group->presents[i].present->is_dirty = false;
+    for (size_t i = 0; i < group->n_alerts; i++)
+        group->alerts[i].alert->is_dirty = false;
     local_blocks_committed(&core->state);
     count_group(group);
     if (core->events.on_inbox_event == NULL)

@@ -19,8 +19,10 @@ static void apply_event_request(struct local_state *state, struct store_request 
         local_apply_present(state, of);
     else if (request->op == STORE_OP_SERVE)
         local_apply_serve(state, of);
+    else if (request->op == STORE_OP_ALERT_END)
+        local_apply_alert_end(state, of);
     else
-        store_event_answer(request, (enum store_op)request->op, ERR_STORE_UNAVAILABLE);
+        assert(request->op == STORE_OP_SEND); /* sent when what was asked before it is reported */
 }
 
 void local_apply_request(struct local_state *state, struct store_request *request)
@@ -47,7 +49,7 @@ void local_apply_request(struct local_state *state, struct store_request *reques
         ((struct store_online *)(void *)request)->error = ERR_OK;
     else if (kind == STORE_OP_PEEK)
         local_apply_peek(state, (struct store_peek *)(void *)request);
-    else if (kind != STORE_OP_SEND) /* that is sent when what was asked before it is reported */
+    else
         apply_event_request(state, request);
     if (!group_is_empty(&state->group))
         request->op |= OP_SAW_GROUP;

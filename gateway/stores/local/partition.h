@@ -30,6 +30,7 @@ struct partition {
     uint32_t n;                   /* kept: the numbers up to head */
     struct gaps *gaps;            /* why numbers left that not all have read; NULL: none */
     struct consumers *consumers;  /* NULL: there never was one */
+    struct alerts *alerts;        /* that are pending; NULL: there never was one */
     struct presences *presences;  /* who is online; NULL: nobody was */
     uint8_t number;
     bool is_dirty; /* the present group writes its record */
@@ -46,8 +47,8 @@ MUST_CHECK enum err partitions_new(struct partitions **ret_partitions);
 void partitions_clear(struct partitions *partitions);           /* all as never begun */
 void partitions_free(struct partitions *partitions);            /* NULL is fine */
 bool partitions_are_empty(const struct partitions *partitions); /* none was begun */
-/* What all events take, where each takes so much beside its data. */
-uint64_t partitions_bytes(const struct partitions *partitions, uint64_t event_overhead);
+/* What all events, users on record and alerts take, where each takes so much beside its data. */
+uint64_t partitions_bytes(const struct partitions *partitions, uint64_t overhead);
 
 static inline bool partition_is_begun(const struct partition *partition)
 {

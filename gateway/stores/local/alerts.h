@@ -1,0 +1,60 @@
+/* The alerts that are pending in one partition: found by the notification they are for, and by when
+ * they are due. Pure; for the thread that runs the store's turns.
+ *
+ * Memory: 96 bytes an alert and the userId, and 16 to 24 for its places. */
+#ifndef HERALD_STORE_ALERTS_H
+#define HERALD_STORE_ALERTS_H
+
+#include "gateway/base/hash_table.h"
+#include "gateway/store/store_event_request.h"
+#include "gateway/stores/local/due_heap.h"
+
+struct alert {
+    struct hash_link link; /* in its table */
+    struct due due;
+    uint64_t hash;
+    uint64_t record_key; /* in the backing; 0: none */
+    uint64_t seq;
+    int64_t pushed_ms;
+    struct epoch epoch;
+    uint8_t user_id_len;
+    bool is_dirty; /* the present group writes it */
+    bool is_gone;  /* it is in the present group alone, which frees it */
+    char user_id[];
+};
+
+struct alerts {
+    struct hash_table entries;
+    struct due_heap due;
+};
+
+MUST_CHECK enum err alerts_new(struct alerts **ret_alerts);
+void alerts_free(struct alerts *alerts); /* NULL is fine */
+
+static inline size_t alerts_count(const struct alerts *alerts)
+{
+    return alerts == NULL ? 0 : alerts->entries.n_links;
+}
+
+static inline struct span alert_user(const struct alert *alert)
+{
+    return (struct span){alert->user_id, alert->user_id_len};
+}
+
+/* NULL: none is pending for this notification. */
+struct alert *alerts_find(const struct alerts *alerts, struct span user_id, struct epoch epoch,
+                          uint64_t seq);
+
+/* Not in the table yet; the rest of it is the caller's to set. NULL: no memory. */
+struct alert *alert_new(struct span user_id);
+/* Room for one more, so that alerts_add cannot fail. */
+MUST_CHECK enum err alerts_reserve(struct alerts *alerts);
+void alerts_add(struct alerts *alerts, struct alert *alert);
+void alerts_remove(struct alerts *alerts, struct alert *alert); /* the caller frees it */
+
+/* Those that are due by then, at most `max`, the oldest first; answers how many.
+ * *ret_next_ms: when the next one is due, 0: there is none. */
+size_t alerts_show_due(struct alerts *alerts, int64_t now_ms, struct store_alert *out, size_t max,
+                       int64_t *ret_next_ms);
+
+#endif
