@@ -2,6 +2,7 @@
  * the record is not what it should be. The record is played (tests/support/presence_record.h). */
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
+#include "gateway/events/presence_partition.h"
 #include "tests/support/presence_node.h"
 
 #include <criterion/criterion.h>
@@ -240,23 +241,75 @@ Test(presence, writes_everybody_again_when_the_store_has_lost_what_it_had)
     cr_expect_eq(record.n_events, 1000);
 }
 
-/* The record was lost while a user's leaving was not written, and the user came back: that was not
- * nothing. */
+/* Users of her partition, more than a batch takes. */
+enum { NEIGHBOURS = 3 * PRESENCE_BATCH_MAX };
+static char neighbours[NEIGHBOURS][16];
+
+static void find_neighbours(const char *user_id)
+{
+    unsigned partition = store_partition_of(span_of(user_id));
+    unsigned n = 0;
+    for (unsigned i = 0; n < NEIGHBOURS; i++) {
+        snprintf(neighbours[n], sizeof neighbours[n], "n%u", i);
+        n += store_partition_of(span_of(neighbours[n])) == partition;
+    }
+}
+
+/* The record was lost while a user's leaving waited to be written, and the user came back: that was
+ * not nothing. */
 Test(presence, finds_a_user_who_left_before_the_record_was_lost_and_came_back_after)
 {
+    find_neighbours("ada");
     presence_node_enter(&one, "ada");
+    for (unsigned i = 0; i < NEIGHBOURS; i++)
+        presence_node_enter(&one, neighbours[i]);
     wait_ms(5000);
     presence_link_cut(&one.link, true);
-    presence_node_leave(&one, "ada", OFFLINE_CLOSED);
+    for (unsigned i = 0; i < NEIGHBOURS; i++)
+        presence_node_leave(&one, neighbours[i], OFFLINE_CLOSED);
+    presence_node_leave(&one, "ada", OFFLINE_CLOSED); /* the second batch */
     wait_ms(3000);
     presence_record_lose(&record);
     presence_link_cut(&one.link, false);
-    one.link.holds = true;
-    wait_ms(2000);
+    unsigned n_requests = record.n_requests;
+    while (record.n_requests < n_requests + STORE_PARTITIONS)
+        wait_ms(100);
+    wait_ms(500); /* all who are here have been written again; the second batch is not sent yet */
+    cr_assert_eq(record.n_requests, n_requests + STORE_PARTITIONS);
     presence_node_enter(&one, "ada");
-    one.link.holds = false;
-    wait_ms(5000);
-    cr_expect_not_null(presence_record_find(&record, "ada"));
+    wait_ms(10000);
+    cr_expect(presence_record_has(&record, "ada", presence_name(one.events.presence)));
+    cr_expect_eq(presence_record_count(&record), 1);
+}
+
+/* The same while all users are written again, which takes some seconds for so many. */
+Test(presence, finds_users_who_leave_and_come_back_while_all_are_written_again)
+{
+    enum { AWAY = 100 };
+    struct presence_partition *partition =
+        &one.events.presence->partitions[store_partition_of(SPAN_LITERAL("ada"))];
+    find_neighbours("ada");
+    for (unsigned i = 0; i < NEIGHBOURS; i++)
+        presence_node_enter(&one, neighbours[i]);
+    wait_ms(6000);
+    presence_record_lose(&record);
+    while (partition->table.n < PRESENCE_BATCH_MAX)
+        wait_ms(100);
+    unsigned n = 0;
+    for (unsigned i = 0; i < NEIGHBOURS && n < AWAY; i++) {
+        if (presence_table_has(&partition->table, span_of(neighbours[i])))
+            continue;
+        presence_node_leave(&one, neighbours[i], OFFLINE_CLOSED);
+        n++;
+    }
+    while (presence_record_count(&record) == 0 || partition->table.n < PRESENCE_BATCH_MAX)
+        wait_ms(100); /* a batch is written, and more of the map is gone through */
+    for (unsigned i = 0; i < NEIGHBOURS; i++) {
+        if (!presence_node_has(&one, neighbours[i]))
+            presence_node_enter(&one, neighbours[i]);
+    }
+    wait_ms(10000);
+    cr_expect_eq(presence_record_count(&record), NEIGHBOURS);
 }
 
 static unsigned gives_leases(void)
