@@ -10,6 +10,7 @@ module.exports = {
     ...require('./harness/fake_redis'),
     ...require('./harness/fleet'),
     ...require('./harness/guest'),
+    ...require('./harness/presence'),
     ...require('./harness/publisher'),
     ...require('./harness/reader'),
     ...require('./harness/redis_node'),

@@ -189,6 +189,19 @@ Test(presence, keeps_a_storm_of_20000_that_leave_while_the_store_is_away, .timeo
         cr_assert_eq(record.events[i].cause, OFFLINE_CLOSED);
 }
 
+/* EVENTS: a storm of 20 000 reconnects within the grace time writes none. */
+Test(presence, tells_nothing_of_a_storm_of_20000_who_are_back_within_the_grace_time, .timeout = 60)
+{
+    enter_many(USERS_OF_STORM);
+    wait_ms(20000);
+    leave_many(USERS_OF_STORM);
+    wait_ms(3500); /* most of that is written */
+    enter_many(USERS_OF_STORM);
+    wait_ms(30000);
+    cr_expect_eq(record.n_events, USERS_OF_STORM);
+    cr_expect_eq(presence_record_count(&record), USERS_OF_STORM);
+}
+
 /* More than the tables hold: the record is compared with who is here. */
 Test(presence, finds_out_what_it_has_forgotten_in_an_outage, .timeout = 120)
 {
