@@ -109,7 +109,7 @@ void events_leave(struct node *node)
     if (events == NULL || !atomic_load(&events->is_started))
         return;
     webhooks_stop(events->webhooks);
-    int64_t until_ms = clock_monotonic_ms() + LEAVE_MS;
+    int64_t until_ms = clock_monotonic_ms() + (atomic_load(&node->is_store_up) ? LEAVE_MS : 0);
     serving_leave(events->serving, until_ms);
     presence_leave(events->presence, until_ms);
 }

@@ -31,7 +31,7 @@ void events_reload(struct node *node, bool must);
 void events_on_second(struct worker *worker);
 
 /* A clean stop: the sessions are closed, and the workers still run. What is not written is written,
- * and the leases are given back. Waits up to a second for the store. */
+ * and the leases are given back. Waits up to a second for the store, if that is up. */
 void events_leave(struct node *node);
 
 /* An upgrade, in the old process. Before it parks its workers: who came and who went is written;

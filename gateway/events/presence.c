@@ -236,7 +236,8 @@ static enum err draw_name(struct presence_name *name)
 
 void presence_adopt_name(struct presence *presence, struct span name)
 {
-    if (name.len == 0 || name.len > STORE_NODE_NAME_MAX_BYTES)
+    if (name.len == 0 || name.len > STORE_NODE_NAME_MAX_BYTES ||
+        presence_state(presence) != PRESENCE_RESTS)
         return;
     memcpy(presence->names[0].text, name.bytes, name.len);
     presence->names[0].len = name.len;
