@@ -29,7 +29,20 @@ static void ask_again_later(struct webhook *webhook)
         timer_set(timers_of(webhook), &webhook->call_timer, clock_monotonic_ms() + wait_ms);
 }
 
-/* Once every endpoint has its consumers, or is refused, the node may be ready. */
+static void remove_leaving(struct webhooks *webhooks)
+{
+    LIST_FOR_EACH_SAFE(link, &webhooks->list)
+    {
+        struct webhook *webhook = CONTAINER_OF(link, struct webhook, link);
+        if (!webhook->is_leaving || webhook->is_gone)
+            continue;
+        webhook_remove_consumers(webhook);
+        webhooks->on_idle(webhook);
+    }
+}
+
+/* Once every endpoint has its consumers, or is refused, the node may be ready, and those that leave
+ * may go. */
 void webhooks_note_settled(struct webhooks *webhooks)
 {
     bool are_all = true;
@@ -44,6 +57,8 @@ void webhooks_note_settled(struct webhooks *webhooks)
         atomic_store(&webhooks->events->node->awaits_webhooks, false);
     pthread_cond_broadcast(&webhooks->changed);
     pthread_mutex_unlock(&webhooks->lock);
+    if (are_all)
+        remove_leaving(webhooks);
 }
 
 static void note_settled(struct webhook *webhook)
@@ -124,7 +139,7 @@ static void refuse_webhook(struct webhook *webhook)
     note_settled(webhook);
 }
 
-/* Are consumers of others being removed? */
+/* Do others leave? */
 static bool is_room_coming(const struct webhooks *webhooks)
 {
     LIST_FOR_EACH(link, &webhooks->list)
@@ -142,10 +157,16 @@ static void deliver_added(struct letter *letter)
     struct webhooks *webhooks = webhook->webhooks;
     struct webhook_run *run = &webhook->runs[webhook->call.partition];
     webhook->is_calling = false;
-    if (webhook->is_leaving) {
-        webhook_remove_consumers(webhook);
-    } else if (webhook->call.error == ERR_CONFLICT && !is_room_coming(webhooks)) {
+    if (webhook->is_leaving) { /* it may be freed in this */
+        webhooks_end_work(webhooks);
+        webhooks_note_settled(webhooks);
+        return;
+    }
+    if (webhook->call.error == ERR_CONFLICT && !is_room_coming(webhooks)) {
         refuse_webhook(webhook);
+    } else if (webhook->call.error == ERR_CONFLICT) {
+        remove_leaving(webhooks); /* it needs the place of one that leaves */
+        ask_again_later(webhook);
     } else if (webhook->call.error != ERR_OK) {
         ask_again_later(webhook);
     } else {

@@ -57,7 +57,6 @@ static bool add_leaving(struct webhooks *webhooks, struct span name)
         return false;
     webhook->is_leaving = true;
     atomic_store(&webhook->is_hidden, true);
-    webhook_remove_consumers(webhook);
     return true;
 }
 
@@ -88,14 +87,13 @@ void webhook_free_if_gone(struct webhook *webhook)
         webhook_free(webhook);
 }
 
+/* Its consumers stay until those of the new endpoints are there (webhooks_note_settled). */
 static void leave_webhook(struct webhook *webhook)
 {
     webhook->is_leaving = true;
     atomic_store(&webhook->is_hidden, true);
     for (unsigned i = 0; i < STORE_PARTITIONS; i++)
         webhook_run_cut(&webhook->runs[i]);
-    webhook_remove_consumers(webhook);
-    webhook_free_if_gone(webhook);
 }
 
 /* ---- the file ---- */
@@ -112,6 +110,7 @@ static void renew_webhook(struct webhook *webhook, const struct webhook_line *li
     webhook_config_unref(webhook->config);
     webhook->config = config;
     atomic_store(&webhook->is_off, false);
+    webhook->is_settled = webhook->is_settled && !webhook->is_refused;
     webhook->is_refused = false;
     for (unsigned i = 0; i < STORE_PARTITIONS; i++) {
         webhook_feed_set_batch(&webhook->runs[i].feed, line->batch);
@@ -136,7 +135,8 @@ static void take_line(struct webhooks *webhooks, const struct webhook_line *line
                   LOG_TEXT("webhook", line->name));
 }
 
-/* Those that leave go first, so that they make room. */
+/* New endpoints get what those that leave have not read: an event stays as long as one consumer has
+ * not read it, so the new ones are added before the others are removed. */
 void webhooks_take_file(struct webhooks *webhooks, const struct webhook_file *file)
 {
     LIST_FOR_EACH_SAFE(link, &webhooks->list)
@@ -148,6 +148,7 @@ void webhooks_take_file(struct webhooks *webhooks, const struct webhook_file *fi
     }
     for (size_t i = 0; i < file->n; i++)
         take_line(webhooks, &file->lines[i]);
+    webhooks_note_settled(webhooks);
 }
 
 enum err webhooks_read_file(struct watched_file *watched, struct webhook_file **ret_file, char *why,
@@ -191,7 +192,7 @@ static bool is_in_file(struct webhooks *webhooks, struct span name)
     return webhooks_find(webhooks, name) != NULL;
 }
 
-/* They leave first, so that they make room for what the file has in their place. */
+/* What the store has of earlier files leaves like what has left the file in use. */
 static void deliver_leftovers(struct letter *letter)
 {
     struct webhooks *webhooks = CONTAINER_OF(letter, struct webhooks, leftovers_letter);
@@ -210,7 +211,6 @@ static void deliver_leftovers(struct letter *letter)
         webhooks_take_file(webhooks, webhooks->first);
         webhook_file_free(webhooks->first);
         webhooks->first = NULL;
-        webhooks_note_settled(webhooks);
     }
     webhooks_end_work(webhooks);
 }

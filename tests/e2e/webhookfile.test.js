@@ -91,6 +91,19 @@ module.exports = (test) => {
         assert.deepEqual(await names(herald), []);
     });
 
+    test('a new endpoint gets what one that leaves in the same file had not read', async (t) => {
+        const old = await startReceiver(t, { name: 'old', answer: () => 500 });
+        const herald = await start(t, old.line());
+        for (const user of ['ada', 'bob', 'cleo']) {
+            await herald.subscribe(user);
+        }
+        await waitUntil('they are kept', async () => (await herald.request('GET', '/webhooks')).json.webhooks[0].lag === 3);
+        const receiver = await startReceiver(t);
+        await reload(herald, receiver.line(), /webhook old left, 3 events unread/);
+        await receiver.waitCount('user.online', 3);
+        receiver.check();
+    });
+
     test('one that has left while Herald was away is forgotten at the start', async (t) => {
         const receiver = await startReceiver(t, { answer: () => 500 });
         const herald = await start(t, receiver.line(), { store: 'file' });

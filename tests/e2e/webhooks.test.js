@@ -350,6 +350,19 @@ module.exports = (test) => {
     });
 
     for (const kind of ['file', 'redis']) {
+        test(`an upgrade goes on where the process before was (${kind})`, async (t) => {
+            const receiver = await startReceiver(t);
+            const herald = await start(t, [receiver], { store: kind });
+            await come(herald, range(10).map((n) => `early${n}`));
+            await receiver.waitCount('user.online', 10);
+            await herald.upgrade();
+            await come(herald, range(10).map((n) => `late${n}`));
+            await receiver.waitCount('user.online', 20);
+            receiver.check();
+        });
+    }
+
+    for (const kind of ['file', 'redis']) {
         test(`what was not acknowledged comes again after kill -9, nothing is missing (${kind})`, async (t) => {
             if (kind === 'redis' && !hasCommand('redis-server')) {
                 t.skip('redis-server is not installed');
