@@ -31,6 +31,15 @@ static void write_kept(struct json_out *out, const struct gateway_push *push,
     json_out_raw(out, (struct span){text, (size_t)(at - text)});
 }
 
+const char *push_results_no_room(const struct gateway_push *push,
+                                 const struct gateway_target *target)
+{
+    return push->alert_after_s > 0 && target->has_no_room
+               ? "no room for the alert: too many are pending (--alerts-max), or the event log "
+                 "or the store is full"
+               : NULL;
+}
+
 static void write_any(struct json_out *out, const struct gateway_push *push,
                       const struct gateway_target *target, const char *refusal)
 {
@@ -43,8 +52,10 @@ static void write_any(struct json_out *out, const struct gateway_push *push,
         json_out_raw(out, (struct span){text, (size_t)(end - text)});
     } else {
         struct problem problem = {.error = target->error};
-        if (target->error == ERR_STORE_UNAVAILABLE)
-            problem.detail = refusal;
+        if (target->error == ERR_STORE_UNAVAILABLE) {
+            problem.detail = push_results_no_room(push, target);
+            problem.detail = problem.detail != NULL ? problem.detail : refusal;
+        }
         json_out_text(out, "\"status\":\"failed\",\"error\":");
         problem_write(out, &problem);
     }

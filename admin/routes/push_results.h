@@ -13,4 +13,8 @@ void push_results_write_one(struct json_out *out, const struct gateway_push *pus
  * that the store did not keep: the text of gateway_store_refusal, or empty. */
 void push_results_write(struct json_out *out, const struct gateway_push *push, const char *refusal);
 
+/* Why a target was refused that asked for an alert and found no room. NULL: it did not. */
+const char *push_results_no_room(const struct gateway_push *push,
+                                 const struct gateway_target *target);
+
 #endif

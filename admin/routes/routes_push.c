@@ -135,7 +135,7 @@ static void finish_push(struct request *request)
     }
     const struct gateway_target *target = &op->targets[0];
     if (target->error != ERR_OK) {
-        request_refuse_with(request, target->error, NULL, NULL);
+        request_refuse_with(request, target->error, NULL, push_results_no_room(op, target));
         return;
     }
     push_results_write_one(&request->out, op, target);

@@ -3,6 +3,7 @@
 #include "gateway/events/events.h"
 
 #include "gateway/base/clock.h"
+#include "gateway/events/alerts.h"
 #include "gateway/events/client_messages.h"
 #include "gateway/events/event_log.h"
 #include "gateway/events/presence.h"
@@ -67,6 +68,8 @@ enum err events_new(struct node *node, char *why, size_t why_cap)
         error = client_messages_new(events, &events->client_messages);
     if (error == ERR_OK)
         error = webhooks_new(events, &events->webhooks, why, why_cap);
+    if (error == ERR_OK && events_keep(events, EVENT_UNACKNOWLEDGED))
+        error = alerts_new(events, &events->alerts);
     return error;
 }
 
@@ -148,6 +151,7 @@ void events_stop(struct node *node)
     struct events *events = node->events;
     if (events == NULL)
         return;
+    alerts_stop(events->alerts);
     if (events->log != NULL)
         event_log_stop(events->log);
     if (events->presence != NULL)
@@ -160,6 +164,7 @@ void events_free(struct events *events)
 {
     if (events == NULL)
         return;
+    alerts_free(events->alerts);
     webhooks_free(events->webhooks);
     serving_free(events->serving);
     presence_free(events->presence);

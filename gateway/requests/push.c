@@ -59,8 +59,10 @@ static void chain_append(struct append_chain *chain, struct store_append *append
 
 static void refuse_push(struct gateway_push *push, enum err error)
 {
-    for (size_t i = 0; i < push->n_targets; i++)
+    for (size_t i = 0; i < push->n_targets; i++) {
         push->targets[i].error = error;
+        push->targets[i].has_no_room = false;
+    }
     metrics_add(METRIC_PUSH_FAILED, push->n_targets);
     push->on_done(push);
 }
@@ -75,11 +77,23 @@ static void count_target(const struct gateway_target *target)
         metrics_count(target->nodes > 0 ? METRIC_PUSH_SENT : METRIC_PUSH_STORED);
 }
 
-static void take_target_answer(const struct node *node, const struct store_target *stored,
+/* To a caller a full store is one that is away: it tries again later. */
+static void take_refusal(const struct gateway_push *push, const struct store_target *stored,
+                         struct gateway_target *target)
+{
+    target->has_no_room = stored->error == ERR_FULL;
+    if (!target->has_no_room)
+        return;
+    target->error = ERR_STORE_UNAVAILABLE;
+    if (push->alert_after_s > 0)
+        metrics_count(METRIC_ALERTS_REFUSED);
+}
+
+static void take_target_answer(const struct gateway_push *push, const struct store_target *stored,
                                struct gateway_target *target)
 {
-    /* To a caller a full store is one that is away: it tries again later. */
-    target->error = stored->error == ERR_FULL ? ERR_STORE_UNAVAILABLE : stored->error;
+    const struct node *node = push->own.node;
+    target->error = stored->error;
     if (stored->error == ERR_OK) {
         target->is_duplicate = stored->is_duplicate;
         target->epoch = stored->epoch;
@@ -89,6 +103,8 @@ static void take_target_answer(const struct node *node, const struct store_targe
         target->nodes = stored->nodes;
         if (target->online > 0 && target->nodes == 0)
             target->nodes = 1;
+    } else {
+        take_refusal(push, stored, target);
     }
     count_target(target);
 }
@@ -111,7 +127,7 @@ static void on_one_appended(struct store_request *request)
         return;
     }
     payload_unref(payload);
-    take_target_answer(push->own.node, &push->own.target, &push->targets[0]);
+    take_target_answer(push, &push->own.target, &push->targets[0]);
     if (push->wait_ms > 0 && push->targets[0].error == ERR_OK &&
         push_waits_begin(push->own.node, push, &push->own.target))
         return;
@@ -128,7 +144,7 @@ static void finish_push(struct push_work *work)
         if (is_sent)
             take_sent_answer(&work->targets[i], target);
         else
-            take_target_answer(push->own.node, &work->targets[i], target);
+            take_target_answer(push, &work->targets[i], target);
     }
     free(work);
     if (is_sent)

@@ -18,6 +18,8 @@ struct gateway_target {
     struct span user_id;
     /* out */
     enum err error;     /* ERR_OK, ERR_STORE_UNAVAILABLE, ERR_NO_MEMORY, ERR_IDEMPOTENCY_MISMATCH */
+    bool has_no_room;   /* STORE_UNAVAILABLE: because the store is full, or has no room for an
+                         * alert */
     bool is_duplicate;  /* the idempotency key was seen: this is the first push's result */
     struct epoch epoch; /* ttl 0: none */
     uint64_t seq;       /* ttl 0: 0 */

@@ -2,6 +2,7 @@
  * a list until its answer is handed on: at once, or when the test releases its kind. */
 #include "tests/support/store_double.h"
 
+#include "gateway/store/store_event_request.h"
 #include "tests/support/node_fixture.h"
 
 #include <criterion/criterion.h>
@@ -37,6 +38,7 @@ static struct {
     const struct store_event_append *last_append;
     struct store_double_ack last_ack;
     struct store_double_watch watches;
+    struct store_double_alert_end last_end;
 } between;
 
 static void say_more(struct asked *asked)
@@ -100,6 +102,33 @@ static bool refuse_if_away(struct store_request *request, enum store_op op)
     return true;
 }
 
+/* What is asked of alerts. false: it is for the memory store. */
+static bool answer_alert_step(struct store_request *request, enum store_op op)
+{
+    if (op == STORE_OP_ALERT_END && !between.is_away) {
+        struct store_alert_end *end = CONTAINER_OF(request, struct store_alert_end, request);
+        struct store_double_alert_end *last = &between.last_end;
+        cr_assert_lt(end->event.len, sizeof last->event);
+        *last = (struct store_double_alert_end){.n = last->n + 1, .seq = end->alert.seq};
+        if (end->event.len > 0)
+            memcpy(last->event, end->event.bytes, end->event.len);
+        end->error = ERR_OK;
+    } else if (op == STORE_OP_ALERT_END) {
+        CONTAINER_OF(request, struct store_alert_end, request)->error = ERR_STORE_UNAVAILABLE;
+    } else if (op == STORE_OP_LOOK && between.is_away) {
+        CONTAINER_OF(request, struct store_look, request)->error = ERR_STORE_UNAVAILABLE;
+    } else if (op == STORE_OP_ONLINE) {
+        struct store_online *online = CONTAINER_OF(request, struct store_online, request);
+        online->error = between.is_away ? ERR_STORE_UNAVAILABLE : ERR_OK;
+        for (size_t i = 0; i < online->n_users && between.n_nodes > 0; i++)
+            online->is_online[i] = true;
+    } else {
+        return false;
+    }
+    request->on_done(request);
+    return true;
+}
+
 static void note_ack(const struct store_ack *ack)
 {
     between.last_ack = (struct store_double_ack){.seq = ack->seq, .written = ack->written};
@@ -134,7 +163,7 @@ static void submit_one(struct store_request *request, enum store_op op)
         between.n_arrivals += CONTAINER_OF(request, struct store_page, request)->is_arrival;
     if (op == STORE_OP_ACK)
         note_ack(CONTAINER_OF(request, struct store_ack, request));
-    if (refuse_if_away(request, op))
+    if (refuse_if_away(request, op) || answer_alert_step(request, op))
         return;
     struct asked *asked = calloc(1, sizeof *asked);
     *asked = (struct asked){.request = request, .on_done = request->on_done, .op = op};
@@ -335,6 +364,11 @@ struct store_double_watch store_double_watches(void)
 struct store_double_ack store_double_last_ack(void)
 {
     return between.last_ack;
+}
+
+struct store_double_alert_end store_double_last_alert_end(void)
+{
+    return between.last_end;
 }
 
 void store_double_set_ahead(int64_t ms)

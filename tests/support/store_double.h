@@ -33,8 +33,8 @@ void store_double_play_events(enum err error);
 /* The last request of the event log to write, while it has no answer. */
 const struct store_event_append *store_double_last_append(void);
 
-/* While it is away pages, positions and what is sent are answered ERR_STORE_UNAVAILABLE, and
- * nothing is done. */
+/* While it is away pages, positions, looks, what is sent and ends of alerts are answered
+ * ERR_STORE_UNAVAILABLE, and nothing is done. */
 void store_double_set_away(bool is_away);
 
 /* The clock of all users' parts is so far ahead of the store's own. */
@@ -43,7 +43,8 @@ void store_double_set_ahead(int64_t ms);
 /* It says that other nodes share it. Before the first request. */
 void store_double_set_shared(void);
 
-/* It says that so many nodes have received what is pushed and sent from now on. */
+/* It says that so many nodes have received what is pushed and sent from now on; if it is above 0,
+ * that every user is online somewhere. */
 void store_double_set_nodes(unsigned n_nodes);
 
 /* It says that this node was not told of what is sent from now on. */
@@ -61,6 +62,14 @@ struct store_double_watch {
     unsigned acks_before;     /* positions that were written before the last answer */
 };
 struct store_double_watch store_double_watches(void);
+
+/* The last alert that was ended; these requests do not reach the memory store. */
+struct store_double_alert_end {
+    unsigned n; /* so many were */
+    uint64_t seq;
+    char event[2048]; /* empty: none */
+};
+struct store_double_alert_end store_double_last_alert_end(void);
 
 /* The position that the last store_ack was about, and what it said was written. */
 struct store_double_ack {
