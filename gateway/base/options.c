@@ -325,6 +325,24 @@ static enum err set_defaults(struct reading *reading)
     return ERR_OK;
 }
 
+/* The demo shows what backends hear and what clients say, without further options. */
+static enum err set_demo_defaults(struct reading *reading)
+{
+    const struct options *options = &reading->options;
+    bool has_events = options->sources[OPTION_events] != OPTION_DEFAULT;
+    bool has_messages = options->sources[OPTION_client_messages] != OPTION_DEFAULT;
+    enum err error = ERR_OK;
+    if (!options->demo || has_events)
+        return ERR_OK;
+    error = set_option_from(reading, &option_rows[OPTION_events],
+                            "user.online,user.offline,notification.unacknowledged,client.message",
+                            OPTION_FROM_DEMO, "events");
+    if (error == ERR_OK && !has_messages)
+        error = set_option_from(reading, &option_rows[OPTION_client_messages], "v1",
+                                OPTION_FROM_DEMO, "client-messages");
+    return error;
+}
+
 /* Is it the name of a header, that is a token (RFC 9110, 5.6.2)? A * is refused: it is a valid
  * token, but not a wildcard for requests with credentials (the Fetch standard). */
 static bool is_header_name(const char *text)
@@ -446,6 +464,8 @@ enum err options_read(int argc, char **argv, char **environ_list, struct options
         error = read_variables(&reading, environ_list);
         if (error == ERR_OK)
             error = read_file(&reading);
+        if (error == ERR_OK)
+            error = set_demo_defaults(&reading);
         if (error == ERR_OK)
             error = check_together(&reading);
     }

@@ -17,7 +17,9 @@
  * sizes "65536" "64KiB" "1MiB" "1GiB"; switches --demo, --demo=on, --demo=off, HERALD_DEMO=on.
  * --name VALUE and --name=VALUE. A list is written as the flag or the file's key repeated, or with
  * commas or spaces between its values, except for NAMES, whose values are not split. The values of
- * one source are collected and replace all of a weaker source. */
+ * one source are collected and replace all of a weaker source. With --demo and without --events
+ * all types of events are kept, and client messages of herald.v1 are taken unless --client-messages
+ * says otherwise; --print-config shows "demo" as the source of these values. */
 MUST_CHECK enum err options_read(int argc, char **argv, char **environ_list,
                                  struct options *ret_options, enum options_action *ret_action,
                                  char *why, size_t why_cap);

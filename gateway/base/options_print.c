@@ -138,7 +138,7 @@ static enum err print_config_value(struct buf *out, const struct options *option
 static enum err print_config_line(struct buf *out, const struct options *options,
                                   const struct option_row *row, size_t line)
 {
-    static const char *const sources[] = {"default", "file", "variable", "flag"};
+    static const char *const sources[] = {"default", "demo", "file", "variable", "flag"};
     const char *source = sources[options->sources[row - option_rows]];
     struct buf value;
     buf_init(&value, out->max);

@@ -22,7 +22,13 @@ enum option {
 };
 
 /* From the weakest to the strongest. */
-enum option_source { OPTION_DEFAULT, OPTION_FROM_FILE, OPTION_FROM_VARIABLE, OPTION_FROM_FLAG };
+enum option_source {
+    OPTION_DEFAULT,
+    OPTION_FROM_DEMO, /* --demo gives it another default */
+    OPTION_FROM_FILE,
+    OPTION_FROM_VARIABLE,
+    OPTION_FROM_FLAG
+};
 
 struct option_list {
     char **values;

@@ -1,3 +1,4 @@
+/* What --help and --print-config show. */
 #include "tests/unit/options_calls.h"
 
 TestSuite(options_print, .fini = teardown);
@@ -182,4 +183,45 @@ Test(options_print, prints_a_value_that_begins_with_a_semicolon_so_that_it_reads
     cr_assert_eq(read_file_text(out.bytes, "--insecure=off"), ERR_OK, "%s", why);
     cr_assert_str_eq(options.token_cookie, ";a");
     buf_fini(&out);
+}
+
+/* ---- what --demo implies ---- */
+
+static void expect_printed(const char *line)
+{
+    struct buf out;
+    print_config(&out);
+    cr_expect_not_null(strstr(out.bytes, line), "%s", line);
+    buf_fini(&out);
+}
+
+Test(options_print, shows_what_the_demo_switches_on)
+{
+    cr_assert_eq(READ("--demo"), ERR_OK);
+    cr_expect_eq(options.events.n, 4);
+    cr_expect_str_eq(options.client_messages, "v1");
+    expect_printed("\nevents = client.message ; demo\n");
+    expect_printed("\nclient-messages = v1 ; demo\n");
+}
+
+Test(options_print, lets_what_is_said_go_before_the_demo)
+{
+    cr_assert_eq(READ("--demo", "--events=client.message", "--client-messages=all"), ERR_OK);
+    cr_expect_eq(options.events.n, 1);
+    cr_expect_str_eq(options.client_messages, "all");
+    options_fini(&options);
+    cr_assert_eq(READ("--demo", "--client-messages=off"), ERR_OK);
+    cr_expect_eq(options.events.n, 4);
+    expect_printed("\nclient-messages = off ; flag\n");
+    options_fini(&options);
+    cr_assert_eq(READ("--demo", "--events=user.online"), ERR_OK);
+    cr_expect_eq(options.events.n, 1);
+    expect_printed("\nclient-messages = off ; default\n");
+    options_fini(&options);
+    cr_assert_eq(READ("--demo", "--events="), ERR_OK);
+    cr_expect_eq(options.events.n, 0);
+    options_fini(&options);
+    cr_assert_eq(READ_NOTHING(), ERR_OK);
+    cr_expect_eq(options.events.n, 0);
+    cr_expect_str_eq(options.client_messages, "off");
 }
