@@ -23,6 +23,7 @@
 #include "gateway/limits.h"
 #include "gateway/net/socket_rights.h"
 #include "gateway/node/refusals.h"
+#include "gateway/port/demo_echo.h"
 #include "gateway/port/handover.h"
 #include "gateway/port/port_routes.h"
 #include "gateway/requests/blocked.h"
@@ -334,6 +335,8 @@ static enum err start(const struct options *options, const int *lock_fd, struct 
     node->max_connections = limits_max_connections(options);
     node->pages_at_once = REPLAY_PAGES_AT_ONCE;
     node->started_ms = clock_monotonic_ms();
+    if (options->demo)
+        demo_echo_begin(node);
     atomic_init(&node->has_namesake_until_ms, lock_fd != NULL ? INT64_MAX : 0);
     /* Connection ids go on from the clock, so that two runs do not share them in a log. */
     atomic_init(&node->next_connection, (uint64_t)clock_wall_ms() << 4);

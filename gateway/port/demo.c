@@ -135,9 +135,12 @@ void demo_serve_facts(struct http_conn *http_conn, struct span method)
     if (error == ERR_OK)
         error = json_text_string(&body, span_of(options->admin_listen));
     if (error == ERR_OK)
-        error = buf_printf(&body, ",\"adminTls\":%s,\"adminKeys\":%s}",
+        error = buf_printf(&body,
+                           ",\"adminTls\":%s,\"adminKeys\":%s,\"events\":%s,"
+                           "\"clientMessages\":\"%s\"}",
                            options->admin_tls_cert[0] != '\0' ? "true" : "false",
-                           options->admin_keys[0] != '\0' ? "true" : "false");
+                           options->admin_keys[0] != '\0' ? "true" : "false",
+                           options->events.n > 0 ? "true" : "false", options->client_messages);
     if (error == ERR_OK)
         http_conn_answer(http_conn, 200, "application/json", page_policy, buf_span(&body));
     else

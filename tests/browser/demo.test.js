@@ -46,6 +46,14 @@ class DemoPage {
         return waitUntil(`${count} cards`, async () => (await this.received()).length === count, 15000);
     }
 
+    /* Says it to the backends; answers what the page shows of the answer. */
+    async say(text) {
+        await this.id('say').fill(text);
+        await this.id('say-it').click();
+        await this.page.waitForSelector('#said:not([hidden])');
+        return this.id('said').innerText();
+    }
+
     async push(text, ttl = '') {
         await this.id('data').fill(text);
         await this.id('ttl').selectOption(ttl);
@@ -67,7 +75,7 @@ async function openDemo(t) {
 /* The picture for people: a few good-looking notifications. */
 async function takePicture(t) {
     const { herald, page } = await openDemo(t);
-    await page.page.setViewportSize({ width: 1120, height: 820 });
+    await page.page.setViewportSize({ width: 1120, height: 1040 });
     await herald.mustPush('ada', { title: 'Goal!', text: 'Rovers 2 : 1 United', minute: 87, live: true });
     await page.connect('ada');
     for (const data of [
@@ -78,6 +86,8 @@ async function takePicture(t) {
     await page.waitReceived(2);
     await page.push(JSON.stringify({ title: 'A message from Grace', text: 'The build is green. Shall we ship it?', unread: 3 }, null, 2));
     await page.waitReceived(3);
+    await page.say('Ship it!');
+    await page.waitReceived(4);
     await page.page.evaluate(() => {
         document.activeElement.blur();
         return Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {})).slice(0, 8));
@@ -182,6 +192,58 @@ module.exports = (test) => {
         assert.ok(seen.wide <= 390, JSON.stringify(seen));
         await page.page.screenshot({ path: path.join(OUT, 'demo-telephone.png') });
         await herald.waitPending('ada', 0);
+    });
+
+    test('what it says is accepted, and answered by an echo to this tab alone', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.connect('ada');
+        const other = await herald.subscribeV1('ada');
+        const answer = await page.say('Hello, backends');
+        assert.match(answer, /accepted\. It is kept for the backends\.\s*id [a-z0-9]+-1 · after [\d.]+ m?s/);
+        await page.waitReceived(1);
+        const [echo] = (await page.received()).map((text) => JSON.parse(text));
+        assert.deepEqual([echo.title, echo.data], ['Herald heard you', 'Hello, backends']);
+        assert.match(echo.connection, /^c-[0-9a-f]+$/);
+        assert.ok(answer.includes(echo.clientId), answer);
+        await page.id('say').fill('{"n":9007199254740993}');
+        await page.id('say-it').click();
+        await page.waitReceived(2);
+        assert.match((await page.received())[1], /"data":\{"n":9007199254740993\}\}$/, 'JSON is said byte for byte');
+        await other.roundTrip();
+        assert.deepEqual(other.values(), []);
+        const line = await page.id('curl-events').innerText();
+        const typed = spawnSync('bash', ['-c', line.replace('curl ', 'curl -sS ')], { encoding: 'utf8' });
+        const said = JSON.parse(typed.stdout).events.filter(({ type }) => type === 'client.message');
+        assert.deepEqual(said.map(({ data }) => data.n ?? data), ['Hello, backends', 9007199254740993]);
+    });
+
+    test('a plain client, and one whose messages are not taken, is offered nothing to say', async (t) => {
+        const { page } = await openDemo(t);
+        assert.equal(await page.id('say').isVisible(), false, 'nor is who is offline');
+        await page.connect('ada', 'plain');
+        assert.equal(await page.id('say').isVisible(), false);
+        await page.goOffline();
+        await page.connect('ada');
+        assert.equal(await page.id('say').isVisible(), true);
+        const herald = await t.herald({ store: 'memory', args: ['--demo', '--client-messages', 'off'] });
+        const off = new DemoPage(await t.tab(`http://127.0.0.1:${herald.port}/`));
+        await off.connect('ada');
+        assert.equal(await off.id('say').isVisible(), false);
+    });
+
+    test('what was said and not answered is said again on the next connection', async (t) => {
+        const { herald, page } = await openDemo(t);
+        await page.connect('ada');
+        herald.child.signal('SIGSTOP');
+        await page.id('say').fill('again');
+        await page.id('say-it').click();
+        await herald.kill();
+        await page.waitState('connecting');
+        await herald.restart();
+        await page.waitState('online');
+        await page.page.waitForSelector('#said:not([hidden])', { timeout: 15000 });
+        assert.match(await page.id('said').innerText(), /accepted/);
+        await page.waitReceived(1);
     });
 
     /* A browser acknowledges by itself (CONTRACT 5.4): what was shown does not come again. */

@@ -47,7 +47,7 @@ module.exports = (test) => {
         const facts = async (herald) => (await herald.request('GET', '/demo/facts', onPort(herald))).json;
         const herald = await demo(t);
         assert.deepEqual(await facts(herald),
-            { adminListen: `127.0.0.1:${herald.adminPort}`, adminTls: false, adminKeys: false });
+            { adminListen: `127.0.0.1:${herald.adminPort}`, adminTls: false, adminKeys: false, events: true, clientMessages: 'v1' });
         const keyed = await t.herald({ store: 'memory', args: ['--demo', '--admin-keys', 'keys'],
             adminKey: secret('0123456789abcdef-demo'), files: { keys: 'ops admin 0123456789abcdef-demo\n' } });
         assert.equal((await facts(keyed)).adminKeys, true);
@@ -65,6 +65,40 @@ module.exports = (test) => {
         assert.deepEqual([stored.status, stored.json.status], [202, 'stored']);
         const dropped = await push(herald, { userId: 'nobody', data: 1, ttl: 0 });
         assert.deepEqual([dropped.status, dropped.json.status], [200, 'dropped']);
+    });
+
+    test('without --events it keeps all types and takes messages of herald.v1; what is said goes before', async (t) => {
+        const asked = async (...args) => {
+            const { code, stdout } = await t.runToEnd([...args, '--print-config']);
+            assert.equal(code, 0);
+            return stdout.split('\n').filter((line) => /^(events|client-messages) /.test(line)).join(', ');
+        };
+        assert.equal(await asked('--demo'), 'events = user.online ; demo, events = user.offline ; demo, '
+            + 'events = notification.unacknowledged ; demo, events = client.message ; demo, client-messages = v1 ; demo');
+        assert.equal(await asked('--demo', '--events', 'client.message', '--client-messages', 'all'),
+            'events = client.message ; flag, client-messages = all ; flag');
+        assert.match(await asked('--demo', '--client-messages', 'off'), /client-messages = off ; flag$/);
+        assert.match(await asked('--demo', '--events', 'user.online'), /client-messages = off ; default$/);
+        const herald = await demo(t);
+        assert.match(herald.log, /the demo answers what clients say with an echo" client_messages=v1/);
+    });
+
+    test('what a client says comes back to its connection alone', async (t) => {
+        const herald = await demo(t);
+        const [speaks, listens] = [await herald.subscribeV1('full duplex'), await herald.subscribeV1('full duplex')];
+        assert.deepEqual(await speaks.say('c-"1', { n: 1 }), { type: 'accepted', id: 'c-"1' });
+        const [{ data, id }] = await speaks.wait('notification');
+        assert.deepEqual([data.data, data.clientId, data.connection, id], [{ n: 1 }, 'c-"1', speaks.hello.connection, undefined]);
+        await listens.roundTrip();
+        assert.deepEqual(listens.values(), []);
+    });
+
+    test('without --demo nobody answers what clients say', async (t) => {
+        const herald = await t.herald({ store: 'memory', args: ['--events', 'client.message', '--client-messages', 'v1'] });
+        const client = await herald.subscribeV1('u');
+        assert.equal((await client.say('1', 1)).type, 'accepted');
+        await client.roundTrip();
+        assert.deepEqual(client.values(), []);
     });
 
     test('bad input to /demo/push is a problem', async (t) => {

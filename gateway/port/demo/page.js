@@ -1,7 +1,7 @@
 'use strict';
-/* The demo page: connects as the user that its form names, shows what comes, and pushes to that user.
- * It speaks herald.v1, or the plain level where the reader chooses it: then there are no ids, no marks and no
- * gaps, because a plain client is sent nothing but the data. A connection that breaks is made again after a
+/* The demo page: connects as the user that its form names, shows what comes, pushes to that user, and says things to
+ * the backends, which Herald answers itself here. It speaks herald.v1, or the plain level where the reader chooses it: then there are no ids, no marks and no
+ * gaps, because a plain client is sent nothing but the data, and nothing is said. A connection that breaks is made again after a
  * growing pause, from the last notification that was acknowledged; some close codes end that (STAYS_AWAY). */
 
 const $ = (id) => document.getElementById(id);
@@ -25,6 +25,10 @@ let retryTimer = null;
 let attempts = 0;
 let count = 0;
 let position = '';      // herald.v1: the id of the last notification that this page has acknowledged
+let facts = {};         // what Herald says of its options
+const unanswered = new Map(); // herald.v1: what was said and has no answer yet, by its id
+const sayer = Math.random().toString(36).slice(2, 6); // begins the ids of what this page says
+let saidCount = 0;
 
 const userId = () => $('user-id').value;
 const isPlain = () => $('level').value === 'plain';
@@ -54,8 +58,14 @@ function showState(name, detail) {
     $('disconnect').hidden = isOff;
     $('user-id').readOnly = !isOff;
     $('level').disabled = !isOff;
+    showSayForm();
     $('empty-hint').textContent = isOff ? 'Connect, and what was pushed to you meanwhile arrives first.'
         : 'Push something to yourself, or use the line below.';
+}
+
+/* A plain client has no word for it here. */
+function showSayForm() {
+    $('say-form').hidden = $('state').dataset.state !== 'online' || isPlain() || facts.clientMessages === 'off';
 }
 
 function address() {
@@ -97,6 +107,10 @@ function onMessage(text) {
         position = message.cause === 'reset' ? '' : `${message.epoch}-${message.to}`;
     } else if (message.type === 'cancel') {
         withdraw(message.id);
+    } else if (message.type === 'hello') {
+        unanswered.forEach(({ frame }) => socket.send(frame));
+    } else if (message.type === 'accepted' || message.type === 'error') {
+        onAnswer(message);
     }
 }
 
@@ -132,6 +146,36 @@ function goOffline() {
     leave();
     attempts = 0;
     showState('offline', 'What is pushed now waits for you.');
+}
+
+/* --- what is said to the backends -------------------------------------------------------------- */
+
+/* What has no answer when the connection breaks is sent again with the same id, so that the backends can tell. */
+function say() {
+    const text = $('say').value.trim();
+    const data = parsed(text) === undefined ? JSON.stringify(text) : text;
+    saidCount += 1;
+    const id = `${sayer}-${saidCount}`;
+    const frame = `{"type":"message","id":"${id}","data":${data}}`;
+    unanswered.set(id, { frame, since: performance.now() });
+    if (socket?.readyState === WebSocket.OPEN) {
+        socket.send(frame);
+    }
+    $('say').value = '';
+}
+
+function onAnswer({ type, id, code, detail }) {
+    const said = unanswered.get(id);
+    if (!said) {
+        return;
+    }
+    unanswered.delete(id);
+    const took = duration(performance.now() - said.since);
+    if (type === 'accepted') {
+        show($('said'), true, 'accepted.', 'It is kept for the backends.', `id ${id} · after ${took}`);
+    } else {
+        show($('said'), false, `${code}.`, detail, `id ${id}`);
+    }
 }
 
 /* --- what arrives ---------------------------------------------------------------------------- */
@@ -244,14 +288,17 @@ function withdraw(id) {
 
 /* --- pushing to oneself ------------------------------------------------------------------------ */
 
-function showAnswer(isGood, headline, sentence, code) {
-    const box = $('answer');
+function show(box, isGood, headline, sentence, code) {
     box.className = isGood ? 'answer' : 'answer bad';
     box.replaceChildren(element('b', headline), ` ${sentence}`);
     if (code) {
         box.append(element('code', code));
     }
     box.hidden = false;
+}
+
+function showAnswer(...words) {
+    show($('answer'), ...words);
 }
 
 function explain(answer) {
@@ -289,22 +336,26 @@ async function push() {
 
 /* --- the line to copy ---------------------------------------------------------------------------- */
 
-/* Where backends push, as curl takes it. */
-function adminTarget({ adminListen = '127.0.0.1:8081', adminTls = false }) {
+/* A question mark means something to a shell. */
+const quoted = (url) => (url.includes('?') ? `'${url}'` : url);
+
+/* Where backends push or read, as curl takes it. */
+function adminTarget({ adminListen = '127.0.0.1:8081', adminTls = false }, target) {
     if (adminListen.startsWith('unix:')) {
-        return `--unix-socket ${adminListen.slice(5)} http://localhost/push`;
+        return `--unix-socket ${adminListen.slice(5)} ${quoted(`http://localhost${target}`)}`;
     }
     const [, host, port] = /^(.*):(\d+)$/.exec(adminListen) ?? [];
     const isAny = host === '0.0.0.0' || host === '[::]';
-    return `${adminTls ? '-k https' : 'http'}://${isAny ? '127.0.0.1' : host}:${port}/push`;
+    const url = `${adminTls ? 'https' : 'http'}://${isAny ? '127.0.0.1' : host}:${port}${target}`;
+    return `${adminTls ? '-k ' : ''}${quoted(url)}`;
 }
-
-let facts = {};
 
 function showCurl() {
     const body = `{"userId":${JSON.stringify(userId() || 'ada')},"data":{"title":"Hello"}}`;
     const key = facts.adminKeys ? ' -H "Authorization: Bearer $KEY"' : '';
-    $('curl').textContent = `curl ${adminTarget(facts)}${key} -H 'Content-Type: application/json' -d '${body.replaceAll("'", "'\\''")}'`;
+    $('curl').textContent = `curl ${adminTarget(facts, '/push')}${key} -H 'Content-Type: application/json' -d '${body.replaceAll("'", "'\\''")}'`;
+    $('curl-events').textContent = `curl ${adminTarget(facts, '/events?consumer=me&wait=20')}${key}`;
+    $('events-line').hidden = facts.events === false;
     $('curl-note').textContent = facts.adminKeys ? ', with a key of --admin-keys' : '';
 }
 
@@ -312,18 +363,20 @@ async function askFacts() {
     try {
         facts = await (await fetch('/demo/facts')).json();
         showCurl();
-    } catch { /* the line shows the defaults */ }
+        showSayForm();
+    } catch { /* the lines show the defaults */ }
 }
 
-async function copyCurl() {
+async function copyLine(button) {
+    const line = button.previousElementSibling;
     try {
-        await navigator.clipboard.writeText($('curl').textContent);
-        $('copy').textContent = 'Copied';
+        await navigator.clipboard.writeText(line.textContent);
+        button.textContent = 'Copied';
     } catch {
-        getSelection().selectAllChildren($('curl'));
-        $('copy').textContent = 'Selected';
+        getSelection().selectAllChildren(line);
+        button.textContent = 'Selected';
     }
-    setTimeout(() => { $('copy').textContent = 'Copy'; }, 1500);
+    setTimeout(() => { button.textContent = 'Copy'; }, 1500);
 }
 
 function useSample(name) {
@@ -341,7 +394,8 @@ function start() {
     $('connect-form').onsubmit = (event) => { event.preventDefault(); attempts = 0; connect(); };
     $('push-form').onsubmit = (event) => { event.preventDefault(); push(); };
     $('disconnect').onclick = goOffline;
-    $('copy').onclick = copyCurl;
+    $('say-form').onsubmit = (event) => { event.preventDefault(); say(); };
+    document.querySelectorAll('.copy').forEach((button) => { button.onclick = () => copyLine(button); });
     $('user-id').oninput = () => { position = ''; showCurl(); };
     const preset = new URLSearchParams(location.search).get('user');
     $('user-id').value = preset || remembered() || 'ada';
