@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { Child, cleanEnvironment, waitUntil, within } = require('../e2e/harness');
+const { Child, cleanEnvironment, freePort, waitUntil, within } = require('../e2e/harness');
 
 const README = fs.readFileSync(path.join(__dirname, '../../README.md'), 'utf8');
 
@@ -13,6 +13,9 @@ function blocks(language, herald) {
     const found = [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))];
     return found.map(([, text]) => text.replaceAll('8080', herald.port).replaceAll('8081', herald.adminPort));
 }
+
+/* What several commands have printed, one JSON text behind the other. */
+const answersIn = (text) => text.replaceAll('}{', '}\n{').trim().split('\n').map((line) => JSON.parse(line));
 
 /* Playwright takes a text that begins with a function for nothing but that function. */
 const asScript = (text) => `'use strict';\n${text}`;
@@ -34,7 +37,7 @@ module.exports = (test) => {
         const typed = shell(t, backend);
         await within(typed.exited, 20000, 'the end of the commands');
         assert.equal(typed.stderr, '');
-        const answers = typed.stdout.replaceAll('}{', '}\n{').trim().split('\n').map((line) => JSON.parse(line));
+        const answers = answersIn(typed.stdout);
         assert.deepEqual(answers.slice(0, 3).map(({ status }) => status), ['sent', 'delivered', 'sent']);
         assert.ok(Array.isArray(answers[3].notifications), typed.stdout);
         assert.equal(answers[4].closed, 1);
@@ -78,7 +81,7 @@ module.exports = (test) => {
         for (const way of [0, 1, 2]) {
             const herald = await openDemo(t);
             const ways = blocks('js', herald);
-            assert.equal(ways.length, 3);
+            assert.equal(ways.length, 4, 'three ways for pages, and a backend');
             const { page } = await t.tab(`http://127.0.0.1:${herald.port}/`);
             const shown = [];
             page.on('console', (message) => message.type() === 'log' && shown.push(message.text()));
@@ -94,5 +97,37 @@ module.exports = (test) => {
             await herald.waitPending('alice', 0);
             assert.deepEqual(shown, ['first', 'second']);
         }
+    });
+
+    test('its backend that pulls reads what a page has said, once', async (t) => {
+        const herald = await openDemo(t);
+        const page = await herald.subscribeV1('alice');
+        assert.equal((await page.say('m-1', 'hello')).type, 'accepted');
+        const typed = shell(t, blocks('sh', herald)[2]);
+        await within(typed.exited, 20000, 'the end of the commands');
+        assert.equal(typed.stderr, '');
+        const said = answersIn(typed.stdout).map(({ events }) => events.filter(({ type }) => type === 'client.message'));
+        assert.deepEqual(said.map((events) => events.map(({ userId, data }) => [userId, data])), [[['alice', 'hello']], []]);
+    });
+
+    test('its backend that gets webhooks answers the connection that spoke, and nobody else', async (t) => {
+        const port = await freePort();
+        const herald = await t.prepare({ store: 'file', args: ['--demo', '--webhooks', 'hooks.conf'] });
+        const { cwd } = herald.options;
+        const [makesFile] = blocks('sh', herald)[3].replaceAll('3000', port).split('\n');
+        const made = new Child('bash', ['-c', makesFile], { env: cleanEnvironment(), cwd });
+        assert.equal((await made.exited).code, 0, made.stderr);
+        fs.writeFileSync(path.join(cwd, 'backend.mjs'), blocks('js', herald)[3].replaceAll('3000', port));
+        const backend = new Child(process.execPath, ['backend.mjs'], { env: cleanEnvironment(), cwd });
+        t.cleanup(() => backend.stop('SIGKILL'));
+        await herald.start();
+        const [speaks, listens] = [await herald.subscribeV1('alice'), await herald.subscribeV1('alice')];
+        assert.equal((await speaks.say('m-1', { n: 1 })).type, 'accepted');
+        const answer = () => speaks.values().find(({ title }) => title === 'Your backend heard');
+        await waitUntil('the backend answers', answer, 20000);
+        assert.deepEqual(answer().data, { n: 1 });
+        await listens.roundTrip();
+        assert.deepEqual(listens.values(), []);
+        assert.equal(backend.stderr, '');
     });
 };
