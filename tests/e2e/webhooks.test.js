@@ -204,6 +204,24 @@ module.exports = (test) => {
         receiver.check();
     });
 
+    test('what has left unread is told as a gap, whatever types the endpoint asks for', async (t) => {
+        const receiver = await startReceiver(t, { types: 'user.offline' });
+        const all = await startReceiver(t, { name: 'all' });
+        await receiver.stop();
+        await all.stop();
+        const herald = await start(t, [receiver, all], { store: 'memory', args: ['--events-max', '16'] });
+        await come(herald, usersOfPartition(4, 40));
+        await all.start();
+        await all.waitCount('user.online', 16);
+        const [gap] = all.events;
+        assert.deepEqual([gap.type, gap.partition, gap.from, gap.to, gap.cause], ['gap', 4, 1, 24, 'overflow']);
+        assert.deepEqual(all.events.slice(1).map(({ userId }) => userId), usersOfPartition(4, 40).slice(24));
+        all.check();
+        await receiver.start();
+        await receiver.waitCount('gap', 1);
+        assert.equal(receiver.events.length, 1);
+    });
+
     test('410 switches an endpoint off until the file is read again', async (t) => {
         const receiver = await startReceiver(t, { answer: inTurn(410, 200) });
         const herald = await start(t, [receiver], { store: 'memory' });
