@@ -4,38 +4,13 @@
  * without pushes (probes, the comparison of each user in a minute) is measured alone, for as many seconds, and taken off: on
  * a program that is some fifty times slower it would count too much. It has a row of its own, for a second. */
 
-const { execFileSync, spawnSync } = require('node:child_process');
-const fs = require('node:fs');
 const http = require('node:http');
-const path = require('node:path');
+const { control, counterOf, hasCallgrind, underCallgrind } = require('./callgrind');
 const { isQuick, startLoad } = require('./measure');
 const { pushLines, userId } = require('./lines');
 const { connectionsOf, makePlace, setPriority, sleep, startHerald, startRedis, stop } = require('./processes');
 
 const WINDOW_MS = isQuick ? 3000 : 12000, RATE = 100;
-const hasCallgrind = spawnSync('callgrind_control', ['--version']).status === 0;
-const control = (child, ...words) => execFileSync('callgrind_control', [...words, String(child.pid)], { stdio: 'ignore' });
-
-/* What the process has executed since the last call, and in how many seconds. */
-function counterOf(child, place) {
-    let since = Date.now();
-    return () => {
-        control(child, '-d', 'now');
-        const seconds = (Date.now() - since) / 1000;
-        const dumps = fs.readdirSync(place).filter((name) => name.startsWith('callgrind.'));
-        const instructions = dumps.reduce((sum, name) => {
-            const found = /^(?:summary|totals): (\d+)/m.exec(fs.readFileSync(path.join(place, name), 'latin1'));
-            fs.rmSync(path.join(place, name));
-            return sum + Number(found ? found[1] : 0);
-        }, 0);
-        if (instructions === 0) {
-            throw new Error('callgrind has written no dump');
-        }
-        since = Date.now();
-        return { instructions, seconds };
-    };
-}
-
 const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
 
 /* Undefined, or what was answered instead of 202. */
@@ -77,7 +52,7 @@ async function connectAll(herald, users) {
 /* Instructions of a push, and of a second without one. */
 async function priceOf(work, program, isOfRedis) {
     const place = makePlace('price');
-    const under = ['valgrind', '--tool=callgrind', '--instr-atstart=no', `--callgrind-out-file=${place}/callgrind`, '--'];
+    const under = underCallgrind(place);
     let redis, herald, readers;
     try {
         redis = await startRedis(makePlace('redis'), isOfRedis ? under : []);
